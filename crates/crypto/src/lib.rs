@@ -1,0 +1,1 @@
+//! The maths: secrets, sealed values, signatures, Merkle logs. No I/O.

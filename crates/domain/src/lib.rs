@@ -1,0 +1,1 @@
+//! The rules: tenants, access, keys, sealed values, certificates, audit. No I/O.

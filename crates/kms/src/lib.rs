@@ -1,0 +1,1 @@
+//! Key providers: what wraps the platform root.

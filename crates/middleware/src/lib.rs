@@ -1,0 +1,1 @@
+//! Tower layers: request ids, authentication, tenant binding, refusals.

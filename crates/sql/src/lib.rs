@@ -1,0 +1,1 @@
+//! The rows of the store, written once for both engines.

@@ -1,0 +1,1 @@
+//! One conformance suite per port, and the fakes. Development only.
