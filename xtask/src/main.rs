@@ -1,2 +1,71 @@
-//! The project commands.
-fn main() {}
+//! The project's own commands: `cargo xtask test` is CI and the README's test command.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this is a program for a terminal"
+)]
+
+mod postgres;
+mod prerequisites;
+mod process;
+
+use std::ffi::OsString;
+use std::io::IsTerminal as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Command, ExitCode, Stdio};
+
+use anyhow::{Context as _, Result};
+use clap::{Parser, Subcommand};
+
+/// The project's own commands.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", version)]
+struct Args {
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Run a command with a private PostgreSQL, which tests find through `CHANCERY_TEST_POSTGRES_URL`.
+    WithPostgres {
+        /// The command and its arguments, after `--`.
+        #[arg(last = true, required = true)]
+        command: Vec<OsString>,
+    },
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let outcome = process::catch_signals().and_then(|()| run(args.command));
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run(task: Task) -> Result<ExitCode> {
+    match task {
+        Task::WithPostgres { command } => with_postgres(&command),
+    }
+}
+
+/// Keeps the command's exit code.
+fn with_postgres(words: &[OsString]) -> Result<ExitCode> {
+    let (program, arguments) = words.split_first().context("no command")?;
+    let postgres = postgres::Postgres::start()?;
+    let mut command = Command::new(program);
+    command.args(arguments).envs(postgres.environment());
+    let mut child = if std::io::stdin().is_terminal() {
+        process::Guarded::spawn_on_terminal(&mut command)?
+    } else {
+        process::Guarded::spawn(command.stdin(Stdio::inherit()))?
+    };
+    let status = child.wait()?;
+    postgres.check_alive()?;
+    let code = status
+        .code()
+        .or_else(|| status.signal().map(|signal| 128 + signal))
+        .unwrap_or(1);
+    Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
+}

@@ -1,0 +1,330 @@
+//! A PostgreSQL of our own: a free port, a temporary folder, an unprivileged user, gone afterwards.
+
+use std::fs::{self, File, Permissions};
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use data_encoding::HEXLOWER;
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use crate::prerequisites::{self, Need};
+use crate::process::{self, Guarded};
+
+/// A running private PostgreSQL. Dropping it stops the server, then removes its folder.
+///
+/// It has three roles: `postgres`, the superuser, over the socket only; `chancery`, an ordinary role that may create databases, over the
+/// socket and over TLS (row security binds it); `chancery_plain`, the only one that may come over TCP without TLS.
+#[derive(Debug)]
+pub(crate) struct Postgres {
+    // Dropped in this order.
+    server: Guarded,
+    folder: TempDir,
+    bin: PathBuf,
+    port: u16,
+    password: String,
+}
+
+impl Postgres {
+    /// Installs PostgreSQL where that is allowed and needed, makes a cluster and starts it.
+    pub(crate) fn start() -> Result<Self> {
+        prerequisites::ensure(&[Need::Postgres])?;
+        let bin = prerequisites::postgres_binaries().context("PostgreSQL is gone again")?;
+        let owner = Owner::find()?;
+        let folder = tempfile::Builder::new()
+            .prefix("chancery-postgres-")
+            .tempdir()?;
+        owner.give(folder.path())?;
+        // Passable, so that clients reach the socket and the certificate; not listable.
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o711))?;
+        make_cluster(&bin, folder.path(), &owner)?;
+        make_certificates(folder.path(), &owner)?;
+        let (port, server) = start_server(&bin, folder.path(), &owner)?;
+        let postgres = Self {
+            server,
+            folder,
+            bin,
+            port,
+            password: random_hex()?,
+        };
+        postgres.make_roles()?;
+        Ok(postgres)
+    }
+
+    /// What tests find in their environment.
+    pub(crate) fn environment(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("CHANCERY_TEST_POSTGRES_URL", self.url("postgres")),
+            ("CHANCERY_TEST_POSTGRES_PLAIN_URL", self.plain_url()),
+            ("CHANCERY_TEST_POSTGRES_ADMIN_URL", self.admin_url()),
+            ("CHANCERY_TEST_POSTGRES_CA", self.ca().display().to_string()),
+            ("CHANCERY_TEST_POSTGRES_BIN", self.bin.display().to_string()),
+            ("CHANCERY_TEST_REQUIRE_POSTGRES", "1".to_owned()),
+        ]
+    }
+
+    /// The address of a database for the ordinary role, over TLS that is verified in full.
+    pub(crate) fn url(&self, database: &str) -> String {
+        let Self { port, password, .. } = self;
+        let ca = self.ca();
+        format!(
+            "postgres://chancery:{password}@localhost:{port}/{database}?sslmode=verify-full&sslrootcert={}",
+            ca.display()
+        )
+    }
+
+    /// Makes a database that belongs to the ordinary role.
+    pub(crate) fn make_database(&self, name: &str) -> Result<()> {
+        self.psql(&format!("CREATE DATABASE {name} OWNER chancery"))
+    }
+
+    /// Fails when the server is no longer there, with the end of its log.
+    pub(crate) fn check_alive(&self) -> Result<()> {
+        if self.server.ended()? {
+            bail!(
+                "the private PostgreSQL ended by itself\n{}",
+                log_end(self.folder.path())
+            );
+        }
+        Ok(())
+    }
+
+    fn plain_url(&self) -> String {
+        format!(
+            "postgres://chancery_plain:{}@localhost:{}/postgres?sslmode=disable",
+            self.password, self.port
+        )
+    }
+
+    fn admin_url(&self) -> String {
+        format!(
+            "postgres://postgres@localhost:{}/postgres?host={}",
+            self.port,
+            self.folder.path().display()
+        )
+    }
+
+    fn ca(&self) -> PathBuf {
+        self.folder.path().join("ca.pem")
+    }
+
+    fn make_roles(&self) -> Result<()> {
+        // The password is hexadecimal, so it needs no quoting.
+        for role in ["chancery CREATEDB", "chancery_plain"] {
+            self.psql(&format!(
+                "CREATE ROLE {role} LOGIN NOSUPERUSER NOBYPASSRLS PASSWORD '{}'",
+                self.password
+            ))?;
+        }
+        Ok(())
+    }
+
+    fn psql(&self, statement: &str) -> Result<()> {
+        let mut command = Command::new(self.bin.join("psql"));
+        command
+            .args([
+                "-X",
+                "-q",
+                "-v",
+                "ON_ERROR_STOP=1",
+                "-U",
+                "postgres",
+                "-d",
+                "postgres",
+                "-h",
+            ])
+            .arg(self.folder.path());
+        command.args(["-p", &self.port.to_string(), "-c", statement]);
+        process::output(&mut command).map(drop)
+    }
+}
+
+/// Who the server runs as: we ourselves, or somebody unprivileged if we are root, whom `initdb` refuses.
+#[derive(Debug)]
+struct Owner(Option<(u32, u32)>);
+
+impl Owner {
+    fn find() -> Result<Self> {
+        if !rustix::process::geteuid().is_root() {
+            return Ok(Self(None));
+        }
+        let passwd = fs::read_to_string("/etc/passwd").context("could not read /etc/passwd")?;
+        let ids = ["postgres", "nobody"]
+            .iter()
+            .find_map(|name| ids(&passwd, name));
+        ids.map(|ids| Self(Some(ids)))
+            .context("no user `postgres` or `nobody` to run PostgreSQL as; run as an ordinary user")
+    }
+
+    fn command(&self, program: PathBuf, folder: &Path) -> Command {
+        let mut command = Command::new(program);
+        // The working directory must be readable by that user.
+        command.current_dir(folder).stdin(Stdio::null());
+        if let Some((uid, gid)) = self.0 {
+            command.uid(uid).gid(gid);
+        }
+        command
+    }
+
+    fn give(&self, path: &Path) -> Result<()> {
+        if let Some((uid, gid)) = self.0 {
+            chown(path, Some(uid), Some(gid))?;
+        }
+        Ok(())
+    }
+}
+
+fn ids(passwd: &str, name: &str) -> Option<(u32, u32)> {
+    let line = passwd
+        .lines()
+        .find(|line| line.split(':').next() == Some(name))?;
+    let mut numbers = line.split(':').skip(2);
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+fn make_cluster(bin: &Path, folder: &Path, owner: &Owner) -> Result<()> {
+    let data = folder.join("data");
+    let mut initdb = owner.command(bin.join("initdb"), folder);
+    initdb.arg("-D").arg(&data).args([
+        "-U",
+        "postgres",
+        "-A",
+        "trust",
+        "-E",
+        "UTF8",
+        "--locale=C.UTF-8",
+        "--no-sync",
+    ]);
+    process::output(&mut initdb)?;
+    let rules = "local   all all                          trust\n\
+                 hostssl all all            127.0.0.1/32  scram-sha-256\n\
+                 hostssl all all            ::1/128       scram-sha-256\n\
+                 hostnossl all chancery_plain 127.0.0.1/32 scram-sha-256\n";
+    fs::write(data.join("pg_hba.conf"), rules).context("could not write pg_hba.conf")
+}
+
+/// A CA that signs one leaf for the name `localhost`, and forgets its key. `127.0.0.1` is not in it, so a wrong name can be tested.
+fn make_certificates(folder: &Path, owner: &Owner) -> Result<()> {
+    let ca_key = rcgen::KeyPair::generate()?;
+    let mut ca = rcgen::CertificateParams::default();
+    ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Constrained(0));
+    ca.distinguished_name
+        .push(rcgen::DnType::CommonName, "Chancery's tests");
+    ca.key_usages = vec![rcgen::KeyUsagePurpose::KeyCertSign];
+    let ca = rcgen::CertifiedIssuer::self_signed(ca, ca_key)?;
+    let leaf_key = rcgen::KeyPair::generate()?;
+    let mut leaf = rcgen::CertificateParams::new(vec!["localhost".to_owned()])?;
+    leaf.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth];
+    let leaf = leaf.signed_by(&leaf_key, &ca)?;
+    fs::write(folder.join("ca.pem"), ca.pem())?;
+    fs::write(folder.join("server.crt"), leaf.pem())?;
+    let key = folder.join("server.key");
+    fs::write(&key, "")?;
+    fs::set_permissions(&key, Permissions::from_mode(0o600))?;
+    fs::write(&key, leaf_key.serialize_pem())?;
+    owner.give(&key)
+}
+
+fn start_server(bin: &Path, folder: &Path, owner: &Owner) -> Result<(u16, Guarded)> {
+    // Somebody else may take the free port before the server does: then take another.
+    let mut failure = anyhow!("no attempt made");
+    for _ in 0..3 {
+        let port = free_port()?;
+        let log = File::create(folder.join("server.log"))?;
+        let mut command = owner.command(bin.join("postgres"), folder);
+        command
+            .arg("-D")
+            .arg(folder.join("data"))
+            .arg("-k")
+            .arg(folder)
+            .args(["-p", &port.to_string()]);
+        for setting in SETTINGS {
+            command.args(["-c", setting]);
+        }
+        for (name, file) in [
+            ("ssl_cert_file", "server.crt"),
+            ("ssl_key_file", "server.key"),
+        ] {
+            command.args(["-c", &format!("{name}={}", folder.join(file).display())]);
+        }
+        command.stdout(log.try_clone()?).stderr(log);
+        // SIGQUIT: immediate shutdown. Nothing in it is worth a checkpoint.
+        let server = Guarded::spawn(&mut command)?.stopped_by(Signal::QUIT);
+        match wait_until_ready(bin, folder, port, &server) {
+            Ok(()) => return Ok((port, server)),
+            Err(error) => failure = error,
+        }
+        process::pause(Duration::ZERO)?;
+    }
+    Err(failure.context(log_end(folder)))
+}
+
+const SETTINGS: &[&str] = &[
+    "listen_addresses=localhost",
+    "ssl=on",
+    "ssl_min_protocol_version=TLSv1.3",
+    "password_encryption=scram-sha-256",
+    "max_connections=300",
+    "shared_buffers=64MB",
+    // It lives for minutes; a crash of the machine may take it along. Crashes of Chancery it survives all the same.
+    "fsync=off",
+    "synchronous_commit=off",
+    "full_page_writes=off",
+];
+
+fn wait_until_ready(bin: &Path, folder: &Path, port: u16, server: &Guarded) -> Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while Instant::now() < deadline {
+        let mut ready = Command::new(bin.join("pg_isready"));
+        if process::succeeds(
+            ready
+                .args(["-q", "-p", &port.to_string(), "-h"])
+                .arg(folder),
+        ) {
+            return Ok(());
+        }
+        if server.ended()? {
+            bail!("PostgreSQL did not start");
+        }
+        process::pause(Duration::from_millis(50))?;
+    }
+    bail!("PostgreSQL was not ready after 60 s")
+}
+
+fn log_end(folder: &Path) -> String {
+    let log = fs::read_to_string(folder.join("server.log")).unwrap_or_default();
+    let lines: Vec<&str> = log.lines().rev().take(20).collect();
+    lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+}
+
+/// A port of the loopback interface that is free at this moment.
+pub(crate) fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
+        .local_addr()?
+        .port())
+}
+
+/// 128 random bits.
+fn random_hex() -> Result<String> {
+    use std::io::Read as _;
+    let mut bytes = [0; 16];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(HEXLOWER.encode(&bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_of_a_user_come_from_passwd() {
+        let passwd = "root:x:0:0:root:/root:/bin/sh\npostgresql:x:1:1::/:/x\npostgres:x:104:112:PostgreSQL:/var/lib/postgresql:/bin/bash\n";
+        assert_eq!(ids(passwd, "postgres"), Some((104, 112)));
+        assert_eq!(ids(passwd, "nobody"), None);
+    }
+}

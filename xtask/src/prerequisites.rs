@@ -1,0 +1,170 @@
+//! What a fresh machine lacks, and how it gets it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::process;
+
+/// The oldest PostgreSQL that Chancery supports.
+const OLDEST_POSTGRES: u32 = 15;
+
+/// Something of the system that a command needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// The server binaries of PostgreSQL.
+    Postgres,
+    /// Python 3 that can make virtual environments.
+    Python,
+    /// The load generator.
+    Wrk,
+}
+
+impl Need {
+    fn is_met(self) -> bool {
+        match self {
+            Self::Postgres => postgres_binaries().is_some(),
+            // `ensurepip` is what Debian moved into the package `python3-venv`.
+            Self::Python => {
+                process::succeeds(Command::new("python3").args(["-c", "import venv, ensurepip"]))
+            }
+            Self::Wrk => on_path("wrk").is_some(),
+        }
+    }
+
+    fn packages(self) -> &'static [&'static str] {
+        match self {
+            Self::Postgres => &["postgresql"],
+            Self::Python => &["python3", "python3-venv"],
+            Self::Wrk => &["wrk"],
+        }
+    }
+}
+
+/// Installs what is missing, or says in one line what to install.
+pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
+    let missing = missing(needs);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let packages: Vec<&str> = missing
+        .iter()
+        .flat_map(|need| need.packages())
+        .copied()
+        .collect();
+    let by_hand = format!(
+        "install what is missing: apt-get install --no-install-recommends {}",
+        packages.join(" ")
+    );
+    let Some(root) = Root::available() else {
+        bail!(by_hand)
+    };
+    println!("Installing {}", packages.join(", "));
+    install(root, &packages).context(by_hand)?;
+    let still = self::missing(needs);
+    if !still.is_empty() {
+        bail!(
+            "still missing after installing {}: {still:?} (PostgreSQL must be {OLDEST_POSTGRES} or newer)",
+            packages.join(", ")
+        );
+    }
+    Ok(())
+}
+
+fn missing(needs: &[Need]) -> Vec<Need> {
+    needs
+        .iter()
+        .copied()
+        .filter(|need| !need.is_met())
+        .collect()
+}
+
+/// How we become root for `apt-get`.
+#[derive(Clone, Copy, Debug)]
+enum Root {
+    Already,
+    Sudo,
+}
+
+impl Root {
+    fn available() -> Option<Self> {
+        on_path("apt-get")?;
+        if rustix::process::geteuid().is_root() {
+            Some(Self::Already)
+        } else {
+            process::succeeds(Command::new("sudo").args(["-n", "true"])).then_some(Self::Sudo)
+        }
+    }
+
+    fn command(self, program: &str) -> Command {
+        match self {
+            Self::Already => Command::new(program),
+            Self::Sudo => {
+                let mut command = Command::new("sudo");
+                command.args(["-n", "env", "DEBIAN_FRONTEND=noninteractive", program]);
+                command
+            }
+        }
+    }
+}
+
+fn install(root: Root, packages: &[&str]) -> Result<()> {
+    // Without this, installing the package would start a cluster of the system's own.
+    let config = Path::new("/etc/postgresql-common/createcluster.conf");
+    if packages.contains(&"postgresql") && !config.exists() {
+        let script = "mkdir -p /etc/postgresql-common && echo 'create_main_cluster = false' > /etc/postgresql-common/createcluster.conf";
+        process::run(root.command("sh").args(["-c", script]))?;
+    }
+    let apt = || {
+        let mut command = root.command("apt-get");
+        command.env("DEBIAN_FRONTEND", "noninteractive").args([
+            "-qq",
+            "-o",
+            "DPkg::Lock::Timeout=120",
+            "-o",
+            "Dpkg::Options::=--force-confold",
+        ]);
+        command
+    };
+    process::run(apt().arg("update"))?;
+    process::run(
+        apt()
+            .args(["install", "-y", "--no-install-recommends"])
+            .args(packages),
+    )
+}
+
+/// The folder of PostgreSQL's server binaries, the newest if there are several.
+pub(crate) fn postgres_binaries() -> Option<PathBuf> {
+    let installed = fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten();
+    let newest = installed
+        .filter_map(|entry| {
+            Some((
+                entry.file_name().to_str()?.parse::<u32>().ok()?,
+                entry.path().join("bin"),
+            ))
+        })
+        .filter(|(version, bin)| {
+            *version >= OLDEST_POSTGRES
+                && bin.join("postgres").exists()
+                && bin.join("initdb").exists()
+        })
+        .max_by_key(|(version, _)| *version);
+    // Elsewhere than on Debian they are on the path.
+    newest
+        .map(|(_, bin)| bin)
+        .or_else(|| Some(on_path("initdb")?.parent()?.to_owned()))
+}
+
+/// Where a program is, as the shell would find it.
+pub(crate) fn on_path(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(program))
+        .find(|file| file.is_file())
+}
