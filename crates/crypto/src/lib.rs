@@ -1,1 +1,64 @@
 //! The maths: secrets, sealed values, signatures, Merkle logs. No I/O.
+//!
+//! | what | where |
+//! | --- | --- |
+//! | values that never print and are wiped | [`Secret`], [`Phi`], [`Key256`] |
+//! | sealed fields | [`ColumnKey`] seals and opens, [`Sealed`] is the bytes, [`Context`] the place, [`Handle`] the key version |
+//! | wrapped keys | [`WrappingKey`], [`WrapContext`] |
+//! | keys from keys | [`derive_key`] |
+//! | terms of a blind index | [`IndexKey`] |
+//! | codes and commitments | [`MacKey`], [`commitment()`], [`sha256`] |
+//! | signatures | [`Ed25519SigningKey`], [`P256SigningKey`], [`Jwk`], [`dsse`] |
+//! | what is hashed and signed | [`canonical`] JSON |
+//! | logs | [`merkle`], [`tiles`], [`checkpoint`], [`proof`] |
+//! | passwords | [`password`] |
+//! | randomness | [`random`]: the [`Random`] port and [`SystemRandom`] |
+//!
+//! The formats are frozen in `docs/adr/0001-suite-0x01.md` and shown in `testdata/vectors/chancery/`.
+
+#![forbid(unsafe_code)]
+
+mod blind_index;
+pub mod canonical;
+pub mod checkpoint;
+mod column_key;
+mod commitment;
+mod context;
+mod derive;
+mod digest;
+pub mod dsse;
+mod envelope;
+mod frame;
+mod handle;
+mod hazmat;
+mod jwk;
+mod mac;
+pub mod merkle;
+pub mod password;
+pub mod proof;
+pub mod random;
+mod secret;
+mod sign;
+pub mod tiles;
+mod wrap;
+
+pub use blind_index::{IndexKey, TermError};
+pub use column_key::{ColumnKey, OpenError, SealError};
+pub use commitment::commitment;
+pub use context::{Context, ContextDigest, ContextPrefix};
+pub use derive::derive_key;
+pub use digest::{sha256, sha256_hex};
+pub use envelope::{
+    Flags, MAGIC, OVERHEAD, PLAINTEXT_MAX, PROFILE_FIELD, ParseError, SUITE, Sealed, TEXT_PREFIX,
+};
+pub use frame::lv;
+pub use handle::Handle;
+pub use jwk::{Curve, Jwk, JwkError};
+pub use mac::MacKey;
+pub use random::{Random, RandomError, SystemRandom};
+pub use secret::{Key256, Phi, Secret};
+pub use sign::{Ed25519PublicKey, Ed25519SigningKey, KeyError, P256PublicKey, P256SigningKey};
+pub use wrap::{
+    MATERIAL_MAX, PROFILE_WRAP, UnwrapError, WRAP_OVERHEAD, WrapContext, WrapError, WrappingKey,
+    parent_of,
+};

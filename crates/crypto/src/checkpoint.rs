@@ -1,0 +1,292 @@
+//! Signed heads of a log: [C2SP tlog-checkpoint](https://c2sp.org/tlog-checkpoint) as a [signed note](https://c2sp.org/signed-note), Ed25519.
+//!
+//! Extension lines are refused. Signatures of others (witnesses) are kept and ignored.
+
+use data_encoding::{BASE64, HEXLOWER};
+
+use crate::digest::sha256_parts;
+use crate::merkle::Hash;
+use crate::sign::{Ed25519PublicKey, Ed25519SigningKey};
+
+/// The type byte of an Ed25519 key in a note.
+const ED25519: u8 = 0x01;
+/// A note with more signature lines is refused; the specification asks for at least 16.
+const SIGNATURES_MAX: usize = 64;
+/// Longest origin or key name in bytes.
+const NAME_MAX: usize = 255;
+
+/// Why text is no checkpoint or key, or does not verify.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum CheckpointError {
+    /// Not the text of a checkpoint, note or key, to the letter.
+    #[error("malformed checkpoint")]
+    Malformed,
+    /// An origin or key name that is empty, too long, or has a space, a plus sign or a control character.
+    #[error("malformed name")]
+    Name,
+    /// No signature by the given key.
+    #[error("not signed by this key")]
+    UnknownKey,
+    /// A signature that claims the given key and does not verify.
+    #[error("bad signature")]
+    BadSignature,
+}
+
+/// The head of a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// Which log, such as `chancery.example/t/7f3c…`.
+    pub origin: String,
+    /// How many leaves.
+    pub size: u64,
+    /// The root over them.
+    pub root: Hash,
+}
+
+impl Checkpoint {
+    /// The text that is signed: origin, size and base64 root, a line each.
+    pub fn body(&self) -> String {
+        format!(
+            "{}\n{}\n{}\n",
+            self.origin,
+            self.size,
+            BASE64.encode(&self.root)
+        )
+    }
+
+    /// Reads exactly what [`body`](Self::body) writes.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckpointError::Malformed`], [`CheckpointError::Name`].
+    pub fn from_body(text: &str) -> Result<Self, CheckpointError> {
+        let mut lines = text.split('\n');
+        let (Some(origin), Some(size), Some(root), Some(""), None) = (
+            lines.next(),
+            lines.next(),
+            lines.next(),
+            lines.next(),
+            lines.next(),
+        ) else {
+            return Err(CheckpointError::Malformed);
+        };
+        check_name(origin)?;
+        let root = BASE64
+            .decode(root.as_bytes())
+            .ok()
+            .and_then(|root| root.try_into().ok())
+            .ok_or(CheckpointError::Malformed)?;
+        Ok(Self {
+            origin: origin.into(),
+            size: decimal(size).ok_or(CheckpointError::Malformed)?,
+            root,
+        })
+    }
+}
+
+/// A checkpoint with its signature lines. Reading one proves nothing; [`verify`](Self::verify) does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedCheckpoint {
+    text: String,
+    checkpoint: Checkpoint,
+    signatures: Vec<NoteSignature>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct NoteSignature {
+    name: String,
+    key_id: [u8; 4],
+    signature: Vec<u8>,
+}
+
+impl SignedCheckpoint {
+    /// Signs. `name` is the key's name; logs use their origin.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckpointError::Name`] when `name` or the origin cannot stand in a note.
+    pub fn sign(
+        checkpoint: &Checkpoint,
+        key: &Ed25519SigningKey,
+        name: &str,
+    ) -> Result<Self, CheckpointError> {
+        let verifier = VerifierKey::new(name, key.public())?;
+        let body = checkpoint.body();
+        let blob = [verifier.key_id.as_slice(), &key.sign(body.as_bytes())].concat();
+        Self::parse(&format!(
+            "{body}\n\u{2014} {name} {}\n",
+            BASE64.encode(&blob)
+        ))
+    }
+
+    /// Reads a signed note whose text is a checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckpointError::Malformed`], [`CheckpointError::Name`].
+    pub fn parse(text: &str) -> Result<Self, CheckpointError> {
+        let malformed = CheckpointError::Malformed;
+        if text.chars().any(|letter| letter < ' ' && letter != '\n') {
+            return Err(malformed);
+        }
+        // The last empty line separates text and signatures; the text keeps its newline.
+        let (body, lines) = text
+            .rfind("\n\n")
+            .and_then(|at| Some((text.get(..=at)?, text.get(at + 2..)?)))
+            .ok_or(malformed)?;
+        let lines = lines.strip_suffix('\n').ok_or(malformed)?;
+        let signatures = lines
+            .split('\n')
+            .map(signature_line)
+            .collect::<Result<Vec<_>, _>>()?;
+        if signatures.len() > SIGNATURES_MAX {
+            return Err(malformed);
+        }
+        Ok(Self {
+            text: text.into(),
+            checkpoint: Checkpoint::from_body(body)?,
+            signatures,
+        })
+    }
+
+    /// The note, to the letter.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// What the note says, verified or not.
+    pub const fn checkpoint(&self) -> &Checkpoint {
+        &self.checkpoint
+    }
+
+    /// Checks that `key` signed it, and gives what it says. Any bad signature in the name of `key` refuses the note.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckpointError::UnknownKey`], [`CheckpointError::BadSignature`].
+    pub fn verify(&self, key: &VerifierKey) -> Result<&Checkpoint, CheckpointError> {
+        let body = self.checkpoint.body(); // INVARIANT: parsing accepts only what `body` writes
+        let mut ours = self
+            .signatures
+            .iter()
+            .filter(|one| one.name == key.name && one.key_id == key.key_id)
+            .peekable();
+        ours.peek().ok_or(CheckpointError::UnknownKey)?;
+        if ours.all(|one| key.public.verify(body.as_bytes(), &one.signature)) {
+            Ok(&self.checkpoint)
+        } else {
+            Err(CheckpointError::BadSignature)
+        }
+    }
+}
+
+/// A name and an Ed25519 public key that verifies notes: `name+hash+key`, the vkey format.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifierKey {
+    name: String,
+    key_id: [u8; 4],
+    public: Ed25519PublicKey,
+}
+
+impl VerifierKey {
+    /// Names a public key.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckpointError::Name`].
+    pub fn new(name: &str, public: Ed25519PublicKey) -> Result<Self, CheckpointError> {
+        check_name(name)?;
+        let hash = sha256_parts([name.as_bytes(), &[b'\n', ED25519], public.as_bytes()]);
+        let [a, b, c, d, ..] = hash;
+        Ok(Self {
+            name: name.into(),
+            key_id: [a, b, c, d],
+            public,
+        })
+    }
+
+    /// The key's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The public key.
+    pub const fn public(&self) -> &Ed25519PublicKey {
+        &self.public
+    }
+
+    /// `SHA-256(name ‖ 0x0A ‖ 0x01 ‖ public key)`, first four bytes.
+    pub const fn key_id(&self) -> [u8; 4] {
+        self.key_id
+    }
+
+    /// `name+8 hex digits of the key id+base64(0x01 ‖ public key)`.
+    pub fn to_text(&self) -> String {
+        let key = [&[ED25519], self.public.as_bytes().as_slice()].concat();
+        format!(
+            "{}+{}+{}",
+            self.name,
+            HEXLOWER.encode(&self.key_id),
+            BASE64.encode(&key)
+        )
+    }
+
+    /// Reads exactly what [`to_text`](Self::to_text) writes.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckpointError::Malformed`], [`CheckpointError::Name`].
+    pub fn from_text(text: &str) -> Result<Self, CheckpointError> {
+        let malformed = CheckpointError::Malformed;
+        let mut parts = text.splitn(3, '+'); // base64 may hold a plus sign, names may not
+        let (Some(name), Some(_), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
+            return Err(malformed);
+        };
+        let key = BASE64.decode(key.as_bytes()).map_err(|_| malformed)?;
+        let (&[ED25519], public) = key.split_first_chunk().ok_or(malformed)? else {
+            return Err(malformed);
+        };
+        let public = Ed25519PublicKey::from_bytes(public.try_into().map_err(|_| malformed)?)
+            .map_err(|_| malformed)?;
+        let this = Self::new(name, public)?;
+        if this.to_text() == text {
+            Ok(this)
+        } else {
+            Err(malformed)
+        }
+    }
+}
+
+fn signature_line(line: &str) -> Result<NoteSignature, CheckpointError> {
+    let malformed = CheckpointError::Malformed;
+    let (name, blob) = line
+        .strip_prefix("\u{2014} ")
+        .and_then(|rest| rest.split_once(' '))
+        .ok_or(malformed)?;
+    check_name(name)?;
+    let blob = BASE64.decode(blob.as_bytes()).map_err(|_| malformed)?;
+    let (key_id, signature) = blob
+        .split_first_chunk()
+        .filter(|(_, rest)| !rest.is_empty())
+        .ok_or(malformed)?;
+    Ok(NoteSignature {
+        name: name.into(),
+        key_id: *key_id,
+        signature: signature.to_vec(),
+    })
+}
+
+fn check_name(name: &str) -> Result<(), CheckpointError> {
+    let bad = |letter: char| letter.is_whitespace() || letter.is_control() || letter == '+';
+    if name.is_empty() || name.len() > NAME_MAX || name.contains(bad) {
+        Err(CheckpointError::Name)
+    } else {
+        Ok(())
+    }
+}
+
+/// Decimal digits without sign or leading zero.
+pub(crate) fn decimal(digits: &str) -> Option<u64> {
+    let value: u64 = digits.parse().ok()?;
+    (value.to_string() == digits).then_some(value)
+}

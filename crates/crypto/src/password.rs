@@ -1,0 +1,175 @@
+//! Password hashes: Argon2id ([RFC 9106](https://www.rfc-editor.org/rfc/rfc9106)) as a PHC string.
+
+use argon2::{Algorithm, Argon2, Params, Version};
+use data_encoding::BASE64_NOPAD;
+use subtle::ConstantTimeEq as _;
+use zeroize::Zeroizing;
+
+use crate::random::{self, Random, RandomError};
+
+/// What one hash costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cost {
+    /// Memory in KiB.
+    pub memory_kib: u32,
+    /// Passes over the memory.
+    pub passes: u32,
+    /// Lanes. They run one after the other here.
+    pub lanes: u32,
+}
+
+impl Default for Cost {
+    /// The floor: 19 MiB, two passes, one lane.
+    fn default() -> Self {
+        Self {
+            memory_kib: 19_456,
+            passes: 2,
+            lanes: 1,
+        }
+    }
+}
+
+impl Cost {
+    /// The most that a stored hash may ask for: 256 MiB, 16 passes, 8 lanes. More would let a forged row exhaust the machine.
+    pub const MAX: Self = Self {
+        memory_kib: 256 * 1024,
+        passes: 16,
+        lanes: 8,
+    };
+
+    const fn within_bounds(self) -> bool {
+        let Self {
+            memory_kib,
+            passes,
+            lanes,
+        } = self;
+        lanes >= 1
+            && lanes <= Self::MAX.lanes
+            && passes >= 1
+            && passes <= Self::MAX.passes
+            && memory_kib >= 8 * lanes
+            && memory_kib <= Self::MAX.memory_kib
+    }
+}
+
+/// Why a password was not hashed or checked. A wrong password is no error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PasswordError {
+    /// The stored text is no Argon2id v1.3 hash in the form that [`hash`] writes.
+    #[error("not an Argon2id hash")]
+    Malformed,
+    /// The cost is zero or above [`Cost::MAX`].
+    #[error("cost out of bounds")]
+    Cost,
+    /// The source of randomness gave nothing.
+    #[error("could not draw a salt")]
+    Random(#[from] RandomError),
+    /// Argon2 refused; memory ran out.
+    #[error("could not hash")]
+    Failed,
+}
+
+/// The outcome of checking a password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub struct Verdict {
+    /// Whether the password is the right one.
+    pub matched: bool,
+    /// Whether the stored hash costs less than wanted in any respect, so that it should be made anew at this login.
+    pub outdated: bool,
+}
+
+const SALT: usize = 16;
+const OUTPUT: usize = 32;
+
+/// Hashes `password` with a fresh 16-byte salt: `$argon2id$v=19$m=…,t=…,p=…$salt$hash`. Blocks for tens of milliseconds and takes `cost.memory_kib`.
+///
+/// # Errors
+///
+/// [`PasswordError::Cost`], [`PasswordError::Random`], [`PasswordError::Failed`].
+pub fn hash(password: &[u8], cost: Cost, rng: &dyn Random) -> Result<String, PasswordError> {
+    let salt: [u8; SALT] = random::array(rng)?;
+    let output = argon2id(password, &salt, cost, OUTPUT)?;
+    let Cost {
+        memory_kib,
+        passes,
+        lanes,
+    } = cost;
+    let (salt, output) = (BASE64_NOPAD.encode(&salt), BASE64_NOPAD.encode(&output));
+    Ok(format!(
+        "$argon2id$v=19$m={memory_kib},t={passes},p={lanes}${salt}${output}"
+    ))
+}
+
+/// Checks `password` against a stored hash; outdated means below the floor, [`Cost::default`].
+///
+/// # Errors
+///
+/// [`PasswordError::Malformed`], [`PasswordError::Cost`], [`PasswordError::Failed`].
+pub fn verify(password: &[u8], phc: &str) -> Result<Verdict, PasswordError> {
+    verify_wanting(password, phc, Cost::default())
+}
+
+/// As [`verify`], with the cost that new hashes have.
+///
+/// # Errors
+///
+/// As [`verify`].
+pub fn verify_wanting(password: &[u8], phc: &str, wanted: Cost) -> Result<Verdict, PasswordError> {
+    let (cost, salt, stored) = parse(phc).ok_or(PasswordError::Malformed)?;
+    let output = argon2id(password, &salt, cost, stored.len())?;
+    let outdated = cost.memory_kib < wanted.memory_kib
+        || cost.passes < wanted.passes
+        || cost.lanes < wanted.lanes
+        || stored.len() < OUTPUT
+        || salt.len() < SALT;
+    Ok(Verdict {
+        matched: output.ct_eq(&stored).into(),
+        outdated,
+    })
+}
+
+fn argon2id(
+    password: &[u8],
+    salt: &[u8],
+    cost: Cost,
+    length: usize,
+) -> Result<Zeroizing<Vec<u8>>, PasswordError> {
+    if !cost.within_bounds() {
+        return Err(PasswordError::Cost);
+    }
+    let params = Params::new(cost.memory_kib, cost.passes, cost.lanes, Some(length))
+        .map_err(|_| PasswordError::Cost)?;
+    let mut out = Zeroizing::new(vec![0; length]);
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+        .hash_password_into(password, salt, &mut out)
+        .map_err(|_| PasswordError::Failed)?;
+    Ok(out)
+}
+
+/// Cost, salt (8 to 64 bytes) and output (16 to 64 bytes) of a PHC string.
+fn parse(phc: &str) -> Option<(Cost, Vec<u8>, Vec<u8>)> {
+    let mut parts = phc.strip_prefix("$argon2id$v=19$")?.split('$');
+    let (Some(cost), Some(salt), Some(output), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return None;
+    };
+    let mut numbers = cost.split(',');
+    let mut number = |name: &str| {
+        let digits = numbers.next()?.strip_prefix(name)?;
+        let value: u32 = digits.parse().ok()?;
+        (value.to_string() == digits).then_some(value) // no plus sign, no leading zero
+    };
+    let cost = Cost {
+        memory_kib: number("m=")?,
+        passes: number("t=")?,
+        lanes: number("p=")?,
+    };
+    let bytes = |text: &str| BASE64_NOPAD.decode(text.as_bytes()).ok();
+    let (salt, output) = (bytes(salt)?, bytes(output)?);
+    (numbers.next().is_none()
+        && (8..=64).contains(&salt.len())
+        && (16..=64).contains(&output.len()))
+    .then_some((cost, salt, output))
+}

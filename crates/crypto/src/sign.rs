@@ -1,0 +1,320 @@
+//! Signing keys: Ed25519 for logs and certificates, ECDSA P-256 for tokens.
+
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair,
+    Ed25519KeyPair, KeyPair, UnparsedPublicKey,
+};
+use zeroize::Zeroizing;
+
+use crate::random::{Random, RandomError};
+use crate::secret::{self, Secret};
+
+/// Why bytes are no signing or verifying key, or no key was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// Wrong length, wrong encoding, or not a point of the curve.
+    #[error("malformed key")]
+    Malformed,
+    /// A point of small order: it verifies signatures that nobody made.
+    #[error("weak key")]
+    Weak,
+    /// The source of randomness gave nothing.
+    #[error("could not draw a key")]
+    Random(#[from] RandomError),
+    /// AWS-LC refused.
+    #[error("could not make a key")]
+    Failed,
+}
+
+/// An Ed25519 private key ([RFC 8032](https://www.rfc-editor.org/rfc/rfc8032)). Never prints.
+pub struct Ed25519SigningKey {
+    seed: Zeroizing<[u8; 32]>,
+    pair: Ed25519KeyPair,
+    public: Ed25519PublicKey,
+}
+
+impl Ed25519SigningKey {
+    /// Draws a new key.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError::Random`], or [`KeyError::Failed`] from AWS-LC.
+    pub fn make(rng: &dyn Random) -> Result<Self, KeyError> {
+        Self::from_seed(&*secret::seed(rng)?)
+    }
+
+    /// Takes the 32-byte seed of RFC 8032 §5.1.5. The caller's own copy stays the caller's to wipe.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError::Failed`] from AWS-LC.
+    pub fn from_seed(seed: &[u8; 32]) -> Result<Self, KeyError> {
+        let pair = Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| KeyError::Failed)?;
+        let public = pair
+            .public_key()
+            .as_ref()
+            .try_into()
+            .map_err(|_| KeyError::Failed)?;
+        Ok(Self {
+            seed: Zeroizing::new(*seed),
+            pair,
+            public: Ed25519PublicKey(public),
+        })
+    }
+
+    /// Reads what [`to_material`](Self::to_material) gave, once it is unwrapped.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError::Malformed`] unless there are 32 bytes.
+    pub fn from_material(material: &[u8]) -> Result<Self, KeyError> {
+        let seed = Zeroizing::new(<[u8; 32]>::try_from(material).map_err(|_| KeyError::Malformed)?);
+        Self::from_seed(&seed)
+    }
+
+    /// The 32-byte seed, to be wrapped.
+    pub fn to_material(&self) -> Secret<Vec<u8>> {
+        Secret::new(self.seed.to_vec())
+    }
+
+    /// Signs; 64 bytes, the same for the same message.
+    pub fn sign(&self, message: &[u8]) -> [u8; 64] {
+        let mut out = [0; 64];
+        out.copy_from_slice(self.pair.sign(message).as_ref());
+        out
+    }
+
+    /// The public half.
+    pub const fn public(&self) -> Ed25519PublicKey {
+        self.public
+    }
+}
+
+impl std::fmt::Debug for Ed25519SigningKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Ed25519SigningKey(..)")
+    }
+}
+
+/// An Ed25519 public key, canonically encoded and not of small order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Ed25519PublicKey([u8; 32]);
+
+impl Ed25519PublicKey {
+    /// Checks the encoding. Bytes that encode no point pass here and verify nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError::Malformed`] when the coordinate is not below 2^255 − 19, [`KeyError::Weak`] for the points of small order.
+    pub fn from_bytes(bytes: [u8; 32]) -> Result<Self, KeyError> {
+        if !canonical(&bytes) {
+            return Err(KeyError::Malformed);
+        }
+        if small_order(&bytes) {
+            return Err(KeyError::Weak);
+        }
+        Ok(Self(bytes))
+    }
+
+    /// The 32 bytes of RFC 8032 §5.1.2.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// Whether `signature` is this key's signature of `message`. Strict, so that every verifier gives the same answer:
+    ///
+    /// - R is canonically encoded and not of small order, S is below the group order, and so is nothing malleable;
+    /// - the equation is the one without cofactor, R = S·B − k·A, compared as bytes.
+    ///
+    /// This accepts what `verify_strict` of ed25519-dalek accepts, less the keys that [`from_bytes`](Self::from_bytes) refuses.
+    #[must_use]
+    pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
+        let Some((r, s)) = signature.split_first_chunk::<32>() else {
+            return false;
+        };
+        canonical(r)
+            && !small_order(r)
+            && below_order(s)
+            && UnparsedPublicKey::new(&ED25519, &self.0)
+                .verify(message, signature)
+                .is_ok()
+    }
+}
+
+/// Little-endian `a < b` for public values of equal length.
+fn below(a: &[u8], b: &[u8; 32]) -> bool {
+    a.len() == b.len() && a.iter().rev().lt(b.iter().rev())
+}
+
+/// Whether the y coordinate, without the sign bit, is below the field prime 2^255 − 19. (The other non-canonical encodings, a zero x with
+/// a sign, are points of small order.)
+fn canonical(point: &[u8; 32]) -> bool {
+    const PRIME: [u8; 32] =
+        hex32(b"edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f");
+    below(&without_sign(point), &PRIME)
+}
+
+/// Whether the y coordinate is that of one of the eight points whose order divides 8.
+fn small_order(point: &[u8; 32]) -> bool {
+    const SMALL: [[u8; 32]; 5] = [
+        hex32(b"0000000000000000000000000000000000000000000000000000000000000000"),
+        hex32(b"0100000000000000000000000000000000000000000000000000000000000000"),
+        hex32(b"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f"),
+        hex32(b"26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"),
+        hex32(b"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"),
+    ];
+    SMALL.contains(&without_sign(point))
+}
+
+/// Whether the scalar is below the order 2^252 + 27742317777372353535851937790883648493.
+fn below_order(scalar: &[u8]) -> bool {
+    const ORDER: [u8; 32] =
+        hex32(b"edd3f55c1a631258d69cf7a2def9de1400000000000000000000000000000010");
+    below(scalar, &ORDER)
+}
+
+fn without_sign(point: &[u8; 32]) -> [u8; 32] {
+    let mut bytes = *point;
+    if let Some(last) = bytes.last_mut() {
+        *last &= 0x7f;
+    }
+    bytes
+}
+
+/// Reads a constant of 64 hex digits while compiling.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "runs only while compiling, where a wrong index is a compile error"
+)]
+const fn hex32(digits: &[u8; 64]) -> [u8; 32] {
+    const fn digit(letter: u8) -> u8 {
+        if letter.is_ascii_digit() {
+            letter - b'0'
+        } else {
+            letter - b'a' + 10
+        }
+    }
+    let mut out = [0; 32];
+    let mut at = 0;
+    while at < 32 {
+        out[at] = digit(digits[2 * at]) << 4 | digit(digits[2 * at + 1]);
+        at += 1;
+    }
+    out
+}
+
+/// An ECDSA P-256 private key with SHA-256 (FIPS 186-5). Never prints.
+pub struct P256SigningKey {
+    pair: EcdsaKeyPair,
+    pkcs8: Zeroizing<Vec<u8>>,
+    public: P256PublicKey,
+}
+
+impl P256SigningKey {
+    /// Makes a new key inside AWS-LC, with its own random generator: a FIPS module makes its keys itself.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError::Failed`] from AWS-LC.
+    pub fn make() -> Result<Self, KeyError> {
+        Self::from_pair(
+            EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)
+                .map_err(|_| KeyError::Failed)?,
+        )
+    }
+
+    /// Reads a PKCS#8 DER document ([RFC 5208](https://www.rfc-editor.org/rfc/rfc5208)) of a P-256 key.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError::Malformed`].
+    pub fn from_pkcs8(der: &[u8]) -> Result<Self, KeyError> {
+        Self::from_pair(
+            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der)
+                .map_err(|_| KeyError::Malformed)?,
+        )
+    }
+
+    /// The PKCS#8 DER document, to be wrapped.
+    pub fn to_material(&self) -> Secret<Vec<u8>> {
+        Secret::new(self.pkcs8.to_vec())
+    }
+
+    /// Signs SHA-256 of `message`: r ‖ s, 32 bytes each, as JWS wants it ([RFC 7518 §3.4](https://www.rfc-editor.org/rfc/rfc7518#section-3.4)).
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError::Failed`] from AWS-LC.
+    pub fn sign(&self, message: &[u8]) -> Result<[u8; 64], KeyError> {
+        let signature = self
+            .pair
+            .sign(&SystemRandom::new(), message)
+            .map_err(|_| KeyError::Failed)?;
+        signature.as_ref().try_into().map_err(|_| KeyError::Failed)
+    }
+
+    /// The public half.
+    pub const fn public(&self) -> P256PublicKey {
+        self.public
+    }
+
+    fn from_pair(pair: EcdsaKeyPair) -> Result<Self, KeyError> {
+        let public = pair
+            .public_key()
+            .as_ref()
+            .try_into()
+            .map_err(|_| KeyError::Failed)?;
+        let pkcs8 = Zeroizing::new(
+            pair.to_pkcs8v1()
+                .map_err(|_| KeyError::Failed)?
+                .as_ref()
+                .to_vec(),
+        );
+        Ok(Self {
+            pair,
+            pkcs8,
+            public: P256PublicKey(public),
+        })
+    }
+}
+
+impl std::fmt::Debug for P256SigningKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("P256SigningKey(..)")
+    }
+}
+
+/// A P-256 public key: the uncompressed point, `0x04 ‖ x ‖ y` (SEC 1 §2.3.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct P256PublicKey([u8; 65]);
+
+impl P256PublicKey {
+    /// Checks that the bytes are an uncompressed point of the curve.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError::Malformed`].
+    pub fn from_bytes(bytes: [u8; 65]) -> Result<Self, KeyError> {
+        if bytes.first() != Some(&4) {
+            return Err(KeyError::Malformed);
+        }
+        UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &bytes)
+            .parse()
+            .map_err(|_| KeyError::Malformed)?;
+        Ok(Self(bytes))
+    }
+
+    /// The 65 bytes.
+    pub const fn as_bytes(&self) -> &[u8; 65] {
+        &self.0
+    }
+
+    /// Whether `signature`, r ‖ s in 64 bytes, is this key's signature of `message`.
+    #[must_use]
+    pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
+        UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &self.0)
+            .verify(message, signature)
+            .is_ok()
+    }
+}
