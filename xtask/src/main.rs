@@ -1,13 +1,16 @@
 //! The project's own commands: `cargo xtask test` is CI and the README's test command.
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "this is a program for a terminal"
-)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is a program for a terminal")]
 
+mod generate;
+#[cfg(test)]
+mod house;
+mod kill;
 mod postgres;
 mod prerequisites;
 mod process;
+mod python;
+mod test;
+mod workspace;
 
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
@@ -27,9 +30,21 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Run a command with a private PostgreSQL, which tests find through `CHANCERY_TEST_POSTGRES_URL`.
+    /// Everything that must hold: format, lints, tests on both stores, docs, vectors, generated files, crashes. This is CI.
+    Test(test::Options),
+    /// The quick subset: format, lints, tests on SQLite
+    Check,
+    /// Rewrite the generated files
+    Gen {
+        /// Only say which are not current
+        #[arg(long)]
+        check: bool,
+    },
+    /// Kill the server at random moments under load; nothing acknowledged may be lost or doubled
+    Kill(kill::Options),
+    /// Run a command with a private PostgreSQL, which tests find through `CHANCERY_TEST_POSTGRES_URL`
     WithPostgres {
-        /// The command and its arguments, after `--`.
+        /// The command and its arguments, after `--`
         #[arg(last = true, required = true)]
         command: Vec<OsString>,
     },
@@ -46,8 +61,16 @@ fn main() -> ExitCode {
 
 fn run(task: Task) -> Result<ExitCode> {
     match task {
-        Task::WithPostgres { command } => with_postgres(&command),
+        Task::Test(options) => {
+            let passed = test::run(&options)?;
+            return Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        Task::Check => test::check()?,
+        Task::Gen { check } => generate::run(check)?,
+        Task::Kill(options) => kill::run(&options, None)?,
+        Task::WithPostgres { command } => return with_postgres(&command),
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Keeps the command's exit code.
@@ -63,9 +86,6 @@ fn with_postgres(words: &[OsString]) -> Result<ExitCode> {
     };
     let status = child.wait()?;
     postgres.check_alive()?;
-    let code = status
-        .code()
-        .or_else(|| status.signal().map(|signal| 128 + signal))
-        .unwrap_or(1);
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1);
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
 }

@@ -36,22 +36,14 @@ impl Postgres {
         prerequisites::ensure(&[Need::Postgres])?;
         let bin = prerequisites::postgres_binaries().context("PostgreSQL is gone again")?;
         let owner = Owner::find()?;
-        let folder = tempfile::Builder::new()
-            .prefix("chancery-postgres-")
-            .tempdir()?;
+        let folder = tempfile::Builder::new().prefix("chancery-postgres-").tempdir()?;
         owner.give(folder.path())?;
         // Passable, so that clients reach the socket and the certificate; not listable.
         fs::set_permissions(folder.path(), Permissions::from_mode(0o711))?;
         make_cluster(&bin, folder.path(), &owner)?;
         make_certificates(folder.path(), &owner)?;
         let (port, server) = start_server(&bin, folder.path(), &owner)?;
-        let postgres = Self {
-            server,
-            folder,
-            bin,
-            port,
-            password: random_hex()?,
-        };
+        let postgres = Self { server, folder, bin, port, password: random_hex()? };
         postgres.make_roles()?;
         Ok(postgres)
     }
@@ -86,27 +78,17 @@ impl Postgres {
     /// Fails when the server is no longer there, with the end of its log.
     pub(crate) fn check_alive(&self) -> Result<()> {
         if self.server.ended()? {
-            bail!(
-                "the private PostgreSQL ended by itself\n{}",
-                log_end(self.folder.path())
-            );
+            bail!("the private PostgreSQL ended by itself\n{}", log_end(self.folder.path()));
         }
         Ok(())
     }
 
     fn plain_url(&self) -> String {
-        format!(
-            "postgres://chancery_plain:{}@localhost:{}/postgres?sslmode=disable",
-            self.password, self.port
-        )
+        format!("postgres://chancery_plain:{}@localhost:{}/postgres?sslmode=disable", self.password, self.port)
     }
 
     fn admin_url(&self) -> String {
-        format!(
-            "postgres://postgres@localhost:{}/postgres?host={}",
-            self.port,
-            self.folder.path().display()
-        )
+        format!("postgres://postgres@localhost:{}/postgres?host={}", self.port, self.folder.path().display())
     }
 
     fn ca(&self) -> PathBuf {
@@ -116,10 +98,7 @@ impl Postgres {
     fn make_roles(&self) -> Result<()> {
         // The password is hexadecimal, so it needs no quoting.
         for role in ["chancery CREATEDB", "chancery_plain"] {
-            self.psql(&format!(
-                "CREATE ROLE {role} LOGIN NOSUPERUSER NOBYPASSRLS PASSWORD '{}'",
-                self.password
-            ))?;
+            self.psql(&format!("CREATE ROLE {role} LOGIN NOSUPERUSER NOBYPASSRLS PASSWORD '{}'", self.password))?;
         }
         Ok(())
     }
@@ -127,17 +106,7 @@ impl Postgres {
     fn psql(&self, statement: &str) -> Result<()> {
         let mut command = Command::new(self.bin.join("psql"));
         command
-            .args([
-                "-X",
-                "-q",
-                "-v",
-                "ON_ERROR_STOP=1",
-                "-U",
-                "postgres",
-                "-d",
-                "postgres",
-                "-h",
-            ])
+            .args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-d", "postgres", "-h"])
             .arg(self.folder.path());
         command.args(["-p", &self.port.to_string(), "-c", statement]);
         process::output(&mut command).map(drop)
@@ -154,9 +123,7 @@ impl Owner {
             return Ok(Self(None));
         }
         let passwd = fs::read_to_string("/etc/passwd").context("could not read /etc/passwd")?;
-        let ids = ["postgres", "nobody"]
-            .iter()
-            .find_map(|name| ids(&passwd, name));
+        let ids = ["postgres", "nobody"].iter().find_map(|name| ids(&passwd, name));
         ids.map(|ids| Self(Some(ids)))
             .context("no user `postgres` or `nobody` to run PostgreSQL as; run as an ordinary user")
     }
@@ -180,9 +147,7 @@ impl Owner {
 }
 
 fn ids(passwd: &str, name: &str) -> Option<(u32, u32)> {
-    let line = passwd
-        .lines()
-        .find(|line| line.split(':').next() == Some(name))?;
+    let line = passwd.lines().find(|line| line.split(':').next() == Some(name))?;
     let mut numbers = line.split(':').skip(2);
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
@@ -190,16 +155,7 @@ fn ids(passwd: &str, name: &str) -> Option<(u32, u32)> {
 fn make_cluster(bin: &Path, folder: &Path, owner: &Owner) -> Result<()> {
     let data = folder.join("data");
     let mut initdb = owner.command(bin.join("initdb"), folder);
-    initdb.arg("-D").arg(&data).args([
-        "-U",
-        "postgres",
-        "-A",
-        "trust",
-        "-E",
-        "UTF8",
-        "--locale=C.UTF-8",
-        "--no-sync",
-    ]);
+    initdb.arg("-D").arg(&data).args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]);
     process::output(&mut initdb)?;
     let rules = "local   all all                          trust\n\
                  hostssl all all            127.0.0.1/32  scram-sha-256\n\
@@ -213,8 +169,7 @@ fn make_certificates(folder: &Path, owner: &Owner) -> Result<()> {
     let ca_key = rcgen::KeyPair::generate()?;
     let mut ca = rcgen::CertificateParams::default();
     ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Constrained(0));
-    ca.distinguished_name
-        .push(rcgen::DnType::CommonName, "Chancery's tests");
+    ca.distinguished_name.push(rcgen::DnType::CommonName, "Chancery's tests");
     ca.key_usages = vec![rcgen::KeyUsagePurpose::KeyCertSign];
     let ca = rcgen::CertifiedIssuer::self_signed(ca, ca_key)?;
     let leaf_key = rcgen::KeyPair::generate()?;
@@ -237,19 +192,11 @@ fn start_server(bin: &Path, folder: &Path, owner: &Owner) -> Result<(u16, Guarde
         let port = free_port()?;
         let log = File::create(folder.join("server.log"))?;
         let mut command = owner.command(bin.join("postgres"), folder);
-        command
-            .arg("-D")
-            .arg(folder.join("data"))
-            .arg("-k")
-            .arg(folder)
-            .args(["-p", &port.to_string()]);
+        command.arg("-D").arg(folder.join("data")).arg("-k").arg(folder).args(["-p", &port.to_string()]);
         for setting in SETTINGS {
             command.args(["-c", setting]);
         }
-        for (name, file) in [
-            ("ssl_cert_file", "server.crt"),
-            ("ssl_key_file", "server.key"),
-        ] {
+        for (name, file) in [("ssl_cert_file", "server.crt"), ("ssl_key_file", "server.key")] {
             command.args(["-c", &format!("{name}={}", folder.join(file).display())]);
         }
         command.stdout(log.try_clone()?).stderr(log);
@@ -281,11 +228,7 @@ fn wait_until_ready(bin: &Path, folder: &Path, port: u16, server: &Guarded) -> R
     let deadline = Instant::now() + Duration::from_secs(60);
     while Instant::now() < deadline {
         let mut ready = Command::new(bin.join("pg_isready"));
-        if process::succeeds(
-            ready
-                .args(["-q", "-p", &port.to_string(), "-h"])
-                .arg(folder),
-        ) {
+        if process::succeeds(ready.args(["-q", "-p", &port.to_string(), "-h"]).arg(folder)) {
             return Ok(());
         }
         if server.ended()? {
@@ -304,9 +247,7 @@ fn log_end(folder: &Path) -> String {
 
 /// A port of the loopback interface that is free at this moment.
 pub(crate) fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-        .local_addr()?
-        .port())
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
 /// 128 random bits.

@@ -27,9 +27,7 @@ impl Need {
         match self {
             Self::Postgres => postgres_binaries().is_some(),
             // `ensurepip` is what Debian moved into the package `python3-venv`.
-            Self::Python => {
-                process::succeeds(Command::new("python3").args(["-c", "import venv, ensurepip"]))
-            }
+            Self::Python => process::succeeds(Command::new("python3").args(["-c", "import venv, ensurepip"])),
             Self::Wrk => on_path("wrk").is_some(),
         }
     }
@@ -49,18 +47,9 @@ pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    let packages: Vec<&str> = missing
-        .iter()
-        .flat_map(|need| need.packages())
-        .copied()
-        .collect();
-    let by_hand = format!(
-        "install what is missing: apt-get install --no-install-recommends {}",
-        packages.join(" ")
-    );
-    let Some(root) = Root::available() else {
-        bail!(by_hand)
-    };
+    let packages: Vec<&str> = missing.iter().flat_map(|need| need.packages()).copied().collect();
+    let by_hand = format!("install what is missing: apt-get install --no-install-recommends {}", packages.join(" "));
+    let Some(root) = Root::available() else { bail!(by_hand) };
     println!("Installing {}", packages.join(", "));
     install(root, &packages).context(by_hand)?;
     let still = self::missing(needs);
@@ -74,11 +63,7 @@ pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
 }
 
 fn missing(needs: &[Need]) -> Vec<Need> {
-    needs
-        .iter()
-        .copied()
-        .filter(|need| !need.is_met())
-        .collect()
+    needs.iter().copied().filter(|need| !need.is_met()).collect()
 }
 
 /// How we become root for `apt-get`.
@@ -129,42 +114,24 @@ fn install(root: Root, packages: &[&str]) -> Result<()> {
         command
     };
     process::run(apt().arg("update"))?;
-    process::run(
-        apt()
-            .args(["install", "-y", "--no-install-recommends"])
-            .args(packages),
-    )
+    process::run(apt().args(["install", "-y", "--no-install-recommends"]).args(packages))
 }
 
 /// The folder of PostgreSQL's server binaries, the newest if there are several.
 pub(crate) fn postgres_binaries() -> Option<PathBuf> {
-    let installed = fs::read_dir("/usr/lib/postgresql")
-        .into_iter()
-        .flatten()
-        .flatten();
+    let installed = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let newest = installed
-        .filter_map(|entry| {
-            Some((
-                entry.file_name().to_str()?.parse::<u32>().ok()?,
-                entry.path().join("bin"),
-            ))
-        })
+        .filter_map(|entry| Some((entry.file_name().to_str()?.parse::<u32>().ok()?, entry.path().join("bin"))))
         .filter(|(version, bin)| {
-            *version >= OLDEST_POSTGRES
-                && bin.join("postgres").exists()
-                && bin.join("initdb").exists()
+            *version >= OLDEST_POSTGRES && bin.join("postgres").exists() && bin.join("initdb").exists()
         })
         .max_by_key(|(version, _)| *version);
     // Elsewhere than on Debian they are on the path.
-    newest
-        .map(|(_, bin)| bin)
-        .or_else(|| Some(on_path("initdb")?.parent()?.to_owned()))
+    newest.map(|(_, bin)| bin).or_else(|| Some(on_path("initdb")?.parent()?.to_owned()))
 }
 
 /// Where a program is, as the shell would find it.
 pub(crate) fn on_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path)
-        .map(|folder| folder.join(program))
-        .find(|file| file.is_file())
+    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| file.is_file())
 }

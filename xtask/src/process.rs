@@ -8,22 +8,15 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use rustix::process::{
-    Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid,
-};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, kill_process_group, waitid};
 
 static STOP: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
 const BEAT: Duration = Duration::from_millis(20);
 
 /// From here on SIGINT, SIGTERM and SIGHUP set a flag instead of ending us; whoever waits looks at it and unwinds through its guards.
 pub(crate) fn catch_signals() -> Result<()> {
-    for signal in [
-        signal_hook::consts::SIGINT,
-        signal_hook::consts::SIGTERM,
-        signal_hook::consts::SIGHUP,
-    ] {
-        signal_hook::flag::register(signal, Arc::clone(&STOP))
-            .context("could not register a signal handler")?;
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
+        signal_hook::flag::register(signal, Arc::clone(&STOP)).context("could not register a signal handler")?;
     }
     Ok(())
 }
@@ -73,17 +66,9 @@ impl Guarded {
         if interrupted() {
             bail!("interrupted");
         }
-        let child = command
-            .spawn()
-            .with_context(|| format!("could not start `{}`", shown(command)))?;
+        let child = command.spawn().with_context(|| format!("could not start `{}`", shown(command)))?;
         let pid = Pid::from_child(&child);
-        Ok(Self {
-            child,
-            pid,
-            leads,
-            polite: Signal::TERM,
-            done: false,
-        })
+        Ok(Self { child, pid, leads, polite: Signal::TERM, done: false })
     }
 
     /// The signal that asks this program to end; SIGTERM unless said otherwise.
@@ -128,11 +113,10 @@ impl Guarded {
 
     /// Sends a signal to the child alone.
     pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
-        Ok(if self.done {
-            ()
-        } else {
-            kill_process(self.pid, signal)?
-        })
+        if !self.done {
+            kill_process(self.pid, signal)?;
+        }
+        Ok(())
     }
 
     /// Ends the child with SIGKILL, at once.
@@ -146,11 +130,8 @@ impl Guarded {
             return;
         }
         // A failure to signal means that it is gone already.
-        let _ = if self.leads {
-            kill_process_group(self.pid, self.polite)
-        } else {
-            kill_process(self.pid, self.polite)
-        };
+        let _ =
+            if self.leads { kill_process_group(self.pid, self.polite) } else { kill_process(self.pid, self.polite) };
         if !matches!(self.wait_for(Duration::from_secs(5)), Ok(Some(_))) {
             let _ = kill_process(self.pid, Signal::KILL);
             let _ = self.reap();
@@ -188,23 +169,12 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 
 /// Runs a short command and returns what it printed; an exit code other than 0 is an error that carries its stderr.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = command
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| format!("could not start `{}`", shown(command)))?;
+    let Output { status, stdout, stderr } =
+        command.stdin(Stdio::null()).output().with_context(|| format!("could not start `{}`", shown(command)))?;
     if !status.success() {
-        bail!(
-            "`{}` ended with {status}: {}",
-            shown(command),
-            String::from_utf8_lossy(&stderr).trim()
-        );
+        bail!("`{}` ended with {status}: {}", shown(command), String::from_utf8_lossy(&stderr).trim());
     }
-    String::from_utf8(stdout)
-        .with_context(|| format!("`{}` printed something that is not UTF-8", shown(command)))
+    String::from_utf8(stdout).with_context(|| format!("`{}` printed something that is not UTF-8", shown(command)))
 }
 
 /// Whether a short command succeeds; its output goes nowhere.
@@ -220,9 +190,7 @@ pub(crate) fn succeeds(command: &mut Command) -> bool {
 /// The command as one would type it, without its environment.
 pub(crate) fn shown(command: &Command) -> String {
     let program = command.get_program().to_string_lossy().into_owned();
-    command
-        .get_args()
-        .fold(program, |line, arg| line + " " + &arg.to_string_lossy())
+    command.get_args().fold(program, |line, arg| line + " " + &arg.to_string_lossy())
 }
 
 #[cfg(test)]
@@ -231,25 +199,19 @@ mod tests {
 
     fn sh(script: &str) -> Command {
         let mut command = Command::new("sh");
-        command
-            .args(["-c", script])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped());
+        command.args(["-c", script]).stdin(Stdio::null()).stdout(Stdio::piped());
         command
     }
 
     fn lives(pid: &str) -> bool {
         // A zombie that nobody reaps is dead for us.
-        std::fs::read_to_string(format!("/proc/{pid}/stat"))
-            .is_ok_and(|stat| !stat.contains(") Z "))
+        std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
     }
 
     fn first_line(guarded: &mut Guarded) -> String {
         use std::io::BufRead as _;
         let mut line = String::new();
-        std::io::BufReader::new(guarded.child.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
+        std::io::BufReader::new(guarded.child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         line.trim().to_owned()
     }
 
@@ -274,10 +236,7 @@ mod tests {
 
     #[test]
     fn a_child_that_ignores_sigterm_is_killed() {
-        let mut guarded = Guarded::spawn(&mut sh(
-            "trap '' TERM; echo $$; while :; do sleep 0.1; done",
-        ))
-        .unwrap();
+        let mut guarded = Guarded::spawn(&mut sh("trap '' TERM; echo $$; while :; do sleep 0.1; done")).unwrap();
         let child = first_line(&mut guarded);
         drop(guarded);
         assert!(!lives(&child));
@@ -285,9 +244,7 @@ mod tests {
 
     #[test]
     fn a_failing_command_is_an_error_with_its_stderr() {
-        let error = output(&mut sh("echo oops >&2; exit 3"))
-            .unwrap_err()
-            .to_string();
+        let error = output(&mut sh("echo oops >&2; exit 3")).unwrap_err().to_string();
         assert!(error.contains("oops") && error.contains('3'), "{error}");
     }
 }

@@ -1,0 +1,234 @@
+//! The crash test: `kill -9` at random moments under load; nothing that was acknowledged may be lost or doubled.
+
+mod contract;
+mod ledger;
+mod load;
+mod merkle;
+mod server;
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use clap::ValueEnum;
+
+use crate::postgres::Postgres;
+use crate::{process, workspace};
+use contract::Client;
+use ledger::{Log, Promise};
+use load::{Certificate, Clinic};
+use server::Server;
+
+/// How to run it.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Options {
+    /// How often to kill, on each store
+    #[arg(long, default_value_t = 20)]
+    pub(crate) rounds: u32,
+    /// Which stores
+    #[arg(long, value_enum, default_value = "both")]
+    pub(crate) store: Stores,
+    /// Repeats the moments of an earlier run
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// Use the optimised build
+    #[arg(long)]
+    pub(crate) release: bool,
+    /// Keep the data folder, and say where it is
+    #[arg(long)]
+    pub(crate) keep: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { rounds: 20, store: Stores::Both, seed: None, release: false, keep: false }
+    }
+}
+
+/// Which stores to test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Stores {
+    Sqlite,
+    Postgres,
+    Both,
+}
+
+/// Runs the crash test, on a PostgreSQL that is already there if one is given.
+pub(crate) fn run(options: &Options, postgres: Option<&Postgres>) -> Result<()> {
+    let binary = workspace::build_server(options.release)?;
+    let seed = match options.seed {
+        Some(seed) => seed,
+        None => u64::from_le_bytes(server::random_bytes()?),
+    };
+    println!("seed {seed}");
+    if options.store != Stores::Postgres {
+        campaign(options, seed, "SQLite", Server::prepare(&binary, None, options.keep)?)?;
+    }
+    if options.store != Stores::Sqlite {
+        let started = if postgres.is_none() { Some(Postgres::start()?) } else { None };
+        let postgres = postgres.or(started.as_ref()).context("PostgreSQL is gone again")?;
+        let database = format!("crash_{:016x}", u64::from_le_bytes(server::random_bytes()?));
+        postgres.make_database(&database)?;
+        campaign(options, seed, "PostgreSQL", Server::prepare(&binary, Some(&postgres.url(&database)), options.keep)?)?;
+    }
+    Ok(())
+}
+
+/// What is known of one tenant.
+struct Book {
+    clinic: Clinic,
+    log: Log,
+    promises: Vec<Promise>,
+    certificates: Vec<Certificate>,
+    /// All entries before this moment were seen.
+    since: String,
+}
+
+fn campaign(options: &Options, seed: u64, store: &str, mut server: Server) -> Result<()> {
+    let mut random = Random(seed);
+    server.start()?;
+    let mut books = Vec::new();
+    for slug in ["crash-one", "crash-two"] {
+        let clinic = Clinic::open(&server.admin()?, slug).with_context(|| server.log_end())?;
+        books.push(Book {
+            clinic,
+            log: Log::default(),
+            promises: Vec::new(),
+            certificates: Vec::new(),
+            since: BEGINNING.to_owned(),
+        });
+    }
+    let start = Instant::now();
+    for round in 1..=options.rounds {
+        // Now and then the server dies while it recovers, too.
+        if random.below(8) == 0 {
+            server.kill()?;
+            server.launch()?;
+            process::pause(Duration::from_millis(random.below(250)))?;
+            server.kill()?;
+            server.start()?;
+        }
+        let moment = Duration::from_millis(50 + random.below(1450));
+        let before: usize = books.iter().map(|book| book.promises.len()).sum();
+        let clinics: Vec<&Clinic> = books.iter().map(|book| &book.clinic).collect();
+        let harvests = load::drive(&clinics, u64::from(round), || {
+            process::pause(moment)?;
+            server.kill()
+        })?;
+        let mut faults = Vec::new();
+        let mut fresh = Vec::new();
+        for (book, harvest) in books.iter_mut().zip(harvests) {
+            faults.extend(harvest.faults);
+            fresh.push((book.promises.len(), book.certificates.len()));
+            book.promises.extend(harvest.promises);
+            book.certificates.extend(harvest.certificates);
+        }
+        server.start().with_context(|| format!("round {round}: no restart after the kill"))?;
+        // The round's own promises against the round's part of the log; everything against everything at the end.
+        let last = round == options.rounds;
+        for (book, (promises, certificates)) in books.iter_mut().zip(fresh) {
+            let from = if last { (0, 0) } else { (promises, certificates) };
+            faults.extend(audit(book, from, last)?);
+        }
+        let after: usize = books.iter().map(|book| book.promises.len()).sum();
+        println!(
+            "{store}: round {round}/{}, killed after {} ms, {} acknowledged",
+            options.rounds,
+            moment.as_millis(),
+            after - before
+        );
+        if !faults.is_empty() {
+            for fault in faults.iter().take(20) {
+                println!("  {fault}");
+            }
+            println!("{}", server.log_end());
+            bail!("{store}: {} faults in round {round}; repeat with `cargo xtask kill --seed {seed}`", faults.len());
+        }
+    }
+    let status = server.finish()?;
+    if !status.success() {
+        bail!("{store}: SIGTERM ended the server with {status}\n{}", server.log_end());
+    }
+    let sum = |count: fn(&Book) -> usize| books.iter().map(count).sum::<usize>();
+    let (promises, certificates, entries) =
+        (sum(|book| book.promises.len()), sum(|book| book.certificates.len()), sum(|book| book.log.len()));
+    let seconds = start.elapsed().as_secs();
+    println!(
+        "{store}: {} kills, {promises} acknowledged requests, {certificates} certificates, {entries} log entries, nothing lost or doubled ({seconds} s)",
+        options.rounds
+    );
+    if promises == 0 || (certificates == 0 && options.rounds >= 5) {
+        bail!("{store}: the load did not reach the server, so nothing was tested");
+    }
+    Ok(())
+}
+
+const BEGINNING: &str = "2000-01-01T00:00:00Z";
+
+/// Compares the promises from `from` on with what is new in the log, or with all of it.
+fn audit(book: &mut Book, (promises, certificates): (usize, usize), all: bool) -> Result<Vec<String>> {
+    if all {
+        BEGINNING.clone_into(&mut book.since);
+    }
+    let Book { clinic, log, promises: all_promises, certificates: all_certificates, since } = book;
+    let promises = all_promises.get(promises..).unwrap_or_default();
+    let mut faults = Vec::new();
+    // What happens while we read, or was in the queue until now, belongs to the next walk.
+    let next = server::from_now(-60)?;
+    // The sequencer has a second; a busy machine gets some more.
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let (size, root) = loop {
+        let (size, root) = merkle::checkpoint(&clinic.auditor.checkpoint()?)?;
+        faults.extend(log.absorb(walk(&clinic.auditor, since)?));
+        if log.missing(promises).is_empty() || !faults.is_empty() || Instant::now() > deadline {
+            break (size, root);
+        }
+        process::pause(Duration::from_millis(200))?;
+    };
+    *since = next;
+    faults.extend(log.check_root(size, root));
+    faults.extend(log.check_promises(promises));
+    for certificate in all_certificates.get(certificates..).unwrap_or_default() {
+        faults.extend(certificate.check(&clinic.clinician));
+    }
+    Ok(faults.into_iter().map(|fault| format!("{}: {fault}", clinic.slug)).collect())
+}
+
+/// All events from a moment on.
+fn walk(auditor: &Client, since: &str) -> Result<Vec<contract::Event>> {
+    let until = server::from_now(3600)?;
+    let (mut events, mut cursor) = auditor.events(since, &until, None)?;
+    while let Some(next) = cursor {
+        let (page, following) = auditor.events(since, &until, Some(&next))?;
+        events.extend(page);
+        cursor = following;
+    }
+    Ok(events)
+}
+
+/// SplitMix64: the moments of a run can be repeated from its seed.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_repeats_its_moments() {
+        let moments = |seed| (0..5).scan(Random(seed), |random, _| Some(random.below(1000))).collect::<Vec<_>>();
+        assert_eq!(moments(7), moments(7));
+        assert_ne!(moments(7), moments(8));
+    }
+}

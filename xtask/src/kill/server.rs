@@ -1,0 +1,126 @@
+//! The server under test: started, killed and started again on the same data.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use super::contract::Client;
+use crate::postgres::free_port;
+use crate::process::{self, Guarded};
+
+/// A server and its data folder. Dropping it ends both.
+#[derive(Debug)]
+pub(crate) struct Server {
+    // Dropped in this order.
+    running: Option<Guarded>,
+    folder: TempDir,
+    binary: PathBuf,
+    store: Option<String>,
+    port: u16,
+}
+
+impl Server {
+    /// Makes the data folder; starts nothing yet.
+    pub(crate) fn prepare(binary: &Path, store: Option<&str>, keep: bool) -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("chancery-server-").disable_cleanup(keep).tempdir()?;
+        if keep {
+            println!("data in {}", folder.path().display());
+        }
+        let (binary, store) = (binary.to_owned(), store.map(str::to_owned));
+        Ok(Self { running: None, folder, binary, store, port: free_port()? })
+    }
+
+    /// Starts the server and waits until it takes requests.
+    pub(crate) fn start(&mut self) -> Result<()> {
+        self.launch()?;
+        let client = self.client("");
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !client.is_ready() {
+            if self.running.as_ref().is_none_or(|server| server.ended().unwrap_or(true)) {
+                bail!("the server ended by itself\n{}", self.log_end());
+            }
+            if Instant::now() > deadline {
+                bail!("the server was not ready after 60 s\n{}", self.log_end());
+            }
+            process::pause(Duration::from_millis(20))?;
+        }
+        Ok(())
+    }
+
+    /// Starts the server without waiting.
+    pub(crate) fn launch(&mut self) -> Result<()> {
+        let log = OpenOptions::new().create(true).append(true).open(self.log())?;
+        let mut command = Command::new(&self.binary);
+        command
+            .args(["serve", "--dev", "--listen", &format!("127.0.0.1:{}", self.port), "--data"])
+            .arg(self.folder.path().join("data"));
+        if let Some(store) = &self.store {
+            command.args(["--store", store]);
+        }
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        self.running = Some(Guarded::spawn(&mut command)?);
+        Ok(())
+    }
+
+    /// `kill -9`.
+    pub(crate) fn kill(&mut self) -> Result<()> {
+        if let Some(mut server) = self.running.take() {
+            server.kill()?;
+        }
+        Ok(())
+    }
+
+    /// SIGTERM, and how the server ended; it has 30 s to drain.
+    pub(crate) fn finish(&mut self) -> Result<ExitStatus> {
+        let mut server = self.running.take().context("the server does not run")?;
+        server.signal(Signal::TERM)?;
+        server.wait_for(Duration::from_secs(30))?.context("the server did not drain within 30 s of SIGTERM")
+    }
+
+    /// The address of the server.
+    pub(crate) fn base(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    pub(super) fn client(&self, key: &str) -> Client {
+        Client::new(&self.base(), key)
+    }
+
+    /// The platform's administrator, whose key the first start wrote.
+    pub(super) fn admin(&self) -> Result<Client> {
+        let path = self.folder.path().join("data/admin-api-key");
+        let key = fs::read_to_string(&path).with_context(|| format!("no {}", path.display()))?;
+        Ok(self.client(key.trim()))
+    }
+
+    /// The last lines that the server wrote.
+    pub(crate) fn log_end(&self) -> String {
+        let log = fs::read_to_string(self.log()).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().rev().take(30).collect();
+        let lines: Vec<&str> = lines.into_iter().rev().collect();
+        format!("the server's last words:\n{}", lines.join("\n"))
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder.path().join("server.log")
+    }
+}
+
+/// The time, so many seconds from now, as the API takes it.
+pub(super) fn from_now(seconds: i64) -> Result<String> {
+    #[expect(clippy::disallowed_methods, reason = "this is an edge: the crash test asks for what happened just now")]
+    let now = jiff::Timestamp::now();
+    Ok(now.checked_add(jiff::SignedDuration::from_secs(seconds))?.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+}
+
+pub(super) fn random_bytes() -> Result<[u8; 8]> {
+    let mut bytes = [0; 8];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes)
+}

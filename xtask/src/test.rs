@@ -1,0 +1,231 @@
+//! `cargo xtask test`: everything that must hold, in steps.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use clap::ValueEnum;
+
+use crate::kill::{self, Stores};
+use crate::postgres::Postgres;
+use crate::prerequisites::{self, Need};
+use crate::{generate, process, python, workspace};
+
+/// One step of the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Step {
+    /// What the machine must have; installed where that is allowed
+    Prerequisites,
+    /// cargo fmt
+    Format,
+    /// cargo clippy, warnings are errors
+    Lints,
+    /// Every test, with a private PostgreSQL
+    Tests,
+    /// rustdoc, warnings are errors
+    Docs,
+    /// The test vectors, read by an independent program
+    Vectors,
+    /// Generated files are current
+    Generated,
+    /// kill -9 at random moments; nothing acknowledged is lost
+    Kill,
+    /// The run left no trace in the working tree
+    Tree,
+}
+
+/// What to run and how.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct Options {
+    /// Go on after a failed step
+    #[arg(long)]
+    keep_going: bool,
+    /// Add the long runs
+    #[arg(long)]
+    extended: bool,
+    /// Run these steps only
+    #[arg(long, value_name = "STEP", value_delimiter = ',')]
+    only: Vec<Step>,
+    /// List the steps
+    #[arg(long)]
+    list: bool,
+}
+
+enum Outcome {
+    Passed,
+    Failed,
+    NotRun,
+}
+
+/// Runs the steps and prints a summary; the answer is whether all passed.
+pub(crate) fn run(options: &Options) -> Result<bool> {
+    if options.list {
+        for step in Step::value_variants() {
+            println!("{:14} {}", name(*step), about(*step));
+        }
+        return Ok(true);
+    }
+    let wanted = |step: &Step| options.only.is_empty() || options.only.contains(step);
+    let steps: Vec<Step> = Step::value_variants().iter().copied().filter(wanted).collect();
+    let mut bench = Bench { tree: tree()?, postgres: None, extended: options.extended };
+    let mut rows = Vec::new();
+    let (mut failed, mut interrupted) = (false, false);
+    for step in steps {
+        if interrupted || (failed && !options.keep_going) {
+            rows.push((step, Outcome::NotRun, Duration::ZERO));
+            continue;
+        }
+        println!("\n==> {}: {}", name(step), about(step));
+        let start = Instant::now();
+        let outcome = bench.run(step);
+        let time = start.elapsed();
+        match outcome {
+            Ok(()) => println!("<== {} passed in {:.1} s", name(step), time.as_secs_f64()),
+            Err(error) => {
+                println!("<== {} FAILED after {:.1} s: {error:#}", name(step), time.as_secs_f64());
+                rows.push((step, Outcome::Failed, time));
+                failed = true;
+                interrupted = process::interrupted();
+                continue;
+            }
+        }
+        rows.push((step, Outcome::Passed, time));
+    }
+    // Stops the server before the last word is said.
+    drop(bench);
+    Ok(summarise(&rows))
+}
+
+/// The quick subset: format, lints, and the tests that need no PostgreSQL.
+pub(crate) fn check() -> Result<()> {
+    format()?;
+    lints()?;
+    let mut tests = workspace::cargo(TESTS);
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("CHANCERY_TEST_")) {
+            tests.env_remove(name);
+        }
+    }
+    process::run(&mut tests)
+}
+
+const TESTS: &[&str] = &["test", "--workspace", "--locked"];
+
+struct Bench {
+    /// The working tree before anything ran.
+    tree: Option<String>,
+    postgres: Option<Postgres>,
+    extended: bool,
+}
+
+impl Bench {
+    fn run(&mut self, step: Step) -> Result<()> {
+        match step {
+            Step::Prerequisites => prerequisites::ensure(&[Need::Postgres, Need::Python]),
+            Step::Format => format(),
+            Step::Lints => lints(),
+            Step::Tests => {
+                let environment = self.postgres()?.environment();
+                process::run(workspace::cargo(TESTS).envs(environment))
+            }
+            Step::Docs => {
+                let mut docs = workspace::cargo(&["doc", "--workspace", "--no-deps", "--locked"]);
+                process::run(docs.env("RUSTDOCFLAGS", "-D warnings"))
+            }
+            Step::Vectors => vectors(),
+            Step::Generated => generate::run(true),
+            Step::Kill => {
+                let rounds = if self.extended { 200 } else { 20 };
+                let options = kill::Options { rounds, store: Stores::Both, ..kill::Options::default() };
+                kill::run(&options, Some(self.postgres()?))
+            }
+            Step::Tree => self.same_tree(),
+        }
+    }
+
+    /// Started when the first step needs it.
+    fn postgres(&mut self) -> Result<&Postgres> {
+        let postgres = match self.postgres.take() {
+            Some(postgres) => postgres,
+            None => Postgres::start()?,
+        };
+        postgres.check_alive()?;
+        Ok(self.postgres.insert(postgres))
+    }
+
+    fn same_tree(&self) -> Result<()> {
+        match (&self.tree, tree()?) {
+            (Some(before), Some(after)) if *before != after => {
+                let changed: Vec<_> =
+                    after.lines().filter(|line| !before.lines().any(|other| other == *line)).collect();
+                bail!("the run changed the working tree:\n{}", changed.join("\n"))
+            }
+            (Some(_), Some(_)) => Ok(()),
+            _ => {
+                println!("not a Git working tree: nothing to compare");
+                Ok(())
+            }
+        }
+    }
+}
+
+fn format() -> Result<()> {
+    process::run(&mut workspace::cargo(&["fmt", "--all", "--check"]))
+}
+
+fn lints() -> Result<()> {
+    process::run(&mut workspace::cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]))
+}
+
+fn vectors() -> Result<()> {
+    let python = python::with_module("cryptography", &["-r", "tools/vectors/requirements.txt"])?;
+    let mut reader = Command::new(python);
+    // It must leave no `__pycache__` behind.
+    process::run(reader.arg("-B").arg("tools/vectors/check_vectors.py").current_dir(workspace::root()))
+}
+
+/// Which files differ from the last commit, and how; `None` outside of Git.
+fn tree() -> Result<Option<String>> {
+    let git = |arguments: &[&str]| {
+        let mut git = Command::new("git");
+        // Looking must not take the lock from others.
+        git.args(arguments).current_dir(workspace::root()).env("GIT_OPTIONAL_LOCKS", "0");
+        git
+    };
+    if !process::succeeds(&mut git(&["rev-parse", "--is-inside-work-tree"])) {
+        return Ok(None);
+    }
+    let status = process::output(&mut git(&["status", "--porcelain=v1", "--untracked-files=all"]))?;
+    let changes = process::output(&mut git(&["diff", "HEAD", "--raw", "--no-renames", "--abbrev=40"]))?;
+    // `--raw` has no hash for unstaged content; the statistics tell a second change from the first.
+    let numbers = process::output(&mut git(&["diff", "HEAD", "--numstat", "--no-renames"]))?;
+    Ok(Some(status + &changes + &numbers))
+}
+
+fn name(step: Step) -> String {
+    step.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+}
+
+fn about(step: Step) -> String {
+    let value = step.to_possible_value();
+    value.and_then(|value| value.get_help().map(ToString::to_string)).unwrap_or_default()
+}
+
+fn summarise(rows: &[(Step, Outcome, Duration)]) -> bool {
+    let (mut passed, mut failed, mut total) = (0, 0, Duration::ZERO);
+    println!("\n{:14} {:8} {:>8}", "step", "outcome", "seconds");
+    for (step, outcome, time) in rows {
+        let word = match outcome {
+            Outcome::Passed => "passed",
+            Outcome::Failed => "FAILED",
+            Outcome::NotRun => "not run",
+        };
+        passed += usize::from(matches!(outcome, Outcome::Passed));
+        failed += usize::from(matches!(outcome, Outcome::Failed));
+        total += *time;
+        println!("{:14} {word:8} {:>8.1}", name(*step), time.as_secs_f64());
+    }
+    println!("{:14} {:8} {:>8.1}\n", "", "", total.as_secs_f64());
+    println!("{passed} passed, {failed} failed");
+    passed == rows.len()
+}
