@@ -18,10 +18,7 @@ impl IndexKey {
     /// `HKDF-Expand-SHA-256(root, "chancery/bidx/1" ‖ LV(tenant) ‖ LV(table) ‖ LV(index), 32)`.
     pub fn derive(root: &Key256, tenant: &[u8], table: &[u8], index: &[u8]) -> Self {
         let info = frame::labelled(b"chancery/bidx/1", &[tenant, table, index]);
-        Self(Prf::new(&*hazmat::expand::<32>(
-            &Prf::new(root.expose()),
-            &info,
-        )))
+        Self(Prf::new(&*hazmat::expand::<32>(&Prf::new(root.expose()), &info)))
     }
 
     /// The first `bits` of `HMAC-SHA-256(key, LV(normaliser) ‖ LV(partition) ‖ LV(normalised))` in lower-case hex, two digits a byte.
@@ -32,26 +29,14 @@ impl IndexKey {
     /// # Errors
     ///
     /// [`TermError`] unless `bits` is a multiple of 8 from 8 to 256.
-    pub fn term(
-        &self,
-        normaliser: &str,
-        partition: &[u8],
-        normalised: &[u8],
-        bits: u16,
-    ) -> Result<String, TermError> {
+    pub fn term(&self, normaliser: &str, partition: &[u8], normalised: &[u8], bits: u16) -> Result<String, TermError> {
         if bits == 0 || bits > 256 || !bits.is_multiple_of(8) {
             return Err(TermError(bits));
         }
         let normaliser = normaliser.as_bytes();
-        let lengths = [
-            frame::length(normaliser),
-            frame::length(partition),
-            frame::length(normalised),
-        ];
+        let lengths = [frame::length(normaliser), frame::length(partition), frame::length(normalised)];
         let [a, b, c] = &lengths;
-        let hash = self
-            .0
-            .mac_parts([a.as_slice(), normaliser, b, partition, c, normalised]);
+        let hash = self.0.mac_parts([a.as_slice(), normaliser, b, partition, c, normalised]);
         Ok(HEXLOWER.encode(hash.get(..usize::from(bits / 8)).ok_or(TermError(bits))?))
     }
 }
@@ -74,32 +59,12 @@ mod tests {
     fn equal_values_have_equal_terms_and_others_not() {
         let term = key().term("email/1", b"", b"jane@example.com", 64).unwrap();
         assert_eq!(term.len(), 16);
-        assert_eq!(
-            key().term("email/1", b"", b"jane@example.com", 64).unwrap(),
-            term
-        );
-        assert_ne!(
-            key().term("email/2", b"", b"jane@example.com", 64).unwrap(),
-            term
-        );
-        assert_ne!(
-            key()
-                .term("email/1", b"1", b"jane@example.com", 64)
-                .unwrap(),
-            term
-        );
-        assert_ne!(
-            key().term("email/1", b"", b"joan@example.com", 64).unwrap(),
-            term
-        );
-        let elsewhere =
-            IndexKey::derive(&Key256::from_bytes([3; 32]), b"ten_2", b"users", b"email");
-        assert_ne!(
-            elsewhere
-                .term("email/1", b"", b"jane@example.com", 64)
-                .unwrap(),
-            term
-        );
+        assert_eq!(key().term("email/1", b"", b"jane@example.com", 64).unwrap(), term);
+        assert_ne!(key().term("email/2", b"", b"jane@example.com", 64).unwrap(), term);
+        assert_ne!(key().term("email/1", b"1", b"jane@example.com", 64).unwrap(), term);
+        assert_ne!(key().term("email/1", b"", b"joan@example.com", 64).unwrap(), term);
+        let elsewhere = IndexKey::derive(&Key256::from_bytes([3; 32]), b"ten_2", b"users", b"email");
+        assert_ne!(elsewhere.term("email/1", b"", b"jane@example.com", 64).unwrap(), term);
     }
 
     #[test]

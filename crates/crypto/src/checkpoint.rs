@@ -46,12 +46,7 @@ pub struct Checkpoint {
 impl Checkpoint {
     /// The text that is signed: origin, size and base64 root, a line each.
     pub fn body(&self) -> String {
-        format!(
-            "{}\n{}\n{}\n",
-            self.origin,
-            self.size,
-            BASE64.encode(&self.root)
-        )
+        format!("{}\n{}\n{}\n", self.origin, self.size, BASE64.encode(&self.root))
     }
 
     /// Reads exactly what [`body`](Self::body) writes.
@@ -61,13 +56,9 @@ impl Checkpoint {
     /// [`CheckpointError::Malformed`], [`CheckpointError::Name`].
     pub fn from_body(text: &str) -> Result<Self, CheckpointError> {
         let mut lines = text.split('\n');
-        let (Some(origin), Some(size), Some(root), Some(""), None) = (
-            lines.next(),
-            lines.next(),
-            lines.next(),
-            lines.next(),
-            lines.next(),
-        ) else {
+        let (Some(origin), Some(size), Some(root), Some(""), None) =
+            (lines.next(), lines.next(), lines.next(), lines.next(), lines.next())
+        else {
             return Err(CheckpointError::Malformed);
         };
         check_name(origin)?;
@@ -76,11 +67,7 @@ impl Checkpoint {
             .ok()
             .and_then(|root| root.try_into().ok())
             .ok_or(CheckpointError::Malformed)?;
-        Ok(Self {
-            origin: origin.into(),
-            size: decimal(size).ok_or(CheckpointError::Malformed)?,
-            root,
-        })
+        Ok(Self { origin: origin.into(), size: decimal(size).ok_or(CheckpointError::Malformed)?, root })
     }
 }
 
@@ -105,18 +92,11 @@ impl SignedCheckpoint {
     /// # Errors
     ///
     /// [`CheckpointError::Name`] when `name` or the origin cannot stand in a note.
-    pub fn sign(
-        checkpoint: &Checkpoint,
-        key: &Ed25519SigningKey,
-        name: &str,
-    ) -> Result<Self, CheckpointError> {
+    pub fn sign(checkpoint: &Checkpoint, key: &Ed25519SigningKey, name: &str) -> Result<Self, CheckpointError> {
         let verifier = VerifierKey::new(name, key.public())?;
         let body = checkpoint.body();
         let blob = [verifier.key_id.as_slice(), &key.sign(body.as_bytes())].concat();
-        Self::parse(&format!(
-            "{body}\n\u{2014} {name} {}\n",
-            BASE64.encode(&blob)
-        ))
+        Self::parse(&format!("{body}\n\u{2014} {name} {}\n", BASE64.encode(&blob)))
     }
 
     /// Reads a signed note whose text is a checkpoint.
@@ -130,23 +110,14 @@ impl SignedCheckpoint {
             return Err(malformed);
         }
         // The last empty line separates text and signatures; the text keeps its newline.
-        let (body, lines) = text
-            .rfind("\n\n")
-            .and_then(|at| Some((text.get(..=at)?, text.get(at + 2..)?)))
-            .ok_or(malformed)?;
+        let (body, lines) =
+            text.rfind("\n\n").and_then(|at| Some((text.get(..=at)?, text.get(at + 2..)?))).ok_or(malformed)?;
         let lines = lines.strip_suffix('\n').ok_or(malformed)?;
-        let signatures = lines
-            .split('\n')
-            .map(signature_line)
-            .collect::<Result<Vec<_>, _>>()?;
+        let signatures = lines.split('\n').map(signature_line).collect::<Result<Vec<_>, _>>()?;
         if signatures.len() > SIGNATURES_MAX {
             return Err(malformed);
         }
-        Ok(Self {
-            text: text.into(),
-            checkpoint: Checkpoint::from_body(body)?,
-            signatures,
-        })
+        Ok(Self { text: text.into(), checkpoint: Checkpoint::from_body(body)?, signatures })
     }
 
     /// The note, to the letter.
@@ -166,11 +137,7 @@ impl SignedCheckpoint {
     /// [`CheckpointError::UnknownKey`], [`CheckpointError::BadSignature`].
     pub fn verify(&self, key: &VerifierKey) -> Result<&Checkpoint, CheckpointError> {
         let body = self.checkpoint.body(); // INVARIANT: parsing accepts only what `body` writes
-        let mut ours = self
-            .signatures
-            .iter()
-            .filter(|one| one.name == key.name && one.key_id == key.key_id)
-            .peekable();
+        let mut ours = self.signatures.iter().filter(|one| one.name == key.name && one.key_id == key.key_id).peekable();
         ours.peek().ok_or(CheckpointError::UnknownKey)?;
         if ours.all(|one| key.public.verify(body.as_bytes(), &one.signature)) {
             Ok(&self.checkpoint)
@@ -198,11 +165,7 @@ impl VerifierKey {
         check_name(name)?;
         let hash = sha256_parts([name.as_bytes(), &[b'\n', ED25519], public.as_bytes()]);
         let [a, b, c, d, ..] = hash;
-        Ok(Self {
-            name: name.into(),
-            key_id: [a, b, c, d],
-            public,
-        })
+        Ok(Self { name: name.into(), key_id: [a, b, c, d], public })
     }
 
     /// The key's name.
@@ -223,12 +186,7 @@ impl VerifierKey {
     /// `name+8 hex digits of the key id+base64(0x01 ‖ public key)`.
     pub fn to_text(&self) -> String {
         let key = [&[ED25519], self.public.as_bytes().as_slice()].concat();
-        format!(
-            "{}+{}+{}",
-            self.name,
-            HEXLOWER.encode(&self.key_id),
-            BASE64.encode(&key)
-        )
+        format!("{}+{}+{}", self.name, HEXLOWER.encode(&self.key_id), BASE64.encode(&key))
     }
 
     /// Reads exactly what [`to_text`](Self::to_text) writes.
@@ -246,47 +204,139 @@ impl VerifierKey {
         let (&[ED25519], public) = key.split_first_chunk().ok_or(malformed)? else {
             return Err(malformed);
         };
-        let public = Ed25519PublicKey::from_bytes(public.try_into().map_err(|_| malformed)?)
-            .map_err(|_| malformed)?;
+        let public = Ed25519PublicKey::from_bytes(public.try_into().map_err(|_| malformed)?).map_err(|_| malformed)?;
         let this = Self::new(name, public)?;
-        if this.to_text() == text {
-            Ok(this)
-        } else {
-            Err(malformed)
-        }
+        if this.to_text() == text { Ok(this) } else { Err(malformed) }
     }
 }
 
 fn signature_line(line: &str) -> Result<NoteSignature, CheckpointError> {
     let malformed = CheckpointError::Malformed;
-    let (name, blob) = line
-        .strip_prefix("\u{2014} ")
-        .and_then(|rest| rest.split_once(' '))
-        .ok_or(malformed)?;
+    let (name, blob) = line.strip_prefix("\u{2014} ").and_then(|rest| rest.split_once(' ')).ok_or(malformed)?;
     check_name(name)?;
     let blob = BASE64.decode(blob.as_bytes()).map_err(|_| malformed)?;
-    let (key_id, signature) = blob
-        .split_first_chunk()
-        .filter(|(_, rest)| !rest.is_empty())
-        .ok_or(malformed)?;
-    Ok(NoteSignature {
-        name: name.into(),
-        key_id: *key_id,
-        signature: signature.to_vec(),
-    })
+    let (key_id, signature) = blob.split_first_chunk().filter(|(_, rest)| !rest.is_empty()).ok_or(malformed)?;
+    Ok(NoteSignature { name: name.into(), key_id: *key_id, signature: signature.to_vec() })
 }
 
 fn check_name(name: &str) -> Result<(), CheckpointError> {
     let bad = |letter: char| letter.is_whitespace() || letter.is_control() || letter == '+';
-    if name.is_empty() || name.len() > NAME_MAX || name.contains(bad) {
-        Err(CheckpointError::Name)
-    } else {
-        Ok(())
-    }
+    if name.is_empty() || name.len() > NAME_MAX || name.contains(bad) { Err(CheckpointError::Name) } else { Ok(()) }
 }
 
 /// Decimal digits without sign or leading zero.
 pub(crate) fn decimal(digits: &str) -> Option<u64> {
     let value: u64 = digits.parse().ok()?;
     (value.to_string() == digits).then_some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn key() -> Ed25519SigningKey {
+        Ed25519SigningKey::from_seed(&[6; 32]).unwrap()
+    }
+
+    fn head() -> Checkpoint {
+        Checkpoint { origin: "chancery.example/t/7f3c".into(), size: 20_852_163, root: [9; 32] }
+    }
+
+    fn signed() -> SignedCheckpoint {
+        SignedCheckpoint::sign(&head(), &key(), "chancery.example/t/7f3c").unwrap()
+    }
+
+    fn vkey() -> VerifierKey {
+        VerifierKey::new("chancery.example/t/7f3c", key().public()).unwrap()
+    }
+
+    #[test]
+    fn a_note_of_others_verifies() {
+        // The example of Go's golang.org/x/mod/sumdb/note.
+        let vkey =
+            VerifierKey::from_text("PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW").unwrap();
+        let text =
+            "If you think cryptography is the answer to your problem,\nthen you don't know what your problem is.\n";
+        let line = signature_line("\u{2014} PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=").unwrap();
+        assert_eq!(line.key_id, vkey.key_id());
+        assert!(vkey.public().verify(text.as_bytes(), &line.signature));
+    }
+
+    #[test]
+    fn what_was_signed_verifies() {
+        let read = SignedCheckpoint::parse(signed().text()).unwrap();
+        assert_eq!(read.verify(&vkey()), Ok(&head()));
+        assert_eq!(VerifierKey::from_text(&vkey().to_text()), Ok(vkey()));
+        let other =
+            VerifierKey::new("chancery.example/t/7f3c", Ed25519SigningKey::from_seed(&[7; 32]).unwrap().public())
+                .unwrap();
+        assert_eq!(read.verify(&other), Err(CheckpointError::UnknownKey));
+        let renamed = VerifierKey::new("chancery.example/t/7f3d", key().public()).unwrap();
+        assert_eq!(read.verify(&renamed), Err(CheckpointError::UnknownKey));
+    }
+
+    #[test]
+    fn lines_of_witnesses_do_not_disturb() {
+        let more = format!("{}\u{2014} witness.example {}\n", signed().text(), BASE64.encode(&[5; 76]));
+        assert_eq!(SignedCheckpoint::parse(&more).unwrap().verify(&vkey()), Ok(&head()));
+    }
+
+    #[test]
+    fn a_changed_note_does_not_verify() {
+        for (from, to) in [("20852163", "20852164"), ("/t/7f3c\n20", "/t/7f3d\n20"), ("CQkJ", "CQkK")] {
+            let bad = SignedCheckpoint::parse(&signed().text().replacen(from, to, 1)).unwrap();
+            assert_eq!(bad.verify(&vkey()), Err(CheckpointError::BadSignature));
+        }
+        // One good and one bad signature in the same name: refused.
+        let bad = BASE64.encode(&[vkey().key_id().as_slice(), &[0; 64]].concat());
+        let both = format!("{}\u{2014} {} {bad}\n", signed().text(), vkey().name());
+        assert_eq!(SignedCheckpoint::parse(&both).unwrap().verify(&vkey()), Err(CheckpointError::BadSignature));
+    }
+
+    #[test]
+    fn other_spellings_are_refused() {
+        let good = signed();
+        let good = good.text();
+        for (from, to) in [
+            ("20852163", "020852163"),
+            ("20852163", "+20852163"),
+            ("20852163", "20852163 "),
+            ("\n\n", "\nextension\n\n"),
+            ("\n\n", "\n"),
+            ("\u{2014} ", "- "),
+            ("\u{2014} ", "\u{2014}  "),
+            ("=\n\n", "\n\n"),
+            ("7f3c\n2", "7f3c\r\n2"),
+            ("chancery.example/t/7f3c\n2", "chancery example\n2"),
+        ] {
+            let bad = good.replacen(from, to, 1);
+            assert_ne!(bad, good);
+            assert!(SignedCheckpoint::parse(&bad).is_err(), "{bad}");
+        }
+        assert!(SignedCheckpoint::parse(good.trim_end()).is_err());
+        assert!(SignedCheckpoint::parse(&format!("{good}\n")).is_err());
+        assert!(SignedCheckpoint::parse(&format!("{good}{}", "\u{2014} w AAAAAAA=\n".repeat(64))).is_err());
+        for name in ["", "a b", "a+b", "a\u{a0}b", "a\nb", &"x".repeat(256)] {
+            assert_eq!(VerifierKey::new(name, key().public()), Err(CheckpointError::Name));
+        }
+        for bad in [
+            vkey().to_text().replace('+', "-"),
+            vkey().to_text().to_uppercase(),
+            format!("{}=", vkey().to_text()),
+            String::new(),
+        ] {
+            assert!(VerifierKey::from_text(&bad).is_err(), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_to_the_letter_or_refused(text in "[a-z0-9+=\u{2014} \n]{0,120}") {
+            let _ = VerifierKey::from_text(&text);
+            let _ = Checkpoint::from_body(&text).map(|one| assert_eq!(one.body(), text));
+            let _ = SignedCheckpoint::parse(&text).map(|one| assert_eq!(one.text(), text));
+        }
+    }
 }

@@ -53,17 +53,12 @@ pub struct ContextPrefix(Vec<u8>);
 impl ContextPrefix {
     /// Frames tenant, domain, table and column.
     pub fn new(tenant: &[u8], domain: &[u8], table: &[u8], column: &[u8]) -> Self {
-        Self(frame::labelled(
-            b"chancery/ctx/1",
-            &[tenant, domain, table, column],
-        ))
+        Self(frame::labelled(b"chancery/ctx/1", &[tenant, domain, table, column]))
     }
 
     /// The digest of the whole context, equal to [`Context::digest`].
     pub fn digest(&self, row: &[u8], generation: &[u8], schema_type: &[u8]) -> ContextDigest {
-        let mut bytes = Vec::with_capacity(
-            self.0.len() + row.len() + generation.len() + schema_type.len() + 12,
-        );
+        let mut bytes = Vec::with_capacity(self.0.len() + row.len() + generation.len() + schema_type.len() + 12);
         bytes.extend_from_slice(&self.0);
         for part in [row, generation, schema_type] {
             frame::lv(&mut bytes, part);
@@ -90,39 +85,14 @@ mod tests {
     fn every_member_counts() {
         let digest = PLACE.digest();
         for other in [
-            Context {
-                tenant: b"ten_2",
-                ..PLACE
-            },
-            Context {
-                domain: b"index",
-                ..PLACE
-            },
-            Context {
-                table: b"visits",
-                ..PLACE
-            },
-            Context {
-                column: b"nam",
-                ..PLACE
-            },
-            Context {
-                row: b"43",
-                ..PLACE
-            },
-            Context {
-                generation: b"1",
-                ..PLACE
-            },
-            Context {
-                schema_type: b"bytes",
-                ..PLACE
-            },
-            Context {
-                column: b"name4",
-                row: b"2",
-                ..PLACE
-            },
+            Context { tenant: b"ten_2", ..PLACE },
+            Context { domain: b"index", ..PLACE },
+            Context { table: b"visits", ..PLACE },
+            Context { column: b"nam", ..PLACE },
+            Context { row: b"43", ..PLACE },
+            Context { generation: b"1", ..PLACE },
+            Context { schema_type: b"bytes", ..PLACE },
+            Context { column: b"name4", row: b"2", ..PLACE },
         ] {
             assert_ne!(digest, other.digest());
         }

@@ -9,10 +9,7 @@ use crate::secret::Key256;
 ///
 /// Each use has its own `label`, such as `chancery/pepper/1`. Labels are constants of ours and no label begins with another one.
 pub fn derive_key(root: &Key256, label: &str, parts: &[&[u8]]) -> Key256 {
-    let out = hazmat::expand::<32>(
-        &Prf::new(root.expose()),
-        &frame::labelled(label.as_bytes(), parts),
-    );
+    let out = hazmat::expand::<32>(&Prf::new(root.expose()), &frame::labelled(label.as_bytes(), parts));
     Key256::from_bytes(*out)
 }
 
@@ -27,11 +24,7 @@ mod tests {
         let root = Key256::from_bytes([1; 32]);
         let key = derive_key(&root, "chancery/test/1", &[b"ab", b"c"]);
         for other in [
-            derive_key(
-                &Key256::from_bytes([2; 32]),
-                "chancery/test/1",
-                &[b"ab", b"c"],
-            ),
+            derive_key(&Key256::from_bytes([2; 32]), "chancery/test/1", &[b"ab", b"c"]),
             derive_key(&root, "chancery/test/2", &[b"ab", b"c"]),
             derive_key(&root, "chancery/test/1", &[b"a", b"bc"]),
             derive_key(&root, "chancery/test/1", &[b"ab"]),
@@ -45,12 +38,8 @@ mod tests {
         // The SHA-256 cases of appendix A, expand step: PRK, INFO, OKM.
         let text = include_str!("../../../testdata/vectors/kdf/rfc-5869-HKDF-SHA256.txt");
         let field = |block: &str, name: &str| {
-            let line = block
-                .lines()
-                .find_map(|line| line.strip_prefix(name)?.trim_start().strip_prefix('='));
-            HEXLOWER
-                .decode(line.unwrap_or_default().trim().as_bytes())
-                .unwrap()
+            let line = block.lines().find_map(|line| line.strip_prefix(name)?.trim_start().strip_prefix('='));
+            HEXLOWER.decode(line.unwrap_or_default().trim().as_bytes()).unwrap()
         };
         let mut cases = 0;
         for block in text.split("COUNT").skip(1) {

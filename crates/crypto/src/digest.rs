@@ -31,10 +31,7 @@ mod tests {
 
     #[test]
     fn abc_hashes_as_fips_180_says() {
-        assert_eq!(
-            sha256_hex(b"abc"),
-            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-        );
+        assert_eq!(sha256_hex(b"abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
         assert_eq!(sha256_parts([b"a".as_slice(), b"bc"]), sha256(b"abc"));
     }
 }

@@ -52,32 +52,15 @@ pub struct Signature {
 
 /// Pre-authentication encoding: `DSSEv1 ‖ SP ‖ len(type) ‖ SP ‖ type ‖ SP ‖ len(payload) ‖ SP ‖ payload`, lengths in decimal bytes.
 pub fn pae(payload_type: &str, payload: &[u8]) -> Vec<u8> {
-    let mut out = format!(
-        "DSSEv1 {} {payload_type} {} ",
-        payload_type.len(),
-        payload.len()
-    )
-    .into_bytes();
+    let mut out = format!("DSSEv1 {} {payload_type} {} ", payload_type.len(), payload.len()).into_bytes();
     out.extend_from_slice(payload);
     out
 }
 
 /// Signs `payload` and puts it into an envelope.
-pub fn sign_ed25519(
-    payload_type: &str,
-    payload: Vec<u8>,
-    key: &Ed25519SigningKey,
-    keyid: &str,
-) -> Envelope {
+pub fn sign_ed25519(payload_type: &str, payload: Vec<u8>, key: &Ed25519SigningKey, keyid: &str) -> Envelope {
     let sig = key.sign(&pae(payload_type, &payload)).to_vec();
-    Envelope {
-        payload_type: payload_type.into(),
-        payload,
-        signatures: vec![Signature {
-            keyid: keyid.into(),
-            sig,
-        }],
-    }
+    Envelope { payload_type: payload_type.into(), payload, signatures: vec![Signature { keyid: keyid.into(), sig }] }
 }
 
 impl Envelope {
@@ -87,11 +70,8 @@ impl Envelope {
         reason = "INVARIANT: strings and arrays three deep under ASCII keys are within the profile"
     )]
     pub fn to_json(&self) -> Vec<u8> {
-        let signatures: Vec<_> = self
-            .signatures
-            .iter()
-            .map(|one| json!({"keyid": one.keyid, "sig": BASE64.encode(&one.sig)}))
-            .collect();
+        let signatures: Vec<_> =
+            self.signatures.iter().map(|one| json!({"keyid": one.keyid, "sig": BASE64.encode(&one.sig)})).collect();
         let value = json!({"payload": BASE64.encode(&self.payload), "payloadType": self.payload_type, "signatures": signatures});
         canonical::to_vec(&value).expect("an envelope has a canonical form")
     }
@@ -102,25 +82,13 @@ impl Envelope {
     ///
     /// [`DsseError::Json`], [`DsseError::Malformed`], [`DsseError::SignatureCount`].
     pub fn from_json(bytes: &[u8]) -> Result<Self, DsseError> {
-        let text: Text =
-            serde_json::from_value(canonical::parse(bytes)?).map_err(|_| DsseError::Malformed)?;
-        let base64 = |text: &str| {
-            BASE64
-                .decode(text.as_bytes())
-                .map_err(|_| DsseError::Malformed)
-        };
+        let text: Text = serde_json::from_value(canonical::parse(bytes)?).map_err(|_| DsseError::Malformed)?;
+        let base64 = |text: &str| BASE64.decode(text.as_bytes()).map_err(|_| DsseError::Malformed);
         let [one] = text.signatures.as_slice() else {
             return Err(DsseError::SignatureCount);
         };
-        let signature = Signature {
-            keyid: one.keyid.clone(),
-            sig: base64(&one.sig)?,
-        };
-        Ok(Self {
-            payload: base64(&text.payload)?,
-            payload_type: text.payload_type,
-            signatures: vec![signature],
-        })
+        let signature = Signature { keyid: one.keyid.clone(), sig: base64(&one.sig)? };
+        Ok(Self { payload: base64(&text.payload)?, payload_type: text.payload_type, signatures: vec![signature] })
     }
 
     /// Checks that `key`, known as `keyid`, signed this payload under this type. The caller compares `payload_type` with what it expects.
@@ -156,4 +124,94 @@ struct Text {
 struct TextSignature {
     keyid: String,
     sig: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::P256PublicKey;
+
+    const TYPE: &str = "application/vnd.chancery.certificate.v1+json";
+
+    fn key() -> Ed25519SigningKey {
+        Ed25519SigningKey::from_seed(&[3; 32]).unwrap()
+    }
+
+    #[test]
+    fn the_vector_of_the_specification_verifies() {
+        let known: Value =
+            serde_json::from_str(include_str!("../../../testdata/vectors/dsse-spec/vector.json")).unwrap();
+        let (payload_type, payload) =
+            (known["payload_type"].as_str().unwrap(), known["payload_ascii"].as_str().unwrap());
+        let encoded = pae(payload_type, payload.as_bytes());
+        assert_eq!(encoded, known["pae"].as_str().unwrap().as_bytes());
+        let point: [u8; 65] =
+            [&[4][..], &decimal(&known["ecdsa_p256_x"]), &decimal(&known["ecdsa_p256_y"])].concat().try_into().unwrap();
+        let sig = BASE64.decode(known["envelope"]["signatures"][0]["sig"].as_str().unwrap().as_bytes()).unwrap();
+        assert!(P256PublicKey::from_bytes(point).unwrap().verify(&encoded, &sig));
+        // Our profile wants a keyid.
+        assert_eq!(Envelope::from_json(&canonical::to_vec(&known["envelope"]).unwrap()), Err(DsseError::Malformed));
+    }
+
+    /// 32 big-endian bytes of a decimal number.
+    fn decimal(digits: &Value) -> Vec<u8> {
+        let mut number = vec![0_u8; 32];
+        for digit in digits.as_str().unwrap().bytes() {
+            let mut carry = u16::from(digit - b'0');
+            for byte in number.iter_mut().rev() {
+                carry += u16::from(*byte) * 10;
+                *byte = carry.to_be_bytes()[1];
+                carry >>= 8;
+            }
+        }
+        number
+    }
+
+    #[test]
+    fn what_was_signed_verifies_and_nothing_else() {
+        let envelope = sign_ed25519(TYPE, b"{}".to_vec(), &key(), "k1");
+        let read = Envelope::from_json(&envelope.to_json()).unwrap();
+        assert_eq!(read, envelope);
+        assert_eq!(read.verify_ed25519(&key().public(), "k1"), Ok(()));
+        assert_eq!(read.verify_ed25519(&key().public(), "k2"), Err(DsseError::WrongKeyId));
+        let other = Ed25519SigningKey::from_seed(&[4; 32]).unwrap().public();
+        assert_eq!(read.verify_ed25519(&other, "k1"), Err(DsseError::BadSignature));
+        let moved = Envelope { payload_type: "application/json".into(), ..read.clone() };
+        assert_eq!(moved.verify_ed25519(&key().public(), "k1"), Err(DsseError::BadSignature));
+        let changed = Envelope { payload: b"[]".to_vec(), ..read.clone() };
+        assert_eq!(changed.verify_ed25519(&key().public(), "k1"), Err(DsseError::BadSignature));
+        let twice = Envelope { signatures: [read.signatures.clone(), read.signatures.clone()].concat(), ..read };
+        assert_eq!(twice.verify_ed25519(&key().public(), "k1"), Err(DsseError::SignatureCount));
+        assert_eq!(Envelope::from_json(&twice.to_json()), Err(DsseError::SignatureCount));
+    }
+
+    #[test]
+    fn only_the_exact_json_is_read() {
+        let good = String::from_utf8(sign_ed25519(TYPE, b"{}".to_vec(), &key(), "k1").to_json()).unwrap();
+        for (from, to, error) in [
+            ("{\"payload\"", "{ \"payload\"", DsseError::Json(CanonicalError::NotCanonical)),
+            ("e30=", "e30", DsseError::Malformed),
+            ("e30=", "e31=", DsseError::Malformed),
+            ("e30=", "e30\\n=", DsseError::Malformed),
+            ("\"keyid\":\"k1\",", "", DsseError::Malformed),
+            ("\"keyid\"", "\"cert\":\"x\",\"keyid\"", DsseError::Malformed),
+            ("\"payload\"", "\"more\":1,\"payload\"", DsseError::Malformed),
+        ] {
+            let bad = good.replacen(from, to, 1);
+            assert_ne!(bad, good);
+            assert_eq!(Envelope::from_json(bad.as_bytes()), Err(error), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..80), payload: Vec<u8>, keyid: String) {
+            let _ = Envelope::from_json(&bytes);
+            let envelope = sign_ed25519(TYPE, payload, &key(), &keyid);
+            prop_assert_eq!(Envelope::from_json(&envelope.to_json()).unwrap(), envelope);
+        }
+    }
 }

@@ -79,11 +79,7 @@ impl Flags {
 
     /// Reads the stored byte; `None` when a reserved bit is set.
     pub const fn from_byte(byte: u8) -> Option<Self> {
-        if byte & !1 == 0 {
-            Some(Self(byte))
-        } else {
-            None
-        }
+        if byte & !1 == 0 { Some(Self(byte)) } else { None }
     }
 }
 
@@ -112,25 +108,16 @@ impl Sealed {
         if found(2).ok_or(ParseError::TooShort)? != SUITE {
             return Err(ParseError::UnknownSuite);
         }
-        let flags = Flags::from_byte(found(3).ok_or(ParseError::TooShort)?)
-            .ok_or(ParseError::ReservedFlag)?;
+        let flags = Flags::from_byte(found(3).ok_or(ParseError::TooShort)?).ok_or(ParseError::ReservedFlag)?;
         if bytes.len() < OVERHEAD {
             return Err(ParseError::TooShort);
         }
         if bytes.len() > OVERHEAD + PLAINTEXT_MAX {
             return Err(ParseError::TooLong);
         }
-        let handle = bytes
-            .get(4..)
-            .and_then(|rest| rest.first_chunk())
-            .copied()
-            .map(Handle)
-            .ok_or(ParseError::TooShort)?;
-        Ok(Self {
-            bytes,
-            handle,
-            flags,
-        })
+        let handle =
+            bytes.get(4..).and_then(|rest| rest.first_chunk()).copied().map(Handle).ok_or(ParseError::TooShort)?;
+        Ok(Self { bytes, handle, flags })
     }
 
     /// Reads the text form: `chy1.`, then base64url without padding, without white space, without stray bits.
@@ -139,17 +126,11 @@ impl Sealed {
     ///
     /// As [`from_bytes`](Self::from_bytes), and [`ParseError::NotText`].
     pub fn from_text(text: &str) -> Result<Self, ParseError> {
-        let body = text
-            .strip_prefix(TEXT_PREFIX)
-            .ok_or(ParseError::NotSealed)?;
+        let body = text.strip_prefix(TEXT_PREFIX).ok_or(ParseError::NotSealed)?;
         if body.len() / 4 * 3 > OVERHEAD + PLAINTEXT_MAX {
             return Err(ParseError::TooLong);
         }
-        Self::from_bytes(
-            BASE64URL_NOPAD
-                .decode(body.as_bytes())
-                .map_err(|_| ParseError::NotText)?,
-        )
+        Self::from_bytes(BASE64URL_NOPAD.decode(body.as_bytes()).map_err(|_| ParseError::NotText)?)
     }
 
     /// The text form.
@@ -182,11 +163,7 @@ impl Sealed {
 
     /// For [`ColumnKey::seal`](crate::ColumnKey::seal), which just wrote the bytes.
     pub(crate) const fn written(bytes: Vec<u8>, handle: Handle, flags: Flags) -> Self {
-        Self {
-            bytes,
-            handle,
-            flags,
-        }
+        Self { bytes, handle, flags }
     }
 }
 
@@ -227,15 +204,9 @@ mod tests {
 
     #[test]
     fn length_is_bounded_on_both_sides() {
-        assert_eq!(
-            Sealed::from_bytes(Vec::new()).unwrap_err(),
-            ParseError::NotSealed
-        );
+        assert_eq!(Sealed::from_bytes(Vec::new()).unwrap_err(), ParseError::NotSealed);
         for short in 1..OVERHEAD {
-            assert_eq!(
-                Sealed::from_bytes(shape()[..short].to_vec()).unwrap_err(),
-                ParseError::TooShort
-            );
+            assert_eq!(Sealed::from_bytes(shape()[..short].to_vec()).unwrap_err(), ParseError::TooShort);
         }
         let mut long = shape();
         long.resize(OVERHEAD + PLAINTEXT_MAX, 0);
@@ -243,10 +214,7 @@ mod tests {
         assert!(Sealed::from_text(&text).is_ok());
         long.push(0);
         assert_eq!(Sealed::from_bytes(long).unwrap_err(), ParseError::TooLong);
-        assert_eq!(
-            Sealed::from_text(&(text + "AAAA")).unwrap_err(),
-            ParseError::TooLong
-        );
+        assert_eq!(Sealed::from_text(&(text + "AAAA")).unwrap_err(), ParseError::TooLong);
     }
 
     #[test]
@@ -268,10 +236,7 @@ mod tests {
         odd.push(0); // 85 bytes: the last letter has four bits to spare, which must be zero
         let text = Sealed::from_bytes(odd).unwrap().to_text();
         assert!(text.ends_with("AA"));
-        assert_eq!(
-            Sealed::from_text(&format!("{}AB", &text[..text.len() - 2])).unwrap_err(),
-            ParseError::NotText
-        );
+        assert_eq!(Sealed::from_text(&format!("{}AB", &text[..text.len() - 2])).unwrap_err(), ParseError::NotText);
     }
 
     proptest! {

@@ -8,8 +8,7 @@ pub fn lv(out: &mut Vec<u8>, part: &[u8]) {
 
 /// A label, then each part framed.
 pub(crate) fn labelled(label: &[u8], parts: &[&[u8]]) -> Vec<u8> {
-    let mut out =
-        Vec::with_capacity(label.len() + parts.iter().map(|part| part.len() + 4).sum::<usize>());
+    let mut out = Vec::with_capacity(label.len() + parts.iter().map(|part| part.len() + 4).sum::<usize>());
     out.extend_from_slice(label);
     for part in parts {
         lv(&mut out, part);
@@ -23,9 +22,7 @@ pub(crate) fn labelled(label: &[u8], parts: &[&[u8]]) -> Vec<u8> {
     reason = "INVARIANT: no caller passes 4 GiB; a wrapped length would break the framing, so stop instead"
 )]
 pub(crate) fn length(part: &[u8]) -> [u8; 4] {
-    u32::try_from(part.len())
-        .expect("a framed part is below 4 GiB")
-        .to_be_bytes()
+    u32::try_from(part.len()).expect("a framed part is below 4 GiB").to_be_bytes()
 }
 
 #[cfg(test)]
@@ -34,10 +31,7 @@ mod tests {
 
     #[test]
     fn moving_a_byte_between_parts_changes_the_frame() {
-        assert_ne!(
-            labelled(b"l", &[b"ab", b"c"]),
-            labelled(b"l", &[b"a", b"bc"])
-        );
+        assert_ne!(labelled(b"l", &[b"ab", b"c"]), labelled(b"l", &[b"a", b"bc"]));
         assert_ne!(labelled(b"l", &[b"a", b""]), labelled(b"l", &[b"a"]));
         assert_eq!(labelled(b"l", &[b"ab"]), b"l\0\0\0\x02ab");
     }

@@ -27,12 +27,7 @@ impl Handle {
 
     /// Reads exactly 16 lower-case hex digits; anything else gives `None`.
     pub fn from_hex(text: &str) -> Option<Self> {
-        HEXLOWER
-            .decode(text.as_bytes())
-            .ok()?
-            .try_into()
-            .ok()
-            .map(Self)
+        HEXLOWER.decode(text.as_bytes()).ok()?.try_into().ok().map(Self)
     }
 }
 
@@ -51,14 +46,9 @@ mod tests {
         let handle = Handle([0, 1, 2, 3, 0xAB, 5, 6, 0xFF]);
         assert_eq!(format!("{handle:?}"), "00010203ab0506ff");
         assert_eq!(Handle::from_hex("00010203ab0506ff"), Some(handle));
-        for bad in [
-            "",
-            "00010203AB0506FF",
-            "00010203ab0506f",
-            "00010203ab0506ff00",
-            "00010203ab0506f ",
-            "zz010203ab0506ff",
-        ] {
+        for bad in
+            ["", "00010203AB0506FF", "00010203ab0506f", "00010203ab0506ff00", "00010203ab0506f ", "zz010203ab0506ff"]
+        {
             assert_eq!(Handle::from_hex(bad), None, "{bad}");
         }
     }

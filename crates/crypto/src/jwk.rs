@@ -81,12 +81,9 @@ impl Jwk {
         let b64 = |bytes: &[u8]| BASE64URL_NOPAD.encode(bytes);
         let canonical = match self {
             Self::Okp { x } => format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, b64(x)),
-            Self::Ec { crv, x, y } => format!(
-                r#"{{"crv":"{}","kty":"EC","x":"{}","y":"{}"}}"#,
-                crv.name(),
-                b64(x),
-                b64(y)
-            ),
+            Self::Ec { crv, x, y } => {
+                format!(r#"{{"crv":"{}","kty":"EC","x":"{}","y":"{}"}}"#, crv.name(), b64(x), b64(y))
+            }
             Self::Rsa { n, e } => format!(r#"{{"e":"{}","kty":"RSA","n":"{}"}}"#, b64(e), b64(n)),
         };
         b64(&sha256(canonical.as_bytes()))
@@ -103,11 +100,7 @@ impl From<&P256PublicKey> for Jwk {
     fn from(key: &P256PublicKey) -> Self {
         let (_, point) = key.as_bytes().split_at(1);
         let (x, y) = point.split_at(32);
-        Self::Ec {
-            crv: Curve::P256,
-            x: x.to_vec(),
-            y: y.to_vec(),
-        }
+        Self::Ec { crv: Curve::P256, x: x.to_vec(), y: y.to_vec() }
     }
 }
 
@@ -141,16 +134,9 @@ impl TryFrom<&Jwk> for P256PublicKey {
 
     fn try_from(jwk: &Jwk) -> Result<Self, KeyError> {
         match jwk {
-            Jwk::Ec {
-                crv: Curve::P256,
-                x,
-                y,
-            } => Self::from_bytes(
-                [&[4], x.as_slice(), y]
-                    .concat()
-                    .try_into()
-                    .map_err(|_| KeyError::Malformed)?,
-            ),
+            Jwk::Ec { crv: Curve::P256, x, y } => {
+                Self::from_bytes([&[4], x.as_slice(), y].concat().try_into().map_err(|_| KeyError::Malformed)?)
+            }
             Jwk::Okp { .. } | Jwk::Ec { .. } | Jwk::Rsa { .. } => Err(KeyError::Malformed),
         }
     }
@@ -184,25 +170,11 @@ impl From<Jwk> for Members {
     fn from(jwk: Jwk) -> Self {
         let b64 = |bytes: &[u8]| Some(BASE64URL_NOPAD.encode(bytes));
         match jwk {
-            Jwk::Okp { x } => Self {
-                kty: "OKP".into(),
-                crv: Some("Ed25519".into()),
-                x: b64(&x),
-                ..Self::default()
-            },
-            Jwk::Ec { crv, x, y } => Self {
-                kty: "EC".into(),
-                crv: Some(crv.name().into()),
-                x: b64(&x),
-                y: b64(&y),
-                ..Self::default()
-            },
-            Jwk::Rsa { n, e } => Self {
-                kty: "RSA".into(),
-                n: b64(&n),
-                e: b64(&e),
-                ..Self::default()
-            },
+            Jwk::Okp { x } => Self { kty: "OKP".into(), crv: Some("Ed25519".into()), x: b64(&x), ..Self::default() },
+            Jwk::Ec { crv, x, y } => {
+                Self { kty: "EC".into(), crv: Some(crv.name().into()), x: b64(&x), y: b64(&y), ..Self::default() }
+            }
+            Jwk::Rsa { n, e } => Self { kty: "RSA".into(), n: b64(&n), e: b64(&e), ..Self::default() },
         }
     }
 }
@@ -215,14 +187,12 @@ impl TryFrom<Members> for Jwk {
             return Err(JwkError::NotPublic);
         }
         let bytes = |member: Option<String>| {
-            BASE64URL_NOPAD
-                .decode(member.ok_or(JwkError::Malformed)?.as_bytes())
-                .map_err(|_| JwkError::Malformed)
+            BASE64URL_NOPAD.decode(member.ok_or(JwkError::Malformed)?.as_bytes()).map_err(|_| JwkError::Malformed)
         };
         match (from.kty.as_str(), from.crv.as_deref()) {
-            ("OKP", Some("Ed25519")) => Ok(Self::Okp {
-                x: bytes(from.x)?.try_into().map_err(|_| JwkError::Malformed)?,
-            }),
+            ("OKP", Some("Ed25519")) => {
+                Ok(Self::Okp { x: bytes(from.x)?.try_into().map_err(|_| JwkError::Malformed)? })
+            }
             ("EC", Some(name)) => {
                 let crv = [Curve::P256, Curve::P384]
                     .into_iter()
@@ -243,6 +213,58 @@ impl TryFrom<Members> for Jwk {
                 Ok(Self::Rsa { n, e })
             }
             _ => Err(JwkError::UnknownType),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::P256SigningKey;
+
+    fn read(json: &str) -> Result<Jwk, String> {
+        serde_json::from_str(json).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_thumbprints_of_rfc_7638_and_rfc_8037_come_out_equal() {
+        let rsa = r#"{"kty":"RSA","n":"0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw","e":"AQAB","alg":"RS256","kid":"2011-04-29"}"#;
+        assert_eq!(read(rsa).unwrap().thumbprint(), "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs");
+        let okp = r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+        assert_eq!(read(okp).unwrap().thumbprint(), "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k");
+    }
+
+    #[test]
+    fn keys_go_there_and_back() {
+        let p256 = P256SigningKey::make().unwrap().public();
+        let json = serde_json::to_string(&p256.jwk()).unwrap();
+        assert!(json.starts_with(r#"{"kty":"EC","crv":"P-256","x":""#), "{json}");
+        assert_eq!(P256PublicKey::try_from(&read(&json).unwrap()), Ok(p256));
+        let ed25519 = crate::Ed25519SigningKey::from_seed(&[1; 32]).unwrap().public();
+        let json = serde_json::to_string(&ed25519.jwk()).unwrap();
+        assert_eq!(Ed25519PublicKey::try_from(&read(&json).unwrap()), Ok(ed25519));
+        assert_eq!(P256PublicKey::try_from(&ed25519.jwk()), Err(KeyError::Malformed));
+        assert_eq!(Ed25519PublicKey::try_from(&p256.jwk()), Err(KeyError::Malformed));
+    }
+
+    #[test]
+    fn private_weak_and_odd_keys_are_refused() {
+        let x = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+        let d =
+            format!(r#"{{"kty":"OKP","crv":"Ed25519","x":"{x}","d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A"}}"#);
+        assert!(read(&d).unwrap_err().contains("not public"));
+        for bad in [
+            String::from(r#"{"kty":"oct","k":"AAAA"}"#),
+            format!(r#"{{"kty":"OKP","crv":"X25519","x":"{x}"}}"#),
+            format!(r#"{{"kty":"OKP","crv":"Ed25519","x":"{x}="}}"#),
+            format!(r#"{{"kty":"OKP","crv":"Ed25519","x":"{x}AA"}}"#),
+            format!(r#"{{"kty":"EC","crv":"P-256","x":"{x}"}}"#),
+            format!(r#"{{"kty":"EC","crv":"P-384","x":"{x}","y":"{x}"}}"#),
+            String::from(r#"{"kty":"RSA","n":"AQAB","e":"AQAB"}"#),
+            format!(r#"{{"kty":"RSA","n":"{}","e":"AQAB"}}"#, "A".repeat(344)),
+            format!(r#"{{"kty":"OKP","kty":"OKP","crv":"Ed25519","x":"{x}"}}"#),
+        ] {
+            assert!(read(&bad).is_err(), "{bad}");
         }
     }
 }

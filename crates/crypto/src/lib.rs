@@ -48,9 +48,7 @@ pub use commitment::commitment;
 pub use context::{Context, ContextDigest, ContextPrefix};
 pub use derive::derive_key;
 pub use digest::{sha256, sha256_hex};
-pub use envelope::{
-    Flags, MAGIC, OVERHEAD, PLAINTEXT_MAX, PROFILE_FIELD, ParseError, SUITE, Sealed, TEXT_PREFIX,
-};
+pub use envelope::{Flags, MAGIC, OVERHEAD, PLAINTEXT_MAX, PROFILE_FIELD, ParseError, SUITE, Sealed, TEXT_PREFIX};
 pub use frame::lv;
 pub use handle::Handle;
 pub use jwk::{Curve, Jwk, JwkError};
@@ -59,6 +57,5 @@ pub use random::{Random, RandomError, SystemRandom};
 pub use secret::{Key256, Phi, Secret};
 pub use sign::{Ed25519PublicKey, Ed25519SigningKey, KeyError, P256PublicKey, P256SigningKey};
 pub use wrap::{
-    MATERIAL_MAX, PROFILE_WRAP, UnwrapError, WRAP_OVERHEAD, WrapContext, WrapError, WrappingKey,
-    parent_of,
+    MATERIAL_MAX, PROFILE_WRAP, UnwrapError, WRAP_OVERHEAD, WrapContext, WrapError, WrappingKey, parent_of,
 };

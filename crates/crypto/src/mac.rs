@@ -19,12 +19,7 @@ impl MacKey {
     /// `HMAC(LV(parts[0]) ‖ LV(parts[1]) ‖ …)`: where one part ends and the next begins counts.
     pub fn mac(&self, parts: &[&[u8]]) -> [u8; 32] {
         let lengths: Vec<[u8; 4]> = parts.iter().map(|part| frame::length(part)).collect();
-        self.0.mac_parts(
-            lengths
-                .iter()
-                .zip(parts)
-                .flat_map(|(length, part)| [length.as_slice(), part]),
-        )
+        self.0.mac_parts(lengths.iter().zip(parts).flat_map(|(length, part)| [length.as_slice(), part]))
     }
 
     /// Whether `tag` is the framed code of `parts`, compared in constant time.
@@ -70,12 +65,7 @@ mod tests {
                 let prf = Prf::new(&test.key);
                 let mut out = [0; 32];
                 prf.mac_into(&test.msg, &mut out);
-                assert_eq!(
-                    out == test.tag[..],
-                    !test.result.must_fail(),
-                    "{}",
-                    test.tc_id
-                );
+                assert_eq!(out == test.tag[..], !test.result.must_fail(), "{}", test.tc_id);
                 seen += 1;
             }
         }

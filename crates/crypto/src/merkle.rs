@@ -9,8 +9,8 @@ pub type Hash = [u8; 32];
 
 /// The root of the tree without leaves: SHA-256 of nothing.
 pub const EMPTY: Hash = [
-    0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24,
-    0x27, 0xae, 0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
+    0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24, 0x27, 0xae, 0x41,
+    0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
 ];
 
 /// The hash of one entry: `SHA-256(0x00 ‖ entry)` ([RFC 6962 §2.1](https://www.rfc-editor.org/rfc/rfc6962#section-2.1)).
@@ -65,21 +65,12 @@ impl Frontier {
 
     /// The root of the tree.
     pub fn root(&self) -> Hash {
-        self.hashes
-            .iter()
-            .rev()
-            .copied()
-            .reduce(|right, left| node_hash(&left, &right))
-            .unwrap_or(EMPTY)
+        self.hashes.iter().rev().copied().reduce(|right, left| node_hash(&left, &right)).unwrap_or(EMPTY)
     }
 
     /// `u64be size ‖ hashes`.
     pub fn to_bytes(&self) -> Vec<u8> {
-        [
-            self.size.to_be_bytes().as_slice(),
-            self.hashes.as_flattened(),
-        ]
-        .concat()
+        [self.size.to_be_bytes().as_slice(), self.hashes.as_flattened()].concat()
     }
 
     /// Reads exactly what [`to_bytes`](Self::to_bytes) wrote.
@@ -89,10 +80,7 @@ impl Frontier {
     /// [`ProofError::WrongLength`] unless there is one hash per bit of the size.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ProofError> {
         let (size, rest) = bytes.split_first_chunk().ok_or(ProofError::WrongLength)?;
-        Self::from_parts(
-            u64::from_be_bytes(*size),
-            hashes(rest).ok_or(ProofError::WrongLength)?,
-        )
+        Self::from_parts(u64::from_be_bytes(*size), hashes(rest).ok_or(ProofError::WrongLength)?)
     }
 
     pub(crate) fn from_parts(size: u64, hashes: Vec<Hash>) -> Result<Self, ProofError> {
@@ -116,13 +104,7 @@ pub(crate) fn hashes(bytes: &[u8]) -> Option<Vec<Hash>> {
 /// # Errors
 ///
 /// [`ProofError`].
-pub fn verify_inclusion(
-    index: u64,
-    size: u64,
-    leaf: &Hash,
-    proof: &[Hash],
-    root: &Hash,
-) -> Result<(), ProofError> {
+pub fn verify_inclusion(index: u64, size: u64, leaf: &Hash, proof: &[Hash], root: &Hash) -> Result<(), ProofError> {
     if index >= size {
         return Err(ProofError::OutOfRange);
     }
@@ -132,11 +114,7 @@ pub fn verify_inclusion(
     }
     let (inner, border) = proof.split_at(inner);
     let found = climb_border(climb(*leaf, inner, index), border);
-    if found == *root {
-        Ok(())
-    } else {
-        Err(ProofError::RootMismatch)
-    }
+    if found == *root { Ok(()) } else { Err(ProofError::RootMismatch) }
 }
 
 /// Checks that the tree with `old` leaves is the beginning of the one with `new` leaves
@@ -156,11 +134,7 @@ pub fn verify_consistency(
         return Err(ProofError::OutOfRange);
     }
     let expect = |holds: bool| {
-        if holds {
-            Ok(())
-        } else {
-            Err(ProofError::RootMismatch)
-        }
+        if holds { Ok(()) } else { Err(ProofError::RootMismatch) }
     };
     if old == 0 || old == new {
         if !proof.is_empty() {
@@ -178,22 +152,11 @@ pub fn verify_consistency(
     if proof.len() != inner + border + usize::from(!whole) {
         return Err(ProofError::WrongLength);
     }
-    let (seed, rest) = if whole {
-        (old_root, proof)
-    } else {
-        proof.split_first().ok_or(ProofError::WrongLength)?
-    };
+    let (seed, rest) = if whole { (old_root, proof) } else { proof.split_first().ok_or(ProofError::WrongLength)? };
     let (inner, border) = rest.split_at(inner);
     let path = (old - 1) >> skipped;
-    let left_only = inner
-        .iter()
-        .enumerate()
-        .filter(|(level, _)| path >> level & 1 == 1)
-        .map(|(_, left)| left);
-    let found_old = climb_border(
-        left_only.fold(*seed, |hash, left| node_hash(left, &hash)),
-        border,
-    );
+    let left_only = inner.iter().enumerate().filter(|(level, _)| path >> level & 1 == 1).map(|(_, left)| left);
+    let found_old = climb_border(left_only.fold(*seed, |hash, left| node_hash(left, &hash)), border);
     let found_new = climb_border(climb(*seed, inner, path), border);
     expect(found_old == *old_root && found_new == *new_root)
 }
@@ -209,20 +172,138 @@ const fn shape(index: u64, size: u64) -> (usize, usize) {
 }
 
 fn climb(from: Hash, siblings: &[Hash], index: u64) -> Hash {
-    siblings
-        .iter()
-        .enumerate()
-        .fold(from, |hash, (level, sibling)| {
-            if index >> level & 1 == 0 {
-                node_hash(&hash, sibling)
-            } else {
-                node_hash(sibling, &hash)
-            }
-        })
+    siblings.iter().enumerate().fold(from, |hash, (level, sibling)| {
+        if index >> level & 1 == 0 { node_hash(&hash, sibling) } else { node_hash(sibling, &hash) }
+    })
 }
 
 fn climb_border(from: Hash, siblings: &[Hash]) -> Hash {
-    siblings
-        .iter()
-        .fold(from, |hash, left| node_hash(left, &hash))
+    siblings.iter().fold(from, |hash, left| node_hash(left, &hash))
+}
+
+#[cfg(test)]
+mod tests {
+    use data_encoding::HEXLOWER;
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::*;
+
+    const ROOT_OF_8: &str = "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328"; // of certificate-transparency's own tests
+
+    fn known() -> Value {
+        serde_json::from_str(include_str!("../../../testdata/vectors/merkle-kat/vectors.json")).unwrap()
+    }
+
+    fn hash(value: &Value) -> Hash {
+        HEXLOWER.decode(value.as_str().unwrap().as_bytes()).unwrap().try_into().unwrap()
+    }
+
+    fn proof(value: &Value) -> Vec<Hash> {
+        value["proof"].as_array().unwrap().iter().map(hash).collect()
+    }
+
+    /// The leaf hashes, and the root of each size.
+    fn leaves() -> (Vec<Hash>, Vec<Hash>) {
+        let entries = known()["leaves_hex"].clone();
+        let leaves: Vec<Hash> = entries
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|hex| leaf_hash(&HEXLOWER.decode(hex.as_str().unwrap().as_bytes()).unwrap()))
+            .collect();
+        let mut frontier = Frontier::default();
+        let mut roots = vec![frontier.root()];
+        for leaf in &leaves {
+            frontier.push(*leaf);
+            roots.push(frontier.root());
+        }
+        (leaves, roots)
+    }
+
+    fn at(hashes: &[Hash], number: u64) -> &Hash {
+        &hashes[usize::try_from(number).unwrap()]
+    }
+
+    #[test]
+    fn known_proofs_hold() {
+        let (leaves, roots) = leaves();
+        assert_eq!(HEXLOWER.encode(&roots[8]), ROOT_OF_8);
+        assert_eq!(roots[0], crate::sha256(b""));
+        for one in known()["inclusion"].as_array().unwrap() {
+            let (size, index) = (one["num_leaves"].as_u64().unwrap(), one["idx"].as_u64().unwrap());
+            verify_inclusion(index, size, at(&leaves, index), &proof(one), at(&roots, size)).unwrap();
+        }
+        for one in known()["consistency"].as_array().unwrap() {
+            let (old, new) = (one["num_leaves1"].as_u64().unwrap(), one["num_leaves2"].as_u64().unwrap());
+            verify_consistency(old, new, at(&roots, old), at(&roots, new), &proof(one)).unwrap();
+        }
+    }
+
+    #[test]
+    fn any_change_to_a_proof_breaks_it() {
+        let (leaves, roots) = leaves();
+        let one = &known()["inclusion"][6];
+        let good = proof(one);
+        assert_eq!(verify_inclusion(5, 8, &leaves[5], &good, &roots[8]), Ok(()));
+        assert_eq!(verify_inclusion(4, 8, &leaves[5], &good, &roots[8]), Err(ProofError::RootMismatch));
+        assert_eq!(verify_inclusion(5, 8, &leaves[4], &good, &roots[8]), Err(ProofError::RootMismatch));
+        assert_eq!(verify_inclusion(5, 8, &leaves[5], &good, &roots[7]), Err(ProofError::RootMismatch));
+        assert_eq!(verify_inclusion(8, 8, &leaves[5], &good, &roots[8]), Err(ProofError::OutOfRange));
+        assert_eq!(verify_inclusion(0, 0, &leaves[5], &[], &EMPTY), Err(ProofError::OutOfRange));
+        assert_eq!(verify_inclusion(5, 8, &leaves[5], &good[1..], &roots[8]), Err(ProofError::WrongLength));
+        assert_eq!(verify_inclusion(5, 16, &leaves[5], &good, &roots[8]), Err(ProofError::WrongLength));
+        let longer = [&good[..], &[EMPTY]].concat();
+        assert_eq!(verify_inclusion(5, 8, &leaves[5], &longer, &roots[8]), Err(ProofError::WrongLength));
+        for at in 0..good.len() {
+            let mut bad = good.clone();
+            bad[at][31] ^= 1;
+            assert_eq!(verify_inclusion(5, 8, &leaves[5], &bad, &roots[8]), Err(ProofError::RootMismatch));
+        }
+        let good = proof(&known()["consistency"][3]);
+        assert_eq!(verify_consistency(6, 8, &roots[6], &roots[8], &good), Ok(()));
+        assert_eq!(verify_consistency(6, 8, &roots[5], &roots[8], &good), Err(ProofError::RootMismatch));
+        assert_eq!(verify_consistency(6, 8, &roots[6], &roots[7], &good), Err(ProofError::RootMismatch));
+        assert_eq!(verify_consistency(9, 8, &roots[6], &roots[8], &good), Err(ProofError::OutOfRange));
+        assert_eq!(verify_consistency(4, 8, &roots[4], &roots[8], &good), Err(ProofError::WrongLength));
+        for at in 0..good.len() {
+            let mut bad = good.clone();
+            bad[at][0] ^= 1;
+            assert_eq!(verify_consistency(6, 8, &roots[6], &roots[8], &bad), Err(ProofError::RootMismatch));
+        }
+    }
+
+    #[test]
+    fn the_empty_tree_begins_every_tree_and_a_tree_begins_itself() {
+        let (_, roots) = leaves();
+        assert_eq!(verify_consistency(0, 8, &EMPTY, &roots[8], &[]), Ok(()));
+        assert_eq!(verify_consistency(0, 8, &roots[1], &roots[8], &[]), Err(ProofError::RootMismatch));
+        assert_eq!(verify_consistency(0, 0, &EMPTY, &EMPTY, &[]), Ok(()));
+        assert_eq!(verify_consistency(0, 0, &EMPTY, &roots[1], &[]), Err(ProofError::RootMismatch));
+        assert_eq!(verify_consistency(8, 8, &roots[8], &roots[8], &[]), Ok(()));
+        assert_eq!(verify_consistency(8, 8, &roots[7], &roots[8], &[]), Err(ProofError::RootMismatch));
+        assert_eq!(verify_consistency(8, 8, &roots[8], &roots[8], &[EMPTY]), Err(ProofError::WrongLength));
+    }
+
+    #[test]
+    fn a_frontier_survives_storage() {
+        let mut frontier = Frontier::default();
+        for number in 0..100_u8 {
+            assert_eq!(Frontier::from_bytes(&frontier.to_bytes()).unwrap(), frontier);
+            frontier.push(leaf_hash(&[number]));
+        }
+        let bytes = frontier.to_bytes();
+        assert_eq!(Frontier::from_bytes(&bytes[..bytes.len() - 1]), Err(ProofError::WrongLength));
+        assert_eq!(Frontier::from_bytes(&bytes[..bytes.len() - 32]), Err(ProofError::WrongLength));
+        assert_eq!(Frontier::from_bytes(&bytes[..7]), Err(ProofError::WrongLength));
+    }
+
+    proptest! {
+        #[test]
+        fn any_numbers_are_answered_without_a_panic(index: u64, size: u64, hashes in proptest::collection::vec(any::<Hash>(), 0..70)) {
+            let _ = verify_inclusion(index, size, &EMPTY, &hashes, &EMPTY);
+            let _ = verify_consistency(index, size, &EMPTY, &EMPTY, &hashes);
+            let _ = Frontier::from_bytes(hashes.as_flattened());
+        }
+    }
 }

@@ -21,28 +21,16 @@ pub struct Cost {
 impl Default for Cost {
     /// The floor: 19 MiB, two passes, one lane.
     fn default() -> Self {
-        Self {
-            memory_kib: 19_456,
-            passes: 2,
-            lanes: 1,
-        }
+        Self { memory_kib: 19_456, passes: 2, lanes: 1 }
     }
 }
 
 impl Cost {
     /// The most that a stored hash may ask for: 256 MiB, 16 passes, 8 lanes. More would let a forged row exhaust the machine.
-    pub const MAX: Self = Self {
-        memory_kib: 256 * 1024,
-        passes: 16,
-        lanes: 8,
-    };
+    pub const MAX: Self = Self { memory_kib: 256 * 1024, passes: 16, lanes: 8 };
 
     const fn within_bounds(self) -> bool {
-        let Self {
-            memory_kib,
-            passes,
-            lanes,
-        } = self;
+        let Self { memory_kib, passes, lanes } = self;
         lanes >= 1
             && lanes <= Self::MAX.lanes
             && passes >= 1
@@ -90,15 +78,9 @@ const OUTPUT: usize = 32;
 pub fn hash(password: &[u8], cost: Cost, rng: &dyn Random) -> Result<String, PasswordError> {
     let salt: [u8; SALT] = random::array(rng)?;
     let output = argon2id(password, &salt, cost, OUTPUT)?;
-    let Cost {
-        memory_kib,
-        passes,
-        lanes,
-    } = cost;
+    let Cost { memory_kib, passes, lanes } = cost;
     let (salt, output) = (BASE64_NOPAD.encode(&salt), BASE64_NOPAD.encode(&output));
-    Ok(format!(
-        "$argon2id$v=19$m={memory_kib},t={passes},p={lanes}${salt}${output}"
-    ))
+    Ok(format!("$argon2id$v=19$m={memory_kib},t={passes},p={lanes}${salt}${output}"))
 }
 
 /// Checks `password` against a stored hash; outdated means below the floor, [`Cost::default`].
@@ -123,23 +105,15 @@ pub fn verify_wanting(password: &[u8], phc: &str, wanted: Cost) -> Result<Verdic
         || cost.lanes < wanted.lanes
         || stored.len() < OUTPUT
         || salt.len() < SALT;
-    Ok(Verdict {
-        matched: output.ct_eq(&stored).into(),
-        outdated,
-    })
+    Ok(Verdict { matched: output.ct_eq(&stored).into(), outdated })
 }
 
-fn argon2id(
-    password: &[u8],
-    salt: &[u8],
-    cost: Cost,
-    length: usize,
-) -> Result<Zeroizing<Vec<u8>>, PasswordError> {
+fn argon2id(password: &[u8], salt: &[u8], cost: Cost, length: usize) -> Result<Zeroizing<Vec<u8>>, PasswordError> {
     if !cost.within_bounds() {
         return Err(PasswordError::Cost);
     }
-    let params = Params::new(cost.memory_kib, cost.passes, cost.lanes, Some(length))
-        .map_err(|_| PasswordError::Cost)?;
+    let params =
+        Params::new(cost.memory_kib, cost.passes, cost.lanes, Some(length)).map_err(|_| PasswordError::Cost)?;
     let mut out = Zeroizing::new(vec![0; length]);
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
         .hash_password_into(password, salt, &mut out)
@@ -150,9 +124,7 @@ fn argon2id(
 /// Cost, salt (8 to 64 bytes) and output (16 to 64 bytes) of a PHC string.
 fn parse(phc: &str) -> Option<(Cost, Vec<u8>, Vec<u8>)> {
     let mut parts = phc.strip_prefix("$argon2id$v=19$")?.split('$');
-    let (Some(cost), Some(salt), Some(output), None) =
-        (parts.next(), parts.next(), parts.next(), parts.next())
-    else {
+    let (Some(cost), Some(salt), Some(output), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
         return None;
     };
     let mut numbers = cost.split(',');
@@ -161,15 +133,123 @@ fn parse(phc: &str) -> Option<(Cost, Vec<u8>, Vec<u8>)> {
         let value: u32 = digits.parse().ok()?;
         (value.to_string() == digits).then_some(value) // no plus sign, no leading zero
     };
-    let cost = Cost {
-        memory_kib: number("m=")?,
-        passes: number("t=")?,
-        lanes: number("p=")?,
-    };
+    let cost = Cost { memory_kib: number("m=")?, passes: number("t=")?, lanes: number("p=")? };
     let bytes = |text: &str| BASE64_NOPAD.decode(text.as_bytes()).ok();
     let (salt, output) = (bytes(salt)?, bytes(output)?);
-    (numbers.next().is_none()
-        && (8..=64).contains(&salt.len())
-        && (16..=64).contains(&output.len()))
-    .then_some((cost, salt, output))
+    (numbers.next().is_none() && (8..=64).contains(&salt.len()) && (16..=64).contains(&output.len()))
+        .then_some((cost, salt, output))
+}
+
+#[cfg(test)]
+mod tests {
+    use data_encoding::HEXLOWER;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::SystemRandom;
+
+    const CHEAP: Cost = Cost { memory_kib: 64, passes: 1, lanes: 1 };
+
+    #[test]
+    fn the_right_password_matches_and_others_do_not() {
+        let phc = hash(b"correct horse", Cost::default(), &SystemRandom).unwrap();
+        assert!(phc.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{phc}");
+        assert_eq!(verify(b"correct horse", &phc), Ok(Verdict { matched: true, outdated: false }));
+        assert_eq!(verify(b"correct hors", &phc), Ok(Verdict { matched: false, outdated: false }));
+        assert_ne!(hash(b"x", CHEAP, &SystemRandom), hash(b"x", CHEAP, &SystemRandom));
+    }
+
+    #[test]
+    fn a_cheaper_hash_than_wanted_is_outdated() {
+        let phc = hash(b"x", CHEAP, &SystemRandom).unwrap();
+        assert_eq!(verify(b"x", &phc), Ok(Verdict { matched: true, outdated: true }));
+        assert!(!verify_wanting(b"x", &phc, CHEAP).unwrap().outdated);
+        assert!(verify_wanting(b"x", &phc, Cost { passes: 2, ..CHEAP }).unwrap().outdated);
+    }
+
+    #[test]
+    fn a_forged_cost_is_refused_before_any_work() {
+        let with = |cost: &str| {
+            verify(
+                b"x",
+                &format!("$argon2id$v=19${cost}$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"),
+            )
+        };
+        for cost in [
+            "m=262145,t=1,p=1",
+            "m=64,t=17,p=1",
+            "m=128,t=1,p=9",
+            "m=4294967295,t=1,p=1",
+            "m=7,t=1,p=1",
+            "m=64,t=0,p=1",
+            "m=64,t=1,p=0",
+            "m=15,t=1,p=2",
+        ] {
+            assert_eq!(with(cost), Err(PasswordError::Cost), "{cost}");
+        }
+        for cost in [
+            "m=064,t=1,p=1",
+            "m=+64,t=1,p=1",
+            "m=64,p=1,t=1",
+            "m=64,t=1",
+            "m=64,t=1,p=1,x=1",
+            "m=4294967296,t=1,p=1",
+            "m=64, t=1,p=1",
+            "",
+        ] {
+            assert_eq!(with(cost), Err(PasswordError::Malformed), "{cost}");
+        }
+        assert!(with("m=64,t=1,p=1").is_ok());
+        assert_eq!(hash(b"x", Cost { lanes: 0, ..CHEAP }, &SystemRandom), Err(PasswordError::Cost));
+    }
+
+    #[test]
+    fn other_forms_are_malformed() {
+        let good = hash(b"x", CHEAP, &SystemRandom).unwrap();
+        for bad in [
+            good.replace("argon2id", "argon2i"),
+            good.replace("v=19", "v=16"),
+            good.replace("$v=19", ""),
+            format!("{good}="),
+            format!("{good}$"),
+            good[..good.len() - 1].to_owned(),
+            String::from("$argon2id$v=19$m=64,t=1,p=1$AAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"),
+            String::from("$argon2id$v=19$m=64,t=1,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAA"),
+            String::from("$2b$12$abcdefghijklmnopqrstuv"),
+            String::new(),
+        ] {
+            assert_eq!(verify(b"x", &bad), Err(PasswordError::Malformed), "{bad}");
+        }
+    }
+
+    #[test]
+    fn known_hashes_come_out_equal() {
+        let text = include_str!("../../../testdata/vectors/kdf/argon2id.txt");
+        let mut seen = 0;
+        for block in text.split("COUNT = ").skip(1) {
+            let field = |name: &str| {
+                block.lines().find_map(|line| line.strip_prefix(name)?.trim_start().strip_prefix('=').map(str::trim))
+            };
+            let number = |name: &str| field(name).unwrap().parse::<u32>().unwrap();
+            let bytes =
+                |name: &str| HEXLOWER.decode(field(name).unwrap_or_default().to_ascii_lowercase().as_bytes()).unwrap();
+            let cost = Cost { memory_kib: number("memcost"), passes: number("iter"), lanes: number("lanes") };
+            if field("secret").is_some() || field("ad").is_some() || !cost.within_bounds() || cost.memory_kib > 1 << 17
+            {
+                continue; // we use neither a secret nor associated data
+            }
+            let wanted = bytes("output");
+            assert_eq!(argon2id(&bytes("pass"), &bytes("salt"), cost, wanted.len()).unwrap()[..], wanted);
+            seen += 1;
+        }
+        assert!(seen >= 3, "{seen}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(text in ".{0,80}", tail in "[$,=a-z0-9]{0,60}") {
+            let _ = parse(&text);
+            let _ = parse(&format!("$argon2id$v=19$m=64,t=1,p=1${tail}"));
+        }
+    }
 }

@@ -60,10 +60,7 @@ impl Random for SystemRandom {
         }
         // While a thread ends its block may be gone already.
         THREAD
-            .try_with(|pool| {
-                pool.try_borrow_mut()
-                    .map_or(None, |mut pool| Some(pool.take(out)))
-            })
+            .try_with(|pool| pool.try_borrow_mut().map_or(None, |mut pool| Some(pool.take(out))))
             .ok()
             .flatten()
             .unwrap_or_else(|| draw(out))
@@ -80,10 +77,7 @@ impl Pool {
             self.process = process;
         }
         let end = POOL - self.left;
-        let fresh = self
-            .bytes
-            .get_mut(end..end + out.len())
-            .ok_or(RandomError)?;
+        let fresh = self.bytes.get_mut(end..end + out.len()).ok_or(RandomError)?;
         out.copy_from_slice(fresh);
         fresh.zeroize();
         self.left -= out.len();
@@ -97,10 +91,7 @@ impl Drop for Pool {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is the adapter behind the `Random` port"
-)]
+#[expect(clippy::disallowed_methods, reason = "this is the adapter behind the `Random` port")]
 fn draw(out: &mut [u8]) -> Result<(), RandomError> {
     aws_lc_rs::rand::fill(out).map_err(|_| RandomError)
 }
@@ -119,11 +110,7 @@ mod tests {
 
     #[test]
     fn a_byte_is_wiped_when_it_is_handed_out() {
-        let mut pool = Pool {
-            bytes: [0; POOL],
-            left: 0,
-            process: 0,
-        };
+        let mut pool = Pool { bytes: [0; POOL], left: 0, process: 0 };
         let mut out = [0; 100];
         pool.take(&mut out).unwrap();
         assert_ne!(out, [0; 100]);
@@ -133,11 +120,7 @@ mod tests {
 
     #[test]
     fn a_forked_child_draws_a_new_block() {
-        let mut pool = Pool {
-            bytes: [7; POOL],
-            left: POOL,
-            process: std::process::id() ^ 1,
-        };
+        let mut pool = Pool { bytes: [7; POOL], left: POOL, process: std::process::id() ^ 1 };
         let mut out = [0; 32];
         pool.take(&mut out).unwrap();
         assert_ne!(out, [7; 32]);

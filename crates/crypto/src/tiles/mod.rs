@@ -19,7 +19,11 @@
 //! # assert_eq!(grown.size, 1); Ok(()) }
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+
+mod grow;
+
+pub use grow::{Growth, TreeBuilder};
 
 use crate::merkle::{EMPTY, Frontier, Hash, hashes, node_hash};
 
@@ -49,10 +53,7 @@ impl TileId {
     pub fn edge(size: u64) -> Vec<(Self, u16)> {
         let levels = (0..8).map(|level| (level, size >> (HEIGHT * u32::from(level))));
         levels
-            .map(|(level, hashes)| Self {
-                level,
-                index: hashes >> HEIGHT,
-            })
+            .map(|(level, hashes)| Self { level, index: hashes >> HEIGHT })
             .map(|tile| (tile, tile.width(size)))
             .filter(|(_, width)| *width > 0)
             .collect()
@@ -66,11 +67,7 @@ impl TileId {
             name = format!("x{:03}/{name}", rest % 1000);
             rest /= 1000;
         }
-        let partial = if width < WIDTH {
-            format!(".p/{width}")
-        } else {
-            String::new()
-        };
+        let partial = if width < WIDTH { format!(".p/{width}") } else { String::new() };
         format!("tile/{}/{name}{partial}", self.level)
     }
 }
@@ -105,18 +102,15 @@ impl Tiles {
     ///
     /// [`TileError::Malformed`] unless `bytes` are 1 to 256 hashes.
     pub fn insert(&mut self, tile: TileId, bytes: &[u8]) -> Result<(), TileError> {
-        let hashes = hashes(bytes)
-            .filter(|hashes| (1..=WIDTH.into()).contains(&hashes.len()))
-            .ok_or(TileError::Malformed)?;
+        let hashes =
+            hashes(bytes).filter(|hashes| (1..=WIDTH.into()).contains(&hashes.len())).ok_or(TileError::Malformed)?;
         self.0.insert(tile, hashes);
         Ok(())
     }
 
     /// The stored form of a tile, if it is here.
     pub fn to_bytes(&self, tile: TileId) -> Option<Vec<u8>> {
-        self.0
-            .get(&tile)
-            .map(|hashes| hashes.as_flattened().to_vec())
+        self.0.get(&tile).map(|hashes| hashes.as_flattened().to_vec())
     }
 
     /// The root of the first `size` leaves. Needs the edge tiles only.
@@ -125,11 +119,7 @@ impl Tiles {
     ///
     /// [`TileError::Missing`].
     pub fn root(&self, size: u64) -> Result<Hash, TileError> {
-        if size == 0 {
-            Ok(EMPTY)
-        } else {
-            self.range(0, size, size)
-        }
+        if size == 0 { Ok(EMPTY) } else { self.range(0, size, size) }
     }
 
     /// The frontier of the first `size` leaves. Needs the edge tiles only.
@@ -140,10 +130,7 @@ impl Tiles {
     pub fn frontier(&self, size: u64) -> Result<Frontier, TileError> {
         let mut start = 0;
         let mut hashes = Vec::new();
-        for height in (0..u64::BITS)
-            .rev()
-            .filter(|height| size >> height & 1 == 1)
-        {
+        for height in (0..u64::BITS).rev().filter(|height| size >> height & 1 == 1) {
             hashes.push(self.subtree(height, start >> height, size)?);
             start += 1 << height;
         }
@@ -216,30 +203,17 @@ impl Tiles {
             return self.subtree(height, start >> height, size);
         }
         let middle = start + split(count);
-        Ok(node_hash(
-            &self.range(start, middle, size)?,
-            &self.range(middle, end, size)?,
-        ))
+        Ok(node_hash(&self.range(start, middle, size)?, &self.range(middle, end, size)?))
     }
 
     /// The root of the complete subtree number `index` among those of 2^`height` leaves.
     fn subtree(&self, height: u32, index: u64, size: u64) -> Result<Hash, TileError> {
         let level = u8::try_from(height / HEIGHT).map_err(|_| TileError::OutOfRange)?;
         let within = height % HEIGHT; // levels above the tile's own hashes
-        let tile = TileId {
-            level,
-            index: index >> (HEIGHT - within),
-        };
-        let first = usize::try_from((index << within) & u64::from(WIDTH - 1))
-            .map_err(|_| TileError::OutOfRange)?;
-        let hashes = self
-            .0
-            .get(&tile)
-            .and_then(|hashes| hashes.get(first..first + (1 << within)));
-        hashes.and_then(fold).ok_or(TileError::Missing {
-            tile,
-            width: tile.width(size),
-        })
+        let tile = TileId { level, index: index >> (HEIGHT - within) };
+        let first = usize::try_from((index << within) & u64::from(WIDTH - 1)).map_err(|_| TileError::OutOfRange)?;
+        let hashes = self.0.get(&tile).and_then(|hashes| hashes.get(first..first + (1 << within)));
+        hashes.and_then(fold).ok_or(TileError::Missing { tile, width: tile.width(size) })
     }
 }
 
@@ -252,114 +226,129 @@ const fn split(count: u64) -> u64 {
 fn fold(hashes: &[Hash]) -> Option<Hash> {
     let mut row = hashes.to_vec();
     while row.len() > 1 {
-        row = row
-            .as_chunks::<2>()
-            .0
-            .iter()
-            .map(|[left, right]| node_hash(left, right))
-            .collect();
+        row = row.as_chunks::<2>().0.iter().map(|[left, right]| node_hash(left, right)).collect();
     }
     row.first().copied()
 }
 
-/// A log that grows: hashes appended to the tiles of its right edge.
-#[derive(Debug)]
-pub struct TreeBuilder {
-    size: u64,
-    tiles: Tiles,
-    changed: BTreeSet<TileId>,
-}
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
 
-/// What changed: to be stored in one transaction.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Growth {
-    /// The new size.
-    pub size: u64,
-    /// The new root.
-    pub root: Hash,
-    /// The new frontier.
-    pub frontier: Frontier,
-    /// Each tile that is new or wider, whole, with its stored form.
-    pub tiles: Vec<(TileId, Vec<u8>)>,
-}
+    use super::*;
+    use crate::merkle::{leaf_hash, verify_consistency, verify_inclusion};
 
-impl TreeBuilder {
-    /// Goes on from `size` leaves with the tiles that [`TileId::edge`] names. The caller compares [`root`](Self::root) with the stored one
-    /// before it trusts them.
-    ///
-    /// # Errors
-    ///
-    /// [`TileError::Missing`] for an edge tile that is absent or narrower than `size` says.
-    pub fn resume(size: u64, edge: Tiles) -> Result<Self, TileError> {
+    fn tree(size: u64) -> (Tiles, Vec<Hash>) {
+        let mut builder = TreeBuilder::resume(0, Tiles::default()).unwrap();
+        let mut frontier = Frontier::default();
+        let mut roots = vec![EMPTY];
+        for number in 0..size {
+            builder.push(leaf_hash(&number.to_be_bytes()));
+            frontier.push(leaf_hash(&number.to_be_bytes()));
+            roots.push(frontier.root());
+        }
         let mut tiles = Tiles::default();
-        for (tile, width) in TileId::edge(size) {
-            let hashes = edge
-                .0
-                .get(&tile)
-                .and_then(|hashes| hashes.get(..width.into()))
-                .ok_or(TileError::Missing { tile, width })?;
-            tiles.0.insert(tile, hashes.to_vec());
+        for (tile, bytes) in builder.finish().unwrap().tiles {
+            tiles.insert(tile, &bytes).unwrap();
         }
-        Ok(Self {
-            size,
-            tiles,
-            changed: BTreeSet::new(),
-        })
+        (tiles, roots)
     }
 
-    /// How many leaves there are by now.
-    pub const fn size(&self) -> u64 {
-        self.size
+    fn at(hashes: &[Hash], number: u64) -> &Hash {
+        &hashes[usize::try_from(number).unwrap()]
     }
 
-    /// The root by now.
-    ///
-    /// # Errors
-    ///
-    /// None in practice: the builder holds its own edge.
-    pub fn root(&self) -> Result<Hash, TileError> {
-        self.tiles.root(self.size)
-    }
-
-    /// Appends a leaf hash.
-    pub fn push(&mut self, leaf: Hash) {
-        let mut hash = leaf;
-        let mut index = self.size;
-        for level in 0..8 {
-            let tile = TileId {
-                level,
-                index: index >> HEIGHT,
-            };
-            let hashes = self.tiles.0.entry(tile).or_default();
-            hashes.push(hash);
-            self.changed.insert(tile);
-            if hashes.len() < usize::from(WIDTH) {
-                break;
+    #[test]
+    fn every_proof_of_small_trees_verifies() {
+        let (tiles, roots) = tree(40);
+        for size in 0..=40 {
+            let root = at(&roots, size);
+            assert_eq!(tiles.root(size).unwrap(), *root);
+            for index in 0..size {
+                let proof = tiles.inclusion_proof(index, size).unwrap();
+                verify_inclusion(index, size, &leaf_hash(&index.to_be_bytes()), &proof, root).unwrap();
             }
-            let Some(root) = fold(hashes) else { break };
-            hash = root;
-            index >>= HEIGHT;
+            for old in 0..=size {
+                let proof = tiles.consistency_proof(old, size).unwrap();
+                verify_consistency(old, size, at(&roots, old), root, &proof).unwrap();
+            }
         }
-        self.size += 1;
     }
 
-    /// Ends the growth.
-    ///
-    /// # Errors
-    ///
-    /// None in practice: the builder holds its own edge.
-    pub fn finish(self) -> Result<Growth, TileError> {
-        let (size, frontier) = (self.size, self.tiles.frontier(self.size)?);
-        let tiles = self
-            .changed
-            .iter()
-            .filter_map(|tile| Some((*tile, self.tiles.to_bytes(*tile)?)))
-            .collect();
-        Ok(Growth {
-            size,
-            root: frontier.root(),
-            frontier,
-            tiles,
-        })
+    #[test]
+    fn proofs_cross_tiles_and_levels() {
+        let (tiles, roots) = tree(70_000);
+        for (old, new) in [
+            (1, 70_000),
+            (255, 256),
+            (256, 257),
+            (65_535, 65_536),
+            (65_536, 70_000),
+            (65_537, 65_800),
+            (69_999, 70_000),
+        ] {
+            let proof = tiles.consistency_proof(old, new).unwrap();
+            verify_consistency(old, new, at(&roots, old), at(&roots, new), &proof).unwrap();
+            let proof = tiles.inclusion_proof(old - 1, new).unwrap();
+            verify_inclusion(old - 1, new, &leaf_hash(&(old - 1).to_be_bytes()), &proof, at(&roots, new)).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_caller_that_loads_what_is_missing_gets_the_proof() {
+        let (all, _) = tree(70_000);
+        let wanted = all.inclusion_proof(12_345, 70_000).unwrap();
+        let mut some = Tiles::default();
+        let mut loads = 0;
+        let proof = loop {
+            match some.inclusion_proof(12_345, 70_000) {
+                Ok(proof) => break proof,
+                Err(TileError::Missing { tile, width }) => {
+                    let bytes = all.to_bytes(tile).unwrap();
+                    assert_eq!(bytes.len(), usize::from(width) * 32);
+                    some.insert(tile, &bytes).unwrap();
+                    loads += 1;
+                }
+                Err(error) => panic!("{error}"),
+            }
+        };
+        assert_eq!(proof, wanted);
+        assert!(loads <= 6, "{loads}");
+    }
+
+    #[test]
+    fn widths_and_paths_are_those_of_the_specification() {
+        let edge = TileId::edge(70_000);
+        let wanted =
+            [(0, 273, 112), (1, 1, 17), (2, 0, 1)].map(|(level, index, width)| (TileId { level, index }, width));
+        assert_eq!(edge, wanted);
+        assert_eq!(TileId::edge(256), [(TileId { level: 1, index: 0 }, 1)]);
+        assert_eq!(TileId { level: 0, index: 1_234_067 }.path(256), "tile/0/x001/x234/067");
+        assert_eq!(TileId { level: 1, index: 5 }.path(17), "tile/1/005.p/17");
+        assert_eq!(TileId { level: 0, index: 272 }.width(70_000), 256);
+        assert_eq!(TileId { level: 0, index: 274 }.width(70_000), 0);
+        assert_eq!(TileId { level: 0, index: u64::MAX }.width(u64::MAX), 0);
+    }
+
+    #[test]
+    fn odd_requests_and_tiles_are_refused() {
+        let (mut tiles, _) = tree(3);
+        assert_eq!(tiles.inclusion_proof(3, 3), Err(TileError::OutOfRange));
+        assert_eq!(tiles.consistency_proof(3, 2), Err(TileError::OutOfRange));
+        assert!(matches!(tiles.root(4), Err(TileError::Missing { width: 4, .. })));
+        for length in [0, 31, 33, 257 * 32] {
+            assert_eq!(tiles.insert(TileId { level: 0, index: 0 }, &vec![0; length]), Err(TileError::Malformed));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_size_asks_for_a_tile_and_never_panics(index: u64, old: u64, size: u64) {
+            let tiles = Tiles::default();
+            let _ = (tiles.root(size), tiles.inclusion_proof(index, size), tiles.consistency_proof(old, size), tiles.frontier(size));
+            for (tile, width) in TileId::edge(size) {
+                prop_assert!(width > 0 && width < WIDTH && tile.level < 8);
+            }
+        }
     }
 }

@@ -1,0 +1,64 @@
+//! Sealing next to bare AES-256-GCM of the same library, key schedule included: ratios count.
+
+#![expect(clippy::unwrap_used, reason = "a bench may stop at the first error")]
+
+use std::hint::black_box;
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use chancery_crypto::{ColumnKey, Context, ContextPrefix, Flags, Handle, IndexKey, Key256, Random as _, SystemRandom};
+use criterion::{Criterion, criterion_group, criterion_main};
+
+const PLAINTEXT: [u8; 64] = [0x61; 64];
+const PLACE: Context<'static> = Context {
+    tenant: b"ten_01J0000000000000000000TEN0",
+    domain: b"data",
+    table: b"01890a5d-ac96-774b-bcce-b302099a8057",
+    column: b"01890a5d-ac96-774b-bcce-b302099a8058",
+    row: b"01890a5d-ac96-774b-bcce-b302099a8059",
+    generation: b"",
+    schema_type: b"text",
+};
+
+fn seal(c: &mut Criterion) {
+    let root = Key256::make(&SystemRandom).unwrap();
+    let key = ColumnKey::derive(&root, Handle([7; 8]), PLACE.tenant, PLACE.table, PLACE.column);
+    let context = PLACE.digest();
+    let sealed = key.seal(&context, Flags::ROW, &PLAINTEXT, &SystemRandom).unwrap();
+
+    c.bench_function("bare AES-256-GCM: key schedule and 64 bytes, sealed then opened", |b| {
+        b.iter(|| {
+            let mut bytes = black_box(PLAINTEXT).to_vec();
+            let cipher = |key: &[u8]| LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key).unwrap());
+            let nonce = || Nonce::assume_unique_for_key([0; 12]);
+            cipher(root.expose()).seal_in_place_append_tag(nonce(), Aad::empty(), &mut bytes).unwrap();
+            cipher(root.expose()).open_in_place(nonce(), Aad::empty(), &mut bytes).unwrap();
+            bytes
+        });
+    });
+    c.bench_function("seal then open 64 bytes", |b| {
+        b.iter(|| {
+            let sealed = key.seal(&context, Flags::ROW, black_box(&PLAINTEXT), &SystemRandom).unwrap();
+            key.open(&context, &sealed).unwrap()
+        });
+    });
+    c.bench_function("seal 64 bytes", |b| {
+        b.iter(|| key.seal(&context, Flags::ROW, black_box(&PLAINTEXT), &SystemRandom).unwrap())
+    });
+    c.bench_function("open 64 bytes", |b| b.iter(|| key.open(&context, black_box(&sealed)).unwrap()));
+    c.bench_function("context digest", |b| b.iter(|| black_box(&PLACE).digest()));
+    let prefix = ContextPrefix::new(PLACE.tenant, PLACE.domain, PLACE.table, PLACE.column);
+    c.bench_function("context digest, column framed before", |b| {
+        b.iter(|| prefix.digest(black_box(PLACE.row), PLACE.generation, PLACE.schema_type));
+    });
+    let index = IndexKey::derive(&root, PLACE.tenant, PLACE.table, b"email");
+    c.bench_function("term of 64 bits", |b| {
+        b.iter(|| index.term("email/1", b"", black_box(b"jane.doe@example.com"), 64).unwrap())
+    });
+    c.bench_function("24 random bytes", |b| {
+        let mut salt = [0; 24];
+        b.iter(|| SystemRandom.fill(black_box(&mut salt)).unwrap());
+    });
+}
+
+criterion_group!(benches, seal);
+criterion_main!(benches);
