@@ -9,10 +9,10 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use data_encoding::HEXLOWER;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
+use crate::ambient;
 use crate::prerequisites::{self, Need};
 use crate::process::{self, Guarded};
 
@@ -43,7 +43,7 @@ impl Postgres {
         make_cluster(&bin, folder.path(), &owner)?;
         make_certificates(folder.path(), &owner)?;
         let (port, server) = start_server(&bin, folder.path(), &owner)?;
-        let postgres = Self { server, folder, bin, port, password: random_hex()? };
+        let postgres = Self { server, folder, bin, port, password: ambient::random_hex()? };
         postgres.make_roles()?;
         Ok(postgres)
     }
@@ -248,14 +248,6 @@ fn log_end(folder: &Path) -> String {
 /// A port of the loopback interface that is free at this moment.
 pub(crate) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
-}
-
-/// 128 random bits.
-fn random_hex() -> Result<String> {
-    use std::io::Read as _;
-    let mut bytes = [0; 16];
-    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(HEXLOWER.encode(&bytes))
 }
 
 #[cfg(test)]

@@ -111,6 +111,11 @@ impl Guarded {
         Ok(self.done || waitid(WaitId::Pid(self.pid), options)?.is_some())
     }
 
+    /// The process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal to the child alone.
     pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
         if !self.done {

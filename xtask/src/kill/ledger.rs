@@ -2,8 +2,26 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::contract::{Deed, Event};
 use super::merkle::{self, Hash};
+use crate::server::contract::Event;
+
+/// What a caller asked for under load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Deed {
+    Seal,
+    Issue,
+    Login,
+}
+
+impl Deed {
+    /// The event that every acknowledged request of this kind leaves exactly once, where its type is fixed.
+    fn event(self) -> Option<&'static str> {
+        match self {
+            Self::Issue => Some("certificate.issued"),
+            Self::Seal | Self::Login => None,
+        }
+    }
+}
 
 /// A request that was answered with a 2xx status.
 #[derive(Debug, Clone)]

@@ -7,8 +7,8 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use serde_json::Value;
 
-use super::contract::{self, Answer, Client, Deed};
-use super::ledger::Promise;
+use super::ledger::{Deed, Promise};
+use crate::server::contract::{self, Answer, Client};
 
 const USER: &str = "crash.tester";
 const PASSWORD: &str = "Correct-Horse-7-Battery";

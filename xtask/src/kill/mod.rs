@@ -1,22 +1,21 @@
 //! The crash test: `kill -9` at random moments under load; nothing that was acknowledged may be lost or doubled.
 
-mod contract;
 mod ledger;
 mod load;
 mod merkle;
-mod server;
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
 
 use crate::postgres::Postgres;
-use crate::{process, workspace};
-use contract::Client;
+use crate::server::Server;
+use crate::server::contract::{Client, Event};
+use crate::{ambient, process, workspace};
 use ledger::{Log, Promise};
 use load::{Certificate, Clinic};
-use server::Server;
 
 /// How to run it.
 #[derive(Debug, Clone, clap::Args)]
@@ -33,6 +32,9 @@ pub(crate) struct Options {
     /// Use the optimised build
     #[arg(long)]
     pub(crate) release: bool,
+    /// Test this program instead of building one
+    #[arg(long)]
+    pub(crate) binary: Option<PathBuf>,
     /// Keep the data folder, and say where it is
     #[arg(long)]
     pub(crate) keep: bool,
@@ -40,7 +42,7 @@ pub(crate) struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { rounds: 20, store: Stores::Both, seed: None, release: false, keep: false }
+        Self { rounds: 20, store: Stores::Both, seed: None, release: false, binary: None, keep: false }
     }
 }
 
@@ -54,10 +56,13 @@ pub(crate) enum Stores {
 
 /// Runs the crash test, on a PostgreSQL that is already there if one is given.
 pub(crate) fn run(options: &Options, postgres: Option<&Postgres>) -> Result<()> {
-    let binary = workspace::build_server(options.release)?;
+    let binary = match &options.binary {
+        Some(binary) => binary.clone(),
+        None => workspace::build_server(options.release)?,
+    };
     let seed = match options.seed {
         Some(seed) => seed,
-        None => u64::from_le_bytes(server::random_bytes()?),
+        None => u64::from_le_bytes(ambient::random()?),
     };
     println!("seed {seed}");
     if options.store != Stores::Postgres {
@@ -66,7 +71,7 @@ pub(crate) fn run(options: &Options, postgres: Option<&Postgres>) -> Result<()> 
     if options.store != Stores::Sqlite {
         let started = if postgres.is_none() { Some(Postgres::start()?) } else { None };
         let postgres = postgres.or(started.as_ref()).context("PostgreSQL is gone again")?;
-        let database = format!("crash_{:016x}", u64::from_le_bytes(server::random_bytes()?));
+        let database = format!("crash_{:016x}", u64::from_le_bytes(ambient::random()?));
         postgres.make_database(&database)?;
         campaign(options, seed, "PostgreSQL", Server::prepare(&binary, Some(&postgres.url(&database)), options.keep)?)?;
     }
@@ -173,7 +178,7 @@ fn audit(book: &mut Book, (promises, certificates): (usize, usize), all: bool) -
     let promises = all_promises.get(promises..).unwrap_or_default();
     let mut faults = Vec::new();
     // What happens while we read, or was in the queue until now, belongs to the next walk.
-    let next = server::from_now(-60)?;
+    let next = ambient::from_now(-60)?;
     // The sequencer has a second; a busy machine gets some more.
     let deadline = Instant::now() + Duration::from_secs(20);
     let (size, root) = loop {
@@ -194,8 +199,8 @@ fn audit(book: &mut Book, (promises, certificates): (usize, usize), all: bool) -
 }
 
 /// All events from a moment on.
-fn walk(auditor: &Client, since: &str) -> Result<Vec<contract::Event>> {
-    let until = server::from_now(3600)?;
+fn walk(auditor: &Client, since: &str) -> Result<Vec<Event>> {
+    let until = ambient::from_now(3600)?;
     let (mut events, mut cursor) = auditor.events(since, &until, None)?;
     while let Some(next) = cursor {
         let (page, following) = auditor.events(since, &until, Some(&next))?;

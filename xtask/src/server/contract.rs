@@ -1,4 +1,4 @@
-//! The HTTP shapes that the crash test relies on, and nothing else: what to send, and what comes back.
+//! The HTTP shapes that the crash test and the load run rely on, and nothing else: what to send, and what comes back.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use ureq::http::{Request, Response};
 
 /// How a request ended.
 #[derive(Debug)]
-pub(super) enum Answer {
+pub(crate) enum Answer {
     /// A 2xx status arrived: the server said that it is done. The body may be cut off if the server died at that moment.
     Acknowledged { request_id: String, body: Option<Value> },
     /// Any other status.
@@ -20,20 +20,20 @@ pub(super) enum Answer {
 
 /// A server under test, seen by one caller.
 #[derive(Debug, Clone)]
-pub(super) struct Client {
+pub(crate) struct Client {
     agent: Agent,
     base: String,
     key: String,
 }
 
 impl Client {
-    pub(super) fn new(base: &str, key: &str) -> Self {
+    pub(crate) fn new(base: &str, key: &str) -> Self {
         let config = Agent::config_builder().timeout_global(Some(Duration::from_secs(30))).http_status_as_error(false);
         Self { agent: config.build().into(), base: base.to_owned(), key: key.to_owned() }
     }
 
     /// The same server, seen by the owner of another API key.
-    pub(super) fn with_key(&self, key: &str) -> Self {
+    pub(crate) fn with_key(&self, key: &str) -> Self {
         Self { key: key.to_owned(), ..self.clone() }
     }
 
@@ -72,37 +72,37 @@ impl Client {
     }
 
     /// Whether the server takes requests.
-    pub(super) fn is_ready(&self) -> bool {
+    pub(crate) fn is_ready(&self) -> bool {
         matches!(self.call("GET", "/readyz", None), Answer::Acknowledged { .. })
     }
 
-    pub(super) fn make_tenant(&self, slug: &str) -> Result<String> {
+    pub(crate) fn make_tenant(&self, slug: &str) -> Result<String> {
         let tenant = self.expect("POST", "/v1/tenants", Some(&json!({ "name": slug, "slug": slug })))?;
         text(&tenant, "id")
     }
 
-    pub(super) fn make_api_key(&self, tenant: &str, role: &str) -> Result<String> {
+    pub(crate) fn make_api_key(&self, tenant: &str, role: &str) -> Result<String> {
         let body = json!({ "description": format!("crash test, {role}"), "roles": [role] });
         text(&self.expect("POST", &format!("/v1/tenants/{tenant}/api-keys"), Some(&body))?, "key")
     }
 
-    pub(super) fn make_user(&self, tenant: &str, username: &str, password: &str) -> Result<()> {
+    pub(crate) fn make_user(&self, tenant: &str, username: &str, password: &str) -> Result<()> {
         let email = format!("{username}@example.test");
         let body = json!({ "username": username, "email": email, "password": password, "roles": ["clinician"] });
         self.expect("POST", &format!("/v1/tenants/{tenant}/users"), Some(&body)).map(drop)
     }
 
-    pub(super) fn register_field(&self) -> Result<()> {
+    pub(crate) fn register_field(&self) -> Result<()> {
         let body = json!({ "class": "restricted", "type": "text", "index": { "normalizer": "digits" } });
         self.expect("PUT", "/v1/fields/patients/ssn", Some(&body)).map(drop)
     }
 
-    pub(super) fn seal(&self, number: u64) -> Answer {
+    pub(crate) fn seal(&self, number: u64) -> Answer {
         let item = json!({ "table": "patients", "column": "ssn", "row": format!("row-{number}"), "value": format!("999-{number:06}") });
         self.call("POST", "/v1/seal", Some(&json!({ "items": [item] })))
     }
 
-    pub(super) fn issue(&self, number: u64) -> Answer {
+    pub(crate) fn issue(&self, number: u64) -> Answer {
         let body = json!({
             "kind": "app.crash-test",
             "subject": { "kind": "patient", "ref": format!("row-{number}") },
@@ -112,28 +112,28 @@ impl Client {
         self.call("POST", "/v1/certificates", Some(&body))
     }
 
-    pub(super) fn login(&self, slug: &str, username: &str, password: &str) -> Answer {
+    pub(crate) fn login(&self, slug: &str, username: &str, password: &str) -> Answer {
         let body = json!({ "tenant": slug, "username": username, "password": password });
         self.with_key("").call("POST", "/v1/auth/login", Some(&body))
     }
 
-    pub(super) fn certificate(&self, id: &str) -> Result<Value> {
+    pub(crate) fn certificate(&self, id: &str) -> Result<Value> {
         self.expect("GET", &format!("/v1/certificates/{id}"), None)
     }
 
     /// The verdict on a certificate.
-    pub(super) fn verify(&self, id: &str) -> Result<String> {
+    pub(crate) fn verify(&self, id: &str) -> Result<String> {
         text(&self.expect("GET", &format!("/v1/certificates/{id}/verify"), None)?, "verdict")
     }
 
     /// The text of the log's signed head.
-    pub(super) fn checkpoint(&self) -> Result<String> {
+    pub(crate) fn checkpoint(&self) -> Result<String> {
         let checkpoint = self.expect("GET", "/v1/audit/checkpoint", None)?;
         checkpoint.as_str().map(str::to_owned).context("the checkpoint is not text")
     }
 
     /// One page of the log and the cursor of the next.
-    pub(super) fn events(&self, from: &str, to: &str, cursor: Option<&str>) -> Result<(Vec<Event>, Option<String>)> {
+    pub(crate) fn events(&self, from: &str, to: &str, cursor: Option<&str>) -> Result<(Vec<Event>, Option<String>)> {
         let cursor = cursor.map(|cursor| format!("&cursor={cursor}")).unwrap_or_default();
         let page = self.expect("GET", &format!("/v1/audit/events?from={from}&to={to}&limit=1000{cursor}"), None)?;
         let events = page.get("events").and_then(Value::as_array).context("no `events`")?;
@@ -143,12 +143,12 @@ impl Client {
 }
 
 /// What an issued certificate is known by.
-pub(super) fn certificate_id(body: &Value) -> Result<String> {
+pub(crate) fn certificate_id(body: &Value) -> Result<String> {
     text(body, "id")
 }
 
 /// The signed part of a certificate, as issued or as fetched.
-pub(super) fn envelope(certificate: &Value) -> Option<&Value> {
+pub(crate) fn envelope(certificate: &Value) -> Option<&Value> {
     certificate.get("envelope")
 }
 
@@ -163,15 +163,15 @@ fn text(value: &Value, name: &str) -> Result<String> {
 
 /// One entry of a tenant's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Event {
-    pub(super) index: u64,
-    pub(super) id: String,
+pub(crate) struct Event {
+    pub(crate) index: u64,
+    pub(crate) id: String,
     /// The exact bytes that were hashed.
-    pub(super) core: String,
+    pub(crate) core: String,
     /// The leaf's hash as the server states it.
-    pub(super) leaf_hash: String,
-    pub(super) kind: String,
-    pub(super) request_id: String,
+    pub(crate) leaf_hash: String,
+    pub(crate) kind: String,
+    pub(crate) request_id: String,
 }
 
 impl Event {
@@ -187,24 +187,6 @@ impl Event {
             request_id: inside.get("request_id").and_then(Value::as_str).unwrap_or_default().to_owned(),
             core,
         })
-    }
-}
-
-/// What a caller asked for under load.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Deed {
-    Seal,
-    Issue,
-    Login,
-}
-
-impl Deed {
-    /// The event that every acknowledged request of this kind leaves exactly once, where its type is fixed.
-    pub(super) fn event(self) -> Option<&'static str> {
-        match self {
-            Self::Issue => Some("certificate.issued"),
-            Self::Seal | Self::Login => None,
-        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! The server under test: started, killed and started again on the same data.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::Read as _;
+pub(crate) mod contract;
+
+use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -10,9 +11,9 @@ use anyhow::{Context as _, Result, bail};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use super::contract::Client;
 use crate::postgres::free_port;
 use crate::process::{self, Guarded};
+use contract::Client;
 
 /// A server and its data folder. Dropping it ends both.
 #[derive(Debug)]
@@ -88,15 +89,24 @@ impl Server {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    pub(super) fn client(&self, key: &str) -> Client {
+    pub(crate) fn client(&self, key: &str) -> Client {
         Client::new(&self.base(), key)
     }
 
     /// The platform's administrator, whose key the first start wrote.
-    pub(super) fn admin(&self) -> Result<Client> {
+    pub(crate) fn admin(&self) -> Result<Client> {
         let path = self.folder.path().join("data/admin-api-key");
         let key = fs::read_to_string(&path).with_context(|| format!("no {}", path.display()))?;
         Ok(self.client(key.trim()))
+    }
+
+    /// Resident memory.
+    pub(crate) fn memory_mb(&self) -> Result<f64> {
+        let pid = self.running.as_ref().context("the server does not run")?.id();
+        let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+        let kilobytes = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next());
+        let kilobytes: f64 = kilobytes.context("no VmRSS in the process's status")?.parse()?;
+        Ok(kilobytes / 1024.0)
     }
 
     /// The last lines that the server wrote.
@@ -110,17 +120,4 @@ impl Server {
     fn log(&self) -> PathBuf {
         self.folder.path().join("server.log")
     }
-}
-
-/// The time, so many seconds from now, as the API takes it.
-pub(super) fn from_now(seconds: i64) -> Result<String> {
-    #[expect(clippy::disallowed_methods, reason = "this is an edge: the crash test asks for what happened just now")]
-    let now = jiff::Timestamp::now();
-    Ok(now.checked_add(jiff::SignedDuration::from_secs(seconds))?.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
-}
-
-pub(super) fn random_bytes() -> Result<[u8; 8]> {
-    let mut bytes = [0; 8];
-    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(bytes)
 }
