@@ -1,6 +1,8 @@
 //! The project's own commands: `cargo xtask test` is CI and the README's test command.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is a program for a terminal")]
 
+mod ambient;
+mod bench;
 mod generate;
 #[cfg(test)]
 mod house;
@@ -9,6 +11,7 @@ mod postgres;
 mod prerequisites;
 mod process;
 mod python;
+mod server;
 mod test;
 mod workspace;
 
@@ -42,6 +45,8 @@ enum Task {
     },
     /// Kill the server at random moments under load; nothing acknowledged may be lost or doubled
     Kill(kill::Options),
+    /// How fast, next to peers on this machine; writes docs/performance.md
+    Bench(bench::Options),
     /// Run a command with a private PostgreSQL, which tests find through `CHANCERY_TEST_POSTGRES_URL`
     WithPostgres {
         /// The command and its arguments, after `--`
@@ -68,6 +73,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Check => test::check()?,
         Task::Gen { check } => generate::run(check)?,
         Task::Kill(options) => kill::run(&options, None)?,
+        Task::Bench(options) => bench::run(&options)?,
         Task::WithPostgres { command } => return with_postgres(&command),
     }
     Ok(ExitCode::SUCCESS)

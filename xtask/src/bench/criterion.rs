@@ -1,0 +1,82 @@
+//! The benches of `chancery-crypto`, read from what criterion leaves behind.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+
+use super::Measured;
+use crate::{process, workspace};
+
+// The names under which the benches report.
+pub(super) const BARE: &str = "bare AES-256-GCM: key schedule and 64 bytes, sealed then opened";
+pub(super) const SEAL_AND_OPEN: &str = "seal then open 64 bytes";
+pub(super) const RECORD: &str = "seal then open a record of 10 fields of 64 bytes";
+pub(super) const TERM: &str = "term of 64 bits";
+
+/// Median times in nanoseconds by the bench's name.
+#[derive(Debug, Default)]
+pub(super) struct Times(BTreeMap<String, f64>);
+
+impl Times {
+    pub(super) fn of(&self, name: &str) -> Measured {
+        self.0.get(name).copied().ok_or_else(|| format!("no bench is called “{name}”"))
+    }
+}
+
+/// Runs the benches and reads what they measured.
+pub(super) fn run() -> Result<Times> {
+    let folder = workspace::target()?.join("criterion");
+    // Results of benches that no longer exist would pass for fresh.
+    if folder.exists() {
+        fs::remove_dir_all(&folder)?;
+    }
+    process::run(&mut workspace::cargo(&["bench", "--locked", "--package", "chancery-crypto"]))?;
+    read(&folder)
+}
+
+fn read(folder: &Path) -> Result<Times> {
+    let mut times = Times::default();
+    for entry in fs::read_dir(folder).with_context(|| format!("no {}", folder.display()))? {
+        let path = entry?.path();
+        let (bench, estimates) = (path.join("new/benchmark.json"), path.join("new/estimates.json"));
+        if bench.exists() && estimates.exists() {
+            let name = json(&bench)?.get("full_id").and_then(Value::as_str).map(str::to_owned);
+            let median = json(&estimates)?.pointer("/median/point_estimate").and_then(Value::as_f64);
+            let both = name.zip(median).with_context(|| format!("{} is not criterion's", path.display()))?;
+            times.0.extend([both]);
+        } else if path.is_dir() {
+            // A group has a folder for each of its benches.
+            times.0.extend(read(&path)?.0);
+        }
+    }
+    Ok(times)
+}
+
+fn json(path: &Path) -> Result<Value> {
+    let text = fs::read_to_string(path).with_context(|| format!("could not read {}", path.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("{} is not JSON", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_medians_are_found_in_benches_and_groups() {
+        let folder = tempfile::tempdir().unwrap();
+        for (place, name, median) in [("a_b", "a: b", 12.5), ("group/c", "group/c", 3.0)] {
+            let new = folder.path().join(place).join("new");
+            fs::create_dir_all(&new).unwrap();
+            fs::write(new.join("benchmark.json"), format!(r#"{{"full_id":"{name}"}}"#)).unwrap();
+            fs::write(new.join("estimates.json"), format!(r#"{{"median":{{"point_estimate":{median}}}}}"#)).unwrap();
+        }
+        fs::create_dir_all(folder.path().join("report")).unwrap();
+        let times = read(folder.path()).unwrap();
+        assert_eq!(times.of("a: b"), Ok(12.5));
+        assert_eq!(times.of("group/c"), Ok(3.0));
+        assert!(times.of("d").unwrap_err().contains('d'));
+    }
+}

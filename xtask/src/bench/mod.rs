@@ -1,0 +1,72 @@
+//! `cargo xtask bench`: how fast, next to peers measured in the same run on the same machine. Ratios count.
+
+mod criterion;
+mod load;
+mod peers;
+mod report;
+
+use std::fs;
+
+use anyhow::{Context as _, Result};
+
+use crate::workspace;
+use criterion::Times;
+use load::Load;
+use peers::Peers;
+use report::{Row, Target};
+
+/// What to measure.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Options {
+    /// Build the peer `ironcore-alloy` if it is not there yet; that takes minutes
+    #[arg(long)]
+    alloy: bool,
+    /// How long each load run presses, in seconds
+    #[arg(long, default_value_t = 10)]
+    seconds: u32,
+    /// Leave the load runs out
+    #[arg(long)]
+    no_load: bool,
+}
+
+/// Measures, and writes `docs/performance.md`.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    // One after the other: they would disturb each other.
+    let times = criterion::run().map_err(|error| format!("{error:#}"));
+    crate::process::pause(std::time::Duration::ZERO)?;
+    let peers = Peers::measure(options.alloy);
+    crate::process::pause(std::time::Duration::ZERO)?;
+    let load = if options.no_load { Load::left_out() } else { Load::measure(options.seconds) };
+    crate::process::pause(std::time::Duration::ZERO)?;
+    let page = report::page(&rows(&times, &peers, &load));
+    let path = workspace::root().join("docs/performance.md");
+    fs::create_dir_all(path.parent().unwrap_or(&path))?;
+    fs::write(&path, &page).with_context(|| format!("could not write {}", path.display()))?;
+    println!("\n{page}");
+    Ok(())
+}
+
+/// Why a number is missing.
+type Measured = Result<f64, String>;
+
+fn rows(times: &Result<Times, String>, peers: &Peers, load: &Load) -> Vec<Row> {
+    let time = |name: &str| -> Measured { times.as_ref().map_err(Clone::clone)?.of(name) };
+    let (lone, bare) = (time(criterion::SEAL_AND_OPEN), time(criterion::BARE));
+    let (record, term) = (time(criterion::RECORD), time(criterion::TERM));
+    let ten_lone = lone.clone().map(|lone| lone * 10.0);
+    let one = "seal, then open, one 64-byte field";
+    let ten = "row of 10 fields of 64 bytes, record profile";
+    let single = "`POST /v1/seal`, 1 item, 256 connections, SQLite";
+    vec![
+        Row::times(one, &lone, "bare AES-256-GCM of aws-lc-rs with key schedule", &bare, Target::AtMost(4.0)),
+        Row::times(one, &lone, "`ironcore-alloy` standard document", &peers.alloy_one, Target::FasterBy(3.0)),
+        Row::times(one, &lone, "Fernet of Python's `cryptography`", &peers.fernet, Target::FasterBy(12.0)),
+        Row::times(ten, &record, "ten lone fields", &ten_lone, Target::AtMost(0.4)),
+        Row::times(ten, &record, "`ironcore-alloy` standard document", &peers.alloy_ten, Target::FasterBy(6.0)),
+        Row::rate("blind index term", "terms/s per core", &term.map(|term| 1e9 / term), 1e6),
+        Row::share(single, "requests/s", &load.single, "an empty axum handler", &load.empty, 0.5),
+        Row::rate("`POST /v1/seal`, 100 items, SQLite", "items/s on this machine", &load.hundred, 300e3),
+        Row::limit("cold start to ready, SQLite", "ms", &load.start_ms, 300.0),
+        Row::limit("idle memory, SQLite", "MB", &load.idle_mb, 60.0),
+    ]
+}
