@@ -1,1 +1,44 @@
 //! The rules: tenants, access, keys, sealed values, certificates, audit. No I/O.
+//!
+//! Know the noun and you know the file. Each noun has its types in `mod.rs`
+//! and one file per verb; a verb is a *use case*: it checks a permission, reads,
+//! decides, saves, and ends in one commit with its audit event.
+//!
+//! | noun | what it is |
+//! | --- | --- |
+//! | [`tenants`] | who owns data |
+//! | [`access`] | callers, roles, permissions, authentication |
+//! | [`users`], [`api_keys`], [`tokens`] | how people and programs log in |
+//! | [`keyring`] | the key hierarchy, its versions and leases, the [`keyring::KeyProvider`] port |
+//! | [`fields`], [`records`] | which columns hold personal data; sealing and opening their values |
+//! | [`certificates`] | signed statements, packs, offline verification |
+//! | [`audit`] | events, receipts, the Merkle log of each tenant |
+//! | [`store`] | the [`store::Store`], [`store::Tx`] and [`store::Directory`] ports |
+//! | [`instance`] | one running Chancery: its ports, keys and settings |
+#![forbid(unsafe_code)]
+
+#[macro_use]
+mod codes;
+pub mod access;
+pub mod api_keys;
+pub mod audit;
+pub mod certificates;
+pub mod faults;
+pub mod fields;
+pub mod idempotency;
+pub mod ids;
+pub mod instance;
+pub mod keyring;
+pub mod passwords;
+pub mod records;
+pub mod store;
+pub mod tenants;
+pub mod time;
+pub mod tokens;
+pub mod users;
+pub mod weak;
+
+pub use faults::{Fault, Faults};
+pub use ids::TenantId;
+pub use instance::Instance;
+pub use time::{Clock, Timestamp};

@@ -1,0 +1,226 @@
+//! Turns a presented credential into a verified caller. The only place that makes one.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use chancery_crypto::{Secret, sha256};
+use ipnet::IpNet;
+
+use super::{AuthMethod, Caller, RequestInfo, RoleSet, Subject};
+use crate::{
+    Instance,
+    api_keys::ApiKeyText,
+    ids::{TenantId, TokenId, UserId},
+    instance::{Failure, fails},
+    tenants::TenantState,
+    time::Timestamp,
+    tokens,
+    users::{User, UserState},
+};
+
+/// How long an authenticated credential is not looked up again, in microseconds. What another node
+/// revoked is refused here after that (design §12: within 500 ms).
+const REMEMBERED_MICROS: i64 = 400_000;
+/// How many credentials are remembered.
+const MAX_REMEMBERED: usize = 50_000;
+
+/// A credential as it came in.
+#[derive(Debug)]
+pub enum Presented {
+    /// An API key, from `Authorization: Bearer chy_…` or `x-api-key`.
+    ApiKey(Secret<String>),
+    /// An access token of ours, from `Authorization: Bearer …`.
+    AccessToken(Secret<String>),
+}
+
+/// Why a credential was not accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthenticateError {
+    /// It is not valid; the reason is for our log only.
+    #[error("the credential is not valid: {0}")]
+    Invalid(&'static str),
+    /// Whether it is valid could not be found out.
+    #[error(transparent)]
+    Failed(Failure),
+}
+
+fails!(AuthenticateError);
+
+impl From<Failure> for AuthenticateError {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// A caller, until when it is taken for granted, and from where it may call.
+#[derive(Clone)]
+struct Known {
+    caller: Caller,
+    until: Timestamp,
+    allowed_cidrs: Vec<IpNet>,
+}
+
+/// Callers that authenticated a moment ago, by the digest of their credential.
+#[derive(Default)]
+pub struct CallerCache {
+    known: RwLock<HashMap<[u8; 32], Known>>,
+    epoch: AtomicU64,
+    lanes: [tokio::sync::Mutex<()>; 16],
+}
+
+impl CallerCache {
+    /// Looks every credential up again from here on: something was revoked.
+    pub(crate) fn forget_all(&self) {
+        let mut known = self.known.write().unwrap_or_else(|poison| poison.into_inner());
+        self.epoch.fetch_add(1, Ordering::AcqRel);
+        known.clear();
+    }
+
+    fn fresh(&self, digest: &[u8; 32], now: Timestamp) -> Option<Known> {
+        let known = self.known.read().unwrap_or_else(|poison| poison.into_inner());
+        known.get(digest).filter(|entry| now < entry.until).cloned()
+    }
+
+    fn keep(&self, digest: [u8; 32], entry: &Known, epoch: u64) {
+        let mut known = self.known.write().unwrap_or_else(|poison| poison.into_inner());
+        // INVARIANT: what was looked up before a revocation is not kept after it.
+        if self.epoch.load(Ordering::Acquire) == epoch {
+            if known.len() >= MAX_REMEMBERED {
+                known.clear();
+            }
+            known.insert(digest, entry.clone());
+        }
+    }
+}
+
+/// Verifies a credential and finds its caller.
+///
+/// # Errors
+///
+/// [`AuthenticateError`].
+pub async fn authenticate(instance: &Instance, presented: &Presented, request: &RequestInfo) -> Result<Caller, AuthenticateError> {
+    let (Presented::ApiKey(text) | Presented::AccessToken(text)) = presented;
+    let digest = sha256(text.expose().as_bytes());
+    let now = instance.now();
+    let entry = match instance.callers.fresh(&digest, now) {
+        Some(entry) => entry,
+        None => look_up(instance, presented, digest).await?,
+    };
+    if entry.caller.expires_at.is_some_and(|end| end <= now) {
+        return Err(AuthenticateError::Invalid("expired"));
+    }
+    let inside = |address: std::net::IpAddr| entry.allowed_cidrs.iter().any(|net| net.contains(&address.to_canonical()));
+    if !entry.allowed_cidrs.is_empty() && !request.address.is_some_and(inside) {
+        return Err(AuthenticateError::Invalid("address not allowed"));
+    }
+    Ok(entry.caller)
+}
+
+async fn look_up(instance: &Instance, presented: &Presented, digest: [u8; 32]) -> Result<Known, AuthenticateError> {
+    let [first, ..] = digest;
+    let lane = instance.callers.lanes.get(usize::from(first & 15)).ok_or(Failure::Internal("caller lane"))?;
+    let _single_flight = lane.lock().await;
+    let now = instance.now();
+    if let Some(entry) = instance.callers.fresh(&digest, now) {
+        return Ok(entry);
+    }
+    let epoch = instance.callers.epoch.load(Ordering::Acquire);
+    let (caller, allowed_cidrs) = match presented {
+        Presented::ApiKey(text) => by_api_key(instance, text).await?,
+        Presented::AccessToken(text) => (by_access_token(instance, text).await?, Vec::new()),
+    };
+    let until = Timestamp::from_micros(now.as_micros().saturating_add(REMEMBERED_MICROS));
+    let entry = Known { caller, until, allowed_cidrs };
+    instance.callers.keep(digest, &entry, epoch);
+    Ok(entry)
+}
+
+/// The slug of a tenant that may be served.
+async fn served(instance: &Instance, tenant: TenantId) -> Result<String, AuthenticateError> {
+    let entry = instance.directory().tenant(tenant).await?.ok_or(AuthenticateError::Invalid("unknown tenant"))?;
+    match entry.state {
+        TenantState::Active => Ok(entry.slug),
+        TenantState::Suspended | TenantState::Erased => Err(AuthenticateError::Invalid("tenant not active")),
+    }
+}
+
+async fn by_api_key(instance: &Instance, text: &Secret<String>) -> Result<(Caller, Vec<IpNet>), AuthenticateError> {
+    let invalid = AuthenticateError::Invalid;
+    let presented = ApiKeyText::parse(text.expose()).map_err(|_| invalid("malformed API key"))?;
+    let entry = instance.directory().api_key(presented.id).await?.ok_or(invalid("unknown API key"))?;
+    if !presented.fits(instance.root().pepper(), &entry.digest) {
+        return Err(invalid("wrong API key secret"));
+    }
+    if entry.revoked || presented.env != instance.settings().environment.into() {
+        return Err(invalid("revoked API key"));
+    }
+    let tenant_slug = served(instance, entry.tenant).await?;
+    let mut view = instance.store().view(entry.tenant).await?;
+    let key = view.api_key(entry.id).await?.ok_or(invalid("unknown API key"))?;
+    if key.revoked_at.is_some() || key.expires_at.is_some_and(|end| end <= instance.now()) {
+        return Err(invalid("revoked or expired API key"));
+    }
+    let (subject, username, roles) = match key.user {
+        None => (Subject::ApiKey(key.id), None, key.roles),
+        Some(id) => {
+            let user = active(view.user(id).await?)?;
+            (Subject::User(id), Some(user.username), key.roles.intersection(user.roles))
+        }
+    };
+    let caller = Caller {
+        tenant: entry.tenant,
+        tenant_slug,
+        subject,
+        username,
+        roles,
+        permissions: roles.permissions(),
+        auth: AuthMethod::ApiKey,
+        token: None,
+        api_key: Some(key.id),
+        expires_at: key.expires_at,
+    };
+    Ok((caller, key.allowed_cidrs))
+}
+
+async fn by_access_token(instance: &Instance, text: &Secret<String>) -> Result<Caller, AuthenticateError> {
+    let claims = tokens::verify(instance, text.expose()).await?;
+    let tenant_slug = served(instance, claims.tenant_id).await?;
+    let mut view = instance.store().view(claims.tenant_id).await?;
+    let user = active(view.user(claims.sub).await?)?;
+    // What was taken away since the token was issued is gone at once; what was added comes with the next token.
+    let roles = RoleSet::of(&claims.roles).intersection(user.roles);
+    Ok(caller_of_user(claims.tenant_id, tenant_slug, user.id, user.username, roles, claims.jti, claims.expires_at))
+}
+
+fn active(user: Option<User>) -> Result<User, AuthenticateError> {
+    user.filter(|user| user.state == UserState::Active).ok_or(AuthenticateError::Invalid("unknown or disabled user"))
+}
+
+/// The caller that a person is with an access token.
+pub(crate) fn caller_of_user(
+    tenant: TenantId,
+    tenant_slug: String,
+    user: UserId,
+    username: String,
+    roles: RoleSet,
+    token: TokenId,
+    expires_at: Timestamp,
+) -> Caller {
+    Caller {
+        tenant,
+        tenant_slug,
+        subject: Subject::User(user),
+        username: Some(username),
+        roles,
+        permissions: roles.permissions(),
+        auth: AuthMethod::Password,
+        token: Some(token),
+        api_key: None,
+        expires_at: Some(expires_at),
+    }
+}

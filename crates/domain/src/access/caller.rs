@@ -1,0 +1,168 @@
+//! A verified identity.
+
+use super::{Permission, PermissionSet, RequestInfo, RoleSet};
+use crate::ids::{ApiKeyId, RequestId, TenantId, TokenId, UserId};
+
+codes! {
+    /// How a caller proved who it is.
+    pub enum AuthMethod {
+        /// An access token of our own, got with a password.
+        Password = "password",
+        /// An API key.
+        ApiKey = "api_key",
+        /// The process itself: first start, jobs, commands on the machine.
+        System = "system",
+    }
+}
+
+/// Who the caller is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Subject {
+    /// A person.
+    User(UserId),
+    /// A program, by its API key.
+    ApiKey(ApiKeyId),
+    /// Chancery itself.
+    System,
+}
+
+impl std::fmt::Display for Subject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::User(id) => id.fmt(f),
+            Self::ApiKey(id) => id.fmt(f),
+            Self::System => f.write_str("system"),
+        }
+    }
+}
+
+/// A verified identity: tenant, subject, roles, how it authenticated.
+///
+/// Nobody constructs one but [`super::authenticate`].
+#[derive(Debug, Clone)]
+pub struct Caller {
+    pub(crate) tenant: TenantId,
+    pub(crate) tenant_slug: String,
+    pub(crate) subject: Subject,
+    pub(crate) username: Option<String>,
+    pub(crate) roles: RoleSet,
+    pub(crate) permissions: PermissionSet,
+    pub(crate) auth: AuthMethod,
+    pub(crate) token: Option<TokenId>,
+    pub(crate) api_key: Option<ApiKeyId>,
+    pub(crate) expires_at: Option<crate::Timestamp>,
+}
+
+impl Caller {
+    /// Whose data it may touch.
+    pub fn tenant(&self) -> TenantId {
+        self.tenant
+    }
+
+    /// That tenant's short name.
+    pub fn tenant_slug(&self) -> &str {
+        &self.tenant_slug
+    }
+
+    /// Who it is.
+    pub fn subject(&self) -> Subject {
+        self.subject
+    }
+
+    /// The user, if it is one.
+    pub fn user(&self) -> Option<UserId> {
+        match self.subject {
+            Subject::User(id) => Some(id),
+            Subject::ApiKey(_) | Subject::System => None,
+        }
+    }
+
+    /// The user's name at login.
+    pub fn username(&self) -> Option<&str> {
+        self.username.as_deref()
+    }
+
+    /// Its roles.
+    pub fn roles(&self) -> RoleSet {
+        self.roles
+    }
+
+    /// How it authenticated.
+    pub fn auth(&self) -> AuthMethod {
+        self.auth
+    }
+
+    /// Its access token's `jti`.
+    pub fn token(&self) -> Option<TokenId> {
+        self.token
+    }
+
+    /// Its API key.
+    pub fn api_key(&self) -> Option<ApiKeyId> {
+        self.api_key
+    }
+
+    /// When its credential ends.
+    pub fn expires_at(&self) -> Option<crate::Timestamp> {
+        self.expires_at
+    }
+
+    /// Whether it holds `permission` in its own tenant.
+    pub fn may(&self, permission: Permission) -> bool {
+        self.permissions.contains(permission)
+    }
+}
+
+/// Why a call may not go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Denied {
+    /// The caller lacks this permission in its own tenant.
+    #[error("the caller lacks the permission `{0}`")]
+    Forbidden(Permission),
+    /// The tenant is not the caller's, or there is none: the two look the same.
+    #[error("no such tenant")]
+    NoSuchTenant,
+}
+
+/// One call: who, and with which request.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// Who calls.
+    pub caller: Caller,
+    /// With which request.
+    pub request: RequestInfo,
+}
+
+impl Call {
+    /// The caller's tenant.
+    pub fn tenant(&self) -> TenantId {
+        self.caller.tenant
+    }
+
+    /// The request's id.
+    pub fn request_id(&self) -> RequestId {
+        self.request.id
+    }
+
+    /// Asks for `permission` in the caller's own tenant.
+    ///
+    /// # Errors
+    ///
+    /// [`Denied::Forbidden`].
+    pub fn require(&self, permission: Permission) -> Result<(), Denied> {
+        if self.caller.may(permission) { Ok(()) } else { Err(Denied::Forbidden(permission)) }
+    }
+
+    /// Asks for `permission` in `tenant`, named by a path; in a foreign one, for `across` instead.
+    ///
+    /// # Errors
+    ///
+    /// - [`Denied::NoSuchTenant`]: a foreign tenant and no right across tenants; the same as a missing one.
+    /// - [`Denied::Forbidden`]: the own tenant, without the permission.
+    pub fn require_within(&self, tenant: TenantId, permission: Permission, across: Permission) -> Result<(), Denied> {
+        if tenant == self.caller.tenant {
+            return self.require(permission);
+        }
+        if self.caller.tenant.is_platform() && self.caller.may(across) { Ok(()) } else { Err(Denied::NoSuchTenant) }
+    }
+}

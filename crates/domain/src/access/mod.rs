@@ -1,0 +1,11 @@
+//! Who calls, for which tenant, with what right.
+
+pub mod authenticate;
+mod caller;
+pub(crate) mod grant;
+mod policy;
+mod request;
+
+pub use caller::{AuthMethod, Call, Caller, Denied, Subject};
+pub use policy::{Permission, PermissionSet, Role, RoleSet};
+pub use request::{NetClass, RequestInfo};

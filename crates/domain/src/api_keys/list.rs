@@ -1,0 +1,53 @@
+//! Lists API keys, never their secrets.
+
+use super::ApiKey;
+use crate::{
+    Instance,
+    access::{Call, Denied, Permission},
+    audit::{Event, EventKind, receipt::note},
+    ids::{ApiKeyId, TenantId},
+    instance::{Failure, fails},
+};
+
+/// Why API keys were not listed, or one was not revoked.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiKeyError {
+    /// Not allowed, or another tenant's.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    /// There is none with this id in the tenant.
+    #[error("no such API key")]
+    NotFound,
+    /// It is revoked already.
+    #[error("the API key is revoked already")]
+    AlreadyRevoked,
+    /// Something beneath failed.
+    #[error(transparent)]
+    Failed(Failure),
+}
+
+fails!(ApiKeyError);
+
+impl From<Failure> for ApiKeyError {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// Lists the API keys of `tenant`, ordered by id.
+///
+/// # Errors
+///
+/// [`ApiKeyError`].
+pub async fn list(
+    instance: &Instance,
+    call: &Call,
+    tenant: TenantId,
+    after: Option<ApiKeyId>,
+    limit: u32,
+) -> Result<Vec<ApiKey>, ApiKeyError> {
+    call.require_within(tenant, Permission::ApiKeysRead, Permission::TenantsBootstrap)?;
+    let keys = instance.store().view(tenant).await?.api_keys(after, limit).await?;
+    note(instance, call, tenant, Event::new(EventKind::ApiKeyRead)).await?;
+    Ok(keys)
+}

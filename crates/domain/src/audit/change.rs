@@ -1,0 +1,85 @@
+//! A change and its event are one commit, by construction: [`Change::commit`] takes the event.
+
+use std::sync::Arc;
+
+use super::{
+    Event,
+    counters::Ticket,
+    event::{Actor, stamp},
+};
+use crate::{
+    access::Call,
+    ids::TenantId,
+    instance::{Failure, Instance},
+    keyring::Keyring,
+    store::Tx,
+};
+
+/// A transaction of one tenant that cannot be committed without an event.
+pub struct Change<'a> {
+    instance: &'a Instance,
+    actor: Actor<'a>,
+    tenant: TenantId,
+    ring: Arc<Keyring>,
+    tx: Box<dyn Tx>,
+    tickets: Vec<Ticket>,
+}
+
+impl<'a> Change<'a> {
+    /// Begins a change of `tenant`'s rows.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if the store or the tenant's keys do not answer.
+    pub async fn begin(instance: &'a Instance, call: &'a Call, tenant: TenantId) -> Result<Self, Failure> {
+        let ring = instance.keyring(tenant).await?;
+        Self::begin_with(instance, Actor::Call(call), tenant, ring).await
+    }
+
+    /// Begins a change with a keyring that is not stored yet: a new tenant's.
+    pub(crate) async fn begin_with(
+        instance: &'a Instance,
+        actor: Actor<'a>,
+        tenant: TenantId,
+        ring: Arc<Keyring>,
+    ) -> Result<Self, Failure> {
+        let tx = instance.store().begin(tenant).await?;
+        Ok(Self { instance, actor, tenant, ring, tx, tickets: Vec::new() })
+    }
+
+    /// The tenant's rows.
+    pub fn rows(&mut self) -> &mut dyn Tx {
+        &mut *self.tx
+    }
+
+    /// The tenant's keys.
+    pub fn keyring(&self) -> &Arc<Keyring> {
+        &self.ring
+    }
+
+    /// Puts a further event into the same commit; gives its id.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Audit`] if the queue does not take it.
+    pub async fn record(&mut self, event: Event) -> Result<crate::ids::EventId, Failure> {
+        let ticket = self.instance.counters.draw(self.tenant);
+        let queued = stamp(self.instance, self.actor, self.tenant, &self.ring, ticket.number, event)?;
+        self.tx.queue_event(&queued).await.map_err(Failure::Audit)?;
+        self.tickets.push(ticket);
+        Ok(queued.id)
+    }
+
+    /// Makes the change and its event durable at once.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`]; then nothing was changed.
+    pub async fn commit(mut self, event: Event) -> Result<(), Failure> {
+        self.record(event).await?;
+        let committed = self.tx.commit().await;
+        // A failed commit may have happened all the same: its numbers are not used again.
+        self.tickets.into_iter().for_each(Ticket::spend);
+        Ok(committed?)
+    }
+}

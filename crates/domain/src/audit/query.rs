@@ -1,0 +1,204 @@
+//! Reading the log. Reads of the audit are audited.
+
+use chancery_crypto::Sealed;
+
+use super::{
+    Detail, Event, EventFilter, EventKind, LoggedEvent, OpenIntent, StoredCheckpoint, append,
+    receipt::note,
+    sequence::{self, SequenceError},
+};
+use crate::{
+    Instance,
+    access::{Call, Denied, Permission},
+    faults::Faults,
+    fields::system,
+    ids::{EventId, TenantId},
+    instance::{Failure, fails},
+    keyring::{KeyringError, ring::Place},
+};
+
+/// The widest span of time one query may cover, in seconds.
+const MAX_SPAN_SECONDS: i64 = 366 * 24 * 60 * 60;
+/// The largest page.
+pub const MAX_PAGE: u32 = 1_000;
+
+/// Why the log was not read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadAuditError {
+    /// Not allowed, or another tenant's.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    /// The query's bounds are not valid.
+    #[error(transparent)]
+    Invalid(#[from] Faults),
+    /// There is no such event in the log.
+    #[error("no such event")]
+    NotFound,
+    /// The event is queued and did not reach the log in time.
+    #[error("the event is not in the log yet")]
+    NotYetSequenced,
+    /// Something beneath failed.
+    #[error(transparent)]
+    Failed(Failure),
+}
+
+fails!(ReadAuditError);
+
+impl From<Failure> for ReadAuditError {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<SequenceError> for ReadAuditError {
+    fn from(error: SequenceError) -> Self {
+        match error {
+            SequenceError::Busy => Self::NotYetSequenced,
+            SequenceError::Forked(_) => Self::Failed(Failure::Internal("a log does not match its root")),
+            SequenceError::Failed(failure) => Self::Failed(failure),
+        }
+    }
+}
+
+/// An event as its readers see it.
+#[derive(Debug)]
+pub struct EventView {
+    /// The event and its place.
+    pub logged: LoggedEvent,
+    /// The personal part as JSON, for holders of `audit.read_sealed`.
+    pub personal: Option<chancery_crypto::Phi<Vec<u8>>>,
+}
+
+/// An event with the proof that it is in the log.
+#[derive(Debug)]
+pub struct ProvenEvent {
+    /// The event.
+    pub event: EventView,
+    /// The proof in C2SP tlog-proof form.
+    pub proof: String,
+    /// The signed head that the proof leads to.
+    pub checkpoint: StoredCheckpoint,
+}
+
+fn require(call: &Call, tenant: TenantId) -> Result<(), Denied> {
+    call.require_within(tenant, Permission::AuditRead, Permission::CrossTenantRead)
+}
+
+/// Finds events. Sequences first, so that what was acknowledged is found.
+///
+/// # Errors
+///
+/// [`ReadAuditError`].
+pub async fn find(instance: &Instance, call: &Call, tenant: TenantId, filter: EventFilter) -> Result<Vec<EventView>, ReadAuditError> {
+    require(call, tenant)?;
+    check(&filter)?;
+    sequence::sequence(instance, tenant).await?;
+    let mut view = instance.store().view(tenant).await?;
+    let events = view.logged_events(&filter).await?;
+    drop(view);
+    release(instance, call, tenant, events).await
+}
+
+/// One event, and its proof if wanted.
+///
+/// # Errors
+///
+/// [`ReadAuditError`].
+pub async fn get(instance: &Instance, call: &Call, tenant: TenantId, id: EventId) -> Result<EventView, ReadAuditError> {
+    require(call, tenant)?;
+    sequence::sequence(instance, tenant).await?;
+    let mut view = instance.store().view(tenant).await?;
+    let event = view.logged_event(id).await?.ok_or(ReadAuditError::NotFound)?;
+    drop(view);
+    let mut events = release(instance, call, tenant, vec![event]).await?;
+    events.pop().ok_or(ReadAuditError::NotFound)
+}
+
+/// One event with its proof under a fresh checkpoint.
+///
+/// # Errors
+///
+/// [`ReadAuditError`].
+pub async fn get_proven(instance: &Instance, call: &Call, tenant: TenantId, id: EventId) -> Result<ProvenEvent, ReadAuditError> {
+    let event = get(instance, call, tenant, id).await?;
+    let checkpoint = sequence::checkpoint(instance, tenant).await?;
+    let mut view = instance.store().view(tenant).await?;
+    let proof = sequence::prove(&mut *view, tenant, event.logged.index, &checkpoint).await?;
+    Ok(ProvenEvent { event, proof: proof.to_text(), checkpoint })
+}
+
+/// The signed head of the log.
+///
+/// # Errors
+///
+/// [`ReadAuditError`].
+pub async fn checkpoint(instance: &Instance, call: &Call, tenant: TenantId) -> Result<StoredCheckpoint, ReadAuditError> {
+    require(call, tenant)?;
+    let event = Event::new(EventKind::AuditRead).with("what", Detail::Code("checkpoint"));
+    note(instance, call, tenant, event).await?;
+    Ok(sequence::checkpoint(instance, tenant).await?)
+}
+
+/// A tile of the log; `None` if there is none.
+///
+/// # Errors
+///
+/// [`ReadAuditError`].
+pub async fn tile(
+    instance: &Instance,
+    call: &Call,
+    tenant: TenantId,
+    id: chancery_crypto::tiles::TileId,
+) -> Result<Option<Vec<u8>>, ReadAuditError> {
+    require(call, tenant)?;
+    let event = Event::new(EventKind::AuditRead).with("what", Detail::Code("tile"));
+    note(instance, call, tenant, event).await?;
+    let mut view = instance.store().view(tenant).await?;
+    Ok(view.tile(id).await?)
+}
+
+fn check(filter: &EventFilter) -> Result<(), Faults> {
+    let mut faults = Faults::default();
+    if filter.from >= filter.to {
+        faults.add("/from", "range", "`from` must be before `to`");
+    } else if filter.to.as_seconds().saturating_sub(filter.from.as_seconds()) > MAX_SPAN_SECONDS {
+        faults.add("/to", "range", "ask for at most 366 days at once");
+    }
+    if filter.limit == 0 || filter.limit > MAX_PAGE {
+        faults.add("/limit", "range", "ask for 1 to 1000 events at once");
+    }
+    faults.check()
+}
+
+/// Notes that the log was read, and opens the personal parts for those who may see them.
+async fn release(instance: &Instance, call: &Call, tenant: TenantId, events: Vec<LoggedEvent>) -> Result<Vec<EventView>, ReadAuditError> {
+    let personal = tenant == call.tenant() && call.caller.may(Permission::AuditReadSealed);
+    let count = u64::try_from(events.len()).unwrap_or(u64::MAX);
+    let event = Event::new(EventKind::AuditRead)
+        .with("what", Detail::Code("events"))
+        .with("count", Detail::Count(count))
+        .with("personal", Detail::Code(if personal { "opened" } else { "closed" }));
+    if !personal {
+        note(instance, call, tenant, event).await?;
+        return Ok(events.into_iter().map(|logged| EventView { logged, personal: None }).collect());
+    }
+    let intent = OpenIntent { table: system::AUDIT.to_owned(), values: events.len(), events: vec![event] };
+    let receipts = append(instance, call, tenant, vec![intent]).await?;
+    let receipt = receipts.into_iter().next().ok_or(Failure::Internal("an intent without a receipt"))?;
+    let field = system::audit_sealed();
+    let rows: Vec<String> = events.iter().map(|logged| logged.event.id.to_string()).collect();
+    let sealed: Vec<Option<Sealed>> = events
+        .iter()
+        .map(|logged| logged.event.sealed.clone().map(Sealed::from_bytes).transpose())
+        .collect::<Result<_, _>>()
+        .map_err(|error| Failure::Keyring(error.into()))?;
+    let values: Vec<(Place<'_>, &Sealed)> =
+        rows.iter().zip(&sealed).filter_map(|(row, sealed)| Some((Place { field: &field, row }, sealed.as_ref()?))).collect();
+    let ring = instance.keyring(tenant).await?;
+    let opened = ring.open(receipt, system::AUDIT, &values).map_err(|(_, error): (usize, KeyringError)| Failure::Keyring(error))?;
+    let mut opened = opened.into_iter();
+    Ok(events
+        .into_iter()
+        .map(|logged| EventView { personal: logged.event.sealed.is_some().then(|| opened.next()).flatten(), logged })
+        .collect())
+}

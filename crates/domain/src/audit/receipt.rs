@@ -1,0 +1,163 @@
+//! No receipt, no key: opening personal data takes proof that its event is durable.
+
+use std::sync::Arc;
+
+use chancery_crypto::Phi;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    Event, QueuedEvent,
+    event::{Actor, stamp},
+};
+use crate::{
+    access::Call,
+    ids::{RequestId, TenantId},
+    instance::{Failure, Instance},
+    store::{Store, StoreError},
+};
+
+/// How many events may wait for a commit before callers wait too.
+const MAX_WAITING: usize = 4_096;
+/// How many events one commit takes at most.
+const MAX_BATCH: usize = 512;
+
+/// Proof that the event of a read is durable. Only [`append`] makes one, after the commit returned.
+///
+/// It names a tenant, a table and a number of values; [`crate::keyring::Keyring::open`] consumes it
+/// and refuses more.
+#[derive(Debug)]
+pub struct AuditReceipt {
+    tenant: TenantId,
+    request: Option<RequestId>,
+    table: String,
+    values: usize,
+}
+
+impl AuditReceipt {
+    /// Whether it covers so many values of this table.
+    pub(crate) fn covers(&self, tenant: TenantId, table: &str, values: usize) -> bool {
+        self.tenant == tenant && self.table == table && values <= self.values
+    }
+
+    /// The request that the event names.
+    pub fn request(&self) -> Option<RequestId> {
+        self.request
+    }
+}
+
+/// For programs that embed the library and keep their own audit trail. Search for it in reviews;
+/// the server does not use it, and a test says so.
+#[derive(Debug)]
+pub struct Unaudited;
+
+impl Unaudited {
+    /// A receipt without an event. `reason` is for the reader of the code.
+    pub fn accept(reason: &'static str, tenant: TenantId, table: &str, values: usize) -> AuditReceipt {
+        let _ = reason;
+        AuditReceipt { tenant, request: None, table: table.to_owned(), values }
+    }
+}
+
+/// What is about to be opened.
+#[derive(Debug)]
+pub struct OpenIntent {
+    /// Of which table; the receipt is for it alone.
+    pub table: String,
+    /// How many values.
+    pub values: usize,
+    /// The events that tell of it: one for each hundred references.
+    pub events: Vec<Event>,
+}
+
+/// Makes the events of reads durable, and gives a receipt for each intent, in order.
+///
+/// # Errors
+///
+/// [`Failure::Audit`]: nothing may be opened.
+pub async fn append(instance: &Instance, call: &Call, tenant: TenantId, intents: Vec<OpenIntent>) -> Result<Vec<AuditReceipt>, Failure> {
+    let mut receipts = Vec::with_capacity(intents.len());
+    let mut events = Vec::with_capacity(intents.len());
+    for intent in intents {
+        receipts.push(AuditReceipt { tenant, request: Some(call.request_id()), table: intent.table, values: intent.values });
+        events.extend(intent.events);
+    }
+    note_all(instance, Actor::Call(call), tenant, events).await?;
+    Ok(receipts)
+}
+
+/// Makes one event durable that goes with no change of rows.
+///
+/// # Errors
+///
+/// [`Failure::Audit`].
+pub async fn note(instance: &Instance, call: &Call, tenant: TenantId, event: Event) -> Result<(), Failure> {
+    note_all(instance, Actor::Call(call), tenant, vec![event]).await
+}
+
+/// Makes events durable in a commit shared with other requests.
+pub(crate) async fn note_all(instance: &Instance, actor: Actor<'_>, tenant: TenantId, events: Vec<Event>) -> Result<(), Failure> {
+    let ring = instance.keyring(tenant).await?;
+    let mut tickets = Vec::with_capacity(events.len());
+    let mut stamped = Vec::with_capacity(events.len());
+    for event in events {
+        let ticket = instance.counters.draw(tenant);
+        stamped.push(stamp(instance, actor, tenant, &ring, ticket.number, event)?);
+        tickets.push(ticket);
+    }
+    let appended = instance.appender().append(stamped).await;
+    // A failed commit may have happened all the same: its numbers are not used again.
+    tickets.into_iter().for_each(super::counters::Ticket::spend);
+    appended.map_err(Failure::Audit)
+}
+
+struct Waiting {
+    events: Vec<QueuedEvent>,
+    done: oneshot::Sender<Result<(), StoreError>>,
+}
+
+/// The group commit: while one commit runs, the next batch gathers.
+pub struct Appender(mpsc::Sender<Waiting>);
+
+impl Appender {
+    /// Starts the task that commits. It ends when the appender is dropped.
+    pub(crate) fn start(store: Arc<dyn Store>) -> Self {
+        let (sender, receiver) = mpsc::channel(MAX_WAITING);
+        tokio::spawn(commit_batches(store, receiver));
+        Self(sender)
+    }
+
+    async fn append(&self, events: Vec<QueuedEvent>) -> Result<(), StoreError> {
+        let gone = || StoreError::Unavailable("the group commit has ended".into());
+        let (done, committed) = oneshot::channel();
+        self.0.send(Waiting { events, done }).await.map_err(|_| gone())?;
+        committed.await.map_err(|_| gone())?
+    }
+}
+
+async fn commit_batches(store: Arc<dyn Store>, mut receiver: mpsc::Receiver<Waiting>) {
+    let mut batch = Vec::new();
+    while receiver.recv_many(&mut batch, MAX_BATCH).await > 0 {
+        let mut events = Vec::with_capacity(batch.len());
+        let mut callers = Vec::with_capacity(batch.len());
+        for waiting in batch.drain(..) {
+            events.extend(waiting.events);
+            callers.push(waiting.done);
+        }
+        let committed = store.append_events(&events).await;
+        let failed = committed.as_ref().err().map(ToString::to_string);
+        if let Some(error) = &failed {
+            tracing::error!(events = events.len(), error, "Could not append a batch of audit events");
+        }
+        for caller in callers {
+            let answer = match &failed {
+                None => Ok(()),
+                Some(error) => Err(StoreError::Unavailable(error.clone().into())),
+            };
+            // A caller that went away does not want to know; its event is durable all the same.
+            let _ = caller.send(answer);
+        }
+    }
+}
+
+/// Opened values, in the order asked for.
+pub type Opened = Vec<Phi<Vec<u8>>>;

@@ -1,0 +1,82 @@
+//! Refused calls: one event for each of a known caller, counts for strangers.
+
+use std::{collections::BTreeMap, sync::Mutex};
+
+use super::{
+    Detail, Event, EventKind, Outcome,
+    event::Actor,
+    receipt::{note, note_all},
+};
+use crate::{
+    access::{Call, NetClass, RequestInfo},
+    ids::{RequestId, TenantId},
+    instance::{Failure, Instance},
+};
+
+/// Refusals of strangers since the last flush, by code and address class.
+#[derive(Default)]
+pub struct AnonymousCounts(Mutex<BTreeMap<(&'static str, NetClass), u64>>);
+
+/// Tells of a refused call of a known caller, after its rollback.
+///
+/// # Errors
+///
+/// [`Failure`] if the event cannot be made durable; the refusal stands.
+pub async fn refused(instance: &Instance, call: &Call, code: &'static str) -> Result<(), Failure> {
+    let event = Event::new(EventKind::AccessRefused).outcome(Outcome::MinorFailure).with("code", Detail::Code(code));
+    note(instance, call, call.tenant(), event).await
+}
+
+/// Tells of a request that named another tenant than its credential's. `place` is `header`, `query` or `body`.
+///
+/// # Errors
+///
+/// [`Failure`] if the event cannot be made durable.
+pub async fn tenant_mismatch(instance: &Instance, call: &Call, place: &'static str) -> Result<(), Failure> {
+    let policy = instance.settings().tenant_mismatch.as_str();
+    let event = Event::new(EventKind::TenantMismatch)
+        .outcome(Outcome::MinorFailure)
+        .with("place", Detail::Code(place))
+        .with("policy", Detail::Code(policy));
+    note(instance, call, call.tenant(), event).await
+}
+
+/// Counts a refusal without a valid credential. No I/O: strangers cannot grow a log.
+pub fn count_anonymous(instance: &Instance, code: &'static str, net: NetClass) {
+    let mut counts = instance.anonymous.0.lock().unwrap_or_else(|poison| poison.into_inner());
+    *counts.entry((code, net)).or_default() += 1;
+}
+
+/// Writes what was counted since the last time into the platform's log; called every minute.
+///
+/// # Errors
+///
+/// [`Failure`]; then the counts are kept for the next time.
+pub async fn flush_anonymous(instance: &Instance) -> Result<(), Failure> {
+    let counts = std::mem::take(&mut *instance.anonymous.0.lock().unwrap_or_else(|poison| poison.into_inner()));
+    if counts.is_empty() {
+        return Ok(());
+    }
+    let request = RequestInfo {
+        id: RequestId::make(instance.now(), instance.random())?,
+        address: None,
+        user_agent: None,
+        route: "anonymous-refusals",
+        method: "JOB",
+    };
+    let events = counts.iter().map(|((code, net), count)| {
+        Event::new(EventKind::AccessRefusedAnonymous)
+            .outcome(Outcome::MinorFailure)
+            .with("code", Detail::Code(code))
+            .with("net", Detail::Code(net.as_str()))
+            .with("count", Detail::Count(*count))
+    });
+    let written = note_all(instance, Actor::System(&request), TenantId::PLATFORM, events.collect()).await;
+    if written.is_err() {
+        let mut kept = instance.anonymous.0.lock().unwrap_or_else(|poison| poison.into_inner());
+        for (key, count) in counts {
+            *kept.entry(key).or_default() += count;
+        }
+    }
+    written
+}

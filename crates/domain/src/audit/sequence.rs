@@ -1,0 +1,169 @@
+//! Moves queued events into the tenant's Merkle log, and signs its head.
+
+use chancery_crypto::{
+    checkpoint::{Checkpoint, SignedCheckpoint},
+    merkle,
+    proof::LogProof,
+    tiles::{TileError, TileId, Tiles, TreeBuilder},
+};
+
+use super::{LogHead, LoggedEvent, StoredCheckpoint};
+use crate::{
+    Instance,
+    ids::TenantId,
+    instance::Failure,
+    keyring::{KeyringError, Managed},
+    store::{StoreError, View},
+};
+
+/// How many events one transaction moves at most.
+const BATCH: u32 = 1_024;
+/// How often a lost race against another node is tried again.
+const RACES: u32 = 8;
+
+/// Why a log was not advanced.
+#[derive(Debug, thiserror::Error)]
+pub enum SequenceError {
+    /// Stored tiles do not give the stored root: the log was changed behind our back. Nothing is signed.
+    #[error("the log of {0} does not match its root")]
+    Forked(TenantId),
+    /// Another node keeps winning the race.
+    #[error("the log is busy")]
+    Busy,
+    /// Something beneath failed.
+    #[error(transparent)]
+    Failed(Failure),
+}
+
+impl<E: Into<Failure>> From<E> for SequenceError {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// Moves all queued events of a tenant into its log, in queue order; gives the new head.
+///
+/// Two sequencers at once give an error in one of them, never a fork: the head moves by compare-and-swap.
+///
+/// # Errors
+///
+/// [`SequenceError`]; what was not moved stays queued.
+pub async fn sequence(instance: &Instance, tenant: TenantId) -> Result<LogHead, SequenceError> {
+    let mut races = 0;
+    loop {
+        match move_batch(instance, tenant).await {
+            Ok((head, true)) => return Ok(head),
+            Ok((_, false)) => {}
+            Err(SequenceError::Failed(Failure::Store(StoreError::Changed(_)))) if races < RACES => races += 1,
+            Err(SequenceError::Failed(Failure::Store(StoreError::Changed(_)))) => return Err(SequenceError::Busy),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Moves one batch; `true` when nothing is left.
+async fn move_batch(instance: &Instance, tenant: TenantId) -> Result<(LogHead, bool), SequenceError> {
+    // A look without the writer's lock first: most calls find nothing to do.
+    let mut view = instance.store().view(tenant).await?;
+    if view.queued_events(1).await?.is_empty() {
+        return Ok((view.log_head().await?, true));
+    }
+    drop(view);
+
+    let mut tx = instance.store().begin(tenant).await?;
+    let queued = tx.queued_events(BATCH).await?;
+    let before = tx.log_head().await?;
+    if queued.is_empty() {
+        return Ok((before, true));
+    }
+    let done = queued.len() < usize::try_from(BATCH).unwrap_or(usize::MAX);
+    let mut tree = resume(&mut *tx, tenant, before).await?;
+    let mut logged = Vec::with_capacity(queued.len());
+    for event in queued {
+        let leaf_hash = merkle::leaf_hash(event.core.as_bytes());
+        logged.push(LoggedEvent { index: tree.size(), event, leaf_hash });
+        tree.push(leaf_hash);
+    }
+    let growth = tree.finish().map_err(|_| SequenceError::Forked(tenant))?;
+    let after = LogHead { size: growth.size, root: growth.root };
+    tx.advance_log(before, after).await?;
+    tx.log_events(&logged).await?;
+    for (tile, hashes) in &growth.tiles {
+        tx.put_tile(*tile, hashes).await?;
+    }
+    tx.commit().await?;
+    Ok((after, done))
+}
+
+/// The tree at its stored head, proven to match the stored root before anything is built on it.
+async fn resume(tx: &mut dyn crate::store::Tx, tenant: TenantId, head: LogHead) -> Result<TreeBuilder, SequenceError> {
+    let mut edge = Tiles::default();
+    for (tile, _) in TileId::edge(head.size) {
+        let hashes = tx.tile(tile).await?.ok_or(SequenceError::Forked(tenant))?;
+        edge.insert(tile, &hashes).map_err(|_| SequenceError::Forked(tenant))?;
+    }
+    let tree = TreeBuilder::resume(head.size, edge).map_err(|_| SequenceError::Forked(tenant))?;
+    match tree.root() {
+        Ok(root) if root == head.root => Ok(tree),
+        Ok(_) | Err(_) => Err(SequenceError::Forked(tenant)),
+    }
+}
+
+/// The signed head of the log: the newest one, or a new one if the log grew.
+///
+/// # Errors
+///
+/// [`SequenceError`].
+pub async fn checkpoint(instance: &Instance, tenant: TenantId) -> Result<StoredCheckpoint, SequenceError> {
+    let head = sequence(instance, tenant).await?;
+    let mut view = instance.store().view(tenant).await?;
+    if let Some(newest) = view.checkpoint().await?.filter(|newest| newest.size == head.size) {
+        return Ok(newest);
+    }
+    let origin = view.log_origin().await?.ok_or(Failure::Internal("log without an origin"))?;
+    drop(view);
+    let ring = instance.keyring(tenant).await?;
+    let signer = ring.active(Managed::Log).map_err(Failure::Keyring)?;
+    let key = signer.ed25519().map_err(Failure::Keyring)?;
+    let checkpoint = Checkpoint { origin: origin.clone(), size: head.size, root: head.root };
+    let signed = SignedCheckpoint::sign(&checkpoint, key, &origin).map_err(|_| Failure::Keyring(KeyringError::Unwrap))?;
+    let stored = StoredCheckpoint { size: head.size, note: signed.text().to_owned(), signed_at: instance.now() };
+    let mut tx = instance.store().begin(tenant).await?;
+    match tx.insert_checkpoint(&stored).await {
+        Ok(()) => tx.commit().await?,
+        // Another request or node signed this size meanwhile; both signatures are true.
+        Err(StoreError::Taken(_)) => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok(stored)
+}
+
+/// The proof that the event at `index` is under `checkpoint`.
+///
+/// # Errors
+///
+/// [`SequenceError::Forked`] if tiles are missing or damaged.
+pub async fn prove(
+    view: &mut dyn View,
+    tenant: TenantId,
+    index: u64,
+    checkpoint: &StoredCheckpoint,
+) -> Result<LogProof, SequenceError> {
+    let mut tiles = Tiles::default();
+    let hashes = loop {
+        match tiles.inclusion_proof(index, checkpoint.size) {
+            Ok(hashes) => break hashes,
+            Err(TileError::Missing { tile, .. }) => {
+                // INVARIANT: a tile asked for twice is a damaged one; the loop ends.
+                if tiles.to_bytes(tile).is_some() {
+                    return Err(SequenceError::Forked(tenant));
+                }
+                let hashes = view.tile(tile).await?.ok_or(SequenceError::Forked(tenant))?;
+                tiles.insert(tile, &hashes).map_err(|_| SequenceError::Forked(tenant))?;
+            }
+            Err(_) => return Err(SequenceError::Forked(tenant)),
+        }
+    };
+    let checkpoint = SignedCheckpoint::parse(&checkpoint.note).map_err(|_| SequenceError::Forked(tenant))?;
+    Ok(LogProof { index, hashes, checkpoint })
+}

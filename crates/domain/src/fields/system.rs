@@ -1,0 +1,73 @@
+//! The fields that Chancery itself keeps sealed: its users' e-mail, names and metadata,
+//! its tenants' e-mail and metadata, and the personal part of audit events.
+//!
+//! Their ids are fixed, so they need no registration and cannot be renamed away.
+
+use super::{Bind, Class, Field, FieldType, IndexSpec, Normalizer};
+use crate::{
+    ids::{FieldId, TableId},
+    time::Timestamp,
+};
+
+/// The table name of users in receipts.
+pub const USERS: &str = "chancery.users";
+/// The table name of tenants in receipts.
+pub const TENANTS: &str = "chancery.tenants";
+/// The table name of audit events in receipts.
+pub const AUDIT: &str = "chancery.audit";
+
+fn field(table: &str, table_id: &[u8; 16], column: &str, id: &[u8; 16], field_type: FieldType) -> Field {
+    Field {
+        id: FieldId::from_bytes(*id),
+        table_id: TableId::from_bytes(*table_id),
+        table: table.to_owned(),
+        column: column.to_owned(),
+        class: Class::Confidential,
+        field_type,
+        bind: Bind::Row,
+        index: None,
+        encrypt: true,
+        created_at: Timestamp::from_micros(0),
+    }
+}
+
+/// A user's e-mail. It has a term.
+pub fn user_email() -> Field {
+    let index = Some(IndexSpec { normalizer: Normalizer::Email, bits: 256 });
+    Field { index, ..field(USERS, b"chancery.users\0\0", "email", b"chancery.usr.eml", FieldType::Text) }
+}
+
+/// A user's first name.
+pub fn user_first_name() -> Field {
+    field(USERS, b"chancery.users\0\0", "first_name", b"chancery.usr.fst", FieldType::Text)
+}
+
+/// A user's last name.
+pub fn user_last_name() -> Field {
+    field(USERS, b"chancery.users\0\0", "last_name", b"chancery.usr.lst", FieldType::Text)
+}
+
+/// What an application notes of a user.
+pub fn user_metadata() -> Field {
+    field(USERS, b"chancery.users\0\0", "metadata", b"chancery.usr.met", FieldType::Json)
+}
+
+/// A tenant's contact e-mail.
+pub fn tenant_email() -> Field {
+    field(TENANTS, b"chancery.tenants", "email", b"chancery.ten.eml", FieldType::Text)
+}
+
+/// What the operator notes of a tenant.
+pub fn tenant_metadata() -> Field {
+    field(TENANTS, b"chancery.tenants", "metadata", b"chancery.ten.met", FieldType::Json)
+}
+
+/// The personal part of an audit event.
+pub fn audit_sealed() -> Field {
+    field(AUDIT, b"chancery.audit\0\0", "sealed", b"chancery.aud.sld", FieldType::Json)
+}
+
+/// Whether a field falls under the audit root.
+pub(crate) fn is_audit(field: &Field) -> bool {
+    field.id.to_bytes() == *b"chancery.aud.sld"
+}

@@ -1,0 +1,246 @@
+//! Typed identifiers: a prefix and a ULID, such as `crt_01J9Z3…`.
+
+use chancery_crypto::random::{self, Random, RandomError};
+
+use crate::time::Timestamp;
+
+/// Crockford's base 32, as ULIDs use it.
+const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
+/// A text that is no code of the named enum. Does not repeat the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("unknown {0}")]
+pub struct UnknownCode(pub &'static str);
+
+/// A text that is no identifier of the named kind. Does not repeat the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a valid `{0}_` identifier")]
+pub struct ParseIdError(pub &'static str);
+
+/// 48 bits of milliseconds and 80 random bits ([ULID](https://github.com/ulid/spec)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Ulid(u128);
+
+impl Ulid {
+    /// Draws a new one at `now`.
+    ///
+    /// # Errors
+    ///
+    /// [`RandomError`] if the system gives no randomness.
+    pub fn make(now: Timestamp, rng: &dyn Random) -> Result<Self, RandomError> {
+        let tail: [u8; 10] = random::array(rng)?;
+        let mut low = [0u8; 16];
+        low[6..].copy_from_slice(&tail);
+        let millis = u128::from(now.as_micros().max(0).unsigned_abs() / 1_000) & ((1 << 48) - 1);
+        Ok(Self((millis << 80) | u128::from_be_bytes(low)))
+    }
+
+    /// The 16 bytes, big endian.
+    pub const fn to_bytes(self) -> [u8; 16] {
+        self.0.to_be_bytes()
+    }
+
+    /// From 16 bytes, big endian.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(u128::from_be_bytes(bytes))
+    }
+}
+
+impl std::fmt::Display for Ulid {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut text = [0u8; 26];
+        for (slot, shift) in text.iter_mut().zip((0..26u32).rev().map(|digit| digit * 5)) {
+            let value = usize::try_from((self.0 >> shift) & 31).unwrap_or(0);
+            *slot = ALPHABET.get(value).copied().unwrap_or(b'0');
+        }
+        f.write_str(std::str::from_utf8(&text).unwrap_or_default())
+    }
+}
+
+impl std::str::FromStr for Ulid {
+    type Err = ParseIdError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIdError> {
+        // The first of 26 digits carries only 3 bits; more would overflow.
+        if text.len() != 26 || !text.starts_with(|c| matches!(c, '0'..='7')) {
+            return Err(ParseIdError("ulid"));
+        }
+        let mut value = 0u128;
+        for byte in text.bytes() {
+            let digit = ALPHABET.iter().position(|&letter| letter == byte).ok_or(ParseIdError("ulid"))?;
+            value = (value << 5) | digit as u128;
+        }
+        Ok(Self(value))
+    }
+}
+
+/// Declares an identifier type with its text prefix.
+macro_rules! id {
+    ($(#[$meta:meta])* pub struct $name:ident($prefix:literal)) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(Ulid);
+
+        impl $name {
+            /// What the text form begins with, before the underscore.
+            pub const PREFIX: &'static str = $prefix;
+
+            /// Draws a new one at `now`.
+            ///
+            /// # Errors
+            ///
+            /// [`RandomError`] if the system gives no randomness.
+            pub fn make(now: Timestamp, rng: &dyn Random) -> Result<Self, RandomError> {
+                Ulid::make(now, rng).map(Self)
+            }
+
+            /// The 16 bytes without the prefix.
+            pub const fn to_bytes(self) -> [u8; 16] { self.0.to_bytes() }
+
+            /// Made of 16 bytes, for fixed ids and tests.
+            pub const fn from_bytes(bytes: [u8; 16]) -> Self { Self(Ulid::from_bytes(bytes)) }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(f, "{}_{}", $prefix, self.0)
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = ParseIdError;
+            fn from_str(text: &str) -> Result<Self, ParseIdError> {
+                let ulid = text.strip_prefix(concat!($prefix, "_")).ok_or(ParseIdError($prefix))?;
+                ulid.parse().map(Self).map_err(|_| ParseIdError($prefix))
+            }
+        }
+
+        id!(@serde $name);
+    };
+    (@serde $name:ident) => {
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> { s.collect_str(self) }
+        }
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+                let text = <std::borrow::Cow<'de, str>>::deserialize(d)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+id! { /// Names one user of one tenant.
+    pub struct UserId("usr") }
+id! { /// Names one API key of one tenant.
+    pub struct ApiKeyId("apk") }
+id! { /// Names one cryptographic key of one tenant; its versions have key ids of their own.
+    pub struct KeyId("key") }
+id! { /// Names one version of a symmetric key.
+    pub struct KeyVersionId("kv") }
+id! { /// Names one registered field, whatever its table and column are called.
+    pub struct FieldId("fld") }
+id! { /// Names one table that has registered fields.
+    pub struct TableId("tbl") }
+id! { /// Names one certificate.
+    pub struct CertificateId("crt") }
+id! { /// Names one audit event.
+    pub struct EventId("evt") }
+id! { /// Names one request; it is in its response, its log lines and its events.
+    pub struct RequestId("req") }
+id! { /// Names one root recipient.
+    pub struct RecipientId("rcp") }
+id! { /// Names one node of an installation.
+    pub struct NodeId("nod") }
+id! { /// Names one access token (its `jti`).
+    pub struct TokenId("tok") }
+
+/// Names one tenant. The platform is a tenant too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TenantId(Ulid);
+
+impl TenantId {
+    /// The platform: home of platform users, tenant records and events without a tenant.
+    pub const PLATFORM: Self = Self(Ulid(0));
+
+    /// Draws a new one at `now`.
+    ///
+    /// # Errors
+    ///
+    /// [`RandomError`] if the system gives no randomness.
+    pub fn make(now: Timestamp, rng: &dyn Random) -> Result<Self, RandomError> {
+        Ulid::make(now, rng).map(Self)
+    }
+
+    /// The 16 bytes that bind sealed values to this tenant.
+    pub const fn to_bytes(self) -> [u8; 16] {
+        self.0.to_bytes()
+    }
+
+    /// Made of 16 bytes, for tests.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(Ulid::from_bytes(bytes))
+    }
+
+    /// Whether this is the platform itself.
+    pub fn is_platform(self) -> bool {
+        self == Self::PLATFORM
+    }
+}
+
+impl std::fmt::Display for TenantId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.is_platform() { f.write_str("ten_platform") } else { write!(f, "ten_{}", self.0) }
+    }
+}
+
+impl std::str::FromStr for TenantId {
+    type Err = ParseIdError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIdError> {
+        match text.strip_prefix("ten_") {
+            Some("platform") => Ok(Self::PLATFORM),
+            Some(ulid) => ulid
+                .parse()
+                .ok()
+                .filter(|ulid| *ulid != Self::PLATFORM.0)
+                .map(Self)
+                .ok_or(ParseIdError("ten")),
+            None => Err(ParseIdError("ten")),
+        }
+    }
+}
+
+id!(@serde TenantId);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chancery_crypto::random::SystemRandom;
+
+    #[test]
+    fn an_id_reads_back_from_its_text() {
+        let id = CertificateId::make(Timestamp::from_micros(1_700_000_000_000_000), &SystemRandom).unwrap();
+        let text = id.to_string();
+        assert_eq!(text.len(), 4 + 26);
+        assert_eq!(text.parse(), Ok(id));
+        assert_eq!(CertificateId::from_bytes(id.to_bytes()), id);
+    }
+
+    #[test]
+    fn another_prefix_and_bad_letters_are_refused() {
+        let id = UserId::make(Timestamp::from_micros(0), &SystemRandom).unwrap().to_string();
+        assert!(id.parse::<ApiKeyId>().is_err());
+        assert!("usr_81234567890123456789012345".parse::<UserId>().is_err());
+        assert!("usr_0123456789012345678901234I".parse::<UserId>().is_err());
+        assert!("usr_".parse::<UserId>().is_err());
+        assert!(id.to_lowercase().parse::<UserId>().is_err());
+    }
+
+    #[test]
+    fn the_platform_has_one_text_form() {
+        assert_eq!("ten_platform".parse(), Ok(TenantId::PLATFORM));
+        assert!("ten_00000000000000000000000000".parse::<TenantId>().is_err());
+        assert_eq!(TenantId::PLATFORM.to_string(), "ten_platform");
+    }
+}

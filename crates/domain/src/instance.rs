@@ -1,0 +1,250 @@
+//! One running Chancery: its ports, its keys, its settings.
+
+use std::sync::Arc;
+
+use chancery_crypto::{password, random::Random, random::RandomError};
+
+use crate::{
+    audit::{Appender, counters::Counters, refusals::AnonymousCounts},
+    access::authenticate::CallerCache,
+    ids::{NodeId, TenantId, Ulid},
+    keyring::{KeyProvider, Keyring, KeyringError, Lease, Leases, PlatformRoot, RootError},
+    passwords::PasswordQueue,
+    store::{Directory, Store, StoreError},
+    time::{Clock, Timestamp},
+};
+
+codes! {
+    /// Where an instance runs. Keys of one environment do not open in another.
+    pub enum Environment {
+        /// On a developer's machine.
+        Development = "development",
+        /// Before production.
+        Staging = "staging",
+        /// With real data.
+        Production = "production",
+    }
+}
+
+codes! {
+    /// Whom an instance serves; all but `single_hospital` must encrypt every personal field (TN-10).
+    pub enum Deployment {
+        /// One organisation on its own machines.
+        SingleHospital = "single_hospital",
+        /// Several tenants.
+        MultiTenant = "multi_tenant",
+        /// On somebody else's machines.
+        Cloud = "cloud",
+        /// Covered by HIPAA or its like.
+        Healthcare = "healthcare",
+    }
+}
+
+codes! {
+    /// What happens when a request names another tenant than its credential's.
+    pub enum TenantMismatch {
+        /// The name is ignored; an event is written.
+        Ignore = "ignore",
+        /// 403; an event is written.
+        Reject = "reject",
+    }
+}
+
+/// What the operator chose.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The instance's name: a part of log origins and of the trust file.
+    pub name: String,
+    /// The `iss` of access tokens: the public base URL.
+    pub issuer: String,
+    /// Where it runs.
+    pub environment: Environment,
+    /// Whom it serves.
+    pub deployment: Deployment,
+    /// What a foreign tenant's name in a request does.
+    pub tenant_mismatch: TenantMismatch,
+    /// Life of an access token in minutes, 5 to 15.
+    pub access_minutes: u8,
+    /// Cost of a password hash.
+    pub password_cost: password::Cost,
+}
+
+impl Settings {
+    /// Whether a newcomer may be helped along: any role by the platform's admin.
+    pub fn is_dev(&self) -> bool {
+        self.environment == Environment::Development
+    }
+}
+
+/// What an instance needs from outside.
+#[derive(Clone)]
+pub struct Ports {
+    /// What is remembered.
+    pub store: Arc<dyn Store>,
+    /// Finds the tenant of a credential.
+    pub directory: Arc<dyn Directory>,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Draws randomness.
+    pub random: Arc<dyn Random>,
+    /// What may unwrap the platform root.
+    pub providers: Vec<Arc<dyn KeyProvider>>,
+}
+
+/// This process, in events: which node, and which start of it.
+#[derive(Debug, Clone, Copy)]
+pub struct Node {
+    /// Which node.
+    pub id: NodeId,
+    /// Which start of it.
+    pub boot: Ulid,
+}
+
+/// One running Chancery.
+pub struct Instance {
+    ports: Ports,
+    settings: Settings,
+    node: Node,
+    root: PlatformRoot,
+    leases: Leases,
+    appender: Appender,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) anonymous: AnonymousCounts,
+    pub(crate) callers: CallerCache,
+    pub(crate) passwords: PasswordQueue,
+}
+
+/// What may fail beneath every use case, whatever it does.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The store did not do it.
+    #[error("the store did not do it")]
+    Store(#[source] StoreError),
+    /// The event could not be made durable, so nothing was done and nothing is released.
+    #[error("the audit log cannot take an event")]
+    Audit(#[source] StoreError),
+    /// A key is missing, stopped or damaged.
+    #[error("a key could not be used")]
+    Keyring(#[from] KeyringError),
+    /// The system gives no randomness.
+    #[error("no randomness")]
+    Random(#[from] RandomError),
+    /// Something that cannot happen did; says where.
+    #[error("internal: {0}")]
+    Internal(&'static str),
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// Lets `?` carry what a [`Failure`] is made of into a use case's own error.
+macro_rules! fails {
+    ($($error:ty),+ $(,)?) => {$(
+        impl From<$crate::store::StoreError> for $error {
+            fn from(error: $crate::store::StoreError) -> Self { Self::Failed(error.into()) }
+        }
+        impl From<$crate::keyring::KeyringError> for $error {
+            fn from(error: $crate::keyring::KeyringError) -> Self { Self::Failed(error.into()) }
+        }
+        impl From<chancery_crypto::random::RandomError> for $error {
+            fn from(error: chancery_crypto::random::RandomError) -> Self { Self::Failed(error.into()) }
+        }
+    )+};
+}
+pub(crate) use fails;
+
+impl Instance {
+    /// Opens an initialised store: unwraps the platform root and starts the group commit.
+    ///
+    /// # Errors
+    ///
+    /// [`RootError`]: not initialised, no provider opens the root, or another environment's root.
+    pub async fn open(ports: Ports, settings: Settings, node: NodeId) -> Result<Arc<Self>, RootError> {
+        let root = crate::keyring::root::open(&ports, &settings).await?;
+        let boot = Ulid::make(ports.clock.now(), &*ports.random)?;
+        let appender = Appender::start(Arc::clone(&ports.store));
+        Ok(Arc::new(Self {
+            node: Node { id: node, boot },
+            root,
+            leases: Leases::default(),
+            appender,
+            counters: Arc::default(),
+            anonymous: AnonymousCounts::default(),
+            callers: CallerCache::default(),
+            passwords: PasswordQueue::new(settings.password_cost),
+            ports,
+            settings,
+        }))
+    }
+
+    /// Now.
+    pub fn now(&self) -> Timestamp {
+        self.ports.clock.now()
+    }
+
+    /// What the operator chose.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// This process.
+    pub fn node(&self) -> Node {
+        self.node
+    }
+
+    /// What is remembered.
+    pub fn store(&self) -> &dyn Store {
+        &*self.ports.store
+    }
+
+    /// Finds the tenant of a credential.
+    pub fn directory(&self) -> &dyn Directory {
+        &*self.ports.directory
+    }
+
+    /// Draws randomness.
+    pub fn random(&self) -> &dyn Random {
+        &*self.ports.random
+    }
+
+    /// What may unwrap the platform root.
+    pub fn providers(&self) -> &[Arc<dyn KeyProvider>] {
+        &self.ports.providers
+    }
+
+    /// The platform root.
+    pub fn root(&self) -> &PlatformRoot {
+        &self.root
+    }
+
+    /// The group commit of events.
+    pub(crate) fn appender(&self) -> &Appender {
+        &self.appender
+    }
+
+    /// A tenant's unwrapped keys and fields, for a bounded time.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if the store or a key does not answer.
+    pub async fn lease(&self, tenant: TenantId) -> Result<Arc<Lease>, Failure> {
+        self.leases.of(tenant, self).await
+    }
+
+    /// A tenant's unwrapped keys.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::lease`].
+    pub async fn keyring(&self, tenant: TenantId) -> Result<Arc<Keyring>, Failure> {
+        Ok(Arc::clone(&self.lease(tenant).await?.keyring))
+    }
+
+    /// Ends the leases of a tenant at once, in this process.
+    pub fn end_lease(&self, tenant: TenantId) {
+        self.leases.end(tenant);
+    }
+}

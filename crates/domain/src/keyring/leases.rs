@@ -1,0 +1,99 @@
+//! Unwrapped keys are lent for a bounded time, loaded once however many ask.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use super::Keyring;
+use crate::{Instance, fields::Field, ids::TenantId, instance::Failure, time::Timestamp};
+
+/// Absolute age of a lease, in seconds. What another node changed is known here after that at the latest.
+const MAX_AGE_SECONDS: i64 = 30;
+/// How many tenants' leases are kept.
+const MAX_LEASES: usize = 10_000;
+
+/// A tenant's unwrapped keys and registered fields, as of one moment.
+pub struct Lease {
+    /// The keys.
+    pub keyring: Arc<Keyring>,
+    fields: HashMap<String, HashMap<String, Arc<Field>>>,
+    /// Since when.
+    pub loaded_at: Timestamp,
+}
+
+impl Lease {
+    /// A registered field by its names.
+    pub fn field(&self, table: &str, column: &str) -> Option<&Arc<Field>> {
+        self.fields.get(table)?.get(column)
+    }
+}
+
+/// The leases of this process.
+#[derive(Default)]
+pub struct Leases {
+    held: RwLock<HashMap<TenantId, Arc<Lease>>>,
+    epoch: AtomicU64,
+    loading: [tokio::sync::Mutex<()>; 16],
+}
+
+impl Leases {
+    /// The lease of a tenant: the one held, or a new one.
+    pub(crate) async fn of(&self, tenant: TenantId, instance: &Instance) -> Result<Arc<Lease>, Failure> {
+        if let Some(lease) = self.fresh(tenant, instance.now()) {
+            return Ok(lease);
+        }
+        let lane = usize::from(tenant.to_bytes()[15] & 15);
+        let lane = self.loading.get(lane).ok_or(Failure::Internal("lease lane"))?;
+        let _single_flight = lane.lock().await;
+        loop {
+            if let Some(lease) = self.fresh(tenant, instance.now()) {
+                return Ok(lease);
+            }
+            let epoch = self.epoch.load(Ordering::Acquire);
+            let lease = Arc::new(load(tenant, instance).await?);
+            let mut held = self.held.write().unwrap_or_else(|poison| poison.into_inner());
+            // INVARIANT: a lease loaded before a revocation is never kept after it.
+            if self.epoch.load(Ordering::Acquire) == epoch {
+                if held.len() >= MAX_LEASES {
+                    evict_oldest(&mut held);
+                }
+                held.insert(tenant, Arc::clone(&lease));
+                return Ok(lease);
+            }
+        }
+    }
+
+    fn fresh(&self, tenant: TenantId, now: Timestamp) -> Option<Arc<Lease>> {
+        let held = self.held.read().unwrap_or_else(|poison| poison.into_inner());
+        let lease = held.get(&tenant)?;
+        (now < lease.loaded_at.plus_seconds(MAX_AGE_SECONDS)).then(|| Arc::clone(lease))
+    }
+
+    /// Ends a tenant's lease at once.
+    pub(crate) fn end(&self, tenant: TenantId) {
+        let mut held = self.held.write().unwrap_or_else(|poison| poison.into_inner());
+        self.epoch.fetch_add(1, Ordering::AcqRel);
+        held.remove(&tenant);
+    }
+}
+
+fn evict_oldest(held: &mut HashMap<TenantId, Arc<Lease>>) {
+    if let Some(oldest) = held.iter().min_by_key(|(_, lease)| lease.loaded_at).map(|(tenant, _)| *tenant) {
+        held.remove(&oldest);
+    }
+}
+
+async fn load(tenant: TenantId, instance: &Instance) -> Result<Lease, Failure> {
+    let loaded_at = instance.now();
+    let mut view = instance.store().view(tenant).await?;
+    let keyring = super::hierarchy::load(tenant, &mut *view, instance.root()).await?;
+    let mut fields: HashMap<String, HashMap<String, Arc<Field>>> = HashMap::new();
+    for field in view.fields().await? {
+        fields.entry(field.table.clone()).or_default().insert(field.column.clone(), Arc::new(field));
+    }
+    Ok(Lease { keyring: Arc::new(keyring), fields, loaded_at })
+}

@@ -1,0 +1,320 @@
+//! A tenant's unwrapped keys. No port accepts them, and nothing here prints or copies them.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, RwLock},
+};
+
+use chancery_crypto::{
+    ColumnKey, Context, Ed25519SigningKey, Flags, Handle, IndexKey, Key256, MacKey, OpenError, P256SigningKey, ParseError,
+    Phi, SealError, Sealed, WrappingKey, Jwk, derive_key, random::Random, random::RandomError,
+};
+
+use super::{KeyState, Managed};
+use crate::{
+    audit::AuditReceipt,
+    fields::{Bind, Field},
+    ids::{FieldId, TenantId},
+};
+
+/// How many column keys one keyring keeps ready.
+const MAX_COLUMN_KEYS: usize = 4_096;
+
+/// Why a keyring did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyringError {
+    /// The tenant has no key for this use that may seal or sign.
+    #[error("no active `{0}` key")]
+    NoActiveKey(Managed),
+    /// A stored key does not unwrap: another root, another tenant, or damage.
+    #[error("a stored key does not unwrap")]
+    Unwrap,
+    /// The key's version is suspended, revoked or destroyed.
+    #[error("the key version is `{0}`")]
+    Stopped(KeyState),
+    /// A receipt names another tenant or table, or fewer values.
+    #[error("the audit receipt does not cover this")]
+    ReceiptTooSmall,
+    /// No key of this tenant has that handle, or the value belongs elsewhere: column, row or tenant.
+    #[error("the value was sealed with another key or for another place")]
+    WrongContext,
+    /// Bytes of the value were changed.
+    #[error("the value was changed after sealing")]
+    Tampered,
+    /// Not a sealed value at all.
+    #[error("not a sealed value")]
+    Malformed(#[from] ParseError),
+    /// The value cannot be sealed.
+    #[error("the value cannot be sealed")]
+    Seal(#[from] SealError),
+    /// The system gives no randomness.
+    #[error("no randomness")]
+    Random(#[from] RandomError),
+}
+
+/// The unwrapped material of a key version.
+pub(crate) enum Material {
+    Root(Key256),
+    Ed25519(Ed25519SigningKey),
+    P256(P256SigningKey),
+}
+
+/// An unwrapped key version.
+pub(crate) struct RingVersion {
+    pub(crate) managed: Managed,
+    pub(crate) version: u32,
+    pub(crate) key_id: String,
+    pub(crate) handle: Handle,
+    pub(crate) state: KeyState,
+    pub(crate) public: Option<Jwk>,
+    pub(crate) material: Material,
+}
+
+impl RingVersion {
+    fn root(&self) -> Result<&Key256, KeyringError> {
+        match &self.material {
+            Material::Root(root) => Ok(root),
+            Material::Ed25519(_) | Material::P256(_) => Err(KeyringError::Unwrap),
+        }
+    }
+
+    /// The Ed25519 signing key, for those that are one.
+    pub(crate) fn ed25519(&self) -> Result<&Ed25519SigningKey, KeyringError> {
+        match &self.material {
+            Material::Ed25519(key) => Ok(key),
+            Material::Root(_) | Material::P256(_) => Err(KeyringError::Unwrap),
+        }
+    }
+
+    /// The P-256 signing key, for those that are one.
+    pub(crate) fn p256(&self) -> Result<&P256SigningKey, KeyringError> {
+        match &self.material {
+            Material::P256(key) => Ok(key),
+            Material::Root(_) | Material::Ed25519(_) => Err(KeyringError::Unwrap),
+        }
+    }
+}
+
+/// Where a value lives: its field and its row.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// The field.
+    pub field: &'a Field,
+    /// The row; empty for fields bound to their column only.
+    pub row: &'a str,
+}
+
+/// A tenant's unwrapped keys.
+pub struct Keyring {
+    tenant: TenantId,
+    pub(crate) tenant_key: WrappingKey,
+    pub(crate) tenant_key_version: u32,
+    versions: Vec<RingVersion>,
+    columns: RwLock<HashMap<(Handle, FieldId), Arc<ColumnKey>>>,
+    indexes: RwLock<HashMap<(Handle, FieldId), Arc<IndexKey>>>,
+    references: Option<(MacKey, String)>,
+}
+
+impl Keyring {
+    pub(crate) fn new(tenant: TenantId, tenant_key: WrappingKey, tenant_key_version: u32, versions: Vec<RingVersion>) -> Self {
+        let references = versions
+            .iter()
+            .rev()
+            .find(|v| v.managed == Managed::Audit && v.state == KeyState::Active)
+            .and_then(|v| Some((MacKey::from(&derive_key(v.root().ok()?, "chancery/audit/ref/1", &[&tenant.to_bytes()])), v.key_id.clone())));
+        Self {
+            tenant,
+            tenant_key,
+            tenant_key_version,
+            versions,
+            columns: RwLock::default(),
+            indexes: RwLock::default(),
+            references,
+        }
+    }
+
+    /// Whose.
+    pub fn tenant(&self) -> TenantId {
+        self.tenant
+    }
+
+    /// The version that seals or signs for this use.
+    pub(crate) fn active(&self, managed: Managed) -> Result<&RingVersion, KeyringError> {
+        self.versions
+            .iter()
+            .rev()
+            .find(|v| v.managed == managed && v.state == KeyState::Active)
+            .ok_or(KeyringError::NoActiveKey(managed))
+    }
+
+    /// All versions for this use, oldest first.
+    pub(crate) fn versions(&self, managed: Managed) -> impl Iterator<Item = &RingVersion> {
+        self.versions.iter().filter(move |v| v.managed == managed)
+    }
+
+    fn data_version(&self, managed: Managed, handle: Handle) -> Result<&RingVersion, KeyringError> {
+        let version = self.versions.iter().find(|v| v.managed == managed && v.handle == handle);
+        let version = version.ok_or(KeyringError::WrongContext)?;
+        if version.state.opens() { Ok(version) } else { Err(KeyringError::Stopped(version.state)) }
+    }
+
+    fn column_key(&self, version: &RingVersion, field: &Field) -> Result<Arc<ColumnKey>, KeyringError> {
+        let name = (version.handle, field.id);
+        if let Some(key) = self.columns.read().unwrap_or_else(|poison| poison.into_inner()).get(&name) {
+            return Ok(Arc::clone(key));
+        }
+        let (tenant, table, column) = (self.tenant.to_bytes(), field.table_id.to_bytes(), field.id.to_bytes());
+        let key = Arc::new(ColumnKey::derive(version.root()?, version.handle, &tenant, &table, &column));
+        let mut columns = self.columns.write().unwrap_or_else(|poison| poison.into_inner());
+        if columns.len() >= MAX_COLUMN_KEYS {
+            columns.clear();
+        }
+        columns.insert(name, Arc::clone(&key));
+        Ok(key)
+    }
+
+    fn index_key(&self, version: &RingVersion, field: &Field) -> Result<Arc<IndexKey>, KeyringError> {
+        let name = (version.handle, field.id);
+        if let Some(key) = self.indexes.read().unwrap_or_else(|poison| poison.into_inner()).get(&name) {
+            return Ok(Arc::clone(key));
+        }
+        let (tenant, table, column) = (self.tenant.to_bytes(), field.table_id.to_bytes(), field.id.to_bytes());
+        let key = Arc::new(IndexKey::derive(version.root()?, &tenant, &table, &column));
+        let mut indexes = self.indexes.write().unwrap_or_else(|poison| poison.into_inner());
+        if indexes.len() >= MAX_COLUMN_KEYS {
+            indexes.clear();
+        }
+        indexes.insert(name, Arc::clone(&key));
+        Ok(key)
+    }
+
+    /// Which use of the key hierarchy a field's values fall under.
+    fn root_of(field: &Field) -> Managed {
+        if crate::fields::system::is_audit(field) { Managed::Audit } else { Managed::Data }
+    }
+
+    fn context<'a>(tenant: &'a [u8; 16], table: &'a [u8; 16], column: &'a [u8; 16], place: Place<'a>) -> Context<'a> {
+        Context {
+            tenant,
+            domain: Self::root_of(place.field).as_str().as_bytes(),
+            table,
+            column,
+            row: if place.field.bind == Bind::Row { place.row.as_bytes() } else { b"" },
+            generation: b"",
+            schema_type: place.field.field_type.as_str().as_bytes(),
+        }
+    }
+
+    /// Seals a value for one place, with the newest key.
+    ///
+    /// # Errors
+    ///
+    /// - [`KeyringError::NoActiveKey`]: nothing is written in clear instead.
+    /// - [`KeyringError::Seal`]: longer than 1 MiB, or sealed already.
+    pub fn seal(&self, place: Place<'_>, value: &[u8], rng: &dyn Random) -> Result<Sealed, KeyringError> {
+        let version = self.active(Self::root_of(place.field))?;
+        let key = self.column_key(version, place.field)?;
+        let (tenant, table, column) = (self.tenant.to_bytes(), place.field.table_id.to_bytes(), place.field.id.to_bytes());
+        let context = Self::context(&tenant, &table, &column, place).digest();
+        let flags = if place.field.bind == Bind::Row { Flags::ROW } else { Flags::COLUMN };
+        Ok(key.seal(&context, flags, value, rng)?)
+    }
+
+    /// Opens values of one table. Consumes the receipt that made reading them durable knowledge.
+    ///
+    /// # Errors
+    ///
+    /// - [`KeyringError::ReceiptTooSmall`]: another tenant or table, or more values than it names.
+    /// - [`KeyringError::WrongContext`], [`KeyringError::Tampered`], [`KeyringError::Stopped`]: with the
+    ///   position of the first value that does not open.
+    pub fn open(
+        &self,
+        receipt: AuditReceipt,
+        table: &str,
+        values: &[(Place<'_>, &Sealed)],
+    ) -> Result<Vec<Phi<Vec<u8>>>, (usize, KeyringError)> {
+        if !receipt.covers(self.tenant, table, values.len()) {
+            return Err((0, KeyringError::ReceiptTooSmall));
+        }
+        let elsewhere = values.iter().position(|(place, _)| place.field.table != table);
+        if let Some(position) = elsewhere {
+            return Err((position, KeyringError::ReceiptTooSmall));
+        }
+        values
+            .iter()
+            .enumerate()
+            .map(|(position, (place, sealed))| self.open_one(*place, sealed).map_err(|error| (position, error)))
+            .collect()
+    }
+
+    /// Moves a value to the newest key. Its plaintext does not leave this function.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`] and [`Self::seal`].
+    pub fn reseal(&self, place: Place<'_>, sealed: &Sealed, rng: &dyn Random) -> Result<Sealed, KeyringError> {
+        let value = self.open_one(place, sealed)?;
+        self.seal(place, value.expose(), rng)
+    }
+
+    fn open_one(&self, place: Place<'_>, sealed: &Sealed) -> Result<Phi<Vec<u8>>, KeyringError> {
+        let version = self.data_version(Self::root_of(place.field), sealed.handle())?;
+        let key = self.column_key(version, place.field)?;
+        let (tenant, table, column) = (self.tenant.to_bytes(), place.field.table_id.to_bytes(), place.field.id.to_bytes());
+        let context = Self::context(&tenant, &table, &column, place).digest();
+        match key.open(&context, sealed) {
+            Ok(mut value) => Ok(Phi::new(std::mem::take(value.expose_mut()))),
+            Err(OpenError::WrongKeyOrContext) => Err(KeyringError::WrongContext),
+            Err(OpenError::Tampered) => Err(KeyringError::Tampered),
+        }
+    }
+
+    /// The term of a value under the newest index key; `None` if the field has no index.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyringError::NoActiveKey`].
+    pub fn term(&self, field: &Field, normalised: &[u8]) -> Result<Option<String>, KeyringError> {
+        let version = self.active(Managed::Index)?;
+        self.term_under(version, field, normalised)
+    }
+
+    /// The terms of a value under every live index key, newest first; empty if the field has no index.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyringError::NoActiveKey`].
+    pub fn terms(&self, field: &Field, normalised: &[u8]) -> Result<Vec<String>, KeyringError> {
+        self.active(Managed::Index)?;
+        let live = self.versions.iter().rev().filter(|v| v.managed == Managed::Index && v.state.opens());
+        live.filter_map(|version| self.term_under(version, field, normalised).transpose()).collect()
+    }
+
+    fn term_under(&self, version: &RingVersion, field: &Field, normalised: &[u8]) -> Result<Option<String>, KeyringError> {
+        let Some(index) = field.index else { return Ok(None) };
+        let key = self.index_key(version, field)?;
+        let term = key.term(index.normalizer.versioned(), b"", normalised, index.bits);
+        term.map(Some).map_err(|_| KeyringError::Unwrap)
+    }
+
+    /// The log's name for something outside: HMAC of kind and id, with the id of its key.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyringError::NoActiveKey`].
+    pub fn reference(&self, kind: &str, id: &str) -> Result<String, KeyringError> {
+        let (key, _) = self.references.as_ref().ok_or(KeyringError::NoActiveKey(Managed::Audit))?;
+        Ok(data_encoding::HEXLOWER.encode(&key.mac(&[kind.as_bytes(), id.as_bytes()])))
+    }
+
+    /// The id of the key behind [`Self::reference`].
+    pub fn reference_key(&self) -> Option<&str> {
+        self.references.as_ref().map(|(_, id)| id.as_str())
+    }
+}
+
+impl std::fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Keyring({}, {} versions)", self.tenant, self.versions.len())
+    }
+}

@@ -1,0 +1,133 @@
+//! Sealing and opening values of registered fields.
+//!
+//! Chancery hands sealed values back and stores none of them. A null stays a null: that a value
+//! is absent is visible in any table, and sealing it would only say so at greater length.
+
+mod open;
+mod seal;
+mod terms;
+mod wiped;
+
+use std::sync::Arc;
+
+use chancery_crypto::Sealed;
+
+pub use open::{OpenItem, OpenRequest, Purpose, open};
+pub use seal::{ResealItem, SealItem, SealedItem, reseal, seal};
+pub use terms::{TermItem, terms};
+pub use wiped::WipedJson;
+
+use crate::{
+    access::{Denied, Permission},
+    faults::Faults,
+    fields::{Bind, Class, Field},
+    instance::{Failure, fails},
+    keyring::{KeyringError, Lease},
+};
+
+/// The most items of one call.
+pub const MAX_ITEMS: usize = 1_000;
+/// The longest row id, in bytes.
+const MAX_ROW_BYTES: usize = 255;
+
+/// Why values were not sealed, opened or searched. All or nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// Not allowed.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    /// Items are not valid.
+    #[error(transparent)]
+    Invalid(#[from] Faults),
+    /// The field is not registered. With the item's position.
+    #[error("the field of item {0} is not registered")]
+    UnknownField(usize),
+    /// The field is bound to rows and the item names none.
+    #[error("the field of item {0} needs a row")]
+    RowRequired(usize),
+    /// The field is registered as kept in clear.
+    #[error("the field of item {0} is not encrypted")]
+    NotEncrypted(usize),
+    /// The field has no index.
+    #[error("the field of item {0} has no index")]
+    NotIndexed(usize),
+    /// Not a sealed value.
+    #[error("item {0} is not a sealed value")]
+    Malformed(usize),
+    /// Sealed with another key or for another place.
+    #[error("item {0} was sealed with another key or for another place")]
+    WrongContext(usize),
+    /// Changed after sealing.
+    #[error("item {0} was changed after sealing")]
+    Tampered(usize),
+    /// Its key is suspended, revoked or destroyed.
+    #[error("the key of item {0} is stopped")]
+    KeyStopped(usize),
+    /// Something beneath failed.
+    #[error(transparent)]
+    Failed(Failure),
+}
+
+fails!(RecordError);
+
+impl From<Failure> for RecordError {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl RecordError {
+    /// What a keyring said of one item.
+    fn of_item((position, error): (usize, KeyringError)) -> Self {
+        match error {
+            KeyringError::WrongContext => Self::WrongContext(position),
+            KeyringError::Tampered => Self::Tampered(position),
+            KeyringError::Malformed(_) => Self::Malformed(position),
+            KeyringError::Stopped(_) => Self::KeyStopped(position),
+            KeyringError::Seal(_) => {
+                Self::Invalid(Faults::one(format!("/items/{position}/value"), "not_sealable", "the value is too long or sealed already"))
+            }
+            error @ (KeyringError::NoActiveKey(_)
+            | KeyringError::Unwrap
+            | KeyringError::ReceiptTooSmall
+            | KeyringError::Random(_)) => Self::Failed(error.into()),
+        }
+    }
+}
+
+/// The permission to open values of a class.
+fn permission_to_open(class: Class) -> Permission {
+    match class {
+        Class::Public => Permission::DataOpenPublic,
+        Class::Internal => Permission::DataOpenInternal,
+        Class::Confidential => Permission::DataOpenConfidential,
+        Class::Restricted => Permission::DataOpenRestricted,
+    }
+}
+
+/// The field that an item names, fit for sealing.
+fn field_of(lease: &Lease, position: usize, table: &str, column: &str, row: Option<&str>) -> Result<Arc<Field>, RecordError> {
+    let field = lease.field(table, column).ok_or(RecordError::UnknownField(position))?;
+    if !field.encrypt {
+        return Err(RecordError::NotEncrypted(position));
+    }
+    match row {
+        None | Some("") if field.bind == Bind::Row => Err(RecordError::RowRequired(position)),
+        Some(row) if row.len() > MAX_ROW_BYTES => {
+            Err(Faults::one(format!("/items/{position}/row"), "too_long", "use at most 255 bytes").into())
+        }
+        None | Some(_) => Ok(Arc::clone(field)),
+    }
+}
+
+fn check_count(count: usize) -> Result<(), Faults> {
+    match count {
+        0 => Err(Faults::one("/items", "empty", "name at least one item")),
+        1..=MAX_ITEMS => Ok(()),
+        _ => Err(Faults::one("/items", "too_many", "use at most 1000 items")),
+    }
+}
+
+fn parse_sealed(position: usize, text: &str) -> Result<Sealed, RecordError> {
+    Sealed::from_text(text).map_err(|_| RecordError::Malformed(position))
+}

@@ -1,0 +1,156 @@
+//! Seals values, and moves sealed values to the newest key.
+
+use std::collections::BTreeMap;
+
+use chancery_crypto::Phi;
+use serde_json::Value;
+
+use super::{RecordError, WipedJson, check_count, field_of, parse_sealed};
+use crate::{
+    Instance,
+    access::{Call, Permission},
+    audit::{Detail, Event, EventKind, receipt::note_all, event::Actor},
+    faults::Faults,
+    fields::Field,
+    keyring::{Lease, ring::Place},
+};
+
+/// A value to seal.
+#[derive(Debug)]
+pub struct SealItem {
+    /// Its table.
+    pub table: String,
+    /// Its column.
+    pub column: String,
+    /// Its row, for fields bound to rows.
+    pub row: Option<String>,
+    /// The value; its JSON type is the field's.
+    pub value: WipedJson,
+}
+
+/// A sealed value and its search term.
+#[derive(Debug)]
+pub struct SealedItem {
+    /// Text form; `None` for a null.
+    pub sealed: Option<String>,
+    /// For indexed fields: the term under the newest index key.
+    pub terms: Option<Vec<String>>,
+}
+
+/// A sealed value to move to the newest key.
+#[derive(Debug)]
+pub struct ResealItem {
+    /// Its table.
+    pub table: String,
+    /// Its column.
+    pub column: String,
+    /// Its row, for fields bound to rows.
+    pub row: Option<String>,
+    /// The sealed value in text form; `None` stays null.
+    pub sealed: Option<String>,
+}
+
+/// Seals up to 1,000 values, all or nothing, in order. Answers after the event is durable.
+///
+/// # Errors
+///
+/// [`RecordError`].
+pub async fn seal(instance: &Instance, call: &Call, items: &[SealItem]) -> Result<Vec<SealedItem>, RecordError> {
+    call.require(Permission::DataSeal)?;
+    check_count(items.len())?;
+    let lease = instance.lease(call.tenant()).await?;
+    let mut tally = Tally::default();
+    let mut sealed = Vec::with_capacity(items.len());
+    for (position, item) in items.iter().enumerate() {
+        let field = field_of(&lease, position, &item.table, &item.column, item.row.as_deref())?;
+        tally.add(&field);
+        sealed.push(seal_one(instance, &lease, position, &field, item)?);
+    }
+    tally.write(instance, call, EventKind::RecordSealed).await?;
+    Ok(sealed)
+}
+
+fn seal_one(instance: &Instance, lease: &Lease, position: usize, field: &Field, item: &SealItem) -> Result<SealedItem, RecordError> {
+    let value = item.value.expose();
+    if value.is_null() {
+        return Ok(SealedItem { sealed: None, terms: None });
+    }
+    let wrong_type = |error: crate::fields::value::WrongType| {
+        Faults::one(format!("/items/{position}/value"), "type", format!("this field takes values of type `{}`", error.0))
+    };
+    let bytes = field.field_type.encode(value).map_err(wrong_type)?;
+    let place = Place { field, row: item.row.as_deref().unwrap_or_default() };
+    let of_item = |error| RecordError::of_item((position, error));
+    let sealed = lease.keyring.seal(place, bytes.expose(), instance.random()).map_err(of_item)?;
+    let terms = match field.index {
+        None => None,
+        Some(index) => {
+            let text = field.field_type.searchable(&bytes).map_err(wrong_type)?;
+            let normal = Phi::new(index.normalizer.normalise(text));
+            let term = lease.keyring.term(field, normal.expose().as_bytes()).map_err(of_item)?;
+            Some(term.into_iter().collect())
+        }
+    };
+    Ok(SealedItem { sealed: Some(sealed.to_text()), terms })
+}
+
+/// Moves sealed values to the newest key without showing them, all or nothing, in order.
+///
+/// # Errors
+///
+/// [`RecordError`].
+pub async fn reseal(instance: &Instance, call: &Call, items: &[ResealItem]) -> Result<Vec<Option<String>>, RecordError> {
+    call.require(Permission::DataReseal)?;
+    check_count(items.len())?;
+    let lease = instance.lease(call.tenant()).await?;
+    let mut tally = Tally::default();
+    let mut moved = Vec::with_capacity(items.len());
+    for (position, item) in items.iter().enumerate() {
+        let field = field_of(&lease, position, &item.table, &item.column, item.row.as_deref())?;
+        tally.add(&field);
+        let Some(text) = &item.sealed else {
+            moved.push(None);
+            continue;
+        };
+        let sealed = parse_sealed(position, text)?;
+        let place = Place { field: &field, row: item.row.as_deref().unwrap_or_default() };
+        let newest = lease.keyring.reseal(place, &sealed, instance.random()).map_err(|error| RecordError::of_item((position, error)))?;
+        moved.push(Some(newest.to_text()));
+    }
+    tally.write(instance, call, EventKind::RecordResealed).await?;
+    Ok(moved)
+}
+
+/// How many values of which columns: one event for each table.
+#[derive(Default)]
+pub(super) struct Tally(BTreeMap<String, (u64, BTreeMap<String, ()>)>);
+
+impl Tally {
+    pub(super) fn add(&mut self, field: &Field) {
+        let (count, columns) = match self.0.get_mut(&field.table) {
+            Some(entry) => entry,
+            None => self.0.entry(field.table.clone()).or_default(),
+        };
+        *count += 1;
+        if !columns.contains_key(&field.column) {
+            columns.insert(field.column.clone(), ());
+        }
+    }
+
+    pub(super) async fn write(self, instance: &Instance, call: &Call, kind: EventKind) -> Result<(), RecordError> {
+        let events = self.0.into_iter().map(|(table, (count, columns))| {
+            Event::new(kind)
+                .with("table", Detail::Names(vec![table]))
+                .with("columns", Detail::Names(columns.into_keys().collect()))
+                .with("count", Detail::Count(count))
+        });
+        Ok(note_all(instance, Actor::Call(call), call.tenant(), events.collect()).await?)
+    }
+}
+
+impl SealItem {
+    /// Of a JSON value.
+    pub fn new(table: String, column: String, row: Option<String>, value: Value) -> Self {
+        Self { table, column, row, value: WipedJson::new(value) }
+    }
+}

@@ -1,0 +1,113 @@
+//! The ports to what is remembered.
+//!
+//! A store is opened *for* a tenant, so a query that forgets the tenant cannot be written.
+//! Adapters keep [`View`] and [`Tx`] from ever seeing a row of another tenant, and pass
+//! `chancery_testkit::store_conformance!`.
+
+use async_trait::async_trait;
+
+use crate::{
+    api_keys::ApiKeyRows, api_keys::ApiKeyWrites, audit::AuditRows, audit::AuditWrites, audit::QueuedEvent,
+    certificates::CertificateRows, certificates::CertificateWrites, fields::FieldRows, fields::FieldWrites,
+    idempotency::IdempotencyRows, idempotency::IdempotencyWrites, ids::{ApiKeyId, TenantId}, keyring::KeyRows,
+    keyring::KeyWrites, tenants::TenantRows, tenants::TenantState, tenants::TenantWrites, users::UserRows,
+    users::UserWrites,
+};
+
+/// Why the store did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database did not answer, or refused. Trying later may help.
+    #[error("the store is not available")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Another row already has this unique value; names what is unique, such as `slug`.
+    #[error("`{0}` is already taken")]
+    Taken(&'static str),
+    /// The row changed since it was read: a compare-and-swap found another value.
+    #[error("`{0}` changed meanwhile")]
+    Changed(&'static str),
+    /// A stored value is not what was written.
+    #[error("a stored `{0}` is damaged")]
+    Damaged(&'static str),
+}
+
+/// The rows of one tenant, as they were when the view was opened. Dropping it ends it.
+#[async_trait]
+pub trait View:
+    TenantRows + UserRows + ApiKeyRows + KeyRows + FieldRows + CertificateRows + AuditRows + IdempotencyRows + Send
+{
+}
+
+/// Every row of one tenant, in one transaction. Dropping it rolls back.
+#[async_trait]
+pub trait Tx:
+    View + TenantWrites + UserWrites + ApiKeyWrites + KeyWrites + FieldWrites + CertificateWrites + AuditWrites + IdempotencyWrites
+{
+    /// Makes it all durable at once. After `Ok`, no crash loses it.
+    async fn commit(self: Box<Self>) -> Result<(), StoreError>;
+}
+
+/// What is remembered.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// Opens a transaction that sees and changes the rows of `tenant` alone.
+    async fn begin(&self, tenant: TenantId) -> Result<Box<dyn Tx>, StoreError>;
+
+    /// Opens a read-only view of the rows of `tenant` alone.
+    async fn view(&self, tenant: TenantId) -> Result<Box<dyn View>, StoreError>;
+
+    /// Puts many tenants' events into their queues in one commit; all or none.
+    ///
+    /// This is the one door through which rows of several tenants pass at once: reads of
+    /// personal data share it, because a commit costs a disk flush.
+    async fn append_events(&self, events: &[QueuedEvent]) -> Result<(), StoreError>;
+
+    /// The tenants whose queue grew through this store since the last call.
+    fn take_grown(&self) -> Vec<TenantId>;
+
+    /// Answers if the store can be written to.
+    async fn ping(&self) -> Result<(), StoreError>;
+}
+
+/// What authentication knows of a tenant before it is entered. No personal data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TenantEntry {
+    /// Whose.
+    pub id: TenantId,
+    /// Its short name.
+    pub slug: String,
+    /// Whether it may be served.
+    pub state: TenantState,
+    /// How many personal fields it keeps in clear.
+    pub clear_fields: u32,
+}
+
+/// What authentication knows of an API key before its tenant is entered. No personal data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiKeyEntry {
+    /// Which key.
+    pub id: ApiKeyId,
+    /// Whose.
+    pub tenant: TenantId,
+    /// HMAC-SHA-256 of the secret under the pepper.
+    pub digest: [u8; 32],
+    /// Whether it was revoked.
+    pub revoked: bool,
+}
+
+/// Finds the tenant of a credential. Its tables hold no personal data and have no row security;
+/// they change only in the transactions of [`Tx`].
+#[async_trait]
+pub trait Directory: Send + Sync {
+    /// The entry of an API key.
+    async fn api_key(&self, id: ApiKeyId) -> Result<Option<ApiKeyEntry>, StoreError>;
+
+    /// The tenant with this id.
+    async fn tenant(&self, id: TenantId) -> Result<Option<TenantEntry>, StoreError>;
+
+    /// The tenant with this short name.
+    async fn tenant_by_slug(&self, slug: &str) -> Result<Option<TenantEntry>, StoreError>;
+
+    /// All tenants, ordered by id, `limit` at a time, those after `after`. For jobs.
+    async fn tenants(&self, after: Option<TenantId>, limit: u32) -> Result<Vec<TenantEntry>, StoreError>;
+}

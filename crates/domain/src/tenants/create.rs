@@ -1,0 +1,157 @@
+//! Makes a tenant: its keys, its log, its record.
+
+use std::sync::Arc;
+
+use chancery_crypto::Phi;
+
+use super::{Tenant, TenantState};
+use crate::{
+    Instance,
+    access::{Call, Denied, Permission},
+    audit::{Change, Detail, Event, EventKind, event::Actor},
+    faults::Faults,
+    fields::system,
+    ids::TenantId,
+    instance::{Failure, fails},
+    keyring::{Keyring, hierarchy, hierarchy::NewHierarchy, ring::Place},
+    store::StoreError,
+};
+
+/// What a new tenant shall be.
+#[derive(Debug)]
+pub struct NewTenant {
+    /// Its name: 1 to 255 characters.
+    pub name: String,
+    /// Its short name: 2 to 63 of `a-z 0-9 -`, beginning and ending with a letter or digit.
+    pub slug: String,
+    /// Its contact e-mail; sealed.
+    pub email: Option<Phi<String>>,
+    /// A JSON object; sealed.
+    pub metadata: Option<Phi<String>>,
+}
+
+/// Why a tenant was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateTenantError {
+    /// Not allowed.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    /// Fields are not valid.
+    #[error(transparent)]
+    Invalid(#[from] Faults),
+    /// Another tenant has this short name.
+    #[error("this slug is taken")]
+    SlugTaken,
+    /// Something beneath failed.
+    #[error(transparent)]
+    Failed(Failure),
+}
+
+fails!(CreateTenantError);
+
+impl From<Failure> for CreateTenantError {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// Makes a tenant. Its keys and log come first, in its own rows; it exists once its record does.
+///
+/// # Errors
+///
+/// [`CreateTenantError`].
+pub async fn create(instance: &Instance, call: &Call, new: NewTenant) -> Result<Tenant, CreateTenantError> {
+    call.require(Permission::TenantsCreate)?;
+    check(&new)?;
+    if instance.directory().tenant_by_slug(&new.slug).await?.is_some() {
+        return Err(CreateTenantError::SlugTaken);
+    }
+    let now = instance.now();
+    let id = TenantId::make(now, instance.random())?;
+    let made = hierarchy::make(id, instance.root(), now, instance.random())?;
+    found(instance, Actor::Call(call), id, made).await?;
+
+    let mut change = Change::begin(instance, call, TenantId::PLATFORM).await?;
+    let row = id.to_string();
+    let seal = |field: &crate::fields::Field, value: &Phi<String>, ring: &Keyring| {
+        ring.seal(Place { field, row: &row }, value.expose().as_bytes(), instance.random()).map(|sealed| sealed.into_bytes())
+    };
+    let ring = Arc::clone(change.keyring());
+    let tenant = Tenant {
+        id,
+        slug: new.slug,
+        name: new.name.trim().to_owned(),
+        state: TenantState::Active,
+        email: new.email.map(|value| seal(&system::tenant_email(), &value, &ring)).transpose()?,
+        metadata: new.metadata.map(|value| seal(&system::tenant_metadata(), &value, &ring)).transpose()?,
+        created_at: now,
+    };
+    match change.rows().insert_tenant(&tenant).await {
+        Ok(()) => {}
+        Err(StoreError::Taken(_)) => return Err(CreateTenantError::SlugTaken),
+        Err(error) => return Err(error.into()),
+    }
+    change.commit(Event::new(EventKind::TenantCreated).on("tenant", id)).await?;
+    Ok(tenant)
+}
+
+/// Stores a tenant's keys and starts its log with their activation.
+pub(crate) async fn found(instance: &Instance, actor: Actor<'_>, tenant: TenantId, made: NewHierarchy) -> Result<(), Failure> {
+    let origin = new_origin(instance)?;
+    let NewHierarchy { tenant_key, keys, ring } = made;
+    let mut change = Change::begin_with(instance, actor, tenant, Arc::new(ring)).await?;
+    let rows = change.rows();
+    rows.insert_tenant_key(&tenant_key).await?;
+    rows.create_log(&origin).await?;
+    let mut activations = Vec::new();
+    for (key, version) in &keys {
+        rows.insert_key(key).await?;
+        rows.insert_key_version(version).await?;
+        activations.push(activation(key, version));
+    }
+    let last = activations.pop().ok_or(Failure::Internal("a hierarchy without keys"))?;
+    for event in activations {
+        change.record(event).await?;
+    }
+    change.commit(last).await
+}
+
+/// The event that tells of a key version's first moment.
+pub(crate) fn activation(key: &crate::keyring::Key, version: &crate::keyring::KeyVersion) -> Event {
+    let managed = key.managed.map_or("none", |managed| managed.as_str());
+    Event::new(EventKind::KeyActivated)
+        .on("key", key.id)
+        .with("key_id", Detail::Id(version.key_id.clone()))
+        .with("managed", Detail::Code(managed))
+        .with("version", Detail::Count(u64::from(version.version)))
+}
+
+/// A log's name: the instance and a random handle that tells nothing of the tenant.
+fn new_origin(instance: &Instance) -> Result<String, Failure> {
+    let handle: [u8; 16] = chancery_crypto::random::array(instance.random())?;
+    Ok(format!("{}/t/{}", instance.settings().name, data_encoding::HEXLOWER.encode(&handle)))
+}
+
+fn check(new: &NewTenant) -> Result<(), Faults> {
+    let mut faults = Faults::default();
+    let name = new.name.trim();
+    if name.is_empty() || name.chars().count() > 255 {
+        faults.add("/name", "length", "use 1 to 255 characters");
+    }
+    if !is_slug(&new.slug) {
+        faults.add("/slug", "format", "use 2 to 63 of a-z, 0-9 and -, beginning and ending with a letter or digit");
+    }
+    if new.email.as_ref().is_some_and(|email| !crate::users::create::is_email(email.expose())) {
+        faults.add("/email", "format", "use an e-mail address");
+    }
+    faults.check()
+}
+
+fn is_slug(slug: &str) -> bool {
+    let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    (2..=63).contains(&slug.len())
+        && slug.chars().all(|c| edge(c) || c == '-')
+        && slug.starts_with(edge)
+        && slug.ends_with(edge)
+        && slug != "platform"
+}

@@ -1,0 +1,64 @@
+//! Who owns data. The cryptographic boundary is the tenant boundary.
+
+use async_trait::async_trait;
+
+use crate::{ids::TenantId, store::StoreError, time::Timestamp};
+
+pub mod create;
+pub mod lifecycle;
+mod read;
+
+pub use create::{CreateTenantError, NewTenant, create};
+pub use lifecycle::{TenantError, resume, suspend};
+pub use read::{get, list};
+
+codes! {
+    /// What may happen to a tenant's data.
+    pub enum TenantState {
+        /// Served.
+        Active = "active",
+        /// Kept, not served: no credential of it is accepted.
+        Suspended = "suspended",
+        /// Its keys are destroyed; its log still proves.
+        Erased = "erased",
+    }
+}
+
+/// A tenant. Its record lives with the platform.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tenant {
+    /// Its id.
+    pub id: TenantId,
+    /// Its short name, unique: 2 to 63 of `a-z 0-9 -`.
+    pub slug: String,
+    /// Its name: 1 to 255 characters.
+    pub name: String,
+    /// Its state.
+    pub state: TenantState,
+    /// Its contact e-mail, sealed with the platform's keys.
+    pub email: Option<Vec<u8>>,
+    /// Whatever the operator notes of it as JSON, sealed with the platform's keys.
+    pub metadata: Option<Vec<u8>>,
+    /// Since when.
+    pub created_at: Timestamp,
+}
+
+/// Reads tenant records; there are some in the platform's rows only.
+#[async_trait]
+pub trait TenantRows {
+    /// One.
+    async fn tenant_record(&mut self, id: TenantId) -> Result<Option<Tenant>, StoreError>;
+    /// Ordered by id, `limit` at a time, those after `after`.
+    async fn tenant_records(&mut self, after: Option<TenantId>, limit: u32) -> Result<Vec<Tenant>, StoreError>;
+}
+
+/// Changes tenant records, and the directory's entry with them.
+#[async_trait]
+pub trait TenantWrites {
+    /// Adds one. [`StoreError::Taken`]`("slug")`.
+    async fn insert_tenant(&mut self, tenant: &Tenant) -> Result<(), StoreError>;
+    /// Moves it from one state to another. [`StoreError::Changed`]`("tenant")` if it is not in `from`.
+    async fn set_tenant_state(&mut self, id: TenantId, from: TenantState, to: TenantState) -> Result<(), StoreError>;
+    /// Notes how many personal fields the transaction's own tenant keeps in clear.
+    async fn set_clear_fields(&mut self, count: u32) -> Result<(), StoreError>;
+}

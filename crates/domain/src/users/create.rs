@@ -1,0 +1,169 @@
+//! Makes a user. What identifies the person is sealed before it reaches the store.
+
+use std::sync::Arc;
+
+use chancery_crypto::Phi;
+
+use super::{User, UserState};
+use crate::{
+    Instance,
+    access::{Call, Denied, Permission, Role, RoleSet, grant},
+    audit::{Change, Detail, Event, EventKind},
+    faults::Faults,
+    fields::{Field, system},
+    ids::{TenantId, UserId},
+    instance::{Failure, fails},
+    keyring::ring::Place,
+    passwords::{self, HashError, Password},
+    store::StoreError,
+};
+
+/// What a new user shall be.
+#[derive(Debug)]
+pub struct NewUser {
+    /// Its name at login: 1 to 100 characters without blanks or control characters.
+    pub username: String,
+    /// Its e-mail.
+    pub email: Phi<String>,
+    /// Its password; without one it cannot log in by password.
+    pub password: Option<Password>,
+    /// Its roles, at least one.
+    pub roles: Vec<Role>,
+    /// Its first name: 1 to 100 characters.
+    pub first_name: Option<Phi<String>>,
+    /// Its last name: 1 to 100 characters.
+    pub last_name: Option<Phi<String>>,
+    /// A JSON object.
+    pub metadata: Option<Phi<String>>,
+}
+
+/// Why a user was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateUserError {
+    /// Not allowed, or another tenant's.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    /// The caller may not give these roles.
+    #[error("the caller may not grant `{0}`")]
+    MayNotGrant(Role),
+    /// Fields are not valid.
+    #[error(transparent)]
+    Invalid(#[from] Faults),
+    /// Another user of the tenant has this name.
+    #[error("this username is taken")]
+    UsernameTaken,
+    /// The password could not be hashed.
+    #[error(transparent)]
+    Hash(#[from] HashError),
+    /// Something beneath failed.
+    #[error(transparent)]
+    Failed(Failure),
+}
+
+fails!(CreateUserError);
+
+impl From<Failure> for CreateUserError {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// Makes a user of `tenant`.
+///
+/// # Errors
+///
+/// [`CreateUserError`].
+pub async fn create(instance: &Instance, call: &Call, tenant: TenantId, new: NewUser) -> Result<User, CreateUserError> {
+    call.require_within(tenant, Permission::UsersCreate, Permission::TenantsBootstrap)?;
+    check(&new)?;
+    let roles = RoleSet::of(&new.roles);
+    // Hashing takes tens of milliseconds; it is done before the writer is taken.
+    let password_hash = match new.password {
+        Some(password) => Some(instance.passwords.hash(password, instance.random()).await?),
+        None => None,
+    };
+    let mut change = Change::begin(instance, call, tenant).await?;
+    grant::check(instance, call, tenant, roles, change.rows()).await?.map_err(CreateUserError::MayNotGrant)?;
+    let now = instance.now();
+    let id = UserId::make(now, instance.random())?;
+    let row = id.to_string();
+    let ring = Arc::clone(change.keyring());
+    let seal = |field: &Field, value: &Phi<String>| {
+        ring.seal(Place { field, row: &row }, value.expose().as_bytes(), instance.random()).map(|sealed| sealed.into_bytes())
+    };
+    let optional = |field: Field, value: Option<Phi<String>>| value.map(|value| seal(&field, &value)).transpose();
+    let user = User {
+        id,
+        username: new.username,
+        email: seal(&system::user_email(), &new.email)?,
+        email_terms: email_terms(&ring, &new.email)?,
+        first_name: optional(system::user_first_name(), new.first_name)?,
+        last_name: optional(system::user_last_name(), new.last_name)?,
+        metadata: optional(system::user_metadata(), new.metadata)?,
+        password_hash,
+        roles,
+        state: UserState::Active,
+        created_at: now,
+    };
+    match change.rows().insert_user(&user).await {
+        Ok(()) => {}
+        Err(StoreError::Taken(_)) => return Err(CreateUserError::UsernameTaken),
+        Err(error) => return Err(error.into()),
+    }
+    let names = roles.iter().map(|role| role.as_str().to_owned()).collect();
+    change.commit(Event::new(EventKind::UserCreated).on("user", id).with("roles", Detail::Names(names))).await?;
+    Ok(user)
+}
+
+/// The terms of an e-mail under every live index key.
+pub(super) fn email_terms(ring: &crate::keyring::Keyring, email: &Phi<String>) -> Result<Vec<String>, Failure> {
+    let field = system::user_email();
+    let normalizer = field.index.map_or(crate::fields::Normalizer::Exact, |index| index.normalizer);
+    let normal = Phi::new(normalizer.normalise(email.expose()));
+    Ok(ring.terms(&field, normal.expose().as_bytes())?)
+}
+
+fn check(new: &NewUser) -> Result<(), Faults> {
+    let mut faults = Faults::default();
+    let name = &new.username;
+    if name.is_empty() || name.chars().count() > 100 || name.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        faults.add("/username", "format", "use 1 to 100 characters without blanks");
+    }
+    if !is_email(new.email.expose()) {
+        faults.add("/email", "format", "use an e-mail address");
+    }
+    if new.roles.is_empty() {
+        faults.add("/roles", "empty", "name at least one role");
+    }
+    for (pointer, value) in [("/first_name", &new.first_name), ("/last_name", &new.last_name)] {
+        let length = value.as_ref().map(|value| value.expose().trim().chars().count());
+        if length.is_some_and(|length| length == 0 || length > 100) {
+            faults.add(pointer, "length", "use 1 to 100 characters");
+        }
+    }
+    if let Some(password) = &new.password {
+        passwords::check_rules(password, "/password", &mut faults);
+    }
+    faults.check()
+}
+
+/// Whether a text can be an e-mail address: one `@` between a local part and a domain with a dot or `localhost`.
+pub(crate) fn is_email(text: &str) -> bool {
+    let Some((local, domain)) = text.rsplit_once('@') else { return false };
+    let plain = |part: &str| !part.is_empty() && !part.chars().any(|c| c.is_whitespace() || c.is_control());
+    text.len() <= 254 && plain(local) && plain(domain) && !local.contains('@') && (domain.contains('.') || domain == "localhost")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_email;
+
+    #[test]
+    fn addresses_are_told_from_other_text() {
+        assert!(is_email("a.b+c@example.org"));
+        assert!(is_email("zoë@exämple.org"));
+        for bad in ["", "a", "a@", "@b.c", "a b@c.d", "a@b@c.d", "a@b"] {
+            assert!(!is_email(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! People who log in.
+
+use async_trait::async_trait;
+
+use crate::{access::RoleSet, ids::UserId, store::StoreError, time::Timestamp};
+
+pub mod create;
+pub mod login;
+mod read;
+
+pub use create::{CreateUserError, NewUser, create};
+pub use login::{LoginError, Tokens, login};
+pub use read::{ReadUserError, UserProfile, find_by_email, get};
+
+codes! {
+    /// Whether a user may log in.
+    pub enum UserState {
+        /// Yes.
+        Active = "active",
+        /// No, and what it holds stops working at once.
+        Disabled = "disabled",
+    }
+}
+
+/// A user as stored: what identifies a person is sealed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// Its id.
+    pub id: UserId,
+    /// Its name at login, unique in the tenant, in clear: 1 to 100 characters.
+    pub username: String,
+    /// Its e-mail, sealed.
+    pub email: Vec<u8>,
+    /// Search terms of its e-mail, one per live index version.
+    pub email_terms: Vec<String>,
+    /// Its first name, sealed.
+    pub first_name: Option<Vec<u8>>,
+    /// Its last name, sealed.
+    pub last_name: Option<Vec<u8>>,
+    /// Whatever the application notes of it as JSON, sealed.
+    pub metadata: Option<Vec<u8>>,
+    /// Argon2id in PHC form; `None` for users who never log in by password.
+    pub password_hash: Option<String>,
+    /// Its roles.
+    pub roles: RoleSet,
+    /// Whether it may log in.
+    pub state: UserState,
+    /// Since when.
+    pub created_at: Timestamp,
+}
+
+/// Reads users.
+#[async_trait]
+pub trait UserRows {
+    /// By id.
+    async fn user(&mut self, id: UserId) -> Result<Option<User>, StoreError>;
+    /// By name at login.
+    async fn user_by_username(&mut self, username: &str) -> Result<Option<User>, StoreError>;
+    /// By any of these e-mail terms. Terms are truncated, so the caller checks again after opening.
+    async fn users_by_email_terms(&mut self, terms: &[String]) -> Result<Vec<User>, StoreError>;
+    /// How many active users hold `role`.
+    async fn count_users_with_role(&mut self, role: crate::access::Role) -> Result<u32, StoreError>;
+}
+
+/// Changes users.
+#[async_trait]
+pub trait UserWrites {
+    /// Adds one. [`StoreError::Taken`]`("username")`.
+    async fn insert_user(&mut self, user: &User) -> Result<(), StoreError>;
+    /// Replaces a password hash.
+    async fn set_password_hash(&mut self, id: UserId, hash: &str) -> Result<(), StoreError>;
+}
