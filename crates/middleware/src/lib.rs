@@ -1,1 +1,32 @@
-//! Tower layers: request ids, authentication, tenant binding, refusals.
+//! Tower layers and extractors: request ids, problems, strict parsing, authentication, tenant
+//! binding, refusals.
+//!
+//! [`around`] puts every layer round an [`axum::Router`] in one order (design §3). Handlers take
+//! what they need through extractors: [`Authenticated`], [`Body`], [`OptionalBody`], [`QueryOf`],
+//! [`PathOf`]. None of them ever repeats input in a response or a log line.
+#![forbid(unsafe_code)]
+
+mod authenticated;
+mod body;
+mod credentials;
+mod exchange;
+mod failure;
+mod hints;
+mod json;
+mod observe;
+mod path;
+mod problem;
+mod query;
+mod refusals;
+mod stack;
+mod strict;
+
+pub use authenticated::Authenticated;
+pub use body::{Body, Creation, OptionalBody, RequestKey};
+pub use exchange::{Exchange, Request};
+pub use json::Unique;
+pub use observe::{Finished, Observer};
+pub use path::PathOf;
+pub use problem::{Code, Problem};
+pub use query::QueryOf;
+pub use stack::{Limits, around};

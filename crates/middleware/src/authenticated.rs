@@ -1,0 +1,44 @@
+//! The caller of an operation. A handler without it runs for anybody.
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use chancery_domain::access::{
+    Call,
+    authenticate::{AuthenticateError, authenticate},
+};
+use http::request::Parts;
+
+use crate::{Code, Exchange, Problem, credentials, hints};
+
+/// A verified call. Comes first among a handler's parameters, so that nothing is told to strangers.
+///
+/// Also compares the tenant that headers and query name with the caller's.
+pub struct Authenticated(pub Arc<Call>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Authenticated {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let exchange = Exchange::of(parts)?;
+        let presented = credentials::presented(&parts.headers)?.ok_or(Code::CredentialMissing)?;
+        let caller = authenticate(exchange.instance(), &presented, exchange.info()).await.map_err(refusal)?;
+        let call = exchange.authenticated(Call { caller, request: exchange.info().clone() });
+        let query = parts.uri.query().unwrap_or_default();
+        if let Some(place) = hints::elsewhere(&call, &parts.headers, query) {
+            hints::mismatch(&exchange, &call, place).await?;
+        }
+        Ok(Self(call))
+    }
+}
+
+fn refusal(error: AuthenticateError) -> Problem {
+    match error {
+        // Why is for our log; the client learns only that it is not valid.
+        AuthenticateError::Invalid(reason) => {
+            tracing::info!(reason, "Refused a credential: {reason}");
+            Problem::new(Code::CredentialInvalid)
+        }
+        AuthenticateError::Failed(failure) => failure.into(),
+    }
+}

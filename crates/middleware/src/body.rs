@@ -1,0 +1,126 @@
+//! JSON bodies: strict, bounded, and rid of tenant hints.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequest, Request};
+use bytes::Bytes;
+use http::{HeaderMap, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+
+use crate::{Code, Exchange, Problem, hints, json, stack::BodyLimit};
+
+/// The body as a `T`, which denies unknown fields.
+///
+/// On authenticated requests `tenant` and `tenant_id` at the top level are taken out before and
+/// compared with the caller's tenant, so `T` must not have them. Comes last among a handler's
+/// parameters, after [`crate::Authenticated`].
+pub struct Body<T>(pub T);
+
+/// As [`Body`], for operations that make something and honour `Idempotency-Key`.
+pub struct Creation<T> {
+    /// The body.
+    pub body: T,
+    /// What tells a repetition from another request, if the client wants that.
+    pub key: Option<RequestKey>,
+}
+
+/// An `Idempotency-Key` and what it was sent with.
+pub struct RequestKey {
+    /// The header's value: 1 to 255 visible characters.
+    pub key: String,
+    /// The exact body.
+    pub body: Bytes,
+}
+
+/// As [`Body`], where no body at all means the default.
+pub struct OptionalBody<T>(pub T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let (exchange, headers, bytes) = collected(request).await?;
+        check_media_type(&headers)?;
+        parse(&exchange, &bytes).await.map(Self)
+    }
+}
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequest<S> for Creation<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let (exchange, headers, bytes) = collected(request).await?;
+        check_media_type(&headers)?;
+        let key = idempotency_key(&headers)?;
+        let body = parse(&exchange, &bytes).await?;
+        Ok(Self { body, key: key.map(|key| RequestKey { key, body: bytes }) })
+    }
+}
+
+impl<T: DeserializeOwned + Default + Send, S: Send + Sync> FromRequest<S> for OptionalBody<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let (exchange, headers, bytes) = collected(request).await?;
+        if bytes.is_empty() {
+            return Ok(Self(T::default()));
+        }
+        check_media_type(&headers)?;
+        parse(&exchange, &bytes).await.map(Self)
+    }
+}
+
+async fn collected(request: Request) -> Result<(Arc<Exchange>, HeaderMap, Bytes), Problem> {
+    let (parts, body) = request.into_parts();
+    let exchange = Exchange::of(&parts)?;
+    let limit = parts.extensions.get::<BodyLimit>().map_or(0, |limit| limit.0);
+    match Limited::new(body, limit).collect().await {
+        Ok(body) => Ok((exchange, parts.headers, body.to_bytes())),
+        Err(error) if error.is::<LengthLimitError>() => Err(Code::TooLarge.into()),
+        Err(_) => Err(Problem::new(Code::RequestMalformed).detail("the body did not arrive")),
+    }
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let mut keys = headers.get_all("idempotency-key").iter();
+    let Some(key) = keys.next() else { return Ok(None) };
+    let text = key.to_str().ok().filter(|text| (1..=255).contains(&text.len()) && keys.next().is_none());
+    let text = text.filter(|text| text.bytes().all(|byte| byte.is_ascii_graphic()));
+    let odd =
+        || Problem::new(Code::RequestMalformed).detail("Idempotency-Key must be 1 to 255 visible characters, once");
+    text.map(|text| Some(text.to_owned())).ok_or_else(odd)
+}
+
+fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
+    if headers.contains_key(header::CONTENT_ENCODING) {
+        return Err(Problem::new(Code::MediaType).detail("the body must not be compressed"));
+    }
+    let mut types = headers.get_all(header::CONTENT_TYPE).iter();
+    let only = types.next().and_then(|value| value.to_str().ok()).filter(|_| types.next().is_none());
+    let (essence, parameter) = match only.unwrap_or_default().split_once(';') {
+        Some((essence, parameter)) => (essence.trim(), Some(parameter.trim())),
+        None => (only.unwrap_or_default().trim(), None),
+    };
+    let utf8 = |text: &str| ["charset=utf-8", "charset=\"utf-8\""].iter().any(|form| text.eq_ignore_ascii_case(form));
+    if essence.eq_ignore_ascii_case("application/json") && parameter.is_none_or(utf8) {
+        Ok(())
+    } else {
+        Err(Code::MediaType.into())
+    }
+}
+
+async fn parse<T: DeserializeOwned + Send>(exchange: &Exchange, bytes: &[u8]) -> Result<T, Problem> {
+    match json::read(bytes) {
+        Ok(body) => Ok(body),
+        Err(None) => Err(json::malformed(bytes)),
+        Err(Some(mut value)) => {
+            if let Some(call) = exchange.call()
+                && hints::take_out(call, &mut value)
+            {
+                hints::mismatch(exchange, call, "body").await?;
+            }
+            json::read_value(value)
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! What the layers and extractors know of one request.
+
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicBool, Ordering},
+};
+
+use axum::extract::FromRequestParts;
+use chancery_domain::{
+    Instance,
+    access::{Call, RequestInfo},
+};
+use http::request::Parts;
+
+use crate::{Code, Problem};
+
+/// One request, from the outermost layer to its handler. Lives in the request's extensions.
+pub struct Exchange {
+    instance: Arc<Instance>,
+    info: RequestInfo,
+    call: OnceLock<Arc<Call>>,
+    told: AtomicBool,
+}
+
+impl Exchange {
+    pub(crate) fn new(instance: Arc<Instance>, info: RequestInfo) -> Self {
+        Self { instance, info, call: OnceLock::new(), told: AtomicBool::new(false) }
+    }
+
+    /// The running Chancery.
+    pub fn instance(&self) -> &Arc<Instance> {
+        &self.instance
+    }
+
+    /// What the log wants to know of the request.
+    pub fn info(&self) -> &RequestInfo {
+        &self.info
+    }
+
+    /// The authenticated call, once there is one.
+    pub fn call(&self) -> Option<&Arc<Call>> {
+        self.call.get()
+    }
+
+    pub(crate) fn authenticated(&self, call: Call) -> Arc<Call> {
+        self.call.get_or_init(|| Arc::new(call)).clone()
+    }
+
+    /// Notes that the log already has an event of this refusal, so that there is no second one.
+    pub fn already_told(&self) {
+        self.told.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_told(&self) -> bool {
+        self.told.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn of(parts: &Parts) -> Result<Arc<Self>, Problem> {
+        parts.extensions.get::<Arc<Self>>().cloned().ok_or_else(|| {
+            tracing::error!("A handler runs outside of `chancery_middleware::around`");
+            Problem::new(Code::Internal)
+        })
+    }
+}
+
+/// Extracts the request's facts, for operations that need no caller.
+pub struct Request(pub Arc<Exchange>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Request {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        Exchange::of(parts).map(Self)
+    }
+}

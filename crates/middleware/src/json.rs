@@ -1,0 +1,280 @@
+//! Strict JSON: no double keys, bounded depth, and faults that repeat nothing of the input.
+
+use std::fmt;
+
+use chancery_domain::Faults;
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, DeserializeOwned, DeserializeSeed, MapAccess, SeqAccess, Visitor},
+};
+use serde_json::{Map, Value, error::Category};
+
+use crate::{Code, Problem};
+
+/// How deep free-form JSON may be nested.
+const MAX_DEPTH: u8 = 32;
+/// How many faults one answer lists.
+const MAX_FAULTS: usize = 32;
+const DUPLICATE: &str = "duplicate key";
+const TOO_DEEP: &str = "nested too deep";
+
+/// Any JSON value without double keys and at most 32 levels deep.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Unique(pub Value);
+
+impl<'de> Deserialize<'de> for Unique {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Level(0).deserialize(deserializer).map(Self)
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Level(u8);
+
+impl Level {
+    fn deeper<E: de::Error>(self) -> Result<Self, E> {
+        if self.0 >= MAX_DEPTH { Err(E::custom(TOO_DEEP)) } else { Ok(Self(self.0 + 1)) }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Level {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Level {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_none<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        self.deserialize(deserializer)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let inner = self.deeper()?;
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element_seed(inner)? {
+            list.push(item);
+        }
+        Ok(list.into())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let inner = self.deeper()?;
+        let mut fields = Map::new();
+        while let Some(name) = entries.next_key::<String>()? {
+            let value = entries.next_value_seed(inner)?;
+            if fields.insert(name, value).is_some() {
+                return Err(de::Error::custom(DUPLICATE));
+            }
+        }
+        Ok(fields.into())
+    }
+}
+
+/// Reads `bytes` as a `T` that denies unknown fields, or says what is wrong, after `edit` had its
+/// hands on the value. `edit` runs only if the bytes are no `T` as they are.
+pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Option<Value>> {
+    // The common case pays for one pass only.
+    serde_json::from_slice::<T>(bytes).map_err(|_| serde_json::from_slice::<Unique>(bytes).ok().map(|value| value.0))
+}
+
+/// What is wrong with bytes that are no JSON value.
+pub(crate) fn malformed(bytes: &[u8]) -> Problem {
+    let problem = Problem::new(Code::RequestMalformed);
+    match serde_json::from_slice::<Unique>(bytes) {
+        Err(error) if error.classify() == Category::Data => {
+            problem.detail("an object has a key twice, or the body is nested too deep")
+        }
+        _ => problem.detail("the body is not valid JSON in UTF-8"),
+    }
+}
+
+/// Reads a value as a `T`; otherwise one fault per bad field, as far as they can be told apart.
+pub(crate) fn read_value<T: DeserializeOwned>(mut value: Value) -> Result<T, Problem> {
+    let mut faults = Faults::default();
+    loop {
+        let error = match serde_path_to_error::deserialize::<_, T>(value.clone()) {
+            Ok(_) if !faults.0.is_empty() => return Err(Problem::invalid(faults)),
+            Ok(read) => return Ok(read),
+            Err(error) => error,
+        };
+        let mut keys: Vec<String> = error.path().iter().filter_map(segment).collect();
+        let text = error.inner().to_string();
+        let (code, message) = explain(&text);
+        if code == "required" {
+            keys.extend(between_backticks(&text).map(str::to_owned));
+        }
+        let unknown = (code == "unknown_field").then(|| keys.last().cloned()).flatten();
+        faults.add(pointer(&keys), code, message);
+        // An unknown field can be taken out to look for the next fault; anything else ends the search.
+        let removed = unknown.is_some_and(|name| {
+            let parent = keys.get(..keys.len().saturating_sub(1)).unwrap_or_default();
+            parent
+                .iter()
+                .try_fold(&mut value, |at, key| match at {
+                    Value::Object(fields) => fields.get_mut(key),
+                    Value::Array(items) => key.parse::<usize>().ok().and_then(|index| items.get_mut(index)),
+                    _ => None,
+                })
+                .and_then(Value::as_object_mut)
+                .is_some_and(|fields| fields.remove(&name).is_some())
+        });
+        if !removed || faults.0.len() >= MAX_FAULTS {
+            return Err(Problem::invalid(faults));
+        }
+    }
+}
+
+fn segment(segment: &serde_path_to_error::Segment) -> Option<String> {
+    match segment {
+        serde_path_to_error::Segment::Seq { index } => Some(index.to_string()),
+        serde_path_to_error::Segment::Map { key } => Some(key.clone()),
+        serde_path_to_error::Segment::Enum { .. } | serde_path_to_error::Segment::Unknown => None,
+    }
+}
+
+/// A JSON pointer (RFC 6901) that stops before the first key that could be somebody's data.
+fn pointer(keys: &[String]) -> String {
+    keys.iter().take_while(|key| is_name(key)).fold(String::new(), |text, key| text + "/" + key)
+}
+
+fn is_name(key: &str) -> bool {
+    !key.is_empty() && key.len() <= 64 && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+/// A code and a sentence for an error of serde, without the value that its own text may hold.
+pub(crate) fn explain(text: &str) -> (&'static str, String) {
+    // What follows the last "expected" comes from our types; what precedes it may come from the input.
+    let expected = text.rsplit_once(", expected ").map(|(_, expected)| strip_place(expected));
+    if text.starts_with("missing field") {
+        return ("required", "is required".into());
+    }
+    if text.starts_with("unknown field") {
+        let known =
+            expected.map_or_else(String::new, |known| format!("; known: {}", known.trim_start_matches("one of ")));
+        return ("unknown_field", format!("is not known{known}"));
+    }
+    if text.starts_with("duplicate field") {
+        return ("duplicate", "is given twice".into());
+    }
+    if text.starts_with("invalid type") {
+        return ("type", format!("must be {}", expected.unwrap_or("of another type")));
+    }
+    if text.starts_with("unknown variant") {
+        return ("invalid", format!("must be {}", expected.unwrap_or("another value")));
+    }
+    // Our own identifiers, codes and moments; their texts never repeat the input.
+    let ours = ["unknown ", "not a valid `", "not an RFC 3339"].iter().any(|start| text.starts_with(start));
+    if ours && text.len() < 100 {
+        ("invalid", strip_place(text).to_owned())
+    } else {
+        ("invalid", "is not valid".into())
+    }
+}
+
+fn strip_place(text: &str) -> &str {
+    text.split_once(" at line ").map_or(text, |(before, _)| before)
+}
+
+fn between_backticks(text: &str) -> Option<&str> {
+    text.split_once('`')?.1.split_once('`').map(|(name, _)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "read for its errors only")]
+    struct Outer {
+        name: String,
+        items: Vec<Inner>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "read for its errors only")]
+    struct Inner {
+        count: u32,
+    }
+
+    fn errors(text: &str) -> serde_json::Value {
+        let value = serde_json::from_str::<Unique>(text).unwrap().0;
+        let problem = read_value::<Outer>(value).unwrap_err();
+        serde_json::to_value(
+            problem.faults().0.iter().map(|fault| (fault.pointer.clone(), fault.code)).collect::<Vec<_>>(),
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn faults_point_at_the_field() {
+        assert_eq!(errors(r#"{"name":1,"items":[]}"#), serde_json::json!([["/name", "type"]]));
+        assert_eq!(errors(r#"{"items":[]}"#), serde_json::json!([["/name", "required"]]));
+        assert_eq!(
+            errors(r#"{"name":"","items":[{"count":1},{"count":"Jane"}]}"#),
+            serde_json::json!([["/items/1/count", "type"]])
+        );
+        assert_eq!(
+            errors(r#"{"name":"","x":1,"y":2,"items":[{"count":1,"z":0}]}"#),
+            serde_json::json!([["/items/0/z", "unknown_field"], ["/x", "unknown_field"], ["/y", "unknown_field"]])
+        );
+    }
+
+    #[test]
+    fn nothing_of_the_input_is_repeated() {
+        let value = serde_json::json!({"name": "", "items": [{"count": "123-45-6789"}], "Jane Doe, expected 7": 1});
+        let problem = read_value::<Outer>(value).unwrap_err();
+        let text = format!("{:?}", problem.faults());
+        assert!(!text.contains("6789") && !text.contains("Jane"), "{text}");
+    }
+
+    #[test]
+    fn double_keys_and_depth_are_refused() {
+        assert!(serde_json::from_str::<Unique>(r#"{"a":1,"a":1}"#).is_err());
+        assert!(serde_json::from_str::<Unique>(r#"[{"a":{"b":1,"b":2}}]"#).is_err());
+        let deep = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
+        assert!(serde_json::from_str::<Unique>(&deep(32)).is_ok());
+        assert!(serde_json::from_str::<Unique>(&deep(33)).is_err());
+    }
+}

@@ -1,0 +1,141 @@
+//! The outermost layer: request id, trace, one log line, the headers of every response.
+
+use std::{
+    collections::HashSet,
+    net::SocketAddr,
+    sync::{Arc, PoisonError, RwLock},
+    time::{Duration, Instant},
+};
+
+use axum::{
+    extract::{ConnectInfo, MatchedPath, Request},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use chancery_domain::{Instance, access::RequestInfo, ids::RequestId};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use tracing::Instrument;
+
+use crate::{Code, Exchange, Problem};
+
+/// The name of the header that carries the request id.
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// How a request ended.
+#[derive(Debug, Clone, Copy)]
+pub struct Finished {
+    /// Its method, or `OTHER`.
+    pub method: &'static str,
+    /// Its route's template, or `unmatched`.
+    pub route: &'static str,
+    /// Its status.
+    pub status: StatusCode,
+    /// How long it took until the response's headers.
+    pub took: Duration,
+}
+
+/// Is told of every request that ended; for metrics.
+pub trait Observer: Send + Sync {
+    /// One ended.
+    fn finished(&self, request: Finished);
+}
+
+/// What [`observe`] works with.
+#[derive(Clone)]
+pub(crate) struct Observing {
+    pub(crate) instance: Arc<Instance>,
+    pub(crate) observer: Option<Arc<dyn Observer>>,
+}
+
+pub(crate) async fn observe(observing: Observing, mut request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let method = method_name(request.method());
+    let route = request.extensions().get::<MatchedPath>().map_or("unmatched", |path| interned(path.as_str()));
+    // An inbound `x-request-id` is never taken over: ids are ours, so that nobody can make two events look like one.
+    let Ok(id) = RequestId::make(observing.instance.now(), observing.instance.random()) else {
+        return finish(Problem::new(Code::DependencyUnavailable).into_response());
+    };
+    let info = RequestInfo {
+        id,
+        address: request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip().to_canonical()),
+        user_agent: user_agent(request.headers()),
+        route,
+        method,
+    };
+    request.extensions_mut().insert(Arc::new(Exchange::new(observing.instance.clone(), info)));
+
+    let span = tracing::info_span!("request", request_id = %id, method, route);
+    let mut response = finish(next.run(request).instrument(span.clone()).await);
+    if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    let finished = Finished { method, route, status: response.status(), took: started.elapsed() };
+    let status = finished.status.as_u16();
+    let code = response.extensions().get::<Code>().map(|code| code.as_str());
+    let duration_us = u64::try_from(finished.took.as_micros()).unwrap_or(u64::MAX);
+    span.in_scope(|| tracing::info!(status, code, duration_us, "Answered {method} {route} with {status}"));
+    if let Some(observer) = &observing.observer {
+        observer.finished(finished);
+    }
+    response
+}
+
+/// The headers that every response carries.
+fn finish(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.remove(header::SERVER);
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
+    );
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+fn method_name(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        "OPTIONS" => "OPTIONS",
+        _ => "OTHER",
+    }
+}
+
+/// At most 200 characters, control characters left out.
+fn user_agent(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(header::USER_AGENT)?.to_str().ok()?;
+    Some(value.chars().filter(|c| !c.is_control()).take(200).collect())
+}
+
+/// Keeps a route's template for the life of the process. Templates come from the router, so there are few.
+fn interned(route: &str) -> &'static str {
+    static KNOWN: RwLock<Option<HashSet<&'static str>>> = RwLock::new(None);
+    if let Some(known) = KNOWN.read().unwrap_or_else(PoisonError::into_inner).as_ref().and_then(|set| set.get(route)) {
+        return known;
+    }
+    let mut known = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
+    let set = known.get_or_insert_default();
+    if let Some(found) = set.get(route) {
+        return found;
+    }
+    let kept: &'static str = Box::leak(route.to_owned().into_boxed_str());
+    set.insert(kept);
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_template_is_kept_once() {
+        let first = interned("/v1/things/{id}");
+        assert!(std::ptr::eq(first, interned(&String::from("/v1/things/{id}"))));
+    }
+}

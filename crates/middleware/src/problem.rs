@@ -1,0 +1,230 @@
+//! What a refusal looks like: `application/problem+json` (RFC 9457) with a stable code.
+
+use std::borrow::Cow;
+
+use axum::response::{IntoResponse, Response};
+use chancery_domain::Faults;
+use http::{HeaderValue, StatusCode, header};
+use serde_json::json;
+
+macro_rules! problems {
+    ($($(#[$meta:meta])* $variant:ident = $code:literal, $status:ident, $title:literal;)+) => {
+        /// Why a request was not done. The text codes and statuses are a public promise.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Code { $($(#[$meta])* $variant,)+ }
+
+        impl Code {
+            /// Every code.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// The stable text code.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $code,)+ }
+            }
+
+            /// The status it comes with.
+            pub const fn status(self) -> StatusCode {
+                match self { $(Self::$variant => StatusCode::$status,)+ }
+            }
+
+            /// A sentence for people, always the same for the code.
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$variant => $title,)+ }
+            }
+        }
+    };
+}
+
+problems! {
+    /// No credential where one is needed.
+    CredentialMissing = "auth.credential_missing", UNAUTHORIZED, "A credential is needed";
+    /// A credential that is not accepted, for whatever reason.
+    CredentialInvalid = "auth.credential_invalid", UNAUTHORIZED, "The credential is not valid";
+    /// Two credentials that are not the same.
+    CredentialConflict = "auth.credential_conflict", UNAUTHORIZED, "More than one credential was presented";
+    /// A wrong name or password.
+    LoginFailed = "auth.login_failed", UNAUTHORIZED, "Login failed";
+    /// A tenant was named that is not the caller's.
+    TenantMismatch = "tenant.mismatch", FORBIDDEN, "The named tenant is not the caller's";
+    /// The caller may not do this.
+    AuthzDenied = "authz.denied", FORBIDDEN, "Not allowed";
+    /// Chancery's own keys take no bytes of callers.
+    KeyManaged = "key.managed", FORBIDDEN, "The key is managed by Chancery";
+    /// Missing, or another tenant's: the two look the same.
+    NotFound = "not_found", NOT_FOUND, "Not found";
+    /// The path exists, the method does not.
+    MethodNotAllowed = "method.not_allowed", METHOD_NOT_ALLOWED, "Method not allowed";
+    /// The state does not allow it.
+    StateConflict = "state.conflict", CONFLICT, "The current state does not allow this";
+    /// A unique value is in use.
+    Taken = "taken", CONFLICT, "Already taken";
+    /// The key seals and signs no more.
+    KeyRetired = "key.retired", CONFLICT, "The key is retired";
+    /// The event is durable, but not yet in the tree.
+    NotYetSequenced = "audit.not_yet_sequenced", CONFLICT, "The event is not yet in the log";
+    /// Not HTTP or not JSON.
+    RequestMalformed = "request.malformed", BAD_REQUEST, "The request is malformed";
+    /// The body is not `application/json`.
+    MediaType = "request.media_type", UNSUPPORTED_MEDIA_TYPE, "The body must be application/json";
+    /// The body is too long.
+    TooLarge = "request.too_large", PAYLOAD_TOO_LARGE, "The request is too large";
+    /// Fields that are not valid; the problem lists them.
+    RequestInvalid = "request.invalid", UNPROCESSABLE_ENTITY, "The request is not valid";
+    /// The column is not registered.
+    FieldUnknown = "field.unknown", UNPROCESSABLE_ENTITY, "The field is not registered";
+    /// The field is bound to its row.
+    RowRequired = "row.required", UNPROCESSABLE_ENTITY, "The field needs a row";
+    /// The field is kept in clear.
+    FieldNotEncrypted = "field.not_encrypted", UNPROCESSABLE_ENTITY, "The field is not encrypted";
+    /// Not a sealed value at all.
+    SealedMalformed = "sealed.malformed", UNPROCESSABLE_ENTITY, "Not a sealed value";
+    /// Sealed for another place or with another key.
+    SealedWrongContext = "sealed.wrong_context", UNPROCESSABLE_ENTITY, "The value was sealed for another context";
+    /// Changed after sealing.
+    SealedTampered = "sealed.tampered", UNPROCESSABLE_ENTITY, "The sealed value was changed";
+    /// The same `Idempotency-Key` with another request.
+    IdempotencyMismatch = "idempotency.mismatch", UNPROCESSABLE_ENTITY, "The Idempotency-Key belongs to another request";
+    /// The log takes no event, so nothing was done.
+    AuditUnavailable = "audit.unavailable", SERVICE_UNAVAILABLE, "The audit log is not available";
+    /// Something we depend on does not answer.
+    DependencyUnavailable = "dependency.unavailable", SERVICE_UNAVAILABLE, "A dependency is not available";
+    /// Too many requests at once.
+    Overloaded = "overloaded", SERVICE_UNAVAILABLE, "Too busy";
+    /// It took too long.
+    Timeout = "timeout", SERVICE_UNAVAILABLE, "The request took too long";
+    /// A fault of ours.
+    Internal = "internal", INTERNAL_SERVER_ERROR, "Internal error";
+}
+
+/// A refusal on its way to the client.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    code: Code,
+    detail: Option<Cow<'static, str>>,
+    faults: Faults,
+}
+
+impl Problem {
+    /// With the code's title and nothing else.
+    pub const fn new(code: Code) -> Self {
+        Self { code, detail: None, faults: Faults(Vec::new()) }
+    }
+
+    /// With a sentence on what to do about it. Must not repeat input; dropped from a 5xx.
+    #[must_use]
+    pub fn detail(mut self, detail: impl Into<Cow<'static, str>>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    /// Fields that are not valid.
+    pub const fn invalid(faults: Faults) -> Self {
+        Self { code: Code::RequestInvalid, detail: None, faults }
+    }
+
+    /// With an entry per bad field.
+    #[must_use]
+    pub fn with_faults(mut self, faults: Faults) -> Self {
+        self.faults = faults;
+        self
+    }
+
+    /// A fault of ours or of something we depend on. The chain of causes goes to the log, here and only here.
+    pub fn failed(code: Code, error: &(dyn std::error::Error + 'static)) -> Self {
+        log_chain(error, code);
+        Self::new(code)
+    }
+
+    /// Its bad fields.
+    pub const fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    /// Its code.
+    pub const fn code(&self) -> Code {
+        self.code
+    }
+}
+
+fn log_chain(error: &(dyn std::error::Error + 'static), code: Code) {
+    let mut chain = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        chain.push_str(": ");
+        chain.push_str(&next.to_string());
+        cause = next.source();
+    }
+    tracing::error!(code = code.as_str(), error = %chain, "Request failed");
+}
+
+impl From<Code> for Problem {
+    fn from(code: Code) -> Self {
+        Self::new(code)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = self.code.status();
+        let mut body = json!({
+            "type": format!("urn:chancery:problem:{}", self.code.as_str()),
+            "title": self.code.title(),
+            "status": status.as_u16(),
+            "code": self.code.as_str(),
+        });
+        if let Some(fields) = body.as_object_mut() {
+            let detail = self.detail.filter(|_| !status.is_server_error());
+            fields.insert("detail".into(), detail.unwrap_or(Cow::Borrowed(self.code.title())).into());
+            if !self.faults.0.is_empty() {
+                let entries: Vec<_> = self
+                    .faults
+                    .0
+                    .iter()
+                    .map(|fault| json!({"pointer": fault.pointer, "code": fault.code, "message": fault.message}))
+                    .collect();
+                fields.insert("errors".into(), entries.into());
+            }
+        }
+        let mut response = (status, body.to_string()).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge(self.code)));
+        }
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response.extensions_mut().insert(self.code);
+        response
+    }
+}
+
+/// RFC 6750 §3: an error only when a credential was presented.
+const fn challenge(code: Code) -> &'static str {
+    match code {
+        Code::CredentialInvalid => r#"Bearer realm="chancery", error="invalid_token""#,
+        Code::CredentialConflict => r#"Bearer realm="chancery", error="invalid_request""#,
+        _ => r#"Bearer realm="chancery""#,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_fault_says_nothing_more() {
+        let problem = Problem::new(Code::Internal).detail("row 7 of table users");
+        let response = problem.into_response();
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
+    }
+
+    #[test]
+    fn codes_are_unique() {
+        let mut codes: Vec<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
+        codes.sort_unstable();
+        codes.dedup();
+        assert_eq!(codes.len(), Code::ALL.len());
+    }
+}
