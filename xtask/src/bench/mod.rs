@@ -31,6 +31,7 @@ pub(crate) struct Options {
 
 /// Measures, and writes `docs/performance.md`.
 pub(crate) fn run(options: &Options) -> Result<()> {
+    let busy = report::busy();
     // One after the other: they would disturb each other.
     let times = criterion::run().map_err(|error| format!("{error:#}"));
     crate::process::pause(std::time::Duration::ZERO)?;
@@ -38,7 +39,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     crate::process::pause(std::time::Duration::ZERO)?;
     let load = if options.no_load { Load::left_out() } else { Load::measure(options.seconds) };
     crate::process::pause(std::time::Duration::ZERO)?;
-    let page = report::page(&rows(&times, &peers, &load));
+    let page = report::page(&rows(&times, &peers, &load), &busy);
     let path = workspace::root().join("docs/performance.md");
     fs::create_dir_all(path.parent().unwrap_or(&path))?;
     fs::write(&path, &page).with_context(|| format!("could not write {}", path.display()))?;

@@ -124,12 +124,13 @@ fn thousands(number: f64) -> String {
 }
 
 /// The whole page.
-pub(super) fn page(rows: &[Row]) -> String {
+pub(super) fn page(rows: &[Row], busy: &str) -> String {
     let mut page = String::from(
         "# How fast\n\nWritten by `cargo xtask bench`; do not edit. Peers ran on the same machine in the same run: ratios count, absolute times do not.\n\
          Load generator and server share the machine. The targets are those of the design.\n\n",
     );
     page += &machine();
+    let _ = writeln!(page, "- Load average before the run: {busy} (a busy machine disturbs the ratios too)");
     page += "\n| what | target | measured | ratio | verdict |\n| --- | --- | --- | --- | --- |\n";
     for Row { what, target, measured, ratio, verdict } in rows {
         let verdict = one_line(verdict);
@@ -151,6 +152,12 @@ pub(super) fn page(rows: &[Row]) -> String {
 fn one_line(text: &str) -> String {
     let line = text.lines().next().unwrap_or_default().replace('|', "\\|");
     if line.chars().count() > 160 { line.chars().take(159).chain(['…']).collect() } else { line }
+}
+
+/// How busy the machine is: the load average of the last minute.
+pub(super) fn busy() -> String {
+    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    load.split_whitespace().next().unwrap_or("unknown").to_owned()
 }
 
 fn machine() -> String {
@@ -207,7 +214,7 @@ mod tests {
     #[test]
     fn what_was_not_run_says_why_and_misses_are_told() {
         let absent = Row::times("x", &Ok(1.0), "y", &Err("no Python\nat all".into()), Target::AtMost(1.0));
-        let page = page(&[absent, Row::limit("start", "ms", &Ok(400.0), 300.0)]);
+        let page = page(&[absent, Row::limit("start", "ms", &Ok(400.0), 300.0)], "0.1");
         assert!(page.contains("not run: no Python |"), "{page}");
         assert!(page.contains("0 met, 1 missed, 1 not run."), "{page}");
         assert!(page.contains("Missed: start should be < 300 ms; it is 400 ms."), "{page}");
