@@ -14,11 +14,12 @@ pub(super) enum Deed {
 }
 
 impl Deed {
-    /// The event that every acknowledged request of this kind leaves exactly once, where its type is fixed.
-    fn event(self) -> Option<&'static str> {
+    /// The event that every acknowledged request of this kind leaves exactly once.
+    fn event(self) -> &'static str {
         match self {
-            Self::Issue => Some("certificate.issued"),
-            Self::Seal | Self::Login => None,
+            Self::Seal => "record.sealed",
+            Self::Issue => "certificate.issued",
+            Self::Login => "user.logged_in",
         }
     }
 }
@@ -110,16 +111,15 @@ impl Log {
         for Promise { deed, request_id } in promises {
             let events: &[u64] = self.by_request.get(request_id).map_or(&[], Vec::as_slice);
             let wanted = deed.event();
-            let of_it =
-                |index: &&u64| self.seen.get(index).is_some_and(|seen| wanted.is_none_or(|wanted| seen.kind == wanted));
+            let of_it = |index: &&u64| self.seen.get(index).is_some_and(|seen| seen.kind == wanted);
             let count = events.iter().filter(of_it).count();
             if request_id.is_empty() {
                 faults.push(format!("an acknowledged {deed:?} carried no x-request-id"));
             } else if !ids.insert(request_id) {
                 faults.push(format!("request id {request_id} was given twice"));
             } else if count != 1 {
-                let name = wanted.unwrap_or("its event");
-                faults.push(format!("{deed:?} {request_id} was acknowledged, and {name} is in the log {count} times"));
+                faults
+                    .push(format!("{deed:?} {request_id} was acknowledged, and {wanted} is in the log {count} times"));
             }
         }
         faults
@@ -150,9 +150,9 @@ mod tests {
 
     #[test]
     fn a_good_log_passes_also_when_read_in_pieces() {
-        let mut log = log(vec![event(0, "seal", "A"), event(1, "certificate.issued", "B")]);
+        let mut log = log(vec![event(0, "record.sealed", "A"), event(1, "certificate.issued", "B")]);
         assert!(
-            log.absorb(vec![event(1, "certificate.issued", "B"), event(2, "login", "C"), event(3, "job", "")])
+            log.absorb(vec![event(1, "certificate.issued", "B"), event(2, "user.logged_in", "C"), event(3, "job", "")])
                 .is_empty()
         );
         let root =
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn a_lost_event_is_found() {
-        let log = log(vec![event(0, "seal", "A")]);
+        let log = log(vec![event(0, "record.sealed", "A")]);
         let promises = [promise(Deed::Seal, "A"), promise(Deed::Issue, "B")];
         assert_eq!(log.missing(&promises).len(), 1);
         assert_eq!(log.check_promises(&promises).len(), 1);
@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_doubled_event_is_found() {
-        let log = log(vec![event(0, "seal", "A"), event(1, "seal", "A")]);
+        let log = log(vec![event(0, "record.sealed", "A"), event(1, "record.sealed", "A")]);
         assert_eq!(log.check_promises(&[promise(Deed::Seal, "A")]).len(), 1);
     }
 
@@ -185,14 +185,14 @@ mod tests {
 
     #[test]
     fn promises_without_or_with_the_same_request_id_are_found() {
-        let log = log(vec![event(0, "seal", "A")]);
+        let log = log(vec![event(0, "record.sealed", "A")]);
         assert_eq!(log.check_promises(&[promise(Deed::Seal, "")]).len(), 1);
         assert_eq!(log.check_promises(&[promise(Deed::Seal, "A"), promise(Deed::Seal, "A")]).len(), 1);
     }
 
     #[test]
     fn gaps_and_wrong_roots_are_found() {
-        let log = log(vec![event(0, "seal", "A"), event(2, "seal", "B")]);
+        let log = log(vec![event(0, "record.sealed", "A"), event(2, "record.sealed", "B")]);
         assert_eq!(log.check_root(3, [0; 32]).len(), 1);
         assert_eq!(log.check_root(1, [0; 32]).len(), 1);
         assert_eq!(log.check_root(1, merkle::leaf(b"entry 0")), Vec::<String>::new());
@@ -201,10 +201,10 @@ mod tests {
 
     #[test]
     fn duplicates_and_rewritten_entries_are_found() {
-        let mut log = log(vec![event(0, "seal", "A")]);
-        assert_eq!(log.absorb(vec![event(1, "seal", "B"), event(1, "seal", "B")]).len(), 1);
-        assert_eq!(log.absorb(vec![Event { id: "evt_x".into(), ..event(0, "seal", "A") }]).len(), 1);
-        assert_eq!(log.absorb(vec![Event { id: "evt_0".into(), ..event(5, "seal", "D") }]).len(), 1);
-        assert_eq!(log.absorb(vec![Event { leaf_hash: "00".into(), ..event(6, "seal", "E") }]).len(), 1);
+        let mut log = log(vec![event(0, "record.sealed", "A")]);
+        assert_eq!(log.absorb(vec![event(1, "record.sealed", "B"), event(1, "record.sealed", "B")]).len(), 1);
+        assert_eq!(log.absorb(vec![Event { id: "evt_x".into(), ..event(0, "record.sealed", "A") }]).len(), 1);
+        assert_eq!(log.absorb(vec![Event { id: "evt_0".into(), ..event(5, "record.sealed", "D") }]).len(), 1);
+        assert_eq!(log.absorb(vec![Event { leaf_hash: "00".into(), ..event(6, "record.sealed", "E") }]).len(), 1);
     }
 }

@@ -84,6 +84,8 @@ struct Book {
     log: Log,
     promises: Vec<Promise>,
     certificates: Vec<Certificate>,
+    /// Before the first entry.
+    beginning: String,
     /// All entries before this moment were seen.
     since: String,
 }
@@ -91,6 +93,7 @@ struct Book {
 fn campaign(options: &Options, seed: u64, store: &str, mut server: Server) -> Result<()> {
     let mut random = Random(seed);
     server.start()?;
+    let beginning = ambient::from_now(-3600)?;
     let mut books = Vec::new();
     for slug in ["crash-one", "crash-two"] {
         let clinic = Clinic::open(&server.admin()?, slug).with_context(|| server.log_end())?;
@@ -99,7 +102,8 @@ fn campaign(options: &Options, seed: u64, store: &str, mut server: Server) -> Re
             log: Log::default(),
             promises: Vec::new(),
             certificates: Vec::new(),
-            since: BEGINNING.to_owned(),
+            beginning: beginning.clone(),
+            since: beginning.clone(),
         });
     }
     let start = Instant::now();
@@ -167,14 +171,12 @@ fn campaign(options: &Options, seed: u64, store: &str, mut server: Server) -> Re
     Ok(())
 }
 
-const BEGINNING: &str = "2000-01-01T00:00:00Z";
-
 /// Compares the promises from `from` on with what is new in the log, or with all of it.
 fn audit(book: &mut Book, (promises, certificates): (usize, usize), all: bool) -> Result<Vec<String>> {
     if all {
-        BEGINNING.clone_into(&mut book.since);
+        book.beginning.clone_into(&mut book.since);
     }
-    let Book { clinic, log, promises: all_promises, certificates: all_certificates, since } = book;
+    let Book { clinic, log, promises: all_promises, certificates: all_certificates, since, .. } = book;
     let promises = all_promises.get(promises..).unwrap_or_default();
     let mut faults = Vec::new();
     // What happens while we read, or was in the queue until now, belongs to the next walk.

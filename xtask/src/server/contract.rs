@@ -136,7 +136,7 @@ impl Client {
     pub(crate) fn events(&self, from: &str, to: &str, cursor: Option<&str>) -> Result<(Vec<Event>, Option<String>)> {
         let cursor = cursor.map(|cursor| format!("&cursor={cursor}")).unwrap_or_default();
         let page = self.expect("GET", &format!("/v1/audit/events?from={from}&to={to}&limit=1000{cursor}"), None)?;
-        let events = page.get("events").and_then(Value::as_array).context("no `events`")?;
+        let events = page.get("items").and_then(Value::as_array).context("no `items`")?;
         let next = page.get("next_cursor").and_then(Value::as_str).map(str::to_owned);
         Ok((events.iter().map(Event::parse).collect::<Result<_>>()?, next))
     }

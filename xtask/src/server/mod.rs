@@ -58,9 +58,10 @@ impl Server {
     pub(crate) fn launch(&mut self) -> Result<()> {
         let log = OpenOptions::new().create(true).append(true).open(self.log())?;
         let mut command = Command::new(&self.binary);
-        command
-            .args(["serve", "--dev", "--listen", &format!("127.0.0.1:{}", self.port), "--data"])
-            .arg(self.folder.path().join("data"));
+        // The metrics go to whatever port is free: nobody asks for them.
+        command.args(["serve", "--dev", "--metrics-listen", "127.0.0.1:0"]);
+        command.args(["--listen", &format!("127.0.0.1:{}", self.port)]);
+        command.arg("--data").arg(self.folder.path().join("data"));
         if let Some(store) = &self.store {
             command.args(["--store", store]);
         }
