@@ -164,20 +164,24 @@ impl Instance {
     /// [`RootError`]: not initialised, no provider opens the root, or another environment's root.
     pub async fn open(ports: Ports, settings: Settings, node: NodeId) -> Result<Arc<Self>, RootError> {
         let root = crate::keyring::root::open(&ports, &settings).await?;
+        Ok(Arc::new(Self::assemble(ports, settings, node, root)?))
+    }
+
+    /// An instance around a root, whether the store knows it yet or not.
+    pub(crate) fn assemble(ports: Ports, settings: Settings, node: NodeId, root: PlatformRoot) -> Result<Self, RootError> {
         let boot = Ulid::make(ports.clock.now(), &*ports.random)?;
-        let appender = Appender::start(Arc::clone(&ports.store));
-        Ok(Arc::new(Self {
+        Ok(Self {
             node: Node { id: node, boot },
             root,
             leases: Leases::default(),
-            appender,
+            appender: Appender::start(Arc::clone(&ports.store)),
             counters: Arc::default(),
             anonymous: AnonymousCounts::default(),
             callers: CallerCache::default(),
             passwords: PasswordQueue::new(settings.password_cost),
             ports,
             settings,
-        }))
+        })
     }
 
     /// Now.

@@ -14,7 +14,7 @@
 //! | [`certificates`] | signed statements, packs, offline verification |
 //! | [`audit`] | events, receipts, the Merkle log of each tenant |
 //! | [`store`] | the [`store::Store`], [`store::Tx`] and [`store::Directory`] ports |
-//! | [`instance`] | one running Chancery: its ports, keys and settings |
+//! | [`instance`], [`initialise`] | one running Chancery: its ports, keys and settings; its first start |
 #![forbid(unsafe_code)]
 
 #[macro_use]
@@ -27,6 +27,7 @@ pub mod faults;
 pub mod fields;
 pub mod idempotency;
 pub mod ids;
+pub mod initialise;
 pub mod instance;
 pub mod keyring;
 pub mod passwords;

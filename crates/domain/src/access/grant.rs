@@ -11,7 +11,7 @@ use crate::{Instance, ids::TenantId, store::StoreError, store::View};
 /// # Errors
 ///
 /// [`StoreError`].
-pub async fn check(
+pub(crate) async fn check(
     instance: &Instance,
     call: &Call,
     tenant: TenantId,

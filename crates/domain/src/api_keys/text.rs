@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_key_reads_back_and_fits_its_digest() {
-        let pepper = MacKey::new(&Key256::make(&SystemRandom).unwrap());
+        let pepper = MacKey::from(&Key256::make(&SystemRandom).unwrap());
         let made = key();
         let text = made.reveal();
         assert!(text.expose().starts_with("chy_dev_"));

@@ -57,17 +57,17 @@ impl<'a> Change<'a> {
         &self.ring
     }
 
-    /// Puts a further event into the same commit; gives its id.
+    /// Puts a further event into the same commit.
     ///
     /// # Errors
     ///
     /// [`Failure::Audit`] if the queue does not take it.
-    pub async fn record(&mut self, event: Event) -> Result<crate::ids::EventId, Failure> {
+    pub async fn record(&mut self, event: Event) -> Result<(), Failure> {
         let ticket = self.instance.counters.draw(self.tenant);
         let queued = stamp(self.instance, self.actor, self.tenant, &self.ring, ticket.number, event)?;
         self.tx.queue_event(&queued).await.map_err(Failure::Audit)?;
         self.tickets.push(ticket);
-        Ok(queued.id)
+        Ok(())
     }
 
     /// Makes the change and its event durable at once.

@@ -189,6 +189,7 @@ impl Detail {
 /// What happened, before it is stamped with who, when and where.
 #[derive(Debug, Clone)]
 pub struct Event {
+    id: Option<EventId>,
     kind: EventKind,
     outcome: Outcome,
     resource: Option<(&'static str, String)>,
@@ -202,6 +203,7 @@ impl Event {
     /// Something that worked.
     pub fn new(kind: EventKind) -> Self {
         Self {
+            id: None,
             kind,
             outcome: Outcome::Success,
             resource: None,
@@ -210,6 +212,13 @@ impl Event {
             purpose: None,
             personal: Vec::new(),
         }
+    }
+
+    /// With an id drawn beforehand, so that a row of the same commit can name it.
+    #[must_use]
+    pub fn identified(mut self, id: EventId) -> Self {
+        self.id = Some(id);
+        self
     }
 
     /// With another outcome.
@@ -312,7 +321,7 @@ pub(crate) fn stamp(
     event: Event,
 ) -> Result<QueuedEvent, Failure> {
     let now = instance.now();
-    let id = EventId::make(now, instance.random())?;
+    let id = event.id.map_or_else(|| EventId::make(now, instance.random()), Ok)?;
     let request = actor.request();
     let mut personal = event.personal;
     if let Some(address) = request.address {

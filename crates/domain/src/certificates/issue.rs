@@ -1,1 +1,153 @@
-//! (being written)
+//! Issues a certificate: signed with the key of the caller's tenant, whichever key the caller may wish for.
+
+use std::sync::Arc;
+
+use chancery_crypto::{canonical, commitment, dsse, random, sha256_hex};
+
+use super::{Certificate, PAYLOAD_TYPE, payload::{Claim, Issuing, SUBJECT_COMMITMENT}};
+use crate::{
+    Instance,
+    access::{Call, Denied, Permission},
+    audit::{Change, Detail, Event, EventKind, receipt::note},
+    faults::Faults,
+    ids::{CertificateId, EventId, TenantId},
+    instance::{Failure, fails},
+    keyring::{KeyVersion, KeyringError, Managed},
+};
+
+/// A certificate, and the salt that lets its holder prove whom it speaks of.
+#[derive(Debug)]
+pub struct Issued {
+    /// The certificate as stored.
+    pub certificate: Certificate,
+    /// 32 bytes, given out once.
+    pub subject_salt: [u8; 32],
+}
+
+/// Why a certificate was not issued or read.
+#[derive(Debug, thiserror::Error)]
+pub enum CertificateError {
+    /// Not allowed, or another tenant's.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    /// The claim is not valid.
+    #[error(transparent)]
+    Invalid(#[from] Faults),
+    /// There is none with this id in the tenant.
+    #[error("no such certificate")]
+    NotFound,
+    /// Its event did not reach the log in time.
+    #[error("the certificate is not in the log yet")]
+    NotYetSequenced,
+    /// Something beneath failed.
+    #[error(transparent)]
+    Failed(Failure),
+}
+
+fails!(CertificateError);
+
+impl From<Failure> for CertificateError {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<crate::audit::SequenceError> for CertificateError {
+    fn from(error: crate::audit::SequenceError) -> Self {
+        use crate::audit::SequenceError;
+        match error {
+            SequenceError::Busy => Self::NotYetSequenced,
+            SequenceError::Forked(_) => Self::Failed(Failure::Internal("a log does not match its root")),
+            SequenceError::Failed(failure) => Self::Failed(failure),
+        }
+    }
+}
+
+/// Issues a certificate of the caller's tenant.
+///
+/// # Errors
+///
+/// [`CertificateError`].
+pub async fn issue(instance: &Instance, call: &Call, claim: &Claim) -> Result<Issued, CertificateError> {
+    call.require(Permission::CertificatesIssue)?;
+    claim.check(instance.now())?;
+    match try_issue(instance, call, claim).await {
+        // Another node rotated the key since this one last looked: look again, once.
+        Err(CertificateError::Failed(Failure::Keyring(KeyringError::NoActiveKey(_)))) => {
+            instance.end_lease(call.tenant());
+            try_issue(instance, call, claim).await
+        }
+        outcome => outcome,
+    }
+}
+
+async fn try_issue(instance: &Instance, call: &Call, claim: &Claim) -> Result<Issued, CertificateError> {
+    let tenant = call.tenant();
+    let mut change = Change::begin(instance, call, tenant).await?;
+    let no_key = || Failure::Keyring(KeyringError::NoActiveKey(Managed::Certificate));
+    let key = change.rows().managed_key(Managed::Certificate).await?.ok_or_else(no_key)?;
+    // Held until the commit: nobody retires the key before this certificate is queued.
+    let version = change.rows().hold_active_version(key.id).await?.ok_or_else(no_key)?;
+    let origin = change.rows().log_origin().await?.ok_or(Failure::Internal("log without an origin"))?;
+
+    let salt: [u8; 32] = random::array(instance.random())?;
+    let certificate = sign(instance, &change, tenant, &version, &origin, claim, &salt)?;
+    change.rows().insert_certificate(&certificate).await?;
+    let event = Event::new(EventKind::CertificateIssued)
+        .identified(certificate.event)
+        .on("certificate", certificate.id)
+        .with("key_id", Detail::Id(certificate.key_id.clone()))
+        .with("envelope_sha256", Detail::Id(sha256_hex(&certificate.envelope)));
+    change.commit(event).await?;
+    Ok(Issued { certificate, subject_salt: salt })
+}
+
+fn sign(
+    instance: &Instance,
+    change: &Change<'_>,
+    tenant: TenantId,
+    version: &KeyVersion,
+    origin: &str,
+    claim: &Claim,
+    salt: &[u8; 32],
+) -> Result<Certificate, CertificateError> {
+    let ring = Arc::clone(change.keyring());
+    let signer = ring.versions(Managed::Certificate).find(|v| v.key_id == version.key_id);
+    let signer = signer.ok_or(KeyringError::NoActiveKey(Managed::Certificate))?;
+    // Clocks of two nodes differ; a certificate is never older than its key.
+    let issued_at = version.activated_at.map_or(instance.now(), |activated| activated.max(instance.now()));
+    let id = CertificateId::make(issued_at, instance.random())?;
+    let committed = commitment(salt, SUBJECT_COMMITMENT, claim.subject_ref.expose().as_bytes());
+    let payload = claim.payload(&Issuing {
+        id,
+        tenant,
+        log_origin: origin,
+        issuer_name: &instance.settings().name,
+        key_id: &signer.key_id,
+        subject_commitment: &data_encoding::HEXLOWER.encode(&committed),
+        issued_at,
+    });
+    let payload = canonical::to_vec(&payload).map_err(|_| Failure::Internal("a certificate is not canonical"))?;
+    let envelope = dsse::sign_ed25519(PAYLOAD_TYPE, payload, signer.ed25519()?, &signer.key_id);
+    Ok(Certificate {
+        id,
+        key_id: signer.key_id.clone(),
+        kind: claim.kind.clone(),
+        issued_at,
+        envelope: envelope.to_json(),
+        event: EventId::make(issued_at, instance.random())?,
+    })
+}
+
+/// A certificate of `tenant`.
+///
+/// # Errors
+///
+/// [`CertificateError`]. A foreign one is as missing as one that never was.
+pub async fn get(instance: &Instance, call: &Call, tenant: TenantId, id: CertificateId) -> Result<Certificate, CertificateError> {
+    call.require_within(tenant, Permission::CertificatesRead, Permission::CrossTenantRead)?;
+    let certificate = instance.store().view(tenant).await?.certificate(id).await?;
+    let certificate = certificate.ok_or(CertificateError::NotFound)?;
+    note(instance, call, tenant, Event::new(EventKind::CertificateRead).on("certificate", id)).await?;
+    Ok(certificate)
+}

@@ -16,6 +16,13 @@ pub mod trust;
 pub mod verify;
 mod zip;
 
+pub use issue::{CertificateError, Issued, get, issue};
+pub use offline::{PackReport, PackVerdict, verify_pack};
+pub use pack::pack;
+pub use payload::{Claim, Evidence};
+pub use trust::trust_file;
+pub use verify::{Report, Verdict, verify, verify_envelope};
+
 /// The DSSE payload type of a certificate.
 pub const PAYLOAD_TYPE: &str = "application/vnd.chancery.certificate.v1+json";
 

@@ -1,1 +1,74 @@
-//! (being written)
+//! What a verifier trusts beforehand: the platform's trust keys. No tenant is in it.
+
+use chancery_crypto::{Jwk, canonical};
+use serde_json::{Value, json};
+
+use super::verify::{DeclaredKey, declared_keys};
+use crate::{Instance, ids::TenantId, instance::Failure, keyring::Managed};
+
+/// The `type` of a trust file.
+const TYPE: &str = "chancery-trust/v1";
+
+/// A trust file that was read.
+#[derive(Debug)]
+pub(super) struct Trust {
+    /// The keys that may sign a tenant's key statement, with their ids.
+    pub(super) keys: Vec<(String, Jwk)>,
+    /// How many witnesses must have cosigned; none are known to this version.
+    pub(super) quorum: u64,
+}
+
+/// Not a trust file of a known version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a trust file of a known version")]
+pub struct NotATrustFile;
+
+/// The trust file of this instance, for `/.well-known/chancery-trust.json`: canonical JSON.
+///
+/// # Errors
+///
+/// [`Failure`].
+pub async fn trust_file(instance: &Instance) -> Result<Vec<u8>, Failure> {
+    let keys = declared_keys(instance, TenantId::PLATFORM, Managed::Certificate).await?;
+    let keys: Vec<Value> = keys.iter().map(trust_key).collect();
+    let file = json!({
+        "v": 1,
+        "type": TYPE,
+        "instance": instance.settings().name,
+        "keys": keys,
+        "witnesses": {"quorum": 0, "keys": []},
+    });
+    canonical::to_vec(&file).map_err(|_| Failure::Internal("the trust file is not canonical"))
+}
+
+fn trust_key(key: &DeclaredKey) -> Value {
+    json!({
+        "key_id": key.key_id,
+        "alg": "Ed25519",
+        "jwk": key.jwk,
+        "state": key.state.as_str(),
+        "activated_at": key.activated_at.to_string(),
+    })
+}
+
+/// Reads a trust file. Revoked keys are left out: nothing that they signed is believed.
+pub(super) fn read(bytes: &[u8]) -> Result<Trust, NotATrustFile> {
+    let file: Value = serde_json::from_slice(bytes).map_err(|_| NotATrustFile)?;
+    if file.get("v") != Some(&json!(1)) || file.get("type") != Some(&json!(TYPE)) {
+        return Err(NotATrustFile);
+    }
+    let mut keys = Vec::new();
+    for key in file.get("keys").and_then(Value::as_array).ok_or(NotATrustFile)? {
+        let jwk: Jwk = key.get("jwk").cloned().and_then(|jwk| serde_json::from_value(jwk).ok()).ok_or(NotATrustFile)?;
+        let key_id = key.get("key_id").and_then(Value::as_str).ok_or(NotATrustFile)?;
+        let state = key.get("state").and_then(Value::as_str).ok_or(NotATrustFile)?;
+        if jwk.thumbprint() != key_id {
+            return Err(NotATrustFile);
+        }
+        if state != "revoked" && state != "suspended" {
+            keys.push((key_id.to_owned(), jwk));
+        }
+    }
+    let quorum = file.pointer("/witnesses/quorum").and_then(Value::as_u64).ok_or(NotATrustFile)?;
+    Ok(Trust { keys, quorum })
+}

@@ -1,1 +1,310 @@
-//! (being written)
+//! Verifies certificates: the same checks by id, by envelope and offline.
+
+use chancery_crypto::{Ed25519PublicKey, Jwk, canonical, dsse::Envelope, sha256_hex};
+use serde_json::Value;
+
+use super::{Certificate, CertificateError, PAYLOAD_TYPE, payload};
+use crate::{
+    Instance,
+    access::{Call, Permission},
+    audit::{Detail, Event, EventKind, LoggedEvent, receipt::note, sequence},
+    ids::{CertificateId, TenantId},
+    instance::Failure,
+    keyring::{KeyState, KeyVersion, Managed},
+    time::Timestamp,
+};
+
+codes! {
+    /// What a verification comes to. Only `valid` is valid.
+    pub enum Verdict {
+        /// Signed by the tenant's key, in its time, logged.
+        Valid = "valid",
+        /// Its time is over.
+        Expired = "expired",
+        /// Another certificate took its place.
+        Superseded = "superseded",
+        /// It was revoked.
+        Revoked = "revoked",
+        /// Its key is unknown here, or compromised.
+        Untrusted = "untrusted",
+        /// It is damaged or forged.
+        Invalid = "invalid",
+    }
+}
+
+/// One check that ran.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// What was checked.
+    pub name: &'static str,
+    /// Whether it held.
+    pub ok: bool,
+    /// What was found; never personal data.
+    pub detail: String,
+}
+
+/// A verdict and the checks that led to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Every check that ran, in order; the last one decides unless all held.
+    pub checks: Vec<Check>,
+}
+
+impl Report {
+    /// What strangers' envelopes get, whether somebody else's or nobody's.
+    fn stranger() -> Self {
+        Self { verdict: Verdict::Untrusted, checks: Vec::new() }
+    }
+}
+
+/// A key that may have signed, and when it could.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeclaredKey {
+    /// Thumbprint of the public half.
+    pub key_id: String,
+    /// The public half.
+    pub jwk: Jwk,
+    /// Its state.
+    pub state: KeyState,
+    /// Since when it signs.
+    pub activated_at: Timestamp,
+    /// The index of its activation in the log; `None` while that is queued.
+    pub first_index: Option<u64>,
+    /// The index of its retirement.
+    pub last_index: Option<u64>,
+}
+
+/// What a certificate says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Said {
+    pub(super) id: CertificateId,
+    pub(super) tenant: TenantId,
+    pub(super) log_origin: String,
+    pub(super) key_id: String,
+}
+
+/// Collects checks until one fails.
+pub(super) struct Checks(pub(super) Vec<Check>);
+
+impl Checks {
+    pub(super) fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Notes a check; `Err` with the verdict if it did not hold.
+    pub(super) fn note(&mut self, name: &'static str, held: Result<String, String>, otherwise: Verdict) -> Result<(), Verdict> {
+        let (ok, detail) = match held {
+            Ok(detail) => (true, detail),
+            Err(detail) => (false, detail),
+        };
+        self.0.push(Check { name, ok, detail });
+        if ok { Ok(()) } else { Err(otherwise) }
+    }
+}
+
+/// Whether the envelope carries a signature of one of these keys over a well-formed certificate.
+pub(super) fn check_envelope(envelope: &[u8], keys: &[DeclaredKey], checks: &mut Checks) -> Result<Said, Verdict> {
+    let parsed = Envelope::from_json(envelope);
+    let detail = |ok: bool, good: &str, bad: &str| if ok { Ok(good.to_owned()) } else { Err(bad.to_owned()) };
+    checks.note("envelope", detail(parsed.is_ok(), "DSSE v1, canonical", "not a canonical DSSE envelope"), Verdict::Invalid)?;
+    let Ok(parsed) = parsed else { return Err(Verdict::Invalid) };
+    let typed = parsed.payload_type == PAYLOAD_TYPE;
+    checks.note("payload_type", detail(typed, PAYLOAD_TYPE, "another payload type"), Verdict::Invalid)?;
+
+    let keyid = parsed.signatures.first().map(|signature| signature.keyid.clone()).unwrap_or_default();
+    let key = keys.iter().find(|key| key.key_id == keyid);
+    checks.note("key", detail(key.is_some(), &keyid, "the key is not one of the tenant's certificate keys"), Verdict::Untrusted)?;
+    let Some(key) = key else { return Err(Verdict::Untrusted) };
+    let public = Ed25519PublicKey::try_from(&key.jwk);
+    let signed = public.is_ok_and(|public| parsed.verify_ed25519(&public, &keyid).is_ok());
+    checks.note("signature", detail(signed, "Ed25519 over the exact payload", "the signature does not verify"), Verdict::Invalid)?;
+
+    let said = read(&parsed.payload);
+    checks.note("payload", said.as_ref().map(|_| payload::TYPE.to_owned()).map_err(|e| (*e).to_owned()), Verdict::Invalid)?;
+    let Ok((said, times)) = said else { return Err(Verdict::Invalid) };
+    checks.note("key_id", detail(said.key_id == keyid, "payload and envelope agree", "payload and envelope differ"), Verdict::Invalid)?;
+    checks.note("times", times.check(key.activated_at), Verdict::Invalid)?;
+    let stopped = matches!(key.state, KeyState::Revoked | KeyState::Suspended);
+    checks.note("key_state", if stopped { Err(format!("the key is {}", key.state)) } else { Ok(key.state.to_string()) }, Verdict::Untrusted)?;
+    Ok(said)
+}
+
+/// Whether the event at `index` tells of this envelope, within its key's time in the log.
+pub(super) fn check_logged(core: &str, index: u64, envelope: &[u8], said: &Said, keys: &[DeclaredKey], checks: &mut Checks) -> Result<(), Verdict> {
+    let event = canonical::parse(core.as_bytes()).ok();
+    let text = |pointer: &str| event.as_ref().and_then(|event| event.pointer(pointer)).and_then(Value::as_str).unwrap_or_default();
+    let same = text("/type") == EventKind::CertificateIssued.as_str()
+        && text("/tenant_id") == said.tenant.to_string()
+        && text("/resource/id") == said.id.to_string()
+        && text("/detail/envelope_sha256") == sha256_hex(envelope)
+        && text("/detail/key_id") == said.key_id;
+    let held = if same { Ok(format!("index {index}")) } else { Err("the log tells of another certificate".to_owned()) };
+    checks.note("logged", held, Verdict::Invalid)?;
+    let key = keys.iter().find(|key| key.key_id == said.key_id);
+    let inside = key.is_some_and(|key| {
+        key.first_index.is_some_and(|first| first < index) && key.last_index.is_none_or(|last| index < last)
+    });
+    let held = if inside { Ok("within the key's time in the log".to_owned()) } else { Err("outside the key's time in the log".to_owned()) };
+    checks.note("key_range", held, Verdict::Untrusted)
+}
+
+struct Times {
+    issued: Timestamp,
+    occurred: Option<Timestamp>,
+    attested: Option<Timestamp>,
+}
+
+impl Times {
+    fn check(&self, activated: Timestamp) -> Result<String, String> {
+        let attested = self.attested.unwrap_or(self.issued);
+        let occurred = self.occurred.unwrap_or(attested);
+        if occurred <= attested && attested <= self.issued && activated <= self.issued {
+            Ok(format!("issued {}", self.issued))
+        } else {
+            Err("the times are not in order".to_owned())
+        }
+    }
+}
+
+fn read(bytes: &[u8]) -> Result<(Said, Times), &'static str> {
+    let payload = canonical::parse(bytes).map_err(|_| "the payload is not canonical JSON")?;
+    let text = |pointer: &str| payload.pointer(pointer).and_then(Value::as_str);
+    if payload.pointer("/v").and_then(Value::as_u64) != Some(1) || text("/type") != Some(payload::TYPE) {
+        return Err("the payload is of an unknown type or version");
+    }
+    let malformed = "a member of the payload is missing or malformed";
+    let moment = |pointer: &str| text(pointer).map(str::parse::<Timestamp>).transpose().map_err(|_| malformed);
+    let said = Said {
+        id: text("/cert_id").and_then(|id| id.parse().ok()).ok_or(malformed)?,
+        tenant: text("/tenant_id").and_then(|id| id.parse().ok()).ok_or(malformed)?,
+        log_origin: text("/log_origin").ok_or(malformed)?.to_owned(),
+        key_id: text("/issuer/key_id").ok_or(malformed)?.to_owned(),
+    };
+    let times = Times { issued: moment("/issued_at")?.ok_or(malformed)?, occurred: moment("/occurred_at")?, attested: moment("/attested_at")? };
+    Ok((said, times))
+}
+
+/// Verifies a certificate of `tenant` by its id.
+///
+/// # Errors
+///
+/// [`CertificateError`]; a foreign one is as missing as one that never was.
+pub async fn verify(instance: &Instance, call: &Call, tenant: TenantId, id: CertificateId) -> Result<Report, CertificateError> {
+    call.require_within(tenant, Permission::CertificatesRead, Permission::CrossTenantRead)?;
+    let certificate = instance.store().view(tenant).await?.certificate(id).await?.ok_or(CertificateError::NotFound)?;
+    let report = examine(instance, tenant, &certificate.envelope, Some(&certificate)).await?;
+    tell(instance, call, tenant, Some(id), &report).await?;
+    Ok(report)
+}
+
+/// Verifies an envelope against the caller's tenant. Foreign and unknown ones get the same answer.
+///
+/// # Errors
+///
+/// [`CertificateError`].
+pub async fn verify_envelope(instance: &Instance, call: &Call, envelope: &[u8]) -> Result<Report, CertificateError> {
+    call.require(Permission::CertificatesRead)?;
+    let tenant = call.tenant();
+    let mut report = examine(instance, tenant, envelope, None).await?;
+    if report.verdict == Verdict::Untrusted && report.checks.last().is_some_and(|check| check.name == "key") {
+        report = Report::stranger();
+    }
+    tell(instance, call, tenant, None, &report).await?;
+    Ok(report)
+}
+
+async fn tell(instance: &Instance, call: &Call, tenant: TenantId, id: Option<CertificateId>, report: &Report) -> Result<(), Failure> {
+    let event = Event::new(EventKind::CertificateVerified).with("verdict", Detail::Code(report.verdict.as_str()));
+    let event = match id {
+        Some(id) => event.on("certificate", id),
+        None => event,
+    };
+    note(instance, call, tenant, event).await
+}
+
+async fn examine(instance: &Instance, tenant: TenantId, envelope: &[u8], stored: Option<&Certificate>) -> Result<Report, CertificateError> {
+    sequence(instance, tenant).await?;
+    let keys = declared_keys(instance, tenant, Managed::Certificate).await?;
+    let mut checks = Checks::new();
+    let said = match check_envelope(envelope, &keys, &mut checks) {
+        Ok(said) => said,
+        Err(verdict) => return Ok(Report { verdict, checks: checks.0 }),
+    };
+    let verdict = match check_stored(instance, tenant, envelope, stored, &said, &keys, &mut checks).await? {
+        Ok(()) => Verdict::Valid,
+        Err(verdict) => verdict,
+    };
+    Ok(Report { verdict, checks: checks.0 })
+}
+
+async fn check_stored(
+    instance: &Instance,
+    tenant: TenantId,
+    envelope: &[u8],
+    stored: Option<&Certificate>,
+    said: &Said,
+    keys: &[DeclaredKey],
+    checks: &mut Checks,
+) -> Result<Result<(), Verdict>, CertificateError> {
+    let mut view = instance.store().view(tenant).await?;
+    let found = match stored {
+        Some(certificate) => Some(certificate.clone()),
+        None => view.certificate(said.id).await?,
+    };
+    let same = said.tenant == tenant
+        && found.as_ref().is_some_and(|c| c.id == said.id && c.key_id == said.key_id && c.envelope == envelope);
+    let held = if same { Ok("the exact bytes that were issued".to_owned()) } else { Err("not what was issued under this id".to_owned()) };
+    if let Err(verdict) = checks.note("stored", held, Verdict::Invalid) {
+        return Ok(Err(verdict));
+    }
+    let event = match &found {
+        Some(certificate) => view.logged_event(certificate.event).await?,
+        None => None,
+    };
+    let Some(LoggedEvent { index, event, .. }) = event else {
+        return Ok(checks.note("logged", Err("its event is not in the log".to_owned()), Verdict::Invalid));
+    };
+    Ok(check_logged(&event.core, index, envelope, said, keys, checks))
+}
+
+/// A tenant's public keys of one use, with their time in the log.
+pub(super) async fn declared_keys(instance: &Instance, tenant: TenantId, managed: Managed) -> Result<Vec<DeclaredKey>, Failure> {
+    let mut view = instance.store().view(tenant).await?;
+    let Some(key) = view.managed_key(managed).await? else { return Ok(Vec::new()) };
+    let versions = view.key_versions(key.id).await?;
+    let mut indexes = Vec::new();
+    for kind in [EventKind::KeyActivated, EventKind::KeyRetired] {
+        let filter = crate::audit::EventFilter {
+            from: Timestamp::from_micros(0),
+            to: Timestamp::from_micros(i64::MAX),
+            after: None,
+            actor: None,
+            kind: Some(kind.as_str().to_owned()),
+            resource: Some(key.id.to_string()),
+            outcome: None,
+            request: None,
+            limit: crate::audit::query::MAX_PAGE,
+        };
+        for logged in view.logged_events(&filter).await? {
+            let core: Value = serde_json::from_str(&logged.event.core).map_err(|_| Failure::Internal("a logged event is not JSON"))?;
+            let key_id = core.pointer("/detail/key_id").and_then(Value::as_str).unwrap_or_default().to_owned();
+            indexes.push((kind, key_id, logged.index));
+        }
+    }
+    let index = |kind: EventKind, version: &KeyVersion| {
+        indexes.iter().find(|(k, key_id, _)| *k == kind && *key_id == version.key_id).map(|(.., index)| *index)
+    };
+    let declared = versions.iter().filter_map(|version| {
+        Some(DeclaredKey {
+            key_id: version.key_id.clone(),
+            jwk: version.public_jwk.clone()?,
+            state: version.state,
+            activated_at: version.activated_at?,
+            first_index: index(EventKind::KeyActivated, version),
+            last_index: index(EventKind::KeyRetired, version),
+        })
+    });
+    Ok(declared.collect())
+}

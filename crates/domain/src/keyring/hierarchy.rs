@@ -97,7 +97,7 @@ pub(super) fn make_version(
         activated_at: Some(now),
         retired_at: None,
     };
-    Ok((stored, RingVersion { managed, version, key_id, handle, state: KeyState::Active, public, material }))
+    Ok((stored, RingVersion { managed, key_id, handle, state: KeyState::Active, public, material }))
 }
 
 type Bytes = chancery_crypto::Secret<Vec<u8>>;
@@ -163,7 +163,6 @@ pub async fn load(tenant: TenantId, view: &mut dyn View, root: &PlatformRoot) ->
         let bytes = key.unwrap(&context, &stored.wrapped).map_err(|_| KeyringError::Unwrap)?;
         versions.push(RingVersion {
             managed,
-            version: stored.version,
             key_id: stored.key_id,
             handle: stored.handle,
             state: stored.state,

@@ -62,7 +62,6 @@ pub(crate) enum Material {
 /// An unwrapped key version.
 pub(crate) struct RingVersion {
     pub(crate) managed: Managed,
-    pub(crate) version: u32,
     pub(crate) key_id: String,
     pub(crate) handle: Handle,
     pub(crate) state: KeyState,

@@ -46,6 +46,9 @@ pub enum RootError {
     /// The system gives no randomness.
     #[error("no randomness")]
     Random(#[from] RandomError),
+    /// The first admin's key did not reach the operator.
+    #[error("the first admin's API key could not be handed over")]
+    Undelivered(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The first keys could not be made.
     #[error("the first keys could not be made")]
     Failed(#[source] Box<crate::instance::Failure>),
