@@ -30,8 +30,11 @@ fn seal(c: &mut Criterion) {
         let nonce = || Nonce::assume_unique_for_key([0; 12]);
         let mut bytes = PLAINTEXT;
         b.iter(|| {
-            let tag = cipher(black_box(root.expose())).seal_in_place_separate_tag(nonce(), Aad::empty(), &mut bytes).unwrap();
-            cipher(black_box(root.expose())).open_in_place_separate_tag(nonce(), Aad::empty(), tag.as_ref(), &mut bytes).unwrap();
+            let tag =
+                cipher(black_box(root.expose())).seal_in_place_separate_tag(nonce(), Aad::empty(), &mut bytes).unwrap();
+            cipher(black_box(root.expose()))
+                .open_in_place_separate_tag(nonce(), Aad::empty(), tag.as_ref(), &mut bytes)
+                .unwrap();
         });
     });
     c.bench_function("seal then open 64 bytes", |b| {

