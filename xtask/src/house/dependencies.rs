@@ -40,17 +40,22 @@ struct Edge {
     /// To another crate of ours.
     inside: bool,
     dev: bool,
+    /// With the feature `testing`, which is for tests alone.
+    testing: bool,
 }
 
 fn check_edges(edges: &[Edge]) -> Vec<String> {
     let mut faults = Vec::new();
-    for Edge { from, to, inside, dev } in edges {
+    for Edge { from, to, inside, dev, testing } in edges {
         let Some((_, may_know)) = MAY_KNOW.iter().find(|(name, _)| name == from) else {
             faults.push(format!("`{from}` is not in the table of xtask/src/house/dependencies.rs"));
             continue;
         };
         if *inside && !dev && !may_know.contains(&to.as_str()) {
             faults.push(format!("`{from}` must not depend on `{to}`"));
+        }
+        if *testing && !dev {
+            faults.push(format!("`{from}` must not switch on the feature `testing` of `{to}`"));
         }
         for (wrapped, wrappers, in_tests) in WRAPPED {
             let may = wrappers.contains(&from.as_str()) || (*dev && in_tests.contains(&from.as_str()));
@@ -79,7 +84,8 @@ fn edges(metadata: &Metadata) -> Vec<Edge> {
             let inside = ours.contains(&dependency.name);
             let to = if inside { folder_name(&dependency.name) } else { dependency.name.clone() };
             let dev = dependency.kind == DependencyKind::Development;
-            edges.push(Edge { from: folder_name(&package.name), to, inside, dev });
+            let testing = inside && dependency.features.iter().any(|feature| feature == "testing");
+            edges.push(Edge { from: folder_name(&package.name), to, inside, dev, testing });
         }
     }
     edges
@@ -119,7 +125,7 @@ mod the_checker {
     use super::*;
 
     fn ours(from: &str, to: &str) -> Edge {
-        Edge { from: from.to_owned(), to: to.to_owned(), inside: true, dev: false }
+        Edge { from: from.to_owned(), to: to.to_owned(), inside: true, dev: false, testing: false }
     }
 
     fn theirs(from: &str, to: &str) -> Edge {
@@ -137,6 +143,7 @@ mod the_checker {
             ours("api", "domain"),
             ours("sql", "crypto"),
             in_tests(ours("api", "sqlite")),
+            in_tests(Edge { testing: true, ..ours("api", "postgres") }),
             in_tests(ours("domain", "testkit")),
             theirs("sqlite", "sqlx"),
             theirs("crypto", "aws-lc-rs"),
@@ -160,6 +167,7 @@ mod the_checker {
             theirs("api", "aws-lc-rs"),
             in_tests(theirs("domain", "aws-lc-rs")),
             theirs("stranger", "serde"),
+            Edge { testing: true, ..ours("chancery", "postgres") },
         ];
         for edge in bad {
             assert_eq!(check_edges(std::slice::from_ref(&edge)).len(), 1, "{edge:?}");
