@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use chancery_crypto::Phi;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
@@ -24,7 +23,21 @@ const MAX_BATCH: usize = 512;
 /// Proof that the event of a read is durable. Only [`append`] makes one, after the commit returned.
 ///
 /// It names a tenant, a table and a number of values; [`crate::keyring::Keyring::open`] consumes it
-/// and refuses more.
+/// and refuses more. Nobody else can make one:
+///
+/// ```compile_fail
+/// let receipt = chancery_domain::audit::AuditReceipt { values: 1_000, ..todo!() };
+/// ```
+///
+/// and nobody can use one twice:
+///
+/// ```compile_fail
+/// # use chancery_domain::{audit::AuditReceipt, keyring::Keyring};
+/// fn twice(ring: &Keyring, receipt: AuditReceipt) {
+///     let _ = ring.open(receipt, "patients", &[]);
+///     let _ = ring.open(receipt, "patients", &[]);
+/// }
+/// ```
 #[derive(Debug)]
 pub struct AuditReceipt {
     tenant: TenantId,
@@ -158,6 +171,3 @@ async fn commit_batches(store: Arc<dyn Store>, mut receiver: mpsc::Receiver<Wait
         }
     }
 }
-
-/// Opened values, in the order asked for.
-pub type Opened = Vec<Phi<Vec<u8>>>;
