@@ -1,1 +1,99 @@
 //! The HTTP API: routes, bodies, OpenAPI, error → HTTP.
+//!
+//! Handlers are thin: take apart, call one use case, put together. [`router`] gives the public
+//! door, [`metrics_router`] the private one.
+#![forbid(unsafe_code)]
+
+mod api_keys;
+mod audit;
+mod auth;
+mod certificates;
+mod docs;
+mod error;
+mod fields;
+mod health;
+mod idempotency;
+mod keys;
+pub mod metrics;
+mod page;
+mod records;
+mod tenants;
+mod users;
+mod well_known;
+
+use std::sync::Arc;
+
+use axum::Router;
+use chancery_domain::Instance;
+use chancery_middleware::Limits;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+pub use docs::{PUBLIC, openapi, openapi_json};
+pub use metrics::{Metrics, metrics_router};
+
+/// What every handler can reach.
+#[derive(Clone)]
+pub(crate) struct App {
+    pub(crate) instance: Arc<Instance>,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+/// The public door with all its layers, in the order of design §3.
+///
+/// The listener must put [`axum::extract::ConnectInfo`]`<SocketAddr>` into each request's extensions.
+pub fn router(instance: Arc<Instance>, metrics: Arc<Metrics>, limits: Limits) -> Router {
+    let app = App { instance: Arc::clone(&instance), metrics: Arc::clone(&metrics) };
+    let (routes, _) = operations().split_for_parts();
+    chancery_middleware::around(routes.with_state(app), instance, Some(metrics), limits)
+}
+
+/// Every operation, registered and documented in one stroke.
+fn operations() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(docs::bare())
+        .routes(routes!(tenants::create_tenant, tenants::list_tenants))
+        .routes(routes!(tenants::get_tenant))
+        .routes(routes!(tenants::suspend_tenant))
+        .routes(routes!(tenants::resume_tenant))
+        .routes(routes!(users::create_tenant_user, users::find_tenant_users))
+        .routes(routes!(api_keys::create_tenant_api_key, api_keys::list_tenant_api_keys))
+        .routes(routes!(audit::find_tenant_events))
+        .routes(routes!(certificates::get_tenant_certificate))
+        .routes(routes!(certificates::verify_tenant_certificate))
+        .routes(routes!(certificates::export_tenant_pack))
+        .routes(routes!(users::create_user, users::find_users))
+        .routes(routes!(users::get_user))
+        .routes(routes!(auth::login))
+        .routes(routes!(auth::login_compat))
+        .routes(routes!(auth::session))
+        .routes(routes!(api_keys::create_api_key, api_keys::list_api_keys))
+        .routes(routes!(api_keys::revoke_api_key))
+        .routes(routes!(api_keys::create_api_key_compat))
+        .routes(routes!(keys::list_keys))
+        .routes(routes!(keys::get_key))
+        .routes(routes!(keys::rotate_key))
+        .routes(routes!(keys::sign))
+        .routes(routes!(keys::verify))
+        .routes(routes!(keys::encrypt))
+        .routes(routes!(keys::decrypt))
+        .routes(routes!(keys::export_key))
+        .routes(routes!(fields::list_fields))
+        .routes(routes!(fields::define_field))
+        .routes(routes!(records::seal))
+        .routes(routes!(records::open))
+        .routes(routes!(records::reseal))
+        .routes(routes!(records::terms))
+        .routes(routes!(certificates::issue_certificate))
+        .routes(routes!(certificates::verify_envelope))
+        .routes(routes!(certificates::get_certificate))
+        .routes(routes!(certificates::verify_certificate))
+        .routes(routes!(certificates::export_pack))
+        .routes(routes!(audit::find_events))
+        .routes(routes!(audit::get_event))
+        .routes(routes!(audit::get_checkpoint))
+        .routes(routes!(audit::get_tile))
+        .routes(routes!(health::livez))
+        .routes(routes!(health::readyz))
+        .routes(routes!(well_known::jwks))
+        .routes(routes!(well_known::trust))
+        .routes(routes!(docs::openapi_document))
+}

@@ -1,0 +1,218 @@
+//! The tenant's log: events, proofs, checkpoint, tiles.
+
+use axum::{Json, extract::State, response::IntoResponse};
+use chancery_crypto::tiles::TileId;
+use chancery_domain::{
+    TenantId, Timestamp,
+    access::Call,
+    audit::{
+        EventFilter,
+        query::{self, EventView, MAX_PAGE, ProvenEvent},
+    },
+    ids::{EventId, RequestId},
+};
+use chancery_middleware::{Authenticated, Code, PathOf, Problem, QueryOf};
+use http::header;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::{
+    App,
+    error::IntoProblem,
+    page::{self, ListBody},
+};
+
+/// What to look for in the log. All bounds count together.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct EventQuery {
+    /// Recorded at or after this moment.
+    #[param(value_type = String, format = DateTime)]
+    from: Timestamp,
+    /// Recorded before this moment; at most 366 days after `from`.
+    #[param(value_type = String, format = DateTime)]
+    to: Timestamp,
+    /// By this actor: a user's or an API key's id, or `system`.
+    actor: Option<String>,
+    /// Of this type, such as `record.opened`.
+    r#type: Option<String>,
+    /// On the thing with this id.
+    resource: Option<String>,
+    /// With this outcome: 0 it worked, 4 refused, 8 failed.
+    outcome: Option<i64>,
+    /// With this request.
+    #[param(value_type = Option<String>)]
+    request_id: Option<RequestId>,
+    /// How many items at most: 1 to 1000.
+    #[param(minimum = 1, maximum = 1000, default = 100)]
+    limit: Option<u32>,
+    /// The `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// An event of the log.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AuditEvent)]
+pub(crate) struct EventBody {
+    /// Its id.
+    #[schema(example = "evt_01J9Z3K0Q5V8WXYZ0123456789")]
+    id: String,
+    /// Its place in the log, from 0.
+    index: u64,
+    /// What happened, such as `record.opened`.
+    r#type: String,
+    /// When it was put into the queue.
+    recorded_at: String,
+    /// Who did it: a user, an API key, or `system`.
+    actor: String,
+    /// The id of what it was done to, if Chancery gave that id.
+    #[schema(required)]
+    resource: Option<String>,
+    /// 0 it worked, 4 refused, 8 failed.
+    outcome: i64,
+    /// With which request.
+    request_id: String,
+    /// The exact canonical JSON (RFC 8785) that was hashed.
+    core: String,
+    /// SHA-256(0x00 ‖ core), the Merkle leaf, in hex.
+    leaf_hash: String,
+    /// What identifies a person, with the salts of its commitments; for holders of `audit.read_sealed`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    sealed_part: Option<serde_json::Value>,
+    /// With `proof=true`: the proof in C2SP tlog-proof form.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proof: Option<String>,
+    /// With `proof=true`: the signed head that the proof leads to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    checkpoint: Option<String>,
+}
+
+impl From<EventView> for EventBody {
+    fn from(view: EventView) -> Self {
+        let EventView { logged, personal } = view;
+        let event = logged.event;
+        Self {
+            id: event.id.to_string(),
+            index: logged.index,
+            r#type: event.kind,
+            recorded_at: event.recorded_at.to_string(),
+            actor: event.actor,
+            resource: event.resource,
+            outcome: event.outcome,
+            request_id: event.request.to_string(),
+            core: event.core,
+            leaf_hash: data_encoding::HEXLOWER.encode(&logged.leaf_hash),
+            sealed_part: personal.and_then(|json| serde_json::from_slice(json.expose()).ok()),
+            proof: None,
+            checkpoint: None,
+        }
+    }
+}
+
+impl From<ProvenEvent> for EventBody {
+    fn from(proven: ProvenEvent) -> Self {
+        Self { proof: Some(proven.proof), checkpoint: Some(proven.checkpoint.note), ..proven.event.into() }
+    }
+}
+
+async fn find(
+    app: &App,
+    call: &Call,
+    tenant: TenantId,
+    asked: EventQuery,
+) -> Result<Json<ListBody<EventBody>>, Problem> {
+    let filter = EventFilter {
+        from: asked.from,
+        to: asked.to,
+        after: page::after(asked.cursor.as_deref())?,
+        actor: asked.actor,
+        kind: asked.r#type,
+        resource: asked.resource,
+        outcome: asked.outcome,
+        request: asked.request_id,
+        limit: page::limit(asked.limit, 100, MAX_PAGE)?,
+    };
+    let limit = filter.limit;
+    let found = query::find(&app.instance, call, tenant, filter).await.or_problem()?;
+    Ok(Json(page::list(found, limit, |view| view.logged.index.to_string())))
+}
+
+/// Find events.
+///
+/// What was acknowledged before is found. Reading the log is an event itself.
+#[utoipa::path(get, path = "/v1/audit/events", tag = "audit", params(EventQuery),
+    responses((status = 200, description = "Events by place in the log.", body = ListBody<EventBody>)))]
+pub(crate) async fn find_events(
+    State(app): State<App>,
+    Authenticated(call): Authenticated,
+    QueryOf(query): QueryOf<EventQuery>,
+) -> Result<Json<ListBody<EventBody>>, Problem> {
+    find(&app, &call, call.tenant(), query).await
+}
+
+/// Find events of a tenant, as the platform's auditor.
+#[utoipa::path(get, path = "/v1/tenants/{id}/audit/events", tag = "audit",
+    params(("id" = String, Path, description = "The tenant."), EventQuery),
+    responses((status = 200, description = "Events by place in the log.", body = ListBody<EventBody>)))]
+pub(crate) async fn find_tenant_events(
+    State(app): State<App>,
+    Authenticated(call): Authenticated,
+    PathOf(tenant): PathOf<TenantId>,
+    QueryOf(query): QueryOf<EventQuery>,
+) -> Result<Json<ListBody<EventBody>>, Problem> {
+    find(&app, &call, tenant, query).await
+}
+
+/// Whether a proof is wanted.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ProofQuery {
+    /// Also answer the proof that the event is in the log, under a signed checkpoint.
+    proof: Option<bool>,
+}
+
+/// Get one event, with its proof if wanted.
+#[utoipa::path(get, path = "/v1/audit/events/{id}", tag = "audit",
+    params(("id" = String, Path, description = "The event."), ProofQuery),
+    responses((status = 200, description = "The event.", body = EventBody)))]
+pub(crate) async fn get_event(
+    State(app): State<App>,
+    Authenticated(call): Authenticated,
+    PathOf(id): PathOf<EventId>,
+    QueryOf(query): QueryOf<ProofQuery>,
+) -> Result<Json<EventBody>, Problem> {
+    let tenant = call.tenant();
+    if query.proof == Some(true) {
+        return Ok(Json(query::get_proven(&app.instance, &call, tenant, id).await.or_problem()?.into()));
+    }
+    Ok(Json(query::get(&app.instance, &call, tenant, id).await.or_problem()?.into()))
+}
+
+/// Get the signed head of the log, a C2SP checkpoint.
+#[utoipa::path(get, path = "/v1/audit/checkpoint", tag = "audit",
+    responses((status = 200, description = "A C2SP signed note.", content_type = "text/plain", body = String)))]
+pub(crate) async fn get_checkpoint(
+    State(app): State<App>,
+    Authenticated(call): Authenticated,
+) -> Result<impl IntoResponse, Problem> {
+    let checkpoint = query::checkpoint(&app.instance, &call, call.tenant()).await.or_problem()?;
+    Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], checkpoint.note))
+}
+
+/// Get a tile of the log: its hashes one after another.
+#[utoipa::path(get, path = "/v1/audit/tile/{level}/{index}", tag = "audit",
+    params(("level" = u8, Path, description = "0 for leaves, to 7."),
+           ("index" = u64, Path, description = "Which tile of the level, from 0.")),
+    responses((status = 200, description = "Up to 256 hashes of 32 bytes.", content_type = "application/octet-stream", body = Vec<u8>)))]
+pub(crate) async fn get_tile(
+    State(app): State<App>,
+    Authenticated(call): Authenticated,
+    PathOf((level, index)): PathOf<(u8, u64)>,
+) -> Result<impl IntoResponse, Problem> {
+    let found = query::tile(&app.instance, &call, call.tenant(), TileId { level, index }).await.or_problem()?;
+    let hashes = found.ok_or(Code::NotFound)?;
+    Ok(([(header::CONTENT_TYPE, "application/octet-stream")], hashes))
+}

@@ -1,0 +1,169 @@
+//! `openapi.json`: what the handlers say of themselves, and what holds for all of them.
+
+use std::sync::LazyLock;
+
+use axum::response::IntoResponse;
+use http::header;
+use utoipa::{
+    ToSchema,
+    openapi::{
+        ContentBuilder, HeaderBuilder, InfoBuilder, LicenseBuilder, ObjectBuilder, OpenApi, OpenApiBuilder, Paths, Ref,
+        ResponseBuilder, SecurityRequirement, Type,
+        path::Operation,
+        security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
+        tag::TagBuilder,
+    },
+};
+
+/// The operations that need no credential, by operation id. Every other one answers 401 without.
+pub const PUBLIC: [&str; 7] = ["login", "login_compat", "livez", "readyz", "jwks", "trust", "openapi_document"];
+
+const DESCRIPTION: &str = "The security layer of multi-tenant applications that hold personal data.\n\n\
+    The tenant comes from the credential and from nowhere else. Every response carries `x-request-id`. \
+    Refusals are `application/problem+json` (RFC 9457) with a stable `code`; another tenant's thing is \
+    answered exactly as a missing one. Bytes are base64url without padding, times RFC 3339 in UTC.";
+
+/// A refusal (RFC 9457).
+#[derive(ToSchema)]
+#[schema(as = Problem)]
+#[expect(dead_code, reason = "describes what `chancery_middleware::Problem` writes")]
+struct ProblemBody {
+    /// `urn:chancery:problem:` and the code.
+    #[schema(example = "urn:chancery:problem:not_found")]
+    r#type: String,
+    /// A sentence that is always the same for the code.
+    title: String,
+    /// The HTTP status.
+    status: u16,
+    /// The stable code.
+    #[schema(example = "not_found")]
+    code: String,
+    /// What to do about it.
+    detail: String,
+    /// One entry per bad field.
+    errors: Option<Vec<FaultBody>>,
+}
+
+/// One bad field.
+#[derive(ToSchema)]
+#[schema(as = Fault)]
+#[expect(dead_code, reason = "describes what `chancery_middleware::Problem` writes")]
+struct FaultBody {
+    /// Where: a JSON pointer (RFC 6901).
+    #[schema(example = "/items/0/column")]
+    pointer: String,
+    /// A stable code.
+    code: String,
+    /// What to do about it.
+    message: String,
+}
+
+/// The document before any operation is in it.
+pub(crate) fn bare() -> OpenApi {
+    #[derive(utoipa::OpenApi)]
+    #[openapi(components(schemas(ProblemBody, FaultBody)))]
+    struct Schemas;
+
+    let tags = [
+        ("tenants", "Who owns data."),
+        ("users", "People who log in."),
+        ("auth", "Logging in."),
+        ("api-keys", "How programs log in."),
+        ("keys", "Cryptographic keys and their versions."),
+        ("fields", "Which columns hold personal data."),
+        ("records", "Sealing and opening values."),
+        ("certificates", "Signed statements that anyone can verify offline."),
+        ("audit", "What happened, in a log that nobody can quietly edit."),
+        ("operations", "For those who run it."),
+    ];
+    OpenApiBuilder::new()
+        .info(
+            InfoBuilder::new()
+                .title("Chancery")
+                .version(env!("CARGO_PKG_VERSION"))
+                .description(Some(DESCRIPTION))
+                .license(Some(LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0")).build())),
+        )
+        .paths(Paths::new())
+        .components(<Schemas as utoipa::OpenApi>::openapi().components)
+        .tags(Some(tags.map(|(name, text)| TagBuilder::new().name(name).description(Some(text)).build())))
+        .build()
+}
+
+/// The OpenAPI 3.1 document of this version.
+pub fn openapi() -> OpenApi {
+    let mut document = crate::operations().into_openapi();
+    let components = document.components.get_or_insert_default();
+    components.add_security_scheme(
+        "bearer",
+        SecurityScheme::Http(
+            HttpBuilder::new()
+                .scheme(HttpAuthScheme::Bearer)
+                .description(Some("An access token of `POST /v1/auth/login`, or an API key (`chy_…`)."))
+                .build(),
+        ),
+    );
+    components.add_security_scheme(
+        "api_key",
+        SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description("x-api-key", "An API key (`chy_…`)."))),
+    );
+    components.responses.insert("Problem".into(), problem().into());
+    for item in document.paths.paths.values_mut() {
+        let operations =
+            [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch, &mut item.head];
+        for operation in operations.into_iter().flatten() {
+            complete(operation);
+        }
+    }
+    document
+}
+
+/// What holds for every operation.
+fn complete(operation: &mut Operation) {
+    operation.responses.responses.insert("default".into(), Ref::from_response_name("Problem").into());
+    let public = operation.operation_id.as_deref().is_some_and(|id| PUBLIC.contains(&id));
+    operation.security = Some(if public {
+        Vec::new()
+    } else {
+        vec![
+            SecurityRequirement::new::<_, [&str; 0], &str>("bearer", []),
+            SecurityRequirement::new::<_, [&str; 0], &str>("api_key", []),
+        ]
+    });
+}
+
+fn problem() -> utoipa::openapi::Response {
+    let text = |description: &str| {
+        HeaderBuilder::new()
+            .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
+            .description(Some(description))
+            .build()
+    };
+    ResponseBuilder::new()
+        .description("A refusal.")
+        .header("x-request-id", text("The id of this request, also in its log lines and events."))
+        .header("www-authenticate", text("With 401: how to authenticate."))
+        .header("retry-after", text("With 429 and 503: how many seconds to wait."))
+        .content(
+            "application/problem+json",
+            ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build(),
+        )
+        .build()
+}
+
+/// The document as it is checked in at the root of the repository.
+pub fn openapi_json() -> String {
+    openapi().to_pretty_json().map(|text| text + "\n").unwrap_or_default()
+}
+
+/// This document.
+#[utoipa::path(
+    get,
+    path = "/openapi.json",
+    tag = "operations",
+    responses((status = 200, description = "The OpenAPI 3.1 document.", content_type = "application/json", body = Object))
+)]
+pub(crate) async fn openapi_document() -> impl IntoResponse {
+    static TEXT: LazyLock<String> = LazyLock::new(openapi_json);
+    ([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "public, max-age=300")], TEXT.as_str())
+}

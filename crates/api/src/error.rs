@@ -1,0 +1,210 @@
+//! What each use case's errors look like over HTTP. Every match is complete, so that a new variant
+//! asks for its status at compile time.
+
+use chancery_domain::Faults;
+use chancery_domain::{
+    access::Denied,
+    api_keys::{ApiKeyError, CreateApiKeyError},
+    audit::query::ReadAuditError,
+    certificates::CertificateError,
+    fields::DefineFieldError,
+    keyring::KeyError,
+    passwords::HashError,
+    records::RecordError,
+    tenants::{CreateTenantError, TenantError},
+    users::{CreateUserError, LoginError, ReadUserError},
+};
+use chancery_middleware::{Code, Problem};
+
+/// An error with a place in HTTP.
+pub(crate) trait ToProblem {
+    /// The refusal that it becomes.
+    fn to_problem(self) -> Problem;
+}
+
+/// Turns the error of a result into a refusal.
+pub(crate) trait IntoProblem<T> {
+    /// The value, or the refusal.
+    fn or_problem(self) -> Result<T, Problem>;
+}
+
+impl<T, E: ToProblem> IntoProblem<T> for Result<T, E> {
+    fn or_problem(self) -> Result<T, Problem> {
+        self.map_err(ToProblem::to_problem)
+    }
+}
+
+fn may_not_grant() -> Problem {
+    Problem::new(Code::AuthzDenied).detail("the caller may not grant one of these roles")
+}
+
+impl ToProblem for Denied {
+    fn to_problem(self) -> Problem {
+        match self {
+            Self::Forbidden(permission) => {
+                Problem::new(Code::AuthzDenied).detail(format!("this needs the permission {permission}"))
+            }
+            Self::NoSuchTenant => Problem::new(Code::NotFound),
+        }
+    }
+}
+
+impl ToProblem for HashError {
+    fn to_problem(self) -> Problem {
+        match self {
+            Self::Busy => Problem::new(Code::Overloaded),
+            Self::Failed(_) => Problem::failed(Code::Internal, &self),
+        }
+    }
+}
+
+impl ToProblem for CreateTenantError {
+    fn to_problem(self) -> Problem {
+        match self {
+            Self::Denied(denied) => denied.to_problem(),
+            Self::Invalid(faults) => Problem::invalid(faults),
+            Self::SlugTaken => Problem::new(Code::Taken).detail("another tenant has this slug"),
+            Self::Failed(failure) => failure.into(),
+        }
+    }
+}
+
+impl ToProblem for TenantError {
+    fn to_problem(self) -> Problem {
+        match self {
+            Self::Denied(denied) => denied.to_problem(),
+            Self::NotFound => Problem::new(Code::NotFound),
+            Self::WrongState(state) => Problem::new(Code::StateConflict).detail(format!("the tenant is {state}")),
+            Self::Failed(failure) => failure.into(),
+        }
+    }
+}
+
+impl ToProblem for CreateUserError {
+    fn to_problem(self) -> Problem {
+        match self {
+            Self::Denied(denied) => denied.to_problem(),
+            Self::MayNotGrant(_) => may_not_grant(),
+            Self::Invalid(faults) => Problem::invalid(faults),
+            Self::UsernameTaken => Problem::new(Code::Taken).detail("another user has this username"),
+            Self::Hash(error) => error.to_problem(),
+            Self::Failed(failure) => failure.into(),
+        }
+    }
+}
+
+impl ToProblem for ReadUserError {
+    fn to_problem(self) -> Problem {
+        match self {
+            Self::Denied(denied) => denied.to_problem(),
+            Self::NotFound => Problem::new(Code::NotFound),
+            Self::Failed(failure) => failure.into(),
+        }
+    }
+}
+
+impl ToProblem for LoginError {
+    fn to_problem(self) -> Problem {
+        match self {
+            Self::Invalid(_) => Problem::new(Code::LoginFailed).detail("Invalid credentials"),
+            Self::Hash(error) => error.to_problem(),
+            Self::Failed(failure) => failure.into(),
+        }
+    }
+}
+
+impl ToProblem for CreateApiKeyError {
+    fn to_problem(self) -> Problem {
+        match self {
+            Self::Denied(denied) => denied.to_problem(),
+            Self::MayNotGrant(_) => may_not_grant(),
+            Self::Invalid(faults) => Problem::invalid(faults),
+            Self::Failed(failure) => failure.into(),
+        }
+    }
+}
+
+impl ToProblem for ApiKeyError {
+    fn to_problem(self) -> Problem {
+        match self {
+            Self::Denied(denied) => denied.to_problem(),
+            Self::NotFound => Problem::new(Code::NotFound),
+            Self::AlreadyRevoked => Problem::new(Code::StateConflict).detail("the API key is revoked already"),
+            Self::Failed(failure) => failure.into(),
+        }
+    }
+}
+
+impl ToProblem for DefineFieldError {
+    fn to_problem(self) -> Problem {
+        match self {
+            Self::Denied(denied) => denied.to_problem(),
+            Self::Invalid(faults) => Problem::invalid(faults),
+            Self::Fixed(what) => {
+                Problem::new(Code::StateConflict).detail(format!("{what} of a registered field cannot change"))
+            }
+            Self::Failed(failure) => failure.into(),
+        }
+    }
+}
+
+impl ToProblem for KeyError {
+    fn to_problem(self) -> Problem {
+        match self {
+            Self::Denied(denied) => denied.to_problem(),
+            Self::NotFound => Problem::new(Code::NotFound),
+            Self::Managed => Problem::new(Code::KeyManaged),
+            Self::NotActive => Problem::new(Code::StateConflict).detail("the key has no active version"),
+            Self::Failed(failure) => failure.into(),
+        }
+    }
+}
+
+impl ToProblem for RecordError {
+    fn to_problem(self) -> Problem {
+        match self {
+            Self::Denied(denied) => denied.to_problem(),
+            Self::Invalid(faults) => Problem::invalid(faults),
+            Self::UnknownField(item) => of_item(Code::FieldUnknown, item, ""),
+            Self::RowRequired(item) => of_item(Code::RowRequired, item, "/row"),
+            Self::NotEncrypted(item) => of_item(Code::FieldNotEncrypted, item, ""),
+            Self::NotIndexed(item) => {
+                Problem::invalid(Faults::one(format!("/items/{item}"), "not_indexed", "the field has no index"))
+            }
+            Self::Malformed(item) => of_item(Code::SealedMalformed, item, "/sealed"),
+            Self::WrongContext(item) => of_item(Code::SealedWrongContext, item, "/sealed"),
+            Self::Tampered(item) => of_item(Code::SealedTampered, item, "/sealed"),
+            Self::KeyStopped(_) => Problem::new(Code::KeyRetired),
+            Self::Failed(failure) => failure.into(),
+        }
+    }
+}
+
+/// A refusal of one item of a list.
+fn of_item(code: Code, item: usize, member: &str) -> Problem {
+    Problem::new(code).with_faults(Faults::one(format!("/items/{item}{member}"), code.as_str(), code.title()))
+}
+
+impl ToProblem for ReadAuditError {
+    fn to_problem(self) -> Problem {
+        match self {
+            Self::Denied(denied) => denied.to_problem(),
+            Self::Invalid(faults) => Problem::invalid(faults),
+            Self::NotFound => Problem::new(Code::NotFound),
+            Self::NotYetSequenced => Problem::new(Code::NotYetSequenced),
+            Self::Failed(failure) => failure.into(),
+        }
+    }
+}
+
+impl ToProblem for CertificateError {
+    fn to_problem(self) -> Problem {
+        match self {
+            Self::Denied(denied) => denied.to_problem(),
+            Self::Invalid(faults) => Problem::invalid(faults),
+            Self::NotFound => Problem::new(Code::NotFound),
+            Self::NotYetSequenced => Problem::new(Code::NotYetSequenced),
+            Self::Failed(failure) => failure.into(),
+        }
+    }
+}

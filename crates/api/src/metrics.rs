@@ -1,0 +1,244 @@
+//! What is counted, in OpenMetrics. No tenant, user or path is ever a label.
+
+use std::{
+    sync::{Arc, atomic::AtomicU64},
+    time::Instant,
+};
+
+use async_trait::async_trait;
+use axum::{Router, extract::State, response::IntoResponse, routing::get};
+use chancery_domain::{
+    audit::QueuedEvent,
+    ids::TenantId,
+    store::{Store, StoreError, Tx, View},
+};
+use chancery_middleware::{Finished, Observer};
+use http::{HeaderMap, header};
+use prometheus_client::{
+    encoding::{EncodeLabelSet, EncodeLabelValue, text},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::{Registry, Unit},
+};
+
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Route {
+    method: &'static str,
+    route: &'static str,
+}
+
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct RouteStatus {
+    method: &'static str,
+    route: &'static str,
+    status: u16,
+}
+
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct LoginLabels {
+    outcome: LoginOutcome,
+}
+
+/// How a login went.
+#[derive(Debug, Clone, Copy, Hash, PartialEq, Eq, EncodeLabelValue)]
+pub enum LoginOutcome {
+    /// A token was given.
+    #[expect(non_camel_case_types, reason = "the label's value is the variant's name")]
+    success,
+    /// Wrong name or password.
+    #[expect(non_camel_case_types, reason = "the label's value is the variant's name")]
+    refused,
+    /// It could not be decided.
+    #[expect(non_camel_case_types, reason = "the label's value is the variant's name")]
+    failed,
+}
+
+type SecondsOf = fn() -> Histogram;
+
+/// Every metric of the process.
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<RouteStatus, Counter>,
+    durations: Family<Route, Histogram, SecondsOf>,
+    logins: Family<LoginLabels, Counter>,
+    append_duration: Histogram,
+    audit_events: Counter,
+    tree_size: Gauge<u64, AtomicU64>,
+    pub(crate) sealed: Counter,
+    pub(crate) opened: Counter,
+    pub(crate) certificates: Counter,
+}
+
+const SECONDS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+fn seconds() -> Histogram {
+    Histogram::new(SECONDS)
+}
+
+impl Metrics {
+    /// All at zero.
+    pub fn new() -> Arc<Self> {
+        let mut registry = Registry::default();
+        let metrics = Self {
+            requests: Family::default(),
+            durations: Family::new_with_constructor(seconds as SecondsOf),
+            logins: Family::default(),
+            append_duration: seconds(),
+            audit_events: Counter::default(),
+            tree_size: Gauge::default(),
+            sealed: Counter::default(),
+            opened: Counter::default(),
+            certificates: Counter::default(),
+            registry: Registry::default(),
+        };
+        registry.register("http_requests", "Requests that were answered", metrics.requests.clone());
+        registry.register_with_unit(
+            "http_request_duration",
+            "Time from a request's arrival to its response",
+            Unit::Seconds,
+            metrics.durations.clone(),
+        );
+        registry.register_with_unit(
+            "chancery_audit_append_duration",
+            "Time of one group commit of audit events",
+            Unit::Seconds,
+            metrics.append_duration.clone(),
+        );
+        registry.register(
+            "chancery_audit_events",
+            "Audit events made durable by group commits",
+            metrics.audit_events.clone(),
+        );
+        registry.register(
+            "chancery_audit_tree_size",
+            "Events that this process has moved into the logs of all tenants",
+            metrics.tree_size.clone(),
+        );
+        registry.register("chancery_records_sealed", "Values sealed", metrics.sealed.clone());
+        registry.register("chancery_records_opened", "Values opened", metrics.opened.clone());
+        registry.register("chancery_cert_issued", "Certificates issued", metrics.certificates.clone());
+        registry.register("chancery_logins", "Logins by outcome", metrics.logins.clone());
+        for outcome in [LoginOutcome::success, LoginOutcome::refused, LoginOutcome::failed] {
+            let _ = metrics.logins.get_or_create(&LoginLabels { outcome });
+        }
+        Arc::new(Self { registry, ..metrics })
+    }
+
+    /// A login ended.
+    pub(crate) fn logged_in(&self, outcome: LoginOutcome) {
+        self.logins.get_or_create(&LoginLabels { outcome }).inc();
+    }
+
+    /// The logs of all tenants grew by so many events; told by the sequencing job.
+    pub fn sequenced(&self, events: u64) {
+        self.tree_size.inc_by(events);
+    }
+
+    /// A store that times its group commits here.
+    pub fn timed(self: &Arc<Self>, store: Arc<dyn Store>) -> Arc<dyn Store> {
+        Arc::new(Timed { store, metrics: Arc::clone(self) })
+    }
+
+    /// In OpenMetrics, or in the older text format that most tools still ask for.
+    fn text(&self, open_metrics: bool) -> String {
+        let mut text = String::new();
+        if text::encode(&mut text, &self.registry).is_err() {
+            return String::new();
+        }
+        if open_metrics { text } else { to_prometheus(&text) }
+    }
+}
+
+impl Observer for Metrics {
+    fn finished(&self, request: Finished) {
+        let Finished { method, route, status, took } = request;
+        self.requests.get_or_create(&RouteStatus { method, route, status: status.as_u16() }).inc();
+        self.durations.get_or_create(&Route { method, route }).observe(took.as_secs_f64());
+    }
+}
+
+/// The older format names a counter's family as its samples, and knows neither units nor an end.
+fn to_prometheus(open_metrics: &str) -> String {
+    let counters: Vec<&str> =
+        open_metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter")).collect();
+    let mut text = String::with_capacity(open_metrics.len());
+    for line in open_metrics.lines() {
+        if line == "# EOF" || line.starts_with("# UNIT ") {
+            continue;
+        }
+        let mut words = line.splitn(4, ' ');
+        match (words.next(), words.next(), words.next(), words.next()) {
+            (Some("#"), Some(what), Some(name), Some(rest)) if counters.contains(&name) => {
+                text.extend(["# ", what, " ", name, "_total ", rest, "\n"]);
+            }
+            _ => text.extend([line, "\n"]),
+        }
+    }
+    text
+}
+
+/// `/metrics`, for a listener that only the operator reaches.
+pub fn metrics_router(metrics: Arc<Metrics>) -> Router {
+    Router::new().route("/metrics", get(serve)).with_state(metrics)
+}
+
+async fn serve(State(metrics): State<Arc<Metrics>>, headers: HeaderMap) -> impl IntoResponse {
+    let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let open_metrics = accepted.contains("application/openmetrics-text");
+    let media_type = if open_metrics {
+        "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    } else {
+        "text/plain; version=0.0.4; charset=utf-8"
+    };
+    ([(header::CONTENT_TYPE, media_type), (header::CACHE_CONTROL, "no-store")], metrics.text(open_metrics))
+}
+
+/// Passes everything on, and times group commits.
+struct Timed {
+    store: Arc<dyn Store>,
+    metrics: Arc<Metrics>,
+}
+
+#[async_trait]
+impl Store for Timed {
+    async fn begin(&self, tenant: TenantId) -> Result<Box<dyn Tx>, StoreError> {
+        self.store.begin(tenant).await
+    }
+
+    async fn view(&self, tenant: TenantId) -> Result<Box<dyn View>, StoreError> {
+        self.store.view(tenant).await
+    }
+
+    async fn append_events(&self, events: &[QueuedEvent]) -> Result<(), StoreError> {
+        let started = Instant::now();
+        let appended = self.store.append_events(events).await;
+        self.metrics.append_duration.observe(started.elapsed().as_secs_f64());
+        if appended.is_ok() {
+            self.metrics.audit_events.inc_by(events.len() as u64);
+        }
+        appended
+    }
+
+    fn take_grown(&self) -> Vec<TenantId> {
+        self.store.take_grown()
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.store.ping().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_older_format_names_counters_as_their_samples() {
+        let metrics = Metrics::new();
+        metrics.sealed.inc();
+        let text = metrics.text(false);
+        assert!(text.contains("# TYPE chancery_records_sealed_total counter\n"), "{text}");
+        assert!(text.contains("\nchancery_records_sealed_total 1\n"), "{text}");
+        assert!(!text.contains("# EOF") && !text.contains("# UNIT"));
+        assert!(metrics.text(true).ends_with("# EOF\n"));
+    }
+}

@@ -1,0 +1,246 @@
+//! Sealing and opening values of registered fields.
+
+use axum::{Json, extract::State};
+use chancery_domain::records::{self, OpenItem, OpenRequest, Purpose, ResealItem, SealItem, TermItem};
+use chancery_middleware::{Authenticated, Body, Problem, Unique};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::{App, error::IntoProblem};
+
+/// A null that was sent; a missing field stays an error.
+fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    Option::deserialize(deserializer)
+}
+
+/// A value to seal.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = SealItem)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SealItemBody {
+    /// Its table.
+    #[schema(example = "patients")]
+    table: String,
+    /// Its column.
+    #[schema(example = "ssn")]
+    column: String,
+    /// Its row, for fields bound to rows.
+    row: Option<String>,
+    /// The value; its JSON type is the field's. A null stays null.
+    #[schema(value_type = Value)]
+    value: Unique,
+}
+
+/// Up to 1,000 values to seal.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = Seal)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SealBody {
+    /// The values.
+    items: Vec<SealItemBody>,
+}
+
+/// A sealed value.
+#[derive(Serialize, ToSchema)]
+#[schema(as = SealedItem)]
+pub(crate) struct SealedItemBody {
+    /// Its text form; `null` for a null.
+    #[schema(required, example = "chy1.…")]
+    sealed: Option<String>,
+    /// For indexed fields: the search term under the newest index key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    terms: Option<Vec<String>>,
+}
+
+/// Sealed values in the order asked for.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Sealed)]
+pub(crate) struct SealedBody {
+    /// The sealed values.
+    items: Vec<SealedItemBody>,
+}
+
+/// Seal values, all or nothing. Answers when the event is durable.
+#[utoipa::path(post, path = "/v1/seal", tag = "records", request_body = SealBody,
+    responses((status = 200, description = "The sealed values.", body = SealedBody)))]
+pub(crate) async fn seal(
+    State(app): State<App>,
+    Authenticated(call): Authenticated,
+    Body(body): Body<SealBody>,
+) -> Result<Json<SealedBody>, Problem> {
+    let items: Vec<SealItem> =
+        body.items.into_iter().map(|item| SealItem::new(item.table, item.column, item.row, item.value.0)).collect();
+    let sealed = records::seal(&app.instance, &call, &items).await.or_problem()?;
+    app.metrics.sealed.inc_by(sealed.len() as u64);
+    let items = sealed.into_iter().map(|item| SealedItemBody { sealed: item.sealed, terms: item.terms }).collect();
+    Ok(Json(SealedBody { items }))
+}
+
+/// A sealed value.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = OpenItem)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OpenItemBody {
+    /// Its table.
+    table: String,
+    /// Its column.
+    column: String,
+    /// Its row, for fields bound to rows.
+    row: Option<String>,
+    /// Its text form. A null stays null.
+    #[serde(deserialize_with = "present")]
+    #[schema(required)]
+    sealed: Option<String>,
+}
+
+/// Up to 1,000 values to open, and why.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = Open)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OpenBody {
+    /// The purpose of use (HL7): TREAT, ETREAT, HPAYMT, HOPERAT, PATRQT, HRESCH, PUBHLTH, SYSADMIN.
+    #[schema(value_type = Option<String>, default = "TREAT")]
+    purpose: Option<Purpose>,
+    /// Why, in 1 to 200 characters; sealed in the log.
+    reason: String,
+    /// The values.
+    items: Vec<OpenItemBody>,
+}
+
+/// An opened value.
+#[derive(Serialize, ToSchema)]
+#[schema(as = OpenedItem)]
+pub(crate) struct OpenedItemBody {
+    /// The value, as it was sealed.
+    #[schema(value_type = Value)]
+    value: Value,
+}
+
+/// Opened values in the order asked for.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Opened)]
+pub(crate) struct OpenedBody {
+    /// The values.
+    items: Vec<OpenedItemBody>,
+}
+
+/// Open values, all or nothing. The event is durable before the first key is touched.
+#[utoipa::path(post, path = "/v1/open", tag = "records", request_body = OpenBody,
+    responses((status = 200, description = "The values.", body = OpenedBody)))]
+pub(crate) async fn open(
+    State(app): State<App>,
+    Authenticated(call): Authenticated,
+    Body(body): Body<OpenBody>,
+) -> Result<Json<OpenedBody>, Problem> {
+    let items = body.items.into_iter().map(|item| OpenItem {
+        table: item.table,
+        column: item.column,
+        row: item.row,
+        sealed: item.sealed,
+    });
+    let request =
+        OpenRequest { purpose: body.purpose.unwrap_or(Purpose::Treat), reason: body.reason, items: items.collect() };
+    let values = records::open(&app.instance, &call, &request).await.or_problem()?;
+    app.metrics.opened.inc_by(values.len() as u64);
+    Ok(Json(OpenedBody { items: values.into_iter().map(|value| OpenedItemBody { value }).collect() }))
+}
+
+/// Up to 1,000 values to move to the newest key.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = Reseal)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ResealBody {
+    /// The values.
+    items: Vec<OpenItemBody>,
+}
+
+/// A value under the newest key.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ResealedItem)]
+pub(crate) struct ResealedItemBody {
+    /// Its text form; `null` for a null.
+    #[schema(required)]
+    sealed: Option<String>,
+}
+
+/// Values under the newest key, in the order asked for.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Resealed)]
+pub(crate) struct ResealedBody {
+    /// The values.
+    items: Vec<ResealedItemBody>,
+}
+
+/// Move sealed values to the newest key without showing them, all or nothing.
+#[utoipa::path(post, path = "/v1/reseal", tag = "records", request_body = ResealBody,
+    responses((status = 200, description = "The values under the newest key.", body = ResealedBody)))]
+pub(crate) async fn reseal(
+    State(app): State<App>,
+    Authenticated(call): Authenticated,
+    Body(body): Body<ResealBody>,
+) -> Result<Json<ResealedBody>, Problem> {
+    let items: Vec<ResealItem> = body
+        .items
+        .into_iter()
+        .map(|item| ResealItem { table: item.table, column: item.column, row: item.row, sealed: item.sealed })
+        .collect();
+    let moved = records::reseal(&app.instance, &call, &items).await.or_problem()?;
+    Ok(Json(ResealedBody { items: moved.into_iter().map(|sealed| ResealedItemBody { sealed }).collect() }))
+}
+
+/// A value to search for.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = TermItem)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TermItemBody {
+    /// Its table.
+    table: String,
+    /// Its column.
+    column: String,
+    /// The value; its JSON type is the field's.
+    #[schema(value_type = Value)]
+    value: Unique,
+}
+
+/// Up to 1,000 values to search for.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = Terms)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TermsBody {
+    /// The values.
+    items: Vec<TermItemBody>,
+}
+
+/// The terms of a value.
+#[derive(Serialize, ToSchema)]
+#[schema(as = DerivedTerms)]
+pub(crate) struct DerivedTermsBody {
+    /// One for each live index key; search for any of them.
+    terms: Vec<String>,
+}
+
+/// Terms in the order asked for.
+#[derive(Serialize, ToSchema)]
+#[schema(as = DerivedTermsList)]
+pub(crate) struct DerivedTermsListBody {
+    /// The terms.
+    items: Vec<DerivedTermsBody>,
+}
+
+/// Derive search terms. Compare again after opening: terms are truncated.
+#[utoipa::path(post, path = "/v1/terms", tag = "records", request_body = TermsBody,
+    responses((status = 200, description = "The terms.", body = DerivedTermsListBody)))]
+pub(crate) async fn terms(
+    State(app): State<App>,
+    Authenticated(call): Authenticated,
+    Body(body): Body<TermsBody>,
+) -> Result<Json<DerivedTermsListBody>, Problem> {
+    let items: Vec<TermItem> = body
+        .items
+        .into_iter()
+        .map(|item| TermItem { table: item.table, column: item.column, value: item.value.0 })
+        .collect();
+    let derived = records::terms(&app.instance, &call, &items).await.or_problem()?;
+    Ok(Json(DerivedTermsListBody { items: derived.into_iter().map(|terms| DerivedTermsBody { terms }).collect() }))
+}

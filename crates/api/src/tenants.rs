@@ -1,0 +1,155 @@
+//! Who owns data.
+
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use chancery_crypto::Phi;
+use chancery_domain::{
+    TenantId,
+    tenants::{self, NewTenant, Tenant, TenantState},
+};
+use chancery_middleware::{Authenticated, Creation, OptionalBody, PathOf, Problem, QueryOf, Unique};
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{
+    App,
+    error::IntoProblem,
+    idempotency::{self, Nothing},
+    page::{self, ListBody, Page},
+};
+
+/// What a new tenant shall be.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = NewTenant)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewTenantBody {
+    /// Its name: 1 to 255 characters.
+    #[schema(example = "Northside Clinic")]
+    name: String,
+    /// Its short name, unique: 2 to 63 of `a-z 0-9 -`.
+    #[schema(example = "northside")]
+    slug: String,
+    /// Its contact e-mail; kept sealed.
+    email: Option<String>,
+    /// A JSON object of your own; kept sealed.
+    #[schema(value_type = Option<Object>)]
+    metadata: Option<Unique>,
+}
+
+/// A tenant.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Tenant)]
+pub(crate) struct TenantBody {
+    /// Its id.
+    id: String,
+    /// Its name.
+    name: String,
+    /// Its short name.
+    slug: String,
+    /// `active`, `suspended` or `erased`.
+    #[schema(value_type = String)]
+    state: TenantState,
+    /// Since when.
+    created_at: String,
+}
+
+impl From<Tenant> for TenantBody {
+    fn from(tenant: Tenant) -> Self {
+        Self {
+            id: tenant.id.to_string(),
+            name: tenant.name,
+            slug: tenant.slug,
+            state: tenant.state,
+            created_at: tenant.created_at.to_string(),
+        }
+    }
+}
+
+/// A JSON object on its way to being sealed.
+pub(crate) fn object(value: Option<Unique>) -> Result<Option<Phi<String>>, Problem> {
+    match value {
+        None => Ok(None),
+        Some(Unique(value)) if value.is_object() => Ok(Some(Phi::new(value.to_string()))),
+        Some(_) => Err(Problem::invalid(chancery_domain::Faults::one("/metadata", "type", "must be a JSON object"))),
+    }
+}
+
+/// Make a tenant with keys and a log of its own.
+#[utoipa::path(post, path = "/v1/tenants", tag = "tenants", request_body = NewTenantBody,
+    params(("Idempotency-Key" = Option<String>, Header, description = "Makes a repetition safe for 24 hours.")),
+    responses((status = 201, description = "The tenant.", body = TenantBody)))]
+pub(crate) async fn create_tenant(
+    State(app): State<App>,
+    Authenticated(call): Authenticated,
+    Creation { body, key }: Creation<NewTenantBody>,
+) -> Result<Response, Problem> {
+    let once = idempotency::begin(&app, &call, TenantId::PLATFORM, key).await?;
+    if let Some(id) = once.made() {
+        let found = tenants::get(&app.instance, &call, id).await.or_problem()?;
+        return Ok(idempotency::replayed(StatusCode::CREATED, TenantBody::from(found)));
+    }
+    let new = NewTenant {
+        name: body.name,
+        slug: body.slug,
+        email: body.email.map(Phi::new),
+        metadata: object(body.metadata)?,
+    };
+    let tenant = tenants::create(&app.instance, &call, new).await.or_problem()?;
+    once.end(tenant.id).await?;
+    Ok((StatusCode::CREATED, Json(TenantBody::from(tenant))).into_response())
+}
+
+/// List tenants.
+#[utoipa::path(get, path = "/v1/tenants", tag = "tenants", params(Page),
+    responses((status = 200, description = "A page of tenants.", body = ListBody<TenantBody>)))]
+pub(crate) async fn list_tenants(
+    State(app): State<App>,
+    Authenticated(call): Authenticated,
+    QueryOf(page): QueryOf<Page>,
+) -> Result<Json<ListBody<TenantBody>>, Problem> {
+    let limit = page.limit()?;
+    let found = tenants::list(&app.instance, &call, page.after()?, limit).await.or_problem()?;
+    Ok(Json(page::list(found, limit, |tenant| tenant.id.to_string())))
+}
+
+/// Get one tenant.
+#[utoipa::path(get, path = "/v1/tenants/{id}", tag = "tenants",
+    params(("id" = String, Path, description = "The tenant.")),
+    responses((status = 200, description = "The tenant.", body = TenantBody)))]
+pub(crate) async fn get_tenant(
+    State(app): State<App>,
+    Authenticated(call): Authenticated,
+    PathOf(id): PathOf<TenantId>,
+) -> Result<Json<TenantBody>, Problem> {
+    Ok(Json(tenants::get(&app.instance, &call, id).await.or_problem()?.into()))
+}
+
+/// Stop serving a tenant: none of its credentials is accepted.
+#[utoipa::path(post, path = "/v1/tenants/{id}/suspend", tag = "tenants",
+    params(("id" = String, Path, description = "The tenant.")),
+    responses((status = 200, description = "The tenant.", body = TenantBody)))]
+pub(crate) async fn suspend_tenant(
+    State(app): State<App>,
+    Authenticated(call): Authenticated,
+    PathOf(id): PathOf<TenantId>,
+    OptionalBody(Nothing {}): OptionalBody<Nothing>,
+) -> Result<Json<TenantBody>, Problem> {
+    Ok(Json(tenants::suspend(&app.instance, &call, id).await.or_problem()?.into()))
+}
+
+/// Serve a suspended tenant again.
+#[utoipa::path(post, path = "/v1/tenants/{id}/resume", tag = "tenants",
+    params(("id" = String, Path, description = "The tenant.")),
+    responses((status = 200, description = "The tenant.", body = TenantBody)))]
+pub(crate) async fn resume_tenant(
+    State(app): State<App>,
+    Authenticated(call): Authenticated,
+    PathOf(id): PathOf<TenantId>,
+    OptionalBody(Nothing {}): OptionalBody<Nothing>,
+) -> Result<Json<TenantBody>, Problem> {
+    Ok(Json(tenants::resume(&app.instance, &call, id).await.or_problem()?.into()))
+}

@@ -1,0 +1,211 @@
+//! People who log in.
+
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use chancery_crypto::{Phi, Secret};
+use chancery_domain::{
+    TenantId,
+    access::{Call, Permission, Role},
+    ids::UserId,
+    instance::Failure,
+    users::{self, NewUser, User, UserProfile, UserState},
+};
+use chancery_middleware::{Authenticated, Code, Creation, PathOf, Problem, QueryOf, Unique};
+use http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::{App, error::IntoProblem, idempotency, page::ListBody, tenants::object};
+
+/// What a new user shall be.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = NewUser)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewUserBody {
+    /// Its name at login: 1 to 100 characters, unique in the tenant.
+    username: String,
+    /// Its e-mail; kept sealed.
+    email: String,
+    /// Its password: at least 12 characters with upper, lower, digit and symbol. Without one it cannot log in.
+    #[schema(write_only)]
+    password: Option<String>,
+    /// Its roles, at least one.
+    #[schema(value_type = Vec<String>, example = json!(["clinician"]))]
+    roles: Vec<Role>,
+    /// Its first name; kept sealed.
+    first_name: Option<String>,
+    /// Its last name; kept sealed.
+    last_name: Option<String>,
+    /// A JSON object of your own; kept sealed.
+    #[schema(value_type = Option<Object>)]
+    metadata: Option<Unique>,
+}
+
+/// A user as its maker sees it: what identifies the person is sealed by now.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = CreatedUser)]
+pub(crate) struct CreatedUserBody {
+    /// Its id.
+    id: String,
+    /// Its name at login.
+    username: String,
+    /// Its roles.
+    #[schema(value_type = Vec<String>)]
+    roles: Vec<Role>,
+    /// `active` or `disabled`.
+    #[schema(value_type = String)]
+    state: UserState,
+    /// Since when.
+    created_at: String,
+}
+
+/// A user with its personal data.
+#[derive(Serialize, ToSchema)]
+#[schema(as = User)]
+pub(crate) struct UserBody {
+    #[serde(flatten)]
+    user: CreatedUserBody,
+    /// Its e-mail.
+    email: String,
+    /// Its first name.
+    #[schema(required)]
+    first_name: Option<String>,
+    /// Its last name.
+    #[schema(required)]
+    last_name: Option<String>,
+    /// The JSON object that was sent.
+    #[schema(required, value_type = Option<Object>)]
+    metadata: Option<serde_json::Value>,
+}
+
+impl From<User> for CreatedUserBody {
+    fn from(user: User) -> Self {
+        Self {
+            id: user.id.to_string(),
+            username: user.username,
+            roles: user.roles.iter().collect(),
+            state: user.state,
+            created_at: user.created_at.to_string(),
+        }
+    }
+}
+
+impl From<UserProfile> for UserBody {
+    fn from(profile: UserProfile) -> Self {
+        let text = |value: Option<Phi<String>>| value.map(|value| value.expose().clone());
+        Self {
+            user: profile.user.into(),
+            email: profile.email.expose().clone(),
+            first_name: text(profile.first_name),
+            last_name: text(profile.last_name),
+            metadata: profile.metadata.and_then(|json| serde_json::from_str(json.expose()).ok()),
+        }
+    }
+}
+
+async fn create(
+    app: &App,
+    call: &Call,
+    tenant: TenantId,
+    creation: Creation<NewUserBody>,
+) -> Result<Response, Problem> {
+    let Creation { body, key } = creation;
+    let once = idempotency::begin(app, call, tenant, key).await?;
+    if let Some(id) = once.made::<UserId>() {
+        call.require_within(tenant, Permission::UsersCreate, Permission::TenantsBootstrap).or_problem()?;
+        let mut rows = app.instance.store().view(tenant).await.map_err(Failure::from)?;
+        let user = rows.user(id).await.map_err(Failure::from)?.ok_or(Code::NotFound)?;
+        return Ok(idempotency::replayed(StatusCode::CREATED, CreatedUserBody::from(user)));
+    }
+    let new = NewUser {
+        username: body.username,
+        email: Phi::new(body.email),
+        password: body.password.map(Secret::new),
+        roles: body.roles,
+        first_name: body.first_name.map(Phi::new),
+        last_name: body.last_name.map(Phi::new),
+        metadata: object(body.metadata)?,
+    };
+    let user = users::create(&app.instance, call, tenant, new).await.or_problem()?;
+    once.end(user.id).await?;
+    Ok((StatusCode::CREATED, Json(CreatedUserBody::from(user))).into_response())
+}
+
+/// Make a user.
+#[utoipa::path(post, path = "/v1/users", tag = "users", request_body = NewUserBody,
+    params(("Idempotency-Key" = Option<String>, Header, description = "Makes a repetition safe for 24 hours.")),
+    responses((status = 201, description = "The user.", body = CreatedUserBody)))]
+pub(crate) async fn create_user(
+    State(app): State<App>,
+    Authenticated(call): Authenticated,
+    creation: Creation<NewUserBody>,
+) -> Result<Response, Problem> {
+    create(&app, &call, call.tenant(), creation).await
+}
+
+/// Make a user in a tenant, as the platform's admin.
+#[utoipa::path(post, path = "/v1/tenants/{id}/users", tag = "users", request_body = NewUserBody,
+    params(("id" = String, Path, description = "The tenant."),
+           ("Idempotency-Key" = Option<String>, Header, description = "Makes a repetition safe for 24 hours.")),
+    responses((status = 201, description = "The user.", body = CreatedUserBody)))]
+pub(crate) async fn create_tenant_user(
+    State(app): State<App>,
+    Authenticated(call): Authenticated,
+    PathOf(tenant): PathOf<TenantId>,
+    creation: Creation<NewUserBody>,
+) -> Result<Response, Problem> {
+    create(&app, &call, tenant, creation).await
+}
+
+/// Whom to look for.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct UserQuery {
+    /// The e-mail; compared without regard to case.
+    email: String,
+}
+
+async fn find(app: &App, call: &Call, tenant: TenantId, query: UserQuery) -> Result<Json<ListBody<UserBody>>, Problem> {
+    let found = users::find_by_email(&app.instance, call, tenant, Phi::new(query.email)).await.or_problem()?;
+    Ok(Json(ListBody { items: found.into_iter().map(UserBody::from).collect(), next_cursor: None }))
+}
+
+/// Find users by e-mail.
+#[utoipa::path(get, path = "/v1/users", tag = "users", params(UserQuery),
+    responses((status = 200, description = "The users with this e-mail.", body = ListBody<UserBody>)))]
+pub(crate) async fn find_users(
+    State(app): State<App>,
+    Authenticated(call): Authenticated,
+    QueryOf(query): QueryOf<UserQuery>,
+) -> Result<Json<ListBody<UserBody>>, Problem> {
+    find(&app, &call, call.tenant(), query).await
+}
+
+/// Find a tenant's users by e-mail, as the platform's admin.
+#[utoipa::path(get, path = "/v1/tenants/{id}/users", tag = "users",
+    params(("id" = String, Path, description = "The tenant."), UserQuery),
+    responses((status = 200, description = "The users with this e-mail.", body = ListBody<UserBody>)))]
+pub(crate) async fn find_tenant_users(
+    State(app): State<App>,
+    Authenticated(call): Authenticated,
+    PathOf(tenant): PathOf<TenantId>,
+    QueryOf(query): QueryOf<UserQuery>,
+) -> Result<Json<ListBody<UserBody>>, Problem> {
+    find(&app, &call, tenant, query).await
+}
+
+/// Get one user.
+#[utoipa::path(get, path = "/v1/users/{id}", tag = "users",
+    params(("id" = String, Path, description = "The user.")),
+    responses((status = 200, description = "The user.", body = UserBody)))]
+pub(crate) async fn get_user(
+    State(app): State<App>,
+    Authenticated(call): Authenticated,
+    PathOf(id): PathOf<UserId>,
+) -> Result<Json<UserBody>, Problem> {
+    Ok(Json(users::get(&app.instance, &call, id).await.or_problem()?.into()))
+}

@@ -1,0 +1,329 @@
+//! A whole Chancery in process, and callers made through its own API.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+};
+
+use axum::{Router, body::Body, extract::ConnectInfo};
+use chancery_api::Metrics;
+use chancery_crypto::{password::Cost, random::SystemRandom};
+use chancery_domain::{
+    Clock, Instance, Timestamp,
+    ids::NodeId,
+    initialise::{FirstAdmin, initialise},
+    instance::{Deployment, Environment, Ports, Settings, TenantMismatch},
+    store::{Directory, Store},
+};
+use chancery_middleware::Limits;
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+/// Runs test functions on every store that we ship.
+macro_rules! backends {
+    ($($name:ident),+ $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(crate::app::Backend::sqlite().await).await;
+            })+
+        }
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+            async fn $name() {
+                if let Some(backend) = crate::app::Backend::postgres().await {
+                    super::$name(backend).await;
+                }
+            })+
+        }
+    };
+}
+
+/// Goes on by a millisecond with each look.
+pub(crate) struct TestClock(AtomicI64);
+
+impl TestClock {
+    pub(crate) fn advance_seconds(&self, seconds: i64) {
+        self.0.fetch_add(seconds * 1_000_000, Ordering::Relaxed);
+    }
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(self.0.fetch_add(1_000, Ordering::Relaxed))
+    }
+}
+
+/// A store, and what must live as long as it.
+#[derive(Clone)]
+pub(crate) struct Backend {
+    store: Arc<dyn Store>,
+    directory: Arc<dyn Directory>,
+    _database: Option<Arc<chancery_postgres::testing::Database>>,
+}
+
+impl Backend {
+    pub(crate) async fn sqlite() -> Self {
+        let store = chancery_sqlite::Sqlite::in_memory().await.unwrap();
+        Self { store: Arc::new(store.clone()), directory: Arc::new(store), _database: None }
+    }
+
+    pub(crate) async fn postgres() -> Option<Self> {
+        let database = chancery_postgres::testing::database().await?;
+        let store = chancery_postgres::Postgres::clone(&database);
+        Some(Self { store: Arc::new(store.clone()), directory: Arc::new(store), _database: Some(Arc::new(database)) })
+    }
+}
+
+/// What the tests run with unless they say otherwise.
+pub(crate) fn settings() -> Settings {
+    Settings {
+        name: "chancery.test".to_owned(),
+        issuer: "https://chancery.test".to_owned(),
+        environment: Environment::Development,
+        deployment: Deployment::MultiTenant,
+        tenant_mismatch: TenantMismatch::Ignore,
+        access_minutes: 15,
+        password_cost: Cost { memory_kib: 64, passes: 1, lanes: 1 },
+    }
+}
+
+/// A running Chancery.
+pub(crate) struct TestApp {
+    pub(crate) router: Router,
+    pub(crate) instance: Arc<Instance>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) clock: Arc<TestClock>,
+    pub(crate) admin: Caller,
+    ports: Ports,
+    // Last: the store and the key file go after what uses them.
+    held: Held,
+}
+
+type Held = (Arc<tempfile::TempDir>, Backend);
+
+impl TestApp {
+    /// On SQLite.
+    pub(crate) async fn new() -> Self {
+        Self::on(Backend::sqlite().await).await
+    }
+
+    pub(crate) async fn on(backend: Backend) -> Self {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let provider = chancery_kms::Local::create(&folder.path().join("root.key")).unwrap();
+        let clock = Arc::new(TestClock(AtomicI64::new(1_790_000_000_000_000)));
+        let ports = Ports {
+            store: backend.store.clone(),
+            directory: backend.directory.clone(),
+            clock: clock.clone(),
+            random: Arc::new(SystemRandom),
+            providers: vec![Arc::new(provider)],
+        };
+        let node = NodeId::from_bytes([1; 16]);
+        let mut admin = String::new();
+        let mut deliver = |text: &chancery_crypto::Secret<String>| {
+            admin = text.expose().clone();
+            Ok(())
+        };
+        initialise(&ports, &settings(), node, FirstAdmin::default(), &mut deliver).await.unwrap();
+        Self::start(ports, settings(), clock, Caller { bearer: admin }, (folder, backend)).await
+    }
+
+    async fn start(ports: Ports, settings: Settings, clock: Arc<TestClock>, admin: Caller, held: Held) -> Self {
+        let instance = Instance::open(ports.clone(), settings, NodeId::from_bytes([1; 16])).await.unwrap();
+        let metrics = Metrics::new();
+        let router = chancery_api::router(instance.clone(), metrics.clone(), Limits::default());
+        Self { router, instance, metrics, clock, admin, ports, held }
+    }
+
+    /// Another process on the same store, with other settings.
+    pub(crate) async fn again(&self, change: impl FnOnce(&mut Settings)) -> Self {
+        let mut settings = settings();
+        change(&mut settings);
+        Self::start(self.ports.clone(), settings, self.clock.clone(), self.admin.clone(), self.held.clone()).await
+    }
+
+    pub(crate) async fn send(&self, request: Request<Body>) -> Reply {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes().to_vec();
+        Reply { status: parts.status, headers: parts.headers, body }
+    }
+
+    /// A request without a credential.
+    pub(crate) async fn anonymous(&self, method: &str, path: &str, body: Option<Value>) -> Reply {
+        self.send(request(method, path, body)).await
+    }
+
+    pub(crate) async fn call(&self, caller: &Caller, method: &str, path: &str, body: Option<Value>) -> Reply {
+        self.send(caller.sign(request(method, path, body))).await
+    }
+
+    pub(crate) async fn get(&self, caller: &Caller, path: &str) -> Reply {
+        self.call(caller, "GET", path, None).await
+    }
+
+    pub(crate) async fn post(&self, caller: &Caller, path: &str, body: Value) -> Reply {
+        self.call(caller, "POST", path, Some(body)).await
+    }
+
+    pub(crate) async fn put(&self, caller: &Caller, path: &str, body: Value) -> Reply {
+        self.call(caller, "PUT", path, Some(body)).await
+    }
+
+    /// A caller with these roles in a tenant, by an API key that the platform's admin makes.
+    pub(crate) async fn caller(&self, tenant: &str, role: &str) -> Caller {
+        let body = json!({"description": role, "roles": [role]});
+        let made = self.post(&self.admin, &format!("/v1/tenants/{tenant}/api-keys"), body).await;
+        Caller { bearer: made.created()["key"].as_str().unwrap().to_owned() }
+    }
+
+    /// A tenant with a caller for every role.
+    pub(crate) async fn clinic(&self, slug: &str) -> Clinic {
+        let made = self.post(&self.admin, "/v1/tenants", json!({"name": format!("Clinic {slug}"), "slug": slug})).await;
+        let id = made.created()["id"].as_str().unwrap().to_owned();
+        Clinic {
+            admin: self.caller(&id, "tenant_admin").await,
+            officer: self.caller(&id, "security_officer").await,
+            auditor: self.caller(&id, "auditor").await,
+            service: self.caller(&id, "service").await,
+            staff: self.caller(&id, "staff").await,
+            slug: slug.to_owned(),
+            id,
+        }
+    }
+
+    /// Registers the fields that the tests seal.
+    pub(crate) async fn register_fields(&self, clinic: &Clinic) {
+        for (column, body) in [
+            ("ssn", json!({"index": {"normalizer": "digits"}})),
+            ("last_name", json!({"index": {"normalizer": "name", "bits": 256}})),
+            ("note", json!({"bind": "column"})),
+            ("age", json!({"type": "integer", "class": "internal"})),
+            ("price", json!({"type": "decimal"})),
+            ("smoker", json!({"type": "boolean"})),
+            ("photo", json!({"type": "bytes"})),
+            ("birth_date", json!({"type": "date"})),
+            ("extra", json!({"type": "json"})),
+        ] {
+            let reply = self.put(&clinic.officer, &format!("/v1/fields/patients/{column}"), body).await;
+            assert_eq!(reply.status, StatusCode::OK, "{}", reply.text());
+        }
+    }
+
+    /// Seals one value of `patients`.
+    pub(crate) async fn seal(&self, caller: &Caller, column: &str, row: &str, value: Value) -> Value {
+        let item = json!({"table": "patients", "column": column, "row": row, "value": value});
+        let reply = self.post(caller, "/v1/seal", json!({"items": [item]})).await;
+        reply.ok()["items"][0].clone()
+    }
+
+    /// Opens one value of `patients`.
+    pub(crate) async fn open(&self, caller: &Caller, column: &str, row: &str, sealed: &Value) -> Reply {
+        let item = json!({"table": "patients", "column": column, "row": row, "sealed": sealed});
+        self.post(caller, "/v1/open", json!({"reason": "visit", "items": [item]})).await
+    }
+
+    /// The events of a tenant with this type, all of them.
+    pub(crate) async fn events(&self, auditor: &Caller, kind: &str) -> Vec<Value> {
+        let path = format!("/v1/audit/events?from=2026-01-01T00:00:00Z&to=2026-12-31T00:00:00Z&limit=1000&type={kind}");
+        self.get(auditor, &path).await.ok()["items"].as_array().unwrap().clone()
+    }
+}
+
+/// A request as a plain client sends it.
+pub(crate) fn request(method: &str, path: &str, body: Option<Value>) -> Request<Body> {
+    let mut builder = Request::builder().method(method).uri(path).header("host", "chancery.test");
+    if body.is_some() {
+        builder = builder.header("content-type", "application/json");
+    }
+    let mut request = builder.body(body.map_or_else(Body::empty, |body| Body::from(body.to_string()))).unwrap();
+    request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([192, 0, 2, 7], 4711))));
+    request
+}
+
+/// Someone with a credential.
+#[derive(Clone)]
+pub(crate) struct Caller {
+    pub(crate) bearer: String,
+}
+
+impl Caller {
+    pub(crate) fn sign(&self, mut request: Request<Body>) -> Request<Body> {
+        request.headers_mut().insert("authorization", format!("Bearer {}", self.bearer).parse().unwrap());
+        request
+    }
+}
+
+/// A tenant and its people.
+pub(crate) struct Clinic {
+    pub(crate) id: String,
+    pub(crate) slug: String,
+    pub(crate) admin: Caller,
+    pub(crate) officer: Caller,
+    pub(crate) auditor: Caller,
+    pub(crate) service: Caller,
+    pub(crate) staff: Caller,
+}
+
+/// An answer.
+#[derive(Debug, Clone)]
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Reply {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("not JSON: {}", self.text()))
+    }
+
+    #[track_caller]
+    pub(crate) fn ok(&self) -> Value {
+        assert_eq!(self.status, StatusCode::OK, "{}", self.text());
+        self.json()
+    }
+
+    #[track_caller]
+    pub(crate) fn created(&self) -> Value {
+        assert_eq!(self.status, StatusCode::CREATED, "{}", self.text());
+        self.json()
+    }
+
+    /// The problem's code; the answer must be one.
+    #[track_caller]
+    pub(crate) fn code(&self) -> String {
+        assert!(self.status.as_u16() >= 400, "{} {}", self.status, self.text());
+        assert_eq!(self.headers["content-type"], "application/problem+json", "{}", self.text());
+        let body = self.json();
+        assert_eq!(body["status"], self.status.as_u16());
+        body["code"].as_str().unwrap().to_owned()
+    }
+
+    #[track_caller]
+    pub(crate) fn refused(&self, status: u16, code: &str) {
+        assert_eq!((self.status.as_u16(), self.code().as_str()), (status, code), "{}", self.text());
+    }
+
+    /// Everything but the request id.
+    pub(crate) fn visible(&self) -> (StatusCode, Vec<(String, String)>, Vec<u8>) {
+        let mut headers: Vec<_> = self
+            .headers
+            .iter()
+            .filter(|(name, _)| *name != "x-request-id")
+            .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
+            .collect();
+        headers.sort();
+        (self.status, headers, self.body.clone())
+    }
+}
