@@ -1,2 +1,5 @@
-//! The binary.
-fn main() {}
+//! The `chancery` command.
+
+fn main() -> std::process::ExitCode {
+    chancery::main()
+}

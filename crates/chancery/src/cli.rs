@@ -1,0 +1,106 @@
+//! What can be typed.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+
+use crate::{
+    commands::{demo, doctor, init, openapi, serve, verify},
+    config::Flags,
+};
+
+/// The security layer for applications that hold other people's health data.
+#[derive(Debug, Parser)]
+#[command(name = "chancery", version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server
+    Serve(ConfigArgs),
+    /// Set up a store for production: root key, recovery key, first platform administrator
+    Init(init::InitArgs),
+    /// Show everything at work on 1,171 synthetic patients
+    Demo(demo::DemoArgs),
+    /// Explain the state of every control
+    Doctor(doctor::DoctorArgs),
+    /// Check a pack offline
+    Verify(verify::VerifyArgs),
+    /// Print the OpenAPI document
+    #[command(hide = true)]
+    Openapi,
+    /// Print completions for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Where the configuration comes from.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ConfigArgs {
+    /// Development: what would stop production only warns
+    #[arg(long)]
+    pub dev: bool,
+    /// The folder for the store, the root key and, in development, the admin's API key
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Where the API answers
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<String>,
+    /// Where the metrics answer
+    #[arg(long, value_name = "ADDR")]
+    pub metrics_listen: Option<String>,
+    /// Another store than SQLite: postgres://USER@HOST/DATABASE
+    #[arg(long, value_name = "URL")]
+    pub store: Option<String>,
+    /// A TOML file
+    #[arg(long, value_name = "FILE", env = "CHANCERY_CONFIG")]
+    pub config: Option<PathBuf>,
+}
+
+impl From<ConfigArgs> for Flags {
+    fn from(args: ConfigArgs) -> Self {
+        Self {
+            file: args.config,
+            dev: args.dev,
+            data: args.data,
+            listen: args.listen,
+            metrics_listen: args.metrics_listen,
+            store: args.store,
+        }
+    }
+}
+
+/// Runs what was typed.
+pub fn main() -> ExitCode {
+    let command = Cli::parse().command;
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error.into()),
+    };
+    let outcome = match command {
+        Command::Serve(args) => runtime.block_on(serve::run(args.into())),
+        Command::Init(args) => runtime.block_on(init::run(args)),
+        Command::Demo(args) => runtime.block_on(demo::run(args)),
+        Command::Doctor(args) => runtime.block_on(doctor::run(args)),
+        Command::Verify(args) => Ok(verify::run(&args)),
+        Command::Openapi => openapi::run(),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "chancery", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+    };
+    // A job that does not end must not keep the process.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    outcome.unwrap_or_else(|error| failed(&error))
+}
+
+#[expect(clippy::print_stderr, reason = "what went wrong goes to the terminal")]
+fn failed(error: &anyhow::Error) -> ExitCode {
+    eprintln!("chancery: {error:#}");
+    ExitCode::FAILURE
+}

@@ -1,0 +1,29 @@
+//! A file per command.
+
+pub mod demo;
+pub mod doctor;
+pub mod init;
+pub mod openapi;
+pub mod serve;
+pub mod verify;
+
+use crate::config::{Config, Finding, Flags};
+
+/// The environment's variables that are text.
+pub(crate) fn variables() -> Vec<(String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+/// Reads the configuration of this process.
+pub(crate) fn load(flags: &Flags) -> anyhow::Result<(Config, Vec<Finding>)> {
+    Ok(Config::load(flags, &variables())?)
+}
+
+/// Puts warnings into the log.
+pub(crate) fn tell(warnings: &[Finding]) {
+    for Finding { subject, problem, cure } in warnings {
+        tracing::warn!(subject, problem, cure, "Configuration: {subject} {problem}; {cure}");
+    }
+}

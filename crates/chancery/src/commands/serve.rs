@@ -1,0 +1,215 @@
+//! Runs the server.
+
+use std::{process::ExitCode, sync::Arc};
+
+use anyhow::{Context as _, Result, bail};
+use chancery_api::Metrics;
+use chancery_domain::{
+    Instance,
+    instance::{Deployment, Settings},
+    keyring::KeyProvider,
+};
+use chancery_kms::{Local, private_file};
+use chancery_middleware::Limits;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{
+    commands::{init, load, tell},
+    config::{Config, Findings, Flags},
+    jobs::Jobs,
+    server::{self, Running},
+    telemetry, wiring,
+    wiring::Stores,
+};
+
+/// `chancery serve`.
+///
+/// # Errors
+///
+/// With all faults of the configuration, or why it did not start.
+#[expect(clippy::print_stdout, reason = "the one line that says where it answers")]
+pub async fn run(flags: Flags) -> Result<ExitCode> {
+    let (config, warnings) = load(&flags)?;
+    telemetry::start(config.log_format, &config.log_level);
+    tell(&warnings);
+    let told = told_to_stop()?;
+    let server = Server::start(config).await?;
+    println!("chancery is ready at http://{}", server.address());
+    told.await;
+    tracing::info!("Draining");
+    server.stop().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Ends at SIGTERM or SIGINT. From this call on they drain; before, they simply end the process.
+///
+/// # Errors
+///
+/// If the system gives no signals.
+pub(crate) fn told_to_stop() -> Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// A whole server at work: listeners and jobs over one instance.
+pub struct Server {
+    api: Running,
+    metrics: Running,
+    jobs: Jobs,
+    /// The store, for another listener over it.
+    pub stores: Stores,
+    /// The configuration it runs with.
+    pub config: Config,
+    provider: Arc<dyn KeyProvider>,
+}
+
+impl Server {
+    /// Starts everything; in development an empty folder is set up first.
+    ///
+    /// # Errors
+    ///
+    /// With what is wrong and its cure.
+    pub async fn start(config: Config) -> Result<Self> {
+        if config.is_dev() {
+            tracing::warn!("DEVELOPMENT: weak secrets only warn, any role may be granted. Not for real data");
+        }
+        prepare(&config)?;
+        let stores = Stores::open(&config).await?;
+        let provider = set_up_or_open(&config, &stores).await?;
+        check_again(&config, &stores).await?;
+        let metrics = Metrics::new();
+        let timed =
+            Stores { store: metrics.timed(Arc::clone(&stores.store)), directory: Arc::clone(&stores.directory) };
+        let instance = open(&config, &timed, &provider, wiring::settings(&config)).await?;
+        let router = chancery_api::router(Arc::clone(&instance), Arc::clone(&metrics), Limits::default());
+        let api = server::listen(config.listen, router).await?;
+        let metrics_at =
+            server::listen(config.metrics_listen, chancery_api::metrics_router(Arc::clone(&metrics))).await?;
+        let jobs = Jobs::start(&instance, &timed, &metrics);
+        tracing::info!(address = %api.address(), environment = config.environment.as_str(), "Ready");
+        Ok(Self { api, metrics: metrics_at, jobs, stores: timed, config, provider })
+    }
+
+    /// Where the API answers.
+    pub fn address(&self) -> std::net::SocketAddr {
+        self.api.address()
+    }
+
+    /// Where the metrics answer.
+    pub fn metrics_address(&self) -> std::net::SocketAddr {
+        self.metrics.address()
+    }
+
+    /// A second listener over the same store, with other settings.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot listen.
+    pub async fn beside(&self, change: impl FnOnce(&mut Settings)) -> Result<Running> {
+        let mut settings = wiring::settings(&self.config);
+        change(&mut settings);
+        let instance = open(&self.config, &self.stores, &self.provider, settings).await?;
+        let router = chancery_api::router(instance, Metrics::new(), Limits::default());
+        server::listen(std::net::SocketAddr::from(([127, 0, 0, 1], 0)), router).await
+    }
+
+    /// Drains, writes what is open, and ends.
+    pub async fn stop(self) {
+        if !self.api.stop().await {
+            tracing::warn!("Some requests did not finish in time");
+        }
+        self.jobs.stop().await;
+        self.metrics.stop().await;
+    }
+}
+
+async fn open(
+    config: &Config,
+    stores: &Stores,
+    provider: &Arc<dyn KeyProvider>,
+    settings: Settings,
+) -> Result<Arc<Instance>> {
+    let ports = stores.ports(vec![Arc::clone(provider)]);
+    Ok(Instance::open(ports, settings, wiring::node_id(config)?).await?)
+}
+
+/// Folders that the first start of development makes. In production a missing one is a mistake.
+fn prepare(config: &Config) -> Result<()> {
+    if config.is_dev() {
+        private_file::create_folder(&config.data_dir)?;
+    } else if !config.data_dir.is_dir() {
+        bail!("{} does not exist; run `chancery init` first, or correct --data", config.data_dir.display());
+    }
+    Ok(())
+}
+
+/// The provider of an initialised store; an empty one is set up in development and refused otherwise.
+async fn set_up_or_open(config: &Config, stores: &Stores) -> Result<Arc<dyn KeyProvider>> {
+    if !stores.recipients().await?.is_empty() {
+        return wiring::local_provider(config);
+    }
+    if !config.is_dev() {
+        bail!("this store is not initialised; run `chancery init` with the same configuration");
+    }
+    let provider: Arc<dyn KeyProvider> = if config.key_file.exists() {
+        // Left by a first start that did not get far.
+        wiring::local_provider(config)?
+    } else {
+        Arc::new(Local::create(&config.key_file)?)
+    };
+    init::first_start(config, stores, &provider).await?;
+    Ok(provider)
+}
+
+/// The second look: the same checks as on reading, and what only the store knows (CF-05, TN-10).
+async fn check_again(config: &Config, stores: &Stores) -> Result<()> {
+    let mut findings = config.check();
+    findings.merge(judge_store(config, stores).await?);
+    let warnings = findings.check()?;
+    // Those of the configuration were told already.
+    let known = config.check().warnings;
+    tell(&warnings.into_iter().filter(|warning| !known.contains(warning)).collect::<Vec<_>>());
+    Ok(())
+}
+
+/// What only the store knows.
+///
+/// # Errors
+///
+/// If it does not answer.
+pub(crate) async fn judge_store(config: &Config, stores: &Stores) -> Result<Findings> {
+    let mut findings = Findings::default();
+    let clear: u64 = stores.tenants().await?.iter().map(|entry| u64::from(entry.clear_fields)).sum();
+    if clear > 0 && config.deployment != Deployment::SingleHospital {
+        findings.fault(
+            "deployment",
+            format!("is {} and {clear} registered personal field(s) are kept in clear", config.deployment),
+            "register them with encryption, or set deployment = \"single_hospital\" if this is one hospital's own machine",
+        );
+    }
+    let recipients = stores.recipients().await?;
+    let newest = recipients.iter().map(|recipient| recipient.root_version).max();
+    let live = recipients.iter().filter(|recipient| Some(recipient.root_version) == newest).count();
+    if live == 1 && !config.is_dev() {
+        findings.fault(
+            "kms",
+            "has one recipient of the root: if it is lost, all data is",
+            "run `chancery init`, which makes a recovery key too",
+        );
+    }
+    Ok(findings)
+}
+
+/// Names the file that a newcomer looks for.
+pub(crate) fn read_admin_key(config: &Config) -> Result<String> {
+    let path = config.admin_key_file();
+    let bytes = private_file::read(&path, 4096)
+        .with_context(|| format!("{} holds the platform admin's key", path.display()))?;
+    Ok(std::str::from_utf8(&bytes)?.trim().to_owned())
+}

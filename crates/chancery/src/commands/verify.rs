@@ -1,0 +1,84 @@
+//! Checks a pack offline.
+
+use std::{fs, path::PathBuf, process::ExitCode};
+
+use anyhow::{Context as _, Result};
+use chancery_domain::certificates::offline::{PackReport, verify_pack};
+use clap::Args;
+use serde_json::json;
+
+/// The exit code for files that cannot be read: nothing was checked.
+const UNREADABLE: u8 = 40;
+
+/// `chancery verify`. Exit codes: 0 verified; 10 verified, but a newer checkpoint was given; 20 witnesses
+/// named by the trust file are missing; 30 failed; 40 unsupported or not readable.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// The pack
+    pack: PathBuf,
+    /// The trust file of the server, from /.well-known/chancery-trust.json, kept since you first trusted it
+    #[arg(long, value_name = "FILE")]
+    trust: PathBuf,
+    /// A newer checkpoint of the same log
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Option<PathBuf>,
+    /// Print the report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs it. Opens no connection.
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "the report is the output")]
+pub fn run(args: &VerifyArgs) -> ExitCode {
+    match check(args) {
+        Ok(report) => {
+            println!("{}", if args.json { as_json(&report) } else { as_text(&report) });
+            ExitCode::from(report.verdict.exit_code())
+        }
+        Err(error) => {
+            eprintln!("chancery: {error:#}");
+            ExitCode::from(UNREADABLE)
+        }
+    }
+}
+
+fn check(args: &VerifyArgs) -> Result<PackReport> {
+    let read = |path: &PathBuf| fs::read(path).with_context(|| format!("cannot read {}", path.display()));
+    let checkpoint = match &args.checkpoint {
+        Some(path) => {
+            Some(String::from_utf8(read(path)?).with_context(|| format!("{} is no checkpoint", path.display()))?)
+        }
+        None => None,
+    };
+    Ok(verify_pack(&read(&args.pack)?, &read(&args.trust)?, checkpoint.as_deref()))
+}
+
+fn as_text(report: &PackReport) -> String {
+    let width = report.checks.iter().map(|check| check.name.len()).max().unwrap_or(0);
+    let mut text = String::new();
+    for check in &report.checks {
+        let mark = if check.ok { "✓" } else { "✗" };
+        text.push_str(&format!("{mark} {:width$}  {}\n", check.name, check.detail));
+    }
+    text.push_str(&format!("{}: {}", report.verdict, report.certificates.join(", ")));
+    text.trim_end_matches([':', ' ']).to_owned()
+}
+
+fn as_json(report: &PackReport) -> String {
+    let checks: Vec<_> = report
+        .checks
+        .iter()
+        .map(|check| json!({ "name": check.name, "ok": check.ok, "detail": check.detail }))
+        .collect();
+    let verdict = report.verdict.as_str();
+    let code = report.verdict.exit_code();
+    format!(
+        "{:#}",
+        json!({ "verdict": verdict, "exit_code": code, "certificates": report.certificates, "checks": checks })
+    )
+}
+
+/// The exit code for a pack under a trust file: what the command would end with.
+pub(crate) fn exit_code(pack: &[u8], trust: &[u8]) -> u8 {
+    verify_pack(pack, trust, None).verdict.exit_code()
+}

@@ -1,0 +1,178 @@
+//! What a configuration must be like. Run when it is read and again when the server starts.
+
+use std::path::Path;
+
+use chancery_domain::{instance::Environment, weak};
+use chancery_kms::private_file::{self, PrivateFileError};
+use sqlx::postgres::PgSslMode;
+
+use super::{Config, Findings, PostgresAddress, StoreConfig};
+
+/// The least length of a secret.
+const SECRET_MIN: usize = 32;
+/// Passwords that databases and example files come with.
+const DEFAULT_PASSWORDS: &[&str] = &["postgres", "password", "chancery", "scheduler"];
+
+pub(super) fn check(config: &Config) -> Findings {
+    let mut findings = Findings::default();
+    old_secrets(config, &mut findings);
+    profile(config, &mut findings);
+    exposure(config, &mut findings);
+    key_file(config, &mut findings);
+    if let StoreConfig::Postgres(address) = &config.store {
+        postgres(config, address, &mut findings);
+    }
+    findings
+}
+
+/// Secrets that older installations set. Nothing uses them here, but a weak one says that this
+/// environment was copied from an example.
+fn old_secrets(config: &Config, findings: &mut Findings) {
+    for (name, secret) in &config.old_secrets {
+        let text = secret.expose();
+        if text.chars().count() < SECRET_MIN {
+            let problem = format!("is a secret of under {SECRET_MIN} characters");
+            findings.fault_unless(
+                config.is_dev(),
+                *name,
+                problem,
+                "unset it: Chancery derives its keys from the root key and needs none",
+            );
+        }
+        if weak::is_weak(text) {
+            findings.fault_unless(
+                config.is_dev(),
+                *name,
+                "is a well-known weak or default value",
+                "unset it: Chancery derives its keys from the root key and needs none",
+            );
+        }
+        findings.warn(*name, "is set and not used: keys derive from the root key", "unset it");
+    }
+}
+
+fn profile(config: &Config, findings: &mut Findings) {
+    if config.debug && config.environment != Environment::Development {
+        findings.fault("DEBUG", "is on outside development", "unset it, or start with --dev");
+    }
+    if config.debug && config.environment == Environment::Development {
+        findings.warn("DEBUG", "is on", "start with --dev instead; unset means production");
+    }
+}
+
+fn exposure(config: &Config, findings: &mut Findings) {
+    let outside = !config.listen.ip().is_loopback();
+    if outside && !config.tls_terminated {
+        findings.fault_unless(
+            config.is_dev(),
+            "server.listen",
+            "is reachable from other machines and the connection is not encrypted",
+            "put a proxy in front that ends TLS and set tls.terminated = true, or listen on 127.0.0.1 \
+             (serving TLS from tls.cert_file comes with the gateway)",
+        );
+    }
+    if !config.metrics_listen.ip().is_loopback() {
+        findings.warn(
+            "server.metrics_listen",
+            "is reachable from other machines",
+            "see that only your monitoring reaches it",
+        );
+    }
+    if config.listen == config.metrics_listen && config.listen.port() != 0 {
+        findings.fault("server.metrics_listen", "is the address of the API", "give the metrics a port of their own");
+    }
+    let insecure = config.public_url.starts_with("http://") && outside;
+    if insecure || !(config.public_url.starts_with("https://") || config.public_url.starts_with("http://")) {
+        findings.fault_unless(
+            config.is_dev(),
+            "server.public_url",
+            "is not an https address",
+            "write the https:// address by which clients reach this server; it is the issuer of access tokens",
+        );
+    }
+    if let Some((certificate, key)) = &config.tls_files {
+        if !certificate.is_file() {
+            findings.fault("tls.cert_file", "does not exist", "correct the path");
+        }
+        secret_file(config, "tls.key_file", key, findings);
+    }
+}
+
+fn key_file(config: &Config, findings: &mut Findings) {
+    // Before the first start there is none; what it must hold its provider says.
+    match private_file::read(&config.key_file, 32) {
+        Ok(_) | Err(PrivateFileError::Missing(_) | PrivateFileError::TooLarge { .. }) => {}
+        // Also in development: the tests of production begin with a copied folder.
+        Err(error) => findings.fault(
+            "kms.local.key_file",
+            error.to_string(),
+            "see above; nobody but this server's user may read it",
+        ),
+    }
+    if let StoreConfig::Sqlite { path } = &config.store
+        && !config.is_dev()
+        && path.parent() == config.key_file.parent()
+    {
+        findings.warn(
+            "kms.local.key_file",
+            "lies in the folder of the store, so one copied folder holds both",
+            "keep it elsewhere and out of the store's backups",
+        );
+    }
+}
+
+fn secret_file(config: &Config, subject: &str, path: &Path, findings: &mut Findings) -> Option<String> {
+    match private_file::read_any_mode(path, 64 * 1024) {
+        Ok((content, mode)) => {
+            if mode & 0o077 != 0 {
+                let problem = format!("{} can be read or written by group or others (mode {mode:03o})", path.display());
+                findings.fault_unless(config.is_dev(), subject, problem, format!("run: chmod 600 {}", path.display()));
+            }
+            std::str::from_utf8(&content).ok().map(|text| text.trim_end_matches(['\r', '\n']).to_owned())
+        }
+        Err(error) => {
+            findings.fault(subject, error.to_string(), "correct the path, or let this server's user read it");
+            None
+        }
+    }
+}
+
+fn postgres(config: &Config, address: &PostgresAddress, findings: &mut Findings) {
+    if let Some(password) = &address.inline_password {
+        password_of_store(config, "store.url", password.expose(), &address.user, findings);
+        findings.warn(
+            "store.url",
+            "holds a password",
+            "put it into a file of mode 600 and name that in store.password_file",
+        );
+    }
+    if let Some(path) = &address.password_file
+        && let Some(password) = secret_file(config, "store.password_file", path, findings)
+    {
+        password_of_store(config, "store.password_file", &password, &address.user, findings);
+    }
+    if address.is_remote() && !matches!(address.ssl_mode, PgSslMode::VerifyFull) {
+        let cure = "write sslmode=verify-full, and sslrootcert=FILE for an authority of your own";
+        match address.ssl_mode {
+            PgSslMode::Disable | PgSslMode::Allow => findings.fault_unless(
+                config.is_dev(),
+                "store.url",
+                "reaches another machine and the connection is in clear",
+                cure,
+            ),
+            _ => findings.warn("store.url", "does not prove which server answers", cure),
+        }
+    }
+}
+
+fn password_of_store(config: &Config, subject: &str, password: &str, user: &str, findings: &mut Findings) {
+    let lower = password.to_lowercase();
+    if DEFAULT_PASSWORDS.contains(&lower.as_str()) || lower == user.to_lowercase() || weak::is_weak(password) {
+        findings.fault_unless(
+            config.is_dev(),
+            subject,
+            "has a default or well-known password",
+            "give the database user a password of 24 or more random characters",
+        );
+    }
+}

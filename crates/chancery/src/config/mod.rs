@@ -1,0 +1,215 @@
+//! The configuration: one TOML file, variables `CHANCERY__SECTION__KEY`, flags. Production unless told otherwise.
+//!
+//! Unknown keys refuse to start, all faults are said together with their cure, and the checks run
+//! twice: when the configuration is read and again when the server starts (CF-05).
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use chancery_crypto::Secret;
+use chancery_domain::instance::{Deployment, Environment, TenantMismatch};
+
+mod checks;
+mod findings;
+mod source;
+mod store;
+mod text;
+
+pub use findings::{Finding, Findings, Refused};
+pub use source::KEYS;
+pub use store::{PostgresAddress, StoreConfig};
+pub use text::LogFormat;
+
+use source::Settings;
+
+/// The default address of the API.
+const LISTEN: &str = "127.0.0.1:8700";
+/// The default address of the metrics.
+const METRICS_LISTEN: &str = "127.0.0.1:8701";
+
+/// What the command line says about the configuration.
+#[derive(Debug, Clone, Default)]
+pub struct Flags {
+    /// `--config`.
+    pub file: Option<PathBuf>,
+    /// `--dev`.
+    pub dev: bool,
+    /// `--data`.
+    pub data: Option<PathBuf>,
+    /// `--listen`.
+    pub listen: Option<String>,
+    /// `--metrics-listen`.
+    pub metrics_listen: Option<String>,
+    /// `--store`.
+    pub store: Option<String>,
+}
+
+/// How this installation runs.
+#[derive(Debug)]
+pub struct Config {
+    /// Which rules hold; also bound into what the root key wraps.
+    pub environment: Environment,
+    /// For whom.
+    pub deployment: Deployment,
+    /// Where things are put that have no place of their own.
+    pub data_dir: PathBuf,
+    /// Where the API answers.
+    pub listen: SocketAddr,
+    /// Where the metrics answer.
+    pub metrics_listen: SocketAddr,
+    /// How clients name this server; the issuer of its tokens.
+    pub public_url: String,
+    /// The instance's name, in trust files and log origins.
+    pub name: String,
+    /// A proxy in front ends TLS.
+    pub tls_terminated: bool,
+    /// The server's own certificate and key; kept for the edge.
+    pub tls_files: Option<(PathBuf, PathBuf)>,
+    /// Where everything is remembered.
+    pub store: StoreConfig,
+    /// The root key's file.
+    pub key_file: PathBuf,
+    /// What a spoofed tenant leads to.
+    pub mismatch: TenantMismatch,
+    /// How long an access token lives.
+    pub access_minutes: u8,
+    /// How log lines look.
+    pub log_format: LogFormat,
+    /// Which log lines there are.
+    pub log_level: String,
+    /// `SECRET_KEY` and its like of older installations: judged, and used for nothing.
+    pub(crate) old_secrets: Vec<(&'static str, Secret<String>)>,
+    /// `DEBUG` is on.
+    pub(crate) debug: bool,
+}
+
+impl Config {
+    /// Reads everything, and gives the warnings too.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] with all faults.
+    pub fn load(flags: &Flags, variables: &[(String, String)]) -> Result<(Self, Vec<Finding>), Refused> {
+        let (config, findings) = Self::examine(flags, variables);
+        findings.check().map(|warnings| (config, warnings))
+    }
+
+    /// Reads everything, whatever is wrong with it; for `doctor`. What has faults has its default.
+    pub fn examine(flags: &Flags, variables: &[(String, String)]) -> (Self, Findings) {
+        let mut findings = Findings::default();
+        let mut settings = Settings::default();
+        if let Some(path) = &flags.file {
+            settings.read_file(path, &mut findings);
+        }
+        settings.read_environment(variables, &mut findings);
+        read_flags(&mut settings, flags);
+        let config = Self::build(&settings, flags, variables, &mut findings);
+        findings.merge(config.check());
+        (config, findings)
+    }
+
+    fn build(settings: &Settings, flags: &Flags, variables: &[(String, String)], findings: &mut Findings) -> Self {
+        let debug = variables.iter().any(|(name, value)| name == "DEBUG" && truthy(value));
+        let default = if debug && settings.find("environment").is_none() {
+            Environment::Development
+        } else {
+            Environment::Production
+        };
+        let environment =
+            if flags.dev { Environment::Development } else { text::read(settings, "environment", default, findings) };
+        let data_dir = path(settings, "data_dir").unwrap_or_else(|| {
+            PathBuf::from(if lenient(environment) { "./chancery-data" } else { "/var/lib/chancery" })
+        });
+        let listen = text::address(settings, "server.listen", LISTEN, findings);
+        let url = settings.find("server.public_url").map(|setting| setting.text.trim_end_matches('/').to_owned());
+        let tls_terminated = text::flag(settings, "tls.terminated", findings);
+        let scheme = if tls_terminated { "https" } else { "http" };
+        let minutes = text::number(settings, "tokens.access_minutes", 15, 5..=15, findings);
+        let level = if debug { "debug" } else { "info" };
+        Self {
+            environment,
+            deployment: text::read(settings, "deployment", Deployment::MultiTenant, findings),
+            listen,
+            metrics_listen: text::address(settings, "server.metrics_listen", METRICS_LISTEN, findings),
+            public_url: url.unwrap_or_else(|| format!("{scheme}://{listen}")),
+            name: text::word(settings, "server.name", "chancery", findings),
+            tls_terminated,
+            tls_files: text::tls_files(settings, findings),
+            store: store::read(settings, &data_dir, findings),
+            key_file: path(settings, "kms.local.key_file").unwrap_or_else(|| data_dir.join("root.key")),
+            data_dir,
+            mismatch: text::read(
+                settings,
+                "tenancy.mismatch",
+                if lenient(environment) { TenantMismatch::Ignore } else { TenantMismatch::Reject },
+                findings,
+            ),
+            access_minutes: minutes,
+            log_format: text::read(
+                settings,
+                "log.format",
+                if lenient(environment) { LogFormat::Human } else { LogFormat::Json },
+                findings,
+            ),
+            log_level: text::level(settings, level, findings),
+            old_secrets: old_secrets(variables),
+            debug,
+        }
+    }
+
+    /// Everything that can be judged without the store; run on reading and again at start.
+    pub fn check(&self) -> Findings {
+        checks::check(self)
+    }
+
+    /// Whether what would stop production only warns.
+    pub fn is_dev(&self) -> bool {
+        lenient(self.environment)
+    }
+
+    /// Where the first administrator's API key is put in development.
+    pub fn admin_key_file(&self) -> PathBuf {
+        self.data_dir.join("admin-api-key")
+    }
+}
+
+/// Whether weak and exposed secrets only warn.
+fn lenient(environment: Environment) -> bool {
+    environment == Environment::Development
+}
+
+fn read_flags(settings: &mut Settings, flags: &Flags) {
+    if flags.dev {
+        settings.set("environment", Environment::Development.as_str(), "--dev");
+    }
+    let data = flags.data.as_deref().map(|path| path.display().to_string());
+    for (key, value, flag) in [
+        ("data_dir", &data, "--data"),
+        ("server.listen", &flags.listen, "--listen"),
+        ("server.metrics_listen", &flags.metrics_listen, "--metrics-listen"),
+        ("store.url", &flags.store, "--store"),
+    ] {
+        if let Some(value) = value {
+            settings.set(key, value.clone(), flag);
+        }
+    }
+}
+
+fn path(settings: &Settings, key: &str) -> Option<PathBuf> {
+    settings.find(key).map(|setting| Path::new(&setting.text).to_owned())
+}
+
+fn truthy(text: &str) -> bool {
+    ["1", "true", "yes", "on"].iter().any(|yes| text.trim().eq_ignore_ascii_case(yes))
+}
+
+/// Names of secrets that older installations had to set and that nothing here needs: keys derive from the root.
+fn old_secrets(variables: &[(String, String)]) -> Vec<(&'static str, Secret<String>)> {
+    let find = |wanted: &str| variables.iter().find(|(name, value)| name == wanted && !value.is_empty());
+    ["SECRET_KEY", "WEBHOOK_SECRET"]
+        .into_iter()
+        .filter_map(|name| find(name).map(|(_, value)| (name, Secret::new(value.clone()))))
+        .collect()
+}

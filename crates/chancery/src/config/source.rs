@@ -1,0 +1,207 @@
+//! Where settings come from: a TOML file, the environment, older names of it, flags. Later ones win.
+
+use std::{collections::BTreeMap, path::Path};
+
+use super::findings::Findings;
+
+/// What the names of our own environment variables begin with.
+const PREFIX: &str = "CHANCERY__";
+
+/// Every key there is. Anything else refuses to start.
+pub const KEYS: &[&str] = &[
+    "environment",
+    "deployment",
+    "data_dir",
+    "server.listen",
+    "server.metrics_listen",
+    "server.public_url",
+    "server.name",
+    "tls.terminated",
+    "tls.cert_file",
+    "tls.key_file",
+    "store.url",
+    "store.path",
+    "store.password_file",
+    "kms.local.key_file",
+    "tenancy.mismatch",
+    "tokens.access_minutes",
+    "log.format",
+    "log.level",
+];
+
+/// Older names that mean the same.
+const ALIASES: &[(&str, &str)] = &[
+    ("ENVIRONMENT", "environment"),
+    ("DATABASE_URL", "store.url"),
+    ("DB_ENCRYPTION_KEY_PATH", "kms.local.key_file"),
+    ("ACCESS_TOKEN_EXPIRE_MINUTES", "tokens.access_minutes"),
+];
+
+/// A value as text, and where it came from.
+#[derive(Clone)]
+pub(super) struct Setting {
+    /// The text.
+    pub(super) text: String,
+    /// Such as `chancery.toml`, `--listen` or the name of a variable.
+    pub(super) origin: String,
+}
+
+/// Settings by key.
+#[derive(Default)]
+pub(super) struct Settings(BTreeMap<&'static str, Setting>);
+
+impl Settings {
+    /// The setting of `key`, if anything set it.
+    pub(super) fn find(&self, key: &str) -> Option<&Setting> {
+        self.0.get(key)
+    }
+
+    /// Sets `key`, over whatever was there.
+    pub(super) fn set(&mut self, key: &str, text: impl Into<String>, origin: impl Into<String>) -> bool {
+        let known = KEYS.iter().find(|known| **known == key);
+        if let Some(known) = known {
+            self.0.insert(known, Setting { text: text.into(), origin: origin.into() });
+        }
+        known.is_some()
+    }
+
+    /// Reads a TOML file.
+    pub(super) fn read_file(&mut self, path: &Path, findings: &mut Findings) {
+        let origin = path.display().to_string();
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) => return findings.fault(origin, format!("cannot be read: {error}"), "correct --config"),
+        };
+        match text.parse::<toml::Table>() {
+            Ok(table) => self.read_table("", &table, &origin, findings),
+            Err(error) => {
+                // Not the error's own text: it quotes the line, and that may hold a password.
+                let line =
+                    error.span().map_or(1, |span| text.bytes().take(span.start).filter(|b| *b == b'\n').count() + 1);
+                findings.fault(origin, format!("line {line} is not TOML: {}", error.message()), "correct that line");
+            }
+        }
+    }
+
+    fn read_table(&mut self, prefix: &str, table: &toml::Table, origin: &str, findings: &mut Findings) {
+        for (name, value) in table {
+            let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+            let text = match value {
+                toml::Value::Table(inner) => {
+                    self.read_table(&key, inner, origin, findings);
+                    continue;
+                }
+                toml::Value::String(text) => text.clone(),
+                toml::Value::Integer(number) => number.to_string(),
+                toml::Value::Boolean(flag) => flag.to_string(),
+                toml::Value::Float(_) | toml::Value::Datetime(_) | toml::Value::Array(_) => {
+                    findings.fault(
+                        format!("{key} ({origin})"),
+                        "is of a type that no setting has",
+                        "write a text, a whole number, true or false",
+                    );
+                    continue;
+                }
+            };
+            if !self.set(&key, text, origin) {
+                unknown(&key, origin, findings);
+            }
+        }
+    }
+
+    /// Reads environment variables: older names first, then our own.
+    pub(super) fn read_environment(&mut self, variables: &[(String, String)], findings: &mut Findings) {
+        for (alias, key) in ALIASES {
+            if let Some((_, value)) = variables.iter().find(|(name, value)| name == alias && !value.is_empty()) {
+                self.set(key, alias_value(alias, value), *alias);
+            }
+        }
+        for (name, value) in variables.iter().filter(|(name, _)| name.starts_with(PREFIX)) {
+            let key = name.trim_start_matches(PREFIX).replace("__", ".").to_ascii_lowercase();
+            if !self.set(&key, value.clone(), name.clone()) {
+                unknown(&key, name, findings);
+            }
+        }
+    }
+}
+
+/// SQLAlchemy names a driver in the scheme (`postgresql+asyncpg://`), and SQLite's relative paths have three slashes.
+fn alias_value(alias: &str, value: &str) -> String {
+    match value.split_once("://") {
+        Some((scheme, rest)) if alias == "DATABASE_URL" => {
+            format!("{}://{rest}", scheme.split('+').next().unwrap_or(scheme))
+        }
+        _ => value.to_owned(),
+    }
+}
+
+fn unknown(key: &str, origin: &str, findings: &mut Findings) {
+    let near = KEYS.iter().find(|known| close(known, key));
+    let cure = match near {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "remove it; `chancery doctor` lists what there is".to_owned(),
+    };
+    findings.fault(format!("{key} ({origin})"), "is no setting", cure);
+}
+
+/// Whether a known key is probably meant: the same last part, or one letter more, less or exchanged.
+fn close(known: &str, key: &str) -> bool {
+    let last = |text: &str| text.rsplit('.').next().unwrap_or_default().to_owned();
+    if last(known) == last(key) {
+        return true;
+    }
+    let (long, short) = if known.len() >= key.len() { (known, key) } else { (key, known) };
+    let same_front = long.bytes().zip(short.bytes()).take_while(|(a, b)| a == b).count();
+    let same_back = long.bytes().rev().zip(short.bytes().rev()).take_while(|(a, b)| a == b).count();
+    long.len() - short.len() <= 1 && same_front + same_back + 1 >= short.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> (Settings, Findings) {
+        let (mut settings, mut findings) = (Settings::default(), Findings::default());
+        let variables: Vec<_> = variables.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        settings.read_environment(&variables, &mut findings);
+        (settings, findings)
+    }
+
+    #[test]
+    fn our_own_names_win_over_older_ones() {
+        let (settings, findings) = read(&[
+            ("CHANCERY__TOKENS__ACCESS_MINUTES", "10"),
+            ("ACCESS_TOKEN_EXPIRE_MINUTES", "15"),
+            ("DB_ENCRYPTION_KEY_PATH", "/k"),
+            ("PATH", "/bin"),
+        ]);
+        assert_eq!(settings.find("tokens.access_minutes").unwrap().text, "10");
+        assert_eq!(settings.find("kms.local.key_file").unwrap().origin, "DB_ENCRYPTION_KEY_PATH");
+        assert!(findings.faults.is_empty());
+    }
+
+    #[test]
+    fn an_unknown_name_of_ours_is_a_fault_with_a_guess() {
+        let (_, findings) = read(&[("CHANCERY__SERVER__LISTN", "x"), ("CHANCERY__NOTHING", "y")]);
+        assert_eq!(findings.faults.len(), 2);
+        assert!(findings.faults[0].cure.contains("server.listen"), "{:?}", findings.faults);
+    }
+
+    #[test]
+    fn an_sqlalchemy_address_is_understood() {
+        let (settings, _) = read(&[("DATABASE_URL", "postgresql+asyncpg://u@h/d")]);
+        assert_eq!(settings.find("store.url").unwrap().text, "postgresql://u@h/d");
+    }
+
+    #[test]
+    fn a_broken_file_is_not_quoted() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("c.toml");
+        std::fs::write(&path, "[store]\nurl = \"postgres://u:hunter2@h/d\n").unwrap();
+        let (mut settings, mut findings) = (Settings::default(), Findings::default());
+        settings.read_file(&path, &mut findings);
+        assert_eq!(findings.faults.len(), 1);
+        assert!(!format!("{findings:?}").contains("hunter2"));
+        assert!(findings.faults[0].problem.contains("line 2"), "{findings:?}");
+    }
+}

@@ -1,0 +1,146 @@
+//! From text to values.
+
+use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf};
+
+use chancery_domain::instance::{Deployment, Environment, TenantMismatch};
+
+use super::{findings::Findings, source::Settings};
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object per line.
+    Json,
+    /// For people.
+    Human,
+}
+
+/// A few words, of which a setting is one.
+pub(super) trait Choice: Copy + 'static {
+    /// All of them, as they are written.
+    const WORDS: &'static [(&'static str, Self)];
+}
+
+impl Choice for Environment {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("production", Self::Production), ("staging", Self::Staging), ("development", Self::Development)];
+}
+
+impl Choice for Deployment {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("single_hospital", Self::SingleHospital),
+        ("multi_tenant", Self::MultiTenant),
+        ("cloud", Self::Cloud),
+        ("healthcare", Self::Healthcare),
+    ];
+}
+
+impl Choice for TenantMismatch {
+    const WORDS: &'static [(&'static str, Self)] = &[("ignore", Self::Ignore), ("reject", Self::Reject)];
+}
+
+impl Choice for LogFormat {
+    const WORDS: &'static [(&'static str, Self)] = &[("json", Self::Json), ("human", Self::Human)];
+}
+
+/// One of a few words.
+pub(super) fn read<T: Choice>(settings: &Settings, key: &str, default: T, findings: &mut Findings) -> T {
+    let Some(setting) = settings.find(key) else { return default };
+    let text = setting.text.trim().to_ascii_lowercase();
+    if let Some((_, choice)) = T::WORDS.iter().find(|(word, _)| *word == text) {
+        return *choice;
+    }
+    let words: Vec<&str> = T::WORDS.iter().map(|(word, _)| *word).collect();
+    findings.fault(
+        subject(key, &setting.origin),
+        "has a value that is not known",
+        format!("write one of: {}", words.join(", ")),
+    );
+    default
+}
+
+/// An address with a port.
+pub(super) fn address(settings: &Settings, key: &str, default: &str, findings: &mut Findings) -> SocketAddr {
+    let (text, origin) = settings.find(key).map_or((default, "default"), |s| (s.text.as_str(), s.origin.as_str()));
+    text.parse().unwrap_or_else(|_| {
+        findings.fault(subject(key, origin), "is not an address with a port", format!("write it as {default}"));
+        SocketAddr::from(([127, 0, 0, 1], 0))
+    })
+}
+
+/// True or false; false if nothing is said.
+pub(super) fn flag(settings: &Settings, key: &str, findings: &mut Findings) -> bool {
+    let Some(setting) = settings.find(key) else { return false };
+    match setting.text.trim().to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" => true,
+        "false" | "0" | "no" | "off" => false,
+        _ => {
+            findings.fault(subject(key, &setting.origin), "is neither true nor false", "write true or false");
+            false
+        }
+    }
+}
+
+/// A small number within bounds.
+pub(super) fn number(
+    settings: &Settings,
+    key: &str,
+    default: u8,
+    bounds: RangeInclusive<u8>,
+    findings: &mut Findings,
+) -> u8 {
+    let Some(setting) = settings.find(key) else { return default };
+    match setting.text.trim().parse::<u8>() {
+        Ok(number) if bounds.contains(&number) => number,
+        _ => {
+            let cure = format!("write a whole number from {} to {}", bounds.start(), bounds.end());
+            findings.fault(subject(key, &setting.origin), "is out of bounds", cure);
+            default
+        }
+    }
+}
+
+/// A name that goes into log origins: letters, digits, dots and hyphens.
+pub(super) fn word(settings: &Settings, key: &str, default: &str, findings: &mut Findings) -> String {
+    let Some(setting) = settings.find(key) else { return default.to_owned() };
+    let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
+    if (1..=63).contains(&setting.text.len()) && setting.text.chars().all(fine) {
+        return setting.text.clone();
+    }
+    findings.fault(subject(key, &setting.origin), "is no name", "write 1 to 63 letters, digits, dots and hyphens");
+    default.to_owned()
+}
+
+/// A log level, or several by module.
+pub(super) fn level(settings: &Settings, default: &str, findings: &mut Findings) -> String {
+    let Some(setting) = settings.find("log.level") else { return default.to_owned() };
+    let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '=' | ',' | ':' | '_');
+    if !setting.text.is_empty()
+        && setting.text.chars().all(fine)
+        && tracing_subscriber::EnvFilter::try_new(&setting.text).is_ok()
+    {
+        return setting.text.clone();
+    }
+    findings.fault(subject("log.level", &setting.origin), "is no level", "write error, warn, info, debug or trace");
+    default.to_owned()
+}
+
+/// Both files or neither.
+pub(super) fn tls_files(settings: &Settings, findings: &mut Findings) -> Option<(PathBuf, PathBuf)> {
+    match (settings.find("tls.cert_file"), settings.find("tls.key_file")) {
+        (Some(certificate), Some(key)) => Some((PathBuf::from(&certificate.text), PathBuf::from(&key.text))),
+        (None, None) => None,
+        (Some(one), None) | (None, Some(one)) => {
+            findings.fault(
+                subject("tls", &one.origin),
+                "has only one of its two files",
+                "set both tls.cert_file and tls.key_file",
+            );
+            None
+        }
+    }
+}
+
+pub(super) fn subject(key: &str, origin: &str) -> String {
+    format!("{key} ({origin})")
+}

@@ -1,0 +1,23 @@
+//! The binary: one server, its commands, its configuration. Knows everyone, decides nothing.
+//!
+//! | file | what it does |
+//! | --- | --- |
+//! | [`cli`] | what can be typed |
+//! | [`config`] | one file, the environment, flags; every fault at once |
+//! | [`commands`] | a file per command |
+//! | [`wiring`] | from a configuration to the domain's ports |
+//! | [`server`] | listeners, draining |
+//! | [`jobs`] | what goes on in the background |
+//! | [`telemetry`], [`clock`] | log lines, the time |
+#![forbid(unsafe_code)]
+
+pub mod cli;
+pub mod clock;
+pub mod commands;
+pub mod config;
+pub mod jobs;
+pub mod server;
+pub mod telemetry;
+pub mod wiring;
+
+pub use cli::main;

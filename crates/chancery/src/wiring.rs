@@ -1,0 +1,150 @@
+//! From a configuration to the domain's ports.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use chancery_crypto::{password, random::SystemRandom};
+use chancery_domain::{
+    TenantId,
+    ids::NodeId,
+    instance::{Ports, Settings},
+    keyring::{KeyProvider, RootRecipient},
+    store::{Directory, Store, TenantEntry},
+};
+use chancery_kms::{
+    Local,
+    private_file::{self, PrivateFileError},
+};
+
+use crate::{
+    clock::SystemClock,
+    config::{Config, StoreConfig},
+};
+
+/// How many tenants are read at a time.
+const PAGE: u32 = 500;
+
+/// A store, by its two ports.
+#[derive(Clone)]
+pub struct Stores {
+    /// What is remembered.
+    pub store: Arc<dyn Store>,
+    /// Finds the tenant of a credential.
+    pub directory: Arc<dyn Directory>,
+}
+
+impl Stores {
+    /// Opens the configured store and brings its tables up to date.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be reached or opened.
+    pub async fn open(config: &Config) -> Result<Self> {
+        Ok(match &config.store {
+            StoreConfig::Sqlite { path } => {
+                let store = chancery_sqlite::Sqlite::open(path)
+                    .await
+                    .with_context(|| format!("cannot open the store {}", path.display()))?;
+                Self::of(Arc::new(store))
+            }
+            StoreConfig::Postgres(address) => {
+                let mut options = chancery_postgres::Options::new(address.url()?.expose());
+                options.allow_superuser = config.is_dev();
+                let store = chancery_postgres::Postgres::connect(options)
+                    .await
+                    .with_context(|| format!("cannot open the store {} on {}", address.database, address.host))?;
+                for warning in store.warnings() {
+                    tracing::warn!("{warning}");
+                }
+                Self::of(Arc::new(store))
+            }
+        })
+    }
+
+    fn of<S: Store + Directory + 'static>(both: Arc<S>) -> Self {
+        Self { store: Arc::<S>::clone(&both), directory: both }
+    }
+
+    /// Who can give the platform root; nobody in a store that was never initialised.
+    ///
+    /// # Errors
+    ///
+    /// If the store does not answer.
+    pub async fn recipients(&self) -> Result<Vec<RootRecipient>> {
+        let mut view = self.store.view(TenantId::PLATFORM).await.context("the store does not answer")?;
+        view.root_recipients().await.context("the store does not give its root recipients")
+    }
+
+    /// All tenants.
+    ///
+    /// # Errors
+    ///
+    /// If the store does not answer.
+    pub async fn tenants(&self) -> Result<Vec<TenantEntry>> {
+        let mut tenants: Vec<TenantEntry> = Vec::new();
+        loop {
+            let after = tenants.last().map(|entry| entry.id);
+            let page = self.directory.tenants(after, PAGE).await.context("the store does not list its tenants")?;
+            let more = page.len() == PAGE as usize;
+            tenants.extend(page);
+            if !more {
+                return Ok(tenants);
+            }
+        }
+    }
+
+    /// The domain's ports over this store.
+    pub fn ports(&self, providers: Vec<Arc<dyn KeyProvider>>) -> Ports {
+        Ports {
+            store: Arc::clone(&self.store),
+            directory: Arc::clone(&self.directory),
+            clock: Arc::new(SystemClock),
+            random: Arc::new(SystemRandom),
+            providers,
+        }
+    }
+}
+
+/// What the operator chose, in the domain's words.
+pub fn settings(config: &Config) -> Settings {
+    Settings {
+        name: config.name.clone(),
+        issuer: config.public_url.clone(),
+        environment: config.environment,
+        deployment: config.deployment,
+        tenant_mismatch: config.mismatch,
+        access_minutes: config.access_minutes,
+        password_cost: password::Cost::default(),
+    }
+}
+
+/// The key file of the configuration; it must be there.
+///
+/// # Errors
+///
+/// With the cure, if the file will not do.
+pub fn local_provider(config: &Config) -> Result<Arc<dyn KeyProvider>> {
+    Ok(Arc::new(Local::open(&config.key_file)?))
+}
+
+/// This node's id, kept in the data folder so that its counters go on after a restart.
+///
+/// # Errors
+///
+/// If it can be neither read nor kept.
+pub fn node_id(config: &Config) -> Result<NodeId> {
+    use chancery_domain::Clock as _;
+    let path = config.data_dir.join("node-id");
+    match private_file::read_any_mode(&path, 64) {
+        Ok((content, _)) => {
+            let text = std::str::from_utf8(&content)?.trim();
+            text.parse().with_context(|| format!("{} holds no node id; remove it to get another one", path.display()))
+        }
+        Err(PrivateFileError::Missing(_)) => {
+            let id = NodeId::make(SystemClock.now(), &SystemRandom)?;
+            private_file::create(&path, format!("{id}\n").as_bytes())?;
+            Ok(id)
+        }
+        Err(error) => Err(error.into()),
+    }
+}

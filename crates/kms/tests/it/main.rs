@@ -1,0 +1,3 @@
+//! Key providers: the port's contract, and what each demands of its key.
+mod local;
+mod recovery;
