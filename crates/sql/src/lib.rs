@@ -1,1 +1,33 @@
 //! The rows of the store, written once for both engines.
+//!
+//! Each noun has one file with its statements. They run over a [`Driver`], which the adapters
+//! `chancery-sqlite` and `chancery-postgres` implement; connections, transactions, migrations and
+//! the wording of errors are theirs. See `docs/adr/0002-one-sql-two-engines.md`.
+//!
+//! What holds for every statement of [`Rows`]: it is `'static` text, its values are bound, and its
+//! first bound value is the tenant.
+#![forbid(unsafe_code)]
+
+mod api_keys;
+mod audit;
+mod certificates;
+pub mod directory;
+mod driver;
+mod fields;
+mod grown;
+mod idempotency;
+mod keys;
+mod rows;
+mod statement;
+mod taken;
+mod tenants;
+mod users;
+mod value;
+
+pub use audit::queue_events;
+pub use driver::{Driver, Transaction};
+pub use grown::Grown;
+pub use rows::Rows;
+pub use statement::{BATCHES, Batch, Sql};
+pub use taken::{taken_by_columns, taken_by_constraint};
+pub use value::{Row, Value};

@@ -1,0 +1,112 @@
+use async_trait::async_trait;
+use chancery_domain::access::{Role, RoleSet};
+use chancery_domain::api_keys::{ApiKey, ApiKeyRows, ApiKeyWrites};
+use chancery_domain::ids::ApiKeyId;
+use chancery_domain::store::StoreError;
+use chancery_domain::time::Timestamp;
+use ipnet::IpNet;
+
+use crate::rows::{after, swapped};
+use crate::{Driver, Row, Rows, Sql, Value};
+
+const COUNT: Sql = Sql::dialects(
+    "SELECT COUNT(*) FROM api_keys WHERE tenant_id = $1 AND revoked_at IS NULL
+     AND (expires_at IS NULL OR expires_at > $3) AND INSTR(' ' || roles || ' ', ' ' || $2 || ' ') > 0",
+    "SELECT COUNT(*) FROM api_keys WHERE tenant_id = $1 AND revoked_at IS NULL
+     AND (expires_at IS NULL OR expires_at > $3) AND STRPOS(' ' || roles || ' ', ' ' || $2 || ' ') > 0",
+);
+
+fn read(row: &mut Row) -> Result<ApiKey, StoreError> {
+    Ok(ApiKey {
+        id: row.parsed()?,
+        description: row.text()?,
+        roles: RoleSet::from_text(&row.text()?).map_err(|_| row.damaged())?,
+        user: row.opt_parsed()?,
+        digest: row.array()?,
+        allowed_cidrs: cidrs(&row.text()?).ok_or_else(|| row.damaged())?,
+        created_at: row.time()?,
+        expires_at: row.opt_time()?,
+        revoked_at: row.opt_time()?,
+    })
+}
+
+fn cidrs(text: &str) -> Option<Vec<IpNet>> {
+    text.split_ascii_whitespace().map(|cidr| cidr.parse().ok()).collect()
+}
+
+#[async_trait]
+impl<D: Driver> ApiKeyRows for Rows<D> {
+    async fn api_key(&mut self, id: ApiKeyId) -> Result<Option<ApiKey>, StoreError> {
+        self.one(
+            "api_key",
+            "SELECT id, description, roles, user_id, digest, allowed_cidrs, created_at, expires_at, revoked_at
+             FROM api_keys WHERE tenant_id = $1 AND id = $2",
+            [Value::text(id)],
+            read,
+        )
+        .await
+    }
+
+    async fn api_keys(&mut self, since: Option<ApiKeyId>, limit: u32) -> Result<Vec<ApiKey>, StoreError> {
+        self.all(
+            "api_key",
+            "SELECT id, description, roles, user_id, digest, allowed_cidrs, created_at, expires_at, revoked_at
+             FROM api_keys WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3",
+            [after(since), limit.into()],
+            read,
+        )
+        .await
+    }
+
+    async fn count_api_keys_with_role(&mut self, role: Role, now: Timestamp) -> Result<u32, StoreError> {
+        let count = self.one("api_key", COUNT, [Value::text(role), Value::time(now)], Row::number).await?;
+        Ok(count.unwrap_or(0))
+    }
+}
+
+#[async_trait]
+impl<D: Driver> ApiKeyWrites for Rows<D> {
+    async fn insert_api_key(&mut self, key: &ApiKey) -> Result<(), StoreError> {
+        let cidrs: Vec<String> = key.allowed_cidrs.iter().map(IpNet::to_string).collect();
+        self.execute(
+            "INSERT INTO api_keys (tenant_id, id, description, roles, user_id, digest, allowed_cidrs,
+                created_at, expires_at, revoked_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+            [
+                Value::text(key.id),
+                key.description.as_str().into(),
+                Value::Text(Some(key.roles.to_text())),
+                Value::opt_text(key.user),
+                Value::bytes(&key.digest),
+                Value::Text(Some(cidrs.join(" "))),
+                Value::time(key.created_at),
+                Value::opt_time(key.expires_at),
+                Value::opt_time(key.revoked_at),
+            ],
+        )
+        .await?;
+        self.execute(
+            "INSERT INTO directory_api_keys (tenant_id, id, digest, revoked) VALUES ($1, $2, $3, $4)",
+            [Value::text(key.id), Value::bytes(&key.digest), key.revoked_at.is_some().into()],
+        )
+        .await?;
+        Ok(())
+    }
+
+    async fn revoke_api_key(&mut self, id: ApiKeyId, at: Timestamp) -> Result<(), StoreError> {
+        let changed = self
+            .execute(
+                "UPDATE api_keys SET revoked_at = $3 WHERE tenant_id = $1 AND id = $2 AND revoked_at IS NULL",
+                [Value::text(id), Value::time(at)],
+            )
+            .await?;
+        swapped(changed, "api_key")?;
+        let changed = self
+            .execute(
+                "UPDATE directory_api_keys SET revoked = $3 WHERE tenant_id = $1 AND id = $2",
+                [Value::text(id), true.into()],
+            )
+            .await?;
+        swapped(changed, "api_key")
+    }
+}

@@ -1,0 +1,241 @@
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use chancery_crypto::merkle;
+use chancery_crypto::tiles::TileId;
+use chancery_domain::TenantId;
+use chancery_domain::audit::{
+    AuditRows, AuditWrites, EventFilter, LogHead, LoggedEvent, QueuedEvent, StoredCheckpoint,
+};
+use chancery_domain::ids::EventId;
+use chancery_domain::store::StoreError;
+
+use crate::rows::swapped;
+use crate::statement::batch;
+use crate::{Batch, Driver, Row, Rows, Sql, Value};
+
+const QUEUE: Batch = batch!(
+    "INSERT INTO audit_queue (tenant_id, event_id, recorded_at, kind, actor, resource, outcome, request_id, core, sealed)",
+    sqlite: "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    postgres: "SELECT * FROM UNNEST($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[],
+        $7::bigint[], $8::text[], $9::text[], $10::bytea[])"
+);
+
+const LOG: Batch = batch!(
+    "INSERT INTO audit_events (tenant_id, event_id, recorded_at, kind, actor, resource, outcome, request_id, core, sealed,
+        idx, leaf_hash)",
+    sqlite: "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    postgres: "SELECT * FROM UNNEST($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[],
+        $7::bigint[], $8::text[], $9::text[], $10::bytea[], $11::bigint[], $12::bytea[])"
+);
+
+const UNQUEUE: Sql = Sql::dialects(
+    "DELETE FROM audit_queue WHERE tenant_id = $1 AND event_id IN (SELECT value FROM json_each($2))",
+    "DELETE FROM audit_queue WHERE tenant_id = $1 AND event_id IN (SELECT json_array_elements_text($2::json))",
+);
+
+const PUT_TILE: &str = "INSERT INTO audit_tiles (tenant_id, level, idx, hashes) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (tenant_id, level, idx) DO UPDATE SET hashes = excluded.hashes
+    WHERE substr(excluded.hashes, 1, length(audit_tiles.hashes)) = audit_tiles.hashes";
+
+macro_rules! event_columns {
+    () => {
+        "event_id, recorded_at, kind, actor, resource, outcome, request_id, core, sealed"
+    };
+}
+
+macro_rules! select_logged {
+    ($rest:literal) => {
+        concat!("SELECT ", event_columns!(), ", idx, leaf_hash FROM audit_events WHERE tenant_id = $1 ", $rest)
+    };
+}
+
+/// Puts events of several tenants into their queues in one transaction; all or none, once it commits.
+///
+/// Each tenant's events keep their order. Row security is moved from tenant to tenant on the way.
+pub async fn queue_events(driver: &mut impl Driver, events: &[QueuedEvent]) -> Result<(), StoreError> {
+    let mut tenants: BTreeMap<TenantId, Vec<Vec<Value>>> = BTreeMap::new();
+    for event in events {
+        tenants.entry(event.tenant).or_default().push(columns(event));
+    }
+    for (tenant, rows) in tenants {
+        driver.enter(&tenant.to_string()).await?;
+        driver.insert(&QUEUE, rows).await?;
+    }
+    Ok(())
+}
+
+fn columns(event: &QueuedEvent) -> Vec<Value> {
+    let mut columns = Vec::with_capacity(12);
+    columns.extend([
+        Value::text(event.tenant),
+        Value::text(event.id),
+        Value::time(event.recorded_at),
+        event.kind.as_str().into(),
+        event.actor.as_str().into(),
+        Value::opt_text(event.resource.as_deref()),
+        event.outcome.into(),
+        Value::text(event.request),
+        event.core.as_str().into(),
+        Value::opt_bytes(event.sealed.as_deref()),
+    ]);
+    columns
+}
+
+fn read_queued(tenant: TenantId, row: &mut Row) -> Result<QueuedEvent, StoreError> {
+    Ok(QueuedEvent {
+        tenant,
+        id: row.parsed()?,
+        recorded_at: row.time()?,
+        kind: row.text()?,
+        actor: row.text()?,
+        resource: row.opt_text()?,
+        outcome: row.int()?,
+        request: row.parsed()?,
+        core: row.text()?,
+        sealed: row.opt_bytes()?,
+    })
+}
+
+fn read_logged(tenant: TenantId, row: &mut Row) -> Result<LoggedEvent, StoreError> {
+    let event = read_queued(tenant, row)?;
+    Ok(LoggedEvent { event, index: row.number()?, leaf_hash: row.array()? })
+}
+
+#[async_trait]
+impl<D: Driver> AuditRows for Rows<D> {
+    async fn log_head(&mut self) -> Result<LogHead, StoreError> {
+        let head = self
+            .one("log", "SELECT size, root FROM audit_logs WHERE tenant_id = $1", [], |row| {
+                Ok(LogHead { size: row.number()?, root: row.array()? })
+            })
+            .await?;
+        Ok(head.unwrap_or(LogHead { size: 0, root: merkle::EMPTY }))
+    }
+
+    async fn queued_events(&mut self, limit: u32) -> Result<Vec<QueuedEvent>, StoreError> {
+        let tenant = self.tenant;
+        let sql = concat!("SELECT ", event_columns!(), " FROM audit_queue WHERE tenant_id = $1 ORDER BY seq LIMIT $2");
+        self.all("event", sql, [limit.into()], |row| read_queued(tenant, row)).await
+    }
+
+    async fn logged_event(&mut self, id: EventId) -> Result<Option<LoggedEvent>, StoreError> {
+        let tenant = self.tenant;
+        self.one("event", select_logged!("AND event_id = $2"), [Value::text(id)], |row| read_logged(tenant, row)).await
+    }
+
+    async fn logged_events(&mut self, filter: &EventFilter) -> Result<Vec<LoggedEvent>, StoreError> {
+        let tenant = self.tenant;
+        // An absent bound is a null, which every row passes. Indexes start at 0, so "after -1" is all of them.
+        let sql = select_logged!(
+            "AND recorded_at >= $2 AND recorded_at < $3 AND idx > $4
+             AND ($5 IS NULL OR actor = $5) AND ($6 IS NULL OR kind = $6) AND ($7 IS NULL OR resource = $7)
+             AND ($8 IS NULL OR outcome = $8) AND ($9 IS NULL OR request_id = $9)
+             ORDER BY idx LIMIT $10"
+        );
+        let args = [
+            Value::time(filter.from),
+            Value::time(filter.to),
+            filter.after.map_or(Value::from(-1_i64), Value::count),
+            Value::opt_text(filter.actor.as_deref()),
+            Value::opt_text(filter.kind.as_deref()),
+            Value::opt_text(filter.resource.as_deref()),
+            Value::Int(filter.outcome),
+            Value::opt_text(filter.request),
+            filter.limit.into(),
+        ];
+        self.all("event", sql, args, |row| read_logged(tenant, row)).await
+    }
+
+    async fn tile(&mut self, id: TileId) -> Result<Option<Vec<u8>>, StoreError> {
+        self.one(
+            "tile",
+            "SELECT hashes FROM audit_tiles WHERE tenant_id = $1 AND level = $2 AND idx = $3",
+            [i64::from(id.level).into(), Value::count(id.index)],
+            Row::bytes,
+        )
+        .await
+    }
+
+    async fn checkpoint(&mut self) -> Result<Option<StoredCheckpoint>, StoreError> {
+        self.one(
+            "checkpoint",
+            "SELECT size, note, signed_at FROM audit_checkpoints WHERE tenant_id = $1
+             ORDER BY size DESC, signed_at DESC LIMIT 1",
+            [],
+            |row| Ok(StoredCheckpoint { size: row.number()?, note: row.text()?, signed_at: row.time()? }),
+        )
+        .await
+    }
+
+    async fn log_origin(&mut self) -> Result<Option<String>, StoreError> {
+        self.one("log", "SELECT origin FROM audit_logs WHERE tenant_id = $1", [], Row::text).await
+    }
+}
+
+#[async_trait]
+impl<D: Driver> AuditWrites for Rows<D> {
+    async fn create_log(&mut self, origin: &str) -> Result<(), StoreError> {
+        self.execute(
+            "INSERT INTO audit_logs (tenant_id, origin, size, root) VALUES ($1, $2, 0, $3)",
+            [origin.into(), Value::bytes(&merkle::EMPTY)],
+        )
+        .await?;
+        Ok(())
+    }
+
+    async fn queue_event(&mut self, event: &QueuedEvent) -> Result<(), StoreError> {
+        if event.tenant != self.tenant {
+            return Err(StoreError::Unavailable("an event of another tenant was queued".into()));
+        }
+        self.insert(&QUEUE, vec![columns(event)]).await?;
+        self.queued = true;
+        Ok(())
+    }
+
+    async fn log_events(&mut self, events: &[LoggedEvent]) -> Result<(), StoreError> {
+        if events.iter().any(|logged| logged.event.tenant != self.tenant) {
+            return Err(StoreError::Unavailable("an event of another tenant was logged".into()));
+        }
+        // First out of the queue: of two sequencers the second waits here, and then finds them gone.
+        let ids = Value::list(events.iter().map(|logged| logged.event.id));
+        let unqueued = self.execute(UNQUEUE, [ids]).await?;
+        if unqueued != events.len() as u64 {
+            return Err(StoreError::Changed("queue"));
+        }
+        let rows = events
+            .iter()
+            .map(|logged| {
+                let mut columns = columns(&logged.event);
+                columns.extend([Value::count(logged.index), Value::bytes(&logged.leaf_hash)]);
+                columns
+            })
+            .collect();
+        self.insert(&LOG, rows).await
+    }
+
+    async fn put_tile(&mut self, id: TileId, hashes: &[u8]) -> Result<(), StoreError> {
+        let changed =
+            self.execute(PUT_TILE, [i64::from(id.level).into(), Value::count(id.index), Value::bytes(hashes)]).await?;
+        swapped(changed, "tile")
+    }
+
+    async fn advance_log(&mut self, from: LogHead, to: LogHead) -> Result<(), StoreError> {
+        let changed = self
+            .execute(
+                "UPDATE audit_logs SET size = $4, root = $5 WHERE tenant_id = $1 AND size = $2 AND root = $3",
+                [Value::count(from.size), Value::bytes(&from.root), Value::count(to.size), Value::bytes(&to.root)],
+            )
+            .await?;
+        swapped(changed, "log")
+    }
+
+    async fn insert_checkpoint(&mut self, checkpoint: &StoredCheckpoint) -> Result<(), StoreError> {
+        self.execute(
+            "INSERT INTO audit_checkpoints (tenant_id, size, note, signed_at) VALUES ($1, $2, $3, $4)",
+            [Value::count(checkpoint.size), checkpoint.note.as_str().into(), Value::time(checkpoint.signed_at)],
+        )
+        .await?;
+        Ok(())
+    }
+}

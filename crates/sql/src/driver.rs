@@ -1,0 +1,29 @@
+//! What an engine does for us.
+
+use async_trait::async_trait;
+use chancery_domain::store::StoreError;
+
+use crate::{Batch, Sql, Value};
+
+/// Runs statements inside one open transaction.
+#[async_trait]
+pub trait Driver: Send {
+    /// Runs a statement and says how many rows it changed.
+    async fn execute(&mut self, sql: Sql, args: Vec<Value>) -> Result<u64, StoreError>;
+
+    /// Runs a statement and gives the values of its rows.
+    async fn fetch(&mut self, sql: Sql, args: Vec<Value>) -> Result<Vec<Vec<Value>>, StoreError>;
+
+    /// Adds rows in the order given. All have the same columns, each column one type.
+    async fn insert(&mut self, batch: &Batch, rows: Vec<Vec<Value>>) -> Result<(), StoreError>;
+
+    /// Makes another tenant's rows visible, where the engine has row security.
+    async fn enter(&mut self, tenant: &str) -> Result<(), StoreError>;
+}
+
+/// A [`Driver`] that can be committed. Dropping it rolls back.
+#[async_trait]
+pub trait Transaction: Driver {
+    /// Makes it all durable at once.
+    async fn commit(self) -> Result<(), StoreError>;
+}

@@ -1,0 +1,106 @@
+//! The rows of one tenant.
+
+use async_trait::async_trait;
+use chancery_domain::TenantId;
+use chancery_domain::store::{StoreError, Tx, View};
+
+use crate::{Batch, Driver, Grown, Row, Sql, Transaction, Value};
+
+/// The rows of one tenant in one open transaction. The files of this crate give it the row traits.
+#[derive(Debug)]
+pub struct Rows<D> {
+    pub(crate) tenant: TenantId,
+    pub(crate) queued: bool,
+    driver: D,
+    /// A statement failed or was given up on. PostgreSQL would answer `COMMIT` with a rollback and no error.
+    spoiled: bool,
+    grown: Grown,
+}
+
+impl<D: Driver> Rows<D> {
+    /// Of `tenant`, through a driver whose transaction is open and has entered that tenant.
+    pub fn new(tenant: TenantId, driver: D, grown: Grown) -> Self {
+        Self { tenant, queued: false, driver, spoiled: false, grown }
+    }
+
+    /// The bound values of a statement: the tenant is always `$1`.
+    fn args<const N: usize>(&self, rest: [Value; N]) -> Vec<Value> {
+        let mut args = Vec::with_capacity(N + 1);
+        args.push(Value::text(self.tenant));
+        args.extend(rest);
+        args
+    }
+
+    pub(crate) async fn execute<const N: usize>(
+        &mut self,
+        sql: impl Into<Sql>,
+        rest: [Value; N],
+    ) -> Result<u64, StoreError> {
+        let args = self.args(rest);
+        let whole = !std::mem::replace(&mut self.spoiled, true);
+        let changed = self.driver.execute(sql.into(), args).await?;
+        self.spoiled = !whole;
+        Ok(changed)
+    }
+
+    pub(crate) async fn insert(&mut self, batch: &Batch, rows: Vec<Vec<Value>>) -> Result<(), StoreError> {
+        let whole = !std::mem::replace(&mut self.spoiled, true);
+        self.driver.insert(batch, rows).await?;
+        self.spoiled = !whole;
+        Ok(())
+    }
+
+    /// Reads every row with `read`.
+    pub(crate) async fn all<T, const N: usize>(
+        &mut self,
+        noun: &'static str,
+        sql: impl Into<Sql>,
+        rest: [Value; N],
+        read: impl Fn(&mut Row) -> Result<T, StoreError>,
+    ) -> Result<Vec<T>, StoreError> {
+        let args = self.args(rest);
+        let whole = !std::mem::replace(&mut self.spoiled, true);
+        let rows = self.driver.fetch(sql.into(), args).await?;
+        self.spoiled = !whole;
+        rows.into_iter().map(|values| read(&mut Row::new(noun, values))).collect()
+    }
+
+    /// Reads the first row with `read`.
+    pub(crate) async fn one<T, const N: usize>(
+        &mut self,
+        noun: &'static str,
+        sql: impl Into<Sql>,
+        rest: [Value; N],
+        read: impl Fn(&mut Row) -> Result<T, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
+        Ok(self.all(noun, sql, rest, read).await?.into_iter().next())
+    }
+}
+
+/// `Ok` if a compare-and-swap found its row.
+pub(crate) const fn swapped(changed: u64, what: &'static str) -> Result<(), StoreError> {
+    if changed == 1 { Ok(()) } else { Err(StoreError::Changed(what)) }
+}
+
+/// Where a page begins: after this id, or before all of them (no id is empty text).
+pub(crate) fn after(id: Option<impl ToString>) -> Value {
+    Value::Text(Some(id.map(|id| id.to_string()).unwrap_or_default()))
+}
+
+#[async_trait]
+impl<D: Driver> View for Rows<D> {}
+
+#[async_trait]
+impl<D: Transaction> Tx for Rows<D> {
+    async fn commit(self: Box<Self>) -> Result<(), StoreError> {
+        let Self { tenant, queued, driver, spoiled, grown } = *self;
+        if spoiled {
+            return Err(StoreError::Unavailable("a statement of this transaction failed".into()));
+        }
+        driver.commit().await?;
+        if queued {
+            grown.note([tenant]);
+        }
+        Ok(())
+    }
+}

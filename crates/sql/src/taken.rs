@@ -1,0 +1,52 @@
+//! What is unique, and what it is called when somebody else has it already.
+//!
+//! PostgreSQL names the index, SQLite its columns.
+
+use chancery_domain::store::StoreError;
+
+/// Index, columns, name.
+const UNIQUE: &[(&str, &str, &str)] = &[
+    ("tenants_pkey", "tenants.tenant_id, tenants.id", "tenant"),
+    ("tenants_slug_key", "tenants.tenant_id, tenants.slug", "slug"),
+    ("directory_tenants_pkey", "directory_tenants.tenant_id", "tenant"),
+    ("directory_tenants_slug_key", "directory_tenants.slug", "slug"),
+    ("directory_api_keys_pkey", "directory_api_keys.tenant_id, directory_api_keys.id", "api_key"),
+    ("directory_api_keys_id_key", "directory_api_keys.id", "api_key"),
+    ("users_pkey", "users.tenant_id, users.id", "user"),
+    ("users_username_key", "users.tenant_id, users.username", "username"),
+    ("api_keys_pkey", "api_keys.tenant_id, api_keys.id", "api_key"),
+    ("root_recipients_pkey", "root_recipients.tenant_id, root_recipients.id", "root_recipient"),
+    ("tenant_keys_pkey", "tenant_keys.tenant_id, tenant_keys.version", "tenant_key"),
+    ("keys_pkey", "keys.tenant_id, keys.id", "key"),
+    ("keys_managed_key", "keys.tenant_id, keys.managed", "managed"),
+    ("key_versions_pkey", "key_versions.tenant_id, key_versions.key, key_versions.version", "key_version"),
+    ("key_versions_key_id_key", "key_versions.tenant_id, key_versions.key_id", "key_id"),
+    ("key_versions_handle_key", "key_versions.tenant_id, key_versions.handle", "handle"),
+    ("key_versions_active_key", "key_versions.tenant_id, key_versions.key", "active"),
+    ("fields_column_key", "fields.tenant_id, fields.table_name, fields.column_name", "field"),
+    ("certificates_pkey", "certificates.tenant_id, certificates.id", "certificate"),
+    ("audit_logs_pkey", "audit_logs.tenant_id", "log"),
+    ("audit_queue_event_key", "audit_queue.tenant_id, audit_queue.event_id", "event"),
+    ("audit_events_pkey", "audit_events.tenant_id, audit_events.idx", "index"),
+    ("audit_events_event_key", "audit_events.tenant_id, audit_events.event_id", "event"),
+    (
+        "audit_checkpoints_pkey",
+        "audit_checkpoints.tenant_id, audit_checkpoints.size, audit_checkpoints.signed_at",
+        "checkpoint",
+    ),
+    ("idempotency_pkey", "idempotency.tenant_id, idempotency.key", "idempotency_key"),
+];
+
+/// The error for a violated index, by its name.
+pub fn taken_by_constraint(name: &str) -> StoreError {
+    find(|(index, _, _)| *index == name)
+}
+
+/// The error for a violated index, by its columns as `table.column, table.column`.
+pub fn taken_by_columns(columns: &str) -> StoreError {
+    find(|(_, unique, _)| *unique == columns)
+}
+
+fn find(matches: impl Fn(&(&str, &str, &str)) -> bool) -> StoreError {
+    StoreError::Taken(UNIQUE.iter().find(|entry| matches(entry)).map_or("id", |(_, _, name)| name))
+}

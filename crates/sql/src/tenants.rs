@@ -1,0 +1,97 @@
+use async_trait::async_trait;
+use chancery_domain::TenantId;
+use chancery_domain::store::StoreError;
+use chancery_domain::tenants::{Tenant, TenantRows, TenantState, TenantWrites};
+
+use crate::rows::{after, swapped};
+use crate::{Driver, Row, Rows, Value};
+
+fn read(row: &mut Row) -> Result<Tenant, StoreError> {
+    Ok(Tenant {
+        id: row.parsed()?,
+        slug: row.text()?,
+        name: row.text()?,
+        state: row.parsed()?,
+        email: row.opt_bytes()?,
+        metadata: row.opt_bytes()?,
+        created_at: row.time()?,
+    })
+}
+
+#[async_trait]
+impl<D: Driver> TenantRows for Rows<D> {
+    async fn tenant_record(&mut self, id: TenantId) -> Result<Option<Tenant>, StoreError> {
+        self.one(
+            "tenant",
+            "SELECT id, slug, name, state, email, metadata, created_at FROM tenants
+             WHERE tenant_id = $1 AND id = $2",
+            [Value::text(id)],
+            read,
+        )
+        .await
+    }
+
+    async fn tenant_records(&mut self, since: Option<TenantId>, limit: u32) -> Result<Vec<Tenant>, StoreError> {
+        self.all(
+            "tenant",
+            "SELECT id, slug, name, state, email, metadata, created_at FROM tenants
+             WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3",
+            [after(since), limit.into()],
+            read,
+        )
+        .await
+    }
+}
+
+#[async_trait]
+impl<D: Driver> TenantWrites for Rows<D> {
+    async fn insert_tenant(&mut self, tenant: &Tenant) -> Result<(), StoreError> {
+        // The schema refuses this anywhere but in the platform's rows.
+        self.execute(
+            "INSERT INTO tenants (tenant_id, id, slug, name, state, email, metadata, created_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+            [
+                Value::text(tenant.id),
+                tenant.slug.as_str().into(),
+                tenant.name.as_str().into(),
+                Value::text(tenant.state),
+                Value::opt_bytes(tenant.email.as_deref()),
+                Value::opt_bytes(tenant.metadata.as_deref()),
+                Value::time(tenant.created_at),
+            ],
+        )
+        .await?;
+        // `$1` is the platform here; the row is the new tenant's.
+        self.execute(
+            "INSERT INTO directory_tenants (tenant_id, slug, state, clear_fields)
+             SELECT t.id, t.slug, t.state, 0 FROM tenants AS t WHERE t.tenant_id = $1 AND t.id = $2",
+            [Value::text(tenant.id)],
+        )
+        .await?;
+        Ok(())
+    }
+
+    async fn set_tenant_state(&mut self, id: TenantId, from: TenantState, to: TenantState) -> Result<(), StoreError> {
+        let changed = self
+            .execute(
+                "UPDATE tenants SET state = $4 WHERE tenant_id = $1 AND id = $2 AND state = $3",
+                [Value::text(id), Value::text(from), Value::text(to)],
+            )
+            .await?;
+        swapped(changed, "tenant")?;
+        let changed = self
+            .execute(
+                "UPDATE directory_tenants SET state = $3
+                 WHERE tenant_id = $2 AND EXISTS (SELECT 1 FROM tenants WHERE tenants.tenant_id = $1 AND tenants.id = $2)",
+                [Value::text(id), Value::text(to)],
+            )
+            .await?;
+        swapped(changed, "tenant")
+    }
+
+    async fn set_clear_fields(&mut self, count: u32) -> Result<(), StoreError> {
+        let changed =
+            self.execute("UPDATE directory_tenants SET clear_fields = $2 WHERE tenant_id = $1", [count.into()]).await?;
+        swapped(changed, "tenant")
+    }
+}
