@@ -1,1 +1,167 @@
-//! The store on SQLite.
+//! The store on SQLite: one file, one writer, many readers.
+//!
+//! Writers wait for each other in the order they came, so a transaction never meets another one's
+//! changes halfway. Readers see the file as it was when their view was opened (write-ahead log) and
+//! wait for nobody. A commit is on the disk when it returns (`synchronous = FULL`), and what is deleted
+//! is overwritten (`secure_delete`).
+#![forbid(unsafe_code)]
+
+mod driver;
+mod error;
+mod files;
+mod migrations;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chancery_domain::TenantId;
+use chancery_domain::audit::QueuedEvent;
+use chancery_domain::ids::ApiKeyId;
+use chancery_domain::store::{ApiKeyEntry, Directory, Store, StoreError, TenantEntry, Tx, View};
+use chancery_sql::{Driver as _, Grown, Rows, Transaction as _, directory, queue_events};
+use sqlx::SqlitePool;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+
+use crate::driver::Connected;
+pub use crate::error::OpenError;
+use crate::error::store;
+
+/// Views open at the same time; more wait.
+const READERS: u32 = 8;
+/// Statements kept ready per connection; we have fewer than these.
+const STATEMENTS: usize = 256;
+/// How long to wait for a turn, and for another process that holds the file.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// A store in one SQLite file. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Sqlite {
+    writer: SqlitePool,
+    readers: SqlitePool,
+    grown: Grown,
+    // Last, so that the folder goes after the pools.
+    _folder: Option<Arc<tempfile::TempDir>>,
+}
+
+impl Sqlite {
+    /// Opens the file, making it with mode 600 if it is not there, and brings its schema up to date.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`]: among others when a newer Chancery has migrated it.
+    pub async fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        Self::open_with(path.as_ref(), SqliteSynchronous::Full, None).await
+    }
+
+    /// A store that is gone when dropped, for tests and try-outs: the same code on a file in `/dev/shm`, without flushing.
+    ///
+    /// SQLite's own `:memory:` has no snapshots beside a writer, so it would not keep the contract.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`].
+    pub async fn in_memory() -> Result<Self, OpenError> {
+        let mut builder = tempfile::Builder::new();
+        builder.prefix("chancery-");
+        let folder = builder.tempdir_in("/dev/shm").or_else(|_| builder.tempdir()).map_err(OpenError::File)?;
+        let path = folder.path().join("chancery.db");
+        Self::open_with(&path, SqliteSynchronous::Off, Some(Arc::new(folder))).await
+    }
+
+    async fn open_with(
+        path: &Path,
+        synchronous: SqliteSynchronous,
+        folder: Option<Arc<tempfile::TempDir>>,
+    ) -> Result<Self, OpenError> {
+        files::keep_private(path).map_err(OpenError::File)?;
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .foreign_keys(true)
+            .busy_timeout(PATIENCE)
+            .statement_cache_capacity(STATEMENTS)
+            .pragma("temp_store", "MEMORY");
+        let writing =
+            options.clone().journal_mode(SqliteJournalMode::Wal).synchronous(synchronous).pragma("secure_delete", "ON");
+        let writer = pool(1).connect_with(writing).await?;
+        migrations::run(&writer).await?;
+        let readers = pool(READERS).connect_with(options.read_only(true)).await?;
+        Ok(Self { writer, readers, grown: Grown::default(), _folder: folder })
+    }
+
+    /// Waits for what is running and closes the file, moving the write-ahead log into it.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+
+    async fn write(&self) -> Result<Connected<sqlx::Transaction<'static, sqlx::Sqlite>>, StoreError> {
+        let transaction = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(store)?;
+        Ok(Connected(transaction))
+    }
+
+    async fn read(&self) -> Result<Connected<sqlx::pool::PoolConnection<sqlx::Sqlite>>, StoreError> {
+        self.readers.acquire().await.map(Connected).map_err(store)
+    }
+}
+
+fn pool(size: u32) -> SqlitePoolOptions {
+    SqlitePoolOptions::new()
+        .min_connections(1)
+        .max_connections(size)
+        .acquire_timeout(PATIENCE)
+        // Nothing is between us and the file that could have gone away.
+        .test_before_acquire(false)
+        .idle_timeout(None)
+        .max_lifetime(None)
+}
+
+#[async_trait]
+impl Store for Sqlite {
+    async fn begin(&self, tenant: TenantId) -> Result<Box<dyn Tx>, StoreError> {
+        Ok(Box::new(Rows::new(tenant, self.write().await?, self.grown.clone())))
+    }
+
+    async fn view(&self, tenant: TenantId) -> Result<Box<dyn View>, StoreError> {
+        let mut driver = Connected(self.readers.begin().await.map_err(store)?);
+        // The snapshot is taken by the first read, not by `BEGIN`.
+        driver.fetch("SELECT 1 FROM directory_tenants LIMIT 1".into(), Vec::new()).await?;
+        Ok(Box::new(Rows::new(tenant, driver, self.grown.clone())))
+    }
+
+    async fn append_events(&self, events: &[QueuedEvent]) -> Result<(), StoreError> {
+        let mut driver = self.write().await?;
+        queue_events(&mut driver, events).await?;
+        driver.commit().await?;
+        self.grown.note(events.iter().map(|event| event.tenant));
+        Ok(())
+    }
+
+    fn take_grown(&self) -> Vec<TenantId> {
+        self.grown.take()
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.write().await.map(drop)
+    }
+}
+
+#[async_trait]
+impl Directory for Sqlite {
+    async fn api_key(&self, id: ApiKeyId) -> Result<Option<ApiKeyEntry>, StoreError> {
+        directory::api_key(&mut self.read().await?, id).await
+    }
+
+    async fn tenant(&self, id: TenantId) -> Result<Option<TenantEntry>, StoreError> {
+        directory::tenant(&mut self.read().await?, id).await
+    }
+
+    async fn tenant_by_slug(&self, slug: &str) -> Result<Option<TenantEntry>, StoreError> {
+        directory::tenant_by_slug(&mut self.read().await?, slug).await
+    }
+
+    async fn tenants(&self, after: Option<TenantId>, limit: u32) -> Result<Vec<TenantEntry>, StoreError> {
+        directory::tenants(&mut self.read().await?, after, limit).await
+    }
+}

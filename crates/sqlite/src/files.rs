@@ -1,0 +1,30 @@
+//! The file and its companions are readable by their owner alone.
+
+use std::io;
+use std::path::Path;
+
+/// Makes the file with mode 600 before SQLite opens it, and sets that mode on what is there already.
+///
+/// SQLite gives `-wal` and `-shm` the mode of the file.
+#[cfg(unix)]
+pub(crate) fn keep_private(path: &Path) -> io::Result<()> {
+    use std::fs::{OpenOptions, Permissions};
+    use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+
+    OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+    for suffix in ["", "-wal", "-shm"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        match std::fs::set_permissions(&name, Permissions::from_mode(0o600)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Elsewhere the folder's rights decide.
+#[cfg(not(unix))]
+pub(crate) fn keep_private(path: &Path) -> io::Result<()> {
+    std::fs::OpenOptions::new().create(true).append(true).open(path).map(drop)
+}

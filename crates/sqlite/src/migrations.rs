@@ -1,0 +1,20 @@
+//! The schema, step by step. PostgreSQL has files of the same names.
+
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::{SqlSafeStr as _, SqlitePool};
+
+use crate::error::OpenError;
+use sqlx::migrate::MigrateError;
+
+const FILES: &[(i64, &str, &str)] = &[(1, "spine", include_str!("../migrations/0001_spine.sql"))];
+
+/// Applies what is missing, each file in a transaction of its own.
+pub(crate) async fn run(pool: &SqlitePool) -> Result<(), OpenError> {
+    let migrations = FILES.iter().map(|(version, name, text)| {
+        Migration::new(*version, (*name).into(), MigrationType::Simple, text.into_sql_str(), false)
+    });
+    Migrator::with_migrations(migrations.collect()).run(pool).await.map_err(|error| match error {
+        MigrateError::VersionMissing(version) => OpenError::Newer(version),
+        error => OpenError::Migrate(error),
+    })
+}
