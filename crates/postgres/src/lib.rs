@@ -1,1 +1,146 @@
-//! The store on PostgreSQL.
+//! The store on PostgreSQL, version 15 or newer.
+//!
+//! Every transaction enters its tenant first; row security, forced also on the tables' owner, keeps
+//! all other tenants' rows out of its reach. A commit is durable when it returns.
+#![forbid(unsafe_code)]
+
+mod connect;
+mod driver;
+mod error;
+mod migrations;
+mod replica;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+use async_trait::async_trait;
+use chancery_domain::TenantId;
+use chancery_domain::audit::QueuedEvent;
+use chancery_domain::ids::ApiKeyId;
+use chancery_domain::store::{ApiKeyEntry, Directory, Store, StoreError, TenantEntry, Tx, View};
+use chancery_sql::{Driver as _, Grown, Rows, Transaction as _, directory, queue_events};
+use sqlx::PgPool;
+
+pub use crate::connect::{Options, Warning};
+use crate::driver::Connected;
+pub use crate::error::ConnectError;
+use crate::error::store;
+use crate::replica::{Noting, Replica};
+
+/// A store in one PostgreSQL database. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Postgres {
+    primary: PgPool,
+    replica: Option<Replica>,
+    grown: Grown,
+    warnings: Vec<Warning>,
+}
+
+impl Postgres {
+    /// Connects, checks the server and the role, and brings the schema up to date.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError`]: among others when row security would not bind the role, or when a newer
+    /// Chancery has migrated the database.
+    pub async fn connect(options: Options) -> Result<Self, ConnectError> {
+        let (primary, mut warnings) = connect::primary(&options).await?;
+        let replica = match &options.read_url {
+            Some(url) => {
+                let (pool, more) = connect::replica(&options, url).await?;
+                warnings.extend(more);
+                Some(Replica::new(pool, primary.clone()))
+            }
+            None => None,
+        };
+        Ok(Self { primary, replica, grown: Grown::default(), warnings })
+    }
+
+    /// What is weaker than it should be. The caller logs it.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+
+    /// Waits for what is running and closes every connection.
+    pub async fn close(&self) {
+        if let Some(replica) = &self.replica {
+            replica.pool().close().await;
+        }
+        self.primary.close().await;
+    }
+
+    async fn write(&self) -> Result<Noting, StoreError> {
+        let transaction = self.primary.begin().await.map_err(store)?;
+        Ok(Noting { driver: Connected(transaction), replica: self.replica.clone() })
+    }
+
+    async fn read(&self) -> Result<Connected<sqlx::pool::PoolConnection<sqlx::Postgres>>, StoreError> {
+        self.primary.acquire().await.map(Connected).map_err(store)
+    }
+}
+
+/// All statements of a view see one moment.
+const VIEW: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+
+#[async_trait]
+impl Store for Postgres {
+    async fn begin(&self, tenant: TenantId) -> Result<Box<dyn Tx>, StoreError> {
+        let mut driver = self.write().await?;
+        driver.enter(&tenant.to_string()).await?;
+        Ok(Box::new(Rows::new(tenant, driver, self.grown.clone())))
+    }
+
+    async fn view(&self, tenant: TenantId) -> Result<Box<dyn View>, StoreError> {
+        let caught_up = match &self.replica {
+            Some(replica) => replica.view().await,
+            None => None,
+        };
+        let mut driver = match caught_up {
+            Some(driver) => driver,
+            None => self.primary.begin_with(VIEW).await.map(Connected).map_err(store)?,
+        };
+        // This is the first statement, so it takes the snapshot too.
+        driver.enter(&tenant.to_string()).await?;
+        Ok(Box::new(Rows::new(tenant, driver, self.grown.clone())))
+    }
+
+    async fn append_events(&self, events: &[QueuedEvent]) -> Result<(), StoreError> {
+        let mut driver = self.write().await?;
+        queue_events(&mut driver, events).await?;
+        driver.commit().await?;
+        self.grown.note(events.iter().map(|event| event.tenant));
+        Ok(())
+    }
+
+    fn take_grown(&self) -> Vec<TenantId> {
+        self.grown.take()
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        let writable =
+            sqlx::query_scalar("SELECT NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off'");
+        match writable.fetch_one(&self.primary).await.map_err(store)? {
+            true => Ok(()),
+            false => Err(StoreError::Unavailable("the database takes no writes".into())),
+        }
+    }
+}
+
+/// Always from the primary: a revocation must not wait for a replica.
+#[async_trait]
+impl Directory for Postgres {
+    async fn api_key(&self, id: ApiKeyId) -> Result<Option<ApiKeyEntry>, StoreError> {
+        directory::api_key(&mut self.read().await?, id).await
+    }
+
+    async fn tenant(&self, id: TenantId) -> Result<Option<TenantEntry>, StoreError> {
+        directory::tenant(&mut self.read().await?, id).await
+    }
+
+    async fn tenant_by_slug(&self, slug: &str) -> Result<Option<TenantEntry>, StoreError> {
+        directory::tenant_by_slug(&mut self.read().await?, slug).await
+    }
+
+    async fn tenants(&self, after: Option<TenantId>, limit: u32) -> Result<Vec<TenantEntry>, StoreError> {
+        directory::tenants(&mut self.read().await?, after, limit).await
+    }
+}

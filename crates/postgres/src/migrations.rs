@@ -1,0 +1,20 @@
+//! The schema, step by step. SQLite has files of the same names.
+
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::{PgConnection, SqlSafeStr as _};
+
+use crate::error::ConnectError;
+use sqlx::migrate::MigrateError;
+
+pub(crate) const FILES: &[(i64, &str, &str)] = &[(1, "spine", include_str!("../migrations/0001_spine.sql"))];
+
+/// Applies what is missing, each file in a transaction of its own; of several nodes one does it and the others wait.
+pub(crate) async fn run(connection: &mut PgConnection) -> Result<(), ConnectError> {
+    let migrations = FILES.iter().map(|(version, name, text)| {
+        Migration::new(*version, (*name).into(), MigrationType::Simple, text.into_sql_str(), false)
+    });
+    Migrator::with_migrations(migrations.collect()).run(connection).await.map_err(|error| match error {
+        MigrateError::VersionMissing(version) => ConnectError::Newer(version),
+        error => ConnectError::Migrate(error),
+    })
+}

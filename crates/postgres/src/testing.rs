@@ -1,0 +1,154 @@
+//! A database of its own for every test, a copy of one that was migrated once.
+//!
+//! `CHANCERY_TEST_POSTGRES_URL` names a server and an ordinary role that may create databases; `cargo xtask with-postgres -- COMMAND`
+//! gives one. Without it tests are skipped, or fail if `CHANCERY_TEST_REQUIRE_POSTGRES=1`.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a part of the tests: it fails them loudly"
+)]
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::ops::Deref;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection};
+
+use crate::migrations::FILES;
+use crate::{Options, Postgres};
+
+/// A store on a database of its own, which is dropped with it.
+#[derive(Debug)]
+pub struct Database {
+    store: Postgres,
+    server: PgConnectOptions,
+    name: String,
+    options: Options,
+}
+
+impl Deref for Database {
+    type Target = Postgres;
+
+    fn deref(&self) -> &Postgres {
+        &self.store
+    }
+}
+
+impl Database {
+    /// Where it is, for a second connection.
+    pub fn url(&self) -> &str {
+        &self.options.url
+    }
+}
+
+/// The address of the test server, or `None` after saying that the test is skipped.
+pub fn server_url() -> Option<String> {
+    match std::env::var("CHANCERY_TEST_POSTGRES_URL") {
+        Ok(url) => Some(url),
+        Err(_) if std::env::var("CHANCERY_TEST_REQUIRE_POSTGRES").is_ok_and(|value| value == "1") => {
+            panic!("CHANCERY_TEST_POSTGRES_URL is not set; run with `cargo xtask with-postgres --`")
+        }
+        Err(_) => {
+            eprintln!("skipped: no CHANCERY_TEST_POSTGRES_URL; run with `cargo xtask with-postgres --`");
+            None
+        }
+    }
+}
+
+/// A new database with the current schema, or `None` without a server.
+pub async fn database() -> Option<Database> {
+    let url = server_url()?;
+    let template = template(&url).await;
+    Some(make(&url, Some(&template)).await)
+}
+
+/// A new database without a schema, migrated by its first connection; or `None` without a server.
+pub async fn empty_database() -> Option<Database> {
+    Some(make(&server_url()?, None).await)
+}
+
+async fn make(url: &str, template: Option<&str>) -> Database {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let name = format!("chancery_test_{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+    let server: PgConnectOptions = url.parse().unwrap();
+    let mut connection = PgConnection::connect_with(&server).await.expect("the test server does not answer");
+    // An earlier process of this number may have left one.
+    run(&mut connection, format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await;
+    let template = template.unwrap_or("template1");
+    run(&mut connection, format!("CREATE DATABASE {name} TEMPLATE {template}")).await;
+    connection.close().await.unwrap();
+    let mut options = Options::new(renamed(url, &name));
+    options.max_connections = 8;
+    options.allow_superuser = true;
+    let store = Postgres::connect(options.clone()).await.expect("could not open the test database");
+    Database { store, server, name, options }
+}
+
+/// The migrated database of this schema, made by whoever comes first.
+async fn template(url: &str) -> String {
+    let mut hasher = DefaultHasher::new();
+    FILES.hash(&mut hasher);
+    let name = format!("chancery_template_{:016x}", hasher.finish());
+    let server: PgConnectOptions = url.parse().unwrap();
+    let mut connection = PgConnection::connect_with(&server).await.expect("the test server does not answer");
+    sqlx::query("SELECT pg_advisory_lock(6841)").execute(&mut connection).await.unwrap();
+    let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM pg_database WHERE datname = $1)")
+        .bind(&name)
+        .fetch_one(&mut connection)
+        .await
+        .unwrap();
+    if !exists {
+        let draft = format!("{name}_draft");
+        run(&mut connection, format!("DROP DATABASE IF EXISTS {draft} WITH (FORCE)")).await;
+        run(&mut connection, format!("CREATE DATABASE {draft}")).await;
+        let options = Options { allow_superuser: true, max_connections: 1, ..Options::new(renamed(url, &draft)) };
+        Postgres::connect(options).await.expect("could not migrate the template").close().await;
+        // The server may need a moment to see that we left.
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let rename = sqlx::query(AssertSqlSafe(format!("ALTER DATABASE {draft} RENAME TO {name}")));
+            match rename.execute(&mut connection).await {
+                Ok(_) => break,
+                Err(error) if Instant::now() > deadline => panic!("could not rename the template: {error}"),
+                Err(_) => std::thread::sleep(Duration::from_millis(20)),
+            }
+        }
+    }
+    connection.close().await.unwrap();
+    name
+}
+
+/// The same address with another database.
+fn renamed(url: &str, database: &str) -> String {
+    let (base, query) = url.split_once('?').map_or((url, ""), |(base, query)| (base, query));
+    let (server, _) = base.rsplit_once('/').expect("the address names a database");
+    if query.is_empty() { format!("{server}/{database}") } else { format!("{server}/{database}?{query}") }
+}
+
+/// Runs a statement with a name in it, which cannot be bound.
+async fn run(connection: &mut PgConnection, statement: String) {
+    // Our own names: letters, digits and underscores.
+    sqlx::query(AssertSqlSafe(statement)).execute(connection).await.unwrap();
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let (server, name) = (self.server.clone().disable_statement_logging(), self.name.clone());
+        // The test's own runtime may be ending, and cannot be waited for here.
+        let dropping = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async move {
+                let Ok(mut connection) = PgConnection::connect_with(&server).await else { return };
+                let drop = AssertSqlSafe(format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
+                if let Err(error) = sqlx::query(drop).execute(&mut connection).await {
+                    eprintln!("could not drop {name}: {error}");
+                }
+            });
+        });
+        drop(dropping.join());
+    }
+}
