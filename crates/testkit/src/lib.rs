@@ -1,1 +1,24 @@
 //! One conformance suite per port, and the fakes. Development only.
+//!
+//! - [`store_conformance!`] and [`key_provider_conformance!`] prove that an adapter keeps its port's contract.
+//! - [`FixedClock`], [`CountingRandom`] and [`Faulty`] stand in for time, chance and bad luck.
+//! - [`samples`] builds entities.
+//!
+//! There is no fake store: SQLite in memory is one, and it passed the conformance suite.
+#![forbid(unsafe_code)]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "development only: a case that cannot go on fails its test"
+)]
+
+mod clock;
+mod faulty;
+pub mod key_provider;
+mod random;
+pub mod samples;
+pub mod store;
+
+pub use clock::FixedClock;
+pub use faulty::{Faults, Faulty};
+pub use random::CountingRandom;

@@ -1,0 +1,259 @@
+//! A store that fails when told to.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use chancery_crypto::tiles::TileId;
+use chancery_domain::TenantId;
+use chancery_domain::access::Role;
+use chancery_domain::api_keys::{ApiKey, ApiKeyRows, ApiKeyWrites};
+use chancery_domain::audit::{
+    AuditRows, AuditWrites, EventFilter, LogHead, LoggedEvent, QueuedEvent, StoredCheckpoint,
+};
+use chancery_domain::certificates::{Certificate, CertificateRows, CertificateWrites};
+use chancery_domain::fields::{Field, FieldRows, FieldWrites};
+use chancery_domain::idempotency::{IdempotencyRows, IdempotencyWrites, Remembered};
+use chancery_domain::ids::{ApiKeyId, CertificateId, EventId, KeyId, RecipientId, UserId};
+use chancery_domain::keyring::{Key, KeyRows, KeyState, KeyVersion, KeyWrites, Managed, RootRecipient, TenantKey};
+use chancery_domain::store::{ApiKeyEntry, Directory, Store, StoreError, TenantEntry, Tx, View};
+use chancery_domain::tenants::{Tenant, TenantRows, TenantState, TenantWrites};
+use chancery_domain::time::Timestamp;
+use chancery_domain::users::{User, UserRows, UserWrites};
+
+/// What fails from now on. Each is a switch.
+#[derive(Debug, Default)]
+pub struct Faults {
+    begin: AtomicBool,
+    view: AtomicBool,
+    commit: AtomicBool,
+    append: AtomicBool,
+    queue: AtomicBool,
+    directory: AtomicBool,
+}
+
+macro_rules! switches {
+    ($($(#[$meta:meta])* $set:ident $field:ident,)+) => {
+        impl Faults {
+            $($(#[$meta])* pub fn $set(&self, fails: bool) { self.$field.store(fails, Ordering::SeqCst); })+
+        }
+    };
+}
+
+switches! {
+    /// Opening a transaction, and [`Store::ping`].
+    fail_begin begin,
+    /// Opening a view.
+    fail_view view,
+    /// Committing: everything is rolled back.
+    fail_commit commit,
+    /// [`Store::append_events`]: nothing is queued.
+    fail_append append,
+    /// Putting an event into the queue within a transaction.
+    fail_queue queue,
+    /// Every question to the directory.
+    fail_directory directory,
+}
+
+fn check(fault: &AtomicBool) -> Result<(), StoreError> {
+    if fault.load(Ordering::SeqCst) { Err(StoreError::Unavailable("told to fail".into())) } else { Ok(()) }
+}
+
+/// A store that fails when told to, and otherwise does as the one within. Clones share the switches.
+#[derive(Debug, Clone)]
+pub struct Faulty<S> {
+    within: S,
+    faults: Arc<Faults>,
+}
+
+impl<S> Faulty<S> {
+    /// Nothing fails yet.
+    pub fn new(within: S) -> Self {
+        Self { within, faults: Arc::default() }
+    }
+
+    /// The switches.
+    pub fn faults(&self) -> &Faults {
+        &self.faults
+    }
+
+    /// The store that never fails.
+    pub const fn within(&self) -> &S {
+        &self.within
+    }
+}
+
+#[async_trait]
+impl<S: Store> Store for Faulty<S> {
+    async fn begin(&self, tenant: TenantId) -> Result<Box<dyn Tx>, StoreError> {
+        check(&self.faults.begin)?;
+        let within = self.within.begin(tenant).await?;
+        Ok(Box::new(FaultyTx { within, faults: Arc::clone(&self.faults) }))
+    }
+
+    async fn view(&self, tenant: TenantId) -> Result<Box<dyn View>, StoreError> {
+        check(&self.faults.view)?;
+        self.within.view(tenant).await
+    }
+
+    async fn append_events(&self, events: &[QueuedEvent]) -> Result<(), StoreError> {
+        check(&self.faults.append)?;
+        self.within.append_events(events).await
+    }
+
+    fn take_grown(&self) -> Vec<TenantId> {
+        self.within.take_grown()
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        check(&self.faults.begin)?;
+        self.within.ping().await
+    }
+}
+
+#[async_trait]
+impl<S: Directory> Directory for Faulty<S> {
+    async fn api_key(&self, id: ApiKeyId) -> Result<Option<ApiKeyEntry>, StoreError> {
+        check(&self.faults.directory)?;
+        self.within.api_key(id).await
+    }
+
+    async fn tenant(&self, id: TenantId) -> Result<Option<TenantEntry>, StoreError> {
+        check(&self.faults.directory)?;
+        self.within.tenant(id).await
+    }
+
+    async fn tenant_by_slug(&self, slug: &str) -> Result<Option<TenantEntry>, StoreError> {
+        check(&self.faults.directory)?;
+        self.within.tenant_by_slug(slug).await
+    }
+
+    async fn tenants(&self, after: Option<TenantId>, limit: u32) -> Result<Vec<TenantEntry>, StoreError> {
+        check(&self.faults.directory)?;
+        self.within.tenants(after, limit).await
+    }
+}
+
+struct FaultyTx {
+    within: Box<dyn Tx>,
+    faults: Arc<Faults>,
+}
+
+#[async_trait]
+impl View for FaultyTx {}
+
+#[async_trait]
+impl Tx for FaultyTx {
+    async fn commit(self: Box<Self>) -> Result<(), StoreError> {
+        check(&self.faults.commit)?;
+        self.within.commit().await
+    }
+}
+
+/// Hands each call on to the transaction within.
+macro_rules! hand_on {
+    ($row:ident { $(fn $name:ident($($arg:ident: $type:ty),*) -> $answer:ty;)+ }) => {
+        #[async_trait]
+        impl $row for FaultyTx {
+            $(async fn $name(&mut self, $($arg: $type),*) -> Result<$answer, StoreError> {
+                self.within.$name($($arg),*).await
+            })+
+        }
+    };
+}
+
+hand_on!(TenantRows {
+    fn tenant_record(id: TenantId) -> Option<Tenant>;
+    fn tenant_records(after: Option<TenantId>, limit: u32) -> Vec<Tenant>;
+});
+hand_on!(TenantWrites {
+    fn insert_tenant(tenant: &Tenant) -> ();
+    fn set_tenant_state(id: TenantId, from: TenantState, to: TenantState) -> ();
+    fn set_clear_fields(count: u32) -> ();
+});
+hand_on!(UserRows {
+    fn user(id: UserId) -> Option<User>;
+    fn user_by_username(username: &str) -> Option<User>;
+    fn users_by_email_terms(terms: &[String]) -> Vec<User>;
+    fn count_users_with_role(role: Role) -> u32;
+});
+hand_on!(UserWrites {
+    fn insert_user(user: &User) -> ();
+    fn set_password_hash(id: UserId, hash: &str) -> ();
+});
+hand_on!(ApiKeyRows {
+    fn api_key(id: ApiKeyId) -> Option<ApiKey>;
+    fn api_keys(after: Option<ApiKeyId>, limit: u32) -> Vec<ApiKey>;
+    fn count_api_keys_with_role(role: Role, now: Timestamp) -> u32;
+});
+hand_on!(ApiKeyWrites {
+    fn insert_api_key(key: &ApiKey) -> ();
+    fn revoke_api_key(id: ApiKeyId, at: Timestamp) -> ();
+});
+hand_on!(KeyRows {
+    fn root_recipients() -> Vec<RootRecipient>;
+    fn tenant_keys() -> Vec<TenantKey>;
+    fn key(id: KeyId) -> Option<Key>;
+    fn keys(after: Option<KeyId>, limit: u32) -> Vec<Key>;
+    fn managed_key(managed: Managed) -> Option<Key>;
+    fn key_versions(id: KeyId) -> Vec<KeyVersion>;
+    fn managed_versions() -> Vec<(Managed, KeyVersion)>;
+});
+hand_on!(KeyWrites {
+    fn insert_root_recipient(recipient: &RootRecipient) -> ();
+    fn prove_root_recipient(id: RecipientId, at: Timestamp) -> ();
+    fn insert_tenant_key(key: &TenantKey) -> ();
+    fn insert_key(key: &Key) -> ();
+    fn insert_key_version(version: &KeyVersion) -> ();
+    fn hold_active_version(id: KeyId) -> Option<KeyVersion>;
+    fn seize_active_version(id: KeyId) -> Option<KeyVersion>;
+    fn set_key_version_state(
+        key: KeyId, version: u32, from: KeyState, to: KeyState, next: Option<&str>, retired_at: Option<Timestamp>
+    ) -> ();
+});
+hand_on!(FieldRows { fn fields() -> Vec<Field>; });
+hand_on!(FieldWrites { fn put_field(field: &Field) -> (); });
+hand_on!(CertificateRows { fn certificate(id: CertificateId) -> Option<Certificate>; });
+hand_on!(CertificateWrites { fn insert_certificate(certificate: &Certificate) -> (); });
+hand_on!(AuditRows {
+    fn log_head() -> LogHead;
+    fn queued_events(limit: u32) -> Vec<QueuedEvent>;
+    fn logged_event(id: EventId) -> Option<LoggedEvent>;
+    fn logged_events(filter: &EventFilter) -> Vec<LoggedEvent>;
+    fn tile(id: TileId) -> Option<Vec<u8>>;
+    fn checkpoint() -> Option<StoredCheckpoint>;
+    fn log_origin() -> Option<String>;
+});
+hand_on!(IdempotencyRows { fn remembered(key: &[u8; 32]) -> Option<Remembered>; });
+hand_on!(IdempotencyWrites {
+    fn remember(entry: &Remembered) -> ();
+    fn forget_remembered_before(moment: Timestamp) -> ();
+});
+
+#[async_trait]
+impl AuditWrites for FaultyTx {
+    async fn create_log(&mut self, origin: &str) -> Result<(), StoreError> {
+        self.within.create_log(origin).await
+    }
+
+    async fn queue_event(&mut self, event: &QueuedEvent) -> Result<(), StoreError> {
+        check(&self.faults.queue)?;
+        self.within.queue_event(event).await
+    }
+
+    async fn log_events(&mut self, events: &[LoggedEvent]) -> Result<(), StoreError> {
+        self.within.log_events(events).await
+    }
+
+    async fn put_tile(&mut self, id: TileId, hashes: &[u8]) -> Result<(), StoreError> {
+        self.within.put_tile(id, hashes).await
+    }
+
+    async fn advance_log(&mut self, from: LogHead, to: LogHead) -> Result<(), StoreError> {
+        self.within.advance_log(from, to).await
+    }
+
+    async fn insert_checkpoint(&mut self, checkpoint: &StoredCheckpoint) -> Result<(), StoreError> {
+        self.within.insert_checkpoint(checkpoint).await
+    }
+}

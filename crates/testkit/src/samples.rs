@@ -1,0 +1,236 @@
+//! Entities to store: each `n` gives another one, with every optional part there for odd `n` and absent for even.
+
+use chancery_crypto::{Handle, Jwk, merkle};
+use chancery_domain::TenantId;
+use chancery_domain::access::{Role, RoleSet};
+use chancery_domain::api_keys::ApiKey;
+use chancery_domain::audit::{LoggedEvent, QueuedEvent, StoredCheckpoint};
+use chancery_domain::certificates::Certificate;
+use chancery_domain::fields::{Bind, Class, Field, FieldType, IndexSpec, Normalizer};
+use chancery_domain::idempotency::Remembered;
+use chancery_domain::ids::{ApiKeyId, CertificateId, EventId, FieldId, KeyId, RecipientId, RequestId, TableId, UserId};
+use chancery_domain::keyring::{
+    AccessPolicy, Key, KeyPurpose, KeyState, KeyType, KeyVersion, Managed, ProviderKind, RootRecipient, TenantKey,
+};
+use chancery_domain::tenants::{Tenant, TenantState};
+use chancery_domain::time::Timestamp;
+use chancery_domain::users::{User, UserState};
+
+/// The moment of all samples: 2026-01-02 03:04:05.000006 UTC.
+pub const NOW: Timestamp = Timestamp::from_micros(1_767_323_045_000_006);
+/// A tenant.
+pub const OURS: TenantId = TenantId::from_bytes([1; 16]);
+/// Another tenant.
+pub const THEIRS: TenantId = TenantId::from_bytes([2; 16]);
+
+/// Text that finds bad encodings: quotes, a backslash, combining marks, astral letters, right-to-left, a line break.
+pub const TEXT: &str = "O'Neil \"Ψ\" \\ e\u{301} 🏥 שלום\n;--";
+
+/// 16 bytes for id number `n`; higher `n` sort later.
+pub const fn bytes(n: u64) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    let tail = n.to_be_bytes();
+    let mut at = 0;
+    while at < 8 {
+        bytes[8 + at] = tail[at];
+        at += 1;
+    }
+    bytes[0] = 1;
+    bytes
+}
+
+fn odd<T>(n: u64, value: T) -> Option<T> {
+    (n % 2 == 1).then_some(value)
+}
+
+fn digest(n: u64) -> [u8; 32] {
+    let mut digest = [0xA5; 32];
+    digest[..8].copy_from_slice(&n.to_be_bytes());
+    digest
+}
+
+/// Number `n` as a handle.
+pub const fn handle(n: u64) -> Handle {
+    Handle(n.to_be_bytes())
+}
+
+/// A tenant's record.
+pub fn tenant(n: u64) -> Tenant {
+    Tenant {
+        id: TenantId::from_bytes(bytes(n)),
+        slug: format!("clinic-{n}"),
+        name: format!("{TEXT} {n}"),
+        state: TenantState::Active,
+        email: odd(n, vec![0, 255, 7]),
+        metadata: odd(n, Vec::new()),
+        created_at: NOW,
+    }
+}
+
+/// A user.
+pub fn user(n: u64) -> User {
+    User {
+        id: UserId::from_bytes(bytes(n)),
+        username: format!("{TEXT} {n}"),
+        email: vec![0, 1, 255],
+        email_terms: (0..n % 4).map(|term| format!("term-{n}-{term}")).collect(),
+        first_name: odd(n, vec![1]),
+        last_name: odd(n, Vec::new()),
+        metadata: odd(n, vec![3; 5_000]),
+        password_hash: odd(n, "$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA".to_owned()),
+        roles: RoleSet::of(&[Role::Staff, Role::Auditor]),
+        state: UserState::Active,
+        created_at: NOW,
+    }
+}
+
+/// An API key without a user.
+pub fn api_key(n: u64) -> ApiKey {
+    ApiKey {
+        id: ApiKeyId::from_bytes(bytes(n)),
+        description: TEXT.to_owned(),
+        roles: RoleSet::of(&[Role::Service]),
+        user: None,
+        digest: digest(n),
+        allowed_cidrs: odd(n, vec!["10.0.0.0/8".parse().unwrap(), "2001:db8::/32".parse().unwrap()])
+            .unwrap_or_default(),
+        created_at: NOW,
+        expires_at: odd(n, NOW.plus_seconds(60)),
+        revoked_at: None,
+    }
+}
+
+/// A root recipient.
+pub fn root_recipient(n: u64) -> RootRecipient {
+    RootRecipient {
+        id: RecipientId::from_bytes(bytes(n)),
+        root_version: 1,
+        root_handle: handle(n),
+        provider: ProviderKind::Local,
+        label: TEXT.to_owned(),
+        environment: "test".to_owned(),
+        wrapped: vec![7; 60],
+        created_at: NOW,
+        proven_at: NOW,
+    }
+}
+
+/// A version of a tenant key.
+pub fn tenant_key(version: u32) -> TenantKey {
+    TenantKey {
+        version,
+        handle: handle(version.into()),
+        wrapped: vec![8; 60],
+        root_version: 1,
+        state: KeyState::Active,
+        created_at: NOW,
+    }
+}
+
+/// A key; managed ones are made with [`managed_key`].
+pub fn key(n: u64) -> Key {
+    Key {
+        id: KeyId::from_bytes(bytes(n)),
+        name: format!("{TEXT} {n}"),
+        key_type: KeyType::Ed25519,
+        purpose: KeyPurpose::Signing,
+        managed: None,
+        access_policy: AccessPolicy::ServiceAccount,
+        created_at: NOW,
+    }
+}
+
+/// A key that Chancery made for itself.
+pub fn managed_key(n: u64, managed: Managed) -> Key {
+    Key { managed: Some(managed), key_type: managed.key_type(), purpose: managed.purpose(), ..key(n) }
+}
+
+/// A version of `key`: version 1 has every optional part absent, version 2 has them all.
+pub fn key_version(key: &Key, version: u32, state: KeyState) -> KeyVersion {
+    let full = version.is_multiple_of(2);
+    KeyVersion {
+        key: key.id,
+        version,
+        key_id: format!("{}.{version}", key.id),
+        handle: {
+            let mut handle = [0; 8];
+            handle[..4].copy_from_slice(&key.id.to_bytes()[12..]);
+            handle[4..].copy_from_slice(&version.to_be_bytes());
+            Handle(handle)
+        },
+        state,
+        wrapped: vec![9; 100],
+        tenant_key_version: 1,
+        public_jwk: full.then_some(Jwk::Okp { x: [5; 32] }),
+        previous: full.then(|| "previous".to_owned()),
+        next: full.then(|| "next".to_owned()),
+        created_at: NOW.plus_seconds(version.into()),
+        activated_at: full.then_some(NOW),
+        retired_at: full.then_some(NOW),
+    }
+}
+
+/// A field, indexed for odd `n`.
+pub fn field(n: u64) -> Field {
+    Field {
+        id: FieldId::from_bytes(bytes(n)),
+        table_id: TableId::from_bytes(bytes(1)),
+        table: "patients".to_owned(),
+        column: format!("column_{n}"),
+        class: Class::Restricted,
+        field_type: FieldType::Text,
+        bind: Bind::Row,
+        index: odd(n, IndexSpec { normalizer: Normalizer::Name, bits: 64 }),
+        encrypt: n % 2 == 1,
+        created_at: NOW,
+    }
+}
+
+/// A certificate.
+pub fn certificate(n: u64) -> Certificate {
+    Certificate {
+        id: CertificateId::from_bytes(bytes(n)),
+        key_id: "thumbprint".to_owned(),
+        kind: "access-report".to_owned(),
+        issued_at: NOW,
+        envelope: format!("{{\"n\":{n},\"t\":\"{TEXT}\"}}").into_bytes(),
+        event: EventId::from_bytes(bytes(n)),
+    }
+}
+
+/// An event on its way into the log of `tenant`; one second after another.
+pub fn queued_event(tenant: TenantId, n: u64) -> QueuedEvent {
+    QueuedEvent {
+        tenant,
+        id: EventId::from_bytes(bytes(n)),
+        recorded_at: NOW.plus_seconds(n.try_into().unwrap()),
+        kind: "record.opened".to_owned(),
+        actor: "system".to_owned(),
+        resource: odd(n, KeyId::from_bytes(bytes(n)).to_string()),
+        outcome: 0,
+        request: RequestId::from_bytes(bytes(n)),
+        core: format!("{{\"n\":{n},\"t\":{TEXT:?}}}"),
+        sealed: odd(n, vec![0, 255]),
+    }
+}
+
+/// The event at its place in the log.
+pub fn logged_event(event: QueuedEvent, index: u64) -> LoggedEvent {
+    let leaf_hash = merkle::leaf_hash(event.core.as_bytes());
+    LoggedEvent { index, event, leaf_hash }
+}
+
+/// A signed head.
+pub fn checkpoint(size: u64) -> StoredCheckpoint {
+    StoredCheckpoint { size, note: format!("origin\n{size}\n\n— {TEXT}\n"), signed_at: NOW }
+}
+
+/// A remembered creation.
+pub fn remembered(n: u64) -> Remembered {
+    Remembered {
+        key: digest(n),
+        request: digest(n + 1_000),
+        resource: UserId::from_bytes(bytes(n)).to_string(),
+        created_at: NOW.plus_seconds(n.try_into().unwrap()),
+    }
+}

@@ -1,0 +1,1 @@
+//! The contract of the store's ports, case by case.
