@@ -1,1 +1,272 @@
-//! (soon)
+//! Is anything left open? Each operation of `openapi.json` × anonymous, garbage, lower role, other tenant.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::{
+    app::{Caller, Clinic, TestApp, request},
+    proofs::{claim, issue},
+};
+
+/// The ids of one clinic's things.
+struct Things {
+    user: String,
+    api_key: String,
+    key: String,
+    certificate: String,
+    event: String,
+}
+
+async fn things(app: &TestApp, clinic: &Clinic) -> Things {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    app.register_fields(clinic).await;
+    let user = json!({"username": "ann", "email": "ann@x.test", "roles": ["staff"]});
+    let user = app.post(&clinic.admin, "/v1/users", user).await.created();
+    let api_key =
+        app.post(&clinic.admin, "/v1/api-keys", json!({"description": "x", "roles": ["staff"]})).await.created();
+    let key = app.get(&clinic.officer, "/v1/keys?managed=data").await.ok();
+    let certificate = issue(app, clinic).await;
+    let events = app.events(&clinic.auditor, "certificate.issued").await;
+    Things {
+        user: text(&user["id"]),
+        api_key: text(&api_key["id"]),
+        key: text(&key["items"][0]["id"]),
+        certificate: text(&certificate["id"]),
+        event: text(&events[0]["id"]),
+    }
+}
+
+/// What an operation does for whom.
+struct Expect {
+    path: String,
+    body: Option<Value>,
+    /// Gets in; the code if the operation itself refuses.
+    may: Caller,
+    refuses: Option<&'static str>,
+    /// Does not get in, with this status.
+    lower: Option<(Caller, u16)>,
+    /// The same path with another tenant's thing and with a missing one, and the status of both.
+    foreign: Option<(String, String, u16)>,
+}
+
+#[tokio::test]
+async fn nothing_is_left_open() {
+    let app = TestApp::new().await;
+    let (ours, theirs, spare) = (app.clinic("ours").await, app.clinic("theirs").await, app.clinic("spare").await);
+    let (mine, alien) = (things(&app, &ours).await, things(&app, &theirs).await);
+    let auditor = json!({"description": "auditor", "roles": ["platform_auditor"]});
+    let auditor = app.post(&app.admin, "/v1/api-keys", auditor).await.created();
+    let auditor = Caller { bearer: auditor["key"].as_str().unwrap().to_owned() };
+    let expectations = expectations(&app, &auditor, [&ours, &theirs, &spare], &mine, &alien);
+    let document = app.anonymous("GET", "/openapi.json", None).await.ok();
+    let mut left: Vec<&str> = expectations.keys().copied().collect();
+
+    for (template, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let id = operation["operationId"].as_str().unwrap();
+            let what = format!("{id}: {method} {template}");
+            let method = method.to_uppercase();
+            let public = chancery_api::PUBLIC.contains(&id);
+            assert_eq!(operation["security"].as_array().unwrap().is_empty(), public, "{what}");
+            if public {
+                assert!(!expectations.contains_key(id), "{what}");
+                let status = app.anonymous(&method, template, Some(json!({}))).await.status.as_u16();
+                assert!(status == 200 || status == 422, "{what} gives {status}");
+                continue;
+            }
+            let expect = expectations.get(id).unwrap_or_else(|| panic!("{what} has no expectation"));
+            left.retain(|name| *name != id);
+            let sent = || request(&method, &expect.path, expect.body.clone());
+
+            app.send(sent()).await.refused(401, "auth.credential_missing");
+            for garbage in ["garbage", "chy_dev_garbage", "eyJhbGciOiJub25lIn0.e30."] {
+                let reply = app.send(Caller { bearer: garbage.to_owned() }.sign(sent())).await;
+                reply.refused(401, "auth.credential_invalid");
+            }
+            let mut basic = sent();
+            basic.headers_mut().insert("authorization", "Basic YTpi".parse().unwrap());
+            app.send(basic).await.refused(401, "auth.credential_invalid");
+
+            if let Some((caller, status)) = &expect.lower {
+                let code = if *status == 403 { "authz.denied" } else { "not_found" };
+                let reply = app.send(caller.sign(sent())).await;
+                assert_eq!((reply.status.as_u16(), reply.code().as_str()), (*status, code), "{what}");
+            }
+            if let Some((foreign, missing, status)) = &expect.foreign {
+                let found = app.send(expect.may.sign(request(&method, foreign, expect.body.clone()))).await;
+                assert_eq!(found.status.as_u16(), *status, "{what}: {}", found.text());
+                let missing = app.send(expect.may.sign(request(&method, missing, expect.body.clone()))).await;
+                assert_eq!(found.visible(), missing.visible(), "{what}");
+            }
+            let reply = app.send(expect.may.sign(sent())).await;
+            match expect.refuses {
+                Some(code) => assert_eq!(reply.code(), code, "{what}"),
+                None => assert!(reply.status.is_success(), "{what}: {} {}", reply.status, reply.text()),
+            }
+        }
+    }
+    assert_eq!(left, [""; 0], "expectations without an operation");
+}
+
+fn expectations(
+    app: &TestApp,
+    platform_auditor: &Caller,
+    [ours, theirs, spare]: [&Clinic; 3],
+    mine: &Things,
+    alien: &Things,
+) -> BTreeMap<&'static str, Expect> {
+    let ulid = "01J9Z3K0Q5V8WXYZ0123456789";
+    let mut all = BTreeMap::new();
+    let mut add = |id, path: String, body, may: &Caller, lower: Option<(&Caller, u16)>| {
+        let lower = lower.map(|(caller, status)| (caller.clone(), status));
+        let expect = Expect { path, body, may: may.clone(), refuses: None, lower, foreign: None };
+        assert!(all.insert(id, expect).is_none(), "{id} twice");
+    };
+    let admin = &app.admin;
+    let bounds = "from=2026-01-01T00:00:00Z&to=2026-12-31T00:00:00Z";
+    let tenant = |tail: &str| format!("/v1/tenants/{}{tail}", ours.id);
+    let new_user = |name: &str| Some(json!({"username": name, "email": "bob@x.test", "roles": ["staff"]}));
+    let new_key = || Some(json!({"description": "y", "roles": ["tenant_admin"]}));
+    let item = |extra: Value| {
+        let mut item = json!({"table": "patients", "column": "ssn"});
+        item.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        json!([item])
+    };
+
+    add(
+        "create_tenant",
+        "/v1/tenants".into(),
+        Some(json!({"name": "New", "slug": "new"})),
+        admin,
+        Some((&ours.admin, 403)),
+    );
+    add("list_tenants", "/v1/tenants".into(), None, admin, Some((&ours.admin, 403)));
+    add("get_tenant", tenant(""), None, admin, Some((&ours.admin, 403)));
+    add("suspend_tenant", format!("/v1/tenants/{}/suspend", spare.id), None, admin, Some((platform_auditor, 403)));
+    add("resume_tenant", format!("/v1/tenants/{}/resume", spare.id), None, admin, Some((platform_auditor, 403)));
+    add("create_tenant_user", tenant("/users"), new_user("bob"), admin, Some((platform_auditor, 404)));
+    add("find_tenant_users", tenant("/users?email=ann@x.test"), None, admin, Some((platform_auditor, 404)));
+    add("create_tenant_api_key", tenant("/api-keys"), new_key(), admin, Some((platform_auditor, 404)));
+    add("list_tenant_api_keys", tenant("/api-keys"), None, admin, Some((platform_auditor, 404)));
+    add("find_tenant_events", tenant(&format!("/audit/events?{bounds}")), None, platform_auditor, Some((admin, 404)));
+    let certificate = |tail: &str| tenant(&format!("/certificates/{}{tail}", mine.certificate));
+    add("get_tenant_certificate", certificate(""), None, platform_auditor, Some((admin, 404)));
+    add("verify_tenant_certificate", certificate("/verify"), None, platform_auditor, Some((admin, 404)));
+    add("export_tenant_pack", certificate("/pack"), None, platform_auditor, Some((admin, 404)));
+
+    add("create_user", "/v1/users".into(), new_user("carl"), &ours.admin, Some((&ours.staff, 403)));
+    add("find_users", "/v1/users?email=ann@x.test".into(), None, &ours.admin, Some((&ours.staff, 403)));
+    add("get_user", format!("/v1/users/{}", mine.user), None, &ours.admin, Some((&ours.staff, 403)));
+    add("session", "/v1/auth/session".into(), None, &ours.staff, None);
+    add("create_api_key", "/v1/api-keys".into(), new_key(), &ours.admin, Some((&ours.staff, 403)));
+    add("list_api_keys", "/v1/api-keys".into(), None, &ours.admin, Some((&ours.staff, 403)));
+    add("revoke_api_key", format!("/v1/api-keys/{}/revoke", mine.api_key), None, &ours.admin, Some((&ours.staff, 403)));
+    let compat = json!({"user_id": mine.user, "description": "older", "role": "user"});
+    add("create_api_key_compat", "/admin/api-keys".into(), Some(compat), &ours.admin, Some((&ours.staff, 403)));
+
+    let key = |tail: &str| format!("/v1/keys/{}{tail}", mine.key);
+    add("list_keys", "/v1/keys".into(), None, &ours.officer, Some((&ours.service, 403)));
+    add("get_key", key(""), None, &ours.officer, Some((&ours.service, 403)));
+    add("rotate_key", key("/rotate"), None, &ours.officer, Some((&ours.auditor, 403)));
+    for (id, tail) in [
+        ("sign", "/sign"),
+        ("verify", "/verify"),
+        ("encrypt", "/encrypt"),
+        ("decrypt", "/decrypt"),
+        ("export_key", "/export"),
+    ] {
+        add(id, key(tail), Some(json!({"message": "AAAA"})), &ours.service, Some((&ours.auditor, 403)));
+    }
+    add("list_fields", "/v1/fields".into(), None, &ours.staff, None);
+    add("define_field", "/v1/fields/patients/phone".into(), Some(json!({})), &ours.officer, Some((&ours.service, 403)));
+    let seal = json!({"items": item(json!({"row": "1", "value": "1"}))});
+    let open = json!({"reason": "visit", "items": item(json!({"row": "1", "sealed": null}))});
+    let reseal = json!({"items": item(json!({"row": "1", "sealed": null}))});
+    add("seal", "/v1/seal".into(), Some(seal), &ours.service, Some((&ours.auditor, 403)));
+    add("open", "/v1/open".into(), Some(open), &ours.service, Some((&ours.staff, 403)));
+    add("reseal", "/v1/reseal".into(), Some(reseal), &ours.officer, Some((&ours.service, 403)));
+    add(
+        "terms",
+        "/v1/terms".into(),
+        Some(json!({"items": item(json!({"value": "1"}))})),
+        &ours.service,
+        Some((&ours.auditor, 403)),
+    );
+    add("issue_certificate", "/v1/certificates".into(), Some(claim()), &ours.service, Some((&ours.auditor, 403)));
+    add(
+        "verify_envelope",
+        "/v1/certificates/verify".into(),
+        Some(json!({"envelope": {}})),
+        &ours.auditor,
+        Some((&ours.staff, 403)),
+    );
+    let certificate = |tail: &str| format!("/v1/certificates/{}{tail}", mine.certificate);
+    add("get_certificate", certificate(""), None, &ours.auditor, Some((&ours.staff, 403)));
+    add("verify_certificate", certificate("/verify"), None, &ours.auditor, Some((&ours.staff, 403)));
+    add("export_pack", certificate("/pack"), None, &ours.auditor, Some((&ours.staff, 403)));
+    add("find_events", format!("/v1/audit/events?{bounds}"), None, &ours.auditor, Some((&ours.service, 403)));
+    add("get_event", format!("/v1/audit/events/{}", mine.event), None, &ours.auditor, Some((&ours.service, 403)));
+    add("get_checkpoint", "/v1/audit/checkpoint".into(), None, &ours.auditor, Some((&ours.service, 403)));
+    add("get_tile", "/v1/audit/tile/0/0".into(), None, &ours.auditor, Some((&ours.service, 403)));
+
+    for id in ["sign", "verify", "encrypt", "decrypt", "export_key"] {
+        all.get_mut(id).unwrap().refuses = Some("key.managed");
+    }
+    // The order of the document suspends after it resumes: what counts is that the caller got that far.
+    all.get_mut("resume_tenant").unwrap().refuses = Some("state.conflict");
+
+    let ids = [
+        (&mine.user, &alien.user, "usr"),
+        (&mine.api_key, &alien.api_key, "apk"),
+        (&mine.key, &alien.key, "key"),
+        (&mine.certificate, &alien.certificate, "crt"),
+        (&mine.event, &alien.event, "evt"),
+    ];
+    for (id, expect) in &mut all {
+        // Their certificate under our tenant's path is as missing as theirs under ours.
+        for (own, other, prefix) in ids {
+            if expect.path.contains(own.as_str()) {
+                let foreign = expect.path.replace(own.as_str(), other);
+                let missing = expect.path.replace(own.as_str(), &format!("{prefix}_{ulid}"));
+                expect.foreign = Some((foreign, missing, 404));
+            }
+        }
+        // Inside a tenant by its path: a tenant's own admin or auditor gets in at home only.
+        let within = expect.path.starts_with(&format!("/v1/tenants/{}/", ours.id));
+        if within && expect.foreign.is_none() {
+            expect.may = if *id == "find_tenant_events" { ours.auditor.clone() } else { ours.admin.clone() };
+            let foreign = expect.path.replace(&ours.id, &theirs.id);
+            let missing = expect.path.replace(&ours.id, &format!("ten_{ulid}"));
+            expect.foreign = Some((foreign, missing, 404));
+        }
+    }
+    all
+}
+
+#[tokio::test]
+async fn refusals_of_known_callers_are_events_and_strangers_are_counted() {
+    let app = TestApp::new().await;
+    let clinic = app.clinic("ours").await;
+    app.get(&clinic.staff, "/v1/users?email=a@b.test").await.refused(403, "authz.denied");
+    app.get(&clinic.admin, "/v1/users/usr_01J9Z3K0Q5V8WXYZ0123456789").await.refused(404, "not_found");
+    let refused = app.events(&clinic.auditor, "access.refused").await;
+    let codes: Vec<String> = refused
+        .iter()
+        .map(|event| {
+            serde_json::from_str::<Value>(event["core"].as_str().unwrap()).unwrap()["detail"]["code"].to_string()
+        })
+        .collect();
+    assert_eq!(codes, [r#""authz.denied""#, r#""not_found""#]);
+
+    for _ in 0..3 {
+        app.anonymous("GET", "/v1/keys", None).await.refused(401, "auth.credential_missing");
+    }
+    chancery_domain::audit::refusals::flush_anonymous(&app.instance).await.unwrap();
+    let auditor = json!({"description": "auditor", "roles": ["platform_auditor"]});
+    let auditor = app.post(&app.admin, "/v1/api-keys", auditor).await.created();
+    let auditor = Caller { bearer: auditor["key"].as_str().unwrap().to_owned() };
+    let counted = app.events(&auditor, "access.refused_anonymous").await;
+    let core: Value = serde_json::from_str(counted[0]["core"].as_str().unwrap()).unwrap();
+    assert_eq!(core["detail"], json!({"code": "auth.credential_missing", "count": 3, "net": "public"}));
+}

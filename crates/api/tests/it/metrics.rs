@@ -1,1 +1,44 @@
-//! (soon)
+//! What the operator sees.
+
+use axum::body::Body;
+use http::Request;
+use http_body_util::BodyExt;
+use serde_json::json;
+use tower::ServiceExt;
+
+use crate::app::TestApp;
+
+#[tokio::test]
+async fn requests_are_counted_by_route_and_never_by_tenant() {
+    let app = TestApp::new().await;
+    let clinic = app.clinic("ours").await;
+    app.register_fields(&clinic).await;
+    app.seal(&clinic.service, "ssn", "p1", json!("1")).await;
+    app.anonymous("GET", "/v1/users/usr_01J9Z3K0Q5V8WXYZ0123456789", None).await;
+    app.anonymous("GET", "/nowhere/p1", None).await;
+    let sent = Request::get("/metrics").body(Body::empty()).unwrap();
+    let reply = chancery_api::metrics_router(app.metrics.clone()).oneshot(sent).await.unwrap();
+    let text = String::from_utf8(reply.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap();
+    for line in [
+        r#"http_requests_total{method="POST",route="/v1/seal",status="200"} 1"#,
+        r#"http_requests_total{method="GET",route="/v1/users/{id}",status="401"} 1"#,
+        r#"http_requests_total{method="GET",route="unmatched",status="404"} 1"#,
+        r#"http_request_duration_seconds_count{method="POST",route="/v1/seal"} 1"#,
+        "chancery_records_sealed_total 1",
+        r#"chancery_logins_total{outcome="refused"} 0"#,
+        "# TYPE chancery_audit_append_duration_seconds histogram",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} is missing in {text}");
+    }
+    assert!(!text.contains(&clinic.id) && !text.contains("01J9Z3K0"));
+    // The public door does not have it.
+    app.anonymous("GET", "/metrics", None).await.refused(404, "not_found");
+}
+
+#[tokio::test]
+async fn a_running_instance_is_alive_and_ready() {
+    let app = TestApp::new().await;
+    for path in ["/livez", "/readyz"] {
+        assert_eq!(app.anonymous("GET", path, None).await.ok(), json!({"status": "ok"}));
+    }
+}

@@ -11,7 +11,15 @@ async fn a_missing_credential_is_a_problem_with_a_challenge() {
     let app = TestApp::new().await;
     let reply = app.anonymous("GET", "/v1/keys", None).await;
     assert_eq!(reply.headers["www-authenticate"], r#"Bearer realm="chancery""#);
-    insta::assert_json_snapshot!(reply.json(), @"");
+    insta::assert_json_snapshot!(reply.json(), @r#"
+    {
+      "code": "auth.credential_missing",
+      "detail": "A credential is needed",
+      "status": 401,
+      "title": "A credential is needed",
+      "type": "urn:chancery:problem:auth.credential_missing"
+    }
+    "#);
 }
 
 #[tokio::test]
@@ -19,9 +27,59 @@ async fn bad_fields_are_listed_one_by_one() {
     let app = TestApp::new().await;
     let body = json!({"name": "", "slug": "Not A Slug", "email": "nobody"});
     let reply = app.post(&app.admin, "/v1/tenants", body).await;
-    insta::assert_json_snapshot!(reply.json(), @"");
+    insta::assert_json_snapshot!(reply.json(), @r#"
+    {
+      "code": "request.invalid",
+      "detail": "The request is not valid",
+      "errors": [
+        {
+          "code": "length",
+          "message": "use 1 to 255 characters",
+          "pointer": "/name"
+        },
+        {
+          "code": "format",
+          "message": "use 2 to 63 of a-z, 0-9 and -, beginning and ending with a letter or digit",
+          "pointer": "/slug"
+        },
+        {
+          "code": "format",
+          "message": "use an e-mail address",
+          "pointer": "/email"
+        }
+      ],
+      "status": 422,
+      "title": "The request is not valid",
+      "type": "urn:chancery:problem:request.invalid"
+    }
+    "#);
     let reply = app.post(&app.admin, "/v1/tenants", json!({"name": 7, "colour": "red", "Jane Doe": 1})).await;
-    insta::assert_json_snapshot!(reply.json(), @"");
+    insta::assert_json_snapshot!(reply.json(), @r#"
+    {
+      "code": "request.invalid",
+      "detail": "The request is not valid",
+      "errors": [
+        {
+          "code": "unknown_field",
+          "message": "is not known; known: `name`, `slug`, `email`, `metadata`",
+          "pointer": ""
+        },
+        {
+          "code": "unknown_field",
+          "message": "is not known; known: `name`, `slug`, `email`, `metadata`",
+          "pointer": "/colour"
+        },
+        {
+          "code": "type",
+          "message": "must be a string",
+          "pointer": "/name"
+        }
+      ],
+      "status": 422,
+      "title": "The request is not valid",
+      "type": "urn:chancery:problem:request.invalid"
+    }
+    "#);
 }
 
 #[tokio::test]
