@@ -33,6 +33,9 @@ macro_rules! select_version {
 /// SQLite has one writer, so whoever reads in a transaction that writes holds everything anyway.
 const HOLD: Sql =
     Sql::dialects(select_version!("AND v.state = 'active'"), select_version!("AND v.state = 'active' FOR SHARE"));
+/// So many rotations in a row may overtake one use.
+const ROTATIONS: usize = 100;
+const ACTIVE: &str = select_version!("AND v.state = 'active'");
 const SEIZE: Sql =
     Sql::dialects(select_version!("AND v.state = 'active'"), select_version!("AND v.state = 'active' FOR UPDATE"));
 
@@ -151,13 +154,16 @@ impl<D: Driver> KeyRows for Rows<D> {
 impl<D: Driver> Rows<D> {
     /// The active version under a lock.
     ///
-    /// Who waited for a rotation to commit may find the old version retired and not yet see the new one: PostgreSQL
-    /// gives each statement the rows committed before it *began*. Then asking once more sees it.
+    /// Whoever waited for a rotation finds the old version retired and does not see the new one yet: PostgreSQL gives each
+    /// statement the rows committed before it *began*. So as long as there is an active version, ask again.
     async fn locked(&mut self, sql: Sql, id: KeyId) -> Result<Option<KeyVersion>, StoreError> {
-        match self.one("key_version", sql, [Value::text(id)], read_version).await? {
-            Some(version) => Ok(Some(version)),
-            None => self.one("key_version", sql, [Value::text(id)], read_version).await,
+        for _ in 0..ROTATIONS {
+            let locked = self.one("key_version", sql, [Value::text(id)], read_version).await?;
+            if locked.is_some() || self.one("key_version", ACTIVE, [Value::text(id)], read_version).await?.is_none() {
+                return Ok(locked);
+            }
         }
+        Err(StoreError::Changed("key_version"))
     }
 }
 

@@ -96,6 +96,20 @@ impl Sqlite {
         self.writer.close().await;
     }
 
+    /// What the writer's connection is set to, by name; for `doctor`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`].
+    pub async fn settings(&self) -> Result<Vec<(String, String)>, StoreError> {
+        let sql = "SELECT 'journal_mode', journal_mode FROM pragma_journal_mode
+            UNION ALL SELECT 'synchronous', CAST(synchronous AS TEXT) FROM pragma_synchronous
+            UNION ALL SELECT 'foreign_keys', CAST(foreign_keys AS TEXT) FROM pragma_foreign_keys
+            UNION ALL SELECT 'secure_delete', CAST(secure_delete AS TEXT) FROM pragma_secure_delete
+            UNION ALL SELECT 'temp_store', CAST(temp_store AS TEXT) FROM pragma_temp_store";
+        sqlx::query_as(sql).fetch_all(&self.writer).await.map_err(store)
+    }
+
     async fn write(&self) -> Result<Connected<sqlx::Transaction<'static, sqlx::Sqlite>>, StoreError> {
         let transaction = self.writer.begin_with("BEGIN IMMEDIATE").await.map_err(store)?;
         Ok(Connected(transaction))

@@ -1,1 +1,148 @@
 //! The contract of the store's ports, case by case.
+//!
+//! `$open` of [`store_conformance!`](crate::store_conformance) is an `async fn() -> Option<T>` of the test's module, where `T` derefs to
+//! a store that no other test uses; `None` skips.
+
+use chancery_domain::TenantId;
+use chancery_domain::store::{Directory, Store, StoreError, Tx, View};
+
+pub mod api_keys;
+pub mod audit;
+pub mod certificates;
+pub mod fields;
+pub mod idempotency;
+pub mod keys;
+pub mod tenants;
+pub mod transactions;
+pub mod users;
+
+/// What the cases need of a store.
+pub trait Backend: Store + Directory + Clone + 'static {}
+impl<S: Store + Directory + Clone + 'static> Backend for S {}
+
+/// A named test per case, in a module per noun.
+#[macro_export]
+macro_rules! store_conformance {
+    ($open:ident) => {
+        $crate::store_conformance! { @cases $open;
+            tenants: [
+                a_record_reads_back, records_come_in_pages, another_tenant_does_not_see_it, another_tenant_does_not_change_it,
+                only_the_platform_keeps_records, a_slug_is_taken_once, an_id_is_taken_once, a_state_moves_by_compare_and_swap,
+                the_directory_follows, the_directory_comes_in_pages, clear_fields_are_counted_for_the_own_tenant,
+            ],
+            users: [
+                a_user_reads_back, a_user_is_found_by_name, users_are_found_by_terms, another_tenant_does_not_see_it,
+                another_tenant_does_not_change_it, a_name_is_taken_once_in_a_tenant, active_holders_of_a_role_are_counted,
+                a_password_hash_is_replaced,
+            ],
+            api_keys: [
+                a_key_reads_back, keys_come_in_pages, another_tenant_does_not_see_it, another_tenant_does_not_change_it,
+                it_is_revoked_once, the_directory_knows_it_and_its_revocation, usable_holders_of_a_role_are_counted,
+                an_id_is_taken_once_in_all_tenants, a_key_of_an_unknown_user_is_refused,
+            ],
+            keys: [
+                recipients_read_back, a_recipient_is_proven, only_the_platform_keeps_recipients, tenant_keys_read_back,
+                a_key_reads_back, keys_come_in_pages, versions_read_back, managed_keys_are_found, another_tenant_does_not_see_it,
+                another_tenant_does_not_change_it, one_managed_key_per_use, one_active_version_per_key,
+                a_state_moves_by_compare_and_swap, held_and_seized_is_the_active_version, rotations_and_uses_do_not_overlap,
+            ],
+            fields: [
+                fields_read_back, a_field_is_replaced, another_tenant_does_not_see_it, another_tenant_does_not_change_it,
+                a_column_is_taken_once,
+            ],
+            certificates: [a_certificate_reads_back, another_tenant_does_not_see_it, an_id_is_taken_once],
+            audit: [
+                a_log_starts_empty, a_log_starts_once, events_keep_their_order_in_the_queue, logged_events_leave_the_queue,
+                logged_events_are_found, an_event_is_logged_once, two_sequencers_do_not_fork_the_log, a_head_moves_by_compare_and_swap,
+                tiles_only_widen, the_newest_checkpoint_is_given, another_tenant_does_not_see_it, another_tenant_does_not_change_it,
+                an_event_of_another_tenant_is_refused, an_event_is_queued_once, appended_events_reach_their_tenants,
+                a_failed_append_queues_nothing, many_events_fit_one_append, appending_nothing_is_fine, appends_at_once_all_land,
+                grown_queues_are_told_once,
+            ],
+            idempotency: [
+                an_entry_reads_back, another_tenant_does_not_see_it, a_key_is_taken_once, old_entries_are_forgotten,
+            ],
+            transactions: [
+                a_dropped_transaction_leaves_nothing, a_committed_one_is_seen_at_once, an_uncommitted_one_is_not_seen,
+                a_transaction_sees_its_own_changes, a_view_stays_as_it_was, a_failed_statement_spoils_the_commit,
+                writers_at_once_all_land, a_dropped_wait_for_a_turn_leaves_the_store_free, a_cancelled_statement_leaves_nothing,
+                it_answers_a_ping,
+            ],
+        }
+    };
+    (@cases $open:ident; $($noun:ident: [$($case:ident),+ $(,)?],)+) => {
+        $(mod $noun {
+            $(#[::tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                let Some(opened) = super::$open().await else { return };
+                $crate::store::$noun::$case(&*opened).await;
+            })+
+        })+
+    };
+}
+
+/// Opens a transaction.
+pub(crate) async fn begin(store: &impl Store, tenant: TenantId) -> Box<dyn Tx> {
+    store.begin(tenant).await.unwrap()
+}
+
+/// Opens a view.
+pub(crate) async fn view(store: &impl Store, tenant: TenantId) -> Box<dyn View> {
+    store.view(tenant).await.unwrap()
+}
+
+/// Does something in a transaction of its own and commits it.
+macro_rules! commit {
+    ($store:expr, $tenant:expr, $(.$call:ident($($arg:expr),*))+) => {{
+        let mut tx = $crate::store::begin($store, $tenant).await;
+        $(tx.$call($($arg),*).await.unwrap();)+
+        tx.commit().await.unwrap();
+    }};
+}
+pub(crate) use commit;
+
+pub(crate) fn taken<T>(result: Result<T, StoreError>, what: &str) -> bool {
+    matches!(result, Err(StoreError::Taken(name)) if name == what)
+}
+
+pub(crate) fn changed<T>(result: Result<T, StoreError>, what: &str) -> bool {
+    matches!(result, Err(StoreError::Changed(name)) if name == what)
+}
+
+pub(crate) fn unavailable<T>(result: Result<T, StoreError>) -> bool {
+    matches!(result, Err(StoreError::Unavailable(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    /// A case that nobody runs proves nothing.
+    #[test]
+    fn every_case_is_in_the_macro() {
+        let list = include_str!("mod.rs");
+        let files = [
+            ("tenants", include_str!("tenants.rs")),
+            ("users", include_str!("users.rs")),
+            ("api_keys", include_str!("api_keys.rs")),
+            ("keys", include_str!("keys.rs")),
+            ("fields", include_str!("fields.rs")),
+            ("certificates", include_str!("certificates.rs")),
+            ("audit", include_str!("audit.rs")),
+            ("idempotency", include_str!("idempotency.rs")),
+            ("transactions", include_str!("transactions.rs")),
+        ];
+        for (noun, text) in files {
+            let (_, rest) = list.split_once(&format!("\n            {noun}: [")).unwrap();
+            let (listed, _) = rest.split_once(']').unwrap();
+            let listed: Vec<&str> = listed.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
+            let written: Vec<&str> = text
+                .lines()
+                .filter_map(|line| line.strip_prefix("pub async fn ")?.split_once('('))
+                .map(|(name, _)| name)
+                .collect();
+            for case in &written {
+                assert!(listed.contains(case), "{noun}::{case} is not in the macro");
+            }
+            assert_eq!(listed.len(), written.len(), "{noun}");
+        }
+    }
+}

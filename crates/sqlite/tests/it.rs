@@ -1,0 +1,193 @@
+//! The contract of the store, and what is SQLite's alone.
+#![expect(missing_docs, reason = "test names are sentences")]
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use chancery_domain::store::{Directory as _, Store as _};
+use chancery_sqlite::{OpenError, Sqlite};
+use chancery_testkit::samples::{OURS, THEIRS, certificate, checkpoint, logged_event, queued_event, user};
+use sqlx::Connection as _;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+
+async fn open() -> Option<Box<Sqlite>> {
+    Some(Box::new(Sqlite::in_memory().await.unwrap()))
+}
+
+chancery_testkit::store_conformance!(open);
+
+async fn on_disk() -> (tempfile::TempDir, std::path::PathBuf, Sqlite) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("chancery.db");
+    let store = Sqlite::open(&path).await.unwrap();
+    (folder, path, store)
+}
+
+async fn raw(path: &std::path::Path) -> SqliteConnection {
+    SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(path)).await.unwrap()
+}
+
+async fn save(store: &Sqlite, n: u64) {
+    let mut tx = store.begin(OURS).await.unwrap();
+    tx.insert_user(&user(n)).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+mod file {
+    use super::*;
+
+    #[tokio::test]
+    async fn it_and_its_companions_are_the_owners_alone() {
+        let (_folder, path, store) = on_disk().await;
+        save(&store, 1).await;
+        for suffix in ["", "-wal", "-shm"] {
+            let file = format!("{}{suffix}", path.display());
+            assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600, "{file}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_open_mode_is_narrowed() {
+        let (_folder, path, store) = on_disk().await;
+        store.close().await;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        Sqlite::open(&path).await.unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[tokio::test]
+    async fn what_was_committed_is_there_after_opening_again() {
+        let (_folder, path, store) = on_disk().await;
+        save(&store, 1).await;
+        store.close().await;
+        let again = Sqlite::open(&path).await.unwrap();
+        assert_eq!(again.view(OURS).await.unwrap().user(user(1).id).await.unwrap(), Some(user(1)));
+    }
+
+    #[tokio::test]
+    async fn a_copy_without_closing_has_every_commit() {
+        let (_folder, path, store) = on_disk().await;
+        for n in 0..20 {
+            save(&store, n).await;
+        }
+        // As after a crash: the files as they are, the store still open.
+        let other = tempfile::tempdir().unwrap();
+        let copy = other.path().join("chancery.db");
+        for suffix in ["", "-wal"] {
+            std::fs::copy(format!("{}{suffix}", path.display()), format!("{}{suffix}", copy.display())).unwrap();
+        }
+        let again = Sqlite::open(&copy).await.unwrap();
+        let mut view = again.view(OURS).await.unwrap();
+        for n in 0..20 {
+            assert!(view.user(user(n).id).await.unwrap().is_some());
+        }
+    }
+
+    #[tokio::test]
+    async fn the_settings_that_keep_data_safe_are_on() {
+        let (_folder, _, store) = on_disk().await;
+        let settings = store.settings().await.unwrap();
+        assert_eq!(
+            settings,
+            [
+                ("journal_mode".to_owned(), "wal".to_owned()),
+                ("synchronous".to_owned(), "2".to_owned()),
+                ("foreign_keys".to_owned(), "1".to_owned()),
+                ("secure_delete".to_owned(), "1".to_owned()),
+                ("temp_store".to_owned(), "2".to_owned()),
+            ]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_newer_schema_is_refused() {
+        let (_folder, path, store) = on_disk().await;
+        store.close().await;
+        let mut connection = raw(&path).await;
+        sqlx::query(
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+             VALUES (9999, 'later', TRUE, x'00', 0)",
+        )
+        .execute(&mut connection)
+        .await
+        .unwrap();
+        connection.close().await.unwrap();
+        assert!(matches!(Sqlite::open(&path).await, Err(OpenError::Newer(9999))));
+    }
+
+    #[tokio::test]
+    async fn what_only_grows_is_neither_changed_nor_removed() {
+        let (_folder, path, store) = on_disk().await;
+        store.append_events(&[queued_event(OURS, 0)]).await.unwrap();
+        let mut tx = store.begin(OURS).await.unwrap();
+        tx.insert_certificate(&certificate(1)).await.unwrap();
+        tx.log_events(&[logged_event(queued_event(OURS, 0), 0)]).await.unwrap();
+        tx.insert_checkpoint(&checkpoint(1)).await.unwrap();
+        tx.commit().await.unwrap();
+        let mut connection = raw(&path).await;
+        for statement in [
+            "UPDATE audit_events SET core = ''",
+            "DELETE FROM audit_events",
+            "UPDATE audit_checkpoints SET note = ''",
+            "DELETE FROM audit_checkpoints",
+            "UPDATE certificates SET envelope = x''",
+            "DELETE FROM certificates",
+        ] {
+            let error = sqlx::query(statement).execute(&mut connection).await.unwrap_err();
+            assert!(error.to_string().contains("only grows"), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn two_processes_share_it() {
+        let (_folder, path, store) = on_disk().await;
+        let other = Sqlite::open(&path).await.unwrap();
+        let mut tasks = tokio::task::JoinSet::new();
+        for (n, store) in (0..20).zip([&store, &other].into_iter().cycle()) {
+            let store = store.clone();
+            tasks.spawn(async move { save(&store, n).await });
+        }
+        tasks.join_all().await;
+        let mut view = other.view(OURS).await.unwrap();
+        for n in 0..20 {
+            assert!(view.user(user(n).id).await.unwrap().is_some());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_damaged_value_is_told_by_its_noun() {
+        let (_folder, path, store) = on_disk().await;
+        save(&store, 1).await;
+        let mut connection = raw(&path).await;
+        sqlx::query("UPDATE users SET state = 'strange'").execute(&mut connection).await.unwrap();
+        let error = store.view(OURS).await.unwrap().user(user(1).id).await.unwrap_err();
+        assert_eq!(error.to_string(), "a stored `user` is damaged");
+    }
+
+    #[tokio::test]
+    async fn one_in_memory_is_not_another() {
+        let (first, second) = (Sqlite::in_memory().await.unwrap(), Sqlite::in_memory().await.unwrap());
+        save(&first, 1).await;
+        assert_eq!(second.view(OURS).await.unwrap().user(user(1).id).await.unwrap(), None);
+        assert_eq!(second.tenant(THEIRS).await.unwrap(), None);
+    }
+}
+
+/// `cargo test -p chancery-sqlite --release -- --ignored --nocapture measure`
+#[tokio::test]
+#[ignore = "a measurement"]
+async fn measure_appends() {
+    let (_folder, _, store) = on_disk().await;
+    let mut next = 0;
+    for count in [1_u64, 16, 64, 256] {
+        let rounds = 40;
+        let mut spent = std::time::Duration::ZERO;
+        for _ in 0..rounds {
+            let events: Vec<_> = (next..next + count).map(|n| queued_event(OURS, n)).collect();
+            next += count;
+            let start = std::time::Instant::now();
+            store.append_events(&events).await.unwrap();
+            spent += start.elapsed();
+        }
+        println!("{count} events: {:?} per commit", spent / rounds);
+    }
+}

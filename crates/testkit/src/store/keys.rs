@@ -1,0 +1,208 @@
+//! Recipients, tenant keys, keys and their versions.
+
+use chancery_domain::TenantId;
+use chancery_domain::keyring::{Key, KeyState, KeyVersion, Managed};
+use chancery_domain::store::StoreError;
+
+use super::{Backend, begin, changed, commit, taken, unavailable, view};
+use crate::samples::{NOW, OURS, THEIRS, key, key_version, managed_key, root_recipient, tenant_key};
+
+const PLATFORM: TenantId = TenantId::PLATFORM;
+
+/// Nothing of a recipient is lost.
+pub async fn recipients_read_back(store: &impl Backend) {
+    commit!(store, PLATFORM, .insert_root_recipient(&root_recipient(2)) .insert_root_recipient(&root_recipient(1)));
+    let recipients = view(store, PLATFORM).await.root_recipients().await.unwrap();
+    assert_eq!(recipients, [root_recipient(1), root_recipient(2)]);
+}
+
+/// The moment of the last proof moves.
+pub async fn a_recipient_is_proven(store: &impl Backend) {
+    let later = NOW.plus_seconds(5);
+    commit!(store, PLATFORM, .insert_root_recipient(&root_recipient(1)) .prove_root_recipient(root_recipient(1).id, later));
+    let recipients = view(store, PLATFORM).await.root_recipients().await.unwrap();
+    assert_eq!(recipients[0].proven_at, later);
+    assert_eq!(recipients[0].created_at, NOW);
+    let unknown = begin(store, PLATFORM).await.prove_root_recipient(root_recipient(2).id, NOW).await;
+    assert!(changed(unknown, "root_recipient"));
+}
+
+/// The root is the platform's alone.
+pub async fn only_the_platform_keeps_recipients(store: &impl Backend) {
+    commit!(store, PLATFORM, .insert_root_recipient(&root_recipient(1)));
+    assert_eq!(view(store, OURS).await.root_recipients().await.unwrap(), []);
+    assert!(unavailable(begin(store, OURS).await.insert_root_recipient(&root_recipient(2)).await));
+    let proven = begin(store, OURS).await.prove_root_recipient(root_recipient(1).id, NOW).await;
+    assert!(changed(proven, "root_recipient"));
+}
+
+/// Tenant keys come oldest first, and a version is there once.
+pub async fn tenant_keys_read_back(store: &impl Backend) {
+    commit!(store, OURS, .insert_tenant_key(&tenant_key(2)) .insert_tenant_key(&tenant_key(10)) .insert_tenant_key(&tenant_key(1)));
+    let keys = view(store, OURS).await.tenant_keys().await.unwrap();
+    assert_eq!(keys, [tenant_key(1), tenant_key(2), tenant_key(10)]);
+    assert!(taken(begin(store, OURS).await.insert_tenant_key(&tenant_key(1)).await, "tenant_key"));
+}
+
+/// Nothing of a key is lost.
+pub async fn a_key_reads_back(store: &impl Backend) {
+    let managed = managed_key(2, Managed::Log);
+    commit!(store, OURS, .insert_key(&key(1)) .insert_key(&managed));
+    let mut view = view(store, OURS).await;
+    assert_eq!(view.key(key(1).id).await.unwrap(), Some(key(1)));
+    assert_eq!(view.key(managed.id).await.unwrap(), Some(managed));
+    assert_eq!(view.key(key(3).id).await.unwrap(), None);
+}
+
+/// Pages follow each other without a gap, ordered by id.
+pub async fn keys_come_in_pages(store: &impl Backend) {
+    commit!(store, OURS, .insert_key(&key(3)) .insert_key(&key(1)) .insert_key(&key(2)));
+    let mut view = view(store, OURS).await;
+    assert_eq!(view.keys(None, 2).await.unwrap(), [key(1), key(2)]);
+    assert_eq!(view.keys(Some(key(2).id), 2).await.unwrap(), [key(3)]);
+}
+
+/// Nothing of a version is lost, and they come oldest first.
+pub async fn versions_read_back(store: &impl Backend) {
+    let versions = [1, 2, 3].map(|version| key_version(&key(1), version, KeyState::Rotating));
+    commit!(store, OURS, .insert_key(&key(1)) .insert_key(&key(2)) .insert_key_version(&versions[2])
+        .insert_key_version(&versions[0]) .insert_key_version(&versions[1]));
+    let mut tx = begin(store, OURS).await;
+    assert_eq!(tx.key_versions(key(1).id).await.unwrap(), versions);
+    assert_eq!(tx.key_versions(key(2).id).await.unwrap(), []);
+    let mut double = versions[0].clone();
+    double.key_id = "another".to_owned();
+    double.handle = crate::samples::handle(99);
+    assert!(taken(tx.insert_key_version(&double).await, "key_version"));
+}
+
+/// Chancery's own keys are found by their use, with all versions, oldest first.
+pub async fn managed_keys_are_found(store: &impl Backend) {
+    let (data, log) = (managed_key(2, Managed::Data), managed_key(1, Managed::Log));
+    let old = key_version(&data, 1, KeyState::Rotating);
+    let new = key_version(&data, 3, KeyState::Active);
+    let signs = key_version(&log, 2, KeyState::Active);
+    commit!(store, OURS, .insert_key(&data) .insert_key(&log) .insert_key(&key(3)) .insert_key_version(&new)
+        .insert_key_version(&signs) .insert_key_version(&old) .insert_key_version(&key_version(&key(3), 1, KeyState::Active)));
+    let mut view = view(store, OURS).await;
+    assert_eq!(view.managed_key(Managed::Data).await.unwrap(), Some(data));
+    assert_eq!(view.managed_key(Managed::Token).await.unwrap(), None);
+    let versions = view.managed_versions().await.unwrap();
+    assert_eq!(versions, [(Managed::Data, old), (Managed::Log, signs), (Managed::Data, new)]);
+}
+
+async fn with_active(store: &impl Backend, tenant: TenantId) -> (Key, KeyVersion) {
+    let key = managed_key(1, Managed::Certificate);
+    let version = key_version(&key, 1, KeyState::Active);
+    commit!(store, tenant, .insert_tenant_key(&tenant_key(1)) .insert_key(&key) .insert_key_version(&version));
+    (key, version)
+}
+
+/// The rows of one tenant are out of sight for another.
+pub async fn another_tenant_does_not_see_it(store: &impl Backend) {
+    let (key, _) = with_active(store, OURS).await;
+    let mut tx = begin(store, THEIRS).await;
+    assert_eq!(tx.tenant_keys().await.unwrap(), []);
+    assert_eq!(tx.key(key.id).await.unwrap(), None);
+    assert_eq!(tx.keys(None, 10).await.unwrap(), []);
+    assert_eq!(tx.managed_key(Managed::Certificate).await.unwrap(), None);
+    assert_eq!(tx.key_versions(key.id).await.unwrap(), []);
+    assert_eq!(tx.managed_versions().await.unwrap(), []);
+    assert_eq!(tx.hold_active_version(key.id).await.unwrap(), None);
+    assert_eq!(tx.seize_active_version(key.id).await.unwrap(), None);
+}
+
+/// And out of reach: it can neither retire a version nor slip one under another tenant's key.
+pub async fn another_tenant_does_not_change_it(store: &impl Backend) {
+    let (key, version) = with_active(store, OURS).await;
+    let mut tx = begin(store, THEIRS).await;
+    let retired = tx.set_key_version_state(key.id, 1, KeyState::Active, KeyState::Revoked, None, None).await;
+    assert!(changed(retired, "key_version"));
+    assert!(unavailable(tx.insert_key_version(&key_version(&key, 2, KeyState::Pending)).await));
+    drop(tx);
+    assert_eq!(view(store, OURS).await.key_versions(key.id).await.unwrap(), [version]);
+}
+
+/// A use has one key per tenant; other tenants have their own.
+pub async fn one_managed_key_per_use(store: &impl Backend) {
+    commit!(store, OURS, .insert_key(&managed_key(1, Managed::Data)) .insert_key(&managed_key(2, Managed::Index)));
+    assert!(taken(begin(store, OURS).await.insert_key(&managed_key(3, Managed::Data)).await, "managed"));
+    commit!(store, THEIRS, .insert_key(&managed_key(3, Managed::Data)));
+}
+
+/// A key has at most one active version.
+pub async fn one_active_version_per_key(store: &impl Backend) {
+    let (key, _) = with_active(store, OURS).await;
+    let second = key_version(&key, 2, KeyState::Active);
+    assert!(taken(begin(store, OURS).await.insert_key_version(&second).await, "active"));
+    commit!(store, OURS, .insert_key_version(&key_version(&key, 2, KeyState::Pending)));
+    let mut tx = begin(store, OURS).await;
+    let promoted = tx.set_key_version_state(key.id, 2, KeyState::Pending, KeyState::Active, None, None).await;
+    assert!(taken(promoted, "active"));
+}
+
+/// A state moves only from where the caller saw it, and takes successor and retirement along.
+pub async fn a_state_moves_by_compare_and_swap(store: &impl Backend) {
+    let (key, version) = with_active(store, OURS).await;
+    let mut tx = begin(store, OURS).await;
+    let wrong = tx.set_key_version_state(key.id, 1, KeyState::Pending, KeyState::Revoked, None, None).await;
+    assert!(changed(wrong, "key_version"));
+    tx.set_key_version_state(key.id, 1, KeyState::Active, KeyState::Rotating, Some("next"), Some(NOW)).await.unwrap();
+    // Absent means: leave it as it is.
+    tx.set_key_version_state(key.id, 1, KeyState::Rotating, KeyState::Inactive, None, None).await.unwrap();
+    let expected =
+        KeyVersion { state: KeyState::Inactive, next: Some("next".to_owned()), retired_at: Some(NOW), ..version };
+    assert_eq!(tx.key_versions(key.id).await.unwrap(), [expected]);
+}
+
+/// Both give the active version, or none.
+pub async fn held_and_seized_is_the_active_version(store: &impl Backend) {
+    let (certificate, version) = with_active(store, OURS).await;
+    commit!(store, OURS, .insert_key(&key(2)) .insert_key_version(&key_version(&key(2), 1, KeyState::Pending)));
+    let mut tx = begin(store, OURS).await;
+    assert_eq!(tx.hold_active_version(certificate.id).await.unwrap(), Some(version.clone()));
+    assert_eq!(tx.seize_active_version(certificate.id).await.unwrap(), Some(version));
+    assert_eq!(tx.hold_active_version(key(2).id).await.unwrap(), None);
+}
+
+/// Whoever uses the active version and whoever replaces it wait for each other: a use that began before a rotation ends before it, one
+/// that began later has the new version, and none finds no version at all.
+pub async fn rotations_and_uses_do_not_overlap(store: &impl Backend) {
+    let (key, _) = with_active(store, OURS).await;
+    let mut tasks = tokio::task::JoinSet::new();
+    for turn in 0..24 {
+        let (store, key) = (store.clone(), key.clone());
+        tasks.spawn(async move {
+            let mut tx = begin(&store, OURS).await;
+            if turn % 4 == 0 {
+                let old = tx.seize_active_version(key.id).await.unwrap().expect("a version to replace");
+                let new = key_version(&key, old.version + 1, KeyState::Active);
+                let retired = Some(NOW.plus_seconds(old.version.into()));
+                tx.set_key_version_state(
+                    key.id,
+                    old.version,
+                    KeyState::Active,
+                    KeyState::Rotating,
+                    Some(&new.key_id),
+                    retired,
+                )
+                .await
+                .unwrap();
+                tx.insert_key_version(&new).await.unwrap();
+            } else {
+                let held = tx.hold_active_version(key.id).await.unwrap().expect("a version to use");
+                tokio::time::sleep(std::time::Duration::from_millis(3)).await;
+                // Asked again within the same transaction, nobody has retired it.
+                let again = tx.key_versions(key.id).await.unwrap();
+                let state = again.iter().find(|version| version.version == held.version).map(|version| version.state);
+                assert_eq!(state, Some(KeyState::Active));
+            }
+            tx.commit().await
+        });
+    }
+    let done: Vec<Result<(), StoreError>> = tasks.join_all().await;
+    assert!(done.iter().all(Result::is_ok), "{done:?}");
+    let versions = view(store, OURS).await.key_versions(key.id).await.unwrap();
+    assert_eq!(versions.len(), 7);
+    assert_eq!(versions.iter().filter(|version| version.state == KeyState::Active).count(), 1);
+}

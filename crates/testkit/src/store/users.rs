@@ -1,0 +1,87 @@
+//! People who log in.
+
+use chancery_domain::access::Role;
+use chancery_domain::users::UserState;
+
+use super::{Backend, begin, changed, commit, taken, view};
+use crate::samples::{OURS, THEIRS, user};
+
+/// Nothing of a user is lost: nulls, empty bytes, Unicode, the order of terms.
+pub async fn a_user_reads_back(store: &impl Backend) {
+    commit!(store, OURS, .insert_user(&user(1)) .insert_user(&user(2)) .insert_user(&user(4)));
+    let mut view = view(store, OURS).await;
+    for n in [1, 2, 4] {
+        assert_eq!(view.user(user(n).id).await.unwrap(), Some(user(n)));
+    }
+    assert_eq!(view.user(user(3).id).await.unwrap(), None);
+}
+
+/// The name at login is compared letter by letter.
+pub async fn a_user_is_found_by_name(store: &impl Backend) {
+    commit!(store, OURS, .insert_user(&user(1)));
+    let mut view = view(store, OURS).await;
+    assert_eq!(view.user_by_username(&user(1).username).await.unwrap(), Some(user(1)));
+    assert_eq!(view.user_by_username(&user(1).username.to_lowercase()).await.unwrap(), None);
+    assert_eq!(view.user_by_username("").await.unwrap(), None);
+}
+
+/// Any of the terms finds a user, who comes once whatever matched.
+pub async fn users_are_found_by_terms(store: &impl Backend) {
+    let (one, three) = (user(1), user(3));
+    commit!(store, OURS, .insert_user(&one) .insert_user(&three));
+    let mut view = view(store, OURS).await;
+    let all = [three.email_terms.clone(), one.email_terms.clone(), vec!["\"'; --".to_owned()]].concat();
+    assert_eq!(view.users_by_email_terms(&all).await.unwrap(), [one, three.clone()]);
+    assert_eq!(view.users_by_email_terms(&three.email_terms[..1]).await.unwrap(), [three]);
+    assert_eq!(view.users_by_email_terms(&["term".to_owned()]).await.unwrap(), []);
+    assert_eq!(view.users_by_email_terms(&[]).await.unwrap(), []);
+}
+
+/// The rows of one tenant are out of sight for another.
+pub async fn another_tenant_does_not_see_it(store: &impl Backend) {
+    commit!(store, OURS, .insert_user(&user(1)));
+    let mut view = view(store, THEIRS).await;
+    assert_eq!(view.user(user(1).id).await.unwrap(), None);
+    assert_eq!(view.user_by_username(&user(1).username).await.unwrap(), None);
+    assert_eq!(view.users_by_email_terms(&user(1).email_terms).await.unwrap(), []);
+    assert_eq!(view.count_users_with_role(Role::Staff).await.unwrap(), 0);
+}
+
+/// And out of reach.
+pub async fn another_tenant_does_not_change_it(store: &impl Backend) {
+    commit!(store, OURS, .insert_user(&user(1)));
+    let mut tx = begin(store, THEIRS).await;
+    assert!(changed(tx.set_password_hash(user(1).id, "theirs").await, "user"));
+    drop(tx);
+    assert_eq!(view(store, OURS).await.user(user(1).id).await.unwrap(), Some(user(1)));
+}
+
+/// A name is unique in its tenant, and free in another.
+pub async fn a_name_is_taken_once_in_a_tenant(store: &impl Backend) {
+    commit!(store, OURS, .insert_user(&user(1)));
+    let mut double = user(2);
+    double.username = user(1).username;
+    assert!(taken(begin(store, OURS).await.insert_user(&double).await, "username"));
+    commit!(store, THEIRS, .insert_user(&double));
+}
+
+/// Only active users count, and a role's name within another's does not.
+pub async fn active_holders_of_a_role_are_counted(store: &impl Backend) {
+    let mut disabled = user(3);
+    disabled.state = UserState::Disabled;
+    commit!(store, OURS, .insert_user(&user(1)) .insert_user(&user(2)) .insert_user(&disabled));
+    let mut view = view(store, OURS).await;
+    assert_eq!(view.count_users_with_role(Role::Staff).await.unwrap(), 2);
+    assert_eq!(view.count_users_with_role(Role::Auditor).await.unwrap(), 2);
+    assert_eq!(view.count_users_with_role(Role::PlatformAuditor).await.unwrap(), 0);
+    assert_eq!(view.count_users_with_role(Role::Service).await.unwrap(), 0);
+}
+
+/// A better hash replaces the old one and nothing else.
+pub async fn a_password_hash_is_replaced(store: &impl Backend) {
+    commit!(store, OURS, .insert_user(&user(1)) .set_password_hash(user(1).id, "$argon2id$new"));
+    let mut expected = user(1);
+    expected.password_hash = Some("$argon2id$new".to_owned());
+    assert_eq!(view(store, OURS).await.user(expected.id).await.unwrap(), Some(expected));
+    assert!(changed(begin(store, OURS).await.set_password_hash(user(9).id, "x").await, "user"));
+}
