@@ -76,7 +76,16 @@ async fn collected(request: Request) -> Result<(Arc<Exchange>, HeaderMap, Bytes)
     let exchange = Exchange::of(&parts)?;
     let limit = parts.extensions.get::<BodyLimit>().map_or(0, |limit| limit.0);
     match Limited::new(body, limit).collect().await {
-        Ok(body) => Ok((exchange, parts.headers, body.to_bytes())),
+        Ok(body) => {
+            let bytes = body.to_bytes();
+            // HTTP/2 lets the two differ (RFC 9113 §8.1.1 calls that malformed); nobody shall read them differently.
+            let announced =
+                parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+            match announced {
+                Some(length) if bytes.len() as u64 != length => Err(Code::RequestMalformed.into()),
+                _ => Ok((exchange, parts.headers, bytes)),
+            }
+        }
         Err(error) if error.is::<LengthLimitError>() => Err(Code::TooLarge.into()),
         Err(_) => Err(Problem::new(Code::RequestMalformed).detail("the body did not arrive")),
     }

@@ -34,10 +34,10 @@ pub(crate) fn elsewhere(call: &Call, headers: &HeaderMap, query: &str) -> Option
 /// Takes the hints out of a body's top level, and answers whether one names another tenant.
 pub(crate) fn take_out(call: &Call, body: &mut serde_json::Value) -> bool {
     let Some(fields) = body.as_object_mut() else { return false };
-    NAMES.iter().filter_map(|name| fields.remove(*name)).fold(false, |elsewhere, named| {
-        // `null` names nobody.
-        elsewhere || !(named.is_null() || named.as_str().is_some_and(|named| is_own(call, named)))
-    })
+    // Both are taken out before either is judged.
+    let named: Vec<_> = NAMES.iter().filter_map(|name| fields.remove(*name)).collect();
+    // `null` names nobody.
+    named.iter().any(|named| !(named.is_null() || named.as_str().is_some_and(|named| is_own(call, named))))
 }
 
 /// Another tenant was named: an event in any case, a refusal if so configured.

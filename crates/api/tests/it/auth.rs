@@ -80,8 +80,8 @@ async fn tokens_that_were_changed_are_not_accepted() {
     user(&app, &clinic, "zoe").await;
     let token = log_in(&app, "north", "zoe", PASSWORD).await.ok()["access_token"].as_str().unwrap().to_owned();
     let (head, signature) = token.rsplit_once('.').unwrap();
-    let flipped =
-        if signature.starts_with('A') { format!("B{}", &signature[1..]) } else { format!("A{}", &signature[1..]) };
+    let first = if signature.starts_with('A') { "B" } else { "A" };
+    let flipped = format!("{first}{}", &signature[1..]);
     let none = "eyJhbGciOiJub25lIiwidHlwIjoiYXQrand0In0";
     let payload = head.split_once('.').unwrap().1;
     for bad in [

@@ -1,4 +1,10 @@
 //! Does the door behave? Requests through the whole router, in process.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests fail loudly; the exemption of clippy.toml reaches `#[test]` functions only"
+)]
 
 #[macro_use]
 mod app;
@@ -10,6 +16,7 @@ mod auth;
 mod fields;
 mod idempotency;
 mod keys;
+mod layers;
 mod metrics;
 mod openapi;
 mod problems;

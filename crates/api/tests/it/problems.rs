@@ -98,6 +98,8 @@ async fn every_answer_carries_the_headers() {
     *long.body_mut() = Body::from(vec![b' '; 8 * 1024 * 1024 + 1]);
     let mut announced = admin.sign(request("POST", "/v1/tenants", None));
     announced.headers_mut().insert("content-length", "9000000".parse().unwrap());
+    let mut contradicted = raw("POST", "/v1/tenants", json, b"{\"name\":\"a\",\"slug\":\"ab\"}");
+    contradicted.headers_mut().insert("content-length", "7".parse().unwrap());
     let hostless = Request::get("/livez").body(Body::empty()).unwrap();
 
     let cases = [
@@ -108,6 +110,7 @@ async fn every_answer_carries_the_headers() {
         (405, "method.not_allowed", request("DELETE", "/v1/tenants", None)),
         (401, "auth.credential_missing", request("GET", "/v1/tenants", None)),
         (400, "request.malformed", hostless),
+        (400, "request.malformed", contradicted),
         (400, "request.malformed", raw("POST", "/v1/tenants", json, b"{\"name\":")),
         (400, "request.malformed", raw("POST", "/v1/tenants", json, b"{\"name\":\"\xff\"}")),
         (
