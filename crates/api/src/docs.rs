@@ -120,7 +120,9 @@ pub fn openapi() -> OpenApi {
 
 /// What holds for every operation.
 fn complete(operation: &mut Operation) {
-    operation.responses.responses.insert("default".into(), Ref::from_response_name("Problem").into());
+    for status in ["4XX", "5XX"] {
+        operation.responses.responses.insert(status.into(), Ref::from_response_name("Problem").into());
+    }
     let public = operation.operation_id.as_deref().is_some_and(|id| PUBLIC.contains(&id));
     operation.security = Some(if public {
         Vec::new()

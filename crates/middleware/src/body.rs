@@ -79,7 +79,7 @@ async fn collected(request: Request) -> Result<(Arc<Exchange>, HeaderMap, Bytes)
         Ok(body) => {
             let bytes = body.to_bytes();
             // HTTP/2 lets the two differ (RFC 9113 §8.1.1 calls that malformed); nobody shall read them differently.
-            let announced =
+            let announced: Option<u64> =
                 parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
             match announced {
                 Some(length) if bytes.len() as u64 != length => Err(Code::RequestMalformed.into()),

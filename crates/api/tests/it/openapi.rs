@@ -24,7 +24,7 @@ fn it_is_3_1_and_every_operation_is_described() {
         for (method, operation) in item.as_object().unwrap() {
             ids.push(operation["operationId"].as_str().unwrap().to_owned());
             assert!(operation["summary"].as_str().is_some_and(|text| !text.is_empty()), "{method} {path}");
-            assert_eq!(operation["responses"]["default"]["$ref"], "#/components/responses/Problem", "{method} {path}");
+            assert_eq!(operation["responses"]["4XX"]["$ref"], "#/components/responses/Problem", "{method} {path}");
             assert_eq!(operation["tags"].as_array().unwrap().len(), 1, "{method} {path}");
         }
     }
