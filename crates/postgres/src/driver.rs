@@ -31,6 +31,9 @@ impl<C: DerefMut<Target = PgConnection> + Send> Driver for Connected<C> {
     }
 
     async fn insert(&mut self, batch: &Batch, rows: Vec<Vec<Value>>) -> Result<(), StoreError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
         let mut columns: Vec<Column> = Vec::new();
         for row in rows {
             if columns.is_empty() {

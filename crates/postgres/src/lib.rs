@@ -68,6 +68,19 @@ impl Postgres {
         self.primary.close().await;
     }
 
+    /// What the sessions are set to, by name; for `doctor`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`].
+    pub async fn settings(&self) -> Result<Vec<(String, String)>, StoreError> {
+        let settings = sqlx::query_as(
+            "SELECT name, current_setting(name) FROM pg_settings WHERE name IN
+                ('synchronous_commit', 'lock_timeout', 'statement_timeout', 'idle_in_transaction_session_timeout')",
+        );
+        settings.fetch_all(&self.primary).await.map_err(store)
+    }
+
     async fn write(&self) -> Result<Noting, StoreError> {
         let transaction = self.primary.begin().await.map_err(store)?;
         Ok(Noting { driver: Connected(transaction), replica: self.replica.clone() })
@@ -142,5 +155,17 @@ impl Directory for Postgres {
 
     async fn tenants(&self, after: Option<TenantId>, limit: u32) -> Result<Vec<TenantEntry>, StoreError> {
         directory::tenants(&mut self.read().await?, after, limit).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Callers spawn these, which takes futures that are `Send`.
+    #[test]
+    fn futures_can_be_spawned() {
+        fn send<T: Send>(_: T) {}
+        send(Postgres::connect(Options::new("")));
     }
 }

@@ -13,8 +13,10 @@ pub(crate) async fn run(connection: &mut PgConnection) -> Result<(), ConnectErro
     let migrations = FILES.iter().map(|(version, name, text)| {
         Migration::new(*version, (*name).into(), MigrationType::Simple, text.into_sql_str(), false)
     });
-    Migrator::with_migrations(migrations.collect()).run(connection).await.map_err(|error| match error {
-        MigrateError::VersionMissing(version) => ConnectError::Newer(version),
-        error => ConnectError::Migrate(error),
+    Migrator::with_migrations(migrations.collect()).run_direct(None, connection, false).await.map_err(|error| {
+        match error {
+            MigrateError::VersionMissing(version) => ConnectError::Newer(version),
+            error => ConnectError::Migrate(error),
+        }
     })
 }

@@ -21,6 +21,9 @@ use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection};
 use crate::migrations::FILES;
 use crate::{Options, Postgres};
 
+/// The name of the migrated database, found or made by the first test of the process.
+static TEMPLATE: tokio::sync::OnceCell<String> = tokio::sync::OnceCell::const_new();
+
 /// A store on a database of its own, which is dropped with it.
 #[derive(Debug)]
 pub struct Database {
@@ -62,8 +65,8 @@ pub fn server_url() -> Option<String> {
 /// A new database with the current schema, or `None` without a server.
 pub async fn database() -> Option<Database> {
     let url = server_url()?;
-    let template = template(&url).await;
-    Some(make(&url, Some(&template)).await)
+    let template = TEMPLATE.get_or_init(|| template(&url)).await;
+    Some(make(&url, Some(template)).await)
 }
 
 /// A new database without a schema, migrated by its first connection; or `None` without a server.

@@ -179,3 +179,16 @@ impl Directory for Sqlite {
         directory::tenants(&mut self.read().await?, after, limit).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Callers spawn these, which takes futures that are `Send`.
+    #[test]
+    fn futures_can_be_spawned() {
+        fn send<T: Send>(_: T) {}
+        send(Sqlite::open("chancery.db"));
+        send(Sqlite::in_memory());
+    }
+}

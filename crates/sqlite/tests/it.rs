@@ -1,5 +1,4 @@
 //! The contract of the store, and what is SQLite's alone.
-#![expect(missing_docs, reason = "test names are sentences")]
 
 use std::os::unix::fs::PermissionsExt as _;
 

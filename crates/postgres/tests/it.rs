@@ -1,0 +1,356 @@
+//! The contract of the store, and what is PostgreSQL's alone.
+//!
+//! Run with `cargo xtask with-postgres -- cargo test -p chancery-postgres`.
+
+use chancery_domain::store::{Directory as _, Store as _};
+use chancery_postgres::testing::{self, Database, database, server_url};
+use chancery_postgres::{ConnectError, Options, Postgres, Warning};
+use chancery_testkit::samples::{
+    OURS, THEIRS, certificate, checkpoint, key, key_version, logged_event, queued_event, user,
+};
+use sqlx::{Connection as _, PgConnection, Row as _};
+
+async fn open() -> Option<Database> {
+    database().await
+}
+
+chancery_testkit::store_conformance!(open);
+
+async fn save(store: &Postgres, n: u64) {
+    let mut tx = store.begin(OURS).await.unwrap();
+    tx.insert_user(&user(n)).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+/// A connection that no row trait stands before.
+async fn raw(database: &Database) -> PgConnection {
+    PgConnection::connect(database.url()).await.unwrap()
+}
+
+async fn in_tenant(connection: &mut PgConnection, tenant: &str) {
+    sqlx::query("SELECT set_config('chancery.tenant', $1, false)").bind(tenant).execute(connection).await.unwrap();
+}
+
+mod row_security {
+    use super::*;
+
+    #[tokio::test]
+    async fn every_table_of_tenants_has_it_forced() {
+        let Some(database) = database().await else { return };
+        let tables = sqlx::query(
+            "SELECT relname::text, relrowsecurity AND relforcerowsecurity
+                AND EXISTS (SELECT 1 FROM pg_policy WHERE polrelid = c.oid AND polqual IS NOT NULL AND polwithcheck IS NOT NULL)
+             FROM pg_class AS c WHERE relkind IN ('r', 'p') AND relnamespace = 'public'::regnamespace ORDER BY relname",
+        )
+        .fetch_all(&mut raw(&database).await)
+        .await
+        .unwrap();
+        let open: Vec<String> =
+            tables.iter().filter(|table| !table.get::<bool, _>(1)).map(|table| table.get(0)).collect();
+        assert_eq!(open, ["_sqlx_migrations", "directory_api_keys", "directory_tenants"]);
+        assert!(tables.len() > 15);
+    }
+
+    #[tokio::test]
+    async fn a_statement_that_forgets_the_tenant_meets_only_its_own_rows() {
+        let Some(database) = database().await else { return };
+        save(&database, 1).await;
+        let mut connection = raw(&database).await;
+        let count = "SELECT COUNT(*) FROM users";
+        let seen: i64 = sqlx::query_scalar(count).fetch_one(&mut connection).await.unwrap();
+        assert_eq!(seen, 0, "in no tenant");
+        in_tenant(&mut connection, &THEIRS.to_string()).await;
+        let seen: i64 = sqlx::query_scalar(count).fetch_one(&mut connection).await.unwrap();
+        assert_eq!(seen, 0, "in another");
+        let done = sqlx::query("UPDATE users SET username = 'x'").execute(&mut connection).await.unwrap();
+        assert_eq!(done.rows_affected(), 0);
+        let forged = sqlx::query(
+            "INSERT INTO idempotency (tenant_id, key, request, resource, created_at) VALUES ($1, '\\x00', '\\x00', 'x', 0)",
+        )
+        .bind(OURS.to_string())
+        .execute(&mut connection)
+        .await
+        .unwrap_err();
+        assert!(forged.to_string().contains("row-level security"), "{forged}");
+        in_tenant(&mut connection, &OURS.to_string()).await;
+        let seen: i64 = sqlx::query_scalar(count).fetch_one(&mut connection).await.unwrap();
+        assert_eq!(seen, 1, "in its own");
+    }
+
+    #[tokio::test]
+    async fn a_pooled_connection_forgets_its_tenant() {
+        let Some(database) = database().await else { return };
+        let options = Options { max_connections: 1, allow_superuser: true, ..Options::new(database.url()) };
+        let store = Postgres::connect(options).await.unwrap();
+        save(&store, 1).await;
+        drop(store.begin(OURS).await.unwrap());
+        // The one connection is used again without a tenant: the directory answers, row security stays shut.
+        assert_eq!(store.tenant(OURS).await.unwrap(), None);
+        assert_eq!(store.view(THEIRS).await.unwrap().user(user(1).id).await.unwrap(), None);
+        store.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_superuser_is_refused_unless_allowed() {
+        let Ok(url) = std::env::var("CHANCERY_TEST_POSTGRES_ADMIN_URL") else { return };
+        let Some(database) = testing::empty_database().await else { return };
+        let name = database.url().split('?').next().and_then(|base| base.rsplit('/').next()).unwrap();
+        let url = url.replace("/postgres?", &format!("/{name}?"));
+        assert!(matches!(Postgres::connect(Options::new(&url)).await, Err(ConnectError::RowSecurityBypassed)));
+        let allowed = Postgres::connect(Options { allow_superuser: true, ..Options::new(&url) }).await.unwrap();
+        assert_eq!(allowed.warnings(), [Warning::RowSecurityBypassed]);
+        allowed.close().await;
+    }
+}
+
+mod schema {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_only_grows_is_neither_changed_nor_removed() {
+        let Some(database) = database().await else { return };
+        database.append_events(&[queued_event(OURS, 0)]).await.unwrap();
+        let mut tx = database.begin(OURS).await.unwrap();
+        tx.insert_certificate(&certificate(1)).await.unwrap();
+        tx.log_events(&[logged_event(queued_event(OURS, 0), 0)]).await.unwrap();
+        tx.insert_checkpoint(&checkpoint(1)).await.unwrap();
+        tx.commit().await.unwrap();
+        let mut connection = raw(&database).await;
+        in_tenant(&mut connection, &OURS.to_string()).await;
+        for statement in [
+            "UPDATE audit_events SET core = ''",
+            "DELETE FROM audit_events",
+            "TRUNCATE audit_events",
+            "UPDATE audit_checkpoints SET note = ''",
+            "DELETE FROM audit_checkpoints",
+            "TRUNCATE audit_checkpoints",
+            "UPDATE certificates SET envelope = ''",
+            "DELETE FROM certificates",
+            "TRUNCATE certificates",
+        ] {
+            let error = sqlx::query(statement).execute(&mut connection).await.unwrap_err();
+            assert!(error.to_string().contains("only grows"), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_newer_schema_is_refused() {
+        let Some(database) = database().await else { return };
+        sqlx::query(
+            "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+             VALUES (9999, 'later', TRUE, '\\x00', 0)",
+        )
+        .execute(&mut raw(&database).await)
+        .await
+        .unwrap();
+        let again = Postgres::connect(Options { allow_superuser: true, ..Options::new(database.url()) }).await;
+        assert!(matches!(again, Err(ConnectError::Newer(9999))));
+    }
+
+    #[tokio::test]
+    async fn nodes_that_start_together_migrate_once() {
+        let Some(database) = testing::empty_database().await else { return };
+        let mut tasks = tokio::task::JoinSet::new();
+        for _ in 0..6 {
+            let options = Options { allow_superuser: true, max_connections: 1, ..Options::new(database.url()) };
+            tasks.spawn(async move { Postgres::connect(options).await.map(drop) });
+        }
+        let done = tasks.join_all().await;
+        assert!(done.iter().all(Result::is_ok), "{done:?}");
+        save(&database, 1).await;
+    }
+
+    /// The columns of both engines have the same names, so that the shared statements fit both.
+    #[test]
+    fn both_engines_have_the_same_tables() {
+        let ours = tables(include_str!("../migrations/0001_spine.sql"));
+        let theirs = tables(include_str!("../../sqlite/migrations/0001_spine.sql"));
+        assert_eq!(ours, theirs);
+        assert!(ours.len() > 15);
+    }
+
+    fn tables(sql: &str) -> Vec<(String, Vec<String>)> {
+        sql.split("CREATE TABLE ")
+            .skip(1)
+            .map(|text| {
+                let (name, rest) = text.split_once(" (").unwrap();
+                let (columns, _) = rest.split_once("\n)").unwrap();
+                let mut columns: Vec<String> = columns
+                    .lines()
+                    .filter_map(|line| line.trim().split(' ').next())
+                    .filter(|word| word.starts_with(|letter: char| letter.is_ascii_lowercase()))
+                    .map(str::to_owned)
+                    .collect();
+                columns.sort();
+                (name.to_owned(), columns)
+            })
+            .collect()
+    }
+}
+
+mod locks {
+    use super::*;
+    use chancery_domain::keyring::KeyState;
+    use std::time::Duration;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn uses_share_a_version_and_a_rotation_waits_for_them() {
+        let Some(database) = database().await else { return };
+        let active = key_version(&key(1), 1, KeyState::Active);
+        let mut tx = database.begin(OURS).await.unwrap();
+        tx.insert_key(&key(1)).await.unwrap();
+        tx.insert_key_version(&active).await.unwrap();
+        tx.commit().await.unwrap();
+
+        let mut first = database.begin(OURS).await.unwrap();
+        let mut second = database.begin(OURS).await.unwrap();
+        assert!(first.hold_active_version(key(1).id).await.unwrap().is_some());
+        assert!(second.hold_active_version(key(1).id).await.unwrap().is_some());
+        let mut rotation = database.begin(OURS).await.unwrap();
+        let mut seizing = rotation.seize_active_version(key(1).id);
+        assert!(tokio::time::timeout(Duration::from_millis(100), &mut seizing).await.is_err(), "it waits");
+        first.commit().await.unwrap();
+        drop(second);
+        let seized = tokio::time::timeout(Duration::from_secs(5), seizing).await.unwrap();
+        assert_eq!(seized.unwrap(), Some(active));
+    }
+
+    #[tokio::test]
+    async fn a_lock_is_not_waited_for_without_end() {
+        let Some(database) = database().await else { return };
+        let mut settings = database.settings().await.unwrap();
+        settings.sort();
+        let expected = [
+            ("idle_in_transaction_session_timeout", "1min"),
+            ("lock_timeout", "5s"),
+            ("statement_timeout", "15s"),
+            ("synchronous_commit", "on"),
+        ];
+        assert_eq!(settings, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    }
+}
+
+mod replica {
+    use super::*;
+
+    /// A server that is no replica lags behind nothing; what a real one does is decided by the same comparison.
+    #[tokio::test]
+    async fn a_view_from_it_has_this_nodes_commits() {
+        let Some(database) = database().await else { return };
+        let options = Options {
+            allow_superuser: true,
+            read_url: Some(database.url().to_owned()),
+            max_connections: 4,
+            ..Options::new(database.url())
+        };
+        let store = Postgres::connect(options).await.unwrap();
+        for n in 0..10 {
+            save(&store, n).await;
+            assert!(store.view(OURS).await.unwrap().user(user(n).id).await.unwrap().is_some());
+            store.append_events(&[queued_event(OURS, n)]).await.unwrap();
+            let queued = store.view(OURS).await.unwrap().queued_events(100).await.unwrap();
+            assert_eq!(queued.len() as u64, n + 1);
+        }
+        store.close().await;
+    }
+}
+
+mod tls {
+    use super::*;
+
+    /// The test server's address with another host, mode and CA.
+    fn address(host: &str, mode: &str, ca: &str) -> Option<String> {
+        let url = server_url()?;
+        let ca = if ca.is_empty() { String::new() } else { format!("&sslrootcert={ca}") };
+        let (base, _) = url.split_once('?')?;
+        base.contains("@localhost")
+            .then(|| format!("{}?sslmode={mode}{ca}", base.replace("@localhost", &format!("@{host}"))))
+    }
+
+    fn ca() -> Option<String> {
+        std::env::var("CHANCERY_TEST_POSTGRES_CA").ok()
+    }
+
+    async fn connects(url: &str) -> Result<(), sqlx::Error> {
+        PgConnection::connect(url).await?.close().await
+    }
+
+    fn is_tls(result: &Result<(), sqlx::Error>) -> bool {
+        matches!(result, Err(sqlx::Error::Tls(_) | sqlx::Error::Io(_)))
+    }
+
+    #[tokio::test]
+    async fn verify_full_accepts_the_right_ca_and_name() {
+        let (Some(ca), Some(database)) = (ca(), database().await) else { return };
+        let mut connection = raw(&database).await;
+        let version: Option<String> =
+            sqlx::query_scalar("SELECT version FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
+                .fetch_one(&mut connection)
+                .await
+                .unwrap();
+        assert_eq!(version.as_deref(), Some("TLSv1.3"));
+        assert!(database.url().contains("sslmode=verify-full") && database.url().contains(&ca));
+        assert_eq!(database.warnings(), []);
+    }
+
+    #[tokio::test]
+    async fn verify_full_refuses_a_wrong_name() {
+        let Some(url) = ca().and_then(|ca| address("127.0.0.1", "verify-full", &ca)) else { return };
+        let result = connects(&url).await;
+        assert!(is_tls(&result), "{result:?}");
+        // The name alone is what is wrong.
+        connects(&url.replace("verify-full", "verify-ca")).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn verify_full_refuses_a_wrong_ca() {
+        let folder = tempfile::tempdir().unwrap();
+        let other = folder.path().join("other.pem");
+        let mut params = rcgen::CertificateParams::default();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let certificate = params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap();
+        std::fs::write(&other, certificate.pem()).unwrap();
+        for ca in [other.to_str().unwrap(), ""] {
+            let Some(url) = address("localhost", "verify-full", ca) else { return };
+            let result = connects(&url).await;
+            assert!(is_tls(&result), "{result:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn verify_full_never_falls_back_to_clear_text() {
+        let Ok(url) = std::env::var("CHANCERY_TEST_POSTGRES_PLAIN_URL") else { return };
+        connects(&url).await.unwrap();
+        // The same server and role, which may come in clear only.
+        assert!(connects(&url.replace("sslmode=disable", "sslmode=verify-full")).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn require_works_and_warns() {
+        let (Some(_), Some(database)) = (ca(), database().await) else { return };
+        let (base, _) = database.url().split_once('?').unwrap();
+        let store = Postgres::connect(Options::new(format!("{base}?sslmode=require"))).await.unwrap();
+        assert_eq!(store.warnings(), [Warning::ServerNotVerified]);
+        store.close().await;
+    }
+}
+
+/// `cargo xtask with-postgres -- cargo test -p chancery-postgres --release -- --ignored --nocapture measure`
+#[tokio::test]
+#[ignore = "a measurement"]
+async fn measure_appends() {
+    let Some(database) = database().await else { return };
+    let mut next = 0;
+    for count in [1_u64, 16, 64, 256] {
+        let rounds = 40;
+        let mut spent = std::time::Duration::ZERO;
+        for _ in 0..rounds {
+            let events: Vec<_> = (next..next + count).map(|n| queued_event(OURS, n)).collect();
+            next += count;
+            let start = std::time::Instant::now();
+            database.append_events(&events).await.unwrap();
+            spent += start.elapsed();
+        }
+        println!("{count} events: {:?} per commit", spent / rounds);
+    }
+}
