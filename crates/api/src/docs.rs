@@ -8,7 +8,7 @@ use utoipa::{
     ToSchema,
     openapi::{
         ContentBuilder, HeaderBuilder, InfoBuilder, LicenseBuilder, ObjectBuilder, OpenApi, OpenApiBuilder, Paths, Ref,
-        ResponseBuilder, SecurityRequirement, Type,
+        ResponseBuilder, SecurityRequirement, ServerBuilder, Type,
         path::Operation,
         security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
         tag::TagBuilder,
@@ -84,6 +84,8 @@ pub(crate) fn bare() -> OpenApi {
                 .description(Some(DESCRIPTION))
                 .license(Some(LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0")).build())),
         )
+        // The same as none at all, said so that linters see it.
+        .servers(Some([ServerBuilder::new().url("/").description(Some("The instance that serves this.")).build()]))
         .paths(Paths::new())
         .components(<Schemas as utoipa::OpenApi>::openapi().components)
         .tags(Some(tags.map(|(name, text)| TagBuilder::new().name(name).description(Some(text)).build())))
@@ -120,6 +122,9 @@ pub fn openapi() -> OpenApi {
 
 /// What holds for every operation.
 fn complete(operation: &mut Operation) {
+    if operation.description.is_none() {
+        operation.description.clone_from(&operation.summary);
+    }
     for status in ["4XX", "5XX"] {
         operation.responses.responses.insert(status.into(), Ref::from_response_name("Problem").into());
     }

@@ -18,7 +18,6 @@ fn the_document_that_is_checked_in_is_the_one_that_handlers_give() {
 fn it_is_3_1_and_every_operation_is_described() {
     let document: serde_json::Value = serde_json::from_str(&chancery_api::openapi_json()).unwrap();
     assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
-    assert!(document.get("servers").is_none());
     let mut ids = Vec::new();
     for (path, item) in document["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {
