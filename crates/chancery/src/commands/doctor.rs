@@ -11,7 +11,7 @@ use sqlx::{ConnectOptions as _, Row as _, postgres::PgConnectOptions};
 use crate::{
     cli::ConfigArgs,
     clock::SystemClock,
-    commands::serve,
+    commands::{say, serve},
     config::{Config, Finding, PostgresAddress, StoreConfig},
     wiring::{self, Stores},
 };
@@ -74,7 +74,6 @@ impl Report {
 /// # Errors
 ///
 /// Never for the state of a control; that is in the exit code.
-#[expect(clippy::print_stdout, reason = "the list is the output")]
 pub async fn run(args: DoctorArgs) -> Result<ExitCode> {
     let (config, findings) = Config::examine(&args.config.into(), &crate::commands::variables());
     let mut report = Report::default();
@@ -103,13 +102,13 @@ pub async fn run(args: DoctorArgs) -> Result<ExitCode> {
             .iter()
             .map(|c| json!({ "name": c.name, "state": c.state.as_str(), "detail": c.detail, "cure": if c.cure.is_empty() { None } else { Some(&c.cure) } }))
             .collect();
-        println!("{:#}", json!({ "healthy": !failed, "controls": controls }));
+        say(format_args!("{:#}", json!({ "healthy": !failed, "controls": controls })));
     } else {
         let width = report.0.iter().map(|c| c.name.chars().count()).max().unwrap_or(0).min(36);
         for control in &report.0 {
-            println!("{:4}  {:width$}  {}", control.state.as_str(), control.name, control.detail);
+            say(format_args!("{:4}  {:width$}  {}", control.state.as_str(), control.name, control.detail));
             if !control.cure.is_empty() {
-                println!("{:4}  {:width$}  cure: {}", "", "", control.cure);
+                say(format_args!("{:4}  {:width$}  cure: {}", "", "", control.cure));
             }
         }
     }

@@ -1,6 +1,11 @@
 //! Sets up a store: root key, recovery key, platform keys, the first platform administrator.
 
-use std::{path::PathBuf, process::ExitCode, sync::Arc};
+use std::{
+    io::{self, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
+};
 
 use anyhow::{Context as _, Result, bail};
 use chancery_crypto::Secret;
@@ -41,7 +46,6 @@ pub struct InitArgs {
 /// # Errors
 ///
 /// If the store is initialised already, or with what is wrong.
-#[expect(clippy::print_stdout, reason = "recovery key and API key are printed once, here and nowhere else")]
 pub async fn run(args: InitArgs) -> Result<ExitCode> {
     let (config, warnings) = load(&args.config.into())?;
     telemetry::start(config.log_format, &config.log_level);
@@ -65,33 +69,42 @@ pub async fn run(args: InitArgs) -> Result<ExitCode> {
     let ports = stores.ports(vec![local, Arc::new(recovery)]);
     // Printed or kept before the store's commit: no crash leaves a store whose secrets nobody has.
     let mut deliver = |key: &Secret<String>| -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        println!("Root key        {}  (back it up apart from the store)", config.key_file.display());
-        println!("Recovery key    {}", recovery_text.expose());
-        println!(
+        writeln!(io::stdout(), "Root key        {}  (back it up apart from the store)", config.key_file.display())?;
+        writeln!(io::stdout(), "Recovery key    {}", recovery_text.expose())?;
+        writeln!(
+            io::stdout(),
             "                {recovery_label}; shown once. Keep it on paper or in a vault, apart from this machine:"
-        );
-        println!("                with a backup of the store it gives everything back.");
+        )?;
+        writeln!(io::stdout(), "                with a backup of the store it gives everything back.")?;
         match &args.admin_key_file {
             Some(path) => {
                 private_file::create(path, format!("{}\n", key.expose()).as_bytes())?;
-                println!("Platform admin  its API key is in {}", path.display());
+                writeln!(io::stdout(), "Platform admin  its API key is in {}", path.display())?;
             }
             None => {
-                println!("Platform admin  {}\n                shown once; only its digest is stored.", key.expose())
+                let note = "                shown once; only its digest is stored.";
+                writeln!(io::stdout(), "Platform admin  {}\n{note}", key.expose())?;
             }
         }
         Ok(())
     };
     initialise(&ports, &wiring::settings(&config), wiring::node_id(&config)?, admin, &mut deliver)
         .await
+        .inspect_err(|_| {
+            if let Some(path) = &args.admin_key_file {
+                // Its key was never stored.
+                let _ = std::fs::remove_file(path);
+            }
+        })
         .context("nothing was set up; forget what was printed above")?;
     let cidrs: Vec<String> = args.admin_cidr.iter().map(ToString::to_string).collect();
-    println!(
+    writeln!(
+        io::stdout(),
         "                usable from {} for {} days (--admin-cidr, --admin-expires-days)",
         cidrs.join(", "),
         args.admin_expires_days
-    );
-    println!("Next            chancery doctor, then chancery serve");
+    )?;
+    writeln!(io::stdout(), "Next            chancery doctor, then chancery serve")?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -21,6 +21,12 @@ pub(crate) fn load(flags: &Flags) -> anyhow::Result<(Config, Vec<Finding>)> {
     Ok(Config::load(flags, &variables())?)
 }
 
+/// Prints a line. Whoever reads may go away (`chancery doctor | head`); that is no failure of ours.
+pub(crate) fn say(text: impl std::fmt::Display) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stdout().lock(), "{text}");
+}
+
 /// Puts warnings into the log.
 pub(crate) fn tell(warnings: &[Finding]) {
     for Finding { subject, problem, cure } in warnings {

@@ -7,8 +7,7 @@ use std::process::ExitCode;
 /// # Errors
 ///
 /// If it cannot be written as JSON.
-#[expect(clippy::print_stdout, reason = "the document is the output")]
 pub fn run() -> anyhow::Result<ExitCode> {
-    println!("{}", chancery_api::openapi_json());
+    super::say(format_args!("{}", chancery_api::openapi_json()));
     Ok(ExitCode::SUCCESS)
 }

@@ -14,7 +14,7 @@ use chancery_middleware::Limits;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    commands::{init, load, tell},
+    commands::{init, load, say, tell},
     config::{Config, Findings, Flags},
     jobs::Jobs,
     server::{self, Running},
@@ -27,14 +27,13 @@ use crate::{
 /// # Errors
 ///
 /// With all faults of the configuration, or why it did not start.
-#[expect(clippy::print_stdout, reason = "the one line that says where it answers")]
 pub async fn run(flags: Flags) -> Result<ExitCode> {
     let (config, warnings) = load(&flags)?;
     telemetry::start(config.log_format, &config.log_level);
     tell(&warnings);
     let told = told_to_stop()?;
     let server = Server::start(config).await?;
-    println!("chancery is ready at http://{}", server.address());
+    say(format_args!("chancery is ready at http://{}", server.address()));
     told.await;
     tracing::info!("Draining");
     server.stop().await;

@@ -7,6 +7,8 @@ use chancery_domain::certificates::offline::{PackReport, verify_pack};
 use clap::Args;
 use serde_json::json;
 
+use crate::commands::say;
+
 /// The exit code for files that cannot be read: nothing was checked.
 const UNREADABLE: u8 = 40;
 
@@ -28,11 +30,11 @@ pub struct VerifyArgs {
 }
 
 /// Runs it. Opens no connection.
-#[expect(clippy::print_stdout, clippy::print_stderr, reason = "the report is the output")]
+#[expect(clippy::print_stderr, reason = "what went wrong goes to the terminal")]
 pub fn run(args: &VerifyArgs) -> ExitCode {
     match check(args) {
         Ok(report) => {
-            println!("{}", if args.json { as_json(&report) } else { as_text(&report) });
+            say(format_args!("{}", if args.json { as_json(&report) } else { as_text(&report) }));
             ExitCode::from(report.verdict.exit_code())
         }
         Err(error) => {

@@ -32,7 +32,10 @@ use setup::Clinic;
 use table::{Held, Table, held};
 
 use crate::{
-    commands::serve::{self, Server},
+    commands::{
+        say,
+        serve::{self, Server},
+    },
     config::{Config, Flags},
     server::Running,
 };
@@ -62,25 +65,24 @@ pub struct DemoArgs {
 /// # Errors
 ///
 /// If it cannot even begin.
-#[expect(clippy::print_stdout, reason = "the table is the output")]
 pub async fn run(args: DemoArgs) -> Result<ExitCode> {
     let temporary = tempfile::tempdir()?;
     let folder = args.data.clone().unwrap_or_else(|| temporary.path().to_owned());
     let mut table = Table::default();
     let running = run_steps(&args, &folder, &mut table).await;
     if args.json {
-        println!("{:#}", table.to_json());
+        say(format_args!("{:#}", table.to_json()));
     } else {
-        println!("{}", table.to_text());
-        println!("{}", next(&folder, &args));
+        say(format_args!("{}", table.to_text()));
+        say(format_args!("{}", next(&folder, &args)));
     }
     if let Some(server) = running {
         if args.keep {
-            println!(
+            say(format_args!(
                 "The server goes on at http://{} until Ctrl-C; the admin's key is in {}",
                 server.address(),
                 folder.join("admin-api-key").display()
-            );
+            ));
             serve::told_to_stop()?.await;
         }
         server.stop().await;

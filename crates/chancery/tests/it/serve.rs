@@ -1,0 +1,75 @@
+use std::{fs, os::unix::fs::PermissionsExt as _};
+
+use serde_json::json;
+
+use crate::support::{Served, admin_key, chancery, finish, mode, tenant};
+
+#[tokio::test]
+async fn everything_is_kept_across_a_restart_and_sigterm_ends_with_0() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("data");
+    let server = Served::dev(&dir);
+    let admin = admin_key(&dir);
+    for file in ["chancery.db", "root.key", "admin-api-key"] {
+        assert_eq!(mode(dir.join(file)), 0o600, "{file}");
+    }
+    assert_eq!(fs::read(dir.join("root.key")).unwrap().len(), 32);
+    let (id, key) = tenant(&server, &admin, "kept", &["service", "security_officer"]).await;
+    let field = json!({ "class": "restricted" });
+    server.must("PUT", "/v1/fields/patients/ssn", &key, Some(field)).await;
+    let item = json!({ "items": [{ "table": "patients", "column": "ssn", "row": "1", "value": "123" }] });
+    let sealed = server.must("POST", "/v1/seal", &key, Some(item)).await["items"][0]["sealed"].clone();
+    let (code, _) = server.stop();
+    assert_eq!(code, 0);
+
+    let files = ["root.key", "admin-api-key"].map(|file| fs::read(dir.join(file)).unwrap());
+    let server = Served::dev(&dir);
+    assert_eq!(files, ["root.key", "admin-api-key"].map(|file| fs::read(dir.join(file)).unwrap()));
+    assert_eq!(server.must("GET", &format!("/v1/tenants/{id}"), &admin, None).await["slug"], "kept");
+    let body =
+        json!({ "reason": "test", "items": [{ "table": "patients", "column": "ssn", "row": "1", "sealed": sealed }] });
+    assert_eq!(server.must("POST", "/v1/open", &key, Some(body)).await["items"][0]["value"], "123");
+    assert_eq!(server.stop().0, 0);
+}
+
+#[tokio::test]
+async fn a_lost_or_exposed_root_key_stops_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    Served::dev(folder.path()).stop();
+    let dir = folder.path().to_str().unwrap();
+    let key = folder.path().join("root.key");
+    let arguments = ["serve", "--dev", "--data", dir, "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"];
+
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    let refused = crate::support::run(&arguments);
+    assert!(!refused.status.success());
+    assert!(crate::support::stderr(&refused).contains("chmod 600"), "{refused:?}");
+
+    fs::remove_file(&key).unwrap();
+    let refused = crate::support::run(&arguments);
+    assert!(!refused.status.success());
+    assert!(crate::support::stderr(&refused).contains("does not exist"), "{refused:?}");
+    assert!(!key.exists(), "a new key in place of a lost one would hide the loss");
+}
+
+#[tokio::test]
+async fn a_personal_field_in_clear_needs_a_single_hospital() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Served::dev(folder.path());
+    let (_, key) = tenant(&server, &admin_key(folder.path()), "clear", &["security_officer"]).await;
+    let field = json!({ "class": "internal", "encrypt": false });
+    // Under another deployment it is refused at once.
+    assert_eq!(server.send("PUT", "/v1/fields/patients/city", &key, Some(field.clone())).await.0, 422);
+    server.stop();
+    let single = Served::start(&["--dev"], folder.path(), &[("CHANCERY__DEPLOYMENT", "single_hospital")]);
+    single.must("PUT", "/v1/fields/patients/city", &key, Some(field)).await;
+    single.stop();
+    for deployment in ["multi_tenant", "cloud", "healthcare"] {
+        let dir = folder.path().to_str().unwrap();
+        let arguments = ["serve", "--dev", "--data", dir, "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"];
+        let refused = finish(chancery(&arguments).env("CHANCERY__DEPLOYMENT", deployment));
+        assert!(!refused.status.success());
+        assert!(crate::support::stderr(&refused).contains("in clear"), "{refused:?}");
+    }
+    Served::start(&["--dev"], folder.path(), &[("CHANCERY__DEPLOYMENT", "single_hospital")]).stop();
+}

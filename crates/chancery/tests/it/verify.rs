@@ -1,0 +1,50 @@
+use std::fs;
+
+use chancery_domain::certificates::offline::verify_pack;
+use serde_json::json;
+
+use crate::support::{Served, admin_key, run, stdout, tenant};
+
+async fn pack(server: &Served, admin: &str) -> (Vec<u8>, Vec<u8>) {
+    let (_, key) = tenant(server, admin, "packed", &["service", "auditor"]).await;
+    let body = json!({
+        "kind": "app.test", "subject": { "kind": "record", "ref": "1" },
+        "statement": { "code": "app.test", "params": {} }, "evidence": [],
+    });
+    let issued = server.must("POST", "/v1/certificates", &key, Some(body)).await;
+    let id = issued["id"].as_str().unwrap();
+    let pack = server.bytes(&format!("/v1/certificates/{id}/pack"), &key).await;
+    (pack, server.bytes("/.well-known/chancery-trust.json", &key).await)
+}
+
+#[tokio::test]
+async fn a_pack_verifies_offline_and_no_flipped_byte_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Served::dev(folder.path());
+    let (pack, trust) = pack(&server, &admin_key(folder.path())).await;
+    server.stop();
+    let file = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (good, trusted) = (file("good.zip", &pack), file("trust.json", &trust));
+    let verified = run(&["verify", &good, "--trust", &trusted]);
+    assert_eq!(verified.status.code(), Some(0), "{}", stdout(&verified));
+    assert!(stdout(&verified).contains("verified"), "{verified:?}");
+
+    let mut changed = pack.clone();
+    let middle = changed.len() / 2;
+    changed[middle] ^= 1;
+    let refused = run(&["verify", &file("bad.zip", &changed), "--trust", &trusted, "--json"]);
+    assert_eq!(refused.status.code(), Some(30), "{}", stdout(&refused));
+    assert_eq!(run(&["verify", &good, "--trust", &file("no.json", b"{}")]).status.code(), Some(40));
+    assert_eq!(run(&["verify", "/no/such/pack", "--trust", &trusted]).status.code(), Some(40));
+
+    for place in 0..pack.len() {
+        changed.clone_from(&pack);
+        changed[place] ^= 1 << (place % 8);
+        let code = verify_pack(&changed, &trust, None).verdict.exit_code();
+        assert!(code == 30 || code == 40, "byte {place}: {code}");
+    }
+}
