@@ -20,7 +20,7 @@ use utoipa::ToSchema;
 use crate::{
     App,
     error::IntoProblem,
-    idempotency::{self, Nothing},
+    idempotency::{self, Nothing, Once},
     page::{self, ListBody, Page},
 };
 
@@ -122,15 +122,16 @@ async fn create(
     creation: Creation<NewApiKeyBody>,
 ) -> Result<Response, Problem> {
     let Creation { body, key } = creation;
-    let once = idempotency::begin(app, call, tenant, key).await?;
-    if let Some(id) = once.made::<ApiKeyId>() {
-        call.require_within(tenant, Permission::ApiKeysCreate, Permission::TenantsBootstrap).or_problem()?;
-        let mut rows = app.instance.store().view(tenant).await.map_err(Failure::from)?;
-        let found = rows.api_key(id).await.map_err(Failure::from)?.ok_or(Code::NotFound)?;
-        return Ok(idempotency::replayed(StatusCode::CREATED, ApiKeyBody::from(found)));
-    }
-    let issued = api_keys::create(&app.instance, call, tenant, body.parsed()?).await.or_problem()?;
-    once.end(issued.key.id).await?;
+    let call = match idempotency::begin::<ApiKeyId>(app, call, tenant, key).await? {
+        Once::Make(call) => call,
+        Once::Made(id) => {
+            call.require_within(tenant, Permission::ApiKeysCreate, Permission::TenantsBootstrap).or_problem()?;
+            let mut rows = app.instance.store().view(tenant).await.map_err(Failure::from)?;
+            let found = rows.api_key(id).await.map_err(Failure::from)?.ok_or(Code::NotFound)?;
+            return Ok(idempotency::replayed(StatusCode::CREATED, ApiKeyBody::from(found)));
+        }
+    };
+    let issued = api_keys::create(&app.instance, &call, tenant, body.parsed()?).await.or_problem()?;
     Ok((StatusCode::CREATED, Json(ApiKeyBody::from(issued))).into_response())
 }
 

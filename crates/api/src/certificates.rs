@@ -20,7 +20,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::{App, error::IntoProblem, idempotency};
+use crate::{
+    App,
+    error::IntoProblem,
+    idempotency::{self, Once},
+};
 
 /// Whom a certificate speaks of.
 #[derive(Deserialize, ToSchema)]
@@ -191,15 +195,16 @@ pub(crate) async fn issue_certificate(
     Creation { body: new, key }: Creation<NewCertificateBody>,
 ) -> Result<Response, Problem> {
     let tenant = call.tenant();
-    let once = idempotency::begin(&app, &call, tenant, key).await?;
-    if let Some(id) = once.made() {
-        let found = certificates::get(&app.instance, &call, tenant, id).await.or_problem()?;
-        return Ok(idempotency::replayed(StatusCode::CREATED, body(tenant, found)));
-    }
+    let call = match idempotency::begin(&app, &call, tenant, key).await? {
+        Once::Make(call) => call,
+        Once::Made(id) => {
+            let found = certificates::get(&app.instance, &call, tenant, id).await.or_problem()?;
+            return Ok(idempotency::replayed(StatusCode::CREATED, body(tenant, found)));
+        }
+    };
     let issued = certificates::issue(&app.instance, &call, &new.claim()?).await.or_problem()?;
     app.metrics.certificates.inc();
     let Issued { certificate, subject_salt } = issued;
-    once.end(certificate.id).await?;
     let salt = Some(BASE64URL_NOPAD.encode(&subject_salt));
     let body = CertificateBody { subject_salt: salt, ..body(tenant, certificate) };
     Ok((StatusCode::CREATED, Json(body)).into_response())

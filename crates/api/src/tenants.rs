@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 use crate::{
     App,
     error::IntoProblem,
-    idempotency::{self, Nothing},
+    idempotency::{self, Nothing, Once},
     page::{self, ListBody, Page},
 };
 
@@ -87,11 +87,13 @@ pub(crate) async fn create_tenant(
     Authenticated(call): Authenticated,
     Creation { body, key }: Creation<NewTenantBody>,
 ) -> Result<Response, Problem> {
-    let once = idempotency::begin(&app, &call, TenantId::PLATFORM, key).await?;
-    if let Some(id) = once.made() {
-        let found = tenants::get(&app.instance, &call, id).await.or_problem()?;
-        return Ok(idempotency::replayed(StatusCode::CREATED, TenantBody::from(found)));
-    }
+    let call = match idempotency::begin(&app, &call, TenantId::PLATFORM, key).await? {
+        Once::Make(call) => call,
+        Once::Made(id) => {
+            let found = tenants::get(&app.instance, &call, id).await.or_problem()?;
+            return Ok(idempotency::replayed(StatusCode::CREATED, TenantBody::from(found)));
+        }
+    };
     let new = NewTenant {
         name: body.name,
         slug: body.slug,
@@ -99,7 +101,6 @@ pub(crate) async fn create_tenant(
         metadata: object(body.metadata)?,
     };
     let tenant = tenants::create(&app.instance, &call, new).await.or_problem()?;
-    once.end(tenant.id).await?;
     Ok((StatusCode::CREATED, Json(TenantBody::from(tenant))).into_response())
 }
 

@@ -18,7 +18,13 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::{App, error::IntoProblem, idempotency, page::ListBody, tenants::object};
+use crate::{
+    App,
+    error::IntoProblem,
+    idempotency::{self, Once},
+    page::ListBody,
+    tenants::object,
+};
 
 /// What a new user shall be.
 #[derive(Deserialize, ToSchema)]
@@ -113,13 +119,15 @@ async fn create(
     creation: Creation<NewUserBody>,
 ) -> Result<Response, Problem> {
     let Creation { body, key } = creation;
-    let once = idempotency::begin(app, call, tenant, key).await?;
-    if let Some(id) = once.made::<UserId>() {
-        call.require_within(tenant, Permission::UsersCreate, Permission::TenantsBootstrap).or_problem()?;
-        let mut rows = app.instance.store().view(tenant).await.map_err(Failure::from)?;
-        let user = rows.user(id).await.map_err(Failure::from)?.ok_or(Code::NotFound)?;
-        return Ok(idempotency::replayed(StatusCode::CREATED, CreatedUserBody::from(user)));
-    }
+    let call = match idempotency::begin::<UserId>(app, call, tenant, key).await? {
+        Once::Make(call) => call,
+        Once::Made(id) => {
+            call.require_within(tenant, Permission::UsersCreate, Permission::TenantsBootstrap).or_problem()?;
+            let mut rows = app.instance.store().view(tenant).await.map_err(Failure::from)?;
+            let user = rows.user(id).await.map_err(Failure::from)?.ok_or(Code::NotFound)?;
+            return Ok(idempotency::replayed(StatusCode::CREATED, CreatedUserBody::from(user)));
+        }
+    };
     let new = NewUser {
         username: body.username,
         email: Phi::new(body.email),
@@ -129,8 +137,7 @@ async fn create(
         last_name: body.last_name.map(Phi::new),
         metadata: object(body.metadata)?,
     };
-    let user = users::create(&app.instance, call, tenant, new).await.or_problem()?;
-    once.end(user.id).await?;
+    let user = users::create(&app.instance, &call, tenant, new).await.or_problem()?;
     Ok((StatusCode::CREATED, Json(CreatedUserBody::from(user))).into_response())
 }
 

@@ -1,10 +1,19 @@
 //! Creating twice with one `Idempotency-Key` gives one thing.
 //!
 //! Kept for 24 hours: a keyed hash of the request and the id of what it made; never the response.
+//! [`crate::audit::Change::commit_new`] remembers in the same commit that creates, so no crash and no
+//! second node creates twice.
 
 use async_trait::async_trait;
 
-use crate::{store::StoreError, time::Timestamp};
+use crate::{
+    Instance,
+    access::Call,
+    ids::TenantId,
+    instance::{Failure, fails},
+    store::StoreError,
+    time::Timestamp,
+};
 
 /// How long a key is remembered, in seconds.
 pub const KEPT_SECONDS: i64 = 24 * 60 * 60;
@@ -37,4 +46,66 @@ pub trait IdempotencyWrites {
 
     /// Forgets those made before `moment`.
     async fn forget_remembered_before(&mut self, moment: Timestamp) -> Result<(), StoreError>;
+}
+
+/// The right to create once: travels with the call to the commit.
+#[derive(Debug, Clone, Copy)]
+pub struct Claim {
+    key: [u8; 32],
+    request: [u8; 32],
+}
+
+impl Claim {
+    /// What to remember of it.
+    pub(crate) fn made(self, resource: &str, now: Timestamp) -> Remembered {
+        Remembered { key: self.key, request: self.request, resource: resource.to_owned(), created_at: now }
+    }
+}
+
+/// Whether a creation happened before.
+#[derive(Debug)]
+pub enum Turn {
+    /// No: put the claim into the call.
+    First(Claim),
+    /// Yes, and this is the id of what it made.
+    Again(String),
+}
+
+/// Why an `Idempotency-Key` was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum ClaimError {
+    /// It came with another request before.
+    #[error("the key belongs to another request")]
+    AnotherRequest,
+    /// Something beneath failed.
+    #[error(transparent)]
+    Failed(Failure),
+}
+
+fails!(ClaimError);
+
+/// Looks whether this caller sent this key for this route before. `target` is the tenant that the new thing will live in.
+///
+/// # Errors
+///
+/// [`ClaimError`].
+pub async fn claim(
+    instance: &Instance,
+    call: &Call,
+    target: TenantId,
+    sent: &str,
+    body: &[u8],
+) -> Result<Turn, ClaimError> {
+    let mac = instance.root().idempotency();
+    let caller = call.caller.subject().to_string();
+    let (home, route) = (call.tenant().to_bytes(), call.request.route.as_bytes());
+    let key = mac.mac(&[b"key", &home, caller.as_bytes(), route, &target.to_bytes(), sent.as_bytes()]);
+    let request = mac.mac(&[b"body", body]);
+    let found = instance.store().view(target).await?.remembered(&key).await?;
+    let oldest = instance.now().plus_seconds(-KEPT_SECONDS);
+    match found.filter(|entry| entry.created_at > oldest) {
+        Some(entry) if entry.request != request => Err(ClaimError::AnotherRequest),
+        Some(entry) => Ok(Turn::Again(entry.resource)),
+        None => Ok(Turn::First(Claim { key, request })),
+    }
 }

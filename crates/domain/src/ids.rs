@@ -131,29 +131,29 @@ macro_rules! id {
 }
 
 id! { /// Names one user of one tenant.
-    pub struct UserId("usr") }
+pub struct UserId("usr") }
 id! { /// Names one API key of one tenant.
-    pub struct ApiKeyId("apk") }
+pub struct ApiKeyId("apk") }
 id! { /// Names one cryptographic key of one tenant; its versions have key ids of their own.
-    pub struct KeyId("key") }
+pub struct KeyId("key") }
 id! { /// Names one version of a symmetric key.
-    pub struct KeyVersionId("kv") }
+pub struct KeyVersionId("kv") }
 id! { /// Names one registered field, whatever its table and column are called.
-    pub struct FieldId("fld") }
+pub struct FieldId("fld") }
 id! { /// Names one table that has registered fields.
-    pub struct TableId("tbl") }
+pub struct TableId("tbl") }
 id! { /// Names one certificate.
-    pub struct CertificateId("crt") }
+pub struct CertificateId("crt") }
 id! { /// Names one audit event.
-    pub struct EventId("evt") }
+pub struct EventId("evt") }
 id! { /// Names one request; it is in its response, its log lines and its events.
-    pub struct RequestId("req") }
+pub struct RequestId("req") }
 id! { /// Names one root recipient.
-    pub struct RecipientId("rcp") }
+pub struct RecipientId("rcp") }
 id! { /// Names one node of an installation.
-    pub struct NodeId("nod") }
+pub struct NodeId("nod") }
 id! { /// Names one access token (its `jti`).
-    pub struct TokenId("tok") }
+pub struct TokenId("tok") }
 
 /// Names one tenant. The platform is a tenant too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -200,12 +200,9 @@ impl std::str::FromStr for TenantId {
     fn from_str(text: &str) -> Result<Self, ParseIdError> {
         match text.strip_prefix("ten_") {
             Some("platform") => Ok(Self::PLATFORM),
-            Some(ulid) => ulid
-                .parse()
-                .ok()
-                .filter(|ulid| *ulid != Self::PLATFORM.0)
-                .map(Self)
-                .ok_or(ParseIdError("ten")),
+            Some(ulid) => {
+                ulid.parse().ok().filter(|ulid| *ulid != Self::PLATFORM.0).map(Self).ok_or(ParseIdError("ten"))
+            }
             None => Err(ParseIdError("ten")),
         }
     }

@@ -29,7 +29,8 @@ pub struct FirstAdmin {
 }
 
 /// Hands the first admin's key to the operator: prints it, or writes it into a file.
-pub type Deliver<'a> = &'a mut (dyn FnMut(&Secret<String>) -> Result<(), Box<dyn std::error::Error + Send + Sync>> + Send);
+pub type Deliver<'a> =
+    &'a mut (dyn FnMut(&Secret<String>) -> Result<(), Box<dyn std::error::Error + Send + Sync>> + Send);
 
 /// Makes an empty store into a Chancery: wraps a new root for every provider of `ports`, and makes the
 /// platform's keys, log and first admin in one commit.
@@ -92,7 +93,10 @@ pub async fn initialise(
     change.record(Event::new(EventKind::ApiKeyCreated).on("api_key", key.id)).await.map_err(failed)?;
     deliver(&text).map_err(|error| RootError::Undelivered(error))?;
     let count = u64::try_from(recipients.len()).unwrap_or(u64::MAX);
-    change.commit(Event::new(EventKind::InstanceInitialised).with("recipients", Detail::Count(count))).await.map_err(failed)
+    change
+        .commit(Event::new(EventKind::InstanceInitialised).with("recipients", Detail::Count(count)))
+        .await
+        .map_err(failed)
 }
 
 fn admin_key(instance: &Instance, admin: &FirstAdmin) -> Result<(ApiKey, Secret<String>), RootError> {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use chancery_crypto::{password, random::Random, random::RandomError};
 
 use crate::{
-    audit::{Appender, counters::Counters, refusals::AnonymousCounts},
     access::authenticate::CallerCache,
+    audit::{Appender, counters::Counters, refusals::AnonymousCounts},
     ids::{NodeId, TenantId, Ulid},
     keyring::{KeyProvider, Keyring, KeyringError, Lease, Leases, PlatformRoot, RootError},
     passwords::PasswordQueue,
@@ -168,7 +168,12 @@ impl Instance {
     }
 
     /// An instance around a root, whether the store knows it yet or not.
-    pub(crate) fn assemble(ports: Ports, settings: Settings, node: NodeId, root: PlatformRoot) -> Result<Self, RootError> {
+    pub(crate) fn assemble(
+        ports: Ports,
+        settings: Settings,
+        node: NodeId,
+        root: PlatformRoot,
+    ) -> Result<Self, RootError> {
         let boot = Ulid::make(ports.clock.now(), &*ports.random)?;
         Ok(Self {
             node: Node { id: node, boot },

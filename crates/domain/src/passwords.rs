@@ -42,7 +42,10 @@ pub fn check_rules(password: &Password, pointer: &str, faults: &mut Faults) {
         faults.add(pointer, "too_long", "use at most 128 characters");
     }
     let has = |wanted: fn(&char) -> bool| text.chars().any(|c| wanted(&c));
-    let all = has(|c| c.is_uppercase()) && has(|c| c.is_lowercase()) && has(|c| c.is_numeric()) && has(|c| !c.is_alphanumeric());
+    let all = has(|c| c.is_uppercase())
+        && has(|c| c.is_lowercase())
+        && has(|c| c.is_numeric())
+        && has(|c| !c.is_alphanumeric());
     if !all {
         faults.add(pointer, "too_simple", "use upper and lower case letters, digits and symbols");
     }

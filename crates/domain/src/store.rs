@@ -7,10 +7,24 @@
 use async_trait::async_trait;
 
 use crate::{
-    api_keys::ApiKeyRows, api_keys::ApiKeyWrites, audit::AuditRows, audit::AuditWrites, audit::QueuedEvent,
-    certificates::CertificateRows, certificates::CertificateWrites, fields::FieldRows, fields::FieldWrites,
-    idempotency::IdempotencyRows, idempotency::IdempotencyWrites, ids::{ApiKeyId, TenantId}, keyring::KeyRows,
-    keyring::KeyWrites, tenants::TenantRows, tenants::TenantState, tenants::TenantWrites, users::UserRows,
+    api_keys::ApiKeyRows,
+    api_keys::ApiKeyWrites,
+    audit::AuditRows,
+    audit::AuditWrites,
+    audit::QueuedEvent,
+    certificates::CertificateRows,
+    certificates::CertificateWrites,
+    fields::FieldRows,
+    fields::FieldWrites,
+    idempotency::IdempotencyRows,
+    idempotency::IdempotencyWrites,
+    ids::{ApiKeyId, TenantId},
+    keyring::KeyRows,
+    keyring::KeyWrites,
+    tenants::TenantRows,
+    tenants::TenantState,
+    tenants::TenantWrites,
+    users::UserRows,
     users::UserWrites,
 };
 
@@ -41,7 +55,15 @@ pub trait View:
 /// Every row of one tenant, in one transaction. Dropping it rolls back.
 #[async_trait]
 pub trait Tx:
-    View + TenantWrites + UserWrites + ApiKeyWrites + KeyWrites + FieldWrites + CertificateWrites + AuditWrites + IdempotencyWrites
+    View
+    + TenantWrites
+    + UserWrites
+    + ApiKeyWrites
+    + KeyWrites
+    + FieldWrites
+    + CertificateWrites
+    + AuditWrites
+    + IdempotencyWrites
 {
     /// Makes it all durable at once. After `Ok`, no crash loses it.
     async fn commit(self: Box<Self>) -> Result<(), StoreError>;

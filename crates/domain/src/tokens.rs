@@ -108,7 +108,8 @@ pub async fn issue(instance: &Instance, holder: Holder<'_>) -> Result<AccessToke
         kind: "access".to_owned(),
         amr: vec!["pwd".to_owned()],
     };
-    let header = Header { typ: Some(TYPE.to_owned()), kid: Some(version.key_id.clone()), ..Header::new(Algorithm::ES256) };
+    let header =
+        Header { typ: Some(TYPE.to_owned()), kid: Some(version.key_id.clone()), ..Header::new(Algorithm::ES256) };
     let key = EncodingKey::from_ec_der(version.p256()?.to_material().expose());
     let text = jsonwebtoken::encode(&header, &claims, &key).map_err(|_| KeyringError::Unwrap)?;
     let expires_at = Timestamp::from_seconds(now.as_seconds() + expires_in);
@@ -125,16 +126,27 @@ pub async fn verify(instance: &Instance, text: &str) -> Result<Verified, Authent
     check_form(text).map_err(invalid)?;
     let header = jsonwebtoken::decode_header(text).map_err(|_| invalid("token header"))?;
     // RFC 8725 §3.11: the type is checked before anything else of the token is believed.
-    let typed = header.typ.as_deref().is_some_and(|t| t.eq_ignore_ascii_case(TYPE) || t.eq_ignore_ascii_case("application/at+jwt"));
+    let typed = header
+        .typ
+        .as_deref()
+        .is_some_and(|t| t.eq_ignore_ascii_case(TYPE) || t.eq_ignore_ascii_case("application/at+jwt"));
     if !typed || header.alg != Algorithm::ES256 {
         return Err(invalid("token type or algorithm"));
     }
-    if header.jwk.is_some() || header.jku.is_some() || header.x5u.is_some() || header.x5c.is_some() || header.crit.is_some() {
+    if header.jwk.is_some()
+        || header.jku.is_some()
+        || header.x5u.is_some()
+        || header.x5c.is_some()
+        || header.crit.is_some()
+    {
         return Err(invalid("token header names a key or an extension"));
     }
     let ring = instance.keyring(TenantId::PLATFORM).await?;
     let kid = header.kid.as_deref().unwrap_or_default();
-    let version = ring.versions(Managed::Token).find(|v| v.key_id == kid && v.state.opens()).ok_or(invalid("unknown token key"))?;
+    let version = ring
+        .versions(Managed::Token)
+        .find(|v| v.key_id == kid && v.state.opens())
+        .ok_or(invalid("unknown token key"))?;
     let key = decoding_key(version)?;
 
     let mut validation = Validation::new(Algorithm::ES256);
@@ -143,7 +155,9 @@ pub async fn verify(instance: &Instance, text: &str) -> Result<Verified, Authent
     validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
     // Times are compared with the `Clock` port below, not with the system's clock.
     validation.validate_exp = false;
-    let claims = jsonwebtoken::decode::<Claims>(text, &key, &validation).map_err(|_| invalid("token signature or claims"))?.claims;
+    let claims = jsonwebtoken::decode::<Claims>(text, &key, &validation)
+        .map_err(|_| invalid("token signature or claims"))?
+        .claims;
     let now = instance.now().as_seconds();
     if claims.exp <= now || claims.iat > now + SKEW_SECONDS || claims.exp.saturating_sub(claims.iat) > 15 * 60 {
         return Err(invalid("token expired"));

@@ -33,7 +33,9 @@ fn every_permission_is_held_by_somebody() {
 #[test]
 fn the_platform_has_nothing_of_a_tenants_data() {
     for role in [Role::PlatformAdmin, Role::PlatformAuditor] {
-        for permission in Permission::ALL.iter().filter(|p| p.as_str().starts_with("data.") || **p == Permission::TermsDerive) {
+        for permission in
+            Permission::ALL.iter().filter(|p| p.as_str().starts_with("data.") || **p == Permission::TermsDerive)
+        {
             assert!(!role.permissions().contains(permission), "{role} {permission}");
         }
     }

@@ -23,7 +23,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Authenticated {
         let exchange = Exchange::of(parts)?;
         let presented = credentials::presented(&parts.headers)?.ok_or(Code::CredentialMissing)?;
         let caller = authenticate(exchange.instance(), &presented, exchange.info()).await.map_err(refusal)?;
-        let call = exchange.authenticated(Call { caller, request: exchange.info().clone() });
+        let call = exchange.authenticated(Call { caller, request: exchange.info().clone(), once: None });
         let query = parts.uri.query().unwrap_or_default();
         if let Some(place) = hints::elsewhere(&call, &parts.headers, query) {
             hints::mismatch(&exchange, &call, place).await?;

@@ -103,7 +103,11 @@ impl CallerCache {
 /// # Errors
 ///
 /// [`AuthenticateError`].
-pub async fn authenticate(instance: &Instance, presented: &Presented, request: &RequestInfo) -> Result<Caller, AuthenticateError> {
+pub async fn authenticate(
+    instance: &Instance,
+    presented: &Presented,
+    request: &RequestInfo,
+) -> Result<Caller, AuthenticateError> {
     let (Presented::ApiKey(text) | Presented::AccessToken(text)) = presented;
     let digest = sha256(text.expose().as_bytes());
     let now = instance.now();
@@ -114,7 +118,8 @@ pub async fn authenticate(instance: &Instance, presented: &Presented, request: &
     if entry.caller.expires_at.is_some_and(|end| end <= now) {
         return Err(AuthenticateError::Invalid("expired"));
     }
-    let inside = |address: std::net::IpAddr| entry.allowed_cidrs.iter().any(|net| net.contains(&address.to_canonical()));
+    let inside =
+        |address: std::net::IpAddr| entry.allowed_cidrs.iter().any(|net| net.contains(&address.to_canonical()));
     if !entry.allowed_cidrs.is_empty() && !request.address.is_some_and(inside) {
         return Err(AuthenticateError::Invalid("address not allowed"));
     }

@@ -1,7 +1,10 @@
 //! A verified identity.
 
 use super::{Permission, PermissionSet, RequestInfo, RoleSet};
-use crate::ids::{ApiKeyId, RequestId, TenantId, TokenId, UserId};
+use crate::{
+    idempotency::Claim,
+    ids::{ApiKeyId, RequestId, TenantId, TokenId, UserId},
+};
 
 codes! {
     /// How a caller proved who it is.
@@ -131,6 +134,8 @@ pub struct Call {
     pub caller: Caller,
     /// With which request.
     pub request: RequestInfo,
+    /// Set when the caller wants the creation to happen once.
+    pub once: Option<Claim>,
 }
 
 impl Call {

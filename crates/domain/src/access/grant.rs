@@ -20,7 +20,10 @@ pub(crate) async fn check(
 ) -> Result<Result<(), Role>, StoreError> {
     if tenant == call.tenant() {
         let mine = call.caller.roles().may_grant();
-        return Ok(roles.iter().find(|role| !mine.contains(*role) || role.is_platform() != tenant.is_platform()).map_or(Ok(()), Err));
+        return Ok(roles
+            .iter()
+            .find(|role| !mine.contains(*role) || role.is_platform() != tenant.is_platform())
+            .map_or(Ok(()), Err));
     }
     if let Some(platform_role) = roles.iter().find(|role| role.is_platform()) {
         return Ok(Err(platform_role));

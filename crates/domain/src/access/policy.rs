@@ -124,8 +124,7 @@ use Permission as P;
 use Role as R;
 
 const PLATFORM_ROLES: &[Role] = &[R::PlatformAdmin, R::PlatformAuditor];
-const TENANT_ROLES: &[Role] =
-    &[R::TenantAdmin, R::SecurityOfficer, R::Auditor, R::Clinician, R::Staff, R::Service];
+const TENANT_ROLES: &[Role] = &[R::TenantAdmin, R::SecurityOfficer, R::Auditor, R::Clinician, R::Staff, R::Service];
 
 const CARE: &[Permission] = &[
     P::FieldsRead,
@@ -226,9 +225,14 @@ impl Role {
                 P::SettingsRead,
             ],
             R::Clinician | R::Service => CARE,
-            R::Staff => {
-                &[P::FieldsRead, P::DataSeal, P::DataOpenPublic, P::DataOpenInternal, P::DataOpenConfidential, P::TermsDerive]
-            }
+            R::Staff => &[
+                P::FieldsRead,
+                P::DataSeal,
+                P::DataOpenPublic,
+                P::DataOpenInternal,
+                P::DataOpenConfidential,
+                P::TermsDerive,
+            ],
         }
     }
 

@@ -68,7 +68,12 @@ impl From<Failure> for CreateApiKeyError {
 /// # Errors
 ///
 /// [`CreateApiKeyError`].
-pub async fn create(instance: &Instance, call: &Call, tenant: TenantId, new: NewApiKey) -> Result<IssuedApiKey, CreateApiKeyError> {
+pub async fn create(
+    instance: &Instance,
+    call: &Call,
+    tenant: TenantId,
+    new: NewApiKey,
+) -> Result<IssuedApiKey, CreateApiKeyError> {
     call.require_within(tenant, Permission::ApiKeysCreate, Permission::TenantsBootstrap)?;
     check(instance, &new)?;
     let roles = RoleSet::of(&new.roles);
@@ -100,7 +105,9 @@ pub async fn create(instance: &Instance, call: &Call, tenant: TenantId, new: New
     };
     change.rows().insert_api_key(&key).await?;
     let names = roles.iter().map(|role| role.as_str().to_owned()).collect();
-    change.commit(Event::new(EventKind::ApiKeyCreated).on("api_key", id).with("roles", Detail::Names(names))).await?;
+    change
+        .commit_new(Event::new(EventKind::ApiKeyCreated).on("api_key", id).with("roles", Detail::Names(names)))
+        .await?;
     Ok(IssuedApiKey { key, text: text.reveal() })
 }
 
@@ -121,10 +128,18 @@ fn check(instance: &Instance, new: &NewApiKey) -> Result<(), Faults> {
     }
     if instance.settings().environment == Environment::Production && new.roles.iter().any(|role| role.is_privileged()) {
         if new.expires_in_days.is_none() {
-            faults.add("/expires_in_days", "required", "a key with an administrative role needs an expiry in production");
+            faults.add(
+                "/expires_in_days",
+                "required",
+                "a key with an administrative role needs an expiry in production",
+            );
         }
         if new.allowed_cidrs.is_empty() {
-            faults.add("/allowed_cidrs", "required", "a key with an administrative role needs a CIDR list in production");
+            faults.add(
+                "/allowed_cidrs",
+                "required",
+                "a key with an administrative role needs a CIDR list in production",
+            );
         }
     }
     faults.check()

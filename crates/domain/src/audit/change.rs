@@ -9,10 +9,11 @@ use super::{
 };
 use crate::{
     access::Call,
+    idempotency::KEPT_SECONDS,
     ids::TenantId,
     instance::{Failure, Instance},
     keyring::Keyring,
-    store::Tx,
+    store::{StoreError, Tx},
 };
 
 /// A transaction of one tenant that cannot be committed without an event.
@@ -68,6 +69,24 @@ impl<'a> Change<'a> {
         self.tx.queue_event(&queued).await.map_err(Failure::Audit)?;
         self.tickets.push(ticket);
         Ok(())
+    }
+
+    /// As [`Self::commit`], for something new that the event names: also remembers the call's `Idempotency-Key`.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`]; a [`StoreError::Changed`]`("idempotency_key")` if the same request was quicker elsewhere.
+    pub async fn commit_new(mut self, event: Event) -> Result<(), Failure> {
+        if let Actor::Call(Call { once: Some(claim), .. }) = self.actor {
+            let made = event.resource_id().ok_or(Failure::Internal("something new without an id"))?;
+            let now = self.instance.now();
+            self.tx.forget_remembered_before(now.plus_seconds(-KEPT_SECONDS)).await?;
+            match self.tx.remember(&claim.made(made, now)).await {
+                Err(StoreError::Taken(_)) => return Err(StoreError::Changed("idempotency_key").into()),
+                remembered => remembered?,
+            }
+        }
+        self.commit(event).await
     }
 
     /// Makes the change and its event durable at once.

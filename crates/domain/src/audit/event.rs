@@ -235,6 +235,11 @@ impl Event {
         self
     }
 
+    /// The id of what it was done to.
+    pub(super) fn resource_id(&self) -> Option<&str> {
+        self.resource.as_ref().map(|(_, id)| id.as_str())
+    }
+
     /// Done to these things outside, by keyed references ([`Keyring::reference`]); at most 100.
     #[must_use]
     pub fn references(mut self, references: Vec<String>) -> Self {

@@ -89,7 +89,12 @@ fn require(call: &Call, tenant: TenantId) -> Result<(), Denied> {
 /// # Errors
 ///
 /// [`ReadAuditError`].
-pub async fn find(instance: &Instance, call: &Call, tenant: TenantId, filter: EventFilter) -> Result<Vec<EventView>, ReadAuditError> {
+pub async fn find(
+    instance: &Instance,
+    call: &Call,
+    tenant: TenantId,
+    filter: EventFilter,
+) -> Result<Vec<EventView>, ReadAuditError> {
     require(call, tenant)?;
     check(&filter)?;
     sequence::sequence(instance, tenant).await?;
@@ -119,7 +124,12 @@ pub async fn get(instance: &Instance, call: &Call, tenant: TenantId, id: EventId
 /// # Errors
 ///
 /// [`ReadAuditError`].
-pub async fn get_proven(instance: &Instance, call: &Call, tenant: TenantId, id: EventId) -> Result<ProvenEvent, ReadAuditError> {
+pub async fn get_proven(
+    instance: &Instance,
+    call: &Call,
+    tenant: TenantId,
+    id: EventId,
+) -> Result<ProvenEvent, ReadAuditError> {
     let event = get(instance, call, tenant, id).await?;
     let checkpoint = sequence::checkpoint(instance, tenant).await?;
     let mut view = instance.store().view(tenant).await?;
@@ -132,7 +142,11 @@ pub async fn get_proven(instance: &Instance, call: &Call, tenant: TenantId, id: 
 /// # Errors
 ///
 /// [`ReadAuditError`].
-pub async fn checkpoint(instance: &Instance, call: &Call, tenant: TenantId) -> Result<StoredCheckpoint, ReadAuditError> {
+pub async fn checkpoint(
+    instance: &Instance,
+    call: &Call,
+    tenant: TenantId,
+) -> Result<StoredCheckpoint, ReadAuditError> {
     require(call, tenant)?;
     let event = Event::new(EventKind::AuditRead).with("what", Detail::Code("checkpoint"));
     note(instance, call, tenant, event).await?;
@@ -171,7 +185,12 @@ fn check(filter: &EventFilter) -> Result<(), Faults> {
 }
 
 /// Notes that the log was read, and opens the personal parts for those who may see them.
-async fn release(instance: &Instance, call: &Call, tenant: TenantId, events: Vec<LoggedEvent>) -> Result<Vec<EventView>, ReadAuditError> {
+async fn release(
+    instance: &Instance,
+    call: &Call,
+    tenant: TenantId,
+    events: Vec<LoggedEvent>,
+) -> Result<Vec<EventView>, ReadAuditError> {
     let personal = tenant == call.tenant() && call.caller.may(Permission::AuditReadSealed);
     let count = u64::try_from(events.len()).unwrap_or(u64::MAX);
     let event = Event::new(EventKind::AuditRead)
@@ -192,10 +211,15 @@ async fn release(instance: &Instance, call: &Call, tenant: TenantId, events: Vec
         .map(|logged| logged.event.sealed.clone().map(Sealed::from_bytes).transpose())
         .collect::<Result<_, _>>()
         .map_err(|error| Failure::Keyring(error.into()))?;
-    let values: Vec<(Place<'_>, &Sealed)> =
-        rows.iter().zip(&sealed).filter_map(|(row, sealed)| Some((Place { field: &field, row }, sealed.as_ref()?))).collect();
+    let values: Vec<(Place<'_>, &Sealed)> = rows
+        .iter()
+        .zip(&sealed)
+        .filter_map(|(row, sealed)| Some((Place { field: &field, row }, sealed.as_ref()?)))
+        .collect();
     let ring = instance.keyring(tenant).await?;
-    let opened = ring.open(receipt, system::AUDIT, &values).map_err(|(_, error): (usize, KeyringError)| Failure::Keyring(error))?;
+    let opened = ring
+        .open(receipt, system::AUDIT, &values)
+        .map_err(|(_, error): (usize, KeyringError)| Failure::Keyring(error))?;
     let mut opened = opened.into_iter();
     Ok(events
         .into_iter()

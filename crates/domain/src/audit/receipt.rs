@@ -87,11 +87,21 @@ pub struct OpenIntent {
 /// # Errors
 ///
 /// [`Failure::Audit`]: nothing may be opened.
-pub async fn append(instance: &Instance, call: &Call, tenant: TenantId, intents: Vec<OpenIntent>) -> Result<Vec<AuditReceipt>, Failure> {
+pub async fn append(
+    instance: &Instance,
+    call: &Call,
+    tenant: TenantId,
+    intents: Vec<OpenIntent>,
+) -> Result<Vec<AuditReceipt>, Failure> {
     let mut receipts = Vec::with_capacity(intents.len());
     let mut events = Vec::with_capacity(intents.len());
     for intent in intents {
-        receipts.push(AuditReceipt { tenant, request: Some(call.request_id()), table: intent.table, values: intent.values });
+        receipts.push(AuditReceipt {
+            tenant,
+            request: Some(call.request_id()),
+            table: intent.table,
+            values: intent.values,
+        });
         events.extend(intent.events);
     }
     note_all(instance, Actor::Call(call), tenant, events).await?;
@@ -108,7 +118,12 @@ pub async fn note(instance: &Instance, call: &Call, tenant: TenantId, event: Eve
 }
 
 /// Makes events durable in a commit shared with other requests.
-pub(crate) async fn note_all(instance: &Instance, actor: Actor<'_>, tenant: TenantId, events: Vec<Event>) -> Result<(), Failure> {
+pub(crate) async fn note_all(
+    instance: &Instance,
+    actor: Actor<'_>,
+    tenant: TenantId,
+    events: Vec<Event>,
+) -> Result<(), Failure> {
     let ring = instance.keyring(tenant).await?;
     let mut tickets = Vec::with_capacity(events.len());
     let mut stamped = Vec::with_capacity(events.len());

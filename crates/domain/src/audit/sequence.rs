@@ -126,7 +126,8 @@ pub async fn checkpoint(instance: &Instance, tenant: TenantId) -> Result<StoredC
     let signer = ring.active(Managed::Log).map_err(Failure::Keyring)?;
     let key = signer.ed25519().map_err(Failure::Keyring)?;
     let checkpoint = Checkpoint { origin: origin.clone(), size: head.size, root: head.root };
-    let signed = SignedCheckpoint::sign(&checkpoint, key, &origin).map_err(|_| Failure::Keyring(KeyringError::Unwrap))?;
+    let signed =
+        SignedCheckpoint::sign(&checkpoint, key, &origin).map_err(|_| Failure::Keyring(KeyringError::Unwrap))?;
     let stored = StoredCheckpoint { size: head.size, note: signed.text().to_owned(), signed_at: instance.now() };
     let mut tx = instance.store().begin(tenant).await?;
     match tx.insert_checkpoint(&stored).await {

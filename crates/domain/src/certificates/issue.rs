@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use chancery_crypto::{canonical, commitment, dsse, random, sha256_hex};
 
-use super::{Certificate, PAYLOAD_TYPE, payload::{Claim, Issuing, SUBJECT_COMMITMENT}};
+use super::{
+    Certificate, PAYLOAD_TYPE,
+    payload::{Claim, Issuing, SUBJECT_COMMITMENT},
+};
 use crate::{
     Instance,
     access::{Call, Denied, Permission},
@@ -98,7 +101,7 @@ async fn try_issue(instance: &Instance, call: &Call, claim: &Claim) -> Result<Is
         .on("certificate", certificate.id)
         .with("key_id", Detail::Id(certificate.key_id.clone()))
         .with("envelope_sha256", Detail::Id(sha256_hex(&certificate.envelope)));
-    change.commit(event).await?;
+    change.commit_new(event).await?;
     Ok(Issued { certificate, subject_salt: salt })
 }
 
@@ -144,7 +147,12 @@ fn sign(
 /// # Errors
 ///
 /// [`CertificateError`]. A foreign one is as missing as one that never was.
-pub async fn get(instance: &Instance, call: &Call, tenant: TenantId, id: CertificateId) -> Result<Certificate, CertificateError> {
+pub async fn get(
+    instance: &Instance,
+    call: &Call,
+    tenant: TenantId,
+    id: CertificateId,
+) -> Result<Certificate, CertificateError> {
     call.require_within(tenant, Permission::CertificatesRead, Permission::CrossTenantRead)?;
     let certificate = instance.store().view(tenant).await?.certificate(id).await?;
     let certificate = certificate.ok_or(CertificateError::NotFound)?;

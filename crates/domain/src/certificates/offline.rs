@@ -4,7 +4,9 @@ use chancery_crypto::{
     Ed25519PublicKey, Jwk, canonical,
     checkpoint::{Checkpoint, SignedCheckpoint, VerifierKey},
     dsse::Envelope,
-    merkle, proof::LogProof, sha256_hex,
+    merkle,
+    proof::LogProof,
+    sha256_hex,
 };
 use serde_json::{Value, json};
 
@@ -74,7 +76,12 @@ fn hold(checks: &mut Checks, name: &'static str, held: bool, good: impl Into<Str
     checks.note(name, outcome, Verdict::Invalid).map_err(|_| PackVerdict::Failed)
 }
 
-fn check_pack(pack: &[u8], trust: &[u8], newer: Option<&str>, checks: &mut Checks) -> Outcome<(PackVerdict, Vec<String>)> {
+fn check_pack(
+    pack: &[u8],
+    trust: &[u8],
+    newer: Option<&str>,
+    checks: &mut Checks,
+) -> Outcome<(PackVerdict, Vec<String>)> {
     let trust = trust::read(trust).map_err(|error| {
         checks.0.push(Check { name: "trust", ok: false, detail: error.to_string() });
         PackVerdict::Unsupported
@@ -87,7 +94,13 @@ fn check_pack(pack: &[u8], trust: &[u8], newer: Option<&str>, checks: &mut Check
     check_files(&files, &manifest, checks)?;
     let statement = check_keys_statement(&files, &trust, checks)?;
     let agree = ["tenant_id", "log_origin", "instance"].iter().all(|name| manifest.get(*name) == statement.get(*name));
-    hold(checks, "scope", agree, "manifest and keys speak of one tenant and log", "manifest and keys speak of different tenants")?;
+    hold(
+        checks,
+        "scope",
+        agree,
+        "manifest and keys speak of one tenant and log",
+        "manifest and keys speak of different tenants",
+    )?;
 
     let (certificate_keys, log_keys) = (declared(&statement, "certificate")?, declared(&statement, "log")?);
     check_manifest_signature(&files, &manifest, &certificate_keys, checks)?;
@@ -100,7 +113,13 @@ fn check_pack(pack: &[u8], trust: &[u8], newer: Option<&str>, checks: &mut Check
         check_certificate(&files, &manifest, id, &head, &certificate_keys, checks)?;
         certificates.push(id.to_owned());
     }
-    hold(checks, "certificates", !certificates.is_empty(), format!("{} verified", certificates.len()), "the pack holds none")?;
+    hold(
+        checks,
+        "certificates",
+        !certificates.is_empty(),
+        format!("{} verified", certificates.len()),
+        "the pack holds none",
+    )?;
     if trust.quorum > 0 {
         checks.0.push(Check { name: "witnesses", ok: false, detail: format!("0 of {} cosignatures", trust.quorum) });
         return Ok((PackVerdict::Unwitnessed, certificates));
@@ -139,7 +158,13 @@ fn check_files(files: &Files, manifest: &Value, checks: &mut Checks) -> Outcome<
         .filter(|(path, _)| !matches!(path.as_str(), "MANIFEST.json" | "MANIFEST.dsse"))
         .map(|(path, data)| json!({"path": path, "sha256": sha256_hex(data), "size": data.len()}))
         .collect();
-    hold(checks, "files", *listed == expected, format!("{} files with their SHA-256", expected.len()), "files and manifest differ")
+    hold(
+        checks,
+        "files",
+        *listed == expected,
+        format!("{} files with their SHA-256", expected.len()),
+        "files and manifest differ",
+    )
 }
 
 /// The tenant's keys, stated by a key that the trust file names.
@@ -148,7 +173,13 @@ fn check_keys_statement(files: &Files, trust: &Trust, checks: &mut Checks) -> Ou
     hold(checks, "keys", envelope.is_ok(), "DSSE v1, canonical", "the key statement is not a canonical DSSE envelope")?;
     let envelope = envelope?;
     let signed = trust.keys.iter().any(|(key_id, jwk)| verifies(&envelope, KEYS_TYPE, jwk, key_id));
-    hold(checks, "keys_signature", signed, "signed by a key of the trust file", "no key of the trust file signed the key statement")?;
+    hold(
+        checks,
+        "keys_signature",
+        signed,
+        "signed by a key of the trust file",
+        "no key of the trust file signed the key statement",
+    )?;
     let statement = canonical::parse(&envelope.payload).map_err(|_| PackVerdict::Failed)?;
     if statement.get("v") != Some(&json!(1)) || statement.get("type") != Some(&json!("tenant-keys/v1")) {
         checks.0.push(Check { name: "keys_version", ok: false, detail: "unknown kind or version".into() });
@@ -169,13 +200,23 @@ fn check_manifest_signature(files: &Files, manifest: &Value, keys: &[DeclaredKey
             && keys.iter().any(|key| verifies(&envelope, MANIFEST_TYPE, &key.jwk, &key.key_id))
     });
     let created = text(manifest, "/created_at")?.to_owned();
-    hold(checks, "manifest_signature", signed, format!("signed by the tenant, {created}"), "the manifest is not signed by the tenant")
+    hold(
+        checks,
+        "manifest_signature",
+        signed,
+        format!("signed by the tenant, {created}"),
+        "the manifest is not signed by the tenant",
+    )
 }
 
 /// The keys of one use in a key statement.
 fn declared(statement: &Value, wanted: &str) -> Outcome<Vec<DeclaredKey>> {
     let entries = statement.get("keys").and_then(Value::as_array).ok_or(PackVerdict::Failed)?;
-    entries.iter().filter(|entry| entry.get("use") == Some(&json!(wanted))).map(|entry| declared_key(entry).ok_or(PackVerdict::Failed)).collect()
+    entries
+        .iter()
+        .filter(|entry| entry.get("use") == Some(&json!(wanted)))
+        .map(|entry| declared_key(entry).ok_or(PackVerdict::Failed))
+        .collect()
 }
 
 fn declared_key(entry: &Value) -> Option<DeclaredKey> {
@@ -204,10 +245,22 @@ fn signed_head(note: &str, origin: &str, log_keys: &[DeclaredKey]) -> Option<Che
     (head.origin == origin).then_some(head)
 }
 
-fn check_head(files: &Files, manifest: &Value, origin: &str, log_keys: &[DeclaredKey], checks: &mut Checks) -> Outcome<Checkpoint> {
+fn check_head(
+    files: &Files,
+    manifest: &Value,
+    origin: &str,
+    log_keys: &[DeclaredKey],
+    checks: &mut Checks,
+) -> Outcome<Checkpoint> {
     let note = std::str::from_utf8(file(files, "log/checkpoint")?).map_err(|_| PackVerdict::Failed)?;
     let head = signed_head(note, origin, log_keys);
-    hold(checks, "checkpoint", head.is_some(), "signed by the tenant's log key", "the checkpoint is not signed by the tenant's log key")?;
+    hold(
+        checks,
+        "checkpoint",
+        head.is_some(),
+        "signed by the tenant's log key",
+        "the checkpoint is not signed by the tenant's log key",
+    )?;
     let head = head.ok_or(PackVerdict::Failed)?;
     let named = manifest.pointer("/as_of/size").and_then(Value::as_u64) == Some(head.size)
         && text(manifest, "/as_of/root")? == data_encoding::HEXLOWER.encode(&head.root);
@@ -230,23 +283,43 @@ fn check_certificate(
         && said.log_origin == text(manifest, "/log_origin")?;
     hold(checks, "identity", here, id, "the certificate is of another tenant, log or name")?;
 
-    let proof = std::str::from_utf8(file(files, &format!("certs/{id}.tlog-proof"))?).map_err(|_| PackVerdict::Failed)?;
+    let proof =
+        std::str::from_utf8(file(files, &format!("certs/{id}.tlog-proof"))?).map_err(|_| PackVerdict::Failed)?;
     let proof = LogProof::parse(proof).map_err(|_| PackVerdict::Failed)?;
     let entry = file(files, &format!("log/entries/{}.json", proof.index))?;
     let same_head = files.get("log/checkpoint").is_some_and(|note| note == proof.checkpoint.text().as_bytes());
     let leaf = merkle::leaf_hash(entry);
-    let included = same_head && merkle::verify_inclusion(proof.index, head.size, &leaf, &proof.hashes, &head.root).is_ok();
-    hold(checks, "inclusion", included, format!("entry {} of {}", proof.index, head.size), "the entry is not under the checkpoint")?;
+    let included =
+        same_head && merkle::verify_inclusion(proof.index, head.size, &leaf, &proof.hashes, &head.root).is_ok();
+    hold(
+        checks,
+        "inclusion",
+        included,
+        format!("entry {} of {}", proof.index, head.size),
+        "the entry is not under the checkpoint",
+    )?;
     let core = std::str::from_utf8(entry).map_err(|_| PackVerdict::Failed)?;
     check_logged(core, proof.index, envelope, &said, keys, checks).map_err(|_| PackVerdict::Failed)
 }
 
 /// A newer head of the same log makes the pack «as of»; one that contradicts it makes it fail.
-fn check_newer(note: &str, origin: &str, head: &Checkpoint, log_keys: &[DeclaredKey], checks: &mut Checks) -> Outcome<PackVerdict> {
+fn check_newer(
+    note: &str,
+    origin: &str,
+    head: &Checkpoint,
+    log_keys: &[DeclaredKey],
+    checks: &mut Checks,
+) -> Outcome<PackVerdict> {
     let newer = signed_head(note, origin, log_keys);
     hold(checks, "newer_checkpoint", newer.is_some(), "of the same log", "the given checkpoint is not of this log")?;
     let newer = newer.ok_or(PackVerdict::Failed)?;
     let contradicts = newer.size == head.size && newer.root != head.root;
-    hold(checks, "newer_head", !contradicts, format!("{} events", newer.size), "two heads of one size differ: the log was forked")?;
+    hold(
+        checks,
+        "newer_head",
+        !contradicts,
+        format!("{} events", newer.size),
+        "two heads of one size differ: the log was forked",
+    )?;
     Ok(if newer.size > head.size { PackVerdict::VerifiedAsOf } else { PackVerdict::Verified })
 }

@@ -48,7 +48,12 @@ checks it without a network. By hand:\n\
 /// # Errors
 ///
 /// [`CertificateError`].
-pub async fn pack(instance: &Instance, call: &Call, tenant: TenantId, id: CertificateId) -> Result<Vec<u8>, CertificateError> {
+pub async fn pack(
+    instance: &Instance,
+    call: &Call,
+    tenant: TenantId,
+    id: CertificateId,
+) -> Result<Vec<u8>, CertificateError> {
     call.require_within(tenant, Permission::CertificatesRead, Permission::CrossTenantRead)?;
     let certificate = instance.store().view(tenant).await?.certificate(id).await?.ok_or(CertificateError::NotFound)?;
     note(instance, call, tenant, Event::new(EventKind::CertificateExported).on("certificate", id)).await?;

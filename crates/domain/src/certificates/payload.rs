@@ -81,7 +81,11 @@ impl Claim {
         for (name, value) in &self.params {
             if !is_param_name(name) || !is_param(value) {
                 // The name may itself be what is wrong, so it is not repeated.
-                faults.add("/statement/params", "format", "use integers, booleans, dates, sha256 or A-Z, 0-9, _, ., - up to 32");
+                faults.add(
+                    "/statement/params",
+                    "format",
+                    "use integers, booleans, dates, sha256 or A-Z, 0-9, _, ., - up to 32",
+                );
             }
         }
         if self.evidence.len() > MAX_EVIDENCE {
@@ -116,7 +120,8 @@ impl Claim {
         payload.insert("cert_id".into(), json!(issuing.id.to_string()));
         payload.insert("tenant_id".into(), json!(issuing.tenant.to_string()));
         payload.insert("log_origin".into(), json!(issuing.log_origin));
-        payload.insert("issuer".into(), json!({"name": issuing.issuer_name, "key_id": issuing.key_id, "alg": "Ed25519"}));
+        payload
+            .insert("issuer".into(), json!({"name": issuing.issuer_name, "key_id": issuing.key_id, "alg": "Ed25519"}));
         payload.insert("kind".into(), json!(self.kind));
         payload.insert("subject".into(), json!({"kind": self.subject_kind, "commitment": issuing.subject_commitment}));
         payload.insert("statement".into(), json!({"code": self.code, "params": self.params}));
@@ -139,7 +144,11 @@ impl Evidence {
             faults.add(format!("/evidence/{position}/name"), "format", "use a code");
         }
         if !is_media_type(&self.media_type) {
-            faults.add(format!("/evidence/{position}/media_type"), "format", "use a media type such as application/pdf");
+            faults.add(
+                format!("/evidence/{position}/media_type"),
+                "format",
+                "use a media type such as application/pdf",
+            );
         }
         if !is_sha256(&self.sha256) {
             faults.add(format!("/evidence/{position}/sha256"), "format", "use 64 lower-case hex digits");
@@ -173,7 +182,8 @@ fn is_param(value: &Value) -> bool {
 }
 
 fn is_token(text: &str) -> bool {
-    (1..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || matches!(b, b'_' | b'.' | b'-'))
+    (1..=32).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || matches!(b, b'_' | b'.' | b'-'))
 }
 
 fn is_date(text: &str) -> bool {
@@ -185,7 +195,10 @@ fn is_sha256(text: &str) -> bool {
 }
 
 fn is_media_type(text: &str) -> bool {
-    let part = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'+'));
+    let part = |part: &str| {
+        !part.is_empty()
+            && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'+'))
+    };
     text.len() <= 100 && text.split_once('/').is_some_and(|(kind, subtype)| part(kind) && part(subtype))
 }
 
@@ -198,9 +211,24 @@ mod tests {
         for good in [json!(1), json!(true), json!("PGY-1"), json!("2026-01-31"), json!("a".repeat(64))] {
             assert!(is_param(&good), "{good}");
         }
-        for bad in [json!("Maria Gomez"), json!("maria"), json!(1.5), json!(null), json!([1]), json!({"A": 1}), json!(u64::MAX), json!("A".repeat(33))] {
+        for bad in [
+            json!("Maria Gomez"),
+            json!("maria"),
+            json!(1.5),
+            json!(null),
+            json!([1]),
+            json!({"A": 1}),
+            json!(u64::MAX),
+            json!("A".repeat(33)),
+        ] {
             assert!(!is_param(&bad), "{bad}");
         }
-        assert!(is_code("app.visit-1.closed") && !is_code("App") && !is_code("") && !is_code("a b") && !is_code(&"a".repeat(65)));
+        assert!(
+            is_code("app.visit-1.closed")
+                && !is_code("App")
+                && !is_code("")
+                && !is_code("a b")
+                && !is_code(&"a".repeat(65))
+        );
     }
 }

@@ -94,7 +94,12 @@ impl Checks {
     }
 
     /// Notes a check; `Err` with the verdict if it did not hold.
-    pub(super) fn note(&mut self, name: &'static str, held: Result<String, String>, otherwise: Verdict) -> Result<(), Verdict> {
+    pub(super) fn note(
+        &mut self,
+        name: &'static str,
+        held: Result<String, String>,
+        otherwise: Verdict,
+    ) -> Result<(), Verdict> {
         let (ok, detail) = match held {
             Ok(detail) => (true, detail),
             Err(detail) => (false, detail),
@@ -108,33 +113,66 @@ impl Checks {
 pub(super) fn check_envelope(envelope: &[u8], keys: &[DeclaredKey], checks: &mut Checks) -> Result<Said, Verdict> {
     let parsed = Envelope::from_json(envelope);
     let detail = |ok: bool, good: &str, bad: &str| if ok { Ok(good.to_owned()) } else { Err(bad.to_owned()) };
-    checks.note("envelope", detail(parsed.is_ok(), "DSSE v1, canonical", "not a canonical DSSE envelope"), Verdict::Invalid)?;
+    checks.note(
+        "envelope",
+        detail(parsed.is_ok(), "DSSE v1, canonical", "not a canonical DSSE envelope"),
+        Verdict::Invalid,
+    )?;
     let Ok(parsed) = parsed else { return Err(Verdict::Invalid) };
     let typed = parsed.payload_type == PAYLOAD_TYPE;
     checks.note("payload_type", detail(typed, PAYLOAD_TYPE, "another payload type"), Verdict::Invalid)?;
 
     let keyid = parsed.signatures.first().map(|signature| signature.keyid.clone()).unwrap_or_default();
     let key = keys.iter().find(|key| key.key_id == keyid);
-    checks.note("key", detail(key.is_some(), &keyid, "the key is not one of the tenant's certificate keys"), Verdict::Untrusted)?;
+    checks.note(
+        "key",
+        detail(key.is_some(), &keyid, "the key is not one of the tenant's certificate keys"),
+        Verdict::Untrusted,
+    )?;
     let Some(key) = key else { return Err(Verdict::Untrusted) };
     let public = Ed25519PublicKey::try_from(&key.jwk);
     let signed = public.is_ok_and(|public| parsed.verify_ed25519(&public, &keyid).is_ok());
-    checks.note("signature", detail(signed, "Ed25519 over the exact payload", "the signature does not verify"), Verdict::Invalid)?;
+    checks.note(
+        "signature",
+        detail(signed, "Ed25519 over the exact payload", "the signature does not verify"),
+        Verdict::Invalid,
+    )?;
 
     let said = read(&parsed.payload);
-    checks.note("payload", said.as_ref().map(|_| payload::TYPE.to_owned()).map_err(|e| (*e).to_owned()), Verdict::Invalid)?;
+    checks.note(
+        "payload",
+        said.as_ref().map(|_| payload::TYPE.to_owned()).map_err(|e| (*e).to_owned()),
+        Verdict::Invalid,
+    )?;
     let Ok((said, times)) = said else { return Err(Verdict::Invalid) };
-    checks.note("key_id", detail(said.key_id == keyid, "payload and envelope agree", "payload and envelope differ"), Verdict::Invalid)?;
+    checks.note(
+        "key_id",
+        detail(said.key_id == keyid, "payload and envelope agree", "payload and envelope differ"),
+        Verdict::Invalid,
+    )?;
     checks.note("times", times.check(key.activated_at), Verdict::Invalid)?;
     let stopped = matches!(key.state, KeyState::Revoked | KeyState::Suspended);
-    checks.note("key_state", if stopped { Err(format!("the key is {}", key.state)) } else { Ok(key.state.to_string()) }, Verdict::Untrusted)?;
+    checks.note(
+        "key_state",
+        if stopped { Err(format!("the key is {}", key.state)) } else { Ok(key.state.to_string()) },
+        Verdict::Untrusted,
+    )?;
     Ok(said)
 }
 
 /// Whether the event at `index` tells of this envelope, within its key's time in the log.
-pub(super) fn check_logged(core: &str, index: u64, envelope: &[u8], said: &Said, keys: &[DeclaredKey], checks: &mut Checks) -> Result<(), Verdict> {
+pub(super) fn check_logged(
+    core: &str,
+    index: u64,
+    envelope: &[u8],
+    said: &Said,
+    keys: &[DeclaredKey],
+    checks: &mut Checks,
+) -> Result<(), Verdict> {
     let event = canonical::parse(core.as_bytes()).ok();
-    let text = |pointer: &str| event.as_ref().and_then(|event| event.pointer(pointer)).and_then(Value::as_str).unwrap_or_default();
+    let text = |pointer: &str| {
+        event.as_ref().and_then(|event| event.pointer(pointer)).and_then(Value::as_str).unwrap_or_default()
+    };
     let same = text("/type") == EventKind::CertificateIssued.as_str()
         && text("/tenant_id") == said.tenant.to_string()
         && text("/resource/id") == said.id.to_string()
@@ -146,7 +184,11 @@ pub(super) fn check_logged(core: &str, index: u64, envelope: &[u8], said: &Said,
     let inside = key.is_some_and(|key| {
         key.first_index.is_some_and(|first| first < index) && key.last_index.is_none_or(|last| index < last)
     });
-    let held = if inside { Ok("within the key's time in the log".to_owned()) } else { Err("outside the key's time in the log".to_owned()) };
+    let held = if inside {
+        Ok("within the key's time in the log".to_owned())
+    } else {
+        Err("outside the key's time in the log".to_owned())
+    };
     checks.note("key_range", held, Verdict::Untrusted)
 }
 
@@ -182,7 +224,11 @@ fn read(bytes: &[u8]) -> Result<(Said, Times), &'static str> {
         log_origin: text("/log_origin").ok_or(malformed)?.to_owned(),
         key_id: text("/issuer/key_id").ok_or(malformed)?.to_owned(),
     };
-    let times = Times { issued: moment("/issued_at")?.ok_or(malformed)?, occurred: moment("/occurred_at")?, attested: moment("/attested_at")? };
+    let times = Times {
+        issued: moment("/issued_at")?.ok_or(malformed)?,
+        occurred: moment("/occurred_at")?,
+        attested: moment("/attested_at")?,
+    };
     Ok((said, times))
 }
 
@@ -191,7 +237,12 @@ fn read(bytes: &[u8]) -> Result<(Said, Times), &'static str> {
 /// # Errors
 ///
 /// [`CertificateError`]; a foreign one is as missing as one that never was.
-pub async fn verify(instance: &Instance, call: &Call, tenant: TenantId, id: CertificateId) -> Result<Report, CertificateError> {
+pub async fn verify(
+    instance: &Instance,
+    call: &Call,
+    tenant: TenantId,
+    id: CertificateId,
+) -> Result<Report, CertificateError> {
     call.require_within(tenant, Permission::CertificatesRead, Permission::CrossTenantRead)?;
     let certificate = instance.store().view(tenant).await?.certificate(id).await?.ok_or(CertificateError::NotFound)?;
     let report = examine(instance, tenant, &certificate.envelope, Some(&certificate)).await?;
@@ -215,7 +266,13 @@ pub async fn verify_envelope(instance: &Instance, call: &Call, envelope: &[u8]) 
     Ok(report)
 }
 
-async fn tell(instance: &Instance, call: &Call, tenant: TenantId, id: Option<CertificateId>, report: &Report) -> Result<(), Failure> {
+async fn tell(
+    instance: &Instance,
+    call: &Call,
+    tenant: TenantId,
+    id: Option<CertificateId>,
+    report: &Report,
+) -> Result<(), Failure> {
     let event = Event::new(EventKind::CertificateVerified).with("verdict", Detail::Code(report.verdict.as_str()));
     let event = match id {
         Some(id) => event.on("certificate", id),
@@ -224,7 +281,12 @@ async fn tell(instance: &Instance, call: &Call, tenant: TenantId, id: Option<Cer
     note(instance, call, tenant, event).await
 }
 
-async fn examine(instance: &Instance, tenant: TenantId, envelope: &[u8], stored: Option<&Certificate>) -> Result<Report, CertificateError> {
+async fn examine(
+    instance: &Instance,
+    tenant: TenantId,
+    envelope: &[u8],
+    stored: Option<&Certificate>,
+) -> Result<Report, CertificateError> {
     sequence(instance, tenant).await?;
     let keys = declared_keys(instance, tenant, Managed::Certificate).await?;
     let mut checks = Checks::new();
@@ -255,7 +317,11 @@ async fn check_stored(
     };
     let same = said.tenant == tenant
         && found.as_ref().is_some_and(|c| c.id == said.id && c.key_id == said.key_id && c.envelope == envelope);
-    let held = if same { Ok("the exact bytes that were issued".to_owned()) } else { Err("not what was issued under this id".to_owned()) };
+    let held = if same {
+        Ok("the exact bytes that were issued".to_owned())
+    } else {
+        Err("not what was issued under this id".to_owned())
+    };
     if let Err(verdict) = checks.note("stored", held, Verdict::Invalid) {
         return Ok(Err(verdict));
     }
@@ -270,7 +336,11 @@ async fn check_stored(
 }
 
 /// A tenant's public keys of one use, with their time in the log.
-pub(super) async fn declared_keys(instance: &Instance, tenant: TenantId, managed: Managed) -> Result<Vec<DeclaredKey>, Failure> {
+pub(super) async fn declared_keys(
+    instance: &Instance,
+    tenant: TenantId,
+    managed: Managed,
+) -> Result<Vec<DeclaredKey>, Failure> {
     let mut view = instance.store().view(tenant).await?;
     let Some(key) = view.managed_key(managed).await? else { return Ok(Vec::new()) };
     let versions = view.key_versions(key.id).await?;
@@ -288,7 +358,8 @@ pub(super) async fn declared_keys(instance: &Instance, tenant: TenantId, managed
             limit: crate::audit::query::MAX_PAGE,
         };
         for logged in view.logged_events(&filter).await? {
-            let core: Value = serde_json::from_str(&logged.event.core).map_err(|_| Failure::Internal("a logged event is not JSON"))?;
+            let core: Value = serde_json::from_str(&logged.event.core)
+                .map_err(|_| Failure::Internal("a logged event is not JSON"))?;
             let key_id = core.pointer("/detail/key_id").and_then(Value::as_str).unwrap_or_default().to_owned();
             indexes.push((kind, key_id, logged.index));
         }

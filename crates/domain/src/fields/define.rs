@@ -55,7 +55,13 @@ impl From<Failure> for DefineFieldError {
 /// # Errors
 ///
 /// [`DefineFieldError`].
-pub async fn define(instance: &Instance, call: &Call, table: &str, column: &str, spec: FieldSpec) -> Result<Field, DefineFieldError> {
+pub async fn define(
+    instance: &Instance,
+    call: &Call,
+    table: &str,
+    column: &str,
+    spec: FieldSpec,
+) -> Result<Field, DefineFieldError> {
     call.require(Permission::FieldsWrite)?;
     check(instance, table, column, spec)?;
     let now = instance.now();

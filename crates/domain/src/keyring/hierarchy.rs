@@ -1,7 +1,7 @@
 //! Making a tenant's keys, and unwrapping them again.
 
 use chancery_crypto::{
-    Ed25519SigningKey, Handle, Key256, P256SigningKey, WrapContext, WrappingKey, Jwk, random::Random,
+    Ed25519SigningKey, Handle, Jwk, Key256, P256SigningKey, WrapContext, WrappingKey, random::Random,
 };
 
 use super::{
@@ -37,8 +37,14 @@ pub fn make(tenant: TenantId, root: &PlatformRoot, now: Timestamp, rng: &dyn Ran
         .wrapping
         .wrap(&tenant_key_context(&tenant.to_bytes(), 1), material.expose(), rng)
         .map_err(|_| KeyringError::Unwrap)?;
-    let tenant_key =
-        TenantKey { version: 1, handle, wrapped, root_version: root.version(), state: KeyState::Active, created_at: now };
+    let tenant_key = TenantKey {
+        version: 1,
+        handle,
+        wrapped,
+        root_version: root.version(),
+        state: KeyState::Active,
+        created_at: now,
+    };
     let wrapping = WrappingKey::new(&material, handle);
     let uses = if tenant.is_platform() { Managed::OF_PLATFORM } else { Managed::OF_TENANT };
     let mut keys = Vec::new();

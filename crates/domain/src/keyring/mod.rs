@@ -14,6 +14,7 @@ pub mod hierarchy;
 pub mod keys;
 pub mod leases;
 pub mod provider;
+pub mod resident;
 pub mod ring;
 pub mod root;
 pub mod rotate;

@@ -6,8 +6,8 @@ use std::{
 };
 
 use chancery_crypto::{
-    ColumnKey, Context, Ed25519SigningKey, Flags, Handle, IndexKey, Key256, MacKey, OpenError, P256SigningKey, ParseError,
-    Phi, SealError, Sealed, WrappingKey, Jwk, derive_key, random::Random, random::RandomError,
+    ColumnKey, Context, Ed25519SigningKey, Flags, Handle, IndexKey, Jwk, Key256, MacKey, OpenError, P256SigningKey,
+    ParseError, Phi, SealError, Sealed, WrappingKey, derive_key, random::Random, random::RandomError,
 };
 
 use super::{KeyState, Managed};
@@ -115,12 +115,19 @@ pub struct Keyring {
 }
 
 impl Keyring {
-    pub(crate) fn new(tenant: TenantId, tenant_key: WrappingKey, tenant_key_version: u32, versions: Vec<RingVersion>) -> Self {
-        let references = versions
-            .iter()
-            .rev()
-            .find(|v| v.managed == Managed::Audit && v.state == KeyState::Active)
-            .and_then(|v| Some((MacKey::from(&derive_key(v.root().ok()?, "chancery/audit/ref/1", &[&tenant.to_bytes()])), v.key_id.clone())));
+    pub(crate) fn new(
+        tenant: TenantId,
+        tenant_key: WrappingKey,
+        tenant_key_version: u32,
+        versions: Vec<RingVersion>,
+    ) -> Self {
+        let references =
+            versions.iter().rev().find(|v| v.managed == Managed::Audit && v.state == KeyState::Active).and_then(|v| {
+                Some((
+                    MacKey::from(&derive_key(v.root().ok()?, "chancery/audit/ref/1", &[&tenant.to_bytes()])),
+                    v.key_id.clone(),
+                ))
+            });
         Self {
             tenant,
             tenant_key,
@@ -213,7 +220,8 @@ impl Keyring {
     pub fn seal(&self, place: Place<'_>, value: &[u8], rng: &dyn Random) -> Result<Sealed, KeyringError> {
         let version = self.active(Self::root_of(place.field))?;
         let key = self.column_key(version, place.field)?;
-        let (tenant, table, column) = (self.tenant.to_bytes(), place.field.table_id.to_bytes(), place.field.id.to_bytes());
+        let (tenant, table, column) =
+            (self.tenant.to_bytes(), place.field.table_id.to_bytes(), place.field.id.to_bytes());
         let context = Self::context(&tenant, &table, &column, place).digest();
         let flags = if place.field.bind == Bind::Row { Flags::ROW } else { Flags::COLUMN };
         Ok(key.seal(&context, flags, value, rng)?)
@@ -259,7 +267,8 @@ impl Keyring {
     fn open_one(&self, place: Place<'_>, sealed: &Sealed) -> Result<Phi<Vec<u8>>, KeyringError> {
         let version = self.data_version(Self::root_of(place.field), sealed.handle())?;
         let key = self.column_key(version, place.field)?;
-        let (tenant, table, column) = (self.tenant.to_bytes(), place.field.table_id.to_bytes(), place.field.id.to_bytes());
+        let (tenant, table, column) =
+            (self.tenant.to_bytes(), place.field.table_id.to_bytes(), place.field.id.to_bytes());
         let context = Self::context(&tenant, &table, &column, place).digest();
         match key.open(&context, sealed) {
             Ok(mut value) => Ok(Phi::new(std::mem::take(value.expose_mut()))),
@@ -289,7 +298,12 @@ impl Keyring {
         live.filter_map(|version| self.term_under(version, field, normalised).transpose()).collect()
     }
 
-    fn term_under(&self, version: &RingVersion, field: &Field, normalised: &[u8]) -> Result<Option<String>, KeyringError> {
+    fn term_under(
+        &self,
+        version: &RingVersion,
+        field: &Field,
+        normalised: &[u8],
+    ) -> Result<Option<String>, KeyringError> {
         let Some(index) = field.index else { return Ok(None) };
         let key = self.index_key(version, field)?;
         let term = key.term(index.normalizer.versioned(), b"", normalised, index.bits);

@@ -112,7 +112,11 @@ pub(crate) async fn open(ports: &Ports, settings: &Settings) -> Result<PlatformR
 }
 
 /// Draws a root and wraps it for each provider.
-pub(crate) async fn make(ports: &Ports, settings: &Settings, now: Timestamp) -> Result<(PlatformRoot, Vec<RootRecipient>), RootError> {
+pub(crate) async fn make(
+    ports: &Ports,
+    settings: &Settings,
+    now: Timestamp,
+) -> Result<(PlatformRoot, Vec<RootRecipient>), RootError> {
     let root = Key256::make(&*ports.random)?;
     let handle = Handle::make(&*ports.random)?;
     let mut recipients = Vec::new();
@@ -162,7 +166,8 @@ pub async fn prove(instance: &crate::Instance) -> Result<u32, RootError> {
     let mut proven = 0;
     let mut tx = instance.store().begin(TenantId::PLATFORM).await?;
     for recipient in tx.root_recipients().await? {
-        let ours = |p: &&std::sync::Arc<dyn KeyProvider>| p.kind() == recipient.provider && p.label() == recipient.label;
+        let ours =
+            |p: &&std::sync::Arc<dyn KeyProvider>| p.kind() == recipient.provider && p.label() == recipient.label;
         let Some(provider) = instance.providers().iter().find(ours) else { continue };
         let wrap = WrapLabel { environment, purpose: PURPOSE, version: recipient.root_version };
         provider

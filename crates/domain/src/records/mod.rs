@@ -84,9 +84,11 @@ impl RecordError {
             KeyringError::Tampered => Self::Tampered(position),
             KeyringError::Malformed(_) => Self::Malformed(position),
             KeyringError::Stopped(_) => Self::KeyStopped(position),
-            KeyringError::Seal(_) => {
-                Self::Invalid(Faults::one(format!("/items/{position}/value"), "not_sealable", "the value is too long or sealed already"))
-            }
+            KeyringError::Seal(_) => Self::Invalid(Faults::one(
+                format!("/items/{position}/value"),
+                "not_sealable",
+                "the value is too long or sealed already",
+            )),
             error @ (KeyringError::NoActiveKey(_)
             | KeyringError::Unwrap
             | KeyringError::ReceiptTooSmall
@@ -106,7 +108,13 @@ fn permission_to_open(class: Class) -> Permission {
 }
 
 /// The field that an item names, fit for sealing.
-fn field_of(lease: &Lease, position: usize, table: &str, column: &str, row: Option<&str>) -> Result<Arc<Field>, RecordError> {
+fn field_of(
+    lease: &Lease,
+    position: usize,
+    table: &str,
+    column: &str,
+    row: Option<&str>,
+) -> Result<Arc<Field>, RecordError> {
     let field = lease.field(table, column).ok_or(RecordError::UnknownField(position))?;
     if !field.encrypt {
         return Err(RecordError::NotEncrypted(position));

@@ -9,7 +9,7 @@ use super::{RecordError, WipedJson, check_count, field_of, parse_sealed};
 use crate::{
     Instance,
     access::{Call, Permission},
-    audit::{Detail, Event, EventKind, receipt::note_all, event::Actor},
+    audit::{Detail, Event, EventKind, event::Actor, receipt::note_all},
     faults::Faults,
     fields::Field,
     keyring::{Lease, ring::Place},
@@ -70,13 +70,23 @@ pub async fn seal(instance: &Instance, call: &Call, items: &[SealItem]) -> Resul
     Ok(sealed)
 }
 
-fn seal_one(instance: &Instance, lease: &Lease, position: usize, field: &Field, item: &SealItem) -> Result<SealedItem, RecordError> {
+fn seal_one(
+    instance: &Instance,
+    lease: &Lease,
+    position: usize,
+    field: &Field,
+    item: &SealItem,
+) -> Result<SealedItem, RecordError> {
     let value = item.value.expose();
     if value.is_null() {
         return Ok(SealedItem { sealed: None, terms: None });
     }
     let wrong_type = |error: crate::fields::value::WrongType| {
-        Faults::one(format!("/items/{position}/value"), "type", format!("this field takes values of type `{}`", error.0))
+        Faults::one(
+            format!("/items/{position}/value"),
+            "type",
+            format!("this field takes values of type `{}`", error.0),
+        )
     };
     let bytes = field.field_type.encode(value).map_err(wrong_type)?;
     let place = Place { field, row: item.row.as_deref().unwrap_or_default() };
@@ -99,7 +109,11 @@ fn seal_one(instance: &Instance, lease: &Lease, position: usize, field: &Field, 
 /// # Errors
 ///
 /// [`RecordError`].
-pub async fn reseal(instance: &Instance, call: &Call, items: &[ResealItem]) -> Result<Vec<Option<String>>, RecordError> {
+pub async fn reseal(
+    instance: &Instance,
+    call: &Call,
+    items: &[ResealItem],
+) -> Result<Vec<Option<String>>, RecordError> {
     call.require(Permission::DataReseal)?;
     check_count(items.len())?;
     let lease = instance.lease(call.tenant()).await?;
@@ -114,7 +128,10 @@ pub async fn reseal(instance: &Instance, call: &Call, items: &[ResealItem]) -> R
         };
         let sealed = parse_sealed(position, text)?;
         let place = Place { field: &field, row: item.row.as_deref().unwrap_or_default() };
-        let newest = lease.keyring.reseal(place, &sealed, instance.random()).map_err(|error| RecordError::of_item((position, error)))?;
+        let newest = lease
+            .keyring
+            .reseal(place, &sealed, instance.random())
+            .map_err(|error| RecordError::of_item((position, error)))?;
         moved.push(Some(newest.to_text()));
     }
     tally.write(instance, call, EventKind::RecordResealed).await?;

@@ -39,7 +39,11 @@ pub async fn terms(instance: &Instance, call: &Call, items: &[TermItem]) -> Resu
         let index = field.index.ok_or(RecordError::NotIndexed(position))?;
         tally.add(field);
         let wrong_type = |error: crate::fields::value::WrongType| {
-            Faults::one(format!("/items/{position}/value"), "type", format!("this field takes values of type `{}`", error.0))
+            Faults::one(
+                format!("/items/{position}/value"),
+                "type",
+                format!("this field takes values of type `{}`", error.0),
+            )
         };
         let bytes = field.field_type.encode(&item.value).map_err(wrong_type)?;
         let text = field.field_type.searchable(&bytes).map_err(wrong_type)?;

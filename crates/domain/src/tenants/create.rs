@@ -74,7 +74,8 @@ pub async fn create(instance: &Instance, call: &Call, new: NewTenant) -> Result<
     let mut change = Change::begin(instance, call, TenantId::PLATFORM).await?;
     let row = id.to_string();
     let seal = |field: &crate::fields::Field, value: &Phi<String>, ring: &Keyring| {
-        ring.seal(Place { field, row: &row }, value.expose().as_bytes(), instance.random()).map(|sealed| sealed.into_bytes())
+        ring.seal(Place { field, row: &row }, value.expose().as_bytes(), instance.random())
+            .map(|sealed| sealed.into_bytes())
     };
     let ring = Arc::clone(change.keyring());
     let tenant = Tenant {
@@ -91,12 +92,17 @@ pub async fn create(instance: &Instance, call: &Call, new: NewTenant) -> Result<
         Err(StoreError::Taken(_)) => return Err(CreateTenantError::SlugTaken),
         Err(error) => return Err(error.into()),
     }
-    change.commit(Event::new(EventKind::TenantCreated).on("tenant", id)).await?;
+    change.commit_new(Event::new(EventKind::TenantCreated).on("tenant", id)).await?;
     Ok(tenant)
 }
 
 /// Stores a tenant's keys and starts its log with their activation.
-pub(crate) async fn found(instance: &Instance, actor: Actor<'_>, tenant: TenantId, made: NewHierarchy) -> Result<(), Failure> {
+pub(crate) async fn found(
+    instance: &Instance,
+    actor: Actor<'_>,
+    tenant: TenantId,
+    made: NewHierarchy,
+) -> Result<(), Failure> {
     let origin = new_origin(instance)?;
     let NewHierarchy { tenant_key, keys, ring } = made;
     let mut change = Change::begin_with(instance, actor, tenant, Arc::new(ring)).await?;

@@ -26,7 +26,12 @@ pub async fn get(instance: &Instance, call: &Call, id: TenantId) -> Result<Tenan
 /// # Errors
 ///
 /// [`TenantError`].
-pub async fn list(instance: &Instance, call: &Call, after: Option<TenantId>, limit: u32) -> Result<Vec<Tenant>, TenantError> {
+pub async fn list(
+    instance: &Instance,
+    call: &Call,
+    after: Option<TenantId>,
+    limit: u32,
+) -> Result<Vec<Tenant>, TenantError> {
     call.require(Permission::TenantsRead)?;
     let tenants = instance.store().view(TenantId::PLATFORM).await?.tenant_records(after, limit).await?;
     note(instance, call, TenantId::PLATFORM, Event::new(EventKind::TenantRead)).await?;

@@ -89,7 +89,8 @@ pub async fn create(instance: &Instance, call: &Call, tenant: TenantId, new: New
     let row = id.to_string();
     let ring = Arc::clone(change.keyring());
     let seal = |field: &Field, value: &Phi<String>| {
-        ring.seal(Place { field, row: &row }, value.expose().as_bytes(), instance.random()).map(|sealed| sealed.into_bytes())
+        ring.seal(Place { field, row: &row }, value.expose().as_bytes(), instance.random())
+            .map(|sealed| sealed.into_bytes())
     };
     let optional = |field: Field, value: Option<Phi<String>>| value.map(|value| seal(&field, &value)).transpose();
     let user = User {
@@ -111,7 +112,7 @@ pub async fn create(instance: &Instance, call: &Call, tenant: TenantId, new: New
         Err(error) => return Err(error.into()),
     }
     let names = roles.iter().map(|role| role.as_str().to_owned()).collect();
-    change.commit(Event::new(EventKind::UserCreated).on("user", id).with("roles", Detail::Names(names))).await?;
+    change.commit_new(Event::new(EventKind::UserCreated).on("user", id).with("roles", Detail::Names(names))).await?;
     Ok(user)
 }
 
@@ -151,7 +152,11 @@ fn check(new: &NewUser) -> Result<(), Faults> {
 pub(crate) fn is_email(text: &str) -> bool {
     let Some((local, domain)) = text.rsplit_once('@') else { return false };
     let plain = |part: &str| !part.is_empty() && !part.chars().any(|c| c.is_whitespace() || c.is_control());
-    text.len() <= 254 && plain(local) && plain(domain) && !local.contains('@') && (domain.contains('.') || domain == "localhost")
+    text.len() <= 254
+        && plain(local)
+        && plain(domain)
+        && !local.contains('@')
+        && (domain.contains('.') || domain == "localhost")
 }
 
 #[cfg(test)]

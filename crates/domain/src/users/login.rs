@@ -73,7 +73,7 @@ pub async fn login(
     let holder = Holder { tenant: entry.id, user: user.id, username: &user.username, roles: user.roles };
     let token = tokens::issue(instance, holder).await?;
     let caller = caller_of_user(entry.id, entry.slug, user.id, user.username, user.roles, token.id, token.expires_at);
-    let call = Call { caller, request: request.clone() };
+    let call = Call { caller, request: request.clone(), once: None };
     note(instance, &call, entry.id, Event::new(EventKind::UserLoggedIn).on("user", user.id)).await?;
     Ok(Tokens { access: token.text, expires_in: token.expires_in })
 }

@@ -6,7 +6,7 @@ use super::{User, create::email_terms};
 use crate::{
     Instance,
     access::{Call, Denied, Permission},
-    audit::{Event, EventKind, OpenIntent, append},
+    audit::{Detail, Event, EventKind, OpenIntent, append, receipt::note},
     fields::{Field, system},
     ids::{TenantId, UserId},
     instance::{Failure, fails},
@@ -77,6 +77,10 @@ pub async fn find_by_email(
     let ring = instance.keyring(tenant).await?;
     let terms = email_terms(&ring, &email)?;
     let users = instance.store().view(tenant).await?.users_by_email_terms(&terms).await?;
+    if users.is_empty() {
+        // Asking whether somebody is here is a read too.
+        note(instance, call, tenant, Event::new(EventKind::UserRead).with("count", Detail::Count(0))).await?;
+    }
     let wanted = crate::fields::Normalizer::Email.normalise(email.expose());
     let mut found = Vec::new();
     for user in users {
@@ -97,8 +101,11 @@ async fn profile(instance: &Instance, call: &Call, tenant: TenantId, user: User)
         .map(|bytes| bytes.map(Sealed::from_bytes).transpose().map_err(KeyringError::from))
         .into_iter()
         .collect::<Result<Vec<_>, _>>()?;
-    let values: Vec<(Place<'_>, &Sealed)> =
-        fields.iter().zip(&sealed).filter_map(|(field, sealed)| Some((Place { field, row: &row }, sealed.as_ref()?))).collect();
+    let values: Vec<(Place<'_>, &Sealed)> = fields
+        .iter()
+        .zip(&sealed)
+        .filter_map(|(field, sealed)| Some((Place { field, row: &row }, sealed.as_ref()?)))
+        .collect();
     let event = Event::new(EventKind::UserRead).on("user", user.id);
     let intent = OpenIntent { table: system::USERS.to_owned(), values: values.len(), events: vec![event] };
     let receipt = append(instance, call, tenant, vec![intent]).await?.pop().ok_or(Failure::Internal("no receipt"))?;
