@@ -61,6 +61,36 @@ def field(vectors):
         assert unhex(case["plaintext"]).startswith((b"\xf9\x11", b"chy1.")), case
 
 
+@check("record")
+def record(vectors):
+    header, key = unhex(vectors["header"]), table_key(vectors["root"], vectors["context"])
+    equal(read_text(vectors["header_text"], lambda data: parse_header(data, 0x12)), header, "header_text")
+    for case in vectors["opens"]:
+        data = unhex(case["sealed"])
+        equal(read_text(case["text"], parse_member), data, case)
+        equal(open_member(key, vectors["context"], header, case["member"], data), unhex(case["plaintext"]), case)
+        equal(len(data), len(unhex(case["plaintext"])) + 34, case)
+    equal(len({case["sealed"][12:36] for case in vectors["opens"]}), len(vectors["opens"]), "nonces")
+    for case in vectors["refused"]:
+        refused(case, lambda: open_member(key, case["context"], unhex(case["header"]), case["member"], unhex(case["sealed"])))
+
+
+@check("blob")
+def blob(vectors):
+    key, whole = blob_key(vectors["root"], vectors["context"]), []
+    for case in vectors["opens"]:
+        whole.append(unhex(case["sealed"]))
+        plaintext = open_blob(key, vectors["context"], whole[-1])
+        equal(plaintext, bytes(at % 251 for at in range(case["length"])), case["length"])
+        equal(sha256(plaintext).hex(), case["plaintext_sha256"], case["length"])
+        equal(len(whole[-1]), 68 + case["length"] + 16 * (case["length"] // 16384 + 1), case["length"])
+    for case in vectors["refused"]:
+        data = bytearray(b"".join(whole[of][start:end] for of, start, end in case["pieces"]))
+        if case["flip"] is not None:
+            data[case["flip"]] ^= 1
+        refused(case, lambda: open_blob(key, case["context"], bytes(data)))
+
+
 @check("wrap")
 def wrap(vectors):
     for case in vectors["opens"]:

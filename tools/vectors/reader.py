@@ -73,7 +73,7 @@ def parse(data, profile, overhead):
     for at, (wanted, reason) in enumerate([(0xF9, "NotSealed"), (profile, "UnknownProfile"), (1, "UnknownSuite")]):
         refuse(len(data) <= at, "NotSealed" if at == 0 else "TooShort")
         refuse(data[at] != wanted, reason)
-    refuse(len(data) > 3 and data[3] & (0xFE if profile == 0x11 else 0xFF), "ReservedFlag")
+    refuse(len(data) > 3 and data[3] & (0xFF if profile == 0x31 else 0xFE), "ReservedFlag")
     refuse(len(data) < overhead, "TooShort")
 
 
@@ -102,11 +102,72 @@ def open_field(key, context, data):
     return decrypt(okm[:32], data[24:36], data, 68)
 
 
-def read_text(text):
+def read_text(text, check=lambda data: parse(data, 0x11, 84)):
     refuse(not text.startswith("chy1."), "NotSealed")
     data = unpadded(text[5:])
-    parse(data, 0x11, 84)
+    check(data)
     return data
+
+
+# Records: docs/adr/0005-record-and-blob-profiles.md.
+
+
+def table_key(root, context):
+    return expand(unhex(root), b"chancery/tab/1" + lv(unhex(context["tenant"]), unhex(context["table"])), 32)
+
+
+def parse_header(data, profile):
+    parse(data, profile, 68)
+    refuse(len(data) > 68, "TooLong")
+
+
+def parse_member(data):
+    refuse(not data or data[0] != 0xF9, "NotSealed")
+    refuse(len(data) > 1 and data[1] != 0x13, "UnknownProfile")
+    refuse(len(data) < 34, "TooShort")
+
+
+def open_member(key, context, header, member, data):
+    parse_header(header, 0x12)
+    okm = expand(key, b"chancery/row/1" + header[:36] + context_digest(context), 64)
+    refuse(not hmac.compare_digest(okm[32:], header[36:]), "WrongKeyOrContext")
+    parse_member(data)
+    refuse(data[2:6] != header[36:40], "WrongKeyOrContext")
+    associated = header + data[:6] + lv(unhex(member["column"]), unhex(member["schema_type"]))
+    try:
+        return AESGCM(okm[:32]).decrypt(data[6:18], data[18:], associated)
+    except InvalidTag:
+        raise Refused("Tampered") from None
+
+
+# Blobs: a header of ours, then C2SP chunked-encryption with HKDF-Expand-SHA-512 and AES-256-GCM.
+
+
+def blob_key(root, context):
+    return expand(unhex(root), b"chancery/blob/1" + lv(*(unhex(context[name]) for name in ("tenant", "table", "column"))), 32)
+
+
+def open_blob(key, context, data):
+    parse_header(data[:68], 0x14)
+    return open_cobblestone(key, data[:12] + context_digest(context), data[12:])
+
+
+def open_cobblestone(key, context, data):
+    info = b"c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\0" + data[:24] + context
+    one = hmac.digest(key, info + b"\1", "sha512")
+    okm = one + hmac.digest(key, one + info + b"\2", "sha512")
+    refuse(not hmac.compare_digest(okm[44:76], data[24:56]), "WrongKeyOrContext")
+    cipher, base, body, plaintext, number = AESGCM(okm[:32]), int.from_bytes(okm[32:44], "big"), data[56:], b"", 0
+    while True:
+        chunk = body[number * 16400 : (number + 1) * 16400]
+        refuse(len(chunk) < 16, "WrongLength")
+        try:
+            plaintext += cipher.decrypt((base ^ number).to_bytes(12, "big"), chunk, b"")
+        except InvalidTag:
+            raise Refused("Tampered") from None
+        if len(chunk) < 16400:
+            return plaintext
+        number += 1
 
 
 def unwrap(kek, context, data):

@@ -5,7 +5,10 @@
 use std::hint::black_box;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-use chancery_crypto::{ColumnKey, Context, ContextPrefix, Flags, Handle, IndexKey, Key256, Random as _, SystemRandom};
+use chancery_crypto::{
+    ColumnKey, Context, ContextPrefix, Flags, Handle, IndexKey, Key256, MemberContext, Random as _, SystemRandom,
+    TableKey,
+};
 use criterion::{Criterion, criterion_group, criterion_main};
 
 const PLAINTEXT: [u8; 64] = [0x61; 64];
@@ -47,6 +50,20 @@ fn seal(c: &mut Criterion) {
         b.iter(|| key.seal(&context, Flags::ROW, black_box(&PLAINTEXT), &SystemRandom).unwrap())
     });
     c.bench_function("open 64 bytes", |b| b.iter(|| key.open(&context, black_box(&sealed)).unwrap()));
+    let table = TableKey::derive(&root, Handle([7; 8]), PLACE.tenant, PLACE.table);
+    let row = Context { column: b"", ..PLACE }.digest();
+    let columns: Vec<String> = (0..10).map(|n| format!("01890a5d-ac96-774b-bcce-b302099a806{n}")).collect();
+    let members: Vec<_> =
+        columns.iter().map(|column| MemberContext { column: column.as_bytes(), schema_type: b"text" }).collect();
+    c.bench_function("seal then open a record of 10 fields of 64 bytes", |b| {
+        b.iter(|| {
+            let fields: Vec<_> = members.iter().map(|member| (*member, black_box(PLAINTEXT.as_slice()))).collect();
+            let key = table.make_record(&row, Flags::ROW, &SystemRandom).unwrap();
+            let (header, sealed) = (*key.header(), key.seal_row(&fields, &SystemRandom).unwrap());
+            let key = table.open_record(&row, &header).unwrap();
+            members.iter().zip(&sealed).map(|(member, sealed)| key.open(member, sealed).unwrap()).collect::<Vec<_>>()
+        });
+    });
     c.bench_function("context digest", |b| b.iter(|| black_box(&PLACE).digest()));
     let prefix = ContextPrefix::new(PLACE.tenant, PLACE.domain, PLACE.table, PLACE.column);
     c.bench_function("context digest, column framed before", |b| {

@@ -98,17 +98,7 @@ impl Sealed {
     ///
     /// [`ParseError`] names the first thing that is wrong.
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, ParseError> {
-        let found = |at: usize| bytes.get(at).copied();
-        if found(0) != Some(MAGIC) {
-            return Err(ParseError::NotSealed);
-        }
-        if found(1).ok_or(ParseError::TooShort)? != PROFILE_FIELD {
-            return Err(ParseError::UnknownProfile);
-        }
-        if found(2).ok_or(ParseError::TooShort)? != SUITE {
-            return Err(ParseError::UnknownSuite);
-        }
-        let flags = Flags::from_byte(found(3).ok_or(ParseError::TooShort)?).ok_or(ParseError::ReservedFlag)?;
+        let flags = head(&bytes, PROFILE_FIELD)?;
         if bytes.len() < OVERHEAD {
             return Err(ParseError::TooShort);
         }
@@ -126,19 +116,12 @@ impl Sealed {
     ///
     /// As [`from_bytes`](Self::from_bytes), and [`ParseError::NotText`].
     pub fn from_text(text: &str) -> Result<Self, ParseError> {
-        let body = text.strip_prefix(TEXT_PREFIX).ok_or(ParseError::NotSealed)?;
-        if body.len() / 4 * 3 > OVERHEAD + PLAINTEXT_MAX {
-            return Err(ParseError::TooLong);
-        }
-        Self::from_bytes(BASE64URL_NOPAD.decode(body.as_bytes()).map_err(|_| ParseError::NotText)?)
+        Self::from_bytes(from_text(text, OVERHEAD + PLAINTEXT_MAX)?)
     }
 
     /// The text form.
     pub fn to_text(&self) -> String {
-        let mut text = String::with_capacity(TEXT_PREFIX.len() + self.bytes.len().div_ceil(3) * 4);
-        text.push_str(TEXT_PREFIX);
-        BASE64URL_NOPAD.encode_append(&self.bytes, &mut text);
-        text
+        to_text(&self.bytes)
     }
 
     /// The bytes as they are stored.
@@ -171,6 +154,43 @@ impl std::fmt::Debug for Sealed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Sealed({:?}, {} bytes)", self.handle, self.bytes.len())
     }
+}
+
+/// Checks magic, profile, suite and flags, in this order: what a field, a record's header and a blob begin with.
+pub(crate) fn head(bytes: &[u8], profile: u8) -> Result<Flags, ParseError> {
+    let found = |at: usize| bytes.get(at).copied();
+    if found(0) != Some(MAGIC) {
+        return Err(ParseError::NotSealed);
+    }
+    if found(1).ok_or(ParseError::TooShort)? != profile {
+        return Err(ParseError::UnknownProfile);
+    }
+    if found(2).ok_or(ParseError::TooShort)? != SUITE {
+        return Err(ParseError::UnknownSuite);
+    }
+    Flags::from_byte(found(3).ok_or(ParseError::TooShort)?).ok_or(ParseError::ReservedFlag)
+}
+
+/// Whether a plaintext is itself a sealed value of any profile, in bytes or text.
+pub(crate) fn looks_sealed(plaintext: &[u8]) -> bool {
+    matches!(plaintext, [MAGIC, 0x11..=0x14, ..]) || plaintext.starts_with(TEXT_PREFIX.as_bytes())
+}
+
+/// Reads `chy1.` and base64url of at most `max` bytes.
+pub(crate) fn from_text(text: &str, max: usize) -> Result<Vec<u8>, ParseError> {
+    let body = text.strip_prefix(TEXT_PREFIX).ok_or(ParseError::NotSealed)?;
+    if body.len() / 4 * 3 > max {
+        return Err(ParseError::TooLong);
+    }
+    BASE64URL_NOPAD.decode(body.as_bytes()).map_err(|_| ParseError::NotText)
+}
+
+/// `chy1.` and base64url without padding.
+pub(crate) fn to_text(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(TEXT_PREFIX.len() + bytes.len().div_ceil(3) * 4);
+    text.push_str(TEXT_PREFIX);
+    BASE64URL_NOPAD.encode_append(bytes, &mut text);
+    text
 }
 
 #[cfg(test)]

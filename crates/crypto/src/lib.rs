@@ -4,6 +4,8 @@
 //! | --- | --- |
 //! | values that never print and are wiped | [`Secret`], [`Phi`], [`Key256`] |
 //! | sealed fields | [`ColumnKey`] seals and opens, [`Sealed`] is the bytes, [`Context`] the place, [`Handle`] the key version |
+//! | sealed rows | [`TableKey`] makes and finds a [`RecordKey`], which seals members; [`RecordHeader`], [`SealedMember`] are the bytes |
+//! | sealed blobs | [`BlobKey`] begins a [`BlobSealer`], [`BlobOpener`] or [`BlobReader`]; [`BlobLayout`] finds chunks |
 //! | wrapped keys | [`WrappingKey`], [`WrapContext`] |
 //! | keys from keys | [`derive_key`] |
 //! | terms of a blind index | [`IndexKey`] |
@@ -19,6 +21,7 @@
 #![forbid(unsafe_code)]
 
 mod blind_index;
+mod blob;
 pub mod canonical;
 pub mod checkpoint;
 mod column_key;
@@ -37,12 +40,17 @@ pub mod merkle;
 pub mod password;
 pub mod proof;
 pub mod random;
+mod record;
 mod secret;
 mod sign;
 pub mod tiles;
 mod wrap;
 
 pub use blind_index::{IndexKey, TermError};
+pub use blob::{
+    BLOB_CHUNK, BLOB_HEADER, BLOB_SEALED_CHUNK, BlobHeader, BlobKey, BlobLayout, BlobOpener, BlobReader, BlobSealer,
+    ChunkError, PROFILE_BLOB,
+};
 pub use column_key::{ColumnKey, OpenError, SealError};
 pub use commitment::commitment;
 pub use context::{Context, ContextDigest, ContextPrefix};
@@ -54,6 +62,10 @@ pub use handle::Handle;
 pub use jwk::{Curve, Jwk, JwkError};
 pub use mac::MacKey;
 pub use random::{Random, RandomError, SystemRandom};
+pub use record::{
+    MEMBER_OVERHEAD, MemberContext, PROFILE_MEMBER, PROFILE_RECORD, RECORD_OVERHEAD, RecordHeader, RecordKey,
+    SealedMember, TableKey,
+};
 pub use secret::{Key256, Phi, Secret};
 pub use sign::{Ed25519PublicKey, Ed25519SigningKey, KeyError, P256PublicKey, P256SigningKey};
 pub use wrap::{

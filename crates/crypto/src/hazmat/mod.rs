@@ -2,9 +2,13 @@
 //!
 //! Every rule that makes them safe (fresh keys, framing, commitments) lives in the callers.
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+mod hkdf;
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, Tag, UnboundKey};
 use aws_lc_rs::hmac;
 use zeroize::{Zeroize, Zeroizing};
+
+pub(crate) use self::hkdf::Hkdf;
 
 /// Bytes of a GCM tag.
 pub(crate) const TAG: usize = 16;
@@ -83,17 +87,61 @@ pub(crate) fn expand<const N: usize>(prk: &Prf, info: &[u8]) -> Zeroizing<[u8; N
     out
 }
 
-/// Encrypts `plaintext` behind what `out` already holds, which is the associated data, and appends the tag.
+/// AES-256-GCM with the key schedule done, for a key that sees more than one message.
 ///
-/// The key must never see a second message. On refusal nothing of the plaintext stays in `out`.
-pub(crate) fn seal_behind(key: &[u8; 32], nonce: [u8; 12], out: &mut Vec<u8>, plaintext: &[u8]) -> Result<(), Refused> {
-    let cipher = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key).map_err(|_| Refused)?);
-    let start = out.len();
-    out.reserve_exact(plaintext.len() + TAG); // no later growth, which would leave a copy of the plaintext behind
-    out.extend_from_slice(plaintext);
-    let (aad, body) = out.split_at_mut(start);
-    let Ok(tag) = cipher.seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(aad), body) else {
-        body.zeroize();
+/// The caller answers for nonces: none repeats under one key. AWS-LC cleanses the schedule when it is dropped.
+pub(crate) struct Cipher(LessSafeKey);
+
+impl Cipher {
+    pub(crate) fn new(key: &[u8; 32]) -> Result<Self, Refused> {
+        UnboundKey::new(&AES_256_GCM, key).map(|key| Self(LessSafeKey::new(key))).map_err(|_| Refused)
+    }
+
+    /// Appends ciphertext and tag to `out`. On refusal nothing of the plaintext stays there.
+    pub(crate) fn seal(&self, nonce: [u8; 12], aad: &[u8], out: &mut Vec<u8>, plaintext: &[u8]) -> Result<(), Refused> {
+        out.reserve_exact(plaintext.len() + TAG); // no later growth, which would leave a copy of the plaintext behind
+        let start = out.len();
+        out.extend_from_slice(plaintext);
+        let body = out.split_at_mut(start).1;
+        let sealed = self
+            .0
+            .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(aad), body)
+            .map_err(|_| Refused);
+        finish(out, start, sealed)
+    }
+
+    /// Encrypts `plaintext` behind what `out` already holds, which is the associated data, and appends the tag.
+    fn seal_behind(&self, nonce: [u8; 12], out: &mut Vec<u8>, plaintext: &[u8]) -> Result<(), Refused> {
+        out.reserve_exact(plaintext.len() + TAG);
+        let start = out.len();
+        out.extend_from_slice(plaintext);
+        let (aad, body) = out.split_at_mut(start);
+        let sealed = self
+            .0
+            .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(aad), body)
+            .map_err(|_| Refused);
+        finish(out, start, sealed)
+    }
+
+    /// Decrypts `body` (ciphertext, then tag) into a buffer of its own, which is wiped when the tag does not match.
+    pub(crate) fn open(&self, nonce: [u8; 12], aad: &[u8], body: &[u8]) -> Result<Vec<u8>, Refused> {
+        let (ciphertext, tag) = body.split_at(body.len().checked_sub(TAG).ok_or(Refused)?);
+        let mut out = vec![0; ciphertext.len()];
+        let nonce = Nonce::assume_unique_for_key(nonce);
+        match self.0.open_separate_gather(nonce, Aad::from(aad), ciphertext, tag, &mut out) {
+            Ok(()) => Ok(out),
+            Err(_) => {
+                out.zeroize();
+                Err(Refused)
+            }
+        }
+    }
+}
+
+/// Appends the tag, or takes the plaintext away again.
+fn finish(out: &mut Vec<u8>, start: usize, sealed: Result<Tag, Refused>) -> Result<(), Refused> {
+    let Ok(tag) = sealed else {
+        out.split_at_mut(start).1.zeroize();
         out.truncate(start);
         return Err(Refused);
     };
@@ -101,18 +149,16 @@ pub(crate) fn seal_behind(key: &[u8; 32], nonce: [u8; 12], out: &mut Vec<u8>, pl
     Ok(())
 }
 
-/// Decrypts `body` (ciphertext, then tag) into a buffer of its own, which is wiped when the tag does not match.
+/// Encrypts `plaintext` behind what `out` already holds, which is the associated data, and appends the tag.
+///
+/// The key must never see a second message. On refusal nothing of the plaintext stays in `out`.
+pub(crate) fn seal_behind(key: &[u8; 32], nonce: [u8; 12], out: &mut Vec<u8>, plaintext: &[u8]) -> Result<(), Refused> {
+    Cipher::new(key)?.seal_behind(nonce, out, plaintext)
+}
+
+/// Decrypts `body` (ciphertext, then tag) under a key that is used once.
 pub(crate) fn open(key: &[u8; 32], nonce: [u8; 12], aad: &[u8], body: &[u8]) -> Result<Vec<u8>, Refused> {
-    let (ciphertext, tag) = body.split_at(body.len().checked_sub(TAG).ok_or(Refused)?);
-    let cipher = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key).map_err(|_| Refused)?);
-    let mut out = vec![0; ciphertext.len()];
-    match cipher.open_separate_gather(Nonce::assume_unique_for_key(nonce), Aad::from(aad), ciphertext, tag, &mut out) {
-        Ok(()) => Ok(out),
-        Err(_) => {
-            out.zeroize();
-            Err(Refused)
-        }
-    }
+    Cipher::new(key)?.open(nonce, aad, body)
 }
 
 #[cfg(test)]

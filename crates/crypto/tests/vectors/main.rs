@@ -11,6 +11,7 @@
 )]
 
 mod logs;
+mod rows;
 mod sealed;
 mod signed;
 
@@ -43,6 +44,8 @@ macro_rules! vectors {
 
 vectors! {
     sealed_fields => "field", sealed::field;
+    sealed_rows => "record", rows::record;
+    sealed_blobs => "blob", rows::blob;
     wrapped_keys => "wrap", sealed::wrap;
     derived_keys => "derive", sealed::derive;
     terms => "blind-index", sealed::blind_index;

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 
 use crate::{Counting, flipped, hex, refusal};
 
-const ROOT: [u8; 32] = [0x11; 32];
-const HANDLE: Handle = Handle([0xa0, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6, 0xa7]);
-const PLACE: Context<'static> = Context {
+pub(crate) const ROOT: [u8; 32] = [0x11; 32];
+pub(crate) const HANDLE: Handle = Handle([0xa0, 0xa1, 0xa2, 0xa3, 0xa4, 0xa5, 0xa6, 0xa7]);
+pub(crate) const PLACE: Context<'static> = Context {
     tenant: b"ten_01J0000000000000000000TEN0",
     domain: b"data",
     table: b"01890a5d-ac96-774b-bcce-b302099a8057",
@@ -20,7 +20,7 @@ const PLACE: Context<'static> = Context {
     schema_type: b"text",
 };
 
-fn place(context: &Context<'_>) -> Value {
+pub(crate) fn place(context: &Context<'_>) -> Value {
     let Context { tenant, domain, table, column, row, generation, schema_type } = context;
     json!({
         "tenant": hex(tenant), "domain": hex(domain), "table": hex(table), "column": hex(column), "row": hex(row),
