@@ -1,6 +1,7 @@
 //! The contract of the store, and what is PostgreSQL's alone.
 //!
 //! Run with `cargo xtask with-postgres -- cargo test -p chancery-postgres`.
+#![expect(clippy::unwrap_used, reason = "a step that fails fails its test")]
 
 use chancery_domain::store::{Directory as _, Store as _};
 use chancery_postgres::testing::{self, Database, database, server_url};

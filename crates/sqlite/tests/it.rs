@@ -1,4 +1,5 @@
 //! The contract of the store, and what is SQLite's alone.
+#![expect(clippy::unwrap_used, reason = "a step that fails fails its test")]
 
 use std::os::unix::fs::PermissionsExt as _;
 

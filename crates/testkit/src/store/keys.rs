@@ -175,7 +175,7 @@ pub async fn rotations_and_uses_do_not_overlap(store: &impl Backend) {
         tasks.spawn(async move {
             let mut tx = begin(&store, OURS).await;
             if turn % 4 == 0 {
-                let old = tx.seize_active_version(key.id).await.unwrap().expect("a version to replace");
+                let old = tx.seize_active_version(key.id).await.unwrap().unwrap();
                 let new = key_version(&key, old.version + 1, KeyState::Active);
                 let retired = Some(NOW.plus_seconds(old.version.into()));
                 tx.set_key_version_state(
@@ -190,7 +190,7 @@ pub async fn rotations_and_uses_do_not_overlap(store: &impl Backend) {
                 .unwrap();
                 tx.insert_key_version(&new).await.unwrap();
             } else {
-                let held = tx.hold_active_version(key.id).await.unwrap().expect("a version to use");
+                let held = tx.hold_active_version(key.id).await.unwrap().unwrap();
                 tokio::time::sleep(std::time::Duration::from_millis(3)).await;
                 // Asked again within the same transaction, nobody has retired it.
                 let again = tx.key_versions(key.id).await.unwrap();
