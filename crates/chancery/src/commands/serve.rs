@@ -194,12 +194,18 @@ pub(crate) async fn judge_store(config: &Config, stores: &Stores) -> Result<Find
     }
     let recipients = stores.recipients().await?;
     let newest = recipients.iter().map(|recipient| recipient.root_version).max();
-    let live = recipients.iter().filter(|recipient| Some(recipient.root_version) == newest).count();
-    if live == 1 && !config.is_dev() {
+    let live: Vec<_> = recipients.iter().filter(|recipient| Some(recipient.root_version) == newest).collect();
+    if let Some(other) = live.iter().find(|recipient| recipient.environment != config.environment.as_str()) {
+        findings.fault(
+            "environment",
+            format!("is {} and this store belongs to {}", config.environment, other.environment),
+            "give each environment a store and a root key of its own",
+        );
+    } else if live.len() == 1 && !config.is_dev() {
         findings.fault(
             "kms",
             "has one recipient of the root: if it is lost, all data is",
-            "run `chancery init`, which makes a recovery key too",
+            "set the store up with `chancery init`, which makes a recovery key too",
         );
     }
     Ok(findings)

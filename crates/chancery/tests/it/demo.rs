@@ -2,7 +2,20 @@ use crate::support::run;
 
 #[test]
 fn every_step_of_the_demo_holds() {
-    let demo = run(&["demo", "--json"]);
+    holds(&["demo", "--json"]);
+}
+
+#[test]
+fn every_step_of_the_demo_holds_on_postgresql() {
+    let Ok(url) = std::env::var("CHANCERY_TEST_POSTGRES_URL") else {
+        assert!(std::env::var_os("CHANCERY_TEST_REQUIRE_POSTGRES").is_none(), "PostgreSQL was promised");
+        return;
+    };
+    holds(&["demo", "--json", "--store", &url]);
+}
+
+fn holds(arguments: &[&str]) {
+    let demo = run(arguments);
     let report: serde_json::Value = serde_json::from_slice(&demo.stdout).unwrap();
     assert_eq!(report["held"], true, "{report:#}");
     assert_eq!(demo.status.code(), Some(0));

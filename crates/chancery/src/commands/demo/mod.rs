@@ -17,6 +17,7 @@ mod attacks;
 mod certificates;
 mod client;
 mod clinic;
+mod database;
 mod dump;
 mod patients;
 mod records;
@@ -26,6 +27,7 @@ mod table;
 
 use client::Client;
 use clinic::ClinicTable;
+use database::Database;
 use patients::{LAST_NAME, SSN};
 use search::{Found, Search};
 use setup::Clinic;
@@ -49,7 +51,8 @@ pub struct DemoArgs {
     /// Leave the server running afterwards
     #[arg(long)]
     keep: bool,
-    /// Run on PostgreSQL, in an empty database; the clinics' table goes into the schema clinic_demo
+    /// Run on PostgreSQL: in this database if it is empty, otherwise in a new one beside it.
+    /// The clinics' table goes into the schema clinic_demo
     #[arg(long, value_name = "URL")]
     store: Option<String>,
     /// Print the table as JSON
@@ -68,8 +71,12 @@ pub struct DemoArgs {
 pub async fn run(args: DemoArgs) -> Result<ExitCode> {
     let temporary = tempfile::tempdir()?;
     let folder = args.data.clone().unwrap_or_else(|| temporary.path().to_owned());
+    let database = match &args.store {
+        Some(url) => Some(Database::at(url).await?),
+        None => None,
+    };
     let mut table = Table::default();
-    let running = run_steps(&args, &folder, &mut table).await;
+    let running = run_steps(database.as_ref(), &folder, &mut table).await;
     if args.json {
         say(format_args!("{:#}", table.to_json()));
     } else {
@@ -87,6 +94,9 @@ pub async fn run(args: DemoArgs) -> Result<ExitCode> {
         }
         server.stop().await;
     }
+    if let Some(database) = database {
+        database.remove().await?;
+    }
     Ok(if table.all_held() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -102,9 +112,9 @@ fn next(folder: &Path, args: &DemoArgs) -> String {
 }
 
 /// Everything in order. A step that others build on ends the run when it fails.
-async fn run_steps(args: &DemoArgs, folder: &Path, table: &mut Table) -> Option<Server> {
-    let server = table.step("start the server", start(args, folder)).await?;
-    if let Some(stage) = table.step("set the stage", Stage::set(args, folder, &server)).await {
+async fn run_steps(database: Option<&Database>, folder: &Path, table: &mut Table) -> Option<Server> {
+    let server = table.step("start the server", start(database, folder)).await?;
+    if let Some(stage) = table.step("set the stage", Stage::set(database, folder, &server)).await {
         if stage.day(table).await.is_some() {
             table.check("search every stored byte", stage.search(folder, &server)).await;
         }
@@ -114,19 +124,19 @@ async fn run_steps(args: &DemoArgs, folder: &Path, table: &mut Table) -> Option<
     Some(server)
 }
 
-async fn start(args: &DemoArgs, folder: &Path) -> Result<(Server, Held)> {
+async fn start(database: Option<&Database>, folder: &Path) -> Result<(Server, Held)> {
     let flags = Flags {
         dev: true,
         data: Some(folder.to_owned()),
         listen: Some("127.0.0.1:0".to_owned()),
         metrics_listen: Some("127.0.0.1:0".to_owned()),
-        store: args.store.clone(),
+        store: database.map(|database| database.url.clone()),
         file: None,
     };
     // Nothing of the surroundings: a demo is the same everywhere.
     let (config, _) = Config::load(&flags, &[])?;
     let server = Server::start(config).await.context("the demo wants an empty store")?;
-    let note = format!("http://{} on {}", server.address(), if args.store.is_some() { "PostgreSQL" } else { "SQLite" });
+    let note = format!("http://{} on {}", server.address(), database.map_or("SQLite", Database::note));
     Ok((server, held(1, note)))
 }
 
@@ -139,10 +149,10 @@ struct Stage {
 }
 
 impl Stage {
-    async fn set(args: &DemoArgs, folder: &Path, server: &Server) -> Result<(Self, Held)> {
+    async fn set(database: Option<&Database>, folder: &Path, server: &Server) -> Result<(Self, Held)> {
         let admin = Client::new(&format!("http://{}", server.address()), &serve::read_admin_key(&server.config)?)?;
-        let clinic_table = match &args.store {
-            Some(url) => ClinicTable::in_schema(url).await?,
+        let clinic_table = match database {
+            Some(database) => ClinicTable::in_schema(&database.url).await?,
             None => ClinicTable::in_file(&folder.join("clinic.db")).await?,
         };
         clinic_table
