@@ -22,6 +22,8 @@ codes! {
     pub enum EventKind {
         /// The store was made.
         InstanceInitialised = "instance.initialised",
+        /// A further provider can give the platform root.
+        RootRecipientAdded = "root.recipient_added",
         /// A tenant was made.
         TenantCreated = "tenant.created",
         /// Tenants were read.
@@ -104,6 +106,7 @@ impl EventKind {
     pub const fn action(self) -> Action {
         match self {
             Self::InstanceInitialised
+            | Self::RootRecipientAdded
             | Self::TenantCreated
             | Self::UserCreated
             | Self::ApiKeyCreated
