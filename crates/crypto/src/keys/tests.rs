@@ -177,3 +177,42 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn keys_of_python_s_cryptography_are_read_in_all_their_forms() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/vectors/legacy/keys.json");
+    let vectors: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let unhex = |value: &serde_json::Value| data_encoding::HEXLOWER.decode(value.as_str().unwrap().as_bytes()).unwrap();
+    let message = vectors["message"].as_str().unwrap().as_bytes();
+    for case in vectors["cases"].as_array().unwrap() {
+        let key_type: KeyType = case["type"].as_str().unwrap().parse().unwrap();
+        let key = KeyMaterial::from_pem(case["pkcs8"].as_str().unwrap()).unwrap();
+        assert_eq!(key.key_type(), key_type);
+        assert_eq!(
+            key.to_pem().unwrap().expose(),
+            case["pkcs8"].as_str().unwrap(),
+            "{key_type}: the same text comes out"
+        );
+        let public = key.public().unwrap();
+        assert_eq!(public.to_pem(), case["public"].as_str().unwrap());
+        assert_eq!(PublicKey::from_pem(case["public"].as_str().unwrap()).as_ref(), Ok(&public));
+        if let Some(pem) = case["traditional"].as_str() {
+            assert_eq!(KeyMaterial::from_pem(pem).unwrap().to_material().expose(), key.to_material().expose());
+        }
+        if let Some(pem) = case["public_pkcs1"].as_str() {
+            assert_eq!(PublicKey::from_pem(pem).as_ref(), Ok(&public));
+        }
+        assert!(KeyMaterial::from_pem(case["encrypted"].as_str().unwrap()).is_err());
+        for (name, signature) in case["signatures"].as_object().unwrap() {
+            let algorithm = key_type.signs_with().iter().find(|algorithm| algorithm.name() == name).unwrap();
+            assert!(public.verify(*algorithm, message, &unhex(signature)), "{name}");
+        }
+        if let Some(oaep) = case["oaep"].as_object() {
+            let opened = key.decrypt_oaep(b"", &unhex(&oaep["ciphertext"])).unwrap();
+            assert_eq!(opened.expose().as_slice(), oaep["plaintext"].as_str().unwrap().as_bytes());
+        }
+    }
+    for (name, pem) in vectors["refused"].as_object().unwrap() {
+        assert!(KeyMaterial::from_pem(pem.as_str().unwrap()).is_err(), "{name}");
+    }
+}
