@@ -5,12 +5,13 @@ use std::sync::Arc;
 use chancery_crypto::{password, random::Random, random::RandomError};
 
 use crate::{
-    access::authenticate::CallerCache,
+    access::{Call, Denied, Permission, authenticate::CallerCache},
     audit::{Appender, counters::Counters, refusals::AnonymousCounts},
     ids::{NodeId, TenantId, Ulid},
     keyring::{KeyProvider, Keyring, KeyringError, Lease, Leases, PlatformRoot, RootError},
     passwords::PasswordQueue,
     store::{Directory, Store, StoreError},
+    tenants::TenantState,
     time::{Clock, Timestamp},
 };
 
@@ -143,6 +144,9 @@ impl From<StoreError> for Failure {
 /// Lets `?` carry what a [`Failure`] is made of into a use case's own error.
 macro_rules! fails {
     ($($error:ty),+ $(,)?) => {$(
+        impl From<$crate::instance::Failure> for $error {
+            fn from(failure: $crate::instance::Failure) -> Self { Self::Failed(failure) }
+        }
         impl From<$crate::store::StoreError> for $error {
             fn from(error: $crate::store::StoreError) -> Self { Self::Failed(error.into()) }
         }
@@ -234,6 +238,43 @@ impl Instance {
         &self.appender
     }
 
+    /// Asks for `permission` in `tenant`, named by a path; in a foreign one, for `across` instead. A foreign
+    /// tenant must exist and not be erased; whether it does is told only to those who may look across.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`]; inside, why the call may not go on.
+    pub async fn enter(
+        &self,
+        call: &Call,
+        tenant: TenantId,
+        permission: Permission,
+        across: Permission,
+    ) -> Result<Result<(), Denied>, Failure> {
+        if let Err(denied) = call.require_within(tenant, permission, across) {
+            return Ok(Err(denied));
+        }
+        if tenant == call.tenant() {
+            return Ok(Ok(()));
+        }
+        let entry = self.directory().tenant(tenant).await?.filter(|entry| entry.state != TenantState::Erased);
+        Ok(entry.map(|_| ()).ok_or(Denied::NoSuchTenant))
+    }
+
+    /// Looks a tenant's keys up again, if they were not looked up a moment ago: somebody named a key that is
+    /// not among those lent. Another node may have made it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::lease`].
+    pub(crate) async fn renewed_lease(&self, tenant: TenantId, held: &Lease) -> Result<Option<Arc<Lease>>, Failure> {
+        if self.now() < held.loaded_at.plus_seconds(1) {
+            return Ok(None);
+        }
+        self.leases.end(tenant);
+        self.lease(tenant).await.map(Some)
+    }
+
     /// A tenant's unwrapped keys and fields, for a bounded time.
     ///
     /// # Errors
@@ -250,6 +291,20 @@ impl Instance {
     /// As [`Self::lease`].
     pub async fn keyring(&self, tenant: TenantId) -> Result<Arc<Keyring>, Failure> {
         Ok(Arc::clone(&self.lease(tenant).await?.keyring))
+    }
+
+    /// A tenant's unwrapped keys, looked up again if the key with this id is not among those lent.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::lease`].
+    pub(crate) async fn keyring_with(&self, tenant: TenantId, key_id: &str) -> Result<Arc<Keyring>, Failure> {
+        let lease = self.lease(tenant).await?;
+        if lease.keyring.knows_id(key_id) {
+            return Ok(Arc::clone(&lease.keyring));
+        }
+        let renewed = self.renewed_lease(tenant, &lease).await?;
+        Ok(Arc::clone(&renewed.unwrap_or(lease).keyring))
     }
 
     /// Ends the leases of a tenant at once, in this process.

@@ -34,6 +34,7 @@ pub mod passwords;
 pub mod records;
 pub mod store;
 pub mod tenants;
+mod text;
 pub mod time;
 pub mod tokens;
 pub mod users;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chancery_crypto::{
     Secret,
-    password::{self, Cost, PasswordError},
+    password::{self, Cost, PasswordError, Verdict},
     random::Random,
 };
 use tokio::sync::Semaphore;
@@ -76,15 +76,19 @@ impl PasswordQueue {
 
     /// Whether a password fits a stored hash. Without one, the same work is done against a hash that
     /// nothing fits, so that an unknown user costs the same time.
-    pub(crate) async fn verify(&self, password: Password, stored: Option<String>) -> Result<bool, HashError> {
+    pub(crate) async fn verify(&self, password: &Password, stored: Option<String>) -> Result<Verdict, HashError> {
         let cost = self.cost;
-        let checked = self
-            .run(move || match stored {
-                Some(phc) => password::verify(password.expose().as_bytes(), &phc).map(|verdict| verdict.matched),
-                None => password::hash(password.expose().as_bytes(), cost, &Once([0; 16])).map(|_| false),
-            })
-            .await?;
-        Ok(checked?)
+        let password = Password::new(password.expose().clone());
+        let checked = self.run(move || {
+            let bytes = password.expose().as_bytes();
+            match stored {
+                Some(phc) => password::verify_wanting(bytes, &phc, cost),
+                None => {
+                    password::hash(bytes, cost, &Once([0; 16])).map(|_| Verdict { matched: false, outdated: false })
+                }
+            }
+        });
+        Ok(checked.await??)
     }
 
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, HashError> {

@@ -141,12 +141,9 @@ pub async fn verify(instance: &Instance, text: &str) -> Result<Verified, Authent
     {
         return Err(invalid("token header names a key or an extension"));
     }
-    let ring = instance.keyring(TenantId::PLATFORM).await?;
     let kid = header.kid.as_deref().unwrap_or_default();
-    let version = ring
-        .versions(Managed::Token)
-        .find(|v| v.key_id == kid && v.state.opens())
-        .ok_or(invalid("unknown token key"))?;
+    let ring = instance.keyring_with(TenantId::PLATFORM, kid).await?;
+    let version = ring.version(Managed::Token, kid).map_err(|_| invalid("unknown token key"))?;
     let key = decoding_key(version)?;
 
     let mut validation = Validation::new(Algorithm::ES256);
@@ -175,7 +172,7 @@ pub async fn verify(instance: &Instance, text: &str) -> Result<Verified, Authent
 }
 
 /// Three parts of strict base64url, short enough.
-fn check_form(text: &str) -> Result<(), &'static str> {
+pub(crate) fn check_form(text: &str) -> Result<(), &'static str> {
     if text.len() > MAX_TOKEN_BYTES {
         return Err("token too long");
     }

@@ -1,7 +1,7 @@
 //! What the types promise, proven by the compiler.
 
 use chancery_domain::{
-    audit::AuditReceipt,
+    audit::{AuditReceipt, Event, EventKind},
     keyring::{Keyring, PlatformRoot},
     records::WipedJson,
 };
@@ -16,5 +16,7 @@ assert_not_impl_any!(WipedJson: Clone, serde::Serialize, std::fmt::Display);
 
 #[test]
 fn personal_values_do_not_print() {
+    let event = Event::new(EventKind::RecordOpened).personal("reason", "Gómez206");
+    assert!(!format!("{event:?}").contains("Gómez206"));
     assert_eq!(format!("{:?}", WipedJson::new(serde_json::json!("Gómez206"))), "WipedJson(..)");
 }

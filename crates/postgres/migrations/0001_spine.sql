@@ -213,13 +213,20 @@ CREATE TABLE audit_events (
     outcome BIGINT NOT NULL,
     request_id TEXT COLLATE "C" NOT NULL,
     core TEXT COLLATE "C" NOT NULL,
-    sealed BYTEA,
     leaf_hash BYTEA NOT NULL,
     PRIMARY KEY (tenant_id, idx)
 );
 CREATE UNIQUE INDEX audit_events_event_key ON audit_events (tenant_id, event_id);
 CREATE INDEX audit_events_recorded_at ON audit_events (tenant_id, recorded_at);
 CREATE INDEX audit_events_resource ON audit_events (tenant_id, resource) WHERE resource IS NOT NULL;
+
+-- The personal part of events: sealed, beside the log, so that it can go while every proof stays.
+CREATE TABLE audit_sealed (
+    tenant_id TEXT COLLATE "C" NOT NULL,
+    event_id TEXT COLLATE "C" NOT NULL,
+    sealed BYTEA NOT NULL,
+    PRIMARY KEY (tenant_id, event_id)
+);
 
 CREATE TABLE audit_tiles (
     tenant_id TEXT COLLATE "C" NOT NULL,
@@ -334,6 +341,11 @@ CREATE POLICY audit_queue_of_tenant ON audit_queue
 ALTER TABLE audit_events ENABLE ROW LEVEL SECURITY;
 ALTER TABLE audit_events FORCE ROW LEVEL SECURITY;
 CREATE POLICY audit_events_of_tenant ON audit_events
+    USING (tenant_id = current_setting('chancery.tenant', true))
+    WITH CHECK (tenant_id = current_setting('chancery.tenant', true));
+ALTER TABLE audit_sealed ENABLE ROW LEVEL SECURITY;
+ALTER TABLE audit_sealed FORCE ROW LEVEL SECURITY;
+CREATE POLICY audit_sealed_of_tenant ON audit_sealed
     USING (tenant_id = current_setting('chancery.tenant', true))
     WITH CHECK (tenant_id = current_setting('chancery.tenant', true));
 ALTER TABLE audit_tiles ENABLE ROW LEVEL SECURITY;

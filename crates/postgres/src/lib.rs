@@ -82,7 +82,7 @@ impl Postgres {
     }
 
     async fn write(&self) -> Result<Noting, StoreError> {
-        let transaction = self.primary.begin().await.map_err(store)?;
+        let transaction = self.primary.begin_with(WRITE).await.map_err(store)?;
         Ok(Noting { driver: Connected(transaction), replica: self.replica.clone() })
     }
 
@@ -92,6 +92,8 @@ impl Postgres {
 }
 
 /// All statements of a view see one moment.
+/// Said, not left to the server: what guards a change is compare-and-swap and row locks, under exactly this level.
+const WRITE: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 const VIEW: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 #[async_trait]

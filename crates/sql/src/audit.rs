@@ -22,11 +22,17 @@ const QUEUE: Batch = batch!(
 );
 
 const LOG: Batch = batch!(
-    "INSERT INTO audit_events (tenant_id, event_id, recorded_at, kind, actor, resource, outcome, request_id, core, sealed,
+    "INSERT INTO audit_events (tenant_id, event_id, recorded_at, kind, actor, resource, outcome, request_id, core,
         idx, leaf_hash)",
-    sqlite: "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    sqlite: "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     postgres: "SELECT * FROM UNNEST($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[],
-        $7::bigint[], $8::text[], $9::text[], $10::bytea[], $11::bigint[], $12::bytea[])"
+        $7::bigint[], $8::text[], $9::text[], $10::bigint[], $11::bytea[])"
+);
+
+const SEAL: Batch = batch!(
+    "INSERT INTO audit_sealed (tenant_id, event_id, sealed)",
+    sqlite: "(?, ?, ?)",
+    postgres: "SELECT * FROM UNNEST($1::text[], $2::text[], $3::bytea[])"
 );
 
 const UNQUEUE: Sql = Sql::dialects(
@@ -38,15 +44,16 @@ const PUT_TILE: &str = "INSERT INTO audit_tiles (tenant_id, level, idx, hashes) 
     ON CONFLICT (tenant_id, level, idx) DO UPDATE SET hashes = excluded.hashes
     WHERE substr(excluded.hashes, 1, length(audit_tiles.hashes)) = audit_tiles.hashes";
 
-macro_rules! event_columns {
-    () => {
-        "event_id, recorded_at, kind, actor, resource, outcome, request_id, core, sealed"
-    };
-}
-
+// The personal part lies beside the log, so that it can go while the log stays.
 macro_rules! select_logged {
     ($rest:literal) => {
-        concat!("SELECT ", event_columns!(), ", idx, leaf_hash FROM audit_events WHERE tenant_id = $1 ", $rest)
+        concat!(
+            "SELECT e.event_id, recorded_at, kind, actor, resource, outcome, request_id, core, s.sealed, idx, leaf_hash
+             FROM audit_events AS e
+             LEFT JOIN audit_sealed AS s ON s.tenant_id = e.tenant_id AND s.event_id = e.event_id
+             WHERE e.tenant_id = $1 ",
+            $rest
+        )
     };
 }
 
@@ -115,13 +122,15 @@ impl<D: Driver> AuditRows for Rows<D> {
 
     async fn queued_events(&mut self, limit: u32) -> Result<Vec<QueuedEvent>, StoreError> {
         let tenant = self.tenant;
-        let sql = concat!("SELECT ", event_columns!(), " FROM audit_queue WHERE tenant_id = $1 ORDER BY seq LIMIT $2");
+        let sql = "SELECT event_id, recorded_at, kind, actor, resource, outcome, request_id, core, sealed
+            FROM audit_queue WHERE tenant_id = $1 ORDER BY seq LIMIT $2";
         self.all("event", sql, [limit.into()], |row| read_queued(tenant, row)).await
     }
 
     async fn logged_event(&mut self, id: EventId) -> Result<Option<LoggedEvent>, StoreError> {
         let tenant = self.tenant;
-        self.one("event", select_logged!("AND event_id = $2"), [Value::text(id)], |row| read_logged(tenant, row)).await
+        self.one("event", select_logged!("AND e.event_id = $2"), [Value::text(id)], |row| read_logged(tenant, row))
+            .await
     }
 
     async fn logged_events(&mut self, filter: &EventFilter) -> Result<Vec<LoggedEvent>, StoreError> {
@@ -207,11 +216,17 @@ impl<D: Driver> AuditWrites for Rows<D> {
             .iter()
             .map(|logged| {
                 let mut columns = columns(&logged.event);
+                columns.pop(); // the personal part, which is last
                 columns.extend([Value::count(logged.index), Value::bytes(&logged.leaf_hash)]);
                 columns
             })
             .collect();
-        self.insert(&LOG, rows).await
+        self.insert(&LOG, rows).await?;
+        let sealed = events.iter().filter_map(|logged| {
+            let bytes = logged.event.sealed.as_deref()?;
+            Some(vec![Value::text(logged.event.tenant), Value::text(logged.event.id), Value::bytes(bytes)])
+        });
+        self.insert(&SEAL, sealed.collect()).await
     }
 
     async fn put_tile(&mut self, id: TileId, hashes: &[u8]) -> Result<(), StoreError> {

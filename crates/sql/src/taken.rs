@@ -29,6 +29,7 @@ const UNIQUE: &[(&str, &str, &str)] = &[
     ("audit_queue_event_key", "audit_queue.tenant_id, audit_queue.event_id", "event"),
     ("audit_events_pkey", "audit_events.tenant_id, audit_events.idx", "index"),
     ("audit_events_event_key", "audit_events.tenant_id, audit_events.event_id", "event"),
+    ("audit_sealed_pkey", "audit_sealed.tenant_id, audit_sealed.event_id", "event"),
     (
         "audit_checkpoints_pkey",
         "audit_checkpoints.tenant_id, audit_checkpoints.size, audit_checkpoints.signed_at",

@@ -4,7 +4,7 @@ use chancery_domain::store::StoreError;
 use chancery_domain::tenants::{Tenant, TenantRows, TenantState, TenantWrites};
 
 use crate::rows::{after, swapped};
-use crate::{Driver, Row, Rows, Value};
+use crate::{Driver, Row, Rows, Sql, Value};
 
 fn read(row: &mut Row) -> Result<Tenant, StoreError> {
     Ok(Tenant {
@@ -87,6 +87,16 @@ impl<D: Driver> TenantWrites for Rows<D> {
             )
             .await?;
         swapped(changed, "tenant")
+    }
+
+    async fn hold_tenant(&mut self) -> Result<(), StoreError> {
+        // SQLite has one writer, so it is held already.
+        let sql = Sql::dialects(
+            "SELECT slug FROM directory_tenants WHERE tenant_id = $1",
+            "SELECT slug FROM directory_tenants WHERE tenant_id = $1 FOR UPDATE",
+        );
+        self.one("tenant", sql, [], Row::text).await?;
+        Ok(())
     }
 
     async fn set_clear_fields(&mut self, count: u32) -> Result<(), StoreError> {

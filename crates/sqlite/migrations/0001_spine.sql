@@ -213,13 +213,20 @@ CREATE TABLE audit_events (
     outcome INTEGER NOT NULL,
     request_id TEXT NOT NULL,
     core TEXT NOT NULL,
-    sealed BLOB,
     leaf_hash BLOB NOT NULL,
     PRIMARY KEY (tenant_id, idx)
 ) STRICT;
 CREATE UNIQUE INDEX audit_events_event_key ON audit_events (tenant_id, event_id);
 CREATE INDEX audit_events_recorded_at ON audit_events (tenant_id, recorded_at);
 CREATE INDEX audit_events_resource ON audit_events (tenant_id, resource) WHERE resource IS NOT NULL;
+
+-- The personal part of events: sealed, beside the log, so that it can go while every proof stays.
+CREATE TABLE audit_sealed (
+    tenant_id TEXT NOT NULL,
+    event_id TEXT NOT NULL,
+    sealed BLOB NOT NULL,
+    PRIMARY KEY (tenant_id, event_id)
+) WITHOUT ROWID, STRICT;
 
 CREATE TABLE audit_tiles (
     tenant_id TEXT NOT NULL,

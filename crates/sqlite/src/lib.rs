@@ -27,6 +27,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use crate::driver::Connected;
 pub use crate::error::OpenError;
 use crate::error::store;
+pub use crate::migrations::schema_version;
 
 /// Views open at the same time; more wait.
 const READERS: u32 = 8;

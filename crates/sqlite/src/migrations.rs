@@ -8,6 +8,11 @@ use sqlx::migrate::MigrateError;
 
 const FILES: &[(i64, &str, &str)] = &[(1, "spine", include_str!("../migrations/0001_spine.sql"))];
 
+/// The number of the newest step this program knows; PostgreSQL's is the same.
+pub fn schema_version() -> i64 {
+    FILES.iter().map(|(version, ..)| *version).max().unwrap_or_default()
+}
+
 /// Applies what is missing, each file in a transaction of its own.
 pub(crate) async fn run(pool: &SqlitePool) -> Result<(), OpenError> {
     let migrations = FILES.iter().map(|(version, name, text)| {

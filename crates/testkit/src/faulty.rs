@@ -168,6 +168,7 @@ hand_on!(TenantRows {
 });
 hand_on!(TenantWrites {
     fn insert_tenant(tenant: &Tenant) -> ();
+    fn hold_tenant() -> ();
     fn set_tenant_state(id: TenantId, from: TenantState, to: TenantState) -> ();
     fn set_clear_fields(count: u32) -> ();
 });

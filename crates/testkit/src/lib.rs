@@ -1,6 +1,6 @@
 //! One conformance suite per port, and the fakes. Development only.
 //!
-//! - [`store_conformance!`] and [`key_provider_conformance!`] prove that an adapter keeps its port's contract.
+//! - [`store_conformance!`], [`key_provider_conformance!`] and [`resident_keys_conformance!`] prove that an adapter keeps its port's contract.
 //! - [`FixedClock`], [`CountingRandom`] and [`Faulty`] stand in for time, chance and bad luck.
 //! - [`samples`] builds entities.
 //!
@@ -16,6 +16,7 @@ mod clock;
 mod faulty;
 pub mod key_provider;
 mod random;
+pub mod resident_keys;
 pub mod samples;
 pub mod store;
 

@@ -51,12 +51,6 @@ pub enum AuthenticateError {
 
 fails!(AuthenticateError);
 
-impl From<Failure> for AuthenticateError {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
-    }
-}
-
 /// A caller, until when it is taken for granted, and from where it may call.
 #[derive(Clone)]
 struct Known {
@@ -109,6 +103,13 @@ pub async fn authenticate(
     request: &RequestInfo,
 ) -> Result<Caller, AuthenticateError> {
     let (Presented::ApiKey(text) | Presented::AccessToken(text)) = presented;
+    // Garbage is turned away before it costs a look-up or makes anybody wait.
+    match presented {
+        Presented::ApiKey(text) => {
+            drop(ApiKeyText::parse(text.expose()).map_err(|_| AuthenticateError::Invalid("malformed API key"))?)
+        }
+        Presented::AccessToken(text) => tokens::check_form(text.expose()).map_err(AuthenticateError::Invalid)?,
+    }
     let digest = sha256(text.expose().as_bytes());
     let now = instance.now();
     let entry = match instance.callers.fresh(&digest, now) {

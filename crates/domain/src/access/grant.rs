@@ -1,7 +1,11 @@
 //! Who may give which roles.
 
 use super::{Call, Role, RoleSet};
-use crate::{Instance, ids::TenantId, store::StoreError, store::View};
+use crate::{
+    Instance,
+    ids::TenantId,
+    store::{StoreError, Tx},
+};
 
 /// Whether the caller may give `roles` in `tenant`; the inner error names the first role that it may not.
 ///
@@ -16,7 +20,7 @@ pub(crate) async fn check(
     call: &Call,
     tenant: TenantId,
     roles: RoleSet,
-    rows: &mut (dyn View + '_),
+    rows: &mut (dyn Tx + '_),
 ) -> Result<Result<(), Role>, StoreError> {
     if tenant == call.tenant() {
         let mine = call.caller.roles().may_grant();
@@ -34,6 +38,7 @@ pub(crate) async fn check(
     if let Some(other) = roles.iter().find(|role| *role != Role::TenantAdmin) {
         return Ok(Err(other));
     }
+    rows.hold_tenant().await?;
     let admins = rows.count_users_with_role(Role::TenantAdmin).await?
         + rows.count_api_keys_with_role(Role::TenantAdmin, instance.now()).await?;
     Ok(if admins == 0 { Ok(()) } else { Err(Role::TenantAdmin) })

@@ -11,6 +11,7 @@ use crate::{
     faults::Faults,
     ids::{ApiKeyId, TenantId, UserId},
     instance::{Environment, Failure, fails},
+    text::check_name,
     users::UserState,
 };
 
@@ -57,12 +58,6 @@ pub enum CreateApiKeyError {
 
 fails!(CreateApiKeyError);
 
-impl From<Failure> for CreateApiKeyError {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
-    }
-}
-
 /// Makes an API key of `tenant`.
 ///
 /// # Errors
@@ -74,7 +69,7 @@ pub async fn create(
     tenant: TenantId,
     new: NewApiKey,
 ) -> Result<IssuedApiKey, CreateApiKeyError> {
-    call.require_within(tenant, Permission::ApiKeysCreate, Permission::TenantsBootstrap)?;
+    instance.enter(call, tenant, Permission::ApiKeysCreate, Permission::TenantsBootstrap).await??;
     check(instance, &new)?;
     let roles = RoleSet::of(&new.roles);
     let mut change = Change::begin(instance, call, tenant).await?;
@@ -113,10 +108,7 @@ pub async fn create(
 
 fn check(instance: &Instance, new: &NewApiKey) -> Result<(), Faults> {
     let mut faults = Faults::default();
-    let description = new.description.trim();
-    if description.is_empty() || description.chars().count() > 255 {
-        faults.add("/description", "length", "use 1 to 255 characters");
-    }
+    check_name("/description", &new.description, 255, &mut faults);
     if new.roles.is_empty() {
         faults.add("/roles", "empty", "name at least one role");
     }

@@ -28,12 +28,6 @@ pub enum ApiKeyError {
 
 fails!(ApiKeyError);
 
-impl From<Failure> for ApiKeyError {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
-    }
-}
-
 /// Lists the API keys of `tenant`, ordered by id.
 ///
 /// # Errors
@@ -46,7 +40,7 @@ pub async fn list(
     after: Option<ApiKeyId>,
     limit: u32,
 ) -> Result<Vec<ApiKey>, ApiKeyError> {
-    call.require_within(tenant, Permission::ApiKeysRead, Permission::TenantsBootstrap)?;
+    instance.enter(call, tenant, Permission::ApiKeysRead, Permission::CrossTenantRead).await??;
     let keys = instance.store().view(tenant).await?.api_keys(after, limit).await?;
     note(instance, call, tenant, Event::new(EventKind::ApiKeyRead)).await?;
     Ok(keys)

@@ -96,9 +96,8 @@ impl<'a> Change<'a> {
     /// [`Failure`]; then nothing was changed.
     pub async fn commit(mut self, event: Event) -> Result<(), Failure> {
         self.record(event).await?;
-        let committed = self.tx.commit().await;
-        // A failed commit may have happened all the same: its numbers are not used again.
+        // From here on nobody knows for sure that it was not committed: the numbers are not used again.
         self.tickets.into_iter().for_each(Ticket::spend);
-        Ok(committed?)
+        Ok(self.tx.commit().await?)
     }
 }

@@ -4,7 +4,7 @@
 //! keyed references, never free text, values or addresses. What identifies a person goes into
 //! the sealed part, with a salted commitment in the leaf (ADR 0003).
 
-use chancery_crypto::{canonical, commitment, random};
+use chancery_crypto::{Phi, canonical, commitment, random};
 use serde_json::{Map, Value, json};
 
 use super::QueuedEvent;
@@ -190,7 +190,7 @@ impl Detail {
 }
 
 /// What happened, before it is stamped with who, when and where.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Event {
     id: Option<EventId>,
     kind: EventKind,
@@ -199,7 +199,7 @@ pub struct Event {
     references: Vec<String>,
     details: Vec<(&'static str, Detail)>,
     purpose: Option<&'static str>,
-    personal: Vec<(&'static str, String)>,
+    personal: Vec<(&'static str, Phi<String>)>,
 }
 
 impl Event {
@@ -267,7 +267,7 @@ impl Event {
     /// With something that identifies a person: sealed, with a commitment in the leaf.
     #[must_use]
     pub fn personal(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.personal.push((name, value.into()));
+        self.personal.push((name, Phi::new(value.into())));
         self
     }
 }
@@ -333,10 +333,10 @@ pub(crate) fn stamp(
     let request = actor.request();
     let mut personal = event.personal;
     if let Some(address) = request.address {
-        personal.push(("address", address.to_string()));
+        personal.push(("address", Phi::new(address.to_string())));
     }
     if let Some(agent) = &request.user_agent {
-        personal.push(("user_agent", agent.clone()));
+        personal.push(("user_agent", Phi::new(agent.clone())));
     }
     let (commitments, sealed) = seal_personal(instance, ring, id, &personal)?;
 
@@ -401,11 +401,12 @@ fn seal_personal(
     instance: &Instance,
     ring: &Keyring,
     id: EventId,
-    personal: &[(&'static str, String)],
+    personal: &[(&'static str, Phi<String>)],
 ) -> Result<(Map<String, Value>, Option<Vec<u8>>), Failure> {
     let mut commitments = Map::new();
     let mut sealed = Map::new();
     for (name, value) in personal {
+        let value = value.expose();
         let salt: [u8; 32] = random::array(instance.random())?;
         let hex = data_encoding::HEXLOWER.encode(&commitment(&salt, name, value.as_bytes()));
         commitments.insert((*name).to_owned(), json!(hex));

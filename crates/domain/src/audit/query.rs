@@ -14,7 +14,7 @@ use crate::{
     fields::system,
     ids::{EventId, TenantId},
     instance::{Failure, fails},
-    keyring::{KeyringError, ring::Place},
+    keyring::ring::Place,
 };
 
 /// The widest span of time one query may cover, in seconds.
@@ -43,12 +43,6 @@ pub enum ReadAuditError {
 }
 
 fails!(ReadAuditError);
-
-impl From<Failure> for ReadAuditError {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
-    }
-}
 
 impl From<SequenceError> for ReadAuditError {
     fn from(error: SequenceError) -> Self {
@@ -80,8 +74,8 @@ pub struct ProvenEvent {
     pub checkpoint: StoredCheckpoint,
 }
 
-fn require(call: &Call, tenant: TenantId) -> Result<(), Denied> {
-    call.require_within(tenant, Permission::AuditRead, Permission::CrossTenantRead)
+async fn require(instance: &Instance, call: &Call, tenant: TenantId) -> Result<(), ReadAuditError> {
+    Ok(instance.enter(call, tenant, Permission::AuditRead, Permission::CrossTenantRead).await??)
 }
 
 /// Finds events. Sequences first, so that what was acknowledged is found.
@@ -95,7 +89,7 @@ pub async fn find(
     tenant: TenantId,
     filter: EventFilter,
 ) -> Result<Vec<EventView>, ReadAuditError> {
-    require(call, tenant)?;
+    require(instance, call, tenant).await?;
     check(&filter)?;
     sequence::sequence(instance, tenant).await?;
     let mut view = instance.store().view(tenant).await?;
@@ -110,7 +104,7 @@ pub async fn find(
 ///
 /// [`ReadAuditError`].
 pub async fn get(instance: &Instance, call: &Call, tenant: TenantId, id: EventId) -> Result<EventView, ReadAuditError> {
-    require(call, tenant)?;
+    require(instance, call, tenant).await?;
     sequence::sequence(instance, tenant).await?;
     let mut view = instance.store().view(tenant).await?;
     let event = view.logged_event(id).await?.ok_or(ReadAuditError::NotFound)?;
@@ -147,7 +141,7 @@ pub async fn checkpoint(
     call: &Call,
     tenant: TenantId,
 ) -> Result<StoredCheckpoint, ReadAuditError> {
-    require(call, tenant)?;
+    require(instance, call, tenant).await?;
     let event = Event::new(EventKind::AuditRead).with("what", Detail::Code("checkpoint"));
     note(instance, call, tenant, event).await?;
     Ok(sequence::checkpoint(instance, tenant).await?)
@@ -164,7 +158,7 @@ pub async fn tile(
     tenant: TenantId,
     id: chancery_crypto::tiles::TileId,
 ) -> Result<Option<Vec<u8>>, ReadAuditError> {
-    require(call, tenant)?;
+    require(instance, call, tenant).await?;
     let event = Event::new(EventKind::AuditRead).with("what", Detail::Code("tile"));
     note(instance, call, tenant, event).await?;
     let mut view = instance.store().view(tenant).await?;
@@ -180,6 +174,12 @@ fn check(filter: &EventFilter) -> Result<(), Faults> {
     }
     if filter.limit == 0 || filter.limit > MAX_PAGE {
         faults.add("/limit", "range", "ask for 1 to 1000 events at once");
+    }
+    let texts = [("/actor", &filter.actor), ("/type", &filter.kind), ("/resource", &filter.resource)];
+    for (pointer, text) in texts {
+        if text.as_ref().is_some_and(|text| text.len() > 100 || text.chars().any(char::is_control)) {
+            faults.add(pointer, "format", "use an id or a code");
+        }
     }
     faults.check()
 }
@@ -201,28 +201,26 @@ async fn release(
         note(instance, call, tenant, event).await?;
         return Ok(events.into_iter().map(|logged| EventView { logged, personal: None }).collect());
     }
-    let intent = OpenIntent { table: system::AUDIT.to_owned(), values: events.len(), events: vec![event] };
+    let intent = OpenIntent::new(system::AUDIT, events.len(), event);
     let receipts = append(instance, call, tenant, vec![intent]).await?;
     let receipt = receipts.into_iter().next().ok_or(Failure::Internal("an intent without a receipt"))?;
     let field = system::audit_sealed();
     let rows: Vec<String> = events.iter().map(|logged| logged.event.id.to_string()).collect();
-    let sealed: Vec<Option<Sealed>> = events
-        .iter()
-        .map(|logged| logged.event.sealed.clone().map(Sealed::from_bytes).transpose())
-        .collect::<Result<_, _>>()
-        .map_err(|error| Failure::Keyring(error.into()))?;
+    let sealed: Vec<Option<Sealed>> =
+        events.iter().map(|logged| Sealed::from_bytes(logged.event.sealed.clone()?).ok()).collect();
     let values: Vec<(Place<'_>, &Sealed)> = rows
         .iter()
         .zip(&sealed)
         .filter_map(|(row, sealed)| Some((Place { field: &field, row }, sealed.as_ref()?)))
         .collect();
-    let ring = instance.keyring(tenant).await?;
-    let opened = ring
-        .open(receipt, system::AUDIT, &values)
-        .map_err(|(_, error): (usize, KeyringError)| Failure::Keyring(error))?;
-    let mut opened = opened.into_iter();
+    // A part whose key was destroyed, or that is damaged, stays closed; the event is there all the same.
+    let mut opened = instance.keyring(tenant).await?.open_each(receipt, system::AUDIT, &values)?.into_iter();
     Ok(events
         .into_iter()
-        .map(|logged| EventView { personal: logged.event.sealed.is_some().then(|| opened.next()).flatten(), logged })
+        .zip(&sealed)
+        .map(|(logged, sealed)| {
+            let personal = sealed.as_ref().and_then(|_| opened.next()).and_then(Result::ok);
+            EventView { logged, personal }
+        })
         .collect())
 }

@@ -47,14 +47,14 @@ pub struct AuditReceipt {
 }
 
 impl AuditReceipt {
+    /// The request that its event names; none for [`Unaudited`].
+    pub fn request(&self) -> Option<RequestId> {
+        self.request
+    }
+
     /// Whether it covers so many values of this table.
     pub(crate) fn covers(&self, tenant: TenantId, table: &str, values: usize) -> bool {
         self.tenant == tenant && self.table == table && values <= self.values
-    }
-
-    /// The request that the event names.
-    pub fn request(&self) -> Option<RequestId> {
-        self.request
     }
 }
 
@@ -71,15 +71,26 @@ impl Unaudited {
     }
 }
 
-/// What is about to be opened.
-#[derive(Debug)]
+/// What is about to be opened, and the events that tell of it: never none.
 pub struct OpenIntent {
-    /// Of which table; the receipt is for it alone.
-    pub table: String,
-    /// How many values.
-    pub values: usize,
-    /// The events that tell of it: one for each hundred references.
-    pub events: Vec<Event>,
+    table: String,
+    values: usize,
+    first: Event,
+    further: Vec<Event>,
+}
+
+impl OpenIntent {
+    /// Of so many values of one table.
+    pub fn new(table: &str, values: usize, event: Event) -> Self {
+        Self { table: table.to_owned(), values, first: event, further: Vec::new() }
+    }
+
+    /// With further events, one for each hundred references.
+    #[must_use]
+    pub fn further(mut self, events: impl IntoIterator<Item = Event>) -> Self {
+        self.further.extend(events);
+        self
+    }
 }
 
 /// Makes the events of reads durable, and gives a receipt for each intent, in order.
@@ -102,7 +113,8 @@ pub async fn append(
             table: intent.table,
             values: intent.values,
         });
-        events.extend(intent.events);
+        events.push(intent.first);
+        events.extend(intent.further);
     }
     note_all(instance, Actor::Call(call), tenant, events).await?;
     Ok(receipts)
@@ -132,10 +144,9 @@ pub(crate) async fn note_all(
         stamped.push(stamp(instance, actor, tenant, &ring, ticket.number, event)?);
         tickets.push(ticket);
     }
-    let appended = instance.appender().append(stamped).await;
-    // A failed commit may have happened all the same: its numbers are not used again.
+    // From here on nobody knows for sure that the events were not written: their numbers are not used again.
     tickets.into_iter().for_each(super::counters::Ticket::spend);
-    appended.map_err(Failure::Audit)
+    instance.appender().append(stamped).await.map_err(Failure::Audit)
 }
 
 struct Waiting {

@@ -12,7 +12,11 @@ use crate::{
     Instance,
     ids::TenantId,
     instance::Failure,
-    keyring::{KeyringError, Managed},
+    keyring::{
+        KeyringError, Managed,
+        declared::{declared, key_at},
+        ring::RingVersion,
+    },
     store::{StoreError, View},
 };
 
@@ -111,23 +115,31 @@ async fn resume(tx: &mut dyn crate::store::Tx, tenant: TenantId, head: LogHead) 
 
 /// The signed head of the log: the newest one, or a new one if the log grew.
 ///
+/// Before it signs, it proves from the stored tiles that they give the stored root, and that the log
+/// only grew since the newest signed head.
+///
 /// # Errors
 ///
 /// [`SequenceError`].
 pub async fn checkpoint(instance: &Instance, tenant: TenantId) -> Result<StoredCheckpoint, SequenceError> {
-    let head = sequence(instance, tenant).await?;
+    sequence(instance, tenant).await?;
     let mut view = instance.store().view(tenant).await?;
-    if let Some(newest) = view.checkpoint().await?.filter(|newest| newest.size == head.size) {
-        return Ok(newest);
+    let head = view.log_head().await?;
+    let newest = view.checkpoint().await?;
+    if let Some(newest) = &newest
+        && newest.size == head.size
+    {
+        return Ok(newest.clone());
     }
     let origin = view.log_origin().await?.ok_or(Failure::Internal("log without an origin"))?;
+    check_growth(&mut *view, tenant, head, newest.as_ref()).await?;
+    let keys = declared(&mut *view, Managed::Log).await?;
     drop(view);
-    let ring = instance.keyring(tenant).await?;
-    let signer = ring.active(Managed::Log).map_err(Failure::Keyring)?;
-    let key = signer.ed25519().map_err(Failure::Keyring)?;
+    let key = key_at(&keys, head.size).ok_or(Failure::Keyring(KeyringError::NoActiveKey(Managed::Log)))?;
+    let ring = instance.keyring_with(tenant, &key.key_id).await?;
+    let signer = ring.version(Managed::Log, &key.key_id).and_then(RingVersion::ed25519).map_err(Failure::Keyring)?;
     let checkpoint = Checkpoint { origin: origin.clone(), size: head.size, root: head.root };
-    let signed =
-        SignedCheckpoint::sign(&checkpoint, key, &origin).map_err(|_| Failure::Keyring(KeyringError::Unwrap))?;
+    let signed = SignedCheckpoint::sign(&checkpoint, signer, &origin).map_err(|_| Failure::Internal("log origin"))?;
     let stored = StoredCheckpoint { size: head.size, note: signed.text().to_owned(), signed_at: instance.now() };
     let mut tx = instance.store().begin(tenant).await?;
     match tx.insert_checkpoint(&stored).await {
@@ -137,6 +149,52 @@ pub async fn checkpoint(instance: &Instance, tenant: TenantId) -> Result<StoredC
         Err(error) => return Err(error.into()),
     }
     Ok(stored)
+}
+
+/// Whether the stored tiles give the stored root, and the newest signed head is a beginning of it.
+async fn check_growth(
+    view: &mut dyn View,
+    tenant: TenantId,
+    head: LogHead,
+    signed: Option<&StoredCheckpoint>,
+) -> Result<(), SequenceError> {
+    let mut tiles = Tiles::default();
+    let root = with_tiles(view, tenant, &mut tiles, |tiles| tiles.root(head.size)).await?;
+    if root != head.root {
+        return Err(SequenceError::Forked(tenant));
+    }
+    let Some(signed) = signed else { return Ok(()) };
+    let signed = SignedCheckpoint::parse(&signed.note).map_err(|_| SequenceError::Forked(tenant))?;
+    let old = signed.checkpoint();
+    if old.size > head.size {
+        return Err(SequenceError::Forked(tenant));
+    }
+    let proof = with_tiles(view, tenant, &mut tiles, |tiles| tiles.consistency_proof(old.size, head.size)).await?;
+    let grown = merkle::verify_consistency(old.size, head.size, &old.root, &head.root, &proof);
+    grown.map_err(|_| SequenceError::Forked(tenant))
+}
+
+/// Computes something from tiles, fetching those that it misses.
+async fn with_tiles<T>(
+    view: &mut dyn View,
+    tenant: TenantId,
+    tiles: &mut Tiles,
+    compute: impl Fn(&Tiles) -> Result<T, TileError>,
+) -> Result<T, SequenceError> {
+    loop {
+        match compute(tiles) {
+            Ok(value) => return Ok(value),
+            Err(TileError::Missing { tile, .. }) => {
+                // INVARIANT: a tile asked for twice is a damaged one; the loop ends.
+                if tiles.to_bytes(tile).is_some() {
+                    return Err(SequenceError::Forked(tenant));
+                }
+                let hashes = view.tile(tile).await?.ok_or(SequenceError::Forked(tenant))?;
+                tiles.insert(tile, &hashes).map_err(|_| SequenceError::Forked(tenant))?;
+            }
+            Err(_) => return Err(SequenceError::Forked(tenant)),
+        }
+    }
 }
 
 /// The proof that the event at `index` is under `checkpoint`.
@@ -151,20 +209,7 @@ pub async fn prove(
     checkpoint: &StoredCheckpoint,
 ) -> Result<LogProof, SequenceError> {
     let mut tiles = Tiles::default();
-    let hashes = loop {
-        match tiles.inclusion_proof(index, checkpoint.size) {
-            Ok(hashes) => break hashes,
-            Err(TileError::Missing { tile, .. }) => {
-                // INVARIANT: a tile asked for twice is a damaged one; the loop ends.
-                if tiles.to_bytes(tile).is_some() {
-                    return Err(SequenceError::Forked(tenant));
-                }
-                let hashes = view.tile(tile).await?.ok_or(SequenceError::Forked(tenant))?;
-                tiles.insert(tile, &hashes).map_err(|_| SequenceError::Forked(tenant))?;
-            }
-            Err(_) => return Err(SequenceError::Forked(tenant)),
-        }
-    };
+    let hashes = with_tiles(view, tenant, &mut tiles, |tiles| tiles.inclusion_proof(index, checkpoint.size)).await?;
     let checkpoint = SignedCheckpoint::parse(&checkpoint.note).map_err(|_| SequenceError::Forked(tenant))?;
     Ok(LogProof { index, hashes, checkpoint })
 }

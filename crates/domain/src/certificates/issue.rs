@@ -49,12 +49,6 @@ pub enum CertificateError {
 
 fails!(CertificateError);
 
-impl From<Failure> for CertificateError {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
-    }
-}
-
 impl From<crate::audit::SequenceError> for CertificateError {
     fn from(error: crate::audit::SequenceError) -> Self {
         use crate::audit::SequenceError;
@@ -115,8 +109,7 @@ fn sign(
     salt: &[u8; 32],
 ) -> Result<Certificate, CertificateError> {
     let ring = Arc::clone(change.keyring());
-    let signer = ring.versions(Managed::Certificate).find(|v| v.key_id == version.key_id);
-    let signer = signer.ok_or(KeyringError::NoActiveKey(Managed::Certificate))?;
+    let signer = ring.version(Managed::Certificate, &version.key_id)?;
     // Clocks of two nodes differ; a certificate is never older than its key.
     let issued_at = version.activated_at.map_or(instance.now(), |activated| activated.max(instance.now()));
     let id = CertificateId::make(issued_at, instance.random())?;
@@ -153,7 +146,7 @@ pub async fn get(
     tenant: TenantId,
     id: CertificateId,
 ) -> Result<Certificate, CertificateError> {
-    call.require_within(tenant, Permission::CertificatesRead, Permission::CrossTenantRead)?;
+    instance.enter(call, tenant, Permission::CertificatesRead, Permission::CrossTenantRead).await??;
     let certificate = instance.store().view(tenant).await?.certificate(id).await?;
     let certificate = certificate.ok_or(CertificateError::NotFound)?;
     note(instance, call, tenant, Event::new(EventKind::CertificateRead).on("certificate", id)).await?;

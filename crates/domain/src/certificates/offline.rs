@@ -13,10 +13,13 @@ use serde_json::{Value, json};
 use super::{
     pack::{KEYS_TYPE, MANIFEST_TYPE},
     trust::{self, Trust},
-    verify::{Check, Checks, DeclaredKey, Verdict, check_envelope, check_logged},
+    verify::{Check, Checks, Verdict, check_envelope, check_logged},
     zip::{self, Files},
 };
-use crate::time::Timestamp;
+use crate::{
+    keyring::{DeclaredKey, declared::key_at},
+    time::Timestamp,
+};
 
 codes! {
     /// What checking a pack comes to.
@@ -102,10 +105,14 @@ fn check_pack(
         "manifest and keys speak of different tenants",
     )?;
 
+    let named = text(&statement, "/instance")? == trust.instance;
+    hold(checks, "instance", named, trust.instance.clone(), "the pack is of another instance than the trust file")?;
     let (certificate_keys, log_keys) = (declared(&statement, "certificate")?, declared(&statement, "log")?);
     check_manifest_signature(&files, &manifest, &certificate_keys, checks)?;
     let origin = text(&manifest, "/log_origin")?;
     let head = check_head(&files, &manifest, origin, &log_keys, checks)?;
+    let as_of = statement.get("as_of_size").and_then(Value::as_u64) == Some(head.size);
+    hold(checks, "keys_as_of", as_of, "stated at the checkpoint", "the keys were stated at another size of the log")?;
 
     let mut certificates = Vec::new();
     for id in manifest.pointer("/scope/certificates").and_then(Value::as_array).ok_or(PackVerdict::Failed)? {
@@ -197,7 +204,10 @@ fn check_manifest_signature(files: &Files, manifest: &Value, keys: &[DeclaredKey
     let envelope = Envelope::from_json(file(files, "MANIFEST.dsse")?).map_err(|_| PackVerdict::Failed);
     let signed = envelope.is_ok_and(|envelope| {
         files.get("MANIFEST.json") == Some(&envelope.payload)
-            && keys.iter().any(|key| verifies(&envelope, MANIFEST_TYPE, &key.jwk, &key.key_id))
+            && keys
+                .iter()
+                .filter(|key| key.state.opens())
+                .any(|key| verifies(&envelope, MANIFEST_TYPE, &key.jwk, &key.key_id))
     });
     let created = text(manifest, "/created_at")?.to_owned();
     hold(
@@ -234,14 +244,12 @@ fn declared_key(entry: &Value) -> Option<DeclaredKey> {
     })
 }
 
-/// Whether one of the tenant's log keys signed a checkpoint of this log.
+/// A checkpoint of this log, if the tenant's log key of that time signed it.
 fn signed_head(note: &str, origin: &str, log_keys: &[DeclaredKey]) -> Option<Checkpoint> {
     let signed = SignedCheckpoint::parse(note).ok()?;
-    let head = log_keys.iter().find_map(|key| {
-        let public = Ed25519PublicKey::try_from(&key.jwk).ok()?;
-        let key = VerifierKey::new(origin, public).ok()?;
-        signed.verify(&key).ok().cloned()
-    })?;
+    let key = key_at(log_keys, signed.checkpoint().size).filter(|key| key.state.opens())?;
+    let verifier = VerifierKey::new(origin, Ed25519PublicKey::try_from(&key.jwk).ok()?).ok()?;
+    let head = signed.verify(&verifier).ok()?.clone();
     (head.origin == origin).then_some(head)
 }
 

@@ -13,16 +13,18 @@ use serde_json::{Value, json};
 
 use super::{
     CertificateError,
-    verify::{DeclaredKey, declared_keys},
     zip::{self, Files},
 };
 use crate::{
     Instance,
     access::{Call, Permission},
-    audit::{Event, EventKind, receipt::note, sequence},
+    audit::{Event, EventKind, StoredCheckpoint, receipt::note, sequence},
     ids::{CertificateId, TenantId},
     instance::Failure,
-    keyring::Managed,
+    keyring::{
+        DeclaredKey, Managed,
+        declared::{as_of, declared},
+    },
 };
 
 /// The DSSE payload type of a manifest.
@@ -54,49 +56,95 @@ pub async fn pack(
     tenant: TenantId,
     id: CertificateId,
 ) -> Result<Vec<u8>, CertificateError> {
-    call.require_within(tenant, Permission::CertificatesRead, Permission::CrossTenantRead)?;
+    instance.enter(call, tenant, Permission::CertificatesRead, Permission::CrossTenantRead).await??;
     let certificate = instance.store().view(tenant).await?.certificate(id).await?.ok_or(CertificateError::NotFound)?;
     note(instance, call, tenant, Event::new(EventKind::CertificateExported).on("certificate", id)).await?;
 
     let checkpoint = sequence::checkpoint(instance, tenant).await?;
+    // One view for all the rest, cut to the checkpoint: a rotation meanwhile is not half in the pack.
     let mut view = instance.store().view(tenant).await?;
-    let logged = view.logged_event(certificate.event).await?.ok_or(CertificateError::NotYetSequenced)?;
+    let logged = view.logged_event(certificate.event).await?.filter(|logged| logged.index < checkpoint.size);
+    let logged = logged.ok_or(CertificateError::NotYetSequenced)?;
     let origin = view.log_origin().await?.ok_or(Failure::Internal("log without an origin"))?;
     let proof = sequence::prove(&mut *view, tenant, logged.index, &checkpoint).await?;
+    let certificate_keys = as_of(declared(&mut *view, Managed::Certificate).await?, checkpoint.size);
+    let log_keys = as_of(declared(&mut *view, Managed::Log).await?, checkpoint.size);
     drop(view);
 
+    let scope = Scope { instance, tenant, origin: &origin, checkpoint: &checkpoint };
     let mut files = Files::new();
     files.insert(format!("certs/{id}.dsse.json"), certificate.envelope);
     files.insert(format!("certs/{id}.tlog-proof"), proof.to_text().into_bytes());
     files.insert("log/checkpoint".into(), checkpoint.note.clone().into_bytes());
     files.insert(format!("log/entries/{}.json", logged.index), logged.event.core.into_bytes());
-    files.insert("trust/keys.dsse".into(), keys_statement(instance, tenant, &origin, checkpoint.size).await?);
+    files.insert("trust/keys.dsse".into(), scope.keys_statement(&certificate_keys, &log_keys).await?);
     files.insert("README.txt".into(), README.as_bytes().to_vec());
-    let (manifest, signed) = manifest(instance, tenant, &origin, id, &checkpoint.note, &files).await?;
+    let (manifest, signed) = scope.manifest(id, &certificate_keys, &files).await?;
     files.insert("MANIFEST.json".into(), manifest);
     files.insert("MANIFEST.dsse".into(), signed);
     Ok(zip::write(&files).map_err(|_| Failure::Internal("a pack that is too large"))?)
 }
 
-/// The tenant's public keys, signed with the platform's trust key, which signs only such statements.
-async fn keys_statement(instance: &Instance, tenant: TenantId, origin: &str, size: u64) -> Result<Vec<u8>, Failure> {
-    let mut keys = Vec::new();
-    for managed in [Managed::Certificate, Managed::Log] {
-        keys.extend(declared_keys(instance, tenant, managed).await?.iter().map(|key| key_entry(managed, key)));
+/// What every statement of a pack is about.
+struct Scope<'a> {
+    instance: &'a Instance,
+    tenant: TenantId,
+    origin: &'a str,
+    checkpoint: &'a StoredCheckpoint,
+}
+
+impl Scope<'_> {
+    /// The tenant's public keys, signed with the platform's trust key, which signs only such statements.
+    async fn keys_statement(&self, certificate: &[DeclaredKey], log: &[DeclaredKey]) -> Result<Vec<u8>, Failure> {
+        let certificate = certificate.iter().map(|key| key_entry(Managed::Certificate, key));
+        let keys: Vec<Value> = certificate.chain(log.iter().map(|key| key_entry(Managed::Log, key))).collect();
+        let statement = json!({
+            "v": 1,
+            "type": "tenant-keys/v1",
+            "instance": self.instance.settings().name,
+            "tenant_id": self.tenant.to_string(),
+            "log_origin": self.origin,
+            "as_of_size": self.checkpoint.size,
+            "keys": keys,
+        });
+        let statement =
+            canonical::to_vec(&statement).map_err(|_| Failure::Internal("a key statement is not canonical"))?;
+        let platform = self.instance.keyring(TenantId::PLATFORM).await?;
+        let signer = platform.active(Managed::Certificate)?;
+        Ok(dsse::sign_ed25519(KEYS_TYPE, statement, signer.ed25519()?, &signer.key_id).to_json())
     }
-    let statement = json!({
-        "v": 1,
-        "type": "tenant-keys/v1",
-        "instance": instance.settings().name,
-        "tenant_id": tenant.to_string(),
-        "log_origin": origin,
-        "as_of_size": size,
-        "keys": keys,
-    });
-    let statement = canonical::to_vec(&statement).map_err(|_| Failure::Internal("a key statement is not canonical"))?;
-    let platform = instance.keyring(TenantId::PLATFORM).await?;
-    let signer = platform.active(Managed::Certificate)?;
-    Ok(dsse::sign_ed25519(KEYS_TYPE, statement, signer.ed25519()?, &signer.key_id).to_json())
+
+    /// The manifest, signed with the newest key that the key statement lists.
+    async fn manifest(
+        &self,
+        id: CertificateId,
+        keys: &[DeclaredKey],
+        files: &Files,
+    ) -> Result<(Vec<u8>, Vec<u8>), Failure> {
+        let damaged = |_| Failure::Internal("a stored checkpoint is damaged");
+        let head = SignedCheckpoint::parse(&self.checkpoint.note).map_err(damaged)?.checkpoint().clone();
+        let entries: Vec<Value> = files
+            .iter()
+            .map(|(path, data)| json!({"path": path, "sha256": sha256_hex(data), "size": data.len()}))
+            .collect();
+        let manifest = json!({
+            "v": 1,
+            "type": "audit-pack/v1",
+            "instance": self.instance.settings().name,
+            "tenant_id": self.tenant.to_string(),
+            "log_origin": self.origin,
+            "created_at": self.instance.now().to_string(),
+            "as_of": {"size": head.size, "root": data_encoding::HEXLOWER.encode(&head.root)},
+            "scope": {"certificates": [id.to_string()]},
+            "files": entries,
+        });
+        let manifest = canonical::to_vec(&manifest).map_err(|_| Failure::Internal("a manifest is not canonical"))?;
+        let newest = keys.last().ok_or(Failure::Internal("a log without a certificate key"))?;
+        let ring = self.instance.keyring_with(self.tenant, &newest.key_id).await?;
+        let signer = ring.version(Managed::Certificate, &newest.key_id)?;
+        let signed = dsse::sign_ed25519(MANIFEST_TYPE, manifest.clone(), signer.ed25519()?, &signer.key_id).to_json();
+        Ok((manifest, signed))
+    }
 }
 
 fn key_entry(managed: Managed, key: &DeclaredKey) -> Value {
@@ -110,36 +158,4 @@ fn key_entry(managed: Managed, key: &DeclaredKey) -> Value {
         "first_index": key.first_index,
         "last_index": key.last_index,
     })
-}
-
-async fn manifest(
-    instance: &Instance,
-    tenant: TenantId,
-    origin: &str,
-    id: CertificateId,
-    checkpoint: &str,
-    files: &Files,
-) -> Result<(Vec<u8>, Vec<u8>), Failure> {
-    let head = SignedCheckpoint::parse(checkpoint).map_err(|_| Failure::Internal("a stored checkpoint is damaged"))?;
-    let head = head.checkpoint().clone();
-    let entries: Vec<Value> = files
-        .iter()
-        .map(|(path, data)| json!({"path": path, "sha256": sha256_hex(data), "size": data.len()}))
-        .collect();
-    let manifest = json!({
-        "v": 1,
-        "type": "audit-pack/v1",
-        "instance": instance.settings().name,
-        "tenant_id": tenant.to_string(),
-        "log_origin": origin,
-        "created_at": instance.now().to_string(),
-        "as_of": {"size": head.size, "root": data_encoding::HEXLOWER.encode(&head.root)},
-        "scope": {"certificates": [id.to_string()]},
-        "files": entries,
-    });
-    let manifest = canonical::to_vec(&manifest).map_err(|_| Failure::Internal("a manifest is not canonical"))?;
-    let ring = instance.keyring(tenant).await?;
-    let signer = ring.active(Managed::Certificate)?;
-    let signed = dsse::sign_ed25519(MANIFEST_TYPE, manifest.clone(), signer.ed25519()?, &signer.key_id).to_json();
-    Ok((manifest, signed))
 }

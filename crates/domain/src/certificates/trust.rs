@@ -3,8 +3,12 @@
 use chancery_crypto::{Jwk, canonical};
 use serde_json::{Value, json};
 
-use super::verify::{DeclaredKey, declared_keys};
-use crate::{Instance, ids::TenantId, instance::Failure, keyring::Managed};
+use crate::{
+    Instance,
+    ids::TenantId,
+    instance::Failure,
+    keyring::{DeclaredKey, Managed, declared::declared},
+};
 
 /// The `type` of a trust file.
 const TYPE: &str = "chancery-trust/v1";
@@ -12,6 +16,8 @@ const TYPE: &str = "chancery-trust/v1";
 /// A trust file that was read.
 #[derive(Debug)]
 pub(super) struct Trust {
+    /// The instance that it speaks of.
+    pub(super) instance: String,
     /// The keys that may sign a tenant's key statement, with their ids.
     pub(super) keys: Vec<(String, Jwk)>,
     /// How many witnesses must have cosigned; none are known to this version.
@@ -29,7 +35,8 @@ pub struct NotATrustFile;
 ///
 /// [`Failure`].
 pub async fn trust_file(instance: &Instance) -> Result<Vec<u8>, Failure> {
-    let keys = declared_keys(instance, TenantId::PLATFORM, Managed::Certificate).await?;
+    let mut view = instance.store().view(TenantId::PLATFORM).await?;
+    let keys = declared(&mut *view, Managed::Certificate).await?;
     let keys: Vec<Value> = keys.iter().map(trust_key).collect();
     let file = json!({
         "v": 1,
@@ -70,5 +77,6 @@ pub(super) fn read(bytes: &[u8]) -> Result<Trust, NotATrustFile> {
         }
     }
     let quorum = file.pointer("/witnesses/quorum").and_then(Value::as_u64).ok_or(NotATrustFile)?;
-    Ok(Trust { keys, quorum })
+    let instance = file.get("instance").and_then(Value::as_str).ok_or(NotATrustFile)?.to_owned();
+    Ok(Trust { instance, keys, quorum })
 }

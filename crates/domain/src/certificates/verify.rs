@@ -1,6 +1,6 @@
 //! Verifies certificates: the same checks by id, by envelope and offline.
 
-use chancery_crypto::{Ed25519PublicKey, Jwk, canonical, dsse::Envelope, sha256_hex};
+use chancery_crypto::{Ed25519PublicKey, canonical, dsse::Envelope, sha256_hex};
 use serde_json::Value;
 
 use super::{Certificate, CertificateError, PAYLOAD_TYPE, payload};
@@ -10,7 +10,7 @@ use crate::{
     audit::{Detail, Event, EventKind, LoggedEvent, receipt::note, sequence},
     ids::{CertificateId, TenantId},
     instance::Failure,
-    keyring::{KeyState, KeyVersion, Managed},
+    keyring::{DeclaredKey, KeyState, Managed, declared::declared},
     time::Timestamp,
 };
 
@@ -57,23 +57,6 @@ impl Report {
     fn stranger() -> Self {
         Self { verdict: Verdict::Untrusted, checks: Vec::new() }
     }
-}
-
-/// A key that may have signed, and when it could.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeclaredKey {
-    /// Thumbprint of the public half.
-    pub key_id: String,
-    /// The public half.
-    pub jwk: Jwk,
-    /// Its state.
-    pub state: KeyState,
-    /// Since when it signs.
-    pub activated_at: Timestamp,
-    /// The index of its activation in the log; `None` while that is queued.
-    pub first_index: Option<u64>,
-    /// The index of its retirement.
-    pub last_index: Option<u64>,
 }
 
 /// What a certificate says of itself.
@@ -243,7 +226,7 @@ pub async fn verify(
     tenant: TenantId,
     id: CertificateId,
 ) -> Result<Report, CertificateError> {
-    call.require_within(tenant, Permission::CertificatesRead, Permission::CrossTenantRead)?;
+    instance.enter(call, tenant, Permission::CertificatesRead, Permission::CrossTenantRead).await??;
     let certificate = instance.store().view(tenant).await?.certificate(id).await?.ok_or(CertificateError::NotFound)?;
     let report = examine(instance, tenant, &certificate.envelope, Some(&certificate)).await?;
     tell(instance, call, tenant, Some(id), &report).await?;
@@ -288,7 +271,9 @@ async fn examine(
     stored: Option<&Certificate>,
 ) -> Result<Report, CertificateError> {
     sequence(instance, tenant).await?;
-    let keys = declared_keys(instance, tenant, Managed::Certificate).await?;
+    let mut view = instance.store().view(tenant).await?;
+    let keys = declared(&mut *view, Managed::Certificate).await?;
+    drop(view);
     let mut checks = Checks::new();
     let said = match check_envelope(envelope, &keys, &mut checks) {
         Ok(said) => said,
@@ -333,49 +318,4 @@ async fn check_stored(
         return Ok(checks.note("logged", Err("its event is not in the log".to_owned()), Verdict::Invalid));
     };
     Ok(check_logged(&event.core, index, envelope, said, keys, checks))
-}
-
-/// A tenant's public keys of one use, with their time in the log.
-pub(super) async fn declared_keys(
-    instance: &Instance,
-    tenant: TenantId,
-    managed: Managed,
-) -> Result<Vec<DeclaredKey>, Failure> {
-    let mut view = instance.store().view(tenant).await?;
-    let Some(key) = view.managed_key(managed).await? else { return Ok(Vec::new()) };
-    let versions = view.key_versions(key.id).await?;
-    let mut indexes = Vec::new();
-    for kind in [EventKind::KeyActivated, EventKind::KeyRetired] {
-        let filter = crate::audit::EventFilter {
-            from: Timestamp::from_micros(0),
-            to: Timestamp::from_micros(i64::MAX),
-            after: None,
-            actor: None,
-            kind: Some(kind.as_str().to_owned()),
-            resource: Some(key.id.to_string()),
-            outcome: None,
-            request: None,
-            limit: crate::audit::query::MAX_PAGE,
-        };
-        for logged in view.logged_events(&filter).await? {
-            let core: Value = serde_json::from_str(&logged.event.core)
-                .map_err(|_| Failure::Internal("a logged event is not JSON"))?;
-            let key_id = core.pointer("/detail/key_id").and_then(Value::as_str).unwrap_or_default().to_owned();
-            indexes.push((kind, key_id, logged.index));
-        }
-    }
-    let index = |kind: EventKind, version: &KeyVersion| {
-        indexes.iter().find(|(k, key_id, _)| *k == kind && *key_id == version.key_id).map(|(.., index)| *index)
-    };
-    let declared = versions.iter().filter_map(|version| {
-        Some(DeclaredKey {
-            key_id: version.key_id.clone(),
-            jwk: version.public_jwk.clone()?,
-            state: version.state,
-            activated_at: version.activated_at?,
-            first_index: index(EventKind::KeyActivated, version),
-            last_index: index(EventKind::KeyRetired, version),
-        })
-    });
-    Ok(declared.collect())
 }

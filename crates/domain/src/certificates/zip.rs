@@ -76,10 +76,17 @@ pub(super) fn read(archive: &[u8]) -> Result<Files, NotCanonical> {
     let mut files = Files::new();
     let count = u16_at(archive, end + 10)?;
     let mut at = usize::try_from(u32_at(archive, end + 16)?).map_err(|_| NotCanonical)?;
+    let mut expected = 0;
     for _ in 0..count {
         let size = usize::try_from(u32_at(archive, at + 24)?).map_err(|_| NotCanonical)?;
         let name_len = usize::from(u16_at(archive, at + 28)?);
         let offset = usize::try_from(u32_at(archive, at + 42)?).map_err(|_| NotCanonical)?;
+        // Entries lie one after the other: no two can name the same bytes, so what is copied stays as small as the archive.
+        if offset != expected {
+            return Err(NotCanonical);
+        }
+        expected =
+            offset.checked_add(LOCAL_LEN + name_len).and_then(|end| end.checked_add(size)).ok_or(NotCanonical)?;
         let name = slice(archive, at + CENTRAL_LEN, name_len)?;
         let name = std::str::from_utf8(name).map_err(|_| NotCanonical)?;
         let data = slice(archive, offset.checked_add(LOCAL_LEN + name_len).ok_or(NotCanonical)?, size)?;

@@ -44,12 +44,6 @@ pub enum DefineFieldError {
 
 fails!(DefineFieldError);
 
-impl From<Failure> for DefineFieldError {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
-    }
-}
-
 /// Registers a field of the caller's tenant, or changes its class and index.
 ///
 /// # Errors
@@ -66,6 +60,7 @@ pub async fn define(
     check(instance, table, column, spec)?;
     let now = instance.now();
     let mut change = Change::begin(instance, call, call.tenant()).await?;
+    change.rows().hold_tenant().await?;
     let fields = change.rows().fields().await?;
     let known = fields.iter().find(|field| field.table == table && field.column == column);
     if known.is_some_and(|field| field.field_type != spec.field_type) {

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     ids::{KeyId, KeyVersionId, TenantId},
     instance::Failure,
-    store::{Tx, View},
+    store::View,
     time::Timestamp,
 };
 
@@ -126,20 +126,6 @@ fn make_material(managed: Managed, rng: &dyn Random) -> Result<(Material, Bytes,
             (Material::Root(key), bytes, None)
         }
     })
-}
-
-/// Adds a new tenant's keys to its rows.
-///
-/// # Errors
-///
-/// [`crate::store::StoreError`].
-pub async fn insert(tx: &mut dyn Tx, made: &NewHierarchy) -> Result<(), crate::store::StoreError> {
-    tx.insert_tenant_key(&made.tenant_key).await?;
-    for (key, version) in &made.keys {
-        tx.insert_key(key).await?;
-        tx.insert_key_version(version).await?;
-    }
-    Ok(())
 }
 
 /// Reads and unwraps a tenant's keys.

@@ -47,12 +47,6 @@ pub enum KeyError {
 
 fails!(KeyError);
 
-impl From<Failure> for KeyError {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
-    }
-}
-
 /// The keys of the caller's tenant, ordered by id; of one use if `managed` is given.
 ///
 /// # Errors

@@ -10,6 +10,7 @@ use crate::{
     time::Timestamp,
 };
 
+pub mod declared;
 pub mod hierarchy;
 pub mod keys;
 pub mod leases;
@@ -19,6 +20,7 @@ pub mod ring;
 pub mod root;
 pub mod rotate;
 
+pub use declared::DeclaredKey;
 pub use keys::{KeyError, KeyRef, get, list};
 pub use leases::{Lease, Leases};
 pub use provider::{KeyProvider, ProviderError, ProviderKind, WrapLabel};

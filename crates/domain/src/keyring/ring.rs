@@ -153,6 +153,18 @@ impl Keyring {
             .ok_or(KeyringError::NoActiveKey(managed))
     }
 
+    /// The version with this id, if it may still be used to sign or verify what is old.
+    pub(crate) fn version(&self, managed: Managed, key_id: &str) -> Result<&RingVersion, KeyringError> {
+        let version = self.versions(managed).find(|version| version.key_id == key_id);
+        let version = version.ok_or(KeyringError::NoActiveKey(managed))?;
+        if version.state.opens() { Ok(version) } else { Err(KeyringError::Stopped(version.state)) }
+    }
+
+    /// Whether a key with this id is among those lent.
+    pub(crate) fn knows_id(&self, key_id: &str) -> bool {
+        self.versions.iter().any(|version| version.key_id == key_id)
+    }
+
     /// All versions for this use, oldest first.
     pub(crate) fn versions(&self, managed: Managed) -> impl Iterator<Item = &RingVersion> {
         self.versions.iter().filter(move |v| v.managed == managed)
@@ -227,7 +239,7 @@ impl Keyring {
         Ok(key.seal(&context, flags, value, rng)?)
     }
 
-    /// Opens values of one table. Consumes the receipt that made reading them durable knowledge.
+    /// Opens values of one table. Consumes the receipt that tells of it.
     ///
     /// # Errors
     ///
@@ -240,28 +252,58 @@ impl Keyring {
         table: &str,
         values: &[(Place<'_>, &Sealed)],
     ) -> Result<Vec<Phi<Vec<u8>>>, (usize, KeyringError)> {
-        if !receipt.covers(self.tenant, table, values.len()) {
-            return Err((0, KeyringError::ReceiptTooSmall));
-        }
-        let elsewhere = values.iter().position(|(place, _)| place.field.table != table);
-        if let Some(position) = elsewhere {
-            return Err((position, KeyringError::ReceiptTooSmall));
-        }
-        values
-            .iter()
-            .enumerate()
-            .map(|(position, (place, sealed))| self.open_one(*place, sealed).map_err(|error| (position, error)))
-            .collect()
+        let opened = self.open_each(receipt, table, values).map_err(|error| (0, error))?;
+        opened.into_iter().enumerate().map(|(position, value)| value.map_err(|error| (position, error))).collect()
     }
 
-    /// Moves a value to the newest key. Its plaintext does not leave this function.
+    /// As [`Self::open`], with an outcome for each value.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyringError::ReceiptTooSmall`].
+    pub fn open_each(
+        &self,
+        receipt: AuditReceipt,
+        table: &str,
+        values: &[(Place<'_>, &Sealed)],
+    ) -> Result<Vec<Result<Phi<Vec<u8>>, KeyringError>>, KeyringError> {
+        self.spend(receipt, table, values)?;
+        Ok(values.iter().map(|(place, sealed)| self.open_one(*place, sealed)).collect())
+    }
+
+    /// Moves values of one table to the newest key. No plaintext leaves this function; it takes a receipt
+    /// all the same, for it opens them.
     ///
     /// # Errors
     ///
     /// As [`Self::open`] and [`Self::seal`].
-    pub fn reseal(&self, place: Place<'_>, sealed: &Sealed, rng: &dyn Random) -> Result<Sealed, KeyringError> {
-        let value = self.open_one(place, sealed)?;
-        self.seal(place, value.expose(), rng)
+    pub fn reseal(
+        &self,
+        receipt: AuditReceipt,
+        table: &str,
+        values: &[(Place<'_>, &Sealed)],
+        rng: &dyn Random,
+    ) -> Result<Vec<Sealed>, (usize, KeyringError)> {
+        self.spend(receipt, table, values).map_err(|error| (0, error))?;
+        let move_one = |(place, sealed): &(Place<'_>, &Sealed)| {
+            let value = self.open_one(*place, sealed)?;
+            self.seal(*place, value.expose(), rng)
+        };
+        values.iter().enumerate().map(|(position, value)| move_one(value).map_err(|error| (position, error))).collect()
+    }
+
+    fn spend(&self, receipt: AuditReceipt, table: &str, values: &[(Place<'_>, &Sealed)]) -> Result<(), KeyringError> {
+        let here = values.iter().all(|(place, _)| place.field.table == table);
+        if here && receipt.covers(self.tenant, table, values.len()) {
+            Ok(())
+        } else {
+            Err(KeyringError::ReceiptTooSmall)
+        }
+    }
+
+    /// Whether a key with this handle is among those lent.
+    pub(crate) fn knows(&self, handle: Handle) -> bool {
+        self.versions.iter().any(|version| version.handle == handle)
     }
 
     fn open_one(&self, place: Place<'_>, sealed: &Sealed) -> Result<Phi<Vec<u8>>, KeyringError> {

@@ -20,11 +20,12 @@ use crate::{
 pub async fn rotate(instance: &Instance, call: &Call, id: KeyId) -> Result<KeyRef, KeyError> {
     call.require(Permission::KeysRotate)?;
     let tenant = call.tenant();
-    let now = instance.now();
     let mut change = Change::begin(instance, call, tenant).await?;
     let key = change.rows().key(id).await?.ok_or(KeyError::NotFound)?;
     let managed = key.managed.ok_or(KeyError::NotActive)?;
     let old = change.rows().seize_active_version(id).await?.ok_or(KeyError::NotActive)?;
+    // Whoever signed with it has committed by now: nothing is issued after this moment under the old version.
+    let now = instance.now();
     let ring = std::sync::Arc::clone(change.keyring());
     let (new, _) = hierarchy::make_version(
         tenant,

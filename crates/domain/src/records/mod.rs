@@ -3,6 +3,7 @@
 //! Chancery hands sealed values back and stores none of them. A null stays a null: that a value
 //! is absent is visible in any table, and sealing it would only say so at greater length.
 
+mod batch;
 mod open;
 mod seal;
 mod terms;
@@ -12,8 +13,9 @@ use std::sync::Arc;
 
 use chancery_crypto::Sealed;
 
-pub use open::{OpenItem, OpenRequest, Purpose, open};
-pub use seal::{ResealItem, SealItem, SealedItem, reseal, seal};
+pub use batch::StoredItem;
+pub use open::{OpenRequest, Purpose, open};
+pub use seal::{SealItem, SealedItem, reseal, seal};
 pub use terms::{TermItem, terms};
 pub use wiped::WipedJson;
 
@@ -69,12 +71,6 @@ pub enum RecordError {
 }
 
 fails!(RecordError);
-
-impl From<Failure> for RecordError {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
-    }
-}
 
 impl RecordError {
     /// What a keyring said of one item.

@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 use chancery_crypto::Phi;
 use serde_json::Value;
 
-use super::{RecordError, WipedJson, check_count, field_of, parse_sealed};
+use super::{
+    RecordError, StoredItem, WipedJson,
+    batch::{Batch, failed, values},
+    check_count, field_of,
+};
 use crate::{
     Instance,
     access::{Call, Permission},
@@ -35,19 +39,6 @@ pub struct SealedItem {
     pub sealed: Option<String>,
     /// For indexed fields: the term under the newest index key.
     pub terms: Option<Vec<String>>,
-}
-
-/// A sealed value to move to the newest key.
-#[derive(Debug)]
-pub struct ResealItem {
-    /// Its table.
-    pub table: String,
-    /// Its column.
-    pub column: String,
-    /// Its row, for fields bound to rows.
-    pub row: Option<String>,
-    /// The sealed value in text form; `None` stays null.
-    pub sealed: Option<String>,
 }
 
 /// Seals up to 1,000 values, all or nothing, in order. Answers after the event is durable.
@@ -108,33 +99,27 @@ fn seal_one(
 ///
 /// # Errors
 ///
-/// [`RecordError`].
+/// [`RecordError`]. When a value does not open, a second event says so.
 pub async fn reseal(
     instance: &Instance,
     call: &Call,
-    items: &[ResealItem],
+    items: &[StoredItem],
 ) -> Result<Vec<Option<String>>, RecordError> {
     call.require(Permission::DataReseal)?;
     check_count(items.len())?;
-    let lease = instance.lease(call.tenant()).await?;
-    let mut tally = Tally::default();
-    let mut moved = Vec::with_capacity(items.len());
-    for (position, item) in items.iter().enumerate() {
-        let field = field_of(&lease, position, &item.table, &item.column, item.row.as_deref())?;
-        tally.add(&field);
-        let Some(text) = &item.sealed else {
-            moved.push(None);
-            continue;
+    let batch = Batch::of(instance, call, items, |_| Ok(())).await?;
+    let mut moved: Vec<Option<String>> = items.iter().map(|_| None).collect();
+    for (table, items, receipt) in batch.tell(instance, call, EventKind::RecordResealed, |event| event).await? {
+        let newest = match batch.lease.keyring.reseal(receipt, table, &values(items), instance.random()) {
+            Ok(newest) => newest,
+            Err(error) => return Err(failed(instance, call, table, items, error).await),
         };
-        let sealed = parse_sealed(position, text)?;
-        let place = Place { field: &field, row: item.row.as_deref().unwrap_or_default() };
-        let newest = lease
-            .keyring
-            .reseal(place, &sealed, instance.random())
-            .map_err(|error| RecordError::of_item((position, error)))?;
-        moved.push(Some(newest.to_text()));
+        for (item, newest) in items.iter().zip(newest) {
+            if let Some(slot) = moved.get_mut(item.position) {
+                *slot = Some(newest.to_text());
+            }
+        }
     }
-    tally.write(instance, call, EventKind::RecordResealed).await?;
     Ok(moved)
 }
 

@@ -1,9 +1,8 @@
 //! Derives search terms.
 
 use chancery_crypto::Phi;
-use serde_json::Value;
 
-use super::{RecordError, check_count, seal::Tally};
+use super::{RecordError, WipedJson, check_count, seal::Tally};
 use crate::{
     Instance,
     access::{Call, Permission},
@@ -19,7 +18,7 @@ pub struct TermItem {
     /// Its column.
     pub column: String,
     /// The value; its JSON type is the field's.
-    pub value: Value,
+    pub value: WipedJson,
 }
 
 /// The terms of values under every live index key. An application searches for any of them
@@ -45,7 +44,7 @@ pub async fn terms(instance: &Instance, call: &Call, items: &[TermItem]) -> Resu
                 format!("this field takes values of type `{}`", error.0),
             )
         };
-        let bytes = field.field_type.encode(&item.value).map_err(wrong_type)?;
+        let bytes = field.field_type.encode(item.value.expose()).map_err(wrong_type)?;
         let text = field.field_type.searchable(&bytes).map_err(wrong_type)?;
         let normal = Phi::new(index.normalizer.normalise(text));
         all.push(lease.keyring.terms(field, normal.expose().as_bytes())?);

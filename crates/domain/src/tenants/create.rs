@@ -13,8 +13,10 @@ use crate::{
     fields::system,
     ids::TenantId,
     instance::{Failure, fails},
-    keyring::{Keyring, hierarchy, hierarchy::NewHierarchy, ring::Place},
+    keyring::{Keyring, KeyringError, hierarchy, hierarchy::NewHierarchy, ring::Place},
     store::StoreError,
+    text::{check_name, is_email},
+    users::create::MAX_METADATA_BYTES,
 };
 
 /// What a new tenant shall be.
@@ -49,12 +51,6 @@ pub enum CreateTenantError {
 
 fails!(CreateTenantError);
 
-impl From<Failure> for CreateTenantError {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
-    }
-}
-
 /// Makes a tenant. Its keys and log come first, in its own rows; it exists once its record does.
 ///
 /// # Errors
@@ -78,13 +74,23 @@ pub async fn create(instance: &Instance, call: &Call, new: NewTenant) -> Result<
             .map(|sealed| sealed.into_bytes())
     };
     let ring = Arc::clone(change.keyring());
+    let unsealed = |error| match error {
+        KeyringError::Seal(_) => {
+            CreateTenantError::Invalid(Faults::one("", "not_sealable", "a value looks like a sealed one"))
+        }
+        error => error.into(),
+    };
     let tenant = Tenant {
         id,
         slug: new.slug,
         name: new.name.trim().to_owned(),
         state: TenantState::Active,
-        email: new.email.map(|value| seal(&system::tenant_email(), &value, &ring)).transpose()?,
-        metadata: new.metadata.map(|value| seal(&system::tenant_metadata(), &value, &ring)).transpose()?,
+        email: new.email.map(|value| seal(&system::tenant_email(), &value, &ring)).transpose().map_err(unsealed)?,
+        metadata: new
+            .metadata
+            .map(|value| seal(&system::tenant_metadata(), &value, &ring))
+            .transpose()
+            .map_err(unsealed)?,
         created_at: now,
     };
     match change.rows().insert_tenant(&tenant).await {
@@ -140,14 +146,14 @@ fn new_origin(instance: &Instance) -> Result<String, Failure> {
 
 fn check(new: &NewTenant) -> Result<(), Faults> {
     let mut faults = Faults::default();
-    let name = new.name.trim();
-    if name.is_empty() || name.chars().count() > 255 {
-        faults.add("/name", "length", "use 1 to 255 characters");
-    }
+    check_name("/name", &new.name, 255, &mut faults);
     if !is_slug(&new.slug) {
         faults.add("/slug", "format", "use 2 to 63 of a-z, 0-9 and -, beginning and ending with a letter or digit");
     }
-    if new.email.as_ref().is_some_and(|email| !crate::users::create::is_email(email.expose())) {
+    if new.metadata.as_ref().is_some_and(|metadata| metadata.expose().len() > MAX_METADATA_BYTES) {
+        faults.add("/metadata", "too_long", "use at most 64 KiB");
+    }
+    if new.email.as_ref().is_some_and(|email| !is_email(email.expose())) {
         faults.add("/email", "format", "use an e-mail address");
     }
     faults.check()

@@ -29,12 +29,6 @@ pub enum TenantError {
 
 fails!(TenantError);
 
-impl From<Failure> for TenantError {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
-    }
-}
-
 /// Stops serving a tenant: in this process its credentials and keys stop at once.
 ///
 /// # Errors

@@ -59,6 +59,9 @@ pub trait TenantWrites {
     async fn insert_tenant(&mut self, tenant: &Tenant) -> Result<(), StoreError>;
     /// Moves it from one state to another. [`StoreError::Changed`]`("tenant")` if it is not in `from`.
     async fn set_tenant_state(&mut self, id: TenantId, from: TenantState, to: TenantState) -> Result<(), StoreError>;
+    /// Holds the transaction's own tenant until its end: who reads and then decides on all its fields or
+    /// all its administrators does so one after the other.
+    async fn hold_tenant(&mut self) -> Result<(), StoreError>;
     /// Notes how many personal fields the transaction's own tenant keeps in clear.
     async fn set_clear_fields(&mut self, count: u32) -> Result<(), StoreError>;
 }

@@ -13,10 +13,14 @@ use crate::{
     fields::{Field, system},
     ids::{TenantId, UserId},
     instance::{Failure, fails},
-    keyring::ring::Place,
+    keyring::{KeyringError, ring::Place},
     passwords::{self, HashError, Password},
     store::StoreError,
+    text::{check_name, is_email},
 };
+
+/// The longest metadata of a user or tenant, in bytes.
+pub(crate) const MAX_METADATA_BYTES: usize = 64 * 1024;
 
 /// What a new user shall be.
 #[derive(Debug)]
@@ -62,19 +66,13 @@ pub enum CreateUserError {
 
 fails!(CreateUserError);
 
-impl From<Failure> for CreateUserError {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
-    }
-}
-
 /// Makes a user of `tenant`.
 ///
 /// # Errors
 ///
 /// [`CreateUserError`].
 pub async fn create(instance: &Instance, call: &Call, tenant: TenantId, new: NewUser) -> Result<User, CreateUserError> {
-    call.require_within(tenant, Permission::UsersCreate, Permission::TenantsBootstrap)?;
+    instance.enter(call, tenant, Permission::UsersCreate, Permission::TenantsBootstrap).await??;
     check(&new)?;
     let roles = RoleSet::of(&new.roles);
     // Hashing takes tens of milliseconds; it is done before the writer is taken.
@@ -93,14 +91,20 @@ pub async fn create(instance: &Instance, call: &Call, tenant: TenantId, new: New
             .map(|sealed| sealed.into_bytes())
     };
     let optional = |field: Field, value: Option<Phi<String>>| value.map(|value| seal(&field, &value)).transpose();
+    let unsealed = |error| match error {
+        KeyringError::Seal(_) => {
+            CreateUserError::Invalid(Faults::one("", "not_sealable", "a value looks like a sealed one"))
+        }
+        error => error.into(),
+    };
     let user = User {
         id,
         username: new.username,
-        email: seal(&system::user_email(), &new.email)?,
+        email: seal(&system::user_email(), &new.email).map_err(unsealed)?,
         email_terms: email_terms(&ring, &new.email)?,
-        first_name: optional(system::user_first_name(), new.first_name)?,
-        last_name: optional(system::user_last_name(), new.last_name)?,
-        metadata: optional(system::user_metadata(), new.metadata)?,
+        first_name: optional(system::user_first_name(), new.first_name).map_err(unsealed)?,
+        last_name: optional(system::user_last_name(), new.last_name).map_err(unsealed)?,
+        metadata: optional(system::user_metadata(), new.metadata).map_err(unsealed)?,
         password_hash,
         roles,
         state: UserState::Active,
@@ -137,38 +141,15 @@ fn check(new: &NewUser) -> Result<(), Faults> {
         faults.add("/roles", "empty", "name at least one role");
     }
     for (pointer, value) in [("/first_name", &new.first_name), ("/last_name", &new.last_name)] {
-        let length = value.as_ref().map(|value| value.expose().trim().chars().count());
-        if length.is_some_and(|length| length == 0 || length > 100) {
-            faults.add(pointer, "length", "use 1 to 100 characters");
+        if let Some(value) = value {
+            check_name(pointer, value.expose(), 100, &mut faults);
         }
+    }
+    if new.metadata.as_ref().is_some_and(|metadata| metadata.expose().len() > MAX_METADATA_BYTES) {
+        faults.add("/metadata", "too_long", "use at most 64 KiB");
     }
     if let Some(password) = &new.password {
         passwords::check_rules(password, "/password", &mut faults);
     }
     faults.check()
-}
-
-/// Whether a text can be an e-mail address: one `@` between a local part and a domain with a dot or `localhost`.
-pub(crate) fn is_email(text: &str) -> bool {
-    let Some((local, domain)) = text.rsplit_once('@') else { return false };
-    let plain = |part: &str| !part.is_empty() && !part.chars().any(|c| c.is_whitespace() || c.is_control());
-    text.len() <= 254
-        && plain(local)
-        && plain(domain)
-        && !local.contains('@')
-        && (domain.contains('.') || domain == "localhost")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_email;
-
-    #[test]
-    fn addresses_are_told_from_other_text() {
-        assert!(is_email("a.b+c@example.org"));
-        assert!(is_email("zoë@exämple.org"));
-        for bad in ["", "a", "a@", "@b.c", "a b@c.d", "a@b@c.d", "a@b"] {
-            assert!(!is_email(bad), "{bad}");
-        }
-    }
 }

@@ -1,12 +1,12 @@
 //! Logs a user in by password.
 
-use chancery_crypto::Secret;
+use chancery_crypto::{Phi, Secret};
 
-use super::UserState;
+use super::{User, UserState, create::email_terms};
 use crate::{
     Instance,
     access::{Call, RequestInfo, authenticate::caller_of_user},
-    audit::{Event, EventKind, receipt::note},
+    audit::{Change, Event, EventKind, receipt::note},
     ids::TenantId,
     instance::{Failure, fails},
     passwords::{HashError, Password},
@@ -40,13 +40,7 @@ pub enum LoginError {
 
 fails!(LoginError);
 
-impl From<Failure> for LoginError {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
-    }
-}
-
-/// Logs in. `tenant` is a short name or an id; it only says in which directory to look.
+/// Logs in by username or e-mail. `tenant` is a short name or an id; it only says in which directory to look.
 ///
 /// # Errors
 ///
@@ -59,14 +53,12 @@ pub async fn login(
     password: Password,
 ) -> Result<Tokens, LoginError> {
     let entry = directory_entry(instance, tenant).await?;
-    let user = match &entry {
-        Some(entry) => instance.store().view(entry.id).await?.user_by_username(username).await?,
-        None => None,
-    };
-    let user = user.filter(|user| user.state == UserState::Active);
+    // Without a tenant the platform's rows are asked for a name that nobody has: the same work.
+    let home = entry.as_ref().map_or(TenantId::PLATFORM, |entry| entry.id);
+    let user = find(instance, home, username).await?.filter(|user| user.state == UserState::Active && entry.is_some());
     let stored = user.as_ref().and_then(|user| user.password_hash.clone());
-    let fits = instance.passwords.verify(password, stored).await?;
-    let (Some(entry), Some(user), true) = (entry, user, fits) else {
+    let checked = instance.passwords.verify(&password, stored).await?;
+    let (Some(entry), Some(user), true) = (entry, user, checked.matched) else {
         tracing::info!("Refused a login");
         return Err(LoginError::Invalid("no match"));
     };
@@ -74,12 +66,41 @@ pub async fn login(
     let token = tokens::issue(instance, holder).await?;
     let caller = caller_of_user(entry.id, entry.slug, user.id, user.username, user.roles, token.id, token.expires_at);
     let call = Call { caller, request: request.clone(), once: None };
-    note(instance, &call, entry.id, Event::new(EventKind::UserLoggedIn).on("user", user.id)).await?;
+    let event = Event::new(EventKind::UserLoggedIn).on("user", user.id);
+    if checked.outdated {
+        let hash = instance.passwords.hash(password, instance.random()).await?;
+        let mut change = Change::begin(instance, &call, entry.id).await?;
+        change.rows().set_password_hash(user.id, &hash).await?;
+        change.commit(event).await?;
+    } else {
+        note(instance, &call, entry.id, event).await?;
+    }
     Ok(Tokens { access: token.text, expires_in: token.expires_in })
+}
+
+/// A user by its name at login, or by its e-mail's term if it looks like one (FE-13).
+async fn find(instance: &Instance, tenant: TenantId, name: &str) -> Result<Option<User>, Failure> {
+    if name.chars().any(char::is_control) {
+        return Ok(None);
+    }
+    let ring = instance.keyring(tenant).await?;
+    let terms = email_terms(&ring, &Phi::new(name.to_owned()))?;
+    let mut view = instance.store().view(tenant).await?;
+    let named = view.user_by_username(name).await?;
+    let mailed = view.users_by_email_terms(&terms).await?;
+    // Two users may share an address; then only the name tells them apart.
+    let mailed = match <[User; 1]>::try_from(mailed) {
+        Ok([user]) => Some(user),
+        Err(_) => None,
+    };
+    Ok(named.or(mailed))
 }
 
 /// The tenant, if it is served.
 async fn directory_entry(instance: &Instance, tenant: &str) -> Result<Option<TenantEntry>, Failure> {
+    if tenant.chars().any(char::is_control) {
+        return Ok(None);
+    }
     let entry = match tenant.parse::<TenantId>() {
         Ok(id) => instance.directory().tenant(id).await?,
         Err(_) => instance.directory().tenant_by_slug(tenant).await?,

@@ -23,7 +23,7 @@ codes! {
 }
 
 /// A user as stored: what identifies a person is sealed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct User {
     /// Its id.
     pub id: UserId,
@@ -47,6 +47,13 @@ pub struct User {
     pub state: UserState,
     /// Since when.
     pub created_at: Timestamp,
+}
+
+/// Without the password's hash and what identifies the person.
+impl std::fmt::Debug for User {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "User({}, {:?}, {})", self.id, self.roles, self.state)
+    }
 }
 
 /// Reads users.

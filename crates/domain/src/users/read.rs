@@ -44,12 +44,6 @@ pub enum ReadUserError {
 
 fails!(ReadUserError);
 
-impl From<Failure> for ReadUserError {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
-    }
-}
-
 /// A user of the caller's tenant.
 ///
 /// # Errors
@@ -73,7 +67,7 @@ pub async fn find_by_email(
     tenant: TenantId,
     email: Phi<String>,
 ) -> Result<Vec<UserProfile>, ReadUserError> {
-    call.require_within(tenant, Permission::UsersRead, Permission::TenantsBootstrap)?;
+    instance.enter(call, tenant, Permission::UsersRead, Permission::CrossTenantRead).await??;
     let ring = instance.keyring(tenant).await?;
     let terms = email_terms(&ring, &email)?;
     let users = instance.store().view(tenant).await?.users_by_email_terms(&terms).await?;
@@ -107,7 +101,7 @@ async fn profile(instance: &Instance, call: &Call, tenant: TenantId, user: User)
         .filter_map(|(field, sealed)| Some((Place { field, row: &row }, sealed.as_ref()?)))
         .collect();
     let event = Event::new(EventKind::UserRead).on("user", user.id);
-    let intent = OpenIntent { table: system::USERS.to_owned(), values: values.len(), events: vec![event] };
+    let intent = OpenIntent::new(system::USERS, values.len(), event);
     let receipt = append(instance, call, tenant, vec![intent]).await?.pop().ok_or(Failure::Internal("no receipt"))?;
     let mut opened = ring.open(receipt, system::USERS, &values).map_err(|(_, error)| error)?.into_iter();
     let mut next = |field: &Field| -> Result<Option<Phi<String>>, Failure> {

@@ -1,0 +1,87 @@
+//! A tenant's public keys, and when each could sign: told by the log itself.
+
+use chancery_crypto::Jwk;
+use serde_json::Value;
+
+use super::{KeyState, KeyVersion, Managed};
+use crate::{
+    audit::{EventFilter, EventKind, query::MAX_PAGE},
+    instance::Failure,
+    store::View,
+    time::Timestamp,
+};
+
+/// A key that may have signed, and when it could.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeclaredKey {
+    /// Thumbprint of the public half.
+    pub key_id: String,
+    /// The public half.
+    pub jwk: Jwk,
+    /// Its state.
+    pub state: KeyState,
+    /// Since when it signs.
+    pub activated_at: Timestamp,
+    /// The index of its activation in the log; `None` while that is queued.
+    pub first_index: Option<u64>,
+    /// The index of its retirement.
+    pub last_index: Option<u64>,
+}
+
+/// The key that signs heads of `size` events: the one whose activation is the last among them, or the first key.
+///
+/// Signer and verifier use the same rule, so which key may sign a head does not depend on any clock.
+pub fn key_at(keys: &[DeclaredKey], size: u64) -> Option<&DeclaredKey> {
+    let active = keys.iter().rev().find(|key| key.first_index.is_some_and(|first| first < size));
+    active.or_else(|| keys.first())
+}
+
+/// The keys of one use as the log knew them at `size` events: later ones are left out, later retirements too.
+pub fn as_of(keys: Vec<DeclaredKey>, size: u64) -> Vec<DeclaredKey> {
+    let known = keys.into_iter().filter(|key| key.first_index.is_some_and(|first| first < size));
+    known.map(|key| DeclaredKey { last_index: key.last_index.filter(|last| *last < size), ..key }).collect()
+}
+
+/// The public keys of one use, oldest first.
+///
+/// # Errors
+///
+/// [`Failure`].
+pub async fn declared(view: &mut dyn View, managed: Managed) -> Result<Vec<DeclaredKey>, Failure> {
+    let Some(key) = view.managed_key(managed).await? else { return Ok(Vec::new()) };
+    let versions = view.key_versions(key.id).await?;
+    let mut indexes = Vec::new();
+    for kind in [EventKind::KeyActivated, EventKind::KeyRetired] {
+        let filter = EventFilter {
+            from: Timestamp::from_micros(0),
+            to: Timestamp::from_micros(i64::MAX),
+            after: None,
+            actor: None,
+            kind: Some(kind.as_str().to_owned()),
+            resource: Some(key.id.to_string()),
+            outcome: None,
+            request: None,
+            limit: MAX_PAGE,
+        };
+        for logged in view.logged_events(&filter).await? {
+            let damaged = |_| Failure::Internal("a logged event is not JSON");
+            let core: Value = serde_json::from_str(&logged.event.core).map_err(damaged)?;
+            let key_id = core.pointer("/detail/key_id").and_then(Value::as_str).unwrap_or_default().to_owned();
+            indexes.push((kind, key_id, logged.index));
+        }
+    }
+    let index = |kind: EventKind, version: &KeyVersion| {
+        indexes.iter().find(|(k, key_id, _)| *k == kind && *key_id == version.key_id).map(|(.., index)| *index)
+    };
+    let declared = versions.iter().filter_map(|version| {
+        Some(DeclaredKey {
+            key_id: version.key_id.clone(),
+            jwk: version.public_jwk.clone()?,
+            state: version.state,
+            activated_at: version.activated_at?,
+            first_index: index(EventKind::KeyActivated, version),
+            last_index: index(EventKind::KeyRetired, version),
+        })
+    });
+    Ok(declared.collect())
+}

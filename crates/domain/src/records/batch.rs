@@ -1,0 +1,190 @@
+//! Sealed values on their way to being opened: sorted by table, told of before a key is touched.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use chancery_crypto::{Handle, Sealed};
+
+use super::{RecordError, field_of, parse_sealed};
+use crate::{
+    Instance,
+    access::Call,
+    audit::{AuditReceipt, Detail, Event, EventKind, OpenIntent, Outcome, append, receipt::note},
+    fields::Field,
+    instance::Failure,
+    keyring::{KeyringError, Lease, ring::Place},
+};
+
+/// The most references of one event; larger calls write several.
+const MAX_REFERENCES: usize = 100;
+
+/// A sealed value as an application stores it.
+#[derive(Debug)]
+pub struct StoredItem {
+    /// Its table.
+    pub table: String,
+    /// Its column.
+    pub column: String,
+    /// Its row, for fields bound to rows.
+    pub row: Option<String>,
+    /// The sealed value in text form; `None` is a null and stays one.
+    pub sealed: Option<String>,
+}
+
+/// A stored item whose field is known and whose value is well formed.
+pub(super) struct Item<'a> {
+    pub(super) position: usize,
+    pub(super) field: Arc<Field>,
+    row: &'a str,
+    sealed: Sealed,
+}
+
+/// The sealed values of one table.
+pub(super) type Values<'v> = Vec<(Place<'v>, &'v Sealed)>;
+
+/// The items of a call that are no nulls, by table.
+pub(super) struct Batch<'a> {
+    pub(super) lease: Arc<Lease>,
+    tables: BTreeMap<String, Vec<Item<'a>>>,
+}
+
+impl<'a> Batch<'a> {
+    /// Parses the items. `check` sees the field of each one, nulls too.
+    pub(super) async fn of(
+        instance: &Instance,
+        call: &Call,
+        items: &'a [StoredItem],
+        check: impl Fn(&Field) -> Result<(), RecordError>,
+    ) -> Result<Self, RecordError> {
+        let mut lease = instance.lease(call.tenant()).await?;
+        let mut parsed = parse(&lease, items);
+        // A field or key that is not known may have been made by another node a moment ago.
+        let unknown = match &parsed {
+            Ok(items) => items.iter().flatten().any(|item| !lease.keyring.knows(item.handle())),
+            Err(RecordError::UnknownField(_)) => true,
+            Err(_) => false,
+        };
+        if unknown && let Some(renewed) = instance.renewed_lease(call.tenant(), &lease).await? {
+            lease = renewed;
+            parsed = parse(&lease, items);
+        }
+        let mut tables: BTreeMap<String, Vec<Item<'a>>> = BTreeMap::new();
+        for (item, stored) in parsed?.into_iter().zip(items) {
+            match item {
+                Some(item) => {
+                    check(&item.field)?;
+                    tables.entry(stored.table.clone()).or_default().push(item);
+                }
+                None => {
+                    if let Some(field) = lease.field(&stored.table, &stored.column) {
+                        check(field)?;
+                    }
+                }
+            }
+        }
+        Ok(Self { lease, tables })
+    }
+
+    /// Makes the events durable; gives each table's items with their receipt.
+    pub(super) async fn tell(
+        &self,
+        instance: &Instance,
+        call: &Call,
+        kind: EventKind,
+        with: impl Fn(Event) -> Event,
+    ) -> Result<Vec<(&str, &[Item<'a>], AuditReceipt)>, RecordError> {
+        let mut intents = Vec::with_capacity(self.tables.len());
+        for (table, items) in &self.tables {
+            intents.push(self.intent(kind, table, items, &with)?);
+        }
+        let receipts = append(instance, call, call.tenant(), intents).await?;
+        let tables = self.tables.iter().map(|(table, items)| (table.as_str(), items.as_slice()));
+        Ok(tables.zip(receipts).map(|((table, items), receipt)| (table, items, receipt)).collect())
+    }
+
+    fn intent(
+        &self,
+        kind: EventKind,
+        table: &str,
+        items: &[Item<'_>],
+        with: &impl Fn(Event) -> Event,
+    ) -> Result<OpenIntent, RecordError> {
+        let mut columns: Vec<String> = items.iter().map(|item| item.field.column.clone()).collect();
+        columns.sort_unstable();
+        columns.dedup();
+        let mut rows: Vec<&str> = items.iter().map(|item| item.row).filter(|row| !row.is_empty()).collect();
+        rows.sort_unstable();
+        rows.dedup();
+        let ring = &self.lease.keyring;
+        let references = rows.iter().map(|row| ring.reference(table, row)).collect::<Result<Vec<_>, _>>()?;
+        let parts: Vec<Vec<String>> = match references.len() {
+            0 => vec![Vec::new()],
+            _ => references.chunks(MAX_REFERENCES).map(<[String]>::to_vec).collect(),
+        };
+        let (count, of) = (number(items.len()), number(parts.len()));
+        let mut events = (1..).zip(parts).map(|(part, references)| {
+            let event = Event::new(kind)
+                .references(references)
+                .with("table", Detail::Names(vec![table.to_owned()]))
+                .with("columns", Detail::Names(columns.clone()))
+                .with("count", Detail::Count(count));
+            let parted = |event: Event| event.with("part", Detail::Count(part)).with("parts", Detail::Count(of));
+            with(if of > 1 { parted(event) } else { event })
+        });
+        let first = events.next().ok_or(Failure::Internal("an intent without an event"))?;
+        Ok(OpenIntent::new(table, items.len(), first).further(events))
+    }
+}
+
+impl Item<'_> {
+    fn handle(&self) -> Handle {
+        self.sealed.handle()
+    }
+}
+
+/// What a keyring takes of these items.
+pub(super) fn values<'v>(items: &'v [Item<'_>]) -> Values<'v> {
+    items.iter().map(|item| (Place { field: &item.field, row: item.row }, &item.sealed)).collect()
+}
+
+/// Tells of a value that did not open, and gives the error of its item.
+pub(super) async fn failed(
+    instance: &Instance,
+    call: &Call,
+    table: &str,
+    items: &[Item<'_>],
+    (at, error): (usize, KeyringError),
+) -> RecordError {
+    let position = items.get(at).map_or(0, |item| item.position);
+    let error = RecordError::of_item((position, error));
+    let code = match error {
+        RecordError::Tampered(_) => "sealed.tampered",
+        RecordError::KeyStopped(_) => "key.stopped",
+        _ => "sealed.wrong_context",
+    };
+    let event = Event::new(EventKind::RecordOpenFailed)
+        .outcome(Outcome::MinorFailure)
+        .with("table", Detail::Names(vec![table.to_owned()]))
+        .with("code", Detail::Code(code));
+    match note(instance, call, call.tenant(), event).await {
+        Ok(()) => error,
+        Err(failure) => failure.into(),
+    }
+}
+
+fn parse<'a>(lease: &Lease, items: &'a [StoredItem]) -> Result<Vec<Option<Item<'a>>>, RecordError> {
+    let mut parsed = Vec::with_capacity(items.len());
+    for (position, item) in items.iter().enumerate() {
+        let field = field_of(lease, position, &item.table, &item.column, item.row.as_deref())?;
+        let Some(text) = &item.sealed else {
+            parsed.push(None);
+            continue;
+        };
+        let (sealed, row) = (parse_sealed(position, text)?, item.row.as_deref().unwrap_or_default());
+        parsed.push(Some(Item { position, field, row, sealed }));
+    }
+    Ok(parsed)
+}
+
+fn number(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
