@@ -91,6 +91,21 @@ def blob(vectors):
         refused(case, lambda: open_blob(key, case["context"], bytes(data)))
 
 
+@check("share")
+def share(vectors):
+    for case in vectors["sets"]:
+        shares, threshold = [read_share(text) for text in case["shares"]], case["threshold"]
+        for start in range(len(shares) - threshold + 1):
+            equal(combine(shares[start : start + threshold]), unhex(case["key"]), case)
+        equal(combine(shares), unhex(case["key"]), case)
+        equal({share[3:11].hex() for share in shares}, {case["set"]}, case)
+        equal([share[2] for share in shares], list(range(1, len(shares) + 1)), case)
+    for case in vectors["refused_sets"]:
+        refused(case, lambda: combine([read_share(text) for text in case["shares"]]))
+    for case in vectors["refused"]:
+        refused(case, lambda: read_share(case["text"]))
+
+
 @check("wrap")
 def wrap(vectors):
     for case in vectors["opens"]:

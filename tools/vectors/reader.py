@@ -178,6 +178,45 @@ def unwrap(kek, context, data):
     return decrypt(okm[:32], okm[64:76], data, 76)
 
 
+# Keys in shares: crates/crypto/src/shamir/mod.rs.
+
+
+def field_mul(a, b):
+    product = 0
+    while b:
+        product, a, b = product ^ (a if b & 1 else 0), (a << 1) ^ (0x11B if a & 0x80 else 0), b >> 1
+    return product
+
+
+def field_invert(a):
+    return next(b for b in range(1, 256) if field_mul(a, b) == 1)
+
+
+def read_share(text):
+    letters = re.sub(r"[\s-]", "", text).upper()
+    refuse(not re.fullmatch("CHS1[A-Z2-7]{104}", letters), "NotAShare")
+    data = base64.b32decode(letters[4:])
+    refuse(sha256(data[:59])[:6] != data[59:], "Checksum")
+    refuse(data[0] != 1 or data[1] < 2 or data[2] == 0, "NotAShare")
+    return data
+
+
+def combine(shares):
+    refuse(not shares, "TooFew")
+    refuse(len({(share[1], share[3:27]) for share in shares}) != 1, "Mixed")
+    refuse(len({share[2] for share in shares}) != len(shares), "Twice")
+    threshold, key = shares[0][1], bytes(32)
+    refuse(len(shares) < threshold, "TooFew")
+    for share in shares:
+        weight = 1
+        for x in (other[2] for other in shares if other is not share):
+            weight = field_mul(weight, field_mul(x, field_invert(x ^ share[2])))
+        key = bytes(byte ^ field_mul(weight, value) for byte, value in zip(key, share[27:59]))
+    commitment = expand(key, b"chancery/share/1" + lv(shares[0][3:11], bytes([threshold])), 32)[:16]
+    refuse(not hmac.compare_digest(commitment, shares[0][11:27]), "Wrong")
+    return key
+
+
 # Canonical JSON, JWK, Ed25519, DSSE.
 
 

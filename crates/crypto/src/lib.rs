@@ -13,6 +13,7 @@
 //! | signatures | [`Ed25519SigningKey`], [`P256SigningKey`], [`Jwk`], [`dsse`] |
 //! | keys of any type | [`KeyMaterial`], [`PublicKey`]: made, stored, read as PEM, DER and JWK, used |
 //! | what other systems sealed | [`legacy`]: Fernet, bare AES-GCM, PBKDF2 rows, to read only |
+//! | a key in shares | [`shamir`] splits and combines |
 //! | what is hashed and signed | [`canonical`] JSON |
 //! | logs | [`merkle`], [`tiles`], [`checkpoint`], [`proof`] |
 //! | passwords | [`password`] |
@@ -46,6 +47,7 @@ pub mod proof;
 pub mod random;
 mod record;
 mod secret;
+pub mod shamir;
 mod sign;
 pub mod tiles;
 mod wrap;

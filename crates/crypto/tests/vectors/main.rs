@@ -13,6 +13,7 @@
 mod logs;
 mod rows;
 mod sealed;
+mod shares;
 mod signed;
 
 use std::fmt::Debug;
@@ -46,6 +47,7 @@ vectors! {
     sealed_fields => "field", sealed::field;
     sealed_rows => "record", rows::record;
     sealed_blobs => "blob", rows::blob;
+    keys_in_shares => "share", shares::shares;
     wrapped_keys => "wrap", sealed::wrap;
     derived_keys => "derive", sealed::derive;
     terms => "blind-index", sealed::blind_index;
