@@ -85,3 +85,39 @@ pub async fn declared(view: &mut dyn View, managed: Managed) -> Result<Vec<Decla
     });
     Ok(declared.collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(name: &str, first: Option<u64>, last: Option<u64>) -> DeclaredKey {
+        DeclaredKey {
+            key_id: name.to_owned(),
+            jwk: Jwk::Okp { x: [0; 32] },
+            state: KeyState::Active,
+            activated_at: Timestamp::from_micros(0),
+            first_index: first,
+            last_index: last,
+        }
+    }
+
+    #[test]
+    fn every_head_has_one_signer_even_when_other_events_come_between() {
+        let keys = [key("a", Some(1), Some(9)), key("b", Some(11), None), key("c", None, None)];
+        let at = |size| key_at(&keys, size).map(|key| key.key_id.as_str());
+        assert_eq!([at(0), at(1), at(2), at(10), at(11)], [Some("a"); 5]);
+        assert_eq!([at(12), at(1_000)], [Some("b"); 2]);
+        assert_eq!(key_at(&[], 5), None);
+    }
+
+    #[test]
+    fn what_came_after_a_size_is_left_out() {
+        let keys = vec![key("a", Some(1), Some(9)), key("b", Some(11), None), key("c", None, None)];
+        let names = |size| {
+            let known = as_of(keys.clone(), size);
+            known.into_iter().map(|key| (key.key_id, key.last_index)).collect::<Vec<_>>()
+        };
+        assert_eq!(names(9), [("a".to_owned(), None)]);
+        assert_eq!(names(12), [("a".to_owned(), Some(9)), ("b".to_owned(), None)]);
+    }
+}
