@@ -267,4 +267,15 @@ mod tests {
             assert!(read(&bad).is_err(), "{bad}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(text in "(?s).{0,200}", value in "[A-Za-z0-9_=-]{0,90}", crv in "P-256|P-384|Ed25519|X", kty in "EC|OKP|RSA|oct") {
+            let _ = read(&text);
+            let json = format!(r#"{{"kty":"{kty}","crv":"{crv}","x":"{value}","y":"{value}","n":"{value}","e":"AQAB"}}"#);
+            if let Ok(jwk) = read(&json) {
+                let _ = (jwk.thumbprint(), crate::PublicKey::try_from(&jwk));
+            }
+        }
+    }
 }

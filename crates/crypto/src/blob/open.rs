@@ -1,6 +1,6 @@
 //! Opens a blob chunk by chunk, in any order or as a stream.
 
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use super::chunks::{ChunkError, Chunks};
 use super::format::{BLOB_CHUNK, BLOB_SEALED_CHUNK};
@@ -48,13 +48,12 @@ pub struct BlobReader {
 }
 
 impl BlobReader {
-    /// Takes any number of sealed bytes behind the header and appends to `out` what they open to. Grow `out` beforehand or wipe it
-    /// after use: it holds plaintext.
+    /// Takes any number of sealed bytes behind the header and appends to `out` what they open to.
     ///
     /// # Errors
     ///
     /// [`ChunkError`]; the reader stays broken then.
-    pub fn push(&mut self, mut sealed: &[u8], out: &mut Zeroizing<Vec<u8>>) -> Result<(), ChunkError> {
+    pub fn push(&mut self, mut sealed: &[u8], out: &mut Secret<Vec<u8>>) -> Result<(), ChunkError> {
         while !sealed.is_empty() {
             let chunks = self.chunks.as_ref().ok_or(ChunkError::Tampered)?;
             let (now, later) = sealed.split_at(sealed.len().min(BLOB_SEALED_CHUNK - self.buffer.len()));
@@ -73,18 +72,17 @@ impl BlobReader {
     /// # Errors
     ///
     /// [`ChunkError`]: the blob was cut off, stretched or changed, and what came out before must not be taken for all of it.
-    pub fn finish(mut self, out: &mut Zeroizing<Vec<u8>>) -> Result<(), ChunkError> {
+    pub fn finish(mut self, out: &mut Secret<Vec<u8>>) -> Result<(), ChunkError> {
         let chunks = self.chunks.as_ref().ok_or(ChunkError::Tampered)?;
         let opened = chunks.open(self.next, true, &self.buffer);
         self.take(opened, out)
     }
 
-    fn take(&mut self, opened: Result<Vec<u8>, ChunkError>, out: &mut Zeroizing<Vec<u8>>) -> Result<(), ChunkError> {
+    fn take(&mut self, opened: Result<Vec<u8>, ChunkError>, out: &mut Secret<Vec<u8>>) -> Result<(), ChunkError> {
         match opened {
             Ok(plaintext) => {
                 let plaintext = Zeroizing::new(plaintext);
-                grow(out, plaintext.len());
-                out.extend_from_slice(&plaintext);
+                append(out.expose_mut(), &plaintext);
                 self.next += 1;
                 self.buffer.clear();
                 Ok(())
@@ -103,11 +101,13 @@ impl std::fmt::Debug for BlobReader {
     }
 }
 
-/// Makes room without leaving a copy of the plaintext in the memory that is given back.
-fn grow(out: &mut Zeroizing<Vec<u8>>, more: usize) {
-    if out.capacity() - out.len() < more {
-        let mut larger = Zeroizing::new(Vec::with_capacity((out.len() + more).max(out.capacity() * 2).max(BLOB_CHUNK)));
+/// Appends without leaving a copy of the plaintext in memory that is given back.
+fn append(out: &mut Vec<u8>, plaintext: &[u8]) {
+    if out.capacity() - out.len() < plaintext.len() {
+        let room = (out.len() + plaintext.len()).max(out.capacity() * 2).max(BLOB_CHUNK);
+        let mut larger = Vec::with_capacity(room);
         larger.extend_from_slice(out);
-        *out = larger;
+        std::mem::replace(out, larger).zeroize();
     }
+    out.extend_from_slice(plaintext);
 }

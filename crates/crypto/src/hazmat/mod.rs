@@ -1,7 +1,8 @@
-//! The raw primitives: HMAC-SHA-256, HKDF-Expand, AES-256-GCM. Nothing outside this crate reaches them.
+//! The raw primitives: HMAC-SHA-256, HKDF-Expand, AES-256-GCM, and what foreign formats need. Nothing outside this crate reaches them.
 //!
 //! Every rule that makes them safe (fresh keys, framing, commitments) lives in the callers.
 
+mod cbc;
 mod hkdf;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, Tag, UnboundKey};
@@ -11,6 +12,7 @@ use aws_lc_rs::hmac;
 use aws_lc_rs::pbkdf2;
 use zeroize::{Zeroize, Zeroizing};
 
+pub(crate) use self::cbc::open_cbc;
 pub(crate) use self::hkdf::Hkdf;
 
 /// Bytes of a GCM tag.

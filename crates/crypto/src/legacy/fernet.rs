@@ -1,13 +1,11 @@
 //! Fernet ([specification](https://github.com/fernet/spec/blob/master/Spec.md)): AES-128-CBC, then HMAC-SHA-256.
 
-use aws_lc_rs::cipher::{AES_128, DecryptionContext, PaddedBlockDecryptingKey, UnboundCipherKey};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use aws_lc_rs::iv::FixedLength;
 use data_encoding::{BASE64URL, BASE64URL_NOPAD};
 use zeroize::Zeroizing;
 
 use super::{LegacyError, base64, hex};
-use crate::hazmat::Prf;
+use crate::hazmat::{Prf, open_cbc};
 use crate::secret::{Key256, Secret};
 
 /// What tokens of any likely date begin with: version 0x80 and the upper bytes of the time.
@@ -45,11 +43,7 @@ impl FernetKey {
         self.signing.mac_into(signed, &mut wanted);
         verify_slices_are_equal(&wanted, mac).ok()?;
         let (iv, ciphertext) = signed.get(HEAD..)?.split_first_chunk::<IV>()?;
-        let key =
-            UnboundCipherKey::new(&AES_128, &*self.encryption).and_then(PaddedBlockDecryptingKey::cbc_pkcs7).ok()?;
-        let mut room = Zeroizing::new(ciphertext.to_vec());
-        let plaintext = key.decrypt(&mut room, DecryptionContext::Iv128(FixedLength::from(iv))).ok()?;
-        Some(plaintext.to_vec())
+        open_cbc(&self.encryption, iv, ciphertext).ok()
     }
 }
 

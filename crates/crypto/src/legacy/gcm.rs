@@ -9,7 +9,7 @@ use crate::secret::{Key256, Secret};
 
 /// The hash of HKDF.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Extract {
+pub enum HkdfHash {
     /// SHA-256.
     #[default]
     Sha256,
@@ -19,12 +19,12 @@ pub enum Extract {
     Sha512,
 }
 
-impl From<Extract> for Algorithm {
-    fn from(hash: Extract) -> Self {
+impl From<HkdfHash> for Algorithm {
+    fn from(hash: HkdfHash) -> Self {
         match hash {
-            Extract::Sha256 => HKDF_SHA256,
-            Extract::Sha384 => HKDF_SHA384,
-            Extract::Sha512 => HKDF_SHA512,
+            HkdfHash::Sha256 => HKDF_SHA256,
+            HkdfHash::Sha384 => HKDF_SHA384,
+            HkdfHash::Sha512 => HKDF_SHA512,
         }
     }
 }
@@ -35,7 +35,7 @@ impl From<Extract> for Algorithm {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct KeyDerivation<'a> {
     /// The hash.
-    pub hash: Extract,
+    pub hash: HkdfHash,
     /// The salt; empty for none.
     pub salt: &'a [u8],
     /// The info, such as the tenant's UUID in text.

@@ -17,7 +17,7 @@ mod tests;
 use data_encoding::{BASE64, BASE64_NOPAD, BASE64URL, BASE64URL_NOPAD, HEXLOWER_PERMISSIVE};
 
 pub use self::fernet::{FERNET_PREFIX, FernetKey, FernetKeys};
-pub use self::gcm::{Extract, GcmKey, KeyDerivation};
+pub use self::gcm::{GcmKey, HkdfHash, KeyDerivation};
 pub use self::row::{FourPartRow, Iterations};
 
 /// Why a foreign value did not open.

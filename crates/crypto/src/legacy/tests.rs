@@ -101,9 +101,9 @@ fn bare_tenant_values_of_python_open_with_the_right_derivation() {
     let master = unhex(&vectors, "master");
     for case in list(&vectors["cases"]) {
         let hash = match text(case, "hash") {
-            "sha256" => Extract::Sha256,
-            "sha384" => Extract::Sha384,
-            _ => Extract::Sha512,
+            "sha256" => HkdfHash::Sha256,
+            "sha384" => HkdfHash::Sha384,
+            _ => HkdfHash::Sha512,
         };
         let (salt, info) = (unhex(case, "salt"), unhex(case, "info"));
         let right = KeyDerivation { hash, salt: &salt, info: &info };
@@ -114,7 +114,7 @@ fn bare_tenant_values_of_python_open_with_the_right_derivation() {
         for wrong in [
             KeyDerivation { salt: b"other", ..right },
             KeyDerivation { info: b"other", ..right },
-            KeyDerivation { hash: if hash == Extract::Sha256 { Extract::Sha512 } else { Extract::Sha256 }, ..right },
+            KeyDerivation { hash: if hash == HkdfHash::Sha256 { HkdfHash::Sha512 } else { HkdfHash::Sha256 }, ..right },
         ] {
             let key = GcmKey::derive(&master, &wrong).unwrap();
             assert_eq!(key.open(value, b"").unwrap_err(), LegacyError::WrongKeyOrTampered);

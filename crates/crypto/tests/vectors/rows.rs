@@ -2,7 +2,7 @@
 
 use chancery_crypto::{
     BLOB_HEADER, BLOB_SEALED_CHUNK, BlobHeader, BlobKey, Context, Flags, Key256, MemberContext, RecordHeader,
-    SealedMember, TableKey, sha256_hex,
+    SealedMember, Secret, TableKey, sha256_hex,
 };
 use serde_json::{Value, json};
 
@@ -101,9 +101,9 @@ fn open_blob(context: &Context<'_>, sealed: &[u8]) -> Result<Vec<u8>, String> {
     let (header, body) = sealed.split_at(sealed.len().min(BLOB_HEADER));
     let header = BlobHeader::from_bytes(header).map_err(|error| format!("{error:?}"))?;
     let opener = blob_key().opener(&context.digest(), &header).map_err(|error| format!("{error:?}"))?;
-    let (mut reader, mut out) = (opener.into_reader(), Vec::new().into());
+    let (mut reader, mut out) = (opener.into_reader(), Secret::new(Vec::new()));
     reader.push(body, &mut out).and_then(|()| reader.finish(&mut out)).map_err(|error| format!("{error:?}"))?;
-    Ok(out.to_vec())
+    Ok(out.expose().clone())
 }
 
 pub(crate) fn blob() -> Value {
