@@ -5,6 +5,7 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
+use chancery_crypto::Secret;
 use chancery_domain::{
     TenantId,
     access::{Call, Permission, Role},
@@ -12,7 +13,7 @@ use chancery_domain::{
     ids::{ApiKeyId, UserId},
     instance::Failure,
 };
-use chancery_middleware::{Authenticated, Body, Code, Creation, OptionalBody, PathOf, Problem, QueryOf};
+use chancery_middleware::{Asked, Authenticated, Body, Code, Creation, OptionalBody, PathOf, Problem};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -22,6 +23,7 @@ use crate::{
     error::IntoProblem,
     idempotency::{self, Nothing, Once},
     page::{self, ListBody, Page},
+    wiped,
 };
 
 /// What a new API key shall be.
@@ -44,14 +46,15 @@ pub(crate) struct NewApiKeyBody {
 }
 
 /// An API key.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 #[schema(as = ApiKey)]
 pub(crate) struct ApiKeyBody {
     /// Its id.
     id: String,
     /// Its text. Shown once, when it was made.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "wiped::shown_if_any")]
+    #[schema(value_type = Option<String>)]
+    key: Option<Secret<String>>,
     /// What it is for.
     description: String,
     /// Its roles.
@@ -90,7 +93,7 @@ impl From<ApiKey> for ApiKeyBody {
 
 impl From<IssuedApiKey> for ApiKeyBody {
     fn from(issued: IssuedApiKey) -> Self {
-        Self { key: Some(issued.text.expose().clone()), ..issued.key.into() }
+        Self { key: Some(issued.text), ..issued.key.into() }
     }
 }
 
@@ -122,17 +125,24 @@ async fn create(
     creation: Creation<NewApiKeyBody>,
 ) -> Result<Response, Problem> {
     let Creation { body, key } = creation;
-    let call = match idempotency::begin::<ApiKeyId>(app, call, tenant, key).await? {
+    let once = match idempotency::begin(app, call, tenant, key.as_ref()).await? {
         Once::Make(call) => call,
-        Once::Made(id) => {
-            call.require_within(tenant, Permission::ApiKeysCreate, Permission::TenantsBootstrap).or_problem()?;
-            let mut rows = app.instance.store().view(tenant).await.map_err(Failure::from)?;
-            let found = rows.api_key(id).await.map_err(Failure::from)?.ok_or(Code::NotFound)?;
-            return Ok(idempotency::replayed(StatusCode::CREATED, ApiKeyBody::from(found)));
-        }
+        Once::Made(id) => return replay(app, call, tenant, id).await,
     };
-    let issued = api_keys::create(&app.instance, &call, tenant, body.parsed()?).await.or_problem()?;
-    Ok((StatusCode::CREATED, Json(ApiKeyBody::from(issued))).into_response())
+    match api_keys::create(&app.instance, &once, tenant, body.parsed()?).await.or_problem() {
+        Ok(issued) => Ok((StatusCode::CREATED, Json(ApiKeyBody::from(issued))).into_response()),
+        Err(problem) => {
+            let id = idempotency::made_meanwhile(app, call, tenant, key.as_ref(), problem).await?;
+            replay(app, call, tenant, id).await
+        }
+    }
+}
+
+async fn replay(app: &App, call: &Call, tenant: TenantId, id: ApiKeyId) -> Result<Response, Problem> {
+    call.require_within(tenant, Permission::ApiKeysCreate, Permission::TenantsBootstrap).or_problem()?;
+    let mut rows = app.instance.store().view(tenant).await.map_err(Failure::from)?;
+    let found = rows.api_key(id).await.map_err(Failure::from)?.ok_or(Code::NotFound)?;
+    Ok(idempotency::replayed(StatusCode::CREATED, ApiKeyBody::from(found)))
 }
 
 async fn list(app: &App, call: &Call, tenant: TenantId, page: Page) -> Result<Json<ListBody<ApiKeyBody>>, Problem> {
@@ -172,8 +182,7 @@ pub(crate) async fn create_tenant_api_key(
     responses((status = 200, description = "A page of keys.", body = ListBody<ApiKeyBody>)))]
 pub(crate) async fn list_api_keys(
     State(app): State<App>,
-    Authenticated(call): Authenticated,
-    QueryOf(page): QueryOf<Page>,
+    Asked(call, page): Asked<Page>,
 ) -> Result<Json<ListBody<ApiKeyBody>>, Problem> {
     list(&app, &call, call.tenant(), page).await
 }
@@ -184,9 +193,8 @@ pub(crate) async fn list_api_keys(
     responses((status = 200, description = "A page of keys.", body = ListBody<ApiKeyBody>)))]
 pub(crate) async fn list_tenant_api_keys(
     State(app): State<App>,
-    Authenticated(call): Authenticated,
+    Asked(call, page): Asked<Page>,
     PathOf(tenant): PathOf<TenantId>,
-    QueryOf(page): QueryOf<Page>,
 ) -> Result<Json<ListBody<ApiKeyBody>>, Problem> {
     list(&app, &call, tenant, page).await
 }
@@ -216,6 +224,10 @@ pub(crate) struct NewApiKeyCompatBody {
     description: String,
     /// `user` or `admin`.
     role: OldRole,
+    /// Its life in days, 1 to 3650; needed for an admin's in production.
+    expires_in_days: Option<u32>,
+    /// From where it may be used, such as `10.0.0.0/8`; needed for an admin's in production.
+    allowed_cidrs: Option<Vec<String>>,
 }
 
 /// The two roles of older versions.
@@ -240,13 +252,13 @@ pub(crate) async fn create_api_key_compat(
         OldRole::User => Role::Staff,
         OldRole::Admin => Role::TenantAdmin,
     };
-    let new = NewApiKey {
+    let new = NewApiKeyBody {
         description: body.description,
         roles: vec![role],
-        user: Some(body.user_id),
-        expires_in_days: None,
-        allowed_cidrs: Vec::new(),
+        user_id: Some(body.user_id),
+        expires_in_days: body.expires_in_days,
+        allowed_cidrs: body.allowed_cidrs,
     };
-    let issued = api_keys::create(&app.instance, &call, call.tenant(), new).await.or_problem()?;
+    let issued = api_keys::create(&app.instance, &call, call.tenant(), new.parsed()?).await.or_problem()?;
     Ok((StatusCode::CREATED, Json(issued.into())))
 }

@@ -10,8 +10,9 @@ use chancery_domain::{
         query::{self, EventView, MAX_PAGE, ProvenEvent},
     },
     ids::{EventId, RequestId},
+    records::WipedJson,
 };
-use chancery_middleware::{Authenticated, Code, PathOf, Problem, QueryOf};
+use chancery_middleware::{Asked, Authenticated, Code, PathOf, Problem};
 use http::header;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -20,6 +21,7 @@ use crate::{
     App,
     error::IntoProblem,
     page::{self, ListBody},
+    wiped,
 };
 
 /// What to look for in the log. All bounds count together.
@@ -52,7 +54,7 @@ pub(crate) struct EventQuery {
 }
 
 /// An event of the log.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 #[schema(as = AuditEvent)]
 pub(crate) struct EventBody {
     /// Its id.
@@ -78,9 +80,9 @@ pub(crate) struct EventBody {
     /// SHA-256(0x00 ‖ core), the Merkle leaf, in hex.
     leaf_hash: String,
     /// What identifies a person, with the salts of its commitments; for holders of `audit.read_sealed`.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "wiped::shown_if_any")]
     #[schema(value_type = Option<Object>)]
-    sealed_part: Option<serde_json::Value>,
+    sealed_part: Option<WipedJson>,
     /// With `proof=true`: the proof in C2SP tlog-proof form.
     #[serde(skip_serializing_if = "Option::is_none")]
     proof: Option<String>,
@@ -104,7 +106,7 @@ impl From<EventView> for EventBody {
             request_id: event.request.to_string(),
             core: event.core,
             leaf_hash: data_encoding::HEXLOWER.encode(&logged.leaf_hash),
-            sealed_part: personal.and_then(|json| serde_json::from_slice(json.expose()).ok()),
+            sealed_part: personal.and_then(|json| serde_json::from_slice(json.expose()).ok()).map(WipedJson::new),
             proof: None,
             checkpoint: None,
         }
@@ -146,8 +148,7 @@ async fn find(
     responses((status = 200, description = "Events by place in the log.", body = ListBody<EventBody>)))]
 pub(crate) async fn find_events(
     State(app): State<App>,
-    Authenticated(call): Authenticated,
-    QueryOf(query): QueryOf<EventQuery>,
+    Asked(call, query): Asked<EventQuery>,
 ) -> Result<Json<ListBody<EventBody>>, Problem> {
     find(&app, &call, call.tenant(), query).await
 }
@@ -158,9 +159,8 @@ pub(crate) async fn find_events(
     responses((status = 200, description = "Events by place in the log.", body = ListBody<EventBody>)))]
 pub(crate) async fn find_tenant_events(
     State(app): State<App>,
-    Authenticated(call): Authenticated,
+    Asked(call, query): Asked<EventQuery>,
     PathOf(tenant): PathOf<TenantId>,
-    QueryOf(query): QueryOf<EventQuery>,
 ) -> Result<Json<ListBody<EventBody>>, Problem> {
     find(&app, &call, tenant, query).await
 }
@@ -180,9 +180,8 @@ pub(crate) struct ProofQuery {
     responses((status = 200, description = "The event.", body = EventBody)))]
 pub(crate) async fn get_event(
     State(app): State<App>,
-    Authenticated(call): Authenticated,
+    Asked(call, query): Asked<ProofQuery>,
     PathOf(id): PathOf<EventId>,
-    QueryOf(query): QueryOf<ProofQuery>,
 ) -> Result<Json<EventBody>, Problem> {
     let tenant = call.tenant();
     if query.proof == Some(true) {

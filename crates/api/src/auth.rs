@@ -10,7 +10,10 @@ use chancery_middleware::{Authenticated, Body, Problem, Request};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{App, error::IntoProblem, metrics::LoginOutcome};
+use crate::{App, error::IntoProblem, metrics::LoginOutcome, wiped};
+
+/// The longest body of a login: strangers send it.
+const MAX_BYTES: usize = 16 * 1024;
 
 /// Who logs in.
 #[derive(Deserialize, ToSchema)]
@@ -23,8 +26,9 @@ pub(crate) struct LoginBody {
     /// The name at login.
     username: String,
     /// The password.
-    #[schema(write_only)]
-    password: String,
+    #[serde(deserialize_with = "wiped::taken")]
+    #[schema(write_only, value_type = String)]
+    password: Secret<String>,
 }
 
 /// What a login gives.
@@ -32,7 +36,9 @@ pub(crate) struct LoginBody {
 #[schema(as = Tokens)]
 pub(crate) struct TokensBody {
     /// An access token (RFC 9068), for `Authorization: Bearer`.
-    access_token: String,
+    #[serde(serialize_with = "wiped::shown")]
+    #[schema(value_type = String)]
+    access_token: Secret<String>,
     /// Always `Bearer`.
     #[schema(example = "Bearer")]
     token_type: &'static str,
@@ -42,18 +48,14 @@ pub(crate) struct TokensBody {
 
 async fn log_in(app: &App, request: &Request, body: LoginBody) -> Result<Json<TokensBody>, Problem> {
     let LoginBody { tenant, username, password } = body;
-    let done = users::login(&app.instance, request.0.info(), &tenant, &username, Secret::new(password)).await;
+    let done = users::login(&app.instance, request.0.info(), &tenant, &username, password).await;
     app.metrics.logged_in(match &done {
         Ok(_) => LoginOutcome::success,
         Err(LoginError::Invalid(_)) => LoginOutcome::refused,
         Err(LoginError::Hash(_) | LoginError::Failed(_)) => LoginOutcome::failed,
     });
     let tokens = done.or_problem()?;
-    Ok(Json(TokensBody {
-        access_token: tokens.access.expose().clone(),
-        token_type: "Bearer",
-        expires_in: tokens.expires_in,
-    }))
+    Ok(Json(TokensBody { access_token: tokens.access, token_type: "Bearer", expires_in: tokens.expires_in }))
 }
 
 /// Log in with a password.
@@ -62,7 +64,7 @@ async fn log_in(app: &App, request: &Request, body: LoginBody) -> Result<Json<To
 pub(crate) async fn login(
     State(app): State<App>,
     request: Request,
-    Body(body): Body<LoginBody>,
+    Body(body): Body<LoginBody, MAX_BYTES>,
 ) -> Result<Json<TokensBody>, Problem> {
     log_in(&app, &request, body).await
 }
@@ -73,7 +75,7 @@ pub(crate) async fn login(
 pub(crate) async fn login_compat(
     State(app): State<App>,
     request: Request,
-    Body(body): Body<LoginBody>,
+    Body(body): Body<LoginBody, MAX_BYTES>,
 ) -> Result<Json<TokensBody>, Problem> {
     log_in(&app, &request, body).await
 }

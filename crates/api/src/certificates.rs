@@ -10,6 +10,7 @@ use axum::{
 use chancery_crypto::{Phi, canonical};
 use chancery_domain::{
     Faults, TenantId, Timestamp,
+    access::Call,
     certificates::{self, Certificate, Claim, Evidence, Issued, Report, Verdict},
     ids::CertificateId,
 };
@@ -24,6 +25,7 @@ use crate::{
     App,
     error::IntoProblem,
     idempotency::{self, Once},
+    wiped,
 };
 
 /// Whom a certificate speaks of.
@@ -34,7 +36,9 @@ pub(crate) struct SubjectBody {
     /// What it is: a code such as `patient`.
     kind: String,
     /// Which one, 1 to 255 characters; replaced by a salted commitment before signing.
-    r#ref: String,
+    #[serde(deserialize_with = "wiped::taken")]
+    #[schema(value_type = String)]
+    r#ref: Phi<String>,
 }
 
 /// What a certificate states.
@@ -161,10 +165,12 @@ impl NewCertificateBody {
     fn claim(self) -> Result<Claim, Problem> {
         let params: BTreeMap<String, Value> = match self.statement.params {
             None => BTreeMap::new(),
-            Some(Unique(Value::Object(params))) => params.into_iter().collect(),
-            Some(_) => {
-                return Err(Problem::invalid(Faults::one("/statement/params", "type", "must be a JSON object")));
-            }
+            Some(params) => match params.expose().as_object() {
+                Some(params) => params.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
+                None => {
+                    return Err(Problem::invalid(Faults::one("/statement/params", "type", "must be a JSON object")));
+                }
+            },
         };
         let evidence = self.evidence.into_iter().map(|evidence| Evidence {
             name: evidence.name,
@@ -175,7 +181,7 @@ impl NewCertificateBody {
         Ok(Claim {
             kind: self.kind,
             subject_kind: self.subject.kind,
-            subject_ref: Phi::new(self.subject.r#ref),
+            subject_ref: self.subject.r#ref,
             code: self.statement.code,
             params,
             evidence: evidence.collect(),
@@ -195,19 +201,28 @@ pub(crate) async fn issue_certificate(
     Creation { body: new, key }: Creation<NewCertificateBody>,
 ) -> Result<Response, Problem> {
     let tenant = call.tenant();
-    let call = match idempotency::begin(&app, &call, tenant, key).await? {
+    let once = match idempotency::begin(&app, &call, tenant, key.as_ref()).await? {
         Once::Make(call) => call,
-        Once::Made(id) => {
-            let found = certificates::get(&app.instance, &call, tenant, id).await.or_problem()?;
-            return Ok(idempotency::replayed(StatusCode::CREATED, body(tenant, found)));
+        Once::Made(id) => return replay(&app, &call, id).await,
+    };
+    let issued = certificates::issue(&app.instance, &once, &new.claim()?).await.or_problem();
+    let Issued { certificate, subject_salt } = match issued {
+        Ok(issued) => issued,
+        Err(problem) => {
+            let id = idempotency::made_meanwhile(&app, &call, tenant, key.as_ref(), problem).await?;
+            return replay(&app, &call, id).await;
         }
     };
-    let issued = certificates::issue(&app.instance, &call, &new.claim()?).await.or_problem()?;
     app.metrics.certificates.inc();
-    let Issued { certificate, subject_salt } = issued;
     let salt = Some(BASE64URL_NOPAD.encode(&subject_salt));
     let body = CertificateBody { subject_salt: salt, ..body(tenant, certificate) };
     Ok((StatusCode::CREATED, Json(body)).into_response())
+}
+
+async fn replay(app: &App, call: &Call, id: CertificateId) -> Result<Response, Problem> {
+    let tenant = call.tenant();
+    let found = certificates::get(&app.instance, call, tenant, id).await.or_problem()?;
+    Ok(idempotency::replayed(StatusCode::CREATED, body(tenant, found)))
 }
 
 async fn pack(app: &App, call: &Authenticated, tenant: TenantId, id: CertificateId) -> Result<Response, Problem> {
@@ -312,6 +327,6 @@ pub(crate) async fn verify_envelope(
     Body(body): Body<VerifyEnvelopeBody>,
 ) -> Result<Json<ReportBody>, Problem> {
     // What has no canonical form was never signed; the verification says so.
-    let envelope = canonical::to_vec(&body.envelope.0).unwrap_or_default();
+    let envelope = canonical::to_vec(body.envelope.expose()).unwrap_or_default();
     Ok(Json(certificates::verify_envelope(&app.instance, &call, &envelope).await.or_problem()?.into()))
 }

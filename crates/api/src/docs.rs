@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use axum::response::IntoResponse;
+use chancery_middleware::Request;
 use http::header;
 use utoipa::{
     ToSchema,
@@ -170,7 +171,7 @@ pub fn openapi_json() -> String {
     tag = "operations",
     responses((status = 200, description = "The OpenAPI 3.1 document.", content_type = "application/json", body = Object))
 )]
-pub(crate) async fn openapi_document() -> impl IntoResponse {
+pub(crate) async fn openapi_document(_: Request) -> impl IntoResponse {
     static TEXT: LazyLock<String> = LazyLock::new(openapi_json);
     ([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "public, max-age=300")], TEXT.as_str())
 }

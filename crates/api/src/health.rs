@@ -1,11 +1,22 @@
 //! Whether the process lives, and whether it can serve.
 
+use std::time::Duration;
+
 use axum::{Json, extract::State};
-use chancery_middleware::{Code, Problem};
+use chancery_domain::{Instance, TenantId};
+use chancery_middleware::{Code, Problem, Request};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::App;
+use crate::{App, cached::Cached};
+
+/// Whether it can serve, as it was found a moment ago.
+pub(crate) type Readiness = Cached<Result<(), Problem>>;
+
+/// Asks at most once a second: strangers may ask, and the answer takes the writer.
+pub(crate) fn readiness() -> Readiness {
+    Cached::new(Duration::from_secs(1))
+}
 
 /// That it is well.
 #[derive(Debug, Serialize, ToSchema)]
@@ -18,17 +29,19 @@ pub(crate) struct HealthBody {
 
 /// The process runs.
 #[utoipa::path(get, path = "/livez", tag = "operations", responses((status = 200, description = "It runs.", body = HealthBody)))]
-pub(crate) async fn livez() -> Json<HealthBody> {
+pub(crate) async fn livez(_: Request) -> Json<HealthBody> {
     Json(HealthBody { status: "ok" })
 }
 
-/// The store answers, the audit log takes events, and the platform's keys open.
+/// The store takes changes, so the audit log takes events, and the platform's keys open.
 #[utoipa::path(get, path = "/readyz", tag = "operations", responses((status = 200, description = "It can serve.", body = HealthBody)))]
-pub(crate) async fn readyz(State(app): State<App>) -> Result<Json<HealthBody>, Problem> {
-    let platform = chancery_domain::TenantId::PLATFORM;
-    app.instance.store().ping().await.map_err(|error| Problem::failed(Code::DependencyUnavailable, &error))?;
-    app.instance.lease(platform).await.map_err(|error| Problem::failed(Code::DependencyUnavailable, &error))?;
-    // An empty batch goes through the same door as every event, and leaves nothing behind.
-    app.instance.store().append_events(&[]).await.map_err(|error| Problem::failed(Code::AuditUnavailable, &error))?;
+pub(crate) async fn readyz(State(app): State<App>, _: Request) -> Result<Json<HealthBody>, Problem> {
+    app.readiness.of(check(&app.instance)).await?;
     Ok(Json(HealthBody { status: "ok" }))
+}
+
+async fn check(instance: &Instance) -> Result<(), Problem> {
+    instance.store().ping().await.map_err(|error| Problem::failed(Code::DependencyUnavailable, &error))?;
+    let lease = instance.lease(TenantId::PLATFORM).await;
+    lease.map(drop).map_err(|error| Problem::failed(Code::DependencyUnavailable, &error))
 }

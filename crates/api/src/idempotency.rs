@@ -27,7 +27,7 @@ pub(crate) struct Nothing {}
 /// Whether something is still to be made.
 pub(crate) enum Once<T> {
     /// Yes, by this call.
-    Make(Call),
+    Make(Box<Call>),
     /// No: this was made before.
     Made(T),
 }
@@ -37,14 +37,31 @@ pub(crate) async fn begin<T: FromStr>(
     app: &App,
     call: &Call,
     target: TenantId,
-    key: Option<RequestKey>,
+    key: Option<&RequestKey>,
 ) -> Result<Once<T>, Problem> {
-    let Some(sent) = key else { return Ok(Once::Make(call.clone())) };
+    let Some(sent) = key else { return Ok(Once::Make(Box::new(call.clone()))) };
     match claim(&app.instance, call, target, &sent.key, &sent.body).await {
-        Ok(Turn::First(claim)) => Ok(Once::Make(Call { once: Some(claim), ..call.clone() })),
+        Ok(Turn::First(claim)) => Ok(Once::Make(Box::new(Call { once: Some(claim), ..call.clone() }))),
         Ok(Turn::Again(id)) => id.parse().map(Once::Made).map_err(|_| Code::IdempotencyMismatch.into()),
         Err(ClaimError::AnotherRequest) => Err(Code::IdempotencyMismatch.into()),
         Err(ClaimError::Failed(failure)) => Err(failure.into()),
+    }
+}
+
+/// What the same request made while this one failed with `problem`: of two at once, one makes and one finds it made.
+pub(crate) async fn made_meanwhile<T: FromStr>(
+    app: &App,
+    call: &Call,
+    target: TenantId,
+    key: Option<&RequestKey>,
+    problem: Problem,
+) -> Result<T, Problem> {
+    if !matches!(problem.code(), Code::StateConflict | Code::Taken) {
+        return Err(problem);
+    }
+    match begin(app, call, target, key).await? {
+        Once::Made(id) => Ok(id),
+        Once::Make(_) => Err(problem),
     }
 }
 

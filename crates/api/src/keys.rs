@@ -6,7 +6,7 @@ use chancery_domain::{
     ids::KeyId,
     keyring::{self, AccessPolicy, KeyPurpose, KeyRef, KeyState, KeyType, KeyVersion, Managed},
 };
-use chancery_middleware::{Authenticated, Code, OptionalBody, PathOf, Problem, QueryOf};
+use chancery_middleware::{Asked, Authenticated, Code, OptionalBody, PathOf, Problem, UnreadBody};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -140,8 +140,7 @@ pub(crate) struct KeyQuery {
     responses((status = 200, description = "A page of keys.", body = ListBody<KeyBody>)))]
 pub(crate) async fn list_keys(
     State(app): State<App>,
-    Authenticated(call): Authenticated,
-    QueryOf(query): QueryOf<KeyQuery>,
+    Asked(call, query): Asked<KeyQuery>,
 ) -> Result<Json<ListBody<KeyBody>>, Problem> {
     let page = page::Page { limit: query.limit, cursor: query.cursor };
     let limit = page.limit()?;
@@ -193,6 +192,7 @@ pub(crate) async fn sign(
     State(app): State<App>,
     Authenticated(call): Authenticated,
     PathOf(id): PathOf<KeyId>,
+    _: UnreadBody,
 ) -> Problem {
     refuse(&app, &call, id).await
 }
@@ -204,6 +204,7 @@ pub(crate) async fn verify(
     State(app): State<App>,
     Authenticated(call): Authenticated,
     PathOf(id): PathOf<KeyId>,
+    _: UnreadBody,
 ) -> Problem {
     refuse(&app, &call, id).await
 }
@@ -215,6 +216,7 @@ pub(crate) async fn encrypt(
     State(app): State<App>,
     Authenticated(call): Authenticated,
     PathOf(id): PathOf<KeyId>,
+    _: UnreadBody,
 ) -> Problem {
     refuse(&app, &call, id).await
 }
@@ -226,6 +228,7 @@ pub(crate) async fn decrypt(
     State(app): State<App>,
     Authenticated(call): Authenticated,
     PathOf(id): PathOf<KeyId>,
+    _: UnreadBody,
 ) -> Problem {
     refuse(&app, &call, id).await
 }
@@ -237,6 +240,7 @@ pub(crate) async fn export_key(
     State(app): State<App>,
     Authenticated(call): Authenticated,
     PathOf(id): PathOf<KeyId>,
+    _: UnreadBody,
 ) -> Problem {
     refuse(&app, &call, id).await
 }

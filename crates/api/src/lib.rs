@@ -7,6 +7,7 @@
 mod api_keys;
 mod audit;
 mod auth;
+mod cached;
 mod certificates;
 mod docs;
 mod error;
@@ -20,6 +21,7 @@ mod records;
 mod tenants;
 mod users;
 mod well_known;
+mod wiped;
 
 use std::sync::Arc;
 
@@ -36,13 +38,20 @@ pub use metrics::{Metrics, metrics_router};
 pub(crate) struct App {
     pub(crate) instance: Arc<Instance>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) readiness: Arc<health::Readiness>,
+    pub(crate) trust_file: Arc<well_known::TrustFile>,
 }
 
 /// The public door with all its layers, in the order of design §3.
 ///
 /// The listener must put [`axum::extract::ConnectInfo`]`<SocketAddr>` into each request's extensions.
 pub fn router(instance: Arc<Instance>, metrics: Arc<Metrics>, limits: Limits) -> Router {
-    let app = App { instance: Arc::clone(&instance), metrics: Arc::clone(&metrics) };
+    let app = App {
+        instance: Arc::clone(&instance),
+        metrics: Arc::clone(&metrics),
+        readiness: Arc::new(health::readiness()),
+        trust_file: Arc::new(well_known::trust_file_cache()),
+    };
     let (routes, _) = operations().split_for_parts();
     chancery_middleware::around(routes.with_state(app), instance, Some(metrics), limits)
 }

@@ -1,13 +1,13 @@
 //! Sealing and opening values of registered fields.
 
 use axum::{Json, extract::State};
-use chancery_domain::records::{self, OpenItem, OpenRequest, Purpose, ResealItem, SealItem, TermItem};
-use chancery_middleware::{Authenticated, Body, Problem, Unique};
+use chancery_crypto::Phi;
+use chancery_domain::records::{self, OpenRequest, Purpose, RecordError, SealItem, StoredItem, TermItem, WipedJson};
+use chancery_middleware::{Authenticated, Body, Exchange, Problem, Request, Unique};
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::{App, error::IntoProblem};
+use crate::{App, error::IntoProblem, wiped};
 
 /// A null that was sent; a missing field stays an error.
 fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
@@ -69,8 +69,11 @@ pub(crate) async fn seal(
     Authenticated(call): Authenticated,
     Body(body): Body<SealBody>,
 ) -> Result<Json<SealedBody>, Problem> {
-    let items: Vec<SealItem> =
-        body.items.into_iter().map(|item| SealItem::new(item.table, item.column, item.row, item.value.0)).collect();
+    let items: Vec<SealItem> = body
+        .items
+        .into_iter()
+        .map(|item| SealItem { table: item.table, column: item.column, row: item.row, value: item.value.into() })
+        .collect();
     let sealed = records::seal(&app.instance, &call, &items).await.or_problem()?;
     app.metrics.sealed.inc_by(sealed.len() as u64);
     let items = sealed.into_iter().map(|item| SealedItemBody { sealed: item.sealed, terms: item.terms }).collect();
@@ -94,6 +97,19 @@ pub(crate) struct OpenItemBody {
     sealed: Option<String>,
 }
 
+impl From<OpenItemBody> for StoredItem {
+    fn from(item: OpenItemBody) -> Self {
+        Self { table: item.table, column: item.column, row: item.row, sealed: item.sealed }
+    }
+}
+
+/// A value that did not open has an event of its own, which says more than that of a refusal.
+fn told(exchange: &Exchange, error: &RecordError) {
+    if matches!(error, RecordError::WrongContext(_) | RecordError::Tampered(_) | RecordError::KeyStopped(_)) {
+        exchange.already_told();
+    }
+}
+
 /// Up to 1,000 values to open, and why.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = Open)]
@@ -103,7 +119,9 @@ pub(crate) struct OpenBody {
     #[schema(value_type = Option<String>, default = "TREAT")]
     purpose: Option<Purpose>,
     /// Why, in 1 to 200 characters; sealed in the log.
-    reason: String,
+    #[serde(deserialize_with = "wiped::taken")]
+    #[schema(value_type = String)]
+    reason: Phi<String>,
     /// The values.
     items: Vec<OpenItemBody>,
 }
@@ -113,8 +131,9 @@ pub(crate) struct OpenBody {
 #[schema(as = OpenedItem)]
 pub(crate) struct OpenedItemBody {
     /// The value, as it was sealed.
+    #[serde(serialize_with = "wiped::shown")]
     #[schema(value_type = Value)]
-    value: Value,
+    value: WipedJson,
 }
 
 /// Opened values in the order asked for.
@@ -131,17 +150,13 @@ pub(crate) struct OpenedBody {
 pub(crate) async fn open(
     State(app): State<App>,
     Authenticated(call): Authenticated,
+    Request(exchange): Request,
     Body(body): Body<OpenBody>,
 ) -> Result<Json<OpenedBody>, Problem> {
-    let items = body.items.into_iter().map(|item| OpenItem {
-        table: item.table,
-        column: item.column,
-        row: item.row,
-        sealed: item.sealed,
-    });
-    let request =
-        OpenRequest { purpose: body.purpose.unwrap_or(Purpose::Treat), reason: body.reason, items: items.collect() };
-    let values = records::open(&app.instance, &call, &request).await.or_problem()?;
+    let items = body.items.into_iter().map(StoredItem::from).collect();
+    let request = OpenRequest { purpose: body.purpose.unwrap_or(Purpose::Treat), reason: body.reason, items };
+    let opened = records::open(&app.instance, &call, &request).await;
+    let values = opened.inspect_err(|error| told(&exchange, error)).or_problem()?;
     app.metrics.opened.inc_by(values.len() as u64);
     Ok(Json(OpenedBody { items: values.into_iter().map(|value| OpenedItemBody { value }).collect() }))
 }
@@ -178,14 +193,12 @@ pub(crate) struct ResealedBody {
 pub(crate) async fn reseal(
     State(app): State<App>,
     Authenticated(call): Authenticated,
+    Request(exchange): Request,
     Body(body): Body<ResealBody>,
 ) -> Result<Json<ResealedBody>, Problem> {
-    let items: Vec<ResealItem> = body
-        .items
-        .into_iter()
-        .map(|item| ResealItem { table: item.table, column: item.column, row: item.row, sealed: item.sealed })
-        .collect();
-    let moved = records::reseal(&app.instance, &call, &items).await.or_problem()?;
+    let items: Vec<StoredItem> = body.items.into_iter().map(StoredItem::from).collect();
+    let moved = records::reseal(&app.instance, &call, &items).await;
+    let moved = moved.inspect_err(|error| told(&exchange, error)).or_problem()?;
     Ok(Json(ResealedBody { items: moved.into_iter().map(|sealed| ResealedItemBody { sealed }).collect() }))
 }
 
@@ -239,7 +252,7 @@ pub(crate) async fn terms(
     let items: Vec<TermItem> = body
         .items
         .into_iter()
-        .map(|item| TermItem { table: item.table, column: item.column, value: item.value.0 })
+        .map(|item| TermItem { table: item.table, column: item.column, value: item.value.into() })
         .collect();
     let derived = records::terms(&app.instance, &call, &items).await.or_problem()?;
     Ok(Json(DerivedTermsListBody { items: derived.into_iter().map(|terms| DerivedTermsBody { terms }).collect() }))

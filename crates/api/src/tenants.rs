@@ -8,9 +8,10 @@ use axum::{
 use chancery_crypto::Phi;
 use chancery_domain::{
     TenantId,
+    access::Call,
     tenants::{self, NewTenant, Tenant, TenantState},
 };
-use chancery_middleware::{Authenticated, Creation, OptionalBody, PathOf, Problem, QueryOf, Unique};
+use chancery_middleware::{Asked, Authenticated, Creation, OptionalBody, PathOf, Problem, Unique};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -20,6 +21,7 @@ use crate::{
     error::IntoProblem,
     idempotency::{self, Nothing, Once},
     page::{self, ListBody, Page},
+    wiped,
 };
 
 /// What a new tenant shall be.
@@ -34,7 +36,9 @@ pub(crate) struct NewTenantBody {
     #[schema(example = "northside")]
     slug: String,
     /// Its contact e-mail; kept sealed.
-    email: Option<String>,
+    #[serde(default, deserialize_with = "wiped::taken_if_any")]
+    #[schema(value_type = Option<String>)]
+    email: Option<Phi<String>>,
     /// A JSON object of your own; kept sealed.
     #[schema(value_type = Option<Object>)]
     metadata: Option<Unique>,
@@ -73,7 +77,7 @@ impl From<Tenant> for TenantBody {
 pub(crate) fn object(value: Option<Unique>) -> Result<Option<Phi<String>>, Problem> {
     match value {
         None => Ok(None),
-        Some(Unique(value)) if value.is_object() => Ok(Some(Phi::new(value.to_string()))),
+        Some(value) if value.expose().is_object() => Ok(Some(Phi::new(value.expose().to_string()))),
         Some(_) => Err(Problem::invalid(chancery_domain::Faults::one("/metadata", "type", "must be a JSON object"))),
     }
 }
@@ -87,21 +91,24 @@ pub(crate) async fn create_tenant(
     Authenticated(call): Authenticated,
     Creation { body, key }: Creation<NewTenantBody>,
 ) -> Result<Response, Problem> {
-    let call = match idempotency::begin(&app, &call, TenantId::PLATFORM, key).await? {
+    let (home, key) = (TenantId::PLATFORM, key.as_ref());
+    let once = match idempotency::begin(&app, &call, home, key).await? {
         Once::Make(call) => call,
-        Once::Made(id) => {
-            let found = tenants::get(&app.instance, &call, id).await.or_problem()?;
-            return Ok(idempotency::replayed(StatusCode::CREATED, TenantBody::from(found)));
+        Once::Made(id) => return replay(&app, &call, id).await,
+    };
+    let new = NewTenant { name: body.name, slug: body.slug, email: body.email, metadata: object(body.metadata)? };
+    match tenants::create(&app.instance, &once, new).await.or_problem() {
+        Ok(tenant) => Ok((StatusCode::CREATED, Json(TenantBody::from(tenant))).into_response()),
+        Err(problem) => {
+            let id = idempotency::made_meanwhile(&app, &call, home, key, problem).await?;
+            replay(&app, &call, id).await
         }
-    };
-    let new = NewTenant {
-        name: body.name,
-        slug: body.slug,
-        email: body.email.map(Phi::new),
-        metadata: object(body.metadata)?,
-    };
-    let tenant = tenants::create(&app.instance, &call, new).await.or_problem()?;
-    Ok((StatusCode::CREATED, Json(TenantBody::from(tenant))).into_response())
+    }
+}
+
+async fn replay(app: &App, call: &Call, id: TenantId) -> Result<Response, Problem> {
+    let found = tenants::get(&app.instance, call, id).await.or_problem()?;
+    Ok(idempotency::replayed(StatusCode::CREATED, TenantBody::from(found)))
 }
 
 /// List tenants.
@@ -109,8 +116,7 @@ pub(crate) async fn create_tenant(
     responses((status = 200, description = "A page of tenants.", body = ListBody<TenantBody>)))]
 pub(crate) async fn list_tenants(
     State(app): State<App>,
-    Authenticated(call): Authenticated,
-    QueryOf(page): QueryOf<Page>,
+    Asked(call, page): Asked<Page>,
 ) -> Result<Json<ListBody<TenantBody>>, Problem> {
     let limit = page.limit()?;
     let found = tenants::list(&app.instance, &call, page.after()?, limit).await.or_problem()?;

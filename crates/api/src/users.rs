@@ -11,9 +11,10 @@ use chancery_domain::{
     access::{Call, Permission, Role},
     ids::UserId,
     instance::Failure,
+    records::WipedJson,
     users::{self, NewUser, User, UserProfile, UserState},
 };
-use chancery_middleware::{Authenticated, Code, Creation, PathOf, Problem, QueryOf, Unique};
+use chancery_middleware::{Asked, Authenticated, Code, Creation, PathOf, Problem, Unique};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -24,6 +25,7 @@ use crate::{
     idempotency::{self, Once},
     page::ListBody,
     tenants::object,
+    wiped,
 };
 
 /// What a new user shall be.
@@ -34,17 +36,24 @@ pub(crate) struct NewUserBody {
     /// Its name at login: 1 to 100 characters, unique in the tenant.
     username: String,
     /// Its e-mail; kept sealed.
-    email: String,
+    #[serde(deserialize_with = "wiped::taken")]
+    #[schema(value_type = String)]
+    email: Phi<String>,
     /// Its password: at least 12 characters with upper, lower, digit and symbol. Without one it cannot log in.
-    #[schema(write_only)]
-    password: Option<String>,
+    #[serde(default, deserialize_with = "wiped::taken_if_any")]
+    #[schema(write_only, value_type = Option<String>)]
+    password: Option<Secret<String>>,
     /// Its roles, at least one.
     #[schema(value_type = Vec<String>, example = json!(["clinician"]))]
     roles: Vec<Role>,
     /// Its first name; kept sealed.
-    first_name: Option<String>,
+    #[serde(default, deserialize_with = "wiped::taken_if_any")]
+    #[schema(value_type = Option<String>)]
+    first_name: Option<Phi<String>>,
     /// Its last name; kept sealed.
-    last_name: Option<String>,
+    #[serde(default, deserialize_with = "wiped::taken_if_any")]
+    #[schema(value_type = Option<String>)]
+    last_name: Option<Phi<String>>,
     /// A JSON object of your own; kept sealed.
     #[schema(value_type = Option<Object>)]
     metadata: Option<Unique>,
@@ -75,16 +84,21 @@ pub(crate) struct UserBody {
     #[serde(flatten)]
     user: CreatedUserBody,
     /// Its e-mail.
-    email: String,
+    #[serde(serialize_with = "wiped::shown")]
+    #[schema(value_type = String)]
+    email: Phi<String>,
     /// Its first name.
-    #[schema(required)]
-    first_name: Option<String>,
+    #[serde(serialize_with = "wiped::shown_if_any")]
+    #[schema(required, value_type = Option<String>)]
+    first_name: Option<Phi<String>>,
     /// Its last name.
-    #[schema(required)]
-    last_name: Option<String>,
+    #[serde(serialize_with = "wiped::shown_if_any")]
+    #[schema(required, value_type = Option<String>)]
+    last_name: Option<Phi<String>>,
     /// The JSON object that was sent.
+    #[serde(serialize_with = "wiped::shown_if_any")]
     #[schema(required, value_type = Option<Object>)]
-    metadata: Option<serde_json::Value>,
+    metadata: Option<WipedJson>,
 }
 
 impl From<User> for CreatedUserBody {
@@ -101,13 +115,12 @@ impl From<User> for CreatedUserBody {
 
 impl From<UserProfile> for UserBody {
     fn from(profile: UserProfile) -> Self {
-        let text = |value: Option<Phi<String>>| value.map(|value| value.expose().clone());
         Self {
             user: profile.user.into(),
-            email: profile.email.expose().clone(),
-            first_name: text(profile.first_name),
-            last_name: text(profile.last_name),
-            metadata: profile.metadata.and_then(|json| serde_json::from_str(json.expose()).ok()),
+            email: profile.email,
+            first_name: profile.first_name,
+            last_name: profile.last_name,
+            metadata: profile.metadata.and_then(|json| serde_json::from_str(json.expose()).ok()).map(WipedJson::new),
         }
     }
 }
@@ -119,26 +132,33 @@ async fn create(
     creation: Creation<NewUserBody>,
 ) -> Result<Response, Problem> {
     let Creation { body, key } = creation;
-    let call = match idempotency::begin::<UserId>(app, call, tenant, key).await? {
+    let once = match idempotency::begin(app, call, tenant, key.as_ref()).await? {
         Once::Make(call) => call,
-        Once::Made(id) => {
-            call.require_within(tenant, Permission::UsersCreate, Permission::TenantsBootstrap).or_problem()?;
-            let mut rows = app.instance.store().view(tenant).await.map_err(Failure::from)?;
-            let user = rows.user(id).await.map_err(Failure::from)?.ok_or(Code::NotFound)?;
-            return Ok(idempotency::replayed(StatusCode::CREATED, CreatedUserBody::from(user)));
-        }
+        Once::Made(id) => return replay(app, call, tenant, id).await,
     };
     let new = NewUser {
         username: body.username,
-        email: Phi::new(body.email),
-        password: body.password.map(Secret::new),
+        email: body.email,
+        password: body.password,
         roles: body.roles,
-        first_name: body.first_name.map(Phi::new),
-        last_name: body.last_name.map(Phi::new),
+        first_name: body.first_name,
+        last_name: body.last_name,
         metadata: object(body.metadata)?,
     };
-    let user = users::create(&app.instance, &call, tenant, new).await.or_problem()?;
-    Ok((StatusCode::CREATED, Json(CreatedUserBody::from(user))).into_response())
+    match users::create(&app.instance, &once, tenant, new).await.or_problem() {
+        Ok(user) => Ok((StatusCode::CREATED, Json(CreatedUserBody::from(user))).into_response()),
+        Err(problem) => {
+            let id = idempotency::made_meanwhile(app, call, tenant, key.as_ref(), problem).await?;
+            replay(app, call, tenant, id).await
+        }
+    }
+}
+
+async fn replay(app: &App, call: &Call, tenant: TenantId, id: UserId) -> Result<Response, Problem> {
+    call.require_within(tenant, Permission::UsersCreate, Permission::TenantsBootstrap).or_problem()?;
+    let mut rows = app.instance.store().view(tenant).await.map_err(Failure::from)?;
+    let user = rows.user(id).await.map_err(Failure::from)?.ok_or(Code::NotFound)?;
+    Ok(idempotency::replayed(StatusCode::CREATED, CreatedUserBody::from(user)))
 }
 
 /// Make a user.
@@ -173,11 +193,13 @@ pub(crate) async fn create_tenant_user(
 #[into_params(parameter_in = Query)]
 pub(crate) struct UserQuery {
     /// The e-mail; compared without regard to case.
-    email: String,
+    #[serde(deserialize_with = "wiped::taken")]
+    #[param(value_type = String)]
+    email: Phi<String>,
 }
 
 async fn find(app: &App, call: &Call, tenant: TenantId, query: UserQuery) -> Result<Json<ListBody<UserBody>>, Problem> {
-    let found = users::find_by_email(&app.instance, call, tenant, Phi::new(query.email)).await.or_problem()?;
+    let found = users::find_by_email(&app.instance, call, tenant, query.email).await.or_problem()?;
     Ok(Json(ListBody { items: found.into_iter().map(UserBody::from).collect(), next_cursor: None }))
 }
 
@@ -186,8 +208,7 @@ async fn find(app: &App, call: &Call, tenant: TenantId, query: UserQuery) -> Res
     responses((status = 200, description = "The users with this e-mail.", body = ListBody<UserBody>)))]
 pub(crate) async fn find_users(
     State(app): State<App>,
-    Authenticated(call): Authenticated,
-    QueryOf(query): QueryOf<UserQuery>,
+    Asked(call, query): Asked<UserQuery>,
 ) -> Result<Json<ListBody<UserBody>>, Problem> {
     find(&app, &call, call.tenant(), query).await
 }
@@ -198,9 +219,8 @@ pub(crate) async fn find_users(
     responses((status = 200, description = "The users with this e-mail.", body = ListBody<UserBody>)))]
 pub(crate) async fn find_tenant_users(
     State(app): State<App>,
-    Authenticated(call): Authenticated,
+    Asked(call, query): Asked<UserQuery>,
     PathOf(tenant): PathOf<TenantId>,
-    QueryOf(query): QueryOf<UserQuery>,
 ) -> Result<Json<ListBody<UserBody>>, Problem> {
     find(&app, &call, tenant, query).await
 }

@@ -8,28 +8,48 @@ use chancery_domain::access::{
     authenticate::{AuthenticateError, authenticate},
 };
 use http::request::Parts;
+use serde::de::DeserializeOwned;
 
-use crate::{Code, Exchange, Problem, credentials, hints};
+use crate::{Code, Exchange, Problem, credentials, hints, query};
 
-/// A verified call. Comes first among a handler's parameters, so that nothing is told to strangers.
+/// A verified call of an operation without query parameters: any but a tenant's name is refused.
 ///
-/// Also compares the tenant that headers and query name with the caller's.
+/// Comes first among a handler's parameters, so that nothing is told to strangers. Also compares the
+/// tenant that headers and query name with the caller's.
 pub struct Authenticated(pub Arc<Call>);
+
+/// As [`Authenticated`], with the query's parameters as a `T`, which denies unknown fields.
+pub struct Asked<T>(pub Arc<Call>, pub T);
 
 impl<S: Send + Sync> FromRequestParts<S> for Authenticated {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let exchange = Exchange::of(parts)?;
-        let presented = credentials::presented(&parts.headers)?.ok_or(Code::CredentialMissing)?;
-        let caller = authenticate(exchange.instance(), &presented, exchange.info()).await.map_err(refusal)?;
-        let call = exchange.authenticated(Call { caller, request: exchange.info().clone(), once: None });
-        let query = parts.uri.query().unwrap_or_default();
-        if let Some(place) = hints::elsewhere(&call, &parts.headers, query) {
-            hints::mismatch(&exchange, &call, place).await?;
-        }
+        let call = verified(parts).await?;
+        query::none(parts)?;
         Ok(Self(call))
     }
+}
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Asked<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let call = verified(parts).await?;
+        Ok(Self(call, query::read(parts)?))
+    }
+}
+
+async fn verified(parts: &Parts) -> Result<Arc<Call>, Problem> {
+    let exchange = Exchange::of(parts)?;
+    let presented = credentials::presented(&parts.headers)?.ok_or(Code::CredentialMissing)?;
+    let caller = authenticate(exchange.instance(), &presented, exchange.info()).await.map_err(refusal)?;
+    let call = exchange.authenticated(Call { caller, request: exchange.info().clone(), once: None });
+    let query = parts.uri.query().unwrap_or_default();
+    if let Some(place) = hints::elsewhere(&call, &parts.headers, query) {
+        hints::mismatch(&exchange, &call, place).await?;
+    }
+    Ok(call)
 }
 
 fn refusal(error: AuthenticateError) -> Problem {

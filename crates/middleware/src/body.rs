@@ -8,14 +8,14 @@ use http::{HeaderMap, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 
-use crate::{Code, Exchange, Problem, hints, json, stack::BodyLimit};
+use crate::{Code, Exchange, Problem, Unique, hints, json, stack::BodyLimit};
 
 /// The body as a `T`, which denies unknown fields.
 ///
 /// On authenticated requests `tenant` and `tenant_id` at the top level are taken out before and
 /// compared with the caller's tenant, so `T` must not have them. Comes last among a handler's
-/// parameters, after [`crate::Authenticated`].
-pub struct Body<T>(pub T);
+/// parameters, after [`crate::Authenticated`]. `MAX` bounds its bytes below what all bodies have.
+pub struct Body<T, const MAX: usize = { usize::MAX }>(pub T);
 
 /// As [`Body`], for operations that make something and honour `Idempotency-Key`.
 pub struct Creation<T> {
@@ -36,11 +36,14 @@ pub struct RequestKey {
 /// As [`Body`], where no body at all means the default.
 pub struct OptionalBody<T>(pub T);
 
-impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequest<S> for Body<T> {
+/// Any JSON or none, for operations that refuse whatever it says. Only the tenant it names is looked at.
+pub struct UnreadBody;
+
+impl<T: DeserializeOwned + Send, S: Send + Sync, const MAX: usize> FromRequest<S> for Body<T, MAX> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        let (exchange, headers, bytes) = collected(request).await?;
+        let (exchange, headers, bytes) = collected(request, MAX).await?;
         check_media_type(&headers)?;
         parse(&exchange, &bytes).await.map(Self)
     }
@@ -50,7 +53,7 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequest<S> for Creation<T> 
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        let (exchange, headers, bytes) = collected(request).await?;
+        let (exchange, headers, bytes) = collected(request, usize::MAX).await?;
         check_media_type(&headers)?;
         let key = idempotency_key(&headers)?;
         let body = parse(&exchange, &bytes).await?;
@@ -62,7 +65,7 @@ impl<T: DeserializeOwned + Default + Send, S: Send + Sync> FromRequest<S> for Op
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        let (exchange, headers, bytes) = collected(request).await?;
+        let (exchange, headers, bytes) = collected(request, usize::MAX).await?;
         if bytes.is_empty() {
             return Ok(Self(T::default()));
         }
@@ -71,23 +74,43 @@ impl<T: DeserializeOwned + Default + Send, S: Send + Sync> FromRequest<S> for Op
     }
 }
 
-async fn collected(request: Request) -> Result<(Arc<Exchange>, HeaderMap, Bytes), Problem> {
+impl<S: Send + Sync> FromRequest<S> for UnreadBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let (exchange, headers, bytes) = collected(request, usize::MAX).await?;
+        if !bytes.is_empty() {
+            check_media_type(&headers)?;
+            let value = serde_json::from_slice(&bytes).map_err(|_| json::malformed(&bytes))?;
+            without_hints(&exchange, value).await?;
+        }
+        Ok(Self)
+    }
+}
+
+async fn collected(request: Request, max: usize) -> Result<(Arc<Exchange>, HeaderMap, Bytes), Problem> {
     let (parts, body) = request.into_parts();
     let exchange = Exchange::of(&parts)?;
-    let limit = parts.extensions.get::<BodyLimit>().map_or(0, |limit| limit.0);
-    match Limited::new(body, limit).collect().await {
-        Ok(body) => {
+    let Some(limit) = parts.extensions.get::<BodyLimit>().copied() else { return Err(Code::Internal.into()) };
+    let max = limit.bytes.min(max);
+    let announced: Option<u64> =
+        parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    if announced.is_some_and(|length| length > max as u64) {
+        return Err(Code::TooLarge.into());
+    }
+    // Nothing was done yet, so a client that is too slow can be given up.
+    match tokio::time::timeout(limit.time, Limited::new(body, max).collect()).await {
+        Ok(Ok(body)) => {
             let bytes = body.to_bytes();
             // HTTP/2 lets the two differ (RFC 9113 §8.1.1 calls that malformed); nobody shall read them differently.
-            let announced: Option<u64> =
-                parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
             match announced {
                 Some(length) if bytes.len() as u64 != length => Err(Code::RequestMalformed.into()),
                 _ => Ok((exchange, parts.headers, bytes)),
             }
         }
-        Err(error) if error.is::<LengthLimitError>() => Err(Code::TooLarge.into()),
-        Err(_) => Err(Problem::new(Code::RequestMalformed).detail("the body did not arrive")),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Code::TooLarge.into()),
+        Ok(Err(_)) => Err(Problem::new(Code::RequestMalformed).detail("the body did not arrive")),
+        Err(_) => Err(Code::Timeout.into()),
     }
 }
 
@@ -123,13 +146,16 @@ async fn parse<T: DeserializeOwned + Send>(exchange: &Exchange, bytes: &[u8]) ->
     match json::read(bytes) {
         Ok(body) => Ok(body),
         Err(None) => Err(json::malformed(bytes)),
-        Err(Some(mut value)) => {
-            if let Some(call) = exchange.call()
-                && hints::take_out(call, &mut value)
-            {
-                hints::mismatch(exchange, call, "body").await?;
-            }
-            json::read_value(value)
-        }
+        Err(Some(value)) => json::read_value(without_hints(exchange, value).await?),
     }
+}
+
+/// Takes the tenant's name out of the top level, and compares it.
+async fn without_hints(exchange: &Exchange, mut value: Unique) -> Result<Unique, Problem> {
+    if let Some(call) = exchange.call()
+        && hints::take_out(call, value.change())
+    {
+        hints::mismatch(exchange, call, "body").await?;
+    }
+    Ok(value)
 }

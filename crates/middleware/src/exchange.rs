@@ -12,7 +12,7 @@ use chancery_domain::{
 };
 use http::request::Parts;
 
-use crate::{Code, Problem};
+use crate::{Code, Problem, query};
 
 /// One request, from the outermost layer to its handler. Lives in the request's extensions.
 pub struct Exchange {
@@ -63,13 +63,14 @@ impl Exchange {
     }
 }
 
-/// Extracts the request's facts, for operations that need no caller.
+/// Extracts the request's facts, for operations that need no caller. They have no query parameters either.
 pub struct Request(pub Arc<Exchange>);
 
 impl<S: Send + Sync> FromRequestParts<S> for Request {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        query::none(parts)?;
         Exchange::of(parts).map(Self)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use chancery_domain::Faults;
+use chancery_domain::{Faults, records::WipedJson};
 use serde::{
     Deserialize, Deserializer,
     de::{self, DeserializeOwned, DeserializeSeed, MapAccess, SeqAccess, Visitor},
@@ -18,9 +18,32 @@ const MAX_FAULTS: usize = 32;
 const DUPLICATE: &str = "duplicate key";
 const TOO_DEEP: &str = "nested too deep";
 
-/// Any JSON value without double keys and at most 32 levels deep.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Unique(pub Value);
+/// Any JSON value without double keys and at most 32 levels deep. It may be somebody's data: wiped on drop, never
+/// printed.
+pub struct Unique(Value);
+
+impl Unique {
+    /// Reads it.
+    pub const fn expose(&self) -> &Value {
+        &self.0
+    }
+
+    pub(crate) const fn change(&mut self) -> &mut Value {
+        &mut self.0
+    }
+}
+
+impl From<Unique> for WipedJson {
+    fn from(mut value: Unique) -> Self {
+        Self::new(std::mem::take(&mut value.0))
+    }
+}
+
+impl Drop for Unique {
+    fn drop(&mut self) {
+        drop(WipedJson::new(std::mem::take(&mut self.0)));
+    }
+}
 
 impl<'de> Deserialize<'de> for Unique {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -110,11 +133,10 @@ impl<'de> Visitor<'de> for Level {
     }
 }
 
-/// Reads `bytes` as a `T` that denies unknown fields, or says what is wrong, after `edit` had its
-/// hands on the value. `edit` runs only if the bytes are no `T` as they are.
-pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Option<Value>> {
+/// Reads `bytes` as a `T` that denies unknown fields. What is none comes back as the value that it is, if any.
+pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Option<Unique>> {
     // The common case pays for one pass only.
-    serde_json::from_slice::<T>(bytes).map_err(|_| serde_json::from_slice::<Unique>(bytes).ok().map(|value| value.0))
+    serde_json::from_slice::<T>(bytes).map_err(|_| serde_json::from_slice(bytes).ok())
 }
 
 /// What is wrong with bytes that are no JSON value.
@@ -129,10 +151,10 @@ pub(crate) fn malformed(bytes: &[u8]) -> Problem {
 }
 
 /// Reads a value as a `T`; otherwise one fault per bad field, as far as they can be told apart.
-pub(crate) fn read_value<T: DeserializeOwned>(mut value: Value) -> Result<T, Problem> {
+pub(crate) fn read_value<T: DeserializeOwned>(mut value: Unique) -> Result<T, Problem> {
     let mut faults = Faults::default();
     loop {
-        let error = match serde_path_to_error::deserialize::<_, T>(value.clone()) {
+        let error = match serde_path_to_error::deserialize::<_, T>(value.expose()) {
             Ok(_) if !faults.0.is_empty() => return Err(Problem::invalid(faults)),
             Ok(read) => return Ok(read),
             Err(error) => error,
@@ -150,7 +172,7 @@ pub(crate) fn read_value<T: DeserializeOwned>(mut value: Value) -> Result<T, Pro
             let parent = keys.get(..keys.len().saturating_sub(1)).unwrap_or_default();
             parent
                 .iter()
-                .try_fold(&mut value, |at, key| match at {
+                .try_fold(value.change(), |at, key| match at {
                     Value::Object(fields) => fields.get_mut(key),
                     Value::Array(items) => key.parse::<usize>().ok().and_then(|index| items.get_mut(index)),
                     _ => None,
@@ -239,7 +261,7 @@ mod tests {
     }
 
     fn errors(text: &str) -> serde_json::Value {
-        let value = serde_json::from_str::<Unique>(text).unwrap().0;
+        let value = serde_json::from_str::<Unique>(text).unwrap();
         let problem = read_value::<Outer>(value).unwrap_err();
         serde_json::to_value(
             problem.faults().0.iter().map(|fault| (fault.pointer.clone(), fault.code)).collect::<Vec<_>>(),
@@ -264,7 +286,7 @@ mod tests {
     #[test]
     fn nothing_of_the_input_is_repeated() {
         let value = serde_json::json!({"name": "", "items": [{"count": "123-45-6789"}], "Jane Doe, expected 7": 1});
-        let problem = read_value::<Outer>(value).unwrap_err();
+        let problem = read_value::<Outer>(Unique(value)).unwrap_err();
         let text = format!("{:?}", problem.faults());
         assert!(!text.contains("6789") && !text.contains("Jane"), "{text}");
     }

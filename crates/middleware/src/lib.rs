@@ -2,12 +2,14 @@
 //! binding, refusals.
 //!
 //! [`around`] puts every layer round an [`axum::Router`] in one order (design §3). Handlers take
-//! what they need through extractors: [`Authenticated`], [`Body`], [`OptionalBody`], [`QueryOf`],
+//! what they need through extractors: [`Authenticated`] or [`Asked`] for a caller without or with query
+//! parameters, [`Request`] for strangers, [`Body`], [`Creation`], [`OptionalBody`], [`UnreadBody`],
 //! [`PathOf`]. None of them ever repeats input in a response or a log line.
 #![forbid(unsafe_code)]
 
 mod authenticated;
 mod body;
+mod client;
 mod credentials;
 mod exchange;
 mod failure;
@@ -21,12 +23,11 @@ mod refusals;
 mod stack;
 mod strict;
 
-pub use authenticated::Authenticated;
-pub use body::{Body, Creation, OptionalBody, RequestKey};
+pub use authenticated::{Asked, Authenticated};
+pub use body::{Body, Creation, OptionalBody, RequestKey, UnreadBody};
 pub use exchange::{Exchange, Request};
 pub use json::Unique;
 pub use observe::{Finished, Observer};
 pub use path::PathOf;
 pub use problem::{Code, Problem};
-pub use query::QueryOf;
 pub use stack::{Limits, around};

@@ -14,9 +14,10 @@ use axum::{
 };
 use chancery_domain::{Instance, access::RequestInfo, ids::RequestId};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use ipnet::IpNet;
 use tracing::Instrument;
 
-use crate::{Code, Exchange, Problem};
+use crate::{Code, Exchange, Problem, client};
 
 /// The name of the header that carries the request id.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -45,6 +46,7 @@ pub trait Observer: Send + Sync {
 pub(crate) struct Observing {
     pub(crate) instance: Arc<Instance>,
     pub(crate) observer: Option<Arc<dyn Observer>>,
+    pub(crate) proxies: Arc<[IpNet]>,
 }
 
 pub(crate) async fn observe(observing: Observing, mut request: Request, next: Next) -> Response {
@@ -55,9 +57,10 @@ pub(crate) async fn observe(observing: Observing, mut request: Request, next: Ne
     let Ok(id) = RequestId::make(observing.instance.now(), observing.instance.random()) else {
         return finish(Problem::new(Code::DependencyUnavailable).into_response());
     };
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip().to_canonical());
     let info = RequestInfo {
         id,
-        address: request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip().to_canonical()),
+        address: peer.and_then(|peer| client::address(peer, request.headers(), &observing.proxies)),
         user_agent: user_agent(request.headers()),
         route,
         method,

@@ -2,39 +2,39 @@
 
 use std::collections::HashSet;
 
-use axum::extract::FromRequestParts;
 use chancery_domain::Faults;
 use http::request::Parts;
 use serde::de::DeserializeOwned;
 
-use crate::{Code, Exchange, Problem, hints, json};
+use crate::{Code, Problem, hints, json};
 
-/// The parameters of the query. `T` denies unknown fields.
-///
-/// Tenant hints are taken out before, on authenticated requests ([`crate::Authenticated`] has compared them).
-pub struct QueryOf<T>(pub T);
+/// No parameters at all.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
 
-impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for QueryOf<T> {
-    type Rejection = Problem;
+/// Refuses every parameter; tenant hints are none.
+pub(crate) fn none(parts: &Parts) -> Result<(), Problem> {
+    read(parts).map(|Nothing {}| ())
+}
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let hints_count = Exchange::of(parts)?.call().is_none();
-        let pairs: Vec<(String, String)> = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes())
-            .into_owned()
-            .filter(|(name, _)| hints_count || !hints::NAMES.contains(&name.as_str()))
-            .collect();
-        let mut seen = HashSet::new();
-        if !pairs.iter().all(|(name, _)| seen.insert(name.as_str())) {
-            return Err(Problem::new(Code::RequestMalformed).detail("a query parameter is given twice"));
-        }
-        let source = serde::de::value::MapDeserializer::<_, serde::de::value::Error>::new(
-            pairs.iter().map(|(name, value)| (name.as_str(), Text(value))),
-        );
-        T::deserialize(source).map(Self).map_err(|error| {
-            let (code, message) = json::explain(&error.to_string());
-            Problem::invalid(Faults::one("", code, format!("query: {message}")))
-        })
+/// The parameters of the query. `T` denies unknown fields. Tenant hints are taken out before.
+pub(crate) fn read<T: DeserializeOwned>(parts: &Parts) -> Result<T, Problem> {
+    let pairs: Vec<(String, String)> = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes())
+        .into_owned()
+        .filter(|(name, _)| !hints::NAMES.contains(&name.as_str()))
+        .collect();
+    let mut seen = HashSet::new();
+    if !pairs.iter().all(|(name, _)| seen.insert(name.as_str())) {
+        return Err(Problem::new(Code::RequestMalformed).detail("a query parameter is given twice"));
     }
+    let source = serde::de::value::MapDeserializer::<_, serde::de::value::Error>::new(
+        pairs.iter().map(|(name, value)| (name.as_str(), Text(value))),
+    );
+    T::deserialize(source).map_err(|error| {
+        let (code, message) = json::explain(&error.to_string());
+        Problem::invalid(Faults::one("", code, format!("query: {message}")))
+    })
 }
 
 /// A parameter's text, read as whatever type the field has.

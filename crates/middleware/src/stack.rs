@@ -9,7 +9,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use chancery_domain::Instance;
+use ipnet::IpNet;
+use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
+use tracing::Instrument;
 
 use crate::{
     Code, Observer, Problem,
@@ -17,47 +20,77 @@ use crate::{
     refusals, strict,
 };
 
-/// How much and how long.
-#[derive(Debug, Clone, Copy)]
+/// How much, how long, and whose word counts.
+#[derive(Debug, Clone)]
 pub struct Limits {
     /// The longest body.
     pub body_bytes: usize,
     /// The longest time until a response.
     pub timeout: Duration,
-    /// How many requests run at once; more are refused with 503.
+    /// How many requests run at once; more are refused with 503. One whose client went away still counts.
     pub concurrent: usize,
+    /// Peers whose `X-Forwarded-For` is believed. Only a proxy that appends the address it sees belongs here.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { body_bytes: 8 * 1024 * 1024, timeout: Duration::from_secs(30), concurrent: 4096 }
+        Self {
+            body_bytes: 8 * 1024 * 1024,
+            timeout: Duration::from_secs(30),
+            concurrent: 4096,
+            trusted_proxies: Vec::new(),
+        }
     }
 }
 
-/// The longest body, for the extractors.
+/// How long a body may be and how long it may take, for the extractors.
 #[derive(Clone, Copy)]
-pub(crate) struct BodyLimit(pub(crate) usize);
+pub(crate) struct BodyLimit {
+    pub(crate) bytes: usize,
+    pub(crate) time: Duration,
+}
 
 /// Puts every layer round `router`.
 ///
 /// The peer's address comes from [`axum::extract::ConnectInfo`]`<SocketAddr>` in the request's
-/// extensions, which the listener puts there, and from no header.
+/// extensions, which the listener puts there; from `X-Forwarded-For` only if the peer is a trusted proxy.
+///
+/// What a request does runs in a task of its own: neither a client that goes away nor the timeout
+/// stops it between its commit and what must follow.
 pub fn around(router: Router, instance: Arc<Instance>, observer: Option<Arc<dyn Observer>>, limits: Limits) -> Router {
-    let observing = Observing { instance, observer };
-    let places = Arc::new(tokio::sync::Semaphore::new(limits.concurrent));
+    let Limits { body_bytes, timeout, concurrent, trusted_proxies } = limits;
+    let observing = Observing { instance, observer, proxies: trusted_proxies.into() };
+    let places = Arc::new(Semaphore::new(concurrent));
+    let body = BodyLimit { bytes: body_bytes, time: timeout };
     // The layer added last is the outermost.
     router
         .fallback(|| async { Problem::new(Code::NotFound) })
         .method_not_allowed_fallback(|| async { Problem::new(Code::MethodNotAllowed) })
         .layer(middleware::from_fn(move |mut request: Request, next: Next| {
-            request.extensions_mut().insert(BodyLimit(limits.body_bytes));
-            strict::strict(limits.body_bytes, request, next)
+            request.extensions_mut().insert(body);
+            strict::strict(body_bytes, request, next)
         }))
-        .layer(middleware::from_fn(move |request: Request, next: Next| timed(limits.timeout, request, next)))
-        .layer(middleware::from_fn(move |request: Request, next: Next| shed(places.clone(), request, next)))
         .layer(middleware::from_fn(refusals::tell))
-        .layer(CatchPanicLayer::custom(after_panic))
+        .layer(middleware::from_fn(move |request: Request, next: Next| detached(Arc::clone(&places), request, next)))
+        .layer(middleware::from_fn(move |request: Request, next: Next| timed(timeout, request, next)))
+        .layer(CatchPanicLayer::custom(|_: Box<dyn Any + Send + 'static>| panicked()))
         .layer(middleware::from_fn(move |request: Request, next: Next| observe(observing.clone(), request, next)))
+}
+
+/// Runs the request in a task of its own, which goes on when nobody waits for it any more.
+async fn detached(places: Arc<Semaphore>, request: Request, next: Next) -> Response {
+    let Ok(place) = places.try_acquire_owned() else { return Problem::new(Code::Overloaded).into_response() };
+    let run = async move {
+        let response = next.run(request).await;
+        drop(place);
+        response
+    };
+    match tokio::spawn(run.in_current_span()).await {
+        Ok(response) => response,
+        // INVARIANT: nobody aborts the task, so it panicked, or the process ends.
+        Err(_) => panicked(),
+    }
 }
 
 async fn timed(limit: Duration, request: Request, next: Next) -> Response {
@@ -67,14 +100,7 @@ async fn timed(limit: Duration, request: Request, next: Next) -> Response {
     }
 }
 
-async fn shed(places: Arc<tokio::sync::Semaphore>, request: Request, next: Next) -> Response {
-    match places.try_acquire() {
-        Ok(_place) => next.run(request).await,
-        Err(_) => Problem::new(Code::Overloaded).into_response(),
-    }
-}
-
-fn after_panic(_: Box<dyn Any + Send + 'static>) -> Response {
+fn panicked() -> Response {
     // The panic hook has told where; its message may hold data, so it goes nowhere from here.
     tracing::error!("A handler panicked");
     Problem::new(Code::Internal).into_response()

@@ -52,4 +52,11 @@ async fn the_older_form_makes_a_key_of_a_user() {
     let caller = Caller { bearer: made["key"].as_str().unwrap().to_owned() };
     assert_eq!(app.get(&caller, "/v1/auth/session").await.ok()["username"], "ann");
     app.post(&clinic.admin, "/admin/api-keys", body("admin")).await.refused(422, "request.invalid");
+    let boss = json!({"username": "bob", "email": "bob@x.test", "roles": ["tenant_admin"]});
+    let boss = app.post(&clinic.admin, "/v1/users", boss).await.created();
+    let body = json!({"user_id": boss["id"], "description": "older", "role": "admin", "expires_in_days": 30,
+        "allowed_cidrs": ["192.0.2.0/24"]});
+    let made = app.post(&clinic.admin, "/admin/api-keys", body).await.created();
+    assert_eq!((&made["roles"], &made["allowed_cidrs"]), (&json!(["tenant_admin"]), &json!(["192.0.2.0/24"])));
+    assert!(made["expires_at"].is_string());
 }

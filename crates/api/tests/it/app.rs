@@ -19,6 +19,7 @@ use chancery_domain::{
     store::{Directory, Store},
 };
 use chancery_middleware::Limits;
+use chancery_testkit::Faulty;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
@@ -71,6 +72,13 @@ impl Backend {
     pub(crate) async fn sqlite() -> Self {
         let store = chancery_sqlite::Sqlite::in_memory().await.unwrap();
         Self { store: Arc::new(store.clone()), directory: Arc::new(store), _database: None }
+    }
+
+    /// SQLite, behind switches that make it fail.
+    pub(crate) async fn faulty() -> (Self, Faulty<chancery_sqlite::Sqlite>) {
+        let store = Faulty::new(chancery_sqlite::Sqlite::in_memory().await.unwrap());
+        let backend = Self { store: Arc::new(store.clone()), directory: Arc::new(store.clone()), _database: None };
+        (backend, store)
     }
 
     pub(crate) async fn postgres() -> Option<Self> {
@@ -146,6 +154,12 @@ impl TestApp {
         let mut settings = settings();
         change(&mut settings);
         Self::start(self.ports.clone(), settings, self.clock.clone(), self.admin.clone(), self.held.clone()).await
+    }
+
+    /// The same instance behind another door: with other limits, and nothing kept from before.
+    pub(crate) fn door(mut self, limits: Limits) -> Self {
+        self.router = chancery_api::router(self.instance.clone(), self.metrics.clone(), limits);
+        self
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Reply {

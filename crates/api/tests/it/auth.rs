@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::app::{Caller, Clinic, TestApp};
+use crate::app::{Caller, Clinic, TestApp, request};
 
 const PASSWORD: &str = "Correct-Horse-7-Battery";
 
@@ -59,8 +59,25 @@ async fn the_older_path_logs_in_too() {
 }
 
 #[tokio::test]
+async fn a_login_is_short() {
+    let app = TestApp::new().await;
+    for path in ["/v1/auth/login", "/auth/login"] {
+        let body = json!({"tenant": "north", "username": "zoe", "password": "x".repeat(16 * 1024)});
+        app.anonymous("POST", path, Some(body)).await.refused(413, "request.too_large");
+        let body = json!({"tenant": "north", "username": "zoe", "password": "x".repeat(15 * 1024)});
+        app.anonymous("POST", path, Some(body)).await.refused(401, "auth.login_failed");
+        let mut announced = request("POST", path, Some(json!({})));
+        announced.headers_mut().insert("content-length", "16385".parse().unwrap());
+        app.send(announced).await.refused(413, "request.too_large");
+    }
+}
+
+#[tokio::test]
 async fn the_key_set_is_public_and_cacheable() {
     let app = TestApp::new().await;
+    let trust = app.anonymous("GET", "/.well-known/chancery-trust.json", None).await;
+    assert_eq!(trust.headers["cache-control"], "public, max-age=300");
+    assert_eq!(app.anonymous("GET", "/.well-known/chancery-trust.json", None).await.ok(), trust.ok());
     let reply = app.anonymous("GET", "/.well-known/jwks.json", None).await;
     let keys = reply.ok();
     assert_eq!(reply.headers["content-type"], "application/jwk-set+json");

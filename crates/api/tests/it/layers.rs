@@ -1,13 +1,23 @@
 //! The layers, round handlers that misbehave.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Poll,
+    time::Duration,
+};
 
 use axum::{Router, body::Body, routing::get};
 use chancery_middleware::{Limits, around};
 use http::{Request, StatusCode};
+use serde_json::json;
 use tower::ServiceExt;
 
-use crate::app::{TestApp, request};
+use crate::app::{Backend, Caller, TestApp, request};
+
+backends! { a_client_that_goes_away_stops_nothing }
 
 async fn misbehaving(limits: Limits) -> (TestApp, Router) {
     async fn panics() -> &'static str {
@@ -56,4 +66,90 @@ async fn too_many_at_once_are_turned_away() {
     let (status, body) = send(&router, request("GET", "/sleeps", None)).await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(body.contains("\"overloaded\""), "{body}");
+}
+
+async fn a_client_that_goes_away_stops_nothing(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let body = json!({"name": "Northside", "slug": "northside"});
+    let sent = app.admin.sign(request("POST", "/v1/tenants", Some(body)));
+    let mut answer = Box::pin(app.router.clone().oneshot(sent));
+    assert!(std::future::poll_fn(|context| Poll::Ready(answer.as_mut().poll(context).is_pending())).await);
+    drop(answer);
+    let made = || async {
+        let listed = app.get(&app.admin, "/v1/tenants").await.ok();
+        listed["items"].as_array().unwrap().iter().any(|tenant| tenant["slug"] == "northside")
+    };
+    let wait = async {
+        while !made().await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), wait).await.unwrap();
+}
+
+/// A handler that takes a while, and whether it came to its end.
+async fn slow(limits: Limits) -> (TestApp, Router, Arc<AtomicBool>) {
+    let app = TestApp::new().await;
+    let done = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&done);
+    let handler = move || {
+        let done = Arc::clone(&done);
+        async move {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            done.store(true, Ordering::SeqCst);
+        }
+    };
+    let router = around(Router::new().route("/slow", get(handler)), app.instance.clone(), None, limits);
+    (app, router, seen)
+}
+
+#[tokio::test]
+async fn what_is_given_up_goes_on_and_still_takes_its_place() {
+    let limits = Limits { timeout: Duration::from_millis(5), concurrent: 1, ..Limits::default() };
+    let (_app, router, done) = slow(limits).await;
+    let (_, body) = send(&router, request("GET", "/slow", None)).await;
+    assert!(body.contains("\"timeout\""), "{body}");
+    let (_, body) = send(&router, request("GET", "/slow", None)).await;
+    assert!(body.contains("\"overloaded\""), "{body}");
+    assert!(!done.load(Ordering::SeqCst));
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    assert!(done.load(Ordering::SeqCst));
+    let (_, body) = send(&router, request("GET", "/slow", None)).await;
+    assert!(body.contains("\"timeout\""), "{body}");
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_given_up() {
+    let limits = Limits { timeout: Duration::from_millis(50), concurrent: 1, ..Limits::default() };
+    let app = TestApp::new().await.door(limits);
+    let mut sent = request("POST", "/v1/auth/login", Some(json!({})));
+    let (_sender, never) = http_body_util::channel::Channel::<axum::body::Bytes>::new(1);
+    *sent.body_mut() = Body::new(never);
+    app.send(sent).await.refused(503, "timeout");
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    // Its place is free again.
+    app.anonymous("GET", "/livez", None).await.ok();
+}
+
+#[tokio::test]
+async fn the_client_of_a_trusted_proxy_is_whom_the_proxy_saw() {
+    let app = TestApp::new().await;
+    let clinic = app.clinic("ours").await;
+    let body = json!({"description": "x", "roles": ["service"], "allowed_cidrs": ["203.0.113.0/24"]});
+    let made = app.post(&clinic.admin, "/v1/api-keys", body).await.created();
+    let caller = Caller { bearer: made["key"].as_str().unwrap().to_owned() };
+    let session = |forwarded: &str| {
+        let mut sent = caller.sign(request("GET", "/v1/auth/session", None));
+        sent.headers_mut().insert("x-forwarded-for", forwarded.parse().unwrap());
+        sent
+    };
+    // Nobody is believed unless named.
+    app.send(session("203.0.113.9")).await.refused(401, "auth.credential_invalid");
+    let limits = Limits { trusted_proxies: vec!["192.0.2.0/24".parse().unwrap()], ..Limits::default() };
+    let app = app.door(limits);
+    app.send(session("203.0.113.9")).await.ok();
+    app.send(session("198.51.100.1, 203.0.113.9, 192.0.2.8")).await.ok();
+    for spoofed in ["203.0.113.9, 198.51.100.1", "203.0.113.9, garbage", "203.0.113.9,", "192.0.2.8"] {
+        app.send(session(spoofed)).await.refused(401, "auth.credential_invalid");
+    }
 }

@@ -34,7 +34,7 @@ async fn bad_fields_are_listed_one_by_one() {
       "errors": [
         {
           "code": "length",
-          "message": "use 1 to 255 characters",
+          "message": "use 1 to 255 characters, no control characters",
           "pointer": "/name"
         },
         {
@@ -131,6 +131,11 @@ async fn every_answer_carries_the_headers() {
         (422, "request.invalid", admin.sign(request("GET", "/v1/tenants?limit=0", None))),
         (422, "request.invalid", admin.sign(request("GET", "/v1/tenants?colour=red", None))),
         (400, "request.malformed", admin.sign(request("GET", "/v1/tenants?limit=1&limit=2", None))),
+        (422, "request.invalid", admin.sign(request("GET", "/v1/auth/session?colour=red", None))),
+        (422, "request.invalid", admin.sign(request("GET", "/v1/tenants/ten_platform?proof=true", None))),
+        (422, "request.invalid", request("GET", "/livez?verbose", None)),
+        (422, "request.invalid", request("GET", "/openapi.json?colour=red", None)),
+        (401, "auth.credential_missing", request("GET", "/v1/auth/session?colour=red", None)),
     ];
     for (status, code, sent) in cases {
         let what = format!("{} {}", sent.method(), sent.uri());

@@ -76,6 +76,8 @@ async fn what_does_not_open_says_why_and_nothing_else(backend: Backend) {
     assert!(!refusal.text().contains(&text[5..20]) && !refusal.text().contains("6789"));
     assert_eq!(refusal.json()["errors"][0]["pointer"], "/items/0/sealed");
     assert_eq!(app.events(&clinic.auditor, "record.open_failed").await.len(), 4);
+    // One event for each, not a refusal beside it: those are of what was no sealed value.
+    assert_eq!(app.events(&clinic.auditor, "access.refused").await.len(), 7);
 
     let item = |extra: Value| json!({"items": [extra]});
     let seal = |body: Value| {

@@ -69,3 +69,27 @@ async fn a_name_that_is_no_text_or_inside_an_item_is_not_obeyed_either() {
         app.get(&clinic.officer, "/v1/keys?managed=data").await.ok()["items"][0]["id"].as_str().unwrap().to_owned();
     strict.post(&clinic.officer, &format!("/v1/keys/{key}/rotate"), body).await.refused(403, "tenant.mismatch");
 }
+
+#[tokio::test]
+async fn keys_that_refuse_everything_still_see_whom_a_body_names() {
+    let app = TestApp::new().await;
+    let strict = app.again(|settings| settings.tenant_mismatch = TenantMismatch::Reject).await;
+    let clinic = app.clinic("ours").await;
+    let key =
+        app.get(&clinic.officer, "/v1/keys?managed=data").await.ok()["items"][0]["id"].as_str().unwrap().to_owned();
+    let ends = ["sign", "verify", "encrypt", "decrypt", "export"];
+    for (index, end) in ends.into_iter().enumerate() {
+        let path = format!("/v1/keys/{key}/{end}");
+        let spoofed = json!({"message": "AAAA", "deep": {"er": [1]}, "tenant_id": "theirs"});
+        app.post(&clinic.service, &path, spoofed.clone()).await.refused(403, "key.managed");
+        strict.post(&clinic.service, &path, spoofed).await.refused(403, "tenant.mismatch");
+        assert_eq!(app.events(&clinic.auditor, "tenant.mismatch").await.len(), 2 * (index + 1), "{end}");
+        let own = json!({"message": "AAAA", "tenant_id": clinic.id});
+        strict.post(&clinic.service, &path, own).await.refused(403, "key.managed");
+        strict.call(&clinic.service, "POST", &path, None).await.refused(403, "key.managed");
+        let mut broken = clinic.service.sign(request("POST", &path, Some(json!({}))));
+        *broken.body_mut() = "{".into();
+        strict.send(broken).await.refused(400, "request.malformed");
+    }
+    assert_eq!(app.events(&clinic.auditor, "tenant.mismatch").await.len(), 2 * ends.len());
+}

@@ -1,0 +1,58 @@
+//! Secrets and personal data as they come in and go out: wiped on drop from the first byte that serde hands over.
+
+use chancery_crypto::{Phi, Secret};
+use chancery_domain::records::WipedJson;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// A text under protection, for `deserialize_with`.
+pub(crate) fn taken<'de, T: From<String>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    String::deserialize(deserializer).map(T::from)
+}
+
+/// As [`taken`], for a text that need not be there.
+pub(crate) fn taken_if_any<'de, T: From<String>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    Ok(Option::<String>::deserialize(deserializer)?.map(T::from))
+}
+
+/// What the caller may see in the end.
+pub(crate) trait Shown {
+    /// What it is without protection.
+    type Content: Serialize;
+
+    /// Reads it.
+    fn content(&self) -> &Self::Content;
+}
+
+impl Shown for Secret<String> {
+    type Content = String;
+
+    fn content(&self) -> &String {
+        self.expose()
+    }
+}
+
+impl Shown for Phi<String> {
+    type Content = String;
+
+    fn content(&self) -> &String {
+        self.expose()
+    }
+}
+
+impl Shown for WipedJson {
+    type Content = serde_json::Value;
+
+    fn content(&self) -> &serde_json::Value {
+        self.expose()
+    }
+}
+
+/// Shows it, for `serialize_with`.
+pub(crate) fn shown<T: Shown, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+    value.content().serialize(serializer)
+}
+
+/// As [`shown`], for what need not be there.
+pub(crate) fn shown_if_any<T: Shown, S: Serializer>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
+    value.as_ref().map(Shown::content).serialize(serializer)
+}

@@ -1,0 +1,81 @@
+//! What an answer is when the store does not do its part.
+
+use chancery_middleware::Limits;
+use serde_json::json;
+
+use crate::app::{Backend, TestApp};
+
+#[tokio::test]
+async fn an_instance_whose_store_is_down_is_not_ready() {
+    let (backend, store) = Backend::faulty().await;
+    let app = TestApp::on(backend).await.door(Limits::default());
+    app.anonymous("GET", "/readyz", None).await.ok();
+    store.faults().fail_begin(true);
+    // The answer of a moment ago is kept.
+    app.anonymous("GET", "/readyz", None).await.ok();
+    let app = app.door(Limits::default());
+    let reply = app.anonymous("GET", "/readyz", None).await;
+    reply.refused(503, "dependency.unavailable");
+    assert!(reply.headers.contains_key("retry-after") && !reply.text().contains("told to fail"));
+    app.anonymous("GET", "/livez", None).await.ok();
+    store.faults().fail_begin(false);
+    app.anonymous("GET", "/readyz", None).await.refused(503, "dependency.unavailable");
+    app.door(Limits::default()).anonymous("GET", "/readyz", None).await.ok();
+}
+
+#[tokio::test]
+async fn nothing_is_sealed_or_opened_without_its_event() {
+    let (backend, store) = Backend::faulty().await;
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("ours").await;
+    app.register_fields(&clinic).await;
+    let sealed = app.seal(&clinic.service, "ssn", "p1", json!("123-45-6789")).await["sealed"].clone();
+    let item = json!({"table": "patients", "column": "ssn", "row": "p1", "value": "123-45-6789"});
+    let seal = json!({"items": [item]});
+    let terms = json!({"items": [{"table": "patients", "column": "ssn", "value": "123-45-6789"}]});
+    let reseal = json!({"items": [{"table": "patients", "column": "ssn", "row": "p1", "sealed": sealed}]});
+
+    store.faults().fail_append(true);
+    let opened = app.open(&clinic.service, "ssn", "p1", &sealed).await;
+    let replies = [
+        opened,
+        app.post(&clinic.service, "/v1/seal", seal.clone()).await,
+        app.post(&clinic.service, "/v1/terms", terms).await,
+        app.post(&clinic.officer, "/v1/reseal", reseal).await,
+    ];
+    for reply in replies {
+        reply.refused(503, "audit.unavailable");
+        assert!(!reply.text().contains("6789") && !reply.text().contains("chy1."), "{}", reply.text());
+    }
+    store.faults().fail_append(false);
+    assert_eq!(app.open(&clinic.service, "ssn", "p1", &sealed).await.ok()["items"][0]["value"], "123-45-6789");
+    app.post(&clinic.service, "/v1/seal", seal).await.ok();
+}
+
+#[tokio::test]
+async fn nothing_is_made_without_its_event_or_its_commit() {
+    let (backend, store) = Backend::faulty().await;
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("ours").await;
+    let user = json!({"username": "ann", "email": "ann@x.test", "roles": ["staff"]});
+    store.faults().fail_queue(true);
+    app.post(&clinic.admin, "/v1/users", user.clone()).await.refused(503, "audit.unavailable");
+    store.faults().fail_queue(false);
+    store.faults().fail_commit(true);
+    app.post(&clinic.admin, "/v1/users", user.clone()).await.refused(503, "dependency.unavailable");
+    store.faults().fail_commit(false);
+    app.post(&clinic.admin, "/v1/users", user).await.created();
+}
+
+#[tokio::test]
+async fn a_credential_is_not_taken_for_wrong_when_nobody_can_look_it_up() {
+    let (backend, store) = Backend::faulty().await;
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("ours").await;
+    store.faults().fail_directory(true);
+    app.get(&clinic.staff, "/v1/auth/session").await.refused(503, "dependency.unavailable");
+    let login = json!({"tenant": "ours", "username": "ann", "password": "x"});
+    app.anonymous("POST", "/v1/auth/login", Some(login)).await.refused(503, "dependency.unavailable");
+    store.faults().fail_directory(false);
+    app.get(&clinic.staff, "/v1/auth/session").await.ok();
+}
