@@ -6,8 +6,8 @@ use std::hint::black_box;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use chancery_crypto::{
-    ColumnKey, Context, ContextPrefix, Flags, Handle, IndexKey, Key256, MemberContext, Random as _, SystemRandom,
-    TableKey,
+    BlobKey, ColumnKey, Context, ContextPrefix, Flags, Handle, IndexKey, Key256, MemberContext, Random as _, Secret,
+    SystemRandom, TableKey,
 };
 use criterion::{Criterion, criterion_group, criterion_main};
 
@@ -62,6 +62,20 @@ fn seal(c: &mut Criterion) {
             let (header, sealed) = (*key.header(), key.seal_row(&fields, &SystemRandom).unwrap());
             let key = table.open_record(&row, &header).unwrap();
             members.iter().zip(&sealed).map(|(member, sealed)| key.open(member, sealed).unwrap()).collect::<Vec<_>>()
+        });
+    });
+    let blob = BlobKey::derive(&root, Handle([7; 8]), PLACE.tenant, PLACE.table, PLACE.column);
+    let mebibyte = vec![0x61; 1 << 20];
+    c.bench_function("seal then open a blob of 1 MiB", |b| {
+        b.iter(|| {
+            let mut sealer = blob.sealer(&context, Flags::ROW, &SystemRandom).unwrap();
+            let (header, mut sealed, mut opened) = (*sealer.header(), Vec::new(), Secret::new(Vec::new()));
+            sealer.push(black_box(&mebibyte), &mut sealed).unwrap();
+            sealer.finish(&mut sealed).unwrap();
+            let mut reader = blob.opener(&context, &header).unwrap().into_reader();
+            reader.push(&sealed, &mut opened).unwrap();
+            reader.finish(&mut opened).unwrap();
+            opened
         });
     });
     c.bench_function("context digest", |b| b.iter(|| black_box(&PLACE).digest()));

@@ -3,7 +3,7 @@
 use aws_lc_rs::hkdf::{HKDF_SHA512, Prk};
 use zeroize::Zeroizing;
 
-use super::format::{BLOB_CHUNK, BLOB_SEALED_CHUNK, CHUNKS_MAX};
+use super::format::{BLOB_SEALED_CHUNK, CHUNKS_MAX};
 use crate::hazmat::{Cipher, Hkdf, Refused, TAG};
 
 const LABEL: &[u8] = b"c2sp.org/chunked-encryption@v1+AEAD_AES_256_GCM\0";
@@ -43,15 +43,14 @@ impl Chunks {
         self.cipher.seal(self.nonce(index), &[], out, plaintext)
     }
 
-    pub(super) fn open(&self, index: u64, last: bool, sealed: &[u8]) -> Result<Vec<u8>, ChunkError> {
+    /// Appends what a chunk opens to. On refusal `out` is as it was.
+    pub(super) fn open(&self, index: u64, last: bool, sealed: &[u8], out: &mut Vec<u8>) -> Result<(), ChunkError> {
         let fits =
             if last { (TAG..BLOB_SEALED_CHUNK).contains(&sealed.len()) } else { sealed.len() == BLOB_SEALED_CHUNK };
         if !fits || index >= CHUNKS_MAX {
             return Err(ChunkError::WrongLength);
         }
-        let opened = self.cipher.open(self.nonce(index), &[], sealed).map_err(|_| ChunkError::Tampered)?;
-        debug_assert!(opened.len() <= BLOB_CHUNK);
-        Ok(opened)
+        self.cipher.open_behind(self.nonce(index), &[], sealed, out).map_err(|_| ChunkError::Tampered)
     }
 
     /// The base nonce XOR the chunk's number as a big-endian integer of 96 bits.

@@ -109,10 +109,14 @@ impl BlobSealer {
         out.reserve(plaintext.len() / BLOB_CHUNK * BLOB_SEALED_CHUNK);
         while !plaintext.is_empty() {
             let (now, later) = plaintext.split_at(plaintext.len().min(BLOB_CHUNK - self.buffer.len()));
-            self.buffer.extend_from_slice(now);
             plaintext = later;
+            if now.len() == BLOB_CHUNK {
+                self.seal(now, out)?; // whole in the input: no copy
+                continue;
+            }
+            self.buffer.extend_from_slice(now);
             if self.buffer.len() == BLOB_CHUNK {
-                self.seal(out)?;
+                self.seal_buffer(out)?;
             }
         }
         Ok(())
@@ -125,19 +129,27 @@ impl BlobSealer {
     /// As [`push`](Self::push).
     pub fn finish(mut self, out: &mut Vec<u8>) -> Result<(), SealError> {
         out.reserve(self.buffer.len() + TAG);
-        self.seal(out)
+        self.seal_buffer(out)
     }
 
-    fn seal(&mut self, out: &mut Vec<u8>) -> Result<(), SealError> {
-        if self.next == 0 && envelope::head(&self.buffer, PROFILE_BLOB).is_ok() {
+    /// What the buffer holds is written over by the next chunk and wiped with the sealer.
+    fn seal_buffer(&mut self, out: &mut Vec<u8>) -> Result<(), SealError> {
+        let chunk = std::mem::take(&mut self.buffer);
+        let sealed = self.seal(&chunk, out);
+        self.buffer = chunk;
+        self.buffer.clear();
+        sealed
+    }
+
+    fn seal(&mut self, chunk: &[u8], out: &mut Vec<u8>) -> Result<(), SealError> {
+        if self.next == 0 && envelope::head(chunk, PROFILE_BLOB).is_ok() {
             return Err(SealError::AlreadySealed);
         }
         if self.next >= CHUNKS_MAX {
             return Err(SealError::TooLong);
         }
-        self.chunks.seal(self.next, &self.buffer, out).map_err(|_| SealError::Failed)?;
+        self.chunks.seal(self.next, chunk, out).map_err(|_| SealError::Failed)?;
         self.next += 1;
-        zeroize::Zeroize::zeroize(&mut *self.buffer); // keeps the room
         Ok(())
     }
 }

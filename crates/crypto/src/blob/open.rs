@@ -1,6 +1,6 @@
 //! Opens a blob chunk by chunk, in any order or as a stream.
 
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::Zeroize as _;
 
 use super::chunks::{ChunkError, Chunks};
 use super::format::{BLOB_CHUNK, BLOB_SEALED_CHUNK};
@@ -21,7 +21,8 @@ impl BlobOpener {
     ///
     /// [`ChunkError`]; no plaintext leaves.
     pub fn open_chunk(&self, index: u64, last: bool, sealed: &[u8]) -> Result<Secret<Vec<u8>>, ChunkError> {
-        self.chunks.open(index, last, sealed).map(Secret::new)
+        let mut out = Secret::new(Vec::new());
+        self.chunks.open(index, last, sealed, out.expose_mut()).map(|()| out)
     }
 
     /// Reads the blob from its beginning.
@@ -54,14 +55,22 @@ impl BlobReader {
     ///
     /// [`ChunkError`]; the reader stays broken then.
     pub fn push(&mut self, mut sealed: &[u8], out: &mut Secret<Vec<u8>>) -> Result<(), ChunkError> {
+        if self.chunks.is_none() {
+            return Err(ChunkError::Tampered);
+        }
         while !sealed.is_empty() {
-            let chunks = self.chunks.as_ref().ok_or(ChunkError::Tampered)?;
             let (now, later) = sealed.split_at(sealed.len().min(BLOB_SEALED_CHUNK - self.buffer.len()));
-            self.buffer.extend_from_slice(now);
             sealed = later;
+            if now.len() == BLOB_SEALED_CHUNK {
+                self.open(now, false, out)?; // whole in the input: no copy
+                continue;
+            }
+            self.buffer.extend_from_slice(now);
             if self.buffer.len() == BLOB_SEALED_CHUNK {
-                let opened = chunks.open(self.next, false, &self.buffer);
-                self.take(opened, out)?;
+                let chunk = std::mem::take(&mut self.buffer);
+                self.open(&chunk, false, out)?;
+                self.buffer = chunk;
+                self.buffer.clear();
             }
         }
         Ok(())
@@ -73,25 +82,19 @@ impl BlobReader {
     ///
     /// [`ChunkError`]: the blob was cut off, stretched or changed, and what came out before must not be taken for all of it.
     pub fn finish(mut self, out: &mut Secret<Vec<u8>>) -> Result<(), ChunkError> {
-        let chunks = self.chunks.as_ref().ok_or(ChunkError::Tampered)?;
-        let opened = chunks.open(self.next, true, &self.buffer);
-        self.take(opened, out)
+        let chunk = std::mem::take(&mut self.buffer);
+        self.open(&chunk, true, out)
     }
 
-    fn take(&mut self, opened: Result<Vec<u8>, ChunkError>, out: &mut Secret<Vec<u8>>) -> Result<(), ChunkError> {
+    fn open(&mut self, sealed: &[u8], last: bool, out: &mut Secret<Vec<u8>>) -> Result<(), ChunkError> {
+        let chunks = self.chunks.as_ref().ok_or(ChunkError::Tampered)?;
+        make_room(out.expose_mut(), sealed.len());
+        let opened = chunks.open(self.next, last, sealed, out.expose_mut());
         match opened {
-            Ok(plaintext) => {
-                let plaintext = Zeroizing::new(plaintext);
-                append(out.expose_mut(), &plaintext);
-                self.next += 1;
-                self.buffer.clear();
-                Ok(())
-            }
-            Err(error) => {
-                self.chunks = None;
-                Err(error)
-            }
+            Ok(()) => self.next += 1,
+            Err(_) => self.chunks = None,
         }
+        opened
     }
 }
 
@@ -101,13 +104,11 @@ impl std::fmt::Debug for BlobReader {
     }
 }
 
-/// Appends without leaving a copy of the plaintext in memory that is given back.
-fn append(out: &mut Vec<u8>, plaintext: &[u8]) {
-    if out.capacity() - out.len() < plaintext.len() {
-        let room = (out.len() + plaintext.len()).max(out.capacity() * 2).max(BLOB_CHUNK);
-        let mut larger = Vec::with_capacity(room);
+/// Makes room for `more` bytes without leaving a copy of the plaintext in memory that is given back.
+fn make_room(out: &mut Vec<u8>, more: usize) {
+    if out.capacity() - out.len() < more {
+        let mut larger = Vec::with_capacity((out.len() + more).max(out.capacity() * 2).max(BLOB_CHUNK));
         larger.extend_from_slice(out);
         std::mem::replace(out, larger).zeroize();
     }
-    out.extend_from_slice(plaintext);
 }

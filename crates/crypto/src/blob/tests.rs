@@ -54,6 +54,13 @@ fn any_length_opens_whole_and_in_parts() {
         assert_eq!(layout.sealed(), sealed.len() as u64);
         assert_eq!(BlobLayout::of_sealed(sealed.len() as u64), Some(layout));
         let opener = key().opener(&PLACE.digest(), &BlobHeader::from_bytes(&sealed[..68]).unwrap()).unwrap();
+        for step in [1000, BLOB_SEALED_CHUNK - 1, BLOB_SEALED_CHUNK, 40_000] {
+            let mut reader = key().opener(&PLACE.digest(), &header).unwrap().into_reader();
+            let mut out = crate::Secret::new(Vec::new());
+            sealed[68..].chunks(step).for_each(|part| reader.push(part, &mut out).unwrap());
+            reader.finish(&mut out).unwrap();
+            assert_eq!(out.expose(), &plaintext, "in steps of {step}");
+        }
         for index in (0..layout.chunks()).rev() {
             let place = layout.chunk(index).unwrap();
             let bytes = &sealed[usize::try_from(place.start).unwrap()..usize::try_from(place.end).unwrap()];
@@ -144,6 +151,7 @@ fn a_broken_reader_stays_broken_and_a_sealed_blob_is_not_sealed_again() {
     assert_eq!(reader.push(&chunks[0], &mut out), Err(ChunkError::Tampered));
     chunks[0][77] ^= 1;
     assert_eq!(reader.push(&chunks[0], &mut out), Err(ChunkError::Tampered));
+    assert_eq!(reader.push(&chunks[0][..9], &mut out), Err(ChunkError::Tampered));
     assert_eq!(reader.finish(&mut out), Err(ChunkError::Tampered));
     assert!(out.expose().is_empty());
 }

@@ -130,16 +130,29 @@ impl Cipher {
 
     /// Decrypts `body` (ciphertext, then tag) into a buffer of its own, which is wiped when the tag does not match.
     pub(crate) fn open(&self, nonce: [u8; 12], aad: &[u8], body: &[u8]) -> Result<Vec<u8>, Refused> {
+        let mut out = Vec::new();
+        self.open_behind(nonce, aad, body, &mut out).map(|()| out)
+    }
+
+    /// Appends what `body` decrypts to. Room that is lacking is made by growing `out`. On refusal `out` is as it was.
+    pub(crate) fn open_behind(
+        &self,
+        nonce: [u8; 12],
+        aad: &[u8],
+        body: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), Refused> {
         let (ciphertext, tag) = body.split_at(body.len().checked_sub(TAG).ok_or(Refused)?);
-        let mut out = vec![0; ciphertext.len()];
+        let start = out.len();
+        out.resize(start + ciphertext.len(), 0);
+        let room = out.split_at_mut(start).1;
         let nonce = Nonce::assume_unique_for_key(nonce);
-        match self.0.open_separate_gather(nonce, Aad::from(aad), ciphertext, tag, &mut out) {
-            Ok(()) => Ok(out),
-            Err(_) => {
-                out.zeroize();
-                Err(Refused)
-            }
+        if self.0.open_separate_gather(nonce, Aad::from(aad), ciphertext, tag, room).is_err() {
+            room.zeroize();
+            out.truncate(start);
+            return Err(Refused);
         }
+        Ok(())
     }
 }
 
