@@ -9,7 +9,7 @@ use crate::{
     Instance,
     access::{RequestInfo, Role, RoleSet},
     api_keys::{ApiKey, ApiKeyText},
-    audit::{Change, Detail, Event, EventKind, event::Actor},
+    audit::{Change, Detail, Event, EventKind, stamp::Actor},
     ids::{ApiKeyId, NodeId, RequestId, TenantId},
     instance::{Failure, Ports, Settings},
     keyring::{RootError, hierarchy, root},
@@ -91,7 +91,7 @@ pub async fn initialise(
         change.record(activation(managed, version)).await.map_err(failed)?;
     }
     change.record(Event::new(EventKind::ApiKeyCreated).on("api_key", key.id)).await.map_err(failed)?;
-    deliver(&text).map_err(|error| RootError::Undelivered(error))?;
+    deliver(&text).map_err(RootError::Undelivered)?;
     let count = u64::try_from(recipients.len()).unwrap_or(u64::MAX);
     change
         .commit(Event::new(EventKind::InstanceInitialised).with("recipients", Detail::Count(count)))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{
     Event,
     counters::Ticket,
-    event::{Actor, stamp},
+    stamp::{Actor, stamp},
 };
 use crate::{
     access::Call,

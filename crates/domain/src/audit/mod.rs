@@ -16,14 +16,17 @@ use crate::{
 
 pub mod change;
 pub mod counters;
-pub mod event;
+mod event;
+mod kind;
 pub mod query;
 pub mod receipt;
 pub mod refusals;
 pub mod sequence;
+pub(crate) mod stamp;
 
 pub use change::Change;
-pub use event::{Action, Detail, Event, EventKind, Outcome};
+pub use event::{Detail, Event};
+pub use kind::{Action, EventKind, Outcome};
 pub use receipt::{Appender, AuditReceipt, OpenIntent, append};
 pub use sequence::{SequenceError, sequence};
 

@@ -6,7 +6,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     Event, QueuedEvent,
-    event::{Actor, stamp},
+    stamp::{Actor, stamp},
 };
 use crate::{
     access::Call,

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, sync::Mutex};
 
 use super::{
     Detail, Event, EventKind, Outcome,
-    event::Actor,
     receipt::{note, note_all},
+    stamp::Actor,
 };
 use crate::{
     access::{Call, NetClass, RequestInfo},

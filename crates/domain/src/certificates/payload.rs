@@ -105,10 +105,10 @@ impl Claim {
                 faults.add(pointer, "future", "it lies in the future");
             }
         }
-        if let (Some(occurred), Some(attested)) = (self.occurred_at, self.attested_at) {
-            if attested < occurred {
-                faults.add("/attested_at", "order", "it lies before `occurred_at`");
-            }
+        if let (Some(occurred), Some(attested)) = (self.occurred_at, self.attested_at)
+            && attested < occurred
+        {
+            faults.add("/attested_at", "order", "it lies before `occurred_at`");
         }
         faults.check()
     }

@@ -103,6 +103,9 @@ pub struct Place<'a> {
     pub row: &'a str,
 }
 
+/// A value that was opened, or why it was not.
+pub type Opened = Result<Phi<Vec<u8>>, KeyringError>;
+
 /// A tenant's unwrapped keys.
 pub struct Keyring {
     tenant: TenantId,
@@ -266,7 +269,7 @@ impl Keyring {
         receipt: AuditReceipt,
         table: &str,
         values: &[(Place<'_>, &Sealed)],
-    ) -> Result<Vec<Result<Phi<Vec<u8>>, KeyringError>>, KeyringError> {
+    ) -> Result<Vec<Opened>, KeyringError> {
         self.spend(receipt, table, values)?;
         Ok(values.iter().map(|(place, sealed)| self.open_one(*place, sealed)).collect())
     }

@@ -6,7 +6,7 @@ use super::{KeyProvider, ProviderError, RootRecipient, WrapLabel};
 use crate::{
     Instance,
     access::RequestInfo,
-    audit::{Change, Detail, Event, EventKind, event::Actor},
+    audit::{Change, Detail, Event, EventKind, stamp::Actor},
     ids::{NodeId, RecipientId, RequestId, TenantId},
     instance::{Failure, Ports, Settings},
     store::StoreError,

@@ -8,7 +8,7 @@ use super::{
     batch::{Batch, failed, values},
     check_count, permission_to_open,
 };
-use crate::{Instance, access::Call, audit::EventKind, faults::Faults};
+use crate::{Instance, access::Call, audit::EventKind, faults::Faults, keyring::KeyringError};
 
 codes! {
     /// Why personal data is used (HL7 v3 PurposeOfUse).
@@ -62,7 +62,11 @@ pub async fn open(instance: &Instance, call: &Call, request: &OpenRequest) -> Re
             Err(error) => return Err(failed(instance, call, table, items, error).await),
         };
         for (item, bytes) in items.iter().zip(&bytes) {
-            let value = item.field.field_type.decode(bytes).map_err(|_| RecordError::WrongContext(item.position))?;
+            // Sealed by this key for this place, and yet not of its type: it was not sealed as this field.
+            let Ok(value) = item.field.field_type.decode(bytes) else {
+                let at = items.iter().position(|other| other.position == item.position).unwrap_or(0);
+                return Err(failed(instance, call, table, items, (at, KeyringError::WrongContext)).await);
+            };
             if let Some(slot) = opened.get_mut(item.position) {
                 *slot = WipedJson::new(value);
             }

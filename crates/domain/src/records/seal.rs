@@ -13,7 +13,7 @@ use super::{
 use crate::{
     Instance,
     access::{Call, Permission},
-    audit::{Detail, Event, EventKind, event::Actor, receipt::note_all},
+    audit::{Detail, Event, EventKind, receipt::note_all, stamp::Actor},
     faults::Faults,
     fields::Field,
     keyring::{Lease, ring::Place},

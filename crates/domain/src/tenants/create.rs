@@ -8,7 +8,7 @@ use super::{Tenant, TenantState};
 use crate::{
     Instance,
     access::{Call, Denied, Permission},
-    audit::{Change, Detail, Event, EventKind, event::Actor},
+    audit::{Change, Detail, Event, EventKind, stamp::Actor},
     faults::Faults,
     fields::system,
     ids::TenantId,

@@ -1,0 +1,146 @@
+//! The catalogue of events: closed, with the kind of act and the outcome of each.
+
+codes! {
+    /// Everything that can be told of. A closed catalogue.
+    pub enum EventKind {
+        /// The store was made.
+        InstanceInitialised = "instance.initialised",
+        /// A further provider can give the platform root.
+        RootRecipientAdded = "root.recipient_added",
+        /// A tenant was made.
+        TenantCreated = "tenant.created",
+        /// Tenants were read.
+        TenantRead = "tenant.read",
+        /// A tenant is no longer served.
+        TenantSuspended = "tenant.suspended",
+        /// A tenant is served again.
+        TenantResumed = "tenant.resumed",
+        /// A user was made.
+        UserCreated = "user.created",
+        /// A user's personal data was read.
+        UserRead = "user.read",
+        /// A user logged in.
+        UserLoggedIn = "user.logged_in",
+        /// An API key was made.
+        ApiKeyCreated = "api_key.created",
+        /// API keys were listed.
+        ApiKeyRead = "api_key.read",
+        /// An API key was revoked.
+        ApiKeyRevoked = "api_key.revoked",
+        /// Keys were listed.
+        KeyRead = "key.read",
+        /// A key version seals and signs from here on.
+        KeyActivated = "key.activated",
+        /// A key version seals and signs no more.
+        KeyRetired = "key.retired",
+        /// A key got a new version.
+        KeyRotated = "key.rotated",
+        /// A field was registered or changed.
+        FieldDefined = "field.defined",
+        /// Registered fields were listed.
+        FieldRead = "field.read",
+        /// Values were sealed.
+        RecordSealed = "record.sealed",
+        /// Values were opened.
+        RecordOpened = "record.opened",
+        /// Values that were to be opened did not.
+        RecordOpenFailed = "record.open_failed",
+        /// Values were moved to the newest key.
+        RecordResealed = "record.resealed",
+        /// Search terms were derived.
+        TermsDerived = "terms.derived",
+        /// A certificate was issued.
+        CertificateIssued = "certificate.issued",
+        /// A certificate was read.
+        CertificateRead = "certificate.read",
+        /// A certificate was verified.
+        CertificateVerified = "certificate.verified",
+        /// A pack was exported.
+        CertificateExported = "certificate.exported",
+        /// The log was read.
+        AuditRead = "audit.read",
+        /// A caller was refused.
+        AccessRefused = "access.refused",
+        /// Strangers were refused, so many in a minute.
+        AccessRefusedAnonymous = "access.refused_anonymous",
+        /// A request named another tenant than its credential's.
+        TenantMismatch = "tenant.mismatch",
+    }
+}
+
+codes! {
+    /// What kind of act (FHIR AuditEvent.action).
+    pub enum Action {
+        /// Create.
+        Create = "C",
+        /// Read.
+        Read = "R",
+        /// Update.
+        Update = "U",
+        /// Delete.
+        Delete = "D",
+        /// Execute.
+        Execute = "E",
+    }
+}
+
+impl EventKind {
+    /// Its kind of act.
+    pub const fn action(self) -> Action {
+        match self {
+            Self::InstanceInitialised
+            | Self::RootRecipientAdded
+            | Self::TenantCreated
+            | Self::UserCreated
+            | Self::ApiKeyCreated
+            | Self::KeyActivated
+            | Self::CertificateIssued => Action::Create,
+            Self::TenantRead
+            | Self::UserRead
+            | Self::ApiKeyRead
+            | Self::KeyRead
+            | Self::FieldRead
+            | Self::RecordOpened
+            | Self::RecordOpenFailed
+            | Self::CertificateRead
+            | Self::CertificateExported
+            | Self::AuditRead => Action::Read,
+            Self::TenantSuspended
+            | Self::TenantResumed
+            | Self::ApiKeyRevoked
+            | Self::KeyRetired
+            | Self::KeyRotated
+            | Self::FieldDefined
+            | Self::RecordResealed => Action::Update,
+            Self::UserLoggedIn
+            | Self::RecordSealed
+            | Self::TermsDerived
+            | Self::CertificateVerified
+            | Self::AccessRefused
+            | Self::AccessRefusedAnonymous
+            | Self::TenantMismatch => Action::Execute,
+        }
+    }
+}
+
+/// How it went (DICOM/FHIR AuditEvent.outcome).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// 0: it worked.
+    Success,
+    /// 4: it did not, by the caller's fault.
+    MinorFailure,
+    /// 8: it did not, by ours.
+    SeriousFailure,
+}
+
+impl Outcome {
+    /// The number in the leaf.
+    pub const fn code(self) -> i64 {
+        match self {
+            Self::Success => 0,
+            Self::MinorFailure => 4,
+            Self::SeriousFailure => 8,
+        }
+    }
+}
