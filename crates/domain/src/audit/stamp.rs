@@ -18,7 +18,7 @@ use crate::{
 
 /// Who acts, in an event.
 #[derive(Debug, Clone, Copy)]
-pub enum Actor<'a> {
+pub(crate) enum Actor<'a> {
     /// A verified caller and its request.
     Call(&'a Call),
     /// Chancery itself, in this request or job.
