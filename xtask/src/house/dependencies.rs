@@ -26,7 +26,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
 const WRAPPED: &[(&str, &[&str], &[&str])] = &[
     // `chancery` has the demo's own table.
     ("sqlx", &["sqlite", "postgres", "chancery"], &[]),
-    ("aws-lc-rs", &["crypto"], &["chancery", "api"]),
+    // `testkit` is for tests as a whole: it verifies what providers signed.
+    ("aws-lc-rs", &["crypto", "testkit"], &["chancery", "api", "kms"]),
 ];
 
 /// One cryptographic library in C, and no second TLS stack.
