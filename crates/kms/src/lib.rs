@@ -7,6 +7,13 @@
 //! | --- | --- |
 //! | [`Local`] | 32 random bytes in a file of mode 600 on this machine |
 //! | [`Recovery`] | printed once as `chyr_…` and kept by people; never on a disk of the server |
+//! | `pkcs11::Worker` | in an HSM, asked through a child process (feature `pkcs11`) |
+//! | `AwsKms` | in AWS KMS (feature `aws`) |
+//! | `Vault` | in the transit engine of Vault or OpenBao (feature `vault`) |
+//! | `GoogleKms` | in Google Cloud KMS (feature `google`) |
+//! | `AzureKeyVault` | in Azure Key Vault or Managed HSM (feature `azure`) |
+//!
+//! Settings, permissions and what was tested against what: `docs/guides/key-providers.md`.
 //!
 //! ```
 //! use chancery_crypto::{Key256, random::SystemRandom};
@@ -29,11 +36,33 @@
 //! ```
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "http")]
+pub mod http;
+#[cfg(feature = "pkcs11")]
+pub mod pkcs11;
 pub mod private_file;
 
+#[cfg(feature = "aws")]
+mod aws;
+#[cfg(feature = "azure")]
+mod azure;
+#[cfg(any(feature = "aws", feature = "http", feature = "pkcs11"))]
+mod envelope;
+#[cfg(feature = "google")]
+mod google;
 mod local;
 mod recovery;
+#[cfg(feature = "vault")]
+mod vault;
 mod wrapper;
 
+#[cfg(feature = "aws")]
+pub use aws::{AwsCredentials, AwsKms, AwsKmsSettings};
+#[cfg(feature = "azure")]
+pub use azure::{AzureAlgorithm, AzureKeyVault, AzureKeyVaultSettings};
+#[cfg(feature = "google")]
+pub use google::{GoogleKms, GoogleKmsSettings};
 pub use local::Local;
 pub use recovery::{ParseRecoveryKeyError, Recovery};
+#[cfg(feature = "vault")]
+pub use vault::{Vault, VaultSettings};
