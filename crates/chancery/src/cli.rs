@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::{
-    commands::{demo, doctor, init, openapi, serve, verify},
+    commands::{demo, doctor, init, openapi, recover, serve, verify},
     config::Flags,
 };
 
@@ -23,6 +23,8 @@ enum Command {
     Serve(ConfigArgs),
     /// Set up a store for production: root key, recovery key, first platform administrator
     Init(init::InitArgs),
+    /// Make a new root key file with the recovery key, after the old one was lost
+    Recover(recover::RecoverArgs),
     /// Show everything at work on 1,171 synthetic patients
     Demo(demo::DemoArgs),
     /// Explain the state of every control
@@ -85,6 +87,7 @@ pub fn main() -> ExitCode {
     let outcome = match command {
         Command::Serve(args) => runtime.block_on(serve::run(args.into())),
         Command::Init(args) => runtime.block_on(init::run(args)),
+        Command::Recover(args) => runtime.block_on(recover::run(args)),
         Command::Demo(args) => runtime.block_on(demo::run(args)),
         Command::Doctor(args) => runtime.block_on(doctor::run(args)),
         Command::Verify(args) => Ok(verify::run(&args)),

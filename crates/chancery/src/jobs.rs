@@ -1,13 +1,17 @@
 //! What goes on in the background: logs grow, heads are signed, counts are written, old things forgotten.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use chancery_api::Metrics;
-use chancery_domain::{Instance, TenantId, audit, idempotency, keyring};
+use chancery_domain::{
+    Instance, TenantId,
+    audit::{self, sequence::SequenceError},
+    idempotency, keyring,
+};
 use tokio::{
     sync::watch,
     task::JoinHandle,
@@ -23,6 +27,8 @@ const SIGN_AFTER: Duration = Duration::from_secs(5);
 const FLUSH_EVERY: Duration = Duration::from_secs(60);
 const FORGET_EVERY: Duration = Duration::from_secs(60 * 60);
 const PROVE_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long a job that ended by mistake waits before it is started again.
+const RESTART_AFTER: Duration = Duration::from_secs(1);
 
 /// The jobs of one process.
 pub struct Jobs {
@@ -33,21 +39,26 @@ pub struct Jobs {
 impl Jobs {
     /// Starts all of them.
     pub fn start(instance: &Arc<Instance>, stores: &Stores, metrics: &Arc<Metrics>) -> Self {
-        let sequencer = Sequencer {
-            instance: Arc::clone(instance),
-            stores: stores.clone(),
-            metrics: Arc::clone(metrics),
-            sizes: HashMap::new(),
-            unsigned: HashMap::new(),
-        };
         let (stop, stopped) = watch::channel(false);
-        let tasks = vec![
-            tokio::spawn(flush(Arc::clone(instance), stopped.clone())),
-            tokio::spawn(forget(Arc::clone(instance), stores.clone(), stopped.clone())),
-            tokio::spawn(prove(Arc::clone(instance), stopped)),
-        ];
         let (end, ended) = watch::channel(false);
-        Self { others: (stop, tasks), sequencer: (end, vec![tokio::spawn(sequencer.run(ended))]) }
+        let (instance, stores, metrics) = (Arc::clone(instance), stores.clone(), Arc::clone(metrics));
+        let sequencer = {
+            let (instance, stores) = (Arc::clone(&instance), stores.clone());
+            supervise("sequencer", ended, move |ended| {
+                Sequencer::new(Arc::clone(&instance), stores.clone(), Arc::clone(&metrics)).run(ended)
+            })
+        };
+        let flusher = {
+            let instance = Arc::clone(&instance);
+            supervise("flush", stopped.clone(), move |stopped| flush(Arc::clone(&instance), stopped))
+        };
+        let forgetter = {
+            let instance = Arc::clone(&instance);
+            let forget = move |stopped| forget(Arc::clone(&instance), stores.clone(), stopped);
+            supervise("forget", stopped.clone(), forget)
+        };
+        let prover = supervise("prove", stopped, move |stopped| prove(Arc::clone(&instance), stopped));
+        Self { others: (stop, vec![flusher, forgetter, prover]), sequencer: (end, vec![sequencer]) }
     }
 
     /// Ends them. The sequencer is last: the counts that are written at the end belong into the log too.
@@ -61,6 +72,30 @@ impl Jobs {
             }
         }
     }
+}
+
+/// Keeps a job at work: one that panics or ends before it was told to is started again.
+fn supervise<F, W>(job: &'static str, mut stopped: watch::Receiver<bool>, mut make: F) -> JoinHandle<()>
+where
+    F: FnMut(watch::Receiver<bool>) -> W + Send + 'static,
+    W: Future<Output = ()> + Send + 'static,
+{
+    tokio::spawn(async move {
+        loop {
+            let ended = tokio::spawn(make(stopped.clone())).await;
+            // The panic hook has told where; its message may hold data, so it goes nowhere from here.
+            if ended.is_err() {
+                tracing::error!(job, "The job `{job}` panicked");
+            } else if !*stopped.borrow() {
+                tracing::error!(job, "The job `{job}` ended by itself");
+            }
+            let pause = tokio::time::sleep(RESTART_AFTER);
+            tokio::select! {
+                () = pause => tracing::error!(job, "Starting the job `{job}` again"),
+                _ = stopped.wait_for(|stopped| *stopped) => return,
+            }
+        }
+    })
 }
 
 /// Ticks until stopped; `false` when it is time to end.
@@ -95,9 +130,16 @@ struct Sequencer {
     sizes: HashMap<TenantId, u64>,
     /// Logs that grew and whose head is not signed, since when.
     unsigned: HashMap<TenantId, Instant>,
+    /// Whose queue could not be moved; tried again at the next tick.
+    failed: BTreeSet<TenantId>,
 }
 
 impl Sequencer {
+    fn new(instance: Arc<Instance>, stores: Stores, metrics: Arc<Metrics>) -> Self {
+        let (sizes, unsigned, failed) = (HashMap::new(), HashMap::new(), BTreeSet::new());
+        Self { instance, stores, metrics, sizes, unsigned, failed }
+    }
+
     async fn run(mut self, stopped: watch::Receiver<bool>) {
         let mut ticks = Ticks::every(SEQUENCE_EVERY, stopped);
         let mut swept: Option<Instant> = None;
@@ -107,15 +149,20 @@ impl Sequencer {
                 self.sweep().await;
                 swept = Some(Instant::now());
             }
-            for tenant in self.stores.store.take_grown() {
-                self.sequence(tenant).await;
-            }
+            self.grow().await;
             self.sign(SIGN_AFTER).await;
         }
-        for tenant in self.stores.store.take_grown() {
+        self.grow().await;
+        self.sign(Duration::ZERO).await;
+    }
+
+    /// Those that grew, and those that were to and did not.
+    async fn grow(&mut self) {
+        let mut tenants = std::mem::take(&mut self.failed);
+        tenants.extend(self.stores.store.take_grown());
+        for tenant in tenants {
             self.sequence(tenant).await;
         }
-        self.sign(Duration::ZERO).await;
     }
 
     async fn sweep(&mut self) {
@@ -131,17 +178,31 @@ impl Sequencer {
     }
 
     async fn sequence(&mut self, tenant: TenantId) {
-        match audit::sequence(&self.instance, tenant).await {
-            Ok(head) => {
-                let before = self.sizes.insert(tenant, head.size);
-                if before != Some(head.size) {
+        match self.grown(tenant).await {
+            Ok((before, after)) => {
+                if before != after || self.sizes.get(&tenant) != Some(&after) {
                     self.unsigned.entry(tenant).or_insert_with(Instant::now);
-                    // What was there before we first looked is no growth of ours.
-                    self.metrics.sequenced(head.size.saturating_sub(before.unwrap_or(head.size)));
                 }
+                self.sizes.insert(tenant, after);
+                self.metrics.sequenced(after.saturating_sub(before));
             }
-            Err(error) => tracing::error!(%tenant, error = chain(&error), "Could not sequence the log of `{tenant}`"),
+            Err(error) => {
+                // A forked log does not mend itself: looked at again when it is to grow, and at every sweep.
+                if !matches!(error, SequenceError::Forked(_)) {
+                    self.failed.insert(tenant);
+                }
+                tell(tenant, "move events into", &error);
+            }
         }
+    }
+
+    /// Moves what is queued; the log's size before, as far as we know it, and after.
+    async fn grown(&self, tenant: TenantId) -> Result<(u64, u64), SequenceError> {
+        let before = match self.sizes.get(&tenant) {
+            Some(size) => *size,
+            None => self.stores.store.view(tenant).await?.log_head().await?.size,
+        };
+        Ok((before, audit::sequence(&self.instance, tenant).await?.size))
     }
 
     async fn sign(&mut self, after: Duration) {
@@ -155,7 +216,7 @@ impl Sequencer {
                 Err(error) => {
                     // Tried again later, not at every tick.
                     self.unsigned.insert(tenant, Instant::now());
-                    tracing::error!(%tenant, error = chain(&error), "Could not sign the log's head of `{tenant}`");
+                    tell(tenant, "sign the head of", &error);
                 }
             }
         }
@@ -206,6 +267,20 @@ async fn prove(instance: Arc<Instance>, stopped: watch::Receiver<bool>) {
     }
 }
 
+/// Says what did not work with a log. A fork is no failure of a machine: somebody changed the store.
+fn tell(tenant: TenantId, what: &str, error: &SequenceError) {
+    if matches!(error, SequenceError::Forked(_)) {
+        tracing::error!(
+            %tenant,
+            code = "log_forked",
+            "THE AUDIT LOG OF `{tenant}` DOES NOT MATCH ITS STORED ROOT: it was changed outside of Chancery. \
+             Nothing more of it is signed. Keep a copy of the store, and compare it with a backup and with checkpoints that others hold"
+        );
+    } else {
+        tracing::error!(%tenant, error = chain(error), "Could not {what} the log of `{tenant}`");
+    }
+}
+
 /// An error with everything beneath it, in one line.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -216,4 +291,37 @@ fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_job_that_panics_or_ends_is_started_again_until_told_to_stop() {
+        let (stop, stopped) = watch::channel(false);
+        let starts = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&starts);
+        let job = supervise("test", stopped, move |mut stopped| {
+            let start = counted.fetch_add(1, Ordering::SeqCst);
+            async move {
+                assert_ne!(start, 0, "the first one panics");
+                if start > 1 {
+                    let _ = stopped.wait_for(|stopped| *stopped).await;
+                }
+            }
+        });
+        tokio::time::timeout(RESTART_AFTER * 30, async {
+            while starts.load(Ordering::SeqCst) < 3 {
+                tokio::time::sleep(RESTART_AFTER / 10).await;
+            }
+        })
+        .await
+        .unwrap();
+        stop.send(true).unwrap();
+        job.await.unwrap();
+        assert_eq!(starts.load(Ordering::SeqCst), 3);
+    }
 }

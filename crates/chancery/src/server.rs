@@ -1,13 +1,18 @@
 //! Listeners: they take connections, hand requests to a router, and drain when told to stop.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result};
 use axum::{Router, body::Body, extract::ConnectInfo};
 use hyper::{Request, body::Incoming};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
+    server::conn::auto,
 };
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -22,8 +27,42 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 const HEAD_MAX: u32 = 32 * 1024;
 /// How long running requests may take once the server stops.
 pub const DRAIN: Duration = Duration::from_secs(25);
-/// How many connections are held at once; more wait to be accepted.
-const CONNECTIONS: usize = 10_000;
+/// How long a connection may take to end once it was asked to, if nothing runs on it.
+const GOODBYE: Duration = Duration::from_secs(5);
+
+/// What a listener bears.
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    /// How many connections are held at once; more wait to be accepted.
+    connections: u32,
+    /// How long a connection keeps its place while no request runs on it. Pings do not count.
+    idle: Duration,
+}
+
+const BOUNDS: Bounds = Bounds { connections: 10_000, idle: Duration::from_secs(75) };
+
+/// A listener: what it is for, and where to say otherwise.
+#[derive(Debug, Clone, Copy)]
+pub struct Door {
+    /// Such as `API`.
+    pub name: &'static str,
+    /// The flag that moves it.
+    pub flag: &'static str,
+    /// Where it answers; port 0 takes any free one.
+    pub address: SocketAddr,
+}
+
+impl Door {
+    /// The one for callers.
+    pub const fn api(address: SocketAddr) -> Self {
+        Self { name: "API", flag: "--listen", address }
+    }
+
+    /// The one for the operator's monitoring.
+    pub const fn metrics(address: SocketAddr) -> Self {
+        Self { name: "metrics", flag: "--metrics-listen", address }
+    }
+}
 
 /// A listener at work.
 pub struct Running {
@@ -45,36 +84,40 @@ impl Running {
     }
 }
 
-/// Listens at `address` and serves `router` until stopped.
+/// Listens at `door` and serves `router` until stopped.
 ///
 /// # Errors
 ///
-/// If the address cannot be had.
-pub async fn listen(address: SocketAddr, router: Router) -> Result<Running> {
-    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen at {address}"))?;
+/// If the address cannot be had; says which listener it is.
+pub async fn listen(door: Door, router: Router) -> Result<Running> {
+    listen_within(door, router, BOUNDS).await
+}
+
+async fn listen_within(door: Door, router: Router, bounds: Bounds) -> Result<Running> {
+    let Door { name, flag, address } = door;
+    let refused = || format!("{name} listener cannot bind {address}; give it a free address with {flag}");
+    let listener = TcpListener::bind(address).await.with_context(refused)?;
     let address = listener.local_addr()?;
     let (stop, stopped) = watch::channel(false);
-    let task = tokio::spawn(accept(listener, router, stopped));
+    let task = tokio::spawn(accept(listener, router, bounds, stopped));
     Ok(Running { address, stop, task })
 }
 
-async fn accept(listener: TcpListener, router: Router, mut stopped: watch::Receiver<bool>) -> bool {
+async fn accept(listener: TcpListener, router: Router, bounds: Bounds, mut stopped: watch::Receiver<bool>) -> bool {
     let builder = Arc::new(builder());
-    let draining = GracefulShutdown::new();
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let places = Arc::new(Semaphore::new(bounds.connections as usize));
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+        // Both waits see the signal: at the cap no place comes free by itself.
+        let next = async { (Arc::clone(&places).acquire_owned().await, listener.accept().await) };
+        let (place, accepted) = tokio::select! {
+            next = next => next,
             _ = stopped.changed() => break,
         };
         match accepted {
             Ok((stream, peer)) => {
-                let connection = connection(&builder, stream, peer, router.clone());
-                let connection = draining.watch(connection);
+                let (builder, router, stopped) = (Arc::clone(&builder), router.clone(), stopped.clone());
                 tokio::spawn(async move {
-                    // A client that goes away is no news.
-                    let _ = connection.await;
+                    serve(&builder, stream, peer, router, bounds.idle, stopped).await;
                     drop(place);
                 });
             }
@@ -85,7 +128,8 @@ async fn accept(listener: TcpListener, router: Router, mut stopped: watch::Recei
         }
     }
     drop(listener);
-    tokio::time::timeout(DRAIN, draining.shutdown()).await.is_ok()
+    // All places are free again when every connection has ended.
+    tokio::time::timeout(DRAIN, places.acquire_many(bounds.connections)).await.is_ok()
 }
 
 fn builder() -> auto::Builder<TokioExecutor> {
@@ -101,17 +145,147 @@ fn builder() -> auto::Builder<TokioExecutor> {
     builder
 }
 
-fn connection(
+/// Serves one connection until its client goes, it idles too long, or the server stops.
+async fn serve(
     builder: &auto::Builder<TokioExecutor>,
     stream: TcpStream,
     peer: SocketAddr,
     router: Router,
-) -> impl hyper_util::server::graceful::GracefulConnection<Error = Box<dyn std::error::Error + Send + Sync>> + Send + 'static
-{
+    idle: Duration,
+    mut stopped: watch::Receiver<bool>,
+) {
     let _ = stream.set_nodelay(true);
-    let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(ConnectInfo(peer));
-        router.clone().call(request.map(Body::new))
+    let work = Arc::new(Work::default());
+    let service = hyper::service::service_fn({
+        let work = Arc::clone(&work);
+        move |mut request: Request<Incoming>| {
+            let running = Work::begin(&work);
+            request.extensions_mut().insert(ConnectInfo(peer));
+            let response = router.clone().call(request.map(Body::new));
+            async move {
+                let response = response.await;
+                drop(running);
+                response
+            }
+        }
     });
-    builder.serve_connection(TokioIo::new(stream), service).into_owned()
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let stopping = async {
+        // An error means that the server is gone: the same to us.
+        let _ = stopped.wait_for(|stopped| *stopped).await;
+    };
+    tokio::select! {
+        // A client that goes away is no news.
+        _ = connection.as_mut() => return,
+        () = stopping => {}
+        () = work.idle_for(idle) => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    tokio::select! {
+        _ = connection => {}
+        // Whoever does not take the hint, or never sent a whole request, is cut off.
+        () = work.idle_for(GOODBYE) => {}
+    }
+}
+
+/// What runs on one connection.
+struct Work(Mutex<(usize, Instant)>);
+
+impl Default for Work {
+    fn default() -> Self {
+        Self(Mutex::new((0, Instant::now())))
+    }
+}
+
+/// A request at work; done when dropped.
+struct Busy(Arc<Work>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.change(|running| running.saturating_sub(1));
+    }
+}
+
+impl Work {
+    fn begin(work: &Arc<Self>) -> Busy {
+        work.change(|running| running.saturating_add(1));
+        Busy(Arc::clone(work))
+    }
+
+    fn change(&self, to: impl FnOnce(usize) -> usize) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *state = (to(state.0), Instant::now());
+    }
+
+    /// Ends when nothing has run for so long, counted from now at the earliest.
+    async fn idle_for(&self, patience: Duration) {
+        let asked = Instant::now();
+        loop {
+            let (running, since) = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let idle = since.max(asked).elapsed();
+            if running == 0 && idle >= patience {
+                return;
+            }
+            let rest = if running == 0 { patience.saturating_sub(idle) } else { patience };
+            tokio::time::sleep(rest).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+    const SOON: Duration = Duration::from_secs(20);
+
+    async fn served(connections: u32, idle: Duration) -> Running {
+        let slow = get(|| async {
+            tokio::time::sleep(Duration::from_millis(700)).await;
+            "done"
+        });
+        let router = Router::new().route("/slow", slow);
+        listen_within(Door::api(ANY), router, Bounds { connections, idle }).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_full_house_still_hears_the_signal() {
+        let running = served(1, SOON).await;
+        let mut stream = TcpStream::connect(running.address()).await.unwrap();
+        stream.write_all(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let stopped = tokio::time::timeout(SOON, running.stop()).await;
+        assert_eq!(stopped, Ok(true));
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.ends_with("done"), "a running request is finished: {answer}");
+    }
+
+    #[tokio::test]
+    async fn an_idle_connection_loses_its_place_and_a_working_one_does_not() {
+        let running = served(1, Duration::from_millis(300)).await;
+        // HTTP/2: the preface, empty settings, and from then on nothing.
+        let mut idle = TcpStream::connect(running.address()).await.unwrap();
+        idle.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+        let mut rest = Vec::new();
+        // Longer than its patience: only a connection that lost its place lets the next one in.
+        let mut working = TcpStream::connect(running.address()).await.unwrap();
+        working.write_all(b"GET /slow HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+        tokio::time::timeout(SOON, idle.read_to_end(&mut rest)).await.unwrap().unwrap();
+        let mut answer = String::new();
+        tokio::time::timeout(SOON, working.read_to_string(&mut answer)).await.unwrap().unwrap();
+        assert!(answer.ends_with("done"), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn a_busy_address_says_whose_it_is() {
+        let running = served(1, SOON).await;
+        let refused = listen(Door::metrics(running.address()), Router::new()).await.err().unwrap();
+        let text = format!("{refused:#}");
+        assert!(text.starts_with(&format!("metrics listener cannot bind {}", running.address())), "{text}");
+        assert!(text.contains("--metrics-listen"), "{text}");
+    }
 }

@@ -127,6 +127,16 @@ pub fn local_provider(config: &Config) -> Result<Arc<dyn KeyProvider>> {
     Ok(Arc::new(Local::open(&config.key_file)?))
 }
 
+/// An id for a process that looks and writes nothing, so that none is kept.
+///
+/// # Errors
+///
+/// If the system gives no randomness.
+pub fn passing_node_id() -> Result<NodeId> {
+    use chancery_domain::Clock as _;
+    Ok(NodeId::make(SystemClock.now(), &SystemRandom)?)
+}
+
 /// This node's id, kept in the data folder so that its counters go on after a restart.
 ///
 /// # Errors

@@ -16,6 +16,8 @@ use crate::{
     wiring::{self, Stores},
 };
 
+mod schema;
+
 /// `chancery doctor`. Exit code 1 if anything fails, otherwise 0.
 #[derive(Debug, Args)]
 pub struct DoctorArgs {
@@ -210,6 +212,10 @@ async fn store(config: &Config, report: &mut Report) {
             format!("PostgreSQL, {} on {}", address.database, address.host)
         }
     };
+    // Opening a store brings its schema up to date; looking must not.
+    if !schema::judge(config, report).await {
+        return;
+    }
     match Stores::open(config).await {
         Ok(stores) => {
             report.ok("store", kind);
@@ -231,7 +237,7 @@ async fn initialised(config: &Config, stores: &Stores, report: &mut Report) -> R
     report.judge(enough, State::Fail, "root recipients", detail, "run `chancery init`; production needs two");
     if let Ok(provider) = wiring::local_provider(config) {
         let ports = stores.ports(vec![provider]);
-        match Instance::open(ports, wiring::settings(config), wiring::node_id(config)?).await {
+        match Instance::open(ports, wiring::settings(config), wiring::passing_node_id()?).await {
             Ok(_) => report.ok("platform root", "opens with the root key file"),
             Err(error) => report.add(
                 State::Fail,

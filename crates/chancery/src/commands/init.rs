@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Write as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
 };
@@ -11,7 +11,8 @@ use anyhow::{Context as _, Result, bail};
 use chancery_crypto::Secret;
 use chancery_domain::{
     initialise::{FirstAdmin, initialise},
-    keyring::KeyProvider,
+    instance::Failure,
+    keyring::{KeyProvider, RootError},
 };
 use chancery_kms::{Local, Recovery, private_file};
 use clap::Args;
@@ -68,6 +69,7 @@ pub async fn run(args: InitArgs) -> Result<ExitCode> {
     let admin = FirstAdmin { allowed_cidrs: args.admin_cidr.clone(), expires_in_days: Some(args.admin_expires_days) };
     let ports = stores.ports(vec![local, Arc::new(recovery)]);
     // Printed or kept before the store's commit: no crash leaves a store whose secrets nobody has.
+    let mut kept = false;
     let mut deliver = |key: &Secret<String>| -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         writeln!(io::stdout(), "Root key        {}  (back it up apart from the store)", config.key_file.display())?;
         writeln!(io::stdout(), "Recovery key    {}", recovery_text.expose())?;
@@ -79,6 +81,7 @@ pub async fn run(args: InitArgs) -> Result<ExitCode> {
         match &args.admin_key_file {
             Some(path) => {
                 private_file::create(path, format!("{}\n", key.expose()).as_bytes())?;
+                kept = true;
                 writeln!(io::stdout(), "Platform admin  its API key is in {}", path.display())?;
             }
             None => {
@@ -88,15 +91,9 @@ pub async fn run(args: InitArgs) -> Result<ExitCode> {
         }
         Ok(())
     };
-    initialise(&ports, &wiring::settings(&config), wiring::node_id(&config)?, admin, &mut deliver)
-        .await
-        .inspect_err(|_| {
-            if let Some(path) = &args.admin_key_file {
-                // Its key was never stored.
-                let _ = std::fs::remove_file(path);
-            }
-        })
-        .context("nothing was set up; forget what was printed above")?;
+    let node = wiring::node_id(&config)?;
+    let made = initialise(&ports, &wiring::settings(&config), node, admin, &mut deliver).await;
+    after(made, args.admin_key_file.as_deref().filter(|_| kept))?;
     let cidrs: Vec<String> = args.admin_cidr.iter().map(ToString::to_string).collect();
     writeln!(
         io::stdout(),
@@ -115,14 +112,60 @@ pub(crate) async fn first_start(config: &Config, stores: &Stores, provider: &Arc
         bail!("{} exists, but the store is empty; remove it if it belongs to a store that is gone", path.display());
     }
     let ports = stores.ports(vec![Arc::clone(provider)]);
+    let mut kept = false;
     let mut deliver = |key: &Secret<String>| -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        Ok(private_file::create(&path, format!("{}\n", key.expose()).as_bytes())?)
+        private_file::create(&path, format!("{}\n", key.expose()).as_bytes())?;
+        kept = true;
+        Ok(())
     };
     let settings = wiring::settings(config);
     let made = initialise(&ports, &settings, wiring::node_id(config)?, FirstAdmin::default(), &mut deliver).await;
-    if made.is_err() {
-        // Its key was never stored.
-        let _ = std::fs::remove_file(&path);
+    after(made, Some(path.as_path()).filter(|_| kept))
+}
+
+/// What to tell of the first start, and what to do with the admin's key that was put into `file` for it.
+fn after(made: Result<(), RootError>, file: Option<&Path>) -> Result<()> {
+    let Err(error) = made else { return Ok(()) };
+    if is_unsure(&error) {
+        return Err(error).context(
+            "it is not known whether the store was set up. Keep everything that was printed or put into files, \
+             see with `chancery doctor`, and only if the store is empty remove it and begin again",
+        );
     }
-    made.context("the first start did not succeed")
+    if let Some(file) = file {
+        // Its key was never stored, and the file is of this run.
+        let _ = std::fs::remove_file(file);
+    }
+    Err(error).context("nothing was set up; forget what was printed above, if anything was")
+}
+
+/// Whether the commit may have happened all the same: the store failed to answer, not to be asked.
+fn is_unsure(error: &RootError) -> bool {
+    matches!(error, RootError::Failed(failure) if matches!(**failure, Failure::Store(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use chancery_domain::store::StoreError;
+
+    use super::*;
+
+    #[test]
+    fn the_admins_key_stays_unless_the_store_is_certainly_unchanged() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("admin");
+        let lost = || StoreError::Unavailable("the answer to COMMIT was lost".into());
+        for (error, stays) in [
+            (RootError::Failed(Box::new(Failure::Store(lost()))), true),
+            (RootError::Failed(Box::new(Failure::Audit(lost()))), false),
+            (RootError::Undelivered("no room".into()), false),
+        ] {
+            private_file::create(&file, b"key").unwrap();
+            let text = format!("{:#}", after(Err(error), Some(&file)).unwrap_err());
+            assert_eq!(file.exists(), stays, "{text}");
+            assert_eq!(text.contains("Keep everything"), stays, "{text}");
+            let _ = std::fs::remove_file(&file);
+        }
+        after(Ok(()), Some(&file)).unwrap();
+    }
 }

@@ -4,6 +4,7 @@ pub mod demo;
 pub mod doctor;
 pub mod init;
 pub mod openapi;
+pub mod recover;
 pub mod serve;
 pub mod verify;
 

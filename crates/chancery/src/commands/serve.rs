@@ -17,7 +17,7 @@ use crate::{
     commands::{init, load, say, tell},
     config::{Config, Findings, Flags},
     jobs::Jobs,
-    server::{self, Running},
+    server::{self, Door, Running},
     telemetry, wiring,
     wiring::Stores,
 };
@@ -86,11 +86,12 @@ impl Server {
         let timed =
             Stores { store: metrics.timed(Arc::clone(&stores.store)), directory: Arc::clone(&stores.directory) };
         let instance = open(&config, &timed, &provider, wiring::settings(&config)).await?;
-        let router = chancery_api::router(Arc::clone(&instance), Arc::clone(&metrics), Limits::default());
-        let api = server::listen(config.listen, router).await?;
-        let metrics_at =
-            server::listen(config.metrics_listen, chancery_api::metrics_router(Arc::clone(&metrics))).await?;
+        let router = chancery_api::router(Arc::clone(&instance), Arc::clone(&metrics), limits(&config));
+        let api = server::listen(Door::api(config.listen), router).await?;
+        let metrics_router = chancery_api::metrics_router(Arc::clone(&metrics));
+        let metrics_at = server::listen(Door::metrics(config.metrics_listen), metrics_router).await?;
         let jobs = Jobs::start(&instance, &timed, &metrics);
+        tracing::info!(address = %metrics_at.address(), "Metrics are at http://{}/metrics", metrics_at.address());
         tracing::info!(address = %api.address(), environment = config.environment.as_str(), "Ready");
         Ok(Self { api, metrics: metrics_at, jobs, stores: timed, config, provider })
     }
@@ -114,8 +115,8 @@ impl Server {
         let mut settings = wiring::settings(&self.config);
         change(&mut settings);
         let instance = open(&self.config, &self.stores, &self.provider, settings).await?;
-        let router = chancery_api::router(instance, Metrics::new(), Limits::default());
-        server::listen(std::net::SocketAddr::from(([127, 0, 0, 1], 0)), router).await
+        let router = chancery_api::router(instance, Metrics::new(), limits(&self.config));
+        server::listen(Door::api(std::net::SocketAddr::from(([127, 0, 0, 1], 0))), router).await
     }
 
     /// Drains, writes what is open, and ends.
@@ -126,6 +127,10 @@ impl Server {
         self.jobs.stop().await;
         self.metrics.stop().await;
     }
+}
+
+fn limits(config: &Config) -> Limits {
+    Limits { trusted_proxies: config.trusted_proxies.clone(), ..Limits::default() }
 }
 
 async fn open(

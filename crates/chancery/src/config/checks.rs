@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use chancery_domain::{instance::Environment, weak};
+use chancery_domain::weak;
 use chancery_kms::private_file::{self, PrivateFileError};
 use sqlx::postgres::PgSslMode;
 
@@ -52,11 +52,12 @@ fn old_secrets(config: &Config, findings: &mut Findings) {
 }
 
 fn profile(config: &Config, findings: &mut Findings) {
-    if config.debug && config.environment != Environment::Development {
-        findings.fault("DEBUG", "is on outside development", "unset it, or start with --dev");
-    }
-    if config.debug && config.environment == Environment::Development {
-        findings.warn("DEBUG", "is on", "start with --dev instead; unset means production");
+    if config.debug {
+        findings.warn(
+            "DEBUG",
+            format!("is on and ignored: the environment is {}", config.environment),
+            "unset it; --dev or ENVIRONMENT=development selects development, log.level = \"debug\" says more",
+        );
     }
 }
 
@@ -69,6 +70,14 @@ fn exposure(config: &Config, findings: &mut Findings) {
             "is reachable from other machines and the connection is not encrypted",
             "put a proxy in front that ends TLS and set tls.terminated = true, or listen on 127.0.0.1 \
              (serving TLS from tls.cert_file comes with the gateway)",
+        );
+    }
+    if config.tls_terminated && config.trusted_proxies.is_empty() {
+        findings.fault_unless(
+            config.is_dev(),
+            "server.trusted_proxies",
+            "is empty though a proxy ends TLS: keys bound to networks, and the log, would see the proxy's address only",
+            "name the proxy's addresses, such as trusted_proxies = [\"10.0.0.5\"]; it must set X-Forwarded-For itself",
         );
     }
     if !config.metrics_listen.ip().is_loopback() {

@@ -10,6 +10,7 @@ use std::{
 
 use chancery_crypto::Secret;
 use chancery_domain::instance::{Deployment, Environment, TenantMismatch};
+use ipnet::IpNet;
 
 mod checks;
 mod findings;
@@ -65,6 +66,8 @@ pub struct Config {
     pub name: String,
     /// A proxy in front ends TLS.
     pub tls_terminated: bool,
+    /// Whose word on a client's address counts.
+    pub trusted_proxies: Vec<IpNet>,
     /// The server's own certificate and key; kept for the edge.
     pub tls_files: Option<(PathBuf, PathBuf)>,
     /// Where everything is remembered.
@@ -112,13 +115,11 @@ impl Config {
 
     fn build(settings: &Settings, flags: &Flags, variables: &[(String, String)], findings: &mut Findings) -> Self {
         let debug = variables.iter().any(|(name, value)| name == "DEBUG" && truthy(value));
-        let default = if debug && settings.find("environment").is_none() {
+        let environment = if flags.dev {
             Environment::Development
         } else {
-            Environment::Production
+            text::read(settings, "environment", Environment::Production, findings)
         };
-        let environment =
-            if flags.dev { Environment::Development } else { text::read(settings, "environment", default, findings) };
         let data_dir = path(settings, "data_dir").unwrap_or_else(|| {
             PathBuf::from(if lenient(environment) { "./chancery-data" } else { "/var/lib/chancery" })
         });
@@ -127,7 +128,6 @@ impl Config {
         let tls_terminated = text::flag(settings, "tls.terminated", findings);
         let scheme = if tls_terminated { "https" } else { "http" };
         let minutes = text::number(settings, "tokens.access_minutes", 15, 5..=15, findings);
-        let level = if debug { "debug" } else { "info" };
         Self {
             environment,
             deployment: text::read(settings, "deployment", Deployment::MultiTenant, findings),
@@ -136,6 +136,7 @@ impl Config {
             public_url: url.unwrap_or_else(|| format!("{scheme}://{listen}")),
             name: text::word(settings, "server.name", "chancery", findings),
             tls_terminated,
+            trusted_proxies: text::networks(settings, "server.trusted_proxies", findings),
             tls_files: text::tls_files(settings, findings),
             store: store::read(settings, &data_dir, findings),
             key_file: path(settings, "kms.local.key_file").unwrap_or_else(|| data_dir.join("root.key")),
@@ -153,7 +154,7 @@ impl Config {
                 if lenient(environment) { LogFormat::Human } else { LogFormat::Json },
                 findings,
             ),
-            log_level: text::level(settings, level, findings),
+            log_level: text::level(settings, "info", findings),
             old_secrets: old_secrets(variables),
             debug,
         }

@@ -14,6 +14,7 @@ pub const KEYS: &[&str] = &[
     "data_dir",
     "server.listen",
     "server.metrics_listen",
+    "server.trusted_proxies",
     "server.public_url",
     "server.name",
     "tls.terminated",
@@ -28,6 +29,9 @@ pub const KEYS: &[&str] = &[
     "log.format",
     "log.level",
 ];
+
+/// Keys whose value may be a TOML array of texts; elsewhere commas separate them.
+const LISTS: &[&str] = &["server.trusted_proxies"];
 
 /// Older names that mean the same.
 const ALIASES: &[(&str, &str)] = &[
@@ -94,6 +98,9 @@ impl Settings {
                 toml::Value::String(text) => text.clone(),
                 toml::Value::Integer(number) => number.to_string(),
                 toml::Value::Boolean(flag) => flag.to_string(),
+                toml::Value::Array(items) if LISTS.contains(&key.as_str()) && items.iter().all(toml::Value::is_str) => {
+                    items.iter().filter_map(toml::Value::as_str).collect::<Vec<_>>().join(",")
+                }
                 toml::Value::Float(_) | toml::Value::Datetime(_) | toml::Value::Array(_) => {
                     findings.fault(
                         format!("{key} ({origin})"),
@@ -191,6 +198,17 @@ mod tests {
     fn an_sqlalchemy_address_is_understood() {
         let (settings, _) = read(&[("DATABASE_URL", "postgresql+asyncpg://u@h/d")]);
         assert_eq!(settings.find("store.url").unwrap().text, "postgresql://u@h/d");
+    }
+
+    #[test]
+    fn a_list_may_be_an_array() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("c.toml");
+        std::fs::write(&path, "[server]\ntrusted_proxies = [\"10.0.0.1\", \"fd00::/8\"]\nname = [\"x\"]").unwrap();
+        let (mut settings, mut findings) = (Settings::default(), Findings::default());
+        settings.read_file(&path, &mut findings);
+        assert_eq!(settings.find("server.trusted_proxies").unwrap().text, "10.0.0.1,fd00::/8");
+        assert_eq!(findings.faults.len(), 1, "{findings:?}");
     }
 
     #[test]

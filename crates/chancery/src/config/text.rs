@@ -1,8 +1,13 @@
 //! From text to values.
 
-use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf};
+use std::{
+    net::{IpAddr, SocketAddr},
+    ops::RangeInclusive,
+    path::PathBuf,
+};
 
 use chancery_domain::instance::{Deployment, Environment, TenantMismatch};
+use ipnet::IpNet;
 
 use super::{findings::Findings, source::Settings};
 
@@ -66,6 +71,27 @@ pub(super) fn address(settings: &Settings, key: &str, default: &str, findings: &
         findings.fault(subject(key, origin), "is not an address with a port", format!("write it as {default}"));
         SocketAddr::from(([127, 0, 0, 1], 0))
     })
+}
+
+/// Networks, or single addresses.
+pub(super) fn networks(settings: &Settings, key: &str, findings: &mut Findings) -> Vec<IpNet> {
+    let Some(setting) = settings.find(key) else { return Vec::new() };
+    let parse = |text: &str| text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).ok();
+    let parts = setting.text.split(',').map(str::trim).filter(|part| !part.is_empty());
+    let networks: Option<Vec<IpNet>> = parts.map(parse).collect();
+    match networks {
+        Some(networks) if networks.iter().all(|network| network.prefix_len() > 0) => networks,
+        Some(_) => {
+            let cure = "name the proxy's own addresses";
+            findings.fault(subject(key, &setting.origin), "trusts every address there is", cure);
+            Vec::new()
+        }
+        None => {
+            let cure = "write it as [\"10.0.0.5\", \"10.1.0.0/24\"]";
+            findings.fault(subject(key, &setting.origin), "is no list of addresses and networks", cure);
+            Vec::new()
+        }
+    }
 }
 
 /// True or false; false if nothing is said.

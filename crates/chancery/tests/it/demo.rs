@@ -14,6 +14,19 @@ fn every_step_of_the_demo_holds_on_postgresql() {
     holds(&["demo", "--json", "--store", &url]);
 }
 
+#[test]
+fn two_demos_share_one_postgresql() {
+    let Ok(url) = std::env::var("CHANCERY_TEST_POSTGRES_URL") else {
+        assert!(std::env::var_os("CHANCERY_TEST_REQUIRE_POSTGRES").is_none(), "PostgreSQL was promised");
+        return;
+    };
+    std::thread::scope(|both| {
+        for _ in 0..2 {
+            both.spawn(|| holds(&["demo", "--json", "--store", &url]));
+        }
+    });
+}
+
 fn holds(arguments: &[&str]) {
     let demo = run(arguments);
     let report: serde_json::Value = serde_json::from_slice(&demo.stdout).unwrap();

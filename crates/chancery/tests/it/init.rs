@@ -1,10 +1,6 @@
 use chancery_domain::keyring::KeyProvider as _;
 
-use crate::support::{Served, mode, run, stderr, stdout};
-
-fn after<'a>(text: &'a str, label: &str) -> &'a str {
-    text.lines().find_map(|line| line.strip_prefix(label)).unwrap_or_else(|| panic!("{text}")).trim()
-}
+use crate::support::{Served, after, mode, run, stderr, stdout};
 
 #[tokio::test]
 async fn a_new_store_is_set_up_once_and_then_served() {

@@ -7,9 +7,12 @@
 )]
 
 mod demo;
+mod doctor;
+mod dump;
 mod init;
 mod leaks;
 mod production;
+mod recover;
 mod serve;
 mod support;
 mod verify;

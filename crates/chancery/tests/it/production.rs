@@ -83,7 +83,45 @@ fn an_unset_environment_means_production() {
 }
 
 #[test]
-fn debug_does_not_soften_production() {
-    let refused = finish(chancery(&["serve"]).env("ENVIRONMENT", "production").env("DEBUG", "true"));
-    assert!(stderr(&refused).contains("DEBUG: is on outside development"), "{refused:?}");
+fn debug_alone_selects_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["serve", "--data", folder.path().to_str().unwrap(), "--listen", "127.0.0.1:0"];
+    for environment in [None, Some("production")] {
+        let mut command = chancery(&arguments);
+        command.env("DEBUG", "true").env("SECRET_KEY", "changeme").envs(environment.map(|name| ("ENVIRONMENT", name)));
+        let refused = finish(&mut command);
+        assert_eq!(refused.status.code(), Some(1));
+        assert!(stderr(&refused).contains("SECRET_KEY: is a well-known weak"), "{refused:?}");
+        assert!(stderr(&refused).contains("DEBUG: is on and ignored: the environment is production"), "{refused:?}");
+    }
+    assert!(!folder.path().join("root.key").exists());
+}
+
+#[test]
+fn a_proxy_must_be_named_where_it_ends_tls() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["serve", "--data", folder.path().to_str().unwrap(), "--listen", "127.0.0.1:0"];
+    let refused = |proxies: Option<&str>| {
+        let mut command = chancery(&arguments);
+        command.env("CHANCERY__TLS__TERMINATED", "true");
+        command.envs(proxies.map(|proxies| ("CHANCERY__SERVER__TRUSTED_PROXIES", proxies)));
+        stderr(&finish(&mut command))
+    };
+    assert!(refused(None).contains("server.trusted_proxies: is empty though a proxy ends TLS"));
+    assert!(refused(Some("10.0.0.5, nonsense")).contains("is no list of addresses"));
+    assert!(refused(Some("0.0.0.0/0")).contains("trusts every address"));
+    let named = refused(Some("10.0.0.5,fd00::/64"));
+    assert!(!named.contains("trusted_proxies") && named.contains("chancery init"), "{named}");
+}
+
+#[test]
+fn a_busy_port_says_which_listener_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let data = folder.path().to_str().unwrap();
+    let refused = run(&["serve", "--dev", "--data", data, "--listen", "127.0.0.1:0", "--metrics-listen", &address]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(stderr(&refused).contains(&format!("metrics listener cannot bind {address}")), "{refused:?}");
+    assert!(stderr(&refused).contains("--metrics-listen"), "{refused:?}");
 }

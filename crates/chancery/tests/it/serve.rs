@@ -2,7 +2,7 @@ use std::{fs, os::unix::fs::PermissionsExt as _};
 
 use serde_json::json;
 
-use crate::support::{Served, admin_key, chancery, finish, mode, tenant};
+use crate::support::{Served, admin_key, around_now, chancery, finish, mode, tenant};
 
 #[tokio::test]
 async fn everything_is_kept_across_a_restart_and_sigterm_ends_with_0() {
@@ -30,6 +30,30 @@ async fn everything_is_kept_across_a_restart_and_sigterm_ends_with_0() {
         json!({ "reason": "test", "items": [{ "table": "patients", "column": "ssn", "row": "1", "sealed": sealed }] });
     assert_eq!(server.must("POST", "/v1/open", &key, Some(body)).await["items"][0]["value"], "123");
     assert_eq!(server.stop().0, 0);
+}
+
+#[tokio::test]
+async fn commits_and_logged_events_are_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let server = Served::start(&["--dev"], folder.path(), &[("CHANCERY__SERVER__METRICS_LISTEN", &free)]);
+    let (_, key) = tenant(&server, &admin_key(folder.path()), "counted", &["auditor"]).await;
+    let body = json!({ "reason": "test", "items": [] });
+    server.send("POST", "/v1/open", &key, Some(body)).await;
+    server.must("GET", &format!("/v1/audit/events?{}", around_now()), &key, None).await;
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let text = client.get(format!("http://{free}/metrics")).send().await.unwrap().text().await.unwrap();
+    let value = |name: &str| -> f64 {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{name}: {text}"));
+        line.trim().parse().unwrap()
+    };
+    for name in
+        ["chancery_audit_events_total", "chancery_audit_append_duration_seconds_count", "chancery_audit_tree_size"]
+    {
+        assert!(value(&format!("{name} ")) > 0.0, "{name}: {text}");
+    }
+    server.stop();
 }
 
 #[tokio::test]

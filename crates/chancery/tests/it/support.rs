@@ -8,6 +8,8 @@ use std::{
     thread::JoinHandle,
 };
 
+use chancery::clock::SystemClock;
+use chancery_domain::Clock as _;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -69,14 +71,14 @@ impl Served {
     /// With these arguments and variables; panics with the log if it does not become ready.
     pub(crate) fn start(arguments: &[&str], folder: &Path, variables: &[(&str, &str)]) -> Self {
         let folder = folder.to_str().unwrap();
-        let mut child =
-            chancery(&["serve", "--data", folder, "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"])
-                .args(arguments)
-                .envs(variables.iter().copied())
-                .stdout(Stdio::piped())
-                .stderr(Stdio::piped())
-                .spawn()
-                .unwrap();
+        let mut child = chancery(&["serve", "--data", folder, "--listen", "127.0.0.1:0"])
+            .args(arguments)
+            .env("CHANCERY__SERVER__METRICS_LISTEN", "127.0.0.1:0")
+            .envs(variables.iter().copied())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut errors = child.stderr.take().unwrap();
         let log = std::thread::spawn(move || {
             let mut text = String::new();
@@ -150,4 +152,15 @@ pub(crate) async fn tenant(server: &Served, admin: &str, slug: &str, roles: &[&s
 pub(crate) fn mode(path: PathBuf) -> u32 {
     use std::os::unix::fs::PermissionsExt as _;
     std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+/// What follows `label` on its line.
+pub(crate) fn after<'a>(text: &'a str, label: &str) -> &'a str {
+    text.lines().find_map(|line| line.strip_prefix(label)).unwrap_or_else(|| panic!("{text}")).trim()
+}
+
+/// The query of the last and the next hour's events.
+pub(crate) fn around_now() -> String {
+    let now = SystemClock.now();
+    format!("from={}&to={}", now.plus_seconds(-3600), now.plus_seconds(3600))
 }

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::support::{Served, admin_key, run, stdout, tenant};
 
-async fn pack(server: &Served, admin: &str) -> (Vec<u8>, Vec<u8>) {
+async fn pack(server: &Served, admin: &str) -> (Vec<u8>, Vec<u8>, String) {
     let (_, key) = tenant(server, admin, "packed", &["service", "auditor"]).await;
     let body = json!({
         "kind": "app.test", "subject": { "kind": "record", "ref": "1" },
@@ -14,14 +14,44 @@ async fn pack(server: &Served, admin: &str) -> (Vec<u8>, Vec<u8>) {
     let issued = server.must("POST", "/v1/certificates", &key, Some(body)).await;
     let id = issued["id"].as_str().unwrap();
     let pack = server.bytes(&format!("/v1/certificates/{id}/pack"), &key).await;
-    (pack, server.bytes("/.well-known/chancery-trust.json", &key).await)
+    (pack, server.bytes("/.well-known/chancery-trust.json", &key).await, key)
+}
+
+#[tokio::test]
+async fn a_newer_checkpoint_and_missing_witnesses_have_codes_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Served::dev(folder.path());
+    let (pack, trust, key) = pack(&server, &admin_key(folder.path())).await;
+    // The export itself was an event, so the log has grown since.
+    let checkpoint = server.bytes("/v1/audit/checkpoint", &key).await;
+    server.stop();
+    let file = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        fs::write(&path, bytes).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (pack, trusted) = (file("pack.zip", &pack), file("trust.json", &trust));
+    let newer = run(&["verify", &pack, "--trust", &trusted, "--checkpoint", &file("newer", &checkpoint), "--json"]);
+    assert_eq!(newer.status.code(), Some(10), "{}", stdout(&newer));
+
+    let mut stricter: serde_json::Value = serde_json::from_slice(&trust).unwrap();
+    stricter["witnesses"]["quorum"] = json!(1);
+    let stricter = file("stricter.json", stricter.to_string().as_bytes());
+    let missing = run(&["verify", &pack, "--trust", &stricter]);
+    assert_eq!(missing.status.code(), Some(20), "{}", stdout(&missing));
+
+    let mut forged = checkpoint.clone();
+    let place = forged.len() - 10;
+    forged[place] ^= 1;
+    let forged = run(&["verify", &pack, "--trust", &trusted, "--checkpoint", &file("forged", &forged)]);
+    assert!(matches!(forged.status.code(), Some(30 | 40)), "{forged:?}");
 }
 
 #[tokio::test]
 async fn a_pack_verifies_offline_and_no_flipped_byte_does() {
     let folder = tempfile::tempdir().unwrap();
     let server = Served::dev(folder.path());
-    let (pack, trust) = pack(&server, &admin_key(folder.path())).await;
+    let (pack, trust, _) = pack(&server, &admin_key(folder.path())).await;
     server.stop();
     let file = |name: &str, bytes: &[u8]| {
         let path = folder.path().join(name);

@@ -1,49 +1,82 @@
-//! A PostgreSQL database for the demo: the given one if it is empty, otherwise one beside it.
+//! A PostgreSQL database for the demo: a new one beside the given one, or that one itself if it is empty.
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use sqlx::{Connection as _, PgConnection};
 
 /// Whether we may work in this database: it lets us, and holds neither an installation nor an earlier demo.
 const USABLE: &str = "SELECT has_schema_privilege('public', 'CREATE') AND has_database_privilege(current_database(), 'CREATE') \
      AND to_regclass('public.root_recipients') IS NULL AND to_regnamespace('clinic_demo') IS NULL";
-const CREATE: &str = "CREATE DATABASE chancery_demo";
-const DROP: &str = "DROP DATABASE IF EXISTS chancery_demo WITH (FORCE)";
-const NAME: &str = "chancery_demo";
+
+/// A name that a demo's database may have. Statements are constants here, so the names are a fixed set.
+struct Slot {
+    name: &'static str,
+    create: &'static str,
+    drop: &'static str,
+}
+
+macro_rules! slots {
+    ($($number:literal)+) => {
+        [$(Slot {
+            name: concat!("chancery_demo_", $number),
+            create: concat!("CREATE DATABASE chancery_demo_", $number, " TEMPLATE template0"),
+            drop: concat!("DROP DATABASE IF EXISTS chancery_demo_", $number, " WITH (FORCE)"),
+        }),+]
+    };
+}
+
+/// So many demos can run on one server at once; each takes the first name that is free.
+const SLOTS: &[Slot] = &slots!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16);
 
 /// Where the demo works.
 pub(super) struct Database {
     /// Its address.
     pub(super) url: String,
-    /// The address of the database from which ours was made; ours goes at the end.
-    made_from: Option<String>,
+    /// What was made for the demo and goes at its end, and the address of the database from which it was made.
+    made: Option<(&'static Slot, String)>,
 }
 
 impl Database {
-    /// The database at `url`, or `chancery_demo` on the same server.
+    /// A new database on the server at `url`; without the right to make one, the database at `url` if it is empty.
     pub(super) async fn at(url: &str) -> Result<Self> {
         let mut connection = PgConnection::connect(url).await.context("PostgreSQL does not answer")?;
-        let usable: bool = sqlx::query_scalar(USABLE).fetch_one(&mut connection).await?;
-        if usable {
-            return Ok(Self { url: url.to_owned(), made_from: None });
+        for slot in SLOTS {
+            match sqlx::query(slot.create).execute(&mut connection).await {
+                Ok(_) => return Ok(Self { url: beside(url, slot.name), made: Some((slot, url.to_owned())) }),
+                Err(error) if is_taken(&error) => {}
+                Err(_) => break,
+            }
         }
-        sqlx::query(CREATE).execute(&mut connection).await.context(
-            "this database is in use, and the database chancery_demo could not be made beside it; give an empty one",
-        )?;
-        Ok(Self { url: beside(url, NAME), made_from: Some(url.to_owned()) })
+        if sqlx::query_scalar(USABLE).fetch_one(&mut connection).await? {
+            return Ok(Self { url: url.to_owned(), made: None });
+        }
+        bail!(
+            "this database is in use and no other could be made beside it; give an empty one, let the role make \
+             databases, or drop what is left of earlier demos (chancery_demo_1 to _{})",
+            SLOTS.len()
+        )
     }
 
     /// Where it is, for people.
-    pub(super) fn note(&self) -> &'static str {
-        if self.made_from.is_some() { "PostgreSQL, database chancery_demo" } else { "PostgreSQL, the given database" }
+    pub(super) fn note(&self) -> String {
+        match &self.made {
+            Some((slot, _)) => format!("PostgreSQL, database {}", slot.name),
+            None => "PostgreSQL, the given database".to_owned(),
+        }
     }
 
     /// Removes the database, if it was made for the demo.
     pub(super) async fn remove(self) -> Result<()> {
-        let Some(url) = self.made_from else { return Ok(()) };
+        let Some((slot, url)) = self.made else { return Ok(()) };
         let mut connection = PgConnection::connect(&url).await?;
-        sqlx::query(DROP).execute(&mut connection).await?;
+        sqlx::query(slot.drop).execute(&mut connection).await?;
         Ok(())
     }
+}
+
+/// Whether the name exists: seen at once, or by the index when two make it at the same time.
+fn is_taken(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    matches!(code.as_deref(), Some("42P04" | "23505"))
 }
 
 /// The same address with another database.

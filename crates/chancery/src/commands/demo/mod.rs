@@ -21,7 +21,7 @@ mod database;
 mod dump;
 mod patients;
 mod records;
-mod search;
+pub mod search;
 mod setup;
 mod table;
 
@@ -51,7 +51,7 @@ pub struct DemoArgs {
     /// Leave the server running afterwards
     #[arg(long)]
     keep: bool,
-    /// Run on PostgreSQL: in this database if it is empty, otherwise in a new one beside it.
+    /// Run on PostgreSQL: in a new database beside this one, or in this one if it is empty and no other can be made.
     /// The clinics' table goes into the schema clinic_demo
     #[arg(long, value_name = "URL")]
     store: Option<String>,
@@ -136,7 +136,8 @@ async fn start(database: Option<&Database>, folder: &Path) -> Result<(Server, He
     // Nothing of the surroundings: a demo is the same everywhere.
     let (config, _) = Config::load(&flags, &[])?;
     let server = Server::start(config).await.context("the demo wants an empty store")?;
-    let note = format!("http://{} on {}", server.address(), database.map_or("SQLite", Database::note));
+    let note =
+        format!("http://{} on {}", server.address(), database.map_or_else(|| "SQLite".to_owned(), Database::note));
     Ok((server, held(1, note)))
 }
 

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER, HEXUPPER};
 
 /// What is looked for, and how often it was found.
-pub(super) struct Search {
+pub struct Search {
     automaton: AhoCorasick,
     /// Which value each pattern is a form of.
     values: Vec<usize>,
@@ -22,18 +22,18 @@ pub(super) struct Search {
 
 /// What was found.
 #[derive(Debug, Default)]
-pub(super) struct Found {
+pub struct Found {
     /// How many bytes were looked at.
-    pub(super) bytes: usize,
+    pub bytes: usize,
     /// Personal values found, by their place in the list and the file. Never the values.
-    pub(super) leaks: BTreeSet<(usize, String)>,
+    pub leaks: BTreeSet<(usize, String)>,
     /// Forms of the planted value that were found.
     planted: BTreeSet<usize>,
 }
 
 impl Search {
     /// Of every value, and of one that was planted to prove that the search finds.
-    pub(super) fn of<'a>(values: impl Iterator<Item = &'a str>, planted: &'a str) -> Result<Self> {
+    pub fn of<'a>(values: impl Iterator<Item = &'a str>, planted: &'a str) -> Result<Self> {
         let mut patterns = Vec::new();
         let mut of_pattern = Vec::new();
         let mut forms = Vec::new();
@@ -54,7 +54,7 @@ impl Search {
     }
 
     /// Looks through `bytes`, found in `place`.
-    pub(super) fn look(&self, place: &str, bytes: &[u8], found: &mut Found) {
+    pub fn look(&self, place: &str, bytes: &[u8], found: &mut Found) {
         found.bytes += bytes.len();
         // Overlapping: a planted value must not hide one that begins within it.
         for hit in self.automaton.find_overlapping_iter(bytes) {
@@ -72,7 +72,7 @@ impl Search {
     }
 
     /// Looks through every file under `folder`, however it is called; gives how many there were.
-    pub(super) fn look_in_folder(&self, folder: &Path, found: &mut Found) -> Result<usize> {
+    pub fn look_in_folder(&self, folder: &Path, found: &mut Found) -> Result<usize> {
         let files = files_under(folder)?;
         for file in &files {
             let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
@@ -83,18 +83,18 @@ impl Search {
     }
 
     /// Whether each form of the planted value was found: only then does finding nothing else mean anything.
-    pub(super) fn proves_itself(&self, found: &Found) -> bool {
+    pub fn proves_itself(&self, found: &Found) -> bool {
         self.forms.get(self.planted).is_some_and(|forms| *forms == found.planted)
     }
 
     /// How many patterns there are.
-    pub(super) fn patterns(&self) -> usize {
+    pub fn patterns(&self) -> usize {
         self.values.len()
     }
 }
 
 /// Every form of a value that is looked for: as it is, in hex, and in base64 wherever it begins in its group of three bytes.
-pub(super) fn forms_of(value: &[u8]) -> BTreeSet<Vec<u8>> {
+pub fn forms_of(value: &[u8]) -> BTreeSet<Vec<u8>> {
     let mut forms =
         BTreeSet::from([value.to_vec(), HEXLOWER.encode(value).into_bytes(), HEXUPPER.encode(value).into_bytes()]);
     for lead in 0..3_usize {

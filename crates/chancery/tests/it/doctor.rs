@@ -1,0 +1,52 @@
+//! Looking changes nothing.
+
+use std::fs;
+
+use sqlx::{Connection as _, Executor as _, SqliteConnection};
+
+use crate::support::{Served, run, stdout};
+
+fn names(folder: &std::path::Path) -> Vec<String> {
+    let mut names: Vec<_> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    // Reading a SQLite file in WAL mode makes these two, and the last writer removes them.
+    names.retain(|name| !name.ends_with("-wal") && !name.ends_with("-shm"));
+    names.sort();
+    names
+}
+
+#[test]
+fn an_empty_folder_stays_empty() {
+    let folder = tempfile::tempdir().unwrap();
+    let doctor = run(&["doctor", "--dev", "--data", folder.path().to_str().unwrap()]);
+    assert_eq!(doctor.status.code(), Some(1), "{}", stdout(&doctor));
+    assert_eq!(names(folder.path()), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn another_schema_is_told_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_str().unwrap();
+    Served::dev(folder.path()).stop();
+    fs::remove_file(folder.path().join("node-id")).unwrap();
+    let before = names(folder.path());
+    let doctor = run(&["doctor", "--dev", "--data", data]);
+    assert_eq!(doctor.status.code(), Some(0), "{}", stdout(&doctor));
+    assert!(stdout(&doctor).contains("schema"), "{}", stdout(&doctor));
+    assert_eq!(names(folder.path()), before, "no node id was made");
+
+    let url = format!("sqlite:{data}/chancery.db");
+    let mut store = SqliteConnection::connect(&url).await.unwrap();
+    for (change, told) in [
+        ("UPDATE _sqlx_migrations SET version = 99", "of a newer Chancery"),
+        ("UPDATE _sqlx_migrations SET version = 0", "version 0, and this program has"),
+        ("DELETE FROM _sqlx_migrations", "the store is empty"),
+    ] {
+        store.execute(change).await.unwrap();
+        let doctor = run(&["doctor", "--dev", "--data", data]);
+        assert_eq!(doctor.status.code(), Some(1));
+        assert!(stdout(&doctor).contains(told), "{}", stdout(&doctor));
+    }
+    let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM _sqlx_migrations").fetch_one(&mut store).await.unwrap();
+    assert_eq!(rows, 0, "it was not migrated");
+}
