@@ -48,6 +48,13 @@ pub fn start(format: LogFormat, level: &str) {
         .fmt_fields(Fields(format))
         .event_format(Lines(format))
         .try_init();
+    std::panic::set_hook(Box::new(|panic| tell_panic(panic.location())));
+}
+
+/// Says where a panic was and not what it said: the message may quote what it stumbled over.
+fn tell_panic(location: Option<&std::panic::Location<'_>>) {
+    let place = location.map(|at| format!("{}:{}", at.file(), at.line())).unwrap_or_default();
+    tracing::error!(reason = place, "A task panicked");
 }
 
 struct Lines(LogFormat);

@@ -106,7 +106,13 @@ fn read_queued(tenant: TenantId, row: &mut Row) -> Result<QueuedEvent, StoreErro
 
 fn read_logged(tenant: TenantId, row: &mut Row) -> Result<LoggedEvent, StoreError> {
     let event = read_queued(tenant, row)?;
-    Ok(LoggedEvent { event, index: row.number()?, leaf_hash: row.array()? })
+    let logged = LoggedEvent { event, index: row.number()?, leaf_hash: row.array()? };
+    // What is read is what was hashed, or it is not given out.
+    if merkle::leaf_hash(logged.event.core.as_bytes()) == logged.leaf_hash {
+        Ok(logged)
+    } else {
+        Err(StoreError::Damaged("event"))
+    }
 }
 
 #[async_trait]
@@ -154,6 +160,12 @@ impl<D: Driver> AuditRows for Rows<D> {
             filter.limit.into(),
         ];
         self.all("event", sql, args, |row| read_logged(tenant, row)).await
+    }
+
+    async fn events_on(&mut self, resource: &str) -> Result<Vec<LoggedEvent>, StoreError> {
+        let tenant = self.tenant;
+        let sql = select_logged!("AND resource = $2 ORDER BY idx");
+        self.all("event", sql, [resource.into()], |row| read_logged(tenant, row)).await
     }
 
     async fn tile(&mut self, id: TileId) -> Result<Option<Vec<u8>>, StoreError> {

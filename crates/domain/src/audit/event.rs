@@ -6,6 +6,9 @@ use serde_json::{Value, json};
 use super::{EventKind, Outcome};
 use crate::{ids::EventId, time::Timestamp};
 
+/// More names than these are counted, not listed: a leaf stays short.
+const MAX_NAMES: usize = 100;
+
 /// A value that may stand in the leaf. There is no variant for free text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Detail {
@@ -27,6 +30,7 @@ impl Detail {
             Self::Count(count) => json!(count),
             Self::Code(code) => json!(code),
             Self::Id(id) => json!(id),
+            Self::Names(names) if names.len() > MAX_NAMES => json!({"count": names.len()}),
             Self::Names(names) => json!(names),
             Self::At(at) => json!(at.to_string()),
         }
@@ -87,7 +91,7 @@ impl Event {
         self.resource.as_ref().map(|(_, id)| id.as_str())
     }
 
-    /// Done to these things outside, by keyed references ([`Keyring::reference`]); at most 100.
+    /// Done to these things outside, by keyed references ([`crate::keyring::Keyring::reference`]); at most 100.
     #[must_use]
     pub fn references(mut self, references: Vec<String>) -> Self {
         self.references = references;

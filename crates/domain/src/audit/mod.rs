@@ -2,7 +2,7 @@
 //!
 //! An event is appended to its tenant's queue in the transaction of the change it tells of
 //! ([`Change`]), or, for reads of personal data, in a commit shared by many requests
-//! ([`append`]) that gives an [`AuditReceipt`]. Within a second the sequencer ([`sequence`])
+//! ([`append`]) that gives an [`AuditReceipt`]. Within a second the sequencer ([`sequence()`])
 //! moves it into the tenant's Merkle log (RFC 6962).
 
 use async_trait::async_trait;
@@ -120,6 +120,8 @@ pub trait AuditRows {
     async fn logged_event(&mut self, id: EventId) -> Result<Option<LoggedEvent>, StoreError>;
     /// Events of the log by index, ascending.
     async fn logged_events(&mut self, filter: &EventFilter) -> Result<Vec<LoggedEvent>, StoreError>;
+    /// Every event of the log done to this resource, by index, ascending. For the few that a key has.
+    async fn events_on(&mut self, resource: &str) -> Result<Vec<LoggedEvent>, StoreError>;
     /// A tile: its hashes one after another, or `None`.
     async fn tile(&mut self, id: TileId) -> Result<Option<Vec<u8>>, StoreError>;
     /// The newest signed head.

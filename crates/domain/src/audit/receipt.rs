@@ -15,6 +15,8 @@ use crate::{
     store::{Store, StoreError},
 };
 
+/// How long one commit may take.
+const DEADLINE: std::time::Duration = std::time::Duration::from_secs(5);
 /// How many events may wait for a commit before callers wait too.
 const MAX_WAITING: usize = 4_096;
 /// How many events one commit takes at most.
@@ -176,24 +178,38 @@ impl Appender {
 async fn commit_batches(store: Arc<dyn Store>, mut receiver: mpsc::Receiver<Waiting>) {
     let mut batch = Vec::new();
     while receiver.recv_many(&mut batch, MAX_BATCH).await > 0 {
-        let mut events = Vec::with_capacity(batch.len());
-        let mut callers = Vec::with_capacity(batch.len());
+        let events = batch.iter().flat_map(|waiting| waiting.events.iter().cloned()).collect();
+        let committed = commit(&store, events).await;
+        // One caller's row must not fail the others: after a refusal each goes alone. A store that hangs hangs for all.
+        let each_alone = matches!(committed, Err(Some(_))) && batch.len() > 1;
         for waiting in batch.drain(..) {
-            events.extend(waiting.events);
-            callers.push(waiting.done);
-        }
-        let committed = store.append_events(&events).await;
-        let failed = committed.as_ref().err().map(ToString::to_string);
-        if let Some(error) = &failed {
-            tracing::error!(events = events.len(), error, "Could not append a batch of audit events");
-        }
-        for caller in callers {
-            let answer = match &failed {
-                None => Ok(()),
-                Some(error) => Err(StoreError::Unavailable(error.clone().into())),
+            let answer = match (&committed, each_alone) {
+                (Ok(()), _) => Ok(()),
+                (Err(_), true) => commit(&store, waiting.events).await.map_err(Option::unwrap_or_default),
+                (Err(error), false) => Err(error.clone().unwrap_or_default()),
             };
             // A caller that went away does not want to know; its event is durable all the same.
-            let _ = caller.send(answer);
+            let _ = waiting.done.send(answer.map_err(|error: String| StoreError::Unavailable(error.into())));
         }
     }
+}
+
+/// Appends within a deadline; the error is `None` if the store did not answer by then.
+///
+/// The append runs on its own: giving up waiting for it does not stop it halfway.
+async fn commit(store: &Arc<dyn Store>, events: Vec<QueuedEvent>) -> Result<(), Option<String>> {
+    let (store, count) = (Arc::clone(store), events.len());
+    let append = tokio::spawn(async move { store.append_events(&events).await });
+    let failed = match tokio::time::timeout(DEADLINE, append).await {
+        Ok(Ok(Ok(()))) => return Ok(()),
+        Ok(Ok(Err(error))) => {
+            let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+            Some(format!("{error}: {cause}"))
+        }
+        Ok(Err(_)) => Some("the append panicked".to_owned()),
+        Err(_) => None,
+    };
+    let reason = failed.as_deref().unwrap_or("no answer in time");
+    tracing::error!(events = count, reason, "Could not append audit events");
+    Err(failed)
 }

@@ -1,7 +1,8 @@
 //! Moves queued events into the tenant's Merkle log, and signs its head.
 
 use chancery_crypto::{
-    checkpoint::{Checkpoint, SignedCheckpoint},
+    Ed25519PublicKey,
+    checkpoint::{Checkpoint, SignedCheckpoint, VerifierKey},
     merkle,
     proof::LogProof,
     tiles::{TileError, TileId, Tiles, TreeBuilder},
@@ -13,7 +14,7 @@ use crate::{
     ids::TenantId,
     instance::Failure,
     keyring::{
-        KeyringError, Managed,
+        DeclaredKey, KeyringError, Managed,
         declared::{declared, key_at},
         ring::RingVersion,
     },
@@ -123,18 +124,20 @@ async fn resume(tx: &mut dyn crate::store::Tx, tenant: TenantId, head: LogHead) 
 /// [`SequenceError`].
 pub async fn checkpoint(instance: &Instance, tenant: TenantId) -> Result<StoredCheckpoint, SequenceError> {
     sequence(instance, tenant).await?;
+    let lease = instance.lease(tenant).await?;
     let mut view = instance.store().view(tenant).await?;
-    let head = view.log_head().await?;
-    let newest = view.checkpoint().await?;
-    if let Some(newest) = &newest
-        && newest.size == head.size
-    {
-        return Ok(newest.clone());
-    }
+    let (head, newest) = (view.log_head().await?, view.checkpoint().await?);
     let origin = view.log_origin().await?.ok_or(Failure::Internal("log without an origin"))?;
-    check_growth(&mut *view, tenant, head, newest.as_ref()).await?;
-    let keys = declared(&mut *view, Managed::Log).await?;
+    let keys = declared(&mut *view, &lease.keyring, Managed::Log).await?;
+    let signed = match &newest {
+        Some(newest) => Some(signed_head(newest, &origin, &keys).ok_or(SequenceError::Forked(tenant))?),
+        None => None,
+    };
+    check_growth(&mut *view, tenant, head, signed.as_ref()).await?;
     drop(view);
+    if let Some(newest) = newest.filter(|newest| newest.size == head.size) {
+        return Ok(newest);
+    }
     let key = key_at(&keys, head.size).ok_or(Failure::Keyring(KeyringError::NoActiveKey(Managed::Log)))?;
     let ring = instance.keyring_with(tenant, &key.key_id).await?;
     let signer = ring.version(Managed::Log, &key.key_id).and_then(RingVersion::ed25519).map_err(Failure::Keyring)?;
@@ -151,24 +154,28 @@ pub async fn checkpoint(instance: &Instance, tenant: TenantId) -> Result<StoredC
     Ok(stored)
 }
 
+/// A stored head, if the log's key of that time signed it: rows alone are not believed.
+fn signed_head(stored: &StoredCheckpoint, origin: &str, keys: &[DeclaredKey]) -> Option<Checkpoint> {
+    let signed = SignedCheckpoint::parse(&stored.note).ok()?;
+    let key = key_at(keys, signed.checkpoint().size)?;
+    let verifier = VerifierKey::new(origin, Ed25519PublicKey::try_from(&key.jwk).ok()?).ok()?;
+    let head = signed.verify(&verifier).ok()?;
+    (head.origin == origin && head.size == stored.size).then(|| head.clone())
+}
+
 /// Whether the stored tiles give the stored root, and the newest signed head is a beginning of it.
 async fn check_growth(
     view: &mut dyn View,
     tenant: TenantId,
     head: LogHead,
-    signed: Option<&StoredCheckpoint>,
+    signed: Option<&Checkpoint>,
 ) -> Result<(), SequenceError> {
     let mut tiles = Tiles::default();
     let root = with_tiles(view, tenant, &mut tiles, |tiles| tiles.root(head.size)).await?;
-    if root != head.root {
+    if root != head.root || signed.is_some_and(|old| old.size > head.size) {
         return Err(SequenceError::Forked(tenant));
     }
-    let Some(signed) = signed else { return Ok(()) };
-    let signed = SignedCheckpoint::parse(&signed.note).map_err(|_| SequenceError::Forked(tenant))?;
-    let old = signed.checkpoint();
-    if old.size > head.size {
-        return Err(SequenceError::Forked(tenant));
-    }
+    let Some(old) = signed else { return Ok(()) };
     let proof = with_tiles(view, tenant, &mut tiles, |tiles| tiles.consistency_proof(old.size, head.size)).await?;
     let grown = merkle::verify_consistency(old.size, head.size, &old.root, &head.root, &proof);
     grown.map_err(|_| SequenceError::Forked(tenant))

@@ -16,6 +16,9 @@ use crate::{
     keyring::{Keyring, ring::Place},
 };
 
+/// The longest leaf (facts §9.2).
+const MAX_LEAF_BYTES: usize = 16 * 1024;
+
 /// Who acts, in an event.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Actor<'a> {
@@ -126,6 +129,9 @@ pub(crate) fn stamp(
         core.insert("sealed".into(), Value::Object(commitments));
     }
     let core = canonical::to_vec(&Value::Object(core)).map_err(|_| Failure::Internal("event is not canonical"))?;
+    if core.len() > MAX_LEAF_BYTES {
+        return Err(Failure::Internal("an event above 16 KiB"));
+    }
     Ok(QueuedEvent {
         tenant,
         id,

@@ -321,13 +321,22 @@ fn check_newer(
     let newer = signed_head(note, origin, log_keys);
     hold(checks, "newer_checkpoint", newer.is_some(), "of the same log", "the given checkpoint is not of this log")?;
     let newer = newer.ok_or(PackVerdict::Failed)?;
-    let contradicts = newer.size == head.size && newer.root != head.root;
+    let same = newer.size != head.size || newer.root == head.root;
     hold(
         checks,
         "newer_head",
-        !contradicts,
+        same,
         format!("{} events", newer.size),
         "two heads of one size differ: the log was forked",
+    )?;
+    // A pack proves what it holds under its own head; that an older head is a beginning of it, it cannot show.
+    let not_older = newer.size >= head.size;
+    hold(
+        checks,
+        "not_older",
+        not_older,
+        "not before the pack's",
+        "it is older than the pack, which does not show that the log only grew",
     )?;
     Ok(if newer.size > head.size { PackVerdict::VerifiedAsOf } else { PackVerdict::Verified })
 }

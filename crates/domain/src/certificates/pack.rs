@@ -61,14 +61,15 @@ pub async fn pack(
     note(instance, call, tenant, Event::new(EventKind::CertificateExported).on("certificate", id)).await?;
 
     let checkpoint = sequence::checkpoint(instance, tenant).await?;
+    let ring = instance.keyring(tenant).await?;
     // One view for all the rest, cut to the checkpoint: a rotation meanwhile is not half in the pack.
     let mut view = instance.store().view(tenant).await?;
     let logged = view.logged_event(certificate.event).await?.filter(|logged| logged.index < checkpoint.size);
     let logged = logged.ok_or(CertificateError::NotYetSequenced)?;
     let origin = view.log_origin().await?.ok_or(Failure::Internal("log without an origin"))?;
     let proof = sequence::prove(&mut *view, tenant, logged.index, &checkpoint).await?;
-    let certificate_keys = as_of(declared(&mut *view, Managed::Certificate).await?, checkpoint.size);
-    let log_keys = as_of(declared(&mut *view, Managed::Log).await?, checkpoint.size);
+    let certificate_keys = as_of(declared(&mut *view, &ring, Managed::Certificate).await?, checkpoint.size);
+    let log_keys = as_of(declared(&mut *view, &ring, Managed::Log).await?, checkpoint.size);
     drop(view);
 
     let scope = Scope { instance, tenant, origin: &origin, checkpoint: &checkpoint };

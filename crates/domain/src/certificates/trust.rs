@@ -7,7 +7,7 @@ use crate::{
     Instance,
     ids::TenantId,
     instance::Failure,
-    keyring::{DeclaredKey, Managed, declared::declared},
+    keyring::{DeclaredKey, KeyState, Managed, declared::declared},
 };
 
 /// The `type` of a trust file.
@@ -35,9 +35,10 @@ pub struct NotATrustFile;
 ///
 /// [`Failure`].
 pub async fn trust_file(instance: &Instance) -> Result<Vec<u8>, Failure> {
+    let ring = instance.keyring(TenantId::PLATFORM).await?;
     let mut view = instance.store().view(TenantId::PLATFORM).await?;
-    let keys = declared(&mut *view, Managed::Certificate).await?;
-    let keys: Vec<Value> = keys.iter().map(trust_key).collect();
+    let keys = declared(&mut *view, &ring, Managed::Certificate).await?;
+    let keys: Vec<Value> = keys.iter().filter(|key| key.state.opens()).map(trust_key).collect();
     let file = json!({
         "v": 1,
         "type": TYPE,
@@ -58,7 +59,7 @@ fn trust_key(key: &DeclaredKey) -> Value {
     })
 }
 
-/// Reads a trust file. Revoked keys are left out: nothing that they signed is believed.
+/// Reads a trust file. Keys that are stopped or in an unknown state are left out: nothing that they signed is believed.
 pub(super) fn read(bytes: &[u8]) -> Result<Trust, NotATrustFile> {
     let file: Value = serde_json::from_slice(bytes).map_err(|_| NotATrustFile)?;
     if file.get("v") != Some(&json!(1)) || file.get("type") != Some(&json!(TYPE)) {
@@ -72,7 +73,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Trust, NotATrustFile> {
         if jwk.thumbprint() != key_id {
             return Err(NotATrustFile);
         }
-        if state != "revoked" && state != "suspended" {
+        if state.parse::<KeyState>().is_ok_and(KeyState::opens) {
             keys.push((key_id.to_owned(), jwk));
         }
     }

@@ -271,8 +271,9 @@ async fn examine(
     stored: Option<&Certificate>,
 ) -> Result<Report, CertificateError> {
     sequence(instance, tenant).await?;
+    let ring = instance.keyring(tenant).await?;
     let mut view = instance.store().view(tenant).await?;
-    let keys = declared(&mut *view, Managed::Certificate).await?;
+    let keys = declared(&mut *view, &ring, Managed::Certificate).await?;
     drop(view);
     let mut checks = Checks::new();
     let said = match check_envelope(envelope, &keys, &mut checks) {

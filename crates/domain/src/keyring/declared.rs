@@ -3,13 +3,8 @@
 use chancery_crypto::Jwk;
 use serde_json::Value;
 
-use super::{KeyState, KeyVersion, Managed};
-use crate::{
-    audit::{EventFilter, EventKind, query::MAX_PAGE},
-    instance::Failure,
-    store::View,
-    time::Timestamp,
-};
+use super::{KeyState, KeyVersion, Keyring, Managed};
+use crate::{audit::EventKind, instance::Failure, store::View, time::Timestamp};
 
 /// A key that may have signed, and when it could.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,41 +37,31 @@ pub fn as_of(keys: Vec<DeclaredKey>, size: u64) -> Vec<DeclaredKey> {
     known.map(|key| DeclaredKey { last_index: key.last_index.filter(|last| *last < size), ..key }).collect()
 }
 
-/// The public keys of one use, oldest first.
+/// The public keys of one use, oldest first. Rows alone are not believed: a key counts if its private half unwraps
+/// with the tenant key and gives this public half, as `ring` proves.
 ///
 /// # Errors
 ///
 /// [`Failure`].
-pub async fn declared(view: &mut dyn View, managed: Managed) -> Result<Vec<DeclaredKey>, Failure> {
+pub async fn declared(view: &mut dyn View, ring: &Keyring, managed: Managed) -> Result<Vec<DeclaredKey>, Failure> {
     let Some(key) = view.managed_key(managed).await? else { return Ok(Vec::new()) };
     let versions = view.key_versions(key.id).await?;
-    let mut indexes = Vec::new();
-    for kind in [EventKind::KeyActivated, EventKind::KeyRetired] {
-        let filter = EventFilter {
-            from: Timestamp::from_micros(0),
-            to: Timestamp::from_micros(i64::MAX),
-            after: None,
-            actor: None,
-            kind: Some(kind.as_str().to_owned()),
-            resource: Some(key.id.to_string()),
-            outcome: None,
-            request: None,
-            limit: MAX_PAGE,
-        };
-        for logged in view.logged_events(&filter).await? {
-            let damaged = |_| Failure::Internal("a logged event is not JSON");
-            let core: Value = serde_json::from_str(&logged.event.core).map_err(damaged)?;
-            let key_id = core.pointer("/detail/key_id").and_then(Value::as_str).unwrap_or_default().to_owned();
-            indexes.push((kind, key_id, logged.index));
-        }
+    let events = view.events_on(&key.id.to_string()).await?;
+    let mut indexes = Vec::with_capacity(events.len());
+    for logged in events {
+        let damaged = |_| Failure::Internal("a logged event is not JSON");
+        let core: Value = serde_json::from_str(&logged.event.core).map_err(damaged)?;
+        let key_id = core.pointer("/detail/key_id").and_then(Value::as_str).unwrap_or_default().to_owned();
+        indexes.push((logged.event.kind, key_id, logged.index));
     }
     let index = |kind: EventKind, version: &KeyVersion| {
-        indexes.iter().find(|(k, key_id, _)| *k == kind && *key_id == version.key_id).map(|(.., index)| *index)
+        indexes.iter().find(|(k, key_id, _)| k == kind.as_str() && *key_id == version.key_id).map(|(.., index)| *index)
     };
     let declared = versions.iter().filter_map(|version| {
+        let jwk = ring.public(managed, &version.key_id)?.clone();
         Some(DeclaredKey {
             key_id: version.key_id.clone(),
-            jwk: version.public_jwk.clone()?,
+            jwk,
             state: version.state,
             activated_at: version.activated_at?,
             first_index: index(EventKind::KeyActivated, version),

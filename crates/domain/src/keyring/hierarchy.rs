@@ -153,18 +153,27 @@ pub async fn load(tenant: TenantId, view: &mut dyn View, root: &PlatformRoot) ->
         let key_bytes = stored.key.to_bytes();
         let context = version_context(&tenant_bytes, &key_bytes, managed, stored.version);
         let bytes = key.unwrap(&context, &stored.wrapped).map_err(|_| KeyringError::Unwrap)?;
-        versions.push(RingVersion {
-            managed,
-            key_id: stored.key_id,
-            handle: stored.handle,
-            state: stored.state,
-            public: stored.public_jwk,
-            material: read_material(managed, bytes.expose())?,
-        });
+        let material = read_material(managed, bytes.expose())?;
+        let public = public_half(&material);
+        // A row's public half is a copy for readers. Whoever can write rows cannot make us believe another one.
+        let named = public.as_ref().is_none_or(|jwk| jwk.thumbprint() == stored.key_id);
+        if public != stored.public_jwk || !named {
+            return Err(KeyringError::Unwrap.into());
+        }
+        let (key_id, handle, state) = (stored.key_id, stored.handle, stored.state);
+        versions.push(RingVersion { managed, key_id, handle, state, public, material });
     }
     let newest = wrapping.into_iter().rev().find(|(_, state, _)| *state == KeyState::Active);
     let (version, _, key) = newest.ok_or(KeyringError::Unwrap)?;
     Ok(Keyring::new(tenant, key, version, versions))
+}
+
+fn public_half(material: &Material) -> Option<Jwk> {
+    match material {
+        Material::Root(_) => None,
+        Material::Ed25519(key) => Some(key.public().jwk()),
+        Material::P256(key) => Some(key.public().jwk()),
+    }
 }
 
 fn read_material(managed: Managed, bytes: &[u8]) -> Result<Material, KeyringError> {

@@ -168,6 +168,11 @@ impl Keyring {
         self.versions.iter().any(|version| version.key_id == key_id)
     }
 
+    /// The public half of a version, derived from its private half.
+    pub(crate) fn public(&self, managed: Managed, key_id: &str) -> Option<&Jwk> {
+        self.versions(managed).find(|version| version.key_id == key_id)?.public.as_ref()
+    }
+
     /// All versions for this use, oldest first.
     pub(crate) fn versions(&self, managed: Managed) -> impl Iterator<Item = &RingVersion> {
         self.versions.iter().filter(move |v| v.managed == managed)

@@ -20,7 +20,8 @@ pub use terms::{TermItem, terms};
 pub use wiped::WipedJson;
 
 use crate::{
-    access::{Denied, Permission},
+    Instance,
+    access::{Call, Denied, Permission},
     faults::Faults,
     fields::{Bind, Class, Field},
     instance::{Failure, fails},
@@ -122,6 +123,20 @@ fn field_of(
         }
         None | Some(_) => Ok(Arc::clone(field)),
     }
+}
+
+/// A lease that has these fields, looked up again if one is missing: another node may have registered it a moment ago.
+async fn lease_for(
+    instance: &Instance,
+    call: &Call,
+    mut fields: impl Iterator<Item = (&str, &str)>,
+) -> Result<Arc<Lease>, Failure> {
+    let lease = instance.lease(call.tenant()).await?;
+    if fields.all(|(table, column)| lease.field(table, column).is_some()) {
+        return Ok(lease);
+    }
+    let renewed = instance.renewed_lease(call.tenant(), &lease).await?;
+    Ok(renewed.unwrap_or(lease))
 }
 
 fn check_count(count: usize) -> Result<(), Faults> {

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{
     RecordError, StoredItem, WipedJson,
     batch::{Batch, failed, values},
-    check_count, field_of,
+    check_count, field_of, lease_for,
 };
 use crate::{
     Instance,
@@ -49,7 +49,7 @@ pub struct SealedItem {
 pub async fn seal(instance: &Instance, call: &Call, items: &[SealItem]) -> Result<Vec<SealedItem>, RecordError> {
     call.require(Permission::DataSeal)?;
     check_count(items.len())?;
-    let lease = instance.lease(call.tenant()).await?;
+    let lease = lease_for(instance, call, items.iter().map(|item| (item.table.as_str(), item.column.as_str()))).await?;
     let mut tally = Tally::default();
     let mut sealed = Vec::with_capacity(items.len());
     for (position, item) in items.iter().enumerate() {

@@ -2,7 +2,7 @@
 
 use chancery_crypto::Phi;
 
-use super::{RecordError, WipedJson, check_count, seal::Tally};
+use super::{RecordError, WipedJson, check_count, lease_for, seal::Tally};
 use crate::{
     Instance,
     access::{Call, Permission},
@@ -30,7 +30,7 @@ pub struct TermItem {
 pub async fn terms(instance: &Instance, call: &Call, items: &[TermItem]) -> Result<Vec<Vec<String>>, RecordError> {
     call.require(Permission::TermsDerive)?;
     check_count(items.len())?;
-    let lease = instance.lease(call.tenant()).await?;
+    let lease = lease_for(instance, call, items.iter().map(|item| (item.table.as_str(), item.column.as_str()))).await?;
     let mut tally = Tally::default();
     let mut all = Vec::with_capacity(items.len());
     for (position, item) in items.iter().enumerate() {
