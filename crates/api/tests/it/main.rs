@@ -24,6 +24,7 @@ mod openapi;
 mod problems;
 mod proofs;
 mod records;
+mod tamper;
 mod tenant_hints;
 mod tenants;
 mod users;
