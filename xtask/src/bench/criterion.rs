@@ -11,7 +11,7 @@ use super::Measured;
 use crate::{process, workspace};
 
 // The names under which the benches report.
-pub(super) const BARE: &str = "bare AES-256-GCM: key schedule and 64 bytes, sealed then opened";
+pub(super) const BARE: &str = "bare AES-256-GCM of 64 bytes with key schedule, seal then open";
 pub(super) const SEAL_AND_OPEN: &str = "seal then open 64 bytes";
 pub(super) const RECORD: &str = "seal then open a record of 10 fields of 64 bytes";
 pub(super) const TERM: &str = "term of 64 bits";
