@@ -187,7 +187,7 @@ pub(crate) async fn list_api_keys(
     list(&app, &call, call.tenant(), page).await
 }
 
-/// List a tenant's API keys, as the platform's admin.
+/// List a tenant's API keys, as its own admin or the platform's auditor.
 #[utoipa::path(get, path = "/v1/tenants/{id}/api-keys", tag = "api-keys",
     params(("id" = String, Path, description = "The tenant."), Page),
     responses((status = 200, description = "A page of keys.", body = ListBody<ApiKeyBody>)))]

@@ -74,7 +74,7 @@ pub(crate) struct EvidenceBody {
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewCertificateBody {
     /// What kind of statement: `[a-z][a-z0-9.-]{0,63}`.
-    #[schema(example = "access-report")]
+    #[schema(example = "app.access-report")]
     kind: String,
     /// Whom it speaks of.
     subject: SubjectBody,

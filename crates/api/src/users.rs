@@ -213,7 +213,7 @@ pub(crate) async fn find_users(
     find(&app, &call, call.tenant(), query).await
 }
 
-/// Find a tenant's users by e-mail, as the platform's admin.
+/// Find a tenant's users by e-mail, as that tenant's own admin.
 #[utoipa::path(get, path = "/v1/tenants/{id}/users", tag = "users",
     params(("id" = String, Path, description = "The tenant."), UserQuery),
     responses((status = 200, description = "The users with this e-mail.", body = ListBody<UserBody>)))]

@@ -21,8 +21,8 @@ use chancery_domain::audit::QueuedEvent;
 use chancery_domain::ids::ApiKeyId;
 use chancery_domain::store::{ApiKeyEntry, Directory, Store, StoreError, TenantEntry, Tx, View};
 use chancery_sql::{Driver as _, Grown, Rows, Transaction as _, directory, queue_events};
-use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Connection as _, SqlitePool};
 
 use crate::driver::Connected;
 pub use crate::error::OpenError;
@@ -128,6 +128,9 @@ fn pool(size: u32) -> SqlitePoolOptions {
         .acquire_timeout(PATIENCE)
         // Nothing is between us and the file that could have gone away.
         .test_before_acquire(false)
+        // SQLite rolls back by itself when the disk is full, and the driver then believes that a transaction is
+        // still open. Such a connection is not used again.
+        .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
         .idle_timeout(None)
         .max_lifetime(None)
 }

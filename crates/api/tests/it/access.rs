@@ -110,7 +110,8 @@ async fn nothing_is_left_open() {
                 assert_eq!((reply.status.as_u16(), reply.code().as_str()), (404, "not_found"), "{what}");
                 if method == "GET" {
                     let reply = app.send(caller.sign(sent())).await;
-                    assert!(reply.status.is_success(), "{what}: {}", reply.text());
+                    // Personal data of a tenant's users is nobody's across tenants.
+                    assert_eq!(reply.status.is_success(), id != "find_tenant_users", "{what}: {}", reply.text());
                 }
             }
             let reply = app.send(expect.may.sign(sent())).await;

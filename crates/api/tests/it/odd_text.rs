@@ -37,7 +37,7 @@ async fn odd_characters_never_break_anything(backend: Backend) {
         let slug = format!("odd-{number}");
         let certificate = json!({"kind": o, "subject": {"kind": o, "ref": o}, "statement": {"code": o, "params": {o: o}},
             "evidence": [{"name": o, "media_type": o, "sha256": o, "size": 1}]});
-        let subject = json!({"kind": "access-report", "subject": {"kind": "patient", "ref": o},
+        let subject = json!({"kind": "app.access-report", "subject": {"kind": "patient", "ref": o},
             "statement": {"code": "app.report", "params": {}}});
         let cases = [
             (&app.admin, "/v1/tenants", json!({"name": o, "slug": o, "email": mail, "metadata": {o: o}})),

@@ -20,7 +20,7 @@ backends! {
 
 /// A claim about a patient.
 pub(crate) fn claim() -> Value {
-    json!({"kind": "access-report", "subject": {"kind": "patient", "ref": "patient-17"},
+    json!({"kind": "app.access-report", "subject": {"kind": "patient", "ref": "patient-17"},
         "statement": {"code": "app.consent-given", "params": {"forms": 2, "on": "2026-09-01"}},
         "evidence": [{"name": "consent-form", "media_type": "application/pdf", "sha256": "ab".repeat(32), "size": 1024}]})
 }

@@ -14,9 +14,6 @@ use crate::{
 pub const TYPE: &str = "clinical-certificate/v1";
 /// The name under which a subject's reference is committed to.
 pub const SUBJECT_COMMITMENT: &str = "subject.ref";
-/// What only Chancery itself can state.
-const RESERVED_KINDS: &[&str] =
-    &["erasure", "key-rotation", "lockdown-drill", "migration-equivalence", "restore-drill", "retention-destruction"];
 const MAX_PARAMS: usize = 32;
 const MAX_EVIDENCE: usize = 100;
 
@@ -75,8 +72,11 @@ impl Claim {
                 faults.add(pointer, "format", "use a code: a-z, then up to 63 of a-z, 0-9, . and -");
             }
         }
-        if RESERVED_KINDS.contains(&self.kind.as_str()) {
-            faults.add("/kind", "reserved", "Chancery issues these itself; your own kinds begin with app.");
+        // Whatever is not an application's own, Chancery states itself, now or in a later version.
+        for (pointer, code) in [("/kind", &self.kind), ("/statement/code", &self.code)] {
+            if !code.starts_with("app.") {
+                faults.add(pointer, "reserved", "your own kinds and codes begin with app.");
+            }
         }
         if !(1..=255).contains(&self.subject_ref.expose().chars().count()) {
             faults.add("/subject/ref", "length", "use 1 to 255 characters");

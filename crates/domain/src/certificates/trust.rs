@@ -61,7 +61,8 @@ fn trust_key(key: &DeclaredKey) -> Value {
 
 /// Reads a trust file. Keys that are stopped or in an unknown state are left out: nothing that they signed is believed.
 pub(super) fn read(bytes: &[u8]) -> Result<Trust, NotATrustFile> {
-    let file: Value = serde_json::from_slice(bytes).map_err(|_| NotATrustFile)?;
+    // Canonical as it was served: no member twice, none that this version would overlook by whitespace tricks.
+    let file = canonical::parse(bytes.trim_ascii_end()).map_err(|_| NotATrustFile)?;
     if file.get("v") != Some(&json!(1)) || file.get("type") != Some(&json!(TYPE)) {
         return Err(NotATrustFile);
     }
@@ -70,7 +71,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Trust, NotATrustFile> {
         let jwk: Jwk = key.get("jwk").cloned().and_then(|jwk| serde_json::from_value(jwk).ok()).ok_or(NotATrustFile)?;
         let key_id = key.get("key_id").and_then(Value::as_str).ok_or(NotATrustFile)?;
         let state = key.get("state").and_then(Value::as_str).ok_or(NotATrustFile)?;
-        if jwk.thumbprint() != key_id {
+        if jwk.thumbprint() != key_id || key.get("alg") != Some(&json!("Ed25519")) {
             return Err(NotATrustFile);
         }
         if state.parse::<KeyState>().is_ok_and(KeyState::opens) {

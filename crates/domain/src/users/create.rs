@@ -74,6 +74,10 @@ fails!(CreateUserError);
 pub async fn create(instance: &Instance, call: &Call, tenant: TenantId, new: NewUser) -> Result<User, CreateUserError> {
     instance.enter(call, tenant, Permission::UsersCreate, Permission::TenantsBootstrap).await??;
     check(&new)?;
+    if tenant != call.tenant() && new.password.is_none() && !instance.settings().is_dev() {
+        // A first administrator who cannot log in would lock the tenant out for ever.
+        return Err(Faults::one("/password", "required", "a tenant's first administrator needs a password").into());
+    }
     let roles = RoleSet::of(&new.roles);
     // Hashing takes tens of milliseconds; it is done before the writer is taken.
     let password_hash = match new.password {
@@ -131,8 +135,12 @@ pub(super) fn email_terms(ring: &crate::keyring::Keyring, email: &Phi<String>) -
 fn check(new: &NewUser) -> Result<(), Faults> {
     let mut faults = Faults::default();
     let name = &new.username;
-    if name.is_empty() || name.chars().count() > 100 || name.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        faults.add("/username", "format", "use 1 to 100 characters without blanks");
+    if name.is_empty()
+        || name.chars().count() > 100
+        || name.chars().any(|c| c.is_whitespace() || c.is_control() || c == '@')
+    {
+        // An address here would lie in clear, and could take another's login by e-mail.
+        faults.add("/username", "format", "use 1 to 100 characters without blanks and @");
     }
     if !is_email(new.email.expose()) {
         faults.add("/email", "format", "use an e-mail address");
