@@ -18,6 +18,11 @@ pub(crate) fn is_email(text: &str) -> bool {
     text.len() <= 254 && plain(local) && plain(domain) && !local.contains('@') && named
 }
 
+/// Whether a text is a calendar date, `YYYY-MM-DD`.
+pub(crate) fn is_date(text: &str) -> bool {
+    text.len() == 10 && text.parse::<jiff::civil::Date>().is_ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

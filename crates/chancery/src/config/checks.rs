@@ -9,7 +9,7 @@ use sqlx::postgres::PgSslMode;
 use super::{Config, Findings, PostgresAddress, StoreConfig};
 
 /// The least length of a secret.
-const SECRET_MIN: usize = 32;
+const SECRET_MIN: usize = weak::MIN_SECRET_CHARS;
 /// Passwords that databases and example files come with.
 const DEFAULT_PASSWORDS: &[&str] = &["postgres", "password", "chancery", "scheduler"];
 

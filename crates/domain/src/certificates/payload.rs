@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     faults::Faults,
     ids::{CertificateId, TenantId},
+    text::is_date,
     time::Timestamp,
 };
 
@@ -190,10 +191,6 @@ fn is_param(value: &Value) -> bool {
 fn is_token(text: &str) -> bool {
     (1..=32).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || matches!(b, b'_' | b'.' | b'-'))
-}
-
-fn is_date(text: &str) -> bool {
-    text.len() == 10 && text.parse::<jiff::civil::Date>().is_ok()
 }
 
 fn is_sha256(text: &str) -> bool {

@@ -5,6 +5,7 @@ use data_encoding::BASE64URL_NOPAD;
 use serde_json::Value;
 
 use super::FieldType;
+use crate::text::is_date;
 
 /// A value that is not of its field's type. Does not repeat it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -72,10 +73,6 @@ fn is_decimal(text: &str) -> bool {
     let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, "0"));
     let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     text.len() <= 64 && digits(whole) && digits(fraction)
-}
-
-fn is_date(text: &str) -> bool {
-    text.len() == 10 && text.parse::<jiff::civil::Date>().is_ok()
 }
 
 #[cfg(test)]
