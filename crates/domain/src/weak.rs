@@ -51,22 +51,18 @@ const WEAK: &[&str] = &[
 ];
 
 /// The fewest characters of a secret.
-pub const MIN_SECRET_CHARS: usize = 32;
+const MIN_SECRET_CHARS: usize = 32;
 
 /// Whether a value is on the list, as it is or in lower case.
 pub fn is_weak(value: &str) -> bool {
     WEAK.contains(&value) || WEAK.contains(&value.to_lowercase().as_str())
 }
 
-/// What is wrong with a value meant as a secret; `None` if nothing is. Never repeats it.
-pub fn secret_fault(value: &str) -> Option<&'static str> {
-    if is_weak(value) {
-        Some("is a well-known value")
-    } else if value.chars().count() < MIN_SECRET_CHARS {
-        Some("has fewer than 32 characters")
-    } else {
-        None
-    }
+/// All that is wrong with a value meant as a secret. Never repeats it.
+pub fn secret_faults(value: &str) -> impl Iterator<Item = &'static str> {
+    let short = value.chars().count() < MIN_SECRET_CHARS;
+    let short = short.then_some("is a secret of under 32 characters");
+    short.into_iter().chain(is_weak(value).then_some("is a well-known weak or default value"))
 }
 
 #[cfg(test)]
@@ -82,8 +78,14 @@ mod tests {
     #[test]
     fn weak_values_are_found_in_any_case() {
         assert!(is_weak("ChangeMe"));
-        assert!(secret_fault("Your_Secret_Key_Here_Generate_A_Random_64_Char_String").is_some());
-        assert!(secret_fault("short").is_some());
-        assert!(secret_fault("0123456789abcdef0123456789abcdef").is_none());
+    }
+
+    #[test]
+    fn a_secret_is_long_and_unknown() {
+        let count = |value| secret_faults(value).count();
+        assert_eq!(count("Your_Secret_Key_Here_Generate_A_Random_64_Char_String"), 1);
+        assert_eq!(count("short"), 1);
+        assert_eq!(count("changeme"), 2);
+        assert_eq!(count("0123456789abcdef0123456789abcdef"), 0);
     }
 }

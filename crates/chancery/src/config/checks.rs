@@ -8,8 +8,6 @@ use sqlx::postgres::PgSslMode;
 
 use super::{Config, Findings, PostgresAddress, StoreConfig};
 
-/// The least length of a secret.
-const SECRET_MIN: usize = weak::MIN_SECRET_CHARS;
 /// Passwords that databases and example files come with.
 const DEFAULT_PASSWORDS: &[&str] = &["postgres", "password", "chancery", "scheduler"];
 
@@ -29,23 +27,9 @@ pub(super) fn check(config: &Config) -> Findings {
 /// environment was copied from an example.
 fn old_secrets(config: &Config, findings: &mut Findings) {
     for (name, secret) in &config.old_secrets {
-        let text = secret.expose();
-        if text.chars().count() < SECRET_MIN {
-            let problem = format!("is a secret of under {SECRET_MIN} characters");
-            findings.fault_unless(
-                config.is_dev(),
-                *name,
-                problem,
-                "unset it: Chancery derives its keys from the root key and needs none",
-            );
-        }
-        if weak::is_weak(text) {
-            findings.fault_unless(
-                config.is_dev(),
-                *name,
-                "is a well-known weak or default value",
-                "unset it: Chancery derives its keys from the root key and needs none",
-            );
+        for problem in weak::secret_faults(secret.expose()) {
+            let cure = "unset it: Chancery derives its keys from the root key and needs none";
+            findings.fault_unless(config.is_dev(), *name, problem, cure);
         }
         findings.warn(*name, "is set and not used: keys derive from the root key", "unset it");
     }
