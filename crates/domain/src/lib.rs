@@ -43,4 +43,5 @@ pub mod weak;
 pub use faults::{Fault, Faults};
 pub use ids::TenantId;
 pub use instance::Instance;
+pub use text::{is_date, is_email};
 pub use time::{Clock, Timestamp};

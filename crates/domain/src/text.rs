@@ -11,7 +11,7 @@ pub(crate) fn check_name(pointer: &str, value: &str, most: usize, faults: &mut F
 }
 
 /// Whether a text can be an e-mail address: one `@` between a local part and a domain with a dot or `localhost`.
-pub(crate) fn is_email(text: &str) -> bool {
+pub fn is_email(text: &str) -> bool {
     let Some((local, domain)) = text.rsplit_once('@') else { return false };
     let plain = |part: &str| !part.is_empty() && !part.chars().any(|c| c.is_whitespace() || c.is_control());
     let named = domain.contains('.') || domain == "localhost";
@@ -19,7 +19,7 @@ pub(crate) fn is_email(text: &str) -> bool {
 }
 
 /// Whether a text is a calendar date, `YYYY-MM-DD`.
-pub(crate) fn is_date(text: &str) -> bool {
+pub fn is_date(text: &str) -> bool {
     text.len() == 10 && text.parse::<jiff::civil::Date>().is_ok()
 }
 

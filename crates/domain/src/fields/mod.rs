@@ -10,6 +10,7 @@ use crate::{
 
 pub mod define;
 pub mod normalise;
+mod stated;
 pub mod system;
 pub mod value;
 

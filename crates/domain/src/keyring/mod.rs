@@ -11,6 +11,7 @@ use crate::{
 };
 
 pub mod declared;
+pub mod embedded;
 pub mod hierarchy;
 pub mod keys;
 pub mod leases;
@@ -21,6 +22,7 @@ pub mod root;
 pub mod rotate;
 
 pub use declared::DeclaredKey;
+pub use embedded::EmbeddedRoot;
 pub use keys::{KeyError, KeyRef, get, list};
 pub use leases::{Lease, Leases};
 pub use provider::{KeyProvider, ProviderError, ProviderKind, WrapLabel};
