@@ -119,18 +119,7 @@ impl AzureKeyVault {
     ) -> Result<T, ProviderError> {
         let mut url = http::path(&self.base, segments)?;
         url.query_pairs_mut().append_pair("api-version", API_VERSION);
-        let mut answer = None;
-        for fresh in [false, true] {
-            let token = self.tokens.bearer(fresh).await?;
-            let headers = [("authorization", token.expose().as_str())];
-            let given = self.client.send(method.clone(), url.clone(), &headers, question).await?;
-            let again = given.status == 401;
-            answer = Some(given);
-            if !again {
-                break;
-            }
-        }
-        let answer = answer.ok_or_else(|| unavailable("nobody asked"))?;
+        let answer = self.tokens.send(&self.client, method, &url, question).await?;
         if let Some(fault) = answer.common_fault("Azure Key Vault") {
             return Err(fault);
         }

@@ -111,18 +111,7 @@ impl GoogleKms {
     async fn ask<T: DeserializeOwned>(&self, verb: &str, question: &Question) -> Result<T, ProviderError> {
         let last = format!("{}:{verb}", self.key);
         let url = http::path(&self.base, &last.split('/').collect::<Vec<_>>())?;
-        let mut answer = None;
-        for fresh in [false, true] {
-            let token = self.tokens.bearer(fresh).await?;
-            let headers = [("authorization", token.expose().as_str())];
-            let given = self.client.send(Method::POST, url.clone(), &headers, Some(question)).await?;
-            let again = given.status == 401;
-            answer = Some(given);
-            if !again {
-                break;
-            }
-        }
-        let answer = answer.ok_or_else(|| unavailable("nobody asked"))?;
+        let answer = self.tokens.send(&self.client, Method::POST, &url, Some(question)).await?;
         if let Some(fault) = answer.common_fault("Google Cloud KMS") {
             return Err(fault);
         }

@@ -52,6 +52,7 @@ mod envelope;
 mod google;
 mod local;
 mod recovery;
+pub mod secrets;
 #[cfg(feature = "vault")]
 mod vault;
 mod wrapper;

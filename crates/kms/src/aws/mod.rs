@@ -80,17 +80,7 @@ impl AwsKms {
         if endpoint.is_some_and(|endpoint| !is_safe(endpoint)) {
             return Err(wrong("the endpoint must begin with https:// or be on this machine"));
         }
-        let credentials = match settings.credentials {
-            Some(AwsCredentials { access_key_id, secret_access_key, session_token }) => {
-                let token = session_token.as_ref().map(|token| token.expose().clone());
-                let secret = secret_access_key.expose().clone();
-                SharedCredentialsProvider::new(Credentials::new(access_key_id, secret, token, None, "chancery"))
-            }
-            None => {
-                let chain = DefaultCredentialsChain::builder().region(region.clone()).build().await;
-                SharedCredentialsProvider::new(chain)
-            }
-        };
+        let credentials = credentials_of(settings.credentials, &region).await;
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(settings.timeout)
             .operation_timeout(settings.timeout)
@@ -114,13 +104,28 @@ impl AwsKms {
     }
 }
 
+/// These credentials, or those that the usual chain finds.
+pub(crate) async fn credentials_of(given: Option<AwsCredentials>, region: &Region) -> SharedCredentialsProvider {
+    match given {
+        Some(AwsCredentials { access_key_id, secret_access_key, session_token }) => {
+            let token = session_token.as_ref().map(|token| token.expose().clone());
+            let secret = secret_access_key.expose().clone();
+            SharedCredentialsProvider::new(Credentials::new(access_key_id, secret, token, None, "chancery"))
+        }
+        None => {
+            let chain = DefaultCredentialsChain::builder().region(region.clone()).build().await;
+            SharedCredentialsProvider::new(chain)
+        }
+    }
+}
+
 /// `arn:aws:kms:REGION:ACCOUNT:key/ID`.
 fn region_of(key: &str) -> Option<&str> {
     let mut parts = key.split(':');
     (parts.next() == Some("arn") && parts.nth(1) == Some("kms")).then(|| parts.next()).flatten()
 }
 
-fn is_safe(endpoint: &str) -> bool {
+pub(crate) fn is_safe(endpoint: &str) -> bool {
     let here = ["http://127.0.0.1", "http://localhost", "http://[::1]"];
     let is_here = |prefix: &&str| {
         endpoint.strip_prefix(*prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/']))

@@ -6,11 +6,11 @@ use async_trait::async_trait;
 use chancery_crypto::Secret;
 use chancery_domain::keyring::ProviderError;
 use reqwest::{Method, Url};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::{sync::Mutex, time::Instant};
 use zeroize::Zeroizing;
 
-use super::{Client, HttpSettings, Token, TokenSource, address};
+use super::{Answer, Client, HttpSettings, Token, TokenSource, address};
 use crate::envelope::unavailable;
 
 /// A token that ends sooner is asked for again.
@@ -123,6 +123,23 @@ impl Tokens {
         let out = bearer(text.expose());
         *kept = lasts.map(|lasts| (text, Instant::now() + lasts));
         Ok(out)
+    }
+
+    /// Sends a request as the bearer; a token that is refused is asked for again, once.
+    pub(crate) async fn send(
+        &self,
+        client: &Client,
+        method: Method,
+        url: &Url,
+        body: Option<&(impl Serialize + Sync)>,
+    ) -> Result<Answer, ProviderError> {
+        let ask = async |fresh| {
+            let token = self.bearer(fresh).await?;
+            let headers = [("authorization", token.expose().as_str())];
+            client.send(method.clone(), url.clone(), &headers, body).await
+        };
+        let answer = ask(false).await?;
+        if answer.status == 401 { ask(true).await } else { Ok(answer) }
     }
 }
 

@@ -114,6 +114,13 @@ impl Answer {
         serde_json::from_slice(&self.body).map_err(|_| unavailable("the key provider's answer is not as documented"))
     }
 
+    /// The body as text.
+    #[cfg(feature = "vault")]
+    pub(crate) fn text(&self) -> Result<chancery_crypto::Secret<String>, ProviderError> {
+        let text = std::str::from_utf8(&self.body).map_err(|_| unavailable("the answer is no text"))?;
+        Ok(chancery_crypto::Secret::new(text.to_owned()))
+    }
+
     /// The body of an answer that says why not; providers in front of providers answer in other ways.
     pub(crate) fn fault<T: DeserializeOwned + Default>(&self) -> T {
         serde_json::from_slice(&self.body).unwrap_or_default()

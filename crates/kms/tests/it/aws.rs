@@ -34,7 +34,7 @@ struct Moto {
 }
 
 /// `CHANCERY_TEST_MOTO_URL`, or a server from `venv` in the target folder.
-fn moto() -> Option<&'static str> {
+pub(crate) fn moto() -> Option<&'static str> {
     static MOTO: OnceLock<Option<Moto>> = OnceLock::new();
     let moto = MOTO.get_or_init(|| {
         if let Ok(url) = std::env::var("CHANCERY_TEST_MOTO_URL") {

@@ -18,6 +18,8 @@ mod local;
 mod pkcs11;
 mod recovery;
 #[cfg(feature = "full")]
+mod secrets;
+#[cfg(feature = "full")]
 mod servers;
 #[cfg(feature = "full")]
 mod vault;
