@@ -14,6 +14,7 @@
 //! | [`certificates`] | signed statements, packs, offline verification |
 //! | [`audit`] | events, receipts, the Merkle log of each tenant |
 //! | [`store`] | the [`store::Store`], [`store::Tx`] and [`store::Directory`] ports |
+//! | [`jobs`] | which node runs what goes on in the background |
 //! | [`instance`], [`initialise`] | one running Chancery: its ports, keys and settings; its first start |
 #![forbid(unsafe_code)]
 
@@ -29,6 +30,7 @@ pub mod idempotency;
 pub mod ids;
 pub mod initialise;
 pub mod instance;
+pub mod jobs;
 pub mod keyring;
 pub mod passwords;
 pub mod records;

@@ -19,6 +19,7 @@ use crate::{
     idempotency::IdempotencyRows,
     idempotency::IdempotencyWrites,
     ids::{ApiKeyId, TenantId},
+    jobs::JobWrites,
     keyring::KeyRows,
     keyring::KeyWrites,
     tenants::TenantRows,
@@ -64,6 +65,7 @@ pub trait Tx:
     + CertificateWrites
     + AuditWrites
     + IdempotencyWrites
+    + JobWrites
 {
     /// Makes it all durable at once. After `Ok`, no crash loses it.
     async fn commit(self: Box<Self>) -> Result<(), StoreError>;

@@ -6,7 +6,10 @@ use sqlx::{PgConnection, SqlSafeStr as _};
 use crate::error::ConnectError;
 use sqlx::migrate::MigrateError;
 
-pub(crate) const FILES: &[(i64, &str, &str)] = &[(1, "spine", include_str!("../migrations/0001_spine.sql"))];
+pub(crate) const FILES: &[(i64, &str, &str)] = &[
+    (1, "spine", include_str!("../migrations/0001_spine.sql")),
+    (2, "named_keys", include_str!("../migrations/0002_named_keys.sql")),
+];
 
 /// Applies what is missing, each file in a transaction of its own; of several nodes one does it and the others wait.
 pub(crate) async fn run(connection: &mut PgConnection) -> Result<(), ConnectError> {

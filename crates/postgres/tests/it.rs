@@ -164,10 +164,31 @@ mod schema {
     /// The columns of both engines have the same names, so that the shared statements fit both.
     #[test]
     fn both_engines_have_the_same_tables() {
-        let ours = tables(include_str!("../migrations/0001_spine.sql"));
-        let theirs = tables(include_str!("../../sqlite/migrations/0001_spine.sql"));
-        assert_eq!(ours, theirs);
-        assert!(ours.len() > 15);
+        let (ours, theirs) = (migrations("migrations"), migrations("../sqlite/migrations"));
+        let names = |files: &[(String, String)]| files.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+        assert_eq!(names(&ours), names(&theirs));
+        for ((name, ours), (_, theirs)) in ours.iter().zip(&theirs) {
+            assert_eq!(tables(ours), tables(theirs), "{name}");
+            assert_eq!(added(ours), added(theirs), "{name}");
+        }
+        assert!(tables(&ours.first().unwrap().1).len() > 15);
+    }
+
+    fn migrations(folder: &str) -> Vec<(String, String)> {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        let mut files: Vec<(String, String)> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap())
+            .map(|entry| (entry.file_name().into_string().unwrap(), std::fs::read_to_string(entry.path()).unwrap()))
+            .collect();
+        files.sort();
+        files
+    }
+
+    /// Tables and their columns that were added later.
+    fn added(sql: &str) -> Vec<Vec<&str>> {
+        let lines = sql.lines().filter(|line| line.starts_with("ALTER TABLE") && line.contains(" ADD COLUMN "));
+        lines.map(|line| line.split(' ').take(6).collect()).collect()
     }
 
     fn tables(sql: &str) -> Vec<(String, Vec<String>)> {

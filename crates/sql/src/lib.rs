@@ -16,6 +16,7 @@ mod driver;
 mod fields;
 mod grown;
 mod idempotency;
+mod jobs;
 mod keys;
 mod rows;
 mod statement;

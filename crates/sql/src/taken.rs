@@ -35,6 +35,7 @@ const UNIQUE: &[(&str, &str, &str)] = &[
         "audit_checkpoints.tenant_id, audit_checkpoints.size, audit_checkpoints.signed_at",
         "checkpoint",
     ),
+    ("jobs_pkey", "jobs.tenant_id, jobs.name", "job"),
     ("idempotency_pkey", "idempotency.tenant_id, idempotency.key", "idempotency_key"),
 ];
 

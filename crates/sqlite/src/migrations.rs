@@ -6,7 +6,10 @@ use sqlx::{SqlSafeStr as _, SqlitePool};
 use crate::error::OpenError;
 use sqlx::migrate::MigrateError;
 
-const FILES: &[(i64, &str, &str)] = &[(1, "spine", include_str!("../migrations/0001_spine.sql"))];
+const FILES: &[(i64, &str, &str)] = &[
+    (1, "spine", include_str!("../migrations/0001_spine.sql")),
+    (2, "named_keys", include_str!("../migrations/0002_named_keys.sql")),
+];
 
 /// The number of the newest step this program knows; PostgreSQL's is the same.
 pub fn schema_version() -> i64 {

@@ -14,8 +14,9 @@ use chancery_domain::audit::{
 use chancery_domain::certificates::{Certificate, CertificateRows, CertificateWrites};
 use chancery_domain::fields::{Field, FieldRows, FieldWrites};
 use chancery_domain::idempotency::{IdempotencyRows, IdempotencyWrites, Remembered};
-use chancery_domain::ids::{ApiKeyId, CertificateId, EventId, KeyId, RecipientId, UserId};
-use chancery_domain::keyring::{Key, KeyRows, KeyState, KeyVersion, KeyWrites, Managed, RootRecipient, TenantKey};
+use chancery_domain::ids::{ApiKeyId, CertificateId, EventId, KeyId, NodeId, RecipientId, UserId};
+use chancery_domain::jobs::JobWrites;
+use chancery_domain::keyring::{Key, KeyRows, KeyVersion, KeyWrites, Managed, RootRecipient, TenantKey};
 use chancery_domain::store::{ApiKeyEntry, Directory, Store, StoreError, TenantEntry, Tx, View};
 use chancery_domain::tenants::{Tenant, TenantRows, TenantState, TenantWrites};
 use chancery_domain::time::Timestamp;
@@ -199,6 +200,8 @@ hand_on!(KeyRows {
     fn managed_key(managed: Managed) -> Option<Key>;
     fn key_versions(id: KeyId) -> Vec<KeyVersion>;
     fn managed_versions() -> Vec<(Managed, KeyVersion)>;
+    fn keys_due(now: Timestamp) -> Vec<Key>;
+    fn versions_expired(now: Timestamp) -> Vec<KeyVersion>;
 });
 hand_on!(KeyWrites {
     fn insert_root_recipient(recipient: &RootRecipient) -> ();
@@ -208,9 +211,16 @@ hand_on!(KeyWrites {
     fn insert_key_version(version: &KeyVersion) -> ();
     fn hold_active_version(id: KeyId) -> Option<KeyVersion>;
     fn seize_active_version(id: KeyId) -> Option<KeyVersion>;
-    fn set_key_version_state(
-        key: KeyId, version: u32, from: KeyState, to: KeyState, next: Option<&str>, retired_at: Option<Timestamp>
-    ) -> ();
+    fn seize_key(id: KeyId) -> Option<Key>;
+    fn seize_versions(id: KeyId) -> Vec<KeyVersion>;
+    fn hold_version(id: KeyId, version: u32) -> Option<KeyVersion>;
+    fn swap_key_version(from: &KeyVersion, to: &KeyVersion) -> ();
+    fn update_key(key: &Key) -> ();
+    fn count_key_uses(key_id: &str, uses: u64, last: Timestamp) -> ();
+});
+hand_on!(JobWrites {
+    fn claim_job(name: &str, node: NodeId, now: Timestamp, until: Timestamp) -> bool;
+    fn release_job(name: &str, node: NodeId) -> ();
 });
 hand_on!(FieldRows { fn fields() -> Vec<Field>; });
 hand_on!(FieldWrites { fn put_field(field: &Field) -> (); });

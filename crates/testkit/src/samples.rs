@@ -10,7 +10,8 @@ use chancery_domain::fields::{Bind, Class, Field, FieldType, IndexSpec, Normaliz
 use chancery_domain::idempotency::Remembered;
 use chancery_domain::ids::{ApiKeyId, CertificateId, EventId, FieldId, KeyId, RecipientId, RequestId, TableId, UserId};
 use chancery_domain::keyring::{
-    AccessPolicy, Key, KeyPurpose, KeyState, KeyType, KeyVersion, Managed, ProviderKind, RootRecipient, TenantKey,
+    AccessPolicy, BackupState, HsmLink, Key, KeyBackup, KeyOrigin, KeyPurpose, KeyState, KeyType, KeyVersion, Managed,
+    ProviderKind, Revocation, RevocationReason, RootRecipient, StoredMaterial, TenantKey,
 };
 use chancery_domain::tenants::{Tenant, TenantState};
 use chancery_domain::time::Timestamp;
@@ -136,6 +137,25 @@ pub fn key(n: u64) -> Key {
         purpose: KeyPurpose::Signing,
         managed: None,
         access_policy: AccessPolicy::ServiceAccount,
+        allowed_users: odd(n, vec![UserId::from_bytes(bytes(n)), UserId::from_bytes(bytes(n + 1))]).unwrap_or_default(),
+        origin: if n % 2 == 1 { KeyOrigin::Imported } else { KeyOrigin::Generated },
+        provider: odd(n, ProviderKind::Pkcs11),
+        expires_in_days: odd(n, 365),
+        auto_rotate: n % 2 == 1,
+        rotation_interval_days: odd(n, 90),
+        last_rotated_at: odd(n, NOW),
+        reminded_at: odd(n, NOW.plus_seconds(1)),
+        hsm: odd(n, HsmLink { provider: ProviderKind::AwsKms, key_id: "arn:aws:kms:1".parse().unwrap() }),
+        backup: odd(
+            n,
+            KeyBackup {
+                state: BackupState::Verified,
+                version: Some(3),
+                location: Some("file:/backup/key".to_owned()),
+                at: Some(NOW),
+                by: Some("system".to_owned()),
+            },
+        ),
         created_at: NOW,
     }
 }
@@ -159,14 +179,25 @@ pub fn key_version(key: &Key, version: u32, state: KeyState) -> KeyVersion {
             Handle(handle)
         },
         state,
-        wrapped: vec![9; 100],
-        tenant_key_version: 1,
+        material: if full {
+            StoredMaterial::Resident { provider: ProviderKind::Pkcs11, id: "slot-1/key-2".parse().unwrap() }
+        } else {
+            StoredMaterial::Wrapped { bytes: vec![9; 100], tenant_key_version: 1 }
+        },
         public_jwk: full.then_some(Jwk::Okp { x: [5; 32] }),
         previous: full.then(|| "previous".to_owned()),
         next: full.then(|| "next".to_owned()),
         created_at: NOW.plus_seconds(version.into()),
         activated_at: full.then_some(NOW),
         retired_at: full.then_some(NOW),
+        expires_at: full.then_some(NOW.plus_seconds(60)),
+        resumes_to: full.then_some(KeyState::Rotating),
+        cancels_to: full.then_some(KeyState::Suspended),
+        deletion_due_at: full.then_some(NOW.plus_seconds(90)),
+        revocation: full
+            .then_some(Revocation { reason: RevocationReason::KeyCompromise, last_valid_index: Some(1 << 40) }),
+        uses: if full { 7 } else { 0 },
+        last_used_at: full.then_some(NOW),
     }
 }
 

@@ -1,12 +1,11 @@
 //! Making a tenant's keys, and unwrapping them again.
 
-use chancery_crypto::{
-    Ed25519SigningKey, Handle, Jwk, Key256, P256SigningKey, WrapContext, WrappingKey, random::Random,
-};
+use chancery_crypto::{Ed25519SigningKey, Handle, Jwk, Key256, P256SigningKey, WrappingKey, random::Random};
 
 use super::{
-    AccessPolicy, Key, KeyState, KeyVersion, Keyring, KeyringError, Managed, PlatformRoot, TenantKey,
+    Key, KeyState, KeyVersion, Keyring, KeyringError, Managed, PlatformRoot, TenantKey,
     ring::{Material, RingVersion},
+    tenant_keys::TenantKeys,
 };
 use crate::{
     ids::{KeyId, KeyVersionId, TenantId},
@@ -35,7 +34,7 @@ pub fn make(tenant: TenantId, root: &PlatformRoot, now: Timestamp, rng: &dyn Ran
     let handle = Handle::make(rng)?;
     let wrapped = root
         .wrapping
-        .wrap(&tenant_key_context(&tenant.to_bytes(), 1), material.expose(), rng)
+        .wrap(&TenantKeys::context(&tenant.to_bytes(), 1), material.expose(), rng)
         .map_err(|_| KeyringError::Unwrap)?;
     let tenant_key = TenantKey {
         version: 1,
@@ -45,37 +44,26 @@ pub fn make(tenant: TenantId, root: &PlatformRoot, now: Timestamp, rng: &dyn Ran
         state: KeyState::Active,
         created_at: now,
     };
-    let wrapping = WrappingKey::new(&material, handle);
+    let wrapping = TenantKeys::first(tenant, WrappingKey::new(&material, handle));
     let uses = if tenant.is_platform() { Managed::OF_PLATFORM } else { Managed::OF_TENANT };
     let mut keys = Vec::new();
     let mut versions = Vec::new();
     for &managed in uses {
-        let key = Key {
-            id: KeyId::make(now, rng)?,
-            name: format!("managed/{managed}"),
-            key_type: managed.key_type(),
-            purpose: managed.purpose(),
-            managed: Some(managed),
-            access_policy: AccessPolicy::AdminOnly,
-            created_at: now,
-        };
-        let (version, ring_version) = make_version(tenant, &key, managed, 1, None, &wrapping, 1, now, rng)?;
+        let key = Key::managed(KeyId::make(now, rng)?, managed, now);
+        let (version, ring_version) = make_version(&key, managed, 1, None, &wrapping, now, rng)?;
         keys.push((key, version));
         versions.push(ring_version);
     }
-    Ok(NewHierarchy { tenant_key, keys, ring: Keyring::new(tenant, wrapping, 1, versions) })
+    Ok(NewHierarchy { tenant_key, keys, ring: Keyring::new(tenant, wrapping, versions) })
 }
 
 /// Makes one version of a managed key, active from `now`.
-#[expect(clippy::too_many_arguments, reason = "every part of a version's identity, named")]
 pub(super) fn make_version(
-    tenant: TenantId,
     key: &Key,
     managed: Managed,
     version: u32,
     previous: Option<String>,
-    wrapping: &WrappingKey,
-    tenant_key_version: u32,
+    wrapping: &TenantKeys,
     now: Timestamp,
     rng: &dyn Random,
 ) -> Result<(KeyVersion, RingVersion), Failure> {
@@ -85,23 +73,27 @@ pub(super) fn make_version(
         Some(jwk) => jwk.thumbprint(),
         None => KeyVersionId::make(now, rng)?.to_string(),
     };
-    let (tenant_bytes, key_bytes) = (tenant.to_bytes(), key.id.to_bytes());
-    let context = version_context(&tenant_bytes, &key_bytes, managed, version);
-    let wrapped = wrapping.wrap(&context, bytes.expose(), rng).map_err(|_| KeyringError::Unwrap)?;
+    let material_stored = wrapping.wrap(key.id, &key.wrap_purpose(), version, bytes.expose(), rng)?;
     let stored = KeyVersion {
         key: key.id,
         version,
         key_id: key_id.clone(),
         handle,
         state: KeyState::Active,
-        wrapped,
-        tenant_key_version,
+        material: material_stored,
         public_jwk: public.clone(),
         previous,
         next: None,
         created_at: now,
         activated_at: Some(now),
         retired_at: None,
+        expires_at: None,
+        resumes_to: None,
+        cancels_to: None,
+        deletion_due_at: None,
+        revocation: None,
+        uses: 0,
+        last_used_at: None,
     };
     Ok((stored, RingVersion { managed, key_id, handle, state: KeyState::Active, public, material }))
 }
@@ -135,24 +127,13 @@ fn make_material(managed: Managed, rng: &dyn Random) -> Result<(Material, Bytes,
 /// - [`Failure::Store`].
 /// - [`Failure::Keyring`] with [`KeyringError::Unwrap`]: not this root's, or damaged.
 pub async fn load(tenant: TenantId, view: &mut dyn View, root: &PlatformRoot) -> Result<Keyring, Failure> {
-    let tenant_bytes = tenant.to_bytes();
-    let mut wrapping = Vec::new();
-    for stored in view.tenant_keys().await? {
-        let context = tenant_key_context(&tenant_bytes, stored.version);
-        let material = root.wrapping.unwrap(&context, &stored.wrapped).map_err(|_| KeyringError::Unwrap)?;
-        let material = Key256::from_slice(material.expose()).ok_or(KeyringError::Unwrap)?;
-        wrapping.push((stored.version, stored.state, WrappingKey::new(&material, stored.handle)));
-    }
+    let wrapping = TenantKeys::open(tenant, &view.tenant_keys().await?, root)?;
     let mut versions = Vec::new();
     for (managed, stored) in view.managed_versions().await? {
         if stored.state == KeyState::Destroyed {
             continue;
         }
-        let key = wrapping.iter().find(|(version, ..)| *version == stored.tenant_key_version);
-        let (.., key) = key.ok_or(KeyringError::Unwrap)?;
-        let key_bytes = stored.key.to_bytes();
-        let context = version_context(&tenant_bytes, &key_bytes, managed, stored.version);
-        let bytes = key.unwrap(&context, &stored.wrapped).map_err(|_| KeyringError::Unwrap)?;
+        let bytes = wrapping.unwrap(managed.as_str(), &stored)?;
         let material = read_material(managed, bytes.expose())?;
         let public = public_half(&material);
         // A row's public half is a copy for readers. Whoever can write rows cannot make us believe another one.
@@ -163,9 +144,7 @@ pub async fn load(tenant: TenantId, view: &mut dyn View, root: &PlatformRoot) ->
         let (key_id, handle, state) = (stored.key_id, stored.handle, stored.state);
         versions.push(RingVersion { managed, key_id, handle, state, public, material });
     }
-    let newest = wrapping.into_iter().rev().find(|(_, state, _)| *state == KeyState::Active);
-    let (version, _, key) = newest.ok_or(KeyringError::Unwrap)?;
-    Ok(Keyring::new(tenant, key, version, versions))
+    Ok(Keyring::new(tenant, wrapping, versions))
 }
 
 fn public_half(material: &Material) -> Option<Jwk> {
@@ -188,12 +167,4 @@ fn read_material(managed: Managed, bytes: &[u8]) -> Result<Material, KeyringErro
         }
     };
     Ok(material)
-}
-
-fn tenant_key_context(tenant: &[u8; 16], version: u32) -> WrapContext<'_> {
-    WrapContext { parent: b"platform-root", child: tenant, purpose: b"tenant-key", version }
-}
-
-fn version_context<'a>(tenant: &'a [u8; 16], key: &'a [u8; 16], managed: Managed, version: u32) -> WrapContext<'a> {
-    WrapContext { parent: tenant, child: key, purpose: managed.as_str().as_bytes(), version }
 }

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use chancery_crypto::{Handle, Jwk};
 
 use crate::{
-    ids::{KeyId, RecipientId},
+    ids::{KeyId, RecipientId, UserId},
     store::StoreError,
     time::Timestamp,
 };
@@ -20,15 +20,21 @@ pub mod resident;
 pub mod ring;
 pub mod root;
 pub mod rotate;
+mod state;
+mod stored;
+pub(crate) mod tenant_keys;
 
 pub use declared::DeclaredKey;
 pub use embedded::EmbeddedRoot;
 pub use keys::{KeyError, KeyRef, get, list};
 pub use leases::{Lease, Leases};
 pub use provider::{KeyProvider, ProviderError, ProviderKind, WrapLabel};
+pub use resident::ResidentId;
 pub use ring::{Keyring, KeyringError};
 pub use root::{PlatformRoot, RootError};
 pub use rotate::rotate;
+pub use state::{KeyState, Revocation, RevocationReason};
+pub use stored::{BackupState, HsmLink, KeyBackup, KeyOrigin, StoredMaterial};
 
 codes! {
     /// What a key is, mathematically.
@@ -131,37 +137,6 @@ codes! {
     }
 }
 
-codes! {
-    /// What a key version may do (design §5, SP 800-57 part 1).
-    pub enum KeyState {
-        /// Staged.
-        Pending = "pending",
-        /// Seals and signs; one per key.
-        Active = "active",
-        /// Superseded; still opens and verifies, and values under it remain or may remain.
-        Rotating = "rotating",
-        /// Superseded; nothing is left to re-seal.
-        Inactive = "inactive",
-        /// Stopped for now.
-        Suspended = "suspended",
-        /// Its time is over; opens and verifies, alarmed.
-        Expired = "expired",
-        /// Compromised.
-        Revoked = "revoked",
-        /// Waiting for destruction.
-        PendingDeletion = "pending_deletion",
-        /// Gone.
-        Destroyed = "destroyed",
-    }
-}
-
-impl KeyState {
-    /// Whether old values open and old signatures verify.
-    pub const fn opens(self) -> bool {
-        matches!(self, Self::Active | Self::Rotating | Self::Inactive | Self::Expired)
-    }
-}
-
 /// A key of a tenant. Its material is in its versions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
@@ -177,8 +152,61 @@ pub struct Key {
     pub managed: Option<Managed>,
     /// Who may use it.
     pub access_policy: AccessPolicy,
+    /// Whom [`AccessPolicy::UserSpecific`] means.
+    pub allowed_users: Vec<UserId>,
+    /// Where it came from.
+    pub origin: KeyOrigin,
+    /// Where its new versions live; `None` for those that the tenant key wraps.
+    pub provider: Option<ProviderKind>,
+    /// How many days each of its versions lives.
+    pub expires_in_days: Option<u32>,
+    /// Whether the scheduler rotates it.
+    pub auto_rotate: bool,
+    /// How many days lie between two rotations.
+    pub rotation_interval_days: Option<u32>,
+    /// When it was last rotated.
+    pub last_rotated_at: Option<Timestamp>,
+    /// When it was last said that its rotation is due.
+    pub reminded_at: Option<Timestamp>,
+    /// The key in an HSM that it is linked to (KM-13).
+    pub hsm: Option<HsmLink>,
+    /// Its last backup.
+    pub backup: Option<KeyBackup>,
     /// Since when.
     pub created_at: Timestamp,
+}
+
+impl Key {
+    /// A key that Chancery makes for itself.
+    pub fn managed(id: KeyId, managed: Managed, now: Timestamp) -> Self {
+        Self {
+            id,
+            name: format!("managed/{managed}"),
+            key_type: managed.key_type(),
+            purpose: managed.purpose(),
+            managed: Some(managed),
+            access_policy: AccessPolicy::AdminOnly,
+            allowed_users: Vec::new(),
+            origin: KeyOrigin::Generated,
+            provider: None,
+            expires_in_days: None,
+            auto_rotate: false,
+            rotation_interval_days: None,
+            last_rotated_at: None,
+            reminded_at: None,
+            hsm: None,
+            backup: None,
+            created_at: now,
+        }
+    }
+
+    /// Its one use, bound into the wraps of its versions: a row of another type or purpose does not unwrap.
+    pub(crate) fn wrap_purpose(&self) -> String {
+        match self.managed {
+            Some(managed) => managed.as_str().to_owned(),
+            None => format!("named/{}/{}", self.key_type, self.purpose),
+        }
+    }
 }
 
 /// One version of a key. Each rotation adds one.
@@ -194,10 +222,8 @@ pub struct KeyVersion {
     pub handle: Handle,
     /// What it may do.
     pub state: KeyState,
-    /// The material under the tenant key, or the tenant's own provider.
-    pub wrapped: Vec<u8>,
-    /// The version of the tenant key that wraps it.
-    pub tenant_key_version: u32,
+    /// Where its secret half is.
+    pub material: StoredMaterial,
     /// The public half.
     pub public_jwk: Option<Jwk>,
     /// The `key_id` of the version before.
@@ -210,6 +236,20 @@ pub struct KeyVersion {
     pub activated_at: Option<Timestamp>,
     /// Since when it does no more.
     pub retired_at: Option<Timestamp>,
+    /// When its time is over.
+    pub expires_at: Option<Timestamp>,
+    /// While suspended: what it becomes when it is resumed.
+    pub resumes_to: Option<KeyState>,
+    /// While its deletion is pending: what it becomes when that is cancelled.
+    pub cancels_to: Option<KeyState>,
+    /// While its deletion is pending: when it is destroyed.
+    pub deletion_due_at: Option<Timestamp>,
+    /// Why it was revoked.
+    pub revocation: Option<Revocation>,
+    /// How often it was used, counted now and then; the log has each use.
+    pub uses: u64,
+    /// When it was last used, as of the last count.
+    pub last_used_at: Option<Timestamp>,
 }
 
 /// A tenant key: wraps that tenant's keys and nothing else.
@@ -269,6 +309,10 @@ pub trait KeyRows {
     async fn key_versions(&mut self, id: KeyId) -> Result<Vec<KeyVersion>, StoreError>;
     /// All versions of all managed keys with their key, oldest first; for the keyring.
     async fn managed_versions(&mut self) -> Result<Vec<(Managed, KeyVersion)>, StoreError>;
+    /// The keys that the scheduler rotates and whose interval has passed at `now`.
+    async fn keys_due(&mut self, now: Timestamp) -> Result<Vec<Key>, StoreError>;
+    /// The versions whose time is over and whose state does not say so yet.
+    async fn versions_expired(&mut self, now: Timestamp) -> Result<Vec<KeyVersion>, StoreError>;
 }
 
 /// Changes keys.
@@ -289,15 +333,18 @@ pub trait KeyWrites {
     async fn hold_active_version(&mut self, id: KeyId) -> Result<Option<KeyVersion>, StoreError>;
     /// The same, held exclusively: waits until nobody uses it.
     async fn seize_active_version(&mut self, id: KeyId) -> Result<Option<KeyVersion>, StoreError>;
-    /// Moves a version from one state to another, with its successor and the moment of retirement.
-    /// [`StoreError::Changed`]`("key_version")` if it is not in `from`.
-    async fn set_key_version_state(
-        &mut self,
-        key: KeyId,
-        version: u32,
-        from: KeyState,
-        to: KeyState,
-        next: Option<&str>,
-        retired_at: Option<Timestamp>,
-    ) -> Result<(), StoreError>;
+    /// The key itself, held until the end of the transaction: of two that change a key or its versions, one waits.
+    async fn seize_key(&mut self, id: KeyId) -> Result<Option<Key>, StoreError>;
+    /// All versions, oldest first, held exclusively: waits until nobody uses any of them.
+    async fn seize_versions(&mut self, id: KeyId) -> Result<Vec<KeyVersion>, StoreError>;
+    /// One version, held shared.
+    async fn hold_version(&mut self, id: KeyId, version: u32) -> Result<Option<KeyVersion>, StoreError>;
+    /// Writes what of a version can change: everything but its identity, its public half and its count of uses.
+    /// [`StoreError::Changed`]`("key_version")` unless it has the state and the material of `from`.
+    async fn swap_key_version(&mut self, from: &KeyVersion, to: &KeyVersion) -> Result<(), StoreError>;
+    /// Writes what of a key can change: policy, schedule, where new versions live, link, backup.
+    /// [`StoreError::Changed`]`("key")` if there is none.
+    async fn update_key(&mut self, key: &Key) -> Result<(), StoreError>;
+    /// Adds to the count of uses of the version with this `key_id`.
+    async fn count_key_uses(&mut self, key_id: &str, uses: u64, last: Timestamp) -> Result<(), StoreError>;
 }

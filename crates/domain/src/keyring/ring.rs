@@ -7,10 +7,10 @@ use std::{
 
 use chancery_crypto::{
     ColumnKey, Context, Ed25519SigningKey, Flags, Handle, IndexKey, Jwk, Key256, MacKey, OpenError, P256SigningKey,
-    ParseError, Phi, SealError, Sealed, WrappingKey, derive_key, random::Random, random::RandomError,
+    ParseError, Phi, SealError, Sealed, derive_key, random::Random, random::RandomError,
 };
 
-use super::{KeyState, Managed};
+use super::{KeyState, Managed, tenant_keys::TenantKeys};
 use crate::{
     audit::AuditReceipt,
     fields::{Bind, Field},
@@ -109,8 +109,7 @@ pub type Opened = Result<Phi<Vec<u8>>, KeyringError>;
 /// A tenant's unwrapped keys.
 pub struct Keyring {
     tenant: TenantId,
-    pub(crate) tenant_key: WrappingKey,
-    pub(crate) tenant_key_version: u32,
+    pub(crate) tenant_keys: TenantKeys,
     versions: Vec<RingVersion>,
     columns: RwLock<HashMap<(Handle, FieldId), Arc<ColumnKey>>>,
     indexes: RwLock<HashMap<(Handle, FieldId), Arc<IndexKey>>>,
@@ -118,12 +117,7 @@ pub struct Keyring {
 }
 
 impl Keyring {
-    pub(crate) fn new(
-        tenant: TenantId,
-        tenant_key: WrappingKey,
-        tenant_key_version: u32,
-        versions: Vec<RingVersion>,
-    ) -> Self {
+    pub(crate) fn new(tenant: TenantId, tenant_keys: TenantKeys, versions: Vec<RingVersion>) -> Self {
         let references =
             versions.iter().rev().find(|v| v.managed == Managed::Audit && v.state == KeyState::Active).and_then(|v| {
                 Some((
@@ -131,15 +125,7 @@ impl Keyring {
                     v.key_id.clone(),
                 ))
             });
-        Self {
-            tenant,
-            tenant_key,
-            tenant_key_version,
-            versions,
-            columns: RwLock::default(),
-            indexes: RwLock::default(),
-            references,
-        }
+        Self { tenant, tenant_keys, versions, columns: RwLock::default(), indexes: RwLock::default(), references }
     }
 
     /// Whose.

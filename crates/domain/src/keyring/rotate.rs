@@ -1,6 +1,6 @@
 //! Adds a version to a key; the old one opens and verifies on.
 
-use super::{KeyError, KeyRef, KeyState, Managed, hierarchy};
+use super::{KeyError, KeyRef, KeyState, KeyVersion, Managed, hierarchy};
 use crate::{
     Instance,
     access::{Call, Permission},
@@ -21,28 +21,22 @@ pub async fn rotate(instance: &Instance, call: &Call, id: KeyId) -> Result<KeyRe
     call.require(Permission::KeysRotate)?;
     let tenant = call.tenant();
     let mut change = Change::begin(instance, call, tenant).await?;
-    let key = change.rows().key(id).await?.ok_or(KeyError::NotFound)?;
+    let key = change.rows().seize_key(id).await?.ok_or(KeyError::NotFound)?;
     let managed = key.managed.ok_or(KeyError::NotActive)?;
     let old = change.rows().seize_active_version(id).await?.ok_or(KeyError::NotActive)?;
     // Whoever signed with it has committed by now: nothing is issued after this moment under the old version.
     let now = instance.now();
     let ring = std::sync::Arc::clone(change.keyring());
-    let (new, _) = hierarchy::make_version(
-        tenant,
-        &key,
-        managed,
-        old.version + 1,
-        Some(old.key_id.clone()),
-        &ring.tenant_key,
-        ring.tenant_key_version,
-        now,
-        instance.random(),
-    )?;
-    let superseded = superseded_state(managed);
-    change
-        .rows()
-        .set_key_version_state(id, old.version, KeyState::Active, superseded, Some(&new.key_id), Some(now))
-        .await?;
+    let previous = Some(old.key_id.clone());
+    let (new, _) =
+        hierarchy::make_version(&key, managed, old.version + 1, previous, &ring.tenant_keys, now, instance.random())?;
+    let superseded = KeyVersion {
+        state: superseded_state(managed),
+        next: Some(new.key_id.clone()),
+        retired_at: Some(now),
+        ..old.clone()
+    };
+    change.rows().swap_key_version(&old, &superseded).await?;
     change.rows().insert_key_version(&new).await?;
     let retired = Event::new(EventKind::KeyRetired)
         .on("key", id)

@@ -1,7 +1,7 @@
 //! Recipients, tenant keys, keys and their versions.
 
 use chancery_domain::TenantId;
-use chancery_domain::keyring::{Key, KeyState, KeyVersion, Managed};
+use chancery_domain::keyring::{Key, KeyState, KeyVersion, Managed, StoredMaterial};
 use chancery_domain::store::StoreError;
 
 use super::{Backend, begin, changed, commit, taken, unavailable, view};
@@ -116,8 +116,13 @@ pub async fn another_tenant_does_not_see_it(store: &impl Backend) {
 pub async fn another_tenant_does_not_change_it(store: &impl Backend) {
     let (key, version) = with_active(store, OURS).await;
     let mut tx = begin(store, THEIRS).await;
-    let retired = tx.set_key_version_state(key.id, 1, KeyState::Active, KeyState::Revoked, None, None).await;
-    assert!(changed(retired, "key_version"));
+    let revoked = KeyVersion { state: KeyState::Revoked, ..version.clone() };
+    assert!(changed(tx.swap_key_version(&version, &revoked).await, "key_version"));
+    assert!(changed(tx.update_key(&key).await, "key"));
+    tx.count_key_uses(&version.key_id, 5, NOW).await.unwrap();
+    assert_eq!(tx.seize_key(key.id).await.unwrap(), None);
+    assert_eq!(tx.seize_versions(key.id).await.unwrap(), []);
+    assert_eq!(tx.hold_version(key.id, 1).await.unwrap(), None);
     assert!(unavailable(tx.insert_key_version(&key_version(&key, 2, KeyState::Pending)).await));
     drop(tx);
     assert_eq!(view(store, OURS).await.key_versions(key.id).await.unwrap(), [version]);
@@ -137,22 +142,101 @@ pub async fn one_active_version_per_key(store: &impl Backend) {
     assert!(taken(begin(store, OURS).await.insert_key_version(&second).await, "active"));
     commit!(store, OURS, .insert_key_version(&key_version(&key, 2, KeyState::Pending)));
     let mut tx = begin(store, OURS).await;
-    let promoted = tx.set_key_version_state(key.id, 2, KeyState::Pending, KeyState::Active, None, None).await;
-    assert!(taken(promoted, "active"));
+    let staged = key_version(&key, 2, KeyState::Pending);
+    let promoted = KeyVersion { state: KeyState::Active, ..staged.clone() };
+    assert!(taken(tx.swap_key_version(&staged, &promoted).await, "active"));
 }
 
-/// A state moves only from where the caller saw it, and takes successor and retirement along.
-pub async fn a_state_moves_by_compare_and_swap(store: &impl Backend) {
+/// A version moves only from the state and material that the caller saw, and takes everything along that can change.
+pub async fn a_version_moves_by_compare_and_swap(store: &impl Backend) {
     let (key, version) = with_active(store, OURS).await;
+    let full = key_version(&key, 2, KeyState::Suspended);
+    let moved = KeyVersion {
+        version: 1,
+        key_id: version.key_id.clone(),
+        handle: version.handle,
+        public_jwk: None,
+        previous: None,
+        created_at: version.created_at,
+        uses: 0,
+        last_used_at: None,
+        ..full
+    };
     let mut tx = begin(store, OURS).await;
-    let wrong = tx.set_key_version_state(key.id, 1, KeyState::Pending, KeyState::Revoked, None, None).await;
-    assert!(changed(wrong, "key_version"));
-    tx.set_key_version_state(key.id, 1, KeyState::Active, KeyState::Rotating, Some("next"), Some(NOW)).await.unwrap();
-    // Absent means: leave it as it is.
-    tx.set_key_version_state(key.id, 1, KeyState::Rotating, KeyState::Inactive, None, None).await.unwrap();
-    let expected =
-        KeyVersion { state: KeyState::Inactive, next: Some("next".to_owned()), retired_at: Some(NOW), ..version };
-    assert_eq!(tx.key_versions(key.id).await.unwrap(), [expected]);
+    let stale = KeyVersion { state: KeyState::Pending, ..version.clone() };
+    assert!(changed(tx.swap_key_version(&stale, &moved).await, "key_version"));
+    let rewrapped = StoredMaterial::Wrapped { bytes: vec![1], tenant_key_version: 2 };
+    let stale = KeyVersion { material: rewrapped, ..version.clone() };
+    assert!(changed(tx.swap_key_version(&stale, &moved).await, "key_version"));
+    tx.swap_key_version(&version, &moved).await.unwrap();
+    assert_eq!(tx.key_versions(key.id).await.unwrap(), std::slice::from_ref(&moved));
+    tx.swap_key_version(&moved, &version).await.unwrap();
+    assert_eq!(tx.key_versions(key.id).await.unwrap(), [version]);
+}
+
+/// Of two that change a key's versions, the second sees all that the first one did.
+pub async fn changes_of_one_key_wait_for_each_other(store: &impl Backend) {
+    let (key, _) = with_active(store, OURS).await;
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let (store, key) = (store.clone(), key.clone());
+        tasks.spawn(async move {
+            let mut tx = begin(&store, OURS).await;
+            assert_eq!(tx.seize_key(key.id).await.unwrap().as_ref(), Some(&key));
+            let all = tx.seize_versions(key.id).await.unwrap();
+            let newest = all.last().unwrap().version;
+            tx.insert_key_version(&key_version(&key, newest + 1, KeyState::Inactive)).await.unwrap();
+            tx.commit().await
+        });
+    }
+    let done: Vec<Result<(), StoreError>> = tasks.join_all().await;
+    assert!(done.iter().all(Result::is_ok), "{done:?}");
+    assert_eq!(view(store, OURS).await.key_versions(key.id).await.unwrap().len(), 9);
+}
+
+/// Everything of a key that can change does.
+pub async fn a_key_is_updated(store: &impl Backend) {
+    commit!(store, OURS, .insert_key(&key(2)));
+    let changed_key = Key { id: key(2).id, name: key(2).name, origin: key(2).origin, ..key(1) };
+    commit!(store, OURS, .update_key(&changed_key));
+    assert_eq!(view(store, OURS).await.key(key(2).id).await.unwrap(), Some(changed_key));
+    assert!(changed(begin(store, OURS).await.update_key(&key(3)).await, "key"));
+}
+
+/// Keys are due when the interval since their last rotation, or their creation, has passed, and they have a schedule.
+pub async fn due_keys_are_found(store: &impl Backend) {
+    let day = 24 * 60 * 60;
+    let base = Key { auto_rotate: true, rotation_interval_days: Some(30), last_rotated_at: None, ..key(1) };
+    let rotated = Key { last_rotated_at: Some(NOW.plus_seconds(day)), ..Key { id: key(2).id, ..base.clone() } };
+    let by_hand = Key { auto_rotate: false, id: key(3).id, ..base.clone() };
+    commit!(store, OURS, .insert_key(&base) .insert_key(&rotated) .insert_key(&by_hand));
+    let mut view = view(store, OURS).await;
+    assert_eq!(view.keys_due(NOW.plus_seconds(30 * day - 1)).await.unwrap(), []);
+    assert_eq!(view.keys_due(NOW.plus_seconds(30 * day)).await.unwrap(), std::slice::from_ref(&base));
+    assert_eq!(view.keys_due(NOW.plus_seconds(31 * day)).await.unwrap(), [base, rotated]);
+    assert_eq!(crate::store::view(store, THEIRS).await.keys_due(NOW.plus_seconds(31 * day)).await.unwrap(), []);
+}
+
+/// Versions whose time is over are found until their state says so.
+pub async fn expired_versions_are_found(store: &impl Backend) {
+    let expires_at = Some(NOW.plus_seconds(60));
+    let version = |n, state| KeyVersion { expires_at, ..key_version(&key(1), n, state) };
+    let (old, suspended) = (version(1, KeyState::Inactive), version(2, KeyState::Suspended));
+    let active = version(3, KeyState::Active);
+    let endless = KeyVersion { expires_at: None, ..version(4, KeyState::Inactive) };
+    commit!(store, OURS, .insert_key(&key(1)) .insert_key_version(&old) .insert_key_version(&suspended)
+        .insert_key_version(&active) .insert_key_version(&endless));
+    let mut view = view(store, OURS).await;
+    assert_eq!(view.versions_expired(NOW.plus_seconds(59)).await.unwrap(), []);
+    assert_eq!(view.versions_expired(NOW.plus_seconds(60)).await.unwrap(), [old, active]);
+}
+
+/// Counts add up and tell the last moment.
+pub async fn uses_are_counted(store: &impl Backend) {
+    let (key, version) = with_active(store, OURS).await;
+    commit!(store, OURS, .count_key_uses(&version.key_id, 3, NOW) .count_key_uses(&version.key_id, 4, NOW.plus_seconds(1)));
+    let expected = KeyVersion { uses: 7, last_used_at: Some(NOW.plus_seconds(1)), ..version };
+    assert_eq!(view(store, OURS).await.key_versions(key.id).await.unwrap(), [expected]);
 }
 
 /// Both give the active version, or none.
@@ -178,16 +262,9 @@ pub async fn rotations_and_uses_do_not_overlap(store: &impl Backend) {
                 let old = tx.seize_active_version(key.id).await.unwrap().unwrap();
                 let new = key_version(&key, old.version + 1, KeyState::Active);
                 let retired = Some(NOW.plus_seconds(old.version.into()));
-                tx.set_key_version_state(
-                    key.id,
-                    old.version,
-                    KeyState::Active,
-                    KeyState::Rotating,
-                    Some(&new.key_id),
-                    retired,
-                )
-                .await
-                .unwrap();
+                let next = Some(new.key_id.clone());
+                let after = KeyVersion { state: KeyState::Rotating, next, retired_at: retired, ..old.clone() };
+                tx.swap_key_version(&old, &after).await.unwrap();
                 tx.insert_key_version(&new).await.unwrap();
             } else {
                 let held = tx.hold_active_version(key.id).await.unwrap().unwrap();

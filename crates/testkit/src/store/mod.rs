@@ -11,6 +11,7 @@ pub mod audit;
 pub mod certificates;
 pub mod fields;
 pub mod idempotency;
+pub mod jobs;
 pub mod keys;
 pub mod tenants;
 pub mod transactions;
@@ -44,7 +45,13 @@ macro_rules! store_conformance {
                 recipients_read_back, a_recipient_is_proven, only_the_platform_keeps_recipients, tenant_keys_read_back,
                 a_key_reads_back, keys_come_in_pages, versions_read_back, managed_keys_are_found, another_tenant_does_not_see_it,
                 another_tenant_does_not_change_it, one_managed_key_per_use, one_active_version_per_key,
-                a_state_moves_by_compare_and_swap, held_and_seized_is_the_active_version, rotations_and_uses_do_not_overlap,
+                a_version_moves_by_compare_and_swap, held_and_seized_is_the_active_version, rotations_and_uses_do_not_overlap,
+                changes_of_one_key_wait_for_each_other, a_key_is_updated, due_keys_are_found, expired_versions_are_found,
+                uses_are_counted,
+            ],
+            jobs: [
+                one_node_has_a_job, a_claim_is_renewed, a_job_is_given_back, claims_at_once_give_one_leader,
+                only_the_platform_has_jobs,
             ],
             fields: [
                 fields_read_back, a_field_is_replaced, another_tenant_does_not_see_it, another_tenant_does_not_change_it,
@@ -128,6 +135,7 @@ mod tests {
             ("certificates", include_str!("certificates.rs")),
             ("audit", include_str!("audit.rs")),
             ("idempotency", include_str!("idempotency.rs")),
+            ("jobs", include_str!("jobs.rs")),
             ("transactions", include_str!("transactions.rs")),
         ];
         for (noun, text) in files {

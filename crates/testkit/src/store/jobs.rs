@@ -1,0 +1,62 @@
+//! Which node runs a job.
+
+use chancery_domain::TenantId;
+use chancery_domain::ids::NodeId;
+use chancery_domain::time::Timestamp;
+
+use super::{Backend, begin, unavailable};
+use crate::samples::{NOW, OURS};
+
+const ONE: NodeId = NodeId::from_bytes([1; 16]);
+const TWO: NodeId = NodeId::from_bytes([2; 16]);
+
+async fn claim(store: &impl Backend, name: &str, node: NodeId, now: Timestamp) -> bool {
+    let mut tx = begin(store, TenantId::PLATFORM).await;
+    let ours = tx.claim_job(name, node, now, now.plus_seconds(60)).await.unwrap();
+    tx.commit().await.unwrap();
+    ours
+}
+
+/// Of two nodes the first has it; the other one gets it when its time is over, and the first one then does not.
+pub async fn one_node_has_a_job(store: &impl Backend) {
+    assert!(claim(store, "a", ONE, NOW).await);
+    assert!(!claim(store, "a", TWO, NOW).await);
+    assert!(claim(store, "b", TWO, NOW).await, "another job is another claim");
+    assert!(!claim(store, "a", TWO, NOW.plus_seconds(59)).await);
+    assert!(claim(store, "a", TWO, NOW.plus_seconds(60)).await);
+    assert!(!claim(store, "a", ONE, NOW.plus_seconds(61)).await);
+}
+
+/// Whoever has it may go on.
+pub async fn a_claim_is_renewed(store: &impl Backend) {
+    assert!(claim(store, "a", ONE, NOW).await);
+    assert!(claim(store, "a", ONE, NOW.plus_seconds(30)).await);
+    assert!(!claim(store, "a", TWO, NOW.plus_seconds(60)).await);
+}
+
+/// What was given back is anybody's at once; only its holder gives it back.
+pub async fn a_job_is_given_back(store: &impl Backend) {
+    assert!(claim(store, "a", ONE, NOW).await);
+    for node in [TWO, ONE] {
+        let mut tx = begin(store, TenantId::PLATFORM).await;
+        tx.release_job("a", node).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(claim(store, "a", TWO, NOW).await, node == ONE);
+    }
+}
+
+/// Of many at once exactly one has it.
+pub async fn claims_at_once_give_one_leader(store: &impl Backend) {
+    let mut tasks = tokio::task::JoinSet::new();
+    for node in 1..9 {
+        let store = store.clone();
+        tasks.spawn(async move { claim(&store, "a", NodeId::from_bytes([node; 16]), NOW).await });
+    }
+    let ours = tasks.join_all().await;
+    assert_eq!(ours.iter().filter(|ours| **ours).count(), 1, "{ours:?}");
+}
+
+/// Jobs are the platform's alone.
+pub async fn only_the_platform_has_jobs(store: &impl Backend) {
+    assert!(unavailable(begin(store, OURS).await.claim_job("a", ONE, NOW, NOW).await));
+}
