@@ -5,6 +5,7 @@ use chancery_crypto::{Handle, Key256, WrappingKey};
 use super::{
     KeyState, Keyring, Managed,
     ring::{Material, RingVersion},
+    tenant_keys::TenantKeys,
 };
 use crate::ids::TenantId;
 
@@ -42,7 +43,7 @@ impl Keyring {
             public: None,
             material: Material::Root(root),
         };
-        Self::new(tenant, wrapping, 1, roots.into_iter().map(version).collect())
+        Self::new(tenant, TenantKeys::first(tenant, wrapping), roots.into_iter().map(version).collect())
     }
 }
 
