@@ -15,7 +15,9 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("domain", &["crypto"]),
     ("kms", &["domain", "crypto"]),
     ("middleware", &["domain", "crypto"]),
+    ("clinic-sqlx", &["sealed"]), // what an application knows of us
     ("postgres", &["sql", "domain", "crypto"]),
+    ("sealed", &["kms", "domain", "crypto"]), // the rules and keys of the server, without its stores (ADR 0013)
     ("sql", &["domain", "crypto"]),
     ("sqlite", &["sql", "domain", "crypto"]),
     ("testkit", &["domain", "crypto"]),
@@ -24,8 +26,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
 
 /// Who may depend on these, and who may for tests alone.
 const WRAPPED: &[(&str, &[&str], &[&str])] = &[
-    // `chancery` has the demo's own table.
-    ("sqlx", &["sqlite", "postgres", "chancery"], &[]),
+    // `chancery` has the demo's own table; `sealed` gives sqlx its column types; the example is an application.
+    ("sqlx", &["sqlite", "postgres", "chancery", "sealed", "clinic-sqlx"], &[]),
     // `testkit` is for tests as a whole: it verifies what providers signed.
     ("aws-lc-rs", &["crypto", "testkit"], &["chancery", "api", "kms"]),
 ];
