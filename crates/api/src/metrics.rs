@@ -10,7 +10,7 @@ use axum::{Router, extract::State, response::IntoResponse, routing::get};
 use chancery_domain::{
     audit::QueuedEvent,
     ids::TenantId,
-    store::{Store, StoreError, Tx, View},
+    store::{Epochs, Store, StoreError, Tx, View},
 };
 use chancery_middleware::{Finished, Observer};
 use http::{HeaderMap, header};
@@ -208,7 +208,7 @@ impl Store for Timed {
         self.store.view(tenant).await
     }
 
-    async fn append_events(&self, events: &[QueuedEvent]) -> Result<(), StoreError> {
+    async fn append_events(&self, events: &[QueuedEvent]) -> Result<Epochs, StoreError> {
         let started = Instant::now();
         let appended = self.store.append_events(events).await;
         self.metrics.append_duration.observe(started.elapsed().as_secs_f64());

@@ -20,6 +20,8 @@ use tokio::{
 
 use crate::wiring::Stores;
 
+/// Another node's change of keys is known here after that, and a little.
+const FOLLOW_EVERY: Duration = Duration::from_millis(250);
 const SEQUENCE_EVERY: Duration = Duration::from_millis(250);
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// A head is signed within 10 s of growth; this leaves time for the work itself.
@@ -48,6 +50,10 @@ impl Jobs {
                 Sequencer::new(Arc::clone(&instance), stores.clone(), Arc::clone(&metrics)).run(ended)
             })
         };
+        let follower = {
+            let instance = Arc::clone(&instance);
+            supervise("follow", stopped.clone(), move |stopped| follow(Arc::clone(&instance), stopped))
+        };
         let flusher = {
             let instance = Arc::clone(&instance);
             supervise("flush", stopped.clone(), move |stopped| flush(Arc::clone(&instance), stopped))
@@ -58,7 +64,7 @@ impl Jobs {
             supervise("forget", stopped.clone(), forget)
         };
         let prover = supervise("prove", stopped, move |stopped| prove(Arc::clone(&instance), stopped));
-        Self { others: (stop, vec![flusher, forgetter, prover]), sequencer: (end, vec![sequencer]) }
+        Self { others: (stop, vec![follower, flusher, forgetter, prover]), sequencer: (end, vec![sequencer]) }
     }
 
     /// Ends them. The sequencer is last: the counts that are written at the end belong into the log too.
@@ -219,6 +225,26 @@ impl Sequencer {
                     tell(tenant, "sign the head of", &error);
                 }
             }
+        }
+    }
+}
+
+/// Learns whose keys other nodes changed.
+async fn follow(instance: Arc<Instance>, stopped: watch::Receiver<bool>) {
+    let mut ticks = Ticks::every(FOLLOW_EVERY, stopped);
+    let mut failing = false;
+    while ticks.next().await {
+        match instance.follow_epochs().await {
+            Ok(()) => failing = false,
+            // Once: the store's being away is told of by whoever needs it, four times a second is no news.
+            Err(error) if !failing => {
+                failing = true;
+                tracing::error!(
+                    error = chain(&error),
+                    "Could not read which keys changed; without that for 2 s no key is lent"
+                );
+            }
+            Err(_) => {}
         }
     }
 }

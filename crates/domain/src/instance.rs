@@ -1,6 +1,10 @@
 //! One running Chancery: its ports, its keys, its settings.
 
-use std::sync::Arc;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
 
 use chancery_crypto::{password, random::Random, random::RandomError};
 
@@ -101,6 +105,16 @@ pub struct Node {
     pub boot: Ulid,
 }
 
+/// A node that could not read epochs for so long lends no keys (design §4): it may not know what was revoked.
+const STALE_AFTER: Duration = Duration::from_secs(2);
+
+/// Up to where epochs are known.
+struct Followed {
+    mark: i64,
+    /// What was told last.
+    told: BTreeMap<TenantId, u64>,
+}
+
 /// One running Chancery.
 pub struct Instance {
     ports: Ports,
@@ -108,6 +122,8 @@ pub struct Instance {
     node: Node,
     root: PlatformRoot,
     leases: Leases,
+    followed: tokio::sync::Mutex<Option<Followed>>,
+    followed_at: Mutex<Option<Instant>>,
     appender: Appender,
     pub(crate) counters: Arc<Counters>,
     pub(crate) anonymous: AnonymousCounts,
@@ -183,6 +199,8 @@ impl Instance {
             node: Node { id: node, boot },
             root,
             leases: Leases::default(),
+            followed: tokio::sync::Mutex::default(),
+            followed_at: Mutex::default(),
             appender: Appender::start(Arc::clone(&ports.store)),
             counters: Arc::default(),
             anonymous: AnonymousCounts::default(),
@@ -281,7 +299,68 @@ impl Instance {
     ///
     /// [`Failure`] if the store or a key does not answer.
     pub async fn lease(&self, tenant: TenantId) -> Result<Arc<Lease>, Failure> {
+        self.keep_following().await?;
         self.leases.of(tenant, self).await
+    }
+
+    /// A tenant's lease, looked up again if it is older than `epoch`. The store may not show that one yet.
+    pub(crate) async fn lease_since(&self, tenant: TenantId, epoch: u64) -> Result<Arc<Lease>, Failure> {
+        self.learn(tenant, epoch);
+        self.lease(tenant).await
+    }
+
+    /// A tenant's epoch was read: a lease that is older ends.
+    pub(crate) fn learn(&self, tenant: TenantId, epoch: u64) {
+        self.leases.outdate(tenant, epoch);
+    }
+
+    /// Reads which epochs changed, and ends what is older: leases, and the callers that authenticated a moment ago.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn follow_epochs(&self) -> Result<(), StoreError> {
+        let mut followed = self.followed.lock().await;
+        self.follow(&mut followed).await
+    }
+
+    /// As [`Self::follow_epochs`], if nobody did within the time that a node may go on without.
+    async fn keep_following(&self) -> Result<(), StoreError> {
+        if self.is_current() {
+            return Ok(());
+        }
+        let mut followed = self.followed.lock().await;
+        if self.is_current() { Ok(()) } else { self.follow(&mut followed).await }
+    }
+
+    /// Whether epochs were read within the time that a node may go on without.
+    fn is_current(&self) -> bool {
+        let followed_at = *self.followed_at.lock().unwrap_or_else(|poison| poison.into_inner());
+        followed_at.is_some_and(|at| at.elapsed() < STALE_AFTER)
+    }
+
+    async fn follow(&self, followed: &mut Option<Followed>) -> Result<(), StoreError> {
+        let mark = followed.as_ref().map(|followed| followed.mark);
+        let (epochs, mark_next) = self.directory().epochs_since(mark).await?;
+        match followed {
+            // What was looked up before the first mark may have changed unseen.
+            None => {
+                self.leases.end_all();
+                self.callers.forget_all();
+            }
+            Some(followed) => {
+                for (tenant, epoch) in &epochs.of {
+                    self.learn(*tenant, *epoch);
+                }
+                // A change may be told of twice.
+                if epochs.of.iter().any(|(tenant, epoch)| followed.told.get(tenant) != Some(epoch)) {
+                    self.callers.forget_all();
+                }
+            }
+        }
+        *self.followed_at.lock().unwrap_or_else(|poison| poison.into_inner()) = Some(epochs.read_at);
+        *followed = Some(Followed { mark: mark_next, told: epochs.of });
+        Ok(())
     }
 
     /// A tenant's unwrapped keys.

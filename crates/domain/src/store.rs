@@ -4,6 +4,8 @@
 //! Adapters keep [`View`] and [`Tx`] from ever seeing a row of another tenant, and pass
 //! `chancery_testkit::store_conformance!`.
 
+use std::{collections::BTreeMap, time::Instant};
+
 use async_trait::async_trait;
 
 use crate::{
@@ -69,6 +71,27 @@ pub trait Tx:
 {
     /// Makes it all durable at once. After `Ok`, no crash loses it.
     async fn commit(self: Box<Self>) -> Result<(), StoreError>;
+
+    /// Whether something in it takes keys out of use: a version stopped, a key destroyed, a tenant suspended.
+    /// Whoever commits that answers only when no node releases anything under them any more ([`crate::keyring::fence`]).
+    fn stops_keys(&self) -> bool;
+}
+
+/// Epochs of tenants: numbers that rise in the transaction of every change of what a node may hold of a tenant in
+/// memory (keys, their versions, tenant keys, fields, the tenant's state).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Epochs {
+    /// A moment before they were read, on this machine's clock that nobody sets.
+    pub read_at: Instant,
+    /// Those asked for. A tenant that never changed anything is missing, and its epoch is 0.
+    pub of: BTreeMap<TenantId, u64>,
+}
+
+impl Epochs {
+    /// The epoch of a tenant.
+    pub fn of(&self, tenant: TenantId) -> u64 {
+        self.of.get(&tenant).copied().unwrap_or_default()
+    }
 }
 
 /// What is remembered.
@@ -84,7 +107,9 @@ pub trait Store: Send + Sync {
     ///
     /// This is the one door through which rows of several tenants pass at once: reads of
     /// personal data share it, because a commit costs a disk flush.
-    async fn append_events(&self, events: &[QueuedEvent]) -> Result<(), StoreError>;
+    ///
+    /// Gives the epochs of these tenants, read in the same transaction after everything else in it.
+    async fn append_events(&self, events: &[QueuedEvent]) -> Result<Epochs, StoreError>;
 
     /// The tenants whose queue grew through this store since the last call.
     fn take_grown(&self) -> Vec<TenantId>;
@@ -134,4 +159,11 @@ pub trait Directory: Send + Sync {
 
     /// All tenants, ordered by id, `limit` at a time, those after `after`. For jobs.
     async fn tenants(&self, after: Option<TenantId>, limit: u32) -> Result<Vec<TenantEntry>, StoreError>;
+
+    /// The epochs of these tenants.
+    async fn epochs(&self, tenants: &[TenantId]) -> Result<Epochs, StoreError>;
+
+    /// The epochs that changed since `mark`, and the mark for next time; without one, only the mark. No change that
+    /// commits is ever missed; one may be told of twice.
+    async fn epochs_since(&self, mark: Option<i64>) -> Result<(Epochs, i64), StoreError>;
 }

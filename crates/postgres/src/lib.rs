@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use chancery_domain::TenantId;
 use chancery_domain::audit::QueuedEvent;
 use chancery_domain::ids::ApiKeyId;
-use chancery_domain::store::{ApiKeyEntry, Directory, Store, StoreError, TenantEntry, Tx, View};
+use chancery_domain::store::{ApiKeyEntry, Directory, Epochs, Store, StoreError, TenantEntry, Tx, View};
 use chancery_sql::{Driver as _, Grown, Rows, Transaction as _, directory, queue_events};
 use sqlx::PgPool;
 
@@ -118,12 +118,12 @@ impl Store for Postgres {
         Ok(Box::new(Rows::new(tenant, driver, self.grown.clone())))
     }
 
-    async fn append_events(&self, events: &[QueuedEvent]) -> Result<(), StoreError> {
+    async fn append_events(&self, events: &[QueuedEvent]) -> Result<Epochs, StoreError> {
         let mut driver = self.write().await?;
-        queue_events(&mut driver, events).await?;
+        let epochs = queue_events(&mut driver, events).await?;
         driver.commit().await?;
         self.grown.note(events.iter().map(|event| event.tenant));
-        Ok(())
+        Ok(epochs)
     }
 
     fn take_grown(&self) -> Vec<TenantId> {
@@ -157,6 +157,14 @@ impl Directory for Postgres {
 
     async fn tenants(&self, after: Option<TenantId>, limit: u32) -> Result<Vec<TenantEntry>, StoreError> {
         directory::tenants(&mut self.read().await?, after, limit).await
+    }
+
+    async fn epochs(&self, tenants: &[TenantId]) -> Result<Epochs, StoreError> {
+        directory::epochs(&mut self.read().await?, tenants.iter().copied()).await
+    }
+
+    async fn epochs_since(&self, mark: Option<i64>) -> Result<(Epochs, i64), StoreError> {
+        directory::epochs_since(&mut self.read().await?, mark).await
     }
 }
 

@@ -9,6 +9,7 @@ use sqlx::migrate::MigrateError;
 pub(crate) const FILES: &[(i64, &str, &str)] = &[
     (1, "spine", include_str!("../migrations/0001_spine.sql")),
     (2, "named_keys", include_str!("../migrations/0002_named_keys.sql")),
+    (5, "epochs", include_str!("../migrations/0005_epochs.sql")),
 ];
 
 /// Applies what is missing, each file in a transaction of its own; of several nodes one does it and the others wait.

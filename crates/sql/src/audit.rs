@@ -8,11 +8,11 @@ use chancery_domain::audit::{
     AuditRows, AuditWrites, EventFilter, LogHead, LoggedEvent, QueuedEvent, StoredCheckpoint,
 };
 use chancery_domain::ids::EventId;
-use chancery_domain::store::StoreError;
+use chancery_domain::store::{Epochs, StoreError};
 
 use crate::rows::swapped;
 use crate::statement::batch;
-use crate::{Batch, Driver, Row, Rows, Sql, Value};
+use crate::{Batch, Driver, Row, Rows, Sql, Value, directory};
 
 const QUEUE: Batch = batch!(
     "INSERT INTO audit_queue (tenant_id, event_id, recorded_at, kind, actor, resource, outcome, request_id, core, sealed)",
@@ -59,17 +59,19 @@ macro_rules! select_logged {
 
 /// Puts events of several tenants into their queues in one transaction; all or none, once it commits.
 ///
-/// Each tenant's events keep their order. Row security is moved from tenant to tenant on the way.
-pub async fn queue_events(driver: &mut impl Driver, events: &[QueuedEvent]) -> Result<(), StoreError> {
+/// Each tenant's events keep their order. Row security is moved from tenant to tenant on the way. Gives the tenants'
+/// epochs, read last.
+pub async fn queue_events(driver: &mut impl Driver, events: &[QueuedEvent]) -> Result<Epochs, StoreError> {
     let mut tenants: BTreeMap<TenantId, Vec<Vec<Value>>> = BTreeMap::new();
     for event in events {
         tenants.entry(event.tenant).or_default().push(columns(event));
     }
+    let named: Vec<TenantId> = tenants.keys().copied().collect();
     for (tenant, rows) in tenants {
         driver.enter(&tenant.to_string()).await?;
         driver.insert(&QUEUE, rows).await?;
     }
-    Ok(())
+    directory::epochs(driver, named).await
 }
 
 fn columns(event: &QueuedEvent) -> Vec<Value> {

@@ -1,11 +1,14 @@
-//! The directory: which tenant a credential belongs to. The only statements without a tenant.
+//! The directory: which tenant a credential belongs to, and the epochs. The only statements without a tenant.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
 
 use chancery_domain::TenantId;
 use chancery_domain::ids::ApiKeyId;
-use chancery_domain::store::{ApiKeyEntry, StoreError, TenantEntry};
+use chancery_domain::store::{ApiKeyEntry, Epochs, StoreError, TenantEntry};
 
 use crate::rows::after;
-use crate::{Driver, Row, Value};
+use crate::{Driver, Row, Sql, Value};
 
 /// The entry of an API key.
 pub async fn api_key(driver: &mut dyn Driver, id: ApiKeyId) -> Result<Option<ApiKeyEntry>, StoreError> {
@@ -44,6 +47,49 @@ pub async fn tenants(
                WHERE tenant_id > $1 ORDER BY tenant_id LIMIT $2";
     let rows = driver.fetch(sql.into(), vec![after(since), limit.into()]).await?;
     rows.into_iter().map(read).collect()
+}
+
+const EPOCHS: Sql = Sql::dialects(
+    "SELECT tenant_id, epoch FROM directory_epochs WHERE tenant_id IN (SELECT value FROM json_each($1))",
+    "SELECT tenant_id, epoch FROM directory_epochs WHERE tenant_id = ANY (ARRAY(SELECT json_array_elements_text($1::json)))",
+);
+
+/// One statement, so that mark and rows are of one snapshot. In PostgreSQL the mark is the oldest transaction that may still
+/// commit something this snapshot does not show; in SQLite changes are numbered in the order of their commits.
+const EPOCHS_SINCE: Sql = Sql::dialects(
+    "SELECT m.mark, e.tenant_id, e.epoch
+     FROM (SELECT COALESCE(MAX(changed), 0) + 1 AS mark FROM directory_epochs) AS m
+     LEFT JOIN directory_epochs AS e ON e.changed >= $1",
+    "SELECT m.mark, e.tenant_id, e.epoch
+     FROM (SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS mark) AS m
+     LEFT JOIN directory_epochs AS e ON e.changed >= $1",
+);
+
+/// The epochs of these tenants.
+pub async fn epochs(
+    driver: &mut dyn Driver,
+    tenants: impl IntoIterator<Item = TenantId> + Send,
+) -> Result<Epochs, StoreError> {
+    let (tenants, read_at) = (Value::list(tenants), Instant::now());
+    let rows = driver.fetch(EPOCHS, vec![tenants]).await?;
+    let read = |values| {
+        let mut row = Row::new("epoch", values);
+        Ok((row.parsed()?, row.number()?))
+    };
+    Ok(Epochs { read_at, of: rows.into_iter().map(read).collect::<Result<_, StoreError>>()? })
+}
+
+/// The epochs that changed since `mark`, and the mark for next time.
+pub async fn epochs_since(driver: &mut dyn Driver, mark: Option<i64>) -> Result<(Epochs, i64), StoreError> {
+    let (mut of, mut next, read_at) = (BTreeMap::new(), None, Instant::now());
+    for values in driver.fetch(EPOCHS_SINCE, vec![mark.unwrap_or(i64::MAX).into()]).await? {
+        let mut row = Row::new("epoch", values);
+        next = Some(row.int()?);
+        if let Some(tenant) = row.opt_parsed()? {
+            of.insert(tenant, row.number()?);
+        }
+    }
+    Ok((Epochs { read_at, of }, next.ok_or(StoreError::Damaged("epoch"))?))
 }
 
 fn read(values: Vec<Value>) -> Result<TenantEntry, StoreError> {

@@ -2,8 +2,8 @@ use async_trait::async_trait;
 use chancery_crypto::Handle;
 use chancery_domain::ids::{KeyId, RecipientId, UserId};
 use chancery_domain::keyring::{
-    HsmLink, Key, KeyBackup, KeyRows, KeyVersion, KeyWrites, Managed, Revocation, RootRecipient, StoredMaterial,
-    TenantKey,
+    HsmLink, Key, KeyBackup, KeyRows, KeyVersion, KeyWrites, Managed, Revocation, RootRecipient, Standing,
+    StoredMaterial, TenantKey,
 };
 use chancery_domain::store::StoreError;
 use chancery_domain::time::Timestamp;
@@ -204,6 +204,14 @@ fn read_recipient(row: &mut Row) -> Result<RootRecipient, StoreError> {
 
 #[async_trait]
 impl<D: Driver> KeyRows for Rows<D> {
+    async fn standing(&mut self) -> Result<Standing, StoreError> {
+        let sql = "SELECT COALESCE((SELECT epoch FROM directory_epochs WHERE tenant_id = $1), 0),
+            (SELECT state FROM directory_tenants WHERE tenant_id = $1)";
+        let standing =
+            self.one("tenant", sql, [], |row| Ok(Standing { epoch: row.number()?, state: row.opt_parsed()? })).await?;
+        Ok(standing.unwrap_or(Standing { epoch: 0, state: None }))
+    }
+
     async fn root_recipients(&mut self) -> Result<Vec<RootRecipient>, StoreError> {
         self.all(
             "root_recipient",
@@ -512,7 +520,9 @@ impl<D: Driver> KeyWrites for Rows<D> {
                 ],
             )
             .await?;
-        swapped(changed, "key_version")
+        swapped(changed, "key_version")?;
+        self.stops_keys |= from.state.opens() && !to.state.opens();
+        Ok(())
     }
 
     async fn count_key_uses(&mut self, key_id: &str, uses: u64, last: Timestamp) -> Result<(), StoreError> {

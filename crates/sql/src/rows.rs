@@ -11,6 +11,8 @@ use crate::{Batch, Driver, Grown, Row, Sql, Transaction, Value};
 pub struct Rows<D> {
     pub(crate) tenant: TenantId,
     pub(crate) queued: bool,
+    /// Set by every statement that takes keys out of use.
+    pub(crate) stops_keys: bool,
     driver: D,
     /// A statement failed or was given up on. PostgreSQL would answer `COMMIT` with a rollback and no error.
     spoiled: bool,
@@ -20,7 +22,7 @@ pub struct Rows<D> {
 impl<D: Driver> Rows<D> {
     /// Of `tenant`, through a driver whose transaction is open and has entered that tenant.
     pub fn new(tenant: TenantId, driver: D, grown: Grown) -> Self {
-        Self { tenant, queued: false, driver, spoiled: false, grown }
+        Self { tenant, queued: false, stops_keys: false, driver, spoiled: false, grown }
     }
 
     /// The bound values of a statement: the tenant is always `$1`.
@@ -93,7 +95,7 @@ impl<D: Driver> View for Rows<D> {}
 #[async_trait]
 impl<D: Transaction> Tx for Rows<D> {
     async fn commit(self: Box<Self>) -> Result<(), StoreError> {
-        let Self { tenant, queued, driver, spoiled, grown } = *self;
+        let Self { tenant, queued, driver, spoiled, grown, .. } = *self;
         if spoiled {
             return Err(StoreError::Unavailable("a statement of this transaction failed".into()));
         }
@@ -102,5 +104,9 @@ impl<D: Transaction> Tx for Rows<D> {
             grown.note([tenant]);
         }
         Ok(())
+    }
+
+    fn stops_keys(&self) -> bool {
+        self.stops_keys
     }
 }

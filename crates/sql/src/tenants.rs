@@ -86,7 +86,9 @@ impl<D: Driver> TenantWrites for Rows<D> {
                 [Value::text(id), Value::text(to)],
             )
             .await?;
-        swapped(changed, "tenant")
+        swapped(changed, "tenant")?;
+        self.stops_keys |= to != TenantState::Active;
+        Ok(())
     }
 
     async fn hold_tenant(&mut self) -> Result<(), StoreError> {

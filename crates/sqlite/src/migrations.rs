@@ -9,6 +9,7 @@ use sqlx::migrate::MigrateError;
 const FILES: &[(i64, &str, &str)] = &[
     (1, "spine", include_str!("../migrations/0001_spine.sql")),
     (2, "named_keys", include_str!("../migrations/0002_named_keys.sql")),
+    (5, "epochs", include_str!("../migrations/0005_epochs.sql")),
 ];
 
 /// The number of the newest step this program knows; PostgreSQL's is the same.

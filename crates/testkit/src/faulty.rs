@@ -16,8 +16,8 @@ use chancery_domain::fields::{Field, FieldRows, FieldWrites};
 use chancery_domain::idempotency::{IdempotencyRows, IdempotencyWrites, Remembered};
 use chancery_domain::ids::{ApiKeyId, CertificateId, EventId, KeyId, NodeId, RecipientId, UserId};
 use chancery_domain::jobs::JobWrites;
-use chancery_domain::keyring::{Key, KeyRows, KeyVersion, KeyWrites, Managed, RootRecipient, TenantKey};
-use chancery_domain::store::{ApiKeyEntry, Directory, Store, StoreError, TenantEntry, Tx, View};
+use chancery_domain::keyring::{Key, KeyRows, KeyVersion, KeyWrites, Managed, RootRecipient, Standing, TenantKey};
+use chancery_domain::store::{ApiKeyEntry, Directory, Epochs, Store, StoreError, TenantEntry, Tx, View};
 use chancery_domain::tenants::{Tenant, TenantRows, TenantState, TenantWrites};
 use chancery_domain::time::Timestamp;
 use chancery_domain::users::{User, UserRows, UserWrites};
@@ -97,7 +97,7 @@ impl<S: Store> Store for Faulty<S> {
         self.within.view(tenant).await
     }
 
-    async fn append_events(&self, events: &[QueuedEvent]) -> Result<(), StoreError> {
+    async fn append_events(&self, events: &[QueuedEvent]) -> Result<Epochs, StoreError> {
         check(&self.faults.append)?;
         self.within.append_events(events).await
     }
@@ -133,6 +133,16 @@ impl<S: Directory> Directory for Faulty<S> {
         check(&self.faults.directory)?;
         self.within.tenants(after, limit).await
     }
+
+    async fn epochs(&self, tenants: &[TenantId]) -> Result<Epochs, StoreError> {
+        check(&self.faults.directory)?;
+        self.within.epochs(tenants).await
+    }
+
+    async fn epochs_since(&self, mark: Option<i64>) -> Result<(Epochs, i64), StoreError> {
+        check(&self.faults.directory)?;
+        self.within.epochs_since(mark).await
+    }
 }
 
 struct FaultyTx {
@@ -148,6 +158,10 @@ impl Tx for FaultyTx {
     async fn commit(self: Box<Self>) -> Result<(), StoreError> {
         check(&self.faults.commit)?;
         self.within.commit().await
+    }
+
+    fn stops_keys(&self) -> bool {
+        self.within.stops_keys()
     }
 }
 
@@ -193,6 +207,7 @@ hand_on!(ApiKeyWrites {
     fn revoke_api_key(id: ApiKeyId, at: Timestamp) -> ();
 });
 hand_on!(KeyRows {
+    fn standing() -> Standing;
     fn root_recipients() -> Vec<RootRecipient>;
     fn tenant_keys() -> Vec<TenantKey>;
     fn key(id: KeyId) -> Option<Key>;

@@ -12,7 +12,7 @@ use crate::{
     idempotency::KEPT_SECONDS,
     ids::TenantId,
     instance::{Failure, Instance},
-    keyring::Keyring,
+    keyring::{Keyring, fence},
     store::{StoreError, Tx},
 };
 
@@ -89,15 +89,22 @@ impl<'a> Change<'a> {
         self.commit(event).await
     }
 
-    /// Makes the change and its event durable at once.
+    /// Makes the change and its event durable at once. If it takes keys out of use, answers when no node releases anything
+    /// under them any more ([`fence`]).
     ///
     /// # Errors
     ///
     /// [`Failure`]; then nothing was changed.
     pub async fn commit(mut self, event: Event) -> Result<(), Failure> {
         self.record(event).await?;
+        let stops_keys = self.tx.stops_keys();
         // From here on nobody knows for sure that it was not committed: the numbers are not used again.
         self.tickets.into_iter().for_each(Ticket::spend);
-        Ok(self.tx.commit().await?)
+        self.tx.commit().await?;
+        if stops_keys {
+            self.instance.end_lease(self.tenant);
+            fence::settle().await;
+        }
+        Ok(())
     }
 }

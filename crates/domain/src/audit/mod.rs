@@ -27,7 +27,7 @@ pub(crate) mod stamp;
 pub use change::Change;
 pub use event::{Detail, Event};
 pub use kind::{Action, EventKind, Outcome};
-pub use receipt::{Appender, AuditReceipt, OpenIntent, append};
+pub use receipt::{Appender, AuditReceipt, OpenIntent, Told, append, told};
 pub use sequence::{SequenceError, sequence};
 
 /// An event on its way into the log: the exact bytes that will be hashed, and what to find it by.

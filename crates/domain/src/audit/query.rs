@@ -202,8 +202,8 @@ async fn release(
         return Ok(events.into_iter().map(|logged| EventView { logged, personal: None }).collect());
     }
     let intent = OpenIntent::new(system::AUDIT, events.len(), event);
-    let receipts = append(instance, call, tenant, vec![intent]).await?;
-    let receipt = receipts.into_iter().next().ok_or(Failure::Internal("an intent without a receipt"))?;
+    let (receipt, fence) = append(instance, call, tenant, vec![intent]).await?.single()?;
+    let lease = fence.lease(instance).await?;
     let field = system::audit_sealed();
     let rows: Vec<String> = events.iter().map(|logged| logged.event.id.to_string()).collect();
     let sealed: Vec<Option<Sealed>> =
@@ -214,13 +214,14 @@ async fn release(
         .filter_map(|(row, sealed)| Some((Place { field: &field, row }, sealed.as_ref()?)))
         .collect();
     // A part whose key was destroyed, or that is damaged, stays closed; the event is there all the same.
-    let mut opened = instance.keyring(tenant).await?.open_each(receipt, system::AUDIT, &values)?.into_iter();
-    Ok(events
+    let mut opened = lease.keyring.open_each(receipt, system::AUDIT, &values)?.into_iter();
+    let views = events
         .into_iter()
         .zip(&sealed)
         .map(|(logged, sealed)| {
             let personal = sealed.as_ref().and_then(|_| opened.next()).and_then(Result::ok);
             EventView { logged, personal }
         })
-        .collect())
+        .collect();
+    Ok(fence.release(instance, &lease, views).await?)
 }

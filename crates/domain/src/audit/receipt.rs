@@ -12,7 +12,8 @@ use crate::{
     access::Call,
     ids::{RequestId, TenantId},
     instance::{Failure, Instance},
-    store::{Store, StoreError},
+    keyring::Fence,
+    store::{Epochs, Store, StoreError},
 };
 
 /// How long one commit may take.
@@ -95,6 +96,26 @@ impl OpenIntent {
     }
 }
 
+/// Receipts for intents, in their order, and the fence for what is made with them.
+#[derive(Debug)]
+pub struct Told {
+    /// One for each intent.
+    pub receipts: Vec<AuditReceipt>,
+    /// Under which keys, and until when; none if there was no intent.
+    pub fence: Option<Fence>,
+}
+
+impl Told {
+    /// The receipt and the fence of a single intent.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Internal`]: there was none.
+    pub fn single(mut self) -> Result<(AuditReceipt, Fence), Failure> {
+        self.receipts.pop().zip(self.fence).ok_or(Failure::Internal("an intent without a receipt"))
+    }
+}
+
 /// Makes the events of reads durable, and gives a receipt for each intent, in order.
 ///
 /// # Errors
@@ -105,7 +126,7 @@ pub async fn append(
     call: &Call,
     tenant: TenantId,
     intents: Vec<OpenIntent>,
-) -> Result<Vec<AuditReceipt>, Failure> {
+) -> Result<Told, Failure> {
     let mut receipts = Vec::with_capacity(intents.len());
     let mut events = Vec::with_capacity(intents.len());
     for intent in intents {
@@ -118,26 +139,40 @@ pub async fn append(
         events.push(intent.first);
         events.extend(intent.further);
     }
-    note_all(instance, Actor::Call(call), tenant, events).await?;
-    Ok(receipts)
+    let fence = note_all(instance, Actor::Call(call), tenant, events).await?;
+    Ok(Told { receipts, fence })
 }
 
-/// Makes one event durable that goes with no change of rows.
+/// Makes the event of a use of keys durable. The keys are then those of [`Fence::lease`], and what they make is let out by
+/// [`Fence::release`].
+///
+/// # Errors
+///
+/// [`Failure::Audit`]: nothing may be done.
+pub async fn told(instance: &Instance, call: &Call, tenant: TenantId, event: Event) -> Result<Fence, Failure> {
+    let fence = note_all(instance, Actor::Call(call), tenant, vec![event]).await?;
+    fence.ok_or(Failure::Internal("an event without a commit"))
+}
+
+/// Makes one event durable that goes with no change of rows and no use of keys.
 ///
 /// # Errors
 ///
 /// [`Failure::Audit`].
 pub async fn note(instance: &Instance, call: &Call, tenant: TenantId, event: Event) -> Result<(), Failure> {
-    note_all(instance, Actor::Call(call), tenant, vec![event]).await
+    note_all(instance, Actor::Call(call), tenant, vec![event]).await.map(drop)
 }
 
-/// Makes events durable in a commit shared with other requests.
+/// Makes events durable in a commit shared with other requests; nothing of nothing.
 pub(crate) async fn note_all(
     instance: &Instance,
     actor: Actor<'_>,
     tenant: TenantId,
     events: Vec<Event>,
-) -> Result<(), Failure> {
+) -> Result<Option<Fence>, Failure> {
+    if events.is_empty() {
+        return Ok(None);
+    }
     let ring = instance.keyring(tenant).await?;
     let mut tickets = Vec::with_capacity(events.len());
     let mut stamped = Vec::with_capacity(events.len());
@@ -148,12 +183,15 @@ pub(crate) async fn note_all(
     }
     // From here on nobody knows for sure that the events were not written: their numbers are not used again.
     tickets.into_iter().for_each(super::counters::Ticket::spend);
-    instance.appender().append(stamped).await.map_err(Failure::Audit)
+    let epochs = instance.appender().append(stamped).await.map_err(Failure::Audit)?;
+    let fence = Fence::of(tenant, &epochs);
+    instance.learn(tenant, fence.epoch());
+    Ok(Some(fence))
 }
 
 struct Waiting {
     events: Vec<QueuedEvent>,
-    done: oneshot::Sender<Result<(), StoreError>>,
+    done: oneshot::Sender<Result<Arc<Epochs>, StoreError>>,
 }
 
 /// The group commit: while one commit runs, the next batch gathers.
@@ -167,7 +205,7 @@ impl Appender {
         Self(sender)
     }
 
-    async fn append(&self, events: Vec<QueuedEvent>) -> Result<(), StoreError> {
+    async fn append(&self, events: Vec<QueuedEvent>) -> Result<Arc<Epochs>, StoreError> {
         let gone = || StoreError::Unavailable("the group commit has ended".into());
         let (done, committed) = oneshot::channel();
         self.0.send(Waiting { events, done }).await.map_err(|_| gone())?;
@@ -184,7 +222,7 @@ async fn commit_batches(store: Arc<dyn Store>, mut receiver: mpsc::Receiver<Wait
         let each_alone = matches!(committed, Err(Some(_))) && batch.len() > 1;
         for waiting in batch.drain(..) {
             let answer = match (&committed, each_alone) {
-                (Ok(()), _) => Ok(()),
+                (Ok(epochs), _) => Ok(Arc::clone(epochs)),
                 (Err(_), true) => commit(&store, waiting.events).await.map_err(Option::unwrap_or_default),
                 (Err(error), false) => Err(error.clone().unwrap_or_default()),
             };
@@ -197,11 +235,11 @@ async fn commit_batches(store: Arc<dyn Store>, mut receiver: mpsc::Receiver<Wait
 /// Appends within a deadline; the error is `None` if the store did not answer by then.
 ///
 /// The append runs on its own: giving up waiting for it does not stop it halfway.
-async fn commit(store: &Arc<dyn Store>, events: Vec<QueuedEvent>) -> Result<(), Option<String>> {
+async fn commit(store: &Arc<dyn Store>, events: Vec<QueuedEvent>) -> Result<Arc<Epochs>, Option<String>> {
     let (store, count) = (Arc::clone(store), events.len());
     let append = tokio::spawn(async move { store.append_events(&events).await });
     let failed = match tokio::time::timeout(DEADLINE, append).await {
-        Ok(Ok(Ok(()))) => return Ok(()),
+        Ok(Ok(Ok(epochs))) => return Ok(Arc::new(epochs)),
         Ok(Ok(Err(error))) => {
             let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
             Some(format!("{error}: {cause}"))

@@ -78,5 +78,5 @@ pub async fn flush_anonymous(instance: &Instance) -> Result<(), Failure> {
             *kept.entry(key).or_default() += count;
         }
     }
-    written
+    written.map(drop)
 }

@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use super::Keyring;
+use super::{Keyring, Standing};
 use crate::{Instance, fields::Field, ids::TenantId, instance::Failure, time::Timestamp};
 
 /// Absolute age of a lease, in seconds. What another node changed is known here after that at the latest.
@@ -23,6 +23,8 @@ pub struct Lease {
     fields: HashMap<String, HashMap<String, Arc<Field>>>,
     /// Since when.
     pub loaded_at: Timestamp,
+    /// How the tenant stood at that moment.
+    pub standing: Standing,
 }
 
 impl Lease {
@@ -73,6 +75,23 @@ impl Leases {
         (now < lease.loaded_at.plus_seconds(MAX_AGE_SECONDS)).then(|| Arc::clone(lease))
     }
 
+    /// Ends a tenant's lease if it is older than this epoch. Whether it was.
+    pub(crate) fn outdate(&self, tenant: TenantId, epoch: u64) -> bool {
+        let older = |lease: &Arc<Lease>| lease.standing.epoch < epoch;
+        if !self.held.read().unwrap_or_else(|poison| poison.into_inner()).get(&tenant).is_some_and(older) {
+            return false;
+        }
+        self.end(tenant);
+        true
+    }
+
+    /// Ends all of them.
+    pub(crate) fn end_all(&self) {
+        let mut held = self.held.write().unwrap_or_else(|poison| poison.into_inner());
+        self.epoch.fetch_add(1, Ordering::AcqRel);
+        held.clear();
+    }
+
     /// Ends a tenant's lease at once.
     pub(crate) fn end(&self, tenant: TenantId) {
         let mut held = self.held.write().unwrap_or_else(|poison| poison.into_inner());
@@ -90,10 +109,11 @@ fn evict_oldest(held: &mut HashMap<TenantId, Arc<Lease>>) {
 async fn load(tenant: TenantId, instance: &Instance) -> Result<Lease, Failure> {
     let loaded_at = instance.now();
     let mut view = instance.store().view(tenant).await?;
+    let standing = view.standing().await?;
     let keyring = super::hierarchy::load(tenant, &mut *view, instance.root()).await?;
     let mut fields: HashMap<String, HashMap<String, Arc<Field>>> = HashMap::new();
     for field in view.fields().await? {
         fields.entry(field.table.clone()).or_default().insert(field.column.clone(), Arc::new(field));
     }
-    Ok(Lease { keyring: Arc::new(keyring), fields, loaded_at })
+    Ok(Lease { keyring: Arc::new(keyring), fields, loaded_at, standing })
 }

@@ -7,11 +7,13 @@ use chancery_crypto::{Handle, Jwk};
 use crate::{
     ids::{KeyId, RecipientId, UserId},
     store::StoreError,
+    tenants::TenantState,
     time::Timestamp,
 };
 
 pub mod declared;
 pub mod embedded;
+pub mod fence;
 pub mod hierarchy;
 pub mod keys;
 pub mod leases;
@@ -26,6 +28,7 @@ pub(crate) mod tenant_keys;
 
 pub use declared::DeclaredKey;
 pub use embedded::EmbeddedRoot;
+pub use fence::Fence;
 pub use keys::{KeyError, KeyRef, get, list};
 pub use leases::{Lease, Leases};
 pub use provider::{KeyProvider, ProviderError, ProviderKind, WrapLabel};
@@ -292,9 +295,20 @@ pub struct RootRecipient {
     pub proven_at: Timestamp,
 }
 
+/// How a tenant stands, at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// Its epoch.
+    pub epoch: u64,
+    /// Its state; none for the platform, and for a tenant whose record is not there yet.
+    pub state: Option<TenantState>,
+}
+
 /// Reads keys.
 #[async_trait]
 pub trait KeyRows {
+    /// The tenant's epoch and state.
+    async fn standing(&mut self) -> Result<Standing, StoreError>;
     /// Root recipients; there are some in the platform's rows only.
     async fn root_recipients(&mut self) -> Result<Vec<RootRecipient>, StoreError>;
     /// All versions of the tenant key, oldest first.

@@ -32,6 +32,9 @@ pub enum KeyringError {
     /// The key's version is suspended, revoked or destroyed.
     #[error("the key version is `{0}`")]
     Stopped(KeyState),
+    /// The keys changed while they were in use; what was made with them is not given out.
+    #[error("the keys changed meanwhile")]
+    Stale,
     /// A receipt names another tenant or table, or fewer values.
     #[error("the audit receipt does not cover this")]
     ReceiptTooSmall,

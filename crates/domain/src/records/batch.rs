@@ -8,10 +8,10 @@ use super::{RecordError, field_of, parse_sealed};
 use crate::{
     Instance,
     access::Call,
-    audit::{AuditReceipt, Detail, Event, EventKind, OpenIntent, Outcome, append, receipt::note},
+    audit::{AuditReceipt, Detail, Event, EventKind, OpenIntent, Outcome, Told, append, receipt::note},
     fields::Field,
     instance::Failure,
-    keyring::{KeyringError, Lease, ring::Place},
+    keyring::{Fence, KeyringError, Lease, ring::Place},
 };
 
 /// The most references of one event; larger calls write several.
@@ -67,38 +67,43 @@ impl<'a> Batch<'a> {
             lease = renewed;
             parsed = parse(&lease, items);
         }
-        let mut tables: BTreeMap<String, Vec<Item<'a>>> = BTreeMap::new();
-        for (item, stored) in parsed?.into_iter().zip(items) {
-            match item {
-                Some(item) => {
-                    check(&item.field)?;
-                    tables.entry(stored.table.clone()).or_default().push(item);
-                }
-                None => {
-                    if let Some(field) = lease.field(&stored.table, &stored.column) {
-                        check(field)?;
-                    }
-                }
-            }
-        }
+        let tables = by_table(&lease, parsed?, items, check)?;
         Ok(Self { lease, tables })
     }
 
-    /// Makes the events durable; gives each table's items with their receipt.
+    /// Makes the events durable, and looks at the items again if the keys or fields changed before that commit.
     pub(super) async fn tell(
-        &self,
+        &mut self,
         instance: &Instance,
         call: &Call,
+        items: &'a [StoredItem],
         kind: EventKind,
         with: impl Fn(Event) -> Event,
-    ) -> Result<Vec<(&str, &[Item<'a>], AuditReceipt)>, RecordError> {
+        check: impl Fn(&Field) -> Result<(), RecordError>,
+    ) -> Result<(Vec<AuditReceipt>, Option<Fence>), RecordError> {
         let mut intents = Vec::with_capacity(self.tables.len());
         for (table, items) in &self.tables {
             intents.push(self.intent(kind, table, items, &with)?);
         }
-        let receipts = append(instance, call, call.tenant(), intents).await?;
+        let Told { receipts, fence } = append(instance, call, call.tenant(), intents).await?;
+        if let Some(fence) = &fence {
+            let lease = fence.lease(instance).await?;
+            if !Arc::ptr_eq(&lease, &self.lease) {
+                // The same items have the same tables, so the receipts stay theirs.
+                self.tables = by_table(&lease, parse(&lease, items)?, items, check)?;
+                self.lease = lease;
+            }
+        }
+        Ok((receipts, fence))
+    }
+
+    /// Each table's items with their receipt.
+    pub(super) fn tables(
+        &self,
+        receipts: Vec<AuditReceipt>,
+    ) -> impl Iterator<Item = (&str, &[Item<'a>], AuditReceipt)> {
         let tables = self.tables.iter().map(|(table, items)| (table.as_str(), items.as_slice()));
-        Ok(tables.zip(receipts).map(|((table, items), receipt)| (table, items, receipt)).collect())
+        tables.zip(receipts).map(|((table, items), receipt)| (table, items, receipt))
     }
 
     fn intent(
@@ -146,6 +151,28 @@ pub(super) fn values<'v>(items: &'v [Item<'_>]) -> Values<'v> {
     items.iter().map(|item| (Place { field: &item.field, row: item.row }, &item.sealed)).collect()
 }
 
+/// Lets out what was made of values, or tells that it was not.
+pub(super) async fn release<T>(
+    instance: &Instance,
+    call: &Call,
+    batch: &Batch<'_>,
+    fence: Option<Fence>,
+    made: T,
+) -> Result<T, RecordError> {
+    let Some(fence) = fence else { return Ok(made) };
+    match fence.release(instance, &batch.lease, made).await {
+        Ok(made) => Ok(made),
+        Err(failure) => {
+            let event = Event::new(EventKind::RecordOpenFailed)
+                .outcome(Outcome::MinorFailure)
+                .with("table", Detail::Names(batch.tables.keys().cloned().collect()))
+                .with("code", Detail::Code("keys.changed"));
+            note(instance, call, call.tenant(), event).await?;
+            Err(failure.into())
+        }
+    }
+}
+
 /// Tells of a value that did not open, and gives the error of its item.
 pub(super) async fn failed(
     instance: &Instance,
@@ -169,6 +196,30 @@ pub(super) async fn failed(
         Ok(()) => error,
         Err(failure) => failure.into(),
     }
+}
+
+/// Sorts items by their tables; `check` sees the field of each one, nulls too.
+fn by_table<'a>(
+    lease: &Lease,
+    parsed: Vec<Option<Item<'a>>>,
+    items: &'a [StoredItem],
+    check: impl Fn(&Field) -> Result<(), RecordError>,
+) -> Result<BTreeMap<String, Vec<Item<'a>>>, RecordError> {
+    let mut tables: BTreeMap<String, Vec<Item<'a>>> = BTreeMap::new();
+    for (item, stored) in parsed.into_iter().zip(items) {
+        match item {
+            Some(item) => {
+                check(&item.field)?;
+                tables.entry(stored.table.clone()).or_default().push(item);
+            }
+            None => {
+                if let Some(field) = lease.field(&stored.table, &stored.column) {
+                    check(field)?;
+                }
+            }
+        }
+    }
+    Ok(tables)
 }
 
 fn parse<'a>(lease: &Lease, items: &'a [StoredItem]) -> Result<Vec<Option<Item<'a>>>, RecordError> {

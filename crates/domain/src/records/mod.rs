@@ -88,6 +88,7 @@ impl RecordError {
             )),
             error @ (KeyringError::NoActiveKey(_)
             | KeyringError::Unwrap
+            | KeyringError::Stale
             | KeyringError::ReceiptTooSmall
             | KeyringError::Random(_)) => Self::Failed(error.into()),
         }

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{
     RecordError, StoredItem, WipedJson,
-    batch::{Batch, failed, values},
+    batch::{Batch, failed, release, values},
     check_count, permission_to_open,
 };
 use crate::{Instance, access::Call, audit::EventKind, faults::Faults, keyring::KeyringError};
@@ -51,12 +51,14 @@ pub struct OpenRequest {
 pub async fn open(instance: &Instance, call: &Call, request: &OpenRequest) -> Result<Vec<WipedJson>, RecordError> {
     check(request)?;
     let allowed = |field: &crate::fields::Field| Ok(call.require(permission_to_open(field.class))?);
-    let batch = Batch::of(instance, call, &request.items, allowed).await?;
+    let mut batch = Batch::of(instance, call, &request.items, allowed).await?;
     let why = |event: crate::audit::Event| {
         event.purpose(request.purpose.as_str()).personal("reason", request.reason.expose().clone())
     };
     let mut opened: Vec<WipedJson> = request.items.iter().map(|_| WipedJson::new(Value::Null)).collect();
-    for (table, items, receipt) in batch.tell(instance, call, EventKind::RecordOpened, why).await? {
+    let told = batch.tell(instance, call, &request.items, EventKind::RecordOpened, why, allowed).await?;
+    let (receipts, fence) = told;
+    for (table, items, receipt) in batch.tables(receipts) {
         let bytes = match batch.lease.keyring.open(receipt, table, &values(items)) {
             Ok(bytes) => bytes,
             Err(error) => return Err(failed(instance, call, table, items, error).await),
@@ -72,7 +74,7 @@ pub async fn open(instance: &Instance, call: &Call, request: &OpenRequest) -> Re
             }
         }
     }
-    Ok(opened)
+    release(instance, call, &batch, fence, opened).await
 }
 
 fn check(request: &OpenRequest) -> Result<(), Faults> {

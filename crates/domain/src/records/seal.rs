@@ -1,13 +1,13 @@
 //! Seals values, and moves sealed values to the newest key.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use chancery_crypto::Phi;
 use serde_json::Value;
 
 use super::{
     RecordError, StoredItem, WipedJson,
-    batch::{Batch, failed, values},
+    batch::{Batch, failed, release, values},
     check_count, field_of, lease_for,
 };
 use crate::{
@@ -16,7 +16,8 @@ use crate::{
     audit::{Detail, Event, EventKind, receipt::note_all, stamp::Actor},
     faults::Faults,
     fields::Field,
-    keyring::{Lease, ring::Place},
+    instance::Failure,
+    keyring::{Fence, Lease, ring::Place},
 };
 
 /// A value to seal.
@@ -50,15 +51,25 @@ pub async fn seal(instance: &Instance, call: &Call, items: &[SealItem]) -> Resul
     call.require(Permission::DataSeal)?;
     check_count(items.len())?;
     let lease = lease_for(instance, call, items.iter().map(|item| (item.table.as_str(), item.column.as_str()))).await?;
+    let (mut sealed, tally) = seal_all(instance, &lease, items)?;
+    let fence = tally.tell(instance, call, EventKind::RecordSealed).await?;
+    let current = fence.lease(instance).await?;
+    if !Arc::ptr_eq(&lease, &current) {
+        // The keys changed before the event was durable: nothing is given out that a stopped one sealed.
+        (sealed, _) = seal_all(instance, &current, items)?;
+    }
+    Ok(fence.release(instance, &current, sealed).await?)
+}
+
+fn seal_all(instance: &Instance, lease: &Lease, items: &[SealItem]) -> Result<(Vec<SealedItem>, Tally), RecordError> {
     let mut tally = Tally::default();
     let mut sealed = Vec::with_capacity(items.len());
     for (position, item) in items.iter().enumerate() {
-        let field = field_of(&lease, position, &item.table, &item.column, item.row.as_deref())?;
+        let field = field_of(lease, position, &item.table, &item.column, item.row.as_deref())?;
         tally.add(&field);
-        sealed.push(seal_one(instance, &lease, position, &field, item)?);
+        sealed.push(seal_one(instance, lease, position, &field, item)?);
     }
-    tally.write(instance, call, EventKind::RecordSealed).await?;
-    Ok(sealed)
+    Ok((sealed, tally))
 }
 
 fn seal_one(
@@ -107,9 +118,11 @@ pub async fn reseal(
 ) -> Result<Vec<Option<String>>, RecordError> {
     call.require(Permission::DataReseal)?;
     check_count(items.len())?;
-    let batch = Batch::of(instance, call, items, |_| Ok(())).await?;
+    let mut batch = Batch::of(instance, call, items, |_| Ok(())).await?;
     let mut moved: Vec<Option<String>> = items.iter().map(|_| None).collect();
-    for (table, items, receipt) in batch.tell(instance, call, EventKind::RecordResealed, |event| event).await? {
+    let told = batch.tell(instance, call, items, EventKind::RecordResealed, |event| event, |_| Ok(())).await?;
+    let (receipts, fence) = told;
+    for (table, items, receipt) in batch.tables(receipts) {
         let newest = match batch.lease.keyring.reseal(receipt, table, &values(items), instance.random()) {
             Ok(newest) => newest,
             Err(error) => return Err(failed(instance, call, table, items, error).await),
@@ -120,7 +133,7 @@ pub async fn reseal(
             }
         }
     }
-    Ok(moved)
+    release(instance, call, &batch, fence, moved).await
 }
 
 /// How many values of which columns: one event for each table.
@@ -139,14 +152,16 @@ impl Tally {
         }
     }
 
-    pub(super) async fn write(self, instance: &Instance, call: &Call, kind: EventKind) -> Result<(), RecordError> {
+    /// Makes the events durable.
+    pub(super) async fn tell(self, instance: &Instance, call: &Call, kind: EventKind) -> Result<Fence, RecordError> {
         let events = self.0.into_iter().map(|(table, (count, columns))| {
             Event::new(kind)
                 .with("table", Detail::Names(vec![table]))
                 .with("columns", Detail::Names(columns.into_keys().collect()))
                 .with("count", Detail::Count(count))
         });
-        Ok(note_all(instance, Actor::Call(call), call.tenant(), events.collect()).await?)
+        let fence = note_all(instance, Actor::Call(call), call.tenant(), events.collect()).await?;
+        Ok(fence.ok_or(Failure::Internal("a call without an event"))?)
     }
 }
 

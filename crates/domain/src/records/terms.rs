@@ -1,5 +1,7 @@
 //! Derives search terms.
 
+use std::sync::Arc;
+
 use chancery_crypto::Phi;
 
 use super::{RecordError, WipedJson, check_count, lease_for, seal::Tally};
@@ -8,6 +10,7 @@ use crate::{
     access::{Call, Permission},
     audit::EventKind,
     faults::Faults,
+    keyring::Lease,
 };
 
 /// A value to search for.
@@ -31,6 +34,16 @@ pub async fn terms(instance: &Instance, call: &Call, items: &[TermItem]) -> Resu
     call.require(Permission::TermsDerive)?;
     check_count(items.len())?;
     let lease = lease_for(instance, call, items.iter().map(|item| (item.table.as_str(), item.column.as_str()))).await?;
+    let (mut all, tally) = derive(&lease, items)?;
+    let fence = tally.tell(instance, call, EventKind::TermsDerived).await?;
+    let current = fence.lease(instance).await?;
+    if !Arc::ptr_eq(&lease, &current) {
+        (all, _) = derive(&current, items)?;
+    }
+    Ok(fence.release(instance, &current, all).await?)
+}
+
+fn derive(lease: &Lease, items: &[TermItem]) -> Result<(Vec<Vec<String>>, Tally), RecordError> {
     let mut tally = Tally::default();
     let mut all = Vec::with_capacity(items.len());
     for (position, item) in items.iter().enumerate() {
@@ -49,6 +62,5 @@ pub async fn terms(instance: &Instance, call: &Call, items: &[TermItem]) -> Resu
         let normal = Phi::new(index.normalizer.normalise(text));
         all.push(lease.keyring.terms(field, normal.expose().as_bytes())?);
     }
-    tally.write(instance, call, EventKind::TermsDerived).await?;
-    Ok(all)
+    Ok((all, tally))
 }

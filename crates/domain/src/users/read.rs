@@ -91,7 +91,6 @@ pub async fn find_by_email(
 }
 
 async fn profile(instance: &Instance, call: &Call, tenant: TenantId, user: User) -> Result<UserProfile, Failure> {
-    let ring = instance.keyring(tenant).await?;
     let fields = [system::user_email(), system::user_first_name(), system::user_last_name(), system::user_metadata()];
     let stored = [Some(user.email.clone()), user.first_name.clone(), user.last_name.clone(), user.metadata.clone()];
     let row = user.id.to_string();
@@ -106,8 +105,9 @@ async fn profile(instance: &Instance, call: &Call, tenant: TenantId, user: User)
         .collect();
     let event = Event::new(EventKind::UserRead).on("user", user.id);
     let intent = OpenIntent::new(system::USERS, values.len(), event);
-    let receipt = append(instance, call, tenant, vec![intent]).await?.pop().ok_or(Failure::Internal("no receipt"))?;
-    let mut opened = ring.open(receipt, system::USERS, &values).map_err(|(_, error)| error)?.into_iter();
+    let (receipt, fence) = append(instance, call, tenant, vec![intent]).await?.single()?;
+    let lease = fence.lease(instance).await?;
+    let mut opened = lease.keyring.open(receipt, system::USERS, &values).map_err(|(_, error)| error)?.into_iter();
     let mut next = |field: &Field| -> Result<Option<Phi<String>>, Failure> {
         let present = values.iter().any(|(place, _)| place.field.id == field.id);
         let value = if present { opened.next() } else { None };
@@ -117,5 +117,5 @@ async fn profile(instance: &Instance, call: &Call, tenant: TenantId, user: User)
     let [email, first_name, last_name, metadata] = &fields;
     let email = next(email)?.ok_or(Failure::Internal("a user without an e-mail"))?;
     let (first_name, last_name, metadata) = (next(first_name)?, next(last_name)?, next(metadata)?);
-    Ok(UserProfile { user, email, first_name, last_name, metadata })
+    fence.release(instance, &lease, UserProfile { user, email, first_name, last_name, metadata }).await
 }

@@ -9,6 +9,7 @@ use chancery_domain::store::{Directory, Store, StoreError, Tx, View};
 pub mod api_keys;
 pub mod audit;
 pub mod certificates;
+pub mod epochs;
 pub mod fields;
 pub mod idempotency;
 pub mod jobs;
@@ -65,6 +66,11 @@ macro_rules! store_conformance {
                 an_event_of_another_tenant_is_refused, an_event_is_queued_once, appended_events_reach_their_tenants,
                 a_failed_append_queues_nothing, many_events_fit_one_append, appending_nothing_is_fine, appends_at_once_all_land,
                 grown_queues_are_told_once,
+            ],
+            epochs: [
+                every_change_of_what_nodes_hold_raises_it, a_tenants_state_raises_the_tenants_own, it_rises_with_the_commit,
+                an_append_tells_the_epochs_of_its_tenants, changes_since_a_mark_are_told,
+                a_transaction_knows_whether_it_stops_keys, changes_at_once_all_land,
             ],
             idempotency: [
                 an_entry_reads_back, another_tenant_does_not_see_it, a_key_is_taken_once, old_entries_are_forgotten,
@@ -134,6 +140,7 @@ mod tests {
             ("fields", include_str!("fields.rs")),
             ("certificates", include_str!("certificates.rs")),
             ("audit", include_str!("audit.rs")),
+            ("epochs", include_str!("epochs.rs")),
             ("idempotency", include_str!("idempotency.rs")),
             ("jobs", include_str!("jobs.rs")),
             ("transactions", include_str!("transactions.rs")),
