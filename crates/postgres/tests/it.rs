@@ -52,6 +52,25 @@ mod row_security {
         assert!(tables.len() > 15);
     }
 
+    /// What a lease is made of says so when it changes. A new table with wrapped keys needs `chancery_new_epoch` too.
+    #[tokio::test]
+    async fn every_table_with_wrapped_keys_raises_the_epoch() {
+        let Some(database) = database().await else { return };
+        let forgotten: Vec<String> = sqlx::query_scalar(
+            "SELECT DISTINCT c.relname::text FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid
+             WHERE c.relkind IN ('r', 'p') AND c.relnamespace = 'public'::regnamespace
+                AND (a.attname = 'wrapped' OR c.relname IN ('keys', 'fields', 'directory_tenants'))
+                AND NOT EXISTS (SELECT 1 FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid
+                    WHERE t.tgrelid = c.oid AND p.proname = 'chancery_new_epoch' AND t.tgtype & 28 = 28)
+             ORDER BY 1",
+        )
+        .fetch_all(&mut raw(&database).await)
+        .await
+        .unwrap();
+        // Nodes read the root's recipients at their start only.
+        assert_eq!(forgotten, ["root_recipients"]);
+    }
+
     #[tokio::test]
     async fn a_statement_that_forgets_the_tenant_meets_only_its_own_rows() {
         let Some(database) = database().await else { return };

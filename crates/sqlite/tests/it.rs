@@ -114,6 +114,26 @@ mod file {
         assert!(matches!(Sqlite::open(&path).await, Err(OpenError::Newer(9999))));
     }
 
+    /// What a lease is made of says so when it changes. A new table with wrapped keys needs the three triggers too.
+    #[tokio::test]
+    async fn every_table_with_wrapped_keys_raises_the_epoch() {
+        let (_folder, path, _store) = on_disk().await;
+        let forgotten: Vec<String> = sqlx::query_scalar(
+            "SELECT t.name FROM sqlite_master AS t
+             WHERE t.type = 'table'
+                AND (t.name IN ('keys', 'fields', 'directory_tenants')
+                    OR EXISTS (SELECT 1 FROM pragma_table_info(t.name) WHERE name = 'wrapped'))
+                AND (SELECT COUNT(*) FROM sqlite_master AS r WHERE r.type = 'trigger' AND r.tbl_name = t.name
+                    AND r.sql LIKE '%INTO directory_epochs%') < 3
+             ORDER BY 1",
+        )
+        .fetch_all(&mut raw(&path).await)
+        .await
+        .unwrap();
+        // Nodes read the root's recipients at their start only.
+        assert_eq!(forgotten, ["root_recipients"]);
+    }
+
     #[tokio::test]
     async fn what_only_grows_is_neither_changed_nor_removed() {
         let (_folder, path, store) = on_disk().await;

@@ -14,6 +14,7 @@ mod api_keys;
 mod audit;
 mod auth;
 mod faults;
+mod fence;
 mod fields;
 mod idempotency;
 mod keys;
