@@ -101,6 +101,8 @@ impl Stores {
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),
             providers,
+            own: Vec::new(),
+            resident: Vec::new(),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! second node creates twice.
 
 use async_trait::async_trait;
+use chancery_crypto::MacKey;
 
 use crate::{
     Instance,
@@ -96,16 +97,25 @@ pub async fn claim(
     sent: &str,
     body: &[u8],
 ) -> Result<Turn, ClaimError> {
-    let mac = instance.root().idempotency();
+    let root = instance.root();
+    let (newest, older) = root.idempotency();
     let caller = call.caller.subject().to_string();
     let (home, route) = (call.tenant().to_bytes(), call.request.route.as_bytes());
-    let key = mac.mac(&[b"key", &home, caller.as_bytes(), route, &target.to_bytes(), sent.as_bytes()]);
-    let request = mac.mac(&[b"body", body]);
-    let found = instance.store().view(target).await?.remembered(&key).await?;
+    let place = target.to_bytes();
+    let claim = |mac: &MacKey| Claim {
+        key: mac.mac(&[b"key", &home, caller.as_bytes(), route, &place, sent.as_bytes()]),
+        request: mac.mac(&[b"body", body]),
+    };
+    let mut view = instance.store().view(target).await?;
     let oldest = instance.now().plus_seconds(-KEPT_SECONDS);
-    match found.filter(|entry| entry.created_at > oldest) {
-        Some(entry) if entry.request != request => Err(ClaimError::AnotherRequest),
-        Some(entry) => Ok(Turn::Again(entry.resource)),
-        None => Ok(Turn::First(Claim { key, request })),
+    // It may have been remembered under an older root.
+    for mac in std::iter::once(newest).chain(older) {
+        let Claim { key, request } = claim(mac);
+        match view.remembered(&key).await?.filter(|entry| entry.created_at > oldest) {
+            Some(entry) if entry.request != request => return Err(ClaimError::AnotherRequest),
+            Some(entry) => return Ok(Turn::Again(entry.resource)),
+            None => {}
+        }
     }
+    Ok(Turn::First(claim(newest)))
 }

@@ -52,7 +52,7 @@ pub async fn initialise(
     }
     let now = ports.clock.now();
     let (root, recipients) = root::make(ports, settings, now).await?;
-    let made = hierarchy::make(TenantId::PLATFORM, &root, now, &*ports.random).map_err(failed)?;
+    let made = hierarchy::make(TenantId::PLATFORM, &root, now, &*ports.random).await.map_err(failed)?;
     let instance = Instance::assemble(ports.clone(), settings.clone(), node, root)?;
     let request = RequestInfo {
         id: RequestId::make(now, &*ports.random)?,
@@ -67,6 +67,7 @@ pub async fn initialise(
     let begun = Change::begin_with(&instance, Actor::System(&request), TenantId::PLATFORM, Arc::new(ring)).await;
     let mut change = begun.map_err(failed)?;
     let rows = change.rows();
+    rows.insert_root(&root::first_version(now)).await?;
     for recipient in &recipients {
         rows.insert_root_recipient(recipient).await?;
     }
@@ -103,12 +104,15 @@ fn admin_key(instance: &Instance, admin: &FirstAdmin) -> Result<(ApiKey, Secret<
     let now = instance.now();
     let id = ApiKeyId::make(now, instance.random())?;
     let text = ApiKeyText::make(instance.settings().environment.into(), id, instance.random())?;
+    let root = instance.root();
+    let (pepper_version, pepper) = root.pepper();
     let key = ApiKey {
         id,
         description: "first platform admin".to_owned(),
         roles: RoleSet::of(&[Role::PlatformAdmin]),
         user: None,
-        digest: text.digest(instance.root().pepper()),
+        digest: text.digest(pepper),
+        pepper_version,
         allowed_cidrs: admin.allowed_cidrs.clone(),
         created_at: now,
         expires_at: admin.expires_in_days.map(|days| now.plus_seconds(i64::from(days) * 86_400)),

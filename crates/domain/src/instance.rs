@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, RwLock},
     time::{Duration, Instant},
 };
 
@@ -12,7 +12,9 @@ use crate::{
     access::{Call, Denied, Permission, authenticate::CallerCache},
     audit::{Appender, counters::Counters, refusals::AnonymousCounts},
     ids::{NodeId, TenantId, Ulid},
-    keyring::{KeyProvider, Keyring, KeyringError, Lease, Leases, PlatformRoot, RootError},
+    keyring::{
+        KeyProvider, Keyring, KeyringError, Lease, Leases, OwnProvider, PlatformRoot, RootError, resident::ResidentKeys,
+    },
     passwords::PasswordQueue,
     store::{Directory, Store, StoreError},
     tenants::TenantState,
@@ -76,8 +78,8 @@ pub struct Settings {
 
 impl Settings {
     /// Whether a newcomer may be helped along: any role by the platform's admin.
-    pub fn is_dev(&self) -> bool {
-        self.environment == Environment::Development
+    pub const fn is_dev(&self) -> bool {
+        matches!(self.environment, Environment::Development)
     }
 }
 
@@ -94,6 +96,10 @@ pub struct Ports {
     pub random: Arc<dyn Random>,
     /// What may unwrap the platform root.
     pub providers: Vec<Arc<dyn KeyProvider>>,
+    /// Providers that belong to tenants.
+    pub own: Vec<OwnProvider>,
+    /// Providers in which keys may live; at most one of a kind counts, the first.
+    pub resident: Vec<Arc<dyn ResidentKeys>>,
 }
 
 /// This process, in events: which node, and which start of it.
@@ -120,7 +126,9 @@ pub struct Instance {
     ports: Ports,
     settings: Settings,
     node: Node,
-    root: PlatformRoot,
+    root: RwLock<Arc<PlatformRoot>>,
+    /// Who looks the root up again; the moment when it was looked up last.
+    renewing: tokio::sync::Mutex<Option<Timestamp>>,
     leases: Leases,
     followed: tokio::sync::Mutex<Option<Followed>>,
     followed_at: Mutex<Option<Instant>>,
@@ -197,7 +205,8 @@ impl Instance {
         let boot = Ulid::make(ports.clock.now(), &*ports.random)?;
         Ok(Self {
             node: Node { id: node, boot },
-            root,
+            root: RwLock::new(Arc::new(root)),
+            renewing: tokio::sync::Mutex::default(),
             leases: Leases::default(),
             followed: tokio::sync::Mutex::default(),
             followed_at: Mutex::default(),
@@ -246,9 +255,49 @@ impl Instance {
         &self.ports.providers
     }
 
-    /// The platform root.
-    pub fn root(&self) -> &PlatformRoot {
-        &self.root
+    /// The providers that belong to tenants.
+    pub fn own_providers(&self) -> &[OwnProvider] {
+        &self.ports.own
+    }
+
+    /// What it was opened with.
+    pub(crate) fn outside(&self) -> (&Ports, &Settings) {
+        (&self.ports, &self.settings)
+    }
+
+    /// Takes the root as it is stored by now: this process has just changed it.
+    pub(crate) async fn follow_root(&self) -> Result<(), RootError> {
+        let root = crate::keyring::root::open(&self.ports, &self.settings).await?;
+        *self.root.write().unwrap_or_else(|poison| poison.into_inner()) = Arc::new(root);
+        Ok(())
+    }
+
+    /// The providers in which keys may live.
+    pub fn resident(&self) -> &[Arc<dyn ResidentKeys>] {
+        &self.ports.resident
+    }
+
+    /// The platform root, as this process knows it.
+    pub fn root(&self) -> Arc<PlatformRoot> {
+        Arc::clone(&self.root.read().unwrap_or_else(|poison| poison.into_inner()))
+    }
+
+    /// The platform root, looked up again if that was not done a moment ago: somebody named a version that is not here.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] if the store does not answer. Providers that do not leave the root as it was.
+    pub async fn renewed_root(&self) -> Result<Arc<PlatformRoot>, Failure> {
+        let mut renewed = self.renewing.lock().await;
+        if renewed.is_none_or(|last| self.now() >= last.plus_seconds(1)) {
+            *renewed = Some(self.now());
+            match crate::keyring::root::open(&self.ports, &self.settings).await {
+                Ok(root) => *self.root.write().unwrap_or_else(|poison| poison.into_inner()) = Arc::new(root),
+                Err(RootError::Store(error)) => return Err(error.into()),
+                Err(error) => tracing::warn!(%error, "The platform root could not be looked up again"),
+            }
+        }
+        Ok(self.root())
     }
 
     /// The group commit of events.

@@ -24,6 +24,10 @@ use crate::{
     jobs::JobWrites,
     keyring::KeyRows,
     keyring::KeyWrites,
+    keyring::RootRows,
+    keyring::RootWrites,
+    keyring::TenantKeyRows,
+    keyring::TenantKeyWrites,
     tenants::TenantRows,
     tenants::TenantState,
     tenants::TenantWrites,
@@ -51,7 +55,17 @@ pub enum StoreError {
 /// The rows of one tenant, as they were when the view was opened. Dropping it ends it.
 #[async_trait]
 pub trait View:
-    TenantRows + UserRows + ApiKeyRows + KeyRows + FieldRows + CertificateRows + AuditRows + IdempotencyRows + Send
+    TenantRows
+    + UserRows
+    + ApiKeyRows
+    + KeyRows
+    + RootRows
+    + TenantKeyRows
+    + FieldRows
+    + CertificateRows
+    + AuditRows
+    + IdempotencyRows
+    + Send
 {
 }
 
@@ -63,6 +77,8 @@ pub trait Tx:
     + UserWrites
     + ApiKeyWrites
     + KeyWrites
+    + RootWrites
+    + TenantKeyWrites
     + FieldWrites
     + CertificateWrites
     + AuditWrites
@@ -140,6 +156,8 @@ pub struct ApiKeyEntry {
     pub tenant: TenantId,
     /// HMAC-SHA-256 of the secret under the pepper.
     pub digest: [u8; 32],
+    /// The version of the root that the pepper derives from.
+    pub pepper_version: u32,
     /// Whether it was revoked.
     pub revoked: bool,
 }

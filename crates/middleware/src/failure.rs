@@ -29,7 +29,9 @@ const fn of_store(error: &StoreError) -> Code {
 const fn of_keyring(error: &KeyringError) -> Code {
     match error {
         KeyringError::NoActiveKey(_) | KeyringError::Stopped(_) => Code::KeyRetired,
-        KeyringError::Random(_) | KeyringError::Stale => Code::DependencyUnavailable,
+        KeyringError::Random(_) | KeyringError::Stale | KeyringError::Root(_) | KeyringError::Provider(..) => {
+            Code::DependencyUnavailable
+        }
         // What Chancery itself keeps sealed must open; a caller's values have errors of their own.
         KeyringError::Unwrap
         | KeyringError::ReceiptTooSmall

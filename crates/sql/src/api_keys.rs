@@ -23,6 +23,7 @@ fn read(row: &mut Row) -> Result<ApiKey, StoreError> {
         roles: RoleSet::from_text(&row.text()?).map_err(|_| row.damaged())?,
         user: row.opt_parsed()?,
         digest: row.array()?,
+        pepper_version: row.number()?,
         allowed_cidrs: cidrs(&row.text()?).ok_or_else(|| row.damaged())?,
         created_at: row.time()?,
         expires_at: row.opt_time()?,
@@ -39,7 +40,7 @@ impl<D: Driver> ApiKeyRows for Rows<D> {
     async fn api_key(&mut self, id: ApiKeyId) -> Result<Option<ApiKey>, StoreError> {
         self.one(
             "api_key",
-            "SELECT id, description, roles, user_id, digest, allowed_cidrs, created_at, expires_at, revoked_at
+            "SELECT id, description, roles, user_id, digest, pepper_version, allowed_cidrs, created_at, expires_at, revoked_at
              FROM api_keys WHERE tenant_id = $1 AND id = $2",
             [Value::text(id)],
             read,
@@ -50,7 +51,7 @@ impl<D: Driver> ApiKeyRows for Rows<D> {
     async fn api_keys(&mut self, since: Option<ApiKeyId>, limit: u32) -> Result<Vec<ApiKey>, StoreError> {
         self.all(
             "api_key",
-            "SELECT id, description, roles, user_id, digest, allowed_cidrs, created_at, expires_at, revoked_at
+            "SELECT id, description, roles, user_id, digest, pepper_version, allowed_cidrs, created_at, expires_at, revoked_at
              FROM api_keys WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3",
             [after(since), limit.into()],
             read,
@@ -69,15 +70,16 @@ impl<D: Driver> ApiKeyWrites for Rows<D> {
     async fn insert_api_key(&mut self, key: &ApiKey) -> Result<(), StoreError> {
         let cidrs: Vec<String> = key.allowed_cidrs.iter().map(IpNet::to_string).collect();
         self.execute(
-            "INSERT INTO api_keys (tenant_id, id, description, roles, user_id, digest, allowed_cidrs,
+            "INSERT INTO api_keys (tenant_id, id, description, roles, user_id, digest, pepper_version, allowed_cidrs,
                 created_at, expires_at, revoked_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
             [
                 Value::text(key.id),
                 key.description.as_str().into(),
                 Value::Text(Some(key.roles.to_text())),
                 Value::opt_text(key.user),
                 Value::bytes(&key.digest),
+                key.pepper_version.into(),
                 Value::Text(Some(cidrs.join(" "))),
                 Value::time(key.created_at),
                 Value::opt_time(key.expires_at),
@@ -86,8 +88,13 @@ impl<D: Driver> ApiKeyWrites for Rows<D> {
         )
         .await?;
         self.execute(
-            "INSERT INTO directory_api_keys (tenant_id, id, digest, revoked) VALUES ($1, $2, $3, $4)",
-            [Value::text(key.id), Value::bytes(&key.digest), key.revoked_at.is_some().into()],
+            "INSERT INTO directory_api_keys (tenant_id, id, digest, pepper_version, revoked) VALUES ($1, $2, $3, $4, $5)",
+            [
+                Value::text(key.id),
+                Value::bytes(&key.digest),
+                key.pepper_version.into(),
+                key.revoked_at.is_some().into(),
+            ],
         )
         .await?;
         Ok(())
@@ -108,5 +115,23 @@ impl<D: Driver> ApiKeyWrites for Rows<D> {
             )
             .await?;
         swapped(changed, "api_key")
+    }
+
+    async fn set_api_key_digest(
+        &mut self,
+        id: ApiKeyId,
+        from: u32,
+        digest: &[u8; 32],
+        pepper_version: u32,
+    ) -> Result<(), StoreError> {
+        for sql in [
+            "UPDATE api_keys SET digest = $4, pepper_version = $5 WHERE tenant_id = $1 AND id = $2 AND pepper_version = $3",
+            "UPDATE directory_api_keys SET digest = $4, pepper_version = $5
+             WHERE tenant_id = $1 AND id = $2 AND pepper_version = $3",
+        ] {
+            let args = [Value::text(id), from.into(), Value::bytes(digest), pepper_version.into()];
+            swapped(self.execute(sql, args).await?, "api_key")?;
+        }
+        Ok(())
     }
 }

@@ -12,13 +12,19 @@ use crate::{Driver, Row, Sql, Value};
 
 /// The entry of an API key.
 pub async fn api_key(driver: &mut dyn Driver, id: ApiKeyId) -> Result<Option<ApiKeyEntry>, StoreError> {
-    let sql = "SELECT id, tenant_id, digest, revoked FROM directory_api_keys WHERE id = $1";
+    let sql = "SELECT id, tenant_id, digest, pepper_version, revoked FROM directory_api_keys WHERE id = $1";
     let rows = driver.fetch(sql.into(), vec![Value::text(id)]).await?;
     rows.into_iter()
         .next()
         .map(|values| {
             let mut row = Row::new("api_key", values);
-            Ok(ApiKeyEntry { id: row.parsed()?, tenant: row.parsed()?, digest: row.array()?, revoked: row.boolean()? })
+            Ok(ApiKeyEntry {
+                id: row.parsed()?,
+                tenant: row.parsed()?,
+                digest: row.array()?,
+                pepper_version: row.number()?,
+                revoked: row.boolean()?,
+            })
         })
         .transpose()
 }

@@ -2,7 +2,7 @@ use async_trait::async_trait;
 use chancery_crypto::Handle;
 use chancery_domain::ids::{KeyId, RecipientId, UserId};
 use chancery_domain::keyring::{
-    HsmLink, Key, KeyBackup, KeyRows, KeyVersion, KeyWrites, Managed, Revocation, RootRecipient, Standing,
+    HsmLink, Key, KeyBackup, KeyRows, KeyVersion, KeyWrites, Managed, OwnWrap, Revocation, RootRecipient, Standing,
     StoredMaterial, TenantKey,
 };
 use chancery_domain::store::StoreError;
@@ -23,6 +23,17 @@ macro_rules! select_key {
     };
 }
 
+macro_rules! select_recipients {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, root_version, root_handle, provider, label, environment, wrapped, created_at, proven_at, failed_at
+             FROM root_recipients WHERE tenant_id = $1 ORDER BY id",
+            $rest
+        )
+    };
+}
+pub(crate) use select_recipients;
+
 macro_rules! version_columns {
     () => {
         "v.key, v.version, v.key_id, v.handle, v.state, v.wrapped, v.tenant_key_version, v.provider, v.resident_id,
@@ -36,6 +47,8 @@ macro_rules! select_version {
         concat!("SELECT ", version_columns!(), " FROM key_versions AS v WHERE v.tenant_id = $1 AND v.key = $2 ", $rest)
     };
 }
+
+pub(crate) use version_columns;
 
 /// SQLite has one writer, so whoever reads in a transaction that writes holds everything anyway.
 const HOLD: Sql =
@@ -127,7 +140,7 @@ fn read_revocation(row: &mut Row) -> Result<Option<Revocation>, StoreError> {
     Ok(reason.map(|reason| Revocation { reason, last_valid_index }))
 }
 
-fn read_key(row: &mut Row) -> Result<Key, StoreError> {
+pub(crate) fn read_key(row: &mut Row) -> Result<Key, StoreError> {
     Ok(Key {
         id: row.parsed()?,
         name: row.text()?,
@@ -153,7 +166,7 @@ fn read_key(row: &mut Row) -> Result<Key, StoreError> {
     })
 }
 
-fn read_version(row: &mut Row) -> Result<KeyVersion, StoreError> {
+pub(crate) fn read_version(row: &mut Row) -> Result<KeyVersion, StoreError> {
     Ok(KeyVersion {
         key: row.parsed()?,
         version: row.number()?,
@@ -185,10 +198,15 @@ fn read_tenant_key(row: &mut Row) -> Result<TenantKey, StoreError> {
         root_version: row.number()?,
         state: row.parsed()?,
         created_at: row.time()?,
+        own: match (row.opt_text()?, row.opt_parsed()?, row.opt_bytes()?) {
+            (Some(provider), Some(mode), Some(wrapped)) => Some(OwnWrap { provider, mode, wrapped }),
+            (None, None, None) => None,
+            _ => return Err(row.damaged()),
+        },
     })
 }
 
-fn read_recipient(row: &mut Row) -> Result<RootRecipient, StoreError> {
+pub(crate) fn read_recipient(row: &mut Row) -> Result<RootRecipient, StoreError> {
     Ok(RootRecipient {
         id: row.parsed()?,
         root_version: row.number()?,
@@ -199,6 +217,7 @@ fn read_recipient(row: &mut Row) -> Result<RootRecipient, StoreError> {
         wrapped: row.bytes()?,
         created_at: row.time()?,
         proven_at: row.time()?,
+        failed_at: row.opt_time()?,
     })
 }
 
@@ -213,20 +232,13 @@ impl<D: Driver> KeyRows for Rows<D> {
     }
 
     async fn root_recipients(&mut self) -> Result<Vec<RootRecipient>, StoreError> {
-        self.all(
-            "root_recipient",
-            "SELECT id, root_version, root_handle, provider, label, environment, wrapped, created_at, proven_at
-             FROM root_recipients WHERE tenant_id = $1 ORDER BY id",
-            [],
-            read_recipient,
-        )
-        .await
+        self.all("root_recipient", select_recipients!(""), [], read_recipient).await
     }
 
     async fn tenant_keys(&mut self) -> Result<Vec<TenantKey>, StoreError> {
         self.all(
             "tenant_key",
-            "SELECT version, handle, wrapped, root_version, state, created_at
+            "SELECT version, handle, wrapped, root_version, state, created_at, own_provider, own_mode, own_wrapped
              FROM tenant_keys WHERE tenant_id = $1 ORDER BY version",
             [],
             read_tenant_key,
@@ -306,8 +318,8 @@ impl<D: Driver> KeyWrites for Rows<D> {
     async fn insert_root_recipient(&mut self, recipient: &RootRecipient) -> Result<(), StoreError> {
         self.execute(
             "INSERT INTO root_recipients (tenant_id, id, root_version, root_handle, provider, label, environment,
-                wrapped, created_at, proven_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                wrapped, created_at, proven_at, failed_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
             [
                 Value::text(recipient.id),
                 recipient.root_version.into(),
@@ -318,6 +330,7 @@ impl<D: Driver> KeyWrites for Rows<D> {
                 Value::bytes(&recipient.wrapped),
                 Value::time(recipient.created_at),
                 Value::time(recipient.proven_at),
+                Value::opt_time(recipient.failed_at),
             ],
         )
         .await?;
@@ -327,7 +340,7 @@ impl<D: Driver> KeyWrites for Rows<D> {
     async fn prove_root_recipient(&mut self, id: RecipientId, at: Timestamp) -> Result<(), StoreError> {
         let changed = self
             .execute(
-                "UPDATE root_recipients SET proven_at = $3 WHERE tenant_id = $1 AND id = $2",
+                "UPDATE root_recipients SET proven_at = $3, failed_at = NULL WHERE tenant_id = $1 AND id = $2",
                 [Value::text(id), Value::time(at)],
             )
             .await?;
@@ -336,8 +349,9 @@ impl<D: Driver> KeyWrites for Rows<D> {
 
     async fn insert_tenant_key(&mut self, key: &TenantKey) -> Result<(), StoreError> {
         self.execute(
-            "INSERT INTO tenant_keys (tenant_id, version, handle, wrapped, root_version, state, created_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            "INSERT INTO tenant_keys (tenant_id, version, handle, wrapped, root_version, state, created_at,
+                own_provider, own_mode, own_wrapped)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
             [
                 key.version.into(),
                 Value::bytes(&key.handle.0),
@@ -345,6 +359,9 @@ impl<D: Driver> KeyWrites for Rows<D> {
                 key.root_version.into(),
                 Value::text(key.state),
                 Value::time(key.created_at),
+                Value::opt_text(key.own.as_ref().map(|own| own.provider.as_str())),
+                Value::opt_text(key.own.as_ref().map(|own| own.mode)),
+                Value::opt_bytes(key.own.as_ref().map(|own| own.wrapped.as_slice())),
             ],
         )
         .await?;

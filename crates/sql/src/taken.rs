@@ -16,6 +16,8 @@ const UNIQUE: &[(&str, &str, &str)] = &[
     ("users_username_key", "users.tenant_id, users.username", "username"),
     ("api_keys_pkey", "api_keys.tenant_id, api_keys.id", "api_key"),
     ("root_recipients_pkey", "root_recipients.tenant_id, root_recipients.id", "root_recipient"),
+    ("directory_roots_pkey", "directory_roots.tenant_id, directory_roots.version", "root"),
+    ("directory_roots_active_key", "directory_roots.tenant_id", "root"),
     ("tenant_keys_pkey", "tenant_keys.tenant_id, tenant_keys.version", "tenant_key"),
     ("keys_pkey", "keys.tenant_id, keys.id", "key"),
     ("keys_managed_key", "keys.tenant_id, keys.managed", "managed"),

@@ -9,6 +9,7 @@ use sqlx::migrate::MigrateError;
 const FILES: &[(i64, &str, &str)] = &[
     (1, "spine", include_str!("../migrations/0001_spine.sql")),
     (2, "named_keys", include_str!("../migrations/0002_named_keys.sql")),
+    (4, "roots", include_str!("../migrations/0004_roots.sql")),
     (5, "epochs", include_str!("../migrations/0005_epochs.sql")),
 ];
 

@@ -16,7 +16,10 @@ use chancery_domain::fields::{Field, FieldRows, FieldWrites};
 use chancery_domain::idempotency::{IdempotencyRows, IdempotencyWrites, Remembered};
 use chancery_domain::ids::{ApiKeyId, CertificateId, EventId, KeyId, NodeId, RecipientId, UserId};
 use chancery_domain::jobs::JobWrites;
-use chancery_domain::keyring::{Key, KeyRows, KeyVersion, KeyWrites, Managed, RootRecipient, Standing, TenantKey};
+use chancery_domain::keyring::{
+    Key, KeyRows, KeyVersion, KeyWrites, Managed, RootRecipient, RootRows, RootSecret, RootVersion, RootWrites,
+    Standing, TenantKey, TenantKeyRows, TenantKeyWrites,
+};
 use chancery_domain::store::{ApiKeyEntry, Directory, Epochs, Store, StoreError, TenantEntry, Tx, View};
 use chancery_domain::tenants::{Tenant, TenantRows, TenantState, TenantWrites};
 use chancery_domain::time::Timestamp;
@@ -205,6 +208,7 @@ hand_on!(ApiKeyRows {
 hand_on!(ApiKeyWrites {
     fn insert_api_key(key: &ApiKey) -> ();
     fn revoke_api_key(id: ApiKeyId, at: Timestamp) -> ();
+    fn set_api_key_digest(id: ApiKeyId, from: u32, digest: &[u8; 32], pepper_version: u32) -> ();
 });
 hand_on!(KeyRows {
     fn standing() -> Standing;
@@ -236,6 +240,28 @@ hand_on!(KeyWrites {
 hand_on!(JobWrites {
     fn claim_job(name: &str, node: NodeId, now: Timestamp, until: Timestamp) -> bool;
     fn release_job(name: &str, node: NodeId) -> ();
+});
+hand_on!(RootRows {
+    fn roots() -> Vec<RootVersion>;
+    fn root_secrets() -> Vec<RootSecret>;
+});
+hand_on!(RootWrites {
+    fn insert_root(root: &RootVersion) -> ();
+    fn hold_root(version: u32) -> ();
+    fn supersede_root(version: u32, at: Timestamp) -> ();
+    fn retire_root(version: u32, at: Timestamp) -> ();
+    fn put_root_secret(secret: &RootSecret) -> ();
+    fn seize_root_recipients() -> Vec<RootRecipient>;
+    fn remove_root_recipient(id: RecipientId) -> ();
+    fn fail_root_recipient(id: RecipientId, at: Timestamp) -> ();
+});
+hand_on!(TenantKeyRows { fn versions_under_others(newest: u32, limit: u32) -> Vec<(Key, KeyVersion)>; });
+hand_on!(TenantKeyWrites {
+    fn hold_tenant_key(version: u32) -> ();
+    fn supersede_tenant_key(version: u32) -> ();
+    fn rewrap_tenant_key(from: &TenantKey, to: &TenantKey) -> ();
+    fn destroy_tenant_key(version: u32) -> ();
+    fn rewrap_key_version(from: &KeyVersion, to: &KeyVersion) -> ();
 });
 hand_on!(FieldRows { fn fields() -> Vec<Field>; });
 hand_on!(FieldWrites { fn put_field(field: &Field) -> (); });

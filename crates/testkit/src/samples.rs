@@ -11,7 +11,7 @@ use chancery_domain::idempotency::Remembered;
 use chancery_domain::ids::{ApiKeyId, CertificateId, EventId, FieldId, KeyId, RecipientId, RequestId, TableId, UserId};
 use chancery_domain::keyring::{
     AccessPolicy, BackupState, HsmLink, Key, KeyBackup, KeyOrigin, KeyPurpose, KeyState, KeyType, KeyVersion, Managed,
-    ProviderKind, Revocation, RevocationReason, RootRecipient, StoredMaterial, TenantKey,
+    OwnMode, OwnWrap, ProviderKind, Revocation, RevocationReason, RootRecipient, StoredMaterial, TenantKey,
 };
 use chancery_domain::tenants::{Tenant, TenantState};
 use chancery_domain::time::Timestamp;
@@ -93,6 +93,7 @@ pub fn api_key(n: u64) -> ApiKey {
         roles: RoleSet::of(&[Role::Service]),
         user: None,
         digest: digest(n),
+        pepper_version: 1,
         allowed_cidrs: odd(n, vec!["10.0.0.0/8".parse().unwrap(), "2001:db8::/32".parse().unwrap()])
             .unwrap_or_default(),
         created_at: NOW,
@@ -113,6 +114,7 @@ pub fn root_recipient(n: u64) -> RootRecipient {
         wrapped: vec![7; 60],
         created_at: NOW,
         proven_at: NOW,
+        failed_at: odd(n, NOW.plus_seconds(9)),
     }
 }
 
@@ -123,6 +125,7 @@ pub fn tenant_key(version: u32) -> TenantKey {
         handle: handle(version.into()),
         wrapped: vec![8; 60],
         root_version: 1,
+        own: odd(version.into(), OwnWrap { provider: "clinic".to_owned(), mode: OwnMode::And, wrapped: vec![9; 60] }),
         state: KeyState::Active,
         created_at: NOW,
     }

@@ -131,6 +131,8 @@ impl TestApp {
             clock: clock.clone(),
             random: Arc::new(SystemRandom),
             providers: vec![Arc::new(provider)],
+            own: Vec::new(),
+            resident: Vec::new(),
         };
         let node = NodeId::from_bytes([1; 16]);
         let mut admin = String::new();

@@ -17,6 +17,8 @@ use crate::{
     api_keys::ApiKeyText,
     ids::{TenantId, TokenId, UserId},
     instance::{Failure, fails},
+    keyring::{KeyringError, PlatformRoot},
+    store::ApiKeyEntry,
     tenants::TenantState,
     time::Timestamp,
     tokens,
@@ -159,7 +161,13 @@ async fn by_api_key(instance: &Instance, text: &Secret<String>) -> Result<(Calle
     let invalid = AuthenticateError::Invalid;
     let presented = ApiKeyText::parse(text.expose()).map_err(|_| invalid("malformed API key"))?;
     let entry = instance.directory().api_key(presented.id).await?.ok_or(invalid("unknown API key"))?;
-    if !presented.fits(instance.root().pepper(), &entry.digest) {
+    let mut root = instance.root();
+    if root.pepper_of(entry.pepper_version).is_none() {
+        // Another node rotated the root.
+        root = instance.renewed_root().await?;
+    }
+    let pepper = root.pepper_of(entry.pepper_version).ok_or(KeyringError::Root(entry.pepper_version))?;
+    if !presented.fits(pepper, &entry.digest) {
         return Err(invalid("wrong API key secret"));
     }
     if entry.revoked || presented.env != instance.settings().environment.into() {
@@ -178,6 +186,8 @@ async fn by_api_key(instance: &Instance, text: &Secret<String>) -> Result<(Calle
             (Subject::User(id), Some(user.username), key.roles.intersection(user.roles))
         }
     };
+    drop(view);
+    follow_pepper(instance, &root, &presented, &entry).await;
     let caller = Caller {
         tenant: entry.tenant,
         tenant_slug,
@@ -191,6 +201,23 @@ async fn by_api_key(instance: &Instance, text: &Secret<String>) -> Result<(Calle
         expires_at: key.expires_at,
     };
     Ok((caller, key.allowed_cidrs))
+}
+
+/// Keeps the digest under the newest pepper, now that the secret is here: once per key and rotation of the root.
+/// If it does not work, the older pepper goes on verifying.
+async fn follow_pepper(instance: &Instance, root: &PlatformRoot, presented: &ApiKeyText, entry: &ApiKeyEntry) {
+    let (version, pepper) = root.pepper();
+    if entry.pepper_version >= version {
+        return;
+    }
+    let followed = async {
+        let mut tx = instance.store().begin(entry.tenant).await?;
+        tx.set_api_key_digest(entry.id, entry.pepper_version, &presented.digest(pepper), version).await?;
+        tx.commit().await
+    };
+    if let Err(error) = followed.await {
+        tracing::warn!(api_key.id = %entry.id, %error, "Could not keep the digest of `{}` under the newest pepper", entry.id);
+    }
 }
 
 async fn by_access_token(instance: &Instance, text: &Secret<String>) -> Result<Caller, AuthenticateError> {

@@ -87,12 +87,15 @@ pub async fn create(
     let now = instance.now();
     let id = ApiKeyId::make(now, instance.random())?;
     let text = ApiKeyText::make(instance.settings().environment.into(), id, instance.random())?;
+    let root = instance.root();
+    let (pepper_version, pepper) = root.pepper();
     let key = ApiKey {
         id,
         description: new.description.trim().to_owned(),
         roles,
         user: new.user,
-        digest: text.digest(instance.root().pepper()),
+        digest: text.digest(pepper),
+        pepper_version,
         allowed_cidrs: new.allowed_cidrs,
         created_at: now,
         expires_at: new.expires_in_days.map(|days| now.plus_seconds(i64::from(days) * 86_400)),

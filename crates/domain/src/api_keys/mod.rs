@@ -33,6 +33,8 @@ pub struct ApiKey {
     pub user: Option<UserId>,
     /// HMAC-SHA-256 of the secret under the pepper.
     pub digest: [u8; 32],
+    /// The version of the root that the pepper derives from.
+    pub pepper_version: u32,
     /// From where it may be used; empty means anywhere.
     pub allowed_cidrs: Vec<IpNet>,
     /// Since when.
@@ -61,4 +63,13 @@ pub trait ApiKeyWrites {
     async fn insert_api_key(&mut self, key: &ApiKey) -> Result<(), StoreError>;
     /// Marks it revoked. [`StoreError::Changed`]`("api_key")` if it already is.
     async fn revoke_api_key(&mut self, id: ApiKeyId, at: Timestamp) -> Result<(), StoreError>;
+    /// Keeps the digest of the same secret under a newer pepper. [`StoreError::Changed`]`("api_key")` if it is under
+    /// another pepper than `from` by now.
+    async fn set_api_key_digest(
+        &mut self,
+        id: ApiKeyId,
+        from: u32,
+        digest: &[u8; 32],
+        pepper_version: u32,
+    ) -> Result<(), StoreError>;
 }

@@ -7,6 +7,24 @@ codes! {
         InstanceInitialised = "instance.initialised",
         /// A further provider can give the platform root.
         RootRecipientAdded = "root.recipient_added",
+        /// A provider does not give the platform root any more.
+        RootRecipientFailed = "root.recipient_failed",
+        /// A provider that had failed gives the platform root again.
+        RootRecipientProven = "root.recipient_proven",
+        /// A provider cannot give the platform root any more: it was taken away.
+        RootRecipientRemoved = "root.recipient_removed",
+        /// The platform root got a new version.
+        RootVersionAdded = "root.version_added",
+        /// Nothing is under an old version of the platform root, and its wraps are gone.
+        RootRetired = "root.retired",
+        /// A tenant's key was put under the newest version of the platform root.
+        TenantKeyRewrapped = "tenant_key.rewrapped",
+        /// A tenant's key got a new version.
+        TenantKeyRotated = "tenant_key.rotated",
+        /// Keys were put under the newest tenant key.
+        TenantKeyMoved = "tenant_key.keys_moved",
+        /// An old version of a tenant's key is gone; nothing was under it.
+        TenantKeyDestroyed = "tenant_key.destroyed",
         /// A tenant was made.
         TenantCreated = "tenant.created",
         /// Tenants were read.
@@ -90,6 +108,7 @@ impl EventKind {
         match self {
             Self::InstanceInitialised
             | Self::RootRecipientAdded
+            | Self::RootVersionAdded
             | Self::TenantCreated
             | Self::UserCreated
             | Self::ApiKeyCreated
@@ -105,7 +124,11 @@ impl EventKind {
             | Self::CertificateRead
             | Self::CertificateExported
             | Self::AuditRead => Action::Read,
-            Self::TenantSuspended
+            Self::RootRecipientRemoved | Self::RootRetired | Self::TenantKeyDestroyed => Action::Delete,
+            Self::TenantKeyRewrapped
+            | Self::TenantKeyRotated
+            | Self::TenantKeyMoved
+            | Self::TenantSuspended
             | Self::TenantResumed
             | Self::ApiKeyRevoked
             | Self::KeyRetired
@@ -114,6 +137,8 @@ impl EventKind {
             | Self::RecordResealed => Action::Update,
             Self::UserLoggedIn
             | Self::RecordSealed
+            | Self::RootRecipientFailed
+            | Self::RootRecipientProven
             | Self::TermsDerived
             | Self::CertificateVerified
             | Self::AccessRefused

@@ -1,15 +1,15 @@
 //! Making a tenant's keys, and unwrapping them again.
 
-use chancery_crypto::{Ed25519SigningKey, Handle, Jwk, Key256, P256SigningKey, WrappingKey, random::Random};
+use chancery_crypto::{Ed25519SigningKey, Handle, Jwk, Key256, P256SigningKey, random::Random};
 
 use super::{
     Key, KeyState, KeyVersion, Keyring, KeyringError, Managed, PlatformRoot, TenantKey,
     ring::{Material, RingVersion},
-    tenant_keys::TenantKeys,
+    tenant_keys::{self, OwnProviders, TenantKeys},
 };
 use crate::{
     ids::{KeyId, KeyVersionId, TenantId},
-    instance::Failure,
+    instance::{Environment, Failure},
     store::View,
     time::Timestamp,
 };
@@ -29,22 +29,15 @@ pub struct NewHierarchy {
 /// # Errors
 ///
 /// [`Failure::Random`], [`Failure::Keyring`].
-pub fn make(tenant: TenantId, root: &PlatformRoot, now: Timestamp, rng: &dyn Random) -> Result<NewHierarchy, Failure> {
-    let material = Key256::make(rng)?;
-    let handle = Handle::make(rng)?;
-    let wrapped = root
-        .wrapping
-        .wrap(&TenantKeys::context(&tenant.to_bytes(), 1), material.expose(), rng)
-        .map_err(|_| KeyringError::Unwrap)?;
-    let tenant_key = TenantKey {
-        version: 1,
-        handle,
-        wrapped,
-        root_version: root.version(),
-        state: KeyState::Active,
-        created_at: now,
-    };
-    let wrapping = TenantKeys::first(tenant, WrappingKey::new(&material, handle));
+pub async fn make(
+    tenant: TenantId,
+    root: &PlatformRoot,
+    now: Timestamp,
+    rng: &dyn Random,
+) -> Result<NewHierarchy, Failure> {
+    let none = OwnProviders { providers: &[], environment: Environment::Development };
+    let (tenant_key, wrapping) = tenant_keys::make(tenant, 1, root, None, none, now, rng).await?;
+    let wrapping = TenantKeys::first(tenant, wrapping);
     let uses = if tenant.is_platform() { Managed::OF_PLATFORM } else { Managed::OF_TENANT };
     let mut keys = Vec::new();
     let mut versions = Vec::new();
@@ -120,16 +113,37 @@ fn make_material(managed: Managed, rng: &dyn Random) -> Result<(Material, Bytes,
     })
 }
 
-/// Reads and unwraps a tenant's keys.
+/// A tenant's keys as they are stored.
+pub struct Stored {
+    tenant: TenantId,
+    tenant_keys: Vec<TenantKey>,
+    versions: Vec<(Managed, KeyVersion)>,
+}
+
+/// Reads a tenant's keys. Unwrapping is apart, since it may ask a provider and no view should wait for that.
 ///
 /// # Errors
 ///
-/// - [`Failure::Store`].
-/// - [`Failure::Keyring`] with [`KeyringError::Unwrap`]: not this root's, or damaged.
-pub async fn load(tenant: TenantId, view: &mut dyn View, root: &PlatformRoot) -> Result<Keyring, Failure> {
-    let wrapping = TenantKeys::open(tenant, &view.tenant_keys().await?, root)?;
+/// [`Failure::Store`].
+pub async fn read(tenant: TenantId, view: &mut dyn View) -> Result<Stored, Failure> {
+    Ok(Stored { tenant, tenant_keys: view.tenant_keys().await?, versions: view.managed_versions().await? })
+}
+
+/// Unwraps a tenant's keys.
+///
+/// # Errors
+///
+/// [`KeyringError::Unwrap`]: not this root's, or damaged; [`KeyringError::Root`]: under a version of the root that is not
+/// among those of `root`; [`KeyringError::Provider`]: the tenant's own provider did not give its part.
+pub(crate) async fn unwrap(
+    stored: Stored,
+    root: &PlatformRoot,
+    own: OwnProviders<'_>,
+) -> Result<Keyring, KeyringError> {
+    let Stored { tenant, tenant_keys, versions: stored_versions } = stored;
+    let wrapping = TenantKeys::open(tenant, &tenant_keys, root, own).await?;
     let mut versions = Vec::new();
-    for (managed, stored) in view.managed_versions().await? {
+    for (managed, stored) in stored_versions {
         if stored.state == KeyState::Destroyed {
             continue;
         }
@@ -139,7 +153,7 @@ pub async fn load(tenant: TenantId, view: &mut dyn View, root: &PlatformRoot) ->
         // A row's public half is a copy for readers. Whoever can write rows cannot make us believe another one.
         let named = public.as_ref().is_none_or(|jwk| jwk.thumbprint() == stored.key_id);
         if public != stored.public_jwk || !named {
-            return Err(KeyringError::Unwrap.into());
+            return Err(KeyringError::Unwrap);
         }
         let (key_id, handle, state) = (stored.key_id, stored.handle, stored.state);
         versions.push(RingVersion { managed, key_id, handle, state, public, material });

@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use super::{Keyring, Standing};
+use super::{Keyring, KeyringError, PlatformRoot, Standing, tenant_keys::OwnProviders};
 use crate::{Instance, fields::Field, ids::TenantId, instance::Failure, time::Timestamp};
 
 /// Absolute age of a lease, in seconds. What another node changed is known here after that at the latest.
@@ -107,13 +107,26 @@ fn evict_oldest(held: &mut HashMap<TenantId, Arc<Lease>>) {
 }
 
 async fn load(tenant: TenantId, instance: &Instance) -> Result<Lease, Failure> {
+    match load_under(tenant, instance, &instance.root()).await {
+        // Another node rotated the root.
+        Err(Failure::Keyring(KeyringError::Root(_))) => {
+            load_under(tenant, instance, &*instance.renewed_root().await?).await
+        }
+        loaded => loaded,
+    }
+}
+
+async fn load_under(tenant: TenantId, instance: &Instance, root: &PlatformRoot) -> Result<Lease, Failure> {
     let loaded_at = instance.now();
     let mut view = instance.store().view(tenant).await?;
     let standing = view.standing().await?;
-    let keyring = super::hierarchy::load(tenant, &mut *view, instance.root()).await?;
+    let stored = super::hierarchy::read(tenant, &mut *view).await?;
     let mut fields: HashMap<String, HashMap<String, Arc<Field>>> = HashMap::new();
     for field in view.fields().await? {
         fields.entry(field.table.clone()).or_default().insert(field.column.clone(), Arc::new(field));
     }
+    drop(view);
+    let own = OwnProviders { providers: instance.own_providers(), environment: instance.settings().environment };
+    let keyring = super::hierarchy::unwrap(stored, root, own).await?;
     Ok(Lease { keyring: Arc::new(keyring), fields, loaded_at, standing })
 }

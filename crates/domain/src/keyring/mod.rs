@@ -24,7 +24,7 @@ pub mod root;
 pub mod rotate;
 mod state;
 mod stored;
-pub(crate) mod tenant_keys;
+pub mod tenant_keys;
 
 pub use declared::DeclaredKey;
 pub use embedded::EmbeddedRoot;
@@ -34,10 +34,11 @@ pub use leases::{Lease, Leases};
 pub use provider::{KeyProvider, ProviderError, ProviderKind, WrapLabel};
 pub use resident::ResidentId;
 pub use ring::{Keyring, KeyringError};
-pub use root::{PlatformRoot, RootError};
+pub use root::{PlatformRoot, RootError, RootRows, RootSecret, RootState, RootVersion, RootWrites};
 pub use rotate::rotate;
 pub use state::{KeyState, Revocation, RevocationReason};
 pub use stored::{BackupState, HsmLink, KeyBackup, KeyOrigin, StoredMaterial};
+pub use tenant_keys::{OwnProvider, TenantKeyRows, TenantKeyWrites};
 
 codes! {
     /// What a key is, mathematically.
@@ -255,6 +256,27 @@ pub struct KeyVersion {
     pub last_used_at: Option<Timestamp>,
 }
 
+codes! {
+    /// What a tenant's own provider means for its key.
+    pub enum OwnMode {
+        /// Either opens it: the platform root, or the tenant's provider. Survives the loss of one.
+        Or = "or",
+        /// Both are needed: neither the platform nor the tenant's provider opens it alone.
+        And = "and",
+    }
+}
+
+/// The part of a tenant's own provider in its key (hold your own key).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnWrap {
+    /// The provider's name in the configuration.
+    pub provider: String,
+    /// What it means.
+    pub mode: OwnMode,
+    /// What it wrapped: the tenant key (`or`), or the key around it inside the root's wrap (`and`).
+    pub wrapped: Vec<u8>,
+}
+
 /// A tenant key: wraps that tenant's keys and nothing else.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TenantKey {
@@ -266,6 +288,8 @@ pub struct TenantKey {
     pub wrapped: Vec<u8>,
     /// The version of the platform root that wraps it.
     pub root_version: u32,
+    /// The tenant's own provider, if it has one.
+    pub own: Option<OwnWrap>,
     /// Whether new wraps use it.
     pub state: KeyState,
     /// Since when.
@@ -293,6 +317,8 @@ pub struct RootRecipient {
     pub created_at: Timestamp,
     /// When it last gave the root back.
     pub proven_at: Timestamp,
+    /// Since when it does not, if it does not.
+    pub failed_at: Option<Timestamp>,
 }
 
 /// How a tenant stands, at one moment.
@@ -334,7 +360,7 @@ pub trait KeyRows {
 pub trait KeyWrites {
     /// Adds a root recipient.
     async fn insert_root_recipient(&mut self, recipient: &RootRecipient) -> Result<(), StoreError>;
-    /// Notes that a recipient gave the root back.
+    /// Notes that a recipient gave the root back, and fails no more.
     async fn prove_root_recipient(&mut self, id: RecipientId, at: Timestamp) -> Result<(), StoreError>;
     /// Adds a version of the tenant key.
     async fn insert_tenant_key(&mut self, key: &TenantKey) -> Result<(), StoreError>;

@@ -10,7 +10,7 @@ use chancery_crypto::{
     ParseError, Phi, SealError, Sealed, derive_key, random::Random, random::RandomError,
 };
 
-use super::{KeyState, Managed, tenant_keys::TenantKeys};
+use super::{KeyState, Managed, ProviderError, tenant_keys::TenantKeys};
 use crate::{
     audit::AuditReceipt,
     fields::{Bind, Field},
@@ -29,6 +29,12 @@ pub enum KeyringError {
     /// A stored key does not unwrap: another root, another tenant, or damage.
     #[error("a stored key does not unwrap")]
     Unwrap,
+    /// The tenant's own provider did not give it.
+    #[error("the tenant's key provider `{0}` did not give the tenant key")]
+    Provider(String, #[source] ProviderError),
+    /// It is under a version of the platform root that this process does not hold.
+    #[error("the key is under version {0} of the platform root, which is not here")]
+    Root(u32),
     /// The key's version is suspended, revoked or destroyed.
     #[error("the key version is `{0}`")]
     Stopped(KeyState),

@@ -27,6 +27,8 @@ pub async fn rotate(instance: &Instance, call: &Call, id: KeyId) -> Result<KeyRe
     // Whoever signed with it has committed by now: nothing is issued after this moment under the old version.
     let now = instance.now();
     let ring = std::sync::Arc::clone(change.keyring());
+    // A rotation of the tenant key does not look again for keys under the old one.
+    change.rows().hold_tenant_key(ring.tenant_keys.active()).await?;
     let previous = Some(old.key_id.clone());
     let (new, _) =
         hierarchy::make_version(&key, managed, old.version + 1, previous, &ring.tenant_keys, now, instance.random())?;

@@ -89,6 +89,8 @@ impl RecordError {
             error @ (KeyringError::NoActiveKey(_)
             | KeyringError::Unwrap
             | KeyringError::Stale
+            | KeyringError::Root(_)
+            | KeyringError::Provider(..)
             | KeyringError::ReceiptTooSmall
             | KeyringError::Random(_)) => Self::Failed(error.into()),
         }

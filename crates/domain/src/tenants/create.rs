@@ -13,7 +13,7 @@ use crate::{
     fields::system,
     ids::TenantId,
     instance::{Failure, fails},
-    keyring::{Keyring, KeyringError, hierarchy, hierarchy::NewHierarchy, ring::Place},
+    keyring::{Keyring, KeyringError, PlatformRoot, RootState, hierarchy, hierarchy::NewHierarchy, ring::Place},
     store::StoreError,
     text::{check_name, is_email},
     users::create::MAX_METADATA_BYTES,
@@ -64,10 +64,13 @@ pub async fn create(instance: &Instance, call: &Call, new: NewTenant) -> Result<
     }
     let now = instance.now();
     let id = TenantId::make(now, instance.random())?;
-    let made = hierarchy::make(id, instance.root(), now, instance.random())?;
+    let made = hierarchy::make(id, &*wrapping_root(instance).await?, now, instance.random()).await?;
+    let root_version = made.tenant_key.root_version;
     found(instance, Actor::Call(call), id, made).await?;
 
     let mut change = Change::begin(instance, call, TenantId::PLATFORM).await?;
+    // Until the record is there, no rotation of the root finds these keys: they must not be under an older version by then.
+    change.rows().hold_root(root_version).await?;
     let row = id.to_string();
     let seal = |field: &crate::fields::Field, value: &Phi<String>, ring: &Keyring| {
         ring.seal(Place { field, row: &row }, value.expose().as_bytes(), instance.random())
@@ -100,6 +103,14 @@ pub async fn create(instance: &Instance, call: &Call, new: NewTenant) -> Result<
     }
     change.commit_new(Event::new(EventKind::TenantCreated).on("tenant", id)).await?;
     Ok(tenant)
+}
+
+/// The root with the version that wraps new keys: another node may have rotated it since this one looked.
+async fn wrapping_root(instance: &Instance) -> Result<Arc<PlatformRoot>, Failure> {
+    let versions = instance.store().view(TenantId::PLATFORM).await?.roots().await?;
+    let active = versions.iter().find(|root| root.state == RootState::Active).map(|root| root.version);
+    let held = instance.root();
+    if active == Some(held.version()) { Ok(held) } else { instance.renewed_root().await }
 }
 
 /// Stores a tenant's keys and starts its log with their activation.

@@ -62,7 +62,7 @@ pub async fn the_directory_knows_it_and_its_revocation(store: &impl Backend) {
     tx.insert_api_key(&key).await.unwrap();
     assert_eq!(store.api_key(key.id).await.unwrap(), None);
     tx.commit().await.unwrap();
-    let entry = ApiKeyEntry { id: key.id, tenant: OURS, digest: key.digest, revoked: false };
+    let entry = ApiKeyEntry { id: key.id, tenant: OURS, digest: key.digest, pepper_version: 1, revoked: false };
     assert_eq!(store.api_key(key.id).await.unwrap(), Some(entry.clone()));
 
     let mut tx = begin(store, OURS).await;
@@ -89,6 +89,18 @@ pub async fn an_id_is_taken_once_in_all_tenants(store: &impl Backend) {
     for tenant in [OURS, THEIRS] {
         assert!(taken(begin(store, tenant).await.insert_api_key(&api_key(1)).await, "api_key"));
     }
+}
+
+/// A digest moves to a newer pepper once, in both places.
+pub async fn a_digest_follows_the_pepper(store: &impl Backend) {
+    let key = api_key(1);
+    commit!(store, OURS, .insert_api_key(&key) .set_api_key_digest(key.id, 1, &[5; 32], 2));
+    let entry = store.api_key(key.id).await.unwrap().unwrap();
+    assert_eq!((entry.digest, entry.pepper_version), ([5; 32], 2));
+    let row = view(store, OURS).await.api_key(key.id).await.unwrap().unwrap();
+    assert_eq!((row.digest, row.pepper_version), ([5; 32], 2));
+    assert!(changed(begin(store, OURS).await.set_api_key_digest(key.id, 1, &[6; 32], 3).await, "api_key"));
+    assert!(changed(begin(store, THEIRS).await.set_api_key_digest(key.id, 2, &[6; 32], 3).await, "api_key"));
 }
 
 /// A key acts as a user of its own tenant or as none.

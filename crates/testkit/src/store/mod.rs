@@ -14,6 +14,8 @@ pub mod fields;
 pub mod idempotency;
 pub mod jobs;
 pub mod keys;
+pub mod roots;
+pub mod tenant_keys;
 pub mod tenants;
 pub mod transactions;
 pub mod users;
@@ -40,7 +42,7 @@ macro_rules! store_conformance {
             api_keys: [
                 a_key_reads_back, keys_come_in_pages, another_tenant_does_not_see_it, another_tenant_does_not_change_it,
                 it_is_revoked_once, the_directory_knows_it_and_its_revocation, usable_holders_of_a_role_are_counted,
-                an_id_is_taken_once_in_all_tenants, a_key_of_an_unknown_user_is_refused,
+                an_id_is_taken_once_in_all_tenants, a_key_of_an_unknown_user_is_refused, a_digest_follows_the_pepper,
             ],
             keys: [
                 recipients_read_back, a_recipient_is_proven, only_the_platform_keeps_recipients, tenant_keys_read_back,
@@ -53,6 +55,14 @@ macro_rules! store_conformance {
             jobs: [
                 one_node_has_a_job, a_claim_is_renewed, a_job_is_given_back, claims_at_once_give_one_leader,
                 only_the_platform_has_jobs,
+            ],
+            roots: [
+                versions_read_back, one_version_is_active, states_move_by_compare_and_swap, every_tenant_holds_the_active_version,
+                secrets_are_replaced, only_the_platform_keeps_them, a_recipient_fails_and_goes,
+            ],
+            tenant_keys: [
+                a_held_key_is_active, a_wrap_is_replaced_by_compare_and_swap, an_old_key_is_destroyed, versions_under_older_keys_are_found,
+                another_tenant_does_not_change_it,
             ],
             fields: [
                 fields_read_back, a_field_is_replaced, another_tenant_does_not_see_it, another_tenant_does_not_change_it,

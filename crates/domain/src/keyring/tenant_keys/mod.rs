@@ -1,9 +1,19 @@
-//! A tenant's own key, unwrapped: it wraps the secret halves of that tenant's keys, and nothing else.
+//! A tenant's own key: it wraps the secret halves of that tenant's keys, and nothing else. Itself it is under the platform root, or
+//! under the root and a provider of the tenant's own.
 
-use chancery_crypto::{Key256, Secret, WrapContext, WrappingKey, random::Random};
+use chancery_crypto::{Secret, WrapContext, WrappingKey, random::Random};
 
 use super::{KeyState, KeyVersion, KeyringError, PlatformRoot, StoredMaterial, TenantKey};
 use crate::ids::{KeyId, TenantId};
+
+mod own;
+pub mod rotate;
+mod rows;
+
+pub use own::OwnProvider;
+pub(crate) use own::{OwnProviders, make, under_newest_root};
+pub use rotate::{Arrangement, TenantKeyError, TenantKeyRef};
+pub use rows::{TenantKeyRows, TenantKeyWrites};
 
 /// The versions of a tenant's key, unwrapped. The newest active one wraps; all of them unwrap.
 pub(crate) struct TenantKeys {
@@ -18,15 +28,17 @@ impl TenantKeys {
         Self { tenant, active: 1, versions: vec![(1, key)] }
     }
 
-    /// Unwraps what is stored.
-    pub(super) fn open(tenant: TenantId, stored: &[TenantKey], root: &PlatformRoot) -> Result<Self, KeyringError> {
-        let bytes = tenant.to_bytes();
+    /// Unwraps what is stored. Destroyed versions have nothing under them.
+    pub(super) async fn open(
+        tenant: TenantId,
+        stored: &[TenantKey],
+        root: &PlatformRoot,
+        own: OwnProviders<'_>,
+    ) -> Result<Self, KeyringError> {
         let mut versions = Vec::with_capacity(stored.len());
         let (mut active, mut found) = (0, false);
-        for key in stored {
-            let context = Self::context(&bytes, key.version);
-            let material = root.wrapping.unwrap(&context, &key.wrapped).map_err(|_| KeyringError::Unwrap)?;
-            let material = Key256::from_slice(material.expose()).ok_or(KeyringError::Unwrap)?;
+        for key in stored.iter().filter(|key| key.state != KeyState::Destroyed) {
+            let material = own::open(tenant, key, root, own).await?;
             versions.push((key.version, WrappingKey::new(&material, key.handle)));
             if key.state == KeyState::Active {
                 (active, found) = (key.version, true);
@@ -35,9 +47,22 @@ impl TenantKeys {
         if found { Ok(Self { tenant, active, versions }) } else { Err(KeyringError::Unwrap) }
     }
 
-    /// What the wrap of a tenant key under the platform root is bound to.
-    pub(super) fn context(tenant: &[u8; 16], version: u32) -> WrapContext<'_> {
-        WrapContext { parent: b"platform-root", child: tenant, purpose: b"tenant-key", version }
+    /// The version that wraps. Whoever stores what it wrapped holds it ([`TenantKeyWrites::hold_tenant_key`]).
+    pub(crate) const fn active(&self) -> u32 {
+        self.active
+    }
+
+    /// The material of a version of a key under the version that wraps, read back.
+    pub(crate) fn rewrap(
+        &self,
+        purpose: &str,
+        stored: &KeyVersion,
+        rng: &dyn Random,
+    ) -> Result<KeyVersion, KeyringError> {
+        let bytes = self.unwrap(purpose, stored)?;
+        let material = self.wrap(stored.key, purpose, stored.version, bytes.expose(), rng)?;
+        let moved = KeyVersion { material, ..stored.clone() };
+        if self.unwrap(purpose, &moved)?.expose() == bytes.expose() { Ok(moved) } else { Err(KeyringError::Unwrap) }
     }
 
     /// Wraps the material of version `version` of `key` for its one `purpose`.
