@@ -8,7 +8,7 @@ use chancery_domain::{
     audit::query::ReadAuditError,
     certificates::CertificateError,
     fields::DefineFieldError,
-    keyring::KeyError,
+    keyring::{KeyError, tenant_keys::TenantKeyError},
     passwords::HashError,
     records::RecordError,
     tenants::{CreateTenantError, TenantError},
@@ -119,6 +119,19 @@ impl ToProblem for CreateApiKeyError {
             Self::Denied(denied) => denied.to_problem(),
             Self::MayNotGrant(_) => may_not_grant(),
             Self::Invalid(faults) => Problem::invalid(faults),
+            Self::Failed(failure) => failure.into(),
+        }
+    }
+}
+
+impl ToProblem for TenantKeyError {
+    fn to_problem(self) -> Problem {
+        match self {
+            Self::Denied(denied) => denied.to_problem(),
+            Self::NoSuchProvider => {
+                let message = "the operator's configuration has no key provider of this name for this tenant";
+                Problem::invalid(Faults::one("/provider", "not_found", message))
+            }
             Self::Failed(failure) => failure.into(),
         }
     }

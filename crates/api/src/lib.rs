@@ -18,6 +18,7 @@ mod keys;
 pub mod metrics;
 mod page;
 mod records;
+mod tenant_keys;
 mod tenants;
 mod users;
 mod well_known;
@@ -85,6 +86,9 @@ fn operations() -> OpenApiRouter<App> {
         .routes(routes!(keys::encrypt))
         .routes(routes!(keys::decrypt))
         .routes(routes!(keys::export_key))
+        .routes(routes!(tenant_keys::get_tenant_key))
+        .routes(routes!(tenant_keys::rotate_tenant_key))
+        .routes(routes!(tenant_keys::arrange_tenant_key))
         .routes(routes!(fields::list_fields))
         .routes(routes!(fields::define_field))
         .routes(routes!(records::seal))

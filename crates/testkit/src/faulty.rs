@@ -1,7 +1,7 @@
 //! A store that fails when told to.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use chancery_crypto::tiles::TileId;
@@ -31,6 +31,8 @@ pub struct Faults {
     begin: AtomicBool,
     view: AtomicBool,
     commit: AtomicBool,
+    /// How many commits are left before they fail; more than anybody makes, unless told.
+    commits: Countdown,
     append: AtomicBool,
     queue: AtomicBool,
     directory: AtomicBool,
@@ -68,6 +70,30 @@ fn check(fault: &AtomicBool) -> Result<(), StoreError> {
 pub struct Faulty<S> {
     within: S,
     faults: Arc<Faults>,
+}
+
+/// Counts down to the moment of failure.
+#[derive(Debug)]
+struct Countdown(AtomicU64);
+
+impl Default for Countdown {
+    fn default() -> Self {
+        Self(AtomicU64::new(u64::MAX))
+    }
+}
+
+impl Faults {
+    /// So many commits work and none after them, as if the process had died; `u64::MAX` ends that.
+    pub fn fail_commits_after(&self, commits: u64) {
+        self.commits.0.store(commits, Ordering::SeqCst);
+    }
+
+    fn commit(&self) -> Result<(), StoreError> {
+        check(&self.commit)?;
+        let spent = |left: u64| if left == u64::MAX { Some(left) } else { left.checked_sub(1) };
+        let left = self.commits.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, spent);
+        left.map(|_| ()).map_err(|_| StoreError::Unavailable("told to fail".into()))
+    }
 }
 
 impl<S> Faulty<S> {
@@ -159,7 +185,7 @@ impl View for FaultyTx {}
 #[async_trait]
 impl Tx for FaultyTx {
     async fn commit(self: Box<Self>) -> Result<(), StoreError> {
-        check(&self.faults.commit)?;
+        self.faults.commit()?;
         self.within.commit().await
     }
 

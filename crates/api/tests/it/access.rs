@@ -193,6 +193,10 @@ fn expectations(
     ] {
         add(id, key(tail), Some(json!({"message": "AAAA"})), &ours.service, Some((&ours.auditor, 403)));
     }
+    add("get_tenant_key", "/v1/tenant-key".into(), None, &ours.auditor, Some((&ours.service, 403)));
+    add("rotate_tenant_key", "/v1/tenant-key/rotate".into(), None, &ours.officer, Some((&ours.auditor, 403)));
+    let platform = Some(json!({"provider": null}));
+    add("arrange_tenant_key", "/v1/tenant-key/provider".into(), platform, &ours.officer, Some((&ours.auditor, 403)));
     add("list_fields", "/v1/fields".into(), None, &ours.staff, None);
     add("define_field", "/v1/fields/patients/phone".into(), Some(json!({})), &ours.officer, Some((&ours.service, 403)));
     let seal = json!({"items": item(json!({"row": "1", "value": "1"}))});

@@ -122,10 +122,15 @@ impl TestApp {
     }
 
     pub(crate) async fn on(backend: Backend) -> Self {
+        Self::with(backend, |_| ()).await
+    }
+
+    /// With other ports than usual.
+    pub(crate) async fn with(backend: Backend, change: impl FnOnce(&mut Ports)) -> Self {
         let folder = Arc::new(tempfile::tempdir().unwrap());
         let provider = chancery_kms::Local::create(&folder.path().join("root.key")).unwrap();
         let clock = Arc::new(TestClock(AtomicI64::new(1_790_000_000_000_000)));
-        let ports = Ports {
+        let mut ports = Ports {
             store: backend.store.clone(),
             directory: backend.directory.clone(),
             clock: clock.clone(),
@@ -134,6 +139,7 @@ impl TestApp {
             own: Vec::new(),
             resident: Vec::new(),
         };
+        change(&mut ports);
         let node = NodeId::from_bytes([1; 16]);
         let mut admin = String::new();
         let mut deliver = |text: &chancery_crypto::Secret<String>| {

@@ -25,6 +25,7 @@ mod openapi;
 mod problems;
 mod proofs;
 mod records;
+mod roots;
 mod tamper;
 mod tenant_hints;
 mod tenants;
