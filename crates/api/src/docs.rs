@@ -73,6 +73,7 @@ pub(crate) fn bare() -> OpenApi {
         ("keys", "Cryptographic keys and their versions."),
         ("fields", "Which columns hold personal data."),
         ("records", "Sealing and opening values."),
+        ("approvals", "What takes two people."),
         ("certificates", "Signed statements that anyone can verify offline."),
         ("audit", "What happened, in a log that nobody can quietly edit."),
         ("operations", "For those who run it."),

@@ -5,6 +5,7 @@ use chancery_domain::Faults;
 use chancery_domain::{
     access::Denied,
     api_keys::{ApiKeyError, CreateApiKeyError},
+    approvals::ApprovalError,
     audit::query::ReadAuditError,
     certificates::CertificateError,
     fields::DefineFieldError,
@@ -188,6 +189,25 @@ impl ToProblem for RecordError {
             Self::WrongContext(item) => of_item(Code::SealedWrongContext, item, "/sealed"),
             Self::Tampered(item) => of_item(Code::SealedTampered, item, "/sealed"),
             Self::KeyStopped(_) => Problem::new(Code::KeyRetired),
+            Self::Approval(error) => error.to_problem(),
+            Self::Failed(failure) => failure.into(),
+        }
+    }
+}
+
+impl ToProblem for ApprovalError {
+    fn to_problem(self) -> Problem {
+        match self {
+            Self::Denied(denied) => denied.to_problem(),
+            Self::NotFound => Problem::new(Code::NotFound),
+            Self::SamePerson => {
+                Problem::new(Code::ApprovalSamePerson).detail("whoever asked can neither approve nor review")
+            }
+            Self::AnotherPerson => Problem::new(Code::AuthzDenied).detail("only the person who asked may do this"),
+            Self::WrongState(state) => Problem::new(Code::ApprovalUnusable).detail(format!("the approval is {state}")),
+            Self::AnotherDeed => {
+                Problem::new(Code::ApprovalUnusable).detail("the approval was given for another request")
+            }
             Self::Failed(failure) => failure.into(),
         }
     }

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod api_keys;
+mod approvals;
 mod audit;
 mod auth;
 mod cached;
@@ -95,6 +96,12 @@ fn operations() -> OpenApiRouter<App> {
         .routes(routes!(records::open))
         .routes(routes!(records::reseal))
         .routes(routes!(records::terms))
+        .routes(routes!(approvals::list_approvals))
+        .routes(routes!(approvals::get_approval))
+        .routes(routes!(approvals::approve))
+        .routes(routes!(approvals::deny_approval))
+        .routes(routes!(approvals::cancel_approval))
+        .routes(routes!(approvals::review_approval))
         .routes(routes!(certificates::issue_certificate))
         .routes(routes!(certificates::verify_envelope))
         .routes(routes!(certificates::get_certificate))

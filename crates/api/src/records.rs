@@ -1,13 +1,21 @@
 //! Sealing and opening values of registered fields.
 
-use axum::{Json, extract::State};
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse as _, Response},
+};
 use chancery_crypto::Phi;
-use chancery_domain::records::{self, OpenRequest, Purpose, RecordError, SealItem, StoredItem, TermItem, WipedJson};
+use chancery_domain::{
+    approvals::Carried,
+    ids::ApprovalId,
+    records::{self, BreakGlass, OpenRequest, Purpose, RecordError, SealItem, StoredItem, TermItem, WipedJson},
+};
 use chancery_middleware::{Authenticated, Body, Exchange, Problem, Request, Unique};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
-use crate::{App, error::IntoProblem, wiped};
+use crate::{App, approvals::WaitsBody, error::IntoProblem, wiped};
 
 /// A null that was sent; a missing field stays an error.
 fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
@@ -122,8 +130,28 @@ pub(crate) struct OpenBody {
     #[serde(deserialize_with = "wiped::taken")]
     #[schema(value_type = String)]
     reason: Phi<String>,
+    /// In an emergency: also what suspended and revoked keys have sealed, under another person's approval.
+    break_glass: Option<BreakGlassBody>,
     /// The values.
     items: Vec<OpenItemBody>,
+}
+
+/// Why the glass is broken. Without `approval_id` the answer is 202 with the id of an approval that another officer
+/// gives; the same call with that id opens, for one hour.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = BreakGlass)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BreakGlassBody {
+    /// The ticket of the emergency: 1 to 32 of A-Z, 0-9, _ . and -; it stands in the log in clear.
+    #[schema(example = "INC-20261126")]
+    ticket: String,
+    /// Why, in 1 to 200 characters; sealed, for the approver.
+    #[serde(deserialize_with = "wiped::taken")]
+    #[schema(value_type = String)]
+    reason: Phi<String>,
+    /// The approval.
+    #[schema(value_type = Option<String>)]
+    approval_id: Option<ApprovalId>,
 }
 
 /// An opened value.
@@ -146,19 +174,30 @@ pub(crate) struct OpenedBody {
 
 /// Open values, all or nothing. The event is durable before the first key is touched.
 #[utoipa::path(post, path = "/v1/open", tag = "records", request_body = OpenBody,
-    responses((status = 200, description = "The values.", body = OpenedBody)))]
+    responses((status = 200, description = "The values.", body = OpenedBody),
+              (status = 202, description = "Breaking glass takes another person's approval.", body = WaitsBody)))]
 pub(crate) async fn open(
     State(app): State<App>,
     Authenticated(call): Authenticated,
     Request(exchange): Request,
     Body(body): Body<OpenBody>,
-) -> Result<Json<OpenedBody>, Problem> {
+) -> Result<Response, Problem> {
     let items = body.items.into_iter().map(StoredItem::from).collect();
     let request = OpenRequest { purpose: body.purpose.unwrap_or(Purpose::Treat), reason: body.reason, items };
-    let opened = records::open(&app.instance, &call, &request).await;
-    let values = opened.inspect_err(|error| told(&exchange, error)).or_problem()?;
+    let opened = match body.break_glass {
+        None => records::open(&app.instance, &call, &request).await.map(Carried::Done),
+        Some(glass) => {
+            let glass = BreakGlass { ticket: glass.ticket, reason: glass.reason, approval: glass.approval_id };
+            records::open_in_emergency(&app.instance, &call, &request, glass).await
+        }
+    };
+    let values = match opened.inspect_err(|error| told(&exchange, error)).or_problem()? {
+        Carried::Done(values) => values,
+        Carried::Waits(approval) => return Ok(WaitsBody::from(*approval).into_response()),
+    };
     app.metrics.opened.inc_by(values.len() as u64);
-    Ok(Json(OpenedBody { items: values.into_iter().map(|value| OpenedItemBody { value }).collect() }))
+    let items = values.into_iter().map(|value| OpenedItemBody { value }).collect();
+    Ok(Json(OpenedBody { items }).into_response())
 }
 
 /// Up to 1,000 values to move to the newest key.

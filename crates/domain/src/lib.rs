@@ -12,6 +12,7 @@
 //! | [`keyring`] | the key hierarchy, its versions and leases, the [`keyring::KeyProvider`] port |
 //! | [`fields`], [`records`] | which columns hold personal data; sealing and opening their values |
 //! | [`certificates`] | signed statements, packs, offline verification |
+//! | [`approvals`] | what takes two people: asked, approved by another, done once |
 //! | [`audit`] | events, receipts, the Merkle log of each tenant |
 //! | [`store`] | the [`store::Store`], [`store::Tx`] and [`store::Directory`] ports |
 //! | [`jobs`] | which node runs what goes on in the background |
@@ -22,6 +23,7 @@
 mod codes;
 pub mod access;
 pub mod api_keys;
+pub mod approvals;
 pub mod audit;
 pub mod certificates;
 pub mod faults;

@@ -11,6 +11,8 @@ use async_trait::async_trait;
 use crate::{
     api_keys::ApiKeyRows,
     api_keys::ApiKeyWrites,
+    approvals::ApprovalRows,
+    approvals::ApprovalWrites,
     audit::AuditRows,
     audit::AuditWrites,
     audit::QueuedEvent,
@@ -65,6 +67,7 @@ pub trait View:
     + CertificateRows
     + AuditRows
     + IdempotencyRows
+    + ApprovalRows
     + Send
 {
 }
@@ -84,6 +87,7 @@ pub trait Tx:
     + AuditWrites
     + IdempotencyWrites
     + JobWrites
+    + ApprovalWrites
 {
     /// Makes it all durable at once. After `Ok`, no crash loses it.
     async fn commit(self: Box<Self>) -> Result<(), StoreError>;

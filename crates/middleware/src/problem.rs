@@ -58,6 +58,10 @@ problems! {
     StateConflict = "state.conflict", CONFLICT, "The current state does not allow this";
     /// A unique value is in use.
     Taken = "taken", CONFLICT, "Already taken";
+    /// Two people are needed, and these are not two.
+    ApprovalSamePerson = "approval.same_person", FORBIDDEN, "Another person is needed";
+    /// The approval is not given, over, or for something else.
+    ApprovalUnusable = "approval.unusable", CONFLICT, "The approval cannot be used";
     /// The key seals and signs no more.
     KeyRetired = "key.retired", CONFLICT, "The key is retired";
     /// The event is durable, but not yet in the tree.

@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod api_keys;
+mod approvals;
 mod audit;
 mod certificates;
 pub mod directory;

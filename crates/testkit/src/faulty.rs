@@ -8,13 +8,14 @@ use chancery_crypto::tiles::TileId;
 use chancery_domain::TenantId;
 use chancery_domain::access::Role;
 use chancery_domain::api_keys::{ApiKey, ApiKeyRows, ApiKeyWrites};
+use chancery_domain::approvals::{Approval, ApprovalRows, ApprovalState, ApprovalWrites, DeedKind};
 use chancery_domain::audit::{
     AuditRows, AuditWrites, EventFilter, LogHead, LoggedEvent, QueuedEvent, StoredCheckpoint,
 };
 use chancery_domain::certificates::{Certificate, CertificateRows, CertificateWrites};
 use chancery_domain::fields::{Field, FieldRows, FieldWrites};
 use chancery_domain::idempotency::{IdempotencyRows, IdempotencyWrites, Remembered};
-use chancery_domain::ids::{ApiKeyId, CertificateId, EventId, KeyId, NodeId, RecipientId, UserId};
+use chancery_domain::ids::{ApiKeyId, ApprovalId, CertificateId, EventId, KeyId, NodeId, RecipientId, UserId};
 use chancery_domain::jobs::JobWrites;
 use chancery_domain::keyring::{
     Key, KeyRows, KeyVersion, KeyWrites, Managed, RootRecipient, RootRows, RootSecret, RootVersion, RootWrites,
@@ -302,6 +303,17 @@ hand_on!(AuditRows {
     fn tile(id: TileId) -> Option<Vec<u8>>;
     fn checkpoint() -> Option<StoredCheckpoint>;
     fn log_origin() -> Option<String>;
+});
+hand_on!(ApprovalRows {
+    fn approval(id: ApprovalId) -> Option<Approval>;
+    fn approvals(
+        state: Option<ApprovalState>, now: Timestamp, after: Option<ApprovalId>, limit: u32
+    ) -> Vec<Approval>;
+    fn unreviewed_approvals(kind: DeedKind, limit: u32) -> Vec<Approval>;
+});
+hand_on!(ApprovalWrites {
+    fn insert_approval(approval: &Approval) -> ();
+    fn update_approval(approval: &Approval) -> ();
 });
 hand_on!(IdempotencyRows { fn remembered(key: &[u8; 32]) -> Option<Remembered>; });
 hand_on!(IdempotencyWrites {

@@ -4,11 +4,14 @@ use chancery_crypto::{Handle, Jwk, merkle};
 use chancery_domain::TenantId;
 use chancery_domain::access::{Role, RoleSet};
 use chancery_domain::api_keys::ApiKey;
+use chancery_domain::approvals::{Approval, ApprovalState, DeedKind};
 use chancery_domain::audit::{LoggedEvent, QueuedEvent, StoredCheckpoint};
 use chancery_domain::certificates::Certificate;
 use chancery_domain::fields::{Bind, Class, Field, FieldType, IndexSpec, Normalizer};
 use chancery_domain::idempotency::Remembered;
-use chancery_domain::ids::{ApiKeyId, CertificateId, EventId, FieldId, KeyId, RecipientId, RequestId, TableId, UserId};
+use chancery_domain::ids::{
+    ApiKeyId, ApprovalId, CertificateId, EventId, FieldId, KeyId, RecipientId, RequestId, TableId, UserId,
+};
 use chancery_domain::keyring::{
     AccessPolicy, BackupState, HsmLink, Key, KeyBackup, KeyOrigin, KeyPurpose, KeyState, KeyType, KeyVersion, Managed,
     OwnMode, OwnWrap, ProviderKind, Revocation, RevocationReason, RootRecipient, StoredMaterial, TenantKey,
@@ -266,5 +269,28 @@ pub fn remembered(n: u64) -> Remembered {
         request: digest(n + 1_000),
         resource: UserId::from_bytes(bytes(n)).to_string(),
         created_at: NOW.plus_seconds(n.try_into().unwrap()),
+    }
+}
+
+/// A request for consent; odd ones were given, used and reviewed.
+pub fn approval(n: u64) -> Approval {
+    Approval {
+        id: ApprovalId::from_bytes(bytes(n)),
+        kind: DeedKind::BreakGlass,
+        resource: TEXT.to_owned(),
+        details: "{\"days\":7}".to_owned(),
+        request: digest(n),
+        reason: odd(n, vec![0, 255]),
+        state: if n % 2 == 1 { ApprovalState::Approved } else { ApprovalState::Pending },
+        requested_by: "usr_1".to_owned(),
+        requested_at: NOW,
+        expires_at: NOW.plus_seconds(60),
+        decided_by: odd(n, "usr_2".to_owned()),
+        decided_at: odd(n, NOW),
+        uses: odd(n, 3).unwrap_or(0),
+        used_at: odd(n, NOW),
+        reviewed_by: odd(n, "usr_3".to_owned()),
+        reviewed_at: odd(n, NOW),
+        revision: 4,
     }
 }

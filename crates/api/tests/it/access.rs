@@ -16,6 +16,12 @@ struct Things {
     key: String,
     certificate: String,
     event: String,
+    /// Four approvals that wait, asked for by the officer.
+    approvals: [String; 4],
+    /// One that was used and wants a review.
+    used: String,
+    /// Another officer than the clinic's.
+    second: Caller,
 }
 
 async fn things(app: &TestApp, clinic: &Clinic) -> Things {
@@ -28,12 +34,30 @@ async fn things(app: &TestApp, clinic: &Clinic) -> Things {
     let key = app.get(&clinic.officer, "/v1/keys?managed=data").await.ok();
     let certificate = issue(app, clinic).await;
     let events = app.events(&clinic.auditor, "certificate.issued").await;
+    let second = app.caller(&clinic.id, "security_officer").await;
+    let mut approvals = Vec::new();
+    let glass = |approval: Option<&str>| {
+        let item = json!({"table": "patients", "column": "ssn", "row": "1", "sealed": null});
+        let mut glass = json!({"ticket": "T-1", "reason": "x"});
+        approval.map(|id| glass["approval_id"] = json!(id));
+        json!({"reason": "x", "break_glass": glass, "items": [item]})
+    };
+    for _ in 0..5 {
+        let asked = app.post(&clinic.officer, "/v1/open", glass(None)).await.json();
+        approvals.push(text(&asked["approval_id"]));
+    }
+    let used = approvals.pop().unwrap();
+    app.post(&second, &format!("/v1/approvals/{used}/approve"), json!({})).await.ok();
+    app.post(&clinic.officer, "/v1/open", glass(Some(&used))).await.ok();
     Things {
         user: text(&user["id"]),
         api_key: text(&api_key["id"]),
         key: text(&key["items"][0]["id"]),
         certificate: text(&certificate["id"]),
         event: text(&events[0]["id"]),
+        approvals: approvals.try_into().unwrap(),
+        used,
+        second,
     }
 }
 
@@ -227,6 +251,14 @@ fn expectations(
     add("find_events", format!("/v1/audit/events?{bounds}"), None, &ours.auditor, Some((&ours.service, 403)));
     add("get_event", format!("/v1/audit/events/{}", mine.event), None, &ours.auditor, Some((&ours.service, 403)));
     add("get_checkpoint", "/v1/audit/checkpoint".into(), None, &ours.auditor, Some((&ours.service, 403)));
+    let approval = |at: usize, verb: &str| format!("/v1/approvals/{}{verb}", mine.approvals[at]);
+    add("list_approvals", "/v1/approvals".into(), None, &ours.officer, Some((&ours.auditor, 403)));
+    add("get_approval", approval(0, ""), None, &ours.officer, Some((&ours.auditor, 403)));
+    add("approve", approval(1, "/approve"), None, &mine.second, Some((&ours.auditor, 403)));
+    add("deny_approval", approval(2, "/deny"), None, &mine.second, Some((&ours.auditor, 403)));
+    add("cancel_approval", approval(3, "/cancel"), None, &ours.officer, Some((&ours.auditor, 404)));
+    let review = format!("/v1/approvals/{}/review", mine.used);
+    add("review_approval", review, Some(json!({"note": "seen"})), &mine.second, Some((&ours.auditor, 403)));
     add("get_tile", "/v1/audit/tile/0/0".into(), None, &ours.auditor, Some((&ours.service, 403)));
 
     for id in ["sign", "verify", "encrypt", "decrypt", "export_key"] {
@@ -241,6 +273,11 @@ fn expectations(
         (&mine.key, &alien.key, "key"),
         (&mine.certificate, &alien.certificate, "crt"),
         (&mine.event, &alien.event, "evt"),
+        (&mine.approvals[0], &alien.approvals[0], "apv"),
+        (&mine.approvals[1], &alien.approvals[1], "apv"),
+        (&mine.approvals[2], &alien.approvals[2], "apv"),
+        (&mine.approvals[3], &alien.approvals[3], "apv"),
+        (&mine.used, &alien.used, "apv"),
     ];
     for (id, expect) in &mut all {
         // Their certificate under our tenant's path is as missing as theirs under ours.

@@ -11,6 +11,7 @@ mod app;
 
 mod access;
 mod api_keys;
+mod approvals;
 mod audit;
 mod auth;
 mod faults;

@@ -25,7 +25,7 @@ pub enum Detail {
 }
 
 impl Detail {
-    pub(super) fn to_json(&self) -> Value {
+    pub(crate) fn to_json(&self) -> Value {
         match self {
             Self::Count(count) => json!(count),
             Self::Code(code) => json!(code),

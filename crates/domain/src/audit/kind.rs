@@ -63,6 +63,8 @@ codes! {
         RecordOpened = "record.opened",
         /// Values that were to be opened did not.
         RecordOpenFailed = "record.open_failed",
+        /// Values under a stopped key were opened in an emergency.
+        RecordGlassBroken = "record.glass_broken",
         /// Values were moved to the newest key.
         RecordResealed = "record.resealed",
         /// Search terms were derived.
@@ -75,6 +77,20 @@ codes! {
         CertificateVerified = "certificate.verified",
         /// A pack was exported.
         CertificateExported = "certificate.exported",
+        /// A second person's consent was asked for.
+        ApprovalRequested = "approval.requested",
+        /// It was given.
+        ApprovalApproved = "approval.approved",
+        /// It was refused.
+        ApprovalDenied = "approval.denied",
+        /// The question was taken back.
+        ApprovalCancelled = "approval.cancelled",
+        /// The deed was done under it.
+        ApprovalUsed = "approval.used",
+        /// What was done under it was looked at.
+        ApprovalReviewed = "approval.reviewed",
+        /// Approvals were read.
+        ApprovalRead = "approval.read",
         /// The log was read.
         AuditRead = "audit.read",
         /// A caller was refused.
@@ -113,6 +129,7 @@ impl EventKind {
             | Self::UserCreated
             | Self::ApiKeyCreated
             | Self::KeyActivated
+            | Self::ApprovalRequested
             | Self::CertificateIssued => Action::Create,
             Self::TenantRead
             | Self::UserRead
@@ -121,8 +138,10 @@ impl EventKind {
             | Self::FieldRead
             | Self::RecordOpened
             | Self::RecordOpenFailed
+            | Self::RecordGlassBroken
             | Self::CertificateRead
             | Self::CertificateExported
+            | Self::ApprovalRead
             | Self::AuditRead => Action::Read,
             Self::RootRecipientRemoved | Self::RootRetired | Self::TenantKeyDestroyed => Action::Delete,
             Self::TenantKeyRewrapped
@@ -134,8 +153,13 @@ impl EventKind {
             | Self::KeyRetired
             | Self::KeyRotated
             | Self::FieldDefined
+            | Self::ApprovalApproved
+            | Self::ApprovalDenied
+            | Self::ApprovalCancelled
+            | Self::ApprovalReviewed
             | Self::RecordResealed => Action::Update,
             Self::UserLoggedIn
+            | Self::ApprovalUsed
             | Self::RecordSealed
             | Self::RootRecipientFailed
             | Self::RootRecipientProven

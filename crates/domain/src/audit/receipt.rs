@@ -47,12 +47,18 @@ pub struct AuditReceipt {
     request: Option<RequestId>,
     table: String,
     values: usize,
+    glass: bool,
 }
 
 impl AuditReceipt {
     /// The request that its event names; none for [`Unaudited`].
     pub fn request(&self) -> Option<RequestId> {
         self.request
+    }
+
+    /// Whether it also covers what suspended and revoked keys have sealed.
+    pub(crate) fn breaks_glass(&self) -> bool {
+        self.glass
     }
 
     /// Whether it covers so many values of this table.
@@ -70,7 +76,7 @@ impl Unaudited {
     /// A receipt without an event. `reason` is for the reader of the code.
     pub fn accept(reason: &'static str, tenant: TenantId, table: &str, values: usize) -> AuditReceipt {
         let _ = reason;
-        AuditReceipt { tenant, request: None, table: table.to_owned(), values }
+        AuditReceipt { tenant, request: None, table: table.to_owned(), values, glass: false }
     }
 }
 
@@ -78,6 +84,7 @@ impl Unaudited {
 pub struct OpenIntent {
     table: String,
     values: usize,
+    glass: bool,
     first: Event,
     further: Vec<Event>,
 }
@@ -85,7 +92,14 @@ pub struct OpenIntent {
 impl OpenIntent {
     /// Of so many values of one table.
     pub fn new(table: &str, values: usize, event: Event) -> Self {
-        Self { table: table.to_owned(), values, first: event, further: Vec::new() }
+        Self { table: table.to_owned(), values, glass: false, first: event, further: Vec::new() }
+    }
+
+    /// Also what suspended and revoked keys have sealed: an approval for it was used.
+    #[must_use]
+    pub(crate) fn breaking_glass(mut self) -> Self {
+        self.glass = true;
+        self
     }
 
     /// With further events, one for each hundred references.
@@ -135,6 +149,7 @@ pub async fn append(
             request: Some(call.request_id()),
             table: intent.table,
             values: intent.values,
+            glass: intent.glass,
         });
         events.push(intent.first);
         events.extend(intent.further);

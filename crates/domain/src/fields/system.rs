@@ -16,6 +16,9 @@ pub const TENANTS: &str = "chancery.tenants";
 /// The table name of audit events in receipts.
 pub const AUDIT: &str = "chancery.audit";
 
+/// The table name of approvals in receipts.
+pub const APPROVALS: &str = "chancery.approvals";
+
 fn field(table: &str, table_id: &[u8; 16], column: &str, id: &[u8; 16], field_type: FieldType) -> Field {
     Field {
         id: FieldId::from_bytes(*id),
@@ -67,7 +70,13 @@ pub fn audit_sealed() -> Field {
     field(AUDIT, b"chancery.audit\0\0", "sealed", b"chancery.aud.sld", FieldType::Json)
 }
 
+/// Why somebody asks for a second person's consent.
+pub fn approval_reason() -> Field {
+    field(APPROVALS, b"chancery.approvl", "reason", b"chancery.apv.rsn", FieldType::Text)
+}
+
 /// Whether a field falls under the audit root.
 pub(crate) fn is_audit(field: &Field) -> bool {
-    field.id.to_bytes() == *b"chancery.aud.sld"
+    // Why the glass is broken must be sealed even while no data key is active.
+    [*b"chancery.aud.sld", *b"chancery.apv.rsn"].contains(&field.id.to_bytes())
 }

@@ -173,10 +173,11 @@ impl Keyring {
         self.versions.iter().filter(move |v| v.managed == managed)
     }
 
-    fn data_version(&self, managed: Managed, handle: Handle) -> Result<&RingVersion, KeyringError> {
+    fn data_version(&self, managed: Managed, handle: Handle, glass: bool) -> Result<&RingVersion, KeyringError> {
         let version = self.versions.iter().find(|v| v.managed == managed && v.handle == handle);
         let version = version.ok_or(KeyringError::WrongContext)?;
-        if version.state.opens() { Ok(version) } else { Err(KeyringError::Stopped(version.state)) }
+        let opens = if glass { version.state.opens_by_break_glass() } else { version.state.opens() };
+        if opens { Ok(version) } else { Err(KeyringError::Stopped(version.state)) }
     }
 
     fn column_key(&self, version: &RingVersion, field: &Field) -> Result<Arc<ColumnKey>, KeyringError> {
@@ -270,8 +271,8 @@ impl Keyring {
         table: &str,
         values: &[(Place<'_>, &Sealed)],
     ) -> Result<Vec<Opened>, KeyringError> {
-        self.spend(receipt, table, values)?;
-        Ok(values.iter().map(|(place, sealed)| self.open_one(*place, sealed)).collect())
+        let glass = self.spend(receipt, table, values)?;
+        Ok(values.iter().map(|(place, sealed)| self.open_one(*place, sealed, glass)).collect())
     }
 
     /// Moves values of one table to the newest key. No plaintext leaves this function; it takes a receipt
@@ -287,18 +288,19 @@ impl Keyring {
         values: &[(Place<'_>, &Sealed)],
         rng: &dyn Random,
     ) -> Result<Vec<Sealed>, (usize, KeyringError)> {
-        self.spend(receipt, table, values).map_err(|error| (0, error))?;
+        let glass = self.spend(receipt, table, values).map_err(|error| (0, error))?;
         let move_one = |(place, sealed): &(Place<'_>, &Sealed)| {
-            let value = self.open_one(*place, sealed)?;
+            let value = self.open_one(*place, sealed, glass)?;
             self.seal(*place, value.expose(), rng)
         };
         values.iter().enumerate().map(|(position, value)| move_one(value).map_err(|error| (position, error))).collect()
     }
 
-    fn spend(&self, receipt: AuditReceipt, table: &str, values: &[(Place<'_>, &Sealed)]) -> Result<(), KeyringError> {
+    /// Takes the receipt; says whether it also covers what stopped keys have sealed.
+    fn spend(&self, receipt: AuditReceipt, table: &str, values: &[(Place<'_>, &Sealed)]) -> Result<bool, KeyringError> {
         let here = values.iter().all(|(place, _)| place.field.table == table);
         if here && receipt.covers(self.tenant, table, values.len()) {
-            Ok(())
+            Ok(receipt.breaks_glass())
         } else {
             Err(KeyringError::ReceiptTooSmall)
         }
@@ -309,8 +311,8 @@ impl Keyring {
         self.versions.iter().any(|version| version.handle == handle)
     }
 
-    fn open_one(&self, place: Place<'_>, sealed: &Sealed) -> Result<Phi<Vec<u8>>, KeyringError> {
-        let version = self.data_version(Self::root_of(place.field), sealed.handle())?;
+    fn open_one(&self, place: Place<'_>, sealed: &Sealed, glass: bool) -> Result<Phi<Vec<u8>>, KeyringError> {
+        let version = self.data_version(Self::root_of(place.field), sealed.handle(), glass)?;
         let key = self.column_key(version, place.field)?;
         let (tenant, table, column) =
             (self.tenant.to_bytes(), place.field.table_id.to_bytes(), place.field.id.to_bytes());

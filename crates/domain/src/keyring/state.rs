@@ -25,6 +25,11 @@ codes! {
 }
 
 impl KeyState {
+    /// Whether old values open in an emergency, under an approval.
+    pub const fn opens_by_break_glass(self) -> bool {
+        self.opens() || matches!(self, Self::Suspended | Self::Revoked)
+    }
+
     /// Whether old values open and old signatures verify.
     pub const fn opens(self) -> bool {
         matches!(self, Self::Active | Self::Rotating | Self::Inactive | Self::Expired)

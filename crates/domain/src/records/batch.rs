@@ -44,6 +44,8 @@ pub(super) type Values<'v> = Vec<(Place<'v>, &'v Sealed)>;
 /// The items of a call that are no nulls, by table.
 pub(super) struct Batch<'a> {
     pub(super) lease: Arc<Lease>,
+    /// An approval to open what stopped keys have sealed was used.
+    pub(super) glass: bool,
     tables: BTreeMap<String, Vec<Item<'a>>>,
 }
 
@@ -68,7 +70,12 @@ impl<'a> Batch<'a> {
             parsed = parse(&lease, items);
         }
         let tables = by_table(&lease, parsed?, items, check)?;
-        Ok(Self { lease, tables })
+        Ok(Self { lease, glass: false, tables })
+    }
+
+    /// The names of the tables it touches, in order.
+    pub(super) fn table_names(&self) -> Vec<String> {
+        self.tables.keys().cloned().collect()
     }
 
     /// Makes the events durable, and looks at the items again if the keys or fields changed before that commit.
@@ -83,7 +90,8 @@ impl<'a> Batch<'a> {
     ) -> Result<(Vec<AuditReceipt>, Option<Fence>), RecordError> {
         let mut intents = Vec::with_capacity(self.tables.len());
         for (table, items) in &self.tables {
-            intents.push(self.intent(kind, table, items, &with)?);
+            let intent = self.intent(kind, table, items, &with)?;
+            intents.push(if self.glass { intent.breaking_glass() } else { intent });
         }
         let Told { receipts, fence } = append(instance, call, call.tenant(), intents).await?;
         if let Some(fence) = &fence {

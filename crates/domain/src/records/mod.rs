@@ -4,6 +4,7 @@
 //! is absent is visible in any table, and sealing it would only say so at greater length.
 
 mod batch;
+mod break_glass;
 mod open;
 mod seal;
 mod terms;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use chancery_crypto::Sealed;
 
 pub use batch::StoredItem;
+pub use break_glass::{BreakGlass, open_in_emergency};
 pub use open::{OpenRequest, Purpose, open};
 pub use seal::{SealItem, SealedItem, reseal, seal};
 pub use terms::{TermItem, terms};
@@ -22,6 +24,7 @@ pub use wiped::WipedJson;
 use crate::{
     Instance,
     access::{Call, Denied, Permission},
+    approvals::ApprovalError,
     faults::Faults,
     fields::{Bind, Class, Field},
     instance::{Failure, fails},
@@ -66,6 +69,9 @@ pub enum RecordError {
     /// Its key is suspended, revoked or destroyed.
     #[error("the key of item {0} is stopped")]
     KeyStopped(usize),
+    /// The approval does not do.
+    #[error(transparent)]
+    Approval(#[from] ApprovalError),
     /// Something beneath failed.
     #[error(transparent)]
     Failed(Failure),

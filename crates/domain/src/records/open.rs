@@ -8,7 +8,14 @@ use super::{
     batch::{Batch, failed, release, values},
     check_count, permission_to_open,
 };
-use crate::{Instance, access::Call, audit::EventKind, faults::Faults, keyring::KeyringError};
+use crate::{
+    Instance,
+    access::Call,
+    audit::{Event, EventKind},
+    faults::Faults,
+    fields::Field,
+    keyring::KeyringError,
+};
 
 codes! {
     /// Why personal data is used (HL7 v3 PurposeOfUse).
@@ -50,10 +57,23 @@ pub struct OpenRequest {
 /// [`RecordError`]. When a value does not open, a second event says so.
 pub async fn open(instance: &Instance, call: &Call, request: &OpenRequest) -> Result<Vec<WipedJson>, RecordError> {
     check(request)?;
-    let allowed = |field: &crate::fields::Field| Ok(call.require(permission_to_open(field.class))?);
-    let mut batch = Batch::of(instance, call, &request.items, allowed).await?;
-    let why = |event: crate::audit::Event| {
-        event.purpose(request.purpose.as_str()).personal("reason", request.reason.expose().clone())
+    let allowed = |field: &Field| Ok(call.require(permission_to_open(field.class))?);
+    let batch = Batch::of(instance, call, &request.items, allowed).await?;
+    give_out(instance, call, request, batch, allowed, |event| event).await
+}
+
+/// Tells of it, opens it, gives it out.
+pub(super) async fn give_out<'a>(
+    instance: &Instance,
+    call: &Call,
+    request: &'a OpenRequest,
+    mut batch: Batch<'a>,
+    allowed: impl Fn(&Field) -> Result<(), RecordError>,
+    further: impl Fn(Event) -> Event,
+) -> Result<Vec<WipedJson>, RecordError> {
+    let why = |event: Event| {
+        let event = event.purpose(request.purpose.as_str()).personal("reason", request.reason.expose().clone());
+        further(event)
     };
     let mut opened: Vec<WipedJson> = request.items.iter().map(|_| WipedJson::new(Value::Null)).collect();
     let told = batch.tell(instance, call, &request.items, EventKind::RecordOpened, why, allowed).await?;
@@ -77,7 +97,7 @@ pub async fn open(instance: &Instance, call: &Call, request: &OpenRequest) -> Re
     release(instance, call, &batch, fence, opened).await
 }
 
-fn check(request: &OpenRequest) -> Result<(), Faults> {
+pub(super) fn check(request: &OpenRequest) -> Result<(), Faults> {
     check_count(request.items.len())?;
     let mut faults = Faults::default();
     let length = request.reason.expose().trim().chars().count();

@@ -7,6 +7,7 @@ use chancery_domain::TenantId;
 use chancery_domain::store::{Directory, Store, StoreError, Tx, View};
 
 pub mod api_keys;
+pub mod approvals;
 pub mod audit;
 pub mod certificates;
 pub mod epochs;
@@ -85,6 +86,11 @@ macro_rules! store_conformance {
             idempotency: [
                 an_entry_reads_back, another_tenant_does_not_see_it, a_key_is_taken_once, old_entries_are_forgotten,
             ],
+            approvals: [
+                an_approval_reads_back, approvals_come_in_pages_and_by_state, a_change_is_a_compare_and_swap,
+                unreviewed_ones_are_found, another_tenant_does_not_see_it, another_tenant_does_not_change_it,
+                an_id_is_taken_once,
+            ],
             transactions: [
                 a_dropped_transaction_leaves_nothing, a_committed_one_is_seen_at_once, an_uncommitted_one_is_not_seen,
                 a_transaction_sees_its_own_changes, a_view_stays_as_it_was, a_failed_statement_spoils_the_commit,
@@ -151,6 +157,7 @@ mod tests {
             ("certificates", include_str!("certificates.rs")),
             ("audit", include_str!("audit.rs")),
             ("epochs", include_str!("epochs.rs")),
+            ("approvals", include_str!("approvals.rs")),
             ("idempotency", include_str!("idempotency.rs")),
             ("jobs", include_str!("jobs.rs")),
             ("transactions", include_str!("transactions.rs")),

@@ -1,0 +1,90 @@
+//! Reads approvals. The reason is personal data: it opens under a receipt, like any other.
+
+use chancery_crypto::{Phi, Sealed};
+
+use super::{Approval, ApprovalError, ApprovalState, DeedKind};
+use crate::{
+    Instance,
+    access::{Call, Permission},
+    audit::{Event, EventKind, OpenIntent, append, receipt::note},
+    fields::system,
+    ids::ApprovalId,
+    instance::Failure,
+    keyring::{KeyringError, ring::Place},
+};
+
+/// An approval with its reason in clear.
+#[derive(Debug)]
+pub struct ApprovalView {
+    /// The approval as stored.
+    pub approval: Approval,
+    /// Why, in words.
+    pub reason: Option<Phi<String>>,
+}
+
+/// Which approvals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ApprovalFilter {
+    /// All.
+    #[default]
+    All,
+    /// Those in this state now.
+    In(ApprovalState),
+    /// Those that were used in an emergency and that nobody has looked at.
+    Unreviewed,
+}
+
+/// The approvals of the caller's tenant, ordered by id, without their reasons.
+///
+/// # Errors
+///
+/// [`ApprovalError`].
+pub async fn list(
+    instance: &Instance,
+    call: &Call,
+    filter: ApprovalFilter,
+    after: Option<ApprovalId>,
+    limit: u32,
+) -> Result<Vec<Approval>, ApprovalError> {
+    call.require(Permission::ApprovalsApprove)?;
+    let mut view = instance.store().view(call.tenant()).await?;
+    let found = match filter {
+        ApprovalFilter::All => view.approvals(None, instance.now(), after, limit).await?,
+        ApprovalFilter::In(state) => view.approvals(Some(state), instance.now(), after, limit).await?,
+        ApprovalFilter::Unreviewed => view.unreviewed_approvals(DeedKind::BreakGlass, limit).await?,
+    };
+    drop(view);
+    note(instance, call, call.tenant(), Event::new(EventKind::ApprovalRead)).await?;
+    Ok(found)
+}
+
+/// One approval of the caller's tenant, for approvers and for whoever asked.
+///
+/// # Errors
+///
+/// [`ApprovalError`].
+pub async fn get(instance: &Instance, call: &Call, id: ApprovalId) -> Result<ApprovalView, ApprovalError> {
+    let tenant = call.tenant();
+    let found = instance.store().view(tenant).await?.approval(id).await?;
+    let mine = found.as_ref().is_some_and(|found| found.requested_by == call.caller.subject().to_string());
+    if !mine {
+        call.require(Permission::ApprovalsApprove)?;
+    }
+    let approval = found.ok_or(ApprovalError::NotFound)?;
+    let event = Event::new(EventKind::ApprovalRead).on("approval", id);
+    let Some(sealed) = &approval.reason else {
+        note(instance, call, tenant, event).await?;
+        return Ok(ApprovalView { approval, reason: None });
+    };
+    let sealed = Sealed::from_bytes(sealed.clone()).map_err(KeyringError::from)?;
+    let ring = instance.keyring(tenant).await?;
+    let (field, row) = (system::approval_reason(), id.to_string());
+    let intent = OpenIntent::new(system::APPROVALS, 1, event);
+    let receipt = append(instance, call, tenant, vec![intent]).await?.pop().ok_or(Failure::Internal("no receipt"))?;
+    let place = Place { field: &field, row: &row };
+    let opened = ring.open(receipt, system::APPROVALS, &[(place, &sealed)]).map_err(|(_, error)| error)?;
+    let text = opened.into_iter().next().ok_or(Failure::Internal("an open without a value"))?;
+    let reason = text.try_map(|bytes| String::from_utf8(bytes.clone()));
+    let reason = reason.map_err(|_| Failure::Internal("a reason is not UTF-8"))?;
+    Ok(ApprovalView { approval, reason: Some(reason) })
+}
