@@ -10,6 +10,7 @@ use chancery_domain::{
     certificates::CertificateError,
     fields::DefineFieldError,
     keyring::{KeyError, tenant_keys::TenantKeyError},
+    keyring::{KeyError, deletion::DeletionError},
     passwords::HashError,
     records::RecordError,
     tenants::{CreateTenantError, TenantError},
@@ -189,6 +190,24 @@ impl ToProblem for RecordError {
             Self::WrongContext(item) => of_item(Code::SealedWrongContext, item, "/sealed"),
             Self::Tampered(item) => of_item(Code::SealedTampered, item, "/sealed"),
             Self::KeyStopped(_) => Problem::new(Code::KeyRetired),
+            Self::Approval(error) => error.to_problem(),
+            Self::Failed(failure) => failure.into(),
+        }
+    }
+}
+
+impl ToProblem for DeletionError {
+    fn to_problem(self) -> Problem {
+        match self {
+            Self::Denied(denied) => denied.to_problem(),
+            Self::Invalid(faults) => Problem::invalid(faults),
+            Self::NotFound => Problem::new(Code::NotFound),
+            Self::Managed => {
+                Problem::new(Code::KeyManaged).detail("certificates and the log are verified with this key")
+            }
+            Self::WrongState(version, state) => Problem::new(Code::StateConflict)
+                .detail(format!("version {version} is {state}; rotate an active one first, force takes a revoked one")),
+            Self::NothingWaits => Problem::new(Code::StateConflict).detail("no version waits for its deletion"),
             Self::Approval(error) => error.to_problem(),
             Self::Failed(failure) => failure.into(),
         }

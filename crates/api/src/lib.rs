@@ -10,6 +10,7 @@ mod audit;
 mod auth;
 mod cached;
 mod certificates;
+mod deletion;
 mod docs;
 mod error;
 mod fields;
@@ -82,6 +83,8 @@ fn operations() -> OpenApiRouter<App> {
         .routes(routes!(keys::list_keys))
         .routes(routes!(keys::get_key))
         .routes(routes!(keys::rotate_key))
+        .routes(routes!(deletion::schedule_key_deletion))
+        .routes(routes!(deletion::cancel_key_deletion))
         .routes(routes!(keys::sign))
         .routes(routes!(keys::verify))
         .routes(routes!(keys::encrypt))

@@ -30,6 +30,8 @@ use crate::{
     keyring::RootWrites,
     keyring::TenantKeyRows,
     keyring::TenantKeyWrites,
+    keyring::TombstoneRows,
+    keyring::TombstoneWrites,
     tenants::TenantRows,
     tenants::TenantState,
     tenants::TenantWrites,
@@ -68,6 +70,7 @@ pub trait View:
     + AuditRows
     + IdempotencyRows
     + ApprovalRows
+    + TombstoneRows
     + Send
 {
 }
@@ -88,6 +91,7 @@ pub trait Tx:
     + IdempotencyWrites
     + JobWrites
     + ApprovalWrites
+    + TombstoneWrites
 {
     /// Makes it all durable at once. After `Ok`, no crash loses it.
     async fn commit(self: Box<Self>) -> Result<(), StoreError>;

@@ -286,6 +286,16 @@ impl<D: Driver> KeyRows for Rows<D> {
         self.all("key", sql, [Value::time(now)], read_key).await
     }
 
+    async fn versions_to_destroy(&mut self, now: Timestamp) -> Result<Vec<KeyVersion>, StoreError> {
+        let sql = concat!(
+            "SELECT ",
+            version_columns!(),
+            " FROM key_versions AS v WHERE v.tenant_id = $1 AND v.deletion_due_at <= $2
+              AND v.state = 'pending_deletion' ORDER BY v.key, v.version"
+        );
+        self.all("key_version", sql, [Value::time(now)], read_version).await
+    }
+
     async fn versions_expired(&mut self, now: Timestamp) -> Result<Vec<KeyVersion>, StoreError> {
         let sql = concat!(
             "SELECT ",

@@ -25,6 +25,7 @@ mod statement;
 mod taken;
 mod tenant_keys;
 mod tenants;
+mod tombstones;
 mod users;
 mod value;
 

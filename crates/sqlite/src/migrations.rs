@@ -12,6 +12,7 @@ const FILES: &[(i64, &str, &str)] = &[
     (4, "roots", include_str!("../migrations/0004_roots.sql")),
     (5, "epochs", include_str!("../migrations/0005_epochs.sql")),
     (3, "approvals", include_str!("../migrations/0003_approvals.sql")),
+    (9, "custody", include_str!("../migrations/0009_custody.sql")),
 ];
 
 /// The number of the newest step this program knows; PostgreSQL's is the same.

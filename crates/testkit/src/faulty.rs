@@ -20,6 +20,8 @@ use chancery_domain::jobs::JobWrites;
 use chancery_domain::keyring::{
     Key, KeyRows, KeyVersion, KeyWrites, Managed, RootRecipient, RootRows, RootSecret, RootVersion, RootWrites,
     Standing, TenantKey, TenantKeyRows, TenantKeyWrites,
+    Key, KeyRows, KeyVersion, KeyWrites, Managed, RootRecipient, Standing, TenantKey, Tombstone, TombstoneRows,
+    TombstoneWrites,
 };
 use chancery_domain::store::{ApiKeyEntry, Directory, Epochs, Store, StoreError, TenantEntry, Tx, View};
 use chancery_domain::tenants::{Tenant, TenantRows, TenantState, TenantWrites};
@@ -247,6 +249,7 @@ hand_on!(KeyRows {
     fn key_versions(id: KeyId) -> Vec<KeyVersion>;
     fn managed_versions() -> Vec<(Managed, KeyVersion)>;
     fn keys_due(now: Timestamp) -> Vec<Key>;
+    fn versions_to_destroy(now: Timestamp) -> Vec<KeyVersion>;
     fn versions_expired(now: Timestamp) -> Vec<KeyVersion>;
 });
 hand_on!(KeyWrites {
@@ -315,6 +318,8 @@ hand_on!(ApprovalWrites {
     fn insert_approval(approval: &Approval) -> ();
     fn update_approval(approval: &Approval) -> ();
 });
+hand_on!(TombstoneRows { fn tombstones() -> Vec<Tombstone>; });
+hand_on!(TombstoneWrites { fn insert_tombstone(tombstone: &Tombstone) -> (); });
 hand_on!(IdempotencyRows { fn remembered(key: &[u8; 32]) -> Option<Remembered>; });
 hand_on!(IdempotencyWrites {
     fn remember(entry: &Remembered) -> ();

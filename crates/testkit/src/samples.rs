@@ -294,3 +294,17 @@ pub fn approval(n: u64) -> Approval {
         revision: 4,
     }
 }
+
+/// What is left of a destroyed key.
+pub fn tombstone(n: u64) -> chancery_domain::keyring::Tombstone {
+    chancery_domain::keyring::Tombstone {
+        kind: chancery_domain::keyring::TombstoneKind::KeyVersion,
+        id: format!("kv_{n}"),
+        handle: handle(n),
+        fingerprint: digest(n),
+        destroyed_at: NOW,
+        destroyed_by: "system".to_owned(),
+        approval: odd(n, ApprovalId::from_bytes(bytes(n))),
+        certificate: odd(n, CertificateId::from_bytes(bytes(n))),
+    }
+}

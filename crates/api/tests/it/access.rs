@@ -207,6 +207,9 @@ fn expectations(
     let key = |tail: &str| format!("/v1/keys/{}{tail}", mine.key);
     add("list_keys", "/v1/keys".into(), None, &ours.officer, Some((&ours.service, 403)));
     add("get_key", key(""), None, &ours.officer, Some((&ours.service, 403)));
+    let days = Some(json!({"days": 7}));
+    add("schedule_key_deletion", key("/schedule-deletion"), days, &ours.officer, Some((&ours.auditor, 403)));
+    add("cancel_key_deletion", key("/cancel-deletion"), None, &ours.officer, Some((&ours.auditor, 403)));
     add("rotate_key", key("/rotate"), None, &ours.officer, Some((&ours.auditor, 403)));
     for (id, tail) in [
         ("sign", "/sign"),
@@ -263,6 +266,9 @@ fn expectations(
 
     for id in ["sign", "verify", "encrypt", "decrypt", "export_key"] {
         all.get_mut(id).unwrap().refuses = Some("key.managed");
+    }
+    for id in ["schedule_key_deletion", "cancel_key_deletion"] {
+        all.get_mut(id).unwrap().refuses = Some("state.conflict");
     }
     // The order of the document suspends after it resumes: what counts is that the caller got that far.
     all.get_mut("resume_tenant").unwrap().refuses = Some("state.conflict");

@@ -59,7 +59,7 @@ impl Emergency {
 }
 
 /// Stops the tenant's data key.
-async fn stop(app: &TestApp, clinic: &Clinic, to: KeyState) {
+pub(crate) async fn stop(app: &TestApp, clinic: &Clinic, to: KeyState) {
     let tenant = clinic.id.parse().unwrap();
     let mut tx = app.instance.store().begin(tenant).await.unwrap();
     let key = tx.managed_key(Managed::Data).await.unwrap().unwrap();

@@ -14,6 +14,7 @@ mod api_keys;
 mod approvals;
 mod audit;
 mod auth;
+mod deletion;
 mod faults;
 mod fence;
 mod fields;

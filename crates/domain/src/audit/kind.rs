@@ -53,6 +53,14 @@ codes! {
         KeyRetired = "key.retired",
         /// A key got a new version.
         KeyRotated = "key.rotated",
+        /// The destruction of key versions was scheduled, or done by force.
+        KeyDeletionScheduled = "key.deletion_scheduled",
+        /// It was cancelled.
+        KeyDeletionCancelled = "key.deletion_cancelled",
+        /// Its waiting time was over and it was carried out.
+        KeyDeletionDone = "key.deletion_done",
+        /// A key version is gone for good.
+        KeyDestroyed = "key.destroyed",
         /// A field was registered or changed.
         FieldDefined = "field.defined",
         /// Registered fields were listed.
@@ -152,12 +160,15 @@ impl EventKind {
             | Self::ApiKeyRevoked
             | Self::KeyRetired
             | Self::KeyRotated
+            | Self::KeyDeletionScheduled
+            | Self::KeyDeletionCancelled
             | Self::FieldDefined
             | Self::ApprovalApproved
             | Self::ApprovalDenied
             | Self::ApprovalCancelled
             | Self::ApprovalReviewed
             | Self::RecordResealed => Action::Update,
+            Self::KeyDeletionDone | Self::KeyDestroyed => Action::Delete,
             Self::UserLoggedIn
             | Self::ApprovalUsed
             | Self::RecordSealed

@@ -78,6 +78,37 @@ pub async fn issue(instance: &Instance, call: &Call, claim: &Claim) -> Result<Is
     }
 }
 
+/// States something as Chancery itself, in the caller's commit: the kinds that applications may not use.
+pub(crate) async fn state(
+    instance: &Instance,
+    change: &mut Change<'_>,
+    tenant: TenantId,
+    claim: &Claim,
+    salt: &[u8; 32],
+) -> Result<CertificateId, Failure> {
+    let no_key = || Failure::Keyring(KeyringError::NoActiveKey(Managed::Certificate));
+    let key = change.rows().managed_key(Managed::Certificate).await?.ok_or_else(no_key)?;
+    let version = change.rows().hold_active_version(key.id).await?.ok_or_else(no_key)?;
+    let origin = change.rows().log_origin().await?.ok_or(Failure::Internal("log without an origin"))?;
+    let signed = sign(instance, change, tenant, &version, &origin, claim, salt);
+    let certificate = signed.map_err(|error| match error {
+        CertificateError::Failed(failure) => failure,
+        _ => Failure::Internal("a statement of our own is not valid"),
+    })?;
+    change.rows().insert_certificate(&certificate).await?;
+    change.record(told(&certificate)).await?;
+    Ok(certificate.id)
+}
+
+/// The event of a new certificate.
+fn told(certificate: &Certificate) -> Event {
+    Event::new(EventKind::CertificateIssued)
+        .identified(certificate.event)
+        .on("certificate", certificate.id)
+        .with("key_id", Detail::Id(certificate.key_id.clone()))
+        .with("envelope_sha256", Detail::Id(sha256_hex(&certificate.envelope)))
+}
+
 async fn try_issue(instance: &Instance, call: &Call, claim: &Claim) -> Result<Issued, CertificateError> {
     let tenant = call.tenant();
     let mut change = Change::begin(instance, call, tenant).await?;
@@ -90,12 +121,7 @@ async fn try_issue(instance: &Instance, call: &Call, claim: &Claim) -> Result<Is
     let salt: [u8; 32] = random::array(instance.random())?;
     let certificate = sign(instance, &change, tenant, &version, &origin, claim, &salt)?;
     change.rows().insert_certificate(&certificate).await?;
-    let event = Event::new(EventKind::CertificateIssued)
-        .identified(certificate.event)
-        .on("certificate", certificate.id)
-        .with("key_id", Detail::Id(certificate.key_id.clone()))
-        .with("envelope_sha256", Detail::Id(sha256_hex(&certificate.envelope)));
-    change.commit_new(event).await?;
+    change.commit_new(told(&certificate)).await?;
     Ok(Issued { certificate, subject_salt: salt })
 }
 

@@ -16,6 +16,7 @@ pub mod trust;
 pub mod verify;
 mod zip;
 
+pub(crate) use issue::state;
 pub use issue::{CertificateError, Issued, get, issue};
 pub use offline::{PackReport, PackVerdict, verify_pack};
 pub use pack::pack;

@@ -12,6 +12,7 @@ use crate::{
 };
 
 pub mod declared;
+pub mod deletion;
 pub mod embedded;
 pub mod fence;
 pub mod hierarchy;
@@ -25,6 +26,8 @@ pub mod rotate;
 mod state;
 mod stored;
 pub mod tenant_keys;
+pub(crate) mod tenant_keys;
+pub mod tombstones;
 
 pub use declared::DeclaredKey;
 pub use embedded::EmbeddedRoot;
@@ -39,6 +42,7 @@ pub use rotate::rotate;
 pub use state::{KeyState, Revocation, RevocationReason};
 pub use stored::{BackupState, HsmLink, KeyBackup, KeyOrigin, StoredMaterial};
 pub use tenant_keys::{OwnProvider, TenantKeyRows, TenantKeyWrites};
+pub use tombstones::{BUNDLE_DAYS, Tombstone, TombstoneKind, TombstoneRows, TombstoneWrites};
 
 codes! {
     /// What a key is, mathematically.
@@ -351,6 +355,8 @@ pub trait KeyRows {
     async fn managed_versions(&mut self) -> Result<Vec<(Managed, KeyVersion)>, StoreError>;
     /// The keys that the scheduler rotates and whose interval has passed at `now`.
     async fn keys_due(&mut self, now: Timestamp) -> Result<Vec<Key>, StoreError>;
+    /// The versions whose deletion is due.
+    async fn versions_to_destroy(&mut self, now: Timestamp) -> Result<Vec<KeyVersion>, StoreError>;
     /// The versions whose time is over and whose state does not say so yet.
     async fn versions_expired(&mut self, now: Timestamp) -> Result<Vec<KeyVersion>, StoreError>;
 }

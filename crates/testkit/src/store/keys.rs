@@ -231,6 +231,17 @@ pub async fn expired_versions_are_found(store: &impl Backend) {
     assert_eq!(view.versions_expired(NOW.plus_seconds(60)).await.unwrap(), [old, active]);
 }
 
+/// By the moment they wait for, and only while they wait.
+pub async fn versions_to_destroy_are_found(store: &impl Backend) {
+    let deletion_due_at = Some(NOW.plus_seconds(60));
+    let version = |n, state| KeyVersion { deletion_due_at, ..key_version(&key(1), n, state) };
+    let (waits, cancelled) = (version(1, KeyState::PendingDeletion), version(2, KeyState::Inactive));
+    commit!(store, OURS, .insert_key(&key(1)) .insert_key_version(&waits) .insert_key_version(&cancelled));
+    let mut view = view(store, OURS).await;
+    assert_eq!(view.versions_to_destroy(NOW.plus_seconds(59)).await.unwrap(), []);
+    assert_eq!(view.versions_to_destroy(NOW.plus_seconds(60)).await.unwrap(), [waits]);
+}
+
 /// Counts add up and tell the last moment.
 pub async fn uses_are_counted(store: &impl Backend) {
     let (key, version) = with_active(store, OURS).await;

@@ -18,6 +18,7 @@ pub mod keys;
 pub mod roots;
 pub mod tenant_keys;
 pub mod tenants;
+pub mod tombstones;
 pub mod transactions;
 pub mod users;
 
@@ -50,7 +51,7 @@ macro_rules! store_conformance {
                 a_key_reads_back, keys_come_in_pages, versions_read_back, managed_keys_are_found, another_tenant_does_not_see_it,
                 another_tenant_does_not_change_it, one_managed_key_per_use, one_active_version_per_key,
                 a_version_moves_by_compare_and_swap, held_and_seized_is_the_active_version, rotations_and_uses_do_not_overlap,
-                changes_of_one_key_wait_for_each_other, a_key_is_updated, due_keys_are_found, expired_versions_are_found,
+                changes_of_one_key_wait_for_each_other, a_key_is_updated, due_keys_are_found, expired_versions_are_found, versions_to_destroy_are_found,
                 uses_are_counted,
             ],
             jobs: [
@@ -91,6 +92,7 @@ macro_rules! store_conformance {
                 unreviewed_ones_are_found, another_tenant_does_not_see_it, another_tenant_does_not_change_it,
                 an_id_is_taken_once,
             ],
+            tombstones: [a_tombstone_reads_back, another_tenant_does_not_see_it, a_key_has_one],
             transactions: [
                 a_dropped_transaction_leaves_nothing, a_committed_one_is_seen_at_once, an_uncommitted_one_is_not_seen,
                 a_transaction_sees_its_own_changes, a_view_stays_as_it_was, a_failed_statement_spoils_the_commit,
@@ -158,6 +160,7 @@ mod tests {
             ("audit", include_str!("audit.rs")),
             ("epochs", include_str!("epochs.rs")),
             ("approvals", include_str!("approvals.rs")),
+            ("tombstones", include_str!("tombstones.rs")),
             ("idempotency", include_str!("idempotency.rs")),
             ("jobs", include_str!("jobs.rs")),
             ("transactions", include_str!("transactions.rs")),

@@ -1,0 +1,133 @@
+//! Deleting keys, from outside.
+
+use chancery_domain::{
+    TenantId,
+    keyring::{KeyState, StoredMaterial, TombstoneKind, deletion::destroy_due},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    app::{Backend, Caller, Clinic, Reply, TestApp},
+    approvals::stop,
+};
+
+backends! {
+    a_deleted_key_waits_can_be_saved_and_then_is_gone,
+    force_is_for_what_is_revoked,
+    what_is_still_needed_is_not_deleted,
+}
+
+/// A clinic with two officers, its data key, and a value under that key's first version.
+struct It {
+    app: TestApp,
+    clinic: Clinic,
+    tenant: TenantId,
+    second: Caller,
+    key: String,
+    sealed: Value,
+}
+
+impl It {
+    async fn on(backend: Backend) -> Self {
+        let app = TestApp::on(backend).await;
+        let clinic = app.clinic("ours").await;
+        let second = app.caller(&clinic.id, "security_officer").await;
+        app.register_fields(&clinic).await;
+        let sealed = app.seal(&clinic.service, "ssn", "row-1", json!("123-45-6789")).await["sealed"].clone();
+        let key = app.get(&clinic.officer, "/v1/keys?managed=data").await.ok()["items"][0]["id"].clone();
+        let tenant = clinic.id.parse().unwrap();
+        Self { app, clinic, tenant, second, key: key.as_str().unwrap().to_owned(), sealed }
+    }
+
+    async fn act(&self, verb: &str, body: Value) -> Reply {
+        self.app.post(&self.clinic.officer, &format!("/v1/keys/{}/{verb}", self.key), body).await
+    }
+
+    /// Does what takes two people.
+    async fn agreed(&self, body: Value) -> Reply {
+        let asked = self.act("schedule-deletion", body.clone()).await;
+        assert_eq!(asked.status.as_u16(), 202, "{}", asked.text());
+        let id = asked.json()["approval_id"].as_str().unwrap().to_owned();
+        self.app.post(&self.second, &format!("/v1/approvals/{id}/approve"), json!({})).await.ok();
+        let mut body = body;
+        body["approval_id"] = json!(id);
+        self.act("schedule-deletion", body).await
+    }
+
+    async fn open(&self) -> Reply {
+        self.app.open(&self.clinic.service, "ssn", "row-1", &self.sealed).await
+    }
+
+    /// The first version's state and how many bytes of its material there are.
+    async fn first(&self) -> (KeyState, usize) {
+        let mut view = self.app.instance.store().view(self.tenant).await.unwrap();
+        let version = view.key_versions(self.key.parse().unwrap()).await.unwrap().remove(0);
+        let StoredMaterial::Wrapped { bytes, .. } = version.material else { panic!("resident") };
+        (version.state, bytes.len())
+    }
+}
+
+async fn a_deleted_key_waits_can_be_saved_and_then_is_gone(backend: Backend) {
+    let it = It::on(backend).await;
+    it.act("rotate", json!({})).await.ok();
+    let body = json!({"days": 7, "version": 1});
+    assert_eq!(it.agreed(body.clone()).await.ok()["versions"][0]["state"], "pending_deletion");
+    it.open().await.refused(409, "key.retired");
+    it.act("cancel-deletion", json!({"version": 1})).await.ok();
+    assert_eq!(it.open().await.ok()["items"][0]["value"], "123-45-6789");
+    it.act("cancel-deletion", json!({})).await.refused(409, "state.conflict");
+
+    it.agreed(body).await.ok();
+    it.app.clock.advance_seconds(7 * 86_400 - 60);
+    assert_eq!(destroy_due(&it.app.instance, it.tenant).await.unwrap(), 0);
+    assert_eq!(it.first().await.0, KeyState::PendingDeletion);
+    it.app.clock.advance_seconds(60);
+    assert_eq!(destroy_due(&it.app.instance, it.tenant).await.unwrap(), 1);
+    assert_eq!(destroy_due(&it.app.instance, it.tenant).await.unwrap(), 0);
+    assert_eq!(it.first().await, (KeyState::Destroyed, 0));
+    it.act("cancel-deletion", json!({})).await.refused(409, "state.conflict");
+    it.open().await.refused(422, "sealed.wrong_context");
+
+    let tombstones = it.app.instance.store().view(it.tenant).await.unwrap().tombstones().await.unwrap();
+    assert_eq!((tombstones.len(), tombstones[0].kind), (1, TombstoneKind::KeyVersion));
+    assert_eq!(tombstones[0].destroyed_by, "system");
+    let certificate = tombstones[0].certificate.unwrap();
+    let verified = it.app.get(&it.clinic.auditor, &format!("/v1/certificates/{certificate}/verify")).await.ok();
+    assert_eq!(verified["verdict"], "valid", "{verified}");
+    let events = it.app.events(&it.clinic.auditor, "key.destroyed").await;
+    assert_eq!(events.len(), 1);
+    assert!(events[0]["core"].as_str().unwrap().contains("complete_at"));
+    // The key goes on with its second version.
+    it.app.seal(&it.clinic.service, "ssn", "row-2", json!("1")).await;
+}
+
+async fn force_is_for_what_is_revoked(backend: Backend) {
+    let it = It::on(backend).await;
+    it.act("schedule-deletion", json!({"force": true})).await.refused(409, "state.conflict");
+    stop(&it.app, &it.clinic, KeyState::Revoked).await;
+    let asked = it.act("schedule-deletion", json!({"force": true})).await.json();
+    // Asked for is not approved, and what was approved for waiting is not for force.
+    let early = json!({"force": true, "approval_id": asked["approval_id"]});
+    it.act("schedule-deletion", early).await.refused(409, "approval.unusable");
+    assert_eq!(it.first().await.0, KeyState::Revoked);
+    let done = it.agreed(json!({"force": true})).await.ok();
+    assert_eq!(done["versions"][0]["state"], "destroyed");
+    assert_eq!(it.first().await, (KeyState::Destroyed, 0));
+    let events = it.app.events(&it.clinic.auditor, "key.destroyed").await;
+    assert_eq!(events.len(), 1);
+}
+
+async fn what_is_still_needed_is_not_deleted(backend: Backend) {
+    let it = It::on(backend).await;
+    for days in [0, 6, 31] {
+        it.act("schedule-deletion", json!({"days": days})).await.refused(422, "request.invalid");
+    }
+    it.act("schedule-deletion", json!({"days": 7})).await.refused(409, "state.conflict");
+    it.act("schedule-deletion", json!({"days": 7, "version": 9})).await.refused(404, "not_found");
+    for managed in ["certificate", "log", "audit"] {
+        let found = it.app.get(&it.clinic.officer, &format!("/v1/keys?managed={managed}")).await.ok();
+        let path = format!("/v1/keys/{}/schedule-deletion", found["items"][0]["id"].as_str().unwrap());
+        it.app.post(&it.clinic.officer, &path, json!({"days": 7})).await.refused(403, "key.managed");
+    }
+    assert_eq!(it.app.get(&it.second, "/v1/approvals").await.ok()["items"], json!([]));
+}

@@ -1,0 +1,23 @@
+//! What is left of destroyed keys.
+
+use super::{Backend, begin, commit, taken, view};
+use crate::samples::{OURS, THEIRS, tombstone};
+
+/// Nothing of a tombstone is lost.
+pub async fn a_tombstone_reads_back(store: &impl Backend) {
+    commit!(store, OURS, .insert_tombstone(&tombstone(2)) .insert_tombstone(&tombstone(1)));
+    assert_eq!(view(store, OURS).await.tombstones().await.unwrap(), [tombstone(1), tombstone(2)]);
+}
+
+/// The rows of one tenant are out of sight for another.
+pub async fn another_tenant_does_not_see_it(store: &impl Backend) {
+    commit!(store, OURS, .insert_tombstone(&tombstone(1)));
+    assert_eq!(view(store, THEIRS).await.tombstones().await.unwrap(), []);
+}
+
+/// A key dies once.
+pub async fn a_key_has_one(store: &impl Backend) {
+    commit!(store, OURS, .insert_tombstone(&tombstone(1)));
+    assert!(taken(begin(store, OURS).await.insert_tombstone(&tombstone(1)).await, "tombstone"));
+    commit!(store, THEIRS, .insert_tombstone(&tombstone(1)));
+}
