@@ -152,6 +152,8 @@ id! { /// Names one root recipient.
 pub struct RecipientId("rcp") }
 id! { /// Names one node of an installation.
 pub struct NodeId("nod") }
+id! { /// Names one backup.
+pub struct BackupId("bak") }
 id! { /// Names one request for a second person's consent.
 pub struct ApprovalId("apv") }
 id! { /// Names one access token (its `jti`).

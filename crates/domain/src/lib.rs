@@ -14,6 +14,7 @@
 //! | [`certificates`] | signed statements, packs, offline verification |
 //! | [`approvals`] | what takes two people: asked, approved by another, done once |
 //! | [`audit`] | events, receipts, the Merkle log of each tenant |
+//! | [`backups`] | which backups were made, what seals them, the proof that one is whole |
 //! | [`store`] | the [`store::Store`], [`store::Tx`] and [`store::Directory`] ports |
 //! | [`jobs`] | which node runs what goes on in the background |
 //! | [`instance`], [`initialise`] | one running Chancery: its ports, keys and settings; its first start |
@@ -25,6 +26,7 @@ pub mod access;
 pub mod api_keys;
 pub mod approvals;
 pub mod audit;
+pub mod backups;
 pub mod certificates;
 pub mod faults;
 pub mod fields;

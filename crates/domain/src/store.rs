@@ -16,6 +16,8 @@ use crate::{
     audit::AuditRows,
     audit::AuditWrites,
     audit::QueuedEvent,
+    backups::BackupRows,
+    backups::BackupWrites,
     certificates::CertificateRows,
     certificates::CertificateWrites,
     fields::FieldRows,
@@ -71,6 +73,7 @@ pub trait View:
     + IdempotencyRows
     + ApprovalRows
     + TombstoneRows
+    + BackupRows
     + Send
 {
 }
@@ -92,6 +95,7 @@ pub trait Tx:
     + JobWrites
     + ApprovalWrites
     + TombstoneWrites
+    + BackupWrites
 {
     /// Makes it all durable at once. After `Ok`, no crash loses it.
     async fn commit(self: Box<Self>) -> Result<(), StoreError>;

@@ -21,7 +21,7 @@ CREATE TABLE backups (
     tenant_id TEXT COLLATE "C" NOT NULL CHECK (tenant_id = 'ten_platform'),
     id TEXT COLLATE "C" NOT NULL,
     made_at BIGINT NOT NULL,
-    data_sha256 BYTEA NOT NULL,
+    header_sha256 BYTEA NOT NULL,
     keys_expire_at BIGINT NOT NULL,
     PRIMARY KEY (tenant_id, id)
 );

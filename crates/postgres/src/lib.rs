@@ -17,6 +17,7 @@ use chancery_domain::TenantId;
 use chancery_domain::audit::QueuedEvent;
 use chancery_domain::ids::ApiKeyId;
 use chancery_domain::store::{ApiKeyEntry, Directory, Epochs, Store, StoreError, TenantEntry, Tx, View};
+use chancery_sql::archive::{Archive, ArchiveRead, ArchiveWrite, Archives};
 use chancery_sql::{Driver as _, Grown, Rows, Transaction as _, directory, queue_events};
 use sqlx::PgPool;
 
@@ -165,6 +166,25 @@ impl Directory for Postgres {
 
     async fn epochs_since(&self, mark: Option<i64>) -> Result<(Epochs, i64), StoreError> {
         directory::epochs_since(&mut self.read().await?, mark).await
+    }
+}
+
+#[async_trait]
+impl Archives for Postgres {
+    /// From the primary: a replica may not have everything yet.
+    async fn reading(&self) -> Result<Box<dyn ArchiveRead>, StoreError> {
+        let mut driver = self.primary.begin_with(VIEW).await.map(Connected).map_err(store)?;
+        // The first statement takes the snapshot.
+        driver.fetch("SELECT 1 FROM directory_tenants LIMIT 1".into(), Vec::new()).await?;
+        Ok(Box::new(Archive::new(driver)))
+    }
+
+    async fn writing(&self) -> Result<Box<dyn ArchiveWrite>, StoreError> {
+        Ok(Box::new(Archive::new(self.write().await?)))
+    }
+
+    async fn close(&self) {
+        Self::close(self).await;
     }
 }
 

@@ -10,7 +10,9 @@
 
 mod api_keys;
 mod approvals;
+pub mod archive;
 mod audit;
+mod backups;
 mod certificates;
 pub mod directory;
 mod driver;

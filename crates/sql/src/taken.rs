@@ -39,6 +39,7 @@ const UNIQUE: &[(&str, &str, &str)] = &[
     ),
     ("jobs_pkey", "jobs.tenant_id, jobs.name", "job"),
     ("tombstones_pkey", "tombstones.tenant_id, tombstones.kind, tombstones.id", "tombstone"),
+    ("backups_pkey", "backups.tenant_id, backups.id", "backup"),
     ("approvals_pkey", "approvals.tenant_id, approvals.id", "approval"),
     ("idempotency_pkey", "idempotency.tenant_id, idempotency.key", "idempotency_key"),
 ];

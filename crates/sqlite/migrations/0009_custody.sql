@@ -21,7 +21,7 @@ CREATE TABLE backups (
     tenant_id TEXT NOT NULL CHECK (tenant_id = 'ten_platform'),
     id TEXT NOT NULL,
     made_at INTEGER NOT NULL,
-    data_sha256 BLOB NOT NULL,
+    header_sha256 BLOB NOT NULL,
     keys_expire_at INTEGER NOT NULL,
     PRIMARY KEY (tenant_id, id)
 ) STRICT, WITHOUT ROWID;

@@ -20,6 +20,7 @@ use chancery_domain::TenantId;
 use chancery_domain::audit::QueuedEvent;
 use chancery_domain::ids::ApiKeyId;
 use chancery_domain::store::{ApiKeyEntry, Directory, Epochs, Store, StoreError, TenantEntry, Tx, View};
+use chancery_sql::archive::{Archive, ArchiveRead, ArchiveWrite, Archives};
 use chancery_sql::{Driver as _, Grown, Rows, Transaction as _, directory, queue_events};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection as _, SqlitePool};
@@ -189,6 +190,24 @@ impl Directory for Sqlite {
 
     async fn epochs_since(&self, mark: Option<i64>) -> Result<(Epochs, i64), StoreError> {
         directory::epochs_since(&mut self.read().await?, mark).await
+    }
+}
+
+#[async_trait]
+impl Archives for Sqlite {
+    async fn reading(&self) -> Result<Box<dyn ArchiveRead>, StoreError> {
+        let mut driver = Connected(self.readers.begin().await.map_err(store)?);
+        // The snapshot is taken by the first read, not by `BEGIN`.
+        driver.fetch("SELECT 1 FROM directory_tenants LIMIT 1".into(), Vec::new()).await?;
+        Ok(Box::new(Archive::new(driver)))
+    }
+
+    async fn writing(&self) -> Result<Box<dyn ArchiveWrite>, StoreError> {
+        Ok(Box::new(Archive::new(self.write().await?)))
+    }
+
+    async fn close(&self) {
+        Self::close(self).await;
     }
 }
 

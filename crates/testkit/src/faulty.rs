@@ -12,6 +12,7 @@ use chancery_domain::approvals::{Approval, ApprovalRows, ApprovalState, Approval
 use chancery_domain::audit::{
     AuditRows, AuditWrites, EventFilter, LogHead, LoggedEvent, QueuedEvent, StoredCheckpoint,
 };
+use chancery_domain::backups::{Backup, BackupRows, BackupWrites};
 use chancery_domain::certificates::{Certificate, CertificateRows, CertificateWrites};
 use chancery_domain::fields::{Field, FieldRows, FieldWrites};
 use chancery_domain::idempotency::{IdempotencyRows, IdempotencyWrites, Remembered};
@@ -320,6 +321,8 @@ hand_on!(ApprovalWrites {
 });
 hand_on!(TombstoneRows { fn tombstones() -> Vec<Tombstone>; });
 hand_on!(TombstoneWrites { fn insert_tombstone(tombstone: &Tombstone) -> (); });
+hand_on!(BackupRows { fn newest_backup() -> Option<Backup>; });
+hand_on!(BackupWrites { fn insert_backup(backup: &Backup) -> (); });
 hand_on!(IdempotencyRows { fn remembered(key: &[u8; 32]) -> Option<Remembered>; });
 hand_on!(IdempotencyWrites {
     fn remember(entry: &Remembered) -> ();

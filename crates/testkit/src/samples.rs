@@ -308,3 +308,13 @@ pub fn tombstone(n: u64) -> chancery_domain::keyring::Tombstone {
         certificate: odd(n, CertificateId::from_bytes(bytes(n))),
     }
 }
+
+/// A backup; later for higher `n`.
+pub fn backup(n: u64) -> chancery_domain::backups::Backup {
+    chancery_domain::backups::Backup {
+        id: chancery_domain::ids::BackupId::from_bytes(bytes(n)),
+        made_at: NOW.plus_seconds(n.try_into().unwrap()),
+        header_sha256: digest(n),
+        keys_expire_at: NOW,
+    }
+}

@@ -90,7 +90,8 @@ async fn a_broken_glass_opens_what_a_stopped_key_has_sealed(backend: Backend) {
     let core = broken[0]["core"].as_str().unwrap();
     assert!(core.contains("INC-1") && !core.contains("shock") && !core.contains("row-1"), "{core}");
     let opened = it.app.events(&it.clinic.auditor, "record.opened").await;
-    assert!(opened.iter().all(|event| event["core"].as_str().unwrap().contains(&id)));
+    let under = opened.iter().filter(|event| event["core"].as_str().unwrap().contains(&id)).count();
+    assert_eq!(under, 2);
 
     // Without the glass the key stays stopped, for whoever asks.
     it.app.open(&it.clinic.service, "ssn", "row-1", &it.sealed).await.refused(409, "key.retired");
@@ -123,6 +124,7 @@ async fn nobody_approves_or_reviews_his_own(backend: Backend) {
     it.open(first, "INC-2", Some(&id)).await.refused(409, "approval.unusable");
 
     // A key that acts as a user is that user.
+    stop(&it.app, &it.clinic, KeyState::Active).await;
     let user = json!({"username": "olga", "email": "o@x.test", "roles": ["security_officer"]});
     let user = it.app.post(&it.clinic.admin, "/v1/users", user).await.created()["id"].clone();
     let mut keys = Vec::new();

@@ -25,6 +25,10 @@ codes! {
         TenantKeyMoved = "tenant_key.keys_moved",
         /// An old version of a tenant's key is gone; nothing was under it.
         TenantKeyDestroyed = "tenant_key.destroyed",
+        /// A backup was made and read back.
+        BackupMade = "backup.made",
+        /// The store was restored from a backup.
+        BackupRestored = "backup.restored",
         /// A tenant was made.
         TenantCreated = "tenant.created",
         /// Tenants were read.
@@ -133,6 +137,7 @@ impl EventKind {
             Self::InstanceInitialised
             | Self::RootRecipientAdded
             | Self::RootVersionAdded
+            | Self::BackupMade
             | Self::TenantCreated
             | Self::UserCreated
             | Self::ApiKeyCreated
@@ -170,6 +175,7 @@ impl EventKind {
             | Self::RecordResealed => Action::Update,
             Self::KeyDeletionDone | Self::KeyDestroyed => Action::Delete,
             Self::UserLoggedIn
+            | Self::BackupRestored
             | Self::ApprovalUsed
             | Self::RecordSealed
             | Self::RootRecipientFailed

@@ -9,6 +9,7 @@ use chancery_domain::store::{Directory, Store, StoreError, Tx, View};
 pub mod api_keys;
 pub mod approvals;
 pub mod audit;
+pub mod backups;
 pub mod certificates;
 pub mod epochs;
 pub mod fields;
@@ -93,6 +94,7 @@ macro_rules! store_conformance {
                 an_id_is_taken_once,
             ],
             tombstones: [a_tombstone_reads_back, another_tenant_does_not_see_it, a_key_has_one],
+            backups: [the_newest_backup_is_given, only_the_platform_keeps_backups],
             transactions: [
                 a_dropped_transaction_leaves_nothing, a_committed_one_is_seen_at_once, an_uncommitted_one_is_not_seen,
                 a_transaction_sees_its_own_changes, a_view_stays_as_it_was, a_failed_statement_spoils_the_commit,
@@ -161,6 +163,7 @@ mod tests {
             ("epochs", include_str!("epochs.rs")),
             ("approvals", include_str!("approvals.rs")),
             ("tombstones", include_str!("tombstones.rs")),
+            ("backups", include_str!("backups.rs")),
             ("idempotency", include_str!("idempotency.rs")),
             ("jobs", include_str!("jobs.rs")),
             ("transactions", include_str!("transactions.rs")),

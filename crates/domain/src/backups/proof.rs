@@ -1,0 +1,103 @@
+//! Proves that a store is whole: every log gives its root again, every key unwraps.
+
+use chancery_crypto::merkle::{Frontier, leaf_hash};
+
+use crate::{
+    Instance, TenantId,
+    audit::EventFilter,
+    instance::Failure,
+    keyring::{KeyState, KeyringError, StoredMaterial},
+    store::StoreError,
+    time::Timestamp,
+};
+
+const PAGE: u32 = 500;
+
+/// What was proven of one tenant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Proven {
+    /// Events whose leaves give the log's root.
+    pub events: u64,
+    /// Key versions that unwrapped.
+    pub keys: u64,
+}
+
+/// What is wrong with a store.
+#[derive(Debug, thiserror::Error)]
+pub enum ProofError {
+    /// The events of a tenant do not give the root that its log has.
+    #[error("the events of {0} do not give the root of its log")]
+    Log(TenantId),
+    /// A key version does not unwrap.
+    #[error("the key version {1} of {0} does not unwrap")]
+    Key(TenantId, String),
+    /// Something beneath failed.
+    #[error(transparent)]
+    Failed(#[from] Failure),
+}
+
+impl From<StoreError> for ProofError {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// Hashes every event of `tenant` again and unwraps every key that is not destroyed.
+///
+/// # Errors
+///
+/// [`ProofError`] of the first that does not hold.
+pub async fn prove(instance: &Instance, tenant: TenantId) -> Result<Proven, ProofError> {
+    let ring = instance.keyring(tenant).await.map_err(|failure| match failure {
+        Failure::Keyring(KeyringError::Unwrap) => ProofError::Key(tenant, "managed".to_owned()),
+        failure => failure.into(),
+    })?;
+    let mut view = instance.store().view(tenant).await?;
+    let mut keys = 0;
+    let mut after = None;
+    loop {
+        let page = view.keys(after, PAGE).await?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.id);
+        for key in page {
+            for version in view.key_versions(key.id).await? {
+                let wrapped = matches!(version.material, StoredMaterial::Wrapped { .. });
+                if version.state == KeyState::Destroyed || !wrapped {
+                    continue;
+                }
+                let unwrapped = ring.tenant_keys.unwrap(&key.wrap_purpose(), &version);
+                unwrapped.map_err(|_| ProofError::Key(tenant, version.key_id.clone()))?;
+                keys += 1;
+            }
+        }
+    }
+    let head = view.log_head().await?;
+    let mut tree = Frontier::default();
+    while tree.size() < head.size {
+        let filter = EventFilter {
+            from: Timestamp::from_micros(i64::MIN),
+            to: Timestamp::from_micros(i64::MAX),
+            after: tree.size().checked_sub(1),
+            actor: None,
+            kind: None,
+            resource: None,
+            outcome: None,
+            request: None,
+            limit: PAGE,
+        };
+        let page = view.logged_events(&filter).await?;
+        if page.is_empty() {
+            break;
+        }
+        for logged in page {
+            if logged.index != tree.size() {
+                return Err(ProofError::Log(tenant));
+            }
+            tree.push(leaf_hash(logged.event.core.as_bytes()));
+        }
+    }
+    if tree.size() != head.size || tree.root() != head.root {
+        return Err(ProofError::Log(tenant));
+    }
+    Ok(Proven { events: head.size, keys })
+}
