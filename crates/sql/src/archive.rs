@@ -287,7 +287,7 @@ impl<D: Transaction + Sync> ArchiveWrite for Archive<D> {
             // The engine numbers the queue; the order of the rows is the queue's.
             let event = queued(tenant, columns, row)?;
             self.entered.clear();
-            return queue_events(&mut self.driver, &[event]).await;
+            return queue_events(&mut self.driver, &[event]).await.map(drop);
         }
         self.enter(tenant).await?;
         let fitted = columns.iter().zip(row).map(|(column, value)| column.kind.fit(value));

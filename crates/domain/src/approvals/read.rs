@@ -77,12 +77,12 @@ pub async fn get(instance: &Instance, call: &Call, id: ApprovalId) -> Result<App
         return Ok(ApprovalView { approval, reason: None });
     };
     let sealed = Sealed::from_bytes(sealed.clone()).map_err(KeyringError::from)?;
-    let ring = instance.keyring(tenant).await?;
     let (field, row) = (system::approval_reason(), id.to_string());
     let intent = OpenIntent::new(system::APPROVALS, 1, event);
-    let receipt = append(instance, call, tenant, vec![intent]).await?.pop().ok_or(Failure::Internal("no receipt"))?;
+    let (receipt, fence) = append(instance, call, tenant, vec![intent]).await?.single()?;
+    let lease = fence.lease(instance).await?;
     let place = Place { field: &field, row: &row };
-    let opened = ring.open(receipt, system::APPROVALS, &[(place, &sealed)]).map_err(|(_, error)| error)?;
+    let opened = lease.keyring.open(receipt, system::APPROVALS, &[(place, &sealed)]).map_err(|(_, error)| error)?;
     let text = opened.into_iter().next().ok_or(Failure::Internal("an open without a value"))?;
     let reason = text.try_map(|bytes| String::from_utf8(bytes.clone()));
     let reason = reason.map_err(|_| Failure::Internal("a reason is not UTF-8"))?;
