@@ -20,9 +20,7 @@ use chancery_domain::ids::{ApiKeyId, ApprovalId, CertificateId, EventId, KeyId, 
 use chancery_domain::jobs::JobWrites;
 use chancery_domain::keyring::{
     Key, KeyRows, KeyVersion, KeyWrites, Managed, RootRecipient, RootRows, RootSecret, RootVersion, RootWrites,
-    Standing, TenantKey, TenantKeyRows, TenantKeyWrites,
-    Key, KeyRows, KeyVersion, KeyWrites, Managed, RootRecipient, Standing, TenantKey, Tombstone, TombstoneRows,
-    TombstoneWrites,
+    Standing, TenantKey, TenantKeyRows, TenantKeyWrites, Tombstone, TombstoneRows, TombstoneWrites,
 };
 use chancery_domain::store::{ApiKeyEntry, Directory, Epochs, Store, StoreError, TenantEntry, Tx, View};
 use chancery_domain::tenants::{Tenant, TenantRows, TenantState, TenantWrites};

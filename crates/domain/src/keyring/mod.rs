@@ -26,7 +26,6 @@ pub mod rotate;
 mod state;
 mod stored;
 pub mod tenant_keys;
-pub(crate) mod tenant_keys;
 pub mod tombstones;
 
 pub use declared::DeclaredKey;
