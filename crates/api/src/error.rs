@@ -9,6 +9,7 @@ use chancery_domain::{
     audit::query::ReadAuditError,
     certificates::CertificateError,
     fields::DefineFieldError,
+    indexes::{IndexError, VersionError},
     keyring::{KeyError, deletion::DeletionError, tenant_keys::TenantKeyError},
     passwords::HashError,
     records::RecordError,
@@ -157,6 +158,31 @@ impl ToProblem for DefineFieldError {
             Self::Fixed(what) => {
                 Problem::new(Code::StateConflict).detail(format!("{what} of a registered field cannot change"))
             }
+            Self::Version(error) => error.to_problem(),
+            Self::Failed(failure) => failure.into(),
+        }
+    }
+}
+
+impl ToProblem for VersionError {
+    fn to_problem(self) -> Problem {
+        match self {
+            Self::NoSuchVersion => Problem::new(Code::NotFound),
+            Self::StillNeeded | Self::TooMany => Problem::new(Code::StateConflict).detail(self.to_string()),
+        }
+    }
+}
+
+impl ToProblem for IndexError {
+    fn to_problem(self) -> Problem {
+        match self {
+            Self::Denied(denied) => denied.to_problem(),
+            Self::Invalid(faults) => Problem::invalid(faults),
+            Self::NotFound => Problem::new(Code::NotFound),
+            Self::Fixed => {
+                Problem::new(Code::StateConflict).detail("the columns of an index cannot change; use another name")
+            }
+            Self::Version(error) => error.to_problem(),
             Self::Failed(failure) => failure.into(),
         }
     }
@@ -183,8 +209,10 @@ impl ToProblem for RecordError {
             Self::RowRequired(item) => of_item(Code::RowRequired, item, "/row"),
             Self::NotEncrypted(item) => of_item(Code::FieldNotEncrypted, item, ""),
             Self::NotIndexed(item) => {
-                Problem::invalid(Faults::one(format!("/items/{item}"), "not_indexed", "the field has no index"))
+                Problem::invalid(Faults::one(format!("/items/{item}"), "not_indexed", "the field has no such index"))
             }
+            Self::UnknownIndex(item) => of_item(Code::IndexUnknown, item, "/index"),
+            Self::IndexNotReady(item) => of_item(Code::IndexNotReady, item, ""),
             Self::Malformed(item) => of_item(Code::SealedMalformed, item, "/sealed"),
             Self::WrongContext(item) => of_item(Code::SealedWrongContext, item, "/sealed"),
             Self::Tampered(item) => of_item(Code::SealedTampered, item, "/sealed"),

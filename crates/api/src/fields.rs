@@ -1,29 +1,114 @@
 //! Which columns hold personal data.
 
 use axum::{Json, extract::State};
-use chancery_domain::fields::{self, Bind, Class, Field, FieldSpec, FieldType, IndexSpec, Normalizer};
+use chancery_domain::{
+    fields::{
+        self, Allowance, Bind, BucketSpec, Class, Country, Field, FieldSpec, FieldType, IndexSpec, NormalForm,
+        Normalizer, PrefixSpec,
+    },
+    indexes::{BucketUnit, BucketWidth},
+};
 use chancery_middleware::{Authenticated, Body, PathOf, Problem};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{App, error::IntoProblem, page::ListBody};
+use crate::{App, error::IntoProblem, indexes::IndexVersionsBody, page::ListBody};
 
-/// How a field can be found by equality.
-#[derive(Debug, Deserialize, Serialize, ToSchema)]
+/// How a field can be found.
+#[derive(Debug, Clone, Copy, Deserialize, Serialize, ToSchema)]
 #[schema(as = FieldIndex)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct IndexBody {
-    /// What counts as equal: exact, casefold, name, email, digits.
-    #[schema(value_type = String, example = "casefold")]
-    normalizer: Normalizer,
-    /// Length of a term: a multiple of 8, from 8 to 256.
+    /// What counts as equal: exact, casefold, text, name, email, phone, digits, date. Needed unless only buckets are asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "text")]
+    normalizer: Option<Normalizer>,
+    /// Length of a term of a whole value: a multiple of 8, from 8 to 256.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(default = 64, minimum = 8, maximum = 256)]
+    bits: Option<u16>,
+    /// For `phone`: the country of national numbers, two letters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "US")]
+    country: Option<Country>,
+    /// `false` for no terms of whole values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(default = true)]
+    exact: Option<bool>,
+    /// Terms for beginnings of the value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    prefix: Option<PrefixBody>,
+    /// Terms for ranges of values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    bucket: Option<BucketBody>,
+}
+
+/// Terms for beginnings of a value.
+#[derive(Debug, Clone, Copy, Deserialize, Serialize, ToSchema)]
+#[schema(as = PrefixIndex)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PrefixBody {
+    /// The shortest beginning, in characters.
+    min: u8,
+    /// The longest.
+    max: u8,
+    /// Length of a term.
     #[serde(default = "default_bits")]
     #[schema(default = 64, minimum = 8, maximum = 256)]
     bits: u16,
 }
 
-const fn default_bits() -> u16 {
+/// Terms for ranges of values.
+#[derive(Debug, Clone, Copy, Deserialize, Serialize, ToSchema)]
+#[schema(as = BucketIndex)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BucketBody {
+    /// How much one bucket holds.
+    #[schema(minimum = 1)]
+    width: u32,
+    /// Of what: one (numbers), day, month, year (dates).
+    #[schema(value_type = String)]
+    unit: BucketUnit,
+    /// Length of a term.
+    #[serde(default = "default_bits")]
+    #[schema(default = 64, minimum = 8, maximum = 256)]
+    bits: u16,
+}
+
+pub(crate) const fn default_bits() -> u16 {
     64
+}
+
+impl From<IndexBody> for IndexSpec {
+    fn from(body: IndexBody) -> Self {
+        let form = body.normalizer.map(|normalizer| NormalForm { normalizer, country: body.country });
+        let exact = body.exact.unwrap_or(form.is_some() || body.bits.is_some());
+        Self {
+            form,
+            bits: exact.then(|| body.bits.unwrap_or_else(default_bits)),
+            prefix: body.prefix.map(|PrefixBody { min, max, bits }| PrefixSpec { min, max, bits }),
+            bucket: body
+                .bucket
+                .map(|BucketBody { width, unit, bits }| BucketSpec { width: BucketWidth { width, unit }, bits }),
+        }
+    }
+}
+
+impl From<IndexSpec> for IndexBody {
+    fn from(spec: IndexSpec) -> Self {
+        Self {
+            normalizer: spec.form.map(|form| form.normalizer),
+            bits: spec.bits,
+            country: spec.form.and_then(|form| form.country),
+            exact: (spec.form.is_some() && spec.bits.is_none()).then_some(false),
+            prefix: spec.prefix.map(|PrefixSpec { min, max, bits }| PrefixBody { min, max, bits }),
+            bucket: spec.bucket.map(|BucketSpec { width: BucketWidth { width, unit }, bits }| BucketBody {
+                width,
+                unit,
+                bits,
+            }),
+        }
+    }
 }
 
 /// How a column is to be kept.
@@ -45,6 +130,13 @@ pub(crate) struct DefineFieldBody {
     /// `false` notes that the application keeps this column in clear.
     #[schema(default = true)]
     encrypt: Option<bool>,
+    /// `true` says that the table has no rows yet, so a new index of an older field needs no backfill.
+    #[schema(default = false)]
+    empty: Option<bool>,
+    /// What may become less safe: weaker_class, encryption_off. Refused unless it is named here.
+    #[serde(default)]
+    #[schema(value_type = Vec<String>)]
+    allow: Vec<Allowance>,
 }
 
 /// A registered field.
@@ -69,14 +161,20 @@ pub(crate) struct FieldBody {
     /// How it can be found.
     #[schema(required)]
     index: Option<IndexBody>,
+    /// Its indexes with the versions of their rules.
+    indexes: Vec<IndexVersionsBody>,
     /// Whether it is sealed.
     encrypt: bool,
     /// Since when it is registered.
     created_at: String,
+    /// What its class advises and it does not do.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
 }
 
 impl From<Field> for FieldBody {
     fn from(field: Field) -> Self {
+        let (index, warnings) = (field.index().map(IndexBody::from), fields::warnings(&field));
         Self {
             id: field.id.to_string(),
             table: field.table,
@@ -84,7 +182,9 @@ impl From<Field> for FieldBody {
             class: field.class,
             r#type: field.field_type,
             bind: field.bind,
-            index: field.index.map(|index| IndexBody { normalizer: index.normalizer, bits: index.bits }),
+            index,
+            warnings,
+            indexes: field.indexes.into_iter().map(IndexVersionsBody::from).collect(),
             encrypt: field.encrypt,
             created_at: field.created_at.to_string(),
         }
@@ -106,8 +206,10 @@ pub(crate) async fn define_field(
         class: body.class.unwrap_or(Class::Restricted),
         field_type: body.r#type.unwrap_or(FieldType::Text),
         bind: body.bind.unwrap_or(Bind::Row),
-        index: body.index.map(|index| IndexSpec { normalizer: index.normalizer, bits: index.bits }),
+        index: body.index.map(IndexSpec::from),
         encrypt: body.encrypt.unwrap_or(true),
+        empty: body.empty.unwrap_or(false),
+        allow: body.allow,
     };
     Ok(Json(fields::define(&app.instance, &call, &table, &column, spec).await.or_problem()?.into()))
 }

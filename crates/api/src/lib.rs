@@ -16,12 +16,14 @@ mod error;
 mod fields;
 mod health;
 mod idempotency;
+mod indexes;
 mod keys;
 pub mod metrics;
 mod page;
 mod records;
 mod tenant_keys;
 mod tenants;
+mod terms;
 mod users;
 mod well_known;
 mod wiped;
@@ -95,16 +97,20 @@ fn operations() -> OpenApiRouter<App> {
         .routes(routes!(tenant_keys::arrange_tenant_key))
         .routes(routes!(fields::list_fields))
         .routes(routes!(fields::define_field))
+        .routes(routes!(indexes::list_indexes))
+        .routes(routes!(indexes::define_index, indexes::drop_index))
+        .routes(routes!(indexes::ready_index_version))
+        .routes(routes!(indexes::retire_index_version))
         .routes(routes!(records::seal))
         .routes(routes!(records::open))
         .routes(routes!(records::reseal))
-        .routes(routes!(records::terms))
         .routes(routes!(approvals::list_approvals))
         .routes(routes!(approvals::get_approval))
         .routes(routes!(approvals::approve))
         .routes(routes!(approvals::deny_approval))
         .routes(routes!(approvals::cancel_approval))
         .routes(routes!(approvals::review_approval))
+        .routes(routes!(terms::terms))
         .routes(routes!(certificates::issue_certificate))
         .routes(routes!(certificates::verify_envelope))
         .routes(routes!(certificates::get_certificate))

@@ -9,7 +9,7 @@ use chancery_crypto::Phi;
 use chancery_domain::{
     approvals::Carried,
     ids::ApprovalId,
-    records::{self, BreakGlass, OpenRequest, Purpose, RecordError, SealItem, StoredItem, TermItem, WipedJson},
+    records::{self, BreakGlass, OpenRequest, Purpose, RecordError, SealItem, SealedItem, StoredItem, WipedJson},
 };
 use chancery_middleware::{Authenticated, Body, Exchange, Problem, Request, Unique};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -56,9 +56,21 @@ pub(crate) struct SealedItemBody {
     /// Its text form; `null` for a null.
     #[schema(required, example = "chy1.…")]
     sealed: Option<String>,
-    /// For indexed fields: the search term under the newest index key.
+    /// For fields indexed by equality: the term to file the row under.
     #[serde(skip_serializing_if = "Option::is_none")]
     terms: Option<Vec<String>>,
+    /// For fields indexed by their beginnings: a term for each length, shortest first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prefix_terms: Option<Vec<String>>,
+    /// For fields indexed in buckets: the term of the value's bucket.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bucket_terms: Option<Vec<String>>,
+}
+
+impl From<SealedItem> for SealedItemBody {
+    fn from(SealedItem { sealed, terms }: SealedItem) -> Self {
+        Self { sealed, terms: terms.exact, prefix_terms: terms.prefix, bucket_terms: terms.bucket }
+    }
 }
 
 /// Sealed values in the order asked for.
@@ -84,7 +96,7 @@ pub(crate) async fn seal(
         .collect();
     let sealed = records::seal(&app.instance, &call, &items).await.or_problem()?;
     app.metrics.sealed.inc_by(sealed.len() as u64);
-    let items = sealed.into_iter().map(|item| SealedItemBody { sealed: item.sealed, terms: item.terms }).collect();
+    let items = sealed.into_iter().map(SealedItemBody::from).collect();
     Ok(Json(SealedBody { items }))
 }
 
@@ -239,60 +251,4 @@ pub(crate) async fn reseal(
     let moved = records::reseal(&app.instance, &call, &items).await;
     let moved = moved.inspect_err(|error| told(&exchange, error)).or_problem()?;
     Ok(Json(ResealedBody { items: moved.into_iter().map(|sealed| ResealedItemBody { sealed }).collect() }))
-}
-
-/// A value to search for.
-#[derive(Deserialize, ToSchema)]
-#[schema(as = TermItem)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct TermItemBody {
-    /// Its table.
-    table: String,
-    /// Its column.
-    column: String,
-    /// The value; its JSON type is the field's.
-    #[schema(value_type = Value)]
-    value: Unique,
-}
-
-/// Up to 1,000 values to search for.
-#[derive(Deserialize, ToSchema)]
-#[schema(as = Terms)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct TermsBody {
-    /// The values.
-    items: Vec<TermItemBody>,
-}
-
-/// The terms of a value.
-#[derive(Serialize, ToSchema)]
-#[schema(as = DerivedTerms)]
-pub(crate) struct DerivedTermsBody {
-    /// One for each live index key; search for any of them.
-    terms: Vec<String>,
-}
-
-/// Terms in the order asked for.
-#[derive(Serialize, ToSchema)]
-#[schema(as = DerivedTermsList)]
-pub(crate) struct DerivedTermsListBody {
-    /// The terms.
-    items: Vec<DerivedTermsBody>,
-}
-
-/// Derive search terms. Compare again after opening: terms are truncated.
-#[utoipa::path(post, path = "/v1/terms", tag = "records", request_body = TermsBody,
-    responses((status = 200, description = "The terms.", body = DerivedTermsListBody)))]
-pub(crate) async fn terms(
-    State(app): State<App>,
-    Authenticated(call): Authenticated,
-    Body(body): Body<TermsBody>,
-) -> Result<Json<DerivedTermsListBody>, Problem> {
-    let items: Vec<TermItem> = body
-        .items
-        .into_iter()
-        .map(|item| TermItem { table: item.table, column: item.column, value: item.value.into() })
-        .collect();
-    let derived = records::terms(&app.instance, &call, &items).await.or_problem()?;
-    Ok(Json(DerivedTermsListBody { items: derived.into_iter().map(|terms| DerivedTermsBody { terms }).collect() }))
 }

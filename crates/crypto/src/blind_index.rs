@@ -41,6 +41,11 @@ impl IndexKey {
     }
 }
 
+/// The form of a term over several values: `LV(part)…`, so that no byte moves from one to the next.
+pub fn compound_form(parts: &[&[u8]]) -> Vec<u8> {
+    frame::labelled(b"", parts)
+}
+
 impl std::fmt::Debug for IndexKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("IndexKey(..)")
@@ -72,6 +77,12 @@ mod tests {
         let full = key().term("email/1", b"", b"x", 256).unwrap();
         assert_eq!(full.len(), 64);
         assert_eq!(key().term("email/1", b"", b"x", 8).unwrap(), full[..2]);
+    }
+
+    #[test]
+    fn a_compound_form_keeps_its_parts_apart() {
+        assert_eq!(compound_form(&[b"ab", b"c"]), b"\0\0\0\x02ab\0\0\0\x01c");
+        assert_ne!(compound_form(&[b"ab", b"c"]), compound_form(&[b"a", b"bc"]));
     }
 
     #[test]

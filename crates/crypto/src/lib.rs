@@ -52,7 +52,7 @@ mod sign;
 pub mod tiles;
 mod wrap;
 
-pub use blind_index::{IndexKey, TermError};
+pub use blind_index::{IndexKey, TermError, compound_form};
 pub use blob::{
     BLOB_CHUNK, BLOB_HEADER, BLOB_SEALED_CHUNK, BlobHeader, BlobKey, BlobLayout, BlobOpener, BlobReader, BlobSealer,
     ChunkError, PROFILE_BLOB,

@@ -140,6 +140,8 @@ id! { /// Names one version of a symmetric key.
 pub struct KeyVersionId("kv") }
 id! { /// Names one registered field, whatever its table and column are called.
 pub struct FieldId("fld") }
+id! { /// Names one index over columns of one table.
+pub struct IndexId("idx") }
 id! { /// Names one table that has registered fields.
 pub struct TableId("tbl") }
 id! { /// Names one certificate.

@@ -11,6 +11,7 @@
 //! | [`users`], [`api_keys`], [`tokens`] | how people and programs log in |
 //! | [`keyring`] | the key hierarchy, its versions and leases, the [`keyring::KeyProvider`] port |
 //! | [`fields`], [`records`] | which columns hold personal data; sealing and opening their values |
+//! | [`indexes`] | how sealed values are found: rules, their versions, terms |
 //! | [`certificates`] | signed statements, packs, offline verification |
 //! | [`approvals`] | what takes two people: asked, approved by another, done once |
 //! | [`audit`] | events, receipts, the Merkle log of each tenant |
@@ -32,6 +33,7 @@ pub mod faults;
 pub mod fields;
 pub mod idempotency;
 pub mod ids;
+pub mod indexes;
 pub mod initialise;
 pub mod instance;
 pub mod jobs;

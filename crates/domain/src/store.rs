@@ -25,6 +25,8 @@ use crate::{
     idempotency::IdempotencyRows,
     idempotency::IdempotencyWrites,
     ids::{ApiKeyId, TenantId},
+    indexes::IndexRows,
+    indexes::IndexWrites,
     jobs::JobWrites,
     keyring::KeyRows,
     keyring::KeyWrites,
@@ -74,6 +76,7 @@ pub trait View:
     + ApprovalRows
     + TombstoneRows
     + BackupRows
+    + IndexRows
     + Send
 {
 }
@@ -89,6 +92,7 @@ pub trait Tx:
     + RootWrites
     + TenantKeyWrites
     + FieldWrites
+    + IndexWrites
     + CertificateWrites
     + AuditWrites
     + IdempotencyWrites

@@ -76,6 +76,10 @@ problems! {
     RequestInvalid = "request.invalid", UNPROCESSABLE_ENTITY, "The request is not valid";
     /// The column is not registered.
     FieldUnknown = "field.unknown", UNPROCESSABLE_ENTITY, "The field is not registered";
+    /// The table has no such index.
+    IndexUnknown = "index.unknown", UNPROCESSABLE_ENTITY, "The index is not defined";
+    /// Some rows may lack the index's terms, so a query would miss them and not say so.
+    IndexNotReady = "index.not_ready", CONFLICT, "The index does not cover all rows yet";
     /// The field is bound to its row.
     RowRequired = "row.required", UNPROCESSABLE_ENTITY, "The field needs a row";
     /// The field is kept in clear.

@@ -13,6 +13,7 @@ pub(crate) const FILES: &[(i64, &str, &str)] = &[
     (5, "epochs", include_str!("../migrations/0005_epochs.sql")),
     (3, "approvals", include_str!("../migrations/0003_approvals.sql")),
     (9, "custody", include_str!("../migrations/0009_custody.sql")),
+    (7, "indexes", include_str!("../migrations/0007_indexes.sql")),
 ];
 
 /// Applies what is missing, each file in a transaction of its own; of several nodes one does it and the others wait.

@@ -81,6 +81,6 @@ pub(crate) fn sealed_field<C: Column>() -> Field {
 
 pub(crate) fn indexed_field<C: Indexed>() -> Field {
     const { assert!(C::BITS >= 8 && C::BITS <= 256 && C::BITS.is_multiple_of(8), "8 to 256 bits in steps of 8") }
-    let index = IndexSpec { normalizer: C::NORMALIZER, bits: C::BITS };
+    let index = IndexSpec::exact(C::NORMALIZER, C::BITS);
     Field::stated(C::TABLE, C::COLUMN, <C::Value as Value>::TYPE, C::BIND, Some(index))
 }

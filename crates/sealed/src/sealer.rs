@@ -22,6 +22,7 @@ use chancery_domain::{
     TenantId,
     fields::{Bind, Field},
     keyring::{KeyProvider, Keyring, ring::Place},
+    records,
 };
 use chancery_kms::{Local, private_file::PrivateFileError};
 use data_encoding::BASE64URL_NOPAD;
@@ -217,8 +218,11 @@ impl Sealer {
     pub fn term<C: Indexed>(&self, value: &C::Value) -> Result<Term<C>, SealError> {
         self.look_again();
         let field = self.indexed::<C>();
-        let term = self.current().keyring.term(&field, normal::<C>(value).expose().as_bytes())?;
-        term.map(Term::new).ok_or(SealError::Keys(chancery_domain::keyring::KeyringError::Unwrap))
+        let terms = records::filed(&self.current().keyring, &field, value.search_text().expose())?.exact;
+        terms
+            .and_then(|terms| terms.into_iter().next())
+            .map(Term::new)
+            .ok_or(SealError::Keys(chancery_domain::keyring::KeyringError::Unwrap))
     }
 
     /// The terms to look for: one for each version of the index root. Compare with [`Indexed::same`] after opening.
@@ -229,7 +233,7 @@ impl Sealer {
     pub fn terms<C: Indexed>(&self, value: &C::Value) -> Result<Terms<C>, SealError> {
         self.look_again();
         let field = self.indexed::<C>();
-        let terms = self.current().keyring.terms(&field, normal::<C>(value).expose().as_bytes())?;
+        let terms = records::sought(&self.current().keyring, &field, value.search_text().expose())?;
         Ok(Terms::new(terms.into_iter().map(Term::new).collect()))
     }
 
@@ -334,11 +338,6 @@ pub(crate) fn row_of(bind: Bind, row: impl Display) -> Option<String> {
         Bind::Column => return Some(String::new()),
     };
     (1..=MAX_ROW).contains(&row.len()).then_some(row)
-}
-
-fn normal<C: Indexed>(value: &C::Value) -> chancery_crypto::Phi<String> {
-    let text = value.search_text();
-    chancery_crypto::Phi::new(C::NORMALIZER.normalise(text.expose()))
 }
 
 /// Seals one value of a column.

@@ -96,6 +96,8 @@ pub const TABLES: &[Table] = &[
     table!(Part::Data, "root_recipients", "id"),
     table!(Part::Data, "keys", "id"),
     table!(Part::Data, "fields", "id"),
+    table!(Part::Data, "indexes", "id"),
+    table!(Part::Data, "index_versions", "index_id", "version"),
     table!(Part::Data, "certificates", "id"),
     table!(Part::Data, "audit_logs"),
     table!(Part::Data, "audit_queue", "seq"),

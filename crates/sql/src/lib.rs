@@ -19,6 +19,7 @@ mod driver;
 mod fields;
 mod grown;
 mod idempotency;
+mod indexes;
 mod jobs;
 mod keys;
 mod roots;

@@ -26,6 +26,7 @@ const UNIQUE: &[(&str, &str, &str)] = &[
     ("key_versions_handle_key", "key_versions.tenant_id, key_versions.handle", "handle"),
     ("key_versions_active_key", "key_versions.tenant_id, key_versions.key", "active"),
     ("fields_column_key", "fields.tenant_id, fields.table_name, fields.column_name", "field"),
+    ("indexes_name_key", "indexes.tenant_id, indexes.table_id, indexes.name", "index"),
     ("certificates_pkey", "certificates.tenant_id, certificates.id", "certificate"),
     ("audit_logs_pkey", "audit_logs.tenant_id", "log"),
     ("audit_queue_event_key", "audit_queue.tenant_id, audit_queue.event_id", "event"),

@@ -13,6 +13,7 @@ const FILES: &[(i64, &str, &str)] = &[
     (5, "epochs", include_str!("../migrations/0005_epochs.sql")),
     (3, "approvals", include_str!("../migrations/0003_approvals.sql")),
     (9, "custody", include_str!("../migrations/0009_custody.sql")),
+    (7, "indexes", include_str!("../migrations/0007_indexes.sql")),
 ];
 
 /// The number of the newest step this program knows; PostgreSQL's is the same.

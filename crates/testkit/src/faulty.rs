@@ -17,6 +17,7 @@ use chancery_domain::certificates::{Certificate, CertificateRows, CertificateWri
 use chancery_domain::fields::{Field, FieldRows, FieldWrites};
 use chancery_domain::idempotency::{IdempotencyRows, IdempotencyWrites, Remembered};
 use chancery_domain::ids::{ApiKeyId, ApprovalId, CertificateId, EventId, KeyId, NodeId, RecipientId, UserId};
+use chancery_domain::indexes::{Index, IndexRows, IndexWrites};
 use chancery_domain::jobs::JobWrites;
 use chancery_domain::keyring::{
     Key, KeyRows, KeyVersion, KeyWrites, Managed, RootRecipient, RootRows, RootSecret, RootVersion, RootWrites,
@@ -294,6 +295,8 @@ hand_on!(TenantKeyWrites {
 });
 hand_on!(FieldRows { fn fields() -> Vec<Field>; });
 hand_on!(FieldWrites { fn put_field(field: &Field) -> (); });
+hand_on!(IndexRows { fn indexes() -> Vec<Index>; });
+hand_on!(IndexWrites { fn put_index(index: &Index) -> (); });
 hand_on!(CertificateRows { fn certificate(id: CertificateId) -> Option<Certificate>; });
 hand_on!(CertificateWrites { fn insert_certificate(certificate: &Certificate) -> (); });
 hand_on!(AuditRows {

@@ -7,11 +7,12 @@ use chancery_domain::api_keys::ApiKey;
 use chancery_domain::approvals::{Approval, ApprovalState, DeedKind};
 use chancery_domain::audit::{LoggedEvent, QueuedEvent, StoredCheckpoint};
 use chancery_domain::certificates::Certificate;
-use chancery_domain::fields::{Bind, Class, Field, FieldType, IndexSpec, Normalizer};
+use chancery_domain::fields::{Bind, Class, Field, FieldType, Normalizer};
 use chancery_domain::idempotency::Remembered;
 use chancery_domain::ids::{
-    ApiKeyId, ApprovalId, CertificateId, EventId, FieldId, KeyId, RecipientId, RequestId, TableId, UserId,
+    ApiKeyId, ApprovalId, CertificateId, EventId, FieldId, IndexId, KeyId, RecipientId, RequestId, TableId, UserId,
 };
+use chancery_domain::indexes::{Index, IndexKind, IndexState, IndexVersion, Rule};
 use chancery_domain::keyring::{
     AccessPolicy, BackupState, HsmLink, Key, KeyBackup, KeyOrigin, KeyPurpose, KeyState, KeyType, KeyVersion, Managed,
     OwnMode, OwnWrap, ProviderKind, Revocation, RevocationReason, RootRecipient, StoredMaterial, TenantKey,
@@ -217,10 +218,42 @@ pub fn field(n: u64) -> Field {
         class: Class::Restricted,
         field_type: FieldType::Text,
         bind: Bind::Row,
-        index: odd(n, IndexSpec { normalizer: Normalizer::Name, bits: 64 }),
+        indexes: odd(n, exact_index(n)).into_iter().collect(),
         encrypt: n % 2 == 1,
         created_at: NOW,
     }
+}
+
+/// The exact index of [`field`] `n`, in its first version.
+pub fn exact_index(n: u64) -> Index {
+    Index {
+        id: IndexId::from_bytes(bytes(n)),
+        table_id: TableId::from_bytes(bytes(1)),
+        name: String::new(),
+        kind: IndexKind::Exact,
+        fields: vec![FieldId::from_bytes(bytes(n))],
+        versions: vec![index_version(1, Rule::Exact { form: Normalizer::Name.into(), bits: 64 })],
+    }
+}
+
+/// A compound index over the first two fields of the table, in two versions.
+pub fn compound_index(n: u64) -> Index {
+    let rule = |bits| Rule::Compound { forms: vec![Normalizer::Name.into(), Normalizer::Date.into()], bits };
+    Index {
+        id: IndexId::from_bytes(bytes(n)),
+        name: format!("compound_{n}"),
+        kind: IndexKind::Compound,
+        fields: vec![FieldId::from_bytes(bytes(1)), FieldId::from_bytes(bytes(2))],
+        versions: vec![index_version(1, rule(64)), index_version(2, rule(32))],
+        ..exact_index(n)
+    }
+}
+
+/// A version of an index; even ones are not ready.
+pub fn index_version(version: u32, rule: Rule) -> IndexVersion {
+    let state = if version % 2 == 1 { IndexState::Ready } else { IndexState::Backfilling };
+    let ready_at = odd(version.into(), NOW.plus_seconds(1));
+    IndexVersion { version, rule, state, created_at: NOW, ready_at, retired_at: None }
 }
 
 /// A certificate.

@@ -22,6 +22,7 @@ struct Things {
     used: String,
     /// Another officer than the clinic's.
     second: Caller,
+    index: String,
 }
 
 async fn things(app: &TestApp, clinic: &Clinic) -> Things {
@@ -58,6 +59,7 @@ async fn things(app: &TestApp, clinic: &Clinic) -> Things {
         approvals: approvals.try_into().unwrap(),
         used,
         second,
+        index: text(&app.get(&clinic.officer, "/v1/indexes").await.ok()["items"][0]["id"]),
     }
 }
 
@@ -226,6 +228,26 @@ fn expectations(
     add("arrange_tenant_key", "/v1/tenant-key/provider".into(), platform, &ours.officer, Some((&ours.auditor, 403)));
     add("list_fields", "/v1/fields".into(), None, &ours.staff, None);
     add("define_field", "/v1/fields/patients/phone".into(), Some(json!({})), &ours.officer, Some((&ours.service, 403)));
+    let index = |name: &str| format!("/v1/indexes/patients/{name}");
+    let columns = json!({"columns": ["last_name", "birth_date"]});
+    add("list_indexes", "/v1/indexes".into(), None, &ours.staff, None);
+    add("define_index", index("person"), Some(columns), &ours.officer, Some((&ours.service, 403)));
+    add("drop_index", index("nobody"), None, &ours.officer, Some((&ours.service, 403)));
+    let version = |verb: &str| format!("/v1/reindex/{}/{verb}", mine.index);
+    add(
+        "ready_index_version",
+        version("ready"),
+        Some(json!({"version": 1})),
+        &ours.officer,
+        Some((&ours.service, 403)),
+    );
+    add(
+        "retire_index_version",
+        version("retire"),
+        Some(json!({"version": 1})),
+        &ours.officer,
+        Some((&ours.service, 403)),
+    );
     let seal = json!({"items": item(json!({"row": "1", "value": "1"}))});
     let open = json!({"reason": "visit", "items": item(json!({"row": "1", "sealed": null}))});
     let reseal = json!({"items": item(json!({"row": "1", "sealed": null}))});
@@ -272,6 +294,8 @@ fn expectations(
     }
     // The order of the document suspends after it resumes: what counts is that the caller got that far.
     all.get_mut("resume_tenant").unwrap().refuses = Some("state.conflict");
+    all.get_mut("retire_index_version").unwrap().refuses = Some("state.conflict");
+    all.get_mut("drop_index").unwrap().refuses = Some("not_found");
 
     let ids = [
         (&mine.user, &alien.user, "usr"),
@@ -284,6 +308,7 @@ fn expectations(
         (&mine.approvals[2], &alien.approvals[2], "apv"),
         (&mine.approvals[3], &alien.approvals[3], "apv"),
         (&mine.used, &alien.used, "apv"),
+        (&mine.index, &alien.index, "idx"),
     ];
     for (id, expect) in &mut all {
         // Their certificate under our tenant's path is as missing as theirs under ours.

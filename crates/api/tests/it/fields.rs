@@ -1,5 +1,6 @@
 //! Fields, from outside.
 
+use chancery_domain::instance::Deployment;
 use serde_json::json;
 
 use crate::app::TestApp;
@@ -15,7 +16,8 @@ async fn a_field_has_strict_defaults_and_keeps_what_values_depend_on() {
     assert_eq!(made["bind"], "row");
     assert_eq!(made["index"], json!({"normalizer": "digits", "bits": 64}));
     assert_eq!(made["encrypt"], true);
-    let changed = app.put(&clinic.officer, path, json!({"class": "confidential"})).await.ok();
+    let body = json!({"class": "confidential", "allow": ["weaker_class"]});
+    let changed = app.put(&clinic.officer, path, body).await.ok();
     assert_eq!((&changed["id"], &changed["class"]), (&made["id"], &json!("confidential")));
     app.put(&clinic.officer, path, json!({"type": "integer"})).await.refused(409, "state.conflict");
     app.put(&clinic.officer, path, json!({"bind": "column"})).await.refused(409, "state.conflict");
@@ -32,4 +34,55 @@ async fn personal_fields_are_not_kept_in_clear() {
     }
     app.put(&clinic.officer, "/v1/fields/pa-tients/ssn", json!({})).await.refused(422, "request.invalid");
     app.put(&clinic.officer, "/v1/fields/patients/ssn", json!({"colour": 1})).await.refused(422, "request.invalid");
+}
+
+#[tokio::test]
+async fn a_class_is_weakened_and_encryption_ended_only_by_name() {
+    let app = TestApp::new().await.again(|settings| settings.deployment = Deployment::SingleHospital).await;
+    let clinic = app.clinic("ours").await;
+    let path = "/v1/fields/staff/badge";
+    let put = |body| app.put(&clinic.officer, path, body);
+    assert!(put(json!({})).await.ok().get("warnings").is_none());
+    put(json!({"class": "internal"})).await.refused(422, "request.invalid");
+    put(json!({"class": "internal", "encrypt": false, "allow": ["weaker_class"]}))
+        .await
+        .refused(422, "request.invalid");
+    put(json!({"class": "internal", "allow": ["everything"]})).await.refused(422, "request.invalid");
+    put(json!({"class": "internal", "allow": ["weaker_class"]})).await.ok();
+    let clear = json!({"class": "internal", "encrypt": false, "allow": ["encryption_off"]});
+    let clear = put(clear).await.ok();
+    assert_eq!(clear["warnings"], json!(["internal fields should be encrypted; this one is kept in clear"]));
+    put(json!({"class": "confidential", "encrypt": false})).await.refused(422, "request.invalid");
+    put(json!({"class": "confidential"})).await.ok();
+    let weaker: Vec<bool> = app
+        .events(&clinic.auditor, "field.defined")
+        .await
+        .iter()
+        .map(|event| event["core"].as_str().unwrap().contains(r#""weaker":"yes""#))
+        .collect();
+    assert_eq!(weaker.iter().filter(|weaker| **weaker).count(), 2, "{weaker:?}");
+}
+
+#[tokio::test]
+async fn an_index_says_what_is_wrong_with_it() {
+    let app = TestApp::new().await;
+    let clinic = app.clinic("ours").await;
+    for (body, pointer) in [
+        (json!({"index": {"normalizer": "name", "bits": 12}}), "/index/bits"),
+        (json!({"index": {"bits": 64}}), "/index/normalizer"),
+        (json!({"index": {"prefix": {"min": 1, "max": 3}}}), "/index/normalizer"),
+        (json!({"index": {}}), "/index"),
+        (json!({"index": {"normalizer": "name", "prefix": {"min": 3, "max": 2}}}), "/index/prefix"),
+        (json!({"index": {"normalizer": "name", "prefix": {"min": 0, "max": 2}}}), "/index/prefix"),
+        (json!({"type": "date", "index": {"normalizer": "date", "prefix": {"min": 1, "max": 2}}}), "/index/prefix"),
+        (json!({"index": {"bucket": {"width": 3, "unit": "one"}}}), "/index/bucket/unit"),
+        (json!({"type": "integer", "index": {"bucket": {"width": 0, "unit": "one"}}}), "/index/bucket/width"),
+        (json!({"type": "bytes", "index": {"normalizer": "exact"}}), "/index"),
+        (json!({"index": {"normalizer": "phone", "country": "XX"}}), "/index/country"),
+        (json!({"index": {"normalizer": "soundex"}}), "/index/normalizer"),
+    ] {
+        let reply = app.put(&clinic.officer, "/v1/fields/patients/x", body.clone()).await;
+        reply.refused(422, "request.invalid");
+        assert_eq!(reply.json()["errors"][0]["pointer"], pointer, "{body}: {}", reply.text());
+    }
 }

@@ -28,6 +28,7 @@ mod problems;
 mod proofs;
 mod records;
 mod roots;
+mod search;
 mod tamper;
 mod tenant_hints;
 mod tenants;

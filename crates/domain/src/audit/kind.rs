@@ -69,6 +69,14 @@ codes! {
         FieldDefined = "field.defined",
         /// Registered fields were listed.
         FieldRead = "field.read",
+        /// A compound index was defined, or its rule changed.
+        IndexDefined = "index.defined",
+        /// A compound index was given up.
+        IndexDropped = "index.dropped",
+        /// Every row is said to carry the terms of an index version.
+        IndexReady = "index.ready",
+        /// The terms of an index version are asked for no more.
+        IndexRetired = "index.retired",
         /// Values were sealed.
         RecordSealed = "record.sealed",
         /// Values were opened.
@@ -172,8 +180,11 @@ impl EventKind {
             | Self::ApprovalDenied
             | Self::ApprovalCancelled
             | Self::ApprovalReviewed
+            | Self::IndexDefined
+            | Self::IndexReady
+            | Self::IndexRetired
             | Self::RecordResealed => Action::Update,
-            Self::KeyDeletionDone | Self::KeyDestroyed => Action::Delete,
+            Self::KeyDeletionDone | Self::KeyDestroyed | Self::IndexDropped => Action::Delete,
             Self::UserLoggedIn
             | Self::BackupRestored
             | Self::ApprovalUsed

@@ -4,18 +4,21 @@ use async_trait::async_trait;
 
 use crate::{
     ids::{FieldId, TableId},
+    indexes::{Index, IndexKind},
     store::StoreError,
     time::Timestamp,
 };
 
 pub mod define;
+pub mod index;
 pub mod normalise;
 mod stated;
 pub mod system;
 pub mod value;
 
-pub use define::{DefineFieldError, FieldSpec, define, list};
-pub use normalise::Normalizer;
+pub use define::{Allowance, DefineFieldError, FieldSpec, define, list};
+pub use index::{BucketSpec, IndexSpec, PrefixSpec};
+pub use normalise::{Country, NormalForm, Normalizer};
 
 codes! {
     /// How sensitive a field is.
@@ -28,6 +31,32 @@ codes! {
         Confidential = "confidential",
         /// Always encrypted, every read audited.
         Restricted = "restricted",
+    }
+}
+
+codes! {
+    /// What a class asks of whoever keeps its values (FE-17).
+    pub enum Duty {
+        /// Encryption is a choice.
+        Optional = "optional",
+        /// Encryption is advised, and required of all deployments but `single_hospital`.
+        Recommended = "recommended",
+        /// Encryption is required.
+        Required = "required",
+        /// Encryption is required, and nobody reads without an event.
+        RequiredAndAudited = "required_and_audited",
+    }
+}
+
+impl Class {
+    /// What it asks of whoever keeps its values.
+    pub const fn duty(self) -> Duty {
+        match self {
+            Self::Public => Duty::Optional,
+            Self::Internal => Duty::Recommended,
+            Self::Confidential => Duty::Required,
+            Self::Restricted => Duty::RequiredAndAudited,
+        }
     }
 }
 
@@ -61,15 +90,6 @@ codes! {
     }
 }
 
-/// How a field can be found by equality.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct IndexSpec {
-    /// What counts as equal.
-    pub normalizer: Normalizer,
-    /// Length of a term: a multiple of 8, from 8 to 256.
-    pub bits: u16,
-}
-
 /// A registered field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Field {
@@ -87,24 +107,49 @@ pub struct Field {
     pub field_type: FieldType,
     /// What its values are tied to.
     pub bind: Bind,
-    /// How it can be found.
-    pub index: Option<IndexSpec>,
+    /// How it can be found, and could once: at most one index of each kind, none of them compound.
+    pub indexes: Vec<Index>,
     /// `false` notes that the application keeps this column in clear; sealing it is refused.
     pub encrypt: bool,
     /// Since when.
     pub created_at: Timestamp,
 }
 
+impl Field {
+    /// How it can be found, by the newest rules.
+    pub fn index(&self) -> Option<IndexSpec> {
+        IndexSpec::of(&self.indexes)
+    }
+
+    /// Its index of this kind, if it is in use.
+    pub fn index_of(&self, kind: IndexKind) -> Option<&Index> {
+        index::of_kind(&self.indexes, kind).filter(|index| index.newest().is_some())
+    }
+}
+
+/// What a field's class advises and it does not do (FE-17).
+pub fn warnings(field: &Field) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if field.class.duty() == Duty::Recommended && !field.encrypt {
+        warnings.push("internal fields should be encrypted; this one is kept in clear".to_owned());
+    }
+    for index in field.indexes.iter().filter(|index| index.newest().is_some() && !index.is_complete()) {
+        let kind = index.kind;
+        warnings.push(format!("queries by the {kind} index are refused until a re-index of older rows is reported"));
+    }
+    warnings
+}
+
 /// Reads registered fields.
 #[async_trait]
 pub trait FieldRows {
-    /// All of the tenant, ordered by table and column.
+    /// All of the tenant with their indexes, ordered by table and column.
     async fn fields(&mut self) -> Result<Vec<Field>, StoreError>;
 }
 
 /// Changes registered fields.
 #[async_trait]
 pub trait FieldWrites {
-    /// Adds the field, or replaces the one with the same id.
+    /// Adds the field with its indexes, or replaces the one with the same id.
     async fn put_field(&mut self, field: &Field) -> Result<(), StoreError>;
 }

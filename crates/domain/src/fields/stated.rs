@@ -4,7 +4,8 @@ use chancery_crypto::{lv, sha256};
 
 use super::{Bind, Class, Field, FieldType, IndexSpec};
 use crate::{
-    ids::{FieldId, TableId},
+    ids::{FieldId, IndexId, TableId},
+    indexes::{Index, IndexKind, IndexState, IndexVersion, Rule},
     time::Timestamp,
 };
 
@@ -13,17 +14,35 @@ impl Field {
     ///
     /// Sealed values are bound to the names given here. Where a table or column is renamed in SQL, keep the old names here.
     pub fn stated(table: &str, column: &str, field_type: FieldType, bind: Bind, index: Option<IndexSpec>) -> Self {
+        let (field_id, created_at) = (id("chancery/stated/field/1", &[table, column]), Timestamp::from_micros(0));
+        let table_id = TableId::from_bytes(id("chancery/stated/table/1", &[table]));
+        let stated = |rule: Rule| {
+            let kind = rule.kind();
+            let index_id = match kind {
+                IndexKind::Exact => field_id,
+                _ => id("chancery/stated/index/1", &[table, column, kind.as_str()]),
+            };
+            let (state, ready_at, retired_at) = (IndexState::Ready, Some(created_at), None);
+            Index {
+                id: IndexId::from_bytes(index_id),
+                table_id,
+                name: String::new(),
+                kind,
+                fields: vec![FieldId::from_bytes(field_id)],
+                versions: vec![IndexVersion { version: 1, rule, state, created_at, ready_at, retired_at }],
+            }
+        };
         Self {
-            id: FieldId::from_bytes(id("chancery/stated/field/1", &[table, column])),
-            table_id: TableId::from_bytes(id("chancery/stated/table/1", &[table])),
+            id: FieldId::from_bytes(field_id),
+            table_id,
             table: table.to_owned(),
             column: column.to_owned(),
             class: Class::Restricted,
             field_type,
             bind,
-            index,
+            indexes: index.unwrap_or_default().rules().into_iter().map(stated).collect(),
             encrypt: true,
-            created_at: Timestamp::from_micros(0),
+            created_at,
         }
     }
 }

@@ -3,9 +3,10 @@
 //!
 //! Their ids are fixed, so they need no registration and cannot be renamed away.
 
-use super::{Bind, Class, Field, FieldType, IndexSpec, Normalizer};
+use super::{Bind, Class, Field, FieldType, Normalizer};
 use crate::{
-    ids::{FieldId, TableId},
+    ids::{FieldId, IndexId, TableId},
+    indexes::{Index, IndexKind, IndexState, IndexVersion, Rule},
     time::Timestamp,
 };
 
@@ -28,7 +29,7 @@ fn field(table: &str, table_id: &[u8; 16], column: &str, id: &[u8; 16], field_ty
         class: Class::Confidential,
         field_type,
         bind: Bind::Row,
-        index: None,
+        indexes: Vec::new(),
         encrypt: true,
         created_at: Timestamp::from_micros(0),
     }
@@ -36,8 +37,23 @@ fn field(table: &str, table_id: &[u8; 16], column: &str, id: &[u8; 16], field_ty
 
 /// A user's e-mail. It has a term.
 pub fn user_email() -> Field {
-    let index = Some(IndexSpec { normalizer: Normalizer::Email, bits: 256 });
-    Field { index, ..field(USERS, b"chancery.users\0\0", "email", b"chancery.usr.eml", FieldType::Text) }
+    let email = field(USERS, b"chancery.users\0\0", "email", b"chancery.usr.eml", FieldType::Text);
+    let indexes = vec![Index {
+        id: IndexId::from_bytes(email.id.to_bytes()),
+        table_id: email.table_id,
+        name: String::new(),
+        kind: IndexKind::Exact,
+        fields: vec![email.id],
+        versions: vec![IndexVersion {
+            version: 1,
+            rule: Rule::Exact { form: Normalizer::Email.into(), bits: 256 },
+            state: IndexState::Ready,
+            created_at: email.created_at,
+            ready_at: Some(email.created_at),
+            retired_at: None,
+        }],
+    }];
+    Field { indexes, ..email }
 }
 
 /// A user's first name.

@@ -9,7 +9,15 @@ use std::{
 };
 
 use super::{Keyring, KeyringError, PlatformRoot, Standing, tenant_keys::OwnProviders};
-use crate::{Instance, fields::Field, ids::TenantId, instance::Failure, time::Timestamp};
+use crate::{
+    Instance,
+    fields::Field,
+    ids::FieldId,
+    ids::TenantId,
+    indexes::{Index, IndexKind},
+    instance::Failure,
+    time::Timestamp,
+};
 
 /// Absolute age of a lease, in seconds. What another node changed is known here after that at the latest.
 const MAX_AGE_SECONDS: i64 = 30;
@@ -21,6 +29,7 @@ pub struct Lease {
     /// The keys.
     pub keyring: Arc<Keyring>,
     fields: HashMap<String, HashMap<String, Arc<Field>>>,
+    compounds: HashMap<String, Vec<Arc<Index>>>,
     /// Since when.
     pub loaded_at: Timestamp,
     /// How the tenant stood at that moment.
@@ -31,6 +40,16 @@ impl Lease {
     /// A registered field by its names.
     pub fn field(&self, table: &str, column: &str) -> Option<&Arc<Field>> {
         self.fields.get(table)?.get(column)
+    }
+
+    /// A registered field of a table by its id.
+    pub fn field_by_id(&self, table: &str, id: FieldId) -> Option<&Arc<Field>> {
+        self.fields.get(table)?.values().find(|field| field.id == id)
+    }
+
+    /// The compound indexes of a table that are in use.
+    pub fn compounds(&self, table: &str) -> &[Arc<Index>] {
+        self.compounds.get(table).map_or(&[], Vec::as_slice)
     }
 }
 
@@ -122,11 +141,19 @@ async fn load_under(tenant: TenantId, instance: &Instance, root: &PlatformRoot) 
     let standing = view.standing().await?;
     let stored = super::hierarchy::read(tenant, &mut *view).await?;
     let mut fields: HashMap<String, HashMap<String, Arc<Field>>> = HashMap::new();
+    let mut tables = HashMap::new();
     for field in view.fields().await? {
+        tables.insert(field.table_id, field.table.clone());
         fields.entry(field.table.clone()).or_default().insert(field.column.clone(), Arc::new(field));
+    }
+    let mut compounds: HashMap<String, Vec<Arc<Index>>> = HashMap::new();
+    for index in view.indexes().await?.into_iter().filter(|index| index.kind == IndexKind::Compound) {
+        if let (Some(table), true) = (tables.get(&index.table_id), index.newest().is_some()) {
+            compounds.entry(table.clone()).or_default().push(Arc::new(index));
+        }
     }
     drop(view);
     let own = OwnProviders { providers: instance.own_providers(), environment: instance.settings().environment };
     let keyring = super::hierarchy::unwrap(stored, root, own).await?;
-    Ok(Lease { keyring: Arc::new(keyring), fields, loaded_at, standing })
+    Ok(Lease { keyring: Arc::new(keyring), fields, compounds, loaded_at, standing })
 }

@@ -14,7 +14,8 @@ use super::{KeyState, Managed, ProviderError, tenant_keys::TenantKeys};
 use crate::{
     audit::AuditReceipt,
     fields::{Bind, Field},
-    ids::{FieldId, TenantId},
+    ids::{FieldId, IndexId, TenantId},
+    indexes::{Form, Index, Rule},
 };
 
 /// How many column keys one keyring keeps ready.
@@ -121,7 +122,7 @@ pub struct Keyring {
     pub(crate) tenant_keys: TenantKeys,
     versions: Vec<RingVersion>,
     columns: RwLock<HashMap<(Handle, FieldId), Arc<ColumnKey>>>,
-    indexes: RwLock<HashMap<(Handle, FieldId), Arc<IndexKey>>>,
+    indexes: RwLock<HashMap<(Handle, IndexId), Arc<IndexKey>>>,
     references: Option<(MacKey, String)>,
 }
 
@@ -195,13 +196,13 @@ impl Keyring {
         Ok(key)
     }
 
-    fn index_key(&self, version: &RingVersion, field: &Field) -> Result<Arc<IndexKey>, KeyringError> {
-        let name = (version.handle, field.id);
+    fn index_key(&self, version: &RingVersion, index: &Index) -> Result<Arc<IndexKey>, KeyringError> {
+        let name = (version.handle, index.id);
         if let Some(key) = self.indexes.read().unwrap_or_else(|poison| poison.into_inner()).get(&name) {
             return Ok(Arc::clone(key));
         }
-        let (tenant, table, column) = (self.tenant.to_bytes(), field.table_id.to_bytes(), field.id.to_bytes());
-        let key = Arc::new(IndexKey::derive(version.root()?, &tenant, &table, &column));
+        let (tenant, table, index) = (self.tenant.to_bytes(), index.table_id.to_bytes(), index.id.to_bytes());
+        let key = Arc::new(IndexKey::derive(version.root()?, &tenant, &table, &index));
         let mut indexes = self.indexes.write().unwrap_or_else(|poison| poison.into_inner());
         if indexes.len() >= MAX_COLUMN_KEYS {
             indexes.clear();
@@ -324,37 +325,35 @@ impl Keyring {
         }
     }
 
-    /// The term of a value under the newest index key; `None` if the field has no index.
+    /// The term of a form under a rule and the newest index key: what a write files under.
     ///
     /// # Errors
     ///
     /// [`KeyringError::NoActiveKey`].
-    pub fn term(&self, field: &Field, normalised: &[u8]) -> Result<Option<String>, KeyringError> {
-        let version = self.active(Managed::Index)?;
-        self.term_under(version, field, normalised)
+    pub fn term(&self, index: &Index, rule: &Rule, form: &Form) -> Result<String, KeyringError> {
+        self.term_under(self.active(Managed::Index)?, index, rule, form)
     }
 
-    /// The terms of a value under every live index key, newest first; empty if the field has no index.
+    /// The terms of a form under a rule and every live index key, newest first.
     ///
     /// # Errors
     ///
     /// [`KeyringError::NoActiveKey`].
-    pub fn terms(&self, field: &Field, normalised: &[u8]) -> Result<Vec<String>, KeyringError> {
+    pub fn terms(&self, index: &Index, rule: &Rule, form: &Form) -> Result<Vec<String>, KeyringError> {
         self.active(Managed::Index)?;
         let live = self.versions.iter().rev().filter(|v| v.managed == Managed::Index && v.state.opens());
-        live.filter_map(|version| self.term_under(version, field, normalised).transpose()).collect()
+        live.map(|version| self.term_under(version, index, rule, form)).collect()
     }
 
     fn term_under(
         &self,
         version: &RingVersion,
-        field: &Field,
-        normalised: &[u8],
-    ) -> Result<Option<String>, KeyringError> {
-        let Some(index) = field.index else { return Ok(None) };
-        let key = self.index_key(version, field)?;
-        let term = key.term(index.normalizer.versioned(), b"", normalised, index.bits);
-        term.map(Some).map_err(|_| KeyringError::Unwrap)
+        index: &Index,
+        rule: &Rule,
+        form: &Form,
+    ) -> Result<String, KeyringError> {
+        let key = self.index_key(version, index)?;
+        key.term(&rule.label(), b"", form.expose(), rule.bits()).map_err(|_| KeyringError::Unwrap)
     }
 
     /// The log's name for something outside: HMAC of kind and id, with the id of its key.

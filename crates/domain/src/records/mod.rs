@@ -18,7 +18,7 @@ pub use batch::StoredItem;
 pub use break_glass::{BreakGlass, open_in_emergency};
 pub use open::{OpenRequest, Purpose, open};
 pub use seal::{SealItem, SealedItem, reseal, seal};
-pub use terms::{TermItem, terms};
+pub use terms::{Filed, Sought, TermItem, TermUse, filed, filed_together, sought, terms};
 pub use wiped::WipedJson;
 
 use crate::{
@@ -54,9 +54,15 @@ pub enum RecordError {
     /// The field is registered as kept in clear.
     #[error("the field of item {0} is not encrypted")]
     NotEncrypted(usize),
-    /// The field has no index.
-    #[error("the field of item {0} has no index")]
+    /// The field has no such index.
+    #[error("the field of item {0} has no such index")]
     NotIndexed(usize),
+    /// The table has no compound index of this name.
+    #[error("item {0} names no index of its table")]
+    UnknownIndex(usize),
+    /// Some rows may lack the index's terms, so a query would miss them.
+    #[error("the index of item {0} does not cover all rows yet")]
+    IndexNotReady(usize),
     /// Not a sealed value.
     #[error("item {0} is not a sealed value")]
     Malformed(usize),

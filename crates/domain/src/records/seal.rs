@@ -2,13 +2,12 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use chancery_crypto::Phi;
 use serde_json::Value;
 
 use super::{
-    RecordError, StoredItem, WipedJson,
+    Filed, RecordError, StoredItem, WipedJson,
     batch::{Batch, failed, release, values},
-    check_count, field_of, lease_for,
+    check_count, field_of, filed, lease_for,
 };
 use crate::{
     Instance,
@@ -33,13 +32,13 @@ pub struct SealItem {
     pub value: WipedJson,
 }
 
-/// A sealed value and its search term.
+/// A sealed value and its search terms.
 #[derive(Debug)]
 pub struct SealedItem {
     /// Text form; `None` for a null.
     pub sealed: Option<String>,
-    /// For indexed fields: the term under the newest index key.
-    pub terms: Option<Vec<String>>,
+    /// What it is filed under; nothing for a null.
+    pub terms: Filed,
 }
 
 /// Seals up to 1,000 values, all or nothing, in order. Answers after the event is durable.
@@ -81,7 +80,7 @@ fn seal_one(
 ) -> Result<SealedItem, RecordError> {
     let value = item.value.expose();
     if value.is_null() {
-        return Ok(SealedItem { sealed: None, terms: None });
+        return Ok(SealedItem { sealed: None, terms: Filed::default() });
     }
     let wrong_type = |error: crate::fields::value::WrongType| {
         Faults::one(
@@ -94,13 +93,11 @@ fn seal_one(
     let place = Place { field, row: item.row.as_deref().unwrap_or_default() };
     let of_item = |error| RecordError::of_item((position, error));
     let sealed = lease.keyring.seal(place, bytes.expose(), instance.random()).map_err(of_item)?;
-    let terms = match field.index {
-        None => None,
-        Some(index) => {
+    let terms = match field.indexes.as_slice() {
+        [] => Filed::default(),
+        _ => {
             let text = field.field_type.searchable(&bytes).map_err(wrong_type)?;
-            let normal = Phi::new(index.normalizer.normalise(text));
-            let term = lease.keyring.term(field, normal.expose().as_bytes()).map_err(of_item)?;
-            Some(term.into_iter().collect())
+            filed(&lease.keyring, field, text).map_err(of_item)?
         }
     };
     Ok(SealedItem { sealed: Some(sealed.to_text()), terms })

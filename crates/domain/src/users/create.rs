@@ -127,9 +127,7 @@ pub async fn create(instance: &Instance, call: &Call, tenant: TenantId, new: New
 /// The terms of an e-mail under every live index key.
 pub(super) fn email_terms(ring: &crate::keyring::Keyring, email: &Phi<String>) -> Result<Vec<String>, Failure> {
     let field = system::user_email();
-    let normalizer = field.index.map_or(crate::fields::Normalizer::Exact, |index| index.normalizer);
-    let normal = Phi::new(normalizer.normalise(email.expose()));
-    Ok(ring.terms(&field, normal.expose().as_bytes())?)
+    Ok(crate::records::sought(ring, &field, email.expose())?)
 }
 
 fn check(new: &NewUser) -> Result<(), Faults> {

@@ -21,6 +21,7 @@ pub async fn a_field_is_replaced(store: &impl Backend) {
     changed.id = field(1).id;
     changed.table_id = TableId::from_bytes(bytes(7));
     changed.table = "renamed".to_owned();
+    changed.indexes = field(1).indexes;
     commit!(store, OURS, .put_field(&field(1)) .put_field(&changed));
     assert_eq!(view(store, OURS).await.fields().await.unwrap(), [changed]);
 }

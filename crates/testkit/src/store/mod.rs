@@ -14,6 +14,7 @@ pub mod certificates;
 pub mod epochs;
 pub mod fields;
 pub mod idempotency;
+pub mod indexes;
 pub mod jobs;
 pub mod keys;
 pub mod roots;
@@ -70,6 +71,10 @@ macro_rules! store_conformance {
             fields: [
                 fields_read_back, a_field_is_replaced, another_tenant_does_not_see_it, another_tenant_does_not_change_it,
                 a_column_is_taken_once,
+            ],
+            indexes: [
+                indexes_read_back, a_field_has_its_own_and_no_others, a_version_moves_and_another_is_added,
+                another_tenant_does_not_see_it, another_tenant_does_not_change_it, a_name_is_taken_once_in_a_table,
             ],
             certificates: [a_certificate_reads_back, another_tenant_does_not_see_it, an_id_is_taken_once],
             audit: [
@@ -158,6 +163,7 @@ mod tests {
             ("api_keys", include_str!("api_keys.rs")),
             ("keys", include_str!("keys.rs")),
             ("fields", include_str!("fields.rs")),
+            ("indexes", include_str!("indexes.rs")),
             ("certificates", include_str!("certificates.rs")),
             ("audit", include_str!("audit.rs")),
             ("epochs", include_str!("epochs.rs")),
