@@ -3,6 +3,7 @@
 
 mod ambient;
 mod bench;
+mod fuzz;
 mod generate;
 #[cfg(test)]
 mod house;
@@ -45,6 +46,8 @@ enum Task {
     },
     /// Kill the server at random moments under load; nothing acknowledged may be lost or doubled
     Kill(kill::Options),
+    /// Press every parser with hostile bytes, a minute each
+    Fuzz(fuzz::Options),
     /// How fast, next to peers on this machine; writes docs/performance.md
     Bench(bench::Options),
     /// Run a command with a private PostgreSQL, which tests find through `CHANCERY_TEST_POSTGRES_URL`
@@ -73,6 +76,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Check => test::check()?,
         Task::Gen { check } => generate::run(check)?,
         Task::Kill(options) => kill::run(&options, None)?,
+        Task::Fuzz(options) => fuzz::run(&options)?,
         Task::Bench(options) => bench::run(&options)?,
         Task::WithPostgres { command } => return with_postgres(&command),
     }

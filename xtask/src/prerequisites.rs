@@ -20,6 +20,8 @@ pub(crate) enum Need {
     Python,
     /// The load generator.
     Wrk,
+    /// A C++ compiler, for libFuzzer.
+    Cxx,
 }
 
 impl Need {
@@ -29,6 +31,7 @@ impl Need {
             // `ensurepip` is what Debian moved into the package `python3-venv`.
             Self::Python => process::succeeds(Command::new("python3").args(["-c", "import venv, ensurepip"])),
             Self::Wrk => on_path("wrk").is_some(),
+            Self::Cxx => std::env::var_os("CXX").is_some() || on_path("c++").is_some(),
         }
     }
 
@@ -37,6 +40,7 @@ impl Need {
             Self::Postgres => &["postgresql"],
             Self::Python => &["python3", "python3-venv"],
             Self::Wrk => &["wrk"],
+            Self::Cxx => &["g++"],
         }
     }
 }

@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use crate::kill::{self, Stores};
 use crate::postgres::Postgres;
 use crate::prerequisites::{self, Need};
-use crate::{generate, process, python, workspace};
+use crate::{fuzz, generate, process, python, workspace};
 
 /// One step of the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -30,6 +30,8 @@ pub(crate) enum Step {
     Generated,
     /// kill -9 at random moments; nothing acknowledged is lost
     Kill,
+    /// libFuzzer on every parser, a minute each; only with `--extended` or when named (seeds and mutations run in `tests`)
+    Fuzz,
     /// The run left no trace in the working tree
     Tree,
 }
@@ -65,7 +67,10 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
         }
         return Ok(true);
     }
-    let wanted = |step: &Step| options.only.is_empty() || options.only.contains(step);
+    let wanted = |step: &Step| match options.only.is_empty() {
+        true => options.extended || *step != Step::Fuzz,
+        false => options.only.contains(step),
+    };
     let steps: Vec<Step> = Step::value_variants().iter().copied().filter(wanted).collect();
     let mut bench = Bench { tree: tree()?, postgres: None, extended: options.extended };
     let mut rows = Vec::new();
@@ -139,6 +144,7 @@ impl Bench {
                 let options = kill::Options { rounds, store: Stores::Both, ..kill::Options::default() };
                 kill::run(&options, Some(self.postgres()?))
             }
+            Step::Fuzz => fuzz::run(&fuzz::Options::default()),
             Step::Tree => self.same_tree(),
         }
     }

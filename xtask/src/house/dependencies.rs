@@ -13,6 +13,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("chancery", &["api", "middleware", "kms", "sqlite", "postgres", "sql", "domain", "crypto"]),
     ("crypto", &[]),
     ("domain", &["crypto"]),
+    ("fuzz", &["sealed", "crypto"]),
     ("kms", &["domain", "crypto"]),
     ("middleware", &["domain", "crypto"]),
     ("clinic-sqlx", &["sealed"]), // what an application knows of us
