@@ -11,6 +11,9 @@ use crate::process;
 /// The oldest PostgreSQL that Chancery supports.
 const OLDEST_POSTGRES: u32 = 15;
 
+/// Where Debian and Ubuntu put the module.
+const SOFTHSM: &str = "/usr/lib/softhsm/libsofthsm2.so";
+
 /// Something of the system that a command needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Need {
@@ -22,6 +25,8 @@ pub(crate) enum Need {
     Wrk,
     /// A C++ compiler, for libFuzzer.
     Cxx,
+    /// A PKCS#11 module without hardware.
+    SoftHsm,
 }
 
 impl Need {
@@ -32,6 +37,7 @@ impl Need {
             Self::Python => process::succeeds(Command::new("python3").args(["-c", "import venv, ensurepip"])),
             Self::Wrk => on_path("wrk").is_some(),
             Self::Cxx => std::env::var_os("CXX").is_some() || on_path("c++").is_some(),
+            Self::SoftHsm => on_path("softhsm2-util").is_some() && Path::new(SOFTHSM).exists(),
         }
     }
 
@@ -41,6 +47,7 @@ impl Need {
             Self::Python => &["python3", "python3-venv"],
             Self::Wrk => &["wrk"],
             Self::Cxx => &["g++"],
+            Self::SoftHsm => &["softhsm2"],
         }
     }
 }

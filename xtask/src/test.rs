@@ -126,12 +126,20 @@ struct Bench {
 impl Bench {
     fn run(&mut self, step: Step) -> Result<()> {
         match step {
-            Step::Prerequisites => prerequisites::ensure(&[Need::Postgres, Need::Python]),
+            Step::Prerequisites => {
+                prerequisites::ensure(&[Need::Postgres, Need::Python, Need::SoftHsm])?;
+                python::moto().map(drop)
+            }
             Step::Format => format(),
             Step::Lints => lints(),
             Step::Tests => {
+                // SoftHSM and moto are there, so that a test of a provider that skips is a fault.
+                let moto = python::moto()?;
                 let environment = self.postgres()?.environment();
-                process::run(workspace::cargo(TESTS).envs(environment))
+                let mut tests = workspace::cargo(TESTS);
+                tests.envs(environment).env("CHANCERY_TEST_MOTO_SERVER", moto);
+                tests.env("CHANCERY_TEST_REQUIRE_SOFTHSM", "1").env("CHANCERY_TEST_REQUIRE_MOTO", "1");
+                process::run(&mut tests)
             }
             Step::Docs => {
                 let mut docs = workspace::cargo(&["doc", "--workspace", "--no-deps", "--locked"]);

@@ -63,6 +63,8 @@ pub struct Metrics {
     append_duration: Histogram,
     audit_events: Counter,
     tree_size: Gauge<u64, AtomicU64>,
+    recipients_proven: Gauge<u64, AtomicU64>,
+    recipients_failing: Gauge<u64, AtomicU64>,
     pub(crate) sealed: Counter,
     pub(crate) opened: Counter,
     pub(crate) certificates: Counter,
@@ -85,6 +87,8 @@ impl Metrics {
             append_duration: seconds(),
             audit_events: Counter::default(),
             tree_size: Gauge::default(),
+            recipients_proven: Gauge::default(),
+            recipients_failing: Gauge::default(),
             sealed: Counter::default(),
             opened: Counter::default(),
             certificates: Counter::default(),
@@ -113,6 +117,16 @@ impl Metrics {
             "Events that this process has moved into the logs of all tenants",
             metrics.tree_size.clone(),
         );
+        registry.register(
+            "chancery_root_recipients_proven",
+            "Key providers that gave the platform root back when they were last asked",
+            metrics.recipients_proven.clone(),
+        );
+        registry.register(
+            "chancery_root_recipients_failing",
+            "Key providers that did not give the platform root back when they were last asked",
+            metrics.recipients_failing.clone(),
+        );
         registry.register("chancery_records_sealed", "Values sealed", metrics.sealed.clone());
         registry.register("chancery_records_opened", "Values opened", metrics.opened.clone());
         registry.register("chancery_cert_issued", "Certificates issued", metrics.certificates.clone());
@@ -126,6 +140,12 @@ impl Metrics {
     /// A login ended.
     pub(crate) fn logged_in(&self, outcome: LoginOutcome) {
         self.logins.get_or_create(&LoginLabels { outcome }).inc();
+    }
+
+    /// Notes how the root's recipients did when they were asked.
+    pub fn proven(&self, proven: usize, failing: usize) {
+        self.recipients_proven.set(u64::try_from(proven).unwrap_or(u64::MAX));
+        self.recipients_failing.set(u64::try_from(failing).unwrap_or(u64::MAX));
     }
 
     /// The logs of all tenants grew by so many events; told by the sequencing job.

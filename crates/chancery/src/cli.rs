@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::{
-    commands::{demo, doctor, init, openapi, recover, serve, verify},
+    commands::{demo, doctor, init, openapi, recover, root, serve, verify},
     config::Flags,
 };
 
@@ -25,6 +25,8 @@ enum Command {
     Init(init::InitArgs),
     /// Make a new root key file with the recovery key, after the old one was lost
     Recover(recover::RecoverArgs),
+    /// Who holds the platform root: list, add, replace, remove, prove; shares for people; rotation
+    Root(root::RootArgs),
     /// Show everything at work on 1,171 synthetic patients
     Demo(demo::DemoArgs),
     /// Explain the state of every control
@@ -34,6 +36,10 @@ enum Command {
     /// Print the OpenAPI document
     #[command(hide = true)]
     Openapi,
+    /// What the server starts to talk to an HSM; not for people
+    #[cfg(feature = "kms-pkcs11")]
+    #[command(hide = true)]
+    Pkcs11Worker,
     /// Print completions for a shell
     Completions {
         /// Which shell
@@ -80,6 +86,12 @@ impl From<ConfigArgs> for Flags {
 /// Runs what was typed.
 pub fn main() -> ExitCode {
     let command = Cli::parse().command;
+    // Before any runtime: the module inside may do with its process what it likes.
+    #[cfg(feature = "kms-pkcs11")]
+    if matches!(command, Command::Pkcs11Worker) {
+        let served = chancery_kms::pkcs11::serve(std::io::stdin(), std::io::stdout().lock());
+        return served.map_or_else(|error| failed(&error.into()), |()| ExitCode::SUCCESS);
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error.into()),
@@ -88,10 +100,13 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => runtime.block_on(serve::run(args.into())),
         Command::Init(args) => runtime.block_on(init::run(args)),
         Command::Recover(args) => runtime.block_on(recover::run(args)),
+        Command::Root(args) => runtime.block_on(root::run(args)),
         Command::Demo(args) => runtime.block_on(demo::run(args)),
         Command::Doctor(args) => runtime.block_on(doctor::run(args)),
         Command::Verify(args) => Ok(verify::run(&args)),
         Command::Openapi => openapi::run(),
+        #[cfg(feature = "kms-pkcs11")]
+        Command::Pkcs11Worker => Ok(ExitCode::FAILURE),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "chancery", &mut std::io::stdout());
             Ok(ExitCode::SUCCESS)

@@ -29,6 +29,7 @@ const SIGN_AFTER: Duration = Duration::from_secs(5);
 const FLUSH_EVERY: Duration = Duration::from_secs(60);
 const FORGET_EVERY: Duration = Duration::from_secs(60 * 60);
 const PROVE_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
+const PROVE_AGAIN: Duration = Duration::from_secs(15 * 60);
 /// How long a job that ended by mistake waits before it is started again.
 const RESTART_AFTER: Duration = Duration::from_secs(1);
 
@@ -44,6 +45,7 @@ impl Jobs {
         let (stop, stopped) = watch::channel(false);
         let (end, ended) = watch::channel(false);
         let (instance, stores, metrics) = (Arc::clone(instance), stores.clone(), Arc::clone(metrics));
+        let counted = Arc::clone(&metrics);
         let sequencer = {
             let (instance, stores) = (Arc::clone(&instance), stores.clone());
             supervise("sequencer", ended, move |ended| {
@@ -63,8 +65,13 @@ impl Jobs {
             let forget = move |stopped| forget(Arc::clone(&instance), stores.clone(), stopped);
             supervise("forget", stopped.clone(), forget)
         };
-        let prover = supervise("prove", stopped, move |stopped| prove(Arc::clone(&instance), stopped));
-        Self { others: (stop, vec![follower, flusher, forgetter, prover]), sequencer: (end, vec![sequencer]) }
+        let proving = move |stopped| prove(Arc::clone(&instance), Arc::clone(&counted), stopped);
+        let renewer = {
+            let instance = Arc::clone(&instance);
+            supervise("root", stopped.clone(), move |stopped| renew(Arc::clone(&instance), stopped))
+        };
+        let prover = supervise("prove", stopped, proving);
+        Self { others: (stop, vec![follower, flusher, forgetter, renewer, prover]), sequencer: (end, vec![sequencer]) }
     }
 
     /// Ends them. The sequencer is last: the counts that are written at the end belong into the log too.
@@ -283,12 +290,46 @@ async fn forget(instance: Arc<Instance>, stores: Stores, stopped: watch::Receive
     }
 }
 
-/// Proves that the key providers still give the root back.
-async fn prove(instance: Arc<Instance>, stopped: watch::Receiver<bool>) {
-    let mut ticks = Ticks::every(PROVE_EVERY, stopped);
+/// Asks for the root again well before its lease ends, so that no request waits for a provider.
+async fn renew(instance: Arc<Instance>, stopped: watch::Receiver<bool>) {
+    let quarter = u64::from(instance.settings().root_lease_seconds).div_ceil(4).max(1);
+    let mut ticks = Ticks::every(Duration::from_secs(quarter), stopped);
+    // The first tick comes at once, and the root was opened a moment ago.
+    if !ticks.next().await {
+        return;
+    }
     while ticks.next().await {
-        if let Err(error) = keyring::root::prove(&instance).await {
-            tracing::error!(error = chain(&error), "A key provider does not give the platform root back");
+        if let Err(error) = instance.renewed_root().await {
+            tracing::warn!(error = chain(&error), "The platform root could not be looked up again");
+        }
+    }
+}
+
+/// Proves that the key providers still give the root back. After a failure it looks more often, so that recovery shows soon.
+async fn prove(instance: Arc<Instance>, metrics: Arc<Metrics>, mut stopped: watch::Receiver<bool>) {
+    loop {
+        let pause = match keyring::root::prove(&instance).await {
+            Ok(proofs) => {
+                let mut failing = 0;
+                for proof in &proofs {
+                    if let Some(Err(error)) = &proof.outcome {
+                        failing += 1;
+                        let (id, provider) = (proof.recipient.id, proof.recipient.provider.as_str());
+                        tracing::error!(recipient.id = %id, provider, error = chain(error), "The key provider {provider} does not give the platform root back");
+                    }
+                }
+                let asked = proofs.iter().filter(|proof| proof.outcome.is_some()).count();
+                metrics.proven(asked - failing, failing);
+                if failing == 0 { PROVE_EVERY } else { PROVE_AGAIN }
+            }
+            Err(error) => {
+                tracing::error!(error = chain(&error), "The root's recipients could not be asked");
+                PROVE_AGAIN
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            _ = stopped.wait_for(|stopped| *stopped) => return,
         }
     }
 }

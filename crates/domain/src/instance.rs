@@ -70,6 +70,8 @@ pub struct Settings {
     pub deployment: Deployment,
     /// What a foreign tenant's name in a request does.
     pub tenant_mismatch: TenantMismatch,
+    /// For how long the unwrapped platform root is used before its providers are asked again.
+    pub root_lease_seconds: u32,
     /// Life of an access token in minutes, 5 to 15.
     pub access_minutes: u8,
     /// Cost of a password hash.
@@ -126,7 +128,7 @@ pub struct Instance {
     ports: Ports,
     settings: Settings,
     node: Node,
-    root: RwLock<Arc<PlatformRoot>>,
+    root: RwLock<HeldRoot>,
     /// Who looks the root up again; the moment when it was looked up last.
     renewing: tokio::sync::Mutex<Option<Timestamp>>,
     leases: Leases,
@@ -137,6 +139,12 @@ pub struct Instance {
     pub(crate) anonymous: AnonymousCounts,
     pub(crate) callers: CallerCache,
     pub(crate) passwords: PasswordQueue,
+}
+
+/// The platform root, and since when it is held.
+struct HeldRoot {
+    root: Arc<PlatformRoot>,
+    since: Timestamp,
 }
 
 /// What may fail beneath every use case, whatever it does.
@@ -205,7 +213,7 @@ impl Instance {
         let boot = Ulid::make(ports.clock.now(), &*ports.random)?;
         Ok(Self {
             node: Node { id: node, boot },
-            root: RwLock::new(Arc::new(root)),
+            root: RwLock::new(HeldRoot { root: Arc::new(root), since: ports.clock.now() }),
             renewing: tokio::sync::Mutex::default(),
             leases: Leases::default(),
             followed: tokio::sync::Mutex::default(),
@@ -268,7 +276,7 @@ impl Instance {
     /// Takes the root as it is stored by now: this process has just changed it.
     pub(crate) async fn follow_root(&self) -> Result<(), RootError> {
         let root = crate::keyring::root::open(&self.ports, &self.settings).await?;
-        *self.root.write().unwrap_or_else(|poison| poison.into_inner()) = Arc::new(root);
+        self.hold_root(root);
         Ok(())
     }
 
@@ -279,7 +287,7 @@ impl Instance {
 
     /// The platform root, as this process knows it.
     pub fn root(&self) -> Arc<PlatformRoot> {
-        Arc::clone(&self.root.read().unwrap_or_else(|poison| poison.into_inner()))
+        Arc::clone(&self.root.read().unwrap_or_else(|poison| poison.into_inner()).root)
     }
 
     /// The platform root, looked up again if that was not done a moment ago: somebody named a version that is not here.
@@ -290,14 +298,40 @@ impl Instance {
     pub async fn renewed_root(&self) -> Result<Arc<PlatformRoot>, Failure> {
         let mut renewed = self.renewing.lock().await;
         if renewed.is_none_or(|last| self.now() >= last.plus_seconds(1)) {
-            *renewed = Some(self.now());
             match crate::keyring::root::open(&self.ports, &self.settings).await {
-                Ok(root) => *self.root.write().unwrap_or_else(|poison| poison.into_inner()) = Arc::new(root),
+                Ok(root) => self.hold_root(root),
                 Err(RootError::Store(error)) => return Err(error.into()),
                 Err(error) => tracing::warn!(%error, "The platform root could not be looked up again"),
             }
+            // Also after a failure, and from its end: whoever waited meanwhile does not wait as long again.
+            *renewed = Some(self.now());
         }
         Ok(self.root())
+    }
+
+    /// The platform root, as long as its lease lasts: past that it is asked of the providers again, and without one that
+    /// gives it nothing more is unwrapped here.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyringError::NoRoot`] if the lease is over and no provider gives the root.
+    pub(crate) async fn leased_root(&self) -> Result<Arc<PlatformRoot>, Failure> {
+        if let Some(root) = self.unexpired_root() {
+            return Ok(root);
+        }
+        self.renewed_root().await?;
+        self.unexpired_root().ok_or_else(|| KeyringError::NoRoot.into())
+    }
+
+    fn unexpired_root(&self) -> Option<Arc<PlatformRoot>> {
+        let held = self.root.read().unwrap_or_else(|poison| poison.into_inner());
+        let until = held.since.plus_seconds(i64::from(self.settings.root_lease_seconds));
+        (self.now() < until).then(|| Arc::clone(&held.root))
+    }
+
+    fn hold_root(&self, root: PlatformRoot) {
+        let held = HeldRoot { root: Arc::new(root), since: self.now() };
+        *self.root.write().unwrap_or_else(|poison| poison.into_inner()) = held;
     }
 
     /// The group commit of events.

@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | [`Local`] | 32 random bytes in a file of mode 600 on this machine |
 //! | [`Recovery`] | printed once as `chyr_…` and kept by people; never on a disk of the server |
+//! | [`Shares`] | in the hands of n people, any k of whom put it together |
 //! | `pkcs11::Worker` | in an HSM, asked through a child process (feature `pkcs11`) |
 //! | `AwsKms` | in AWS KMS (feature `aws`) |
 //! | `Vault` | in the transit engine of Vault or OpenBao (feature `vault`) |
@@ -53,6 +54,7 @@ mod google;
 mod local;
 mod recovery;
 pub mod secrets;
+mod shares;
 #[cfg(feature = "vault")]
 mod vault;
 mod wrapper;
@@ -65,5 +67,6 @@ pub use azure::{AzureAlgorithm, AzureKeyVault, AzureKeyVaultSettings};
 pub use google::{GoogleKms, GoogleKmsSettings};
 pub use local::Local;
 pub use recovery::{ParseRecoveryKeyError, Recovery};
+pub use shares::{Shares, SharesError};
 #[cfg(feature = "vault")]
 pub use vault::{Vault, VaultSettings};

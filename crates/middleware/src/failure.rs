@@ -29,9 +29,11 @@ const fn of_store(error: &StoreError) -> Code {
 const fn of_keyring(error: &KeyringError) -> Code {
     match error {
         KeyringError::NoActiveKey(_) | KeyringError::Stopped(_) => Code::KeyRetired,
-        KeyringError::Random(_) | KeyringError::Stale | KeyringError::Root(_) | KeyringError::Provider(..) => {
-            Code::DependencyUnavailable
-        }
+        KeyringError::Random(_)
+        | KeyringError::Stale
+        | KeyringError::Root(_)
+        | KeyringError::NoRoot
+        | KeyringError::Provider(..) => Code::DependencyUnavailable,
         // What Chancery itself keeps sealed must open; a caller's values have errors of their own.
         KeyringError::Unwrap
         | KeyringError::ReceiptTooSmall

@@ -97,6 +97,7 @@ pub(crate) fn settings() -> Settings {
         deployment: Deployment::MultiTenant,
         tenant_mismatch: TenantMismatch::Ignore,
         access_minutes: 15,
+        root_lease_seconds: 900,
         password_cost: Cost { memory_kib: 64, passes: 1, lanes: 1 },
     }
 }

@@ -3,7 +3,7 @@
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::ExitCode, str::FromStr as _};
 
 use anyhow::Result;
-use chancery_domain::{Clock as _, Instance, TenantId, instance::Environment};
+use chancery_domain::{Clock as _, TenantId, instance::Environment};
 use clap::Args;
 use serde_json::json;
 use sqlx::{ConnectOptions as _, Row as _, postgres::PgConnectOptions};
@@ -13,9 +13,10 @@ use crate::{
     clock::SystemClock,
     commands::{say, serve},
     config::{Config, Finding, PostgresAddress, StoreConfig},
-    wiring::{self, Stores},
+    wiring::Stores,
 };
 
+mod recipients;
 mod schema;
 
 /// `chancery doctor`. Exit code 1 if anything fails, otherwise 0.
@@ -154,12 +155,6 @@ fn configuration(config: &Config, report: &mut Report) {
 
 fn files(config: &Config, report: &mut Report) {
     mode(report, "data folder", &config.data_dir, 0o077, State::Warn, "chmod 700");
-    match wiring::local_provider(config) {
-        Ok(provider) => report.ok("root key file", format!("{} ({})", config.key_file.display(), provider.label())),
-        Err(error) => {
-            report.add(State::Fail, "root key file", format!("{error:#}"), "run `chancery init`, or restore the file")
-        }
-    }
     if let StoreConfig::Sqlite { path } = &config.store {
         mode(report, "store file", path, 0o077, State::Warn, "chmod 600");
     }
@@ -230,23 +225,7 @@ async fn store(config: &Config, report: &mut Report) {
 }
 
 async fn initialised(config: &Config, stores: &Stores, report: &mut Report) -> Result<()> {
-    let recipients = stores.recipients().await?;
-    let enough = recipients.len() >= 2 || (config.is_dev() && !recipients.is_empty());
-    let kinds: Vec<&str> = recipients.iter().map(|recipient| recipient.provider.as_str()).collect();
-    let detail = format!("{} ({})", recipients.len(), kinds.join(", "));
-    report.judge(enough, State::Fail, "root recipients", detail, "run `chancery init`; production needs two");
-    if let Ok(provider) = wiring::local_provider(config) {
-        let ports = stores.ports(vec![provider]);
-        match Instance::open(ports, wiring::settings(config), wiring::passing_node_id()?).await {
-            Ok(_) => report.ok("platform root", "opens with the root key file"),
-            Err(error) => report.add(
-                State::Fail,
-                "platform root",
-                error.to_string(),
-                "use the key file and the environment that this store was made with",
-            ),
-        }
-    }
+    recipients::judge(config, stores, report).await?;
     let appendable = stores.store.ping().await.is_ok() && stores.store.append_events(&[]).await.is_ok();
     report.judge(
         appendable,

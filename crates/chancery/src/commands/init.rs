@@ -12,9 +12,9 @@ use chancery_crypto::Secret;
 use chancery_domain::{
     initialise::{FirstAdmin, initialise},
     instance::Failure,
-    keyring::{KeyProvider, RootError},
+    keyring::{KeyProvider as _, RootError},
 };
-use chancery_kms::{Local, Recovery, private_file};
+use chancery_kms::{Recovery, private_file};
 use clap::Args;
 use ipnet::IpNet;
 
@@ -23,7 +23,10 @@ use crate::{
     commands::{load, tell},
     config::Config,
     telemetry, wiring,
-    wiring::Stores,
+    wiring::{
+        Stores,
+        providers::{Absent, Providers},
+    },
 };
 
 /// `chancery init`.
@@ -59,19 +62,25 @@ pub async fn run(args: InitArgs) -> Result<ExitCode> {
     if let Some(path) = args.admin_key_file.as_deref().filter(|path| path.symlink_metadata().is_ok()) {
         bail!("{} exists already and is not overwritten", path.display());
     }
-    let local: Arc<dyn KeyProvider> = if config.key_file.symlink_metadata().is_ok() {
-        wiring::local_provider(&config)?
-    } else {
-        Arc::new(Local::create(&config.key_file)?)
-    };
+    let providers = Providers::open(&config, Absent::Make).await?;
+    if let Some((name, why)) = providers.failed.first() {
+        bail!("the key provider `{name}` cannot be opened: {why}");
+    }
     let (recovery, recovery_text) = Recovery::make()?;
     let recovery_label = recovery.label();
     let admin = FirstAdmin { allowed_cidrs: args.admin_cidr.clone(), expires_in_days: Some(args.admin_expires_days) };
-    let ports = stores.ports(vec![local, Arc::new(recovery)]);
+    let mut ports = stores.ports(&providers);
+    ports.providers.push(Arc::new(recovery));
+    let holders: Vec<String> = providers.root.iter().map(|(name, one)| format!("{name} ({})", one.label())).collect();
     // Printed or kept before the store's commit: no crash leaves a store whose secrets nobody has.
     let mut kept = false;
     let mut deliver = |key: &Secret<String>| -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        writeln!(io::stdout(), "Root key        {}  (back it up apart from the store)", config.key_file.display())?;
+        if config.key_file.is_file() {
+            writeln!(io::stdout(), "Root key        {}  (back it up apart from the store)", config.key_file.display())?;
+        }
+        for holder in &holders {
+            writeln!(io::stdout(), "Root held by    {holder}")?;
+        }
         writeln!(io::stdout(), "Recovery key    {}", recovery_text.expose())?;
         writeln!(
             io::stdout(),
@@ -106,12 +115,12 @@ pub async fn run(args: InitArgs) -> Result<ExitCode> {
 }
 
 /// The first start in development: the admin's key lands in its file before anything is said to work.
-pub(crate) async fn first_start(config: &Config, stores: &Stores, provider: &Arc<dyn KeyProvider>) -> Result<()> {
+pub(crate) async fn first_start(config: &Config, stores: &Stores, providers: &Providers) -> Result<()> {
     let path = config.admin_key_file();
     if path.symlink_metadata().is_ok() {
         bail!("{} exists, but the store is empty; remove it if it belongs to a store that is gone", path.display());
     }
-    let ports = stores.ports(vec![Arc::clone(provider)]);
+    let ports = stores.ports(providers);
     let mut kept = false;
     let mut deliver = |key: &Secret<String>| -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         private_file::create(&path, format!("{}\n", key.expose()).as_bytes())?;

@@ -5,6 +5,7 @@ pub mod doctor;
 pub mod init;
 pub mod openapi;
 pub mod recover;
+pub mod root;
 pub mod serve;
 pub mod verify;
 

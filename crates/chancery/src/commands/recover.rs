@@ -1,21 +1,18 @@
 //! Brings a store back whose root key file is lost: the recovery key opens the root, a new key file gets it.
 
-use std::{
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::{Context as _, Result, bail};
 use chancery_domain::keyring::{KeyProvider, RootError, root};
-use chancery_kms::{Local, Recovery, private_file};
+use chancery_kms::{Local, private_file};
 use clap::Args;
 
 use crate::{
     cli::ConfigArgs,
-    commands::{load, say, tell},
+    commands::{load, root::recovery, say, tell},
     config::StoreConfig,
-    telemetry, wiring,
-    wiring::Stores,
+    telemetry,
+    wiring::{self, Stores, providers::Providers},
 };
 
 /// `chancery recover`.
@@ -34,14 +31,21 @@ pub struct RecoverArgs {
 ///
 /// If a root key file is there, if the recovery key is not this store's, or with what is wrong.
 pub async fn run(args: RecoverArgs) -> Result<ExitCode> {
-    let (config, warnings) = load(&args.config.into())?;
+    let recovery = recovery(&args.recovery_key_file)?;
+    with(args.config, &recovery, "this recovery key belongs").await?;
+    say(format_args!("Recovery key    stays valid; remove {}", args.recovery_key_file.display()));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Makes a new root key file with what `from` gives. `these` begins the sentence that it is another store's.
+pub(crate) async fn with(args: ConfigArgs, from: &dyn KeyProvider, these: &str) -> Result<()> {
+    let (config, warnings) = load(&args.into())?;
     telemetry::start(config.log_format, &config.log_level);
     tell(&warnings);
     let file = config.key_file.display();
     if config.key_file.symlink_metadata().is_ok() {
         bail!("{file} exists and is not overwritten; if it is not this store's, move it away first");
     }
-    let recovery = read(&args.recovery_key_file)?;
     if let StoreConfig::Sqlite { path } = &config.store
         && !path.is_file()
     {
@@ -49,12 +53,13 @@ pub async fn run(args: RecoverArgs) -> Result<ExitCode> {
     }
     let stores = Stores::open(&config).await?;
     private_file::create_folder(&config.data_dir)?;
-    let (ports, settings, node) = (stores.ports(Vec::new()), wiring::settings(&config), wiring::node_id(&config)?);
+    let (ports, settings, node) =
+        (stores.ports(&Providers::default()), wiring::settings(&config), wiring::node_id(&config)?);
     let to = || Ok(Box::new(Local::create(&config.key_file)?) as Box<dyn KeyProvider>);
-    let added = match root::recover(&ports, &settings, node, &recovery, to).await {
+    let added = match root::recover(&ports, &settings, node, from, to).await {
         Ok(added) => added,
         Err(RootError::NoRecipient) => {
-            bail!("this recovery key ({}) belongs to another store; nothing was changed", recovery.label())
+            bail!("{these} ({}) to another store; nothing was changed", from.label())
         }
         // The new file stays: if it is a recipient after all, nothing else opens the store.
         Err(error @ RootError::Unsure(_)) => {
@@ -68,13 +73,6 @@ pub async fn run(args: RecoverArgs) -> Result<ExitCode> {
     };
     say(format_args!("Root key        {file}  (new: back it up apart from the store)"));
     say(format_args!("                {}; added to the store as {}", added.label, added.id));
-    say(format_args!("Recovery key    stays valid; remove {}", args.recovery_key_file.display()));
     say(format_args!("Next            chancery doctor, then chancery serve"));
-    Ok(ExitCode::SUCCESS)
-}
-
-fn read(path: &Path) -> Result<Recovery> {
-    let bytes = private_file::read(path, 256)?;
-    let text = std::str::from_utf8(&bytes).ok().with_context(|| format!("{} is no text", path.display()))?;
-    Recovery::parse(text).with_context(|| format!("{} holds no recovery key", path.display()))
+    Ok(())
 }

@@ -7,9 +7,9 @@ use chancery_api::Metrics;
 use chancery_domain::{
     Instance,
     instance::{Deployment, Settings},
-    keyring::KeyProvider,
+    keyring::root,
 };
-use chancery_kms::{Local, private_file};
+use chancery_kms::private_file;
 use chancery_middleware::Limits;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -19,7 +19,10 @@ use crate::{
     jobs::Jobs,
     server::{self, Door, Running},
     telemetry, wiring,
-    wiring::Stores,
+    wiring::{
+        Stores,
+        providers::{Absent, Providers},
+    },
 };
 
 /// `chancery serve`.
@@ -65,7 +68,7 @@ pub struct Server {
     pub stores: Stores,
     /// The configuration it runs with.
     pub config: Config,
-    provider: Arc<dyn KeyProvider>,
+    providers: Providers,
 }
 
 impl Server {
@@ -80,12 +83,12 @@ impl Server {
         }
         prepare(&config)?;
         let stores = Stores::open(&config).await?;
-        let provider = set_up_or_open(&config, &stores).await?;
+        let providers = set_up_or_open(&config, &stores).await?;
         check_again(&config, &stores).await?;
         let metrics = Metrics::new();
         let timed =
             Stores { store: metrics.timed(Arc::clone(&stores.store)), directory: Arc::clone(&stores.directory) };
-        let instance = open(&config, &timed, &provider, wiring::settings(&config)).await?;
+        let instance = open(&config, &timed, &providers, wiring::settings(&config)).await?;
         let router = chancery_api::router(Arc::clone(&instance), Arc::clone(&metrics), limits(&config));
         let api = server::listen(Door::api(config.listen), router).await?;
         let metrics_router = chancery_api::metrics_router(Arc::clone(&metrics));
@@ -93,7 +96,7 @@ impl Server {
         let jobs = Jobs::start(&instance, &timed, &metrics);
         tracing::info!(address = %metrics_at.address(), "Metrics are at http://{}/metrics", metrics_at.address());
         tracing::info!(address = %api.address(), environment = config.environment.as_str(), "Ready");
-        Ok(Self { api, metrics: metrics_at, jobs, stores: timed, config, provider })
+        Ok(Self { api, metrics: metrics_at, jobs, stores: timed, config, providers })
     }
 
     /// Where the API answers.
@@ -114,7 +117,7 @@ impl Server {
     pub async fn beside(&self, change: impl FnOnce(&mut Settings)) -> Result<Running> {
         let mut settings = wiring::settings(&self.config);
         change(&mut settings);
-        let instance = open(&self.config, &self.stores, &self.provider, settings).await?;
+        let instance = open(&self.config, &self.stores, &self.providers, settings).await?;
         let router = chancery_api::router(instance, Metrics::new(), limits(&self.config));
         server::listen(Door::api(std::net::SocketAddr::from(([127, 0, 0, 1], 0))), router).await
     }
@@ -133,13 +136,8 @@ fn limits(config: &Config) -> Limits {
     Limits { trusted_proxies: config.trusted_proxies.clone(), ..Limits::default() }
 }
 
-async fn open(
-    config: &Config,
-    stores: &Stores,
-    provider: &Arc<dyn KeyProvider>,
-    settings: Settings,
-) -> Result<Arc<Instance>> {
-    let ports = stores.ports(vec![Arc::clone(provider)]);
+async fn open(config: &Config, stores: &Stores, providers: &Providers, settings: Settings) -> Result<Arc<Instance>> {
+    let ports = stores.ports(providers);
     Ok(Instance::open(ports, settings, wiring::node_id(config)?).await?)
 }
 
@@ -153,22 +151,18 @@ fn prepare(config: &Config) -> Result<()> {
     Ok(())
 }
 
-/// The provider of an initialised store; an empty one is set up in development and refused otherwise.
-async fn set_up_or_open(config: &Config, stores: &Stores) -> Result<Arc<dyn KeyProvider>> {
+/// The providers of an initialised store; an empty one is set up in development and refused otherwise.
+async fn set_up_or_open(config: &Config, stores: &Stores) -> Result<Providers> {
     if !stores.recipients().await?.is_empty() {
-        return wiring::local_provider(config);
+        return Providers::open(config, Absent::Refuse).await;
     }
     if !config.is_dev() {
         bail!("this store is not initialised; run `chancery init` with the same configuration");
     }
-    let provider: Arc<dyn KeyProvider> = if config.key_file.exists() {
-        // Left by a first start that did not get far.
-        wiring::local_provider(config)?
-    } else {
-        Arc::new(Local::create(&config.key_file)?)
-    };
-    init::first_start(config, stores, &provider).await?;
-    Ok(provider)
+    // A key file may be there, left by a first start that did not get far.
+    let providers = Providers::open(config, Absent::Make).await?;
+    init::first_start(config, stores, &providers).await?;
+    Ok(providers)
 }
 
 /// The second look: the same checks as on reading, and what only the store knows (CF-05, TN-10).
@@ -198,19 +192,32 @@ pub(crate) async fn judge_store(config: &Config, stores: &Stores) -> Result<Find
         );
     }
     let recipients = stores.recipients().await?;
-    let newest = recipients.iter().map(|recipient| recipient.root_version).max();
-    let live: Vec<_> = recipients.iter().filter(|recipient| Some(recipient.root_version) == newest).collect();
+    let live = root::live(&recipients);
+    let needed = root::needed(&wiring::settings(config));
     if let Some(other) = live.iter().find(|recipient| recipient.environment != config.environment.as_str()) {
         findings.fault(
             "environment",
             format!("is {} and this store belongs to {}", config.environment, other.environment),
             "give each environment a store and a root key of its own",
         );
-    } else if live.len() == 1 && !config.is_dev() {
+    } else if live.len() < needed {
         findings.fault(
-            "kms",
+            "key_providers",
+            format!("{} recipient(s) hold the root and {needed} are needed: if they are lost, all data is", live.len()),
+            "run `chancery root add --recovery-key`, or name a further key provider and run `chancery root add NAME`",
+        );
+    } else if live.len() == 1 {
+        findings.warn(
+            "key_providers",
             "has one recipient of the root: if it is lost, all data is",
-            "set the store up with `chancery init`, which makes a recovery key too",
+            "run `chancery root add --recovery-key` before there is data that counts",
+        );
+    }
+    for failing in live.iter().filter(|recipient| recipient.failed_at.is_some()) {
+        findings.warn(
+            "key_providers",
+            format!("{} {} does not give the root any more", failing.provider, failing.label),
+            "see `chancery root prove`, and replace it with `chancery root replace` if it is lost",
         );
     }
     Ok(findings)

@@ -14,11 +14,13 @@ use ipnet::IpNet;
 
 mod checks;
 mod findings;
+mod providers;
 mod source;
 mod store;
 mod text;
 
 pub use findings::{Finding, Findings, Refused};
+pub use providers::{Place, ProviderConfig};
 pub use source::KEYS;
 pub use store::{PostgresAddress, StoreConfig};
 pub use text::LogFormat;
@@ -74,6 +76,10 @@ pub struct Config {
     pub store: StoreConfig,
     /// The root key's file.
     pub key_file: PathBuf,
+    /// For how long the unwrapped root is used before its providers are asked again.
+    pub root_lease_seconds: u32,
+    /// What wraps the root and the keys of tenants, and where keys may live.
+    pub key_providers: Vec<ProviderConfig>,
     /// What a spoofed tenant leads to.
     pub mismatch: TenantMismatch,
     /// How long an access token lives.
@@ -127,6 +133,21 @@ impl Config {
         let url = settings.find("server.public_url").map(|setting| setting.text.trim_end_matches('/').to_owned());
         let tls_terminated = text::flag(settings, "tls.terminated", findings);
         let scheme = if tls_terminated { "https" } else { "http" };
+        let key_file = path(settings, "kms.local.key_file").unwrap_or_else(|| data_dir.join("root.key"));
+        let described = settings.key_providers();
+        let key_providers = if described.is_empty() {
+            vec![providers::default(key_file.clone())]
+        } else {
+            providers::read(described, &key_file, findings)
+        };
+        // The key file is that of the local provider, if there is one.
+        let key_file = key_providers
+            .iter()
+            .find_map(|one| match &one.place {
+                Place::Local { key_file } => Some(key_file.clone()),
+                _ => None,
+            })
+            .unwrap_or(key_file);
         let minutes = text::number(settings, "tokens.access_minutes", 15, 5..=15, findings);
         Self {
             environment,
@@ -139,7 +160,9 @@ impl Config {
             trusted_proxies: text::networks(settings, "server.trusted_proxies", findings),
             tls_files: text::tls_files(settings, findings),
             store: store::read(settings, &data_dir, findings),
-            key_file: path(settings, "kms.local.key_file").unwrap_or_else(|| data_dir.join("root.key")),
+            key_file,
+            key_providers,
+            root_lease_seconds: text::number(settings, "kms.root_lease_seconds", 900, 5..=14_400, findings),
             data_dir,
             mismatch: text::read(
                 settings,

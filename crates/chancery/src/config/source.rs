@@ -24,6 +24,7 @@ pub const KEYS: &[&str] = &[
     "store.path",
     "store.password_file",
     "kms.local.key_file",
+    "kms.root_lease_seconds",
     "tenancy.mismatch",
     "tokens.access_minutes",
     "log.format",
@@ -50,14 +51,22 @@ pub(super) struct Setting {
     pub(super) origin: String,
 }
 
-/// Settings by key.
+/// Settings by key, and the key providers, which are a list.
 #[derive(Default)]
-pub(super) struct Settings(BTreeMap<&'static str, Setting>);
+pub(super) struct Settings(BTreeMap<&'static str, Setting>, BTreeMap<usize, (toml::Table, String)>);
+
+/// The one list of tables there is.
+const KEY_PROVIDERS: &str = "key_providers";
 
 impl Settings {
     /// The setting of `key`, if anything set it.
     pub(super) fn find(&self, key: &str) -> Option<&Setting> {
         self.0.get(key)
+    }
+
+    /// The described key providers by their number, with where they came from.
+    pub(super) const fn key_providers(&self) -> &BTreeMap<usize, (toml::Table, String)> {
+        &self.1
     }
 
     /// Sets `key`, over whatever was there.
@@ -77,7 +86,12 @@ impl Settings {
             Err(error) => return findings.fault(origin, format!("cannot be read: {error}"), "correct --config"),
         };
         match text.parse::<toml::Table>() {
-            Ok(table) => self.read_table("", &table, &origin, findings),
+            Ok(mut table) => {
+                if let Some(list) = table.remove(KEY_PROVIDERS) {
+                    self.read_providers(&list, &origin, findings);
+                }
+                self.read_table("", &table, &origin, findings);
+            }
             Err(error) => {
                 // Not the error's own text: it quotes the line, and that may hold a password.
                 let line =
@@ -85,6 +99,31 @@ impl Settings {
                 findings.fault(origin, format!("line {line} is not TOML: {}", error.message()), "correct that line");
             }
         }
+    }
+
+    fn read_providers(&mut self, list: &toml::Value, origin: &str, findings: &mut Findings) {
+        let tables =
+            list.as_array().and_then(|items| items.iter().map(toml::Value::as_table).collect::<Option<Vec<_>>>());
+        let Some(tables) = tables else {
+            let subject = format!("{KEY_PROVIDERS} ({origin})");
+            return findings.fault(subject, "is no list of tables", "write [[key_providers]] above each provider");
+        };
+        for (number, table) in tables.into_iter().enumerate() {
+            self.1.insert(number, (table.clone(), origin.to_owned()));
+        }
+    }
+
+    /// `KEY_PROVIDERS__0__KEY`: over what the file says of that provider.
+    fn set_provider(&mut self, rest: &str, text: &str, origin: &str) -> bool {
+        let Some((number, key)) = rest.split_once('.') else { return false };
+        let Ok(number) = number.parse::<usize>() else { return false };
+        if number > 64 {
+            return false;
+        }
+        let (table, from) = self.1.entry(number).or_default();
+        table.insert(key.to_owned(), toml::Value::String(text.to_owned()));
+        *from = origin.to_owned();
+        true
     }
 
     fn read_table(&mut self, prefix: &str, table: &toml::Table, origin: &str, findings: &mut Findings) {
@@ -125,7 +164,12 @@ impl Settings {
         }
         for (name, value) in variables.iter().filter(|(name, _)| name.starts_with(PREFIX)) {
             let key = name.trim_start_matches(PREFIX).replace("__", ".").to_ascii_lowercase();
-            if !self.set(&key, value.clone(), name.clone()) {
+            let of_provider = key.strip_prefix(KEY_PROVIDERS).and_then(|rest| rest.strip_prefix('.'));
+            let known = match of_provider {
+                Some(rest) => self.set_provider(rest, value, name),
+                None => self.set(&key, value.clone(), name.clone()),
+            };
+            if !known {
                 unknown(&key, name, findings);
             }
         }

@@ -107,16 +107,16 @@ pub(super) fn flag(settings: &Settings, key: &str, findings: &mut Findings) -> b
     }
 }
 
-/// A small number within bounds.
-pub(super) fn number(
+/// A whole number within bounds.
+pub(super) fn number<N: std::str::FromStr + PartialOrd + std::fmt::Display>(
     settings: &Settings,
     key: &str,
-    default: u8,
-    bounds: RangeInclusive<u8>,
+    default: N,
+    bounds: RangeInclusive<N>,
     findings: &mut Findings,
-) -> u8 {
+) -> N {
     let Some(setting) = settings.find(key) else { return default };
-    match setting.text.trim().parse::<u8>() {
+    match setting.text.trim().parse::<N>() {
         Ok(number) if bounds.contains(&number) => number,
         _ => {
             let cure = format!("write a whole number from {} to {}", bounds.start(), bounds.end());

@@ -12,7 +12,10 @@ mod dump;
 mod init;
 mod leaks;
 mod production;
+#[cfg(feature = "kms-full")]
+mod providers;
 mod recover;
+mod roots;
 mod serve;
 mod support;
 mod verify;

@@ -94,6 +94,12 @@ impl Served {
         Self { child, base: base.to_owned(), log: Some(log) }
     }
 
+    /// The process.
+    #[cfg(feature = "kms-full")]
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends SIGTERM; gives the exit code and the log.
     pub(crate) fn stop(mut self) -> (i32, String) {
         kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();

@@ -161,7 +161,7 @@ async fn by_api_key(instance: &Instance, text: &Secret<String>) -> Result<(Calle
     let invalid = AuthenticateError::Invalid;
     let presented = ApiKeyText::parse(text.expose()).map_err(|_| invalid("malformed API key"))?;
     let entry = instance.directory().api_key(presented.id).await?.ok_or(invalid("unknown API key"))?;
-    let mut root = instance.root();
+    let mut root = instance.leased_root().await?;
     if root.pepper_of(entry.pepper_version).is_none() {
         // Another node rotated the root.
         root = instance.renewed_root().await?;

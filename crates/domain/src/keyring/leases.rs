@@ -126,7 +126,7 @@ fn evict_oldest(held: &mut HashMap<TenantId, Arc<Lease>>) {
 }
 
 async fn load(tenant: TenantId, instance: &Instance) -> Result<Lease, Failure> {
-    match load_under(tenant, instance, &instance.root()).await {
+    match load_under(tenant, instance, &*instance.leased_root().await?).await {
         // Another node rotated the root.
         Err(Failure::Keyring(KeyringError::Root(_))) => {
             load_under(tenant, instance, &*instance.renewed_root().await?).await

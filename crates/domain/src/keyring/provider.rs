@@ -10,6 +10,8 @@ codes! {
         Local = "local",
         /// A recovery key, printed once.
         Recovery = "recovery",
+        /// A key in the hands of several people.
+        Shamir = "shamir",
         /// An HSM by PKCS#11.
         Pkcs11 = "pkcs11",
         /// AWS KMS.

@@ -33,6 +33,9 @@ pub enum KeyringError {
     /// The tenant's own provider did not give it.
     #[error("the tenant's key provider `{0}` did not give the tenant key")]
     Provider(String, #[source] ProviderError),
+    /// The lease of the platform root is over, and no provider gives it again.
+    #[error("no key provider gives the platform root")]
+    NoRoot,
     /// It is under a version of the platform root that this process does not hold.
     #[error("the key is under version {0} of the platform root, which is not here")]
     Root(u32),

@@ -102,6 +102,7 @@ impl RecordError {
             | KeyringError::Unwrap
             | KeyringError::Stale
             | KeyringError::Root(_)
+            | KeyringError::NoRoot
             | KeyringError::Provider(..)
             | KeyringError::ReceiptTooSmall
             | KeyringError::Random(_)) => Self::Failed(error.into()),

@@ -63,6 +63,9 @@ pub(crate) fn moto() -> Option<&'static str> {
 }
 
 fn program() -> Option<PathBuf> {
+    if let Some(named) = std::env::var_os("CHANCERY_TEST_MOTO_SERVER") {
+        return Some(named.into());
+    }
     let here = std::env::current_exe().unwrap();
     let target = here.ancestors().nth(3).unwrap();
     let workspace = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target"));

@@ -21,5 +21,6 @@ mod recovery;
 mod secrets;
 #[cfg(feature = "full")]
 mod servers;
+mod shares;
 #[cfg(feature = "full")]
 mod vault;

@@ -8,18 +8,19 @@ use chancery_domain::{
     TenantId,
     ids::NodeId,
     instance::{Ports, Settings},
-    keyring::{KeyProvider, RootRecipient},
+    keyring::RootRecipient,
     store::{Directory, Store, TenantEntry},
 };
-use chancery_kms::{
-    Local,
-    private_file::{self, PrivateFileError},
-};
+use chancery_kms::private_file::{self, PrivateFileError};
 
 use crate::{
     clock::SystemClock,
     config::{Config, StoreConfig},
 };
+
+pub mod providers;
+
+use providers::Providers;
 
 /// How many tenants are read at a time.
 const PAGE: u32 = 500;
@@ -94,15 +95,15 @@ impl Stores {
     }
 
     /// The domain's ports over this store.
-    pub fn ports(&self, providers: Vec<Arc<dyn KeyProvider>>) -> Ports {
+    pub fn ports(&self, providers: &Providers) -> Ports {
         Ports {
             store: Arc::clone(&self.store),
             directory: Arc::clone(&self.directory),
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),
-            providers,
-            own: Vec::new(),
-            resident: Vec::new(),
+            providers: providers.of_root(),
+            own: providers.own.clone(),
+            resident: providers.resident.clone(),
         }
     }
 }
@@ -116,17 +117,9 @@ pub fn settings(config: &Config) -> Settings {
         deployment: config.deployment,
         tenant_mismatch: config.mismatch,
         access_minutes: config.access_minutes,
+        root_lease_seconds: config.root_lease_seconds,
         password_cost: password::Cost::default(),
     }
-}
-
-/// The key file of the configuration; it must be there.
-///
-/// # Errors
-///
-/// With the cure, if the file will not do.
-pub fn local_provider(config: &Config) -> Result<Arc<dyn KeyProvider>> {
-    Ok(Arc::new(Local::open(&config.key_file)?))
 }
 
 /// An id for a process that looks and writes nothing, so that none is kept.

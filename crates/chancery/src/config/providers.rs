@@ -1,0 +1,419 @@
+//! Key providers: `[[key_providers]]` in the file, or `CHANCERY__KEY_PROVIDERS__0__KEY` in the environment.
+//!
+//! Without any there is one, the key file `kms.local.key_file`. With some, they are all there are.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use chancery_domain::keyring::ProviderKind;
+
+use super::findings::Findings;
+
+/// One key provider, as the operator described it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProviderConfig {
+    /// Its name: for people, commands, and tenants that have their key under it.
+    pub name: String,
+    /// Whether it is used at all (KM-11).
+    pub enabled: bool,
+    /// Whether it may wrap the root, or a tenant's key (KM-11); otherwise keys only live in it.
+    pub wraps: bool,
+    /// Which tenants may have their key under it, by their short names. A provider with tenants never wraps the root.
+    pub tenants: Vec<String>,
+    /// How long a call may take.
+    pub timeout: Duration,
+    /// Where its key is.
+    pub place: Place,
+}
+
+/// Where a provider's key is, and who asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// A file of this machine.
+    Local {
+        /// Which.
+        key_file: PathBuf,
+    },
+    /// A token of a PKCS#11 module.
+    Pkcs11 {
+        /// The shared library.
+        module: PathBuf,
+        /// The token's label.
+        token: String,
+        /// The key's label.
+        key: String,
+        /// The user's PIN.
+        pin_file: PathBuf,
+    },
+    /// AWS KMS.
+    AwsKms {
+        /// The key's ARN.
+        key: String,
+        /// The region, if the key is no ARN.
+        region: Option<String>,
+        /// Replaces the region's address.
+        endpoint: Option<String>,
+        /// Replaces the usual chain of credentials.
+        credentials_file: Option<PathBuf>,
+        /// How long AWS waits before it destroys a key that lived there.
+        deletion_days: u8,
+    },
+    /// Google Cloud KMS.
+    GoogleKms {
+        /// `projects/…/cryptoKeys/…`.
+        key: String,
+        /// Replaces Google's address.
+        endpoint: Option<String>,
+        /// A bearer token that somebody keeps fresh; the metadata server otherwise.
+        credentials_file: Option<PathBuf>,
+        /// The only authorities to trust.
+        ca_file: Option<PathBuf>,
+    },
+    /// Azure Key Vault or Managed HSM.
+    AzureKeyVault {
+        /// The vault's address.
+        vault: String,
+        /// The key's name.
+        key: String,
+        /// The version that wraps.
+        version: Option<String>,
+        /// Whether it is an AES key of a Managed HSM.
+        aes: bool,
+        /// Which managed identity asks.
+        client_id: Option<String>,
+        /// A bearer token that somebody keeps fresh; the managed identity otherwise.
+        credentials_file: Option<PathBuf>,
+        /// The only authorities to trust.
+        ca_file: Option<PathBuf>,
+    },
+    /// The transit engine of Vault or OpenBao.
+    Vault {
+        /// The server's address.
+        address: String,
+        /// Where transit is mounted.
+        mount: String,
+        /// The key's name.
+        key: String,
+        /// Whether the key was made with `derived=true`.
+        derived: bool,
+        /// `X-Vault-Namespace`.
+        namespace: Option<String>,
+        /// The token.
+        credentials_file: PathBuf,
+        /// The only authorities to trust.
+        ca_file: Option<PathBuf>,
+    },
+}
+
+impl Place {
+    /// Its kind.
+    pub const fn kind(&self) -> ProviderKind {
+        match self {
+            Self::Local { .. } => ProviderKind::Local,
+            Self::Pkcs11 { .. } => ProviderKind::Pkcs11,
+            Self::AwsKms { .. } => ProviderKind::AwsKms,
+            Self::GoogleKms { .. } => ProviderKind::GoogleKms,
+            Self::AzureKeyVault { .. } => ProviderKind::AzureKeyVault,
+            Self::Vault { .. } => ProviderKind::Vault,
+        }
+    }
+}
+
+/// The provider that is there when none is described.
+pub(super) fn default(key_file: PathBuf) -> ProviderConfig {
+    ProviderConfig {
+        name: "local".to_owned(),
+        enabled: true,
+        wraps: true,
+        tenants: Vec::new(),
+        timeout: TIMEOUT,
+        place: Place::Local { key_file },
+    }
+}
+
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// What every provider may say (KM-11).
+const COMMON: &[&str] = &[
+    "name",
+    "provider",
+    "enabled",
+    "endpoint",
+    "credentials_file",
+    "key_wrapping_enabled",
+    "auto_backup_to_hsm",
+    "tenants",
+    "timeout_seconds",
+];
+
+/// One entry, and what was taken from it.
+struct Entry<'a> {
+    number: usize,
+    origin: &'a str,
+    table: &'a toml::Table,
+    known: Vec<&'static str>,
+    findings: &'a mut Findings,
+}
+
+impl Entry<'_> {
+    fn subject(&self, key: &str) -> String {
+        format!("key_providers[{}].{key} ({})", self.number, self.origin)
+    }
+
+    fn fault(&mut self, key: &str, problem: impl Into<String>, cure: impl Into<String>) {
+        let subject = self.subject(key);
+        self.findings.fault(subject, problem, cure);
+    }
+
+    fn text(&mut self, key: &'static str) -> Option<String> {
+        self.known.push(key);
+        match self.table.get(key)? {
+            toml::Value::String(text) if !text.trim().is_empty() => Some(text.trim().to_owned()),
+            _ => {
+                self.fault(key, "is no text", "write a text in quotes");
+                None
+            }
+        }
+    }
+
+    fn needed(&mut self, key: &'static str, example: &str) -> String {
+        let given = self.table.contains_key(key);
+        self.text(key).unwrap_or_else(|| {
+            if !given {
+                self.fault(key, "is missing", format!("set it, such as {key} = \"{example}\""));
+            }
+            String::new()
+        })
+    }
+
+    fn path(&mut self, key: &'static str) -> Option<PathBuf> {
+        self.text(key).map(PathBuf::from)
+    }
+
+    fn flag(&mut self, key: &'static str, default: bool) -> bool {
+        self.known.push(key);
+        match self.table.get(key) {
+            None => default,
+            Some(toml::Value::Boolean(flag)) => *flag,
+            // From the environment everything is text.
+            Some(toml::Value::String(text)) if text == "true" || text == "false" => text == "true",
+            Some(_) => {
+                self.fault(key, "is neither true nor false", "write true or false");
+                default
+            }
+        }
+    }
+
+    fn number(&mut self, key: &'static str, default: u8, least: u8, most: u8) -> u8 {
+        self.known.push(key);
+        let number = match self.table.get(key) {
+            None => return default,
+            Some(toml::Value::Integer(number)) => u8::try_from(*number).ok(),
+            Some(toml::Value::String(text)) => text.parse().ok(),
+            Some(_) => None,
+        };
+        number.filter(|number| (least..=most).contains(number)).unwrap_or_else(|| {
+            self.fault(key, "is out of bounds", format!("write a whole number from {least} to {most}"));
+            default
+        })
+    }
+
+    fn words(&mut self, key: &'static str) -> Vec<String> {
+        self.known.push(key);
+        let texts = |items: &[toml::Value]| {
+            items.iter().map(|item| item.as_str().map(str::to_owned)).collect::<Option<Vec<String>>>()
+        };
+        let words = match self.table.get(key) {
+            None => return Vec::new(),
+            Some(toml::Value::Array(items)) => texts(items),
+            Some(toml::Value::String(text)) => Some(text.split(',').map(|word| word.trim().to_owned()).collect()),
+            Some(_) => None,
+        };
+        words.unwrap_or_else(|| {
+            self.fault(key, "is no list of texts", format!("write {key} = [\"clinic-a\", \"clinic-b\"]"));
+            Vec::new()
+        })
+    }
+}
+
+/// Reads all entries; what has faults is left out.
+pub(super) fn read(
+    tables: &BTreeMap<usize, (toml::Table, String)>,
+    key_file: &Path,
+    findings: &mut Findings,
+) -> Vec<ProviderConfig> {
+    let mut providers: Vec<ProviderConfig> = Vec::new();
+    for (number, (table, origin)) in tables {
+        let before = findings.faults.len();
+        let mut entry = Entry { number: *number, origin, table, known: COMMON.to_vec(), findings };
+        let read = entry_of(&mut entry, key_file);
+        let unknown: Vec<String> = table.keys().filter(|key| !entry.known.contains(&key.as_str())).cloned().collect();
+        for key in unknown {
+            let cure = match key.as_str() {
+                "credentials" => "put the secret into a file of mode 600 and name that in credentials_file".to_owned(),
+                _ => format!("remove it; this provider knows {}", entry.known.join(", ")),
+            };
+            entry.fault(&key, "is no setting of this provider", cure);
+        }
+        if let Some(read) = read {
+            if providers.iter().any(|other| other.name == read.name) {
+                let problem = format!("is `{}`, which another provider is called too", read.name);
+                entry.fault("name", problem, "give each provider a name of its own");
+            }
+            if findings.faults.len() == before {
+                providers.push(read);
+            }
+        }
+    }
+    providers
+}
+
+fn entry_of(entry: &mut Entry<'_>, key_file: &Path) -> Option<ProviderConfig> {
+    let kind = entry.text("provider").unwrap_or_else(|| ProviderKind::Pkcs11.as_str().to_owned());
+    let endpoint = entry.text("endpoint");
+    let credentials_file = entry.path("credentials_file");
+    let place = match kind.parse() {
+        Ok(ProviderKind::Local) => {
+            Place::Local { key_file: entry.path("key_file").unwrap_or_else(|| key_file.to_owned()) }
+        }
+        Ok(ProviderKind::Pkcs11) => Place::Pkcs11 {
+            module: entry.needed("module", "/usr/lib/softhsm/libsofthsm2.so").into(),
+            token: entry.needed("token", "chancery"),
+            key: entry.text("key").unwrap_or_else(|| "chancery-root".to_owned()),
+            pin_file: entry.needed("credentials_file", "/etc/chancery/hsm-pin").into(),
+        },
+        Ok(ProviderKind::AwsKms) => Place::AwsKms {
+            key: entry.needed("key", "arn:aws:kms:eu-central-1:111122223333:key/…"),
+            region: entry.text("region"),
+            endpoint,
+            credentials_file,
+            deletion_days: entry.number("deletion_days", 30, 7, 30),
+        },
+        Ok(ProviderKind::GoogleKms) => Place::GoogleKms {
+            key: entry.needed("key", "projects/P/locations/L/keyRings/R/cryptoKeys/K"),
+            endpoint,
+            credentials_file,
+            ca_file: entry.path("ca_file"),
+        },
+        Ok(ProviderKind::AzureKeyVault) => Place::AzureKeyVault {
+            vault: entry.needed("endpoint", "https://name.vault.azure.net"),
+            key: entry.needed("key", "chancery-root"),
+            version: entry.text("version"),
+            aes: azure_algorithm(entry),
+            client_id: entry.text("client_id"),
+            credentials_file,
+            ca_file: entry.path("ca_file"),
+        },
+        Ok(ProviderKind::Vault) => Place::Vault {
+            address: entry.needed("endpoint", "https://vault.example:8200"),
+            mount: entry.text("mount").unwrap_or_else(|| "transit".to_owned()),
+            key: entry.needed("key", "chancery-root"),
+            derived: entry.flag("derived", false),
+            namespace: entry.text("namespace"),
+            credentials_file: entry.needed("credentials_file", "/etc/chancery/vault-token").into(),
+            ca_file: entry.path("ca_file"),
+        },
+        Ok(ProviderKind::Recovery | ProviderKind::Shamir) | Err(_) => {
+            let cure = "write one of: local, pkcs11, aws_kms, google_kms, azure_keyvault, vault";
+            entry.fault("provider", "is no key provider that can be configured", cure);
+            return None;
+        }
+    };
+    let kind = place.kind();
+    if let Some(feature) = missing_feature(kind) {
+        let cure = format!("use a binary that was built with it: cargo build --release --features {feature}");
+        entry.fault("provider", format!("is {kind}, which this binary was built without"), cure);
+    }
+    if entry.flag("auto_backup_to_hsm", false) {
+        let cure = "leave it false and back keys up with POST /v1/keys/{id}/backup or escrow";
+        entry.fault("auto_backup_to_hsm", "is not done by itself", cure);
+    }
+    let name = entry.text("name").unwrap_or_else(|| kind.as_str().to_owned());
+    let wraps = entry.flag("key_wrapping_enabled", true);
+    let tenants = entry.words("tenants");
+    if !wraps && !tenants.is_empty() {
+        entry.fault("tenants", "are named though it wraps no key", "set key_wrapping_enabled = true");
+    }
+    Some(ProviderConfig {
+        name,
+        enabled: entry.flag("enabled", true),
+        wraps,
+        tenants,
+        timeout: Duration::from_secs(u64::from(entry.number("timeout_seconds", 5, 1, 60))),
+        place,
+    })
+}
+
+fn azure_algorithm(entry: &mut Entry<'_>) -> bool {
+    match entry.text("algorithm").as_deref() {
+        None | Some("RSA-OAEP-256") => false,
+        Some("A256GCM") => true,
+        Some(_) => {
+            entry.fault("algorithm", "is not known", "write RSA-OAEP-256, or A256GCM for an AES key of a Managed HSM");
+            false
+        }
+    }
+}
+
+/// The cargo feature that a kind needs and this binary has not.
+const fn missing_feature(kind: ProviderKind) -> Option<&'static str> {
+    let (has, feature) = match kind {
+        ProviderKind::Pkcs11 => (cfg!(feature = "kms-pkcs11"), "kms-pkcs11"),
+        ProviderKind::AwsKms => (cfg!(feature = "kms-aws"), "kms-aws"),
+        ProviderKind::GoogleKms => (cfg!(feature = "kms-google"), "kms-google"),
+        ProviderKind::AzureKeyVault => (cfg!(feature = "kms-azure"), "kms-azure"),
+        ProviderKind::Vault => (cfg!(feature = "kms-vault"), "kms-vault"),
+        ProviderKind::Local | ProviderKind::Recovery | ProviderKind::Shamir => (true, ""),
+    };
+    if has { None } else { Some(feature) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_all(text: &str) -> (Vec<ProviderConfig>, Findings) {
+        let table: toml::Table = text.parse().unwrap();
+        let entries = table["key_providers"].as_array().unwrap().iter().enumerate();
+        let tables =
+            entries.map(|(at, entry)| (at, (entry.as_table().unwrap().clone(), "c.toml".to_owned()))).collect();
+        let mut findings = Findings::default();
+        (read(&tables, Path::new("/data/root.key"), &mut findings), findings)
+    }
+
+    #[test]
+    fn an_entry_has_the_defaults_of_an_hsm() {
+        let (providers, findings) = read_all("[[key_providers]]\nprovider = \"local\"\n");
+        assert!(findings.faults.is_empty(), "{findings:?}");
+        let one = &providers[0];
+        assert_eq!((one.name.as_str(), one.enabled, one.wraps, one.timeout), ("local", true, true, TIMEOUT));
+        assert_eq!(one.place, Place::Local { key_file: "/data/root.key".into() });
+    }
+
+    #[test]
+    fn all_faults_are_told_together_with_their_cure() {
+        let (providers, findings) = read_all(
+            "[[key_providers]]\nmodule = 7\ntoken = \"t\"\ncredentials = \"1234\"\ncolour = \"red\"\n\
+             [[key_providers]]\nprovider = \"azure\"\n\
+             [[key_providers]]\nprovider = \"local\"\nauto_backup_to_hsm = true\n\
+             [[key_providers]]\nprovider = \"local\"\nname = \"a\"\n[[key_providers]]\nprovider = \"local\"\nname = \"a\"",
+        );
+        assert_eq!(providers.len(), 1, "{providers:?}");
+        let subjects: Vec<&str> = findings.faults.iter().filter_map(|fault| fault.subject.split(' ').next()).collect();
+        for expected in [
+            "key_providers[0].module",
+            "key_providers[0].credentials_file",
+            "key_providers[0].credentials",
+            "key_providers[0].colour",
+            "key_providers[1].provider",
+            "key_providers[2].auto_backup_to_hsm",
+            "key_providers[4].name",
+        ] {
+            assert!(subjects.contains(&expected), "{expected}: {subjects:?}");
+        }
+        assert!(findings.faults.iter().all(|fault| !fault.cure.is_empty()));
+        assert!(!format!("{findings:?}").contains("1234"));
+    }
+}

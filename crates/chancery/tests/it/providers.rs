@@ -1,0 +1,214 @@
+//! The root in an HSM and in a cloud's KMS, and the server when either or both are away.
+
+use std::{
+    fs,
+    net::TcpListener,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
+
+use crate::{
+    roots::Production,
+    support::{after, stdout},
+};
+
+const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
+
+fn private(path: &Path, text: &str) {
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+/// Whether a missing tool fails the test or skips it.
+fn missing(what: &str, variable: &str) {
+    assert!(std::env::var_os(variable).is_none(), "{what} is missing");
+    #[expect(clippy::print_stderr, reason = "a skipped test says so")]
+    {
+        eprintln!("skipped: {what} is missing");
+    }
+}
+
+/// A token of SoftHSM in a folder; the path of its configuration.
+fn token(folder: &Path) -> Option<String> {
+    if !Path::new(MODULE).exists() {
+        missing(MODULE, "CHANCERY_TEST_REQUIRE_SOFTHSM");
+        return None;
+    }
+    let configuration = folder.join("softhsm2.conf");
+    fs::create_dir(folder.join("tokens")).unwrap();
+    let tokens = folder.join("tokens");
+    let text = format!("directories.tokendir = {}\nobjectstore.backend = file\nlog.level = ERROR\n", tokens.display());
+    fs::write(&configuration, text).unwrap();
+    let made = Command::new("softhsm2-util")
+        .args(["--init-token", "--free", "--label", "chancery", "--so-pin", "5678", "--pin", "1234"])
+        .env("SOFTHSM2_CONF", &configuration)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+    private(&folder.join("pin"), "1234\n");
+    Some(configuration.to_str().unwrap().to_owned())
+}
+
+/// A server of moto of our own, so that it can be stopped. Killed when dropped.
+struct Moto {
+    child: Child,
+    url: String,
+}
+
+impl Moto {
+    fn start() -> Option<Self> {
+        let workspace = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/venv/bin/moto_server"));
+        let named = std::env::var_os("CHANCERY_TEST_MOTO_SERVER").map(PathBuf::from);
+        let Some(program) = [named, Some(workspace)].into_iter().flatten().find(|path| path.exists()) else {
+            missing("target/venv/bin/moto_server", "CHANCERY_TEST_REQUIRE_MOTO");
+            return None;
+        };
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let child = Command::new(program)
+            .args(["-H", "127.0.0.1", "-p", &port.to_string()])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let moto = Self { child, url: format!("http://127.0.0.1:{port}") };
+        let begun = Instant::now();
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(begun.elapsed() < Duration::from_secs(120), "moto does not start");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Some(moto)
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// A new key; moto looks at no signature.
+    async fn make_key(&self) -> String {
+        let scope = "AWS4-HMAC-SHA256 Credential=AKIATEST/20260101/eu-central-1/kms/aws4_request, SignedHeaders=host, Signature=0";
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let request = client.post(&self.url).header("x-amz-target", "TrentService.CreateKey");
+        let request = request.header("authorization", scope).header("content-type", "application/x-amz-json-1.1");
+        let answer = request.body("{}").send().await.unwrap().bytes().await.unwrap();
+        let answer: serde_json::Value = serde_json::from_slice(&answer).unwrap();
+        answer["KeyMetadata"]["Arn"].as_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for Moto {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The processes that `parent` started.
+fn children(parent: u32) -> Vec<i32> {
+    let listed = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap_or_default();
+    let of_main: Vec<i32> = listed.split_ascii_whitespace().map(|pid| pid.parse().unwrap()).collect();
+    // Another thread of the runtime may have started it.
+    let tasks = fs::read_dir(format!("/proc/{parent}/task")).unwrap();
+    let others = tasks.filter_map(|task| fs::read_to_string(task.ok()?.path().join("children")).ok());
+    let others =
+        others.flat_map(|text| text.split_ascii_whitespace().map(|pid| pid.parse().unwrap()).collect::<Vec<i32>>());
+    of_main.into_iter().chain(others).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_outlives_either_holder_of_its_root_and_stops_without_both_until_one_is_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(softhsm) = token(folder.path()) else { return };
+    let Some(moto) = Moto::start() else { return };
+    let arn = moto.make_key().await;
+    let credentials = folder.path().join("aws");
+    private(&credentials, "[default]\naws_access_key_id = AKIATEST\naws_secret_access_key = test\n");
+    let configuration = folder.path().join("chancery.toml");
+    let text = format!(
+        "[kms]\nroot_lease_seconds = 6\n\n\
+         [[key_providers]]\nname = \"hsm\"\nprovider = \"pkcs11\"\nmodule = \"{MODULE}\"\ntoken = \"chancery\"\ncredentials_file = \"{}\"\n\n\
+         [[key_providers]]\nname = \"cloud\"\nprovider = \"aws_kms\"\nkey = \"{arn}\"\nendpoint = \"{}\"\ncredentials_file = \"{}\"\n",
+        folder.path().join("pin").display(),
+        moto.url,
+        credentials.display(),
+    );
+    fs::write(&configuration, text).unwrap();
+    let tokens = folder.path().join("tokens");
+    let variables = [("SOFTHSM2_CONF", softhsm.as_str())];
+    let production = Production::new(folder, &["--config", configuration.to_str().unwrap()], &variables).await;
+    assert!(!production.data().join("root.key").exists(), "no key lies on this machine");
+    let listed = production.run(&["root", "list"], &variables);
+    for kind in ["pkcs11", "aws_kms", "recovery"] {
+        assert!(stdout(&listed).contains(kind), "{listed:?}");
+    }
+
+    // One holder away: the server starts and serves.
+    moto.signal(Signal::STOP);
+    let server = production.serve(&variables);
+    production.opens(&server).await;
+    for child in children(server.pid()) {
+        kill_process(Pid::from_raw(child).unwrap(), Signal::KILL).unwrap();
+    }
+    production.opens(&server).await;
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    // The lease was renewed by another child.
+    production.opens(&server).await;
+
+    // Both away: a live lease goes on, then nothing opens and nothing is sealed.
+    let away = tokens.with_extension("away");
+    fs::rename(&tokens, &away).unwrap();
+    for child in children(server.pid()) {
+        kill_process(Pid::from_raw(child).unwrap(), Signal::KILL).unwrap();
+    }
+    production.opens(&server).await;
+    let begun = Instant::now();
+    let refused = loop {
+        let (status, text) = production.open(&server).await;
+        if status != 200 {
+            break (status, text);
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "the lease never ends");
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    };
+    assert_eq!(refused, (503, "dependency.unavailable".to_owned()));
+    let item = json!({ "items": [{ "table": "patients", "column": "ssn", "row": "2", "value": "plain-4711" }] });
+    let (status, _) = server.send("POST", "/v1/seal", &production.key, Some(item)).await;
+    assert_eq!(status, 503);
+
+    // One is back: no restart.
+    fs::rename(&away, &tokens).unwrap();
+    let begun = Instant::now();
+    while production.open(&server).await.0 != 200 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "it does not recover");
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    moto.signal(Signal::CONT);
+    let proven = production.run(&["root", "prove"], &variables);
+    assert_eq!(stdout(&proven).matches("gives the root").count(), 2, "{proven:?}");
+    let rotated = production
+        .run(&["root", "rotate", "--new-recovery-key", "--without", &recovery(&production, &variables)], &variables);
+    assert!(rotated.status.success(), "{rotated:?}");
+    assert!(after(&stdout(&rotated), "Recovery key").starts_with("chyr_"));
+    production.opens(&server).await;
+    let (code, log) = server.stop();
+    assert_eq!(code, 0);
+    assert!(!log.contains("plain-4711"));
+    for entry in fs::read_dir(production.data()).unwrap() {
+        let content = fs::read(entry.unwrap().path()).unwrap_or_default();
+        for secret in [&b"999-76-6866"[..], b"plain-4711"] {
+            assert!(!content.windows(secret.len()).any(|window| window == secret));
+        }
+    }
+}
+
+/// The id of the recovery key among the recipients.
+fn recovery(production: &Production, variables: &[(&str, &str)]) -> String {
+    let listed = production.run(&["root", "list", "--json"], variables);
+    let listed: serde_json::Value = serde_json::from_str(&stdout(&listed)).unwrap();
+    let all = listed["recipients"].as_array().unwrap();
+    all.iter().find(|one| one["provider"] == "recovery").unwrap()["id"].as_str().unwrap().to_owned()
+}
