@@ -65,11 +65,11 @@ impl Jobs {
             let forget = move |stopped| forget(Arc::clone(&instance), stores.clone(), stopped);
             supervise("forget", stopped.clone(), forget)
         };
-        let proving = move |stopped| prove(Arc::clone(&instance), Arc::clone(&counted), stopped);
         let renewer = {
             let instance = Arc::clone(&instance);
             supervise("root", stopped.clone(), move |stopped| renew(Arc::clone(&instance), stopped))
         };
+        let proving = move |stopped| prove(Arc::clone(&instance), Arc::clone(&counted), stopped);
         let prover = supervise("prove", stopped, proving);
         Self { others: (stop, vec![follower, flusher, forgetter, renewer, prover]), sequencer: (end, vec![sequencer]) }
     }

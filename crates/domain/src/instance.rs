@@ -129,7 +129,7 @@ pub struct Instance {
     settings: Settings,
     node: Node,
     root: RwLock<HeldRoot>,
-    /// Who looks the root up again; the moment when it was looked up last.
+    /// Who looks the root up again; until when nobody does so again.
     renewing: tokio::sync::Mutex<Option<Timestamp>>,
     leases: Leases,
     followed: tokio::sync::Mutex<Option<Followed>>,
@@ -140,6 +140,11 @@ pub struct Instance {
     pub(crate) callers: CallerCache,
     pub(crate) passwords: PasswordQueue,
 }
+
+/// How long a root that was looked up again stays as it is: those who waited for it share it.
+const RENEWED_MICROS: i64 = 50_000;
+/// How long providers that did not give the root are left alone.
+const REFUSED_MICROS: i64 = 1_000_000;
 
 /// The platform root, and since when it is held.
 struct HeldRoot {
@@ -297,14 +302,20 @@ impl Instance {
     /// [`Failure`] if the store does not answer. Providers that do not leave the root as it was.
     pub async fn renewed_root(&self) -> Result<Arc<PlatformRoot>, Failure> {
         let mut renewed = self.renewing.lock().await;
-        if renewed.is_none_or(|last| self.now() >= last.plus_seconds(1)) {
-            match crate::keyring::root::open(&self.ports, &self.settings).await {
-                Ok(root) => self.hold_root(root),
+        if renewed.is_none_or(|until| self.now() >= until) {
+            let pause = match crate::keyring::root::open(&self.ports, &self.settings).await {
+                Ok(root) => {
+                    self.hold_root(root);
+                    RENEWED_MICROS
+                }
                 Err(RootError::Store(error)) => return Err(error.into()),
-                Err(error) => tracing::warn!(%error, "The platform root could not be looked up again"),
-            }
-            // Also after a failure, and from its end: whoever waited meanwhile does not wait as long again.
-            *renewed = Some(self.now());
+                Err(error) => {
+                    tracing::warn!(%error, "The platform root could not be looked up again");
+                    REFUSED_MICROS
+                }
+            };
+            // From its end: whoever waited meanwhile does not wait as long again.
+            *renewed = Some(Timestamp::from_micros(self.now().as_micros().saturating_add(pause)));
         }
         Ok(self.root())
     }

@@ -130,7 +130,7 @@ async fn open(described: &ProviderConfig, absent: Absent) -> Result<Opened, Prov
                 Some(file) => Box::new(chancery_kms::http::TokenFile(file.clone())),
                 None => Box::new(chancery_kms::http::MetadataServer::google(None)?),
             };
-            Ok(Opened { wraps: Arc::new(chancery_kms::GoogleKms::new(settings, tokens)?), resident: None })
+            Ok(Opened { wraps: Arc::new(chancery_kms::GoogleKms::new(&settings, tokens)?), resident: None })
         }
         #[cfg(feature = "kms-azure")]
         Place::AzureKeyVault { vault, key, version, aes, client_id, credentials_file, ca_file } => {
