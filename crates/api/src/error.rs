@@ -10,7 +10,7 @@ use chancery_domain::{
     certificates::CertificateError,
     fields::DefineFieldError,
     indexes::{IndexError, VersionError},
-    keyring::{KeyError, deletion::DeletionError, tenant_keys::TenantKeyError},
+    keyring::{KeyError, UsageError, deletion::DeletionError, tenant_keys::TenantKeyError},
     passwords::HashError,
     records::RecordError,
     tenants::{CreateTenantError, TenantError},
@@ -190,12 +190,38 @@ impl ToProblem for IndexError {
 
 impl ToProblem for KeyError {
     fn to_problem(self) -> Problem {
+        let conflict = |detail: String| Problem::new(Code::StateConflict).detail(detail);
         match self {
             Self::Denied(denied) => denied.to_problem(),
+            Self::Policy(policy) => {
+                Problem::new(Code::AuthzDenied).detail(format!("the key's access policy is {policy}"))
+            }
+            Self::Invalid(faults) => Problem::invalid(faults),
             Self::NotFound => Problem::new(Code::NotFound),
+            Self::NoVersion => Problem::new(Code::NotFound).detail("the key has no such version"),
             Self::Managed => Problem::new(Code::KeyManaged),
-            Self::NotActive => Problem::new(Code::StateConflict).detail("the key has no active version"),
+            Self::Needed => conflict(
+                "the tenant's log is written with this key: revoke it, which gives it a new version, or suspend the tenant"
+                    .to_owned(),
+            ),
+            Self::Unsuited(what) => Problem::new(Code::KeyUnsuited).detail(format!("the key's {what} does not do that")),
+            Self::Stopped(state) => Problem::new(Code::KeyRetired).detail(format!("the key version is {state}")),
+            Self::NotActive => conflict("the key has no active version".to_owned()),
+            Self::Illegal { from, to } => conflict(format!("a key that is {from} does not become {to}")),
+            Self::Malformed => Problem::new(Code::SealedMalformed),
+            Self::WrongContext => Problem::new(Code::SealedWrongContext),
+            Self::Tampered => Problem::new(Code::SealedTampered),
+            Self::Refused => Problem::new(Code::CiphertextRefused),
             Self::Failed(failure) => failure.into(),
+        }
+    }
+}
+
+impl ToProblem for UsageError {
+    fn to_problem(self) -> Problem {
+        match self {
+            Self::Key(error) => error.to_problem(),
+            Self::Audit(error) => error.to_problem(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use chancery_crypto::{Phi, Secret};
 use chancery_domain::records::WipedJson;
+use data_encoding::BASE64URL_NOPAD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A text under protection, for `deserialize_with`.
@@ -12,6 +13,30 @@ pub(crate) fn taken<'de, T: From<String>, D: Deserializer<'de>>(deserializer: D)
 /// As [`taken`], for a text that need not be there.
 pub(crate) fn taken_if_any<'de, T: From<String>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     Ok(Option::<String>::deserialize(deserializer)?.map(T::from))
+}
+
+/// Bytes in base64url without padding, for `deserialize_with`.
+pub(crate) fn bytes<'de, T: From<Vec<u8>>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    let text = Secret::new(String::deserialize(deserializer)?);
+    decoded(&text)
+}
+
+/// As [`bytes`], for what need not be there.
+pub(crate) fn bytes_if_any<'de, T: From<Vec<u8>>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?.map(Secret::new);
+    text.as_ref().map(decoded).transpose()
+}
+
+fn decoded<T: From<Vec<u8>>, E: serde::de::Error>(text: &Secret<String>) -> Result<T, E> {
+    let odd = |_| E::custom("not a valid `base64url` text: use base64url without padding");
+    BASE64URL_NOPAD.decode(text.expose().as_bytes()).map(T::from).map_err(odd)
+}
+
+/// Bytes in base64url, for the caller to see.
+pub(crate) fn text(bytes: &Secret<Vec<u8>>) -> Secret<String> {
+    Secret::new(BASE64URL_NOPAD.encode(bytes.expose()))
 }
 
 /// What the caller may see in the end.

@@ -13,7 +13,8 @@ use crate::{
     audit::{Appender, counters::Counters, refusals::AnonymousCounts},
     ids::{NodeId, TenantId, Ulid},
     keyring::{
-        KeyProvider, Keyring, KeyringError, Lease, Leases, OwnProvider, PlatformRoot, RootError, resident::ResidentKeys,
+        KeyProvider, KeyUses, Keyring, KeyringError, Lease, Leases, OwnProvider, PlatformRoot, RootError,
+        resident::ResidentKeys,
     },
     passwords::PasswordQueue,
     store::{Directory, Store, StoreError},
@@ -139,6 +140,7 @@ pub struct Instance {
     pub(crate) anonymous: AnonymousCounts,
     pub(crate) callers: CallerCache,
     pub(crate) passwords: PasswordQueue,
+    pub(crate) key_uses: KeyUses,
 }
 
 /// How long a root that was looked up again stays as it is: those who waited for it share it.
@@ -228,6 +230,7 @@ impl Instance {
             anonymous: AnonymousCounts::default(),
             callers: CallerCache::default(),
             passwords: PasswordQueue::new(settings.password_cost),
+            key_uses: KeyUses::default(),
             ports,
             settings,
         })
@@ -261,6 +264,11 @@ impl Instance {
     /// Draws randomness.
     pub fn random(&self) -> &dyn Random {
         &*self.ports.random
+    }
+
+    /// The same source, for work on another thread.
+    pub(crate) fn random_shared(&self) -> Arc<dyn Random> {
+        Arc::clone(&self.ports.random)
     }
 
     /// What may unwrap the platform root.

@@ -64,6 +64,10 @@ problems! {
     ApprovalUnusable = "approval.unusable", CONFLICT, "The approval cannot be used";
     /// The key seals and signs no more.
     KeyRetired = "key.retired", CONFLICT, "The key is retired";
+    /// The key's type, purpose or the algorithm does not do that.
+    KeyUnsuited = "key.unsuited", UNPROCESSABLE_ENTITY, "The key does not do this";
+    /// The key does not open it; why is not told.
+    CiphertextRefused = "ciphertext.refused", UNPROCESSABLE_ENTITY, "The key refuses this input";
     /// The event is durable, but not yet in the tree.
     NotYetSequenced = "audit.not_yet_sequenced", CONFLICT, "The event is not yet in the log";
     /// Not HTTP or not JSON.

@@ -14,6 +14,7 @@ struct Things {
     user: String,
     api_key: String,
     key: String,
+    named: String,
     certificate: String,
     event: String,
     /// Four approvals that wait, asked for by the officer.
@@ -33,6 +34,8 @@ async fn things(app: &TestApp, clinic: &Clinic) -> Things {
     let api_key =
         app.post(&clinic.admin, "/v1/api-keys", json!({"description": "x", "roles": ["staff"]})).await.created();
     let key = app.get(&clinic.officer, "/v1/keys?managed=data").await.ok();
+    let named = json!({"name": "n", "type": "ed25519", "purpose": "signing"});
+    let named = app.post(&clinic.officer, "/v1/keys", named).await.created();
     let certificate = issue(app, clinic).await;
     let events = app.events(&clinic.auditor, "certificate.issued").await;
     let second = app.caller(&clinic.id, "security_officer").await;
@@ -54,6 +57,7 @@ async fn things(app: &TestApp, clinic: &Clinic) -> Things {
         user: text(&user["id"]),
         api_key: text(&api_key["id"]),
         key: text(&key["items"][0]["id"]),
+        named: text(&named["id"]),
         certificate: text(&certificate["id"]),
         event: text(&events[0]["id"]),
         approvals: approvals.try_into().unwrap(),
@@ -218,6 +222,8 @@ fn expectations(
         ("verify", "/verify"),
         ("encrypt", "/encrypt"),
         ("decrypt", "/decrypt"),
+        ("wrap", "/wrap"),
+        ("unwrap", "/unwrap"),
         ("export_key", "/export"),
     ] {
         add(id, key(tail), Some(json!({"message": "AAAA"})), &ours.service, Some((&ours.auditor, 403)));
@@ -226,6 +232,18 @@ fn expectations(
     add("rotate_tenant_key", "/v1/tenant-key/rotate".into(), None, &ours.officer, Some((&ours.auditor, 403)));
     let platform = Some(json!({"provider": null}));
     add("arrange_tenant_key", "/v1/tenant-key/provider".into(), platform, &ours.officer, Some((&ours.auditor, 403)));
+    let new = json!({"name": "k", "type": "ed25519", "purpose": "signing"});
+    add("create_key", "/v1/keys".into(), Some(new), &ours.officer, Some((&ours.admin, 403)));
+    let brought =
+        json!({"name": "k", "purpose": "encryption", "versions": [{"key": "A".repeat(43), "state": "active"}]});
+    add("import_key", "/v1/keys/import".into(), Some(brought), &ours.officer, Some((&ours.admin, 403)));
+    let named = |tail: &str| format!("/v1/keys/{}{tail}", mine.named);
+    add("update_key", named(""), Some(json!({"expires_in_days": 9})), &ours.officer, Some((&ours.admin, 403)));
+    add("public_key", named("/public"), None, &ours.auditor, Some((&ours.staff, 403)));
+    add("key_usage", named(&format!("/usage?{bounds}")), None, &ours.auditor, Some((&ours.service, 403)));
+    add("suspend_key", named("/suspend"), None, &ours.officer, Some((&ours.auditor, 403)));
+    add("resume_key", named("/resume"), None, &ours.officer, Some((&ours.auditor, 403)));
+    add("revoke_key", named("/revoke"), None, &ours.officer, Some((&ours.auditor, 403)));
     add("list_fields", "/v1/fields".into(), None, &ours.staff, None);
     add("define_field", "/v1/fields/patients/phone".into(), Some(json!({})), &ours.officer, Some((&ours.service, 403)));
     let index = |name: &str| format!("/v1/indexes/patients/{name}");
@@ -286,7 +304,7 @@ fn expectations(
     add("review_approval", review, Some(json!({"note": "seen"})), &mine.second, Some((&ours.auditor, 403)));
     add("get_tile", "/v1/audit/tile/0/0".into(), None, &ours.auditor, Some((&ours.service, 403)));
 
-    for id in ["sign", "verify", "encrypt", "decrypt", "export_key"] {
+    for id in ["sign", "verify", "encrypt", "decrypt", "wrap", "unwrap", "export_key"] {
         all.get_mut(id).unwrap().refuses = Some("key.managed");
     }
     for id in ["schedule_key_deletion", "cancel_key_deletion"] {
@@ -296,11 +314,15 @@ fn expectations(
     all.get_mut("resume_tenant").unwrap().refuses = Some("state.conflict");
     all.get_mut("retire_index_version").unwrap().refuses = Some("state.conflict");
     all.get_mut("drop_index").unwrap().refuses = Some("not_found");
+    for id in ["resume_key", "suspend_key"] {
+        all.get_mut(id).unwrap().refuses = Some("state.conflict");
+    }
 
     let ids = [
         (&mine.user, &alien.user, "usr"),
         (&mine.api_key, &alien.api_key, "apk"),
         (&mine.key, &alien.key, "key"),
+        (&mine.named, &alien.named, "key"),
         (&mine.certificate, &alien.certificate, "crt"),
         (&mine.event, &alien.event, "evt"),
         (&mine.approvals[0], &alien.approvals[0], "apv"),

@@ -65,6 +65,26 @@ codes! {
         KeyDeletionDone = "key.deletion_done",
         /// A key version is gone for good.
         KeyDestroyed = "key.destroyed",
+        /// A named key was made.
+        KeyCreated = "key.created",
+        /// A key of another system was brought.
+        KeyImported = "key.imported",
+        /// A key's policy or schedule was changed.
+        KeyUpdated = "key.updated",
+        /// A named key was used.
+        KeyUsed = "key.used",
+        /// An operation on a key did not work.
+        KeyUseFailed = "key.use_failed",
+        /// A key version was stopped for now.
+        KeySuspended = "key.suspended",
+        /// A stopped key version goes on.
+        KeyResumed = "key.resumed",
+        /// A key version was revoked.
+        KeyRevoked = "key.revoked",
+        /// A key version's time is over.
+        KeyExpired = "key.expired",
+        /// A data key was not rotated for long.
+        KeyRotationDue = "key.rotation_due",
         /// A field was registered or changed.
         FieldDefined = "field.defined",
         /// Registered fields were listed.
@@ -151,6 +171,8 @@ impl EventKind {
             | Self::ApiKeyCreated
             | Self::KeyActivated
             | Self::ApprovalRequested
+            | Self::KeyCreated
+            | Self::KeyImported
             | Self::CertificateIssued => Action::Create,
             Self::TenantRead
             | Self::UserRead
@@ -175,6 +197,11 @@ impl EventKind {
             | Self::KeyRotated
             | Self::KeyDeletionScheduled
             | Self::KeyDeletionCancelled
+            | Self::KeyUpdated
+            | Self::KeySuspended
+            | Self::KeyResumed
+            | Self::KeyRevoked
+            | Self::KeyExpired
             | Self::FieldDefined
             | Self::ApprovalApproved
             | Self::ApprovalDenied
@@ -188,6 +215,9 @@ impl EventKind {
             Self::UserLoggedIn
             | Self::BackupRestored
             | Self::ApprovalUsed
+            | Self::KeyUsed
+            | Self::KeyUseFailed
+            | Self::KeyRotationDue
             | Self::RecordSealed
             | Self::RootRecipientFailed
             | Self::RootRecipientProven

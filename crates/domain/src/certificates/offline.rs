@@ -241,6 +241,7 @@ fn declared_key(entry: &Value) -> Option<DeclaredKey> {
         activated_at,
         first_index: entry.get("first_index")?.as_u64(),
         last_index: entry.get("last_index")?.as_u64(),
+        last_valid_index: entry.get("last_valid_index").and_then(Value::as_u64),
     })
 }
 

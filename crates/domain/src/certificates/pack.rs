@@ -149,7 +149,7 @@ impl Scope<'_> {
 }
 
 fn key_entry(managed: Managed, key: &DeclaredKey) -> Value {
-    json!({
+    let mut entry = json!({
         "key_id": key.key_id,
         "use": managed.as_str(),
         "alg": "Ed25519",
@@ -158,5 +158,10 @@ fn key_entry(managed: Managed, key: &DeclaredKey) -> Value {
         "activated_at": key.activated_at.to_string(),
         "first_index": key.first_index,
         "last_index": key.last_index,
-    })
+    });
+    // Only where there is one: packs of keys that nobody revoked stay as they were.
+    if let (Some(index), Some(members)) = (key.last_valid_index, entry.as_object_mut()) {
+        members.insert("last_valid_index".to_owned(), index.into());
+    }
+    entry
 }

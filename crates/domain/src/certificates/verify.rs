@@ -134,12 +134,14 @@ pub(super) fn check_envelope(envelope: &[u8], keys: &[DeclaredKey], checks: &mut
         Verdict::Invalid,
     )?;
     checks.note("times", times.check(key.activated_at), Verdict::Invalid)?;
-    let stopped = matches!(key.state, KeyState::Revoked | KeyState::Suspended);
-    checks.note(
-        "key_state",
-        if stopped { Err(format!("the key is {}", key.state)) } else { Ok(key.state.to_string()) },
-        Verdict::Untrusted,
-    )?;
+    let held = match (key.vouches(), key.last_valid_index) {
+        (false, _) => Err(format!("the key is {}", key.state)),
+        (true, Some(index)) if key.state == KeyState::Revoked => {
+            Ok(format!("the key is revoked; what was logged up to index {index} stands"))
+        }
+        (true, _) => Ok(key.state.to_string()),
+    };
+    checks.note("key_state", held, Verdict::Untrusted)?;
     Ok(said)
 }
 
@@ -172,7 +174,16 @@ pub(super) fn check_logged(
     } else {
         Err("outside the key's time in the log".to_owned())
     };
-    checks.note("key_range", held, Verdict::Untrusted)
+    checks.note("key_range", held, Verdict::Untrusted)?;
+    let Some(spared) = key.filter(|key| key.state == KeyState::Revoked).and_then(|key| key.last_valid_index) else {
+        return Ok(());
+    };
+    let held = if index <= spared {
+        Ok(format!("logged before its key was compromised: {index} of {spared}"))
+    } else {
+        Err(format!("logged at {index}, after the last index {spared} that its key's revocation spares"))
+    };
+    checks.note("key_revocation", held, Verdict::Untrusted)
 }
 
 struct Times {

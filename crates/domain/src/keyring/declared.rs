@@ -21,6 +21,19 @@ pub struct DeclaredKey {
     pub first_index: Option<u64>,
     /// The index of its retirement.
     pub last_index: Option<u64>,
+    /// Of a revoked key: the index up to which what it signed stays valid, if its revocation says one.
+    pub last_valid_index: Option<u64>,
+}
+
+impl DeclaredKey {
+    /// Whether what it signed may be believed at all; of a revoked key only what its revocation spares.
+    pub fn vouches(&self) -> bool {
+        match self.state {
+            KeyState::Revoked => self.last_valid_index.is_some(),
+            KeyState::Suspended | KeyState::PendingDeletion => false,
+            _ => true,
+        }
+    }
 }
 
 /// The key that signs heads of `size` events: the one whose activation is the last among them, or the first key.
@@ -66,6 +79,7 @@ pub async fn declared(view: &mut dyn View, ring: &Keyring, managed: Managed) -> 
             activated_at: version.activated_at?,
             first_index: index(EventKind::KeyActivated, version),
             last_index: index(EventKind::KeyRetired, version),
+            last_valid_index: version.revocation.and_then(|revocation| revocation.last_valid_index),
         })
     });
     Ok(declared.collect())
@@ -83,6 +97,7 @@ mod tests {
             activated_at: Timestamp::from_micros(0),
             first_index: first,
             last_index: last,
+            last_valid_index: None,
         }
     }
 
@@ -93,6 +108,15 @@ mod tests {
         assert_eq!([at(0), at(1), at(2), at(10), at(11)], [Some("a"); 5]);
         assert_eq!([at(12), at(1_000)], [Some("b"); 2]);
         assert_eq!(key_at(&[], 5), None);
+    }
+
+    #[test]
+    fn a_revoked_key_vouches_only_for_what_its_revocation_spares() {
+        let with = |state, last_valid_index| DeclaredKey { state, last_valid_index, ..key("a", Some(1), Some(9)) };
+        assert!(with(KeyState::Inactive, None).vouches());
+        assert!(!with(KeyState::Revoked, None).vouches());
+        assert!(with(KeyState::Revoked, Some(5)).vouches());
+        assert!(!with(KeyState::Suspended, Some(5)).vouches());
     }
 
     #[test]

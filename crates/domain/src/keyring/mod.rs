@@ -11,28 +11,45 @@ use crate::{
     time::Timestamp,
 };
 
+mod count;
+pub mod create;
 pub mod declared;
 pub mod deletion;
 pub mod embedded;
 pub mod fence;
 pub mod hierarchy;
+pub mod import;
 pub mod keys;
 pub mod leases;
+pub mod lifecycle;
+pub(crate) mod named;
+pub mod policy;
 pub mod provider;
 pub mod resident;
+mod resides;
 pub mod ring;
 pub mod root;
 pub mod rotate;
+pub mod schedule;
 mod state;
 mod stored;
 pub mod tenant_keys;
 pub mod tombstones;
+pub mod update;
+pub mod usage;
+pub mod uses;
 
+pub use count::{KeyUses, flush_uses};
+pub use create::{NewKey, create};
 pub use declared::DeclaredKey;
 pub use embedded::EmbeddedRoot;
 pub use fence::Fence;
-pub use keys::{KeyError, KeyRef, get, list};
+pub use import::{ImportedBackup, ImportedKey, ImportedMaterial, ImportedState, ImportedVersion, import};
+pub use keys::{KeyError, KeyRef, get, list, public};
 pub use leases::{Lease, Leases};
+pub use lifecycle::{resume, revoke, suspend};
+pub use named::Algorithm;
+pub use policy::Operation;
 pub use provider::{KeyProvider, ProviderError, ProviderKind, WrapLabel};
 pub use resident::ResidentId;
 pub use ring::{Keyring, KeyringError};
@@ -42,6 +59,9 @@ pub use state::{KeyState, Revocation, RevocationReason};
 pub use stored::{BackupState, HsmLink, KeyBackup, KeyOrigin, StoredMaterial};
 pub use tenant_keys::{OwnProvider, TenantKeyRows, TenantKeyWrites};
 pub use tombstones::{BUNDLE_DAYS, Tombstone, TombstoneKind, TombstoneRows, TombstoneWrites};
+pub use update::{KeyChange, update};
+pub use usage::{KeyUsage, UsageError, UsageQuery, usage};
+pub use uses::{Used, decrypt, encrypt, sign, unwrap, verify, wrap};
 
 codes! {
     /// What a key is, mathematically.

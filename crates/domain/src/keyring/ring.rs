@@ -10,7 +10,7 @@ use chancery_crypto::{
     ParseError, Phi, SealError, Sealed, derive_key, random::Random, random::RandomError,
 };
 
-use super::{KeyState, Managed, ProviderError, tenant_keys::TenantKeys};
+use super::{Key, KeyState, KeyVersion, Managed, ProviderError, named::NamedKey, tenant_keys::TenantKeys};
 use crate::{
     audit::AuditReceipt,
     fields::{Bind, Field},
@@ -20,6 +20,9 @@ use crate::{
 
 /// How many column keys one keyring keeps ready.
 const MAX_COLUMN_KEYS: usize = 4_096;
+
+/// How many named keys one keyring keeps unwrapped.
+const MAX_NAMED_KEYS: usize = 64;
 
 /// Why a keyring did not do it.
 #[derive(Debug, thiserror::Error)]
@@ -127,6 +130,7 @@ pub struct Keyring {
     columns: RwLock<HashMap<(Handle, FieldId), Arc<ColumnKey>>>,
     indexes: RwLock<HashMap<(Handle, IndexId), Arc<IndexKey>>>,
     references: Option<(MacKey, String)>,
+    named: RwLock<HashMap<String, Arc<NamedKey>>>,
 }
 
 impl Keyring {
@@ -138,7 +142,23 @@ impl Keyring {
                     v.key_id.clone(),
                 ))
             });
-        Self { tenant, tenant_keys, versions, columns: RwLock::default(), indexes: RwLock::default(), references }
+        let (columns, indexes, named) = (RwLock::default(), RwLock::default(), RwLock::default());
+        Self { tenant, tenant_keys, versions, columns, indexes, references, named }
+    }
+
+    /// A version of a named key in the clear, kept as long as this keyring is lent. Whether it may be used now is the
+    /// caller's to ask.
+    pub(crate) fn named(&self, key: &Key, version: &KeyVersion) -> Result<Arc<NamedKey>, KeyringError> {
+        if let Some(found) = self.named.read().unwrap_or_else(|poison| poison.into_inner()).get(&version.key_id) {
+            return Ok(Arc::clone(found));
+        }
+        let opened = Arc::new(NamedKey::open(self.tenant, &self.tenant_keys, key, version)?);
+        let mut named = self.named.write().unwrap_or_else(|poison| poison.into_inner());
+        if named.len() >= MAX_NAMED_KEYS {
+            named.clear();
+        }
+        named.insert(version.key_id.clone(), Arc::clone(&opened));
+        Ok(opened)
     }
 
     /// Whose.

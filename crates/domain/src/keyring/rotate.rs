@@ -1,51 +1,73 @@
 //! Adds a version to a key; the old one opens and verifies on.
 
-use super::{KeyError, KeyRef, KeyState, KeyVersion, Managed, hierarchy};
+use super::{
+    Key, KeyError, KeyPurpose, KeyRef, KeyState, KeyVersion, Keyring, Managed,
+    create::{self, Drawn},
+    hierarchy,
+};
 use crate::{
     Instance,
     access::{Call, Permission},
-    audit::{Change, Detail, Event, EventKind},
-    ids::KeyId,
+    audit::{Change, Detail, Event, EventKind, stamp::Actor},
+    ids::{KeyId, TenantId},
     tenants::create::activation,
 };
 
-/// Rotates a managed key of the caller's tenant.
+/// Rotates a key of the caller's tenant.
 ///
-/// The active version is held exclusively until the commit: whoever signs with it holds it shared,
-/// so nothing is logged under it after its retirement.
+/// All versions are held exclusively until the commit: whoever uses one holds it shared, so nothing is logged under it
+/// after its retirement. A key whose newest version expired or was revoked gets a new active one.
 ///
 /// # Errors
 ///
-/// [`KeyError`].
+/// [`KeyError`]; then nothing changed.
 pub async fn rotate(instance: &Instance, call: &Call, id: KeyId) -> Result<KeyRef, KeyError> {
     call.require(Permission::KeysRotate)?;
-    let tenant = call.tenant();
-    let mut change = Change::begin(instance, call, tenant).await?;
+    rotate_as(instance, Actor::Call(call), call.tenant(), id).await
+}
+
+/// Rotates a key for whoever asks; the right to do so was proven before.
+pub(super) async fn rotate_as(
+    instance: &Instance,
+    actor: Actor<'_>,
+    tenant: TenantId,
+    id: KeyId,
+) -> Result<KeyRef, KeyError> {
+    // Drawn before anything is held: an RSA key takes seconds.
+    let key = instance.store().view(tenant).await?.key(id).await?.ok_or(KeyError::NotFound)?;
+    let drawn = match key.managed {
+        Some(_) => None,
+        None => Some(create::draw(instance, &key).await?),
+    };
+    let ring = instance.keyring(tenant).await?;
+    let mut change = Change::begin_with(instance, actor, tenant, ring).await?;
     let key = change.rows().seize_key(id).await?.ok_or(KeyError::NotFound)?;
-    let managed = key.managed.ok_or(KeyError::NotActive)?;
-    let old = change.rows().seize_active_version(id).await?.ok_or(KeyError::NotActive)?;
-    // Whoever signed with it has committed by now: nothing is issued after this moment under the old version.
-    let now = instance.now();
+    let versions = change.rows().seize_versions(id).await?;
+    let newest = versions.last().ok_or(KeyError::NotActive)?;
+    let old = versions.iter().find(|version| version.state == KeyState::Active);
+    if old.is_none() && !matches!(newest.state, KeyState::Expired | KeyState::Revoked) {
+        return Err(KeyError::NotActive);
+    }
     let ring = std::sync::Arc::clone(change.keyring());
     // A rotation of the tenant key does not look again for keys under the old one.
     change.rows().hold_tenant_key(ring.tenant_keys.active()).await?;
-    let previous = Some(old.key_id.clone());
-    let (new, _) =
-        hierarchy::make_version(&key, managed, old.version + 1, previous, &ring.tenant_keys, now, instance.random())?;
-    let superseded = KeyVersion {
-        state: superseded_state(managed),
-        next: Some(new.key_id.clone()),
-        retired_at: Some(now),
-        ..old.clone()
-    };
-    change.rows().swap_key_version(&old, &superseded).await?;
+    let new = next_version(instance, &ring, &key, newest, drawn)?;
+    if let Some(old) = old {
+        let superseded = KeyVersion {
+            state: superseded_state(&key),
+            next: Some(new.key_id.clone()),
+            retired_at: Some(new.created_at),
+            ..old.clone()
+        };
+        change.rows().swap_key_version(old, &superseded).await?;
+        change.record(retirement(&key, old)).await?;
+    } else {
+        let linked = KeyVersion { next: Some(new.key_id.clone()), ..newest.clone() };
+        change.rows().swap_key_version(newest, &linked).await?;
+    }
+    let key = Key { last_rotated_at: Some(new.created_at), reminded_at: None, ..key };
+    change.rows().update_key(&key).await?;
     change.rows().insert_key_version(&new).await?;
-    let retired = Event::new(EventKind::KeyRetired)
-        .on("key", id)
-        .with("key_id", Detail::Id(old.key_id))
-        .with("managed", Detail::Code(managed.as_str()))
-        .with("version", Detail::Count(u64::from(old.version)));
-    change.record(retired).await?;
     change.record(activation(&key, &new)).await?;
     let versions = change.rows().key_versions(id).await?;
     change.commit(Event::new(EventKind::KeyRotated).on("key", id).with("key_id", Detail::Id(new.key_id))).await?;
@@ -53,10 +75,47 @@ pub async fn rotate(instance: &Instance, call: &Call, id: KeyId) -> Result<KeyRe
     Ok(KeyRef { key, versions })
 }
 
-/// What becomes of the version before: values sealed with roots remain; signatures need no re-sealing.
-const fn superseded_state(managed: Managed) -> KeyState {
-    match managed {
-        Managed::Certificate | Managed::Log | Managed::Token => KeyState::Inactive,
-        Managed::Data | Managed::Index | Managed::Subject | Managed::Audit => KeyState::Rotating,
+/// The version after `newest`, active from now.
+pub(super) fn next_version(
+    instance: &Instance,
+    ring: &Keyring,
+    key: &Key,
+    newest: &KeyVersion,
+    drawn: Option<Drawn>,
+) -> Result<KeyVersion, KeyError> {
+    // Whoever used the old version has committed by now: nothing is logged under it after this moment.
+    let now = instance.now();
+    let (number, previous) = (newest.version + 1, Some(newest.key_id.clone()));
+    match (key.managed, drawn) {
+        (Some(managed), _) => {
+            let tenant_keys = &ring.tenant_keys;
+            let made = hierarchy::make_version(key, managed, number, previous, tenant_keys, now, instance.random());
+            Ok(made?.0)
+        }
+        (None, Some(drawn)) => Ok(create::version(instance, ring, key, number, previous, drawn, now)?),
+        (None, None) => Err(KeyError::NotActive),
+    }
+}
+
+/// The event that tells of a key version's last moment as the active one.
+pub(super) fn retirement(key: &Key, version: &KeyVersion) -> Event {
+    Event::new(EventKind::KeyRetired)
+        .on("key", key.id)
+        .with("key_id", Detail::Id(version.key_id.clone()))
+        .with("managed", Detail::Code(key.managed.map_or("none", Managed::as_str)))
+        .with("version", Detail::Count(u64::from(version.version)))
+}
+
+/// What becomes of the version before: values under an encryption key remain; signatures need no re-sealing.
+const fn superseded_state(key: &Key) -> KeyState {
+    match key.managed {
+        Some(Managed::Certificate | Managed::Log | Managed::Token) => KeyState::Inactive,
+        Some(Managed::Data | Managed::Index | Managed::Subject | Managed::Audit) => KeyState::Rotating,
+        None => match key.purpose {
+            KeyPurpose::Signing | KeyPurpose::Jwt | KeyPurpose::ApiKey => KeyState::Inactive,
+            KeyPurpose::Encryption | KeyPurpose::Database | KeyPurpose::Backup | KeyPurpose::HsmWrapping => {
+                KeyState::Rotating
+            }
+        },
     }
 }

@@ -1,12 +1,21 @@
 //! Cryptographic keys: their versions, states and public halves.
 
+pub(crate) mod create;
+pub(crate) mod import;
+pub(crate) mod lifecycle;
+pub(crate) mod public;
+pub(crate) mod usage;
+pub(crate) mod uses;
+
 use axum::{Json, extract::State};
 use chancery_domain::{
-    access::Call,
-    ids::KeyId,
-    keyring::{self, AccessPolicy, KeyPurpose, KeyRef, KeyState, KeyType, KeyVersion, Managed},
+    ids::{KeyId, UserId},
+    keyring::{
+        self, AccessPolicy, BackupState, KeyOrigin, KeyPurpose, KeyRef, KeyState, KeyType, KeyVersion, Managed,
+        ProviderKind, RevocationReason, StoredMaterial,
+    },
 };
-use chancery_middleware::{Asked, Authenticated, Code, OptionalBody, PathOf, Problem, UnreadBody};
+use chancery_middleware::{Asked, Authenticated, OptionalBody, PathOf, Problem};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -37,6 +46,47 @@ pub(crate) struct KeyBody {
     /// Who may use it.
     #[schema(value_type = String)]
     access_policy: AccessPolicy,
+    /// The users that the policy `user_specific` means.
+    #[schema(value_type = Vec<String>)]
+    allowed_users: Vec<UserId>,
+    /// `generated` or `imported`.
+    #[schema(value_type = String)]
+    origin: KeyOrigin,
+    /// The provider that its new versions live in; none for those that Chancery keeps wrapped.
+    #[schema(required, value_type = Option<String>)]
+    provider: Option<ProviderKind>,
+    /// How many days each of its versions lives.
+    #[schema(required)]
+    expires_in_days: Option<u32>,
+    /// When its newest version's time is over.
+    #[schema(required)]
+    expires_at: Option<String>,
+    /// Whether it is rotated by itself.
+    auto_rotate: bool,
+    /// How many days lie between two rotations.
+    #[schema(required)]
+    rotation_interval_days: Option<u32>,
+    /// When it was last rotated.
+    #[schema(required)]
+    last_rotated_at: Option<String>,
+    /// Whether it is linked to a key in an HSM or KMS.
+    hsm_integrated: bool,
+    /// How that one is called there.
+    #[schema(required)]
+    hsm_key_id: Option<String>,
+    /// What kind of provider that is.
+    #[schema(required, value_type = Option<String>)]
+    hsm_provider: Option<ProviderKind>,
+    /// Whether a backup of it was written and read back.
+    is_backed_up: bool,
+    /// Its last backup, verified or only claimed by an import.
+    #[schema(required)]
+    backup: Option<BackupBody>,
+    /// How often it was used; each use is in `/usage`.
+    uses: u64,
+    /// When it was last used.
+    #[schema(required)]
+    last_used_at: Option<String>,
     /// Its state.
     #[schema(required, value_type = Option<String>)]
     state: Option<KeyState>,
@@ -50,6 +100,27 @@ pub(crate) struct KeyBody {
     created_at: String,
     /// All its versions, oldest first.
     versions: Vec<KeyVersionBody>,
+}
+
+/// The last backup of a key.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = KeyBackup)]
+pub(crate) struct BackupBody {
+    /// `verified` if it was read back, `claimed` if an import said that there is one.
+    #[schema(value_type = String)]
+    state: BackupState,
+    /// The newest version that it holds.
+    #[schema(required)]
+    version: Option<u32>,
+    /// Where it is.
+    #[schema(required)]
+    location: Option<String>,
+    /// When it was made.
+    #[schema(required)]
+    at: Option<String>,
+    /// Who made it.
+    #[schema(required)]
+    by: Option<String>,
 }
 
 /// One version of a key.
@@ -82,6 +153,22 @@ pub(crate) struct KeyVersionBody {
     /// The public half (RFC 7517).
     #[schema(required, value_type = Option<Object>)]
     public_jwk: Option<chancery_crypto::Jwk>,
+    /// `wrapped` under the tenant key, or `resident` in a provider.
+    material: &'static str,
+    /// When its time is over.
+    #[schema(required)]
+    expires_at: Option<String>,
+    /// While its deletion is pending: when it is destroyed.
+    #[schema(required)]
+    deletion_due_at: Option<String>,
+    /// Why it was revoked.
+    #[schema(required, value_type = Option<String>)]
+    revoked_reason: Option<RevocationReason>,
+    /// The index of the log up to which certificates under it stay valid although it was revoked.
+    #[schema(required)]
+    last_valid_index: Option<u64>,
+    /// How often it was used.
+    uses: u64,
 }
 
 impl From<KeyVersion> for KeyVersionBody {
@@ -97,13 +184,23 @@ impl From<KeyVersion> for KeyVersionBody {
             previous: version.previous,
             next: version.next,
             public_jwk: version.public_jwk,
+            material: match version.material {
+                StoredMaterial::Wrapped { .. } => "wrapped",
+                StoredMaterial::Resident { .. } => "resident",
+            },
+            expires_at: version.expires_at.map(|at| at.to_string()),
+            deletion_due_at: version.deletion_due_at.map(|at| at.to_string()),
+            revoked_reason: version.revocation.map(|revocation| revocation.reason),
+            last_valid_index: version.revocation.and_then(|revocation| revocation.last_valid_index),
+            uses: version.uses,
         }
     }
 }
 
 impl From<KeyRef> for KeyBody {
     fn from(found: KeyRef) -> Self {
-        let newest = found.newest();
+        let newest = found.newest().cloned();
+        let newest = newest.as_ref();
         Self {
             id: found.key.id.to_string(),
             state: newest.map(|version| version.state),
@@ -114,6 +211,32 @@ impl From<KeyRef> for KeyBody {
             purpose: found.key.purpose,
             managed: found.key.managed,
             access_policy: found.key.access_policy,
+            allowed_users: found.key.allowed_users,
+            origin: found.key.origin,
+            provider: found.key.provider,
+            expires_in_days: found.key.expires_in_days,
+            expires_at: newest.and_then(|version| version.expires_at).map(|at| at.to_string()),
+            auto_rotate: found.key.auto_rotate,
+            rotation_interval_days: found.key.rotation_interval_days,
+            last_rotated_at: found.key.last_rotated_at.map(|at| at.to_string()),
+            hsm_integrated: found.key.hsm.is_some(),
+            hsm_key_id: found.key.hsm.as_ref().map(|link| link.key_id.to_string()),
+            hsm_provider: found.key.hsm.as_ref().map(|link| link.provider),
+            is_backed_up: found.key.backup.as_ref().is_some_and(|backup| backup.state == BackupState::Verified),
+            backup: found.key.backup.map(|backup| BackupBody {
+                state: backup.state,
+                version: backup.version,
+                location: backup.location,
+                at: backup.at.map(|at| at.to_string()),
+                by: backup.by,
+            }),
+            uses: found.versions.iter().map(|version| version.uses).sum(),
+            last_used_at: found
+                .versions
+                .iter()
+                .filter_map(|version| version.last_used_at)
+                .max()
+                .map(|at| at.to_string()),
             created_at: found.key.created_at.to_string(),
             versions: found.versions.into_iter().map(KeyVersionBody::from).collect(),
         }
@@ -175,72 +298,4 @@ pub(crate) async fn rotate_key(
     OptionalBody(Nothing {}): OptionalBody<Nothing>,
 ) -> Result<Json<KeyBody>, Problem> {
     Ok(Json(keyring::rotate(&app.instance, &call, id).await.or_problem()?.into()))
-}
-
-/// Every key is managed so far, and a managed key takes no bytes of callers.
-async fn refuse(app: &App, call: &Call, id: KeyId) -> Problem {
-    match keyring::keys::require_unmanaged(&app.instance, call, id).await.or_problem() {
-        Err(problem) => problem,
-        Ok(_) => Problem::new(Code::StateConflict).detail("this key cannot be used so yet"),
-    }
-}
-
-/// Sign with a key. Managed keys refuse.
-#[utoipa::path(post, path = "/v1/keys/{id}/sign", tag = "keys",
-    params(("id" = String, Path, description = "The key.")))]
-pub(crate) async fn sign(
-    State(app): State<App>,
-    Authenticated(call): Authenticated,
-    PathOf(id): PathOf<KeyId>,
-    _: UnreadBody,
-) -> Problem {
-    refuse(&app, &call, id).await
-}
-
-/// Verify a signature with a key. Managed keys refuse.
-#[utoipa::path(post, path = "/v1/keys/{id}/verify", tag = "keys",
-    params(("id" = String, Path, description = "The key.")))]
-pub(crate) async fn verify(
-    State(app): State<App>,
-    Authenticated(call): Authenticated,
-    PathOf(id): PathOf<KeyId>,
-    _: UnreadBody,
-) -> Problem {
-    refuse(&app, &call, id).await
-}
-
-/// Encrypt with a key. Managed keys refuse.
-#[utoipa::path(post, path = "/v1/keys/{id}/encrypt", tag = "keys",
-    params(("id" = String, Path, description = "The key.")))]
-pub(crate) async fn encrypt(
-    State(app): State<App>,
-    Authenticated(call): Authenticated,
-    PathOf(id): PathOf<KeyId>,
-    _: UnreadBody,
-) -> Problem {
-    refuse(&app, &call, id).await
-}
-
-/// Decrypt with a key. Managed keys refuse.
-#[utoipa::path(post, path = "/v1/keys/{id}/decrypt", tag = "keys",
-    params(("id" = String, Path, description = "The key.")))]
-pub(crate) async fn decrypt(
-    State(app): State<App>,
-    Authenticated(call): Authenticated,
-    PathOf(id): PathOf<KeyId>,
-    _: UnreadBody,
-) -> Problem {
-    refuse(&app, &call, id).await
-}
-
-/// Export a key's material. Managed keys refuse.
-#[utoipa::path(post, path = "/v1/keys/{id}/export", tag = "keys",
-    params(("id" = String, Path, description = "The key.")))]
-pub(crate) async fn export_key(
-    State(app): State<App>,
-    Authenticated(call): Authenticated,
-    PathOf(id): PathOf<KeyId>,
-    _: UnreadBody,
-) -> Problem {
-    refuse(&app, &call, id).await
 }

@@ -1,0 +1,77 @@
+//! Suspends, resumes and revokes versions of a key.
+
+use axum::{Json, extract::State};
+use chancery_domain::{
+    ids::KeyId,
+    keyring::{self, Revocation, RevocationReason},
+};
+use chancery_middleware::{Authenticated, OptionalBody, PathOf, Problem};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::KeyBody;
+use crate::{App, error::IntoProblem};
+
+/// Which versions.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WhichVersion {
+    /// The version; all that can be if absent.
+    version: Option<u32>,
+}
+
+/// What is revoked, and why.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[schema(as = KeyRevocation)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RevocationBody {
+    /// The version; all that can be if absent.
+    version: Option<u32>,
+    /// `unspecified`, `key_compromise`, `superseded`, `cessation_of_operation` or `privilege_withdrawn`.
+    #[schema(value_type = Option<String>)]
+    reason: Option<RevocationReason>,
+    /// For certificate keys: certificates logged up to this index stay valid, with a warning. Without it all of them
+    /// are `untrusted`.
+    last_valid_index: Option<u64>,
+}
+
+/// Stop versions of a key for now. They neither sign nor open until they are resumed.
+#[utoipa::path(post, path = "/v1/keys/{id}/suspend", tag = "keys", request_body = Option<WhichVersion>,
+    params(("id" = String, Path, description = "The key.")),
+    responses((status = 200, description = "The key as it is now.", body = KeyBody)))]
+pub(crate) async fn suspend_key(
+    State(app): State<App>,
+    Authenticated(call): Authenticated,
+    PathOf(id): PathOf<KeyId>,
+    OptionalBody(which): OptionalBody<WhichVersion>,
+) -> Result<Json<KeyBody>, Problem> {
+    Ok(Json(keyring::suspend(&app.instance, &call, id, which.version).await.or_problem()?.into()))
+}
+
+/// Let suspended versions of a key go on as what they were.
+#[utoipa::path(post, path = "/v1/keys/{id}/resume", tag = "keys", request_body = Option<WhichVersion>,
+    params(("id" = String, Path, description = "The key.")),
+    responses((status = 200, description = "The key as it is now.", body = KeyBody)))]
+pub(crate) async fn resume_key(
+    State(app): State<App>,
+    Authenticated(call): Authenticated,
+    PathOf(id): PathOf<KeyId>,
+    OptionalBody(which): OptionalBody<WhichVersion>,
+) -> Result<Json<KeyBody>, Problem> {
+    Ok(Json(keyring::resume(&app.instance, &call, id, which.version).await.or_problem()?.into()))
+}
+
+/// Revoke versions of a key, at once and for good. A managed key whose active version goes gets a new one.
+#[utoipa::path(post, path = "/v1/keys/{id}/revoke", tag = "keys", request_body = Option<RevocationBody>,
+    params(("id" = String, Path, description = "The key.")),
+    responses((status = 200, description = "The key as it is now.", body = KeyBody)))]
+pub(crate) async fn revoke_key(
+    State(app): State<App>,
+    Authenticated(call): Authenticated,
+    PathOf(id): PathOf<KeyId>,
+    OptionalBody(body): OptionalBody<RevocationBody>,
+) -> Result<Json<KeyBody>, Problem> {
+    let reason = body.reason.unwrap_or(RevocationReason::Unspecified);
+    let why = Revocation { reason, last_valid_index: body.last_valid_index };
+    Ok(Json(keyring::revoke(&app.instance, &call, id, body.version, why).await.or_problem()?.into()))
+}

@@ -1,0 +1,113 @@
+//! Who did what with a key.
+
+use axum::{Json, extract::State};
+use chancery_domain::{
+    Timestamp,
+    ids::KeyId,
+    keyring::{self, KeyUsage, UsageQuery},
+    records::WipedJson,
+};
+use chancery_middleware::{Asked, PathOf, Problem};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::{
+    App,
+    error::IntoProblem,
+    page::{self, ListBody},
+    wiped,
+};
+
+/// Which operations.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct KeyUsageQuery {
+    /// At or after this moment.
+    #[param(value_type = String, format = DateTime)]
+    from: Timestamp,
+    /// Before this moment; at most 366 days after `from`.
+    #[param(value_type = String, format = DateTime)]
+    to: Timestamp,
+    /// How many items at most: 1 to 1000.
+    #[param(minimum = 1, maximum = 1000, default = 100)]
+    limit: Option<u32>,
+    /// The `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// One operation on a key.
+#[derive(Serialize, ToSchema)]
+#[schema(as = KeyUsage)]
+pub(crate) struct KeyUsageBody {
+    /// The event that tells of it.
+    event_id: String,
+    /// The key's name.
+    key_name: String,
+    /// The version, if one was found.
+    #[schema(required)]
+    key_id: Option<String>,
+    /// When.
+    used_at: String,
+    /// By whom: a user's or an API key's id, or `system`.
+    used_by: String,
+    /// What: `sign`, `verify`, `encrypt`, `decrypt`, `wrap`, `unwrap`, `rotate`…
+    operation: String,
+    /// Whether it worked.
+    success: bool,
+    /// Why not, as a code.
+    #[schema(required)]
+    error_code: Option<String>,
+    /// With which request.
+    request_id: String,
+    /// The client's address, for holders of `audit.read_sealed`.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "wiped::shown_if_any")]
+    #[schema(value_type = Option<String>)]
+    ip_address: Option<WipedJson>,
+    /// The client's user agent, for holders of `audit.read_sealed`.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "wiped::shown_if_any")]
+    #[schema(value_type = Option<String>)]
+    user_agent: Option<WipedJson>,
+}
+
+impl KeyUsageBody {
+    fn of(key_name: &str, usage: KeyUsage) -> Self {
+        let personal = usage.personal.and_then(|json| serde_json::from_slice(json.expose()).ok()).map(WipedJson::new);
+        let part = |name: &str| {
+            let value = personal.as_ref()?.expose().get(name)?.get("value")?.clone();
+            Some(WipedJson::new(value))
+        };
+        Self {
+            ip_address: part("address"),
+            user_agent: part("user_agent"),
+            event_id: usage.event.to_string(),
+            key_name: key_name.to_owned(),
+            key_id: usage.key_id,
+            used_at: usage.used_at.to_string(),
+            used_by: usage.used_by,
+            operation: usage.operation,
+            success: usage.success,
+            error_code: usage.error_code,
+            request_id: usage.request.to_string(),
+        }
+    }
+}
+
+/// List the operations on a key, whether they worked or not: a view of the audit log.
+#[utoipa::path(get, path = "/v1/keys/{id}/usage", tag = "keys",
+    params(("id" = String, Path, description = "The key."), KeyUsageQuery),
+    responses((status = 200, description = "A page of operations, oldest first.", body = ListBody<KeyUsageBody>)))]
+pub(crate) async fn key_usage(
+    State(app): State<App>,
+    Asked(call, query): Asked<KeyUsageQuery>,
+    PathOf(id): PathOf<KeyId>,
+) -> Result<Json<ListBody<KeyUsageBody>>, Problem> {
+    let limit = page::limit(query.limit, 100, chancery_domain::audit::query::MAX_PAGE)?;
+    let after = page::after(query.cursor.as_deref())?;
+    let asked = UsageQuery { from: query.from, to: query.to, after, limit };
+    let (name, found) = keyring::usage(&app.instance, &call, id, asked).await.or_problem()?;
+    let full = u32::try_from(found.len()).is_ok_and(|length| length >= limit);
+    let next_cursor = found.last().filter(|_| full).map(|usage| usage.index.to_string());
+    let items = found.into_iter().map(|usage| KeyUsageBody::of(&name, usage)).collect();
+    Ok(Json(ListBody { items, next_cursor }))
+}

@@ -1,0 +1,281 @@
+//! Suspends, resumes and revokes versions of a key, by hand; expires them, by the clock.
+
+use super::{
+    Key, KeyError, KeyRef, KeyState, KeyVersion, Managed, Revocation,
+    rotate::{next_version, retirement},
+};
+use crate::{
+    Instance,
+    access::{Call, Permission},
+    audit::{Change, Detail, Event, EventKind, stamp::Actor},
+    ids::{KeyId, TenantId},
+    instance::Failure,
+    tenants::create::activation,
+    time::Timestamp,
+};
+
+/// Stops versions of a key for now: `version`, or all that can be.
+///
+/// # Errors
+///
+/// [`KeyError`]; [`KeyError::Needed`] for the keys that a tenant's log is written with.
+pub async fn suspend(instance: &Instance, call: &Call, id: KeyId, version: Option<u32>) -> Result<KeyRef, KeyError> {
+    call.require(Permission::KeysSuspend)?;
+    shift(instance, Actor::Call(call), call.tenant(), id, version, Shift::Suspend).await
+}
+
+/// Lets suspended versions go on as what they were; one whose time is over meanwhile is expired.
+///
+/// # Errors
+///
+/// [`KeyError`].
+pub async fn resume(instance: &Instance, call: &Call, id: KeyId, version: Option<u32>) -> Result<KeyRef, KeyError> {
+    call.require(Permission::KeysSuspend)?;
+    shift(instance, Actor::Call(call), call.tenant(), id, version, Shift::Resume).await
+}
+
+/// Revokes versions of a key at once and for good. A managed key whose active version goes gets a new one in the same
+/// commit: a tenant is never without.
+///
+/// # Errors
+///
+/// [`KeyError`].
+pub async fn revoke(
+    instance: &Instance,
+    call: &Call,
+    id: KeyId,
+    version: Option<u32>,
+    why: Revocation,
+) -> Result<KeyRef, KeyError> {
+    call.require(Permission::KeysRevoke)?;
+    shift(instance, Actor::Call(call), call.tenant(), id, version, Shift::Revoke(why)).await
+}
+
+/// What is done to versions.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Shift {
+    Suspend,
+    Resume,
+    Revoke(Revocation),
+    Expire,
+}
+
+impl Shift {
+    const fn kind(self) -> EventKind {
+        match self {
+            Self::Suspend => EventKind::KeySuspended,
+            Self::Resume => EventKind::KeyResumed,
+            Self::Revoke(_) => EventKind::KeyRevoked,
+            Self::Expire => EventKind::KeyExpired,
+        }
+    }
+
+    /// What `version` becomes.
+    fn target(self, version: &KeyVersion, now: Timestamp) -> KeyState {
+        let over = version.expires_at.is_some_and(|end| end <= now);
+        match self {
+            Self::Suspend => KeyState::Suspended,
+            Self::Revoke(_) => KeyState::Revoked,
+            Self::Expire => KeyState::Expired,
+            Self::Resume if over => KeyState::Expired,
+            Self::Resume => version.resumes_to.unwrap_or(KeyState::Inactive),
+        }
+    }
+
+    /// Whether it concerns a version: resuming only what is suspended, expiring only what is over and not stopped.
+    /// What waits for its destruction does nothing anyway: it is revoked, or its deletion is cancelled.
+    fn concerns(self, version: &KeyVersion, now: Timestamp) -> bool {
+        match self {
+            Self::Resume => version.state == KeyState::Suspended,
+            Self::Expire => {
+                let stopped = matches!(version.state, KeyState::Suspended | KeyState::PendingDeletion);
+                !stopped && version.expires_at.is_some_and(|end| end <= now)
+            }
+            Self::Suspend => version.state != KeyState::PendingDeletion,
+            Self::Revoke(_) => true,
+        }
+    }
+
+    /// `version` after it; `None` if it cannot be.
+    fn apply(self, version: &KeyVersion, now: Timestamp) -> Option<KeyVersion> {
+        let to = self.target(version, now);
+        if !self.concerns(version, now) || !version.state.may_become(to) {
+            return None;
+        }
+        let mut after = KeyVersion { state: to, resumes_to: None, ..version.clone() };
+        match self {
+            Self::Suspend => after.resumes_to = Some(version.state),
+            Self::Revoke(why) => {
+                after.revocation = Some(why);
+                (after.cancels_to, after.deletion_due_at) = (None, None);
+            }
+            Self::Resume | Self::Expire => {}
+        }
+        if !matches!(to, KeyState::Active | KeyState::Suspended) {
+            after.retired_at = version.retired_at.or(Some(now));
+        }
+        Some(after)
+    }
+}
+
+/// Moves versions of a key, in one commit with an event for each.
+pub(super) async fn shift(
+    instance: &Instance,
+    actor: Actor<'_>,
+    tenant: TenantId,
+    id: KeyId,
+    number: Option<u32>,
+    shift: Shift,
+) -> Result<KeyRef, KeyError> {
+    let ring = instance.keyring(tenant).await?;
+    let mut change = Change::begin_with(instance, actor, tenant, ring).await?;
+    let mut key = change.rows().seize_key(id).await?.ok_or(KeyError::NotFound)?;
+    let versions = change.rows().seize_versions(id).await?;
+    // Whoever used one of them has committed by now.
+    let now = instance.now();
+    let chosen: Vec<&KeyVersion> =
+        versions.iter().filter(|version| number.is_none_or(|number| version.version == number)).collect();
+    let last = *chosen.last().ok_or(KeyError::NoVersion)?;
+    let moves: Vec<(&KeyVersion, KeyVersion)> =
+        chosen.iter().filter_map(|version| Some((*version, shift.apply(version, now)?))).collect();
+    if moves.is_empty() {
+        return Err(KeyError::Illegal { from: last.state, to: shift.target(last, now) });
+    }
+    if matches!(shift, Shift::Suspend) && matches!(key.managed, Some(Managed::Audit | Managed::Log)) {
+        return Err(KeyError::Needed);
+    }
+
+    let mut events = Vec::new();
+    for (before, after) in &moves {
+        change.rows().swap_key_version(before, after).await?;
+        if before.retired_at.is_none() && after.retired_at.is_some() {
+            events.push(retirement(&key, before));
+        }
+        events.push(event(&key, after, shift));
+    }
+    let lost = moves.iter().any(|(before, after)| {
+        before.state == KeyState::Active && matches!(after.state, KeyState::Revoked | KeyState::Expired)
+    });
+    if let (true, Some(_), Some(newest)) = (lost, key.managed, versions.last()) {
+        replace(instance, &mut change, &mut key, newest, &mut events).await?;
+    }
+    let versions = change.rows().key_versions(id).await?;
+    let last = events.pop().ok_or(Failure::Internal("versions moved without an event"))?;
+    for event in events {
+        change.record(event).await?;
+    }
+    change.commit(last).await?;
+    instance.end_lease(tenant);
+    Ok(KeyRef { key, versions })
+}
+
+/// Gives a managed key a new active version after the one it had is gone.
+async fn replace(
+    instance: &Instance,
+    change: &mut Change<'_>,
+    key: &mut Key,
+    newest: &KeyVersion,
+    events: &mut Vec<Event>,
+) -> Result<(), KeyError> {
+    let ring = std::sync::Arc::clone(change.keyring());
+    // A rotation of the tenant key does not look again for keys under the old one.
+    change.rows().hold_tenant_key(ring.tenant_keys.active()).await?;
+    let new = next_version(instance, &ring, key, newest, None)?;
+    let versions = change.rows().key_versions(key.id).await?;
+    let linked = versions.iter().find(|version| version.version == newest.version);
+    if let Some(linked) = linked {
+        let next = KeyVersion { next: Some(new.key_id.clone()), ..linked.clone() };
+        change.rows().swap_key_version(linked, &next).await?;
+    }
+    change.rows().insert_key_version(&new).await?;
+    key.last_rotated_at = Some(new.created_at);
+    key.reminded_at = None;
+    change.rows().update_key(key).await?;
+    events.push(activation(key, &new));
+    events.push(Event::new(EventKind::KeyRotated).on("key", key.id).with("key_id", Detail::Id(new.key_id)));
+    Ok(())
+}
+
+fn event(key: &Key, version: &KeyVersion, shift: Shift) -> Event {
+    let event = Event::new(shift.kind())
+        .on("key", key.id)
+        .with("key_id", Detail::Id(version.key_id.clone()))
+        .with("version", Detail::Count(u64::from(version.version)))
+        .with("state", Detail::Code(version.state.as_str()));
+    match shift {
+        Shift::Revoke(Revocation { reason, last_valid_index }) => {
+            let event = event.with("reason", Detail::Code(reason.as_str()));
+            match last_valid_index {
+                Some(index) => event.with("last_valid_index", Detail::Count(index)),
+                None => event,
+            }
+        }
+        Shift::Suspend | Shift::Resume | Shift::Expire => event,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keyring::{RevocationReason, StoredMaterial};
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_000);
+    const WHY: Revocation = Revocation { reason: RevocationReason::KeyCompromise, last_valid_index: None };
+
+    fn version(state: KeyState) -> KeyVersion {
+        let wrapped = StoredMaterial::Wrapped { bytes: Vec::new(), tenant_key_version: 1 };
+        let active = crate::keyring::create::tests::version(KeyId::from_bytes([1; 16]), "kv".to_owned(), wrapped, None);
+        KeyVersion { state, ..active }
+    }
+
+    /// The states that a verb takes on, with what they become.
+    fn table(shift: Shift, make: impl Fn(KeyState) -> KeyVersion) -> Vec<String> {
+        let moved = |state: &KeyState| Some(format!("{state} → {}", shift.apply(&make(*state), NOW)?.state));
+        KeyState::ALL.iter().filter_map(moved).collect()
+    }
+
+    #[test]
+    fn each_verb_takes_on_what_the_table_says_and_refuses_the_rest() {
+        assert_eq!(
+            table(Shift::Suspend, version),
+            ["active → suspended", "rotating → suspended", "inactive → suspended", "expired → suspended"]
+        );
+        assert_eq!(
+            table(Shift::Revoke(WHY), version),
+            [
+                "pending → revoked",
+                "active → revoked",
+                "rotating → revoked",
+                "inactive → revoked",
+                "suspended → revoked",
+                "expired → revoked",
+                "pending_deletion → revoked",
+            ]
+        );
+        let of_active = |state| KeyVersion { resumes_to: Some(KeyState::Active), ..version(state) };
+        assert_eq!(table(Shift::Resume, of_active), ["suspended → active"]);
+        let over = |state| KeyVersion { expires_at: Some(NOW), ..version(state) };
+        assert_eq!(table(Shift::Expire, version), [""; 0]);
+        assert_eq!(table(Shift::Expire, over), ["active → expired", "rotating → expired", "inactive → expired"]);
+    }
+
+    #[test]
+    fn what_is_resumed_is_what_it_was_unless_its_time_is_over() {
+        for state in [KeyState::Active, KeyState::Rotating, KeyState::Inactive] {
+            let suspended = Shift::Suspend.apply(&version(state), NOW).unwrap();
+            assert_eq!((suspended.resumes_to, suspended.retired_at), (Some(state), None));
+            assert_eq!(Shift::Resume.apply(&suspended, NOW).unwrap().state, state);
+            let over = KeyVersion { expires_at: Some(NOW), ..suspended };
+            assert_eq!(Shift::Resume.apply(&over, NOW).unwrap().state, KeyState::Expired);
+        }
+    }
+
+    #[test]
+    fn a_revoked_version_is_retired_and_says_why() {
+        let revoked = Shift::Revoke(WHY).apply(&version(KeyState::Active), NOW).unwrap();
+        assert_eq!((revoked.retired_at, revoked.revocation), (Some(NOW), Some(WHY)));
+        let earlier = KeyVersion { retired_at: Some(Timestamp::from_seconds(1)), ..version(KeyState::Rotating) };
+        let revoked = Shift::Revoke(WHY).apply(&earlier, NOW).unwrap();
+        assert_eq!(revoked.retired_at, earlier.retired_at, "it signed no more since then");
+    }
+}
