@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::{
-    commands::{demo, doctor, init, openapi, recover, root, serve, verify},
+    commands::{demo, doctor, import, init, key, openapi, recover, root, serve, verify},
     config::Flags,
 };
 
@@ -33,6 +33,10 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     /// Check a pack offline
     Verify(verify::VerifyArgs),
+    /// Make and use keys of a running server
+    Key(key::KeyArgs),
+    /// Bring keys of another system into the caller's tenant
+    Import(import::ImportArgs),
     /// Print the OpenAPI document
     #[command(hide = true)]
     Openapi,
@@ -104,6 +108,8 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => runtime.block_on(demo::run(args)),
         Command::Doctor(args) => runtime.block_on(doctor::run(args)),
         Command::Verify(args) => Ok(verify::run(&args)),
+        Command::Key(args) => runtime.block_on(key::run(args)),
+        Command::Import(args) => runtime.block_on(import::run(args)),
         Command::Openapi => openapi::run(),
         #[cfg(feature = "kms-pkcs11")]
         Command::Pkcs11Worker => Ok(ExitCode::FAILURE),

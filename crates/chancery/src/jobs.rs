@@ -10,7 +10,9 @@ use chancery_api::Metrics;
 use chancery_domain::{
     Instance, TenantId,
     audit::{self, sequence::SequenceError},
-    idempotency, keyring,
+    idempotency, jobs,
+    keyring::{self, schedule},
+    tenants::TenantState,
 };
 use tokio::{
     sync::watch,
@@ -30,6 +32,12 @@ const FLUSH_EVERY: Duration = Duration::from_secs(60);
 const FORGET_EVERY: Duration = Duration::from_secs(60 * 60);
 const PROVE_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 const PROVE_AGAIN: Duration = Duration::from_secs(15 * 60);
+/// How often it is looked whether keys are to be rotated or expired. Uses ask the clock themselves, so this may be slow.
+const SCHEDULE_EVERY: Duration = Duration::from_secs(5 * 60);
+/// For how long one node has that work, in seconds; it claims it again as it goes.
+const SCHEDULE_CLAIM: i64 = 10 * 60;
+/// For so many tenants one claim is good.
+const CLAIMED_FOR: usize = 100;
 /// How long a job that ended by mistake waits before it is started again.
 const RESTART_AFTER: Duration = Duration::from_secs(1);
 
@@ -60,6 +68,11 @@ impl Jobs {
             let instance = Arc::clone(&instance);
             supervise("flush", stopped.clone(), move |stopped| flush(Arc::clone(&instance), stopped))
         };
+        let scheduler = {
+            let (instance, stores) = (Arc::clone(&instance), stores.clone());
+            let schedule = move |stopped| schedule_keys(Arc::clone(&instance), stores.clone(), stopped);
+            supervise("keys", stopped.clone(), schedule)
+        };
         let forgetter = {
             let instance = Arc::clone(&instance);
             let forget = move |stopped| forget(Arc::clone(&instance), stores.clone(), stopped);
@@ -71,7 +84,8 @@ impl Jobs {
         };
         let proving = move |stopped| prove(Arc::clone(&instance), Arc::clone(&counted), stopped);
         let prover = supervise("prove", stopped, proving);
-        Self { others: (stop, vec![follower, flusher, forgetter, renewer, prover]), sequencer: (end, vec![sequencer]) }
+        let others = vec![follower, flusher, scheduler, forgetter, renewer, prover];
+        Self { others: (stop, others), sequencer: (end, vec![sequencer]) }
     }
 
     /// Ends them. The sequencer is last: the counts that are written at the end belong into the log too.
@@ -256,7 +270,7 @@ async fn follow(instance: Arc<Instance>, stopped: watch::Receiver<bool>) {
     }
 }
 
-/// Writes the counts of anonymous refusals.
+/// Writes the counts of anonymous refusals and of uses of keys.
 async fn flush(instance: Arc<Instance>, stopped: watch::Receiver<bool>) {
     let mut ticks = Ticks::every(FLUSH_EVERY, stopped);
     loop {
@@ -264,8 +278,59 @@ async fn flush(instance: Arc<Instance>, stopped: watch::Receiver<bool>) {
         if let Err(error) = audit::refusals::flush_anonymous(&instance).await {
             tracing::error!(error = chain(&error), "Could not write the counts of anonymous refusals");
         }
+        if let Err(error) = keyring::flush_uses(&instance).await {
+            tracing::error!(error = chain(&error), "Could not write how often keys were used");
+        }
         if !go_on {
             return;
+        }
+    }
+}
+
+/// Rotates and expires keys when it is time, on one node at a time.
+async fn schedule_keys(instance: Arc<Instance>, stores: Stores, stopped: watch::Receiver<bool>) {
+    let mut ticks = Ticks::every(SCHEDULE_EVERY, stopped.clone());
+    while ticks.next().await {
+        let tenants = match stores.tenants().await {
+            Ok(tenants) => tenants,
+            Err(error) => {
+                tracing::warn!(error = format!("{error:#}"), "Could not list the tenants for the schedule of keys");
+                continue;
+            }
+        };
+        let active = tenants.iter().filter(|entry| entry.state == TenantState::Active).map(|entry| entry.id);
+        let others = active.filter(|id| !id.is_platform());
+        for (number, tenant) in std::iter::once(TenantId::PLATFORM).chain(others).enumerate() {
+            // Claimed again as the round goes on: a long one is never two nodes' work.
+            let ours = number % CLAIMED_FOR != 0 || claimed(&instance).await;
+            if !ours || *stopped.borrow() {
+                break;
+            }
+            scheduled(&instance, tenant).await;
+        }
+    }
+    if let Err(error) = jobs::release(&instance, schedule::JOB).await {
+        tracing::debug!(error = chain(&error), "Could not give the schedule of keys back");
+    }
+}
+
+async fn claimed(instance: &Instance) -> bool {
+    jobs::claim(instance, schedule::JOB, SCHEDULE_CLAIM).await.unwrap_or_else(|error| {
+        tracing::warn!(error = chain(&error), "Could not claim the schedule of keys");
+        false
+    })
+}
+
+/// Does what is due for one tenant.
+async fn scheduled(instance: &Instance, tenant: TenantId) {
+    match schedule::run(instance, tenant).await {
+        Ok(done) if done == schedule::Done::default() => {}
+        Ok(done) => {
+            let schedule::Done { rotated, expired, reminded, failed } = done;
+            tracing::info!(%tenant, rotated, expired, reminded, failed, "Kept the schedule of keys of `{tenant}`");
+        }
+        Err(error) => {
+            tracing::error!(%tenant, error = chain(&error), "Could not look what is due of the keys of `{tenant}`");
         }
     }
 }

@@ -1,8 +1,11 @@
 //! A file per command.
 
+pub mod client;
 pub mod demo;
 pub mod doctor;
+pub mod import;
 pub mod init;
+pub mod key;
 pub mod openapi;
 pub mod recover;
 pub mod root;

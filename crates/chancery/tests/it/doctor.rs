@@ -39,7 +39,10 @@ async fn another_schema_is_told_and_left_alone() {
     let mut store = SqliteConnection::connect(&url).await.unwrap();
     for (change, told) in [
         ("UPDATE _sqlx_migrations SET version = version + 99", "of a newer Chancery"),
-        ("DELETE FROM _sqlx_migrations WHERE version > 100; UPDATE _sqlx_migrations SET version = 0", "version 0, and this program has"),
+        (
+            "DELETE FROM _sqlx_migrations WHERE version > 100; UPDATE _sqlx_migrations SET version = 0",
+            "version 0, and this program has",
+        ),
         ("DELETE FROM _sqlx_migrations", "the store is empty"),
     ] {
         store.execute(change).await.unwrap();

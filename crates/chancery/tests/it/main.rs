@@ -10,6 +10,7 @@ mod demo;
 mod doctor;
 mod dump;
 mod init;
+mod keys;
 mod leaks;
 mod production;
 #[cfg(feature = "kms-full")]

@@ -100,6 +100,11 @@ impl Served {
         self.child.id()
     }
 
+    /// Where it answers.
+    pub(crate) fn base(&self) -> &str {
+        &self.base
+    }
+
     /// Sends SIGTERM; gives the exit code and the log.
     pub(crate) fn stop(mut self) -> (i32, String) {
         kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();

@@ -117,7 +117,7 @@ async fn failed(
         .on("key", key)
         .with("operation", Detail::Code(operation))
         .with("code", Detail::Code(error.code()));
-    note_all(instance, Actor::System(request), tenant, vec![event]).await
+    note_all(instance, Actor::System(request), tenant, vec![event]).await.map(drop)
 }
 
 #[cfg(test)]

@@ -1,0 +1,39 @@
+//! `chancery import …`: brings what other systems have.
+
+mod keys;
+mod rows;
+mod source;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+
+use super::client::ClientArgs;
+
+/// `chancery import`.
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    #[command(flatten)]
+    client: ClientArgs,
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Private keys of a table `tenant_keys`, or wrapped keys in a file of rows
+    Keys(keys::KeysArgs),
+}
+
+/// Runs it.
+///
+/// # Errors
+///
+/// With what the source or the server said.
+pub async fn run(args: ImportArgs) -> Result<ExitCode> {
+    let (api, output) = (args.client.api()?, args.client.output());
+    match args.what {
+        What::Keys(args) => keys::run(&api, output, args).await,
+    }
+}
