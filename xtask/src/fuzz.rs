@@ -12,9 +12,10 @@ use crate::prerequisites::{self, Need};
 use crate::{process, workspace};
 
 /// What `cargo fuzz` passes, without a sanitizer. One codegen unit: the pass numbers its counters in each.
-const COVERAGE: &str = "--cfg fuzzing -Ccodegen-units=1 -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+const COVERAGE: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
-    -Cllvm-args=-sanitizer-coverage-trace-compares -Cllvm-args=-simplifycfg-branch-fold-threshold=0";
+    -Cllvm-args=-sanitizer-coverage-trace-compares -Cllvm-args=-simplifycfg-branch-fold-threshold=0 \
+    --cfg fuzzing -Ccodegen-units=1";
 
 /// Which targets, and for how long.
 #[derive(Debug, Clone, clap::Args)]

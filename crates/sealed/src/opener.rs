@@ -80,7 +80,8 @@ impl Sealer {
     ) -> Result<Phi<Vec<u8>>, OpenError> {
         let mut current = self.current();
         // Another process may have rotated a moment ago.
-        if !current.knows(sealed.handle()) && self.read_again().is_ok() {
+        if !current.knows(sealed.handle()) {
+            self.look_now();
             current = self.current();
         }
         let values = [(Place { field, row }, sealed)];

@@ -85,8 +85,8 @@ text_value! {
 }
 
 text_value! {
-    /// A phone number of 7 to 15 digits, kept as it was typed. Search it with `Normalizer::Digits`: blanks,
-    /// hyphens, brackets and the `+` do not count, a missing country code does.
+    /// A phone number of 7 to 15 digits, kept as it was typed. Search it with `Normalizer::Phone`, or with `Digits`,
+    /// where the `+` does not count: blanks, hyphens and brackets never do, a missing country code does.
     Phone, Text, "a phone number", |text| {
         let digits = text.bytes().filter(u8::is_ascii_digit).count();
         let rest = text.strip_prefix('+').unwrap_or(text);

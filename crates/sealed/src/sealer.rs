@@ -177,6 +177,10 @@ impl Sealer {
         // One at a time, whichever process: each adds to what the other wrote.
         let _held = self.lock()?;
         let mut ring = Ring::read_again(&self.root, &self.path)?;
+        // Adding to an old copy would drop the versions that it lacks, and with them every value under them.
+        if ring.versions.len() < self.current().ring.versions.len() {
+            return Err(SealerError::Damaged { ring: self.path.clone(), what: "an older copy than was opened" });
+        }
         let version = ring.add(root_use, &self.root)?;
         let ring = ring.replace(&self.root, &self.path)?;
         self.adopt(ring)?;
@@ -264,32 +268,37 @@ impl Sealer {
         cached::<C>(&self.indexed, indexed_field::<C>)
     }
 
-    /// Reads the ring again if another process replaced it. Looks at most once a second; a ring that cannot be read is no
-    /// reason to stop: what was unwrapped is still right.
+    /// Looks for a new ring at most once a second.
     fn look_again(&self) {
         let Ok(mut looked) = self.looked.try_lock() else { return };
-        if looked.0.elapsed() < LOOK_AGAIN {
-            return;
-        }
-        looked.0 = Instant::now();
-        let now = seen(&self.path);
-        if now != looked.1 && now.is_some() && self.read_again().is_ok() {
-            looked.1 = now;
+        if looked.0.elapsed() >= LOOK_AGAIN {
+            self.look(&mut looked);
         }
     }
 
-    /// Reads the ring again whatever it looks like: a value names a version that is not known here.
-    ///
-    /// # Errors
-    ///
-    /// [`SealerError`]; the ring in memory is as it was.
-    pub fn read_again(&self) -> Result<(), SealerError> {
-        self.adopt(Ring::read_again(&self.root, &self.path)?)
+    /// Looks for a new ring at once: a value names a version that is not known here.
+    pub(crate) fn look_now(&self) {
+        self.look(&mut self.looked.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Reads the ring if another process replaced it. One that cannot be read is no reason to stop: what was unwrapped
+    /// is still right.
+    fn look(&self, (when, last): &mut (Instant, Seen)) {
+        *when = Instant::now();
+        let now = seen(&self.path);
+        if now.is_some() && now != *last && Ring::read_again(&self.root, &self.path).and_then(|r| self.adopt(r)).is_ok()
+        {
+            *last = now;
+        }
     }
 
     fn adopt(&self, ring: Ring) -> Result<(), SealerError> {
         let keyring = ring.unwrap(&self.root, &self.path)?;
-        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Current { ring, keyring });
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        // Versions are only ever added: fewer are those of an old copy, or of a thread that read before another rotated.
+        if ring.versions.len() >= current.ring.versions.len() {
+            *current = Arc::new(Current { ring, keyring });
+        }
         Ok(())
     }
 

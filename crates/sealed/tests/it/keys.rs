@@ -172,6 +172,21 @@ fn another_process_that_runs_opens_what_was_sealed_after_a_rotation() {
 }
 
 #[test]
+fn an_old_ring_put_back_does_not_take_a_running_process_back() {
+    let (folder, sealer) = sealer();
+    let ring = folder.path().join("clinic.ring");
+    let old = fs::read(&ring).unwrap();
+    sealer.rotate(RootUse::Data).unwrap();
+    let sealed = Sealed::<Note>::seal(&sealer, 1, &"new".to_owned()).unwrap();
+    fs::write(&ring, old).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(1_100));
+    assert_eq!(sealer.active_version(RootUse::Data), Some(2));
+    assert_eq!(sealed.open(&sealer.unaudited("a test"), 1).unwrap().expose(), "new");
+    // Nor does it let that process write on from there.
+    assert!(matches!(sealer.rotate(RootUse::Data), Err(SealerError::Damaged { .. })));
+}
+
+#[test]
 fn two_processes_that_rotate_at_once_lose_neither_version() {
     let (folder, _) = sealer();
     let path = folder.path().join("clinic.key");
