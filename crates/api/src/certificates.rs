@@ -110,7 +110,7 @@ pub(crate) struct CertificateBody {
     envelope: Value,
     /// The salt of the subject's commitment, base64url. Shown once, when it was issued.
     #[serde(skip_serializing_if = "Option::is_none")]
-    subject_salt: Option<String>,
+    pub(crate) subject_salt: Option<String>,
 }
 
 /// One check that ran.
@@ -149,7 +149,7 @@ impl From<Report> for ReportBody {
     }
 }
 
-fn body(tenant: TenantId, certificate: Certificate) -> CertificateBody {
+pub(crate) fn body(tenant: TenantId, certificate: Certificate) -> CertificateBody {
     CertificateBody {
         id: certificate.id.to_string(),
         tenant_id: tenant.to_string(),

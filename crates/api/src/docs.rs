@@ -74,6 +74,7 @@ pub(crate) fn bare() -> OpenApi {
         ("fields", "Which columns hold personal data."),
         ("records", "Sealing and opening values."),
         ("approvals", "What takes two people."),
+        ("subjects", "The keys of single persons, and their erasure."),
         ("certificates", "Signed statements that anyone can verify offline."),
         ("audit", "What happened, in a log that nobody can quietly edit."),
         ("operations", "For those who run it."),

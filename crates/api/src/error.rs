@@ -12,7 +12,8 @@ use chancery_domain::{
     indexes::{IndexError, VersionError},
     keyring::{KeyError, UsageError, deletion::DeletionError, tenant_keys::TenantKeyError},
     passwords::HashError,
-    records::RecordError,
+    records::{DocumentError, RecordError, RowsError},
+    subjects::SubjectError,
     tenants::{CreateTenantError, TenantError},
     users::{CreateUserError, LoginError, ReadUserError},
 };
@@ -228,24 +229,31 @@ impl ToProblem for UsageError {
 
 impl ToProblem for RecordError {
     fn to_problem(self) -> Problem {
-        match self {
-            Self::Denied(denied) => denied.to_problem(),
-            Self::Invalid(faults) => Problem::invalid(faults),
-            Self::UnknownField(item) => of_item(Code::FieldUnknown, item, ""),
-            Self::RowRequired(item) => of_item(Code::RowRequired, item, "/row"),
-            Self::NotEncrypted(item) => of_item(Code::FieldNotEncrypted, item, ""),
-            Self::NotIndexed(item) => {
-                Problem::invalid(Faults::one(format!("/items/{item}"), "not_indexed", "the field has no such index"))
-            }
-            Self::UnknownIndex(item) => of_item(Code::IndexUnknown, item, "/index"),
-            Self::IndexNotReady(item) => of_item(Code::IndexNotReady, item, ""),
-            Self::Malformed(item) => of_item(Code::SealedMalformed, item, "/sealed"),
-            Self::WrongContext(item) => of_item(Code::SealedWrongContext, item, "/sealed"),
-            Self::Tampered(item) => of_item(Code::SealedTampered, item, "/sealed"),
-            Self::KeyStopped(_) => Problem::new(Code::KeyRetired),
-            Self::Approval(error) => error.to_problem(),
-            Self::Failed(failure) => failure.into(),
-        }
+        let member = match &self {
+            Self::RowRequired(_) => "/row",
+            Self::UnknownIndex(_) => "/index",
+            Self::Malformed(_) | Self::WrongContext(_) | Self::Tampered(_) | Self::Erased(_) => "/sealed",
+            _ => "",
+        };
+        of_record(self, |item| format!("/items/{item}{member}"))
+    }
+}
+
+impl ToProblem for RowsError {
+    fn to_problem(self) -> Problem {
+        let Self { error, at } = self;
+        of_record(error, |_| at.clone())
+    }
+}
+
+impl ToProblem for DocumentError {
+    fn to_problem(self) -> Problem {
+        let Self { error, places } = self;
+        let row = if matches!(error, RecordError::RowRequired(_)) { "/row" } else { "" };
+        of_record(error, |item| match row {
+            "" => places.get(item).cloned().unwrap_or_default(),
+            row => row.to_owned(),
+        })
     }
 }
 
@@ -285,9 +293,45 @@ impl ToProblem for ApprovalError {
     }
 }
 
-/// A refusal of one item of a list.
-fn of_item(code: Code, item: usize, member: &str) -> Problem {
-    Problem::new(code).with_faults(Faults::one(format!("/items/{item}{member}"), code.as_str(), code.title()))
+impl ToProblem for SubjectError {
+    fn to_problem(self) -> Problem {
+        match self {
+            Self::Denied(denied) => denied.to_problem(),
+            Self::Invalid(faults) => Problem::invalid(faults),
+            Self::NotFound => Problem::new(Code::NotFound),
+            Self::Erased(_) => Problem::new(Code::SubjectErased),
+            Self::AlreadyErased => Problem::new(Code::StateConflict).detail("the person is erased already"),
+            Self::NotErased => Problem::new(Code::StateConflict).detail("the person is not erased"),
+            Self::Approval(error) => error.to_problem(),
+            Self::Failed(failure) => failure.into(),
+        }
+    }
+}
+
+/// What sealed values are refused with; `at` says where in the request an item is.
+fn of_record(error: RecordError, at: impl Fn(usize) -> String) -> Problem {
+    let of_item = |code: Code, item| Problem::new(code).with_faults(Faults::one(at(item), code.as_str(), code.title()));
+    match error {
+        RecordError::Denied(denied) => denied.to_problem(),
+        RecordError::Invalid(faults) => Problem::invalid(faults),
+        RecordError::UnknownField(item) => of_item(Code::FieldUnknown, item),
+        RecordError::RowRequired(item) => of_item(Code::RowRequired, item),
+        RecordError::NotEncrypted(item) => of_item(Code::FieldNotEncrypted, item),
+        RecordError::NotIndexed(item) => {
+            Problem::invalid(Faults::one(at(item), "not_indexed", "the field has no such index"))
+        }
+        RecordError::UnknownIndex(item) => of_item(Code::IndexUnknown, item),
+        RecordError::IndexNotReady(item) => of_item(Code::IndexNotReady, item),
+        RecordError::Malformed(item) => of_item(Code::SealedMalformed, item),
+        RecordError::WrongContext(item) => of_item(Code::SealedWrongContext, item),
+        RecordError::Tampered(item) => of_item(Code::SealedTampered, item),
+        RecordError::KeyStopped(_) => Problem::new(Code::KeyRetired),
+        RecordError::Erased(item) => of_item(Code::SubjectErased, item),
+        RecordError::SubjectErased => Problem::new(Code::SubjectErased)
+            .detail("a named person was erased; make that person again first if that is meant"),
+        RecordError::Approval(error) => error.to_problem(),
+        RecordError::Failed(failure) => failure.into(),
+    }
 }
 
 impl ToProblem for ReadAuditError {

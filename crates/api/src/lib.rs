@@ -8,19 +8,24 @@ mod api_keys;
 mod approvals;
 mod audit;
 mod auth;
+mod blobs;
 mod cached;
 mod certificates;
 mod deletion;
 mod docs;
+mod documents;
 mod error;
 mod fields;
 mod health;
 mod idempotency;
 mod indexes;
 mod keys;
+mod members;
 pub mod metrics;
 mod page;
 mod records;
+mod rows;
+mod subjects;
 mod tenant_keys;
 mod tenants;
 mod terms;
@@ -33,6 +38,7 @@ use std::sync::Arc;
 use axum::Router;
 use chancery_domain::Instance;
 use chancery_middleware::Limits;
+use tokio::sync::Semaphore;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub use docs::{PUBLIC, openapi, openapi_json};
@@ -45,6 +51,8 @@ pub(crate) struct App {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) readiness: Arc<health::Readiness>,
     pub(crate) trust_file: Arc<well_known::TrustFile>,
+    /// Places for blobs on their way: a stream goes on after its request has been answered.
+    pub(crate) streams: Arc<Semaphore>,
 }
 
 /// The public door with all its layers, in the order of design §3.
@@ -56,7 +64,9 @@ pub fn router(instance: Arc<Instance>, metrics: Arc<Metrics>, limits: Limits) ->
         metrics: Arc::clone(&metrics),
         readiness: Arc::new(health::readiness()),
         trust_file: Arc::new(well_known::trust_file_cache()),
+        streams: Arc::new(Semaphore::new(blobs::MAX_STREAMS)),
     };
+    let limits = Limits { streams: blobs::ROUTES, ..limits };
     let (routes, _) = operations().split_for_parts();
     chancery_middleware::around(routes.with_state(app), instance, Some(metrics), limits)
 }
@@ -119,6 +129,15 @@ fn operations() -> OpenApiRouter<App> {
         .routes(routes!(approvals::cancel_approval))
         .routes(routes!(approvals::review_approval))
         .routes(routes!(terms::terms))
+        .routes(routes!(rows::seal_rows))
+        .routes(routes!(rows::open_rows))
+        .routes(routes!(rows::reseal_rows))
+        .routes(routes!(documents::seal_document))
+        .routes(routes!(documents::open_document))
+        .routes(routes!(blobs::seal_blob))
+        .routes(routes!(blobs::open_blob))
+        .routes(routes!(subjects::erase_subject))
+        .routes(routes!(subjects::recreate_subject))
         .routes(routes!(certificates::issue_certificate))
         .routes(routes!(certificates::verify_envelope))
         .routes(routes!(certificates::get_certificate))

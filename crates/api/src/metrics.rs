@@ -242,6 +242,10 @@ impl Store for Timed {
         self.store.take_grown()
     }
 
+    async fn scrub(&self) -> Result<(), StoreError> {
+        self.store.scrub().await
+    }
+
     async fn ping(&self) -> Result<(), StoreError> {
         self.store.ping().await
     }

@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 use crate::{App, approvals::WaitsBody, error::IntoProblem, wiped};
 
 /// A null that was sent; a missing field stays an error.
-fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+pub(crate) fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
     Option::deserialize(deserializer)
 }
 
@@ -35,6 +35,10 @@ pub(crate) struct SealItemBody {
     column: String,
     /// Its row, for fields bound to rows.
     row: Option<String>,
+    /// The person whom it belongs to: sealed under a key of that person alone, which can be destroyed.
+    #[serde(default, deserialize_with = "wiped::taken_if_any")]
+    #[schema(value_type = Option<String>)]
+    subject: Option<Phi<String>>,
     /// The value; its JSON type is the field's. A null stays null.
     #[schema(value_type = Value)]
     value: Unique,
@@ -92,7 +96,13 @@ pub(crate) async fn seal(
     let items: Vec<SealItem> = body
         .items
         .into_iter()
-        .map(|item| SealItem { table: item.table, column: item.column, row: item.row, value: item.value.into() })
+        .map(|item| SealItem {
+            table: item.table,
+            column: item.column,
+            row: item.row,
+            subject: item.subject,
+            value: item.value.into(),
+        })
         .collect();
     let sealed = records::seal(&app.instance, &call, &items).await.or_problem()?;
     app.metrics.sealed.inc_by(sealed.len() as u64);
@@ -124,8 +134,9 @@ impl From<OpenItemBody> for StoredItem {
 }
 
 /// A value that did not open has an event of its own, which says more than that of a refusal.
-fn told(exchange: &Exchange, error: &RecordError) {
-    if matches!(error, RecordError::WrongContext(_) | RecordError::Tampered(_) | RecordError::KeyStopped(_)) {
+pub(crate) fn told(exchange: &Exchange, error: &RecordError) {
+    use RecordError as E;
+    if matches!(error, E::WrongContext(_) | E::Tampered(_) | E::KeyStopped(_) | E::Erased(_)) {
         exchange.already_told();
     }
 }
@@ -171,7 +182,7 @@ pub(crate) struct BreakGlassBody {
 #[schema(as = OpenedItem)]
 pub(crate) struct OpenedItemBody {
     /// The value, as it was sealed.
-    #[serde(serialize_with = "wiped::shown")]
+    #[serde(serialize_with = "wiped::exact")]
     #[schema(value_type = Value)]
     value: WipedJson,
 }

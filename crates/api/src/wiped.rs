@@ -72,6 +72,16 @@ impl Shown for WipedJson {
     }
 }
 
+/// A value with all digits of its numbers, for `serialize_with`.
+pub(crate) fn exact<S: Serializer>(value: &WipedJson, serializer: S) -> Result<S::Ok, S::Error> {
+    match value.exact() {
+        Some(text) => serde_json::from_str::<&serde_json::value::RawValue>(text)
+            .map_err(serde::ser::Error::custom)?
+            .serialize(serializer),
+        None => value.expose().serialize(serializer),
+    }
+}
+
 /// Shows it, for `serialize_with`.
 pub(crate) fn shown<T: Shown, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
     value.content().serialize(serializer)

@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::{
-    commands::{demo, doctor, import, init, key, openapi, recover, root, serve, verify},
+    commands::{demo, doctor, import, init, key, openapi, recover, root, sealing, serve, verify},
     config::Flags,
 };
 
@@ -31,6 +31,10 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Explain the state of every control
     Doctor(doctor::DoctorArgs),
+    /// Seal standard input or a file with a running server
+    Seal(sealing::SealArgs),
+    /// Open what `seal` made
+    Open(sealing::OpenArgs),
     /// Check a pack offline
     Verify(verify::VerifyArgs),
     /// Make and use keys of a running server
@@ -107,6 +111,8 @@ pub fn main() -> ExitCode {
         Command::Root(args) => runtime.block_on(root::run(args)),
         Command::Demo(args) => runtime.block_on(demo::run(args)),
         Command::Doctor(args) => runtime.block_on(doctor::run(args)),
+        Command::Seal(args) => runtime.block_on(sealing::seal(args)),
+        Command::Open(args) => runtime.block_on(sealing::open(args)),
         Command::Verify(args) => Ok(verify::run(&args)),
         Command::Key(args) => runtime.block_on(key::run(args)),
         Command::Import(args) => runtime.block_on(import::run(args)),

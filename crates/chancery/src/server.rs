@@ -2,13 +2,18 @@
 
 use std::{
     net::SocketAddr,
-    pin::pin,
+    pin::{Pin, pin},
     sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result};
-use axum::{Router, body::Body, extract::ConnectInfo};
+use axum::{
+    Router,
+    body::{Body, HttpBody},
+    extract::ConnectInfo,
+};
 use hyper::{Request, body::Incoming};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -162,10 +167,11 @@ async fn serve(
             let running = Work::begin(&work);
             request.extensions_mut().insert(ConnectInfo(peer));
             let response = router.clone().call(request.map(Body::new));
+            let work = Arc::clone(&work);
             async move {
                 let response = response.await;
                 drop(running);
-                response
+                response.map(|response| response.map(|body| watched(body, work)))
             }
         }
     });
@@ -185,6 +191,42 @@ async fn serve(
         _ = connection => {}
         // Whoever does not take the hint, or never sent a whole request, is cut off.
         () = work.idle_for(GOODBYE) => {}
+    }
+}
+
+/// A stream is not idle while it moves: each piece that is taken off it counts as work.
+fn watched(body: Body, work: Arc<Work>) -> Body {
+    // What lies in memory goes out at once.
+    let short = HttpBody::size_hint(&body).exact().is_some_and(|length| length <= 1024 * 1024);
+    if short { body } else { Body::new(Watched { body, work }) }
+}
+
+struct Watched {
+    body: Body,
+    work: Arc<Work>,
+}
+
+impl HttpBody for Watched {
+    type Data = <Body as HttpBody>::Data;
+    type Error = <Body as HttpBody>::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<hyper::body::Frame<Self::Data>, Self::Error>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        if frame.is_ready() {
+            self.work.change(|running| running);
+        }
+        frame
+    }
+
+    fn size_hint(&self) -> hyper::body::SizeHint {
+        HttpBody::size_hint(&self.body)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
     }
 }
 
@@ -278,6 +320,47 @@ mod tests {
         let mut answer = String::new();
         tokio::time::timeout(SOON, working.read_to_string(&mut answer)).await.unwrap().unwrap();
         assert!(answer.ends_with("done"), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_moves_is_not_idle() {
+        let slow = get(|| async {
+            let (sender, receiver) = tokio::sync::mpsc::channel::<Piece>(1);
+            tokio::spawn(async move {
+                for _ in 0..10 {
+                    tokio::time::sleep(Duration::from_millis(150)).await;
+                    if sender.send(Ok("piece ".into())).await.is_err() {
+                        return;
+                    }
+                }
+            });
+            Body::new(Pipe(receiver))
+        });
+        let router = Router::new().route("/slow", slow);
+        let bounds = Bounds { connections: 1, idle: Duration::from_millis(400) };
+        let running = listen_within(Door::api(ANY), router, bounds).await.unwrap();
+        let mut stream = TcpStream::connect(running.address()).await.unwrap();
+        stream.write_all(b"GET /slow HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert_eq!(answer.matches("piece ").count(), 10, "{answer}");
+        assert!(answer.ends_with("0\r\n\r\n"), "the last chunk came: {answer}");
+    }
+
+    type Piece = Result<axum::body::Bytes, std::convert::Infallible>;
+
+    struct Pipe(tokio::sync::mpsc::Receiver<Piece>);
+
+    impl HttpBody for Pipe {
+        type Data = axum::body::Bytes;
+        type Error = std::convert::Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<hyper::body::Frame<Self::Data>, Self::Error>>> {
+            self.0.poll_recv(cx).map(|piece| piece.map(|piece| piece.map(hyper::body::Frame::data)))
+        }
     }
 
     #[tokio::test]

@@ -144,6 +144,8 @@ id! { /// Names one index over columns of one table.
 pub struct IndexId("idx") }
 id! { /// Names one table that has registered fields.
 pub struct TableId("tbl") }
+id! { /// Names the key of one person, a data subject.
+pub struct SubjectId("sub") }
 id! { /// Names one certificate.
 pub struct CertificateId("crt") }
 id! { /// Names one audit event.

@@ -12,6 +12,7 @@
 //! | [`keyring`] | the key hierarchy, its versions and leases, the [`keyring::KeyProvider`] port |
 //! | [`fields`], [`records`] | which columns hold personal data; sealing and opening their values |
 //! | [`indexes`] | how sealed values are found: rules, their versions, terms |
+//! | [`subjects`] | the keys of single persons, whose destruction erases them |
 //! | [`certificates`] | signed statements, packs, offline verification |
 //! | [`approvals`] | what takes two people: asked, approved by another, done once |
 //! | [`audit`] | events, receipts, the Merkle log of each tenant |
@@ -41,6 +42,7 @@ pub mod keyring;
 pub mod passwords;
 pub mod records;
 pub mod store;
+pub mod subjects;
 pub mod tenants;
 mod text;
 pub mod time;

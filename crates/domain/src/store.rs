@@ -36,6 +36,8 @@ use crate::{
     keyring::TenantKeyWrites,
     keyring::TombstoneRows,
     keyring::TombstoneWrites,
+    subjects::SubjectRows,
+    subjects::SubjectWrites,
     tenants::TenantRows,
     tenants::TenantState,
     tenants::TenantWrites,
@@ -70,6 +72,7 @@ pub trait View:
     + RootRows
     + TenantKeyRows
     + FieldRows
+    + SubjectRows
     + CertificateRows
     + AuditRows
     + IdempotencyRows
@@ -93,6 +96,7 @@ pub trait Tx:
     + TenantKeyWrites
     + FieldWrites
     + IndexWrites
+    + SubjectWrites
     + CertificateWrites
     + AuditWrites
     + IdempotencyWrites
@@ -145,6 +149,10 @@ pub trait Store: Send + Sync {
 
     /// The tenants whose queue grew through this store since the last call.
     fn take_grown(&self) -> Vec<TenantId>;
+
+    /// Moves what was written into its final place, so that deleted bytes do not linger in a write-ahead log, as
+    /// far as the engine lets us.
+    async fn scrub(&self) -> Result<(), StoreError>;
 
     /// Answers if the store can be written to.
     async fn ping(&self) -> Result<(), StoreError>;

@@ -8,6 +8,8 @@ use http::{HeaderMap, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 
+use chancery_domain::records::WipedJson;
+
 use crate::{Code, Exchange, Problem, Unique, hints, json, stack::BodyLimit};
 
 /// The body as a `T`, which denies unknown fields.
@@ -81,8 +83,8 @@ impl<S: Send + Sync> FromRequest<S> for UnreadBody {
         let (exchange, headers, bytes) = collected(request, usize::MAX).await?;
         if !bytes.is_empty() {
             check_media_type(&headers)?;
-            let value = serde_json::from_slice(&bytes).map_err(|_| json::malformed(&bytes))?;
-            without_hints(&exchange, value).await?;
+            let value: Unique = serde_json::from_slice(&bytes).map_err(|_| json::malformed(&bytes))?;
+            compare_hints(&exchange, value.expose()).await?;
         }
         Ok(Self)
     }
@@ -143,19 +145,34 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 async fn parse<T: DeserializeOwned + Send>(exchange: &Exchange, bytes: &[u8]) -> Result<T, Problem> {
-    match json::read(bytes) {
+    let value = match json::read(bytes) {
+        Ok(body) => return Ok(body),
+        Err(value) => value,
+    };
+    let Some((named, rest)) = exchange.call().and_then(|_| json::apart(bytes, &hints::NAMES)) else {
+        let value = value.ok_or_else(|| json::malformed(bytes))?;
+        return faults(value.expose().clone());
+    };
+    compare_hints(exchange, &named.into()).await?;
+    // From the text, so that numbers keep their digits.
+    match json::read(&rest) {
         Ok(body) => Ok(body),
-        Err(None) => Err(json::malformed(bytes)),
-        Err(Some(value)) => json::read_value(without_hints(exchange, value).await?),
+        Err(Some(value)) => faults(value.expose().clone()),
+        Err(None) => Err(json::malformed(&rest)),
     }
 }
 
-/// Takes the tenant's name out of the top level, and compares it.
-async fn without_hints(exchange: &Exchange, mut value: Unique) -> Result<Unique, Problem> {
-    if let Some(call) = exchange.call()
-        && hints::take_out(call, value.change())
-    {
-        hints::mismatch(exchange, call, "body").await?;
+/// What is wrong with a value; or what it is, should it be right after all.
+fn faults<T: DeserializeOwned>(mut value: serde_json::Value) -> Result<T, Problem> {
+    let read = json::read_value(&mut value);
+    drop(WipedJson::new(value));
+    read
+}
+
+/// Compares the tenant that the top level names with the caller's.
+async fn compare_hints(exchange: &Exchange, value: &serde_json::Value) -> Result<(), Problem> {
+    match exchange.call() {
+        Some(call) if hints::named(call, value) == Some(false) => hints::mismatch(exchange, call, "body").await,
+        _ => Ok(()),
     }
-    Ok(value)
 }

@@ -34,6 +34,7 @@ const fn of_keyring(error: &KeyringError) -> Code {
         | KeyringError::Root(_)
         | KeyringError::NoRoot
         | KeyringError::Provider(..) => Code::DependencyUnavailable,
+        KeyringError::Erased => Code::SubjectErased,
         // What Chancery itself keeps sealed must open; a caller's values have errors of their own.
         KeyringError::Unwrap
         | KeyringError::ReceiptTooSmall

@@ -31,13 +31,13 @@ pub(crate) fn elsewhere(call: &Call, headers: &HeaderMap, query: &str) -> Option
         .then_some("query")
 }
 
-/// Takes the hints out of a body's top level, and answers whether one names another tenant.
-pub(crate) fn take_out(call: &Call, body: &mut serde_json::Value) -> bool {
-    let Some(fields) = body.as_object_mut() else { return false };
-    // Both are taken out before either is judged.
-    let named: Vec<_> = NAMES.iter().filter_map(|name| fields.remove(*name)).collect();
+/// Whether a body's top level names the caller's tenant and no other; `None` if it names none at all.
+pub(crate) fn named(call: &Call, body: &serde_json::Value) -> Option<bool> {
+    let fields = body.as_object()?;
+    let named: Vec<_> = NAMES.iter().filter_map(|name| fields.get(*name)).collect();
     // `null` names nobody.
-    named.iter().any(|named| !(named.is_null() || named.as_str().is_some_and(|named| is_own(call, named))))
+    let own = |named: &&serde_json::Value| named.is_null() || named.as_str().is_some_and(|named| is_own(call, named));
+    (!named.is_empty()).then(|| named.iter().all(own))
 }
 
 /// Another tenant was named: an event in any case, a refusal if so configured.

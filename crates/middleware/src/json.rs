@@ -1,13 +1,14 @@
 //! Strict JSON: no double keys, bounded depth, and faults that repeat nothing of the input.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use chancery_domain::{Faults, records::WipedJson};
 use serde::{
     Deserialize, Deserializer,
     de::{self, DeserializeOwned, DeserializeSeed, MapAccess, SeqAccess, Visitor},
 };
-use serde_json::{Map, Value, error::Category};
+use serde_json::{Map, Value, error::Category, value::RawValue};
+use zeroize::Zeroizing;
 
 use crate::{Code, Problem};
 
@@ -19,35 +20,89 @@ const DUPLICATE: &str = "duplicate key";
 const TOO_DEEP: &str = "nested too deep";
 
 /// Any JSON value without double keys and at most 32 levels deep. It may be somebody's data: wiped on drop, never
-/// printed.
-pub struct Unique(Value);
+/// printed. Numbers keep all their digits ([`WipedJson::exact`]).
+pub struct Unique(WipedJson);
 
 impl Unique {
     /// Reads it.
-    pub const fn expose(&self) -> &Value {
-        &self.0
-    }
-
-    pub(crate) const fn change(&mut self) -> &mut Value {
-        &mut self.0
+    pub fn expose(&self) -> &Value {
+        self.0.expose()
     }
 }
 
 impl From<Unique> for WipedJson {
-    fn from(mut value: Unique) -> Self {
-        Self::new(std::mem::take(&mut value.0))
-    }
-}
-
-impl Drop for Unique {
-    fn drop(&mut self) {
-        drop(WipedJson::new(std::mem::take(&mut self.0)));
+    fn from(value: Unique) -> Self {
+        value.0
     }
 }
 
 impl<'de> Deserialize<'de> for Unique {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Level(0).deserialize(deserializer).map(Self)
+        let Exact(text) = Exact::deserialize(deserializer)?;
+        let value = Level(0).deserialize(&mut serde_json::Deserializer::from_str(&text));
+        let value = value.map_err(|error| {
+            let text = error.to_string();
+            let known = [TOO_DEEP, DUPLICATE].into_iter().find(|known| text.starts_with(known));
+            de::Error::custom(known.unwrap_or("not readable"))
+        })?;
+        Ok(Self(WipedJson::with_text(value, &text)))
+    }
+}
+
+/// The text of any JSON value, as it was sent. Wiped on drop, never printed.
+pub struct Exact(Zeroizing<String>);
+
+impl Exact {
+    /// Reads it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<'de> Deserialize<'de> for Exact {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        Ok(Self(Zeroizing::new(Box::<str>::from(raw).into_string())))
+    }
+}
+
+/// The members of a body that have one of these names, and the rest as text: nothing else of it changes. `None` if there
+/// are none of them, or a member comes twice, or it is no object.
+pub(crate) fn apart(bytes: &[u8], names: &[&str]) -> Option<(Map<String, Value>, Zeroizing<Vec<u8>>)> {
+    let Members(mut rest) = serde_json::from_slice(bytes).ok()?;
+    let taken: Vec<(&str, &RawValue)> = names.iter().filter_map(|name| Some((*name, rest.remove(*name)?))).collect();
+    if taken.is_empty() {
+        return None;
+    }
+    let read = |(name, raw): (&str, &RawValue)| Some((name.to_owned(), serde_json::from_str(raw.get()).ok()?));
+    let taken = taken.into_iter().map(read).collect::<Option<_>>()?;
+    Some((taken, Zeroizing::new(serde_json::to_vec(&rest).ok()?)))
+}
+
+/// The members of an object as they were sent, none of them twice.
+struct Members<'a>(BTreeMap<String, &'a RawValue>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Each;
+        impl<'de> Visitor<'de> for Each {
+            type Value = BTreeMap<String, &'de RawValue>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+                let mut members = BTreeMap::new();
+                while let Some((name, raw)) = entries.next_entry::<String, &RawValue>()? {
+                    if members.insert(name, raw).is_some() {
+                        return Err(de::Error::custom(DUPLICATE));
+                    }
+                }
+                Ok(members)
+            }
+        }
+        deserializer.deserialize_map(Each).map(Self)
     }
 }
 
@@ -143,7 +198,7 @@ pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Option<Unique
 pub(crate) fn malformed(bytes: &[u8]) -> Problem {
     let problem = Problem::new(Code::RequestMalformed);
     match serde_json::from_slice::<Unique>(bytes) {
-        Err(error) if error.classify() == Category::Data => {
+        Err(error) if error.classify() == Category::Data && !error.to_string().starts_with("not readable") => {
             problem.detail("an object has a key twice, or the body is nested too deep")
         }
         _ => problem.detail("the body is not valid JSON in UTF-8"),
@@ -151,10 +206,10 @@ pub(crate) fn malformed(bytes: &[u8]) -> Problem {
 }
 
 /// Reads a value as a `T`; otherwise one fault per bad field, as far as they can be told apart.
-pub(crate) fn read_value<T: DeserializeOwned>(mut value: Unique) -> Result<T, Problem> {
+pub(crate) fn read_value<T: DeserializeOwned>(value: &mut Value) -> Result<T, Problem> {
     let mut faults = Faults::default();
     loop {
-        let error = match serde_path_to_error::deserialize::<_, T>(value.expose()) {
+        let error = match serde_path_to_error::deserialize::<_, T>(&*value) {
             Ok(_) if !faults.0.is_empty() => return Err(Problem::invalid(faults)),
             Ok(read) => return Ok(read),
             Err(error) => error,
@@ -172,7 +227,7 @@ pub(crate) fn read_value<T: DeserializeOwned>(mut value: Unique) -> Result<T, Pr
             let parent = keys.get(..keys.len().saturating_sub(1)).unwrap_or_default();
             parent
                 .iter()
-                .try_fold(value.change(), |at, key| match at {
+                .try_fold(&mut *value, |at, key| match at {
                     Value::Object(fields) => fields.get_mut(key),
                     Value::Array(items) => key.parse::<usize>().ok().and_then(|index| items.get_mut(index)),
                     _ => None,
@@ -261,8 +316,8 @@ mod tests {
     }
 
     fn errors(text: &str) -> serde_json::Value {
-        let value = serde_json::from_str::<Unique>(text).unwrap();
-        let problem = read_value::<Outer>(value).unwrap_err();
+        let mut value = serde_json::from_str(text).unwrap();
+        let problem = read_value::<Outer>(&mut value).unwrap_err();
         serde_json::to_value(
             problem.faults().0.iter().map(|fault| (fault.pointer.clone(), fault.code)).collect::<Vec<_>>(),
         )
@@ -285,10 +340,24 @@ mod tests {
 
     #[test]
     fn nothing_of_the_input_is_repeated() {
-        let value = serde_json::json!({"name": "", "items": [{"count": "123-45-6789"}], "Jane Doe, expected 7": 1});
-        let problem = read_value::<Outer>(Unique(value)).unwrap_err();
+        let mut value = serde_json::json!({"name": "", "items": [{"count": "123-45-6789"}], "Jane Doe, expected 7": 1});
+        let problem = read_value::<Outer>(&mut value).unwrap_err();
         let text = format!("{:?}", problem.faults());
         assert!(!text.contains("6789") && !text.contains("Jane"), "{text}");
+    }
+
+    #[test]
+    fn numbers_keep_their_digits() {
+        let read = |text: &str| serde_json::from_str::<Unique>(text).unwrap().0.exact().map(str::to_owned);
+        let text = r#"{"z":123456789012345678901234567890,"a":0.10}"#;
+        assert_eq!(read(text).as_deref(), Some(text));
+        assert_eq!(read(r#"{"z":1}"#), None);
+        let body = format!(r#"{{"tenant":"x","value":{text}}}"#);
+        let (taken, kept) = apart(body.as_bytes(), &["tenant", "tenant_id"]).unwrap();
+        assert_eq!(serde_json::Value::from(taken), serde_json::json!({"tenant": "x"}));
+        assert_eq!(std::str::from_utf8(&kept).unwrap(), format!(r#"{{"value":{text}}}"#));
+        assert!(apart(br#"{"tenant":"x","tenant":"x"}"#, &["tenant"]).is_none());
+        assert!(apart(br#"{"value":1}"#, &["tenant"]).is_none());
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! [`around`] puts every layer round an [`axum::Router`] in one order (design §3). Handlers take
 //! what they need through extractors: [`Authenticated`] or [`Asked`] for a caller without or with query
 //! parameters, [`Request`] for strangers, [`Body`], [`Creation`], [`OptionalBody`], [`UnreadBody`],
-//! [`PathOf`]. None of them ever repeats input in a response or a log line.
+//! [`PathOf`], [`Upload`] for streams. None of them ever repeats input in a response or a log line.
 #![forbid(unsafe_code)]
 
 mod authenticated;
@@ -22,12 +22,14 @@ mod query;
 mod refusals;
 mod stack;
 mod strict;
+mod upload;
 
 pub use authenticated::{Asked, Authenticated};
 pub use body::{Body, Creation, OptionalBody, RequestKey, UnreadBody};
 pub use exchange::{Exchange, Request};
-pub use json::Unique;
+pub use json::{Exact, Unique};
 pub use observe::{Finished, Observer};
 pub use path::PathOf;
 pub use problem::{Code, Problem};
 pub use stack::{Limits, around};
+pub use upload::Upload;

@@ -94,6 +94,8 @@ problems! {
     SealedWrongContext = "sealed.wrong_context", UNPROCESSABLE_ENTITY, "The value was sealed for another context";
     /// Changed after sealing.
     SealedTampered = "sealed.tampered", UNPROCESSABLE_ENTITY, "The sealed value was changed";
+    /// Sealed for a person whose key was destroyed. 410 and not 422: the request is right, and it will never open again.
+    SubjectErased = "subject.erased", GONE, "The person was erased";
     /// The same `Idempotency-Key` with another request.
     IdempotencyMismatch = "idempotency.mismatch", UNPROCESSABLE_ENTITY, "The Idempotency-Key belongs to another request";
     /// The log takes no event, so nothing was done.

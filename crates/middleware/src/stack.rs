@@ -4,7 +4,7 @@ use std::{any::Any, sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    extract::Request,
+    extract::{MatchedPath, Request},
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
@@ -31,6 +31,8 @@ pub struct Limits {
     pub concurrent: usize,
     /// Peers whose `X-Forwarded-For` is believed. Only a proxy that appends the address it sees belongs here.
     pub trusted_proxies: Vec<IpNet>,
+    /// Templates of routes whose bodies are streams ([`crate::Upload`]): they have no longest body.
+    pub streams: &'static [&'static str],
 }
 
 impl Default for Limits {
@@ -40,6 +42,7 @@ impl Default for Limits {
             timeout: Duration::from_secs(30),
             concurrent: 4096,
             trusted_proxies: Vec::new(),
+            streams: &[],
         }
     }
 }
@@ -59,7 +62,7 @@ pub(crate) struct BodyLimit {
 /// What a request does runs in a task of its own: neither a client that goes away nor the timeout
 /// stops it between its commit and what must follow.
 pub fn around(router: Router, instance: Arc<Instance>, observer: Option<Arc<dyn Observer>>, limits: Limits) -> Router {
-    let Limits { body_bytes, timeout, concurrent, trusted_proxies } = limits;
+    let Limits { body_bytes, timeout, concurrent, trusted_proxies, streams } = limits;
     let observing = Observing { instance, observer, proxies: trusted_proxies.into() };
     let places = Arc::new(Semaphore::new(concurrent));
     let body = BodyLimit { bytes: body_bytes, time: timeout };
@@ -69,7 +72,9 @@ pub fn around(router: Router, instance: Arc<Instance>, observer: Option<Arc<dyn 
         .method_not_allowed_fallback(|| async { Problem::new(Code::MethodNotAllowed) })
         .layer(middleware::from_fn(move |mut request: Request, next: Next| {
             request.extensions_mut().insert(body);
-            strict::strict(body_bytes, request, next)
+            let streams =
+                request.extensions().get::<MatchedPath>().is_some_and(|path| streams.contains(&path.as_str()));
+            strict::strict(if streams { usize::MAX } else { body_bytes }, request, next)
         }))
         .layer(middleware::from_fn(refusals::tell))
         .layer(middleware::from_fn(move |request: Request, next: Next| detached(Arc::clone(&places), request, next)))

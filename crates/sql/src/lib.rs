@@ -25,6 +25,7 @@ mod keys;
 mod roots;
 mod rows;
 mod statement;
+mod subjects;
 mod taken;
 mod tenant_keys;
 mod tenants;

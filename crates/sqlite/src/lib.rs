@@ -161,6 +161,13 @@ impl Store for Sqlite {
         self.grown.take()
     }
 
+    async fn scrub(&self) -> Result<(), StoreError> {
+        // Waits for readers of older snapshots; the log is then cut to nothing, and what it held is gone.
+        let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
+        let (busy, ..): (i64, i64, i64) = sqlx::query_as(sql).fetch_one(&self.writer).await.map_err(store)?;
+        if busy == 0 { Ok(()) } else { Err(StoreError::Unavailable("readers hold the write-ahead log".into())) }
+    }
+
     async fn ping(&self) -> Result<(), StoreError> {
         self.write().await.map(drop)
     }

@@ -14,6 +14,7 @@ const FILES: &[(i64, &str, &str)] = &[
     (3, "approvals", include_str!("../migrations/0003_approvals.sql")),
     (9, "custody", include_str!("../migrations/0009_custody.sql")),
     (7, "indexes", include_str!("../migrations/0007_indexes.sql")),
+    (6, "subjects", include_str!("../migrations/0006_subjects.sql")),
 ];
 
 /// The number of the newest step this program knows; PostgreSQL's is the same.

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use chancery_domain::store::{Directory as _, Store as _};
 use chancery_sqlite::{OpenError, Sqlite};
-use chancery_testkit::samples::{OURS, THEIRS, certificate, checkpoint, logged_event, queued_event, user};
+use chancery_testkit::samples::{OURS, THEIRS, certificate, checkpoint, logged_event, queued_event, subject_key, user};
 use sqlx::Connection as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 
@@ -114,6 +114,42 @@ mod file {
         assert!(matches!(Sqlite::open(&path).await, Err(OpenError::Newer(9999))));
     }
 
+    /// Whoever has the files afterwards has not the key: neither in the file nor in its write-ahead log.
+    #[tokio::test]
+    async fn the_bytes_of_a_destroyed_key_are_in_no_file() {
+        let (_folder, path, store) = on_disk().await;
+        let mut key = subject_key(1);
+        key.wrapped = Some((0..124).map(|byte: u8| byte.wrapping_mul(151).wrapping_add(43)).collect());
+        let (wrapped, kept) = (key.wrapped.clone().unwrap(), subject_key(2));
+        let held_by = |needle: &[u8]| -> Vec<&str> {
+            let holds = |suffix: &&str| {
+                let bytes = std::fs::read(format!("{}{suffix}", path.display())).unwrap_or_default();
+                bytes.windows(needle.len()).any(|window| window == needle)
+            };
+            ["", "-wal"].into_iter().filter(holds).collect()
+        };
+        let mut tx = store.begin(OURS).await.unwrap();
+        tx.insert_subject_key(&key).await.unwrap();
+        tx.insert_subject_key(&kept).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(held_by(&wrapped), ["-wal"], "the search finds it while it is there");
+        // Into the file, and into the log once more.
+        store.scrub().await.unwrap();
+        assert_eq!(held_by(&wrapped), [""]);
+        for n in 3..40 {
+            let mut tx = store.begin(OURS).await.unwrap();
+            tx.insert_subject_key(&subject_key(n)).await.unwrap();
+            tx.commit().await.unwrap();
+        }
+        assert!(held_by(&wrapped).contains(&"-wal"), "other changes of its page copy it");
+        let mut tx = store.begin(OURS).await.unwrap();
+        tx.destroy_subject_key(key.id, key.created_at).await.unwrap();
+        tx.commit().await.unwrap();
+        store.scrub().await.unwrap();
+        assert_eq!(held_by(&wrapped), [""; 0]);
+        assert_eq!(held_by(kept.wrapped.as_ref().unwrap()), [""], "and nothing else is gone");
+    }
+
     /// What a lease is made of says so when it changes. A new table with wrapped keys needs the three triggers too.
     #[tokio::test]
     async fn every_table_with_wrapped_keys_raises_the_epoch() {
@@ -130,8 +166,9 @@ mod file {
         .fetch_all(&mut raw(&path).await)
         .await
         .unwrap();
-        // Nodes look the root up at their start, and again when a row names a version that they do not hold.
-        assert_eq!(forgotten, ["root_recipients", "root_secrets"]);
+        // Nodes look the root up at their start, and again when a row names a version that they do not hold. A new person's
+        // key stops nothing, and its destruction raises the epoch (`subjects::only_the_end_of_a_key_raises_the_epoch`).
+        assert_eq!(forgotten, ["root_recipients", "root_secrets", "subject_keys"]);
     }
 
     #[tokio::test]

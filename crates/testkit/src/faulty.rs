@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
-use chancery_crypto::tiles::TileId;
+use chancery_crypto::{Handle, tiles::TileId};
 use chancery_domain::TenantId;
 use chancery_domain::access::Role;
 use chancery_domain::api_keys::{ApiKey, ApiKeyRows, ApiKeyWrites};
@@ -16,7 +16,9 @@ use chancery_domain::backups::{Backup, BackupRows, BackupWrites};
 use chancery_domain::certificates::{Certificate, CertificateRows, CertificateWrites};
 use chancery_domain::fields::{Field, FieldRows, FieldWrites};
 use chancery_domain::idempotency::{IdempotencyRows, IdempotencyWrites, Remembered};
-use chancery_domain::ids::{ApiKeyId, ApprovalId, CertificateId, EventId, KeyId, NodeId, RecipientId, UserId};
+use chancery_domain::ids::{
+    ApiKeyId, ApprovalId, CertificateId, EventId, KeyId, NodeId, RecipientId, SubjectId, UserId,
+};
 use chancery_domain::indexes::{Index, IndexRows, IndexWrites};
 use chancery_domain::jobs::JobWrites;
 use chancery_domain::keyring::{
@@ -24,6 +26,7 @@ use chancery_domain::keyring::{
     Standing, TenantKey, TenantKeyRows, TenantKeyWrites, Tombstone, TombstoneRows, TombstoneWrites,
 };
 use chancery_domain::store::{ApiKeyEntry, Directory, Epochs, Store, StoreError, TenantEntry, Tx, View};
+use chancery_domain::subjects::{SubjectKey, SubjectRows, SubjectWrites};
 use chancery_domain::tenants::{Tenant, TenantRows, TenantState, TenantWrites};
 use chancery_domain::time::Timestamp;
 use chancery_domain::users::{User, UserRows, UserWrites};
@@ -136,6 +139,11 @@ impl<S: Store> Store for Faulty<S> {
 
     fn take_grown(&self) -> Vec<TenantId> {
         self.within.take_grown()
+    }
+
+    async fn scrub(&self) -> Result<(), StoreError> {
+        check(&self.faults.begin)?;
+        self.within.scrub().await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
@@ -297,6 +305,17 @@ hand_on!(FieldRows { fn fields() -> Vec<Field>; });
 hand_on!(FieldWrites { fn put_field(field: &Field) -> (); });
 hand_on!(IndexRows { fn indexes() -> Vec<Index>; });
 hand_on!(IndexWrites { fn put_index(index: &Index) -> (); });
+hand_on!(SubjectRows {
+    fn subject_keys_of(references: &[String]) -> Vec<SubjectKey>;
+    fn subject_keys_by_handle(handles: &[Handle]) -> Vec<SubjectKey>;
+    fn subject_keys(after: Option<SubjectId>, limit: u32) -> Vec<SubjectKey>;
+    fn count_subject_keys_under(root_key: &str) -> u64;
+});
+hand_on!(SubjectWrites {
+    fn insert_subject_key(key: &SubjectKey) -> ();
+    fn destroy_subject_key(id: SubjectId, at: Timestamp) -> ();
+    fn rewrap_subject_key(key: &SubjectKey, from: &str) -> ();
+});
 hand_on!(CertificateRows { fn certificate(id: CertificateId) -> Option<Certificate>; });
 hand_on!(CertificateWrites { fn insert_certificate(certificate: &Certificate) -> (); });
 hand_on!(AuditRows {

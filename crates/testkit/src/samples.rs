@@ -10,13 +10,15 @@ use chancery_domain::certificates::Certificate;
 use chancery_domain::fields::{Bind, Class, Field, FieldType, Normalizer};
 use chancery_domain::idempotency::Remembered;
 use chancery_domain::ids::{
-    ApiKeyId, ApprovalId, CertificateId, EventId, FieldId, IndexId, KeyId, RecipientId, RequestId, TableId, UserId,
+    ApiKeyId, ApprovalId, CertificateId, EventId, FieldId, IndexId, KeyId, RecipientId, RequestId, SubjectId, TableId,
+    UserId,
 };
 use chancery_domain::indexes::{Index, IndexKind, IndexState, IndexVersion, Rule};
 use chancery_domain::keyring::{
     AccessPolicy, BackupState, HsmLink, Key, KeyBackup, KeyOrigin, KeyPurpose, KeyState, KeyType, KeyVersion, Managed,
     OwnMode, OwnWrap, ProviderKind, Revocation, RevocationReason, RootRecipient, StoredMaterial, TenantKey,
 };
+use chancery_domain::subjects::{SubjectKey, SubjectState};
 use chancery_domain::tenants::{Tenant, TenantState};
 use chancery_domain::time::Timestamp;
 use chancery_domain::users::{User, UserState};
@@ -254,6 +256,21 @@ pub fn index_version(version: u32, rule: Rule) -> IndexVersion {
     let state = if version % 2 == 1 { IndexState::Ready } else { IndexState::Backfilling };
     let ready_at = odd(version.into(), NOW.plus_seconds(1));
     IndexVersion { version, rule, state, created_at: NOW, ready_at, retired_at: None }
+}
+
+/// The active key of a person.
+pub fn subject_key(n: u64) -> SubjectKey {
+    SubjectKey {
+        id: SubjectId::from_bytes(bytes(n)),
+        handle: handle(n + 1_000),
+        reference: format!("{n:064x}"),
+        reference_key: "kv_1".to_owned(),
+        wrapped: Some(vec![n.to_be_bytes()[7]; 124]),
+        root_key: "kv_1".to_owned(),
+        state: SubjectState::Active,
+        created_at: NOW,
+        destroyed_at: None,
+    }
 }
 
 /// A certificate.

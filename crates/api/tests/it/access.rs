@@ -279,6 +279,33 @@ fn expectations(
         &ours.service,
         Some((&ours.auditor, 403)),
     );
+    let row = |extra: Value| {
+        let mut row = json!({"table": "patients", "row": "1"});
+        row.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        json!([row])
+    };
+    let seal = json!({"items": row(json!({"fields": {"ssn": "1"}}))});
+    let stored = || row(json!({"header": crate::rows::header(), "fields": {"ssn": null}}));
+    let open = json!({"reason": "visit", "items": stored()});
+    add("seal_rows", "/v1/records/seal".into(), Some(seal), &ours.service, Some((&ours.auditor, 403)));
+    add("open_rows", "/v1/records/open".into(), Some(open), &ours.service, Some((&ours.staff, 403)));
+    let reseal = json!({"items": stored()});
+    add("reseal_rows", "/v1/records/reseal".into(), Some(reseal), &ours.officer, Some((&ours.service, 403)));
+    let document = |extra: Value| {
+        let mut document = json!({"table": "patients", "row": "1"});
+        document.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        Some(document)
+    };
+    let seal = document(json!({"document": {"a": "1"}, "fields": [{"pointer": "/a", "column": "ssn"}]}));
+    add("seal_document", "/v1/documents/seal".into(), seal, &ours.service, Some((&ours.auditor, 403)));
+    let open = document(json!({"reason": "visit", "document": {}}));
+    add("open_document", "/v1/documents/open".into(), open, &ours.service, Some((&ours.auditor, 403)));
+    let blob = |verb: &str| format!("/v1/blobs/{verb}?table=patients&column=photo&row=1");
+    add("seal_blob", blob("seal"), None, &ours.service, Some((&ours.auditor, 403)));
+    add("open_blob", blob("open"), None, &ours.service, Some((&ours.staff, 403)));
+    let person = || Some(json!({"subject": "nobody"}));
+    add("erase_subject", "/v1/subjects/erase".into(), person(), &ours.officer, Some((&ours.service, 403)));
+    add("recreate_subject", "/v1/subjects/recreate".into(), person(), &ours.officer, Some((&ours.service, 403)));
     add("issue_certificate", "/v1/certificates".into(), Some(claim()), &ours.service, Some((&ours.auditor, 403)));
     add(
         "verify_envelope",
@@ -309,6 +336,16 @@ fn expectations(
     }
     for id in ["schedule_key_deletion", "cancel_key_deletion"] {
         all.get_mut(id).unwrap().refuses = Some("state.conflict");
+    }
+    // The reason is a header, which plain requests lack; nobody was sealed for; and the header of the rows is of no row.
+    for (id, code) in [
+        ("open_blob", "request.invalid"),
+        ("erase_subject", "not_found"),
+        ("recreate_subject", "not_found"),
+        ("open_rows", "sealed.wrong_context"),
+        ("reseal_rows", "sealed.wrong_context"),
+    ] {
+        all.get_mut(id).unwrap().refuses = Some(code);
     }
     // The order of the document suspends after it resumes: what counts is that the caller got that far.
     all.get_mut("resume_tenant").unwrap().refuses = Some("state.conflict");

@@ -9,6 +9,7 @@ pub mod key;
 pub mod openapi;
 pub mod recover;
 pub mod root;
+pub mod sealing;
 pub mod serve;
 pub mod verify;
 

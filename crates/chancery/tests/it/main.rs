@@ -17,6 +17,7 @@ mod production;
 mod providers;
 mod recover;
 mod roots;
+mod sealing;
 mod serve;
 mod support;
 mod verify;

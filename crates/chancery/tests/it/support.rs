@@ -112,6 +112,16 @@ impl Served {
         (status.code().unwrap_or(-1), self.log.take().unwrap().join().unwrap())
     }
 
+    /// Where it answers.
+    pub(crate) fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a request with an API key.
     pub(crate) async fn send(&self, method: &str, path: &str, key: &str, body: Option<Value>) -> (u16, Value) {
         let client = reqwest::Client::builder().no_proxy().build().unwrap();

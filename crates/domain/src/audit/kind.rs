@@ -107,6 +107,12 @@ codes! {
         RecordGlassBroken = "record.glass_broken",
         /// Values were moved to the newest key.
         RecordResealed = "record.resealed",
+        /// A person got a key of their own.
+        SubjectCreated = "subject.created",
+        /// A person's key was destroyed.
+        SubjectErased = "subject.erased",
+        /// A person who was erased got a new key.
+        SubjectRecreated = "subject.recreated",
         /// Search terms were derived.
         TermsDerived = "terms.derived",
         /// A certificate was issued.
@@ -173,7 +179,10 @@ impl EventKind {
             | Self::ApprovalRequested
             | Self::KeyCreated
             | Self::KeyImported
+            | Self::SubjectCreated
+            | Self::SubjectRecreated
             | Self::CertificateIssued => Action::Create,
+            Self::SubjectErased => Action::Delete,
             Self::TenantRead
             | Self::UserRead
             | Self::ApiKeyRead

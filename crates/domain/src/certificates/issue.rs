@@ -110,8 +110,24 @@ fn told(certificate: &Certificate) -> Event {
 }
 
 async fn try_issue(instance: &Instance, call: &Call, claim: &Claim) -> Result<Issued, CertificateError> {
-    let tenant = call.tenant();
-    let mut change = Change::begin(instance, call, tenant).await?;
+    let mut change = Change::begin(instance, call, call.tenant()).await?;
+    let (issued, event) = issue_within(instance, &mut change, claim).await?;
+    change.commit_new(event).await?;
+    Ok(issued)
+}
+
+/// Issues a certificate of what a change does, in that change: gives it with the event that tells of it, to be
+/// recorded or committed. Its kind may be Chancery's own.
+///
+/// # Errors
+///
+/// [`CertificateError`].
+pub(crate) async fn issue_within(
+    instance: &Instance,
+    change: &mut Change<'_>,
+    claim: &Claim,
+) -> Result<(Issued, Event), CertificateError> {
+    let tenant = change.keyring().tenant();
     let no_key = || Failure::Keyring(KeyringError::NoActiveKey(Managed::Certificate));
     let key = change.rows().managed_key(Managed::Certificate).await?.ok_or_else(no_key)?;
     // Held until the commit: nobody retires the key before this certificate is queued.
@@ -119,10 +135,10 @@ async fn try_issue(instance: &Instance, call: &Call, claim: &Claim) -> Result<Is
     let origin = change.rows().log_origin().await?.ok_or(Failure::Internal("log without an origin"))?;
 
     let salt: [u8; 32] = random::array(instance.random())?;
-    let certificate = sign(instance, &change, tenant, &version, &origin, claim, &salt)?;
+    let certificate = sign(instance, change, tenant, &version, &origin, claim, &salt)?;
     change.rows().insert_certificate(&certificate).await?;
-    change.commit_new(told(&certificate)).await?;
-    Ok(Issued { certificate, subject_salt: salt })
+    let event = told(&certificate);
+    Ok((Issued { certificate, subject_salt: salt }, event))
 }
 
 fn sign(

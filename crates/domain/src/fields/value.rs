@@ -5,7 +5,7 @@ use data_encoding::BASE64URL_NOPAD;
 use serde_json::Value;
 
 use super::FieldType;
-use crate::text::is_date;
+use crate::{records::WipedJson, text::is_date};
 
 /// A value that is not of its field's type. Does not repeat it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -50,6 +50,33 @@ impl FieldType {
             Self::Json => serde_json::from_str(text).map_err(|_| wrong)?,
             Self::Text | Self::Decimal | Self::Date | Self::Bytes => Value::from(text),
         })
+    }
+
+    /// As [`Self::encode`]; numbers within a `json` value keep all their digits.
+    ///
+    /// # Errors
+    ///
+    /// [`WrongType`].
+    pub fn encode_exact(self, value: &WipedJson) -> Result<Phi<Vec<u8>>, WrongType> {
+        match (self, value.exact()) {
+            (Self::Json, Some(text)) => Ok(Phi::new(text.as_bytes().to_vec())),
+            _ => self.encode(value.expose()),
+        }
+    }
+
+    /// As [`Self::decode`]; numbers within a `json` value keep all their digits.
+    ///
+    /// # Errors
+    ///
+    /// [`WrongType`].
+    pub fn decode_exact(self, bytes: &Phi<Vec<u8>>) -> Result<WipedJson, WrongType> {
+        match self {
+            Self::Json => {
+                let text = std::str::from_utf8(bytes.expose()).map_err(|_| WrongType(self))?;
+                WipedJson::parse(text).map_err(|_| WrongType(self))
+            }
+            _ => Ok(WipedJson::new(self.decode(bytes)?)),
+        }
     }
 
     /// The text that a term is derived from.
@@ -116,6 +143,56 @@ mod tests {
         ];
         for (field_type, value) in values {
             assert!(field_type.encode(&value).is_err(), "{field_type} {value}");
+        }
+    }
+
+    #[test]
+    fn json_keeps_every_digit() {
+        for text in ["[123456789012345678901234567890.10]", "{\"a\":-0.0,\"b\":1E+2}", "0.1000", "{\"z\":1,\"a\":2.50}"]
+        {
+            let bytes = FieldType::Json.encode_exact(&WipedJson::parse(text).unwrap()).unwrap();
+            let opened = FieldType::Json.decode_exact(&bytes).unwrap();
+            assert_eq!(opened.exact(), Some(text));
+        }
+        assert_eq!(WipedJson::parse("[1,-2,\"1.0\"]").unwrap().exact(), None, "a plain value is enough");
+    }
+
+    fn comes_back(field_type: FieldType, value: &Value) -> bool {
+        let bytes = field_type.encode(value).unwrap();
+        field_type.decode(&bytes).unwrap() == *value
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_value_of_a_type_comes_back(
+            text in ".{0,40}", number: i64, flag: bool, bytes: Vec<u8>, decimal in "[+-]?[0-9]{1,30}(\\.[0-9]{1,30})?",
+            (year, month, day) in (1_i16..9_999, 1_u8..13, 1_u8..29)
+        ) {
+            proptest::prop_assert!(comes_back(FieldType::Text, &json!(text)));
+            proptest::prop_assert!(comes_back(FieldType::Integer, &json!(number)));
+            proptest::prop_assert!(comes_back(FieldType::Boolean, &json!(flag)));
+            proptest::prop_assert!(comes_back(FieldType::Bytes, &json!(BASE64URL_NOPAD.encode(&bytes))));
+            proptest::prop_assert!(comes_back(FieldType::Decimal, &json!(decimal)));
+            let date = json!(format!("{year:04}-{month:02}-{day:02}"));
+            proptest::prop_assert!(comes_back(FieldType::Date, &date));
+            let any = json!({"t": text, "n": number, "l": [flag, null]});
+            proptest::prop_assert!(comes_back(FieldType::Json, &any));
+        }
+
+        #[test]
+        fn no_bytes_decode_to_another_type(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..40)) {
+            let bytes = Phi::new(bytes);
+            for field_type in FieldType::ALL {
+                if let Ok(value) = field_type.decode(&bytes) {
+                    let right = match field_type {
+                        FieldType::Integer => value.is_i64(),
+                        FieldType::Boolean => value.is_boolean(),
+                        FieldType::Json => true,
+                        FieldType::Text | FieldType::Decimal | FieldType::Bytes | FieldType::Date => value.is_string(),
+                    };
+                    proptest::prop_assert!(right, "{}", field_type);
+                }
+            }
         }
     }
 }

@@ -97,6 +97,20 @@ impl Fence {
             "the store answers too slowly to tell whether a key still stands".into(),
         )))
     }
+
+    /// Whether what is let out piece by piece may go on: asks for the epoch again whenever the last answer is too old.
+    /// If it rose, the lease of that epoch comes back, for its owner to see whether the key still stands.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::lease`].
+    pub(crate) async fn renew(&mut self, instance: &Instance, lease: &Lease) -> Result<Option<Arc<Lease>>, Failure> {
+        if self.read_at.elapsed() <= RELEASE_WITHIN {
+            return Ok(None);
+        }
+        *self = Self::of(self.tenant, &instance.directory().epochs(&[self.tenant]).await?);
+        if self.epoch <= lease.standing.epoch { Ok(None) } else { self.lease(instance).await.map(Some) }
+    }
 }
 
 /// A lease of a tenant that is served.

@@ -37,6 +37,11 @@ pub struct Lease {
 }
 
 impl Lease {
+    /// The id of a table that has registered fields.
+    pub fn table(&self, table: &str) -> Option<crate::ids::TableId> {
+        self.fields.get(table)?.values().next().map(|field| field.table_id)
+    }
+
     /// A registered field by its names.
     pub fn field(&self, table: &str, column: &str) -> Option<&Arc<Field>> {
         self.fields.get(table)?.get(column)

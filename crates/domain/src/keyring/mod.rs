@@ -11,6 +11,7 @@ use crate::{
     time::Timestamp,
 };
 
+mod blobs;
 mod count;
 pub mod create;
 pub mod declared;
@@ -30,9 +31,11 @@ mod resides;
 pub mod ring;
 pub mod root;
 pub mod rotate;
+mod rows;
 pub mod schedule;
 mod state;
 mod stored;
+pub mod subject_keys;
 pub mod tenant_keys;
 pub mod tombstones;
 pub mod update;
@@ -55,8 +58,10 @@ pub use resident::ResidentId;
 pub use ring::{Keyring, KeyringError};
 pub use root::{PlatformRoot, RootError, RootRows, RootSecret, RootState, RootVersion, RootWrites};
 pub use rotate::rotate;
+pub use rows::{NewRow, OpenedRow, RowError, RowPlace, SealedRow};
 pub use state::{KeyState, Revocation, RevocationReason};
 pub use stored::{BackupState, HsmLink, KeyBackup, KeyOrigin, StoredMaterial};
+pub use subject_keys::{OpenSubject, Subjects, WrappedSubject};
 pub use tenant_keys::{OwnProvider, TenantKeyRows, TenantKeyWrites};
 pub use tombstones::{BUNDLE_DAYS, Tombstone, TombstoneKind, TombstoneRows, TombstoneWrites};
 pub use update::{KeyChange, update};

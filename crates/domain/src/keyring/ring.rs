@@ -10,7 +10,12 @@ use chancery_crypto::{
     ParseError, Phi, SealError, Sealed, derive_key, random::Random, random::RandomError,
 };
 
-use super::{Key, KeyState, KeyVersion, Managed, ProviderError, named::NamedKey, tenant_keys::TenantKeys};
+use super::{
+    Key, KeyState, KeyVersion, Managed, ProviderError,
+    named::NamedKey,
+    subject_keys::{OpenSubject, Subjects},
+    tenant_keys::TenantKeys,
+};
 use crate::{
     audit::AuditReceipt,
     fields::{Bind, Field},
@@ -48,6 +53,9 @@ pub enum KeyringError {
     /// The keys changed while they were in use; what was made with them is not given out.
     #[error("the keys changed meanwhile")]
     Stale,
+    /// The person's key was destroyed.
+    #[error("the key of the person was destroyed")]
+    Erased,
     /// A receipt names another tenant or table, or fewer values.
     #[error("the audit receipt does not cover this")]
     ReceiptTooSmall,
@@ -86,7 +94,7 @@ pub(crate) struct RingVersion {
 }
 
 impl RingVersion {
-    fn root(&self) -> Result<&Key256, KeyringError> {
+    pub(super) fn root(&self) -> Result<&Key256, KeyringError> {
         match &self.material {
             Material::Root(root) => Ok(root),
             Material::Ed25519(_) | Material::P256(_) => Err(KeyringError::Unwrap),
@@ -197,7 +205,12 @@ impl Keyring {
         self.versions.iter().filter(move |v| v.managed == managed)
     }
 
-    fn data_version(&self, managed: Managed, handle: Handle, glass: bool) -> Result<&RingVersion, KeyringError> {
+    pub(super) fn data_version(
+        &self,
+        managed: Managed,
+        handle: Handle,
+        glass: bool,
+    ) -> Result<&RingVersion, KeyringError> {
         let version = self.versions.iter().find(|v| v.managed == managed && v.handle == handle);
         let version = version.ok_or(KeyringError::WrongContext)?;
         let opens = if glass { version.state.opens_by_break_glass() } else { version.state.opens() };
@@ -239,7 +252,12 @@ impl Keyring {
         if crate::fields::system::is_audit(field) { Managed::Audit } else { Managed::Data }
     }
 
-    fn context<'a>(tenant: &'a [u8; 16], table: &'a [u8; 16], column: &'a [u8; 16], place: Place<'a>) -> Context<'a> {
+    pub(super) fn context<'a>(
+        tenant: &'a [u8; 16],
+        table: &'a [u8; 16],
+        column: &'a [u8; 16],
+        place: Place<'a>,
+    ) -> Context<'a> {
         Context {
             tenant,
             domain: Self::root_of(place.field).as_str().as_bytes(),
@@ -258,8 +276,25 @@ impl Keyring {
     /// - [`KeyringError::NoActiveKey`]: nothing is written in clear instead.
     /// - [`KeyringError::Seal`]: longer than 1 MiB, or sealed already.
     pub fn seal(&self, place: Place<'_>, value: &[u8], rng: &dyn Random) -> Result<Sealed, KeyringError> {
-        let version = self.active(Self::root_of(place.field))?;
-        let key = self.column_key(version, place.field)?;
+        self.seal_for(None, place, value, rng)
+    }
+
+    /// As [`Self::seal`], with the key of the person whom the value belongs to, if it is named.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::seal`].
+    pub fn seal_for(
+        &self,
+        subject: Option<&OpenSubject>,
+        place: Place<'_>,
+        value: &[u8],
+        rng: &dyn Random,
+    ) -> Result<Sealed, KeyringError> {
+        let key = match subject {
+            Some(subject) => Arc::new(ColumnKey::from_key(&subject.key, subject.handle())),
+            None => self.column_key(self.active(Self::root_of(place.field))?, place.field)?,
+        };
         let (tenant, table, column) =
             (self.tenant.to_bytes(), place.field.table_id.to_bytes(), place.field.id.to_bytes());
         let context = Self::context(&tenant, &table, &column, place).digest();
@@ -280,8 +315,24 @@ impl Keyring {
         table: &str,
         values: &[(Place<'_>, &Sealed)],
     ) -> Result<Vec<Phi<Vec<u8>>>, (usize, KeyringError)> {
-        let opened = self.open_each(receipt, table, values).map_err(|error| (0, error))?;
-        opened.into_iter().enumerate().map(|(position, value)| value.map_err(|error| (position, error))).collect()
+        self.open_with(receipt, table, &Subjects::default(), values)
+    }
+
+    /// As [`Self::open`], with the keys of persons whom values may belong to.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`], and [`KeyringError::Erased`].
+    pub fn open_with(
+        &self,
+        receipt: AuditReceipt,
+        table: &str,
+        subjects: &Subjects,
+        values: &[(Place<'_>, &Sealed)],
+    ) -> Result<Vec<Phi<Vec<u8>>>, (usize, KeyringError)> {
+        let glass = self.spend(receipt, table, values).map_err(|error| (0, error))?;
+        let opened = values.iter().map(|(place, sealed)| self.open_one(*place, subjects, sealed, glass));
+        opened.enumerate().map(|(position, value)| value.map_err(|error| (position, error))).collect()
     }
 
     /// As [`Self::open`], with an outcome for each value.
@@ -296,7 +347,8 @@ impl Keyring {
         values: &[(Place<'_>, &Sealed)],
     ) -> Result<Vec<Opened>, KeyringError> {
         let glass = self.spend(receipt, table, values)?;
-        Ok(values.iter().map(|(place, sealed)| self.open_one(*place, sealed, glass)).collect())
+        let nobody = Subjects::default();
+        Ok(values.iter().map(|(place, sealed)| self.open_one(*place, &nobody, sealed, glass)).collect())
     }
 
     /// Moves values of one table to the newest key. No plaintext leaves this function; it takes a receipt
@@ -312,18 +364,41 @@ impl Keyring {
         values: &[(Place<'_>, &Sealed)],
         rng: &dyn Random,
     ) -> Result<Vec<Sealed>, (usize, KeyringError)> {
+        self.reseal_with(receipt, table, &Subjects::default(), values, rng)
+    }
+
+    /// As [`Self::reseal`], with the keys of persons; their values stay under them.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::reseal`], and [`KeyringError::Erased`].
+    pub fn reseal_with(
+        &self,
+        receipt: AuditReceipt,
+        table: &str,
+        subjects: &Subjects,
+        values: &[(Place<'_>, &Sealed)],
+        rng: &dyn Random,
+    ) -> Result<Vec<Sealed>, (usize, KeyringError)> {
         let glass = self.spend(receipt, table, values).map_err(|error| (0, error))?;
         let move_one = |(place, sealed): &(Place<'_>, &Sealed)| {
-            let value = self.open_one(*place, sealed, glass)?;
-            self.seal(*place, value.expose(), rng)
+            let value = self.open_one(*place, subjects, sealed, glass)?;
+            self.seal_for(subjects.key(sealed.handle()).ok(), *place, value.expose(), rng)
         };
         values.iter().enumerate().map(|(position, value)| move_one(value).map_err(|error| (position, error))).collect()
     }
 
     /// Takes the receipt; says whether it also covers what stopped keys have sealed.
     fn spend(&self, receipt: AuditReceipt, table: &str, values: &[(Place<'_>, &Sealed)]) -> Result<bool, KeyringError> {
-        let here = values.iter().all(|(place, _)| place.field.table == table);
-        if here && receipt.covers(self.tenant, table, values.len()) {
+        if !values.iter().all(|(place, _)| place.field.table == table) {
+            return Err(KeyringError::ReceiptTooSmall);
+        }
+        self.spend_on(receipt, table, values.len())
+    }
+
+    /// Takes the receipt if it covers so many values of this table; says whether stopped keys are covered too.
+    pub(super) fn spend_on(&self, receipt: AuditReceipt, table: &str, values: usize) -> Result<bool, KeyringError> {
+        if receipt.covers(self.tenant, table, values) {
             Ok(receipt.breaks_glass())
         } else {
             Err(KeyringError::ReceiptTooSmall)
@@ -335,9 +410,22 @@ impl Keyring {
         self.versions.iter().any(|version| version.handle == handle)
     }
 
-    fn open_one(&self, place: Place<'_>, sealed: &Sealed, glass: bool) -> Result<Phi<Vec<u8>>, KeyringError> {
-        let version = self.data_version(Self::root_of(place.field), sealed.handle(), glass)?;
-        let key = self.column_key(version, place.field)?;
+    fn open_one(
+        &self,
+        place: Place<'_>,
+        subjects: &Subjects,
+        sealed: &Sealed,
+        glass: bool,
+    ) -> Result<Phi<Vec<u8>>, KeyringError> {
+        let key = match self.data_version(Self::root_of(place.field), sealed.handle(), glass) {
+            Ok(version) => self.column_key(version, place.field)?,
+            // No version of the root has this handle: it may be a person's.
+            Err(KeyringError::WrongContext) => {
+                let subject = subjects.key(sealed.handle())?;
+                Arc::new(ColumnKey::from_key(&subject.key, subject.handle()))
+            }
+            Err(error) => return Err(error),
+        };
         let (tenant, table, column) =
             (self.tenant.to_bytes(), place.field.table_id.to_bytes(), place.field.id.to_bytes());
         let context = Self::context(&tenant, &table, &column, place).digest();

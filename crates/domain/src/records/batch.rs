@@ -11,7 +11,8 @@ use crate::{
     audit::{AuditReceipt, Detail, Event, EventKind, OpenIntent, Outcome, Told, append, receipt::note},
     fields::Field,
     instance::Failure,
-    keyring::{Fence, KeyringError, Lease, ring::Place},
+    keyring::{Fence, Keyring, KeyringError, Lease, Subjects, ring::Place},
+    subjects::lend,
 };
 
 /// The most references of one event; larger calls write several.
@@ -60,11 +61,14 @@ impl<'a> Batch<'a> {
         let mut lease = instance.lease(call.tenant()).await?;
         let mut parsed = parse(&lease, items);
         // A field or key that is not known may have been made by another node a moment ago.
-        let unknown = match &parsed {
-            Ok(items) => items.iter().flatten().any(|item| !lease.keyring.knows(item.handle())),
-            Err(RecordError::UnknownField(_)) => true,
-            Err(_) => false,
+        let mut unknown = match &parsed {
+            Ok(items) => items.iter().flatten().map(Item::handle).filter(|h| !lease.keyring.knows(*h)).collect(),
+            Err(_) => Vec::new(),
         };
+        // Persons' keys are no part of a lease.
+        let persons = lend::known(instance, call.tenant(), &unknown).await?;
+        unknown.retain(|handle| !persons.contains(handle));
+        let unknown = !unknown.is_empty() || matches!(parsed, Err(RecordError::UnknownField(_)));
         if unknown && let Some(renewed) = instance.renewed_lease(call.tenant(), &lease).await? {
             lease = renewed;
             parsed = parse(&lease, items);
@@ -90,7 +94,9 @@ impl<'a> Batch<'a> {
     ) -> Result<(Vec<AuditReceipt>, Option<Fence>), RecordError> {
         let mut intents = Vec::with_capacity(self.tables.len());
         for (table, items) in &self.tables {
-            let intent = self.intent(kind, table, items, &with)?;
+            let columns = items.iter().map(|item| item.field.column.as_str());
+            let rows = items.iter().map(|item| item.row);
+            let intent = intent(&self.lease.keyring, kind, table, columns, rows, items.len(), &with)?;
             intents.push(if self.glass { intent.breaking_glass() } else { intent });
         }
         let Told { receipts, fence } = append(instance, call, call.tenant(), intents).await?;
@@ -114,38 +120,48 @@ impl<'a> Batch<'a> {
         tables.zip(receipts).map(|((table, items), receipt)| (table, items, receipt))
     }
 
-    fn intent(
-        &self,
-        kind: EventKind,
-        table: &str,
-        items: &[Item<'_>],
-        with: &impl Fn(Event) -> Event,
-    ) -> Result<OpenIntent, RecordError> {
-        let mut columns: Vec<String> = items.iter().map(|item| item.field.column.clone()).collect();
-        columns.sort_unstable();
-        columns.dedup();
-        let mut rows: Vec<&str> = items.iter().map(|item| item.row).filter(|row| !row.is_empty()).collect();
-        rows.sort_unstable();
-        rows.dedup();
+    /// Lends the persons' keys that the items need, as they are in the store now: call it after [`Self::tell`].
+    pub(super) async fn subjects(&self, instance: &Instance, call: &Call) -> Result<Subjects, Failure> {
         let ring = &self.lease.keyring;
-        let references = rows.iter().map(|row| ring.reference(table, row)).collect::<Result<Vec<_>, _>>()?;
-        let parts: Vec<Vec<String>> = match references.len() {
-            0 => vec![Vec::new()],
-            _ => references.chunks(MAX_REFERENCES).map(<[String]>::to_vec).collect(),
-        };
-        let (count, of) = (number(items.len()), number(parts.len()));
-        let mut events = (1..).zip(parts).map(|(part, references)| {
-            let event = Event::new(kind)
-                .references(references)
-                .with("table", Detail::Names(vec![table.to_owned()]))
-                .with("columns", Detail::Names(columns.clone()))
-                .with("count", Detail::Count(count));
-            let parted = |event: Event| event.with("part", Detail::Count(part)).with("parts", Detail::Count(of));
-            with(if of > 1 { parted(event) } else { event })
-        });
-        let first = events.next().ok_or(Failure::Internal("an intent without an event"))?;
-        Ok(OpenIntent::new(table, items.len(), first).further(events))
+        let handles = self.tables.values().flatten().map(Item::handle).filter(|handle| !ring.knows(*handle));
+        let handles: Vec<Handle> = handles.collect();
+        lend::for_opening(instance, call.tenant(), ring, &handles).await
     }
+}
+
+/// What is about to be opened of one table, in as many events as its rows need.
+pub(super) fn intent<'v>(
+    ring: &Keyring,
+    kind: EventKind,
+    table: &str,
+    columns: impl Iterator<Item = &'v str>,
+    rows: impl Iterator<Item = &'v str>,
+    values: usize,
+    with: &impl Fn(Event) -> Event,
+) -> Result<OpenIntent, RecordError> {
+    let mut columns: Vec<String> = columns.map(str::to_owned).collect();
+    columns.sort_unstable();
+    columns.dedup();
+    let mut rows: Vec<&str> = rows.filter(|row| !row.is_empty()).collect();
+    rows.sort_unstable();
+    rows.dedup();
+    let references = rows.iter().map(|row| ring.reference(table, row)).collect::<Result<Vec<_>, _>>()?;
+    let parts: Vec<Vec<String>> = match references.len() {
+        0 => vec![Vec::new()],
+        _ => references.chunks(MAX_REFERENCES).map(<[String]>::to_vec).collect(),
+    };
+    let (count, of) = (number(values), number(parts.len()));
+    let mut events = (1..).zip(parts).map(|(part, references)| {
+        let event = Event::new(kind)
+            .references(references)
+            .with("table", Detail::Names(vec![table.to_owned()]))
+            .with("columns", Detail::Names(columns.clone()))
+            .with("count", Detail::Count(count));
+        let parted = |event: Event| event.with("part", Detail::Count(part)).with("parts", Detail::Count(of));
+        with(if of > 1 { parted(event) } else { event })
+    });
+    let first = events.next().ok_or(Failure::Internal("an intent without an event"))?;
+    Ok(OpenIntent::new(table, values, first).further(events))
 }
 
 impl Item<'_> {
@@ -167,13 +183,26 @@ pub(super) async fn release<T>(
     fence: Option<Fence>,
     made: T,
 ) -> Result<T, RecordError> {
+    let tables = batch.tables.keys().cloned().collect();
+    let_out(instance, call, &batch.lease, tables, fence, made).await
+}
+
+/// Lets out what was made under a lease of values of these tables, or tells that it was not.
+pub(super) async fn let_out<T>(
+    instance: &Instance,
+    call: &Call,
+    lease: &Lease,
+    tables: Vec<String>,
+    fence: Option<Fence>,
+    made: T,
+) -> Result<T, RecordError> {
     let Some(fence) = fence else { return Ok(made) };
-    match fence.release(instance, &batch.lease, made).await {
+    match fence.release(instance, lease, made).await {
         Ok(made) => Ok(made),
         Err(failure) => {
             let event = Event::new(EventKind::RecordOpenFailed)
                 .outcome(Outcome::MinorFailure)
-                .with("table", Detail::Names(batch.tables.keys().cloned().collect()))
+                .with("table", Detail::Names(tables))
                 .with("code", Detail::Code("keys.changed"));
             note(instance, call, call.tenant(), event).await?;
             Err(failure.into())
@@ -190,10 +219,15 @@ pub(super) async fn failed(
     (at, error): (usize, KeyringError),
 ) -> RecordError {
     let position = items.get(at).map_or(0, |item| item.position);
-    let error = RecordError::of_item((position, error));
+    open_failed(instance, call, table, RecordError::of_item((position, error))).await
+}
+
+/// Tells of something that did not open, and gives its error back.
+pub(super) async fn open_failed(instance: &Instance, call: &Call, table: &str, error: RecordError) -> RecordError {
     let code = match error {
         RecordError::Tampered(_) => "sealed.tampered",
         RecordError::KeyStopped(_) => "key.stopped",
+        RecordError::Erased(_) => "subject.erased",
         _ => "sealed.wrong_context",
     };
     let event = Event::new(EventKind::RecordOpenFailed)
@@ -239,7 +273,7 @@ fn parse<'a>(lease: &Lease, items: &'a [StoredItem]) -> Result<Vec<Option<Item<'
             continue;
         };
         let (sealed, row) = (parse_sealed(position, text)?, item.row.as_deref().unwrap_or_default());
-        parsed.push(Some(Item { position, field, row, sealed }));
+        parsed.push(Some(Item { position, field: Arc::clone(field), row, sealed }));
     }
     Ok(parsed)
 }

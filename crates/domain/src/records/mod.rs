@@ -4,21 +4,31 @@
 //! is absent is visible in any table, and sealing it would only say so at greater length.
 
 mod batch;
+mod blobs;
 mod break_glass;
+mod documents;
 mod open;
+mod rows;
 mod seal;
 mod terms;
+mod tree;
 mod wiped;
 
 use std::sync::Arc;
 
-use chancery_crypto::Sealed;
+use chancery_crypto::{Phi, Sealed};
 
 pub use batch::StoredItem;
+pub use blobs::{BlobFence, BlobPlace, OpenBlob, blob_failed, open_blob, seal_blob};
 pub use break_glass::{BreakGlass, open_in_emergency};
+pub use documents::{
+    DocumentError, DocumentField, OpenDocument, SealDocument, SealedDocument, open_document, seal_document,
+};
 pub use open::{OpenRequest, Purpose, open};
+pub use rows::{OpenRows, RowsError, SealRow, SealedRow, StoredRow, open_rows, reseal_rows, seal_rows};
 pub use seal::{SealItem, SealedItem, reseal, seal};
 pub use terms::{Filed, Sought, TermItem, TermUse, filed, filed_together, sought, terms};
+pub use tree::{Pointer, Tree, TreeError};
 pub use wiped::WipedJson;
 
 use crate::{
@@ -28,7 +38,8 @@ use crate::{
     faults::Faults,
     fields::{Bind, Class, Field},
     instance::{Failure, fails},
-    keyring::{KeyringError, Lease},
+    keyring::{Keyring, KeyringError, Lease},
+    subjects::SubjectError,
 };
 
 /// The most items of one call.
@@ -78,12 +89,34 @@ pub enum RecordError {
     /// The approval does not do.
     #[error(transparent)]
     Approval(#[from] ApprovalError),
+    /// It belongs to a person who was erased.
+    #[error("item {0} belongs to an erased person")]
+    Erased(usize),
+    /// Values are to be sealed for a person who was erased.
+    #[error("a named person was erased")]
+    SubjectErased,
     /// Something beneath failed.
     #[error(transparent)]
     Failed(Failure),
 }
 
 fails!(RecordError);
+
+impl From<SubjectError> for RecordError {
+    fn from(error: SubjectError) -> Self {
+        match error {
+            SubjectError::Denied(denied) => Self::Denied(denied),
+            SubjectError::Invalid(faults) => Self::Invalid(faults),
+            SubjectError::Erased(_) => Self::SubjectErased,
+            SubjectError::Failed(failure) => Self::Failed(failure),
+            // Lending makes who is not there, and asks for nothing else.
+            SubjectError::NotFound
+            | SubjectError::AlreadyErased
+            | SubjectError::NotErased
+            | SubjectError::Approval(_) => Self::Failed(Failure::Internal("a person's key could not be lent")),
+        }
+    }
+}
 
 impl RecordError {
     /// What a keyring said of one item.
@@ -93,6 +126,7 @@ impl RecordError {
             KeyringError::Tampered => Self::Tampered(position),
             KeyringError::Malformed(_) => Self::Malformed(position),
             KeyringError::Stopped(_) => Self::KeyStopped(position),
+            KeyringError::Erased => Self::Erased(position),
             KeyringError::Seal(_) => Self::Invalid(Faults::one(
                 format!("/items/{position}/value"),
                 "not_sealable",
@@ -110,6 +144,31 @@ impl RecordError {
     }
 }
 
+/// The bytes to seal for a value of a field; `at` is where a fault points.
+fn encode(field: &Field, value: &WipedJson, at: &str) -> Result<Phi<Vec<u8>>, Faults> {
+    let wrong = |error: crate::fields::value::WrongType| {
+        Faults::one(at, "type", format!("this field takes values of type `{}`", error.0))
+    };
+    field.field_type.encode_exact(value).map_err(wrong)
+}
+
+/// What a value is filed under.
+fn filed_of(ring: &Keyring, field: &Field, bytes: &Phi<Vec<u8>>) -> Result<Filed, Failure> {
+    if field.indexes.is_empty() {
+        return Ok(Filed::default());
+    }
+    let no_text = |_| Failure::Internal("an indexed field of a type without text");
+    Ok(filed(ring, field, field.field_type.searchable(bytes).map_err(no_text)?)?)
+}
+
+/// Says why, in 1 to 200 characters.
+fn check_reason(reason: &Phi<String>) -> Result<(), Faults> {
+    match reason.expose().trim().chars().count() {
+        1..=200 => Ok(()),
+        _ => Err(Faults::one("/reason", "length", "say why, in 1 to 200 characters")),
+    }
+}
+
 /// The permission to open values of a class.
 fn permission_to_open(class: Class) -> Permission {
     match class {
@@ -121,13 +180,13 @@ fn permission_to_open(class: Class) -> Permission {
 }
 
 /// The field that an item names, fit for sealing.
-fn field_of(
-    lease: &Lease,
+fn field_of<'l>(
+    lease: &'l Lease,
     position: usize,
     table: &str,
     column: &str,
     row: Option<&str>,
-) -> Result<Arc<Field>, RecordError> {
+) -> Result<&'l Arc<Field>, RecordError> {
     let field = lease.field(table, column).ok_or(RecordError::UnknownField(position))?;
     if !field.encrypt {
         return Err(RecordError::NotEncrypted(position));
@@ -137,7 +196,7 @@ fn field_of(
         Some(row) if row.len() > MAX_ROW_BYTES => {
             Err(Faults::one(format!("/items/{position}/row"), "too_long", "use at most 255 bytes").into())
         }
-        None | Some(_) => Ok(Arc::clone(field)),
+        None | Some(_) => Ok(field),
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{
     RecordError, StoredItem, WipedJson,
     batch::{Batch, failed, release, values},
-    check_count, permission_to_open,
+    check_count, check_reason, permission_to_open,
 };
 use crate::{
     Instance,
@@ -78,19 +78,20 @@ pub(super) async fn give_out<'a>(
     let mut opened: Vec<WipedJson> = request.items.iter().map(|_| WipedJson::new(Value::Null)).collect();
     let told = batch.tell(instance, call, &request.items, EventKind::RecordOpened, why, allowed).await?;
     let (receipts, fence) = told;
+    let subjects = batch.subjects(instance, call).await?;
     for (table, items, receipt) in batch.tables(receipts) {
-        let bytes = match batch.lease.keyring.open(receipt, table, &values(items)) {
+        let bytes = match batch.lease.keyring.open_with(receipt, table, &subjects, &values(items)) {
             Ok(bytes) => bytes,
             Err(error) => return Err(failed(instance, call, table, items, error).await),
         };
         for (item, bytes) in items.iter().zip(&bytes) {
             // Sealed by this key for this place, and yet not of its type: it was not sealed as this field.
-            let Ok(value) = item.field.field_type.decode(bytes) else {
+            let Ok(value) = item.field.field_type.decode_exact(bytes) else {
                 let at = items.iter().position(|other| other.position == item.position).unwrap_or(0);
                 return Err(failed(instance, call, table, items, (at, KeyringError::WrongContext)).await);
             };
             if let Some(slot) = opened.get_mut(item.position) {
-                *slot = WipedJson::new(value);
+                *slot = value;
             }
         }
     }
@@ -99,10 +100,5 @@ pub(super) async fn give_out<'a>(
 
 pub(super) fn check(request: &OpenRequest) -> Result<(), Faults> {
     check_count(request.items.len())?;
-    let mut faults = Faults::default();
-    let length = request.reason.expose().trim().chars().count();
-    if length == 0 || length > 200 {
-        faults.add("/reason", "length", "say why, in 1 to 200 characters");
-    }
-    faults.check()
+    check_reason(&request.reason)
 }

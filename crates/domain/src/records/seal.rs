@@ -2,21 +2,22 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use chancery_crypto::Phi;
 use serde_json::Value;
 
 use super::{
     Filed, RecordError, StoredItem, WipedJson,
     batch::{Batch, failed, release, values},
-    check_count, field_of, filed, lease_for,
+    check_count, encode, field_of, filed_of, lease_for,
 };
 use crate::{
     Instance,
     access::{Call, Permission},
     audit::{Detail, Event, EventKind, receipt::note_all, stamp::Actor},
-    faults::Faults,
     fields::Field,
     instance::Failure,
-    keyring::{Fence, Lease, ring::Place},
+    keyring::{Fence, Lease, OpenSubject, ring::Place},
+    subjects::lend::{self, Lent},
 };
 
 /// A value to seal.
@@ -28,6 +29,8 @@ pub struct SealItem {
     pub column: String,
     /// Its row, for fields bound to rows.
     pub row: Option<String>,
+    /// The person whom it belongs to, if it is sealed under that person's key.
+    pub subject: Option<Phi<String>>,
     /// The value; its JSON type is the field's.
     pub value: WipedJson,
 }
@@ -50,23 +53,33 @@ pub async fn seal(instance: &Instance, call: &Call, items: &[SealItem]) -> Resul
     call.require(Permission::DataSeal)?;
     check_count(items.len())?;
     let lease = lease_for(instance, call, items.iter().map(|item| (item.table.as_str(), item.column.as_str()))).await?;
-    let (mut sealed, tally) = seal_all(instance, &lease, items)?;
+    for (position, item) in items.iter().enumerate() {
+        field_of(&lease, position, &item.table, &item.column, item.row.as_deref())?;
+    }
+    let lend = || lend::for_sealing(instance, call, items.iter().filter_map(SealItem::person));
+    let lent = lend().await?;
+    let (mut sealed, tally) = seal_all(instance, &lease, &lent, items)?;
     let fence = tally.tell(instance, call, EventKind::RecordSealed).await?;
-    let current = fence.lease(instance).await?;
-    if !Arc::ptr_eq(&lease, &current) {
+    let (current, still) = (fence.lease(instance).await?, lend().await?);
+    if !Arc::ptr_eq(&lease, &current) || !still.is_same(&lent) {
         // The keys changed before the event was durable: nothing is given out that a stopped one sealed.
-        (sealed, _) = seal_all(instance, &current, items)?;
+        (sealed, _) = seal_all(instance, &current, &still, items)?;
     }
     Ok(fence.release(instance, &current, sealed).await?)
 }
 
-fn seal_all(instance: &Instance, lease: &Lease, items: &[SealItem]) -> Result<(Vec<SealedItem>, Tally), RecordError> {
+fn seal_all(
+    instance: &Instance,
+    lease: &Lease,
+    lent: &Lent,
+    items: &[SealItem],
+) -> Result<(Vec<SealedItem>, Tally), RecordError> {
     let mut tally = Tally::default();
     let mut sealed = Vec::with_capacity(items.len());
     for (position, item) in items.iter().enumerate() {
         let field = field_of(lease, position, &item.table, &item.column, item.row.as_deref())?;
-        tally.add(&field);
-        sealed.push(seal_one(instance, lease, position, &field, item)?);
+        tally.add(field);
+        sealed.push(seal_one(instance, lease, position, field, lent.of(item.person())?, item)?);
     }
     Ok((sealed, tally))
 }
@@ -76,31 +89,17 @@ fn seal_one(
     lease: &Lease,
     position: usize,
     field: &Field,
+    subject: Option<&OpenSubject>,
     item: &SealItem,
 ) -> Result<SealedItem, RecordError> {
-    let value = item.value.expose();
-    if value.is_null() {
+    if item.value.expose().is_null() {
         return Ok(SealedItem { sealed: None, terms: Filed::default() });
     }
-    let wrong_type = |error: crate::fields::value::WrongType| {
-        Faults::one(
-            format!("/items/{position}/value"),
-            "type",
-            format!("this field takes values of type `{}`", error.0),
-        )
-    };
-    let bytes = field.field_type.encode(value).map_err(wrong_type)?;
+    let bytes = encode(field, &item.value, &format!("/items/{position}/value"))?;
     let place = Place { field, row: item.row.as_deref().unwrap_or_default() };
-    let of_item = |error| RecordError::of_item((position, error));
-    let sealed = lease.keyring.seal(place, bytes.expose(), instance.random()).map_err(of_item)?;
-    let terms = match field.indexes.as_slice() {
-        [] => Filed::default(),
-        _ => {
-            let text = field.field_type.searchable(&bytes).map_err(wrong_type)?;
-            filed(&lease.keyring, field, text).map_err(of_item)?
-        }
-    };
-    Ok(SealedItem { sealed: Some(sealed.to_text()), terms })
+    let sealed = lease.keyring.seal_for(subject, place, bytes.expose(), instance.random());
+    let sealed = sealed.map_err(|error| RecordError::of_item((position, error)))?;
+    Ok(SealedItem { sealed: Some(sealed.to_text()), terms: filed_of(&lease.keyring, field, &bytes)? })
 }
 
 /// Moves sealed values to the newest key without showing them, all or nothing, in order.
@@ -119,8 +118,10 @@ pub async fn reseal(
     let mut moved: Vec<Option<String>> = items.iter().map(|_| None).collect();
     let told = batch.tell(instance, call, items, EventKind::RecordResealed, |event| event, |_| Ok(())).await?;
     let (receipts, fence) = told;
+    let subjects = batch.subjects(instance, call).await?;
     for (table, items, receipt) in batch.tables(receipts) {
-        let newest = match batch.lease.keyring.reseal(receipt, table, &values(items), instance.random()) {
+        let ring = &batch.lease.keyring;
+        let newest = match ring.reseal_with(receipt, table, &subjects, &values(items), instance.random()) {
             Ok(newest) => newest,
             Err(error) => return Err(failed(instance, call, table, items, error).await),
         };
@@ -163,8 +164,13 @@ impl Tally {
 }
 
 impl SealItem {
+    /// The reference of the person whom it belongs to.
+    fn person(&self) -> Option<&str> {
+        self.subject.as_ref().map(|subject| subject.expose().as_str())
+    }
+
     /// Of a JSON value.
     pub fn new(table: String, column: String, row: Option<String>, value: Value) -> Self {
-        Self { table, column, row, value: WipedJson::new(value) }
+        Self { table, column, row, subject: None, value: WipedJson::new(value) }
     }
 }

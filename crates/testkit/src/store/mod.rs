@@ -18,6 +18,7 @@ pub mod indexes;
 pub mod jobs;
 pub mod keys;
 pub mod roots;
+pub mod subjects;
 pub mod tenant_keys;
 pub mod tenants;
 pub mod tombstones;
@@ -75,6 +76,11 @@ macro_rules! store_conformance {
             indexes: [
                 indexes_read_back, a_field_has_its_own_and_no_others, a_version_moves_and_another_is_added,
                 another_tenant_does_not_see_it, another_tenant_does_not_change_it, a_name_is_taken_once_in_a_table,
+            ],
+            subjects: [
+                a_key_reads_back, keys_come_in_pages, keys_are_found, another_tenant_does_not_see_it,
+                another_tenant_does_not_change_it, a_person_has_one_active_key, a_key_is_destroyed_once,
+                a_wrap_is_replaced_by_compare_and_swap, only_the_end_of_a_key_raises_the_epoch,
             ],
             certificates: [a_certificate_reads_back, another_tenant_does_not_see_it, an_id_is_taken_once],
             audit: [
@@ -164,6 +170,7 @@ mod tests {
             ("keys", include_str!("keys.rs")),
             ("fields", include_str!("fields.rs")),
             ("indexes", include_str!("indexes.rs")),
+            ("subjects", include_str!("subjects.rs")),
             ("certificates", include_str!("certificates.rs")),
             ("audit", include_str!("audit.rs")),
             ("epochs", include_str!("epochs.rs")),

@@ -1,0 +1,164 @@
+//! Large values as streams: their events are durable before the first byte goes out.
+
+use std::sync::Arc;
+
+use chancery_crypto::{BlobHeader, BlobOpener, BlobSealer, Handle, Phi};
+
+use super::{
+    Purpose, RecordError,
+    batch::{intent, open_failed},
+    check_reason, field_of, lease_for, permission_to_open,
+    seal::Tally,
+};
+use crate::{
+    Instance,
+    access::{Call, Permission},
+    audit::{Event, EventKind, append},
+    faults::Faults,
+    fields::{Bind, Field, FieldType},
+    keyring::{Fence, Keyring, KeyringError, Lease, Subjects, ring::Place},
+    subjects::lend,
+};
+
+/// Where a blob lives.
+#[derive(Debug)]
+pub struct BlobPlace {
+    /// Its table.
+    pub table: String,
+    /// Its column, of type `bytes`.
+    pub column: String,
+    /// Its row, for fields bound to rows.
+    pub row: Option<String>,
+}
+
+/// A blob to open, and why.
+#[derive(Debug)]
+pub struct OpenBlob {
+    /// The purpose of use.
+    pub purpose: Purpose,
+    /// The reason in words, at most 200 characters; sealed in the log.
+    pub reason: Phi<String>,
+    /// Where it lives.
+    pub place: BlobPlace,
+    /// Its first 68 bytes, or fewer if there are no more.
+    pub header: Vec<u8>,
+}
+
+/// A stream under a key that may be stopped while it runs: ask before each piece is let out.
+pub struct BlobFence {
+    fence: Fence,
+    lease: Arc<Lease>,
+    handle: Handle,
+}
+
+impl BlobFence {
+    /// Whether the next piece may be let out. After a key was stopped, its tenant suspended or its person erased, no
+    /// piece is.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError`]: the stream ends here.
+    pub async fn stands(&mut self, instance: &Instance) -> Result<(), RecordError> {
+        let Some(lease) = self.fence.renew(instance, &self.lease).await? else { return Ok(()) };
+        let subjects = persons(instance, &lease.keyring, self.handle).await?;
+        lease.keyring.stands(self.handle, &subjects).map_err(|error| RecordError::of_item((0, error)))?;
+        self.lease = lease;
+        Ok(())
+    }
+}
+
+/// Begins to seal a blob: its event is durable. The fence is asked before each piece is given away.
+///
+/// # Errors
+///
+/// [`RecordError`].
+pub async fn seal_blob(
+    instance: &Instance,
+    call: &Call,
+    place: &BlobPlace,
+    subject: Option<&Phi<String>>,
+) -> Result<(BlobSealer, BlobFence), RecordError> {
+    call.require(Permission::DataSeal)?;
+    let lease = lease_for(instance, call, std::iter::once((place.table.as_str(), place.column.as_str()))).await?;
+    let field = field_of(&lease, 0, &place.table, &place.column, place.row.as_deref())?;
+    check_type(field)?;
+    let subject = subject.map(|subject| subject.expose().as_str());
+    // Whoever was erased is refused before anything is told.
+    lend::for_sealing(instance, call, subject.into_iter()).await?;
+    let mut tally = Tally::default();
+    tally.add(field);
+    let fence = tally.tell(instance, call, EventKind::RecordSealed).await?;
+    let lease = fence.lease(instance).await?;
+    let lent = lend::for_sealing(instance, call, subject.into_iter()).await?;
+    let field = field_of(&lease, 0, &place.table, &place.column, place.row.as_deref())?;
+    let at = Place { field, row: place.row.as_deref().unwrap_or_default() };
+    let sealer = lease.keyring.seal_blob(at, lent.of(subject)?, instance.random());
+    let sealer = sealer.map_err(|error| RecordError::of_item((0, error)))?;
+    let handle = sealer.header().handle();
+    Ok((sealer, BlobFence { fence, lease, handle }))
+}
+
+/// Begins to open a blob: checks, tells, and finds its key. Chunks are opened by whoever has them, who asks the fence
+/// before each piece is given away.
+///
+/// # Errors
+///
+/// [`RecordError`]. When the header does not open, a second event says so; for chunks see [`blob_failed`].
+pub async fn open_blob(
+    instance: &Instance,
+    call: &Call,
+    request: &OpenBlob,
+) -> Result<(BlobOpener, BlobFence), RecordError> {
+    let BlobPlace { table, column, row } = &request.place;
+    let mut lease = lease_for(instance, call, std::iter::once((table.as_str(), column.as_str()))).await?;
+    let field = field_of(&lease, 0, table, column, row.as_deref())?;
+    call.require(permission_to_open(field.class))?;
+    check_reason(&request.reason)?;
+    check_type(field)?;
+    let header = BlobHeader::from_bytes(&request.header).map_err(|_| RecordError::Malformed(0))?;
+    let handle = header.handle();
+    if !lease.keyring.knows(handle)
+        && lend::known(instance, call.tenant(), &[handle]).await?.is_empty()
+        && let Some(renewed) = instance.renewed_lease(call.tenant(), &lease).await?
+    {
+        lease = renewed;
+    }
+    let why =
+        |event: Event| event.purpose(request.purpose.as_str()).personal("reason", request.reason.expose().clone());
+    let (columns, rows) = (std::iter::once(column.as_str()), row.as_deref().into_iter());
+    let intents = vec![intent(&lease.keyring, EventKind::RecordOpened, table, columns, rows, 1, &why)?];
+    let (receipt, fence) = append(instance, call, call.tenant(), intents).await?.single()?;
+    let lease = fence.lease(instance).await?;
+    let field = field_of(&lease, 0, table, column, row.as_deref())?;
+    call.require(permission_to_open(field.class))?;
+    let at = Place { field, row: row.as_deref().unwrap_or_default() };
+    let subjects = persons(instance, &lease.keyring, handle).await?;
+    let bound = header.flags().bound_to_row() == (field.bind == Bind::Row);
+    let opener = match bound {
+        true => lease.keyring.open_blob(receipt, at, &subjects, &header),
+        false => Err(KeyringError::WrongContext),
+    };
+    match opener {
+        Ok(opener) => Ok((opener, BlobFence { fence, lease, handle })),
+        Err(error) => Err(open_failed(instance, call, table, RecordError::of_item((0, error))).await),
+    }
+}
+
+/// The person's key with this handle, if it is no version's.
+async fn persons(instance: &Instance, ring: &Keyring, handle: Handle) -> Result<Subjects, RecordError> {
+    let unknown: Vec<Handle> = [handle].into_iter().filter(|handle| !ring.knows(*handle)).collect();
+    Ok(lend::for_opening(instance, ring.tenant(), ring, &unknown).await?)
+}
+
+/// Tells of an opening stream that had to end, after the first bytes may have gone out, and gives its error back:
+/// [`RecordError::Tampered`] for a chunk that did not verify.
+pub async fn blob_failed(instance: &Instance, call: &Call, place: &BlobPlace, error: RecordError) -> RecordError {
+    open_failed(instance, call, &place.table, error).await
+}
+
+fn check_type(field: &Field) -> Result<(), Faults> {
+    match field.field_type {
+        FieldType::Bytes => Ok(()),
+        _ => Err(Faults::one("/column", "type", "blobs need a field of type `bytes`")),
+    }
+}

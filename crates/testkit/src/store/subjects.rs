@@ -1,0 +1,106 @@
+//! The keys of single persons.
+
+use chancery_domain::ids::SubjectId;
+use chancery_domain::subjects::{SubjectKey, SubjectState};
+
+use super::{Backend, begin, changed, commit, taken, view};
+use crate::samples::{NOW, OURS, THEIRS, bytes, handle, subject_key};
+
+fn destroyed(n: u64) -> SubjectKey {
+    SubjectKey { wrapped: None, state: SubjectState::Destroyed, destroyed_at: Some(NOW), ..subject_key(n) }
+}
+
+/// Nothing of a key is lost, and the destroyed ones come too.
+pub async fn a_key_reads_back(store: &impl Backend) {
+    commit!(store, OURS, .insert_subject_key(&subject_key(1)) .insert_subject_key(&destroyed(2)));
+    let mut view = view(store, OURS).await;
+    assert_eq!(view.subject_keys(None, 10).await.unwrap(), [subject_key(1), destroyed(2)]);
+}
+
+/// In pages, for the key bundle.
+pub async fn keys_come_in_pages(store: &impl Backend) {
+    commit!(store, OURS, .insert_subject_key(&subject_key(3)) .insert_subject_key(&subject_key(1)) .insert_subject_key(&subject_key(2)));
+    let mut view = view(store, OURS).await;
+    assert_eq!(view.subject_keys(None, 2).await.unwrap(), [subject_key(1), subject_key(2)]);
+    assert_eq!(view.subject_keys(Some(subject_key(2).id), 2).await.unwrap(), [subject_key(3)]);
+}
+
+/// By many handles or many references at once, in order of id.
+pub async fn keys_are_found(store: &impl Backend) {
+    commit!(store, OURS, .insert_subject_key(&subject_key(2)) .insert_subject_key(&subject_key(1)) .insert_subject_key(&subject_key(3)));
+    let mut view = view(store, OURS).await;
+    let found = view.subject_keys_by_handle(&[handle(3), handle(9), subject_key(1).handle]).await.unwrap();
+    assert_eq!(found, [subject_key(1)], "handle number 3 is nobody's");
+    let both = [subject_key(3).reference, subject_key(2).reference, "ff".repeat(32)];
+    assert_eq!(view.subject_keys_of(&both).await.unwrap(), [subject_key(2), subject_key(3)]);
+    assert_eq!(view.subject_keys_of(&[]).await.unwrap(), []);
+}
+
+/// The rows of one tenant are out of sight for another.
+pub async fn another_tenant_does_not_see_it(store: &impl Backend) {
+    commit!(store, OURS, .insert_subject_key(&subject_key(1)));
+    let mut view = view(store, THEIRS).await;
+    assert_eq!(view.subject_keys(None, 10).await.unwrap(), []);
+    assert_eq!(view.subject_keys_by_handle(&[subject_key(1).handle]).await.unwrap(), []);
+    assert_eq!(view.subject_keys_of(&[subject_key(1).reference]).await.unwrap(), []);
+    assert_eq!(view.count_subject_keys_under("kv_1").await.unwrap(), 0);
+}
+
+/// And out of reach.
+pub async fn another_tenant_does_not_change_it(store: &impl Backend) {
+    commit!(store, OURS, .insert_subject_key(&subject_key(1)));
+    assert!(changed(begin(store, THEIRS).await.destroy_subject_key(subject_key(1).id, NOW).await, "subject_key"));
+    assert!(changed(begin(store, THEIRS).await.rewrap_subject_key(&subject_key(1), "kv_1").await, "subject_key"));
+    assert_eq!(view(store, OURS).await.subject_keys(None, 10).await.unwrap(), [subject_key(1)]);
+}
+
+/// A person has one active key; destroyed ones may lie beside it.
+pub async fn a_person_has_one_active_key(store: &impl Backend) {
+    let mut second = subject_key(2);
+    second.reference = subject_key(1).reference;
+    commit!(store, OURS, .insert_subject_key(&subject_key(1)));
+    assert!(taken(begin(store, OURS).await.insert_subject_key(&second).await, "subject"));
+    commit!(store, OURS, .destroy_subject_key(subject_key(1).id, NOW));
+    commit!(store, OURS, .insert_subject_key(&second));
+    assert_eq!(view(store, OURS).await.subject_keys_of(&[second.reference]).await.unwrap().len(), 2);
+}
+
+/// Destroying leaves a tombstone, and goes once.
+pub async fn a_key_is_destroyed_once(store: &impl Backend) {
+    commit!(store, OURS, .insert_subject_key(&subject_key(1)) .destroy_subject_key(subject_key(1).id, NOW));
+    assert_eq!(view(store, OURS).await.subject_keys(None, 10).await.unwrap(), [destroyed(1)]);
+    for id in [subject_key(1).id, SubjectId::from_bytes(bytes(9))] {
+        assert!(changed(begin(store, OURS).await.destroy_subject_key(id, NOW).await, "subject_key"));
+    }
+    assert!(changed(begin(store, OURS).await.rewrap_subject_key(&subject_key(1), "kv_1").await, "subject_key"));
+}
+
+/// A new wrap replaces the old one only under the root that it was under.
+pub async fn a_wrap_is_replaced_by_compare_and_swap(store: &impl Backend) {
+    let mut newer = subject_key(1);
+    newer.wrapped = Some(vec![4; 9]);
+    newer.root_key = "kv_2".to_owned();
+    commit!(store, OURS, .insert_subject_key(&subject_key(1)) .insert_subject_key(&subject_key(2)));
+    assert!(changed(begin(store, OURS).await.rewrap_subject_key(&newer, "kv_3").await, "subject_key"));
+    assert_eq!(view(store, OURS).await.count_subject_keys_under("kv_1").await.unwrap(), 2);
+    commit!(store, OURS, .rewrap_subject_key(&newer, "kv_1"));
+    let mut view = view(store, OURS).await;
+    assert_eq!(view.subject_keys(None, 1).await.unwrap(), [newer]);
+    // The reference is still under the older version, so that one is still needed.
+    assert_eq!(view.count_subject_keys_under("kv_1").await.unwrap(), 2);
+    assert_eq!(view.count_subject_keys_under("kv_2").await.unwrap(), 1);
+}
+
+/// Persons come every second and stop nobody's key. That one goes is news for every node.
+pub async fn only_the_end_of_a_key_raises_the_epoch(store: &impl Backend) {
+    let epoch = || async { store.epochs(&[OURS]).await.unwrap().of(OURS) };
+    let first = epoch().await;
+    commit!(store, OURS, .insert_subject_key(&subject_key(1)));
+    assert_eq!(epoch().await, first);
+    let mut tx = begin(store, OURS).await;
+    assert!(!tx.stops_keys());
+    tx.destroy_subject_key(subject_key(1).id, NOW).await.unwrap();
+    assert!(tx.stops_keys());
+    tx.commit().await.unwrap();
+    assert_eq!(epoch().await, first + 1);
+}
