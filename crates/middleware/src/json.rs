@@ -66,9 +66,12 @@ impl<'de> Deserialize<'de> for Exact {
     }
 }
 
+/// Members, and the text of the others.
+type Apart = (Map<String, Value>, Zeroizing<Vec<u8>>);
+
 /// The members of a body that have one of these names, and the rest as text: nothing else of it changes. `None` if there
 /// are none of them, or a member comes twice, or it is no object.
-pub(crate) fn apart(bytes: &[u8], names: &[&str]) -> Option<(Map<String, Value>, Zeroizing<Vec<u8>>)> {
+pub(crate) fn apart(bytes: &[u8], names: &[&str]) -> Option<Apart> {
     let Members(mut rest) = serde_json::from_slice(bytes).ok()?;
     let taken: Vec<(&str, &RawValue)> = names.iter().filter_map(|name| Some((*name, rest.remove(*name)?))).collect();
     if taken.is_empty() {
