@@ -112,11 +112,6 @@ impl Served {
         (status.code().unwrap_or(-1), self.log.take().unwrap().join().unwrap())
     }
 
-    /// Where it answers.
-    pub(crate) fn base(&self) -> &str {
-        &self.base
-    }
-
     /// Its process.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
