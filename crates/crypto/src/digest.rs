@@ -1,10 +1,19 @@
-//! SHA-256.
+//! SHA-256, and SHA-384 for signatures that are made elsewhere.
 
-use aws_lc_rs::digest::{Context, SHA256};
+use aws_lc_rs::digest::{Context, SHA256, SHA384, digest};
 
 /// SHA-256 of `data` (FIPS 180-4).
 pub fn sha256(data: &[u8]) -> [u8; 32] {
     sha256_parts([data])
+}
+
+/// SHA-384 of `data` (FIPS 180-4).
+pub fn sha384(data: &[u8]) -> [u8; 48] {
+    let mut out = [0; 48];
+    for (to, from) in out.iter_mut().zip(digest(&SHA384, data).as_ref()) {
+        *to = *from;
+    }
+    out
 }
 
 /// SHA-256 of `data` as 64 lower-case hex digits.
@@ -32,6 +41,11 @@ mod tests {
     #[test]
     fn abc_hashes_as_fips_180_says() {
         assert_eq!(sha256_hex(b"abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        assert!(
+            data_encoding::HEXLOWER
+                .encode(&sha384(b"abc"))
+                .starts_with("cb00753f45a35e8bb5a03d699ac65007272c32ab0eded163")
+        );
         assert_eq!(sha256_parts([b"a".as_slice(), b"bc"]), sha256(b"abc"));
     }
 }

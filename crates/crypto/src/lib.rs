@@ -61,7 +61,7 @@ pub use column_key::{ColumnKey, OpenError, SealError};
 pub use commitment::commitment;
 pub use context::{Context, ContextDigest, ContextPrefix};
 pub use derive::derive_key;
-pub use digest::{sha256, sha256_hex};
+pub use digest::{sha256, sha256_hex, sha384};
 pub use envelope::{Flags, MAGIC, OVERHEAD, PLAINTEXT_MAX, PROFILE_FIELD, ParseError, SUITE, Sealed, TEXT_PREFIX};
 pub use frame::lv;
 pub use handle::Handle;

@@ -146,6 +146,8 @@ async fn a_server_outlives_either_holder_of_its_root_and_stops_without_both_unti
         assert!(stdout(&listed).contains(kind), "{listed:?}");
     }
 
+    keys_live_in_the_hsm(&production, &variables).await;
+
     // One holder away: the server starts and serves.
     moto.signal(Signal::STOP);
     let server = production.serve(&variables);
@@ -203,6 +205,34 @@ async fn a_server_outlives_either_holder_of_its_root_and_stops_without_both_unti
             assert!(!content.windows(secret.len()).any(|window| window == secret));
         }
     }
+}
+
+/// A named key that never leaves the token: made, used and rotated there.
+async fn keys_live_in_the_hsm(production: &Production, variables: &[(&str, &str)]) {
+    let server = production.serve(variables);
+    let key = &production.key;
+    for (key_type, algorithm) in [("ec_p256", "ES256"), ("rsa_2048", "PS256")] {
+        let body = json!({ "name": key_type, "type": key_type, "purpose": "signing", "provider": "pkcs11" });
+        let made = server.must("POST", "/v1/keys", key, Some(body)).await;
+        let path = format!("/v1/keys/{}", made["id"].as_str().unwrap());
+        for version in 1..=2 {
+            let message = "c2lnbmVkIGluIHRoZSB0b2tlbg";
+            let signed = server.must("POST", &format!("{path}/sign"), key, Some(json!({ "message": message }))).await;
+            assert_eq!((&signed["version"], &signed["algorithm"]), (&json!(version), &json!(algorithm)), "{signed}");
+            let mut question = json!({ "message": message, "signature": signed["signature"] });
+            let verify = format!("{path}/verify");
+            assert_eq!(server.must("POST", &verify, key, Some(question.clone())).await["valid"], true);
+            question["message"] = json!("YW5vdGhlciBtZXNzYWdl");
+            assert_eq!(server.must("POST", &verify, key, Some(question)).await["valid"], false);
+            server.must("POST", &format!("{path}/rotate"), key, None).await;
+        }
+    }
+    for (key_type, provider) in [("aes_256", "pkcs11"), ("ec_p256", "vault")] {
+        let body = json!({ "name": "none", "type": key_type, "purpose": "signing", "provider": provider });
+        let (status, problem) = server.send("POST", "/v1/keys", key, Some(body)).await;
+        assert_eq!(status, 422, "{problem}");
+    }
+    server.stop();
 }
 
 /// The id of the recovery key among the recipients.

@@ -3,8 +3,8 @@
 use chancery_crypto::{Handle, KeyMaterial, PublicKey};
 
 use super::{
-    AccessPolicy, Key, KeyError, KeyOrigin, KeyPurpose, KeyRef, KeyState, KeyType, KeyVersion, Keyring, KeyringError,
-    ProviderKind, StoredMaterial,
+    AccessPolicy, HsmLink, Key, KeyError, KeyOrigin, KeyPurpose, KeyRef, KeyState, KeyType, KeyVersion, Keyring,
+    KeyringError, ProviderKind, StoredMaterial,
 };
 use crate::{
     Instance,
@@ -77,6 +77,7 @@ pub async fn create(instance: &Instance, call: &Call, new: NewKey) -> Result<Key
         created_at: now,
     };
     let drawn = draw(instance, &key).await?;
+    let key = Key { hsm: drawn.link(), ..key };
     let mut change = Change::begin(instance, call, call.tenant()).await?;
     check_users(change.rows(), &key.allowed_users).await?;
     let ring = std::sync::Arc::clone(change.keyring());
@@ -160,13 +161,22 @@ pub(super) enum Drawn {
     /// To be wrapped with the tenant key.
     Here(KeyMaterial),
     /// Made in a provider, which keeps it.
-    #[expect(dead_code, reason = "no provider of resident keys is wired in yet")]
     There {
         /// Where it is.
         material: StoredMaterial,
         /// Its public half.
         public: PublicKey,
     },
+}
+
+impl Drawn {
+    /// KM-13's link to where it is.
+    pub(super) fn link(&self) -> Option<HsmLink> {
+        match self {
+            Self::Here(_) => None,
+            Self::There { material, .. } => super::resides::link(material),
+        }
+    }
 }
 
 /// Draws the secret half of a further version of `key`. RSA takes up to seconds, so it runs apart.

@@ -253,6 +253,9 @@ async fn destroy(
     by: impl ToString + Send,
     approval: Option<ApprovalId>,
 ) -> Result<(), DeletionError> {
+    // First there, while the rows are held: a deletion that was cancelled in time destroys nothing. A commit that fails after
+    // this is made good by the next run, for which a key that is gone is fine.
+    super::resides::destroy(instance, &version.material).await?;
     let now = instance.now();
     let (wrapped, tenant_key_version) = match &version.material {
         StoredMaterial::Wrapped { bytes, tenant_key_version } => (bytes.clone(), *tenant_key_version),
@@ -261,7 +264,7 @@ async fn destroy(
     let print = fingerprint(version.handle, &wrapped);
     let gone = KeyVersion {
         state: KeyState::Destroyed,
-        // Nothing of it stays. What a provider keeps is the provider's to destroy.
+        // Nothing of it stays.
         material: StoredMaterial::Wrapped { bytes: Vec::new(), tenant_key_version },
         cancels_to: None,
         resumes_to: None,

@@ -6,7 +6,11 @@ use chancery_crypto::{
 };
 use subtle::ConstantTimeEq as _;
 
-use super::{Key, KeyError, KeyPurpose, KeyType, KeyVersion, KeyringError, tenant_keys::TenantKeys};
+use super::{
+    Key, KeyError, KeyPurpose, KeyType, KeyVersion, KeyringError,
+    resides::{ResidentHalf, without_context},
+    tenant_keys::TenantKeys,
+};
 use crate::{faults::Faults, ids::TenantId};
 
 codes! {
@@ -119,6 +123,8 @@ enum SecretHalf {
     Mac(Box<MacKey>),
     /// A private key with its public half.
     Private(Box<Pair>),
+    /// A private half in a provider, with its public half here.
+    Resident(Box<ResidentHalf>),
 }
 
 struct Pair {
@@ -162,11 +168,22 @@ impl NamedKey {
         Ok(Self { tenant, key: key.id, handle: version.handle, secret })
     }
 
+    /// A version whose private half is in a provider.
+    pub(crate) fn resident(tenant: TenantId, key: crate::ids::KeyId, handle: Handle, half: ResidentHalf) -> Self {
+        Self { tenant, key, handle, secret: SecretHalf::Resident(Box::new(half)) }
+    }
+
+    /// Whether its private half is in a provider, for which a use waits.
+    pub(crate) const fn is_elsewhere(&self) -> bool {
+        matches!(self.secret, SecretHalf::Resident(_))
+    }
+
     /// Signs, or makes a code.
     pub(crate) fn sign(&self, algorithm: Algorithm, message: &[u8]) -> Result<Vec<u8>, KeyError> {
         match (&self.secret, algorithm.signature()) {
             (SecretHalf::Mac(key), None) => Ok(key.raw(message).to_vec()),
             (SecretHalf::Private(pair), Some(algorithm)) => pair.key.sign(algorithm, message).map_err(used),
+            (SecretHalf::Resident(half), Some(_)) => half.sign(algorithm, message),
             _ => Err(KeyError::Unsuited("algorithm")),
         }
     }
@@ -176,6 +193,7 @@ impl NamedKey {
         match (&self.secret, algorithm.signature()) {
             (SecretHalf::Mac(key), None) => Ok(key.raw(message).as_slice().ct_eq(signature).into()),
             (SecretHalf::Private(pair), Some(algorithm)) => Ok(pair.public.verify(algorithm, message, signature)),
+            (SecretHalf::Resident(half), Some(algorithm)) => Ok(half.public.verify(algorithm, message, signature)),
             _ => Err(KeyError::Unsuited("algorithm")),
         }
     }
@@ -197,6 +215,10 @@ impl NamedKey {
                 })
             }
             SecretHalf::Private(pair) => pair.public.encrypt_oaep(context.as_bytes(), plaintext).map_err(used),
+            SecretHalf::Resident(half) => {
+                without_context(context)?;
+                half.public.encrypt_oaep(&[], plaintext).map_err(used)
+            }
             SecretHalf::Mac(_) => Err(KeyError::Unsuited("purpose")),
         }
     }
@@ -213,6 +235,7 @@ impl NamedKey {
                 })
             }
             SecretHalf::Private(pair) => pair.key.decrypt_oaep(context.as_bytes(), ciphertext).map_err(used),
+            SecretHalf::Resident(half) => half.decrypt(ciphertext, context),
             SecretHalf::Mac(_) => Err(KeyError::Unsuited("purpose")),
         }
     }
@@ -227,6 +250,10 @@ impl NamedKey {
                     .map_err(|_| Faults::one("/key", "too_long", "use at most 64 KiB").into())
             }
             SecretHalf::Private(pair) => pair.public.encrypt_oaep(context.as_bytes(), material).map_err(used),
+            SecretHalf::Resident(half) => {
+                without_context(context)?;
+                half.public.encrypt_oaep(&[], material).map_err(used)
+            }
             SecretHalf::Mac(_) => Err(KeyError::Unsuited("purpose")),
         }
     }
@@ -243,6 +270,7 @@ impl NamedKey {
                 })
             }
             SecretHalf::Private(pair) => pair.key.decrypt_oaep(context.as_bytes(), wrapped).map_err(used),
+            SecretHalf::Resident(half) => half.decrypt(wrapped, context),
             SecretHalf::Mac(_) => Err(KeyError::Unsuited("purpose")),
         }
     }

@@ -169,6 +169,20 @@ impl Keyring {
         Ok(opened)
     }
 
+    /// A named key that was opened before, under this lease.
+    pub(crate) fn kept_named(&self, key_id: &str) -> Option<Arc<NamedKey>> {
+        self.named.read().unwrap_or_else(|poison| poison.into_inner()).get(key_id).map(Arc::clone)
+    }
+
+    /// Keeps a named key that was opened elsewhere, for as long as this lease.
+    pub(crate) fn keep_named(&self, key_id: &str, opened: &Arc<NamedKey>) {
+        let mut named = self.named.write().unwrap_or_else(|poison| poison.into_inner());
+        if named.len() >= MAX_NAMED_KEYS {
+            named.clear();
+        }
+        named.insert(key_id.to_owned(), Arc::clone(opened));
+    }
+
     /// Whose.
     pub fn tenant(&self) -> TenantId {
         self.tenant

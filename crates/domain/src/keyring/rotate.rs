@@ -65,7 +65,8 @@ pub(super) async fn rotate_as(
         let linked = KeyVersion { next: Some(new.key_id.clone()), ..newest.clone() };
         change.rows().swap_key_version(newest, &linked).await?;
     }
-    let key = Key { last_rotated_at: Some(new.created_at), reminded_at: None, ..key };
+    let hsm = super::resides::link(&new.material).or(key.hsm.clone());
+    let key = Key { last_rotated_at: Some(new.created_at), reminded_at: None, hsm, ..key };
     change.rows().update_key(&key).await?;
     change.rows().insert_key_version(&new).await?;
     change.record(activation(&key, &new)).await?;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use chancery_crypto::{Handle, Phi, Secret};
 
 use super::{
-    Key, KeyError, KeyState, KeyVersion, KeyringError, Operation,
+    Key, KeyError, KeyState, KeyVersion, KeyringError, Operation, StoredMaterial,
     named::{Algorithm, NamedKey, handle_in},
 };
 use crate::{
@@ -232,8 +232,8 @@ where
     let (key, version) = find(instance, call, id, operation, pick).await?;
     let algorithm = algorithm(&key)?;
     let secret = unwrapped(instance, call, &key, &version).await?;
-    let result = if key.key_type.is_slow() {
-        // Milliseconds of arithmetic must not hold up other requests.
+    let result = if key.key_type.is_slow() || secret.is_elsewhere() {
+        // Milliseconds of arithmetic, or a wait for a provider must not hold up other requests.
         let done = tokio::task::spawn_blocking(move || maths(&secret, algorithm)).await;
         done.map_err(|_| Failure::Internal("a key operation panicked"))??
     } else {
@@ -316,6 +316,9 @@ async fn unwrapped(
     key: &Key,
     version: &KeyVersion,
 ) -> Result<Arc<NamedKey>, KeyError> {
+    if matches!(version.material, StoredMaterial::Resident { .. }) {
+        return super::resides::open(instance, call.tenant(), key, version).await;
+    }
     let lease = instance.lease(call.tenant()).await?;
     match lease.keyring.named(key, version) {
         Err(KeyringError::Unwrap) => match instance.renewed_lease(call.tenant(), &lease).await? {

@@ -18,7 +18,7 @@ pub async fn a_held_key_is_active(store: &impl Backend) {
 pub async fn a_wrap_is_replaced_by_compare_and_swap(store: &impl Backend) {
     let (from, to) = (tenant_key(1), TenantKey { wrapped: vec![1; 60], root_version: 2, ..tenant_key(1) });
     commit!(store, OURS, .insert_tenant_key(&from) .rewrap_tenant_key(&from, &to));
-    assert_eq!(view(store, OURS).await.tenant_keys().await.unwrap(), [to.clone()]);
+    assert_eq!(view(store, OURS).await.tenant_keys().await.unwrap(), std::slice::from_ref(&to));
     let again = TenantKey { wrapped: vec![2; 60], root_version: 3, ..tenant_key(1) };
     assert!(changed(begin(store, OURS).await.rewrap_tenant_key(&from, &again).await, "tenant_key"));
 }
