@@ -10,7 +10,9 @@ use chancery_domain::{
     certificates::CertificateError,
     fields::DefineFieldError,
     indexes::{IndexError, VersionError},
-    keyring::{KeyError, UsageError, deletion::DeletionError, tenant_keys::TenantKeyError},
+    keyring::{
+        CopyError, KeyError, UsageError, custody::CustodyError, deletion::DeletionError, tenant_keys::TenantKeyError,
+    },
     passwords::HashError,
     records::{DocumentError, RecordError, RowsError},
     subjects::SubjectError,
@@ -254,6 +256,25 @@ impl ToProblem for DocumentError {
             "" => places.get(item).cloned().unwrap_or_default(),
             row => row.to_owned(),
         })
+    }
+}
+
+impl ToProblem for CustodyError {
+    fn to_problem(self) -> Problem {
+        match self {
+            Self::Denied(denied) => denied.to_problem(),
+            Self::Invalid(faults) => Problem::invalid(faults),
+            Self::NotFound => Problem::new(Code::NotFound),
+            Self::NoMaterial => Problem::new(Code::StateConflict).detail("no version of the key has material for this"),
+            Self::Copy(CopyError::Missing) => {
+                Problem::new(Code::StateConflict).detail("the destination has no copy of this key")
+            }
+            Self::Copy(error @ (CopyError::Unavailable(_) | CopyError::Provider(_) | CopyError::Damaged)) => {
+                Problem::failed(Code::DependencyUnavailable, &error)
+            }
+            Self::Approval(error) => error.to_problem(),
+            Self::Failed(failure) => failure.into(),
+        }
     }
 }
 

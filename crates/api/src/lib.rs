@@ -11,6 +11,7 @@ mod auth;
 mod blobs;
 mod cached;
 mod certificates;
+mod custody;
 mod deletion;
 mod docs;
 mod documents;
@@ -108,6 +109,9 @@ fn operations() -> OpenApiRouter<App> {
         .routes(routes!(keys::uses::wrap))
         .routes(routes!(keys::uses::unwrap))
         .routes(routes!(keys::uses::export_key))
+        .routes(routes!(custody::backup_key))
+        .routes(routes!(custody::escrow_key))
+        .routes(routes!(custody::restore_key))
         .routes(routes!(deletion::schedule_key_deletion))
         .routes(routes!(deletion::cancel_key_deletion))
         .routes(routes!(tenant_keys::get_tenant_key))

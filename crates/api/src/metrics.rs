@@ -68,6 +68,7 @@ pub struct Metrics {
     pub(crate) sealed: Counter,
     pub(crate) opened: Counter,
     pub(crate) certificates: Counter,
+    unreviewed: Gauge<u64, AtomicU64>,
 }
 
 const SECONDS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -77,6 +78,11 @@ fn seconds() -> Histogram {
 }
 
 impl Metrics {
+    /// How many times glass was broken without a review since.
+    pub fn unreviewed(&self, count: u64) {
+        self.unreviewed.set(count);
+    }
+
     /// All at zero.
     pub fn new() -> Arc<Self> {
         let mut registry = Registry::default();
@@ -92,6 +98,7 @@ impl Metrics {
             sealed: Counter::default(),
             opened: Counter::default(),
             certificates: Counter::default(),
+            unreviewed: Gauge::default(),
             registry: Registry::default(),
         };
         registry.register("http_requests", "Requests that were answered", metrics.requests.clone());
@@ -130,6 +137,11 @@ impl Metrics {
         registry.register("chancery_records_sealed", "Values sealed", metrics.sealed.clone());
         registry.register("chancery_records_opened", "Values opened", metrics.opened.clone());
         registry.register("chancery_cert_issued", "Certificates issued", metrics.certificates.clone());
+        registry.register(
+            "chancery_break_glass_unreviewed",
+            "Approvals under which glass was broken and that nobody has reviewed, in all tenants",
+            metrics.unreviewed.clone(),
+        );
         registry.register("chancery_logins", "Logins by outcome", metrics.logins.clone());
         for outcome in [LoginOutcome::success, LoginOutcome::refused, LoginOutcome::failed] {
             let _ = metrics.logins.get_or_create(&LoginLabels { outcome });

@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::{
-    commands::{demo, doctor, import, init, key, openapi, recover, root, sealing, serve, verify},
+    commands::{backup, demo, doctor, import, init, key, openapi, recover, restore, root, sealing, serve, verify},
     config::Flags,
 };
 
@@ -27,6 +27,10 @@ enum Command {
     Recover(recover::RecoverArgs),
     /// Who holds the platform root: list, add, replace, remove, prove; shares for people; rotation
     Root(root::RootArgs),
+    /// Back the store up while it is in use: data, key bundle and list of destroyed keys, read back and verified
+    Backup(backup::BackupArgs),
+    /// Put a backup into an empty store; what was destroyed stays destroyed
+    Restore(restore::RestoreArgs),
     /// Show everything at work on 1,171 synthetic patients
     Demo(demo::DemoArgs),
     /// Explain the state of every control
@@ -109,6 +113,8 @@ pub fn main() -> ExitCode {
         Command::Init(args) => runtime.block_on(init::run(args)),
         Command::Recover(args) => runtime.block_on(recover::run(args)),
         Command::Root(args) => runtime.block_on(root::run(args)),
+        Command::Backup(args) => runtime.block_on(backup::run(args)),
+        Command::Restore(args) => runtime.block_on(restore::run(args)),
         Command::Demo(args) => runtime.block_on(demo::run(args)),
         Command::Doctor(args) => runtime.block_on(doctor::run(args)),
         Command::Seal(args) => runtime.block_on(sealing::seal(args)),

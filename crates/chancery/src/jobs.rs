@@ -8,9 +8,13 @@ use std::{
 
 use chancery_api::Metrics;
 use chancery_domain::{
-    Instance, TenantId,
+    Clock as _, Instance, TenantId,
+    approvals::DeedKind,
     audit::{self, sequence::SequenceError},
-    idempotency, jobs,
+    backups::{Holder, sealing_key},
+    idempotency,
+    ids::BackupId,
+    jobs,
     keyring::{self, schedule},
     tenants::TenantState,
 };
@@ -20,7 +24,7 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use crate::wiring::Stores;
+use crate::{backup::tombstones, clock::SystemClock, commands::backup, config::Config, wiring::Stores};
 
 /// Another node's change of keys is known here after that, and a little.
 const FOLLOW_EVERY: Duration = Duration::from_millis(250);
@@ -30,6 +34,11 @@ const SWEEP_EVERY: Duration = Duration::from_secs(60);
 const SIGN_AFTER: Duration = Duration::from_secs(5);
 const FLUSH_EVERY: Duration = Duration::from_secs(60);
 const FORGET_EVERY: Duration = Duration::from_secs(60 * 60);
+const DESTROY_EVERY: Duration = Duration::from_secs(60);
+/// The leader of the destroying job has it for so many seconds.
+const DESTROY_LEASE: i64 = 180;
+/// How often somebody looks whether broken glass was reviewed, in turns of the destroying job.
+const REVIEW_TURNS: u32 = 10;
 const PROVE_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 const PROVE_AGAIN: Duration = Duration::from_secs(15 * 60);
 /// How often it is looked whether keys are to be rotated or expired. Uses ask the clock themselves, so this may be slow.
@@ -49,11 +58,18 @@ pub struct Jobs {
 
 impl Jobs {
     /// Starts all of them.
-    pub fn start(instance: &Arc<Instance>, stores: &Stores, metrics: &Arc<Metrics>) -> Self {
+    pub fn start(instance: &Arc<Instance>, stores: &Stores, metrics: &Arc<Metrics>, config: &Config) -> Self {
         let (stop, stopped) = watch::channel(false);
         let (end, ended) = watch::channel(false);
         let (instance, stores, metrics) = (Arc::clone(instance), stores.clone(), Arc::clone(metrics));
         let counted = Arc::clone(&metrics);
+        let destroyer = {
+            let (instance, stores, metrics) = (Arc::clone(&instance), stores.clone(), Arc::clone(&metrics));
+            let list = tombstones::local(&config.data_dir);
+            supervise("destroy", stopped.clone(), move |stopped| {
+                destroy(Arc::clone(&instance), stores.clone(), Arc::clone(&metrics), list.clone(), stopped)
+            })
+        };
         let sequencer = {
             let (instance, stores) = (Arc::clone(&instance), stores.clone());
             supervise("sequencer", ended, move |ended| {
@@ -84,7 +100,7 @@ impl Jobs {
         };
         let proving = move |stopped| prove(Arc::clone(&instance), Arc::clone(&counted), stopped);
         let prover = supervise("prove", stopped, proving);
-        let others = vec![follower, flusher, scheduler, forgetter, renewer, prover];
+        let others = vec![follower, flusher, scheduler, forgetter, renewer, prover, destroyer];
         Self { others: (stop, others), sequencer: (end, vec![sequencer]) }
     }
 
@@ -397,6 +413,67 @@ async fn prove(instance: Arc<Instance>, metrics: Arc<Metrics>, mut stopped: watc
             _ = stopped.wait_for(|stopped| *stopped) => return,
         }
     }
+}
+
+/// Destroys the keys whose waiting time is over, and keeps the list of destroyed keys outside the store.
+async fn destroy(
+    instance: Arc<Instance>,
+    stores: Stores,
+    metrics: Arc<Metrics>,
+    list: std::path::PathBuf,
+    stopped: watch::Receiver<bool>,
+) {
+    let mut ticks = Ticks::every(DESTROY_EVERY, stopped);
+    let (mut written, mut turn) = (false, 0);
+    while ticks.next().await {
+        let leads = jobs::claim(&instance, "destroy", DESTROY_LEASE).await.unwrap_or(false);
+        let look = turn % REVIEW_TURNS == 0;
+        turn += 1;
+        let mut unreviewed = 0;
+        for tenant in stores.tenants().await.unwrap_or_default().into_iter().map(|entry| entry.id) {
+            if leads {
+                match keyring::deletion::destroy_due(&instance, tenant).await {
+                    Ok(0) => {}
+                    Ok(count) => {
+                        written = false;
+                        tracing::info!(%tenant, count, "Destroyed {count} key version(s) of `{tenant}`");
+                    }
+                    Err(error) => {
+                        tracing::error!(%tenant, error = chain(&error), "Could not destroy keys of `{tenant}`")
+                    }
+                }
+            }
+            if look {
+                unreviewed += not_reviewed(&stores, tenant).await;
+            }
+        }
+        if look {
+            metrics.unreviewed(unreviewed);
+        }
+        if !written {
+            match write_list(&instance, &stores, &list).await {
+                Ok(()) => written = true,
+                Err(error) => {
+                    tracing::error!(error = format!("{error:#}"), "Could not write the list of destroyed keys")
+                }
+            }
+        }
+    }
+    let _ = jobs::release(&instance, "destroy").await;
+}
+
+async fn write_list(instance: &Instance, stores: &Stores, path: &std::path::Path) -> anyhow::Result<()> {
+    let holders: Vec<Holder> = stores.recipients().await?.iter().map(Holder::from).collect();
+    let environment = instance.settings().environment.as_str();
+    let key = sealing_key(&holders, instance.providers(), environment).await?;
+    let id = BackupId::make(SystemClock.now(), instance.random())?;
+    backup::list(stores, path, id, environment, &holders, &key).await.map(drop)
+}
+
+/// How many times glass was broken in a tenant without anybody having looked at it afterwards.
+async fn not_reviewed(stores: &Stores, tenant: TenantId) -> u64 {
+    let found = async { stores.store.view(tenant).await?.unreviewed_approvals(DeedKind::BreakGlass, 1_000).await };
+    found.await.map_or(0, |found| found.len() as u64)
 }
 
 /// Says what did not work with a log. A fork is no failure of a machine: somebody changed the store.

@@ -6,11 +6,13 @@
 //! | [`config`] | one file, the environment, flags; every fault at once |
 //! | [`commands`] | a file per command |
 //! | [`wiring`] | from a configuration to the domain's ports |
+//! | [`backup`] | the files of a backup |
 //! | [`server`] | listeners, draining |
 //! | [`jobs`] | what goes on in the background |
 //! | [`telemetry`], [`clock`] | log lines, the time |
 #![forbid(unsafe_code)]
 
+pub mod backup;
 pub mod cli;
 pub mod clock;
 pub mod commands;

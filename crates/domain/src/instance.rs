@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, RwLock},
+    sync::{Arc, Mutex, OnceLock, RwLock},
     time::{Duration, Instant},
 };
 
@@ -13,8 +13,8 @@ use crate::{
     audit::{Appender, counters::Counters, refusals::AnonymousCounts},
     ids::{NodeId, TenantId, Ulid},
     keyring::{
-        KeyProvider, KeyUses, Keyring, KeyringError, Lease, Leases, OwnProvider, PlatformRoot, RootError,
-        resident::ResidentKeys,
+        KeyDestination, KeyProvider, KeyUses, Keyring, KeyringError, Lease, Leases, OwnProvider, PlatformRoot,
+        RootError, resident::ResidentKeys,
     },
     passwords::PasswordQueue,
     store::{Directory, Store, StoreError},
@@ -138,6 +138,7 @@ pub struct Instance {
     appender: Appender,
     pub(crate) counters: Arc<Counters>,
     pub(crate) anonymous: AnonymousCounts,
+    destinations: OnceLock<Vec<Arc<dyn KeyDestination>>>,
     pub(crate) callers: CallerCache,
     pub(crate) passwords: PasswordQueue,
     pub(crate) key_uses: KeyUses,
@@ -228,6 +229,7 @@ impl Instance {
             appender: Appender::start(Arc::clone(&ports.store)),
             counters: Arc::default(),
             anonymous: AnonymousCounts::default(),
+            destinations: OnceLock::new(),
             callers: CallerCache::default(),
             passwords: PasswordQueue::new(settings.password_cost),
             key_uses: KeyUses::default(),
@@ -274,6 +276,16 @@ impl Instance {
     /// What may unwrap the platform root.
     pub fn providers(&self) -> &[Arc<dyn KeyProvider>] {
         &self.ports.providers
+    }
+
+    /// Says where copies of single keys may go; once, before the instance is used.
+    pub fn keep_copies_at(&self, destinations: Vec<Arc<dyn KeyDestination>>) {
+        let _ = self.destinations.set(destinations);
+    }
+
+    /// Where copies of single keys may go.
+    pub fn destinations(&self) -> &[Arc<dyn KeyDestination>] {
+        self.destinations.get().map_or(&[], Vec::as_slice)
     }
 
     /// The providers that belong to tenants.

@@ -6,6 +6,7 @@
 //! | provider | where its key is |
 //! | --- | --- |
 //! | [`Local`] | 32 random bytes in a file of mode 600 on this machine |
+//! | [`Folder`] | no provider: a folder for copies of single keys, wrapped by one |
 //! | [`Recovery`] | printed once as `chyr_…` and kept by people; never on a disk of the server |
 //! | [`Shares`] | in the hands of n people, any k of whom put it together |
 //! | `pkcs11::Worker` | in an HSM, asked through a child process (feature `pkcs11`) |
@@ -49,6 +50,7 @@ mod aws;
 mod azure;
 #[cfg(any(feature = "aws", feature = "http", feature = "pkcs11"))]
 mod envelope;
+mod folder;
 #[cfg(feature = "google")]
 mod google;
 mod local;
@@ -63,6 +65,7 @@ mod wrapper;
 pub use aws::{AwsCredentials, AwsKms, AwsKmsSettings};
 #[cfg(feature = "azure")]
 pub use azure::{AzureAlgorithm, AzureKeyVault, AzureKeyVaultSettings};
+pub use folder::Folder;
 #[cfg(feature = "google")]
 pub use google::{GoogleKms, GoogleKmsSettings};
 pub use local::Local;

@@ -32,6 +32,34 @@ async fn in_tenant(connection: &mut PgConnection, tenant: &str) {
     sqlx::query("SELECT set_config('chancery.tenant', $1, false)").bind(tenant).execute(connection).await.unwrap();
 }
 
+mod archive {
+    use std::collections::BTreeSet;
+
+    use chancery_sql::archive::{Archives as _, LEFT_OUT, TABLES};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn every_table_is_in_the_backup_or_left_out_and_has_known_columns() {
+        let Some(database) = database().await else { return };
+        let tables: Vec<String> =
+            sqlx::query_scalar("SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'")
+                .fetch_all(&mut raw(&database).await)
+                .await
+                .unwrap();
+        let known: BTreeSet<&str> = TABLES.iter().map(|table| table.name).chain(LEFT_OUT.iter().copied()).collect();
+        assert_eq!(tables.iter().map(String::as_str).collect::<BTreeSet<_>>(), known);
+        let mut archive = database.reading().await.unwrap();
+        for table in TABLES {
+            let columns = archive.columns(table).await.unwrap();
+            assert!(columns.iter().any(|column| column.name == "tenant_id"), "{}", table.name);
+            for name in table.order {
+                assert!(columns.iter().any(|column| column.name == *name), "{}.{name}", table.name);
+            }
+        }
+    }
+}
+
 mod row_security {
     use super::*;
 

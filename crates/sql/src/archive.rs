@@ -70,6 +70,11 @@ macro_rules! table {
         table!(@ $part, $name, [$a, $b], concat!(" AND (", $a, ", ", $b, ") > ($2, $3)"),
             concat!(" ORDER BY ", $a, ", ", $b))
     };
+    ($part:expr, $name:literal, $a:literal, $b:literal, $c:literal, $d:literal) => {
+        table!(@ $part, $name, [$a, $b, $c, $d],
+            concat!(" AND (", $a, ", ", $b, ", ", $c, ", ", $d, ") > ($2, $3, $4, $5)"),
+            concat!(" ORDER BY ", $a, ", ", $b, ", ", $c, ", ", $d))
+    };
     (@ $part:expr, $name:literal, $order:expr, $after:expr, $sorted:expr) => {
         Table {
             name: $name,
@@ -94,6 +99,8 @@ pub const TABLES: &[Table] = &[
     table!(Part::Data, "users", "id"),
     table!(Part::Data, "user_email_terms", "user_id", "position"),
     table!(Part::Data, "api_keys", "id"),
+    table!(Part::Data, "directory_roots", "version"),
+    table!(Part::Data, "root_secrets", "version"),
     table!(Part::Data, "root_recipients", "id"),
     table!(Part::Data, "keys", "id"),
     table!(Part::Data, "fields", "id"),

@@ -32,6 +32,27 @@ async fn save(store: &Sqlite, n: u64) {
     tx.commit().await.unwrap();
 }
 
+mod archive {
+    use std::collections::BTreeSet;
+
+    use chancery_sql::archive::{LEFT_OUT, TABLES};
+
+    use super::*;
+
+    /// A table that a migration adds is in the backup, or somebody decided that it is not.
+    #[tokio::test]
+    async fn every_table_is_in_the_backup_or_left_out() {
+        let (_folder, path, _store) = on_disk().await;
+        let tables: Vec<String> =
+            sqlx::query_scalar("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
+                .fetch_all(&mut raw(&path).await)
+                .await
+                .unwrap();
+        let known: BTreeSet<&str> = TABLES.iter().map(|table| table.name).chain(LEFT_OUT.iter().copied()).collect();
+        assert_eq!(tables.iter().map(String::as_str).collect::<BTreeSet<_>>(), known);
+    }
+}
+
 mod file {
     use super::*;
 

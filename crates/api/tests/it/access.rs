@@ -213,6 +213,10 @@ fn expectations(
     let key = |tail: &str| format!("/v1/keys/{}{tail}", mine.key);
     add("list_keys", "/v1/keys".into(), None, &ours.officer, Some((&ours.service, 403)));
     add("get_key", key(""), None, &ours.officer, Some((&ours.service, 403)));
+    let place = || Some(json!({"location": "nowhere"}));
+    add("backup_key", key("/backup"), place(), &ours.officer, Some((&ours.auditor, 403)));
+    add("escrow_key", key("/escrow"), place(), &ours.officer, Some((&ours.auditor, 403)));
+    add("restore_key", key("/escrow-restore"), place(), &ours.officer, Some((&ours.auditor, 403)));
     let days = Some(json!({"days": 7}));
     add("schedule_key_deletion", key("/schedule-deletion"), days, &ours.officer, Some((&ours.auditor, 403)));
     add("cancel_key_deletion", key("/cancel-deletion"), None, &ours.officer, Some((&ours.auditor, 403)));
@@ -333,6 +337,9 @@ fn expectations(
 
     for id in ["sign", "verify", "encrypt", "decrypt", "wrap", "unwrap", "export_key"] {
         all.get_mut(id).unwrap().refuses = Some("key.managed");
+    }
+    for id in ["backup_key", "escrow_key", "restore_key"] {
+        all.get_mut(id).unwrap().refuses = Some("request.invalid");
     }
     for id in ["schedule_key_deletion", "cancel_key_deletion"] {
         all.get_mut(id).unwrap().refuses = Some("state.conflict");

@@ -15,6 +15,7 @@ mod approvals;
 mod audit;
 mod auth;
 mod blobs;
+mod custody;
 mod deletion;
 mod documents;
 mod faults;

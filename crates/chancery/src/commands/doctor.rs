@@ -3,7 +3,7 @@
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::ExitCode, str::FromStr as _};
 
 use anyhow::Result;
-use chancery_domain::{Clock as _, TenantId, instance::Environment};
+use chancery_domain::{Clock as _, TenantId, approvals::DeedKind, backups::Backup, instance::Environment};
 use clap::Args;
 use serde_json::json;
 use sqlx::{ConnectOptions as _, Row as _, postgres::PgConnectOptions};
@@ -18,6 +18,9 @@ use crate::{
 
 mod recipients;
 mod schema;
+
+/// An older backup is warned of.
+const BACKUP_HOURS: i64 = 48;
 
 /// `chancery doctor`. Exit code 1 if anything fails, otherwise 0.
 #[derive(Debug, Args)]
@@ -207,6 +210,9 @@ async fn store(config: &Config, report: &mut Report) {
             format!("PostgreSQL, {} on {}", address.database, address.host)
         }
     };
+    if let StoreConfig::Sqlite { path } = &config.store {
+        schema::quick_check(path, report).await;
+    }
     // Opening a store brings its schema up to date; looking must not.
     if !schema::judge(config, report).await {
         return;
@@ -253,7 +259,9 @@ async fn initialised(config: &Config, stores: &Stores, report: &mut Report) -> R
             report.add(State::Warn, "newest checkpoint", "none yet", "start the server; it signs within 10 s of growth")
         }
     }
+    let backup = view.newest_backup().await?;
     drop(view);
+    custody(config, stores, backup, report).await?;
     let clear: u64 = stores.tenants().await?.iter().map(|entry| u64::from(entry.clear_fields)).sum();
     let judged = serve::judge_store(config, stores).await?;
     report.judge(
@@ -266,6 +274,32 @@ async fn initialised(config: &Config, stores: &Stores, report: &mut Report) -> R
     for Finding { subject, problem, cure } in judged.faults {
         report.add(State::Fail, &subject, problem, cure);
     }
+    Ok(())
+}
+
+/// Backups, and what was done in emergencies.
+async fn custody(config: &Config, stores: &Stores, backup: Option<Backup>, report: &mut Report) -> Result<()> {
+    let cure = "run `chancery backup --out FILE`, daily; docs/guides/recovery.md";
+    match backup {
+        Some(newest) => {
+            let hours = (SystemClock.now().as_seconds() - newest.made_at.as_seconds()) / 3_600;
+            report.judge(hours < BACKUP_HOURS, State::Warn, "newest backup", format!("{hours} h ago"), cure);
+        }
+        None if config.is_dev() => report.ok("newest backup", "none yet"),
+        None => report.add(State::Warn, "newest backup", "none", cure),
+    }
+    let mut unreviewed = 0;
+    for tenant in stores.tenants().await? {
+        let mut view = stores.store.view(tenant.id).await?;
+        unreviewed += view.unreviewed_approvals(DeedKind::BreakGlass, 1_000).await?.len();
+    }
+    report.judge(
+        unreviewed == 0,
+        State::Warn,
+        "broken glass",
+        format!("{unreviewed} without a review"),
+        "another officer looks at it: POST /v1/approvals/{id}/review; docs/guides/approvals.md",
+    );
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! A file per command.
 
+pub mod backup;
 pub mod client;
 pub mod demo;
 pub mod doctor;
@@ -8,6 +9,7 @@ pub mod init;
 pub mod key;
 pub mod openapi;
 pub mod recover;
+pub mod restore;
 pub mod root;
 pub mod sealing;
 pub mod serve;

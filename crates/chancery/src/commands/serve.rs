@@ -86,14 +86,13 @@ impl Server {
         let providers = set_up_or_open(&config, &stores).await?;
         check_again(&config, &stores).await?;
         let metrics = Metrics::new();
-        let timed =
-            Stores { store: metrics.timed(Arc::clone(&stores.store)), directory: Arc::clone(&stores.directory) };
+        let timed = Stores { store: metrics.timed(Arc::clone(&stores.store)), ..stores.clone() };
         let instance = open(&config, &timed, &providers, wiring::settings(&config)).await?;
         let router = chancery_api::router(Arc::clone(&instance), Arc::clone(&metrics), limits(&config));
         let api = server::listen(Door::api(config.listen), router).await?;
         let metrics_router = chancery_api::metrics_router(Arc::clone(&metrics));
         let metrics_at = server::listen(Door::metrics(config.metrics_listen), metrics_router).await?;
-        let jobs = Jobs::start(&instance, &timed, &metrics);
+        let jobs = Jobs::start(&instance, &timed, &metrics, &config);
         tracing::info!(address = %metrics_at.address(), "Metrics are at http://{}/metrics", metrics_at.address());
         tracing::info!(address = %api.address(), environment = config.environment.as_str(), "Ready");
         Ok(Self { api, metrics: metrics_at, jobs, stores: timed, config, providers })
@@ -129,6 +128,8 @@ impl Server {
         }
         self.jobs.stop().await;
         self.metrics.stop().await;
+        // For SQLite: moves the write-ahead log into the file, so that a copy of the file alone is whole.
+        self.stores.archives.close().await;
     }
 }
 
@@ -138,7 +139,9 @@ fn limits(config: &Config) -> Limits {
 
 async fn open(config: &Config, stores: &Stores, providers: &Providers, settings: Settings) -> Result<Arc<Instance>> {
     let ports = stores.ports(providers);
-    Ok(Instance::open(ports, settings, wiring::node_id(config)?).await?)
+    let instance = Instance::open(ports, settings, wiring::node_id(config)?).await?;
+    instance.keep_copies_at(wiring::destinations(config)?);
+    Ok(instance)
 }
 
 /// Folders that the first start of development makes. In production a missing one is a mistake.

@@ -80,6 +80,8 @@ pub struct Config {
     pub root_lease_seconds: u32,
     /// What wraps the root and the keys of tenants, and where keys may live.
     pub key_providers: Vec<ProviderConfig>,
+    /// Where copies of single keys go, if anywhere.
+    pub copies: Option<Copies>,
     /// What a spoofed tenant leads to.
     pub mismatch: TenantMismatch,
     /// How long an access token lives.
@@ -163,6 +165,7 @@ impl Config {
             key_file,
             key_providers,
             root_lease_seconds: text::number(settings, "kms.root_lease_seconds", 900, 5..=14_400, findings),
+            copies: copies(settings, findings),
             data_dir,
             mismatch: text::read(
                 settings,
@@ -196,6 +199,33 @@ impl Config {
     /// Where the first administrator's API key is put in development.
     pub fn admin_key_file(&self) -> PathBuf {
         self.data_dir.join("admin-api-key")
+    }
+}
+
+/// A folder for copies of single keys, and the key file that wraps what goes there.
+#[derive(Debug, Clone)]
+pub struct Copies {
+    /// What callers name, such as `vault_cluster_1`.
+    pub name: String,
+    /// The folder; it must be there.
+    pub folder: PathBuf,
+    /// 32 random bytes in a file of mode 600: the root key's for backups, another one's for escrow.
+    pub key_file: PathBuf,
+}
+
+fn copies(settings: &Settings, findings: &mut Findings) -> Option<Copies> {
+    let name = settings.find("copies.name").map_or_else(|| "folder".to_owned(), |setting| setting.text.clone());
+    match (path(settings, "copies.folder"), path(settings, "copies.key_file")) {
+        (Some(folder), Some(key_file)) => Some(Copies { name, folder, key_file }),
+        (None, None) => None,
+        _ => {
+            findings.fault(
+                "copies",
+                "needs both folder and key_file",
+                "set copies.folder and copies.key_file, or neither",
+            );
+            None
+        }
     }
 }
 

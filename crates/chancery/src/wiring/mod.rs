@@ -8,10 +8,14 @@ use chancery_domain::{
     TenantId,
     ids::NodeId,
     instance::{Ports, Settings},
-    keyring::RootRecipient,
+    keyring::{KeyDestination, RootRecipient},
     store::{Directory, Store, TenantEntry},
 };
-use chancery_kms::private_file::{self, PrivateFileError};
+use chancery_kms::{
+    Folder, Local,
+    private_file::{self, PrivateFileError},
+};
+use chancery_sql::archive::Archives;
 
 use crate::{
     clock::SystemClock,
@@ -32,6 +36,8 @@ pub struct Stores {
     pub store: Arc<dyn Store>,
     /// Finds the tenant of a credential.
     pub directory: Arc<dyn Directory>,
+    /// All its rows, for backups; and its end.
+    pub archives: Arc<dyn Archives>,
 }
 
 impl Stores {
@@ -62,8 +68,9 @@ impl Stores {
         })
     }
 
-    fn of<S: Store + Directory + 'static>(both: Arc<S>) -> Self {
-        Self { store: Arc::<S>::clone(&both), directory: both }
+    /// Of one engine.
+    pub fn of<S: Store + Directory + Archives + 'static>(whole: Arc<S>) -> Self {
+        Self { store: Arc::<S>::clone(&whole), directory: Arc::<S>::clone(&whole), archives: whole }
     }
 
     /// Who can give the platform root; nobody in a store that was never initialised.
@@ -120,6 +127,19 @@ pub fn settings(config: &Config) -> Settings {
         root_lease_seconds: config.root_lease_seconds,
         password_cost: password::Cost::default(),
     }
+}
+
+/// Where copies of single keys may go.
+///
+/// # Errors
+///
+/// If the folder or its key file will not do: a destination that was configured must be there.
+pub fn destinations(config: &Config) -> Result<Vec<Arc<dyn KeyDestination>>> {
+    let Some(copies) = &config.copies else { return Ok(Vec::new()) };
+    let provider = Arc::new(Local::open(&copies.key_file)?);
+    let folder = Folder::open(&copies.name, &copies.folder, provider);
+    let folder = folder.with_context(|| format!("copies.folder {} cannot be used", copies.folder.display()))?;
+    Ok(vec![Arc::new(folder)])
 }
 
 /// An id for a process that looks and writes nothing, so that none is kept.

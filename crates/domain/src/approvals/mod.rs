@@ -36,6 +36,7 @@ mod read;
 mod request;
 mod review;
 
+pub(crate) use consume::check as check_usable;
 pub use consume::consume;
 pub use decide::{Decision, decide};
 pub use deed::Deed;

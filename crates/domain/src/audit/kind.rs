@@ -85,6 +85,12 @@ codes! {
         KeyExpired = "key.expired",
         /// A data key was not rotated for long.
         KeyRotationDue = "key.rotation_due",
+        /// A key's material is about to be copied to a destination.
+        KeyCopying = "key.copying",
+        /// The copy was read back and is the key's.
+        KeyBackedUp = "key.backed_up",
+        /// Material was taken back from a destination.
+        KeyRestored = "key.restored",
         /// A field was registered or changed.
         FieldDefined = "field.defined",
         /// Registered fields were listed.
@@ -204,6 +210,8 @@ impl EventKind {
             | Self::ApiKeyRevoked
             | Self::KeyRetired
             | Self::KeyRotated
+            | Self::KeyBackedUp
+            | Self::KeyRestored
             | Self::KeyDeletionScheduled
             | Self::KeyDeletionCancelled
             | Self::KeyUpdated
@@ -222,6 +230,7 @@ impl EventKind {
             | Self::RecordResealed => Action::Update,
             Self::KeyDeletionDone | Self::KeyDestroyed | Self::IndexDropped => Action::Delete,
             Self::UserLoggedIn
+            | Self::KeyCopying
             | Self::BackupRestored
             | Self::ApprovalUsed
             | Self::KeyUsed

@@ -12,8 +12,10 @@ use crate::{
 };
 
 mod blobs;
+mod copies;
 mod count;
 pub mod create;
+pub mod custody;
 pub mod declared;
 pub mod deletion;
 pub mod embedded;
@@ -42,6 +44,7 @@ pub mod update;
 pub mod usage;
 pub mod uses;
 
+pub use copies::{CopyError, KeyDestination};
 pub use count::{KeyUses, flush_uses};
 pub use create::{NewKey, create};
 pub use declared::DeclaredKey;

@@ -13,6 +13,23 @@ const VERSION: &str = "SELECT max(version) FROM _sqlx_migrations WHERE success";
 const EXISTS_SQLITE: &str = "SELECT count(*) FROM sqlite_schema WHERE name = '_sqlx_migrations'";
 const EXISTS_POSTGRES: &str = "SELECT count(*) FROM pg_tables WHERE tablename = '_sqlx_migrations'";
 
+/// Whether SQLite finds its own file whole.
+pub(super) async fn quick_check(path: &std::path::Path, report: &mut Report) {
+    let asked = async {
+        let mut connection = SqliteConnectOptions::new().filename(path).read_only(true).connect().await?;
+        let found: Vec<String> =
+            sqlx::query_scalar("SELECT quick_check FROM pragma_quick_check").fetch_all(&mut connection).await?;
+        connection.close().await?;
+        anyhow::Ok(found)
+    };
+    let (holds, detail) = match asked.await {
+        Ok(found) if found == ["ok"] => (true, "the file is whole".to_owned()),
+        Ok(found) => (false, format!("{} fault(s) in the file", found.len())),
+        Err(error) => (false, format!("{error:#}")),
+    };
+    report.judge(holds, State::Fail, "store check", detail, "stop the server and restore the newest backup");
+}
+
 /// Adds a row; `false` if opening the store would change it, or cannot succeed.
 pub(super) async fn judge(config: &Config, report: &mut Report) -> bool {
     let ours = chancery_sqlite::schema_version();

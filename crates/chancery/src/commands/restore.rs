@@ -1,0 +1,197 @@
+//! Brings a store back from a backup, into a place where there is none.
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use chancery_domain::{
+    Clock as _, Instance, Timestamp,
+    backups::{self, SealingKey, sealing_key},
+    keyring::KeyProvider,
+};
+use chancery_kms::private_file;
+use clap::Args;
+use serde_json::json;
+
+use crate::{
+    backup::{
+        file::{FilePart, Header, Reading},
+        keys_beside,
+        load::{Files, Loaded, load},
+        tombstones::{self, Tombstones},
+    },
+    cli::ConfigArgs,
+    clock::SystemClock,
+    commands::{
+        backup::{progress, prove},
+        load as load_config, root, say, tell,
+    },
+    config::{Config, StoreConfig},
+    telemetry,
+    wiring::{
+        self, Stores,
+        providers::{Absent, Providers},
+    },
+};
+
+/// `chancery restore`.
+#[derive(Debug, Args)]
+pub struct RestoreArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// The data file
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// The key bundle, if it is not FILE.keys; a newer one than the data does too
+    #[arg(long, value_name = "FILE")]
+    keys: Option<PathBuf>,
+    /// A list of destroyed keys, beside those found at the files and in the data folder; may be repeated
+    #[arg(long, value_name = "FILE")]
+    tombstones: Vec<PathBuf>,
+    /// A file of mode 600 with the recovery key that `chancery init` printed, if the root key file is lost
+    #[arg(long, value_name = "FILE")]
+    recovery_key_file: Option<PathBuf>,
+    /// Print what was restored as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs it.
+///
+/// # Errors
+///
+/// If the target is not empty, or the files are not whole, of another root, or out of their time. The target is as before then.
+pub async fn run(args: RestoreArgs) -> Result<ExitCode> {
+    let (config, warnings) = load_config(&args.config.clone().into())?;
+    telemetry::start(config.log_format, &config.log_level);
+    tell(&warnings);
+    if let StoreConfig::Sqlite { path } = &config.store
+        && path.symlink_metadata().is_ok()
+    {
+        bail!("{} exists and is not overwritten; restore into an empty place", path.display());
+    }
+    private_file::create_folder(&config.data_dir)?;
+    let providers = match &args.recovery_key_file {
+        Some(path) => {
+            let recovery: Arc<dyn KeyProvider> = Arc::new(root::recovery(path)?);
+            Providers { root: vec![("recovery".to_owned(), recovery)], ..Providers::default() }
+        }
+        None => Providers::open(&config, Absent::Refuse)
+            .await
+            .context("a holder of the root opens the backup; if the root key file is lost, give --recovery-key-file")?,
+    };
+    let keys = args.keys.clone().unwrap_or_else(|| keys_beside(&args.file));
+    let (data_header, data_key) = unlock(&args.file, FilePart::Data, &config, &providers).await?;
+    let (_, keys_key) = unlock(&keys, FilePart::Keys, &config, &providers).await?;
+    let mut dead = Tombstones::default();
+    for path in tombstones::found(&args.file, &keys, &config.data_dir, &args.tombstones) {
+        let (_, key) = unlock(&path, FilePart::Tombstones, &config, &providers).await?;
+        dead.read(&path, &key)?;
+    }
+    let bar = progress(args.json, "restoring");
+    let told = |what: &str| bar.set_message(what.to_owned());
+    let files = Files { data: &args.file, keys: &keys, data_key: &data_key, keys_key: &keys_key };
+    let (loaded, proven, stores) = restore(&config, &files, &dead, &providers, &told).await?;
+
+    let id = data_header.backup.parse().context("the header names no backup")?;
+    let made_at: Timestamp = data_header.made_at.parse()?;
+    let ports = stores.ports(&providers);
+    let instance = Instance::open(ports, wiring::settings(&config), wiring::passing_node_id()?).await?;
+    backups::note_restored(&instance, id, made_at, loaded.kept_destroyed).await?;
+    drop(instance);
+    stores.archives.close().await;
+    bar.finish_and_clear();
+    if args.json {
+        say(json!({
+            "backup": data_header.backup, "made_at": data_header.made_at, "rows": loaded.rows,
+            "kept_destroyed": loaded.kept_destroyed, "skipped": loaded.skipped, "events": proven.events,
+            "key_versions": proven.keys, "tombstones": dead.len(),
+        }));
+    } else {
+        say(format_args!("Restored        {} of {}: {} rows", data_header.backup, data_header.made_at, loaded.rows));
+        say(format_args!("Destroyed keys  {} known, {} kept from coming back", dead.len(), loaded.kept_destroyed));
+        say(format_args!(
+            "Proven          {} events give their logs' roots, {} key versions unwrap",
+            proven.events, proven.keys
+        ));
+        let next = if config.key_file.is_file() {
+            "chancery doctor, then chancery serve"
+        } else {
+            "chancery recover --recovery-key-file FILE, which makes a new root key file"
+        };
+        say(format_args!("Next            {next}"));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A file's header and the key that seals it.
+async fn unlock(path: &Path, part: FilePart, config: &Config, providers: &Providers) -> Result<(Header, SealingKey)> {
+    let header = Reading::open(path, part)?.header;
+    ensure!(
+        header.environment == config.environment.as_str(),
+        "{} is of the environment `{}`; keys of one environment do not open in another",
+        path.display(),
+        header.environment
+    );
+    let ours = chancery_sqlite::schema_version();
+    ensure!(
+        part == FilePart::Tombstones || header.schema == ours,
+        "{} has schema {} and this Chancery {ours}; restore with the program that made it, then start the newer one",
+        path.display(),
+        header.schema
+    );
+    if let Some(until) = &header.expires_at {
+        let until: Timestamp = until.parse()?;
+        ensure!(
+            SystemClock.now() < until,
+            "{} had to be destroyed by {until}: people's keys that were erased since may be in it. Take a newer bundle with --keys",
+            path.display()
+        );
+    }
+    let key = sealing_key(&header.holders()?, &providers.of_root(), config.environment.as_str()).await;
+    let key = key.with_context(|| format!("{} does not open with this root key or recovery key", path.display()))?;
+    Ok((header, key))
+}
+
+/// Restores into a scratch store, proves that, and only then touches the target.
+async fn restore(
+    config: &Config,
+    files: &Files<'_>,
+    dead: &Tombstones,
+    providers: &Providers,
+    told: &dyn Fn(&str),
+) -> Result<(Loaded, backups::Proven, Stores)> {
+    // Beside the target, so that the finished file can simply be given its name.
+    let place = match &config.store {
+        StoreConfig::Sqlite { path } => path.parent().filter(|folder| !folder.as_os_str().is_empty()),
+        StoreConfig::Postgres(_) => None,
+    };
+    let place = place.unwrap_or(&config.data_dir);
+    private_file::create_folder(place)?;
+    let scratch = tempfile::Builder::new().prefix(".restoring-").tempdir_in(place)?;
+    let draft = scratch.path().join("chancery.db");
+    let stores = Stores::of(Arc::new(chancery_sqlite::Sqlite::open(&draft).await?));
+    let loaded = load(files, dead, &*stores.archives, told).await?;
+    let proven = prove(config, &stores, providers, told).await?;
+    stores.archives.close().await;
+    drop(stores);
+    match &config.store {
+        StoreConfig::Sqlite { path } => {
+            // It was not there a moment ago; somebody who was quicker is not overwritten.
+            std::fs::hard_link(&draft, path).with_context(|| format!("cannot put the store at {}", path.display()))?;
+            std::fs::remove_file(&draft)?;
+            Ok((loaded, proven, Stores::open(config).await?))
+        }
+        StoreConfig::Postgres(_) => {
+            let target = Stores::open(config).await?;
+            let loaded = load(files, dead, &*target.archives, told).await?;
+            let again = prove(config, &target, providers, told).await;
+            let again = again.context("the restored database does not prove; empty it before you try again")?;
+            ensure!(again == proven, "the restored database differs from the scratch store; do not use it");
+            Ok((loaded, proven, target))
+        }
+    }
+}

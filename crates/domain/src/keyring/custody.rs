@@ -1,0 +1,227 @@
+//! Backs single keys up, hands them into escrow, and takes them back from there.
+//!
+//! A copy counts when it was read back from where it was put, unwrapped and compared; only then the key says that it has one.
+
+use super::{
+    BackupState, Key, KeyBackup, KeyDestination, KeyRef, KeyState, KeyVersion, StoredMaterial,
+    copies::{self, Copied, CopyError, CopyOrFailure},
+};
+use crate::{
+    Instance,
+    access::{Call, Denied, Permission},
+    approvals::{self, ApprovalError, Carried, Deed, DeedKind},
+    audit::{Change, Detail, Event, EventKind, receipt::note},
+    faults::Faults,
+    ids::{ApprovalId, KeyId},
+    instance::{Failure, fails},
+};
+
+/// Why a key was not copied or taken back.
+#[derive(Debug, thiserror::Error)]
+pub enum CustodyError {
+    /// Not allowed.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    /// The request is not valid: among others an unknown location.
+    #[error(transparent)]
+    Invalid(#[from] Faults),
+    /// There is no such key in the tenant.
+    #[error("no such key")]
+    NotFound,
+    /// It has no version whose material is here: they live in a provider, or are destroyed.
+    #[error("the key has no material that could be copied")]
+    NoMaterial,
+    /// The destination did not do it.
+    #[error(transparent)]
+    Copy(#[from] CopyError),
+    /// The approval does not do.
+    #[error(transparent)]
+    Approval(#[from] ApprovalError),
+    /// Something beneath failed.
+    #[error(transparent)]
+    Failed(Failure),
+}
+
+fails!(CustodyError);
+
+impl From<CopyOrFailure> for CustodyError {
+    fn from(error: CopyOrFailure) -> Self {
+        match error {
+            CopyOrFailure::Copy(error) => Self::Copy(error),
+            CopyOrFailure::Failed(failure) => Self::Failed(failure),
+        }
+    }
+}
+
+/// Copies a key to `location`, which wraps with a key that also holds the platform root, or with another one.
+///
+/// # Errors
+///
+/// [`CustodyError`]; then the key does not say that it is backed up.
+pub async fn backup(instance: &Instance, call: &Call, id: KeyId, location: &str) -> Result<KeyRef, CustodyError> {
+    call.require(Permission::KeysBackup)?;
+    read(instance, call, id).await?;
+    let destination = destination(instance, location)?;
+    copy(instance, call, id, &*destination, None).await
+}
+
+/// As [`backup`], into the custody of a provider that is no recipient of the platform root: whoever holds that has this
+/// key without us, so it takes two people.
+///
+/// # Errors
+///
+/// [`CustodyError`].
+pub async fn escrow(
+    instance: &Instance,
+    call: &Call,
+    id: KeyId,
+    location: &str,
+    approval: Option<ApprovalId>,
+) -> Result<Carried<KeyRef>, CustodyError> {
+    call.require(Permission::KeysBackup)?;
+    read(instance, call, id).await?;
+    let destination = destination(instance, location)?;
+    let (kind, label) = (destination.provider().kind(), destination.provider().label());
+    if instance.providers().iter().any(|ours| ours.kind() == kind && ours.label() == label) {
+        return Err(Faults::one("/location", "not_apart", "escrow is for another provider than the root's").into());
+    }
+    let deed = deed(DeedKind::KeyEscrow, id, &*destination);
+    let Some(approval) = approval else {
+        return Ok(Carried::waits(approvals::request(instance, call, &deed).await?));
+    };
+    copy(instance, call, id, &*destination, Some((approval, deed))).await.map(Carried::Done)
+}
+
+/// Takes the material of a key back from `location`, for versions that are not destroyed.
+///
+/// # Errors
+///
+/// [`CustodyError`]; nothing was changed then.
+pub async fn restore(
+    instance: &Instance,
+    call: &Call,
+    id: KeyId,
+    location: &str,
+    approval: Option<ApprovalId>,
+) -> Result<Carried<KeyRef>, CustodyError> {
+    call.require(Permission::KeysBackup)?;
+    read(instance, call, id).await?;
+    let (tenant, destination) = (call.tenant(), destination(instance, location)?);
+    let deed = deed(DeedKind::KeyEscrowRestore, id, &*destination);
+    let Some(approval) = approval else {
+        return Ok(Carried::waits(approvals::request(instance, call, &deed).await?));
+    };
+    // Asked outside of any transaction: it may take long.
+    let taken = destination.take(&copies::name(tenant, id)).await?;
+    let place = (tenant, id, instance.settings().environment.as_str());
+    let copied = copies::unwrap(&*destination, place, &taken).await?;
+    let mut change = Change::begin(instance, call, tenant).await?;
+    approvals::consume(instance, call, &mut change, approval, &deed).await?;
+    let key = change.rows().seize_key(id).await?.ok_or(CustodyError::NotFound)?;
+    let ring = std::sync::Arc::clone(change.keyring());
+    let mut restored = Vec::new();
+    for version in change.rows().seize_versions(id).await? {
+        let found = copied.iter().find(|copied| copied.version == version.version && copied.key_id == version.key_id);
+        let Some(found) = found.filter(|_| version.state != KeyState::Destroyed) else { continue };
+        let purpose = key.wrap_purpose();
+        let material =
+            ring.tenant_keys.wrap(id, &purpose, version.version, found.material.expose(), instance.random())?;
+        change.rows().swap_key_version(&version, &KeyVersion { material, ..version.clone() }).await?;
+        restored.push(version.version.to_string());
+    }
+    if restored.is_empty() {
+        return Err(CustodyError::NoMaterial);
+    }
+    let versions = change.rows().key_versions(id).await?;
+    let event = Event::new(EventKind::KeyRestored)
+        .on("key", id)
+        .with("versions", Detail::Names(restored))
+        .with("provider", Detail::Code(destination.provider().kind().as_str()))
+        .with("approval", Detail::Id(approval.to_string()));
+    change.commit(event).await?;
+    instance.end_lease(tenant);
+    Ok(Carried::Done(KeyRef { key, versions }))
+}
+
+fn destination(instance: &Instance, location: &str) -> Result<std::sync::Arc<dyn KeyDestination>, Faults> {
+    if !(1..=500).contains(&location.chars().count()) {
+        return Err(Faults::one("/location", "length", "use 1 to 500 characters"));
+    }
+    let unknown = || Faults::one("/location", "unknown", "no destination of this name is configured");
+    instance.destinations().iter().find(|found| found.name() == location).cloned().ok_or_else(unknown)
+}
+
+fn deed(kind: DeedKind, id: KeyId, destination: &dyn KeyDestination) -> Deed {
+    Deed::new(kind, "key", id)
+        .with("location", Detail::Names(vec![destination.name().to_owned()]))
+        .with("provider", Detail::Code(destination.provider().kind().as_str()))
+}
+
+async fn read(instance: &Instance, call: &Call, id: KeyId) -> Result<(Key, Vec<KeyVersion>), CustodyError> {
+    let mut view = instance.store().view(call.tenant()).await?;
+    let key = view.key(id).await?.ok_or(CustodyError::NotFound)?;
+    let versions = view.key_versions(id).await?;
+    Ok((key, versions))
+}
+
+async fn copy(
+    instance: &Instance,
+    call: &Call,
+    id: KeyId,
+    destination: &dyn KeyDestination,
+    approved: Option<(ApprovalId, Deed)>,
+) -> Result<KeyRef, CustodyError> {
+    let tenant = call.tenant();
+    let (key, versions) = read(instance, call, id).await?;
+    let ring = instance.keyring(tenant).await?;
+    let mut copied = Vec::new();
+    for version in &versions {
+        let here = matches!(version.material, StoredMaterial::Wrapped { .. });
+        if here && version.state != KeyState::Destroyed {
+            let material = ring.tenant_keys.unwrap(&key.wrap_purpose(), version)?;
+            copied.push(Copied { version: version.version, key_id: version.key_id.clone(), material });
+        }
+    }
+    let newest = copied.iter().map(|copied| copied.version).max().ok_or(CustodyError::NoMaterial)?;
+    if let Some((approval, deed)) = &approved {
+        let found = instance.store().view(tenant).await?.approval(*approval).await?;
+        approvals::check_usable(found, call, deed, instance.now())?;
+    }
+    // The log knows before the material leaves.
+    let kind = destination.provider().kind();
+    let begun = Event::new(EventKind::KeyCopying).on("key", id).with("provider", Detail::Code(kind.as_str()));
+    note(instance, call, tenant, begun).await?;
+    let place = (tenant, id, instance.settings().environment.as_str());
+    let text = copies::wrap(destination, place, &copied, instance.random()).await?;
+    let name = copies::name(tenant, id);
+    destination.put(&name, &text).await?;
+    let back = copies::unwrap(destination, place, &destination.take(&name).await?).await?;
+    let same = |(one, other): (&Copied, &Copied)| {
+        one.version == other.version && one.key_id == other.key_id && one.material.expose() == other.material.expose()
+    };
+    if back.len() != copied.len() || !copied.iter().zip(&back).all(same) {
+        return Err(CopyError::Damaged.into());
+    }
+
+    let mut change = Change::begin(instance, call, tenant).await?;
+    let mut event = Event::new(EventKind::KeyBackedUp)
+        .on("key", id)
+        .with("provider", Detail::Code(kind.as_str()))
+        .with("version", Detail::Count(newest.into()));
+    if let Some((approval, deed)) = &approved {
+        approvals::consume(instance, call, &mut change, *approval, deed).await?;
+        event = event.with("approval", Detail::Id(approval.to_string()));
+    }
+    let mut key = change.rows().seize_key(id).await?.ok_or(CustodyError::NotFound)?;
+    key.backup = Some(KeyBackup {
+        state: BackupState::Verified,
+        version: Some(newest),
+        location: Some(destination.name().to_owned()),
+        at: Some(instance.now()),
+        by: Some(call.caller.subject().to_string()),
+    });
+    change.rows().update_key(&key).await?;
+    let versions = change.rows().key_versions(id).await?;
+    change.commit(event).await?;
+    Ok(KeyRef { key, versions })
+}
