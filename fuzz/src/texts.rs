@@ -69,6 +69,7 @@ pub(crate) fn document_seeds() -> Vec<Vec<u8>> {
         "/ssn\n/contact/phone\n\n{\"ssn\": \"999\", \"contact\": {\"phone\": 5551234, \"mail\": null}, \"plan\": [1, 2.5]}",
         "/a~1b\n/list/0\n\n{\"a/b\": {\"deep\": [true]}, \"list\": [\"chy1.AAAA\", \"x\"]}",
         "/x\n\n{\"x\": null}",
+        "/x\n\n{\"x\": 5.448184794357964e-29}",
     ];
     texts.iter().map(|text| text.as_bytes().to_vec()).collect()
 }

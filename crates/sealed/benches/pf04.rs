@@ -4,7 +4,7 @@
 //! term beside the e-mail. The application does four things: shows a patient by id (name and e-mail are opened, the other three
 //! sealed columns are read and stay closed), finds one by e-mail, lists a ward of twenty with their names, writes a phone number.
 //! A load is 1,000 of them, 70 : 15 : 5 : 10, by two tasks on two connections. Plain and sealed take turns, forty rounds
-//! each, so that a machine that is busy for a while disturbs both; what is reported is the median of the rounds' ratios, with
+//! each (`-- --rounds=N` for another number), so that a machine that is busy for a while disturbs both; what is reported is the median of the rounds' ratios, with
 //! its quartiles. Everything goes through sqlx with prepared statements, as the application's code would.
 #![expect(
     clippy::unwrap_used,
@@ -352,8 +352,8 @@ fn report(database: &str, name: &str, pairs: &[(Duration, Duration)]) {
 
 #[tokio::main(worker_threads = 2)]
 async fn main() {
-    // Without `--bench`, one round, to see that it works.
-    let rounds = if std::env::args().any(|argument| argument == "--bench") { 40 } else { 1 };
+    let wanted = std::env::args().find_map(|argument| argument.strip_prefix("--rounds=")?.parse().ok());
+    let rounds = wanted.unwrap_or(40);
     let folder = tempfile::tempdir().unwrap();
     let sealer = Arc::new(Sealer::create(folder.path().join("pf04.key")).unwrap());
     println!("| database | load | plain | sealed | slower (median) | quartiles |");
