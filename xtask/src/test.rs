@@ -115,6 +115,8 @@ pub(crate) fn check() -> Result<()> {
 }
 
 const TESTS: &[&str] = &["test", "--workspace", "--locked"];
+/// Every key provider, AWS's SDK too: what the tests and lints look at.
+const PROVIDERS: &[&str] = &["--features", "chancery/kms-full"];
 
 struct Bench {
     /// The working tree before anything ran.
@@ -137,6 +139,7 @@ impl Bench {
                 let moto = python::moto()?;
                 let environment = self.postgres()?.environment();
                 let mut tests = workspace::cargo(TESTS);
+                tests.args(PROVIDERS);
                 tests.envs(environment).env("CHANCERY_TEST_MOTO_SERVER", moto);
                 tests.env("CHANCERY_TEST_REQUIRE_SOFTHSM", "1").env("CHANCERY_TEST_REQUIRE_MOTO", "1");
                 process::run(&mut tests)
@@ -188,7 +191,8 @@ fn format() -> Result<()> {
 }
 
 fn lints() -> Result<()> {
-    process::run(&mut workspace::cargo(&["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]))
+    let mut clippy = workspace::cargo(&["clippy", "--workspace", "--all-targets", "--locked"]);
+    process::run(clippy.args(PROVIDERS).args(["--", "-D", "warnings"]))
 }
 
 fn vectors() -> Result<()> {
