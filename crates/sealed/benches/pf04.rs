@@ -3,9 +3,9 @@
 //! Two tables of the same 20,000 patients: ten columns, five of them personal. In one they are plain, in the other sealed, with a
 //! term beside the e-mail. The application does four things: shows a patient by id (name and e-mail are opened, the other three
 //! sealed columns are read and stay closed), finds one by e-mail, lists a ward of twenty with their names, writes a phone number.
-//! A load is 1,000 of them, 70 : 15 : 5 : 10, by two tasks on two connections. Plain and sealed take turns, forty rounds
-//! each (`-- --rounds=N` for another number), so that a machine that is busy for a while disturbs both; what is reported is the median of the rounds' ratios, with
-//! its quartiles. Everything goes through sqlx with prepared statements, as the application's code would.
+//! A load is 1,000 of them, 70 : 15 : 5 : 10, by two tasks on two connections. Plain and sealed take turns, forty rounds each
+//! (`-- --rounds=N` for another number), so that a machine that is busy for a while disturbs both; what is reported is the median
+//! of the rounds' ratios, with its quartiles. Everything goes through sqlx with prepared statements, as an application's code would.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
