@@ -33,7 +33,7 @@ pub(crate) async fn livez(_: Request) -> Json<HealthBody> {
     Json(HealthBody { status: "ok" })
 }
 
-/// The store takes changes, so the audit log takes events, and the platform's keys open.
+/// The store takes changes, so the audit log takes events, no log is known to be forked, and the platform's keys open.
 #[utoipa::path(get, path = "/readyz", tag = "operations", responses((status = 200, description = "It can serve.", body = HealthBody)))]
 pub(crate) async fn readyz(State(app): State<App>, _: Request) -> Result<Json<HealthBody>, Problem> {
     app.readiness.of(check(&app.instance)).await?;
@@ -42,6 +42,10 @@ pub(crate) async fn readyz(State(app): State<App>, _: Request) -> Result<Json<He
 
 async fn check(instance: &Instance) -> Result<(), Problem> {
     instance.store().ping().await.map_err(|error| Problem::failed(Code::DependencyUnavailable, &error))?;
+    if let Some(tenant) = instance.forked_log() {
+        tracing::error!(%tenant, code = "log_forked", "Not ready: the audit log of `{tenant}` does not match its root");
+        return Err(Problem::new(Code::AuditUnavailable));
+    }
     let lease = instance.lease(TenantId::PLATFORM).await;
     lease.map(drop).map_err(|error| Problem::failed(Code::DependencyUnavailable, &error))
 }

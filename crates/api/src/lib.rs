@@ -68,6 +68,7 @@ pub fn router(instance: Arc<Instance>, metrics: Arc<Metrics>, limits: Limits) ->
         streams: Arc::new(Semaphore::new(blobs::MAX_STREAMS)),
     };
     let limits = Limits { streams: blobs::ROUTES, ..limits };
+    metrics.watch(&instance);
     let (routes, _) = operations().split_for_parts();
     chancery_middleware::around(routes.with_state(app), instance, Some(metrics), limits)
 }

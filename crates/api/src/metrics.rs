@@ -1,13 +1,14 @@
 //! What is counted, in OpenMetrics. No tenant, user or path is ever a label.
 
 use std::{
-    sync::{Arc, atomic::AtomicU64},
+    sync::{Arc, OnceLock, Weak, atomic::AtomicU64},
     time::Instant,
 };
 
 use async_trait::async_trait;
 use axum::{Router, extract::State, response::IntoResponse, routing::get};
 use chancery_domain::{
+    Instance,
     audit::QueuedEvent,
     ids::TenantId,
     store::{Epochs, Store, StoreError, Tx, View},
@@ -36,6 +37,16 @@ struct RouteStatus {
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct LoginLabels {
     outcome: LoginOutcome,
+}
+
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Class {
+    class: &'static str,
+}
+
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct What {
+    what: &'static str,
 }
 
 /// How a login went.
@@ -69,6 +80,11 @@ pub struct Metrics {
     pub(crate) opened: Counter,
     pub(crate) certificates: Counter,
     unreviewed: Gauge<u64, AtomicU64>,
+    open_failures: Family<Class, Counter>,
+    anomalies: Family<What, Counter>,
+    leases: Gauge<u64, AtomicU64>,
+    lease_bytes: Gauge<u64, AtomicU64>,
+    instance: OnceLock<Weak<Instance>>,
 }
 
 const SECONDS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -99,6 +115,11 @@ impl Metrics {
             opened: Counter::default(),
             certificates: Counter::default(),
             unreviewed: Gauge::default(),
+            open_failures: Family::default(),
+            anomalies: Family::default(),
+            leases: Gauge::default(),
+            lease_bytes: Gauge::default(),
+            instance: OnceLock::new(),
             registry: Registry::default(),
         };
         registry.register("http_requests", "Requests that were answered", metrics.requests.clone());
@@ -143,6 +164,16 @@ impl Metrics {
             metrics.unreviewed.clone(),
         );
         registry.register("chancery_logins", "Logins by outcome", metrics.logins.clone());
+        let failures = metrics.open_failures.clone();
+        registry.register("chancery_open_failures", "Values that did not open, by class", failures);
+        registry.register(
+            "chancery_key_anomalies",
+            "Unusual uses of keys, by what is unusual",
+            metrics.anomalies.clone(),
+        );
+        registry.register("chancery_leases", "Tenants whose keys are in memory", metrics.leases.clone());
+        let bytes = metrics.lease_bytes.clone();
+        registry.register_with_unit("chancery_leases_held", "Roughly what their keys take", Unit::Bytes, bytes);
         for outcome in [LoginOutcome::success, LoginOutcome::refused, LoginOutcome::failed] {
             let _ = metrics.logins.get_or_create(&LoginLabels { outcome });
         }
@@ -170,8 +201,30 @@ impl Metrics {
         Arc::new(Timed { store, metrics: Arc::clone(self) })
     }
 
+    /// What the domain counts itself is read from here when somebody asks.
+    pub(crate) fn watch(&self, instance: &Arc<Instance>) {
+        let _ = self.instance.set(Arc::downgrade(instance));
+    }
+
+    fn read(&self) {
+        let Some(instance) = self.instance.get().and_then(Weak::upgrade) else { return };
+        let catch_up = |counter: &Counter, count: u64| {
+            counter.inc_by(count.saturating_sub(counter.get()));
+        };
+        for (class, count) in instance.open_failures().counts() {
+            catch_up(&self.open_failures.get_or_create(&Class { class: class.as_str() }), count);
+        }
+        for (what, count) in instance.habits().counts() {
+            catch_up(&self.anomalies.get_or_create(&What { what: what.as_str() }), count);
+        }
+        let (leases, bytes) = instance.leases_held();
+        self.leases.set(u64::try_from(leases).unwrap_or(u64::MAX));
+        self.lease_bytes.set(u64::try_from(bytes).unwrap_or(u64::MAX));
+    }
+
     /// In OpenMetrics, or in the older text format that most tools still ask for.
     fn text(&self, open_metrics: bool) -> String {
+        self.read();
         let mut text = String::new();
         if text::encode(&mut text, &self.registry).is_err() {
             return String::new();

@@ -80,6 +80,10 @@ impl Jobs {
             let instance = Arc::clone(&instance);
             supervise("follow", stopped.clone(), move |stopped| follow(Arc::clone(&instance), stopped))
         };
+        let renewer = {
+            let instance = Arc::clone(&instance);
+            supervise("renew", stopped.clone(), move |stopped| renew_leases(Arc::clone(&instance), stopped))
+        };
         let flusher = {
             let instance = Arc::clone(&instance);
             supervise("flush", stopped.clone(), move |stopped| flush(Arc::clone(&instance), stopped))
@@ -94,13 +98,13 @@ impl Jobs {
             let forget = move |stopped| forget(Arc::clone(&instance), stores.clone(), stopped);
             supervise("forget", stopped.clone(), forget)
         };
-        let renewer = {
+        let roots = {
             let instance = Arc::clone(&instance);
             supervise("root", stopped.clone(), move |stopped| renew(Arc::clone(&instance), stopped))
         };
         let proving = move |stopped| prove(Arc::clone(&instance), Arc::clone(&counted), stopped);
         let prover = supervise("prove", stopped, proving);
-        let others = vec![follower, flusher, scheduler, forgetter, renewer, prover, destroyer];
+        let others = vec![follower, renewer, flusher, scheduler, forgetter, roots, prover, destroyer];
         Self { others: (stop, others), sequencer: (end, vec![sequencer]) }
     }
 
@@ -283,6 +287,14 @@ async fn follow(instance: Arc<Instance>, stopped: watch::Receiver<bool>) {
             }
             Err(_) => {}
         }
+    }
+}
+
+/// Looks up the keys in use again before their time is over.
+async fn renew_leases(instance: Arc<Instance>, stopped: watch::Receiver<bool>) {
+    let mut ticks = Ticks::every(FOLLOW_EVERY, stopped);
+    while ticks.next().await {
+        instance.renew_leases().await;
     }
 }
 

@@ -14,6 +14,8 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
+mod writer;
+
 use crate::{clock::SystemClock, config::LogFormat};
 
 /// Fields that may be printed. Anything else a crate might log is left out, whatever it holds.
@@ -37,18 +39,39 @@ const ALLOWED: &[&str] = &[
     "cure",
 ];
 
-/// Starts logging to standard error. A second start in one process changes nothing.
-pub fn start(format: LogFormat, level: &str) {
+/// Writes what is still to be written when it is dropped: the end of the process does not lose the last lines.
+pub struct Logging(Option<writer::Lines>);
+
+impl Drop for Logging {
+    fn drop(&mut self) {
+        if let Some(lines) = &self.0 {
+            lines.flush();
+        }
+    }
+}
+
+/// Starts logging to standard error, until the end of what it gives. A second start in one process changes nothing.
+#[must_use]
+pub fn start(format: LogFormat, level: &str) -> Logging {
     // Of other crates only warnings: their debug lines show what they carry.
     let filter = if level.contains('=') { level.to_owned() } else { format!("warn,chancery={level}") };
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("warn,chancery=info"));
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .fmt_fields(Fields(format))
-        .event_format(Lines(format))
-        .try_init();
-    std::panic::set_hook(Box::new(|panic| tell_panic(panic.location())));
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).fmt_fields(Fields(format)).event_format(Lines(format));
+    // Without a thread for it, each line is written by whoever logs it.
+    let lines = writer::Lines::to(std::io::stderr()).ok();
+    let _ = match lines.clone() {
+        Some(lines) => builder.with_writer(lines).try_init(),
+        None => builder.with_writer(std::io::stderr).try_init(),
+    };
+    let last = lines.clone();
+    std::panic::set_hook(Box::new(move |panic| {
+        tell_panic(panic.location());
+        if let Some(lines) = &last {
+            lines.flush();
+        }
+    }));
+    Logging(lines)
 }
 
 /// Says where a panic was and not what it said: the message may quote what it stumbled over.

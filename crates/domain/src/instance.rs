@@ -1,7 +1,7 @@
 //! One running Chancery: its ports, its keys, its settings.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, OnceLock, RwLock},
     time::{Duration, Instant},
 };
@@ -10,11 +10,11 @@ use chancery_crypto::{password, random::Random, random::RandomError};
 
 use crate::{
     access::{Call, Denied, Permission, authenticate::CallerCache},
-    audit::{Appender, counters::Counters, refusals::AnonymousCounts},
+    audit::{Appender, counters::Counters, failures::OpenFailures, refusals::AnonymousCounts},
     ids::{NodeId, TenantId, Ulid},
     keyring::{
         KeyDestination, KeyProvider, KeyUses, Keyring, KeyringError, Lease, Leases, OwnProvider, PlatformRoot,
-        RootError, resident::ResidentKeys,
+        RootError, habits::Habits, resident::ResidentKeys,
     },
     passwords::PasswordQueue,
     store::{Directory, Store, StoreError},
@@ -139,6 +139,9 @@ pub struct Instance {
     pub(crate) counters: Arc<Counters>,
     pub(crate) anonymous: AnonymousCounts,
     destinations: OnceLock<Vec<Arc<dyn KeyDestination>>>,
+    pub(crate) open_failures: OpenFailures,
+    pub(crate) habits: Habits,
+    pub(crate) forked: Mutex<BTreeSet<TenantId>>,
     pub(crate) callers: CallerCache,
     pub(crate) passwords: PasswordQueue,
     pub(crate) key_uses: KeyUses,
@@ -230,6 +233,9 @@ impl Instance {
             counters: Arc::default(),
             anonymous: AnonymousCounts::default(),
             destinations: OnceLock::new(),
+            open_failures: OpenFailures::default(),
+            habits: Habits::default(),
+            forked: Mutex::default(),
             callers: CallerCache::default(),
             passwords: PasswordQueue::new(settings.password_cost),
             key_uses: KeyUses::default(),
@@ -365,6 +371,21 @@ impl Instance {
         *self.root.write().unwrap_or_else(|poison| poison.into_inner()) = held;
     }
 
+    /// How many opens failed, by class.
+    pub fn open_failures(&self) -> &OpenFailures {
+        &self.open_failures
+    }
+
+    /// What is usual for the keys that this node uses.
+    pub fn habits(&self) -> &Habits {
+        &self.habits
+    }
+
+    /// The first tenant whose log was found not to match its root, if there is one. It was changed outside of Chancery.
+    pub fn forked_log(&self) -> Option<TenantId> {
+        self.forked.lock().unwrap_or_else(|poison| poison.into_inner()).first().copied()
+    }
+
     /// The group commit of events.
     pub(crate) fn appender(&self) -> &Appender {
         &self.appender
@@ -421,6 +442,16 @@ impl Instance {
     pub(crate) async fn lease_since(&self, tenant: TenantId, epoch: u64) -> Result<Arc<Lease>, Failure> {
         self.learn(tenant, epoch);
         self.lease(tenant).await
+    }
+
+    /// Looks up leases that are in use again before they end, so that nobody waits for it; gives how many.
+    pub async fn renew_leases(&self) -> usize {
+        self.leases.renew(self).await
+    }
+
+    /// How many tenants' keys are in memory, and roughly how many bytes they take.
+    pub fn leases_held(&self) -> (usize, usize) {
+        self.leases.size()
     }
 
     /// A tenant's epoch was read: a lease that is older ends.

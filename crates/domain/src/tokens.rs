@@ -1,7 +1,7 @@
 //! Access tokens: RFC 9068, signed by the platform with ES256, 5 to 15 minutes long.
 
 use data_encoding::BASE64URL_NOPAD;
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use jsonwebtoken::{Algorithm, DecodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 
 use chancery_crypto::{Jwk, Secret};
@@ -110,8 +110,14 @@ pub async fn issue(instance: &Instance, holder: Holder<'_>) -> Result<AccessToke
     };
     let header =
         Header { typ: Some(TYPE.to_owned()), kid: Some(version.key_id.clone()), ..Header::new(Algorithm::ES256) };
-    let key = EncodingKey::from_ec_der(version.p256()?.to_material().expose());
-    let text = jsonwebtoken::encode(&header, &claims, &key).map_err(|_| KeyringError::Unwrap)?;
+    // Signed where the key is: `jsonwebtoken` would take a copy of it and not wipe that.
+    let part = |json: serde_json::Result<Vec<u8>>| {
+        json.map(|bytes| BASE64URL_NOPAD.encode(&bytes)).map_err(|_| Failure::Internal("a token is no JSON"))
+    };
+    let mut text = format!("{}.{}", part(serde_json::to_vec(&header))?, part(serde_json::to_vec(&claims))?);
+    let signature = version.p256()?.sign(text.as_bytes()).map_err(|_| KeyringError::Unwrap)?;
+    text.push('.');
+    BASE64URL_NOPAD.encode_append(&signature, &mut text);
     let expires_at = Timestamp::from_seconds(now.as_seconds() + expires_in);
     Ok(AccessToken { text: Secret::new(text), id, expires_at, expires_in })
 }

@@ -33,7 +33,7 @@ mod tombstones;
 mod users;
 mod value;
 
-pub use audit::queue_events;
+pub use audit::{EVENTS_ON, queue_events};
 pub use driver::{Driver, Transaction};
 pub use grown::Grown;
 pub use rows::Rows;

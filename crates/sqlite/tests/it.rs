@@ -171,6 +171,21 @@ mod file {
         assert_eq!(held_by(kept.wrapped.as_ref().unwrap()), [""], "and nothing else is gone");
     }
 
+    /// The few events of a key are found among all the others by their index.
+    #[tokio::test]
+    async fn the_events_of_a_resource_are_found_by_its_index() {
+        let (_folder, path, _store) = on_disk().await;
+        let plan = format!("EXPLAIN QUERY PLAN {}", chancery_sql::EVENTS_ON.sqlite());
+        let steps: Vec<(i64, i64, i64, String)> = sqlx::query_as(sqlx::AssertSqlSafe(plan))
+            .bind("ten")
+            .bind("key")
+            .fetch_all(&mut raw(&path).await)
+            .await
+            .unwrap();
+        let found = steps.iter().any(|(.., step)| step.contains("audit_events_resource (tenant_id=? AND resource=?)"));
+        assert!(found, "{steps:?}");
+    }
+
     /// What a lease is made of says so when it changes. A new table with wrapped keys needs the three triggers too.
     #[tokio::test]
     async fn every_table_with_wrapped_keys_raises_the_epoch() {

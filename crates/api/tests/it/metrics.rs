@@ -8,6 +8,12 @@ use tower::ServiceExt;
 
 use crate::app::TestApp;
 
+async fn scrape(app: &TestApp) -> String {
+    let sent = Request::get("/metrics").body(Body::empty()).unwrap();
+    let reply = chancery_api::metrics_router(app.metrics.clone()).oneshot(sent).await.unwrap();
+    String::from_utf8(reply.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
+}
+
 #[tokio::test]
 async fn requests_are_counted_by_route_and_never_by_tenant() {
     let app = TestApp::new().await;
@@ -16,9 +22,7 @@ async fn requests_are_counted_by_route_and_never_by_tenant() {
     app.seal(&clinic.service, "ssn", "p1", json!("1")).await;
     app.anonymous("GET", "/v1/users/usr_01J9Z3K0Q5V8WXYZ0123456789", None).await;
     app.anonymous("GET", "/nowhere/p1", None).await;
-    let sent = Request::get("/metrics").body(Body::empty()).unwrap();
-    let reply = chancery_api::metrics_router(app.metrics.clone()).oneshot(sent).await.unwrap();
-    let text = String::from_utf8(reply.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap();
+    let text = scrape(&app).await;
     for line in [
         r#"http_requests_total{method="POST",route="/v1/seal",status="200"} 1"#,
         r#"http_requests_total{method="GET",route="/v1/users/{id}",status="401"} 1"#,
@@ -33,6 +37,38 @@ async fn requests_are_counted_by_route_and_never_by_tenant() {
     assert!(!text.contains(&clinic.id) && !text.contains("01J9Z3K0"));
     // The public door does not have it.
     app.anonymous("GET", "/metrics", None).await.refused(404, "not_found");
+}
+
+/// Each is an event too, with the same class.
+#[tokio::test]
+async fn opens_that_fail_are_counted_by_class_and_told_of() {
+    let app = TestApp::new().await;
+    let clinic = app.clinic("ours").await;
+    app.register_fields(&clinic).await;
+    let sealed = app.seal(&clinic.service, "ssn", "1", json!("123")).await["sealed"].clone();
+    let text = sealed.as_str().unwrap();
+    // The last letter but one is in the tag.
+    let (head, tail) = text.split_at(text.len() - 2);
+    let changed = format!("{head}{}{}", if tail.starts_with('A') { 'B' } else { 'A' }, &tail[1..]);
+    app.open(&clinic.service, "ssn", "2", &sealed).await.refused(422, "sealed.wrong_context");
+    app.open(&clinic.service, "ssn", "1", &json!(changed)).await.refused(422, "sealed.tampered");
+    app.open(&clinic.service, "ssn", "1", &json!("chy1.AAAA")).await.refused(422, "sealed.malformed");
+    app.open(&clinic.service, "ssn", "1", &json!("no")).await.refused(422, "sealed.malformed");
+
+    let text = scrape(&app).await;
+    for (class, count) in [("tampered", 1), ("wrong_context", 1), ("malformed", 2)] {
+        let line = format!(r#"chancery_open_failures_total{{class="sealed.{class}"}} {count}"#);
+        assert!(text.lines().any(|found| found == line), "{line} is missing in {text}");
+    }
+    assert!(text.contains("\nchancery_leases 2\n"), "{text}");
+    let events = app.events(&clinic.auditor, "record.open_failed").await;
+    let mut codes: Vec<String> = events
+        .iter()
+        .map(|event| serde_json::from_str::<serde_json::Value>(event["core"].as_str().unwrap()).unwrap())
+        .map(|core| core["detail"]["code"].as_str().unwrap().to_owned())
+        .collect();
+    codes.sort();
+    assert_eq!(codes, ["sealed.malformed", "sealed.malformed", "sealed.tampered", "sealed.wrong_context"]);
 }
 
 #[tokio::test]

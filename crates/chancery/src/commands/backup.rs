@@ -59,7 +59,7 @@ pub struct BackupArgs {
 /// If the store does not answer, a file cannot be written, or what was written does not read back.
 pub async fn run(args: BackupArgs) -> Result<ExitCode> {
     let (config, warnings) = load_config(&args.config.into())?;
-    telemetry::start(config.log_format, &config.log_level);
+    let _logging = telemetry::start(config.log_format, &config.log_level);
     tell(&warnings);
     let stores = Stores::open(&config).await?;
     let holders: Vec<Holder> = stores.recipients().await?.iter().map(Holder::from).collect();

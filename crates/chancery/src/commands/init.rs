@@ -52,7 +52,7 @@ pub struct InitArgs {
 /// If the store is initialised already, or with what is wrong.
 pub async fn run(args: InitArgs) -> Result<ExitCode> {
     let (config, warnings) = load(&args.config.into())?;
-    telemetry::start(config.log_format, &config.log_level);
+    let _logging = telemetry::start(config.log_format, &config.log_level);
     tell(&warnings);
     private_file::create_folder(&config.data_dir)?;
     let stores = Stores::open(&config).await?;

@@ -40,7 +40,7 @@ pub async fn run(args: RecoverArgs) -> Result<ExitCode> {
 /// Makes a new root key file with what `from` gives. `these` begins the sentence that it is another store's.
 pub(crate) async fn with(args: ConfigArgs, from: &dyn KeyProvider, these: &str) -> Result<()> {
     let (config, warnings) = load(&args.into())?;
-    telemetry::start(config.log_format, &config.log_level);
+    let _logging = telemetry::start(config.log_format, &config.log_level);
     tell(&warnings);
     let file = config.key_file.display();
     if config.key_file.symlink_metadata().is_ok() {

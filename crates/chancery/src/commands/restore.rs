@@ -66,7 +66,7 @@ pub struct RestoreArgs {
 /// If the target is not empty, or the files are not whole, of another root, or out of their time. The target is as before then.
 pub async fn run(args: RestoreArgs) -> Result<ExitCode> {
     let (config, warnings) = load_config(&args.config.clone().into())?;
-    telemetry::start(config.log_format, &config.log_level);
+    let _logging = telemetry::start(config.log_format, &config.log_level);
     tell(&warnings);
     if let StoreConfig::Sqlite { path } = &config.store
         && path.symlink_metadata().is_ok()

@@ -32,7 +32,7 @@ use crate::{
 /// With all faults of the configuration, or why it did not start.
 pub async fn run(flags: Flags) -> Result<ExitCode> {
     let (config, warnings) = load(&flags)?;
-    telemetry::start(config.log_format, &config.log_level);
+    let _logging = telemetry::start(config.log_format, &config.log_level);
     tell(&warnings);
     let told = told_to_stop()?;
     let server = Server::start(config).await?;

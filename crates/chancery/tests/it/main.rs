@@ -10,6 +10,7 @@ mod backup;
 mod demo;
 mod doctor;
 mod dump;
+mod fence;
 mod init;
 mod keys;
 mod leaks;

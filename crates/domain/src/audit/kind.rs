@@ -91,6 +91,8 @@ codes! {
         KeyBackedUp = "key.backed_up",
         /// Material was taken back from a destination.
         KeyRestored = "key.restored",
+        /// A key was used by whom, when or how much it usually is not.
+        KeyAnomaly = "key.anomaly",
         /// A field was registered or changed.
         FieldDefined = "field.defined",
         /// Registered fields were listed.
@@ -236,6 +238,7 @@ impl EventKind {
             | Self::KeyUsed
             | Self::KeyUseFailed
             | Self::KeyRotationDue
+            | Self::KeyAnomaly
             | Self::RecordSealed
             | Self::RootRecipientFailed
             | Self::RootRecipientProven

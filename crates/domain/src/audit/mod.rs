@@ -17,6 +17,7 @@ use crate::{
 pub mod change;
 pub mod counters;
 mod event;
+pub mod failures;
 mod kind;
 pub mod query;
 pub mod receipt;
@@ -26,6 +27,7 @@ pub(crate) mod stamp;
 
 pub use change::Change;
 pub use event::{Detail, Event};
+pub use failures::{OpenFailure, open_failed};
 pub use kind::{Action, EventKind, Outcome};
 pub use receipt::{Appender, AuditReceipt, OpenIntent, Told, append, told};
 pub use sequence::{SequenceError, sequence};

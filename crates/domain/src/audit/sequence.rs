@@ -54,6 +54,19 @@ impl<E: Into<Failure>> From<E> for SequenceError {
 ///
 /// [`SequenceError`]; what was not moved stays queued.
 pub async fn sequence(instance: &Instance, tenant: TenantId) -> Result<LogHead, SequenceError> {
+    let sequenced = try_sequence(instance, tenant).await;
+    remember_fork(instance, tenant, &sequenced);
+    sequenced
+}
+
+/// Readiness fails while a log is known not to match its root ([`Instance::forked_log`]).
+fn remember_fork<T>(instance: &Instance, tenant: TenantId, outcome: &Result<T, SequenceError>) {
+    if matches!(outcome, Err(SequenceError::Forked(_))) {
+        instance.forked.lock().unwrap_or_else(|poison| poison.into_inner()).insert(tenant);
+    }
+}
+
+async fn try_sequence(instance: &Instance, tenant: TenantId) -> Result<LogHead, SequenceError> {
     let mut races = 0;
     loop {
         match move_batch(instance, tenant).await {
@@ -123,6 +136,16 @@ async fn resume(tx: &mut dyn crate::store::Tx, tenant: TenantId, head: LogHead) 
 ///
 /// [`SequenceError`].
 pub async fn checkpoint(instance: &Instance, tenant: TenantId) -> Result<StoredCheckpoint, SequenceError> {
+    let signed = try_checkpoint(instance, tenant).await;
+    remember_fork(instance, tenant, &signed);
+    if signed.is_ok() {
+        // Its tiles gave its root, and it only grew since the head before: whatever it was, it is whole again.
+        instance.forked.lock().unwrap_or_else(|poison| poison.into_inner()).remove(&tenant);
+    }
+    signed
+}
+
+async fn try_checkpoint(instance: &Instance, tenant: TenantId) -> Result<StoredCheckpoint, SequenceError> {
     sequence(instance, tenant).await?;
     let lease = instance.lease(tenant).await?;
     let mut view = instance.store().view(tenant).await?;

@@ -4,8 +4,7 @@
 //! keyed references, never free text, values or addresses. What identifies a person goes into
 //! the sealed part, with a salted commitment in the leaf (ADR 0003).
 
-use chancery_crypto::{Phi, canonical, commitment, random};
-use serde_json::{Map, Value, json};
+use chancery_crypto::{Phi, canonical::Members, commitment, random};
 
 use super::{Event, QueuedEvent};
 use crate::{
@@ -18,6 +17,8 @@ use crate::{
 
 /// The longest leaf (facts §9.2).
 const MAX_LEAF_BYTES: usize = 16 * 1024;
+/// What most of them need.
+const LEAF_BYTES: usize = 1_024;
 
 /// Who acts, in an event.
 #[derive(Debug, Clone, Copy)]
@@ -43,26 +44,31 @@ impl Actor<'_> {
         }
     }
 
-    fn to_json(self) -> Value {
-        let Self::Call(call) = self else { return json!({"kind": "system", "ref": "system", "auth": "system"}) };
-        let caller = &call.caller;
-        let kind = match caller.subject() {
-            Subject::User(_) => "user",
-            Subject::ApiKey(_) => "api_key",
-            Subject::System => "system",
+    fn write(self, actor: &mut Members) {
+        let Self::Call(call) = self else {
+            actor.text("auth", "system");
+            actor.text("kind", "system");
+            actor.text("ref", "system");
+            return;
         };
-        let mut actor = Map::new();
-        actor.insert("kind".into(), json!(kind));
-        actor.insert("ref".into(), json!(caller.subject().to_string()));
-        actor.insert("auth".into(), json!(caller.auth().as_str()));
-        actor.insert("tenant_id".into(), json!(caller.tenant().to_string()));
-        actor.insert("role_ids".into(), json!(caller.roles().iter().map(|role| role.as_str()).collect::<Vec<_>>()));
+        let caller = &call.caller;
+        actor.text("auth", caller.auth().as_str());
+        actor.text(
+            "kind",
+            match caller.subject() {
+                Subject::User(_) => "user",
+                Subject::ApiKey(_) => "api_key",
+                Subject::System => "system",
+            },
+        );
+        actor.display("ref", caller.subject());
+        actor.texts("role_ids", caller.roles().iter().map(|role| role.as_str()));
         if let Some(token) = caller.token() {
-            actor.insert("session_ref".into(), json!(token.to_string()));
+            actor.display("session_ref", token);
         } else if let Some(key) = caller.api_key() {
-            actor.insert("session_ref".into(), json!(key.to_string()));
+            actor.display("session_ref", key);
         }
-        Value::Object(actor)
+        actor.display("tenant_id", caller.tenant());
     }
 }
 
@@ -85,50 +91,59 @@ pub(crate) fn stamp(
     if let Some(agent) = &request.user_agent {
         personal.push(("user_agent", Phi::new(agent.clone())));
     }
+    personal.sort_unstable_by_key(|(name, _)| *name);
     let (commitments, sealed) = seal_personal(instance, ring, id, &personal)?;
+    let mut details = event.details;
+    details.sort_by_key(|(name, _)| *name);
 
     let node = instance.node();
-    let mut core = Map::new();
-    core.insert("v".into(), json!(1));
-    core.insert("event_id".into(), json!(id.to_string()));
-    core.insert("tenant_id".into(), json!(tenant.to_string()));
-    core.insert("type".into(), json!(event.kind.as_str()));
-    core.insert("action".into(), json!(event.kind.action().as_str()));
-    core.insert("phase".into(), json!("single"));
-    core.insert("outcome".into(), json!(event.outcome.code()));
-    core.insert("occurred_at".into(), json!(now.to_string()));
-    core.insert("recorded_at".into(), json!(now.to_string()));
-    core.insert("node".into(), json!({"id": node.id.to_string(), "boot": node.boot.to_string(), "ctr": counter}));
-    core.insert("request_id".into(), json!(request.id.to_string()));
-    core.insert("route".into(), json!(request.route));
-    core.insert("method".into(), json!(request.method));
-    core.insert("actor".into(), actor.to_json());
-    core.insert("net".into(), json!({"class": NetClass::of(request.address).as_str()}));
-    core.insert("retention_class".into(), json!("standard"));
+    let mut core = Members::with_capacity(LEAF_BYTES);
+    core.text("action", event.kind.action().as_str());
+    core.object("actor", |members| actor.write(members));
+    if !details.is_empty() {
+        core.object("detail", |members| {
+            details.iter().for_each(|(name, detail)| members.value(name, &detail.to_json()))
+        });
+    }
+    core.display("event_id", id);
+    core.text("method", request.method);
+    core.object("net", |net| net.text("class", NetClass::of(request.address).as_str()));
+    core.object("node", |members| {
+        members.display("boot", node.boot);
+        members.number("ctr", i64::try_from(counter).unwrap_or(i64::MAX));
+        members.display("id", node.id);
+    });
+    core.display("occurred_at", now);
+    core.number("outcome", event.outcome.code());
+    core.text("phase", "single");
     if let Some(purpose) = event.purpose {
-        core.insert("purpose".into(), json!(purpose));
+        core.text("purpose", purpose);
     }
-    let resource_id = event.resource.as_ref().map(|(_, id)| id.clone());
+    core.display("recorded_at", now);
+    core.display("request_id", request.id);
     if event.resource.is_some() || !event.references.is_empty() {
-        let mut resource = Map::new();
-        if let Some((kind, id)) = event.resource {
-            resource.insert("kind".into(), json!(kind));
-            resource.insert("id".into(), json!(id));
-        }
-        if !event.references.is_empty() {
-            resource.insert("ref_hmac".into(), json!(event.references));
-            resource.insert("hk".into(), json!(ring.reference_key()));
-        }
-        core.insert("resource".into(), Value::Object(resource));
+        core.object("resource", |resource| {
+            if let (false, Some(key)) = (event.references.is_empty(), ring.reference_key()) {
+                resource.text("hk", key);
+            }
+            if let Some((kind, id)) = &event.resource {
+                resource.text("id", id);
+                resource.text("kind", kind);
+            }
+            if !event.references.is_empty() {
+                resource.texts("ref_hmac", &event.references);
+            }
+        });
     }
-    if !event.details.is_empty() {
-        let details = event.details.iter().map(|(name, detail)| ((*name).to_owned(), detail.to_json()));
-        core.insert("detail".into(), Value::Object(details.collect()));
-    }
+    core.text("retention_class", "standard");
+    core.text("route", request.route);
     if !commitments.is_empty() {
-        core.insert("sealed".into(), Value::Object(commitments));
+        core.object("sealed", |members| commitments.iter().for_each(|(name, hex)| members.text(name, hex)));
     }
-    let core = canonical::to_vec(&Value::Object(core)).map_err(|_| Failure::Internal("event is not canonical"))?;
+    core.display("tenant_id", tenant);
+    core.text("type", event.kind.as_str());
+    core.number("v", 1);
+    let core = core.finish().map_err(|_| Failure::Internal("event is not canonical"))?;
     if core.len() > MAX_LEAF_BYTES {
         return Err(Failure::Internal("an event above 16 KiB"));
     }
@@ -138,39 +153,45 @@ pub(crate) fn stamp(
         recorded_at: now,
         kind: event.kind.as_str().to_owned(),
         actor: actor.subject().to_string(),
-        resource: resource_id,
+        resource: event.resource.map(|(_, id)| id),
         outcome: event.outcome.code(),
         request: request.id,
-        core: String::from_utf8(core).map_err(|_| Failure::Internal("event is not UTF-8"))?,
+        core,
         sealed,
     })
 }
 
 /// Commitments for the leaf, and values with their salts, sealed, for beside it.
-type Personal = (Map<String, Value>, Option<Vec<u8>>);
+type Personal = (Vec<(&'static str, String)>, Option<Vec<u8>>);
 
-/// Makes both of the personal values.
+/// Makes both of the personal values, which are ordered by name.
 fn seal_personal(
     instance: &Instance,
     ring: &Keyring,
     id: EventId,
     personal: &[(&'static str, Phi<String>)],
 ) -> Result<Personal, Failure> {
-    let mut commitments = Map::new();
-    let mut sealed = Map::new();
+    let mut commitments = Vec::with_capacity(personal.len());
+    if personal.is_empty() {
+        return Ok((commitments, None));
+    }
+    // Long enough that it never moves, or the old place would keep a copy.
+    let room = personal.iter().map(|(name, value)| 128 + name.len() + 6 * value.expose().len()).sum();
+    let mut sealed = Members::with_capacity(room);
     for (name, value) in personal {
         let value = value.expose();
         let salt: [u8; 32] = random::array(instance.random())?;
         let hex = data_encoding::HEXLOWER.encode(&commitment(&salt, name, value.as_bytes()));
-        commitments.insert((*name).to_owned(), json!(hex));
-        sealed.insert((*name).to_owned(), json!({"salt": data_encoding::HEXLOWER.encode(&salt), "value": value}));
+        commitments.push((*name, hex));
+        sealed.object(name, |members| {
+            members.text("salt", &data_encoding::HEXLOWER.encode(&salt));
+            members.text("value", value);
+        });
     }
-    if sealed.is_empty() {
-        return Ok((commitments, None));
-    }
-    let bytes = zeroize::Zeroizing::new(Value::Object(sealed).to_string());
+    let text = sealed.finish().map_err(|_| Failure::Internal("a personal part is not canonical"))?;
+    let text = zeroize::Zeroizing::new(text);
     let field = system::audit_sealed();
     let row = id.to_string();
-    let sealed = ring.seal(Place { field: &field, row: &row }, bytes.as_bytes(), instance.random())?;
+    let sealed = ring.seal(Place { field: &field, row: &row }, text.as_bytes(), instance.random())?;
     Ok((commitments, Some(sealed.into_bytes())))
 }

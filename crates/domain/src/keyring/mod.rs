@@ -20,6 +20,7 @@ pub mod declared;
 pub mod deletion;
 pub mod embedded;
 pub mod fence;
+pub mod habits;
 pub mod hierarchy;
 pub mod import;
 pub mod keys;

@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, RwLock},
+    sync::{
+        Arc, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use chancery_crypto::{
@@ -23,8 +26,10 @@ use crate::{
     indexes::{Form, Index, Rule},
 };
 
-/// How many column keys one keyring keeps ready.
-const MAX_COLUMN_KEYS: usize = 4_096;
+/// How many column keys, and as many index keys, one keyring keeps ready. Deriving one takes a microsecond.
+const MAX_COLUMN_KEYS: usize = 256;
+/// Roughly what a key that is kept ready takes, with its place in the table.
+const READY_BYTES: usize = 1_024;
 
 /// How many named keys one keyring keeps unwrapped.
 const MAX_NAMED_KEYS: usize = 64;
@@ -139,6 +144,7 @@ pub struct Keyring {
     indexes: RwLock<HashMap<(Handle, IndexId), Arc<IndexKey>>>,
     references: Option<(MacKey, String)>,
     named: RwLock<HashMap<String, Arc<NamedKey>>>,
+    used_bytes: AtomicU64,
 }
 
 impl Keyring {
@@ -151,7 +157,7 @@ impl Keyring {
                 ))
             });
         let (columns, indexes, named) = (RwLock::default(), RwLock::default(), RwLock::default());
-        Self { tenant, tenant_keys, versions, columns, indexes, references, named }
+        Self { tenant, tenant_keys, versions, columns, indexes, references, named, used_bytes: AtomicU64::default() }
     }
 
     /// A version of a named key in the clear, kept as long as this keyring is lent. Whether it may be used now is the
@@ -186,6 +192,22 @@ impl Keyring {
     /// Whose.
     pub fn tenant(&self) -> TenantId {
         self.tenant
+    }
+
+    /// How many bytes of values were sealed and opened with it.
+    pub(crate) fn used_bytes(&self) -> u64 {
+        self.used_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Counts bytes that were sealed or opened.
+    pub(crate) fn count_bytes(&self, bytes: usize) {
+        self.used_bytes.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Roughly how many bytes of memory it takes when keys for so many fields are kept ready.
+    pub(crate) fn weight(&self, fields: usize) -> usize {
+        let version = size_of::<RingVersion>() + 512;
+        size_of::<Self>() + self.versions.len() * version + 2 * fields.min(MAX_COLUMN_KEYS) * READY_BYTES
     }
 
     /// The version that seals or signs for this use.
@@ -305,6 +327,7 @@ impl Keyring {
         value: &[u8],
         rng: &dyn Random,
     ) -> Result<Sealed, KeyringError> {
+        self.count_bytes(value.len());
         let key = match subject {
             Some(subject) => Arc::new(ColumnKey::from_key(&subject.key, subject.handle())),
             None => self.column_key(self.active(Self::root_of(place.field))?, place.field)?,
@@ -444,7 +467,10 @@ impl Keyring {
             (self.tenant.to_bytes(), place.field.table_id.to_bytes(), place.field.id.to_bytes());
         let context = Self::context(&tenant, &table, &column, place).digest();
         match key.open(&context, sealed) {
-            Ok(mut value) => Ok(Phi::new(std::mem::take(value.expose_mut()))),
+            Ok(mut value) => {
+                self.count_bytes(value.expose().len());
+                Ok(Phi::new(std::mem::take(value.expose_mut())))
+            }
             Err(OpenError::WrongKeyOrContext) => Err(KeyringError::WrongContext),
             Err(OpenError::Tampered) => Err(KeyringError::Tampered),
         }

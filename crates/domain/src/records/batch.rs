@@ -8,10 +8,10 @@ use super::{RecordError, field_of, parse_sealed};
 use crate::{
     Instance,
     access::Call,
-    audit::{AuditReceipt, Detail, Event, EventKind, OpenIntent, Outcome, Told, append, receipt::note},
+    audit::{self, AuditReceipt, Detail, Event, EventKind, OpenFailure, OpenIntent, Told, append},
     fields::Field,
     instance::Failure,
-    keyring::{Fence, Keyring, KeyringError, Lease, Subjects, ring::Place},
+    keyring::{Fence, Keyring, KeyringError, Lease, Managed, Subjects, ring::Place},
     subjects::lend,
 };
 
@@ -73,7 +73,15 @@ impl<'a> Batch<'a> {
             lease = renewed;
             parsed = parse(&lease, items);
         }
-        let tables = by_table(&lease, parsed?, items, check)?;
+        let parsed = match parsed {
+            Err(RecordError::Malformed(position)) => {
+                let table = items.get(position).map_or("", |item| &item.table);
+                audit::open_failed(instance, call, call.tenant(), table, OpenFailure::Malformed).await?;
+                return Err(RecordError::Malformed(position));
+            }
+            parsed => parsed?,
+        };
+        let tables = by_table(&lease, parsed, items, check)?;
         Ok(Self { lease, glass: false, tables })
     }
 
@@ -94,9 +102,16 @@ impl<'a> Batch<'a> {
     ) -> Result<(Vec<AuditReceipt>, Option<Fence>), RecordError> {
         let mut intents = Vec::with_capacity(self.tables.len());
         for (table, items) in &self.tables {
+            let unusual = instance.habits.used(
+                call.tenant(),
+                Managed::Data.as_str(),
+                call.caller.subject(),
+                items.len(),
+                instance.now(),
+            );
             let columns = items.iter().map(|item| item.field.column.as_str());
             let rows = items.iter().map(|item| item.row);
-            let intent = intent(&self.lease.keyring, kind, table, columns, rows, items.len(), &with)?;
+            let intent = intent(&self.lease.keyring, kind, table, columns, rows, items.len(), &with)?.further(unusual);
             intents.push(if self.glass { intent.breaking_glass() } else { intent });
         }
         let Told { receipts, fence } = append(instance, call, call.tenant(), intents).await?;
@@ -200,11 +215,9 @@ pub(super) async fn let_out<T>(
     match fence.release(instance, lease, made).await {
         Ok(made) => Ok(made),
         Err(failure) => {
-            let event = Event::new(EventKind::RecordOpenFailed)
-                .outcome(Outcome::MinorFailure)
-                .with("table", Detail::Names(tables))
-                .with("code", Detail::Code("keys.changed"));
-            note(instance, call, call.tenant(), event).await?;
+            for table in tables {
+                audit::open_failed(instance, call, call.tenant(), &table, OpenFailure::KeysChanged).await?;
+            }
             Err(failure.into())
         }
     }
@@ -224,17 +237,14 @@ pub(super) async fn failed(
 
 /// Tells of something that did not open, and gives its error back.
 pub(super) async fn open_failed(instance: &Instance, call: &Call, table: &str, error: RecordError) -> RecordError {
-    let code = match error {
-        RecordError::Tampered(_) => "sealed.tampered",
-        RecordError::KeyStopped(_) => "key.stopped",
-        RecordError::Erased(_) => "subject.erased",
-        _ => "sealed.wrong_context",
+    let class = match error {
+        RecordError::Tampered(_) => OpenFailure::Tampered,
+        RecordError::KeyStopped(_) => OpenFailure::KeyStopped,
+        RecordError::Erased(_) => OpenFailure::Erased,
+        RecordError::Failed(_) => OpenFailure::Other,
+        _ => OpenFailure::WrongContext,
     };
-    let event = Event::new(EventKind::RecordOpenFailed)
-        .outcome(Outcome::MinorFailure)
-        .with("table", Detail::Names(vec![table.to_owned()]))
-        .with("code", Detail::Code(code));
-    match note(instance, call, call.tenant(), event).await {
+    match audit::open_failed(instance, call, call.tenant(), table, class).await {
         Ok(()) => error,
         Err(failure) => failure.into(),
     }

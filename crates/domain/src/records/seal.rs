@@ -16,7 +16,7 @@ use crate::{
     audit::{Detail, Event, EventKind, receipt::note_all, stamp::Actor},
     fields::Field,
     instance::Failure,
-    keyring::{Fence, Lease, OpenSubject, ring::Place},
+    keyring::{Fence, Lease, Managed, OpenSubject, ring::Place},
     subjects::lend::{self, Lent},
 };
 
@@ -152,13 +152,17 @@ impl Tally {
 
     /// Makes the events durable.
     pub(super) async fn tell(self, instance: &Instance, call: &Call, kind: EventKind) -> Result<Fence, RecordError> {
+        let key = if kind == EventKind::TermsDerived { Managed::Index } else { Managed::Data };
+        let values: u64 = self.0.values().map(|(count, _)| count).sum();
+        let values = usize::try_from(values).unwrap_or(usize::MAX);
+        let unusual = instance.habits.used(call.tenant(), key.as_str(), call.caller.subject(), values, instance.now());
         let events = self.0.into_iter().map(|(table, (count, columns))| {
             Event::new(kind)
                 .with("table", Detail::Names(vec![table]))
                 .with("columns", Detail::Names(columns.into_keys().collect()))
                 .with("count", Detail::Count(count))
         });
-        let fence = note_all(instance, Actor::Call(call), call.tenant(), events.collect()).await?;
+        let fence = note_all(instance, Actor::Call(call), call.tenant(), events.chain(unusual).collect()).await?;
         Ok(fence.ok_or(Failure::Internal("a call without an event"))?)
     }
 }

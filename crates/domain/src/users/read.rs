@@ -6,7 +6,7 @@ use super::{User, create::email_terms};
 use crate::{
     Instance,
     access::{Call, Denied, Permission},
-    audit::{Detail, Event, EventKind, OpenIntent, append, receipt::note},
+    audit::{Detail, Event, EventKind, OpenFailure, OpenIntent, append, open_failed, receipt::note},
     fields::{Field, system},
     ids::{TenantId, UserId},
     instance::{Failure, fails},
@@ -107,7 +107,13 @@ async fn profile(instance: &Instance, call: &Call, tenant: TenantId, user: User)
     let intent = OpenIntent::new(system::USERS, values.len(), event);
     let (receipt, fence) = append(instance, call, tenant, vec![intent]).await?.single()?;
     let lease = fence.lease(instance).await?;
-    let mut opened = lease.keyring.open(receipt, system::USERS, &values).map_err(|(_, error)| error)?.into_iter();
+    let mut opened = match lease.keyring.open(receipt, system::USERS, &values) {
+        Ok(opened) => opened.into_iter(),
+        Err((_, error)) => {
+            open_failed(instance, call, tenant, system::USERS, OpenFailure::from(&error)).await?;
+            return Err(error.into());
+        }
+    };
     let mut next = |field: &Field| -> Result<Option<Phi<String>>, Failure> {
         let present = values.iter().any(|(place, _)| place.field.id == field.id);
         let value = if present { opened.next() } else { None };

@@ -75,7 +75,7 @@ pub(super) struct Opened {
 /// The configuration and the store, which must be there: looking makes none.
 pub(crate) async fn store(args: ConfigArgs) -> Result<(Config, Stores)> {
     let (config, warnings) = load(&args.into())?;
-    telemetry::start(config.log_format, &config.log_level);
+    let _logging = telemetry::start(config.log_format, &config.log_level);
     tell(&warnings);
     if let StoreConfig::Sqlite { path } = &config.store
         && !path.is_file()

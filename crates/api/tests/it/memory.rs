@@ -1,0 +1,84 @@
+//! How much memory the keys of many tenants take.
+
+use std::time::Instant;
+
+use chancery_domain::TenantId;
+use serde_json::json;
+
+use crate::app::{Caller, TestApp};
+
+const TENANTS: usize = 10_000;
+const CALLS: usize = 40_000;
+
+/// Resident memory in MB.
+fn resident() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
+}
+
+/// A number from 0 to 1, the same in every run.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self) -> f64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 11) as f64 / (1_u64 << 53) as f64
+    }
+}
+
+/// Tenants in the order of their size, each half as busy as the one twice as far up (Zipf, exponent 1).
+fn zipf(dice: &mut Dice) -> usize {
+    ((TENANTS as f64).powf(dice.roll()) as usize).saturating_sub(1).min(TENANTS - 1)
+}
+
+/// 10,000 tenants with four fields each, one after another and then as real traffic comes: some much, most hardly.
+///
+/// `cargo test --release -p chancery-api --test it -- --ignored --nocapture memory::`
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement of minutes"]
+async fn ten_thousand_tenants_stay_under_300_megabytes() {
+    let app = TestApp::new().await;
+    let mut clinics: Vec<(TenantId, Caller)> = Vec::new();
+    let started = Instant::now();
+    for n in 0..TENANTS {
+        let body = json!({"name": format!("Clinic {n}"), "slug": format!("c{n}")});
+        let made = app.post(&app.admin, "/v1/tenants", body).await.created();
+        let id = made["id"].as_str().unwrap().to_owned();
+        let body = json!({"description": "all", "roles": ["service", "security_officer"]});
+        let made = app.post(&app.admin, &format!("/v1/tenants/{id}/api-keys"), body).await.created();
+        let caller = Caller { bearer: made["key"].as_str().unwrap().to_owned() };
+        for column in ["ssn", "last_name", "email", "phone"] {
+            let field = json!({"index": {"normalizer": "text"}});
+            app.put(&caller, &format!("/v1/fields/patients/{column}"), field).await.ok();
+        }
+        clinics.push((id.parse().unwrap(), caller));
+    }
+    println!("{TENANTS} tenants made in {:?}; {:.0} MB resident", started.elapsed(), resident());
+
+    let seal = async |at: usize| {
+        let items: Vec<_> = ["ssn", "last_name", "email", "phone"]
+            .map(|column| json!({"table": "patients", "column": column, "row": "1", "value": "x"}))
+            .into();
+        app.post(&clinics[at].1, "/v1/seal", json!({"items": items})).await.ok();
+    };
+    for at in 0..TENANTS {
+        seal(at).await;
+    }
+    let (held, bytes) = app.instance.leases_held();
+    println!("each once: {held} leases, {} MB by weight; {:.0} MB resident", bytes >> 20, resident());
+    let (mut dice, started, mut most) = (Dice(42), Instant::now(), 0.0_f64);
+    for call in 0..CALLS {
+        seal(zipf(&mut dice)).await;
+        if call % 1_000 == 0 {
+            most = most.max(resident());
+        }
+    }
+    let (held, bytes) = app.instance.leases_held();
+    println!(
+        "{CALLS} calls by Zipf in {:?}: {held} leases, {} MB by weight; at most {most:.0} MB resident",
+        started.elapsed(),
+        bytes >> 20
+    );
+    assert!(most < 300.0, "{most}");
+}

@@ -1,0 +1,77 @@
+//! Opens that failed: each is an event and counted by its class, for it may be tampering (MO-08).
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::{Detail, Event, EventKind, Outcome, receipt::note};
+use crate::{Instance, access::Call, ids::TenantId, instance::Failure, keyring::KeyringError};
+
+codes! {
+    /// Why a value did not open.
+    pub enum OpenFailure {
+        /// Its bytes were changed after sealing.
+        Tampered = "sealed.tampered",
+        /// Sealed with another key or for another place.
+        WrongContext = "sealed.wrong_context",
+        /// Not a sealed value.
+        Malformed = "sealed.malformed",
+        /// Its key version is suspended, revoked or destroyed.
+        KeyStopped = "key.stopped",
+        /// The key of the person it belongs to was destroyed.
+        Erased = "subject.erased",
+        /// The keys changed while it was opened, or it could not be told whether they did.
+        KeysChanged = "keys.changed",
+        /// Anything else: a key that does not unwrap, a receipt that does not cover it.
+        Other = "other",
+    }
+}
+
+impl From<&KeyringError> for OpenFailure {
+    fn from(error: &KeyringError) -> Self {
+        match error {
+            KeyringError::Tampered => Self::Tampered,
+            KeyringError::WrongContext => Self::WrongContext,
+            KeyringError::Malformed(_) => Self::Malformed,
+            KeyringError::Stopped(_) => Self::KeyStopped,
+            KeyringError::Stale => Self::KeysChanged,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// How many opens failed since this start, by class.
+#[derive(Default)]
+pub struct OpenFailures([AtomicU64; OpenFailure::ALL.len()]);
+
+impl OpenFailures {
+    fn count(&self, class: OpenFailure) {
+        let at = OpenFailure::ALL.iter().position(|other| *other == class);
+        if let Some(counter) = at.and_then(|at| self.0.get(at)) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The counts.
+    pub fn counts(&self) -> impl Iterator<Item = (OpenFailure, u64)> {
+        OpenFailure::ALL.iter().zip(&self.0).map(|(class, count)| (*class, count.load(Ordering::Relaxed)))
+    }
+}
+
+/// Tells of a value of `table` that did not open.
+///
+/// # Errors
+///
+/// [`Failure::Audit`].
+pub async fn open_failed(
+    instance: &Instance,
+    call: &Call,
+    tenant: TenantId,
+    table: &str,
+    class: OpenFailure,
+) -> Result<(), Failure> {
+    instance.open_failures.count(class);
+    let event = Event::new(EventKind::RecordOpenFailed)
+        .outcome(Outcome::MinorFailure)
+        .with("table", Detail::Names(vec![table.to_owned()]))
+        .with("code", Detail::Code(class.as_str()));
+    note(instance, call, tenant, event).await
+}
