@@ -2,9 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a bench may stop at the first error")]
 
-use std::hint::black_box;
+use std::{hint::black_box, num::NonZeroU32};
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use aws_lc_rs::{
+    aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey},
+    pbkdf2::{self, PBKDF2_HMAC_SHA256},
+};
 use chancery_crypto::{
     BlobKey, ColumnKey, Context, ContextPrefix, Flags, Handle, IndexKey, Key256, MemberContext, Random as _, Secret,
     SystemRandom, TableKey,
@@ -93,5 +96,29 @@ fn seal(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, seal);
+/// What older systems do for each key access, and the bare cipher on much data.
+fn yardsticks(c: &mut Criterion) {
+    let mut group = c.benchmark_group("yardsticks");
+    group.sample_size(20);
+    for (name, iterations) in [("PBKDF2 of 100 000 rounds", 100_000), ("PBKDF2 of 120 000 rounds", 120_000)] {
+        let rounds = NonZeroU32::new(iterations).unwrap();
+        group.bench_function(name, |b| {
+            let mut key = [0; 32];
+            b.iter(|| pbkdf2::derive(PBKDF2_HMAC_SHA256, rounds, black_box(b"salt of 16 bytes"), b"secret", &mut key));
+        });
+    }
+    let root = Key256::make(&SystemRandom).unwrap();
+    let cipher = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, root.expose()).unwrap());
+    let mut mebibyte = vec![0x61; 1 << 20];
+    group.bench_function("AES-256-GCM of 1 MiB", |b| {
+        let nonce = || Nonce::assume_unique_for_key([0; 12]);
+        b.iter(|| cipher.seal_in_place_separate_tag(nonce(), Aad::empty(), black_box(&mut mebibyte)).unwrap());
+    });
+    group.bench_function("column key derived from its root", |b| {
+        b.iter(|| ColumnKey::derive(&root, Handle([7; 8]), PLACE.tenant, PLACE.table, black_box(PLACE.column)));
+    });
+    group.finish();
+}
+
+criterion_group!(benches, seal, yardsticks);
 criterion_main!(benches);

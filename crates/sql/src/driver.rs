@@ -17,6 +17,11 @@ pub trait Driver: Send {
     /// Adds rows in the order given. All have the same columns, each column one type.
     async fn insert(&mut self, batch: &Batch, rows: Vec<Vec<Value>>) -> Result<(), StoreError>;
 
+    /// Whether a transaction that writes has the store for itself.
+    fn is_alone(&self) -> bool {
+        false
+    }
+
     /// Makes another tenant's rows visible, where the engine has row security.
     async fn enter(&mut self, tenant: &str) -> Result<(), StoreError>;
 }

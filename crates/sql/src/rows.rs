@@ -45,6 +45,11 @@ impl<D: Driver> Rows<D> {
         Ok(changed)
     }
 
+    /// Whether nobody else writes meanwhile.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.driver.is_alone()
+    }
+
     pub(crate) async fn insert(&mut self, batch: &Batch, rows: Vec<Vec<Value>>) -> Result<(), StoreError> {
         let whole = !std::mem::replace(&mut self.spoiled, true);
         self.driver.insert(batch, rows).await?;

@@ -38,6 +38,10 @@ impl<C: DerefMut<Target = SqliteConnection> + Send> Driver for Connected<C> {
         Ok(())
     }
 
+    fn is_alone(&self) -> bool {
+        true
+    }
+
     async fn enter(&mut self, _tenant: &str) -> Result<(), StoreError> {
         Ok(()) // no row security here
     }

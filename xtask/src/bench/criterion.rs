@@ -15,6 +15,9 @@ pub(super) const BARE: &str = "bare AES-256-GCM of 64 bytes with key schedule, s
 pub(super) const SEAL_AND_OPEN: &str = "seal then open 64 bytes";
 pub(super) const RECORD: &str = "seal then open a record of 10 fields of 64 bytes";
 pub(super) const TERM: &str = "term of 64 bits";
+pub(super) const PBKDF2: [&str; 2] = ["yardsticks/PBKDF2 of 100 000 rounds", "yardsticks/PBKDF2 of 120 000 rounds"];
+pub(super) const GCM_MEBIBYTE: &str = "yardsticks/AES-256-GCM of 1 MiB";
+pub(super) const COLUMN_KEY: &str = "yardsticks/column key derived from its root";
 
 /// Median times in nanoseconds by the bench's name.
 #[derive(Debug, Default)]

@@ -13,8 +13,11 @@ use super::Measured;
 use crate::postgres::free_port;
 use crate::prerequisites::{self, Need};
 use crate::process::{self, Guarded};
-use crate::server::Server;
+use crate::server::{Server, contract::Answer};
 use crate::workspace;
+
+/// How many tenants are asked for the first time.
+const COLD: usize = 100;
 
 /// What the load runs showed.
 #[derive(Debug)]
@@ -27,6 +30,10 @@ pub(super) struct Load {
     pub(super) hundred: Measured,
     pub(super) start_ms: Measured,
     pub(super) idle_mb: Measured,
+    /// The first request of a tenant whose keys are not in memory.
+    pub(super) cold_ms: Measured,
+    /// Its second.
+    pub(super) warm_ms: Measured,
 }
 
 impl Load {
@@ -36,8 +43,8 @@ impl Load {
 
     fn without(error: &anyhow::Error) -> Self {
         let reason: Measured = Err(format!("{error:#}"));
-        let [empty, single, hundred, start_ms, idle_mb] = std::array::from_fn(|_| reason.clone());
-        Self { empty, single, hundred, start_ms, idle_mb }
+        let [empty, single, hundred, start_ms, idle_mb, cold_ms, warm_ms] = std::array::from_fn(|_| reason.clone());
+        Self { empty, single, hundred, start_ms, idle_mb, cold_ms, warm_ms }
     }
 
     pub(super) fn measure(seconds: u32) -> Self {
@@ -47,8 +54,14 @@ impl Load {
             Ok(server) => server,
             Err(error) => return Self { empty, ..Self::without(&error) },
         };
+        let (cold_ms, warm_ms) = match server.cold() {
+            Ok((cold, warm)) => (Ok(cold), Ok(warm)),
+            Err(error) => (Err(format!("{error:#}")), Err(format!("{error:#}"))),
+        };
         Self {
             empty,
+            cold_ms,
+            warm_ms,
             single: said(server.seal(1, 256, seconds)),
             hundred: said(server.seal(100, 16, seconds).map(|requests| requests * 100.0)),
             start_ms: Ok(server.start_ms),
@@ -61,6 +74,8 @@ impl Load {
 struct Idle {
     server: Server,
     key: String,
+    /// Of tenants that were not asked for anything since the start.
+    cold: Vec<String>,
     start_ms: f64,
     idle_mb: Measured,
 }
@@ -75,13 +90,36 @@ impl Idle {
         let tenant = admin.make_tenant("load")?;
         admin.with_key(&admin.make_api_key(&tenant, "security_officer")?).register_field()?;
         let key = admin.make_api_key(&tenant, "clinician")?;
+        let mut cold = Vec::with_capacity(COLD);
+        for number in 0..COLD {
+            let tenant = admin.make_tenant(&format!("cold-{number}"))?;
+            admin.with_key(&admin.make_api_key(&tenant, "security_officer")?).register_field()?;
+            cold.push(admin.make_api_key(&tenant, "clinician")?);
+        }
         server.finish()?;
         let start = Instant::now();
         server.start()?;
         let start_ms = start.elapsed().as_secs_f64() * 1e3;
         process::pause(Duration::from_secs(2))?;
         let idle_mb = server.memory_mb().map_err(|error| format!("{error:#}"));
-        Ok(Self { server, key, start_ms, idle_mb })
+        Ok(Self { server, key, cold, start_ms, idle_mb })
+    }
+
+    /// Median times in ms of the first and the second request of tenants whose keys are not in memory yet.
+    fn cold(&self) -> Result<(f64, f64)> {
+        let (mut first, mut second) = (Vec::new(), Vec::new());
+        for key in &self.cold {
+            let client = self.server.client(key);
+            for times in [&mut first, &mut second] {
+                let start = Instant::now();
+                let answer = client.seal(1);
+                times.push(start.elapsed().as_secs_f64() * 1e3);
+                if !matches!(answer, Answer::Acknowledged { .. }) {
+                    bail!("a cold tenant's request failed");
+                }
+            }
+        }
+        Ok((median(&mut first)?, median(&mut second)?))
     }
 
     fn seal(&self, items: usize, connections: u32, seconds: u32) -> Result<f64> {
@@ -89,6 +127,11 @@ impl Idle {
         let body = json!({ "items": (0..items).map(item).collect::<Vec<_>>() });
         press(&format!("{}/v1/seal", self.server.base()), &body, &self.key, connections, seconds)
     }
+}
+
+fn median(times: &mut [f64]) -> Result<f64> {
+    times.sort_unstable_by(f64::total_cmp);
+    times.get(times.len() / 2).copied().context("nothing was measured")
 }
 
 fn empty(seconds: u32) -> Result<f64> {

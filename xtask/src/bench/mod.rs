@@ -57,6 +57,9 @@ fn rows(times: &Result<Times, String>, peers: &Peers, load: &Load) -> Vec<Row> {
     let ten_lone = lone.clone().map(|lone| lone * 10.0);
     let one = "seal, then open, one 64-byte field";
     let ten = "row of 10 fields of 64 bytes, record profile";
+    let [rounds, more_rounds] = criterion::PBKDF2.map(time);
+    let cipher = time(criterion::GCM_MEBIBYTE).map(|time| f64::from(8_u32 << 20) / time);
+    let (cold, warm) = (load.cold_ms.clone(), load.warm_ms.clone());
     let single = "`POST /v1/seal`, 1 item, 256 connections, SQLite";
     vec![
         Row::times(one, &lone, "bare AES-256-GCM of aws-lc-rs with key schedule", &bare, Target::AtMost(4.0)),
@@ -65,6 +68,23 @@ fn rows(times: &Result<Times, String>, peers: &Peers, load: &Load) -> Vec<Row> {
         Row::times(ten, &record, "ten lone fields", &ten_lone, Target::AtMost(0.4)),
         Row::times(ten, &record, "`ironcore-alloy` standard document", &peers.alloy_ten, Target::FasterBy(6.0)),
         Row::rate("blind index term", "terms/s per core", &term.map(|term| 1e9 / term), 1e6),
+        Row::limit(
+            "one field sealed and opened, keys in memory (PF-02)",
+            "µs",
+            &lone.clone().map(|time| time / 1e3),
+            200.0,
+        ),
+        Row::times(
+            "column key from its root (PF-07)",
+            &time(criterion::COLUMN_KEY),
+            "PBKDF2 of 100,000 rounds",
+            &rounds,
+            Target::AtMost(0.01),
+        ),
+        Row::times("PBKDF2 of 120,000 rounds (PF-10)", &more_rounds, "100,000 rounds", &rounds, Target::AtMost(1.25)),
+        Row::rate("AES-256-GCM, 1 MiB, one core (PF-08)", "Gb/s", &cipher, 2.0),
+        Row::limit("first `POST /v1/seal` of a tenant whose keys are not in memory, median (PF-07)", "ms", &cold, 50.0),
+        Row::limit("the second of the same tenant, median", "ms", &warm, 10.0),
         Row::share(single, "requests/s", &load.single, "an empty axum handler", &load.empty, 0.5),
         Row::rate("`POST /v1/seal`, 100 items, SQLite", "items/s on this machine", &load.hundred, 300e3),
         Row::limit("cold start to ready, SQLite", "ms", &load.start_ms, 300.0),
