@@ -4,19 +4,21 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicI64, AtomicUsize, Ordering},
     },
 };
 
+use async_trait::async_trait;
 use axum::{Router, body::Body, extract::ConnectInfo};
 use chancery_api::Metrics;
 use chancery_crypto::{password::Cost, random::SystemRandom};
 use chancery_domain::{
-    Clock, Instance, Timestamp,
+    Clock, Instance, TenantId, Timestamp,
+    audit::QueuedEvent,
     ids::NodeId,
     initialise::{FirstAdmin, initialise},
     instance::{Deployment, Environment, Ports, Settings, TenantMismatch},
-    store::{Directory, Store},
+    store::{Directory, Epochs, Store, StoreError, Tx, View},
 };
 use chancery_middleware::Limits;
 use chancery_testkit::Faulty;
@@ -74,6 +76,14 @@ impl Backend {
         Self { store: Arc::new(store.clone()), directory: Arc::new(store), _database: None }
     }
 
+    /// SQLite, and how many views of it were opened.
+    pub(crate) async fn counted() -> (Self, Arc<AtomicUsize>) {
+        let store = chancery_sqlite::Sqlite::in_memory().await.unwrap();
+        let views = Arc::new(AtomicUsize::default());
+        let counted = Counted { within: store.clone(), views: views.clone() };
+        (Self { store: Arc::new(counted), directory: Arc::new(store), _database: None }, views)
+    }
+
     /// SQLite, behind switches that make it fail.
     pub(crate) async fn faulty() -> (Self, Faulty<chancery_sqlite::Sqlite>) {
         let store = Faulty::new(chancery_sqlite::Sqlite::in_memory().await.unwrap());
@@ -85,6 +95,32 @@ impl Backend {
         let database = chancery_postgres::testing::database().await?;
         let store = chancery_postgres::Postgres::clone(&database);
         Some(Self { store: Arc::new(store.clone()), directory: Arc::new(store), _database: Some(Arc::new(database)) })
+    }
+}
+
+/// Counts views.
+struct Counted {
+    within: chancery_sqlite::Sqlite,
+    views: Arc<AtomicUsize>,
+}
+
+#[async_trait]
+impl Store for Counted {
+    async fn begin(&self, tenant: TenantId) -> Result<Box<dyn Tx>, StoreError> {
+        self.within.begin(tenant).await
+    }
+    async fn view(&self, tenant: TenantId) -> Result<Box<dyn View>, StoreError> {
+        self.views.fetch_add(1, Ordering::SeqCst);
+        self.within.view(tenant).await
+    }
+    async fn append_events(&self, events: &[QueuedEvent]) -> Result<Epochs, StoreError> {
+        self.within.append_events(events).await
+    }
+    fn take_grown(&self) -> Vec<TenantId> {
+        self.within.take_grown()
+    }
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.within.ping().await
     }
 }
 

@@ -24,6 +24,7 @@ mod fields;
 mod idempotency;
 mod keys;
 mod layers;
+mod leases;
 mod memory;
 mod metrics;
 mod odd_text;

@@ -231,18 +231,27 @@ impl Appender {
 async fn commit_batches(store: Arc<dyn Store>, mut receiver: mpsc::Receiver<Waiting>) {
     let mut batch = Vec::new();
     while receiver.recv_many(&mut batch, MAX_BATCH).await > 0 {
-        let events = batch.iter().flat_map(|waiting| waiting.events.iter().cloned()).collect();
-        let committed = commit(&store, events).await;
-        // One caller's row must not fail the others: after a refusal each goes alone. A store that hangs hangs for all.
-        let each_alone = matches!(committed, Err(Some(_))) && batch.len() > 1;
+        let (mut callers, mut events) = (Vec::with_capacity(batch.len()), Vec::with_capacity(batch.len()));
         for waiting in batch.drain(..) {
+            let first = events.len();
+            events.extend(waiting.events);
+            callers.push((first..events.len(), waiting.done));
+        }
+        let events = Arc::new(events);
+        let committed = commit(&store, Arc::clone(&events)).await;
+        // One caller's row must not fail the others: after a refusal each goes alone. A store that hangs hangs for all.
+        let each_alone = matches!(committed, Err(Some(_))) && callers.len() > 1;
+        for (own, done) in callers {
             let answer = match (&committed, each_alone) {
                 (Ok(epochs), _) => Ok(Arc::clone(epochs)),
-                (Err(_), true) => commit(&store, waiting.events).await.map_err(Option::unwrap_or_default),
+                (Err(_), true) => {
+                    let own = events.get(own).unwrap_or_default().to_vec();
+                    commit(&store, Arc::new(own)).await.map_err(Option::unwrap_or_default)
+                }
                 (Err(error), false) => Err(error.clone().unwrap_or_default()),
             };
             // A caller that went away does not want to know; its event is durable all the same.
-            let _ = waiting.done.send(answer.map_err(|error: String| StoreError::Unavailable(error.into())));
+            let _ = done.send(answer.map_err(|error: String| StoreError::Unavailable(error.into())));
         }
     }
 }
@@ -250,7 +259,7 @@ async fn commit_batches(store: Arc<dyn Store>, mut receiver: mpsc::Receiver<Wait
 /// Appends within a deadline; the error is `None` if the store did not answer by then.
 ///
 /// The append runs on its own: giving up waiting for it does not stop it halfway.
-async fn commit(store: &Arc<dyn Store>, events: Vec<QueuedEvent>) -> Result<Arc<Epochs>, Option<String>> {
+async fn commit(store: &Arc<dyn Store>, events: Arc<Vec<QueuedEvent>>) -> Result<Arc<Epochs>, Option<String>> {
     let (store, count) = (Arc::clone(store), events.len());
     let append = tokio::spawn(async move { store.append_events(&events).await });
     let failed = match tokio::time::timeout(DEADLINE, append).await {
