@@ -98,7 +98,7 @@ impl Lease {
 
 fn weight_of(field: &Field) -> usize {
     // The entry, its names once in the map and once in the field, and the hash tables' own part.
-    size_of::<Field>() + 2 * (field.table.len() + field.column.len()) + 96
+    size_of::<Field>() + 2 * (field.table.len() + field.column.len()) + 96 + 256 * field.indexes.len()
 }
 
 /// The leases of this process.
