@@ -76,7 +76,10 @@ mod row_security {
         .unwrap();
         let open: Vec<String> =
             tables.iter().filter(|table| !table.get::<bool, _>(1)).map(|table| table.get(0)).collect();
-        assert_eq!(open, ["_sqlx_migrations", "directory_api_keys", "directory_epochs", "directory_tenants"]);
+        assert_eq!(
+            open,
+            ["_sqlx_migrations", "directory_api_keys", "directory_epochs", "directory_roots", "directory_tenants"]
+        );
         assert!(tables.len() > 15);
     }
 

@@ -43,7 +43,8 @@ impl From<&KeyringError> for OpenFailure {
 pub struct OpenFailures([AtomicU64; OpenFailure::ALL.len()]);
 
 impl OpenFailures {
-    fn count(&self, class: OpenFailure) {
+    /// Counts one whose event somebody else writes.
+    pub(crate) fn count(&self, class: OpenFailure) {
         let at = OpenFailure::ALL.iter().position(|other| *other == class);
         if let Some(counter) = at.and_then(|at| self.0.get(at)) {
             counter.fetch_add(1, Ordering::Relaxed);

@@ -73,14 +73,11 @@ impl<'a> Batch<'a> {
             lease = renewed;
             parsed = parse(&lease, items);
         }
-        let parsed = match parsed {
-            Err(RecordError::Malformed(position)) => {
-                let table = items.get(position).map_or("", |item| &item.table);
-                audit::open_failed(instance, call, call.tenant(), table, OpenFailure::Malformed).await?;
-                return Err(RecordError::Malformed(position));
-            }
-            parsed => parsed?,
-        };
+        if let Err(RecordError::Malformed(_)) = parsed {
+            // Its event is that of the refusal: nothing was sealed, so nothing failed to open.
+            instance.open_failures.count(OpenFailure::Malformed);
+        }
+        let parsed = parsed?;
         let tables = by_table(&lease, parsed, items, check)?;
         Ok(Self { lease, glass: false, tables })
     }
