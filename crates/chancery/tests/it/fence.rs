@@ -114,6 +114,4 @@ async fn stop_and_watch(nodes: [&Served; 2], admin: &str, how: &str) {
     // a stream, for nodes learn by polling up to a quarter of a second later.
     let straggled = answers.iter().filter(|answer| answer.opened && answer.got > returned).count();
     assert!(straggled <= 1, "{how}: {straggled} answers came after the call had returned");
-    let before = answers.iter().filter(|answer| answer.opened).count();
-    println!("{how}: {before} opened, {} refused, the call took {:?}", answers.len() - before, returned - asked);
 }
