@@ -101,6 +101,7 @@ fn operations() -> OpenApiRouter<App> {
         .routes(routes!(keys::lifecycle::suspend_key))
         .routes(routes!(keys::lifecycle::resume_key))
         .routes(routes!(keys::lifecycle::revoke_key))
+        .routes(routes!(keys::lifecycle::link_key))
         .routes(routes!(keys::public::public_key))
         .routes(routes!(keys::usage::key_usage))
         .routes(routes!(keys::uses::sign))

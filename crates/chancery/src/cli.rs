@@ -140,3 +140,13 @@ fn failed(error: &anyhow::Error) -> ExitCode {
     eprintln!("chancery: {error:#}");
     ExitCode::FAILURE
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_can_be_typed() {
+        Cli::command().debug_assert();
+    }
+}

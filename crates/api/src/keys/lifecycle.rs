@@ -2,8 +2,9 @@
 
 use axum::{Json, extract::State};
 use chancery_domain::{
+    Faults,
     ids::KeyId,
-    keyring::{self, Revocation, RevocationReason},
+    keyring::{self, ProviderKind, ResidentId, Revocation, RevocationReason},
 };
 use chancery_middleware::{Authenticated, OptionalBody, PathOf, Problem};
 use serde::Deserialize;
@@ -74,4 +75,37 @@ pub(crate) async fn revoke_key(
     let reason = body.reason.unwrap_or(RevocationReason::Unspecified);
     let why = Revocation { reason, last_valid_index: body.last_valid_index };
     Ok(Json(keyring::revoke(&app.instance, &call, id, body.version, why).await.or_problem()?.into()))
+}
+
+/// The key in an HSM or KMS that a key is the same as.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = KeyLink)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LinkBody {
+    /// What kind of provider, such as `pkcs11`.
+    #[schema(value_type = String)]
+    provider: ProviderKind,
+    /// How the key is called there: 1 to 255 printable ASCII characters.
+    hsm_key_id: String,
+}
+
+/// Link a key to the same key in an HSM or KMS. The provider must show the public half of one of its versions. Without
+/// a body the link is taken away.
+#[utoipa::path(post, path = "/v1/keys/{id}/link", tag = "keys", request_body = Option<LinkBody>,
+    params(("id" = String, Path, description = "The key.")),
+    responses((status = 200, description = "The key as it is now.", body = KeyBody)))]
+pub(crate) async fn link_key(
+    State(app): State<App>,
+    Authenticated(call): Authenticated,
+    PathOf(id): PathOf<KeyId>,
+    OptionalBody(body): OptionalBody<Option<LinkBody>>,
+) -> Result<Json<KeyBody>, Problem> {
+    let there = match body {
+        Some(LinkBody { provider, hsm_key_id }) => {
+            let odd = |_| Faults::one("/hsm_key_id", "format", "use 1 to 255 printable ASCII characters");
+            Some((provider, hsm_key_id.parse::<ResidentId>().map_err(odd).map_err(Problem::invalid)?))
+        }
+        None => None,
+    };
+    Ok(Json(keyring::link(&app.instance, &call, id, there).await.or_problem()?.into()))
 }

@@ -246,6 +246,7 @@ fn expectations(
     add("public_key", named("/public"), None, &ours.auditor, Some((&ours.staff, 403)));
     add("key_usage", named(&format!("/usage?{bounds}")), None, &ours.auditor, Some((&ours.service, 403)));
     add("suspend_key", named("/suspend"), None, &ours.officer, Some((&ours.auditor, 403)));
+    add("link_key", named("/link"), None, &ours.officer, Some((&ours.auditor, 403)));
     add("resume_key", named("/resume"), None, &ours.officer, Some((&ours.auditor, 403)));
     add("revoke_key", named("/revoke"), None, &ours.officer, Some((&ours.auditor, 403)));
     add("list_fields", "/v1/fields".into(), None, &ours.staff, None);

@@ -1,9 +1,20 @@
 //! Keys, from outside.
 
-use chancery_crypto::{PublicKey, SignatureAlgorithm};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use chancery_crypto::{KeyMaterial, PublicKey, Secret, SignatureAlgorithm};
 use chancery_domain::{
     certificates::{PackVerdict, verify_pack},
-    keyring::{self, schedule},
+    keyring::{
+        self, ProviderKind, ResidentId,
+        resident::{
+            Decryption, Destruction, ResidentError, ResidentKeys, ResidentPublic, ResidentType, ResidentUse, Signing,
+        },
+        schedule,
+    },
 };
 use serde_json::{Value, json};
 
@@ -17,6 +28,7 @@ backends! {
     stopped_versions_do_nothing_until_they_go_on,
     a_key_expires_by_the_clock_and_rotates_by_its_schedule,
     certificates_of_a_revoked_key_are_untrusted_but_for_those_it_spares,
+    nothing_is_made_or_logged_under_a_version_after_its_revocation,
 }
 
 #[tokio::test]
@@ -561,6 +573,8 @@ async fn every_operation_is_in_the_usage_whether_it_worked_or_not() {
     app.post(&clinic.service, &of(&key, "encrypt"), json!({"plaintext": "AAAA"})).await.refused(422, "key.unsuited");
     app.call(&clinic.officer, "POST", &of(&key, "suspend"), None).await.ok();
     app.post(&clinic.service, &of(&key, "sign"), json!({"message": "AAAA"})).await.refused(409, "key.retired");
+    app.call(&clinic.officer, "POST", &of(&key, "suspend"), None).await.refused(409, "state.conflict");
+    app.call(&clinic.officer, "POST", &of(&key, "rotate"), None).await.refused(409, "state.conflict");
     let bounds = "from=2026-01-01T00:00:00Z&to=2026-12-31T00:00:00Z";
     let path = format!("{}?{bounds}", of(&key, "usage"));
     let usage = app.get(&clinic.auditor, &path).await.ok();
@@ -580,6 +594,8 @@ async fn every_operation_is_in_the_usage_whether_it_worked_or_not() {
         ("encrypt", false, json!("unsuited")),
         ("suspend", true, Value::Null),
         ("sign", false, json!("stopped")),
+        ("suspend", false, json!("illegal_transition")),
+        ("rotate", false, json!("not_active")),
     ];
     assert_eq!(seen, expected.map(|(operation, success, code)| (operation.to_owned(), success, code)));
     let signing = &usage["items"][2];
@@ -743,4 +759,110 @@ async fn an_imported_chain_has_one_active_version_and_a_data_key_opens() {
     ] {
         app.post(&clinic.officer, "/v1/keys/import", chain(bad)).await.refused(422, "request.invalid");
     }
+}
+
+async fn nothing_is_made_or_logged_under_a_version_after_its_revocation(backend: Backend) {
+    let app = Arc::new(TestApp::on(backend).await);
+    let clinic = app.clinic("ours").await;
+    let key = make(&app, &clinic, "ed25519", "signing").await;
+    let returned = Arc::new(AtomicBool::new(false));
+    let mut signers = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let (app, service, path) = (app.clone(), clinic.service.clone(), of(&key, "sign"));
+        let returned = returned.clone();
+        signers.spawn(async move {
+            let mut signed = 0;
+            loop {
+                let after = returned.load(Ordering::SeqCst);
+                let reply = app.post(&service, &path, json!({"message": "AAAA"})).await;
+                assert!(!after || reply.status != 200, "signed after the revocation returned");
+                if reply.status != 200 {
+                    reply.refused(409, "key.retired");
+                    return signed;
+                }
+                signed += 1;
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        });
+    }
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    app.call(&clinic.officer, "POST", &of(&key, "revoke"), None).await.ok();
+    returned.store(true, Ordering::SeqCst);
+    let signed: usize = signers.join_all().await.into_iter().sum();
+    assert!(signed > 0, "nobody signed before it");
+    let used = app.events(&clinic.auditor, "key.used").await;
+    assert_eq!(used.len(), signed);
+    let retired = app.events(&clinic.auditor, "key.retired").await;
+    let end = retired.iter().find(|event| event["resource"] == key["id"]).unwrap()["index"].as_u64().unwrap();
+    assert!(used.iter().all(|event| event["index"].as_u64().unwrap() < end));
+}
+
+/// A provider that shows one key.
+struct Shows(Vec<u8>);
+
+#[async_trait::async_trait]
+impl ResidentKeys for Shows {
+    fn kind(&self) -> ProviderKind {
+        ProviderKind::Pkcs11
+    }
+
+    async fn generate(&self, _: &str, _: ResidentType, _: ResidentUse) -> Result<ResidentId, ResidentError> {
+        Err(ResidentError::Unsupported)
+    }
+
+    async fn public(&self, id: &ResidentId) -> Result<ResidentPublic, ResidentError> {
+        match id.as_str() {
+            "slot-1" => Ok(ResidentPublic { key_type: ResidentType::EcP256, spki: self.0.clone() }),
+            _ => Err(ResidentError::NotFound),
+        }
+    }
+
+    async fn sign(&self, _: &ResidentId, _: Signing, _: &[u8]) -> Result<Vec<u8>, ResidentError> {
+        Err(ResidentError::Unsupported)
+    }
+
+    async fn decrypt(&self, _: &ResidentId, _: Decryption, _: &[u8]) -> Result<Secret<Vec<u8>>, ResidentError> {
+        Err(ResidentError::Unsupported)
+    }
+
+    async fn destroy(&self, _: &ResidentId) -> Result<Destruction, ResidentError> {
+        Err(ResidentError::Unsupported)
+    }
+}
+
+#[tokio::test]
+async fn a_key_is_linked_only_to_itself_in_an_hsm() {
+    let legacy: Value = serde_json::from_str(include_str!("../../../../testdata/vectors/legacy/keys.json")).unwrap();
+    let pem =
+        legacy["cases"].as_array().unwrap().iter().find(|case| case["type"] == "ec_p256").unwrap()["pkcs8"].clone();
+    let public = KeyMaterial::from_pem(pem.as_str().unwrap().trim()).unwrap().public().unwrap();
+    let provider: Arc<dyn ResidentKeys> = Arc::new(Shows(public.to_spki()));
+    let app = TestApp::with(Backend::sqlite().await, |ports| ports.resident.push(provider)).await;
+    let clinic = app.clinic("ours").await;
+    let brought =
+        json!({"name": "in the HSM too", "purpose": "signing", "versions": [{"pem": pem, "state": "active"}]});
+    let key = app.post(&clinic.officer, "/v1/keys/import", brought).await.created();
+    assert_eq!(
+        (&key["hsm_integrated"], &key["hsm_key_id"], &key["hsm_provider"]),
+        (&json!(false), &Value::Null, &Value::Null)
+    );
+    let slot = |name: &str| json!({"provider": "pkcs11", "hsm_key_id": name});
+    let linked = app.post(&clinic.officer, &of(&key, "link"), slot("slot-1")).await.ok();
+    assert_eq!(
+        (&linked["hsm_integrated"], &linked["hsm_key_id"], &linked["hsm_provider"]),
+        (&json!(true), &json!("slot-1"), &json!("pkcs11"))
+    );
+    let other = make(&app, &clinic, "ec_p256", "signing").await;
+    for (path, body) in [
+        (of(&other, "link"), slot("slot-1")),
+        (of(&key, "link"), slot("slot-2")),
+        (of(&key, "link"), slot("a b")),
+        (of(&key, "link"), json!({"provider": "aws_kms", "hsm_key_id": "x"})),
+    ] {
+        app.post(&clinic.officer, &path, body).await.refused(422, "request.invalid");
+    }
+    let data = managed(&app, &clinic, "data").await;
+    app.post(&clinic.officer, &of(&data, "link"), slot("slot-1")).await.refused(403, "key.managed");
+    let freed = app.call(&clinic.officer, "POST", &of(&key, "link"), None).await.ok();
+    assert_eq!(freed["hsm_integrated"], false);
 }

@@ -3,6 +3,7 @@
 use super::{
     Key, KeyError, KeyRef, KeyState, KeyVersion, Managed, Revocation,
     rotate::{next_version, retirement},
+    uses::note_failure,
 };
 use crate::{
     Instance,
@@ -21,7 +22,7 @@ use crate::{
 /// [`KeyError`]; [`KeyError::Needed`] for the keys that a tenant's log is written with.
 pub async fn suspend(instance: &Instance, call: &Call, id: KeyId, version: Option<u32>) -> Result<KeyRef, KeyError> {
     call.require(Permission::KeysSuspend)?;
-    shift(instance, Actor::Call(call), call.tenant(), id, version, Shift::Suspend).await
+    called(instance, call, id, version, Shift::Suspend).await
 }
 
 /// Lets suspended versions go on as what they were; one whose time is over meanwhile is expired.
@@ -31,7 +32,7 @@ pub async fn suspend(instance: &Instance, call: &Call, id: KeyId, version: Optio
 /// [`KeyError`].
 pub async fn resume(instance: &Instance, call: &Call, id: KeyId, version: Option<u32>) -> Result<KeyRef, KeyError> {
     call.require(Permission::KeysSuspend)?;
-    shift(instance, Actor::Call(call), call.tenant(), id, version, Shift::Resume).await
+    called(instance, call, id, version, Shift::Resume).await
 }
 
 /// Revokes versions of a key at once and for good. A managed key whose active version goes gets a new one in the same
@@ -48,7 +49,24 @@ pub async fn revoke(
     why: Revocation,
 ) -> Result<KeyRef, KeyError> {
     call.require(Permission::KeysRevoke)?;
-    shift(instance, Actor::Call(call), call.tenant(), id, version, Shift::Revoke(why)).await
+    called(instance, call, id, version, Shift::Revoke(why)).await
+}
+
+/// As [`shift`], for a caller; what did not work is an event too (AU-02).
+async fn called(
+    instance: &Instance,
+    call: &Call,
+    id: KeyId,
+    number: Option<u32>,
+    what: Shift,
+) -> Result<KeyRef, KeyError> {
+    let outcome = shift(instance, Actor::Call(call), call.tenant(), id, number, what).await;
+    if let Err(error) = &outcome
+        && !matches!(error, KeyError::NotFound)
+    {
+        note_failure(instance, call, id, what.operation(), error).await?;
+    }
+    outcome
 }
 
 /// What is done to versions.
@@ -61,6 +79,15 @@ pub(super) enum Shift {
 }
 
 impl Shift {
+    const fn operation(self) -> &'static str {
+        match self {
+            Self::Suspend => "suspend",
+            Self::Resume => "resume",
+            Self::Revoke(_) => "revoke",
+            Self::Expire => "expire",
+        }
+    }
+
     const fn kind(self) -> EventKind {
         match self {
             Self::Suspend => EventKind::KeySuspended,

@@ -26,6 +26,7 @@ pub mod import;
 pub mod keys;
 pub mod leases;
 pub mod lifecycle;
+pub mod link;
 pub(crate) mod named;
 pub mod policy;
 pub mod provider;
@@ -55,6 +56,7 @@ pub use import::{ImportedBackup, ImportedKey, ImportedMaterial, ImportedState, I
 pub use keys::{KeyError, KeyRef, get, list, public};
 pub use leases::{Lease, Leases};
 pub use lifecycle::{resume, revoke, suspend};
+pub use link::link;
 pub use named::Algorithm;
 pub use policy::Operation;
 pub use provider::{KeyProvider, ProviderError, ProviderKind, WrapLabel};

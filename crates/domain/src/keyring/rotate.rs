@@ -23,7 +23,13 @@ use crate::{
 /// [`KeyError`]; then nothing changed.
 pub async fn rotate(instance: &Instance, call: &Call, id: KeyId) -> Result<KeyRef, KeyError> {
     call.require(Permission::KeysRotate)?;
-    rotate_as(instance, Actor::Call(call), call.tenant(), id).await
+    let outcome = rotate_as(instance, Actor::Call(call), call.tenant(), id).await;
+    if let Err(error) = &outcome
+        && !matches!(error, KeyError::NotFound)
+    {
+        super::uses::note_failure(instance, call, id, "rotate", error).await?;
+    }
+    outcome
 }
 
 /// Rotates a key for whoever asks; the right to do so was proven before.

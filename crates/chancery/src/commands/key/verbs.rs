@@ -94,8 +94,8 @@ pub(super) struct VersionArgs {
     #[command(flatten)]
     key: KeyArg,
     /// One version; all that can be if absent
-    #[arg(long = "key-version", value_name = "N")]
-    version: Option<u32>,
+    #[arg(long, value_name = "N")]
+    key_version: Option<u32>,
 }
 
 #[derive(Debug, Args)]
@@ -194,12 +194,12 @@ pub(super) async fn post(api: &Api, output: Output, key: &str, verb: &str, body:
 }
 
 pub(super) async fn shift(api: &Api, output: Output, args: VersionArgs, verb: &str) -> Result<ExitCode> {
-    post(api, output, &args.key.key, verb, body([("version", json!(args.version))])).await
+    post(api, output, &args.key.key, verb, body([("version", json!(args.key_version))])).await
 }
 
 pub(super) async fn revoke(api: &Api, output: Output, args: RevokeArgs) -> Result<ExitCode> {
     let body = body([
-        ("version", json!(args.versions.version)),
+        ("version", json!(args.versions.key_version)),
         ("reason", json!(args.reason)),
         ("last_valid_index", json!(args.last_valid_index)),
     ]);
