@@ -95,7 +95,6 @@ impl Served {
     }
 
     /// The process.
-    #[cfg(feature = "kms-full")]
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -110,11 +109,6 @@ impl Served {
         kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
         let status = self.child.wait().unwrap();
         (status.code().unwrap_or(-1), self.log.take().unwrap().join().unwrap())
-    }
-
-    /// Its process.
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
     }
 
     /// Sends a request with an API key.
