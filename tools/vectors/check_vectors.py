@@ -5,7 +5,10 @@ Exits 0 when each case opens, verifies or is refused as its file says; prints a 
 """
 
 import json
+import math
 import sys
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -121,12 +124,35 @@ def derive(vectors):
         equal(expand(unhex(case["root"]), case["label"].encode() + lv(*map(unhex, case["parts"])), 32), unhex(case["key"]), case)
 
 
+def index_form(rule, texts):
+    """What a rule hashes for ASCII texts, and the label hashed with it. `name/1` is lower case here, `date/1` the text itself."""
+    kind, what, *_ = rule.split(" ")
+    normal = lambda form, text: text.lower() if form == "name/1" else text
+    if kind == "compound":
+        return lv(*(normal(form, text).encode() for form, text in zip(what.split(","), texts))), f"compound/1({what})"
+    if kind == "prefix":
+        longest = int(rule.split(" ")[2].split("-")[1])
+        return normal(what, texts[0])[:longest].encode(), f"prefix/1({what})"
+    width, unit = what.split(":")
+    if unit == "one":
+        count = math.floor(Decimal(texts[0]))
+    else:
+        day = date.fromisoformat(texts[0])
+        count = {"day": (day - date(1970, 1, 1)).days, "month": day.year * 12 + day.month - 1, "year": day.year}[unit]
+    return str(count // int(width)).encode(), f"bucket/1({what})"
+
+
 @check("blind-index")
 def blind_index(vectors):
     for case in vectors["cases"]:
         key = expand(unhex(case["root"]), b"chancery/bidx/1" + lv(*(unhex(case[name]) for name in ("tenant", "table", "index"))), 32)
         whole = hmac256(key, lv(case["normaliser"].encode(), unhex(case["partition"]), unhex(case["normalised"])))
         equal(whole[: case["bits"] // 8].hex(), case["term"], case)
+    for case in vectors["rules"]:
+        form, normaliser = index_form(case["rule"], case["texts"])
+        equal((form.hex(), normaliser), (case["normalised"], case["normaliser"]), case)
+        key = expand(unhex(case["root"]), b"chancery/bidx/1" + lv(*(unhex(case[name]) for name in ("tenant", "table", "index"))), 32)
+        equal(hmac256(key, lv(normaliser.encode(), b"", form))[: case["bits"] // 8].hex(), case["term"], case)
     assert all(bits % 8 or not 8 <= bits <= 256 for bits in vectors["refused_bits"])
 
 

@@ -1,10 +1,12 @@
 //! Which columns hold personal data.
 
+use std::collections::BTreeMap;
+
 use axum::{Json, extract::State};
 use chancery_domain::{
     fields::{
-        self, Allowance, Bind, BucketSpec, Class, Country, Field, FieldSpec, FieldType, IndexSpec, NormalForm,
-        Normalizer, PrefixSpec,
+        self, Allowance, Applied, Bind, BucketSpec, Class, Country, Field, FieldSet, FieldSpec, FieldType, IndexSpec,
+        NormalForm, Normalizer, PrefixSpec,
     },
     indexes::{BucketUnit, BucketWidth},
 };
@@ -133,6 +135,8 @@ pub(crate) struct DefineFieldBody {
     /// `true` says that the table has no rows yet, so a new index of an older field needs no backfill.
     #[schema(default = false)]
     empty: Option<bool>,
+    /// About how many distinct values the column has; if its index would give them away, the answer warns.
+    cardinality: Option<u64>,
     /// What may become less safe: weaker_class, encryption_off. Refused unless it is named here.
     #[serde(default)]
     #[schema(value_type = Vec<String>)]
@@ -211,7 +215,48 @@ pub(crate) async fn define_field(
         empty: body.empty.unwrap_or(false),
         allow: body.allow,
     };
-    Ok(Json(fields::define(&app.instance, &call, &table, &column, spec).await.or_problem()?.into()))
+    let bits = spec.index.and_then(|index| index.bits);
+    let mut field: FieldBody = fields::define(&app.instance, &call, &table, &column, spec).await.or_problem()?.into();
+    field.warnings.extend(body.cardinality.zip(bits).and_then(|(values, bits)| fields::plan::warn_of(values, bits)));
+    Ok(Json(field))
+}
+
+/// How a ready set of fields is applied.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[schema(as = ApplyFieldSet)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ApplySetBody {
+    /// Other names for its tables, by their usual ones.
+    #[serde(default)]
+    #[schema(example = json!({"people": "staff"}))]
+    tables: BTreeMap<String, String>,
+}
+
+/// A field of a set, and what was done.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AppliedField)]
+pub(crate) struct AppliedFieldBody {
+    /// created, strengthened, kept.
+    #[schema(value_type = String)]
+    applied: Applied,
+    /// The field.
+    #[serde(flatten)]
+    field: FieldBody,
+}
+
+/// Register a ready set of fields: staff-pii, duty-roster. Applied again it changes nothing.
+#[utoipa::path(post, path = "/v1/field-sets/{name}", tag = "fields", request_body = ApplySetBody,
+    params(("name" = String, Path, description = "The set: staff-pii, duty-roster.")),
+    responses((status = 200, description = "The set's fields.", body = ListBody<AppliedFieldBody>)))]
+pub(crate) async fn apply_field_set(
+    State(app): State<App>,
+    Authenticated(call): Authenticated,
+    PathOf(set): PathOf<FieldSet>,
+    Body(body): Body<ApplySetBody>,
+) -> Result<Json<ListBody<AppliedFieldBody>>, Problem> {
+    let done = fields::apply(&app.instance, &call, set, &body.tables).await.or_problem()?;
+    let items = done.into_iter().map(|(field, applied)| AppliedFieldBody { applied, field: field.into() });
+    Ok(Json(ListBody { items: items.collect(), next_cursor: None }))
 }
 
 /// List the registered fields.

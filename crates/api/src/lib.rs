@@ -121,6 +121,7 @@ fn operations() -> OpenApiRouter<App> {
         .routes(routes!(tenant_keys::arrange_tenant_key))
         .routes(routes!(fields::list_fields))
         .routes(routes!(fields::define_field))
+        .routes(routes!(fields::apply_field_set))
         .routes(routes!(indexes::list_indexes))
         .routes(routes!(indexes::define_index, indexes::drop_index))
         .routes(routes!(indexes::ready_index_version))

@@ -5,7 +5,9 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::{
-    commands::{backup, demo, doctor, import, init, key, openapi, recover, restore, root, sealing, serve, verify},
+    commands::{
+        backup, demo, doctor, fields, import, init, key, openapi, recover, restore, root, sealing, serve, verify,
+    },
     config::Flags,
 };
 
@@ -43,6 +45,8 @@ enum Command {
     Verify(verify::VerifyArgs),
     /// Make and use keys of a running server
     Key(key::KeyArgs),
+    /// Register fields of a running server; plan offline what is searchable
+    Fields(fields::FieldsArgs),
     /// Bring keys of another system into the caller's tenant
     Import(import::ImportArgs),
     /// Print the OpenAPI document
@@ -121,6 +125,7 @@ pub fn main() -> ExitCode {
         Command::Open(args) => runtime.block_on(sealing::open(args)),
         Command::Verify(args) => Ok(verify::run(&args)),
         Command::Key(args) => runtime.block_on(key::run(args)),
+        Command::Fields(args) => runtime.block_on(fields::run(args)),
         Command::Import(args) => runtime.block_on(import::run(args)),
         Command::Openapi => openapi::run(),
         #[cfg(feature = "kms-pkcs11")]

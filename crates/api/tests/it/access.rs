@@ -251,6 +251,8 @@ fn expectations(
     add("revoke_key", named("/revoke"), None, &ours.officer, Some((&ours.auditor, 403)));
     add("list_fields", "/v1/fields".into(), None, &ours.staff, None);
     add("define_field", "/v1/fields/patients/phone".into(), Some(json!({})), &ours.officer, Some((&ours.service, 403)));
+    let set = Some(json!({"tables": {"people": "staff"}}));
+    add("apply_field_set", "/v1/field-sets/staff-pii".into(), set, &ours.officer, Some((&ours.service, 403)));
     let index = |name: &str| format!("/v1/indexes/patients/{name}");
     let columns = json!({"columns": ["last_name", "birth_date"]});
     add("list_indexes", "/v1/indexes".into(), None, &ours.staff, None);

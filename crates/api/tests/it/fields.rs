@@ -86,3 +86,53 @@ async fn an_index_says_what_is_wrong_with_it() {
         assert_eq!(reply.json()["errors"][0]["pointer"], pointer, "{body}: {}", reply.text());
     }
 }
+
+#[tokio::test]
+async fn a_ready_set_is_applied_once_and_weakens_nothing() {
+    let app = TestApp::new().await;
+    let clinic = app.clinic("ours").await;
+    app.put(&clinic.officer, "/v1/fields/staff/email", json!({"class": "restricted", "bind": "column"})).await.ok();
+    app.put(&clinic.officer, "/v1/fields/staff/name", json!({"class": "internal"})).await.ok();
+    let (app, clinic) = (&app, &clinic);
+    let apply = |set: &'static str, body| async move {
+        app.post(&clinic.officer, &format!("/v1/field-sets/{set}"), body).await
+    };
+    let body = json!({"tables": {"people": "staff"}});
+    let of = |reply: serde_json::Value| -> Vec<(String, String, String)> {
+        let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+        let items = reply["items"].as_array().unwrap().iter();
+        items.map(|item| (text(&item["column"]), text(&item["class"]), text(&item["applied"]))).collect()
+    };
+    let first = of(apply("staff-pii", body.clone()).await.ok());
+    let first: Vec<(&str, &str, &str)> = first.iter().map(|(a, b, c)| (a.as_str(), b.as_str(), c.as_str())).collect();
+    assert_eq!(
+        first,
+        [
+            ("name", "confidential", "strengthened"),
+            ("email", "restricted", "kept"),
+            ("phone", "confidential", "created"),
+            ("license_number", "restricted", "created"),
+            ("credentials", "confidential", "created"),
+            ("rotations", "restricted", "created"),
+        ]
+    );
+    assert_eq!(app.events(&clinic.auditor, "field.defined").await.len(), 7);
+    assert!(of(apply("staff-pii", body).await.ok()).iter().all(|(_, _, applied)| applied == "kept"));
+    assert_eq!(app.events(&clinic.auditor, "field.defined").await.len(), 7, "nothing changed");
+    assert_eq!(of(apply("duty-roster", json!({})).await.ok()).len(), 16);
+    apply("staff-pii", json!({"tables": {"persons": "staff"}})).await.refused(422, "request.invalid");
+    apply("duty-roster", json!({"tables": {"blocks": "x", "absences": "x"}})).await.refused(422, "request.invalid");
+    apply("duty-roster", json!({"tables": {"blocks": "x y"}})).await.refused(422, "request.invalid");
+    let unknown = apply("everything", json!({})).await;
+    assert_eq!(unknown.status.as_u16(), 404, "{}", unknown.text());
+}
+
+#[tokio::test]
+async fn a_hint_of_few_values_warns() {
+    let app = TestApp::new().await;
+    let clinic = app.clinic("ours").await;
+    let body = |cardinality: u64| json!({"cardinality": cardinality, "index": {"normalizer": "text", "bits": 8}});
+    let flag = app.put(&clinic.officer, "/v1/fields/patients/hiv", body(2)).await.ok();
+    assert!(flag["warnings"][0].as_str().unwrap().starts_with("2 distinct values"), "{flag}");
+    assert!(app.put(&clinic.officer, "/v1/fields/patients/ssn", body(1_170)).await.ok().get("warnings").is_none());
+}

@@ -4,6 +4,7 @@ pub mod backup;
 pub mod client;
 pub mod demo;
 pub mod doctor;
+pub mod fields;
 pub mod import;
 pub mod init;
 pub mod key;

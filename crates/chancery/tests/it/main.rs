@@ -11,6 +11,7 @@ mod demo;
 mod doctor;
 mod dump;
 mod fence;
+mod fields;
 mod init;
 mod keys;
 mod leaks;

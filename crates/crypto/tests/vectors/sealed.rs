@@ -2,7 +2,7 @@
 
 use chancery_crypto::{
     ColumnKey, Context, Flags, Handle, IndexKey, Key256, MacKey, Sealed, WrapContext, WrappingKey, commitment,
-    derive_key,
+    compound_form, derive_key,
 };
 use serde_json::{Value, json};
 
@@ -209,10 +209,28 @@ pub(crate) fn blind_index() -> Value {
             "term": key.term(normaliser, partition, normalised, bits).unwrap(),
         })
     });
+    // Rules beyond equality: the normal form of `texts` under `rule` is what `normalised` says.
+    let compound = compound_form(&[b"gomez", b"1989-05-25"]);
+    let rules = [
+        ("prefix name/1 2-4 32", vec!["GO"], "prefix/1(name/1)", b"go".as_slice(), 32),
+        ("prefix name/1 2-4 32", vec!["Gomez"], "prefix/1(name/1)", b"gome", 32),
+        ("bucket 10:year 64", vec!["1989-05-25"], "bucket/1(10:year)", b"198", 64),
+        ("bucket 3:month 64", vec!["1989-05-25"], "bucket/1(3:month)", b"7957", 64),
+        ("bucket 30:day 64", vec!["1969-12-31"], "bucket/1(30:day)", b"-1", 64),
+        ("bucket 5:one 16", vec!["-0.5"], "bucket/1(5:one)", b"-1", 16),
+        ("compound name/1,date/1 64", vec!["Gomez", "1989-05-25"], "compound/1(name/1,date/1)", &compound, 64),
+    ]
+    .map(|(rule, texts, label, normalised, bits)| {
+        json!({
+            "root": hex(&ROOT), "tenant": hex(PLACE.tenant), "table": hex(PLACE.table), "index": hex(b"email"), "rule": rule,
+            "texts": texts, "normaliser": label, "partition": "", "normalised": hex(normalised), "bits": bits,
+            "term": key.term(label, b"", normalised, bits).unwrap(),
+        })
+    });
     let refused: Vec<u16> =
         [0, 7, 12, 264].into_iter().filter(|bits| key.term("email/1", b"", b"x", *bits).is_err()).collect();
     assert_eq!(refused.len(), 4);
-    json!({"format": "blind index terms", "cases": cases, "refused_bits": refused})
+    json!({"format": "blind index terms", "cases": cases, "rules": rules, "refused_bits": refused})
 }
 
 pub(crate) fn commitments() -> Value {

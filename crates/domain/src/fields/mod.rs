@@ -12,6 +12,8 @@ use crate::{
 pub mod define;
 pub mod index;
 pub mod normalise;
+pub mod plan;
+pub mod sets;
 mod stated;
 pub mod system;
 pub mod value;
@@ -19,6 +21,7 @@ pub mod value;
 pub use define::{Allowance, DefineFieldError, FieldSpec, define, list};
 pub use index::{BucketSpec, IndexSpec, PrefixSpec};
 pub use normalise::{Country, NormalForm, Normalizer};
+pub use sets::{Applied, FieldSet, apply};
 
 codes! {
     /// How sensitive a field is.

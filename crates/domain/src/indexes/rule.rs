@@ -321,4 +321,30 @@ mod tests {
         assert!(compound.filed(FieldType::Text, "a").is_empty());
         assert_eq!(Rule::Exact { form: Normalizer::Name.into(), bits: 64 }.together(&["a"]).map(|_| ()), None);
     }
+
+    /// The vectors that other languages read.
+    #[test]
+    fn forms_and_labels_are_those_of_the_vectors() {
+        let vectors = include_str!("../../../../testdata/vectors/chancery/blind-index.json");
+        let vectors: serde_json::Value = serde_json::from_str(vectors).unwrap();
+        let cases = vectors["rules"].as_array().unwrap();
+        assert_eq!(cases.len(), 7);
+        for case in cases {
+            let rule = rule(case["rule"].as_str().unwrap());
+            let texts: Vec<&str> = case["texts"].as_array().unwrap().iter().filter_map(|text| text.as_str()).collect();
+            let form = match &rule {
+                Rule::Compound { .. } => rule.together(&texts),
+                Rule::Prefix { .. } => rule.beginning(texts[0]),
+                Rule::Bucket { width, .. } if width.unit != BucketUnit::One => {
+                    rule.filed(FieldType::Date, texts[0]).pop()
+                }
+                _ => rule.filed(FieldType::Decimal, texts[0]).pop(),
+            };
+            let form = data_encoding::HEXLOWER.encode(form.unwrap().expose());
+            assert_eq!(
+                (rule.label().as_ref(), form.as_str()),
+                (case["normaliser"].as_str().unwrap(), case["normalised"].as_str().unwrap())
+            );
+        }
+    }
 }
