@@ -14,7 +14,7 @@ use crate::commands::{
 
 /// A field and how it shall be. What is not said is the server's default.
 #[derive(Debug, Args)]
-pub struct DefineArgs {
+pub(super) struct DefineArgs {
     /// The column
     #[arg(value_name = "TABLE.COLUMN")]
     field: String,
@@ -55,7 +55,7 @@ pub struct DefineArgs {
 
 /// A ready set of fields.
 #[derive(Debug, Args)]
-pub struct ApplyArgs {
+pub(super) struct ApplyArgs {
     /// staff-pii, duty-roster
     set: String,
     /// Another name for one of its tables

@@ -18,7 +18,7 @@ const REFUSED: u8 = 2;
 
 /// `chancery fields plan`. Exit codes: 0 index it; 2 refused, for the index would name the values of many rows; 1 not readable.
 #[derive(Debug, Args)]
-pub struct PlanArgs {
+pub(super) struct PlanArgs {
     /// The column, as it is or will be registered
     #[arg(value_name = "TABLE.COLUMN")]
     field: String,
