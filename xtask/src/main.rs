@@ -11,6 +11,7 @@ mod kill;
 mod postgres;
 mod prerequisites;
 mod process;
+mod proof;
 mod python;
 mod server;
 mod test;
@@ -48,6 +49,10 @@ enum Task {
     Kill(kill::Options),
     /// Press every parser with hostile bytes, a minute each
     Fuzz(fuzz::Options),
+    /// Rotate the data key over a registered table under load with kills: all values open, none is sealed twice, the census is exact
+    RotateProof(proof::Options),
+    /// Migrate a column of a live table with a writer at work, kills and a rollback: the same plaintext before and after
+    MigrateProof(proof::Options),
     /// How fast, next to peers on this machine; writes docs/performance.md
     Bench(bench::Options),
     /// Run a command with a private PostgreSQL, which tests find through `CHANCERY_TEST_POSTGRES_URL`
@@ -77,6 +82,8 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Gen { check } => generate::run(check)?,
         Task::Kill(options) => kill::run(&options, None)?,
         Task::Fuzz(options) => fuzz::run(&options)?,
+        Task::RotateProof(options) => proof::rotate(&options, None)?,
+        Task::MigrateProof(options) => proof::migrate(&options, None)?,
         Task::Bench(options) => bench::run(&options)?,
         Task::WithPostgres { command } => return with_postgres(&command),
     }

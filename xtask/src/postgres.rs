@@ -83,6 +83,11 @@ impl Postgres {
         Ok(())
     }
 
+    /// The program that speaks to it.
+    pub(crate) fn psql_program(&self) -> PathBuf {
+        self.bin.join("psql")
+    }
+
     fn plain_url(&self) -> String {
         format!("postgres://chancery_plain:{}@localhost:{}/postgres?sslmode=disable", self.password, self.port)
     }

@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use crate::kill::{self, Stores};
 use crate::postgres::Postgres;
 use crate::prerequisites::{self, Need};
-use crate::{fuzz, generate, process, python, workspace};
+use crate::{fuzz, generate, process, proof, python, workspace};
 
 /// One step of the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -32,6 +32,8 @@ pub(crate) enum Step {
     Kill,
     /// libFuzzer on every parser, a minute each; only with `--extended` or when named (seeds and mutations run in `tests`)
     Fuzz,
+    /// A table is rotated and a column migrated under load and kills; no value is lost or sealed twice
+    Datasets,
     /// The run left no trace in the working tree
     Tree,
 }
@@ -156,6 +158,13 @@ impl Bench {
                 kill::run(&options, Some(self.postgres()?))
             }
             Step::Fuzz => fuzz::run(&fuzz::Options::default()),
+            Step::Datasets => {
+                let (rows, kills) = if self.extended { (1_000_000, 10) } else { (5_000, 2) };
+                let options = proof::Options { rows, kills, ..proof::Options::default() };
+                let postgres = self.postgres()?;
+                proof::rotate(&options, Some(postgres))?;
+                proof::migrate(&options, Some(postgres))
+            }
             Step::Tree => self.same_tree(),
         }
     }

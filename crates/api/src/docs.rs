@@ -75,6 +75,7 @@ pub(crate) fn bare() -> OpenApi {
         ("records", "Sealing and opening values."),
         ("approvals", "What takes two people."),
         ("subjects", "The keys of single persons, and their erasure."),
+        ("datasets", "Tables of applications that are counted and re-sealed."),
         ("certificates", "Signed statements that anyone can verify offline."),
         ("audit", "What happened, in a log that nobody can quietly edit."),
         ("operations", "For those who run it."),

@@ -8,6 +8,7 @@ use chancery_domain::{
     approvals::ApprovalError,
     audit::query::ReadAuditError,
     certificates::CertificateError,
+    datasets::DatasetError,
     fields::DefineFieldError,
     indexes::{IndexError, VersionError},
     keyring::{
@@ -215,6 +216,19 @@ impl ToProblem for KeyError {
             Self::WrongContext => Problem::new(Code::SealedWrongContext),
             Self::Tampered => Problem::new(Code::SealedTampered),
             Self::Refused => Problem::new(Code::CiphertextRefused),
+            Self::Failed(failure) => failure.into(),
+        }
+    }
+}
+
+impl ToProblem for DatasetError {
+    fn to_problem(self) -> Problem {
+        match self {
+            Self::Denied(denied) => denied.to_problem(),
+            Self::Invalid(faults) => Problem::invalid(faults),
+            Self::NotFound => Problem::new(Code::NotFound),
+            Self::Busy => Problem::new(Code::StateConflict).detail("a job over this dataset has not ended"),
+            Self::Unreachable(error) => Problem::failed(Code::DependencyUnavailable, &error),
             Self::Failed(failure) => failure.into(),
         }
     }

@@ -10,8 +10,10 @@ mod audit;
 mod auth;
 mod blobs;
 mod cached;
+mod census;
 mod certificates;
 mod custody;
+mod datasets;
 mod deletion;
 mod docs;
 mod documents;
@@ -116,6 +118,7 @@ fn operations() -> OpenApiRouter<App> {
         .routes(routes!(custody::restore_key))
         .routes(routes!(deletion::schedule_key_deletion))
         .routes(routes!(deletion::cancel_key_deletion))
+        .routes(routes!(census::get_census, census::report_census))
         .routes(routes!(tenant_keys::get_tenant_key))
         .routes(routes!(tenant_keys::rotate_tenant_key))
         .routes(routes!(tenant_keys::arrange_tenant_key))
@@ -126,6 +129,10 @@ fn operations() -> OpenApiRouter<App> {
         .routes(routes!(indexes::define_index, indexes::drop_index))
         .routes(routes!(indexes::ready_index_version))
         .routes(routes!(indexes::retire_index_version))
+        .routes(routes!(datasets::list_datasets))
+        .routes(routes!(datasets::put_dataset, datasets::get_dataset, datasets::delete_dataset))
+        .routes(routes!(datasets::reseal_dataset))
+        .routes(routes!(datasets::get_dataset_job))
         .routes(routes!(records::seal))
         .routes(routes!(records::open))
         .routes(routes!(records::reseal))

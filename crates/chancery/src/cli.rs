@@ -6,7 +6,8 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::{
     commands::{
-        backup, demo, doctor, fields, import, init, key, openapi, recover, restore, root, sealing, serve, verify,
+        backup, demo, doctor, fields, import, init, key, migrate_column, openapi, recover, restore, root, sealing,
+        serve, verify,
     },
     config::Flags,
 };
@@ -49,6 +50,8 @@ enum Command {
     Fields(fields::FieldsArgs),
     /// Bring keys of another system into the caller's tenant
     Import(import::ImportArgs),
+    /// Seal a column of an application's live table, verify it, finish or roll back
+    MigrateColumn(Box<migrate_column::MigrateColumnArgs>),
     /// Print the OpenAPI document
     #[command(hide = true)]
     Openapi,
@@ -127,6 +130,7 @@ pub fn main() -> ExitCode {
         Command::Key(args) => runtime.block_on(key::run(args)),
         Command::Fields(args) => runtime.block_on(fields::run(args)),
         Command::Import(args) => runtime.block_on(import::run(args)),
+        Command::MigrateColumn(args) => runtime.block_on(migrate_column::run(*args)),
         Command::Openapi => openapi::run(),
         #[cfg(feature = "kms-pkcs11")]
         Command::Pkcs11Worker => Ok(ExitCode::FAILURE),

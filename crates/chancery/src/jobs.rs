@@ -24,7 +24,7 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use crate::{backup::tombstones, clock::SystemClock, commands::backup, config::Config, wiring::Stores};
+use crate::{backup::tombstones, clock::SystemClock, commands::backup, config::Config, dataset_jobs, wiring::Stores};
 
 /// Another node's change of keys is known here after that, and a little.
 const FOLLOW_EVERY: Duration = Duration::from_millis(250);
@@ -94,9 +94,14 @@ impl Jobs {
             supervise("keys", stopped.clone(), schedule)
         };
         let forgetter = {
-            let instance = Arc::clone(&instance);
+            let (instance, stores) = (Arc::clone(&instance), stores.clone());
             let forget = move |stopped| forget(Arc::clone(&instance), stores.clone(), stopped);
             supervise("forget", stopped.clone(), forget)
+        };
+        let datasets = {
+            let instance = Arc::clone(&instance);
+            let run = move |stopped| dataset_jobs::run(Arc::clone(&instance), stores.clone(), stopped);
+            supervise("datasets", stopped.clone(), run)
         };
         let roots = {
             let instance = Arc::clone(&instance);
@@ -104,7 +109,7 @@ impl Jobs {
         };
         let proving = move |stopped| prove(Arc::clone(&instance), Arc::clone(&counted), stopped);
         let prover = supervise("prove", stopped, proving);
-        let others = vec![follower, renewer, flusher, scheduler, forgetter, roots, prover, destroyer];
+        let others = vec![follower, renewer, flusher, scheduler, forgetter, datasets, roots, prover, destroyer];
         Self { others: (stop, others), sequencer: (end, vec![sequencer]) }
     }
 

@@ -8,7 +8,8 @@
 //! | [`wiring`] | from a configuration to the domain's ports |
 //! | [`backup`] | the files of a backup |
 //! | [`server`] | listeners, draining |
-//! | [`jobs`] | what goes on in the background |
+//! | [`jobs`], [`dataset_jobs`] | what goes on in the background |
+//! | [`url_files`] | where applications' databases are |
 //! | [`telemetry`], [`clock`] | log lines, the time |
 #![forbid(unsafe_code)]
 
@@ -17,9 +18,11 @@ pub mod cli;
 pub mod clock;
 pub mod commands;
 pub mod config;
+pub mod dataset_jobs;
 pub mod jobs;
 pub mod server;
 pub mod telemetry;
+pub mod url_files;
 pub mod wiring;
 
 pub use cli::main;

@@ -162,6 +162,10 @@ id! { /// Names one request for a second person's consent.
 pub struct ApprovalId("apv") }
 id! { /// Names one access token (its `jti`).
 pub struct TokenId("tok") }
+id! { /// Names one dataset: a table of an application.
+pub struct DatasetId("dst") }
+id! { /// Names one job over a dataset.
+pub struct DatasetJobId("djb") }
 
 /// Names one tenant. The platform is a tenant too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

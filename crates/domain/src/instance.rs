@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, OnceLock, RwLock},
+    sync::{Arc, Mutex, OnceLock, PoisonError, RwLock},
     time::{Duration, Instant},
 };
 
@@ -11,6 +11,7 @@ use chancery_crypto::{password, random::Random, random::RandomError};
 use crate::{
     access::{Call, Denied, Permission, authenticate::CallerCache},
     audit::{Appender, counters::Counters, failures::OpenFailures, refusals::AnonymousCounts},
+    datasets::DatasetTables,
     ids::{NodeId, TenantId, Ulid},
     keyring::{
         KeyDestination, KeyProvider, KeyUses, Keyring, KeyringError, Lease, Leases, OwnProvider, PlatformRoot,
@@ -103,6 +104,8 @@ pub struct Ports {
     pub own: Vec<OwnProvider>,
     /// Providers in which keys may live; at most one of a kind counts, the first.
     pub resident: Vec<Arc<dyn ResidentKeys>>,
+    /// Opens the tables of datasets.
+    pub tables: Arc<dyn DatasetTables>,
 }
 
 /// This process, in events: which node, and which start of it.
@@ -145,6 +148,7 @@ pub struct Instance {
     pub(crate) callers: CallerCache,
     pub(crate) passwords: PasswordQueue,
     pub(crate) key_uses: KeyUses,
+    due_datasets: Mutex<BTreeSet<TenantId>>,
 }
 
 /// How long a root that was looked up again stays as it is: those who waited for it share it.
@@ -239,6 +243,7 @@ impl Instance {
             callers: CallerCache::default(),
             passwords: PasswordQueue::new(settings.password_cost),
             key_uses: KeyUses::default(),
+            due_datasets: Mutex::default(),
             ports,
             settings,
         })
@@ -344,6 +349,21 @@ impl Instance {
             *renewed = Some(Timestamp::from_micros(self.now().as_micros().saturating_add(pause)));
         }
         Ok(self.root())
+    }
+
+    /// Opens the tables of datasets.
+    pub fn tables(&self) -> &dyn DatasetTables {
+        &*self.ports.tables
+    }
+
+    /// Notes that a tenant has a job over a dataset to be taken up.
+    pub(crate) fn note_due_datasets(&self, tenant: TenantId) {
+        self.due_datasets.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant);
+    }
+
+    /// The tenants that got a job over a dataset in this process since the last call.
+    pub fn take_due_datasets(&self) -> BTreeSet<TenantId> {
+        std::mem::take(&mut *self.due_datasets.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The platform root, as long as its lease lasts: past that it is asked of the providers again, and without one that

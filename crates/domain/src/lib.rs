@@ -13,6 +13,7 @@
 //! | [`fields`], [`records`] | which columns hold personal data; sealing and opening their values |
 //! | [`indexes`] | how sealed values are found: rules, their versions, terms |
 //! | [`subjects`] | the keys of single persons, whose destruction erases them |
+//! | [`datasets`], [`census`] | applications' tables that are counted and re-sealed; how many values a key version holds |
 //! | [`certificates`] | signed statements, packs, offline verification |
 //! | [`approvals`] | what takes two people: asked, approved by another, done once |
 //! | [`audit`] | events, receipts, the Merkle log of each tenant |
@@ -29,7 +30,9 @@ pub mod api_keys;
 pub mod approvals;
 pub mod audit;
 pub mod backups;
+pub mod census;
 pub mod certificates;
+pub mod datasets;
 pub mod faults;
 pub mod fields;
 pub mod idempotency;

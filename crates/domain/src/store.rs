@@ -18,8 +18,12 @@ use crate::{
     audit::QueuedEvent,
     backups::BackupRows,
     backups::BackupWrites,
+    census::CensusRows,
+    census::CensusWrites,
     certificates::CertificateRows,
     certificates::CertificateWrites,
+    datasets::DatasetRows,
+    datasets::DatasetWrites,
     fields::FieldRows,
     fields::FieldWrites,
     idempotency::IdempotencyRows,
@@ -73,6 +77,8 @@ pub trait View:
     + TenantKeyRows
     + FieldRows
     + SubjectRows
+    + DatasetRows
+    + CensusRows
     + CertificateRows
     + AuditRows
     + IdempotencyRows
@@ -97,6 +103,8 @@ pub trait Tx:
     + FieldWrites
     + IndexWrites
     + SubjectWrites
+    + DatasetWrites
+    + CensusWrites
     + CertificateWrites
     + AuditWrites
     + IdempotencyWrites

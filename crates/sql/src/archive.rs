@@ -106,6 +106,7 @@ pub const TABLES: &[Table] = &[
     table!(Part::Data, "fields", "id"),
     table!(Part::Data, "indexes", "id"),
     table!(Part::Data, "index_versions", "index_id", "version"),
+    table!(Part::Data, "datasets", "id"),
     table!(Part::Data, "certificates", "id"),
     table!(Part::Data, "audit_logs"),
     table!(Part::Data, "audit_queue", "seq"),
@@ -121,8 +122,10 @@ pub const TABLES: &[Table] = &[
     table!(SUBJECT_KEYS, "subject_keys", "id"),
 ];
 
-/// Tables that no backup holds: what is in them is over within a day, or told anew by whoever starts.
-pub const LEFT_OUT: &[&str] = &["_sqlx_migrations", "directory_epochs", "idempotency", "jobs"];
+/// Tables that no backup holds: what is in them is over within a day, or told anew by whoever starts. What was counted
+/// before a restore says nothing after it.
+pub const LEFT_OUT: &[&str] =
+    &["_sqlx_migrations", "census_counts", "dataset_jobs", "directory_epochs", "idempotency", "jobs"];
 
 /// A column, as the engine knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]

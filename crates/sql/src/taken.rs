@@ -45,6 +45,9 @@ const UNIQUE: &[(&str, &str, &str)] = &[
     ("tombstones_pkey", "tombstones.tenant_id, tombstones.kind, tombstones.id", "tombstone"),
     ("backups_pkey", "backups.tenant_id, backups.id", "backup"),
     ("approvals_pkey", "approvals.tenant_id, approvals.id", "approval"),
+    ("datasets_pkey", "datasets.tenant_id, datasets.id", "dataset"),
+    ("datasets_name_key", "datasets.tenant_id, datasets.name", "dataset"),
+    ("dataset_jobs_pkey", "dataset_jobs.tenant_id, dataset_jobs.id", "dataset_job"),
     ("idempotency_pkey", "idempotency.tenant_id, idempotency.key", "idempotency_key"),
 ];
 

@@ -9,9 +9,10 @@ use sqlx::migrate::MigrateError;
 const FILES: &[(i64, &str, &str)] = &[
     (1, "spine", include_str!("../migrations/0001_spine.sql")),
     (2, "named_keys", include_str!("../migrations/0002_named_keys.sql")),
+    (3, "approvals", include_str!("../migrations/0003_approvals.sql")),
     (4, "roots", include_str!("../migrations/0004_roots.sql")),
     (5, "epochs", include_str!("../migrations/0005_epochs.sql")),
-    (3, "approvals", include_str!("../migrations/0003_approvals.sql")),
+    (8, "datasets", include_str!("../migrations/0008_datasets.sql")),
     (9, "custody", include_str!("../migrations/0009_custody.sql")),
     (7, "indexes", include_str!("../migrations/0007_indexes.sql")),
     (6, "subjects", include_str!("../migrations/0006_subjects.sql")),

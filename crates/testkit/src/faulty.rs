@@ -13,11 +13,14 @@ use chancery_domain::audit::{
     AuditRows, AuditWrites, EventFilter, LogHead, LoggedEvent, QueuedEvent, StoredCheckpoint,
 };
 use chancery_domain::backups::{Backup, BackupRows, BackupWrites};
+use chancery_domain::census::{CensusRows, CensusWrites, Counted, OwnValue};
 use chancery_domain::certificates::{Certificate, CertificateRows, CertificateWrites};
+use chancery_domain::datasets::{Dataset, DatasetJob, DatasetRows, DatasetWrites};
 use chancery_domain::fields::{Field, FieldRows, FieldWrites};
 use chancery_domain::idempotency::{IdempotencyRows, IdempotencyWrites, Remembered};
 use chancery_domain::ids::{
-    ApiKeyId, ApprovalId, CertificateId, EventId, KeyId, NodeId, RecipientId, SubjectId, UserId,
+    ApiKeyId, ApprovalId, CertificateId, DatasetId, DatasetJobId, EventId, KeyId, NodeId, RecipientId, SubjectId,
+    UserId,
 };
 use chancery_domain::indexes::{Index, IndexRows, IndexWrites};
 use chancery_domain::jobs::JobWrites;
@@ -315,6 +318,29 @@ hand_on!(SubjectWrites {
     fn insert_subject_key(key: &SubjectKey) -> ();
     fn destroy_subject_key(id: SubjectId, at: Timestamp) -> ();
     fn rewrap_subject_key(key: &SubjectKey, from: &str) -> ();
+});
+hand_on!(DatasetRows {
+    fn datasets() -> Vec<Dataset>;
+    fn dataset(name: &str) -> Option<Dataset>;
+    fn dataset_job(id: DatasetJobId) -> Option<DatasetJob>;
+    fn open_dataset_jobs() -> Vec<DatasetJob>;
+});
+hand_on!(DatasetWrites {
+    fn put_dataset(dataset: &Dataset) -> ();
+    fn delete_dataset(id: DatasetId) -> ();
+    fn insert_dataset_job(job: &DatasetJob) -> ();
+    fn claim_dataset_job(id: DatasetJobId, node: &str, now: Timestamp, until: Timestamp) -> bool;
+    fn save_dataset_job(job: &DatasetJob, node: &str) -> ();
+});
+hand_on!(CensusRows {
+    fn counts(key: KeyId) -> Vec<Counted>;
+    fn own_sealed() -> Vec<(Handle, u64)>;
+    fn own_under(handle: Handle, limit: u32) -> Vec<OwnValue>;
+    fn own_terms() -> u64;
+});
+hand_on!(CensusWrites {
+    fn put_count(count: &Counted) -> ();
+    fn swap_own(value: &OwnValue, sealed: &[u8]) -> bool;
 });
 hand_on!(CertificateRows { fn certificate(id: CertificateId) -> Option<Certificate>; });
 hand_on!(CertificateWrites { fn insert_certificate(certificate: &Certificate) -> (); });

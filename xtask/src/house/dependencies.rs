@@ -10,8 +10,10 @@ use crate::process;
 /// What each of our crates may know of us. Dev-dependencies are free, but for what the other rules say.
 const MAY_KNOW: &[(&str, &[&str])] = &[
     ("api", &["middleware", "domain", "crypto"]),
-    ("chancery", &["api", "middleware", "kms", "sqlite", "postgres", "sql", "domain", "crypto"]),
+    ("chancery", &["api", "middleware", "kms", "sqlite", "postgres", "sql", "datasets", "domain", "crypto"]),
     ("crypto", &[]),
+    // Applications' tables (ADR 0012): a neighbour of the stores that shares nothing with them.
+    ("datasets", &["domain", "crypto"]),
     ("domain", &["crypto"]),
     ("fuzz", &["sealed", "crypto"]),
     ("kms", &["domain", "crypto"]),
@@ -27,8 +29,9 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
 
 /// Who may depend on these, and who may for tests alone.
 const WRAPPED: &[(&str, &[&str], &[&str])] = &[
-    // `chancery` has the demo's own table; `sealed` gives sqlx its column types; the example is an application.
-    ("sqlx", &["sqlite", "postgres", "chancery", "sealed", "clinic-sqlx"], &[]),
+    // `chancery` has the demo's own table; `datasets` reads and re-seals applications' tables; `sealed` gives sqlx its column types; the
+    // example is an application.
+    ("sqlx", &["sqlite", "postgres", "chancery", "datasets", "sealed", "clinic-sqlx"], &[]),
     // `testkit` is for tests as a whole: it verifies what providers signed.
     ("aws-lc-rs", &["crypto", "testkit"], &["chancery", "api", "kms"]),
 ];

@@ -21,6 +21,9 @@ fn is_test(path: &str) -> bool {
     path.contains("/tests/") || path.ends_with("/src/testing.rs") || path.starts_with("crates/testkit/")
 }
 
+/// The one place where a statement is put together from parts: literals, and names that one type has parsed (ADR 0012).
+const BUILDER: &str = "crates/datasets/src/statement.rs";
+
 fn check(path: &str, source: &str) -> Vec<String> {
     let pieces = scan(source);
     let mut faults = Vec::new();
@@ -36,7 +39,7 @@ fn check(path: &str, source: &str) -> Vec<String> {
         };
         if !is_migrator(path) {
             find("raw_sql", "unprepared SQL outside the migrator");
-            if !is_test(path) {
+            if !is_test(path) && path != BUILDER {
                 find("AssertSqlSafe", "SQL that is not a literal");
             }
         }
@@ -135,6 +138,7 @@ fn the_checker_lets_good_samples_pass() {
         assert_eq!(check("crates/sqlite/src/keys.rs", sample), Vec::<String>::new(), "{sample}");
     }
     assert_eq!(check("crates/sqlite/src/migrate.rs", "sqlx::raw_sql(AssertSqlSafe(text))").len(), 0);
+    assert_eq!(check(BUILDER, "AssertSqlSafe(text).into_sql_str()").len(), 0);
     assert_eq!(check("crates/sqlite/tests/it.rs", "query(AssertSqlSafe(name))").len(), 0);
     assert_eq!(check("crates/postgres/src/testing.rs", "query(AssertSqlSafe(name))").len(), 0);
     assert_eq!(check("crates/crypto/src/lib.rs", "Unaudited::accept(\"library\")").len(), 0);
@@ -151,6 +155,8 @@ fn the_checker_finds_every_bad_sample() {
         ("crates/sql/src/a.rs", "let q = \"UPDATE \" + table;"),
         ("crates/sql/src/a.rs", "let q = head + \" WHERE x\";"),
         ("crates/sql/src/a.rs", "query(AssertSqlSafe(text))"),
+        ("crates/datasets/src/table.rs", "query(AssertSqlSafe(text))"),
+        ("crates/datasets/src/statement.rs", "let q = format!(\"SELECT * FROM {table}\");"),
         ("crates/sql/src/a.rs", "sqlx::raw_sql(text)"),
         ("crates/sql/tests/a.rs", "sqlx::raw_sql(text)"),
         ("crates/sql/src/a.rs", "fn later() { todo!() }"),

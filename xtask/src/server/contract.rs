@@ -37,7 +37,8 @@ impl Client {
         Self { key: key.to_owned(), ..self.clone() }
     }
 
-    fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Answer {
+    /// A call, however it ends.
+    pub(crate) fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Answer {
         let request = Request::builder().method(method).uri(format!("{}{path}", self.base));
         let request = match self.key.as_str() {
             "" => request,
@@ -64,7 +65,7 @@ impl Client {
     }
 
     /// A call that must succeed.
-    fn expect(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
+    pub(crate) fn expect(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value> {
         match self.call(method, path, body) {
             Answer::Acknowledged { body: Some(body), .. } => Ok(body),
             other => bail!("{method} {path}: {other:?}"),
@@ -157,7 +158,7 @@ fn request_id<T>(response: &Response<T>) -> String {
     id.unwrap_or_default().to_owned()
 }
 
-fn text(value: &Value, name: &str) -> Result<String> {
+pub(crate) fn text(value: &Value, name: &str) -> Result<String> {
     value.get(name).and_then(Value::as_str).map(str::to_owned).with_context(|| format!("no `{name}` in {value}"))
 }
 

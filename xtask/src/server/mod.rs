@@ -90,6 +90,11 @@ impl Server {
         format!("http://127.0.0.1:{}", self.port)
     }
 
+    /// The data folder.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
     pub(crate) fn client(&self, key: &str) -> Client {
         Client::new(&self.base(), key)
     }

@@ -24,6 +24,8 @@ struct Things {
     /// Another officer than the clinic's.
     second: Caller,
     index: String,
+    dataset: String,
+    job: String,
 }
 
 async fn things(app: &TestApp, clinic: &Clinic) -> Things {
@@ -36,6 +38,16 @@ async fn things(app: &TestApp, clinic: &Clinic) -> Things {
     let key = app.get(&clinic.officer, "/v1/keys?managed=data").await.ok();
     let named = json!({"name": "n", "type": "ed25519", "purpose": "signing"});
     let named = app.post(&clinic.officer, "/v1/keys", named).await.created();
+    app.database("clinic.url", &["CREATE TABLE IF NOT EXISTS patients (id INTEGER PRIMARY KEY, ssn_encrypted TEXT)"])
+        .await;
+    let dataset = format!("set-{}", clinic.slug);
+    for name in [dataset.as_str(), "spare"] {
+        let body = json!({
+            "database_url_file": "clinic.url", "table": "patients", "row_column": "id", "columns": [{"column": "ssn"}]
+        });
+        app.put(&clinic.officer, &format!("/v1/datasets/{name}"), body).await.ok();
+    }
+    let job = app.post(&clinic.officer, &format!("/v1/datasets/{dataset}/reseal"), json!({})).await.json();
     let certificate = issue(app, clinic).await;
     let events = app.events(&clinic.auditor, "certificate.issued").await;
     let second = app.caller(&clinic.id, "security_officer").await;
@@ -64,6 +76,8 @@ async fn things(app: &TestApp, clinic: &Clinic) -> Things {
         used,
         second,
         index: text(&app.get(&clinic.officer, "/v1/indexes").await.ok()["items"][0]["id"]),
+        job: text(&job["id"]),
+        dataset,
     }
 }
 
@@ -221,6 +235,9 @@ fn expectations(
     add("schedule_key_deletion", key("/schedule-deletion"), days, &ours.officer, Some((&ours.auditor, 403)));
     add("cancel_key_deletion", key("/cancel-deletion"), None, &ours.officer, Some((&ours.auditor, 403)));
     add("rotate_key", key("/rotate"), None, &ours.officer, Some((&ours.auditor, 403)));
+    add("get_census", key("/census"), None, &ours.officer, Some((&ours.service, 403)));
+    let reported = Some(json!({"version": 1, "count": 3}));
+    add("report_census", key("/census"), reported, &ours.officer, Some((&ours.auditor, 403)));
     for (id, tail) in [
         ("sign", "/sign"),
         ("verify", "/verify"),
@@ -273,6 +290,16 @@ fn expectations(
         &ours.officer,
         Some((&ours.service, 403)),
     );
+    let dataset = json!({
+        "database_url_file": "clinic.url", "table": "patients", "row_column": "id", "columns": [{"column": "ssn"}]
+    });
+    let of_set = |tail: &str| format!("/v1/datasets/{}{tail}", mine.dataset);
+    add("list_datasets", "/v1/datasets".into(), None, &ours.officer, Some((&ours.service, 403)));
+    add("put_dataset", "/v1/datasets/fresh".into(), Some(dataset), &ours.officer, Some((&ours.service, 403)));
+    add("get_dataset", of_set(""), None, &ours.officer, Some((&ours.admin, 403)));
+    add("delete_dataset", "/v1/datasets/spare".into(), None, &ours.officer, Some((&ours.auditor, 403)));
+    add("reseal_dataset", of_set("/reseal"), Some(json!({})), &ours.officer, Some((&ours.service, 403)));
+    add("get_dataset_job", of_set(&format!("/jobs/{}", mine.job)), None, &ours.officer, Some((&ours.service, 403)));
     let seal = json!({"items": item(json!({"row": "1", "value": "1"}))});
     let open = json!({"reason": "visit", "items": item(json!({"row": "1", "sealed": null}))});
     let reseal = json!({"items": item(json!({"row": "1", "sealed": null}))});
@@ -357,6 +384,8 @@ fn expectations(
     ] {
         all.get_mut(id).unwrap().refuses = Some(code);
     }
+    // The job that `things` started has not ended: no job runner here.
+    all.get_mut("reseal_dataset").unwrap().refuses = Some("state.conflict");
     // The order of the document suspends after it resumes: what counts is that the caller got that far.
     all.get_mut("resume_tenant").unwrap().refuses = Some("state.conflict");
     all.get_mut("retire_index_version").unwrap().refuses = Some("state.conflict");
@@ -378,6 +407,7 @@ fn expectations(
         (&mine.approvals[3], &alien.approvals[3], "apv"),
         (&mine.used, &alien.used, "apv"),
         (&mine.index, &alien.index, "idx"),
+        (&mine.job, &alien.job, "djb"),
     ];
     for (id, expect) in &mut all {
         // Their certificate under our tenant's path is as missing as theirs under ours.

@@ -62,6 +62,20 @@ impl Clock for TestClock {
     }
 }
 
+/// Addresses of datasets in one folder, whoever's they are.
+struct UrlFolder(std::path::PathBuf);
+
+impl chancery_datasets::UrlFiles for UrlFolder {
+    fn read(
+        &self,
+        _tenant: chancery_domain::TenantId,
+        name: &str,
+    ) -> Result<chancery_crypto::Secret<String>, chancery_domain::datasets::TableError> {
+        let missing = |_| chancery_domain::datasets::TableError::UrlFile("does not exist");
+        std::fs::read_to_string(self.0.join(name)).map(chancery_crypto::Secret::new).map_err(missing)
+    }
+}
+
 /// A store, and what must live as long as it.
 #[derive(Clone)]
 pub(crate) struct Backend {
@@ -175,6 +189,7 @@ impl TestApp {
             providers: vec![Arc::new(provider)],
             own: Vec::new(),
             resident: Vec::new(),
+            tables: Arc::new(chancery_datasets::Tables::new(Arc::new(UrlFolder(folder.path().to_owned())))),
         };
         change(&mut ports);
         let node = NodeId::from_bytes([1; 16]);
@@ -233,6 +248,14 @@ impl TestApp {
 
     pub(crate) async fn put(&self, caller: &Caller, path: &str, body: Value) -> Reply {
         self.call(caller, "PUT", path, Some(body)).await
+    }
+
+    /// Makes an application's database with these statements, and a file `name` that says where it is.
+    pub(crate) async fn database(&self, name: &str, statements: &[&'static str]) -> chancery_datasets::Database {
+        let folder = self.held.0.path();
+        let url = chancery_datasets::testing::sqlite(&folder.join(format!("{name}.db")), statements).await;
+        std::fs::write(folder.join(name), &url).unwrap();
+        chancery_datasets::Database::open(&url).await.unwrap()
     }
 
     /// A caller with these roles in a tenant, by an API key that the platform's admin makes.

@@ -8,6 +8,7 @@ pub mod fields;
 pub mod import;
 pub mod init;
 pub mod key;
+pub mod migrate_column;
 pub mod openapi;
 pub mod recover;
 pub mod restore;

@@ -4,9 +4,10 @@ use std::{process::ExitCode, sync::Arc};
 
 use anyhow::{Context as _, Result, bail};
 use chancery_api::Metrics;
+use chancery_datasets::Tables;
 use chancery_domain::{
     Instance,
-    instance::{Deployment, Settings},
+    instance::{Deployment, Ports, Settings},
     keyring::root,
 };
 use chancery_kms::private_file;
@@ -18,7 +19,9 @@ use crate::{
     config::{Config, Findings, Flags},
     jobs::Jobs,
     server::{self, Door, Running},
-    telemetry, wiring,
+    telemetry,
+    url_files::UrlFolder,
+    wiring,
     wiring::{
         Stores,
         providers::{Absent, Providers},
@@ -138,7 +141,8 @@ fn limits(config: &Config) -> Limits {
 }
 
 async fn open(config: &Config, stores: &Stores, providers: &Providers, settings: Settings) -> Result<Arc<Instance>> {
-    let ports = stores.ports(providers);
+    let tables = Arc::new(Tables::new(Arc::new(UrlFolder(config.datasets_folder.clone()))));
+    let ports = Ports { tables, ..stores.ports(providers) };
     let instance = Instance::open(ports, settings, wiring::node_id(config)?).await?;
     instance.keep_copies_at(wiring::destinations(config)?);
     Ok(instance)

@@ -74,6 +74,8 @@ pub struct Config {
     pub tls_files: Option<(PathBuf, PathBuf)>,
     /// Where everything is remembered.
     pub store: StoreConfig,
+    /// The folder with a folder per tenant, in which the addresses of its datasets' databases are.
+    pub datasets_folder: PathBuf,
     /// The root key's file.
     pub key_file: PathBuf,
     /// For how long the unwrapped root is used before its providers are asked again.
@@ -162,6 +164,7 @@ impl Config {
             trusted_proxies: text::networks(settings, "server.trusted_proxies", findings),
             tls_files: text::tls_files(settings, findings),
             store: store::read(settings, &data_dir, findings),
+            datasets_folder: path(settings, "datasets.folder").unwrap_or_else(|| data_dir.join("datasets")),
             key_file,
             key_providers,
             root_lease_seconds: text::number(settings, "kms.root_lease_seconds", 900, 5..=14_400, findings),

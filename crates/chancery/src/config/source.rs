@@ -23,6 +23,7 @@ pub const KEYS: &[&str] = &[
     "store.url",
     "store.path",
     "store.password_file",
+    "datasets.folder",
     "kms.local.key_file",
     "kms.root_lease_seconds",
     "copies.name",

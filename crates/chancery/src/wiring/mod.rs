@@ -111,6 +111,7 @@ impl Stores {
             providers: providers.of_root(),
             own: providers.own.clone(),
             resident: providers.resident.clone(),
+            tables: Arc::new(chancery_domain::datasets::tables::NoTables),
         }
     }
 }

@@ -15,6 +15,7 @@ mod fields;
 mod init;
 mod keys;
 mod leaks;
+mod migrate_column;
 mod production;
 #[cfg(feature = "kms-full")]
 mod providers;

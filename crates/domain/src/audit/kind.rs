@@ -121,6 +121,22 @@ codes! {
         SubjectErased = "subject.erased",
         /// A person who was erased got a new key.
         SubjectRecreated = "subject.recreated",
+        /// Nothing is sealed under a superseded key version any more.
+        KeyDrained = "key.drained",
+        /// A table of an application was registered, or its registration changed.
+        DatasetRegistered = "dataset.registered",
+        /// A table of an application is no longer registered.
+        DatasetRemoved = "dataset.removed",
+        /// Datasets or jobs over them were read.
+        DatasetRead = "dataset.read",
+        /// A job over a dataset was started.
+        DatasetJobStarted = "dataset.job_started",
+        /// A job over a dataset ended.
+        DatasetJobEnded = "dataset.job_ended",
+        /// The values of a dataset were counted by key version.
+        DatasetCounted = "dataset.counted",
+        /// An application said how many values it has under a key version.
+        CensusReported = "census.reported",
         /// Search terms were derived.
         TermsDerived = "terms.derived",
         /// A certificate was issued.
@@ -189,6 +205,7 @@ impl EventKind {
             | Self::KeyImported
             | Self::SubjectCreated
             | Self::SubjectRecreated
+            | Self::DatasetRegistered
             | Self::CertificateIssued => Action::Create,
             Self::SubjectErased => Action::Delete,
             Self::TenantRead
@@ -199,6 +216,7 @@ impl EventKind {
             | Self::RecordOpened
             | Self::RecordOpenFailed
             | Self::RecordGlassBroken
+            | Self::DatasetRead
             | Self::CertificateRead
             | Self::CertificateExported
             | Self::ApprovalRead
@@ -229,8 +247,10 @@ impl EventKind {
             | Self::IndexDefined
             | Self::IndexReady
             | Self::IndexRetired
+            | Self::KeyDrained
+            | Self::CensusReported
             | Self::RecordResealed => Action::Update,
-            Self::KeyDeletionDone | Self::KeyDestroyed | Self::IndexDropped => Action::Delete,
+            Self::KeyDeletionDone | Self::KeyDestroyed | Self::IndexDropped | Self::DatasetRemoved => Action::Delete,
             Self::UserLoggedIn
             | Self::KeyCopying
             | Self::BackupRestored
@@ -242,6 +262,9 @@ impl EventKind {
             | Self::RecordSealed
             | Self::RootRecipientFailed
             | Self::RootRecipientProven
+            | Self::DatasetJobStarted
+            | Self::DatasetJobEnded
+            | Self::DatasetCounted
             | Self::TermsDerived
             | Self::CertificateVerified
             | Self::AccessRefused

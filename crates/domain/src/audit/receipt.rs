@@ -141,12 +141,22 @@ pub async fn append(
     tenant: TenantId,
     intents: Vec<OpenIntent>,
 ) -> Result<Told, Failure> {
+    append_as(instance, Actor::Call(call), tenant, intents).await
+}
+
+/// As [`append`], also for jobs.
+pub(crate) async fn append_as(
+    instance: &Instance,
+    actor: Actor<'_>,
+    tenant: TenantId,
+    intents: Vec<OpenIntent>,
+) -> Result<Told, Failure> {
     let mut receipts = Vec::with_capacity(intents.len());
     let mut events = Vec::with_capacity(intents.len());
     for intent in intents {
         receipts.push(AuditReceipt {
             tenant,
-            request: Some(call.request_id()),
+            request: Some(actor.request().id),
             table: intent.table,
             values: intent.values,
             glass: intent.glass,
@@ -154,7 +164,7 @@ pub async fn append(
         events.push(intent.first);
         events.extend(intent.further);
     }
-    let fence = note_all(instance, Actor::Call(call), tenant, events).await?;
+    let fence = note_all(instance, actor, tenant, events).await?;
     Ok(Told { receipts, fence })
 }
 

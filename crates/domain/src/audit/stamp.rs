@@ -30,7 +30,7 @@ pub(crate) enum Actor<'a> {
 }
 
 impl Actor<'_> {
-    fn request(&self) -> &RequestInfo {
+    pub(crate) fn request(&self) -> &RequestInfo {
         match self {
             Self::Call(call) => &call.request,
             Self::System(request) => request,

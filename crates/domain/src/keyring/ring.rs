@@ -13,6 +13,8 @@ use chancery_crypto::{
     ParseError, Phi, SealError, Sealed, derive_key, random::Random, random::RandomError,
 };
 
+mod moving;
+
 use super::{
     Key, KeyState, KeyVersion, Managed, ProviderError,
     named::NamedKey,
@@ -440,6 +442,12 @@ impl Keyring {
         } else {
             Err(KeyringError::ReceiptTooSmall)
         }
+    }
+
+    /// The handles of the versions of this use that still open and seal no more.
+    pub(crate) fn superseded(&self, managed: Managed) -> Vec<Handle> {
+        let of_use = self.versions.iter().filter(|version| version.managed == managed);
+        of_use.filter(|v| v.state.opens() && v.state != KeyState::Active).map(|version| version.handle).collect()
     }
 
     /// Whether a key with this handle is among those lent.

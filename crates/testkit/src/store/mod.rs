@@ -10,7 +10,9 @@ pub mod api_keys;
 pub mod approvals;
 pub mod audit;
 pub mod backups;
+pub mod census;
 pub mod certificates;
+pub mod datasets;
 pub mod epochs;
 pub mod fields;
 pub mod idempotency;
@@ -82,6 +84,12 @@ macro_rules! store_conformance {
                 another_tenant_does_not_change_it, a_person_has_one_active_key, a_key_is_destroyed_once,
                 a_wrap_is_replaced_by_compare_and_swap, only_the_end_of_a_key_raises_the_epoch,
             ],
+            datasets: [
+                a_dataset_reads_back, a_dataset_is_replaced, a_name_is_taken_once, a_removed_dataset_takes_its_jobs_and_counts,
+                a_job_reads_back, a_job_has_one_node, a_lost_job_is_not_saved, another_tenant_does_not_see_it,
+                another_tenant_does_not_change_it,
+            ],
+            census: [counts_read_back, a_count_is_replaced, own_values_are_counted, own_values_are_swapped, another_tenant_does_not_see_it],
             certificates: [a_certificate_reads_back, another_tenant_does_not_see_it, an_id_is_taken_once],
             audit: [
                 a_log_starts_empty, a_log_starts_once, events_keep_their_order_in_the_queue, logged_events_leave_the_queue,
@@ -171,6 +179,8 @@ mod tests {
             ("fields", include_str!("fields.rs")),
             ("indexes", include_str!("indexes.rs")),
             ("subjects", include_str!("subjects.rs")),
+            ("datasets", include_str!("datasets.rs")),
+            ("census", include_str!("census.rs")),
             ("certificates", include_str!("certificates.rs")),
             ("audit", include_str!("audit.rs")),
             ("epochs", include_str!("epochs.rs")),

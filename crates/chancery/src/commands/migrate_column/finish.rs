@@ -1,0 +1,197 @@
+//! The two ways out: the plaintext goes, or the migration does. And the look for plaintext that slipped in.
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, bail};
+use chancery_crypto::Phi;
+use chancery_domain::datasets::tables::Stored;
+use serde_json::json;
+
+use super::{Run, legacy::HashForm, proof::sealed_text, seal::number, value::to_text};
+use crate::commands::say;
+
+/// How many ids of rows are named.
+const NAMED: usize = 20;
+
+impl Run {
+    /// Empties or drops the plaintext column, once everything is proven.
+    pub(super) async fn finish(&mut self, drop: bool, json: bool) -> Result<ExitCode> {
+        let progress =
+            self.migration.progress().await?.context("this column was not migrated; run it without --finish first")?;
+        if progress.phase == "finished" && !drop {
+            bail!("this column is finished already");
+        }
+        if !drop && self.migration.plain_is_required() {
+            self.migration.allow_nulls().await?;
+        }
+        let proof = self.prove().await?;
+        if !proof.is_whole() {
+            self.bar.finish_and_clear();
+            proof.print();
+            bail!("not everything is proven, so no plaintext goes; run it without --finish first");
+        }
+        // From here on a change of the plaintext column no longer empties the sealed one.
+        self.migration.unprotect().await?;
+        let cleared = if drop {
+            self.migration.drop_plain().await?;
+            proof.counts.plain
+        } else {
+            self.clear().await?
+        };
+        let left = if drop { 0 } else { self.migration.counts().await?.plain };
+        self.migration.note("finished").await?;
+        self.bar.finish_and_clear();
+        if json {
+            let mut report = proof.to_json();
+            if let Some(report) = report.as_object_mut() {
+                report.insert("cleared".into(), json!(cleared));
+                report.insert("dropped".into(), json!(drop));
+                report.insert("left".into(), json!(left));
+            }
+            say(report);
+        } else {
+            proof.print();
+            say(format_args!("Cleared         {cleared}{}", if drop { "  (the column was dropped)" } else { "" }));
+            if left > 0 {
+                say(format_args!(
+                    "Left            {left}  (changed meanwhile: the application still writes plaintext)"
+                ));
+            }
+        }
+        Ok(if left == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    async fn clear(&self) -> Result<u64> {
+        self.bar.set_message("emptying");
+        let mut cleared = 0;
+        let mut after: Option<String> = None;
+        loop {
+            let page = self.migration.pairs(after.as_deref(), self.batch).await?;
+            let Some(last) = page.last().map(|pair| pair.at.clone()) else { return Ok(cleared) };
+            let rows: Vec<(String, Phi<String>, Stored)> = page
+                .into_iter()
+                .filter_map(|pair| {
+                    let (plain, sealed) = (pair.plain?, pair.sealed?);
+                    sealed_text(&sealed)?;
+                    Some((pair.at, plain, sealed))
+                })
+                .collect();
+            cleared += self.migration.clear(&rows).await?;
+            after = Some(last);
+        }
+    }
+
+    /// Brings plaintext back where it is gone, then removes everything that the migration made.
+    pub(super) async fn rollback(&mut self, json: bool) -> Result<ExitCode> {
+        let progress =
+            self.migration.progress().await?.context("there is nothing to roll back: this column was not migrated")?;
+        self.migration.unprotect().await?;
+        let restored = if self.migration.has_sealed() { self.restore().await? } else { 0 };
+        let counts = self.migration.counts().await?;
+        if counts.nulls + counts.plain != counts.rows {
+            bail!(
+                "{} rows have a sealed value and no plaintext, and it could not be brought back; nothing was removed",
+                counts.rows - counts.nulls - counts.plain
+            );
+        }
+        if !progress.added_term && self.reader.hash != HashForm::None {
+            self.put_hashes_back().await?;
+        }
+        self.migration.drop_added(&progress).await?;
+        self.migration.forget().await?;
+        self.bar.finish_and_clear();
+        if json {
+            say(json!({"rows": counts.rows, "plaintext": counts.plain, "restored": restored, "rolled_back": true}));
+        } else {
+            say(format_args!("Rolled back     {} rows have their plaintext, {restored} got it back", counts.plain));
+            say(format_args!(
+                "Removed         {}",
+                if progress.added_sealed { "the columns and the trigger that were added" } else { "the trigger" }
+            ));
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn restore(&self) -> Result<u64> {
+        self.bar.set_message("bringing back");
+        let mut restored = 0;
+        let mut after: Option<String> = None;
+        loop {
+            let page = self.migration.pairs(after.as_deref(), self.batch).await?;
+            let Some(last) = page.last().map(|pair| pair.at.clone()) else { return Ok(restored) };
+            let gone: Vec<(String, String, Stored, String)> = page
+                .into_iter()
+                .filter(|pair| pair.plain.is_none())
+                .filter_map(|pair| {
+                    let sealed = pair.sealed?;
+                    let text = sealed_text(&sealed)?;
+                    Some((pair.at, pair.row, sealed, text))
+                })
+                .collect();
+            if !gone.is_empty() {
+                let values: Vec<(&str, String)> =
+                    gone.iter().map(|(_, row, _, text)| (row.as_str(), text.clone())).collect();
+                let opened = self.server.open(&self.field, &values).await?;
+                let rows: Vec<(String, Phi<String>, Stored)> = gone
+                    .iter()
+                    .zip(&opened)
+                    .map(|((at, _, sealed, _), value)| (at.clone(), to_text(value), sealed.clone()))
+                    .collect();
+                restored += self.migration.restore(&rows).await?;
+            }
+            after = Some(last);
+        }
+    }
+
+    async fn put_hashes_back(&self) -> Result<()> {
+        let mut after: Option<String> = None;
+        loop {
+            let page = self.migration.pairs(after.as_deref(), self.batch).await?;
+            let Some(last) = page.last().map(|pair| pair.at.clone()) else { return Ok(()) };
+            let hashes: Vec<(String, Option<String>)> = page
+                .into_iter()
+                .filter_map(|pair| {
+                    let plain = pair.plain?;
+                    let text = self.reader.read(&pair.row, &plain)?;
+                    Some((pair.at, self.reader.hash.of(&text)))
+                })
+                .collect();
+            self.migration.put_terms(&hashes).await?;
+            after = Some(last);
+        }
+    }
+
+    /// Looks for rows with plaintext and no sealed value, and for values in the sealed column that are none.
+    pub(super) async fn find_plaintext(&self, json: bool) -> Result<ExitCode> {
+        let counts = self.migration.counts().await?;
+        let found = self.migration.plain(None, u32::try_from(NAMED).unwrap_or(20)).await?;
+        let rows: Vec<String> = found.into_iter().map(|row| row.row).collect();
+        let mut odd = Vec::new();
+        let mut after: Option<String> = None;
+        while counts.unsealed > 0 && odd.len() < NAMED {
+            let page = self.migration.pairs(after.as_deref(), 1000).await?;
+            let Some(last) = page.last().map(|pair| pair.at.clone()) else { break };
+            let unsealed =
+                page.iter().filter(|pair| pair.sealed.as_ref().is_some_and(|sealed| sealed_text(sealed).is_none()));
+            odd.extend(unsealed.map(|pair| pair.row.clone()));
+            after = Some(last);
+        }
+        odd.truncate(NAMED);
+        // After --finish every plaintext is one too many; before it, only what has no sealed value.
+        let finished = self.migration.progress().await?.is_some_and(|progress| progress.phase == "finished");
+        let plain = if finished { counts.plain } else { counts.pending };
+        if json {
+            say(json!({
+                "plaintext": plain, "rows": rows, "not_sealed": counts.unsealed, "not_sealed_rows": odd, "of": counts.rows,
+            }));
+        } else {
+            say(format_args!("Plaintext       {plain} of {} rows  {}", counts.rows, rows.join(", ")));
+            say(format_args!("Not sealed      {} values of the sealed column  {}", counts.unsealed, odd.join(", ")));
+            if plain > 0 {
+                say("Next            run this without --find-plaintext to seal them, and see who writes plaintext");
+            }
+        }
+        let clean = plain == 0 && counts.unsealed == 0 && number(odd.len()) == 0;
+        Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}

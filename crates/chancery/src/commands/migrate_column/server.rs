@@ -1,0 +1,163 @@
+//! The server, as any application sees it.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use chancery_crypto::Secret;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+/// How long a server that does not answer is asked again.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A registered field, as far as it matters here.
+#[derive(Debug, Clone)]
+pub(super) struct Field {
+    pub(super) table: String,
+    pub(super) column: String,
+    pub(super) kind: String,
+    pub(super) indexed: bool,
+    pub(super) row_bound: bool,
+}
+
+/// A sealed value and its term.
+pub(super) struct SealedValue {
+    pub(super) sealed: String,
+    pub(super) term: Option<String>,
+}
+
+/// Which values of a batch the server does not take, by position.
+pub(super) struct Refused(pub(super) Vec<usize>);
+
+pub(super) struct Server {
+    http: reqwest::Client,
+    base: String,
+    key: Secret<String>,
+}
+
+impl Server {
+    pub(super) fn new(base: &str, key: &str) -> Result<Self> {
+        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(60)).build()?;
+        Ok(Self { http, base: base.trim_end_matches('/').to_owned(), key: Secret::new(key.to_owned()) })
+    }
+
+    /// Sends a request until it is answered by a server that works.
+    async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<(StatusCode, Value)> {
+        let began = Instant::now();
+        loop {
+            let mut request = self.http.request(method.clone(), format!("{}{path}", self.base));
+            request = request.header("x-api-key", self.key.expose());
+            if let Some(body) = body {
+                request = request.json(body);
+            }
+            let answer = match request.send().await {
+                Ok(response) => {
+                    let status = response.status();
+                    response.bytes().await.map(|bytes| (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null)))
+                }
+                Err(error) => Err(error),
+            };
+            match answer {
+                Ok((status, body)) if !matches!(status.as_u16(), 429 | 503) => return Ok((status, body)),
+                Ok((status, _)) if began.elapsed() > PATIENCE => bail!("{path} answers {status}"),
+                Err(error) if began.elapsed() > PATIENCE => {
+                    return Err(error).with_context(|| format!("{} does not answer", self.base));
+                }
+                Ok(_) | Err(_) => tokio::time::sleep(Duration::from_millis(500)).await,
+            }
+        }
+    }
+
+    /// The registered field.
+    pub(super) async fn field(&self, table: &str, column: &str) -> Result<Field> {
+        let (status, fields) = self.send(Method::GET, "/v1/fields", None).await?;
+        if !status.is_success() {
+            bail!("/v1/fields answers {}", brief(status, &fields));
+        }
+        let found = fields["items"].as_array().into_iter().flatten();
+        let found = found.filter(|field| field["table"] == table && field["column"] == column).collect::<Vec<_>>();
+        let Some(field) = found.first() else {
+            bail!(
+                "{table}.{column} is not a registered field. A security officer registers it first: \
+                 PUT /v1/fields/{table}/{column}, for example with {{\"type\": \"text\", \"index\": {{\"normalizer\": \"exact\"}}}}"
+            );
+        };
+        if field["encrypt"] == false {
+            bail!("{table}.{column} is registered as kept in clear");
+        }
+        let indexed = field["index"].is_object() || field["indexes"].as_array().is_some_and(|all| !all.is_empty());
+        Ok(Field {
+            table: table.to_owned(),
+            column: column.to_owned(),
+            kind: field["type"].as_str().unwrap_or("text").to_owned(),
+            indexed,
+            row_bound: field["bind"] != "column",
+        })
+    }
+
+    /// Seals values of rows; or says which of them the server does not take.
+    pub(super) async fn seal(
+        &self,
+        field: &Field,
+        values: &[(&str, Value)],
+    ) -> Result<Result<Vec<SealedValue>, Refused>> {
+        let item = |(row, value): &(&str, Value)| {
+            let mut item = json!({"table": field.table, "column": field.column, "value": value});
+            if field.row_bound {
+                item["row"] = json!(row);
+            }
+            item
+        };
+        let body = json!({"items": values.iter().map(item).collect::<Vec<_>>()});
+        let (status, answer) = self.send(Method::POST, "/v1/seal", Some(&body)).await?;
+        if status == StatusCode::UNPROCESSABLE_ENTITY {
+            let faults = answer["errors"].as_array().into_iter().flatten();
+            let mut at: Vec<usize> = faults.filter_map(|fault| position(fault["pointer"].as_str()?)).collect();
+            at.sort_unstable();
+            at.dedup();
+            if !at.is_empty() {
+                return Ok(Err(Refused(at)));
+            }
+        }
+        if !status.is_success() {
+            bail!("/v1/seal answers {}", brief(status, &answer));
+        }
+        let items = answer["items"].as_array().filter(|items| items.len() == values.len());
+        let sealed = items.context("/v1/seal gave another number of values")?.iter().map(|item| {
+            let sealed = item["sealed"].as_str().context("/v1/seal gave no value")?.to_owned();
+            Ok(SealedValue { sealed, term: item["terms"][0].as_str().map(str::to_owned) })
+        });
+        Ok(Ok(sealed.collect::<Result<_>>()?))
+    }
+
+    /// Opens values of rows, all of them.
+    pub(super) async fn open(&self, field: &Field, values: &[(&str, String)]) -> Result<Vec<Value>> {
+        let item = |(row, sealed): &(&str, String)| {
+            let mut item = json!({"table": field.table, "column": field.column, "sealed": sealed});
+            if field.row_bound {
+                item["row"] = json!(row);
+            }
+            item
+        };
+        let reason = format!("migrate-column {}.{}", field.table, field.column);
+        let items = values.iter().map(item).collect::<Vec<_>>();
+        let body = json!({"purpose": "SYSADMIN", "reason": reason, "items": items});
+        let (status, mut answer) = self.send(Method::POST, "/v1/open", Some(&body)).await?;
+        if !status.is_success() {
+            bail!("/v1/open answers {}", brief(status, &answer));
+        }
+        let items = answer["items"].as_array_mut().filter(|items| items.len() == values.len());
+        let items = items.context("/v1/open gave another number of values")?;
+        Ok(items.iter_mut().map(|item| item["value"].take()).collect())
+    }
+}
+
+/// Status and code; never what the body says of values.
+fn brief(status: StatusCode, body: &Value) -> String {
+    format!("{} {}", status.as_u16(), body["code"].as_str().unwrap_or_default()).trim_end().to_owned()
+}
+
+/// `/items/12/value`.
+fn position(pointer: &str) -> Option<usize> {
+    pointer.strip_prefix("/items/")?.split('/').next()?.parse().ok()
+}

@@ -1,0 +1,306 @@
+//! Applications' tables on both engines.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a step that fails fails its test")]
+
+use chancery_crypto::{Handle, Phi, Sealed};
+use chancery_datasets::{Database, Migration, Seal, SealedTable, testing};
+use chancery_domain::datasets::tables::{Replacement, Stored, Which};
+use chancery_domain::datasets::{Dataset, DatasetColumn, DatasetTable as _, TableError};
+use chancery_domain::ids::DatasetId;
+use chancery_domain::time::Timestamp;
+
+/// Runs a test on both engines; each has a table of its own.
+macro_rules! engines {
+    ($($name:ident),+ $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test]
+            async fn $name() {
+                let folder = tempfile::tempdir().unwrap();
+                let url = chancery_datasets::testing::sqlite(&folder.path().join("app.db"), &[]).await;
+                let database = chancery_datasets::Database::open(&url).await.unwrap();
+                super::$name(database, stringify!($name)).await;
+            })+
+        }
+        mod postgres {
+            $(#[tokio::test]
+            async fn $name() {
+                let Ok(url) = std::env::var("CHANCERY_TEST_POSTGRES_URL") else { return };
+                let database = chancery_datasets::Database::open(&url).await.unwrap();
+                super::$name(database, stringify!($name)).await;
+            })+
+        }
+    };
+}
+
+engines! {
+    values_are_counted_by_the_handle_inside,
+    a_page_has_what_was_asked_for_in_the_order_of_rows,
+    a_value_that_changed_meanwhile_stays,
+    binary_columns_do_as_text_columns_do,
+    a_table_that_is_not_as_the_dataset_says_is_refused,
+    a_column_is_sealed_finished_and_brought_back,
+    a_change_by_a_program_that_knows_nothing_makes_a_row_pending_again,
+}
+
+fn sealed(handle: u8, flags: u8, tail: u8) -> Sealed {
+    let mut bytes = vec![0xF9, 0x11, 1, flags];
+    bytes.extend([handle; 8]);
+    bytes.extend([tail; 80]);
+    Sealed::from_bytes(bytes).unwrap()
+}
+
+fn column(terms: bool) -> DatasetColumn {
+    let terms_in = terms.then(|| "ssn_hash".to_owned());
+    DatasetColumn { field: "ssn".to_owned(), sealed_in: "ssn_encrypted".to_owned(), terms_in }
+}
+
+fn dataset(table: &str) -> Dataset {
+    Dataset {
+        id: DatasetId::from_bytes([1; 16]),
+        name: "set".to_owned(),
+        url_file: "x".to_owned(),
+        table: table.to_owned(),
+        field_table: "patients".to_owned(),
+        row_column: "id".to_owned(),
+        columns: vec![column(true)],
+        created_at: Timestamp::from_micros(0),
+        updated_at: Timestamp::from_micros(0),
+    }
+}
+
+/// Statements are constants, so each table has a name here.
+async fn make(database: &Database, drop: &'static str, create: &'static str) {
+    testing::run(database, drop, &[]).await;
+    testing::run(database, create, &[]).await;
+}
+
+/// A table with six rows: two values under one key, one under another, one with other flags, one in clear, one null.
+async fn six(database: &Database, drop: &'static str, create: &'static str, insert: &'static str) {
+    make(database, drop, create).await;
+    let values =
+        [Some(sealed(1, 1, 1)), Some(sealed(2, 1, 2)), Some(sealed(1, 0, 3)), Some(sealed(1, 1, 4)), None, None];
+    for (at, value) in values.into_iter().enumerate() {
+        let text = if at == 4 { Some("999-00".to_owned()) } else { value.map(|value| value.to_text()) };
+        testing::run(database, insert, &[Some(&(at + 9).to_string()), text.as_deref()]).await;
+    }
+}
+
+async fn values_are_counted_by_the_handle_inside(database: Database, _: &str) {
+    six(
+        &database,
+        "DROP TABLE IF EXISTS ds_counted",
+        "CREATE TABLE ds_counted (id INTEGER PRIMARY KEY, ssn_encrypted TEXT, ssn_hash TEXT)",
+        "INSERT INTO ds_counted VALUES (CAST($1 AS INTEGER), $2, NULL)",
+    )
+    .await;
+    let table = SealedTable::open(database, &dataset("ds_counted")).await.unwrap();
+    let mut counted = table.count(&column(true)).await.unwrap();
+    counted.by_handle.sort_by_key(|(handle, _)| handle.0);
+    assert_eq!(counted.by_handle, [(Handle([1; 8]), 3), (Handle([2; 8]), 1)]);
+    assert_eq!((counted.unsealed, counted.nulls), (1, 1));
+    assert_eq!(counted.under(&[Handle([1; 8]), Handle([7; 8])]), 3);
+}
+
+async fn a_page_has_what_was_asked_for_in_the_order_of_rows(database: Database, _: &str) {
+    six(
+        &database,
+        "DROP TABLE IF EXISTS ds_paged",
+        "CREATE TABLE ds_paged (id INTEGER PRIMARY KEY, ssn_encrypted TEXT, ssn_hash TEXT)",
+        "INSERT INTO ds_paged VALUES (CAST($1 AS INTEGER), $2, 'term')",
+    )
+    .await;
+    let table = SealedTable::open(database, &dataset("ds_paged")).await.unwrap();
+    let rows = async |which: Which<'_>, after: Option<&str>, limit| {
+        let page = table.page(&column(true), which, after, limit).await.unwrap();
+        page.into_iter().map(|row| (row.row, row.at, row.term)).collect::<Vec<_>>()
+    };
+    let old = [Handle([1; 8])];
+    let first = rows(Which::Under(&old), None, 2).await;
+    // Numbers come as numbers: 9 before 11.
+    assert_eq!(first.iter().map(|row| row.0.as_str()).collect::<Vec<_>>(), ["9", "11"]);
+    assert_eq!(first[0].2.as_deref(), Some("term"));
+    let rest = rows(Which::Under(&old), Some(&first[1].1), 2).await;
+    assert_eq!(rest.iter().map(|row| row.0.as_str()).collect::<Vec<_>>(), ["12"]);
+    assert_eq!(rows(Which::Under(&[Handle([9; 8])]), None, 9).await, []);
+    assert_eq!(rows(Which::Sealed, None, 9).await.len(), 4);
+    assert_eq!(rows(Which::Sealed, Some(&rest[0].1), 9).await, []);
+}
+
+async fn a_value_that_changed_meanwhile_stays(database: Database, _: &str) {
+    six(
+        &database,
+        "DROP TABLE IF EXISTS ds_replaced",
+        "CREATE TABLE ds_replaced (id INTEGER PRIMARY KEY, ssn_encrypted TEXT, ssn_hash TEXT)",
+        "INSERT INTO ds_replaced VALUES (CAST($1 AS INTEGER), $2, 'old')",
+    )
+    .await;
+    let table = SealedTable::open(database.clone(), &dataset("ds_replaced")).await.unwrap();
+    let page = table.page(&column(true), Which::Under(&[Handle([1; 8])]), None, 9).await.unwrap();
+    testing::run(&database, "UPDATE ds_replaced SET ssn_encrypted = 'theirs' WHERE id = 11", &[]).await;
+    let terms = [Some("new".to_owned()), Some("new".to_owned()), None];
+    let change = |(row, term): (&chancery_domain::datasets::tables::StoredRow, &Option<String>)| Replacement {
+        at: row.at.clone(),
+        old: row.sealed.clone(),
+        new: row.sealed.alike(&sealed(3, 1, 9)),
+        term: term.clone(),
+    };
+    let changes: Vec<Replacement> = page.iter().zip(&terms).map(change).collect();
+    let mut replaced = table.replace(&column(true), &changes).await.unwrap();
+    replaced.sort_unstable_by_key(String::len);
+    assert_eq!(replaced, [page[0].at.clone(), page[2].at.clone()]);
+    let found = table.read(&column(true), &replaced).await.unwrap();
+    assert!(found.iter().all(|row| row.sealed == Stored::Text(sealed(3, 1, 9).to_text())), "{found:?}");
+    let rows = testing::rows(&database, "SELECT ssn_hash FROM ds_replaced WHERE id IN (9, 11, 12) ORDER BY id").await;
+    let terms: Vec<_> = rows.into_iter().map(|mut row| row.remove(0).unwrap()).collect();
+    assert_eq!(terms, ["new", "old", "old"], "a term is replaced with its value, or stays");
+    // Once more: nobody finds the old value any more.
+    assert_eq!(table.replace(&column(true), &changes).await.unwrap(), Vec::<String>::new());
+}
+
+async fn binary_columns_do_as_text_columns_do(database: Database, _: &str) {
+    let blob = matches!(database, Database::Sqlite(_));
+    let create = if blob {
+        "CREATE TABLE ds_binary (id TEXT PRIMARY KEY NOT NULL, ssn_encrypted BLOB, ssn_hash TEXT)"
+    } else {
+        "CREATE TABLE ds_binary (id uuid PRIMARY KEY, ssn_encrypted bytea, ssn_hash text)"
+    };
+    make(&database, "DROP TABLE IF EXISTS ds_binary", create).await;
+    let insert = if blob {
+        "INSERT INTO ds_binary VALUES ($1, unhex($2), NULL)"
+    } else {
+        "INSERT INTO ds_binary VALUES ($1::uuid, decode($2, 'hex'), NULL)"
+    };
+    let id = "018f4e2a-0000-7000-8000-00000000000";
+    for (at, value) in [sealed(1, 1, 1), sealed(2, 1, 2), sealed(1, 0, 3)].into_iter().enumerate() {
+        let hex = data_encoding::HEXLOWER.encode(value.as_bytes());
+        testing::run(&database, insert, &[Some(&format!("{id}{at}")), Some(&hex)]).await;
+    }
+    let table = SealedTable::open(database, &dataset("ds_binary")).await.unwrap();
+    assert_eq!(table.count(&column(false)).await.unwrap().under(&[Handle([1; 8])]), 2);
+    let page = table.page(&column(false), Which::Under(&[Handle([1; 8])]), None, 9).await.unwrap();
+    assert_eq!(page.iter().map(|row| row.row.clone()).collect::<Vec<_>>(), [format!("{id}0"), format!("{id}2")]);
+    let change = Replacement {
+        at: page[1].at.clone(),
+        old: page[1].sealed.clone(),
+        new: page[1].sealed.alike(&sealed(2, 0, 7)),
+        term: None,
+    };
+    assert_eq!(table.replace(&column(false), std::slice::from_ref(&change)).await.unwrap(), [change.at.clone()]);
+    let found = table.read(&column(false), &[change.at]).await.unwrap();
+    assert_eq!(found[0].sealed, Stored::Bytes(sealed(2, 0, 7).into_bytes()));
+}
+
+async fn a_table_that_is_not_as_the_dataset_says_is_refused(database: Database, _: &str) {
+    make(
+        &database,
+        "DROP TABLE IF EXISTS ds_odd",
+        "CREATE TABLE ds_odd (id INTEGER PRIMARY KEY, twice INTEGER NOT NULL, ssn_encrypted TEXT, ssn_hash TEXT, age INTEGER)",
+    )
+    .await;
+    let refused = async |change: fn(&mut Dataset)| {
+        let mut odd = dataset("ds_odd");
+        change(&mut odd);
+        matches!(SealedTable::open(database.clone(), &odd).await, Err(TableError::Shape(..)))
+    };
+    assert!(!refused(|_| {}).await);
+    assert!(refused(|odd| odd.table = "ds_none".to_owned()).await);
+    assert!(refused(|odd| odd.table = "ds_odd\" WHERE 1=1 --".to_owned()).await);
+    assert!(refused(|odd| odd.row_column = "twice".to_owned()).await);
+    assert!(refused(|odd| odd.row_column = "none".to_owned()).await);
+    assert!(refused(|odd| odd.columns[0].sealed_in = "age".to_owned()).await);
+    assert!(refused(|odd| odd.columns[0].sealed_in = "none".to_owned()).await);
+    assert!(refused(|odd| odd.columns[0].terms_in = Some("age".to_owned())).await);
+}
+
+async fn migration(database: &Database, table: &str) -> Migration {
+    let name = |text: &str| text.parse().unwrap();
+    Migration::open(
+        database.clone(),
+        &table.parse().unwrap(),
+        &name("id"),
+        name("ssn"),
+        name("ssn_encrypted"),
+        Some(name("ssn_hash")),
+    )
+    .await
+    .unwrap()
+}
+
+fn seal(at: &str, old: &str, tail: u8) -> Seal {
+    Seal {
+        at: at.to_owned(),
+        old: Phi::new(old.to_owned()),
+        sealed: sealed(1, 1, tail),
+        term: Some(format!("term-{tail}")),
+    }
+}
+
+async fn a_column_is_sealed_finished_and_brought_back(database: Database, _: &str) {
+    make(&database, "DROP TABLE IF EXISTS ds_moved", "CREATE TABLE ds_moved (id INTEGER PRIMARY KEY, ssn TEXT)").await;
+    testing::run(&database, "INSERT INTO ds_moved VALUES (1, 'one'), (2, 'two'), (3, NULL)", &[]).await;
+    let mut moving = migration(&database, "ds_moved").await;
+    assert_eq!(moving.progress().await.unwrap(), None);
+    assert_eq!(moving.counts().await.unwrap().pending, 2);
+    let begun = moving.prepare().await.unwrap();
+    assert_eq!((begun.phase.as_str(), begun.added_sealed, begun.added_term), ("sealing", true, true));
+    // Once more changes nothing of that.
+    assert_eq!(moving.prepare().await.unwrap(), begun);
+    let page = moving.plain(None, 9).await.unwrap();
+    assert_eq!(page.iter().map(|row| row.value.expose().as_str()).collect::<Vec<_>>(), ["one", "two"]);
+    let seals = [seal(&page[0].at, "one", 1), seal(&page[1].at, "changed meanwhile", 2)];
+    assert_eq!(moving.seal(&seals, Some(&page[1].at)).await.unwrap(), [page[0].at.clone()]);
+    assert_eq!(moving.progress().await.unwrap().unwrap().row_at.as_ref(), Some(&page[1].at));
+    assert_eq!(moving.seal(&[seal(&page[1].at, "two", 2)], None).await.unwrap().len(), 1);
+    // What is sealed is not sealed again.
+    assert_eq!(moving.seal(&[seal(&page[0].at, "one", 7)], None).await.unwrap(), Vec::<String>::new());
+    let counts = moving.counts().await.unwrap();
+    assert_eq!(
+        (counts.rows, counts.plain, counts.sealed, counts.pending, counts.unsealed, counts.nulls),
+        (3, 2, 2, 0, 0, 1)
+    );
+    assert_eq!(moving.plain(None, 9).await.unwrap().len(), 0);
+
+    moving.unprotect().await.unwrap();
+    let pairs = moving.pairs(None, 9).await.unwrap();
+    let rows: Vec<(String, Phi<String>, Stored)> = pairs
+        .into_iter()
+        .filter_map(|pair| Some((pair.at, Phi::new(pair.plain?.expose().clone()), pair.sealed?)))
+        .collect();
+    assert_eq!(moving.clear(&rows).await.unwrap(), 2);
+    assert_eq!(moving.clear(&rows).await.unwrap(), 0);
+    assert_eq!(moving.counts().await.unwrap().plain, 0);
+    assert_eq!(moving.restore(&rows).await.unwrap(), 2);
+    let plain = testing::rows(&database, "SELECT ssn FROM ds_moved ORDER BY id").await;
+    assert_eq!(plain, [[Some("one".to_owned())], [Some("two".to_owned())], [None]]);
+    moving.drop_added(&begun).await.unwrap();
+    moving.forget().await.unwrap();
+    let back = migration(&database, "ds_moved").await;
+    assert!(!back.has_sealed() && !back.has_term());
+    assert_eq!(back.progress().await.unwrap(), None);
+}
+
+async fn a_change_by_a_program_that_knows_nothing_makes_a_row_pending_again(database: Database, _: &str) {
+    make(
+        &database,
+        "DROP TABLE IF EXISTS ds_stale",
+        "CREATE TABLE ds_stale (id INTEGER PRIMARY KEY, ssn TEXT, age INTEGER)",
+    )
+    .await;
+    testing::run(&database, "INSERT INTO ds_stale VALUES (1, 'one', 1), (2, 'two', 2)", &[]).await;
+    let mut moving = migration(&database, "ds_stale").await;
+    moving.prepare().await.unwrap();
+    let page = moving.plain(None, 9).await.unwrap();
+    moving.seal(&[seal(&page[0].at, "one", 1), seal(&page[1].at, "two", 2)], None).await.unwrap();
+    testing::run(&database, "UPDATE ds_stale SET age = 5", &[]).await;
+    testing::run(&database, "UPDATE ds_stale SET ssn = ssn", &[]).await;
+    assert_eq!(moving.counts().await.unwrap().pending, 0, "nothing of the plaintext changed");
+    testing::run(&database, "UPDATE ds_stale SET ssn = 'new' WHERE id = 1", &[]).await;
+    let pending = moving.plain(None, 9).await.unwrap();
+    assert_eq!((pending.len(), pending[0].value.expose().as_str(), pending[0].term.as_deref()), (1, "new", None));
+    // One that knows the column writes both, and that stays.
+    let both = "UPDATE ds_stale SET ssn = 'newer', ssn_encrypted = $1, ssn_hash = 'term' WHERE id = 2";
+    testing::run(&database, both, &[Some(&sealed(4, 1, 4).to_text())]).await;
+    assert_eq!(moving.counts().await.unwrap().sealed, 1);
+    moving.unprotect().await.unwrap();
+    moving.drop_added(&moving.progress().await.unwrap().unwrap()).await.unwrap();
+    moving.forget().await.unwrap();
+}

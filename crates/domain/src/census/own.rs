@@ -1,0 +1,127 @@
+//! Moves Chancery's own values of a tenant to the newest data key: its users' e-mail, names and metadata, and the tenants' records.
+
+use chancery_crypto::Sealed;
+
+use crate::{
+    Instance,
+    access::RequestInfo,
+    audit::{Change, Detail, Event, EventKind, OpenIntent, receipt::append_as, stamp::Actor},
+    datasets::work::drain,
+    fields::{Field, system},
+    ids::{RequestId, TenantId},
+    instance::Failure,
+    keyring::{Managed, ring::Place},
+};
+
+/// Values of one batch: one event, one commit.
+const BATCH: u32 = 200;
+
+codes! {
+    /// A column of Chancery's own that holds sealed values.
+    pub enum OwnColumn {
+        /// A user's e-mail.
+        UserEmail = "user_email",
+        /// A user's first name.
+        UserFirstName = "user_first_name",
+        /// A user's last name.
+        UserLastName = "user_last_name",
+        /// What an application notes of a user.
+        UserMetadata = "user_metadata",
+        /// A tenant's contact e-mail.
+        TenantEmail = "tenant_email",
+        /// What the operator notes of a tenant.
+        TenantMetadata = "tenant_metadata",
+    }
+}
+
+impl OwnColumn {
+    fn field(self) -> Field {
+        match self {
+            Self::UserEmail => system::user_email(),
+            Self::UserFirstName => system::user_first_name(),
+            Self::UserLastName => system::user_last_name(),
+            Self::UserMetadata => system::user_metadata(),
+            Self::TenantEmail => system::tenant_email(),
+            Self::TenantMetadata => system::tenant_metadata(),
+        }
+    }
+}
+
+/// One sealed value of Chancery's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnValue {
+    /// Where.
+    pub column: OwnColumn,
+    /// In which row.
+    pub row: String,
+    /// The sealed value.
+    pub sealed: Vec<u8>,
+}
+
+/// Moves what is under superseded versions; how many values that were. Being done twice at once costs only the work.
+///
+/// # Errors
+///
+/// [`Failure`]; what was moved until then stays moved.
+pub async fn move_own(instance: &Instance, tenant: TenantId) -> Result<u64, Failure> {
+    let old = instance.lease(tenant).await?.keyring.superseded(Managed::Data);
+    let mut moved = 0;
+    for handle in old {
+        loop {
+            let values = instance.store().view(tenant).await?.own_under(handle, BATCH).await?;
+            let batch = move_batch(instance, tenant, &values).await?;
+            moved += batch;
+            // What does not open stays where it is.
+            if batch == 0 {
+                break;
+            }
+        }
+    }
+    Ok(moved)
+}
+
+async fn move_batch(instance: &Instance, tenant: TenantId, values: &[OwnValue]) -> Result<u64, Failure> {
+    let Some(first) = values.first() else { return Ok(0) };
+    let table = first.column.field().table;
+    let parsed: Vec<(&OwnValue, Field, Sealed)> = values
+        .iter()
+        .map(|value| (value, value.column.field()))
+        .filter(|(_, field)| field.table == table)
+        .filter_map(|(value, field)| Some((value, field, Sealed::from_bytes(value.sealed.clone()).ok()?)))
+        .collect();
+    let places: Vec<(Place<'_>, &Sealed)> =
+        parsed.iter().map(|(value, field, sealed)| (Place { field, row: &value.row }, sealed)).collect();
+    let request = RequestInfo {
+        id: RequestId::make(instance.now(), instance.random())?,
+        address: None,
+        user_agent: None,
+        route: "census.own",
+        method: "JOB",
+    };
+    let actor = Actor::System(&request);
+    let told = |event: Event| event.with("table", Detail::Names(vec![table.clone()]));
+    let count = u64::try_from(places.len()).unwrap_or(u64::MAX);
+    let event = told(Event::new(EventKind::RecordResealed)).with("count", Detail::Count(count));
+    let intent = OpenIntent::new(&table, places.len(), event);
+    let (receipt, fence) = append_as(instance, actor, tenant, vec![intent]).await?.single()?;
+    let lease = fence.lease(instance).await?;
+    let fresh = lease.keyring.move_each(receipt, &table, &places, true, instance.random())?;
+    let fresh = fence.release(instance, &lease, fresh).await?;
+    let mut change = Change::begin_with(instance, actor, tenant, std::sync::Arc::clone(&lease.keyring)).await?;
+    let mut moved = 0;
+    for ((value, _, _), fresh) in parsed.iter().zip(fresh) {
+        let Some(sealed) = fresh.ok().and_then(|fresh| fresh.sealed) else { continue };
+        if change.rows().swap_own(value, sealed.as_bytes()).await? {
+            moved += 1;
+        }
+    }
+    if moved == 0 {
+        return Ok(0);
+    }
+    if let Some(key) = change.rows().managed_key(Managed::Data).await? {
+        drain(&mut change, &key).await?;
+    }
+    let event = told(Event::new(EventKind::DatasetCounted)).with("count", Detail::Count(moved));
+    change.commit(event).await?;
+    Ok(moved)
+}

@@ -1,0 +1,192 @@
+//! Registers applications' tables.
+
+use super::{Dataset, DatasetColumn, DatasetError, TableError};
+use crate::{
+    Instance,
+    access::{Call, Permission},
+    audit::{Change, Detail, Event, EventKind, receipt::note},
+    faults::Faults,
+    fields::Field,
+    ids::DatasetId,
+    indexes::IndexKind,
+};
+
+/// The most columns of one dataset.
+const MAX_COLUMNS: usize = 64;
+/// The most datasets of one tenant.
+const MAX_DATASETS: usize = 200;
+
+/// What a dataset shall be.
+#[derive(Debug)]
+pub struct DatasetSpec {
+    /// A file in the tenant's folder that the operator keeps.
+    pub url_file: String,
+    /// The table, with its schema if it has one.
+    pub table: String,
+    /// Its name in the registry of fields; without one, the table's own.
+    pub field_table: Option<String>,
+    /// The column with row ids.
+    pub row_column: String,
+    /// The columns with sealed values.
+    pub columns: Vec<DatasetColumn>,
+}
+
+/// Registers a table of the caller's tenant, or changes its registration. Looks at the table before it answers.
+///
+/// # Errors
+///
+/// [`DatasetError`].
+pub async fn put(instance: &Instance, call: &Call, name: &str, spec: DatasetSpec) -> Result<Dataset, DatasetError> {
+    call.require(Permission::DatasetsWrite)?;
+    let tenant = call.tenant();
+    let field_table = spec.field_table.clone().unwrap_or_else(|| own_name(&spec.table).to_owned());
+    let mut view = instance.store().view(tenant).await?;
+    let fields = view.fields().await?;
+    let known = view.datasets().await?;
+    drop(view);
+    check(name, &spec, &field_table, &fields)?;
+    let before = known.iter().find(|dataset| dataset.name == name);
+    if before.is_none() && known.len() >= MAX_DATASETS {
+        return Err(Faults::one("/name", "too_many", "a tenant has at most 200 datasets").into());
+    }
+    let now = instance.now();
+    let dataset = Dataset {
+        id: before.map_or_else(|| DatasetId::make(now, instance.random()), |dataset| Ok(dataset.id))?,
+        name: name.to_owned(),
+        url_file: spec.url_file,
+        table: spec.table,
+        field_table,
+        row_column: spec.row_column,
+        columns: spec.columns,
+        created_at: before.map_or(now, |dataset| dataset.created_at),
+        updated_at: now,
+    };
+    instance.tables().open(tenant, &dataset).await.map_err(of_table)?;
+    let mut change = Change::begin(instance, call, tenant).await?;
+    if change.rows().open_dataset_jobs().await?.iter().any(|job| job.dataset == dataset.id) {
+        return Err(DatasetError::Busy);
+    }
+    // What was counted before may have been another table's: the counts go with the old registration.
+    if before.is_some_and(|before| {
+        before.table != dataset.table || before.columns != dataset.columns || before.url_file != dataset.url_file
+    }) {
+        change.rows().delete_dataset(dataset.id).await?;
+    }
+    change.rows().put_dataset(&dataset).await?;
+    let event = Event::new(EventKind::DatasetRegistered)
+        .on("dataset", dataset.id)
+        .with("table", Detail::Names(vec![dataset.field_table.clone()]))
+        .with("columns", Detail::Names(dataset.columns.iter().map(|column| column.field.clone()).collect()));
+    change.commit(event).await?;
+    Ok(dataset)
+}
+
+/// The datasets of the caller's tenant.
+///
+/// # Errors
+///
+/// [`DatasetError`].
+pub async fn list(instance: &Instance, call: &Call) -> Result<Vec<Dataset>, DatasetError> {
+    call.require(Permission::DatasetsWrite)?;
+    let found = instance.store().view(call.tenant()).await?.datasets().await?;
+    note(instance, call, call.tenant(), Event::new(EventKind::DatasetRead)).await?;
+    Ok(found)
+}
+
+/// One dataset of the caller's tenant.
+///
+/// # Errors
+///
+/// [`DatasetError`].
+pub async fn get(instance: &Instance, call: &Call, name: &str) -> Result<Dataset, DatasetError> {
+    call.require(Permission::DatasetsWrite)?;
+    let found = instance.store().view(call.tenant()).await?.dataset(name).await?.ok_or(DatasetError::NotFound)?;
+    note(instance, call, call.tenant(), Event::new(EventKind::DatasetRead).on("dataset", found.id)).await?;
+    Ok(found)
+}
+
+/// Forgets a dataset, its jobs and its counts. The table itself stays as it is.
+///
+/// # Errors
+///
+/// [`DatasetError`].
+pub async fn remove(instance: &Instance, call: &Call, name: &str) -> Result<(), DatasetError> {
+    call.require(Permission::DatasetsWrite)?;
+    let mut change = Change::begin(instance, call, call.tenant()).await?;
+    let found = change.rows().dataset(name).await?.ok_or(DatasetError::NotFound)?;
+    change.rows().delete_dataset(found.id).await?;
+    change.commit(Event::new(EventKind::DatasetRemoved).on("dataset", found.id)).await?;
+    Ok(())
+}
+
+/// What the caller can mend is the caller's fault.
+pub(super) fn of_table(error: TableError) -> DatasetError {
+    match error {
+        TableError::UrlFile(problem) => {
+            Faults::one("/database_url_file", "unusable", format!("the file {problem}")).into()
+        }
+        TableError::Shape(what, problem) => Faults::one("/table", "shape", format!("{what} {problem}")).into(),
+        error @ TableError::Unavailable(_) => DatasetError::Unreachable(error),
+    }
+}
+
+fn own_name(table: &str) -> &str {
+    table.rsplit('.').next().unwrap_or(table)
+}
+
+/// A name as both engines and the registry take it.
+fn is_name(text: &str) -> bool {
+    let starts = text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
+    starts && text.len() <= 63 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+fn check(name: &str, spec: &DatasetSpec, field_table: &str, fields: &[Field]) -> Result<(), Faults> {
+    const NAME: &str = "use a letter or _, then up to 62 letters, digits or _";
+    let mut faults = Faults::default();
+    let plain = |text: &str, more: &[u8]| {
+        (1..=63).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || more.contains(&byte))
+    };
+    if !plain(name, b"_-") || name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        faults.add("/name", "format", "use 1 to 63 of a-z, 0-9, _ and -");
+    }
+    // A plain name and nothing that leads elsewhere: the folder is the operator's.
+    if !plain(&spec.url_file, b"_-.") || spec.url_file.starts_with('.') {
+        faults.add(
+            "/database_url_file",
+            "format",
+            "name a file of the tenant's folder: 1 to 63 of A-Z, a-z, 0-9, _, - and .",
+        );
+    }
+    let parts: Vec<&str> = spec.table.split('.').collect();
+    if parts.len() > 2 || !parts.iter().all(|part| is_name(part)) {
+        faults.add("/table", "format", NAME);
+    }
+    if !is_name(&spec.row_column) {
+        faults.add("/row_column", "format", NAME);
+    }
+    if spec.columns.is_empty() || spec.columns.len() > MAX_COLUMNS {
+        faults.add("/columns", "length", "name 1 to 64 columns");
+    }
+    for (at, column) in spec.columns.iter().enumerate() {
+        for (member, text) in [("sealed_in", Some(&column.sealed_in)), ("terms_in", column.terms_in.as_ref())] {
+            if text.is_some_and(|text| !is_name(text)) {
+                faults.add(format!("/columns/{at}/{member}"), "format", NAME);
+            }
+        }
+        match fields.iter().find(|field| field.table == field_table && field.column == column.field) {
+            None => faults.add(format!("/columns/{at}/column"), "unknown", "is no registered field of this table"),
+            Some(field) if !field.encrypt => {
+                faults.add(format!("/columns/{at}/column"), "not_encrypted", "is kept in clear");
+            }
+            Some(field) if field.index_of(IndexKind::Exact).is_none() && column.terms_in.is_some() => {
+                faults.add(format!("/columns/{at}/terms_in"), "not_indexed", "the field has no index");
+            }
+            Some(_) => {}
+        }
+        if spec.columns.iter().take(at).any(|other| other.field == column.field || other.sealed_in == column.sealed_in)
+        {
+            faults.add(format!("/columns/{at}"), "twice", "is named twice");
+        }
+    }
+    faults.check()
+}

@@ -1,0 +1,538 @@
+//! Does the jobs over datasets, batch by batch.
+//!
+//! Every batch is whole in itself: its event is durable before a value is opened, a value is replaced only where it is still the one
+//! that was read, and what was written is read back. So a job may die anywhere and go on from its last noted row: what was
+//! moved already is under the newest key and is not looked at again.
+
+use std::time::{Duration, Instant};
+
+use chancery_crypto::{Handle, Sealed};
+
+use super::{
+    Dataset, DatasetColumn, DatasetError, DatasetJob, DatasetTable, JobState, TableError, Work,
+    tables::{ColumnCount, Replacement, StoredRow, Which},
+};
+use crate::{
+    Instance,
+    access::RequestInfo,
+    audit::{
+        Change, Detail, Event, EventKind, OpenIntent, Outcome,
+        receipt::{append_as, note_all},
+        stamp::Actor,
+    },
+    census::{self, Counted, SETTLE_SECONDS, Source},
+    fields::Field,
+    ids::{DatasetJobId, RequestId, TenantId},
+    indexes::IndexKind,
+    instance::Failure,
+    keyring::{Key, KeyState, KeyVersion, KeyringError, Managed, fence::Fence, ring::Place},
+    store::StoreError,
+    time::Timestamp,
+};
+
+/// Rows of one batch: one event, one statement, one transaction in the application's database.
+const BATCH: u32 = 500;
+/// How long a node has a job without saying so again. Longer than any batch takes.
+const CLAIM_SECONDS: i64 = 20;
+/// How often a database that does not answer is asked again before the job fails.
+const PATIENCE: u32 = 30;
+/// More passes than these mean that an application goes on writing under an old key.
+const MAX_PASSES: u32 = 50;
+
+/// Takes a job up and does it to its end, or until `stopped` says so; another node may go on then.
+///
+/// # Errors
+///
+/// [`DatasetError`] if the store fails or the job was lost to another node. The job stays where it was.
+pub async fn work(
+    instance: &Instance,
+    tenant: TenantId,
+    id: DatasetJobId,
+    stopped: &(dyn Fn() -> bool + Send + Sync),
+) -> Result<(), DatasetError> {
+    let node = instance.node().id.to_string();
+    let now = instance.now();
+    let mut tx = instance.store().begin(tenant).await?;
+    if !tx.claim_dataset_job(id, &node, now, now.plus_seconds(CLAIM_SECONDS)).await? {
+        return Ok(());
+    }
+    tx.commit().await?;
+    let mut view = instance.store().view(tenant).await?;
+    let job = view.dataset_job(id).await?.ok_or(DatasetError::NotFound)?;
+    let datasets = view.datasets().await?;
+    drop(view);
+    let dataset = datasets.into_iter().find(|dataset| dataset.id == job.dataset).ok_or(DatasetError::NotFound)?;
+    let request = RequestInfo {
+        id: RequestId::make(now, instance.random())?,
+        address: None,
+        user_agent: None,
+        route: "datasets.work",
+        method: "JOB",
+    };
+    Worker { instance, tenant, node, request, dataset, job, column_failed: 0 }.run(stopped).await
+}
+
+struct Worker<'a> {
+    instance: &'a Instance,
+    tenant: TenantId,
+    node: String,
+    request: RequestInfo,
+    dataset: Dataset,
+    job: DatasetJob,
+    /// Values of the column at hand that do not open.
+    column_failed: u64,
+}
+
+/// Why a job goes no further now.
+enum Halt {
+    /// Everything was done.
+    Done,
+    /// It ends with this problem.
+    Failed(&'static str),
+    /// Asked to stop; somebody goes on later.
+    Stopped,
+}
+
+impl Worker<'_> {
+    async fn run(mut self, stopped: &(dyn Fn() -> bool + Send + Sync)) -> Result<(), DatasetError> {
+        let mut refused = 0;
+        loop {
+            let outcome = match self.instance.tables().open(self.tenant, &self.dataset).await {
+                Ok(table) => self.go_on(&*table, stopped, &mut refused).await,
+                Err(error) => Err(error.into()),
+            };
+            match outcome {
+                Ok(Halt::Stopped) => return self.release().await,
+                Ok(Halt::Done) => return self.end(JobState::Done, None).await,
+                Ok(Halt::Failed(problem)) => return self.end(JobState::Failed, Some(problem)).await,
+                Err(StepError::Table(TableError::Unavailable(error))) if refused < PATIENCE => {
+                    refused += 1;
+                    tracing::warn!(job = %self.job.id, error = %error, refused, "A dataset's database does not answer");
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    self.save().await?;
+                }
+                Err(StepError::Table(error)) => {
+                    tracing::error!(job = %self.job.id, error = %error, "A job over a dataset cannot go on");
+                    let problem = match error {
+                        TableError::UrlFile(_) => "url_file",
+                        TableError::Shape(..) => "shape",
+                        TableError::Unavailable(_) => "unreachable",
+                    };
+                    return self.end(JobState::Failed, Some(problem)).await;
+                }
+                Err(StepError::Dataset(error)) => return Err(error),
+            }
+            if stopped() {
+                return self.release().await;
+            }
+        }
+    }
+
+    async fn go_on(
+        &mut self,
+        table: &dyn DatasetTable,
+        stopped: &(dyn Fn() -> bool + Send + Sync),
+        refused: &mut u32,
+    ) -> Result<Halt, StepError> {
+        if self.job.work == Work::Scan {
+            self.count(table).await?;
+            return Ok(Halt::Done);
+        }
+        if self.job.pass == 1 && self.job.seen == 0 {
+            self.job.todo = self.todo(table).await?;
+        }
+        loop {
+            if stopped() {
+                return Ok(Halt::Stopped);
+            }
+            let at = usize::try_from(self.job.column_at).unwrap_or(usize::MAX);
+            let Some(column) = self.dataset.columns.get(at).cloned() else {
+                if let Some(halt) = self.end_pass(table, stopped).await? {
+                    return Ok(halt);
+                }
+                continue;
+            };
+            let began = Instant::now();
+            let rows = match self.batch(table, &column).await {
+                Err(StepError::Dataset(DatasetError::Failed(Failure::Keyring(KeyringError::Stale)))) => continue,
+                rows => rows?,
+            };
+            self.save().await?;
+            *refused = 0;
+            // The application's database belongs to the application.
+            let due = Duration::from_secs_f64(f64::from(rows) / f64::from(self.job.rows_per_second.max(1)));
+            tokio::time::sleep(due.saturating_sub(began.elapsed())).await;
+        }
+    }
+
+    /// One batch of a column; how many rows it had.
+    async fn batch(&mut self, table: &dyn DatasetTable, column: &DatasetColumn) -> Result<u32, StepError> {
+        let lease = self.instance.lease(self.tenant).await.map_err(DatasetError::from)?;
+        let field = lease.field(&self.dataset.field_table, &column.field).cloned();
+        let old = lease.keyring.superseded(Managed::Data);
+        let which = match (self.job.work, &field) {
+            (Work::Reseal, Some(_)) if !old.is_empty() => Which::Under(&old),
+            (Work::Reindex, Some(field)) if field.index_of(IndexKind::Exact).is_some() && column.terms_in.is_some() => {
+                Which::Sealed
+            }
+            _ => {
+                self.next_column(column).await?;
+                return Ok(0);
+            }
+        };
+        let field = field.ok_or(DatasetError::NotFound)?;
+        let page = table.page(column, which, self.job.row_at.as_deref(), BATCH).await?;
+        let Some(last) = page.last().map(|row| row.at.clone()) else {
+            self.next_column(column).await?;
+            return Ok(0);
+        };
+        let rows = number(page.len());
+        let changes = self.changes(&lease.keyring, &field, page).await?;
+        self.write(table, column, changes).await?;
+        self.job.seen += rows;
+        self.job.row_at = Some(last);
+        Ok(u32::try_from(rows).unwrap_or(BATCH))
+    }
+
+    /// Opens a page's values, once that is in the log, and says what shall stand in their places.
+    async fn changes(
+        &mut self,
+        ring: &crate::keyring::Keyring,
+        field: &Field,
+        page: Vec<StoredRow>,
+    ) -> Result<Vec<Replacement>, StepError> {
+        let parsed: Vec<(StoredRow, Option<Sealed>)> =
+            page.into_iter().map(|row| (row.sealed.parse().ok(), row)).map(|(sealed, row)| (row, sealed)).collect();
+        let values: Vec<(Place<'_>, &Sealed)> = parsed
+            .iter()
+            .filter_map(|(row, sealed)| Some((Place { field, row: &row.row }, sealed.as_ref()?)))
+            .collect();
+        let (receipt, fence) = self.receipt(ring, field, &parsed, values.len()).await?;
+        let lease = fence.lease(self.instance).await.map_err(DatasetError::from)?;
+        let anew = self.job.work == Work::Reseal;
+        let moved = lease.keyring.move_each(receipt, &field.table, &values, anew, self.instance.random());
+        let moved = moved.map_err(DatasetError::from)?;
+        // Keys that were stopped meanwhile write nothing: the batch is read again.
+        let mut moved = fence.release(self.instance, &lease, moved).await.map_err(DatasetError::from)?.into_iter();
+        let mut changes = Vec::with_capacity(parsed.len());
+        let mut failed = 0;
+        for (row, sealed) in &parsed {
+            // A value that is no lone field, or does not open, stays as it is: it is counted and told of.
+            let outcome = sealed.as_ref().and_then(|_| moved.next());
+            let Some(Ok(moved)) = outcome else {
+                failed += 1;
+                continue;
+            };
+            let new = moved.sealed.map_or_else(|| row.sealed.clone(), |sealed| row.sealed.alike(&sealed));
+            if new == row.sealed && moved.term == row.term {
+                continue;
+            }
+            changes.push(Replacement { at: row.at.clone(), old: row.sealed.clone(), new, term: moved.term });
+        }
+        if failed > 0 {
+            self.job.failed += failed;
+            self.column_failed += failed;
+            let event = Event::new(EventKind::RecordOpenFailed)
+                .outcome(Outcome::MinorFailure)
+                .on("dataset", self.dataset.id)
+                .with("table", Detail::Names(vec![field.table.clone()]))
+                .with("count", Detail::Count(failed));
+            let noted = note_all(self.instance, Actor::System(&self.request), self.tenant, vec![event]).await;
+            noted.map_err(DatasetError::from)?;
+        }
+        Ok(changes)
+    }
+
+    /// One event for the whole batch, with its first and last row.
+    async fn receipt(
+        &self,
+        ring: &crate::keyring::Keyring,
+        field: &Field,
+        rows: &[(StoredRow, Option<Sealed>)],
+        values: usize,
+    ) -> Result<(crate::audit::AuditReceipt, Fence), StepError> {
+        let ends = [rows.first(), rows.last()].into_iter().flatten();
+        let references: Result<Vec<String>, _> = ends.map(|(row, _)| ring.reference(&field.table, &row.row)).collect();
+        let event = Event::new(EventKind::RecordResealed)
+            .on("dataset", self.dataset.id)
+            .references(references.map_err(DatasetError::from)?)
+            .with("table", Detail::Names(vec![field.table.clone()]))
+            .with("columns", Detail::Names(vec![field.column.clone()]))
+            .with("count", Detail::Count(number(values)))
+            .with("job", Detail::Id(self.job.id.to_string()));
+        let intent = OpenIntent::new(&field.table, values, event);
+        let receipts = append_as(self.instance, Actor::System(&self.request), self.tenant, vec![intent]).await;
+        Ok(receipts.and_then(crate::audit::receipt::Told::single).map_err(DatasetError::from)?)
+    }
+
+    /// Writes a batch, and reads it back. What an application wrote at the same moment stays.
+    async fn write(
+        &mut self,
+        table: &dyn DatasetTable,
+        column: &DatasetColumn,
+        changes: Vec<Replacement>,
+    ) -> Result<(), StepError> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let replaced = table.replace(column, &changes).await?;
+        let found = table.read(column, &replaced).await?;
+        for change in changes.iter().filter(|change| replaced.contains(&change.at)) {
+            let stays = found.iter().find(|row| row.at == change.at);
+            // Still the old one: the database said that it wrote and did not.
+            if stays.is_some_and(|row| row.sealed == change.old && change.old != change.new) {
+                return Err(TableError::Shape(column.sealed_in.clone(), "does not keep what is written to it").into());
+            }
+        }
+        let moved = number(replaced.len());
+        self.job.moved += moved;
+        self.job.pass_moved += moved;
+        self.job.overtaken += number(changes.len()).saturating_sub(moved);
+        Ok(())
+    }
+
+    async fn next_column(&mut self, column: &DatasetColumn) -> Result<(), StepError> {
+        // A later pass begins when nobody writes terms of an old key any more.
+        let settled = self.job.pass > 1 || self.settled_at(Managed::Index).await? <= self.job.created_at;
+        if self.job.work == Work::Reindex && self.job.pass_moved == 0 && settled {
+            // A whole pass that found every term to be the newest one is the count of the others.
+            let failed = std::mem::take(&mut self.column_failed);
+            self.note_counts(Managed::Index, &[(column.field.clone(), Found::Terms(failed))], self.job.updated_at)
+                .await?;
+        }
+        self.column_failed = 0;
+        self.job.column_at += 1;
+        self.job.row_at = None;
+        Ok(())
+    }
+
+    /// At the end of a pass: whether anything is left, and whether anything may still come.
+    async fn end_pass(
+        &mut self,
+        table: &dyn DatasetTable,
+        stopped: &(dyn Fn() -> bool + Send + Sync),
+    ) -> Result<Option<Halt>, StepError> {
+        let managed = if self.job.work == Work::Reindex { Managed::Index } else { Managed::Data };
+        // Other nodes may seal with the old key until their leases end.
+        let settled = self.settled_at(managed).await?;
+        while self.instance.now() < settled {
+            if stopped() {
+                return Ok(Some(Halt::Stopped));
+            }
+            self.save().await?;
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        let left = match self.job.work {
+            Work::Reseal => self.count(table).await?,
+            Work::Reindex => self.job.pass_moved,
+            Work::Scan => 0,
+        };
+        let settled_before = self.job.pass > 1 || settled <= self.job.created_at;
+        let again = left > 0 || (self.job.work == Work::Reindex && !settled_before);
+        let stuck = self.job.pass > 1 && self.job.pass_moved == 0 && self.job.work == Work::Reseal;
+        if !again || stuck || self.job.pass >= MAX_PASSES {
+            return Ok(Some(if left == 0 { Halt::Done } else { Halt::Failed("values_left") }));
+        }
+        self.job.pass += 1;
+        (self.job.column_at, self.job.row_at, self.job.pass_moved, self.job.failed) = (0, None, 0, 0);
+        self.save().await?;
+        Ok(None)
+    }
+
+    async fn settled_at(&self, managed: Managed) -> Result<Timestamp, StepError> {
+        let mut view = self.instance.store().view(self.tenant).await.map_err(DatasetError::from)?;
+        let versions = view.managed_versions().await.map_err(DatasetError::from)?;
+        let retired =
+            versions.iter().filter(|(of, _)| *of == managed).filter_map(|(_, version)| version.retired_at).max();
+        Ok(retired.map_or(self.job.created_at, |retired| retired.plus_seconds(SETTLE_SECONDS)))
+    }
+
+    async fn todo(&self, table: &dyn DatasetTable) -> Result<u64, StepError> {
+        let lease = self.instance.lease(self.tenant).await.map_err(DatasetError::from)?;
+        let old = lease.keyring.superseded(Managed::Data);
+        let mut todo = 0;
+        for column in &self.dataset.columns {
+            let counted = table.count(column).await?;
+            todo += match self.job.work {
+                Work::Reindex if column.terms_in.is_none() => 0,
+                Work::Reindex => counted.by_handle.iter().map(|(_, count)| count).sum(),
+                Work::Reseal | Work::Scan => counted.under(&old),
+            };
+        }
+        Ok(todo)
+    }
+
+    /// Counts every column and notes what each version of the data key holds; how many values are under superseded ones.
+    async fn count(&mut self, table: &dyn DatasetTable) -> Result<u64, StepError> {
+        let as_of = self.instance.now();
+        let lease = self.instance.lease(self.tenant).await.map_err(DatasetError::from)?;
+        let old = lease.keyring.superseded(Managed::Data);
+        let mut found = Vec::with_capacity(self.dataset.columns.len());
+        for column in &self.dataset.columns {
+            found.push((column.field.clone(), Found::Values(table.count(column).await?)));
+        }
+        let left = found.iter().map(|(_, found)| found.under(&old)).sum();
+        self.note_counts(Managed::Data, &found, as_of).await?;
+        Ok(left)
+    }
+
+    /// Notes counts, and retires the versions that are proven to hold nothing: one commit.
+    async fn note_counts(
+        &self,
+        managed: Managed,
+        found: &[(String, Found)],
+        as_of: Timestamp,
+    ) -> Result<(), StepError> {
+        let noted: Result<(), Failure> = async {
+            let ring = self.instance.keyring(self.tenant).await?;
+            let mut change = Change::begin_with(self.instance, Actor::System(&self.request), self.tenant, ring).await?;
+            let key =
+                change.rows().managed_key(managed).await?.ok_or(Failure::Internal("a tenant without its keys"))?;
+            let versions = change.rows().key_versions(key.id).await?;
+            for (field, found) in found {
+                for version in &versions {
+                    let superseded = !matches!(version.state, KeyState::Active | KeyState::Pending);
+                    let Some(count) = found.of(version.handle, superseded) else { continue };
+                    let source = Source::Dataset(self.dataset.id, field.clone());
+                    let counted = Counted { key: key.id, version: version.version, source, count, counted_at: as_of };
+                    change.rows().put_count(&counted).await?;
+                }
+            }
+            let drained = drain(&mut change, &key).await?;
+            let (values, unsealed) = found.iter().fold((0, 0), |(values, unsealed), (_, found)| {
+                let (more, clear) = found.sums();
+                (values + more, unsealed + clear)
+            });
+            let event = Event::new(EventKind::DatasetCounted)
+                .on("dataset", self.dataset.id)
+                .with("managed", Detail::Code(managed.as_str()))
+                .with("count", Detail::Count(values))
+                .with("unsealed", Detail::Count(unsealed));
+            change.commit(event).await?;
+            if drained {
+                self.instance.end_lease(self.tenant);
+            }
+            Ok(())
+        }
+        .await;
+        Ok(noted.map_err(DatasetError::from)?)
+    }
+
+    async fn save(&mut self) -> Result<(), DatasetError> {
+        let now = self.instance.now();
+        self.job.updated_at = now;
+        self.job.claimed_by = Some(self.node.clone());
+        self.job.claimed_until = Some(now.plus_seconds(CLAIM_SECONDS));
+        let mut tx = self.instance.store().begin(self.tenant).await?;
+        tx.save_dataset_job(&self.job, &self.node).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Gives the job back, to be gone on with at once by whoever comes first.
+    async fn release(mut self) -> Result<(), DatasetError> {
+        self.job.updated_at = self.instance.now();
+        (self.job.claimed_by, self.job.claimed_until) = (None, None);
+        let mut tx = self.instance.store().begin(self.tenant).await?;
+        tx.save_dataset_job(&self.job, &self.node).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn end(mut self, state: JobState, problem: Option<&'static str>) -> Result<(), DatasetError> {
+        let now = self.instance.now();
+        (self.job.state, self.job.updated_at, self.job.ended_at) = (state, now, Some(now));
+        (self.job.claimed_by, self.job.claimed_until) = (None, None);
+        self.job.problem = problem.map(str::to_owned);
+        let ring = self.instance.keyring(self.tenant).await?;
+        let mut change = Change::begin_with(self.instance, Actor::System(&self.request), self.tenant, ring).await?;
+        change.rows().save_dataset_job(&self.job, &self.node).await?;
+        let failed = state == JobState::Failed;
+        let event = Event::new(EventKind::DatasetJobEnded)
+            .outcome(if failed { Outcome::SeriousFailure } else { Outcome::Success })
+            .on("dataset", self.dataset.id)
+            .with("job", Detail::Id(self.job.id.to_string()))
+            .with("work", Detail::Code(self.job.work.as_str()))
+            .with("count", Detail::Count(self.job.moved))
+            .with("failed", Detail::Count(self.job.failed));
+        Ok(change.commit(event).await?)
+    }
+}
+
+/// What was found in a column.
+enum Found {
+    /// Its values by version of the data key.
+    Values(ColumnCount),
+    /// Terms that could not be derived anew, so may be under any superseded index key.
+    Terms(u64),
+}
+
+impl Found {
+    /// How many are under a version; none if that was not counted.
+    fn of(&self, handle: Handle, superseded: bool) -> Option<u64> {
+        match self {
+            // What does not say its version may be of any: never taken for nothing.
+            Self::Values(counted) => Some(counted.under(&[handle]) + counted.other),
+            Self::Terms(failed) => superseded.then_some(*failed),
+        }
+    }
+
+    fn under(&self, handles: &[Handle]) -> u64 {
+        match self {
+            Self::Values(counted) => counted.under(handles),
+            Self::Terms(_) => 0,
+        }
+    }
+
+    /// How many values, and how many that are neither sealed nor null.
+    fn sums(&self) -> (u64, u64) {
+        match self {
+            Self::Values(counted) => (counted.by_handle.iter().map(|(_, count)| count).sum(), counted.unsealed),
+            Self::Terms(failed) => (*failed, 0),
+        }
+    }
+}
+
+/// Retires the versions of a key that are superseded and proven to hold nothing; whether there were any.
+pub(crate) async fn drain(change: &mut Change<'_>, key: &Key) -> Result<bool, Failure> {
+    let mut drained = false;
+    for version in change.rows().key_versions(key.id).await? {
+        if version.state != KeyState::Rotating || !census::of(change.rows(), key, &version).await?.is_zero() {
+            continue;
+        }
+        let inactive = KeyVersion { state: KeyState::Inactive, ..version.clone() };
+        change.rows().swap_key_version(&version, &inactive).await?;
+        let event = Event::new(EventKind::KeyDrained)
+            .on("key", key.id)
+            .with("key_id", Detail::Id(version.key_id.clone()))
+            .with("version", Detail::Count(version.version.into()));
+        change.record(event).await?;
+        drained = true;
+    }
+    Ok(drained)
+}
+
+enum StepError {
+    Table(TableError),
+    Dataset(DatasetError),
+}
+
+impl From<TableError> for StepError {
+    fn from(error: TableError) -> Self {
+        Self::Table(error)
+    }
+}
+
+impl From<DatasetError> for StepError {
+    fn from(error: DatasetError) -> Self {
+        Self::Dataset(error)
+    }
+}
+
+impl From<StoreError> for StepError {
+    fn from(error: StoreError) -> Self {
+        Self::Dataset(error.into())
+    }
+}
+
+fn number(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
