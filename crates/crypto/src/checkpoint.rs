@@ -4,6 +4,7 @@
 
 use data_encoding::{BASE64, HEXLOWER};
 
+use crate::base64;
 use crate::digest::sha256_parts;
 use crate::merkle::Hash;
 use crate::sign::{Ed25519PublicKey, Ed25519SigningKey};
@@ -62,11 +63,7 @@ impl Checkpoint {
             return Err(CheckpointError::Malformed);
         };
         check_name(origin)?;
-        let root = BASE64
-            .decode(root.as_bytes())
-            .ok()
-            .and_then(|root| root.try_into().ok())
-            .ok_or(CheckpointError::Malformed)?;
+        let root = base64::decode(root).and_then(|root| root.try_into().ok()).ok_or(CheckpointError::Malformed)?;
         Ok(Self { origin: origin.into(), size: decimal(size).ok_or(CheckpointError::Malformed)?, root })
     }
 }
@@ -200,7 +197,7 @@ impl VerifierKey {
         let (Some(name), Some(_), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
             return Err(malformed);
         };
-        let key = BASE64.decode(key.as_bytes()).map_err(|_| malformed)?;
+        let key = base64::decode(key).ok_or(malformed)?;
         let (&[ED25519], public) = key.split_first_chunk().ok_or(malformed)? else {
             return Err(malformed);
         };
@@ -214,7 +211,7 @@ fn signature_line(line: &str) -> Result<NoteSignature, CheckpointError> {
     let malformed = CheckpointError::Malformed;
     let (name, blob) = line.strip_prefix("\u{2014} ").and_then(|rest| rest.split_once(' ')).ok_or(malformed)?;
     check_name(name)?;
-    let blob = BASE64.decode(blob.as_bytes()).map_err(|_| malformed)?;
+    let blob = base64::decode(blob).ok_or(malformed)?;
     let (key_id, signature) = blob.split_first_chunk().filter(|(_, rest)| !rest.is_empty()).ok_or(malformed)?;
     Ok(NoteSignature { name: name.into(), key_id: *key_id, signature: signature.to_vec() })
 }

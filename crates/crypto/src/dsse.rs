@@ -7,6 +7,7 @@ use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::base64;
 use crate::canonical::{self, CanonicalError};
 use crate::sign::{Ed25519PublicKey, Ed25519SigningKey};
 
@@ -83,7 +84,7 @@ impl Envelope {
     /// [`DsseError::Json`], [`DsseError::Malformed`], [`DsseError::SignatureCount`].
     pub fn from_json(bytes: &[u8]) -> Result<Self, DsseError> {
         let text: Text = serde_json::from_value(canonical::parse(bytes)?).map_err(|_| DsseError::Malformed)?;
-        let base64 = |text: &str| BASE64.decode(text.as_bytes()).map_err(|_| DsseError::Malformed);
+        let base64 = |text: &str| base64::decode(text).ok_or(DsseError::Malformed);
         let [one] = text.signatures.as_slice() else {
             return Err(DsseError::SignatureCount);
         };
@@ -154,6 +155,19 @@ mod tests {
         assert!(P256PublicKey::from_bytes(point).unwrap().verify(&encoded, &sig));
         // Our profile wants a keyid.
         assert_eq!(Envelope::from_json(&canonical::to_vec(&known["envelope"]).unwrap()), Err(DsseError::Malformed));
+    }
+
+    #[test]
+    fn a_signature_in_two_spellings_is_one_too_many() {
+        let text = String::from_utf8(sign_ed25519("t", b"{}".to_vec(), &key(), "k").to_json()).unwrap();
+        let (head, rest) = text.split_once("\"sig\":\"").unwrap();
+        let (sig, tail) = rest.split_once('"').unwrap();
+        let bytes = BASE64.decode(sig.as_bytes()).unwrap();
+        let (one, two) = bytes.split_at(31);
+        // Found by fuzzing: padded texts put together were read as one.
+        let other = format!("{head}\"sig\":\"{}{}\"{tail}", BASE64.encode(one), BASE64.encode(two));
+        assert_eq!(Envelope::from_json(other.as_bytes()), Err(DsseError::Malformed));
+        assert!(Envelope::from_json(text.as_bytes()).is_ok());
     }
 
     /// 32 big-endian bytes of a decimal number.

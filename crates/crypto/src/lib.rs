@@ -23,6 +23,7 @@
 
 #![forbid(unsafe_code)]
 
+mod base64;
 mod blind_index;
 mod blob;
 pub mod canonical;

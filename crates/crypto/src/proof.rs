@@ -2,6 +2,7 @@
 
 use data_encoding::BASE64;
 
+use crate::base64;
 use crate::checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint, VerifierKey, decimal};
 use crate::merkle::{Hash, ProofError, verify_inclusion};
 
@@ -52,7 +53,7 @@ impl LogProof {
         let (head, checkpoint) = rest.split_once("\n\n").ok_or(malformed)?;
         let mut lines = head.split('\n');
         let index = lines.next().and_then(decimal).ok_or(malformed)?;
-        let hash = |line: &str| BASE64.decode(line.as_bytes()).ok()?.try_into().ok();
+        let hash = |line: &str| base64::decode(line)?.try_into().ok();
         let hashes = lines
             .map(hash)
             .take(HASHES_MAX + 1)

@@ -1,8 +1,11 @@
-//! Uses of a named key. Managed keys refuse all of them, before their bodies are even read.
+//! Uses of a named key. Managed keys refuse all of them, whatever their bodies ask.
 
 use std::sync::Arc;
 
-use axum::{Json, extract::FromRequestParts, extract::State};
+use axum::{
+    Json,
+    extract::{FromRequest, FromRequestParts as _, Request, State},
+};
 use chancery_crypto::{Phi, Secret};
 use chancery_domain::{
     access::Call,
@@ -11,25 +14,31 @@ use chancery_domain::{
 };
 use chancery_middleware::{Authenticated, Body, Code, PathOf, Problem, UnreadBody};
 use data_encoding::BASE64URL_NOPAD;
-use http::request::Parts;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{App, error::IntoProblem, wiped};
 
-/// A call that would use a key, and the key, which is not one of Chancery's own.
-pub(crate) struct Named(Arc<Call>, KeyId);
+/// A call that would use a key, the key, which is not one of Chancery's own, and what the call asks.
+pub(crate) struct Named<B>(Arc<Call>, KeyId, B);
 
-impl FromRequestParts<App> for Named {
+impl<B: FromRequest<App, Rejection = Problem>> FromRequest<App> for Named<B> {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        let Authenticated(call) = Authenticated::from_request_parts(parts, app).await?;
-        let PathOf(id) = PathOf::<KeyId>::from_request_parts(parts, app).await?;
+    async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
+        let (mut parts, body) = request.into_parts();
+        let Authenticated(call) = Authenticated::from_request_parts(&mut parts, app).await?;
+        let PathOf(id) = PathOf::<KeyId>::from_request_parts(&mut parts, app).await?;
         let verb = parts.uri.path().rsplit('/').next().unwrap_or_default();
         let operation = verb.parse().map_or("export", Operation::as_str);
-        keyring::keys::require_unmanaged(&app.instance, &call, id, operation).await.or_problem()?;
-        Ok(Self(call, id))
+        let refused = keyring::keys::require_unmanaged(&app.instance, &call, id, operation).await.or_problem();
+        let request = Request::from_parts(parts, body);
+        if let Err(problem) = refused {
+            // Nobody asks what the body says, but for the tenant that it names.
+            UnreadBody::from_request(request, app).await?;
+            return Err(problem);
+        }
+        Ok(Self(call, id, B::from_request(request, app).await?))
     }
 }
 
@@ -196,8 +205,7 @@ pub(crate) struct UnwrappedBody {
     responses((status = 200, description = "The signature.", body = SignatureBody)))]
 pub(crate) async fn sign(
     State(app): State<App>,
-    Named(call, id): Named,
-    Body(body): Body<SignBody>,
+    Named(call, id, Body(body)): Named<Body<SignBody>>,
 ) -> Result<Json<SignatureBody>, Problem> {
     let Used { result, key_id, version, algorithm } =
         keyring::sign(&app.instance, &call, id, body.message, body.algorithm).await.or_problem()?;
@@ -210,8 +218,7 @@ pub(crate) async fn sign(
     responses((status = 200, description = "Whether it verifies.", body = VerifiedBody)))]
 pub(crate) async fn verify(
     State(app): State<App>,
-    Named(call, id): Named,
-    Body(body): Body<VerifyBody>,
+    Named(call, id, Body(body)): Named<Body<VerifyBody>>,
 ) -> Result<Json<VerifiedBody>, Problem> {
     let VerifyBody { message, signature, key_id, algorithm } = body;
     let verified = keyring::verify(&app.instance, &call, id, message, signature, key_id.as_deref(), algorithm).await;
@@ -225,8 +232,7 @@ pub(crate) async fn verify(
     responses((status = 200, description = "The ciphertext.", body = CiphertextBody)))]
 pub(crate) async fn encrypt(
     State(app): State<App>,
-    Named(call, id): Named,
-    Body(body): Body<EncryptBody>,
+    Named(call, id, Body(body)): Named<Body<EncryptBody>>,
 ) -> Result<Json<CiphertextBody>, Problem> {
     let context = body.context.unwrap_or_default();
     let Used { result, key_id, algorithm, .. } =
@@ -240,8 +246,7 @@ pub(crate) async fn encrypt(
     responses((status = 200, description = "The plaintext.", body = PlaintextBody)))]
 pub(crate) async fn decrypt(
     State(app): State<App>,
-    Named(call, id): Named,
-    Body(body): Body<DecryptBody>,
+    Named(call, id, Body(body)): Named<Body<DecryptBody>>,
 ) -> Result<Json<PlaintextBody>, Problem> {
     let DecryptBody { ciphertext, context, key_id } = body;
     let context = context.unwrap_or_default();
@@ -256,8 +261,7 @@ pub(crate) async fn decrypt(
     responses((status = 200, description = "The wrapped key.", body = WrappedBody)))]
 pub(crate) async fn wrap(
     State(app): State<App>,
-    Named(call, id): Named,
-    Body(body): Body<WrapBody>,
+    Named(call, id, Body(body)): Named<Body<WrapBody>>,
 ) -> Result<Json<WrappedBody>, Problem> {
     let context = body.context.unwrap_or_default();
     let Used { result, key_id, algorithm, .. } =
@@ -271,8 +275,7 @@ pub(crate) async fn wrap(
     responses((status = 200, description = "The key.", body = UnwrappedBody)))]
 pub(crate) async fn unwrap(
     State(app): State<App>,
-    Named(call, id): Named,
-    Body(body): Body<UnwrapBody>,
+    Named(call, id, Body(body)): Named<Body<UnwrapBody>>,
 ) -> Result<Json<UnwrappedBody>, Problem> {
     let UnwrapBody { wrapped, context, key_id } = body;
     let context = context.unwrap_or_default();
@@ -284,6 +287,6 @@ pub(crate) async fn unwrap(
 /// Export a key's material: no key is ever given out in the clear.
 #[utoipa::path(post, path = "/v1/keys/{id}/export", tag = "keys",
     params(("id" = String, Path, description = "The key.")))]
-pub(crate) async fn export_key(_: Named, _: UnreadBody) -> Problem {
+pub(crate) async fn export_key(_: Named<UnreadBody>) -> Problem {
     Problem::new(Code::AuthzDenied).detail("keys are not given out in the clear; back them up or escrow them instead")
 }

@@ -55,7 +55,9 @@ async fn things(app: &TestApp, clinic: &Clinic) -> Things {
     let glass = |approval: Option<&str>| {
         let item = json!({"table": "patients", "column": "ssn", "row": "1", "sealed": null});
         let mut glass = json!({"ticket": "T-1", "reason": "x"});
-        approval.map(|id| glass["approval_id"] = json!(id));
+        if let Some(id) = approval {
+            glass["approval_id"] = json!(id);
+        }
         json!({"reason": "x", "break_glass": glass, "items": [item]})
     };
     for _ in 0..5 {

@@ -136,6 +136,9 @@ impl Store for Counted {
     async fn ping(&self) -> Result<(), StoreError> {
         self.within.ping().await
     }
+    async fn scrub(&self) -> Result<(), StoreError> {
+        self.within.scrub().await
+    }
 }
 
 /// What the tests run with unless they say otherwise.

@@ -13,6 +13,7 @@ use crate::{
 
 backends! {
     a_deleted_key_waits_can_be_saved_and_then_is_gone,
+    what_is_counted_at_zero_takes_one_person,
     force_is_for_what_is_revoked,
     what_is_still_needed_is_not_deleted,
 }
@@ -99,6 +100,20 @@ async fn a_deleted_key_waits_can_be_saved_and_then_is_gone(backend: Backend) {
     assert!(events[0]["core"].as_str().unwrap().contains("complete_at"));
     // The key goes on with its second version.
     it.app.seal(&it.clinic.service, "ssn", "row-2", json!("1")).await;
+}
+
+async fn what_is_counted_at_zero_takes_one_person(backend: Backend) {
+    let it = It::on(backend).await;
+    it.act("rotate", json!({})).await.ok();
+    let body = json!({"days": 7, "version": 1});
+    it.act("census", json!({"version": 1, "count": 1})).await.ok();
+    assert_eq!(it.act("schedule-deletion", body.clone()).await.status.as_u16(), 202);
+    it.act("census", json!({"version": 1, "count": 0})).await.ok();
+    // Force always takes two, and what still seals is never at zero.
+    it.act("schedule-deletion", json!({"force": true, "version": 1})).await.refused(409, "state.conflict");
+    it.act("schedule-deletion", json!({"days": 7, "version": 2})).await.refused(409, "state.conflict");
+    assert_eq!(it.act("schedule-deletion", body).await.ok()["versions"][0]["state"], "pending_deletion");
+    it.act("cancel-deletion", json!({"version": 1})).await.ok();
 }
 
 async fn force_is_for_what_is_revoked(backend: Backend) {

@@ -30,6 +30,7 @@ impl Dice {
 }
 
 /// Tenants in the order of their size, each half as busy as the one twice as far up (Zipf, exponent 1).
+#[expect(clippy::cast_possible_truncation, reason = "a float below the number of tenants")]
 fn zipf(dice: &mut Dice, tenants: usize) -> usize {
     ((tenants as f64).powf(dice.roll()) as usize).saturating_sub(1).min(tenants - 1)
 }

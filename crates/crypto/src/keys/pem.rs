@@ -3,6 +3,7 @@
 use data_encoding::BASE64;
 use zeroize::Zeroizing;
 
+use crate::base64;
 use crate::sign::KeyError;
 
 /// Letters of base64 on a line.
@@ -47,6 +48,9 @@ pub(super) fn decode(pem: &str) -> Result<(&str, Zeroizing<Vec<u8>>), KeyError> 
             return Err(bad);
         }
         body.push_str(line);
+    }
+    if !base64::is_one(&body) {
+        return Err(bad);
     }
     let mut out = Zeroizing::new(vec![0; BASE64.decode_len(body.len()).map_err(|_| bad)?]);
     let length = BASE64.decode_mut(body.as_bytes(), &mut out).map_err(|_| bad)?;

@@ -34,7 +34,7 @@ impl FernetKey {
     /// Reads base64url of 32 bytes, as `Fernet.generate_key()` writes it; anything else gives `None`.
     pub fn from_text(text: &str) -> Option<Self> {
         let form = if text.ends_with('=') { BASE64URL } else { BASE64URL_NOPAD };
-        Self::from_bytes(&Zeroizing::new(form.decode(text.as_bytes()).ok()?))
+        Self::from_bytes(&Zeroizing::new(crate::base64::decode_as(&form, text)?))
     }
 
     /// `None` when the HMAC does not match; only then is anything decrypted.
@@ -71,7 +71,7 @@ impl FernetKeys {
     /// [`LegacyError`].
     pub fn open(&self, token: &str) -> Result<Secret<Vec<u8>>, LegacyError> {
         let form = if token.ends_with('=') { BASE64URL } else { BASE64URL_NOPAD };
-        let bytes = form.decode(token.as_bytes()).map_err(|_| LegacyError::NotThisForm)?;
+        let bytes = crate::base64::decode_as(&form, token).ok_or(LegacyError::NotThisForm)?;
         let signed = bytes.len().checked_sub(MAC).ok_or(LegacyError::NotThisForm)?;
         let blocks = signed.checked_sub(HEAD + IV).ok_or(LegacyError::NotThisForm)?;
         if bytes.first() != Some(&VERSION) || blocks == 0 || !blocks.is_multiple_of(BLOCK) {

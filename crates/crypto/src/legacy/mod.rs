@@ -33,7 +33,7 @@ pub enum LegacyError {
 
 /// Base64 of either alphabet, with padding or without, and nothing else.
 fn base64(text: &str) -> Option<Vec<u8>> {
-    [BASE64, BASE64URL, BASE64_NOPAD, BASE64URL_NOPAD].iter().find_map(|form| form.decode(text.as_bytes()).ok())
+    [BASE64, BASE64URL, BASE64_NOPAD, BASE64URL_NOPAD].iter().find_map(|form| crate::base64::decode_as(form, text))
 }
 
 fn hex(text: &str) -> Option<Vec<u8>> {

@@ -17,6 +17,7 @@ use crate::{
     access::{Call, Denied, Permission, RequestInfo},
     approvals::{self, ApprovalError, Carried, Deed, DeedKind},
     audit::{Change, Detail, Event, EventKind, stamp::Actor},
+    census,
     certificates::{self, Claim},
     faults::Faults,
     ids::{ApprovalId, CertificateId, KeyId, RequestId},
@@ -88,10 +89,10 @@ pub async fn schedule(
     let tenant = call.tenant();
     let mut change = Change::begin(instance, call, tenant).await?;
     let (key, targets) = targets(&mut change, id, wanted).await?;
-    // Nobody has counted what is left under these versions.
     let deed = deed(id, wanted);
     match wanted.approval {
         Some(approval) => drop(approvals::consume(instance, call, &mut change, approval, &deed).await?),
+        None if !wanted.force && nothing_is_left(&mut change, &key, &targets).await? => {}
         None => {
             drop(change);
             return Ok(Carried::waits(approvals::request(instance, call, &deed).await?));
@@ -125,6 +126,18 @@ pub async fn schedule(
     change.commit(event).await?;
     instance.end_lease(tenant);
     Ok(Carried::Done(KeyRef { key, versions }))
+}
+
+/// Whether it is counted, and counted late enough, that nothing is under any of these versions any more.
+async fn nothing_is_left(change: &mut Change<'_>, key: &Key, targets: &[KeyVersion]) -> Result<bool, Failure> {
+    for version in targets {
+        // What still seals is at zero for a moment at best.
+        let seals = matches!(version.state, KeyState::Active | KeyState::Pending);
+        if seals || !census::of(change.rows(), key, version).await?.is_zero() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// The versions that are meant, each in a state from which deletion leads on.

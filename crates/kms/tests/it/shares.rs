@@ -15,7 +15,7 @@ async fn open() -> Option<(Held, Shares)> {
 
 async fn reopen(held: &Held) -> Shares {
     let texts = held.0.lock().unwrap();
-    let three: Vec<&str> = texts[2..].iter().map(String::as_str).collect();
+    let three: Vec<&str> = texts.iter().skip(2).map(String::as_str).collect();
     Shares::combine(&three).unwrap()
 }
 
