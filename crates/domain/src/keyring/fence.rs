@@ -3,7 +3,7 @@
 //! Every use of a tenant's keys is told to the log first ([`crate::audit::append`], [`crate::audit::told`]). The commit that
 //! makes the event durable also reads the tenant's epoch, from the store's primary. What is then released was made with keys
 //! at least as new as that epoch, and within [`RELEASE_WITHIN`] of reading it; later, the epoch is read again. Whoever stops
-//! a key waits [`SETTLED_AFTER`] after the commit before it answers ([`settle`]). So a release after the answer would need an
+//! a key waits [`SETTLED_AFTER`] after the commit before it answers (`settle`). So a release after the answer would need an
 //! epoch read after the commit, and that one shows the key stopped. No wall clock is trusted, only that two machines'
 //! clocks run at nearly the same speed.
 

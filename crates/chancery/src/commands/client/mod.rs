@@ -1,7 +1,7 @@
 //! What the commands that speak to a running server share: where it is, who calls, how answers are shown.
 //!
-//! A command takes [`ClientArgs`] by `#[command(flatten)]`, asks [`ClientArgs::api`] for an [`Api`] and hands what came
-//! back to an [`Output`]. It knows paths and bodies, and decides nothing.
+//! A command takes `ClientArgs` by `#[command(flatten)]`, asks `ClientArgs::api` for an `Api` and hands what came
+//! back to an `Output`. It knows paths and bodies, and decides nothing.
 
 mod http;
 mod output;
