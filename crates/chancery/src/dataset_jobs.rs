@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chancery_domain::{Instance, TenantId, census, datasets, ids::DatasetJobId};
+use chancery_domain::{Instance, TenantId, census, datasets, ids::DatasetJobId, jobs};
 use tokio::{sync::watch, task::JoinSet};
 
 use crate::wiring::Stores;
@@ -14,6 +14,9 @@ use crate::wiring::Stores;
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// How often all tenants are asked for jobs whose node died.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
+/// The one node that moves Chancery's own values, and for how many seconds it has that without saying so again.
+const OWN_JOB: &str = "own_values";
+const OWN_LEASE: i64 = 60;
 /// How many jobs this node does at a time.
 const MAX_AT_ONCE: usize = 4;
 
@@ -22,9 +25,12 @@ pub async fn run(instance: Arc<Instance>, stores: Stores, mut stopped: watch::Re
     let mut running: JoinSet<(TenantId, DatasetJobId)> = JoinSet::new();
     let mut at_work: BTreeSet<DatasetJobId> = BTreeSet::new();
     let mut swept: Option<Instant> = None;
+    let mut unmoved = census::Unmoved::default();
     while !*stopped.borrow() {
         let mut tenants = instance.take_due_datasets();
+        let mut leads = false;
         if swept.is_none_or(|swept| swept.elapsed() >= SWEEP_EVERY) {
+            leads = jobs::claim(&instance, OWN_JOB, OWN_LEASE).await.unwrap_or(false);
             match stores.tenants().await {
                 Ok(all) => tenants.extend(all.into_iter().map(|entry| entry.id)),
                 Err(error) => {
@@ -35,7 +41,7 @@ pub async fn run(instance: Arc<Instance>, stores: Stores, mut stopped: watch::Re
         }
         for tenant in tenants {
             // Chancery's own values follow a rotation by themselves.
-            if let Err(error) = census::move_own(&instance, tenant).await {
+            if leads && let Err(error) = census::move_own(&instance, tenant, &mut unmoved).await {
                 tracing::warn!(%tenant, %error, "Could not move own values to the newest data key");
             }
             let found = match stores.store.view(tenant).await {
@@ -67,6 +73,9 @@ pub async fn run(instance: Arc<Instance>, stores: Stores, mut stopped: watch::Re
                 }
             },
         }
+    }
+    if let Err(error) = jobs::release(&instance, OWN_JOB).await {
+        tracing::debug!(%error, "Could not give the job over own values back");
     }
     while running.join_next().await.is_some() {}
 }

@@ -17,7 +17,7 @@ pub mod testing;
 
 pub use column::{Column, Kind, Shape};
 pub use database::{Database, DatabaseError};
-pub use migration::{Batch, Counts, Migration, Pair, Plain, Progress, Seal};
+pub use migration::{Batch, Counts, Migration, Pair, Plain, Progress, Restore, Seal};
 pub use name::{BadName, Name, TableName};
 pub use table::SealedTable;
 pub use tables::{Tables, UrlFiles};

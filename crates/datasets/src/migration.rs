@@ -93,8 +93,20 @@ pub struct Seal {
     pub term: Option<String>,
 }
 
-/// Rows to clear or to bring back: our name of the row, its plaintext, its sealed value.
+/// Rows to clear: our name of the row, its plaintext, its sealed value.
 pub type Batch<'a> = &'a [(String, chancery_crypto::Phi<String>, Stored)];
+
+/// Plaintext to bring back into a row.
+pub struct Restore {
+    /// Our name of the row.
+    pub at: String,
+    /// The plaintext that was read; the row is left alone if it has another one by now.
+    pub old: Option<chancery_crypto::Phi<String>>,
+    /// What the sealed value opened to.
+    pub new: chancery_crypto::Phi<String>,
+    /// The sealed value; the row is left alone if it has another one by now.
+    pub sealed: Stored,
+}
 
 /// How many rows are in which state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -251,7 +263,9 @@ impl Migration {
                 };
                 self.database.execute(sql![make, &index, " ON ", table, " (", term, ")"], Vec::new()).await?;
             }
-            self.protect().await
+            let mut work = self.database.begin().await?;
+            self.make_trigger(&mut work).await?;
+            work.commit().await
         };
         run.await.map_err(unavailable)?;
         self.shape = Shape::of(&self.database, &self.shape.table, &self.shape.row).await?;
@@ -260,8 +274,22 @@ impl Migration {
             .ok_or_else(|| TableError::Shape(self.state.to_string(), "does not keep what is written to it"))
     }
 
-    /// A change of the plaintext by a program that does not know the sealed column makes the row pending again.
-    async fn protect(&self) -> Result<(), DatabaseError> {
+    /// Makes the trigger, if it is not there: a change of the plaintext by a program that does not know the sealed column makes the
+    /// row pending again.
+    ///
+    /// # Errors
+    ///
+    /// [`TableError`].
+    pub async fn protect(&self) -> Result<(), TableError> {
+        let run = async {
+            let mut work = self.database.begin().await?;
+            self.make_trigger(&mut work).await?;
+            work.commit().await
+        };
+        run.await.map_err(unavailable)
+    }
+
+    async fn make_trigger(&self, work: &mut Work) -> Result<(), DatabaseError> {
         let Shape { table, row, .. } = &self.shape;
         let (plain, sealed, trigger) = (&self.plain, &self.sealed, &self.trigger);
         if self.shape.is_postgres() {
@@ -270,13 +298,14 @@ impl Migration {
             parts
                 .extend([Part::from(&function), "() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF CAST(NEW.".into()]);
             parts.extend(list![plain, " AS text) IS DISTINCT FROM CAST(OLD.", plain, " AS text) AND NEW.",]);
-            parts.extend(list![sealed, " IS NOT DISTINCT FROM OLD.", sealed, " THEN NEW."]);
+            parts.extend(list![sealed, " IS NOT DISTINCT FROM OLD.", sealed]);
+            // Our own statements that empty the plaintext or bring it back pass; see `each`.
+            parts.push(" AND current_setting('chancery.own', true) IS DISTINCT FROM 'on' THEN NEW.".into());
             parts.extend(list![sealed, " := NULL;"]);
             if let Some(term) = &self.term {
                 parts.extend(list![" NEW.", term, " := NULL;"]);
             }
             parts.push(" END IF; RETURN NEW; END $$".into());
-            let mut work = self.database.begin().await?;
             work.execute(statement(&parts), Vec::new()).await?;
             work.execute(sql!["DROP TRIGGER IF EXISTS ", trigger, " ON ", table], Vec::new()).await?;
             let make = sql![
@@ -288,8 +317,7 @@ impl Migration {
                 &function,
                 "()"
             ];
-            work.execute(make, Vec::new()).await?;
-            return work.commit().await;
+            return work.execute(make, Vec::new()).await.map(drop);
         }
         let mut parts: Vec<Part<'_>> =
             vec!["CREATE TRIGGER IF NOT EXISTS ".into(), trigger.into(), " AFTER UPDATE OF ".into(), plain.into()];
@@ -300,7 +328,30 @@ impl Migration {
             parts.extend(list![", ", term, " = NULL"]);
         }
         parts.extend(list![" WHERE ", row, " = NEW.", row, "; END"]);
-        self.database.execute(statement(&parts), Vec::new()).await.map(drop)
+        work.execute(statement(&parts), Vec::new()).await.map(drop)
+    }
+
+    async fn drop_trigger(&self, work: &mut Work) -> Result<(), DatabaseError> {
+        if self.shape.is_postgres() {
+            let function = self.shape.table.beside(self.trigger.clone());
+            let drop = sql!["DROP TRIGGER IF EXISTS ", &self.trigger, " ON ", &self.shape.table];
+            work.execute(drop, Vec::new()).await?;
+            work.execute(sql!["DROP FUNCTION IF EXISTS ", &function, "()"], Vec::new()).await?;
+        } else {
+            work.execute(sql!["DROP TRIGGER IF EXISTS ", &self.trigger], Vec::new()).await?;
+        }
+        Ok(())
+    }
+
+    /// A transaction in which nobody else writes to the table, nor reads what is about to go.
+    async fn locked(&self) -> Result<Work, DatabaseError> {
+        // SQLite's transactions begin with the only right to write.
+        let mut work = self.database.begin().await?;
+        if self.shape.is_postgres() {
+            let lock = sql!["LOCK TABLE ", &self.shape.table, " IN ACCESS EXCLUSIVE MODE"];
+            work.execute(lock, Vec::new()).await?;
+        }
+        Ok(work)
     }
 
     /// Removes the trigger: from here on the application writes sealed values itself.
@@ -310,16 +361,11 @@ impl Migration {
     /// [`TableError`].
     pub async fn unprotect(&self) -> Result<(), TableError> {
         let run = async {
-            if self.shape.is_postgres() {
-                let function = self.shape.table.beside(self.trigger.clone());
-                let drop = sql!["DROP TRIGGER IF EXISTS ", &self.trigger, " ON ", &self.shape.table];
-                self.database.execute(drop, Vec::new()).await?;
-                self.database.execute(sql!["DROP FUNCTION IF EXISTS ", &function, "()"], Vec::new()).await
-            } else {
-                self.database.execute(sql!["DROP TRIGGER IF EXISTS ", &self.trigger], Vec::new()).await
-            }
+            let mut work = self.database.begin().await?;
+            self.drop_trigger(&mut work).await?;
+            work.commit().await
         };
-        run.await.map(drop).map_err(unavailable)
+        run.await.map_err(unavailable)
     }
 
     /// `SELECT row, plain, sealed, term FROM table`.
@@ -535,15 +581,19 @@ impl Migration {
         parts.extend(self.row_is("$1"));
         parts.extend(list![" AND CAST(", &self.plain, " AS text) = $2 AND "]);
         parts.extend(list![&self.sealed, " = $3"]);
-        self.each(&parts, rows).await
+        let args = rows
+            .iter()
+            .map(|(at, plain, sealed)| vec![self.bound_row(at), plain.expose().as_str().into(), stored_arg(sealed)]);
+        self.each(&parts, args.collect()).await
     }
 
-    /// Brings plaintext back where there is none and the sealed value is still this one; how many rows got theirs.
+    /// Brings plaintext back where it is still the one that was read, or none, and the sealed value is still this one; how many
+    /// rows got theirs.
     ///
     /// # Errors
     ///
     /// [`TableError`].
-    pub async fn restore(&self, rows: Batch<'_>) -> Result<u64, TableError> {
+    pub async fn restore(&self, rows: &[Restore]) -> Result<u64, TableError> {
         let mut parts: Vec<Part<'_>> =
             vec!["UPDATE ".into(), (&self.shape.table).into(), " SET ".into(), (&self.plain).into()];
         match self.shape.is_postgres() {
@@ -552,8 +602,20 @@ impl Migration {
             false => parts.push(" = $2 WHERE ".into()),
         }
         parts.extend(self.row_is("$1"));
-        parts.extend(list![" AND ", &self.plain, " IS NULL AND ", &self.sealed, " = $3",]);
-        self.each(&parts, rows).await
+        parts.extend(list![" AND ", &self.sealed, " = $3 AND CAST(", &self.plain]);
+        parts.push(match self.shape.is_postgres() {
+            true => " AS text) IS NOT DISTINCT FROM CAST($4 AS text)".into(),
+            false => " AS text) IS $4".into(),
+        });
+        let args = rows.iter().map(|row| {
+            let old = Arg::Text(row.old.as_ref().map(|old| old.expose().clone()));
+            vec![self.bound_row(&row.at), row.new.expose().as_str().into(), stored_arg(&row.sealed), old]
+        });
+        self.each(&parts, args.collect()).await
+    }
+
+    fn bound_row(&self, at: &str) -> Arg {
+        if self.shape.is_postgres() { at.into() } else { self.shape.row_arg(at) }
     }
 
     fn row_is(&self, bound: &'static str) -> Vec<Part<'_>> {
@@ -566,15 +628,26 @@ impl Migration {
         }
     }
 
-    /// Runs a statement for each row, all in one transaction.
-    async fn each(&self, parts: &[Part<'_>], rows: Batch<'_>) -> Result<u64, TableError> {
+    /// Runs a statement for each row, all in one transaction that the trigger lets pass; everybody else's changes it still meets.
+    async fn each(&self, parts: &[Part<'_>], rows: Vec<Vec<Arg>>) -> Result<u64, TableError> {
         let run = async {
             let mut work = self.database.begin().await?;
+            // SQLite has no setting that a trigger could ask; but nobody else writes in this transaction, and it ends with the trigger.
+            let stood = if self.shape.is_postgres() {
+                work.execute(sql!["SET LOCAL chancery.own = 'on'"], Vec::new()).await?;
+                false
+            } else {
+                let found = "SELECT count(*) FROM sqlite_master WHERE type = 'trigger' AND name = $1";
+                let stood = first_count(work.fetch(sql![found], vec![self.trigger.as_str().into()]).await?)? > 0;
+                self.drop_trigger(&mut work).await?;
+                stood
+            };
             let mut changed = 0;
-            for (at, plain, sealed) in rows {
-                let at = if self.shape.is_postgres() { at.as_str().into() } else { self.shape.row_arg(at) };
-                let args = vec![at, plain.expose().as_str().into(), stored_arg(sealed)];
+            for args in rows {
                 changed += work.execute(statement(parts), args).await?;
+            }
+            if stood {
+                self.make_trigger(&mut work).await?;
             }
             work.commit().await?;
             Ok(changed)
@@ -619,38 +692,67 @@ impl Migration {
         self.database.execute(alter, Vec::new()).await.map(drop).map_err(unavailable)
     }
 
-    /// Drops the plaintext column. There is no way back but a backup.
+    /// Drops the trigger and the plaintext column, unless rows are pending: that is counted while nobody else writes. How many are;
+    /// with none the column is gone, and there is no way back but a backup.
     ///
     /// # Errors
     ///
-    /// [`TableError`].
-    pub async fn drop_plain(&self) -> Result<(), TableError> {
-        self.drop_column(&self.plain).await
+    /// [`TableError`]; then everything is as it was.
+    pub async fn drop_plain(&self) -> Result<u64, TableError> {
+        let mut parts: Vec<Part<'_>> = list!["SELECT count(*) FROM ", &self.shape.table, " WHERE "].to_vec();
+        parts.extend(self.pending());
+        let run = async {
+            let mut work = self.locked().await?;
+            let pending = first_count(work.fetch(statement(&parts), Vec::new()).await?)?;
+            if pending == 0 {
+                self.drop_trigger(&mut work).await?;
+                self.drop_column(&mut work, &self.plain).await?;
+                work.commit().await?;
+            }
+            Ok(pending)
+        };
+        run.await.map_err(unavailable)
     }
 
-    /// Drops the columns that the migration added.
+    /// Drops the trigger and the columns that the migration added, unless rows have a sealed value and no plaintext: that is counted
+    /// while nobody else writes. How many have.
     ///
     /// # Errors
     ///
-    /// [`TableError`].
-    pub async fn drop_added(&self, progress: &Progress) -> Result<(), TableError> {
-        if progress.added_term
-            && let Some(term) = &self.term
-            && self.has_term()
-        {
-            let index = self.shape.table.beside(Name::ours("terms", &[self.shape.table.table.as_str(), term.as_str()]));
-            self.database.execute(sql!["DROP INDEX IF EXISTS ", &index], Vec::new()).await.map_err(unavailable)?;
-            self.drop_column(term).await?;
-        }
-        if progress.added_sealed && self.has_sealed() {
-            self.drop_column(&self.sealed).await?;
-        }
-        Ok(())
+    /// [`TableError`]; then everything is as it was.
+    pub async fn drop_added(&self, progress: &Progress) -> Result<u64, TableError> {
+        let run = async {
+            let mut work = self.locked().await?;
+            if self.has_sealed() {
+                let mut parts: Vec<Part<'_>> = list!["SELECT count(*) FROM ", &self.shape.table, " WHERE "].to_vec();
+                parts.extend(list![&self.plain, " IS NULL AND ", &self.sealed, " IS NOT NULL"]);
+                let alone = first_count(work.fetch(statement(&parts), Vec::new()).await?)?;
+                if alone > 0 {
+                    return Ok(alone);
+                }
+            }
+            self.drop_trigger(&mut work).await?;
+            if progress.added_term
+                && let Some(term) = &self.term
+                && self.has_term()
+            {
+                let index = Name::ours("terms", &[self.shape.table.table.as_str(), term.as_str()]);
+                let index = self.shape.table.beside(index);
+                work.execute(sql!["DROP INDEX IF EXISTS ", &index], Vec::new()).await?;
+                self.drop_column(&mut work, term).await?;
+            }
+            if progress.added_sealed && self.has_sealed() {
+                self.drop_column(&mut work, &self.sealed).await?;
+            }
+            work.commit().await?;
+            Ok(0)
+        };
+        run.await.map_err(unavailable)
     }
 
-    async fn drop_column(&self, column: &Name) -> Result<(), TableError> {
+    async fn drop_column(&self, work: &mut Work, column: &Name) -> Result<(), DatabaseError> {
         let alter = sql!["ALTER TABLE ", &self.shape.table, " DROP COLUMN ", column];
-        self.database.execute(alter, Vec::new()).await.map(drop).map_err(unavailable)
+        work.execute(alter, Vec::new()).await.map(drop)
     }
 
     /// Notes a phase; the next pass begins at the first row.

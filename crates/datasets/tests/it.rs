@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a step that fails fails its test")]
 
 use chancery_crypto::{Handle, Phi, Sealed};
-use chancery_datasets::{Database, Migration, Seal, SealedTable, testing};
+use chancery_datasets::{Database, Migration, Restore, Seal, SealedTable, testing};
 use chancery_domain::datasets::tables::{Replacement, Stored, Which};
 use chancery_domain::datasets::{Dataset, DatasetColumn, DatasetTable as _, TableError};
 use chancery_domain::ids::DatasetId;
@@ -39,6 +39,8 @@ engines! {
     a_table_that_is_not_as_the_dataset_says_is_refused,
     a_column_is_sealed_finished_and_brought_back,
     a_change_by_a_program_that_knows_nothing_makes_a_row_pending_again,
+    a_change_while_plaintext_is_emptied_is_not_lost,
+    a_column_with_pending_rows_is_not_dropped,
 }
 
 fn sealed(handle: u8, flags: u8, tail: u8) -> Sealed {
@@ -271,7 +273,9 @@ async fn a_column_is_sealed_finished_and_brought_back(database: Database, _: &st
     assert_eq!(moving.clear(&rows).await.unwrap(), 2);
     assert_eq!(moving.clear(&rows).await.unwrap(), 0);
     assert_eq!(moving.counts().await.unwrap().plain, 0);
-    assert_eq!(moving.restore(&rows).await.unwrap(), 2);
+    let back: Vec<Restore> = rows.into_iter().map(|(at, new, sealed)| Restore { at, old: None, new, sealed }).collect();
+    assert_eq!(moving.restore(&back).await.unwrap(), 2);
+    assert_eq!(moving.restore(&back).await.unwrap(), 0, "another plaintext than the one that was read stays");
     let plain = testing::rows(&database, "SELECT ssn FROM ds_moved ORDER BY id").await;
     assert_eq!(plain, [[Some("one".to_owned())], [Some("two".to_owned())], [None]]);
     moving.drop_added(&begun).await.unwrap();
@@ -306,4 +310,58 @@ async fn a_change_by_a_program_that_knows_nothing_makes_a_row_pending_again(data
     moving.unprotect().await.unwrap();
     moving.drop_added(&moving.progress().await.unwrap().unwrap()).await.unwrap();
     moving.forget().await.unwrap();
+}
+
+/// A table with rows 1 and 2, both sealed.
+async fn two_sealed(database: &Database, table: &str) -> Migration {
+    let mut moving = migration(database, table).await;
+    moving.prepare().await.unwrap();
+    let page = moving.plain(None, 9).await.unwrap();
+    moving.seal(&[seal(&page[0].at, "one", 1), seal(&page[1].at, "two", 2)], None).await.unwrap();
+    assert_eq!(moving.counts().await.unwrap().pending, 0);
+    moving
+}
+
+async fn a_change_while_plaintext_is_emptied_is_not_lost(database: Database, _: &str) {
+    make(&database, "DROP TABLE IF EXISTS ds_race", "CREATE TABLE ds_race (id INTEGER PRIMARY KEY, ssn TEXT)").await;
+    testing::run(&database, "INSERT INTO ds_race VALUES (1, 'one'), (2, 'two')", &[]).await;
+    let moving = two_sealed(&database, "ds_race").await;
+    let pairs = |pairs: Vec<chancery_datasets::Pair>| -> Vec<(String, Phi<String>, Stored)> {
+        pairs.into_iter().filter_map(|pair| Some((pair.at, pair.plain?, pair.sealed?))).collect()
+    };
+    let first = pairs(moving.pairs(None, 1).await.unwrap());
+    assert_eq!(moving.clear(&first).await.unwrap(), 1);
+    let counts = moving.counts().await.unwrap();
+    assert_eq!((counts.sealed, counts.plain), (2, 1), "emptying leaves the sealed value");
+    // An old program writes between two pages: its row is pending, and no page empties it.
+    testing::run(&database, "UPDATE ds_race SET ssn = 'new' WHERE id = 2", &[]).await;
+    assert_eq!(moving.clear(&pairs(moving.pairs(None, 9).await.unwrap())).await.unwrap(), 0);
+    let plain = testing::rows(&database, "SELECT ssn FROM ds_race ORDER BY id").await;
+    assert_eq!(plain, [[None], [Some("new".to_owned())]]);
+    assert_eq!(moving.counts().await.unwrap().pending, 1);
+    // The same on the way back.
+    let pair = moving.pairs(None, 1).await.unwrap().remove(0);
+    let back = Restore { at: pair.at, old: None, new: Phi::new("one".to_owned()), sealed: pair.sealed.unwrap() };
+    assert_eq!(moving.restore(&[back]).await.unwrap(), 1);
+    assert_eq!(moving.counts().await.unwrap().sealed, 1, "bringing back leaves the sealed value");
+    testing::run(&database, "UPDATE ds_race SET ssn = 'newer' WHERE id = 1", &[]).await;
+    assert_eq!(moving.counts().await.unwrap().sealed, 0);
+}
+
+async fn a_column_with_pending_rows_is_not_dropped(database: Database, _: &str) {
+    make(&database, "DROP TABLE IF EXISTS ds_drop", "CREATE TABLE ds_drop (id INTEGER PRIMARY KEY, ssn TEXT)").await;
+    testing::run(&database, "INSERT INTO ds_drop VALUES (1, 'one'), (2, 'two')", &[]).await;
+    let moving = two_sealed(&database, "ds_drop").await;
+    testing::run(&database, "UPDATE ds_drop SET ssn = 'new' WHERE id = 2", &[]).await;
+    assert_eq!(moving.drop_plain().await.unwrap(), 1);
+    let plain = testing::rows(&database, "SELECT ssn FROM ds_drop ORDER BY id").await;
+    assert_eq!(plain[1], [Some("new".to_owned())]);
+    // The way back takes nothing either whose plaintext is not there.
+    let begun = moving.progress().await.unwrap().unwrap();
+    let both = "UPDATE ds_drop SET ssn = NULL, ssn_encrypted = $1 WHERE id = 2";
+    testing::run(&database, both, &[Some(&sealed(1, 1, 3).to_text())]).await;
+    assert_eq!(moving.drop_added(&begun).await.unwrap(), 1);
+    assert_eq!(moving.counts().await.unwrap().sealed, 2);
+    assert_eq!(moving.drop_plain().await.unwrap(), 0);
+    assert!(testing::rows(&database, "SELECT ssn_encrypted FROM ds_drop").await.len() == 2);
 }

@@ -23,7 +23,7 @@ const OWN_UNDER: &str = "SELECT place, id, sealed FROM (
     UNION ALL SELECT 'user_metadata', id, metadata FROM users WHERE tenant_id = $1 AND metadata IS NOT NULL
     UNION ALL SELECT 'tenant_email', id, email FROM tenants WHERE tenant_id = $1 AND email IS NOT NULL
     UNION ALL SELECT 'tenant_metadata', id, metadata FROM tenants WHERE tenant_id = $1 AND metadata IS NOT NULL
-) AS own WHERE substr(sealed, 5, 8) = $2 ORDER BY place, id LIMIT $3";
+) AS own WHERE substr(sealed, 5, 8) = $2 AND (place > $4 OR (place = $4 AND id > $5)) ORDER BY place, id LIMIT $3";
 
 /// Replaces one value if it is still the one that was read.
 const fn swap(column: OwnColumn) -> &'static str {
@@ -69,8 +69,15 @@ impl<D: Driver> CensusRows for Rows<D> {
         self.all("sealed", OWN_SEALED, [], |row| Ok((Handle(row.array()?), row.number()?))).await
     }
 
-    async fn own_under(&mut self, handle: Handle, limit: u32) -> Result<Vec<OwnValue>, StoreError> {
-        self.all("sealed", OWN_UNDER, [Value::bytes(&handle.0), limit.into()], |row| {
+    async fn own_under(
+        &mut self,
+        handle: Handle,
+        after: Option<&OwnValue>,
+        limit: u32,
+    ) -> Result<Vec<OwnValue>, StoreError> {
+        let (place, id) = after.map_or(("", ""), |after| (after.column.as_str(), after.row.as_str()));
+        let args = [Value::bytes(&handle.0), limit.into(), place.into(), id.into()];
+        self.all("sealed", OWN_UNDER, args, |row| {
             Ok(OwnValue { column: row.parsed()?, row: row.text()?, sealed: row.bytes()? })
         })
         .await

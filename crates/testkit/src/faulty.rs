@@ -335,7 +335,7 @@ hand_on!(DatasetWrites {
 hand_on!(CensusRows {
     fn counts(key: KeyId) -> Vec<Counted>;
     fn own_sealed() -> Vec<(Handle, u64)>;
-    fn own_under(handle: Handle, limit: u32) -> Vec<OwnValue>;
+    fn own_under(handle: Handle, after: Option<&OwnValue>, limit: u32) -> Vec<OwnValue>;
     fn own_terms() -> u64;
 });
 hand_on!(CensusWrites {

@@ -109,16 +109,7 @@ fn with_writer(stage: &Stage, table: &mut Psql, options: &Options) -> Result<()>
 
 fn command(stage: &Stage, options: &Options, more: &[&str]) -> Command {
     let mut command = Command::new(&stage.binary);
-    command.args([
-        "migrate-column",
-        "--json",
-        "--table",
-        "patients",
-        "--column",
-        "ssn",
-        "--server",
-        &stage.server.base(),
-    ]);
+    command.args(["migrate-column", "--json", "--table", "patients", "--column", "ssn", "--url", &stage.server.base()]);
     command.arg("--api-key-file").arg(stage.server.data().join("proof/api-key"));
     command.arg("--database-url-file").arg(stage.server.data().join("proof/app.url"));
     // So slow that every kill finds it at work.

@@ -1,5 +1,10 @@
 //! How many values a key version holds, from outside.
 
+use chancery_domain::{
+    TenantId,
+    census::{Unmoved, move_own},
+    keyring::Managed,
+};
 use serde_json::{Value, json};
 
 use crate::app::{Clinic, TestApp};
@@ -62,11 +67,45 @@ async fn chancery_s_own_users_are_counted() {
     app.post(&clinic.officer, &format!("/v1/keys/{key}/rotate"), json!({})).await.ok();
     assert_eq!(census(&app, &clinic, &key).await[0], (json!("counted"), json!(2)));
     let tenant = clinic.id.parse().unwrap();
-    assert_eq!(chancery_domain::census::move_own(&app.instance, tenant).await.unwrap(), 2);
-    assert_eq!(chancery_domain::census::move_own(&app.instance, tenant).await.unwrap(), 0);
+    let mut unmoved = Unmoved::default();
+    assert_eq!(move_own(&app.instance, tenant, &mut unmoved).await.unwrap(), 2);
+    assert_eq!(move_own(&app.instance, tenant, &mut unmoved).await.unwrap(), 0);
     assert_eq!(census(&app, &clinic, &key).await, [(json!("counted"), json!(0)), (json!("counted"), json!(2))]);
     let keys = app.get(&clinic.officer, &format!("/v1/keys/{key}")).await.ok();
     assert_eq!(keys["versions"][0]["state"], "inactive");
     let found = app.get(&clinic.admin, "/v1/users?email=ann@x.test").await.ok();
     assert_eq!(found["items"][0]["first_name"], "Ann");
+}
+
+#[tokio::test]
+async fn an_own_value_that_does_not_open_is_passed_and_told_once_a_day() {
+    let app = TestApp::new().await;
+    let clinic = app.clinic("ours").await;
+    let tenant: TenantId = clinic.id.parse().unwrap();
+    let key = data_key(&app, &clinic).await;
+    for name in ["ann", "bob"] {
+        let user = json!({"username": name, "email": format!("{name}@x.test"), "roles": ["staff"]});
+        app.post(&clinic.admin, "/v1/users", user).await.created();
+    }
+    // One's e-mail takes the place of the other's, where it does not open.
+    let mut view = app.instance.store().view(tenant).await.unwrap();
+    let versions = view.managed_versions().await.unwrap();
+    let handle = versions.iter().find(|(managed, _)| *managed == Managed::Data).unwrap().1.handle;
+    let values = view.own_under(handle, None, 10).await.unwrap();
+    assert_eq!(values.len(), 2);
+    drop(view);
+    let mut tx = app.instance.store().begin(tenant).await.unwrap();
+    assert!(tx.swap_own(&values[0], &values[1].sealed).await.unwrap());
+    tx.commit().await.unwrap();
+
+    app.post(&clinic.officer, &format!("/v1/keys/{key}/rotate"), json!({})).await.ok();
+    let mut unmoved = Unmoved::default();
+    assert_eq!(move_own(&app.instance, tenant, &mut unmoved).await.unwrap(), 1);
+    let told = app.events(&clinic.auditor, "record.resealed").await.len();
+    assert_eq!(move_own(&app.instance, tenant, &mut unmoved).await.unwrap(), 0);
+    assert_eq!(app.events(&clinic.auditor, "record.resealed").await.len(), told);
+    app.clock.advance_seconds(90_000);
+    assert_eq!(move_own(&app.instance, tenant, &mut unmoved).await.unwrap(), 0);
+    let now = app.get(&clinic.officer, &format!("/v1/keys/{key}")).await.ok();
+    assert_eq!(now["versions"][0]["state"], "rotating", "what is left keeps its key");
 }

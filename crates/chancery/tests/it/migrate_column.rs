@@ -52,9 +52,13 @@ impl Stage {
 
     /// Runs the command; its exit code and its JSON, or what it said.
     fn run(&self, column: &str, more: &[&str]) -> (i32, Value, String) {
+        self.run_at(self.server.base(), column, more)
+    }
+
+    fn run_at(&self, server: &str, column: &str, more: &[&str]) -> (i32, Value, String) {
         let (key, url) = (self.path("api-key"), self.path("app.url"));
         let mut command = chancery(&["migrate-column", "--json", "--table", "patients", "--column", column]);
-        command.args(["--server", self.server.base(), "--api-key-file", &key, "--database-url-file", &url]).args(more);
+        command.args(["--url", server, "--api-key-file", &key, "--database-url-file", &url]).args(more);
         let output = finish(&mut command);
         let report = serde_json::from_str(&stdout(&output)).unwrap_or_default();
         (output.status.code().unwrap_or(-1), report, stderr(&output))
@@ -284,6 +288,53 @@ async fn what_is_missing_is_said_with_its_cure() {
     let ages = stage.opened("age", "SELECT id, age_encrypted FROM patients WHERE age IS NOT NULL").await;
     assert_eq!(ages, [json!(40)], "a number stays a number");
     fs::set_permissions(stage.path("app.url"), fs::Permissions::from_mode(0o644)).unwrap();
+    let (code, _, said) = stage.run("ssn", &[]);
+    assert!(code == 1 && said.contains("chmod 600"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_that_was_sealed_alone_comes_back() {
+    let insert = "INSERT INTO patients VALUES (1, 'one'), (2, 'two'), (3, 'three')";
+    let stage = Stage::open(&[TABLE, insert], &[("ssn", json!({}))]).await;
+    assert_eq!(stage.run("ssn", &[]).0, 0);
+    // An application that seals writes the sealed column alone.
+    let item = json!({"table": "patients", "column": "ssn", "row": "2", "value": "newest"});
+    let sealed = stage.server.must("POST", "/v1/seal", &stage.service, Some(json!({"items": [item]}))).await;
+    let newest = text(&sealed["items"][0], "sealed").to_owned();
+    testing::run(&stage.database, "UPDATE patients SET ssn_encrypted = $1 WHERE id = 2", &[Some(&newest)]).await;
+    // A sealed value of another row does not open here: nothing goes, and the row is named.
+    let other = "UPDATE patients SET ssn_encrypted = $1 WHERE id = 3";
+    testing::run(&stage.database, other, &[Some(&newest)]).await;
+    let (code, _, said) = stage.run("ssn", &["--rollback"]);
+    assert!(code == 1 && said.contains("do not open") && said.contains(": 3;"), "{said}");
+    testing::run(&stage.database, "UPDATE patients SET ssn_encrypted = NULL WHERE id = 3", &[]).await;
+    let (code, back, said) = stage.run("ssn", &["--rollback"]);
+    assert_eq!(code, 0, "{back} {said}");
+    let rows = stage.rows("SELECT ssn FROM patients ORDER BY id").await;
+    assert_eq!(rows, ["one", "newest", "three"].map(|text| [Some(text.to_owned())]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn plaintext_from_after_the_end_stops_the_drop_and_the_way_back() {
+    let insert = "INSERT INTO patients VALUES (1, 'one'), (2, 'two')";
+    let stage = Stage::open(&[TABLE, insert], &[("ssn", json!({}))]).await;
+    assert_eq!(stage.run("ssn", &[]).0, 0);
+    let (code, _, said) = stage.run("ssn", &["--finish"]);
+    assert_eq!(code, 0, "{said}");
+    testing::run(&stage.database, "UPDATE patients SET ssn = 'late' WHERE id = 2", &[]).await;
+    let (code, _, said) = stage.run("ssn", &["--rollback"]);
+    assert!(code == 1 && said.contains("after --finish: 2;"), "{said}");
+    let (code, _, said) = stage.run("ssn", &["--finish", "--drop"]);
+    assert!(code == 1 && said.contains("not everything is proven"), "{said}");
+    assert_eq!(stage.rows("SELECT ssn FROM patients WHERE id = 2").await[0][0].as_deref(), Some("late"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_key_travels_over_https_or_stays_here_and_its_file_is_private() {
+    let stage = Stage::open(&[TABLE], &[("ssn", json!({}))]).await;
+    let (code, _, said) = stage.run_at("http://192.0.2.1:8700", "ssn", &[]);
+    assert!(code == 1 && said.contains("not https"), "{said}");
+    fs::set_permissions(stage.path("api-key"), fs::Permissions::from_mode(0o644)).unwrap();
     let (code, _, said) = stage.run("ssn", &[]);
     assert!(code == 1 && said.contains("chmod 600"), "{said}");
 }

@@ -20,7 +20,7 @@ use crate::{
 
 pub mod own;
 
-pub use own::{OwnColumn, OwnValue, move_own};
+pub use own::{OwnColumn, OwnValue, Unmoved, move_own};
 
 /// So long after its retirement another node may still let out what it sealed with a version: the bound of the fence
 /// ([`crate::keyring::fence`]), and time for clocks that differ and for an application to store what it was given.
@@ -73,8 +73,13 @@ pub trait CensusRows {
     async fn counts(&mut self, key: KeyId) -> Result<Vec<Counted>, StoreError>;
     /// How many values Chancery itself keeps for this tenant under which version of the data key: its users' and tenants'.
     async fn own_sealed(&mut self) -> Result<Vec<(Handle, u64)>, StoreError>;
-    /// Chancery's own values of this tenant under this version of the data key, `limit` at a time.
-    async fn own_under(&mut self, handle: Handle, limit: u32) -> Result<Vec<OwnValue>, StoreError>;
+    /// Chancery's own values of this tenant under this version of the data key, `limit` at a time, those after `after`.
+    async fn own_under(
+        &mut self,
+        handle: Handle,
+        after: Option<&OwnValue>,
+        limit: u32,
+    ) -> Result<Vec<OwnValue>, StoreError>;
     /// How many search terms Chancery itself keeps for this tenant.
     async fn own_terms(&mut self) -> Result<u64, StoreError>;
 }

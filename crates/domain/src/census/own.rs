@@ -1,6 +1,8 @@
 //! Moves Chancery's own values of a tenant to the newest data key: its users' e-mail, names and metadata, and the tenants' records.
 
-use chancery_crypto::Sealed;
+use std::collections::BTreeMap;
+
+use chancery_crypto::{Sealed, sha256};
 
 use crate::{
     Instance,
@@ -10,11 +12,14 @@ use crate::{
     fields::{Field, system},
     ids::{RequestId, TenantId},
     instance::Failure,
-    keyring::{Managed, ring::Place},
+    keyring::{KeyState, Managed, ring::Place},
+    time::Timestamp,
 };
 
 /// Values of one batch: one event, one commit.
 const BATCH: u32 = 200;
+/// How long a value that does not open is left alone.
+const TRY_AGAIN_SECONDS: i64 = 86_400;
 
 codes! {
     /// A column of Chancery's own that holds sealed values.
@@ -58,35 +63,64 @@ pub struct OwnValue {
     pub sealed: Vec<u8>,
 }
 
+/// Values that did not open, by a hash of what and where they are, and when each is tried again: one event a day, not one a round.
+#[derive(Debug, Default)]
+pub struct Unmoved(BTreeMap<[u8; 32], Timestamp>);
+
+impl Unmoved {
+    fn mark(tenant: TenantId, value: &OwnValue) -> [u8; 32] {
+        let place = format!("{tenant} {} {} ", value.column, value.row);
+        sha256(&[place.as_bytes(), &value.sealed].concat())
+    }
+
+    fn waits(&self, tenant: TenantId, value: &OwnValue, now: Timestamp) -> bool {
+        self.0.get(&Self::mark(tenant, value)).is_some_and(|until| now < *until)
+    }
+}
+
 /// Moves what is under superseded versions; how many values that were. Being done twice at once costs only the work.
+/// Asks the store first: a tenant with nothing to move costs no lease.
 ///
 /// # Errors
 ///
 /// [`Failure`]; what was moved until then stays moved.
-pub async fn move_own(instance: &Instance, tenant: TenantId) -> Result<u64, Failure> {
-    let old = instance.lease(tenant).await?.keyring.superseded(Managed::Data);
+pub async fn move_own(instance: &Instance, tenant: TenantId, unmoved: &mut Unmoved) -> Result<u64, Failure> {
+    let now = instance.now();
+    unmoved.0.retain(|_, until| now < *until);
+    let versions = instance.store().view(tenant).await?.managed_versions().await?;
+    let old = versions.into_iter().filter(|(managed, version)| {
+        *managed == Managed::Data && version.state.opens() && version.state != KeyState::Active
+    });
     let mut moved = 0;
-    for handle in old {
+    for (_, version) in old {
+        let mut after: Option<OwnValue> = None;
         loop {
-            let values = instance.store().view(tenant).await?.own_under(handle, BATCH).await?;
-            let batch = move_batch(instance, tenant, &values).await?;
-            moved += batch;
-            // What does not open stays where it is.
-            if batch == 0 {
-                break;
+            let values = instance.store().view(tenant).await?.own_under(version.handle, after.as_ref(), BATCH).await?;
+            let Some(last) = values.last().cloned() else { break };
+            let due: Vec<OwnValue> = values.into_iter().filter(|value| !unmoved.waits(tenant, value, now)).collect();
+            // One event tells of one table.
+            for of_table in due.chunk_by(|one, other| one.column.field().table == other.column.field().table) {
+                moved += move_batch(instance, tenant, of_table, unmoved).await?;
             }
+            // What does not open stays where it is.
+            after = Some(last);
         }
     }
     Ok(moved)
 }
 
-async fn move_batch(instance: &Instance, tenant: TenantId, values: &[OwnValue]) -> Result<u64, Failure> {
+async fn move_batch(
+    instance: &Instance,
+    tenant: TenantId,
+    values: &[OwnValue],
+    unmoved: &mut Unmoved,
+) -> Result<u64, Failure> {
     let Some(first) = values.first() else { return Ok(0) };
     let table = first.column.field().table;
+    let try_again = instance.now().plus_seconds(TRY_AGAIN_SECONDS);
     let parsed: Vec<(&OwnValue, Field, Sealed)> = values
         .iter()
         .map(|value| (value, value.column.field()))
-        .filter(|(_, field)| field.table == table)
         .filter_map(|(value, field)| Some((value, field, Sealed::from_bytes(value.sealed.clone()).ok()?)))
         .collect();
     let places: Vec<(Place<'_>, &Sealed)> =
@@ -110,7 +144,10 @@ async fn move_batch(instance: &Instance, tenant: TenantId, values: &[OwnValue]) 
     let mut change = Change::begin_with(instance, actor, tenant, std::sync::Arc::clone(&lease.keyring)).await?;
     let mut moved = 0;
     for ((value, _, _), fresh) in parsed.iter().zip(fresh) {
-        let Some(sealed) = fresh.ok().and_then(|fresh| fresh.sealed) else { continue };
+        let Some(sealed) = fresh.ok().and_then(|fresh| fresh.sealed) else {
+            unmoved.0.insert(Unmoved::mark(tenant, value), try_again);
+            continue;
+        };
         if change.rows().swap_own(value, sealed.as_bytes()).await? {
             moved += 1;
         }

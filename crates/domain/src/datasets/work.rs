@@ -32,8 +32,10 @@ use crate::{
 
 /// Rows of one batch: one event, one statement, one transaction in the application's database.
 const BATCH: u32 = 500;
-/// How long a node has a job without saying so again. Longer than any batch takes.
+/// How long a node has a job without saying so again. Longer than any batch takes; counting takes as long as it takes.
 const CLAIM_SECONDS: i64 = 20;
+/// How often a node says so while it waits for a count.
+const RENEW_EVERY: Duration = Duration::from_secs(5);
 /// How often a database that does not answer is asked again before the job fails.
 const PATIENCE: u32 = 30;
 /// More passes than these mean that an application goes on writing under an old key.
@@ -69,7 +71,9 @@ pub async fn work(
         route: "datasets.work",
         method: "JOB",
     };
-    Worker { instance, tenant, node, request, dataset, job, column_failed: 0 }.run(stopped).await
+    // In the middle of a column: what failed in it was noted with that of the whole pass. More than the truth, so never a false zero.
+    let column_failed = if job.row_at.is_some() { job.failed } else { 0 };
+    Worker { instance, tenant, node, request, dataset, job, column_failed }.run(stopped).await
 }
 
 struct Worker<'a> {
@@ -176,14 +180,14 @@ impl Worker<'_> {
                 Which::Sealed
             }
             _ => {
-                self.next_column(column).await?;
+                self.next_column(table, column).await?;
                 return Ok(0);
             }
         };
         let field = field.ok_or(DatasetError::NotFound)?;
         let page = table.page(column, which, self.job.row_at.as_deref(), BATCH).await?;
         let Some(last) = page.last().map(|row| row.at.clone()) else {
-            self.next_column(column).await?;
+            self.next_column(table, column).await?;
             return Ok(0);
         };
         let rows = number(page.len());
@@ -291,14 +295,16 @@ impl Worker<'_> {
         Ok(())
     }
 
-    async fn next_column(&mut self, column: &DatasetColumn) -> Result<(), StepError> {
+    async fn next_column(&mut self, table: &dyn DatasetTable, column: &DatasetColumn) -> Result<(), StepError> {
         // A later pass begins when nobody writes terms of an old key any more.
         let settled = self.job.pass > 1 || self.settled_at(Managed::Index).await? <= self.job.created_at;
         if self.job.work == Work::Reindex && self.job.pass_moved == 0 && settled {
             // A whole pass that found every term to be the newest one is the count of the others.
-            let failed = std::mem::take(&mut self.column_failed);
-            self.note_counts(Managed::Index, &[(column.field.clone(), Found::Terms(failed))], self.job.updated_at)
-                .await?;
+            // What is sealed otherwise than alone was in no page: its terms may be of any key.
+            let as_of = self.job.updated_at;
+            let other = self.count_of(table, column).await?.other;
+            let terms = Found::Terms(self.column_failed + other);
+            self.note_counts(Managed::Index, &[(column.field.clone(), terms)], as_of).await?;
         }
         self.column_failed = 0;
         self.job.column_at += 1;
@@ -347,12 +353,12 @@ impl Worker<'_> {
         Ok(retired.map_or(self.job.created_at, |retired| retired.plus_seconds(SETTLE_SECONDS)))
     }
 
-    async fn todo(&self, table: &dyn DatasetTable) -> Result<u64, StepError> {
+    async fn todo(&mut self, table: &dyn DatasetTable) -> Result<u64, StepError> {
         let lease = self.instance.lease(self.tenant).await.map_err(DatasetError::from)?;
         let old = lease.keyring.superseded(Managed::Data);
         let mut todo = 0;
-        for column in &self.dataset.columns {
-            let counted = table.count(column).await?;
+        for column in self.dataset.columns.clone() {
+            let counted = self.count_of(table, &column).await?;
             todo += match self.job.work {
                 Work::Reindex if column.terms_in.is_none() => 0,
                 Work::Reindex => counted.by_handle.iter().map(|(_, count)| count).sum(),
@@ -362,14 +368,26 @@ impl Worker<'_> {
         Ok(todo)
     }
 
+    /// Counts a column. That may take minutes, in which the job stays this node's.
+    async fn count_of(&mut self, table: &dyn DatasetTable, column: &DatasetColumn) -> Result<ColumnCount, StepError> {
+        let mut counting = table.count(column);
+        loop {
+            match tokio::time::timeout(RENEW_EVERY, &mut counting).await {
+                Ok(counted) => return Ok(counted?),
+                Err(_) => self.save().await?,
+            }
+        }
+    }
+
     /// Counts every column and notes what each version of the data key holds; how many values are under superseded ones.
     async fn count(&mut self, table: &dyn DatasetTable) -> Result<u64, StepError> {
         let as_of = self.instance.now();
         let lease = self.instance.lease(self.tenant).await.map_err(DatasetError::from)?;
         let old = lease.keyring.superseded(Managed::Data);
         let mut found = Vec::with_capacity(self.dataset.columns.len());
-        for column in &self.dataset.columns {
-            found.push((column.field.clone(), Found::Values(table.count(column).await?)));
+        for column in self.dataset.columns.clone() {
+            let counted = self.count_of(table, &column).await?;
+            found.push((column.field, Found::Values(counted)));
         }
         let left = found.iter().map(|(_, found)| found.under(&old)).sum();
         self.note_counts(Managed::Data, &found, as_of).await?;

@@ -59,11 +59,13 @@ pub async fn own_values_are_swapped(store: &impl Backend) {
     (first.email, first.first_name, first.metadata) = (sealed(9), Some(sealed(9)), Some(sealed(8)));
     second.email = sealed(8);
     commit!(store, OURS, .insert_user(&first) .insert_user(&second));
-    let found = view(store, OURS).await.own_under(Handle([9; 8]), 10).await.unwrap();
+    let found = view(store, OURS).await.own_under(Handle([9; 8]), None, 10).await.unwrap();
     let own = |column| OwnValue { column, row: first.id.to_string(), sealed: sealed(9) };
     assert_eq!(found, [own(OwnColumn::UserEmail), own(OwnColumn::UserFirstName)]);
-    assert_eq!(view(store, OURS).await.own_under(Handle([9; 8]), 1).await.unwrap().len(), 1);
-    assert_eq!(view(store, THEIRS).await.own_under(Handle([9; 8]), 10).await.unwrap(), []);
+    assert_eq!(view(store, OURS).await.own_under(Handle([9; 8]), None, 1).await.unwrap(), found[..1]);
+    assert_eq!(view(store, OURS).await.own_under(Handle([9; 8]), Some(&found[0]), 10).await.unwrap(), found[1..]);
+    assert_eq!(view(store, OURS).await.own_under(Handle([9; 8]), Some(&found[1]), 10).await.unwrap(), []);
+    assert_eq!(view(store, THEIRS).await.own_under(Handle([9; 8]), None, 10).await.unwrap(), []);
     assert!(!begin(store, THEIRS).await.swap_own(&found[0], &sealed(7)).await.unwrap());
     let mut tx = begin(store, OURS).await;
     assert!(tx.swap_own(&found[0], &sealed(7)).await.unwrap());

@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use chancery_crypto::Secret;
-use reqwest::{Certificate, Method, Url, header::HeaderValue, redirect};
+use reqwest::{Certificate, Method, StatusCode, Url, header::HeaderValue, redirect};
 use serde_json::Value;
 
 /// For a whole request; drawing an RSA key takes seconds.
@@ -67,6 +67,25 @@ impl Api {
     ///
     /// With what the server said, or that it did not answer.
     pub(crate) async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value> {
+        let (status, bytes) = self.exchange(method, path, body).await?;
+        if status.is_success() {
+            return serde_json::from_slice(&bytes).context("the answer is not JSON; is --url a Chancery?");
+        }
+        let problem: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+        bail!("{}", explain(status.as_u16(), &problem))
+    }
+
+    /// Sends a request; whatever the server answers, for callers that go on after a refusal.
+    ///
+    /// # Errors
+    ///
+    /// If it did not answer.
+    pub(crate) async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<(StatusCode, Vec<u8>)> {
         let url = self.base.join(path).with_context(|| format!("cannot make a URL of {path}"))?;
         let mut request = self.http.request(method, url).header("authorization", self.key.clone());
         if let Some(body) = body {
@@ -76,11 +95,7 @@ impl Api {
         let response = request.send().await.with_context(unreachable)?;
         let status = response.status();
         let bytes = response.bytes().await.with_context(unreachable)?;
-        if status.is_success() {
-            return serde_json::from_slice(&bytes).context("the answer is not JSON; is --url a Chancery?");
-        }
-        let problem: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-        bail!("{}", explain(status.as_u16(), &problem))
+        Ok((status, bytes.to_vec()))
     }
 }
 

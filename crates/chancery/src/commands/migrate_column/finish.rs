@@ -4,10 +4,17 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 use chancery_crypto::Phi;
+use chancery_datasets::{Pair, Restore};
 use chancery_domain::datasets::tables::Stored;
 use serde_json::json;
 
-use super::{Run, legacy::HashForm, proof::sealed_text, seal::number, value::to_text};
+use super::{
+    Run,
+    legacy::HashForm,
+    proof::sealed_text,
+    seal::{number, same},
+    value::{of_text, to_text},
+};
 use crate::commands::say;
 
 /// How many ids of rows are named.
@@ -21,25 +28,36 @@ impl Run {
         if progress.phase == "finished" && !drop {
             bail!("this column is finished already");
         }
+        if !self.migration.has_sealed() {
+            bail!("nothing was sealed yet; run it without --finish first");
+        }
         if !drop && self.migration.plain_is_required() {
             self.migration.allow_nulls().await?;
         }
+        // To the very end a change of the plaintext by an old program empties the sealed value, so that no stale one stands for it.
+        self.migration.protect().await?;
         let proof = self.prove().await?;
         if !proof.is_whole() {
             self.bar.finish_and_clear();
             proof.print();
             bail!("not everything is proven, so no plaintext goes; run it without --finish first");
         }
-        // From here on a change of the plaintext column no longer empties the sealed one.
-        self.migration.unprotect().await?;
         let cleared = if drop {
-            self.migration.drop_plain().await?;
+            let pending = self.migration.drop_plain().await?;
+            if pending > 0 {
+                bail!(
+                    "{pending} rows were written in plaintext meanwhile, so nothing was dropped; run it without --finish first"
+                );
+            }
             proof.counts.plain
         } else {
             self.clear().await?
         };
         let left = if drop { 0 } else { self.migration.counts().await?.plain };
-        self.migration.note("finished").await?;
+        if left == 0 {
+            self.migration.unprotect().await?;
+            self.migration.note("finished").await?;
+        }
         self.bar.finish_and_clear();
         if json {
             let mut report = proof.to_json();
@@ -54,7 +72,7 @@ impl Run {
             say(format_args!("Cleared         {cleared}{}", if drop { "  (the column was dropped)" } else { "" }));
             if left > 0 {
                 say(format_args!(
-                    "Left            {left}  (changed meanwhile: the application still writes plaintext)"
+                    "Left            {left}  (changed meanwhile: the application still writes plaintext; run it without --finish, then again)"
                 ));
             }
         }
@@ -85,19 +103,22 @@ impl Run {
     pub(super) async fn rollback(&mut self, json: bool) -> Result<ExitCode> {
         let progress =
             self.migration.progress().await?.context("there is nothing to roll back: this column was not migrated")?;
-        self.migration.unprotect().await?;
-        let restored = if self.migration.has_sealed() { self.restore().await? } else { 0 };
-        let counts = self.migration.counts().await?;
-        if counts.nulls + counts.plain != counts.rows {
-            bail!(
-                "{} rows have a sealed value and no plaintext, and it could not be brought back; nothing was removed",
-                counts.rows - counts.nulls - counts.plain
-            );
+        let mut restored = 0;
+        if self.migration.has_sealed() {
+            self.migration.protect().await?;
+            if progress.phase == "finished" {
+                self.refuse_late_plaintext().await?;
+            }
+            restored = self.restore().await?;
         }
+        let counts = self.migration.counts().await?;
         if !progress.added_term && self.reader.hash != HashForm::None {
             self.put_hashes_back().await?;
         }
-        self.migration.drop_added(&progress).await?;
+        let alone = self.migration.drop_added(&progress).await?;
+        if alone > 0 {
+            bail!("{alone} rows were sealed meanwhile and have no plaintext; nothing was removed, run this again");
+        }
         self.migration.forget().await?;
         self.bar.finish_and_clear();
         if json {
@@ -112,35 +133,67 @@ impl Run {
         Ok(ExitCode::SUCCESS)
     }
 
+    /// After --finish no trigger told of a change of the plaintext, so nobody can say which of two values is the newer one.
+    async fn refuse_late_plaintext(&self) -> Result<()> {
+        let proof = self.prove().await?;
+        if proof.mismatches > 0 {
+            self.bar.finish_and_clear();
+            bail!(
+                "{} rows have plaintext that is not what their sealed value holds, written after --finish: {}; nothing was removed. \
+                 Set the plaintext to NULL where the sealed value counts, or the sealed value to NULL where the plaintext does",
+                proof.mismatches,
+                proof.mismatched_rows.join(", ")
+            );
+        }
+        Ok(())
+    }
+
+    /// Writes back what the sealed values hold, where the plaintext is gone or is another one: the trigger empties the sealed value
+    /// when the plaintext changes, so one that differs is newer, written by an application that seals.
     async fn restore(&self) -> Result<u64> {
         self.bar.set_message("bringing back");
         let mut restored = 0;
+        let mut closed = Vec::new();
         let mut after: Option<String> = None;
         loop {
             let page = self.migration.pairs(after.as_deref(), self.batch).await?;
-            let Some(last) = page.last().map(|pair| pair.at.clone()) else { return Ok(restored) };
-            let gone: Vec<(String, String, Stored, String)> = page
+            let Some(last) = page.last().map(|pair| pair.at.clone()) else { break };
+            let sealed: Vec<(Pair, String)> = page
                 .into_iter()
-                .filter(|pair| pair.plain.is_none())
                 .filter_map(|pair| {
-                    let sealed = pair.sealed?;
-                    let text = sealed_text(&sealed)?;
-                    Some((pair.at, pair.row, sealed, text))
+                    let text = sealed_text(pair.sealed.as_ref()?)?;
+                    Some((pair, text))
                 })
                 .collect();
-            if !gone.is_empty() {
-                let values: Vec<(&str, String)> =
-                    gone.iter().map(|(_, row, _, text)| (row.as_str(), text.clone())).collect();
-                let opened = self.server.open(&self.field, &values).await?;
-                let rows: Vec<(String, Phi<String>, Stored)> = gone
-                    .iter()
-                    .zip(&opened)
-                    .map(|((at, _, sealed, _), value)| (at.clone(), to_text(value), sealed.clone()))
-                    .collect();
-                restored += self.migration.restore(&rows).await?;
+            let values: Vec<(&str, String)> =
+                sealed.iter().map(|(pair, text)| (pair.row.as_str(), text.clone())).collect();
+            let opened = if values.is_empty() { Vec::new() } else { self.open_each(&values).await? };
+            let mut rows = Vec::new();
+            for ((pair, _), opened) in sealed.iter().zip(opened) {
+                let Some(opened) = opened else {
+                    closed.push(pair.row.clone());
+                    continue;
+                };
+                let read = |plain| self.reader.read(&pair.row, plain).and_then(|text| of_text(&self.field.kind, &text));
+                if pair.plain.as_ref().and_then(read).is_some_and(|value| same(&value, &opened)) {
+                    continue;
+                }
+                let Some(stored) = pair.sealed.clone() else { continue };
+                let old = pair.plain.as_ref().map(|plain| Phi::new(plain.expose().clone()));
+                rows.push(Restore { at: pair.at.clone(), old, new: to_text(&opened), sealed: stored });
             }
+            restored += self.migration.restore(&rows).await?;
             after = Some(last);
         }
+        if !closed.is_empty() {
+            let count = closed.len();
+            closed.truncate(NAMED);
+            bail!(
+                "the sealed values of {count} rows do not open, so they could not be compared: {}; nothing was removed",
+                closed.join(", ")
+            );
+        }
+        Ok(restored)
     }
 
     async fn put_hashes_back(&self) -> Result<()> {

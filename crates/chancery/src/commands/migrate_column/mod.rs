@@ -29,7 +29,7 @@ use self::{
     proof::Proof,
     server::{Field, Server},
 };
-use super::say;
+use super::{client::ClientArgs, say};
 
 /// The exit code when everything was sealed but what a program that does not seal yet wrote meanwhile.
 const STILL_WRITTEN: u8 = 2;
@@ -37,12 +37,9 @@ const STILL_WRITTEN: u8 = 2;
 /// `chancery migrate-column`.
 #[derive(Debug, Args)]
 pub struct MigrateColumnArgs {
-    /// The Chancery server
-    #[arg(long, value_name = "URL", env = "CHANCERY_SERVER", default_value = "http://127.0.0.1:8700")]
-    server: String,
-    /// A file of mode 600 with an API key that may seal and open (role `service`)
-    #[arg(long, value_name = "FILE", env = "CHANCERY_API_KEY_FILE")]
-    api_key_file: PathBuf,
+    /// The API key may seal and open (role `service`)
+    #[command(flatten)]
+    client: ClientArgs,
     /// A file of mode 600 with the application's database: postgres://… or sqlite:PATH
     #[arg(long, value_name = "FILE")]
     database_url_file: PathBuf,
@@ -90,9 +87,6 @@ pub struct MigrateColumnArgs {
     /// With --finish: drop the plaintext column. Only a backup brings it back
     #[arg(long, requires = "finish")]
     drop: bool,
-    /// Print the result as JSON
-    #[arg(long)]
-    json: bool,
 }
 
 /// Everything a step needs.
@@ -126,7 +120,7 @@ struct Done {
 ///
 /// With what is wrong and its cure. What was sealed until then stays, and the next run goes on from there.
 pub async fn run(args: MigrateColumnArgs) -> Result<ExitCode> {
-    let json = args.json;
+    let json = args.client.output().is_json();
     let (finish, drop, rollback, find, dry) =
         (args.finish, args.drop, args.rollback, args.find_plaintext, args.dry_run);
     let mut run = Run::begin(args).await?;
@@ -147,10 +141,9 @@ pub async fn run(args: MigrateColumnArgs) -> Result<ExitCode> {
 
 impl Run {
     async fn begin(args: MigrateColumnArgs) -> Result<Self> {
-        let key = private_text(&args.api_key_file)?;
+        let (server, json) = (Server::new(args.client.api()?), args.client.output().is_json());
         let url = private_text(&args.database_url_file)?;
         let database = Database::open(&url).await.context("the application's database")?;
-        let server = Server::new(&args.server, &key)?;
         let field_table = args.field_table.unwrap_or_else(|| args.table.table.to_string());
         let field_column = args.field_column.unwrap_or_else(|| args.column.to_string());
         let field = server.field(&field_table, &field_column).await?;
@@ -166,7 +159,7 @@ impl Run {
         let reader = Reader::of(&args.legacy)?;
         let migration = Migration::open(database, &args.table, &args.row_column, args.column, sealed, term).await?;
         let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
-        if args.json || !std::io::stderr().is_terminal() {
+        if json || !std::io::stderr().is_terminal() {
             bar.set_draw_target(ProgressDrawTarget::hidden());
         }
         bar.set_style(ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {per_sec} {eta}")?);

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::{
     Run,
     seal::{number, same},
+    server::NotOpened,
     value::of_text,
 };
 use crate::commands::say;
@@ -110,23 +111,11 @@ impl Run {
             return Ok(());
         }
         let values: Vec<(&str, String)> = pairs.iter().map(|pair| (pair.row.as_str(), pair.sealed.clone())).collect();
-        let opened = match self.server.open(&self.field, &values).await {
-            Ok(opened) => opened,
-            // One value that does not open refuses the page: find it.
-            Err(error) if values.len() == 1 => {
-                tracing::debug!(%error, "A sealed value does not open");
-                vec![Value::Null]
-            }
-            Err(_) => {
-                let mut pairs = pairs;
-                let second = pairs.split_off(pairs.len() / 2);
-                Box::pin(self.compare(pairs, proof)).await?;
-                return Box::pin(self.compare(second, proof)).await;
-            }
-        };
+        let opened = self.open_each(&values).await?;
         for (pair, opened) in pairs.iter().zip(&opened) {
             proof.compared += 1;
-            if !pair.value.as_ref().is_some_and(|value| same(value, opened)) {
+            let is_same = |value| opened.as_ref().is_some_and(|opened| same(value, opened));
+            if !pair.value.as_ref().is_some_and(is_same) {
                 proof.mismatches += 1;
                 if proof.mismatched_rows.len() < NAMED {
                     proof.mismatched_rows.push(pair.row.clone());
@@ -134,6 +123,24 @@ impl Run {
             }
         }
         Ok(())
+    }
+
+    /// Opens values of rows; `None` for those that do not open. One of them refuses a whole request, so it is looked for by halves.
+    pub(super) async fn open_each(&self, values: &[(&str, String)]) -> Result<Vec<Option<Value>>> {
+        match self.server.open(&self.field, values).await {
+            Ok(opened) => Ok(opened.into_iter().map(Some).collect()),
+            Err(error) if !error.is::<NotOpened>() => Err(error),
+            Err(error) if values.len() <= 1 => {
+                tracing::debug!(%error, "A sealed value does not open");
+                Ok(values.iter().map(|_| None).collect())
+            }
+            Err(_) => {
+                let (first, second) = values.split_at(values.len() / 2);
+                let mut opened = Box::pin(self.open_each(first)).await?;
+                opened.extend(Box::pin(self.open_each(second)).await?);
+                Ok(opened)
+            }
+        }
     }
 }
 

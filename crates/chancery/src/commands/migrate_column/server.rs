@@ -4,9 +4,10 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use chancery_crypto::Secret;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+
+use crate::commands::client::Api;
 
 /// How long a server that does not answer is asked again.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -30,40 +31,35 @@ pub(super) struct SealedValue {
 /// Which values of a batch the server does not take, by position.
 pub(super) struct Refused(pub(super) Vec<usize>);
 
-pub(super) struct Server {
-    http: reqwest::Client,
-    base: String,
-    key: Secret<String>,
+/// The server refuses to open values: one of them at least.
+#[derive(Debug)]
+pub(super) struct NotOpened(String);
+
+impl std::fmt::Display for NotOpened {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "/v1/open answers {}", self.0)
+    }
 }
 
+impl std::error::Error for NotOpened {}
+
+pub(super) struct Server(Api);
+
 impl Server {
-    pub(super) fn new(base: &str, key: &str) -> Result<Self> {
-        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(60)).build()?;
-        Ok(Self { http, base: base.trim_end_matches('/').to_owned(), key: Secret::new(key.to_owned()) })
+    pub(super) const fn new(api: Api) -> Self {
+        Self(api)
     }
 
     /// Sends a request until it is answered by a server that works.
     async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<(StatusCode, Value)> {
         let began = Instant::now();
         loop {
-            let mut request = self.http.request(method.clone(), format!("{}{path}", self.base));
-            request = request.header("x-api-key", self.key.expose());
-            if let Some(body) = body {
-                request = request.json(body);
-            }
-            let answer = match request.send().await {
-                Ok(response) => {
-                    let status = response.status();
-                    response.bytes().await.map(|bytes| (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null)))
+            match self.0.exchange(method.clone(), path, body).await {
+                Ok((status, body)) if !matches!(status.as_u16(), 429 | 503) => {
+                    return Ok((status, serde_json::from_slice(&body).unwrap_or(Value::Null)));
                 }
-                Err(error) => Err(error),
-            };
-            match answer {
-                Ok((status, body)) if !matches!(status.as_u16(), 429 | 503) => return Ok((status, body)),
                 Ok((status, _)) if began.elapsed() > PATIENCE => bail!("{path} answers {status}"),
-                Err(error) if began.elapsed() > PATIENCE => {
-                    return Err(error).with_context(|| format!("{} does not answer", self.base));
-                }
+                Err(error) if began.elapsed() > PATIENCE => return Err(error),
                 Ok(_) | Err(_) => tokio::time::sleep(Duration::from_millis(500)).await,
             }
         }
@@ -145,7 +141,10 @@ impl Server {
         let body = json!({"purpose": "SYSADMIN", "reason": reason, "items": items});
         let (status, mut answer) = self.send(Method::POST, "/v1/open", Some(&body)).await?;
         if !status.is_success() {
-            bail!("/v1/open answers {}", brief(status, &answer));
+            let said = NotOpened(brief(status, &answer));
+            // The key's owner, not a value, is what a 401 refuses; and 5xx is the server's own trouble.
+            let of_a_value = status.is_client_error() && status != StatusCode::UNAUTHORIZED;
+            return if of_a_value { Err(said.into()) } else { bail!("{said}") };
         }
         let items = answer["items"].as_array_mut().filter(|items| items.len() == values.len());
         let items = items.context("/v1/open gave another number of values")?;
