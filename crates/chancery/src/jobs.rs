@@ -8,13 +8,10 @@ use std::{
 
 use chancery_api::Metrics;
 use chancery_domain::{
-    Clock as _, Instance, TenantId,
+    Instance, TenantId,
     approvals::DeedKind,
     audit::{self, sequence::SequenceError},
-    backups::{Holder, sealing_key},
-    idempotency,
-    ids::BackupId,
-    jobs,
+    idempotency, jobs,
     keyring::{self, schedule},
     tenants::TenantState,
 };
@@ -24,7 +21,7 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use crate::{backup::tombstones, clock::SystemClock, commands::backup, config::Config, dataset_jobs, wiring::Stores};
+use crate::{backup::tombstones, config::Config, dataset_jobs, destroyed_list, wiring::Stores};
 
 /// Another node's change of keys is known here after that, and a little.
 const FOLLOW_EVERY: Duration = Duration::from_millis(250);
@@ -65,9 +62,15 @@ impl Jobs {
         let counted = Arc::clone(&metrics);
         let destroyer = {
             let (instance, stores, metrics) = (Arc::clone(&instance), stores.clone(), Arc::clone(&metrics));
-            let list = tombstones::local(&config.data_dir);
             supervise("destroy", stopped.clone(), move |stopped| {
-                destroy(Arc::clone(&instance), stores.clone(), Arc::clone(&metrics), list.clone(), stopped)
+                destroy(Arc::clone(&instance), stores.clone(), Arc::clone(&metrics), stopped)
+            })
+        };
+        let lister = {
+            let (instance, stores) = (Arc::clone(&instance), stores.clone());
+            let list = tombstones::local(&config.data_dir);
+            supervise("list", stopped.clone(), move |stopped| {
+                destroyed_list::keep(Arc::clone(&instance), stores.clone(), list.clone(), stopped)
             })
         };
         let sequencer = {
@@ -109,7 +112,7 @@ impl Jobs {
         };
         let proving = move |stopped| prove(Arc::clone(&instance), Arc::clone(&counted), stopped);
         let prover = supervise("prove", stopped, proving);
-        let others = vec![follower, renewer, flusher, scheduler, forgetter, datasets, roots, prover, destroyer];
+        let others = vec![follower, renewer, flusher, scheduler, forgetter, datasets, roots, prover, destroyer, lister];
         Self { others: (stop, others), sequencer: (end, vec![sequencer]) }
     }
 
@@ -432,16 +435,10 @@ async fn prove(instance: Arc<Instance>, metrics: Arc<Metrics>, mut stopped: watc
     }
 }
 
-/// Destroys the keys whose waiting time is over, and keeps the list of destroyed keys outside the store.
-async fn destroy(
-    instance: Arc<Instance>,
-    stores: Stores,
-    metrics: Arc<Metrics>,
-    list: std::path::PathBuf,
-    stopped: watch::Receiver<bool>,
-) {
+/// Destroys the keys whose waiting time is over.
+async fn destroy(instance: Arc<Instance>, stores: Stores, metrics: Arc<Metrics>, stopped: watch::Receiver<bool>) {
     let mut ticks = Ticks::every(DESTROY_EVERY, stopped);
-    let (mut written, mut turn) = (false, 0);
+    let mut turn = 0;
     while ticks.next().await {
         let leads = jobs::claim(&instance, "destroy", DESTROY_LEASE).await.unwrap_or(false);
         let look = turn % REVIEW_TURNS == 0;
@@ -451,10 +448,7 @@ async fn destroy(
             if leads {
                 match keyring::deletion::destroy_due(&instance, tenant).await {
                     Ok(0) => {}
-                    Ok(count) => {
-                        written = false;
-                        tracing::info!(%tenant, count, "Destroyed {count} key version(s) of `{tenant}`");
-                    }
+                    Ok(count) => tracing::info!(%tenant, count, "Destroyed {count} key version(s) of `{tenant}`"),
                     Err(error) => {
                         tracing::error!(%tenant, error = chain(&error), "Could not destroy keys of `{tenant}`")
                     }
@@ -467,24 +461,8 @@ async fn destroy(
         if look {
             metrics.unreviewed(unreviewed);
         }
-        if !written {
-            match write_list(&instance, &stores, &list).await {
-                Ok(()) => written = true,
-                Err(error) => {
-                    tracing::error!(error = format!("{error:#}"), "Could not write the list of destroyed keys")
-                }
-            }
-        }
     }
     let _ = jobs::release(&instance, "destroy").await;
-}
-
-async fn write_list(instance: &Instance, stores: &Stores, path: &std::path::Path) -> anyhow::Result<()> {
-    let holders: Vec<Holder> = stores.recipients().await?.iter().map(Holder::from).collect();
-    let environment = instance.settings().environment.as_str();
-    let key = sealing_key(&holders, instance.providers(), environment).await?;
-    let id = BackupId::make(SystemClock.now(), instance.random())?;
-    backup::list(stores, path, id, environment, &holders, &key).await.map(drop)
 }
 
 /// How many times glass was broken in a tenant without anybody having looked at it afterwards.

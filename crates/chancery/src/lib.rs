@@ -8,7 +8,7 @@
 //! | [`wiring`] | from a configuration to the domain's ports |
 //! | [`backup`] | the files of a backup |
 //! | [`server`] | listeners, draining |
-//! | [`jobs`], [`dataset_jobs`] | what goes on in the background |
+//! | [`jobs`], [`dataset_jobs`], [`destroyed_list`] | what goes on in the background |
 //! | [`url_files`] | where applications' databases are |
 //! | [`telemetry`], [`clock`] | log lines, the time |
 #![forbid(unsafe_code)]
@@ -19,6 +19,7 @@ pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod dataset_jobs;
+pub mod destroyed_list;
 pub mod jobs;
 pub mod server;
 pub mod telemetry;

@@ -30,6 +30,12 @@ impl<D: Driver> TombstoneRows for Rows<D> {
         )
         .await
     }
+
+    async fn destroyed_keys(&mut self) -> Result<u64, StoreError> {
+        let sql = "SELECT (SELECT COUNT(*) FROM tombstones WHERE tenant_id = $1)
+                + (SELECT COUNT(*) FROM tenant_keys WHERE tenant_id = $1 AND state = 'destroyed')";
+        Ok(self.one("tombstone", sql, [], |row| row.number()).await?.unwrap_or(0))
+    }
 }
 
 #[async_trait]

@@ -365,7 +365,10 @@ hand_on!(ApprovalWrites {
     fn insert_approval(approval: &Approval) -> ();
     fn update_approval(approval: &Approval) -> ();
 });
-hand_on!(TombstoneRows { fn tombstones() -> Vec<Tombstone>; });
+hand_on!(TombstoneRows {
+    fn tombstones() -> Vec<Tombstone>;
+    fn destroyed_keys() -> u64;
+});
 hand_on!(TombstoneWrites { fn insert_tombstone(tombstone: &Tombstone) -> (); });
 hand_on!(BackupRows { fn newest_backup() -> Option<Backup>; });
 hand_on!(BackupWrites { fn insert_backup(backup: &Backup) -> (); });

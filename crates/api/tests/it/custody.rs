@@ -2,16 +2,23 @@
 
 use std::sync::Arc;
 
+use chancery_crypto::{Handle, Key256, SystemRandom, WrapContext, WrappingKey};
 use chancery_domain::{
     TenantId,
-    keyring::{KeyDestination, KeyProvider, KeyVersion, StoredMaterial},
+    ids::KeyId,
+    keyring::{KeyDestination, KeyProvider, KeyVersion, StoredMaterial, WrapLabel},
 };
 use chancery_kms::{Folder, Local};
+use data_encoding::BASE64URL_NOPAD as BASE64;
 use serde_json::{Value, json};
 
 use crate::app::{Backend, Caller, Clinic, Reply, TestApp};
 
-backends! { a_copy_counts_when_it_was_read_back, escrow_takes_two_people_and_gives_the_key_back }
+backends! {
+    a_copy_counts_when_it_was_read_back,
+    escrow_takes_two_people_and_gives_the_key_back,
+    a_damaged_key_is_taken_back_and_no_other_material,
+}
 
 struct It {
     app: TestApp,
@@ -58,6 +65,52 @@ impl It {
         self.folder.path().join(place).join(format!("{}.{}.copy", self.clinic.id, self.key))
     }
 
+    /// The first version of the key, as it is stored.
+    async fn first(&self) -> KeyVersion {
+        let mut view = self.app.instance.store().view(self.clinic.id.parse().unwrap()).await.unwrap();
+        view.key_versions(self.key.parse().unwrap()).await.unwrap().remove(0)
+    }
+
+    /// Replaces the stored material of the first version.
+    async fn damage(&self) {
+        let good = self.first().await;
+        let StoredMaterial::Wrapped { mut bytes, tenant_key_version } = good.material.clone() else {
+            panic!("resident")
+        };
+        *bytes.last_mut().unwrap() ^= 1;
+        let bad = KeyVersion { material: StoredMaterial::Wrapped { bytes, tenant_key_version }, ..good.clone() };
+        let mut tx = self.app.instance.store().begin(self.clinic.id.parse().unwrap()).await.unwrap();
+        tx.swap_key_version(&good, &bad).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
+    /// What whoever holds the escrow's key can write there: any material under the name of the first version.
+    async fn forge(&self, material: &[u8]) {
+        let (own, handle) = (Key256::from_bytes([7; 32]), Handle([7; 8]));
+        let provider = Local::open(&self.folder.path().join("other.key")).unwrap();
+        let label = WrapLabel { environment: "development", purpose: "key-copy", version: 1 };
+        let wrapped_key = provider.wrap(&own, label).await.unwrap();
+        let (tenant, key): (TenantId, KeyId) = (self.clinic.id.parse().unwrap(), self.key.parse().unwrap());
+        let key_id = self.first().await.key_id;
+        let (parent, child) = (tenant.to_bytes(), key.to_bytes());
+        let context = WrapContext { parent: &parent, child: &child, purpose: key_id.as_bytes(), version: 1 };
+        let wrapped = WrappingKey::new(&own, handle).wrap(&context, material, &SystemRandom).unwrap();
+        let copy = json!({"format": "chancery-key-copy/1", "tenant": self.clinic.id, "key": self.key,
+            "environment": "development", "handle": handle.to_hex(), "wrapped_key": BASE64.encode(&wrapped_key),
+            "versions": [{"version": 1, "key_id": key_id, "wrapped": BASE64.encode(&wrapped)}]});
+        std::fs::write(self.copy("escrow_1"), copy.to_string()).unwrap();
+    }
+
+    async fn named(&mut self, key_type: &str, purpose: &str) {
+        let body = json!({"name": key_type, "type": key_type, "purpose": purpose, "access_policy": "application"});
+        let key = self.app.post(&self.clinic.officer, "/v1/keys", body).await.created();
+        self.key = key["id"].as_str().unwrap().to_owned();
+    }
+
+    async fn r#use(&self, verb: &str, body: Value) -> Reply {
+        self.app.post(&self.clinic.service, &format!("/v1/keys/{}/{verb}", self.key), body).await
+    }
+
     async fn stored(&self) -> chancery_domain::keyring::Key {
         let tenant: TenantId = self.clinic.id.parse().unwrap();
         let mut view = self.app.instance.store().view(tenant).await.unwrap();
@@ -71,6 +124,9 @@ async fn a_copy_counts_when_it_was_read_back(backend: Backend) {
         it.act("backup", json!({"location": location})).await.refused(422, "request.invalid");
     }
     assert_eq!(it.stored().await.backup, None);
+    // Whoever holds another provider's key would have this key alone: that is escrow, and takes two.
+    it.act("backup", json!({"location": "escrow_1"})).await.refused(422, "request.invalid");
+    assert_eq!((it.stored().await.backup, it.copy("escrow_1").exists()), (None, false));
     it.act("backup", json!({"location": "vault_1"})).await.ok();
     let backup = it.stored().await.backup.unwrap();
     assert_eq!((backup.version, backup.location.as_deref()), (Some(1), Some("vault_1")));
@@ -97,20 +153,9 @@ async fn escrow_takes_two_people_and_gives_the_key_back(backend: Backend) {
     it.agreed("escrow", "escrow_1").await.ok();
     let whole = std::fs::read(it.copy("escrow_1")).unwrap();
 
-    // The row's material is damaged: nothing of the tenant opens any more, until the key is taken back.
-    let tenant: TenantId = it.clinic.id.parse().unwrap();
-    let key = it.key.parse().unwrap();
-    let mut tx = it.app.instance.store().begin(tenant).await.unwrap();
-    let good = tx.key_versions(key).await.unwrap().remove(0);
-    tx.commit().await.unwrap();
-    let StoredMaterial::Wrapped { bytes, .. } = &good.material else { panic!("resident") };
-    let old = bytes.clone();
+    let old = it.first().await;
     assert_eq!(it.agreed("escrow-restore", "escrow_1").await.ok()["versions"][0]["state"], "active");
-    let mut view = it.app.instance.store().view(tenant).await.unwrap();
-    let again: KeyVersion = view.key_versions(key).await.unwrap().remove(0);
-    let StoredMaterial::Wrapped { bytes, .. } = &again.material else { panic!("resident") };
-    assert_ne!(*bytes, old, "wrapped anew");
-    drop(view);
+    assert_ne!(it.first().await.material, old.material, "wrapped anew");
     it.app.open(&it.clinic.service, "ssn", "row-1", &it.sealed).await.ok();
 
     // A changed copy is refused as a whole.
@@ -120,4 +165,34 @@ async fn escrow_takes_two_people_and_gives_the_key_back(backend: Backend) {
     std::fs::write(it.copy("escrow_1"), changed).unwrap();
     it.agreed("escrow-restore", "escrow_1").await.refused(503, "dependency.unavailable");
     it.app.open(&it.clinic.service, "ssn", "row-1", &it.sealed).await.ok();
+}
+
+async fn a_damaged_key_is_taken_back_and_no_other_material(backend: Backend) {
+    let mut it = It::on(backend).await;
+    it.named("ed25519", "signing").await;
+    let message = json!({"message": BASE64.encode(b"message")});
+    let signed = it.r#use("sign", message.clone()).await.ok();
+    it.agreed("escrow", "escrow_1").await.ok();
+    let copy = std::fs::read(it.copy("escrow_1")).unwrap();
+    it.damage().await;
+    assert!(!it.r#use("sign", message.clone()).await.status.is_success());
+
+    // The public half tells that this is another key.
+    it.forge(&[9; 32]).await;
+    let bad = it.first().await;
+    it.agreed("escrow-restore", "escrow_1").await.refused(503, "dependency.unavailable");
+    assert_eq!(it.first().await, bad);
+    std::fs::write(it.copy("escrow_1"), copy).unwrap();
+    it.agreed("escrow-restore", "escrow_1").await.ok();
+    assert_eq!(it.r#use("sign", message).await.ok()["signature"], signed["signature"]);
+
+    // One without a public half is told by what is there.
+    it.named("aes_256", "encryption").await;
+    let plain = json!({"plaintext": BASE64.encode(b"plain")});
+    it.agreed("escrow", "escrow_1").await.ok();
+    it.forge(&[9; 32]).await;
+    let good = it.first().await;
+    it.agreed("escrow-restore", "escrow_1").await.refused(503, "dependency.unavailable");
+    assert_eq!(it.first().await, good);
+    it.r#use("encrypt", plain).await.ok();
 }

@@ -2,7 +2,7 @@
 
 use chancery_domain::{
     TenantId,
-    keyring::{KeyState, StoredMaterial, TombstoneKind, deletion::destroy_due},
+    keyring::{KeyState, KeyVersion, ProviderKind, StoredMaterial, TombstoneKind, deletion::destroy_due},
 };
 use serde_json::{Value, json};
 
@@ -16,6 +16,7 @@ backends! {
     what_is_counted_at_zero_takes_one_person,
     force_is_for_what_is_revoked,
     what_is_still_needed_is_not_deleted,
+    one_that_cannot_be_destroyed_holds_none_up,
 }
 
 /// A clinic with two officers, its data key, and a value under that key's first version.
@@ -145,4 +146,28 @@ async fn what_is_still_needed_is_not_deleted(backend: Backend) {
         it.app.post(&it.clinic.officer, &path, json!({"days": 7})).await.refused(403, "key.managed");
     }
     assert_eq!(it.app.get(&it.second, "/v1/approvals").await.ok()["items"], json!([]));
+}
+
+async fn one_that_cannot_be_destroyed_holds_none_up(backend: Backend) {
+    let mut it = It::on(backend).await;
+    for name in ["one", "two"] {
+        let body = json!({"name": name, "type": "ed25519", "purpose": "signing", "access_policy": "application"});
+        let key = it.app.post(&it.clinic.officer, "/v1/keys", body).await.created();
+        it.key = key["id"].as_str().unwrap().to_owned();
+        it.agreed(json!({"days": 7})).await.ok();
+    }
+    it.app.clock.advance_seconds(7 * 86_400);
+    let store = it.app.instance.store();
+    let mut due = store.view(it.tenant).await.unwrap().versions_to_destroy(it.app.instance.now()).await.unwrap();
+    assert_eq!(due.len(), 2);
+    // The first lives in an HSM that is not there.
+    let first = due.remove(0);
+    let away = StoredMaterial::Resident { provider: ProviderKind::Pkcs11, id: "away".parse().unwrap() };
+    let mut tx = store.begin(it.tenant).await.unwrap();
+    tx.swap_key_version(&first, &KeyVersion { material: away, ..first.clone() }).await.unwrap();
+    tx.commit().await.unwrap();
+    assert!(destroy_due(&it.app.instance, it.tenant).await.is_err());
+    let mut view = store.view(it.tenant).await.unwrap();
+    assert_eq!(view.key_versions(first.key).await.unwrap()[0].state, KeyState::PendingDeletion);
+    assert_eq!(view.key_versions(due[0].key).await.unwrap()[0].state, KeyState::Destroyed);
 }

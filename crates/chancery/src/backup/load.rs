@@ -158,13 +158,24 @@ async fn put(
                 return Ok(());
             }
             let gone = place.text(&row, "state").as_deref() == Some("destroyed");
-            if !gone && tombstones.holds(&tenant, tombstone, &place.text(&row, id).unwrap_or_default()) {
+            let id = place.text(&row, id).unwrap_or_default();
+            if !gone && tombstones.holds(&tenant, tombstone, &id) {
                 // A person's destroyed key has no material at all.
                 let null = tombstone == "subject_key";
                 place.set(&mut row, "wrapped", if null { Value::Text(None) } else { Value::bytes(b"") });
                 place.set(&mut row, "state", "destroyed".into());
                 for name in ["cancels_to", "resumes_to", "deletion_due_at"] {
                     place.set(&mut row, name, Value::Text(None));
+                }
+                // Nor is it anywhere else: in a provider, or under the tenant's own.
+                for name in ["provider", "resident_id", "own_provider", "own_mode", "own_wrapped"] {
+                    place.set(&mut row, name, Value::Text(None));
+                }
+                if let Some(at) = tombstones.destroyed_at(&tenant, tombstone, &id) {
+                    if place.text(&row, "retired_at").is_none() {
+                        place.set(&mut row, "retired_at", at.clone());
+                    }
+                    place.set(&mut row, "destroyed_at", at);
                 }
                 loaded.kept_destroyed += 1;
             }

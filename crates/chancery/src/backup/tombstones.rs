@@ -1,7 +1,7 @@
 //! Which keys were destroyed: kept apart from the store, so that an older backup does not bring them back.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     path::{Path, PathBuf},
 };
 
@@ -32,7 +32,7 @@ type Listed = (String, Vec<String>, Vec<(String, Vec<Value>)>);
 pub struct Tombstones {
     columns: Vec<String>,
     rows: Vec<(String, Vec<Value>)>,
-    stones: BTreeSet<(String, String, String)>,
+    stones: BTreeMap<(String, String, String), Option<Value>>,
     dead: BTreeSet<(String, String, String)>,
 }
 
@@ -144,7 +144,9 @@ impl Tombstones {
     fn add(&mut self, tenant: &str, names: &[String], row: Vec<Value>) {
         let (Some(kind), Some(id)) = (text(names, &row, "kind"), text(names, &row, "id")) else { return };
         self.dead.insert((tenant.to_owned(), kind.clone(), id.clone()));
-        if self.stones.insert((tenant.to_owned(), kind, id)) {
+        if let Entry::Vacant(stone) = self.stones.entry((tenant.to_owned(), kind, id)) {
+            let at = names.iter().position(|name| name == "destroyed_at");
+            stone.insert(at.and_then(|at| row.get(at)).cloned());
             if self.columns.is_empty() {
                 names.clone_into(&mut self.columns);
             }
@@ -161,6 +163,11 @@ impl Tombstones {
     /// Whether this key was destroyed.
     pub fn holds(&self, tenant: &str, kind: &str, id: &str) -> bool {
         self.dead.contains(&(tenant.to_owned(), kind.to_owned(), id.to_owned()))
+    }
+
+    /// When it was, if its tombstone is here.
+    pub fn destroyed_at(&self, tenant: &str, kind: &str, id: &str) -> Option<Value> {
+        self.stones.get(&(tenant.to_owned(), kind.to_owned(), id.to_owned())).cloned().flatten()
     }
 
     /// Their rows, and the order of the rows' values.

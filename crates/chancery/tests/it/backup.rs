@@ -56,13 +56,15 @@ impl Clinic {
 
     /// Asks, has it approved by the other officer, does it.
     async fn agreed(&self, server: &Served, body: Value) -> Value {
-        let path = format!("/v1/keys/{}/schedule-deletion", self.key);
-        let asked = server.must("POST", &path, &self.officer, Some(body.clone())).await;
+        self.agreed_at(server, &format!("/v1/keys/{}/schedule-deletion", self.key), body).await
+    }
+
+    async fn agreed_at(&self, server: &Served, path: &str, mut body: Value) -> Value {
+        let asked = server.must("POST", path, &self.officer, Some(body.clone())).await;
         let approval = asked["approval_id"].as_str().unwrap();
         server.must("POST", &format!("/v1/approvals/{approval}/approve"), &self.second, None).await;
-        let mut body = body;
         body["approval_id"] = json!(approval);
-        server.must("POST", &path, &self.officer, Some(body)).await
+        server.must("POST", path, &self.officer, Some(body)).await
     }
 }
 
@@ -73,6 +75,14 @@ async fn revoke_first(dir: &Path, key: &str) {
     let revoke = sqlx::query("UPDATE key_versions SET state = 'revoked' WHERE key = $1 AND version = 1").bind(key);
     assert_eq!(revoke.execute(&mut store).await.unwrap().rows_affected(), 1);
     store.close().await.unwrap();
+}
+
+/// Of the destroyed rows of a table, how many have the moment of their end.
+async fn dated(dir: &Path, sql: &str) -> (i64, i64) {
+    let mut store = SqliteConnectOptions::new().filename(dir.join("chancery.db")).connect().await.unwrap();
+    let found = sqlx::query_as(sqlx::AssertSqlSafe(sql)).fetch_one(&mut store).await.unwrap();
+    store.close().await.unwrap();
+    found
 }
 
 /// Copies a backup's files to a machine that has nothing else.
@@ -183,6 +193,9 @@ async fn what_was_destroyed_after_the_backup_stays_destroyed() {
         fs::set_permissions(home.join("root.key"), fs::Permissions::from_mode(0o600)).unwrap();
         let restored = told(&[&["restore", text(&out), "--dev", "--data", text(&home)], more.as_slice()].concat());
         assert_eq!(restored["kept_destroyed"], u64::from(!comes_back), "{restored}");
+        let sql = "SELECT COUNT(*), COUNT(retired_at) FROM key_versions WHERE state = 'destroyed'";
+        let dead = i64::from(!comes_back);
+        assert_eq!(dated(&home, sql).await, (dead, dead));
         let server = Served::dev(&home);
         let (status, answer) = server.send("POST", "/v1/open", &clinic.officer, Some(open(&clinic.sealed))).await;
         assert_eq!(status == 200, comes_back, "{answer}");
@@ -191,6 +204,48 @@ async fn what_was_destroyed_after_the_backup_stays_destroyed() {
         server.must("GET", &format!("/v1/tenants/{}", clinic.id), &admin, None).await;
         server.stop();
     }
+}
+
+/// The server's own list, beside an older bundle, while it goes on running.
+#[tokio::test]
+async fn an_erased_person_is_on_the_servers_own_list_soon() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("dev");
+    let server = Served::dev(&dir);
+    let clinic = Clinic::at(&server, &admin_key(&dir)).await;
+    let item = json!({ "table": "patients", "column": "ssn", "row": "1", "subject": "MRN-1", "value": "1" });
+    let sealed = server.must("POST", "/v1/seal", &clinic.officer, Some(json!({ "items": [item] }))).await;
+    let out = folder.path().join("backup");
+    told(&["backup", "--dev", "--data", text(&dir), "--out", text(&out)]);
+    let list = dir.join("tombstones");
+    let mut waited = 0;
+    let mut changed = async |from: Option<Vec<u8>>| {
+        while fs::read(&list).ok() == from {
+            assert!(waited < 300, "the list is not written");
+            waited += 1;
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        fs::read(&list).ok()
+    };
+    let first = changed(None).await;
+    clinic.agreed_at(&server, "/v1/subjects/erase", json!({ "subject": "MRN-1" })).await;
+    changed(first).await;
+
+    let home = folder.path().join("home");
+    fs::create_dir_all(&home).unwrap();
+    for name in ["root.key", "tombstones"] {
+        fs::copy(dir.join(name), home.join(name)).unwrap();
+    }
+    server.stop();
+    let restored = told(&["restore", text(&out), "--dev", "--data", text(&home)]);
+    assert_eq!(restored["kept_destroyed"], 1, "{restored}");
+    let sql = "SELECT COUNT(*), COUNT(destroyed_at) FROM subject_keys WHERE state = 'destroyed'";
+    assert_eq!(dated(&home, sql).await, (1, 1));
+    let server = Served::dev(&home);
+    let body = open(&sealed["items"][0]["sealed"]);
+    let (status, answer) = server.send("POST", "/v1/open", &clinic.officer, Some(body)).await;
+    assert_eq!((status, &answer["code"]), (410, &json!("subject.erased")), "{answer}");
+    server.stop();
 }
 
 #[tokio::test]

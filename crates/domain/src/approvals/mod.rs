@@ -64,10 +64,6 @@ codes! {
         BreakGlass = "record.break_glass",
         /// Destroy a person's keys.
         SubjectErase = "subject.erase",
-        /// Erase a tenant.
-        TenantErase = "tenant.erase",
-        /// Put a tenant's keys under its own provider, or take them from it.
-        TenantProvider = "tenant.provider",
     }
 }
 

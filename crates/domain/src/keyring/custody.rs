@@ -2,6 +2,9 @@
 //!
 //! A copy counts when it was read back from where it was put, unwrapped and compared; only then the key says that it has one.
 
+use chancery_crypto::{KeyMaterial, Secret};
+use subtle::ConstantTimeEq as _;
+
 use super::{
     BackupState, Key, KeyBackup, KeyDestination, KeyRef, KeyState, KeyVersion, StoredMaterial,
     copies::{self, Copied, CopyError, CopyOrFailure},
@@ -53,7 +56,8 @@ impl From<CopyOrFailure> for CustodyError {
     }
 }
 
-/// Copies a key to `location`, which wraps with a key that also holds the platform root, or with another one.
+/// Copies a key to `location`, which wraps with a key that also holds the platform root: whoever has that one has the key
+/// anyway. Any other location is [`escrow`], which takes two people.
 ///
 /// # Errors
 ///
@@ -62,6 +66,10 @@ pub async fn backup(instance: &Instance, call: &Call, id: KeyId, location: &str)
     call.require(Permission::KeysBackup)?;
     read(instance, call, id).await?;
     let destination = destination(instance, location)?;
+    if !holds_root(instance, &*destination) {
+        let message = "its key does not hold the platform root; ask for escrow, which takes two people";
+        return Err(Faults::one("/location", "apart", message).into());
+    }
     copy(instance, call, id, &*destination, None).await
 }
 
@@ -81,8 +89,7 @@ pub async fn escrow(
     call.require(Permission::KeysBackup)?;
     read(instance, call, id).await?;
     let destination = destination(instance, location)?;
-    let (kind, label) = (destination.provider().kind(), destination.provider().label());
-    if instance.providers().iter().any(|ours| ours.kind() == kind && ours.label() == label) {
+    if holds_root(instance, &*destination) {
         return Err(Faults::one("/location", "not_apart", "escrow is for another provider than the root's").into());
     }
     let deed = deed(DeedKind::KeyEscrow, id, &*destination);
@@ -119,10 +126,13 @@ pub async fn restore(
     approvals::consume(instance, call, &mut change, approval, &deed).await?;
     let key = change.rows().seize_key(id).await?.ok_or(CustodyError::NotFound)?;
     let ring = std::sync::Arc::clone(change.keyring());
+    // A rotation of the tenant key does not look again for keys under the old one.
+    change.rows().hold_tenant_key(ring.tenant_keys.active()).await?;
     let mut restored = Vec::new();
     for version in change.rows().seize_versions(id).await? {
         let found = copied.iter().find(|copied| copied.version == version.version && copied.key_id == version.key_id);
         let Some(found) = found.filter(|_| version.state != KeyState::Destroyed) else { continue };
+        check(&key, &version, &found.material, ring.tenant_keys.unwrap(&key.wrap_purpose(), &version).ok())?;
         let purpose = key.wrap_purpose();
         let material =
             ring.tenant_keys.wrap(id, &purpose, version.version, found.material.expose(), instance.random())?;
@@ -149,6 +159,26 @@ fn destination(instance: &Instance, location: &str) -> Result<std::sync::Arc<dyn
     }
     let unknown = || Faults::one("/location", "unknown", "no destination of this name is configured");
     instance.destinations().iter().find(|found| found.name() == location).cloned().ok_or_else(unknown)
+}
+
+/// Whether the key that wraps there is one that holds the platform root.
+fn holds_root(instance: &Instance, destination: &dyn KeyDestination) -> bool {
+    let (kind, label) = (destination.provider().kind(), destination.provider().label());
+    instance.providers().iter().any(|ours| ours.kind() == kind && ours.label() == label)
+}
+
+/// Whether this is the material of `version`. Whoever holds the destination's key can write any material under its name, so
+/// the name does not tell: the public half does, and what is `stored`, as long as that unwraps.
+fn check(
+    key: &Key,
+    version: &KeyVersion,
+    material: &Secret<Vec<u8>>,
+    stored: Option<Secret<Vec<u8>>>,
+) -> Result<(), CopyError> {
+    let read = KeyMaterial::from_material(key.key_type.maths(), material.expose()).map_err(|_| CopyError::Damaged)?;
+    let named = read.public().is_none_or(|public| public.jwk().thumbprint() == version.key_id);
+    let same = stored.is_none_or(|stored| stored.expose().ct_eq(material.expose()).into());
+    if named && same { Ok(()) } else { Err(CopyError::Damaged) }
 }
 
 fn deed(kind: DeedKind, id: KeyId, destination: &dyn KeyDestination) -> Deed {
@@ -197,7 +227,8 @@ async fn copy(
     destination.put(&name, &text).await?;
     let back = copies::unwrap(destination, place, &destination.take(&name).await?).await?;
     let same = |(one, other): (&Copied, &Copied)| {
-        one.version == other.version && one.key_id == other.key_id && one.material.expose() == other.material.expose()
+        let material = one.material.expose().ct_eq(other.material.expose());
+        one.version == other.version && one.key_id == other.key_id && bool::from(material)
     };
     if back.len() != copied.len() || !copied.iter().zip(&back).all(same) {
         return Err(CopyError::Damaged.into());

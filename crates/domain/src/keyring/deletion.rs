@@ -231,30 +231,39 @@ pub async fn cancel(
 ///
 /// # Errors
 ///
-/// [`DeletionError`] of the first that could not be destroyed; those before are.
+/// [`DeletionError`] of the first that could not be destroyed; all others are.
 pub async fn destroy_due(instance: &Instance, tenant: TenantId) -> Result<u32, DeletionError> {
     let due = instance.store().view(tenant).await?.versions_to_destroy(instance.now()).await?;
-    let mut count = 0;
+    let (mut count, mut failed) = (0, None);
     for version in due {
-        let request = RequestInfo {
-            id: RequestId::make(instance.now(), instance.random())?,
-            address: None,
-            user_agent: None,
-            route: "destroy",
-            method: "JOB",
-        };
-        let ring = instance.keyring(tenant).await?;
-        let mut change = Change::begin_with(instance, Actor::System(&request), tenant, ring).await?;
-        let key = change.rows().seize_key(version.key).await?.ok_or(DeletionError::NotFound)?;
-        // Cancelled since? Then it is not the same any more.
-        let still = change.rows().seize_versions(version.key).await?;
-        let Some(version) = still.into_iter().find(|found| *found == version) else { continue };
-        destroy(instance, &mut change, tenant, (&key, &version), "system", None).await?;
-        change.commit(Event::new(EventKind::KeyDeletionDone).on("key", key.id)).await?;
-        instance.end_lease(tenant);
-        count += 1;
+        // One whose provider is away holds none of the others up.
+        match destroy_one(instance, tenant, &version).await {
+            Ok(destroyed) => count += u32::from(destroyed),
+            Err(error) => failed = failed.or(Some(error)),
+        }
     }
-    Ok(count)
+    failed.map_or(Ok(count), Err)
+}
+
+/// Destroys a version whose waiting time is over; `false` if it was cancelled since it was read.
+async fn destroy_one(instance: &Instance, tenant: TenantId, due: &KeyVersion) -> Result<bool, DeletionError> {
+    let request = RequestInfo {
+        id: RequestId::make(instance.now(), instance.random())?,
+        address: None,
+        user_agent: None,
+        route: "destroy",
+        method: "JOB",
+    };
+    let ring = instance.keyring(tenant).await?;
+    let mut change = Change::begin_with(instance, Actor::System(&request), tenant, ring).await?;
+    let key = change.rows().seize_key(due.key).await?.ok_or(DeletionError::NotFound)?;
+    // Cancelled since? Then it is not the same any more.
+    let still = change.rows().seize_versions(due.key).await?;
+    let Some(version) = still.into_iter().find(|found| found == due) else { return Ok(false) };
+    destroy(instance, &mut change, tenant, (&key, &version), "system", None).await?;
+    change.commit(Event::new(EventKind::KeyDeletionDone).on("key", key.id)).await?;
+    instance.end_lease(tenant);
+    Ok(true)
 }
 
 /// Wipes a version's material, sets its tombstone, and states both in a certificate and an event, in the caller's commit.

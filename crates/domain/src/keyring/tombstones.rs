@@ -59,6 +59,8 @@ pub fn fingerprint(handle: Handle, wrapped: &[u8]) -> [u8; 32] {
 pub trait TombstoneRows {
     /// All of the tenant, by kind and id.
     async fn tombstones(&mut self) -> Result<Vec<Tombstone>, StoreError>;
+    /// How many keys of the tenant were destroyed, those of rotated tenant keys included, which have no tombstone.
+    async fn destroyed_keys(&mut self) -> Result<u64, StoreError>;
 }
 
 /// Sets tombstones. Nothing takes one away.

@@ -112,7 +112,7 @@ macro_rules! store_conformance {
                 unreviewed_ones_are_found, another_tenant_does_not_see_it, another_tenant_does_not_change_it,
                 an_id_is_taken_once,
             ],
-            tombstones: [a_tombstone_reads_back, another_tenant_does_not_see_it, a_key_has_one],
+            tombstones: [a_tombstone_reads_back, another_tenant_does_not_see_it, a_key_has_one, destroyed_keys_are_counted],
             backups: [the_newest_backup_is_given, only_the_platform_keeps_backups],
             transactions: [
                 a_dropped_transaction_leaves_nothing, a_committed_one_is_seen_at_once, an_uncommitted_one_is_not_seen,
