@@ -361,23 +361,33 @@ where
             Ok(()) => rest.await,
             Err(broken) => Err(broken),
         };
-        if let Err(broken) = outcome {
-            // A client that went away does not want to know.
-            let _ = pieces.0.send(Err(broken)).await;
-        }
+        // The end is said, not fallen silent: a writer that panics must not look like one that finished. A client that
+        // went away does not want to know.
+        let _ = pieces.0.send(outcome.map(|()| Bytes::new())).await;
         drop(permit);
     };
     tokio::spawn(run.in_current_span());
-    Body::new(Pipe(receiver))
+    Body::new(Pipe { pieces: receiver, ended: false })
 }
 
-struct Pipe(mpsc::Receiver<Piece>);
+/// What comes out of a pipe; an empty piece is its end, and a silent one is broken.
+struct Pipe {
+    pieces: mpsc::Receiver<Piece>,
+    ended: bool,
+}
 
 impl http_body::Body for Pipe {
     type Data = Bytes;
     type Error = Broken;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        self.0.poll_recv(cx).map(|piece| piece.map(|piece| piece.map(Frame::data)))
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        self.pieces.poll_recv(cx).map(|piece| {
+            let piece = piece.unwrap_or(Err(Broken));
+            self.ended = piece.as_ref().map_or(true, Bytes::is_empty);
+            (!matches!(&piece, Ok(end) if end.is_empty())).then(|| piece.map(Frame::data))
+        })
     }
 }

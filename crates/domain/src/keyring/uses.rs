@@ -4,12 +4,12 @@
 //! committed under that hold; only then the result leaves. So nothing is logged under a version after its retirement,
 //! and nothing made with it leaves after a revocation was committed.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use chancery_crypto::{Handle, Phi, Secret};
 
 use super::{
-    Key, KeyError, KeyState, KeyVersion, KeyringError, Operation, StoredMaterial,
+    Key, KeyError, KeyState, KeyVersion, KeyringError, Operation, StoredMaterial, fence,
     named::{Algorithm, NamedKey, handle_in},
 };
 use crate::{
@@ -19,6 +19,7 @@ use crate::{
     faults::Faults,
     ids::KeyId,
     instance::Failure,
+    store::StoreError,
     time::Timestamp,
 };
 
@@ -28,6 +29,8 @@ const MAX_BYTES: usize = 4 << 20;
 const MAX_CONTEXT: usize = 1_024;
 /// How often a use that a rotation overtook is tried again.
 const OVERTAKEN: u32 = 3;
+/// How often a version is looked at again before its result leaves.
+const LOOKS: u32 = 3;
 
 /// What a use gave, and with which version.
 #[derive(Debug)]
@@ -241,6 +244,7 @@ where
     };
 
     let mut change = Change::begin(instance, call, call.tenant()).await?;
+    let held_at = Instant::now();
     let held = change.rows().hold_version(id, version.version).await?.ok_or(KeyError::NotFound)?;
     ready(&held, operation, instance.now())?;
     let event = Event::new(EventKind::KeyUsed)
@@ -254,6 +258,7 @@ where
         None => event,
     };
     change.commit(event).await?;
+    still_ready(instance, call, id, version.version, operation, held_at).await?;
     instance.key_uses.count(call.tenant(), &version.key_id, instance.now());
     Ok(Used { result, key_id: version.key_id, version: version.version, algorithm })
 }
@@ -299,6 +304,30 @@ async fn find(
     let version = versions.swap_remove(at);
     ready(&version, operation, instance.now())?;
     Ok((key, version))
+}
+
+/// Whether the result may leave. Whoever stops a version waits [`SETTLED_AFTER`](fence::SETTLED_AFTER) after the commit
+/// that had to wait for our hold; so within [`RELEASE_WITHIN`](fence::RELEASE_WITHIN) of holding it, nobody has answered
+/// yet. Later, the version is looked at again.
+async fn still_ready(
+    instance: &Instance,
+    call: &Call,
+    id: KeyId,
+    version: u32,
+    operation: Operation,
+    mut looked_at: Instant,
+) -> Result<(), KeyError> {
+    for _ in 0..LOOKS {
+        if looked_at.elapsed() <= fence::RELEASE_WITHIN {
+            return Ok(());
+        }
+        looked_at = Instant::now();
+        // A transaction, because a view may be that of a replica.
+        let mut tx = instance.store().begin(call.tenant()).await?;
+        let held = tx.hold_version(id, version).await?.ok_or(KeyError::NotFound)?;
+        ready(&held, operation, instance.now())?;
+    }
+    Err(StoreError::Unavailable("the store answers too slowly to tell whether a key still stands".into()).into())
 }
 
 /// Whether a version does this now: by its state, and by the clock even where the state does not say it yet.

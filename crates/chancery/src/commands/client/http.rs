@@ -9,6 +9,8 @@ use serde_json::Value;
 
 /// For a whole request; drawing an RSA key takes seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Until a connection stands.
+const CONNECT: Duration = Duration::from_secs(10);
 
 /// A server, and the credential of the caller. Never prints the credential.
 pub(crate) struct Api {
@@ -30,7 +32,7 @@ impl Api {
             _ => bail!("`{url}` is no http or https URL"),
         }
         // Nobody between takes or redirects a credential.
-        let mut builder = reqwest::Client::builder().timeout(PATIENCE).redirect(redirect::Policy::none());
+        let mut builder = reqwest::Client::builder().connect_timeout(CONNECT).redirect(redirect::Policy::none());
         if is_here(&base) {
             builder = builder.no_proxy();
         }
@@ -61,6 +63,16 @@ impl Api {
         self.send(Method::PATCH, path, Some(body)).await
     }
 
+    /// A request with the credential, for bodies of any length that take as long as they take.
+    ///
+    /// # Errors
+    ///
+    /// If `path` is none.
+    pub(crate) fn request(&self, method: Method, path: &str) -> Result<reqwest::RequestBuilder> {
+        let url = self.base.join(path).with_context(|| format!("cannot make a URL of {path}"))?;
+        Ok(self.http.request(method, url).header("authorization", self.key.clone()))
+    }
+
     /// Sends a request; an answer that is no success is an error with the server's own words.
     ///
     /// # Errors
@@ -86,8 +98,7 @@ impl Api {
         path: &str,
         body: Option<&Value>,
     ) -> Result<(StatusCode, Vec<u8>)> {
-        let url = self.base.join(path).with_context(|| format!("cannot make a URL of {path}"))?;
-        let mut request = self.http.request(method, url).header("authorization", self.key.clone());
+        let mut request = self.request(method, path)?.timeout(PATIENCE);
         if let Some(body) = body {
             request = request.json(body);
         }
@@ -109,7 +120,7 @@ fn is_here(url: &Url) -> bool {
 }
 
 /// A refusal for people: title, detail, a line per bad field, and what to do where that is known.
-fn explain(status: u16, problem: &Value) -> String {
+pub(crate) fn explain(status: u16, problem: &Value) -> String {
     let part = |name: &str| problem.get(name).and_then(Value::as_str).unwrap_or_default();
     let (title, detail, code) = (part("title"), part("detail"), part("code"));
     if title.is_empty() {

@@ -14,16 +14,26 @@ use chancery_kms::private_file;
 use clap::Args;
 
 pub(crate) use self::{
-    http::{Api, list, text},
+    http::{Api, explain, list, text},
     output::Output,
 };
 
 /// The longest file with an API key, in bytes.
 const KEY_MAX: usize = 1_024;
 
-/// Which server, and as whom.
+/// Which server, as whom, and how to show its answers.
 #[derive(Debug, Clone, Args)]
 pub struct ClientArgs {
+    #[command(flatten)]
+    server: ServerArgs,
+    /// Print answers as JSON
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+/// Which server, and as whom.
+#[derive(Debug, Clone, Args)]
+pub struct ServerArgs {
     /// Where the API answers
     #[arg(long, value_name = "URL", env = "CHANCERY_URL", default_value = "http://127.0.0.1:8700", global = true)]
     url: String,
@@ -33,9 +43,6 @@ pub struct ClientArgs {
     /// A PEM file with the only certificate authorities to trust; the system's if absent
     #[arg(long, value_name = "FILE", env = "CHANCERY_CA_FILE", global = true)]
     ca_file: Option<PathBuf>,
-    /// Print answers as JSON
-    #[arg(long, global = true)]
-    json: bool,
 }
 
 impl ClientArgs {
@@ -45,12 +52,23 @@ impl ClientArgs {
     ///
     /// If there is no credential, or with what is wrong with it or the address.
     pub(crate) fn api(&self) -> Result<Api> {
-        Api::new(&self.url, &self.credential()?, self.ca_file.as_deref())
+        self.server.api()
     }
 
     /// How to show answers.
     pub(crate) const fn output(&self) -> Output {
         Output { json: self.json }
+    }
+}
+
+impl ServerArgs {
+    /// The server, with the caller's credential.
+    ///
+    /// # Errors
+    ///
+    /// As [`ClientArgs::api`].
+    pub(crate) fn api(&self) -> Result<Api> {
+        Api::new(&self.url, &self.credential()?, self.ca_file.as_deref())
     }
 
     fn credential(&self) -> Result<Secret<String>> {

@@ -142,12 +142,19 @@ async fn from_rows(api: &Api, output: Output, args: &KeysArgs, file: &Path) -> R
     Ok(ExitCode::SUCCESS)
 }
 
-/// Whether the server's public half is the one that the source published; a row without one has nothing to compare.
+/// Whether the server's public half is that of the source's private key, and the one that the source published if it did.
 fn same_public_half(row: &PemRow, version: &Value) -> Result<()> {
-    let Some(published) = &row.public_jwk else { return Ok(()) };
-    let published: Jwk =
-        serde_json::from_value(published.clone()).context("public_jwk_json is no JWK of a type that we know")?;
-    if version.get("key_id").and_then(Value::as_str) == Some(published.thumbprint().as_str()) {
+    let published = match &row.public_jwk {
+        Some(jwk) => {
+            let jwk: Jwk =
+                serde_json::from_value(jwk.clone()).context("public_jwk_json is no JWK of a type that we know")?;
+            Some(jwk.thumbprint())
+        }
+        None => None,
+    };
+    let derived = row.thumbprint()?;
+    let stored = version.get("key_id").and_then(Value::as_str);
+    if stored == Some(derived.as_str()) && published.is_none_or(|published| published == derived) {
         Ok(())
     } else {
         bail!("the private key gives another public half")

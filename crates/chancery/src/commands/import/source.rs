@@ -1,7 +1,7 @@
 //! The table `tenant_keys` of another system (CT-02).
 
 use anyhow::{Context as _, Result, bail};
-use chancery_crypto::Secret;
+use chancery_crypto::{KeyMaterial, Secret};
 use serde_json::{Map, Value, json};
 use sqlx::{Connection as _, PgConnection, Row as _, SqliteConnection};
 
@@ -23,6 +23,14 @@ pub(super) struct PemRow {
 }
 
 impl PemRow {
+    /// Of the public half that the private key gives.
+    pub(super) fn thumbprint(&self) -> Result<String> {
+        let wrong = || format!("the private key of `{}` is none that we know", self.key_id);
+        let key = KeyMaterial::from_pem(self.pem.expose().trim()).ok().with_context(wrong)?;
+        let public = key.public().with_context(wrong)?;
+        Ok(public.jwk().thumbprint())
+    }
+
     fn new(columns: [Option<String>; 5]) -> Result<Self> {
         let [key_id, jwk, pem, status, created_at] = columns;
         let key_id = key_id.context("a row has no key_id")?;

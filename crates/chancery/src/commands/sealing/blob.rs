@@ -113,8 +113,7 @@ fn request(place: &Place, verb: &str, more: &[(&str, &str)]) -> Result<reqwest::
         query.append_pair("row", row);
     }
     query.extend_pairs(more);
-    let address = place.address(&format!("/v1/blobs/{verb}?{}", query.finish()));
-    let request = Place::client()?.post(address).header("x-api-key", place.key()?);
+    let request = place.post(&format!("/v1/blobs/{verb}?{}", query.finish()))?;
     Ok(request.header("content-type", "application/octet-stream"))
 }
 

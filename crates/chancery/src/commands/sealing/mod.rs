@@ -10,7 +10,8 @@ use std::{fs::File, path::PathBuf, process::ExitCode};
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
-use reqwest::header::HeaderValue;
+
+use super::client::{ServerArgs, explain};
 
 /// Exit code: the server refused, or what came back did not verify.
 const REFUSED: u8 = 2;
@@ -18,12 +19,8 @@ const REFUSED: u8 = 2;
 /// Where a value lives, and which server seals it.
 #[derive(Debug, Args)]
 pub struct Place {
-    /// The server, such as http://127.0.0.1:8080
-    #[arg(long, value_name = "URL", env = "CHANCERY_URL")]
-    url: String,
-    /// A file with the API key; without it the key comes from CHANCERY_API_KEY
-    #[arg(long, value_name = "FILE")]
-    api_key_file: Option<PathBuf>,
+    #[command(flatten)]
+    server: ServerArgs,
     /// The registered field: TABLE.COLUMN
     #[arg(long, value_name = "TABLE.COLUMN")]
     field: String,
@@ -118,22 +115,8 @@ impl Place {
         self.field.split_once('.').with_context(|| format!("`--field {}` is not TABLE.COLUMN", self.field))
     }
 
-    fn client() -> Result<reqwest::Client> {
-        Ok(reqwest::Client::builder().no_proxy().build()?)
-    }
-
-    fn address(&self, path: &str) -> String {
-        format!("{}{path}", self.url.trim_end_matches('/'))
-    }
-
-    fn key(&self) -> Result<HeaderValue> {
-        let key = match &self.api_key_file {
-            Some(file) => read_line(file)?,
-            None => std::env::var("CHANCERY_API_KEY").context("give --api-key-file or set CHANCERY_API_KEY")?,
-        };
-        let mut value = HeaderValue::from_str(key.trim()).context("the API key is not one")?;
-        value.set_sensitive(true);
-        Ok(value)
+    fn post(&self, path: &str) -> Result<reqwest::RequestBuilder> {
+        self.server.api()?.request(reqwest::Method::POST, path)
     }
 
     fn file(&self) -> Result<Option<File>> {
@@ -154,13 +137,5 @@ async fn good(response: reqwest::Response) -> Result<reqwest::Response> {
         return Ok(response);
     }
     let problem: serde_json::Value = serde_json::from_slice(&response.bytes().await?).unwrap_or_default();
-    let text = |name: &str| problem.get(name).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
-    let faults = problem.get("errors").and_then(serde_json::Value::as_array).into_iter().flatten();
-    let faults: Vec<String> = faults
-        .filter_map(|fault| {
-            Some(format!("{} {}", fault.get("pointer")?.as_str()?, fault.get("message")?.as_str()?).trim().to_owned())
-        })
-        .collect();
-    let told = if faults.is_empty() { text("detail") } else { faults.join("; ") };
-    bail!(Refused(format!("{} {}: {told}", status.as_u16(), text("code"))))
+    bail!(Refused(explain(status.as_u16(), &problem)))
 }

@@ -89,7 +89,7 @@ async fn post(place: &Place, path: &str, body: Vec<u8>) -> Result<Value> {
 }
 
 async fn send(place: &Place, path: &str, body: Vec<u8>) -> Result<Vec<u8>> {
-    let request = Place::client()?.post(place.address(path)).header("x-api-key", place.key()?);
+    let request = place.post(path)?;
     let request = request.header("content-type", "application/json").body(body);
     let response = request.send().await.context("the server did not answer")?;
     Ok(good(response).await?.bytes().await?.to_vec())
