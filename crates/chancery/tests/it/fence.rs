@@ -58,7 +58,7 @@ async fn a_stopped_key_opens_nothing_on_any_node_once_the_call_has_returned() {
     let second = Served::start(&arguments, second_folder.path(), &[]);
     let admin = admin_key(first_folder.path());
 
-    for how in ["suspend the tenant"] {
+    for how in ["suspend the tenant", "suspend the data key", "revoke the data key"] {
         stop_and_watch([&first, &second], &admin, how).await;
     }
 
@@ -80,7 +80,10 @@ async fn stop_and_watch(nodes: [&Served; 2], admin: &str, how: &str) {
         _ => {
             let keys = nodes[0].must("GET", "/v1/keys?managed=data", &key, None).await;
             let id = keys["items"][0]["id"].as_str().unwrap();
-            (format!("/v1/keys/{id}/suspend"), key.as_str(), json!({}))
+            match how {
+                "suspend the data key" => (format!("/v1/keys/{id}/suspend"), key.as_str(), json!({})),
+                _ => (format!("/v1/keys/{id}/revoke"), key.as_str(), json!({ "reason": "key_compromise" })),
+            }
         }
     };
 
