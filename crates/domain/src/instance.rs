@@ -74,6 +74,8 @@ pub struct Settings {
     pub tenant_mismatch: TenantMismatch,
     /// For how long the unwrapped platform root is used before its providers are asked again.
     pub root_lease_seconds: u32,
+    /// How many MiB the unwrapped keys of tenants may take; those used least make room.
+    pub lease_memory_mib: u32,
     /// Life of an access token in minutes, 5 to 15.
     pub access_minutes: u8,
     /// Cost of a password hash.
@@ -230,7 +232,9 @@ impl Instance {
             node: Node { id: node, boot },
             root: RwLock::new(HeldRoot { root: Arc::new(root), since: ports.clock.now() }),
             renewing: tokio::sync::Mutex::default(),
-            leases: Leases::default(),
+            leases: Leases::new(
+                usize::try_from(settings.lease_memory_mib).unwrap_or(usize::MAX).saturating_mul(1 << 20),
+            ),
             followed: tokio::sync::Mutex::default(),
             followed_at: Mutex::default(),
             appender: Appender::start(Arc::clone(&ports.store)),

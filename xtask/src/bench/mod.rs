@@ -3,6 +3,7 @@
 mod criterion;
 mod load;
 mod peers;
+mod printed;
 mod report;
 
 use std::fs;
@@ -13,6 +14,7 @@ use crate::workspace;
 use criterion::Times;
 use load::Load;
 use peers::Peers;
+use printed::Printed;
 use report::{Row, Target};
 
 /// What to measure.
@@ -24,7 +26,7 @@ pub(crate) struct Options {
     /// How long each load run presses, in seconds
     #[arg(long, default_value_t = 10)]
     seconds: u32,
-    /// Leave the load runs out
+    /// Leave out the load runs, and what takes minutes: keys in memory, an application's table, a re-seal
     #[arg(long)]
     no_load: bool,
 }
@@ -39,7 +41,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     crate::process::pause(std::time::Duration::ZERO)?;
     let load = if options.no_load { Load::left_out() } else { Load::measure(options.seconds) };
     crate::process::pause(std::time::Duration::ZERO)?;
-    let page = report::page(&rows(&times, &peers, &load), &busy);
+    let printed = if options.no_load { None } else { Some(Printed::measure()) };
+    crate::process::pause(std::time::Duration::ZERO)?;
+    let mut rows = rows(&times, &peers, &load);
+    rows.extend(printed.iter().flat_map(in_use));
+    let page = report::page(&rows, &busy);
     let path = workspace::root().join("docs/performance.md");
     fs::create_dir_all(path.parent().unwrap_or(&path))?;
     fs::write(&path, &page).with_context(|| format!("could not write {}", path.display()))?;
@@ -89,5 +95,27 @@ fn rows(times: &Result<Times, String>, peers: &Peers, load: &Load) -> Vec<Row> {
         Row::rate("`POST /v1/seal`, 100 items, SQLite", "items/s on this machine", &load.hundred, 300e3),
         Row::limit("cold start to ready, SQLite", "ms", &load.start_ms, 300.0),
         Row::limit("idle memory, SQLite", "MB", &load.idle_mb, 60.0),
+    ]
+}
+
+/// How an application and an operator fare.
+fn in_use(printed: &Printed) -> Vec<Row> {
+    let Printed { warm, cold, evicting, resident_mb, slower: [sqlite, postgres], reseal, rewrite } = printed;
+    let four = "four fields sealed through the API's router, another tenant's keys must make room";
+    let pf04 = |database| format!("an application's queries on a sealed table, {database} (PF-04)");
+    vec![
+        Row::times(four, evicting, "the same with room for all", cold, Target::AtMost(1.25)),
+        Row::times("four fields sealed, keys not in memory", cold, "keys in memory", warm, Target::AtMost(10.0)),
+        Row::limit("10,000 tenants in Zipf traffic, resident memory", "MB", resident_mb, 300.0),
+        Row::limit(&pf04("SQLite"), "% slower than plain", sqlite, 10.0),
+        Row::limit(&pf04("PostgreSQL"), "% slower than plain", postgres, 10.0),
+        Row::share(
+            "re-seal of a registered PostgreSQL table, 1 column and its terms",
+            "rows/s",
+            reseal,
+            "the same rows read and written back as they are",
+            rewrite,
+            0.25,
+        ),
     ]
 }

@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
 pub(crate) use migrate::migrate;
-pub(crate) use rotate::rotate;
+pub(crate) use rotate::{rate as reseal_rate, rotate};
 
 use crate::postgres::Postgres;
 use crate::server::Server;

@@ -20,6 +20,10 @@ const ONE: &str = "SELECT ssn_encrypted, generation FROM patients WHERE id = :id
 const CHANGE: &str = "UPDATE patients SET ssn_encrypted = :'sealed', ssn_hash = :'term', generation = :next
     WHERE id = :id AND generation = :last RETURNING id;";
 const PAGE: &str = "SELECT id, generation, ssn_encrypted FROM patients WHERE id > :id ORDER BY id LIMIT 1000;";
+/// Rows of a batch, as a re-seal has them; and what it would do without sealing: read a batch, write it back, commit.
+const BATCH: u64 = 500;
+const READ: &str = "SELECT id, ssn_encrypted, ssn_hash FROM patients WHERE id BETWEEN :first AND :last;";
+const REWRITE: &str = "UPDATE patients SET ssn_encrypted = ssn_encrypted || '', ssn_hash = ssn_hash || '' WHERE id BETWEEN :first AND :last;";
 /// Flags and handle of each value, and how many there are: what the census must say.
 const HANDLES: &str = "SELECT substr(ssn_encrypted, 10, 12), count(*) FROM patients GROUP BY 1 ORDER BY 1;";
 
@@ -29,20 +33,7 @@ pub(crate) fn rotate(options: &Options, postgres: Option<&Postgres>) -> Result<(
     let postgres = started(postgres, &mut own)?;
     let mut stage = Stage::open(options, postgres, "rotate")?;
     let mut table = Psql::open(&stage.psql, &stage.url)?;
-    table.ask(TABLE, &[])?;
-    let began = Instant::now();
-    fill(&stage, &mut table, options.rows)?;
-    println!("rotation: {} rows sealed and stored in {:.1} s", options.rows, began.elapsed().as_secs_f64());
-    private_file(&stage.server.data().join("datasets").join(&stage.tenant).join("clinic.url"), &stage.url)?;
-    let dataset = json!({
-        "database_url_file": "clinic.url", "table": "patients", "row_column": "id",
-        "columns": [{"column": "ssn", "terms_in": "ssn_hash"}],
-    });
-    stage.officer.expect("PUT", "/v1/datasets/patients", Some(&dataset))?;
-    let keys = stage.officer.expect("GET", "/v1/keys?managed=data", None)?;
-    let key = keys.pointer("/items/0/id").and_then(Value::as_str).context("no data key")?.to_owned();
-    stage.officer.expect("POST", &format!("/v1/keys/{key}/rotate"), Some(&json!({})))?;
-
+    let key = prepare(&stage, &mut table, options.rows)?;
     let load = Load::default();
     let (psql, url) = (stage.psql.clone(), stage.url.clone());
     let service = stage.service.clone();
@@ -75,6 +66,44 @@ pub(crate) fn rotate(options: &Options, postgres: Option<&Postgres>) -> Result<(
     );
     stage.server.finish()?;
     Ok(())
+}
+
+/// Fills a registered table, and rotates the key under it. Gives the key.
+fn prepare(stage: &Stage, table: &mut Psql, rows: u64) -> Result<String> {
+    table.ask(TABLE, &[])?;
+    let began = Instant::now();
+    fill(stage, table, rows)?;
+    println!("rotation: {rows} rows sealed and stored in {:.1} s", began.elapsed().as_secs_f64());
+    private_file(&stage.server.data().join("datasets").join(&stage.tenant).join("clinic.url"), &stage.url)?;
+    let dataset = json!({
+        "database_url_file": "clinic.url", "table": "patients", "row_column": "id",
+        "columns": [{"column": "ssn", "terms_in": "ssn_hash"}],
+    });
+    stage.officer.expect("PUT", "/v1/datasets/patients", Some(&dataset))?;
+    let keys = stage.officer.expect("GET", "/v1/keys?managed=data", None)?;
+    let key = keys.pointer("/items/0/id").and_then(Value::as_str).context("no data key")?.to_owned();
+    stage.officer.expect("POST", &format!("/v1/keys/{key}/rotate"), Some(&json!({})))?;
+    Ok(key)
+}
+
+/// Rows per second of a re-seal without load or kills, and of the same rows written back as they are, batch by batch.
+pub(crate) fn rate(rows: u64) -> Result<[f64; 2]> {
+    let postgres = Postgres::start()?;
+    let options = Options { rows, kills: 0, release: true, rows_per_second: Some(1_000_000), ..Options::default() };
+    let mut stage = Stage::open(&options, &postgres, "rate")?;
+    let mut table = Psql::open(&stage.psql, &stage.url)?;
+    prepare(&stage, &mut table, rows)?;
+    let (_, seconds) = reseal(&mut stage, &options)?;
+    let began = Instant::now();
+    for first in (1..=rows).step_by(usize::try_from(BATCH)?) {
+        let last = (first + BATCH - 1).to_string();
+        table.ask(READ, &[("first", &first.to_string()), ("last", &last)])?;
+        table.ask(REWRITE, &[("first", &first.to_string()), ("last", &last)])?;
+    }
+    let plain = began.elapsed().as_secs_f64();
+    stage.server.finish()?;
+    let rows = f64::from(u32::try_from(rows)?);
+    Ok([rows / seconds, rows / plain])
 }
 
 fn fill(stage: &Stage, table: &mut Psql, rows: u64) -> Result<()> {

@@ -80,6 +80,8 @@ pub struct Config {
     pub key_file: PathBuf,
     /// For how long the unwrapped root is used before its providers are asked again.
     pub root_lease_seconds: u32,
+    /// How many MiB the unwrapped keys of tenants may take.
+    pub lease_memory_mib: u32,
     /// What wraps the root and the keys of tenants, and where keys may live.
     pub key_providers: Vec<ProviderConfig>,
     /// Where copies of single keys go, if anywhere.
@@ -168,6 +170,7 @@ impl Config {
             key_file,
             key_providers,
             root_lease_seconds: text::number(settings, "kms.root_lease_seconds", 900, 5..=14_400, findings),
+            lease_memory_mib: text::number(settings, "kms.lease_memory_mib", 160, 1..=65_536, findings),
             copies: copies(settings, findings),
             data_dir,
             mismatch: text::read(

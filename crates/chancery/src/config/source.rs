@@ -26,6 +26,7 @@ pub const KEYS: &[&str] = &[
     "datasets.folder",
     "kms.local.key_file",
     "kms.root_lease_seconds",
+    "kms.lease_memory_mib",
     "copies.name",
     "copies.folder",
     "copies.key_file",

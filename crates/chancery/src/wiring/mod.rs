@@ -126,6 +126,7 @@ pub fn settings(config: &Config) -> Settings {
         tenant_mismatch: config.mismatch,
         access_minutes: config.access_minutes,
         root_lease_seconds: config.root_lease_seconds,
+        lease_memory_mib: config.lease_memory_mib,
         password_cost: password::Cost::default(),
     }
 }

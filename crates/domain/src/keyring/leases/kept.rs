@@ -16,8 +16,6 @@ use std::{
 use super::Lease;
 use crate::ids::TenantId;
 
-/// How many bytes the leases of one process take.
-pub(super) const MAX_WEIGHT: usize = 160 << 20;
 /// The part of it that one lease may take.
 const SHARE: usize = 32;
 
@@ -83,6 +81,11 @@ impl Kept {
         if let Some(entry) = self.entries.remove(&tenant) {
             self.weight -= entry.weight;
         }
+    }
+
+    /// Takes all of them out.
+    pub(super) fn clear(&mut self) {
+        *self = Self::new(self.max_weight);
     }
 
     /// How many, and their bytes.

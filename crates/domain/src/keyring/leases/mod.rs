@@ -108,13 +108,12 @@ pub struct Leases {
     loading: Mutex<HashMap<TenantId, Arc<tokio::sync::Mutex<()>>>>,
 }
 
-impl Default for Leases {
-    fn default() -> Self {
-        Self { kept: RwLock::new(Kept::new(kept::MAX_WEIGHT)), ended: AtomicU64::default(), loading: Mutex::default() }
-    }
-}
-
 impl Leases {
+    /// None yet, and at most so many bytes of them at a time.
+    pub(crate) fn new(max_bytes: usize) -> Self {
+        Self { kept: RwLock::new(Kept::new(max_bytes)), ended: AtomicU64::default(), loading: Mutex::default() }
+    }
+
     /// The lease of a tenant: the one held, or a new one.
     pub(crate) async fn of(&self, tenant: TenantId, instance: &Instance) -> Result<Arc<Lease>, Failure> {
         match self.fresh(tenant, instance.now()) {
@@ -190,7 +189,7 @@ impl Leases {
     pub(crate) fn end_all(&self) {
         let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
         self.ended.fetch_add(1, Ordering::AcqRel);
-        *kept = Kept::new(kept::MAX_WEIGHT);
+        kept.clear();
     }
 
     /// How many there are, and roughly how many bytes they take.
@@ -313,7 +312,7 @@ mod tests {
     /// The keys' own memory is wiped when they are dropped (`chancery-crypto` proves that); what a lease must do is drop them.
     #[test]
     fn an_ended_lease_is_dropped_with_its_keys_when_the_last_use_is_over() {
-        let leases = Leases::default();
+        let leases = Leases::new(1 << 20);
         let (tenant, lent) = (TenantId::PLATFORM, lease(TenantId::PLATFORM));
         let (probe, keys) = (Arc::downgrade(&lent), Arc::downgrade(&lent.keyring));
         leases.kept.write().unwrap().insert(tenant, lent, 100);

@@ -1,0 +1,94 @@
+//! Measurements of other crates that print what they found: keys in memory, an application's table, a re-seal.
+
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+use serde_json::Value;
+
+use super::Measured;
+use crate::postgres::Postgres;
+use crate::{process, proof, workspace};
+
+/// How many rows are re-sealed.
+const ROWS: u64 = 100_000;
+
+/// What they printed.
+#[derive(Debug)]
+pub(super) struct Printed {
+    /// Times in ns of a request whose tenant's keys are in memory, are not, and are not while another's make room.
+    pub(super) warm: Measured,
+    pub(super) cold: Measured,
+    pub(super) evicting: Measured,
+    /// Resident MB while 10,000 tenants call.
+    pub(super) resident_mb: Measured,
+    /// By how many percent an application's queries are slower on a sealed table: SQLite, PostgreSQL.
+    pub(super) slower: [Measured; 2],
+    /// Rows per second of a re-seal, and of the same rows written back as they are.
+    pub(super) reseal: Measured,
+    pub(super) rewrite: Measured,
+}
+
+impl Printed {
+    pub(super) fn measure() -> Self {
+        let said = |error: anyhow::Error| format!("{error:#}");
+        let memory = memory().map_err(said);
+        let of = |name: &str| -> Measured {
+            let found = memory.as_ref().map_err(Clone::clone)?.iter().find_map(|line| line.get(name)?.as_f64());
+            found.ok_or_else(|| format!("no test told `{name}`"))
+        };
+        let table = table().map_err(said);
+        let slower = ["SQLite", "PostgreSQL"].map(|database| mix(table.as_ref().map_err(Clone::clone)?, database));
+        let rates = proof::reseal_rate(ROWS).map_err(said);
+        Self {
+            warm: of("warm_us").map(|time| time * 1e3),
+            cold: of("cold_us").map(|time| time * 1e3),
+            evicting: of("evicting_us").map(|time| time * 1e3),
+            resident_mb: of("resident_mb"),
+            slower,
+            reseal: rates.clone().map(|[reseal, _]| reseal),
+            rewrite: rates.map(|[_, rewrite]| rewrite),
+        }
+    }
+}
+
+/// The lines of JSON that the measurements of memory print.
+fn memory() -> Result<Vec<Value>> {
+    let mut cargo = workspace::cargo(&["test", "--release", "--locked", "--package", "chancery-api", "--test", "it"]);
+    // One after the other: they measure the process.
+    let said = output(cargo.args(["--", "--ignored", "--nocapture", "--test-threads=1", "memory::"]))?;
+    Ok(said.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+}
+
+/// The table that the bench PF-04 prints.
+fn table() -> Result<String> {
+    let postgres = Postgres::start()?;
+    let mut cargo = workspace::cargo(&["bench", "--locked", "--package", "chancery-sealed", "--bench", "pf04"]);
+    output(cargo.envs(postgres.environment()))
+}
+
+fn output(command: &mut Command) -> Result<String> {
+    let said = process::output(command)?;
+    println!("{said}");
+    Ok(said)
+}
+
+/// By how many percent the mix of an application's queries is slower.
+fn mix(table: &str, database: &str) -> Measured {
+    let line = table.lines().find(|line| line.starts_with(&format!("| {database} | the mix |")));
+    let percent = line.and_then(|line| line.split('|').nth(5)?.trim().trim_end_matches(" %").parse().ok());
+    percent.with_context(|| format!("no line of {database}")).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mix_of_a_database_is_found() {
+        let table = "| database | load |\n| --- |\n| SQLite | the mix | 51.0 µs | 54.0 µs | +5.9 % | +4.0 to +7.1 % |\n\
+                     | PostgreSQL | the mix | 151.0 µs | 150.0 µs | -0.7 % | -2.0 to +1.1 % |\n";
+        assert_eq!(mix(table, "SQLite"), Ok(5.9));
+        assert_eq!(mix(table, "PostgreSQL"), Ok(-0.7));
+        assert!(mix("", "SQLite").is_err());
+    }
+}
