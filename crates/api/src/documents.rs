@@ -2,17 +2,23 @@
 
 use std::collections::BTreeMap;
 
-use axum::{Json, extract::State};
+use axum::{Json, extract::State, response::Response};
 use chancery_crypto::Phi;
 use chancery_domain::{
     Faults,
-    records::{self, DocumentField, Filed, OpenDocument, Purpose, SealDocument, Tree, TreeError},
+    records::{self, BreakGlass, DocumentField, Filed, OpenDocument, Purpose, SealDocument, Tree, TreeError},
 };
 use chancery_middleware::{Authenticated, Body, Exact, Problem, Request};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{App, error::IntoProblem, records::told, wiped};
+use crate::{
+    App,
+    approvals::WaitsBody,
+    break_glass::{self, BreakGlassBody, told},
+    error::IntoProblem,
+    wiped,
+};
 
 /// A member of a document to seal.
 #[derive(Deserialize, ToSchema)]
@@ -123,6 +129,8 @@ pub(crate) struct OpenDocumentBody {
     #[serde(deserialize_with = "wiped::taken")]
     #[schema(value_type = String)]
     reason: Phi<String>,
+    /// In an emergency: also what suspended and revoked keys have sealed, under another person's approval.
+    break_glass: Option<BreakGlassBody>,
     /// Its table.
     table: String,
     /// Its row, for columns bound to rows.
@@ -143,18 +151,20 @@ pub(crate) struct OpenedDocumentBody {
 
 /// Open every sealed member of a document, all or nothing. The event is durable before the first key is touched.
 #[utoipa::path(post, path = "/v1/documents/open", tag = "records", request_body = OpenDocumentBody,
-    responses((status = 200, description = "The document.", body = OpenedDocumentBody)))]
+    responses((status = 200, description = "The document.", body = OpenedDocumentBody),
+              (status = 202, description = "Breaking glass takes another person's approval.", body = WaitsBody)))]
 pub(crate) async fn open_document(
     State(app): State<App>,
     Authenticated(call): Authenticated,
     Request(exchange): Request,
     Body(body): Body<OpenDocumentBody>,
-) -> Result<Json<OpenedDocumentBody>, Problem> {
+) -> Result<Response, Problem> {
     let document = parse(&body.document)?;
     let purpose = body.purpose.unwrap_or(Purpose::Treat);
     let request = OpenDocument { purpose, reason: body.reason, table: body.table, row: body.row, document };
-    let opened = records::open_document(&app.instance, &call, request).await;
-    let document = opened.inspect_err(|refused| told(&exchange, &refused.error)).or_problem()?;
-    app.metrics.opened.inc();
-    Ok(Json(OpenedDocumentBody { document }))
+    let opened = records::open_document(&app.instance, &call, request, body.break_glass.map(BreakGlass::from)).await;
+    Ok(break_glass::answer(told(&exchange, opened)?, |document| {
+        app.metrics.opened.inc();
+        OpenedDocumentBody { document }
+    }))
 }

@@ -9,6 +9,7 @@ mod approvals;
 mod audit;
 mod auth;
 mod blobs;
+mod break_glass;
 mod cached;
 mod census;
 mod certificates;

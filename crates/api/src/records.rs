@@ -1,21 +1,19 @@
 //! Sealing and opening values of registered fields.
 
-use axum::{
-    Json,
-    extract::State,
-    response::{IntoResponse as _, Response},
-};
+use axum::{Json, extract::State, response::Response};
 use chancery_crypto::Phi;
-use chancery_domain::{
-    approvals::Carried,
-    ids::ApprovalId,
-    records::{self, BreakGlass, OpenRequest, Purpose, RecordError, SealItem, SealedItem, StoredItem, WipedJson},
-};
-use chancery_middleware::{Authenticated, Body, Exchange, Problem, Request, Unique};
+use chancery_domain::records::{self, BreakGlass, OpenRequest, Purpose, SealItem, SealedItem, StoredItem, WipedJson};
+use chancery_middleware::{Authenticated, Body, Problem, Request, Unique};
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
-use crate::{App, approvals::WaitsBody, error::IntoProblem, wiped};
+use crate::{
+    App,
+    approvals::WaitsBody,
+    break_glass::{self, BreakGlassBody, told},
+    error::IntoProblem,
+    wiped,
+};
 
 /// A null that was sent; a missing field stays an error.
 pub(crate) fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
@@ -133,14 +131,6 @@ impl From<OpenItemBody> for StoredItem {
     }
 }
 
-/// A value that did not open has an event of its own, which says more than that of a refusal.
-pub(crate) fn told(exchange: &Exchange, error: &RecordError) {
-    use RecordError as E;
-    if matches!(error, E::WrongContext(_) | E::Tampered(_) | E::KeyStopped(_) | E::Erased(_)) {
-        exchange.already_told();
-    }
-}
-
 /// Up to 1,000 values to open, and why.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = Open)]
@@ -157,24 +147,6 @@ pub(crate) struct OpenBody {
     break_glass: Option<BreakGlassBody>,
     /// The values.
     items: Vec<OpenItemBody>,
-}
-
-/// Why the glass is broken. Without `approval_id` the answer is 202 with the id of an approval that another officer
-/// gives; the same call with that id opens, for one hour.
-#[derive(Deserialize, ToSchema)]
-#[schema(as = BreakGlass)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct BreakGlassBody {
-    /// The ticket of the emergency: 1 to 32 of A-Z, 0-9, _ . and -; it stands in the log in clear.
-    #[schema(example = "INC-20261126")]
-    ticket: String,
-    /// Why, in 1 to 200 characters; sealed, for the approver.
-    #[serde(deserialize_with = "wiped::taken")]
-    #[schema(value_type = String)]
-    reason: Phi<String>,
-    /// The approval.
-    #[schema(value_type = Option<String>)]
-    approval_id: Option<ApprovalId>,
 }
 
 /// An opened value.
@@ -207,20 +179,11 @@ pub(crate) async fn open(
 ) -> Result<Response, Problem> {
     let items = body.items.into_iter().map(StoredItem::from).collect();
     let request = OpenRequest { purpose: body.purpose.unwrap_or(Purpose::Treat), reason: body.reason, items };
-    let opened = match body.break_glass {
-        None => records::open(&app.instance, &call, &request).await.map(Carried::Done),
-        Some(glass) => {
-            let glass = BreakGlass { ticket: glass.ticket, reason: glass.reason, approval: glass.approval_id };
-            records::open_in_emergency(&app.instance, &call, &request, glass).await
-        }
-    };
-    let values = match opened.inspect_err(|error| told(&exchange, error)).or_problem()? {
-        Carried::Done(values) => values,
-        Carried::Waits(approval) => return Ok(WaitsBody::from(*approval).into_response()),
-    };
-    app.metrics.opened.inc_by(values.len() as u64);
-    let items = values.into_iter().map(|value| OpenedItemBody { value }).collect();
-    Ok(Json(OpenedBody { items }).into_response())
+    let opened = records::open(&app.instance, &call, &request, body.break_glass.map(BreakGlass::from)).await;
+    Ok(break_glass::answer(told(&exchange, opened)?, |values| {
+        app.metrics.opened.inc_by(values.len() as u64);
+        OpenedBody { items: values.into_iter().map(|value| OpenedItemBody { value }).collect() }
+    }))
 }
 
 /// Up to 1,000 values to move to the newest key.
@@ -259,7 +222,6 @@ pub(crate) async fn reseal(
     Body(body): Body<ResealBody>,
 ) -> Result<Json<ResealedBody>, Problem> {
     let items: Vec<StoredItem> = body.items.into_iter().map(StoredItem::from).collect();
-    let moved = records::reseal(&app.instance, &call, &items).await;
-    let moved = moved.inspect_err(|error| told(&exchange, error)).or_problem()?;
+    let moved = told(&exchange, records::reseal(&app.instance, &call, &items).await)?;
     Ok(Json(ResealedBody { items: moved.into_iter().map(|sealed| ResealedItemBody { sealed }).collect() }))
 }

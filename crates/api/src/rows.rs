@@ -2,18 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use axum::{Json, extract::State};
+use axum::{Json, extract::State, response::Response};
 use chancery_crypto::Phi;
-use chancery_domain::records::{self, OpenRows, Purpose, SealRow, StoredRow, WipedJson};
+use chancery_domain::records::{self, BreakGlass, OpenRows, Purpose, SealRow, StoredRow, WipedJson};
 use chancery_middleware::{Authenticated, Body, Problem, Request, Unique};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
     App,
+    approvals::WaitsBody,
+    break_glass::{self, BreakGlassBody, told},
     error::IntoProblem,
     members::Members,
-    records::{SealedItemBody, told},
+    records::SealedItemBody,
     wiped,
 };
 
@@ -128,6 +130,8 @@ pub(crate) struct OpenRowsBody {
     #[serde(deserialize_with = "wiped::taken")]
     #[schema(value_type = String)]
     reason: Phi<String>,
+    /// In an emergency: also what suspended and revoked keys have sealed, under another person's approval.
+    break_glass: Option<BreakGlassBody>,
     /// Rows with up to 1,000 values in all.
     items: Vec<StoredRowBody>,
 }
@@ -155,22 +159,22 @@ pub(crate) struct OpenedRowsBody {
 
 /// Open rows or some of their columns, all or nothing. The event is durable before the first key is touched.
 #[utoipa::path(post, path = "/v1/records/open", tag = "records", request_body = OpenRowsBody,
-    responses((status = 200, description = "The values.", body = OpenedRowsBody)))]
+    responses((status = 200, description = "The values.", body = OpenedRowsBody),
+              (status = 202, description = "Breaking glass takes another person's approval.", body = WaitsBody)))]
 pub(crate) async fn open_rows(
     State(app): State<App>,
     Authenticated(call): Authenticated,
     Request(exchange): Request,
     Body(body): Body<OpenRowsBody>,
-) -> Result<Json<OpenedRowsBody>, Problem> {
+) -> Result<Response, Problem> {
     let rows = body.items.into_iter().map(StoredRow::from).collect();
     let request = OpenRows { purpose: body.purpose.unwrap_or(Purpose::Treat), reason: body.reason, rows };
-    let opened = records::open_rows(&app.instance, &call, &request).await;
-    let opened = opened.inspect_err(|refused| told(&exchange, &refused.error)).or_problem()?;
-    app.metrics.opened.inc_by(opened.iter().map(|row| row.len() as u64).sum());
-    let items = opened
-        .into_iter()
-        .map(|row| OpenedRowBody { fields: row.into_iter().map(|(column, value)| (column, Shown(value))).collect() });
-    Ok(Json(OpenedRowsBody { items: items.collect() }))
+    let opened = records::open_rows(&app.instance, &call, &request, body.break_glass.map(BreakGlass::from)).await;
+    Ok(break_glass::answer(told(&exchange, opened)?, |rows| {
+        app.metrics.opened.inc_by(rows.iter().map(|row| row.len() as u64).sum());
+        let shown = |row: BTreeMap<_, _>| row.into_iter().map(|(column, value)| (column, Shown(value))).collect();
+        OpenedRowsBody { items: rows.into_iter().map(|row| OpenedRowBody { fields: shown(row) }).collect() }
+    }))
 }
 
 /// Rows to make anew, with all their columns.
@@ -210,8 +214,7 @@ pub(crate) async fn reseal_rows(
     Body(body): Body<ResealRowsBody>,
 ) -> Result<Json<ResealedRowsBody>, Problem> {
     let rows: Vec<StoredRow> = body.items.into_iter().map(StoredRow::from).collect();
-    let moved = records::reseal_rows(&app.instance, &call, &rows).await;
-    let moved = moved.inspect_err(|refused| told(&exchange, &refused.error)).or_problem()?;
+    let moved = told(&exchange, records::reseal_rows(&app.instance, &call, &rows).await)?;
     let items = moved.into_iter().map(|row| ResealedRowBody { header: row.header, fields: row.fields }).collect();
     Ok(Json(ResealedRowsBody { items }))
 }

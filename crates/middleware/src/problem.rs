@@ -76,6 +76,8 @@ problems! {
     MediaType = "request.media_type", UNSUPPORTED_MEDIA_TYPE, "The body must be application/json";
     /// The body is too long.
     TooLarge = "request.too_large", PAYLOAD_TOO_LARGE, "The request is too large";
+    /// The range begins behind the end of what it is a range of.
+    RangeUnsatisfiable = "request.range", RANGE_NOT_SATISFIABLE, "The range begins behind the end";
     /// Fields that are not valid; the problem lists them.
     RequestInvalid = "request.invalid", UNPROCESSABLE_ENTITY, "The request is not valid";
     /// The column is not registered.

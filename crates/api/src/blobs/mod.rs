@@ -21,7 +21,8 @@ use chancery_crypto::{BLOB_HEADER, BlobLayout, BlobSealer, Phi, SealError};
 use chancery_domain::{
     Faults,
     access::Call,
-    records::{self, BlobFence, BlobPlace, OpenBlob, Purpose, RecordError},
+    approvals::Carried,
+    records::{self, BlobFence, BlobPlace, BreakGlass, OpenBlob, Purpose, RecordError},
 };
 use chancery_middleware::{Asked, Code, Exchange, Problem, Upload};
 use http::{HeaderMap, StatusCode, header};
@@ -31,8 +32,8 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tracing::Instrument as _;
 use utoipa::IntoParams;
 
-use self::opening::{Opening, Window};
-use crate::{App, error::IntoProblem, records::told};
+use self::opening::{Extent, Opening, Window, behind_the_end};
+use crate::{App, approvals::WaitsBody, break_glass::told, error::IntoProblem};
 
 /// Routes whose bodies have no longest length.
 pub(crate) const ROUTES: &[&str] = &["/v1/blobs/seal", "/v1/blobs/open"];
@@ -46,6 +47,9 @@ const PIECES: usize = 4;
 const REASON: &str = "chancery-reason";
 const PURPOSE: &str = "chancery-purpose";
 const SUBJECT: &str = "chancery-subject";
+const GLASS_TICKET: &str = "chancery-break-glass-ticket";
+const GLASS_REASON: &str = "chancery-break-glass-reason";
+const GLASS_APPROVAL: &str = "chancery-break-glass-approval";
 
 /// Where a blob to seal lives.
 #[derive(Deserialize, IntoParams)]
@@ -120,15 +124,24 @@ pub(crate) async fn seal_blob(
 ///
 /// The event is durable before the first byte goes out. Who read the answer to its end has bytes that are all verified,
 /// and all there are; an answer that breaks off must not be taken for the whole. With `partial`, the bytes are verified
-/// too, and nothing is said of the rest.
+/// too, and nothing is said of the rest; chunks that do not reach as far as the range are refused, or break the answer off.
+///
+/// In an emergency, `Chancery-Break-Glass-Ticket` and `-Reason` open what suspended and revoked keys have sealed: first with
+/// 202, then, once another officer approved, with `Chancery-Break-Glass-Approval` too, for one hour. A stream that lasts
+/// longer breaks off.
 #[utoipa::path(post, path = "/v1/blobs/open", tag = "records",
     params(OpenBlobQuery,
         ("Chancery-Reason" = String, Header, description = "Why, in 1 to 200 characters of UTF-8; sealed in the log."),
         ("Chancery-Purpose" = Option<String>, Header, description = "The purpose of use (HL7), TREAT by default."),
+        ("Chancery-Break-Glass-Ticket" = Option<String>, Header, description = "In an emergency: its ticket, 1 to 32 of A-Z, 0-9, _ . and -."),
+        ("Chancery-Break-Glass-Reason" = Option<String>, Header, description = "In an emergency: why, for the approver; sealed."),
+        ("Chancery-Break-Glass-Approval" = Option<String>, Header, description = "In an emergency: the approval."),
         ("Range" = Option<String>, Header, description = "`bytes=first-last` or `bytes=first-`.")),
     request_body(content = Vec<u8>, content_type = "application/octet-stream"),
     responses((status = 200, description = "The bytes that were sealed.", body = Vec<u8>, content_type = "application/octet-stream"),
-        (status = 206, description = "The range of them.", body = Vec<u8>, content_type = "application/octet-stream")))]
+        (status = 206, description = "The range of them.", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 202, description = "Breaking glass takes another person's approval.", body = WaitsBody),
+        (status = 416, description = "The range begins behind the end; `Content-Range` has the length.")))]
 pub(crate) async fn open_blob(
     State(app): State<App>,
     Asked(call, query): Asked<OpenBlobQuery>,
@@ -147,18 +160,26 @@ pub(crate) async fn open_blob(
         Some(code) => code.parse().map_err(|_| invalid(PURPOSE, "must be a purpose of use"))?,
     };
     let reason = Phi::new(text(&upload.headers, REASON)?.unwrap_or_default());
+    let glass = glass(&upload.headers)?;
     let at = BlobPlace { table: query.table, column: query.column, row: query.row };
     let request = OpenBlob { purpose, reason, place: at, header };
-    let opener = records::open_blob(&app.instance, &call, &request).await;
-    let (opener, mut fence) = opener.inspect_err(|error| told(&exchange, error)).or_problem()?;
+    let opened = told(&exchange, records::open_blob(&app.instance, &call, &request, glass).await)?;
+    let (opener, mut fence) = match opened {
+        Carried::Done(opened) => opened,
+        Carried::Waits(approval) => return Ok(WaitsBody::from(*approval).into_response()),
+    };
     let at = request.place;
 
-    let length = match (partial, upload.announced()) {
-        (false, Some(sealed)) => match BlobLayout::of_sealed(sealed) {
-            Some(layout) => Some(layout.plaintext()),
-            None => return Err(refused(&app, &call, &exchange, &at, RecordError::Tampered(0)).await),
-        },
-        _ => None,
+    let extent = match upload.announced() {
+        None => None,
+        Some(sealed) => {
+            let part = window.filter(|_| partial);
+            let extent = part.map_or_else(|| Extent::of_whole(sealed), |asked| Extent::of_part(sealed, asked));
+            if extent.is_none() {
+                return refused(&app, &call, &exchange, &at, RecordError::Tampered(0)).await;
+            }
+            extent
+        }
     };
     let mut opening = Opening::new(opener, window, partial);
     let mut held = Vec::new();
@@ -176,20 +197,23 @@ pub(crate) async fn open_blob(
             },
         };
         if opened.is_err() {
-            return Err(refused(&app, &call, &exchange, &at, RecordError::Tampered(0)).await);
+            return refused(&app, &call, &exchange, &at, RecordError::Tampered(0)).await;
         }
     }
     if let Err(error) = fence.stands(&app.instance).await {
-        return Err(refused(&app, &call, &exchange, &at, error).await);
+        return refused(&app, &call, &exchange, &at, error).await;
+    }
+    // Nothing of such a range is held back, so its stream was read and verified to the end.
+    if let Some(length) = opening.is_behind() {
+        return Ok(behind_the_end(length));
     }
     app.metrics.opened.inc();
-    let answer = |length, body| match window {
-        None => octets(StatusCode::OK, length, body),
-        Some(window) => window.on(octets(StatusCode::PARTIAL_CONTENT, None, body), length),
+    let answer = |extent: Option<Extent>, body| match window {
+        None => octets(StatusCode::OK, extent.and_then(Extent::whole), body),
+        Some(window) => window.on(octets(StatusCode::PARTIAL_CONTENT, None, body), extent),
     };
     if ended {
-        let whole = length.or_else(|| window.is_none().then_some(held.len() as u64));
-        return Ok(answer(whole, Body::from(held)));
+        return Ok(answer(Some(opening.extent()), Body::from(held)));
     }
     let body = piped(permit, held, |pieces| async move {
         let mut run = Run { app, fence, pieces };
@@ -201,7 +225,7 @@ pub(crate) async fn open_blob(
         }
         opened.map_err(|_| Broken)
     });
-    Ok(answer(length, body))
+    Ok(answer(extent, body))
 }
 
 /// Why a stream that had begun did not go on to its end.
@@ -285,10 +309,27 @@ async fn head(upload: &mut Upload) -> Result<(Vec<u8>, Bytes), Problem> {
 }
 
 /// It does not open, and nothing was answered yet.
-async fn refused(app: &App, call: &Call, exchange: &Exchange, at: &BlobPlace, error: RecordError) -> Problem {
-    let error = records::blob_failed(&app.instance, call, at, error).await;
-    told(exchange, &error);
-    crate::error::ToProblem::to_problem(error)
+async fn refused<T>(
+    app: &App,
+    call: &Call,
+    exchange: &Exchange,
+    at: &BlobPlace,
+    error: RecordError,
+) -> Result<T, Problem> {
+    told(exchange, Err(records::blob_failed(&app.instance, call, at, error).await))
+}
+
+/// Why the glass is broken, if it is.
+fn glass(headers: &HeaderMap) -> Result<Option<BreakGlass>, Problem> {
+    let (ticket, reason) = (text(headers, GLASS_TICKET)?, text(headers, GLASS_REASON)?.map(Phi::new));
+    let approval = text(headers, GLASS_APPROVAL)?;
+    if ticket.is_none() && reason.is_none() && approval.is_none() {
+        return Ok(None);
+    }
+    let approval = approval.map(|id| id.parse().map_err(|_| invalid(GLASS_APPROVAL, "is no id of an approval")));
+    let ticket = ticket.ok_or_else(|| invalid(GLASS_TICKET, "say the ticket of the emergency"))?;
+    let reason = reason.ok_or_else(|| invalid(GLASS_REASON, "say why, for the approver"))?;
+    Ok(Some(BreakGlass { ticket, reason, approval: approval.transpose()? }))
 }
 
 fn not_sealable(error: SealError) -> Problem {

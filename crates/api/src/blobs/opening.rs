@@ -1,9 +1,11 @@
 //! A blob on its way out: whole or a part of it, and of that only what was asked for.
 
-use axum::response::Response;
-use chancery_crypto::{BLOB_CHUNK, BLOB_SEALED_CHUNK, BlobOpener, BlobReader, ChunkError, Secret};
+use axum::response::{IntoResponse as _, Response};
+use chancery_crypto::{
+    BLOB_CHUNK, BLOB_HEADER, BLOB_SEALED_CHUNK, BlobLayout, BlobOpener, BlobReader, ChunkError, Secret,
+};
 use chancery_domain::Faults;
-use chancery_middleware::Problem;
+use chancery_middleware::{Code, Problem};
 use http::{HeaderMap, HeaderValue, header};
 
 /// Which bytes were asked for: from `first`, and to `end` without it if there is one.
@@ -39,16 +41,13 @@ impl Window {
         self.first / BLOB_CHUNK as u64
     }
 
-    /// With the range that the answer has, as far as it is known; `length` is that of the whole.
-    pub(super) fn on(self, mut response: Response, length: Option<u64>) -> Response {
-        let end = match (self.end, length) {
-            (Some(end), Some(length)) => Some(end.min(length)),
-            (None, length) => length,
-            (Some(_), None) => None,
-        };
-        if let (Some(end), Some(length)) = (end, length)
-            && end > self.first
-            && let Ok(value) = HeaderValue::from_str(&format!("bytes {}-{}/{length}", self.first, end - 1))
+    /// With the range that the answer has, as far as it is known.
+    pub(super) fn on(self, mut response: Response, extent: Option<Extent>) -> Response {
+        let Some(Extent { end, whole }) = extent else { return response };
+        let end = self.end.map_or(end, |asked| asked.min(end));
+        let of = whole.map_or_else(|| "*".to_owned(), |whole| whole.to_string());
+        if end > self.first
+            && let Ok(value) = HeaderValue::from_str(&format!("bytes {}-{}/{of}", self.first, end - 1))
         {
             response.headers_mut().insert(header::CONTENT_RANGE, value);
             response.headers_mut().insert(header::CONTENT_LENGTH, (end - self.first).into());
@@ -57,12 +56,58 @@ impl Window {
     }
 }
 
+/// How far a stream reaches: where in the whole its last byte ends, and how long the whole is if the stream has its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Extent {
+    end: u64,
+    whole: Option<u64>,
+}
+
+impl Extent {
+    /// How long the whole is, if that is known.
+    pub(super) const fn whole(self) -> Option<u64> {
+        self.whole
+    }
+
+    /// Of a whole of so many sealed bytes; none if no blob has this length.
+    pub(super) fn of_whole(sealed: u64) -> Option<Self> {
+        let length = BlobLayout::of_sealed(sealed)?.plaintext();
+        Some(Self { end: length, whole: Some(length) })
+    }
+
+    /// Of a header and the chunks that a range touches, so many sealed bytes; none if they are cut or fewer than it touches.
+    pub(super) fn of_part(sealed: u64, asked: Window) -> Option<Self> {
+        let chunks = sealed.checked_sub(BLOB_HEADER as u64)?;
+        let full = asked.chunk().checked_add(chunks / BLOB_SEALED_CHUNK as u64)?;
+        let end = full.checked_mul(BLOB_CHUNK as u64)?;
+        match chunks % BLOB_SEALED_CHUNK as u64 {
+            0 => asked.end.filter(|asked| *asked <= end).map(|_| Self { end, whole: None }),
+            // Only the last chunk of a blob is not full.
+            rest => {
+                let length = end.checked_add(rest.checked_sub((BLOB_SEALED_CHUNK - BLOB_CHUNK) as u64)?)?;
+                Some(Self { end: length, whole: Some(length) })
+            }
+        }
+    }
+}
+
+/// The refusal of a range that begins behind the end of a blob of this length (RFC 9110 §15.5.17).
+pub(super) fn behind_the_end(length: u64) -> Response {
+    let mut response = Problem::new(Code::RangeUnsatisfiable).into_response();
+    if let Ok(value) = HeaderValue::from_str(&format!("bytes */{length}")) {
+        response.headers_mut().insert(header::CONTENT_RANGE, value);
+    }
+    response
+}
+
 /// Opens a blob and keeps what was asked for. Every chunk that came in is verified, asked for or not.
 pub(super) struct Opening {
     chunks: Chunks,
     window: Option<Window>,
     /// Where in the whole the next opened byte is.
     at: u64,
+    /// How long the whole is, once its last chunk was opened.
+    whole: Option<u64>,
     opened: Secret<Vec<u8>>,
 }
 
@@ -85,10 +130,20 @@ impl Opening {
             Some(asked) if partial => {
                 let next = asked.chunk();
                 let chunks = Chunks::Part { opener, next, buffer: Vec::with_capacity(BLOB_SEALED_CHUNK) };
-                Self { chunks, window, at: next * BLOB_CHUNK as u64, opened }
+                Self { chunks, window, at: next * BLOB_CHUNK as u64, whole: None, opened }
             }
-            _ => Self { chunks: Chunks::Whole(opener.into_reader()), window, at: 0, opened },
+            _ => Self { chunks: Chunks::Whole(opener.into_reader()), window, at: 0, whole: None, opened },
         }
+    }
+
+    /// How far what was opened reaches.
+    pub(super) fn extent(&self) -> Extent {
+        Extent { end: self.at, whole: self.whole }
+    }
+
+    /// The verified length of the whole, if the range begins behind it.
+    pub(super) fn is_behind(&self) -> Option<u64> {
+        self.whole.filter(|whole| self.window.is_some_and(|asked| asked.first >= *whole))
     }
 
     /// Takes sealed bytes and appends what they open to.
@@ -116,6 +171,8 @@ impl Opening {
     }
 
     /// Opens the end; of a part, the last chunk if it is among what came. Nothing opens afterwards.
+    ///
+    /// A part that ends before all that was asked for came was cut short, and is refused like a whole that was.
     pub(super) fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), ChunkError> {
         match std::mem::replace(&mut self.chunks, Chunks::Ended) {
             Chunks::Whole(reader) => reader.finish(&mut self.opened)?,
@@ -123,10 +180,15 @@ impl Opening {
                 let chunk = opener.open_chunk(next, true, &buffer)?;
                 self.opened.expose_mut().extend_from_slice(chunk.expose());
             }
-            Chunks::Part { .. } => {}
+            // The last chunk of a blob is never full, so this part does not have it: its range must end before.
+            Chunks::Part { .. } => {
+                let asked = self.window.and_then(|asked| asked.end);
+                return if asked.is_some_and(|end| end <= self.at) { Ok(()) } else { Err(ChunkError::WrongLength) };
+            }
             Chunks::Ended => return Err(ChunkError::WrongLength),
         }
         self.give(out);
+        self.whole = Some(self.at);
         Ok(())
     }
 
@@ -165,6 +227,27 @@ mod tests {
             ("bytes=", None),
         ] {
             assert_eq!(Window::parse(text), wanted, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_part_reaches_as_far_as_its_chunks_and_a_cut_one_nowhere() {
+        let (header, chunk) = (BLOB_HEADER as u64, BLOB_SEALED_CHUNK as u64);
+        let asked = |first, end| Window { first, end };
+        let extent = |end, whole| Some(Extent { end, whole });
+        for (sealed, window, wanted) in [
+            (header + chunk, asked(20_000, Some(20_010)), extent(32_768, None)),
+            (header + chunk + 16, asked(20_000, Some(40_000)), extent(32_768, Some(32_768))),
+            (header + 116, asked(20_000, None), extent(16_484, Some(16_484))),
+            // Of two chunks asked for one came; the end asked for did not come; half a tag; nothing; not even a header.
+            (header + chunk, asked(20_000, Some(32_769)), None),
+            (header + chunk, asked(20_000, None), None),
+            (header + chunk + 15, asked(20_000, Some(20_010)), None),
+            (header, asked(0, Some(1)), None),
+            (header - 1, asked(0, Some(1)), None),
+            (u64::MAX, asked(u64::MAX - 1, None), None),
+        ] {
+            assert_eq!(Extent::of_part(sealed, window), wanted, "{sealed} {window:?}");
         }
     }
 }

@@ -4,7 +4,7 @@ use axum::{Json, extract::State};
 use chancery_domain::{
     Faults,
     ids::KeyId,
-    keyring::{self, ProviderKind, ResidentId, Revocation, RevocationReason},
+    keyring::{self, KeyError, KeyRef, ProviderKind, ResidentId, Revocation, RevocationReason},
 };
 use chancery_middleware::{Authenticated, OptionalBody, PathOf, Problem};
 use serde::Deserialize;
@@ -36,6 +36,11 @@ pub(crate) struct RevocationBody {
     last_valid_index: Option<u64>,
 }
 
+/// The key as it is after a change.
+async fn after(change: impl Future<Output = Result<KeyRef, KeyError>>) -> Result<Json<KeyBody>, Problem> {
+    Ok(Json(change.await.or_problem()?.into()))
+}
+
 /// Stop versions of a key for now. They neither sign nor open until they are resumed.
 #[utoipa::path(post, path = "/v1/keys/{id}/suspend", tag = "keys", request_body = Option<WhichVersion>,
     params(("id" = String, Path, description = "The key.")),
@@ -46,7 +51,7 @@ pub(crate) async fn suspend_key(
     PathOf(id): PathOf<KeyId>,
     OptionalBody(which): OptionalBody<WhichVersion>,
 ) -> Result<Json<KeyBody>, Problem> {
-    Ok(Json(keyring::suspend(&app.instance, &call, id, which.version).await.or_problem()?.into()))
+    after(keyring::suspend(&app.instance, &call, id, which.version)).await
 }
 
 /// Let suspended versions of a key go on as what they were.
@@ -59,7 +64,7 @@ pub(crate) async fn resume_key(
     PathOf(id): PathOf<KeyId>,
     OptionalBody(which): OptionalBody<WhichVersion>,
 ) -> Result<Json<KeyBody>, Problem> {
-    Ok(Json(keyring::resume(&app.instance, &call, id, which.version).await.or_problem()?.into()))
+    after(keyring::resume(&app.instance, &call, id, which.version)).await
 }
 
 /// Revoke versions of a key, at once and for good. A managed key whose active version goes gets a new one.
@@ -74,7 +79,7 @@ pub(crate) async fn revoke_key(
 ) -> Result<Json<KeyBody>, Problem> {
     let reason = body.reason.unwrap_or(RevocationReason::Unspecified);
     let why = Revocation { reason, last_valid_index: body.last_valid_index };
-    Ok(Json(keyring::revoke(&app.instance, &call, id, body.version, why).await.or_problem()?.into()))
+    after(keyring::revoke(&app.instance, &call, id, body.version, why)).await
 }
 
 /// The key in an HSM or KMS that a key is the same as.
@@ -107,5 +112,5 @@ pub(crate) async fn link_key(
         }
         None => None,
     };
-    Ok(Json(keyring::link(&app.instance, &call, id, there).await.or_problem()?.into()))
+    after(keyring::link(&app.instance, &call, id, there)).await
 }

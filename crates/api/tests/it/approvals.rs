@@ -7,6 +7,7 @@ use crate::app::{Backend, Caller, Clinic, Reply, TestApp};
 
 backends! {
     a_broken_glass_opens_what_a_stopped_key_has_sealed,
+    every_door_opens_behind_a_broken_glass_under_the_same_rules,
     nobody_approves_or_reviews_his_own,
     an_approval_is_for_one_deed_and_one_day,
     a_refused_and_a_cancelled_one_open_nothing,
@@ -104,6 +105,133 @@ async fn a_broken_glass_opens_what_a_stopped_key_has_sealed(backend: Backend) {
     assert_eq!((&reviewed["wants_review"], &reviewed["state"]), (&json!(false), &json!("expired")));
     let listed = it.app.get(second, "/v1/approvals?unreviewed=true").await.ok();
     assert_eq!(listed["items"], json!([]));
+}
+
+async fn every_door_opens_behind_a_broken_glass_under_the_same_rules(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("ours").await;
+    let second = app.caller(&clinic.id, "security_officer").await;
+    app.register_fields(&clinic).await;
+    let row = json!({"items": [{"table": "patients", "row": "p1", "fields": {"last_name": "Lee", "ssn": null}}]});
+    let row = app.post(&clinic.service, "/v1/records/seal", row).await.ok()["items"][0].clone();
+    let document = json!({"table": "patients", "row": "p1", "document": {"a": "Zoë", "b": 1.50},
+        "fields": [{"pointer": "/a", "column": "note"}]});
+    let document = app.post(&clinic.service, "/v1/documents/seal", document).await.ok()["document"].clone();
+    stop(&app, &clinic, KeyState::Revoked).await;
+
+    let rows = json!({"purpose": "ETREAT", "reason": "allergies", "items": [{"table": "patients", "row": "p1",
+        "header": row["header"], "fields": {"last_name": row["fields"]["last_name"]["sealed"], "ssn": null}}]});
+    let documents = json!({"purpose": "ETREAT", "reason": "allergies", "table": "patients", "row": "p1",
+        "document": document});
+    for (door, body, pointer, value, ticket) in [
+        ("/v1/records/open", rows, "/items/0/fields/last_name", "Lee", "INC-ROWS"),
+        ("/v1/documents/open", documents, "/document/a", "Zoë", "INC-DOCUMENTS"),
+    ] {
+        let with = |ticket: &str, id: Option<&str>| {
+            let mut body = body.clone();
+            body["break_glass"] = json!({"ticket": ticket, "reason": "patient in shock", "approval_id": id});
+            body
+        };
+        app.post(&clinic.service, door, body.clone()).await.refused(409, "key.retired");
+        app.post(&clinic.service, door, with(ticket, None)).await.refused(403, "authz.denied");
+        app.post(&clinic.officer, door, with("lower case", None)).await.refused(422, "request.invalid");
+        let asked = app.post(&clinic.officer, door, with(ticket, None)).await;
+        assert_eq!(asked.status.as_u16(), 202, "{door}: {}", asked.text());
+        assert_eq!(asked.json()["action"], "record.break_glass");
+        let id = asked.json()["approval_id"].as_str().unwrap().to_owned();
+        app.post(&clinic.officer, door, with(ticket, Some(&id))).await.refused(409, "approval.unusable");
+        let path = format!("/v1/approvals/{id}");
+        let seen = app.get(&second, &path).await.ok();
+        assert_eq!(seen["details"], json!({"tables": ["patients"], "purpose": "ETREAT"}), "{door}");
+        app.call(&clinic.officer, "POST", &format!("{path}/approve"), None).await.refused(403, "approval.same_person");
+        app.call(&second, "POST", &format!("{path}/approve"), None).await.ok();
+        let opened = app.post(&clinic.officer, door, with(ticket, Some(&id))).await.ok();
+        assert_eq!(opened.pointer(pointer), Some(&json!(value)), "{door}: {opened}");
+        app.post(&clinic.officer, door, with("INC-OTHER", Some(&id))).await.refused(409, "approval.unusable");
+        let broken = app.events(&clinic.auditor, "record.glass_broken").await;
+        let core = broken.last().unwrap()["core"].as_str().unwrap();
+        assert!(core.contains(ticket) && core.contains(&id) && !core.contains("shock"), "{door}: {core}");
+        let told = app.events(&clinic.auditor, "record.opened").await;
+        assert_eq!(told.iter().filter(|event| event["core"].as_str().unwrap().contains(&id)).count(), 1, "{door}");
+        let listed = app.get(&second, "/v1/approvals?unreviewed=true").await.ok();
+        assert!(listed["items"].as_array().unwrap().iter().any(|one| one["id"] == json!(id)), "{door}: {listed}");
+        app.clock.advance_seconds(60 * 60);
+        app.post(&clinic.officer, door, with(ticket, Some(&id))).await.refused(409, "approval.unusable");
+        app.post(&clinic.service, door, body.clone()).await.refused(409, "key.retired");
+    }
+    assert_eq!(app.events(&clinic.auditor, "record.glass_broken").await.len(), 2);
+}
+
+const BLOB: &str = "/v1/blobs/open?table=patients&column=photo&row=p1";
+
+/// A request for a blob behind the glass.
+fn behind_glass(body: Vec<u8>, ticket: &str, approval: Option<&str>) -> http::Request<axum::body::Body> {
+    let mut headers = vec![
+        ("chancery-reason", "allergies"),
+        ("chancery-purpose", "ETREAT"),
+        ("chancery-break-glass-ticket", ticket),
+        ("chancery-break-glass-reason", "patient in shöck"),
+    ];
+    headers.extend(approval.map(|id| ("chancery-break-glass-approval", id)));
+    crate::blobs::sent(BLOB, body, &headers)
+}
+
+/// A sealed blob of so many bytes, under a key that was revoked since, and an approval to open it.
+async fn a_stopped_blob(app: &TestApp, clinic: &Clinic, second: &Caller, plain: Vec<u8>) -> (Vec<u8>, String) {
+    let sealed = crate::blobs::seal(app, &clinic.service, "table=patients&column=photo&row=p1", plain).await.body;
+    stop(app, clinic, KeyState::Revoked).await;
+    // The header is enough to ask.
+    let asked = app.send(clinic.officer.sign(behind_glass(sealed[..68].to_vec(), "INC-BLOB", None))).await;
+    assert_eq!(asked.status.as_u16(), 202, "{}", asked.text());
+    let id = asked.json()["approval_id"].as_str().unwrap().to_owned();
+    app.call(second, "POST", &format!("/v1/approvals/{id}/approve"), None).await.ok();
+    (sealed, id)
+}
+
+#[tokio::test]
+async fn a_blob_opens_behind_a_broken_glass_for_its_hour() {
+    let app = TestApp::new().await;
+    let clinic = app.clinic("ours").await;
+    let second = app.caller(&clinic.id, "security_officer").await;
+    app.register_fields(&clinic).await;
+    let plain = crate::blobs::plaintext(2_000_000);
+    let (sealed, id) = a_stopped_blob(&app, &clinic, &second, plain.clone()).await;
+    let send = async |caller: &Caller, ticket: &str, id: Option<&str>| {
+        app.send(caller.sign(behind_glass(sealed.clone(), ticket, id))).await
+    };
+    send(&clinic.service, "INC-BLOB", Some(&id)).await.refused(403, "authz.denied");
+    send(&clinic.officer, "INC-OTHER", Some(&id)).await.refused(409, "approval.unusable");
+    send(&clinic.officer, "INC-BLOB", Some("nonsense")).await.refused(422, "request.invalid");
+    let opened = send(&clinic.officer, "INC-BLOB", Some(&id)).await;
+    assert_eq!(opened.status.as_u16(), 200, "{}", opened.text());
+    assert!(opened.body == plain);
+    assert_eq!(app.events(&clinic.auditor, "record.glass_broken").await.len(), 1);
+    // Half of what breaks the glass is refused, not taken for the ordinary way.
+    let mut half = behind_glass(sealed.clone(), "INC-BLOB", Some(&id));
+    half.headers_mut().remove("chancery-break-glass-reason");
+    app.send(clinic.officer.sign(half)).await.refused(422, "request.invalid");
+
+    // A stream that lasts longer than the hour breaks off when it is over.
+    let (mut sender, channel) = http_body_util::channel::Channel::<bytes::Bytes>::new(1);
+    let mut slow = behind_glass(Vec::new(), "INC-BLOB", Some(&id));
+    slow.headers_mut().remove("content-length");
+    *slow.body_mut() = axum::body::Body::new(channel);
+    let (clock, body) = (app.clock.clone(), sealed.clone());
+    let sending = tokio::spawn(async move {
+        for (number, part) in body.chunks(100_000).enumerate() {
+            if number == 10 {
+                clock.advance_seconds(60 * 60);
+            }
+            if sender.send_data(bytes::Bytes::copy_from_slice(part)).await.is_err() {
+                return;
+            }
+        }
+    });
+    let (status, got, broke) = crate::blobs::broken(&app, &clinic.officer, slow).await;
+    sending.await.unwrap();
+    assert_eq!((status, broke), (200, true));
+    assert!(got.len() < plain.len() && plain.starts_with(&got), "{}", got.len());
+    send(&clinic.officer, "INC-BLOB", Some(&id)).await.refused(409, "approval.unusable");
 }
 
 async fn nobody_approves_or_reviews_his_own(backend: Backend) {

@@ -11,11 +11,11 @@ backends! { streams_of_any_length_come_back, what_is_no_blob_of_this_place_does_
 
 const PLACE: &str = "table=patients&column=photo&row=p1";
 
-fn plaintext(length: usize) -> Vec<u8> {
+pub(crate) fn plaintext(length: usize) -> Vec<u8> {
     (0..length).map(|at| u8::try_from(at % 251).unwrap() ^ u8::try_from(at / 16_384 % 256).unwrap()).collect()
 }
 
-fn sent(path: &str, body: Vec<u8>, headers: &[(&str, &str)]) -> Request<Body> {
+pub(crate) fn sent(path: &str, body: Vec<u8>, headers: &[(&str, &str)]) -> Request<Body> {
     let mut sent = request("POST", path, None);
     sent.headers_mut().insert("content-length", body.len().into());
     for (name, value) in headers {
@@ -26,18 +26,18 @@ fn sent(path: &str, body: Vec<u8>, headers: &[(&str, &str)]) -> Request<Body> {
     sent
 }
 
-async fn seal(app: &TestApp, caller: &Caller, place: &str, body: Vec<u8>) -> Reply {
+pub(crate) async fn seal(app: &TestApp, caller: &Caller, place: &str, body: Vec<u8>) -> Reply {
     app.send(caller.sign(sent(&format!("/v1/blobs/seal?{place}"), body, &[]))).await
 }
 
-async fn open(app: &TestApp, caller: &Caller, place: &str, body: Vec<u8>, range: Option<&str>) -> Reply {
+pub(crate) async fn open(app: &TestApp, caller: &Caller, place: &str, body: Vec<u8>, range: Option<&str>) -> Reply {
     let mut headers = vec![("chancery-reason", "Zoës Röntgenbild"), ("chancery-purpose", "TREAT")];
     headers.extend(range.map(|range| ("range", range)));
     app.send(caller.sign(sent(&format!("/v1/blobs/open?{place}"), body, &headers))).await
 }
 
 /// The answer to a request whose body may break off.
-async fn broken(app: &TestApp, caller: &Caller, request: Request<Body>) -> (u16, Vec<u8>, bool) {
+pub(crate) async fn broken(app: &TestApp, caller: &Caller, request: Request<Body>) -> (u16, Vec<u8>, bool) {
     let response = tower::ServiceExt::oneshot(app.router.clone(), caller.sign(request)).await.unwrap();
     let (status, mut body, mut got) = (response.status().as_u16(), response.into_body(), Vec::new());
     while let Some(frame) = body.frame().await {
@@ -182,6 +182,10 @@ async fn a_range_opens_from_the_whole_and_from_its_chunks_alone() {
         let part = format!("{PLACE}&partial=true");
         let part = open(&app, &ours.service, &part, chunks(first / 16_384, last / 16_384), Some(&range)).await;
         assert_eq!(part.status, 206, "{}", part.text());
+        // The length of the whole is known once its last chunk is there.
+        let of = if last >= 98_304 { "100000" } else { "*" };
+        assert_eq!(part.headers["content-range"], format!("bytes {first}-{last}/{of}"));
+        assert_eq!(part.headers["content-length"], (last + 1 - first).to_string());
         assert!(part.body == plain[first..=last], "{range} of its chunks");
     }
     let rest = open(&app, &ours.service, PLACE, sealed.clone(), Some("bytes=90000-")).await;
@@ -199,6 +203,97 @@ async fn a_range_opens_from_the_whole_and_from_its_chunks_alone() {
     let mut changed = sealed.clone();
     changed[90_000] ^= 1;
     open(&app, &ours.service, PLACE, changed, Some("bytes=0-9")).await.refused(422, "sealed.tampered");
+}
+
+/// The request of a body in pieces, as from a socket, by a sender who says no length.
+fn unannounced(mut request: Request<Body>, body: Vec<u8>) -> Request<Body> {
+    let (mut sender, channel) = Channel::<Bytes>::new(4);
+    request.headers_mut().remove("content-length");
+    *request.body_mut() = Body::new(channel);
+    tokio::spawn(async move {
+        for part in body.chunks(100_000) {
+            if sender.send_data(Bytes::copy_from_slice(part)).await.is_err() {
+                return;
+            }
+        }
+    });
+    request
+}
+
+#[tokio::test]
+async fn a_part_that_was_cut_short_does_not_end_well() {
+    let app = TestApp::new().await;
+    let ours = clinic(&app, "ours").await;
+    let plain = plaintext(2_000_000);
+    let sealed = seal(&app, &ours.service, PLACE, plain.clone()).await.body;
+    let partial = format!("{PLACE}&partial=true");
+    let ask = |range: &str, body: Vec<u8>| {
+        let headers = [("chancery-reason", "visit"), ("range", range)];
+        sent(&format!("/v1/blobs/open?{partial}"), body, &headers)
+    };
+    let chunks = |count: usize| sealed[..68 + 16_400 * count].to_vec();
+    // Two chunks of three, none at all, and all but the end that was asked for: whoever says the length is refused at once,
+    // and who does not, as soon as nothing more comes.
+    for (range, count) in [("bytes=0-40000", 2), ("bytes=0-0", 0), ("bytes=100-", 3), ("bytes=0-32768", 2)] {
+        let asked = ask(range, chunks(count));
+        app.send(ours.service.sign(asked)).await.refused(422, "sealed.tampered");
+        let asked = unannounced(ask(range, Vec::new()), chunks(count));
+        app.send(ours.service.sign(asked)).await.refused(422, "sealed.tampered");
+    }
+    // Longer than what is held back: the answer has begun, so it breaks off.
+    for range in ["bytes=0-1999999", "bytes=0-", "bytes=0-655360"] {
+        let asked = unannounced(ask(range, Vec::new()), chunks(40));
+        let (status, got, broke) = broken(&app, &ours.service, asked).await;
+        assert_eq!((status, broke), (206, true), "{range}");
+        assert!(got.len() > 256 * 1024 && plain.starts_with(&got), "{range}: {}", got.len());
+    }
+    // And all that was asked for ends well, also with more behind it.
+    let asked = unannounced(ask("bytes=0-655359", Vec::new()), chunks(40));
+    let (status, got, broke) = broken(&app, &ours.service, asked).await;
+    assert_eq!((status, broke, got.len()), (206, false, 655_360));
+    let asked = unannounced(ask("bytes=10-300009", Vec::new()), chunks(40));
+    let (status, got, broke) = broken(&app, &ours.service, asked).await;
+    assert!((status, broke) == (206, false) && got == plain[10..=300_009]);
+    assert_eq!(app.events(&ours.auditor, "record.open_failed").await.len(), 11);
+}
+
+#[tokio::test]
+async fn a_range_behind_the_end_is_416_with_the_length() {
+    let app = TestApp::new().await;
+    let ours = clinic(&app, "ours").await;
+    let sealed = seal(&app, &ours.service, PLACE, plaintext(100_000)).await.body;
+    let empty = seal(&app, &ours.service, PLACE, Vec::new()).await.body;
+    let even = seal(&app, &ours.service, PLACE, plaintext(16_384)).await.body;
+    let last = [&sealed[..68], &sealed[68 + 16_400 * 6..]].concat();
+    let end = [&even[..68], &even[68 + 16_400..]].concat();
+    let partial = format!("{PLACE}&partial=true");
+    for (place, body, range, length) in [
+        (PLACE, &sealed, "bytes=100000-", 100_000),
+        (PLACE, &sealed, "bytes=100000-100010", 100_000),
+        (PLACE, &sealed, "bytes=9000000000-", 100_000),
+        (PLACE, &empty, "bytes=0-", 0),
+        (partial.as_str(), &last, "bytes=100000-100010", 100_000),
+        (&partial, &end, "bytes=16384-", 16_384),
+    ] {
+        let headers = [("chancery-reason", "visit"), ("range", range)];
+        let path = format!("/v1/blobs/open?{place}");
+        for asked in [sent(&path, body.clone(), &headers), unannounced(sent(&path, Vec::new(), &headers), body.clone())]
+        {
+            let reply = app.send(ours.service.sign(asked)).await;
+            reply.refused(416, "request.range");
+            assert_eq!(reply.headers["content-range"], format!("bytes */{length}"), "{range}");
+        }
+    }
+    // The length that is told was verified: of a changed or cut blob none is.
+    let mut changed = sealed.clone();
+    changed[90_000] ^= 1;
+    open(&app, &ours.service, PLACE, changed, Some("bytes=100000-")).await.refused(422, "sealed.tampered");
+    let cut = sealed[..68 + 16_400 * 2].to_vec();
+    open(&app, &ours.service, PLACE, cut, Some("bytes=100000-")).await.refused(422, "sealed.tampered");
+    // A range that only ends behind the end is what there is (RFC 9110 §14.1.2).
+    let reply = open(&app, &ours.service, PLACE, sealed, Some("bytes=99990-200000")).await;
+    assert_eq!((reply.status.as_u16(), reply.body.len()), (206, 10));
+    assert_eq!(reply.headers["content-range"], "bytes 99990-99999/100000");
 }
 
 #[tokio::test]

@@ -23,6 +23,7 @@ mod documents;
 mod faults;
 mod fence;
 mod fields;
+mod habits;
 mod idempotency;
 mod keys;
 mod layers;

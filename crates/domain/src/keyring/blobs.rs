@@ -27,7 +27,7 @@ impl Keyring {
     ) -> Result<BlobSealer, KeyringError> {
         let key = match subject {
             Some(subject) => BlobKey::from_key(&subject.key, subject.handle()),
-            None => self.blob_key(self.active(Managed::Data)?.handle, place.field, &Subjects::default())?,
+            None => self.blob_key(self.active(Managed::Data)?.handle, place.field, &Subjects::default(), false)?,
         };
         let flags = if place.field.bind == Bind::Row { Flags::ROW } else { Flags::COLUMN };
         Ok(key.sealer(&self.blob_context(place), flags, rng)?)
@@ -45,25 +45,31 @@ impl Keyring {
         subjects: &Subjects,
         header: &BlobHeader,
     ) -> Result<BlobOpener, KeyringError> {
-        self.spend_on(receipt, &place.field.table, 1)?;
-        let key = self.blob_key(header.handle(), place.field, subjects)?;
+        let glass = self.spend_on(receipt, &place.field.table, 1)?;
+        let key = self.blob_key(header.handle(), place.field, subjects, glass)?;
         key.opener(&self.blob_context(place), header).map_err(of_open)
     }
 
-    /// Whether what is under this handle may still be sealed or opened.
+    /// Whether what is under this handle may still be sealed or opened; `glass` as in receipts.
     ///
     /// # Errors
     ///
     /// [`KeyringError::Stopped`], [`KeyringError::Erased`], [`KeyringError::WrongContext`].
-    pub(crate) fn stands(&self, handle: Handle, subjects: &Subjects) -> Result<(), KeyringError> {
-        match self.data_version(Managed::Data, handle, false) {
+    pub(crate) fn stands(&self, handle: Handle, subjects: &Subjects, glass: bool) -> Result<(), KeyringError> {
+        match self.data_version(Managed::Data, handle, glass) {
             Err(KeyringError::WrongContext) => subjects.key(handle).map(drop),
             version => version.map(drop),
         }
     }
 
-    fn blob_key(&self, handle: Handle, field: &Field, subjects: &Subjects) -> Result<BlobKey, KeyringError> {
-        match self.data_version(Managed::Data, handle, false) {
+    fn blob_key(
+        &self,
+        handle: Handle,
+        field: &Field,
+        subjects: &Subjects,
+        glass: bool,
+    ) -> Result<BlobKey, KeyringError> {
+        match self.data_version(Managed::Data, handle, glass) {
             Ok(version) => {
                 let (tenant, table, column) =
                     (self.tenant().to_bytes(), field.table_id.to_bytes(), field.id.to_bytes());

@@ -58,7 +58,7 @@ impl Keyring {
             Some(subject) => TableKey::from_key(&subject.key, subject.handle()),
             None => {
                 let version = self.active(Managed::Data).map_err(whole)?;
-                self.table_key(version.handle, place.table_id, &Subjects::default()).map_err(whole)?
+                self.table_key(version.handle, place.table_id, &Subjects::default(), false).map_err(whole)?
             }
         };
         let record = key.make_record(&self.row_context(place), Flags::ROW, rng).map_err(|error| whole(error.into()))?;
@@ -86,7 +86,7 @@ impl Keyring {
         {
             return Err(whole(KeyringError::Stopped(version.state)));
         }
-        let record = self.record_key(place, subjects, header).map_err(whole)?;
+        let record = self.record_key(place, subjects, header, false).map_err(whole)?;
         self.seal_into(&record, place, fields, rng)
     }
 
@@ -103,8 +103,8 @@ impl Keyring {
         subjects: &Subjects,
         rows: &[SealedRow<'_>],
     ) -> Result<Vec<OpenedRow>, (usize, RowError)> {
-        self.spend_on_rows(receipt, table, rows)?;
-        let opened = rows.iter().map(|row| self.open_members(row.place, subjects, row.header, &row.members));
+        let glass = self.spend_on_rows(receipt, table, rows)?;
+        let opened = rows.iter().map(|row| self.open_members(row, subjects, glass));
         opened.enumerate().map(|(at, row)| row.map_err(|error| (at, error))).collect()
     }
 
@@ -121,9 +121,9 @@ impl Keyring {
         rows: &[SealedRow<'_>],
         rng: &dyn Random,
     ) -> Result<Vec<NewRow>, (usize, RowError)> {
-        self.spend_on_rows(receipt, table, rows)?;
+        let glass = self.spend_on_rows(receipt, table, rows)?;
         let move_one = |row: &SealedRow<'_>| {
-            let opened = self.open_members(row.place, subjects, row.header, &row.members)?;
+            let opened = self.open_members(row, subjects, glass)?;
             let values = row.members.iter().zip(&opened);
             let fields: Vec<(&Field, &[u8])> =
                 values.map(|((field, _), value)| (*field, value.expose().as_slice())).collect();
@@ -132,26 +132,22 @@ impl Keyring {
         rows.iter().enumerate().map(|(at, row)| move_one(row).map_err(|error| (at, error))).collect()
     }
 
+    /// Takes the receipt; says whether it also covers what stopped keys have sealed.
     fn spend_on_rows(
         &self,
         receipt: AuditReceipt,
         table: &str,
         rows: &[SealedRow<'_>],
-    ) -> Result<(), (usize, RowError)> {
+    ) -> Result<bool, (usize, RowError)> {
         let here = rows.iter().all(|row| row.place.table == table);
         let values = rows.iter().map(|row| row.members.len()).sum();
         let spent = if here { self.spend_on(receipt, table, values) } else { Err(KeyringError::ReceiptTooSmall) };
-        spent.map(drop).map_err(|error| (0, (None, error)))
+        spent.map_err(|error| (0, (None, error)))
     }
 
-    fn open_members(
-        &self,
-        place: RowPlace<'_>,
-        subjects: &Subjects,
-        header: &RecordHeader,
-        members: &[(&Field, &SealedMember)],
-    ) -> Result<OpenedRow, RowError> {
-        let record = self.record_key(place, subjects, header).map_err(|error| (None, error))?;
+    fn open_members(&self, row: &SealedRow<'_>, subjects: &Subjects, glass: bool) -> Result<OpenedRow, RowError> {
+        let SealedRow { place, header, members } = row;
+        let record = self.record_key(*place, subjects, header, glass).map_err(|error| (None, error))?;
         let mut opened = Vec::with_capacity(members.len());
         for (at, (field, member)) in members.iter().enumerate() {
             if field.table_id != place.table_id {
@@ -186,8 +182,9 @@ impl Keyring {
         place: RowPlace<'_>,
         subjects: &Subjects,
         header: &RecordHeader,
+        glass: bool,
     ) -> Result<RecordKey, KeyringError> {
-        let key = self.table_key(header.handle(), place.table_id, subjects)?;
+        let key = self.table_key(header.handle(), place.table_id, subjects, glass)?;
         key.open_record(&self.row_context(place), header).map_err(of_open)
     }
 
@@ -196,8 +193,9 @@ impl Keyring {
         handle: chancery_crypto::Handle,
         table: TableId,
         subjects: &Subjects,
+        glass: bool,
     ) -> Result<TableKey, KeyringError> {
-        match self.data_version(Managed::Data, handle, false) {
+        match self.data_version(Managed::Data, handle, glass) {
             Ok(version) => Ok(TableKey::derive(version.root()?, handle, &self.tenant().to_bytes(), &table.to_bytes())),
             Err(KeyringError::WrongContext) => Ok(TableKey::from_key(&subjects.key(handle)?.key, handle)),
             Err(error) => Err(error),

@@ -257,6 +257,9 @@ where
         Some((name, detail)) => event.with(name, detail),
         None => event,
     };
+    for unusual in instance.habits.used(call.tenant(), &id.to_string(), call.caller.subject(), 1, instance.now()) {
+        change.record(unusual).await?;
+    }
     change.commit(event).await?;
     still_ready(instance, call, id, version.version, operation, held_at).await?;
     instance.key_uses.count(call.tenant(), &version.key_id, instance.now());

@@ -99,17 +99,14 @@ impl<'a> Batch<'a> {
     ) -> Result<(Vec<AuditReceipt>, Option<Fence>), RecordError> {
         let mut intents = Vec::with_capacity(self.tables.len());
         for (table, items) in &self.tables {
-            let unusual = instance.habits.used(
-                call.tenant(),
-                Managed::Data.as_str(),
-                call.caller.subject(),
-                items.len(),
-                instance.now(),
-            );
-            let columns = items.iter().map(|item| item.field.column.as_str());
-            let rows = items.iter().map(|item| item.row);
-            let intent = intent(&self.lease.keyring, kind, table, columns, rows, items.len(), &with)?.further(unusual);
-            intents.push(if self.glass { intent.breaking_glass() } else { intent });
+            let touched = Touched {
+                table,
+                columns: items.iter().map(|item| item.field.column.as_str()).collect(),
+                rows: items.iter().map(|item| item.row).collect(),
+                values: items.len(),
+                glass: self.glass,
+            };
+            intents.push(intent(instance, call, &self.lease.keyring, kind, touched, &with)?);
         }
         let Told { receipts, fence } = append(instance, call, call.tenant(), intents).await?;
         if let Some(fence) = &fence {
@@ -141,20 +138,32 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// What is about to be opened of one table, in as many events as its rows need.
-pub(super) fn intent<'v>(
+/// What is about to be opened of one table.
+pub(super) struct Touched<'v> {
+    pub(super) table: &'v str,
+    pub(super) columns: Vec<&'v str>,
+    pub(super) rows: Vec<&'v str>,
+    pub(super) values: usize,
+    /// An approval to open what stopped keys have sealed was used.
+    pub(super) glass: bool,
+}
+
+/// What is about to be opened, in as many events as its rows need, and what is unusual about it.
+pub(super) fn intent(
+    instance: &Instance,
+    call: &Call,
     ring: &Keyring,
     kind: EventKind,
-    table: &str,
-    columns: impl Iterator<Item = &'v str>,
-    rows: impl Iterator<Item = &'v str>,
-    values: usize,
+    touched: Touched<'_>,
     with: &impl Fn(Event) -> Event,
 ) -> Result<OpenIntent, RecordError> {
-    let mut columns: Vec<String> = columns.map(str::to_owned).collect();
+    let Touched { table, columns, mut rows, values, glass } = touched;
+    let (key, actor) = (Managed::Data.as_str(), call.caller.subject());
+    let unusual = instance.habits.used(call.tenant(), key, actor, values, instance.now());
+    let mut columns: Vec<String> = columns.into_iter().map(str::to_owned).collect();
     columns.sort_unstable();
     columns.dedup();
-    let mut rows: Vec<&str> = rows.filter(|row| !row.is_empty()).collect();
+    rows.retain(|row| !row.is_empty());
     rows.sort_unstable();
     rows.dedup();
     let references = rows.iter().map(|row| ring.reference(table, row)).collect::<Result<Vec<_>, _>>()?;
@@ -173,7 +182,8 @@ pub(super) fn intent<'v>(
         with(if of > 1 { parted(event) } else { event })
     });
     let first = events.next().ok_or(Failure::Internal("an intent without an event"))?;
-    Ok(OpenIntent::new(table, values, first).further(events))
+    let intent = OpenIntent::new(table, values, first).further(events).further(unusual);
+    Ok(if glass { intent.breaking_glass() } else { intent })
 }
 
 impl Item<'_> {

@@ -6,18 +6,21 @@ use chancery_crypto::{BlobHeader, BlobOpener, BlobSealer, Handle, Phi};
 
 use super::{
     Purpose, RecordError,
-    batch::{intent, open_failed},
-    check_reason, field_of, lease_for, permission_to_open,
+    batch::{Touched, intent, open_failed},
+    break_glass::{BreakGlass, Broken, Gate, broken},
+    check_reason, field_of, lease_for,
     seal::Tally,
 };
 use crate::{
     Instance,
     access::{Call, Permission},
+    approvals::Carried,
     audit::{Event, EventKind, append},
     faults::Faults,
     fields::{Bind, Field, FieldType},
     keyring::{Fence, Keyring, KeyringError, Lease, Subjects, ring::Place},
     subjects::lend,
+    time::Timestamp,
 };
 
 /// Where a blob lives.
@@ -49,19 +52,28 @@ pub struct BlobFence {
     fence: Fence,
     lease: Arc<Lease>,
     handle: Handle,
+    /// Until when the glass is broken; none if it is whole.
+    glass: Option<Timestamp>,
 }
 
 impl BlobFence {
     /// Whether the next piece may be let out. After a key was stopped, its tenant suspended or its person erased, no
-    /// piece is.
+    /// piece is; of a stopped key none after the hour of the approval.
     ///
     /// # Errors
     ///
     /// [`RecordError`]: the stream ends here.
     pub async fn stands(&mut self, instance: &Instance) -> Result<(), RecordError> {
-        let Some(lease) = self.fence.renew(instance, &self.lease).await? else { return Ok(()) };
+        let renewed = self.fence.renew(instance, &self.lease).await?;
+        let is_over = self.glass.take_if(|until| *until <= instance.now()).is_some();
+        let lease = match renewed {
+            Some(lease) => lease,
+            None if is_over => Arc::clone(&self.lease),
+            None => return Ok(()),
+        };
         let subjects = persons(instance, &lease.keyring, self.handle).await?;
-        lease.keyring.stands(self.handle, &subjects).map_err(|error| RecordError::of_item((0, error)))?;
+        let stands = lease.keyring.stands(self.handle, &subjects, self.glass.is_some());
+        stands.map_err(|error| RecordError::of_item((0, error)))?;
         self.lease = lease;
         Ok(())
     }
@@ -95,11 +107,11 @@ pub async fn seal_blob(
     let sealer = lease.keyring.seal_blob(at, lent.of(subject)?, instance.random());
     let sealer = sealer.map_err(|error| RecordError::of_item((0, error)))?;
     let handle = sealer.header().handle();
-    Ok((sealer, BlobFence { fence, lease, handle }))
+    Ok((sealer, BlobFence { fence, lease, handle, glass: None }))
 }
 
 /// Begins to open a blob: checks, tells, and finds its key. Chunks are opened by whoever has them, who asks the fence
-/// before each piece is given away.
+/// before each piece is given away. With `glass` a blob of a suspended or revoked key too, once another person approved.
 ///
 /// # Errors
 ///
@@ -108,11 +120,13 @@ pub async fn open_blob(
     instance: &Instance,
     call: &Call,
     request: &OpenBlob,
-) -> Result<(BlobOpener, BlobFence), RecordError> {
+    glass: Option<BreakGlass>,
+) -> Result<Carried<(BlobOpener, BlobFence)>, RecordError> {
+    let gate = Gate::of(call, glass.as_ref())?;
     let BlobPlace { table, column, row } = &request.place;
     let mut lease = lease_for(instance, call, std::iter::once((table.as_str(), column.as_str()))).await?;
     let field = field_of(&lease, 0, table, column, row.as_deref())?;
-    call.require(permission_to_open(field.class))?;
+    gate.admits(field)?;
     check_reason(&request.reason)?;
     check_type(field)?;
     let header = BlobHeader::from_bytes(&request.header).map_err(|_| RecordError::Malformed(0))?;
@@ -123,14 +137,21 @@ pub async fn open_blob(
     {
         lease = renewed;
     }
-    let why =
-        |event: Event| event.purpose(request.purpose.as_str()).personal("reason", request.reason.expose().clone());
-    let (columns, rows) = (std::iter::once(column.as_str()), row.as_deref().into_iter());
-    let intents = vec![intent(&lease.keyring, EventKind::RecordOpened, table, columns, rows, 1, &why)?];
+    let broken = match broken(instance, call, glass, request.purpose, vec![table.clone()], 1).await? {
+        Carried::Done(broken) => broken,
+        Carried::Waits(approval) => return Ok(Carried::Waits(approval)),
+    };
+    let why = |event: Event| {
+        let event = event.purpose(request.purpose.as_str()).personal("reason", request.reason.expose().clone());
+        Broken::on(broken.as_ref(), event)
+    };
+    let (columns, rows) = (vec![column.as_str()], row.as_deref().into_iter().collect());
+    let touched = Touched { table, columns, rows, values: 1, glass: broken.is_some() };
+    let intents = vec![intent(instance, call, &lease.keyring, EventKind::RecordOpened, touched, &why)?];
     let (receipt, fence) = append(instance, call, call.tenant(), intents).await?.single()?;
     let lease = fence.lease(instance).await?;
     let field = field_of(&lease, 0, table, column, row.as_deref())?;
-    call.require(permission_to_open(field.class))?;
+    gate.admits(field)?;
     let at = Place { field, row: row.as_deref().unwrap_or_default() };
     let subjects = persons(instance, &lease.keyring, handle).await?;
     let bound = header.flags().bound_to_row() == (field.bind == Bind::Row);
@@ -139,7 +160,10 @@ pub async fn open_blob(
         false => Err(KeyringError::WrongContext),
     };
     match opener {
-        Ok(opener) => Ok((opener, BlobFence { fence, lease, handle })),
+        Ok(opener) => {
+            let glass = broken.map(|broken| broken.until);
+            Ok(Carried::Done((opener, BlobFence { fence, lease, handle, glass })))
+        }
         Err(error) => Err(open_failed(instance, call, table, RecordError::of_item((0, error))).await),
     }
 }

@@ -6,12 +6,15 @@
 use chancery_crypto::Phi;
 
 use super::{
-    Filed, MAX_ITEMS, OpenRequest, Purpose, RecordError, SealItem, StoredItem, check_reason, open, seal,
+    Filed, MAX_ITEMS, OpenRequest, Purpose, RecordError, SealItem, StoredItem,
+    break_glass::{BreakGlass, Gate},
+    check_reason, open, seal,
     tree::{Pointer, Tree},
 };
 use crate::{
     Instance,
     access::{Call, Permission},
+    approvals::Carried,
     faults::Faults,
 };
 
@@ -85,6 +88,12 @@ impl<E: Into<RecordError>> From<E> for DocumentError {
     }
 }
 
+impl AsRef<RecordError> for DocumentError {
+    fn as_ref(&self) -> &RecordError {
+        &self.error
+    }
+}
+
 /// Seals chosen members of a document, all or nothing. Members that are sealed already stay as they are.
 ///
 /// # Errors
@@ -125,12 +134,19 @@ pub async fn seal_document(
     Ok(SealedDocument { document, terms })
 }
 
-/// Opens every sealed member of a document, all or nothing.
+/// Opens every sealed member of a document, all or nothing. With `glass` those of suspended and revoked keys too, once
+/// another person approved.
 ///
 /// # Errors
 ///
 /// [`DocumentError`].
-pub async fn open_document(instance: &Instance, call: &Call, request: OpenDocument) -> Result<Tree, DocumentError> {
+pub async fn open_document(
+    instance: &Instance,
+    call: &Call,
+    request: OpenDocument,
+    glass: Option<BreakGlass>,
+) -> Result<Carried<Tree>, DocumentError> {
+    Gate::of(call, glass.as_ref())?;
     let OpenDocument { purpose, reason, table, row, mut document } = request;
     check_reason(&reason)?;
     check_marks(&document)?;
@@ -143,16 +159,21 @@ pub async fn open_document(instance: &Instance, call: &Call, request: OpenDocume
         }
     });
     if items.is_empty() {
-        // Nothing is sealed in it: there is nothing to open, and nothing to tell.
-        call.require(Permission::DataOpenPublic)?;
-        return Ok(document);
+        // Nothing is sealed in it: there is nothing to open, nothing to tell, and no glass to break.
+        if glass.is_none() {
+            call.require(Permission::DataOpenPublic)?;
+        }
+        return Ok(Carried::Done(document));
     }
     if items.len() > MAX_ITEMS {
         return Err(Faults::one("/document", "too_many", "a document has at most 1000 sealed members").into());
     }
     let places = pointers.iter().map(|pointer| pointer.told("/document")).collect();
-    let opened = open(instance, call, &OpenRequest { purpose, reason, items }).await;
-    let opened = opened.map_err(|error| moved(error, places))?;
+    let opened = open(instance, call, &OpenRequest { purpose, reason, items }, glass).await;
+    let opened = match opened.map_err(|error| moved(error, places))? {
+        Carried::Done(opened) => opened,
+        Carried::Waits(approval) => return Ok(Carried::Waits(approval)),
+    };
     for (pointer, value) in pointers.iter().zip(&opened) {
         let value =
             Tree::of_wiped(value).map_err(|_| crate::instance::Failure::Internal("an opened value is no JSON"))?;
@@ -160,7 +181,7 @@ pub async fn open_document(instance: &Instance, call: &Call, request: OpenDocume
             *place = value;
         }
     }
-    Ok(document)
+    Ok(Carried::Done(document))
 }
 
 /// The error of lone items, with their places in the request.

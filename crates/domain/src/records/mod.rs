@@ -20,12 +20,12 @@ use chancery_crypto::{Phi, Sealed};
 
 pub use batch::StoredItem;
 pub use blobs::{BlobFence, BlobPlace, OpenBlob, blob_failed, open_blob, seal_blob};
-pub use break_glass::{BreakGlass, open_in_emergency};
+pub use break_glass::BreakGlass;
 pub use documents::{
     DocumentError, DocumentField, OpenDocument, SealDocument, SealedDocument, open_document, seal_document,
 };
 pub use open::{OpenRequest, Purpose, open};
-pub use rows::{OpenRows, RowsError, SealRow, SealedRow, StoredRow, open_rows, reseal_rows, seal_rows};
+pub use rows::{OpenRows, OpenedRows, RowsError, SealRow, SealedRow, StoredRow, open_rows, reseal_rows, seal_rows};
 pub use seal::{SealItem, SealedItem, reseal, seal};
 pub use terms::{Filed, Sought, TermItem, TermUse, filed, filed_together, sought, terms};
 pub use tree::{Pointer, Tree, TreeError};
@@ -101,6 +101,12 @@ pub enum RecordError {
 }
 
 fails!(RecordError);
+
+impl AsRef<Self> for RecordError {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
 
 impl From<SubjectError> for RecordError {
     fn from(error: SubjectError) -> Self {

@@ -6,14 +6,14 @@ use serde_json::Value;
 use super::{
     RecordError, StoredItem, WipedJson,
     batch::{Batch, failed, release, values},
-    check_count, check_reason, permission_to_open,
+    break_glass::{BreakGlass, Broken, Gate, broken},
+    check_count, check_reason,
 };
 use crate::{
     Instance,
     access::Call,
+    approvals::Carried,
     audit::{Event, EventKind},
-    faults::Faults,
-    fields::Field,
     keyring::KeyringError,
 };
 
@@ -50,30 +50,31 @@ pub struct OpenRequest {
     pub items: Vec<StoredItem>,
 }
 
-/// Opens values, all or nothing, in order.
+/// Opens values, all or nothing, in order. With `glass` of suspended and revoked keys too, once another person approved.
 ///
 /// # Errors
 ///
 /// [`RecordError`]. When a value does not open, a second event says so.
-pub async fn open(instance: &Instance, call: &Call, request: &OpenRequest) -> Result<Vec<WipedJson>, RecordError> {
-    check(request)?;
-    let allowed = |field: &Field| Ok(call.require(permission_to_open(field.class))?);
-    let batch = Batch::of(instance, call, &request.items, allowed).await?;
-    give_out(instance, call, request, batch, allowed, |event| event).await
-}
-
-/// Tells of it, opens it, gives it out.
-pub(super) async fn give_out<'a>(
+pub async fn open(
     instance: &Instance,
     call: &Call,
-    request: &'a OpenRequest,
-    mut batch: Batch<'a>,
-    allowed: impl Fn(&Field) -> Result<(), RecordError>,
-    further: impl Fn(Event) -> Event,
-) -> Result<Vec<WipedJson>, RecordError> {
+    request: &OpenRequest,
+    glass: Option<BreakGlass>,
+) -> Result<Carried<Vec<WipedJson>>, RecordError> {
+    let gate = Gate::of(call, glass.as_ref())?;
+    check_count(request.items.len())?;
+    check_reason(&request.reason)?;
+    let allowed = |field: &_| gate.admits(field);
+    let mut batch = Batch::of(instance, call, &request.items, allowed).await?;
+    let (tables, values_asked) = (batch.table_names(), request.items.len());
+    let broken = match broken(instance, call, glass, request.purpose, tables, values_asked).await? {
+        Carried::Done(broken) => broken,
+        Carried::Waits(approval) => return Ok(Carried::Waits(approval)),
+    };
+    batch.glass = broken.is_some();
     let why = |event: Event| {
         let event = event.purpose(request.purpose.as_str()).personal("reason", request.reason.expose().clone());
-        further(event)
+        Broken::on(broken.as_ref(), event)
     };
     let mut opened: Vec<WipedJson> = request.items.iter().map(|_| WipedJson::new(Value::Null)).collect();
     let told = batch.tell(instance, call, &request.items, EventKind::RecordOpened, why, allowed).await?;
@@ -95,10 +96,5 @@ pub(super) async fn give_out<'a>(
             }
         }
     }
-    release(instance, call, &batch, fence, opened).await
-}
-
-pub(super) fn check(request: &OpenRequest) -> Result<(), Faults> {
-    check_count(request.items.len())?;
-    check_reason(&request.reason)
+    release(instance, call, &batch, fence, opened).await.map(Carried::Done)
 }

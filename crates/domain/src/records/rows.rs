@@ -6,13 +6,15 @@ use chancery_crypto::{Phi, RecordHeader, SealedMember};
 
 use super::{
     Filed, MAX_ITEMS, Purpose, RecordError, SealedItem, WipedJson,
-    batch::{intent, let_out, open_failed},
-    check_reason, encode, field_of, filed_of, lease_for, permission_to_open,
+    batch::{Touched, intent, let_out, open_failed},
+    break_glass::{BreakGlass, Broken, Gate, broken},
+    check_reason, encode, field_of, filed_of, lease_for,
     seal::Tally,
 };
 use crate::{
     Instance,
     access::{Call, Permission},
+    approvals::Carried,
     audit::{AuditReceipt, Event, EventKind, Told, append},
     faults::Faults,
     fields::Field,
@@ -96,6 +98,12 @@ impl<E: Into<RecordError>> From<E> for RowsError {
 /// Table and column of every value. A list, since a borrowing iterator would not live through an `await`.
 fn names<'a>(rows: impl Iterator<Item = (&'a str, impl Iterator<Item = &'a String>)>) -> Vec<(&'a str, &'a str)> {
     rows.flat_map(|(table, columns)| columns.map(move |column| (table, column.as_str()))).collect()
+}
+
+impl AsRef<RecordError> for RowsError {
+    fn as_ref(&self) -> &RecordError {
+        &self.error
+    }
 }
 
 fn at(at: String) -> impl FnOnce(RecordError) -> RowsError {
@@ -214,7 +222,11 @@ fn encoded<'a>(lease: &'a Lease, number: usize, row: &SealRow, tally: &mut Tally
     Ok((fields, values))
 }
 
+/// Values of rows by column, in the order of the rows.
+pub type OpenedRows = Vec<BTreeMap<String, WipedJson>>;
+
 /// Opens rows or some of their columns, all or nothing, in order. The event is durable before the first key is touched.
+/// With `glass` of suspended and revoked keys too, once another person approved.
 ///
 /// # Errors
 ///
@@ -223,12 +235,22 @@ pub async fn open_rows(
     instance: &Instance,
     call: &Call,
     request: &OpenRows,
-) -> Result<Vec<BTreeMap<String, WipedJson>>, RowsError> {
+    glass: Option<BreakGlass>,
+) -> Result<Carried<OpenedRows>, RowsError> {
+    let gate = Gate::of(call, glass.as_ref())?;
     check_reason(&request.reason)?;
-    let allowed = |field: &Field| Ok(call.require(permission_to_open(field.class))?);
+    let allowed = |field: &_| gate.admits(field);
     let mut parsed = Parsed::of(instance, call, &request.rows, allowed).await?;
-    let why =
-        |event: Event| event.purpose(request.purpose.as_str()).personal("reason", request.reason.expose().clone());
+    let (tables, values) = (parsed.table_names(), request.rows.iter().map(|row| row.fields.len()).sum());
+    let broken = match broken(instance, call, glass, request.purpose, tables, values).await? {
+        Carried::Done(broken) => broken,
+        Carried::Waits(approval) => return Ok(Carried::Waits(approval)),
+    };
+    parsed.glass = broken.is_some();
+    let why = |event: Event| {
+        let event = event.purpose(request.purpose.as_str()).personal("reason", request.reason.expose().clone());
+        Broken::on(broken.as_ref(), event)
+    };
     let mut opened: Vec<BTreeMap<String, WipedJson>> = request.rows.iter().map(|row| nulls(&row.fields)).collect();
     let told = parsed.tell(instance, call, &request.rows, EventKind::RecordOpened, why, allowed).await?;
     let (subjects, receipts, fence) = told;
@@ -250,7 +272,7 @@ pub async fn open_rows(
             }
         }
     }
-    parsed.release(instance, call, fence, opened).await
+    parsed.release(instance, call, fence, opened).await.map(Carried::Done)
 }
 
 fn nulls(fields: &BTreeMap<String, Option<String>>) -> BTreeMap<String, WipedJson> {
@@ -305,6 +327,8 @@ struct ParsedRow<'a> {
 /// The rows of a call.
 struct Parsed<'a> {
     lease: Arc<Lease>,
+    /// An approval to open what stopped keys have sealed was used.
+    glass: bool,
     rows: Vec<ParsedRow<'a>>,
     tables: BTreeMap<&'a str, Vec<usize>>,
 }
@@ -334,7 +358,12 @@ impl<'a> Parsed<'a> {
         for (position, row) in rows.iter().enumerate() {
             tables.entry(row.place.table).or_default().push(position);
         }
-        Ok(Self { lease, rows, tables })
+        Ok(Self { lease, glass: false, rows, tables })
+    }
+
+    /// The names of the tables it touches, in order.
+    fn table_names(&self) -> Vec<String> {
+        self.tables.keys().map(|table| (*table).to_owned()).collect()
     }
 
     fn tables(&self) -> impl Iterator<Item = (&'a str, Vec<&ParsedRow<'a>>)> {
@@ -355,9 +384,14 @@ impl<'a> Parsed<'a> {
         let mut intents = Vec::new();
         for (table, rows) in self.tables() {
             let columns = rows.iter().flat_map(|row| row.members.iter().map(|(field, _)| field.column.as_str()));
-            let values = rows.iter().map(|row| row.members.len()).sum();
-            let names = rows.iter().map(|row| row.place.row);
-            intents.push(intent(&self.lease.keyring, kind, table, columns, names, values, &with)?);
+            let touched = Touched {
+                table,
+                columns: columns.collect(),
+                rows: rows.iter().map(|row| row.place.row).collect(),
+                values: rows.iter().map(|row| row.members.len()).sum(),
+                glass: self.glass,
+            };
+            intents.push(intent(instance, call, &self.lease.keyring, kind, touched, &with)?);
         }
         let Told { receipts, fence } = append(instance, call, call.tenant(), intents).await?;
         if let Some(fence) = &fence {
@@ -381,8 +415,7 @@ impl<'a> Parsed<'a> {
         fence: Option<Fence>,
         made: T,
     ) -> Result<T, RowsError> {
-        let tables = self.tables.keys().map(|table| (*table).to_owned()).collect();
-        Ok(let_out(instance, call, &self.lease, tables, fence, made).await?)
+        Ok(let_out(instance, call, &self.lease, self.table_names(), fence, made).await?)
     }
 
     fn keyring_rows<'r>(&self, rows: &[&'r ParsedRow<'a>]) -> Vec<KeyringRow<'r>> {

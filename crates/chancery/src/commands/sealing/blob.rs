@@ -57,8 +57,9 @@ async fn open_part(args: &OpenArgs, mut file: File, first: u64, last: Option<u64
         bail!(Refused(format!("the blob has {} bytes", layout.plaintext())));
     }
     let chunk = BLOB_CHUNK as u64;
-    let tail = layout.last() * chunk;
-    let (_, checked) = part(args, &mut file, &header, layout, layout.last(), layout.last(), (tail, None)).await?;
+    // An empty last chunk has no byte to ask for; it goes with the one before it.
+    let tail = (layout.plaintext() - 1) / chunk;
+    let (_, checked) = part(args, &mut file, &header, layout, tail, layout.last(), (tail * chunk, None)).await?;
     ensure!(checked.status().is_success(), "the end was refused");
     drop(checked.bytes().await?);
     let (from, to) = (first / chunk, (end - 1) / chunk);
