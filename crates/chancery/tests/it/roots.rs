@@ -138,7 +138,9 @@ async fn recipients_change_and_the_root_rotates_beside_a_running_server() {
     assert!(replaced.status.success(), "{replaced:?}");
     let new_key = after(&stdout(&replaced), "Recovery key").to_owned();
     let proven = production.run(&["root", "prove", "--recovery-key-file", recovery], &[]);
-    assert!(stdout(&proven).contains("is not at hand"), "the old one is none of them any more: {proven:?}");
+    // The old one is none of them any more.
+    assert!(stdout(&proven).contains("is not at hand") && stdout(&proven).contains("is no recipient"), "{proven:?}");
+    assert_eq!(proven.status.code(), Some(1), "a wrong key fails the proof: {proven:?}");
 
     let absent = production.run(&["root", "rotate"], &[]);
     assert!(!absent.status.success() && stdout(&absent).contains("Not at hand"), "{absent:?}");
@@ -170,4 +172,41 @@ async fn recipients_change_and_the_root_rotates_beside_a_running_server() {
     let mut lone = vec!["root", "list", "--data", "/nowhere"];
     lone.push("--json");
     assert!(stderr(&run(&lone)).contains("does not exist"));
+}
+
+#[tokio::test]
+async fn a_recovery_key_is_shown_only_once_it_is_in_force() {
+    let production = Production::new(tempfile::tempdir().unwrap(), &[], &[]).await;
+    // The old recovery key is not at hand and was not named with --without: refused, and no key is shown.
+    let refused = production.run(&["root", "rotate", "--new-recovery-key"], &[]);
+    assert!(!refused.status.success() && stdout(&refused).contains("Not at hand"), "{refused:?}");
+    assert!(!stdout(&refused).contains("chyr_"), "a key that opens nothing is not shown: {refused:?}");
+    let all = listed(&production);
+    let old = all.iter().find(|one| one["provider"] == "recovery").unwrap()["id"].as_str().unwrap();
+    let rotated = production.run(&["root", "rotate", "--new-recovery-key", "--without", old], &[]);
+    assert!(rotated.status.success(), "{rotated:?}");
+    let key = after(&stdout(&rotated), "Recovery key").to_owned();
+    let file = production.folder.path().join("recovery");
+    private(&file, &key);
+    let proven = production.run(&["root", "prove", "--recovery-key-file", file.to_str().unwrap()], &[]);
+    assert_eq!((proven.status.code(), stdout(&proven).matches("gives the root").count()), (Some(0), 2), "{proven:?}");
+}
+
+#[tokio::test]
+async fn the_last_recipient_that_needs_no_people_stays() {
+    let production = Production::new(tempfile::tempdir().unwrap(), &[], &[]).await;
+    let another = production.run(&["root", "add", "--recovery-key"], &[]);
+    assert!(another.status.success(), "{another:?}");
+    let all = listed(&production);
+    let local = all.iter().find(|one| one["provider"] == "local").unwrap()["id"].as_str().unwrap();
+    // Two recovery keys would be enough in number, and no server could start with them.
+    for words in [&["root", "remove", local][..], &["root", "replace", "--old", local, "--recovery-key"]] {
+        let refused = production.run(words, &[]);
+        assert!(!refused.status.success() && stderr(&refused).contains("without people"), "{refused:?}");
+        assert!(!stdout(&refused).contains("chyr_"), "{refused:?}");
+    }
+    assert_eq!(listed(&production).len(), 3);
+    let server = production.serve(&[]);
+    production.opens(&server).await;
+    server.stop();
 }

@@ -25,6 +25,13 @@ codes! {
     }
 }
 
+impl ProviderKind {
+    /// Whether it gives a key only when people bring something along: a server cannot ask it by itself.
+    pub const fn needs_people(self) -> bool {
+        matches!(self, Self::Recovery | Self::Shamir)
+    }
+}
+
 /// Why a provider did not wrap or unwrap.
 #[derive(Debug, thiserror::Error)]
 pub enum ProviderError {

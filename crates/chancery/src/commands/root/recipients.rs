@@ -17,11 +17,11 @@ use crate::{cli::ConfigArgs, commands::say, wiring::providers::Absent};
 /// `chancery root list`.
 #[derive(Debug, Args)]
 pub(super) struct ListArgs {
-    #[command(flatten)]
-    config: ConfigArgs,
     /// Print the list as JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten, next_help_heading = "Configuration")]
+    config: ConfigArgs,
 }
 
 /// To whom the root goes.
@@ -39,23 +39,19 @@ pub(super) struct To {
 #[derive(Debug, Args)]
 pub(super) struct AddArgs {
     #[command(flatten)]
-    config: ConfigArgs,
-    #[command(flatten)]
-    brought: Brought,
-    #[command(flatten)]
     to: To,
     /// Make the provider's key if it is not there: a local key file, or a key in an HSM's token
     #[arg(long)]
     create_key: bool,
+    #[command(flatten)]
+    brought: Brought,
+    #[command(flatten, next_help_heading = "Configuration")]
+    config: ConfigArgs,
 }
 
 /// `chancery root replace`.
 #[derive(Debug, Args)]
 pub(super) struct ReplaceArgs {
-    #[command(flatten)]
-    config: ConfigArgs,
-    #[command(flatten)]
-    brought: Brought,
     /// The recipient that goes, by its id from `chancery root list`
     #[arg(long, value_name = "ID")]
     old: RecipientId,
@@ -64,26 +60,30 @@ pub(super) struct ReplaceArgs {
     /// Make the provider's key if it is not there
     #[arg(long)]
     create_key: bool,
+    #[command(flatten)]
+    brought: Brought,
+    #[command(flatten, next_help_heading = "Configuration")]
+    config: ConfigArgs,
 }
 
 /// `chancery root remove`.
 #[derive(Debug, Args)]
 pub(super) struct RemoveArgs {
-    #[command(flatten)]
-    config: ConfigArgs,
-    #[command(flatten)]
-    brought: Brought,
     /// The recipient, by its id from `chancery root list`
     id: RecipientId,
+    #[command(flatten)]
+    brought: Brought,
+    #[command(flatten, next_help_heading = "Configuration")]
+    config: ConfigArgs,
 }
 
 /// `chancery root prove`.
 #[derive(Debug, Args)]
 pub(super) struct ProveArgs {
     #[command(flatten)]
-    config: ConfigArgs,
-    #[command(flatten)]
     brought: Brought,
+    #[command(flatten, next_help_heading = "Configuration")]
+    config: ConfigArgs,
 }
 
 pub(super) async fn list(args: ListArgs) -> Result<ExitCode> {
@@ -188,6 +188,14 @@ pub(super) async fn prove(args: ProveArgs) -> Result<ExitCode> {
     }
     if proofs.iter().all(|proof| proof.outcome.is_none()) {
         bail!("no recipient was asked");
+    }
+    // Whoever brings a key wants to know of this one.
+    for brought in args.brought.providers()? {
+        let (kind, label) = (brought.kind(), brought.label());
+        if !proofs.iter().any(|proof| proof.recipient.provider == kind && proof.recipient.label == label) {
+            failed = true;
+            say(format_args!("{:30}  {:14}  FAILS: what was brought is no recipient: {label}", "-", kind.as_str()));
+        }
     }
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

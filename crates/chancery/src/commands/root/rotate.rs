@@ -20,16 +20,16 @@ use crate::{cli::ConfigArgs, commands::say, wiring::providers::Absent};
 /// `chancery root rotate`.
 #[derive(Debug, Args)]
 pub(super) struct RotateArgs {
-    #[command(flatten)]
-    config: ConfigArgs,
-    #[command(flatten)]
-    brought: Brought,
     /// Make a new recovery key for the new version, printed once
     #[arg(long)]
     new_recovery_key: bool,
     /// Leave this recipient behind: it will not hold the new version; may be repeated
     #[arg(long, value_name = "ID")]
     without: Vec<RecipientId>,
+    #[command(flatten)]
+    brought: Brought,
+    #[command(flatten, next_help_heading = "Configuration")]
+    config: ConfigArgs,
 }
 
 pub(super) async fn rotate(args: RotateArgs) -> Result<ExitCode> {
@@ -58,11 +58,6 @@ pub(super) async fn rotate(args: RotateArgs) -> Result<ExitCode> {
     if without.len() < args.without.len() {
         bail!("one of the recipients of --without is not there; see `chancery root list`");
     }
-    // The text reaches the operator before anything depends on it.
-    if let Some(text) = &text {
-        say(format_args!("Recovery key    {}", text.expose()));
-        say("                shown once; of the new root. Keep it on paper or in a vault, apart from this machine");
-    }
     let rotation = match begin(instance, &providers, &without).await {
         Ok(rotation) => rotation,
         Err(RotateError::NotAtHand(absent)) => {
@@ -79,10 +74,17 @@ pub(super) async fn rotate(args: RotateArgs) -> Result<ExitCode> {
     if rotation.resumed {
         say(format_args!("Root            version {}, begun earlier", rotation.version));
         if text.is_some() {
-            say("                the recovery key above was NOT added: the version was there already");
+            say(
+                "                no recovery key was made: the version was there already. See `root list`, and `root add --recovery-key`",
+            );
         }
     } else {
         say(format_args!("Root            version {} wraps from now on", rotation.version));
+        // Shown once it is in force, and before anything else can fail: a key that was refused opens nothing.
+        if let Some(text) = &text {
+            say(format_args!("Recovery key    {}", text.expose()));
+            say("                shown once; of the new root. Keep it on paper or in a vault, apart from this machine");
+        }
     }
     let style = ProgressStyle::with_template("Tenants         {bar:30} {pos}/{len}  {eta}")?;
     let bar = ProgressBar::new(0).with_style(style);

@@ -75,6 +75,9 @@ pub enum RootError {
         /// How many must.
         needed: usize,
     },
+    /// Nobody but people would hold it: no server could start, and none could be proven each day.
+    #[error("no proven recipient would remain that gives the root without people; add another key provider first")]
+    NeedsPeople,
     /// What the store keeps of the root is not what was written.
     #[error("what the store keeps of the platform root is damaged")]
     Damaged,

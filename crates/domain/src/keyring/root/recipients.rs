@@ -37,11 +37,11 @@ pub async fn replace(
     exchange(instance, Some(provider), Some(old)).await?.ok_or(RootError::Damaged)
 }
 
-/// Takes a recipient away, if enough proven ones remain without it.
+/// Takes a recipient away, if enough proven ones remain without it, and one among them that needs no people.
 ///
 /// # Errors
 ///
-/// [`RootError::TooFew`] if not; otherwise as [`add`].
+/// [`RootError::TooFew`] or [`RootError::NeedsPeople`] if not; otherwise as [`add`].
 pub async fn remove(instance: &Instance, old: RecipientId) -> Result<(), RootError> {
     exchange(instance, None, Some(old)).await.map(drop)
 }
@@ -71,11 +71,13 @@ async fn exchange(
     let mut events = Vec::new();
     if let Some(id) = old {
         let gone = counts.iter().find(|one| one.id == id).ok_or(RootError::UnknownRecipient(id))?;
-        let stays = |one: &&&RootRecipient| one.id != id && one.failed_at.is_none();
-        let remaining = counts.iter().filter(stays).count() + usize::from(added.is_some());
-        let needed = needed(settings);
+        let stay = || counts.iter().copied().filter(|one| one.id != id && one.failed_at.is_none()).chain(&added);
+        let (remaining, needed) = (stay().count(), needed(settings));
         if remaining < needed {
             return Err(RootError::TooFew { remaining, needed });
+        }
+        if !gone.provider.needs_people() && stay().all(|one| one.provider.needs_people()) {
+            return Err(RootError::NeedsPeople);
         }
         // Its wraps of older versions go with it.
         let same = |one: &&RootRecipient| one.provider == gone.provider && one.label == gone.label;

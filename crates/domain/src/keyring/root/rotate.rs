@@ -94,6 +94,9 @@ pub async fn begin(
     if providers.len() < needed {
         return Err(RootError::TooFew { remaining: providers.len(), needed }.into());
     }
+    if providers.iter().all(|provider| provider.kind().needs_people()) {
+        return Err(RootError::NeedsPeople.into());
+    }
     let old = known.first_that_gives(ports, known.version, settings.environment.as_str()).await?;
     let random = &*ports.random;
     let new = Drawn {
