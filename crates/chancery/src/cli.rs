@@ -158,4 +158,24 @@ mod tests {
     fn every_command_can_be_typed() {
         Cli::command().debug_assert();
     }
+
+    #[test]
+    fn a_commands_own_options_come_before_those_of_all_commands() {
+        for words in
+            [&["restore"][..], &["backup"], &["init"], &["recover"], &["doctor"], &["root", "rotate"], &["seal"]]
+        {
+            let mut command = Cli::command();
+            let mut found = &mut command;
+            for word in words {
+                found = found.find_subcommand_mut(word).unwrap();
+            }
+            let help = found.render_long_help().to_string();
+            let own = help.find("\nOptions:").unwrap();
+            let shared = help.find("\nConfiguration:").or_else(|| help.find("\nServer:")).unwrap();
+            assert!(own < shared, "{words:?}: {help}");
+            for option in ["--data <", "--url <"] {
+                assert!(help.find(option).is_none_or(|at| at > shared), "{words:?}: {help}");
+            }
+        }
+    }
 }

@@ -39,8 +39,6 @@ use crate::{
 /// `chancery backup`.
 #[derive(Debug, Args)]
 pub struct BackupArgs {
-    #[command(flatten)]
-    config: ConfigArgs,
     /// The data file; the key bundle is FILE.keys, the list of destroyed keys FILE.tombstones
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -50,6 +48,8 @@ pub struct BackupArgs {
     /// Print what was written as JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten, next_help_heading = "Configuration")]
+    config: ConfigArgs,
 }
 
 /// Runs it.

@@ -25,11 +25,11 @@ const BACKUP_HOURS: i64 = 48;
 /// `chancery doctor`. Exit code 1 if anything fails, otherwise 0.
 #[derive(Debug, Args)]
 pub struct DoctorArgs {
-    #[command(flatten)]
-    config: ConfigArgs,
     /// Print the list as JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten, next_help_heading = "Configuration")]
+    config: ConfigArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -32,8 +32,6 @@ use crate::{
 /// `chancery init`.
 #[derive(Debug, Args)]
 pub struct InitArgs {
-    #[command(flatten)]
-    config: ConfigArgs,
     /// From where the first administrator's key may be used; may be repeated
     #[arg(long, value_name = "CIDR", default_values = ["127.0.0.1/32", "::1/128"])]
     admin_cidr: Vec<IpNet>,
@@ -43,6 +41,8 @@ pub struct InitArgs {
     /// Put the first administrator's key into this file (mode 600) instead of printing it
     #[arg(long, value_name = "FILE")]
     admin_key_file: Option<PathBuf>,
+    #[command(flatten, next_help_heading = "Configuration")]
+    config: ConfigArgs,
 }
 
 /// Runs it.

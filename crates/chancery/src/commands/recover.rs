@@ -18,11 +18,11 @@ use crate::{
 /// `chancery recover`.
 #[derive(Debug, Args)]
 pub struct RecoverArgs {
-    #[command(flatten)]
-    config: ConfigArgs,
     /// A file of mode 600 with the recovery key that `chancery init` printed
     #[arg(long, value_name = "FILE")]
     recovery_key_file: PathBuf,
+    #[command(flatten, next_help_heading = "Configuration")]
+    config: ConfigArgs,
 }
 
 /// Runs it.

@@ -40,8 +40,6 @@ use crate::{
 /// `chancery restore`.
 #[derive(Debug, Args)]
 pub struct RestoreArgs {
-    #[command(flatten)]
-    config: ConfigArgs,
     /// The data file
     #[arg(value_name = "FILE")]
     file: PathBuf,
@@ -57,6 +55,8 @@ pub struct RestoreArgs {
     /// Print what was restored as JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten, next_help_heading = "Configuration")]
+    config: ConfigArgs,
 }
 
 /// Runs it.
@@ -73,6 +73,9 @@ pub async fn run(args: RestoreArgs) -> Result<ExitCode> {
     {
         bail!("{} exists and is not overwritten; restore into an empty place", path.display());
     }
+    let keys = args.keys.clone().unwrap_or_else(|| keys_beside(&args.file));
+    // Before anything is made or anybody is asked for the root.
+    check_files(&args, &keys)?;
     private_file::create_folder(&config.data_dir)?;
     let providers = match &args.recovery_key_file {
         Some(path) => {
@@ -83,7 +86,6 @@ pub async fn run(args: RestoreArgs) -> Result<ExitCode> {
             .await
             .context("a holder of the root opens the backup; if the root key file is lost, give --recovery-key-file")?,
     };
-    let keys = args.keys.clone().unwrap_or_else(|| keys_beside(&args.file));
     let (data_header, data_key) = unlock(&args.file, FilePart::Data, &config, &providers).await?;
     let (_, keys_key) = unlock(&keys, FilePart::Keys, &config, &providers).await?;
     let mut dead = Tombstones::default();
@@ -125,6 +127,22 @@ pub async fn run(args: RestoreArgs) -> Result<ExitCode> {
         say(format_args!("Next            {next}"));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether what was named is there, and what to do if not.
+fn check_files(args: &RestoreArgs, keys: &Path) -> Result<()> {
+    let named = |path: &Path, what: &str, cure: &str| {
+        ensure!(path.exists(), "there is no {what} at {}; {cure}", path.display());
+        ensure!(!path.is_dir(), "{} is a folder; name the {what} in it", path.display());
+        Ok(())
+    };
+    named(&args.file, "data file", "name the FILE that `chancery backup --out` wrote")?;
+    let cure = match args.keys {
+        Some(_) => "correct --keys",
+        None => "the key bundle is kept apart from the data: name it with --keys",
+    };
+    named(keys, "key bundle", cure)?;
+    args.tombstones.iter().try_for_each(|path| named(path, "list of destroyed keys", "correct --tombstones"))
 }
 
 /// A file's header and the key that seals it.

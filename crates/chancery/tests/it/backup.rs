@@ -312,3 +312,25 @@ async fn a_backup_moves_between_the_engines() {
     server.must("POST", "/v1/open", &clinic.officer, Some(open(&clinic.sealed))).await;
     server.stop();
 }
+
+#[test]
+fn a_file_that_is_missing_is_named_and_nothing_is_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("target");
+    let at = |name: &str| folder.path().join(name);
+    let restore = |words: &[&str]| run(&[&["restore", "--data", text(&target)], words].concat());
+    let data = at("data.chy");
+    refused(&restore(&[text(&data)]), &format!("there is no data file at {}", data.display()));
+    refused(&restore(&[text(folder.path())]), "is a folder; name the data file in it");
+    fs::write(&data, "{}").unwrap();
+    let missing = restore(&[text(&data)]);
+    refused(&missing, &format!("there is no key bundle at {}.keys", data.display()));
+    refused(&missing, "name it with --keys");
+    let keys = at("keys");
+    refused(&restore(&[text(&data), "--keys", text(&keys)]), &format!("there is no key bundle at {}", keys.display()));
+    fs::write(&keys, "{}").unwrap();
+    let list = at("list");
+    let words = [text(&data), "--keys", text(&keys), "--tombstones", text(&list)];
+    refused(&restore(&words), &format!("there is no list of destroyed keys at {}", list.display()));
+    assert!(!target.exists(), "looking makes nothing");
+}

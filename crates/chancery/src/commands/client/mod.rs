@@ -24,11 +24,11 @@ const KEY_MAX: usize = 1_024;
 /// Which server, as whom, and how to show its answers.
 #[derive(Debug, Clone, Args)]
 pub struct ClientArgs {
-    #[command(flatten)]
-    server: ServerArgs,
     /// Print answers as JSON
     #[arg(long, global = true)]
     json: bool,
+    #[command(flatten, next_help_heading = "Server")]
+    server: ServerArgs,
 }
 
 /// Which server, and as whom.

@@ -37,9 +37,6 @@ const STILL_WRITTEN: u8 = 2;
 /// `chancery migrate-column`.
 #[derive(Debug, Args)]
 pub struct MigrateColumnArgs {
-    /// The API key may seal and open (role `service`)
-    #[command(flatten)]
-    client: ClientArgs,
     /// A file of mode 600 with the application's database: postgres://… or sqlite:PATH
     #[arg(long, value_name = "FILE")]
     database_url_file: PathBuf,
@@ -87,6 +84,9 @@ pub struct MigrateColumnArgs {
     /// With --finish: drop the plaintext column. Only a backup brings it back
     #[arg(long, requires = "finish")]
     drop: bool,
+    /// The API key may seal and open (role `service`)
+    #[command(flatten)]
+    client: ClientArgs,
 }
 
 /// Everything a step needs.

@@ -17,10 +17,6 @@ use crate::{
 /// `chancery root split`.
 #[derive(Debug, Args)]
 pub(super) struct SplitArgs {
-    #[command(flatten)]
-    config: ConfigArgs,
-    #[command(flatten)]
-    brought: Brought,
     /// How many shares recover the root
     #[arg(short = 'k', long, value_parser = clap::value_parser!(u8).range(2..))]
     threshold: u8,
@@ -30,16 +26,20 @@ pub(super) struct SplitArgs {
     /// Put each share into a file of its own (mode 600) in this folder instead of printing it
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    brought: Brought,
+    #[command(flatten, next_help_heading = "Configuration")]
+    config: ConfigArgs,
 }
 
 /// `chancery root combine`.
 #[derive(Debug, Args)]
 pub(super) struct CombineArgs {
-    #[command(flatten)]
-    config: ConfigArgs,
     /// A file of mode 600 with a share; once for each share
     #[arg(long, value_name = "FILE", required = true)]
     share_file: Vec<PathBuf>,
+    #[command(flatten, next_help_heading = "Configuration")]
+    config: ConfigArgs,
 }
 
 pub(super) async fn split(args: SplitArgs) -> Result<ExitCode> {

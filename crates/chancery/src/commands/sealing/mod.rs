@@ -19,8 +19,6 @@ const REFUSED: u8 = 2;
 /// Where a value lives, and which server seals it.
 #[derive(Debug, Args)]
 pub struct Place {
-    #[command(flatten)]
-    server: ServerArgs,
     /// The registered field: TABLE.COLUMN
     #[arg(long, value_name = "TABLE.COLUMN")]
     field: String,
@@ -36,24 +34,24 @@ pub struct Place {
     /// Read this file instead of standard input
     #[arg(value_name = "FILE")]
     input: Option<PathBuf>,
+    #[command(flatten, next_help_heading = "Server")]
+    server: ServerArgs,
 }
 
 /// `chancery seal`. Exit codes: 0 sealed; 1 something failed here; 2 the server refused.
 #[derive(Debug, Args)]
 pub struct SealArgs {
-    #[command(flatten)]
-    place: Place,
     /// A file with the reference of the person whom it belongs to: sealed under a key of that person alone
     #[arg(long, value_name = "FILE")]
     subject_file: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
 }
 
 /// `chancery open`. Exit codes: 0 all of it was opened and verified; 1 something failed here; 2 the server refused, or it
 /// did not verify: what came out before must not be used.
 #[derive(Debug, Args)]
 pub struct OpenArgs {
-    #[command(flatten)]
-    place: Place,
     /// Why, in 1 to 200 characters; sealed in the log
     #[arg(long, value_name = "TEXT")]
     reason: String,
@@ -63,6 +61,8 @@ pub struct OpenArgs {
     /// Only these bytes, FIRST-LAST or FIRST-: from a file, no other chunks are read or sent
     #[arg(long, value_name = "RANGE", requires = "blob")]
     range: Option<String>,
+    #[command(flatten)]
+    place: Place,
 }
 
 /// Seals standard input, or a file, to standard output.
