@@ -4,6 +4,7 @@
 //! all other tenants' rows out of its reach. A commit is durable when it returns.
 #![forbid(unsafe_code)]
 
+mod begin;
 mod connect;
 mod driver;
 mod error;
@@ -21,6 +22,7 @@ use chancery_sql::archive::{Archive, ArchiveRead, ArchiveWrite, Archives};
 use chancery_sql::{Driver as _, Grown, Rows, Transaction as _, directory, queue_events};
 use sqlx::PgPool;
 
+use crate::begin::begin;
 pub use crate::connect::{Options, Warning};
 use crate::driver::Connected;
 pub use crate::error::ConnectError;
@@ -83,7 +85,7 @@ impl Postgres {
     }
 
     async fn write(&self) -> Result<Noting, StoreError> {
-        let transaction = self.primary.begin_with(WRITE).await.map_err(store)?;
+        let transaction = begin(&self.primary, WRITE).await.map_err(store)?;
         Ok(Noting { driver: Connected(transaction), replica: self.replica.clone() })
     }
 
@@ -112,7 +114,7 @@ impl Store for Postgres {
         };
         let mut driver = match caught_up {
             Some(driver) => driver,
-            None => self.primary.begin_with(VIEW).await.map(Connected).map_err(store)?,
+            None => begin(&self.primary, VIEW).await.map(Connected).map_err(store)?,
         };
         // This is the first statement, so it takes the snapshot too.
         driver.enter(&tenant.to_string()).await?;
@@ -179,7 +181,7 @@ impl Directory for Postgres {
 impl Archives for Postgres {
     /// From the primary: a replica may not have everything yet.
     async fn reading(&self) -> Result<Box<dyn ArchiveRead>, StoreError> {
-        let mut driver = self.primary.begin_with(VIEW).await.map(Connected).map_err(store)?;
+        let mut driver = begin(&self.primary, VIEW).await.map(Connected).map_err(store)?;
         // The first statement takes the snapshot.
         driver.fetch("SELECT 1 FROM directory_tenants LIMIT 1".into(), Vec::new()).await?;
         Ok(Box::new(Archive::new(driver)))

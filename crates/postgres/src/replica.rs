@@ -8,6 +8,7 @@ use chancery_sql::{Batch, Driver, Sql, Transaction, Value};
 use sqlx::PgPool;
 
 use crate::VIEW;
+use crate::begin::begin;
 use crate::driver::{Connected, Open};
 
 /// How far this node's commits reach in the primary's write-ahead log.
@@ -62,7 +63,7 @@ impl Replica {
         if !caught_up.fetch_one(&self.pool).await.ok()? {
             return None;
         }
-        self.pool.begin_with(VIEW).await.ok().map(Connected)
+        begin(&self.pool, VIEW).await.ok().map(Connected)
     }
 
     fn reached(&self) -> MutexGuard<'_, Reached> {
