@@ -190,9 +190,23 @@ impl From<StoreError> for Failure {
     }
 }
 
+/// A use case's error, of which something beneath may be the reason.
+pub(crate) trait Fails {
+    /// What failed beneath, if that is why.
+    fn failure(&self) -> Option<&Failure>;
+}
+
 /// Lets `?` carry what a [`Failure`] is made of into a use case's own error.
 macro_rules! fails {
     ($($error:ty),+ $(,)?) => {$(
+        impl $crate::instance::Fails for $error {
+            fn failure(&self) -> Option<&$crate::instance::Failure> {
+                match self {
+                    Self::Failed(failure) => Some(failure),
+                    _ => None,
+                }
+            }
+        }
         impl From<$crate::instance::Failure> for $error {
             fn from(failure: $crate::instance::Failure) -> Self { Self::Failed(failure) }
         }

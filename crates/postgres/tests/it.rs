@@ -264,7 +264,8 @@ mod schema {
 mod locks {
     use super::*;
     use chancery_domain::keyring::KeyState;
-    use std::time::Duration;
+    use std::task::Poll;
+    use std::time::{Duration, Instant};
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn uses_share_a_version_and_a_rotation_waits_for_them() {
@@ -280,12 +281,54 @@ mod locks {
         assert!(first.hold_active_version(key(1).id).await.unwrap().is_some());
         assert!(second.hold_active_version(key(1).id).await.unwrap().is_some());
         let mut rotation = database.begin(OURS).await.unwrap();
-        let mut seizing = rotation.seize_active_version(key(1).id);
+        assert!(rotation.seize_key(key(1).id).await.unwrap().is_some());
+        let mut seizing = rotation.seize_versions(key(1).id);
         assert!(tokio::time::timeout(Duration::from_millis(100), &mut seizing).await.is_err(), "it waits");
         first.commit().await.unwrap();
         drop(second);
         let seized = tokio::time::timeout(Duration::from_secs(5), seizing).await.unwrap();
-        assert_eq!(seized.unwrap(), Some(active));
+        assert_eq!(seized.unwrap(), [active]);
+    }
+
+    /// sqlx forgets a transaction whose beginning nobody waited for; the connection would carry it to its next user.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_caller_who_leaves_while_a_transaction_begins_leaves_none_behind() {
+        let Some(database) = database().await else { return };
+        let options = Options { allow_superuser: true, max_connections: 1, ..Options::new(database.url()) };
+        let store = Postgres::connect(options).await.unwrap();
+        let mut watch = raw(&database).await;
+        let mut left = 0;
+        for polls in 1..=8 {
+            let mut beginning = store.begin(OURS);
+            for _ in 0..polls {
+                let polled = std::future::poll_fn(|context| Poll::Ready(beginning.as_mut().poll(context))).await;
+                if polled.is_ready() {
+                    break;
+                }
+                left += 1;
+                // Whatever was asked is answered by now: the next poll goes one question further.
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            drop(beginning);
+            let begun = Instant::now();
+            loop {
+                let open: i64 = sqlx::query_scalar(
+                    "SELECT count(*) FROM pg_stat_activity
+                     WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle'",
+                )
+                .fetch_one(&mut watch)
+                .await
+                .unwrap();
+                if open == 0 {
+                    break;
+                }
+                assert!(begun.elapsed() < Duration::from_secs(5), "left open after {polls} polls");
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            store.ping().await.unwrap();
+        }
+        assert!(left > 8, "it begins in several steps");
+        save(&store, 1).await;
     }
 
     #[tokio::test]

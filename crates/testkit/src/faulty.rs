@@ -270,7 +270,6 @@ hand_on!(KeyWrites {
     fn insert_key(key: &Key) -> ();
     fn insert_key_version(version: &KeyVersion) -> ();
     fn hold_active_version(id: KeyId) -> Option<KeyVersion>;
-    fn seize_active_version(id: KeyId) -> Option<KeyVersion>;
     fn seize_key(id: KeyId) -> Option<Key>;
     fn seize_versions(id: KeyId) -> Vec<KeyVersion>;
     fn hold_version(id: KeyId, version: u32) -> Option<KeyVersion>;

@@ -17,6 +17,7 @@ backends! {
     force_is_for_what_is_revoked,
     what_is_still_needed_is_not_deleted,
     one_that_cannot_be_destroyed_holds_none_up,
+    a_certificate_key_rotated_elsewhere_stops_no_destruction,
 }
 
 /// A clinic with two officers, its data key, and a value under that key's first version.
@@ -170,4 +171,22 @@ async fn one_that_cannot_be_destroyed_holds_none_up(backend: Backend) {
     let mut view = store.view(it.tenant).await.unwrap();
     assert_eq!(view.key_versions(first.key).await.unwrap()[0].state, KeyState::PendingDeletion);
     assert_eq!(view.key_versions(due[0].key).await.unwrap()[0].state, KeyState::Destroyed);
+}
+
+/// Each destruction is certified; whoever destroys may remember a key that another node has replaced.
+async fn a_certificate_key_rotated_elsewhere_stops_no_destruction(backend: Backend) {
+    let it = It::on(backend).await;
+    it.act("rotate", json!({})).await.ok();
+    it.agreed(json!({"days": 7, "version": 1})).await.ok();
+    it.app.clock.advance_seconds(7 * 86_400);
+    let other = it.app.again(|_| {}).await;
+    other.instance.keyring(it.tenant).await.unwrap();
+    let keys = it.app.get(&it.clinic.officer, "/v1/keys?managed=certificate").await.ok();
+    let path = format!("/v1/keys/{}/rotate", keys["items"][0]["id"].as_str().unwrap());
+    it.app.post(&it.clinic.officer, &path, json!({})).await.ok();
+    assert_eq!(destroy_due(&other.instance, it.tenant).await.unwrap(), 1);
+
+    let tombstones = it.app.instance.store().view(it.tenant).await.unwrap().tombstones().await.unwrap();
+    let path = format!("/v1/certificates/{}/verify", tombstones[0].certificate.unwrap());
+    assert_eq!(it.app.get(&it.clinic.auditor, &path).await.ok()["verdict"], "valid");
 }

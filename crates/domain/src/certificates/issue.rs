@@ -14,7 +14,7 @@ use crate::{
     audit::{Change, Detail, Event, EventKind, receipt::note},
     faults::Faults,
     ids::{CertificateId, EventId, TenantId},
-    instance::{Failure, fails},
+    instance::{Fails, Failure, fails},
     keyring::{KeyVersion, KeyringError, Managed},
 };
 
@@ -68,36 +68,38 @@ impl From<crate::audit::SequenceError> for CertificateError {
 pub async fn issue(instance: &Instance, call: &Call, claim: &Claim) -> Result<Issued, CertificateError> {
     call.require(Permission::CertificatesIssue)?;
     claim.check(instance.now())?;
-    match try_issue(instance, call, claim).await {
-        // Another node rotated the key since this one last looked: look again, once.
-        Err(CertificateError::Failed(Failure::Keyring(KeyringError::NoActiveKey(_)))) => {
-            instance.end_lease(call.tenant());
-            try_issue(instance, call, claim).await
-        }
-        outcome => outcome,
+    with_key_of_today(instance, call.tenant(), || try_issue(instance, call, claim)).await
+}
+
+/// Does a deed that issues a certificate, from its beginning to its commit; once more if another node rotated the tenant's
+/// certificate key since this one last looked.
+pub(crate) async fn with_key_of_today<T, E: Fails, Doing: Future<Output = Result<T, E>>>(
+    instance: &Instance,
+    tenant: TenantId,
+    deed: impl Fn() -> Doing,
+) -> Result<T, E> {
+    let outcome = deed().await;
+    let failure = outcome.as_ref().err().and_then(Fails::failure);
+    if !matches!(failure, Some(Failure::Keyring(KeyringError::NoActiveKey(_)))) {
+        return outcome;
     }
+    instance.end_lease(tenant);
+    deed().await
 }
 
 /// States something as Chancery itself, in the caller's commit: the kinds that applications may not use.
 pub(crate) async fn state(
     instance: &Instance,
     change: &mut Change<'_>,
-    tenant: TenantId,
     claim: &Claim,
-    salt: &[u8; 32],
 ) -> Result<CertificateId, Failure> {
-    let no_key = || Failure::Keyring(KeyringError::NoActiveKey(Managed::Certificate));
-    let key = change.rows().managed_key(Managed::Certificate).await?.ok_or_else(no_key)?;
-    let version = change.rows().hold_active_version(key.id).await?.ok_or_else(no_key)?;
-    let origin = change.rows().log_origin().await?.ok_or(Failure::Internal("log without an origin"))?;
-    let signed = sign(instance, change, tenant, &version, &origin, claim, salt);
-    let certificate = signed.map_err(|error| match error {
+    let issued = issue_within(instance, change, claim).await;
+    let (issued, event) = issued.map_err(|error| match error {
         CertificateError::Failed(failure) => failure,
         _ => Failure::Internal("a statement of our own is not valid"),
     })?;
-    change.rows().insert_certificate(&certificate).await?;
-    change.record(told(&certificate)).await?;
-    Ok(certificate.id)
+    change.record(event).await?;
+    Ok(issued.certificate.id)
 }
 
 /// The event of a new certificate.

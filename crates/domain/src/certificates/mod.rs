@@ -16,8 +16,8 @@ pub mod trust;
 pub mod verify;
 mod zip;
 
-pub(crate) use issue::state;
 pub use issue::{CertificateError, Issued, get, issue};
+pub(crate) use issue::{issue_within, state, with_key_of_today};
 pub use offline::{PackReport, PackVerdict, verify_pack};
 pub use pack::pack;
 pub use payload::{Claim, Evidence};

@@ -1,17 +1,17 @@
 //! Makes a named key, and further versions of one.
 
-use chancery_crypto::{Handle, KeyMaterial, PublicKey};
+use chancery_crypto::{KeyMaterial, PublicKey};
 
 use super::{
-    AccessPolicy, HsmLink, Key, KeyError, KeyOrigin, KeyPurpose, KeyRef, KeyState, KeyType, KeyVersion, Keyring,
-    KeyringError, ProviderKind, StoredMaterial,
+    AccessPolicy, HsmLink, Key, KeyError, KeyOrigin, KeyPurpose, KeyRef, KeyType, KeyVersion, Keyring, KeyringError,
+    ProviderKind, StoredMaterial,
 };
 use crate::{
     Instance,
     access::{Call, Permission},
     audit::{Change, Detail, Event, EventKind},
     faults::Faults,
-    ids::{KeyId, KeyVersionId, UserId},
+    ids::{KeyId, UserId},
     instance::Failure,
     store::Tx,
     tenants::create::activation,
@@ -210,36 +210,15 @@ pub(super) fn version(
         Drawn::There { material, public } => (material, Some(public)),
     };
     let public = public.as_ref().map(PublicKey::jwk);
-    let key_id = match &public {
-        Some(jwk) => jwk.thumbprint(),
-        None => KeyVersionId::make(now, rng)?.to_string(),
-    };
-    Ok(KeyVersion {
-        key: key.id,
-        version: number,
-        key_id,
-        handle: Handle::make(rng)?,
-        state: KeyState::Active,
-        material,
-        public_jwk: public,
-        previous,
-        next: None,
-        created_at: now,
-        activated_at: Some(now),
-        retired_at: None,
-        expires_at: key.expires_in_days.map(|days| now.plus_seconds(i64::from(days) * 86_400)),
-        resumes_to: None,
-        cancels_to: None,
-        deletion_due_at: None,
-        revocation: None,
-        uses: 0,
-        last_used_at: None,
-    })
+    let expires_at = key.expires_in_days.map(|days| now.plus_seconds(i64::from(days) * 86_400));
+    Ok(KeyVersion { expires_at, ..KeyVersion::fresh(key, number, previous, material, public, now, rng)? })
 }
 
 #[cfg(test)]
 pub(super) mod tests {
-    use chancery_crypto::Jwk;
+    use chancery_crypto::{Handle, Jwk};
+
+    use crate::keyring::KeyState;
 
     use super::*;
 

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use chancery_crypto::{Phi, random};
+use chancery_crypto::Phi;
 use serde_json::json;
 
 use super::{
@@ -86,6 +86,15 @@ pub async fn schedule(
     if !wanted.force && !(7..=30).contains(&wanted.days) {
         return Err(Faults::one("/days", "range", "wait for 7 to 30 days").into());
     }
+    certificates::with_key_of_today(instance, call.tenant(), || try_schedule(instance, call, id, wanted)).await
+}
+
+async fn try_schedule(
+    instance: &Instance,
+    call: &Call,
+    id: KeyId,
+    wanted: Deletion,
+) -> Result<Carried<KeyRef>, DeletionError> {
     let tenant = call.tenant();
     let mut change = Change::begin(instance, call, tenant).await?;
     let (key, targets) = targets(&mut change, id, wanted).await?;
@@ -101,7 +110,7 @@ pub async fn schedule(
     let now = instance.now();
     if wanted.force {
         for version in &targets {
-            destroy(instance, &mut change, tenant, (&key, version), call.caller.subject(), wanted.approval).await?;
+            destroy(instance, &mut change, (&key, version), call.caller.subject(), wanted.approval).await?;
         }
     } else {
         let due = now.plus_seconds(i64::from(wanted.days) * DAY_SECONDS);
@@ -237,7 +246,7 @@ pub async fn destroy_due(instance: &Instance, tenant: TenantId) -> Result<u32, D
     let (mut count, mut failed) = (0, None);
     for version in due {
         // One whose provider is away holds none of the others up.
-        match destroy_one(instance, tenant, &version).await {
+        match certificates::with_key_of_today(instance, tenant, || destroy_one(instance, tenant, &version)).await {
             Ok(destroyed) => count += u32::from(destroyed),
             Err(error) => failed = failed.or(Some(error)),
         }
@@ -260,7 +269,7 @@ async fn destroy_one(instance: &Instance, tenant: TenantId, due: &KeyVersion) ->
     // Cancelled since? Then it is not the same any more.
     let still = change.rows().seize_versions(due.key).await?;
     let Some(version) = still.into_iter().find(|found| found == due) else { return Ok(false) };
-    destroy(instance, &mut change, tenant, (&key, &version), "system", None).await?;
+    destroy(instance, &mut change, (&key, &version), "system", None).await?;
     change.commit(Event::new(EventKind::KeyDeletionDone).on("key", key.id)).await?;
     instance.end_lease(tenant);
     Ok(true)
@@ -270,7 +279,6 @@ async fn destroy_one(instance: &Instance, tenant: TenantId, due: &KeyVersion) ->
 async fn destroy(
     instance: &Instance,
     change: &mut Change<'_>,
-    tenant: TenantId,
     (key, version): (&Key, &KeyVersion),
     by: impl ToString + Send,
     approval: Option<ApprovalId>,
@@ -295,7 +303,7 @@ async fn destroy(
         ..version.clone()
     };
     change.rows().swap_key_version(version, &gone).await?;
-    let certificate = certify(instance, change, tenant, (key, version), &print, now).await?;
+    let certificate = certify(instance, change, (key, version), &print, now).await?;
     let tombstone = Tombstone {
         kind: TombstoneKind::KeyVersion,
         id: version.key_id.clone(),
@@ -327,7 +335,6 @@ pub fn complete_at(now: Timestamp) -> Timestamp {
 async fn certify(
     instance: &Instance,
     change: &mut Change<'_>,
-    tenant: TenantId,
     (key, version): (&Key, &KeyVersion),
     print: &[u8; 32],
     now: Timestamp,
@@ -352,6 +359,5 @@ async fn certify(
         occurred_at: Some(now),
         attested_at: None,
     };
-    let salt: [u8; 32] = random::array(instance.random())?;
-    Ok(certificates::state(instance, change, tenant, &claim, &salt).await?)
+    Ok(certificates::state(instance, change, &claim).await?)
 }

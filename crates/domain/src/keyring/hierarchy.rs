@@ -1,6 +1,6 @@
 //! Making a tenant's keys, and unwrapping them again.
 
-use chancery_crypto::{Ed25519SigningKey, Handle, Jwk, Key256, P256SigningKey, random::Random};
+use chancery_crypto::{Ed25519SigningKey, Jwk, Key256, P256SigningKey, random::Random};
 
 use super::{
     Key, KeyState, KeyVersion, Keyring, KeyringError, Managed, PlatformRoot, TenantKey,
@@ -8,7 +8,7 @@ use super::{
     tenant_keys::{self, OwnProviders, TenantKeys},
 };
 use crate::{
-    ids::{KeyId, KeyVersionId, TenantId},
+    ids::{KeyId, TenantId},
     instance::{Environment, Failure},
     store::View,
     time::Timestamp,
@@ -61,34 +61,11 @@ pub(super) fn make_version(
     rng: &dyn Random,
 ) -> Result<(KeyVersion, RingVersion), Failure> {
     let (material, bytes, public) = make_material(managed, rng)?;
-    let handle = Handle::make(rng)?;
-    let key_id = match &public {
-        Some(jwk) => jwk.thumbprint(),
-        None => KeyVersionId::make(now, rng)?.to_string(),
-    };
-    let material_stored = wrapping.wrap(key.id, &key.wrap_purpose(), version, bytes.expose(), rng)?;
-    let stored = KeyVersion {
-        key: key.id,
-        version,
-        key_id: key_id.clone(),
-        handle,
-        state: KeyState::Active,
-        material: material_stored,
-        public_jwk: public.clone(),
-        previous,
-        next: None,
-        created_at: now,
-        activated_at: Some(now),
-        retired_at: None,
-        expires_at: None,
-        resumes_to: None,
-        cancels_to: None,
-        deletion_due_at: None,
-        revocation: None,
-        uses: 0,
-        last_used_at: None,
-    };
-    Ok((stored, RingVersion { managed, key_id, handle, state: KeyState::Active, public, material }))
+    let wrapped = wrapping.wrap(key.id, &key.wrap_purpose(), version, bytes.expose(), rng)?;
+    let stored = KeyVersion::fresh(key, version, previous, wrapped, public, now, rng)?;
+    let (key_id, public) = (stored.key_id.clone(), stored.public_jwk.clone());
+    let lent = RingVersion { managed, key_id, handle: stored.handle, state: stored.state, public, material };
+    Ok((stored, lent))
 }
 
 type Bytes = chancery_crypto::Secret<Vec<u8>>;

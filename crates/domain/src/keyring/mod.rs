@@ -2,10 +2,13 @@
 //! which wrap the random roots of each purpose (`facts/keys-and-envelopes.md` §7).
 
 use async_trait::async_trait;
-use chancery_crypto::{Handle, Jwk};
+use chancery_crypto::{
+    Handle, Jwk,
+    random::{Random, RandomError},
+};
 
 use crate::{
-    ids::{KeyId, RecipientId, UserId},
+    ids::{KeyId, KeyVersionId, RecipientId, UserId},
     store::StoreError,
     tenants::TenantState,
     time::Timestamp,
@@ -290,6 +293,45 @@ pub struct KeyVersion {
     pub last_used_at: Option<Timestamp>,
 }
 
+impl KeyVersion {
+    /// Version `version` of `key` as it is made: active from `now`, without an end, and not used yet.
+    pub(crate) fn fresh(
+        key: &Key,
+        version: u32,
+        previous: Option<String>,
+        material: StoredMaterial,
+        public_jwk: Option<Jwk>,
+        now: Timestamp,
+        rng: &dyn Random,
+    ) -> Result<Self, RandomError> {
+        let key_id = match &public_jwk {
+            Some(jwk) => jwk.thumbprint(),
+            None => KeyVersionId::make(now, rng)?.to_string(),
+        };
+        Ok(Self {
+            key: key.id,
+            version,
+            key_id,
+            handle: Handle::make(rng)?,
+            state: KeyState::Active,
+            material,
+            public_jwk,
+            previous,
+            next: None,
+            created_at: now,
+            activated_at: Some(now),
+            retired_at: None,
+            expires_at: None,
+            resumes_to: None,
+            cancels_to: None,
+            deletion_due_at: None,
+            revocation: None,
+            uses: 0,
+            last_used_at: None,
+        })
+    }
+}
+
 codes! {
     /// What a tenant's own provider means for its key.
     pub enum OwnMode {
@@ -407,8 +449,6 @@ pub trait KeyWrites {
     /// The active version, held until the end of the transaction: shared, so that nobody retires it
     /// meanwhile and others may use it too.
     async fn hold_active_version(&mut self, id: KeyId) -> Result<Option<KeyVersion>, StoreError>;
-    /// The same, held exclusively: waits until nobody uses it.
-    async fn seize_active_version(&mut self, id: KeyId) -> Result<Option<KeyVersion>, StoreError>;
     /// The key itself, held until the end of the transaction: of two that change a key or its versions, one waits.
     async fn seize_key(&mut self, id: KeyId) -> Result<Option<Key>, StoreError>;
     /// All versions, oldest first, held exclusively: waits until nobody uses any of them.

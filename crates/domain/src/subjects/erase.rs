@@ -8,13 +8,9 @@ use crate::{
     access::{Call, Permission},
     approvals::{self, Carried, Deed, DeedKind},
     audit::{Change, Detail, EventKind},
-    certificates::{
-        Claim,
-        issue::{Issued, issue_within},
-    },
+    certificates::{Claim, Issued, issue_within, with_key_of_today},
     ids::ApprovalId,
-    instance::Failure,
-    keyring::{KeyringError, Tombstone, TombstoneKind, deletion::complete_at, tombstones::fingerprint},
+    keyring::{Tombstone, TombstoneKind, deletion::complete_at, tombstones::fingerprint},
     time::Timestamp,
 };
 
@@ -54,14 +50,7 @@ pub async fn erase(
         drop(change);
         return Ok(Carried::waits(approvals::request(instance, call, &deed(&key)).await?));
     };
-    let erasure = match try_erase(instance, call, subject, approval).await {
-        // Another node rotated the certificate key since this one last looked: look again, once.
-        Err(SubjectError::Failed(Failure::Keyring(KeyringError::NoActiveKey(_)))) => {
-            instance.end_lease(call.tenant());
-            try_erase(instance, call, subject, approval).await?
-        }
-        outcome => outcome?,
-    };
+    let erasure = with_key_of_today(instance, call.tenant(), || try_erase(instance, call, subject, approval)).await?;
     // The erasure stands. Bytes that linger in a write-ahead log go with the next try at the latest.
     if let Err(error) = instance.store().scrub().await {
         tracing::warn!(error = &error as &dyn std::error::Error, "Could not move an erasure into its final place yet");

@@ -109,7 +109,8 @@ pub async fn another_tenant_does_not_see_it(store: &impl Backend) {
     assert_eq!(tx.key_versions(key.id).await.unwrap(), []);
     assert_eq!(tx.managed_versions().await.unwrap(), []);
     assert_eq!(tx.hold_active_version(key.id).await.unwrap(), None);
-    assert_eq!(tx.seize_active_version(key.id).await.unwrap(), None);
+    assert_eq!(tx.seize_key(key.id).await.unwrap(), None);
+    assert_eq!(tx.seize_versions(key.id).await.unwrap(), []);
 }
 
 /// And out of reach: it can neither retire a version nor slip one under another tenant's key.
@@ -250,14 +251,16 @@ pub async fn uses_are_counted(store: &impl Backend) {
     assert_eq!(view(store, OURS).await.key_versions(key.id).await.unwrap(), [expected]);
 }
 
-/// Both give the active version, or none.
-pub async fn held_and_seized_is_the_active_version(store: &impl Backend) {
+/// What is held is the active version, or none; what is seized are all.
+pub async fn the_active_version_is_held_and_all_are_seized(store: &impl Backend) {
     let (certificate, version) = with_active(store, OURS).await;
-    commit!(store, OURS, .insert_key(&key(2)) .insert_key_version(&key_version(&key(2), 1, KeyState::Pending)));
+    let pending = key_version(&key(2), 1, KeyState::Pending);
+    commit!(store, OURS, .insert_key(&key(2)) .insert_key_version(&pending));
     let mut tx = begin(store, OURS).await;
     assert_eq!(tx.hold_active_version(certificate.id).await.unwrap(), Some(version.clone()));
-    assert_eq!(tx.seize_active_version(certificate.id).await.unwrap(), Some(version));
+    assert_eq!(tx.seize_versions(certificate.id).await.unwrap(), [version]);
     assert_eq!(tx.hold_active_version(key(2).id).await.unwrap(), None);
+    assert_eq!(tx.seize_versions(key(2).id).await.unwrap(), [pending]);
 }
 
 /// Whoever uses the active version and whoever replaces it wait for each other: a use that began before a rotation ends before it, one
@@ -270,7 +273,9 @@ pub async fn rotations_and_uses_do_not_overlap(store: &impl Backend) {
         tasks.spawn(async move {
             let mut tx = begin(&store, OURS).await;
             if turn % 4 == 0 {
-                let old = tx.seize_active_version(key.id).await.unwrap().unwrap();
+                tx.seize_key(key.id).await.unwrap().unwrap();
+                let all = tx.seize_versions(key.id).await.unwrap();
+                let old = all.into_iter().find(|version| version.state == KeyState::Active).unwrap();
                 let new = key_version(&key, old.version + 1, KeyState::Active);
                 let retired = Some(NOW.plus_seconds(old.version.into()));
                 let next = Some(new.key_id.clone());

@@ -55,7 +55,7 @@ macro_rules! store_conformance {
                 recipients_read_back, a_recipient_is_proven, only_the_platform_keeps_recipients, tenant_keys_read_back,
                 a_key_reads_back, keys_come_in_pages, versions_read_back, managed_keys_are_found, another_tenant_does_not_see_it,
                 another_tenant_does_not_change_it, one_managed_key_per_use, one_active_version_per_key,
-                a_version_moves_by_compare_and_swap, held_and_seized_is_the_active_version, rotations_and_uses_do_not_overlap,
+                a_version_moves_by_compare_and_swap, the_active_version_is_held_and_all_are_seized, rotations_and_uses_do_not_overlap,
                 changes_of_one_key_wait_for_each_other, a_key_is_updated, due_keys_are_found, expired_versions_are_found, versions_to_destroy_are_found,
                 uses_are_counted,
             ],
