@@ -62,7 +62,7 @@ mod vault;
 mod wrapper;
 
 #[cfg(feature = "aws")]
-pub use aws::{AwsCredentials, AwsKms, AwsKmsSettings};
+pub use aws::{AwsCredentials, AwsKms, AwsKmsSettings, region_of_arn};
 #[cfg(feature = "azure")]
 pub use azure::{AzureAlgorithm, AzureKeyVault, AzureKeyVaultSettings};
 pub use folder::Folder;

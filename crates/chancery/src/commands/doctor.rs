@@ -13,7 +13,7 @@ use crate::{
     clock::SystemClock,
     commands::{say, serve},
     config::{Config, Finding, PostgresAddress, StoreConfig},
-    wiring::Stores,
+    wiring::{Stores, secrets::store_url},
 };
 
 mod recipients;
@@ -306,7 +306,7 @@ async fn custody(config: &Config, stores: &Stores, backup: Option<Backup>, repor
 /// What only the database itself knows of its connection and role.
 async fn postgres(config: &Config, address: &PostgresAddress, report: &mut Report) {
     let asked = async {
-        let mut connection = PgConnectOptions::from_str(address.url()?.expose())?.connect().await?;
+        let mut connection = PgConnectOptions::from_str(store_url(config, address).await?.expose())?.connect().await?;
         let row = sqlx::query(
             "SELECT rolsuper OR rolbypassrls AS exempt, coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false) AS tls \
              FROM pg_roles WHERE rolname = session_user",

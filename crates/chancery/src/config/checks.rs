@@ -136,13 +136,22 @@ fn postgres(config: &Config, address: &PostgresAddress, findings: &mut Findings)
         findings.warn(
             "store.url",
             "holds a password",
-            "put it into a file of mode 600 and name that in store.password_file",
+            "put it into a file of mode 600 and name that in store.password_file, or into a secret manager and store.password_from",
         );
     }
     if let Some(path) = &address.password_file
         && let Some(password) = secret_file(config, "store.password_file", path, findings)
     {
         password_of_store(config, "store.password_file", &password, &address.user, findings);
+    }
+    if address.password_from.is_some() {
+        let beside = [
+            ("a password in store.url", address.inline_password.is_some()),
+            ("store.password_file", address.password_file.is_some()),
+        ];
+        for (what, _) in beside.iter().filter(|(_, there)| *there) {
+            findings.fault("store.password_from", format!("is set beside {what}"), "keep one of them");
+        }
     }
     if address.is_remote() && !matches!(address.ssl_mode, PgSslMode::VerifyFull) {
         let cure = "write sslmode=verify-full, and sslrootcert=FILE for an authority of your own";
@@ -158,9 +167,14 @@ fn postgres(config: &Config, address: &PostgresAddress, findings: &mut Findings)
     }
 }
 
-fn password_of_store(config: &Config, subject: &str, password: &str, user: &str, findings: &mut Findings) {
+/// Whether a password is one that everybody tries first.
+pub(crate) fn is_default_password(password: &str, user: &str) -> bool {
     let lower = password.to_lowercase();
-    if DEFAULT_PASSWORDS.contains(&lower.as_str()) || lower == user.to_lowercase() || weak::is_weak(password) {
+    DEFAULT_PASSWORDS.contains(&lower.as_str()) || lower == user.to_lowercase() || weak::is_weak(password)
+}
+
+fn password_of_store(config: &Config, subject: &str, password: &str, user: &str, findings: &mut Findings) {
+    if is_default_password(password, user) {
         findings.fault_unless(
             config.is_dev(),
             subject,

@@ -15,12 +15,15 @@ use ipnet::IpNet;
 mod checks;
 mod findings;
 mod providers;
+mod secret;
 mod source;
 mod store;
 mod text;
 
+pub(crate) use checks::is_default_password;
 pub use findings::{Finding, Findings, Refused};
 pub use providers::{Place, ProviderConfig};
+pub use secret::SecretFrom;
 pub use source::KEYS;
 pub use store::{PostgresAddress, StoreConfig};
 pub use text::LogFormat;
@@ -165,7 +168,7 @@ impl Config {
             tls_terminated,
             trusted_proxies: text::networks(settings, "server.trusted_proxies", findings),
             tls_files: text::tls_files(settings, findings),
-            store: store::read(settings, &data_dir, findings),
+            store: store::read(settings, &data_dir, &key_providers, findings),
             datasets_folder: path(settings, "datasets.folder").unwrap_or_else(|| data_dir.join("datasets")),
             key_file,
             key_providers,

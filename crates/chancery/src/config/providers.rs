@@ -322,10 +322,7 @@ fn entry_of(entry: &mut Entry<'_>, key_file: &Path) -> Option<ProviderConfig> {
         }
     };
     let kind = place.kind();
-    if let Some(feature) = missing_feature(kind) {
-        let cure = format!("use a binary that was built with it: cargo build --release --features {feature}");
-        entry.fault("provider", format!("is {kind}, which this binary was built without"), cure);
-    }
+    check_feature(entry, kind, feature_of(kind));
     if entry.flag("auto_backup_to_hsm", false) {
         let cure = "leave it false and back keys up with POST /v1/keys/{id}/backup or escrow";
         entry.fault("auto_backup_to_hsm", "is not done by itself", cure);
@@ -357,17 +354,26 @@ fn azure_algorithm(entry: &mut Entry<'_>) -> bool {
     }
 }
 
-/// The cargo feature that a kind needs and this binary has not.
-const fn missing_feature(kind: ProviderKind) -> Option<&'static str> {
-    let (has, feature) = match kind {
-        ProviderKind::Pkcs11 => (cfg!(feature = "kms-pkcs11"), "kms-pkcs11"),
-        ProviderKind::AwsKms => (cfg!(feature = "kms-aws"), "kms-aws"),
-        ProviderKind::GoogleKms => (cfg!(feature = "kms-google"), "kms-google"),
-        ProviderKind::AzureKeyVault => (cfg!(feature = "kms-azure"), "kms-azure"),
-        ProviderKind::Vault => (cfg!(feature = "kms-vault"), "kms-vault"),
-        ProviderKind::Local | ProviderKind::Recovery | ProviderKind::Shamir => (true, ""),
-    };
-    if has { None } else { Some(feature) }
+/// A cargo feature, and whether this binary has it.
+type Feature = (&'static str, bool);
+
+/// The one that a kind needs.
+const fn feature_of(kind: ProviderKind) -> Option<Feature> {
+    Some(match kind {
+        ProviderKind::Pkcs11 => ("kms-pkcs11", cfg!(feature = "kms-pkcs11")),
+        ProviderKind::AwsKms => ("kms-aws", cfg!(feature = "kms-aws")),
+        ProviderKind::GoogleKms => ("kms-google", cfg!(feature = "kms-google")),
+        ProviderKind::AzureKeyVault => ("kms-azure", cfg!(feature = "kms-azure")),
+        ProviderKind::Vault => ("kms-vault", cfg!(feature = "kms-vault")),
+        ProviderKind::Local | ProviderKind::Recovery | ProviderKind::Shamir => return None,
+    })
+}
+
+fn check_feature(entry: &mut Entry<'_>, kind: ProviderKind, feature: Option<Feature>) {
+    if let Some((feature, false)) = feature {
+        let cure = format!("use a binary that was built with it: cargo build --release --features {feature}");
+        entry.fault("provider", format!("is {kind}, which this binary was built without"), cure);
+    }
 }
 
 #[cfg(test)]
@@ -390,6 +396,29 @@ mod tests {
         let one = &providers[0];
         assert_eq!((one.name.as_str(), one.enabled, one.wraps, one.timeout), ("local", true, true, TIMEOUT));
         assert_eq!(one.place, Place::Local { key_file: "/data/root.key".into() });
+    }
+
+    #[test]
+    fn what_the_binary_lacks_is_refused_with_the_feature_that_has_it() {
+        let (table, mut findings) = (toml::Table::new(), Findings::default());
+        let mut entry =
+            Entry { number: 0, origin: "c.toml", table: &table, known: Vec::new(), findings: &mut findings };
+        for (has, faults) in [(true, 0), (false, 1)] {
+            check_feature(&mut entry, ProviderKind::AwsKms, Some(("kms-aws", has)));
+            assert_eq!(entry.findings.faults.len(), faults);
+        }
+        let fault = &findings.faults[0];
+        assert!(fault.problem.contains("aws_kms, which this binary was built without"), "{fault:?}");
+        assert!(fault.cure.contains("--features kms-aws"), "{fault:?}");
+    }
+
+    /// The same by a whole entry, in the binaries that lack it: the one of default features.
+    #[cfg(not(feature = "kms-aws"))]
+    #[test]
+    fn without_its_feature_aws_is_no_provider() {
+        let (providers, findings) = read_all("[[key_providers]]\nprovider = \"aws_kms\"\nkey = \"k\"\nregion = \"r\"");
+        assert_eq!((providers.len(), findings.faults.len()), (0, 1), "{findings:?}");
+        assert!(findings.faults[0].cure.contains("--features kms-aws"), "{findings:?}");
     }
 
     #[test]

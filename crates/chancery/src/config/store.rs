@@ -10,6 +10,8 @@ use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
 use super::{
     findings::Findings,
+    providers::ProviderConfig,
+    secret::{self, SecretFrom},
     source::{Setting, Settings},
     text::subject,
 };
@@ -34,9 +36,11 @@ pub struct PostgresAddress {
     /// The password within the address.
     pub(super) inline_password: Option<Secret<String>>,
     /// A file with the password.
-    pub(super) password_file: Option<PathBuf>,
+    pub(crate) password_file: Option<PathBuf>,
+    /// The secret of a secret manager that is the password.
+    pub(crate) password_from: Option<SecretFrom>,
     /// Who logs in.
-    pub(super) user: String,
+    pub(crate) user: String,
     /// The server's name or address, or its socket's folder.
     pub host: String,
     /// Which database.
@@ -46,20 +50,14 @@ pub struct PostgresAddress {
 }
 
 impl PostgresAddress {
-    /// The address with the password of the file, if there is one.
-    ///
-    /// # Errors
-    ///
-    /// If the file cannot be read.
-    pub fn url(&self) -> anyhow::Result<Secret<String>> {
+    /// The address as it was given, and with this password if there is one: [`crate::wiring::secrets::store_url`] finds it.
+    pub(crate) fn url_with(&self, password: Option<&Secret<String>>) -> Secret<String> {
         let mut url = self.url.expose().clone();
-        if let Some(file) = &self.password_file {
-            let (content, _) = chancery_kms::private_file::read_any_mode(file, 4096)?;
-            let password = std::str::from_utf8(&content)?.trim_end_matches(['\r', '\n']);
+        if let Some(password) = password {
             url.push_str(if url.contains('?') { "&password=" } else { "?password=" });
-            url.extend(password.bytes().map(|byte| format!("%{byte:02X}")));
+            url.extend(password.expose().bytes().map(|byte| format!("%{byte:02X}")));
         }
-        Ok(Secret::new(url))
+        Secret::new(url)
     }
 
     /// Whether the connection leaves this machine.
@@ -70,9 +68,15 @@ impl PostgresAddress {
     }
 }
 
-pub(super) fn read(settings: &Settings, data_dir: &Path, findings: &mut Findings) -> StoreConfig {
+pub(super) fn read(
+    settings: &Settings,
+    data_dir: &Path,
+    providers: &[ProviderConfig],
+    findings: &mut Findings,
+) -> StoreConfig {
+    let password_from = secret::read(settings, providers, findings);
     let sqlite = |path: PathBuf| StoreConfig::Sqlite { path };
-    match (settings.find("store.url"), settings.find("store.path")) {
+    let store = match (settings.find("store.url"), settings.find("store.path")) {
         (None, None) => sqlite(data_dir.join("chancery.db")),
         (None, Some(path)) => sqlite(PathBuf::from(&path.text)),
         (Some(url), path) => {
@@ -80,6 +84,19 @@ pub(super) fn read(settings: &Settings, data_dir: &Path, findings: &mut Findings
                 findings.fault("store", "has both a url and a path", "keep one of store.url and store.path");
             }
             read_url(url, settings, findings).unwrap_or_else(|| sqlite(data_dir.join("chancery.db")))
+        }
+    };
+    match store {
+        StoreConfig::Postgres(address) => {
+            StoreConfig::Postgres(Box::new(PostgresAddress { password_from, ..*address }))
+        }
+        StoreConfig::Sqlite { path } => {
+            // An address with a fault of its own was meant to be PostgreSQL's, perhaps.
+            if password_from.is_some() && settings.find("store.url").is_none_or(|url| url.text.starts_with("sqlite:")) {
+                let cure = "set store.url to the address of PostgreSQL, or remove store.password_from";
+                findings.fault("store.password_from", "is set and the store is SQLite, which has no password", cure);
+            }
+            StoreConfig::Sqlite { path }
         }
     }
 }
@@ -109,6 +126,7 @@ fn read_url(url: &Setting, settings: &Settings, findings: &mut Findings) -> Opti
     Some(StoreConfig::Postgres(Box::new(PostgresAddress {
         inline_password: password_of(&url.text).map(Secret::new),
         password_file: settings.find("store.password_file").map(|setting| PathBuf::from(&setting.text)),
+        password_from: None,
         user: options.get_username().to_owned(),
         host,
         database: options.get_database().unwrap_or(options.get_username()).to_owned(),
@@ -150,6 +168,22 @@ fn percent_decoded(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_password_is_put_into_the_address_whatever_is_in_it() {
+        for (url, expected) in [
+            ("postgres://u@h/d", "postgres://u@h/d?password=%61%26%C3%A4"),
+            ("postgres://u@h/d?sslmode=require", "postgres://u@h/d?sslmode=require&password=%61%26%C3%A4"),
+        ] {
+            let mut settings = Settings::default();
+            settings.set("store.url", url, "test");
+            let StoreConfig::Postgres(address) = read(&settings, Path::new("/d"), &[], &mut Findings::default()) else {
+                panic!("not PostgreSQL")
+            };
+            assert_eq!(address.url_with(Some(&Secret::new("a&ä".to_owned()))).expose(), expected);
+            assert_eq!(address.url_with(None).expose(), url);
+        }
+    }
 
     #[test]
     fn the_password_of_an_address_is_found() {

@@ -23,6 +23,7 @@ use crate::{
 };
 
 pub mod providers;
+pub mod secrets;
 
 use providers::Providers;
 
@@ -55,7 +56,7 @@ impl Stores {
                 Self::of(Arc::new(store))
             }
             StoreConfig::Postgres(address) => {
-                let mut options = chancery_postgres::Options::new(address.url()?.expose());
+                let mut options = chancery_postgres::Options::new(secrets::store_url(config, address).await?.expose());
                 options.allow_superuser = config.is_dev();
                 let store = chancery_postgres::Postgres::connect(options)
                     .await

@@ -126,10 +126,7 @@ async fn open(described: &ProviderConfig, absent: Absent) -> Result<Opened, Prov
         Place::GoogleKms { key, endpoint, credentials_file, ca_file } => {
             let http = http(described, ca_file.as_deref());
             let settings = chancery_kms::GoogleKmsSettings { key: key.clone(), endpoint: endpoint.clone(), http };
-            let tokens: Box<dyn chancery_kms::http::TokenSource> = match credentials_file {
-                Some(file) => Box::new(chancery_kms::http::TokenFile(file.clone())),
-                None => Box::new(chancery_kms::http::MetadataServer::google(None)?),
-            };
+            let tokens = google_tokens(credentials_file.as_deref())?;
             Ok(Opened { wraps: Arc::new(chancery_kms::GoogleKms::new(&settings, tokens)?), resident: None })
         }
         #[cfg(feature = "kms-azure")]
@@ -142,11 +139,8 @@ async fn open(described: &ProviderConfig, absent: Absent) -> Result<Opened, Prov
                 algorithm: if *aes { A256Gcm } else { RsaOaep256 },
                 http: http(described, ca_file.as_deref()),
             };
-            let resource = if *aes { "https://managedhsm.azure.net" } else { "https://vault.azure.net" };
-            let tokens: Box<dyn chancery_kms::http::TokenSource> = match credentials_file {
-                Some(file) => Box::new(chancery_kms::http::TokenFile(file.clone())),
-                None => Box::new(chancery_kms::http::MetadataServer::azure(None, resource, client_id.as_deref())?),
-            };
+            let resource = if *aes { "https://managedhsm.azure.net" } else { KEY_VAULT };
+            let tokens = azure_tokens(credentials_file.as_deref(), resource, client_id.as_deref())?;
             Ok(Opened { wraps: Arc::new(chancery_kms::AzureKeyVault::new(settings, tokens)?), resident: None })
         }
         #[cfg(feature = "kms-vault")]
@@ -178,8 +172,32 @@ fn local(path: &Path, absent: Absent) -> Result<Local, ProviderError> {
 }
 
 #[cfg(any(feature = "kms-google", feature = "kms-azure", feature = "kms-vault"))]
-fn http(described: &ProviderConfig, ca_file: Option<&Path>) -> chancery_kms::http::HttpSettings {
+pub(super) fn http(described: &ProviderConfig, ca_file: Option<&Path>) -> chancery_kms::http::HttpSettings {
     chancery_kms::http::HttpSettings { timeout: described.timeout, ca_file: ca_file.map(Path::to_owned) }
+}
+
+/// What Azure's tokens for a Key Vault are for.
+#[cfg(feature = "kms-azure")]
+pub(super) const KEY_VAULT: &str = "https://vault.azure.net";
+
+#[cfg(feature = "kms-google")]
+pub(super) fn google_tokens(file: Option<&Path>) -> Result<Box<dyn chancery_kms::http::TokenSource>, ProviderError> {
+    Ok(match file {
+        Some(file) => Box::new(chancery_kms::http::TokenFile(file.to_owned())),
+        None => Box::new(chancery_kms::http::MetadataServer::google(None)?),
+    })
+}
+
+#[cfg(feature = "kms-azure")]
+pub(super) fn azure_tokens(
+    file: Option<&Path>,
+    resource: &str,
+    client_id: Option<&str>,
+) -> Result<Box<dyn chancery_kms::http::TokenSource>, ProviderError> {
+    Ok(match file {
+        Some(file) => Box::new(chancery_kms::http::TokenFile(file.to_owned())),
+        None => Box::new(chancery_kms::http::MetadataServer::azure(None, resource, client_id)?),
+    })
 }
 
 #[cfg(feature = "kms-pkcs11")]
@@ -212,7 +230,7 @@ mod pkcs11 {
 
 /// Credentials as AWS's own tools keep them: `aws_access_key_id = …`, `aws_secret_access_key = …`, `aws_session_token = …`.
 #[cfg(feature = "kms-aws")]
-fn aws_credentials(path: &Path) -> Result<chancery_kms::AwsCredentials, ProviderError> {
+pub(super) fn aws_credentials(path: &Path) -> Result<chancery_kms::AwsCredentials, ProviderError> {
     use chancery_crypto::Secret;
     let wrong = |why: String| ProviderError::Misconfigured(why);
     let bytes = chancery_kms::private_file::read(path, 16 * 1024).map_err(|error| wrong(error.to_string()))?;

@@ -23,5 +23,7 @@ mod recover;
 mod roots;
 mod sealing;
 mod serve;
+#[cfg(feature = "kms-vault")]
+mod store_password;
 mod support;
 mod verify;

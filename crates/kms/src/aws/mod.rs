@@ -74,7 +74,7 @@ impl AwsKms {
         if !(7..=30).contains(&settings.deletion_days) {
             return Err(wrong("the waiting time before deletion is 7 to 30 days"));
         }
-        let region = settings.region.as_deref().or_else(|| region_of(&settings.key));
+        let region = settings.region.as_deref().or_else(|| region_of_arn(&settings.key));
         let region = Region::new(region.ok_or_else(|| wrong("set its ARN or the region"))?.to_owned());
         let endpoint = settings.endpoint.as_deref();
         if endpoint.is_some_and(|endpoint| !is_safe(endpoint)) {
@@ -119,8 +119,8 @@ pub(crate) async fn credentials_of(given: Option<AwsCredentials>, region: &Regio
     }
 }
 
-/// `arn:aws:kms:REGION:ACCOUNT:key/ID`.
-fn region_of(key: &str) -> Option<&str> {
+/// The region in `arn:aws:kms:REGION:ACCOUNT:key/ID`.
+pub fn region_of_arn(key: &str) -> Option<&str> {
     let mut parts = key.split(':');
     (parts.next() == Some("arn") && parts.nth(1) == Some("kms")).then(|| parts.next()).flatten()
 }
@@ -181,10 +181,10 @@ mod tests {
 
     #[test]
     fn an_arn_names_its_region() {
-        assert_eq!(region_of("arn:aws:kms:eu-central-1:111122223333:key/1234"), Some("eu-central-1"));
-        assert_eq!(region_of("arn:aws-us-gov:kms:us-gov-west-1:111122223333:alias/a"), Some("us-gov-west-1"));
-        assert_eq!(region_of("alias/a"), None);
-        assert_eq!(region_of("arn:aws:s3:x:y"), None);
+        assert_eq!(region_of_arn("arn:aws:kms:eu-central-1:111122223333:key/1234"), Some("eu-central-1"));
+        assert_eq!(region_of_arn("arn:aws-us-gov:kms:us-gov-west-1:111122223333:alias/a"), Some("us-gov-west-1"));
+        assert_eq!(region_of_arn("alias/a"), None);
+        assert_eq!(region_of_arn("arn:aws:s3:x:y"), None);
     }
 
     #[test]

@@ -6,7 +6,10 @@ use anyhow::Result;
 use sqlx::{ConnectOptions as _, Connection as _, postgres::PgConnectOptions, sqlite::SqliteConnectOptions};
 
 use super::{Report, State};
-use crate::config::{Config, StoreConfig};
+use crate::{
+    config::{Config, StoreConfig},
+    wiring::secrets::store_url,
+};
 
 /// The newest step that was applied. Both stores keep their steps in this table.
 const VERSION: &str = "SELECT max(version) FROM _sqlx_migrations WHERE success";
@@ -66,7 +69,8 @@ async fn version(config: &Config) -> Result<Option<i64>> {
             version
         }
         StoreConfig::Postgres(address) => {
-            let mut connection = PgConnectOptions::from_str(address.url()?.expose())?.connect().await?;
+            let mut connection =
+                PgConnectOptions::from_str(store_url(config, address).await?.expose())?.connect().await?;
             let tables: i64 = sqlx::query_scalar(EXISTS_POSTGRES).fetch_one(&mut connection).await?;
             let version = match tables {
                 0 => None,
