@@ -41,6 +41,8 @@ engines! {
     a_change_by_a_program_that_knows_nothing_makes_a_row_pending_again,
     a_change_while_plaintext_is_emptied_is_not_lost,
     a_column_with_pending_rows_is_not_dropped,
+    a_column_that_refused_nulls_refuses_them_again_on_the_way_back,
+    after_the_drop_only_what_is_not_sealed_is_looked_for,
 }
 
 fn sealed(handle: u8, flags: u8, tail: u8) -> Sealed {
@@ -310,6 +312,66 @@ async fn a_change_by_a_program_that_knows_nothing_makes_a_row_pending_again(data
     moving.unprotect().await.unwrap();
     moving.drop_added(&moving.progress().await.unwrap().unwrap()).await.unwrap();
     moving.forget().await.unwrap();
+}
+
+async fn a_column_that_refused_nulls_refuses_them_again_on_the_way_back(database: Database, _: &str) {
+    let (drop, make_it) =
+        ("DROP TABLE IF EXISTS ds_required", "CREATE TABLE ds_required (id INTEGER PRIMARY KEY, ssn TEXT NOT NULL)");
+    make(&database, drop, make_it).await;
+    testing::run(&database, "INSERT INTO ds_required VALUES (1, 'one'), (2, 'two')", &[]).await;
+    let mut moving = migration(&database, "ds_required").await;
+    moving.prepare().await.unwrap();
+    assert!(moving.plain_is_required());
+    if moving.allow_nulls().await.is_err() {
+        // SQLite cannot change it, so there is nothing to put back.
+        assert_eq!(moving.refuse_nulls_again().await.unwrap(), None);
+        assert!(migration(&database, "ds_required").await.plain_is_required());
+        return;
+    }
+    // An older Chancery noted nothing, and its table has no place for it.
+    let required = async || migration(&database, "ds_required").await.plain_is_required();
+    assert!(!required().await);
+    testing::run(&database, "UPDATE ds_required SET ssn = NULL WHERE id = 1", &[]).await;
+    assert_eq!(moving.refuse_nulls_again().await.unwrap(), Some(1), "not while a row has none");
+    assert!(!required().await);
+    testing::run(&database, "UPDATE ds_required SET ssn = 'one' WHERE id = 1", &[]).await;
+    assert_eq!(moving.refuse_nulls_again().await.unwrap(), Some(0));
+    assert!(required().await);
+    moving.forget().await.unwrap();
+
+    // Where it never refused them, it goes on allowing them: also where nothing was ever noted.
+    testing::run(&database, "ALTER TABLE chancery_migrations DROP COLUMN plain_required", &[]).await;
+    make(&database, "DROP TABLE IF EXISTS ds_free", "CREATE TABLE ds_free (id INTEGER PRIMARY KEY, ssn TEXT)").await;
+    let mut free = migration(&database, "ds_free").await;
+    free.prepare().await.unwrap();
+    assert_eq!(free.refuse_nulls_again().await.unwrap(), None);
+    free.forget().await.unwrap();
+}
+
+async fn after_the_drop_only_what_is_not_sealed_is_looked_for(database: Database, _: &str) {
+    make(&database, "DROP TABLE IF EXISTS ds_gone", "CREATE TABLE ds_gone (id INTEGER PRIMARY KEY, ssn TEXT)").await;
+    testing::run(&database, "INSERT INTO ds_gone VALUES (1, 'one'), (2, 'two')", &[]).await;
+    let moving = two_sealed(&database, "ds_gone").await;
+    assert!(!moving.is_dropped());
+    assert_eq!(moving.drop_plain().await.unwrap(), 0);
+    moving.note("finished").await.unwrap();
+    let after = migration(&database, "ds_gone").await;
+    assert!(after.is_dropped());
+    let counts = after.counts().await.unwrap();
+    assert_eq!(
+        (counts.rows, counts.plain, counts.sealed, counts.pending, counts.unsealed, counts.nulls),
+        (2, 0, 2, 0, 0, 0)
+    );
+    testing::run(&database, "UPDATE ds_gone SET ssn_encrypted = 'plain' WHERE id = 2", &[]).await;
+    assert_eq!(after.counts().await.unwrap().unsealed, 1);
+    assert_eq!(after.plain(None, 9).await.unwrap().len(), 0);
+    assert!(after.pairs(None, 9).await.unwrap().iter().all(|pair| pair.plain.is_none()));
+    after.forget().await.unwrap();
+    // Without the note of a migration, the column is simply not there.
+    let name = |text: &str| text.parse().unwrap();
+    let (table, row) = ("ds_gone".parse().unwrap(), name("id"));
+    let opened = Migration::open(database, &table, &row, name("ssn"), name("ssn_encrypted"), None).await;
+    assert!(matches!(opened.err(), Some(TableError::Shape(..))));
 }
 
 /// A table with rows 1 and 2, both sealed.

@@ -330,6 +330,26 @@ async fn plaintext_from_after_the_end_stops_the_drop_and_the_way_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_look_for_plaintext_is_right_after_the_drop_too() {
+    let insert = "INSERT INTO patients VALUES (1, 'one'), (2, 'two')";
+    let stage = Stage::open(&[TABLE, insert], &[("ssn", json!({}))]).await;
+    assert_eq!(stage.run("ssn", &[]).0, 0);
+    let (code, dropped, said) = stage.run("ssn", &["--finish", "--drop"]);
+    assert_eq!((code, &dropped["dropped"]), (0, &json!(true)), "{said}");
+    let (code, found, said) = stage.run("ssn", &["--find-plaintext"]);
+    assert_eq!((code, &found["plaintext"], &found["of"]), (0, &json!(0), &json!(2)), "{found} {said}");
+    testing::run(&stage.database, "UPDATE patients SET ssn_encrypted = 'slipped in' WHERE id = 2", &[]).await;
+    let (code, found, _) = stage.run("ssn", &["--find-plaintext"]);
+    assert_eq!((code, &found["not_sealed"], &found["not_sealed_rows"]), (1, &json!(1), &json!(["2"])), "{found}");
+    for words in [&[][..], &["--finish", "--drop"], &["--rollback"]] {
+        let (code, _, said) = stage.run("ssn", words);
+        assert!(code == 1 && said.contains("the plaintext column was dropped"), "{words:?}: {said}");
+    }
+    // A column that never was is no dropped one.
+    assert!(stage.run("never", &["--find-plaintext", "--field-column", "ssn"]).2.contains("is no column of the table"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_key_travels_over_https_or_stays_here_and_its_file_is_private() {
     let stage = Stage::open(&[TABLE], &[("ssn", json!({}))]).await;
     let (code, _, said) = stage.run_at("http://192.0.2.1:8700", "ssn", &[]);

@@ -34,7 +34,7 @@ impl Migration {
     /// [`TableError`].
     pub async fn counts(&self) -> Result<Counts, TableError> {
         let mut parts: Vec<Part<'_>> = vec!["SELECT count(*), count(".into()];
-        parts.extend(list![&self.plain, "), "]);
+        parts.extend(list![self.read_plain(), "), "]);
         if self.has_sealed() {
             parts.push("CAST(COALESCE(sum(CASE WHEN ".into());
             parts.extend(self.kind.is_sealed(&self.sealed, self.shape.is_postgres()));
@@ -44,11 +44,15 @@ impl Migration {
             parts.extend(list![&self.sealed, " IS NOT NULL AND NOT ("]);
             parts.extend(self.kind.is_sealed(&self.sealed, self.shape.is_postgres()));
             parts.push(") THEN 1 ELSE 0 END), 0) AS bigint), CAST(COALESCE(sum(CASE WHEN ".into());
-            parts.extend(list![&self.plain, " IS NULL AND ", &self.sealed, " IS NULL"]);
+            parts.extend(list![self.read_plain(), " IS NULL AND ", &self.sealed, " IS NULL"]);
             parts.push(" THEN 1 ELSE 0 END), 0) AS bigint)".into());
         } else {
-            parts.extend(list!["CAST(0 AS bigint), count(", &self.plain, "), CAST(0 AS bigint), count(*) - count(",]);
-            parts.extend(list![&self.plain, ")"]);
+            parts.extend(list![
+                "CAST(0 AS bigint), count(",
+                self.read_plain(),
+                "), CAST(0 AS bigint), count(*) - count(",
+            ]);
+            parts.extend(list![self.read_plain(), ")"]);
         }
         parts.extend(list![" FROM ", &self.shape.table]);
         let run = async {

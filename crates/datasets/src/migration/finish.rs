@@ -5,7 +5,7 @@ use chancery_domain::datasets::{TableError, tables::Stored};
 use super::{Migration, first_count};
 use crate::{
     column::{stored_arg, unavailable},
-    statement::{Part, list, sql, statement},
+    statement::{Part, list, statement},
 };
 
 /// Rows to clear: our name of the row, its plaintext, its sealed value.
@@ -32,22 +32,6 @@ impl Migration {
             .iter()
             .map(|(at, plain, sealed)| vec![self.bound_row(at), plain.expose().as_str().into(), stored_arg(sealed)]);
         self.each(&parts, args.collect()).await
-    }
-
-    /// Allows nulls in the plaintext column. PostgreSQL only; SQLite cannot.
-    ///
-    /// # Errors
-    ///
-    /// [`TableError`].
-    pub async fn allow_nulls(&self) -> Result<(), TableError> {
-        if !self.shape.is_postgres() {
-            return Err(TableError::Shape(
-                self.plain.to_string(),
-                "refuses nulls, which SQLite cannot change: drop the column instead",
-            ));
-        }
-        let alter = sql!["ALTER TABLE ", &self.shape.table, " ALTER COLUMN ", &self.plain, " DROP NOT NULL"];
-        self.database.execute(alter, Vec::new()).await.map(drop).map_err(unavailable)
     }
 
     /// Drops the trigger and the plaintext column, unless rows are pending: that is counted while nobody else writes. How many are;

@@ -10,6 +10,7 @@ use crate::{
     column::{Kind, Shape},
     database::{Arg, Cells, Database, DatabaseError},
     name::{Name, TableName},
+    statement::Part,
 };
 
 mod count;
@@ -17,6 +18,7 @@ mod finish;
 mod prepare;
 mod progress;
 mod read;
+mod required;
 mod roll_back;
 mod seal;
 mod trigger;
@@ -50,6 +52,8 @@ pub struct Migration {
     database: Database,
     shape: Shape,
     plain: Name,
+    /// The plaintext column was dropped at the end.
+    is_dropped: bool,
     plain_type: &'static str,
     sealed: Name,
     term: Option<Name>,
@@ -59,7 +63,7 @@ pub struct Migration {
 }
 
 impl Migration {
-    /// Looks the table up. Changes nothing.
+    /// Looks the table up. Changes nothing. A plaintext column that a migration dropped may be missing.
     ///
     /// # Errors
     ///
@@ -78,7 +82,7 @@ impl Migration {
             return fault(&plain, "cannot be its own sealed column or column of terms");
         }
         let plain_type = match shape.column(&plain) {
-            None => return fault(&plain, "is no column of the table"),
+            None => Some("text"),
             Some(column) if shape.is_postgres() => PLAIN_TYPES.iter().find(|kind| **kind == column.data_type).copied(),
             Some(column) => (!column.data_type.contains("blob")).then_some("text"),
         };
@@ -92,7 +96,19 @@ impl Migration {
         }
         let trigger = Name::ours("stale", &[table.table.as_str(), plain.as_str()]);
         let state = "chancery_migrations".parse().map_err(|_| TableError::Shape(plain.to_string(), "is no name"))?;
-        Ok(Self { database, state: table.beside(state), shape, plain, plain_type, sealed, term, kind, trigger })
+        let is_dropped = shape.column(&plain).is_none();
+        let missing = fault(&plain, "is no column of the table");
+        let state = table.beside(state);
+        let opened = Self { database, state, shape, plain, is_dropped, plain_type, sealed, term, kind, trigger };
+        if is_dropped && opened.progress().await?.is_none() {
+            return missing;
+        }
+        Ok(opened)
+    }
+
+    /// Whether the plaintext column was dropped: then there is nothing to do but to look for what is not sealed.
+    pub const fn is_dropped(&self) -> bool {
+        self.is_dropped
     }
 
     /// Whether the sealed column is there.
@@ -108,6 +124,11 @@ impl Migration {
     /// Whether the column refuses nulls, so that it cannot be emptied, only dropped.
     pub fn plain_is_required(&self) -> bool {
         self.shape.column(&self.plain).is_some_and(|column| column.not_null)
+    }
+
+    /// The plaintext in a statement that reads.
+    fn read_plain(&self) -> Part<'_> {
+        if self.is_dropped { "NULL".into() } else { (&self.plain).into() }
     }
 
     fn names(&self) -> Vec<Arg> {

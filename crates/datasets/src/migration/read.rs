@@ -98,7 +98,7 @@ impl Migration {
             true => vec!["SELECT CAST(".into(), row.into(), " AS text) AS chancery_row, ".into()],
             false => vec!["SELECT ".into(), row.into(), ", ".into()],
         };
-        parts.extend(list!["CAST(", &self.plain, " AS text), "]);
+        parts.extend(list!["CAST(", self.read_plain(), " AS text), "]);
         parts.push(if self.has_sealed() { (&self.sealed).into() } else { "NULL".into() });
         parts.push(", ".into());
         parts.push(match &self.term {
@@ -111,7 +111,7 @@ impl Migration {
 
     /// Plaintext and no sealed value.
     pub(super) fn pending(&self) -> Vec<Part<'_>> {
-        let mut parts: Vec<Part<'_>> = vec![(&self.plain).into(), " IS NOT NULL".into()];
+        let mut parts: Vec<Part<'_>> = vec![self.read_plain(), " IS NOT NULL".into()];
         if self.has_sealed() {
             parts.extend(list![" AND (", &self.sealed, " IS NULL OR NOT ("]);
             parts.extend(self.kind.is_sealed(&self.sealed, self.shape.is_postgres()));

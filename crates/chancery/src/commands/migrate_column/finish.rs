@@ -119,16 +119,25 @@ impl Run {
         if alone > 0 {
             bail!("{alone} rows were sealed meanwhile and have no plaintext; nothing was removed, run this again");
         }
+        let empty = self.migration.refuse_nulls_again().await?;
         self.migration.forget().await?;
         self.bar.finish_and_clear();
         if json {
-            say(json!({"rows": counts.rows, "plaintext": counts.plain, "restored": restored, "rolled_back": true}));
+            say(json!({"rows": counts.rows, "plaintext": counts.plain, "restored": restored, "rolled_back": true,
+                "not_null": empty.map(|empty| empty == 0)}));
         } else {
             say(format_args!("Rolled back     {} rows have their plaintext, {restored} got it back", counts.plain));
             say(format_args!(
                 "Removed         {}",
                 if progress.added_sealed { "the columns and the trigger that were added" } else { "the trigger" }
             ));
+            match empty {
+                None => {}
+                Some(0) => say("Not null        the column refuses nulls again"),
+                Some(empty) => say(format_args!(
+                    "Not null        the column refused nulls before, and {empty} rows have none now: ALTER … SET NOT NULL is yours"
+                )),
+            }
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -238,7 +247,9 @@ impl Run {
                 "plaintext": plain, "rows": rows, "not_sealed": counts.unsealed, "not_sealed_rows": odd, "of": counts.rows,
             }));
         } else {
-            say(format_args!("Plaintext       {plain} of {} rows  {}", counts.rows, rows.join(", ")));
+            let rows =
+                if self.migration.is_dropped() { "(the column was dropped)".to_owned() } else { rows.join(", ") };
+            say(format_args!("Plaintext       {plain} of {} rows  {rows}", counts.rows));
             say(format_args!("Not sealed      {} values of the sealed column  {}", counts.unsealed, odd.join(", ")));
             if plain > 0 {
                 say("Next            run this without --find-plaintext to seal them, and see who writes plaintext");

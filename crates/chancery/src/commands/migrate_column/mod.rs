@@ -124,6 +124,11 @@ pub async fn run(args: MigrateColumnArgs) -> Result<ExitCode> {
     let (finish, drop, rollback, find, dry) =
         (args.finish, args.drop, args.rollback, args.find_plaintext, args.dry_run);
     let mut run = Run::begin(args).await?;
+    if run.migration.is_dropped() && !find && !dry {
+        bail!(
+            "the plaintext column was dropped; only a backup brings it back. --find-plaintext looks for what is not sealed"
+        );
+    }
     if dry {
         return run.plan(json).await;
     }
