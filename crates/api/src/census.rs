@@ -2,6 +2,7 @@
 
 use axum::{Json, extract::State};
 use chancery_domain::{
+    Whole,
     census::{self, Census, Source, VersionCensus},
     ids::KeyId,
     keyring::KeyState,
@@ -48,15 +49,20 @@ pub(crate) struct CountBody {
     count: u64,
     /// As of when.
     counted_at: String,
+    /// Who reported it, if it was reported.
+    #[schema(required)]
+    reported_by: Option<String>,
 }
 
 impl From<census::Counted> for CountBody {
     fn from(counted: census::Counted) -> Self {
-        let (source, dataset, field) = match counted.source {
-            Source::Reported => ("reported", None, None),
-            Source::Dataset(id, field) => ("dataset", Some(id.to_string()), Some(field)),
+        let (source, dataset, field, reported_by) = match counted.source {
+            // Before it was noted, nobody knows who.
+            Source::Reported(by) => ("reported", None, None, Some(by).filter(|by| !by.is_empty())),
+            Source::Dataset(id, field) => ("dataset", Some(id.to_string()), Some(field), None),
         };
-        Self { source, dataset, field, count: counted.count, counted_at: counted.counted_at.to_string() }
+        let counted_at = counted.counted_at.to_string();
+        Self { source, dataset, field, count: counted.count, counted_at, reported_by }
     }
 }
 
@@ -84,8 +90,9 @@ impl From<VersionCensus> for CensusBody {
 pub(crate) struct ReportBody {
     /// Of which version.
     version: u32,
-    /// How many values it still has under that version, in all fields that no dataset covers.
-    count: u64,
+    /// How many values it still has under that version, in all fields that no dataset covers: 0 to 2^53 − 1.
+    #[schema(value_type = u64, maximum = 9_007_199_254_740_991_u64)]
+    count: Whole,
 }
 
 /// How many values each version of a key holds.

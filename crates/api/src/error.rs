@@ -216,6 +216,7 @@ impl ToProblem for KeyError {
             Self::WrongContext => Problem::new(Code::SealedWrongContext),
             Self::Tampered => Problem::new(Code::SealedTampered),
             Self::Refused => Problem::new(Code::CiphertextRefused),
+            Self::NameTaken => Problem::new(Code::Taken).detail("another key of this tenant has this name"),
             Self::Failed(failure) => failure.into(),
         }
     }

@@ -117,6 +117,8 @@ fn operations() -> OpenApiRouter<App> {
         .routes(routes!(custody::backup_key))
         .routes(routes!(custody::escrow_key))
         .routes(routes!(custody::restore_key))
+        .routes(routes!(custody::list_key_copies))
+        .routes(routes!(custody::remove_key_copy))
         .routes(routes!(deletion::schedule_key_deletion))
         .routes(routes!(deletion::cancel_key_deletion))
         .routes(routes!(census::get_census, census::report_census))

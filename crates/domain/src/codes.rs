@@ -35,8 +35,34 @@ macro_rules! codes {
         impl<'de> serde::Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
                 let text = <std::borrow::Cow<'de, str>>::deserialize(d)?;
-                text.parse().map_err(serde::de::Error::custom)
+                text.parse().map_err(|unknown: $crate::ids::UnknownCode| {
+                    $crate::codes::choices(Self::ALL.iter().map(|one| one.as_str()))
+                        .map_or_else(|| serde::de::Error::custom(unknown), serde::de::Error::custom)
+                })
             }
         }
     };
+}
+
+/// So many choices are listed; of longer lists the documentation tells.
+const MAX_CHOICES: usize = 32;
+
+/// What is said instead of a code that is none: those that are. Never repeats what was sent.
+pub(crate) fn choices(codes: impl ExactSizeIterator<Item = &'static str>) -> Option<String> {
+    (codes.len() <= MAX_CHOICES).then(|| format!("not one of: {}", codes.collect::<Vec<_>>().join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{audit::EventKind, keyring::KeyState, keyring::KeyType};
+
+    #[test]
+    fn a_code_that_is_none_is_told_what_the_codes_are_and_is_not_repeated() {
+        let error = serde_json::from_str::<KeyType>("\"Jane\"").unwrap_err().to_string();
+        assert!(error.starts_with("not one of: aes_256, rsa_2048, rsa_4096, ec_p256, ec_p384, ed25519"), "{error}");
+        assert!(!error.contains("Jane"));
+        assert_eq!(serde_json::from_str::<KeyState>("\"active\"").unwrap(), KeyState::Active);
+        assert!(EventKind::ALL.len() > super::MAX_CHOICES, "or the next line means nothing");
+        assert_eq!(serde_json::from_str::<EventKind>("\"Jane\"").unwrap_err().to_string(), "unknown EventKind");
+    }
 }

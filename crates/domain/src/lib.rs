@@ -20,6 +20,7 @@
 //! | [`backups`] | which backups were made, what seals them, the proof that one is whole |
 //! | [`store`] | the [`store::Store`], [`store::Tx`] and [`store::Directory`] ports |
 //! | [`jobs`] | which node runs what goes on in the background |
+//! | [`whole`] | numbers that every reader of JSON keeps |
 //! | [`instance`], [`initialise`] | one running Chancery: its ports, keys and settings; its first start |
 #![forbid(unsafe_code)]
 
@@ -52,9 +53,11 @@ pub mod time;
 pub mod tokens;
 pub mod users;
 pub mod weak;
+pub mod whole;
 
 pub use faults::{Fault, Faults};
 pub use ids::TenantId;
 pub use instance::Instance;
 pub use text::{is_date, is_email};
 pub use time::{Clock, Timestamp};
+pub use whole::Whole;

@@ -40,6 +40,7 @@ use crate::{
     keyring::TenantKeyWrites,
     keyring::TombstoneRows,
     keyring::TombstoneWrites,
+    keyring::{KeyCopyRows, KeyCopyWrites},
     subjects::SubjectRows,
     subjects::SubjectWrites,
     tenants::TenantRows,
@@ -84,6 +85,7 @@ pub trait View:
     + IdempotencyRows
     + ApprovalRows
     + TombstoneRows
+    + KeyCopyRows
     + BackupRows
     + IndexRows
     + Send
@@ -111,6 +113,7 @@ pub trait Tx:
     + JobWrites
     + ApprovalWrites
     + TombstoneWrites
+    + KeyCopyWrites
     + BackupWrites
 {
     /// Makes it all durable at once. After `Ok`, no crash loses it.

@@ -10,6 +10,39 @@ pub(crate) fn check_name(pointer: &str, value: &str, most: usize, faults: &mut F
     }
 }
 
+/// Notes a fault for a name of a key: as [`check_name`], and nothing in it that is not seen, so that no two names look the
+/// same; nothing that looks like an id or like one of Chancery's own keys.
+pub(crate) fn check_key_name(pointer: &str, value: &str, faults: &mut Faults) {
+    check_name(pointer, value, 255, faults);
+    if value.chars().any(is_invisible) {
+        faults.add(pointer, "invisible", "use characters that can be seen");
+    }
+    let name = value.trim();
+    let starts = |prefix: &str| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
+    if RESERVED.iter().any(|prefix| starts(prefix)) {
+        faults.add(pointer, "reserved", "managed/ and key_ begin the names and ids that Chancery gives");
+    }
+}
+
+/// How ids of keys begin, and names of the keys that Chancery makes for itself.
+const RESERVED: [&str; 2] = ["managed/", "key_"];
+
+/// A key's name as it is kept: without blanks around it, and each letter in its one composed form.
+pub(crate) fn key_name(value: &str) -> String {
+    use unicode_normalization::UnicodeNormalization as _;
+    value.trim().nfc().collect()
+}
+
+/// Whether a character is drawn as nothing: those that Unicode lets a renderer ignore (Default_Ignorable_Code_Point), marks
+/// of direction, and separators of lines.
+const fn is_invisible(c: char) -> bool {
+    matches!(c,
+        '\u{AD}' | '\u{34F}' | '\u{61C}' | '\u{115F}'..='\u{1160}' | '\u{17B4}'..='\u{17B5}' | '\u{180B}'..='\u{180F}'
+        | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{2800}' | '\u{3164}'
+        | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}' | '\u{FFA0}' | '\u{FFF0}'..='\u{FFFB}' | '\u{1BCA0}'..='\u{1BCA3}'
+        | '\u{1D173}'..='\u{1D17A}' | '\u{E0000}'..='\u{E0FFF}')
+}
+
 /// Whether a text can be an e-mail address: one `@` between a local part and a domain with a dot or `localhost`.
 pub fn is_email(text: &str) -> bool {
     let Some((local, domain)) = text.rsplit_once('@') else { return false };
@@ -34,6 +67,26 @@ mod tests {
         for bad in ["", "a", "a@", "@b.c", "a b@c.d", "a@b@c.d", "a@b"] {
             assert!(!is_email(bad), "{bad}");
         }
+    }
+
+    #[test]
+    fn names_of_keys_are_seen_whole_and_look_like_no_id() {
+        let codes = |value: &str| {
+            let mut faults = Faults::default();
+            check_key_name("/name", value, &mut faults);
+            faults.0.into_iter().map(|fault| fault.code).collect::<Vec<_>>()
+        };
+        for good in ["clé d’Ève", "ключ 1", "鍵", "my key_1", "unmanaged/x", "key"] {
+            assert_eq!(codes(good), [""; 0], "{good}");
+        }
+        for hidden in ["pay\u{200B}roll", "\u{202E}llorya p", "\u{FEFF}x", "a\u{AD}b", "x\u{E0041}", "a\u{2028}b"] {
+            assert_eq!(codes(hidden), ["invisible"], "{hidden:?}");
+        }
+        for reserved in ["managed/data", "key_01J", "KEY_x", " Managed/x "] {
+            assert_eq!(codes(reserved), ["reserved"], "{reserved}");
+        }
+        assert_eq!(codes("a\tb"), ["length"]);
+        assert_eq!(key_name(" cle\u{301} "), "cl\u{e9}");
     }
 
     #[test]

@@ -200,6 +200,7 @@ fn decoding_key(version: &RingVersion) -> Result<DecodingKey, Failure> {
 /// [`Failure`].
 pub async fn public_keys(instance: &Instance) -> Result<Vec<(String, Jwk)>, Failure> {
     let ring = instance.keyring(TenantId::PLATFORM).await?;
+    ring.require_whole(Managed::Token)?;
     let open = ring.versions(Managed::Token).filter(|version| version.state.opens());
     let mut keys: Vec<_> = open.filter_map(|version| Some((version.key_id.clone(), version.public.clone()?))).collect();
     // At most three: the one that signs, and the two before it.

@@ -69,11 +69,31 @@ impl KeyDestination for Folder {
         };
         blocking(read).await
     }
+
+    async fn remove(&self, name: &str) -> Result<(), CopyError> {
+        let (file, folder) = (self.file(name)?, self.path.clone());
+        let remove = move || {
+            // What a crash left of a copy that was about to be put there goes too. A folder that is gone is no answer.
+            let draft = fs::remove_file(draft(&file)).or_else(|error| match error.kind() {
+                io::ErrorKind::NotFound => Ok(()),
+                _ => Err(error),
+            });
+            File::open(&folder).map_err(|error| io::Error::other(error.to_string()))?;
+            draft.and_then(|()| fs::remove_file(&file))?;
+            File::open(&folder)?.sync_all()
+        };
+        blocking(remove).await
+    }
+}
+
+/// Where a copy is written before it takes its name.
+fn draft(file: &Path) -> PathBuf {
+    file.with_extension("partial")
 }
 
 /// Whole or not at all, on the disk when it returns.
 fn write(file: &Path, copy: &[u8]) -> io::Result<()> {
-    let draft = file.with_extension("partial");
+    let draft = draft(file);
     let mut out = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
     out.write_all(copy)?;
     out.sync_all()?;
@@ -109,9 +129,13 @@ mod tests {
             place.put("ten_1.key_1.copy", content).await.unwrap();
             assert_eq!(place.take("ten_1.key_1.copy").await.unwrap(), content);
         }
+        place.remove("ten_1.key_1.copy").await.unwrap();
+        assert!(matches!(place.take("ten_1.key_1.copy").await, Err(CopyError::Missing)));
+        assert!(matches!(place.remove("ten_1.key_1.copy").await, Err(CopyError::Missing)));
         for name in ["", "../x", ".x", "a/b", "a\\b"] {
             assert!(matches!(place.put(name, b"x").await, Err(CopyError::Damaged)), "{name}");
             assert!(matches!(place.take(name).await, Err(CopyError::Damaged)), "{name}");
+            assert!(matches!(place.remove(name).await, Err(CopyError::Damaged)), "{name}");
         }
     }
 }

@@ -71,9 +71,9 @@ impl KeyProvider for Shares {
         ProviderKind::Shamir
     }
 
-    /// The fingerprint of the key, and how many shares it takes.
+    /// The fingerprint of the key, and for people how many shares it takes; how many there are nobody can tell from those.
     fn label(&self) -> String {
-        format!("{} ({} shares)", self.wrapper.fingerprint(), self.threshold)
+        format!("{} (any {} of its shares)", self.wrapper.fingerprint(), self.threshold)
     }
 
     async fn wrap(&self, key: &Key256, label: WrapLabel<'_>) -> Result<Vec<u8>, ProviderError> {

@@ -18,6 +18,9 @@ const MAX_DEPTH: u8 = 32;
 const MAX_FAULTS: usize = 32;
 const DUPLICATE: &str = "duplicate key";
 const TOO_DEEP: &str = "nested too deep";
+/// How the error of a closed list begins; its choices follow.
+const NOT_ONE_OF: &str = "not one of: ";
+const CHOICES: &str = "use one of: ";
 
 /// Any JSON value without double keys and at most 32 levels deep. It may be somebody's data: wiped on drop, never
 /// printed. Numbers keep all their digits ([`WipedJson::exact`]).
@@ -213,7 +216,7 @@ pub(crate) fn read_value<T: DeserializeOwned>(value: &mut Value) -> Result<T, Pr
     let mut faults = Faults::default();
     loop {
         let error = match serde_path_to_error::deserialize::<_, T>(&*value) {
-            Ok(_) if !faults.0.is_empty() => return Err(Problem::invalid(faults)),
+            Ok(_) if !faults.0.is_empty() => return Err(invalid(faults)),
             Ok(read) => return Ok(read),
             Err(error) => error,
         };
@@ -239,8 +242,19 @@ pub(crate) fn read_value<T: DeserializeOwned>(value: &mut Value) -> Result<T, Pr
                 .is_some_and(|fields| fields.remove(&name).is_some())
         });
         if !removed || faults.0.len() >= MAX_FAULTS {
-            return Err(Problem::invalid(faults));
+            return Err(invalid(faults));
         }
+    }
+}
+
+/// With the choices of a closed list in the detail too, for readers who look no further.
+fn invalid(faults: Faults) -> Problem {
+    let choices = faults.0.iter().find(|fault| fault.message.starts_with(CHOICES));
+    let detail = choices.map(|fault| format!("{}: {}", fault.pointer, fault.message));
+    let problem = Problem::invalid(faults);
+    match detail {
+        Some(detail) => problem.detail(detail),
+        None => problem,
     }
 }
 
@@ -275,6 +289,16 @@ pub(crate) fn explain(text: &str) -> (&'static str, String) {
     }
     if text.starts_with("duplicate field") {
         return ("duplicate", "is given twice".into());
+    }
+    if text.starts_with("out of range") {
+        let bounds = text.split_once(": ").map_or("use a smaller number", |(_, bounds)| strip_place(bounds));
+        return ("range", bounds.to_owned());
+    }
+    if text.starts_with("invalid value: integer") {
+        return ("range", "is out of range".into());
+    }
+    if let Some(choices) = text.strip_prefix(NOT_ONE_OF) {
+        return ("invalid", format!("{CHOICES}{}", strip_place(choices)));
     }
     if text.starts_with("invalid type") {
         return ("type", format!("must be {}", expected.unwrap_or("of another type")));
@@ -339,6 +363,13 @@ mod tests {
             errors(r#"{"name":"","x":1,"y":2,"items":[{"count":1,"z":0}]}"#),
             serde_json::json!([["/items/0/z", "unknown_field"], ["/x", "unknown_field"], ["/y", "unknown_field"]])
         );
+    }
+
+    #[test]
+    fn bounds_and_choices_are_told() {
+        assert_eq!(explain("out of range: use 0 to 9 at line 1 column 2"), ("range", "use 0 to 9".to_owned()));
+        assert_eq!(explain("invalid value: integer `-1`, expected u32"), ("range", "is out of range".to_owned()));
+        assert_eq!(explain("not one of: a, b"), ("invalid", "use one of: a, b".to_owned()));
     }
 
     #[test]

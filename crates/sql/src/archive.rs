@@ -103,6 +103,7 @@ pub const TABLES: &[Table] = &[
     table!(Part::Data, "root_secrets", "version"),
     table!(Part::Data, "root_recipients", "id"),
     table!(Part::Data, "keys", "id"),
+    table!(Part::Data, "key_copies", "key", "location"),
     table!(Part::Data, "fields", "id"),
     table!(Part::Data, "indexes", "id"),
     table!(Part::Data, "index_versions", "index_id", "version"),

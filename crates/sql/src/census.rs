@@ -46,7 +46,8 @@ const fn swap(column: OwnColumn) -> &'static str {
 fn read(row: &mut Row) -> Result<Counted, StoreError> {
     let (key, version, dataset, field) = (row.parsed()?, row.number()?, row.text()?, row.text()?);
     let source = match dataset.as_str() {
-        "" => Source::Reported,
+        // In the place of a field: who reported it.
+        "" => Source::Reported(field),
         id => Source::Dataset(id.parse().map_err(|_| row.damaged())?, field),
     };
     Ok(Counted { key, version, source, count: row.number()?, counted_at: row.time()? })
@@ -93,7 +94,7 @@ impl<D: Driver> CensusRows for Rows<D> {
 impl<D: Driver> CensusWrites for Rows<D> {
     async fn put_count(&mut self, count: &Counted) -> Result<(), StoreError> {
         let (dataset, field) = match &count.source {
-            Source::Reported => (String::new(), ""),
+            Source::Reported(by) => (String::new(), by.as_str()),
             Source::Dataset(id, field) => (id.to_string(), field.as_str()),
         };
         self.execute(

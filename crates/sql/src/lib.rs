@@ -23,6 +23,7 @@ mod grown;
 mod idempotency;
 mod indexes;
 mod jobs;
+mod key_copies;
 mod keys;
 mod roots;
 mod rows;

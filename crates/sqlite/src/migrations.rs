@@ -14,6 +14,7 @@ const FILES: &[(i64, &str, &str)] = &[
     (5, "epochs", include_str!("../migrations/0005_epochs.sql")),
     (8, "datasets", include_str!("../migrations/0008_datasets.sql")),
     (9, "custody", include_str!("../migrations/0009_custody.sql")),
+    (14, "key_copies", include_str!("../migrations/0014_key_copies.sql")),
     (7, "indexes", include_str!("../migrations/0007_indexes.sql")),
     (6, "subjects", include_str!("../migrations/0006_subjects.sql")),
 ];

@@ -25,8 +25,9 @@ use chancery_domain::ids::{
 use chancery_domain::indexes::{Index, IndexRows, IndexWrites};
 use chancery_domain::jobs::JobWrites;
 use chancery_domain::keyring::{
-    Key, KeyRows, KeyVersion, KeyWrites, Managed, RootRecipient, RootRows, RootSecret, RootVersion, RootWrites,
-    Standing, TenantKey, TenantKeyRows, TenantKeyWrites, Tombstone, TombstoneRows, TombstoneWrites,
+    Key, KeyCopy, KeyCopyRows, KeyCopyWrites, KeyRows, KeyVersion, KeyWrites, Managed, RootRecipient, RootRows,
+    RootSecret, RootVersion, RootWrites, Standing, TenantKey, TenantKeyRows, TenantKeyWrites, Tombstone, TombstoneRows,
+    TombstoneWrites,
 };
 use chancery_domain::store::{ApiKeyEntry, Directory, Epochs, Store, StoreError, TenantEntry, Tx, View};
 use chancery_domain::subjects::{SubjectKey, SubjectRows, SubjectWrites};
@@ -256,6 +257,7 @@ hand_on!(KeyRows {
     fn tenant_keys() -> Vec<TenantKey>;
     fn key(id: KeyId) -> Option<Key>;
     fn keys(after: Option<KeyId>, limit: u32) -> Vec<Key>;
+    fn key_named(name: &str) -> Option<Key>;
     fn managed_key(managed: Managed) -> Option<Key>;
     fn key_versions(id: KeyId) -> Vec<KeyVersion>;
     fn managed_versions() -> Vec<(Managed, KeyVersion)>;
@@ -369,6 +371,11 @@ hand_on!(TombstoneRows {
     fn destroyed_keys() -> u64;
 });
 hand_on!(TombstoneWrites { fn insert_tombstone(tombstone: &Tombstone) -> (); });
+hand_on!(KeyCopyRows { fn key_copies(key: KeyId) -> Vec<KeyCopy>; });
+hand_on!(KeyCopyWrites {
+    fn put_key_copy(copy: &KeyCopy) -> ();
+    fn remove_key_copy(copy: &KeyCopy) -> ();
+});
 hand_on!(BackupRows { fn newest_backup() -> Option<Backup>; });
 hand_on!(BackupWrites { fn insert_backup(backup: &Backup) -> (); });
 hand_on!(IdempotencyRows { fn remembered(key: &[u8; 32]) -> Option<Remembered>; });

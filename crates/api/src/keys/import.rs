@@ -33,9 +33,10 @@ use crate::{
 pub(crate) struct ImportBody {
     /// Its name: 1 to 255 characters.
     name: String,
-    /// `encryption`, `signing`, `jwt`, `api_key`, `database`, `backup` or `hsm_wrapping`.
-    #[schema(value_type = String)]
-    purpose: KeyPurpose,
+    /// `encryption`, `signing`, `jwt`, `api_key`, `database`, `backup` or `hsm_wrapping`; `signing` for a private key and
+    /// `encryption` for an AES key if absent.
+    #[schema(value_type = Option<String>)]
+    purpose: Option<KeyPurpose>,
     /// `admin_only` (the default), `service_account`, `application`, `user_specific` or `public_read`.
     #[schema(value_type = Option<String>)]
     access_policy: Option<AccessPolicy>,

@@ -2,7 +2,7 @@
 
 use axum::{Json, extract::State};
 use chancery_domain::{
-    Faults,
+    Faults, Whole,
     ids::KeyId,
     keyring::{self, KeyError, KeyRef, ProviderKind, ResidentId, Revocation, RevocationReason},
 };
@@ -32,8 +32,9 @@ pub(crate) struct RevocationBody {
     #[schema(value_type = Option<String>)]
     reason: Option<RevocationReason>,
     /// For certificate keys: certificates logged up to this index stay valid, with a warning. Without it all of them
-    /// are `untrusted`.
-    last_valid_index: Option<u64>,
+    /// are `untrusted`. Below the size of the log.
+    #[schema(value_type = Option<u64>)]
+    last_valid_index: Option<Whole>,
 }
 
 /// The key as it is after a change.
@@ -78,7 +79,7 @@ pub(crate) async fn revoke_key(
     OptionalBody(body): OptionalBody<RevocationBody>,
 ) -> Result<Json<KeyBody>, Problem> {
     let reason = body.reason.unwrap_or(RevocationReason::Unspecified);
-    let why = Revocation { reason, last_valid_index: body.last_valid_index };
+    let why = Revocation { reason, last_valid_index: body.last_valid_index.map(Whole::value) };
     after(keyring::revoke(&app.instance, &call, id, body.version, why)).await
 }
 

@@ -153,7 +153,7 @@ pub(crate) struct KeyVersionBody {
     /// The public half (RFC 7517).
     #[schema(required, value_type = Option<Object>)]
     public_jwk: Option<chancery_crypto::Jwk>,
-    /// `wrapped` under the tenant key, or `resident` in a provider.
+    /// `wrapped` under the tenant key, `resident` in a provider, or `destroyed`.
     material: &'static str,
     /// When its time is over.
     #[schema(required)]
@@ -184,9 +184,10 @@ impl From<KeyVersion> for KeyVersionBody {
             previous: version.previous,
             next: version.next,
             public_jwk: version.public_jwk,
-            material: match version.material {
-                StoredMaterial::Wrapped { .. } => "wrapped",
-                StoredMaterial::Resident { .. } => "resident",
+            material: match (version.state, version.material) {
+                (KeyState::Destroyed, _) => "destroyed",
+                (_, StoredMaterial::Wrapped { .. }) => "wrapped",
+                (_, StoredMaterial::Resident { .. }) => "resident",
             },
             expires_at: version.expires_at.map(|at| at.to_string()),
             deletion_due_at: version.deletion_due_at.map(|at| at.to_string()),

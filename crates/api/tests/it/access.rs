@@ -233,6 +233,8 @@ fn expectations(
     add("backup_key", key("/backup"), place(), &ours.officer, Some((&ours.auditor, 403)));
     add("escrow_key", key("/escrow"), place(), &ours.officer, Some((&ours.auditor, 403)));
     add("restore_key", key("/escrow-restore"), place(), &ours.officer, Some((&ours.auditor, 403)));
+    add("list_key_copies", key("/copies"), None, &ours.auditor, Some((&ours.service, 403)));
+    add("remove_key_copy", key("/remove-copy"), place(), &ours.officer, Some((&ours.auditor, 403)));
     let days = Some(json!({"days": 7}));
     add("schedule_key_deletion", key("/schedule-deletion"), days, &ours.officer, Some((&ours.auditor, 403)));
     add("cancel_key_deletion", key("/cancel-deletion"), None, &ours.officer, Some((&ours.auditor, 403)));
@@ -258,7 +260,7 @@ fn expectations(
     let new = json!({"name": "k", "type": "ed25519", "purpose": "signing"});
     add("create_key", "/v1/keys".into(), Some(new), &ours.officer, Some((&ours.admin, 403)));
     let brought =
-        json!({"name": "k", "purpose": "encryption", "versions": [{"key": "A".repeat(43), "state": "active"}]});
+        json!({"name": "brought", "purpose": "encryption", "versions": [{"key": "A".repeat(43), "state": "active"}]});
     add("import_key", "/v1/keys/import".into(), Some(brought), &ours.officer, Some((&ours.admin, 403)));
     let named = |tail: &str| format!("/v1/keys/{}{tail}", mine.named);
     add("update_key", named(""), Some(json!({"expires_in_days": 9})), &ours.officer, Some((&ours.admin, 403)));
@@ -370,7 +372,7 @@ fn expectations(
     for id in ["sign", "verify", "encrypt", "decrypt", "wrap", "unwrap", "export_key"] {
         all.get_mut(id).unwrap().refuses = Some("key.managed");
     }
-    for id in ["backup_key", "escrow_key", "restore_key"] {
+    for id in ["backup_key", "escrow_key", "restore_key", "remove_key_copy"] {
         all.get_mut(id).unwrap().refuses = Some("request.invalid");
     }
     for id in ["schedule_key_deletion", "cancel_key_deletion"] {

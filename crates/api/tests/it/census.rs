@@ -109,3 +109,20 @@ async fn an_own_value_that_does_not_open_is_passed_and_told_once_a_day() {
     let now = app.get(&clinic.officer, &format!("/v1/keys/{key}")).await.ok();
     assert_eq!(now["versions"][0]["state"], "rotating", "what is left keeps its key");
 }
+
+#[tokio::test]
+async fn a_count_that_readers_of_json_round_is_out_of_range() {
+    let app = TestApp::new().await;
+    let clinic = app.clinic("ours").await;
+    let key = data_key(&app, &clinic).await;
+    let path = format!("/v1/keys/{key}/census");
+    let beyond = [json!(9_007_199_254_740_992_u64), json!(u64::MAX), json!(1e30), json!(-1)];
+    for count in beyond {
+        let reply = app.post(&clinic.officer, &path, json!({"version": 1, "count": count})).await;
+        reply.refused(422, "request.invalid");
+        let fault = &reply.json()["errors"][0];
+        assert_eq!((&fault["pointer"], &fault["code"]), (&json!("/count"), &json!("range")), "{fault}");
+    }
+    let most = app.post(&clinic.officer, &path, json!({"version": 1, "count": 9_007_199_254_740_991_u64})).await.ok();
+    assert_eq!(most["count"], 9_007_199_254_740_991_u64);
+}

@@ -18,6 +18,10 @@ backends! {
     a_copy_counts_when_it_was_read_back,
     escrow_takes_two_people_and_gives_the_key_back,
     a_damaged_key_is_taken_back_and_no_other_material,
+    an_escrow_approval_does_not_cover_a_version_made_after_it,
+    a_damaged_managed_key_stops_what_needs_it_and_is_taken_back,
+    a_removed_copy_is_gone_and_known_no_more,
+    a_certificate_of_destruction_states_the_copies,
 }
 
 struct It {
@@ -195,4 +199,98 @@ async fn a_damaged_key_is_taken_back_and_no_other_material(backend: Backend) {
     it.agreed("escrow-restore", "escrow_1").await.refused(503, "dependency.unavailable");
     assert_eq!(it.first().await, good);
     it.r#use("encrypt", plain).await.ok();
+}
+
+async fn an_escrow_approval_does_not_cover_a_version_made_after_it(backend: Backend) {
+    let it = It::on(backend).await;
+    for verb in ["escrow", "escrow-restore"] {
+        let asked = it.act(verb, json!({"location": "escrow_1"})).await.json();
+        let id = asked["approval_id"].as_str().unwrap();
+        it.app.post(&it.second, &format!("/v1/approvals/{id}/approve"), json!({})).await.ok();
+        it.act("rotate", json!({})).await.ok();
+        let late = json!({"location": "escrow_1", "approval_id": id});
+        it.act(verb, late).await.refused(409, "approval.unusable");
+        // The next one is over both.
+        it.agreed("escrow", "escrow_1").await.ok();
+    }
+}
+
+async fn a_damaged_managed_key_stops_what_needs_it_and_is_taken_back(backend: Backend) {
+    let it = It::on(backend).await;
+    it.agreed("escrow", "escrow_1").await.ok();
+    it.damage().await;
+    it.app.instance.end_lease(it.clinic.id.parse().unwrap());
+    // Nothing under it opens, and nothing is sealed with another one instead.
+    it.app.open(&it.clinic.service, "ssn", "row-1", &it.sealed).await.refused(500, "internal");
+    let items = json!({"items": [{"table": "patients", "column": "ssn", "row": "row-2", "value": "1"}]});
+    it.app.post(&it.clinic.service, "/v1/seal", items).await.refused(500, "internal");
+    // What does not need it goes on.
+    it.app.post(&it.clinic.service, "/v1/certificates", crate::proofs::claim()).await.created();
+    it.agreed("escrow-restore", "escrow_1").await.ok();
+    let opened = it.app.open(&it.clinic.service, "ssn", "row-1", &it.sealed).await.ok();
+    assert_eq!(opened["items"][0]["value"], "123-45-6789");
+}
+
+async fn a_removed_copy_is_gone_and_known_no_more(backend: Backend) {
+    let it = It::on(backend).await;
+    let known = async || {
+        let found = it.app.get(&it.clinic.auditor, &format!("/v1/keys/{}/copies", it.key)).await.ok();
+        let items = found["items"].as_array().unwrap().clone();
+        items.iter().map(|copy| (copy["location"].clone(), copy["version"].clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(known().await, []);
+    it.act("remove-copy", json!({"location": "vault_1"})).await.refused(409, "state.conflict");
+    it.act("remove-copy", json!({"location": "elsewhere"})).await.refused(422, "request.invalid");
+    it.act("backup", json!({"location": "vault_1"})).await.ok();
+    it.app.clock.advance_seconds(1);
+    it.agreed("escrow", "escrow_1").await.ok();
+    let at = |location: &str| (json!(location), json!(1));
+    assert_eq!(known().await, [at("escrow_1"), at("vault_1")]);
+
+    let key = it.act("remove-copy", json!({"location": "escrow_1"})).await.ok();
+    assert_eq!((key["backup"]["location"].clone(), key["is_backed_up"].clone()), (json!("vault_1"), json!(true)));
+    assert!(!it.copy("escrow_1").exists() && it.copy("vault_1").exists());
+    assert_eq!(known().await, [at("vault_1")]);
+    it.agreed("escrow-restore", "escrow_1").await.refused(409, "state.conflict");
+
+    // One that somebody took away by hand is no longer known either.
+    std::fs::remove_file(it.copy("vault_1")).unwrap();
+    let key = it.act("remove-copy", json!({"location": "vault_1"})).await.ok();
+    assert_eq!((key["backup"].clone(), key["is_backed_up"].clone()), (json!(null), json!(false)));
+    assert_eq!(known().await, []);
+    assert_eq!(it.app.events(&it.clinic.auditor, "key.copy_removed").await.len(), 2);
+}
+
+async fn a_certificate_of_destruction_states_the_copies(backend: Backend) {
+    let mut it = It::on(backend).await;
+    it.named("aes_256", "encryption").await;
+    it.act("backup", json!({"location": "vault_1"})).await.ok();
+    it.agreed("escrow", "escrow_1").await.ok();
+    // Made after the copies, and in none of them.
+    it.act("rotate", json!({})).await.ok();
+    it.act("revoke", json!({})).await.ok();
+    let asked = it.act("schedule-deletion", json!({"force": true})).await.json();
+    let id = asked["approval_id"].as_str().unwrap();
+    it.app.post(&it.second, &format!("/v1/approvals/{id}/approve"), json!({})).await.ok();
+    it.act("schedule-deletion", json!({"force": true, "approval_id": id})).await.ok();
+
+    let tenant: TenantId = it.clinic.id.parse().unwrap();
+    let tombstones = it.app.instance.store().view(tenant).await.unwrap().tombstones().await.unwrap();
+    assert_eq!(tombstones.len(), 2);
+    let mut stated = Vec::new();
+    for tombstone in tombstones {
+        let path = format!("/v1/certificates/{}", tombstone.certificate.unwrap());
+        let certificate = it.app.get(&it.clinic.auditor, &path).await.ok();
+        let payload = certificate["envelope"]["payload"].as_str().unwrap();
+        let payload: Value =
+            serde_json::from_slice(&data_encoding::BASE64.decode(payload.as_bytes()).unwrap()).unwrap();
+        let params = &payload["statement"]["params"];
+        stated.push((params["version"].as_u64(), params["copies"].as_u64(), params["copy_1_location"].clone()));
+        assert_eq!(params["copy_2_location"].is_null(), params["copy_1_location"].is_null());
+    }
+    stated.sort_by_key(|(version, ..)| *version);
+    assert_eq!(stated, [(Some(1), Some(2), json!("escrow_1")), (Some(2), Some(0), json!(null))]);
+    let events = it.app.events(&it.clinic.auditor, "key.destroyed").await;
+    let cores: Vec<&str> = events.iter().map(|event| event["core"].as_str().unwrap()).collect();
+    assert!(cores.iter().any(|core| core.contains(r#""copy_locations":["escrow_1","vault_1"]"#)), "{cores:?}");
 }

@@ -13,7 +13,8 @@ use crate::{
 
 backends! {
     a_deleted_key_waits_can_be_saved_and_then_is_gone,
-    what_is_counted_at_zero_takes_one_person,
+    what_another_counted_at_zero_takes_one_person,
+    an_approval_does_not_cover_a_version_made_after_it,
     force_is_for_what_is_revoked,
     what_is_still_needed_is_not_deleted,
     one_that_cannot_be_destroyed_holds_none_up,
@@ -104,18 +105,50 @@ async fn a_deleted_key_waits_can_be_saved_and_then_is_gone(backend: Backend) {
     it.app.seal(&it.clinic.service, "ssn", "row-2", json!("1")).await;
 }
 
-async fn what_is_counted_at_zero_takes_one_person(backend: Backend) {
+async fn what_another_counted_at_zero_takes_one_person(backend: Backend) {
     let it = It::on(backend).await;
     it.act("rotate", json!({})).await.ok();
     let body = json!({"days": 7, "version": 1});
-    it.act("census", json!({"version": 1, "count": 1})).await.ok();
+    let report = async |by: &Caller, count: u32| {
+        it.app.clock.advance_seconds(1);
+        let path = format!("/v1/keys/{}/census", it.key);
+        it.app.post(by, &path, json!({"version": 1, "count": count})).await.ok()
+    };
+    let officer = &it.clinic.officer;
+    report(&it.second, 1).await;
     assert_eq!(it.act("schedule-deletion", body.clone()).await.status.as_u16(), 202);
-    it.act("census", json!({"version": 1, "count": 0})).await.ok();
+    // Whoever deletes says in vain that nothing is left.
+    let said = report(officer, 0).await;
+    assert_eq!((&said["census"], &said["count"]), (&json!("counted"), &json!(0)));
+    assert!(said["counts"].as_array().unwrap().iter().all(|count| count["reported_by"].is_string()));
+    assert_eq!(it.act("schedule-deletion", body.clone()).await.status.as_u16(), 202);
+    // What somebody else says is taken back by whoever knows better.
+    report(&it.second, 0).await;
+    report(officer, 2).await;
+    assert_eq!(it.act("schedule-deletion", body.clone()).await.status.as_u16(), 202);
+    report(&it.second, 0).await;
     // Force always takes two, and what still seals is never at zero.
     it.act("schedule-deletion", json!({"force": true, "version": 1})).await.refused(409, "state.conflict");
     it.act("schedule-deletion", json!({"days": 7, "version": 2})).await.refused(409, "state.conflict");
     assert_eq!(it.act("schedule-deletion", body).await.ok()["versions"][0]["state"], "pending_deletion");
     it.act("cancel-deletion", json!({"version": 1})).await.ok();
+}
+
+async fn an_approval_does_not_cover_a_version_made_after_it(backend: Backend) {
+    let mut it = It::on(backend).await;
+    let body = json!({"name": "payroll", "type": "ed25519", "purpose": "signing"});
+    let key = it.app.post(&it.clinic.officer, "/v1/keys", body).await.created();
+    it.key = key["id"].as_str().unwrap().to_owned();
+    let asked = it.act("schedule-deletion", json!({"days": 7})).await.json();
+    let id = asked["approval_id"].as_str().unwrap();
+    let approval = it.app.get(&it.second, &format!("/v1/approvals/{id}")).await.ok();
+    assert_eq!(approval["details"]["versions"], json!(["1"]), "{approval}");
+    it.app.post(&it.second, &format!("/v1/approvals/{id}/approve"), json!({})).await.ok();
+    it.act("rotate", json!({})).await.ok();
+    it.act("schedule-deletion", json!({"days": 7, "approval_id": id})).await.refused(409, "approval.unusable");
+    // For what was meant it still does.
+    let done = it.act("schedule-deletion", json!({"days": 7, "version": 1, "approval_id": id})).await.ok();
+    assert_eq!((&done["versions"][0]["state"], &done["state"]), (&json!("pending_deletion"), &json!("active")));
 }
 
 async fn force_is_for_what_is_revoked(backend: Backend) {
@@ -128,7 +161,10 @@ async fn force_is_for_what_is_revoked(backend: Backend) {
     it.act("schedule-deletion", early).await.refused(409, "approval.unusable");
     assert_eq!(it.first().await.0, KeyState::Revoked);
     let done = it.agreed(json!({"force": true})).await.ok();
-    assert_eq!(done["versions"][0]["state"], "destroyed");
+    assert_eq!(
+        (&done["versions"][0]["state"], &done["versions"][0]["material"]),
+        (&json!("destroyed"), &json!("destroyed"))
+    );
     assert_eq!(it.first().await, (KeyState::Destroyed, 0));
     let events = it.app.events(&it.clinic.auditor, "key.destroyed").await;
     assert_eq!(events.len(), 1);

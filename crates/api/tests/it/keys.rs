@@ -96,9 +96,16 @@ fn unb64(value: &Value) -> Vec<u8> {
 
 /// Makes a key that programs of the clinic may use.
 async fn make(app: &TestApp, clinic: &Clinic, key_type: &str, purpose: &str) -> Value {
-    let body = json!({"name": format!("{key_type} {purpose}"), "type": key_type, "purpose": purpose,
-        "access_policy": "application"});
-    app.post(&clinic.officer, "/v1/keys", body).await.created()
+    for number in 1.. {
+        let name = if number == 1 { format!("{key_type} {purpose}") } else { format!("{key_type} {purpose} {number}") };
+        let body = json!({"name": name, "type": key_type, "purpose": purpose, "access_policy": "application"});
+        let reply = app.post(&clinic.officer, "/v1/keys", body).await;
+        // The clinic has one of this name.
+        if reply.status != 409 {
+            return reply.created();
+        }
+    }
+    unreachable!()
 }
 
 /// `/v1/keys/{id}/{verb}`.
@@ -151,6 +158,95 @@ async fn a_new_key_is_checked_with_one_fault_per_field() {
     app.post(&clinic.admin, "/v1/keys", json!({"name": "k", "type": "ed25519", "purpose": "signing"}))
         .await
         .refused(403, "authz.denied");
+}
+
+#[tokio::test]
+async fn a_name_belongs_to_one_living_key_is_seen_whole_and_looks_like_no_id() {
+    let app = TestApp::new().await;
+    let clinic = app.clinic("ours").await;
+    let make = async |name: &str| {
+        app.post(&clinic.officer, "/v1/keys", json!({"name": name, "type": "ed25519", "purpose": "signing"})).await
+    };
+    let brought = async |name: &str| {
+        let body = json!({"name": name, "versions": [{"key": b64([7; 32]), "state": "active"}]});
+        app.post(&clinic.officer, "/v1/keys/import", body).await
+    };
+    let first = make("payroll").await.created();
+    for same in ["payroll", " payroll "] {
+        make(same).await.refused(409, "taken");
+        brought(same).await.refused(409, "taken");
+    }
+    for (bad, code) in
+        [("pay\u{200B}roll", "invisible"), ("managed/data", "reserved"), ("Key_1", "reserved"), ("a\tb", "length")]
+    {
+        for reply in [make(bad).await, brought(bad).await] {
+            reply.refused(422, "request.invalid");
+            let fault = &reply.json()["errors"][0];
+            assert_eq!((&fault["pointer"], &fault["code"]), (&json!("/name"), &json!(code)));
+        }
+    }
+    // Another tenant's names are its own.
+    let other = app.clinic("theirs").await;
+    app.post(&other.officer, "/v1/keys", json!({"name": "payroll", "type": "ed25519", "purpose": "signing"}))
+        .await
+        .created();
+    // Suspended and revoked it still has its name; destroyed it leaves it.
+    app.post(&clinic.officer, &of(&first, "revoke"), json!({})).await.ok();
+    make("payroll").await.refused(409, "taken");
+    let second = app.caller(&clinic.id, "security_officer").await;
+    let asked = app.post(&clinic.officer, &of(&first, "schedule-deletion"), json!({"force": true})).await.json();
+    let approval = asked["approval_id"].as_str().unwrap();
+    app.post(&second, &format!("/v1/approvals/{approval}/approve"), json!({})).await.ok();
+    let body = json!({"force": true, "approval_id": approval});
+    app.post(&clinic.officer, &of(&first, "schedule-deletion"), body).await.ok();
+    make("payroll").await.created();
+}
+
+#[tokio::test]
+async fn a_type_that_is_none_is_told_the_choices() {
+    let app = TestApp::new().await;
+    let clinic = app.clinic("ours").await;
+    let body = json!({"name": "k", "type": "rsa_1024", "purpose": "signing"});
+    let reply = app.post(&clinic.officer, "/v1/keys", body).await;
+    reply.refused(422, "request.invalid");
+    let problem = reply.json();
+    let choices = "use one of: aes_256, rsa_2048, rsa_4096, ec_p256, ec_p384, ed25519";
+    assert_eq!(problem["errors"][0]["message"], choices);
+    assert_eq!(problem["detail"], format!("/type: {choices}"));
+    assert!(!reply.text().contains("rsa_1024"));
+}
+
+#[tokio::test]
+async fn an_imported_key_without_a_purpose_gets_one_that_its_type_serves() {
+    let app = TestApp::new().await;
+    let clinic = app.clinic("ours").await;
+    let legacy: Value = serde_json::from_str(include_str!("../../../../testdata/vectors/legacy/keys.json")).unwrap();
+    let of_type = |key_type: &str| legacy["cases"].as_array().unwrap().iter().find(|case| case["type"] == key_type);
+    let pem = &of_type("ec_p256").unwrap()["pkcs8"];
+    let versions = [json!({"pem": pem, "state": "active"}), json!({"key": b64([7; 32]), "state": "active"})];
+    for (version, purpose) in versions.into_iter().zip(["signing", "encryption"]) {
+        let body = json!({"name": purpose, "versions": [version]});
+        assert_eq!(app.post(&clinic.officer, "/v1/keys/import", body).await.created()["purpose"], purpose);
+    }
+}
+
+#[tokio::test]
+async fn no_index_beyond_the_log_is_spared() {
+    let app = TestApp::new().await;
+    let clinic = app.clinic("ours").await;
+    issue(&app, &clinic).await;
+    let key = managed(&app, &clinic, "certificate").await;
+    let last = app.events(&clinic.auditor, "certificate.issued").await[0]["index"].as_u64().unwrap();
+    for index in
+        [json!(last + 1_000), json!(9_007_199_254_740_991_u64), json!(9_007_199_254_740_992_u64), json!(u64::MAX)]
+    {
+        let reply =
+            app.post(&clinic.officer, &of(&key, "revoke"), json!({"version": 1, "last_valid_index": index})).await;
+        reply.refused(422, "request.invalid");
+        let fault = &reply.json()["errors"][0];
+        assert_eq!((&fault["pointer"], &fault["code"]), (&json!("/last_valid_index"), &json!("range")), "{fault}");
+    }
+    app.post(&clinic.officer, &of(&key, "revoke"), json!({"version": 1, "last_valid_index": last})).await.ok();
 }
 
 #[tokio::test]
@@ -686,7 +782,8 @@ async fn keys_of_other_systems_verify_and_open_what_they_made_there() {
     for case in legacy["cases"].as_array().unwrap() {
         let forms = [("pkcs8", "rotated"), ("traditional", "active")];
         for (form, state) in forms.into_iter().filter(|(form, _)| !case[*form].is_null()) {
-            let body = json!({"name": form, "purpose": "signing", "access_policy": "application",
+            let name = format!("{} {form}", case["type"]);
+            let body = json!({"name": name, "purpose": "signing", "access_policy": "application",
                 "backup": {"location": "s3://backups/1", "at": "2025-01-02T00:00:00Z"},
                 "versions": [{"pem": case[form], "state": state, "created_at": "2024-05-06T07:08:09Z"}]});
             let mine = if form == "pkcs8" {

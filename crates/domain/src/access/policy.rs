@@ -49,6 +49,8 @@ codes! {
         KeysDelete = "keys.delete",
         /// Back up and escrow keys.
         KeysBackup = "keys.backup",
+        /// Take copies of keys away from where they were backed up or escrowed.
+        KeysCopiesRemove = "keys.copies_remove",
         /// Sign, verify, encrypt, decrypt with a named key, as its access policy allows.
         KeysUse = "keys.use",
         /// Use keys whose access policy is `admin_only`.
@@ -164,6 +166,7 @@ impl Role {
                 P::KeysSuspend,
                 P::KeysRevoke,
                 P::KeysBackup,
+                P::KeysCopiesRemove,
                 P::FieldsRead,
                 P::ApprovalsApprove,
             ],
@@ -199,6 +202,7 @@ impl Role {
                 P::KeysRevoke,
                 P::KeysDelete,
                 P::KeysBackup,
+                P::KeysCopiesRemove,
                 P::KeysUse,
                 P::KeysUseAdminOnly,
                 P::FieldsRead,

@@ -28,6 +28,16 @@ impl Deed {
         self
     }
 
+    /// Of these versions of a key, by number: one that is made later is not among them. Long lists are told by their length
+    /// and the newest number, which is as exact: versions are only ever added above.
+    #[must_use]
+    pub fn of_versions(self, numbers: impl Iterator<Item = u32>) -> Self {
+        let numbers: Vec<u32> = numbers.collect();
+        let newest = numbers.iter().max().copied().unwrap_or_default();
+        self.with("versions", Detail::Names(numbers.iter().map(ToString::to_string).collect()))
+            .with("newest_version", Detail::Count(newest.into()))
+    }
+
     /// With a reason in words: sealed, opened for approvers, no part of what must be the same.
     #[must_use]
     pub fn because(mut self, reason: Phi<String>) -> Self {
@@ -59,6 +69,20 @@ fn text(value: &Value) -> Result<String, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_deed_over_versions_is_over_these_and_no_others() {
+        let digest = |numbers: &[u32]| {
+            let deed = Deed::new(DeedKind::KeyEscrow, "key", "key_1").of_versions(numbers.iter().copied());
+            deed.digest().unwrap()
+        };
+        assert_eq!(digest(&[1, 2]), digest(&[1, 2]));
+        assert_ne!(digest(&[1, 2]), digest(&[1, 2, 3]));
+        assert_ne!(digest(&[1, 2]), digest(&[1, 3]));
+        // Too many to be listed: one destroyed and one made leaves their number as it was.
+        let many: Vec<u32> = (1..=200).collect();
+        assert_ne!(digest(&many), digest(&(2..=201).collect::<Vec<_>>()));
+    }
 
     #[test]
     fn every_part_of_a_deed_counts_and_their_order_does_not() {

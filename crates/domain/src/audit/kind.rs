@@ -89,6 +89,8 @@ codes! {
         KeyCopying = "key.copying",
         /// The copy was read back and is the key's.
         KeyBackedUp = "key.backed_up",
+        /// The copy at a destination was taken away.
+        KeyCopyRemoved = "key.copy_removed",
         /// Material was taken back from a destination.
         KeyRestored = "key.restored",
         /// A key was used by whom, when or how much it usually is not.
@@ -250,7 +252,11 @@ impl EventKind {
             | Self::KeyDrained
             | Self::CensusReported
             | Self::RecordResealed => Action::Update,
-            Self::KeyDeletionDone | Self::KeyDestroyed | Self::IndexDropped | Self::DatasetRemoved => Action::Delete,
+            Self::KeyCopyRemoved
+            | Self::KeyDeletionDone
+            | Self::KeyDestroyed
+            | Self::IndexDropped
+            | Self::DatasetRemoved => Action::Delete,
             Self::UserLoggedIn
             | Self::KeyCopying
             | Self::BackupRestored

@@ -61,7 +61,9 @@ pub async fn sealing_key(
     let mut failure = RootError::NoRecipient;
     for provider in providers {
         let (kind, label) = (provider.kind(), provider.label());
-        let ours = |holder: &&Holder| holder.root_version == newest && holder.provider == kind && holder.label == label;
+        let ours = |holder: &&Holder| {
+            holder.root_version == newest && holder.provider == kind && kind.same_key(&holder.label, &label)
+        };
         let Some(holder) = holders.iter().find(ours) else { continue };
         // The label of the root's own wraps.
         let wrap = WrapLabel { environment, purpose: "platform-root", version: newest };

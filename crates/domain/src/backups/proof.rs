@@ -6,7 +6,7 @@ use crate::{
     Instance, TenantId,
     audit::EventFilter,
     instance::Failure,
-    keyring::{KeyState, KeyringError, StoredMaterial},
+    keyring::{KeyState, KeyringError, Managed, StoredMaterial},
     store::StoreError,
     time::Timestamp,
 };
@@ -52,6 +52,9 @@ pub async fn prove(instance: &Instance, tenant: TenantId) -> Result<Proven, Proo
         Failure::Keyring(KeyringError::Unwrap) => ProofError::Key(tenant, "managed".to_owned()),
         failure => failure.into(),
     })?;
+    for managed in Managed::ALL {
+        ring.require_whole(*managed).map_err(|_| ProofError::Key(tenant, format!("managed/{managed}")))?;
+    }
     let mut view = instance.store().view(tenant).await?;
     let mut keys = 0;
     let mut after = None;

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use chancery_crypto::Handle;
 
 use crate::{
-    Instance,
+    Instance, Whole,
     access::{Call, Permission},
     audit::{Change, Detail, Event, EventKind, receipt::note},
     fields::Field,
@@ -45,8 +45,8 @@ impl Census {
 /// Who counted.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Source {
-    /// The application says so; it speaks for every field that no dataset covers.
-    Reported,
+    /// An application says so, by this caller; it speaks for every field that no dataset covers. The newest report counts.
+    Reported(String),
     /// A column of a dataset, by its field.
     Dataset(DatasetId, String),
 }
@@ -114,6 +114,29 @@ pub async fn of(rows: &mut dyn View, key: &Key, version: &KeyVersion) -> Result<
     Tally::read(rows, key).await.map(|tally| tally.census(version, &counts))
 }
 
+/// Whether nothing is left under a version even if what `person` reported is not believed: nobody says alone that a key can
+/// go and lets it go.
+///
+/// # Errors
+///
+/// [`StoreError`].
+pub async fn is_zero_without(
+    rows: &mut dyn View,
+    key: &Key,
+    version: &KeyVersion,
+    person: &str,
+) -> Result<bool, StoreError> {
+    let counts = rows.counts(key.id).await?;
+    let tally = Tally::read(rows, key).await?;
+    Ok(tally.census(version, &counts).is_zero() && tally.census(version, &without(counts, person)).is_zero())
+}
+
+/// The counts but for those that `person` reported, or nobody knows who.
+fn without(counts: Vec<Counted>, person: &str) -> Vec<Counted> {
+    let others = |count: &Counted| !matches!(&count.source, Source::Reported(by) if by.is_empty() || by == person);
+    counts.into_iter().filter(others).collect()
+}
+
 /// The census of every version of a key of the caller's tenant.
 ///
 /// # Errors
@@ -145,14 +168,15 @@ pub async fn report(
     call: &Call,
     id: KeyId,
     version: u32,
-    count: u64,
+    count: Whole,
 ) -> Result<VersionCensus, KeyError> {
     call.require(Permission::DatasetsWrite)?;
     let mut change = Change::begin(instance, call, call.tenant()).await?;
     let key = change.rows().key(id).await?.ok_or(KeyError::NotFound)?;
     let versions = change.rows().key_versions(id).await?;
     let found = versions.into_iter().find(|found| found.version == version).ok_or(KeyError::NotFound)?;
-    let counted = Counted { key: id, version, source: Source::Reported, count, counted_at: instance.now() };
+    let (source, count) = (Source::Reported(call.caller.subject().to_string()), count.value());
+    let counted = Counted { key: id, version, source, count, counted_at: instance.now() };
     change.rows().put_count(&counted).await?;
     let drained = crate::datasets::work::drain(&mut change, &key).await?;
     let counts = change.rows().counts(id).await?;
@@ -227,17 +251,18 @@ impl Tally {
             (KeyState::Active | KeyState::Pending, _) | (_, None) => None,
             (_, Some(retired)) => Some(retired),
         };
-        let counted = |source: &Source, settle: i64| {
-            counts
-                .iter()
-                .find(|count| {
-                    let late = since.is_none_or(|since| count.counted_at >= since.plus_seconds(settle));
-                    count.version == version.version && count.source == *source && late
-                })
-                .map(|count| count.count)
+        let late = |count: &Counted, settle: i64| {
+            let late = since.is_none_or(|since| count.counted_at >= since.plus_seconds(settle));
+            count.version == version.version && late
         };
-        // Who reports has looked when nothing was sealed with it any more; who retired it knows when that is.
-        let reported = counted(&Source::Reported, 0);
+        let counted = |source: &Source| {
+            let found = counts.iter().find(|count| count.source == *source && late(count, SETTLE_SECONDS));
+            found.map(|count| count.count)
+        };
+        // Who reports has looked when nothing was sealed with it any more; who retired it knows when that is. Of two
+        // reports of one moment the larger one counts.
+        let reports = counts.iter().filter(|count| matches!(count.source, Source::Reported(_)) && late(count, 0));
+        let reported = reports.max_by_key(|count| (count.counted_at, count.count)).map(|count| count.count);
         let mut sources: Vec<&Source> = Vec::new();
         let mut uncovered = self.fields.is_none();
         for covering in self.fields.iter().flatten() {
@@ -251,7 +276,7 @@ impl Tally {
         sources.dedup();
         let mut sum = own.saturating_add(reported.unwrap_or_default());
         for source in sources {
-            match counted(source, SETTLE_SECONDS) {
+            match counted(source) {
                 Some(count) => sum = sum.saturating_add(count),
                 None => return Census::Unknown,
             }
@@ -295,6 +320,14 @@ mod tests {
         Source::Dataset(DatasetId::from_bytes([7; 16]), "ssn".to_owned())
     }
 
+    fn ann() -> Source {
+        Source::Reported("usr_ann".to_owned())
+    }
+
+    fn bob() -> Source {
+        Source::Reported("usr_bob".to_owned())
+    }
+
     fn count(source: Source, count: u64, after: i64) -> Counted {
         let counted_at = RETIRED.plus_seconds(after);
         Counted { key: version(KeyState::Active).key, version: 1, source, count, counted_at }
@@ -310,11 +343,11 @@ mod tests {
         let old = version(KeyState::Rotating);
         assert_eq!(covered().census(&old, &[]), Census::Unknown);
         assert_eq!(open.census(&old, &[count(column(), 0, 60)]), Census::Unknown);
-        assert_eq!(open.census(&old, &[count(Source::Reported, 2, 1)]), Census::Unknown);
-        assert_eq!(open.census(&old, &[count(column(), 3, 60), count(Source::Reported, 2, 1)]), Census::Count(5));
+        assert_eq!(open.census(&old, &[count(ann(), 2, 1)]), Census::Unknown);
+        assert_eq!(open.census(&old, &[count(column(), 3, 60), count(ann(), 2, 1)]), Census::Count(5));
         let named = Tally { fields: None, own: Some(Vec::new()) };
         assert_eq!(named.census(&old, &[]), Census::Unknown);
-        assert_eq!(named.census(&old, &[count(Source::Reported, 0, 1)]), Census::Count(0));
+        assert_eq!(named.census(&old, &[count(ann(), 0, 1)]), Census::Count(0));
     }
 
     #[test]
@@ -323,6 +356,24 @@ mod tests {
         assert_eq!(covered().census(&old, &[count(column(), 0, SETTLE_SECONDS - 1)]), Census::Unknown);
         assert_eq!(covered().census(&old, &[count(column(), 0, SETTLE_SECONDS)]), Census::Count(0));
         assert_eq!(covered().census(&version(KeyState::Active), &[count(column(), 9, -60)]), Census::Count(9));
+    }
+
+    #[test]
+    fn the_newest_report_counts_and_nobodys_own_alone_lets_a_key_go() {
+        let old = version(KeyState::Rotating);
+        let named = Tally { fields: None, own: Some(Vec::new()) };
+        let census = |counts: &[Counted]| named.census(&old, counts);
+        assert_eq!(census(&[count(ann(), 0, 9), count(bob(), 3, 5)]), Census::Count(0));
+        assert_eq!(census(&[count(ann(), 0, 5), count(bob(), 3, 9)]), Census::Count(3));
+        assert_eq!(census(&[count(ann(), 0, 5), count(bob(), 3, 5)]), Census::Count(3), "at one moment: the larger");
+
+        let left = |counts: &[Counted]| census(&without(counts.to_vec(), "usr_ann"));
+        assert_eq!(left(&[count(ann(), 0, 9)]), Census::Unknown);
+        assert_eq!(left(&[count(ann(), 0, 9), count(bob(), 0, 5)]), Census::Count(0));
+        assert_eq!(left(&[count(ann(), 0, 9), count(bob(), 3, 5)]), Census::Count(3));
+        assert_eq!(left(&[count(Source::Reported(String::new()), 0, 9)]), Census::Unknown, "nobody knows whose it is");
+        // What a dataset counted is nobody's report.
+        assert_eq!(covered().census(&old, &without(vec![count(column(), 0, 60)], "usr_ann")), Census::Count(0));
     }
 
     #[test]

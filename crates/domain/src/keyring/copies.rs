@@ -32,7 +32,8 @@ pub enum CopyError {
 
 /// A place that the operator chose for copies of keys. Callers name it and nothing more: no path, no address.
 ///
-/// Contract: what [`Self::put`] took, [`Self::take`] gives, byte by byte, also after a crash that came later.
+/// Contract: what [`Self::put`] took, [`Self::take`] gives, byte by byte, also after a crash that came later; what
+/// [`Self::remove`] took away, it does not give any more.
 #[async_trait]
 pub trait KeyDestination: Send + Sync {
     /// Its name, such as `vault_cluster_1`: 1 to 500 characters.
@@ -43,6 +44,8 @@ pub trait KeyDestination: Send + Sync {
     async fn put(&self, name: &str, copy: &[u8]) -> Result<(), CopyError>;
     /// Gives it back.
     async fn take(&self, name: &str) -> Result<Vec<u8>, CopyError>;
+    /// Takes it away for good. [`CopyError::Missing`] if there is none.
+    async fn remove(&self, name: &str) -> Result<(), CopyError>;
 }
 
 /// The material of one version.

@@ -4,7 +4,7 @@ use chancery_crypto::{KeyMaterial, PublicKey};
 
 use super::{
     AccessPolicy, HsmLink, Key, KeyError, KeyOrigin, KeyPurpose, KeyRef, KeyType, KeyVersion, Keyring, KeyringError,
-    ProviderKind, StoredMaterial,
+    Managed, ProviderKind, StoredMaterial,
 };
 use crate::{
     Instance,
@@ -15,7 +15,7 @@ use crate::{
     instance::Failure,
     store::Tx,
     tenants::create::activation,
-    text::check_name,
+    text::{check_key_name, key_name},
     time::Timestamp,
     users::UserState,
 };
@@ -59,7 +59,7 @@ pub async fn create(instance: &Instance, call: &Call, new: NewKey) -> Result<Key
     let now = instance.now();
     let key = Key {
         id: KeyId::make(now, instance.random())?,
-        name: new.name.trim().to_owned(),
+        name: key_name(&new.name),
         key_type: new.key_type,
         purpose: new.purpose,
         managed: None,
@@ -79,6 +79,7 @@ pub async fn create(instance: &Instance, call: &Call, new: NewKey) -> Result<Key
     let drawn = draw(instance, &key).await?;
     let key = Key { hsm: drawn.link(), ..key };
     let mut change = Change::begin(instance, call, call.tenant()).await?;
+    claim_name(change.rows(), &key.name).await?;
     check_users(change.rows(), &key.allowed_users).await?;
     let ring = std::sync::Arc::clone(change.keyring());
     // A rotation of the tenant key does not look again for keys under the old one.
@@ -103,7 +104,7 @@ pub(super) fn created(key: &Key, version: &KeyVersion) -> Event {
 }
 
 fn check(new: &NewKey, faults: &mut Faults) {
-    check_name("/name", &new.name, 255, faults);
+    check_key_name("/name", &new.name, faults);
     if !new.purpose.suits(new.key_type) {
         faults.add("/purpose", "unsuited", format!("a key of type {} does not serve this purpose", new.key_type));
     }
@@ -142,6 +143,15 @@ pub(super) fn check_policy(policy: AccessPolicy, allowed: &[UserId], faults: &mu
         }
         _ => {}
     }
+}
+
+/// Refuses a name that a living key of the tenant has. Who makes a key holds the tenant's data key until its commit, so of two
+/// that want one name the second sees the first.
+pub(super) async fn claim_name(rows: &mut (dyn Tx + '_), name: &str) -> Result<(), KeyError> {
+    if let Some(data) = rows.managed_key(Managed::Data).await? {
+        rows.seize_key(data.id).await?;
+    }
+    if rows.key_named(name).await?.is_some() { Err(KeyError::NameTaken) } else { Ok(()) }
 }
 
 /// Whether all of them are active users of this tenant.

@@ -6,7 +6,7 @@ use chancery_crypto::{KeyMaterial, Secret};
 use subtle::ConstantTimeEq as _;
 
 use super::{
-    BackupState, Key, KeyBackup, KeyDestination, KeyRef, KeyState, KeyVersion, StoredMaterial,
+    BackupState, Key, KeyBackup, KeyCopy, KeyDestination, KeyRef, KeyState, KeyVersion, StoredMaterial,
     copies::{self, Copied, CopyError, CopyOrFailure},
 };
 use crate::{
@@ -87,16 +87,16 @@ pub async fn escrow(
     approval: Option<ApprovalId>,
 ) -> Result<Carried<KeyRef>, CustodyError> {
     call.require(Permission::KeysBackup)?;
-    read(instance, call, id).await?;
+    let (_, versions) = read(instance, call, id).await?;
     let destination = destination(instance, location)?;
     if holds_root(instance, &*destination) {
         return Err(Faults::one("/location", "not_apart", "escrow is for another provider than the root's").into());
     }
-    let deed = deed(DeedKind::KeyEscrow, id, &*destination);
     let Some(approval) = approval else {
+        let deed = deed(DeedKind::KeyEscrow, id, &*destination, &versions);
         return Ok(Carried::waits(approvals::request(instance, call, &deed).await?));
     };
-    copy(instance, call, id, &*destination, Some((approval, deed))).await.map(Carried::Done)
+    copy(instance, call, id, &*destination, Some(approval)).await.map(Carried::Done)
 }
 
 /// Takes the material of a key back from `location`, for versions that are not destroyed.
@@ -112,10 +112,10 @@ pub async fn restore(
     approval: Option<ApprovalId>,
 ) -> Result<Carried<KeyRef>, CustodyError> {
     call.require(Permission::KeysBackup)?;
-    read(instance, call, id).await?;
+    let (_, versions) = read(instance, call, id).await?;
     let (tenant, destination) = (call.tenant(), destination(instance, location)?);
-    let deed = deed(DeedKind::KeyEscrowRestore, id, &*destination);
     let Some(approval) = approval else {
+        let deed = deed(DeedKind::KeyEscrowRestore, id, &*destination, &versions);
         return Ok(Carried::waits(approvals::request(instance, call, &deed).await?));
     };
     // Asked outside of any transaction: it may take long.
@@ -123,13 +123,15 @@ pub async fn restore(
     let place = (tenant, id, instance.settings().environment.as_str());
     let copied = copies::unwrap(&*destination, place, &taken).await?;
     let mut change = Change::begin(instance, call, tenant).await?;
-    approvals::consume(instance, call, &mut change, approval, &deed).await?;
     let key = change.rows().seize_key(id).await?.ok_or(CustodyError::NotFound)?;
+    let versions = change.rows().seize_versions(id).await?;
+    let deed = deed(DeedKind::KeyEscrowRestore, id, &*destination, &versions);
+    approvals::consume(instance, call, &mut change, approval, &deed).await?;
     let ring = std::sync::Arc::clone(change.keyring());
     // A rotation of the tenant key does not look again for keys under the old one.
     change.rows().hold_tenant_key(ring.tenant_keys.active()).await?;
     let mut restored = Vec::new();
-    for version in change.rows().seize_versions(id).await? {
+    for version in versions {
         let found = copied.iter().find(|copied| copied.version == version.version && copied.key_id == version.key_id);
         let Some(found) = found.filter(|_| version.state != KeyState::Destroyed) else { continue };
         check(&key, &version, &found.material, ring.tenant_keys.unwrap(&key.wrap_purpose(), &version).ok())?;
@@ -153,7 +155,12 @@ pub async fn restore(
     Ok(Carried::Done(KeyRef { key, versions }))
 }
 
-fn destination(instance: &Instance, location: &str) -> Result<std::sync::Arc<dyn KeyDestination>, Faults> {
+/// Whether there is something of it to copy: it is neither destroyed nor in a provider.
+fn has_material(version: &KeyVersion) -> bool {
+    matches!(version.material, StoredMaterial::Wrapped { .. }) && version.state != KeyState::Destroyed
+}
+
+pub(super) fn destination(instance: &Instance, location: &str) -> Result<std::sync::Arc<dyn KeyDestination>, Faults> {
     if !(1..=500).contains(&location.chars().count()) {
         return Err(Faults::one("/location", "length", "use 1 to 500 characters"));
     }
@@ -181,8 +188,9 @@ fn check(
     if named && same { Ok(()) } else { Err(CopyError::Damaged) }
 }
 
-fn deed(kind: DeedKind, id: KeyId, destination: &dyn KeyDestination) -> Deed {
+fn deed(kind: DeedKind, id: KeyId, destination: &dyn KeyDestination, versions: &[KeyVersion]) -> Deed {
     Deed::new(kind, "key", id)
+        .of_versions(versions.iter().filter(|version| has_material(version)).map(|version| version.version))
         .with("location", Detail::Names(vec![destination.name().to_owned()]))
         .with("provider", Detail::Code(destination.provider().kind().as_str()))
 }
@@ -199,23 +207,22 @@ async fn copy(
     call: &Call,
     id: KeyId,
     destination: &dyn KeyDestination,
-    approved: Option<(ApprovalId, Deed)>,
+    approval: Option<ApprovalId>,
 ) -> Result<KeyRef, CustodyError> {
     let tenant = call.tenant();
     let (key, versions) = read(instance, call, id).await?;
     let ring = instance.keyring(tenant).await?;
     let mut copied = Vec::new();
-    for version in &versions {
-        let here = matches!(version.material, StoredMaterial::Wrapped { .. });
-        if here && version.state != KeyState::Destroyed {
-            let material = ring.tenant_keys.unwrap(&key.wrap_purpose(), version)?;
-            copied.push(Copied { version: version.version, key_id: version.key_id.clone(), material });
-        }
+    for version in versions.iter().filter(|version| has_material(version)) {
+        let material = ring.tenant_keys.unwrap(&key.wrap_purpose(), version)?;
+        copied.push(Copied { version: version.version, key_id: version.key_id.clone(), material });
     }
     let newest = copied.iter().map(|copied| copied.version).max().ok_or(CustodyError::NoMaterial)?;
-    if let Some((approval, deed)) = &approved {
-        let found = instance.store().view(tenant).await?.approval(*approval).await?;
-        approvals::check_usable(found, call, deed, instance.now())?;
+    // Of what is copied here: a version made meanwhile is in neither.
+    let deed = deed(DeedKind::KeyEscrow, id, destination, &versions);
+    if let Some(approval) = approval {
+        let found = instance.store().view(tenant).await?.approval(approval).await?;
+        approvals::check_usable(found, call, &deed, instance.now())?;
     }
     // The log knows before the material leaves.
     let kind = destination.provider().kind();
@@ -239,18 +246,20 @@ async fn copy(
         .on("key", id)
         .with("provider", Detail::Code(kind.as_str()))
         .with("version", Detail::Count(newest.into()));
-    if let Some((approval, deed)) = &approved {
-        approvals::consume(instance, call, &mut change, *approval, deed).await?;
+    if let Some(approval) = approval {
+        approvals::consume(instance, call, &mut change, approval, &deed).await?;
         event = event.with("approval", Detail::Id(approval.to_string()));
     }
     let mut key = change.rows().seize_key(id).await?.ok_or(CustodyError::NotFound)?;
-    key.backup = Some(KeyBackup {
+    let backup = KeyBackup {
         state: BackupState::Verified,
         version: Some(newest),
         location: Some(destination.name().to_owned()),
         at: Some(instance.now()),
         by: Some(call.caller.subject().to_string()),
-    });
+    };
+    change.rows().put_key_copy(&KeyCopy::of(id, &backup)).await?;
+    key.backup = Some(backup);
     change.rows().update_key(&key).await?;
     let versions = change.rows().key_versions(id).await?;
     change.commit(event).await?;

@@ -57,6 +57,7 @@ pub fn as_of(keys: Vec<DeclaredKey>, size: u64) -> Vec<DeclaredKey> {
 ///
 /// [`Failure`].
 pub async fn declared(view: &mut dyn View, ring: &Keyring, managed: Managed) -> Result<Vec<DeclaredKey>, Failure> {
+    ring.require_whole(managed)?;
     let Some(key) = view.managed_key(managed).await? else { return Ok(Vec::new()) };
     let versions = view.key_versions(key.id).await?;
     let events = view.events_on(&key.id.to_string()).await?;

@@ -6,11 +6,11 @@
 use std::collections::BTreeMap;
 
 use chancery_crypto::Phi;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
-    BUNDLE_DAYS, Key, KeyRef, KeyState, KeyVersion, Managed, StoredMaterial, Tombstone, TombstoneKind,
-    tombstones::fingerprint,
+    BUNDLE_DAYS, BackupState, Key, KeyCopy, KeyRef, KeyState, KeyVersion, Managed, StoredMaterial, Tombstone,
+    TombstoneKind, tombstones::fingerprint,
 };
 use crate::{
     Instance, TenantId,
@@ -26,6 +26,8 @@ use crate::{
 };
 
 const DAY_SECONDS: i64 = 86_400;
+/// So many copies a certificate names; it counts all of them.
+const MAX_STATED: usize = 8;
 
 /// What shall be deleted, and when.
 #[derive(Debug, Clone, Copy)]
@@ -98,10 +100,11 @@ async fn try_schedule(
     let tenant = call.tenant();
     let mut change = Change::begin(instance, call, tenant).await?;
     let (key, targets) = targets(&mut change, id, wanted).await?;
-    let deed = deed(id, wanted);
+    let deed = deed(id, wanted, &targets);
+    let me = call.caller.subject().to_string();
     match wanted.approval {
         Some(approval) => drop(approvals::consume(instance, call, &mut change, approval, &deed).await?),
-        None if !wanted.force && nothing_is_left(&mut change, &key, &targets).await? => {}
+        None if !wanted.force && nothing_is_left(&mut change, &key, &targets, &me).await? => {}
         None => {
             drop(change);
             return Ok(Carried::waits(approvals::request(instance, call, &deed).await?));
@@ -137,12 +140,17 @@ async fn try_schedule(
     Ok(Carried::Done(KeyRef { key, versions }))
 }
 
-/// Whether it is counted, and counted late enough, that nothing is under any of these versions any more.
-async fn nothing_is_left(change: &mut Change<'_>, key: &Key, targets: &[KeyVersion]) -> Result<bool, Failure> {
+/// Whether it is counted, late enough and not by `me` alone, that nothing is under any of these versions any more.
+async fn nothing_is_left(
+    change: &mut Change<'_>,
+    key: &Key,
+    targets: &[KeyVersion],
+    me: &str,
+) -> Result<bool, Failure> {
     for version in targets {
         // What still seals is at zero for a moment at best.
         let seals = matches!(version.state, KeyState::Active | KeyState::Pending);
-        if seals || !census::of(change.rows(), key, version).await?.is_zero() {
+        if seals || !census::is_zero_without(change.rows(), key, version, me).await? {
             return Ok(false);
         }
     }
@@ -184,15 +192,10 @@ async fn targets(
     Ok((key, targets))
 }
 
-fn deed(id: KeyId, wanted: Deletion) -> Deed {
-    let versions = Detail::Count(wanted.version.unwrap_or(0).into());
-    if wanted.force {
-        Deed::new(DeedKind::KeyForceDelete, "key", id).with("version", versions)
-    } else {
-        Deed::new(DeedKind::KeyDelete, "key", id)
-            .with("version", versions)
-            .with("days", Detail::Count(wanted.days.into()))
-    }
+fn deed(id: KeyId, wanted: Deletion, targets: &[KeyVersion]) -> Deed {
+    let kind = if wanted.force { DeedKind::KeyForceDelete } else { DeedKind::KeyDelete };
+    let deed = Deed::new(kind, "key", id).of_versions(targets.iter().map(|version| version.version));
+    if wanted.force { deed } else { deed.with("days", Detail::Count(wanted.days.into())) }
 }
 
 /// Takes a scheduled deletion back: each version becomes what it was.
@@ -303,7 +306,9 @@ async fn destroy(
         ..version.clone()
     };
     change.rows().swap_key_version(version, &gone).await?;
-    let certificate = certify(instance, change, (key, version), &print, now).await?;
+    let copies = change.rows().key_copies(key.id).await?;
+    let copies: Vec<KeyCopy> = copies.into_iter().filter(|copy| copy.may_hold(version.version)).collect();
+    let certificate = certify(instance, change, (key, version), (&print, &copies), now).await?;
     let tombstone = Tombstone {
         kind: TombstoneKind::KeyVersion,
         id: version.key_id.clone(),
@@ -321,9 +326,32 @@ async fn destroy(
         .with("version", Detail::Count(version.version.into()))
         .with("fingerprint", Detail::Id(data_encoding::HEXLOWER.encode(&print)))
         .with("certificate", Detail::Id(certificate.to_string()))
+        .with("copies", Detail::Count(u64::try_from(copies.len()).unwrap_or(u64::MAX)))
+        .with("copy_locations", Detail::Names(made_here(&copies).map(|copy| copy.location.clone()).collect()))
         .with("complete_at", Detail::At(complete_at(now)));
     change.record(event).await?;
     Ok(())
+}
+
+/// The copies that Chancery made itself: their locations are names of the operator's configuration.
+fn made_here(copies: &[KeyCopy]) -> impl Iterator<Item = &KeyCopy> {
+    copies.iter().filter(|copy| copy.state == BackupState::Verified)
+}
+
+/// What a certificate states of the copies that may still hold a destroyed key: how many, and of those made here where and
+/// since when. Of one that an import told of it is known that it was told of.
+fn stated(copies: &[KeyCopy]) -> impl Iterator<Item = (String, Value)> {
+    let made = made_here(copies).count();
+    let counts = [("copies".to_owned(), json!(made)), ("copies_claimed".to_owned(), json!(copies.len() - made))];
+    let each = made_here(copies).take(MAX_STATED).zip(1..).flat_map(|(copy, number)| {
+        let at = copy.at.map(|at| (format!("copy_{number}_on"), json!(day(at))));
+        std::iter::once((format!("copy_{number}_location"), json!(copy.location))).chain(at)
+    });
+    counts.into_iter().chain(each.collect::<Vec<_>>())
+}
+
+fn day(at: Timestamp) -> String {
+    at.to_string().chars().take(10).collect()
 }
 
 /// When the last key bundle that may hold a key destroyed at `now` has expired.
@@ -336,19 +364,19 @@ async fn certify(
     instance: &Instance,
     change: &mut Change<'_>,
     (key, version): (&Key, &KeyVersion),
-    print: &[u8; 32],
+    (print, copies): (&[u8; 32], &[KeyCopy]),
     now: Timestamp,
 ) -> Result<CertificateId, DeletionError> {
     let upper = |text: &str| text.rsplit('_').next().unwrap_or_default().to_owned();
-    let date = complete_at(now).to_string().chars().take(10).collect::<String>();
-    let params = BTreeMap::from([
-        ("complete_on".to_owned(), json!(date)),
+    let mut params = BTreeMap::from([
+        ("complete_on".to_owned(), json!(day(complete_at(now)))),
         ("fingerprint".to_owned(), json!(data_encoding::HEXLOWER.encode(print))),
         ("handle".to_owned(), json!(data_encoding::HEXUPPER.encode(&version.handle.0))),
         ("key".to_owned(), json!(upper(&key.id.to_string()))),
         ("key_type".to_owned(), json!(key.key_type.as_str().to_ascii_uppercase())),
         ("version".to_owned(), json!(version.version)),
     ]);
+    params.extend(stated(copies));
     let claim = Claim {
         kind: "key-destruction".to_owned(),
         subject_kind: "key".to_owned(),
@@ -360,4 +388,29 @@ async fn certify(
         attested_at: None,
     };
     Ok(certificates::state(instance, change, &claim).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_counts_all_copies_and_names_those_made_here() {
+        let copy = |location: &str, state| KeyCopy {
+            key: KeyId::from_bytes([1; 16]),
+            location: location.to_owned(),
+            state,
+            version: (state == BackupState::Verified).then_some(2),
+            at: Some(Timestamp::from_seconds(86_400)),
+            by: None,
+        };
+        let copies = [copy("somebody's drawer", BackupState::Claimed), copy("vault_1", BackupState::Verified)];
+        let params: BTreeMap<String, Value> = stated(&copies).collect();
+        let wanted = json!({"copies": 1, "copies_claimed": 1, "copy_1_location": "vault_1", "copy_1_on": "1970-01-02"});
+        assert_eq!(json!(params), wanted);
+        let many: Vec<KeyCopy> = (0..20).map(|n| copy(&n.to_string(), BackupState::Verified)).collect();
+        assert_eq!((stated(&many).count(), stated(&many).next().unwrap().1), (2 + 2 * MAX_STATED, json!(20)));
+        // A version made after the copy is not in it; what an import told of may hold any.
+        assert!(copies[1].may_hold(2) && !copies[1].may_hold(3) && copies[0].may_hold(3));
+    }
 }

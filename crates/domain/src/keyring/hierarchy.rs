@@ -110,7 +110,7 @@ pub async fn read(tenant: TenantId, view: &mut dyn View) -> Result<Stored, Failu
 ///
 /// # Errors
 ///
-/// [`KeyringError::Unwrap`]: not this root's, or damaged; [`KeyringError::Root`]: under a version of the root that is not
+/// [`KeyringError::Unwrap`]: the tenant key is not this root's, or damaged; [`KeyringError::Root`]: under a version of the root that is not
 /// among those of `root`; [`KeyringError::Provider`]: the tenant's own provider did not give its part.
 pub(crate) async fn unwrap(
     stored: Stored,
@@ -124,23 +124,31 @@ pub(crate) async fn unwrap(
         if stored.state == KeyState::Destroyed {
             continue;
         }
-        let bytes = wrapping.unwrap(managed.as_str(), &stored)?;
-        let material = read_material(managed, bytes.expose())?;
+        // One that is damaged must not keep the tenant from taking it back. It stays in its place: nothing else is taken
+        // for it.
+        let material = open_version(managed, &stored, &wrapping).unwrap_or_else(|_| {
+            tracing::error!(%tenant, %managed, version = stored.version, "A stored key does not unwrap");
+            Material::Damaged
+        });
         let public = public_half(&material);
-        // A row's public half is a copy for readers. Whoever can write rows cannot make us believe another one.
-        let named = public.as_ref().is_none_or(|jwk| jwk.thumbprint() == stored.key_id);
-        if public != stored.public_jwk || !named {
-            return Err(KeyringError::Unwrap);
-        }
         let (key_id, handle, state) = (stored.key_id, stored.handle, stored.state);
         versions.push(RingVersion { managed, key_id, handle, state, public, material });
     }
     Ok(Keyring::new(tenant, wrapping, versions))
 }
 
+fn open_version(managed: Managed, stored: &KeyVersion, wrapping: &TenantKeys) -> Result<Material, KeyringError> {
+    let bytes = wrapping.unwrap(managed.as_str(), stored)?;
+    let material = read_material(managed, bytes.expose())?;
+    let public = public_half(&material);
+    // A row's public half is a copy for readers. Whoever can write rows cannot make us believe another one.
+    let named = public.as_ref().is_none_or(|jwk| jwk.thumbprint() == stored.key_id);
+    if public == stored.public_jwk && named { Ok(material) } else { Err(KeyringError::Unwrap) }
+}
+
 fn public_half(material: &Material) -> Option<Jwk> {
     match material {
-        Material::Root(_) => None,
+        Material::Root(_) | Material::Damaged => None,
         Material::Ed25519(key) => Some(key.public().jwk()),
         Material::P256(key) => Some(key.public().jwk()),
     }

@@ -3,9 +3,9 @@
 use chancery_crypto::{KeyMaterial, Secret};
 
 use super::{
-    AccessPolicy, BackupState, Key, KeyBackup, KeyError, KeyOrigin, KeyPurpose, KeyRef, KeyState, KeyType, KeyVersion,
-    Revocation, RevocationReason,
-    create::{self, Drawn, check_policy, check_schedule, check_users},
+    AccessPolicy, BackupState, Key, KeyBackup, KeyCopy, KeyError, KeyOrigin, KeyPurpose, KeyRef, KeyState, KeyType,
+    KeyVersion, Revocation, RevocationReason,
+    create::{self, Drawn, check_policy, check_schedule, check_users, claim_name},
 };
 use crate::{
     Instance,
@@ -15,7 +15,7 @@ use crate::{
     ids::{KeyId, UserId},
     store::StoreError,
     tenants::create::activation,
-    text::check_name,
+    text::{check_key_name, key_name},
     time::Timestamp,
 };
 
@@ -91,8 +91,8 @@ pub struct ImportedBackup {
 pub struct ImportedKey {
     /// Its name: 1 to 255 characters.
     pub name: String,
-    /// What it is for.
-    pub purpose: KeyPurpose,
+    /// What it is for; if its system did not say, a private key signs and an AES key encrypts.
+    pub purpose: Option<KeyPurpose>,
     /// Who may use it.
     pub access_policy: AccessPolicy,
     /// Whom [`AccessPolicy::UserSpecific`] means.
@@ -116,13 +116,14 @@ pub async fn import(instance: &Instance, call: &Call, brought: ImportedKey) -> R
     call.require(Permission::KeysCreate)?;
     check(&brought)?;
     let (key_type, materials) = read(&brought)?;
+    let purpose = purpose_of(brought.purpose, key_type)?;
     let now = instance.now();
     let newest = brought.versions.last().map(|version| version.state.here());
     let key = Key {
         id: KeyId::make(now, instance.random())?,
-        name: brought.name.trim().to_owned(),
+        name: key_name(&brought.name),
         key_type,
-        purpose: brought.purpose,
+        purpose,
         managed: None,
         access_policy: brought.access_policy,
         allowed_users: brought.allowed_users,
@@ -138,11 +139,16 @@ pub async fn import(instance: &Instance, call: &Call, brought: ImportedKey) -> R
         created_at: now,
     };
     let mut change = Change::begin(instance, call, call.tenant()).await?;
+    // Told last: that its versions are here already says more.
+    let named = claim_name(change.rows(), &key.name).await;
     check_users(change.rows(), &key.allowed_users).await?;
     let ring = std::sync::Arc::clone(change.keyring());
     // A rotation of the tenant key does not look again for keys under the old one.
     change.rows().hold_tenant_key(ring.tenant_keys.active()).await?;
     change.rows().insert_key(&key).await?;
+    if let Some(backup) = &key.backup {
+        change.rows().put_key_copy(&KeyCopy::of(key.id, backup)).await?;
+    }
     let mut versions: Vec<KeyVersion> = Vec::new();
     for ((number, material), stated) in (1..).zip(materials).zip(&brought.versions) {
         let previous = versions.last().map(|version| version.key_id.clone());
@@ -161,6 +167,7 @@ pub async fn import(instance: &Instance, call: &Call, brought: ImportedKey) -> R
             inserted => inserted?,
         }
     }
+    named?;
     if let (Some(KeyState::Active), Some(version)) = (newest, versions.last()) {
         change.record(activation(&key, version)).await?;
     }
@@ -224,17 +231,27 @@ fn read(brought: &ImportedKey) -> Result<(KeyType, Vec<KeyMaterial>), Faults> {
         }
     }
     let key_type = materials.first().map(|material| KeyType::of(material.key_type()));
-    if let Some(key_type) = key_type.filter(|key_type| !brought.purpose.suits(*key_type)) {
-        faults.add("/purpose", "unsuited", format!("a key of type {key_type} does not serve this purpose"));
+    if let Some(key_type) = key_type {
+        faults.0.extend(purpose_of(brought.purpose, key_type).err().into_iter().flat_map(|unsuited| unsuited.0));
     }
     faults.check()?;
     let key_type = key_type.ok_or_else(|| Faults::one("/versions", "empty", "give at least one version"))?;
     Ok((key_type, materials))
 }
 
+/// What a key of this type is for: what is asked, if it can be.
+fn purpose_of(asked: Option<KeyPurpose>, key_type: KeyType) -> Result<KeyPurpose, Faults> {
+    let usual = if key_type == KeyType::Aes256 { KeyPurpose::Encryption } else { KeyPurpose::Signing };
+    let purpose = asked.unwrap_or(usual);
+    if purpose.suits(key_type) {
+        return Ok(purpose);
+    }
+    Err(Faults::one("/purpose", "unsuited", format!("a key of type {key_type} does not serve this purpose")))
+}
+
 fn check(brought: &ImportedKey) -> Result<(), Faults> {
     let mut faults = Faults::default();
-    check_name("/name", &brought.name, 255, &mut faults);
+    check_key_name("/name", &brought.name, &mut faults);
     if brought.versions.is_empty() || brought.versions.len() > MAX_VERSIONS {
         faults.add("/versions", "length", "give 1 to 100 versions, oldest first");
     }
@@ -256,6 +273,15 @@ fn check(brought: &ImportedKey) -> Result<(), Faults> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_says_no_purpose_gets_one_that_it_serves() {
+        for key_type in KeyType::ALL {
+            let purpose = purpose_of(None, *key_type).unwrap();
+            assert!(purpose.suits(*key_type), "{key_type} {purpose}");
+        }
+        assert!(purpose_of(Some(KeyPurpose::Encryption), KeyType::EcP256).is_err());
+    }
 
     #[test]
     fn what_was_superseded_elsewhere_verifies_here_and_never_signs() {

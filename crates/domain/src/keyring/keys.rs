@@ -83,6 +83,9 @@ pub enum KeyError {
     /// It did not work, and why is not told.
     #[error("the key refuses this input")]
     Refused,
+    /// Another living key of the tenant has this name.
+    #[error("another key has this name")]
+    NameTaken,
     /// Something beneath failed.
     #[error(transparent)]
     Failed(Failure),
@@ -107,6 +110,7 @@ impl KeyError {
             Self::WrongContext => "wrong_context",
             Self::Tampered => "tampered",
             Self::Refused => "refused",
+            Self::NameTaken => "name_taken",
             Self::Failed(_) => "failed",
         }
     }

@@ -9,6 +9,7 @@ use crate::{
     Instance,
     access::{Call, Permission},
     audit::{Change, Detail, Event, EventKind, stamp::Actor},
+    faults::Faults,
     ids::{KeyId, TenantId},
     instance::Failure,
     tenants::create::activation,
@@ -145,6 +146,14 @@ impl Shift {
     }
 }
 
+/// Certificates up to an index are spared: one that is not logged yet spares what is still to come.
+fn check_index(index: u64, size: u64) -> Result<(), Faults> {
+    if index < size {
+        return Ok(());
+    }
+    Err(Faults::one("/last_valid_index", "range", format!("the log has {size} entries: use an index below that")))
+}
+
 /// Moves versions of a key, in one commit with an event for each.
 pub(super) async fn shift(
     instance: &Instance,
@@ -158,6 +167,9 @@ pub(super) async fn shift(
     let mut change = Change::begin_with(instance, actor, tenant, ring).await?;
     let mut key = change.rows().seize_key(id).await?.ok_or(KeyError::NotFound)?;
     let versions = change.rows().seize_versions(id).await?;
+    if let Shift::Revoke(Revocation { last_valid_index: Some(index), .. }) = shift {
+        check_index(index, change.rows().log_head().await?.size)?;
+    }
     // Whoever used one of them has committed by now.
     let now = instance.now();
     let chosen: Vec<&KeyVersion> =

@@ -27,6 +27,7 @@ pub mod habits;
 pub mod hierarchy;
 pub mod import;
 pub mod keys;
+pub mod known_copies;
 pub mod leases;
 pub mod lifecycle;
 pub mod link;
@@ -57,6 +58,7 @@ pub use embedded::EmbeddedRoot;
 pub use fence::Fence;
 pub use import::{ImportedBackup, ImportedKey, ImportedMaterial, ImportedState, ImportedVersion, import};
 pub use keys::{KeyError, KeyRef, get, list, public};
+pub use known_copies::{KeyCopy, KeyCopyRows, KeyCopyWrites};
 pub use leases::{Lease, Leases};
 pub use lifecycle::{resume, revoke, suspend};
 pub use link::link;
@@ -419,6 +421,8 @@ pub trait KeyRows {
     async fn key(&mut self, id: KeyId) -> Result<Option<Key>, StoreError>;
     /// Ordered by id, `limit` at a time, those after `after`.
     async fn keys(&mut self, after: Option<KeyId>, limit: u32) -> Result<Vec<Key>, StoreError>;
+    /// The living key of this name: one with a version that is not destroyed.
+    async fn key_named(&mut self, name: &str) -> Result<Option<Key>, StoreError>;
     /// The key that Chancery made for itself for this use.
     async fn managed_key(&mut self, managed: Managed) -> Result<Option<Key>, StoreError>;
     /// The versions of a key, oldest first.

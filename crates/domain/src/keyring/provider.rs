@@ -30,6 +30,15 @@ impl ProviderKind {
     pub const fn needs_people(self) -> bool {
         matches!(self, Self::Recovery | Self::Shamir)
     }
+
+    /// Whether two labels of this kind name the same key. Of shares the fingerprint does; what follows it, in brackets, tells
+    /// people how many it takes.
+    pub fn same_key(self, one: &str, other: &str) -> bool {
+        fn fingerprint(label: &str) -> &str {
+            label.split_once(" (").map_or(label, |(before, _)| before)
+        }
+        one == other || (self == Self::Shamir && fingerprint(one) == fingerprint(other))
+    }
 }
 
 /// Why a provider did not wrap or unwrap.
@@ -75,4 +84,16 @@ pub trait KeyProvider: Send + Sync {
 
     /// Unwraps what [`Self::wrap`] gave.
     async fn unwrap(&self, wrapped: &[u8], label: WrapLabel<'_>) -> Result<Key256, ProviderError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_known_by_their_fingerprint_whatever_is_said_beside_it() {
+        assert!(ProviderKind::Shamir.same_key("ab12 (2 shares)", "ab12 (any 2 of its shares)"));
+        assert!(!ProviderKind::Shamir.same_key("ab12 (2 shares)", "ab13 (2 shares)"));
+        assert!(!ProviderKind::Local.same_key("ab12 (x)", "ab12 (y)"));
+    }
 }

@@ -88,6 +88,9 @@ pub(crate) enum Material {
     Root(Key256),
     Ed25519(Ed25519SigningKey),
     P256(P256SigningKey),
+    /// What is stored does not unwrap, or is not what its row says. Whatever needs it fails; the tenant's other keys go on,
+    /// and so it can be taken back from where a copy of it is.
+    Damaged,
 }
 
 /// An unwrapped key version.
@@ -104,7 +107,7 @@ impl RingVersion {
     pub(super) fn root(&self) -> Result<&Key256, KeyringError> {
         match &self.material {
             Material::Root(root) => Ok(root),
-            Material::Ed25519(_) | Material::P256(_) => Err(KeyringError::Unwrap),
+            Material::Ed25519(_) | Material::P256(_) | Material::Damaged => Err(KeyringError::Unwrap),
         }
     }
 
@@ -112,7 +115,7 @@ impl RingVersion {
     pub(crate) fn ed25519(&self) -> Result<&Ed25519SigningKey, KeyringError> {
         match &self.material {
             Material::Ed25519(key) => Ok(key),
-            Material::Root(_) | Material::P256(_) => Err(KeyringError::Unwrap),
+            Material::Root(_) | Material::P256(_) | Material::Damaged => Err(KeyringError::Unwrap),
         }
     }
 
@@ -120,7 +123,7 @@ impl RingVersion {
     pub(crate) fn p256(&self) -> Result<&P256SigningKey, KeyringError> {
         match &self.material {
             Material::P256(key) => Ok(key),
-            Material::Root(_) | Material::Ed25519(_) => Err(KeyringError::Unwrap),
+            Material::Root(_) | Material::Ed25519(_) | Material::Damaged => Err(KeyringError::Unwrap),
         }
     }
 }
@@ -226,6 +229,16 @@ impl Keyring {
         let version = self.versions(managed).find(|version| version.key_id == key_id);
         let version = version.ok_or(KeyringError::NoActiveKey(managed))?;
         if version.state.opens() { Ok(version) } else { Err(KeyringError::Stopped(version.state)) }
+    }
+
+    /// Whether all versions for this use could be unwrapped. What tells of all of them must not go on without one.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyringError::Unwrap`].
+    pub(crate) fn require_whole(&self, managed: Managed) -> Result<(), KeyringError> {
+        let damaged = self.versions(managed).any(|version| matches!(version.material, Material::Damaged));
+        if damaged { Err(KeyringError::Unwrap) } else { Ok(()) }
     }
 
     /// Whether a key with this id is among those lent.

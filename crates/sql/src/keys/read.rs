@@ -47,6 +47,14 @@ impl<D: Driver> KeyRows for Rows<D> {
         self.all("key", sql, [after(since), limit.into()], read_key).await
     }
 
+    async fn key_named(&mut self, name: &str) -> Result<Option<Key>, StoreError> {
+        let sql = select_key!(
+            "AND name = $2 AND EXISTS (SELECT 1 FROM key_versions AS v
+                WHERE v.tenant_id = $1 AND v.key = keys.id AND v.state <> 'destroyed') ORDER BY id LIMIT 1"
+        );
+        self.one("key", sql, [name.into()], read_key).await
+    }
+
     async fn managed_key(&mut self, managed: Managed) -> Result<Option<Key>, StoreError> {
         self.one("key", select_key!("AND managed = $2"), [Value::text(managed)], read_key).await
     }

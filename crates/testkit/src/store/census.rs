@@ -18,12 +18,14 @@ fn column(field: &str) -> Source {
 /// They come by version and source.
 pub async fn counts_read_back(store: &impl Backend) {
     let counts = [
-        count(1, Source::Reported, 0),
+        count(1, Source::Reported("usr_a".to_owned()), 0),
+        count(1, Source::Reported("usr_b".to_owned()), 2),
         count(1, column("a"), 7),
         count(1, column("b"), 1 << 40),
         count(2, column("a"), 3),
     ];
-    commit!(store, OURS, .put_count(&counts[3]) .put_count(&counts[2]) .put_count(&counts[0]) .put_count(&counts[1]));
+    commit!(store, OURS, .put_count(&counts[4]) .put_count(&counts[3]) .put_count(&counts[2]) .put_count(&counts[0])
+        .put_count(&counts[1]));
     assert_eq!(view(store, OURS).await.counts(counts[0].key).await.unwrap(), counts);
     assert_eq!(view(store, OURS).await.counts(KeyId::from_bytes(bytes(2))).await.unwrap(), []);
 }
@@ -77,7 +79,7 @@ pub async fn own_values_are_swapped(store: &impl Backend) {
 
 /// The rows of one tenant are out of sight for another.
 pub async fn another_tenant_does_not_see_it(store: &impl Backend) {
-    let counted = count(1, Source::Reported, 5);
+    let counted = count(1, Source::Reported(String::new()), 5);
     commit!(store, OURS, .put_count(&counted));
     assert_eq!(view(store, THEIRS).await.counts(counted.key).await.unwrap(), []);
 }

@@ -79,7 +79,8 @@ pub async fn a_name_is_taken_once(store: &impl Backend) {
 pub async fn a_removed_dataset_takes_its_jobs_and_counts(store: &impl Backend) {
     let key = KeyId::from_bytes(bytes(1));
     let count = |source| Counted { key, version: 1, source, count: 3, counted_at: NOW };
-    let (of_table, reported) = (count(Source::Dataset(dataset(1).id, "ssn".to_owned())), count(Source::Reported));
+    let (of_table, reported) =
+        (count(Source::Dataset(dataset(1).id, "ssn".to_owned())), count(Source::Reported("usr_a".to_owned())));
     commit!(store, OURS, .put_dataset(&dataset(1)) .insert_dataset_job(&job(1)) .put_count(&of_table) .put_count(&reported));
     commit!(store, OURS, .delete_dataset(dataset(1).id));
     let mut view = view(store, OURS).await;

@@ -91,6 +91,18 @@ pub async fn managed_keys_are_found(store: &impl Backend) {
     assert_eq!(versions, [(Managed::Data, old), (Managed::Log, signs), (Managed::Data, new)]);
 }
 
+/// A name belongs to the key that lives; one whose versions are all destroyed left it.
+pub async fn a_living_key_is_found_by_its_name(store: &impl Backend) {
+    let (dead, lives) = (key(1), Key { name: key(1).name, ..key(2) });
+    let destroyed = key_version(&dead, 1, KeyState::Destroyed);
+    commit!(store, OURS, .insert_key(&dead) .insert_key_version(&destroyed));
+    assert_eq!(view(store, OURS).await.key_named(&dead.name).await.unwrap(), None);
+    commit!(store, OURS, .insert_key(&lives) .insert_key_version(&key_version(&lives, 2, KeyState::Revoked)));
+    assert_eq!(view(store, OURS).await.key_named(&lives.name).await.unwrap(), Some(lives.clone()));
+    assert_eq!(view(store, OURS).await.key_named("nobody").await.unwrap(), None);
+    assert_eq!(view(store, THEIRS).await.key_named(&lives.name).await.unwrap(), None);
+}
+
 async fn with_active(store: &impl Backend, tenant: TenantId) -> (Key, KeyVersion) {
     let key = managed_key(1, Managed::Certificate);
     let version = key_version(&key, 1, KeyState::Active);

@@ -18,6 +18,7 @@ pub mod fields;
 pub mod idempotency;
 pub mod indexes;
 pub mod jobs;
+pub mod key_copies;
 pub mod keys;
 pub mod roots;
 pub mod subjects;
@@ -53,7 +54,7 @@ macro_rules! store_conformance {
             ],
             keys: [
                 recipients_read_back, a_recipient_is_proven, only_the_platform_keeps_recipients, tenant_keys_read_back,
-                a_key_reads_back, keys_come_in_pages, versions_read_back, managed_keys_are_found, another_tenant_does_not_see_it,
+                a_key_reads_back, keys_come_in_pages, versions_read_back, managed_keys_are_found, a_living_key_is_found_by_its_name, another_tenant_does_not_see_it,
                 another_tenant_does_not_change_it, one_managed_key_per_use, one_active_version_per_key,
                 a_version_moves_by_compare_and_swap, the_active_version_is_held_and_all_are_seized, rotations_and_uses_do_not_overlap,
                 changes_of_one_key_wait_for_each_other, a_key_is_updated, due_keys_are_found, expired_versions_are_found, versions_to_destroy_are_found,
@@ -113,6 +114,7 @@ macro_rules! store_conformance {
                 an_id_is_taken_once,
             ],
             tombstones: [a_tombstone_reads_back, another_tenant_does_not_see_it, a_key_has_one, destroyed_keys_are_counted],
+            key_copies: [copies_read_back, only_the_copy_that_was_seen_is_forgotten, another_tenant_does_not_see_it],
             backups: [the_newest_backup_is_given, only_the_platform_keeps_backups],
             transactions: [
                 a_dropped_transaction_leaves_nothing, a_committed_one_is_seen_at_once, an_uncommitted_one_is_not_seen,
@@ -186,6 +188,7 @@ mod tests {
             ("epochs", include_str!("epochs.rs")),
             ("approvals", include_str!("approvals.rs")),
             ("tombstones", include_str!("tombstones.rs")),
+            ("key_copies", include_str!("key_copies.rs")),
             ("backups", include_str!("backups.rs")),
             ("idempotency", include_str!("idempotency.rs")),
             ("jobs", include_str!("jobs.rs")),

@@ -117,12 +117,15 @@ async fn from_rows(api: &Api, output: Output, args: &KeysArgs, file: &Path) -> R
     let mut report = Vec::new();
     for key in found {
         let name = args.name.clone().unwrap_or_else(|| key.name.clone());
-        let purpose = args.purpose.clone().or_else(|| key.purpose.clone()).unwrap_or_else(|| "encryption".to_owned());
+        let purpose = args.purpose.clone().or_else(|| key.purpose.clone());
         let versions: Vec<Value> = key.versions.iter().map(rows::Version::body).collect();
         let count = versions.len();
         let mut body = Map::new();
         body.insert("name".to_owned(), json!(name));
-        body.insert("purpose".to_owned(), json!(purpose));
+        // Without one the server takes what the type of the key is for.
+        if let Some(purpose) = purpose {
+            body.insert("purpose".to_owned(), json!(purpose));
+        }
         body.insert("access_policy".to_owned(), json!(args.access_policy));
         body.insert("versions".to_owned(), json!(versions));
         if let Some(backup) = &key.backup {

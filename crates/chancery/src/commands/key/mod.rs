@@ -54,6 +54,10 @@ enum Verb {
     Public(verbs::PublicArgs),
     /// List who did what with a key
     Usage(verbs::UsageArgs),
+    /// List the known copies of a key outside the store
+    Copies(KeyArg),
+    /// Take a copy of a key away from a destination, for good
+    RemoveCopy(verbs::RemoveCopyArgs),
 }
 
 /// A key.
@@ -93,6 +97,8 @@ pub async fn run(args: KeyArgs) -> Result<ExitCode> {
         Verb::Decrypt(args) => uses::decrypt(&api, args).await,
         Verb::Public(args) => verbs::public(&api, output, args).await,
         Verb::Usage(args) => verbs::usage(&api, output, args).await,
+        Verb::Copies(arg) => verbs::copies(&api, output, &arg.key).await,
+        Verb::RemoveCopy(args) => verbs::remove_copy(&api, output, args).await,
     }
 }
 

@@ -32,7 +32,8 @@ const MEMBERS: [&str; 16] = [
     "is_backed_up",
     "uses",
 ];
-const VERSION_MEMBERS: [&str; 6] = ["version", "state", "key_id", "activated_at", "retired_at", "expires_at"];
+const VERSION_MEMBERS: [&str; 7] =
+    ["version", "state", "material", "key_id", "activated_at", "retired_at", "expires_at"];
 
 #[derive(Debug, Args)]
 pub(super) struct ListArgs {
@@ -131,6 +132,15 @@ pub(super) struct UsageArgs {
     to: Option<String>,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct RemoveCopyArgs {
+    #[command(flatten)]
+    key: KeyArg,
+    /// The destination's name, as `chancery key copies` shows it
+    #[arg(value_name = "LOCATION")]
+    location: String,
+}
+
 /// A body of those members that are there.
 fn body(members: impl IntoIterator<Item = (&'static str, Value)>) -> Value {
     let there = members.into_iter().filter(|(_, value)| !value.is_null());
@@ -217,6 +227,16 @@ pub(super) async fn public(api: &Api, output: Output, args: PublicArgs) -> Resul
     }
     output.text(&answer, "pem");
     Ok(ExitCode::SUCCESS)
+}
+
+pub(super) async fn copies(api: &Api, output: Output, key: &str) -> Result<ExitCode> {
+    let found = api.get(&path(api, key, "copies").await?).await?;
+    output.table(list(&found, "items")?, &["location", "state", "version", "at", "by"]);
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) async fn remove_copy(api: &Api, output: Output, args: RemoveCopyArgs) -> Result<ExitCode> {
+    post(api, output, &args.key.key, "remove-copy", json!({"location": args.location})).await
 }
 
 pub(super) async fn usage(api: &Api, output: Output, args: UsageArgs) -> Result<ExitCode> {

@@ -1,13 +1,16 @@
 //! `chancery root rotate`.
 
-use std::{collections::HashSet, process::ExitCode, sync::Arc};
+use std::{process::ExitCode, sync::Arc};
 
 use anyhow::{Result, bail};
 use chancery_domain::{
     ids::RecipientId,
-    keyring::root::{
-        RotateError,
-        rotate::{begin, finish, sweep},
+    keyring::{
+        KeyProvider,
+        root::{
+            RotateError,
+            rotate::{begin, finish, sweep},
+        },
     },
 };
 use chancery_kms::Recovery;
@@ -40,14 +43,11 @@ pub(super) async fn rotate(args: RotateArgs) -> Result<ExitCode> {
     }
     // A configured provider that was never a recipient becomes one by `root add`, not by the way.
     let recipients = opened.stores.recipients().await?;
-    let known: HashSet<(&str, &str)> =
-        recipients.iter().map(|one| (one.provider.as_str(), one.label.as_str())).collect();
-    let mut providers: Vec<_> = instance
-        .providers()
-        .iter()
-        .filter(|provider| known.contains(&(provider.kind().as_str(), provider.label().as_str())))
-        .cloned()
-        .collect();
+    let known = |provider: &dyn KeyProvider| {
+        let (kind, label) = (provider.kind(), provider.label());
+        recipients.iter().any(|one| one.provider == kind && kind.same_key(&one.label, &label))
+    };
+    let mut providers: Vec<_> = instance.providers().iter().filter(|provider| known(&***provider)).cloned().collect();
     let mut text = None;
     if args.new_recovery_key {
         let (recovery, words) = Recovery::make()?;

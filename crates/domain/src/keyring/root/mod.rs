@@ -156,7 +156,7 @@ impl Known {
 
 /// Whether `provider` is the one that wrapped for `recipient`.
 fn wraps(provider: &dyn KeyProvider, recipient: &RootRecipient) -> bool {
-    provider.kind() == recipient.provider && provider.label() == recipient.label
+    provider.kind() == recipient.provider && recipient.provider.same_key(&provider.label(), &recipient.label)
 }
 
 fn failed(provider: &dyn KeyProvider, error: ProviderError) -> RootError {

@@ -1,0 +1,121 @@
+//! Which copies of a key there are outside the store, as far as they were made here or told of; and taking one away.
+
+use async_trait::async_trait;
+
+use super::{
+    BackupState, CopyError, KeyBackup, KeyRef,
+    copies::name,
+    custody::{CustodyError, destination},
+};
+use crate::{
+    Instance,
+    access::{Call, Permission},
+    audit::{Change, Detail, Event, EventKind, receipt::note},
+    ids::KeyId,
+    store::StoreError,
+    time::Timestamp,
+};
+
+/// A copy of a key outside the store: a backup, an escrow, or one that another system says there is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyCopy {
+    /// Of which key.
+    pub key: KeyId,
+    /// Where: the name of a destination. Empty if an import did not say.
+    pub location: String,
+    /// Whether it was read back, or only told of.
+    pub state: BackupState,
+    /// The newest version that it holds; it holds all before that were not destroyed.
+    pub version: Option<u32>,
+    /// Since when.
+    pub at: Option<Timestamp>,
+    /// Who made it.
+    pub by: Option<String>,
+}
+
+impl KeyCopy {
+    /// The copy that a key's last backup is.
+    pub(super) fn of(key: KeyId, backup: &KeyBackup) -> Self {
+        let KeyBackup { state, version, location, at, by } = backup.clone();
+        Self { key, location: location.unwrap_or_default(), state, version, at, by }
+    }
+
+    /// Whether it may hold this version.
+    pub(super) fn may_hold(&self, version: u32) -> bool {
+        self.version.is_none_or(|newest| version <= newest)
+    }
+}
+
+/// Reads which copies there are.
+#[async_trait]
+pub trait KeyCopyRows {
+    /// The copies of a key, by location.
+    async fn key_copies(&mut self, key: KeyId) -> Result<Vec<KeyCopy>, StoreError>;
+}
+
+/// Changes which copies there are.
+#[async_trait]
+pub trait KeyCopyWrites {
+    /// Adds a copy, or replaces the one at the same location.
+    async fn put_key_copy(&mut self, copy: &KeyCopy) -> Result<(), StoreError>;
+    /// Forgets the copy at a location. [`StoreError::Changed`]`("key_copy")` if it is not this one.
+    async fn remove_key_copy(&mut self, copy: &KeyCopy) -> Result<(), StoreError>;
+}
+
+/// The known copies of a key of the caller's tenant.
+///
+/// # Errors
+///
+/// [`CustodyError`].
+pub async fn list(instance: &Instance, call: &Call, id: KeyId) -> Result<Vec<KeyCopy>, CustodyError> {
+    call.require(Permission::KeysRead)?;
+    let mut view = instance.store().view(call.tenant()).await?;
+    view.key(id).await?.ok_or(CustodyError::NotFound)?;
+    let copies = view.key_copies(id).await?;
+    drop(view);
+    note(instance, call, call.tenant(), Event::new(EventKind::KeyRead).on("key", id)).await?;
+    Ok(copies)
+}
+
+/// Takes the copy of a key at `location` away, for good, also that of a destroyed key.
+///
+/// # Errors
+///
+/// [`CustodyError`]; [`CopyError::Missing`] if there is none and none is known. After any other error it may be gone and still be
+/// known: then this is repeated.
+pub async fn remove(instance: &Instance, call: &Call, id: KeyId, location: &str) -> Result<KeyRef, CustodyError> {
+    call.require(Permission::KeysCopiesRemove)?;
+    let tenant = call.tenant();
+    let mut view = instance.store().view(tenant).await?;
+    view.key(id).await?.ok_or(CustodyError::NotFound)?;
+    let known = view.key_copies(id).await?.into_iter().find(|copy| copy.location == location);
+    drop(view);
+    let destination = destination(instance, location)?;
+    // First there: what is recorded as gone is gone.
+    match destination.remove(&name(tenant, id)).await {
+        Err(CopyError::Missing) if known.is_some() => {}
+        removed => removed?,
+    }
+    let mut change = Change::begin(instance, call, tenant).await?;
+    let mut key = change.rows().seize_key(id).await?.ok_or(CustodyError::NotFound)?;
+    let mut event = Event::new(EventKind::KeyCopyRemoved)
+        .on("key", id)
+        .with("location", Detail::Names(vec![destination.name().to_owned()]))
+        .with("provider", Detail::Code(destination.provider().kind().as_str()));
+    if let Some(copy) = &known {
+        // Not one that was made meanwhile.
+        change.rows().remove_key_copy(copy).await?;
+        event = event.with("version", Detail::Count(copy.version.unwrap_or_default().into()));
+    }
+    if key.backup.as_ref().is_some_and(|backup| backup.location.as_deref() == Some(location)) {
+        let left = change.rows().key_copies(id).await?.into_iter().max_by_key(|copy| copy.at);
+        key.backup = left.map(|KeyCopy { key: _, location, state, version, at, by }| {
+            let location = Some(location).filter(|location| !location.is_empty());
+            KeyBackup { state, version, location, at, by }
+        });
+        change.rows().update_key(&key).await?;
+    }
+    let versions = change.rows().key_versions(id).await?;
+    change.commit(event).await?;
+    Ok(KeyRef { key, versions })
+}
