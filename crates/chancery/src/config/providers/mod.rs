@@ -12,6 +12,10 @@ use chancery_domain::keyring::ProviderKind;
 
 use super::findings::Findings;
 
+mod entry;
+
+use entry::Entry;
+
 /// One key provider, as the operator described it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProviderConfig {
@@ -147,96 +151,6 @@ const COMMON: &[&str] = &[
     "tenants",
     "timeout_seconds",
 ];
-
-/// One entry, and what was taken from it.
-struct Entry<'a> {
-    number: usize,
-    origin: &'a str,
-    table: &'a toml::Table,
-    known: Vec<&'static str>,
-    findings: &'a mut Findings,
-}
-
-impl Entry<'_> {
-    fn subject(&self, key: &str) -> String {
-        format!("key_providers[{}].{key} ({})", self.number, self.origin)
-    }
-
-    fn fault(&mut self, key: &str, problem: impl Into<String>, cure: impl Into<String>) {
-        let subject = self.subject(key);
-        self.findings.fault(subject, problem, cure);
-    }
-
-    fn text(&mut self, key: &'static str) -> Option<String> {
-        self.known.push(key);
-        match self.table.get(key)? {
-            toml::Value::String(text) if !text.trim().is_empty() => Some(text.trim().to_owned()),
-            _ => {
-                self.fault(key, "is no text", "write a text in quotes");
-                None
-            }
-        }
-    }
-
-    fn needed(&mut self, key: &'static str, example: &str) -> String {
-        let given = self.table.contains_key(key);
-        self.text(key).unwrap_or_else(|| {
-            if !given {
-                self.fault(key, "is missing", format!("set it, such as {key} = \"{example}\""));
-            }
-            String::new()
-        })
-    }
-
-    fn path(&mut self, key: &'static str) -> Option<PathBuf> {
-        self.text(key).map(PathBuf::from)
-    }
-
-    fn flag(&mut self, key: &'static str, default: bool) -> bool {
-        self.known.push(key);
-        match self.table.get(key) {
-            None => default,
-            Some(toml::Value::Boolean(flag)) => *flag,
-            // From the environment everything is text.
-            Some(toml::Value::String(text)) if text == "true" || text == "false" => text == "true",
-            Some(_) => {
-                self.fault(key, "is neither true nor false", "write true or false");
-                default
-            }
-        }
-    }
-
-    fn number(&mut self, key: &'static str, default: u8, least: u8, most: u8) -> u8 {
-        self.known.push(key);
-        let number = match self.table.get(key) {
-            None => return default,
-            Some(toml::Value::Integer(number)) => u8::try_from(*number).ok(),
-            Some(toml::Value::String(text)) => text.parse().ok(),
-            Some(_) => None,
-        };
-        number.filter(|number| (least..=most).contains(number)).unwrap_or_else(|| {
-            self.fault(key, "is out of bounds", format!("write a whole number from {least} to {most}"));
-            default
-        })
-    }
-
-    fn words(&mut self, key: &'static str) -> Vec<String> {
-        self.known.push(key);
-        let texts = |items: &[toml::Value]| {
-            items.iter().map(|item| item.as_str().map(str::to_owned)).collect::<Option<Vec<String>>>()
-        };
-        let words = match self.table.get(key) {
-            None => return Vec::new(),
-            Some(toml::Value::Array(items)) => texts(items),
-            Some(toml::Value::String(text)) => Some(text.split(',').map(|word| word.trim().to_owned()).collect()),
-            Some(_) => None,
-        };
-        words.unwrap_or_else(|| {
-            self.fault(key, "is no list of texts", format!("write {key} = [\"clinic-a\", \"clinic-b\"]"));
-            Vec::new()
-        })
-    }
-}
 
 /// Reads all entries; what has faults is left out.
 pub(super) fn read(

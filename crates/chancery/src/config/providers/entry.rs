@@ -1,0 +1,95 @@
+//! One entry of `[[key_providers]]`: its values by type, with a fault for each that is of another.
+
+use std::path::PathBuf;
+
+use crate::config::findings::Findings;
+
+/// One entry, and what was taken from it.
+pub(super) struct Entry<'a> {
+    pub(super) number: usize,
+    pub(super) origin: &'a str,
+    pub(super) table: &'a toml::Table,
+    pub(super) known: Vec<&'static str>,
+    pub(super) findings: &'a mut Findings,
+}
+
+impl Entry<'_> {
+    fn subject(&self, key: &str) -> String {
+        format!("key_providers[{}].{key} ({})", self.number, self.origin)
+    }
+
+    pub(super) fn fault(&mut self, key: &str, problem: impl Into<String>, cure: impl Into<String>) {
+        let subject = self.subject(key);
+        self.findings.fault(subject, problem, cure);
+    }
+
+    pub(super) fn text(&mut self, key: &'static str) -> Option<String> {
+        self.known.push(key);
+        match self.table.get(key)? {
+            toml::Value::String(text) if !text.trim().is_empty() => Some(text.trim().to_owned()),
+            _ => {
+                self.fault(key, "is no text", "write a text in quotes");
+                None
+            }
+        }
+    }
+
+    pub(super) fn needed(&mut self, key: &'static str, example: &str) -> String {
+        let given = self.table.contains_key(key);
+        self.text(key).unwrap_or_else(|| {
+            if !given {
+                self.fault(key, "is missing", format!("set it, such as {key} = \"{example}\""));
+            }
+            String::new()
+        })
+    }
+
+    pub(super) fn path(&mut self, key: &'static str) -> Option<PathBuf> {
+        self.text(key).map(PathBuf::from)
+    }
+
+    pub(super) fn flag(&mut self, key: &'static str, default: bool) -> bool {
+        self.known.push(key);
+        match self.table.get(key) {
+            None => default,
+            Some(toml::Value::Boolean(flag)) => *flag,
+            // From the environment everything is text.
+            Some(toml::Value::String(text)) if text == "true" || text == "false" => text == "true",
+            Some(_) => {
+                self.fault(key, "is neither true nor false", "write true or false");
+                default
+            }
+        }
+    }
+
+    pub(super) fn number(&mut self, key: &'static str, default: u8, least: u8, most: u8) -> u8 {
+        self.known.push(key);
+        let number = match self.table.get(key) {
+            None => return default,
+            Some(toml::Value::Integer(number)) => u8::try_from(*number).ok(),
+            Some(toml::Value::String(text)) => text.parse().ok(),
+            Some(_) => None,
+        };
+        number.filter(|number| (least..=most).contains(number)).unwrap_or_else(|| {
+            self.fault(key, "is out of bounds", format!("write a whole number from {least} to {most}"));
+            default
+        })
+    }
+
+    pub(super) fn words(&mut self, key: &'static str) -> Vec<String> {
+        self.known.push(key);
+        let texts = |items: &[toml::Value]| {
+            items.iter().map(|item| item.as_str().map(str::to_owned)).collect::<Option<Vec<String>>>()
+        };
+        let words = match self.table.get(key) {
+            None => return Vec::new(),
+            Some(toml::Value::Array(items)) => texts(items),
+            Some(toml::Value::String(text)) => Some(text.split(',').map(|word| word.trim().to_owned()).collect()),
+            Some(_) => None,
+        };
+        words.unwrap_or_else(|| {
+            self.fault(key, "is no list of texts", format!("write {key} = [\"clinic-a\", \"clinic-b\"]"));
+            Vec::new()
+        })
+    }
+}
