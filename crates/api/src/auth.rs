@@ -1,16 +1,18 @@
-//! Logging in.
+//! Logging in, staying in, logging out.
 
 use axum::{Json, extract::State};
 use chancery_crypto::Secret;
 use chancery_domain::{
     access::{AuthMethod, Role},
+    sessions::{self, Amr, SessionTokens},
     users::{self, LoginError},
 };
-use chancery_middleware::{Authenticated, Body, Problem, Request};
+use chancery_middleware::{Authenticated, Body, OptionalBody, Problem, Request};
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{App, error::IntoProblem, metrics::LoginOutcome, wiped};
+use crate::{App, error::IntoProblem, idempotency::Nothing, metrics::LoginOutcome, wiped};
 
 /// The longest body of a login: strangers send it.
 const MAX_BYTES: usize = 16 * 1024;
@@ -44,6 +46,46 @@ pub(crate) struct TokensBody {
     token_type: &'static str,
     /// Its life in seconds.
     expires_in: i64,
+    /// The token for the next refresh. It changes with every use.
+    #[serde(serialize_with = "wiped::shown")]
+    #[schema(value_type = String)]
+    refresh_token: Secret<String>,
+    /// When it ends unless it is used.
+    refresh_expires_at: String,
+    /// The session: the `sid` of the access token.
+    session_id: String,
+}
+
+impl From<SessionTokens> for TokensBody {
+    fn from(tokens: SessionTokens) -> Self {
+        Self {
+            access_token: tokens.access.text,
+            token_type: "Bearer",
+            expires_in: tokens.access.expires_in,
+            refresh_token: tokens.refresh,
+            refresh_expires_at: tokens.refresh_expires_at.to_string(),
+            session_id: tokens.session.to_string(),
+        }
+    }
+}
+
+/// What goes on.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = Refresh)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RefreshBody {
+    /// The refresh token of the last answer.
+    #[serde(deserialize_with = "wiped::taken")]
+    #[schema(write_only, value_type = String)]
+    refresh_token: Secret<String>,
+}
+
+/// What ended.
+#[derive(Serialize, ToSchema)]
+#[schema(as = EndedSessions)]
+pub(crate) struct EndedBody {
+    /// How many sessions.
+    ended: u64,
 }
 
 async fn log_in(app: &App, request: &Request, body: LoginBody) -> Result<Json<TokensBody>, Problem> {
@@ -54,8 +96,7 @@ async fn log_in(app: &App, request: &Request, body: LoginBody) -> Result<Json<To
         Err(LoginError::Invalid(_)) => LoginOutcome::refused,
         Err(LoginError::Hash(_) | LoginError::Failed(_)) => LoginOutcome::failed,
     });
-    let tokens = done.or_problem()?;
-    Ok(Json(TokensBody { access_token: tokens.access, token_type: "Bearer", expires_in: tokens.expires_in }))
+    Ok(Json(done.or_problem()?.into()))
 }
 
 /// Log in with a password.
@@ -80,6 +121,60 @@ pub(crate) async fn login_compat(
     log_in(&app, &request, body).await
 }
 
+async fn go_on(app: &App, request: &Request, body: RefreshBody) -> Result<Json<TokensBody>, Problem> {
+    let tokens = sessions::refresh(&app.instance, request.0.info(), &body.refresh_token).await.or_problem()?;
+    Ok(Json(tokens.into()))
+}
+
+/// Get the next tokens of a session.
+///
+/// Every use gives another refresh token. A client that lost the answer may ask again within 10 seconds; a token that is
+/// older was copied, and ends its session.
+#[utoipa::path(post, path = "/v1/auth/refresh", tag = "auth", request_body = RefreshBody,
+    responses((status = 200, description = "The next tokens.", body = TokensBody)))]
+pub(crate) async fn refresh(
+    State(app): State<App>,
+    request: Request,
+    Body(body): Body<RefreshBody, MAX_BYTES>,
+) -> Result<Json<TokensBody>, Problem> {
+    go_on(&app, &request, body).await
+}
+
+/// Get the next tokens of a session, by the older path.
+#[utoipa::path(post, path = "/auth/refresh", tag = "auth", request_body = RefreshBody,
+    responses((status = 200, description = "The next tokens.", body = TokensBody)))]
+pub(crate) async fn refresh_compat(
+    State(app): State<App>,
+    request: Request,
+    Body(body): Body<RefreshBody, MAX_BYTES>,
+) -> Result<Json<TokensBody>, Problem> {
+    go_on(&app, &request, body).await
+}
+
+/// Log out: end the caller's session and its access token.
+#[utoipa::path(post, path = "/v1/auth/logout", tag = "auth",
+    responses((status = 204, description = "Logged out.")))]
+pub(crate) async fn logout(
+    State(app): State<App>,
+    Authenticated(call): Authenticated,
+    OptionalBody(Nothing {}): OptionalBody<Nothing>,
+) -> Result<StatusCode, Problem> {
+    sessions::end(&app.instance, &call).await.or_problem()?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Log out everywhere: end all sessions of the caller.
+#[utoipa::path(post, path = "/v1/auth/logout-all", tag = "auth",
+    responses((status = 200, description = "How many sessions ended.", body = EndedBody)))]
+pub(crate) async fn logout_all(
+    State(app): State<App>,
+    Authenticated(call): Authenticated,
+    OptionalBody(Nothing {}): OptionalBody<Nothing>,
+) -> Result<Json<EndedBody>, Problem> {
+    let ended = sessions::end_all(&app.instance, &call).await.or_problem()?;
+    Ok(Json(EndedBody { ended }))
+}
+
 /// Who the caller is.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Session)]
@@ -93,6 +188,15 @@ pub(crate) struct SessionBody {
     /// The access token's id.
     #[schema(required)]
     jti: Option<String>,
+    /// The session: the access token's `sid`.
+    #[schema(required)]
+    session_id: Option<String>,
+    /// By what the person behind it proved who it is (RFC 8176).
+    #[schema(value_type = Vec<String>)]
+    amr: Vec<Amr>,
+    /// When that was.
+    #[schema(required)]
+    authenticated_at: Option<String>,
     /// The API key's id.
     #[schema(required)]
     api_key_id: Option<String>,
@@ -120,6 +224,9 @@ pub(crate) async fn session(Authenticated(call): Authenticated) -> Json<SessionB
         user_id: caller.user().map(|id| id.to_string()),
         username: caller.username().map(str::to_owned),
         jti: caller.token().map(|id| id.to_string()),
+        session_id: caller.session().map(|id| id.to_string()),
+        amr: caller.authentication().map(|proof| proof.methods.clone()).unwrap_or_default(),
+        authenticated_at: caller.authentication().map(|proof| proof.at.to_string()),
         api_key_id: caller.api_key().map(|id| id.to_string()),
         tenant_id: caller.tenant().to_string(),
         tenant_slug: caller.tenant_slug().to_owned(),

@@ -17,7 +17,8 @@ use utoipa::{
 };
 
 /// The operations that need no credential, by operation id. Every other one answers 401 without.
-pub const PUBLIC: [&str; 7] = ["login", "login_compat", "livez", "readyz", "jwks", "trust", "openapi_document"];
+pub const PUBLIC: [&str; 9] =
+    ["login", "login_compat", "refresh", "refresh_compat", "livez", "readyz", "jwks", "trust", "openapi_document"];
 
 const DESCRIPTION: &str = "The security layer of multi-tenant applications that hold personal data.\n\n\
     The tenant comes from the credential and from nowhere else. Every response carries `x-request-id`. \

@@ -16,6 +16,7 @@ use chancery_domain::{
     },
     passwords::HashError,
     records::{DocumentError, RecordError, RowsError},
+    sessions::{EndSessionError, RefreshError},
     subjects::SubjectError,
     tenants::{CreateTenantError, TenantError},
     users::{CreateUserError, LoginError, ReadUserError},
@@ -114,6 +115,30 @@ impl ToProblem for LoginError {
         match self {
             Self::Invalid(_) => Problem::new(Code::LoginFailed).detail("Invalid credentials"),
             Self::Hash(error) => error.to_problem(),
+            Self::Failed(failure) => failure.into(),
+        }
+    }
+}
+
+impl ToProblem for RefreshError {
+    fn to_problem(self) -> Problem {
+        match self {
+            // Why is for our log.
+            Self::Invalid(reason) => {
+                tracing::info!(reason, "Refused a refresh token: {reason}");
+                Problem::new(Code::CredentialInvalid)
+            }
+            Self::Reused => Problem::new(Code::RefreshReused),
+            Self::Failed(failure) => failure.into(),
+        }
+    }
+}
+
+impl ToProblem for EndSessionError {
+    fn to_problem(self) -> Problem {
+        match self {
+            Self::NoSession => Problem::new(Code::StateConflict)
+                .detail("the caller has no session; revoke an API key with POST /v1/api-keys/{id}/revoke"),
             Self::Failed(failure) => failure.into(),
         }
     }

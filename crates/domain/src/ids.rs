@@ -162,6 +162,8 @@ id! { /// Names one request for a second person's consent.
 pub struct ApprovalId("apv") }
 id! { /// Names one access token (its `jti`).
 pub struct TokenId("tok") }
+id! { /// Names one session: a person's login on one client (the `sid` of its access tokens).
+pub struct SessionId("ses") }
 id! { /// Names one dataset: a table of an application.
 pub struct DatasetId("dst") }
 id! { /// Names one job over a dataset.

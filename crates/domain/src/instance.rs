@@ -78,6 +78,10 @@ pub struct Settings {
     pub lease_memory_mib: u32,
     /// Life of an access token in minutes, 5 to 15.
     pub access_minutes: u8,
+    /// Life of a refresh token that nobody uses, in days.
+    pub refresh_days: u16,
+    /// Life of a session, whatever happens, in days.
+    pub session_days: u16,
     /// Cost of a password hash.
     pub password_cost: password::Cost,
 }

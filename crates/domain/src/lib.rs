@@ -9,6 +9,7 @@
 //! | [`tenants`] | who owns data |
 //! | [`access`] | callers, roles, permissions, authentication |
 //! | [`users`], [`api_keys`], [`tokens`] | how people and programs log in |
+//! | [`sessions`], [`revocations`] | logins that go on by refresh tokens; what is refused before it expires |
 //! | [`keyring`] | the key hierarchy, its versions and leases, the [`keyring::KeyProvider`] port |
 //! | [`fields`], [`records`] | which columns hold personal data; sealing and opening their values |
 //! | [`indexes`] | how sealed values are found: rules, their versions, terms |
@@ -45,6 +46,8 @@ pub mod jobs;
 pub mod keyring;
 pub mod passwords;
 pub mod records;
+pub mod revocations;
+pub mod sessions;
 pub mod store;
 pub mod subjects;
 pub mod tenants;

@@ -41,6 +41,10 @@ use crate::{
     keyring::TombstoneRows,
     keyring::TombstoneWrites,
     keyring::{KeyCopyRows, KeyCopyWrites},
+    revocations::RevocationRows,
+    revocations::RevocationWrites,
+    sessions::SessionRows,
+    sessions::SessionWrites,
     subjects::SubjectRows,
     subjects::SubjectWrites,
     tenants::TenantRows,
@@ -72,6 +76,8 @@ pub enum StoreError {
 pub trait View:
     TenantRows
     + UserRows
+    + SessionRows
+    + RevocationRows
     + ApiKeyRows
     + KeyRows
     + RootRows
@@ -98,6 +104,8 @@ pub trait Tx:
     View
     + TenantWrites
     + UserWrites
+    + SessionWrites
+    + RevocationWrites
     + ApiKeyWrites
     + KeyWrites
     + RootWrites

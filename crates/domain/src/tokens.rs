@@ -9,9 +9,10 @@ use chancery_crypto::{Jwk, Secret};
 use crate::{
     Instance,
     access::{Role, RoleSet, authenticate::AuthenticateError},
-    ids::{TenantId, TokenId, UserId},
+    ids::{SessionId, TenantId, TokenId, UserId},
     instance::Failure,
     keyring::{KeyringError, Managed, ring::RingVersion},
+    sessions::{Amr, Authentication},
     time::Timestamp,
 };
 
@@ -35,6 +36,10 @@ pub struct Holder<'a> {
     pub username: &'a str,
     /// The roles at login.
     pub roles: RoleSet,
+    /// The session that it belongs to.
+    pub session: Option<SessionId>,
+    /// By what and when its holder proved who it is.
+    pub authentication: &'a Authentication,
 }
 
 /// A new access token.
@@ -64,7 +69,10 @@ struct Claims {
     roles: Vec<Role>,
     #[serde(rename = "type")]
     kind: String,
-    amr: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sid: Option<SessionId>,
+    amr: Vec<Amr>,
+    auth_time: i64,
 }
 
 /// What a verified token says.
@@ -78,6 +86,12 @@ pub struct Verified {
     pub roles: Vec<Role>,
     /// The handle for revocation.
     pub jti: TokenId,
+    /// The session that it belongs to.
+    pub session: Option<SessionId>,
+    /// By what and when its holder proved who it is.
+    pub authentication: Authentication,
+    /// When it was issued.
+    pub issued_at: Timestamp,
     /// The end.
     pub expires_at: Timestamp,
 }
@@ -106,7 +120,9 @@ pub async fn issue(instance: &Instance, holder: Holder<'_>) -> Result<AccessToke
         username: holder.username.to_owned(),
         roles: holder.roles.iter().collect(),
         kind: "access".to_owned(),
-        amr: vec!["pwd".to_owned()],
+        sid: holder.session,
+        amr: holder.authentication.methods.clone(),
+        auth_time: holder.authentication.at.as_seconds(),
     };
     let header =
         Header { typ: Some(TYPE.to_owned()), kid: Some(version.key_id.clone()), ..Header::new(Algorithm::ES256) };
@@ -173,6 +189,9 @@ pub async fn verify(instance: &Instance, text: &str) -> Result<Verified, Authent
         tenant_id: claims.tenant_id,
         roles: claims.roles,
         jti: claims.jti,
+        session: claims.sid,
+        authentication: Authentication { methods: claims.amr, at: Timestamp::from_seconds(claims.auth_time) },
+        issued_at: Timestamp::from_seconds(claims.iat),
         expires_at: Timestamp::from_seconds(claims.exp),
     })
 }

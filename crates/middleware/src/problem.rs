@@ -44,6 +44,8 @@ problems! {
     CredentialConflict = "auth.credential_conflict", UNAUTHORIZED, "More than one credential was presented";
     /// A wrong name or password.
     LoginFailed = "auth.login_failed", UNAUTHORIZED, "Login failed";
+    /// A refresh token was used before; its session has ended.
+    RefreshReused = "auth.refresh_reused", UNAUTHORIZED, "The refresh token was used before; log in again";
     /// A tenant was named that is not the caller's.
     TenantMismatch = "tenant.mismatch", FORBIDDEN, "The named tenant is not the caller's";
     /// The caller may not do this.

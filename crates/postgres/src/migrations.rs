@@ -12,11 +12,12 @@ pub(crate) const FILES: &[(i64, &str, &str)] = &[
     (3, "approvals", include_str!("../migrations/0003_approvals.sql")),
     (4, "roots", include_str!("../migrations/0004_roots.sql")),
     (5, "epochs", include_str!("../migrations/0005_epochs.sql")),
+    (6, "subjects", include_str!("../migrations/0006_subjects.sql")),
+    (7, "indexes", include_str!("../migrations/0007_indexes.sql")),
     (8, "datasets", include_str!("../migrations/0008_datasets.sql")),
     (9, "custody", include_str!("../migrations/0009_custody.sql")),
+    (12, "sessions", include_str!("../migrations/0012_sessions.sql")),
     (14, "key_copies", include_str!("../migrations/0014_key_copies.sql")),
-    (7, "indexes", include_str!("../migrations/0007_indexes.sql")),
-    (6, "subjects", include_str!("../migrations/0006_subjects.sql")),
 ];
 
 /// Applies what is missing, each file in a transaction of its own; of several nodes one does it and the others wait.

@@ -99,6 +99,8 @@ pub const TABLES: &[Table] = &[
     table!(Part::Data, "users", "id"),
     table!(Part::Data, "user_email_terms", "user_id", "position"),
     table!(Part::Data, "api_keys", "id"),
+    table!(Part::Data, "sessions", "id"),
+    table!(Part::Data, "revocations", "kind", "id"),
     table!(Part::Data, "directory_roots", "version"),
     table!(Part::Data, "root_secrets", "version"),
     table!(Part::Data, "root_recipients", "id"),

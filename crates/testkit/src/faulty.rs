@@ -19,8 +19,8 @@ use chancery_domain::datasets::{Dataset, DatasetJob, DatasetRows, DatasetWrites}
 use chancery_domain::fields::{Field, FieldRows, FieldWrites};
 use chancery_domain::idempotency::{IdempotencyRows, IdempotencyWrites, Remembered};
 use chancery_domain::ids::{
-    ApiKeyId, ApprovalId, CertificateId, DatasetId, DatasetJobId, EventId, KeyId, NodeId, RecipientId, SubjectId,
-    UserId,
+    ApiKeyId, ApprovalId, CertificateId, DatasetId, DatasetJobId, EventId, KeyId, NodeId, RecipientId, SessionId,
+    SubjectId, TokenId, UserId,
 };
 use chancery_domain::indexes::{Index, IndexRows, IndexWrites};
 use chancery_domain::jobs::JobWrites;
@@ -29,6 +29,8 @@ use chancery_domain::keyring::{
     RootSecret, RootVersion, RootWrites, Standing, TenantKey, TenantKeyRows, TenantKeyWrites, Tombstone, TombstoneRows,
     TombstoneWrites,
 };
+use chancery_domain::revocations::{Revocation, RevocationRows, RevocationWrites};
+use chancery_domain::sessions::{Head, Session, SessionRows, SessionState, SessionWrites};
 use chancery_domain::store::{ApiKeyEntry, Directory, Epochs, Store, StoreError, TenantEntry, Tx, View};
 use chancery_domain::subjects::{SubjectKey, SubjectRows, SubjectWrites};
 use chancery_domain::tenants::{Tenant, TenantRows, TenantState, TenantWrites};
@@ -240,6 +242,22 @@ hand_on!(UserRows {
 hand_on!(UserWrites {
     fn insert_user(user: &User) -> ();
     fn set_password_hash(id: UserId, hash: &str) -> ();
+});
+hand_on!(SessionRows {
+    fn session(id: SessionId) -> Option<Session>;
+    fn active_sessions(user: UserId) -> Vec<Session>;
+});
+hand_on!(SessionWrites {
+    fn insert_session(session: &Session) -> ();
+    fn advance_session(id: SessionId, from: u32, head: &Head) -> ();
+    fn end_session(id: SessionId, state: SessionState, at: Timestamp) -> ();
+    fn end_sessions_of(user: UserId, at: Timestamp) -> u64;
+    fn forget_sessions(at: Timestamp, limit: u32) -> u64;
+});
+hand_on!(RevocationRows { fn revocations_of(token: TokenId, user: UserId) -> Vec<Revocation>; });
+hand_on!(RevocationWrites {
+    fn revoke(revocation: &Revocation) -> ();
+    fn forget_revocations(now: Timestamp) -> ();
 });
 hand_on!(ApiKeyRows {
     fn api_key(id: ApiKeyId) -> Option<ApiKey>;

@@ -10,14 +10,15 @@ use chancery_domain::certificates::Certificate;
 use chancery_domain::fields::{Bind, Class, Field, FieldType, Normalizer};
 use chancery_domain::idempotency::Remembered;
 use chancery_domain::ids::{
-    ApiKeyId, ApprovalId, CertificateId, EventId, FieldId, IndexId, KeyId, RecipientId, RequestId, SubjectId, TableId,
-    UserId,
+    ApiKeyId, ApprovalId, CertificateId, EventId, FieldId, IndexId, KeyId, RecipientId, RequestId, SessionId,
+    SubjectId, TableId, UserId,
 };
 use chancery_domain::indexes::{Index, IndexKind, IndexState, IndexVersion, Rule};
 use chancery_domain::keyring::{
     AccessPolicy, BackupState, HsmLink, Key, KeyBackup, KeyOrigin, KeyPurpose, KeyState, KeyType, KeyVersion, Managed,
     OwnMode, OwnWrap, ProviderKind, Revocation, RevocationReason, RootRecipient, StoredMaterial, TenantKey,
 };
+use chancery_domain::sessions::{Amr, Authentication, Head, Session, SessionState};
 use chancery_domain::subjects::{SubjectKey, SubjectState};
 use chancery_domain::tenants::{Tenant, TenantState};
 use chancery_domain::time::Timestamp;
@@ -88,6 +89,27 @@ pub fn user(n: u64) -> User {
         roles: RoleSet::of(&[Role::Staff, Role::Auditor]),
         state: UserState::Active,
         created_at: NOW,
+    }
+}
+
+/// An active session of user 1.
+pub fn session(n: u64) -> Session {
+    Session {
+        id: SessionId::from_bytes(bytes(n)),
+        user: UserId::from_bytes(bytes(1)),
+        state: SessionState::Active,
+        authentication: Authentication { methods: vec![Amr::Password, Amr::Otp], at: NOW },
+        head: Head {
+            generation: 7,
+            digest: digest(n),
+            pepper_version: 2,
+            client: digest(n + 1),
+            since: NOW,
+            expires_at: NOW.plus_seconds(7 * 86_400),
+        },
+        created_at: NOW,
+        expires_at: NOW.plus_seconds(30 * 86_400),
+        ended_at: odd(n, NOW),
     }
 }
 

@@ -219,6 +219,8 @@ fn expectations(
     add("create_user", "/v1/users".into(), new_user("carl"), &ours.admin, Some((&ours.staff, 403)));
     add("find_users", "/v1/users?email=ann@x.test".into(), None, &ours.admin, Some((&ours.staff, 403)));
     add("get_user", format!("/v1/users/{}", mine.user), None, &ours.admin, Some((&ours.staff, 403)));
+    add("logout", "/v1/auth/logout".into(), None, &ours.staff, None);
+    add("logout_all", "/v1/auth/logout-all".into(), None, &ours.staff, None);
     add("session", "/v1/auth/session".into(), None, &ours.staff, None);
     add("create_api_key", "/v1/api-keys".into(), new_key(), &ours.admin, Some((&ours.staff, 403)));
     add("list_api_keys", "/v1/api-keys".into(), None, &ours.admin, Some((&ours.staff, 403)));
@@ -389,6 +391,10 @@ fn expectations(
         all.get_mut(id).unwrap().refuses = Some(code);
     }
     // The job that `things` started has not ended: no job runner here.
+    // API keys have no session.
+    for id in ["logout", "logout_all"] {
+        all.get_mut(id).unwrap().refuses = Some("state.conflict");
+    }
     all.get_mut("reseal_dataset").unwrap().refuses = Some("state.conflict");
     // The order of the document suspends after it resumes: what counts is that the caller got that far.
     all.get_mut("resume_tenant").unwrap().refuses = Some("state.conflict");

@@ -150,6 +150,8 @@ pub(crate) fn settings() -> Settings {
         deployment: Deployment::MultiTenant,
         tenant_mismatch: TenantMismatch::Ignore,
         access_minutes: 15,
+        refresh_days: 7,
+        session_days: 30,
         root_lease_seconds: 900,
         lease_memory_mib: 160,
         password_cost: Cost { memory_kib: 64, passes: 1, lanes: 1 },

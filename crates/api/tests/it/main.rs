@@ -38,6 +38,7 @@ mod records;
 mod roots;
 mod rows;
 mod search;
+mod sessions;
 mod subjects;
 mod tamper;
 mod tenant_hints;

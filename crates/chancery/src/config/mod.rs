@@ -93,6 +93,10 @@ pub struct Config {
     pub mismatch: TenantMismatch,
     /// How long an access token lives.
     pub access_minutes: u8,
+    /// How many days a refresh token lives that nobody uses.
+    pub refresh_days: u16,
+    /// How many days a session lives, whatever happens.
+    pub session_days: u16,
     /// How log lines look.
     pub log_format: LogFormat,
     /// Which log lines there are.
@@ -183,6 +187,8 @@ impl Config {
                 findings,
             ),
             access_minutes: minutes,
+            refresh_days: text::number(settings, "tokens.refresh_days", 7, 1..=90, findings),
+            session_days: text::number(settings, "tokens.session_days", 30, 1..=365, findings),
             log_format: text::read(
                 settings,
                 "log.format",

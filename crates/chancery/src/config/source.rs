@@ -35,6 +35,8 @@ pub const KEYS: &[&str] = &[
     "copies.key_file",
     "tenancy.mismatch",
     "tokens.access_minutes",
+    "tokens.refresh_days",
+    "tokens.session_days",
     "log.format",
     "log.level",
 ];

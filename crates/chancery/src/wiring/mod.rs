@@ -126,6 +126,8 @@ pub fn settings(config: &Config) -> Settings {
         deployment: config.deployment,
         tenant_mismatch: config.mismatch,
         access_minutes: config.access_minutes,
+        refresh_days: config.refresh_days,
+        session_days: config.session_days,
         root_lease_seconds: config.root_lease_seconds,
         lease_memory_mib: config.lease_memory_mib,
         password_cost: password::Cost::default(),

@@ -18,6 +18,7 @@ use crate::{
     ids::{TenantId, TokenId, UserId},
     instance::{Failure, fails},
     keyring::{KeyringError, PlatformRoot},
+    sessions::SessionState,
     store::ApiKeyEntry,
     tenants::TenantState,
     time::Timestamp,
@@ -197,6 +198,8 @@ async fn by_api_key(instance: &Instance, text: &Secret<String>) -> Result<(Calle
         permissions: roles.permissions(),
         auth: AuthMethod::ApiKey,
         token: None,
+        session: None,
+        authentication: None,
         api_key: Some(key.id),
         expires_at: key.expires_at,
     };
@@ -225,9 +228,22 @@ async fn by_access_token(instance: &Instance, text: &Secret<String>) -> Result<C
     let tenant_slug = served(instance, claims.tenant_id).await?;
     let mut view = instance.store().view(claims.tenant_id).await?;
     let user = active(view.user(claims.sub).await?)?;
+    let against = view.revocations_of(claims.jti, claims.sub).await?;
+    if against.iter().any(|revocation| revocation.stops(claims.issued_at)) {
+        return Err(AuthenticateError::Invalid("revoked token"));
+    }
+    if let Some(id) = claims.session {
+        let session = view.session(id).await?.filter(|session| session.user == user.id);
+        let goes_on = session.is_some_and(|session| session.state == SessionState::Active);
+        if !goes_on {
+            return Err(AuthenticateError::Invalid("session ended"));
+        }
+    }
     // What was taken away since the token was issued is gone at once; what was added comes with the next token.
     let roles = RoleSet::of(&claims.roles).intersection(user.roles);
-    Ok(caller_of_user(claims.tenant_id, tenant_slug, user.id, user.username, roles, claims.jti, claims.expires_at))
+    let caller =
+        caller_of_user(claims.tenant_id, tenant_slug, user.id, user.username, roles, claims.jti, claims.expires_at);
+    Ok(Caller { session: claims.session, authentication: Some(claims.authentication), ..caller })
 }
 
 fn active(user: Option<User>) -> Result<User, AuthenticateError> {
@@ -253,6 +269,8 @@ pub(crate) fn caller_of_user(
         permissions: roles.permissions(),
         auth: AuthMethod::Password,
         token: Some(token),
+        session: None,
+        authentication: None,
         api_key: None,
         expires_at: Some(expires_at),
     }

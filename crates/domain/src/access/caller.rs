@@ -3,7 +3,8 @@
 use super::{Permission, PermissionSet, RequestInfo, RoleSet};
 use crate::{
     idempotency::Claim,
-    ids::{ApiKeyId, RequestId, TenantId, TokenId, UserId},
+    ids::{ApiKeyId, RequestId, SessionId, TenantId, TokenId, UserId},
+    sessions::Authentication,
 };
 
 codes! {
@@ -52,6 +53,8 @@ pub struct Caller {
     pub(crate) permissions: PermissionSet,
     pub(crate) auth: AuthMethod,
     pub(crate) token: Option<TokenId>,
+    pub(crate) session: Option<SessionId>,
+    pub(crate) authentication: Option<Authentication>,
     pub(crate) api_key: Option<ApiKeyId>,
     pub(crate) expires_at: Option<crate::Timestamp>,
 }
@@ -98,6 +101,16 @@ impl Caller {
     /// Its access token's `jti`.
     pub fn token(&self) -> Option<TokenId> {
         self.token
+    }
+
+    /// The session of its access token.
+    pub fn session(&self) -> Option<SessionId> {
+        self.session
+    }
+
+    /// By what and when the person behind it proved who it is.
+    pub fn authentication(&self) -> Option<&Authentication> {
+        self.authentication.as_ref()
     }
 
     /// Its API key.

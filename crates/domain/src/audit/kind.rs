@@ -43,6 +43,12 @@ codes! {
         UserRead = "user.read",
         /// A user logged in.
         UserLoggedIn = "user.logged_in",
+        /// A session got its next tokens.
+        SessionRefreshed = "session.refreshed",
+        /// A session was ended, or all of a user.
+        SessionEnded = "session.ended",
+        /// A refresh token was used twice: its session ended.
+        SessionReused = "session.reused",
         /// An API key was made.
         ApiKeyCreated = "api_key.created",
         /// API keys were listed.
@@ -230,6 +236,8 @@ impl EventKind {
             | Self::TenantSuspended
             | Self::TenantResumed
             | Self::ApiKeyRevoked
+            | Self::SessionEnded
+            | Self::SessionReused
             | Self::KeyRetired
             | Self::KeyRotated
             | Self::KeyBackedUp
@@ -258,6 +266,7 @@ impl EventKind {
             | Self::IndexDropped
             | Self::DatasetRemoved => Action::Delete,
             Self::UserLoggedIn
+            | Self::SessionRefreshed
             | Self::KeyCopying
             | Self::BackupRestored
             | Self::ApprovalUsed

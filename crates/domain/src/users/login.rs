@@ -1,28 +1,18 @@
 //! Logs a user in by password.
 
-use chancery_crypto::{Phi, Secret};
+use chancery_crypto::Phi;
 
 use super::{User, UserState, create::email_terms};
 use crate::{
     Instance,
-    access::{Call, RequestInfo, authenticate::caller_of_user},
-    audit::{Change, Event, EventKind, receipt::note},
+    access::RequestInfo,
     ids::TenantId,
     instance::{Failure, fails},
     passwords::{HashError, Password},
+    sessions::{self, Amr, Authentication, SessionTokens},
     store::TenantEntry,
     tenants::TenantState,
-    tokens::{self, Holder},
 };
-
-/// What a login gives.
-#[derive(Debug)]
-pub struct Tokens {
-    /// The access token.
-    pub access: Secret<String>,
-    /// Its life in seconds.
-    pub expires_in: i64,
-}
 
 /// Why a login failed. All failures by the caller's fault look alike, in words and in time.
 #[derive(Debug, thiserror::Error)]
@@ -51,7 +41,7 @@ pub async fn login(
     tenant: &str,
     username: &str,
     password: Password,
-) -> Result<Tokens, LoginError> {
+) -> Result<SessionTokens, LoginError> {
     let entry = directory_entry(instance, tenant).await?;
     // Without a tenant the platform's rows are asked for a name that nobody has: the same work.
     let home = entry.as_ref().map_or(TenantId::PLATFORM, |entry| entry.id);
@@ -62,20 +52,13 @@ pub async fn login(
         tracing::info!("Refused a login");
         return Err(LoginError::Invalid("no match"));
     };
-    let holder = Holder { tenant: entry.id, user: user.id, username: &user.username, roles: user.roles };
-    let token = tokens::issue(instance, holder).await?;
-    let caller = caller_of_user(entry.id, entry.slug, user.id, user.username, user.roles, token.id, token.expires_at);
-    let call = Call { caller, request: request.clone(), once: None };
-    let event = Event::new(EventKind::UserLoggedIn).on("user", user.id);
-    if checked.outdated {
-        let hash = instance.passwords.hash(password, instance.random()).await?;
-        let mut change = Change::begin(instance, &call, entry.id).await?;
-        change.rows().set_password_hash(user.id, &hash).await?;
-        change.commit(event).await?;
-    } else {
-        note(instance, &call, entry.id, event).await?;
-    }
-    Ok(Tokens { access: token.text, expires_in: token.expires_in })
+    let better = match checked.outdated {
+        true => Some(instance.passwords.hash(password, instance.random()).await?),
+        false => None,
+    };
+    let authentication = Authentication { methods: vec![Amr::Password], at: instance.now() };
+    let place = (entry.id, entry.slug.as_str());
+    Ok(sessions::open(instance, request, place, &user, authentication, better.as_deref()).await?)
 }
 
 /// A user by its name at login, or by its e-mail's term if it looks like one (FE-13).

@@ -9,7 +9,7 @@ pub mod login;
 mod read;
 
 pub use create::{CreateUserError, NewUser, create};
-pub use login::{LoginError, Tokens, login};
+pub use login::{LoginError, login};
 pub use read::{ReadUserError, UserProfile, find_by_email, get};
 
 codes! {

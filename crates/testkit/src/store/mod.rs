@@ -20,7 +20,9 @@ pub mod indexes;
 pub mod jobs;
 pub mod key_copies;
 pub mod keys;
+pub mod revocations;
 pub mod roots;
+pub mod sessions;
 pub mod subjects;
 pub mod tenant_keys;
 pub mod tenants;
@@ -46,6 +48,15 @@ macro_rules! store_conformance {
                 a_user_reads_back, a_user_is_found_by_name, users_are_found_by_terms, another_tenant_does_not_see_it,
                 another_tenant_does_not_change_it, a_name_is_taken_once_in_a_tenant, active_holders_of_a_role_are_counted,
                 a_password_hash_is_replaced,
+            ],
+            sessions: [
+                a_session_reads_back, another_tenant_does_not_see_it, another_tenant_does_not_change_it,
+                a_head_moves_by_compare_and_swap, it_ends_once_and_goes_on_no_more, all_of_a_user_end_at_once,
+                what_is_long_over_is_forgotten,
+            ],
+            revocations: [
+                what_stands_against_a_token_is_found, another_tenant_does_not_see_it, a_later_moment_reaches_further,
+                what_expired_is_forgotten,
             ],
             api_keys: [
                 a_key_reads_back, keys_come_in_pages, another_tenant_does_not_see_it, another_tenant_does_not_change_it,
@@ -176,6 +187,8 @@ mod tests {
         let files = [
             ("tenants", include_str!("tenants.rs")),
             ("users", include_str!("users.rs")),
+            ("sessions", include_str!("sessions.rs")),
+            ("revocations", include_str!("revocations.rs")),
             ("api_keys", include_str!("api_keys.rs")),
             ("keys", include_str!("keys.rs")),
             ("fields", include_str!("fields.rs")),

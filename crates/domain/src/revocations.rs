@@ -1,0 +1,86 @@
+//! What is refused though its signature and its times are right: the denylist, which every verification asks (ID-10).
+
+use async_trait::async_trait;
+
+use crate::{
+    ids::{TokenId, UserId},
+    store::StoreError,
+    time::Timestamp,
+};
+
+codes! {
+    /// What is revoked.
+    pub enum RevokedKind {
+        /// One access token, by its `jti`.
+        Token = "token",
+        /// Every access token of a user from before a moment.
+        User = "user",
+        /// Every access token of the tenant from before a moment.
+        Tenant = "tenant",
+    }
+}
+
+/// One row of the denylist.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revocation {
+    /// What is revoked.
+    pub kind: RevokedKind,
+    /// Its id: a `jti`, a user or the tenant.
+    pub id: String,
+    /// Tokens issued before this moment; `None` for one token.
+    pub not_before: Option<Timestamp>,
+    /// When it can be forgotten: everything it speaks of has expired by then.
+    pub expires_at: Timestamp,
+    /// Whose token it was.
+    pub user: Option<UserId>,
+    /// Why, in a word.
+    pub reason: String,
+    /// When it was revoked.
+    pub revoked_at: Timestamp,
+}
+
+impl Revocation {
+    /// Whether it stands against a token issued at this moment. Tokens know whole seconds: one of the same second is stopped too.
+    pub fn stops(&self, issued_at: Timestamp) -> bool {
+        self.not_before.is_none_or(|moment| issued_at.as_seconds() <= moment.as_seconds())
+    }
+}
+
+/// Reads the denylist.
+#[async_trait]
+pub trait RevocationRows {
+    /// What may stand against a token: of the token itself, of its user, of the tenant.
+    async fn revocations_of(&mut self, token: TokenId, user: UserId) -> Result<Vec<Revocation>, StoreError>;
+}
+
+/// Changes the denylist.
+#[async_trait]
+pub trait RevocationWrites {
+    /// Adds a row, or makes the one that is there last longer and reach further.
+    async fn revoke(&mut self, revocation: &Revocation) -> Result<(), StoreError>;
+    /// Forgets what expired before `now`.
+    async fn forget_revocations(&mut self, now: Timestamp) -> Result<(), StoreError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_stops_what_was_issued_before_it() {
+        let at = Timestamp::from_micros(1_790_000_000_500_000);
+        let row = |not_before| Revocation {
+            kind: RevokedKind::User,
+            id: String::new(),
+            not_before,
+            expires_at: at,
+            user: None,
+            reason: String::new(),
+            revoked_at: at,
+        };
+        assert!(row(None).stops(at.plus_seconds(100)));
+        assert!(row(Some(at)).stops(at.plus_seconds(-1)));
+        assert!(row(Some(at)).stops(Timestamp::from_seconds(at.as_seconds())));
+        assert!(!row(Some(at)).stops(at.plus_seconds(1)));
+    }
+}

@@ -1,0 +1,286 @@
+//! Gives a session its next tokens.
+
+use chancery_crypto::{MacKey, Secret};
+
+use super::{
+    Head, Session, SessionState, SessionTokens,
+    open::{access_token, call, idle_end},
+    token::{RefreshToken, client_digest},
+};
+use crate::{
+    Instance, TenantId,
+    access::RequestInfo,
+    audit::{Change, Detail, Event, EventKind, Outcome, receipt::note},
+    instance::{Failure, fails},
+    keyring::KeyringError,
+    store::StoreError,
+    tenants::TenantState,
+    time::Timestamp,
+    users::{User, UserState},
+};
+
+/// For how long the token before the head gives the same successor again: its answer may have been lost.
+const RETRY_MICROS: i64 = 10_000_000;
+/// How often a swap that another request won is tried again.
+const ATTEMPTS: u32 = 4;
+
+/// Why there are no next tokens.
+#[derive(Debug, thiserror::Error)]
+pub enum RefreshError {
+    /// Unknown, ended, expired, or of somebody who may not log in: nobody is told which.
+    #[error("the refresh token is not valid: {0}")]
+    Invalid(&'static str),
+    /// It was used before: somebody has a copy. Its session is over.
+    #[error("the refresh token was used before; its session has ended")]
+    Reused,
+    /// Something beneath failed.
+    #[error(transparent)]
+    Failed(Failure),
+}
+
+fails!(RefreshError);
+
+/// What a presented token is to its session.
+#[derive(Debug, PartialEq, Eq)]
+enum Standing {
+    /// The newest.
+    Head,
+    /// The one before it, so lately and from the same client that its answer may have been lost.
+    Retry,
+    /// Older.
+    Copy,
+    /// There is no going on.
+    Over(&'static str),
+}
+
+fn judge(session: &Session, token: &RefreshToken, client: &[u8; 32], now: Timestamp) -> Standing {
+    let head = &session.head;
+    match session.state {
+        SessionState::Active => {}
+        SessionState::Ended => return Standing::Over("session ended"),
+        SessionState::Reused => return Standing::Over("session ended by a copied token"),
+    }
+    if session.expires_at <= now || head.expires_at <= now {
+        return Standing::Over("session expired");
+    }
+    if token.generation() == head.generation && token.digest() == head.digest {
+        return Standing::Head;
+    }
+    let lately = (0..=RETRY_MICROS).contains(&(now.as_micros() - head.since.as_micros()));
+    let before = token.generation().checked_add(1) == Some(head.generation);
+    if before && lately && *client == head.client { Standing::Retry } else { Standing::Copy }
+}
+
+/// Uses a refresh token: the head gives its successor and an access token with the roles of now; the one before it gives the same
+/// successor again for 10 s and the same client; anything older ends the session.
+///
+/// # Errors
+///
+/// [`RefreshError`].
+pub async fn refresh(
+    instance: &Instance,
+    request: &RequestInfo,
+    text: &Secret<String>,
+) -> Result<SessionTokens, RefreshError> {
+    let invalid = RefreshError::Invalid;
+    let token = RefreshToken::parse(text.expose()).map_err(|_| invalid("malformed"))?;
+    if token.env() != instance.settings().environment.into() {
+        return Err(invalid("another environment"));
+    }
+    let mut root = instance.leased_root().await?;
+    if root.pepper_of(token.pepper_version()).is_none() {
+        // Another node rotated the root.
+        root = instance.renewed_root().await?;
+    }
+    let pepper = root.pepper_of(token.pepper_version()).ok_or(invalid("unknown pepper"))?;
+    if !token.fits(pepper) {
+        return Err(invalid("forged"));
+    }
+    let entry = instance.directory().tenant(token.tenant()).await?.ok_or(invalid("unknown tenant"))?;
+    if entry.state != TenantState::Active {
+        return Err(invalid("tenant not active"));
+    }
+    for _ in 0..ATTEMPTS {
+        let Some((session, user)) = found(instance, &token).await? else { return Err(invalid("unknown session")) };
+        // With the pepper of the head: a retry compares with what was stored when the successor was made.
+        let stored =
+            root.pepper_of(session.head.pepper_version).ok_or(KeyringError::Root(session.head.pepper_version))?;
+        let client = client_digest(stored, session.id, request);
+        let place = (entry.id, entry.slug.as_str());
+        let (version, newest) = root.pepper();
+        match judge(&session, &token, &client, instance.now()) {
+            Standing::Over(reason) => return Err(invalid(reason)),
+            Standing::Copy => {
+                end_copied(instance, request, place, &user, &session).await?;
+                return Err(RefreshError::Reused);
+            }
+            Standing::Retry => {
+                return again(instance, request, place, &user, &session, stored).await.map_err(Into::into);
+            }
+            Standing::Head => match advance(instance, request, place, &user, session, (version, newest)).await? {
+                Some(tokens) => return Ok(tokens),
+                None => continue,
+            },
+        }
+    }
+    Err(Failure::Store(StoreError::Changed("session")).into())
+}
+
+/// The session of a token and its person, who may still log in.
+async fn found(instance: &Instance, token: &RefreshToken) -> Result<Option<(Session, User)>, Failure> {
+    let mut view = instance.store().view(token.tenant()).await?;
+    let Some(session) = view.session(token.session()).await? else { return Ok(None) };
+    let user = view.user(session.user).await?.filter(|user| user.state == UserState::Active);
+    Ok(user.map(|user| (session, user)))
+}
+
+/// Makes the successor the head; `None` if another request was quicker.
+async fn advance(
+    instance: &Instance,
+    request: &RequestInfo,
+    (tenant, slug): (TenantId, &str),
+    user: &User,
+    mut session: Session,
+    (pepper_version, pepper): (u32, &MacKey),
+) -> Result<Option<SessionTokens>, Failure> {
+    let (now, from) = (instance.now(), session.head.generation);
+    let generation = from.checked_add(1).ok_or(Failure::Internal("too many refreshes"))?;
+    let env = instance.settings().environment.into();
+    let next = RefreshToken::compute(env, (pepper_version, pepper), tenant, session.id, generation);
+    session.head = Head {
+        generation,
+        digest: next.digest(),
+        pepper_version,
+        client: client_digest(pepper, session.id, request),
+        since: now,
+        expires_at: idle_end(instance, now, session.expires_at),
+    };
+    let access = access_token(instance, tenant, user, &session).await?;
+    let call = call(request, (tenant, slug), user, &session, &access);
+    let mut change = Change::begin(instance, &call, tenant).await?;
+    match change.rows().advance_session(session.id, from, &session.head).await {
+        Ok(()) => {}
+        Err(StoreError::Changed(_)) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    }
+    change.commit(refreshed(&session, false)).await?;
+    let refresh_expires_at = session.head.expires_at;
+    Ok(Some(SessionTokens { session: session.id, access, refresh: next.reveal(), refresh_expires_at }))
+}
+
+/// The successor that is there already, once more.
+async fn again(
+    instance: &Instance,
+    request: &RequestInfo,
+    (tenant, slug): (TenantId, &str),
+    user: &User,
+    session: &Session,
+    pepper: &MacKey,
+) -> Result<SessionTokens, Failure> {
+    let (env, head) = (instance.settings().environment.into(), &session.head);
+    let next = RefreshToken::compute(env, (head.pepper_version, pepper), tenant, session.id, head.generation);
+    let access = access_token(instance, tenant, user, session).await?;
+    let call = call(request, (tenant, slug), user, session, &access);
+    note(instance, &call, tenant, refreshed(session, true)).await?;
+    Ok(SessionTokens { session: session.id, access, refresh: next.reveal(), refresh_expires_at: head.expires_at })
+}
+
+fn refreshed(session: &Session, repeated: bool) -> Event {
+    let event = Event::new(EventKind::SessionRefreshed).on("session", session.id);
+    let event = event.with("generation", Detail::Count(session.head.generation.into()));
+    if repeated { event.with("repeated", Detail::Count(1)) } else { event }
+}
+
+/// Ends a session of which somebody has a copied token.
+async fn end_copied(
+    instance: &Instance,
+    request: &RequestInfo,
+    (tenant, slug): (TenantId, &str),
+    user: &User,
+    session: &Session,
+) -> Result<(), Failure> {
+    // The event names the person whose session it is; there is no token in it.
+    let access = access_token(instance, tenant, user, session).await?;
+    let mut call = call(request, (tenant, slug), user, session, &access);
+    call.caller.token = None;
+    let mut change = Change::begin(instance, &call, tenant).await?;
+    match change.rows().end_session(session.id, SessionState::Reused, instance.now()).await {
+        Ok(()) => {}
+        // Another copy was quicker.
+        Err(StoreError::Changed(_)) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    }
+    let event = Event::new(EventKind::SessionReused).on("session", session.id).outcome(Outcome::MinorFailure);
+    change.commit(event).await?;
+    instance.callers.forget_all();
+    tracing::warn!(session.id = %session.id, "A refresh token of `{}` was used twice; its session has ended", session.id);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use chancery_crypto::Key256;
+
+    use super::*;
+    use crate::{
+        api_keys::KeyEnv,
+        ids::{SessionId, UserId},
+        sessions::{Amr, Authentication},
+    };
+
+    const NOW: Timestamp = Timestamp::from_micros(1_790_000_000_000_000);
+    const MINE: [u8; 32] = [1; 32];
+
+    fn token(generation: u32) -> RefreshToken {
+        let pepper = MacKey::from(&Key256::from_bytes([5; 32]));
+        let (tenant, session) = (TenantId::from_bytes([1; 16]), SessionId::from_bytes([2; 16]));
+        RefreshToken::compute(KeyEnv::Dev, (1, &pepper), tenant, session, generation)
+    }
+
+    fn session(generation: u32) -> Session {
+        let head = Head {
+            generation,
+            digest: token(generation).digest(),
+            pepper_version: 1,
+            client: MINE,
+            since: NOW,
+            expires_at: NOW.plus_seconds(7 * 86_400),
+        };
+        Session {
+            id: SessionId::from_bytes([2; 16]),
+            user: UserId::from_bytes([3; 16]),
+            state: SessionState::Active,
+            authentication: Authentication { methods: vec![Amr::Password], at: NOW },
+            head,
+            created_at: NOW,
+            expires_at: NOW.plus_seconds(30 * 86_400),
+            ended_at: None,
+        }
+    }
+
+    #[test]
+    fn the_head_goes_on_and_the_one_before_it_for_ten_seconds_from_the_same_client() {
+        let session = session(5);
+        assert_eq!(judge(&session, &token(5), &MINE, NOW), Standing::Head);
+        assert_eq!(judge(&session, &token(5), &[9; 32], NOW.plus_seconds(86_400)), Standing::Head);
+        assert_eq!(judge(&session, &token(4), &MINE, NOW), Standing::Retry);
+        assert_eq!(judge(&session, &token(4), &MINE, NOW.plus_seconds(10)), Standing::Retry);
+        assert_eq!(judge(&session, &token(4), &MINE, NOW.plus_seconds(11)), Standing::Copy);
+        assert_eq!(judge(&session, &token(4), &MINE, NOW.plus_seconds(-1)), Standing::Copy, "the clock was set back");
+        assert_eq!(judge(&session, &token(4), &[9; 32], NOW), Standing::Copy);
+        assert_eq!(judge(&session, &token(3), &MINE, NOW), Standing::Copy);
+        assert_eq!(judge(&session, &token(6), &MINE, NOW), Standing::Copy, "nobody was given that one");
+    }
+
+    #[test]
+    fn what_is_over_does_not_go_on() {
+        for state in [SessionState::Ended, SessionState::Reused] {
+            let over = Session { state, ..session(0) };
+            assert!(matches!(judge(&over, &token(0), &MINE, NOW), Standing::Over(_)));
+        }
+        let late = NOW.plus_seconds(7 * 86_400);
+        assert_eq!(judge(&session(0), &token(0), &MINE, late), Standing::Over("session expired"));
+        let short = Session { expires_at: NOW, ..session(0) };
+        assert_eq!(judge(&short, &token(0), &MINE, NOW), Standing::Over("session expired"));
+    }
+}
