@@ -80,7 +80,8 @@ async fn exchange(
             return Err(RootError::NeedsPeople);
         }
         // Its wraps of older versions go with it.
-        let same = |one: &&RootRecipient| one.provider == gone.provider && one.label == gone.label;
+        let same =
+            |one: &&RootRecipient| one.provider == gone.provider && gone.provider.same_key(&one.label, &gone.label);
         for one in recipients.iter().filter(same) {
             change.rows().remove_root_recipient(one.id).await?;
         }
