@@ -25,6 +25,7 @@ pub(crate) struct CensusBody {
     #[schema(value_type = String)]
     state: KeyState,
     /// `unknown`, or `counted`: every field under the key was counted after nothing was sealed with this version any more.
+    /// Of `managed/subject` it is always counted, now: keys of persons, and of a superseded version what still names them.
     census: &'static str,
     /// How many values, if that is known.
     #[schema(required)]

@@ -329,6 +329,9 @@ impl ToProblem for DeletionError {
             }
             Self::WrongState(version, state) => Problem::new(Code::StateConflict)
                 .detail(format!("version {version} is {state}; rotate an active one first, force takes a revoked one")),
+            Self::StillHolds(version, keys) => Problem::new(Code::StateConflict).detail(format!(
+                "{keys} keys are still under version {version}; they move by themselves, see the key's census"
+            )),
             Self::NothingWaits => Problem::new(Code::StateConflict).detail("no version waits for its deletion"),
             Self::Approval(error) => error.to_problem(),
             Self::Failed(failure) => failure.into(),

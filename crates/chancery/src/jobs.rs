@@ -21,7 +21,7 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use crate::{backup::tombstones, config::Config, dataset_jobs, destroyed_list, wiring::Stores};
+use crate::{backup::tombstones, config::Config, dataset_jobs, destroyed_list, subject_jobs, wiring::Stores};
 
 /// Another node's change of keys is known here after that, and a little.
 const FOLLOW_EVERY: Duration = Duration::from_millis(250);
@@ -101,6 +101,11 @@ impl Jobs {
             let forget = move |stopped| forget(Arc::clone(&instance), stores.clone(), stopped);
             supervise("forget", stopped.clone(), forget)
         };
+        let subjects = {
+            let (instance, stores) = (Arc::clone(&instance), stores.clone());
+            let run = move |stopped| subject_jobs::run(Arc::clone(&instance), stores.clone(), stopped);
+            supervise("subjects", stopped.clone(), run)
+        };
         let datasets = {
             let instance = Arc::clone(&instance);
             let run = move |stopped| dataset_jobs::run(Arc::clone(&instance), stores.clone(), stopped);
@@ -112,7 +117,9 @@ impl Jobs {
         };
         let proving = move |stopped| prove(Arc::clone(&instance), Arc::clone(&counted), stopped);
         let prover = supervise("prove", stopped, proving);
-        let others = vec![follower, renewer, flusher, scheduler, forgetter, datasets, roots, prover, destroyer, lister];
+        let others = vec![
+            follower, renewer, flusher, scheduler, forgetter, subjects, datasets, roots, prover, destroyer, lister,
+        ];
         Self { others: (stop, others), sequencer: (end, vec![sequencer]) }
     }
 

@@ -22,6 +22,7 @@ pub mod dataset_jobs;
 pub mod destroyed_list;
 pub mod jobs;
 pub mod server;
+pub mod subject_jobs;
 pub mod telemetry;
 pub mod url_files;
 pub mod wiring;

@@ -89,6 +89,7 @@ macro_rules! table {
 
 const VERSIONS: Part = Part::Keys { id: "key_id", tombstone: "key_version" };
 const SUBJECT_KEYS: Part = Part::Keys { id: "id", tombstone: "subject_key" };
+const SUBJECT_REFERENCES: Part = Part::Keys { id: "key_id", tombstone: "subject_references" };
 const TENANT_KEYS: Part = Part::Keys { id: "version", tombstone: "tenant_key" };
 
 /// Every table that a backup holds; what others refer to comes first.
@@ -123,6 +124,7 @@ pub const TABLES: &[Table] = &[
     table!(TENANT_KEYS, "tenant_keys", "version"),
     table!(VERSIONS, "key_versions", "key", "version"),
     table!(SUBJECT_KEYS, "subject_keys", "id"),
+    table!(SUBJECT_REFERENCES, "subject_references", "key_id"),
 ];
 
 /// Tables that no backup holds: what is in them is over within a day, or told anew by whoever starts. What was counted

@@ -2,7 +2,7 @@ use async_trait::async_trait;
 use chancery_crypto::Handle;
 use chancery_domain::ids::SubjectId;
 use chancery_domain::store::StoreError;
-use chancery_domain::subjects::{SubjectKey, SubjectRows, SubjectWrites};
+use chancery_domain::subjects::{SubjectHoldings, SubjectKey, SubjectReferences, SubjectRows, SubjectWrites};
 use chancery_domain::time::Timestamp;
 
 use crate::rows::{after, swapped};
@@ -41,6 +41,15 @@ fn read(row: &mut Row) -> Result<SubjectKey, StoreError> {
     })
 }
 
+fn read_references(row: &mut Row) -> Result<SubjectReferences, StoreError> {
+    Ok(SubjectReferences {
+        key_id: row.text()?,
+        handle: Handle::from_hex(&row.text()?).ok_or_else(|| row.damaged())?,
+        wrapped: row.bytes()?,
+        root_key: row.text()?,
+    })
+}
+
 #[async_trait]
 impl<D: Driver> SubjectRows for Rows<D> {
     async fn subject_keys_of(&mut self, references: &[String]) -> Result<Vec<SubjectKey>, StoreError> {
@@ -57,11 +66,31 @@ impl<D: Driver> SubjectRows for Rows<D> {
         self.all("subject_key", sql, [after(since), limit.into()], read).await
     }
 
-    async fn count_subject_keys_under(&mut self, root_key: &str) -> Result<u64, StoreError> {
-        let sql = "SELECT COUNT(*) FROM subject_keys
-             WHERE tenant_id = $1 AND state = 'active' AND (root_key = $2 OR reference_key = $2)";
-        let count = self.one("subject_key", sql, [root_key.into()], Row::number).await?;
-        Ok(count.unwrap_or(0))
+    async fn subject_keys_under(
+        &mut self,
+        root_key: &str,
+        since: Option<SubjectId>,
+        limit: u32,
+    ) -> Result<Vec<SubjectKey>, StoreError> {
+        let sql = select!("AND root_key = $2 AND state = 'active' AND id > $3 ORDER BY id LIMIT $4");
+        self.all("subject_key", sql, [root_key.into(), after(since), limit.into()], read).await
+    }
+
+    async fn subject_holdings(&mut self, root_key: &str) -> Result<SubjectHoldings, StoreError> {
+        let sql = "SELECT
+                (SELECT COUNT(*) FROM subject_keys WHERE tenant_id = $1 AND root_key = $2 AND state = 'active'),
+                (SELECT COUNT(*) FROM subject_references WHERE tenant_id = $1 AND root_key = $2)
+                + CASE WHEN EXISTS (SELECT 1 FROM subject_keys WHERE tenant_id = $1 AND reference_key = $2)
+                    AND NOT EXISTS (SELECT 1 FROM subject_references WHERE tenant_id = $1 AND key_id = $2)
+                    THEN 1 ELSE 0 END";
+        let read = |row: &mut Row| Ok(SubjectHoldings { keys: row.number()?, references: row.number()? });
+        Ok(self.one("subject_key", sql, [root_key.into()], read).await?.unwrap_or_default())
+    }
+
+    async fn subject_references(&mut self) -> Result<Vec<SubjectReferences>, StoreError> {
+        let sql = "SELECT key_id, handle, wrapped, root_key FROM subject_references
+             WHERE tenant_id = $1 ORDER BY key_id";
+        self.all("subject_references", sql, [], read_references).await
     }
 }
 
@@ -116,5 +145,40 @@ impl<D: Driver> SubjectWrites for Rows<D> {
             )
             .await?;
         swapped(changed, "subject_key")
+    }
+
+    async fn insert_subject_references(&mut self, references: &SubjectReferences) -> Result<(), StoreError> {
+        self.execute(
+            "INSERT INTO subject_references (tenant_id, key_id, handle, wrapped, root_key)
+             VALUES ($1, $2, $3, $4, $5)",
+            [
+                references.key_id.as_str().into(),
+                Value::text(references.handle.to_hex()),
+                Value::bytes(&references.wrapped),
+                references.root_key.as_str().into(),
+            ],
+        )
+        .await?;
+        Ok(())
+    }
+
+    async fn rewrap_subject_references(
+        &mut self,
+        references: &SubjectReferences,
+        from: &str,
+    ) -> Result<(), StoreError> {
+        let changed = self
+            .execute(
+                "UPDATE subject_references SET wrapped = $4, root_key = $5
+                 WHERE tenant_id = $1 AND key_id = $2 AND root_key = $3",
+                [
+                    references.key_id.as_str().into(),
+                    from.into(),
+                    Value::bytes(&references.wrapped),
+                    references.root_key.as_str().into(),
+                ],
+            )
+            .await?;
+        swapped(changed, "subject_references")
     }
 }

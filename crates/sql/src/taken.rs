@@ -30,6 +30,7 @@ const UNIQUE: &[(&str, &str, &str)] = &[
     ("subject_keys_pkey", "subject_keys.tenant_id, subject_keys.id", "subject_key"),
     ("subject_keys_handle_key", "subject_keys.tenant_id, subject_keys.handle", "handle"),
     ("subject_keys_active_key", "subject_keys.tenant_id, subject_keys.reference", "subject"),
+    ("subject_references_pkey", "subject_references.tenant_id, subject_references.key_id", "subject_references"),
     ("certificates_pkey", "certificates.tenant_id, certificates.id", "certificate"),
     ("audit_logs_pkey", "audit_logs.tenant_id", "log"),
     ("audit_queue_event_key", "audit_queue.tenant_id, audit_queue.event_id", "event"),

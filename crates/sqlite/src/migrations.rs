@@ -16,6 +16,7 @@ const FILES: &[(i64, &str, &str)] = &[
     (7, "indexes", include_str!("../migrations/0007_indexes.sql")),
     (8, "datasets", include_str!("../migrations/0008_datasets.sql")),
     (9, "custody", include_str!("../migrations/0009_custody.sql")),
+    (10, "subject_rotation", include_str!("../migrations/0010_subject_rotation.sql")),
     (12, "sessions", include_str!("../migrations/0012_sessions.sql")),
     (14, "key_copies", include_str!("../migrations/0014_key_copies.sql")),
 ];

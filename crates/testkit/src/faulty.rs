@@ -32,7 +32,7 @@ use chancery_domain::keyring::{
 use chancery_domain::revocations::{Revocation, RevocationRows, RevocationWrites};
 use chancery_domain::sessions::{Head, Session, SessionRows, SessionState, SessionWrites};
 use chancery_domain::store::{ApiKeyEntry, Directory, Epochs, Store, StoreError, TenantEntry, Tx, View};
-use chancery_domain::subjects::{SubjectKey, SubjectRows, SubjectWrites};
+use chancery_domain::subjects::{SubjectHoldings, SubjectKey, SubjectReferences, SubjectRows, SubjectWrites};
 use chancery_domain::tenants::{Tenant, TenantRows, TenantState, TenantWrites};
 use chancery_domain::time::Timestamp;
 use chancery_domain::users::{User, UserRows, UserWrites};
@@ -331,12 +331,16 @@ hand_on!(SubjectRows {
     fn subject_keys_of(references: &[String]) -> Vec<SubjectKey>;
     fn subject_keys_by_handle(handles: &[Handle]) -> Vec<SubjectKey>;
     fn subject_keys(after: Option<SubjectId>, limit: u32) -> Vec<SubjectKey>;
-    fn count_subject_keys_under(root_key: &str) -> u64;
+    fn subject_keys_under(root_key: &str, after: Option<SubjectId>, limit: u32) -> Vec<SubjectKey>;
+    fn subject_holdings(root_key: &str) -> SubjectHoldings;
+    fn subject_references() -> Vec<SubjectReferences>;
 });
 hand_on!(SubjectWrites {
     fn insert_subject_key(key: &SubjectKey) -> ();
     fn destroy_subject_key(id: SubjectId, at: Timestamp) -> ();
     fn rewrap_subject_key(key: &SubjectKey, from: &str) -> ();
+    fn insert_subject_references(references: &SubjectReferences) -> ();
+    fn rewrap_subject_references(references: &SubjectReferences, from: &str) -> ();
 });
 hand_on!(DatasetRows {
     fn datasets() -> Vec<Dataset>;

@@ -19,7 +19,7 @@ use chancery_domain::keyring::{
     OwnMode, OwnWrap, ProviderKind, Revocation, RevocationReason, RootRecipient, StoredMaterial, TenantKey,
 };
 use chancery_domain::sessions::{Amr, Authentication, Head, Session, SessionState};
-use chancery_domain::subjects::{SubjectKey, SubjectState};
+use chancery_domain::subjects::{SubjectKey, SubjectReferences, SubjectState};
 use chancery_domain::tenants::{Tenant, TenantState};
 use chancery_domain::time::Timestamp;
 use chancery_domain::users::{User, UserState};
@@ -292,6 +292,16 @@ pub fn subject_key(n: u64) -> SubjectKey {
         state: SubjectState::Active,
         created_at: NOW,
         destroyed_at: None,
+    }
+}
+
+/// A carried key of references: of version `n`, under version `n + 1`.
+pub fn subject_references(n: u64) -> SubjectReferences {
+    SubjectReferences {
+        key_id: format!("kv_{n}"),
+        handle: handle(n),
+        wrapped: vec![n.to_be_bytes()[7]; 124],
+        root_key: format!("kv_{}", n + 1),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::app::{Backend, Caller, Clinic, Reply, TestApp, request};
 
 backends! { streams_of_any_length_come_back, what_is_no_blob_of_this_place_does_not_open }
 
-const PLACE: &str = "table=patients&column=photo&row=p1";
+pub(crate) const PLACE: &str = "table=patients&column=photo&row=p1";
 
 pub(crate) fn plaintext(length: usize) -> Vec<u8> {
     (0..length).map(|at| u8::try_from(at % 251).unwrap() ^ u8::try_from(at / 16_384 % 256).unwrap()).collect()

@@ -9,7 +9,7 @@ use crate::app::{Clinic, TestApp};
 const TABLE: &str = "CREATE TABLE patients (id INTEGER PRIMARY KEY, ssn_encrypted TEXT, ssn_hash TEXT)";
 
 /// A clinic whose table holds so many sealed numbers.
-async fn filled(app: &TestApp, rows: usize) -> (Clinic, Database) {
+pub(crate) async fn filled(app: &TestApp, rows: usize) -> (Clinic, Database) {
     let clinic = app.clinic("ours").await;
     app.register_fields(&clinic).await;
     let database = app.database("clinic.url", &[TABLE]).await;
@@ -34,13 +34,13 @@ fn dataset() -> Value {
     })
 }
 
-async fn key(app: &TestApp, clinic: &Clinic, managed: &str) -> String {
+pub(crate) async fn key(app: &TestApp, clinic: &Clinic, managed: &str) -> String {
     let keys = app.get(&clinic.officer, &format!("/v1/keys?managed={managed}")).await.ok();
     text(&keys["items"][0]["id"]).unwrap()
 }
 
 /// Starts a job and does it.
-async fn done(app: &TestApp, clinic: &Clinic, body: Value) -> Value {
+pub(crate) async fn done(app: &TestApp, clinic: &Clinic, body: Value) -> Value {
     let started = app.post(&clinic.officer, "/v1/datasets/patients/reseal", body).await;
     assert_eq!(started.status, 202, "{}", started.text());
     let id = text(&started.json()["id"]).unwrap();

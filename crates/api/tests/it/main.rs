@@ -20,6 +20,7 @@ mod custody;
 mod datasets;
 mod deletion;
 mod documents;
+mod failed_opens;
 mod faults;
 mod fence;
 mod fields;

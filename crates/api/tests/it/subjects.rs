@@ -1,10 +1,16 @@
 //! The keys of single persons, and their erasure, from outside.
 
+use chancery_domain::{
+    TenantId,
+    ids::NodeId,
+    keyring::deletion::destroy_due,
+    subjects::{Unmoved, move_keys, rotation::JOB},
+};
 use serde_json::{Value, json};
 
 use crate::app::{Backend, Caller, Clinic, Reply, TestApp};
 
-backends! { an_erased_person_is_gone_and_nobody_else }
+backends! { an_erased_person_is_gone_and_nobody_else, persons_follow_a_rotation_of_their_root_and_the_old_version_goes }
 
 async fn seal_for(app: &TestApp, caller: &Caller, subject: &str, row: &str, value: &str) -> Reply {
     let item = json!({"table": "patients", "column": "ssn", "row": row, "subject": subject, "value": value});
@@ -140,4 +146,186 @@ async fn a_reference_has_a_length() {
         erase(&app, &ours, bad).await.refused(422, "request.invalid");
     }
     seal_for(&app, &ours.service, &"ü".repeat(127), "1", "1").await.ok();
+}
+
+async fn subject_root(app: &TestApp, clinic: &Clinic) -> String {
+    let keys = app.get(&clinic.officer, "/v1/keys?managed=subject").await.ok();
+    keys["items"][0]["id"].as_str().unwrap().to_owned()
+}
+
+/// State and count of each version of the subject root; the count is always known.
+async fn census(app: &TestApp, clinic: &Clinic, key: &str) -> Vec<(String, u64)> {
+    let found = app.get(&clinic.officer, &format!("/v1/keys/{key}/census")).await.ok();
+    let of = |item: &Value| {
+        assert_eq!(item["census"], "counted", "{item}");
+        (item["state"].as_str().unwrap().to_owned(), item["count"].as_u64().unwrap())
+    };
+    found["items"].as_array().unwrap().iter().map(of).collect()
+}
+
+fn state(state: &str, count: u64) -> (String, u64) {
+    (state.to_owned(), count)
+}
+
+/// What the job does in one round.
+async fn job(app: &TestApp, clinic: &Clinic) -> Result<u64, chancery_domain::instance::Failure> {
+    let tenant: TenantId = clinic.id.parse().unwrap();
+    move_keys(&app.instance, tenant, &mut Unmoved::default(), &|| false).await
+}
+
+async fn persons_follow_a_rotation_of_their_root_and_the_old_version_goes(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let (ours, theirs) = (app.clinic("ours").await, app.clinic("theirs").await);
+    app.register_fields(&ours).await;
+    app.register_fields(&theirs).await;
+    let node = app.again(|_| ()).await;
+    let sealed = |reply: Reply| reply.ok()["items"][0]["sealed"].clone();
+    let ann = sealed(seal_for(&app, &ours.service, "MRN-0001", "p1", "1").await);
+    let bob = sealed(seal_for(&app, &ours.service, "MRN-0002", "p2", "2").await);
+    let gone = sealed(seal_for(&app, &ours.service, "MRN-0003", "p3", "3").await);
+    let foreign = sealed(seal_for(&app, &theirs.service, "MRN-0001", "p1", "4").await);
+    erase(&app, &ours, "MRN-0003").await.ok();
+    let key = subject_root(&app, &ours).await;
+    assert_eq!(census(&app, &ours, &key).await, [state("active", 2)]);
+    assert_eq!(job(&app, &ours).await.unwrap(), 0, "nothing is superseded");
+
+    app.post(&ours.officer, &format!("/v1/keys/{key}/rotate"), json!({})).await.ok();
+    // Two keys, and what names three persons.
+    assert_eq!(census(&app, &ours, &key).await, [state("rotating", 3), state("active", 0)]);
+    let new = sealed(seal_for(&node, &ours.service, "MRN-0004", "p4", "5").await);
+    assert_eq!(census(&app, &ours, &key).await, [state("rotating", 3), state("active", 1)], "on another node, too");
+    // The old version may not go yet, whoever would consent to it.
+    let path = format!("/v1/keys/{key}/schedule-deletion");
+    let delete = json!({"version": 1, "days": 7});
+    let refused = app.post(&ours.officer, &path, delete.clone()).await;
+    refused.refused(409, "state.conflict");
+    assert!(refused.text().contains("3 keys"), "{}", refused.text());
+
+    assert_eq!(job(&node, &ours).await.unwrap(), 2);
+    assert_eq!(census(&app, &ours, &key).await, [state("inactive", 0), state("active", 3)]);
+    assert_eq!(job(&app, &ours).await.unwrap(), 0);
+    assert_eq!(app.events(&ours.auditor, "subject.keys_moved").await.len(), 2, "the keys, and what names persons");
+    assert_eq!(app.events(&ours.auditor, "key.drained").await.len(), 1);
+
+    app.post(&ours.officer, &path, delete).await.ok();
+    app.clock.advance_seconds(8 * 86_400);
+    assert_eq!(destroy_due(&app.instance, ours.id.parse().unwrap()).await.unwrap(), 1);
+    let created = app.events(&ours.auditor, "subject.created").await.len();
+    for app in [&app, &node] {
+        for (sealed, row, value) in [(&ann, "p1", "1"), (&bob, "p2", "2"), (&new, "p4", "5")] {
+            assert_eq!(app.open(&ours.service, "ssn", row, sealed).await.ok()["items"][0]["value"], value);
+        }
+        app.open(&theirs.service, "ssn", "p1", &foreign).await.ok();
+        app.open(&ours.service, "ssn", "p3", &gone).await.refused(410, "subject.erased");
+        seal_for(app, &ours.service, "MRN-0003", "p3", "6").await.refused(410, "subject.erased");
+        // Nobody known gets a second key, which an erasure would miss.
+        for subject in ["MRN-0001", "MRN-0002", "MRN-0004"] {
+            seal_for(app, &ours.service, subject, "p9", "7").await.ok();
+        }
+    }
+    assert_eq!(app.events(&ours.auditor, "subject.created").await.len(), created);
+
+    // And once more, with what was carried over before.
+    app.post(&ours.officer, &format!("/v1/keys/{key}/rotate"), json!({})).await.ok();
+    assert_eq!(census(&app, &ours, &key).await[1..], [state("rotating", 5), state("active", 0)]);
+    assert_eq!(job(&app, &ours).await.unwrap(), 3);
+    assert_eq!(census(&app, &ours, &key).await[1..], [state("inactive", 0), state("active", 3)]);
+    erase(&app, &ours, "MRN-0001").await.ok();
+    for app in [&app, &node] {
+        app.open(&ours.service, "ssn", "p1", &ann).await.refused(410, "subject.erased");
+        seal_for(app, &ours.service, "MRN-0003", "p3", "8").await.refused(410, "subject.erased");
+        app.open(&ours.service, "ssn", "p2", &bob).await.ok();
+    }
+}
+
+/// Each round the process dies after one more batch, and a fresh one goes on.
+#[tokio::test]
+async fn a_move_of_persons_that_is_killed_again_and_again_ends_and_loses_nobody() {
+    const PERSONS: usize = 450;
+    let (backend, store) = Backend::faulty().await;
+    let app = TestApp::on(backend).await;
+    let ours = app.clinic("ours").await;
+    app.register_fields(&ours).await;
+    let mut sealed = Vec::new();
+    for first in (0..PERSONS).step_by(90) {
+        let items: Vec<Value> = (first..first + 90)
+            .map(|n| json!({"table": "patients", "column": "ssn", "row": n.to_string(), "subject": format!("MRN-{n}"), "value": n.to_string()}))
+            .collect();
+        let reply = app.post(&ours.service, "/v1/seal", json!({"items": items})).await.ok();
+        sealed.extend(reply["items"].as_array().unwrap().iter().map(|item| item["sealed"].clone()));
+    }
+    let key = subject_root(&app, &ours).await;
+    app.post(&ours.officer, &format!("/v1/keys/{key}/rotate"), json!({})).await.ok();
+
+    let (mut left, mut kills) = (PERSONS as u64 + 1, 0);
+    loop {
+        let node = app.again(|_| ()).await;
+        // The claim, a batch, and no claim any more.
+        store.faults().fail_commits_after(2);
+        let outcome = job(&node, &ours).await;
+        store.faults().fail_commits_after(u64::MAX);
+        let counts = census(&app, &ours, &key).await;
+        assert!(counts[0].1 < left || outcome.is_ok(), "it goes on: {counts:?}");
+        assert_eq!(counts[0].1.saturating_sub(1) + counts[1].1, PERSONS as u64, "each is under one version");
+        for n in [0, 199, 200, 399, 400, PERSONS - 1] {
+            let opened = node.open(&ours.service, "ssn", &n.to_string(), &sealed[n]).await.ok();
+            assert_eq!(opened["items"][0]["value"], n.to_string());
+        }
+        left = counts[0].1;
+        if outcome.is_ok() {
+            break;
+        }
+        kills += 1;
+        assert!(kills < 20, "it does not end");
+    }
+    assert!(kills >= 3, "{kills}");
+    assert_eq!(census(&app, &ours, &key).await, [state("inactive", 0), state("active", PERSONS as u64)]);
+    assert_eq!(app.events(&ours.auditor, "subject.keys_moved").await.len(), 4, "three batches, and the names");
+}
+
+#[tokio::test]
+async fn while_another_node_moves_persons_this_one_does_not() {
+    let app = TestApp::new().await;
+    let ours = app.clinic("ours").await;
+    app.register_fields(&ours).await;
+    seal_for(&app, &ours.service, "MRN-1", "1", "1").await.ok();
+    let key = subject_root(&app, &ours).await;
+    app.post(&ours.officer, &format!("/v1/keys/{key}/rotate"), json!({})).await.ok();
+    let (now, other) = (app.instance.now(), NodeId::from_bytes([9; 16]));
+    let mut tx = app.instance.store().begin(TenantId::PLATFORM).await.unwrap();
+    assert!(tx.claim_job(JOB, other, now, now.plus_seconds(60)).await.unwrap());
+    tx.commit().await.unwrap();
+    assert_eq!(job(&app, &ours).await.unwrap(), 0);
+    assert_eq!(census(&app, &ours, &key).await, [state("rotating", 2), state("active", 0)]);
+    app.clock.advance_seconds(61);
+    assert_eq!(job(&app, &ours).await.unwrap(), 1);
+}
+
+/// Damage is told of once a day, and holds up nobody else.
+#[tokio::test]
+async fn a_persons_key_that_does_not_unwrap_stays_where_it_is() {
+    let app = TestApp::new().await;
+    let ours = app.clinic("ours").await;
+    app.register_fields(&ours).await;
+    for n in 1..=3 {
+        seal_for(&app, &ours.service, &format!("MRN-{n}"), "1", "1").await.ok();
+    }
+    let key = subject_root(&app, &ours).await;
+    let tenant: TenantId = ours.id.parse().unwrap();
+    let mut tx = app.instance.store().begin(tenant).await.unwrap();
+    let mut stored = tx.subject_keys(None, 1).await.unwrap().remove(0);
+    stored.wrapped.as_mut().unwrap()[40] ^= 1;
+    let from = stored.root_key.clone();
+    tx.rewrap_subject_key(&stored, &from).await.unwrap();
+    tx.commit().await.unwrap();
+    app.post(&ours.officer, &format!("/v1/keys/{key}/rotate"), json!({})).await.ok();
+    let mut unmoved = Unmoved::default();
+    for moved in [2, 0] {
+        assert_eq!(move_keys(&app.instance, tenant, &mut unmoved, &|| false).await.unwrap(), moved);
+        assert_eq!(census(&app, &ours, &key).await, [state("rotating", 1), state("active", 2)]);
+        assert_eq!(app.events(&ours.auditor, "key.use_failed").await.len(), 1);
+    }
+    app.post(&ours.officer, &format!("/v1/keys/{key}/schedule-deletion"), json!({"version": 1, "days": 7}))
+        .await
+        .refused(409, "state.conflict");
 }

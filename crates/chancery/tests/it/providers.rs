@@ -235,6 +235,76 @@ async fn keys_live_in_the_hsm(production: &Production, variables: &[(&str, &str)
     server.stop();
 }
 
+/// How many objects lie in the token.
+fn objects(tokens: &Path) -> usize {
+    let token = fs::read_dir(tokens).unwrap().next().unwrap().unwrap().path();
+    let files = fs::read_dir(token).unwrap().map(|file| file.unwrap().path());
+    files.filter(|path| path.extension().is_some_and(|extension| extension == "object")).count()
+}
+
+/// SoftHSM knows OAEP with SHA-1 only. A key that could encrypt and not decrypt is not made; one that signs is made, and
+/// destroying a version destroys it in the token.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_in_the_hsm_is_destroyed_there_and_one_that_cannot_decrypt_is_not_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(softhsm) = token(folder.path()) else { return };
+    let (configuration, tokens) = (folder.path().join("chancery.toml"), folder.path().join("tokens"));
+    let text = format!(
+        "[[key_providers]]\nname = \"hsm\"\nprovider = \"pkcs11\"\nmodule = \"{MODULE}\"\ntoken = \"chancery\"\ncredentials_file = \"{}\"\n",
+        folder.path().join("pin").display(),
+    );
+    fs::write(&configuration, text).unwrap();
+    let variables = [("SOFTHSM2_CONF", softhsm.as_str())];
+    let production = Production::new(folder, &["--config", configuration.to_str().unwrap()], &variables).await;
+    let server = production.serve(&variables);
+    let key = &production.key;
+    let before = objects(&tokens);
+    let body = json!({ "name": "disk", "type": "rsa_2048", "purpose": "encryption", "provider": "pkcs11" });
+    let (status, problem) = server.send("POST", "/v1/keys", key, Some(body)).await;
+    assert_eq!((status, &problem["code"]), (422, &json!("key.unsuited")), "{problem}");
+    assert_eq!(objects(&tokens), before, "nothing of it stays in the token");
+
+    let body = json!({ "name": "seal", "type": "rsa_2048", "purpose": "signing", "provider": "pkcs11" });
+    let made = server.must("POST", "/v1/keys", key, Some(body)).await;
+    assert_eq!((&made["hsm_integrated"], &made["hsm_provider"]), (&json!(true), &json!("pkcs11")), "{made}");
+    let with_one = objects(&tokens);
+    assert!(with_one > before, "the key lies in the token");
+    let path = format!("/v1/keys/{}", made["id"].as_str().unwrap());
+    let at = |verb: &str| format!("{path}/{verb}");
+    let message = "d2hhdCBhIHRva2VuIGtlZXBz";
+    let sign = json!({ "message": message });
+    let first = server.must("POST", &at("sign"), key, Some(sign.clone())).await;
+    server.must("POST", &at("rotate"), key, None).await;
+    let second = server.must("POST", &at("sign"), key, Some(sign.clone())).await;
+    let question =
+        |of: &serde_json::Value| json!({ "message": message, "signature": of["signature"], "key_id": of["key_id"] });
+    for signed in [&first, &second] {
+        assert_eq!(server.must("POST", &at("verify"), key, Some(question(signed))).await["valid"], true);
+    }
+    let with_two = objects(&tokens);
+    assert!(with_two > with_one);
+
+    // Revoked and destroyed by force, by two: gone from the token, and nothing else with it.
+    let revoked = json!({ "version": 1, "reason": "key_compromise" });
+    server.must("POST", &at("revoke"), key, Some(revoked)).await;
+    assert_eq!(objects(&tokens), with_two, "revoked is not destroyed");
+    let mut force = json!({ "version": 1, "force": true });
+    let waits = server.must("POST", &at("schedule-deletion"), key, Some(force.clone())).await;
+    assert_eq!(objects(&tokens), with_two, "nor is what waits for another person");
+    let approve = format!("/v1/approvals/{}/approve", waits["approval_id"].as_str().unwrap());
+    server.must("POST", &approve, &production.second, Some(json!({}))).await;
+    force["approval_id"] = waits["approval_id"].clone();
+    let gone = server.must("POST", &at("schedule-deletion"), key, Some(force)).await;
+    assert_eq!((&gone["versions"][0]["state"], &gone["versions"][1]["state"]), (&json!("destroyed"), &json!("active")));
+    assert_eq!(with_two - objects(&tokens), with_one - before, "its objects, and no others");
+    let (status, problem) = server.send("POST", &at("verify"), key, Some(question(&first))).await;
+    assert_eq!((status, &problem["code"]), (409, &json!("key.retired")), "{problem}");
+    let third = server.must("POST", &at("sign"), key, Some(sign)).await;
+    assert_eq!(server.must("POST", &at("verify"), key, Some(question(&third))).await["valid"], true);
+    production.opens(&server).await;
+    server.stop();
+}
+
 /// The id of the recovery key among the recipients.
 fn recovery(production: &Production, variables: &[(&str, &str)]) -> String {
     let listed = production.run(&["root", "list", "--json"], variables);

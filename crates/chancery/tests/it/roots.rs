@@ -11,6 +11,8 @@ pub(crate) struct Production {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) arguments: Vec<String>,
     pub(crate) key: String,
+    /// Another officer of the clinic: approves.
+    pub(crate) second: String,
     pub(crate) recovery_key: String,
     sealed: Value,
 }
@@ -21,8 +23,14 @@ impl Production {
         let data = folder.path().join("prod");
         let mut arguments = vec!["--data".to_owned(), data.to_str().unwrap().to_owned()];
         arguments.extend(further.iter().map(|text| (*text).to_owned()));
-        let mut production =
-            Self { folder, arguments, key: String::new(), recovery_key: String::new(), sealed: Value::Null };
+        let mut production = Self {
+            folder,
+            arguments,
+            key: String::new(),
+            second: String::new(),
+            recovery_key: String::new(),
+            sealed: Value::Null,
+        };
         let made = production.run(&["init"], variables);
         assert!(made.status.success(), "{made:?}");
         let text = stdout(&made);
@@ -35,8 +43,10 @@ impl Production {
         let path = format!("/v1/tenants/{tenant}/api-keys");
         let owner = server.must("POST", &path, &admin, Some(limited(json!(["tenant_admin"])))).await;
         let roles = limited(json!(["service", "security_officer"]));
-        let made = server.must("POST", "/v1/api-keys", owner["key"].as_str().unwrap(), Some(roles)).await;
-        production.key = made["key"].as_str().unwrap().to_owned();
+        for key in [&mut production.key, &mut production.second] {
+            let made = server.must("POST", "/v1/api-keys", owner["key"].as_str().unwrap(), Some(roles.clone())).await;
+            *key = made["key"].as_str().unwrap().to_owned();
+        }
         server.must("PUT", "/v1/fields/patients/ssn", &production.key, Some(json!({ "class": "restricted" }))).await;
         let item = json!({ "items": [{ "table": "patients", "column": "ssn", "row": "1", "value": "999-76-6866" }] });
         let sealed = server.must("POST", "/v1/seal", &production.key, Some(item)).await;

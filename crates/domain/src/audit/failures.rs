@@ -3,7 +3,13 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Detail, Event, EventKind, Outcome, receipt::note};
-use crate::{Instance, access::Call, ids::TenantId, instance::Failure, keyring::KeyringError};
+use crate::{
+    Instance,
+    access::Call,
+    ids::TenantId,
+    instance::Failure,
+    keyring::{KeyError, KeyringError},
+};
 
 codes! {
     /// Why a value did not open.
@@ -32,8 +38,35 @@ impl From<&KeyringError> for OpenFailure {
             KeyringError::WrongContext => Self::WrongContext,
             KeyringError::Malformed(_) => Self::Malformed,
             KeyringError::Stopped(_) => Self::KeyStopped,
+            KeyringError::Erased => Self::Erased,
             KeyringError::Stale => Self::KeysChanged,
             _ => Self::Other,
+        }
+    }
+}
+
+impl OpenFailure {
+    /// Why a named key did not open something; none if it was not asked to, or was not allowed.
+    pub(crate) fn of_key(error: &KeyError) -> Option<Self> {
+        match error {
+            KeyError::Tampered => Some(Self::Tampered),
+            KeyError::WrongContext => Some(Self::WrongContext),
+            KeyError::Malformed => Some(Self::Malformed),
+            KeyError::Stopped(_) => Some(Self::KeyStopped),
+            KeyError::Failed(Failure::Keyring(error)) => Some(error.into()),
+            // Why an RSA key refuses is told nobody.
+            KeyError::Refused | KeyError::Failed(_) => Some(Self::Other),
+            KeyError::Denied(_)
+            | KeyError::Policy(_)
+            | KeyError::Invalid(_)
+            | KeyError::NotFound
+            | KeyError::NameTaken
+            | KeyError::Managed
+            | KeyError::Needed
+            | KeyError::Unsuited(_)
+            | KeyError::NoVersion
+            | KeyError::NotActive
+            | KeyError::Illegal { .. } => None,
         }
     }
 }
@@ -45,9 +78,14 @@ pub struct OpenFailures([AtomicU64; OpenFailure::ALL.len()]);
 impl OpenFailures {
     /// Counts one whose event somebody else writes.
     pub(crate) fn count(&self, class: OpenFailure) {
+        self.count_all(class, 1);
+    }
+
+    /// Counts so many whose event somebody else writes.
+    pub(crate) fn count_all(&self, class: OpenFailure, many: u64) {
         let at = OpenFailure::ALL.iter().position(|other| *other == class);
         if let Some(counter) = at.and_then(|at| self.0.get(at)) {
-            counter.fetch_add(1, Ordering::Relaxed);
+            counter.fetch_add(many, Ordering::Relaxed);
         }
     }
 
@@ -75,4 +113,23 @@ pub async fn open_failed(
         .with("table", Detail::Names(vec![table.to_owned()]))
         .with("code", Detail::Code(class.as_str()));
     note(instance, call, tenant, event).await
+}
+
+/// Counts what did not open of `table` in a job, and gives an event for each class, to be noted.
+pub(crate) fn opens_failed(instance: &Instance, table: &str, failed: &[OpenFailure]) -> Vec<Event> {
+    let mut events = Vec::new();
+    for class in OpenFailure::ALL {
+        let count = failed.iter().filter(|failure| *failure == class).count();
+        let count = u64::try_from(count).unwrap_or(u64::MAX);
+        if count > 0 {
+            instance.open_failures.count_all(*class, count);
+            let event = Event::new(EventKind::RecordOpenFailed)
+                .outcome(Outcome::MinorFailure)
+                .with("table", Detail::Names(vec![table.to_owned()]))
+                .with("code", Detail::Code(class.as_str()))
+                .with("count", Detail::Count(count));
+            events.push(event);
+        }
+    }
+    events
 }

@@ -129,6 +129,8 @@ codes! {
         SubjectErased = "subject.erased",
         /// A person who was erased got a new key.
         SubjectRecreated = "subject.recreated",
+        /// Keys of persons were moved under the newest version of the subject root.
+        SubjectKeysMoved = "subject.keys_moved",
         /// Nothing is sealed under a superseded key version any more.
         KeyDrained = "key.drained",
         /// A table of an application was registered, or its registration changed.
@@ -233,6 +235,7 @@ impl EventKind {
             Self::TenantKeyRewrapped
             | Self::TenantKeyRotated
             | Self::TenantKeyMoved
+            | Self::SubjectKeysMoved
             | Self::TenantSuspended
             | Self::TenantResumed
             | Self::ApiKeyRevoked

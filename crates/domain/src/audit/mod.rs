@@ -27,6 +27,7 @@ pub(crate) mod stamp;
 
 pub use change::Change;
 pub use event::{Detail, Event};
+pub(crate) use failures::opens_failed;
 pub use failures::{OpenFailure, open_failed};
 pub use kind::{Action, EventKind, Outcome};
 pub use receipt::{Appender, AuditReceipt, OpenIntent, Told, append, told};

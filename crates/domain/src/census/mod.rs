@@ -210,7 +210,17 @@ impl Tally {
         let falls_under: fn(&Field) -> bool = match key.managed {
             Some(Managed::Data) => |field| field.encrypt,
             Some(Managed::Index) => |field| field.encrypt && field.index().is_some(),
-            Some(Managed::Certificate | Managed::Log | Managed::Subject | Managed::Audit | Managed::Token) | None => {
+            // Chancery keeps the keys of persons itself, all of them: this is counted and never unknown.
+            Some(Managed::Subject) => {
+                let mut own = Vec::new();
+                for version in rows.key_versions(key.id).await? {
+                    let held = rows.subject_holdings(&version.key_id).await?;
+                    let needed = if version.state == KeyState::Active { 0 } else { held.references };
+                    own.push((version.handle, held.keys.saturating_add(needed)));
+                }
+                return Ok(Self { fields: Some(Vec::new()), own: Some(own) });
+            }
+            Some(Managed::Certificate | Managed::Log | Managed::Audit | Managed::Token) | None => {
                 return Ok(Self { fields: None, own: Some(Vec::new()) });
             }
         };

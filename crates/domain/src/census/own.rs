@@ -7,7 +7,11 @@ use chancery_crypto::{Sealed, sha256};
 use crate::{
     Instance,
     access::RequestInfo,
-    audit::{Change, Detail, Event, EventKind, OpenIntent, receipt::append_as, stamp::Actor},
+    audit::{
+        Change, Detail, Event, EventKind, OpenFailure, OpenIntent, opens_failed,
+        receipt::{append_as, note_all},
+        stamp::Actor,
+    },
     datasets::work::drain,
     fields::{Field, system},
     ids::{RequestId, TenantId},
@@ -118,11 +122,16 @@ async fn move_batch(
     let Some(first) = values.first() else { return Ok(0) };
     let table = first.column.field().table;
     let try_again = instance.now().plus_seconds(TRY_AGAIN_SECONDS);
-    let parsed: Vec<(&OwnValue, Field, Sealed)> = values
-        .iter()
-        .map(|value| (value, value.column.field()))
-        .filter_map(|(value, field)| Some((value, field, Sealed::from_bytes(value.sealed.clone()).ok()?)))
-        .collect();
+    let (mut parsed, mut failed): (Vec<(&OwnValue, Field, Sealed)>, Vec<OpenFailure>) = (Vec::new(), Vec::new());
+    for value in values {
+        match Sealed::from_bytes(value.sealed.clone()) {
+            Ok(sealed) => parsed.push((value, value.column.field(), sealed)),
+            Err(_) => {
+                failed.push(OpenFailure::Malformed);
+                unmoved.0.insert(Unmoved::mark(tenant, value), try_again);
+            }
+        }
+    }
     let places: Vec<(Place<'_>, &Sealed)> =
         parsed.iter().map(|(value, field, sealed)| (Place { field, row: &value.row }, sealed)).collect();
     let request = RequestInfo {
@@ -133,6 +142,10 @@ async fn move_batch(
         method: "JOB",
     };
     let actor = Actor::System(&request);
+    if parsed.is_empty() {
+        note_all(instance, actor, tenant, opens_failed(instance, &table, &failed)).await?;
+        return Ok(0);
+    }
     let told = |event: Event| event.with("table", Detail::Names(vec![table.clone()]));
     let count = u64::try_from(places.len()).unwrap_or(u64::MAX);
     let event = told(Event::new(EventKind::RecordResealed)).with("count", Detail::Count(count));
@@ -144,21 +157,30 @@ async fn move_batch(
     let mut change = Change::begin_with(instance, actor, tenant, std::sync::Arc::clone(&lease.keyring)).await?;
     let mut moved = 0;
     for ((value, _, _), fresh) in parsed.iter().zip(fresh) {
-        let Some(sealed) = fresh.ok().and_then(|fresh| fresh.sealed) else {
-            unmoved.0.insert(Unmoved::mark(tenant, value), try_again);
-            continue;
+        let sealed = match fresh.map(|fresh| fresh.sealed) {
+            Ok(Some(sealed)) => sealed,
+            outcome => {
+                failed.push(outcome.err().map_or(OpenFailure::Other, |error| OpenFailure::from(&error)));
+                unmoved.0.insert(Unmoved::mark(tenant, value), try_again);
+                continue;
+            }
         };
         if change.rows().swap_own(value, sealed.as_bytes()).await? {
             moved += 1;
         }
     }
-    if moved == 0 {
-        return Ok(0);
+    if moved > 0 {
+        if let Some(key) = change.rows().managed_key(Managed::Data).await? {
+            drain(&mut change, &key).await?;
+        }
+        let event = told(Event::new(EventKind::DatasetCounted)).with("count", Detail::Count(moved));
+        change.commit(event).await?;
+    } else {
+        drop(change);
     }
-    if let Some(key) = change.rows().managed_key(Managed::Data).await? {
-        drain(&mut change, &key).await?;
+    if !failed.is_empty() {
+        let events = opens_failed(instance, &table, &failed);
+        note_all(instance, actor, tenant, events).await?;
     }
-    let event = told(Event::new(EventKind::DatasetCounted)).with("count", Detail::Count(moved));
-    change.commit(event).await?;
     Ok(moved)
 }

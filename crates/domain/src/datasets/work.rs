@@ -16,7 +16,7 @@ use crate::{
     Instance,
     access::RequestInfo,
     audit::{
-        Change, Detail, Event, EventKind, OpenIntent, Outcome,
+        self, Change, Detail, Event, EventKind, OpenFailure, OpenIntent, Outcome,
         receipt::{append_as, note_all},
         stamp::Actor,
     },
@@ -219,13 +219,19 @@ impl Worker<'_> {
         // Keys that were stopped meanwhile write nothing: the batch is read again.
         let mut moved = fence.release(self.instance, &lease, moved).await.map_err(DatasetError::from)?.into_iter();
         let mut changes = Vec::with_capacity(parsed.len());
-        let mut failed = 0;
+        let mut failed = Vec::new();
         for (row, sealed) in &parsed {
             // A value that is no lone field, or does not open, stays as it is: it is counted and told of.
-            let outcome = sealed.as_ref().and_then(|_| moved.next());
-            let Some(Ok(moved)) = outcome else {
-                failed += 1;
-                continue;
+            let moved = match sealed.as_ref().map(|_| moved.next()) {
+                Some(Some(Ok(moved))) => moved,
+                Some(Some(Err(error))) => {
+                    failed.push(OpenFailure::from(&error));
+                    continue;
+                }
+                Some(None) | None => {
+                    failed.push(OpenFailure::Malformed);
+                    continue;
+                }
             };
             let new = moved.sealed.map_or_else(|| row.sealed.clone(), |sealed| row.sealed.alike(&sealed));
             if new == row.sealed && moved.term == row.term {
@@ -233,15 +239,12 @@ impl Worker<'_> {
             }
             changes.push(Replacement { at: row.at.clone(), old: row.sealed.clone(), new, term: moved.term });
         }
-        if failed > 0 {
-            self.job.failed += failed;
-            self.column_failed += failed;
-            let event = Event::new(EventKind::RecordOpenFailed)
-                .outcome(Outcome::MinorFailure)
-                .on("dataset", self.dataset.id)
-                .with("table", Detail::Names(vec![field.table.clone()]))
-                .with("count", Detail::Count(failed));
-            let noted = note_all(self.instance, Actor::System(&self.request), self.tenant, vec![event]).await;
+        if !failed.is_empty() {
+            self.job.failed += number(failed.len());
+            self.column_failed += number(failed.len());
+            let events = audit::opens_failed(self.instance, &field.table, &failed);
+            let events = events.into_iter().map(|event| event.on("dataset", self.dataset.id)).collect();
+            let noted = note_all(self.instance, Actor::System(&self.request), self.tenant, events).await;
             noted.map_err(DatasetError::from)?;
         }
         Ok(changes)

@@ -60,6 +60,10 @@ pub enum DeletionError {
     /// A version is in a state from which this does not lead; names the version and its state.
     #[error("version {0} is {1}")]
     WrongState(u32, KeyState),
+    /// Keys of persons are still under a version of the subject root; names the version and how many. They move by
+    /// themselves, and then it may go.
+    #[error("{1} keys are still under version {0}")]
+    StillHolds(u32, u64),
     /// Nothing waits for its deletion.
     #[error("no version waits for its deletion")]
     NothingWaits,
@@ -100,6 +104,9 @@ async fn try_schedule(
     let tenant = call.tenant();
     let mut change = Change::begin(instance, call, tenant).await?;
     let (key, targets) = targets(&mut change, id, wanted).await?;
+    if !wanted.force {
+        holds_no_persons(&mut change, &key, &targets).await?;
+    }
     let deed = deed(id, wanted, &targets);
     let me = call.caller.subject().to_string();
     match wanted.approval {
@@ -138,6 +145,21 @@ async fn try_schedule(
     change.commit(event).await?;
     instance.end_lease(tenant);
     Ok(Carried::Done(KeyRef { key, versions }))
+}
+
+/// Refuses to end a version of the subject root while the keys of persons are under it: what they sealed would be lost
+/// with it, and nobody has to consent to that, for they are moved.
+async fn holds_no_persons(change: &mut Change<'_>, key: &Key, targets: &[KeyVersion]) -> Result<(), DeletionError> {
+    if key.managed != Some(Managed::Subject) {
+        return Ok(());
+    }
+    for version in targets {
+        let held = change.rows().subject_holdings(&version.key_id).await?;
+        if !held.is_empty() {
+            return Err(DeletionError::StillHolds(version.version, held.keys.saturating_add(held.references)));
+        }
+    }
+    Ok(())
 }
 
 /// Whether it is counted, late enough and not by `me` alone, that nothing is under any of these versions any more.

@@ -11,6 +11,7 @@ use crate::{
     ids::{KeyId, TenantId},
     instance::{Environment, Failure},
     store::View,
+    subjects::SubjectReferences,
     time::Timestamp,
 };
 
@@ -95,6 +96,7 @@ pub struct Stored {
     tenant: TenantId,
     tenant_keys: Vec<TenantKey>,
     versions: Vec<(Managed, KeyVersion)>,
+    references: Vec<SubjectReferences>,
 }
 
 /// Reads a tenant's keys. Unwrapping is apart, since it may ask a provider and no view should wait for that.
@@ -103,7 +105,8 @@ pub struct Stored {
 ///
 /// [`Failure::Store`].
 pub async fn read(tenant: TenantId, view: &mut dyn View) -> Result<Stored, Failure> {
-    Ok(Stored { tenant, tenant_keys: view.tenant_keys().await?, versions: view.managed_versions().await? })
+    let (tenant_keys, versions) = (view.tenant_keys().await?, view.managed_versions().await?);
+    Ok(Stored { tenant, tenant_keys, versions, references: view.subject_references().await? })
 }
 
 /// Unwraps a tenant's keys.
@@ -117,7 +120,7 @@ pub(crate) async fn unwrap(
     root: &PlatformRoot,
     own: OwnProviders<'_>,
 ) -> Result<Keyring, KeyringError> {
-    let Stored { tenant, tenant_keys, versions: stored_versions } = stored;
+    let Stored { tenant, tenant_keys, versions: stored_versions, references } = stored;
     let wrapping = TenantKeys::open(tenant, &tenant_keys, root, own).await?;
     let mut versions = Vec::new();
     for (managed, stored) in stored_versions {
@@ -134,7 +137,7 @@ pub(crate) async fn unwrap(
         let (key_id, handle, state) = (stored.key_id, stored.handle, stored.state);
         versions.push(RingVersion { managed, key_id, handle, state, public, material });
     }
-    Ok(Keyring::new(tenant, wrapping, versions))
+    Ok(Keyring::new(tenant, wrapping, versions).with_references(references))
 }
 
 fn open_version(managed: Managed, stored: &KeyVersion, wrapping: &TenantKeys) -> Result<Material, KeyringError> {

@@ -38,7 +38,24 @@ pub(super) async fn make(instance: &Instance, key: &Key) -> Result<Drawn, KeyErr
         return Err(KeyringError::Unwrap.into());
     }
     let public = PublicKey::from_spki(&public.spki).map_err(|_| KeyringError::Unwrap)?;
+    if r#use == ResidentUse::Decrypt
+        && let Err(error) = opens(&*provider, &id, &public).await
+    {
+        if let Err(error) = provider.destroy(&id).await {
+            tracing::warn!(%kind, %error, "A key that is of no use stays in its provider");
+        }
+        return Err(refused(kind, error));
+    }
     Ok(Drawn::There { material: StoredMaterial::Resident { provider: kind, id }, public })
+}
+
+/// Proves that the provider opens what is encrypted to the key. Encrypting takes the public half alone, so without this
+/// what is encrypted to a key of an HSM that knows no OAEP with SHA-256 would never open again.
+async fn opens(provider: &dyn ResidentKeys, id: &ResidentId, public: &PublicKey) -> Result<(), ResidentError> {
+    const PROBE: &[u8] = b"what is encrypted here opens here";
+    let sealed = public.encrypt_oaep(&[], PROBE).map_err(|_| ResidentError::Refused)?;
+    let opened = provider.decrypt(id, Decryption::RsaOaep256, &sealed).await?;
+    if opened.expose() == PROBE { Ok(()) } else { Err(ResidentError::Refused) }
 }
 
 /// What a provider shall make for this key; providers fix the one use when they generate.

@@ -18,7 +18,7 @@ mod moving;
 use super::{
     Key, KeyState, KeyVersion, Managed, ProviderError,
     named::NamedKey,
-    subject_keys::{OpenSubject, Subjects},
+    subject_keys::{CarriedReferences, OpenSubject, Subjects},
     tenant_keys::TenantKeys,
 };
 use crate::{
@@ -148,6 +148,7 @@ pub struct Keyring {
     columns: RwLock<HashMap<(Handle, FieldId), Arc<ColumnKey>>>,
     indexes: RwLock<HashMap<(Handle, IndexId), Arc<IndexKey>>>,
     references: Option<(MacKey, String)>,
+    pub(super) carried: Vec<CarriedReferences>,
     named: RwLock<HashMap<String, Arc<NamedKey>>>,
     used_bytes: AtomicU64,
 }
@@ -162,7 +163,8 @@ impl Keyring {
                 ))
             });
         let (columns, indexes, named) = (RwLock::default(), RwLock::default(), RwLock::default());
-        Self { tenant, tenant_keys, versions, columns, indexes, references, named, used_bytes: AtomicU64::default() }
+        let (carried, used_bytes) = (Vec::new(), AtomicU64::default());
+        Self { tenant, tenant_keys, versions, columns, indexes, references, carried, named, used_bytes }
     }
 
     /// A version of a named key in the clear, kept as long as this keyring is lent. Whether it may be used now is the

@@ -3,10 +3,12 @@
 use chancery_crypto::{Handle, Key256, MacKey, WrapContext, WrappingKey, derive_key, random::Random};
 
 use super::{Keyring, KeyringError, Managed, ring::RingVersion};
-use crate::subjects::{SubjectKey, SubjectState};
+use crate::subjects::{SubjectKey, SubjectReferences, SubjectState};
 
 /// What a person's key is wrapped for, besides tenant and handle.
 const PURPOSE: &[u8] = b"subject-key";
+/// What a key of references is wrapped for.
+const REFERENCES: &[u8] = b"subject-references";
 
 /// A person's key in the clear. Lives for one call; no port accepts it.
 pub struct OpenSubject {
@@ -73,22 +75,110 @@ pub struct WrappedSubject {
     pub root_key: String,
 }
 
+/// The key of references of a superseded version, unwrapped; `None` if that did not work.
+pub(super) struct CarriedReferences {
+    key_id: String,
+    key: Option<MacKey>,
+}
+
 impl Keyring {
-    /// Names of a person under every live version of the subject root, newest first: `(key_id, reference)`.
+    /// With the keys of references that were carried over.
+    pub(super) fn with_references(mut self, stored: Vec<SubjectReferences>) -> Self {
+        let carried = stored.into_iter().map(|stored| {
+            let key = self.open_references(&stored).ok().map(|key| MacKey::from(&key));
+            CarriedReferences { key_id: stored.key_id, key }
+        });
+        self.carried = carried.collect();
+        self
+    }
+
+    /// Names of a person under every version of the subject root that is not destroyed and every key of references that
+    /// was carried over, the active one's first: `(key_id, reference)`.
+    ///
+    /// Those of stopped versions too: whoever was not found would get a second key, and an erasure would miss the first.
     ///
     /// # Errors
     ///
-    /// [`KeyringError::NoActiveKey`].
+    /// [`KeyringError::NoActiveKey`]; [`KeyringError::Unwrap`] if a key of references is damaged.
     pub fn subject_references(&self, subject: &str) -> Result<Vec<(String, String)>, KeyringError> {
-        self.active(Managed::Subject)?;
-        let mut versions: Vec<&RingVersion> = self.versions(Managed::Subject).filter(|v| v.state.opens()).collect();
-        versions.reverse();
+        let active = self.active(Managed::Subject)?;
+        let name = |key_id: &str, key: &MacKey| {
+            (key_id.to_owned(), data_encoding::HEXLOWER.encode(&key.mac(&[subject.as_bytes()])))
+        };
+        let mut names = vec![name(&active.key_id, &MacKey::from(&self.references_of(active)?))];
+        for version in self.versions(Managed::Subject).filter(|version| version.key_id != active.key_id) {
+            match self.references_of(version) {
+                Ok(key) => names.push(name(&version.key_id, &MacKey::from(&key))),
+                // Damaged, and yet what it named is known.
+                Err(_) if self.carried.iter().any(|carried| carried.key_id == version.key_id) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        for carried in &self.carried {
+            if names.iter().all(|(key_id, _)| *key_id != carried.key_id) {
+                names.push(name(&carried.key_id, carried.key.as_ref().ok_or(KeyringError::Unwrap)?));
+            }
+        }
+        Ok(names)
+    }
+
+    /// The key with which a version names persons.
+    fn references_of(&self, version: &RingVersion) -> Result<Key256, KeyringError> {
+        Ok(derive_key(version.root()?, "chancery/subject/ref/1", &[&self.tenant().to_bytes()]))
+    }
+
+    /// Carries the key of references of the version with this id over under the active one, read back.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyringError`].
+    pub(crate) fn carry_references(&self, key_id: &str, rng: &dyn Random) -> Result<SubjectReferences, KeyringError> {
+        let version = self.version(Managed::Subject, key_id)?;
+        self.wrap_references(key_id, version.handle, &self.references_of(version)?, rng)
+    }
+
+    /// Moves a key of references under the active version, read back.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyringError`].
+    pub(crate) fn rewrap_references(
+        &self,
+        stored: &SubjectReferences,
+        rng: &dyn Random,
+    ) -> Result<SubjectReferences, KeyringError> {
+        self.version(Managed::Subject, &stored.root_key)?;
+        self.wrap_references(&stored.key_id, stored.handle, &self.open_references(stored)?, rng)
+    }
+
+    fn wrap_references(
+        &self,
+        key_id: &str,
+        handle: Handle,
+        key: &Key256,
+        rng: &dyn Random,
+    ) -> Result<SubjectReferences, KeyringError> {
+        let active = self.active(Managed::Subject)?;
         let tenant = self.tenant().to_bytes();
-        let names = versions.into_iter().map(|version| {
-            let key = MacKey::from(&derive_key(version.root()?, "chancery/subject/ref/1", &[&tenant]));
-            Ok((version.key_id.clone(), data_encoding::HEXLOWER.encode(&key.mac(&[subject.as_bytes()]))))
-        });
-        names.collect()
+        let wrapped = WrappingKey::new(active.root()?, active.handle)
+            .wrap(&references_context(&tenant, &handle), key.expose(), rng)
+            .map_err(|_| KeyringError::Unwrap)?;
+        let made = SubjectReferences { key_id: key_id.to_owned(), handle, wrapped, root_key: active.key_id.clone() };
+        if self.open_references(&made)?.expose() != key.expose() {
+            return Err(KeyringError::Unwrap);
+        }
+        Ok(made)
+    }
+
+    /// Unwraps a key of references, whatever the state of the version that wraps it: see [`Self::subject_references`].
+    fn open_references(&self, stored: &SubjectReferences) -> Result<Key256, KeyringError> {
+        let version = self.versions(Managed::Subject).find(|version| version.key_id == stored.root_key);
+        let version = version.ok_or(KeyringError::Unwrap)?;
+        let tenant = self.tenant().to_bytes();
+        let material = WrappingKey::new(version.root()?, version.handle)
+            .unwrap(&references_context(&tenant, &stored.handle), &stored.wrapped)
+            .map_err(|_| KeyringError::Unwrap)?;
+        Key256::from_slice(material.expose()).ok_or(KeyringError::Unwrap)
     }
 
     /// Draws a person's key and wraps it under the active subject root.
@@ -110,14 +200,21 @@ impl Keyring {
         Ok(WrappedSubject { handle, wrapped, root_key: version.key_id.clone() })
     }
 
-    /// Moves a person's key under the active subject root. The key itself stays, and with it what it sealed.
+    /// Moves a person's key under the active subject root, read back. The key itself stays, and with it what it sealed.
     ///
     /// # Errors
     ///
     /// [`KeyringError`].
     pub fn rewrap_subject_key(&self, stored: &SubjectKey, rng: &dyn Random) -> Result<WrappedSubject, KeyringError> {
         let open = self.open_subject(stored)?;
-        self.wrap_subject_key(open.handle, &open.key, rng)
+        let made = self.wrap_subject_key(open.handle, &open.key, rng)?;
+        // Read back before the old wrap goes.
+        let moved =
+            SubjectKey { wrapped: Some(made.wrapped.clone()), root_key: made.root_key.clone(), ..stored.clone() };
+        if self.open_subject(&moved)?.key.expose() != open.key.expose() {
+            return Err(KeyringError::Unwrap);
+        }
+        Ok(made)
     }
 
     /// Unwraps a person's key.
@@ -160,6 +257,10 @@ impl Keyring {
 
 fn context<'a>(tenant: &'a [u8; 16], handle: &'a Handle) -> WrapContext<'a> {
     WrapContext { parent: tenant, child: &handle.0, purpose: PURPOSE, version: 1 }
+}
+
+fn references_context<'a>(tenant: &'a [u8; 16], handle: &'a Handle) -> WrapContext<'a> {
+    WrapContext { parent: tenant, child: &handle.0, purpose: REFERENCES, version: 1 }
 }
 
 #[cfg(test)]
@@ -231,6 +332,51 @@ mod tests {
         assert!(matches!(open(&ring.open_subjects(&[gone]).unwrap()), Err(KeyringError::Erased)));
         let swapped = SubjectKey { handle: Handle([7; 8]), ..key };
         assert!(matches!(ring.open_subjects(&[swapped]), Err(KeyringError::Unwrap)), "a wrap knows its handle");
+    }
+
+    /// After a rotation: the version of [`ring`] is in this state, or gone, and a newer one is active.
+    fn rotated(state: Option<KeyState>, carried: Vec<SubjectReferences>) -> Keyring {
+        let root = |byte, state| RingVersion {
+            managed: Managed::Subject,
+            key_id: format!("kv_{byte}"),
+            handle: Handle([byte; 8]),
+            state,
+            public: None,
+            material: Material::Root(Key256::from_bytes([byte; 32])),
+        };
+        let mut versions: Vec<RingVersion> = state.map(|state| root(2, state)).into_iter().collect();
+        versions.push(root(3, KeyState::Active));
+        let wrapping = WrappingKey::new(&Key256::from_bytes([9; 32]), Handle([9; 8]));
+        Keyring::new(OURS, TenantKeys::first(OURS, wrapping), versions).with_references(carried)
+    }
+
+    #[test]
+    fn a_person_keeps_the_key_and_the_name_when_the_root_that_made_them_is_gone() {
+        let before = ring(OURS);
+        let key = stored(before.make_subject_key(&SystemRandom).unwrap());
+        let name = before.subject_references("MRN-1").unwrap().remove(0);
+        let between = rotated(Some(KeyState::Rotating), Vec::new());
+        let names = between.subject_references("MRN-1").unwrap();
+        assert_eq!((names[0].0.as_str(), &names[1]), ("kv_3", &name), "the active one first");
+        let moved = between.rewrap_subject_key(&key, &SystemRandom).unwrap();
+        assert_eq!((moved.root_key.as_str(), moved.handle), ("kv_3", key.handle));
+        let carried = between.carry_references("kv_2", &SystemRandom).unwrap();
+
+        let after = rotated(None, vec![carried.clone()]);
+        let was = before.open_subject(&key).unwrap();
+        assert_eq!(after.open_subject(&stored(moved)).unwrap().key.expose(), was.key.expose());
+        assert_eq!(after.subject_references("MRN-1").unwrap(), names);
+        assert!(after.open_subject(&key).is_err(), "the old wrap opens no more");
+        let again = after.rewrap_references(&carried, &SystemRandom).unwrap();
+        assert_ne!(again.wrapped, carried.wrapped);
+        assert_eq!(rotated(None, vec![again]).subject_references("MRN-1").unwrap(), names);
+
+        // A damaged one is no reason to take a known person for a new one.
+        let damaged = SubjectReferences { handle: Handle([7; 8]), ..carried };
+        assert!(matches!(rotated(None, vec![damaged]).subject_references("MRN-1"), Err(KeyringError::Unwrap)));
+        // Nor is a stopped version.
+        assert_eq!(rotated(Some(KeyState::Suspended), Vec::new()).subject_references("MRN-1").unwrap(), names);
+        assert!(rotated(Some(KeyState::Suspended), Vec::new()).rewrap_subject_key(&key, &SystemRandom).is_err());
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     Instance,
     access::{Call, Permission},
-    audit::{Change, Detail, Event, EventKind, Outcome, receipt::note},
+    audit::{Change, Detail, Event, EventKind, OpenFailure, Outcome, receipt::note},
     faults::Faults,
     ids::KeyId,
     instance::Failure,
@@ -372,7 +372,12 @@ pub(super) async fn told<T>(
     match &outcome {
         // Of a key that is not there, or a caller that may use none, the refusal itself tells.
         Ok(_) | Err(KeyError::NotFound | KeyError::Denied(_)) => {}
-        Err(error) => note_failure(instance, call, id, operation.as_str(), error).await?,
+        Err(error) => {
+            if let (Operation::Decrypt | Operation::Unwrap, Some(class)) = (operation, OpenFailure::of_key(error)) {
+                instance.open_failures.count(class);
+            }
+            note_failure(instance, call, id, operation.as_str(), error).await?;
+        }
     }
     outcome
 }

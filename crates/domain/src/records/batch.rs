@@ -73,11 +73,7 @@ impl<'a> Batch<'a> {
             lease = renewed;
             parsed = parse(&lease, items);
         }
-        if let Err(RecordError::Malformed(_)) = parsed {
-            // Its event is that of the refusal: nothing was sealed, so nothing failed to open.
-            instance.open_failures.count(OpenFailure::Malformed);
-        }
-        let parsed = parsed?;
+        let parsed = parsed.inspect_err(|error| malformed(instance, error))?;
         let tables = by_table(&lease, parsed, items, check)?;
         Ok(Self { lease, glass: false, tables })
     }
@@ -130,11 +126,43 @@ impl<'a> Batch<'a> {
     }
 
     /// Lends the persons' keys that the items need, as they are in the store now: call it after [`Self::tell`].
-    pub(super) async fn subjects(&self, instance: &Instance, call: &Call) -> Result<Subjects, Failure> {
+    pub(super) async fn subjects(&self, instance: &Instance, call: &Call) -> Result<Subjects, RecordError> {
         let ring = &self.lease.keyring;
-        let handles = self.tables.values().flatten().map(Item::handle).filter(|handle| !ring.knows(*handle));
-        let handles: Vec<Handle> = handles.collect();
-        lend::for_opening(instance, call.tenant(), ring, &handles).await
+        let items = || self.tables.values().flatten().filter(|item| !ring.knows(item.handle()));
+        let handles: Vec<Handle> = items().map(Item::handle).collect();
+        let first = items().map(|item| item.position).min().unwrap_or_default();
+        let tables: Vec<&str> = self.tables.keys().map(String::as_str).collect();
+        persons(instance, call, ring, &handles, first, &tables).await
+    }
+}
+
+/// Lends the persons' keys with these handles for opening values of these tables, or tells that it did not work; `position`
+/// is the first item that needs one.
+pub(super) async fn persons(
+    instance: &Instance,
+    call: &Call,
+    ring: &Keyring,
+    handles: &[Handle],
+    position: usize,
+    tables: &[&str],
+) -> Result<Subjects, RecordError> {
+    match lend::for_opening(instance, call.tenant(), ring, handles).await {
+        Ok(subjects) => Ok(subjects),
+        Err(Failure::Keyring(error)) => {
+            let mut error = RecordError::of_item((position, error));
+            for table in tables {
+                error = open_failed(instance, call, table, error).await;
+            }
+            Err(error)
+        }
+        Err(failure) => Err(failure.into()),
+    }
+}
+
+/// Counts what is no sealed value. Its event is that of the refusal: nothing was sealed, so nothing failed to open.
+pub(super) fn malformed(instance: &Instance, error: &RecordError) {
+    if let RecordError::Malformed(_) = error {
+        instance.open_failures.count(OpenFailure::Malformed);
     }
 }
 
@@ -246,8 +274,10 @@ pub(super) async fn failed(
 pub(super) async fn open_failed(instance: &Instance, call: &Call, table: &str, error: RecordError) -> RecordError {
     let class = match error {
         RecordError::Tampered(_) => OpenFailure::Tampered,
+        RecordError::Malformed(_) => OpenFailure::Malformed,
         RecordError::KeyStopped(_) => OpenFailure::KeyStopped,
         RecordError::Erased(_) => OpenFailure::Erased,
+        RecordError::Failed(Failure::Keyring(ref error)) => error.into(),
         RecordError::Failed(_) => OpenFailure::Other,
         _ => OpenFailure::WrongContext,
     };

@@ -6,7 +6,7 @@ use chancery_crypto::{BlobHeader, BlobOpener, BlobSealer, Handle, Phi};
 
 use super::{
     Purpose, RecordError,
-    batch::{Touched, intent, open_failed},
+    batch::{Touched, intent, malformed, open_failed, persons},
     break_glass::{BreakGlass, Broken, Gate, broken},
     check_reason, field_of, lease_for,
     seal::Tally,
@@ -18,7 +18,7 @@ use crate::{
     audit::{Event, EventKind, append},
     faults::Faults,
     fields::{Bind, Field, FieldType},
-    keyring::{Fence, Keyring, KeyringError, Lease, Subjects, ring::Place},
+    keyring::{Fence, KeyringError, Lease, ring::Place},
     subjects::lend,
     time::Timestamp,
 };
@@ -71,7 +71,8 @@ impl BlobFence {
             None if is_over => Arc::clone(&self.lease),
             None => return Ok(()),
         };
-        let subjects = persons(instance, &lease.keyring, self.handle).await?;
+        let strangers: Vec<Handle> = [self.handle].into_iter().filter(|handle| !lease.keyring.knows(*handle)).collect();
+        let subjects = lend::for_opening(instance, lease.keyring.tenant(), &lease.keyring, &strangers).await?;
         let stands = lease.keyring.stands(self.handle, &subjects, self.glass.is_some());
         stands.map_err(|error| RecordError::of_item((0, error)))?;
         self.lease = lease;
@@ -129,7 +130,8 @@ pub async fn open_blob(
     gate.admits(field)?;
     check_reason(&request.reason)?;
     check_type(field)?;
-    let header = BlobHeader::from_bytes(&request.header).map_err(|_| RecordError::Malformed(0))?;
+    let header = BlobHeader::from_bytes(&request.header).map_err(|_| RecordError::Malformed(0));
+    let header = header.inspect_err(|error| malformed(instance, error))?;
     let handle = header.handle();
     if !lease.keyring.knows(handle)
         && lend::known(instance, call.tenant(), &[handle]).await?.is_empty()
@@ -153,7 +155,8 @@ pub async fn open_blob(
     let field = field_of(&lease, 0, table, column, row.as_deref())?;
     gate.admits(field)?;
     let at = Place { field, row: row.as_deref().unwrap_or_default() };
-    let subjects = persons(instance, &lease.keyring, handle).await?;
+    let unknown: Vec<Handle> = [handle].into_iter().filter(|handle| !lease.keyring.knows(*handle)).collect();
+    let subjects = persons(instance, call, &lease.keyring, &unknown, 0, &[table]).await?;
     let bound = header.flags().bound_to_row() == (field.bind == Bind::Row);
     let opener = match bound {
         true => lease.keyring.open_blob(receipt, at, &subjects, &header),
@@ -166,12 +169,6 @@ pub async fn open_blob(
         }
         Err(error) => Err(open_failed(instance, call, table, RecordError::of_item((0, error))).await),
     }
-}
-
-/// The person's key with this handle, if it is no version's.
-async fn persons(instance: &Instance, ring: &Keyring, handle: Handle) -> Result<Subjects, RecordError> {
-    let unknown: Vec<Handle> = [handle].into_iter().filter(|handle| !ring.knows(*handle)).collect();
-    Ok(lend::for_opening(instance, ring.tenant(), ring, &unknown).await?)
 }
 
 /// Tells of an opening stream that had to end, after the first bytes may have gone out, and gives its error back:

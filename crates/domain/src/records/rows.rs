@@ -6,7 +6,7 @@ use chancery_crypto::{Phi, RecordHeader, SealedMember};
 
 use super::{
     Filed, MAX_ITEMS, Purpose, RecordError, SealedItem, WipedJson,
-    batch::{Touched, intent, let_out, open_failed},
+    batch::{self, Touched, intent, let_out, open_failed},
     break_glass::{BreakGlass, Broken, Gate, broken},
     check_reason, encode, field_of, filed_of, lease_for,
     seal::Tally,
@@ -136,7 +136,8 @@ pub async fn seal_rows(instance: &Instance, call: &Call, rows: &[SealRow]) -> Re
             let told = "the header says whose the row is; leave this out";
             return Err(Faults::one(format!("/items/{number}/subject"), "conflict", told).into());
         }
-        headers.push(row.header.as_deref().map(|text| parse_header(number, text)).transpose()?);
+        let header = row.header.as_deref().map(|text| parse_header(number, text)).transpose();
+        headers.push(header.inspect_err(|refused| batch::malformed(instance, &refused.error))?);
     }
     for (number, row) in rows.iter().enumerate() {
         for column in row.fields.keys() {
@@ -343,7 +344,7 @@ impl<'a> Parsed<'a> {
         check_rows(stored.iter().map(|row| (row.row.as_str(), row.fields.len())))?;
         let named = names(stored.iter().map(|row| (row.table.as_str(), row.fields.keys())));
         let mut lease = lease_for(instance, call, named.into_iter()).await?;
-        let mut rows = parse(&lease, stored)?;
+        let mut rows = parse(&lease, stored).inspect_err(|refused| batch::malformed(instance, &refused.error))?;
         let unknown = unknown(&lease.keyring, &rows);
         let persons = lend::known(instance, call.tenant(), &unknown).await?;
         // A key that is nobody's may have been made by another node a moment ago.
@@ -403,8 +404,11 @@ impl<'a> Parsed<'a> {
                 self.lease = lease;
             }
         }
-        let persons = unknown(&self.lease.keyring, &self.rows);
-        let subjects = lend::for_opening(instance, call.tenant(), &self.lease.keyring, &persons).await?;
+        let ring = &self.lease.keyring;
+        let persons = unknown(ring, &self.rows);
+        let first = self.rows.iter().find(|row| !ring.knows(row.header.handle())).map_or(0, |row| row.number);
+        let tables: Vec<&str> = self.tables.keys().copied().collect();
+        let subjects = batch::persons(instance, call, ring, &persons, first, &tables).await?;
         Ok((subjects, receipts, fence))
     }
 

@@ -10,7 +10,8 @@ use crate::{
     audit::{Change, Detail, EventKind},
     certificates::{Claim, Issued, issue_within, with_key_of_today},
     ids::ApprovalId,
-    keyring::{Tombstone, TombstoneKind, deletion::complete_at, tombstones::fingerprint},
+    instance::Failure,
+    keyring::{KeyringError, Tombstone, TombstoneKind, deletion::complete_at, tombstones::fingerprint},
     time::Timestamp,
 };
 
@@ -135,7 +136,19 @@ fn claim(key: &SubjectKey, subject: &Phi<String>, now: Timestamp, complete_at: T
 pub async fn recreate(instance: &Instance, call: &Call, subject: &Phi<String>) -> Result<SubjectKey, SubjectError> {
     call.require(Permission::SubjectsErase)?;
     check_reference(subject.expose())?;
+    match try_recreate(instance, call, subject).await {
+        // Another node rotated the subject root since this one last looked: look again, once.
+        Err(SubjectError::Failed(Failure::Keyring(KeyringError::Stale))) => {
+            instance.end_lease(call.tenant());
+            try_recreate(instance, call, subject).await
+        }
+        outcome => outcome,
+    }
+}
+
+async fn try_recreate(instance: &Instance, call: &Call, subject: &Phi<String>) -> Result<SubjectKey, SubjectError> {
     let mut change = Change::begin(instance, call, call.tenant()).await?;
+    lend::hold_root(&mut change).await?;
     let keys = lend::keys_of(&mut change, subject.expose()).await?;
     if keys.is_empty() {
         return Err(SubjectError::NotFound);

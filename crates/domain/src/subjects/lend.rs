@@ -11,7 +11,7 @@ use crate::{
     audit::{Change, Event, EventKind},
     ids::{SubjectId, TenantId},
     instance::Failure,
-    keyring::{Keyring, OpenSubject, Subjects},
+    keyring::{Key, Keyring, KeyringError, Managed, OpenSubject, Subjects},
     store::StoreError,
     time::Timestamp,
 };
@@ -63,10 +63,18 @@ pub(crate) async fn for_sealing<'a>(
         if missing.is_empty() {
             let keys: Vec<SubjectKey> = found.values().flatten().cloned().collect();
             let handles = found.iter().filter_map(|(subject, key)| Some(((*subject).to_owned(), key.as_ref()?.handle)));
-            return Ok(Lent(handles.collect(), ring.open_subjects(&keys)?));
+            match ring.open_subjects(&keys) {
+                Ok(open) => return Ok(Lent(handles.collect(), open)),
+                // Moved by now under a version that this node has not met yet: looked up again.
+                Err(KeyringError::NoActiveKey(_)) => instance.end_lease(call.tenant()),
+                Err(error) => return Err(error.into()),
+            }
+            continue;
         }
         match make(instance, call, &missing).await {
             Ok(()) | Err(Failure::Store(StoreError::Taken(_))) => {}
+            // The subject root was rotated a moment ago: looked up again.
+            Err(Failure::Keyring(KeyringError::Stale)) => instance.end_lease(call.tenant()),
             Err(failure) => return Err(failure.into()),
         }
     }
@@ -75,6 +83,7 @@ pub(crate) async fn for_sealing<'a>(
 
 async fn make(instance: &Instance, call: &Call, subjects: &[&str]) -> Result<(), Failure> {
     let mut change = Change::begin(instance, call, call.tenant()).await?;
+    hold_root(&mut change).await?;
     let now = instance.now();
     let mut last = None;
     for subject in subjects {
@@ -91,6 +100,23 @@ async fn make(instance: &Instance, call: &Call, subjects: &[&str]) -> Result<(),
     }
 }
 
+/// Holds the active version of the subject root until the commit; whoever stores a key under it does. So nothing new is
+/// under a version once its rotation is committed, and what is counted there can only become less.
+///
+/// # Errors
+///
+/// [`KeyringError::Stale`] if another one is active by now than the keyring of `change` knows.
+pub(super) async fn hold_root(change: &mut Change<'_>) -> Result<Key, Failure> {
+    let key = change.rows().managed_key(Managed::Subject).await?;
+    let key = key.ok_or(KeyringError::NoActiveKey(Managed::Subject))?;
+    let held = change.rows().hold_active_version(key.id).await?.ok_or(KeyringError::Stale)?;
+    if change.keyring().active(Managed::Subject)?.key_id == held.key_id {
+        Ok(key)
+    } else {
+        Err(KeyringError::Stale.into())
+    }
+}
+
 /// A new key of a person, to be stored.
 pub(super) fn new_key(
     instance: &Instance,
@@ -99,8 +125,8 @@ pub(super) fn new_key(
     now: Timestamp,
 ) -> Result<SubjectKey, Failure> {
     let made = ring.make_subject_key(instance.random())?;
-    let newest = ring.subject_references(subject)?.into_iter().next();
-    let (reference_key, reference) = newest.ok_or(Failure::Internal("no name for a person"))?;
+    let active = ring.subject_references(subject)?.into_iter().next();
+    let (reference_key, reference) = active.ok_or(Failure::Internal("no name for a person"))?;
     Ok(SubjectKey {
         id: SubjectId::make(now, instance.random())?,
         handle: made.handle,
@@ -119,7 +145,7 @@ pub(super) fn told(ring: &Keyring, kind: EventKind, id: SubjectId, subject: &str
     Ok(Event::new(kind).on("subject", id).references(vec![ring.reference("subject", subject)?]))
 }
 
-/// What persons are called in the store, under each live version of the subject root.
+/// What persons are called in the store, under each version of the subject root that ever named any.
 struct Names<'a>(BTreeMap<&'a str, Vec<String>>);
 
 impl<'a> Names<'a> {

@@ -6,11 +6,13 @@
 
 pub mod erase;
 pub(crate) mod lend;
+pub mod rotation;
 
 use async_trait::async_trait;
 use chancery_crypto::{Handle, Phi};
 
 pub use erase::{ERASURE_CODE, ERASURE_KIND, Erasure, erase, recreate};
+pub use rotation::{Unmoved, move_keys};
 
 use crate::{
     access::Denied,
@@ -107,6 +109,36 @@ pub struct SubjectKey {
     pub destroyed_at: Option<Timestamp>,
 }
 
+/// The key with which a superseded version of the subject root named persons, carried over under a newer version: so
+/// persons are found by their references, and the erased are known as such, when the old version is gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubjectReferences {
+    /// The `key_id` of the version that made the references.
+    pub key_id: String,
+    /// Names the key within its wrap.
+    pub handle: Handle,
+    /// The key under `root_key`.
+    pub wrapped: Vec<u8>,
+    /// The `key_id` of the version that wraps it.
+    pub root_key: String,
+}
+
+/// What is under a version of the subject root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SubjectHoldings {
+    /// Active keys of persons that it wraps.
+    pub keys: u64,
+    /// Keys of references that it wraps, and its own while rows bear names of its making and it is not carried over.
+    pub references: u64,
+}
+
+impl SubjectHoldings {
+    /// Whether nothing is.
+    pub fn is_empty(self) -> bool {
+        self == Self::default()
+    }
+}
+
 /// Reads the keys of persons.
 #[async_trait]
 pub trait SubjectRows {
@@ -116,8 +148,17 @@ pub trait SubjectRows {
     async fn subject_keys_by_handle(&mut self, handles: &[Handle]) -> Result<Vec<SubjectKey>, StoreError>;
     /// Ordered by id, `limit` at a time, those after `after`; destroyed ones too. For the key bundle.
     async fn subject_keys(&mut self, after: Option<SubjectId>, limit: u32) -> Result<Vec<SubjectKey>, StoreError>;
-    /// How many rows name this version of the subject root, by wrap or by reference.
-    async fn count_subject_keys_under(&mut self, root_key: &str) -> Result<u64, StoreError>;
+    /// Active ones that this version of the subject root wraps, ordered by id, `limit` at a time, those after `after`.
+    async fn subject_keys_under(
+        &mut self,
+        root_key: &str,
+        after: Option<SubjectId>,
+        limit: u32,
+    ) -> Result<Vec<SubjectKey>, StoreError>;
+    /// What is under this version of the subject root. Destroyed keys have names, too.
+    async fn subject_holdings(&mut self, root_key: &str) -> Result<SubjectHoldings, StoreError>;
+    /// All keys of references that were carried over, ordered by `key_id`.
+    async fn subject_references(&mut self) -> Result<Vec<SubjectReferences>, StoreError>;
 }
 
 /// Changes the keys of persons.
@@ -131,4 +172,10 @@ pub trait SubjectWrites {
     /// Puts an active one under another version of the subject root: wrap and reference of `key` replace those that
     /// were under `from`. [`StoreError::Changed`]`("subject_key")` if it is not active, or not under `from`.
     async fn rewrap_subject_key(&mut self, key: &SubjectKey, from: &str) -> Result<(), StoreError>;
+    /// Carries a key of references over. [`StoreError::Taken`]`("subject_references")` if it is.
+    async fn insert_subject_references(&mut self, references: &SubjectReferences) -> Result<(), StoreError>;
+    /// Puts one under another version of the subject root. [`StoreError::Changed`]`("subject_references")` if it is not
+    /// under `from`.
+    async fn rewrap_subject_references(&mut self, references: &SubjectReferences, from: &str)
+    -> Result<(), StoreError>;
 }

@@ -4,11 +4,13 @@ use std::time::Instant;
 
 use chancery_domain::TenantId;
 use chancery_domain::keyring::{KeyState, KeyVersion, Managed, Standing};
+use chancery_domain::subjects::SubjectReferences;
 use chancery_domain::tenants::TenantState;
 
 use super::{Backend, begin, commit, view};
 use crate::samples::{
-    NOW, OURS, THEIRS, api_key, field, key, key_version, managed_key, queued_event, tenant, tenant_key, user,
+    NOW, OURS, THEIRS, api_key, field, key, key_version, managed_key, queued_event, subject_references, tenant,
+    tenant_key, user,
 };
 
 async fn epoch(store: &impl Backend, tenant: TenantId) -> u64 {
@@ -41,6 +43,9 @@ pub async fn every_change_of_what_nodes_hold_raises_it(store: &impl Backend) {
     let mut changed = field(1);
     changed.encrypt = !changed.encrypt;
     raises!(.put_field(&changed));
+    let references = subject_references(1);
+    raises!(.insert_subject_references(&references));
+    raises!(.rewrap_subject_references(&SubjectReferences { root_key: "kv_3".to_owned(), ..references.clone() }, &references.root_key));
     assert_eq!(epoch(store, THEIRS).await, 0);
     commit!(store, OURS, .insert_user(&user(1)) .insert_api_key(&api_key(2)) .queue_event(&queued_event(OURS, 1))
         .count_key_uses(&version.key_id, 7, NOW));

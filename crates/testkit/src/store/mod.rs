@@ -95,6 +95,9 @@ macro_rules! store_conformance {
                 a_key_reads_back, keys_come_in_pages, keys_are_found, another_tenant_does_not_see_it,
                 another_tenant_does_not_change_it, a_person_has_one_active_key, a_key_is_destroyed_once,
                 a_wrap_is_replaced_by_compare_and_swap, only_the_end_of_a_key_raises_the_epoch,
+                keys_under_a_version_come_in_pages, what_is_under_a_version_is_counted,
+                keys_of_references_are_carried_over_and_move_by_compare_and_swap,
+                another_tenant_neither_sees_nor_moves_keys_of_references,
             ],
             datasets: [
                 a_dataset_reads_back, a_dataset_is_replaced, a_name_is_taken_once, a_removed_dataset_takes_its_jobs_and_counts,

@@ -1,10 +1,10 @@
 //! The keys of single persons.
 
 use chancery_domain::ids::SubjectId;
-use chancery_domain::subjects::{SubjectKey, SubjectState};
+use chancery_domain::subjects::{SubjectHoldings, SubjectKey, SubjectReferences, SubjectState};
 
 use super::{Backend, begin, changed, commit, taken, view};
-use crate::samples::{NOW, OURS, THEIRS, bytes, handle, subject_key};
+use crate::samples::{NOW, OURS, THEIRS, bytes, handle, subject_key, subject_references};
 
 fn destroyed(n: u64) -> SubjectKey {
     SubjectKey { wrapped: None, state: SubjectState::Destroyed, destroyed_at: Some(NOW), ..subject_key(n) }
@@ -43,7 +43,8 @@ pub async fn another_tenant_does_not_see_it(store: &impl Backend) {
     assert_eq!(view.subject_keys(None, 10).await.unwrap(), []);
     assert_eq!(view.subject_keys_by_handle(&[subject_key(1).handle]).await.unwrap(), []);
     assert_eq!(view.subject_keys_of(&[subject_key(1).reference]).await.unwrap(), []);
-    assert_eq!(view.count_subject_keys_under("kv_1").await.unwrap(), 0);
+    assert_eq!(view.subject_holdings("kv_1").await.unwrap(), SubjectHoldings::default());
+    assert_eq!(view.subject_keys_under("kv_1", None, 9).await.unwrap(), []);
 }
 
 /// And out of reach.
@@ -82,13 +83,66 @@ pub async fn a_wrap_is_replaced_by_compare_and_swap(store: &impl Backend) {
     newer.root_key = "kv_2".to_owned();
     commit!(store, OURS, .insert_subject_key(&subject_key(1)) .insert_subject_key(&subject_key(2)));
     assert!(changed(begin(store, OURS).await.rewrap_subject_key(&newer, "kv_3").await, "subject_key"));
-    assert_eq!(view(store, OURS).await.count_subject_keys_under("kv_1").await.unwrap(), 2);
+    assert_eq!(holdings(store, "kv_1").await, (2, 1));
     commit!(store, OURS, .rewrap_subject_key(&newer, "kv_1"));
+    assert_eq!(view(store, OURS).await.subject_keys(None, 1).await.unwrap(), [newer.clone()]);
+    assert!(changed(begin(store, OURS).await.rewrap_subject_key(&newer, "kv_1").await, "subject_key"), "once");
+    assert_eq!((holdings(store, "kv_1").await, holdings(store, "kv_2").await), ((1, 1), (1, 0)));
+}
+
+async fn holdings(store: &impl Backend, version: &str) -> (u64, u64) {
+    let held = view(store, OURS).await.subject_holdings(version).await.unwrap();
+    assert_eq!(held.is_empty(), (held.keys, held.references) == (0, 0));
+    (held.keys, held.references)
+}
+
+/// Those that a job has to move: active ones of one version, after the last that was looked at.
+pub async fn keys_under_a_version_come_in_pages(store: &impl Backend) {
+    let other = SubjectKey { root_key: "kv_2".to_owned(), ..subject_key(2) };
+    for key in [&subject_key(1), &other, &destroyed(3), &subject_key(4), &subject_key(5)] {
+        commit!(store, OURS, .insert_subject_key(key));
+    }
     let mut view = view(store, OURS).await;
-    assert_eq!(view.subject_keys(None, 1).await.unwrap(), [newer]);
-    // The reference is still under the older version, so that one is still needed.
-    assert_eq!(view.count_subject_keys_under("kv_1").await.unwrap(), 2);
-    assert_eq!(view.count_subject_keys_under("kv_2").await.unwrap(), 1);
+    assert_eq!(view.subject_keys_under("kv_1", None, 2).await.unwrap(), [subject_key(1), subject_key(4)]);
+    assert_eq!(view.subject_keys_under("kv_1", Some(subject_key(4).id), 2).await.unwrap(), [subject_key(5)]);
+    assert_eq!(view.subject_keys_under("kv_2", None, 2).await.unwrap(), [other]);
+    assert_eq!(view.subject_keys_under("kv_3", None, 2).await.unwrap(), []);
+}
+
+/// Wraps of active keys, wraps of keys of references, and the version's own one until it is carried over, even if only
+/// a destroyed key bears a name of its making.
+pub async fn what_is_under_a_version_is_counted(store: &impl Backend) {
+    assert_eq!(holdings(store, "kv_1").await, (0, 0));
+    commit!(store, OURS, .insert_subject_key(&destroyed(1)));
+    assert_eq!(holdings(store, "kv_1").await, (0, 1));
+    commit!(store, OURS, .insert_subject_key(&subject_key(2)) .insert_subject_key(&subject_key(3)));
+    assert_eq!(holdings(store, "kv_1").await, (2, 1));
+    commit!(store, OURS, .insert_subject_references(&subject_references(1)));
+    assert_eq!((holdings(store, "kv_1").await, holdings(store, "kv_2").await), ((2, 0), (0, 1)));
+    commit!(store, OURS, .destroy_subject_key(subject_key(2).id, NOW));
+    assert_eq!(holdings(store, "kv_1").await, (1, 0));
+}
+
+/// One for each version that made references; its wrap is replaced only where it is the one that was read.
+pub async fn keys_of_references_are_carried_over_and_move_by_compare_and_swap(store: &impl Backend) {
+    let (first, second) = (subject_references(1), subject_references(2));
+    commit!(store, OURS, .insert_subject_references(&second) .insert_subject_references(&first));
+    assert_eq!(view(store, OURS).await.subject_references().await.unwrap(), [first.clone(), second.clone()]);
+    assert!(taken(begin(store, OURS).await.insert_subject_references(&first).await, "subject_references"));
+    let newer = SubjectReferences { wrapped: vec![9; 7], root_key: "kv_3".to_owned(), ..first.clone() };
+    assert!(changed(begin(store, OURS).await.rewrap_subject_references(&newer, "kv_1").await, "subject_references"));
+    commit!(store, OURS, .rewrap_subject_references(&newer, &first.root_key));
+    assert_eq!(view(store, OURS).await.subject_references().await.unwrap(), [newer, second]);
+}
+
+/// They are their tenant's.
+pub async fn another_tenant_neither_sees_nor_moves_keys_of_references(store: &impl Backend) {
+    let ours = subject_references(1);
+    commit!(store, OURS, .insert_subject_references(&ours));
+    assert_eq!(view(store, THEIRS).await.subject_references().await.unwrap(), []);
+    let moved = begin(store, THEIRS).await.rewrap_subject_references(&ours, &ours.root_key).await;
+    assert!(changed(moved, "subject_references"));
+    assert_eq!(view(store, OURS).await.subject_references().await.unwrap(), [ours]);
 }
 
 /// Persons come every second and stop nobody's key. That one goes is news for every node.

@@ -36,6 +36,8 @@ enum Verb {
     Update(verbs::UpdateArgs),
     /// Add a version; old ones open and verify on
     Rotate(KeyArg),
+    /// Count what each version still holds: how far a re-seal or a move of keys is
+    Census(KeyArg),
     /// Stop versions for now
     Suspend(verbs::VersionArgs),
     /// Let suspended versions go on
@@ -88,6 +90,7 @@ pub async fn run(args: KeyArgs) -> Result<ExitCode> {
         Verb::Get(arg) => verbs::get(&api, output, &arg.key).await,
         Verb::Update(args) => verbs::update(&api, output, args).await,
         Verb::Rotate(arg) => verbs::post(&api, output, &arg.key, "rotate", Value::Object(serde_json::Map::new())).await,
+        Verb::Census(arg) => verbs::census(&api, output, &arg.key).await,
         Verb::Suspend(args) => verbs::shift(&api, output, args, "suspend").await,
         Verb::Resume(args) => verbs::shift(&api, output, args, "resume").await,
         Verb::Revoke(args) => verbs::revoke(&api, output, args).await,

@@ -198,6 +198,12 @@ pub(super) async fn update(api: &Api, output: Output, args: UpdateArgs) -> Resul
     show(output, &api.patch(&path(api, &args.key.key, "").await?, &body).await?)
 }
 
+pub(super) async fn census(api: &Api, output: Output, key: &str) -> Result<ExitCode> {
+    let found = api.get(&path(api, key, "census").await?).await?;
+    output.table(list(&found, "items")?, &["version", "state", "census", "count", "key_id"]);
+    Ok(ExitCode::SUCCESS)
+}
+
 /// A verb whose answer is the key.
 pub(super) async fn post(api: &Api, output: Output, key: &str, verb: &str, body: Value) -> Result<ExitCode> {
     show(output, &api.post(&path(api, key, verb).await?, &body).await?)
