@@ -2,7 +2,7 @@
 
 use axum::{Json, extract::State};
 use chancery_domain::{
-    datasets::{self, Dataset, DatasetColumn, DatasetJob, DatasetSpec, JobState, StartJob, Work},
+    datasets::{self, Dataset, DatasetColumn, DatasetCompound, DatasetJob, DatasetSpec, JobState, StartJob, Work},
     ids::DatasetJobId,
 };
 use chancery_middleware::{Authenticated, Body, OptionalBody, PathOf, Problem};
@@ -22,8 +22,38 @@ pub(crate) struct ColumnBody {
     column: String,
     /// The table's column with the sealed values; `<column>_encrypted` if absent.
     sealed_in: Option<String>,
-    /// The table's column with the search terms; none if absent.
+    /// The table's column with the term of the whole value; none if absent.
     terms_in: Option<String>,
+    /// The table's column with the terms of the value's beginnings: a JSON list in a text, or `text[]`; none if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prefix_in: Option<String>,
+    /// The table's column with the term of the value's bucket; none if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bucket_in: Option<String>,
+}
+
+/// A column with the terms of a compound index, all of whose columns are in the table.
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
+#[schema(as = DatasetCompound)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CompoundBody {
+    /// The index, by its name.
+    #[schema(example = "name_and_birth")]
+    index: String,
+    /// The table's column with the terms.
+    terms_in: String,
+}
+
+impl From<DatasetCompound> for CompoundBody {
+    fn from(compound: DatasetCompound) -> Self {
+        Self { index: compound.index, terms_in: compound.terms_in }
+    }
+}
+
+impl From<CompoundBody> for DatasetCompound {
+    fn from(compound: CompoundBody) -> Self {
+        Self { index: compound.index, terms_in: compound.terms_in }
+    }
 }
 
 /// Where a table is and what it holds.
@@ -44,6 +74,9 @@ pub(crate) struct PutDatasetBody {
     row_column: String,
     /// The columns with sealed values.
     columns: Vec<ColumnBody>,
+    /// The columns with terms of compound indexes.
+    #[serde(default)]
+    compounds: Vec<CompoundBody>,
 }
 
 /// A registered table.
@@ -64,6 +97,8 @@ pub(crate) struct DatasetBody {
     row_column: String,
     /// The columns with sealed values.
     columns: Vec<ColumnBody>,
+    /// The columns with terms of compound indexes.
+    compounds: Vec<CompoundBody>,
     /// Since when it is registered.
     created_at: String,
     /// When it was last changed.
@@ -76,6 +111,8 @@ impl From<Dataset> for DatasetBody {
             column: column.field,
             sealed_in: Some(column.sealed_in),
             terms_in: column.terms_in,
+            prefix_in: column.prefix_in,
+            bucket_in: column.bucket_in,
         };
         Self {
             id: dataset.id.to_string(),
@@ -85,6 +122,7 @@ impl From<Dataset> for DatasetBody {
             field_table: dataset.field_table,
             row_column: dataset.row_column,
             columns: dataset.columns.into_iter().map(column).collect(),
+            compounds: dataset.compounds.into_iter().map(CompoundBody::from).collect(),
             created_at: dataset.created_at.to_string(),
             updated_at: dataset.updated_at.to_string(),
         }
@@ -177,6 +215,8 @@ pub(crate) async fn put_dataset(
         sealed_in: column.sealed_in.unwrap_or_else(|| [&column.column, "_encrypted"].concat()),
         field: column.column,
         terms_in: column.terms_in,
+        prefix_in: column.prefix_in,
+        bucket_in: column.bucket_in,
     };
     let spec = DatasetSpec {
         url_file: body.database_url_file,
@@ -184,6 +224,7 @@ pub(crate) async fn put_dataset(
         field_table: body.field_table,
         row_column: body.row_column,
         columns: body.columns.into_iter().map(column).collect(),
+        compounds: body.compounds.into_iter().map(DatasetCompound::from).collect(),
     };
     Ok(Json(datasets::put(&app.instance, &call, &name, spec).await.or_problem()?.into()))
 }

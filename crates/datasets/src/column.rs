@@ -16,6 +16,15 @@ pub enum Kind {
     Bytes,
 }
 
+/// How a column keeps a list of terms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Terms {
+    /// As a JSON list in a text.
+    Json,
+    /// As `text[]`, in PostgreSQL.
+    Array,
+}
+
 /// A column of a table.
 #[derive(Debug, Clone)]
 pub struct Column {
@@ -99,6 +108,20 @@ impl Shape {
             (true, "bytea") | (false, "blob") => Ok(Kind::Bytes),
             (false, kind) if kind.contains("text") || kind.contains("char") || kind.contains("clob") => Ok(Kind::Text),
             _ => Err(fault("must be text or binary to hold sealed values and terms")),
+        }
+    }
+
+    /// How a column keeps a list of terms.
+    ///
+    /// # Errors
+    ///
+    /// [`TableError::Shape`] if there is none of this name, or of another type.
+    pub fn list(&self, name: &Name) -> Result<Terms, TableError> {
+        let array = self.column(name).is_some_and(|column| self.postgres && column.data_type == "array");
+        match array {
+            true => Ok(Terms::Array),
+            false if self.kind(name)? == Kind::Text => Ok(Terms::Json),
+            false => Err(TableError::Shape(name.to_string(), "must be text or text[] to hold a list of terms")),
         }
     }
 
@@ -211,7 +234,7 @@ async fn columns(database: &Database, table: &TableName) -> Result<Vec<Column>, 
     let name = Arg::from(table.table.as_str());
     let (sql, args) = match database {
         Database::Postgres(_) => (
-            "SELECT column_name::text, data_type::text, is_nullable = 'NO' FROM information_schema.columns
+            "SELECT column_name::text, CASE udt_name WHEN '_text' THEN 'array' ELSE data_type::text END, is_nullable = 'NO' FROM information_schema.columns
              WHERE table_name = $1 AND table_schema = COALESCE($2, current_schema()) ORDER BY ordinal_position",
             vec![name, schema],
         ),

@@ -1,10 +1,12 @@
 //! A dataset's table: its sealed values counted, read and replaced.
 
 use async_trait::async_trait;
-use chancery_domain::datasets::tables::{ColumnCount, Replacement, Stored, StoredRow, Which};
+use chancery_domain::datasets::tables::{
+    ColumnCount, Replacement, Stored, StoredParts, StoredRow, TermReplacement, Terms as Found, Which,
+};
 use chancery_domain::datasets::{Dataset, DatasetColumn, DatasetTable, TableError};
 
-use crate::column::{Kind, Shape, stored_arg, unavailable};
+use crate::column::{Kind, Shape, Terms, stored_arg, unavailable};
 use crate::database::{Arg, Database, DatabaseError};
 use crate::name::Name;
 use crate::statement::{Part, list, statement};
@@ -16,10 +18,15 @@ pub struct SealedTable {
     shape: Shape,
 }
 
+/// The numbers of values that are compared, after the row and the term.
+const PARTS: [&str; 8] = ["$3", "$4", "$5", "$6", "$7", "$8", "$9", "$10"];
+
 /// A column with its names parsed.
 struct Place {
     sealed: Name,
-    terms: Option<Name>,
+    exact: Option<Name>,
+    prefix: Option<(Name, Terms)>,
+    bucket: Option<Name>,
     kind: Kind,
 }
 
@@ -38,7 +45,72 @@ impl SealedTable {
         for column in &dataset.columns {
             opened.place(column)?;
         }
+        for compound in &dataset.compounds {
+            opened.terms(compound.terms_in.parse().map_err(|_| bad(&compound.terms_in))?)?;
+        }
         Ok(opened)
+    }
+
+    /// The columns of values that are filed together, and that of their term.
+    fn together(&self, columns: &[DatasetColumn], terms_in: &str) -> Result<(Vec<Place>, Name), TableError> {
+        let places = columns.iter().map(|column| self.place(column)).collect::<Result<Vec<_>, _>>()?;
+        if places.len() > PARTS.len() {
+            return Err(TableError::Shape(terms_in.to_owned(), "is of more columns than can be filed together"));
+        }
+        let bad = |_| TableError::Shape(terms_in.to_owned(), "is no name: use letters, digits and _");
+        Ok((places, self.terms(terms_in.parse().map_err(bad)?)?))
+    }
+
+    async fn part_rows(
+        &self,
+        places: &[Place],
+        parts: &[Part<'_>],
+        args: Vec<Arg>,
+    ) -> Result<Vec<StoredParts>, DatabaseError> {
+        let rows = self.database.fetch(statement(parts), args).await?;
+        let mut found = Vec::with_capacity(rows.len());
+        for mut row in rows {
+            let (at, id) = self.shape.at(row.next()?)?;
+            let values = places.iter().map(|place| place.kind.stored(row.next()?)).collect::<Result<_, _>>()?;
+            found.push(StoredParts { at, row: id, parts: values, term: row.next()?.text()? });
+        }
+        Ok(found)
+    }
+
+    async fn write_terms(
+        &self,
+        places: &[Place],
+        terms: &Name,
+        changes: &[TermReplacement],
+    ) -> Result<Vec<String>, DatabaseError> {
+        let Shape { table, row, .. } = &self.shape;
+        let mut work = self.database.begin().await?;
+        let mut replaced = Vec::with_capacity(changes.len());
+        for change in changes {
+            let mut parts: Vec<Part<'_>> = list!["UPDATE ", table, " SET ", terms, " = $2 WHERE ", row].to_vec();
+            match self.shape.is_postgres() {
+                true => parts.extend(list![" = CAST($1 AS ", self.shape.row_type(), ")"]),
+                false => parts.push(" = $1".into()),
+            }
+            let mut args = vec![self.shape.row_arg(&change.at), Arg::Text(change.term.clone())];
+            let mut numbers = PARTS.iter();
+            for (place, value) in places.iter().zip(&change.parts) {
+                parts.extend(list![" AND ", &place.sealed]);
+                match (value, numbers.as_slice().first()) {
+                    (Some(value), Some(number)) => {
+                        parts.extend(list![" = ", *number]);
+                        args.push(stored_arg(value));
+                        numbers.next();
+                    }
+                    _ => parts.push(" IS NULL".into()),
+                }
+            }
+            if work.execute(statement(&parts), args).await? > 0 {
+                replaced.push(change.at.clone());
+            }
+        }
+        work.commit().await?;
+        Ok(replaced)
     }
 
     fn place(&self, column: &DatasetColumn) -> Result<Place, TableError> {
@@ -47,24 +119,49 @@ impl SealedTable {
                 .map_err(|_| TableError::Shape(text.to_owned(), "is no name: use letters, digits and _"))
         };
         let sealed = name(&column.sealed_in)?;
-        let terms = column.terms_in.as_deref().map(name).transpose()?;
-        if let Some(terms) = &terms
-            && self.shape.kind(terms)? != Kind::Text
-        {
-            return Err(TableError::Shape(terms.to_string(), "must be text to hold terms"));
-        }
-        Ok(Place { kind: self.shape.kind(&sealed)?, sealed, terms })
+        let text = |column: Option<&str>| column.map(|column| self.terms(name(column)?)).transpose();
+        let prefix = column.prefix_in.as_deref().map(name).transpose()?;
+        let prefix =
+            prefix.map(|prefix| Ok::<_, TableError>((prefix.clone(), self.shape.list(&prefix)?))).transpose()?;
+        Ok(Place {
+            kind: self.shape.kind(&sealed)?,
+            exact: text(column.terms_in.as_deref())?,
+            prefix,
+            bucket: text(column.bucket_in.as_deref())?,
+            sealed,
+        })
     }
 
-    /// `SELECT row, sealed, terms FROM table WHERE it is sealed`. The cast has a name of its own: `ORDER BY` would take the row column for it.
-    fn select<'a>(&'a self, place: &'a Place) -> Vec<Part<'a>> {
+    /// A column that holds one term.
+    fn terms(&self, name: Name) -> Result<Name, TableError> {
+        match self.shape.kind(&name)? {
+            Kind::Text => Ok(name),
+            Kind::Bytes => Err(TableError::Shape(name.to_string(), "must be text to hold terms")),
+        }
+    }
+
+    /// `SELECT row, `. The cast has a name of its own: `ORDER BY` would take the row column for it.
+    fn select_row(&self) -> Vec<Part<'_>> {
         let row = &self.shape.row;
-        let mut parts: Vec<Part<'a>> = match self.shape.is_postgres() {
+        match self.shape.is_postgres() {
             true => vec!["SELECT CAST(".into(), row.into(), " AS text) AS chancery_row, ".into()],
             false => vec!["SELECT ".into(), row.into(), ", ".into()],
-        };
+        }
+    }
+
+    /// `SELECT row, sealed, terms FROM table WHERE it is sealed`.
+    fn select<'a>(&'a self, place: &'a Place) -> Vec<Part<'a>> {
+        let mut parts = self.select_row();
         parts.extend(list![&place.sealed, ", "]);
-        parts.push(place.terms.as_ref().map_or(Part::Text("NULL"), Part::from));
+        parts.push(place.exact.as_ref().map_or(Part::Text("NULL"), Part::from));
+        parts.push(", ".into());
+        match &place.prefix {
+            Some((name, Terms::Array)) => parts.extend(list!["CAST(array_to_json(", name, ") AS text)"]),
+            Some((name, Terms::Json)) => parts.push(name.into()),
+            None => parts.push("NULL".into()),
+        }
+        parts.push(", ".into());
+        parts.push(place.bucket.as_ref().map_or(Part::Text("NULL"), Part::from));
         parts.extend(list![" FROM ", &self.shape.table, " WHERE "]);
         parts.extend(place.kind.is_lone(&place.sealed, self.shape.is_postgres()));
         parts
@@ -76,7 +173,8 @@ impl SealedTable {
         for mut row in rows {
             let (at, id) = self.shape.at(row.next()?)?;
             let sealed = place.kind.stored(row.next()?)?.ok_or(DatabaseError::Type)?;
-            found.push(StoredRow { at, row: id, sealed, term: row.next()?.text()? });
+            let terms = Found { exact: row.next()?.text()?, prefix: row.next()?.text()?, bucket: row.next()?.text()? };
+            found.push(StoredRow { at, row: id, sealed, terms });
         }
         Ok(found)
     }
@@ -89,13 +187,27 @@ impl SealedTable {
         };
         let mut parts: Vec<Part<'_>> =
             vec!["UPDATE ".into(), table.into(), " AS t SET ".into(), (&place.sealed).into(), " = d.new".into()];
-        if let Some(terms) = &place.terms {
-            parts.extend(list![", ", terms, " = COALESCE(d.term, t.", terms, ")"]);
+        if let Some(exact) = &place.exact {
+            parts.extend(list![", ", exact, " = COALESCE(d.exact, t.", exact, ")"]);
+        }
+        match &place.prefix {
+            Some((name, Terms::Array)) => parts.extend(list![
+                ", ",
+                name,
+                " = CASE WHEN d.prefix IS NULL THEN t.",
+                name,
+                " ELSE ARRAY(SELECT json_array_elements_text(CAST(d.prefix AS json))) END",
+            ]),
+            Some((name, Terms::Json)) => parts.extend(list![", ", name, " = COALESCE(d.prefix, t.", name, ")"]),
+            None => {}
+        }
+        if let Some(bucket) = &place.bucket {
+            parts.extend(list![", ", bucket, " = NULLIF(COALESCE(d.bucket, t.", bucket, "), '')"]);
         }
         parts.extend(list![
             " FROM unnest(CAST($1 AS text[]), ",
             values,
-            ", CAST($4 AS text[])) AS d(at, old, new, term) WHERE t.",
+            ", CAST($4 AS text[]), CAST($5 AS text[]), CAST($6 AS text[])) AS d(at, old, new, exact, prefix, bucket) WHERE t.",
             row,
             " = CAST(d.at AS ",
             self.shape.row_type(),
@@ -111,7 +223,9 @@ impl SealedTable {
             Arg::Texts(changes.iter().map(|change| Some(change.at.clone())).collect()),
             list(|change| &change.old),
             list(|change| &change.new),
-            Arg::Texts(changes.iter().map(|change| change.term.clone()).collect()),
+            Arg::Texts(changes.iter().map(|change| change.terms.exact.clone()).collect()),
+            Arg::Texts(changes.iter().map(|change| change.terms.prefix.clone()).collect()),
+            Arg::Texts(changes.iter().map(|change| change.terms.bucket.clone()).collect()),
         ];
         let rows = self.database.fetch(statement(&parts), args).await?;
         rows.into_iter().map(|mut row| row.next()?.some_text()).collect()
@@ -121,10 +235,18 @@ impl SealedTable {
         let Shape { table, row, .. } = &self.shape;
         let mut parts: Vec<Part<'_>> =
             vec!["UPDATE ".into(), table.into(), " SET ".into(), (&place.sealed).into(), " = $3".into()];
-        if let Some(terms) = &place.terms {
-            parts.extend(list![", ", terms, " = COALESCE($4, ", terms, ")"]);
+        if let Some(exact) = &place.exact {
+            parts.extend(list![", ", exact, " = COALESCE($4, ", exact, ")"]);
         }
+        if let Some((prefix, _)) = &place.prefix {
+            parts.extend(list![", ", prefix, " = COALESCE($5, ", prefix, ")"]);
+        }
+        if let Some(bucket) = &place.bucket {
+            parts.extend(list![", ", bucket, " = NULLIF(COALESCE($6, ", bucket, "), '')"]);
+        }
+        // Always true; so that every statement has all six values.
         parts.extend(list![" WHERE ", row, " = $1 AND ", &place.sealed, " = $2"]);
+        parts.push(" AND COALESCE($4, $5, $6, '') IS NOT NULL".into());
         let mut work = self.database.begin().await?;
         let mut replaced = Vec::with_capacity(changes.len());
         for change in changes {
@@ -132,10 +254,10 @@ impl SealedTable {
                 self.shape.row_arg(&change.at),
                 stored_arg(&change.old),
                 stored_arg(&change.new),
-                Arg::Text(change.term.clone()),
+                Arg::Text(change.terms.exact.clone()),
+                Arg::Text(change.terms.prefix.clone()),
+                Arg::Text(change.terms.bucket.clone()),
             ];
-            // Without a column of terms the statement has three values.
-            let args = if place.terms.is_some() { args } else { args.into_iter().take(3).collect() };
             if work.execute(statement(&parts), args).await? > 0 {
                 replaced.push(change.at.clone());
             }
@@ -250,5 +372,45 @@ impl DatasetTable for SealedTable {
             found.extend(self.rows(&place, &parts, vec![self.shape.row_arg(at)]).await.map_err(unavailable)?);
         }
         Ok(found)
+    }
+
+    async fn parts(
+        &self,
+        columns: &[DatasetColumn],
+        terms_in: &str,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<StoredParts>, TableError> {
+        let (places, terms) = self.together(columns, terms_in)?;
+        let mut parts = self.select_row();
+        for place in &places {
+            parts.extend(list![&place.sealed, ", "]);
+        }
+        parts.extend(list![&terms, " FROM ", &self.shape.table, " WHERE (", &terms, " IS NOT NULL"]);
+        for place in &places {
+            parts.extend(list![" OR ", &place.sealed, " IS NOT NULL"]);
+        }
+        parts.push(")".into());
+        let mut args: Vec<Arg> = vec![i64::from(limit).into()];
+        if let Some(after) = after {
+            args.push(self.shape.row_arg(after));
+            parts.extend(list![" AND ", &self.shape.row]);
+            match self.shape.is_postgres() {
+                true => parts.extend(list![" > CAST($2 AS ", self.shape.row_type(), ")"]),
+                false => parts.push(" > $2".into()),
+            }
+        }
+        parts.extend(list![" ORDER BY ", &self.shape.row, " LIMIT $1"]);
+        self.part_rows(&places, &parts, args).await.map_err(unavailable)
+    }
+
+    async fn replace_terms(
+        &self,
+        columns: &[DatasetColumn],
+        terms_in: &str,
+        changes: &[TermReplacement],
+    ) -> Result<Vec<String>, TableError> {
+        let (places, terms) = self.together(columns, terms_in)?;
+        self.write_terms(&places, &terms, changes).await.map_err(unavailable)
     }
 }

@@ -3,8 +3,8 @@
 
 use chancery_crypto::{Handle, Phi, Sealed};
 use chancery_datasets::{Database, Migration, Restore, Seal, SealedTable, testing};
-use chancery_domain::datasets::tables::{Replacement, Stored, Which};
-use chancery_domain::datasets::{Dataset, DatasetColumn, DatasetTable as _, TableError};
+use chancery_domain::datasets::tables::{Replacement, Stored, TermReplacement, Terms, Which};
+use chancery_domain::datasets::{Dataset, DatasetColumn, DatasetCompound, DatasetTable as _, TableError};
 use chancery_domain::ids::DatasetId;
 use chancery_domain::time::Timestamp;
 
@@ -36,6 +36,8 @@ engines! {
     a_page_has_what_was_asked_for_in_the_order_of_rows,
     a_value_that_changed_meanwhile_stays,
     binary_columns_do_as_text_columns_do,
+    every_kind_of_term_has_its_column,
+    a_term_of_several_columns_is_replaced_only_beside_all_of_its_values,
     a_table_that_is_not_as_the_dataset_says_is_refused,
     a_column_is_sealed_finished_and_brought_back,
     a_change_by_a_program_that_knows_nothing_makes_a_row_pending_again,
@@ -54,7 +56,12 @@ fn sealed(handle: u8, flags: u8, tail: u8) -> Sealed {
 
 fn column(terms: bool) -> DatasetColumn {
     let terms_in = terms.then(|| "ssn_hash".to_owned());
-    DatasetColumn { field: "ssn".to_owned(), sealed_in: "ssn_encrypted".to_owned(), terms_in }
+    let sealed_in = "ssn_encrypted".to_owned();
+    DatasetColumn { field: "ssn".to_owned(), sealed_in, terms_in, prefix_in: None, bucket_in: None }
+}
+
+fn exact(term: Option<&str>) -> Terms {
+    Terms { exact: term.map(str::to_owned), ..Terms::default() }
 }
 
 fn dataset(table: &str) -> Dataset {
@@ -66,6 +73,7 @@ fn dataset(table: &str) -> Dataset {
         field_table: "patients".to_owned(),
         row_column: "id".to_owned(),
         columns: vec![column(true)],
+        compounds: Vec::new(),
         created_at: Timestamp::from_micros(0),
         updated_at: Timestamp::from_micros(0),
     }
@@ -115,7 +123,7 @@ async fn a_page_has_what_was_asked_for_in_the_order_of_rows(database: Database, 
     let table = SealedTable::open(database, &dataset("ds_paged")).await.unwrap();
     let rows = async |which: Which<'_>, after: Option<&str>, limit| {
         let page = table.page(&column(true), which, after, limit).await.unwrap();
-        page.into_iter().map(|row| (row.row, row.at, row.term)).collect::<Vec<_>>()
+        page.into_iter().map(|row| (row.row, row.at, row.terms.exact)).collect::<Vec<_>>()
     };
     let old = [Handle([1; 8])];
     let first = rows(Which::Under(&old), None, 2).await;
@@ -145,7 +153,7 @@ async fn a_value_that_changed_meanwhile_stays(database: Database, _: &str) {
         at: row.at.clone(),
         old: row.sealed.clone(),
         new: row.sealed.alike(&sealed(3, 1, 9)),
-        term: term.clone(),
+        terms: exact(term.as_deref()),
     };
     let changes: Vec<Replacement> = page.iter().zip(&terms).map(change).collect();
     let mut replaced = table.replace(&column(true), &changes).await.unwrap();
@@ -186,7 +194,7 @@ async fn binary_columns_do_as_text_columns_do(database: Database, _: &str) {
         at: page[1].at.clone(),
         old: page[1].sealed.clone(),
         new: page[1].sealed.alike(&sealed(2, 0, 7)),
-        term: None,
+        terms: exact(None),
     };
     assert_eq!(
         table.replace(&column(false), std::slice::from_ref(&change)).await.unwrap(),
@@ -194,6 +202,88 @@ async fn binary_columns_do_as_text_columns_do(database: Database, _: &str) {
     );
     let found = table.read(&column(false), &[change.at]).await.unwrap();
     assert_eq!(found[0].sealed, Stored::Bytes(sealed(2, 0, 7).into_bytes()));
+}
+
+async fn every_kind_of_term_has_its_column(database: Database, _: &str) {
+    let create = if matches!(database, Database::Postgres(_)) {
+        "CREATE TABLE ds_kinds (id INTEGER PRIMARY KEY, ssn_encrypted TEXT, ssn_hash TEXT, begins text[], listed TEXT, bucket TEXT)"
+    } else {
+        "CREATE TABLE ds_kinds (id INTEGER PRIMARY KEY, ssn_encrypted TEXT, ssn_hash TEXT, begins TEXT, listed TEXT, bucket TEXT)"
+    };
+    make(&database, "DROP TABLE IF EXISTS ds_kinds", create).await;
+    let insert = "INSERT INTO ds_kinds (id, ssn_encrypted, bucket) VALUES (CAST($1 AS INTEGER), $2, 'old')";
+    for id in ["1", "2"] {
+        testing::run(&database, insert, &[Some(id), Some(&sealed(1, 1, 1).to_text())]).await;
+    }
+    for prefix_in in ["begins", "listed"] {
+        let column = DatasetColumn {
+            prefix_in: Some(prefix_in.to_owned()),
+            bucket_in: Some("bucket".to_owned()),
+            ..column(true)
+        };
+        let set = Dataset { columns: vec![column.clone()], ..dataset("ds_kinds") };
+        let table = SealedTable::open(database.clone(), &set).await.unwrap();
+        let page = table.page(&column, Which::Sealed, None, 9).await.unwrap();
+        assert_eq!((&page[0].terms.prefix, page[0].terms.bucket.as_deref()), (&None, Some("old")));
+        let terms = Terms {
+            exact: Some("whole".to_owned()),
+            prefix: Some(Terms::list(&["a".to_owned(), "ab".to_owned()])),
+            bucket: Some("new".to_owned()),
+        };
+        let change = |at: usize, terms: &Terms| Replacement {
+            at: page[at].at.clone(),
+            old: page[at].sealed.clone(),
+            new: page[at].sealed.clone(),
+            terms: terms.clone(),
+        };
+        // A value without beginnings, in no bucket; what is none stays.
+        let nothing = Terms { exact: None, prefix: Some("[]".to_owned()), bucket: Some(String::new()) };
+        let changes = [change(0, &terms), change(1, &nothing)];
+        assert_eq!(table.replace(&column, &changes).await.unwrap().len(), 2);
+        let found = table.page(&column, Which::Sealed, None, 9).await.unwrap();
+        assert_eq!(found[0].terms, terms);
+        assert!(terms.are_in(&found[0].terms) && nothing.are_in(&found[1].terms) && !terms.are_in(&found[1].terms));
+        assert_eq!((&found[1].terms.exact, &found[1].terms.bucket), (&None, &None));
+        testing::run(&database, "UPDATE ds_kinds SET bucket = 'old', ssn_hash = NULL", &[]).await;
+    }
+}
+
+async fn a_term_of_several_columns_is_replaced_only_beside_all_of_its_values(database: Database, _: &str) {
+    make(
+        &database,
+        "DROP TABLE IF EXISTS ds_parts",
+        "CREATE TABLE ds_parts (id INTEGER PRIMARY KEY, ssn_encrypted TEXT, name_encrypted TEXT, both_hash TEXT)",
+    )
+    .await;
+    let insert = "INSERT INTO ds_parts VALUES (CAST($1 AS INTEGER), $2, $3, $4)";
+    let value = sealed(1, 1, 1).to_text();
+    for (id, name, term) in
+        [("1", Some(value.as_str()), None), ("2", None, Some("stale")), ("3", Some(value.as_str()), Some("old"))]
+    {
+        testing::run(&database, insert, &[Some(id), Some(&value), name, term]).await;
+    }
+    testing::run(&database, "INSERT INTO ds_parts (id) VALUES (4)", &[]).await;
+    let name = DatasetColumn { field: "name".to_owned(), sealed_in: "name_encrypted".to_owned(), ..column(false) };
+    let columns = [column(false), name];
+    let set = Dataset { columns: columns.to_vec(), ..dataset("ds_parts") };
+    let table = SealedTable::open(database.clone(), &set).await.unwrap();
+    let page = table.parts(&columns, "both_hash", None, 2).await.unwrap();
+    let rest = table.parts(&columns, "both_hash", Some(&page[1].at), 2).await.unwrap();
+    let rows: Vec<_> = page.iter().chain(&rest).map(|row| (row.row.as_str(), row.term.as_deref())).collect();
+    assert_eq!(rows, [("1", None), ("2", Some("stale")), ("3", Some("old"))]);
+    assert_eq!((page[0].parts.len(), &page[1].parts[1]), (2, &None));
+    let other = sealed(1, 1, 2).to_text();
+    testing::run(&database, "UPDATE ds_parts SET name_encrypted = $1 WHERE id = 3", &[Some(&other)]).await;
+    let change = |row: &chancery_domain::datasets::tables::StoredParts, term: Option<&str>| TermReplacement {
+        at: row.at.clone(),
+        parts: row.parts.clone(),
+        term: term.map(str::to_owned),
+    };
+    let changes = [change(&page[0], Some("new")), change(&page[1], None), change(&rest[0], Some("new"))];
+    let replaced = table.replace_terms(&columns, "both_hash", &changes).await.unwrap();
+    assert_eq!(replaced, [page[0].at.clone(), page[1].at.clone()], "the third has another name by now");
+    let found = testing::rows(&database, "SELECT both_hash FROM ds_parts ORDER BY id").await;
+    assert_eq!(found, [[Some("new".to_owned())], [None], [Some("old".to_owned())], [None]]);
 }
 
 async fn a_table_that_is_not_as_the_dataset_says_is_refused(database: Database, _: &str) {
@@ -216,6 +306,16 @@ async fn a_table_that_is_not_as_the_dataset_says_is_refused(database: Database, 
     assert!(refused(|odd| odd.columns[0].sealed_in = "age".to_owned()).await);
     assert!(refused(|odd| odd.columns[0].sealed_in = "none".to_owned()).await);
     assert!(refused(|odd| odd.columns[0].terms_in = Some("age".to_owned())).await);
+    assert!(refused(|odd| odd.columns[0].prefix_in = Some("age".to_owned())).await);
+    assert!(refused(|odd| odd.columns[0].bucket_in = Some("none".to_owned())).await);
+    let compound = |terms_in: &str| vec![DatasetCompound { index: "both".to_owned(), terms_in: terms_in.to_owned() }];
+    assert!(matches!(
+        SealedTable::open(database.clone(), &Dataset { compounds: compound("age"), ..dataset("ds_odd") }).await,
+        Err(TableError::Shape(..))
+    ));
+    SealedTable::open(database.clone(), &Dataset { compounds: compound("ssn_hash"), ..dataset("ds_odd") })
+        .await
+        .unwrap();
 }
 
 async fn migration(database: &Database, table: &str) -> Migration {

@@ -1,5 +1,5 @@
 use async_trait::async_trait;
-use chancery_domain::datasets::{Dataset, DatasetJob, DatasetRows, DatasetWrites};
+use chancery_domain::datasets::{Dataset, DatasetColumn, DatasetCompound, DatasetJob, DatasetRows, DatasetWrites};
 use chancery_domain::ids::{DatasetId, DatasetJobId};
 use chancery_domain::store::StoreError;
 use chancery_domain::time::Timestamp;
@@ -28,18 +28,44 @@ macro_rules! select_job {
     };
 }
 
+/// A list of columns, or an object with them and the columns of compound indexes.
+fn read_columns(text: &str) -> Option<(Vec<DatasetColumn>, Vec<DatasetCompound>)> {
+    use serde_json::{Value, from_str, from_value};
+    match from_str(text).ok()? {
+        Value::Object(mut parts) => {
+            let (columns, compounds) = (parts.remove("columns")?, parts.remove("compounds")?);
+            Some((from_value(columns).ok()?, from_value(compounds).ok()?))
+        }
+        list => Some((from_value(list).ok()?, Vec::new())),
+    }
+}
+
+fn write_columns(dataset: &Dataset) -> Result<String, serde_json::Error> {
+    let columns = serde_json::to_value(&dataset.columns)?;
+    if dataset.compounds.is_empty() {
+        return Ok(columns.to_string());
+    }
+    let compounds = serde_json::to_value(&dataset.compounds)?;
+    Ok(serde_json::Value::from_iter([("columns", columns), ("compounds", compounds)]).to_string())
+}
+
 fn read_dataset(row: &mut Row) -> Result<Dataset, StoreError> {
-    Ok(Dataset {
+    let mut dataset = Dataset {
         id: row.parsed()?,
         name: row.text()?,
         url_file: row.text()?,
         table: row.text()?,
         field_table: row.text()?,
         row_column: row.text()?,
-        columns: serde_json::from_str(&row.text()?).map_err(|_| row.damaged())?,
-        created_at: row.time()?,
-        updated_at: row.time()?,
-    })
+        columns: Vec::new(),
+        compounds: Vec::new(),
+        created_at: Timestamp::from_micros(0),
+        updated_at: Timestamp::from_micros(0),
+    };
+    let columns = row.text()?;
+    (dataset.columns, dataset.compounds) = read_columns(&columns).ok_or_else(|| row.damaged())?;
+    (dataset.created_at, dataset.updated_at) = (row.time()?, row.time()?);
+    Ok(dataset)
 }
 
 fn read_job(row: &mut Row) -> Result<DatasetJob, StoreError> {
@@ -90,7 +116,7 @@ impl<D: Driver> DatasetRows for Rows<D> {
 #[async_trait]
 impl<D: Driver> DatasetWrites for Rows<D> {
     async fn put_dataset(&mut self, dataset: &Dataset) -> Result<(), StoreError> {
-        let columns = serde_json::to_string(&dataset.columns).map_err(|error| StoreError::Unavailable(error.into()))?;
+        let columns = write_columns(dataset).map_err(|error| StoreError::Unavailable(error.into()))?;
         self.execute(
             "INSERT INTO datasets (tenant_id, id, name, url_file, source_table, field_table, row_column, columns,
                 created_at, updated_at)

@@ -230,3 +230,92 @@ async fn a_dataset_that_is_not_as_it_says_is_refused() {
     app.call(&clinic.officer, "DELETE", path, None).await;
     app.get(&clinic.officer, path).await.refused(404, "not_found");
 }
+
+/// The terms that a query looks for, newest key first.
+async fn sought(app: &TestApp, clinic: &Clinic, item: Value) -> Vec<String> {
+    let found = app.post(&clinic.service, "/v1/terms", json!({"items": [item]})).await.ok();
+    serde_json::from_value(found["items"][0]["terms"].clone()).unwrap()
+}
+
+#[tokio::test]
+async fn terms_of_every_kind_follow_a_rotation_of_the_index_key() {
+    let app = TestApp::new().await;
+    let clinic = app.clinic("ours").await;
+    let name = json!({"index": {"normalizer": "name", "prefix": {"min": 2, "max": 4}}, "empty": true});
+    app.put(&clinic.officer, "/v1/fields/patients/last_name", name).await.ok();
+    let born =
+        json!({"type": "date", "index": {"normalizer": "date", "bucket": {"width": 1, "unit": "year"}}, "empty": true});
+    app.put(&clinic.officer, "/v1/fields/patients/birth_date", born).await.ok();
+    let person = json!({"columns": ["last_name", {"column": "birth_date", "normalizer": "date"}], "empty": true});
+    app.put(&clinic.officer, "/v1/indexes/patients/person", person).await.ok();
+    let table =
+        "CREATE TABLE patients (id INTEGER PRIMARY KEY, last_name_encrypted TEXT, name_hash TEXT, name_begins TEXT,
+        birth_date_encrypted TEXT, birth_hash TEXT, birth_year TEXT, person_hash TEXT)";
+    let database = app.database("clinic.url", &[table]).await;
+    let people = [("1", "Gómez", "1989-05-25"), ("2", "Li", "1989-01-01"), ("3", "Gold", "2001-03-04")];
+    for (row, name, born) in people {
+        // One of them under a key of the person's own.
+        let subject = (row == "3").then_some("MRN-3");
+        let item = |column: &str, value: &str| json!({"table": "patients", "column": column, "row": row, "subject": subject, "value": value});
+        let items = json!({"items": [item("last_name", name), item("birth_date", born)]});
+        let sealed = app.post(&clinic.service, "/v1/seal", items).await.ok();
+        let values: Vec<String> = (0..2).map(|at| text(&sealed["items"][at]["sealed"]).unwrap()).collect();
+        let insert = "INSERT INTO patients (id, last_name_encrypted, birth_date_encrypted, name_hash, person_hash)
+            VALUES (CAST($1 AS INTEGER), $2, $3, 'stale', 'stale')";
+        testing::run(&database, insert, &[Some(row), Some(&values[0]), Some(&values[1])]).await;
+    }
+    let column = |name: &str, exact: &str, more: (&str, &str)| {
+        let mut column = json!({"column": name, "terms_in": exact});
+        column[more.0] = json!(more.1);
+        column
+    };
+    let mut body = json!({
+        "database_url_file": "clinic.url", "table": "patients", "row_column": "id",
+        "columns": [column("last_name", "name_hash", ("prefix_in", "name_begins")),
+                    column("birth_date", "birth_hash", ("bucket_in", "birth_year"))],
+    });
+    app.put(&clinic.officer, "/v1/datasets/patients", body.clone()).await.ok();
+    let index = key(&app, &clinic, "index").await;
+    app.post(&clinic.officer, &format!("/v1/keys/{index}/rotate"), json!({})).await.ok();
+    let all = json!({"work": "reindex", "rows_per_second": 1_000_000});
+    let job = done(&app, &clinic, all.clone()).await;
+    assert_eq!((&job["state"], &job["failed"]), (&json!("done"), &json!(0)), "{job}");
+    // Nobody counted the compound index.
+    assert_eq!(census(&app, &clinic, "index").await[0].1, "unknown");
+
+    for (compounds, member) in [
+        (json!([{"index": "none", "terms_in": "person_hash"}]), "unknown"),
+        (json!([{"index": "person", "terms_in": "name_hash"}]), "twice"),
+    ] {
+        body["compounds"] = compounds;
+        let refused = app.put(&clinic.officer, "/v1/datasets/patients", body.clone()).await;
+        refused.refused(422, "request.invalid");
+        assert!(refused.text().contains(member), "{}", refused.text());
+    }
+    body["compounds"] = json!([{"index": "person", "terms_in": "person_hash"}]);
+    let shown = app.put(&clinic.officer, "/v1/datasets/patients", body.clone()).await.ok();
+    assert_eq!((&shown["compounds"], &shown["columns"][0]["prefix_in"]), (&body["compounds"], &json!("name_begins")));
+    assert_eq!(app.get(&clinic.officer, "/v1/datasets/patients").await.ok()["compounds"], body["compounds"]);
+    let job = done(&app, &clinic, all).await;
+    assert_eq!((&job["state"], &job["moved"], &job["failed"]), (&json!("done"), &json!(3), &json!(0)), "{job}");
+    assert_eq!(census(&app, &clinic, "index").await[0], (json!("inactive"), json!("counted"), json!(0)));
+
+    // Every query finds its row by the term of the newest key.
+    let columns = "SELECT name_hash, name_begins, birth_hash, birth_year, person_hash FROM patients ORDER BY id";
+    let rows = testing::rows(&database, columns).await;
+    for ((_, name, born), row) in people.into_iter().zip(&rows) {
+        let cell = |at: usize| row[at].clone().unwrap();
+        let of = |column: &str, value: &str| json!({"table": "patients", "column": column, "value": value});
+        assert_eq!(cell(0), sought(&app, &clinic, of("last_name", name)).await[0], "{name}");
+        assert_eq!(cell(2), sought(&app, &clinic, of("birth_date", born)).await[0], "{born}");
+        let begins: Vec<String> = serde_json::from_str(&cell(1)).unwrap();
+        assert_eq!(begins.len(), name.chars().count().min(4) - 1);
+        let beginning = json!({"table": "patients", "column": "last_name", "match": "prefix", "value": name.chars().take(2).collect::<String>()});
+        assert_eq!(begins[0], sought(&app, &clinic, beginning).await[0]);
+        let year = json!({"table": "patients", "column": "birth_date", "match": "range", "from": born, "to": born});
+        assert_eq!(cell(3), sought(&app, &clinic, year).await[0]);
+        let both = json!({"table": "patients", "index": "person", "values": {"last_name": name, "birth_date": born}});
+        assert_eq!(cell(4), sought(&app, &clinic, both).await[0]);
+    }
+    assert_eq!(rows[0][3], rows[1][3], "born in one year");
+}

@@ -10,6 +10,7 @@ use crate::{
     Instance, Whole,
     access::{Call, Permission},
     audit::{Change, Detail, Event, EventKind, receipt::note},
+    datasets::DatasetCompound,
     fields::Field,
     ids::{DatasetId, KeyId},
     indexes::{Index, IndexKind},
@@ -235,19 +236,27 @@ impl Tally {
             let tables = datasets.iter().filter(|dataset| dataset.field_table == field.table);
             let columns = tables.flat_map(|dataset| dataset.columns.iter().map(move |column| (dataset.id, column)));
             let covering = columns.filter(|(_, column)| {
-                // A dataset has one column of terms: those of the whole value.
-                let exact_alone =
-                    || field.indexes.iter().all(|index| index.kind == IndexKind::Exact || index.newest().is_none());
-                let data = key.managed == Some(Managed::Data);
-                column.field == field.column && (data || (column.terms_in.is_some() && exact_alone()))
+                // Every kind of term that the field is filed under has its column in the table.
+                let all_filed = || {
+                    let mut live = field.indexes.iter().filter(|index| index.newest().is_some());
+                    live.all(|index| column.filed_in(index.kind).is_some())
+                };
+                column.field == field.column && (key.managed == Some(Managed::Data) || all_filed())
             });
             covering.map(|(id, column)| Source::Dataset(id, column.field.clone())).collect()
         };
         let fields = rows.fields().await?;
         let mut covered: Vec<Vec<Source>> = fields.iter().filter(|field| falls_under(field)).map(covering).collect();
-        let compound = |index: &Index| index.kind == IndexKind::Compound && index.newest().is_some();
-        if key.managed == Some(Managed::Index) && rows.indexes().await?.iter().any(compound) {
-            covered.push(Vec::new());
+        if key.managed == Some(Managed::Index) {
+            let compound = |index: &&Index| index.kind == IndexKind::Compound && index.newest().is_some();
+            for index in rows.indexes().await?.iter().filter(compound) {
+                let table = fields.iter().find(|field| field.table_id == index.table_id).map(|field| &field.table);
+                let tables = datasets.iter().filter(|dataset| Some(&dataset.field_table) == table);
+                let mapped = tables.filter(|dataset| dataset.compounds.iter().any(|at| at.index == index.name));
+                covered.push(
+                    mapped.map(|set| Source::Dataset(set.id, DatasetCompound::counted_as(&index.name))).collect(),
+                );
+            }
         }
         Ok(Self { fields: Some(covered), own })
     }

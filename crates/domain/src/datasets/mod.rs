@@ -11,6 +11,7 @@ use crate::{
     access::Denied,
     faults::Faults,
     ids::{DatasetId, DatasetJobId},
+    indexes::IndexKind,
     instance::{Failure, fails},
     store::StoreError,
     time::Timestamp,
@@ -33,8 +34,42 @@ pub struct DatasetColumn {
     pub field: String,
     /// The table's column with the sealed values.
     pub sealed_in: String,
-    /// The table's column with the search terms, if it has one.
+    /// The table's column with the term of the whole value, if it has one.
     pub terms_in: Option<String>,
+    /// The table's column with the terms of the value's beginnings, if it has one: a JSON list of texts, or `text[]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prefix_in: Option<String>,
+    /// The table's column with the term of the value's bucket, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bucket_in: Option<String>,
+}
+
+impl DatasetColumn {
+    /// The table's column with terms of an index of this kind.
+    pub fn filed_in(&self, kind: IndexKind) -> Option<&str> {
+        match kind {
+            IndexKind::Exact => self.terms_in.as_deref(),
+            IndexKind::Prefix => self.prefix_in.as_deref(),
+            IndexKind::Bucket => self.bucket_in.as_deref(),
+            IndexKind::Compound => None,
+        }
+    }
+}
+
+/// A column of a dataset that holds the terms of a compound index.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatasetCompound {
+    /// The index, by its name in the table of fields.
+    pub index: String,
+    /// The table's column with the terms.
+    pub terms_in: String,
+}
+
+impl DatasetCompound {
+    /// What a census calls it, where it calls a column by its field.
+    pub fn counted_as(index: &str) -> String {
+        format!("index/{index}")
+    }
 }
 
 /// A table of an application.
@@ -54,6 +89,8 @@ pub struct Dataset {
     pub row_column: String,
     /// The columns with sealed values.
     pub columns: Vec<DatasetColumn>,
+    /// The columns with terms of compound indexes.
+    pub compounds: Vec<DatasetCompound>,
     /// Since when it is registered.
     pub created_at: Timestamp,
     /// When it was last changed.
@@ -101,7 +138,7 @@ pub struct DatasetJob {
     pub rows_per_second: u32,
     /// Values written under the old key while a pass runs are met by the next one.
     pub pass: u32,
-    /// Which of the dataset's columns.
+    /// Which of the dataset's columns; after those come its compound indexes.
     pub column_at: u32,
     /// The last row that was done in this column.
     pub row_at: Option<String>,

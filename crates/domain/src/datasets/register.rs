@@ -1,6 +1,6 @@
 //! Registers applications' tables.
 
-use super::{Dataset, DatasetColumn, DatasetError, TableError};
+use super::{Dataset, DatasetColumn, DatasetCompound, DatasetError, TableError};
 use crate::{
     Instance,
     access::{Call, Permission},
@@ -8,7 +8,7 @@ use crate::{
     faults::Faults,
     fields::Field,
     ids::DatasetId,
-    indexes::IndexKind,
+    indexes::{Index, IndexKind},
 };
 
 /// The most columns of one dataset.
@@ -29,6 +29,8 @@ pub struct DatasetSpec {
     pub row_column: String,
     /// The columns with sealed values.
     pub columns: Vec<DatasetColumn>,
+    /// The columns with terms of compound indexes.
+    pub compounds: Vec<DatasetCompound>,
 }
 
 /// Registers a table of the caller's tenant, or changes its registration. Looks at the table before it answers.
@@ -43,8 +45,10 @@ pub async fn put(instance: &Instance, call: &Call, name: &str, spec: DatasetSpec
     let mut view = instance.store().view(tenant).await?;
     let fields = view.fields().await?;
     let known = view.datasets().await?;
+    let indexes = view.indexes().await?;
     drop(view);
     check(name, &spec, &field_table, &fields)?;
+    check_compounds(&spec, &field_table, &fields, &indexes)?;
     let before = known.iter().find(|dataset| dataset.name == name);
     if before.is_none() && known.len() >= MAX_DATASETS {
         return Err(Faults::one("/name", "too_many", "a tenant has at most 200 datasets").into());
@@ -58,6 +62,7 @@ pub async fn put(instance: &Instance, call: &Call, name: &str, spec: DatasetSpec
         field_table,
         row_column: spec.row_column,
         columns: spec.columns,
+        compounds: spec.compounds,
         created_at: before.map_or(now, |dataset| dataset.created_at),
         updated_at: now,
     };
@@ -68,7 +73,10 @@ pub async fn put(instance: &Instance, call: &Call, name: &str, spec: DatasetSpec
     }
     // What was counted before may have been another table's: the counts go with the old registration.
     if before.is_some_and(|before| {
-        before.table != dataset.table || before.columns != dataset.columns || before.url_file != dataset.url_file
+        before.table != dataset.table
+            || before.columns != dataset.columns
+            || before.compounds != dataset.compounds
+            || before.url_file != dataset.url_file
     }) {
         change.rows().delete_dataset(dataset.id).await?;
     }
@@ -168,7 +176,13 @@ fn check(name: &str, spec: &DatasetSpec, field_table: &str, fields: &[Field]) ->
         faults.add("/columns", "length", "name 1 to 64 columns");
     }
     for (at, column) in spec.columns.iter().enumerate() {
-        for (member, text) in [("sealed_in", Some(&column.sealed_in)), ("terms_in", column.terms_in.as_ref())] {
+        let names = [
+            ("sealed_in", Some(column.sealed_in.as_str())),
+            ("terms_in", column.terms_in.as_deref()),
+            ("prefix_in", column.prefix_in.as_deref()),
+            ("bucket_in", column.bucket_in.as_deref()),
+        ];
+        for (member, text) in names {
             if text.is_some_and(|text| !is_name(text)) {
                 faults.add(format!("/columns/{at}/{member}"), "format", NAME);
             }
@@ -178,15 +192,61 @@ fn check(name: &str, spec: &DatasetSpec, field_table: &str, fields: &[Field]) ->
             Some(field) if !field.encrypt => {
                 faults.add(format!("/columns/{at}/column"), "not_encrypted", "is kept in clear");
             }
-            Some(field) if field.index_of(IndexKind::Exact).is_none() && column.terms_in.is_some() => {
-                faults.add(format!("/columns/{at}/terms_in"), "not_indexed", "the field has no index");
+            Some(field) => {
+                let members = [
+                    ("terms_in", IndexKind::Exact),
+                    ("prefix_in", IndexKind::Prefix),
+                    ("bucket_in", IndexKind::Bucket),
+                ];
+                for (member, kind) in members {
+                    if field.index_of(kind).is_none() && column.filed_in(kind).is_some() {
+                        faults.add(format!("/columns/{at}/{member}"), "not_indexed", "the field has no such index");
+                    }
+                }
             }
-            Some(_) => {}
         }
         if spec.columns.iter().take(at).any(|other| other.field == column.field || other.sealed_in == column.sealed_in)
         {
             faults.add(format!("/columns/{at}"), "twice", "is named twice");
         }
+    }
+    faults.check()
+}
+
+/// A compound index is filed by a job only if all of its columns are in the table.
+fn check_compounds(spec: &DatasetSpec, field_table: &str, fields: &[Field], indexes: &[Index]) -> Result<(), Faults> {
+    let mut faults = Faults::default();
+    let here = |id| fields.iter().find(|field| field.id == id).filter(|field| field.table == field_table);
+    for (at, compound) in spec.compounds.iter().enumerate() {
+        if !is_name(&compound.terms_in) {
+            faults.add(format!("/compounds/{at}/terms_in"), "format", "use a letter or _, then letters, digits or _");
+        }
+        if spec.compounds.iter().take(at).any(|other| other.index == compound.index) {
+            faults.add(format!("/compounds/{at}"), "twice", "is named twice");
+        }
+        let live = |index: &&Index| index.kind == IndexKind::Compound && index.newest().is_some();
+        let named = |index: &&Index| index.name == compound.index && index.fields.iter().all(|id| here(*id).is_some());
+        match indexes.iter().filter(live).find(named) {
+            None => faults.add(format!("/compounds/{at}/index"), "unknown", "is no compound index of this table"),
+            Some(index) => {
+                let mapped = |id| here(id).is_some_and(|f| spec.columns.iter().any(|column| column.field == f.column));
+                if !index.fields.iter().all(|id| mapped(*id)) {
+                    let message = "all columns of the index must be among the dataset's columns";
+                    faults.add(format!("/compounds/{at}/index"), "incomplete", message);
+                }
+            }
+        }
+    }
+    // One column of the table has one meaning.
+    let columns = spec.columns.iter().flat_map(|column| {
+        let terms = [&column.terms_in, &column.prefix_in, &column.bucket_in];
+        std::iter::once(column.sealed_in.as_str()).chain(terms.into_iter().filter_map(|name| name.as_deref()))
+    });
+    let mut named: Vec<&str> =
+        columns.chain(spec.compounds.iter().map(|compound| compound.terms_in.as_str())).collect();
+    named.sort_unstable();
+    if named.windows(2).any(|pair| matches!(pair, [one, other] if one == other)) {
+        faults.add("/columns", "twice", "a column of the table is named for two things");
     }
     faults.check()
 }

@@ -61,7 +61,64 @@ pub struct StoredRow {
     pub row: String,
     /// The sealed value.
     pub sealed: Stored,
-    /// The term beside it.
+    /// The terms beside it.
+    pub terms: Terms,
+}
+
+/// What stands in a row's columns of terms.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Terms {
+    /// The term of the whole value.
+    pub exact: Option<String>,
+    /// The terms of its beginnings, as a JSON list.
+    pub prefix: Option<String>,
+    /// The term of its bucket. To write, an empty text stands for none.
+    pub bucket: Option<String>,
+}
+
+impl Terms {
+    /// Terms of beginnings as a column has them.
+    pub fn list(terms: &[String]) -> String {
+        serde_json::Value::from(terms.to_vec()).to_string()
+    }
+
+    /// Whether these stand there already, once they are written over `found`. An application may write a list with spaces.
+    pub fn are_in(&self, found: &Self) -> bool {
+        let list = |text: &str| serde_json::from_str::<Vec<String>>(text).ok();
+        let same = |new: &Option<String>, old: &Option<String>| match new {
+            None => true,
+            Some(new) => old.as_deref().unwrap_or_default() == new,
+        };
+        let prefix = match (&self.prefix, &found.prefix) {
+            (None, _) => true,
+            (Some(new), Some(old)) => new == old || list(old).is_some_and(|old| Some(old) == list(new)),
+            (Some(_), None) => false,
+        };
+        prefix && same(&self.exact, &found.exact) && same(&self.bucket, &found.bucket)
+    }
+}
+
+/// The values of one row that are filed together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredParts {
+    /// The adapter's name of the row.
+    pub at: String,
+    /// The row's id as values are bound to it.
+    pub row: String,
+    /// What stands in the columns, in their order.
+    pub parts: Vec<Option<Stored>>,
+    /// The term beside them.
+    pub term: Option<String>,
+}
+
+/// A term to put in the place of another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TermReplacement {
+    /// The adapter's name of the row.
+    pub at: String,
+    /// What was read there; the row is left alone if it has anything else by now.
+    pub parts: Vec<Option<Stored>>,
+    /// The term that shall be beside it; none for a row that is filed under nothing.
     pub term: Option<String>,
 }
 
@@ -74,8 +131,8 @@ pub struct Replacement {
     pub old: Stored,
     /// What shall be there.
     pub new: Stored,
-    /// The term that shall be beside it.
-    pub term: Option<String>,
+    /// The terms that shall be beside it; those that are none stay as they are.
+    pub terms: Terms,
 }
 
 /// Which values a page holds.
@@ -131,6 +188,21 @@ pub trait DatasetTable: Send + Sync {
     async fn replace(&self, column: &DatasetColumn, changes: &[Replacement]) -> Result<Vec<String>, TableError>;
     /// Reads the values of these rows; rows that are gone or hold a null are left out.
     async fn read(&self, column: &DatasetColumn, rows: &[String]) -> Result<Vec<StoredRow>, TableError>;
+    /// The next rows with anything in these columns or a term in `terms_in`, after the row that is called `after`.
+    async fn parts(
+        &self,
+        columns: &[DatasetColumn],
+        terms_in: &str,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<StoredParts>, TableError>;
+    /// Replaces terms in one transaction; gives the names of the rows in which all values were still those that were read.
+    async fn replace_terms(
+        &self,
+        columns: &[DatasetColumn],
+        terms_in: &str,
+        changes: &[TermReplacement],
+    ) -> Result<Vec<String>, TableError>;
 }
 
 /// For instances that have no datasets: tests, and programs that embed the library.

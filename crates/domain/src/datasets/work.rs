@@ -4,13 +4,16 @@
 //! that was read, and what was written is read back. So a job may die anywhere and go on from its last noted row: what was
 //! moved already is under the newest key and is not looked at again.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use chancery_crypto::{Handle, Sealed};
 
 use super::{
-    Dataset, DatasetColumn, DatasetError, DatasetJob, DatasetTable, JobState, TableError, Work,
-    tables::{ColumnCount, Replacement, StoredRow, Which},
+    Dataset, DatasetColumn, DatasetCompound, DatasetError, DatasetJob, DatasetTable, JobState, TableError, Work,
+    tables::{ColumnCount, Replacement, Stored, StoredParts, StoredRow, TermReplacement, Which},
 };
 use crate::{
     Instance,
@@ -23,10 +26,15 @@ use crate::{
     census::{self, Counted, SETTLE_SECONDS, Source},
     fields::Field,
     ids::{DatasetJobId, RequestId, TenantId},
-    indexes::IndexKind,
+    indexes::{Index, IndexKind},
     instance::Failure,
-    keyring::{Key, KeyState, KeyVersion, KeyringError, Managed, fence::Fence, ring::Place},
+    keyring::{
+        Key, KeyState, KeyVersion, Keyring, KeyringError, Managed, Subjects,
+        fence::Fence,
+        ring::{Parts, Place},
+    },
     store::StoreError,
+    subjects::lend,
     time::Timestamp,
 };
 
@@ -150,14 +158,21 @@ impl Worker<'_> {
                 return Ok(Halt::Stopped);
             }
             let at = usize::try_from(self.job.column_at).unwrap_or(usize::MAX);
-            let Some(column) = self.dataset.columns.get(at).cloned() else {
-                if let Some(halt) = self.end_pass(table, stopped).await? {
-                    return Ok(halt);
-                }
-                continue;
-            };
+            let column = self.dataset.columns.get(at).cloned();
+            let after = at.checked_sub(self.dataset.columns.len());
+            let compound = after.and_then(|at| self.dataset.compounds.get(at)).cloned();
             let began = Instant::now();
-            let rows = match self.batch(table, &column).await {
+            let rows = match (column, compound) {
+                (Some(column), _) => self.batch(table, &column).await,
+                (None, Some(compound)) => self.batch_together(table, &compound).await,
+                (None, None) => {
+                    if let Some(halt) = self.end_pass(table, stopped).await? {
+                        return Ok(halt);
+                    }
+                    continue;
+                }
+            };
+            let rows = match rows {
                 Err(StepError::Dataset(DatasetError::Failed(Failure::Keyring(KeyringError::Stale)))) => continue,
                 rows => rows?,
             };
@@ -176,7 +191,11 @@ impl Worker<'_> {
         let old = lease.keyring.superseded(Managed::Data);
         let which = match (self.job.work, &field) {
             (Work::Reseal, Some(_)) if !old.is_empty() => Which::Under(&old),
-            (Work::Reindex, Some(field)) if field.index_of(IndexKind::Exact).is_some() && column.terms_in.is_some() => {
+            (Work::Reindex, Some(field))
+                if IndexKind::ALL
+                    .iter()
+                    .any(|kind| field.index_of(*kind).is_some() && column.filed_in(*kind).is_some()) =>
+            {
                 Which::Sealed
             }
             _ => {
@@ -191,7 +210,7 @@ impl Worker<'_> {
             return Ok(0);
         };
         let rows = number(page.len());
-        let changes = self.changes(&lease.keyring, &field, page).await?;
+        let changes = self.changes(&lease.keyring, &field, column, page).await?;
         self.write(table, column, changes).await?;
         self.job.seen += rows;
         self.job.row_at = Some(last);
@@ -201,8 +220,9 @@ impl Worker<'_> {
     /// Opens a page's values, once that is in the log, and says what shall stand in their places.
     async fn changes(
         &mut self,
-        ring: &crate::keyring::Keyring,
+        ring: &Keyring,
         field: &Field,
+        column: &DatasetColumn,
         page: Vec<StoredRow>,
     ) -> Result<Vec<Replacement>, StepError> {
         let parsed: Vec<(StoredRow, Option<Sealed>)> =
@@ -211,10 +231,20 @@ impl Worker<'_> {
             .iter()
             .filter_map(|(row, sealed)| Some((Place { field, row: &row.row }, sealed.as_ref()?)))
             .collect();
-        let (receipt, fence) = self.receipt(ring, field, &parsed, values.len()).await?;
+        let ends = [parsed.first(), parsed.last()].into_iter().flatten().map(|(row, _)| row.row.as_str());
+        let names = vec![field.column.clone()];
+        let ends: Vec<&str> = ends.collect();
+        let (receipt, fence) = self.receipt(ring, &field.table, names, &ends, values.len()).await?;
         let lease = fence.lease(self.instance).await.map_err(DatasetError::from)?;
-        let anew = self.job.work == Work::Reseal;
-        let moved = lease.keyring.move_each(receipt, &field.table, &values, anew, self.instance.random());
+        let moved = match self.job.work {
+            Work::Reseal => lease.keyring.move_each(receipt, &field.table, &values, true, self.instance.random()),
+            // Values of persons have terms, too.
+            Work::Reindex | Work::Scan => {
+                let strangers = strangers(&lease.keyring, values.iter().map(|(_, sealed)| *sealed));
+                let subjects = self.persons(&lease.keyring, &strangers).await?;
+                lease.keyring.file_each(receipt, &field.table, &subjects, &values)
+            }
+        };
         let moved = moved.map_err(DatasetError::from)?;
         // Keys that were stopped meanwhile write nothing: the batch is read again.
         let mut moved = fence.release(self.instance, &lease, moved).await.map_err(DatasetError::from)?.into_iter();
@@ -234,40 +264,139 @@ impl Worker<'_> {
                 }
             };
             let new = moved.sealed.map_or_else(|| row.sealed.clone(), |sealed| row.sealed.alike(&sealed));
-            if new == row.sealed && moved.term == row.term {
+            // Terms whose column the table does not have are nobody's.
+            let mut terms = moved.terms;
+            terms.exact = terms.exact.filter(|_| column.terms_in.is_some());
+            terms.prefix = terms.prefix.filter(|_| column.prefix_in.is_some());
+            terms.bucket = terms.bucket.filter(|_| column.bucket_in.is_some());
+            if new == row.sealed && terms.are_in(&row.terms) {
                 continue;
             }
-            changes.push(Replacement { at: row.at.clone(), old: row.sealed.clone(), new, term: moved.term });
+            changes.push(Replacement { at: row.at.clone(), old: row.sealed.clone(), new, terms });
         }
-        if !failed.is_empty() {
-            self.job.failed += number(failed.len());
-            self.column_failed += number(failed.len());
-            let events = audit::opens_failed(self.instance, &field.table, &failed);
-            let events = events.into_iter().map(|event| event.on("dataset", self.dataset.id)).collect();
-            let noted = note_all(self.instance, Actor::System(&self.request), self.tenant, events).await;
-            noted.map_err(DatasetError::from)?;
+        self.tell_failed(&field.table, &failed).await?;
+        Ok(changes)
+    }
+
+    /// Counts what did not open, and tells of it.
+    async fn tell_failed(&mut self, table: &str, failed: &[OpenFailure]) -> Result<(), StepError> {
+        self.job.failed += number(failed.len());
+        self.column_failed += number(failed.len());
+        let events = audit::opens_failed(self.instance, table, failed);
+        let events = events.into_iter().map(|event| event.on("dataset", self.dataset.id)).collect();
+        let noted = note_all(self.instance, Actor::System(&self.request), self.tenant, events).await;
+        noted.map(drop).map_err(|failure| DatasetError::from(failure).into())
+    }
+
+    /// Lends the persons' keys with these handles, as they are in the store now.
+    async fn persons(&self, ring: &Keyring, handles: &[Handle]) -> Result<Subjects, StepError> {
+        let lent = lend::for_opening(self.instance, self.tenant, ring, handles).await;
+        lent.map_err(|failure| DatasetError::from(failure).into())
+    }
+
+    /// One batch of a compound index; how many rows it had.
+    async fn batch_together(&mut self, table: &dyn DatasetTable, compound: &DatasetCompound) -> Result<u32, StepError> {
+        let lease = self.instance.lease(self.tenant).await.map_err(DatasetError::from)?;
+        let of_table = self.dataset.field_table.clone();
+        let index = lease.compounds(&of_table).iter().find(|index| index.name == compound.index).cloned();
+        let Some(index) = index.filter(|_| self.job.work == Work::Reindex) else {
+            self.next_together(compound).await?;
+            return Ok(0);
+        };
+        let fields: Option<Vec<_>> =
+            index.fields.iter().map(|id| lease.field_by_id(&of_table, *id).map(Arc::clone)).collect();
+        let fields = fields.ok_or(DatasetError::NotFound)?;
+        let column = |field: &Arc<Field>| self.dataset.columns.iter().find(|of| of.field == field.column).cloned();
+        let columns: Option<Vec<DatasetColumn>> = fields.iter().map(column).collect();
+        let columns = columns
+            .ok_or_else(|| TableError::Shape(compound.index.clone(), "has columns that are not among the dataset's"))?;
+        let page = table.parts(&columns, &compound.terms_in, self.job.row_at.as_deref(), BATCH).await?;
+        let Some(last) = page.last().map(|row| row.at.clone()) else {
+            self.next_together(compound).await?;
+            return Ok(0);
+        };
+        let rows = number(page.len());
+        let changes = self.changes_together(&lease.keyring, &index, &fields, page).await?;
+        if !changes.is_empty() {
+            let replaced = table.replace_terms(&columns, &compound.terms_in, &changes).await?;
+            let moved = number(replaced.len());
+            self.job.moved += moved;
+            self.job.pass_moved += moved;
+            self.job.overtaken += number(changes.len()).saturating_sub(moved);
         }
+        self.job.seen += rows;
+        self.job.row_at = Some(last);
+        Ok(u32::try_from(rows).unwrap_or(BATCH))
+    }
+
+    /// Opens the values of a page's rows, once that is in the log, and says which terms shall stand beside them.
+    async fn changes_together(
+        &mut self,
+        ring: &Keyring,
+        index: &Index,
+        fields: &[Arc<Field>],
+        page: Vec<StoredParts>,
+    ) -> Result<Vec<TermReplacement>, StepError> {
+        let of_table = self.dataset.field_table.clone();
+        let mut failed = Vec::new();
+        let mut parsed: Vec<(StoredParts, Vec<Option<Sealed>>)> = Vec::with_capacity(page.len());
+        for row in page {
+            let parts: Result<Vec<Option<Sealed>>, _> =
+                row.parts.iter().map(|part| part.as_ref().map(Stored::parse).transpose()).collect();
+            match parts {
+                Ok(parts) => parsed.push((row, parts)),
+                // A part in clear, or sealed otherwise than alone: its term may be of any key.
+                Err(_) => failed.push(OpenFailure::Malformed),
+            }
+        }
+        let rows: Vec<Parts<'_>> = parsed
+            .iter()
+            .map(|(row, parts)| {
+                let place = |field| Place { field, row: row.row.as_str() };
+                let of = fields.iter().zip(parts).map(|(field, part)| Some((place(&**field), part.as_ref()?)));
+                of.collect()
+            })
+            .collect();
+        let values: Vec<&Sealed> = rows.iter().flatten().flatten().map(|(_, sealed)| *sealed).collect();
+        let ends = [parsed.first(), parsed.last()].into_iter().flatten().map(|(row, _)| row.row.as_str());
+        let names = fields.iter().map(|field| field.column.clone()).collect();
+        let ends: Vec<&str> = ends.collect();
+        let (receipt, fence) = self.receipt(ring, &of_table, names, &ends, values.len()).await?;
+        let lease = fence.lease(self.instance).await.map_err(DatasetError::from)?;
+        let subjects = self.persons(&lease.keyring, &strangers(&lease.keyring, values.into_iter())).await?;
+        let filed = lease.keyring.file_together(receipt, &of_table, &subjects, index, &rows);
+        let filed = filed.map_err(DatasetError::from)?;
+        let filed = fence.release(self.instance, &lease, filed).await.map_err(DatasetError::from)?;
+        let mut changes = Vec::with_capacity(filed.len());
+        for ((row, _), term) in parsed.iter().zip(filed) {
+            match term {
+                Ok(term) if term == row.term => {}
+                Ok(term) => changes.push(TermReplacement { at: row.at.clone(), parts: row.parts.clone(), term }),
+                Err(error) => failed.push(OpenFailure::from(&error)),
+            }
+        }
+        self.tell_failed(&of_table, &failed).await?;
         Ok(changes)
     }
 
     /// One event for the whole batch, with its first and last row.
     async fn receipt(
         &self,
-        ring: &crate::keyring::Keyring,
-        field: &Field,
-        rows: &[(StoredRow, Option<Sealed>)],
+        ring: &Keyring,
+        table: &str,
+        columns: Vec<String>,
+        ends: &[&str],
         values: usize,
     ) -> Result<(crate::audit::AuditReceipt, Fence), StepError> {
-        let ends = [rows.first(), rows.last()].into_iter().flatten();
-        let references: Result<Vec<String>, _> = ends.map(|(row, _)| ring.reference(&field.table, &row.row)).collect();
+        let references: Result<Vec<String>, _> = ends.iter().map(|row| ring.reference(table, row)).collect();
         let event = Event::new(EventKind::RecordResealed)
             .on("dataset", self.dataset.id)
             .references(references.map_err(DatasetError::from)?)
-            .with("table", Detail::Names(vec![field.table.clone()]))
-            .with("columns", Detail::Names(vec![field.column.clone()]))
+            .with("table", Detail::Names(vec![table.to_owned()]))
+            .with("columns", Detail::Names(columns))
             .with("count", Detail::Count(number(values)))
             .with("job", Detail::Id(self.job.id.to_string()));
-        let intent = OpenIntent::new(&field.table, values, event);
+        let intent = OpenIntent::new(table, values, event);
         let receipts = append_as(self.instance, Actor::System(&self.request), self.tenant, vec![intent]).await;
         Ok(receipts.and_then(crate::audit::receipt::Told::single).map_err(DatasetError::from)?)
     }
@@ -295,6 +424,20 @@ impl Worker<'_> {
         self.job.moved += moved;
         self.job.pass_moved += moved;
         self.job.overtaken += number(changes.len()).saturating_sub(moved);
+        Ok(())
+    }
+
+    /// As [`Self::next_column`], for a compound index.
+    async fn next_together(&mut self, compound: &DatasetCompound) -> Result<(), StepError> {
+        let settled = self.job.pass > 1 || self.settled_at(Managed::Index).await? <= self.job.created_at;
+        if self.job.work == Work::Reindex && self.job.pass_moved == 0 && settled {
+            let (as_of, terms) = (self.job.updated_at, Found::Terms(self.column_failed));
+            let name = DatasetCompound::counted_as(&compound.index);
+            self.note_counts(Managed::Index, &[(name, terms)], as_of).await?;
+        }
+        self.column_failed = 0;
+        self.job.column_at += 1;
+        self.job.row_at = None;
         Ok(())
     }
 
@@ -363,7 +506,7 @@ impl Worker<'_> {
         for column in self.dataset.columns.clone() {
             let counted = self.count_of(table, &column).await?;
             todo += match self.job.work {
-                Work::Reindex if column.terms_in.is_none() => 0,
+                Work::Reindex if IndexKind::ALL.iter().all(|kind| column.filed_in(*kind).is_none()) => 0,
                 Work::Reindex => counted.by_handle.iter().map(|(_, count)| count).sum(),
                 Work::Reseal | Work::Scan => counted.under(&old),
             };
@@ -556,4 +699,12 @@ impl From<StoreError> for StepError {
 
 fn number(count: usize) -> u64 {
     u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+/// The handles of values that are under no key of the tenant's own: each once.
+fn strangers<'v>(ring: &Keyring, values: impl Iterator<Item = &'v Sealed>) -> Vec<Handle> {
+    let mut handles: Vec<Handle> = values.map(Sealed::handle).filter(|handle| !ring.knows(*handle)).collect();
+    handles.sort_unstable_by_key(|handle| handle.0);
+    handles.dedup();
+    handles
 }

@@ -15,6 +15,8 @@ use chancery_crypto::{
 
 mod moving;
 
+pub(crate) use moving::Parts;
+
 use super::{
     Key, KeyState, KeyVersion, Managed, ProviderError,
     named::NamedKey,

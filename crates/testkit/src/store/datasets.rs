@@ -1,7 +1,7 @@
 //! Applications' tables and the jobs over them.
 
 use chancery_domain::census::{Counted, Source};
-use chancery_domain::datasets::{Dataset, DatasetColumn, DatasetJob, JobState, Work};
+use chancery_domain::datasets::{Dataset, DatasetColumn, DatasetCompound, DatasetJob, JobState, Work};
 use chancery_domain::ids::{DatasetId, DatasetJobId, KeyId};
 
 use super::{Backend, begin, changed, commit, taken, view};
@@ -12,6 +12,8 @@ fn dataset(n: u64) -> Dataset {
         field: field.to_owned(),
         sealed_in: format!("{field}_encrypted"),
         terms_in,
+        prefix_in: None,
+        bucket_in: (field == "ssn").then(|| "ssn_bucket".to_owned()),
     };
     Dataset {
         id: DatasetId::from_bytes(bytes(n)),
@@ -21,6 +23,10 @@ fn dataset(n: u64) -> Dataset {
         field_table: "patients".to_owned(),
         row_column: "id".to_owned(),
         columns: vec![column("ssn", Some("ssn_hash".to_owned())), column("name", None)],
+        compounds: match n % 2 {
+            1 => vec![DatasetCompound { index: "person".to_owned(), terms_in: "person_hash".to_owned() }],
+            _ => Vec::new(),
+        },
         created_at: NOW,
         updated_at: NOW,
     }
