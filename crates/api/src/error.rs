@@ -16,6 +16,7 @@ use chancery_domain::{
     },
     passwords::HashError,
     records::{DocumentError, RecordError, RowsError},
+    revocations::RevokeTokensError,
     sessions::{EndSessionError, RefreshError},
     subjects::SubjectError,
     tenants::{CreateTenantError, TenantError},
@@ -129,6 +130,17 @@ impl ToProblem for RefreshError {
                 Problem::new(Code::CredentialInvalid)
             }
             Self::Reused => Problem::new(Code::RefreshReused),
+            Self::Failed(failure) => failure.into(),
+        }
+    }
+}
+
+impl ToProblem for RevokeTokensError {
+    fn to_problem(self) -> Problem {
+        match self {
+            Self::Denied(denied) => denied.to_problem(),
+            Self::Invalid(faults) => Problem::invalid(faults),
+            Self::NotFound => Problem::new(Code::NotFound),
             Self::Failed(failure) => failure.into(),
         }
     }

@@ -26,8 +26,10 @@ mod indexes;
 mod keys;
 mod members;
 pub mod metrics;
+mod oauth;
 mod page;
 mod records;
+mod revocations;
 mod rows;
 mod subjects;
 mod tenant_keys;
@@ -45,7 +47,7 @@ use chancery_middleware::Limits;
 use tokio::sync::Semaphore;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub use docs::{PUBLIC, openapi, openapi_json};
+pub use docs::{OAUTH, PUBLIC, openapi, openapi_json};
 pub use metrics::{Metrics, metrics_router};
 
 /// What every handler can reach.
@@ -98,6 +100,10 @@ fn operations() -> OpenApiRouter<App> {
         .routes(routes!(auth::logout))
         .routes(routes!(auth::logout_all))
         .routes(routes!(auth::session))
+        .routes(routes!(oauth::token))
+        .routes(routes!(oauth::introspect))
+        .routes(routes!(oauth::revoke_token))
+        .routes(routes!(revocations::create_revocation))
         .routes(routes!(api_keys::create_api_key, api_keys::list_api_keys))
         .routes(routes!(api_keys::revoke_api_key))
         .routes(routes!(api_keys::create_api_key_compat))
@@ -171,6 +177,8 @@ fn operations() -> OpenApiRouter<App> {
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
         .routes(routes!(well_known::jwks))
+        .routes(routes!(well_known::openid_configuration))
+        .routes(routes!(well_known::authorization_server))
         .routes(routes!(well_known::trust))
         .routes(routes!(docs::openapi_document))
 }

@@ -63,6 +63,27 @@ pub enum LoginOutcome {
     failed,
 }
 
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct TokenLabels {
+    act: TokenAct,
+}
+
+/// What was done with a token at the OAuth endpoints.
+#[derive(Debug, Clone, Copy, Hash, PartialEq, Eq, EncodeLabelValue)]
+#[expect(non_camel_case_types, reason = "the label's value is the variant's name")]
+pub enum TokenAct {
+    /// One was given.
+    issued,
+    /// None was given.
+    refused,
+    /// One was looked at and would be accepted.
+    active,
+    /// One was looked at and would not be accepted.
+    inactive,
+    /// One or more were revoked.
+    revoked,
+}
+
 type SecondsOf = fn() -> Histogram;
 
 /// Every metric of the process.
@@ -71,6 +92,7 @@ pub struct Metrics {
     requests: Family<RouteStatus, Counter>,
     durations: Family<Route, Histogram, SecondsOf>,
     logins: Family<LoginLabels, Counter>,
+    tokens: Family<TokenLabels, Counter>,
     append_duration: Histogram,
     audit_events: Counter,
     tree_size: Gauge<u64, AtomicU64>,
@@ -106,6 +128,7 @@ impl Metrics {
             requests: Family::default(),
             durations: Family::new_with_constructor(seconds as SecondsOf),
             logins: Family::default(),
+            tokens: Family::default(),
             append_duration: seconds(),
             audit_events: Counter::default(),
             tree_size: Gauge::default(),
@@ -164,6 +187,7 @@ impl Metrics {
             metrics.unreviewed.clone(),
         );
         registry.register("chancery_logins", "Logins by outcome", metrics.logins.clone());
+        registry.register("chancery_tokens", "Acts on tokens at the OAuth endpoints", metrics.tokens.clone());
         let failures = metrics.open_failures.clone();
         registry.register("chancery_open_failures", "Values that did not open, by class", failures);
         registry.register(
@@ -178,6 +202,11 @@ impl Metrics {
             let _ = metrics.logins.get_or_create(&LoginLabels { outcome });
         }
         Arc::new(Self { registry, ..metrics })
+    }
+
+    /// Something was done with a token.
+    pub(crate) fn token(&self, act: TokenAct) {
+        self.tokens.get_or_create(&TokenLabels { act }).inc();
     }
 
     /// A login ended.

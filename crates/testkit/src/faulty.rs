@@ -252,9 +252,10 @@ hand_on!(SessionWrites {
     fn advance_session(id: SessionId, from: u32, head: &Head) -> ();
     fn end_session(id: SessionId, state: SessionState, at: Timestamp) -> ();
     fn end_sessions_of(user: UserId, at: Timestamp) -> u64;
+    fn end_all_sessions(at: Timestamp) -> u64;
     fn forget_sessions(at: Timestamp, limit: u32) -> u64;
 });
-hand_on!(RevocationRows { fn revocations_of(token: TokenId, user: UserId) -> Vec<Revocation>; });
+hand_on!(RevocationRows { fn revocations_of(token: TokenId, user: Option<UserId>) -> Vec<Revocation>; });
 hand_on!(RevocationWrites {
     fn revoke(revocation: &Revocation) -> ();
     fn forget_revocations(now: Timestamp) -> ();

@@ -115,6 +115,10 @@ async fn nothing_is_left_open() {
             let id = operation["operationId"].as_str().unwrap();
             let what = format!("{id}: {method} {template}");
             let method = method.to_uppercase();
+            // They take forms and refuse in OAuth's words: `oauth.rs` has a matrix of its own for them.
+            if chancery_api::OAUTH.contains(&id) {
+                continue;
+            }
             let public = chancery_api::PUBLIC.contains(&id);
             assert_eq!(operation["security"].as_array().unwrap().is_empty(), public, "{what}");
             if public {
@@ -222,6 +226,8 @@ fn expectations(
     add("logout", "/v1/auth/logout".into(), None, &ours.staff, None);
     add("logout_all", "/v1/auth/logout-all".into(), None, &ours.staff, None);
     add("session", "/v1/auth/session".into(), None, &ours.staff, None);
+    let revocation = Some(json!({"user": mine.user, "reason": "lost laptop"}));
+    add("create_revocation", "/v1/revocations".into(), revocation, &ours.admin, Some((&ours.staff, 403)));
     add("create_api_key", "/v1/api-keys".into(), new_key(), &ours.admin, Some((&ours.staff, 403)));
     add("list_api_keys", "/v1/api-keys".into(), None, &ours.admin, Some((&ours.staff, 403)));
     add("revoke_api_key", format!("/v1/api-keys/{}/revoke", mine.api_key), None, &ours.admin, Some((&ours.staff, 403)));

@@ -22,7 +22,7 @@ use crate::{
     store::ApiKeyEntry,
     tenants::TenantState,
     time::Timestamp,
-    tokens,
+    tokens::{self, Verified, Who},
     users::{User, UserState},
 };
 
@@ -141,7 +141,10 @@ async fn look_up(instance: &Instance, presented: &Presented, digest: [u8; 32]) -
     let epoch = instance.callers.epoch.load(Ordering::Acquire);
     let (caller, allowed_cidrs) = match presented {
         Presented::ApiKey(text) => by_api_key(instance, text).await?,
-        Presented::AccessToken(text) => (by_access_token(instance, text).await?, Vec::new()),
+        Presented::AccessToken(text) => {
+            let verified = tokens::verify(instance, text.expose()).await?;
+            of_token(instance, &verified).await?
+        }
     };
     let until = Timestamp::from_micros(now.as_micros().saturating_add(REMEMBERED_MICROS));
     let entry = Known { caller, until, allowed_cidrs };
@@ -223,27 +226,58 @@ async fn follow_pepper(instance: &Instance, root: &PlatformRoot, presented: &Api
     }
 }
 
-async fn by_access_token(instance: &Instance, text: &Secret<String>) -> Result<Caller, AuthenticateError> {
-    let claims = tokens::verify(instance, text.expose()).await?;
-    let tenant_slug = served(instance, claims.tenant_id).await?;
-    let mut view = instance.store().view(claims.tenant_id).await?;
-    let user = active(view.user(claims.sub).await?)?;
-    let against = view.revocations_of(claims.jti, claims.sub).await?;
-    if against.iter().any(|revocation| revocation.stops(claims.issued_at)) {
-        return Err(AuthenticateError::Invalid("revoked token"));
+/// The caller that a verified token names, as things stand now, and from where it may call.
+pub(crate) async fn of_token(instance: &Instance, token: &Verified) -> Result<(Caller, Vec<IpNet>), AuthenticateError> {
+    let invalid = AuthenticateError::Invalid;
+    let tenant_slug = served(instance, token.tenant).await?;
+    let mut view = instance.store().view(token.tenant).await?;
+    let against = view.revocations_of(token.jti, token.who.user()).await?;
+    if against.iter().any(|revocation| revocation.stops(token.issued_at)) {
+        return Err(invalid("revoked token"));
     }
-    if let Some(id) = claims.session {
-        let session = view.session(id).await?.filter(|session| session.user == user.id);
-        let goes_on = session.is_some_and(|session| session.state == SessionState::Active);
-        if !goes_on {
-            return Err(AuthenticateError::Invalid("session ended"));
+    let issued = RoleSet::of(&token.roles);
+    match &token.who {
+        Who::Person { user, session, authentication } => {
+            let user = active(view.user(*user).await?)?;
+            if let Some(id) = session {
+                let session = view.session(*id).await?.filter(|session| session.user == user.id);
+                let goes_on = session.is_some_and(|session| session.state == SessionState::Active);
+                if !goes_on {
+                    return Err(invalid("session ended"));
+                }
+            }
+            // What was taken away since the token was issued is gone at once; what was added comes with the next token.
+            let roles = issued.intersection(user.roles);
+            let (id, end) = (token.jti, token.expires_at);
+            let caller = caller_of_user(token.tenant, tenant_slug, user.id, user.username, roles, id, end);
+            let authentication = Some(authentication.clone());
+            Ok((Caller { session: *session, authentication, ..caller }, Vec::new()))
+        }
+        Who::Client(id) => {
+            let key = view.api_key(*id).await?.ok_or(invalid("unknown client"))?;
+            let over = key.revoked_at.is_some() || key.expires_at.is_some_and(|end| end <= instance.now());
+            // A key that acts as a person is no client.
+            if over || key.user.is_some() {
+                return Err(invalid("revoked or expired client"));
+            }
+            let roles = issued.intersection(key.roles);
+            let caller = Caller {
+                tenant: token.tenant,
+                tenant_slug,
+                subject: Subject::ApiKey(key.id),
+                username: None,
+                roles,
+                permissions: roles.permissions(),
+                auth: AuthMethod::ApiKey,
+                token: Some(token.jti),
+                session: None,
+                authentication: None,
+                api_key: Some(key.id),
+                expires_at: Some(token.expires_at),
+            };
+            Ok((caller, key.allowed_cidrs))
         }
     }
-    // What was taken away since the token was issued is gone at once; what was added comes with the next token.
-    let roles = RoleSet::of(&claims.roles).intersection(user.roles);
-    let caller =
-        caller_of_user(claims.tenant_id, tenant_slug, user.id, user.username, roles, claims.jti, claims.expires_at);
-    Ok(Caller { session: claims.session, authentication: Some(claims.authentication), ..caller })
 }
 
 fn active(user: Option<User>) -> Result<User, AuthenticateError> {

@@ -31,6 +31,8 @@ codes! {
         ApiKeysRead = "api_keys.read",
         /// Revoke and rotate API keys.
         ApiKeysRevoke = "api_keys.revoke",
+        /// Revoke access tokens and end sessions of others.
+        TokensRevoke = "tokens.revoke",
         /// Change a tenant's settings: limits, issuers, headers, webhook sources.
         SettingsWrite = "settings.write",
         /// See a tenant's settings.
@@ -159,6 +161,7 @@ impl Role {
                 P::ApiKeysCreate,
                 P::ApiKeysRead,
                 P::ApiKeysRevoke,
+                P::TokensRevoke,
                 P::SettingsRead,
                 P::SettingsWrite,
                 P::KeysRead,
@@ -189,12 +192,14 @@ impl Role {
                 P::ApiKeysCreate,
                 P::ApiKeysRead,
                 P::ApiKeysRevoke,
+                P::TokensRevoke,
                 P::SettingsRead,
                 P::SettingsWrite,
                 P::KeysRead,
                 P::FieldsRead,
             ],
             R::SecurityOfficer => &[
+                P::TokensRevoke,
                 P::KeysRead,
                 P::KeysCreate,
                 P::KeysRotate,

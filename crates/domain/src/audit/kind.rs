@@ -49,6 +49,10 @@ codes! {
         SessionEnded = "session.ended",
         /// A refresh token was used twice: its session ended.
         SessionReused = "session.reused",
+        /// A program got an access token for its API key.
+        TokenIssued = "token.issued",
+        /// Access tokens were revoked: one, all of a user, or all of the tenant.
+        TokenRevoked = "token.revoked",
         /// An API key was made.
         ApiKeyCreated = "api_key.created",
         /// API keys were listed.
@@ -241,6 +245,7 @@ impl EventKind {
             | Self::ApiKeyRevoked
             | Self::SessionEnded
             | Self::SessionReused
+            | Self::TokenRevoked
             | Self::KeyRetired
             | Self::KeyRotated
             | Self::KeyBackedUp
@@ -270,6 +275,7 @@ impl EventKind {
             | Self::DatasetRemoved => Action::Delete,
             Self::UserLoggedIn
             | Self::SessionRefreshed
+            | Self::TokenIssued
             | Self::KeyCopying
             | Self::BackupRestored
             | Self::ApprovalUsed

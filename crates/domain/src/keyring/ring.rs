@@ -121,11 +121,15 @@ impl RingVersion {
         }
     }
 
-    /// The P-256 signing key, for those that are one.
-    pub(crate) fn p256(&self) -> Result<&P256SigningKey, KeyringError> {
+    /// Signs a token by the one algorithm of the key, where the key is: nothing takes a copy of it.
+    pub(crate) fn sign_token(&self, message: &[u8]) -> Result<Vec<u8>, KeyringError> {
         match &self.material {
-            Material::P256(key) => Ok(key),
-            Material::Root(_) | Material::Ed25519(_) | Material::Damaged => Err(KeyringError::Unwrap),
+            Material::P256(key) if self.managed == Managed::Token => {
+                key.sign(message).map(|signature| signature.to_vec()).map_err(|_| KeyringError::Unwrap)
+            }
+            Material::P256(_) | Material::Root(_) | Material::Ed25519(_) | Material::Damaged => {
+                Err(KeyringError::Unwrap)
+            }
         }
     }
 }

@@ -52,7 +52,7 @@ macro_rules! store_conformance {
             sessions: [
                 a_session_reads_back, another_tenant_does_not_see_it, another_tenant_does_not_change_it,
                 a_head_moves_by_compare_and_swap, it_ends_once_and_goes_on_no_more, all_of_a_user_end_at_once,
-                what_is_long_over_is_forgotten,
+                all_of_a_tenant_end_at_once, what_is_long_over_is_forgotten,
             ],
             revocations: [
                 what_stands_against_a_token_is_found, another_tenant_does_not_see_it, a_later_moment_reaches_further,
