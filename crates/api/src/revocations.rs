@@ -15,7 +15,7 @@ use crate::{App, error::IntoProblem, metrics::TokenAct};
 
 /// What is to be revoked: exactly one of `jti`, `user` and `everyone`.
 #[derive(Deserialize, ToSchema)]
-#[schema(as = NewRevocation)]
+#[schema(as = NewTokenRevocation)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewRevocationBody {
     /// One access token.
@@ -35,7 +35,7 @@ pub(crate) struct NewRevocationBody {
 
 /// What was revoked.
 #[derive(Serialize, ToSchema)]
-#[schema(as = Revocation)]
+#[schema(as = TokenRevocation)]
 pub(crate) struct RevocationBody {
     /// `token`, `user` or `tenant`.
     kind: &'static str,

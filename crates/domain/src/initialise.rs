@@ -52,7 +52,9 @@ pub async fn initialise(
     }
     let now = ports.clock.now();
     let (root, recipients) = root::make(ports, settings, now).await?;
-    let made = hierarchy::make(TenantId::PLATFORM, &root, now, &*ports.random).await.map_err(failed)?;
+    let made = hierarchy::make(TenantId::PLATFORM, &root, settings.token_algorithm, now, &*ports.random)
+        .await
+        .map_err(failed)?;
     let instance = Instance::assemble(ports.clone(), settings.clone(), node, root)?;
     let request = RequestInfo {
         id: RequestId::make(now, &*ports.random)?,

@@ -21,6 +21,7 @@ use crate::{
     store::{Directory, Store, StoreError},
     tenants::TenantState,
     time::{Clock, Timestamp},
+    tokens::TokenAlgorithm,
 };
 
 codes! {
@@ -78,6 +79,8 @@ pub struct Settings {
     pub lease_memory_mib: u32,
     /// Life of an access token in minutes, 5 to 15.
     pub access_minutes: u8,
+    /// How access tokens are signed. Another one than before is published before it is used.
+    pub token_algorithm: TokenAlgorithm,
     /// Life of a refresh token that nobody uses, in days.
     pub refresh_days: u16,
     /// Life of a session, whatever happens, in days.

@@ -19,6 +19,7 @@ use chancery_domain::{
     initialise::{FirstAdmin, initialise},
     instance::{Deployment, Environment, Ports, Settings, TenantMismatch},
     store::{Directory, Epochs, Store, StoreError, Tx, View},
+    tokens::TokenAlgorithm,
 };
 use chancery_middleware::Limits;
 use chancery_testkit::Faulty;
@@ -150,6 +151,7 @@ pub(crate) fn settings() -> Settings {
         deployment: Deployment::MultiTenant,
         tenant_mismatch: TenantMismatch::Ignore,
         access_minutes: 15,
+        token_algorithm: TokenAlgorithm::Es256,
         refresh_days: 7,
         session_days: 30,
         root_lease_seconds: 900,

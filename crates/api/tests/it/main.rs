@@ -47,4 +47,5 @@ mod tamper;
 mod tenant_hints;
 mod tenants;
 mod token_attacks;
+mod token_keys;
 mod users;

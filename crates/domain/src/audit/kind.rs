@@ -61,6 +61,8 @@ codes! {
         ApiKeyRevoked = "api_key.revoked",
         /// Keys were listed.
         KeyRead = "key.read",
+        /// A next version of the token key was published; it signs nothing yet.
+        KeyStaged = "key.staged",
         /// A key version seals and signs from here on.
         KeyActivated = "key.activated",
         /// A key version seals and signs no more.
@@ -213,6 +215,7 @@ impl EventKind {
             | Self::TenantCreated
             | Self::UserCreated
             | Self::ApiKeyCreated
+            | Self::KeyStaged
             | Self::KeyActivated
             | Self::ApprovalRequested
             | Self::KeyCreated

@@ -2,6 +2,8 @@
 
 use chancery_crypto::{Curve, Jwk, SignatureAlgorithm};
 
+use crate::keyring::KeyType;
+
 codes! {
     /// How a token is signed (RFC 7518 §3.1, RFC 8037).
     pub enum TokenAlgorithm {
@@ -28,6 +30,15 @@ impl TokenAlgorithm {
     /// Whether a header's `alg` is its name, to the letter. Ed25519 has a second one since RFC 9864.
     pub fn is_called(self, alg: &str) -> bool {
         alg == self.as_str() || (self == Self::EdDsa && alg == "Ed25519")
+    }
+
+    /// The type of its keys.
+    pub const fn key_type(self) -> KeyType {
+        match self {
+            Self::Es256 => KeyType::EcP256,
+            Self::EdDsa => KeyType::Ed25519,
+            Self::Rs256 => KeyType::Rsa2048,
+        }
     }
 
     pub(super) const fn maths(self) -> SignatureAlgorithm {
