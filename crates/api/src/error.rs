@@ -20,6 +20,7 @@ use chancery_domain::{
     sessions::{EndSessionError, RefreshError},
     subjects::SubjectError,
     tenants::{CreateTenantError, TenantError},
+    tokens::ClientGrantError,
     users::{CreateUserError, LoginError, ReadUserError},
 };
 use chancery_middleware::{Code, Problem};
@@ -130,6 +131,18 @@ impl ToProblem for RefreshError {
                 Problem::new(Code::CredentialInvalid)
             }
             Self::Reused => Problem::new(Code::RefreshReused),
+            Self::Failed(failure) => failure.into(),
+        }
+    }
+}
+
+impl ToProblem for ClientGrantError {
+    fn to_problem(self) -> Problem {
+        match self {
+            Self::NotAClient => Problem::new(Code::AuthzDenied)
+                .detail("only the API key of a program gets a token, not a person and not a token"),
+            Self::Roles => Problem::invalid(Faults::one("/roles", "range", "name roles of the API key, at least one")),
+            Self::Invalid(faults) => Problem::invalid(faults),
             Self::Failed(failure) => failure.into(),
         }
     }

@@ -35,6 +35,7 @@ mod subjects;
 mod tenant_keys;
 mod tenants;
 mod terms;
+mod tokens;
 mod users;
 mod well_known;
 mod wiped;
@@ -104,6 +105,7 @@ fn operations() -> OpenApiRouter<App> {
         .routes(routes!(oauth::introspect))
         .routes(routes!(oauth::revoke_token))
         .routes(routes!(revocations::create_revocation))
+        .routes(routes!(tokens::create_token))
         .routes(routes!(api_keys::create_api_key, api_keys::list_api_keys))
         .routes(routes!(api_keys::revoke_api_key))
         .routes(routes!(api_keys::create_api_key_compat))

@@ -49,9 +49,10 @@ fn of_grant(error: ClientGrantError) -> OAuthError {
         ClientGrantError::NotAClient => {
             OAuthError::new(OAuthCode::UnauthorizedClient, "only the API key of a program gets a token")
         }
-        ClientGrantError::Scope => {
+        ClientGrantError::Roles => {
             OAuthError::new(OAuthCode::InvalidScope, "the scope names roles, of those that the API key has")
         }
+        ClientGrantError::Invalid(_) => OAuthError::new(OAuthCode::InvalidRequest, "a parameter is not valid"),
         ClientGrantError::Failed(failure) => failed(failure),
     }
 }

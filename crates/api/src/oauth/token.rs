@@ -4,7 +4,11 @@ use std::sync::Arc;
 
 use axum::{Json, extract::State};
 use chancery_crypto::Secret;
-use chancery_domain::{access::Call, sessions, tokens};
+use chancery_domain::{
+    access::{Call, RoleSet},
+    sessions,
+    tokens::{self, ClientGrantError, Wanted},
+};
 use chancery_middleware::{Form, OAuthCode, OAuthError};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -77,8 +81,10 @@ pub(crate) async fn token(State(app): State<App>, mut form: Form) -> Result<Json
 async fn of_client(app: &App, client: Option<Arc<Call>>, mut form: Form) -> Result<TokenResponseBody, OAuthError> {
     let call = client.ok_or(OAuthError::new(OAuthCode::InvalidClient, "the client did not authenticate"))?;
     let scope = form.take("scope");
-    let scope = scope.as_ref().map(|scope| scope.expose().as_str());
-    let (token, roles) = tokens::grant(&app.instance, &call, scope).await.map_err(of_grant)?;
+    let roles = scope.map(|scope| RoleSet::from_text(scope.expose())).transpose();
+    let roles = roles.map_err(|_| of_grant(ClientGrantError::Roles))?;
+    let wanted = Wanted { roles, ..Wanted::default() };
+    let (token, roles) = tokens::grant(&app.instance, &call, wanted).await.map_err(of_grant)?;
     Ok(TokenResponseBody {
         access_token: token.text,
         token_type: "Bearer",

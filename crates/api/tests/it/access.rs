@@ -226,6 +226,7 @@ fn expectations(
     add("logout", "/v1/auth/logout".into(), None, &ours.staff, None);
     add("logout_all", "/v1/auth/logout-all".into(), None, &ours.staff, None);
     add("session", "/v1/auth/session".into(), None, &ours.staff, None);
+    add("create_token", "/v1/tokens".into(), Some(json!({})), &ours.service, None);
     let revocation = Some(json!({"user": mine.user, "reason": "lost laptop"}));
     add("create_revocation", "/v1/revocations".into(), revocation, &ours.admin, Some((&ours.staff, 403)));
     add("create_api_key", "/v1/api-keys".into(), new_key(), &ours.admin, Some((&ours.staff, 403)));

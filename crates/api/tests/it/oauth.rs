@@ -192,8 +192,10 @@ async fn only_the_api_key_of_a_program_gets_a_token() {
         let reply = lab.ask(&app, "/oauth2/token", &[grant[0], ("scope", scope)]).await;
         refused(&reply, 400, "invalid_scope");
     }
-    // Nor does a key that came to act as a person later on keep what it had: there is no such way.
-    assert!(works(&app, &lab.token(&app).await).await);
+    // The same without a form.
+    for holder in [bearer(&zoe), lab.token(&app).await, Caller { bearer: as_zoe.key.clone() }] {
+        app.post(&holder, "/v1/tokens", json!({})).await.refused(403, "authz.denied");
+    }
 }
 
 #[tokio::test]
@@ -273,16 +275,8 @@ async fn a_session_goes_on_at_the_token_endpoint_too() {
     let app = TestApp::new().await;
     let clinic = app.clinic("north").await;
     let (lab, first) = (service(&app, &clinic).await, person(&app, &clinic, "zoe").await);
-    let refresh = |token: &str| {
-        vec![("grant_type", "refresh_token"), ("refresh_token", token)]
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect::<Vec<_>>()
-    };
     let ask = async |token: &str, more: &[(&str, &str)]| {
-        let pairs = refresh(token);
-        let mut pairs: Vec<(&str, &str)> = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        pairs.extend(more);
+        let pairs = [&[("grant_type", "refresh_token"), ("refresh_token", token)], more].concat();
         app.send(form("/oauth2/token", &pairs)).await
     };
     let second = ask(text(&first, "refresh_token"), &[("client_id", "chancery")]).await.ok();
@@ -420,4 +414,40 @@ async fn a_store_that_is_away_is_said_in_oauths_words() {
     let reply = lab.ask(&app, "/oauth2/token", &[("grant_type", "client_credentials")]).await;
     refused(&reply, 503, "temporarily_unavailable");
     assert_eq!(reply.headers["retry-after"], "1");
+}
+
+#[tokio::test]
+async fn a_program_gets_a_token_with_a_life_and_claims_of_its_choice() {
+    let app = TestApp::new().await;
+    let clinic = app.clinic("north").await;
+    let lab = service(&app, &clinic).await;
+    let key = Caller { bearer: lab.key.clone() };
+    let claims = json!({"https://lab.test/device": {"id": 7}, "lab:room": "b2"});
+    let body = json!({"roles": ["staff"], "lifetime_minutes": 5, "claims": claims});
+    let issued = app.post(&key, "/v1/tokens", body).await.created();
+    assert_eq!((&issued["expires_in"], &issued["roles"]), (&json!(300), &json!(["staff"])));
+    let token = bearer(&issued);
+    let session = app.get(&token, "/v1/auth/session").await.ok();
+    assert_eq!((&session["jti"], &session["expires_at"]), (&issued["jti"], &issued["expires_at"]));
+    let payload = token.bearer.split('.').nth(1).unwrap();
+    let said: Value =
+        serde_json::from_slice(&data_encoding::BASE64URL_NOPAD.decode(payload.as_bytes()).unwrap()).unwrap();
+    assert_eq!((&said["https://lab.test/device"], &said["lab:room"]), (&json!({"id": 7}), &json!("b2")));
+    app.clock.advance_seconds(301);
+    assert!(!works(&app, &token).await);
+
+    for body in [
+        json!({"lifetime_minutes": 4}),
+        json!({"lifetime_minutes": 16}),
+        json!({"lifetime_minutes": "5"}),
+        json!({"roles": []}),
+        json!({"roles": ["tenant_admin"]}),
+        json!({"claims": {"sub": "usr_01J9Z3K0Q5V8WXYZ0123456789"}}),
+        json!({"claims": {"roles": ["tenant_admin"]}}),
+        json!({"claims": {"lab:x": "a".repeat(2_048)}}),
+        json!({"claims": []}),
+        json!({"colour": "red"}),
+    ] {
+        app.post(&key, "/v1/tokens", body).await.refused(422, "request.invalid");
+    }
 }

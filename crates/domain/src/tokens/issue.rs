@@ -2,6 +2,8 @@
 
 use chancery_crypto::Secret;
 use data_encoding::BASE64URL_NOPAD;
+use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::{
     TYPE, TokenAlgorithm,
@@ -45,6 +47,10 @@ pub struct Client {
     pub roles: RoleSet,
     /// When the key ends: the token does not outlive it.
     pub ends: Option<Timestamp>,
+    /// Its life in minutes, if not the usual one.
+    pub minutes: Option<u8>,
+    /// What it says besides.
+    pub claims: Map<String, Value>,
 }
 
 /// A new access token.
@@ -76,7 +82,7 @@ pub async fn issue(instance: &Instance, holder: Holder<'_>) -> Result<AccessToke
         auth_time: Some(holder.authentication.at.as_seconds()),
         ..Claims::of(instance, holder.tenant, holder.roles, id, now)
     };
-    sign(instance, claims).await
+    sign(instance, claims, &Map::new()).await
 }
 
 /// Issues an access token to a program. It has no session; `sub` and `client_id` are the same (RFC 9068 §2.2).
@@ -88,16 +94,26 @@ pub async fn issue_to_client(instance: &Instance, client: Client) -> Result<Acce
     let now = instance.now();
     let id = TokenId::make(now, instance.random())?;
     let claims = Claims::of(instance, client.tenant, client.roles, id, now);
+    let exp = client.minutes.map_or(claims.exp, |minutes| claims.iat + i64::from(minutes) * 60);
     let claims = Claims {
         sub: client.api_key.to_string(),
         client_id: client.api_key.to_string(),
-        exp: client.ends.map_or(claims.exp, |end| claims.exp.min(end.as_seconds())),
+        exp: client.ends.map_or(exp, |end| exp.min(end.as_seconds())),
         ..claims
     };
-    sign(instance, claims).await
+    sign(instance, claims, &client.claims).await
 }
 
-async fn sign(instance: &Instance, claims: Claims) -> Result<AccessToken, Failure> {
+/// All that a token says.
+#[derive(Serialize)]
+struct Payload<'a> {
+    #[serde(flatten)]
+    claims: &'a Claims,
+    #[serde(flatten)]
+    more: &'a Map<String, Value>,
+}
+
+async fn sign(instance: &Instance, claims: Claims, more: &Map<String, Value>) -> Result<AccessToken, Failure> {
     let ring = instance.keyring(TenantId::PLATFORM).await?;
     let version = ring.active(Managed::Token)?;
     let algorithm = version.public.as_ref().and_then(TokenAlgorithm::of).ok_or(KeyringError::Unwrap)?;
@@ -105,7 +121,11 @@ async fn sign(instance: &Instance, claims: Claims) -> Result<AccessToken, Failur
     let part = |json: serde_json::Result<Vec<u8>>| {
         json.map(|bytes| BASE64URL_NOPAD.encode(&bytes)).map_err(|_| Failure::Internal("a token is no JSON"))
     };
-    let mut text = format!("{}.{}", part(serde_json::to_vec(&header))?, part(serde_json::to_vec(&claims))?);
+    let mut text = format!(
+        "{}.{}",
+        part(serde_json::to_vec(&header))?,
+        part(serde_json::to_vec(&Payload { claims: &claims, more }))?
+    );
     let signature = version.sign_token(text.as_bytes())?;
     text.push('.');
     BASE64URL_NOPAD.encode_append(&signature, &mut text);

@@ -13,7 +13,7 @@ mod revoke;
 mod verify;
 
 pub use algorithm::TokenAlgorithm;
-pub use client::{ClientGrantError, grant};
+pub use client::{ClientGrantError, Wanted, grant};
 pub use introspect::{ActiveToken, TokenKind, introspect};
 pub use issue::{AccessToken, Client, Holder, issue, issue_to_client};
 pub use keys::public_keys;
