@@ -5,7 +5,13 @@ use data_encoding::BASE64;
 use http::Request;
 use serde_json::{Value, json};
 
-use crate::app::{Caller, Clinic, Reply, TestApp, request};
+use crate::app::{Backend, Caller, Clinic, Reply, TestApp, request};
+
+backends!(
+    a_programs_token_dies_with_its_key_and_with_its_tenant,
+    a_session_goes_on_at_the_token_endpoint_too,
+    whoever_holds_a_token_can_end_it,
+);
 
 pub(crate) const PASSWORD: &str = "Correct-Horse-7-Battery";
 
@@ -141,9 +147,8 @@ async fn a_program_trades_its_api_key_for_a_token_of_its_own() {
     assert_eq!(app.events(&clinic.auditor, "token.issued").await.len(), 2);
 }
 
-#[tokio::test]
-async fn a_programs_token_dies_with_its_key_and_with_its_tenant() {
-    let app = TestApp::new().await;
+async fn a_programs_token_dies_with_its_key_and_with_its_tenant(backend: Backend) {
+    let app = TestApp::on(backend).await;
     let clinic = app.clinic("north").await;
     let (lab, other) = (service(&app, &clinic).await, service(&app, &clinic).await);
     let (token, spared) = (lab.token(&app).await, other.token(&app).await);
@@ -270,9 +275,8 @@ async fn a_form_that_could_be_read_in_two_ways_is_refused() {
     refused(&send(raw_form("/oauth2/token", &long)).await, 400, "invalid_request");
 }
 
-#[tokio::test]
-async fn a_session_goes_on_at_the_token_endpoint_too() {
-    let app = TestApp::new().await;
+async fn a_session_goes_on_at_the_token_endpoint_too(backend: Backend) {
+    let app = TestApp::on(backend).await;
     let clinic = app.clinic("north").await;
     let (lab, first) = (service(&app, &clinic).await, person(&app, &clinic, "zoe").await);
     let ask = async |token: &str, more: &[(&str, &str)]| {
@@ -355,9 +359,8 @@ async fn whatever_is_wrong_with_a_token_introspection_says_the_same() {
     assert_eq!(lab.introspect(&app, &old).await, json!({"active": false}));
 }
 
-#[tokio::test]
-async fn whoever_holds_a_token_can_end_it() {
-    let app = TestApp::new().await;
+async fn whoever_holds_a_token_can_end_it(backend: Backend) {
+    let app = TestApp::on(backend).await;
     let clinic = app.clinic("north").await;
     let lab = service(&app, &clinic).await;
     let revoke = async |token: &str| {
@@ -404,7 +407,7 @@ async fn a_programs_token_is_revoked_by_that_program_only() {
 
 #[tokio::test]
 async fn a_store_that_is_away_is_said_in_oauths_words() {
-    let (backend, faulty) = crate::app::Backend::faulty().await;
+    let (backend, faulty) = Backend::faulty().await;
     let app = TestApp::on(backend).await;
     let clinic = app.clinic("north").await;
     let lab = service(&app, &clinic).await;

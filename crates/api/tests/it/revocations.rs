@@ -3,13 +3,14 @@
 use serde_json::json;
 
 use crate::{
-    app::{Caller, TestApp},
+    app::{Backend, Caller, TestApp},
     oauth::{bearer, person, program, text, works},
 };
 
-#[tokio::test]
-async fn a_user_loses_every_token_and_session_and_the_next_login_works() {
-    let app = TestApp::new().await;
+backends!(everyone_of_a_tenant_is_logged_out_at_once, a_user_loses_every_token_and_session_and_the_next_login_works);
+
+async fn a_user_loses_every_token_and_session_and_the_next_login_works(backend: Backend) {
+    let app = TestApp::on(backend).await;
     let clinic = app.clinic("north").await;
     let (zoe, ann) = (person(&app, &clinic, "zoe").await, person(&app, &clinic, "ann").await);
     let body = json!({"user": zoe["user_id"], "reason": "lost laptop"});
@@ -42,9 +43,8 @@ async fn one_token_is_revoked_by_its_id() {
     assert!(!works(&app, &one).await && works(&app, &two).await);
 }
 
-#[tokio::test]
-async fn everyone_of_a_tenant_is_logged_out_at_once() {
-    let app = TestApp::new().await;
+async fn everyone_of_a_tenant_is_logged_out_at_once(backend: Backend) {
+    let app = TestApp::on(backend).await;
     let (ours, theirs) = (app.clinic("ours").await, app.clinic("theirs").await);
     let lab = program(&app, &ours, json!({"description": "lab", "roles": ["service"]})).await;
     let (zoe, eve) = (person(&app, &ours, "zoe").await, person(&app, &theirs, "eve").await);

@@ -8,9 +8,11 @@ use data_encoding::BASE64URL_NOPAD;
 use serde_json::{Value, json};
 
 use crate::{
-    app::{Caller, TestApp},
+    app::{Backend, Caller, TestApp},
     oauth::{Program, program, works},
 };
+
+backends!(another_algorithm_is_published_before_it_signs_and_the_old_one_until_its_last_token_has_expired);
 
 /// From its retirement a key is published for the life of a token and a minute.
 const RETIRING: i64 = 960;
@@ -38,9 +40,10 @@ async fn token_key(app: &TestApp) -> Value {
     app.get(&app.admin, "/v1/keys?managed=token").await.ok()["items"][0].clone()
 }
 
-#[tokio::test]
-async fn another_algorithm_is_published_before_it_signs_and_the_old_one_until_its_last_token_has_expired() {
-    let first = TestApp::new().await;
+async fn another_algorithm_is_published_before_it_signs_and_the_old_one_until_its_last_token_has_expired(
+    backend: Backend,
+) {
+    let first = TestApp::on(backend).await;
     let lab = lab(&first).await;
     for (algorithm, name) in
         [(TokenAlgorithm::Rs256, "RS256"), (TokenAlgorithm::EdDsa, "EdDSA"), (TokenAlgorithm::Es256, "ES256")]
