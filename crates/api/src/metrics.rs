@@ -103,6 +103,7 @@ pub struct Metrics {
     pub(crate) certificates: Counter,
     unreviewed: Gauge<u64, AtomicU64>,
     open_failures: Family<Class, Counter>,
+    refused: Family<Class, Counter>,
     anomalies: Family<What, Counter>,
     leases: Gauge<u64, AtomicU64>,
     lease_bytes: Gauge<u64, AtomicU64>,
@@ -139,6 +140,7 @@ impl Metrics {
             certificates: Counter::default(),
             unreviewed: Gauge::default(),
             open_failures: Family::default(),
+            refused: Family::default(),
             anomalies: Family::default(),
             leases: Gauge::default(),
             lease_bytes: Gauge::default(),
@@ -188,6 +190,8 @@ impl Metrics {
         );
         registry.register("chancery_logins", "Logins by outcome", metrics.logins.clone());
         registry.register("chancery_tokens", "Acts on tokens at the OAuth endpoints", metrics.tokens.clone());
+        let refused = metrics.refused.clone();
+        registry.register("chancery_credentials_refused", "Credentials that were refused, by why", refused);
         let failures = metrics.open_failures.clone();
         registry.register("chancery_open_failures", "Values that did not open, by class", failures);
         registry.register(
@@ -242,6 +246,9 @@ impl Metrics {
         };
         for (class, count) in instance.open_failures().counts() {
             catch_up(&self.open_failures.get_or_create(&Class { class: class.as_str() }), count);
+        }
+        for (class, count) in instance.refused_credentials().counts() {
+            catch_up(&self.refused.get_or_create(&Class { class: class.as_str() }), count);
         }
         for (what, count) in instance.habits().counts() {
             catch_up(&self.anomalies.get_or_create(&What { what: what.as_str() }), count);

@@ -9,7 +9,7 @@ use std::{
 use chancery_crypto::{password, random::Random, random::RandomError};
 
 use crate::{
-    access::{Call, Denied, Permission, authenticate::CallerCache},
+    access::{Call, Denied, Permission, RefusedCredentials, authenticate::CallerCache},
     audit::{Appender, counters::Counters, failures::OpenFailures, refusals::AnonymousCounts},
     datasets::DatasetTables,
     ids::{NodeId, TenantId, Ulid},
@@ -155,6 +155,7 @@ pub struct Instance {
     pub(crate) habits: Habits,
     pub(crate) forked: Mutex<BTreeSet<TenantId>>,
     pub(crate) callers: CallerCache,
+    refused_credentials: RefusedCredentials,
     pub(crate) passwords: PasswordQueue,
     pub(crate) key_uses: KeyUses,
     due_datasets: Mutex<BTreeSet<TenantId>>,
@@ -266,6 +267,7 @@ impl Instance {
             habits: Habits::default(),
             forked: Mutex::default(),
             callers: CallerCache::default(),
+            refused_credentials: RefusedCredentials::default(),
             passwords: PasswordQueue::new(settings.password_cost),
             key_uses: KeyUses::default(),
             due_datasets: Mutex::default(),
@@ -414,6 +416,11 @@ impl Instance {
     fn hold_root(&self, root: PlatformRoot) {
         let held = HeldRoot { root: Arc::new(root), since: self.now() };
         *self.root.write().unwrap_or_else(|poison| poison.into_inner()) = held;
+    }
+
+    /// How many credentials were refused, by class.
+    pub fn refused_credentials(&self) -> &RefusedCredentials {
+        &self.refused_credentials
     }
 
     /// How many opens failed, by class.

@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
-use chancery_domain::access::{
-    Call,
-    authenticate::{AuthenticateError, Presented, authenticate},
+use chancery_domain::{
+    Instance,
+    access::{
+        Call, RefusedFor,
+        authenticate::{AuthenticateError, Presented, authenticate},
+    },
 };
 use http::{HeaderMap, request::Parts};
 use serde::de::DeserializeOwned;
@@ -53,7 +56,8 @@ pub(crate) async fn admit(
     headers: &HeaderMap,
     query: &str,
 ) -> Result<Arc<Call>, Problem> {
-    let caller = authenticate(exchange.instance(), presented, exchange.info()).await.map_err(refusal)?;
+    let caller = authenticate(exchange.instance(), presented, exchange.info()).await;
+    let caller = caller.map_err(|error| refusal(exchange.instance(), error))?;
     let call = exchange.authenticated(Call { caller, request: exchange.info().clone(), once: None });
     if let Some(place) = hints::elsewhere(&call, headers, query) {
         hints::mismatch(exchange, &call, place).await?;
@@ -61,10 +65,11 @@ pub(crate) async fn admit(
     Ok(call)
 }
 
-fn refusal(error: AuthenticateError) -> Problem {
+fn refusal(instance: &Instance, error: AuthenticateError) -> Problem {
     match error {
         // Why is for our log; the client learns only that it is not valid.
         AuthenticateError::Invalid(reason) => {
+            instance.refused_credentials().count(RefusedFor::of(reason));
             tracing::info!(reason, "Refused a credential: {reason}");
             Problem::new(Code::CredentialInvalid)
         }
