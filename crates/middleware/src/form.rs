@@ -80,7 +80,10 @@ impl Form {
         let (id, secret) = (self.take("client_id"), self.take("client_secret"));
         let Some(presented) = self.presented(id.as_ref(), secret)? else { return Ok(None) };
         let call = admit(&self.exchange, &presented, &self.headers, "").await?;
-        let named = id.is_none_or(|id| call.caller.api_key().is_some_and(|key| key.to_string() == *id.expose()));
+        let named = id.is_none_or(|id| match call.caller.api_key() {
+            Some(key) => key.to_string() == *id.expose(),
+            None => id.expose() == FIRST_PARTY,
+        });
         if named { Ok(Some(call)) } else { Err(OAuthError::client()) }
     }
 
