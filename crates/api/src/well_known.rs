@@ -137,7 +137,7 @@ impl MetadataBody {
     }
 }
 
-async fn metadata(app: &App) -> Result<impl IntoResponse, Problem> {
+async fn metadata(app: &App) -> Result<impl IntoResponse + use<>, Problem> {
     let mut algorithms: Vec<TokenAlgorithm> = Vec::new();
     for (_, key) in tokens::public_keys(&app.instance).await? {
         algorithms.extend(TokenAlgorithm::of(&key).filter(|algorithm| !algorithms.contains(algorithm)));

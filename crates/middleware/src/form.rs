@@ -14,7 +14,7 @@ use data_encoding::BASE64;
 use http::{HeaderMap, header};
 
 use crate::{
-    Code, Exchange, OAuthCode, OAuthError, Problem,
+    Code, Exchange, OAuthError, Problem,
     authenticated::admit,
     body::{check_media_type, collected},
     credentials,
@@ -24,6 +24,9 @@ use crate::{
 const MAX_BYTES: usize = 16 * 1024;
 /// The most parameters.
 const MAX_PARAMETERS: usize = 32;
+
+/// A client's id and secret.
+type Pair = (Secret<String>, Secret<String>);
 
 /// A form: each parameter at most once, none without a value, none in the query.
 ///
@@ -116,7 +119,7 @@ fn api_key(id: &Secret<String>, secret: Secret<String>) -> Result<Presented, OAu
 }
 
 /// Id and secret of HTTP Basic (RFC 6749 §2.3.1: each form-encoded before); none for other schemes.
-fn basic(headers: &HeaderMap) -> Result<Option<(Secret<String>, Secret<String>)>, OAuthError> {
+fn basic(headers: &HeaderMap) -> Result<Option<Pair>, OAuthError> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let Some((scheme, encoded)) = values.next().and_then(|value| value.to_str().ok()?.split_once(' ')) else {
         return Ok(None);
@@ -179,6 +182,7 @@ fn unescaped(bytes: &[u8]) -> Result<String, &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::OAuthCode;
     use http::HeaderValue;
 
     fn read(body: &str) -> Result<Vec<(String, String)>, &'static str> {
