@@ -9,7 +9,8 @@ use std::{
 use chancery_crypto::{password, random::Random, random::RandomError};
 
 use crate::{
-    access::{Call, Denied, Permission, RefusedCredentials, authenticate::CallerCache},
+    access::{Call, Denied, Permission, authenticate::CallerCache},
+    api_keys::last_used::LastUsed,
     audit::{Appender, counters::Counters, failures::OpenFailures, refusals::AnonymousCounts},
     datasets::DatasetTables,
     ids::{NodeId, TenantId, Ulid},
@@ -21,7 +22,6 @@ use crate::{
     store::{Directory, Store, StoreError},
     tenants::TenantState,
     time::{Clock, Timestamp},
-    tokens::TokenAlgorithm,
 };
 
 codes! {
@@ -79,8 +79,6 @@ pub struct Settings {
     pub lease_memory_mib: u32,
     /// Life of an access token in minutes, 5 to 15.
     pub access_minutes: u8,
-    /// How access tokens are signed. Another one than before is published before it is used.
-    pub token_algorithm: TokenAlgorithm,
     /// Life of a refresh token that nobody uses, in days.
     pub refresh_days: u16,
     /// Life of a session, whatever happens, in days.
@@ -155,7 +153,7 @@ pub struct Instance {
     pub(crate) habits: Habits,
     pub(crate) forked: Mutex<BTreeSet<TenantId>>,
     pub(crate) callers: CallerCache,
-    refused_credentials: RefusedCredentials,
+    pub(crate) last_used: LastUsed,
     pub(crate) passwords: PasswordQueue,
     pub(crate) key_uses: KeyUses,
     due_datasets: Mutex<BTreeSet<TenantId>>,
@@ -267,7 +265,7 @@ impl Instance {
             habits: Habits::default(),
             forked: Mutex::default(),
             callers: CallerCache::default(),
-            refused_credentials: RefusedCredentials::default(),
+            last_used: LastUsed::default(),
             passwords: PasswordQueue::new(settings.password_cost),
             key_uses: KeyUses::default(),
             due_datasets: Mutex::default(),
@@ -416,11 +414,6 @@ impl Instance {
     fn hold_root(&self, root: PlatformRoot) {
         let held = HeldRoot { root: Arc::new(root), since: self.now() };
         *self.root.write().unwrap_or_else(|poison| poison.into_inner()) = held;
-    }
-
-    /// How many credentials were refused, by class.
-    pub fn refused_credentials(&self) -> &RefusedCredentials {
-        &self.refused_credentials
     }
 
     /// How many opens failed, by class.

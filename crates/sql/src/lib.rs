@@ -26,6 +26,7 @@ mod jobs;
 mod key_copies;
 mod keys;
 mod revocations;
+mod roles;
 mod roots;
 mod rows;
 mod sessions;

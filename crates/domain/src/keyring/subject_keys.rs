@@ -288,7 +288,6 @@ mod tests {
             key_id: format!("kv_{byte}"),
             handle: Handle([byte; 8]),
             state: KeyState::Active,
-            retired_at: None,
             public: None,
             material: Material::Root(Key256::from_bytes([byte; 32])),
         };
@@ -342,7 +341,6 @@ mod tests {
             key_id: format!("kv_{byte}"),
             handle: Handle([byte; 8]),
             state,
-            retired_at: None,
             public: None,
             material: Material::Root(Key256::from_bytes([byte; 32])),
         };
