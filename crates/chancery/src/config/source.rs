@@ -35,7 +35,6 @@ pub const KEYS: &[&str] = &[
     "copies.key_file",
     "tenancy.mismatch",
     "tokens.access_minutes",
-    "tokens.algorithm",
     "tokens.refresh_days",
     "tokens.session_days",
     "log.format",
