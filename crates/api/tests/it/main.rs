@@ -47,3 +47,4 @@ mod tenant_hints;
 mod tenants;
 mod users;
 
+mod validation;
