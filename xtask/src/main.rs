@@ -3,6 +3,7 @@
 
 mod ambient;
 mod bench;
+mod clients;
 mod fuzz;
 mod generate;
 #[cfg(test)]
@@ -47,6 +48,8 @@ enum Task {
     },
     /// Kill the server at random moments under load; nothing acknowledged may be lost or doubled
     Kill(kill::Options),
+    /// Clients off the shelf verify our tokens: PyJWT, joserfc, authlib, jose, openid-client
+    Clients(clients::Options),
     /// Press every parser with hostile bytes, a minute each
     Fuzz(fuzz::Options),
     /// Rotate the data key over a registered table under load with kills: all values open, none is sealed twice, the census is exact
@@ -81,6 +84,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Check => test::check()?,
         Task::Gen { check } => generate::run(check)?,
         Task::Kill(options) => kill::run(&options, None)?,
+        Task::Clients(options) => clients::run(&options)?,
         Task::Fuzz(options) => fuzz::run(&options)?,
         Task::RotateProof(options) => proof::rotate(&options, None)?,
         Task::MigrateProof(options) => proof::migrate(&options, None)?,

@@ -27,6 +27,8 @@ pub(crate) enum Need {
     Cxx,
     /// A PKCS#11 module without hardware.
     SoftHsm,
+    /// Node with its package manager.
+    Node,
 }
 
 impl Need {
@@ -38,6 +40,7 @@ impl Need {
             Self::Wrk => on_path("wrk").is_some(),
             Self::Cxx => std::env::var_os("CXX").is_some() || on_path("c++").is_some(),
             Self::SoftHsm => on_path("softhsm2-util").is_some() && Path::new(SOFTHSM).exists(),
+            Self::Node => on_path("node").is_some() && on_path("npm").is_some(),
         }
     }
 
@@ -48,6 +51,7 @@ impl Need {
             Self::Wrk => &["wrk"],
             Self::Cxx => &["g++"],
             Self::SoftHsm => &["softhsm2"],
+            Self::Node => &["nodejs", "npm"],
         }
     }
 }

@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use crate::kill::{self, Stores};
 use crate::postgres::Postgres;
 use crate::prerequisites::{self, Need};
-use crate::{fuzz, generate, process, proof, python, workspace};
+use crate::{clients, fuzz, generate, process, proof, python, workspace};
 
 /// One step of the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -26,6 +26,8 @@ pub(crate) enum Step {
     Docs,
     /// The test vectors, read by an independent program
     Vectors,
+    /// Our tokens, verified by clients off the shelf
+    Clients,
     /// Generated files are current
     Generated,
     /// kill -9 at random moments; nothing acknowledged is lost
@@ -151,6 +153,7 @@ impl Bench {
                 process::run(docs.env("RUSTDOCFLAGS", "-D warnings"))
             }
             Step::Vectors => vectors(),
+            Step::Clients => clients::run(&clients::Options::default()),
             Step::Generated => generate::run(true),
             Step::Kill => {
                 let rounds = if self.extended { 200 } else { 20 };

@@ -16,9 +16,25 @@ use utoipa::{
     },
 };
 
+use crate::oauth::OAuthErrorBody;
+
 /// The operations that need no credential, by operation id. Every other one answers 401 without.
-pub const PUBLIC: [&str; 9] =
-    ["login", "login_compat", "refresh", "refresh_compat", "livez", "readyz", "jwks", "trust", "openapi_document"];
+pub const PUBLIC: [&str; 11] = [
+    "login",
+    "login_compat",
+    "refresh",
+    "refresh_compat",
+    "livez",
+    "readyz",
+    "jwks",
+    "openid_configuration",
+    "authorization_server",
+    "trust",
+    "openapi_document",
+];
+
+/// The operations of OAuth, by operation id: they take forms, authenticate clients in OAuth's ways, and refuse in its words.
+pub const OAUTH: [&str; 3] = ["oauth_token", "oauth_introspect", "oauth_revoke"];
 
 const DESCRIPTION: &str = "The security layer of multi-tenant applications that hold personal data.\n\n\
     The tenant comes from the credential and from nowhere else. Every response carries `x-request-id`. \
@@ -63,7 +79,7 @@ struct FaultBody {
 /// The document before any operation is in it.
 pub(crate) fn bare() -> OpenApi {
     #[derive(utoipa::OpenApi)]
-    #[openapi(components(schemas(ProblemBody, FaultBody)))]
+    #[openapi(components(schemas(ProblemBody, FaultBody, OAuthErrorBody)))]
     struct Schemas;
 
     let tags = [
@@ -71,7 +87,6 @@ pub(crate) fn bare() -> OpenApi {
         ("users", "People who log in."),
         ("auth", "Logging in."),
         ("api-keys", "How programs log in."),
-        ("roles", "Who may do what, and why."),
         ("keys", "Cryptographic keys and their versions."),
         ("fields", "Which columns hold personal data."),
         ("records", "Sealing and opening values."),
@@ -112,10 +127,20 @@ pub fn openapi() -> OpenApi {
         ),
     );
     components.add_security_scheme(
+        "client",
+        SecurityScheme::Http(
+            HttpBuilder::new()
+                .scheme(HttpAuthScheme::Basic)
+                .description(Some("The id of an API key (`apk_…`) and the key (`chy_…`), at the OAuth endpoints only."))
+                .build(),
+        ),
+    );
+    components.add_security_scheme(
         "api_key",
         SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description("x-api-key", "An API key (`chy_…`)."))),
     );
     components.responses.insert("Problem".into(), problem().into());
+    components.responses.insert("OAuthError".into(), oauth_error().into());
     for item in document.paths.paths.values_mut() {
         let operations =
             [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch, &mut item.head];
@@ -131,18 +156,27 @@ fn complete(operation: &mut Operation) {
     if operation.description.is_none() {
         operation.description.clone_from(&operation.summary);
     }
+    let id = operation.operation_id.clone().unwrap_or_default();
+    let oauth = OAUTH.contains(&id.as_str());
     for status in ["4XX", "5XX"] {
-        operation.responses.responses.insert(status.into(), Ref::from_response_name("Problem").into());
+        let refusal = Ref::from_response_name(if oauth { "OAuthError" } else { "Problem" });
+        operation.responses.responses.insert(status.into(), refusal.into());
     }
-    let public = operation.operation_id.as_deref().is_some_and(|id| PUBLIC.contains(&id));
-    operation.security = Some(if public {
-        Vec::new()
-    } else {
-        vec![
-            SecurityRequirement::new::<_, [&str; 0], &str>("bearer", []),
-            SecurityRequirement::new::<_, [&str; 0], &str>("api_key", []),
-        ]
+    let scheme = |name: &str| SecurityRequirement::new::<_, [&str; 0], &str>(name, []);
+    operation.security = Some(match id.as_str() {
+        id if PUBLIC.contains(&id) => Vec::new(),
+        "oauth_introspect" => vec![scheme("client"), scheme("bearer"), scheme("api_key")],
+        // A person's token is its own proof.
+        id if OAUTH.contains(&id) => vec![scheme("client"), SecurityRequirement::default()],
+        _ => vec![scheme("bearer"), scheme("api_key")],
     });
+}
+
+fn oauth_error() -> utoipa::openapi::Response {
+    ResponseBuilder::new()
+        .description("A refusal in OAuth's words (RFC 6749 §5.2).")
+        .content("application/json", ContentBuilder::new().schema(Some(Ref::from_schema_name("OAuthError"))).build())
+        .build()
 }
 
 fn problem() -> utoipa::openapi::Response {

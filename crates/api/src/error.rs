@@ -4,7 +4,7 @@
 use chancery_domain::Faults;
 use chancery_domain::{
     access::Denied,
-    api_keys::{ApiKeyError, ChangeApiKeyError, CreateApiKeyError, UsageError as ApiKeyUsageError},
+    api_keys::{ApiKeyError, CreateApiKeyError},
     approvals::ApprovalError,
     audit::query::ReadAuditError,
     certificates::CertificateError,
@@ -16,10 +16,11 @@ use chancery_domain::{
     },
     passwords::HashError,
     records::{DocumentError, RecordError, RowsError},
-    roles::RoleError,
+    revocations::RevokeTokensError,
     sessions::{EndSessionError, RefreshError},
     subjects::SubjectError,
     tenants::{CreateTenantError, TenantError},
+    tokens::ClientGrantError,
     users::{CreateUserError, LoginError, ReadUserError},
 };
 use chancery_middleware::{Code, Problem};
@@ -135,6 +136,29 @@ impl ToProblem for RefreshError {
     }
 }
 
+impl ToProblem for ClientGrantError {
+    fn to_problem(self) -> Problem {
+        match self {
+            Self::NotAClient => Problem::new(Code::AuthzDenied)
+                .detail("only the API key of a program gets a token, not a person and not a token"),
+            Self::Roles => Problem::invalid(Faults::one("/roles", "range", "name roles of the API key, at least one")),
+            Self::Invalid(faults) => Problem::invalid(faults),
+            Self::Failed(failure) => failure.into(),
+        }
+    }
+}
+
+impl ToProblem for RevokeTokensError {
+    fn to_problem(self) -> Problem {
+        match self {
+            Self::Denied(denied) => denied.to_problem(),
+            Self::Invalid(faults) => Problem::invalid(faults),
+            Self::NotFound => Problem::new(Code::NotFound),
+            Self::Failed(failure) => failure.into(),
+        }
+    }
+}
+
 impl ToProblem for EndSessionError {
     fn to_problem(self) -> Problem {
         match self {
@@ -150,45 +174,6 @@ impl ToProblem for CreateApiKeyError {
         match self {
             Self::Denied(denied) => denied.to_problem(),
             Self::MayNotGrant(_) => may_not_grant(),
-            Self::Invalid(faults) => Problem::invalid(faults),
-            Self::Failed(failure) => failure.into(),
-        }
-    }
-}
-
-impl ToProblem for ChangeApiKeyError {
-    fn to_problem(self) -> Problem {
-        match self {
-            Self::Denied(denied) => denied.to_problem(),
-            Self::NotFound => Problem::new(Code::NotFound),
-            Self::Over => Problem::new(Code::StateConflict).detail("the API key is revoked or has expired"),
-            Self::Replaced(successor) => {
-                let detail = format!("{successor} replaces this API key already; rotate that one");
-                Problem::new(Code::StateConflict).detail(detail)
-            }
-            Self::MayNotGrant(_) => may_not_grant(),
-            Self::Invalid(faults) => Problem::invalid(faults),
-            Self::Failed(failure) => failure.into(),
-        }
-    }
-}
-
-impl ToProblem for ApiKeyUsageError {
-    fn to_problem(self) -> Problem {
-        match self {
-            Self::NotFound => Problem::new(Code::NotFound),
-            Self::Audit(error) => error.to_problem(),
-        }
-    }
-}
-
-impl ToProblem for RoleError {
-    fn to_problem(self) -> Problem {
-        match self {
-            Self::Denied(denied) => denied.to_problem(),
-            Self::MayNotGrant(_) => may_not_grant(),
-            Self::NotFound => Problem::new(Code::NotFound),
-            Self::Held => Problem::new(Code::StateConflict).detail("somebody holds the role; take it from them first"),
             Self::Invalid(faults) => Problem::invalid(faults),
             Self::Failed(failure) => failure.into(),
         }

@@ -26,14 +26,16 @@ mod indexes;
 mod keys;
 mod members;
 pub mod metrics;
+mod oauth;
 mod page;
 mod records;
-mod roles;
+mod revocations;
 mod rows;
 mod subjects;
 mod tenant_keys;
 mod tenants;
 mod terms;
+mod tokens;
 mod users;
 mod well_known;
 mod wiped;
@@ -46,7 +48,7 @@ use chancery_middleware::Limits;
 use tokio::sync::Semaphore;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub use docs::{PUBLIC, openapi, openapi_json};
+pub use docs::{OAUTH, PUBLIC, openapi, openapi_json};
 pub use metrics::{Metrics, metrics_router};
 
 /// What every handler can reach.
@@ -99,18 +101,14 @@ fn operations() -> OpenApiRouter<App> {
         .routes(routes!(auth::logout))
         .routes(routes!(auth::logout_all))
         .routes(routes!(auth::session))
+        .routes(routes!(oauth::token))
+        .routes(routes!(oauth::introspect))
+        .routes(routes!(oauth::revoke_token))
+        .routes(routes!(revocations::create_revocation))
+        .routes(routes!(tokens::create_token))
         .routes(routes!(api_keys::create_api_key, api_keys::list_api_keys))
-        .routes(routes!(api_keys::import::import_api_keys))
-        .routes(routes!(api_keys::change::get_api_key, api_keys::change::update_api_key))
-        .routes(routes!(api_keys::change::rotate_api_key))
-        .routes(routes!(api_keys::usage::api_key_usage))
         .routes(routes!(api_keys::revoke_api_key))
         .routes(routes!(api_keys::create_api_key_compat))
-        .routes(routes!(roles::list_roles))
-        .routes(routes!(roles::list_permissions))
-        .routes(routes!(roles::get_role, roles::define_role, roles::delete_role))
-        .routes(routes!(roles::give_role, roles::take_role))
-        .routes(routes!(roles::explain_access))
         .routes(routes!(keys::list_keys, keys::create::create_key))
         .routes(routes!(keys::import::import_key))
         .routes(routes!(keys::get_key, keys::create::update_key))
@@ -181,6 +179,8 @@ fn operations() -> OpenApiRouter<App> {
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
         .routes(routes!(well_known::jwks))
+        .routes(routes!(well_known::openid_configuration))
+        .routes(routes!(well_known::authorization_server))
         .routes(routes!(well_known::trust))
         .routes(routes!(docs::openapi_document))
 }

@@ -63,6 +63,27 @@ pub enum LoginOutcome {
     failed,
 }
 
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct TokenLabels {
+    act: TokenAct,
+}
+
+/// What was done with a token at the OAuth endpoints.
+#[derive(Debug, Clone, Copy, Hash, PartialEq, Eq, EncodeLabelValue)]
+#[expect(non_camel_case_types, reason = "the label's value is the variant's name")]
+pub enum TokenAct {
+    /// One was given.
+    issued,
+    /// None was given.
+    refused,
+    /// One was looked at and would be accepted.
+    active,
+    /// One was looked at and would not be accepted.
+    inactive,
+    /// One or more were revoked.
+    revoked,
+}
+
 type SecondsOf = fn() -> Histogram;
 
 /// Every metric of the process.
@@ -71,6 +92,7 @@ pub struct Metrics {
     requests: Family<RouteStatus, Counter>,
     durations: Family<Route, Histogram, SecondsOf>,
     logins: Family<LoginLabels, Counter>,
+    tokens: Family<TokenLabels, Counter>,
     append_duration: Histogram,
     audit_events: Counter,
     tree_size: Gauge<u64, AtomicU64>,
@@ -81,6 +103,7 @@ pub struct Metrics {
     pub(crate) certificates: Counter,
     unreviewed: Gauge<u64, AtomicU64>,
     open_failures: Family<Class, Counter>,
+    refused: Family<Class, Counter>,
     anomalies: Family<What, Counter>,
     leases: Gauge<u64, AtomicU64>,
     lease_bytes: Gauge<u64, AtomicU64>,
@@ -106,6 +129,7 @@ impl Metrics {
             requests: Family::default(),
             durations: Family::new_with_constructor(seconds as SecondsOf),
             logins: Family::default(),
+            tokens: Family::default(),
             append_duration: seconds(),
             audit_events: Counter::default(),
             tree_size: Gauge::default(),
@@ -116,6 +140,7 @@ impl Metrics {
             certificates: Counter::default(),
             unreviewed: Gauge::default(),
             open_failures: Family::default(),
+            refused: Family::default(),
             anomalies: Family::default(),
             leases: Gauge::default(),
             lease_bytes: Gauge::default(),
@@ -164,6 +189,9 @@ impl Metrics {
             metrics.unreviewed.clone(),
         );
         registry.register("chancery_logins", "Logins by outcome", metrics.logins.clone());
+        registry.register("chancery_tokens", "Acts on tokens at the OAuth endpoints", metrics.tokens.clone());
+        let refused = metrics.refused.clone();
+        registry.register("chancery_credentials_refused", "Credentials that were refused, by why", refused);
         let failures = metrics.open_failures.clone();
         registry.register("chancery_open_failures", "Values that did not open, by class", failures);
         registry.register(
@@ -178,6 +206,11 @@ impl Metrics {
             let _ = metrics.logins.get_or_create(&LoginLabels { outcome });
         }
         Arc::new(Self { registry, ..metrics })
+    }
+
+    /// Something was done with a token.
+    pub(crate) fn token(&self, act: TokenAct) {
+        self.tokens.get_or_create(&TokenLabels { act }).inc();
     }
 
     /// A login ended.
@@ -213,6 +246,9 @@ impl Metrics {
         };
         for (class, count) in instance.open_failures().counts() {
             catch_up(&self.open_failures.get_or_create(&Class { class: class.as_str() }), count);
+        }
+        for (class, count) in instance.refused_credentials().counts() {
+            catch_up(&self.refused.get_or_create(&Class { class: class.as_str() }), count);
         }
         for (what, count) in instance.habits().counts() {
             catch_up(&self.anomalies.get_or_create(&What { what: what.as_str() }), count);

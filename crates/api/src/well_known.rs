@@ -3,8 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{Json, extract::State, response::IntoResponse};
-use chancery_crypto::{Curve, Jwk};
-use chancery_domain::{certificates::trust_file, tokens};
+use chancery_crypto::Jwk;
+use chancery_domain::{
+    access::Role,
+    certificates::trust_file,
+    tokens::{self, TokenAlgorithm},
+};
 use chancery_middleware::{Problem, Request};
 use http::header;
 use serde::Serialize;
@@ -47,23 +51,113 @@ pub(crate) struct JwkBody {
     alg: &'static str,
 }
 
-const fn algorithm(key: &Jwk) -> &'static str {
-    match key {
-        Jwk::Okp { .. } => "EdDSA",
-        Jwk::Ec { crv: Curve::P256, .. } => "ES256",
-        Jwk::Ec { crv: Curve::P384, .. } => "ES384",
-        Jwk::Rsa { .. } => "RS256",
-    }
-}
-
 /// The public keys that verify access tokens.
 #[utoipa::path(get, path = "/.well-known/jwks.json", tag = "auth",
     responses((status = 200, description = "A JWK set.", content_type = "application/jwk-set+json", body = JwkSetBody)))]
 pub(crate) async fn jwks(State(app): State<App>, _: Request) -> Result<impl IntoResponse, Problem> {
     let keys = tokens::public_keys(&app.instance).await?;
-    let keys = keys.into_iter().map(|(kid, key)| JwkBody { alg: algorithm(&key), key, kid, r#use: "sig" });
+    let keys = keys
+        .into_iter()
+        .filter_map(|(kid, key)| Some(JwkBody { alg: TokenAlgorithm::of(&key)?.as_str(), key, kid, r#use: "sig" }));
     let headers = [(header::CONTENT_TYPE, "application/jwk-set+json"), (header::CACHE_CONTROL, CACHED)];
     Ok((headers, Json(JwkSetBody { keys: keys.collect() })))
+}
+
+/// Where the endpoints are and what they take (RFC 8414 §2, OpenID Connect Discovery 1.0 §3).
+#[derive(Serialize, ToSchema)]
+#[schema(as = AuthorizationServer)]
+pub(crate) struct MetadataBody {
+    /// The issuer, to the letter as in `iss`.
+    #[schema(example = "https://chancery.example")]
+    issuer: String,
+    /// Where tokens are given.
+    token_endpoint: String,
+    /// Where it is said what a token is.
+    introspection_endpoint: String,
+    /// Where tokens are revoked.
+    revocation_endpoint: String,
+    /// Where the keys are that verify tokens.
+    jwks_uri: String,
+    /// What is traded for tokens.
+    grant_types_supported: [&'static str; 2],
+    /// None: there is no authorization endpoint. Both standards want the member.
+    response_types_supported: [&'static str; 0],
+    /// How clients authenticate for tokens.
+    token_endpoint_auth_methods_supported: [&'static str; 3],
+    /// How clients authenticate to ask what a token is.
+    introspection_endpoint_auth_methods_supported: [&'static str; 2],
+    /// How clients authenticate to revoke.
+    revocation_endpoint_auth_methods_supported: [&'static str; 3],
+    /// The roles: a program may ask for some of those that its API key has.
+    #[schema(value_type = Vec<String>)]
+    scopes_supported: Vec<Role>,
+    /// A subject is the same for every client.
+    subject_types_supported: [&'static str; 1],
+    /// How access tokens are signed. There are no ID tokens; OpenID Connect wants the member.
+    #[schema(value_type = Vec<String>)]
+    id_token_signing_alg_values_supported: Vec<TokenAlgorithm>,
+    /// What an access token may say.
+    claims_supported: [&'static str; 14],
+}
+
+impl MetadataBody {
+    fn of(issuer: &str, algorithms: Vec<TokenAlgorithm>) -> Self {
+        let at = |path: &str| format!("{issuer}{path}");
+        Self {
+            issuer: issuer.to_owned(),
+            token_endpoint: at("/oauth2/token"),
+            introspection_endpoint: at("/oauth2/introspect"),
+            revocation_endpoint: at("/oauth2/revoke"),
+            jwks_uri: at("/.well-known/jwks.json"),
+            grant_types_supported: ["client_credentials", "refresh_token"],
+            response_types_supported: [],
+            token_endpoint_auth_methods_supported: ["client_secret_basic", "client_secret_post", "none"],
+            introspection_endpoint_auth_methods_supported: ["client_secret_basic", "client_secret_post"],
+            revocation_endpoint_auth_methods_supported: ["client_secret_basic", "client_secret_post", "none"],
+            scopes_supported: Role::ALL.to_vec(),
+            subject_types_supported: ["public"],
+            id_token_signing_alg_values_supported: algorithms,
+            claims_supported: [
+                "iss",
+                "aud",
+                "sub",
+                "client_id",
+                "iat",
+                "exp",
+                "jti",
+                "tenant_id",
+                "username",
+                "roles",
+                "type",
+                "sid",
+                "amr",
+                "auth_time",
+            ],
+        }
+    }
+}
+
+async fn metadata(app: &App) -> Result<impl IntoResponse + use<>, Problem> {
+    let mut algorithms: Vec<TokenAlgorithm> = Vec::new();
+    for (_, key) in tokens::public_keys(&app.instance).await? {
+        algorithms.extend(TokenAlgorithm::of(&key).filter(|algorithm| !algorithms.contains(algorithm)));
+    }
+    let body = MetadataBody::of(&app.instance.settings().issuer, algorithms);
+    Ok(([(header::CACHE_CONTROL, CACHED)], Json(body)))
+}
+
+/// Where the endpoints are and how tokens are signed, for OpenID Connect clients.
+#[utoipa::path(get, path = "/.well-known/openid-configuration", tag = "auth",
+    responses((status = 200, description = "The metadata.", body = MetadataBody)))]
+pub(crate) async fn openid_configuration(State(app): State<App>, _: Request) -> Result<impl IntoResponse, Problem> {
+    metadata(&app).await
+}
+
+/// Where the endpoints are and how tokens are signed, for OAuth clients.
+#[utoipa::path(get, path = "/.well-known/oauth-authorization-server", tag = "auth",
+    responses((status = 200, description = "The metadata.", body = MetadataBody)))]
+pub(crate) async fn authorization_server(State(app): State<App>, _: Request) -> Result<impl IntoResponse, Problem> {
+    metadata(&app).await
 }
 
 /// Where trust in packs begins: the platform's trust keys. No tenant is in it.

@@ -6,8 +6,8 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::{
     commands::{
-        api_key, backup, demo, doctor, fields, import, init, key, migrate_column, openapi, recover, restore, role,
-        root, sealing, serve, verify,
+        backup, demo, doctor, fields, import, init, key, migrate_column, openapi, recover, restore, root, sealing,
+        serve, verify,
     },
     config::Flags,
 };
@@ -46,10 +46,6 @@ enum Command {
     Verify(verify::VerifyArgs),
     /// Make and use keys of a running server
     Key(key::KeyArgs),
-    /// Issue and manage API keys of a running server
-    ApiKey(api_key::ApiKeyArgs),
-    /// Define roles of a running server, and explain who may do what
-    Role(role::RoleArgs),
     /// Register fields of a running server; plan offline what is searchable
     Fields(fields::FieldsArgs),
     /// Bring keys of another system into the caller's tenant
@@ -132,8 +128,6 @@ pub fn main() -> ExitCode {
         Command::Open(args) => runtime.block_on(sealing::open(args)),
         Command::Verify(args) => Ok(verify::run(&args)),
         Command::Key(args) => runtime.block_on(key::run(args)),
-        Command::ApiKey(args) => runtime.block_on(api_key::run(args)),
-        Command::Role(args) => runtime.block_on(role::run(args)),
         Command::Fields(args) => runtime.block_on(fields::run(args)),
         Command::Import(args) => runtime.block_on(import::run(args)),
         Command::MigrateColumn(args) => runtime.block_on(migrate_column::run(*args)),

@@ -8,11 +8,14 @@ use std::{
 
 use chancery_api::Metrics;
 use chancery_domain::{
-    Instance, TenantId, api_keys,
+    Instance, TenantId,
     approvals::DeedKind,
     audit::{self, sequence::SequenceError},
     idempotency, jobs,
-    keyring::{self, schedule},
+    keyring::{
+        self, schedule,
+        staged::{self, Tended},
+    },
     tenants::TenantState,
 };
 use tokio::{
@@ -42,6 +45,10 @@ const PROVE_AGAIN: Duration = Duration::from_secs(15 * 60);
 const SCHEDULE_EVERY: Duration = Duration::from_secs(5 * 60);
 /// For how long one node has that work, in seconds; it claims it again as it goes.
 const SCHEDULE_CLAIM: i64 = 10 * 60;
+/// How often it is looked whether a token key is to be published or put in force, and for how many seconds one node has that.
+const TEND_EVERY: Duration = Duration::from_secs(60);
+const TEND_CLAIM: i64 = 180;
+const TOKEN_KEYS_JOB: &str = "token-keys";
 /// For so many tenants one claim is good.
 const CLAIMED_FOR: usize = 100;
 /// How long a job that ended by mistake waits before it is started again.
@@ -96,6 +103,10 @@ impl Jobs {
             let schedule = move |stopped| schedule_keys(Arc::clone(&instance), stores.clone(), stopped);
             supervise("keys", stopped.clone(), schedule)
         };
+        let tender = {
+            let instance = Arc::clone(&instance);
+            supervise("token-keys", stopped.clone(), move |stopped| tend_token_keys(Arc::clone(&instance), stopped))
+        };
         let forgetter = {
             let (instance, stores) = (Arc::clone(&instance), stores.clone());
             let forget = move |stopped| forget(Arc::clone(&instance), stores.clone(), stopped);
@@ -118,7 +129,8 @@ impl Jobs {
         let proving = move |stopped| prove(Arc::clone(&instance), Arc::clone(&counted), stopped);
         let prover = supervise("prove", stopped, proving);
         let others = vec![
-            follower, renewer, flusher, scheduler, forgetter, subjects, datasets, roots, prover, destroyer, lister,
+            follower, renewer, flusher, scheduler, tender, forgetter, subjects, datasets, roots, prover, destroyer,
+            lister,
         ];
         Self { others: (stop, others), sequencer: (end, vec![sequencer]) }
     }
@@ -313,7 +325,7 @@ async fn renew_leases(instance: Arc<Instance>, stopped: watch::Receiver<bool>) {
     }
 }
 
-/// Writes the counts of anonymous refusals and of uses of keys, and when API keys were used last.
+/// Writes the counts of anonymous refusals and of uses of keys.
 async fn flush(instance: Arc<Instance>, stopped: watch::Receiver<bool>) {
     let mut ticks = Ticks::every(FLUSH_EVERY, stopped);
     loop {
@@ -323,9 +335,6 @@ async fn flush(instance: Arc<Instance>, stopped: watch::Receiver<bool>) {
         }
         if let Err(error) = keyring::flush_uses(&instance).await {
             tracing::error!(error = chain(&error), "Could not write how often keys were used");
-        }
-        if let Err(error) = api_keys::flush_last_used(&instance).await {
-            tracing::error!(error = chain(&error), "Could not write when API keys were used last");
         }
         if !go_on {
             return;
@@ -379,6 +388,23 @@ async fn scheduled(instance: &Instance, tenant: TenantId) {
             tracing::error!(%tenant, error = chain(&error), "Could not look what is due of the keys of `{tenant}`");
         }
     }
+}
+
+/// Publishes and puts in force the keys that sign tokens, on one node at a time.
+async fn tend_token_keys(instance: Arc<Instance>, stopped: watch::Receiver<bool>) {
+    let mut ticks = Ticks::every(TEND_EVERY, stopped);
+    while ticks.next().await {
+        if !jobs::claim(&instance, TOKEN_KEYS_JOB, TEND_CLAIM).await.unwrap_or(false) {
+            continue;
+        }
+        match staged::tend(&instance).await {
+            Ok(Tended::Nothing) => {}
+            Ok(Tended::Staged) => tracing::info!("Published the next token key"),
+            Ok(Tended::Activated) => tracing::info!("Put the next token key in force"),
+            Err(error) => tracing::error!(error = chain(&error), "Could not tend the token keys"),
+        }
+    }
+    let _ = jobs::release(&instance, TOKEN_KEYS_JOB).await;
 }
 
 /// Forgets idempotency keys after their time.

@@ -52,7 +52,9 @@ pub async fn initialise(
     }
     let now = ports.clock.now();
     let (root, recipients) = root::make(ports, settings, now).await?;
-    let made = hierarchy::make(TenantId::PLATFORM, &root, now, &*ports.random).await.map_err(failed)?;
+    let made = hierarchy::make(TenantId::PLATFORM, &root, settings.token_algorithm, now, &*ports.random)
+        .await
+        .map_err(failed)?;
     let instance = Instance::assemble(ports.clone(), settings.clone(), node, root)?;
     let request = RequestInfo {
         id: RequestId::make(now, &*ports.random)?,
@@ -110,7 +112,6 @@ fn admin_key(instance: &Instance, admin: &FirstAdmin) -> Result<(ApiKey, Secret<
         id,
         description: "first platform admin".to_owned(),
         roles: RoleSet::of(&[Role::PlatformAdmin]),
-        defined_roles: Vec::new(),
         user: None,
         digest: text.digest(pepper),
         pepper_version,
@@ -118,8 +119,6 @@ fn admin_key(instance: &Instance, admin: &FirstAdmin) -> Result<(ApiKey, Secret<
         created_at: now,
         expires_at: admin.expires_in_days.map(|days| now.plus_seconds(i64::from(days) * 86_400)),
         revoked_at: None,
-        last_used_at: None,
-        replaced_by: None,
     };
     Ok((key, text.reveal()))
 }

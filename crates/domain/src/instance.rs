@@ -9,8 +9,7 @@ use std::{
 use chancery_crypto::{password, random::Random, random::RandomError};
 
 use crate::{
-    access::{Call, Denied, Permission, authenticate::CallerCache},
-    api_keys::last_used::LastUsed,
+    access::{Call, Denied, Permission, RefusedCredentials, authenticate::CallerCache},
     audit::{Appender, counters::Counters, failures::OpenFailures, refusals::AnonymousCounts},
     datasets::DatasetTables,
     ids::{NodeId, TenantId, Ulid},
@@ -22,6 +21,7 @@ use crate::{
     store::{Directory, Store, StoreError},
     tenants::TenantState,
     time::{Clock, Timestamp},
+    tokens::TokenAlgorithm,
 };
 
 codes! {
@@ -79,6 +79,8 @@ pub struct Settings {
     pub lease_memory_mib: u32,
     /// Life of an access token in minutes, 5 to 15.
     pub access_minutes: u8,
+    /// How access tokens are signed. Another one than before is published before it is used.
+    pub token_algorithm: TokenAlgorithm,
     /// Life of a refresh token that nobody uses, in days.
     pub refresh_days: u16,
     /// Life of a session, whatever happens, in days.
@@ -153,7 +155,7 @@ pub struct Instance {
     pub(crate) habits: Habits,
     pub(crate) forked: Mutex<BTreeSet<TenantId>>,
     pub(crate) callers: CallerCache,
-    pub(crate) last_used: LastUsed,
+    refused_credentials: RefusedCredentials,
     pub(crate) passwords: PasswordQueue,
     pub(crate) key_uses: KeyUses,
     due_datasets: Mutex<BTreeSet<TenantId>>,
@@ -265,7 +267,7 @@ impl Instance {
             habits: Habits::default(),
             forked: Mutex::default(),
             callers: CallerCache::default(),
-            last_used: LastUsed::default(),
+            refused_credentials: RefusedCredentials::default(),
             passwords: PasswordQueue::new(settings.password_cost),
             key_uses: KeyUses::default(),
             due_datasets: Mutex::default(),
@@ -414,6 +416,11 @@ impl Instance {
     fn hold_root(&self, root: PlatformRoot) {
         let held = HeldRoot { root: Arc::new(root), since: self.now() };
         *self.root.write().unwrap_or_else(|poison| poison.into_inner()) = held;
+    }
+
+    /// How many credentials were refused, by class.
+    pub fn refused_credentials(&self) -> &RefusedCredentials {
+        &self.refused_credentials
     }
 
     /// How many opens failed, by class.

@@ -8,7 +8,6 @@
 //! | --- | --- |
 //! | [`tenants`] | who owns data |
 //! | [`access`] | callers, roles, permissions, authentication |
-//! | [`roles`] | roles that tenants define, and why somebody may do something |
 //! | [`users`], [`api_keys`], [`tokens`] | how people and programs log in |
 //! | [`sessions`], [`revocations`] | logins that go on by refresh tokens; what is refused before it expires |
 //! | [`keyring`] | the key hierarchy, its versions and leases, the [`keyring::KeyProvider`] port |
@@ -48,7 +47,6 @@ pub mod keyring;
 pub mod passwords;
 pub mod records;
 pub mod revocations;
-pub mod roles;
 pub mod sessions;
 pub mod store;
 pub mod subjects;

@@ -8,6 +8,10 @@ use crate::{
     time::Timestamp,
 };
 
+mod revoke;
+
+pub use revoke::{NewRevocation, RevokeTokensError, Revoked, Whom, revoke};
+
 codes! {
     /// What is revoked.
     pub enum RevokedKind {
@@ -49,8 +53,8 @@ impl Revocation {
 /// Reads the denylist.
 #[async_trait]
 pub trait RevocationRows {
-    /// What may stand against a token: of the token itself, of its user, of the tenant.
-    async fn revocations_of(&mut self, token: TokenId, user: UserId) -> Result<Vec<Revocation>, StoreError>;
+    /// What may stand against a token: of the token itself, of its user if it has one, of the tenant.
+    async fn revocations_of(&mut self, token: TokenId, user: Option<UserId>) -> Result<Vec<Revocation>, StoreError>;
 }
 
 /// Changes the denylist.

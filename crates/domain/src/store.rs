@@ -43,8 +43,6 @@ use crate::{
     keyring::{KeyCopyRows, KeyCopyWrites},
     revocations::RevocationRows,
     revocations::RevocationWrites,
-    roles::RoleRows,
-    roles::RoleWrites,
     sessions::SessionRows,
     sessions::SessionWrites,
     subjects::SubjectRows,
@@ -96,7 +94,6 @@ pub trait View:
     + KeyCopyRows
     + BackupRows
     + IndexRows
-    + RoleRows
     + Send
 {
 }
@@ -126,7 +123,6 @@ pub trait Tx:
     + TombstoneWrites
     + KeyCopyWrites
     + BackupWrites
-    + RoleWrites
 {
     /// Makes it all durable at once. After `Ok`, no crash loses it.
     async fn commit(self: Box<Self>) -> Result<(), StoreError>;
@@ -215,9 +211,6 @@ pub struct ApiKeyEntry {
 pub trait Directory: Send + Sync {
     /// The entry of an API key.
     async fn api_key(&self, id: ApiKeyId) -> Result<Option<ApiKeyEntry>, StoreError>;
-
-    /// The entries of the keys of other systems that share this beginning of a SHA-256, of all tenants; few, or none.
-    async fn old_api_keys(&self, prefix: &str) -> Result<Vec<ApiKeyEntry>, StoreError>;
 
     /// The tenant with this id.
     async fn tenant(&self, id: TenantId) -> Result<Option<TenantEntry>, StoreError>;

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
-use chancery_domain::access::{
-    Call,
-    authenticate::{AuthenticateError, authenticate},
+use chancery_domain::{
+    Instance,
+    access::{
+        Call, RefusedFor,
+        authenticate::{AuthenticateError, Presented, authenticate},
+    },
 };
-use http::request::Parts;
+use http::{HeaderMap, request::Parts};
 use serde::de::DeserializeOwned;
 
 use crate::{Code, Exchange, Problem, credentials, hints, query};
@@ -43,19 +46,30 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Asked<T
 async fn verified(parts: &Parts) -> Result<Arc<Call>, Problem> {
     let exchange = Exchange::of(parts)?;
     let presented = credentials::presented(&parts.headers)?.ok_or(Code::CredentialMissing)?;
-    let caller = authenticate(exchange.instance(), &presented, exchange.info()).await.map_err(refusal)?;
+    admit(&exchange, &presented, &parts.headers, parts.uri.query().unwrap_or_default()).await
+}
+
+/// Verifies a credential, and compares the tenant that headers and query name with its own.
+pub(crate) async fn admit(
+    exchange: &Arc<Exchange>,
+    presented: &Presented,
+    headers: &HeaderMap,
+    query: &str,
+) -> Result<Arc<Call>, Problem> {
+    let caller = authenticate(exchange.instance(), presented, exchange.info()).await;
+    let caller = caller.map_err(|error| refusal(exchange.instance(), error))?;
     let call = exchange.authenticated(Call { caller, request: exchange.info().clone(), once: None });
-    let query = parts.uri.query().unwrap_or_default();
-    if let Some(place) = hints::elsewhere(&call, &parts.headers, query) {
-        hints::mismatch(&exchange, &call, place).await?;
+    if let Some(place) = hints::elsewhere(&call, headers, query) {
+        hints::mismatch(exchange, &call, place).await?;
     }
     Ok(call)
 }
 
-fn refusal(error: AuthenticateError) -> Problem {
+fn refusal(instance: &Instance, error: AuthenticateError) -> Problem {
     match error {
         // Why is for our log; the client learns only that it is not valid.
         AuthenticateError::Invalid(reason) => {
+            instance.refused_credentials().count(RefusedFor::of(reason));
             tracing::info!(reason, "Refused a credential: {reason}");
             Problem::new(Code::CredentialInvalid)
         }

@@ -12,6 +12,8 @@ use chancery_domain::records::WipedJson;
 
 use crate::{Code, Exchange, Problem, Unique, hints, json, stack::BodyLimit};
 
+const JSON: &str = "application/json";
+
 /// The body as a `T`, which denies unknown fields.
 ///
 /// On authenticated requests `tenant` and `tenant_id` at the top level are taken out before and
@@ -46,7 +48,7 @@ impl<T: DeserializeOwned + Send, S: Send + Sync, const MAX: usize> FromRequest<S
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let (exchange, headers, bytes) = collected(request, MAX).await?;
-        check_media_type(&headers)?;
+        check_media_type(&headers, JSON)?;
         parse(&exchange, &bytes).await.map(Self)
     }
 }
@@ -56,7 +58,7 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequest<S> for Creation<T> 
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let (exchange, headers, bytes) = collected(request, usize::MAX).await?;
-        check_media_type(&headers)?;
+        check_media_type(&headers, JSON)?;
         let key = idempotency_key(&headers)?;
         let body = parse(&exchange, &bytes).await?;
         Ok(Self { body, key: key.map(|key| RequestKey { key, body: bytes }) })
@@ -71,7 +73,7 @@ impl<T: DeserializeOwned + Default + Send, S: Send + Sync> FromRequest<S> for Op
         if bytes.is_empty() {
             return Ok(Self(T::default()));
         }
-        check_media_type(&headers)?;
+        check_media_type(&headers, JSON)?;
         parse(&exchange, &bytes).await.map(Self)
     }
 }
@@ -82,7 +84,7 @@ impl<S: Send + Sync> FromRequest<S> for UnreadBody {
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let (exchange, headers, bytes) = collected(request, usize::MAX).await?;
         if !bytes.is_empty() {
-            check_media_type(&headers)?;
+            check_media_type(&headers, JSON)?;
             let value: Unique = serde_json::from_slice(&bytes).map_err(|_| json::malformed(&bytes))?;
             compare_hints(&exchange, value.expose()).await?;
         }
@@ -90,7 +92,7 @@ impl<S: Send + Sync> FromRequest<S> for UnreadBody {
     }
 }
 
-async fn collected(request: Request, max: usize) -> Result<(Arc<Exchange>, HeaderMap, Bytes), Problem> {
+pub(crate) async fn collected(request: Request, max: usize) -> Result<(Arc<Exchange>, HeaderMap, Bytes), Problem> {
     let (parts, body) = request.into_parts();
     let exchange = Exchange::of(&parts)?;
     let Some(limit) = parts.extensions.get::<BodyLimit>().copied() else { return Err(Code::Internal.into()) };
@@ -126,7 +128,8 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     text.map(|text| Some(text.to_owned())).ok_or_else(odd)
 }
 
-fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
+/// Whether the body is of this one media type, in UTF-8 and not compressed.
+pub(crate) fn check_media_type(headers: &HeaderMap, wanted: &str) -> Result<(), Problem> {
     if headers.contains_key(header::CONTENT_ENCODING) {
         return Err(Problem::new(Code::MediaType).detail("the body must not be compressed"));
     }
@@ -137,7 +140,7 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
         None => (only.unwrap_or_default().trim(), None),
     };
     let utf8 = |text: &str| ["charset=utf-8", "charset=\"utf-8\""].iter().any(|form| text.eq_ignore_ascii_case(form));
-    if essence.eq_ignore_ascii_case("application/json") && parameter.is_none_or(utf8) {
+    if essence.eq_ignore_ascii_case(wanted) && parameter.is_none_or(utf8) {
         Ok(())
     } else {
         Err(Code::MediaType.into())
@@ -145,7 +148,6 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 async fn parse<T: DeserializeOwned + Send>(exchange: &Exchange, bytes: &[u8]) -> Result<T, Problem> {
-    json::check_object(bytes)?;
     let value = match json::read(bytes) {
         Ok(body) => return Ok(body),
         Err(value) => value,

@@ -4,7 +4,7 @@
 //! [`around`] puts every layer round an [`axum::Router`] in one order (design §3). Handlers take
 //! what they need through extractors: [`Authenticated`] or [`Asked`] for a caller without or with query
 //! parameters, [`Request`] for strangers, [`Body`], [`Creation`], [`OptionalBody`], [`UnreadBody`],
-//! [`PathOf`], [`Upload`] for streams. None of them ever repeats input in a response or a log line.
+//! [`PathOf`], [`Upload`] for streams, [`Form`] for OAuth endpoints. None of them ever repeats input in a response or a log line.
 #![forbid(unsafe_code)]
 
 mod authenticated;
@@ -13,8 +13,10 @@ mod client;
 mod credentials;
 mod exchange;
 mod failure;
+mod form;
 mod hints;
 mod json;
+mod oauth;
 mod observe;
 mod path;
 mod problem;
@@ -27,7 +29,9 @@ mod upload;
 pub use authenticated::{Asked, Authenticated};
 pub use body::{Body, Creation, OptionalBody, RequestKey, UnreadBody};
 pub use exchange::{Exchange, Request};
+pub use form::Form;
 pub use json::{Exact, Unique};
+pub use oauth::{OAuthCode, OAuthError};
 pub use observe::{Finished, Observer};
 pub use path::PathOf;
 pub use problem::{Code, Problem};

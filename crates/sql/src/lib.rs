@@ -26,7 +26,6 @@ mod jobs;
 mod key_copies;
 mod keys;
 mod revocations;
-mod roles;
 mod roots;
 mod rows;
 mod sessions;

@@ -20,13 +20,13 @@ fn read(row: &mut Row) -> Result<Revocation, StoreError> {
 
 #[async_trait]
 impl<D: Driver> RevocationRows for Rows<D> {
-    async fn revocations_of(&mut self, token: TokenId, user: UserId) -> Result<Vec<Revocation>, StoreError> {
+    async fn revocations_of(&mut self, token: TokenId, user: Option<UserId>) -> Result<Vec<Revocation>, StoreError> {
         self.all(
             "revocation",
             "SELECT kind, id, not_before, expires_at, user_id, reason, revoked_at FROM revocations
              WHERE tenant_id = $1 AND (kind = 'token' AND id = $2 OR kind = 'user' AND id = $3 OR kind = 'tenant' AND id = $1)
              ORDER BY kind",
-            [Value::text(token), Value::text(user)],
+            [Value::text(token), Value::opt_text(user)],
             read,
         )
         .await

@@ -130,6 +130,14 @@ impl<D: Driver> SessionWrites for Rows<D> {
         .await
     }
 
+    async fn end_all_sessions(&mut self, at: Timestamp) -> Result<u64, StoreError> {
+        self.execute(
+            "UPDATE sessions SET state = 'ended', ended_at = $2 WHERE tenant_id = $1 AND state = 'active'",
+            [Value::time(at)],
+        )
+        .await
+    }
+
     async fn forget_sessions(&mut self, at: Timestamp, limit: u32) -> Result<u64, StoreError> {
         self.execute(
             "DELETE FROM sessions WHERE tenant_id = $1 AND id IN

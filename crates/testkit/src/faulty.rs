@@ -30,7 +30,6 @@ use chancery_domain::keyring::{
     TombstoneWrites,
 };
 use chancery_domain::revocations::{Revocation, RevocationRows, RevocationWrites};
-use chancery_domain::roles::{DefinedRole, RoleRows, RoleWrites};
 use chancery_domain::sessions::{Head, Session, SessionRows, SessionState, SessionWrites};
 use chancery_domain::store::{ApiKeyEntry, Directory, Epochs, Store, StoreError, TenantEntry, Tx, View};
 use chancery_domain::subjects::{SubjectHoldings, SubjectKey, SubjectReferences, SubjectRows, SubjectWrites};
@@ -166,11 +165,6 @@ impl<S: Directory> Directory for Faulty<S> {
         self.within.api_key(id).await
     }
 
-    async fn old_api_keys(&self, prefix: &str) -> Result<Vec<ApiKeyEntry>, StoreError> {
-        check(&self.faults.directory)?;
-        self.within.old_api_keys(prefix).await
-    }
-
     async fn tenant(&self, id: TenantId) -> Result<Option<TenantEntry>, StoreError> {
         check(&self.faults.directory)?;
         self.within.tenant(id).await
@@ -258,9 +252,10 @@ hand_on!(SessionWrites {
     fn advance_session(id: SessionId, from: u32, head: &Head) -> ();
     fn end_session(id: SessionId, state: SessionState, at: Timestamp) -> ();
     fn end_sessions_of(user: UserId, at: Timestamp) -> u64;
+    fn end_all_sessions(at: Timestamp) -> u64;
     fn forget_sessions(at: Timestamp, limit: u32) -> u64;
 });
-hand_on!(RevocationRows { fn revocations_of(token: TokenId, user: UserId) -> Vec<Revocation>; });
+hand_on!(RevocationRows { fn revocations_of(token: TokenId, user: Option<UserId>) -> Vec<Revocation>; });
 hand_on!(RevocationWrites {
     fn revoke(revocation: &Revocation) -> ();
     fn forget_revocations(now: Timestamp) -> ();
@@ -273,22 +268,7 @@ hand_on!(ApiKeyRows {
 hand_on!(ApiKeyWrites {
     fn insert_api_key(key: &ApiKey) -> ();
     fn revoke_api_key(id: ApiKeyId, at: Timestamp) -> ();
-    fn update_api_key(key: &ApiKey) -> ();
-    fn touch_api_keys(used: &[(ApiKeyId, Timestamp)]) -> ();
-    fn insert_old_api_key(id: ApiKeyId, prefix: &str) -> ();
     fn set_api_key_digest(id: ApiKeyId, from: u32, digest: &[u8; 32], pepper_version: u32) -> ();
-});
-hand_on!(RoleRows {
-    fn defined_roles() -> Vec<DefinedRole>;
-    fn defined_role(name: &str) -> Option<DefinedRole>;
-    fn roles_of(holder: &str) -> Vec<DefinedRole>;
-    fn role_holders(name: &str, limit: u32) -> Vec<String>;
-});
-hand_on!(RoleWrites {
-    fn put_role(role: &DefinedRole) -> ();
-    fn delete_role(name: &str) -> ();
-    fn give_role(name: &str, holder: &str, at: Timestamp) -> ();
-    fn take_role(name: &str, holder: &str) -> ();
 });
 hand_on!(KeyRows {
     fn standing() -> Standing;

@@ -23,6 +23,7 @@ pub(crate) struct Server {
     folder: TempDir,
     binary: PathBuf,
     store: Option<String>,
+    variables: Vec<(&'static str, String)>,
     port: u16,
 }
 
@@ -34,7 +35,13 @@ impl Server {
             println!("data in {}", folder.path().display());
         }
         let (binary, store) = (binary.to_owned(), store.map(str::to_owned));
-        Ok(Self { running: None, folder, binary, store, port: free_port()? })
+        Ok(Self { running: None, folder, binary, store, variables: Vec::new(), port: free_port()? })
+    }
+
+    /// With a variable in its environment.
+    pub(crate) fn with(mut self, name: &'static str, value: &str) -> Self {
+        self.variables.push((name, value.to_owned()));
+        self
     }
 
     /// Starts the server and waits until it takes requests.
@@ -65,6 +72,7 @@ impl Server {
         if let Some(store) = &self.store {
             command.args(["--store", store]);
         }
+        command.envs(self.variables.iter().map(|(name, value)| (*name, value)));
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         self.running = Some(Guarded::spawn(&mut command)?);
         Ok(())

@@ -79,3 +79,30 @@ async fn a_running_instance_is_alive_and_ready() {
         assert_eq!(app.anonymous("GET", path, None).await.ok(), json!({"status": "ok"}));
     }
 }
+
+#[tokio::test]
+async fn refused_credentials_are_counted_by_why_and_acts_on_tokens_by_what() {
+    let app = TestApp::new().await;
+    let clinic = app.clinic("ours").await;
+    let lab = crate::oauth::program(&app, &clinic, json!({"description": "lab", "roles": ["service"]})).await;
+    let (token, other) = (lab.token(&app).await, lab.token(&app).await);
+    for path in ["/oauth2/introspect", "/oauth2/revoke", "/oauth2/introspect"] {
+        assert_eq!(lab.ask(&app, path, &[("token", &token.bearer)]).await.status, 200);
+    }
+    app.get(&token, "/v1/auth/session").await.refused(401, "auth.credential_invalid");
+    app.clock.advance_seconds(901);
+    app.get(&other, "/v1/auth/session").await.refused(401, "auth.credential_invalid");
+    let garbage = crate::app::Caller { bearer: "a.b.c".to_owned() };
+    app.get(&garbage, "/v1/auth/session").await.refused(401, "auth.credential_invalid");
+    app.post(&app.admin, &format!("/v1/tenants/{}/suspend", clinic.id), json!({})).await.ok();
+    app.get(&clinic.staff, "/v1/auth/session").await.refused(401, "auth.credential_invalid");
+    let text = scrape(&app).await;
+    for class in ["expired", "revoked", "denied", "invalid"] {
+        let line = format!(r#"chancery_credentials_refused_total{{class="{class}"}} 1"#);
+        assert!(text.lines().any(|found| found == line), "{line} is missing in {text}");
+    }
+    for (act, count) in [("issued", 2), ("active", 1), ("inactive", 1), ("revoked", 1)] {
+        let line = format!(r#"chancery_tokens_total{{act="{act}"}} {count}"#);
+        assert!(text.lines().any(|found| found == line), "{line} is missing in {text}");
+    }
+}

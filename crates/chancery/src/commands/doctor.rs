@@ -145,7 +145,8 @@ fn configuration(config: &Config, report: &mut Report) {
         "put a proxy in front and set tls.terminated = true",
     );
     report.ok("listeners", format!("API {}, metrics {}", config.listen, config.metrics_listen));
-    report.ok("access tokens", format!("live {} minutes", config.access_minutes));
+    report
+        .ok("access tokens", format!("live {} minutes, signed with {}", config.access_minutes, config.token_algorithm));
     let rejects = config.mismatch == chancery_domain::instance::TenantMismatch::Reject;
     report.judge(
         rejects,

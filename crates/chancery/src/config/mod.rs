@@ -9,7 +9,10 @@ use std::{
 };
 
 use chancery_crypto::Secret;
-use chancery_domain::instance::{Deployment, Environment, TenantMismatch};
+use chancery_domain::{
+    instance::{Deployment, Environment, TenantMismatch},
+    tokens::TokenAlgorithm,
+};
 use ipnet::IpNet;
 
 mod checks;
@@ -93,6 +96,8 @@ pub struct Config {
     pub mismatch: TenantMismatch,
     /// How long an access token lives.
     pub access_minutes: u8,
+    /// How access tokens are signed.
+    pub token_algorithm: TokenAlgorithm,
     /// How many days a refresh token lives that nobody uses.
     pub refresh_days: u16,
     /// How many days a session lives, whatever happens.
@@ -187,6 +192,7 @@ impl Config {
                 findings,
             ),
             access_minutes: minutes,
+            token_algorithm: text::read(settings, "tokens.algorithm", TokenAlgorithm::Es256, findings),
             refresh_days: text::number(settings, "tokens.refresh_days", 7, 1..=90, findings),
             session_days: text::number(settings, "tokens.session_days", 30, 1..=365, findings),
             log_format: text::read(

@@ -35,6 +35,7 @@ pub const KEYS: &[&str] = &[
     "copies.key_file",
     "tenancy.mismatch",
     "tokens.access_minutes",
+    "tokens.algorithm",
     "tokens.refresh_days",
     "tokens.session_days",
     "log.format",

@@ -6,7 +6,10 @@ use std::{
     path::PathBuf,
 };
 
-use chancery_domain::instance::{Deployment, Environment, TenantMismatch};
+use chancery_domain::{
+    instance::{Deployment, Environment, TenantMismatch},
+    tokens::TokenAlgorithm,
+};
 use ipnet::IpNet;
 
 use super::{findings::Findings, source::Settings};
@@ -42,6 +45,11 @@ impl Choice for Deployment {
 
 impl Choice for TenantMismatch {
     const WORDS: &'static [(&'static str, Self)] = &[("ignore", Self::Ignore), ("reject", Self::Reject)];
+}
+
+impl Choice for TokenAlgorithm {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("es256", Self::Es256), ("eddsa", Self::EdDsa), ("rs256", Self::Rs256)];
 }
 
 impl Choice for LogFormat {

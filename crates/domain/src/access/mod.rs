@@ -4,8 +4,10 @@ pub mod authenticate;
 mod caller;
 pub(crate) mod grant;
 mod policy;
+mod refused;
 mod request;
 
 pub use caller::{AuthMethod, Call, Caller, Denied, Subject};
 pub use policy::{Permission, PermissionSet, Role, RoleSet};
+pub use refused::{RefusedCredentials, RefusedFor};
 pub use request::{NetClass, RequestInfo};

@@ -31,6 +31,8 @@ codes! {
         ApiKeysRead = "api_keys.read",
         /// Revoke and rotate API keys.
         ApiKeysRevoke = "api_keys.revoke",
+        /// Revoke access tokens and end sessions of others.
+        TokensRevoke = "tokens.revoke",
         /// Change a tenant's settings: limits, issuers, headers, webhook sources.
         SettingsWrite = "settings.write",
         /// See a tenant's settings.
@@ -159,6 +161,7 @@ impl Role {
                 P::ApiKeysCreate,
                 P::ApiKeysRead,
                 P::ApiKeysRevoke,
+                P::TokensRevoke,
                 P::SettingsRead,
                 P::SettingsWrite,
                 P::KeysRead,
@@ -189,12 +192,14 @@ impl Role {
                 P::ApiKeysCreate,
                 P::ApiKeysRead,
                 P::ApiKeysRevoke,
+                P::TokensRevoke,
                 P::SettingsRead,
                 P::SettingsWrite,
                 P::KeysRead,
                 P::FieldsRead,
             ],
             R::SecurityOfficer => &[
+                P::TokensRevoke,
                 P::KeysRead,
                 P::KeysCreate,
                 P::KeysRotate,
@@ -275,53 +280,6 @@ impl PermissionSet {
     pub const fn with(self, permission: Permission) -> Self {
         Self(self.0 | (1 << permission as u8))
     }
-
-    /// Of these permissions.
-    pub fn of(permissions: &[Permission]) -> Self {
-        permissions.iter().fold(Self::default(), |set, permission| set.with(*permission))
-    }
-
-    /// What either holds.
-    #[must_use]
-    pub const fn union(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-
-    /// What both hold.
-    #[must_use]
-    pub const fn intersection(self, other: Self) -> Self {
-        Self(self.0 & other.0)
-    }
-
-    /// Whether all of `self` is in `other`.
-    pub const fn is_subset(self, other: Self) -> bool {
-        self.0 & !other.0 == 0
-    }
-
-    /// Whether it holds none.
-    pub const fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
-    /// The permissions, in order of declaration.
-    pub fn iter(self) -> impl Iterator<Item = Permission> {
-        Permission::ALL.iter().copied().filter(move |permission| self.contains(*permission))
-    }
-
-    /// As text codes, separated by spaces, for the store.
-    pub fn to_text(self) -> String {
-        self.iter().map(Permission::as_str).collect::<Vec<_>>().join(" ")
-    }
-
-    /// Reads what [`Self::to_text`] wrote.
-    ///
-    /// # Errors
-    ///
-    /// [`crate::ids::UnknownCode`] on a word that is no permission.
-    pub fn from_text(text: &str) -> Result<Self, crate::ids::UnknownCode> {
-        let permissions = text.split_ascii_whitespace().map(str::parse).collect::<Result<Vec<Permission>, _>>()?;
-        Ok(Self::of(&permissions))
-    }
 }
 
 /// A set of roles.
@@ -348,12 +306,6 @@ impl RoleSet {
     #[must_use]
     pub const fn intersection(self, other: Self) -> Self {
         Self(self.0 & other.0)
-    }
-
-    /// What either holds.
-    #[must_use]
-    pub const fn union(self, other: Self) -> Self {
-        Self(self.0 | other.0)
     }
 
     /// Whether it holds none.

@@ -49,32 +49,20 @@ codes! {
         SessionEnded = "session.ended",
         /// A refresh token was used twice: its session ended.
         SessionReused = "session.reused",
+        /// A program got an access token for its API key.
+        TokenIssued = "token.issued",
+        /// Access tokens were revoked: one, all of a user, or all of the tenant.
+        TokenRevoked = "token.revoked",
         /// An API key was made.
         ApiKeyCreated = "api_key.created",
         /// API keys were listed.
         ApiKeyRead = "api_key.read",
         /// An API key was revoked.
         ApiKeyRevoked = "api_key.revoked",
-        /// An API key's description, networks or end were changed.
-        ApiKeyUpdated = "api_key.updated",
-        /// An API key was replaced by another.
-        ApiKeyRotated = "api_key.rotated",
-        /// API keys of another system were brought.
-        ApiKeysImported = "api_key.imported",
-        /// A tenant's own role was defined or changed.
-        RoleDefined = "role.defined",
-        /// A tenant's own role was given up.
-        RoleDeleted = "role.deleted",
-        /// A tenant's own role was given to somebody.
-        RoleGiven = "role.given",
-        /// A tenant's own role was taken from somebody.
-        RoleTaken = "role.taken",
-        /// Roles were read.
-        RoleRead = "role.read",
-        /// It was asked why somebody may do something.
-        AccessExplained = "access.explained",
         /// Keys were listed.
         KeyRead = "key.read",
+        /// A next version of the token key was published; it signs nothing yet.
+        KeyStaged = "key.staged",
         /// A key version seals and signs from here on.
         KeyActivated = "key.activated",
         /// A key version seals and signs no more.
@@ -227,8 +215,7 @@ impl EventKind {
             | Self::TenantCreated
             | Self::UserCreated
             | Self::ApiKeyCreated
-            | Self::ApiKeysImported
-            | Self::RoleDefined
+            | Self::KeyStaged
             | Self::KeyActivated
             | Self::ApprovalRequested
             | Self::KeyCreated
@@ -237,12 +224,10 @@ impl EventKind {
             | Self::SubjectRecreated
             | Self::DatasetRegistered
             | Self::CertificateIssued => Action::Create,
-            Self::SubjectErased | Self::RoleDeleted => Action::Delete,
+            Self::SubjectErased => Action::Delete,
             Self::TenantRead
             | Self::UserRead
             | Self::ApiKeyRead
-            | Self::RoleRead
-            | Self::AccessExplained
             | Self::KeyRead
             | Self::FieldRead
             | Self::RecordOpened
@@ -263,10 +248,7 @@ impl EventKind {
             | Self::ApiKeyRevoked
             | Self::SessionEnded
             | Self::SessionReused
-            | Self::ApiKeyUpdated
-            | Self::ApiKeyRotated
-            | Self::RoleGiven
-            | Self::RoleTaken
+            | Self::TokenRevoked
             | Self::KeyRetired
             | Self::KeyRotated
             | Self::KeyBackedUp
@@ -296,6 +278,7 @@ impl EventKind {
             | Self::DatasetRemoved => Action::Delete,
             Self::UserLoggedIn
             | Self::SessionRefreshed
+            | Self::TokenIssued
             | Self::KeyCopying
             | Self::BackupRestored
             | Self::ApprovalUsed

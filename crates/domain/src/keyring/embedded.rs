@@ -40,6 +40,7 @@ impl Keyring {
             key_id: handle.to_hex(),
             handle,
             state,
+            retired_at: None,
             public: None,
             material: Material::Root(root),
         };

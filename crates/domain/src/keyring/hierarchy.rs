@@ -1,6 +1,6 @@
 //! Making a tenant's keys, and unwrapping them again.
 
-use chancery_crypto::{Ed25519SigningKey, Jwk, Key256, P256SigningKey, random::Random};
+use chancery_crypto::{Ed25519SigningKey, Jwk, Key256, P256SigningKey, RsaPrivateKey, RsaSize, Secret, random::Random};
 
 use super::{
     Key, KeyState, KeyVersion, Keyring, KeyringError, Managed, PlatformRoot, TenantKey,
@@ -13,6 +13,7 @@ use crate::{
     store::View,
     subjects::SubjectReferences,
     time::Timestamp,
+    tokens::TokenAlgorithm,
 };
 
 /// The keys of a new tenant: what to store, and the same unwrapped.
@@ -25,7 +26,7 @@ pub struct NewHierarchy {
     pub ring: Keyring,
 }
 
-/// Makes the keys of a new tenant, or of the platform.
+/// Makes the keys of a new tenant, or of the platform, whose token key is for this algorithm.
 ///
 /// # Errors
 ///
@@ -33,6 +34,7 @@ pub struct NewHierarchy {
 pub async fn make(
     tenant: TenantId,
     root: &PlatformRoot,
+    tokens: TokenAlgorithm,
     now: Timestamp,
     rng: &dyn Random,
 ) -> Result<NewHierarchy, Failure> {
@@ -44,34 +46,94 @@ pub async fn make(
     let mut versions = Vec::new();
     for &managed in uses {
         let key = Key::managed(KeyId::make(now, rng)?, managed, now);
-        let (version, ring_version) = make_version(&key, managed, 1, None, &wrapping, now, rng)?;
+        let (version, ring_version) = make_version(&key, (managed, tokens), 1, None, &wrapping, now, rng)?;
         keys.push((key, version));
         versions.push(ring_version);
     }
     Ok(NewHierarchy { tenant_key, keys, ring: Keyring::new(tenant, wrapping, versions) })
 }
 
-/// Makes one version of a managed key, active from `now`.
+/// Makes one version of a managed key, active from `now`; of the token key for this algorithm.
 pub(super) fn make_version(
     key: &Key,
-    managed: Managed,
+    (managed, tokens): (Managed, TokenAlgorithm),
     version: u32,
     previous: Option<String>,
     wrapping: &TenantKeys,
     now: Timestamp,
     rng: &dyn Random,
 ) -> Result<(KeyVersion, RingVersion), Failure> {
-    let (material, bytes, public) = make_material(managed, rng)?;
+    let (material, bytes, public) = make_material(managed, tokens, rng)?;
     let wrapped = wrapping.wrap(key.id, &key.wrap_purpose(), version, bytes.expose(), rng)?;
     let stored = KeyVersion::fresh(key, version, previous, wrapped, public, now, rng)?;
     let (key_id, public) = (stored.key_id.clone(), stored.public_jwk.clone());
-    let lent = RingVersion { managed, key_id, handle: stored.handle, state: stored.state, public, material };
+    let (handle, state) = (stored.handle, stored.state);
+    let lent = RingVersion { managed, key_id, handle, state, retired_at: None, public, material };
     Ok((stored, lent))
 }
 
-type Bytes = chancery_crypto::Secret<Vec<u8>>;
+type Bytes = Secret<Vec<u8>>;
 
-fn make_material(managed: Managed, rng: &dyn Random) -> Result<(Material, Bytes, Option<Jwk>), Failure> {
+/// A new token key, before it belongs to anything.
+pub(super) struct TokenMaterial {
+    material: Material,
+    bytes: Bytes,
+    public: Jwk,
+}
+
+impl TokenMaterial {
+    /// Draws one for this algorithm. RSA takes up to a second.
+    pub(super) fn make(algorithm: TokenAlgorithm, rng: &dyn Random) -> Result<Self, KeyringError> {
+        let (material, bytes, public) = match algorithm {
+            TokenAlgorithm::Es256 => {
+                let key = P256SigningKey::make().map_err(|_| KeyringError::Unwrap)?;
+                let (bytes, public) = (key.to_material(), key.public().jwk());
+                (Material::P256(key), bytes, public)
+            }
+            TokenAlgorithm::EdDsa => {
+                let key = Ed25519SigningKey::make(rng).map_err(|_| KeyringError::Unwrap)?;
+                let (bytes, public) = (key.to_material(), key.public().jwk());
+                (Material::Ed25519(key), bytes, public)
+            }
+            TokenAlgorithm::Rs256 => {
+                let key = RsaPrivateKey::make(RsaSize::Rsa2048).map_err(|_| KeyringError::Unwrap)?;
+                let (bytes, public) = (key.to_material(), key.public().jwk());
+                (Material::Rsa(Box::new(key)), bytes, public)
+            }
+        };
+        Ok(Self { material, bytes, public })
+    }
+
+    /// Reads one. Its public half says which kind it is, and must then be its public half.
+    fn read(public: &Jwk, bytes: &[u8]) -> Result<Material, KeyringError> {
+        let damaged = |_| KeyringError::Unwrap;
+        Ok(match TokenAlgorithm::of(public).ok_or(KeyringError::Unwrap)? {
+            TokenAlgorithm::Es256 => Material::P256(P256SigningKey::from_pkcs8(bytes).map_err(damaged)?),
+            TokenAlgorithm::EdDsa => Material::Ed25519(Ed25519SigningKey::from_material(bytes).map_err(damaged)?),
+            TokenAlgorithm::Rs256 => Material::Rsa(Box::new(RsaPrivateKey::from_pkcs8(bytes).map_err(damaged)?)),
+        })
+    }
+}
+
+/// A version of the token key from what was drawn before, active from `now`.
+pub(super) fn token_version(
+    key: &Key,
+    version: u32,
+    previous: Option<String>,
+    wrapping: &TenantKeys,
+    drawn: &TokenMaterial,
+    now: Timestamp,
+    rng: &dyn Random,
+) -> Result<KeyVersion, Failure> {
+    let wrapped = wrapping.wrap(key.id, &key.wrap_purpose(), version, drawn.bytes.expose(), rng)?;
+    Ok(KeyVersion::fresh(key, version, previous, wrapped, Some(drawn.public.clone()), now, rng)?)
+}
+
+fn make_material(
+    managed: Managed,
+    tokens: TokenAlgorithm,
+    rng: &dyn Random,
+) -> Result<(Material, Bytes, Option<Jwk>), Failure> {
     Ok(match managed {
         Managed::Certificate | Managed::Log => {
             let key = Ed25519SigningKey::make(rng).map_err(|_| KeyringError::Unwrap)?;
@@ -79,9 +141,8 @@ fn make_material(managed: Managed, rng: &dyn Random) -> Result<(Material, Bytes,
             (Material::Ed25519(key), bytes, Some(public))
         }
         Managed::Token => {
-            let key = P256SigningKey::make().map_err(|_| KeyringError::Unwrap)?;
-            let (bytes, public) = (key.to_material(), key.public().jwk());
-            (Material::P256(key), bytes, Some(public))
+            let TokenMaterial { material, bytes, public } = TokenMaterial::make(tokens, rng)?;
+            (material, bytes, Some(public))
         }
         Managed::Data | Managed::Index | Managed::Subject | Managed::Audit => {
             let key = Key256::make(rng)?;
@@ -134,15 +195,15 @@ pub(crate) async fn unwrap(
             Material::Damaged
         });
         let public = public_half(&material);
-        let (key_id, handle, state) = (stored.key_id, stored.handle, stored.state);
-        versions.push(RingVersion { managed, key_id, handle, state, public, material });
+        let KeyVersion { key_id, handle, state, retired_at, .. } = stored;
+        versions.push(RingVersion { managed, key_id, handle, state, retired_at, public, material });
     }
     Ok(Keyring::new(tenant, wrapping, versions).with_references(references))
 }
 
 fn open_version(managed: Managed, stored: &KeyVersion, wrapping: &TenantKeys) -> Result<Material, KeyringError> {
     let bytes = wrapping.unwrap(managed.as_str(), stored)?;
-    let material = read_material(managed, bytes.expose())?;
+    let material = read_material(managed, stored.public_jwk.as_ref(), bytes.expose())?;
     let public = public_half(&material);
     // A row's public half is a copy for readers. Whoever can write rows cannot make us believe another one.
     let named = public.as_ref().is_none_or(|jwk| jwk.thumbprint() == stored.key_id);
@@ -154,16 +215,17 @@ fn public_half(material: &Material) -> Option<Jwk> {
         Material::Root(_) | Material::Damaged => None,
         Material::Ed25519(key) => Some(key.public().jwk()),
         Material::P256(key) => Some(key.public().jwk()),
+        Material::Rsa(key) => Some(key.public().jwk()),
     }
 }
 
-fn read_material(managed: Managed, bytes: &[u8]) -> Result<Material, KeyringError> {
+fn read_material(managed: Managed, public: Option<&Jwk>, bytes: &[u8]) -> Result<Material, KeyringError> {
     let material = match managed {
         Managed::Certificate | Managed::Log => {
             let seed = bytes.try_into().map_err(|_| KeyringError::Unwrap)?;
             Material::Ed25519(Ed25519SigningKey::from_seed(seed).map_err(|_| KeyringError::Unwrap)?)
         }
-        Managed::Token => Material::P256(P256SigningKey::from_pkcs8(bytes).map_err(|_| KeyringError::Unwrap)?),
+        Managed::Token => TokenMaterial::read(public.ok_or(KeyringError::Unwrap)?, bytes)?,
         Managed::Data | Managed::Index | Managed::Subject | Managed::Audit => {
             Material::Root(Key256::from_slice(bytes).ok_or(KeyringError::Unwrap)?)
         }

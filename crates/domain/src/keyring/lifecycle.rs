@@ -219,14 +219,26 @@ async fn replace(
     let ring = std::sync::Arc::clone(change.keyring());
     // A rotation of the tenant key does not look again for keys under the old one.
     change.rows().hold_tenant_key(ring.tenant_keys.active()).await?;
-    let new = next_version(instance, &ring, key, newest, None)?;
     let versions = change.rows().key_versions(key.id).await?;
-    let linked = versions.iter().find(|version| version.version == newest.version);
-    if let Some(linked) = linked {
-        let next = KeyVersion { next: Some(new.key_id.clone()), ..linked.clone() };
-        change.rows().swap_key_version(linked, &next).await?;
-    }
-    change.rows().insert_key_version(&new).await?;
+    let new = match versions.iter().find(|version| version.state == KeyState::Pending) {
+        // It is published already: those who verify know it.
+        Some(staged) => {
+            let new = super::staged::in_force(staged, instance.now());
+            change.rows().swap_key_version(staged, &new).await?;
+            new
+        }
+        None => {
+            let new = next_version(instance, &ring, key, newest, None)?;
+            let linked = versions.iter().find(|version| version.version == newest.version);
+            if let Some(linked) = linked {
+                let next = KeyVersion { next: Some(new.key_id.clone()), ..linked.clone() };
+                change.rows().swap_key_version(linked, &next).await?;
+            }
+            change.rows().insert_key_version(&new).await?;
+            new
+        }
+    };
+    *key = super::staged::typed(key.clone(), &new)?;
     key.last_rotated_at = Some(new.created_at);
     key.reminded_at = None;
     change.rows().update_key(key).await?;

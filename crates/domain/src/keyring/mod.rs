@@ -41,6 +41,7 @@ pub mod root;
 pub mod rotate;
 mod rows;
 pub mod schedule;
+pub mod staged;
 mod state;
 mod stored;
 pub mod subject_keys;

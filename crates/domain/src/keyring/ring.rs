@@ -10,7 +10,7 @@ use std::{
 
 use chancery_crypto::{
     ColumnKey, Context, Ed25519SigningKey, Flags, Handle, IndexKey, Jwk, Key256, MacKey, OpenError, P256SigningKey,
-    ParseError, Phi, SealError, Sealed, derive_key, random::Random, random::RandomError,
+    ParseError, Phi, RsaPrivateKey, SealError, Sealed, derive_key, random::Random, random::RandomError,
 };
 
 mod moving;
@@ -28,6 +28,7 @@ use crate::{
     fields::{Bind, Field},
     ids::{FieldId, IndexId, TenantId},
     indexes::{Form, Index, Rule},
+    time::Timestamp,
 };
 
 /// How many column keys, and as many index keys, one keyring keeps ready. Deriving one takes a microsecond.
@@ -90,6 +91,7 @@ pub(crate) enum Material {
     Root(Key256),
     Ed25519(Ed25519SigningKey),
     P256(P256SigningKey),
+    Rsa(Box<RsaPrivateKey>),
     /// What is stored does not unwrap, or is not what its row says. Whatever needs it fails; the tenant's other keys go on,
     /// and so it can be taken back from where a copy of it is.
     Damaged,
@@ -101,6 +103,7 @@ pub(crate) struct RingVersion {
     pub(crate) key_id: String,
     pub(crate) handle: Handle,
     pub(crate) state: KeyState,
+    pub(crate) retired_at: Option<Timestamp>,
     pub(crate) public: Option<Jwk>,
     pub(crate) material: Material,
 }
@@ -109,7 +112,9 @@ impl RingVersion {
     pub(super) fn root(&self) -> Result<&Key256, KeyringError> {
         match &self.material {
             Material::Root(root) => Ok(root),
-            Material::Ed25519(_) | Material::P256(_) | Material::Damaged => Err(KeyringError::Unwrap),
+            Material::Ed25519(_) | Material::P256(_) | Material::Rsa(_) | Material::Damaged => {
+                Err(KeyringError::Unwrap)
+            }
         }
     }
 
@@ -117,15 +122,21 @@ impl RingVersion {
     pub(crate) fn ed25519(&self) -> Result<&Ed25519SigningKey, KeyringError> {
         match &self.material {
             Material::Ed25519(key) => Ok(key),
-            Material::Root(_) | Material::P256(_) | Material::Damaged => Err(KeyringError::Unwrap),
+            Material::Root(_) | Material::P256(_) | Material::Rsa(_) | Material::Damaged => Err(KeyringError::Unwrap),
         }
     }
 
-    /// The P-256 signing key, for those that are one.
-    pub(crate) fn p256(&self) -> Result<&P256SigningKey, KeyringError> {
+    /// Signs a token by the one algorithm of the key, where the key is: nothing takes a copy of it.
+    pub(crate) fn sign_token(&self, message: &[u8]) -> Result<Vec<u8>, KeyringError> {
+        // A certificate's key is of the same kind, and signs certificates.
+        if self.managed != Managed::Token {
+            return Err(KeyringError::Unwrap);
+        }
         match &self.material {
-            Material::P256(key) => Ok(key),
-            Material::Root(_) | Material::Ed25519(_) | Material::Damaged => Err(KeyringError::Unwrap),
+            Material::P256(key) => key.sign(message).map(|made| made.to_vec()).map_err(|_| KeyringError::Unwrap),
+            Material::Ed25519(key) => Ok(key.sign(message).to_vec()),
+            Material::Rsa(key) => key.sign_pkcs1(message).map_err(|_| KeyringError::Unwrap),
+            Material::Root(_) | Material::Damaged => Err(KeyringError::Unwrap),
         }
     }
 }

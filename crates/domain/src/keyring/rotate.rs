@@ -39,8 +39,17 @@ pub(super) async fn rotate_as(
     tenant: TenantId,
     id: KeyId,
 ) -> Result<KeyRef, KeyError> {
+    let mut view = instance.store().view(tenant).await?;
+    let key = view.key(id).await?.ok_or(KeyError::NotFound)?;
+    // Others must know a token key before it is used; when there is none in force, nothing is lost by using it at once.
+    if key.managed == Some(Managed::Token)
+        && view.key_versions(id).await?.iter().any(|version| version.state == KeyState::Active)
+    {
+        drop(view);
+        return super::staged::stage(instance, actor, id).await;
+    }
+    drop(view);
     // Drawn before anything is held: an RSA key takes seconds.
-    let key = instance.store().view(tenant).await?.key(id).await?.ok_or(KeyError::NotFound)?;
     let drawn = match key.managed {
         Some(_) => None,
         None => Some(create::draw(instance, &key).await?),
@@ -72,7 +81,7 @@ pub(super) async fn rotate_as(
         change.rows().swap_key_version(newest, &linked).await?;
     }
     let hsm = super::resides::link(&new.material).or(key.hsm.clone());
-    let key = Key { last_rotated_at: Some(new.created_at), reminded_at: None, hsm, ..key };
+    let key = super::staged::typed(Key { last_rotated_at: Some(new.created_at), reminded_at: None, hsm, ..key }, &new)?;
     change.rows().update_key(&key).await?;
     change.rows().insert_key_version(&new).await?;
     change.record(activation(&key, &new)).await?;
@@ -96,6 +105,7 @@ pub(super) fn next_version(
     match (key.managed, drawn) {
         (Some(managed), _) => {
             let tenant_keys = &ring.tenant_keys;
+            let managed = (managed, instance.settings().token_algorithm);
             let made = hierarchy::make_version(key, managed, number, previous, tenant_keys, now, instance.random());
             Ok(made?.0)
         }

@@ -288,6 +288,7 @@ mod tests {
             key_id: format!("kv_{byte}"),
             handle: Handle([byte; 8]),
             state: KeyState::Active,
+            retired_at: None,
             public: None,
             material: Material::Root(Key256::from_bytes([byte; 32])),
         };
@@ -341,6 +342,7 @@ mod tests {
             key_id: format!("kv_{byte}"),
             handle: Handle([byte; 8]),
             state,
+            retired_at: None,
             public: None,
             material: Material::Root(Key256::from_bytes([byte; 32])),
         };

@@ -13,11 +13,13 @@ use crate::{
 };
 
 mod end;
+mod inspect;
 mod open;
 mod refresh;
 mod token;
 
 pub use end::{EndSessionError, end, end_all};
+pub use inspect::{end_by_token, inspect};
 pub use open::{SessionTokens, open};
 pub use refresh::{RefreshError, refresh};
 pub use token::{NotARefreshToken, RefreshToken};
@@ -126,6 +128,8 @@ pub trait SessionWrites {
     async fn end_session(&mut self, id: SessionId, state: SessionState, at: Timestamp) -> Result<(), StoreError>;
     /// Ends all active sessions of a user; how many.
     async fn end_sessions_of(&mut self, user: UserId, at: Timestamp) -> Result<u64, StoreError>;
+    /// Ends all active sessions of the tenant; how many.
+    async fn end_all_sessions(&mut self, at: Timestamp) -> Result<u64, StoreError>;
     /// Forgets at most `limit` sessions that were over before `at`; how many.
     async fn forget_sessions(&mut self, at: Timestamp, limit: u32) -> Result<u64, StoreError>;
 }

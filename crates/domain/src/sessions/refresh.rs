@@ -1,5 +1,7 @@
 //! Gives a session its next tokens.
 
+use std::sync::Arc;
+
 use chancery_crypto::{MacKey, Secret};
 
 use super::{
@@ -12,7 +14,7 @@ use crate::{
     access::RequestInfo,
     audit::{Change, Detail, Event, EventKind, Outcome, receipt::note},
     instance::{Failure, fails},
-    keyring::KeyringError,
+    keyring::{KeyringError, PlatformRoot},
     store::StoreError,
     tenants::TenantState,
     time::Timestamp,
@@ -63,12 +65,17 @@ fn judge(session: &Session, token: &RefreshToken, client: &[u8; 32], now: Timest
     if session.expires_at <= now || head.expires_at <= now {
         return Standing::Over("session expired");
     }
-    if token.generation() == head.generation && token.digest() == head.digest {
+    if is_head(session, token) {
         return Standing::Head;
     }
     let lately = (0..=RETRY_MICROS).contains(&(now.as_micros() - head.since.as_micros()));
     let before = token.generation().checked_add(1) == Some(head.generation);
     if before && lately && *client == head.client { Standing::Retry } else { Standing::Copy }
+}
+
+/// Whether a token is the newest of its session.
+pub(super) fn is_head(session: &Session, token: &RefreshToken) -> bool {
+    token.generation() == session.head.generation && token.digest() == session.head.digest
 }
 
 /// Uses a refresh token: the head gives its successor and an access token with the roles of now; the one before it gives the same
@@ -83,19 +90,7 @@ pub async fn refresh(
     text: &Secret<String>,
 ) -> Result<SessionTokens, RefreshError> {
     let invalid = RefreshError::Invalid;
-    let token = RefreshToken::parse(text.expose()).map_err(|_| invalid("malformed"))?;
-    if token.env() != instance.settings().environment.into() {
-        return Err(invalid("another environment"));
-    }
-    let mut root = instance.leased_root().await?;
-    if root.pepper_of(token.pepper_version()).is_none() {
-        // Another node rotated the root.
-        root = instance.renewed_root().await?;
-    }
-    let pepper = root.pepper_of(token.pepper_version()).ok_or(invalid("unknown pepper"))?;
-    if !token.fits(pepper) {
-        return Err(invalid("forged"));
-    }
+    let (token, root) = genuine(instance, text).await?;
     let entry = instance.directory().tenant(token.tenant()).await?.ok_or(invalid("unknown tenant"))?;
     if entry.state != TenantState::Active {
         return Err(invalid("tenant not active"));
@@ -126,8 +121,30 @@ pub async fn refresh(
     Err(Failure::Store(StoreError::Changed("session")).into())
 }
 
+/// A refresh token that we made, and the root with whose pepper. Whether its session goes on is another question.
+pub(super) async fn genuine(
+    instance: &Instance,
+    text: &Secret<String>,
+) -> Result<(RefreshToken, Arc<PlatformRoot>), RefreshError> {
+    let invalid = RefreshError::Invalid;
+    let token = RefreshToken::parse(text.expose()).map_err(|_| invalid("malformed"))?;
+    if token.env() != instance.settings().environment.into() {
+        return Err(invalid("another environment"));
+    }
+    let mut root = instance.leased_root().await?;
+    if root.pepper_of(token.pepper_version()).is_none() {
+        // Another node rotated the root.
+        root = instance.renewed_root().await?;
+    }
+    let pepper = root.pepper_of(token.pepper_version()).ok_or(invalid("unknown pepper"))?;
+    if !token.fits(pepper) {
+        return Err(invalid("forged"));
+    }
+    Ok((token, root))
+}
+
 /// The session of a token and its person, who may still log in.
-async fn found(instance: &Instance, token: &RefreshToken) -> Result<Option<(Session, User)>, Failure> {
+pub(super) async fn found(instance: &Instance, token: &RefreshToken) -> Result<Option<(Session, User)>, Failure> {
     let mut view = instance.store().view(token.tenant()).await?;
     let Some(session) = view.session(token.session()).await? else { return Ok(None) };
     let user = view.user(session.user).await?.filter(|user| user.state == UserState::Active);

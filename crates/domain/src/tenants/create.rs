@@ -64,7 +64,8 @@ pub async fn create(instance: &Instance, call: &Call, new: NewTenant) -> Result<
     }
     let now = instance.now();
     let id = TenantId::make(now, instance.random())?;
-    let made = hierarchy::make(id, &*wrapping_root(instance).await?, now, instance.random()).await?;
+    let algorithm = instance.settings().token_algorithm;
+    let made = hierarchy::make(id, &*wrapping_root(instance).await?, algorithm, now, instance.random()).await?;
     let root_version = made.tenant_key.root_version;
     found(instance, Actor::Call(call), id, made).await?;
 

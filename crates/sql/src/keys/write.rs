@@ -127,7 +127,7 @@ impl<D: Driver> KeyWrites for Rows<D> {
                 "UPDATE keys SET access_policy = $3, allowed_users = $4, provider = $5, expires_in_days = $6,
                     auto_rotate = $7, rotation_interval_days = $8, last_rotated_at = $9, reminded_at = $10,
                     hsm_provider = $11, hsm_key_id = $12, backup = $13, backup_version = $14, backup_location = $15,
-                    backup_at = $16, backup_by = $17
+                    backup_at = $16, backup_by = $17, type = $18
                  WHERE tenant_id = $1 AND id = $2",
                 [
                     Value::text(key.id),
@@ -146,6 +146,7 @@ impl<D: Driver> KeyWrites for Rows<D> {
                     location,
                     backup_at,
                     backup_by,
+                    Value::text(key.key_type),
                 ],
             )
             .await?;

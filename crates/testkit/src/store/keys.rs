@@ -1,7 +1,7 @@
 //! Recipients, tenant keys, keys and their versions.
 
 use chancery_domain::TenantId;
-use chancery_domain::keyring::{Key, KeyState, KeyVersion, Managed, StoredMaterial};
+use chancery_domain::keyring::{Key, KeyState, KeyType, KeyVersion, Managed, StoredMaterial};
 use chancery_domain::store::StoreError;
 
 use super::{Backend, begin, changed, commit, taken, unavailable, view};
@@ -210,7 +210,8 @@ pub async fn changes_of_one_key_wait_for_each_other(store: &impl Backend) {
 /// Everything of a key that can change does.
 pub async fn a_key_is_updated(store: &impl Backend) {
     commit!(store, OURS, .insert_key(&key(2)));
-    let changed_key = Key { id: key(2).id, name: key(2).name, origin: key(2).origin, ..key(1) };
+    let (id, name, origin) = (key(2).id, key(2).name, key(2).origin);
+    let changed_key = Key { id, name, origin, key_type: KeyType::Rsa2048, ..key(1) };
     commit!(store, OURS, .update_key(&changed_key));
     assert_eq!(view(store, OURS).await.key(key(2).id).await.unwrap(), Some(changed_key));
     assert!(changed(begin(store, OURS).await.update_key(&key(3)).await, "key"));

@@ -21,7 +21,6 @@ pub mod jobs;
 pub mod key_copies;
 pub mod keys;
 pub mod revocations;
-pub mod roles;
 pub mod roots;
 pub mod sessions;
 pub mod subjects;
@@ -53,7 +52,7 @@ macro_rules! store_conformance {
             sessions: [
                 a_session_reads_back, another_tenant_does_not_see_it, another_tenant_does_not_change_it,
                 a_head_moves_by_compare_and_swap, it_ends_once_and_goes_on_no_more, all_of_a_user_end_at_once,
-                what_is_long_over_is_forgotten,
+                all_of_a_tenant_end_at_once, what_is_long_over_is_forgotten,
             ],
             revocations: [
                 what_stands_against_a_token_is_found, another_tenant_does_not_see_it, a_later_moment_reaches_further,
@@ -63,12 +62,6 @@ macro_rules! store_conformance {
                 a_key_reads_back, keys_come_in_pages, another_tenant_does_not_see_it, another_tenant_does_not_change_it,
                 it_is_revoked_once, the_directory_knows_it_and_its_revocation, usable_holders_of_a_role_are_counted,
                 an_id_is_taken_once_in_all_tenants, a_key_of_an_unknown_user_is_refused, a_digest_follows_the_pepper,
-                a_key_is_updated, last_uses_only_grow, keys_of_other_systems_are_found_by_their_prefix, a_key_shows_its_defined_roles,
-                changes_of_a_key_raise_the_epoch,
-            ],
-            roles: [
-                a_role_reads_back, a_role_is_replaced, holders_come_and_go, a_held_role_stays, another_tenant_does_not_see_it,
-                another_tenant_does_not_change_it, changes_raise_the_epoch,
             ],
             keys: [
                 recipients_read_back, a_recipient_is_proven, only_the_platform_keeps_recipients, tenant_keys_read_back,

@@ -32,20 +32,28 @@ pub async fn what_stands_against_a_token_is_found(store: &impl Backend) {
     let (one, two) = (row(RevokedKind::Token, token(1)), row(RevokedKind::Token, token(2)));
     let (hers, all) = (row(RevokedKind::User, person(1)), row(RevokedKind::Tenant, OURS));
     commit!(store, OURS, .revoke(&one) .revoke(&two) .revoke(&hers));
-    assert_eq!(view(store, OURS).await.revocations_of(token(1), person(1)).await.unwrap(), [one.clone(), hers.clone()]);
-    assert_eq!(view(store, OURS).await.revocations_of(token(2), person(2)).await.unwrap(), [two]);
-    assert_eq!(view(store, OURS).await.revocations_of(token(3), person(2)).await.unwrap(), []);
+    assert_eq!(
+        view(store, OURS).await.revocations_of(token(1), Some(person(1))).await.unwrap(),
+        [one.clone(), hers.clone()]
+    );
+    assert_eq!(view(store, OURS).await.revocations_of(token(2), Some(person(2))).await.unwrap(), [two]);
+    assert_eq!(view(store, OURS).await.revocations_of(token(3), Some(person(2))).await.unwrap(), []);
     commit!(store, OURS, .revoke(&all));
     // By kind: tenant, token, user.
-    let found = view(store, OURS).await.revocations_of(token(1), person(1)).await.unwrap();
+    let found = view(store, OURS).await.revocations_of(token(1), Some(person(1))).await.unwrap();
     assert_eq!(found, [all.clone(), one, hers]);
-    assert_eq!(view(store, OURS).await.revocations_of(token(3), person(3)).await.unwrap(), [all]);
+    assert_eq!(
+        view(store, OURS).await.revocations_of(token(3), Some(person(3))).await.unwrap(),
+        std::slice::from_ref(&all)
+    );
+    // A program's token has no user.
+    assert_eq!(view(store, OURS).await.revocations_of(token(3), None).await.unwrap(), [all]);
 }
 
 /// The rows of one tenant are out of sight for another.
 pub async fn another_tenant_does_not_see_it(store: &impl Backend) {
     commit!(store, OURS, .revoke(&row(RevokedKind::Token, token(1))) .revoke(&row(RevokedKind::Tenant, OURS)));
-    assert_eq!(view(store, THEIRS).await.revocations_of(token(1), person(1)).await.unwrap(), []);
+    assert_eq!(view(store, THEIRS).await.revocations_of(token(1), Some(person(1))).await.unwrap(), []);
 }
 
 /// An earlier moment that comes later takes nothing back.
@@ -58,10 +66,10 @@ pub async fn a_later_moment_reaches_further(store: &impl Backend) {
         ..first.clone()
     };
     commit!(store, OURS, .revoke(&first) .revoke(&later));
-    let found = view(store, OURS).await.revocations_of(token(1), person(1)).await.unwrap();
+    let found = view(store, OURS).await.revocations_of(token(1), Some(person(1))).await.unwrap();
     assert_eq!(found.as_slice(), std::slice::from_ref(&later));
     commit!(store, OURS, .revoke(&first));
-    let found = view(store, OURS).await.revocations_of(token(1), person(1)).await.unwrap();
+    let found = view(store, OURS).await.revocations_of(token(1), Some(person(1))).await.unwrap();
     assert_eq!((found[0].not_before, found[0].expires_at), (later.not_before, later.expires_at));
 }
 
@@ -72,7 +80,7 @@ pub async fn what_expired_is_forgotten(store: &impl Backend) {
     commit!(store, OURS, .revoke(&old) .revoke(&young));
     commit!(store, THEIRS, .revoke(&old));
     commit!(store, OURS, .forget_revocations(old.expires_at.plus_seconds(1)));
-    assert_eq!(view(store, OURS).await.revocations_of(token(1), person(1)).await.unwrap(), []);
-    assert_eq!(view(store, OURS).await.revocations_of(token(2), person(1)).await.unwrap(), [young]);
-    assert_eq!(view(store, THEIRS).await.revocations_of(token(1), person(1)).await.unwrap(), [old]);
+    assert_eq!(view(store, OURS).await.revocations_of(token(1), Some(person(1))).await.unwrap(), []);
+    assert_eq!(view(store, OURS).await.revocations_of(token(2), Some(person(1))).await.unwrap(), [young]);
+    assert_eq!(view(store, THEIRS).await.revocations_of(token(1), Some(person(1))).await.unwrap(), [old]);
 }

@@ -78,6 +78,22 @@ pub async fn all_of_a_user_end_at_once(store: &impl Backend) {
     assert_eq!(view.active_sessions(user(2).id).await.unwrap(), [other]);
 }
 
+/// Those of another tenant go on, and what had ended stays as it was.
+pub async fn all_of_a_tenant_end_at_once(store: &impl Backend) {
+    commit!(store, OURS, .insert_user(&user(1)) .insert_session(&session(1)) .insert_session(&session(2)));
+    commit!(store, OURS, .end_session(session(2).id, SessionState::Reused, NOW));
+    commit!(store, THEIRS, .insert_user(&user(1)) .insert_session(&session(1)));
+    let mut tx = begin(store, OURS).await;
+    assert_eq!(tx.end_all_sessions(NOW).await.unwrap(), 1);
+    tx.commit().await.unwrap();
+    let mut ours = view(store, OURS).await;
+    let ended = Session { state: SessionState::Ended, ended_at: Some(NOW), ..session(1) };
+    assert_eq!(ours.session(session(1).id).await.unwrap(), Some(ended));
+    assert_eq!(ours.session(session(2).id).await.unwrap().unwrap().state, SessionState::Reused);
+    drop(ours);
+    assert_eq!(view(store, THEIRS).await.session(session(1).id).await.unwrap(), Some(session(1)));
+}
+
 /// What has ended by its time, whether somebody ended it before or not; not more at once than asked for.
 pub async fn what_is_long_over_is_forgotten(store: &impl Backend) {
     commit!(store, OURS, .insert_user(&user(1)) .insert_session(&session(1)) .insert_session(&session(2)));

@@ -1,6 +1,5 @@
 //! `chancery import …`: brings what other systems have.
 
-mod api_keys;
 mod keys;
 mod rows;
 mod source;
@@ -25,8 +24,6 @@ pub struct ImportArgs {
 enum What {
     /// Private keys of a table `tenant_keys`, or wrapped keys in a file of rows
     Keys(keys::KeysArgs),
-    /// API keys that another system issued, by their SHA-256: their holders go on using them
-    ApiKeys(api_keys::ApiKeysArgs),
 }
 
 /// Runs it.
@@ -38,6 +35,5 @@ pub async fn run(args: ImportArgs) -> Result<ExitCode> {
     let (api, output) = (args.client.api()?, args.client.output());
     match args.what {
         What::Keys(args) => keys::run(&api, output, args).await,
-        What::ApiKeys(args) => api_keys::run(&api, output, args).await,
     }
 }

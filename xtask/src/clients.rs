@@ -1,0 +1,85 @@
+//! Clients off the shelf find our tokens' keys by discovery and verify them: PyJWT, joserfc and authlib for Python, jose and
+//! openid-client for Node.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+use serde_json::json;
+
+use crate::prerequisites::{self, Need};
+use crate::server::{Server, contract};
+use crate::{process, python, workspace};
+
+/// The algorithms that can be configured.
+const ALGORITHMS: [&str; 3] = ["ES256", "EdDSA", "RS256"];
+const PASSWORD: &str = "Correct-Horse-7-Battery";
+
+/// How the clients are run.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(crate) struct Options {
+    /// Test this program instead of building one
+    #[arg(long)]
+    binary: Option<PathBuf>,
+}
+
+/// Runs every client against a server for each algorithm.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    prerequisites::ensure(&[Need::Python, Need::Node])?;
+    let binary = match &options.binary {
+        Some(binary) => binary.clone(),
+        None => workspace::build_server(false)?,
+    };
+    let python = python::with_module("jwt, joserfc, authlib, requests", &["-r", "tools/clients/requirements.txt"])?;
+    let node = node_modules()?;
+    for algorithm in ALGORITHMS {
+        let mut server = Server::prepare(&binary, None, false)?.with("CHANCERY__TOKENS__ALGORITHM", algorithm);
+        server.start()?;
+        let clients = against(&server, algorithm, &python, &node);
+        if clients.is_err() {
+            println!("{}", server.log_end());
+        }
+        clients.with_context(|| format!("with {algorithm}"))?;
+        server.finish()?;
+    }
+    Ok(())
+}
+
+fn against(server: &Server, algorithm: &str, python: &Path, node: &Path) -> Result<()> {
+    let admin = server.admin()?;
+    let tenant = admin.make_tenant("northside")?;
+    let program = json!({ "description": "a program", "roles": ["service"] });
+    let program = admin.expect("POST", &format!("/v1/tenants/{tenant}/api-keys"), Some(&program))?;
+    admin.make_user(&tenant, "zoe", PASSWORD)?;
+    let variables = [
+        ("CHANCERY_ISSUER", server.base()),
+        ("CHANCERY_ALGORITHM", algorithm.to_owned()),
+        ("CHANCERY_CLIENT_ID", contract::text(&program, "id")?),
+        ("CHANCERY_CLIENT_SECRET", contract::text(&program, "key")?),
+        ("CHANCERY_TENANT", "northside".to_owned()),
+        ("CHANCERY_USERNAME", "zoe".to_owned()),
+        ("CHANCERY_PASSWORD", PASSWORD.to_owned()),
+    ];
+    let script = workspace::root().join("tools/clients/clients.py");
+    // It must leave no `__pycache__` behind.
+    process::run(Command::new(python).arg("-B").arg(script).envs(variables.clone()))?;
+    process::run(Command::new("node").arg(node.join("clients.mjs")).envs(variables))
+}
+
+/// A folder with the script and its modules: Node looks for modules beside the script, and the working tree stays as it was.
+fn node_modules() -> Result<PathBuf> {
+    let folder = workspace::target()?.join("clients");
+    let source = workspace::root().join("tools/clients");
+    std::fs::create_dir_all(&folder)?;
+    let wanted = std::fs::read(source.join("package.json"))?;
+    let installed = std::fs::read(folder.join("package.json")).is_ok_and(|found| found == wanted)
+        && folder.join("node_modules/.package-lock.json").is_file();
+    if !installed {
+        std::fs::write(folder.join("package.json"), &wanted)?;
+        println!("Installing jose and openid-client into {}", folder.display());
+        let install = ["install", "--no-audit", "--no-fund", "--ignore-scripts", "--silent"];
+        process::run(Command::new("npm").args(install).current_dir(&folder))?;
+    }
+    std::fs::copy(source.join("clients.mjs"), folder.join("clients.mjs"))?;
+    Ok(folder)
+}
