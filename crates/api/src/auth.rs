@@ -4,6 +4,7 @@ use axum::{Json, extract::State};
 use chancery_crypto::Secret;
 use chancery_domain::{
     access::{AuthMethod, Role},
+    factors::{Method, SecondFactor},
     sessions::{self, Amr, SessionTokens},
     users::{self, LoginError},
 };
@@ -69,6 +70,46 @@ impl From<SessionTokens> for TokensBody {
     }
 }
 
+/// What a login waits for.
+#[derive(Serialize, ToSchema)]
+#[schema(as = SecondFactor)]
+pub(crate) struct SecondFactorBody {
+    /// Always `true`.
+    #[schema(example = true)]
+    mfa_required: bool,
+    /// The token for the second step.
+    #[serde(serialize_with = "wiped::shown")]
+    #[schema(value_type = String)]
+    mfa_token: Secret<String>,
+    /// Until when it is good.
+    mfa_expires_at: String,
+    /// How the login goes on: `totp`, `recovery_code`; or `enroll`, if there is no second factor yet and a role needs one.
+    #[schema(value_type = Vec<String>, example = json!(["totp", "recovery_code"]))]
+    methods: Vec<Method>,
+}
+
+impl From<SecondFactor> for SecondFactorBody {
+    fn from(asked: SecondFactor) -> Self {
+        Self {
+            mfa_required: true,
+            mfa_token: asked.token.text,
+            mfa_expires_at: asked.token.expires_at.to_string(),
+            methods: asked.methods,
+        }
+    }
+}
+
+/// How far a right password gets.
+#[derive(Serialize, ToSchema)]
+#[schema(as = LoginAnswer)]
+#[serde(untagged)]
+pub(crate) enum LoginAnswer {
+    /// To a session.
+    Session(Box<TokensBody>),
+    /// To the question for a second factor.
+    SecondFactor(SecondFactorBody),
+}
+
 /// What goes on.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = Refresh)]
@@ -88,36 +129,42 @@ pub(crate) struct EndedBody {
     ended: u64,
 }
 
-async fn log_in(app: &App, request: &Request, body: LoginBody) -> Result<Json<TokensBody>, Problem> {
+async fn log_in(app: &App, request: &Request, body: LoginBody) -> Result<Json<LoginAnswer>, Problem> {
     let LoginBody { tenant, username, password } = body;
     let done = users::login(&app.instance, request.0.info(), &tenant, &username, password).await;
     app.metrics.logged_in(match &done {
-        Ok(_) => LoginOutcome::success,
+        Ok(users::LoginOutcome::Session(_)) => LoginOutcome::success,
+        Ok(users::LoginOutcome::SecondFactor(_)) => LoginOutcome::challenged,
         Err(LoginError::Invalid(_)) => LoginOutcome::refused,
         Err(LoginError::Hash(_) | LoginError::Failed(_)) => LoginOutcome::failed,
     });
-    Ok(Json(done.or_problem()?.into()))
+    Ok(Json(match done.or_problem()? {
+        users::LoginOutcome::Session(tokens) => LoginAnswer::Session(Box::new((*tokens).into())),
+        users::LoginOutcome::SecondFactor(asked) => LoginAnswer::SecondFactor(asked.into()),
+    }))
 }
 
 /// Log in with a password.
+///
+/// Who has a second factor, or a role that needs one, is asked for it: `mfa_required` and an `mfa_token` for the second step.
 #[utoipa::path(post, path = "/v1/auth/login", tag = "auth", request_body = LoginBody,
-    responses((status = 200, description = "An access token.", body = TokensBody)))]
+    responses((status = 200, description = "Tokens, or the question for a second factor.", body = LoginAnswer)))]
 pub(crate) async fn login(
     State(app): State<App>,
     request: Request,
     Body(body): Body<LoginBody, MAX_BYTES>,
-) -> Result<Json<TokensBody>, Problem> {
+) -> Result<Json<LoginAnswer>, Problem> {
     log_in(&app, &request, body).await
 }
 
 /// Log in with a password, by the older path.
 #[utoipa::path(post, path = "/auth/login", tag = "auth", request_body = LoginBody,
-    responses((status = 200, description = "An access token.", body = TokensBody)))]
+    responses((status = 200, description = "Tokens, or the question for a second factor.", body = LoginAnswer)))]
 pub(crate) async fn login_compat(
     State(app): State<App>,
     request: Request,
     Body(body): Body<LoginBody, MAX_BYTES>,
-) -> Result<Json<TokensBody>, Problem> {
+) -> Result<Json<LoginAnswer>, Problem> {
     log_in(&app, &request, body).await
 }
 

@@ -19,9 +19,14 @@ use utoipa::{
 use crate::oauth::OAuthErrorBody;
 
 /// The operations that need no credential, by operation id. Every other one answers 401 without.
-pub const PUBLIC: [&str; 11] = [
+pub const PUBLIC: [&str; 16] = [
     "login",
     "login_compat",
+    "login_with_totp",
+    "login_with_recovery_code",
+    "enroll_in_login",
+    "confirm_in_login",
+    "set_password",
     "refresh",
     "refresh_compat",
     "livez",

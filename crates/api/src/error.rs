@@ -9,6 +9,7 @@ use chancery_domain::{
     audit::query::ReadAuditError,
     certificates::CertificateError,
     datasets::DatasetError,
+    factors::FactorError,
     fields::DefineFieldError,
     indexes::{IndexError, VersionError},
     keyring::{
@@ -21,7 +22,7 @@ use chancery_domain::{
     subjects::SubjectError,
     tenants::{CreateTenantError, TenantError},
     tokens::ClientGrantError,
-    users::{CreateUserError, LoginError, ReadUserError},
+    users::{ChangeUserError, CreateUserError, LoginError, ReadUserError},
 };
 use chancery_middleware::{Code, Problem};
 
@@ -102,6 +103,31 @@ impl ToProblem for CreateUserError {
     }
 }
 
+impl ToProblem for ChangeUserError {
+    fn to_problem(self) -> Problem {
+        let conflict = |detail: &'static str| Problem::new(Code::StateConflict).detail(detail);
+        match self {
+            Self::Denied(denied) => denied.to_problem(),
+            Self::MayNotGrant(_) => may_not_grant(),
+            Self::Invalid(faults) => Problem::invalid(faults),
+            Self::NotFound => Problem::new(Code::NotFound),
+            Self::WrongState(state) => Problem::new(Code::StateConflict).detail(format!("the user is {state}")),
+            Self::Own => conflict("another administrator must do this to your account"),
+            Self::LastAdministrator => conflict("this is the last administrator; make another one first"),
+            Self::WrongPassword => {
+                Problem::invalid(Faults::one("/current_password", "wrong", "this is not the password so far"))
+            }
+            Self::NoSession => conflict("the caller is no person who logged in"),
+            Self::HasPassword => conflict("the user has a password; force a reset instead"),
+            Self::WrongToken => {
+                Problem::invalid(Faults::one("/token", "invalid", "the token is unknown, used or over"))
+            }
+            Self::Hash(error) => error.to_problem(),
+            Self::Failed(failure) => failure.into(),
+        }
+    }
+}
+
 impl ToProblem for ReadUserError {
     fn to_problem(self) -> Problem {
         match self {
@@ -118,6 +144,42 @@ impl ToProblem for LoginError {
             Self::Invalid(_) => Problem::new(Code::LoginFailed).detail("Invalid credentials"),
             Self::Hash(error) => error.to_problem(),
             Self::Failed(failure) => failure.into(),
+        }
+    }
+}
+
+impl ToProblem for FactorError {
+    fn to_problem(self) -> Problem {
+        let conflict = |detail: &'static str| Problem::new(Code::StateConflict).detail(detail);
+        match self {
+            Self::Denied(denied) => denied.to_problem(),
+            Self::Refused(_) => LoginStep(self).to_problem(),
+            Self::Wrong(_) => {
+                Problem::invalid(Faults::one("/code", "wrong", "the code is not accepted; wait for the next"))
+            }
+            Self::NoSession => conflict("the caller is no person who logged in"),
+            Self::AlreadyEnrolled => conflict("there is a second factor already; remove it first"),
+            Self::NotEnrolled => conflict("there is no second factor to do this with"),
+            Self::Required => conflict("a role of the caller needs a second factor"),
+            Self::Own => conflict("another administrator must reset it; remove it yourself with a code"),
+            Self::NotFound => Problem::new(Code::NotFound),
+            Self::Failed(failure) => failure.into(),
+        }
+    }
+}
+
+/// The second step of a login: whatever was wrong looks like a wrong password.
+pub(crate) struct LoginStep(pub(crate) FactorError);
+
+impl ToProblem for LoginStep {
+    fn to_problem(self) -> Problem {
+        match self.0 {
+            FactorError::Failed(failure) => failure.into(),
+            refused => {
+                // Why is for our log.
+                tracing::info!(reason = %refused, "Refused the second step of a login: {refused}");
+                Problem::new(Code::LoginFailed).detail("Invalid credentials")
+            }
         }
     }
 }

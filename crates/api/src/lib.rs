@@ -19,6 +19,7 @@ mod deletion;
 mod docs;
 mod documents;
 mod error;
+mod factors;
 mod fields;
 mod health;
 mod idempotency;
@@ -93,7 +94,15 @@ fn operations() -> OpenApiRouter<App> {
         .routes(routes!(certificates::verify_tenant_certificate))
         .routes(routes!(certificates::export_tenant_pack))
         .routes(routes!(users::create_user, users::find_users))
-        .routes(routes!(users::get_user))
+        .routes(routes!(users::get_user, users::changes::update_user, users::changes::delete_user))
+        .routes(routes!(users::changes::disable_user))
+        .routes(routes!(users::changes::enable_user))
+        .routes(routes!(users::changes::lock_user))
+        .routes(routes!(users::changes::unlock_user))
+        .routes(routes!(users::passwords::force_password_reset))
+        .routes(routes!(users::passwords::invite_user))
+        .routes(routes!(users::import::import_users))
+        .routes(routes!(factors::reset_factors))
         .routes(routes!(auth::login))
         .routes(routes!(auth::login_compat))
         .routes(routes!(auth::refresh))
@@ -106,6 +115,17 @@ fn operations() -> OpenApiRouter<App> {
         .routes(routes!(oauth::revoke_token))
         .routes(routes!(revocations::create_revocation))
         .routes(routes!(tokens::create_token))
+        .routes(routes!(users::passwords::change_password))
+        .routes(routes!(users::passwords::set_password))
+        .routes(routes!(factors::login_with_totp))
+        .routes(routes!(factors::login_with_recovery_code))
+        .routes(routes!(factors::enroll_in_login))
+        .routes(routes!(factors::confirm_in_login))
+        .routes(routes!(factors::my_factors))
+        .routes(routes!(factors::begin_totp))
+        .routes(routes!(factors::confirm_totp))
+        .routes(routes!(factors::remove_totp))
+        .routes(routes!(factors::regenerate_recovery_codes))
         .routes(routes!(api_keys::create_api_key, api_keys::list_api_keys))
         .routes(routes!(api_keys::revoke_api_key))
         .routes(routes!(api_keys::create_api_key_compat))

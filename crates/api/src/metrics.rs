@@ -55,7 +55,10 @@ pub enum LoginOutcome {
     /// A token was given.
     #[expect(non_camel_case_types, reason = "the label's value is the variant's name")]
     success,
-    /// Wrong name or password.
+    /// A right password; a second factor is asked for.
+    #[expect(non_camel_case_types, reason = "the label's value is the variant's name")]
+    challenged,
+    /// Wrong name, password or code.
     #[expect(non_camel_case_types, reason = "the label's value is the variant's name")]
     refused,
     /// It could not be decided.
@@ -202,7 +205,7 @@ impl Metrics {
         registry.register("chancery_leases", "Tenants whose keys are in memory", metrics.leases.clone());
         let bytes = metrics.lease_bytes.clone();
         registry.register_with_unit("chancery_leases_held", "Roughly what their keys take", Unit::Bytes, bytes);
-        for outcome in [LoginOutcome::success, LoginOutcome::refused, LoginOutcome::failed] {
+        for outcome in [LoginOutcome::success, LoginOutcome::challenged, LoginOutcome::refused, LoginOutcome::failed] {
             let _ = metrics.logins.get_or_create(&LoginLabels { outcome });
         }
         Arc::new(Self { registry, ..metrics })

@@ -15,6 +15,13 @@ pub(crate) fn taken_if_any<'de, T: From<String>, D: Deserializer<'de>>(deseriali
     Ok(Option::<String>::deserialize(deserializer)?.map(T::from))
 }
 
+/// A text that may be absent, or null for what shall be no more; for `deserialize_with` beside `default`.
+pub(crate) fn given<'de, T: From<String>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    taken_if_any(deserializer).map(Some)
+}
+
 /// Bytes in base64url without padding, for `deserialize_with`.
 pub(crate) fn bytes<'de, T: From<Vec<u8>>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
     let text = Secret::new(String::deserialize(deserializer)?);

@@ -7,7 +7,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use crate::{
     commands::{
         backup, demo, doctor, fields, import, init, key, migrate_column, openapi, recover, restore, root, sealing,
-        serve, verify,
+        serve, user, verify,
     },
     config::Flags,
 };
@@ -46,6 +46,8 @@ enum Command {
     Verify(verify::VerifyArgs),
     /// Make and use keys of a running server
     Key(key::KeyArgs),
+    /// Make, change, lock, delete and import users of a running server
+    User(user::UserArgs),
     /// Register fields of a running server; plan offline what is searchable
     Fields(fields::FieldsArgs),
     /// Bring keys of another system into the caller's tenant
@@ -128,6 +130,7 @@ pub fn main() -> ExitCode {
         Command::Open(args) => runtime.block_on(sealing::open(args)),
         Command::Verify(args) => Ok(verify::run(&args)),
         Command::Key(args) => runtime.block_on(key::run(args)),
+        Command::User(args) => runtime.block_on(user::run(args)),
         Command::Fields(args) => runtime.block_on(fields::run(args)),
         Command::Import(args) => runtime.block_on(import::run(args)),
         Command::MigrateColumn(args) => runtime.block_on(migrate_column::run(*args)),

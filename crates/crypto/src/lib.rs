@@ -16,7 +16,7 @@
 //! | a key in shares | [`shamir`] splits and combines |
 //! | what is hashed and signed | [`canonical`] JSON |
 //! | logs | [`merkle`], [`tiles`], [`checkpoint`], [`proof`] |
-//! | passwords | [`password`] |
+//! | passwords, one-time codes | [`password`], [`totp`] |
 //! | randomness | [`random`]: the [`Random`] port and [`SystemRandom`] |
 //!
 //! The formats are frozen in `docs/adr/0001-suite-0x01.md` and shown in `testdata/vectors/chancery/`.
@@ -51,6 +51,7 @@ mod secret;
 pub mod shamir;
 mod sign;
 pub mod tiles;
+pub mod totp;
 mod wrap;
 
 pub use blind_index::{IndexKey, TermError, compound_form};

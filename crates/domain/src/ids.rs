@@ -164,6 +164,8 @@ id! { /// Names one access token (its `jti`).
 pub struct TokenId("tok") }
 id! { /// Names one session: a person's login on one client (the `sid` of its access tokens).
 pub struct SessionId("ses") }
+id! { /// Names one token that is good for one thing, once.
+pub struct OneTimeId("ott") }
 id! { /// Names one dataset: a table of an application.
 pub struct DatasetId("dst") }
 id! { /// Names one job over a dataset.

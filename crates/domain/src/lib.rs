@@ -9,6 +9,7 @@
 //! | [`tenants`] | who owns data |
 //! | [`access`] | callers, roles, permissions, authentication |
 //! | [`users`], [`api_keys`], [`tokens`] | how people and programs log in |
+//! | [`factors`], [`one_time`] | second factors of people; tokens that are good for one thing, once |
 //! | [`sessions`], [`revocations`] | logins that go on by refresh tokens; what is refused before it expires |
 //! | [`keyring`] | the key hierarchy, its versions and leases, the [`keyring::KeyProvider`] port |
 //! | [`fields`], [`records`] | which columns hold personal data; sealing and opening their values |
@@ -35,6 +36,7 @@ pub mod backups;
 pub mod census;
 pub mod certificates;
 pub mod datasets;
+pub mod factors;
 pub mod faults;
 pub mod fields;
 pub mod idempotency;
@@ -44,6 +46,7 @@ pub mod initialise;
 pub mod instance;
 pub mod jobs;
 pub mod keyring;
+pub mod one_time;
 pub mod passwords;
 pub mod records;
 pub mod revocations;
@@ -61,6 +64,6 @@ pub mod whole;
 pub use faults::{Fault, Faults};
 pub use ids::TenantId;
 pub use instance::Instance;
-pub use text::{is_date, is_email};
+pub use text::{is_date, is_email, is_phone, is_url};
 pub use time::{Clock, Timestamp};
 pub use whole::Whole;

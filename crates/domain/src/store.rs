@@ -24,6 +24,8 @@ use crate::{
     certificates::CertificateWrites,
     datasets::DatasetRows,
     datasets::DatasetWrites,
+    factors::FactorRows,
+    factors::FactorWrites,
     fields::FieldRows,
     fields::FieldWrites,
     idempotency::IdempotencyRows,
@@ -41,6 +43,8 @@ use crate::{
     keyring::TombstoneRows,
     keyring::TombstoneWrites,
     keyring::{KeyCopyRows, KeyCopyWrites},
+    one_time::OneTimeRows,
+    one_time::OneTimeWrites,
     revocations::RevocationRows,
     revocations::RevocationWrites,
     sessions::SessionRows,
@@ -78,6 +82,8 @@ pub trait View:
     + UserRows
     + SessionRows
     + RevocationRows
+    + OneTimeRows
+    + FactorRows
     + ApiKeyRows
     + KeyRows
     + RootRows
@@ -106,6 +112,8 @@ pub trait Tx:
     + UserWrites
     + SessionWrites
     + RevocationWrites
+    + OneTimeWrites
+    + FactorWrites
     + ApiKeyWrites
     + KeyWrites
     + RootWrites

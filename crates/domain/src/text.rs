@@ -51,6 +51,40 @@ pub fn is_email(text: &str) -> bool {
     text.len() <= 254 && plain(local) && plain(domain) && !local.contains('@') && named
 }
 
+/// Whether a text can be a phone number: 5 to 15 digits (E.164), an extension perhaps, and what people put between digits.
+pub fn is_phone(text: &str) -> bool {
+    let (number, extension) = match text.split_once('x') {
+        Some((number, extension)) => (number, extension.trim()),
+        None => (text, "0"),
+    };
+    let number = number.trim();
+    let number = number.strip_prefix('+').unwrap_or(number);
+    let digits = number.bytes().filter(u8::is_ascii_digit).count();
+    (5..=15).contains(&digits)
+        && number.bytes().all(|byte| byte.is_ascii_digit() || b" ()-./".contains(&byte))
+        && (1..=8).contains(&extension.len())
+        && extension.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Whether a text can be the address of a page: http or https, a host, and no blanks or control characters.
+pub fn is_url(text: &str) -> bool {
+    let rest = ["https://", "http://"].into_iter().find_map(|scheme| {
+        let (start, rest) = text.split_at_checked(scheme.len())?;
+        start.eq_ignore_ascii_case(scheme).then_some(rest)
+    });
+    let Some(rest) = rest else { return false };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    // A name and a password in an address are a trap for whoever reads it.
+    let host = authority.rsplit_once(':').map_or(authority, |(host, port)| {
+        if !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) { host } else { authority }
+    });
+    let plain = |c: char| c.is_alphanumeric() || "-._[]:".contains(c);
+    text.len() <= 2_048
+        && !host.is_empty()
+        && host.chars().all(plain)
+        && !text.chars().any(|c| c.is_whitespace() || c.is_control())
+}
+
 /// Whether a text is a calendar date, `YYYY-MM-DD`.
 pub fn is_date(text: &str) -> bool {
     text.len() == 10 && text.parse::<jiff::civil::Date>().is_ok()
@@ -87,6 +121,39 @@ mod tests {
         }
         assert_eq!(codes("a\tb"), ["length"]);
         assert_eq!(key_name(" cle\u{301} "), "cl\u{e9}");
+    }
+
+    #[test]
+    fn phone_numbers_are_told_from_other_text() {
+        for good in ["+49 30 1234567", "(030) 123-45.67", "0301234567x12", "+1 555 0100", "12345"] {
+            assert!(is_phone(good), "{good}");
+        }
+        for bad in
+            ["", "1234", "+", "call me", "+49 30 1234567 890 1234", "12345x", "12345x123456789", "12+345", "１２３４５"]
+        {
+            assert!(!is_phone(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn addresses_of_pages_are_told_from_other_text() {
+        for good in ["https://a.example", "HTTP://a.example:8080/x?y#z", "https://[::1]:1/", "https://exämple.org/ä"]
+        {
+            assert!(is_url(good), "{good}");
+        }
+        for bad in [
+            "",
+            "a.example",
+            "javascript:alert(1)",
+            "https://",
+            "https:///x",
+            "https://a b",
+            "ftp://a",
+            "https://u:p@a",
+            "https://:80",
+        ] {
+            assert!(!is_url(bad), "{bad}");
+        }
     }
 
     #[test]

@@ -37,6 +37,35 @@ pub struct RequestKey {
     pub body: Bytes,
 }
 
+/// A body of lines, each of which is JSON (NDJSON): each as a `T`, which denies unknown fields, or what is wrong with it.
+/// Empty lines are none. More than `MAX` lines are refused.
+pub struct Lines<T, const MAX: usize>(pub Vec<(usize, Result<T, Problem>)>);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync, const MAX: usize> FromRequest<S> for Lines<T, MAX> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let (_, headers, bytes) = collected(request, usize::MAX).await?;
+        check_media_type(&headers, "application/x-ndjson")
+            .map_err(|problem| problem.detail("the body must be application/x-ndjson"))?;
+        let lines = bytes.split(|byte| *byte == b'\n').enumerate();
+        let full: Vec<(usize, &[u8])> = lines.filter(|(_, line)| !line.trim_ascii().is_empty()).collect();
+        if full.is_empty() || full.len() > MAX {
+            let message = format!("send 1 to {MAX} lines at a time");
+            return Err(Problem::invalid(chancery_domain::Faults::one("", "length", message)));
+        }
+        Ok(Self(full.into_iter().map(|(at, line)| (at + 1, parse_line(line))).collect()))
+    }
+}
+
+fn parse_line<T: DeserializeOwned>(line: &[u8]) -> Result<T, Problem> {
+    match json::read(line) {
+        Ok(read) => Ok(read),
+        Err(Some(value)) => faults(value.expose().clone()),
+        Err(None) => Err(json::malformed(line)),
+    }
+}
+
 /// As [`Body`], where no body at all means the default.
 pub struct OptionalBody<T>(pub T);
 

@@ -27,7 +27,7 @@ mod strict;
 mod upload;
 
 pub use authenticated::{Asked, Authenticated};
-pub use body::{Body, Creation, OptionalBody, RequestKey, UnreadBody};
+pub use body::{Body, Creation, Lines, OptionalBody, RequestKey, UnreadBody};
 pub use exchange::{Exchange, Request};
 pub use form::Form;
 pub use json::{Exact, Unique};

@@ -12,6 +12,7 @@ const OWN_SEALED: &str = "SELECT handle, COUNT(*) FROM (
     UNION ALL SELECT substr(first_name, 5, 8) FROM users WHERE tenant_id = $1 AND first_name IS NOT NULL
     UNION ALL SELECT substr(last_name, 5, 8) FROM users WHERE tenant_id = $1 AND last_name IS NOT NULL
     UNION ALL SELECT substr(metadata, 5, 8) FROM users WHERE tenant_id = $1 AND metadata IS NOT NULL
+    UNION ALL SELECT substr(secret, 5, 8) FROM totp_factors WHERE tenant_id = $1
     UNION ALL SELECT substr(email, 5, 8) FROM tenants WHERE tenant_id = $1 AND email IS NOT NULL
     UNION ALL SELECT substr(metadata, 5, 8) FROM tenants WHERE tenant_id = $1 AND metadata IS NOT NULL
 ) AS own GROUP BY handle ORDER BY handle";
@@ -21,6 +22,7 @@ const OWN_UNDER: &str = "SELECT place, id, sealed FROM (
     UNION ALL SELECT 'user_first_name', id, first_name FROM users WHERE tenant_id = $1 AND first_name IS NOT NULL
     UNION ALL SELECT 'user_last_name', id, last_name FROM users WHERE tenant_id = $1 AND last_name IS NOT NULL
     UNION ALL SELECT 'user_metadata', id, metadata FROM users WHERE tenant_id = $1 AND metadata IS NOT NULL
+    UNION ALL SELECT 'user_totp', user_id, secret FROM totp_factors WHERE tenant_id = $1
     UNION ALL SELECT 'tenant_email', id, email FROM tenants WHERE tenant_id = $1 AND email IS NOT NULL
     UNION ALL SELECT 'tenant_metadata', id, metadata FROM tenants WHERE tenant_id = $1 AND metadata IS NOT NULL
 ) AS own WHERE substr(sealed, 5, 8) = $2 AND (place > $4 OR (place = $4 AND id > $5)) ORDER BY place, id LIMIT $3";
@@ -36,6 +38,9 @@ const fn swap(column: OwnColumn) -> &'static str {
             "UPDATE users SET last_name = $4 WHERE tenant_id = $1 AND id = $2 AND last_name = $3"
         }
         OwnColumn::UserMetadata => "UPDATE users SET metadata = $4 WHERE tenant_id = $1 AND id = $2 AND metadata = $3",
+        OwnColumn::UserTotp => {
+            "UPDATE totp_factors SET secret = $4 WHERE tenant_id = $1 AND user_id = $2 AND secret = $3"
+        }
         OwnColumn::TenantEmail => "UPDATE tenants SET email = $4 WHERE tenant_id = $1 AND id = $2 AND email = $3",
         OwnColumn::TenantMetadata => {
             "UPDATE tenants SET metadata = $4 WHERE tenant_id = $1 AND id = $2 AND metadata = $3"

@@ -4,7 +4,7 @@ use chancery_domain::ids::UserId;
 use chancery_domain::store::StoreError;
 use chancery_domain::users::{User, UserRows, UserWrites};
 
-use crate::rows::swapped;
+use crate::rows::{after, swapped};
 use crate::{Driver, Row, Rows, Sql, Value};
 
 /// The columns of [`read`]; the terms come as one JSON list.
@@ -34,6 +34,10 @@ const BY_TERMS: Sql = Sql::dialects(
         WHERE t.tenant_id = $1 AND t.term IN (SELECT value FROM json_each($2))) ORDER BY u.id"),
     select!(postgres "u.id IN (SELECT t.user_id FROM user_email_terms AS t
         WHERE t.tenant_id = $1 AND t.term IN (SELECT json_array_elements_text($2::json))) ORDER BY u.id"),
+);
+const PAGE: Sql = Sql::dialects(
+    select!(sqlite "u.id > $2 AND u.state <> 'deleted' ORDER BY u.id LIMIT $3"),
+    select!(postgres "u.id > $2 AND u.state <> 'deleted' ORDER BY u.id LIMIT $3"),
 );
 const COUNT: Sql = Sql::dialects(
     "SELECT COUNT(*) FROM users WHERE tenant_id = $1 AND state = 'active' AND INSTR(' ' || roles || ' ', ' ' || $2 || ' ') > 0",
@@ -70,6 +74,10 @@ impl<D: Driver> UserRows for Rows<D> {
         self.all("user", BY_TERMS, [Value::list(terms)], read).await
     }
 
+    async fn users(&mut self, since: Option<UserId>, limit: u32) -> Result<Vec<User>, StoreError> {
+        self.all("user", PAGE, [after(since), limit.into()], read).await
+    }
+
     async fn count_users_with_role(&mut self, role: Role) -> Result<u32, StoreError> {
         let count = self.one("user", COUNT, [Value::text(role)], Row::number).await?;
         Ok(count.unwrap_or(0))
@@ -97,14 +105,45 @@ impl<D: Driver> UserWrites for Rows<D> {
             ],
         )
         .await?;
-        for (position, term) in (0_i64..).zip(&user.email_terms) {
-            self.execute(
-                "INSERT INTO user_email_terms (tenant_id, user_id, position, term) VALUES ($1, $2, $3, $4)",
-                [Value::text(user.id), position.into(), term.as_str().into()],
+        insert_terms(self, user).await
+    }
+
+    async fn hold_user(&mut self, id: UserId) -> Result<Option<User>, StoreError> {
+        // SQLite has one writer, so it is held already.
+        let sql = Sql::dialects(
+            "SELECT id FROM users WHERE tenant_id = $1 AND id = $2",
+            "SELECT id FROM users WHERE tenant_id = $1 AND id = $2 FOR UPDATE",
+        );
+        self.one("user", sql, [Value::text(id)], Row::text).await?;
+        self.user(id).await
+    }
+
+    async fn update_user(&mut self, user: &User) -> Result<(), StoreError> {
+        let changed = self
+            .execute(
+                "UPDATE users SET username = $3, email = $4, first_name = $5, last_name = $6, metadata = $7, roles = $8, state = $9
+                 WHERE tenant_id = $1 AND id = $2",
+                [
+                    Value::text(user.id),
+                    user.username.as_str().into(),
+                    Value::bytes(&user.email),
+                    Value::opt_bytes(user.first_name.as_deref()),
+                    Value::opt_bytes(user.last_name.as_deref()),
+                    Value::opt_bytes(user.metadata.as_deref()),
+                    Value::Text(Some(user.roles.to_text())),
+                    Value::text(user.state),
+                ],
             )
             .await?;
-        }
-        Ok(())
+        swapped(changed, "user")?;
+        let sql = "DELETE FROM user_email_terms WHERE tenant_id = $1 AND user_id = $2";
+        self.execute(sql, [Value::text(user.id)]).await?;
+        insert_terms(self, user).await
+    }
+
+    async fn clear_password_hash(&mut self, id: UserId) -> Result<(), StoreError> {
+        let sql = "UPDATE users SET password_hash = NULL WHERE tenant_id = $1 AND id = $2";
+        swapped(self.execute(sql, [Value::text(id)]).await?, "user")
     }
 
     async fn set_password_hash(&mut self, id: UserId, hash: &str) -> Result<(), StoreError> {
@@ -116,4 +155,15 @@ impl<D: Driver> UserWrites for Rows<D> {
             .await?;
         swapped(changed, "user")
     }
+}
+
+async fn insert_terms<D: Driver>(rows: &mut Rows<D>, user: &User) -> Result<(), StoreError> {
+    for (position, term) in (0_i64..).zip(&user.email_terms) {
+        rows.execute(
+            "INSERT INTO user_email_terms (tenant_id, user_id, position, term) VALUES ($1, $2, $3, $4)",
+            [Value::text(user.id), position.into(), term.as_str().into()],
+        )
+        .await?;
+    }
+    Ok(())
 }

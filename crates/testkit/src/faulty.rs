@@ -16,11 +16,12 @@ use chancery_domain::backups::{Backup, BackupRows, BackupWrites};
 use chancery_domain::census::{CensusRows, CensusWrites, Counted, OwnValue};
 use chancery_domain::certificates::{Certificate, CertificateRows, CertificateWrites};
 use chancery_domain::datasets::{Dataset, DatasetJob, DatasetRows, DatasetWrites};
+use chancery_domain::factors::{FactorRows, FactorWrites, RecoveryCode, Totp};
 use chancery_domain::fields::{Field, FieldRows, FieldWrites};
 use chancery_domain::idempotency::{IdempotencyRows, IdempotencyWrites, Remembered};
 use chancery_domain::ids::{
-    ApiKeyId, ApprovalId, CertificateId, DatasetId, DatasetJobId, EventId, KeyId, NodeId, RecipientId, SessionId,
-    SubjectId, TokenId, UserId,
+    ApiKeyId, ApprovalId, CertificateId, DatasetId, DatasetJobId, EventId, KeyId, NodeId, OneTimeId, RecipientId,
+    SessionId, SubjectId, TokenId, UserId,
 };
 use chancery_domain::indexes::{Index, IndexRows, IndexWrites};
 use chancery_domain::jobs::JobWrites;
@@ -29,6 +30,7 @@ use chancery_domain::keyring::{
     RootSecret, RootVersion, RootWrites, Standing, TenantKey, TenantKeyRows, TenantKeyWrites, Tombstone, TombstoneRows,
     TombstoneWrites,
 };
+use chancery_domain::one_time::{OneTimeRows, OneTimeToken, OneTimeWrites};
 use chancery_domain::revocations::{Revocation, RevocationRows, RevocationWrites};
 use chancery_domain::sessions::{Head, Session, SessionRows, SessionState, SessionWrites};
 use chancery_domain::store::{ApiKeyEntry, Directory, Epochs, Store, StoreError, TenantEntry, Tx, View};
@@ -237,10 +239,14 @@ hand_on!(UserRows {
     fn user(id: UserId) -> Option<User>;
     fn user_by_username(username: &str) -> Option<User>;
     fn users_by_email_terms(terms: &[String]) -> Vec<User>;
+    fn users(after: Option<UserId>, limit: u32) -> Vec<User>;
     fn count_users_with_role(role: Role) -> u32;
 });
 hand_on!(UserWrites {
     fn insert_user(user: &User) -> ();
+    fn hold_user(id: UserId) -> Option<User>;
+    fn update_user(user: &User) -> ();
+    fn clear_password_hash(id: UserId) -> ();
     fn set_password_hash(id: UserId, hash: &str) -> ();
 });
 hand_on!(SessionRows {
@@ -254,6 +260,26 @@ hand_on!(SessionWrites {
     fn end_sessions_of(user: UserId, at: Timestamp) -> u64;
     fn end_all_sessions(at: Timestamp) -> u64;
     fn forget_sessions(at: Timestamp, limit: u32) -> u64;
+});
+hand_on!(OneTimeRows { fn one_time_token(id: OneTimeId) -> Option<OneTimeToken>; });
+hand_on!(OneTimeWrites {
+    fn insert_one_time_token(token: &OneTimeToken) -> ();
+    fn try_one_time_token(id: OneTimeId, most: u32) -> ();
+    fn take_one_time_token(id: OneTimeId) -> ();
+    fn end_one_time_tokens_of(user: UserId) -> u64;
+    fn forget_one_time_tokens(now: Timestamp) -> ();
+});
+hand_on!(FactorRows {
+    fn totp(user: UserId) -> Option<Totp>;
+    fn recovery_codes(user: UserId) -> Vec<RecoveryCode>;
+});
+hand_on!(FactorWrites {
+    fn put_totp(totp: &Totp) -> ();
+    fn fail_totp(user: UserId, failures: u32, at: Timestamp) -> ();
+    fn pass_totp(totp: &Totp, step: u64, at: Timestamp) -> ();
+    fn remove_factors(user: UserId) -> u64;
+    fn put_recovery_codes(user: UserId, codes: &[RecoveryCode]) -> ();
+    fn use_recovery_code(user: UserId, digest: &[u8; 32], at: Timestamp) -> ();
 });
 hand_on!(RevocationRows { fn revocations_of(token: TokenId, user: Option<UserId>) -> Vec<Revocation>; });
 hand_on!(RevocationWrites {

@@ -7,17 +7,19 @@ use chancery_domain::api_keys::ApiKey;
 use chancery_domain::approvals::{Approval, ApprovalState, DeedKind};
 use chancery_domain::audit::{LoggedEvent, QueuedEvent, StoredCheckpoint};
 use chancery_domain::certificates::Certificate;
+use chancery_domain::factors::{RecoveryCode, Totp};
 use chancery_domain::fields::{Bind, Class, Field, FieldType, Normalizer};
 use chancery_domain::idempotency::Remembered;
 use chancery_domain::ids::{
-    ApiKeyId, ApprovalId, CertificateId, EventId, FieldId, IndexId, KeyId, RecipientId, RequestId, SessionId,
-    SubjectId, TableId, UserId,
+    ApiKeyId, ApprovalId, CertificateId, EventId, FieldId, IndexId, KeyId, OneTimeId, RecipientId, RequestId,
+    SessionId, SubjectId, TableId, UserId,
 };
 use chancery_domain::indexes::{Index, IndexKind, IndexState, IndexVersion, Rule};
 use chancery_domain::keyring::{
     AccessPolicy, BackupState, HsmLink, Key, KeyBackup, KeyOrigin, KeyPurpose, KeyState, KeyType, KeyVersion, Managed,
     OwnMode, OwnWrap, ProviderKind, Revocation, RevocationReason, RootRecipient, StoredMaterial, TenantKey,
 };
+use chancery_domain::one_time::{OneTimeKind, OneTimeToken};
 use chancery_domain::sessions::{Amr, Authentication, Head, Session, SessionState};
 use chancery_domain::subjects::{SubjectKey, SubjectReferences, SubjectState};
 use chancery_domain::tenants::{Tenant, TenantState};
@@ -111,6 +113,38 @@ pub fn session(n: u64) -> Session {
         expires_at: NOW.plus_seconds(30 * 86_400),
         ended_at: odd(n, NOW),
     }
+}
+
+/// A one-time token of user 1.
+pub fn one_time_token(n: u64) -> OneTimeToken {
+    OneTimeToken {
+        id: OneTimeId::from_bytes(bytes(n)),
+        user: UserId::from_bytes(bytes(1)),
+        kind: if n % 2 == 1 { OneTimeKind::Factor } else { OneTimeKind::Reset },
+        digest: digest(n),
+        pepper_version: 3,
+        tries: 0,
+        created_at: NOW,
+        expires_at: NOW.plus_seconds(n.try_into().unwrap()),
+    }
+}
+
+/// One-time codes of user `n`; confirmed for odd ones.
+pub fn totp(n: u64) -> Totp {
+    Totp {
+        user: UserId::from_bytes(bytes(n)),
+        secret: vec![0, 255, n.to_be_bytes()[7]],
+        last_step: odd(n, 59_666_666),
+        failures: 0,
+        failed_at: None,
+        created_at: NOW,
+        confirmed_at: odd(n, NOW.plus_seconds(1)),
+    }
+}
+
+/// A recovery code; odd ones were used.
+pub fn recovery_code(n: u64) -> RecoveryCode {
+    RecoveryCode { digest: digest(n), pepper_version: 2, used_at: odd(n, NOW) }
 }
 
 /// An API key without a user.

@@ -12,6 +12,8 @@ use crate::{
 /// The ids of one clinic's things.
 struct Things {
     user: String,
+    /// One that is deleted on the way.
+    leaver: String,
     api_key: String,
     key: String,
     named: String,
@@ -33,6 +35,8 @@ async fn things(app: &TestApp, clinic: &Clinic) -> Things {
     app.register_fields(clinic).await;
     let user = json!({"username": "ann", "email": "ann@x.test", "roles": ["staff"]});
     let user = app.post(&clinic.admin, "/v1/users", user).await.created();
+    let leaver = json!({"username": "lea", "email": "lea@x.test", "roles": ["staff"]});
+    let leaver = app.post(&clinic.admin, "/v1/users", leaver).await.created();
     let api_key =
         app.post(&clinic.admin, "/v1/api-keys", json!({"description": "x", "roles": ["staff"]})).await.created();
     let key = app.get(&clinic.officer, "/v1/keys?managed=data").await.ok();
@@ -69,6 +73,7 @@ async fn things(app: &TestApp, clinic: &Clinic) -> Things {
     app.post(&clinic.officer, "/v1/open", glass(Some(&used))).await.ok();
     Things {
         user: text(&user["id"]),
+        leaver: text(&leaver["id"]),
         api_key: text(&api_key["id"]),
         key: text(&key["items"][0]["id"]),
         named: text(&named["id"]),
@@ -223,8 +228,32 @@ fn expectations(
     add("create_user", "/v1/users".into(), new_user("carl"), &ours.admin, Some((&ours.staff, 403)));
     add("find_users", "/v1/users?email=ann@x.test".into(), None, &ours.admin, Some((&ours.staff, 403)));
     add("get_user", format!("/v1/users/{}", mine.user), None, &ours.admin, Some((&ours.staff, 403)));
+    let of_user = |tail: &str| format!("/v1/users/{}{tail}", mine.user);
+    let admin_only = Some((&ours.staff, 403));
+    add("update_user", of_user(""), Some(json!({"first_name": "Ann"})), &ours.admin, admin_only);
+    for (id, tail) in [
+        ("disable_user", "/disable"),
+        ("enable_user", "/enable"),
+        ("lock_user", "/lock"),
+        ("unlock_user", "/unlock"),
+        ("force_password_reset", "/force-password-reset"),
+        ("invite_user", "/invite"),
+    ] {
+        add(id, of_user(tail), None, &ours.admin, admin_only);
+    }
+    add("delete_user", format!("/v1/users/{}", mine.leaver), None, &ours.admin, admin_only);
+    add("import_users", "/v1/users/import".into(), Some(json!({})), &ours.admin, None);
+    let change = json!({"current_password": "x", "new_password": "y"});
+    add("change_password", "/v1/auth/password/change".into(), Some(change), &ours.staff, None);
     add("logout", "/v1/auth/logout".into(), None, &ours.staff, None);
     add("logout_all", "/v1/auth/logout-all".into(), None, &ours.staff, None);
+    let code = || Some(json!({"code": "123456"}));
+    add("my_factors", "/v1/me/mfa".into(), None, &ours.staff, None);
+    add("begin_totp", "/v1/me/mfa/totp".into(), None, &ours.staff, None);
+    add("confirm_totp", "/v1/me/mfa/totp/confirm".into(), code(), &ours.staff, None);
+    add("remove_totp", "/v1/me/mfa/totp/remove".into(), code(), &ours.staff, None);
+    add("regenerate_recovery_codes", "/v1/me/recovery-codes/regenerate".into(), code(), &ours.staff, None);
+    add("reset_factors", format!("/v1/users/{}/reset-mfa", mine.user), None, &ours.admin, Some((&ours.staff, 403)));
     add("session", "/v1/auth/session".into(), None, &ours.staff, None);
     add("create_token", "/v1/tokens".into(), Some(json!({})), &ours.service, None);
     let revocation = Some(json!({"user": mine.user, "reason": "lost laptop"}));
@@ -398,8 +427,11 @@ fn expectations(
         all.get_mut(id).unwrap().refuses = Some(code);
     }
     // The job that `things` started has not ended: no job runner here.
-    // API keys have no session.
-    for id in ["logout", "logout_all"] {
+    // Plain requests are JSON, an import is lines of it.
+    all.get_mut("import_users").unwrap().refuses = Some("request.media_type");
+    // API keys have no session, and no second factor.
+    let factors = ["my_factors", "begin_totp", "confirm_totp", "remove_totp", "regenerate_recovery_codes"];
+    for id in ["logout", "logout_all", "change_password"].into_iter().chain(factors) {
         all.get_mut(id).unwrap().refuses = Some("state.conflict");
     }
     all.get_mut("reseal_dataset").unwrap().refuses = Some("state.conflict");
@@ -413,6 +445,7 @@ fn expectations(
 
     let ids = [
         (&mine.user, &alien.user, "usr"),
+        (&mine.leaver, &alien.leaver, "usr"),
         (&mine.api_key, &alien.api_key, "apk"),
         (&mine.key, &alien.key, "key"),
         (&mine.named, &alien.named, "key"),

@@ -15,6 +15,7 @@ pub mod restore;
 pub mod root;
 pub mod sealing;
 pub mod serve;
+pub mod user;
 pub mod verify;
 
 use crate::config::{Config, Finding, Flags};

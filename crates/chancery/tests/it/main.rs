@@ -26,4 +26,5 @@ mod serve;
 #[cfg(feature = "kms-vault")]
 mod store_password;
 mod support;
+mod users;
 mod verify;

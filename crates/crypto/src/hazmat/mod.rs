@@ -24,6 +24,13 @@ pub(crate) const BLOCK: usize = 32;
 #[derive(Debug)]
 pub(crate) struct Refused;
 
+/// HMAC-SHA-1, which authenticator apps compute; nothing else does.
+pub(crate) fn hmac_sha1(key: &[u8], message: &[u8]) -> [u8; 20] {
+    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, key), message);
+    // INVARIANT: SHA-1 gives 20 bytes.
+    tag.as_ref().try_into().unwrap_or_default()
+}
+
 /// An HMAC-SHA-256 key with both pads already absorbed, so that a message costs only its own blocks.
 ///
 /// AWS-LC cleanses the pads when it is dropped.

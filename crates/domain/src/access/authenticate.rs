@@ -284,6 +284,25 @@ fn active(user: Option<User>) -> Result<User, AuthenticateError> {
     user.filter(|user| user.state == UserState::Active).ok_or(AuthenticateError::Invalid("unknown or disabled user"))
 }
 
+/// The caller that a person is halfway through a login: known by name, without any right.
+pub(crate) fn caller_halfway(tenant: TenantId, tenant_slug: String, user: &User) -> Caller {
+    let roles = RoleSet::default();
+    Caller {
+        tenant,
+        tenant_slug,
+        subject: Subject::User(user.id),
+        username: Some(user.username.clone()),
+        roles,
+        permissions: roles.permissions(),
+        auth: AuthMethod::Password,
+        token: None,
+        session: None,
+        authentication: None,
+        api_key: None,
+        expires_at: None,
+    }
+}
+
 /// The caller that a person is with an access token.
 pub(crate) fn caller_of_user(
     tenant: TenantId,

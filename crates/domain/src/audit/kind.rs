@@ -41,8 +41,50 @@ codes! {
         UserCreated = "user.created",
         /// A user's personal data was read.
         UserRead = "user.read",
+        /// A user was changed.
+        UserUpdated = "user.updated",
+        /// A user may not log in any more.
+        UserDisabled = "user.disabled",
+        /// A user that was disabled may log in again.
+        UserEnabled = "user.enabled",
+        /// A user may not log in for now.
+        UserLocked = "user.locked",
+        /// A user that was locked may log in again.
+        UserUnlocked = "user.unlocked",
+        /// A user is gone, and what identified the person.
+        UserDeleted = "user.deleted",
+        /// A user changed its password.
+        PasswordChanged = "password.changed",
+        /// A user was invited to set a first password.
+        PasswordInvited = "password.invited",
+        /// A user must set a new password; the old one is worth nothing.
+        PasswordForced = "password.forced",
+        /// A user set its password with a token.
+        PasswordSet = "password.set",
+        /// Users of another system were brought.
+        UsersImported = "user.imported",
         /// A user logged in.
         UserLoggedIn = "user.logged_in",
+        /// A user has shown a right password and is asked for a second factor.
+        UserChallenged = "user.challenged",
+        /// A user's second factor is about to be tried.
+        FactorTried = "factor.tried",
+        /// A second factor was right.
+        FactorPassed = "factor.passed",
+        /// A second factor was wrong.
+        FactorFailed = "factor.failed",
+        /// A user was given the secret of a second factor.
+        FactorBegun = "factor.begun",
+        /// A user has a second factor from here on.
+        FactorEnrolled = "factor.enrolled",
+        /// A user removed its second factor.
+        FactorRemoved = "factor.removed",
+        /// An administrator removed a user's second factors.
+        FactorReset = "factor.reset",
+        /// A user got new recovery codes.
+        RecoveryCodesMade = "factor.recovery_codes_made",
+        /// A recovery code was used.
+        RecoveryCodeUsed = "factor.recovery_code_used",
         /// A session got its next tokens.
         SessionRefreshed = "session.refreshed",
         /// A session was ended, or all of a user.
@@ -214,8 +256,12 @@ impl EventKind {
             | Self::BackupMade
             | Self::TenantCreated
             | Self::UserCreated
+            | Self::UsersImported
             | Self::ApiKeyCreated
             | Self::KeyStaged
+            | Self::FactorBegun
+            | Self::FactorEnrolled
+            | Self::RecoveryCodesMade
             | Self::KeyActivated
             | Self::ApprovalRequested
             | Self::KeyCreated
@@ -238,6 +284,7 @@ impl EventKind {
             | Self::CertificateExported
             | Self::ApprovalRead
             | Self::AuditRead => Action::Read,
+            Self::FactorRemoved | Self::FactorReset | Self::UserDeleted => Action::Delete,
             Self::RootRecipientRemoved | Self::RootRetired | Self::TenantKeyDestroyed => Action::Delete,
             Self::TenantKeyRewrapped
             | Self::TenantKeyRotated
@@ -246,6 +293,15 @@ impl EventKind {
             | Self::TenantSuspended
             | Self::TenantResumed
             | Self::ApiKeyRevoked
+            | Self::UserUpdated
+            | Self::UserDisabled
+            | Self::UserEnabled
+            | Self::UserLocked
+            | Self::UserUnlocked
+            | Self::PasswordChanged
+            | Self::PasswordInvited
+            | Self::PasswordForced
+            | Self::PasswordSet
             | Self::SessionEnded
             | Self::SessionReused
             | Self::TokenRevoked
@@ -277,6 +333,11 @@ impl EventKind {
             | Self::IndexDropped
             | Self::DatasetRemoved => Action::Delete,
             Self::UserLoggedIn
+            | Self::UserChallenged
+            | Self::FactorTried
+            | Self::FactorPassed
+            | Self::FactorFailed
+            | Self::RecoveryCodeUsed
             | Self::SessionRefreshed
             | Self::TokenIssued
             | Self::KeyCopying

@@ -1,4 +1,5 @@
-//! Moves Chancery's own values of a tenant to the newest data key: its users' e-mail, names and metadata, and the tenants' records.
+//! Moves Chancery's own values of a tenant to the newest data key: its users' e-mail, names, metadata and
+//! secrets of one-time codes, and the tenants' records.
 
 use std::collections::BTreeMap;
 
@@ -36,6 +37,8 @@ codes! {
         UserLastName = "user_last_name",
         /// What an application notes of a user.
         UserMetadata = "user_metadata",
+        /// The secret of a user's one-time codes.
+        UserTotp = "user_totp",
         /// A tenant's contact e-mail.
         TenantEmail = "tenant_email",
         /// What the operator notes of a tenant.
@@ -50,6 +53,7 @@ impl OwnColumn {
             Self::UserFirstName => system::user_first_name(),
             Self::UserLastName => system::user_last_name(),
             Self::UserMetadata => system::user_metadata(),
+            Self::UserTotp => system::user_totp(),
             Self::TenantEmail => system::tenant_email(),
             Self::TenantMetadata => system::tenant_metadata(),
         }

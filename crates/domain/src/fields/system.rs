@@ -71,6 +71,11 @@ pub fn user_metadata() -> Field {
     field(USERS, b"chancery.users\0\0", "metadata", b"chancery.usr.met", FieldType::Json)
 }
 
+/// The secret of a user's one-time codes.
+pub fn user_totp() -> Field {
+    field(USERS, b"chancery.users\0\0", "totp", b"chancery.usr.otp", FieldType::Bytes)
+}
+
 /// A tenant's contact e-mail.
 pub fn tenant_email() -> Field {
     field(TENANTS, b"chancery.tenants", "email", b"chancery.ten.eml", FieldType::Text)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chancery_crypto::{MacKey, Secret};
 
 use super::{
-    Head, Session, SessionState, SessionTokens,
+    Amr, Head, Session, SessionState, SessionTokens,
     open::{access_token, call, idle_end},
     token::{RefreshToken, client_digest},
 };
@@ -13,6 +13,7 @@ use crate::{
     Instance, TenantId,
     access::RequestInfo,
     audit::{Change, Detail, Event, EventKind, Outcome, receipt::note},
+    factors,
     instance::{Failure, fails},
     keyring::{KeyringError, PlatformRoot},
     store::StoreError,
@@ -147,7 +148,10 @@ pub(super) async fn genuine(
 pub(super) async fn found(instance: &Instance, token: &RefreshToken) -> Result<Option<(Session, User)>, Failure> {
     let mut view = instance.store().view(token.tenant()).await?;
     let Some(session) = view.session(token.session()).await? else { return Ok(None) };
-    let user = view.user(session.user).await?.filter(|user| user.state == UserState::Active);
+    let strong = session.authentication.methods.contains(&Amr::MultiFactor);
+    // A session from before its user needed a second factor does not go on without one.
+    let user = view.user(session.user).await?;
+    let user = user.filter(|user| user.state == UserState::Active && (strong || !factors::required(user.roles)));
     Ok(user.map(|user| (session, user)))
 }
 

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use chancery_crypto::Phi;
 
-use super::{User, UserState};
+use super::{
+    User, UserState,
+    form::{check_email, check_metadata, check_person_name, seal, trimmed},
+};
 use crate::{
     Instance,
     access::{Call, Denied, Permission, Role, RoleSet, grant},
@@ -13,10 +16,9 @@ use crate::{
     fields::{Field, system},
     ids::{TenantId, UserId},
     instance::{Failure, fails},
-    keyring::{KeyringError, ring::Place},
+    keyring::{Keyring, KeyringError},
     passwords::{self, HashError, Password},
     store::StoreError,
-    text::{check_name, is_email},
 };
 
 /// The longest metadata of a user or tenant, in bytes.
@@ -73,6 +75,7 @@ fails!(CreateUserError);
 /// [`CreateUserError`].
 pub async fn create(instance: &Instance, call: &Call, tenant: TenantId, new: NewUser) -> Result<User, CreateUserError> {
     instance.enter(call, tenant, Permission::UsersCreate, Permission::TenantsBootstrap).await??;
+    let mut new = new.trimmed();
     check(&new)?;
     if tenant != call.tenant() && new.password.is_none() && !instance.settings().is_dev() {
         // A first administrator who cannot log in would lock the tenant out for ever.
@@ -80,40 +83,14 @@ pub async fn create(instance: &Instance, call: &Call, tenant: TenantId, new: New
     }
     let roles = RoleSet::of(&new.roles);
     // Hashing takes tens of milliseconds; it is done before the writer is taken.
-    let password_hash = match new.password {
+    let password_hash = match new.password.take() {
         Some(password) => Some(instance.passwords.hash(password, instance.random()).await?),
         None => None,
     };
     let mut change = Change::begin(instance, call, tenant).await?;
     grant::check(instance, call, tenant, roles, change.rows()).await?.map_err(CreateUserError::MayNotGrant)?;
-    let now = instance.now();
-    let id = UserId::make(now, instance.random())?;
-    let row = id.to_string();
-    let ring = Arc::clone(change.keyring());
-    let seal = |field: &Field, value: &Phi<String>| {
-        ring.seal(Place { field, row: &row }, value.expose().as_bytes(), instance.random())
-            .map(|sealed| sealed.into_bytes())
-    };
-    let optional = |field: Field, value: Option<Phi<String>>| value.map(|value| seal(&field, &value)).transpose();
-    let unsealed = |error| match error {
-        KeyringError::Seal(_) => {
-            CreateUserError::Invalid(Faults::one("", "not_sealable", "a value looks like a sealed one"))
-        }
-        error => error.into(),
-    };
-    let user = User {
-        id,
-        username: new.username,
-        email: seal(&system::user_email(), &new.email).map_err(unsealed)?,
-        email_terms: email_terms(&ring, &new.email)?,
-        first_name: optional(system::user_first_name(), new.first_name).map_err(unsealed)?,
-        last_name: optional(system::user_last_name(), new.last_name).map_err(unsealed)?,
-        metadata: optional(system::user_metadata(), new.metadata).map_err(unsealed)?,
-        password_hash,
-        roles,
-        state: UserState::Active,
-        created_at: now,
-    };
+    let id = UserId::make(instance.now(), instance.random())?;
+    let user = sealed(instance, change.keyring(), id, new, password_hash)?;
     match change.rows().insert_user(&user).await {
         Ok(()) => {}
         Err(StoreError::Taken(_)) => return Err(CreateUserError::UsernameTaken),
@@ -124,13 +101,59 @@ pub async fn create(instance: &Instance, call: &Call, tenant: TenantId, new: New
     Ok(user)
 }
 
+/// A new active user, with what identifies the person sealed.
+pub(super) fn sealed(
+    instance: &Instance,
+    ring: &Arc<Keyring>,
+    id: UserId,
+    new: NewUser,
+    password_hash: Option<String>,
+) -> Result<User, CreateUserError> {
+    let row = id.to_string();
+    let seal = |field: Field, value: &Phi<String>| {
+        seal(instance, ring, &field, &row, value).map_err(|error| match error {
+            KeyringError::Seal(_) => {
+                CreateUserError::Invalid(Faults::one("", "not_sealable", "a value looks like a sealed one"))
+            }
+            error => error.into(),
+        })
+    };
+    let optional = |field: Field, value: Option<Phi<String>>| value.map(|value| seal(field, &value)).transpose();
+    Ok(User {
+        id,
+        username: new.username,
+        email: seal(system::user_email(), &new.email)?,
+        email_terms: email_terms(ring, &new.email)?,
+        first_name: optional(system::user_first_name(), new.first_name)?,
+        last_name: optional(system::user_last_name(), new.last_name)?,
+        metadata: optional(system::user_metadata(), new.metadata)?,
+        password_hash,
+        roles: RoleSet::of(&new.roles),
+        state: UserState::Active,
+        created_at: instance.now(),
+    })
+}
+
+impl NewUser {
+    /// With its e-mail and names without blanks at both ends.
+    pub(super) fn trimmed(self) -> Self {
+        Self {
+            email: trimmed(self.email),
+            first_name: self.first_name.map(trimmed),
+            last_name: self.last_name.map(trimmed),
+            ..self
+        }
+    }
+}
+
 /// The terms of an e-mail under every live index key.
-pub(super) fn email_terms(ring: &crate::keyring::Keyring, email: &Phi<String>) -> Result<Vec<String>, Failure> {
+pub(super) fn email_terms(ring: &Keyring, email: &Phi<String>) -> Result<Vec<String>, Failure> {
     let field = system::user_email();
     Ok(crate::records::sought(ring, &field, email.expose())?)
 }
 
-fn check(new: &NewUser) -> Result<(), Faults> {
+/// All that is wrong with a new user.
+pub(super) fn check(new: &NewUser) -> Result<(), Faults> {
     let mut faults = Faults::default();
     let name = &new.username;
     if name.is_empty()
@@ -140,19 +163,17 @@ fn check(new: &NewUser) -> Result<(), Faults> {
         // An address here would lie in clear, and could take another's login by e-mail.
         faults.add("/username", "format", "use 1 to 100 characters without blanks and @");
     }
-    if !is_email(new.email.expose()) {
-        faults.add("/email", "format", "use an e-mail address");
-    }
+    check_email(&new.email, &mut faults);
     if new.roles.is_empty() {
         faults.add("/roles", "empty", "name at least one role");
     }
     for (pointer, value) in [("/first_name", &new.first_name), ("/last_name", &new.last_name)] {
         if let Some(value) = value {
-            check_name(pointer, value.expose(), 100, &mut faults);
+            check_person_name(pointer, value, &mut faults);
         }
     }
-    if new.metadata.as_ref().is_some_and(|metadata| metadata.expose().len() > MAX_METADATA_BYTES) {
-        faults.add("/metadata", "too_long", "use at most 64 KiB");
+    if let Some(metadata) = &new.metadata {
+        check_metadata(metadata, &mut faults);
     }
     if let Some(password) = &new.password {
         passwords::check_rules(password, "/password", &mut faults);

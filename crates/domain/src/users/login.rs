@@ -6,6 +6,7 @@ use super::{User, UserState, create::email_terms};
 use crate::{
     Instance,
     access::RequestInfo,
+    factors::{self, SecondFactor},
     ids::TenantId,
     instance::{Failure, fails},
     passwords::{HashError, Password},
@@ -13,6 +14,15 @@ use crate::{
     store::TenantEntry,
     tenants::TenantState,
 };
+
+/// How far a right password gets.
+#[derive(Debug)]
+pub enum LoginOutcome {
+    /// To a session.
+    Session(Box<SessionTokens>),
+    /// To the question for a second factor.
+    SecondFactor(SecondFactor),
+}
 
 /// Why a login failed. All failures by the caller's fault look alike, in words and in time.
 #[derive(Debug, thiserror::Error)]
@@ -30,7 +40,8 @@ pub enum LoginError {
 
 fails!(LoginError);
 
-/// Logs in by username or e-mail. `tenant` is a short name or an id; it only says in which directory to look.
+/// Logs in by username or e-mail; who has a second factor or needs one is asked for it. `tenant` is a short name or an id;
+/// it only says in which directory to look.
 ///
 /// # Errors
 ///
@@ -41,7 +52,7 @@ pub async fn login(
     tenant: &str,
     username: &str,
     password: Password,
-) -> Result<SessionTokens, LoginError> {
+) -> Result<LoginOutcome, LoginError> {
     let entry = directory_entry(instance, tenant).await?;
     // Without a tenant the platform's rows are asked for a name that nobody has: the same work.
     let home = entry.as_ref().map_or(TenantId::PLATFORM, |entry| entry.id);
@@ -56,9 +67,13 @@ pub async fn login(
         true => Some(instance.passwords.hash(password, instance.random()).await?),
         false => None,
     };
-    let authentication = Authentication { methods: vec![Amr::Password], at: instance.now() };
     let place = (entry.id, entry.slug.as_str());
-    Ok(sessions::open(instance, request, place, &user, authentication, better.as_deref()).await?)
+    if let Some(asked) = factors::challenge(instance, request, place, &user, better.as_deref()).await? {
+        return Ok(LoginOutcome::SecondFactor(asked));
+    }
+    let authentication = Authentication { methods: vec![Amr::Password], at: instance.now() };
+    let tokens = sessions::open(instance, request, place, &user, authentication, better.as_deref()).await?;
+    Ok(LoginOutcome::Session(Box::new(tokens)))
 }
 
 /// A user by its name at login, or by its e-mail's term if it looks like one (FE-13).

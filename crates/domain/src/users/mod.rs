@@ -5,12 +5,21 @@ use async_trait::async_trait;
 use crate::{access::RoleSet, ids::UserId, store::StoreError, time::Timestamp};
 
 pub mod create;
+mod form;
+mod import;
 pub mod login;
+mod password;
 mod read;
+mod state;
+mod update;
 
 pub use create::{CreateUserError, NewUser, create};
-pub use login::{LoginError, login};
-pub use read::{ReadUserError, UserProfile, find_by_email, get};
+pub use import::{ImportedUser, import};
+pub use login::{LoginError, LoginOutcome, login};
+pub use password::{change_password, force_reset, invite, set_password};
+pub use read::{ReadUserError, UserProfile, find_by_email, get, list};
+pub use state::{UserChange, change_state, delete};
+pub use update::{ChangeUserError, UserPatch, update};
 
 codes! {
     /// Whether a user may log in.
@@ -19,6 +28,10 @@ codes! {
         Active = "active",
         /// No, and what it holds stops working at once.
         Disabled = "disabled",
+        /// The same, for now: somebody looks into it.
+        Locked = "locked",
+        /// Never again. What identified the person is gone; the id stays, for the log.
+        Deleted = "deleted",
     }
 }
 
@@ -39,7 +52,7 @@ pub struct User {
     pub last_name: Option<Vec<u8>>,
     /// Whatever the application notes of it as JSON, sealed.
     pub metadata: Option<Vec<u8>>,
-    /// Argon2id in PHC form; `None` for users who never log in by password.
+    /// Argon2id in PHC form, or what another system made of it; `None` for users who do not log in by password.
     pub password_hash: Option<String>,
     /// Its roles.
     pub roles: RoleSet,
@@ -65,6 +78,8 @@ pub trait UserRows {
     async fn user_by_username(&mut self, username: &str) -> Result<Option<User>, StoreError>;
     /// By any of these e-mail terms. Terms are truncated, so the caller checks again after opening.
     async fn users_by_email_terms(&mut self, terms: &[String]) -> Result<Vec<User>, StoreError>;
+    /// Those that are not deleted, ordered by id, `limit` at a time, those after `after`.
+    async fn users(&mut self, after: Option<UserId>, limit: u32) -> Result<Vec<User>, StoreError>;
     /// How many active users hold `role`.
     async fn count_users_with_role(&mut self, role: crate::access::Role) -> Result<u32, StoreError>;
 }
@@ -74,6 +89,13 @@ pub trait UserRows {
 pub trait UserWrites {
     /// Adds one. [`StoreError::Taken`]`("username")`.
     async fn insert_user(&mut self, user: &User) -> Result<(), StoreError>;
+    /// By id, as it stays until the commit: nobody else changes it meanwhile.
+    async fn hold_user(&mut self, id: UserId) -> Result<Option<User>, StoreError>;
+    /// Replaces everything of a user but its password hash and its moment of creation: [`StoreError::Taken`]`("username")`,
+    /// [`StoreError::Changed`]`("user")`.
+    async fn update_user(&mut self, user: &User) -> Result<(), StoreError>;
+    /// Takes a user's password away: [`StoreError::Changed`]`("user")`.
+    async fn clear_password_hash(&mut self, id: UserId) -> Result<(), StoreError>;
     /// Replaces a password hash.
     async fn set_password_hash(&mut self, id: UserId, hash: &str) -> Result<(), StoreError>;
 }

@@ -2,12 +2,12 @@
 
 use chancery_crypto::{Phi, Sealed};
 
-use super::{User, create::email_terms};
+use super::{User, UserState, create::email_terms};
 use crate::{
     Instance,
     access::{Call, Denied, Permission},
     audit::{Detail, Event, EventKind, OpenFailure, OpenIntent, append, open_failed, receipt::note},
-    fields::{Field, system},
+    fields::system,
     ids::{TenantId, UserId},
     instance::{Failure, fails},
     keyring::{KeyringError, ring::Place},
@@ -53,7 +53,32 @@ pub async fn get(instance: &Instance, call: &Call, id: UserId) -> Result<UserPro
     call.require(Permission::UsersRead)?;
     let tenant = call.tenant();
     let user = instance.store().view(tenant).await?.user(id).await?.ok_or(ReadUserError::NotFound)?;
-    Ok(profile(instance, call, tenant, user).await?)
+    let user = Some(user).filter(|user| user.state != UserState::Deleted).ok_or(ReadUserError::NotFound)?;
+    profiles(instance, call, tenant, vec![user]).await?.pop().ok_or(ReadUserError::NotFound)
+}
+
+/// A page of the users of `tenant`, ordered by id.
+///
+/// # Errors
+///
+/// [`ReadUserError`].
+pub async fn list(
+    instance: &Instance,
+    call: &Call,
+    tenant: TenantId,
+    after: Option<UserId>,
+    limit: u32,
+) -> Result<Vec<UserProfile>, ReadUserError> {
+    // As in `find_by_email`.
+    if tenant != call.tenant() {
+        return Err(Denied::NoSuchTenant.into());
+    }
+    call.require(Permission::UsersRead)?;
+    let users = instance.store().view(tenant).await?.users(after, limit).await?;
+    if users.is_empty() {
+        note(instance, call, tenant, Event::new(EventKind::UserRead).with("count", Detail::Count(0))).await?;
+    }
+    Ok(profiles(instance, call, tenant, users).await?)
 }
 
 /// The users of `tenant` with this e-mail: found by term, compared again after opening.
@@ -80,30 +105,36 @@ pub async fn find_by_email(
         note(instance, call, tenant, Event::new(EventKind::UserRead).with("count", Detail::Count(0))).await?;
     }
     let wanted = crate::fields::Normalizer::Email.normalise(email.expose());
-    let mut found = Vec::new();
-    for user in users {
-        let profile = profile(instance, call, tenant, user).await?;
-        if crate::fields::Normalizer::Email.normalise(profile.email.expose()) == wanted {
-            found.push(profile);
-        }
-    }
+    let mut found = profiles(instance, call, tenant, users).await?;
+    found.retain(|profile| crate::fields::Normalizer::Email.normalise(profile.email.expose()) == wanted);
     Ok(found)
 }
 
-async fn profile(instance: &Instance, call: &Call, tenant: TenantId, user: User) -> Result<UserProfile, Failure> {
+/// Opens the personal data of users under one receipt, whose event names them.
+async fn profiles(
+    instance: &Instance,
+    call: &Call,
+    tenant: TenantId,
+    users: Vec<User>,
+) -> Result<Vec<UserProfile>, Failure> {
     let fields = [system::user_email(), system::user_first_name(), system::user_last_name(), system::user_metadata()];
-    let stored = [Some(user.email.clone()), user.first_name.clone(), user.last_name.clone(), user.metadata.clone()];
-    let row = user.id.to_string();
-    let sealed = stored
-        .map(|bytes| bytes.map(Sealed::from_bytes).transpose().map_err(KeyringError::from))
-        .into_iter()
-        .collect::<Result<Vec<_>, _>>()?;
-    let values: Vec<(Place<'_>, &Sealed)> = fields
-        .iter()
-        .zip(&sealed)
-        .filter_map(|(field, sealed)| Some((Place { field, row: &row }, sealed.as_ref()?)))
-        .collect();
-    let event = Event::new(EventKind::UserRead).on("user", user.id);
+    let rows: Vec<String> = users.iter().map(|user| user.id.to_string()).collect();
+    let mut values = Vec::new();
+    for (user, row) in users.iter().zip(&rows) {
+        let stored = [Some(&user.email), user.first_name.as_ref(), user.last_name.as_ref(), user.metadata.as_ref()];
+        for (field, bytes) in fields.iter().zip(stored) {
+            if let Some(bytes) = bytes {
+                let sealed = Sealed::from_bytes(bytes.clone()).map_err(KeyringError::from)?;
+                values.push((Place { field, row: row.as_str() }, sealed));
+            }
+        }
+    }
+    let values: Vec<(Place<'_>, &Sealed)> = values.iter().map(|(place, sealed)| (*place, sealed)).collect();
+    let event = match rows.as_slice() {
+        [] => return Ok(Vec::new()),
+        [one] => Event::new(EventKind::UserRead).on("user", one),
+        many => Event::new(EventKind::UserRead).with("users", Detail::Names(many.to_vec())),
+    };
     let intent = OpenIntent::new(system::USERS, values.len(), event);
     let (receipt, fence) = append(instance, call, tenant, vec![intent]).await?.single()?;
     let lease = fence.lease(instance).await?;
@@ -114,14 +145,18 @@ async fn profile(instance: &Instance, call: &Call, tenant: TenantId, user: User)
             return Err(error.into());
         }
     };
-    let mut next = |field: &Field| -> Result<Option<Phi<String>>, Failure> {
-        let present = values.iter().any(|(place, _)| place.field.id == field.id);
-        let value = if present { opened.next() } else { None };
+    let mut next = |there: bool| -> Result<Option<Phi<String>>, Failure> {
+        let value = if there { opened.next() } else { None };
         let text = value.map(|value| value.try_map(|bytes| String::from_utf8(bytes.clone()))).transpose();
         text.map_err(|_| Failure::Internal("a user's field is not UTF-8"))
     };
-    let [email, first_name, last_name, metadata] = &fields;
-    let email = next(email)?.ok_or(Failure::Internal("a user without an e-mail"))?;
-    let (first_name, last_name, metadata) = (next(first_name)?, next(last_name)?, next(metadata)?);
-    fence.release(instance, &lease, UserProfile { user, email, first_name, last_name, metadata }).await
+    let mut found = Vec::with_capacity(users.len());
+    for user in users {
+        let email = next(true)?.ok_or(Failure::Internal("a user without an e-mail"))?;
+        let first_name = next(user.first_name.is_some())?;
+        let last_name = next(user.last_name.is_some())?;
+        let metadata = next(user.metadata.is_some())?;
+        found.push(UserProfile { user, email, first_name, last_name, metadata });
+    }
+    fence.release(instance, &lease, found).await
 }

@@ -14,12 +14,14 @@ pub mod census;
 pub mod certificates;
 pub mod datasets;
 pub mod epochs;
+pub mod factors;
 pub mod fields;
 pub mod idempotency;
 pub mod indexes;
 pub mod jobs;
 pub mod key_copies;
 pub mod keys;
+pub mod one_time;
 pub mod revocations;
 pub mod roots;
 pub mod sessions;
@@ -47,12 +49,22 @@ macro_rules! store_conformance {
             users: [
                 a_user_reads_back, a_user_is_found_by_name, users_are_found_by_terms, another_tenant_does_not_see_it,
                 another_tenant_does_not_change_it, a_name_is_taken_once_in_a_tenant, active_holders_of_a_role_are_counted,
-                a_password_hash_is_replaced,
+                a_password_hash_is_replaced, users_come_in_pages, a_user_is_updated_with_its_terms,
+                a_change_of_rights_raises_the_epoch,
             ],
             sessions: [
                 a_session_reads_back, another_tenant_does_not_see_it, another_tenant_does_not_change_it,
                 a_head_moves_by_compare_and_swap, it_ends_once_and_goes_on_no_more, all_of_a_user_end_at_once,
                 all_of_a_tenant_end_at_once, what_is_long_over_is_forgotten,
+            ],
+            one_time: [
+                a_token_reads_back, tries_are_counted_up_to_their_end, it_is_taken_once, all_of_a_user_end_at_once,
+                what_expired_is_forgotten, another_tenant_does_not_see_it, another_tenant_does_not_change_it,
+            ],
+            factors: [
+                one_time_codes_read_back, a_confirmed_secret_is_not_replaced, failures_are_counted_one_by_one,
+                a_step_is_used_once, recovery_codes_read_back, a_recovery_code_is_used_once, all_of_a_user_are_removed,
+                another_tenant_does_not_see_it, another_tenant_does_not_change_it, they_belong_to_a_user_who_is_there,
             ],
             revocations: [
                 what_stands_against_a_token_is_found, another_tenant_does_not_see_it, a_later_moment_reaches_further,

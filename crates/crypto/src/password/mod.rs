@@ -1,4 +1,6 @@
-//! Password hashes: Argon2id ([RFC 9106](https://www.rfc-editor.org/rfc/rfc9106)) as a PHC string.
+//! Password hashes: Argon2id ([RFC 9106](https://www.rfc-editor.org/rfc/rfc9106)) as a PHC string; bcrypt verifies.
+
+mod bcrypt;
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use data_encoding::BASE64_NOPAD;
@@ -43,8 +45,8 @@ impl Cost {
 /// Why a password was not hashed or checked. A wrong password is no error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PasswordError {
-    /// The stored text is no Argon2id v1.3 hash in the form that [`hash`] writes.
-    #[error("not an Argon2id hash")]
+    /// The stored text is neither an Argon2id v1.3 hash in the form that [`hash`] writes nor one of bcrypt.
+    #[error("not an Argon2id or bcrypt hash")]
     Malformed,
     /// The cost is zero or above [`Cost::MAX`].
     #[error("cost out of bounds")]
@@ -92,12 +94,28 @@ pub fn verify(password: &[u8], phc: &str) -> Result<Verdict, PasswordError> {
     verify_wanting(password, phc, Cost::default())
 }
 
-/// As [`verify`], with the cost that new hashes have.
+/// Whether a hash of another system can be taken over: Argon2id or bcrypt, at a cost that does not exhaust the machine.
+///
+/// # Errors
+///
+/// [`PasswordError::Malformed`], [`PasswordError::Cost`].
+pub fn check_stored(stored: &str) -> Result<(), PasswordError> {
+    if bcrypt::claims(stored) {
+        return bcrypt::check(stored);
+    }
+    let (cost, ..) = parse(stored).ok_or(PasswordError::Malformed)?;
+    if cost.within_bounds() { Ok(()) } else { Err(PasswordError::Cost) }
+}
+
+/// As [`verify`], with the cost that new hashes have. A hash of bcrypt is always outdated.
 ///
 /// # Errors
 ///
 /// As [`verify`].
 pub fn verify_wanting(password: &[u8], phc: &str, wanted: Cost) -> Result<Verdict, PasswordError> {
+    if bcrypt::claims(phc) {
+        return Ok(Verdict { matched: bcrypt::verify(password, phc)?, outdated: true });
+    }
     let (cost, salt, stored) = parse(phc).ok_or(PasswordError::Malformed)?;
     let output = argon2id(password, &salt, cost, stored.len())?;
     let outdated = cost.memory_kib < wanted.memory_kib
@@ -224,7 +242,7 @@ mod tests {
 
     #[test]
     fn known_hashes_come_out_equal() {
-        let text = include_str!("../../../testdata/vectors/kdf/argon2id.txt");
+        let text = include_str!("../../../../testdata/vectors/kdf/argon2id.txt");
         let mut seen = 0;
         for block in text.split("COUNT = ").skip(1) {
             let field = |name: &str| {

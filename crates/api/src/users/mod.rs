@@ -23,10 +23,19 @@ use crate::{
     App,
     error::IntoProblem,
     idempotency::{self, Once},
-    page::ListBody,
+    page::{self, ListBody},
     tenants::object,
     wiped,
 };
+
+pub(crate) mod changes;
+pub(crate) mod import;
+pub(crate) mod passwords;
+
+/// A page's length if nothing is asked for.
+const DEFAULT_LIMIT: u32 = 50;
+/// The longest page: an event names everyone whose data it shows.
+const MAX_LIMIT: u32 = 100;
 
 /// What a new user shall be.
 #[derive(Deserialize, ToSchema)]
@@ -70,7 +79,7 @@ pub(crate) struct CreatedUserBody {
     /// Its roles.
     #[schema(value_type = Vec<String>)]
     roles: Vec<Role>,
-    /// `active` or `disabled`.
+    /// `active`, `disabled` or `locked`.
     #[schema(value_type = String)]
     state: UserState,
     /// Since when.
@@ -192,20 +201,30 @@ pub(crate) async fn create_tenant_user(
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct UserQuery {
-    /// The e-mail; compared without regard to case.
-    #[serde(deserialize_with = "wiped::taken")]
-    #[param(value_type = String)]
-    email: Phi<String>,
+    /// The e-mail; compared without regard to case. Everybody, page by page, if absent.
+    #[serde(default, deserialize_with = "wiped::taken_if_any")]
+    #[param(value_type = Option<String>)]
+    email: Option<Phi<String>>,
+    /// How many at most: 1 to 100.
+    #[param(minimum = 1, maximum = 100, default = 50)]
+    limit: Option<u32>,
+    /// The `next_cursor` of the page before.
+    cursor: Option<String>,
 }
 
 async fn find(app: &App, call: &Call, tenant: TenantId, query: UserQuery) -> Result<Json<ListBody<UserBody>>, Problem> {
-    let found = users::find_by_email(&app.instance, call, tenant, query.email).await.or_problem()?;
+    let (limit, after) = (page::limit(query.limit, DEFAULT_LIMIT, MAX_LIMIT)?, page::after(query.cursor.as_deref())?);
+    let Some(email) = query.email else {
+        let found = users::list(&app.instance, call, tenant, after, limit).await.or_problem()?;
+        return Ok(Json(page::list(found, limit, |profile| profile.user.id.to_string())));
+    };
+    let found = users::find_by_email(&app.instance, call, tenant, email).await.or_problem()?;
     Ok(Json(ListBody { items: found.into_iter().map(UserBody::from).collect(), next_cursor: None }))
 }
 
-/// Find users by e-mail.
+/// List users, or find them by e-mail.
 #[utoipa::path(get, path = "/v1/users", tag = "users", params(UserQuery),
-    responses((status = 200, description = "The users with this e-mail.", body = ListBody<UserBody>)))]
+    responses((status = 200, description = "The users.", body = ListBody<UserBody>)))]
 pub(crate) async fn find_users(
     State(app): State<App>,
     Asked(call, query): Asked<UserQuery>,
@@ -213,10 +232,10 @@ pub(crate) async fn find_users(
     find(&app, &call, call.tenant(), query).await
 }
 
-/// Find a tenant's users by e-mail, as that tenant's own admin.
+/// List a tenant's users, or find them by e-mail, as that tenant's own admin.
 #[utoipa::path(get, path = "/v1/tenants/{id}/users", tag = "users",
     params(("id" = String, Path, description = "The tenant."), UserQuery),
-    responses((status = 200, description = "The users with this e-mail.", body = ListBody<UserBody>)))]
+    responses((status = 200, description = "The users.", body = ListBody<UserBody>)))]
 pub(crate) async fn find_tenant_users(
     State(app): State<App>,
     Asked(call, query): Asked<UserQuery>,

@@ -1,0 +1,89 @@
+//! The first half of a login: a right password, and a token for the second.
+
+use chancery_crypto::Secret;
+
+use super::{FactorError, Method, required};
+use crate::{
+    Instance, TenantId,
+    access::{Call, RequestInfo, authenticate::caller_halfway},
+    audit::{Change, Detail, Event, EventKind},
+    ids::OneTimeId,
+    instance::Failure,
+    one_time::{self, Issued, OneTimeKind},
+    store::TenantEntry,
+    users::{User, UserState},
+};
+
+/// What a login waits for.
+#[derive(Debug)]
+pub struct SecondFactor {
+    /// The token for the second step. Shown once.
+    pub token: Issued,
+    /// How it can go on.
+    pub methods: Vec<Method>,
+}
+
+/// Asks a user who has shown a right password for a second factor, if it has one or needs one. A better password hash, if there
+/// is one, is kept in the same commit.
+pub(crate) async fn challenge(
+    instance: &Instance,
+    request: &RequestInfo,
+    (tenant, slug): (TenantId, &str),
+    user: &User,
+    better_hash: Option<&str>,
+) -> Result<Option<SecondFactor>, Failure> {
+    let mut view = instance.store().view(tenant).await?;
+    let enrolled = view.totp(user.id).await?.is_some_and(|totp| totp.confirmed_at.is_some());
+    let codes = view.recovery_codes(user.id).await?.iter().any(|code| code.used_at.is_none());
+    drop(view);
+    let (kind, methods) = match (enrolled, codes) {
+        (true, true) => (OneTimeKind::Factor, vec![Method::Totp, Method::RecoveryCode]),
+        (true, false) => (OneTimeKind::Factor, vec![Method::Totp]),
+        (false, _) if required(user.roles) => (OneTimeKind::Enrol, vec![Method::Enroll]),
+        (false, _) => return Ok(None),
+    };
+    let call = call(request, (tenant, slug), user);
+    let mut change = Change::begin(instance, &call, tenant).await?;
+    if let Some(hash) = better_hash {
+        change.rows().set_password_hash(user.id, hash).await?;
+    }
+    let token = one_time::issue(instance, change.rows(), (tenant, user.id), kind).await?;
+    let names = methods.iter().map(|method| method.as_str().to_owned()).collect();
+    let event = Event::new(EventKind::UserChallenged).on("user", user.id).with("methods", Detail::Names(names));
+    change.commit(event).await?;
+    Ok(Some(SecondFactor { token, methods }))
+}
+
+fn call(request: &RequestInfo, (tenant, slug): (TenantId, &str), user: &User) -> Call {
+    Call { caller: caller_halfway(tenant, slug.to_owned(), user), request: request.clone(), once: None }
+}
+
+/// Somebody who has shown a right password, on the way to the second step.
+pub(super) struct Halfway {
+    /// The tenant.
+    pub(super) entry: TenantEntry,
+    /// The token of this login.
+    pub(super) token: OneTimeId,
+    /// Who.
+    pub(super) user: User,
+    /// In whose name events are written: without any right.
+    pub(super) call: Call,
+}
+
+impl Halfway {
+    /// Of a token of this kind.
+    pub(super) async fn find(
+        instance: &Instance,
+        request: &RequestInfo,
+        text: &Secret<String>,
+        kind: OneTimeKind,
+    ) -> Result<Self, FactorError> {
+        let found = one_time::find(instance, text, &[kind]).await?;
+        let (entry, token) = found.ok_or(FactorError::Refused("no such token"))?;
+        let user = instance.store().view(entry.id).await?.user(token.user).await?;
+        let user =
+            user.filter(|user| user.state == UserState::Active).ok_or(FactorError::Refused("user not active"))?;
+        let call = call(request, (entry.id, entry.slug.as_str()), &user);
+        Ok(Self { entry, token: token.id, user, call })
+    }
+}

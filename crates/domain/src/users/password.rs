@@ -1,0 +1,141 @@
+//! New passwords: one's own with the old one, or with a token that an administrator hands over.
+
+use chancery_crypto::Secret;
+
+use super::{ChangeUserError, UserState, state::end_all, update::held};
+use crate::{
+    Instance,
+    access::{Call, Permission, RequestInfo, authenticate::caller_halfway},
+    audit::{Change, Detail, Event, EventKind},
+    faults::Faults,
+    ids::UserId,
+    one_time::{self, Issued, OneTimeKind},
+    passwords::{self, Password},
+    sessions::SessionState,
+    store::StoreError,
+};
+
+fn check(new: &Password) -> Result<(), Faults> {
+    let mut faults = Faults::default();
+    passwords::check_rules(new, "/new_password", &mut faults);
+    faults.check()
+}
+
+/// Changes the caller's own password, for the old one. Its other sessions end; how many.
+///
+/// # Errors
+///
+/// [`ChangeUserError`].
+pub async fn change_password(
+    instance: &Instance,
+    call: &Call,
+    old: Password,
+    new: Password,
+) -> Result<u64, ChangeUserError> {
+    let (Some(id), Some(session)) = (call.caller.user(), call.caller.session()) else {
+        return Err(ChangeUserError::NoSession);
+    };
+    check(&new)?;
+    let (tenant, now) = (call.tenant(), instance.now());
+    let user = instance.store().view(tenant).await?.user(id).await?.ok_or(ChangeUserError::NotFound)?;
+    let checked = instance.passwords.verify(&old, user.password_hash.clone()).await?;
+    if !checked.matched {
+        return Err(ChangeUserError::WrongPassword);
+    }
+    let hash = instance.passwords.hash(new, instance.random()).await?;
+    let mut change = Change::begin(instance, call, tenant).await?;
+    let held = change.rows().hold_user(id).await?.ok_or(ChangeUserError::NotFound)?;
+    if held.password_hash != user.password_hash {
+        // Another request was quicker: this one's old password is no longer the old one.
+        return Err(ChangeUserError::WrongPassword);
+    }
+    change.rows().set_password_hash(id, &hash).await?;
+    change.rows().end_one_time_tokens_of(id).await?;
+    let mut ended = 0;
+    for other in change.rows().active_sessions(id).await?.into_iter().filter(|other| other.id != session) {
+        match change.rows().end_session(other.id, SessionState::Ended, now).await {
+            Ok(()) => ended += 1,
+            Err(StoreError::Changed(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let event = Event::new(EventKind::PasswordChanged).on("user", id).with("sessions_ended", Detail::Count(ended));
+    change.commit(event).await?;
+    instance.callers.forget_all();
+    Ok(ended)
+}
+
+/// Takes a user's password away at once and ends its sessions; gives a token with which it sets another one.
+///
+/// # Errors
+///
+/// [`ChangeUserError`].
+pub async fn force_reset(instance: &Instance, call: &Call, id: UserId) -> Result<Issued, ChangeUserError> {
+    call.require(Permission::UsersUpdate)?;
+    if call.caller.user() == Some(id) {
+        return Err(ChangeUserError::Own);
+    }
+    let mut change = Change::begin(instance, call, call.tenant()).await?;
+    held(instance, call, &mut change, id).await?;
+    change.rows().clear_password_hash(id).await?;
+    let ended = end_all(instance, &mut change, id).await?;
+    let of = (call.tenant(), id);
+    let token = one_time::issue(instance, change.rows(), of, OneTimeKind::Reset).await?;
+    let event = Event::new(EventKind::PasswordForced).on("user", id).with("sessions_ended", Detail::Count(ended));
+    change.commit(event).await?;
+    instance.callers.forget_all();
+    Ok(token)
+}
+
+/// Gives a token with which a user without a password sets its first one. Invitations before it are worth nothing any more.
+///
+/// # Errors
+///
+/// [`ChangeUserError`].
+pub async fn invite(instance: &Instance, call: &Call, id: UserId) -> Result<Issued, ChangeUserError> {
+    call.require(Permission::UsersUpdate)?;
+    let mut change = Change::begin(instance, call, call.tenant()).await?;
+    let user = held(instance, call, &mut change, id).await?;
+    if user.password_hash.is_some() {
+        return Err(ChangeUserError::HasPassword);
+    }
+    change.rows().end_one_time_tokens_of(id).await?;
+    let of = (call.tenant(), id);
+    let token = one_time::issue(instance, change.rows(), of, OneTimeKind::Invite).await?;
+    change.commit(Event::new(EventKind::PasswordInvited).on("user", id)).await?;
+    Ok(token)
+}
+
+/// Sets a password with the token of an invitation or a reset, which is used up. It logs nobody in: a second factor is asked for
+/// as ever.
+///
+/// # Errors
+///
+/// [`ChangeUserError`].
+pub async fn set_password(
+    instance: &Instance,
+    request: &RequestInfo,
+    token: &Secret<String>,
+    new: Password,
+) -> Result<(), ChangeUserError> {
+    check(&new)?;
+    let kinds = [OneTimeKind::Invite, OneTimeKind::Reset];
+    let (entry, token) = one_time::find(instance, token, &kinds).await?.ok_or(ChangeUserError::WrongToken)?;
+    let user = instance.store().view(entry.id).await?.user(token.user).await?;
+    let user = user.filter(|user| user.state == UserState::Active).ok_or(ChangeUserError::WrongToken)?;
+    let hash = instance.passwords.hash(new, instance.random()).await?;
+    let caller = caller_halfway(entry.id, entry.slug, &user);
+    let call = Call { caller, request: request.clone(), once: None };
+    let mut change = Change::begin(instance, &call, entry.id).await?;
+    match change.rows().take_one_time_token(token.id).await {
+        Ok(()) => {}
+        Err(StoreError::Changed(_)) => return Err(ChangeUserError::WrongToken),
+        Err(error) => return Err(error.into()),
+    }
+    change.rows().set_password_hash(user.id, &hash).await?;
+    let ended = end_all(instance, &mut change, user.id).await?;
+    let event = Event::new(EventKind::PasswordSet).on("user", user.id).with("sessions_ended", Detail::Count(ended));
+    change.commit(event).await?;
+    instance.callers.forget_all();
+    Ok(())
+}
