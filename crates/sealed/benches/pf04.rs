@@ -374,6 +374,11 @@ async fn main() {
     match std::env::var("CHANCERY_TEST_POSTGRES_URL") {
         Err(_) => println!("PostgreSQL was left out: run with `cargo xtask with-postgres --`"),
         Ok(url) => {
+            // The server is private and its database empty: nobody may make tables in it yet.
+            if let Ok(admin) = std::env::var("CHANCERY_TEST_POSTGRES_ADMIN_URL") {
+                let pool = PgPoolOptions::new().max_connections(1).connect(&admin).await.unwrap();
+                sqlx::query("GRANT CREATE, USAGE ON SCHEMA public TO PUBLIC").execute(&pool).await.unwrap();
+            }
             let pool = PgPoolOptions::new().max_connections(connections).connect(&url).await.unwrap();
             postgres::fill(&pool, &sealer).await;
             postgres::measure("PostgreSQL", &pool, &sealer, rounds).await;

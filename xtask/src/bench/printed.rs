@@ -56,7 +56,12 @@ fn memory() -> Result<Vec<Value>> {
     let mut cargo = workspace::cargo(&["test", "--release", "--locked", "--package", "chancery-api", "--test", "it"]);
     // One after the other: they measure the process.
     let said = output(cargo.args(["--", "--ignored", "--nocapture", "--test-threads=1", "memory::"]))?;
-    Ok(said.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
+    Ok(objects(&said))
+}
+
+/// The objects at the ends of lines: a test's first line follows its name.
+fn objects(said: &str) -> Vec<Value> {
+    said.lines().filter_map(|line| serde_json::from_str(line.get(line.find('{')?..)?).ok()).collect()
 }
 
 /// The table that the bench PF-04 prints.
@@ -82,6 +87,12 @@ fn mix(table: &str, database: &str) -> Measured {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_test_prints_is_found_behind_its_name_too() {
+        let found = objects("test memory::one ... {\"warm_us\":1.5}\nok\n{\"resident_mb\":2}\nnot { json }\n");
+        assert_eq!(found, [serde_json::json!({"warm_us": 1.5}), serde_json::json!({"resident_mb": 2})]);
+    }
 
     #[test]
     fn the_mix_of_a_database_is_found() {
