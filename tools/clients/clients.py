@@ -6,12 +6,13 @@ They are told the issuer and a client's id and secret, and find the rest by disc
 import os
 import warnings
 
+import authlib.deprecate
+import jwt
 import requests
 
-# Older code uses it still; it says that joserfc will take its place.
-warnings.filterwarnings("ignore", message=".*authlib.jose module is deprecated.*")
+# Older code uses `authlib.jose` still; it says that joserfc will take its place.
+warnings.filterwarnings("ignore", category=authlib.deprecate.AuthlibDeprecationWarning)
 
-import jwt
 from authlib.integrations.requests_client import OAuth2Session
 from authlib.jose import JsonWebKey, JsonWebToken
 from authlib.jose.errors import JoseError as AuthlibError

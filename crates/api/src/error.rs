@@ -323,6 +323,9 @@ impl ToProblem for KeyError {
             Self::Unsuited(what) => Problem::new(Code::KeyUnsuited).detail(format!("the key's {what} does not do that")),
             Self::Stopped(state) => Problem::new(Code::KeyRetired).detail(format!("the key version is {state}")),
             Self::NotActive => conflict("the key has no active version".to_owned()),
+            Self::AlreadyStaged => conflict(
+                "a next version is published already and signs within ten minutes, or three are published".to_owned(),
+            ),
             Self::Illegal { from, to } => conflict(format!("a key that is {from} does not become {to}")),
             Self::Malformed => Problem::new(Code::SealedMalformed),
             Self::WrongContext => Problem::new(Code::SealedWrongContext),

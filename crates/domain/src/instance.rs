@@ -81,6 +81,8 @@ pub struct Settings {
     pub access_minutes: u8,
     /// How access tokens are signed. Another one than before is published before it is used.
     pub token_algorithm: TokenAlgorithm,
+    /// After how many days the key that signs access tokens gets a successor.
+    pub token_rotation_days: u16,
     /// Life of a refresh token that nobody uses, in days.
     pub refresh_days: u16,
     /// Life of a session, whatever happens, in days.

@@ -152,6 +152,7 @@ pub(crate) fn settings() -> Settings {
         tenant_mismatch: TenantMismatch::Ignore,
         access_minutes: 15,
         token_algorithm: TokenAlgorithm::Es256,
+        token_rotation_days: 90,
         refresh_days: 7,
         session_days: 30,
         root_lease_seconds: 900,

@@ -90,7 +90,9 @@ async fn a_rotation_of_the_token_key_publishes_the_next_one_first() {
     let [next, _] = &published(&app).await[..] else { panic!("two keys") };
     assert_eq!(&signed_by(&lab.token(&app).await), before);
     // One next key is enough.
-    app.post(&app.admin, &rotate, json!({})).await.refused(409, "state.conflict");
+    let again = app.post(&app.admin, &rotate, json!({})).await;
+    again.refused(409, "state.conflict");
+    assert!(again.json()["detail"].as_str().unwrap().starts_with("a next version is published already"));
     app.clock.advance_seconds(PUBLISHED_SECONDS);
     assert_eq!(tend(&app.instance).await.unwrap(), Tended::Activated);
     assert_eq!(&signed_by(&lab.token(&app).await), next);

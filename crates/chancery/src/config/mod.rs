@@ -98,6 +98,8 @@ pub struct Config {
     pub access_minutes: u8,
     /// How access tokens are signed.
     pub token_algorithm: TokenAlgorithm,
+    /// After how many days the key that signs access tokens gets a successor.
+    pub token_rotation_days: u16,
     /// How many days a refresh token lives that nobody uses.
     pub refresh_days: u16,
     /// How many days a session lives, whatever happens.
@@ -193,6 +195,7 @@ impl Config {
             ),
             access_minutes: minutes,
             token_algorithm: text::read(settings, "tokens.algorithm", TokenAlgorithm::Es256, findings),
+            token_rotation_days: text::number(settings, "tokens.rotation_days", 90, 1..=365, findings),
             refresh_days: text::number(settings, "tokens.refresh_days", 7, 1..=90, findings),
             session_days: text::number(settings, "tokens.session_days", 30, 1..=365, findings),
             log_format: text::read(

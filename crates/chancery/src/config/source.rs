@@ -36,6 +36,7 @@ pub const KEYS: &[&str] = &[
     "tenancy.mismatch",
     "tokens.access_minutes",
     "tokens.algorithm",
+    "tokens.rotation_days",
     "tokens.refresh_days",
     "tokens.session_days",
     "log.format",

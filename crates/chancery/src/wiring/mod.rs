@@ -127,6 +127,7 @@ pub fn settings(config: &Config) -> Settings {
         tenant_mismatch: config.mismatch,
         access_minutes: config.access_minutes,
         token_algorithm: config.token_algorithm,
+        token_rotation_days: config.token_rotation_days,
         refresh_days: config.refresh_days,
         session_days: config.session_days,
         root_lease_seconds: config.root_lease_seconds,

@@ -66,6 +66,7 @@ impl OpenFailure {
             | KeyError::Unsuited(_)
             | KeyError::NoVersion
             | KeyError::NotActive
+            | KeyError::AlreadyStaged
             | KeyError::Illegal { .. } => None,
         }
     }

@@ -63,6 +63,9 @@ pub enum KeyError {
     /// It has no active version to rotate from.
     #[error("the key has no active version")]
     NotActive,
+    /// Others must know the next version before it is used, and that takes its time.
+    #[error("the key has a next version already, or three are published")]
+    AlreadyStaged,
     /// No version can go from its state to this one.
     #[error("a key that is `{from}` does not become `{to}`")]
     Illegal {
@@ -105,6 +108,7 @@ impl KeyError {
             Self::NoVersion => "no_version",
             Self::Stopped(_) => "stopped",
             Self::NotActive => "not_active",
+            Self::AlreadyStaged => "already_staged",
             Self::Illegal { .. } => "illegal_transition",
             Self::Malformed => "malformed",
             Self::WrongContext => "wrong_context",

@@ -44,7 +44,7 @@ pub enum Tended {
 }
 
 /// Does what is due: puts the next version in force when it has been published long enough, and stages one when the
-/// configuration names another algorithm than that of the active one. Called every minute, on one node at a time.
+/// active one is older than the configuration wants, or of another algorithm. Called every minute, on one node at a time.
 ///
 /// # Errors
 ///
@@ -54,8 +54,8 @@ pub async fn tend(instance: &Instance) -> Result<Tended, KeyError> {
     let key = view.managed_key(Managed::Token).await?.ok_or(Failure::Internal("no token key"))?;
     let versions = view.key_versions(key.id).await?;
     drop(view);
-    let (now, algorithm) = (instance.now(), instance.settings().token_algorithm);
-    let due = due(&versions, algorithm, now);
+    let (now, settings) = (instance.now(), instance.settings());
+    let due = due(&versions, settings.token_algorithm, settings.token_rotation_days, now);
     if due == Tended::Nothing {
         return Ok(due);
     }
@@ -74,16 +74,18 @@ pub async fn tend(instance: &Instance) -> Result<Tended, KeyError> {
     Ok(due)
 }
 
-fn due(versions: &[KeyVersion], algorithm: TokenAlgorithm, now: Timestamp) -> Tended {
+fn due(versions: &[KeyVersion], algorithm: TokenAlgorithm, rotation_days: u16, now: Timestamp) -> Tended {
     if let Some(next) = versions.iter().find(|version| version.state == KeyState::Pending) {
         let known = next.created_at.plus_seconds(PUBLISHED_SECONDS) <= now;
         return if known { Tended::Activated } else { Tended::Nothing };
     }
-    let active = versions.iter().find(|version| version.state == KeyState::Active);
-    let other = active
-        .and_then(|version| version.public_jwk.as_ref())
-        .is_some_and(|jwk| TokenAlgorithm::of(jwk).is_none_or(|of_active| of_active != algorithm));
-    if other && has_room(versions, now) { Tended::Staged } else { Tended::Nothing }
+    let Some(active) = versions.iter().find(|version| version.state == KeyState::Active) else {
+        return Tended::Nothing;
+    };
+    let other = active.public_jwk.as_ref().and_then(TokenAlgorithm::of) != Some(algorithm);
+    let since = active.activated_at.unwrap_or(active.created_at);
+    let old = since.plus_seconds(i64::from(rotation_days) * 86_400) <= now;
+    if (other || old) && has_room(versions, now) { Tended::Staged } else { Tended::Nothing }
 }
 
 /// Whether a further version can be published without taking one away that is still needed.
@@ -105,7 +107,7 @@ pub(crate) fn is_published(state: KeyState, retired_at: Option<Timestamp>, now: 
 ///
 /// # Errors
 ///
-/// [`KeyError::Illegal`] while there is one already, or three are published.
+/// [`KeyError::AlreadyStaged`] while there is one already, or three are published.
 pub(super) async fn stage(instance: &Instance, actor: Actor<'_>, id: KeyId) -> Result<KeyRef, KeyError> {
     // Drawn before anything is held: an RSA key takes up to seconds.
     let material = draw(instance).await?;
@@ -116,7 +118,7 @@ pub(super) async fn stage(instance: &Instance, actor: Actor<'_>, id: KeyId) -> R
     let newest = versions.last().ok_or(KeyError::NotActive)?;
     let now = instance.now();
     if newest.state == KeyState::Pending || !has_room(&versions, now) {
-        return Err(KeyError::Illegal { from: newest.state, to: KeyState::Pending });
+        return Err(KeyError::AlreadyStaged);
     }
     let ring = std::sync::Arc::clone(change.keyring());
     change.rows().hold_tenant_key(ring.tenant_keys.active()).await?;
@@ -187,6 +189,7 @@ mod tests {
     use crate::keyring::StoredMaterial;
 
     const NOW: Timestamp = Timestamp::from_seconds(1_790_000_000);
+    const DAYS: u16 = 90;
 
     fn version(state: KeyState, age: i64) -> KeyVersion {
         let wrapped = StoredMaterial::Wrapped { bytes: Vec::new(), tenant_key_version: 1 };
@@ -194,36 +197,45 @@ mod tests {
         let id = KeyId::from_bytes([1; 16]);
         let active = crate::keyring::create::tests::version(id, "kid".to_owned(), wrapped, Some(jwk));
         let since = NOW.plus_seconds(-age);
-        KeyVersion { state, created_at: since, retired_at: (state == KeyState::Inactive).then_some(since), ..active }
+        let retired_at = (state == KeyState::Inactive).then_some(since);
+        KeyVersion { state, created_at: since, activated_at: Some(since), retired_at, ..active }
     }
 
     #[test]
     fn the_next_version_is_put_in_force_when_everybody_can_know_it() {
         let es256 = TokenAlgorithm::Es256;
         let staged = |age| [version(KeyState::Active, 10_000), version(KeyState::Pending, age)];
-        assert_eq!(due(&staged(PUBLISHED_SECONDS - 1), es256, NOW), Tended::Nothing);
-        assert_eq!(due(&staged(PUBLISHED_SECONDS), es256, NOW), Tended::Activated);
+        assert_eq!(due(&staged(PUBLISHED_SECONDS - 1), es256, DAYS, NOW), Tended::Nothing);
+        assert_eq!(due(&staged(PUBLISHED_SECONDS), es256, DAYS, NOW), Tended::Activated);
     }
 
     #[test]
     fn another_algorithm_in_the_configuration_stages_a_key() {
         let active = [version(KeyState::Active, 10)];
-        assert_eq!(due(&active, TokenAlgorithm::Es256, NOW), Tended::Nothing);
-        assert_eq!(due(&active, TokenAlgorithm::Rs256, NOW), Tended::Staged);
-        assert_eq!(due(&active, TokenAlgorithm::EdDsa, NOW), Tended::Staged);
+        assert_eq!(due(&active, TokenAlgorithm::Es256, DAYS, NOW), Tended::Nothing);
+        assert_eq!(due(&active, TokenAlgorithm::Rs256, DAYS, NOW), Tended::Staged);
+        assert_eq!(due(&active, TokenAlgorithm::EdDsa, DAYS, NOW), Tended::Staged);
         // One that was staged before comes first.
         let staged = [version(KeyState::Active, 10), version(KeyState::Pending, 10)];
-        assert_eq!(due(&staged, TokenAlgorithm::Rs256, NOW), Tended::Nothing);
-        assert_eq!(due(&[version(KeyState::Suspended, 10)], TokenAlgorithm::Rs256, NOW), Tended::Nothing);
+        assert_eq!(due(&staged, TokenAlgorithm::Rs256, DAYS, NOW), Tended::Nothing);
+        assert_eq!(due(&[version(KeyState::Suspended, 10)], TokenAlgorithm::Rs256, DAYS, NOW), Tended::Nothing);
+    }
+
+    #[test]
+    fn a_key_that_signed_for_long_gets_a_successor() {
+        let (es256, long) = (TokenAlgorithm::Es256, i64::from(DAYS) * 86_400);
+        assert_eq!(due(&[version(KeyState::Active, long - 1)], es256, DAYS, NOW), Tended::Nothing);
+        assert_eq!(due(&[version(KeyState::Active, long)], es256, DAYS, NOW), Tended::Staged);
+        assert_eq!(due(&[version(KeyState::Suspended, long)], es256, DAYS, NOW), Tended::Nothing);
     }
 
     #[test]
     fn no_more_than_three_are_published_and_none_is_dropped_that_is_needed() {
         let retiring = |age| version(KeyState::Inactive, age);
         let full = [retiring(900), retiring(600), version(KeyState::Active, 600)];
-        assert_eq!(due(&full, TokenAlgorithm::Rs256, NOW), Tended::Nothing);
+        assert_eq!(due(&full, TokenAlgorithm::Rs256, DAYS, NOW), Tended::Nothing);
         let room = [retiring(RETIRING_SECONDS), retiring(600), version(KeyState::Active, 600)];
-        assert_eq!(due(&room, TokenAlgorithm::Rs256, NOW), Tended::Staged);
+        assert_eq!(due(&room, TokenAlgorithm::Rs256, DAYS, NOW), Tended::Staged);
         assert!(is_published(KeyState::Inactive, Some(NOW.plus_seconds(1 - RETIRING_SECONDS)), NOW));
         assert!(!is_published(KeyState::Inactive, Some(NOW.plus_seconds(-RETIRING_SECONDS)), NOW));
         for state in [KeyState::Suspended, KeyState::Revoked, KeyState::Expired, KeyState::PendingDeletion] {
