@@ -3,7 +3,7 @@
 use axum::{Json, extract::State};
 use chancery_crypto::Secret;
 use chancery_domain::{
-    access::{AuthMethod, Role},
+    access::AuthMethod,
     factors::{Method, SecondFactor},
     sessions::{self, Amr, SessionTokens},
     users::{self, LoginError},
@@ -251,9 +251,8 @@ pub(crate) struct SessionBody {
     tenant_id: String,
     /// The tenant's short name.
     tenant_slug: String,
-    /// The roles.
-    #[schema(value_type = Vec<String>)]
-    roles: Vec<Role>,
+    /// The roles: built-in ones, then the tenant's own.
+    roles: Vec<String>,
     /// How it authenticated: `password` or `api_key`.
     #[schema(value_type = String)]
     auth: AuthMethod,
@@ -277,7 +276,12 @@ pub(crate) async fn session(Authenticated(call): Authenticated) -> Json<SessionB
         api_key_id: caller.api_key().map(|id| id.to_string()),
         tenant_id: caller.tenant().to_string(),
         tenant_slug: caller.tenant_slug().to_owned(),
-        roles: caller.roles().iter().collect(),
+        roles: caller
+            .roles()
+            .iter()
+            .map(|role| role.to_string())
+            .chain(caller.defined_roles().iter().cloned())
+            .collect(),
         auth: caller.auth(),
         expires_at: caller.expires_at().map(|at| at.to_string()),
     })

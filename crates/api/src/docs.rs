@@ -92,6 +92,7 @@ pub(crate) fn bare() -> OpenApi {
         ("users", "People who log in."),
         ("auth", "Logging in."),
         ("api-keys", "How programs log in."),
+        ("roles", "Who may do what, and why."),
         ("keys", "Cryptographic keys and their versions."),
         ("fields", "Which columns hold personal data."),
         ("records", "Sealing and opening values."),

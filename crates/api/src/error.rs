@@ -4,7 +4,7 @@
 use chancery_domain::Faults;
 use chancery_domain::{
     access::Denied,
-    api_keys::{ApiKeyError, CreateApiKeyError},
+    api_keys::{ApiKeyError, ChangeApiKeyError, CreateApiKeyError, UsageError as ApiKeyUsageError},
     approvals::ApprovalError,
     audit::query::ReadAuditError,
     certificates::CertificateError,
@@ -18,6 +18,7 @@ use chancery_domain::{
     passwords::HashError,
     records::{DocumentError, RecordError, RowsError},
     revocations::RevokeTokensError,
+    roles::RoleError,
     sessions::{EndSessionError, RefreshError},
     subjects::SubjectError,
     tenants::{CreateTenantError, TenantError},
@@ -236,6 +237,45 @@ impl ToProblem for CreateApiKeyError {
         match self {
             Self::Denied(denied) => denied.to_problem(),
             Self::MayNotGrant(_) => may_not_grant(),
+            Self::Invalid(faults) => Problem::invalid(faults),
+            Self::Failed(failure) => failure.into(),
+        }
+    }
+}
+
+impl ToProblem for ChangeApiKeyError {
+    fn to_problem(self) -> Problem {
+        match self {
+            Self::Denied(denied) => denied.to_problem(),
+            Self::NotFound => Problem::new(Code::NotFound),
+            Self::Over => Problem::new(Code::StateConflict).detail("the API key is revoked or has expired"),
+            Self::Replaced(successor) => {
+                let detail = format!("{successor} replaces this API key already; rotate that one");
+                Problem::new(Code::StateConflict).detail(detail)
+            }
+            Self::MayNotGrant(_) => may_not_grant(),
+            Self::Invalid(faults) => Problem::invalid(faults),
+            Self::Failed(failure) => failure.into(),
+        }
+    }
+}
+
+impl ToProblem for ApiKeyUsageError {
+    fn to_problem(self) -> Problem {
+        match self {
+            Self::NotFound => Problem::new(Code::NotFound),
+            Self::Audit(error) => error.to_problem(),
+        }
+    }
+}
+
+impl ToProblem for RoleError {
+    fn to_problem(self) -> Problem {
+        match self {
+            Self::Denied(denied) => denied.to_problem(),
+            Self::MayNotGrant(_) => may_not_grant(),
+            Self::NotFound => Problem::new(Code::NotFound),
+            Self::Held => Problem::new(Code::StateConflict).detail("somebody holds the role; take it from them first"),
             Self::Invalid(faults) => Problem::invalid(faults),
             Self::Failed(failure) => failure.into(),
         }

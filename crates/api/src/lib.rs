@@ -31,6 +31,7 @@ mod oauth;
 mod page;
 mod records;
 mod revocations;
+mod roles;
 mod rows;
 mod subjects;
 mod tenant_keys;
@@ -127,8 +128,17 @@ fn operations() -> OpenApiRouter<App> {
         .routes(routes!(factors::remove_totp))
         .routes(routes!(factors::regenerate_recovery_codes))
         .routes(routes!(api_keys::create_api_key, api_keys::list_api_keys))
+        .routes(routes!(api_keys::import::import_api_keys))
+        .routes(routes!(api_keys::change::get_api_key, api_keys::change::update_api_key))
+        .routes(routes!(api_keys::change::rotate_api_key))
+        .routes(routes!(api_keys::usage::api_key_usage))
         .routes(routes!(api_keys::revoke_api_key))
         .routes(routes!(api_keys::create_api_key_compat))
+        .routes(routes!(roles::list_roles))
+        .routes(routes!(roles::list_permissions))
+        .routes(routes!(roles::get_role, roles::define_role, roles::delete_role))
+        .routes(routes!(roles::give_role, roles::take_role))
+        .routes(routes!(roles::explain_access))
         .routes(routes!(keys::list_keys, keys::create::create_key))
         .routes(routes!(keys::import::import_key))
         .routes(routes!(keys::get_key, keys::create::update_key))

@@ -6,8 +6,8 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::{
     commands::{
-        backup, demo, doctor, fields, import, init, key, migrate_column, openapi, recover, restore, root, sealing,
-        serve, user, verify,
+        api_key, backup, demo, doctor, fields, import, init, key, migrate_column, openapi, recover, restore, role,
+        root, sealing, serve, user, verify,
     },
     config::Flags,
 };
@@ -48,6 +48,10 @@ enum Command {
     Key(key::KeyArgs),
     /// Make, change, lock, delete and import users of a running server
     User(user::UserArgs),
+    /// Issue and manage API keys of a running server
+    ApiKey(api_key::ApiKeyArgs),
+    /// Define roles of a running server, and explain who may do what
+    Role(role::RoleArgs),
     /// Register fields of a running server; plan offline what is searchable
     Fields(fields::FieldsArgs),
     /// Bring keys of another system into the caller's tenant
@@ -131,6 +135,8 @@ pub fn main() -> ExitCode {
         Command::Verify(args) => Ok(verify::run(&args)),
         Command::Key(args) => runtime.block_on(key::run(args)),
         Command::User(args) => runtime.block_on(user::run(args)),
+        Command::ApiKey(args) => runtime.block_on(api_key::run(args)),
+        Command::Role(args) => runtime.block_on(role::run(args)),
         Command::Fields(args) => runtime.block_on(fields::run(args)),
         Command::Import(args) => runtime.block_on(import::run(args)),
         Command::MigrateColumn(args) => runtime.block_on(migrate_column::run(*args)),

@@ -8,7 +8,7 @@ use std::{
 
 use chancery_api::Metrics;
 use chancery_domain::{
-    Instance, TenantId,
+    Instance, TenantId, api_keys,
     approvals::DeedKind,
     audit::{self, sequence::SequenceError},
     idempotency, jobs,
@@ -325,7 +325,7 @@ async fn renew_leases(instance: Arc<Instance>, stopped: watch::Receiver<bool>) {
     }
 }
 
-/// Writes the counts of anonymous refusals and of uses of keys.
+/// Writes the counts of anonymous refusals and of uses of keys, and when API keys were used last.
 async fn flush(instance: Arc<Instance>, stopped: watch::Receiver<bool>) {
     let mut ticks = Ticks::every(FLUSH_EVERY, stopped);
     loop {
@@ -335,6 +335,9 @@ async fn flush(instance: Arc<Instance>, stopped: watch::Receiver<bool>) {
         }
         if let Err(error) = keyring::flush_uses(&instance).await {
             tracing::error!(error = chain(&error), "Could not write how often keys were used");
+        }
+        if let Err(error) = api_keys::flush_last_used(&instance).await {
+            tracing::error!(error = chain(&error), "Could not write when API keys were used last");
         }
         if !go_on {
             return;

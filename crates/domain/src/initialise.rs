@@ -112,6 +112,7 @@ fn admin_key(instance: &Instance, admin: &FirstAdmin) -> Result<(ApiKey, Secret<
         id,
         description: "first platform admin".to_owned(),
         roles: RoleSet::of(&[Role::PlatformAdmin]),
+        defined_roles: Vec::new(),
         user: None,
         digest: text.digest(pepper),
         pepper_version,
@@ -119,6 +120,8 @@ fn admin_key(instance: &Instance, admin: &FirstAdmin) -> Result<(ApiKey, Secret<
         created_at: now,
         expires_at: admin.expires_in_days.map(|days| now.plus_seconds(i64::from(days) * 86_400)),
         revoked_at: None,
+        last_used_at: None,
+        replaced_by: None,
     };
     Ok((key, text.reveal()))
 }

@@ -10,6 +10,7 @@ use chancery_crypto::{password, random::Random, random::RandomError};
 
 use crate::{
     access::{Call, Denied, Permission, RefusedCredentials, authenticate::CallerCache},
+    api_keys::last_used::LastUsed,
     audit::{Appender, counters::Counters, failures::OpenFailures, refusals::AnonymousCounts},
     datasets::DatasetTables,
     ids::{NodeId, TenantId, Ulid},
@@ -158,6 +159,7 @@ pub struct Instance {
     pub(crate) forked: Mutex<BTreeSet<TenantId>>,
     pub(crate) callers: CallerCache,
     refused_credentials: RefusedCredentials,
+    pub(crate) last_used: LastUsed,
     pub(crate) passwords: PasswordQueue,
     pub(crate) key_uses: KeyUses,
     due_datasets: Mutex<BTreeSet<TenantId>>,
@@ -270,6 +272,7 @@ impl Instance {
             forked: Mutex::default(),
             callers: CallerCache::default(),
             refused_credentials: RefusedCredentials::default(),
+            last_used: LastUsed::default(),
             passwords: PasswordQueue::new(settings.password_cost),
             key_uses: KeyUses::default(),
             due_datasets: Mutex::default(),

@@ -8,6 +8,7 @@
 //! | --- | --- |
 //! | [`tenants`] | who owns data |
 //! | [`access`] | callers, roles, permissions, authentication |
+//! | [`roles`] | roles that tenants define, and why somebody may do something |
 //! | [`users`], [`api_keys`], [`tokens`] | how people and programs log in |
 //! | [`factors`], [`one_time`] | second factors of people; tokens that are good for one thing, once |
 //! | [`sessions`], [`revocations`] | logins that go on by refresh tokens; what is refused before it expires |
@@ -50,6 +51,7 @@ pub mod one_time;
 pub mod passwords;
 pub mod records;
 pub mod revocations;
+pub mod roles;
 pub mod sessions;
 pub mod store;
 pub mod subjects;

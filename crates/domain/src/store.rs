@@ -47,6 +47,8 @@ use crate::{
     one_time::OneTimeWrites,
     revocations::RevocationRows,
     revocations::RevocationWrites,
+    roles::RoleRows,
+    roles::RoleWrites,
     sessions::SessionRows,
     sessions::SessionWrites,
     subjects::SubjectRows,
@@ -100,6 +102,7 @@ pub trait View:
     + KeyCopyRows
     + BackupRows
     + IndexRows
+    + RoleRows
     + Send
 {
 }
@@ -131,6 +134,7 @@ pub trait Tx:
     + TombstoneWrites
     + KeyCopyWrites
     + BackupWrites
+    + RoleWrites
 {
     /// Makes it all durable at once. After `Ok`, no crash loses it.
     async fn commit(self: Box<Self>) -> Result<(), StoreError>;
@@ -219,6 +223,9 @@ pub struct ApiKeyEntry {
 pub trait Directory: Send + Sync {
     /// The entry of an API key.
     async fn api_key(&self, id: ApiKeyId) -> Result<Option<ApiKeyEntry>, StoreError>;
+
+    /// The entries of the keys of other systems that share this beginning of a SHA-256, of all tenants; few, or none.
+    async fn old_api_keys(&self, prefix: &str) -> Result<Vec<ApiKeyEntry>, StoreError>;
 
     /// The tenant with this id.
     async fn tenant(&self, id: TenantId) -> Result<Option<TenantEntry>, StoreError>;

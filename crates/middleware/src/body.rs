@@ -177,6 +177,7 @@ pub(crate) fn check_media_type(headers: &HeaderMap, wanted: &str) -> Result<(), 
 }
 
 async fn parse<T: DeserializeOwned + Send>(exchange: &Exchange, bytes: &[u8]) -> Result<T, Problem> {
+    json::check_object(bytes)?;
     let value = match json::read(bytes) {
         Ok(body) => return Ok(body),
         Err(value) => value,

@@ -18,20 +18,27 @@ pub(crate) fn presented(headers: &HeaderMap) -> Result<Option<Presented>, Proble
     let text = match (bearer, api_key) {
         (None, None) => return Ok(None),
         (Some(text), None) => text,
-        (None, Some(text)) if is_api_key(text) => text,
-        (None, Some(_)) => return Err(Code::CredentialInvalid.into()),
-        (Some(bearer), Some(api_key)) if bearer == api_key && is_api_key(bearer) => bearer,
+        (None, Some(text)) if is_token(text) => return Err(Code::CredentialInvalid.into()),
+        (None, Some(text)) => text,
+        (Some(bearer), Some(api_key)) if bearer == api_key && !is_token(bearer) => bearer,
         (Some(_), Some(_)) => return Err(Code::CredentialConflict.into()),
     };
     if text.is_empty() || text.len() > MAX_LENGTH || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(Code::CredentialInvalid.into());
     }
     let secret = Secret::new(text.to_owned());
-    Ok(Some(if is_api_key(text) { Presented::ApiKey(secret) } else { Presented::AccessToken(secret) }))
+    Ok(Some(if text.starts_with("chy_") {
+        Presented::ApiKey(secret)
+    } else if is_token(text) {
+        Presented::AccessToken(secret)
+    } else {
+        Presented::OldApiKey(secret)
+    }))
 }
 
-fn is_api_key(text: &str) -> bool {
-    text.starts_with("chy_")
+/// Whether it has the form of a token (RFC 7515 §7.1). No key of ours has a dot, and an old one that looks like a token is none.
+fn is_token(text: &str) -> bool {
+    text.bytes().filter(|byte| *byte == b'.').count() >= 2
 }
 
 /// The value of a header that may come once.
@@ -71,8 +78,27 @@ mod tests {
         for bad in ["", "Bearer", "Bearer ", "Basic dXNlcjpwYXNz", "Bearer a b", "chy_live_x"] {
             assert_eq!(code(&[("authorization", bad)]), Err(Code::CredentialInvalid), "{bad}");
         }
-        assert_eq!(code(&[("x-api-key", "not-a-key")]), Err(Code::CredentialInvalid));
+        assert_eq!(code(&[("x-api-key", "e30.e30.x")]), Err(Code::CredentialInvalid));
         assert_eq!(code(&[("authorization", "bearer e30.e30.x")]), Ok(true));
+    }
+
+    #[test]
+    fn what_a_credential_is_shows_in_its_form() {
+        let kind = |name: &'static str, value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+            match presented(&headers).ok().flatten() {
+                Some(Presented::ApiKey(_)) => "ours",
+                Some(Presented::OldApiKey(_)) => "another system's",
+                Some(Presented::AccessToken(_)) => "a token",
+                None => "none",
+            }
+        };
+        assert_eq!(kind("authorization", "Bearer chy_live_x"), "ours");
+        assert_eq!(kind("x-api-key", "chy_live_x"), "ours");
+        assert_eq!(kind("authorization", "Bearer e30.e30.x"), "a token");
+        assert_eq!(kind("authorization", "Bearer sk_0123456789abcdef"), "another system's");
+        assert_eq!(kind("x-api-key", "sk_0123456789abcdef"), "another system's");
     }
 
     #[test]

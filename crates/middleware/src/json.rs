@@ -194,6 +194,18 @@ impl<'de> Visitor<'de> for Level {
     }
 }
 
+/// Refuses what is no object: a list would pass for one whose fields have no names.
+pub(crate) fn check_object(bytes: &[u8]) -> Result<(), Problem> {
+    let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
+    if first == Some(&b'{') {
+        return Ok(());
+    }
+    match serde_json::from_slice::<Unique>(bytes) {
+        Ok(_) => Err(Problem::invalid(Faults::one("", "type", "must be an object"))),
+        Err(_) => Err(malformed(bytes)),
+    }
+}
+
 /// Reads `bytes` as a `T` that denies unknown fields. What is none comes back as the value that it is, if any.
 pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Option<Unique>> {
     // The common case pays for one pass only.
@@ -370,6 +382,20 @@ mod tests {
         assert_eq!(explain("out of range: use 0 to 9 at line 1 column 2"), ("range", "use 0 to 9".to_owned()));
         assert_eq!(explain("invalid value: integer `-1`, expected u32"), ("range", "is out of range".to_owned()));
         assert_eq!(explain("not one of: a, b"), ("invalid", "use one of: a, b".to_owned()));
+    }
+
+    #[test]
+    fn a_list_is_no_object() {
+        // As serde would have it, this is an `Outer` without names.
+        assert!(serde_json::from_str::<Outer>(r#"["name",[]]"#).is_ok());
+        let code = |text: &str| check_object(text.as_bytes()).map_err(|problem| problem.code());
+        assert_eq!(code(" \n{"), Ok(()));
+        for other in [r#"["name",[]]"#, "[]", "7", "\"{}\"", "null", " true"] {
+            assert_eq!(code(other), Err(Code::RequestInvalid), "{other}");
+        }
+        for broken in ["", "[", "[\"a\" "] {
+            assert_eq!(code(broken), Err(Code::RequestMalformed), "{broken}");
+        }
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub(crate) const FILES: &[(i64, &str, &str)] = &[
     (10, "subject_rotation", include_str!("../migrations/0010_subject_rotation.sql")),
     (12, "sessions", include_str!("../migrations/0012_sessions.sql")),
     (14, "key_copies", include_str!("../migrations/0014_key_copies.sql")),
+    (15, "access", include_str!("../migrations/0015_access.sql")),
     (16, "people", include_str!("../migrations/0016_people.sql")),
 ];
 

@@ -2,6 +2,7 @@ use async_trait::async_trait;
 use chancery_domain::access::{Role, RoleSet};
 use chancery_domain::api_keys::{ApiKey, ApiKeyRows, ApiKeyWrites};
 use chancery_domain::ids::ApiKeyId;
+use chancery_domain::roles::RoleWrites as _;
 use chancery_domain::store::StoreError;
 use chancery_domain::time::Timestamp;
 use ipnet::IpNet;
@@ -16,11 +17,33 @@ const COUNT: Sql = Sql::dialects(
      AND (expires_at IS NULL OR expires_at > $3) AND STRPOS(' ' || roles || ' ', ' ' || $2 || ' ') > 0",
 );
 
+const ONE: Sql = Sql::dialects(
+    "SELECT id, description, roles, user_id, digest, pepper_version, allowed_cidrs, created_at, expires_at, revoked_at,
+        last_used_at, replaced_by,
+        (SELECT GROUP_CONCAT(role, ' ') FROM role_holders WHERE tenant_id = $1 AND holder = api_keys.id)
+     FROM api_keys WHERE tenant_id = $1 AND id = $2",
+    "SELECT id, description, roles, user_id, digest, pepper_version, allowed_cidrs, created_at, expires_at, revoked_at,
+        last_used_at, replaced_by,
+        (SELECT STRING_AGG(role, ' ') FROM role_holders WHERE tenant_id = $1 AND holder = api_keys.id)
+     FROM api_keys WHERE tenant_id = $1 AND id = $2",
+);
+const PAGE: Sql = Sql::dialects(
+    "SELECT id, description, roles, user_id, digest, pepper_version, allowed_cidrs, created_at, expires_at, revoked_at,
+        last_used_at, replaced_by,
+        (SELECT GROUP_CONCAT(role, ' ') FROM role_holders WHERE tenant_id = $1 AND holder = api_keys.id)
+     FROM api_keys WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3",
+    "SELECT id, description, roles, user_id, digest, pepper_version, allowed_cidrs, created_at, expires_at, revoked_at,
+        last_used_at, replaced_by,
+        (SELECT STRING_AGG(role, ' ') FROM role_holders WHERE tenant_id = $1 AND holder = api_keys.id)
+     FROM api_keys WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3",
+);
+
 fn read(row: &mut Row) -> Result<ApiKey, StoreError> {
-    Ok(ApiKey {
+    let mut key = ApiKey {
         id: row.parsed()?,
         description: row.text()?,
         roles: RoleSet::from_text(&row.text()?).map_err(|_| row.damaged())?,
+        defined_roles: Vec::new(),
         user: row.opt_parsed()?,
         digest: row.array()?,
         pepper_version: row.number()?,
@@ -28,7 +51,17 @@ fn read(row: &mut Row) -> Result<ApiKey, StoreError> {
         created_at: row.time()?,
         expires_at: row.opt_time()?,
         revoked_at: row.opt_time()?,
-    })
+        last_used_at: row.opt_time()?,
+        replaced_by: row.opt_parsed()?,
+    };
+    key.defined_roles = row.opt_text()?.unwrap_or_default().split_ascii_whitespace().map(str::to_owned).collect();
+    // Neither engine promises an order of what it strings together.
+    key.defined_roles.sort_unstable();
+    Ok(key)
+}
+
+fn cidrs_text(key: &ApiKey) -> String {
+    key.allowed_cidrs.iter().map(IpNet::to_string).collect::<Vec<_>>().join(" ")
 }
 
 fn cidrs(text: &str) -> Option<Vec<IpNet>> {
@@ -38,25 +71,11 @@ fn cidrs(text: &str) -> Option<Vec<IpNet>> {
 #[async_trait]
 impl<D: Driver> ApiKeyRows for Rows<D> {
     async fn api_key(&mut self, id: ApiKeyId) -> Result<Option<ApiKey>, StoreError> {
-        self.one(
-            "api_key",
-            "SELECT id, description, roles, user_id, digest, pepper_version, allowed_cidrs, created_at, expires_at, revoked_at
-             FROM api_keys WHERE tenant_id = $1 AND id = $2",
-            [Value::text(id)],
-            read,
-        )
-        .await
+        self.one("api_key", ONE, [Value::text(id)], read).await
     }
 
     async fn api_keys(&mut self, since: Option<ApiKeyId>, limit: u32) -> Result<Vec<ApiKey>, StoreError> {
-        self.all(
-            "api_key",
-            "SELECT id, description, roles, user_id, digest, pepper_version, allowed_cidrs, created_at, expires_at, revoked_at
-             FROM api_keys WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3",
-            [after(since), limit.into()],
-            read,
-        )
-        .await
+        self.all("api_key", PAGE, [after(since), limit.into()], read).await
     }
 
     async fn count_api_keys_with_role(&mut self, role: Role, now: Timestamp) -> Result<u32, StoreError> {
@@ -68,11 +87,10 @@ impl<D: Driver> ApiKeyRows for Rows<D> {
 #[async_trait]
 impl<D: Driver> ApiKeyWrites for Rows<D> {
     async fn insert_api_key(&mut self, key: &ApiKey) -> Result<(), StoreError> {
-        let cidrs: Vec<String> = key.allowed_cidrs.iter().map(IpNet::to_string).collect();
         self.execute(
             "INSERT INTO api_keys (tenant_id, id, description, roles, user_id, digest, pepper_version, allowed_cidrs,
-                created_at, expires_at, revoked_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+                created_at, expires_at, revoked_at, last_used_at, replaced_by)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
             [
                 Value::text(key.id),
                 key.description.as_str().into(),
@@ -80,10 +98,12 @@ impl<D: Driver> ApiKeyWrites for Rows<D> {
                 Value::opt_text(key.user),
                 Value::bytes(&key.digest),
                 key.pepper_version.into(),
-                Value::Text(Some(cidrs.join(" "))),
+                Value::Text(Some(cidrs_text(key))),
                 Value::time(key.created_at),
                 Value::opt_time(key.expires_at),
                 Value::opt_time(key.revoked_at),
+                Value::opt_time(key.last_used_at),
+                Value::opt_text(key.replaced_by),
             ],
         )
         .await?;
@@ -95,6 +115,47 @@ impl<D: Driver> ApiKeyWrites for Rows<D> {
                 key.pepper_version.into(),
                 key.revoked_at.is_some().into(),
             ],
+        )
+        .await?;
+        for role in &key.defined_roles {
+            self.give_role(role, &key.id.to_string(), key.created_at).await?;
+        }
+        Ok(())
+    }
+
+    async fn update_api_key(&mut self, key: &ApiKey) -> Result<(), StoreError> {
+        let changed = self
+            .execute(
+                "UPDATE api_keys SET description = $3, allowed_cidrs = $4, expires_at = $5, replaced_by = $6
+                 WHERE tenant_id = $1 AND id = $2 AND revoked_at IS NULL",
+                [
+                    Value::text(key.id),
+                    key.description.as_str().into(),
+                    Value::Text(Some(cidrs_text(key))),
+                    Value::opt_time(key.expires_at),
+                    Value::opt_text(key.replaced_by),
+                ],
+            )
+            .await?;
+        swapped(changed, "api_key")
+    }
+
+    async fn touch_api_keys(&mut self, used: &[(ApiKeyId, Timestamp)]) -> Result<(), StoreError> {
+        for (id, at) in used {
+            self.execute(
+                "UPDATE api_keys SET last_used_at = $3
+                 WHERE tenant_id = $1 AND id = $2 AND (last_used_at IS NULL OR last_used_at < $3)",
+                [Value::text(id), Value::time(*at)],
+            )
+            .await?;
+        }
+        Ok(())
+    }
+
+    async fn insert_old_api_key(&mut self, id: ApiKeyId, prefix: &str) -> Result<(), StoreError> {
+        self.execute(
+            "INSERT INTO directory_old_api_keys (tenant_id, id, prefix) VALUES ($1, $2, $3)",
+            [Value::text(id), prefix.into()],
         )
         .await?;
         Ok(())

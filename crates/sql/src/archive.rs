@@ -96,6 +96,7 @@ const TENANT_KEYS: Part = Part::Keys { id: "version", tombstone: "tenant_key" };
 pub const TABLES: &[Table] = &[
     table!(Part::Data, "directory_tenants"),
     table!(Part::Data, "directory_api_keys", "id"),
+    table!(Part::Data, "directory_old_api_keys", "id"),
     table!(Part::Data, "tenants", "id"),
     table!(Part::Data, "users", "id"),
     table!(Part::Data, "user_email_terms", "user_id", "position"),
@@ -105,6 +106,8 @@ pub const TABLES: &[Table] = &[
     table!(Part::Data, "one_time_tokens", "id"),
     table!(Part::Data, "totp_factors", "user_id"),
     table!(Part::Data, "recovery_codes", "user_id", "position"),
+    table!(Part::Data, "roles", "name"),
+    table!(Part::Data, "role_holders", "role", "holder"),
     table!(Part::Data, "directory_roots", "version"),
     table!(Part::Data, "root_secrets", "version"),
     table!(Part::Data, "root_recipients", "id"),
@@ -360,7 +363,7 @@ mod tests {
             }
             assert_eq!(table.next.matches('$').count(), 1 + table.order.len(), "{}", table.next);
         }
-        assert_eq!(TABLES[3].first, "SELECT * FROM users WHERE tenant_id = $1 ORDER BY id LIMIT 500");
+        assert_eq!(TABLES[4].first, "SELECT * FROM users WHERE tenant_id = $1 ORDER BY id LIMIT 500");
     }
 
     #[test]

@@ -14,19 +14,27 @@ use crate::{Driver, Row, Sql, Value};
 pub async fn api_key(driver: &mut dyn Driver, id: ApiKeyId) -> Result<Option<ApiKeyEntry>, StoreError> {
     let sql = "SELECT id, tenant_id, digest, pepper_version, revoked FROM directory_api_keys WHERE id = $1";
     let rows = driver.fetch(sql.into(), vec![Value::text(id)]).await?;
-    rows.into_iter()
-        .next()
-        .map(|values| {
-            let mut row = Row::new("api_key", values);
-            Ok(ApiKeyEntry {
-                id: row.parsed()?,
-                tenant: row.parsed()?,
-                digest: row.array()?,
-                pepper_version: row.number()?,
-                revoked: row.boolean()?,
-            })
-        })
-        .transpose()
+    rows.into_iter().next().map(read_key).transpose()
+}
+
+/// The entries of the keys of other systems with this beginning of their SHA-256.
+pub async fn old_api_keys(driver: &mut dyn Driver, prefix: &str) -> Result<Vec<ApiKeyEntry>, StoreError> {
+    let sql = "SELECT k.id, k.tenant_id, k.digest, k.pepper_version, k.revoked
+               FROM directory_old_api_keys AS o JOIN directory_api_keys AS k ON k.tenant_id = o.tenant_id AND k.id = o.id
+               WHERE o.prefix = $1 ORDER BY k.id";
+    let rows = driver.fetch(sql.into(), vec![prefix.into()]).await?;
+    rows.into_iter().map(read_key).collect()
+}
+
+fn read_key(values: Vec<Value>) -> Result<ApiKeyEntry, StoreError> {
+    let mut row = Row::new("api_key", values);
+    Ok(ApiKeyEntry {
+        id: row.parsed()?,
+        tenant: row.parsed()?,
+        digest: row.array()?,
+        pepper_version: row.number()?,
+        revoked: row.boolean()?,
+    })
 }
 
 /// The tenant with this id.

@@ -28,6 +28,7 @@ mod key_copies;
 mod keys;
 mod one_time;
 mod revocations;
+mod roles;
 mod roots;
 mod rows;
 mod sessions;

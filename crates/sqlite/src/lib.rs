@@ -179,6 +179,10 @@ impl Directory for Sqlite {
         directory::api_key(&mut self.read().await?, id).await
     }
 
+    async fn old_api_keys(&self, prefix: &str) -> Result<Vec<ApiKeyEntry>, StoreError> {
+        directory::old_api_keys(&mut self.read().await?, prefix).await
+    }
+
     async fn tenant(&self, id: TenantId) -> Result<Option<TenantEntry>, StoreError> {
         directory::tenant(&mut self.read().await?, id).await
     }

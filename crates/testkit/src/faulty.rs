@@ -32,6 +32,7 @@ use chancery_domain::keyring::{
 };
 use chancery_domain::one_time::{OneTimeRows, OneTimeToken, OneTimeWrites};
 use chancery_domain::revocations::{Revocation, RevocationRows, RevocationWrites};
+use chancery_domain::roles::{DefinedRole, RoleRows, RoleWrites};
 use chancery_domain::sessions::{Head, Session, SessionRows, SessionState, SessionWrites};
 use chancery_domain::store::{ApiKeyEntry, Directory, Epochs, Store, StoreError, TenantEntry, Tx, View};
 use chancery_domain::subjects::{SubjectHoldings, SubjectKey, SubjectReferences, SubjectRows, SubjectWrites};
@@ -167,6 +168,11 @@ impl<S: Directory> Directory for Faulty<S> {
         self.within.api_key(id).await
     }
 
+    async fn old_api_keys(&self, prefix: &str) -> Result<Vec<ApiKeyEntry>, StoreError> {
+        check(&self.faults.directory)?;
+        self.within.old_api_keys(prefix).await
+    }
+
     async fn tenant(&self, id: TenantId) -> Result<Option<TenantEntry>, StoreError> {
         check(&self.faults.directory)?;
         self.within.tenant(id).await
@@ -294,7 +300,22 @@ hand_on!(ApiKeyRows {
 hand_on!(ApiKeyWrites {
     fn insert_api_key(key: &ApiKey) -> ();
     fn revoke_api_key(id: ApiKeyId, at: Timestamp) -> ();
+    fn update_api_key(key: &ApiKey) -> ();
+    fn touch_api_keys(used: &[(ApiKeyId, Timestamp)]) -> ();
+    fn insert_old_api_key(id: ApiKeyId, prefix: &str) -> ();
     fn set_api_key_digest(id: ApiKeyId, from: u32, digest: &[u8; 32], pepper_version: u32) -> ();
+});
+hand_on!(RoleRows {
+    fn defined_roles() -> Vec<DefinedRole>;
+    fn defined_role(name: &str) -> Option<DefinedRole>;
+    fn roles_of(holder: &str) -> Vec<DefinedRole>;
+    fn role_holders(name: &str, limit: u32) -> Vec<String>;
+});
+hand_on!(RoleWrites {
+    fn put_role(role: &DefinedRole) -> ();
+    fn delete_role(name: &str) -> ();
+    fn give_role(name: &str, holder: &str, at: Timestamp) -> ();
+    fn take_role(name: &str, holder: &str) -> ();
 });
 hand_on!(KeyRows {
     fn standing() -> Standing;

@@ -2,7 +2,7 @@
 
 use chancery_crypto::{Handle, Jwk, merkle};
 use chancery_domain::TenantId;
-use chancery_domain::access::{Role, RoleSet};
+use chancery_domain::access::{Permission, PermissionSet, Role, RoleSet};
 use chancery_domain::api_keys::ApiKey;
 use chancery_domain::approvals::{Approval, ApprovalState, DeedKind};
 use chancery_domain::audit::{LoggedEvent, QueuedEvent, StoredCheckpoint};
@@ -20,6 +20,7 @@ use chancery_domain::keyring::{
     OwnMode, OwnWrap, ProviderKind, Revocation, RevocationReason, RootRecipient, StoredMaterial, TenantKey,
 };
 use chancery_domain::one_time::{OneTimeKind, OneTimeToken};
+use chancery_domain::roles::DefinedRole;
 use chancery_domain::sessions::{Amr, Authentication, Head, Session, SessionState};
 use chancery_domain::subjects::{SubjectKey, SubjectReferences, SubjectState};
 use chancery_domain::tenants::{Tenant, TenantState};
@@ -153,6 +154,7 @@ pub fn api_key(n: u64) -> ApiKey {
         id: ApiKeyId::from_bytes(bytes(n)),
         description: TEXT.to_owned(),
         roles: RoleSet::of(&[Role::Service]),
+        defined_roles: Vec::new(),
         user: None,
         digest: digest(n),
         pepper_version: 1,
@@ -161,6 +163,19 @@ pub fn api_key(n: u64) -> ApiKey {
         created_at: NOW,
         expires_at: odd(n, NOW.plus_seconds(60)),
         revoked_at: None,
+        last_used_at: odd(n, NOW.plus_seconds(7)),
+        replaced_by: odd(n, ApiKeyId::from_bytes(bytes(n + 1_000))),
+    }
+}
+
+/// A role that a tenant defined.
+pub fn role(n: u64) -> DefinedRole {
+    DefinedRole {
+        name: format!("role-{n}"),
+        base: Role::Staff,
+        permissions: PermissionSet::of(&[Permission::DataSeal, Permission::DataOpenPublic]),
+        description: TEXT.to_owned(),
+        changed_at: NOW,
     }
 }
 

@@ -1,4 +1,8 @@
-//! Is anything left open? Each operation of `openapi.json` × anonymous, garbage, lower role, other tenant.
+//! Is anything left open? Each operation of `openapi.json` × anonymous, garbage, expired, revoked, suspended tenant, lower role,
+//! other tenant, platform auditor.
+//!
+//! One table, [`expectations`], says who gets in and who does not; what is the same for all operations is not in it: a dead
+//! credential ([`dead`]) gets 401, and the platform's auditor gets 403 unless [`AUDITOR`] says otherwise.
 
 use std::collections::BTreeMap;
 
@@ -39,6 +43,9 @@ async fn things(app: &TestApp, clinic: &Clinic) -> Things {
     let leaver = app.post(&clinic.admin, "/v1/users", leaver).await.created();
     let api_key =
         app.post(&clinic.admin, "/v1/api-keys", json!({"description": "x", "roles": ["staff"]})).await.created();
+    let role = json!({"base": "staff", "permissions": ["data.seal"]});
+    app.put(&clinic.admin, "/v1/roles/night-desk", role).await.ok();
+    app.call(&clinic.admin, "PUT", &format!("/v1/roles/night-desk/holders/{}", text(&user["id"])), None).await;
     let key = app.get(&clinic.officer, "/v1/keys?managed=data").await.ok();
     let named = json!({"name": "n", "type": "ed25519", "purpose": "signing"});
     let named = app.post(&clinic.officer, "/v1/keys", named).await.created();
@@ -89,12 +96,12 @@ async fn things(app: &TestApp, clinic: &Clinic) -> Things {
 }
 
 /// What an operation does for whom.
-struct Expect {
-    path: String,
-    body: Option<Value>,
+pub(crate) struct Expect {
+    pub(crate) path: String,
+    pub(crate) body: Option<Value>,
     /// Gets in; the code if the operation itself refuses.
-    may: Caller,
-    refuses: Option<&'static str>,
+    pub(crate) may: Caller,
+    pub(crate) refuses: Option<&'static str>,
     /// Does not get in, with this status.
     lower: Option<(Caller, u16)>,
     /// The same path with another tenant's thing and with a missing one, and the status of both.
@@ -103,17 +110,128 @@ struct Expect {
     platform: Option<(Caller, String)>,
 }
 
+/// What the platform's auditor is answered where it is not 403 `authz.denied`: `ok`, or a code. It reads its own tenant, whatever
+/// tenants there are, and in others by their paths what `cross_tenant.read` says.
+const AUDITOR: &[(&str, &str)] = &[
+    ("session", "ok"),
+    // By an API key there is no session.
+    ("logout", "state.conflict"),
+    ("logout_all", "state.conflict"),
+    // A token of its own, for less.
+    ("create_token", "ok"),
+    ("list_tenants", "ok"),
+    ("get_tenant", "ok"),
+    ("find_tenant_events", "ok"),
+    ("list_tenant_api_keys", "ok"),
+    ("find_tenant_users", "not_found"),
+    ("get_tenant_certificate", "ok"),
+    ("verify_tenant_certificate", "ok"),
+    ("export_tenant_pack", "ok"),
+    // Acting inside a tenant is not reading in it; that there is such a tenant is not told.
+    ("create_tenant_user", "not_found"),
+    ("create_tenant_api_key", "not_found"),
+    // In its own tenant, the platform's.
+    ("list_roles", "ok"),
+    ("list_permissions", "ok"),
+    ("get_role", "not_found"),
+    ("api_key_usage", "not_found"),
+    ("list_keys", "ok"),
+    ("get_tenant_key", "ok"),
+    ("list_fields", "ok"),
+    ("list_indexes", "ok"),
+    ("find_events", "ok"),
+    ("get_checkpoint", "ok"),
+    ("get_tile", "ok"),
+    ("verify_envelope", "ok"),
+    ("get_key", "not_found"),
+    ("get_census", "not_found"),
+    ("list_key_copies", "not_found"),
+    ("public_key", "not_found"),
+    ("key_usage", "not_found"),
+    ("get_certificate", "not_found"),
+    ("verify_certificate", "not_found"),
+    ("export_pack", "not_found"),
+    ("get_event", "not_found"),
+    ("cancel_approval", "not_found"),
+    // Which class a value has, and so which permission it takes, is known of registered fields only.
+    ("open", "field.unknown"),
+    ("open_rows", "field.unknown"),
+    ("open_blob", "field.unknown"),
+];
+
+/// Credentials that were good once, each with every right that there is on its side.
+async fn dead(app: &TestApp) -> Vec<(&'static str, Caller)> {
+    let roles = ["tenant_admin", "security_officer", "auditor", "clinician", "staff", "service"];
+    let of = |made: Value| Caller { bearer: made["key"].as_str().unwrap().to_owned() };
+    let (gone, dormant) = (app.clinic("gone").await, app.clinic("dormant").await);
+    let in_tenant = |clinic: &Clinic| format!("/v1/tenants/{}/api-keys", clinic.id);
+    let short = json!({"description": "short", "roles": roles, "expires_in_days": 1});
+    let expired = of(app.post(&app.admin, &in_tenant(&gone), short).await.created());
+    let short = json!({"description": "short", "roles": ["platform_admin"], "expires_in_days": 1});
+    let expired_platform = of(app.post(&app.admin, "/v1/api-keys", short).await.created());
+
+    let password = "Correct-Horse-7-Battery";
+    let user = json!({"username": "ann", "email": "ann@x.test", "password": password, "roles": roles});
+    app.post(&gone.admin, "/v1/users", user).await.created();
+    let login = json!({"tenant": "gone", "username": "ann", "password": password});
+    let token = app.anonymous("POST", "/v1/auth/login", Some(login)).await.ok();
+    let token = Caller { bearer: token["access_token"].as_str().unwrap().to_owned() };
+    app.get(&token, "/v1/auth/session").await.ok();
+
+    let body = json!({"description": "short", "roles": roles});
+    let made = app.post(&app.admin, &in_tenant(&gone), body.clone()).await.created();
+    app.post(&gone.admin, &format!("/v1/api-keys/{}/revoke", made["id"].as_str().unwrap()), json!({})).await.ok();
+    let revoked = of(made);
+    let body_platform = json!({"description": "short", "roles": ["platform_admin"]});
+    let made = app.post(&app.admin, "/v1/api-keys", body_platform).await.created();
+    app.post(&app.admin, &format!("/v1/api-keys/{}/revoke", made["id"].as_str().unwrap()), json!({})).await.ok();
+    let revoked_platform = of(made);
+
+    let asleep = of(app.post(&app.admin, &in_tenant(&dormant), body).await.created());
+    app.get(&asleep, "/v1/auth/session").await.ok();
+    app.post(&app.admin, &format!("/v1/tenants/{}/suspend", dormant.id), json!({})).await.ok();
+    app.clock.advance_seconds(2 * 86_400);
+    vec![
+        ("an expired API key", expired),
+        ("an expired API key of the platform", expired_platform),
+        ("an expired access token", token),
+        ("a revoked API key", revoked),
+        ("a revoked API key of the platform", revoked_platform),
+        ("an API key of a suspended tenant", asleep),
+    ]
+}
+
+/// Everybody and everything that the operations are tried with.
+pub(crate) struct World {
+    pub(crate) app: TestApp,
+    dead: Vec<(&'static str, Caller)>,
+    auditor: Caller,
+    /// A key that Chancery made for itself, and one that a clinic made.
+    pub(crate) keys: [String; 2],
+    pub(crate) expectations: BTreeMap<&'static str, Expect>,
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        let app = TestApp::new().await;
+        // First: it takes two days.
+        let dead = dead(&app).await;
+        let (ours, theirs, spare) = (app.clinic("ours").await, app.clinic("theirs").await, app.clinic("spare").await);
+        let (mine, alien) = (things(&app, &ours).await, things(&app, &theirs).await);
+        let auditor = json!({"description": "auditor", "roles": ["platform_auditor"]});
+        let auditor = app.post(&app.admin, "/v1/api-keys", auditor).await.created();
+        let auditor = Caller { bearer: auditor["key"].as_str().unwrap().to_owned() };
+        let expectations = expectations(&app, &auditor, [&ours, &theirs, &spare], &mine, &alien);
+        Self { app, dead, auditor, keys: [mine.key, mine.named], expectations }
+    }
+}
+
 #[tokio::test]
 async fn nothing_is_left_open() {
-    let app = TestApp::new().await;
-    let (ours, theirs, spare) = (app.clinic("ours").await, app.clinic("theirs").await, app.clinic("spare").await);
-    let (mine, alien) = (things(&app, &ours).await, things(&app, &theirs).await);
-    let auditor = json!({"description": "auditor", "roles": ["platform_auditor"]});
-    let auditor = app.post(&app.admin, "/v1/api-keys", auditor).await.created();
-    let auditor = Caller { bearer: auditor["key"].as_str().unwrap().to_owned() };
-    let expectations = expectations(&app, &auditor, [&ours, &theirs, &spare], &mine, &alien);
+    let World { app, dead, auditor, expectations, .. } = World::new().await;
     let document = app.anonymous("GET", "/openapi.json", None).await.ok();
     let mut left: Vec<&str> = expectations.keys().copied().collect();
+    let mut surprises = Vec::new();
 
     for (template, item) in document["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {
@@ -144,6 +262,18 @@ async fn nothing_is_left_open() {
             let mut basic = sent();
             basic.headers_mut().insert("authorization", "Basic YTpi".parse().unwrap());
             app.send(basic).await.refused(401, "auth.credential_invalid");
+
+            for (which, caller) in &dead {
+                let reply = app.send(caller.sign(sent())).await;
+                assert_eq!(reply.status.as_u16(), 401, "{what} for {which}: {}", reply.text());
+                assert!(reply.headers.contains_key("www-authenticate"), "{what} for {which}");
+            }
+            let reply = app.send(auditor.sign(sent())).await;
+            let answer = if reply.status.is_success() { "ok".to_owned() } else { reply.code() };
+            let documented = AUDITOR.iter().find(|(known, _)| *known == id).map_or("authz.denied", |(_, code)| code);
+            if answer != documented {
+                surprises.push(format!("{what} answers the platform's auditor {answer}, not {documented}"));
+            }
 
             let odd = format!("{}{}colour=red", expect.path, if expect.path.contains('?') { '&' } else { '?' });
             let reply = app.send(expect.may.sign(request(&method, &odd, expect.body.clone()))).await;
@@ -177,6 +307,9 @@ async fn nothing_is_left_open() {
         }
     }
     assert_eq!(left, [""; 0], "expectations without an operation");
+    assert!(surprises.is_empty(), "{}", surprises.join("\n"));
+    let unknown: Vec<_> = AUDITOR.iter().filter(|(id, _)| !expectations.contains_key(id)).collect();
+    assert!(unknown.is_empty(), "auditor's answers without an operation: {unknown:?}");
 }
 
 fn expectations(
@@ -261,8 +394,28 @@ fn expectations(
     add("create_api_key", "/v1/api-keys".into(), new_key(), &ours.admin, Some((&ours.staff, 403)));
     add("list_api_keys", "/v1/api-keys".into(), None, &ours.admin, Some((&ours.staff, 403)));
     add("revoke_api_key", format!("/v1/api-keys/{}/revoke", mine.api_key), None, &ours.admin, Some((&ours.staff, 403)));
+    let api_key = |tail: &str| format!("/v1/api-keys/{}{tail}", mine.api_key);
+    let change = Some(json!({"description": "z"}));
+    add("get_api_key", api_key(""), None, &ours.admin, Some((&ours.staff, 403)));
+    add("update_api_key", api_key(""), change, &ours.admin, Some((&ours.officer, 403)));
+    add("rotate_api_key", api_key("/rotate"), Some(json!({})), &ours.admin, Some((&ours.officer, 403)));
+    add("api_key_usage", api_key(&format!("/usage?{bounds}")), None, &ours.auditor, Some((&ours.admin, 403)));
+    let old = json!({"items": [{"sha256": "0".repeat(64), "description": "old", "roles": ["user"]}]});
+    add("import_api_keys", "/v1/api-keys/import".into(), Some(old), &ours.admin, Some((&ours.officer, 403)));
     let compat = json!({"user_id": mine.user, "description": "older", "role": "user"});
     add("create_api_key_compat", "/admin/api-keys".into(), Some(compat), &ours.admin, Some((&ours.staff, 403)));
+
+    add("list_roles", "/v1/roles".into(), None, &ours.auditor, Some((&ours.staff, 403)));
+    add("list_permissions", "/v1/permissions".into(), None, &ours.auditor, Some((&ours.staff, 403)));
+    add("get_role", "/v1/roles/night-desk".into(), None, &ours.auditor, Some((&ours.staff, 403)));
+    let part = Some(json!({"base": "staff", "permissions": ["data.seal"]}));
+    add("define_role", "/v1/roles/day-desk".into(), part, &ours.admin, Some((&ours.auditor, 403)));
+    add("delete_role", "/v1/roles/night-desk".into(), None, &ours.admin, Some((&ours.auditor, 403)));
+    let holder = format!("/v1/roles/night-desk/holders/{}", mine.user);
+    add("give_role", holder.clone(), None, &ours.admin, Some((&ours.officer, 403)));
+    add("take_role", holder, None, &ours.admin, Some((&ours.officer, 403)));
+    let about = json!({"permission": "data.seal", "user_id": mine.user});
+    add("explain_access", "/v1/authz/explain".into(), Some(about), &ours.admin, Some((&ours.staff, 403)));
 
     let key = |tail: &str| format!("/v1/keys/{}{tail}", mine.key);
     add("list_keys", "/v1/keys".into(), None, &ours.officer, Some((&ours.service, 403)));
@@ -438,7 +591,11 @@ fn expectations(
     // The order of the document suspends after it resumes: what counts is that the caller got that far.
     all.get_mut("resume_tenant").unwrap().refuses = Some("state.conflict");
     all.get_mut("retire_index_version").unwrap().refuses = Some("state.conflict");
+    // It was revoked before.
+    all.get_mut("rotate_api_key").unwrap().refuses = Some("state.conflict");
     all.get_mut("drop_index").unwrap().refuses = Some("not_found");
+    // Ann holds it.
+    all.get_mut("delete_role").unwrap().refuses = Some("state.conflict");
     for id in ["resume_key", "suspend_key"] {
         all.get_mut(id).unwrap().refuses = Some("state.conflict");
     }

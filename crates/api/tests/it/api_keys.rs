@@ -1,10 +1,13 @@
 //! API keys, from outside.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::app::{Backend, Caller, TestApp};
 
-backends! { a_key_is_shown_once_and_dies_when_revoked }
+backends! {
+    a_key_is_shown_once_and_dies_when_revoked, a_key_is_rotated_with_an_overlap, a_key_is_changed, uses_are_told,
+    keys_of_another_system_go_on_working, the_last_use_is_written_once_a_minute
+}
 
 async fn a_key_is_shown_once_and_dies_when_revoked(backend: Backend) {
     let app = TestApp::on(backend).await;
@@ -59,4 +62,245 @@ async fn the_older_form_makes_a_key_of_a_user() {
     let made = app.post(&clinic.admin, "/admin/api-keys", body).await.created();
     assert_eq!((&made["roles"], &made["allowed_cidrs"]), (&json!(["tenant_admin"]), &json!(["192.0.2.0/24"])));
     assert!(made["expires_at"].is_string());
+}
+
+fn holder(made: &Value) -> Caller {
+    Caller { bearer: made["key"].as_str().unwrap().to_owned() }
+}
+
+fn path(made: &Value, tail: &str) -> String {
+    format!("/v1/api-keys/{}{tail}", made["id"].as_str().unwrap())
+}
+
+async fn a_key_is_rotated_with_an_overlap(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("ours").await;
+    let body = json!({"description": "nightly", "roles": ["service"], "expires_in_days": 30, "allowed_cidrs": ["192.0.2.0/24"]});
+    let old = app.post(&clinic.admin, "/v1/api-keys", body).await.created();
+    app.clock.advance_seconds(86_400);
+    let new = app.post(&clinic.admin, &path(&old, "/rotate"), json!({"overlap_seconds": 600})).await.created();
+    for same in ["description", "roles", "allowed_cidrs", "user_id"] {
+        assert_eq!(new[same], old[same], "{same}");
+    }
+    assert_ne!(new["id"], old["id"]);
+    assert!(new["expires_at"].as_str() > old["expires_at"].as_str(), "as long a life from now on");
+    let shown = app.get(&clinic.admin, &path(&old, "")).await.ok();
+    assert_eq!(shown["replaced_by"], new["id"]);
+    assert!(shown["key"].is_null());
+
+    for key in [&old, &new] {
+        app.get(&holder(key), "/v1/auth/session").await.ok();
+    }
+    app.post(&clinic.admin, &path(&old, "/rotate"), json!({})).await.refused(409, "state.conflict");
+    app.clock.advance_seconds(601);
+    app.get(&holder(&old), "/v1/auth/session").await.refused(401, "auth.credential_invalid");
+    app.get(&holder(&new), "/v1/auth/session").await.ok();
+
+    // Without an overlap the old one ends at once, whatever this node remembers of it.
+    let newest = app.post(&clinic.admin, &path(&new, "/rotate"), json!({"overlap_seconds": 0})).await.created();
+    app.get(&holder(&new), "/v1/auth/session").await.refused(401, "auth.credential_invalid");
+    app.get(&holder(&newest), "/v1/auth/session").await.ok();
+    let long = app.post(&clinic.admin, &path(&newest, "/rotate"), json!({"overlap_seconds": 2_592_001})).await;
+    long.refused(422, "request.invalid");
+
+    let events = app.events(&clinic.auditor, "api_key.rotated").await;
+    assert_eq!(events.len(), 2);
+    assert_eq!(events[0]["resource"], old["id"]);
+}
+
+async fn a_key_is_changed(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("ours").await;
+    let made =
+        app.post(&clinic.admin, "/v1/api-keys", json!({"description": "x", "roles": ["service"]})).await.created();
+    app.get(&holder(&made), "/v1/auth/session").await.ok();
+    let change = json!({"description": " ward 3 ", "allowed_cidrs": ["10.0.0.0/8"], "expires_in_days": 7});
+    let changed = app.call(&clinic.admin, "PATCH", &path(&made, ""), Some(change)).await.ok();
+    assert_eq!((&changed["description"], &changed["allowed_cidrs"]), (&json!("ward 3"), &json!(["10.0.0.0/8"])));
+    assert_eq!(changed["roles"], made["roles"]);
+    app.get(&holder(&made), "/v1/auth/session").await.refused(401, "auth.credential_invalid");
+    let anywhere = app.call(&clinic.admin, "PATCH", &path(&made, ""), Some(json!({"allowed_cidrs": []}))).await.ok();
+    assert_eq!(anywhere["expires_at"], changed["expires_at"]);
+    app.get(&holder(&made), "/v1/auth/session").await.ok();
+
+    for bad in [
+        json!({"description": ""}),
+        json!({"expires_in_days": 0}),
+        json!({"allowed_cidrs": ["x"]}),
+        json!({"roles": ["staff"]}),
+    ] {
+        app.call(&clinic.admin, "PATCH", &path(&made, ""), Some(bad)).await.refused(422, "request.invalid");
+    }
+    app.post(&clinic.admin, &path(&made, "/revoke"), json!({})).await.ok();
+    let late = app.call(&clinic.admin, "PATCH", &path(&made, ""), Some(json!({"description": "y"}))).await;
+    late.refused(409, "state.conflict");
+}
+
+async fn uses_are_told(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("ours").await;
+    let user = json!({"username": "ann", "email": "ann@x.test", "roles": ["tenant_admin"]});
+    let user = app.post(&clinic.admin, "/v1/users", user).await.created();
+    let body = json!({"description": "a", "roles": ["tenant_admin"], "user_id": user["id"]});
+    let first = app.post(&clinic.admin, "/v1/api-keys", body.clone()).await.created();
+    let second = app.post(&clinic.admin, "/v1/api-keys", body).await.created();
+    let bounds = "from=2026-01-01T00:00:00Z&to=2026-12-31T00:00:00Z";
+
+    app.get(&holder(&first), "/v1/roles").await.ok();
+    app.get(&holder(&first), "/v1/approvals").await.refused(403, "authz.denied");
+    app.get(&holder(&second), "/v1/api-keys").await.ok();
+    let used = app.get(&clinic.auditor, &path(&first, &format!("/usage?{bounds}"))).await.ok();
+    let told: Vec<_> = used["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| {
+            (item["operation"].as_str().unwrap(), item["success"].as_bool().unwrap(), item["error_code"].clone())
+        })
+        .collect();
+    assert_eq!(told, [("role.read", true, Value::Null), ("access.refused", false, json!("authz.denied"))]);
+    assert_eq!(used["items"][0]["ip_address"], "192.0.2.7");
+
+    // Page by page, one event at a time: those of the other key make a page short, and none is lost.
+    let (mut seen, mut next) = (0, path(&second, &format!("/usage?{bounds}&limit=1")));
+    let all = next.clone();
+    loop {
+        let page = app.get(&clinic.auditor, &next).await.ok();
+        seen += page["items"].as_array().unwrap().len();
+        match page["next_cursor"].as_str() {
+            Some(cursor) => next = format!("{all}&cursor={cursor}"),
+            None => break,
+        }
+    }
+    assert_eq!(seen, 1);
+}
+
+async fn keys_of_another_system_go_on_working(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let (clinic, theirs) = (app.clinic("ours").await, app.clinic("theirs").await);
+    let hex = |text: &str| {
+        chancery_crypto::sha256(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+    };
+    // Two texts whose SHA-256 begin with the same 32 bits, found by trying.
+    let texts = ["old-key-000000000057191", "old-key-000000000118626"];
+    assert_eq!(hex(texts[0])[..8], hex(texts[1])[..8]);
+    let item = |text: &str, role: &str| json!({"sha256": hex(text), "description": "from before", "roles": [role]});
+    let body = json!({"items": [item(texts[0], "user"), item(texts[1], "admin")]});
+    let imported = app.post(&clinic.admin, "/v1/api-keys/import", body.clone()).await.ok();
+    assert_eq!(imported["items"][1]["was_there"], false);
+
+    for (text, id, role) in
+        [(texts[0], &imported["items"][0]["id"], "staff"), (texts[1], &imported["items"][1]["id"], "tenant_admin")]
+    {
+        let caller = Caller { bearer: text.to_owned() };
+        let session = app.get(&caller, "/v1/auth/session").await.ok();
+        assert_eq!((&session["api_key_id"], &session["roles"]), (id, &json!([role])));
+        let mut by_header = crate::app::request("GET", "/v1/auth/session", None);
+        by_header.headers_mut().insert("x-api-key", text.parse().unwrap());
+        app.send(by_header).await.ok();
+    }
+    // What shares the beginning and is neither, and what is short.
+    for wrong in ["old-key-000000000057192", "sixteen-letters-x", "short"] {
+        let caller = Caller { bearer: wrong.to_owned() };
+        app.get(&caller, "/v1/auth/session").await.refused(401, "auth.credential_invalid");
+    }
+
+    // Brought again it is the same key, whether it was used or not.
+    let again = app.post(&clinic.admin, "/v1/api-keys/import", body).await.ok();
+    for at in 0..2 {
+        assert_eq!(again["items"][at], json!({"id": imported["items"][at]["id"], "was_there": true}));
+    }
+    let id = imported["items"][0]["id"].as_str().unwrap();
+    app.post(&clinic.admin, &format!("/v1/api-keys/{id}/revoke"), json!({})).await.ok();
+    let revoked = Caller { bearer: texts[0].to_owned() };
+    app.get(&revoked, "/v1/auth/session").await.refused(401, "auth.credential_invalid");
+
+    // A key that two tenants brought is nobody's: it must not become a caller of the wrong one.
+    let stolen = json!({"items": [item(texts[1], "admin")]});
+    app.post(&theirs.admin, "/v1/api-keys/import", stolen).await.ok();
+    app.clock.advance_seconds(1);
+    let caller = Caller { bearer: texts[1].to_owned() };
+    app.get(&caller, "/v1/auth/session").await.refused(401, "auth.credential_invalid");
+}
+
+#[tokio::test]
+async fn an_import_is_whole_or_nothing() {
+    let app = TestApp::new().await;
+    let clinic = app.clinic("ours").await;
+    let good = json!({"sha256": "ab".repeat(32), "description": "a", "roles": ["user"]});
+    let bad = [
+        json!({"sha256": "ab", "description": "a", "roles": ["user"]}),
+        json!({"sha256": "cd".repeat(32), "description": " ", "roles": []}),
+        json!({"sha256": "cd".repeat(32), "description": "a", "roles": ["user"], "expires_at": "2020-01-01T00:00:00Z"}),
+        json!({"sha256": "cd".repeat(32), "description": "a", "roles": ["user"], "allowed_cidrs": ["x"]}),
+        good.clone(),
+    ];
+    for bad in bad {
+        let reply = app.post(&clinic.admin, "/v1/api-keys/import", json!({"items": [good, bad]})).await;
+        reply.refused(422, "request.invalid");
+        assert!(reply.json()["errors"][0]["pointer"].as_str().unwrap().starts_with("/items/1/"), "{}", reply.text());
+    }
+    app.post(&clinic.admin, "/v1/api-keys/import", json!({"items": []})).await.refused(422, "request.invalid");
+    let platform = json!({"items": [{"sha256": "ab".repeat(32), "description": "a", "roles": ["platform_admin"]}]});
+    app.post(&clinic.admin, "/v1/api-keys/import", platform).await.refused(403, "authz.denied");
+    let listed = app.get(&clinic.admin, "/v1/api-keys").await.ok();
+    assert!(listed["items"].as_array().unwrap().iter().all(|key| key["description"] != "a"));
+}
+
+async fn the_last_use_is_written_once_a_minute(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("ours").await;
+    let body = json!({"description": "x", "roles": ["service"], "allowed_cidrs": ["10.0.0.0/8"]});
+    let elsewhere = app.post(&clinic.admin, "/v1/api-keys", body).await.created();
+    let made =
+        app.post(&clinic.admin, "/v1/api-keys", json!({"description": "y", "roles": ["service"]})).await.created();
+    let last = async |made: &Value| app.get(&clinic.admin, &path(made, "")).await.ok()["last_used_at"].clone();
+    assert_eq!(last(&made).await, Value::Null);
+    app.get(&holder(&made), "/v1/auth/session").await.ok();
+    app.get(&holder(&elsewhere), "/v1/auth/session").await.refused(401, "auth.credential_invalid");
+    assert_eq!(last(&made).await, Value::Null, "no request writes it");
+    chancery_domain::api_keys::flush_last_used(&app.instance).await.unwrap();
+    let first = last(&made).await;
+    assert!(first.is_string());
+    assert_eq!(last(&elsewhere).await, Value::Null, "a refused use is none");
+    app.clock.advance_seconds(60);
+    app.get(&holder(&made), "/v1/auth/session").await.ok();
+    chancery_domain::api_keys::flush_last_used(&app.instance).await.unwrap();
+    assert!(last(&made).await.as_str() > first.as_str());
+}
+
+#[tokio::test]
+async fn administrative_keys_end_and_stay_at_home_in_production() {
+    let app = TestApp::production().await;
+    let tenant = app.post(&app.admin, "/v1/tenants", json!({"name": "Ours", "slug": "ours"})).await.created();
+    let inside = format!("/v1/tenants/{}/api-keys", tenant["id"].as_str().unwrap());
+    let pointers = |reply: &crate::app::Reply| {
+        reply.refused(422, "request.invalid");
+        let errors = reply.json()["errors"].as_array().unwrap().clone();
+        errors.iter().map(|error| error["pointer"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let reply = app.post(&app.admin, &inside, json!({"description": "a", "roles": ["tenant_admin"]})).await;
+    assert_eq!(pointers(&reply), ["/expires_in_days", "/allowed_cidrs"]);
+    let home = json!(["192.0.2.0/24"]);
+    let body = json!({"description": "a", "roles": ["tenant_admin"], "expires_in_days": 90, "allowed_cidrs": home});
+    let made = app.post(&app.admin, &inside, body).await.created();
+    let admin = holder(&made);
+    assert!(admin.bearer.starts_with("chy_live_"));
+
+    let anywhere = app.call(&admin, "PATCH", &path(&made, ""), Some(json!({"allowed_cidrs": []}))).await;
+    assert_eq!(pointers(&anywhere), ["/allowed_cidrs"]);
+    // A part of an administrative role is one too, however it is come by.
+    let part = json!({"base": "security_officer", "permissions": ["keys.read"]});
+    app.put(&admin, "/v1/roles/key-reader", part).await.ok();
+    let reply = app.post(&admin, "/v1/api-keys", json!({"description": "b", "roles": ["key-reader"]})).await;
+    assert_eq!(pointers(&reply), ["/expires_in_days", "/allowed_cidrs"]);
+    let plain = app.post(&admin, "/v1/api-keys", json!({"description": "b", "roles": ["staff"]})).await.created();
+    let give = format!("/v1/roles/key-reader/holders/{}", plain["id"].as_str().unwrap());
+    app.call(&admin, "PUT", &give, None).await.refused(422, "request.invalid");
+    let old = json!({"items": [{"sha256": "ab".repeat(32), "description": "old", "roles": ["admin"]}]});
+    let reply = app.post(&admin, "/v1/api-keys/import", old).await;
+    assert_eq!(pointers(&reply), ["/items/0/expires_in_days", "/items/0/allowed_cidrs"]);
+    let rotated = app.post(&admin, &path(&made, "/rotate"), json!({"overlap_seconds": 0})).await.created();
+    assert_eq!(rotated["allowed_cidrs"], home);
+    assert!(rotated["expires_at"].is_string());
 }

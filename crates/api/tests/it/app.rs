@@ -187,6 +187,16 @@ impl TestApp {
 
     /// With other ports than usual.
     pub(crate) async fn with(backend: Backend, change: impl FnOnce(&mut Ports)) -> Self {
+        Self::made(backend, change, settings()).await
+    }
+
+    /// On SQLite, with the rules of production.
+    pub(crate) async fn production() -> Self {
+        let settings = Settings { environment: Environment::Production, ..settings() };
+        Self::made(Backend::sqlite().await, |_| (), settings).await
+    }
+
+    async fn made(backend: Backend, change: impl FnOnce(&mut Ports), settings: Settings) -> Self {
         let folder = Arc::new(tempfile::tempdir().unwrap());
         let provider = chancery_kms::Local::create(&folder.path().join("root.key")).unwrap();
         let clock = Arc::new(TestClock(AtomicI64::new(1_790_000_000_000_000)));
@@ -207,8 +217,8 @@ impl TestApp {
             admin = text.expose().clone();
             Ok(())
         };
-        initialise(&ports, &settings(), node, FirstAdmin::default(), &mut deliver).await.unwrap();
-        Self::start(ports, settings(), clock, Caller { bearer: admin }, (folder, backend)).await
+        initialise(&ports, &settings, node, FirstAdmin::default(), &mut deliver).await.unwrap();
+        Self::start(ports, settings, clock, Caller { bearer: admin }, (folder, backend)).await
     }
 
     async fn start(ports: Ports, settings: Settings, clock: Arc<TestClock>, admin: Caller, held: Held) -> Self {

@@ -1,5 +1,6 @@
 //! A file per command.
 
+pub mod api_key;
 pub mod backup;
 pub mod client;
 pub mod demo;
@@ -12,6 +13,7 @@ pub mod migrate_column;
 pub mod openapi;
 pub mod recover;
 pub mod restore;
+pub mod role;
 pub mod root;
 pub mod sealing;
 pub mod serve;

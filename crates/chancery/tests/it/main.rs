@@ -6,6 +6,7 @@
     reason = "helpers of tests fail the test that calls them"
 )]
 
+mod api_keys;
 mod backup;
 mod demo;
 mod doctor;

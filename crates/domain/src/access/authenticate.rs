@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        RwLock,
+        Arc, RwLock,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -14,10 +14,11 @@ use ipnet::IpNet;
 use super::{AuthMethod, Caller, RequestInfo, RoleSet, Subject};
 use crate::{
     Instance,
-    api_keys::ApiKeyText,
+    api_keys::{ApiKeyText, old},
     ids::{TenantId, TokenId, UserId},
     instance::{Failure, fails},
     keyring::{KeyringError, PlatformRoot},
+    roles::{DefinedRole, permissions_of},
     sessions::SessionState,
     store::ApiKeyEntry,
     tenants::TenantState,
@@ -37,6 +38,8 @@ const MAX_REMEMBERED: usize = 50_000;
 pub enum Presented {
     /// An API key, from `Authorization: Bearer chy_…` or `x-api-key`.
     ApiKey(Secret<String>),
+    /// A key that another system issued, from `Authorization: Bearer …` or `x-api-key`.
+    OldApiKey(Secret<String>),
     /// An access token of ours, from `Authorization: Bearer …`.
     AccessToken(Secret<String>),
 }
@@ -105,17 +108,21 @@ pub async fn authenticate(
     presented: &Presented,
     request: &RequestInfo,
 ) -> Result<Caller, AuthenticateError> {
-    let (Presented::ApiKey(text) | Presented::AccessToken(text)) = presented;
+    let (Presented::ApiKey(text) | Presented::OldApiKey(text) | Presented::AccessToken(text)) = presented;
     // Garbage is turned away before it costs a look-up or makes anybody wait.
     match presented {
         Presented::ApiKey(text) => {
             drop(ApiKeyText::parse(text.expose()).map_err(|_| AuthenticateError::Invalid("malformed API key"))?)
         }
+        Presented::OldApiKey(text) if old::can_be(text.expose()) => {}
+        Presented::OldApiKey(_) => return Err(AuthenticateError::Invalid("no credential of ours")),
         Presented::AccessToken(text) => tokens::check_form(text.expose()).map_err(AuthenticateError::Invalid)?,
     }
     let digest = sha256(text.expose().as_bytes());
     let now = instance.now();
-    let entry = match instance.callers.fresh(&digest, now) {
+    let remembered = instance.callers.fresh(&digest, now);
+    let looked_up = remembered.is_none();
+    let entry = match remembered {
         Some(entry) => entry,
         None => look_up(instance, presented, digest).await?,
     };
@@ -126,6 +133,10 @@ pub async fn authenticate(
         |address: std::net::IpAddr| entry.allowed_cidrs.iter().any(|net| net.contains(&address.to_canonical()));
     if !entry.allowed_cidrs.is_empty() && !request.address.is_some_and(inside) {
         return Err(AuthenticateError::Invalid("address not allowed"));
+    }
+    // What is remembered was noted when it was looked up.
+    if let (true, Some(key)) = (looked_up, entry.caller.api_key) {
+        instance.last_used.note(entry.caller.tenant, key, now);
     }
     Ok(entry.caller)
 }
@@ -141,6 +152,7 @@ async fn look_up(instance: &Instance, presented: &Presented, digest: [u8; 32]) -
     let epoch = instance.callers.epoch.load(Ordering::Acquire);
     let (caller, allowed_cidrs) = match presented {
         Presented::ApiKey(text) => by_api_key(instance, text).await?,
+        Presented::OldApiKey(text) => by_old_api_key(instance, text).await?,
         Presented::AccessToken(text) => {
             let verified = tokens::verify(instance, text.expose()).await?;
             of_token(instance, &verified).await?
@@ -165,11 +177,7 @@ async fn by_api_key(instance: &Instance, text: &Secret<String>) -> Result<(Calle
     let invalid = AuthenticateError::Invalid;
     let presented = ApiKeyText::parse(text.expose()).map_err(|_| invalid("malformed API key"))?;
     let entry = instance.directory().api_key(presented.id).await?.ok_or(invalid("unknown API key"))?;
-    let mut root = instance.leased_root().await?;
-    if root.pepper_of(entry.pepper_version).is_none() {
-        // Another node rotated the root.
-        root = instance.renewed_root().await?;
-    }
+    let root = root_with(instance, entry.pepper_version).await?;
     let pepper = root.pepper_of(entry.pepper_version).ok_or(KeyringError::Root(entry.pepper_version))?;
     if !presented.fits(pepper, &entry.digest) {
         return Err(invalid("wrong API key secret"));
@@ -177,28 +185,70 @@ async fn by_api_key(instance: &Instance, text: &Secret<String>) -> Result<(Calle
     if entry.revoked || presented.env != instance.settings().environment.into() {
         return Err(invalid("revoked API key"));
     }
+    let found = caller_of_key(instance, &entry).await?;
+    let (version, pepper) = root.pepper();
+    follow_pepper(instance, &entry, version, || presented.digest(pepper)).await;
+    Ok(found)
+}
+
+/// By a key of another system: of those that share the beginning of its SHA-256, the one that it is.
+async fn by_old_api_key(instance: &Instance, text: &Secret<String>) -> Result<(Caller, Vec<IpNet>), AuthenticateError> {
+    let invalid = AuthenticateError::Invalid;
+    let sum = old::sum(text);
+    let mut found: Option<ApiKeyEntry> = None;
+    let mut ambiguous = false;
+    // Each is compared, whatever came of those before it: how long it takes tells nothing of which.
+    for entry in instance.directory().old_api_keys(&old::prefix(&sum)).await? {
+        let root = root_with(instance, entry.pepper_version).await?;
+        let pepper = root.pepper_of(entry.pepper_version).ok_or(KeyringError::Root(entry.pepper_version))?;
+        if old::fits(pepper, entry.id, &sum, &entry.digest) && !entry.revoked {
+            // Two tenants brought the same key: whose caller it is, nobody can tell.
+            ambiguous |= found.is_some();
+            found = Some(entry);
+        }
+    }
+    let entry = found.filter(|_| !ambiguous).ok_or(invalid("unknown API key of another system"))?;
+    let caller = caller_of_key(instance, &entry).await?;
+    let root = instance.leased_root().await?;
+    let (version, pepper) = root.pepper();
+    follow_pepper(instance, &entry, version, || old::digest(pepper, entry.id, &sum)).await;
+    Ok(caller)
+}
+
+/// The platform root with the pepper of this version, if there is one: another node may have rotated it.
+async fn root_with(instance: &Instance, pepper_version: u32) -> Result<Arc<PlatformRoot>, Failure> {
+    let root = instance.leased_root().await?;
+    if root.pepper_of(pepper_version).is_some() { Ok(root) } else { instance.renewed_root().await }
+}
+
+/// The caller that a verified key is, and from where it may call.
+async fn caller_of_key(instance: &Instance, entry: &ApiKeyEntry) -> Result<(Caller, Vec<IpNet>), AuthenticateError> {
+    let invalid = AuthenticateError::Invalid;
     let tenant_slug = served(instance, entry.tenant).await?;
     let mut view = instance.store().view(entry.tenant).await?;
     let key = view.api_key(entry.id).await?.ok_or(invalid("unknown API key"))?;
     if key.revoked_at.is_some() || key.expires_at.is_some_and(|end| end <= instance.now()) {
         return Err(invalid("revoked or expired API key"));
     }
-    let (subject, username, roles) = match key.user {
-        None => (Subject::ApiKey(key.id), None, key.roles),
+    let defined = permissions_of(&view.roles_of(&key.id.to_string()).await?);
+    let (subject, username, roles, defined) = match key.user {
+        None => (Subject::ApiKey(key.id), None, key.roles, defined),
         Some(id) => {
             let user = active(view.user(id).await?)?;
-            (Subject::User(id), Some(user.username), key.roles.intersection(user.roles))
+            let theirs = user.roles.permissions().union(permissions_of(&view.roles_of(&id.to_string()).await?));
+            let roles = key.roles.intersection(user.roles);
+            (Subject::User(id), Some(user.username), roles, defined.intersection(theirs))
         }
     };
     drop(view);
-    follow_pepper(instance, &root, &presented, &entry).await;
     let caller = Caller {
         tenant: entry.tenant,
         tenant_slug,
         subject,
         username,
         roles,
-        permissions: roles.permissions(),
+        permissions: roles.permissions().union(defined),
+        defined_roles: key.defined_roles,
         auth: AuthMethod::ApiKey,
         token: None,
         session: None,
@@ -211,14 +261,14 @@ async fn by_api_key(instance: &Instance, text: &Secret<String>) -> Result<(Calle
 
 /// Keeps the digest under the newest pepper, now that the secret is here: once per key and rotation of the root.
 /// If it does not work, the older pepper goes on verifying.
-async fn follow_pepper(instance: &Instance, root: &PlatformRoot, presented: &ApiKeyText, entry: &ApiKeyEntry) {
-    let (version, pepper) = root.pepper();
+async fn follow_pepper(instance: &Instance, entry: &ApiKeyEntry, version: u32, digest: impl FnOnce() -> [u8; 32]) {
     if entry.pepper_version >= version {
         return;
     }
+    let digest = digest();
     let followed = async {
         let mut tx = instance.store().begin(entry.tenant).await?;
-        tx.set_api_key_digest(entry.id, entry.pepper_version, &presented.digest(pepper), version).await?;
+        tx.set_api_key_digest(entry.id, entry.pepper_version, &digest, version).await?;
         tx.commit().await
     };
     if let Err(error) = followed.await {
@@ -251,7 +301,11 @@ pub(crate) async fn of_token(instance: &Instance, token: &Verified) -> Result<(C
             let (id, end) = (token.jti, token.expires_at);
             let caller = caller_of_user(token.tenant, tenant_slug, user.id, user.username, roles, id, end);
             let authentication = Some(authentication.clone());
-            Ok((Caller { session: *session, authentication, ..caller }, Vec::new()))
+            // A token that was made for less than its user may do brings none of the tenant's own roles.
+            let defined = if roles == user.roles { view.roles_of(&user.id.to_string()).await? } else { Vec::new() };
+            let permissions = roles.permissions().union(permissions_of(&defined));
+            let defined_roles = names_of(defined);
+            Ok((Caller { session: *session, authentication, permissions, defined_roles, ..caller }, Vec::new()))
         }
         Who::Client(id) => {
             let key = view.api_key(*id).await?.ok_or(invalid("unknown client"))?;
@@ -261,13 +315,15 @@ pub(crate) async fn of_token(instance: &Instance, token: &Verified) -> Result<(C
                 return Err(invalid("revoked or expired client"));
             }
             let roles = issued.intersection(key.roles);
+            let defined = if roles == key.roles { view.roles_of(&key.id.to_string()).await? } else { Vec::new() };
             let caller = Caller {
                 tenant: token.tenant,
                 tenant_slug,
                 subject: Subject::ApiKey(key.id),
                 username: None,
                 roles,
-                permissions: roles.permissions(),
+                permissions: roles.permissions().union(permissions_of(&defined)),
+                defined_roles: names_of(defined),
                 auth: AuthMethod::ApiKey,
                 token: Some(token.jti),
                 session: None,
@@ -278,6 +334,10 @@ pub(crate) async fn of_token(instance: &Instance, token: &Verified) -> Result<(C
             Ok((caller, key.allowed_cidrs))
         }
     }
+}
+
+fn names_of(roles: Vec<DefinedRole>) -> Vec<String> {
+    roles.into_iter().map(|role| role.name).collect()
 }
 
 fn active(user: Option<User>) -> Result<User, AuthenticateError> {
@@ -293,6 +353,7 @@ pub(crate) fn caller_halfway(tenant: TenantId, tenant_slug: String, user: &User)
         subject: Subject::User(user.id),
         username: Some(user.username.clone()),
         roles,
+        defined_roles: Vec::new(),
         permissions: roles.permissions(),
         auth: AuthMethod::Password,
         token: None,
@@ -319,6 +380,7 @@ pub(crate) fn caller_of_user(
         subject: Subject::User(user),
         username: Some(username),
         roles,
+        defined_roles: Vec::new(),
         permissions: roles.permissions(),
         auth: AuthMethod::Password,
         token: Some(token),

@@ -50,6 +50,8 @@ pub struct Caller {
     pub(crate) subject: Subject,
     pub(crate) username: Option<String>,
     pub(crate) roles: RoleSet,
+    /// The names of the tenant's own roles that it holds.
+    pub(crate) defined_roles: Vec<String>,
     pub(crate) permissions: PermissionSet,
     pub(crate) auth: AuthMethod,
     pub(crate) token: Option<TokenId>,
@@ -88,9 +90,19 @@ impl Caller {
         self.username.as_deref()
     }
 
-    /// Its roles.
+    /// Its roles, of the eight.
     pub fn roles(&self) -> RoleSet {
         self.roles
+    }
+
+    /// The names of its tenant's own roles that it holds.
+    pub fn defined_roles(&self) -> &[String] {
+        &self.defined_roles
+    }
+
+    /// Everything it may do in its own tenant.
+    pub fn permissions(&self) -> PermissionSet {
+        self.permissions
     }
 
     /// How it authenticated.

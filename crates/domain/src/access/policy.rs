@@ -280,6 +280,53 @@ impl PermissionSet {
     pub const fn with(self, permission: Permission) -> Self {
         Self(self.0 | (1 << permission as u8))
     }
+
+    /// Of these permissions.
+    pub fn of(permissions: &[Permission]) -> Self {
+        permissions.iter().fold(Self::default(), |set, permission| set.with(*permission))
+    }
+
+    /// What either holds.
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// What both hold.
+    #[must_use]
+    pub const fn intersection(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// Whether all of `self` is in `other`.
+    pub const fn is_subset(self, other: Self) -> bool {
+        self.0 & !other.0 == 0
+    }
+
+    /// Whether it holds none.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The permissions, in order of declaration.
+    pub fn iter(self) -> impl Iterator<Item = Permission> {
+        Permission::ALL.iter().copied().filter(move |permission| self.contains(*permission))
+    }
+
+    /// As text codes, separated by spaces, for the store.
+    pub fn to_text(self) -> String {
+        self.iter().map(Permission::as_str).collect::<Vec<_>>().join(" ")
+    }
+
+    /// Reads what [`Self::to_text`] wrote.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::ids::UnknownCode`] on a word that is no permission.
+    pub fn from_text(text: &str) -> Result<Self, crate::ids::UnknownCode> {
+        let permissions = text.split_ascii_whitespace().map(str::parse).collect::<Result<Vec<Permission>, _>>()?;
+        Ok(Self::of(&permissions))
+    }
 }
 
 /// A set of roles.
@@ -306,6 +353,12 @@ impl RoleSet {
     #[must_use]
     pub const fn intersection(self, other: Self) -> Self {
         Self(self.0 & other.0)
+    }
+
+    /// What either holds.
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
     }
 
     /// Whether it holds none.

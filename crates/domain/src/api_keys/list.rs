@@ -45,3 +45,15 @@ pub async fn list(
     note(instance, call, tenant, Event::new(EventKind::ApiKeyRead)).await?;
     Ok(keys)
 }
+
+/// One API key of the caller's tenant.
+///
+/// # Errors
+///
+/// [`ApiKeyError`].
+pub async fn get(instance: &Instance, call: &Call, id: ApiKeyId) -> Result<ApiKey, ApiKeyError> {
+    call.require(Permission::ApiKeysRead)?;
+    let key = instance.store().view(call.tenant()).await?.api_key(id).await?.ok_or(ApiKeyError::NotFound)?;
+    note(instance, call, call.tenant(), Event::new(EventKind::ApiKeyRead).on("api_key", id)).await?;
+    Ok(key)
+}

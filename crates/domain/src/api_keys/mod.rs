@@ -11,14 +11,25 @@ use crate::{
 };
 
 pub mod create;
+mod import;
+pub mod last_used;
 mod list;
+pub mod old;
 pub mod revoke;
+mod rotate;
 pub mod text;
+mod update;
+mod usage;
 
 pub use create::{CreateApiKeyError, IssuedApiKey, NewApiKey, create};
-pub use list::{ApiKeyError, list};
+pub use import::{Imported, MAX_IMPORTED, OldApiKey, import};
+pub use last_used::flush_last_used;
+pub use list::{ApiKeyError, get, list};
 pub use revoke::revoke;
+pub use rotate::{MAX_OVERLAP_SECONDS, rotate};
 pub use text::{ApiKeyText, KeyEnv};
+pub use update::{ApiKeyChange, ChangeApiKeyError, update};
+pub use usage::{ApiKeyUse, UsageError, UsageQuery, usage};
 
 /// An API key as stored. The secret is nowhere; its digest is in the directory too.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +40,8 @@ pub struct ApiKey {
     pub description: String,
     /// Its roles; with a user, at most that user's.
     pub roles: RoleSet,
+    /// The names of its tenant's own roles that it holds, sorted; with a user, at most that user's.
+    pub defined_roles: Vec<String>,
     /// The user it acts as.
     pub user: Option<UserId>,
     /// HMAC-SHA-256 of the secret under the pepper.
@@ -43,6 +56,17 @@ pub struct ApiKey {
     pub expires_at: Option<Timestamp>,
     /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
+    /// When it was used last, give or take a minute.
+    pub last_used_at: Option<Timestamp>,
+    /// The key that replaces it.
+    pub replaced_by: Option<ApiKeyId>,
+}
+
+impl ApiKey {
+    /// Whether it lets nobody in any more.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        self.revoked_at.is_some() || self.expires_at.is_some_and(|end| end <= now)
+    }
 }
 
 /// Reads API keys.
@@ -59,8 +83,14 @@ pub trait ApiKeyRows {
 /// Changes API keys, and the directory's entry with them.
 #[async_trait]
 pub trait ApiKeyWrites {
-    /// Adds one.
+    /// Adds one, and gives it its roles.
     async fn insert_api_key(&mut self, key: &ApiKey) -> Result<(), StoreError>;
+    /// Replaces its description, its networks, its end and what replaces it. [`StoreError::Changed`]`("api_key")` if it is revoked.
+    async fn update_api_key(&mut self, key: &ApiKey) -> Result<(), StoreError>;
+    /// Notes when keys were used last; those that were used later or are gone stay as they are.
+    async fn touch_api_keys(&mut self, used: &[(ApiKeyId, Timestamp)]) -> Result<(), StoreError>;
+    /// Lets the directory find a key of another system by the beginning of its SHA-256 ([`old::prefix`]).
+    async fn insert_old_api_key(&mut self, id: ApiKeyId, prefix: &str) -> Result<(), StoreError>;
     /// Marks it revoked. [`StoreError::Changed`]`("api_key")` if it already is.
     async fn revoke_api_key(&mut self, id: ApiKeyId, at: Timestamp) -> Result<(), StoreError>;
     /// Keeps the digest of the same secret under a newer pepper. [`StoreError::Changed`]`("api_key")` if it is under

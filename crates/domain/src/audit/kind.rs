@@ -101,6 +101,24 @@ codes! {
         ApiKeyRead = "api_key.read",
         /// An API key was revoked.
         ApiKeyRevoked = "api_key.revoked",
+        /// An API key's description, networks or end were changed.
+        ApiKeyUpdated = "api_key.updated",
+        /// An API key was replaced by another.
+        ApiKeyRotated = "api_key.rotated",
+        /// API keys of another system were brought.
+        ApiKeysImported = "api_key.imported",
+        /// A tenant's own role was defined or changed.
+        RoleDefined = "role.defined",
+        /// A tenant's own role was given up.
+        RoleDeleted = "role.deleted",
+        /// A tenant's own role was given to somebody.
+        RoleGiven = "role.given",
+        /// A tenant's own role was taken from somebody.
+        RoleTaken = "role.taken",
+        /// Roles were read.
+        RoleRead = "role.read",
+        /// It was asked why somebody may do something.
+        AccessExplained = "access.explained",
         /// Keys were listed.
         KeyRead = "key.read",
         /// A next version of the token key was published; it signs nothing yet.
@@ -262,6 +280,8 @@ impl EventKind {
             | Self::FactorBegun
             | Self::FactorEnrolled
             | Self::RecoveryCodesMade
+            | Self::ApiKeysImported
+            | Self::RoleDefined
             | Self::KeyActivated
             | Self::ApprovalRequested
             | Self::KeyCreated
@@ -270,10 +290,12 @@ impl EventKind {
             | Self::SubjectRecreated
             | Self::DatasetRegistered
             | Self::CertificateIssued => Action::Create,
-            Self::SubjectErased => Action::Delete,
+            Self::SubjectErased | Self::RoleDeleted => Action::Delete,
             Self::TenantRead
             | Self::UserRead
             | Self::ApiKeyRead
+            | Self::RoleRead
+            | Self::AccessExplained
             | Self::KeyRead
             | Self::FieldRead
             | Self::RecordOpened
@@ -305,6 +327,10 @@ impl EventKind {
             | Self::SessionEnded
             | Self::SessionReused
             | Self::TokenRevoked
+            | Self::ApiKeyUpdated
+            | Self::ApiKeyRotated
+            | Self::RoleGiven
+            | Self::RoleTaken
             | Self::KeyRetired
             | Self::KeyRotated
             | Self::KeyBackedUp

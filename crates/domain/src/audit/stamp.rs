@@ -62,7 +62,8 @@ impl Actor<'_> {
             },
         );
         actor.display("ref", caller.subject());
-        actor.texts("role_ids", caller.roles().iter().map(|role| role.as_str()));
+        let built_in = caller.roles().iter().map(|role| role.as_str());
+        actor.texts("role_ids", built_in.chain(caller.defined_roles().iter().map(String::as_str)));
         if let Some(token) = caller.token() {
             actor.display("session_ref", token);
         } else if let Some(key) = caller.api_key() {

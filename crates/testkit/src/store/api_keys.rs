@@ -1,10 +1,11 @@
 //! How programs log in.
 
 use chancery_domain::access::Role;
+use chancery_domain::api_keys::ApiKey;
 use chancery_domain::store::ApiKeyEntry;
 
 use super::{Backend, begin, changed, commit, taken, unavailable, view};
-use crate::samples::{NOW, OURS, THEIRS, api_key, user};
+use crate::samples::{NOW, OURS, THEIRS, api_key, role, user};
 
 /// Nothing of a key is lost.
 pub async fn a_key_reads_back(store: &impl Backend) {
@@ -110,4 +111,77 @@ pub async fn a_key_of_an_unknown_user_is_refused(store: &impl Backend) {
     key.user = Some(user(1).id);
     let mut tx = begin(store, THEIRS).await;
     assert!(unavailable(tx.insert_api_key(&key).await));
+}
+
+/// What may be changed is changed, the rest stays, and what is revoked is not changed.
+pub async fn a_key_is_updated(store: &impl Backend) {
+    commit!(store, OURS, .insert_api_key(&api_key(1)) .insert_api_key(&api_key(2)));
+    let changed = ApiKey {
+        description: "another".to_owned(),
+        allowed_cidrs: vec!["192.0.2.0/24".parse().unwrap()],
+        expires_at: Some(NOW.plus_seconds(99)),
+        replaced_by: Some(api_key(2).id),
+        ..api_key(1)
+    };
+    let wanted = ApiKey { roles: api_key(2).roles, digest: [9; 32], ..changed.clone() };
+    commit!(store, OURS, .update_api_key(&wanted));
+    assert_eq!(view(store, OURS).await.api_key(changed.id).await.unwrap(), Some(changed.clone()));
+    let mut tx = begin(store, THEIRS).await;
+    assert!(super::changed(tx.update_api_key(&changed).await, "api_key"));
+    drop(tx);
+    let mut tx = begin(store, OURS).await;
+    tx.revoke_api_key(changed.id, NOW).await.unwrap();
+    assert!(super::changed(tx.update_api_key(&changed).await, "api_key"));
+}
+
+/// The last use only moves forward; keys that are gone or another tenant's are passed over.
+pub async fn last_uses_only_grow(store: &impl Backend) {
+    let (one, two) = (api_key(1), api_key(2));
+    commit!(store, OURS, .insert_api_key(&one) .insert_api_key(&two));
+    let later = NOW.plus_seconds(30);
+    commit!(store, OURS, .touch_api_keys(&[(one.id, NOW), (two.id, later), (api_key(3).id, later)]));
+    commit!(store, THEIRS, .touch_api_keys(&[(one.id, later)]));
+    let mut view = view(store, OURS).await;
+    assert_eq!(view.api_key(one.id).await.unwrap().unwrap().last_used_at, one.last_used_at);
+    assert_eq!(view.api_key(two.id).await.unwrap().unwrap().last_used_at, Some(later));
+}
+
+/// Keys of other systems are found by the beginning of their digest, all that share it, in every tenant.
+pub async fn keys_of_other_systems_are_found_by_their_prefix(store: &impl Backend) {
+    let (one, two, other) = (api_key(1), api_key(2), api_key(3));
+    commit!(store, OURS, .insert_api_key(&one) .insert_old_api_key(one.id, "e3b0c442") .insert_api_key(&two)
+        .insert_old_api_key(two.id, "00000000"));
+    commit!(store, THEIRS, .insert_api_key(&other) .insert_old_api_key(other.id, "e3b0c442"));
+    let found = store.old_api_keys("e3b0c442").await.unwrap();
+    let found: Vec<_> = found.into_iter().map(|entry| (entry.id, entry.tenant, entry.revoked)).collect();
+    assert_eq!(found, [(one.id, OURS, false), (other.id, THEIRS, false)]);
+    commit!(store, OURS, .revoke_api_key(one.id, NOW));
+    assert!(store.old_api_keys("e3b0c442").await.unwrap()[0].revoked);
+    assert_eq!(store.old_api_keys("e3b0c443").await.unwrap(), []);
+}
+
+/// A key is made with its tenant's own roles, and shows what it holds by now.
+pub async fn a_key_shows_its_defined_roles(store: &impl Backend) {
+    let (b, a) = (role(2), role(1));
+    let key = ApiKey { defined_roles: vec![a.name.clone(), b.name.clone()], ..api_key(1) };
+    commit!(store, OURS, .put_role(&b) .put_role(&a) .insert_api_key(&key) .insert_api_key(&api_key(2)));
+    assert_eq!(view(store, OURS).await.api_keys(None, 9).await.unwrap(), [key.clone(), api_key(2)]);
+    commit!(store, OURS, .take_role(&a.name, &key.id.to_string()));
+    let shown = view(store, OURS).await.api_key(key.id).await.unwrap().unwrap();
+    assert_eq!(shown.defined_roles, [b.name]);
+}
+
+/// What lets somebody in or not raises the tenant's epoch; making a key and using it do not.
+pub async fn changes_of_a_key_raise_the_epoch(store: &impl Backend) {
+    let epoch = async || store.epochs(&[OURS]).await.unwrap().of(OURS);
+    commit!(store, OURS, .insert_api_key(&api_key(1)));
+    commit!(store, OURS, .touch_api_keys(&[(api_key(1).id, NOW.plus_seconds(60))])
+        .set_api_key_digest(api_key(1).id, 1, &[5; 32], 2));
+    let before = epoch().await;
+    assert_eq!(before, 0);
+    commit!(store, OURS, .update_api_key(&api_key(1)));
+    let updated = epoch().await;
+    assert!(updated > before);
+    commit!(store, OURS, .revoke_api_key(api_key(1).id, NOW));
+    assert!(epoch().await > updated);
 }

@@ -23,6 +23,7 @@ pub mod key_copies;
 pub mod keys;
 pub mod one_time;
 pub mod revocations;
+pub mod roles;
 pub mod roots;
 pub mod sessions;
 pub mod subjects;
@@ -74,6 +75,12 @@ macro_rules! store_conformance {
                 a_key_reads_back, keys_come_in_pages, another_tenant_does_not_see_it, another_tenant_does_not_change_it,
                 it_is_revoked_once, the_directory_knows_it_and_its_revocation, usable_holders_of_a_role_are_counted,
                 an_id_is_taken_once_in_all_tenants, a_key_of_an_unknown_user_is_refused, a_digest_follows_the_pepper,
+                a_key_is_updated, last_uses_only_grow, keys_of_other_systems_are_found_by_their_prefix, a_key_shows_its_defined_roles,
+                changes_of_a_key_raise_the_epoch,
+            ],
+            roles: [
+                a_role_reads_back, a_role_is_replaced, holders_come_and_go, a_held_role_stays, another_tenant_does_not_see_it,
+                another_tenant_does_not_change_it, changes_raise_the_epoch,
             ],
             keys: [
                 recipients_read_back, a_recipient_is_proven, only_the_platform_keeps_recipients, tenant_keys_read_back,

@@ -1,5 +1,6 @@
 //! `chancery import …`: brings what other systems have.
 
+mod api_keys;
 mod keys;
 mod rows;
 mod source;
@@ -24,6 +25,8 @@ pub struct ImportArgs {
 enum What {
     /// Private keys of a table `tenant_keys`, or wrapped keys in a file of rows
     Keys(keys::KeysArgs),
+    /// API keys that another system issued, by their SHA-256: their holders go on using them
+    ApiKeys(api_keys::ApiKeysArgs),
 }
 
 /// Runs it.
@@ -35,5 +38,6 @@ pub async fn run(args: ImportArgs) -> Result<ExitCode> {
     let (api, output) = (args.client.api()?, args.client.output());
     match args.what {
         What::Keys(args) => keys::run(&api, output, args).await,
+        What::ApiKeys(args) => api_keys::run(&api, output, args).await,
     }
 }

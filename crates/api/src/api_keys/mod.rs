@@ -1,5 +1,11 @@
 //! How programs log in.
 
+pub(crate) mod change;
+pub(crate) mod import;
+pub(crate) mod usage;
+
+use std::str::FromStr;
+
 use axum::{
     Json,
     extract::State,
@@ -7,7 +13,7 @@ use axum::{
 };
 use chancery_crypto::Secret;
 use chancery_domain::{
-    TenantId,
+    Faults, TenantId,
     access::{Call, Permission, Role},
     api_keys::{self, ApiKey, IssuedApiKey, NewApiKey},
     ids::{ApiKeyId, UserId},
@@ -33,9 +39,8 @@ use crate::{
 pub(crate) struct NewApiKeyBody {
     /// What it is for: 1 to 255 characters.
     description: String,
-    /// Its roles, at least one.
-    #[schema(value_type = Vec<String>)]
-    roles: Vec<Role>,
+    /// Its roles, at least one: built-in ones and the tenant's own.
+    roles: Vec<String>,
     /// The user it acts as; its roles are at most that user's.
     #[schema(value_type = Option<String>)]
     user_id: Option<UserId>,
@@ -57,9 +62,8 @@ pub(crate) struct ApiKeyBody {
     key: Option<Secret<String>>,
     /// What it is for.
     description: String,
-    /// Its roles.
-    #[schema(value_type = Vec<String>)]
-    roles: Vec<Role>,
+    /// Its roles: built-in ones, then the tenant's own.
+    roles: Vec<String>,
     /// The user it acts as.
     #[schema(required)]
     user_id: Option<String>,
@@ -71,6 +75,12 @@ pub(crate) struct ApiKeyBody {
     /// When it was revoked.
     #[schema(required)]
     revoked_at: Option<String>,
+    /// When it was used last, give or take a minute.
+    #[schema(required)]
+    last_used_at: Option<String>,
+    /// The id of the key that replaces it.
+    #[schema(required)]
+    replaced_by: Option<String>,
     /// From where it may be used; anywhere if empty.
     allowed_cidrs: Vec<String>,
 }
@@ -81,11 +91,13 @@ impl From<ApiKey> for ApiKeyBody {
             id: key.id.to_string(),
             key: None,
             description: key.description,
-            roles: key.roles.iter().collect(),
+            roles: key.roles.iter().map(|role| role.to_string()).chain(key.defined_roles).collect(),
             user_id: key.user.map(|id| id.to_string()),
             created_at: key.created_at.to_string(),
             expires_at: key.expires_at.map(|at| at.to_string()),
             revoked_at: key.revoked_at.map(|at| at.to_string()),
+            last_used_at: key.last_used_at.map(|at| at.to_string()),
+            replaced_by: key.replaced_by.map(|id| id.to_string()),
             allowed_cidrs: key.allowed_cidrs.iter().map(ToString::to_string).collect(),
         }
     }
@@ -99,23 +111,38 @@ impl From<IssuedApiKey> for ApiKeyBody {
 
 impl NewApiKeyBody {
     fn parsed(self) -> Result<NewApiKey, Problem> {
-        let mut faults = chancery_domain::Faults::default();
-        let mut allowed_cidrs = Vec::new();
-        for (position, text) in self.allowed_cidrs.unwrap_or_default().iter().enumerate() {
-            match text.parse() {
-                Ok(net) => allowed_cidrs.push(net),
-                Err(_) => faults.add(format!("/allowed_cidrs/{position}"), "invalid", "use a form such as 10.0.0.0/8"),
+        let allowed_cidrs = cidrs("", &self.allowed_cidrs.unwrap_or_default()).map_err(Problem::invalid)?;
+        let (mut roles, mut defined_roles) = (Vec::new(), Vec::new());
+        for name in self.roles {
+            match name.parse() {
+                Ok(role) => roles.push(role),
+                Err(_) => defined_roles.push(name),
             }
         }
-        faults.check().map_err(Problem::invalid)?;
         Ok(NewApiKey {
             description: self.description,
-            roles: self.roles,
+            roles,
+            defined_roles,
             user: self.user_id,
             expires_in_days: self.expires_in_days,
             allowed_cidrs,
         })
     }
+}
+
+/// The networks that are written so, below this place of the body.
+fn cidrs<T: FromStr>(place: &str, texts: &[String]) -> Result<Vec<T>, Faults> {
+    let mut faults = Faults::default();
+    let mut nets = Vec::with_capacity(texts.len());
+    for (position, text) in texts.iter().enumerate() {
+        match text.parse() {
+            Ok(net) => nets.push(net),
+            Err(_) => {
+                faults.add(format!("{place}/allowed_cidrs/{position}"), "invalid", "use a form such as 10.0.0.0/8");
+            }
+        }
+    }
+    faults.check().map(|()| nets)
 }
 
 async fn create(
@@ -240,6 +267,15 @@ pub(crate) enum OldRole {
     Admin,
 }
 
+impl From<OldRole> for Role {
+    fn from(old: OldRole) -> Self {
+        match old {
+            OldRole::User => Self::Staff,
+            OldRole::Admin => Self::TenantAdmin,
+        }
+    }
+}
+
 /// Make an API key, in the older form.
 #[utoipa::path(post, path = "/admin/api-keys", tag = "api-keys", request_body = NewApiKeyCompatBody,
     responses((status = 201, description = "The key with its text.", body = ApiKeyBody)))]
@@ -248,13 +284,10 @@ pub(crate) async fn create_api_key_compat(
     Authenticated(call): Authenticated,
     Body(body): Body<NewApiKeyCompatBody>,
 ) -> Result<(StatusCode, Json<ApiKeyBody>), Problem> {
-    let role = match body.role {
-        OldRole::User => Role::Staff,
-        OldRole::Admin => Role::TenantAdmin,
-    };
+    let role = Role::from(body.role);
     let new = NewApiKeyBody {
         description: body.description,
-        roles: vec![role],
+        roles: vec![role.to_string()],
         user_id: Some(body.user_id),
         expires_in_days: body.expires_in_days,
         allowed_cidrs: body.allowed_cidrs,
