@@ -332,6 +332,10 @@ impl Store for Timed {
         self.store.view(tenant).await
     }
 
+    async fn fresh_view(&self, tenant: TenantId) -> Result<Box<dyn View>, StoreError> {
+        self.store.fresh_view(tenant).await
+    }
+
     async fn append_events(&self, events: &[QueuedEvent]) -> Result<Epochs, StoreError> {
         let started = Instant::now();
         let appended = self.store.append_events(events).await;

@@ -170,6 +170,12 @@ pub trait Store: Send + Sync {
     /// Opens a read-only view of the rows of `tenant` alone.
     async fn view(&self, tenant: TenantId) -> Result<Box<dyn View>, StoreError>;
 
+    /// As [`Self::view`], and whatever any node committed before is in it: never a replica's, which may lag behind the other
+    /// nodes. Who asks whether a credential still stands asks here.
+    async fn fresh_view(&self, tenant: TenantId) -> Result<Box<dyn View>, StoreError> {
+        self.view(tenant).await
+    }
+
     /// Puts many tenants' events into their queues in one commit; all or none.
     ///
     /// This is the one door through which rows of several tenants pass at once: reads of

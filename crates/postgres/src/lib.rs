@@ -24,7 +24,7 @@ use sqlx::PgPool;
 
 use crate::begin::begin;
 pub use crate::connect::{Options, Warning};
-use crate::driver::Connected;
+use crate::driver::{Connected, Open};
 pub use crate::error::ConnectError;
 use crate::error::store;
 use crate::replica::{Noting, Replica};
@@ -89,6 +89,12 @@ impl Postgres {
         Ok(Noting { driver: Connected(transaction), replica: self.replica.clone() })
     }
 
+    async fn entered(&self, mut driver: Connected<Open>, tenant: TenantId) -> Result<Box<dyn View>, StoreError> {
+        // This is the first statement, so it takes the snapshot too.
+        driver.enter(&tenant.to_string()).await?;
+        Ok(Box::new(Rows::new(tenant, driver, self.grown.clone())))
+    }
+
     async fn read(&self) -> Result<Connected<sqlx::pool::PoolConnection<sqlx::Postgres>>, StoreError> {
         self.primary.acquire().await.map(Connected).map_err(store)
     }
@@ -112,13 +118,15 @@ impl Store for Postgres {
             Some(replica) => replica.view().await,
             None => None,
         };
-        let mut driver = match caught_up {
-            Some(driver) => driver,
-            None => begin(&self.primary, VIEW).await.map(Connected).map_err(store)?,
-        };
-        // This is the first statement, so it takes the snapshot too.
-        driver.enter(&tenant.to_string()).await?;
-        Ok(Box::new(Rows::new(tenant, driver, self.grown.clone())))
+        match caught_up {
+            Some(driver) => self.entered(driver, tenant).await,
+            None => self.fresh_view(tenant).await,
+        }
+    }
+
+    async fn fresh_view(&self, tenant: TenantId) -> Result<Box<dyn View>, StoreError> {
+        let driver = begin(&self.primary, VIEW).await.map(Connected).map_err(store)?;
+        self.entered(driver, tenant).await
     }
 
     async fn append_events(&self, events: &[QueuedEvent]) -> Result<Epochs, StoreError> {

@@ -369,6 +369,23 @@ mod replica {
         }
         store.close().await;
     }
+
+    /// The replica is another database here: it lags behind as far as one can.
+    #[tokio::test]
+    async fn a_fresh_view_is_never_from_it() {
+        let (Some(database), Some(behind)) = (database().await, database().await) else { return };
+        save(&database, 1).await;
+        let options = Options {
+            allow_superuser: true,
+            read_url: Some(behind.url().to_owned()),
+            max_connections: 4,
+            ..Options::new(database.url())
+        };
+        let store = Postgres::connect(options).await.unwrap();
+        assert_eq!(store.view(OURS).await.unwrap().user(user(1).id).await.unwrap(), None);
+        assert!(store.fresh_view(OURS).await.unwrap().user(user(1).id).await.unwrap().is_some());
+        store.close().await;
+    }
 }
 
 mod tls {

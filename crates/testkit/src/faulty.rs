@@ -141,6 +141,11 @@ impl<S: Store> Store for Faulty<S> {
         self.within.view(tenant).await
     }
 
+    async fn fresh_view(&self, tenant: TenantId) -> Result<Box<dyn View>, StoreError> {
+        check(&self.faults.view)?;
+        self.within.fresh_view(tenant).await
+    }
+
     async fn append_events(&self, events: &[QueuedEvent]) -> Result<Epochs, StoreError> {
         check(&self.faults.append)?;
         self.within.append_events(events).await

@@ -3,7 +3,7 @@
 use std::{
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicI64, AtomicUsize, Ordering},
     },
 };
@@ -54,6 +54,11 @@ pub(crate) struct TestClock(AtomicI64);
 impl TestClock {
     pub(crate) fn advance_seconds(&self, seconds: i64) {
         self.0.fetch_add(seconds * 1_000_000, Ordering::Relaxed);
+    }
+
+    /// The clock of another machine, which is ahead by so many seconds.
+    pub(crate) fn ahead(&self, seconds: i64) -> Arc<Self> {
+        Arc::new(Self(AtomicI64::new(self.now().as_micros() + seconds * 1_000_000)))
     }
 }
 
@@ -106,6 +111,15 @@ impl Backend {
         (backend, store)
     }
 
+    /// PostgreSQL, read through views that may lag behind.
+    pub(crate) async fn lagging() -> Option<(Self, Arc<Lagging>)> {
+        let database = chancery_postgres::testing::database().await?;
+        let store = chancery_postgres::Postgres::clone(&database);
+        let lagging = Arc::new(Lagging { within: store.clone(), old: Mutex::default() });
+        let backend = Self { store: lagging.clone(), directory: Arc::new(store), _database: Some(Arc::new(database)) };
+        Some((backend, lagging))
+    }
+
     pub(crate) async fn postgres() -> Option<Self> {
         let database = chancery_postgres::testing::database().await?;
         let store = chancery_postgres::Postgres::clone(&database);
@@ -127,6 +141,63 @@ impl Store for Counted {
     async fn view(&self, tenant: TenantId) -> Result<Box<dyn View>, StoreError> {
         self.views.fetch_add(1, Ordering::SeqCst);
         self.within.view(tenant).await
+    }
+    async fn fresh_view(&self, tenant: TenantId) -> Result<Box<dyn View>, StoreError> {
+        self.views.fetch_add(1, Ordering::SeqCst);
+        self.within.fresh_view(tenant).await
+    }
+    async fn append_events(&self, events: &[QueuedEvent]) -> Result<Epochs, StoreError> {
+        self.within.append_events(events).await
+    }
+    fn take_grown(&self) -> Vec<TenantId> {
+        self.within.take_grown()
+    }
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.within.ping().await
+    }
+    async fn scrub(&self) -> Result<(), StoreError> {
+        self.within.scrub().await
+    }
+}
+
+/// Gives views that were taken earlier, as a replica does that has not caught up with another node's commits.
+pub(crate) struct Lagging {
+    within: chancery_postgres::Postgres,
+    old: Mutex<Vec<(TenantId, Box<dyn View>)>>,
+}
+
+impl Lagging {
+    /// The next views of this tenant, so many, show it as it is now.
+    pub(crate) async fn lag(&self, tenant: TenantId, views: usize) {
+        for _ in 0..views {
+            let view = self.within.view(tenant).await.unwrap();
+            self.old.lock().unwrap().push((tenant, view));
+        }
+    }
+
+    /// It has caught up.
+    pub(crate) fn catch_up(&self) {
+        self.old.lock().unwrap().clear();
+    }
+}
+
+#[async_trait]
+impl Store for Lagging {
+    async fn begin(&self, tenant: TenantId) -> Result<Box<dyn Tx>, StoreError> {
+        self.within.begin(tenant).await
+    }
+    async fn view(&self, tenant: TenantId) -> Result<Box<dyn View>, StoreError> {
+        let old = {
+            let mut old = self.old.lock().unwrap();
+            old.iter().position(|(of, _)| *of == tenant).map(|at| old.remove(at).1)
+        };
+        match old {
+            Some(old) => Ok(old),
+            None => self.within.view(tenant).await,
+        }
+    }
+    async fn fresh_view(&self, tenant: TenantId) -> Result<Box<dyn View>, StoreError> {
+        self.within.fresh_view(tenant).await
     }
     async fn append_events(&self, events: &[QueuedEvent]) -> Result<Epochs, StoreError> {
         self.within.append_events(events).await
@@ -233,6 +304,12 @@ impl TestApp {
         let mut settings = settings();
         change(&mut settings);
         Self::start(self.ports.clone(), settings, self.clock.clone(), self.admin.clone(), self.held.clone()).await
+    }
+
+    /// Another process on the same store, on a machine with this clock.
+    pub(crate) async fn elsewhere(&self, clock: Arc<TestClock>) -> Self {
+        let ports = Ports { clock: clock.clone(), ..self.ports.clone() };
+        Self::start(ports, settings(), clock, self.admin.clone(), self.held.clone()).await
     }
 
     /// The same instance behind another door: with other limits, and nothing kept from before.

@@ -44,6 +44,7 @@ mod roles;
 mod roots;
 mod rows;
 mod search;
+mod session_nodes;
 mod sessions;
 mod subjects;
 mod tamper;

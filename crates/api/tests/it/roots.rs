@@ -75,7 +75,7 @@ async fn all_is_well(app: &TestApp, clinic: &Clinic, sealed: &Value) {
     app.get(&app.admin, "/v1/tenants").await.ok();
 }
 
-async fn rotate_root(app: &TestApp) {
+pub(crate) async fn rotate_root(app: &TestApp) {
     rotate::begin(&app.instance, app.instance.providers(), &[]).await.unwrap();
     let moved = rotate::sweep(&app.instance, &mut |_, _| ()).await.unwrap();
     assert!(moved.left.is_empty(), "{:?}", moved.left);

@@ -9,27 +9,27 @@ use crate::app::{Backend, Caller, Clinic, Reply, TestApp, request};
 const PASSWORD: &str = "Correct-Horse-7-Battery";
 
 /// A clinic with a user, who logs in.
-async fn logged_in(app: &TestApp) -> Value {
+pub(crate) async fn logged_in(app: &TestApp) -> Value {
     let clinic = app.clinic("north").await;
     logged_in_at(app, &clinic, "north").await
 }
 
-async fn logged_in_at(app: &TestApp, clinic: &Clinic, slug: &str) -> Value {
+pub(crate) async fn logged_in_at(app: &TestApp, clinic: &Clinic, slug: &str) -> Value {
     let body = json!({"username": "zoe", "email": "zoe@clinic.test", "password": PASSWORD, "roles": ["clinician"]});
     app.post(&clinic.admin, "/v1/users", body).await.created();
     log_in(app, slug).await
 }
 
-async fn log_in(app: &TestApp, tenant: &str) -> Value {
+pub(crate) async fn log_in(app: &TestApp, tenant: &str) -> Value {
     let body = json!({"tenant": tenant, "username": "zoe", "password": PASSWORD});
     app.anonymous("POST", "/v1/auth/login", Some(body)).await.ok()
 }
 
-fn bearer(tokens: &Value) -> Caller {
+pub(crate) fn bearer(tokens: &Value) -> Caller {
     Caller { bearer: tokens["access_token"].as_str().unwrap().to_owned() }
 }
 
-async fn refresh(app: &TestApp, tokens: &Value) -> Reply {
+pub(crate) async fn refresh(app: &TestApp, tokens: &Value) -> Reply {
     refresh_as(app, tokens, "clinic/1.0").await
 }
 
@@ -39,7 +39,7 @@ async fn refresh_as(app: &TestApp, tokens: &Value, agent: &str) -> Reply {
     app.send(sent).await
 }
 
-async fn works(app: &TestApp, tokens: &Value) -> bool {
+pub(crate) async fn works(app: &TestApp, tokens: &Value) -> bool {
     // What was looked up lately is believed for 400 ms.
     app.clock.advance_seconds(1);
     let status = app.get(&bearer(tokens), "/v1/auth/session").await.status;

@@ -225,7 +225,7 @@ async fn root_with(instance: &Instance, pepper_version: u32) -> Result<Arc<Platf
 async fn caller_of_key(instance: &Instance, entry: &ApiKeyEntry) -> Result<(Caller, Vec<IpNet>), AuthenticateError> {
     let invalid = AuthenticateError::Invalid;
     let tenant_slug = served(instance, entry.tenant).await?;
-    let mut view = instance.store().view(entry.tenant).await?;
+    let mut view = instance.store().fresh_view(entry.tenant).await?;
     let key = view.api_key(entry.id).await?.ok_or(invalid("unknown API key"))?;
     if key.revoked_at.is_some() || key.expires_at.is_some_and(|end| end <= instance.now()) {
         return Err(invalid("revoked or expired API key"));
@@ -280,7 +280,7 @@ async fn follow_pepper(instance: &Instance, entry: &ApiKeyEntry, version: u32, d
 pub(crate) async fn of_token(instance: &Instance, token: &Verified) -> Result<(Caller, Vec<IpNet>), AuthenticateError> {
     let invalid = AuthenticateError::Invalid;
     let tenant_slug = served(instance, token.tenant).await?;
-    let mut view = instance.store().view(token.tenant).await?;
+    let mut view = instance.store().fresh_view(token.tenant).await?;
     let against = view.revocations_of(token.jti, token.who.user()).await?;
     if against.iter().any(|revocation| revocation.stops(token.issued_at)) {
         return Err(invalid("revoked token"));
@@ -291,7 +291,9 @@ pub(crate) async fn of_token(instance: &Instance, token: &Verified) -> Result<(C
             let user = active(view.user(*user).await?)?;
             if let Some(id) = session {
                 let session = view.session(*id).await?.filter(|session| session.user == user.id);
-                let goes_on = session.is_some_and(|session| session.state == SessionState::Active);
+                let goes_on = session.is_some_and(|session| {
+                    session.state == SessionState::Active && instance.now() < session.expires_at
+                });
                 if !goes_on {
                     return Err(invalid("session ended"));
                 }

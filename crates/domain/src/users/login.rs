@@ -83,7 +83,7 @@ async fn find(instance: &Instance, tenant: TenantId, name: &str) -> Result<Optio
     }
     let ring = instance.keyring(tenant).await?;
     let terms = email_terms(&ring, &Phi::new(name.to_owned()))?;
-    let mut view = instance.store().view(tenant).await?;
+    let mut view = instance.store().fresh_view(tenant).await?;
     let named = view.user_by_username(name).await?;
     let mailed = view.users_by_email_terms(&terms).await?;
     // Two users may share an address; then only the name tells them apart.
