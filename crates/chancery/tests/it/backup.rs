@@ -276,6 +276,35 @@ async fn a_changed_or_cut_backup_restores_nothing() {
     told(&["restore", text(&out), "--dev", "--data", text(&home)]);
 }
 
+#[tokio::test]
+async fn who_logged_out_after_the_backup_is_not_logged_in_by_its_restore() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("dev");
+    let server = Served::dev(&dir);
+    let (_, owner) = tenant(&server, &admin_key(&dir), "drill", &["tenant_admin"]).await;
+    let (name, password) = ("ada", "Correct-Horse-7-Battery");
+    let user = json!({ "username": name, "email": "ada@drill.test", "password": password, "roles": ["clinician"] });
+    server.must("POST", "/v1/users", &owner, Some(user)).await;
+    let login = || Some(json!({ "tenant": "drill", "username": name, "password": password }));
+    let tokens = server.must("POST", "/v1/auth/login", "", login()).await;
+    let out = folder.path().join("backup");
+    told(&["backup", "--dev", "--data", text(&dir), "--out", text(&out)]);
+    let access = tokens["access_token"].as_str().unwrap();
+    assert_eq!(server.send("POST", "/v1/auth/logout", access, None).await.0, 204);
+    server.stop();
+
+    let back = folder.path().join("back");
+    fs::create_dir_all(&back).unwrap();
+    fs::copy(dir.join("root.key"), back.join("root.key")).unwrap();
+    told(&["restore", text(&out), "--dev", "--data", text(&back)]);
+    let server = Served::dev(&back);
+    assert_eq!(server.send("GET", "/v1/auth/session", access, None).await.0, 401);
+    let refresh = json!({ "refresh_token": tokens["refresh_token"] });
+    assert_eq!(server.send("POST", "/v1/auth/refresh", "", Some(refresh)).await.0, 401);
+    server.must("POST", "/v1/auth/login", "", login()).await;
+    server.stop();
+}
+
 /// From SQLite into PostgreSQL and back: the same rows, the same log roots.
 #[tokio::test]
 async fn a_backup_moves_between_the_engines() {
