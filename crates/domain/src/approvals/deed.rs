@@ -28,8 +28,8 @@ impl Deed {
         self
     }
 
-    /// Of these versions of a key, by number: one that is made later is not among them. Long lists are told by their length
-    /// and the newest number, which is as exact: versions are only ever added above.
+    /// Of these versions of a key, by number: one that is made later is not among them. The newest stands apart, since events
+    /// tell of a long list only how long it is.
     #[must_use]
     pub fn of_versions(self, numbers: impl Iterator<Item = u32>) -> Self {
         let numbers: Vec<u32> = numbers.collect();
@@ -48,7 +48,7 @@ impl Deed {
     /// The particulars as canonical JSON.
     pub(super) fn details_text(&self) -> Result<String, Failure> {
         let details: Map<String, Value> =
-            self.details.iter().map(|(name, detail)| ((*name).to_owned(), detail.to_json())).collect();
+            self.details.iter().map(|(name, detail)| ((*name).to_owned(), detail.to_whole_json())).collect();
         text(&Value::Object(details))
     }
 
@@ -79,9 +79,20 @@ mod tests {
         assert_eq!(digest(&[1, 2]), digest(&[1, 2]));
         assert_ne!(digest(&[1, 2]), digest(&[1, 2, 3]));
         assert_ne!(digest(&[1, 2]), digest(&[1, 3]));
-        // Too many to be listed: one destroyed and one made leaves their number as it was.
+        // Too many to be listed in an event: one destroyed and one made leaves their number as it was.
         let many: Vec<u32> = (1..=200).collect();
         assert_ne!(digest(&many), digest(&(2..=201).collect::<Vec<_>>()));
+    }
+
+    #[test]
+    fn of_many_names_each_counts_and_is_shown() {
+        let deed = |last: &str| {
+            let names = (0..500).map(|n| format!("table_{n}")).chain([last.to_owned()]).collect();
+            Deed::new(DeedKind::BreakGlass, "ticket", "INC-1").with("tables", Detail::Names(names))
+        };
+        assert_eq!(deed("lunch").digest().unwrap(), deed("lunch").digest().unwrap());
+        assert_ne!(deed("lunch").digest().unwrap(), deed("psychiatry").digest().unwrap());
+        assert!(deed("psychiatry").details_text().unwrap().contains("psychiatry"));
     }
 
     #[test]

@@ -35,6 +35,14 @@ impl Detail {
             Self::At(at) => json!(at.to_string()),
         }
     }
+
+    /// As [`Self::to_json`], with every name: what somebody consents to is not told by how many there are.
+    pub(crate) fn to_whole_json(&self) -> Value {
+        match self {
+            Self::Names(names) => json!(names),
+            other => other.to_json(),
+        }
+    }
 }
 
 /// What happened, before it is stamped with who, when and where.
