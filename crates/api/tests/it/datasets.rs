@@ -319,3 +319,19 @@ async fn terms_of_every_kind_follow_a_rotation_of_the_index_key() {
     }
     assert_eq!(rows[0][3], rows[1][3], "born in one year");
 }
+
+#[tokio::test]
+async fn a_dataset_that_speaks_for_another_table_of_fields_is_counted_anew() {
+    let app = TestApp::new().await;
+    let (clinic, _database) = filled(&app, 2).await;
+    done(&app, &clinic, json!({"work": "scan"})).await;
+    let key = key(&app, &clinic, "data").await;
+    let counts =
+        async || app.get(&clinic.officer, &format!("/v1/keys/{key}/census")).await.ok()["items"][0]["counts"].clone();
+    assert_eq!(counts().await[0]["count"], 2);
+    app.put(&clinic.officer, "/v1/fields/visits/ssn", json!({"index": {"normalizer": "digits"}})).await.ok();
+    let mut other = dataset();
+    other["field_table"] = json!("visits");
+    app.put(&clinic.officer, "/v1/datasets/patients", other).await.ok();
+    assert_eq!(counts().await, json!([]));
+}

@@ -74,6 +74,8 @@ pub async fn put(instance: &Instance, call: &Call, name: &str, spec: DatasetSpec
     // What was counted before may have been another table's: the counts go with the old registration.
     if before.is_some_and(|before| {
         before.table != dataset.table
+            || before.field_table != dataset.field_table
+            || before.row_column != dataset.row_column
             || before.columns != dataset.columns
             || before.compounds != dataset.compounds
             || before.url_file != dataset.url_file
