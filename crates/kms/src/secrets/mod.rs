@@ -128,9 +128,12 @@ pub trait SecretManager: Send + Sync {
 fn select(name: &SecretName, text: Secret<String>) -> Result<Secret<String>, ProviderError> {
     let Some(member) = &name.member else { return Ok(text) };
     let wrong = |why: &str| ProviderError::Misconfigured(format!("the secret {name} {why}"));
-    let mut members: std::collections::BTreeMap<String, zeroize::Zeroizing<String>> =
-        serde_json::from_str(text.expose()).map_err(|_| wrong("is no JSON object of texts"))?;
+    // The others may be anything: beside a password, managers keep the port as a number.
+    let mut members: std::collections::BTreeMap<String, &serde_json::value::RawValue> =
+        serde_json::from_str(text.expose()).map_err(|_| wrong("is no JSON object"))?;
     let found = members.remove(member).ok_or_else(|| wrong("has no such member"))?;
+    let found: zeroize::Zeroizing<String> =
+        serde_json::from_str(found.get()).map_err(|_| wrong("has no text as this member"))?;
     Ok(Secret::new(found.as_str().to_owned()))
 }
 
@@ -163,6 +166,10 @@ mod tests {
         assert_eq!(select(&name("aws:db"), object()).unwrap().expose(), r#"{"user":"u","password":"p"}"#);
         let said = |name: &SecretName, text: &str| select(name, Secret::new(text.to_owned())).unwrap_err().to_string();
         assert_eq!(said(&name("aws:db#pin"), object().expose()), "the secret aws:db#pin has no such member");
-        assert_eq!(said(&name("aws:db#pin"), "hunter2"), "the secret aws:db#pin is no JSON object of texts");
+        assert_eq!(said(&name("aws:db#pin"), "hunter2"), "the secret aws:db#pin is no JSON object");
+        // As AWS keeps those of its databases.
+        let odd = r#"{"password":"p","port":5432,"tls":true,"hosts":["a"],"none":null}"#;
+        assert_eq!(select(&name("aws:db#password"), Secret::new(odd.to_owned())).unwrap().expose(), "p");
+        assert_eq!(said(&name("aws:db#port"), odd), "the secret aws:db#port has no text as this member");
     }
 }
