@@ -114,8 +114,7 @@ impl Served {
     /// Sends a request with an API key.
     pub(crate) async fn send(&self, method: &str, path: &str, key: &str, body: Option<Value>) -> (u16, Value) {
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let mut request =
-            client.request(method.parse().unwrap(), format!("{}{path}", self.base)).header("x-api-key", key);
+        let mut request = client.request(method.parse().unwrap(), format!("{}{path}", self.base)).bearer_auth(key);
         if let Some(body) = body {
             request = request.json(&body);
         }
