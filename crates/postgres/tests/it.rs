@@ -78,7 +78,14 @@ mod row_security {
             tables.iter().filter(|table| !table.get::<bool, _>(1)).map(|table| table.get(0)).collect();
         assert_eq!(
             open,
-            ["_sqlx_migrations", "directory_api_keys", "directory_epochs", "directory_roots", "directory_tenants"]
+            [
+                "_sqlx_migrations",
+                "directory_api_keys",
+                "directory_epochs",
+                "directory_old_api_keys",
+                "directory_roots",
+                "directory_tenants"
+            ]
         );
         assert!(tables.len() > 15);
     }
