@@ -100,7 +100,7 @@ pub struct Head {
     pub digest: [u8; 32],
     /// The version of the pepper that its secret was computed with.
     pub pepper_version: u32,
-    /// Who used the one before it: a keyed digest of the client ([`client_digest`](token::client_digest)).
+    /// Who used the one before it: a keyed digest of the client, by its user agent.
     pub client: [u8; 32],
     /// Since when it is the head.
     pub since: Timestamp,
