@@ -56,6 +56,8 @@ enum Task {
     RotateProof(proof::Options),
     /// Migrate a column of a live table with a writer at work, kills and a rollback: the same plaintext before and after
     MigrateProof(proof::Options),
+    /// Revoke credentials that two nodes know: how soon are they refused everywhere? And cut the nodes off from their store
+    RevokeProof(proof::RevokeOptions),
     /// How fast, next to peers on this machine; writes docs/performance.md
     Bench(bench::Options),
     /// Run a command with a private PostgreSQL, which tests find through `CHANCERY_TEST_POSTGRES_URL`
@@ -88,6 +90,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Fuzz(options) => fuzz::run(&options)?,
         Task::RotateProof(options) => proof::rotate(&options, None)?,
         Task::MigrateProof(options) => proof::migrate(&options, None)?,
+        Task::RevokeProof(options) => proof::revoke(&options)?,
         Task::Bench(options) => bench::run(&options)?,
         Task::WithPostgres { command } => return with_postgres(&command),
     }

@@ -75,6 +75,11 @@ impl Postgres {
         self.psql(&format!("CREATE DATABASE {name} OWNER chancery"))
     }
 
+    /// Takes a database away from whoever uses it.
+    pub(crate) fn drop_database(&self, name: &str) -> Result<()> {
+        self.psql(&format!("DROP DATABASE {name} WITH (FORCE)"))
+    }
+
     /// Fails when the server is no longer there, with the end of its log.
     pub(crate) fn check_alive(&self) -> Result<()> {
         if self.server.ended()? {

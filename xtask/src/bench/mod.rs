@@ -100,10 +100,12 @@ fn rows(times: &Result<Times, String>, peers: &Peers, load: &Load) -> Vec<Row> {
 
 /// How an application and an operator fare.
 fn in_use(printed: &Printed) -> Vec<Row> {
-    let Printed { warm, cold, evicting, resident_mb, slower: [sqlite, postgres], reseal, rewrite } = printed;
+    let Printed { warm, cold, evicting, resident_mb, callers, slower: [sqlite, postgres], revoked_ms, reseal, rewrite } =
+        printed;
     let four = "four fields sealed through the API's router, another tenant's keys must make room";
     let pf04 = |database| format!("an application's queries on a sealed table, {database} (PF-04)");
-    vec![
+    let micro = |time: &Measured| time.clone().map(|time| time / 1e3);
+    let mut rows = vec![
         Row::times(four, evicting, "the same with room for all", cold, Target::AtMost(1.25)),
         Row::times("four fields sealed, keys not in memory", cold, "keys in memory", warm, Target::AtMost(10.0)),
         Row::limit("10,000 tenants in Zipf traffic, resident memory", "MB", resident_mb, 300.0),
@@ -117,5 +119,37 @@ fn in_use(printed: &Printed) -> Vec<Row> {
             rewrite,
             0.25,
         ),
-    ]
+    ];
+    rows.extend([
+        Row::limit("authenticate an API key that is known (PF-01)", "µs", &micro(&callers.api_key_known), 2.0),
+        Row::limit("authenticate an access token that is known", "µs", &micro(&callers.token_known), 2.0),
+        Row::times(
+            "authenticate an access token that is new (PF-06)",
+            &callers.token_new,
+            "its ES256 signature check alone",
+            &callers.es256,
+            Target::AtMost(1.3),
+        ),
+        Row::rate(
+            "`POST /oauth2/introspect` through the API's router, one caller",
+            "requests/s",
+            &callers.introspection.clone().map(|time| 1e9 / time),
+            1_000.0,
+        ),
+        Row::times(
+            "`POST /v1/auth/login` through the API's router (PF-05, PF-09)",
+            &callers.login,
+            "its Argon2id hash alone",
+            &callers.argon2,
+            Target::AtMost(1.2),
+        ),
+        Row::limit(
+            "from a revocation to its refusal on 2 nodes over PostgreSQL, p99",
+            "ms",
+            revoked_ms,
+            crate::proof::REVOKED_WITHIN_MS,
+        ),
+        Row::limit("the same login", "ms", &callers.login.clone().map(|time| time / 1e6), 200.0),
+    ]);
+    rows
 }

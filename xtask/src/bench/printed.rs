@@ -1,4 +1,4 @@
-//! Measurements of other crates that print what they found: keys in memory, an application's table, a re-seal.
+//! Measurements of other crates that print what they found: keys in memory, who calls, an application's table, a re-seal.
 
 use std::process::Command;
 
@@ -11,6 +11,8 @@ use crate::{process, proof, workspace};
 
 /// How many rows are re-sealed.
 const ROWS: u64 = 100_000;
+/// How many credentials are revoked.
+const TRIALS: usize = 200;
 
 /// What they printed.
 #[derive(Debug)]
@@ -21,19 +23,39 @@ pub(super) struct Printed {
     pub(super) evicting: Measured,
     /// Resident MB while 10,000 tenants call.
     pub(super) resident_mb: Measured,
+    /// Times in ns of knowing who calls.
+    pub(super) callers: Callers,
     /// By how many percent an application's queries are slower on a sealed table: SQLite, PostgreSQL.
     pub(super) slower: [Measured; 2],
+    /// The 99th percentile in ms from an acknowledged revocation to its refusal on two nodes.
+    pub(super) revoked_ms: Measured,
     /// Rows per second of a re-seal, and of the same rows written back as they are.
     pub(super) reseal: Measured,
     pub(super) rewrite: Measured,
 }
 
+/// Times in ns: who calls by a credential that is known or new, and what they are measured by.
+#[derive(Debug)]
+pub(super) struct Callers {
+    /// An API key of a moment ago.
+    pub(super) api_key_known: Measured,
+    /// An access token of a moment ago.
+    pub(super) token_known: Measured,
+    /// An ES256 token never seen before, and its signature check alone.
+    pub(super) token_new: Measured,
+    pub(super) es256: Measured,
+    pub(super) introspection: Measured,
+    /// A login, and its Argon2id hash alone.
+    pub(super) login: Measured,
+    pub(super) argon2: Measured,
+}
+
 impl Printed {
     pub(super) fn measure() -> Self {
         let said = |error: anyhow::Error| format!("{error:#}");
-        let memory = memory().map_err(said);
+        let told = told(&["memory::", "identity::"]).map_err(said);
         let of = |name: &str| -> Measured {
-            let found = memory.as_ref().map_err(Clone::clone)?.iter().find_map(|line| line.get(name)?.as_f64());
+            let found = told.as_ref().map_err(Clone::clone)?.iter().find_map(|line| line.get(name)?.as_f64());
             found.ok_or_else(|| format!("no test told `{name}`"))
         };
         let table = table().map_err(said);
@@ -44,24 +66,40 @@ impl Printed {
             cold: of("cold_us").map(|time| time * 1e3),
             evicting: of("evicting_us").map(|time| time * 1e3),
             resident_mb: of("resident_mb"),
+            callers: Callers {
+                api_key_known: of("api_key_known_ns"),
+                token_known: of("token_known_ns"),
+                token_new: of("token_new_ns"),
+                es256: of("es256_ns"),
+                introspection: of("introspection_ns"),
+                login: of("login_ns"),
+                argon2: of("argon2_ns"),
+            },
             slower,
+            revoked_ms: revoked().map_err(said),
             reseal: rates.clone().map(|[reseal, _]| reseal),
             rewrite: rates.map(|[_, rewrite]| rewrite),
         }
     }
 }
 
-/// The lines of JSON that the measurements of memory print.
-fn memory() -> Result<Vec<Value>> {
+/// The lines of JSON that these measurements of the API print.
+fn told(tests: &[&str]) -> Result<Vec<Value>> {
     let mut cargo = workspace::cargo(&["test", "--release", "--locked", "--package", "chancery-api", "--test", "it"]);
     // One after the other: they measure the process.
-    let said = output(cargo.args(["--", "--ignored", "--nocapture", "--test-threads=1", "memory::"]))?;
+    let said = output(cargo.args(["--", "--ignored", "--nocapture", "--test-threads=1"]).args(tests))?;
     Ok(objects(&said))
 }
 
 /// The objects at the ends of lines: a test's first line follows its name.
 fn objects(said: &str) -> Vec<Value> {
     said.lines().filter_map(|line| serde_json::from_str(line.get(line.find('{')?..)?).ok()).collect()
+}
+
+fn revoked() -> Result<f64> {
+    let postgres = Postgres::start()?;
+    let times = proof::revocation_times(&workspace::build_server(true)?, &postgres, TRIALS)?;
+    times.get(TRIALS * 99 / 100).copied().context("no trial")
 }
 
 /// The table that the bench PF-04 prints.

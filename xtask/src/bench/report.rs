@@ -59,7 +59,7 @@ impl Row {
             what,
             format!("< {limit} {unit}"),
             ours,
-            |number| format!("{number:.0} {unit}"),
+            |number| format!("{} {unit}", rounded(number)),
             |number| number < limit,
         )
     }
@@ -100,6 +100,11 @@ impl Row {
 
 fn verdict(met: bool) -> String {
     if met { "met" } else { "**missed**" }.to_owned()
+}
+
+/// With a digit behind the point where there are few before it.
+fn rounded(number: f64) -> String {
+    if number.abs() < 10.0 { format!("{number:.1}") } else { format!("{number:.0}") }
 }
 
 fn nanoseconds(time: f64) -> String {

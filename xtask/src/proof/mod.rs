@@ -1,8 +1,9 @@
-//! Two long proofs on live tables: a rotation of the data key, and the migration of a column. Writers and readers press on, and
-//! `kill -9` comes at moments nobody chose.
+//! Long proofs. Two are on live tables, a rotation of the data key and the migration of a column: writers and readers press on,
+//! and `kill -9` comes at moments nobody chose. One is of revocation on two nodes.
 
 mod migrate;
 mod psql;
+mod revoke;
 mod rotate;
 
 use std::fs::{self, Permissions};
@@ -13,6 +14,7 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
 pub(crate) use migrate::migrate;
+pub(crate) use revoke::{LIMIT_MS as REVOKED_WITHIN_MS, Options as RevokeOptions, latencies as revocation_times, revoke};
 pub(crate) use rotate::{rate as reseal_rate, rotate};
 
 use crate::postgres::Postgres;

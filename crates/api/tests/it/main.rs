@@ -27,6 +27,7 @@ mod fence;
 mod fields;
 mod habits;
 mod idempotency;
+mod identity;
 mod keys;
 mod layers;
 mod leases;

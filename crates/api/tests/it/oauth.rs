@@ -29,7 +29,7 @@ pub(crate) async fn program(app: &TestApp, clinic: &Clinic, body: Value) -> Prog
     Program { id: text("id"), key: text("key") }
 }
 
-async fn service(app: &TestApp, clinic: &Clinic) -> Program {
+pub(crate) async fn service(app: &TestApp, clinic: &Clinic) -> Program {
     program(app, clinic, json!({"description": "lab", "roles": ["service", "staff"]})).await
 }
 
