@@ -63,6 +63,8 @@ struct ProblemBody {
     code: String,
     /// What to do about it.
     detail: String,
+    /// With `auth.step_up_required`: how many seconds ago the person may have proved who it is.
+    max_age: Option<u32>,
     /// One entry per bad field.
     errors: Option<Vec<FaultBody>>,
 }

@@ -56,6 +56,7 @@ impl ToProblem for Denied {
                 Problem::new(Code::AuthzDenied).detail(format!("this needs the permission {permission}"))
             }
             Self::NoSuchTenant => Problem::new(Code::NotFound),
+            Self::StepUp(max_age) => Problem::step_up(max_age),
         }
     }
 }

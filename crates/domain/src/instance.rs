@@ -9,7 +9,7 @@ use std::{
 use chancery_crypto::{password, random::Random, random::RandomError};
 
 use crate::{
-    access::{Call, Denied, Permission, RefusedCredentials, authenticate::CallerCache},
+    access::{Call, Denied, Permission, RECENT_SECONDS, RefusedCredentials, authenticate::CallerCache},
     api_keys::last_used::LastUsed,
     audit::{Appender, counters::Counters, failures::OpenFailures, refusals::AnonymousCounts},
     datasets::DatasetTables,
@@ -469,6 +469,15 @@ impl Instance {
         }
         let entry = self.directory().tenant(tenant).await?.filter(|entry| entry.state != TenantState::Erased);
         Ok(entry.map(|_| ()).ok_or(Denied::NoSuchTenant))
+    }
+
+    /// Asks that a person who calls has proved who it is a short while ago ([`Call::require_recent`]).
+    ///
+    /// # Errors
+    ///
+    /// [`Denied::StepUp`].
+    pub fn require_recent(&self, call: &Call) -> Result<(), Denied> {
+        call.require_recent(self.now(), RECENT_SECONDS)
     }
 
     /// Looks a tenant's keys up again, if they were not looked up a moment ago: somebody named a key that is

@@ -44,6 +44,8 @@ problems! {
     CredentialConflict = "auth.credential_conflict", UNAUTHORIZED, "More than one credential was presented";
     /// A wrong name or password.
     LoginFailed = "auth.login_failed", UNAUTHORIZED, "Login failed";
+    /// The person must prove again who it is (RFC 9470).
+    StepUpRequired = "auth.step_up_required", UNAUTHORIZED, "Prove again who you are";
     /// A refresh token was used before; its session has ended.
     RefreshReused = "auth.refresh_reused", UNAUTHORIZED, "The refresh token was used before; log in again";
     /// A tenant was named that is not the caller's.
@@ -120,12 +122,19 @@ pub struct Problem {
     code: Code,
     detail: Option<Cow<'static, str>>,
     faults: Faults,
+    max_age: Option<u32>,
 }
 
 impl Problem {
     /// With the code's title and nothing else.
     pub const fn new(code: Code) -> Self {
-        Self { code, detail: None, faults: Faults(Vec::new()) }
+        Self { code, detail: None, faults: Faults(Vec::new()), max_age: None }
+    }
+
+    /// The person must prove who it is, at most so many seconds before the request.
+    pub const fn step_up(max_age: u32) -> Self {
+        let detail = Cow::Borrowed("POST /v1/auth/reauthenticate, then repeat the request with the token that it gives");
+        Self { code: Code::StepUpRequired, detail: Some(detail), faults: Faults(Vec::new()), max_age: Some(max_age) }
     }
 
     /// With a sentence on what to do about it. Must not repeat input; dropped from a 5xx.
@@ -137,7 +146,7 @@ impl Problem {
 
     /// Fields that are not valid.
     pub const fn invalid(faults: Faults) -> Self {
-        Self { code: Code::RequestInvalid, detail: None, faults }
+        Self { code: Code::RequestInvalid, detail: None, faults, max_age: None }
     }
 
     /// With an entry per bad field.
@@ -193,6 +202,9 @@ impl IntoResponse for Problem {
         if let Some(fields) = body.as_object_mut() {
             let detail = self.detail.filter(|_| !status.is_server_error());
             fields.insert("detail".into(), detail.unwrap_or(Cow::Borrowed(self.code.title())).into());
+            if let Some(max_age) = self.max_age {
+                fields.insert("max_age".into(), max_age.into());
+            }
             if !self.faults.0.is_empty() {
                 let entries: Vec<_> = self
                     .faults
@@ -207,7 +219,7 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if status == StatusCode::UNAUTHORIZED {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge(self.code)));
+            headers.insert(header::WWW_AUTHENTICATE, challenge(self.code, self.max_age));
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
@@ -218,12 +230,19 @@ impl IntoResponse for Problem {
 }
 
 /// RFC 6750 §3: an error only when a credential was presented.
-const fn challenge(code: Code) -> &'static str {
-    match code {
+fn challenge(code: Code, max_age: Option<u32>) -> HeaderValue {
+    let fixed = match code {
         Code::CredentialInvalid => r#"Bearer realm="chancery", error="invalid_token""#,
         Code::CredentialConflict => r#"Bearer realm="chancery", error="invalid_request""#,
+        Code::StepUpRequired => r#"Bearer realm="chancery", error="insufficient_user_authentication""#,
         _ => r#"Bearer realm="chancery""#,
-    }
+    };
+    let text = max_age.map(|seconds| {
+        // RFC 9470 §3.
+        format!(r#"{fixed}, error_description="More recent authentication is required", max_age="{seconds}""#)
+    });
+    let text = text.and_then(|text| HeaderValue::from_str(&text).ok());
+    text.unwrap_or(HeaderValue::from_static(fixed))
 }
 
 #[cfg(test)]

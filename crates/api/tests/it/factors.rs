@@ -20,34 +20,34 @@ backends! {
 }
 
 /// Somebody with an authenticator.
-struct Person {
-    id: String,
-    name: &'static str,
-    key: TotpKey,
-    codes: Vec<String>,
-    caller: Caller,
+pub(crate) struct Person {
+    pub(crate) id: String,
+    pub(crate) name: &'static str,
+    pub(crate) key: TotpKey,
+    pub(crate) codes: Vec<String>,
+    pub(crate) caller: Caller,
 }
 
-fn text(value: &Value) -> String {
+pub(crate) fn text(value: &Value) -> String {
     value.as_str().unwrap().to_owned()
 }
 
-fn token(answer: &Value) -> Caller {
+pub(crate) fn token(answer: &Value) -> Caller {
     Caller { bearer: text(&answer["access_token"]) }
 }
 
-async fn user(app: &TestApp, clinic: &Clinic, name: &str, role: &str) -> String {
+pub(crate) async fn user(app: &TestApp, clinic: &Clinic, name: &str, role: &str) -> String {
     let body = json!({"username": name, "email": format!("{name}@clinic.test"), "password": PASSWORD, "roles": [role]});
     text(&app.post(&clinic.admin, "/v1/users", body).await.created()["id"])
 }
 
-async fn log_in(app: &TestApp, clinic: &Clinic, name: &str) -> Value {
+pub(crate) async fn log_in(app: &TestApp, clinic: &Clinic, name: &str) -> Value {
     let body = json!({"tenant": clinic.slug, "username": name, "password": PASSWORD});
     app.anonymous("POST", "/v1/auth/login", Some(body)).await.ok()
 }
 
 /// A step of a login: `what` is the end of its path.
-async fn step(app: &TestApp, what: &str, token: &Value, code: &str) -> Reply {
+pub(crate) async fn step(app: &TestApp, what: &str, token: &Value, code: &str) -> Reply {
     let body = json!({"mfa_token": token, "code": code});
     app.anonymous("POST", &format!("/v1/auth/mfa/{what}"), Some(body)).await
 }
@@ -57,12 +57,12 @@ fn key(enrolment: &Value) -> TotpKey {
     TotpKey::from_slice(&bytes).unwrap()
 }
 
-fn now(app: &TestApp, key: &TotpKey) -> String {
+pub(crate) fn now(app: &TestApp, key: &TotpKey) -> String {
     key.code(step_of(app.clock.now().as_seconds())).expose().clone()
 }
 
 /// One that no step near this moment has.
-fn wrong(app: &TestApp, key: &TotpKey) -> String {
+pub(crate) fn wrong(app: &TestApp, key: &TotpKey) -> String {
     let step = step_of(app.clock.now().as_seconds());
     let near: Vec<String> = (step - 3..step + 3).map(|step| key.code(step).expose().clone()).collect();
     (0..10).map(|n| format!("{n:06}")).find(|code| !near.contains(code)).unwrap()
@@ -70,7 +70,12 @@ fn wrong(app: &TestApp, key: &TotpKey) -> String {
 
 /// Somebody who enrolled at the first login, and is in the next step of its authenticator.
 async fn enrolled(app: &TestApp, clinic: &Clinic, name: &'static str) -> Person {
-    let id = user(app, clinic, name, "tenant_admin").await;
+    enrolled_as(app, clinic, name, "tenant_admin").await
+}
+
+/// The same, in a role that needs a second factor.
+pub(crate) async fn enrolled_as(app: &TestApp, clinic: &Clinic, name: &'static str, role: &str) -> Person {
+    let id = user(app, clinic, name, role).await;
     let asked = log_in(app, clinic, name).await;
     assert_eq!((&asked["mfa_required"], &asked["methods"]), (&json!(true), &json!(["enroll"])));
     assert!(asked.get("access_token").is_none());

@@ -47,6 +47,7 @@ mod rows;
 mod search;
 mod session_nodes;
 mod sessions;
+mod step_up;
 mod subjects;
 mod tamper;
 mod tenant_hints;

@@ -5,6 +5,7 @@ use crate::{
     idempotency::Claim,
     ids::{ApiKeyId, RequestId, SessionId, TenantId, TokenId, UserId},
     sessions::Authentication,
+    time::Timestamp,
 };
 
 codes! {
@@ -58,7 +59,7 @@ pub struct Caller {
     pub(crate) session: Option<SessionId>,
     pub(crate) authentication: Option<Authentication>,
     pub(crate) api_key: Option<ApiKeyId>,
-    pub(crate) expires_at: Option<crate::Timestamp>,
+    pub(crate) expires_at: Option<Timestamp>,
 }
 
 impl Caller {
@@ -131,7 +132,7 @@ impl Caller {
     }
 
     /// When its credential ends.
-    pub fn expires_at(&self) -> Option<crate::Timestamp> {
+    pub fn expires_at(&self) -> Option<Timestamp> {
         self.expires_at
     }
 
@@ -150,7 +151,13 @@ pub enum Denied {
     /// The tenant is not the caller's, or there is none: the two look the same.
     #[error("no such tenant")]
     NoSuchTenant,
+    /// The person proved who it is longer ago than these seconds, or nobody knows when: it must do so again (RFC 9470).
+    #[error("the person must prove again who it is: at most {0} seconds ago")]
+    StepUp(u32),
 }
+
+/// How fresh a person's proof must be for what is dangerous, in seconds.
+pub const RECENT_SECONDS: u32 = 600;
 
 /// One call: who, and with which request.
 #[derive(Debug, Clone)]
@@ -183,6 +190,24 @@ impl Call {
         if self.caller.may(permission) { Ok(()) } else { Err(Denied::Forbidden(permission)) }
     }
 
+    /// Asks that a person has proved who it is at most `max_age` seconds before `now`: a stolen session does not do what cannot be
+    /// undone, nor give itself more than it has.
+    ///
+    /// API keys and the process itself prove who they are with every request.
+    ///
+    /// # Errors
+    ///
+    /// [`Denied::StepUp`].
+    pub fn require_recent(&self, now: Timestamp, max_age: u32) -> Result<(), Denied> {
+        match self.caller.auth {
+            AuthMethod::ApiKey | AuthMethod::System => return Ok(()),
+            AuthMethod::Password => {}
+        }
+        let proved = self.caller.authentication.as_ref();
+        let recent = proved.is_some_and(|proof| now <= proof.at.plus_seconds(i64::from(max_age)));
+        if recent { Ok(()) } else { Err(Denied::StepUp(max_age)) }
+    }
+
     /// Asks for `permission` in `tenant`, named by a path; in a foreign one, for `across` instead.
     ///
     /// # Errors
@@ -194,5 +219,39 @@ impl Call {
             return self.require(permission);
         }
         if self.caller.tenant.is_platform() && self.caller.may(across) { Ok(()) } else { Err(Denied::NoSuchTenant) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        access::{RequestInfo, RoleSet, authenticate::caller_of_user},
+        sessions::Amr,
+    };
+
+    const NOW: Timestamp = Timestamp::from_micros(1_790_000_000_000_000);
+
+    fn call(auth: AuthMethod, proved: Option<Timestamp>) -> Call {
+        let (tenant, user) = (TenantId::from_bytes([1; 16]), UserId::from_bytes([2; 16]));
+        let token = TokenId::from_bytes([4; 16]);
+        let (slug, name) = ("north".to_owned(), "ada".to_owned());
+        let mut caller = caller_of_user(tenant, slug, user, name, RoleSet::default(), token, NOW);
+        caller.auth = auth;
+        caller.authentication = proved.map(|at| Authentication { methods: vec![Amr::Password], at });
+        let id = RequestId::from_bytes([3; 16]);
+        let request = RequestInfo { id, address: None, user_agent: None, route: "/", method: "POST" };
+        Call { caller, request, once: None }
+    }
+
+    #[test]
+    fn a_persons_proof_grows_old_and_a_programs_does_not() {
+        let asked = |auth, proved| call(auth, proved).require_recent(NOW, 600);
+        assert_eq!(asked(AuthMethod::Password, Some(NOW)), Ok(()));
+        assert_eq!(asked(AuthMethod::Password, Some(NOW.plus_seconds(-600))), Ok(()));
+        assert_eq!(asked(AuthMethod::Password, Some(NOW.plus_seconds(-601))), Err(Denied::StepUp(600)));
+        assert_eq!(asked(AuthMethod::Password, None), Err(Denied::StepUp(600)), "nobody knows when");
+        assert_eq!(asked(AuthMethod::ApiKey, None), Ok(()), "also of a key that acts as a person");
+        assert_eq!(asked(AuthMethod::System, None), Ok(()));
     }
 }

@@ -79,6 +79,7 @@ pub async fn create(
     new: NewApiKey,
 ) -> Result<IssuedApiKey, CreateApiKeyError> {
     instance.enter(call, tenant, Permission::ApiKeysCreate, Permission::TenantsBootstrap).await??;
+    instance.require_recent(call)?;
     check(&new)?;
     let roles = RoleSet::of(&new.roles);
     let mut change = Change::begin(instance, call, tenant).await?;

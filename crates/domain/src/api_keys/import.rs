@@ -61,6 +61,7 @@ pub async fn import(
     keys: Vec<OldApiKey>,
 ) -> Result<Vec<Imported>, CreateApiKeyError> {
     call.require(Permission::ApiKeysCreate)?;
+    instance.require_recent(call)?;
     check(instance, &keys)?;
     let (tenant, now) = (call.tenant(), instance.now());
     let root = instance.leased_root().await?;

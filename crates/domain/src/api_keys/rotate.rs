@@ -30,6 +30,7 @@ pub async fn rotate(
     overlap_seconds: u32,
 ) -> Result<IssuedApiKey, ChangeApiKeyError> {
     call.require(Permission::ApiKeysRevoke)?;
+    instance.require_recent(call)?;
     if overlap_seconds > MAX_OVERLAP_SECONDS {
         let message = format!("use 0 to {MAX_OVERLAP_SECONDS} seconds");
         return Err(Faults::one("/overlap_seconds", "range", message).into());

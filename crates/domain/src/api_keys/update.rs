@@ -69,6 +69,7 @@ pub async fn update(
 ) -> Result<ApiKey, ChangeApiKeyError> {
     // More time or more places are as good as a new key.
     call.require(Permission::ApiKeysCreate)?;
+    instance.require_recent(call)?;
     check(&wanted)?;
     let mut change = Change::begin(instance, call, call.tenant()).await?;
     let mut key = change.rows().api_key(id).await?.ok_or(ChangeApiKeyError::NotFound)?;

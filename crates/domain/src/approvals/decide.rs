@@ -33,6 +33,9 @@ pub async fn decide(
     if decision != Decision::Cancel {
         call.require(Permission::ApprovalsApprove)?;
     }
+    if decision == Decision::Approve {
+        instance.require_recent(call)?;
+    }
     let now = instance.now();
     let me = call.caller.subject().to_string();
     let mut change = Change::begin(instance, call, call.tenant()).await?;

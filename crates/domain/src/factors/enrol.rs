@@ -41,6 +41,8 @@ pub(super) fn person(call: &Call) -> Result<UserId, FactorError> {
 /// [`FactorError`].
 pub async fn begin(instance: &Instance, call: &Call) -> Result<Enrolment, FactorError> {
     let user = person(call)?;
+    // Or a stolen session would make itself a factor and keep its owner out.
+    instance.require_recent(call)?;
     let username = call.caller.username().unwrap_or_default().to_owned();
     begin_for(instance, call, (call.tenant(), user), &username).await
 }

@@ -74,6 +74,7 @@ pub async fn remove(instance: &Instance, call: &Call, code: &str) -> Result<(), 
 /// [`FactorError`].
 pub async fn reset(instance: &Instance, call: &Call, id: UserId) -> Result<bool, FactorError> {
     call.require(Permission::UsersUpdate)?;
+    instance.require_recent(call)?;
     let tenant = call.tenant();
     if call.caller.user() == Some(id) {
         // Or a stolen session would be rid of the factor that it lacks.

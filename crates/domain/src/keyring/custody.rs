@@ -64,6 +64,7 @@ impl From<CopyOrFailure> for CustodyError {
 /// [`CustodyError`]; then the key does not say that it is backed up.
 pub async fn backup(instance: &Instance, call: &Call, id: KeyId, location: &str) -> Result<KeyRef, CustodyError> {
     call.require(Permission::KeysBackup)?;
+    instance.require_recent(call)?;
     read(instance, call, id).await?;
     let destination = destination(instance, location)?;
     if !holds_root(instance, &*destination) {
@@ -87,6 +88,7 @@ pub async fn escrow(
     approval: Option<ApprovalId>,
 ) -> Result<Carried<KeyRef>, CustodyError> {
     call.require(Permission::KeysBackup)?;
+    instance.require_recent(call)?;
     let (_, versions) = read(instance, call, id).await?;
     let destination = destination(instance, location)?;
     if holds_root(instance, &*destination) {
@@ -112,6 +114,7 @@ pub async fn restore(
     approval: Option<ApprovalId>,
 ) -> Result<Carried<KeyRef>, CustodyError> {
     call.require(Permission::KeysBackup)?;
+    instance.require_recent(call)?;
     let (_, versions) = read(instance, call, id).await?;
     let (tenant, destination) = (call.tenant(), destination(instance, location)?);
     let Some(approval) = approval else {

@@ -89,6 +89,7 @@ pub async fn schedule(
     wanted: Deletion,
 ) -> Result<Carried<KeyRef>, DeletionError> {
     call.require(Permission::KeysDelete)?;
+    instance.require_recent(call)?;
     if !wanted.force && !(7..=30).contains(&wanted.days) {
         return Err(Faults::one("/days", "range", "wait for 7 to 30 days").into());
     }

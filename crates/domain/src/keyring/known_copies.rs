@@ -85,6 +85,7 @@ pub async fn list(instance: &Instance, call: &Call, id: KeyId) -> Result<Vec<Key
 /// known: then this is repeated.
 pub async fn remove(instance: &Instance, call: &Call, id: KeyId, location: &str) -> Result<KeyRef, CustodyError> {
     call.require(Permission::KeysCopiesRemove)?;
+    instance.require_recent(call)?;
     let tenant = call.tenant();
     let mut view = instance.store().view(tenant).await?;
     view.key(id).await?.ok_or(CustodyError::NotFound)?;

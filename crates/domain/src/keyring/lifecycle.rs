@@ -50,6 +50,7 @@ pub async fn revoke(
     why: Revocation,
 ) -> Result<KeyRef, KeyError> {
     call.require(Permission::KeysRevoke)?;
+    instance.require_recent(call)?;
     called(instance, call, id, version, Shift::Revoke(why)).await
 }
 

@@ -77,6 +77,7 @@ pub(super) async fn broken(
     values: usize,
 ) -> Result<Carried<Option<Broken>>, RecordError> {
     let Some(glass) = glass else { return Ok(Carried::Done(None)) };
+    instance.require_recent(call)?;
     let deed = Deed::new(DeedKind::BreakGlass, "ticket", &glass.ticket)
         .with("tables", Detail::Names(tables.clone()))
         .with("purpose", Detail::Code(purpose.as_str()))

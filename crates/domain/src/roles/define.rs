@@ -58,6 +58,7 @@ fails!(RoleError);
 /// [`RoleError`].
 pub async fn define(instance: &Instance, call: &Call, name: &str, spec: RoleSpec) -> Result<DefinedRole, RoleError> {
     call.require(Permission::SettingsWrite)?;
+    instance.require_recent(call)?;
     check(name, &spec)?;
     let mut change = Change::begin(instance, call, call.tenant()).await?;
     let base = RoleSet::of(&[spec.base]);

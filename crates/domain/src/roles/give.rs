@@ -48,6 +48,7 @@ pub async fn give(instance: &Instance, call: &Call, name: &str, holder: Holder) 
         Holder::User(_) => Permission::UsersUpdate,
         Holder::ApiKey(_) => Permission::ApiKeysCreate,
     })?;
+    instance.require_recent(call)?;
     let mut change = Change::begin(instance, call, call.tenant()).await?;
     let role = givable(instance, call, name, change.rows()).await?;
     check(instance, holder, &role, change.rows()).await?;

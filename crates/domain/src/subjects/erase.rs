@@ -44,6 +44,7 @@ pub async fn erase(
     approval: Option<ApprovalId>,
 ) -> Result<Carried<Erasure>, SubjectError> {
     call.require(Permission::SubjectsErase)?;
+    instance.require_recent(call)?;
     check_reference(subject.expose())?;
     let Some(approval) = approval else {
         let mut change = Change::begin(instance, call, call.tenant()).await?;

@@ -56,6 +56,7 @@ async fn shift(
     kind: EventKind,
 ) -> Result<Tenant, TenantError> {
     call.require(Permission::TenantsSuspend)?;
+    instance.require_recent(call)?;
     let mut change = Change::begin(instance, call, TenantId::PLATFORM).await?;
     let tenant = change.rows().tenant_record(id).await?.filter(|tenant| !tenant.id.is_platform());
     let tenant = tenant.ok_or(TenantError::NotFound)?;

@@ -75,6 +75,7 @@ fails!(CreateUserError);
 /// [`CreateUserError`].
 pub async fn create(instance: &Instance, call: &Call, tenant: TenantId, new: NewUser) -> Result<User, CreateUserError> {
     instance.enter(call, tenant, Permission::UsersCreate, Permission::TenantsBootstrap).await??;
+    instance.require_recent(call)?;
     let mut new = new.trimmed();
     check(&new)?;
     if tenant != call.tenant() && new.password.is_none() && !instance.settings().is_dev() {

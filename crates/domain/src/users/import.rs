@@ -42,6 +42,7 @@ pub async fn import(
 ) -> Result<Vec<Result<UserId, CreateUserError>>, CreateUserError> {
     let tenant = call.tenant();
     call.require(Permission::UsersCreate)?;
+    instance.require_recent(call)?;
     let mut change = Change::begin(instance, call, tenant).await?;
     let ring = Arc::clone(change.keyring());
     let (mut outcomes, mut names, mut made) = (Vec::with_capacity(users.len()), BTreeSet::new(), Vec::new());

@@ -72,6 +72,7 @@ pub async fn change_password(
 /// [`ChangeUserError`].
 pub async fn force_reset(instance: &Instance, call: &Call, id: UserId) -> Result<Issued, ChangeUserError> {
     call.require(Permission::UsersUpdate)?;
+    instance.require_recent(call)?;
     if call.caller.user() == Some(id) {
         return Err(ChangeUserError::Own);
     }
@@ -94,6 +95,7 @@ pub async fn force_reset(instance: &Instance, call: &Call, id: UserId) -> Result
 /// [`ChangeUserError`].
 pub async fn invite(instance: &Instance, call: &Call, id: UserId) -> Result<Issued, ChangeUserError> {
     call.require(Permission::UsersUpdate)?;
+    instance.require_recent(call)?;
     let mut change = Change::begin(instance, call, call.tenant()).await?;
     let user = held(instance, call, &mut change, id).await?;
     if user.password_hash.is_some() {

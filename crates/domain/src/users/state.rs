@@ -82,6 +82,7 @@ pub async fn change_state(
 /// [`ChangeUserError`].
 pub async fn delete(instance: &Instance, call: &Call, id: UserId) -> Result<(), ChangeUserError> {
     call.require(Permission::UsersDelete)?;
+    instance.require_recent(call)?;
     if call.caller.user() == Some(id) {
         return Err(ChangeUserError::Own);
     }

@@ -128,6 +128,9 @@ pub async fn update(instance: &Instance, call: &Call, id: UserId, patch: UserPat
     let name = |name: Option<Option<Phi<String>>>| name.map(|name| name.map(trimmed));
     let (email, first_name, last_name) = (email.map(trimmed), name(first_name), name(last_name));
     check(email.as_ref(), first_name.as_ref(), last_name.as_ref(), metadata.as_ref(), roles.as_deref())?;
+    if roles.is_some() {
+        instance.require_recent(call)?;
+    }
     let mut change = Change::begin(instance, call, call.tenant()).await?;
     let before = held(instance, call, &mut change, id).await?;
     let mut user = before.clone();

@@ -86,6 +86,7 @@ pub async fn rotate(instance: &Instance, call: &Call) -> Result<TenantKeyRef, Te
 /// As [`rotate`].
 pub async fn arrange(instance: &Instance, call: &Call, wanted: Arrangement) -> Result<TenantKeyRef, TenantKeyError> {
     call.require(Permission::KeysRotate)?;
+    instance.require_recent(call)?;
     if let Arrangement::Own(name, _) = &wanted {
         let entry = instance.directory().tenant(call.tenant()).await?;
         let slug = entry.map(|entry| entry.slug).unwrap_or_default();
