@@ -19,7 +19,7 @@ use chancery_domain::{
     records::{DocumentError, RecordError, RowsError},
     revocations::RevokeTokensError,
     roles::RoleError,
-    sessions::{EndSessionError, RefreshError},
+    sessions::{EndSessionError, ReauthenticateError, RefreshError},
     subjects::SubjectError,
     tenants::{CreateTenantError, TenantError},
     tokens::ClientGrantError,
@@ -182,6 +182,25 @@ impl ToProblem for LoginStep {
                 tracing::info!(reason = %refused, "Refused the second step of a login: {refused}");
                 Problem::new(Code::LoginFailed).detail("Invalid credentials")
             }
+        }
+    }
+}
+
+impl ToProblem for ReauthenticateError {
+    fn to_problem(self) -> Problem {
+        match self {
+            Self::NoSession => Problem::new(Code::StateConflict).detail("the caller is no person who logged in"),
+            Self::FactorNeeded => {
+                let message = "send the code of the second factor, or a recovery_code";
+                Problem::invalid(Faults::one("/code", "required", message))
+            }
+            Self::Wrong(reason) => {
+                // Why is for our log.
+                tracing::info!(reason, "Refused a proof of who it is: {reason}");
+                Problem::new(Code::LoginFailed).detail("Invalid credentials")
+            }
+            Self::Hash(error) => error.to_problem(),
+            Self::Failed(failure) => failure.into(),
         }
     }
 }

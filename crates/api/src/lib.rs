@@ -33,6 +33,7 @@ mod records;
 mod revocations;
 mod roles;
 mod rows;
+mod sessions;
 mod subjects;
 mod tenant_keys;
 mod tenants;
@@ -111,6 +112,7 @@ fn operations() -> OpenApiRouter<App> {
         .routes(routes!(auth::logout))
         .routes(routes!(auth::logout_all))
         .routes(routes!(auth::session))
+        .routes(routes!(sessions::reauthenticate))
         .routes(routes!(oauth::token))
         .routes(routes!(oauth::introspect))
         .routes(routes!(oauth::revoke_token))

@@ -95,6 +95,7 @@ pub struct Metrics {
     requests: Family<RouteStatus, Counter>,
     durations: Family<Route, Histogram, SecondsOf>,
     logins: Family<LoginLabels, Counter>,
+    reauthentications: Family<LoginLabels, Counter>,
     tokens: Family<TokenLabels, Counter>,
     append_duration: Histogram,
     audit_events: Counter,
@@ -132,6 +133,7 @@ impl Metrics {
             requests: Family::default(),
             durations: Family::new_with_constructor(seconds as SecondsOf),
             logins: Family::default(),
+            reauthentications: Family::default(),
             tokens: Family::default(),
             append_duration: seconds(),
             audit_events: Counter::default(),
@@ -192,6 +194,8 @@ impl Metrics {
             metrics.unreviewed.clone(),
         );
         registry.register("chancery_logins", "Logins by outcome", metrics.logins.clone());
+        let proofs = metrics.reauthentications.clone();
+        registry.register("chancery_reauthentications", "Proofs of who it is within a session, by outcome", proofs);
         registry.register("chancery_tokens", "Acts on tokens at the OAuth endpoints", metrics.tokens.clone());
         let refused = metrics.refused.clone();
         registry.register("chancery_credentials_refused", "Credentials that were refused, by why", refused);
@@ -219,6 +223,11 @@ impl Metrics {
     /// A login ended.
     pub(crate) fn logged_in(&self, outcome: LoginOutcome) {
         self.logins.get_or_create(&LoginLabels { outcome }).inc();
+    }
+
+    /// Somebody was to prove again who it is.
+    pub(crate) fn reauthenticated(&self, outcome: LoginOutcome) {
+        self.reauthentications.get_or_create(&LoginLabels { outcome }).inc();
     }
 
     /// Notes how the root's recipients did when they were asked.

@@ -44,6 +44,19 @@ pub struct Revocation {
 }
 
 impl Revocation {
+    /// Of one access token, until it would have expired.
+    pub fn of_token(token: TokenId, expires_at: Timestamp, user: Option<UserId>, reason: &str, now: Timestamp) -> Self {
+        Self {
+            kind: RevokedKind::Token,
+            id: token.to_string(),
+            not_before: None,
+            expires_at,
+            user,
+            reason: reason.to_owned(),
+            revoked_at: now,
+        }
+    }
+
     /// Whether it stands against a token issued at this moment. Tokens know whole seconds: one of the same second is stopped too.
     pub fn stops(&self, issued_at: Timestamp) -> bool {
         self.not_before.is_none_or(|moment| issued_at.as_seconds() <= moment.as_seconds())

@@ -133,7 +133,8 @@ impl Problem {
 
     /// The person must prove who it is, at most so many seconds before the request.
     pub const fn step_up(max_age: u32) -> Self {
-        let detail = Cow::Borrowed("POST /v1/auth/reauthenticate, then repeat the request with the token that it gives");
+        let detail =
+            Cow::Borrowed("POST /v1/auth/reauthenticate, then repeat the request with the token that it gives");
         Self { code: Code::StepUpRequired, detail: Some(detail), faults: Faults(Vec::new()), max_age: Some(max_age) }
     }
 

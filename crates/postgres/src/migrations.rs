@@ -21,6 +21,7 @@ pub(crate) const FILES: &[(i64, &str, &str)] = &[
     (14, "key_copies", include_str!("../migrations/0014_key_copies.sql")),
     (15, "access", include_str!("../migrations/0015_access.sql")),
     (16, "people", include_str!("../migrations/0016_people.sql")),
+    (17, "proofs", include_str!("../migrations/0017_proofs.sql")),
 ];
 
 /// Applies what is missing, each file in a transaction of its own; of several nodes one does it and the others wait.

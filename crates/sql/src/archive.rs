@@ -135,8 +135,16 @@ pub const TABLES: &[Table] = &[
 /// Tables that no backup holds: what is in them is over within a day, or told anew by whoever starts. What was counted
 /// before a restore says nothing after it. A session of then may have been ended since, and a refresh token of then used:
 /// after a restore nobody is logged in.
-pub const LEFT_OUT: &[&str] =
-    &["_sqlx_migrations", "census_counts", "dataset_jobs", "directory_epochs", "idempotency", "jobs", "sessions"];
+pub const LEFT_OUT: &[&str] = &[
+    "_sqlx_migrations",
+    "census_counts",
+    "dataset_jobs",
+    "directory_epochs",
+    "idempotency",
+    "jobs",
+    "sessions",
+    "used_proofs",
+];
 
 /// A column, as the engine knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]

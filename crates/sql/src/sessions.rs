@@ -32,6 +32,7 @@ fn read(row: &mut Row) -> Result<Session, StoreError> {
         created_at: row.time()?,
         expires_at: row.time()?,
         ended_at: row.opt_time()?,
+        key: row.opt_text()?,
     })
 }
 
@@ -41,7 +42,7 @@ impl<D: Driver> SessionRows for Rows<D> {
         self.one(
             "session",
             "SELECT id, user_id, state, methods, authenticated_at, generation, digest, pepper_version, client, head_since,
-                head_expires_at, created_at, expires_at, ended_at
+                head_expires_at, created_at, expires_at, ended_at, key_thumbprint
              FROM sessions WHERE tenant_id = $1 AND id = $2",
             [Value::text(id)],
             read,
@@ -53,7 +54,7 @@ impl<D: Driver> SessionRows for Rows<D> {
         self.all(
             "session",
             "SELECT id, user_id, state, methods, authenticated_at, generation, digest, pepper_version, client, head_since,
-                head_expires_at, created_at, expires_at, ended_at
+                head_expires_at, created_at, expires_at, ended_at, key_thumbprint
              FROM sessions WHERE tenant_id = $1 AND user_id = $2 AND state = 'active' ORDER BY id",
             [Value::text(user)],
             read,
@@ -68,8 +69,8 @@ impl<D: Driver> SessionWrites for Rows<D> {
         let head = &session.head;
         self.execute(
             "INSERT INTO sessions (tenant_id, id, user_id, state, methods, authenticated_at, generation, digest, pepper_version,
-                client, head_since, head_expires_at, created_at, expires_at, ended_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+                client, head_since, head_expires_at, created_at, expires_at, ended_at, key_thumbprint)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
             [
                 Value::text(session.id),
                 Value::text(session.user),
@@ -85,6 +86,7 @@ impl<D: Driver> SessionWrites for Rows<D> {
                 Value::time(session.created_at),
                 Value::time(session.expires_at),
                 Value::opt_time(session.ended_at),
+                Value::Text(session.key.clone()),
             ],
         )
         .await?;
@@ -107,6 +109,28 @@ impl<D: Driver> SessionWrites for Rows<D> {
                     Value::time(head.since),
                     Value::time(head.expires_at),
                 ],
+            )
+            .await?;
+        swapped(changed, "session")
+    }
+
+    async fn try_session(&mut self, id: SessionId, most: u32) -> Result<(), StoreError> {
+        let changed = self
+            .execute(
+                "UPDATE sessions SET tries = tries + 1
+                 WHERE tenant_id = $1 AND id = $2 AND state = 'active' AND tries < $3",
+                [Value::text(id), most.into()],
+            )
+            .await?;
+        swapped(changed, "session")
+    }
+
+    async fn prove_session(&mut self, id: SessionId, proof: &Authentication) -> Result<(), StoreError> {
+        let changed = self
+            .execute(
+                "UPDATE sessions SET methods = $3, authenticated_at = $4, tries = 0
+                 WHERE tenant_id = $1 AND id = $2 AND state = 'active'",
+                [Value::text(id), Value::Text(Some(proof.methods_text())), Value::time(proof.at)],
             )
             .await?;
         swapped(changed, "session")

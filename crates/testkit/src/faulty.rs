@@ -33,7 +33,7 @@ use chancery_domain::keyring::{
 use chancery_domain::one_time::{OneTimeRows, OneTimeToken, OneTimeWrites};
 use chancery_domain::revocations::{Revocation, RevocationRows, RevocationWrites};
 use chancery_domain::roles::{DefinedRole, RoleRows, RoleWrites};
-use chancery_domain::sessions::{Head, Session, SessionRows, SessionState, SessionWrites};
+use chancery_domain::sessions::{Authentication, Head, Session, SessionRows, SessionState, SessionWrites};
 use chancery_domain::store::{ApiKeyEntry, Directory, Epochs, Store, StoreError, TenantEntry, Tx, View};
 use chancery_domain::subjects::{SubjectHoldings, SubjectKey, SubjectReferences, SubjectRows, SubjectWrites};
 use chancery_domain::tenants::{Tenant, TenantRows, TenantState, TenantWrites};
@@ -267,6 +267,8 @@ hand_on!(SessionRows {
 hand_on!(SessionWrites {
     fn insert_session(session: &Session) -> ();
     fn advance_session(id: SessionId, from: u32, head: &Head) -> ();
+    fn try_session(id: SessionId, most: u32) -> ();
+    fn prove_session(id: SessionId, proof: &Authentication) -> ();
     fn end_session(id: SessionId, state: SessionState, at: Timestamp) -> ();
     fn end_sessions_of(user: UserId, at: Timestamp) -> u64;
     fn end_all_sessions(at: Timestamp) -> u64;

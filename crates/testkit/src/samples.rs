@@ -113,6 +113,7 @@ pub fn session(n: u64) -> Session {
         created_at: NOW,
         expires_at: NOW.plus_seconds(30 * 86_400),
         ended_at: odd(n, NOW),
+        key: odd(n, "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I".to_owned()),
     }
 }
 

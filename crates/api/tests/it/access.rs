@@ -117,6 +117,7 @@ const AUDITOR: &[(&str, &str)] = &[
     // By an API key there is no session.
     ("logout", "state.conflict"),
     ("logout_all", "state.conflict"),
+    ("reauthenticate", "state.conflict"),
     // Nor a password or second factors of one's own.
     ("change_password", "state.conflict"),
     ("my_factors", "state.conflict"),
@@ -391,6 +392,8 @@ fn expectations(
     add("change_password", "/v1/auth/password/change".into(), Some(change), &ours.staff, None);
     add("logout", "/v1/auth/logout".into(), None, &ours.staff, None);
     add("logout_all", "/v1/auth/logout-all".into(), None, &ours.staff, None);
+    let proof = json!({"password": "x"});
+    add("reauthenticate", "/v1/auth/reauthenticate".into(), Some(proof), &ours.staff, None);
     let code = || Some(json!({"code": "123456"}));
     add("my_factors", "/v1/me/mfa".into(), None, &ours.staff, None);
     add("begin_totp", "/v1/me/mfa/totp".into(), None, &ours.staff, None);
@@ -595,7 +598,7 @@ fn expectations(
     all.get_mut("import_users").unwrap().refuses = Some("request.media_type");
     // API keys have no session, and no second factor.
     let factors = ["my_factors", "begin_totp", "confirm_totp", "remove_totp", "regenerate_recovery_codes"];
-    for id in ["logout", "logout_all", "change_password"].into_iter().chain(factors) {
+    for id in ["logout", "logout_all", "reauthenticate", "change_password"].into_iter().chain(factors) {
         all.get_mut(id).unwrap().refuses = Some("state.conflict");
     }
     all.get_mut("reseal_dataset").unwrap().refuses = Some("state.conflict");

@@ -120,6 +120,22 @@ async fn a_copy_in_the_hands_of_another_client_ends_the_session_at_once() {
 }
 
 #[tokio::test]
+async fn a_copy_ends_the_session_also_while_nothing_can_be_signed() {
+    let app = TestApp::new().await;
+    let first = logged_in(&app).await;
+    let second = refresh(&app, &first).await.ok();
+    let third = refresh(&app, &second).await.ok();
+    let keys = app.get(&app.admin, "/v1/keys?managed=token").await.ok();
+    let key = format!("/v1/keys/{}", keys["items"][0]["id"].as_str().unwrap());
+    app.post(&app.admin, &format!("{key}/suspend"), json!({})).await.ok();
+    refresh(&app, &third).await.refused(409, "key.retired");
+    refresh(&app, &first).await.refused(401, "auth.refresh_reused");
+    app.post(&app.admin, &format!("{key}/resume"), json!({})).await.ok();
+    assert!(!works(&app, &third).await);
+    refresh(&app, &third).await.refused(401, "auth.credential_invalid");
+}
+
+#[tokio::test]
 async fn a_lost_answer_comes_again_for_ten_seconds_only() {
     let app = TestApp::new().await;
     let first = logged_in(&app).await;
@@ -166,6 +182,33 @@ async fn logging_out_ends_this_session_and_logging_out_everywhere_all() {
     assert_eq!(app.call(&bearer(&there), "POST", "/v1/auth/logout-all", None).await.ok(), json!({"ended": 2}));
     assert!(!works(&app, &there).await && !works(&app, &elsewhere).await);
     refresh(&app, &elsewhere).await.refused(401, "auth.credential_invalid");
+}
+
+#[tokio::test]
+async fn an_api_key_that_acts_as_a_person_ends_nobodys_logins() {
+    let app = TestApp::new().await;
+    let clinic = app.clinic("north").await;
+    let zoe = logged_in_at(&app, &clinic, "north").await;
+    let id = app.get(&bearer(&zoe), "/v1/auth/session").await.ok()["user_id"].clone();
+    let key = json!({"description": "zoe's", "roles": ["clinician"], "user_id": id});
+    let key = app.post(&clinic.admin, "/v1/api-keys", key).await.created();
+    let key = Caller { bearer: key["key"].as_str().unwrap().to_owned() };
+    app.call(&key, "POST", "/v1/auth/logout-all", None).await.refused(409, "state.conflict");
+    assert!(works(&app, &zoe).await);
+}
+
+#[tokio::test]
+async fn who_logs_out_while_the_tenant_is_suspended_is_not_back_afterwards() {
+    let app = TestApp::new().await;
+    let tokens = logged_in(&app).await;
+    let tenant = app.get(&bearer(&tokens), "/v1/auth/session").await.ok()["tenant_id"].as_str().unwrap().to_owned();
+    app.post(&app.admin, &format!("/v1/tenants/{tenant}/suspend"), json!({})).await.ok();
+    let token = tokens["refresh_token"].as_str().unwrap();
+    let revoke = crate::oauth::form("/oauth2/revoke", &[("token", token)]);
+    assert_eq!(app.send(revoke).await.status, 200);
+    app.post(&app.admin, &format!("/v1/tenants/{tenant}/resume"), json!({})).await.ok();
+    assert!(!works(&app, &tokens).await);
+    refresh(&app, &tokens).await.refused(401, "auth.credential_invalid");
 }
 
 #[tokio::test]

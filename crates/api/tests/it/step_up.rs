@@ -9,7 +9,11 @@ use crate::{
 
 backends! {
     a_session_of_ten_minutes_does_nothing_dangerous,
+    a_proof_makes_the_session_fresh_and_lasts_through_a_refresh,
+    five_wrong_proofs_end_the_session,
 }
+
+const PASSWORD: &str = "Correct-Horse-7-Battery";
 
 const USER: &str = "/v1/users/usr_01J9Z3K0Q5V8WXYZ0123456789";
 const API_KEY: &str = "/v1/api-keys/apk_01J9Z3K0Q5V8WXYZ0123456789";
@@ -49,14 +53,18 @@ fn of_an_officer() -> Vec<(&'static str, String, Value)> {
         ("POST", format!("{KEY}/escrow"), place()),
         ("POST", format!("{KEY}/escrow-restore"), place()),
         ("POST", format!("{KEY}/remove-copy"), place()),
-        ("POST", "/v1/tenant-key/provider".to_owned(), json!({"provider": null})),
+        ("PUT", "/v1/tenant-key/provider".to_owned(), json!({"provider": null})),
         ("POST", "/v1/subjects/erase".to_owned(), json!({"subject": "nobody"})),
         ("POST", format!("{APPROVAL}/approve"), json!({})),
         ("POST", "/v1/open".to_owned(), glass),
     ]
 }
 
-async fn send(app: &TestApp, caller: &Caller, (method, path, body): &(&'static str, String, Value)) -> crate::app::Reply {
+async fn send(
+    app: &TestApp,
+    caller: &Caller,
+    (method, path, body): &(&'static str, String, Value),
+) -> crate::app::Reply {
     app.call(caller, method, path, (*method != "DELETE").then(|| body.clone())).await
 }
 
@@ -133,4 +141,91 @@ async fn emergencies_wait_for_nobody() {
         let reply = app.post(&ada.caller, &path, body).await;
         assert!(reply.status.is_success(), "{path}: {}", reply.text());
     }
+}
+
+async fn prove(app: &TestApp, caller: &Caller, body: Value) -> crate::app::Reply {
+    app.post(caller, "/v1/auth/reauthenticate", body).await
+}
+
+/// Asks for something dangerous, about somebody who is not there.
+async fn dangerous(app: &TestApp, caller: &Caller) -> crate::app::Reply {
+    app.post(caller, &format!("{USER}/invite"), json!({})).await
+}
+
+async fn a_proof_makes_the_session_fresh_and_lasts_through_a_refresh(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("north").await;
+    let ada = enrolled_as(&app, &clinic, "ada", "tenant_admin").await;
+    let mfa = log_in(&app, &clinic, ada.name).await["mfa_token"].clone();
+    let tokens = step(&app, "totp", &mfa, &now(&app, &ada.key)).await.ok();
+    let old = token(&tokens);
+    app.clock.advance_seconds(601);
+    dangerous(&app, &old).await.refused(401, "auth.step_up_required");
+
+    let missing = prove(&app, &old, json!({"password": PASSWORD})).await;
+    missing.refused(422, "request.invalid");
+    assert_eq!(missing.json()["errors"][0]["pointer"], "/code");
+    let wrong = json!({"password": "Correct-Horse-8-Battery", "code": now(&app, &ada.key)});
+    prove(&app, &old, wrong).await.refused(401, "auth.login_failed");
+    let wrong = json!({"password": PASSWORD, "code": crate::factors::wrong(&app, &ada.key)});
+    prove(&app, &old, wrong).await.refused(401, "auth.login_failed");
+    let code = now(&app, &ada.key);
+    let proved = prove(&app, &old, json!({"password": PASSWORD, "code": code})).await.ok();
+    assert_eq!(proved["session_id"], tokens["session_id"]);
+    assert_eq!(proved["amr"], json!(["pwd", "otp", "mfa"]));
+    let fresh = token(&proved);
+    dangerous(&app, &fresh).await.refused(404, "not_found");
+    // The token from before says what it said; and a code works once.
+    dangerous(&app, &old).await.refused(401, "auth.step_up_required");
+    prove(&app, &old, json!({"password": PASSWORD, "code": code})).await.refused(401, "auth.login_failed");
+
+    // The session knows it: its next tokens are fresh, and its refresh token was not used up.
+    let refreshed = crate::sessions::refresh(&app, &tokens).await.ok();
+    dangerous(&app, &token(&refreshed)).await.refused(404, "not_found");
+    app.clock.advance_seconds(601);
+    let next = token(&crate::sessions::refresh(&app, &refreshed).await.ok());
+    dangerous(&app, &next).await.refused(401, "auth.step_up_required");
+
+    let recovery = json!({"password": PASSWORD, "recovery_code": ada.codes[0]});
+    let proved = prove(&app, &next, recovery.clone()).await.ok();
+    dangerous(&app, &token(&proved)).await.refused(404, "not_found");
+    prove(&app, &next, recovery).await.refused(401, "auth.login_failed");
+    assert_eq!(app.events(&clinic.auditor, "session.proved").await.len(), 2);
+    assert_eq!(app.events(&clinic.auditor, "session.proof_failed").await.len(), 1);
+}
+
+async fn five_wrong_proofs_end_the_session(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("north").await;
+    crate::factors::user(&app, &clinic, "zoe", "clinician").await;
+    let (here, there) = (log_in(&app, &clinic, "zoe").await, log_in(&app, &clinic, "zoe").await);
+    let guess = |n: usize| json!({"password": format!("Correct-Horse-{n}-Batteries")});
+    // A right one gives new tries.
+    for n in 0..4 {
+        prove(&app, &token(&here), guess(n)).await.refused(401, "auth.login_failed");
+    }
+    assert_eq!(prove(&app, &token(&here), json!({"password": PASSWORD})).await.ok()["amr"], json!(["pwd"]));
+    for n in 0..5 {
+        prove(&app, &token(&here), guess(n)).await.refused(401, "auth.login_failed");
+    }
+    // Many more at once, the right one among them: none is compared.
+    let guesses = (0..4).map(guess).chain([json!({"password": PASSWORD})]);
+    for proof in guesses {
+        let reply = prove(&app, &token(&here), proof).await;
+        assert_eq!(reply.status, 401, "{}", reply.text());
+    }
+    assert!(!crate::sessions::works(&app, &here).await);
+    assert!(crate::sessions::works(&app, &there).await, "another session of the same person");
+    crate::sessions::refresh(&app, &here).await.refused(401, "auth.credential_invalid");
+}
+
+#[tokio::test]
+async fn programs_prove_nothing() {
+    let app = TestApp::new().await;
+    let clinic = app.clinic("north").await;
+    let zoe = crate::factors::user(&app, &clinic, "zoe", "clinician").await;
+    let key = json!({"description": "zoe's", "roles": ["clinician"], "user_id": zoe});
+    let key = app.post(&clinic.admin, "/v1/api-keys", key).await.created();
+    let key = Caller { bearer: key["key"].as_str().unwrap().to_owned() };
+    prove(&app, &key, json!({"password": PASSWORD})).await.refused(409, "state.conflict");
 }

@@ -87,6 +87,10 @@ codes! {
         RecoveryCodeUsed = "factor.recovery_code_used",
         /// A session got its next tokens.
         SessionRefreshed = "session.refreshed",
+        /// The person of a session proved again who it is.
+        SessionProved = "session.proved",
+        /// Somebody tried that in vain.
+        SessionProofFailed = "session.proof_failed",
         /// A session was ended, or all of a user.
         SessionEnded = "session.ended",
         /// A refresh token was used twice: its session ended.
@@ -324,6 +328,7 @@ impl EventKind {
             | Self::PasswordInvited
             | Self::PasswordForced
             | Self::PasswordSet
+            | Self::SessionProved
             | Self::SessionEnded
             | Self::SessionReused
             | Self::TokenRevoked
@@ -365,6 +370,7 @@ impl EventKind {
             | Self::FactorFailed
             | Self::RecoveryCodeUsed
             | Self::SessionRefreshed
+            | Self::SessionProofFailed
             | Self::TokenIssued
             | Self::KeyCopying
             | Self::BackupRestored

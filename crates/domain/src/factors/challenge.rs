@@ -10,6 +10,7 @@ use crate::{
     ids::OneTimeId,
     instance::Failure,
     one_time::{self, Issued, OneTimeKind},
+    sessions::Person,
     store::TenantEntry,
     users::{User, UserState},
 };
@@ -71,6 +72,11 @@ pub(super) struct Halfway {
 }
 
 impl Halfway {
+    /// Who, and where.
+    pub(super) fn person(&self) -> Person<'_> {
+        Person { tenant: self.entry.id, slug: &self.entry.slug, user: &self.user }
+    }
+
     /// Of a token of this kind.
     pub(super) async fn find(
         instance: &Instance,

@@ -2,16 +2,11 @@
 
 use chancery_crypto::Secret;
 
-use super::{
-    FactorError,
-    attempt::{TRIES, attempt, unchanged},
-    challenge::Halfway,
-    codes,
-};
+use super::{FactorError, attempt::attempt, challenge::Halfway, prove::recover};
 use crate::{
     Instance,
     access::RequestInfo,
-    audit::{Change, Detail, Event, EventKind, Outcome},
+    audit::{Event, EventKind},
     instance::Failure,
     one_time::OneTimeKind,
     sessions::{self, Amr, Authentication, SessionTokens},
@@ -48,22 +43,8 @@ pub async fn finish_with_recovery_code(
 ) -> Result<SessionTokens, FactorError> {
     let halfway = Halfway::find(instance, request, token, OneTimeKind::Factor).await?;
     let (tenant, user) = (halfway.entry.id, halfway.user.id);
-    let root = instance.leased_root().await?;
-    let mut change = Change::begin(instance, &halfway.call, tenant).await?;
-    let counted = change.rows().try_one_time_token(halfway.token, TRIES).await;
-    unchanged(counted, FactorError::Refused("used up"))?;
-    let stored = change.rows().recovery_codes(user).await?;
-    let Some(fitting) = codes::find(&root, (tenant, user), &stored, code) else {
-        let event = Event::new(EventKind::FactorFailed).on("user", user).outcome(Outcome::MinorFailure);
-        change.commit(event).await?;
-        return Err(FactorError::Wrong("wrong recovery code"));
-    };
-    let used = change.rows().use_recovery_code(user, &fitting.digest, instance.now()).await;
-    unchanged(used, FactorError::Wrong("recovery code used"))?;
-    change.rows().take_one_time_token(halfway.token).await?;
-    let left = stored.iter().filter(|code| code.used_at.is_none()).count().saturating_sub(1);
-    let left = Detail::Count(u64::try_from(left).unwrap_or(u64::MAX));
-    change.commit(Event::new(EventKind::RecoveryCodeUsed).on("user", user).with("left", left)).await?;
+    let change = recover(instance, &halfway.call, (tenant, user), code, Some(halfway.token)).await?;
+    change.commit(Event::new(EventKind::FactorPassed).on("user", user)).await?;
     Ok(open(instance, request, &halfway).await?)
 }
 
@@ -75,6 +56,5 @@ pub(super) async fn open(
 ) -> Result<SessionTokens, Failure> {
     let methods = vec![Amr::Password, Amr::Otp, Amr::MultiFactor];
     let authentication = Authentication { methods, at: instance.now() };
-    let place = (halfway.entry.id, halfway.entry.slug.as_str());
-    sessions::open(instance, request, place, &halfway.user, authentication, None).await
+    sessions::open(instance, request, halfway.person(), authentication, None).await
 }

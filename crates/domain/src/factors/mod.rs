@@ -13,14 +13,17 @@ mod codes;
 mod enrol;
 mod finish;
 mod manage;
+mod prove;
 
 pub use attempt::FactorError;
 pub use challenge::SecondFactor;
 pub use enrol::{Enrolment, begin, begin_in_login, confirm, confirm_in_login};
 pub use finish::{finish_with_code, finish_with_recovery_code};
 pub use manage::{Factors, make_codes, read, remove, reset};
+pub use prove::FactorCode;
 
 pub(crate) use challenge::challenge;
+pub(crate) use prove::{enrolled, prove};
 
 codes! {
     /// How a login can go on.

@@ -81,19 +81,15 @@ pub async fn revoke(instance: &Instance, call: &Call, new: NewRevocation) -> Res
     let now = instance.now();
     check(&new, now)?;
     let (tenant, not_before) = (call.tenant(), new.not_before.unwrap_or(now));
-    let (kind, id, not_before, user) = match new.whom {
-        Whom::Token(id) => (RevokedKind::Token, id.to_string(), None, None),
-        Whom::User(id) => (RevokedKind::User, id.to_string(), Some(not_before), Some(id)),
-        Whom::Everyone => (RevokedKind::Tenant, tenant.to_string(), Some(not_before), None),
+    let (reason, expires_at) = (new.reason.trim().to_owned(), now.plus_seconds(MAX_SECONDS + MARGIN_SECONDS));
+    let before = |kind, id, user| {
+        let (not_before, reason) = (Some(not_before), reason.clone());
+        Revocation { kind, id, not_before, expires_at, user, reason, revoked_at: now }
     };
-    let revocation = Revocation {
-        kind,
-        id,
-        not_before,
-        expires_at: now.plus_seconds(MAX_SECONDS + MARGIN_SECONDS),
-        user,
-        reason: new.reason.trim().to_owned(),
-        revoked_at: now,
+    let revocation = match new.whom {
+        Whom::Token(id) => Revocation::of_token(id, expires_at, None, &reason, now),
+        Whom::User(id) => before(RevokedKind::User, id.to_string(), Some(id)),
+        Whom::Everyone => before(RevokedKind::Tenant, tenant.to_string(), None),
     };
     let mut change = Change::begin(instance, call, tenant).await?;
     let rows = change.rows();
@@ -108,11 +104,11 @@ pub async fn revoke(instance: &Instance, call: &Call, new: NewRevocation) -> Res
     rows.forget_revocations(now).await?;
     rows.revoke(&revocation).await?;
     let mut event = Event::new(EventKind::TokenRevoked)
-        .on(kind.as_str(), &revocation.id)
+        .on(revocation.kind.as_str(), &revocation.id)
         .with("by", Detail::Code("administrator"))
         .with("sessions", Detail::Count(sessions))
         .personal("reason", revocation.reason.clone());
-    if let Some(moment) = not_before {
+    if let Some(moment) = revocation.not_before {
         event = event.with("not_before", Detail::At(moment));
     }
     change.commit(event).await?;

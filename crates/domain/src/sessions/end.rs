@@ -6,7 +6,7 @@ use crate::{
     access::Call,
     audit::{Change, Detail, Event, EventKind},
     instance::{Failure, fails},
-    revocations::{Revocation, RevokedKind},
+    revocations::Revocation,
     store::StoreError,
 };
 
@@ -37,15 +37,7 @@ pub async fn end(instance: &Instance, call: &Call) -> Result<(), EndSessionError
         Err(error) => return Err(error.into()),
     }
     if let (Some(token), Some(expires_at)) = (call.caller.token(), call.caller.expires_at()) {
-        let revoked = Revocation {
-            kind: RevokedKind::Token,
-            id: token.to_string(),
-            not_before: None,
-            expires_at,
-            user: call.caller.user(),
-            reason: "logout".to_owned(),
-            revoked_at: now,
-        };
+        let revoked = Revocation::of_token(token, expires_at, call.caller.user(), "logout", now);
         change.rows().forget_revocations(now).await?;
         change.rows().revoke(&revoked).await?;
     }
@@ -60,7 +52,8 @@ pub async fn end(instance: &Instance, call: &Call) -> Result<(), EndSessionError
 ///
 /// [`EndSessionError`].
 pub async fn end_all(instance: &Instance, call: &Call) -> Result<u64, EndSessionError> {
-    let user = call.caller.user().ok_or(EndSessionError::NoSession)?;
+    // A key that acts as a person is a program: it ends nobody's logins.
+    let user = call.caller.user().filter(|_| call.caller.session().is_some()).ok_or(EndSessionError::NoSession)?;
     let mut change = Change::begin(instance, call, call.tenant()).await?;
     let ended = change.rows().end_sessions_of(user, instance.now()).await?;
     let event = Event::new(EventKind::SessionEnded).on("user", user).with("count", Detail::Count(ended));

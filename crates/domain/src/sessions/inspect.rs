@@ -3,15 +3,15 @@
 use chancery_crypto::Secret;
 
 use super::{
-    RefreshError, Session, SessionState,
-    refresh::{found, genuine, is_head},
+    Person, RefreshError, Session, SessionState,
+    refresh::{genuine, held, is_head, may_go_on},
     token::RefreshToken,
 };
 use crate::{
     Instance,
-    access::{Call, RequestInfo, authenticate::caller_of_user},
+    access::RequestInfo,
     audit::{Change, Event, EventKind},
-    ids::{TenantId, TokenId},
+    ids::TenantId,
     instance::Failure,
     store::StoreError,
     tenants::TenantState,
@@ -30,16 +30,18 @@ pub async fn inspect(
 ) -> Result<Option<(Session, User)>, Failure> {
     let Some(token) = ours(instance, text).await?.filter(|token| token.tenant() == tenant) else { return Ok(None) };
     let now = instance.now();
-    let goes_on = |session: &Session| {
+    let goes_on = |session: &Session, user: &User| {
         let in_time = now < session.expires_at && now < session.head.expires_at;
-        session.state == SessionState::Active && in_time && is_head(session, &token)
+        session.state == SessionState::Active && in_time && is_head(session, &token) && may_go_on(session, user)
     };
-    Ok(found(instance, &token).await?.filter(|(session, _)| goes_on(session)))
+    Ok(held(instance, &token).await?.filter(|(session, user)| goes_on(session, user)))
 }
 
 /// Ends the session of a refresh token, in `tenant` if one is named. Whether there was one to end.
 ///
 /// Any token of the session does it, also one that was used: the worst that a thief can do with it is to log its person out.
+/// It ends whether its person may go on with it or not, also while the tenant is suspended: who resumes that wants nobody back who
+/// logged out.
 ///
 /// # Errors
 ///
@@ -55,24 +57,11 @@ pub async fn end_by_token(
         return Ok(false);
     };
     let Some(entry) = instance.directory().tenant(token.tenant()).await? else { return Ok(false) };
-    if entry.state != TenantState::Active {
+    if entry.state == TenantState::Erased {
         return Ok(false);
     }
-    let Some((session, user)) = found(instance, &token).await? else { return Ok(false) };
-    let mut caller = caller_of_user(
-        entry.id,
-        entry.slug,
-        user.id,
-        user.username,
-        user.roles,
-        TokenId::from_bytes([0; 16]),
-        session.expires_at,
-    );
-    // There is no access token in this.
-    caller.token = None;
-    caller.session = Some(session.id);
-    caller.authentication = Some(session.authentication);
-    let call = Call { caller, request: request.clone(), once: None };
+    let Some((session, user)) = held(instance, &token).await? else { return Ok(false) };
+    let call = Person { tenant: entry.id, slug: &entry.slug, user: &user }.call(request, &session, None);
     let mut change = Change::begin(instance, &call, entry.id).await?;
     match change.rows().end_session(session.id, SessionState::Ended, instance.now()).await {
         Ok(()) => {}

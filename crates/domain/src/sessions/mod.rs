@@ -15,12 +15,16 @@ use crate::{
 mod end;
 mod inspect;
 mod open;
+mod person;
+mod reauthenticate;
 mod refresh;
 mod token;
 
 pub use end::{EndSessionError, end, end_all};
 pub use inspect::{end_by_token, inspect};
 pub use open::{SessionTokens, open};
+pub use person::Person;
+pub use reauthenticate::{Proof, Proved, ReauthenticateError, reauthenticate};
 pub use refresh::{RefreshError, refresh};
 pub use token::{NotARefreshToken, RefreshToken};
 
@@ -89,6 +93,8 @@ pub struct Session {
     pub expires_at: Timestamp,
     /// When it was ended before that.
     pub ended_at: Option<Timestamp>,
+    /// The thumbprint of the key that its tokens are bound to (RFC 9449).
+    pub key: Option<String>,
 }
 
 /// The newest refresh token of a session: what is stored of it.
@@ -124,6 +130,11 @@ pub trait SessionWrites {
     async fn insert_session(&mut self, session: &Session) -> Result<(), StoreError>;
     /// Gives an active session another head, if its head is still of generation `from`: [`StoreError::Changed`]`("session")`.
     async fn advance_session(&mut self, id: SessionId, from: u32, head: &Head) -> Result<(), StoreError>;
+    /// Counts a try to prove again who its person is: [`StoreError::Changed`]`("session")` if it is over or was tried `most` times.
+    async fn try_session(&mut self, id: SessionId, most: u32) -> Result<(), StoreError>;
+    /// Keeps by what and when its person proved again who it is, and ends the count of tries:
+    /// [`StoreError::Changed`]`("session")` if it is over.
+    async fn prove_session(&mut self, id: SessionId, proof: &Authentication) -> Result<(), StoreError>;
     /// Ends an active session: [`StoreError::Changed`]`("session")` if it is over.
     async fn end_session(&mut self, id: SessionId, state: SessionState, at: Timestamp) -> Result<(), StoreError>;
     /// Ends all active sessions of a user; how many.

@@ -3,18 +3,17 @@
 use chancery_crypto::Secret;
 
 use super::{
-    Authentication, Head, Session, SessionState,
+    Authentication, Head, Person, Session, SessionState,
     token::{RefreshToken, client_digest},
 };
 use crate::{
-    Instance, TenantId,
-    access::{Call, RequestInfo, authenticate::caller_of_user},
+    Instance,
+    access::RequestInfo,
     audit::{Change, Event, EventKind},
     ids::SessionId,
     instance::Failure,
     time::Timestamp,
     tokens::{self, AccessToken, Holder},
-    users::User,
 };
 
 /// What a login or a refresh gives.
@@ -30,9 +29,16 @@ pub struct SessionTokens {
     pub refresh_expires_at: Timestamp,
 }
 
-/// Begins a session of a user who has proved who it is, in one commit with the event of the login.
-///
-/// `slug` is the tenant's. A better password hash, if there is one, is kept in the same commit.
+impl SessionTokens {
+    /// Of a session whose head is this refresh token.
+    pub(super) fn of(session: &Session, access: AccessToken, refresh: &RefreshToken) -> Self {
+        let refresh_expires_at = session.head.expires_at;
+        Self { session: session.id, access, refresh: refresh.reveal(), refresh_expires_at }
+    }
+}
+
+/// Begins a session of a person who has proved who it is, in one commit with the event of the login. A better password hash, if
+/// there is one, is kept in the same commit.
 ///
 /// # Errors
 ///
@@ -40,8 +46,7 @@ pub struct SessionTokens {
 pub async fn open(
     instance: &Instance,
     request: &RequestInfo,
-    (tenant, slug): (TenantId, &str),
-    user: &User,
+    person: Person<'_>,
     authentication: Authentication,
     better_hash: Option<&str>,
 ) -> Result<SessionTokens, Failure> {
@@ -49,7 +54,7 @@ pub async fn open(
     let (pepper_version, pepper) = root.pepper();
     let (now, settings) = (instance.now(), instance.settings());
     let id = SessionId::make(now, instance.random())?;
-    let token = RefreshToken::compute(settings.environment.into(), (pepper_version, pepper), tenant, id, 0);
+    let token = RefreshToken::compute(settings.environment.into(), (pepper_version, pepper), person.tenant, id, 0);
     let expires_at = now.plus_seconds(i64::from(settings.session_days) * 86_400);
     let head = Head {
         generation: 0,
@@ -61,24 +66,25 @@ pub async fn open(
     };
     let session = Session {
         id,
-        user: user.id,
+        user: person.user.id,
         state: SessionState::Active,
         authentication,
         head,
         created_at: now,
         expires_at,
         ended_at: None,
+        key: None,
     };
-    let access = access_token(instance, tenant, user, &session).await?;
-    let call = call(request, (tenant, slug), user, &session, &access);
-    let mut change = Change::begin(instance, &call, tenant).await?;
+    let access = access_token(instance, person, &session).await?;
+    let call = person.call(request, &session, Some(&access));
+    let mut change = Change::begin(instance, &call, person.tenant).await?;
     change.rows().insert_session(&session).await?;
     if let Some(hash) = better_hash {
-        change.rows().set_password_hash(user.id, hash).await?;
+        change.rows().set_password_hash(person.user.id, hash).await?;
     }
     change.rows().forget_sessions(now.plus_seconds(-KEPT_SECONDS), 100).await?;
-    change.commit(Event::new(EventKind::UserLoggedIn).on("user", user.id)).await?;
-    Ok(SessionTokens { session: id, access, refresh: token.reveal(), refresh_expires_at: head.expires_at })
+    change.commit(Event::new(EventKind::UserLoggedIn).on("user", person.user.id)).await?;
+    Ok(SessionTokens::of(&session, access, &token))
 }
 
 /// How long a session is kept after its end, so that a copied token is still recognised as such.
@@ -92,39 +98,16 @@ pub(super) fn idle_end(instance: &Instance, now: Timestamp, session_end: Timesta
 /// An access token for a session, with its user's roles of now.
 pub(super) async fn access_token(
     instance: &Instance,
-    tenant: TenantId,
-    user: &User,
+    person: Person<'_>,
     session: &Session,
 ) -> Result<AccessToken, Failure> {
     let holder = Holder {
-        tenant,
-        user: user.id,
-        username: &user.username,
-        roles: user.roles,
+        tenant: person.tenant,
+        user: person.user.id,
+        username: &person.user.username,
+        roles: person.user.roles,
         session: Some(session.id),
         authentication: &session.authentication,
     };
     tokens::issue(instance, holder).await
-}
-
-/// The call in which a user gets a token, for the event.
-pub(super) fn call(
-    request: &RequestInfo,
-    (tenant, slug): (TenantId, &str),
-    user: &User,
-    session: &Session,
-    access: &AccessToken,
-) -> Call {
-    let mut caller = caller_of_user(
-        tenant,
-        slug.to_owned(),
-        user.id,
-        user.username.clone(),
-        user.roles,
-        access.id,
-        access.expires_at,
-    );
-    caller.session = Some(session.id);
-    caller.authentication = Some(session.authentication.clone());
-    Call { caller, request: request.clone(), once: None }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use chancery_crypto::{MacKey, Secret};
 
 use super::{
-    Amr, Head, Session, SessionState, SessionTokens,
-    open::{access_token, call, idle_end},
+    Amr, Head, Person, Session, SessionState, SessionTokens,
+    open::{access_token, idle_end},
     token::{RefreshToken, client_digest},
 };
 use crate::{
@@ -99,7 +99,8 @@ pub async fn refresh(
         return Err(invalid("tenant not active"));
     }
     for _ in 0..ATTEMPTS {
-        let Some((session, user)) = found(instance, &token).await? else { return Err(invalid("unknown session")) };
+        let found = held(instance, &token).await?.filter(|(session, user)| may_go_on(session, user));
+        let Some((session, user)) = found else { return Err(invalid("unknown session")) };
         // With the pepper of the head: a retry compares with what was stored when the successor was made. Another node may
         // have rotated the root before it made that one.
         let version = session.head.pepper_version;
@@ -108,18 +109,18 @@ pub async fn refresh(
         }
         let stored = root.pepper_of(version).ok_or(KeyringError::Root(version))?;
         let client = client_digest(stored, session.id, request);
-        let place = (entry.id, entry.slug.as_str());
+        let person = Person { tenant: entry.id, slug: &entry.slug, user: &user };
         let (version, newest) = root.pepper();
         match judge(&session, &token, &client, instance.now()) {
             Standing::Over(reason) => return Err(invalid(reason)),
             Standing::Copy => {
-                end_copied(instance, request, place, &user, &session).await?;
+                end_copied(instance, request, person, &session).await?;
                 return Err(RefreshError::Reused);
             }
             Standing::Retry => {
-                return again(instance, request, place, &user, &session, stored).await.map_err(Into::into);
+                return again(instance, request, person, &session, stored).await.map_err(Into::into);
             }
-            Standing::Head => match advance(instance, request, place, &user, session, (version, newest)).await? {
+            Standing::Head => match advance(instance, request, person, session, (version, newest)).await? {
                 Some(tokens) => return Ok(tokens),
                 None => continue,
             },
@@ -161,30 +162,32 @@ async fn root_of(instance: &Instance, version: u32) -> Result<Option<Arc<Platfor
     Ok(Some(root).filter(|root| root.pepper_of(version).is_some()))
 }
 
-/// The session of a token and its person, who may still log in.
-pub(super) async fn found(instance: &Instance, token: &RefreshToken) -> Result<Option<(Session, User)>, Failure> {
+/// The session of a token and its person, whether it goes on or not.
+pub(super) async fn held(instance: &Instance, token: &RefreshToken) -> Result<Option<(Session, User)>, Failure> {
     let mut view = instance.store().fresh_view(token.tenant()).await?;
     let Some(session) = view.session(token.session()).await? else { return Ok(None) };
+    Ok(view.user(session.user).await?.map(|user| (session, user)))
+}
+
+/// Whether the person may still log in, and needs no more for it than it has shown.
+pub(super) fn may_go_on(session: &Session, user: &User) -> bool {
     let strong = session.authentication.methods.contains(&Amr::MultiFactor);
     // A session from before its user needed a second factor does not go on without one.
-    let user = view.user(session.user).await?;
-    let user = user.filter(|user| user.state == UserState::Active && (strong || !factors::required(user.roles)));
-    Ok(user.map(|user| (session, user)))
+    user.state == UserState::Active && (strong || !factors::required(user.roles))
 }
 
 /// Makes the successor the head; `None` if another request was quicker.
 async fn advance(
     instance: &Instance,
     request: &RequestInfo,
-    (tenant, slug): (TenantId, &str),
-    user: &User,
+    person: Person<'_>,
     mut session: Session,
     (pepper_version, pepper): (u32, &MacKey),
 ) -> Result<Option<SessionTokens>, Failure> {
     let (now, from) = (instance.now(), session.head.generation);
     let generation = from.checked_add(1).ok_or(Failure::Internal("too many refreshes"))?;
     let env = instance.settings().environment.into();
-    let next = RefreshToken::compute(env, (pepper_version, pepper), tenant, session.id, generation);
+    let next = RefreshToken::compute(env, (pepper_version, pepper), person.tenant, session.id, generation);
     session.head = Head {
         generation,
         digest: next.digest(),
@@ -193,34 +196,32 @@ async fn advance(
         since: now,
         expires_at: idle_end(instance, now, session.expires_at),
     };
-    let access = access_token(instance, tenant, user, &session).await?;
-    let call = call(request, (tenant, slug), user, &session, &access);
-    let mut change = Change::begin(instance, &call, tenant).await?;
+    let access = access_token(instance, person, &session).await?;
+    let call = person.call(request, &session, Some(&access));
+    let mut change = Change::begin(instance, &call, person.tenant).await?;
     match change.rows().advance_session(session.id, from, &session.head).await {
         Ok(()) => {}
         Err(StoreError::Changed(_)) => return Ok(None),
         Err(error) => return Err(error.into()),
     }
     change.commit(refreshed(&session, false)).await?;
-    let refresh_expires_at = session.head.expires_at;
-    Ok(Some(SessionTokens { session: session.id, access, refresh: next.reveal(), refresh_expires_at }))
+    Ok(Some(SessionTokens::of(&session, access, &next)))
 }
 
 /// The successor that is there already, once more.
 async fn again(
     instance: &Instance,
     request: &RequestInfo,
-    (tenant, slug): (TenantId, &str),
-    user: &User,
+    person: Person<'_>,
     session: &Session,
     pepper: &MacKey,
 ) -> Result<SessionTokens, Failure> {
     let (env, head) = (instance.settings().environment.into(), &session.head);
-    let next = RefreshToken::compute(env, (head.pepper_version, pepper), tenant, session.id, head.generation);
-    let access = access_token(instance, tenant, user, session).await?;
-    let call = call(request, (tenant, slug), user, session, &access);
-    note(instance, &call, tenant, refreshed(session, true)).await?;
-    Ok(SessionTokens { session: session.id, access, refresh: next.reveal(), refresh_expires_at: head.expires_at })
+    let next = RefreshToken::compute(env, (head.pepper_version, pepper), person.tenant, session.id, head.generation);
+    let access = access_token(instance, person, session).await?;
+    let call = person.call(request, session, Some(&access));
+    note(instance, &call, person.tenant, refreshed(session, true)).await?;
+    Ok(SessionTokens::of(session, access, &next))
 }
 
 fn refreshed(session: &Session, repeated: bool) -> Event {
@@ -229,19 +230,15 @@ fn refreshed(session: &Session, repeated: bool) -> Event {
     if repeated { event.with("repeated", Detail::Count(1)) } else { event }
 }
 
-/// Ends a session of which somebody has a copied token.
+/// Ends a session of which somebody has a copied token. No token is made for it: whether one can be signed now does not matter.
 async fn end_copied(
     instance: &Instance,
     request: &RequestInfo,
-    (tenant, slug): (TenantId, &str),
-    user: &User,
+    person: Person<'_>,
     session: &Session,
 ) -> Result<(), Failure> {
-    // The event names the person whose session it is; there is no token in it.
-    let access = access_token(instance, tenant, user, session).await?;
-    let mut call = call(request, (tenant, slug), user, session, &access);
-    call.caller.token = None;
-    let mut change = Change::begin(instance, &call, tenant).await?;
+    let call = person.call(request, session, None);
+    let mut change = Change::begin(instance, &call, person.tenant).await?;
     match change.rows().end_session(session.id, SessionState::Reused, instance.now()).await {
         Ok(()) => {}
         // Another copy was quicker.
@@ -293,6 +290,7 @@ mod tests {
             created_at: NOW,
             expires_at: NOW.plus_seconds(30 * 86_400),
             ended_at: None,
+            key: None,
         }
     }
 

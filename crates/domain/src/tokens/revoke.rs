@@ -11,7 +11,7 @@ use crate::{
     },
     audit::{Change, Detail, Event, EventKind},
     instance::Failure,
-    revocations::{Revocation, RevokedKind},
+    revocations::Revocation,
     sessions,
 };
 
@@ -57,15 +57,8 @@ pub async fn revoke(
         return Ok(RevokedToken::Nothing);
     }
     let now = instance.now();
-    let revocation = Revocation {
-        kind: RevokedKind::Token,
-        id: verified.jti.to_string(),
-        not_before: None,
-        expires_at: verified.expires_at,
-        user: caller.user(),
-        reason: "revoked by its holder".to_owned(),
-        revoked_at: now,
-    };
+    let reason = "revoked by its holder";
+    let revocation = Revocation::of_token(verified.jti, verified.expires_at, caller.user(), reason, now);
     let call = Call { caller, request: request.clone(), once: None };
     let mut change = Change::begin(instance, &call, verified.tenant).await?;
     change.rows().forget_revocations(now).await?;

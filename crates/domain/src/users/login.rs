@@ -10,7 +10,7 @@ use crate::{
     ids::TenantId,
     instance::{Failure, fails},
     passwords::{HashError, Password},
-    sessions::{self, Amr, Authentication, SessionTokens},
+    sessions::{self, Amr, Authentication, Person, SessionTokens},
     store::TenantEntry,
     tenants::TenantState,
 };
@@ -72,7 +72,8 @@ pub async fn login(
         return Ok(LoginOutcome::SecondFactor(asked));
     }
     let authentication = Authentication { methods: vec![Amr::Password], at: instance.now() };
-    let tokens = sessions::open(instance, request, place, &user, authentication, better.as_deref()).await?;
+    let person = Person { tenant: entry.id, slug: &entry.slug, user: &user };
+    let tokens = sessions::open(instance, request, person, authentication, better.as_deref()).await?;
     Ok(LoginOutcome::Session(Box::new(tokens)))
 }
 

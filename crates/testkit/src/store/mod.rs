@@ -56,7 +56,7 @@ macro_rules! store_conformance {
             sessions: [
                 a_session_reads_back, another_tenant_does_not_see_it, another_tenant_does_not_change_it,
                 a_head_moves_by_compare_and_swap, it_ends_once_and_goes_on_no_more, all_of_a_user_end_at_once,
-                all_of_a_tenant_end_at_once, what_is_long_over_is_forgotten,
+                all_of_a_tenant_end_at_once, what_is_long_over_is_forgotten, tries_are_counted_until_a_proof,
             ],
             one_time: [
                 a_token_reads_back, tries_are_counted_up_to_their_end, it_is_taken_once, all_of_a_user_end_at_once,

@@ -1,7 +1,7 @@
 //! Logins that go on by refresh tokens.
 
 use chancery_domain::ids::UserId;
-use chancery_domain::sessions::{Head, Session, SessionState};
+use chancery_domain::sessions::{Amr, Authentication, Head, Session, SessionState};
 
 use super::{Backend, begin, changed, commit, view};
 use crate::samples::{NOW, OURS, THEIRS, bytes, session, user};
@@ -33,6 +33,8 @@ pub async fn another_tenant_does_not_change_it(store: &impl Backend) {
     let mut tx = begin(store, THEIRS).await;
     assert!(changed(tx.advance_session(session(1).id, 7, &session(2).head).await, "session"));
     assert!(changed(tx.end_session(session(1).id, SessionState::Ended, NOW).await, "session"));
+    assert!(changed(tx.try_session(session(1).id, 5).await, "session"));
+    assert!(changed(tx.prove_session(session(1).id, &session(2).authentication).await, "session"));
     assert_eq!(tx.end_sessions_of(user(1).id, NOW).await.unwrap(), 0);
     assert_eq!(tx.forget_sessions(late, 10).await.unwrap(), 0);
     tx.commit().await.unwrap();
@@ -104,4 +106,20 @@ pub async fn what_is_long_over_is_forgotten(store: &impl Backend) {
     let mut view = view(store, OURS).await;
     assert_eq!(view.session(session(1).id).await.unwrap(), None);
     assert_eq!(view.session(session(2).id).await.unwrap(), Some(session(2)));
+}
+
+/// A proof is kept and gives new tries; a session that is over takes neither.
+pub async fn tries_are_counted_until_a_proof(store: &impl Backend) {
+    let id = session(2).id;
+    let proof = Authentication { methods: vec![Amr::Password, Amr::MultiFactor], at: NOW.plus_seconds(60) };
+    commit!(store, OURS, .insert_user(&user(1)) .insert_session(&session(2)));
+    commit!(store, OURS, .try_session(id, 2) .try_session(id, 2));
+    assert!(changed(begin(store, OURS).await.try_session(id, 2).await, "session"));
+    commit!(store, OURS, .prove_session(id, &proof) .try_session(id, 2));
+    let proved = Session { authentication: proof.clone(), ..session(2) };
+    assert_eq!(view(store, OURS).await.session(id).await.unwrap(), Some(proved));
+    commit!(store, OURS, .end_session(id, SessionState::Ended, NOW));
+    let mut tx = begin(store, OURS).await;
+    assert!(changed(tx.try_session(id, 9).await, "session"));
+    assert!(changed(tx.prove_session(id, &proof).await, "session"));
 }
