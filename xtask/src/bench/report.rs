@@ -15,6 +15,8 @@ pub(super) struct Row {
     measured: String,
     ratio: String,
     verdict: String,
+    /// What is known of why it may miss its target.
+    why: &'static str,
 }
 
 /// What a time is compared with.
@@ -64,6 +66,11 @@ impl Row {
         )
     }
 
+    /// With the reason, told only if the target is missed.
+    pub(super) fn because(self, why: &'static str) -> Self {
+        Self { why, ..self }
+    }
+
     fn compared(
         what: &str,
         target: String,
@@ -80,7 +87,7 @@ impl Row {
             (Ok(ours), Err(reason)) => (show(*ours), String::new(), format!("not run: {reason}")),
             (Err(reason), _) => (String::new(), String::new(), format!("not run: {reason}")),
         };
-        Self { what: what.to_owned(), target, measured, ratio, verdict }
+        Self { what: what.to_owned(), target, measured, ratio, verdict, why: "" }
     }
 
     fn alone(
@@ -94,7 +101,7 @@ impl Row {
             Ok(ours) => (show(*ours), verdict(judge(*ours))),
             Err(reason) => (String::new(), format!("not run: {reason}")),
         };
-        Self { what: what.to_owned(), target, measured, ratio: String::new(), verdict }
+        Self { what: what.to_owned(), target, measured, ratio: String::new(), verdict, why: "" }
     }
 }
 
@@ -137,7 +144,7 @@ pub(super) fn page(rows: &[Row], busy: &str) -> String {
     page += &machine();
     let _ = writeln!(page, "- Load average before the run: {busy} (a busy machine disturbs the ratios too)");
     page += "\n| what | target | measured | ratio | verdict |\n| --- | --- | --- | --- | --- |\n";
-    for Row { what, target, measured, ratio, verdict } in rows {
+    for Row { what, target, measured, ratio, verdict, .. } in rows {
         let verdict = one_line(verdict);
         // Writing to a string cannot fail.
         let _ = writeln!(page, "| {what} | {target} | {measured} | {ratio} | {verdict} |");
@@ -146,9 +153,10 @@ pub(super) fn page(rows: &[Row], busy: &str) -> String {
     let not_run = rows.iter().filter(|row| row.verdict.starts_with("not run")).count();
     let met = rows.len() - missed.len() - not_run;
     let _ = writeln!(page, "\n{met} met, {} missed, {not_run} not run.", missed.len());
-    for Row { what, target, measured, ratio, .. } in missed {
+    for Row { what, target, measured, ratio, why, .. } in missed {
         let ratio = if ratio.is_empty() { String::new() } else { format!(", {ratio}") };
-        let _ = writeln!(page, "\nMissed: {what} should be {target}; it is {measured}{ratio}.");
+        let why = if why.is_empty() { String::new() } else { format!(" {why}") };
+        let _ = writeln!(page, "\nMissed: {what} should be {target}; it is {measured}{ratio}.{why}");
     }
     page
 }

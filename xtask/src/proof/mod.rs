@@ -14,7 +14,9 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
 pub(crate) use migrate::migrate;
-pub(crate) use revoke::{LIMIT_MS as REVOKED_WITHIN_MS, Options as RevokeOptions, latencies as revocation_times, revoke};
+pub(crate) use revoke::{
+    LIMIT_MS as REVOKED_WITHIN_MS, Options as RevokeOptions, latencies as revocation_times, revoke,
+};
 pub(crate) use rotate::{rate as reseal_rate, rotate};
 
 use crate::postgres::Postgres;

@@ -43,7 +43,8 @@ pub(crate) fn revoke(options: &Options) -> Result<()> {
         None => workspace::build_server(options.release)?,
     };
     let times = latencies(&binary, postgres, options.trials)?;
-    let at = |percent: usize| times.get((times.len() * percent / 100).min(times.len() - 1)).copied().unwrap_or(f64::MAX);
+    let at =
+        |percent: usize| times.get((times.len() * percent / 100).min(times.len() - 1)).copied().unwrap_or(f64::MAX);
     println!(
         "revocation: {} credentials on 2 nodes over PostgreSQL; from the acknowledgement to the last refusal: p50 {:.0} ms, p99 {:.0} ms, at most {:.0} ms",
         times.len(),
@@ -61,7 +62,12 @@ pub(crate) fn revoke(options: &Options) -> Result<()> {
 pub(crate) fn latencies(binary: &Path, postgres: &Postgres, trials: usize) -> Result<Vec<f64>> {
     let store = format!("revoke_{:08x}", u32::from_le_bytes(ambient::random()?));
     postgres.make_database(&store)?;
-    let node = || Server::prepare(binary, Some(&postgres.url(&store)), false);
+    // Nodes of one installation are one issuer.
+    let issuer = "https://chancery.test";
+    let node = || {
+        let server = Server::prepare(binary, Some(&postgres.url(&store)), false)?;
+        anyhow::Ok(server.with("CHANCERY__SERVER__PUBLIC_URL", issuer))
+    };
     let mut nodes = [node()?, node()?];
     let [first, second] = &mut nodes;
     first.start()?;
@@ -97,8 +103,9 @@ pub(crate) fn latencies(binary: &Path, postgres: &Postgres, trials: usize) -> Re
 
 /// One credential: known on both nodes, revoked on the first, refused on both; how long that took in ms.
 fn once(nodes: &[Server; 2], officer: &Client, program: &Client, trial: usize) -> Result<f64> {
-    let (credential, path, body) = if trial % 2 == 0 {
-        let made = officer.expect("POST", "/v1/api-keys", Some(&json!({"description": "revoke", "roles": ["service"]})))?;
+    let (credential, path, body) = if trial.is_multiple_of(2) {
+        let made =
+            officer.expect("POST", "/v1/api-keys", Some(&json!({"description": "revoke", "roles": ["service"]})))?;
         (text(&made, "key")?, format!("/v1/api-keys/{}/revoke", text(&made, "id")?), json!({}))
     } else {
         let made = program.expect("POST", "/v1/tokens", Some(&json!({"lifetime_minutes": 5})))?;
