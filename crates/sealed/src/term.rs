@@ -43,12 +43,21 @@ impl<C: Indexed> std::fmt::Debug for Term<C> {
 
 /// The terms of one value under every version of the index root, newest first.
 ///
-/// In SQL: `term = ANY($1)` on PostgreSQL, `term IN (SELECT value FROM json_each($1))` on SQLite.
+/// In SQL: `term = ANY($1)` on PostgreSQL, `term IN (SELECT value FROM json_each($1))` on SQLite; and `term = $1` with
+/// [`Terms::only`] where there is one, which PostgreSQL does not plan anew at every call.
 pub struct Terms<C: Indexed>(Vec<Term<C>>);
 
 impl<C: Indexed> Terms<C> {
     pub(crate) const fn new(terms: Vec<Term<C>>) -> Self {
         Self(terms)
+    }
+
+    /// The one term, while the index root has one version: most of the time.
+    pub fn only(&self) -> Option<&Term<C>> {
+        match &*self.0 {
+            [only] => Some(only),
+            _ => None,
+        }
     }
 
     /// The digits of each.
