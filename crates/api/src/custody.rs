@@ -91,7 +91,7 @@ pub(crate) struct CopyBody {
     /// The name of the destination; none if an import did not say.
     #[schema(required)]
     location: Option<String>,
-    /// `verified` if it was read back, `claimed` if an import said that there is one.
+    /// `verified` if it was read back, `claimed` if an import said that there is one, or it was begun and not read back.
     #[schema(value_type = String)]
     state: BackupState,
     /// The newest version that it holds.

@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use chancery_crypto::{Handle, Key256, SystemRandom, WrapContext, WrappingKey};
 use chancery_domain::{
     TenantId,
     ids::KeyId,
-    keyring::{KeyDestination, KeyProvider, KeyVersion, StoredMaterial, WrapLabel},
+    keyring::{CopyError, KeyDestination, KeyProvider, KeyVersion, StoredMaterial, WrapLabel},
 };
 use chancery_kms::{Folder, Local};
 use data_encoding::BASE64URL_NOPAD as BASE64;
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use crate::app::{Backend, Caller, Clinic, Reply, TestApp};
 
@@ -22,6 +24,8 @@ backends! {
     a_damaged_managed_key_stops_what_needs_it_and_is_taken_back,
     a_removed_copy_is_gone_and_known_no_more,
     a_certificate_of_destruction_states_the_copies,
+    a_destruction_counts_the_copy_that_is_on_its_way,
+    a_removal_is_in_the_log_before_the_copy_is_gone,
 }
 
 struct It {
@@ -31,6 +35,41 @@ struct It {
     key: String,
     sealed: Value,
     folder: tempfile::TempDir,
+    gate: Arc<Gate>,
+}
+
+/// A destination that has the copy and does not say so until it is let.
+struct Slow {
+    within: Arc<dyn KeyDestination>,
+    gate: Arc<Gate>,
+}
+
+#[derive(Default)]
+struct Gate {
+    reached: Notify,
+    opened: Notify,
+}
+
+#[async_trait]
+impl KeyDestination for Slow {
+    fn name(&self) -> &str {
+        self.within.name()
+    }
+    fn provider(&self) -> Arc<dyn KeyProvider> {
+        self.within.provider()
+    }
+    async fn put(&self, name: &str, copy: &[u8]) -> Result<(), CopyError> {
+        self.within.put(name, copy).await?;
+        self.gate.reached.notify_one();
+        self.gate.opened.notified().await;
+        Ok(())
+    }
+    async fn take(&self, name: &str) -> Result<Vec<u8>, CopyError> {
+        self.within.take(name).await
+    }
+    async fn remove(&self, name: &str) -> Result<(), CopyError> {
+        self.within.remove(name).await
+    }
 }
 
 impl It {
@@ -44,13 +83,15 @@ impl It {
             std::fs::create_dir(&path).unwrap();
             Arc::new(Folder::open(name, &path, provider).unwrap()) as Arc<dyn KeyDestination>
         };
-        app.instance.keep_copies_at(vec![place("vault_1", ours), place("escrow_1", other)]);
+        let slow = Arc::new(Slow { within: place("slow_1", Arc::clone(&ours)), gate: Arc::default() });
+        let gate = Arc::clone(&slow.gate);
+        app.instance.keep_copies_at(vec![place("vault_1", ours), place("escrow_1", other), slow]);
         let clinic = app.clinic("ours").await;
         let second = app.caller(&clinic.id, "security_officer").await;
         app.register_fields(&clinic).await;
         let sealed = app.seal(&clinic.service, "ssn", "row-1", json!("123-45-6789")).await["sealed"].clone();
         let key = app.get(&clinic.officer, "/v1/keys?managed=data").await.ok()["items"][0]["id"].clone();
-        Self { app, clinic, second, key: key.as_str().unwrap().to_owned(), sealed, folder }
+        Self { app, clinic, second, key: key.as_str().unwrap().to_owned(), sealed, folder, gate }
     }
 
     async fn act(&self, verb: &str, body: Value) -> Reply {
@@ -86,6 +127,8 @@ impl It {
         let mut tx = self.app.instance.store().begin(self.clinic.id.parse().unwrap()).await.unwrap();
         tx.swap_key_version(&good, &bad).await.unwrap();
         tx.commit().await.unwrap();
+        // What is unwrapped in memory is whole.
+        self.app.instance.end_lease(self.clinic.id.parse().unwrap());
     }
 
     /// What whoever holds the escrow's key can write there: any material under the name of the first version.
@@ -103,6 +146,12 @@ impl It {
             "environment": "development", "handle": handle.to_hex(), "wrapped_key": BASE64.encode(&wrapped_key),
             "versions": [{"version": 1, "key_id": key_id, "wrapped": BASE64.encode(&wrapped)}]});
         std::fs::write(self.copy("escrow_1"), copy.to_string()).unwrap();
+    }
+
+    /// The clear parts of the clinic's events of this kind.
+    async fn cores(&self, kind: &str) -> Vec<String> {
+        let events = self.app.events(&self.clinic.auditor, kind).await;
+        events.iter().map(|event| event["core"].as_str().unwrap().to_owned()).collect()
     }
 
     async fn named(&mut self, key_type: &str, purpose: &str) {
@@ -219,7 +268,6 @@ async fn a_damaged_managed_key_stops_what_needs_it_and_is_taken_back(backend: Ba
     let it = It::on(backend).await;
     it.agreed("escrow", "escrow_1").await.ok();
     it.damage().await;
-    it.app.instance.end_lease(it.clinic.id.parse().unwrap());
     // Nothing under it opens, and nothing is sealed with another one instead.
     it.app.open(&it.clinic.service, "ssn", "row-1", &it.sealed).await.refused(500, "internal");
     let items = json!({"items": [{"table": "patients", "column": "ssn", "row": "row-2", "value": "1"}]});
@@ -290,7 +338,40 @@ async fn a_certificate_of_destruction_states_the_copies(backend: Backend) {
     }
     stated.sort_by_key(|(version, ..)| *version);
     assert_eq!(stated, [(Some(1), Some(2), json!("escrow_1")), (Some(2), Some(0), json!(null))]);
-    let events = it.app.events(&it.clinic.auditor, "key.destroyed").await;
-    let cores: Vec<&str> = events.iter().map(|event| event["core"].as_str().unwrap()).collect();
+    let cores = it.cores("key.destroyed").await;
     assert!(cores.iter().any(|core| core.contains(r#""copy_locations":["escrow_1","vault_1"]"#)), "{cores:?}");
+}
+
+async fn a_destruction_counts_the_copy_that_is_on_its_way(backend: Backend) {
+    let mut it = It::on(backend).await;
+    it.named("aes_256", "encryption").await;
+    it.act("revoke", json!({"reason": "key_compromise"})).await.ok();
+    let meanwhile = async {
+        it.gate.reached.notified().await;
+        let asked = it.act("schedule-deletion", json!({"force": true})).await.json();
+        let id = asked["approval_id"].as_str().unwrap().to_owned();
+        it.app.post(&it.second, &format!("/v1/approvals/{id}/approve"), json!({})).await.ok();
+        it.act("schedule-deletion", json!({"force": true, "approval_id": id})).await.ok();
+        it.gate.opened.notify_one();
+    };
+    tokio::join!(it.act("backup", json!({"location": "slow_1"})), meanwhile);
+    assert!(it.copy("slow_1").exists());
+    let destroyed = it.cores("key.destroyed").await;
+    assert!(destroyed[0].contains(r#""copies":1"#), "{destroyed:?}");
+    it.act("remove-copy", json!({"location": "slow_1"})).await.ok();
+    assert!(!it.copy("slow_1").exists());
+}
+
+async fn a_removal_is_in_the_log_before_the_copy_is_gone(backend: Backend) {
+    let it = It::on(backend).await;
+    it.act("backup", json!({"location": "vault_1"})).await.ok();
+    // Nobody knows that this one is there, and its folder does not let it go.
+    std::fs::create_dir(it.copy("escrow_1")).unwrap();
+    it.act("remove-copy", json!({"location": "escrow_1"})).await.refused(503, "dependency.unavailable");
+    assert_eq!((it.cores("key.copy_removing").await.len(), it.cores("key.copy_removed").await.len()), (1, 0));
+    it.act("remove-copy", json!({"location": "vault_1"})).await.ok();
+    for kind in ["key.copy_removing", "key.copy_removed"] {
+        let told = it.cores(kind).await;
+        assert!(told.iter().any(|core| core.contains("vault_1")), "{told:?}");
+    }
 }

@@ -99,6 +99,8 @@ codes! {
         TokenIssued = "token.issued",
         /// Access tokens were revoked: one, all of a user, or all of the tenant.
         TokenRevoked = "token.revoked",
+        /// The denylist was read.
+        RevocationRead = "revocation.read",
         /// An API key was made.
         ApiKeyCreated = "api_key.created",
         /// API keys were listed.
@@ -167,6 +169,8 @@ codes! {
         KeyBackedUp = "key.backed_up",
         /// The copy at a destination was taken away.
         KeyCopyRemoved = "key.copy_removed",
+        /// A copy is about to be taken away from where it is.
+        KeyCopyRemoving = "key.copy_removing",
         /// Material was taken back from a destination.
         KeyRestored = "key.restored",
         /// A key was used by whom, when or how much it usually is not.
@@ -297,6 +301,7 @@ impl EventKind {
             Self::SubjectErased | Self::RoleDeleted => Action::Delete,
             Self::TenantRead
             | Self::UserRead
+            | Self::RevocationRead
             | Self::ApiKeyRead
             | Self::RoleRead
             | Self::AccessExplained
@@ -373,6 +378,7 @@ impl EventKind {
             | Self::SessionProofFailed
             | Self::TokenIssued
             | Self::KeyCopying
+            | Self::KeyCopyRemoving
             | Self::BackupRestored
             | Self::ApprovalUsed
             | Self::KeyUsed

@@ -13,10 +13,11 @@ use crate::{
     Instance,
     access::{Call, Denied, Permission},
     approvals::{self, ApprovalError, Carried, Deed, DeedKind},
-    audit::{Change, Detail, Event, EventKind, receipt::note},
+    audit::{Change, Detail, Event, EventKind},
     faults::Faults,
     ids::{ApprovalId, KeyId},
     instance::{Failure, fails},
+    store::StoreError,
 };
 
 /// Why a key was not copied or taken back.
@@ -227,10 +228,16 @@ async fn copy(
         let found = instance.store().view(tenant).await?.approval(approval).await?;
         approvals::check_usable(found, call, &deed, instance.now())?;
     }
-    // The log knows before the material leaves.
+    let backup = KeyBackup {
+        state: BackupState::Verified,
+        version: Some(newest),
+        location: Some(destination.name().to_owned()),
+        at: Some(instance.now()),
+        by: Some(call.caller.subject().to_string()),
+    };
     let kind = destination.provider().kind();
     let begun = Event::new(EventKind::KeyCopying).on("key", id).with("provider", Detail::Code(kind.as_str()));
-    note(instance, call, tenant, begun).await?;
+    begin(instance, call, begun, &copied, KeyCopy::of(id, &backup)).await?;
     let place = (tenant, id, instance.settings().environment.as_str());
     let text = copies::wrap(destination, place, &copied, instance.random()).await?;
     let name = copies::name(tenant, id);
@@ -254,17 +261,44 @@ async fn copy(
         event = event.with("approval", Detail::Id(approval.to_string()));
     }
     let mut key = change.rows().seize_key(id).await?.ok_or(CustodyError::NotFound)?;
-    let backup = KeyBackup {
-        state: BackupState::Verified,
-        version: Some(newest),
-        location: Some(destination.name().to_owned()),
-        at: Some(instance.now()),
-        by: Some(call.caller.subject().to_string()),
-    };
+    // Nobody records or removes a copy of it now: what was verified must be what is there.
+    if destination.take(&name).await? != text {
+        return Err(CopyError::Damaged.into());
+    }
+    let backup = KeyBackup { at: Some(instance.now()), ..backup };
     change.rows().put_key_copy(&KeyCopy::of(id, &backup)).await?;
     key.backup = Some(backup);
     change.rows().update_key(&key).await?;
     let versions = change.rows().key_versions(id).await?;
     change.commit(event).await?;
     Ok(KeyRef { key, versions })
+}
+
+/// The log knows before the material leaves, and the store knows where to: whatever becomes of the copy, and of the key
+/// meanwhile, a destruction counts it from here on.
+async fn begin(
+    instance: &Instance,
+    call: &Call,
+    begun: Event,
+    copied: &[Copied],
+    copy: KeyCopy,
+) -> Result<(), CustodyError> {
+    let mut change = Change::begin(instance, call, call.tenant()).await?;
+    change.rows().seize_key(copy.key).await?.ok_or(CustodyError::NotFound)?;
+    let versions = change.rows().key_versions(copy.key).await?;
+    let stands = |copied: &Copied| {
+        versions.iter().any(|version| version.version == copied.version && version.state != KeyState::Destroyed)
+    };
+    if !copied.iter().all(stands) {
+        return Err(StoreError::Changed("key_version").into());
+    }
+    let known = change.rows().key_copies(copy.key).await?;
+    // One that was read back there and holds as much says more.
+    let is_counted = |known: &KeyCopy| {
+        known.location == copy.location && known.state == BackupState::Verified && known.version >= copy.version
+    };
+    if !known.iter().any(is_counted) {
+        change.rows().put_key_copy(&KeyCopy { state: BackupState::Claimed, ..copy }).await?;
+    }
+    Ok(change.commit(begun).await?)
 }

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::{
-    BackupState, CopyError, KeyBackup, KeyRef,
+    BackupState, CopyError, Key, KeyBackup, KeyRef,
     copies::name,
     custody::{CustodyError, destination},
 };
@@ -23,7 +23,7 @@ pub struct KeyCopy {
     pub key: KeyId,
     /// Where: the name of a destination. Empty if an import did not say.
     pub location: String,
-    /// Whether it was read back, or only told of.
+    /// Whether it was read back, or only told of: by an import, or by whoever began to make it.
     pub state: BackupState,
     /// The newest version that it holds; it holds all before that were not destroyed.
     pub version: Option<u32>,
@@ -87,36 +87,55 @@ pub async fn remove(instance: &Instance, call: &Call, id: KeyId, location: &str)
     call.require(Permission::KeysCopiesRemove)?;
     instance.require_recent(call)?;
     let tenant = call.tenant();
-    let mut view = instance.store().view(tenant).await?;
-    view.key(id).await?.ok_or(CustodyError::NotFound)?;
-    let known = view.key_copies(id).await?.into_iter().find(|copy| copy.location == location);
-    drop(view);
+    instance.store().view(tenant).await?.key(id).await?.ok_or(CustodyError::NotFound)?;
     let destination = destination(instance, location)?;
+    let told = |kind| {
+        Event::new(kind)
+            .on("key", id)
+            .with("location", Detail::Names(vec![destination.name().to_owned()]))
+            .with("provider", Detail::Code(destination.provider().kind().as_str()))
+    };
+    // The log knows before it is gone.
+    note(instance, call, tenant, told(EventKind::KeyCopyRemoving)).await?;
+    let mut change = Change::begin(instance, call, tenant).await?;
+    // Held until the end: whoever makes a copy meanwhile looks under it whether that is still there.
+    let mut key = change.rows().seize_key(id).await?.ok_or(CustodyError::NotFound)?;
+    let known = change.rows().key_copies(id).await?.into_iter().find(|copy| copy.location == location);
     // First there: what is recorded as gone is gone.
     match destination.remove(&name(tenant, id)).await {
         Err(CopyError::Missing) if known.is_some() => {}
         removed => removed?,
     }
-    let mut change = Change::begin(instance, call, tenant).await?;
-    let mut key = change.rows().seize_key(id).await?.ok_or(CustodyError::NotFound)?;
-    let mut event = Event::new(EventKind::KeyCopyRemoved)
-        .on("key", id)
-        .with("location", Detail::Names(vec![destination.name().to_owned()]))
-        .with("provider", Detail::Code(destination.provider().kind().as_str()));
-    if let Some(copy) = &known {
-        // Not one that was made meanwhile.
+    let event = match &known {
+        Some(copy) => {
+            let version = Detail::Count(copy.version.unwrap_or_default().into());
+            told(EventKind::KeyCopyRemoved).with("version", version)
+        }
+        None => told(EventKind::KeyCopyRemoved),
+    };
+    forget(&mut change, &mut key, location, known.as_ref()).await?;
+    let versions = change.rows().key_versions(id).await?;
+    change.commit(event).await?;
+    Ok(KeyRef { key, versions })
+}
+
+/// Forgets the copy at `location`; the newest of the others is the key's backup then.
+async fn forget(
+    change: &mut Change<'_>,
+    key: &mut Key,
+    location: &str,
+    known: Option<&KeyCopy>,
+) -> Result<(), StoreError> {
+    if let Some(copy) = known {
         change.rows().remove_key_copy(copy).await?;
-        event = event.with("version", Detail::Count(copy.version.unwrap_or_default().into()));
     }
     if key.backup.as_ref().is_some_and(|backup| backup.location.as_deref() == Some(location)) {
-        let left = change.rows().key_copies(id).await?.into_iter().max_by_key(|copy| copy.at);
+        let left = change.rows().key_copies(key.id).await?.into_iter().max_by_key(|copy| copy.at);
         key.backup = left.map(|KeyCopy { key: _, location, state, version, at, by }| {
             let location = Some(location).filter(|location| !location.is_empty());
             KeyBackup { state, version, location, at, by }
         });
-        change.rows().update_key(&key).await?;
+        change.rows().update_key(key).await?;
     }
-    let versions = change.rows().key_versions(id).await?;
-    change.commit(event).await?;
-    Ok(KeyRef { key, versions })
+    Ok(())
 }

@@ -44,7 +44,7 @@ pub struct HsmLink {
 codes! {
     /// How much a backup is worth.
     pub enum BackupState {
-        /// Somebody said that there is one: an imported flag. Nobody read it back.
+        /// Somebody said that there is one, or began to make it. Nobody read it back.
         Claimed = "claimed",
         /// It was written and read back.
         Verified = "verified",
