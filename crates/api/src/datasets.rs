@@ -103,6 +103,8 @@ pub(crate) struct DatasetBody {
     created_at: String,
     /// When it was last changed.
     updated_at: String,
+    /// By whom; empty if nobody knows.
+    registered_by: String,
 }
 
 impl From<Dataset> for DatasetBody {
@@ -125,6 +127,7 @@ impl From<Dataset> for DatasetBody {
             compounds: dataset.compounds.into_iter().map(CompoundBody::from).collect(),
             created_at: dataset.created_at.to_string(),
             updated_at: dataset.updated_at.to_string(),
+            registered_by: dataset.registered_by,
         }
     }
 }

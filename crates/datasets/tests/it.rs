@@ -76,6 +76,7 @@ fn dataset(table: &str) -> Dataset {
         compounds: Vec::new(),
         created_at: Timestamp::from_micros(0),
         updated_at: Timestamp::from_micros(0),
+        registered_by: String::new(),
     }
 }
 

@@ -10,7 +10,8 @@ use crate::{Driver, Row, Rows, Value};
 macro_rules! select_dataset {
     ($rest:literal) => {
         concat!(
-            "SELECT id, name, url_file, source_table, field_table, row_column, columns, created_at, updated_at
+            "SELECT id, name, url_file, source_table, field_table, row_column, columns, created_at, updated_at,
+                registered_by
              FROM datasets WHERE tenant_id = $1 ",
             $rest
         )
@@ -61,10 +62,12 @@ fn read_dataset(row: &mut Row) -> Result<Dataset, StoreError> {
         compounds: Vec::new(),
         created_at: Timestamp::from_micros(0),
         updated_at: Timestamp::from_micros(0),
+        registered_by: String::new(),
     };
     let columns = row.text()?;
     (dataset.columns, dataset.compounds) = read_columns(&columns).ok_or_else(|| row.damaged())?;
     (dataset.created_at, dataset.updated_at) = (row.time()?, row.time()?);
+    dataset.registered_by = row.text()?;
     Ok(dataset)
 }
 
@@ -119,12 +122,12 @@ impl<D: Driver> DatasetWrites for Rows<D> {
         let columns = write_columns(dataset).map_err(|error| StoreError::Unavailable(error.into()))?;
         self.execute(
             "INSERT INTO datasets (tenant_id, id, name, url_file, source_table, field_table, row_column, columns,
-                created_at, updated_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+                created_at, updated_at, registered_by)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
              ON CONFLICT (tenant_id, id) DO UPDATE SET
                 name = excluded.name, url_file = excluded.url_file, source_table = excluded.source_table,
                 field_table = excluded.field_table, row_column = excluded.row_column, columns = excluded.columns,
-                updated_at = excluded.updated_at",
+                updated_at = excluded.updated_at, registered_by = excluded.registered_by",
             [
                 Value::text(dataset.id),
                 dataset.name.as_str().into(),
@@ -135,6 +138,7 @@ impl<D: Driver> DatasetWrites for Rows<D> {
                 columns.as_str().into(),
                 Value::time(dataset.created_at),
                 Value::time(dataset.updated_at),
+                dataset.registered_by.as_str().into(),
             ],
         )
         .await?;

@@ -17,6 +17,7 @@ const FILES: &[(i64, &str, &str)] = &[
     (8, "datasets", include_str!("../migrations/0008_datasets.sql")),
     (9, "custody", include_str!("../migrations/0009_custody.sql")),
     (10, "subject_rotation", include_str!("../migrations/0010_subject_rotation.sql")),
+    (11, "dataset_registrar", include_str!("../migrations/0011_dataset_registrar.sql")),
     (12, "sessions", include_str!("../migrations/0012_sessions.sql")),
     (14, "key_copies", include_str!("../migrations/0014_key_copies.sql")),
     (15, "access", include_str!("../migrations/0015_access.sql")),

@@ -10,10 +10,11 @@ use crate::{
     Instance, Whole,
     access::{Call, Permission},
     audit::{Change, Detail, Event, EventKind, receipt::note},
-    datasets::DatasetCompound,
+    datasets::{Dataset, DatasetCompound},
     fields::Field,
     ids::{DatasetId, KeyId},
     indexes::{Index, IndexKind},
+    instance::Failure,
     keyring::{Key, KeyError, KeyState, KeyVersion, Managed},
     store::{StoreError, View},
     time::Timestamp,
@@ -115,8 +116,8 @@ pub async fn of(rows: &mut dyn View, key: &Key, version: &KeyVersion) -> Result<
     Tally::read(rows, key).await.map(|tally| tally.census(version, &counts))
 }
 
-/// Whether nothing is left under a version even if what `person` reported is not believed: nobody says alone that a key can
-/// go and lets it go.
+/// Whether nothing is left under a version even if what `person` said is not believed, neither a count nor that a table is
+/// the one with the values: nobody says alone that a key can go and lets it go.
 ///
 /// # Errors
 ///
@@ -128,14 +129,20 @@ pub async fn is_zero_without(
     person: &str,
 ) -> Result<bool, StoreError> {
     let counts = rows.counts(key.id).await?;
+    let datasets = rows.datasets().await?;
     let tally = Tally::read(rows, key).await?;
-    Ok(tally.census(version, &counts).is_zero() && tally.census(version, &without(counts, person)).is_zero())
+    let others = without(counts.clone(), &datasets, person);
+    Ok(tally.census(version, &counts).is_zero() && tally.census(version, &others).is_zero())
 }
 
-/// The counts but for those that `person` reported, or nobody knows who.
-fn without(counts: Vec<Counted>, person: &str) -> Vec<Counted> {
-    let others = |count: &Counted| !matches!(&count.source, Source::Reported(by) if by.is_empty() || by == person);
-    counts.into_iter().filter(others).collect()
+/// The counts but for those that `person` reported, and those of datasets that `person` registered; or nobody knows who.
+fn without(mut counts: Vec<Counted>, datasets: &[Dataset], person: &str) -> Vec<Counted> {
+    let other = |by: &str| !by.is_empty() && by != person;
+    counts.retain(|count| match &count.source {
+        Source::Reported(by) => other(by),
+        Source::Dataset(id, _) => datasets.iter().any(|dataset| dataset.id == *id && other(&dataset.registered_by)),
+    });
+    counts
 }
 
 /// The census of every version of a key of the caller's tenant.
@@ -179,7 +186,7 @@ pub async fn report(
     let (source, count) = (Source::Reported(call.caller.subject().to_string()), count.value());
     let counted = Counted { key: id, version, source, count, counted_at: instance.now() };
     change.rows().put_count(&counted).await?;
-    let drained = crate::datasets::work::drain(&mut change, &key).await?;
+    let drained = drain(&mut change, &key).await?;
     let counts = change.rows().counts(id).await?;
     let tally = Tally::read(change.rows(), &key).await?;
     let found = change.rows().key_versions(id).await?.into_iter().find(|now| now.version == version).unwrap_or(found);
@@ -195,6 +202,25 @@ pub async fn report(
         instance.end_lease(call.tenant());
     }
     Ok(VersionCensus { version: found, census, counts })
+}
+
+/// Retires the versions of a key that are superseded and proven to hold nothing; whether there were any.
+pub(crate) async fn drain(change: &mut Change<'_>, key: &Key) -> Result<bool, Failure> {
+    let mut drained = false;
+    for version in change.rows().key_versions(key.id).await? {
+        if version.state != KeyState::Rotating || !of(change.rows(), key, &version).await?.is_zero() {
+            continue;
+        }
+        let inactive = KeyVersion { state: KeyState::Inactive, ..version.clone() };
+        change.rows().swap_key_version(&version, &inactive).await?;
+        let event = Event::new(EventKind::KeyDrained)
+            .on("key", key.id)
+            .with("key_id", Detail::Id(version.key_id.clone()))
+            .with("version", Detail::Count(version.version.into()));
+        change.record(event).await?;
+        drained = true;
+    }
+    Ok(drained)
 }
 
 /// What must be counted before a census is known.
@@ -335,6 +361,22 @@ mod tests {
         }
     }
 
+    fn dataset(registered_by: &str) -> Dataset {
+        Dataset {
+            id: DatasetId::from_bytes([7; 16]),
+            name: "clinic".to_owned(),
+            url_file: "clinic.url".to_owned(),
+            table: "patients".to_owned(),
+            field_table: "patients".to_owned(),
+            row_column: "id".to_owned(),
+            columns: Vec::new(),
+            compounds: Vec::new(),
+            created_at: RETIRED,
+            updated_at: RETIRED,
+            registered_by: registered_by.to_owned(),
+        }
+    }
+
     fn column() -> Source {
         Source::Dataset(DatasetId::from_bytes([7; 16]), "ssn".to_owned())
     }
@@ -386,13 +428,18 @@ mod tests {
         assert_eq!(census(&[count(ann(), 0, 5), count(bob(), 3, 9)]), Census::Count(3));
         assert_eq!(census(&[count(ann(), 0, 5), count(bob(), 3, 5)]), Census::Count(3), "at one moment: the larger");
 
-        let left = |counts: &[Counted]| census(&without(counts.to_vec(), "usr_ann"));
+        let left = |counts: &[Counted]| census(&without(counts.to_vec(), &[], "usr_ann"));
         assert_eq!(left(&[count(ann(), 0, 9)]), Census::Unknown);
         assert_eq!(left(&[count(ann(), 0, 9), count(bob(), 0, 5)]), Census::Count(0));
         assert_eq!(left(&[count(ann(), 0, 9), count(bob(), 3, 5)]), Census::Count(3));
         assert_eq!(left(&[count(Source::Reported(String::new()), 0, 9)]), Census::Unknown, "nobody knows whose it is");
-        // What a dataset counted is nobody's report.
-        assert_eq!(covered().census(&old, &without(vec![count(column(), 0, 60)], "usr_ann")), Census::Count(0));
+        // Of a table that somebody chose themselves the count is worth what their report is.
+        let of_table = |registered_by: &str| {
+            let counts = without(vec![count(column(), 0, 60)], &[dataset(registered_by)], "usr_ann");
+            covered().census(&old, &counts)
+        };
+        assert_eq!(of_table("usr_bob"), Census::Count(0));
+        assert_eq!((of_table("usr_ann"), of_table("")), (Census::Unknown, Census::Unknown));
     }
 
     #[test]

@@ -13,7 +13,6 @@ use crate::{
         receipt::{append_as, note_all},
         stamp::Actor,
     },
-    datasets::work::drain,
     fields::{Field, system},
     ids::{RequestId, TenantId},
     instance::Failure,
@@ -175,7 +174,7 @@ async fn move_batch(
     }
     if moved > 0 {
         if let Some(key) = change.rows().managed_key(Managed::Data).await? {
-            drain(&mut change, &key).await?;
+            super::drain(&mut change, &key).await?;
         }
         let event = told(Event::new(EventKind::DatasetCounted)).with("count", Detail::Count(moved));
         change.commit(event).await?;

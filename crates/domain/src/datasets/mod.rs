@@ -20,7 +20,7 @@ use crate::{
 pub mod register;
 pub mod start;
 pub mod tables;
-pub mod work;
+mod work;
 
 pub use register::{DatasetSpec, get, list, put, remove};
 pub use start::{StartJob, job, start};
@@ -95,6 +95,8 @@ pub struct Dataset {
     pub created_at: Timestamp,
     /// When it was last changed.
     pub updated_at: Timestamp,
+    /// Who said so last; empty if it was before this was written down. What is counted in it is believed of somebody else.
+    pub registered_by: String,
 }
 
 codes! {

@@ -65,6 +65,7 @@ pub async fn put(instance: &Instance, call: &Call, name: &str, spec: DatasetSpec
         compounds: spec.compounds,
         created_at: before.map_or(now, |dataset| dataset.created_at),
         updated_at: now,
+        registered_by: call.caller.subject().to_string(),
     };
     instance.tables().open(tenant, &dataset).await.map_err(of_table)?;
     let mut change = Change::begin(instance, call, tenant).await?;

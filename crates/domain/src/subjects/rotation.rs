@@ -11,7 +11,7 @@ use crate::{
     Instance,
     access::RequestInfo,
     audit::{Change, Detail, Event, EventKind, OpenFailure, Outcome, receipt::note_all, stamp::Actor},
-    datasets::work::drain,
+    census,
     ids::{KeyId, RequestId, SubjectId, TenantId},
     instance::Failure,
     jobs,
@@ -144,7 +144,7 @@ async fn move_references(instance: &Instance, tenant: TenantId, from: &KeyVersio
         change.rows().insert_subject_references(&made).await?;
         moved += 1;
     }
-    let drained = drain(&mut change, &key).await?;
+    let drained = census::drain(&mut change, &key).await?;
     if moved == 0 && !drained {
         return Ok(());
     }

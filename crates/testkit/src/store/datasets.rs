@@ -29,6 +29,7 @@ fn dataset(n: u64) -> Dataset {
         },
         created_at: NOW,
         updated_at: NOW,
+        registered_by: format!("usr_{n}"),
     }
 }
 
