@@ -21,7 +21,7 @@ use crate::{
     App,
     error::IntoProblem,
     page::{self, ListBody},
-    wiped,
+    wiped::{self, Personal},
 };
 
 /// What to look for in the log. All bounds count together.
@@ -106,7 +106,7 @@ impl From<EventView> for EventBody {
             request_id: event.request.to_string(),
             core: event.core,
             leaf_hash: data_encoding::HEXLOWER.encode(&logged.leaf_hash),
-            sealed_part: personal.and_then(|json| serde_json::from_slice(json.expose()).ok()).map(WipedJson::new),
+            sealed_part: Personal::read(personal).whole(),
             proof: None,
             checkpoint: None,
         }

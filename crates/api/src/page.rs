@@ -1,6 +1,9 @@
 //! Lists come in pages.
 
-use chancery_domain::Faults;
+use chancery_domain::{
+    Faults, Timestamp,
+    audit::{EventSpan, query::MAX_PAGE},
+};
 use chancery_middleware::Problem;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -20,6 +23,32 @@ pub(crate) struct Page {
     pub(crate) limit: Option<u32>,
     /// The `next_cursor` of the page before.
     pub(crate) cursor: Option<String>,
+}
+
+/// Which page of a part of the log.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct SpanQuery {
+    /// At or after this moment.
+    #[param(value_type = String, format = DateTime)]
+    from: Timestamp,
+    /// Before this moment; at most 366 days after `from`.
+    #[param(value_type = String, format = DateTime)]
+    to: Timestamp,
+    /// How many events are looked at, at most: 1 to 1000.
+    #[param(minimum = 1, maximum = 1000, default = 100)]
+    limit: Option<u32>,
+    /// The `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+impl SpanQuery {
+    /// The span, with all bounds checked.
+    pub(crate) fn span(&self) -> Result<EventSpan, Problem> {
+        let (after, limit) = (after(self.cursor.as_deref())?, limit(self.limit, 100, MAX_PAGE)?);
+        Ok(EventSpan { from: self.from, to: self.to, after, limit })
+    }
 }
 
 /// A page of a list.

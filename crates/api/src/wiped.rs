@@ -89,6 +89,27 @@ pub(crate) fn exact<S: Serializer>(value: &WipedJson, serializer: S) -> Result<S
     }
 }
 
+/// The personal part of an event.
+pub(crate) struct Personal(Option<WipedJson>);
+
+impl Personal {
+    /// Reads it, if the caller may see it.
+    pub(crate) fn read(json: Option<Phi<Vec<u8>>>) -> Self {
+        Self(json.and_then(|json| serde_json::from_slice(json.expose()).ok()).map(WipedJson::new))
+    }
+
+    /// One of its values, without the salt of its commitment.
+    pub(crate) fn value(&self, name: &str) -> Option<WipedJson> {
+        let value = self.0.as_ref()?.expose().get(name)?.get("value")?.clone();
+        Some(WipedJson::new(value))
+    }
+
+    /// All of it.
+    pub(crate) fn whole(self) -> Option<WipedJson> {
+        self.0
+    }
+}
+
 /// Shows it, for `serialize_with`.
 pub(crate) fn shown<T: Shown, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
     value.content().serialize(serializer)

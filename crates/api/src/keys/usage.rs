@@ -2,39 +2,20 @@
 
 use axum::{Json, extract::State};
 use chancery_domain::{
-    Timestamp,
     ids::KeyId,
-    keyring::{self, KeyUsage, UsageQuery},
+    keyring::{self, KeyUsage},
     records::WipedJson,
 };
 use chancery_middleware::{Asked, PathOf, Problem};
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::{
     App,
     error::IntoProblem,
-    page::{self, ListBody},
-    wiped,
+    page::{ListBody, SpanQuery},
+    wiped::{self, Personal},
 };
-
-/// Which operations.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct KeyUsageQuery {
-    /// At or after this moment.
-    #[param(value_type = String, format = DateTime)]
-    from: Timestamp,
-    /// Before this moment; at most 366 days after `from`.
-    #[param(value_type = String, format = DateTime)]
-    to: Timestamp,
-    /// How many items at most: 1 to 1000.
-    #[param(minimum = 1, maximum = 1000, default = 100)]
-    limit: Option<u32>,
-    /// The `next_cursor` of the page before.
-    cursor: Option<String>,
-}
 
 /// One operation on a key.
 #[derive(Serialize, ToSchema)]
@@ -72,14 +53,10 @@ pub(crate) struct KeyUsageBody {
 
 impl KeyUsageBody {
     fn of(key_name: &str, usage: KeyUsage) -> Self {
-        let personal = usage.personal.and_then(|json| serde_json::from_slice(json.expose()).ok()).map(WipedJson::new);
-        let part = |name: &str| {
-            let value = personal.as_ref()?.expose().get(name)?.get("value")?.clone();
-            Some(WipedJson::new(value))
-        };
+        let personal = Personal::read(usage.personal);
         Self {
-            ip_address: part("address"),
-            user_agent: part("user_agent"),
+            ip_address: personal.value("address"),
+            user_agent: personal.value("user_agent"),
             event_id: usage.event.to_string(),
             key_name: key_name.to_owned(),
             key_id: usage.key_id,
@@ -95,18 +72,16 @@ impl KeyUsageBody {
 
 /// List the operations on a key, whether they worked or not: a view of the audit log.
 #[utoipa::path(get, path = "/v1/keys/{id}/usage", tag = "keys",
-    params(("id" = String, Path, description = "The key."), KeyUsageQuery),
+    params(("id" = String, Path, description = "The key."), SpanQuery),
     responses((status = 200, description = "A page of operations, oldest first.", body = ListBody<KeyUsageBody>)))]
 pub(crate) async fn key_usage(
     State(app): State<App>,
-    Asked(call, query): Asked<KeyUsageQuery>,
+    Asked(call, query): Asked<SpanQuery>,
     PathOf(id): PathOf<KeyId>,
 ) -> Result<Json<ListBody<KeyUsageBody>>, Problem> {
-    let limit = page::limit(query.limit, 100, chancery_domain::audit::query::MAX_PAGE)?;
-    let after = page::after(query.cursor.as_deref())?;
-    let asked = UsageQuery { from: query.from, to: query.to, after, limit };
-    let (name, found) = keyring::usage(&app.instance, &call, id, asked).await.or_problem()?;
-    let full = u32::try_from(found.len()).is_ok_and(|length| length >= limit);
+    let span = query.span()?;
+    let (name, found) = keyring::usage(&app.instance, &call, id, span).await.or_problem()?;
+    let full = u32::try_from(found.len()).is_ok_and(|length| length >= span.limit);
     let next_cursor = found.last().filter(|_| full).map(|usage| usage.index.to_string());
     let items = found.into_iter().map(|usage| KeyUsageBody::of(&name, usage)).collect();
     Ok(Json(ListBody { items, next_cursor }))

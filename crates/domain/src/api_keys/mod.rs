@@ -29,7 +29,7 @@ pub use revoke::revoke;
 pub use rotate::{MAX_OVERLAP_SECONDS, rotate};
 pub use text::{ApiKeyText, KeyEnv};
 pub use update::{ApiKeyChange, ChangeApiKeyError, update};
-pub use usage::{ApiKeyUse, UsageError, UsageQuery, usage};
+pub use usage::{ApiKeyUse, UsageError, usage};
 
 /// An API key as stored. The secret is nowhere; its digest is in the directory too.
 #[derive(Debug, Clone, PartialEq, Eq)]

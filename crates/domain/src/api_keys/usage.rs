@@ -7,7 +7,7 @@ use crate::{
     Instance,
     access::{Call, Denied, Permission},
     audit::{
-        EventFilter,
+        EventFilter, EventSpan,
         query::{self, EventView, ReadAuditError},
     },
     ids::{ApiKeyId, EventId, RequestId},
@@ -34,19 +34,6 @@ pub struct ApiKeyUse {
     pub request: RequestId,
     /// From where and with what, as JSON; for holders of `audit.read_sealed`.
     pub personal: Option<Phi<Vec<u8>>>,
-}
-
-/// What is asked of a key's usage.
-#[derive(Debug, Clone, Copy)]
-pub struct UsageQuery {
-    /// At or after.
-    pub from: Timestamp,
-    /// Before.
-    pub to: Timestamp,
-    /// With an index above this one.
-    pub after: Option<u64>,
-    /// At most so many.
-    pub limit: u32,
 }
 
 /// Why a key's usage was not read.
@@ -82,23 +69,14 @@ pub async fn usage(
     instance: &Instance,
     call: &Call,
     id: ApiKeyId,
-    asked: UsageQuery,
+    span: EventSpan,
 ) -> Result<(Vec<ApiKeyUse>, Option<u64>), UsageError> {
     call.require(Permission::AuditRead)?;
     let key = instance.store().view(call.tenant()).await?.api_key(id).await?.ok_or(UsageError::NotFound)?;
-    let filter = EventFilter {
-        from: asked.from,
-        to: asked.to,
-        after: asked.after,
-        actor: Some(key.user.map_or_else(|| id.to_string(), |user| user.to_string())),
-        kind: None,
-        resource: None,
-        outcome: None,
-        request: None,
-        limit: asked.limit,
-    };
+    let actor = key.user.map_or_else(|| id.to_string(), |user| user.to_string());
+    let filter = EventFilter { actor: Some(actor), ..span.into() };
     let events = query::find(instance, call, call.tenant(), filter).await?;
-    let full = u32::try_from(events.len()).is_ok_and(|length| length >= asked.limit);
+    let full = u32::try_from(events.len()).is_ok_and(|length| length >= span.limit);
     let next = events.last().filter(|_| full).map(|event| event.logged.index);
     let with = id.to_string();
     Ok((events.into_iter().filter_map(|event| done_with(&with, event)).collect(), next))

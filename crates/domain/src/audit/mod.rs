@@ -112,6 +112,26 @@ pub struct EventFilter {
     pub limit: u32,
 }
 
+/// A page of a span of time.
+#[derive(Debug, Clone, Copy)]
+pub struct EventSpan {
+    /// Recorded at or after.
+    pub from: Timestamp,
+    /// Recorded before.
+    pub to: Timestamp,
+    /// With an index above this one.
+    pub after: Option<u64>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+impl From<EventSpan> for EventFilter {
+    fn from(span: EventSpan) -> Self {
+        let EventSpan { from, to, after, limit } = span;
+        Self { from, to, after, actor: None, kind: None, resource: None, outcome: None, request: None, limit }
+    }
+}
+
 /// Reads the log.
 #[async_trait]
 pub trait AuditRows {

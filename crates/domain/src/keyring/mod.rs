@@ -77,7 +77,7 @@ pub use subject_keys::{OpenSubject, Subjects, WrappedSubject};
 pub use tenant_keys::{OwnProvider, TenantKeyRows, TenantKeyWrites};
 pub use tombstones::{BUNDLE_DAYS, Tombstone, TombstoneKind, TombstoneRows, TombstoneWrites};
 pub use update::{KeyChange, update};
-pub use usage::{KeyUsage, UsageError, UsageQuery, usage};
+pub use usage::{KeyUsage, UsageError, usage};
 pub use uses::{Used, decrypt, encrypt, sign, unwrap, verify, wrap};
 
 codes! {

@@ -8,7 +8,7 @@ use crate::{
     Instance,
     access::{Call, Denied, Permission},
     audit::{
-        EventFilter, EventKind,
+        EventFilter, EventKind, EventSpan,
         query::{self, EventView, ReadAuditError},
     },
     ids::{EventId, KeyId, RequestId},
@@ -40,19 +40,6 @@ pub struct KeyUsage {
     pub personal: Option<Phi<Vec<u8>>>,
 }
 
-/// What is asked of a key's usage.
-#[derive(Debug, Clone, Copy)]
-pub struct UsageQuery {
-    /// At or after.
-    pub from: Timestamp,
-    /// Before.
-    pub to: Timestamp,
-    /// With an index above this one.
-    pub after: Option<u64>,
-    /// At most so many.
-    pub limit: u32,
-}
-
 /// The operations on a key of the caller's tenant, oldest first, with the key's name.
 ///
 /// # Errors
@@ -62,22 +49,12 @@ pub async fn usage(
     instance: &Instance,
     call: &Call,
     id: KeyId,
-    asked: UsageQuery,
+    span: EventSpan,
 ) -> Result<(String, Vec<KeyUsage>), UsageError> {
     call.require(Permission::AuditRead)?;
     let key = instance.store().view(call.tenant()).await.map_err(KeyError::from)?.key(id).await;
     let key = key.map_err(KeyError::from)?.ok_or(KeyError::NotFound)?;
-    let filter = EventFilter {
-        from: asked.from,
-        to: asked.to,
-        after: asked.after,
-        actor: None,
-        kind: None,
-        resource: Some(id.to_string()),
-        outcome: None,
-        request: None,
-        limit: asked.limit,
-    };
+    let filter = EventFilter { resource: Some(id.to_string()), ..span.into() };
     let events = query::find(instance, call, call.tenant(), filter).await?;
     Ok((key.name, events.into_iter().map(KeyUsage::from).collect()))
 }
