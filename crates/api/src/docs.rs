@@ -19,7 +19,7 @@ use utoipa::{
 use crate::oauth::OAuthErrorBody;
 
 /// The operations that need no credential, by operation id. Every other one answers 401 without.
-pub const PUBLIC: [&str; 16] = [
+pub const PUBLIC: [&str; 17] = [
     "login",
     "login_compat",
     "login_with_totp",
@@ -34,6 +34,7 @@ pub const PUBLIC: [&str; 16] = [
     "jwks",
     "openid_configuration",
     "authorization_server",
+    "protected_resource",
     "trust",
     "openapi_document",
 ];

@@ -116,7 +116,7 @@ fn operations() -> OpenApiRouter<App> {
         .routes(routes!(oauth::token))
         .routes(routes!(oauth::introspect))
         .routes(routes!(oauth::revoke_token))
-        .routes(routes!(revocations::create_revocation))
+        .routes(routes!(revocations::create_revocation, revocations::list_revocations))
         .routes(routes!(tokens::create_token))
         .routes(routes!(users::passwords::change_password))
         .routes(routes!(users::passwords::set_password))
@@ -213,6 +213,7 @@ fn operations() -> OpenApiRouter<App> {
         .routes(routes!(well_known::jwks))
         .routes(routes!(well_known::openid_configuration))
         .routes(routes!(well_known::authorization_server))
+        .routes(routes!(well_known::protected_resource))
         .routes(routes!(well_known::trust))
         .routes(routes!(docs::openapi_document))
 }

@@ -4,14 +4,19 @@ use axum::{Json, extract::State};
 use chancery_domain::{
     Faults, Timestamp,
     ids::{TokenId, UserId},
-    revocations::{self, NewRevocation, Revoked, Whom},
+    revocations::{self, NewRevocation, Revocation, Revoked, Whom},
 };
-use chancery_middleware::{Authenticated, Body, Problem};
+use chancery_middleware::{Asked, Authenticated, Body, Problem};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{App, error::IntoProblem, metrics::TokenAct};
+use crate::{
+    App,
+    error::IntoProblem,
+    metrics::TokenAct,
+    page::{self, ListBody, Page},
+};
 
 /// What is to be revoked: exactly one of `jti`, `user` and `everyone`.
 #[derive(Deserialize, ToSchema)]
@@ -33,7 +38,7 @@ pub(crate) struct NewRevocationBody {
     reason: String,
 }
 
-/// What was revoked.
+/// What stands against tokens.
 #[derive(Serialize, ToSchema)]
 #[schema(as = TokenRevocation)]
 pub(crate) struct RevocationBody {
@@ -50,12 +55,29 @@ pub(crate) struct RevocationBody {
     reason: String,
     /// When it was revoked.
     revoked_at: String,
+    /// Whose token it was, if that is known.
+    #[schema(required)]
+    user: Option<String>,
+}
+
+/// What was revoked.
+#[derive(Serialize, ToSchema)]
+#[schema(as = NewlyRevoked)]
+pub(crate) struct RevokedBody {
+    #[serde(flatten)]
+    revocation: RevocationBody,
     /// How many sessions ended with it.
     ended_sessions: u64,
 }
 
-impl From<Revoked> for RevocationBody {
+impl From<Revoked> for RevokedBody {
     fn from(Revoked { revocation, sessions }: Revoked) -> Self {
+        Self { revocation: revocation.into(), ended_sessions: sessions }
+    }
+}
+
+impl From<Revocation> for RevocationBody {
+    fn from(revocation: Revocation) -> Self {
         Self {
             kind: revocation.kind.as_str(),
             id: revocation.id,
@@ -63,7 +85,7 @@ impl From<Revoked> for RevocationBody {
             expires_at: revocation.expires_at.to_string(),
             reason: revocation.reason,
             revoked_at: revocation.revoked_at.to_string(),
-            ended_sessions: sessions,
+            user: revocation.user.map(|user| user.to_string()),
         }
     }
 }
@@ -86,15 +108,29 @@ impl NewRevocationBody {
 ///
 /// They are refused from the next request on, within half a second on other nodes. Sessions of the user or of the tenant end too.
 #[utoipa::path(post, path = "/v1/revocations", tag = "auth", request_body = NewRevocationBody,
-    responses((status = 201, description = "Revoked.", body = RevocationBody)))]
+    responses((status = 201, description = "Revoked.", body = RevokedBody)))]
 pub(crate) async fn create_revocation(
     State(app): State<App>,
     Authenticated(call): Authenticated,
     Body(body): Body<NewRevocationBody>,
-) -> Result<(StatusCode, Json<RevocationBody>), Problem> {
+) -> Result<(StatusCode, Json<RevokedBody>), Problem> {
     let whom = body.whom()?;
     let new = NewRevocation { whom, not_before: body.not_before, reason: body.reason };
     let revoked = revocations::revoke(&app.instance, &call, new).await.or_problem()?;
     app.metrics.token(TokenAct::revoked);
     Ok((StatusCode::CREATED, Json(revoked.into())))
+}
+
+/// List what stands against tokens of the tenant.
+///
+/// A row goes when every token that it stops has expired.
+#[utoipa::path(get, path = "/v1/revocations", tag = "auth", params(Page),
+    responses((status = 200, description = "A page of rows, by id.", body = ListBody<RevocationBody>)))]
+pub(crate) async fn list_revocations(
+    State(app): State<App>,
+    Asked(call, page): Asked<Page>,
+) -> Result<Json<ListBody<RevocationBody>>, Problem> {
+    let (after, limit) = (page.after::<String>()?, page.limit()?);
+    let found = revocations::list(&app.instance, &call, after.as_deref(), limit).await.or_problem()?;
+    Ok(Json(page::list(found, limit, |row| row.id.clone())))
 }

@@ -160,6 +160,36 @@ pub(crate) async fn authorization_server(State(app): State<App>, _: Request) -> 
     metadata(&app).await
 }
 
+/// Who gives tokens for this API, and how they are presented (RFC 9728 §2).
+#[derive(Serialize, ToSchema)]
+#[schema(as = ProtectedResource)]
+pub(crate) struct ProtectedResourceBody {
+    /// The API: the audience of its tokens.
+    #[schema(example = "https://chancery.example")]
+    resource: String,
+    /// Who gives tokens for it: Chancery itself.
+    authorization_servers: [String; 1],
+    /// The roles that a token may have.
+    #[schema(value_type = Vec<String>)]
+    scopes_supported: Vec<Role>,
+    /// Tokens come in the `Authorization` header.
+    bearer_methods_supported: [&'static str; 1],
+}
+
+/// Who gives tokens for this API, for OAuth clients that know only its address.
+#[utoipa::path(get, path = "/.well-known/oauth-protected-resource", tag = "auth",
+    responses((status = 200, description = "The metadata.", body = ProtectedResourceBody)))]
+pub(crate) async fn protected_resource(State(app): State<App>, _: Request) -> impl IntoResponse {
+    let issuer = &app.instance.settings().issuer;
+    let body = ProtectedResourceBody {
+        resource: issuer.clone(),
+        authorization_servers: [issuer.clone()],
+        scopes_supported: Role::ALL.to_vec(),
+        bearer_methods_supported: ["header"],
+    };
+    ([(header::CACHE_CONTROL, CACHED)], Json(body))
+}
+
 /// Where trust in packs begins: the platform's trust keys. No tenant is in it.
 #[utoipa::path(get, path = "/.well-known/chancery-trust.json", tag = "certificates",
     responses((status = 200, description = "The trust file, canonical JSON.", content_type = "application/json", body = Object)))]

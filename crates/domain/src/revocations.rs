@@ -8,8 +8,10 @@ use crate::{
     time::Timestamp,
 };
 
+mod list;
 mod revoke;
 
+pub use list::list;
 pub use revoke::{NewRevocation, RevokeTokensError, Revoked, Whom, revoke};
 
 codes! {
@@ -68,6 +70,13 @@ impl Revocation {
 pub trait RevocationRows {
     /// What may stand against a token: of the token itself, of its user if it has one, of the tenant.
     async fn revocations_of(&mut self, token: TokenId, user: Option<UserId>) -> Result<Vec<Revocation>, StoreError>;
+    /// All that have not expired by `now`, by id, those after `after`, at most `limit`.
+    async fn revocations(
+        &mut self,
+        now: Timestamp,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<Revocation>, StoreError>;
 }
 
 /// Changes the denylist.

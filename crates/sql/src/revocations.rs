@@ -31,6 +31,22 @@ impl<D: Driver> RevocationRows for Rows<D> {
         )
         .await
     }
+
+    async fn revocations(
+        &mut self,
+        now: Timestamp,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<Revocation>, StoreError> {
+        self.all(
+            "revocation",
+            "SELECT kind, id, not_before, expires_at, user_id, reason, revoked_at FROM revocations
+             WHERE tenant_id = $1 AND expires_at > $2 AND id > $3 ORDER BY id LIMIT $4",
+            [Value::time(now), after.unwrap_or_default().into(), limit.into()],
+            read,
+        )
+        .await
+    }
 }
 
 #[async_trait]

@@ -294,7 +294,10 @@ hand_on!(FactorWrites {
     fn put_recovery_codes(user: UserId, codes: &[RecoveryCode]) -> ();
     fn use_recovery_code(user: UserId, digest: &[u8; 32], at: Timestamp) -> ();
 });
-hand_on!(RevocationRows { fn revocations_of(token: TokenId, user: Option<UserId>) -> Vec<Revocation>; });
+hand_on!(RevocationRows {
+    fn revocations_of(token: TokenId, user: Option<UserId>) -> Vec<Revocation>;
+    fn revocations(now: Timestamp, after: Option<&str>, limit: u32) -> Vec<Revocation>;
+});
 hand_on!(RevocationWrites {
     fn revoke(revocation: &Revocation) -> ();
     fn forget_revocations(now: Timestamp) -> ();

@@ -405,6 +405,7 @@ fn expectations(
     add("create_token", "/v1/tokens".into(), Some(json!({})), &ours.service, None);
     let revocation = Some(json!({"user": mine.user, "reason": "lost laptop"}));
     add("create_revocation", "/v1/revocations".into(), revocation, &ours.admin, Some((&ours.staff, 403)));
+    add("list_revocations", "/v1/revocations".into(), None, &ours.admin, Some((&ours.staff, 403)));
     add("create_api_key", "/v1/api-keys".into(), new_key(), &ours.admin, Some((&ours.staff, 403)));
     add("list_api_keys", "/v1/api-keys".into(), None, &ours.admin, Some((&ours.staff, 403)));
     add("revoke_api_key", format!("/v1/api-keys/{}/revoke", mine.api_key), None, &ours.admin, Some((&ours.staff, 403)));

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// How many callers are new.
-const NEW: usize = 1_000;
+const NEW: u32 = 1_000;
 /// How often one is known already.
 const KNOWN: u32 = 200_000;
 /// How many people log in.
@@ -95,7 +95,7 @@ async fn it_costs_little_to_know_who_calls() {
     }
     let api_key = known(&app, &Presented::ApiKey(Secret::new(clinic.service.bearer.clone()))).await;
     let token = known(&app, &Presented::AccessToken(Secret::new(tokens[0].bearer.clone()))).await;
-    let introspect = each(NEW as u32, async || {
+    let introspect = each(NEW, async || {
         for token in &tokens {
             let said: Value = lab.ask(&app, "/oauth2/introspect", &[("token", &token.bearer)]).await.ok();
             assert_eq!(said["active"], true);

@@ -119,6 +119,9 @@ async fn discovery_names_the_issuer_to_the_letter_and_every_endpoint() {
         let reply = app.send(form(path, &[("token", "x"), ("grant_type", "x")])).await;
         assert!(reply.status != 404, "{endpoint}");
     }
+    // A client that knows the API alone finds who gives tokens for it (RFC 9728).
+    let api = app.anonymous("GET", "/.well-known/oauth-protected-resource", None).await.ok();
+    assert_eq!((&api["resource"], &api["authorization_servers"][0]), (&said["issuer"], &said["issuer"]));
 }
 
 #[tokio::test]

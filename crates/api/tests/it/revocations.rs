@@ -109,3 +109,22 @@ async fn what_is_revoked_is_said_once_and_within_bounds() {
     assert!(works(&app, &bearer(&zoe)).await);
     assert_eq!(text(&zoe, "token_type"), "Bearer");
 }
+
+#[tokio::test]
+async fn what_stands_is_listed_to_those_who_may_revoke_and_to_no_other_tenant() {
+    let app = TestApp::new().await;
+    let (ours, theirs) = (app.clinic("ours").await, app.clinic("theirs").await);
+    let zoe = person(&app, &ours, "zoe").await;
+    let body = json!({"user": zoe["user_id"], "reason": "lost laptop"});
+    app.post(&ours.officer, "/v1/revocations", body).await.created();
+    let listed = app.get(&ours.officer, "/v1/revocations?limit=1").await.ok();
+    let row = &listed["items"][0];
+    assert_eq!((&row["kind"], &row["id"], &row["reason"]), (&json!("user"), &zoe["user_id"], &json!("lost laptop")));
+    let next = format!("/v1/revocations?cursor={}", text(&listed, "next_cursor"));
+    assert_eq!(app.get(&ours.officer, &next).await.ok()["items"], json!([]));
+    assert_eq!(app.get(&theirs.officer, "/v1/revocations").await.ok()["items"], json!([]));
+    app.get(&ours.staff, "/v1/revocations").await.refused(403, "authz.denied");
+    // When every token that it stops has expired, it stands against nothing.
+    app.clock.advance_seconds(86_400);
+    assert_eq!(app.get(&ours.officer, "/v1/revocations").await.ok()["items"], json!([]));
+}

@@ -69,7 +69,7 @@ macro_rules! store_conformance {
             ],
             revocations: [
                 what_stands_against_a_token_is_found, another_tenant_does_not_see_it, a_later_moment_reaches_further,
-                what_expired_is_forgotten,
+                what_expired_is_forgotten, what_stands_is_listed,
             ],
             api_keys: [
                 a_key_reads_back, keys_come_in_pages, another_tenant_does_not_see_it, another_tenant_does_not_change_it,

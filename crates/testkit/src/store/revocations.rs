@@ -84,3 +84,16 @@ pub async fn what_expired_is_forgotten(store: &impl Backend) {
     assert_eq!(view(store, OURS).await.revocations_of(token(2), Some(person(1))).await.unwrap(), [young]);
     assert_eq!(view(store, THEIRS).await.revocations_of(token(1), Some(person(1))).await.unwrap(), [old]);
 }
+
+/// By id and in pages, without what expired, and of the own tenant only.
+pub async fn what_stands_is_listed(store: &impl Backend) {
+    let (one, two) = (row(RevokedKind::Token, token(1)), row(RevokedKind::Token, token(2)));
+    let hers = Revocation { expires_at: NOW.plus_seconds(2_000), ..row(RevokedKind::User, person(1)) };
+    commit!(store, OURS, .revoke(&hers) .revoke(&two) .revoke(&one));
+    commit!(store, THEIRS, .revoke(&one));
+    let mut view = view(store, OURS).await;
+    assert_eq!(view.revocations(NOW, None, 9).await.unwrap(), [one.clone(), two.clone(), hers.clone()]);
+    assert_eq!(view.revocations(NOW, None, 1).await.unwrap(), std::slice::from_ref(&one));
+    assert_eq!(view.revocations(NOW, Some(&one.id), 9).await.unwrap(), [two, hers.clone()]);
+    assert_eq!(view.revocations(one.expires_at, None, 9).await.unwrap(), [hers]);
+}
