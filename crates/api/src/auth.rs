@@ -1,19 +1,33 @@
 //! Logging in, staying in, logging out.
 
-use axum::{Json, extract::State};
+use std::sync::Arc;
+
+use axum::{
+    Extension, Json,
+    extract::State,
+    response::{IntoResponse, Response},
+};
 use chancery_crypto::Secret;
 use chancery_domain::{
+    Faults,
     access::AuthMethod,
     factors::{Method, SecondFactor},
     sessions::{self, Amr, SessionTokens},
     users::{self, LoginError},
 };
-use chancery_middleware::{Authenticated, Body, OptionalBody, Problem, Request};
+use chancery_middleware::{Authenticated, Body, Code, Exchange, OptionalBody, Problem, Request, SessionCookies, cookies};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{App, error::IntoProblem, idempotency::Nothing, metrics::LoginOutcome, wiped};
+use crate::{
+    App,
+    browser::{self, Delivered, GivenBody},
+    error::{IntoProblem, ToProblem},
+    idempotency::Nothing,
+    metrics::LoginOutcome,
+    wiped,
+};
 
 /// The longest body of a login: strangers send it.
 const MAX_BYTES: usize = 16 * 1024;
@@ -32,6 +46,9 @@ pub(crate) struct LoginBody {
     #[serde(deserialize_with = "wiped::taken")]
     #[schema(write_only, value_type = String)]
     password: Secret<String>,
+    /// For browsers: puts the tokens into cookies that no script sees, and not into the answer.
+    #[serde(default)]
+    cookies: bool,
 }
 
 /// What a login gives.
@@ -105,20 +122,20 @@ impl From<SecondFactor> for SecondFactorBody {
 #[serde(untagged)]
 pub(crate) enum LoginAnswer {
     /// To a session.
-    Session(Box<TokensBody>),
+    Session(GivenBody),
     /// To the question for a second factor.
     SecondFactor(SecondFactorBody),
 }
 
 /// What goes on.
-#[derive(Deserialize, ToSchema)]
+#[derive(Default, Deserialize, ToSchema)]
 #[schema(as = Refresh)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RefreshBody {
-    /// The refresh token of the last answer.
-    #[serde(deserialize_with = "wiped::taken")]
-    #[schema(write_only, value_type = String)]
-    refresh_token: Secret<String>,
+    /// The refresh token of the last answer, unless it is in a cookie.
+    #[serde(default, deserialize_with = "wiped::taken_if_any")]
+    #[schema(write_only, value_type = Option<String>)]
+    refresh_token: Option<Secret<String>>,
 }
 
 /// What ended.
@@ -129,8 +146,13 @@ pub(crate) struct EndedBody {
     ended: u64,
 }
 
-async fn log_in(app: &App, request: &Request, body: LoginBody) -> Result<Json<LoginAnswer>, Problem> {
-    let LoginBody { tenant, username, password } = body;
+async fn log_in(
+    app: &App,
+    request: &Request,
+    brought: &SessionCookies,
+    body: LoginBody,
+) -> Result<Delivered<LoginAnswer>, Problem> {
+    let LoginBody { tenant, username, password, cookies } = body;
     let done = users::login(&app.instance, request.0.info(), &tenant, &username, password).await;
     app.metrics.logged_in(match &done {
         Ok(users::LoginOutcome::Session(_)) => LoginOutcome::success,
@@ -138,10 +160,13 @@ async fn log_in(app: &App, request: &Request, body: LoginBody) -> Result<Json<Lo
         Err(LoginError::Invalid(_)) => LoginOutcome::refused,
         Err(LoginError::Hash(_) | LoginError::Failed(_)) => LoginOutcome::failed,
     });
-    Ok(Json(match done.or_problem()? {
-        users::LoginOutcome::Session(tokens) => LoginAnswer::Session(Box::new((*tokens).into())),
-        users::LoginOutcome::SecondFactor(asked) => LoginAnswer::SecondFactor(asked.into()),
-    }))
+    match done.or_problem()? {
+        users::LoginOutcome::Session(tokens) => {
+            let given = browser::begun(app, &request.0, brought, cookies, *tokens).await?;
+            Ok(given.map(LoginAnswer::Session))
+        }
+        users::LoginOutcome::SecondFactor(asked) => Ok(Delivered::plain(LoginAnswer::SecondFactor(asked.into()))),
+    }
 }
 
 /// Log in with a password.
@@ -152,9 +177,10 @@ async fn log_in(app: &App, request: &Request, body: LoginBody) -> Result<Json<Lo
 pub(crate) async fn login(
     State(app): State<App>,
     request: Request,
+    brought: SessionCookies,
     Body(body): Body<LoginBody, MAX_BYTES>,
-) -> Result<Json<LoginAnswer>, Problem> {
-    log_in(&app, &request, body).await
+) -> Result<Delivered<LoginAnswer>, Problem> {
+    log_in(&app, &request, &brought, body).await
 }
 
 /// Log in with a password, by the older path.
@@ -163,14 +189,31 @@ pub(crate) async fn login(
 pub(crate) async fn login_compat(
     State(app): State<App>,
     request: Request,
+    brought: SessionCookies,
     Body(body): Body<LoginBody, MAX_BYTES>,
-) -> Result<Json<LoginAnswer>, Problem> {
-    log_in(&app, &request, body).await
+) -> Result<Delivered<LoginAnswer>, Problem> {
+    log_in(&app, &request, &brought, body).await
 }
 
-async fn go_on(app: &App, request: &Request, body: RefreshBody) -> Result<Json<TokensBody>, Problem> {
-    let tokens = sessions::refresh(&app.instance, request.0.info(), &body.refresh_token).await.or_problem()?;
-    Ok(Json(tokens.into()))
+async fn go_on(
+    app: &App,
+    request: &Request,
+    brought: &SessionCookies,
+    body: RefreshBody,
+) -> Result<Response, Problem> {
+    // A token in the body is a program's. It is not asked where it comes from.
+    let in_cookie = if body.refresh_token.is_none() { brought.refresh()? } else { None };
+    let missing = || Problem::invalid(Faults::one("/refresh_token", "required", "send the refresh token"));
+    let text = body.refresh_token.as_ref().or(in_cookie).ok_or_else(missing)?;
+    match sessions::refresh(&app.instance, request.0.info(), text).await {
+        Ok(tokens) => Ok(browser::given(app, in_cookie.is_some(), tokens).into_response()),
+        Err(error) => {
+            let problem = error.to_problem();
+            let over = in_cookie.is_some() && problem.code().status() == StatusCode::UNAUTHORIZED;
+            let cookies = if over { cookies::cleared(app.instance.settings()) } else { Vec::new() };
+            Ok(browser::with(problem.into_response(), cookies))
+        }
+    }
 }
 
 /// Get the next tokens of a session.
@@ -178,36 +221,50 @@ async fn go_on(app: &App, request: &Request, body: RefreshBody) -> Result<Json<T
 /// Every use gives another refresh token. A client that lost the answer may ask again within 10 seconds; a token that is
 /// older was copied, and ends its session.
 #[utoipa::path(post, path = "/v1/auth/refresh", tag = "auth", request_body = RefreshBody,
-    responses((status = 200, description = "The next tokens.", body = TokensBody)))]
+    responses((status = 200, description = "The next tokens.", body = GivenBody)))]
 pub(crate) async fn refresh(
     State(app): State<App>,
     request: Request,
-    Body(body): Body<RefreshBody, MAX_BYTES>,
-) -> Result<Json<TokensBody>, Problem> {
-    go_on(&app, &request, body).await
+    brought: SessionCookies,
+    OptionalBody(body): OptionalBody<RefreshBody, MAX_BYTES>,
+) -> Result<Response, Problem> {
+    go_on(&app, &request, &brought, body).await
 }
 
 /// Get the next tokens of a session, by the older path.
 #[utoipa::path(post, path = "/auth/refresh", tag = "auth", request_body = RefreshBody,
-    responses((status = 200, description = "The next tokens.", body = TokensBody)))]
+    responses((status = 200, description = "The next tokens.", body = GivenBody)))]
 pub(crate) async fn refresh_compat(
     State(app): State<App>,
     request: Request,
-    Body(body): Body<RefreshBody, MAX_BYTES>,
-) -> Result<Json<TokensBody>, Problem> {
-    go_on(&app, &request, body).await
+    brought: SessionCookies,
+    OptionalBody(body): OptionalBody<RefreshBody, MAX_BYTES>,
+) -> Result<Response, Problem> {
+    go_on(&app, &request, &brought, body).await
 }
 
-/// Log out: end the caller's session and its access token.
+/// Log out: end the caller's session and its access token, and take its cookies away.
+///
+/// A browser whose access token is over logs out by its refresh token's cookie.
 #[utoipa::path(post, path = "/v1/auth/logout", tag = "auth",
     responses((status = 204, description = "Logged out.")))]
 pub(crate) async fn logout(
     State(app): State<App>,
-    Authenticated(call): Authenticated,
+    who: Result<Authenticated, Problem>,
+    Extension(exchange): Extension<Arc<Exchange>>,
+    brought: SessionCookies,
     OptionalBody(Nothing {}): OptionalBody<Nothing>,
-) -> Result<StatusCode, Problem> {
-    sessions::end(&app.instance, &call).await.or_problem()?;
-    Ok(StatusCode::NO_CONTENT)
+) -> Result<Response, Problem> {
+    match who {
+        Ok(Authenticated(call)) => sessions::end(&app.instance, &call).await.or_problem()?,
+        Err(problem) => {
+            let gone = matches!(problem.code(), Code::CredentialMissing | Code::CredentialInvalid);
+            let refresh = if gone { brought.refresh()? } else { None };
+            let refresh = refresh.ok_or(problem)?;
+            sessions::end_by_token(&app.instance, exchange.info(), None, refresh).await?;
+        }
+    }
+    Ok(browser::without(&app, &brought, StatusCode::NO_CONTENT.into_response()))
 }
 
 /// Log out everywhere: end all sessions of the caller.
@@ -216,10 +273,11 @@ pub(crate) async fn logout(
 pub(crate) async fn logout_all(
     State(app): State<App>,
     Authenticated(call): Authenticated,
+    brought: SessionCookies,
     OptionalBody(Nothing {}): OptionalBody<Nothing>,
-) -> Result<Json<EndedBody>, Problem> {
+) -> Result<Response, Problem> {
     let ended = sessions::end_all(&app.instance, &call).await.or_problem()?;
-    Ok(Json(EndedBody { ended }))
+    Ok(browser::without(&app, &brought, Json(EndedBody { ended }).into_response()))
 }
 
 /// Who the caller is.

@@ -148,6 +148,11 @@ pub fn openapi() -> OpenApi {
         "api_key",
         SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::with_description("x-api-key", "An API key (`chy_…`)."))),
     );
+    let session = "The access token of a login that asked for cookies; `chancery-access` in development.";
+    components.add_security_scheme(
+        "cookie",
+        SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::with_description("__Host-chancery-access", session))),
+    );
     components.responses.insert("Problem".into(), problem().into());
     components.responses.insert("OAuthError".into(), oauth_error().into());
     for item in document.paths.paths.values_mut() {
@@ -177,7 +182,7 @@ fn complete(operation: &mut Operation) {
         "oauth_introspect" => vec![scheme("client"), scheme("bearer"), scheme("api_key")],
         // A person's token is its own proof.
         id if OAUTH.contains(&id) => vec![scheme("client"), SecurityRequirement::default()],
-        _ => vec![scheme("bearer"), scheme("api_key")],
+        _ => vec![scheme("bearer"), scheme("api_key"), scheme("cookie")],
     });
 }
 

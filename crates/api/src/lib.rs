@@ -10,6 +10,7 @@ mod audit;
 mod auth;
 mod blobs;
 mod break_glass;
+mod browser;
 mod cached;
 mod census;
 mod certificates;

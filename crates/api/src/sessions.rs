@@ -1,16 +1,22 @@
 //! The logins of people that go on: proving again who one is, seeing them, ending them.
 
-use axum::{Json, extract::State};
+use axum::extract::State;
 use chancery_crypto::Secret;
 use chancery_domain::{
     factors::FactorCode,
     sessions::{self, Amr, Proof, Proved, ReauthenticateError},
 };
-use chancery_middleware::{Authenticated, Body, Problem};
+use chancery_middleware::{Authenticated, Body, Problem, SessionCookies};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{App, error::IntoProblem, metrics::LoginOutcome, wiped};
+use crate::{
+    App,
+    browser::{self, Delivered},
+    error::IntoProblem,
+    metrics::LoginOutcome,
+    wiped,
+};
 
 /// The longest body here.
 const MAX_BYTES: usize = 16 * 1024;
@@ -38,10 +44,10 @@ pub(crate) struct ProofBody {
 #[derive(Serialize, ToSchema)]
 #[schema(as = FreshToken)]
 pub(crate) struct FreshTokenBody {
-    /// An access token of the same session. The refresh token stays as it is.
-    #[serde(serialize_with = "wiped::shown")]
-    #[schema(value_type = String)]
-    access_token: Secret<String>,
+    /// An access token of the same session, unless it is in a cookie. The refresh token stays as it is.
+    #[serde(serialize_with = "wiped::shown_if_any", skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    access_token: Option<Secret<String>>,
     /// Always `Bearer`.
     #[schema(example = "Bearer")]
     token_type: &'static str,
@@ -56,19 +62,6 @@ pub(crate) struct FreshTokenBody {
     authenticated_at: String,
 }
 
-impl From<Proved> for FreshTokenBody {
-    fn from(proved: Proved) -> Self {
-        Self {
-            access_token: proved.access.text,
-            token_type: "Bearer",
-            expires_in: proved.access.expires_in,
-            session_id: proved.session.to_string(),
-            amr: proved.authentication.methods,
-            authenticated_at: proved.authentication.at.to_string(),
-        }
-    }
-}
-
 /// Prove again who one is.
 ///
 /// What is dangerous answers 401 `auth.step_up_required` to a person who logged in more than ten minutes ago. The token of this
@@ -78,8 +71,9 @@ impl From<Proved> for FreshTokenBody {
 pub(crate) async fn reauthenticate(
     State(app): State<App>,
     Authenticated(call): Authenticated,
+    brought: SessionCookies,
     Body(body): Body<ProofBody, MAX_BYTES>,
-) -> Result<Json<FreshTokenBody>, Problem> {
+) -> Result<Delivered<FreshTokenBody>, Problem> {
     let factor = body.code.map(FactorCode::Totp).or(body.recovery_code.map(FactorCode::Recovery));
     let proof = Proof { password: body.password, factor };
     let done = sessions::reauthenticate(&app.instance, &call, proof).await;
@@ -89,5 +83,14 @@ pub(crate) async fn reauthenticate(
         Err(ReauthenticateError::NoSession | ReauthenticateError::Wrong(_)) => LoginOutcome::refused,
         Err(ReauthenticateError::Hash(_) | ReauthenticateError::Failed(_)) => LoginOutcome::failed,
     });
-    Ok(Json(done.or_problem()?.into()))
+    let Proved { session, access, authentication } = done.or_problem()?;
+    let expires_in = access.expires_in;
+    Ok(browser::renewed(&app, &brought, access, |shown| FreshTokenBody {
+        access_token: shown.map(|access| access.text),
+        token_type: "Bearer",
+        expires_in,
+        session_id: session.to_string(),
+        amr: authentication.methods,
+        authenticated_at: authentication.at.to_string(),
+    }))
 }

@@ -88,6 +88,8 @@ pub struct Settings {
     pub refresh_days: u16,
     /// Life of a session, whatever happens, in days.
     pub session_days: u16,
+    /// Whether logins also set, and requests may bring, the cookie of older installations: `access_token=Bearer <token>`.
+    pub access_token_cookie: bool,
     /// Cost of a password hash.
     pub password_cost: password::Cost,
 }

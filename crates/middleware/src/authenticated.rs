@@ -6,14 +6,15 @@ use axum::extract::FromRequestParts;
 use chancery_domain::{
     Instance,
     access::{
-        Call, RefusedFor,
+        Call, Caller, RefusedFor,
         authenticate::{AuthenticateError, Presented, authenticate},
     },
+    audit::refusals,
 };
 use http::{HeaderMap, request::Parts};
 use serde::de::DeserializeOwned;
 
-use crate::{Code, Exchange, Problem, credentials, hints, query};
+use crate::{Code, Exchange, Problem, SessionCookies, credentials, hints, query};
 
 /// A verified call of an operation without query parameters: any but a tenant's name is refused.
 ///
@@ -45,8 +46,32 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Asked<T
 
 async fn verified(parts: &Parts) -> Result<Arc<Call>, Problem> {
     let exchange = Exchange::of(parts)?;
-    let presented = credentials::presented(&parts.headers)?.ok_or(Code::CredentialMissing)?;
-    admit(&exchange, &presented, &parts.headers, parts.uri.query().unwrap_or_default()).await
+    let cookies = SessionCookies::read(parts, exchange.instance().settings())?;
+    let in_header = credentials::presented(&parts.headers)?;
+    let in_cookies = cookies.access()?;
+    let query = parts.uri.query().unwrap_or_default();
+    let presented = match (in_cookies.first(), &in_header) {
+        (None, None) => return Err(Code::CredentialMissing.into()),
+        (None, Some(presented)) => return admit(&exchange, presented, &parts.headers, query).await,
+        (Some(cookie), _) => cookie,
+    };
+    // The cookie is the caller. Whatever else comes along is verified too and must be the same one: bad never falls through.
+    let caller = caller(&exchange, presented).await?;
+    for other in in_cookies.iter().skip(1).chain(&in_header) {
+        let other = self::caller(&exchange, other).await?;
+        if (other.tenant(), other.subject()) != (caller.tenant(), caller.subject()) {
+            let [first, second] = [caller, other].map(|caller| exchange.call_of(caller));
+            refusals::credential_conflict(exchange.instance(), &first, &second).await?;
+            exchange.already_told();
+            return Err(Code::CredentialConflict.into());
+        }
+    }
+    let call = exchange.authenticated(exchange.call_of(caller));
+    // No page can make a browser send a header with a credential: only cookies come by themselves.
+    if in_header.is_none() {
+        cookies.check_origin()?;
+    }
+    compared(&exchange, call, &parts.headers, query).await
 }
 
 /// Verifies a credential, and compares the tenant that headers and query name with its own.
@@ -56,9 +81,21 @@ pub(crate) async fn admit(
     headers: &HeaderMap,
     query: &str,
 ) -> Result<Arc<Call>, Problem> {
+    let call = exchange.authenticated(exchange.call_of(caller(exchange, presented).await?));
+    compared(exchange, call, headers, query).await
+}
+
+async fn caller(exchange: &Exchange, presented: &Presented) -> Result<Caller, Problem> {
     let caller = authenticate(exchange.instance(), presented, exchange.info()).await;
-    let caller = caller.map_err(|error| refusal(exchange.instance(), error))?;
-    let call = exchange.authenticated(Call { caller, request: exchange.info().clone(), once: None });
+    caller.map_err(|error| refusal(exchange.instance(), error))
+}
+
+async fn compared(
+    exchange: &Arc<Exchange>,
+    call: Arc<Call>,
+    headers: &HeaderMap,
+    query: &str,
+) -> Result<Arc<Call>, Problem> {
     if let Some(place) = hints::elsewhere(&call, headers, query) {
         hints::mismatch(exchange, &call, place).await?;
     }

@@ -67,7 +67,7 @@ fn parse_line<T: DeserializeOwned>(line: &[u8]) -> Result<T, Problem> {
 }
 
 /// As [`Body`], where no body at all means the default.
-pub struct OptionalBody<T>(pub T);
+pub struct OptionalBody<T, const MAX: usize = { usize::MAX }>(pub T);
 
 /// Any JSON or none, for operations that refuse whatever it says. Only the tenant it names is looked at.
 pub struct UnreadBody;
@@ -94,11 +94,11 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequest<S> for Creation<T> 
     }
 }
 
-impl<T: DeserializeOwned + Default + Send, S: Send + Sync> FromRequest<S> for OptionalBody<T> {
+impl<T: DeserializeOwned + Default + Send, S: Send + Sync, const MAX: usize> FromRequest<S> for OptionalBody<T, MAX> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        let (exchange, headers, bytes) = collected(request, usize::MAX).await?;
+        let (exchange, headers, bytes) = collected(request, MAX).await?;
         if bytes.is_empty() {
             return Ok(Self(T::default()));
         }

@@ -36,6 +36,12 @@ pub(crate) fn presented(headers: &HeaderMap) -> Result<Option<Presented>, Proble
     }))
 }
 
+/// An access token from a cookie.
+pub(crate) fn token(text: &str) -> Result<Presented, Problem> {
+    let fits = is_token(text) && text.len() <= MAX_LENGTH && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if fits { Ok(Presented::AccessToken(Secret::new(text.to_owned()))) } else { Err(Code::CredentialInvalid.into()) }
+}
+
 /// Whether it has the form of a token (RFC 7515 §7.1). No key of ours has a dot, and an old one that looks like a token is none.
 fn is_token(text: &str) -> bool {
     text.bytes().filter(|byte| *byte == b'.').count() >= 2

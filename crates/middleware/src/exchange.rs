@@ -8,7 +8,7 @@ use std::sync::{
 use axum::extract::FromRequestParts;
 use chancery_domain::{
     Instance,
-    access::{Call, RequestInfo},
+    access::{Call, Caller, RequestInfo},
 };
 use http::request::Parts;
 
@@ -40,6 +40,11 @@ impl Exchange {
     /// The authenticated call, once there is one.
     pub fn call(&self) -> Option<&Arc<Call>> {
         self.call.get()
+    }
+
+    /// The call of a verified caller with this request.
+    pub(crate) fn call_of(&self, caller: Caller) -> Call {
+        Call { caller, request: self.info.clone(), once: None }
     }
 
     pub(crate) fn authenticated(&self, call: Call) -> Arc<Call> {

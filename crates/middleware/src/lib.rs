@@ -4,13 +4,15 @@
 //! [`around`] puts every layer round an [`axum::Router`] in one order (design §3). Handlers take
 //! what they need through extractors: [`Authenticated`] or [`Asked`] for a caller without or with query
 //! parameters, [`Request`] for strangers, [`Body`], [`Creation`], [`OptionalBody`], [`UnreadBody`],
-//! [`PathOf`], [`Upload`] for streams, [`Form`] for OAuth endpoints. None of them ever repeats input in a response or a log line.
+//! [`PathOf`], [`SessionCookies`], [`Upload`] for streams, [`Form`] for OAuth endpoints. None of them ever repeats input in a response or a log line.
 #![forbid(unsafe_code)]
 
 mod authenticated;
 mod body;
 mod client;
+pub mod cookies;
 mod credentials;
+mod csrf;
 mod exchange;
 mod failure;
 mod form;
@@ -28,6 +30,7 @@ mod upload;
 
 pub use authenticated::{Asked, Authenticated};
 pub use body::{Body, Creation, Lines, OptionalBody, RequestKey, UnreadBody};
+pub use cookies::SessionCookies;
 pub use exchange::{Exchange, Request};
 pub use form::Form;
 pub use json::{Exact, Unique};

@@ -48,6 +48,8 @@ problems! {
     StepUpRequired = "auth.step_up_required", UNAUTHORIZED, "Prove again who you are";
     /// A refresh token was used before; its session has ended.
     RefreshReused = "auth.refresh_reused", UNAUTHORIZED, "The refresh token was used before; log in again";
+    /// A request with a browser's cookies that no page of ours has made.
+    CsrfFailed = "auth.csrf_failed", FORBIDDEN, "The request does not come from a page of this origin";
     /// A tenant was named that is not the caller's.
     TenantMismatch = "tenant.mismatch", FORBIDDEN, "The named tenant is not the caller's";
     /// The caller may not do this.

@@ -7,14 +7,14 @@ use chancery_domain::{
     ids::UserId,
     sessions::SessionTokens,
 };
-use chancery_middleware::{Authenticated, Body, OptionalBody, PathOf, Problem, Request};
+use chancery_middleware::{Authenticated, Body, OptionalBody, PathOf, Problem, Request, SessionCookies};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
     App,
-    auth::TokensBody,
+    browser::{self, Delivered, GivenBody},
     error::{IntoProblem, LoginStep},
     idempotency::Nothing,
     metrics::LoginOutcome,
@@ -39,6 +39,9 @@ pub(crate) struct SecondStepBody {
     #[serde(deserialize_with = "wiped::taken")]
     #[schema(write_only, value_type = String, example = "123456")]
     code: Secret<String>,
+    /// For browsers: puts the tokens into cookies that no script sees, and not into the answer.
+    #[serde(default)]
+    cookies: bool,
 }
 
 /// A login that waits for a first second factor.
@@ -111,7 +114,7 @@ pub(crate) struct RecoveryCodesBody {
 #[schema(as = EnrolledTokens)]
 pub(crate) struct EnrolledTokensBody {
     #[serde(flatten)]
-    tokens: TokensBody,
+    tokens: GivenBody,
     /// Recovery codes, for the day the authenticator is lost. Shown once; each works once.
     #[schema(value_type = Vec<String>)]
     recovery_codes: Vec<CodeText>,
@@ -161,34 +164,42 @@ fn stepped<T>(app: &App, done: Result<T, FactorError>) -> Result<T, Problem> {
     done.map_err(LoginStep).or_problem()
 }
 
-fn tokens(app: &App, done: Result<SessionTokens, FactorError>) -> Result<Json<TokensBody>, Problem> {
-    stepped(app, done).map(|tokens| Json(tokens.into()))
+async fn tokens(
+    app: &App,
+    request: &Request,
+    brought: &SessionCookies,
+    cookies: bool,
+    done: Result<SessionTokens, FactorError>,
+) -> Result<Delivered<GivenBody>, Problem> {
+    browser::begun(app, &request.0, brought, cookies, stepped(app, done)?).await
 }
 
 /// Finish a login with a one-time code.
 #[utoipa::path(post, path = "/v1/auth/mfa/totp", tag = "auth", request_body = SecondStepBody,
-    responses((status = 200, description = "Tokens.", body = TokensBody)))]
+    responses((status = 200, description = "Tokens.", body = GivenBody)))]
 pub(crate) async fn login_with_totp(
     State(app): State<App>,
     request: Request,
+    brought: SessionCookies,
     Body(body): Body<SecondStepBody, MAX_BYTES>,
-) -> Result<Json<TokensBody>, Problem> {
+) -> Result<Delivered<GivenBody>, Problem> {
     let info = request.0.info();
     let done = factors::finish_with_code(&app.instance, info, &body.mfa_token, body.code.expose()).await;
-    tokens(&app, done)
+    tokens(&app, &request, &brought, body.cookies, done).await
 }
 
 /// Finish a login with a recovery code, which is used up.
 #[utoipa::path(post, path = "/v1/auth/mfa/recovery-code", tag = "auth", request_body = SecondStepBody,
-    responses((status = 200, description = "Tokens.", body = TokensBody)))]
+    responses((status = 200, description = "Tokens.", body = GivenBody)))]
 pub(crate) async fn login_with_recovery_code(
     State(app): State<App>,
     request: Request,
+    brought: SessionCookies,
     Body(body): Body<SecondStepBody, MAX_BYTES>,
-) -> Result<Json<TokensBody>, Problem> {
+) -> Result<Delivered<GivenBody>, Problem> {
     let info = request.0.info();
     let done = factors::finish_with_recovery_code(&app.instance, info, &body.mfa_token, body.code.expose()).await;
-    tokens(&app, done)
+    tokens(&app, &request, &brought, body.cookies, done).await
 }
 
 /// Begin to enrol a second factor within a login that waits for one.
@@ -209,12 +220,14 @@ pub(crate) async fn enroll_in_login(
 pub(crate) async fn confirm_in_login(
     State(app): State<App>,
     request: Request,
+    brought: SessionCookies,
     Body(body): Body<SecondStepBody, MAX_BYTES>,
-) -> Result<Json<EnrolledTokensBody>, Problem> {
+) -> Result<Delivered<EnrolledTokensBody>, Problem> {
     let info = request.0.info();
     let done = factors::confirm_in_login(&app.instance, info, &body.mfa_token, body.code.expose()).await;
     let (tokens, codes) = stepped(&app, done)?;
-    Ok(Json(EnrolledTokensBody { tokens: tokens.into(), recovery_codes: texts(codes) }))
+    let given = browser::begun(&app, &request.0, &brought, body.cookies, tokens).await?;
+    Ok(given.map(|tokens| EnrolledTokensBody { tokens, recovery_codes: texts(codes) }))
 }
 
 /// The caller's second factors.

@@ -226,6 +226,7 @@ pub(crate) fn settings() -> Settings {
         token_rotation_days: 90,
         refresh_days: 7,
         session_days: 30,
+        access_token_cookie: false,
         root_lease_seconds: 900,
         lease_memory_mib: 160,
         password_cost: Cost { memory_kib: 64, passes: 1, lanes: 1 },

@@ -52,7 +52,7 @@ pub(crate) async fn step(app: &TestApp, what: &str, token: &Value, code: &str) -
     app.anonymous("POST", &format!("/v1/auth/mfa/{what}"), Some(body)).await
 }
 
-fn key(enrolment: &Value) -> TotpKey {
+pub(crate) fn key(enrolment: &Value) -> TotpKey {
     let bytes = BASE32_NOPAD.decode(enrolment["secret"].as_str().unwrap().as_bytes()).unwrap();
     TotpKey::from_slice(&bytes).unwrap()
 }

@@ -104,6 +104,8 @@ pub struct Config {
     pub refresh_days: u16,
     /// How many days a session lives, whatever happens.
     pub session_days: u16,
+    /// Whether logins also set the cookie of older installations.
+    pub access_token_cookie: bool,
     /// How log lines look.
     pub log_format: LogFormat,
     /// Which log lines there are.
@@ -198,6 +200,7 @@ impl Config {
             token_rotation_days: text::number(settings, "tokens.rotation_days", 90, 1..=365, findings),
             refresh_days: text::number(settings, "tokens.refresh_days", 7, 1..=90, findings),
             session_days: text::number(settings, "tokens.session_days", 30, 1..=365, findings),
+            access_token_cookie: text::flag(settings, "compat.access_token_cookie", findings),
             log_format: text::read(
                 settings,
                 "log.format",

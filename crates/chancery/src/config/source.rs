@@ -39,6 +39,7 @@ pub const KEYS: &[&str] = &[
     "tokens.rotation_days",
     "tokens.refresh_days",
     "tokens.session_days",
+    "compat.access_token_cookie",
     "log.format",
     "log.level",
 ];

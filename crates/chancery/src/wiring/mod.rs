@@ -130,6 +130,7 @@ pub fn settings(config: &Config) -> Settings {
         token_rotation_days: config.token_rotation_days,
         refresh_days: config.refresh_days,
         session_days: config.session_days,
+        access_token_cookie: config.access_token_cookie,
         root_lease_seconds: config.root_lease_seconds,
         lease_memory_mib: config.lease_memory_mib,
         password_cost: password::Cost::default(),

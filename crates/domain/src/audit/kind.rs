@@ -251,6 +251,8 @@ codes! {
         AccessRefused = "access.refused",
         /// Strangers were refused, so many in a minute.
         AccessRefusedAnonymous = "access.refused_anonymous",
+        /// A request brought credentials of two callers.
+        CredentialConflict = "credential.conflict",
         /// A request named another tenant than its credential's.
         TenantMismatch = "tenant.mismatch",
     }
@@ -395,6 +397,7 @@ impl EventKind {
             | Self::CertificateVerified
             | Self::AccessRefused
             | Self::AccessRefusedAnonymous
+            | Self::CredentialConflict
             | Self::TenantMismatch => Action::Execute,
         }
     }

@@ -41,6 +41,25 @@ pub async fn tenant_mismatch(instance: &Instance, call: &Call, place: &'static s
     note(instance, call, call.tenant(), event).await
 }
 
+/// Tells of a request that brought credentials of two callers, in the log of each one's tenant.
+///
+/// # Errors
+///
+/// [`Failure`] if an event cannot be made durable.
+pub async fn credential_conflict(instance: &Instance, first: &Call, second: &Call) -> Result<(), Failure> {
+    let event = || Event::new(EventKind::CredentialConflict).outcome(Outcome::MinorFailure);
+    let same = first.tenant() == second.tenant();
+    let of_first = event().with("same_tenant", Detail::Count(same.into()));
+    let of_first = if same {
+        of_first.with("other", Detail::Id(second.caller.subject().to_string()))
+    } else {
+        // Who it is in another tenant is not this one's to know.
+        note(instance, second, second.tenant(), event().with("same_tenant", Detail::Count(0))).await?;
+        of_first
+    };
+    note(instance, first, first.tenant(), of_first).await
+}
+
 /// Counts a refusal without a valid credential. No I/O: strangers cannot grow a log.
 pub fn count_anonymous(instance: &Instance, code: &'static str, net: NetClass) {
     let mut counts = instance.anonymous.0.lock().unwrap_or_else(|poison| poison.into_inner());
