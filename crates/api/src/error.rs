@@ -19,7 +19,7 @@ use chancery_domain::{
     records::{DocumentError, RecordError, RowsError},
     revocations::RevokeTokensError,
     roles::RoleError,
-    sessions::{EndSessionError, ReauthenticateError, RefreshError},
+    sessions::{EndSessionError, ReauthenticateError, RefreshError, SessionError},
     subjects::SubjectError,
     tenants::{CreateTenantError, TenantError},
     tokens::ClientGrantError,
@@ -247,6 +247,17 @@ impl ToProblem for EndSessionError {
         match self {
             Self::NoSession => Problem::new(Code::StateConflict)
                 .detail("the caller has no session; revoke an API key with POST /v1/api-keys/{id}/revoke"),
+            Self::Failed(failure) => failure.into(),
+        }
+    }
+}
+
+impl ToProblem for SessionError {
+    fn to_problem(self) -> Problem {
+        match self {
+            Self::Denied(denied) => denied.to_problem(),
+            Self::NoSession => Problem::new(Code::StateConflict).detail("the caller is no person who logged in"),
+            Self::NotFound => Problem::new(Code::NotFound),
             Self::Failed(failure) => failure.into(),
         }
     }

@@ -1,12 +1,14 @@
 //! The logins of people that go on: proving again who one is, seeing them, ending them.
 
-use axum::extract::State;
+use axum::{Json, extract::State};
 use chancery_crypto::Secret;
 use chancery_domain::{
     factors::FactorCode,
-    sessions::{self, Amr, Proof, Proved, ReauthenticateError},
+    ids::{SessionId, UserId},
+    sessions::{self, Amr, Proof, Proved, ReauthenticateError, Session},
 };
-use chancery_middleware::{Authenticated, Body, Problem, SessionCookies};
+use chancery_middleware::{Authenticated, Body, OptionalBody, PathOf, Problem, SessionCookies};
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -14,7 +16,9 @@ use crate::{
     App,
     browser::{self, Delivered},
     error::IntoProblem,
+    idempotency::Nothing,
     metrics::LoginOutcome,
+    page::ListBody,
     wiped,
 };
 
@@ -93,4 +97,90 @@ pub(crate) async fn reauthenticate(
         amr: authentication.methods,
         authenticated_at: authentication.at.to_string(),
     }))
+}
+
+/// A login that goes on.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ActiveSession)]
+pub(crate) struct ActiveSessionBody {
+    /// Its id: the `sid` of its access tokens.
+    id: String,
+    /// Whether it is the one that asks.
+    current: bool,
+    /// Since when.
+    created_at: String,
+    /// When it got its last tokens.
+    refreshed_at: String,
+    /// When it ends unless it is used.
+    expires_at: String,
+    /// By what its person proved who it is (RFC 8176).
+    #[schema(value_type = Vec<String>)]
+    amr: Vec<Amr>,
+    /// When that was.
+    authenticated_at: String,
+}
+
+fn listed(found: Vec<Session>, current: Option<SessionId>) -> Json<ListBody<ActiveSessionBody>> {
+    let items = found.into_iter().map(|session| ActiveSessionBody {
+        id: session.id.to_string(),
+        current: current == Some(session.id),
+        created_at: session.created_at.to_string(),
+        refreshed_at: session.head.since.to_string(),
+        expires_at: session.head.expires_at.min(session.expires_at).to_string(),
+        amr: session.authentication.methods,
+        authenticated_at: session.authentication.at.to_string(),
+    });
+    Json(ListBody { items: items.collect(), next_cursor: None })
+}
+
+/// The caller's sessions that go on, oldest first.
+#[utoipa::path(get, path = "/v1/auth/sessions", tag = "auth",
+    responses((status = 200, description = "All of them.", body = ListBody<ActiveSessionBody>)))]
+pub(crate) async fn list_my_sessions(
+    State(app): State<App>,
+    Authenticated(call): Authenticated,
+) -> Result<Json<ListBody<ActiveSessionBody>>, Problem> {
+    let found = sessions::list_own(&app.instance, &call).await.or_problem()?;
+    Ok(listed(found, call.caller.session()))
+}
+
+/// End one of the caller's sessions, with all its tokens.
+#[utoipa::path(delete, path = "/v1/auth/sessions/{id}", tag = "auth",
+    params(("id" = String, Path, description = "The session.")),
+    responses((status = 204, description = "Ended.")))]
+pub(crate) async fn end_my_session(
+    State(app): State<App>,
+    Authenticated(call): Authenticated,
+    PathOf(id): PathOf<SessionId>,
+    OptionalBody(Nothing {}): OptionalBody<Nothing>,
+) -> Result<StatusCode, Problem> {
+    sessions::end_own(&app.instance, &call, id).await.or_problem()?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The sessions of a user that go on, oldest first.
+#[utoipa::path(get, path = "/v1/users/{id}/sessions", tag = "users",
+    params(("id" = String, Path, description = "The user.")),
+    responses((status = 200, description = "All of them.", body = ListBody<ActiveSessionBody>)))]
+pub(crate) async fn list_user_sessions(
+    State(app): State<App>,
+    Authenticated(call): Authenticated,
+    PathOf(id): PathOf<UserId>,
+) -> Result<Json<ListBody<ActiveSessionBody>>, Problem> {
+    let found = sessions::list(&app.instance, &call, id).await.or_problem()?;
+    Ok(listed(found, call.caller.session()))
+}
+
+/// End a session of a user, with all its tokens.
+#[utoipa::path(delete, path = "/v1/users/{id}/sessions/{session}", tag = "users",
+    params(("id" = String, Path, description = "The user."), ("session" = String, Path, description = "The session.")),
+    responses((status = 204, description = "Ended.")))]
+pub(crate) async fn end_user_session(
+    State(app): State<App>,
+    Authenticated(call): Authenticated,
+    PathOf((id, session)): PathOf<(UserId, SessionId)>,
+    OptionalBody(Nothing {}): OptionalBody<Nothing>,
+) -> Result<StatusCode, Problem> {
+    sessions::end_of(&app.instance, &call, id, session).await.or_problem()?;
+    Ok(StatusCode::NO_CONTENT)
 }

@@ -118,6 +118,8 @@ const AUDITOR: &[(&str, &str)] = &[
     ("logout", "state.conflict"),
     ("logout_all", "state.conflict"),
     ("reauthenticate", "state.conflict"),
+    ("list_my_sessions", "state.conflict"),
+    ("end_my_session", "state.conflict"),
     // Nor a password or second factors of one's own.
     ("change_password", "state.conflict"),
     ("my_factors", "state.conflict"),
@@ -394,6 +396,10 @@ fn expectations(
     add("logout_all", "/v1/auth/logout-all".into(), None, &ours.staff, None);
     let proof = json!({"password": "x"});
     add("reauthenticate", "/v1/auth/reauthenticate".into(), Some(proof), &ours.staff, None);
+    add("list_my_sessions", "/v1/auth/sessions".into(), None, &ours.staff, None);
+    add("end_my_session", format!("/v1/auth/sessions/ses_{ulid}"), None, &ours.staff, None);
+    add("list_user_sessions", of_user("/sessions"), None, &ours.admin, admin_only);
+    add("end_user_session", of_user(&format!("/sessions/ses_{ulid}")), None, &ours.admin, admin_only);
     let code = || Some(json!({"code": "123456"}));
     add("my_factors", "/v1/me/mfa".into(), None, &ours.staff, None);
     add("begin_totp", "/v1/me/mfa/totp".into(), None, &ours.staff, None);
@@ -599,7 +605,7 @@ fn expectations(
     all.get_mut("import_users").unwrap().refuses = Some("request.media_type");
     // API keys have no session, and no second factor.
     let factors = ["my_factors", "begin_totp", "confirm_totp", "remove_totp", "regenerate_recovery_codes"];
-    for id in ["logout", "logout_all", "reauthenticate", "change_password"].into_iter().chain(factors) {
+    for id in ["logout", "logout_all", "reauthenticate", "list_my_sessions", "end_my_session", "change_password"].into_iter().chain(factors) {
         all.get_mut(id).unwrap().refuses = Some("state.conflict");
     }
     all.get_mut("reseal_dataset").unwrap().refuses = Some("state.conflict");
@@ -609,6 +615,7 @@ fn expectations(
     // It was revoked before.
     all.get_mut("rotate_api_key").unwrap().refuses = Some("state.conflict");
     all.get_mut("drop_index").unwrap().refuses = Some("not_found");
+    all.get_mut("end_user_session").unwrap().refuses = Some("not_found");
     // Ann holds it.
     all.get_mut("delete_role").unwrap().refuses = Some("state.conflict");
     for id in ["resume_key", "suspend_key"] {

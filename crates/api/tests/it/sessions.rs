@@ -242,3 +242,61 @@ async fn the_session_is_in_the_log_and_no_token_is() {
         }
     }
 }
+
+async fn sessions_are_seen_and_ended(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let (clinic, other) = (app.clinic("north").await, app.clinic("south").await);
+    let here = logged_in_at(&app, &clinic, "north").await;
+    let (there, third) = (log_in(&app, "north").await, log_in(&app, "north").await);
+    let there = refresh(&app, &there).await.ok();
+    let list = app.get(&bearer(&here), "/v1/auth/sessions").await.ok();
+    let of = |list: &Value, member: &str| -> Vec<Value> {
+        list["items"].as_array().unwrap().iter().map(|item| item[member].clone()).collect()
+    };
+    let ids = [&here, &there, &third].map(|tokens| tokens["session_id"].clone());
+    assert_eq!(of(&list, "id"), ids);
+    assert_eq!(of(&list, "current"), [true, false, false]);
+    assert_eq!(of(&list, "amr"), [json!(["pwd"]), json!(["pwd"]), json!(["pwd"])]);
+    assert_ne!(list["items"][1]["refreshed_at"], list["items"][1]["created_at"]);
+
+    let path = |id: &Value| format!("/v1/auth/sessions/{}", id.as_str().unwrap());
+    assert_eq!(app.call(&bearer(&here), "DELETE", &path(&ids[1]), None).await.status, 204);
+    assert!(!works(&app, &there).await);
+    refresh(&app, &there).await.refused(401, "auth.credential_invalid");
+    app.call(&bearer(&here), "DELETE", &path(&ids[1]), None).await.refused(404, "not_found");
+
+    // For who runs the tenant; and nobody else's are touched.
+    let zoe = app.get(&bearer(&here), "/v1/auth/session").await.ok()["user_id"].as_str().unwrap().to_owned();
+    let of_zoe = format!("/v1/users/{zoe}/sessions");
+    let list = app.get(&clinic.officer, &of_zoe).await.ok();
+    assert_eq!(of(&list, "id"), [ids[0].clone(), ids[2].clone()]);
+    assert_eq!(of(&list, "current"), [false, false]);
+    let ending = format!("{of_zoe}/{}", ids[2].as_str().unwrap());
+    app.call(&other.admin, "DELETE", &ending, None).await.refused(404, "not_found");
+    app.call(&clinic.staff, "DELETE", &ending, None).await.refused(403, "authz.denied");
+    let ann = json!({"username": "ann", "email": "ann@x.test", "roles": ["staff"]});
+    let ann = app.post(&clinic.admin, "/v1/users", ann).await.created()["id"].as_str().unwrap().to_owned();
+    let odd = format!("/v1/users/{ann}/sessions/{}", ids[2].as_str().unwrap());
+    app.call(&clinic.admin, "DELETE", &odd, None).await.refused(404, "not_found");
+    assert!(works(&app, &third).await);
+    assert_eq!(app.call(&clinic.officer, "DELETE", &ending, None).await.status, 204);
+    assert!(!works(&app, &third).await && works(&app, &here).await);
+
+    // Of another user, one's own are as missing as none.
+    let body = json!({"username": "eve", "email": "eve@x.test", "password": PASSWORD, "roles": ["clinician"]});
+    app.post(&clinic.admin, "/v1/users", body).await.created();
+    let eve = json!({"tenant": "north", "username": "eve", "password": PASSWORD});
+    let eve = app.anonymous("POST", "/v1/auth/login", Some(eve)).await.ok();
+    app.call(&bearer(&eve), "DELETE", &path(&ids[0]), None).await.refused(404, "not_found");
+    assert_eq!(app.events(&clinic.auditor, "session.read").await.len(), 1);
+    assert_eq!(app.events(&clinic.auditor, "session.ended").await.len(), 2);
+
+    // One that nobody used for a week is not shown.
+    app.clock.advance_seconds(8 * 86_400);
+    let later = log_in(&app, "north").await;
+    assert_eq!(of(&app.get(&bearer(&later), "/v1/auth/sessions").await.ok(), "current"), [true]);
+}
+
+backends! {
+    sessions_are_seen_and_ended,
+}

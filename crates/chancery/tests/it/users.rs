@@ -44,6 +44,13 @@ async fn a_user_is_made_invited_locked_and_deleted_from_the_command_line() {
     let shown = ok(&["user", "get", "a.b@x.test"]);
     assert!(shown.contains("Ann") && shown.contains("staff") && shown.contains("active"), "{shown}");
     let id = made["id"].as_str().unwrap();
+    let sessions: Value = serde_json::from_str(&ok(&["user", "sessions", id, "--json"])).unwrap();
+    let session = sessions[0]["id"].as_str().unwrap();
+    assert!(ok(&["user", "sessions", id]).contains(session) && session.starts_with("ses_"));
+    ok(&["user", "end-session", id, session]);
+    assert!(!ok(&["user", "sessions", id]).contains(session));
+    let again = run(&server, &key, &["user", "end-session", id, session]);
+    assert!(!again.status.success() && stderr(&again).contains("not_found"), "{}", stderr(&again));
     assert!(ok(&["user", "lock", id]).contains("locked"));
     assert_eq!(log_in(&server, PASSWORD).await, 401);
     assert!(ok(&["user", "unlock", id]).contains("active"));

@@ -91,6 +91,8 @@ codes! {
         SessionProved = "session.proved",
         /// Somebody tried that in vain.
         SessionProofFailed = "session.proof_failed",
+        /// Sessions of a user were listed.
+        SessionRead = "session.read",
         /// A session was ended, or all of a user.
         SessionEnded = "session.ended",
         /// A refresh token was used twice: its session ended.
@@ -304,6 +306,7 @@ impl EventKind {
             Self::TenantRead
             | Self::UserRead
             | Self::RevocationRead
+            | Self::SessionRead
             | Self::ApiKeyRead
             | Self::RoleRead
             | Self::AccessExplained

@@ -14,6 +14,7 @@ use crate::{
 
 mod end;
 mod inspect;
+mod list;
 mod open;
 mod person;
 mod reauthenticate;
@@ -22,6 +23,7 @@ mod token;
 
 pub use end::{EndSessionError, end, end_all};
 pub use inspect::{end_by_token, inspect};
+pub use list::{SessionError, end_of, end_own, list, list_own};
 pub use open::{SessionTokens, open};
 pub use person::Person;
 pub use reauthenticate::{Proof, Proved, ReauthenticateError, reauthenticate};

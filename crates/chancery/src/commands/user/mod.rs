@@ -42,6 +42,10 @@ enum Verb {
     Delete(UserArg),
     /// Remove the second factors of a user who lost them
     ResetMfa(UserArg),
+    /// List a user's logins that go on
+    Sessions(UserArg),
+    /// End one of a user's logins, with all its tokens
+    EndSession(EndSessionArgs),
     /// Print a token with which a user sets its first password
     Invite(UserArg),
     /// Take a user's password away at once; prints a token for a new one
@@ -55,6 +59,15 @@ enum Verb {
 struct UserArg {
     /// Its id or its e-mail
     user: String,
+}
+
+/// A login of a user.
+#[derive(Debug, Args)]
+struct EndSessionArgs {
+    #[command(flatten)]
+    user: UserArg,
+    /// The session (`ses_…`)
+    session: String,
 }
 
 /// Users of another system.
@@ -82,6 +95,8 @@ pub async fn run(args: UserArgs) -> Result<ExitCode> {
         Verb::Unlock(arg) => verbs::shift(&api, output, &arg.user, "unlock").await,
         Verb::Delete(arg) => verbs::delete(&api, &arg.user).await,
         Verb::ResetMfa(arg) => verbs::told(&api, output, &arg.user, "reset-mfa", &["removed"]).await,
+        Verb::Sessions(arg) => verbs::sessions(&api, output, &arg.user).await,
+        Verb::EndSession(args) => verbs::end_session(&api, &args.user.user, &args.session).await,
         Verb::Invite(arg) => verbs::told(&api, output, &arg.user, "invite", &verbs::TOKEN).await,
         Verb::ForcePasswordReset(arg) => {
             verbs::told(&api, output, &arg.user, "force-password-reset", &verbs::TOKEN).await

@@ -133,8 +133,25 @@ pub(super) async fn told(api: &Api, output: Output, user: &str, verb: &str, memb
     Ok(ExitCode::SUCCESS)
 }
 
+pub(super) async fn sessions(api: &Api, output: Output, user: &str) -> Result<ExitCode> {
+    let found = api.get(&path(api, user, "/sessions").await?).await?;
+    output.table(list(&found, "items")?, &["id", "created_at", "refreshed_at", "expires_at", "amr"]);
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) async fn end_session(api: &Api, user: &str, session: &str) -> Result<ExitCode> {
+    if !session.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+        bail!("`{session}` is no session; `chancery user sessions` shows them");
+    }
+    remove(api, &path(api, user, &format!("/sessions/{session}")).await?).await
+}
+
 pub(super) async fn delete(api: &Api, user: &str) -> Result<ExitCode> {
-    let (status, bytes) = api.exchange(Method::DELETE, &path(api, user, "").await?, None).await?;
+    remove(api, &path(api, user, "").await?).await
+}
+
+async fn remove(api: &Api, path: &str) -> Result<ExitCode> {
+    let (status, bytes) = api.exchange(Method::DELETE, path, None).await?;
     if !status.is_success() {
         bail!("{}", explain(status.as_u16(), &serde_json::from_slice(&bytes).unwrap_or_default()));
     }
