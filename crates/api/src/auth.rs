@@ -15,7 +15,9 @@ use chancery_domain::{
     sessions::{self, Amr, SessionTokens},
     users::{self, LoginError},
 };
-use chancery_middleware::{Authenticated, Body, Code, Exchange, OptionalBody, Problem, Request, SessionCookies, cookies};
+use chancery_middleware::{
+    Authenticated, Body, Code, Exchange, OptionalBody, Problem, ProvenKey, Request, SessionCookies, cookies,
+};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -59,7 +61,7 @@ pub(crate) struct TokensBody {
     #[serde(serialize_with = "wiped::shown")]
     #[schema(value_type = String)]
     access_token: Secret<String>,
-    /// Always `Bearer`.
+    /// `Bearer`, or `DPoP` if it is bound to a key.
     #[schema(example = "Bearer")]
     token_type: &'static str,
     /// Its life in seconds.
@@ -77,8 +79,8 @@ pub(crate) struct TokensBody {
 impl From<SessionTokens> for TokensBody {
     fn from(tokens: SessionTokens) -> Self {
         Self {
+            token_type: tokens.access.scheme(),
             access_token: tokens.access.text,
-            token_type: "Bearer",
             expires_in: tokens.access.expires_in,
             refresh_token: tokens.refresh,
             refresh_expires_at: tokens.refresh_expires_at.to_string(),
@@ -149,11 +151,13 @@ pub(crate) struct EndedBody {
 async fn log_in(
     app: &App,
     request: &Request,
+    proven: ProvenKey,
     brought: &SessionCookies,
     body: LoginBody,
 ) -> Result<Delivered<LoginAnswer>, Problem> {
     let LoginBody { tenant, username, password, cookies } = body;
-    let done = users::login(&app.instance, request.0.info(), &tenant, &username, password).await;
+    let info = browser::arrival(request, proven, cookies)?;
+    let done = users::login(&app.instance, &info, &tenant, &username, password).await;
     app.metrics.logged_in(match &done {
         Ok(users::LoginOutcome::Session(_)) => LoginOutcome::success,
         Ok(users::LoginOutcome::SecondFactor(_)) => LoginOutcome::challenged,
@@ -177,10 +181,11 @@ async fn log_in(
 pub(crate) async fn login(
     State(app): State<App>,
     request: Request,
+    proven: ProvenKey,
     brought: SessionCookies,
     Body(body): Body<LoginBody, MAX_BYTES>,
 ) -> Result<Delivered<LoginAnswer>, Problem> {
-    log_in(&app, &request, &brought, body).await
+    log_in(&app, &request, proven, &brought, body).await
 }
 
 /// Log in with a password, by the older path.
@@ -189,15 +194,17 @@ pub(crate) async fn login(
 pub(crate) async fn login_compat(
     State(app): State<App>,
     request: Request,
+    proven: ProvenKey,
     brought: SessionCookies,
     Body(body): Body<LoginBody, MAX_BYTES>,
 ) -> Result<Delivered<LoginAnswer>, Problem> {
-    log_in(&app, &request, &brought, body).await
+    log_in(&app, &request, proven, &brought, body).await
 }
 
 async fn go_on(
     app: &App,
     request: &Request,
+    proven: ProvenKey,
     brought: &SessionCookies,
     body: RefreshBody,
 ) -> Result<Response, Problem> {
@@ -205,7 +212,8 @@ async fn go_on(
     let in_cookie = if body.refresh_token.is_none() { brought.refresh()? } else { None };
     let missing = || Problem::invalid(Faults::one("/refresh_token", "required", "send the refresh token"));
     let text = body.refresh_token.as_ref().or(in_cookie).ok_or_else(missing)?;
-    match sessions::refresh(&app.instance, request.0.info(), text).await {
+    let info = browser::arrival(request, proven, in_cookie.is_some())?;
+    match sessions::refresh(&app.instance, &info, text).await {
         Ok(tokens) => Ok(browser::given(app, in_cookie.is_some(), tokens).into_response()),
         Err(error) => {
             let problem = error.to_problem();
@@ -220,27 +228,29 @@ async fn go_on(
 ///
 /// Every use gives another refresh token. A client that lost the answer may ask again within 10 seconds; a token that is
 /// older was copied, and ends its session.
-#[utoipa::path(post, path = "/v1/auth/refresh", tag = "auth", request_body = RefreshBody,
+#[utoipa::path(post, path = "/v1/auth/refresh", tag = "auth", request_body = Option<RefreshBody>,
     responses((status = 200, description = "The next tokens.", body = GivenBody)))]
 pub(crate) async fn refresh(
     State(app): State<App>,
     request: Request,
+    proven: ProvenKey,
     brought: SessionCookies,
     OptionalBody(body): OptionalBody<RefreshBody, MAX_BYTES>,
 ) -> Result<Response, Problem> {
-    go_on(&app, &request, &brought, body).await
+    go_on(&app, &request, proven, &brought, body).await
 }
 
 /// Get the next tokens of a session, by the older path.
-#[utoipa::path(post, path = "/auth/refresh", tag = "auth", request_body = RefreshBody,
+#[utoipa::path(post, path = "/auth/refresh", tag = "auth", request_body = Option<RefreshBody>,
     responses((status = 200, description = "The next tokens.", body = GivenBody)))]
 pub(crate) async fn refresh_compat(
     State(app): State<App>,
     request: Request,
+    proven: ProvenKey,
     brought: SessionCookies,
     OptionalBody(body): OptionalBody<RefreshBody, MAX_BYTES>,
 ) -> Result<Response, Problem> {
-    go_on(&app, &request, &brought, body).await
+    go_on(&app, &request, proven, &brought, body).await
 }
 
 /// Log out: end the caller's session and its access token, and take its cookies away.

@@ -5,10 +5,12 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use chancery_domain::{
+    Faults,
+    access::RequestInfo,
     sessions::SessionTokens,
     tokens::{self, AccessToken},
 };
-use chancery_middleware::{Exchange, Problem, SessionCookies, cookies};
+use chancery_middleware::{Exchange, Problem, ProvenKey, Request, SessionCookies, cookies};
 use http::{HeaderValue, header};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -73,6 +75,17 @@ pub(crate) enum GivenBody {
     Tokens(Box<TokensBody>),
     /// No tokens: they are in cookies.
     Cookies(CookieSessionBody),
+}
+
+/// What is known of a request that begins a session or goes on with one. Its tokens are in cookies or bound to a key, not both: a
+/// browser sends a cookie without a proof.
+pub(crate) fn arrival(request: &Request, proven: ProvenKey, cookies: bool) -> Result<RequestInfo, Problem> {
+    let info = proven.on(request.0.info());
+    if cookies && info.key.is_some() {
+        let message = "a token in a cookie is not bound to a key: leave the header DPoP out";
+        return Err(Problem::invalid(Faults::one("/cookies", "unexpected", message)));
+    }
+    Ok(info)
 }
 
 /// Hands over the tokens of a login that has just been done: in cookies, if they are `wanted`. Whatever the browser brought along

@@ -52,7 +52,7 @@ pub(crate) struct FreshTokenBody {
     #[serde(serialize_with = "wiped::shown_if_any", skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     access_token: Option<Secret<String>>,
-    /// Always `Bearer`.
+    /// `Bearer`, or `DPoP` if it is bound to a key.
     #[schema(example = "Bearer")]
     token_type: &'static str,
     /// Its life in seconds.
@@ -88,10 +88,10 @@ pub(crate) async fn reauthenticate(
         Err(ReauthenticateError::Hash(_) | ReauthenticateError::Failed(_)) => LoginOutcome::failed,
     });
     let Proved { session, access, authentication } = done.or_problem()?;
-    let expires_in = access.expires_in;
+    let (scheme, expires_in) = (access.scheme(), access.expires_in);
     Ok(browser::renewed(&app, &brought, access, |shown| FreshTokenBody {
         access_token: shown.map(|access| access.text),
-        token_type: "Bearer",
+        token_type: scheme,
         expires_in,
         session_id: session.to_string(),
         amr: authentication.methods,

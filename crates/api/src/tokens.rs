@@ -3,10 +3,10 @@
 use axum::{Json, extract::State};
 use chancery_crypto::Secret;
 use chancery_domain::{
-    access::{Role, RoleSet},
+    access::{Call, Role, RoleSet},
     tokens::{self, Wanted},
 };
-use chancery_middleware::{Authenticated, OptionalBody, Problem};
+use chancery_middleware::{Authenticated, OptionalBody, Problem, ProvenKey};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -39,7 +39,7 @@ pub(crate) struct IssuedTokenBody {
     #[serde(serialize_with = "wiped::shown")]
     #[schema(value_type = String)]
     access_token: Secret<String>,
-    /// Always `Bearer`.
+    /// `Bearer`, or `DPoP` if it is bound to a key.
     #[schema(example = "Bearer")]
     token_type: &'static str,
     /// Its id: the handle for its revocation.
@@ -61,16 +61,18 @@ pub(crate) struct IssuedTokenBody {
 pub(crate) async fn create_token(
     State(app): State<App>,
     Authenticated(call): Authenticated,
+    proven: ProvenKey,
     OptionalBody(body): OptionalBody<NewTokenBody>,
 ) -> Result<(StatusCode, Json<IssuedTokenBody>), Problem> {
     let roles = body.roles.as_deref().map(RoleSet::of);
     let wanted = Wanted { roles, minutes: body.lifetime_minutes, claims: body.claims };
+    let call = Call { request: proven.on(&call.request), ..(*call).clone() };
     let issued = tokens::grant(&app.instance, &call, wanted).await.or_problem();
     app.metrics.token(if issued.is_ok() { TokenAct::issued } else { TokenAct::refused });
     let (token, roles) = issued?;
     let body = IssuedTokenBody {
+        token_type: token.scheme(),
         access_token: token.text,
-        token_type: "Bearer",
         jti: token.id.to_string(),
         expires_in: token.expires_in,
         expires_at: token.expires_at.to_string(),

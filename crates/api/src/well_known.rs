@@ -96,6 +96,9 @@ pub(crate) struct MetadataBody {
     /// How access tokens are signed. There are no ID tokens; OpenID Connect wants the member.
     #[schema(value_type = Vec<String>)]
     id_token_signing_alg_values_supported: Vec<TokenAlgorithm>,
+    /// By which algorithms clients prove their keys (RFC 9449 §5.1).
+    #[schema(value_type = Vec<String>)]
+    dpop_signing_alg_values_supported: &'static [TokenAlgorithm],
     /// What an access token may say.
     claims_supported: [&'static str; 14],
 }
@@ -117,6 +120,7 @@ impl MetadataBody {
             scopes_supported: Role::ALL.to_vec(),
             subject_types_supported: ["public"],
             id_token_signing_alg_values_supported: algorithms,
+            dpop_signing_alg_values_supported: TokenAlgorithm::ALL,
             claims_supported: [
                 "iss",
                 "aud",

@@ -60,6 +60,7 @@ pub async fn initialise(
         id: RequestId::make(now, &*ports.random)?,
         address: None,
         user_agent: None,
+        key: None,
         route: "initialise",
         method: "CLI",
     };

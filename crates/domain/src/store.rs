@@ -56,6 +56,7 @@ use crate::{
     tenants::TenantRows,
     tenants::TenantState,
     tenants::TenantWrites,
+    tokens::ProofWrites,
     users::UserRows,
     users::UserWrites,
 };
@@ -116,6 +117,7 @@ pub trait Tx:
     + SessionWrites
     + RevocationWrites
     + OneTimeWrites
+    + ProofWrites
     + FactorWrites
     + ApiKeyWrites
     + KeyWrites

@@ -6,10 +6,11 @@ use axum::extract::FromRequestParts;
 use chancery_domain::{
     Instance,
     access::{
-        Call, Caller, RefusedFor,
+        Call, Caller, RefusedFor, RequestInfo,
         authenticate::{AuthenticateError, Presented, authenticate},
     },
     audit::refusals,
+    tokens::{HeldKey, PresentedProof, check_proof},
 };
 use http::{HeaderMap, request::Parts};
 use serde::de::DeserializeOwned;
@@ -47,7 +48,7 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Asked<T
 async fn verified(parts: &Parts) -> Result<Arc<Call>, Problem> {
     let exchange = Exchange::of(parts)?;
     let cookies = SessionCookies::read(parts, exchange.instance().settings())?;
-    let in_header = credentials::presented(&parts.headers)?;
+    let in_header = credentials::presented(&parts.headers, parts.method.as_str(), parts.uri.path())?;
     let in_cookies = cookies.access()?;
     let query = parts.uri.query().unwrap_or_default();
     let presented = match (in_cookies.first(), &in_header) {
@@ -87,7 +88,8 @@ pub(crate) async fn admit(
 
 async fn caller(exchange: &Exchange, presented: &Presented) -> Result<Caller, Problem> {
     let caller = authenticate(exchange.instance(), presented, exchange.info()).await;
-    caller.map_err(|error| refusal(exchange.instance(), error))
+    let bound = matches!(presented, Presented::BoundToken(..));
+    caller.map_err(|error| refusal(exchange.instance(), error).bound(bound))
 }
 
 async fn compared(
@@ -112,4 +114,33 @@ fn refusal(instance: &Instance, error: AuthenticateError) -> Problem {
         }
         AuthenticateError::Failed(failure) => failure.into(),
     }
+}
+
+/// The key that the client proves to hold (RFC 9449 §5): what it is given is bound to it.
+pub struct ProvenKey(Option<HeldKey>);
+
+impl<S: Send + Sync> FromRequestParts<S> for ProvenKey {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let exchange = Exchange::of(parts)?;
+        let proof = credentials::proof(&parts.headers, parts.method.as_str(), parts.uri.path())?;
+        proven(&exchange, proof).map(Self)
+    }
+}
+
+impl ProvenKey {
+    /// What is known of the request, this key with it.
+    pub fn on(self, info: &RequestInfo) -> RequestInfo {
+        RequestInfo { key: self.0, ..info.clone() }
+    }
+}
+
+/// Checks a proof that came without a token.
+pub(crate) fn proven(exchange: &Exchange, proof: Option<PresentedProof>) -> Result<Option<HeldKey>, Problem> {
+    let held = proof.map(|proof| check_proof(exchange.instance(), &proof)).transpose();
+    held.map_err(|reason| {
+        tracing::info!(reason, "Refused a proof of a key: {reason}");
+        Code::ProofInvalid.into()
+    })
 }

@@ -11,7 +11,9 @@
 
 use axum::extract::FromRequestParts;
 use chancery_crypto::Secret;
-use chancery_domain::{access::authenticate::Presented, instance::Settings, sessions::SessionTokens, tokens::AccessToken};
+use chancery_domain::{
+    access::authenticate::Presented, instance::Settings, sessions::SessionTokens, tokens::AccessToken,
+};
 use http::{HeaderMap, HeaderValue, header, request::Parts};
 
 use crate::{Code, Exchange, Problem, credentials, csrf};
@@ -106,7 +108,8 @@ pub fn given(settings: &Settings, tokens: &SessionTokens, refresh_seconds: i64) 
     let names = Names::of(settings);
     let mut cookies = renewed(settings, &tokens.access);
     let refresh = tokens.refresh.expose();
-    let attributes = format!("Path=/v1/auth; Max-Age={}; HttpOnly; SameSite=Strict{}", refresh_seconds.max(0), names.secure);
+    let attributes =
+        format!("Path=/v1/auth; Max-Age={}; HttpOnly; SameSite=Strict{}", refresh_seconds.max(0), names.secure);
     cookies.extend(cookie(names.refresh, refresh, &attributes));
     cookies
 }
@@ -123,7 +126,8 @@ pub fn compat(settings: &Settings, access: &AccessToken) -> Option<HeaderValue> 
     let attributes =
         format!("HttpOnly; Max-Age={}; Path=/; SameSite=Lax{}", access.expires_in, Names::of(settings).secure);
     let text = Secret::new(format!("Bearer {}", access.text.expose()));
-    settings.access_token_cookie.then(|| cookie(COMPAT, text.expose(), &attributes)).flatten()
+    // Bound to a key it would be worth nothing in a cookie.
+    (settings.access_token_cookie && !access.bound).then(|| cookie(COMPAT, text.expose(), &attributes)).flatten()
 }
 
 /// Takes all cookies of a session away.

@@ -17,10 +17,11 @@ impl From<Failure> for Problem {
     }
 }
 
-const fn of_store(error: &StoreError) -> Code {
+fn of_store(error: &StoreError) -> Code {
     match error {
         StoreError::Unavailable(_) => Code::DependencyUnavailable,
         StoreError::Taken(_) => Code::Taken,
+        StoreError::Changed("proof") => Code::ProofInvalid,
         StoreError::Changed(_) => Code::StateConflict,
         StoreError::Damaged(_) => Code::Internal,
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::{FromRequest, Request};
 use chancery_crypto::Secret;
 use chancery_domain::{
-    access::{Call, authenticate::Presented},
+    access::{Call, RequestInfo, authenticate::Presented},
     api_keys::ApiKeyText,
     ids::ApiKeyId,
     tokens::FIRST_PARTY,
@@ -15,7 +15,7 @@ use http::{HeaderMap, header};
 
 use crate::{
     Code, Exchange, OAuthError, Problem,
-    authenticated::admit,
+    authenticated::{admit, proven},
     body::{check_media_type, collected},
     credentials,
 };
@@ -34,6 +34,8 @@ type Pair = (Secret<String>, Secret<String>);
 pub struct Form {
     exchange: Arc<Exchange>,
     headers: HeaderMap,
+    method: String,
+    path: String,
     parameters: Vec<(String, Secret<String>)>,
 }
 
@@ -44,11 +46,12 @@ impl<S: Send + Sync> FromRequest<S> for Form {
         if request.uri().query().is_some_and(|query| !query.is_empty()) {
             return Err(OAuthError::request("parameters belong into the body, not into the address"));
         }
+        let (method, path) = (request.method().to_string(), request.uri().path().to_owned());
         let (exchange, headers, bytes) = collected(request, MAX_BYTES).await?;
         let form = "application/x-www-form-urlencoded";
         check_media_type(&headers, form).map_err(|_| OAuthError::request("the body must be a form"))?;
         let parameters = parameters(&bytes).map_err(OAuthError::request)?;
-        Ok(Self { exchange, headers, parameters })
+        Ok(Self { exchange, headers, method, path, parameters })
     }
 }
 
@@ -56,6 +59,17 @@ impl Form {
     /// What is known of the request.
     pub fn exchange(&self) -> &Arc<Exchange> {
         &self.exchange
+    }
+
+    /// What is known of the request, with the key that its client proves to hold: what it is given is bound to it (RFC 9449 §5).
+    ///
+    /// # Errors
+    ///
+    /// `invalid_dpop_proof`.
+    pub fn proven(&self) -> Result<RequestInfo, OAuthError> {
+        let proof = credentials::proof(&self.headers, &self.method, &self.path)?;
+        let key = proven(&self.exchange, proof)?;
+        Ok(RequestInfo { key, ..self.exchange.info().clone() })
     }
 
     /// Takes a parameter out.
@@ -100,7 +114,7 @@ impl Form {
             (true, _, Some(_)) => Err(OAuthError::request("the client authenticates in two ways")),
             (true, ..) => match basic(&self.headers)? {
                 Some((id, secret)) => api_key(&id, secret).map(Some),
-                None => Ok(credentials::presented(&self.headers)?),
+                None => Ok(credentials::presented(&self.headers, &self.method, &self.path)?),
             },
             (false, Some(id), Some(secret)) => api_key(id, secret).map(Some),
             (false, None, Some(_)) => Err(OAuthError::client()),

@@ -37,6 +37,8 @@ errors! {
     InvalidClient = "invalid_client", UNAUTHORIZED, CredentialInvalid;
     /// A refresh token that is not valid.
     InvalidGrant = "invalid_grant", BAD_REQUEST, CredentialInvalid;
+    /// A proof of a key that is not valid (RFC 9449 §5).
+    InvalidDpopProof = "invalid_dpop_proof", BAD_REQUEST, ProofInvalid;
     /// The client may not do this.
     UnauthorizedClient = "unauthorized_client", BAD_REQUEST, AuthzDenied;
     /// Not a grant that there is.
@@ -83,6 +85,7 @@ impl From<Problem> for OAuthError {
     fn from(problem: Problem) -> Self {
         let code = problem.code();
         let error = match code.status() {
+            StatusCode::UNAUTHORIZED if code == Code::ProofInvalid => OAuthCode::InvalidDpopProof,
             StatusCode::UNAUTHORIZED => return Self::client(),
             StatusCode::FORBIDDEN => OAuthCode::UnauthorizedClient,
             StatusCode::SERVICE_UNAVAILABLE => OAuthCode::TemporarilyUnavailable,

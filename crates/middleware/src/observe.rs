@@ -62,6 +62,7 @@ pub(crate) async fn observe(observing: Observing, mut request: Request, next: Ne
         id,
         address: peer.and_then(|peer| client::address(peer, request.headers(), &observing.proxies)),
         user_agent: user_agent(request.headers()),
+        key: None,
         route,
         method,
     };

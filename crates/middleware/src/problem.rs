@@ -42,6 +42,8 @@ problems! {
     CredentialInvalid = "auth.credential_invalid", UNAUTHORIZED, "The credential is not valid";
     /// Two credentials that are not the same.
     CredentialConflict = "auth.credential_conflict", UNAUTHORIZED, "More than one credential was presented";
+    /// A proof of a key that is not accepted, for whatever reason (RFC 9449).
+    ProofInvalid = "auth.proof_invalid", UNAUTHORIZED, "The proof of the key is not valid";
     /// A wrong name or password.
     LoginFailed = "auth.login_failed", UNAUTHORIZED, "Login failed";
     /// The person must prove again who it is (RFC 9470).
@@ -125,19 +127,21 @@ pub struct Problem {
     detail: Option<Cow<'static, str>>,
     faults: Faults,
     max_age: Option<u32>,
+    bound: bool,
 }
 
 impl Problem {
     /// With the code's title and nothing else.
     pub const fn new(code: Code) -> Self {
-        Self { code, detail: None, faults: Faults(Vec::new()), max_age: None }
+        Self { code, detail: None, faults: Faults(Vec::new()), max_age: None, bound: false }
     }
 
     /// The person must prove who it is, at most so many seconds before the request.
-    pub const fn step_up(max_age: u32) -> Self {
+    pub fn step_up(max_age: u32) -> Self {
         let detail =
             Cow::Borrowed("POST /v1/auth/reauthenticate, then repeat the request with the token that it gives");
-        Self { code: Code::StepUpRequired, detail: Some(detail), faults: Faults(Vec::new()), max_age: Some(max_age) }
+        let problem = Self::new(Code::StepUpRequired);
+        Self { detail: Some(detail), max_age: Some(max_age), ..problem }
     }
 
     /// With a sentence on what to do about it. Must not repeat input; dropped from a 5xx.
@@ -149,7 +153,14 @@ impl Problem {
 
     /// Fields that are not valid.
     pub const fn invalid(faults: Faults) -> Self {
-        Self { code: Code::RequestInvalid, detail: None, faults, max_age: None }
+        Self { code: Code::RequestInvalid, detail: None, faults, max_age: None, bound: false }
+    }
+
+    /// Whether the refused token came with a proof of its key.
+    #[must_use]
+    pub(crate) const fn bound(mut self, bound: bool) -> Self {
+        self.bound = bound;
+        self
     }
 
     /// With an entry per bad field.
@@ -222,7 +233,7 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if status == StatusCode::UNAUTHORIZED {
-            headers.insert(header::WWW_AUTHENTICATE, challenge(self.code, self.max_age));
+            headers.insert(header::WWW_AUTHENTICATE, challenge(self.code, self.bound, self.max_age));
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
@@ -233,8 +244,11 @@ impl IntoResponse for Problem {
 }
 
 /// RFC 6750 §3: an error only when a credential was presented.
-fn challenge(code: Code, max_age: Option<u32>) -> HeaderValue {
+fn challenge(code: Code, bound: bool, max_age: Option<u32>) -> HeaderValue {
     let fixed = match code {
+        // RFC 9449 §7.1.
+        Code::ProofInvalid => r#"DPoP error="invalid_dpop_proof", algs="ES256 EdDSA RS256""#,
+        Code::CredentialInvalid if bound => r#"DPoP error="invalid_token", algs="ES256 EdDSA RS256""#,
         Code::CredentialInvalid => r#"Bearer realm="chancery", error="invalid_token""#,
         Code::CredentialConflict => r#"Bearer realm="chancery", error="invalid_request""#,
         Code::StepUpRequired => r#"Bearer realm="chancery", error="insufficient_user_authentication""#,

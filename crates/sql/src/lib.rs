@@ -27,6 +27,7 @@ mod jobs;
 mod key_copies;
 mod keys;
 mod one_time;
+mod proofs;
 mod revocations;
 mod roles;
 mod roots;

@@ -38,6 +38,7 @@ use chancery_domain::store::{ApiKeyEntry, Directory, Epochs, Store, StoreError, 
 use chancery_domain::subjects::{SubjectHoldings, SubjectKey, SubjectReferences, SubjectRows, SubjectWrites};
 use chancery_domain::tenants::{Tenant, TenantRows, TenantState, TenantWrites};
 use chancery_domain::time::Timestamp;
+use chancery_domain::tokens::ProofWrites;
 use chancery_domain::users::{User, UserRows, UserWrites};
 
 /// What fails from now on. Each is a switch.
@@ -281,6 +282,10 @@ hand_on!(OneTimeWrites {
     fn take_one_time_token(id: OneTimeId) -> ();
     fn end_one_time_tokens_of(user: UserId) -> u64;
     fn forget_one_time_tokens(now: Timestamp) -> ();
+});
+hand_on!(ProofWrites {
+    fn use_proof(digest: &[u8; 32], expires_at: Timestamp) -> ();
+    fn forget_proofs(now: Timestamp) -> ();
 });
 hand_on!(FactorRows {
     fn totp(user: UserId) -> Option<Totp>;

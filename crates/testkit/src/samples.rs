@@ -54,7 +54,7 @@ fn odd<T>(n: u64, value: T) -> Option<T> {
     (n % 2 == 1).then_some(value)
 }
 
-fn digest(n: u64) -> [u8; 32] {
+pub(crate) fn digest(n: u64) -> [u8; 32] {
     let mut digest = [0xA5; 32];
     digest[..8].copy_from_slice(&n.to_be_bytes());
     digest

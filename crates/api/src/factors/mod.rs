@@ -7,7 +7,7 @@ use chancery_domain::{
     ids::UserId,
     sessions::SessionTokens,
 };
-use chancery_middleware::{Authenticated, Body, OptionalBody, PathOf, Problem, Request, SessionCookies};
+use chancery_middleware::{Authenticated, Body, OptionalBody, PathOf, Problem, ProvenKey, Request, SessionCookies};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -180,11 +180,12 @@ async fn tokens(
 pub(crate) async fn login_with_totp(
     State(app): State<App>,
     request: Request,
+    proven: ProvenKey,
     brought: SessionCookies,
     Body(body): Body<SecondStepBody, MAX_BYTES>,
 ) -> Result<Delivered<GivenBody>, Problem> {
-    let info = request.0.info();
-    let done = factors::finish_with_code(&app.instance, info, &body.mfa_token, body.code.expose()).await;
+    let info = browser::arrival(&request, proven, body.cookies)?;
+    let done = factors::finish_with_code(&app.instance, &info, &body.mfa_token, body.code.expose()).await;
     tokens(&app, &request, &brought, body.cookies, done).await
 }
 
@@ -194,11 +195,12 @@ pub(crate) async fn login_with_totp(
 pub(crate) async fn login_with_recovery_code(
     State(app): State<App>,
     request: Request,
+    proven: ProvenKey,
     brought: SessionCookies,
     Body(body): Body<SecondStepBody, MAX_BYTES>,
 ) -> Result<Delivered<GivenBody>, Problem> {
-    let info = request.0.info();
-    let done = factors::finish_with_recovery_code(&app.instance, info, &body.mfa_token, body.code.expose()).await;
+    let info = browser::arrival(&request, proven, body.cookies)?;
+    let done = factors::finish_with_recovery_code(&app.instance, &info, &body.mfa_token, body.code.expose()).await;
     tokens(&app, &request, &brought, body.cookies, done).await
 }
 
@@ -220,11 +222,12 @@ pub(crate) async fn enroll_in_login(
 pub(crate) async fn confirm_in_login(
     State(app): State<App>,
     request: Request,
+    proven: ProvenKey,
     brought: SessionCookies,
     Body(body): Body<SecondStepBody, MAX_BYTES>,
 ) -> Result<Delivered<EnrolledTokensBody>, Problem> {
-    let info = request.0.info();
-    let done = factors::confirm_in_login(&app.instance, info, &body.mfa_token, body.code.expose()).await;
+    let info = browser::arrival(&request, proven, body.cookies)?;
+    let done = factors::confirm_in_login(&app.instance, &info, &body.mfa_token, body.code.expose()).await;
     let (tokens, codes) = stepped(&app, done)?;
     let given = browser::begun(&app, &request.0, &brought, body.cookies, tokens).await?;
     Ok(given.map(|tokens| EnrolledTokensBody { tokens, recovery_codes: texts(codes) }))

@@ -48,7 +48,7 @@ pub(crate) enum IntrospectionBody {
 pub(crate) struct ActiveBody {
     /// Always true.
     active: bool,
-    /// `Bearer`, or `refresh_token`.
+    /// `Bearer`, `DPoP`, or `refresh_token`.
     token_type: &'static str,
     /// The names of its roles, separated by blanks.
     scope: String,
@@ -85,6 +85,17 @@ pub(crate) struct ActiveBody {
     /// When, in seconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     auth_time: Option<i64>,
+    /// The key that it is bound to (RFC 9449 §6.2).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cnf: Option<ConfirmationBody>,
+}
+
+/// A key, by its thumbprint (RFC 7638).
+#[derive(Serialize, ToSchema)]
+#[schema(as = Confirmation)]
+pub(crate) struct ConfirmationBody {
+    /// The thumbprint.
+    jkt: String,
 }
 
 impl ActiveBody {
@@ -92,6 +103,7 @@ impl ActiveBody {
         Self {
             active: true,
             token_type: match token.kind {
+                TokenKind::Access if token.key.is_some() => "DPoP",
                 TokenKind::Access => "Bearer",
                 TokenKind::Refresh => "refresh_token",
             },
@@ -109,6 +121,7 @@ impl ActiveBody {
             roles: token.roles.iter().collect(),
             auth_time: token.authentication.as_ref().map(|proof| proof.at.as_seconds()),
             amr: token.authentication.map(|proof| proof.methods),
+            cnf: token.key.map(|jkt| ConfirmationBody { jkt }),
         }
     }
 }

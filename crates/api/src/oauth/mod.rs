@@ -52,6 +52,7 @@ fn of_grant(error: ClientGrantError) -> OAuthError {
         ClientGrantError::Roles => {
             OAuthError::new(OAuthCode::InvalidScope, "the scope names roles, of those that the API key has")
         }
+        ClientGrantError::Proof => OAuthError::new(OAuthCode::InvalidDpopProof, "the proof of the key was used before"),
         ClientGrantError::Invalid(_) => OAuthError::new(OAuthCode::InvalidRequest, "a parameter is not valid"),
         ClientGrantError::Failed(failure) => failed(failure),
     }

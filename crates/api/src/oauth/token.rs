@@ -42,7 +42,7 @@ pub(crate) struct TokenResponseBody {
     #[serde(serialize_with = "wiped::shown")]
     #[schema(value_type = String)]
     access_token: Secret<String>,
-    /// Always `Bearer`.
+    /// `Bearer`, or `DPoP` if it is bound to a key.
     #[schema(example = "Bearer")]
     token_type: &'static str,
     /// Its life in seconds.
@@ -80,14 +80,15 @@ pub(crate) async fn token(State(app): State<App>, mut form: Form) -> Result<Json
 
 async fn of_client(app: &App, client: Option<Arc<Call>>, mut form: Form) -> Result<TokenResponseBody, OAuthError> {
     let call = client.ok_or(OAuthError::new(OAuthCode::InvalidClient, "the client did not authenticate"))?;
+    let call = Call { request: form.proven()?, ..(*call).clone() };
     let scope = form.take("scope");
     let roles = scope.map(|scope| RoleSet::from_text(scope.expose())).transpose();
     let roles = roles.map_err(|_| of_grant(ClientGrantError::Roles))?;
     let wanted = Wanted { roles, ..Wanted::default() };
     let (token, roles) = tokens::grant(&app.instance, &call, wanted).await.map_err(of_grant)?;
     Ok(TokenResponseBody {
+        token_type: token.scheme(),
         access_token: token.text,
-        token_type: "Bearer",
         expires_in: token.expires_in,
         refresh_token: None,
         scope: Some(roles.to_text()),
@@ -103,11 +104,11 @@ async fn of_session(app: &App, client: Option<Arc<Call>>, mut form: Form) -> Res
         return Err(OAuthError::new(OAuthCode::InvalidScope, "a session has the roles of its person"));
     }
     let text = form.required("refresh_token")?;
-    let info = form.exchange().info();
-    let tokens = sessions::refresh(&app.instance, info, &text).await.map_err(of_refresh)?;
+    let info = form.proven()?;
+    let tokens = sessions::refresh(&app.instance, &info, &text).await.map_err(of_refresh)?;
     Ok(TokenResponseBody {
+        token_type: tokens.access.scheme(),
         access_token: tokens.access.text,
-        token_type: "Bearer",
         expires_in: tokens.access.expires_in,
         refresh_token: Some(tokens.refresh),
         scope: None,

@@ -605,7 +605,10 @@ fn expectations(
     all.get_mut("import_users").unwrap().refuses = Some("request.media_type");
     // API keys have no session, and no second factor.
     let factors = ["my_factors", "begin_totp", "confirm_totp", "remove_totp", "regenerate_recovery_codes"];
-    for id in ["logout", "logout_all", "reauthenticate", "list_my_sessions", "end_my_session", "change_password"].into_iter().chain(factors) {
+    for id in ["logout", "logout_all", "reauthenticate", "list_my_sessions", "end_my_session", "change_password"]
+        .into_iter()
+        .chain(factors)
+    {
         all.get_mut(id).unwrap().refuses = Some("state.conflict");
     }
     all.get_mut("reseal_dataset").unwrap().refuses = Some("state.conflict");

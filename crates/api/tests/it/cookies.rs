@@ -208,7 +208,8 @@ async fn of_two_callers_in_one_request_neither_gets_in(backend: Backend) {
     let mine = token(&crate::factors::log_in(&app, &north, "zoe").await);
     let key = json!({"description": "zoe's", "roles": ["clinician"], "user_id": zoe});
     let key = app.post(&north.admin, "/v1/api-keys", key).await.created()["key"].as_str().unwrap().to_owned();
-    let get = async |headers: &[(&'static str, &str)]| send(&app, ("GET", "/v1/auth/session"), None, &jar, headers).await;
+    let get =
+        async |headers: &[(&'static str, &str)]| send(&app, ("GET", "/v1/auth/session"), None, &jar, headers).await;
 
     // Of one person the cookie wins, whatever else comes along.
     for header in [("authorization", format!("Bearer {}", mine.bearer)), ("x-api-key", key)] {

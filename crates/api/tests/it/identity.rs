@@ -54,7 +54,7 @@ async fn known(app: &TestApp, presented: &Presented) -> f64 {
 
 fn a_request() -> RequestInfo {
     let id = RequestId::from_bytes([1; 16]);
-    RequestInfo { id, address: None, user_agent: None, route: "/v1/auth/session", method: "GET" }
+    RequestInfo { id, address: None, user_agent: None, key: None, route: "/v1/auth/session", method: "GET" }
 }
 
 /// The signature check of a token alone, with its key at hand.

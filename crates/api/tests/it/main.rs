@@ -21,6 +21,7 @@ mod custody;
 mod datasets;
 mod deletion;
 mod documents;
+mod dpop;
 mod factors;
 mod failed_opens;
 mod faults;

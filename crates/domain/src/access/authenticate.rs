@@ -23,7 +23,7 @@ use crate::{
     store::ApiKeyEntry,
     tenants::TenantState,
     time::Timestamp,
-    tokens::{self, Verified, Who},
+    tokens::{self, PresentedProof, ProofError, Verified, Who},
     users::{User, UserState},
 };
 
@@ -42,6 +42,8 @@ pub enum Presented {
     OldApiKey(Secret<String>),
     /// An access token of ours, from `Authorization: Bearer …`.
     AccessToken(Secret<String>),
+    /// An access token that is bound to a key, from `Authorization: DPoP …`, with the proof of the key (RFC 9449).
+    BoundToken(Secret<String>, PresentedProof),
 }
 
 /// Why a credential was not accepted.
@@ -63,6 +65,8 @@ struct Known {
     caller: Caller,
     until: Timestamp,
     allowed_cidrs: Vec<IpNet>,
+    /// The key that the credential is bound to.
+    key: Option<String>,
 }
 
 /// Callers that authenticated a moment ago, by the digest of their credential.
@@ -108,7 +112,10 @@ pub async fn authenticate(
     presented: &Presented,
     request: &RequestInfo,
 ) -> Result<Caller, AuthenticateError> {
-    let (Presented::ApiKey(text) | Presented::OldApiKey(text) | Presented::AccessToken(text)) = presented;
+    let (Presented::ApiKey(text)
+    | Presented::OldApiKey(text)
+    | Presented::AccessToken(text)
+    | Presented::BoundToken(text, _)) = presented;
     // Garbage is turned away before it costs a look-up or makes anybody wait.
     match presented {
         Presented::ApiKey(text) => {
@@ -116,7 +123,9 @@ pub async fn authenticate(
         }
         Presented::OldApiKey(text) if old::can_be(text.expose()) => {}
         Presented::OldApiKey(_) => return Err(AuthenticateError::Invalid("no credential of ours")),
-        Presented::AccessToken(text) => tokens::check_form(text.expose()).map_err(AuthenticateError::Invalid)?,
+        Presented::AccessToken(text) | Presented::BoundToken(text, _) => {
+            tokens::check_form(text.expose()).map_err(AuthenticateError::Invalid)?
+        }
     }
     let digest = sha256(text.expose().as_bytes());
     let now = instance.now();
@@ -134,11 +143,30 @@ pub async fn authenticate(
     if !entry.allowed_cidrs.is_empty() && !request.address.is_some_and(inside) {
         return Err(AuthenticateError::Invalid("address not allowed"));
     }
+    check_possession(instance, presented, &entry).await?;
     // What is remembered was noted when it was looked up.
     if let (true, Some(key)) = (looked_up, entry.caller.api_key) {
         instance.last_used.note(entry.caller.tenant, key, now);
     }
     Ok(entry.caller)
+}
+
+/// A bound token comes with a proof of its key, each proof once; and no other with one.
+async fn check_possession(instance: &Instance, presented: &Presented, entry: &Known) -> Result<(), AuthenticateError> {
+    let invalid = AuthenticateError::Invalid;
+    match (presented, &entry.key) {
+        (Presented::BoundToken(token, proof), Some(key)) => {
+            match tokens::take_proof(instance, entry.caller.tenant, proof, token).await {
+                Ok(proved) if proved == *key => Ok(()),
+                Ok(_) => Err(invalid("proof of another key")),
+                Err(ProofError::Invalid(reason)) => Err(invalid(reason)),
+                Err(ProofError::Failed(failure)) => Err(failure.into()),
+            }
+        }
+        (Presented::BoundToken(..), None) => Err(invalid("token is bound to no key")),
+        (_, Some(_)) => Err(invalid("token of a key without its proof")),
+        (_, None) => Ok(()),
+    }
 }
 
 async fn look_up(instance: &Instance, presented: &Presented, digest: [u8; 32]) -> Result<Known, AuthenticateError> {
@@ -150,16 +178,19 @@ async fn look_up(instance: &Instance, presented: &Presented, digest: [u8; 32]) -
         return Ok(entry);
     }
     let epoch = instance.callers.epoch.load(Ordering::Acquire);
+    let mut key = None;
     let (caller, allowed_cidrs) = match presented {
         Presented::ApiKey(text) => by_api_key(instance, text).await?,
         Presented::OldApiKey(text) => by_old_api_key(instance, text).await?,
-        Presented::AccessToken(text) => {
+        Presented::AccessToken(text) | Presented::BoundToken(text, _) => {
             let verified = tokens::verify(instance, text.expose()).await?;
-            of_token(instance, &verified).await?
+            let found = of_token(instance, &verified).await?;
+            key = verified.key;
+            found
         }
     };
     let until = Timestamp::from_micros(now.as_micros().saturating_add(REMEMBERED_MICROS));
-    let entry = Known { caller, until, allowed_cidrs };
+    let entry = Known { caller, until, allowed_cidrs, key };
     instance.callers.keep(digest, &entry, epoch);
     Ok(entry)
 }

@@ -240,7 +240,7 @@ mod tests {
         caller.auth = auth;
         caller.authentication = proved.map(|at| Authentication { methods: vec![Amr::Password], at });
         let id = RequestId::from_bytes([3; 16]);
-        let request = RequestInfo { id, address: None, user_agent: None, route: "/", method: "POST" };
+        let request = RequestInfo { id, address: None, user_agent: None, key: None, route: "/", method: "POST" };
         Call { caller, request, once: None }
     }
 

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::ids::RequestId;
+use crate::{ids::RequestId, tokens::HeldKey};
 
 codes! {
     /// Where an address lies. The log's leaf carries this, never the address itself.
@@ -40,6 +40,8 @@ pub struct RequestInfo {
     pub address: Option<IpAddr>,
     /// The client's user agent, at most 200 characters. Personal data: sealed in the log.
     pub user_agent: Option<String>,
+    /// The key that the client has proved to hold, where a token is to be bound to it (RFC 9449).
+    pub key: Option<HeldKey>,
     /// The route's template, such as `/v1/keys/{id}`; never the path.
     pub route: &'static str,
     /// The HTTP method, or `JOB` and `CLI`.

@@ -80,6 +80,7 @@ pub async fn flush_anonymous(instance: &Instance) -> Result<(), Failure> {
         id: RequestId::make(instance.now(), instance.random())?,
         address: None,
         user_agent: None,
+        key: None,
         route: "anonymous-refusals",
         method: "JOB",
     };

@@ -86,7 +86,7 @@ pub async fn note_restored(
 
 fn request(instance: &Instance, route: &'static str) -> Result<RequestInfo, Failure> {
     let id = RequestId::make(instance.now(), instance.random())?;
-    Ok(RequestInfo { id, address: None, user_agent: None, route, method: "CLI" })
+    Ok(RequestInfo { id, address: None, user_agent: None, key: None, route, method: "CLI" })
 }
 
 async fn begin<'a>(instance: &'a Instance, request: &'a RequestInfo) -> Result<Change<'a>, Failure> {

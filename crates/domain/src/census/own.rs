@@ -141,6 +141,7 @@ async fn move_batch(
         id: RequestId::make(instance.now(), instance.random())?,
         address: None,
         user_agent: None,
+        key: None,
         route: "census.own",
         method: "JOB",
     };

@@ -286,6 +286,7 @@ async fn destroy_one(instance: &Instance, tenant: TenantId, due: &KeyVersion) ->
         id: RequestId::make(instance.now(), instance.random())?,
         address: None,
         user_agent: None,
+        key: None,
         route: "destroy",
         method: "JOB",
     };

@@ -42,6 +42,7 @@ pub async fn run(instance: &Instance, tenant: TenantId) -> Result<Done, Failure>
         id: RequestId::make(instance.now(), instance.random())?,
         address: None,
         user_agent: None,
+        key: None,
         route: "key-schedule",
         method: "JOB",
     };

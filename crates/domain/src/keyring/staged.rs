@@ -63,6 +63,7 @@ pub async fn tend(instance: &Instance) -> Result<Tended, KeyError> {
         id: RequestId::make(now, instance.random())?,
         address: None,
         user_agent: None,
+        key: None,
         route: "token-keys",
         method: "JOB",
     };

@@ -57,7 +57,8 @@ pub async fn list(instance: &Instance, call: &Call, user: UserId) -> Result<Vec<
     instance.store().view(call.tenant()).await?.user(user).await?.ok_or(SessionError::NotFound)?;
     let found = active(instance, call, user).await?;
     let count = Detail::Count(u64::try_from(found.len()).unwrap_or(u64::MAX));
-    note(instance, call, call.tenant(), Event::new(EventKind::SessionRead).on("user", user).with("count", count)).await?;
+    note(instance, call, call.tenant(), Event::new(EventKind::SessionRead).on("user", user).with("count", count))
+        .await?;
     Ok(found)
 }
 

@@ -73,11 +73,14 @@ pub async fn open(
         created_at: now,
         expires_at,
         ended_at: None,
-        key: None,
+        key: request.key.as_ref().map(|key| key.thumbprint.clone()),
     };
     let access = access_token(instance, person, &session).await?;
     let call = person.call(request, &session, Some(&access));
     let mut change = Change::begin(instance, &call, person.tenant).await?;
+    if let Some(key) = &request.key {
+        key.take(change.rows(), now).await?;
+    }
     change.rows().insert_session(&session).await?;
     if let Some(hash) = better_hash {
         change.rows().set_password_hash(person.user.id, hash).await?;
@@ -108,6 +111,7 @@ pub(super) async fn access_token(
         roles: person.user.roles,
         session: Some(session.id),
         authentication: &session.authentication,
+        key: session.key.as_deref(),
     };
     tokens::issue(instance, holder).await
 }

@@ -101,6 +101,11 @@ pub async fn refresh(
     for _ in 0..ATTEMPTS {
         let found = held(instance, &token).await?.filter(|(session, user)| may_go_on(session, user));
         let Some((session, user)) = found else { return Err(invalid("unknown session")) };
+        // A thief of the refresh token lacks the key; that is no reason to end its owner's session.
+        let held = request.key.as_ref().map(|key| key.thumbprint.as_str());
+        if session.key.is_some() && session.key.as_deref() != held {
+            return Err(invalid("no proof of the session's key"));
+        }
         // With the pepper of the head: a retry compares with what was stored when the successor was made. Another node may
         // have rotated the root before it made that one.
         let version = session.head.pepper_version;
@@ -199,6 +204,9 @@ async fn advance(
     let access = access_token(instance, person, &session).await?;
     let call = person.call(request, &session, Some(&access));
     let mut change = Change::begin(instance, &call, person.tenant).await?;
+    if let Some(key) = &request.key {
+        key.take(change.rows(), now).await?;
+    }
     match change.rows().advance_session(session.id, from, &session.head).await {
         Ok(()) => {}
         Err(StoreError::Changed(_)) => return Ok(None),

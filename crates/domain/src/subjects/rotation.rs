@@ -158,6 +158,7 @@ fn request(instance: &Instance) -> Result<RequestInfo, Failure> {
         id: RequestId::make(instance.now(), instance.random())?,
         address: None,
         user_agent: None,
+        key: None,
         route: "subjects.rotation",
         method: "JOB",
     })

@@ -45,6 +45,16 @@ pub(super) struct Claims {
     pub(super) amr: Vec<Amr>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) auth_time: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) cnf: Option<Confirmation>,
+}
+
+/// To which key a token is bound (RFC 7800, RFC 9449 §6.1).
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Confirmation {
+    /// The thumbprint of the public key.
+    pub(super) jkt: String,
 }
 
 impl Claims {
@@ -67,6 +77,7 @@ impl Claims {
             sid: None,
             amr: Vec::new(),
             auth_time: None,
+            cnf: None,
         }
     }
 }

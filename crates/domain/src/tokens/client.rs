@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{AccessToken, Client, issue_to_client};
+use super::{AccessToken, Client, ProofError, issue_to_client, take};
 use crate::{
     Instance,
     access::{Call, RoleSet, Subject},
@@ -37,6 +37,9 @@ pub enum ClientGrantError {
     /// It asks for roles that its key does not have, or for none.
     #[error("the roles are not within those of the key")]
     Roles,
+    /// The proof of its key was used before.
+    #[error("the proof of the key was used before")]
+    Proof,
     /// Fields are not valid.
     #[error(transparent)]
     Invalid(#[from] Faults),
@@ -67,7 +70,16 @@ pub async fn grant(
         return Err(ClientGrantError::Roles);
     }
     let (tenant, ends) = (call.tenant(), caller.expires_at());
-    let client = Client { tenant, api_key, roles, ends, minutes: wanted.minutes, claims: wanted.claims };
+    if let Some(held) = &call.request.key {
+        match take(instance, tenant, held).await {
+            Ok(()) => {}
+            Err(ProofError::Invalid(_)) => return Err(ClientGrantError::Proof),
+            Err(ProofError::Failed(failure)) => return Err(failure.into()),
+        }
+    }
+    let key = call.request.key.as_ref().map(|held| held.thumbprint.clone());
+    let (minutes, claims) = (wanted.minutes, wanted.claims);
+    let client = Client { tenant, api_key, roles, ends, minutes, claims, key };
     let token = issue_to_client(instance, client).await?;
     let event = Event::new(EventKind::TokenIssued)
         .on("token", token.id)

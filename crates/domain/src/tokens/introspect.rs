@@ -50,6 +50,8 @@ pub struct ActiveToken {
     pub issued_at: Timestamp,
     /// Its end.
     pub expires_at: Timestamp,
+    /// The thumbprint of the key that it is bound to.
+    pub key: Option<String>,
 }
 
 /// What a token says, if it would be accepted now and is of the caller's tenant. Everything else looks the same.
@@ -75,6 +77,7 @@ pub async fn introspect(
             authentication: Some(session.authentication),
             issued_at: session.head.since,
             expires_at: session.head.expires_at,
+            key: session.key,
         }));
     }
     let verified = match verify(instance, text.expose()).await {
@@ -104,5 +107,6 @@ pub async fn introspect(
         authentication: caller.authentication().cloned(),
         issued_at: verified.issued_at,
         expires_at: verified.expires_at,
+        key: verified.key,
     }))
 }

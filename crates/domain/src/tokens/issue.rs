@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{
     TYPE, TokenAlgorithm,
-    claims::{Claims, Header},
+    claims::{Claims, Confirmation, Header},
 };
 use crate::{
     Instance,
@@ -34,6 +34,8 @@ pub struct Holder<'a> {
     pub session: Option<SessionId>,
     /// By what and when its holder proved who it is.
     pub authentication: &'a Authentication,
+    /// The thumbprint of the key that it is bound to, if any.
+    pub key: Option<&'a str>,
 }
 
 /// What a token says of the program that holds it, for issuing.
@@ -51,6 +53,8 @@ pub struct Client {
     pub minutes: Option<u8>,
     /// What it says besides.
     pub claims: Map<String, Value>,
+    /// The thumbprint of the key that it is bound to, if any.
+    pub key: Option<String>,
 }
 
 /// A new access token.
@@ -64,6 +68,15 @@ pub struct AccessToken {
     pub expires_at: Timestamp,
     /// Its life in seconds.
     pub expires_in: i64,
+    /// Whether it is bound to a key.
+    pub bound: bool,
+}
+
+impl AccessToken {
+    /// How it is sent: the scheme of `Authorization`.
+    pub const fn scheme(&self) -> &'static str {
+        if self.bound { "DPoP" } else { "Bearer" }
+    }
 }
 
 /// Issues an access token to a person.
@@ -80,6 +93,7 @@ pub async fn issue(instance: &Instance, holder: Holder<'_>) -> Result<AccessToke
         sid: holder.session,
         amr: holder.authentication.methods.clone(),
         auth_time: Some(holder.authentication.at.as_seconds()),
+        cnf: holder.key.map(|jkt| Confirmation { jkt: jkt.to_owned() }),
         ..Claims::of(instance, holder.tenant, holder.roles, id, now)
     };
     sign(instance, claims, &Map::new()).await
@@ -99,6 +113,7 @@ pub async fn issue_to_client(instance: &Instance, client: Client) -> Result<Acce
         sub: client.api_key.to_string(),
         client_id: client.api_key.to_string(),
         exp: client.ends.map_or(exp, |end| exp.min(end.as_seconds())),
+        cnf: client.key.map(|jkt| Confirmation { jkt }),
         ..claims
     };
     sign(instance, claims, &client.claims).await
@@ -134,5 +149,6 @@ async fn sign(instance: &Instance, claims: Claims, more: &Map<String, Value>) ->
         id: claims.jti,
         expires_at: Timestamp::from_seconds(claims.exp),
         expires_in: claims.exp - claims.iat,
+        bound: claims.cnf.is_some(),
     })
 }

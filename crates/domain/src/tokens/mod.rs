@@ -6,6 +6,7 @@
 mod algorithm;
 mod claims;
 mod client;
+mod dpop;
 mod introspect;
 mod issue;
 mod keys;
@@ -14,6 +15,8 @@ mod verify;
 
 pub use algorithm::TokenAlgorithm;
 pub use client::{ClientGrantError, Wanted, grant};
+pub use dpop::{HeldKey, PresentedProof, ProofWrites, check_proof};
+pub(crate) use dpop::{ProofError, take, take_proof};
 pub use introspect::{ActiveToken, TokenKind, introspect};
 pub use issue::{AccessToken, Client, Holder, issue, issue_to_client};
 pub use keys::public_keys;

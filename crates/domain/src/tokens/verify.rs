@@ -57,6 +57,8 @@ pub struct Verified {
     pub issued_at: Timestamp,
     /// The end.
     pub expires_at: Timestamp,
+    /// The thumbprint of the key that it is bound to: without a proof of that key it is worth nothing (RFC 9449).
+    pub key: Option<String>,
 }
 
 /// Verifies an access token of ours.
@@ -83,7 +85,7 @@ pub(crate) fn check_form(text: &str) -> Result<(), &'static str> {
     parts(text).map(drop)
 }
 
-fn parts(text: &str) -> Result<[&str; 3], &'static str> {
+pub(super) fn parts(text: &str) -> Result<[&str; 3], &'static str> {
     if text.len() > MAX_TOKEN_BYTES {
         return Err("token too long");
     }
@@ -147,6 +149,7 @@ impl<'a> Jws<'a> {
             jti: claims.jti,
             issued_at: Timestamp::from_seconds(claims.iat),
             expires_at: Timestamp::from_seconds(claims.exp),
+            key: claims.cnf.map(|confirmation| confirmation.jkt),
         })
     }
 }

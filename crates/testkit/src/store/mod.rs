@@ -22,6 +22,7 @@ pub mod jobs;
 pub mod key_copies;
 pub mod keys;
 pub mod one_time;
+pub mod proofs;
 pub mod revocations;
 pub mod roles;
 pub mod roots;
@@ -61,6 +62,9 @@ macro_rules! store_conformance {
             one_time: [
                 a_token_reads_back, tries_are_counted_up_to_their_end, it_is_taken_once, all_of_a_user_end_at_once,
                 what_expired_is_forgotten, another_tenant_does_not_see_it, another_tenant_does_not_change_it,
+            ],
+            proofs: [
+                a_proof_is_used_once, what_was_not_committed_was_not_used, another_tenant_has_its_own,
             ],
             factors: [
                 one_time_codes_read_back, a_confirmed_secret_is_not_replaced, failures_are_counted_one_by_one,
@@ -209,6 +213,7 @@ mod tests {
         let files = [
             ("tenants", include_str!("tenants.rs")),
             ("users", include_str!("users.rs")),
+            ("proofs", include_str!("proofs.rs")),
             ("sessions", include_str!("sessions.rs")),
             ("revocations", include_str!("revocations.rs")),
             ("api_keys", include_str!("api_keys.rs")),

@@ -60,6 +60,7 @@ pub async fn work(
         id: RequestId::make(now, instance.random())?,
         address: None,
         user_agent: None,
+        key: None,
         route: "datasets.work",
         method: "JOB",
     };

@@ -227,7 +227,7 @@ pub const fn needed(settings: &Settings) -> usize {
 /// A request of the operator at this machine.
 fn request(instance: &Instance, route: &'static str) -> Result<RequestInfo, RootError> {
     let id = RequestId::make(instance.now(), instance.random())?;
-    Ok(RequestInfo { id, address: None, user_agent: None, route, method: "CLI" })
+    Ok(RequestInfo { id, address: None, user_agent: None, key: None, route, method: "CLI" })
 }
 
 /// One commit with all of these events, of which there is one at least.
