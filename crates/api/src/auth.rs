@@ -312,6 +312,12 @@ pub(crate) struct SessionBody {
     /// When that was.
     #[schema(required)]
     authenticated_at: Option<String>,
+    /// Which identity provider vouches for the caller.
+    #[schema(required)]
+    identity_provider_id: Option<String>,
+    /// Whom it vouches for: the same id each time.
+    #[schema(required)]
+    external_id: Option<String>,
     /// The API key's id.
     #[schema(required)]
     api_key_id: Option<String>,
@@ -321,7 +327,7 @@ pub(crate) struct SessionBody {
     tenant_slug: String,
     /// The roles: built-in ones, then the tenant's own.
     roles: Vec<String>,
-    /// How it authenticated: `password` or `api_key`.
+    /// How it authenticated: `password`, `api_key` or `external`.
     #[schema(value_type = String)]
     auth: AuthMethod,
     /// When the credential ends.
@@ -341,6 +347,8 @@ pub(crate) async fn session(Authenticated(call): Authenticated) -> Json<SessionB
         session_id: caller.session().map(|id| id.to_string()),
         amr: caller.authentication().map(|proof| proof.methods.clone()).unwrap_or_default(),
         authenticated_at: caller.authentication().map(|proof| proof.at.to_string()),
+        identity_provider_id: caller.external().map(|external| external.provider.to_string()),
+        external_id: caller.external().map(|_| caller.subject().to_string()),
         api_key_id: caller.api_key().map(|id| id.to_string()),
         tenant_id: caller.tenant().to_string(),
         tenant_slug: caller.tenant_slug().to_owned(),

@@ -96,6 +96,7 @@ pub(crate) fn bare() -> OpenApi {
         ("auth", "Logging in."),
         ("api-keys", "How programs log in."),
         ("roles", "Who may do what, and why."),
+        ("identity-providers", "Issuers outside whose tokens the tenant takes."),
         ("keys", "Cryptographic keys and their versions."),
         ("fields", "Which columns hold personal data."),
         ("records", "Sealing and opening values."),

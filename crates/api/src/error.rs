@@ -11,6 +11,7 @@ use chancery_domain::{
     datasets::DatasetError,
     factors::FactorError,
     fields::DefineFieldError,
+    identity_providers::IdentityProviderError,
     indexes::{IndexError, VersionError},
     keyring::{
         CopyError, KeyError, UsageError, custody::CustodyError, deletion::DeletionError, tenant_keys::TenantKeyError,
@@ -57,6 +58,21 @@ impl ToProblem for Denied {
             }
             Self::NoSuchTenant => Problem::new(Code::NotFound),
             Self::StepUp(max_age) => Problem::step_up(max_age),
+        }
+    }
+}
+
+impl ToProblem for IdentityProviderError {
+    fn to_problem(self) -> Problem {
+        match self {
+            Self::Denied(denied) => denied.to_problem(),
+            Self::MayNotGrant(_) => may_not_grant(),
+            Self::NotFound => Problem::new(Code::NotFound),
+            Self::Taken => Problem::new(Code::Taken).detail(
+                "an enabled identity provider takes tokens of this issuer for one of these audiences; a tenant_claim tells them apart",
+            ),
+            Self::Invalid(faults) => Problem::invalid(faults),
+            Self::Failed(failure) => failure.into(),
         }
     }
 }

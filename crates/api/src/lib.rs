@@ -24,6 +24,7 @@ mod factors;
 mod fields;
 mod health;
 mod idempotency;
+mod identity_providers;
 mod indexes;
 mod keys;
 mod members;
@@ -146,6 +147,13 @@ fn operations() -> OpenApiRouter<App> {
         .routes(routes!(roles::get_role, roles::define_role, roles::delete_role))
         .routes(routes!(roles::give_role, roles::take_role))
         .routes(routes!(roles::explain_access))
+        .routes(routes!(identity_providers::create_identity_provider, identity_providers::list_identity_providers))
+        .routes(routes!(
+            identity_providers::get_identity_provider,
+            identity_providers::replace_identity_provider,
+            identity_providers::delete_identity_provider
+        ))
+        .routes(routes!(identity_providers::test_identity_provider))
         .routes(routes!(keys::list_keys, keys::create::create_key))
         .routes(routes!(keys::import::import_key))
         .routes(routes!(keys::get_key, keys::create::update_key))

@@ -108,6 +108,7 @@ pub struct Metrics {
     unreviewed: Gauge<u64, AtomicU64>,
     open_failures: Family<Class, Counter>,
     refused: Family<Class, Counter>,
+    issuer_fetches: Family<Class, Counter>,
     anomalies: Family<What, Counter>,
     leases: Gauge<u64, AtomicU64>,
     lease_bytes: Gauge<u64, AtomicU64>,
@@ -146,6 +147,7 @@ impl Metrics {
             unreviewed: Gauge::default(),
             open_failures: Family::default(),
             refused: Family::default(),
+            issuer_fetches: Family::default(),
             anomalies: Family::default(),
             leases: Gauge::default(),
             lease_bytes: Gauge::default(),
@@ -199,6 +201,12 @@ impl Metrics {
         registry.register("chancery_tokens", "Acts on tokens at the OAuth endpoints", metrics.tokens.clone());
         let refused = metrics.refused.clone();
         registry.register("chancery_credentials_refused", "Credentials that were refused, by why", refused);
+        let fetches = metrics.issuer_fetches.clone();
+        registry.register(
+            "chancery_issuer_key_fetches",
+            "Key sets of identity providers, by what came of asking",
+            fetches,
+        );
         let failures = metrics.open_failures.clone();
         registry.register("chancery_open_failures", "Values that did not open, by class", failures);
         registry.register(
@@ -261,6 +269,10 @@ impl Metrics {
         }
         for (class, count) in instance.refused_credentials().counts() {
             catch_up(&self.refused.get_or_create(&Class { class: class.as_str() }), count);
+        }
+        let asked = instance.key_sets().fetches();
+        for (class, count) in [("fetched", asked.fetched), ("failed", asked.failed)] {
+            catch_up(&self.issuer_fetches.get_or_create(&Class { class }), count);
         }
         for (what, count) in instance.habits().counts() {
             catch_up(&self.anomalies.get_or_create(&What { what: what.as_str() }), count);

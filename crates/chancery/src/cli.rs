@@ -6,8 +6,8 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::{
     commands::{
-        api_key, backup, demo, doctor, fields, import, init, key, migrate_column, openapi, recover, restore, role,
-        root, sealing, serve, user, verify,
+        api_key, backup, demo, doctor, fields, identity_provider, import, init, key, migrate_column, openapi, recover,
+        restore, role, root, sealing, serve, user, verify,
     },
     config::Flags,
 };
@@ -52,6 +52,8 @@ enum Command {
     ApiKey(api_key::ApiKeyArgs),
     /// Define roles of a running server, and explain who may do what
     Role(role::RoleArgs),
+    /// Set up identity providers of a running server, and explain what comes of their tokens
+    IdentityProvider(identity_provider::IdentityProviderArgs),
     /// Register fields of a running server; plan offline what is searchable
     Fields(fields::FieldsArgs),
     /// Bring keys of another system into the caller's tenant
@@ -137,6 +139,7 @@ pub fn main() -> ExitCode {
         Command::User(args) => runtime.block_on(user::run(args)),
         Command::ApiKey(args) => runtime.block_on(api_key::run(args)),
         Command::Role(args) => runtime.block_on(role::run(args)),
+        Command::IdentityProvider(args) => runtime.block_on(identity_provider::run(args)),
         Command::Fields(args) => runtime.block_on(fields::run(args)),
         Command::Import(args) => runtime.block_on(import::run(args)),
         Command::MigrateColumn(args) => runtime.block_on(migrate_column::run(*args)),

@@ -9,6 +9,7 @@
 //! | [`backup`] | the files of a backup |
 //! | [`server`] | listeners, draining |
 //! | [`jobs`], [`dataset_jobs`], [`destroyed_list`] | what goes on in the background |
+//! | [`issuer_documents`] | asks identity providers for their keys |
 //! | [`url_files`] | where applications' databases are |
 //! | [`telemetry`], [`clock`] | log lines, the time |
 #![forbid(unsafe_code)]
@@ -20,6 +21,7 @@ pub mod commands;
 pub mod config;
 pub mod dataset_jobs;
 pub mod destroyed_list;
+pub mod issuer_documents;
 pub mod jobs;
 pub mod server;
 pub mod subject_jobs;

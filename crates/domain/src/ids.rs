@@ -170,6 +170,10 @@ id! { /// Names one dataset: a table of an application.
 pub struct DatasetId("dst") }
 id! { /// Names one job over a dataset.
 pub struct DatasetJobId("djb") }
+id! { /// Names one identity provider of one tenant.
+pub struct IdentityProviderId("idp") }
+id! { /// Names somebody of an identity provider, in one tenant. Derived, so that it is always the same.
+pub struct ExternalId("ext") }
 
 /// Names one tenant. The platform is a tenant too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -13,6 +13,7 @@ use crate::{
     api_keys::last_used::LastUsed,
     audit::{Appender, counters::Counters, failures::OpenFailures, refusals::AnonymousCounts},
     datasets::DatasetTables,
+    identity_providers::{DocumentFetcher, FetchError, KeySets},
     ids::{NodeId, TenantId, Ulid},
     keyring::{
         KeyDestination, KeyProvider, KeyUses, Keyring, KeyringError, Lease, Leases, OwnProvider, PlatformRoot,
@@ -120,6 +121,8 @@ pub struct Ports {
     pub resident: Vec<Arc<dyn ResidentKeys>>,
     /// Opens the tables of datasets.
     pub tables: Arc<dyn DatasetTables>,
+    /// Fetches the documents of identity providers.
+    pub documents: Arc<dyn DocumentFetcher>,
 }
 
 /// This process, in events: which node, and which start of it.
@@ -165,6 +168,7 @@ pub struct Instance {
     pub(crate) passwords: PasswordQueue,
     pub(crate) key_uses: KeyUses,
     due_datasets: Mutex<BTreeSet<TenantId>>,
+    key_sets: Arc<KeySets>,
 }
 
 /// How long a root that was looked up again stays as it is: those who waited for it share it.
@@ -193,6 +197,9 @@ pub enum Failure {
     /// The system gives no randomness.
     #[error("no randomness")]
     Random(#[from] RandomError),
+    /// An identity provider's keys could not be had.
+    #[error("the issuer's keys could not be had")]
+    Issuer(#[source] FetchError),
     /// Something that cannot happen did; says where.
     #[error("internal: {0}")]
     Internal(&'static str),
@@ -278,6 +285,7 @@ impl Instance {
             passwords: PasswordQueue::new(settings.password_cost),
             key_uses: KeyUses::default(),
             due_datasets: Mutex::default(),
+            key_sets: Arc::new(KeySets::new(Arc::clone(&ports.documents), Arc::clone(&ports.clock))),
             ports,
             settings,
         })
@@ -383,6 +391,11 @@ impl Instance {
             *renewed = Some(Timestamp::from_micros(self.now().as_micros().saturating_add(pause)));
         }
         Ok(self.root())
+    }
+
+    /// The keys of identity providers.
+    pub fn key_sets(&self) -> &Arc<KeySets> {
+        &self.key_sets
     }
 
     /// Opens the tables of datasets.

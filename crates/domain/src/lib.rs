@@ -10,6 +10,7 @@
 //! | [`access`] | callers, roles, permissions, authentication |
 //! | [`roles`] | roles that tenants define, and why somebody may do something |
 //! | [`users`], [`api_keys`], [`tokens`] | how people and programs log in |
+//! | [`identity_providers`] | issuers outside whose tokens a tenant takes, and the cache of their keys |
 //! | [`factors`], [`one_time`] | second factors of people; tokens that are good for one thing, once |
 //! | [`sessions`], [`revocations`] | logins that go on by refresh tokens; what is refused before it expires |
 //! | [`keyring`] | the key hierarchy, its versions and leases, the [`keyring::KeyProvider`] port |
@@ -41,6 +42,7 @@ pub mod factors;
 pub mod faults;
 pub mod fields;
 pub mod idempotency;
+pub mod identity_providers;
 pub mod ids;
 pub mod indexes;
 pub mod initialise;

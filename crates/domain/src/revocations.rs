@@ -23,6 +23,8 @@ codes! {
         User = "user",
         /// Every access token of the tenant from before a moment.
         Tenant = "tenant",
+        /// One token of another issuer, by its `jti` there.
+        Foreign = "foreign",
     }
 }
 
@@ -77,6 +79,8 @@ pub trait RevocationRows {
         after: Option<&str>,
         limit: u32,
     ) -> Result<Vec<Revocation>, StoreError>;
+    /// What may stand against a token of another issuer: of its `jti` if it has one, of the tenant.
+    async fn foreign_revocations_of(&mut self, jti: Option<&str>) -> Result<Vec<Revocation>, StoreError>;
 }
 
 /// Changes the denylist.

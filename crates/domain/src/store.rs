@@ -30,6 +30,9 @@ use crate::{
     fields::FieldWrites,
     idempotency::IdempotencyRows,
     idempotency::IdempotencyWrites,
+    identity_providers::IdentityProviderEntry,
+    identity_providers::IdentityProviderRows,
+    identity_providers::IdentityProviderWrites,
     ids::{ApiKeyId, TenantId},
     indexes::IndexRows,
     indexes::IndexWrites,
@@ -104,6 +107,7 @@ pub trait View:
     + BackupRows
     + IndexRows
     + RoleRows
+    + IdentityProviderRows
     + Send
 {
 }
@@ -137,6 +141,7 @@ pub trait Tx:
     + KeyCopyWrites
     + BackupWrites
     + RoleWrites
+    + IdentityProviderWrites
 {
     /// Makes it all durable at once. After `Ok`, no crash loses it.
     async fn commit(self: Box<Self>) -> Result<(), StoreError>;
@@ -234,6 +239,13 @@ pub trait Directory: Send + Sync {
 
     /// The entries of the keys of other systems that share this beginning of a SHA-256, of all tenants; few, or none.
     async fn old_api_keys(&self, prefix: &str) -> Result<Vec<ApiKeyEntry>, StoreError>;
+
+    /// The enabled providers of all tenants with this issuer and one of these audiences; a provider may come twice.
+    async fn identity_providers(
+        &self,
+        issuer: &str,
+        audiences: &[&str],
+    ) -> Result<Vec<IdentityProviderEntry>, StoreError>;
 
     /// The tenant with this id.
     async fn tenant(&self, id: TenantId) -> Result<Option<TenantEntry>, StoreError>;

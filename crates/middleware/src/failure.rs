@@ -10,7 +10,7 @@ impl From<Failure> for Problem {
             Failure::Store(error) => of_store(error),
             Failure::Audit(_) => Code::AuditUnavailable,
             Failure::Keyring(error) => of_keyring(error),
-            Failure::Random(_) => Code::DependencyUnavailable,
+            Failure::Random(_) | Failure::Issuer(_) => Code::DependencyUnavailable,
             Failure::Internal(_) => Code::Internal,
         };
         if code.status().is_server_error() { Self::failed(code, &failure) } else { Self::new(code) }

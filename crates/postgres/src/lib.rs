@@ -16,6 +16,7 @@ pub mod testing;
 use async_trait::async_trait;
 use chancery_domain::TenantId;
 use chancery_domain::audit::QueuedEvent;
+use chancery_domain::identity_providers::IdentityProviderEntry;
 use chancery_domain::ids::ApiKeyId;
 use chancery_domain::store::{ApiKeyEntry, Directory, Epochs, Store, StoreError, TenantEntry, Tx, View};
 use chancery_sql::archive::{Archive, ArchiveRead, ArchiveWrite, Archives};
@@ -166,6 +167,14 @@ impl Directory for Postgres {
 
     async fn old_api_keys(&self, prefix: &str) -> Result<Vec<ApiKeyEntry>, StoreError> {
         directory::old_api_keys(&mut self.read().await?, prefix).await
+    }
+
+    async fn identity_providers(
+        &self,
+        issuer: &str,
+        audiences: &[&str],
+    ) -> Result<Vec<IdentityProviderEntry>, StoreError> {
+        directory::identity_providers(&mut self.read().await?, issuer, audiences).await
     }
 
     async fn tenant(&self, id: TenantId) -> Result<Option<TenantEntry>, StoreError> {

@@ -82,6 +82,7 @@ mod row_security {
                 "_sqlx_migrations",
                 "directory_api_keys",
                 "directory_epochs",
+                "directory_identity_providers",
                 "directory_old_api_keys",
                 "directory_roots",
                 "directory_tenants"

@@ -106,6 +106,8 @@ pub const TABLES: &[Table] = &[
     table!(Part::Data, "totp_factors", "user_id"),
     table!(Part::Data, "recovery_codes", "user_id", "position"),
     table!(Part::Data, "roles", "name"),
+    table!(Part::Data, "identity_providers", "id"),
+    table!(Part::Data, "directory_identity_providers", "id", "audience"),
     table!(Part::Data, "role_holders", "role", "holder"),
     table!(Part::Data, "directory_roots", "version"),
     table!(Part::Data, "root_secrets", "version"),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use chancery_domain::TenantId;
+use chancery_domain::identity_providers::IdentityProviderEntry;
 use chancery_domain::ids::ApiKeyId;
 use chancery_domain::store::{ApiKeyEntry, Epochs, StoreError, TenantEntry};
 
@@ -35,6 +36,31 @@ fn read_key(values: Vec<Value>) -> Result<ApiKeyEntry, StoreError> {
         pepper_version: row.number()?,
         revoked: row.boolean()?,
     })
+}
+
+/// At most so many providers share an issuer and an audience.
+const MAX_SHARED: u32 = 5_000;
+
+const IDENTITY_PROVIDERS: Sql = Sql::dialects(
+    "SELECT tenant_id, id, tenant_claim, tenant_value FROM directory_identity_providers
+     WHERE issuer = $1 AND audience IN (SELECT value FROM json_each($2)) ORDER BY tenant_id, id LIMIT $3",
+    "SELECT tenant_id, id, tenant_claim, tenant_value FROM directory_identity_providers
+     WHERE issuer = $1 AND audience = ANY (ARRAY(SELECT json_array_elements_text($2::json))) ORDER BY tenant_id, id LIMIT $3",
+);
+
+/// The enabled providers with this issuer and one of these audiences.
+pub async fn identity_providers(
+    driver: &mut dyn Driver,
+    issuer: &str,
+    audiences: &[&str],
+) -> Result<Vec<IdentityProviderEntry>, StoreError> {
+    let args = vec![issuer.into(), Value::list(audiences), MAX_SHARED.into()];
+    let read = |values| {
+        let mut row = Row::new("identity_provider", values);
+        let (tenant, id, claim, value) = (row.parsed()?, row.parsed()?, row.text()?, row.text()?);
+        Ok(IdentityProviderEntry { tenant, id, tenant_claim: (!claim.is_empty()).then_some((claim, value)) })
+    };
+    driver.fetch(IDENTITY_PROVIDERS, args).await?.into_iter().map(read).collect()
 }
 
 /// The tenant with this id.

@@ -22,6 +22,7 @@ mod factors;
 mod fields;
 mod grown;
 mod idempotency;
+mod identity_providers;
 mod indexes;
 mod jobs;
 mod key_copies;

@@ -47,6 +47,17 @@ impl<D: Driver> RevocationRows for Rows<D> {
         )
         .await
     }
+
+    async fn foreign_revocations_of(&mut self, jti: Option<&str>) -> Result<Vec<Revocation>, StoreError> {
+        self.all(
+            "revocation",
+            "SELECT kind, id, not_before, expires_at, user_id, reason, revoked_at FROM revocations
+             WHERE tenant_id = $1 AND (kind = 'foreign' AND id = $2 OR kind = 'tenant' AND id = $1) ORDER BY kind",
+            [Value::opt_text(jti)],
+            read,
+        )
+        .await
+    }
 }
 
 #[async_trait]

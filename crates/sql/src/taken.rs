@@ -12,6 +12,16 @@ const UNIQUE: &[(&str, &str, &str)] = &[
     ("directory_tenants_slug_key", "directory_tenants.slug", "slug"),
     ("directory_api_keys_pkey", "directory_api_keys.tenant_id, directory_api_keys.id", "api_key"),
     ("directory_api_keys_id_key", "directory_api_keys.id", "api_key"),
+    (
+        "directory_identity_providers_pkey",
+        "directory_identity_providers.tenant_id, directory_identity_providers.id, directory_identity_providers.audience",
+        "identity_provider",
+    ),
+    (
+        "directory_identity_providers_door_key",
+        "directory_identity_providers.issuer, directory_identity_providers.audience, directory_identity_providers.tenant_claim, directory_identity_providers.tenant_value",
+        "identity_provider",
+    ),
     ("users_pkey", "users.tenant_id, users.id", "user"),
     ("users_username_key", "users.tenant_id, users.username", "username"),
     ("api_keys_pkey", "api_keys.tenant_id, api_keys.id", "api_key"),

@@ -18,6 +18,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chancery_domain::TenantId;
 use chancery_domain::audit::QueuedEvent;
+use chancery_domain::identity_providers::IdentityProviderEntry;
 use chancery_domain::ids::ApiKeyId;
 use chancery_domain::store::{ApiKeyEntry, Directory, Epochs, Store, StoreError, TenantEntry, Tx, View};
 use chancery_sql::archive::{Archive, ArchiveRead, ArchiveWrite, Archives};
@@ -181,6 +182,14 @@ impl Directory for Sqlite {
 
     async fn old_api_keys(&self, prefix: &str) -> Result<Vec<ApiKeyEntry>, StoreError> {
         directory::old_api_keys(&mut self.read().await?, prefix).await
+    }
+
+    async fn identity_providers(
+        &self,
+        issuer: &str,
+        audiences: &[&str],
+    ) -> Result<Vec<IdentityProviderEntry>, StoreError> {
+        directory::identity_providers(&mut self.read().await?, issuer, audiences).await
     }
 
     async fn tenant(&self, id: TenantId) -> Result<Option<TenantEntry>, StoreError> {

@@ -23,6 +23,7 @@ const FILES: &[(i64, &str, &str)] = &[
     (15, "access", include_str!("../migrations/0015_access.sql")),
     (16, "people", include_str!("../migrations/0016_people.sql")),
     (17, "proofs", include_str!("../migrations/0017_proofs.sql")),
+    (18, "identity_providers", include_str!("../migrations/0018_identity_providers.sql")),
 ];
 
 /// The number of the newest step this program knows; PostgreSQL's is the same.

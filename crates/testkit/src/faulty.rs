@@ -19,9 +19,12 @@ use chancery_domain::datasets::{Dataset, DatasetJob, DatasetRows, DatasetWrites}
 use chancery_domain::factors::{FactorRows, FactorWrites, RecoveryCode, Totp};
 use chancery_domain::fields::{Field, FieldRows, FieldWrites};
 use chancery_domain::idempotency::{IdempotencyRows, IdempotencyWrites, Remembered};
+use chancery_domain::identity_providers::{
+    IdentityProvider, IdentityProviderEntry, IdentityProviderRows, IdentityProviderWrites,
+};
 use chancery_domain::ids::{
-    ApiKeyId, ApprovalId, CertificateId, DatasetId, DatasetJobId, EventId, KeyId, NodeId, OneTimeId, RecipientId,
-    SessionId, SubjectId, TokenId, UserId,
+    ApiKeyId, ApprovalId, CertificateId, DatasetId, DatasetJobId, EventId, IdentityProviderId, KeyId, NodeId,
+    OneTimeId, RecipientId, SessionId, SubjectId, TokenId, UserId,
 };
 use chancery_domain::indexes::{Index, IndexRows, IndexWrites};
 use chancery_domain::jobs::JobWrites;
@@ -179,6 +182,15 @@ impl<S: Directory> Directory for Faulty<S> {
         self.within.old_api_keys(prefix).await
     }
 
+    async fn identity_providers(
+        &self,
+        issuer: &str,
+        audiences: &[&str],
+    ) -> Result<Vec<IdentityProviderEntry>, StoreError> {
+        check(&self.faults.directory)?;
+        self.within.identity_providers(issuer, audiences).await
+    }
+
     async fn tenant(&self, id: TenantId) -> Result<Option<TenantEntry>, StoreError> {
         check(&self.faults.directory)?;
         self.within.tenant(id).await
@@ -302,6 +314,7 @@ hand_on!(FactorWrites {
 hand_on!(RevocationRows {
     fn revocations_of(token: TokenId, user: Option<UserId>) -> Vec<Revocation>;
     fn revocations(now: Timestamp, after: Option<&str>, limit: u32) -> Vec<Revocation>;
+    fn foreign_revocations_of(jti: Option<&str>) -> Vec<Revocation>;
 });
 hand_on!(RevocationWrites {
     fn revoke(revocation: &Revocation) -> ();
@@ -319,6 +332,14 @@ hand_on!(ApiKeyWrites {
     fn touch_api_keys(used: &[(ApiKeyId, Timestamp)]) -> ();
     fn insert_old_api_key(id: ApiKeyId, prefix: &str) -> ();
     fn set_api_key_digest(id: ApiKeyId, from: u32, digest: &[u8; 32], pepper_version: u32) -> ();
+});
+hand_on!(IdentityProviderRows {
+    fn identity_providers() -> Vec<IdentityProvider>;
+    fn identity_provider(id: IdentityProviderId) -> Option<IdentityProvider>;
+});
+hand_on!(IdentityProviderWrites {
+    fn put_identity_provider(provider: &IdentityProvider) -> ();
+    fn delete_identity_provider(id: IdentityProviderId) -> ();
 });
 hand_on!(RoleRows {
     fn defined_roles() -> Vec<DefinedRole>;

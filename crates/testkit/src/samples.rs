@@ -10,9 +10,10 @@ use chancery_domain::certificates::Certificate;
 use chancery_domain::factors::{RecoveryCode, Totp};
 use chancery_domain::fields::{Bind, Class, Field, FieldType, Normalizer};
 use chancery_domain::idempotency::Remembered;
+use chancery_domain::identity_providers::{IdentityProvider, Profile, SecondFactor};
 use chancery_domain::ids::{
-    ApiKeyId, ApprovalId, CertificateId, EventId, FieldId, IndexId, KeyId, OneTimeId, RecipientId, RequestId,
-    SessionId, SubjectId, TableId, UserId,
+    ApiKeyId, ApprovalId, CertificateId, EventId, FieldId, IdentityProviderId, IndexId, KeyId, OneTimeId, RecipientId,
+    RequestId, SessionId, SubjectId, TableId, UserId,
 };
 use chancery_domain::indexes::{Index, IndexKind, IndexState, IndexVersion, Rule};
 use chancery_domain::keyring::{
@@ -177,6 +178,33 @@ pub fn role(n: u64) -> DefinedRole {
         permissions: PermissionSet::of(&[Permission::DataSeal, Permission::DataOpenPublic]),
         description: TEXT.to_owned(),
         changed_at: NOW,
+    }
+}
+
+/// An identity provider, enabled.
+pub fn identity_provider(n: u64) -> IdentityProvider {
+    let profile = Profile::ALL[usize::try_from(n).unwrap() % Profile::ALL.len()];
+    IdentityProvider {
+        id: IdentityProviderId::from_bytes(bytes(n)),
+        name: format!("provider {n}"),
+        profile,
+        issuer: format!("https://id{n}.example/"),
+        jwks_uri: odd(n, format!("https://id{n}.example/keys")),
+        audiences: vec![format!("aud-{n}"), TEXT.to_owned()],
+        audience_claim: profile.audience_claim(),
+        algorithms: profile.algorithms().to_vec(),
+        token_type: profile.token_type(),
+        tenant_claim: odd(n, ("org_id".to_owned(), TEXT.to_owned())),
+        role_claim: profile.role_claim().to_owned(),
+        role_map: vec![(TEXT.to_owned(), Role::Staff), ("admins".to_owned(), Role::TenantAdmin)],
+        second_factor: SecondFactor::Claim,
+        leeway_seconds: 30,
+        max_age_seconds: 86_400,
+        enabled: true,
+        ends_at: odd(n, NOW.plus_seconds(3_600)),
+        salt: digest(n),
+        created_at: NOW,
+        changed_at: NOW.plus_seconds(1),
     }
 }
 

@@ -30,6 +30,8 @@ struct Things {
     /// Another officer than the clinic's.
     second: Caller,
     index: String,
+    /// One that is taken away on the way, and one that stays.
+    providers: [String; 2],
     dataset: String,
     job: String,
 }
@@ -78,7 +80,13 @@ async fn things(app: &TestApp, clinic: &Clinic) -> Things {
     let used = approvals.pop().unwrap();
     app.post(&second, &format!("/v1/approvals/{used}/approve"), json!({})).await.ok();
     app.post(&clinic.officer, "/v1/open", glass(Some(&used))).await.ok();
+    let mut providers = Vec::new();
+    for audience in ["leaves", "stays"] {
+        let body = provider(&format!("{audience}-{}", clinic.slug));
+        providers.push(text(&app.post(&clinic.admin, "/v1/identity-providers", body).await.created()["id"]));
+    }
     Things {
+        providers: providers.try_into().unwrap(),
         user: text(&user["id"]),
         leaver: text(&leaver["id"]),
         api_key: text(&api_key["id"]),
@@ -93,6 +101,11 @@ async fn things(app: &TestApp, clinic: &Clinic) -> Things {
         job: text(&job["id"]),
         dataset,
     }
+}
+
+/// An identity provider with this audience.
+fn provider(audience: &str) -> Value {
+    json!({"name": "id", "profile": "oidc", "issuer": "https://id.example", "audiences": [audience]})
 }
 
 /// What an operation does for whom.
@@ -145,6 +158,8 @@ const AUDITOR: &[(&str, &str)] = &[
     // In its own tenant, the platform's.
     ("list_roles", "ok"),
     ("list_permissions", "ok"),
+    ("list_identity_providers", "ok"),
+    ("get_identity_provider", "not_found"),
     ("get_role", "not_found"),
     ("api_key_usage", "not_found"),
     ("list_keys", "ok"),
@@ -438,6 +453,17 @@ fn expectations(
     let about = json!({"permission": "data.seal", "user_id": mine.user});
     add("explain_access", "/v1/authz/explain".into(), Some(about), &ours.admin, Some((&ours.staff, 403)));
 
+    let providers = "/v1/identity-providers".to_owned();
+    let [leaves, stays] = [0, 1].map(|at| format!("{providers}/{}", mine.providers[at]));
+    let admin_only = Some((&ours.officer, 403));
+    add("create_identity_provider", providers.clone(), Some(provider("new")), &ours.admin, admin_only);
+    add("list_identity_providers", providers, None, &ours.auditor, Some((&ours.staff, 403)));
+    add("get_identity_provider", stays.clone(), None, &ours.auditor, Some((&ours.staff, 403)));
+    add("replace_identity_provider", stays.clone(), Some(provider("again")), &ours.admin, admin_only);
+    add("delete_identity_provider", leaves, None, &ours.admin, admin_only);
+    let tested = Some(json!({"token": "a.b.c"}));
+    add("test_identity_provider", format!("{stays}/test"), tested, &ours.admin, admin_only);
+
     let key = |tail: &str| format!("/v1/keys/{}{tail}", mine.key);
     add("list_keys", "/v1/keys".into(), None, &ours.officer, Some((&ours.service, 403)));
     add("get_key", key(""), None, &ours.officer, Some((&ours.service, 403)));
@@ -639,6 +665,8 @@ fn expectations(
         (&mine.approvals[3], &alien.approvals[3], "apv"),
         (&mine.used, &alien.used, "apv"),
         (&mine.index, &alien.index, "idx"),
+        (&mine.providers[0], &alien.providers[0], "idp"),
+        (&mine.providers[1], &alien.providers[1], "idp"),
         (&mine.job, &alien.job, "djb"),
     ];
     for (id, expect) in &mut all {

@@ -281,6 +281,7 @@ impl TestApp {
             own: Vec::new(),
             resident: Vec::new(),
             tables: Arc::new(chancery_datasets::Tables::new(Arc::new(UrlFolder(folder.path().to_owned())))),
+            documents: Arc::new(chancery_domain::identity_providers::NoDocuments),
         };
         change(&mut ports);
         let node = NodeId::from_bytes([1; 16]);

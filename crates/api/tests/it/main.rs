@@ -30,6 +30,7 @@ mod fields;
 mod habits;
 mod idempotency;
 mod identity;
+mod issuers;
 mod keys;
 mod layers;
 mod leases;

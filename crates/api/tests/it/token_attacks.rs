@@ -75,7 +75,7 @@ fn jwk_of(key: &KeyMaterial) -> (Value, String) {
 }
 
 /// HMAC-SHA-256 (RFC 2104) with a key of any length.
-fn hs256(secret: &[u8], message: &[u8]) -> Vec<u8> {
+pub(crate) fn hs256(secret: &[u8], message: &[u8]) -> Vec<u8> {
     let mut key = [0; 64];
     let short = if secret.len() > 64 { sha256(secret).to_vec() } else { secret.to_vec() };
     key[..short.len()].copy_from_slice(&short);

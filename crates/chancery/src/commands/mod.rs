@@ -6,6 +6,7 @@ pub mod client;
 pub mod demo;
 pub mod doctor;
 pub mod fields;
+pub mod identity_provider;
 pub mod import;
 pub mod init;
 pub mod key;

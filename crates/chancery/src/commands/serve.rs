@@ -17,6 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::{
     commands::{init, load, say, tell},
     config::{Config, Findings, Flags},
+    issuer_documents::IssuerDocuments,
     jobs::Jobs,
     server::{self, Door, Running},
     telemetry,
@@ -142,7 +143,8 @@ fn limits(config: &Config) -> Limits {
 
 async fn open(config: &Config, stores: &Stores, providers: &Providers, settings: Settings) -> Result<Arc<Instance>> {
     let tables = Arc::new(Tables::new(Arc::new(UrlFolder(config.datasets_folder.clone()))));
-    let ports = Ports { tables, ..stores.ports(providers) };
+    let documents = Arc::new(IssuerDocuments::new(&config.issuers)?);
+    let ports = Ports { tables, documents, ..stores.ports(providers) };
     let instance = Instance::open(ports, settings, wiring::node_id(config)?).await?;
     instance.keep_copies_at(wiring::destinations(config)?);
     Ok(instance)

@@ -94,6 +94,8 @@ pub struct Config {
     pub copies: Option<Copies>,
     /// What a spoofed tenant leads to.
     pub mismatch: TenantMismatch,
+    /// How the issuers of identity providers are reached.
+    pub issuers: Issuers,
     /// How long an access token lives.
     pub access_minutes: u8,
     /// How access tokens are signed.
@@ -195,6 +197,11 @@ impl Config {
                 if lenient(environment) { TenantMismatch::Ignore } else { TenantMismatch::Reject },
                 findings,
             ),
+            issuers: Issuers {
+                plain: lenient(environment),
+                private_networks: text::networks(settings, "issuers.private_networks", findings),
+                ca_file: path(settings, "issuers.ca_file"),
+            },
             access_minutes: minutes,
             token_algorithm: text::read(settings, "tokens.algorithm", TokenAlgorithm::Es256, findings),
             token_rotation_days: text::number(settings, "tokens.rotation_days", 90, 1..=365, findings),
@@ -227,6 +234,17 @@ impl Config {
     pub fn admin_key_file(&self) -> PathBuf {
         self.data_dir.join("admin-api-key")
     }
+}
+
+/// How the issuers of identity providers are reached.
+#[derive(Debug, Clone, Default)]
+pub struct Issuers {
+    /// Over HTTP too, and on this machine: in development.
+    pub plain: bool,
+    /// Private addresses that they may have.
+    pub private_networks: Vec<IpNet>,
+    /// A PEM file with the only authorities to trust; the usual ones when it is not set.
+    pub ca_file: Option<PathBuf>,
 }
 
 /// A folder for copies of single keys, and the key file that wraps what goes there.

@@ -34,6 +34,8 @@ pub const KEYS: &[&str] = &[
     "copies.folder",
     "copies.key_file",
     "tenancy.mismatch",
+    "issuers.private_networks",
+    "issuers.ca_file",
     "tokens.access_minutes",
     "tokens.algorithm",
     "tokens.rotation_days",
@@ -45,7 +47,7 @@ pub const KEYS: &[&str] = &[
 ];
 
 /// Keys whose value may be a TOML array of texts; elsewhere commas separate them.
-const LISTS: &[&str] = &["server.trusted_proxies"];
+const LISTS: &[&str] = &["server.trusted_proxies", "issuers.private_networks"];
 
 /// Older names that mean the same.
 const ALIASES: &[(&str, &str)] = &[

@@ -113,6 +113,7 @@ impl Stores {
             own: providers.own.clone(),
             resident: providers.resident.clone(),
             tables: Arc::new(chancery_domain::datasets::tables::NoTables),
+            documents: Arc::new(chancery_domain::identity_providers::NoDocuments),
         }
     }
 }

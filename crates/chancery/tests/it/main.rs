@@ -14,6 +14,7 @@ mod dump;
 mod fence;
 mod fields;
 mod init;
+mod issuers;
 mod keys;
 mod leaks;
 mod migrate_column;

@@ -11,10 +11,11 @@ use std::{
 use chancery_crypto::{Secret, sha256};
 use ipnet::IpNet;
 
-use super::{AuthMethod, Caller, RequestInfo, RoleSet, Subject};
+use super::{AuthMethod, Caller, External, RequestInfo, RoleSet, Subject};
 use crate::{
     Instance,
     api_keys::{ApiKeyText, old},
+    identity_providers::{self, Admitted, is_foreign},
     ids::{TenantId, TokenId, UserId},
     instance::{Failure, fails},
     keyring::{KeyringError, PlatformRoot},
@@ -40,7 +41,7 @@ pub enum Presented {
     ApiKey(Secret<String>),
     /// A key that another system issued, from `Authorization: Bearer …` or `x-api-key`.
     OldApiKey(Secret<String>),
-    /// An access token of ours, from `Authorization: Bearer …`.
+    /// An access token, of ours or of an identity provider, from `Authorization: Bearer …`.
     AccessToken(Secret<String>),
     /// An access token that is bound to a key, from `Authorization: DPoP …`, with the proof of the key (RFC 9449).
     BoundToken(Secret<String>, PresentedProof),
@@ -133,7 +134,7 @@ pub async fn authenticate(
     let looked_up = remembered.is_none();
     let entry = match remembered {
         Some(entry) => entry,
-        None => look_up(instance, presented, digest).await?,
+        None => look_up(instance, presented, digest, request).await?,
     };
     if entry.caller.expires_at.is_some_and(|end| end <= now) {
         return Err(AuthenticateError::Invalid("expired"));
@@ -169,7 +170,12 @@ async fn check_possession(instance: &Instance, presented: &Presented, entry: &Kn
     }
 }
 
-async fn look_up(instance: &Instance, presented: &Presented, digest: [u8; 32]) -> Result<Known, AuthenticateError> {
+async fn look_up(
+    instance: &Instance,
+    presented: &Presented,
+    digest: [u8; 32],
+    request: &RequestInfo,
+) -> Result<Known, AuthenticateError> {
     let [first, ..] = digest;
     let lane = instance.callers.lanes.get(usize::from(first & 15)).ok_or(Failure::Internal("caller lane"))?;
     let _single_flight = lane.lock().await;
@@ -182,6 +188,10 @@ async fn look_up(instance: &Instance, presented: &Presented, digest: [u8; 32]) -
     let (caller, allowed_cidrs) = match presented {
         Presented::ApiKey(text) => by_api_key(instance, text).await?,
         Presented::OldApiKey(text) => by_old_api_key(instance, text).await?,
+        Presented::AccessToken(text) if is_foreign(text.expose(), &instance.settings().issuer) => {
+            let admitted = identity_providers::verify(instance, text.expose(), request.address).await?;
+            (of_provider(instance, admitted).await?, Vec::new())
+        }
         Presented::AccessToken(text) | Presented::BoundToken(text, _) => {
             let verified = tokens::verify(instance, text.expose()).await?;
             let found = of_token(instance, &verified).await?;
@@ -285,6 +295,7 @@ async fn caller_of_key(instance: &Instance, entry: &ApiKeyEntry) -> Result<(Call
         session: None,
         authentication: None,
         api_key: Some(key.id),
+        external: None,
         expires_at: key.expires_at,
     };
     Ok((caller, key.allowed_cidrs))
@@ -362,11 +373,39 @@ pub(crate) async fn of_token(instance: &Instance, token: &Verified) -> Result<(C
                 session: None,
                 authentication: None,
                 api_key: Some(key.id),
+                external: None,
                 expires_at: Some(token.expires_at),
             };
             Ok((caller, key.allowed_cidrs))
         }
     }
+}
+
+/// The caller that somebody of an identity provider is: of the provider's tenant, with what its role map gives.
+async fn of_provider(instance: &Instance, admitted: Admitted) -> Result<Caller, AuthenticateError> {
+    let tenant_slug = served(instance, admitted.tenant).await?;
+    let mut view = instance.store().fresh_view(admitted.tenant).await?;
+    let against = view.foreign_revocations_of(admitted.jti.as_deref()).await?;
+    if against.iter().any(|revocation| revocation.stops(admitted.issued_at)) {
+        return Err(AuthenticateError::Invalid("revoked token"));
+    }
+    drop(view);
+    Ok(Caller {
+        tenant: admitted.tenant,
+        tenant_slug,
+        subject: Subject::External(admitted.id),
+        username: None,
+        roles: admitted.roles,
+        defined_roles: Vec::new(),
+        permissions: admitted.roles.permissions(),
+        auth: AuthMethod::External,
+        token: None,
+        session: None,
+        authentication: admitted.authentication,
+        api_key: None,
+        external: Some(Arc::new(External { provider: admitted.provider, subject: admitted.subject })),
+        expires_at: Some(admitted.expires_at),
+    })
 }
 
 fn names_of(roles: Vec<DefinedRole>) -> Vec<String> {
@@ -393,6 +432,7 @@ pub(crate) fn caller_halfway(tenant: TenantId, tenant_slug: String, user: &User)
         session: None,
         authentication: None,
         api_key: None,
+        external: None,
         expires_at: None,
     }
 }
@@ -420,6 +460,7 @@ pub(crate) fn caller_of_user(
         session: None,
         authentication: None,
         api_key: None,
+        external: None,
         expires_at: Some(expires_at),
     }
 }

@@ -1,9 +1,13 @@
 //! A verified identity.
 
+use std::sync::Arc;
+
+use chancery_crypto::Phi;
+
 use super::{Permission, PermissionSet, RequestInfo, RoleSet};
 use crate::{
     idempotency::Claim,
-    ids::{ApiKeyId, RequestId, SessionId, TenantId, TokenId, UserId},
+    ids::{ApiKeyId, ExternalId, IdentityProviderId, RequestId, SessionId, TenantId, TokenId, UserId},
     sessions::Authentication,
     time::Timestamp,
 };
@@ -15,6 +19,8 @@ codes! {
         Password = "password",
         /// An API key.
         ApiKey = "api_key",
+        /// A token of an identity provider.
+        External = "external",
         /// The process itself: first start, jobs, commands on the machine.
         System = "system",
     }
@@ -27,8 +33,19 @@ pub enum Subject {
     User(UserId),
     /// A program, by its API key.
     ApiKey(ApiKeyId),
+    /// Somebody of an identity provider.
+    External(ExternalId),
     /// Chancery itself.
     System,
+}
+
+/// Somebody whom an identity provider vouches for.
+#[derive(Debug)]
+pub struct External {
+    /// Which provider.
+    pub provider: IdentityProviderId,
+    /// As it calls them. Personal data.
+    pub subject: Phi<String>,
 }
 
 impl std::fmt::Display for Subject {
@@ -36,6 +53,7 @@ impl std::fmt::Display for Subject {
         match self {
             Self::User(id) => id.fmt(f),
             Self::ApiKey(id) => id.fmt(f),
+            Self::External(id) => id.fmt(f),
             Self::System => f.write_str("system"),
         }
     }
@@ -59,6 +77,7 @@ pub struct Caller {
     pub(crate) session: Option<SessionId>,
     pub(crate) authentication: Option<Authentication>,
     pub(crate) api_key: Option<ApiKeyId>,
+    pub(crate) external: Option<Arc<External>>,
     pub(crate) expires_at: Option<Timestamp>,
 }
 
@@ -82,7 +101,7 @@ impl Caller {
     pub fn user(&self) -> Option<UserId> {
         match self.subject {
             Subject::User(id) => Some(id),
-            Subject::ApiKey(_) | Subject::System => None,
+            Subject::ApiKey(_) | Subject::External(_) | Subject::System => None,
         }
     }
 
@@ -129,6 +148,11 @@ impl Caller {
     /// Its API key.
     pub fn api_key(&self) -> Option<ApiKeyId> {
         self.api_key
+    }
+
+    /// Who vouches for it, and under which name.
+    pub fn external(&self) -> Option<&External> {
+        self.external.as_deref()
     }
 
     /// When its credential ends.
@@ -201,7 +225,7 @@ impl Call {
     pub fn require_recent(&self, now: Timestamp, max_age: u32) -> Result<(), Denied> {
         match self.caller.auth {
             AuthMethod::ApiKey | AuthMethod::System => return Ok(()),
-            AuthMethod::Password => {}
+            AuthMethod::Password | AuthMethod::External => {}
         }
         let proved = self.caller.authentication.as_ref();
         let recent = proved.is_some_and(|proof| now <= proof.at.plus_seconds(i64::from(max_age)));
@@ -253,5 +277,8 @@ mod tests {
         assert_eq!(asked(AuthMethod::Password, None), Err(Denied::StepUp(600)), "nobody knows when");
         assert_eq!(asked(AuthMethod::ApiKey, None), Ok(()), "also of a key that acts as a person");
         assert_eq!(asked(AuthMethod::System, None), Ok(()));
+        // An issuer's word counts, if it says when; a program that an issuer vouches for was never asked.
+        assert_eq!(asked(AuthMethod::External, Some(NOW)), Ok(()));
+        assert_eq!(asked(AuthMethod::External, None), Err(Denied::StepUp(600)));
     }
 }

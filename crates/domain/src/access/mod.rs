@@ -7,7 +7,7 @@ mod policy;
 mod refused;
 mod request;
 
-pub use caller::{AuthMethod, Call, Caller, Denied, RECENT_SECONDS, Subject};
+pub use caller::{AuthMethod, Call, Caller, Denied, External, RECENT_SECONDS, Subject};
 pub use policy::{Permission, PermissionSet, Role, RoleSet};
 pub use refused::{RefusedCredentials, RefusedFor};
 pub use request::{NetClass, RequestInfo};

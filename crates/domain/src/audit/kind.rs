@@ -125,6 +125,16 @@ codes! {
         RoleTaken = "role.taken",
         /// Roles were read.
         RoleRead = "role.read",
+        /// An issuer whose tokens are taken was set up.
+        IdentityProviderCreated = "identity_provider.created",
+        /// It was changed.
+        IdentityProviderUpdated = "identity_provider.updated",
+        /// It was taken away.
+        IdentityProviderDeleted = "identity_provider.deleted",
+        /// Identity providers were read.
+        IdentityProviderRead = "identity_provider.read",
+        /// It was asked what comes of a token.
+        IdentityProviderTested = "identity_provider.tested",
         /// It was asked why somebody may do something.
         AccessExplained = "access.explained",
         /// Keys were listed.
@@ -294,6 +304,7 @@ impl EventKind {
             | Self::RecoveryCodesMade
             | Self::ApiKeysImported
             | Self::RoleDefined
+            | Self::IdentityProviderCreated
             | Self::KeyActivated
             | Self::ApprovalRequested
             | Self::KeyCreated
@@ -302,13 +313,15 @@ impl EventKind {
             | Self::SubjectRecreated
             | Self::DatasetRegistered
             | Self::CertificateIssued => Action::Create,
-            Self::SubjectErased | Self::RoleDeleted => Action::Delete,
+            Self::SubjectErased | Self::RoleDeleted | Self::IdentityProviderDeleted => Action::Delete,
             Self::TenantRead
             | Self::UserRead
             | Self::RevocationRead
             | Self::SessionRead
             | Self::ApiKeyRead
             | Self::RoleRead
+            | Self::IdentityProviderRead
+            | Self::IdentityProviderTested
             | Self::AccessExplained
             | Self::KeyRead
             | Self::FieldRead
@@ -345,6 +358,7 @@ impl EventKind {
             | Self::ApiKeyUpdated
             | Self::ApiKeyRotated
             | Self::RoleGiven
+            | Self::IdentityProviderUpdated
             | Self::RoleTaken
             | Self::KeyRetired
             | Self::KeyRotated

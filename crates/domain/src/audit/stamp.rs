@@ -58,6 +58,7 @@ impl Actor<'_> {
             match caller.subject() {
                 Subject::User(_) => "user",
                 Subject::ApiKey(_) => "api_key",
+                Subject::External(_) => "external",
                 Subject::System => "system",
             },
         );
@@ -68,6 +69,8 @@ impl Actor<'_> {
             actor.display("session_ref", token);
         } else if let Some(key) = caller.api_key() {
             actor.display("session_ref", key);
+        } else if let Some(external) = caller.external() {
+            actor.display("session_ref", external.provider);
         }
         actor.display("tenant_id", caller.tenant());
     }
@@ -88,6 +91,11 @@ pub(crate) fn stamp(
     let mut personal = event.personal;
     if let Some(address) = request.address {
         personal.push(("address", Phi::new(address.to_string())));
+    }
+    if let Actor::Call(call) = actor
+        && let Some(external) = call.caller.external()
+    {
+        personal.push(("external_subject", Phi::new(external.subject.expose().clone())));
     }
     if let Some(agent) = &request.user_agent {
         personal.push(("user_agent", Phi::new(agent.clone())));

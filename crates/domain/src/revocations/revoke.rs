@@ -6,6 +6,7 @@ use crate::{
     access::{Call, Denied, Permission},
     audit::{Change, Detail, Event, EventKind},
     faults::Faults,
+    identity_providers::LONGEST_FOREIGN_SECONDS,
     ids::{TokenId, UserId},
     instance::{Failure, fails},
     text::check_name,
@@ -81,7 +82,7 @@ pub async fn revoke(instance: &Instance, call: &Call, new: NewRevocation) -> Res
     let now = instance.now();
     check(&new, now)?;
     let (tenant, not_before) = (call.tenant(), new.not_before.unwrap_or(now));
-    let (reason, expires_at) = (new.reason.trim().to_owned(), now.plus_seconds(MAX_SECONDS + MARGIN_SECONDS));
+    let (reason, expires_at) = (new.reason.trim().to_owned(), now.plus_seconds(longest(new.whom) + MARGIN_SECONDS));
     let before = |kind, id, user| {
         let (not_before, reason) = (Some(not_before), reason.clone());
         Revocation { kind, id, not_before, expires_at, user, reason, revoked_at: now }
@@ -114,6 +115,14 @@ pub async fn revoke(instance: &Instance, call: &Call, new: NewRevocation) -> Res
     change.commit(event).await?;
     instance.callers.forget_all();
     Ok(Revoked { revocation, sessions })
+}
+
+/// How long a token lives that such a row speaks of, in seconds. Those of identity providers live longer than ours.
+const fn longest(whom: Whom) -> i64 {
+    match whom {
+        Whom::Token(_) | Whom::User(_) => MAX_SECONDS,
+        Whom::Everyone => LONGEST_FOREIGN_SECONDS,
+    }
 }
 
 fn check(new: &NewRevocation, now: Timestamp) -> Result<(), Faults> {

@@ -17,6 +17,7 @@ pub mod epochs;
 pub mod factors;
 pub mod fields;
 pub mod idempotency;
+pub mod identity_providers;
 pub mod indexes;
 pub mod jobs;
 pub mod key_copies;
@@ -73,7 +74,7 @@ macro_rules! store_conformance {
             ],
             revocations: [
                 what_stands_against_a_token_is_found, another_tenant_does_not_see_it, a_later_moment_reaches_further,
-                what_expired_is_forgotten, what_stands_is_listed,
+                what_expired_is_forgotten, what_stands_is_listed, a_foreign_token_is_found,
             ],
             api_keys: [
                 a_key_reads_back, keys_come_in_pages, another_tenant_does_not_see_it, another_tenant_does_not_change_it,
@@ -85,6 +86,10 @@ macro_rules! store_conformance {
             roles: [
                 a_role_reads_back, a_role_is_replaced, holders_come_and_go, a_held_role_stays, another_tenant_does_not_see_it,
                 another_tenant_does_not_change_it, changes_raise_the_epoch,
+            ],
+            identity_providers: [
+                a_provider_reads_back, a_provider_is_replaced, the_directory_follows, an_issuer_and_audience_are_taken_once,
+                another_tenant_neither_sees_nor_changes_it, changes_raise_the_epoch,
             ],
             keys: [
                 recipients_read_back, a_recipient_is_proven, only_the_platform_keeps_recipients, tenant_keys_read_back,
@@ -217,6 +222,7 @@ mod tests {
             ("sessions", include_str!("sessions.rs")),
             ("revocations", include_str!("revocations.rs")),
             ("api_keys", include_str!("api_keys.rs")),
+            ("identity_providers", include_str!("identity_providers.rs")),
             ("keys", include_str!("keys.rs")),
             ("fields", include_str!("fields.rs")),
             ("indexes", include_str!("indexes.rs")),

@@ -73,6 +73,22 @@ pub async fn a_later_moment_reaches_further(store: &impl Backend) {
     assert_eq!((found[0].not_before, found[0].expires_at), (later.not_before, later.expires_at));
 }
 
+/// By what its issuer calls it, and with it what stands against everybody; never by an id of ours.
+pub async fn a_foreign_token_is_found(store: &impl Backend) {
+    let foreign = Revocation { not_before: None, ..row(RevokedKind::Foreign, TEXT) };
+    commit!(store, OURS, .revoke(&foreign) .revoke(&row(RevokedKind::Token, token(1))));
+    let found = view(store, OURS).await.foreign_revocations_of(Some(TEXT)).await.unwrap();
+    assert_eq!(found.as_slice(), std::slice::from_ref(&foreign));
+    let id = token(1).to_string();
+    assert_eq!(view(store, OURS).await.foreign_revocations_of(Some(&id)).await.unwrap(), []);
+    assert_eq!(view(store, OURS).await.foreign_revocations_of(None).await.unwrap(), []);
+    assert_eq!(view(store, THEIRS).await.foreign_revocations_of(Some(TEXT)).await.unwrap(), []);
+    let all = row(RevokedKind::Tenant, OURS);
+    commit!(store, OURS, .revoke(&all));
+    assert_eq!(view(store, OURS).await.foreign_revocations_of(Some(TEXT)).await.unwrap(), [foreign, all.clone()]);
+    assert_eq!(view(store, OURS).await.foreign_revocations_of(None).await.unwrap(), [all]);
+}
+
 /// Of the own tenant only.
 pub async fn what_expired_is_forgotten(store: &impl Backend) {
     let old = row(RevokedKind::Token, token(1));
