@@ -327,7 +327,7 @@ pub(crate) struct SessionBody {
     tenant_slug: String,
     /// The roles: built-in ones, then the tenant's own.
     roles: Vec<String>,
-    /// How it authenticated: `password`, `api_key` or `external`.
+    /// How it authenticated: `password`, `api_key`, `external` or `legacy`.
     #[schema(value_type = String)]
     auth: AuthMethod,
     /// When the credential ends.

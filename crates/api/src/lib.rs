@@ -17,6 +17,7 @@ mod certificates;
 mod custody;
 mod datasets;
 mod deletion;
+mod denylist;
 mod docs;
 mod documents;
 mod error;
@@ -123,6 +124,7 @@ fn operations() -> OpenApiRouter<App> {
         .routes(routes!(oauth::introspect))
         .routes(routes!(oauth::revoke_token))
         .routes(routes!(revocations::create_revocation, revocations::list_revocations))
+        .routes(routes!(denylist::import_revocations))
         .routes(routes!(tokens::create_token))
         .routes(routes!(users::passwords::change_password))
         .routes(routes!(users::passwords::set_password))

@@ -16,6 +16,12 @@ impl From<&Key256> for MacKey {
 }
 
 impl MacKey {
+    /// A key that another system made, of any length. Its strength is whatever that system gave it: to verify what is there, never
+    /// for anything new.
+    pub fn of_others(key: &[u8]) -> Self {
+        Self(Prf::new(key))
+    }
+
     /// `HMAC(LV(parts[0]) ‖ LV(parts[1]) ‖ …)`: where one part ends and the next begins counts.
     pub fn mac(&self, parts: &[&[u8]]) -> [u8; 32] {
         let lengths: Vec<[u8; 4]> = parts.iter().map(|part| frame::length(part)).collect();
@@ -54,6 +60,20 @@ mod tests {
         assert!(key.verify(&[b"ab"], &key.mac(&[b"ab"])));
         assert!(!key.verify(&[b"ab"], &key.mac(&[b"ab"])[..31]));
         assert!(!key.verify(&[b"ab"], &key.mac(&[b"ac"])));
+    }
+
+    #[test]
+    fn a_key_of_others_has_any_length() {
+        // RFC 4231 §4.3 and §4.7: 4 bytes, and 131, which are hashed first.
+        let hex = |key: &[u8], message: &[u8]| data_encoding::HEXLOWER.encode(&MacKey::of_others(key).raw(message));
+        assert_eq!(
+            hex(b"Jefe", b"what do ya want for nothing?"),
+            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
+        );
+        assert_eq!(
+            hex(&[0xAA; 131], b"Test Using Larger Than Block-Size Key - Hash Key First"),
+            "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54"
+        );
     }
 
     #[test]

@@ -19,6 +19,7 @@ use crate::{
         KeyDestination, KeyProvider, KeyUses, Keyring, KeyringError, Lease, Leases, OwnProvider, PlatformRoot,
         RootError, habits::Habits, resident::ResidentKeys,
     },
+    legacy_tokens::LegacyKey,
     passwords::PasswordQueue,
     store::{Directory, Store, StoreError},
     tenants::TenantState,
@@ -93,6 +94,8 @@ pub struct Settings {
     pub access_token_cookie: bool,
     /// Cost of a password hash.
     pub password_cost: password::Cost,
+    /// Verifies tokens of an older system, for a few days.
+    pub legacy: Option<Arc<LegacyKey>>,
 }
 
 impl Settings {

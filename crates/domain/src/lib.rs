@@ -11,6 +11,7 @@
 //! | [`roles`] | roles that tenants define, and why somebody may do something |
 //! | [`users`], [`api_keys`], [`tokens`] | how people and programs log in |
 //! | [`identity_providers`] | issuers outside whose tokens a tenant takes, and the cache of their keys |
+//! | [`legacy_tokens`] | tokens of an older system, for a few days |
 //! | [`factors`], [`one_time`] | second factors of people; tokens that are good for one thing, once |
 //! | [`sessions`], [`revocations`] | logins that go on by refresh tokens; what is refused before it expires |
 //! | [`keyring`] | the key hierarchy, its versions and leases, the [`keyring::KeyProvider`] port |
@@ -49,6 +50,7 @@ pub mod initialise;
 pub mod instance;
 pub mod jobs;
 pub mod keyring;
+pub mod legacy_tokens;
 pub mod one_time;
 pub mod passwords;
 pub mod records;

@@ -8,9 +8,11 @@ use crate::{
     time::Timestamp,
 };
 
+mod import;
 mod list;
 mod revoke;
 
+pub use import::{ForeignRevocation, ImportedRevocation, import};
 pub use list::list;
 pub use revoke::{NewRevocation, RevokeTokensError, Revoked, Whom, revoke};
 

@@ -97,6 +97,12 @@ pub(crate) struct ImportFaultBody {
     message: String,
 }
 
+impl From<&chancery_domain::Fault> for ImportFaultBody {
+    fn from(fault: &chancery_domain::Fault) -> Self {
+        Self { pointer: fault.pointer.clone(), code: fault.code, message: fault.message.clone() }
+    }
+}
+
 /// What became of an import.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Import)]
@@ -111,12 +117,7 @@ pub(crate) struct ImportBody {
 
 impl ImportedLineBody {
     fn refused(line: usize, problem: &Problem) -> Self {
-        let fault = |fault: &chancery_domain::Fault| ImportFaultBody {
-            pointer: fault.pointer.clone(),
-            code: fault.code,
-            message: fault.message.clone(),
-        };
-        let errors = problem.faults().0.iter().map(fault).collect();
+        let errors = problem.faults().0.iter().map(ImportFaultBody::from).collect();
         Self { line, id: None, code: Some(problem.code().as_str()), errors }
     }
 }

@@ -142,6 +142,7 @@ const AUDITOR: &[(&str, &str)] = &[
     ("regenerate_recovery_codes", "state.conflict"),
     // What the lines are is asked before who may bring them.
     ("import_users", "request.media_type"),
+    ("import_revocations", "request.media_type"),
     // A token of its own, for less.
     ("create_token", "ok"),
     ("list_tenants", "ok"),
@@ -427,6 +428,7 @@ fn expectations(
     let revocation = Some(json!({"user": mine.user, "reason": "lost laptop"}));
     add("create_revocation", "/v1/revocations".into(), revocation, &ours.admin, Some((&ours.staff, 403)));
     add("list_revocations", "/v1/revocations".into(), None, &ours.admin, Some((&ours.staff, 403)));
+    add("import_revocations", "/v1/revocations/import".into(), Some(json!({})), &ours.admin, None);
     add("create_api_key", "/v1/api-keys".into(), new_key(), &ours.admin, Some((&ours.staff, 403)));
     add("list_api_keys", "/v1/api-keys".into(), None, &ours.admin, Some((&ours.staff, 403)));
     add("revoke_api_key", format!("/v1/api-keys/{}/revoke", mine.api_key), None, &ours.admin, Some((&ours.staff, 403)));
@@ -629,6 +631,7 @@ fn expectations(
     // The job that `things` started has not ended: no job runner here.
     // Plain requests are JSON, an import is lines of it.
     all.get_mut("import_users").unwrap().refuses = Some("request.media_type");
+    all.get_mut("import_revocations").unwrap().refuses = Some("request.media_type");
     // API keys have no session, and no second factor.
     let factors = ["my_factors", "begin_totp", "confirm_totp", "remove_totp", "regenerate_recovery_codes"];
     for id in ["logout", "logout_all", "reauthenticate", "list_my_sessions", "end_my_session", "change_password"]

@@ -230,6 +230,7 @@ pub(crate) fn settings() -> Settings {
         root_lease_seconds: 900,
         lease_memory_mib: 160,
         password_cost: Cost { memory_kib: 64, passes: 1, lanes: 1 },
+        legacy: None,
     }
 }
 

@@ -34,6 +34,7 @@ mod issuers;
 mod keys;
 mod layers;
 mod leases;
+mod legacy_tokens;
 mod memory;
 mod metrics;
 mod oauth;

@@ -91,7 +91,8 @@ impl Server {
         check_again(&config, &stores).await?;
         let metrics = Metrics::new();
         let timed = Stores { store: metrics.timed(Arc::clone(&stores.store)), ..stores.clone() };
-        let instance = open(&config, &timed, &providers, wiring::settings(&config)).await?;
+        let settings = Settings { legacy: wiring::legacy(&config)?, ..wiring::settings(&config) };
+        let instance = open(&config, &timed, &providers, settings).await?;
         let router = chancery_api::router(Arc::clone(&instance), Arc::clone(&metrics), limits(&config));
         let api = server::listen(Door::api(config.listen), router).await?;
         let metrics_router = chancery_api::metrics_router(Arc::clone(&metrics));

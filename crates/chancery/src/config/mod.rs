@@ -10,7 +10,9 @@ use std::{
 
 use chancery_crypto::Secret;
 use chancery_domain::{
+    Timestamp,
     instance::{Deployment, Environment, TenantMismatch},
+    legacy_tokens::{LegacyTokens, MAX_DAYS},
     tokens::TokenAlgorithm,
 };
 use ipnet::IpNet;
@@ -108,6 +110,8 @@ pub struct Config {
     pub session_days: u16,
     /// Whether logins also set the cookie of older installations.
     pub access_token_cookie: bool,
+    /// Tokens of an older system that are taken for a few days.
+    pub legacy: Option<Legacy>,
     /// How log lines look.
     pub log_format: LogFormat,
     /// Which log lines there are.
@@ -206,6 +210,7 @@ impl Config {
             token_algorithm: text::read(settings, "tokens.algorithm", TokenAlgorithm::Es256, findings),
             token_rotation_days: text::number(settings, "tokens.rotation_days", 90, 1..=365, findings),
             refresh_days: text::number(settings, "tokens.refresh_days", 7, 1..=90, findings),
+            legacy: legacy(settings, findings),
             session_days: text::number(settings, "tokens.session_days", 30, 1..=365, findings),
             access_token_cookie: text::flag(settings, "compat.access_token_cookie", findings),
             log_format: text::read(
@@ -245,6 +250,49 @@ pub struct Issuers {
     pub private_networks: Vec<IpNet>,
     /// A PEM file with the only authorities to trust; the usual ones when it is not set.
     pub ca_file: Option<PathBuf>,
+}
+
+/// Tokens of an older system that are taken for a few days.
+#[derive(Debug, Clone)]
+pub struct Legacy {
+    /// A file of mode 600 with the secret that signed them.
+    pub secret_file: PathBuf,
+    /// What they look like.
+    pub tokens: LegacyTokens,
+    /// Since when they are taken.
+    pub starts: Timestamp,
+    /// For how many days: at most 8.
+    pub days: u8,
+}
+
+fn legacy(settings: &Settings, findings: &mut Findings) -> Option<Legacy> {
+    let text = |name: &str| settings.find(&format!("tokens.legacy.{name}")).map(|setting| setting.text.clone());
+    let parts = (path(settings, "tokens.legacy.secret_file"), text("tenant"), text("starts"));
+    let (secret_file, tenant, starts) = match parts {
+        (Some(secret_file), Some(tenant), Some(starts)) => (secret_file, tenant, starts),
+        (None, None, None) => return None,
+        _ => {
+            let cure = "set secret_file, tenant and starts of tokens.legacy, or none of them";
+            findings.fault("tokens.legacy", "needs secret_file, tenant and starts", cure);
+            return None;
+        }
+    };
+    let Ok(starts) = starts.parse() else {
+        findings.fault("tokens.legacy.starts", "is no moment", "write it as 2026-11-26T00:00:00Z");
+        return None;
+    };
+    Some(Legacy {
+        secret_file,
+        tokens: LegacyTokens {
+            tenant,
+            issuer: text("issuer"),
+            audience: text("audience"),
+            kid: text("kid"),
+            old_tenant: text("old_tenant"),
+        },
+        starts,
+        days: text::number(settings, "tokens.legacy.days", MAX_DAYS, 1..=MAX_DAYS, findings),
+    })
 }
 
 /// A folder for copies of single keys, and the key file that wraps what goes there.

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use chancery_crypto::{password, random::SystemRandom};
+use chancery_crypto::{Secret, password, random::SystemRandom};
 use chancery_domain::{
     TenantId,
     ids::NodeId,
     instance::{Ports, Settings},
     keyring::{KeyDestination, RootRecipient},
+    legacy_tokens::LegacyKey,
     store::{Directory, Store, TenantEntry},
 };
 use chancery_kms::{
@@ -135,7 +136,28 @@ pub fn settings(config: &Config) -> Settings {
         root_lease_seconds: config.root_lease_seconds,
         lease_memory_mib: config.lease_memory_mib,
         password_cost: password::Cost::default(),
+        legacy: None,
     }
+}
+
+/// The key of an older system's tokens, if there is one and its time is not over.
+///
+/// # Errors
+///
+/// If its file cannot be read, or the secret is weak.
+pub fn legacy(config: &Config) -> Result<Option<Arc<LegacyKey>>> {
+    use chancery_domain::Clock as _;
+    let Some(legacy) = &config.legacy else { return Ok(None) };
+    let path = &legacy.secret_file;
+    let bytes = private_file::read(path, 4_096)?;
+    let text = std::str::from_utf8(&bytes).ok().with_context(|| format!("{} is no text", path.display()))?;
+    let secret = Secret::new(text.trim_end_matches(['\r', '\n']).to_owned());
+    let key = LegacyKey::new(&secret, legacy.tokens.clone(), legacy.starts, legacy.days)
+        .with_context(|| format!("tokens.legacy.secret_file {} cannot be used", path.display()))?;
+    if key.ends() <= SystemClock.now() {
+        tracing::warn!("The key of older tokens ended at {}: remove tokens.legacy and its file", key.ends());
+    }
+    Ok(Some(Arc::new(key)))
 }
 
 /// Where copies of single keys may go.

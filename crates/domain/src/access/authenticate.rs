@@ -19,6 +19,7 @@ use crate::{
     ids::{TenantId, TokenId, UserId},
     instance::{Failure, fails},
     keyring::{KeyringError, PlatformRoot},
+    legacy_tokens::{self, LegacyUser, Use},
     roles::{DefinedRole, permissions_of},
     sessions::SessionState,
     store::ApiKeyEntry,
@@ -188,6 +189,10 @@ async fn look_up(
     let (caller, allowed_cidrs) = match presented {
         Presented::ApiKey(text) => by_api_key(instance, text).await?,
         Presented::OldApiKey(text) => by_old_api_key(instance, text).await?,
+        Presented::AccessToken(text) if legacy_tokens::is_legacy(instance, text.expose()) => {
+            let found = legacy_tokens::verify(instance, text.expose(), Use::Access).await?;
+            (of_legacy(found), Vec::new())
+        }
         Presented::AccessToken(text) if is_foreign(text.expose(), &instance.settings().issuer) => {
             let admitted = identity_providers::verify(instance, text.expose(), request.address).await?;
             (of_provider(instance, admitted).await?, Vec::new())
@@ -378,6 +383,17 @@ pub(crate) async fn of_token(instance: &Instance, token: &Verified) -> Result<(C
             };
             Ok((caller, key.allowed_cidrs))
         }
+    }
+}
+
+/// The caller that a user is with a token of the older system.
+fn of_legacy(found: LegacyUser) -> Caller {
+    Caller {
+        roles: found.roles,
+        permissions: found.roles.permissions(),
+        auth: AuthMethod::Legacy,
+        expires_at: Some(found.expires_at),
+        ..caller_halfway(found.tenant, found.slug, &found.user)
     }
 }
 

@@ -19,6 +19,8 @@ codes! {
         Password = "password",
         /// An API key.
         ApiKey = "api_key",
+        /// A token of an older system.
+        Legacy = "legacy",
         /// A token of an identity provider.
         External = "external",
         /// The process itself: first start, jobs, commands on the machine.
@@ -225,7 +227,7 @@ impl Call {
     pub fn require_recent(&self, now: Timestamp, max_age: u32) -> Result<(), Denied> {
         match self.caller.auth {
             AuthMethod::ApiKey | AuthMethod::System => return Ok(()),
-            AuthMethod::Password | AuthMethod::External => {}
+            AuthMethod::Password | AuthMethod::External | AuthMethod::Legacy => {}
         }
         let proved = self.caller.authentication.as_ref();
         let recent = proved.is_some_and(|proof| now <= proof.at.plus_seconds(i64::from(max_age)));

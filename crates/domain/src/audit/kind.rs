@@ -103,6 +103,10 @@ codes! {
         TokenRevoked = "token.revoked",
         /// The denylist was read.
         RevocationRead = "revocation.read",
+        /// A refresh token of an older system was exchanged for a session.
+        TokenExchanged = "token.exchanged",
+        /// Tokens of other issuers were denied by their ids.
+        TokensDenied = "token.denied",
         /// An API key was made.
         ApiKeyCreated = "api_key.created",
         /// API keys were listed.
@@ -355,6 +359,7 @@ impl EventKind {
             | Self::SessionEnded
             | Self::SessionReused
             | Self::TokenRevoked
+            | Self::TokensDenied
             | Self::ApiKeyUpdated
             | Self::ApiKeyRotated
             | Self::RoleGiven
@@ -396,6 +401,7 @@ impl EventKind {
             | Self::SessionRefreshed
             | Self::SessionProofFailed
             | Self::TokenIssued
+            | Self::TokenExchanged
             | Self::KeyCopying
             | Self::KeyCopyRemoving
             | Self::BackupRestored

@@ -10,7 +10,7 @@ const LAST_SECOND: i64 = 253_402_300_799;
 const MAX_ENTRIES: usize = 1_000;
 
 /// The claim called so: a member's name to the letter, or with a `/` in front a pointer to it (RFC 6901).
-pub(super) fn at<'c>(claims: &'c Map<String, Value>, name: &str) -> Option<&'c Value> {
+pub(crate) fn at<'c>(claims: &'c Map<String, Value>, name: &str) -> Option<&'c Value> {
     let Some(rest) = name.strip_prefix('/') else { return claims.get(name) };
     let mut tokens = rest.split('/').map(|token| token.replace("~1", "/").replace("~0", "~"));
     let first = claims.get(&tokens.next()?)?;
@@ -18,12 +18,12 @@ pub(super) fn at<'c>(claims: &'c Map<String, Value>, name: &str) -> Option<&'c V
 }
 
 /// A claim that is a text.
-pub(super) fn text<'c>(claims: &'c Map<String, Value>, name: &str) -> Option<&'c str> {
+pub(crate) fn text<'c>(claims: &'c Map<String, Value>, name: &str) -> Option<&'c str> {
     at(claims, name)?.as_str()
 }
 
 /// A claim that is a list of texts, or one text. Anything else among them makes it none.
-pub(super) fn texts<'c>(claims: &'c Map<String, Value>, name: &str) -> Vec<&'c str> {
+pub(crate) fn texts<'c>(claims: &'c Map<String, Value>, name: &str) -> Vec<&'c str> {
     match at(claims, name) {
         // The two claims that are lists with spaces (RFC 8693 §4.2, Entra).
         Some(Value::String(list)) if matches!(name, "scope" | "scp") => list.split(' ').collect(),
@@ -36,7 +36,7 @@ pub(super) fn texts<'c>(claims: &'c Map<String, Value>, name: &str) -> Vec<&'c s
 }
 
 /// A NumericDate (RFC 7519 §2): whole seconds. A text, a fraction or a year beyond 9999 is none.
-pub(super) fn moment(claims: &Map<String, Value>, name: &str) -> Result<Option<Timestamp>, &'static str> {
+pub(crate) fn moment(claims: &Map<String, Value>, name: &str) -> Result<Option<Timestamp>, &'static str> {
     match claims.get(name) {
         None => Ok(None),
         Some(value) => match value.as_i64().filter(|seconds| (0..=LAST_SECOND).contains(seconds)) {

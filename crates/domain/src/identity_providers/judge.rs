@@ -219,8 +219,7 @@ fn roles(provider: &IdentityProvider, token: &Foreign<'_>, trail: &mut Trail) ->
     let values = claims::texts(&token.claims, &provider.role_claim);
     let mapped = provider.role_map.iter().filter(|(value, _)| values.contains(&value.as_str()));
     let mapped = RoleSet::of(&mapped.map(|(_, role)| *role).collect::<Vec<_>>());
-    let proven =
-        provider.second_factor == SecondFactor::Provider || has_second_factor(token);
+    let proven = provider.second_factor == SecondFactor::Provider || has_second_factor(token);
     let given: Vec<_> = mapped.iter().filter(|role| proven || !role.is_privileged()).collect();
     let given = RoleSet::of(&given);
     let names = |roles: RoleSet| list(roles.iter().map(|role| role.as_str()));

@@ -11,27 +11,27 @@ const READ_OVER: [&str; 2] = ["x5t", "x5t#S256"];
 const MAX_KID: usize = 255;
 
 /// A compact JWS.
-pub(super) struct Foreign<'a> {
+pub(crate) struct Foreign<'a> {
     /// All of the header.
-    pub(super) header: Map<String, Value>,
+    pub(crate) header: Map<String, Value>,
     /// All that it claims.
-    pub(super) claims: Map<String, Value>,
+    pub(crate) claims: Map<String, Value>,
     /// What is signed.
-    pub(super) signed: &'a str,
+    pub(crate) signed: &'a str,
     /// By this.
-    pub(super) signature: Vec<u8>,
+    pub(crate) signature: Vec<u8>,
 }
 
 /// What a header says.
-pub(super) struct Header<'h> {
-    pub(super) alg: &'h str,
-    pub(super) kid: &'h str,
-    pub(super) typ: Option<&'h str>,
+pub(crate) struct Header<'h> {
+    pub(crate) alg: &'h str,
+    pub(crate) kid: &'h str,
+    pub(crate) typ: Option<&'h str>,
 }
 
 impl<'a> Foreign<'a> {
     /// Takes it apart: at most 8 KiB, strict base64url, JSON objects without double keys.
-    pub(super) fn parse(text: &'a str) -> Result<Self, &'static str> {
+    pub(crate) fn parse(text: &'a str) -> Result<Self, &'static str> {
         check_form(text)?;
         let (signed, signature) = text.rsplit_once('.').ok_or("malformed token")?;
         let (header, claims) = signed.split_once('.').ok_or("malformed token")?;
@@ -40,7 +40,7 @@ impl<'a> Foreign<'a> {
     }
 
     /// The header, if it has what is needed and nothing that a verifier would have to understand.
-    pub(super) fn header(&self) -> Result<Header<'_>, &'static str> {
+    pub(crate) fn header(&self) -> Result<Header<'_>, &'static str> {
         let mut known = Header { alg: "", kid: "", typ: None };
         for (name, value) in &self.header {
             let text = value.as_str().ok_or("token header");

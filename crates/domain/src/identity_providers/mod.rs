@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use crate::{TenantId, access::Role, ids::IdentityProviderId, store::StoreError, time::Timestamp};
 
 mod algorithm;
-mod claims;
+pub(crate) mod claims;
 mod explain;
 mod fetch;
 mod judge;
@@ -24,10 +24,11 @@ mod verify;
 pub use algorithm::ForeignAlgorithm;
 pub use explain::{ClaimShown, Verdict, test};
 pub use fetch::{Document, DocumentFetcher, FetchError, MAX_DOCUMENT_BYTES, NoDocuments};
+pub(crate) use jws::Foreign;
 pub use key_sets::{KeyFetches, KeySets};
 pub use manage::{IdentityProviderError, create, delete, get, list, replace};
 pub use profile::{AudienceClaim, Profile, SecondFactor, TokenType};
-pub use spec::{IdentityProviderSpec, LONGEST_FOREIGN_SECONDS, MAX_PROVIDERS};
+pub use spec::{IdentityProviderSpec, MAX_PROVIDERS};
 pub use trail::{Check, Step};
 pub(crate) use verify::{Admitted, is_foreign, verify};
 

@@ -19,8 +19,6 @@ const MAX_LEEWAY: u8 = 60;
 const LEEWAY: u8 = 30;
 /// The longest life of a token, in seconds.
 const MAX_AGE: u32 = 86_400;
-/// When a token that was issued before this moment is surely over, in seconds from it: its life, and the clocks' difference twice.
-pub const LONGEST_FOREIGN_SECONDS: i64 = 86_400 + 2 * 60;
 
 /// What a provider shall be. What is not said comes from the profile.
 #[derive(Debug, Clone)]

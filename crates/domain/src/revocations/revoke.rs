@@ -6,9 +6,9 @@ use crate::{
     access::{Call, Denied, Permission},
     audit::{Change, Detail, Event, EventKind},
     faults::Faults,
-    identity_providers::LONGEST_FOREIGN_SECONDS,
     ids::{TokenId, UserId},
     instance::{Failure, fails},
+    legacy_tokens::LONGEST_LEGACY_SECONDS,
     text::check_name,
     time::Timestamp,
     tokens::MAX_SECONDS,
@@ -117,11 +117,12 @@ pub async fn revoke(instance: &Instance, call: &Call, new: NewRevocation) -> Res
     Ok(Revoked { revocation, sessions })
 }
 
-/// How long a token lives that such a row speaks of, in seconds. Those of identity providers live longer than ours.
+/// How long a token lives that such a row speaks of, in seconds. Those of identity providers live a day, those of an older system for days.
 const fn longest(whom: Whom) -> i64 {
     match whom {
-        Whom::Token(_) | Whom::User(_) => MAX_SECONDS,
-        Whom::Everyone => LONGEST_FOREIGN_SECONDS,
+        Whom::Token(_) => MAX_SECONDS,
+        // An older system's tokens may live for days, and its key for 8.
+        Whom::User(_) | Whom::Everyone => LONGEST_LEGACY_SECONDS,
     }
 }
 

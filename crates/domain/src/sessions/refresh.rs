@@ -16,6 +16,7 @@ use crate::{
     factors,
     instance::{Failure, fails},
     keyring::{KeyringError, PlatformRoot},
+    legacy_tokens,
     store::StoreError,
     tenants::TenantState,
     time::Timestamp,
@@ -93,6 +94,9 @@ pub async fn refresh(
     text: &Secret<String>,
 ) -> Result<SessionTokens, RefreshError> {
     let invalid = RefreshError::Invalid;
+    if legacy_tokens::is_legacy(instance, text.expose()) {
+        return legacy_tokens::exchange(instance, request, text).await;
+    }
     let (token, mut root) = genuine(instance, text).await?;
     let entry = instance.directory().tenant(token.tenant()).await?.ok_or(invalid("unknown tenant"))?;
     if entry.state != TenantState::Active {

@@ -1,6 +1,7 @@
 //! `chancery import …`: brings what other systems have.
 
 mod api_keys;
+mod denylist;
 mod keys;
 mod rows;
 mod source;
@@ -27,6 +28,8 @@ enum What {
     Keys(keys::KeysArgs),
     /// API keys that another system issued, by their SHA-256: their holders go on using them
     ApiKeys(api_keys::ApiKeysArgs),
+    /// Tokens that another system had revoked, by their `jti`: they stay refused
+    Denylist(denylist::DenylistArgs),
 }
 
 /// Runs it.
@@ -39,5 +42,6 @@ pub async fn run(args: ImportArgs) -> Result<ExitCode> {
     match args.what {
         What::Keys(args) => keys::run(&api, output, args).await,
         What::ApiKeys(args) => api_keys::run(&api, output, args).await,
+        What::Denylist(args) => denylist::run(&api, output, args).await,
     }
 }
