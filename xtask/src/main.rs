@@ -9,6 +9,7 @@ mod generate;
 #[cfg(test)]
 mod house;
 mod kill;
+mod login_times;
 mod postgres;
 mod prerequisites;
 mod process;
@@ -58,6 +59,8 @@ enum Task {
     MigrateProof(proof::Options),
     /// Revoke credentials that two nodes know: how soon are they refused everywhere? And cut the nodes off from their store
     RevokeProof(proof::RevokeOptions),
+    /// How long refused logins take, by what is wrong; the medians must not differ by 5 %
+    LoginTimes(login_times::Options),
     /// How fast, next to peers on this machine; writes docs/performance.md
     Bench(bench::Options),
     /// Run a command with a private PostgreSQL, which tests find through `CHANCERY_TEST_POSTGRES_URL`
@@ -91,6 +94,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::RotateProof(options) => proof::rotate(&options, None)?,
         Task::MigrateProof(options) => proof::migrate(&options, None)?,
         Task::RevokeProof(options) => proof::revoke(&options)?,
+        Task::LoginTimes(options) => login_times::run(&options)?,
         Task::Bench(options) => bench::run(&options)?,
         Task::WithPostgres { command } => return with_postgres(&command),
     }

@@ -110,6 +110,8 @@ pub struct Metrics {
     refused: Family<Class, Counter>,
     issuer_fetches: Family<Class, Counter>,
     anomalies: Family<What, Counter>,
+    hashes: Counter,
+    hashes_turned_away: Counter,
     leases: Gauge<u64, AtomicU64>,
     lease_bytes: Gauge<u64, AtomicU64>,
     instance: OnceLock<Weak<Instance>>,
@@ -149,6 +151,8 @@ impl Metrics {
             refused: Family::default(),
             issuer_fetches: Family::default(),
             anomalies: Family::default(),
+            hashes: Counter::default(),
+            hashes_turned_away: Counter::default(),
             leases: Gauge::default(),
             lease_bytes: Gauge::default(),
             instance: OnceLock::new(),
@@ -214,6 +218,13 @@ impl Metrics {
             "Unusual uses of keys, by what is unusual",
             metrics.anomalies.clone(),
         );
+        let hashes = metrics.hashes.clone();
+        registry.register("chancery_password_hashes", "Passwords that were hashed, to keep or to compare", hashes);
+        registry.register(
+            "chancery_password_hashes_turned_away",
+            "Passwords that were not hashed because too many were waiting",
+            metrics.hashes_turned_away.clone(),
+        );
         registry.register("chancery_leases", "Tenants whose keys are in memory", metrics.leases.clone());
         let bytes = metrics.lease_bytes.clone();
         registry.register_with_unit("chancery_leases_held", "Roughly what their keys take", Unit::Bytes, bytes);
@@ -277,6 +288,8 @@ impl Metrics {
         for (what, count) in instance.habits().counts() {
             catch_up(&self.anomalies.get_or_create(&What { what: what.as_str() }), count);
         }
+        catch_up(&self.hashes, instance.passwords().done());
+        catch_up(&self.hashes_turned_away, instance.passwords().turned_away());
         let (leases, bytes) = instance.leases_held();
         self.leases.set(u64::try_from(leases).unwrap_or(u64::MAX));
         self.lease_bytes.set(u64::try_from(bytes).unwrap_or(u64::MAX));

@@ -6,7 +6,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::{
     commands::{
-        api_key, backup, demo, doctor, fields, identity_provider, import, init, key, migrate_column, openapi, recover,
+        api_key, backup, demo, doctor, fields, identity_provider, import, init, key, migrate_column, openapi, passwords, recover,
         restore, role, root, sealing, serve, user, verify,
     },
     config::Flags,
@@ -48,6 +48,8 @@ enum Command {
     Key(key::KeyArgs),
     /// Make, change, lock, delete and import users of a running server
     User(user::UserArgs),
+    /// What a password hash shall cost on this machine
+    Passwords(passwords::PasswordsArgs),
     /// Issue and manage API keys of a running server
     ApiKey(api_key::ApiKeyArgs),
     /// Define roles of a running server, and explain who may do what
@@ -137,6 +139,7 @@ pub fn main() -> ExitCode {
         Command::Verify(args) => Ok(verify::run(&args)),
         Command::Key(args) => runtime.block_on(key::run(args)),
         Command::User(args) => runtime.block_on(user::run(args)),
+        Command::Passwords(args) => passwords::run(args),
         Command::ApiKey(args) => runtime.block_on(api_key::run(args)),
         Command::Role(args) => runtime.block_on(role::run(args)),
         Command::IdentityProvider(args) => runtime.block_on(identity_provider::run(args)),

@@ -96,6 +96,10 @@ pub struct Settings {
     pub password_cost: password::Cost,
     /// Verifies tokens of an older system, for a few days.
     pub legacy: Option<Arc<LegacyKey>>,
+    /// How often an API key without a limit of its own may be used in a minute; without end if 0.
+    pub api_key_per_minute: u32,
+    /// Whether a refused login answers 400, as older versions did, and not 401.
+    pub login_400: bool,
 }
 
 impl Settings {
@@ -449,6 +453,11 @@ impl Instance {
     /// How many opens failed, by class.
     pub fn open_failures(&self) -> &OpenFailures {
         &self.open_failures
+    }
+
+    /// Where passwords are hashed.
+    pub fn passwords(&self) -> &PasswordQueue {
+        &self.passwords
     }
 
     /// What is usual for the keys that this node uses.

@@ -231,6 +231,8 @@ pub(crate) fn settings() -> Settings {
         lease_memory_mib: 160,
         password_cost: Cost { memory_kib: 64, passes: 1, lanes: 1 },
         legacy: None,
+        api_key_per_minute: 0,
+        login_400: false,
     }
 }
 

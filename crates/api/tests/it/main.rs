@@ -35,6 +35,7 @@ mod keys;
 mod layers;
 mod leases;
 mod legacy_tokens;
+mod login_times;
 mod memory;
 mod metrics;
 mod oauth;

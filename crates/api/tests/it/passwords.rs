@@ -1,5 +1,13 @@
 //! Passwords: of other systems, new ones, forgotten ones.
 
+use chancery_crypto::password::Cost;
+use chancery_domain::{
+    access::RequestInfo,
+    ids::RequestId,
+    instance::Failure,
+    sessions::{self, Amr, Authentication},
+    store::StoreError,
+};
 use serde_json::{Value, json};
 
 use crate::app::{Backend, Caller, Clinic, Reply, TestApp, request};
@@ -12,6 +20,7 @@ backends! {
     an_import_tells_of_every_line,
     a_token_sets_a_password_once,
     of_two_at_once_with_one_token_one_sets_it,
+    a_password_that_was_set_meanwhile_wins,
 }
 
 async fn log_in(app: &TestApp, clinic: &Clinic, name: &str, password: &str) -> Reply {
@@ -210,4 +219,133 @@ async fn a_second_factor_is_asked_for_after_a_reset_as_before() {
     let token = app.post(&clinic.admin, &path, json!({})).await.ok()["token"].clone();
     assert_eq!(set(&app, &token, NEW).await.status, 204);
     assert_eq!(log_in(&app, &clinic, "ada", NEW).await.ok()["methods"], json!(["enroll"]));
+}
+
+/// Found by review: a login went on with the password that it had compared, and kept a hash of it, over one that was set meanwhile.
+async fn a_password_that_was_set_meanwhile_wins(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("north").await;
+    let zoe = user(&app, &clinic, "zoe", Some(OLD)).await;
+    let tenant = clinic.id.parse().unwrap();
+    let read = async || app.instance.store().view(tenant).await.unwrap().user(zoe.parse().unwrap()).await.unwrap();
+    let compared = read().await.unwrap();
+    let token = app.post(&clinic.admin, &format!("/v1/users/{zoe}/force-password-reset"), json!({})).await.ok();
+    assert_eq!(set(&app, &token["token"], NEW).await.status, 204);
+
+    let request = RequestInfo {
+        id: RequestId::make(app.instance.now(), app.instance.random()).unwrap(),
+        address: None,
+        user_agent: None,
+        route: "/v1/auth/login",
+        method: "POST",
+    };
+    let proof = || Authentication { methods: vec![Amr::Password], at: app.instance.now() };
+    let place = (tenant, clinic.slug.as_str());
+    let opened = sessions::open(&app.instance, &request, place, &compared, proof(), Some("a better hash")).await;
+    assert!(matches!(opened, Err(Failure::Store(StoreError::Changed("user")))));
+    let now = read().await.unwrap();
+    assert!(now.password_hash.as_ref().is_some_and(|hash| hash.starts_with("$argon2id$")));
+    assert_ne!(now.password_hash, compared.password_hash);
+    log_in(&app, &clinic, "zoe", NEW).await.ok();
+
+    // Nor with roles that are others by now, nor out of use.
+    app.post(&clinic.admin, &format!("/v1/users/{zoe}/lock"), json!({})).await.ok();
+    let opened = sessions::open(&app.instance, &request, place, &now, proof(), None).await;
+    assert!(matches!(opened, Err(Failure::Store(StoreError::Changed("user")))));
+}
+
+/// The same words, and the same work: what takes time is one hash, whatever is wrong.
+#[tokio::test]
+async fn every_refused_login_costs_one_hash() {
+    let app = TestApp::new().await;
+    let clinic = app.clinic("north").await;
+    let (locked, disabled, deleted) = (
+        user(&app, &clinic, "lou", Some(OLD)).await,
+        user(&app, &clinic, "dan", Some(OLD)).await,
+        user(&app, &clinic, "del", Some(OLD)).await,
+    );
+    user(&app, &clinic, "zoe", Some(OLD)).await;
+    user(&app, &clinic, "nopass", None).await;
+    app.post(&clinic.admin, &format!("/v1/users/{locked}/lock"), json!({})).await.ok();
+    app.post(&clinic.admin, &format!("/v1/users/{disabled}/disable"), json!({})).await.ok();
+    app.call(&clinic.admin, "DELETE", &format!("/v1/users/{deleted}"), None).await;
+    let asleep = app.clinic("asleep").await;
+    user(&app, &asleep, "zoe", Some(OLD)).await;
+    app.post(&app.admin, &format!("/v1/tenants/{}/suspend", asleep.id), json!({})).await.ok();
+
+    let hashes = || app.instance.passwords().done();
+    let mut seen = Vec::new();
+    for (tenant, name, password) in [
+        ("north", "zoe", NEW),
+        ("north", "nobody", OLD),
+        ("north", "zoe@elsewhere.test", OLD),
+        ("north", "lou", OLD),
+        ("north", "lou", NEW),
+        ("north", "dan", OLD),
+        ("north", "del", OLD),
+        ("north", "nopass", OLD),
+        ("north", "zoe\u{0}", OLD),
+        ("nowhere", "zoe", OLD),
+        ("asleep", "zoe", OLD),
+        ("platform", "zoe", OLD),
+    ] {
+        for path in ["/v1/auth/login", "/auth/login"] {
+            let before = hashes();
+            let body = json!({"tenant": tenant, "username": name, "password": password});
+            let reply = app.anonymous("POST", path, Some(body)).await;
+            reply.refused(401, "auth.login_failed");
+            assert_eq!(hashes() - before, 1, "{tenant} {name} {password}");
+            seen.push(reply.visible());
+        }
+    }
+    seen.dedup();
+    assert_eq!(seen.len(), 1, "they look alike");
+    let before = hashes();
+    log_in(&app, &clinic, "zoe", OLD).await.ok();
+    assert_eq!(hashes() - before, 1);
+}
+
+#[tokio::test]
+async fn a_hash_below_the_cost_of_now_is_made_anew_at_login_and_never_a_cheaper_one() {
+    let app = TestApp::new().await;
+    let clinic = app.clinic("north").await;
+    user(&app, &clinic, "zoe", Some(OLD)).await;
+    let before = stored(&app, &clinic, "zoe").await;
+    assert!(before.starts_with("$argon2id$v=19$m=64,t=1,p=1$"), "{before}");
+    let dearer = app.again(|settings| settings.password_cost = Cost { memory_kib: 128, passes: 2, lanes: 1 }).await;
+    log_in(&dearer, &clinic, "zoe", NEW).await.refused(401, "auth.login_failed");
+    assert_eq!(stored(&app, &clinic, "zoe").await, before, "only a right password is hashed anew");
+    log_in(&dearer, &clinic, "zoe", OLD).await.ok();
+    let after = stored(&app, &clinic, "zoe").await;
+    assert!(after.starts_with("$argon2id$v=19$m=128,t=2,p=1$"), "{after}");
+    log_in(&app, &clinic, "zoe", OLD).await.ok();
+    log_in(&dearer, &clinic, "zoe", OLD).await.ok();
+    assert_eq!(stored(&app, &clinic, "zoe").await, after);
+}
+
+#[tokio::test]
+async fn more_logins_than_can_wait_are_told_to_come_again() {
+    let app = TestApp::new().await;
+    let clinic = app.clinic("north").await;
+    user(&app, &clinic, "zoe", Some(OLD)).await;
+    let slow = app.again(|settings| settings.password_cost = Cost { memory_kib: 8 * 1024, passes: 4, lanes: 1 }).await;
+    let logins = (0..200).map(|_| {
+        let body = json!({"tenant": "north", "username": "nobody", "password": OLD});
+        let router = slow.router.clone();
+        tokio::spawn(async move {
+            let response = tower::ServiceExt::oneshot(router, request("POST", "/v1/auth/login", Some(body))).await.unwrap();
+            (response.status().as_u16(), response.headers().get("retry-after").map(|wait| wait.to_str().unwrap().to_owned()))
+        })
+    });
+    let (mut refused, mut told) = (0, 0);
+    for login in logins.collect::<Vec<_>>() {
+        match login.await.unwrap() {
+            (401, None) => refused += 1,
+            (503, Some(wait)) if wait == "1" => told += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(refused >= 64 && told > 0, "{refused} compared, {told} told to come again");
+    assert_eq!(slow.instance.passwords().turned_away(), told);
+    log_in(&slow, &clinic, "nobody", OLD).await.refused(401, "auth.login_failed");
 }

@@ -147,6 +147,18 @@ fn configuration(config: &Config, report: &mut Report) {
     report.ok("listeners", format!("API {}, metrics {}", config.listen, config.metrics_listen));
     report
         .ok("access tokens", format!("live {} minutes, signed with {}", config.access_minutes, config.token_algorithm));
+    let chancery_crypto::password::Cost { memory_kib, passes, lanes } = config.password_cost;
+    let took = crate::commands::passwords::measure(config.password_cost);
+    report.judge(
+        took.is_some(),
+        State::Fail,
+        "password hashes",
+        format!(
+            "argon2id m={memory_kib},t={passes},p={lanes}, {} ms each here; `chancery passwords calibrate` proposes a cost",
+            took.map_or(0, |took| took.as_millis())
+        ),
+        "give the machine memory for a hash, or lower passwords.memory_kib",
+    );
     let rejects = config.mismatch == chancery_domain::instance::TenantMismatch::Reject;
     report.judge(
         rejects,

@@ -12,6 +12,7 @@ pub mod init;
 pub mod key;
 pub mod migrate_column;
 pub mod openapi;
+pub mod passwords;
 pub mod recover;
 pub mod restore;
 pub mod role;

@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use chancery_crypto::Secret;
+use chancery_crypto::{Secret, password::Cost};
 use chancery_domain::{
     Timestamp,
     instance::{Deployment, Environment, TenantMismatch},
@@ -112,6 +112,12 @@ pub struct Config {
     pub access_token_cookie: bool,
     /// Tokens of an older system that are taken for a few days.
     pub legacy: Option<Legacy>,
+    /// What a password hash costs.
+    pub password_cost: Cost,
+    /// How often an API key without a limit of its own may be used in a minute; without end if 0.
+    pub api_key_per_minute: u32,
+    /// Whether a refused login answers 400, as older versions did, and not 401.
+    pub login_400: bool,
     /// How log lines look.
     pub log_format: LogFormat,
     /// Which log lines there are.
@@ -213,6 +219,15 @@ impl Config {
             legacy: legacy(settings, findings),
             session_days: text::number(settings, "tokens.session_days", 30, 1..=365, findings),
             access_token_cookie: text::flag(settings, "compat.access_token_cookie", findings),
+            password_cost: password_cost(settings, findings),
+            api_key_per_minute: text::number(
+                settings,
+                "api_keys.per_minute",
+                if lenient(environment) { 0 } else { 600 },
+                0..=1_000_000,
+                findings,
+            ),
+            login_400: text::flag(settings, "compat.login_400", findings),
             log_format: text::read(
                 settings,
                 "log.format",
@@ -293,6 +308,17 @@ fn legacy(settings: &Settings, findings: &mut Findings) -> Option<Legacy> {
         starts,
         days: text::number(settings, "tokens.legacy.days", MAX_DAYS, 1..=MAX_DAYS, findings),
     })
+}
+
+/// The cost of a password hash: at least the floor of design §4, at most what a stored hash may ask for.
+fn password_cost(settings: &Settings, findings: &mut Findings) -> Cost {
+    let (floor, most) = (Cost::default(), Cost::MAX);
+    let mut number = |key, least, most| text::number(settings, key, least, least..=most, findings);
+    Cost {
+        memory_kib: number("passwords.memory_kib", floor.memory_kib, most.memory_kib),
+        passes: number("passwords.passes", floor.passes, most.passes),
+        lanes: number("passwords.lanes", floor.lanes, most.lanes),
+    }
 }
 
 /// A folder for copies of single keys, and the key file that wraps what goes there.

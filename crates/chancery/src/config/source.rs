@@ -50,6 +50,11 @@ pub const KEYS: &[&str] = &[
     "tokens.legacy.old_tenant",
     "tokens.legacy.starts",
     "tokens.legacy.days",
+    "passwords.memory_kib",
+    "passwords.passes",
+    "passwords.lanes",
+    "api_keys.per_minute",
+    "compat.login_400",
     "log.format",
     "log.level",
 ];

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use chancery_crypto::{Secret, password, random::SystemRandom};
+use chancery_crypto::{Secret, random::SystemRandom};
 use chancery_domain::{
     TenantId,
     ids::NodeId,
@@ -135,7 +135,9 @@ pub fn settings(config: &Config) -> Settings {
         access_token_cookie: config.access_token_cookie,
         root_lease_seconds: config.root_lease_seconds,
         lease_memory_mib: config.lease_memory_mib,
-        password_cost: password::Cost::default(),
+        password_cost: config.password_cost,
+        api_key_per_minute: config.api_key_per_minute,
+        login_400: config.login_400,
         legacy: None,
     }
 }

@@ -18,6 +18,7 @@ mod issuers;
 mod keys;
 mod leaks;
 mod migrate_column;
+mod passwords;
 mod production;
 #[cfg(feature = "kms-full")]
 mod providers;

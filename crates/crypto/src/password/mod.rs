@@ -1,6 +1,7 @@
 //! Password hashes: Argon2id ([RFC 9106](https://www.rfc-editor.org/rfc/rfc9106)) as a PHC string; bcrypt verifies.
 
 mod bcrypt;
+mod calibrate;
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use data_encoding::BASE64_NOPAD;
@@ -8,6 +9,8 @@ use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use crate::random::{self, Random, RandomError};
+
+pub use calibrate::calibrate;
 
 /// What one hash costs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +33,11 @@ impl Default for Cost {
 impl Cost {
     /// The most that a stored hash may ask for: 256 MiB, 16 passes, 8 lanes. More would let a forged row exhaust the machine.
     pub const MAX: Self = Self { memory_kib: 256 * 1024, passes: 16, lanes: 8 };
+
+    /// Whether a hash at this cost is as good as one at `wanted` in every respect.
+    pub const fn is_at_least(self, wanted: Self) -> bool {
+        self.memory_kib >= wanted.memory_kib && self.passes >= wanted.passes && self.lanes >= wanted.lanes
+    }
 
     const fn within_bounds(self) -> bool {
         let Self { memory_kib, passes, lanes } = self;
@@ -107,6 +115,12 @@ pub fn check_stored(stored: &str) -> Result<(), PasswordError> {
     if cost.within_bounds() { Ok(()) } else { Err(PasswordError::Cost) }
 }
 
+/// How much memory it takes to check a password against a stored hash, in KiB.
+pub fn memory_kib(stored: &str) -> u32 {
+    // bcrypt takes four; what is malformed takes none.
+    parse(stored).map_or(4, |(cost, ..)| cost.memory_kib)
+}
+
 /// As [`verify`], with the cost that new hashes have. A hash of bcrypt is always outdated.
 ///
 /// # Errors
@@ -118,11 +132,7 @@ pub fn verify_wanting(password: &[u8], phc: &str, wanted: Cost) -> Result<Verdic
     }
     let (cost, salt, stored) = parse(phc).ok_or(PasswordError::Malformed)?;
     let output = argon2id(password, &salt, cost, stored.len())?;
-    let outdated = cost.memory_kib < wanted.memory_kib
-        || cost.passes < wanted.passes
-        || cost.lanes < wanted.lanes
-        || stored.len() < OUTPUT
-        || salt.len() < SALT;
+    let outdated = !cost.is_at_least(wanted) || stored.len() < OUTPUT || salt.len() < SALT;
     Ok(Verdict { matched: output.ct_eq(&stored).into(), outdated })
 }
 
@@ -183,6 +193,13 @@ mod tests {
         assert_eq!(verify(b"x", &phc), Ok(Verdict { matched: true, outdated: true }));
         assert!(!verify_wanting(b"x", &phc, CHEAP).unwrap().outdated);
         assert!(verify_wanting(b"x", &phc, Cost { passes: 2, ..CHEAP }).unwrap().outdated);
+    }
+
+    #[test]
+    fn what_a_check_takes_is_known_before() {
+        let phc = hash(b"x", CHEAP, &SystemRandom).unwrap();
+        assert_eq!(memory_kib(&phc), 64);
+        assert_eq!(memory_kib("$2a$05$CCCCCCCCCCCCCCCCCCCCC.E5YPO9kmyuRGyh0XouQYb4YMJKvyOeW"), 4);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::{
     one_time::{self, Issued, OneTimeKind},
     sessions::Person,
     store::TenantEntry,
-    users::{User, UserState},
+    users::{User, UserState, hold_unchanged},
 };
 
 /// What a login waits for.
@@ -45,6 +45,7 @@ pub(crate) async fn challenge(
     };
     let call = call(request, (tenant, slug), user);
     let mut change = Change::begin(instance, &call, tenant).await?;
+    hold_unchanged(change.rows(), user).await?;
     if let Some(hash) = better_hash {
         change.rows().set_password_hash(user.id, hash).await?;
     }

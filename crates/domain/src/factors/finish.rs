@@ -10,6 +10,7 @@ use crate::{
     instance::Failure,
     one_time::OneTimeKind,
     sessions::{self, Amr, Authentication, SessionTokens},
+    store::StoreError,
 };
 
 /// Finishes a login with a one-time code.
@@ -27,7 +28,7 @@ pub async fn finish_with_code(
     let (tenant, user) = (halfway.entry.id, halfway.user.id);
     let change = attempt(instance, &halfway.call, (tenant, user), (code, true), Some(halfway.token)).await?;
     change.commit(Event::new(EventKind::FactorPassed).on("user", user)).await?;
-    Ok(open(instance, request, &halfway).await?)
+    open(instance, request, &halfway).await
 }
 
 /// Finishes a login with a recovery code, which is used up.
@@ -45,7 +46,7 @@ pub async fn finish_with_recovery_code(
     let (tenant, user) = (halfway.entry.id, halfway.user.id);
     let change = recover(instance, &halfway.call, (tenant, user), code, Some(halfway.token)).await?;
     change.commit(Event::new(EventKind::FactorPassed).on("user", user)).await?;
-    Ok(open(instance, request, &halfway).await?)
+    open(instance, request, &halfway).await
 }
 
 /// Begins the session. Its token was used up before: whatever happens here, it does not give a second one.
@@ -53,8 +54,11 @@ pub(super) async fn open(
     instance: &Instance,
     request: &RequestInfo,
     halfway: &Halfway,
-) -> Result<SessionTokens, Failure> {
+) -> Result<SessionTokens, FactorError> {
     let methods = vec![Amr::Password, Amr::Otp, Amr::MultiFactor];
     let authentication = Authentication { methods, at: instance.now() };
-    sessions::open(instance, request, halfway.person(), authentication, None).await
+    match sessions::open(instance, request, halfway.person(), authentication, None).await {
+        Err(Failure::Store(StoreError::Changed("user"))) => Err(FactorError::Refused("user changed meanwhile")),
+        opened => Ok(opened?),
+    }
 }

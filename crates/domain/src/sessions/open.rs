@@ -14,6 +14,7 @@ use crate::{
     instance::Failure,
     time::Timestamp,
     tokens::{self, AccessToken, Holder},
+    users::hold_unchanged,
 };
 
 /// What a login or a refresh gives.
@@ -42,7 +43,8 @@ impl SessionTokens {
 ///
 /// # Errors
 ///
-/// [`Failure`].
+/// [`Failure`]; a [`StoreError::Changed`](crate::store::StoreError::Changed)`("user")` if the user's state, roles or password are
+/// others by now than in `user`.
 pub async fn open(
     instance: &Instance,
     request: &RequestInfo,
@@ -81,6 +83,7 @@ pub async fn open(
     if let Some(key) = &request.key {
         key.take(change.rows(), now).await?;
     }
+    hold_unchanged(change.rows(), person.user).await?;
     change.rows().insert_session(&session).await?;
     if let Some(hash) = better_hash {
         change.rows().set_password_hash(person.user.id, hash).await?;

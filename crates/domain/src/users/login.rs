@@ -11,7 +11,7 @@ use crate::{
     instance::{Failure, fails},
     passwords::{HashError, Password},
     sessions::{self, Amr, Authentication, Person, SessionTokens},
-    store::TenantEntry,
+    store::{StoreError, TenantEntry, Tx},
     tenants::TenantState,
 };
 
@@ -68,13 +68,32 @@ pub async fn login(
         false => None,
     };
     let place = (entry.id, entry.slug.as_str());
-    if let Some(asked) = factors::challenge(instance, request, place, &user, better.as_deref()).await? {
+    let asked = factors::challenge(instance, request, place, &user, better.as_deref()).await;
+    if let Some(asked) = asked.map_err(overtaken)? {
         return Ok(LoginOutcome::SecondFactor(asked));
     }
     let authentication = Authentication { methods: vec![Amr::Password], at: instance.now() };
     let person = Person { tenant: entry.id, slug: &entry.slug, user: &user };
-    let tokens = sessions::open(instance, request, person, authentication, better.as_deref()).await?;
-    Ok(LoginOutcome::Session(Box::new(tokens)))
+    let tokens = sessions::open(instance, request, person, authentication, better.as_deref()).await;
+    Ok(LoginOutcome::Session(Box::new(tokens.map_err(overtaken)?)))
+}
+
+/// Whoever was changed while its password was compared is not logged in with it.
+fn overtaken(failure: Failure) -> LoginError {
+    match failure {
+        Failure::Store(StoreError::Changed("user")) => LoginError::Invalid("changed meanwhile"),
+        failure => failure.into(),
+    }
+}
+
+/// Holds the user of a login until its commit: [`StoreError::Changed`]`("user")` if it is another one by now than when it was
+/// looked at. A password that was set meanwhile wins over the hash that this login would keep, and over the login itself.
+pub(crate) async fn hold_unchanged(rows: &mut (dyn Tx + '_), user: &User) -> Result<(), StoreError> {
+    let held = rows.hold_user(user.id).await?;
+    let same = |held: User| {
+        held.state == user.state && held.password_hash == user.password_hash && held.roles == user.roles
+    };
+    if held.is_some_and(same) { Ok(()) } else { Err(StoreError::Changed("user")) }
 }
 
 /// A user by its name at login, or by its e-mail's term if it looks like one (FE-13).
