@@ -164,6 +164,9 @@ async fn log_in(
         Err(LoginError::Invalid(_)) => LoginOutcome::refused,
         Err(LoginError::Hash(_) | LoginError::Failed(_)) => LoginOutcome::failed,
     });
+    if app.instance.settings().login_400 && matches!(done, Err(LoginError::Invalid(_))) {
+        return Err(Problem::new(Code::LoginFailed).detail("Invalid credentials").with_status(StatusCode::BAD_REQUEST));
+    }
     match done.or_problem()? {
         users::LoginOutcome::Session(tokens) => {
             let given = browser::begun(app, &request.0, brought, cookies, *tokens).await?;

@@ -19,9 +19,11 @@ use utoipa::{
 use crate::oauth::OAuthErrorBody;
 
 /// The operations that need no credential, by operation id. Every other one answers 401 without.
-pub const PUBLIC: [&str; 17] = [
+pub const PUBLIC: [&str; 19] = [
     "login",
     "login_compat",
+    "register",
+    "register_compat",
     "login_with_totp",
     "login_with_recovery_code",
     "enroll_in_login",

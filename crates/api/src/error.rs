@@ -22,9 +22,9 @@ use chancery_domain::{
     roles::RoleError,
     sessions::{EndSessionError, ReauthenticateError, RefreshError, SessionError},
     subjects::SubjectError,
-    tenants::{CreateTenantError, TenantError},
+    tenants::{CreateTenantError, SettingsError, TenantError, UpdateTenantError},
     tokens::ClientGrantError,
-    users::{ChangeUserError, CreateUserError, LoginError, ReadUserError},
+    users::{ChangeUserError, CreateUserError, LoginError, ReadUserError, RegisterError},
 };
 use chancery_middleware::{Code, Problem};
 
@@ -103,6 +103,38 @@ impl ToProblem for TenantError {
             Self::Denied(denied) => denied.to_problem(),
             Self::NotFound => Problem::new(Code::NotFound),
             Self::WrongState(state) => Problem::new(Code::StateConflict).detail(format!("the tenant is {state}")),
+            Self::Failed(failure) => failure.into(),
+        }
+    }
+}
+
+impl ToProblem for UpdateTenantError {
+    fn to_problem(self) -> Problem {
+        match self {
+            Self::Denied(denied) => denied.to_problem(),
+            Self::Invalid(faults) => Problem::invalid(faults),
+            Self::NotFound => Problem::new(Code::NotFound),
+            Self::Failed(failure) => failure.into(),
+        }
+    }
+}
+
+impl ToProblem for SettingsError {
+    fn to_problem(self) -> Problem {
+        match self {
+            Self::Denied(denied) => denied.to_problem(),
+            Self::Invalid(faults) => Problem::invalid(faults),
+            Self::Failed(failure) => failure.into(),
+        }
+    }
+}
+
+impl ToProblem for RegisterError {
+    fn to_problem(self) -> Problem {
+        match self {
+            Self::Closed => Problem::new(Code::RegistrationClosed),
+            Self::Invalid(faults) => Problem::invalid(faults),
+            Self::Hash(error) => error.to_problem(),
             Self::Failed(failure) => failure.into(),
         }
     }

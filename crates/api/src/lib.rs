@@ -31,12 +31,15 @@ mod keys;
 mod members;
 pub mod metrics;
 mod oauth;
+mod older_paths;
 mod page;
 mod records;
+mod register;
 mod revocations;
 mod roles;
 mod rows;
 mod sessions;
+mod settings;
 mod subjects;
 mod tenant_keys;
 mod tenants;
@@ -82,14 +85,16 @@ pub fn router(instance: Arc<Instance>, metrics: Arc<Metrics>, limits: Limits) ->
     let limits = Limits { streams: blobs::ROUTES, ..limits };
     metrics.watch(&instance);
     let (routes, _) = operations().split_for_parts();
-    chancery_middleware::around(routes.with_state(app), instance, Some(metrics), limits)
+    let door = chancery_middleware::around(routes.with_state(app), instance, Some(metrics), limits);
+    older_paths::with_older_paths(door)
 }
 
 /// Every operation, registered and documented in one stroke.
 fn operations() -> OpenApiRouter<App> {
     OpenApiRouter::with_openapi(docs::bare())
         .routes(routes!(tenants::create_tenant, tenants::list_tenants))
-        .routes(routes!(tenants::get_tenant))
+        .routes(routes!(tenants::get_tenant, tenants::update_tenant))
+        .routes(routes!(settings::get_settings, settings::update_settings))
         .routes(routes!(tenants::suspend_tenant))
         .routes(routes!(tenants::resume_tenant))
         .routes(routes!(users::create_tenant_user, users::find_tenant_users))
@@ -110,6 +115,8 @@ fn operations() -> OpenApiRouter<App> {
         .routes(routes!(factors::reset_factors))
         .routes(routes!(auth::login))
         .routes(routes!(auth::login_compat))
+        .routes(routes!(register::register))
+        .routes(routes!(register::register_compat))
         .routes(routes!(auth::refresh))
         .routes(routes!(auth::refresh_compat))
         .routes(routes!(auth::logout))

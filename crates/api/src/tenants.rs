@@ -9,11 +9,12 @@ use chancery_crypto::Phi;
 use chancery_domain::{
     TenantId,
     access::Call,
-    tenants::{self, NewTenant, Tenant, TenantState},
+    records::WipedJson,
+    tenants::{self, NewTenant, Tenant, TenantPatch, TenantProfile, TenantState},
 };
-use chancery_middleware::{Asked, Authenticated, Creation, OptionalBody, PathOf, Problem, Unique};
+use chancery_middleware::{Asked, Authenticated, Body, Creation, OptionalBody, PathOf, Problem, Unique};
 use http::StatusCode;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
@@ -73,6 +74,54 @@ impl From<Tenant> for TenantBody {
     }
 }
 
+/// A tenant with what is sealed of its record.
+#[derive(Serialize, ToSchema)]
+#[schema(as = TenantProfile)]
+pub(crate) struct TenantProfileBody {
+    #[serde(flatten)]
+    tenant: TenantBody,
+    /// Its contact e-mail.
+    #[serde(serialize_with = "wiped::shown_if_any")]
+    #[schema(required, value_type = Option<String>)]
+    email: Option<Phi<String>>,
+    /// The JSON object that was sent.
+    #[serde(serialize_with = "wiped::shown_if_any")]
+    #[schema(required, value_type = Option<Object>)]
+    metadata: Option<WipedJson>,
+}
+
+impl From<TenantProfile> for TenantProfileBody {
+    fn from(profile: TenantProfile) -> Self {
+        Self {
+            tenant: profile.tenant.into(),
+            email: profile.email,
+            metadata: profile.metadata.and_then(|json| serde_json::from_str(json.expose()).ok()).map(WipedJson::new),
+        }
+    }
+}
+
+/// What of a tenant shall be another. What is absent stays; an e-mail or metadata that is `null` goes.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = TenantPatch)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TenantPatchBody {
+    /// Its name: 1 to 255 characters.
+    name: Option<String>,
+    /// Its contact e-mail; kept sealed.
+    #[serde(default, deserialize_with = "wiped::given")]
+    #[schema(value_type = Option<String>)]
+    email: Option<Option<Phi<String>>>,
+    /// A JSON object of your own, as a whole; kept sealed.
+    #[serde(default, deserialize_with = "unique")]
+    #[schema(value_type = Option<Object>)]
+    metadata: Option<Option<Unique>>,
+}
+
+/// Tells `null` from nothing.
+pub(crate) fn unique<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<Unique>>, D::Error> {
+    Option::<Unique>::deserialize(deserializer).map(Some)
+}
+
 /// A JSON object on its way to being sealed.
 pub(crate) fn object(value: Option<Unique>) -> Result<Option<Phi<String>>, Problem> {
     match value {
@@ -107,7 +156,7 @@ pub(crate) async fn create_tenant(
 }
 
 async fn replay(app: &App, call: &Call, id: TenantId) -> Result<Response, Problem> {
-    let found = tenants::get(&app.instance, call, id).await.or_problem()?;
+    let found = tenants::record(&app.instance, call, id).await.or_problem()?;
     Ok(idempotency::replayed(StatusCode::CREATED, TenantBody::from(found)))
 }
 
@@ -126,13 +175,27 @@ pub(crate) async fn list_tenants(
 /// Get one tenant.
 #[utoipa::path(get, path = "/v1/tenants/{id}", tag = "tenants",
     params(("id" = String, Path, description = "The tenant.")),
-    responses((status = 200, description = "The tenant.", body = TenantBody)))]
+    responses((status = 200, description = "The tenant.", body = TenantProfileBody)))]
 pub(crate) async fn get_tenant(
     State(app): State<App>,
     Authenticated(call): Authenticated,
     PathOf(id): PathOf<TenantId>,
-) -> Result<Json<TenantBody>, Problem> {
+) -> Result<Json<TenantProfileBody>, Problem> {
     Ok(Json(tenants::get(&app.instance, &call, id).await.or_problem()?.into()))
+}
+
+/// Change a tenant's name, e-mail or metadata.
+#[utoipa::path(patch, path = "/v1/tenants/{id}", tag = "tenants", request_body = TenantPatchBody,
+    params(("id" = String, Path, description = "The tenant.")),
+    responses((status = 200, description = "The tenant.", body = TenantBody)))]
+pub(crate) async fn update_tenant(
+    State(app): State<App>,
+    Authenticated(call): Authenticated,
+    PathOf(id): PathOf<TenantId>,
+    Body(body): Body<TenantPatchBody>,
+) -> Result<Json<TenantBody>, Problem> {
+    let patch = TenantPatch { name: body.name, email: body.email, metadata: body.metadata.map(object).transpose()? };
+    Ok(Json(tenants::update(&app.instance, &call, id, patch).await.or_problem()?.into()))
 }
 
 /// Stop serving a tenant: none of its credentials is accepted.

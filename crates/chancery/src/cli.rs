@@ -6,8 +6,8 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::{
     commands::{
-        api_key, backup, demo, doctor, fields, identity_provider, import, init, key, migrate_column, openapi, passwords, recover,
-        restore, role, root, sealing, serve, user, verify,
+        api_key, backup, demo, doctor, fields, identity_provider, import, init, key, migrate_column, openapi,
+        passwords, recover, restore, role, root, sealing, serve, tenant, user, verify,
     },
     config::Flags,
 };
@@ -46,6 +46,8 @@ enum Command {
     Verify(verify::VerifyArgs),
     /// Make and use keys of a running server
     Key(key::KeyArgs),
+    /// Make, change, suspend tenants of a running server; what a tenant chooses for itself
+    Tenant(tenant::TenantArgs),
     /// Make, change, lock, delete and import users of a running server
     User(user::UserArgs),
     /// What a password hash shall cost on this machine
@@ -138,6 +140,7 @@ pub fn main() -> ExitCode {
         Command::Open(args) => runtime.block_on(sealing::open(args)),
         Command::Verify(args) => Ok(verify::run(&args)),
         Command::Key(args) => runtime.block_on(key::run(args)),
+        Command::Tenant(args) => runtime.block_on(tenant::run(args)),
         Command::User(args) => runtime.block_on(user::run(args)),
         Command::Passwords(args) => passwords::run(args),
         Command::ApiKey(args) => runtime.block_on(api_key::run(args)),

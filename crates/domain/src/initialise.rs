@@ -118,6 +118,7 @@ fn admin_key(instance: &Instance, admin: &FirstAdmin) -> Result<(ApiKey, Secret<
         digest: text.digest(pepper),
         pepper_version,
         allowed_cidrs: admin.allowed_cidrs.clone(),
+        rate_limit: None,
         created_at: now,
         expires_at: admin.expires_in_days.map(|days| now.plus_seconds(i64::from(days) * 86_400)),
         revoked_at: None,

@@ -20,6 +20,7 @@ use crate::{
         RootError, habits::Habits, resident::ResidentKeys,
     },
     legacy_tokens::LegacyKey,
+    limits::{KeyLimits, Limiter, LocalLimiter},
     passwords::PasswordQueue,
     store::{Directory, Store, StoreError},
     tenants::TenantState,
@@ -173,6 +174,9 @@ pub struct Instance {
     refused_credentials: RefusedCredentials,
     pub(crate) last_used: LastUsed,
     pub(crate) passwords: PasswordQueue,
+    pub(crate) key_limits: KeyLimits,
+    limiter: OnceLock<Arc<dyn Limiter>>,
+    local_limiter: LocalLimiter,
     pub(crate) key_uses: KeyUses,
     due_datasets: Mutex<BTreeSet<TenantId>>,
     key_sets: Arc<KeySets>,
@@ -290,6 +294,9 @@ impl Instance {
             refused_credentials: RefusedCredentials::default(),
             last_used: LastUsed::default(),
             passwords: PasswordQueue::new(settings.password_cost),
+            key_limits: KeyLimits::default(),
+            limiter: OnceLock::new(),
+            local_limiter: LocalLimiter::default(),
             key_uses: KeyUses::default(),
             due_datasets: Mutex::default(),
             key_sets: Arc::new(KeySets::new(Arc::clone(&ports.documents), Arc::clone(&ports.clock))),
@@ -453,6 +460,19 @@ impl Instance {
     /// How many opens failed, by class.
     pub fn open_failures(&self) -> &OpenFailures {
         &self.open_failures
+    }
+
+    /// Says who counts against limits; once, before the instance is used. Without, each node counts for itself.
+    pub fn count_with(&self, limiter: Arc<dyn Limiter>) {
+        let _ = self.limiter.set(limiter);
+    }
+
+    /// Who counts against limits.
+    pub(crate) fn limiter(&self) -> &dyn Limiter {
+        match self.limiter.get() {
+            Some(limiter) => &**limiter,
+            None => &self.local_limiter,
+        }
     }
 
     /// Where passwords are hashed.

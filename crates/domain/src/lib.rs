@@ -13,6 +13,7 @@
 //! | [`identity_providers`] | issuers outside whose tokens a tenant takes, and the cache of their keys |
 //! | [`legacy_tokens`] | tokens of an older system, for a few days |
 //! | [`factors`], [`one_time`] | second factors of people; tokens that are good for one thing, once |
+//! | [`passwords`], [`limits`] | what a password must be and how it is hashed; how often something may be done |
 //! | [`sessions`], [`revocations`] | logins that go on by refresh tokens; what is refused before it expires |
 //! | [`keyring`] | the key hierarchy, its versions and leases, the [`keyring::KeyProvider`] port |
 //! | [`fields`], [`records`] | which columns hold personal data; sealing and opening their values |
@@ -51,6 +52,7 @@ pub mod instance;
 pub mod jobs;
 pub mod keyring;
 pub mod legacy_tokens;
+pub mod limits;
 pub mod one_time;
 pub mod passwords;
 pub mod records;

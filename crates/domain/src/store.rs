@@ -56,6 +56,7 @@ use crate::{
     sessions::SessionWrites,
     subjects::SubjectRows,
     subjects::SubjectWrites,
+    tenants::Registration,
     tenants::TenantRows,
     tenants::TenantState,
     tenants::TenantWrites,
@@ -213,6 +214,8 @@ pub struct TenantEntry {
     pub state: TenantState,
     /// How many personal fields it keeps in clear.
     pub clear_fields: u32,
+    /// How people become its users.
+    pub registration: Registration,
 }
 
 /// What authentication knows of an API key before its tenant is entered. No personal data.

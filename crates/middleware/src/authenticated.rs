@@ -10,6 +10,7 @@ use chancery_domain::{
         authenticate::{AuthenticateError, Presented, authenticate},
     },
     audit::refusals,
+    limits::{self, Taken},
     tokens::{HeldKey, PresentedProof, check_proof},
 };
 use http::{HeaderMap, request::Parts};
@@ -89,7 +90,12 @@ pub(crate) async fn admit(
 async fn caller(exchange: &Exchange, presented: &Presented) -> Result<Caller, Problem> {
     let caller = authenticate(exchange.instance(), presented, exchange.info()).await;
     let bound = matches!(presented, Presented::BoundToken(..));
-    caller.map_err(|error| refusal(exchange.instance(), error).bound(bound))
+    let caller = caller.map_err(|error| refusal(exchange.instance(), error).bound(bound))?;
+    // Before it is known as a call: who asks too often grows no log.
+    if let Taken::Refused { retry_after } = limits::count_request(exchange.instance(), &caller).await? {
+        return Err(Problem::new(Code::RateLimited).retry_after(retry_after));
+    }
+    Ok(caller)
 }
 
 async fn compared(

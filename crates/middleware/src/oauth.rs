@@ -88,7 +88,7 @@ impl From<Problem> for OAuthError {
             StatusCode::UNAUTHORIZED if code == Code::ProofInvalid => OAuthCode::InvalidDpopProof,
             StatusCode::UNAUTHORIZED => return Self::client(),
             StatusCode::FORBIDDEN => OAuthCode::UnauthorizedClient,
-            StatusCode::SERVICE_UNAVAILABLE => OAuthCode::TemporarilyUnavailable,
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => OAuthCode::TemporarilyUnavailable,
             status if status.is_server_error() => OAuthCode::ServerError,
             _ => OAuthCode::InvalidRequest,
         };

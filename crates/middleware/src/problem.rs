@@ -48,6 +48,8 @@ problems! {
     LoginFailed = "auth.login_failed", UNAUTHORIZED, "Login failed";
     /// The person must prove again who it is (RFC 9470).
     StepUpRequired = "auth.step_up_required", UNAUTHORIZED, "Prove again who you are";
+    /// There is no such tenant, or nobody registers there in this way.
+    RegistrationClosed = "registration.closed", FORBIDDEN, "Nobody registers here in this way";
     /// A refresh token was used before; its session has ended.
     RefreshReused = "auth.refresh_reused", UNAUTHORIZED, "The refresh token was used before; log in again";
     /// A request with a browser's cookies that no page of ours has made.
@@ -108,6 +110,8 @@ problems! {
     SubjectErased = "subject.erased", GONE, "The person was erased";
     /// The same `Idempotency-Key` with another request.
     IdempotencyMismatch = "idempotency.mismatch", UNPROCESSABLE_ENTITY, "The Idempotency-Key belongs to another request";
+    /// More requests than the limit of the caller's API key.
+    RateLimited = "ratelimit.exceeded", TOO_MANY_REQUESTS, "Too many requests";
     /// The log takes no event, so nothing was done.
     AuditUnavailable = "audit.unavailable", SERVICE_UNAVAILABLE, "The audit log is not available";
     /// Something we depend on does not answer.
@@ -128,12 +132,22 @@ pub struct Problem {
     faults: Faults,
     max_age: Option<u32>,
     bound: bool,
+    retry_after: Option<u32>,
+    status: Option<StatusCode>,
 }
 
 impl Problem {
     /// With the code's title and nothing else.
     pub const fn new(code: Code) -> Self {
-        Self { code, detail: None, faults: Faults(Vec::new()), max_age: None, bound: false }
+        Self {
+            code,
+            detail: None,
+            faults: Faults(Vec::new()),
+            max_age: None,
+            bound: false,
+            retry_after: None,
+            status: None,
+        }
     }
 
     /// The person must prove who it is, at most so many seconds before the request.
@@ -153,13 +167,35 @@ impl Problem {
 
     /// Fields that are not valid.
     pub const fn invalid(faults: Faults) -> Self {
-        Self { code: Code::RequestInvalid, detail: None, faults, max_age: None, bound: false }
+        Self {
+            code: Code::RequestInvalid,
+            detail: None,
+            faults,
+            max_age: None,
+            bound: false,
+            retry_after: None,
+            status: None,
+        }
     }
 
-    /// Whether the refused token came with a proof of its key.
+    /// Whether the credential is one that is bound to a key (RFC 9449).
     #[must_use]
     pub(crate) const fn bound(mut self, bound: bool) -> Self {
         self.bound = bound;
+        self
+    }
+
+    /// Worth another try after so many seconds.
+    #[must_use]
+    pub const fn retry_after(mut self, seconds: u32) -> Self {
+        self.retry_after = Some(seconds);
+        self
+    }
+
+    /// With another status than the code's, for clients of older versions.
+    #[must_use]
+    pub const fn with_status(mut self, status: StatusCode) -> Self {
+        self.status = Some(status);
         self
     }
 
@@ -206,7 +242,7 @@ impl From<Code> for Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let status = self.code.status();
+        let status = self.status.unwrap_or(self.code.status());
         let mut body = json!({
             "type": format!("urn:chancery:problem:{}", self.code.as_str()),
             "title": self.code.title(),
@@ -235,8 +271,9 @@ impl IntoResponse for Problem {
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, challenge(self.code, self.bound, self.max_age));
         }
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        let wait = self.retry_after.or((status == StatusCode::SERVICE_UNAVAILABLE).then_some(1));
+        if let Some(seconds) = wait {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response.extensions_mut().insert(self.code);
         response

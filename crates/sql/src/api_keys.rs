@@ -19,21 +19,21 @@ const COUNT: Sql = Sql::dialects(
 
 const ONE: Sql = Sql::dialects(
     "SELECT id, description, roles, user_id, digest, pepper_version, allowed_cidrs, created_at, expires_at, revoked_at,
-        last_used_at, replaced_by,
+        last_used_at, replaced_by, rate_limit,
         (SELECT GROUP_CONCAT(role, ' ') FROM role_holders WHERE tenant_id = $1 AND holder = api_keys.id)
      FROM api_keys WHERE tenant_id = $1 AND id = $2",
     "SELECT id, description, roles, user_id, digest, pepper_version, allowed_cidrs, created_at, expires_at, revoked_at,
-        last_used_at, replaced_by,
+        last_used_at, replaced_by, rate_limit,
         (SELECT STRING_AGG(role, ' ') FROM role_holders WHERE tenant_id = $1 AND holder = api_keys.id)
      FROM api_keys WHERE tenant_id = $1 AND id = $2",
 );
 const PAGE: Sql = Sql::dialects(
     "SELECT id, description, roles, user_id, digest, pepper_version, allowed_cidrs, created_at, expires_at, revoked_at,
-        last_used_at, replaced_by,
+        last_used_at, replaced_by, rate_limit,
         (SELECT GROUP_CONCAT(role, ' ') FROM role_holders WHERE tenant_id = $1 AND holder = api_keys.id)
      FROM api_keys WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3",
     "SELECT id, description, roles, user_id, digest, pepper_version, allowed_cidrs, created_at, expires_at, revoked_at,
-        last_used_at, replaced_by,
+        last_used_at, replaced_by, rate_limit,
         (SELECT STRING_AGG(role, ' ') FROM role_holders WHERE tenant_id = $1 AND holder = api_keys.id)
      FROM api_keys WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3",
 );
@@ -48,12 +48,14 @@ fn read(row: &mut Row) -> Result<ApiKey, StoreError> {
         digest: row.array()?,
         pepper_version: row.number()?,
         allowed_cidrs: cidrs(&row.text()?).ok_or_else(|| row.damaged())?,
+        rate_limit: None,
         created_at: row.time()?,
         expires_at: row.opt_time()?,
         revoked_at: row.opt_time()?,
         last_used_at: row.opt_time()?,
         replaced_by: row.opt_parsed()?,
     };
+    key.rate_limit = row.opt_int()?.map(u32::try_from).transpose().map_err(|_| row.damaged())?;
     key.defined_roles = row.opt_text()?.unwrap_or_default().split_ascii_whitespace().map(str::to_owned).collect();
     // Neither engine promises an order of what it strings together.
     key.defined_roles.sort_unstable();
@@ -89,8 +91,8 @@ impl<D: Driver> ApiKeyWrites for Rows<D> {
     async fn insert_api_key(&mut self, key: &ApiKey) -> Result<(), StoreError> {
         self.execute(
             "INSERT INTO api_keys (tenant_id, id, description, roles, user_id, digest, pepper_version, allowed_cidrs,
-                created_at, expires_at, revoked_at, last_used_at, replaced_by)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+                created_at, expires_at, revoked_at, last_used_at, replaced_by, rate_limit)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
             [
                 Value::text(key.id),
                 key.description.as_str().into(),
@@ -104,6 +106,7 @@ impl<D: Driver> ApiKeyWrites for Rows<D> {
                 Value::opt_time(key.revoked_at),
                 Value::opt_time(key.last_used_at),
                 Value::opt_text(key.replaced_by),
+                Value::Int(key.rate_limit.map(i64::from)),
             ],
         )
         .await?;
@@ -126,7 +129,7 @@ impl<D: Driver> ApiKeyWrites for Rows<D> {
     async fn update_api_key(&mut self, key: &ApiKey) -> Result<(), StoreError> {
         let changed = self
             .execute(
-                "UPDATE api_keys SET description = $3, allowed_cidrs = $4, expires_at = $5, replaced_by = $6
+                "UPDATE api_keys SET description = $3, allowed_cidrs = $4, expires_at = $5, replaced_by = $6, rate_limit = $7
                  WHERE tenant_id = $1 AND id = $2 AND revoked_at IS NULL",
                 [
                     Value::text(key.id),
@@ -134,6 +137,7 @@ impl<D: Driver> ApiKeyWrites for Rows<D> {
                     Value::Text(Some(cidrs_text(key))),
                     Value::opt_time(key.expires_at),
                     Value::opt_text(key.replaced_by),
+                    Value::Int(key.rate_limit.map(i64::from)),
                 ],
             )
             .await?;

@@ -65,14 +65,14 @@ pub async fn identity_providers(
 
 /// The tenant with this id.
 pub async fn tenant(driver: &mut dyn Driver, id: TenantId) -> Result<Option<TenantEntry>, StoreError> {
-    let sql = "SELECT tenant_id, slug, state, clear_fields FROM directory_tenants WHERE tenant_id = $1";
+    let sql = "SELECT tenant_id, slug, state, clear_fields, registration FROM directory_tenants WHERE tenant_id = $1";
     let rows = driver.fetch(sql.into(), vec![Value::text(id)]).await?;
     rows.into_iter().next().map(read).transpose()
 }
 
 /// The tenant with this short name.
 pub async fn tenant_by_slug(driver: &mut dyn Driver, slug: &str) -> Result<Option<TenantEntry>, StoreError> {
-    let sql = "SELECT tenant_id, slug, state, clear_fields FROM directory_tenants WHERE slug = $1";
+    let sql = "SELECT tenant_id, slug, state, clear_fields, registration FROM directory_tenants WHERE slug = $1";
     let rows = driver.fetch(sql.into(), vec![slug.into()]).await?;
     rows.into_iter().next().map(read).transpose()
 }
@@ -83,7 +83,7 @@ pub async fn tenants(
     since: Option<TenantId>,
     limit: u32,
 ) -> Result<Vec<TenantEntry>, StoreError> {
-    let sql = "SELECT tenant_id, slug, state, clear_fields FROM directory_tenants
+    let sql = "SELECT tenant_id, slug, state, clear_fields, registration FROM directory_tenants
                WHERE tenant_id > $1 ORDER BY tenant_id LIMIT $2";
     let rows = driver.fetch(sql.into(), vec![after(since), limit.into()]).await?;
     rows.into_iter().map(read).collect()
@@ -134,5 +134,11 @@ pub async fn epochs_since(driver: &mut dyn Driver, mark: Option<i64>) -> Result<
 
 fn read(values: Vec<Value>) -> Result<TenantEntry, StoreError> {
     let mut row = Row::new("tenant", values);
-    Ok(TenantEntry { id: row.parsed()?, slug: row.text()?, state: row.parsed()?, clear_fields: row.number()? })
+    Ok(TenantEntry {
+        id: row.parsed()?,
+        slug: row.text()?,
+        state: row.parsed()?,
+        clear_fields: row.number()?,
+        registration: row.parsed()?,
+    })
 }

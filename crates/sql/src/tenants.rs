@@ -1,7 +1,7 @@
 use async_trait::async_trait;
 use chancery_domain::TenantId;
 use chancery_domain::store::StoreError;
-use chancery_domain::tenants::{Tenant, TenantRows, TenantState, TenantWrites};
+use chancery_domain::tenants::{Registration, Tenant, TenantRows, TenantState, TenantWrites};
 
 use crate::rows::{after, swapped};
 use crate::{Driver, Row, Rows, Sql, Value};
@@ -71,6 +71,31 @@ impl<D: Driver> TenantWrites for Rows<D> {
         Ok(())
     }
 
+    async fn hold_tenant_record(&mut self, id: TenantId) -> Result<Option<Tenant>, StoreError> {
+        // SQLite has one writer, so it is held already.
+        let sql = Sql::dialects(
+            "SELECT id FROM tenants WHERE tenant_id = $1 AND id = $2",
+            "SELECT id FROM tenants WHERE tenant_id = $1 AND id = $2 FOR UPDATE",
+        );
+        self.one("tenant", sql, [Value::text(id)], Row::text).await?;
+        self.tenant_record(id).await
+    }
+
+    async fn update_tenant(&mut self, tenant: &Tenant) -> Result<(), StoreError> {
+        let changed = self
+            .execute(
+                "UPDATE tenants SET name = $3, email = $4, metadata = $5 WHERE tenant_id = $1 AND id = $2",
+                [
+                    Value::text(tenant.id),
+                    tenant.name.as_str().into(),
+                    Value::opt_bytes(tenant.email.as_deref()),
+                    Value::opt_bytes(tenant.metadata.as_deref()),
+                ],
+            )
+            .await?;
+        swapped(changed, "tenant")
+    }
+
     async fn set_tenant_state(&mut self, id: TenantId, from: TenantState, to: TenantState) -> Result<(), StoreError> {
         let changed = self
             .execute(
@@ -105,5 +130,10 @@ impl<D: Driver> TenantWrites for Rows<D> {
         let changed =
             self.execute("UPDATE directory_tenants SET clear_fields = $2 WHERE tenant_id = $1", [count.into()]).await?;
         swapped(changed, "tenant")
+    }
+
+    async fn set_registration(&mut self, registration: Registration) -> Result<(), StoreError> {
+        let sql = "UPDATE directory_tenants SET registration = $2 WHERE tenant_id = $1";
+        swapped(self.execute(sql, [Value::text(registration)]).await?, "tenant")
     }
 }

@@ -20,7 +20,7 @@ macro_rules! select {
             "SELECT u.id, u.username, u.email, (SELECT ",
             $terms,
             " FROM user_email_terms AS t WHERE t.tenant_id = $1 AND t.user_id = u.id),
-             u.first_name, u.last_name, u.metadata, u.password_hash, u.roles, u.state, u.created_at
+             u.first_name, u.last_name, u.metadata, u.password_hash, u.roles, u.state, u.created_at, u.email_proven
              FROM users AS u WHERE u.tenant_id = $1 AND ",
             $rest
         )
@@ -57,6 +57,7 @@ fn read(row: &mut Row) -> Result<User, StoreError> {
         roles: RoleSet::from_text(&row.text()?).map_err(|_| row.damaged())?,
         state: row.parsed()?,
         created_at: row.time()?,
+        email_proven: row.boolean()?,
     })
 }
 
@@ -89,8 +90,8 @@ impl<D: Driver> UserWrites for Rows<D> {
     async fn insert_user(&mut self, user: &User) -> Result<(), StoreError> {
         self.execute(
             "INSERT INTO users (tenant_id, id, username, email, first_name, last_name, metadata,
-                password_hash, roles, state, created_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+                password_hash, roles, state, created_at, email_proven)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
             [
                 Value::text(user.id),
                 user.username.as_str().into(),
@@ -102,6 +103,7 @@ impl<D: Driver> UserWrites for Rows<D> {
                 Value::Text(Some(user.roles.to_text())),
                 Value::text(user.state),
                 Value::time(user.created_at),
+                user.email_proven.into(),
             ],
         )
         .await?;
@@ -121,7 +123,8 @@ impl<D: Driver> UserWrites for Rows<D> {
     async fn update_user(&mut self, user: &User) -> Result<(), StoreError> {
         let changed = self
             .execute(
-                "UPDATE users SET username = $3, email = $4, first_name = $5, last_name = $6, metadata = $7, roles = $8, state = $9
+                "UPDATE users SET username = $3, email = $4, first_name = $5, last_name = $6, metadata = $7, roles = $8, state = $9,
+                    email_proven = $10
                  WHERE tenant_id = $1 AND id = $2",
                 [
                     Value::text(user.id),
@@ -132,6 +135,7 @@ impl<D: Driver> UserWrites for Rows<D> {
                     Value::opt_bytes(user.metadata.as_deref()),
                     Value::Text(Some(user.roles.to_text())),
                     Value::text(user.state),
+                    user.email_proven.into(),
                 ],
             )
             .await?;

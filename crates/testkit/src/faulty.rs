@@ -39,7 +39,7 @@ use chancery_domain::roles::{DefinedRole, RoleRows, RoleWrites};
 use chancery_domain::sessions::{Authentication, Head, Session, SessionRows, SessionState, SessionWrites};
 use chancery_domain::store::{ApiKeyEntry, Directory, Epochs, Store, StoreError, TenantEntry, Tx, View};
 use chancery_domain::subjects::{SubjectHoldings, SubjectKey, SubjectReferences, SubjectRows, SubjectWrites};
-use chancery_domain::tenants::{Tenant, TenantRows, TenantState, TenantWrites};
+use chancery_domain::tenants::{Registration, Tenant, TenantRows, TenantState, TenantWrites};
 use chancery_domain::time::Timestamp;
 use chancery_domain::tokens::ProofWrites;
 use chancery_domain::users::{User, UserRows, UserWrites};
@@ -258,6 +258,9 @@ hand_on!(TenantWrites {
     fn hold_tenant() -> ();
     fn set_tenant_state(id: TenantId, from: TenantState, to: TenantState) -> ();
     fn set_clear_fields(count: u32) -> ();
+    fn hold_tenant_record(id: TenantId) -> Option<Tenant>;
+    fn update_tenant(tenant: &Tenant) -> ();
+    fn set_registration(registration: Registration) -> ();
 });
 hand_on!(UserRows {
     fn user(id: UserId) -> Option<User>;

@@ -86,6 +86,7 @@ pub fn user(n: u64) -> User {
         username: format!("{TEXT} {n}"),
         email: vec![0, 1, 255],
         email_terms: (0..n % 4).map(|term| format!("term-{n}-{term}")).collect(),
+        email_proven: !n.is_multiple_of(3),
         first_name: odd(n, vec![1]),
         last_name: odd(n, Vec::new()),
         metadata: odd(n, vec![3; 5_000]),
@@ -162,6 +163,7 @@ pub fn api_key(n: u64) -> ApiKey {
         pepper_version: 1,
         allowed_cidrs: odd(n, vec!["10.0.0.0/8".parse().unwrap(), "2001:db8::/32".parse().unwrap()])
             .unwrap_or_default(),
+        rate_limit: odd(n, 90),
         created_at: NOW,
         expires_at: odd(n, NOW.plus_seconds(60)),
         revoked_at: None,

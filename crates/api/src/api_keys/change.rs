@@ -26,6 +26,15 @@ pub(crate) struct ApiKeyChangeBody {
     expires_in_days: Option<u32>,
     /// From where it may be used; anywhere if empty.
     allowed_cidrs: Option<Vec<String>>,
+    /// How often it may be used in a minute, 1 to 1,000,000; `null` takes its own limit away.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<u32>)]
+    rate_limit: Option<Option<u32>>,
+}
+
+/// Tells `null` from nothing.
+fn given<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Option<u32>>, D::Error> {
+    Option::deserialize(deserializer).map(Some)
 }
 
 /// How an API key is replaced.
@@ -61,7 +70,12 @@ pub(crate) async fn update_api_key(
     Body(body): Body<ApiKeyChangeBody>,
 ) -> Result<Json<ApiKeyBody>, Problem> {
     let allowed_cidrs = body.allowed_cidrs.map(|texts| cidrs("", &texts)).transpose().map_err(Problem::invalid)?;
-    let wanted = ApiKeyChange { description: body.description, allowed_cidrs, expires_in_days: body.expires_in_days };
+    let wanted = ApiKeyChange {
+        description: body.description,
+        allowed_cidrs,
+        expires_in_days: body.expires_in_days,
+        rate_limit: body.rate_limit,
+    };
     Ok(Json(api_keys::update(&app.instance, &call, id, wanted).await.or_problem()?.into()))
 }
 

@@ -48,6 +48,8 @@ pub(crate) struct NewApiKeyBody {
     expires_in_days: Option<u32>,
     /// From where it may be used, such as `10.0.0.0/8`; anywhere if absent.
     allowed_cidrs: Option<Vec<String>>,
+    /// How often it may be used in a minute, 1 to 1,000,000; as often as the operator says for all if absent.
+    rate_limit: Option<u32>,
 }
 
 /// An API key.
@@ -83,6 +85,9 @@ pub(crate) struct ApiKeyBody {
     replaced_by: Option<String>,
     /// From where it may be used; anywhere if empty.
     allowed_cidrs: Vec<String>,
+    /// How often it may be used in a minute; as often as the operator says for all if `null`.
+    #[schema(required)]
+    rate_limit: Option<u32>,
 }
 
 impl From<ApiKey> for ApiKeyBody {
@@ -99,6 +104,7 @@ impl From<ApiKey> for ApiKeyBody {
             last_used_at: key.last_used_at.map(|at| at.to_string()),
             replaced_by: key.replaced_by.map(|id| id.to_string()),
             allowed_cidrs: key.allowed_cidrs.iter().map(ToString::to_string).collect(),
+            rate_limit: key.rate_limit,
         }
     }
 }
@@ -126,6 +132,7 @@ impl NewApiKeyBody {
             user: self.user_id,
             expires_in_days: self.expires_in_days,
             allowed_cidrs,
+            rate_limit: self.rate_limit,
         })
     }
 }
@@ -291,6 +298,7 @@ pub(crate) async fn create_api_key_compat(
         user_id: Some(body.user_id),
         expires_in_days: body.expires_in_days,
         allowed_cidrs: body.allowed_cidrs,
+        rate_limit: None,
     };
     let issued = api_keys::create(&app.instance, &call, call.tenant(), new.parsed()?).await.or_problem()?;
     Ok((StatusCode::CREATED, Json(issued.into())))

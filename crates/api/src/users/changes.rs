@@ -9,11 +9,17 @@ use chancery_domain::{
 };
 use chancery_middleware::{Authenticated, Body, OptionalBody, PathOf, Problem, Unique};
 use http::StatusCode;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::CreatedUserBody;
-use crate::{App, error::IntoProblem, idempotency::Nothing, tenants::object, wiped};
+use crate::{
+    App,
+    error::IntoProblem,
+    idempotency::Nothing,
+    tenants::{self, object},
+    wiped,
+};
 
 /// What of a user shall be another. What is absent stays; a name or metadata that is `null` goes.
 #[derive(Deserialize, ToSchema)]
@@ -33,16 +39,12 @@ pub(crate) struct UserPatchBody {
     #[schema(value_type = Option<String>)]
     last_name: Option<Option<Phi<String>>>,
     /// A JSON object of your own, as a whole; kept sealed.
-    #[serde(default, deserialize_with = "unique")]
+    #[serde(default, deserialize_with = "tenants::unique")]
     #[schema(value_type = Option<Object>)]
     metadata: Option<Option<Unique>>,
     /// Its roles, all of them. Other roles end its sessions.
     #[schema(value_type = Option<Vec<String>>, example = json!(["clinician"]))]
     roles: Option<Vec<Role>>,
-}
-
-fn unique<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<Unique>>, D::Error> {
-    Option::<Unique>::deserialize(deserializer).map(Some)
 }
 
 /// Change a user.

@@ -96,6 +96,8 @@ pub(crate) struct UserBody {
     #[serde(serialize_with = "wiped::shown")]
     #[schema(value_type = String)]
     email: Phi<String>,
+    /// Whether somebody vouches for the e-mail: an administrator gave it. One that its user gave alone logs nobody in.
+    email_proven: bool,
     /// Its first name.
     #[serde(serialize_with = "wiped::shown_if_any")]
     #[schema(required, value_type = Option<String>)]
@@ -125,6 +127,7 @@ impl From<User> for CreatedUserBody {
 impl From<UserProfile> for UserBody {
     fn from(profile: UserProfile) -> Self {
         Self {
+            email_proven: profile.user.email_proven,
             user: profile.user.into(),
             email: profile.email,
             first_name: profile.first_name,

@@ -147,6 +147,7 @@ const AUDITOR: &[(&str, &str)] = &[
     ("create_token", "ok"),
     ("list_tenants", "ok"),
     ("get_tenant", "ok"),
+    ("get_settings", "ok"),
     ("find_tenant_events", "ok"),
     ("list_tenant_api_keys", "ok"),
     ("find_tenant_users", "not_found"),
@@ -376,6 +377,11 @@ fn expectations(
     );
     add("list_tenants", "/v1/tenants".into(), None, admin, Some((&ours.admin, 403)));
     add("get_tenant", tenant(""), None, admin, Some((&ours.admin, 403)));
+    let renamed = || Some(json!({"name": "Ours"}));
+    add("update_tenant", tenant(""), renamed(), admin, Some((platform_auditor, 403)));
+    add("get_settings", "/v1/settings".into(), None, &ours.auditor, Some((&ours.staff, 403)));
+    let invited = Some(json!({"registration": "invited"}));
+    add("update_settings", "/v1/settings".into(), invited, &ours.admin, Some((&ours.auditor, 403)));
     add("suspend_tenant", format!("/v1/tenants/{}/suspend", spare.id), None, admin, Some((platform_auditor, 403)));
     add("resume_tenant", format!("/v1/tenants/{}/resume", spare.id), None, admin, Some((platform_auditor, 403)));
     add("create_tenant_user", tenant("/users"), new_user("bob"), admin, Some((platform_auditor, 404)));

@@ -6,7 +6,7 @@ use crate::app::{Backend, Caller, TestApp};
 
 backends! {
     a_key_is_shown_once_and_dies_when_revoked, a_key_is_rotated_with_an_overlap, a_key_is_changed, uses_are_told,
-    keys_of_another_system_go_on_working, the_last_use_is_written_once_a_minute
+    keys_of_another_system_go_on_working, the_last_use_is_written_once_a_minute, a_key_has_a_limit_of_its_own
 }
 
 async fn a_key_is_shown_once_and_dies_when_revoked(backend: Backend) {
@@ -303,4 +303,76 @@ async fn administrative_keys_end_and_stay_at_home_in_production() {
     let rotated = app.post(&admin, &path(&made, "/rotate"), json!({"overlap_seconds": 0})).await.created();
     assert_eq!(rotated["allowed_cidrs"], home);
     assert!(rotated["expires_at"].is_string());
+}
+
+async fn a_key_has_a_limit_of_its_own(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("ours").await;
+    let body = json!({"description": "x", "roles": ["service"], "rate_limit": 3});
+    let made = app.post(&clinic.admin, "/v1/api-keys", body).await.created();
+    assert_eq!(made["rate_limit"], 3);
+    let session = async || app.get(&holder(&made), "/v1/auth/session").await;
+    for _ in 0..3 {
+        session().await.ok();
+    }
+    let told = session().await;
+    told.refused(429, "ratelimit.exceeded");
+    let wait: i64 = told.headers["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((1..=120).contains(&wait), "{wait}");
+    // Whoever asks too often grows no log, and disturbs nobody else.
+    assert!(app.events(&clinic.auditor, "access.refused").await.is_empty());
+    app.get(&clinic.service, "/v1/auth/session").await.ok();
+    app.clock.advance_seconds(wait);
+    session().await.ok();
+    session().await;
+    session().await.refused(429, "ratelimit.exceeded");
+
+    let change = async |body: Value| app.call(&clinic.admin, "PATCH", &path(&made, ""), Some(body)).await;
+    assert_eq!(change(json!({"rate_limit": 50})).await.ok()["rate_limit"], 50);
+    for _ in 0..20 {
+        session().await.ok();
+    }
+    assert_eq!(change(json!({"description": "y"})).await.ok()["rate_limit"], 50, "what is not named stays");
+    let rotated = app.post(&clinic.admin, &path(&made, "/rotate"), json!({})).await.created();
+    assert_eq!(rotated["rate_limit"], 50);
+    assert_eq!(change(json!({"rate_limit": null})).await.ok()["rate_limit"], json!(null));
+    for _ in 0..60 {
+        session().await.ok();
+    }
+    for odd in [json!(0), json!(1_000_001), json!(-1), json!("3")] {
+        change(json!({"rate_limit": odd})).await.refused(422, "request.invalid");
+        let body = json!({"description": "x", "roles": ["service"], "rate_limit": odd});
+        app.post(&clinic.admin, "/v1/api-keys", body).await.refused(422, "request.invalid");
+    }
+}
+
+#[tokio::test]
+async fn all_keys_have_the_operators_limit_and_people_have_none() {
+    let app = TestApp::new().await;
+    let clinic = app.clinic("ours").await;
+    let password = "Correct-Horse-7-Battery";
+    let user = json!({"username": "ann", "email": "ann@x.test", "roles": ["staff"], "password": password});
+    app.post(&clinic.admin, "/v1/users", user).await.created();
+    let limited = app.again(|settings| settings.api_key_per_minute = 5).await;
+    for _ in 0..5 {
+        limited.get(&clinic.service, "/v1/auth/session").await.ok();
+    }
+    limited.get(&clinic.service, "/v1/auth/session").await.refused(429, "ratelimit.exceeded");
+    limited.get(&clinic.staff, "/v1/auth/session").await.ok();
+    // A token that a key got counts for the key.
+    let made =
+        app.post(&clinic.admin, "/v1/api-keys", json!({"description": "x", "roles": ["service"]})).await.created();
+    let token = app.post(&holder(&made), "/v1/tokens", json!({})).await.created();
+    let token = Caller { bearer: token["access_token"].as_str().unwrap().to_owned() };
+    for _ in 0..5 {
+        limited.get(&token, "/v1/auth/session").await.ok();
+    }
+    limited.get(&holder(&made), "/v1/auth/session").await.refused(429, "ratelimit.exceeded");
+
+    let login = json!({"tenant": "ours", "username": "ann", "password": password});
+    let ann = limited.anonymous("POST", "/v1/auth/login", Some(login)).await.ok();
+    let ann = Caller { bearer: ann["access_token"].as_str().unwrap().to_owned() };
+    for _ in 0..20 {
+        limited.get(&ann, "/v1/auth/session").await.ok();
+    }
 }

@@ -111,3 +111,25 @@ async fn tokens_that_were_changed_are_not_accepted() {
         app.get(&Caller { bearer: bad }, "/v1/auth/session").await.refused(401, "auth.credential_invalid");
     }
 }
+
+/// `compat.login_400`: for clients of older versions.
+#[tokio::test]
+async fn a_refused_login_answers_400_where_older_clients_want_that() {
+    let app = TestApp::new().await;
+    let clinic = app.clinic("north").await;
+    user(&app, &clinic, "zoe").await;
+    let older = app.again(|settings| settings.login_400 = true).await;
+    let usual = log_in(&app, "north", "zoe", "Correct-Horse-8-Battery").await.json();
+    for path in ["/v1/auth/login", "/auth/login"] {
+        for username in ["zoe", "nobody"] {
+            let body = json!({"tenant": "north", "username": username, "password": "Correct-Horse-8-Battery"});
+            let reply = older.anonymous("POST", path, Some(body)).await;
+            reply.refused(400, "auth.login_failed");
+            assert_eq!((&reply.json()["detail"], &reply.json()["code"]), (&usual["detail"], &usual["code"]));
+            assert!(!reply.headers.contains_key("www-authenticate"));
+        }
+    }
+    log_in(&older, "north", "zoe", PASSWORD).await.ok();
+    // Only there: elsewhere a bad credential is 401 as ever.
+    older.anonymous("GET", "/v1/auth/session", None).await.refused(401, "auth.credential_missing");
+}

@@ -32,7 +32,8 @@ async fn refused_logins_take_the_same_time_whatever_is_wrong() {
     let app = cheap.again(|settings| settings.password_cost = Cost::default()).await;
     let clinic = app.clinic("north").await;
     for name in ["zoe", "lou", "dan"] {
-        let body = json!({"username": name, "email": format!("{name}@x.test"), "password": PASSWORD, "roles": ["staff"]});
+        let body =
+            json!({"username": name, "email": format!("{name}@x.test"), "password": PASSWORD, "roles": ["staff"]});
         let id = app.post(&clinic.admin, "/v1/users", body).await.created()["id"].as_str().unwrap().to_owned();
         if let Some(verb) = [("lou", "lock"), ("dan", "disable")].iter().find(|(of, _)| *of == name) {
             app.post(&clinic.admin, &format!("/v1/users/{id}/{}", verb.1), json!({})).await.ok();

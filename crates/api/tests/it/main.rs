@@ -45,6 +45,7 @@ mod passwords;
 mod problems;
 mod proofs;
 mod records;
+mod register;
 mod revocations;
 mod roles;
 mod roots;

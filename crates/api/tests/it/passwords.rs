@@ -5,7 +5,7 @@ use chancery_domain::{
     access::RequestInfo,
     ids::RequestId,
     instance::Failure,
-    sessions::{self, Amr, Authentication},
+    sessions::{self, Amr, Authentication, Person},
     store::StoreError,
 };
 use serde_json::{Value, json};
@@ -236,12 +236,13 @@ async fn a_password_that_was_set_meanwhile_wins(backend: Backend) {
         id: RequestId::make(app.instance.now(), app.instance.random()).unwrap(),
         address: None,
         user_agent: None,
+        key: None,
         route: "/v1/auth/login",
         method: "POST",
     };
     let proof = || Authentication { methods: vec![Amr::Password], at: app.instance.now() };
-    let place = (tenant, clinic.slug.as_str());
-    let opened = sessions::open(&app.instance, &request, place, &compared, proof(), Some("a better hash")).await;
+    let person = |user| Person { tenant, slug: &clinic.slug, user };
+    let opened = sessions::open(&app.instance, &request, person(&compared), proof(), Some("a better hash")).await;
     assert!(matches!(opened, Err(Failure::Store(StoreError::Changed("user")))));
     let now = read().await.unwrap();
     assert!(now.password_hash.as_ref().is_some_and(|hash| hash.starts_with("$argon2id$")));
@@ -250,7 +251,7 @@ async fn a_password_that_was_set_meanwhile_wins(backend: Backend) {
 
     // Nor with roles that are others by now, nor out of use.
     app.post(&clinic.admin, &format!("/v1/users/{zoe}/lock"), json!({})).await.ok();
-    let opened = sessions::open(&app.instance, &request, place, &now, proof(), None).await;
+    let opened = sessions::open(&app.instance, &request, person(&now), proof(), None).await;
     assert!(matches!(opened, Err(Failure::Store(StoreError::Changed("user")))));
 }
 
@@ -333,8 +334,12 @@ async fn more_logins_than_can_wait_are_told_to_come_again() {
         let body = json!({"tenant": "north", "username": "nobody", "password": OLD});
         let router = slow.router.clone();
         tokio::spawn(async move {
-            let response = tower::ServiceExt::oneshot(router, request("POST", "/v1/auth/login", Some(body))).await.unwrap();
-            (response.status().as_u16(), response.headers().get("retry-after").map(|wait| wait.to_str().unwrap().to_owned()))
+            let response =
+                tower::ServiceExt::oneshot(router, request("POST", "/v1/auth/login", Some(body))).await.unwrap();
+            (
+                response.status().as_u16(),
+                response.headers().get("retry-after").map(|wait| wait.to_str().unwrap().to_owned()),
+            )
         })
     });
     let (mut refused, mut told) = (0, 0);

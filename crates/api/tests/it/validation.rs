@@ -286,6 +286,53 @@ async fn every_body_is_checked_before_anything_is_done() {
     nothing_surprised();
 }
 
+/// What the operations without a JSON body, too, refuse: a parameter or a header that comes twice, a body where none belongs.
+#[tokio::test]
+async fn every_operation_refuses_what_can_be_read_in_two_ways() {
+    let world = World::new().await;
+    let app = &world.app;
+    let document = app.anonymous("GET", "/openapi.json", None).await.ok();
+    let mut seen = 0;
+    for (template, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let id = operation["operationId"].as_str().unwrap();
+            let Some(expect) = world.expectations.get(id) else { continue };
+            let (what, method) = (format!("{id}: {method} {template}"), method.to_uppercase());
+            seen += 1;
+            let mark = if expect.path.contains('?') { '&' } else { '?' };
+            let sent = |path: &str| expect.may.sign(request(&method, path, expect.body.clone()));
+            let twice = format!("{}{mark}colour={MARKER}&colour={MARKER}", expect.path);
+            refused(&app.send(sent(&twice)).await, &[MALFORMED], &what);
+            // Each parameter that it knows, once more.
+            for (name, value) in parameters(&expect.path) {
+                let twice = format!("{}&{name}={value}", expect.path);
+                refused(&app.send(sent(&twice)).await, &[MALFORMED], &format!("{what} with {name} twice"));
+            }
+            let with = |name: &'static str, value: &str| {
+                let mut sent = sent(&expect.path);
+                sent.headers_mut().append(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
+                sent
+            };
+            let conflict = &[(401, "auth.credential_conflict")];
+            let bearer = format!("Bearer {}", expect.may.bearer);
+            refused(&app.send(with("authorization", &bearer)).await, conflict, &what);
+            refused(&app.send(with("x-api-key", MARKER)).await, conflict, &what);
+            refused(&app.send(with("host", "other.test")).await, &[MALFORMED], &what);
+            let mut lengths = with("content-length", "1");
+            lengths.headers_mut().append("content-length", HeaderValue::from_static("2"));
+            refused(&app.send(lengths).await, &[MALFORMED], &what);
+        }
+    }
+    assert!(seen > 100, "only {seen} operations");
+    nothing_surprised();
+}
+
+/// The parameters of a path's query, as they stand there.
+fn parameters(path: &str) -> Vec<(&str, &str)> {
+    let query = path.split_once('?').map_or("", |(_, query)| query);
+    query.split('&').filter_map(|pair| pair.split_once('=')).collect()
+}
+
 #[tokio::test]
 async fn a_body_that_grows_too_long_on_its_way_is_cut_off() {
     let app = TestApp::new().await;

@@ -19,6 +19,7 @@ pub mod role;
 pub mod root;
 pub mod sealing;
 pub mod serve;
+pub mod tenant;
 pub mod user;
 pub mod verify;
 

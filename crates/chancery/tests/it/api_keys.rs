@@ -26,8 +26,7 @@ async fn a_roll_out_gives_every_client_a_key() {
     let (_, admin) = tenant(&server, &admin_key(folder.path()), "clinic", &["tenant_admin", "auditor"]).await;
     let ok = |arguments: &[&str]| good(run(&server, &admin, arguments));
 
-    let clients =
-        "description,roles,expires_in_days,allowed_cidrs\n\"Ward 3, night\",service,90,127.0.0.0/8\nLab,user,,\n";
+    let clients = "description,roles,expires_in_days,allowed_cidrs,rate_limit\n\"Ward 3, night\",service,90,127.0.0.0/8,120\nLab,user,,,\n";
     std::fs::write(at("clients.csv"), clients).unwrap();
     ok(&["api-key", "issue", "--from", &at("clients.csv"), "--out", &at("keys.ndjson")]);
     assert_eq!(mode(folder.path().join("keys.ndjson")), 0o600);
@@ -50,6 +49,11 @@ async fn a_roll_out_gives_every_client_a_key() {
 
     let id = keys[0]["id"].as_str().unwrap();
     ok(&["api-key", "update", id, "--description", "Ward 4"]);
+    let shown: Value = serde_json::from_str(&ok(&["api-key", "get", id, "--json"])).unwrap();
+    assert_eq!((&shown["description"], &shown["rate_limit"]), (&"Ward 4".into(), &120.into()));
+    ok(&["api-key", "update", id, "--rate-limit", "0"]);
+    let shown: Value = serde_json::from_str(&ok(&["api-key", "get", id, "--json"])).unwrap();
+    assert!(shown["rate_limit"].is_null(), "{shown}");
     let rotated: Value =
         serde_json::from_str(&ok(&["api-key", "rotate", id, "--overlap-seconds", "0", "--json"])).unwrap();
     assert_eq!(rotated["description"], "Ward 4");

@@ -29,5 +29,6 @@ mod serve;
 #[cfg(feature = "kms-vault")]
 mod store_password;
 mod support;
+mod tenants;
 mod users;
 mod verify;

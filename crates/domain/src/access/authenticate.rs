@@ -276,6 +276,7 @@ async fn caller_of_key(instance: &Instance, entry: &ApiKeyEntry) -> Result<(Call
     if key.revoked_at.is_some() || key.expires_at.is_some_and(|end| end <= instance.now()) {
         return Err(invalid("revoked or expired API key"));
     }
+    instance.key_limits.note(key.id, key.rate_limit);
     let defined = permissions_of(&view.roles_of(&key.id.to_string()).await?);
     let (subject, username, roles, defined) = match key.user {
         None => (Subject::ApiKey(key.id), None, key.roles, defined),
@@ -363,6 +364,7 @@ pub(crate) async fn of_token(instance: &Instance, token: &Verified) -> Result<(C
             if over || key.user.is_some() {
                 return Err(invalid("revoked or expired client"));
             }
+            instance.key_limits.note(key.id, key.rate_limit);
             let roles = issued.intersection(key.roles);
             let defined = if roles == key.roles { view.roles_of(&key.id.to_string()).await? } else { Vec::new() };
             let caller = Caller {

@@ -5,7 +5,7 @@
 codes! {
     /// One thing a caller may do. Every use case asks for one.
     pub enum Permission {
-        /// Make a tenant.
+        /// Make tenants, and change their records.
         TenantsCreate = "tenants.create",
         /// See tenants.
         TenantsRead = "tenants.read",

@@ -19,6 +19,8 @@ use crate::{
 
 /// From how many networks a key may be used.
 pub(super) const MAX_CIDRS: usize = 64;
+/// The most that a key's own limit may be, in requests per minute.
+pub(super) const MOST_PER_MINUTE: u32 = 1_000_000;
 /// How many roles a key has.
 const MAX_ROLES: usize = 32;
 
@@ -37,6 +39,8 @@ pub struct NewApiKey {
     pub expires_in_days: Option<u32>,
     /// From where it may be used; at most 64.
     pub allowed_cidrs: Vec<IpNet>,
+    /// How often it may be used in a minute, 1 to 1,000,000; as often as the operator says for all if `None`.
+    pub rate_limit: Option<u32>,
 }
 
 /// A new API key with its text, which nobody can show again.
@@ -116,6 +120,7 @@ pub async fn create(
         digest: text.digest(pepper),
         pepper_version,
         allowed_cidrs: new.allowed_cidrs,
+        rate_limit: new.rate_limit,
         created_at: now,
         expires_at: new.expires_in_days.map(|days| now.plus_seconds(i64::from(days) * 86_400)),
         revoked_at: None,
@@ -162,7 +167,15 @@ fn check(new: &NewApiKey) -> Result<(), Faults> {
     if new.allowed_cidrs.len() > MAX_CIDRS {
         faults.add("/allowed_cidrs", "too_many", format!("use at most {MAX_CIDRS} networks"));
     }
+    check_rate(new.rate_limit, &mut faults);
     faults.check()
+}
+
+/// Notes a fault unless a key's own limit is one.
+pub(super) fn check_rate(rate_limit: Option<u32>, faults: &mut Faults) {
+    if rate_limit.is_some_and(|rate| !(1..=MOST_PER_MINUTE).contains(&rate)) {
+        faults.add("/rate_limit", "range", format!("use 1 to {MOST_PER_MINUTE} requests per minute"));
+    }
 }
 
 /// A program with an administrative role ends by itself and calls from where it belongs, in production (design §4).

@@ -99,6 +99,7 @@ pub async fn import(
             digest: old::digest(pepper, id, &key.sha256),
             pepper_version,
             allowed_cidrs: key.allowed_cidrs,
+            rate_limit: None,
             created_at: now,
             expires_at: key.expires_at,
             revoked_at: None,

@@ -50,6 +50,8 @@ pub struct ApiKey {
     pub pepper_version: u32,
     /// From where it may be used; empty means anywhere.
     pub allowed_cidrs: Vec<IpNet>,
+    /// How often it may be used in a minute; as often as the operator says for all if `None`.
+    pub rate_limit: Option<u32>,
     /// Since when.
     pub created_at: Timestamp,
     /// Until when.
@@ -85,7 +87,7 @@ pub trait ApiKeyRows {
 pub trait ApiKeyWrites {
     /// Adds one, and gives it its roles.
     async fn insert_api_key(&mut self, key: &ApiKey) -> Result<(), StoreError>;
-    /// Replaces its description, its networks, its end and what replaces it. [`StoreError::Changed`]`("api_key")` if it is revoked.
+    /// Replaces its description, its networks, its limit, its end and what replaces it. [`StoreError::Changed`]`("api_key")` if it is revoked.
     async fn update_api_key(&mut self, key: &ApiKey) -> Result<(), StoreError>;
     /// Notes when keys were used last; those that were used later or are gone stay as they are.
     async fn touch_api_keys(&mut self, used: &[(ApiKeyId, Timestamp)]) -> Result<(), StoreError>;

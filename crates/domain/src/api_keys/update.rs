@@ -4,7 +4,7 @@ use ipnet::IpNet;
 
 use super::{
     ApiKey,
-    create::{MAX_CIDRS, check_privileged},
+    create::{MAX_CIDRS, check_privileged, check_rate},
 };
 use crate::{
     Instance,
@@ -26,6 +26,8 @@ pub struct ApiKeyChange {
     pub allowed_cidrs: Option<Vec<IpNet>>,
     /// Its life in days from now, 1 to 3650.
     pub expires_in_days: Option<u32>,
+    /// How often it may be used in a minute; `Some(None)` takes its own limit away.
+    pub rate_limit: Option<Option<u32>>,
 }
 
 /// Why an API key was not changed or rotated.
@@ -91,6 +93,10 @@ pub async fn update(
         key.expires_at = Some(now.plus_seconds(i64::from(days) * 86_400));
         what.push("expires_at".to_owned());
     }
+    if let Some(rate_limit) = wanted.rate_limit {
+        key.rate_limit = rate_limit;
+        what.push("rate_limit".to_owned());
+    }
     let mut faults = Faults::default();
     let privileged = given.iter().any(Role::is_privileged);
     check_privileged(instance, privileged, key.expires_at.is_some(), &key.allowed_cidrs, "", &mut faults);
@@ -134,5 +140,6 @@ fn check(wanted: &ApiKeyChange) -> Result<(), Faults> {
     if wanted.expires_in_days.is_some_and(|days| !(1..=3650).contains(&days)) {
         faults.add("/expires_in_days", "range", "use 1 to 3650 days");
     }
+    check_rate(wanted.rate_limit.flatten(), &mut faults);
     faults.check()
 }

@@ -37,8 +37,16 @@ codes! {
         TenantSuspended = "tenant.suspended",
         /// A tenant is served again.
         TenantResumed = "tenant.resumed",
+        /// A tenant's name, e-mail or metadata was changed.
+        TenantUpdated = "tenant.updated",
+        /// A tenant's settings were read.
+        SettingsRead = "settings.read",
+        /// A tenant's settings were changed.
+        SettingsChanged = "settings.changed",
         /// A user was made.
         UserCreated = "user.created",
+        /// Somebody registered, or tried to with a name that is taken.
+        UserRegistered = "user.registered",
         /// A user's personal data was read.
         UserRead = "user.read",
         /// A user was changed.
@@ -300,6 +308,7 @@ impl EventKind {
             | Self::BackupMade
             | Self::TenantCreated
             | Self::UserCreated
+            | Self::UserRegistered
             | Self::UsersImported
             | Self::ApiKeyCreated
             | Self::KeyStaged
@@ -319,6 +328,7 @@ impl EventKind {
             | Self::CertificateIssued => Action::Create,
             Self::SubjectErased | Self::RoleDeleted | Self::IdentityProviderDeleted => Action::Delete,
             Self::TenantRead
+            | Self::SettingsRead
             | Self::UserRead
             | Self::RevocationRead
             | Self::SessionRead
@@ -345,6 +355,8 @@ impl EventKind {
             | Self::SubjectKeysMoved
             | Self::TenantSuspended
             | Self::TenantResumed
+            | Self::TenantUpdated
+            | Self::SettingsChanged
             | Self::ApiKeyRevoked
             | Self::UserUpdated
             | Self::UserDisabled

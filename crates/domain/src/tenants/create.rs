@@ -15,8 +15,7 @@ use crate::{
     instance::{Failure, fails},
     keyring::{Keyring, KeyringError, PlatformRoot, RootState, hierarchy, hierarchy::NewHierarchy, ring::Place},
     store::StoreError,
-    text::{check_name, is_email},
-    users::create::MAX_METADATA_BYTES,
+    users::form::trimmed,
 };
 
 /// What a new tenant shall be.
@@ -58,6 +57,7 @@ fails!(CreateTenantError);
 /// [`CreateTenantError`].
 pub async fn create(instance: &Instance, call: &Call, new: NewTenant) -> Result<Tenant, CreateTenantError> {
     call.require(Permission::TenantsCreate)?;
+    let new = NewTenant { email: new.email.map(trimmed), ..new };
     check(&new)?;
     if instance.directory().tenant_by_slug(&new.slug).await?.is_some() {
         return Err(CreateTenantError::SlugTaken);
@@ -157,16 +157,13 @@ fn new_origin(instance: &Instance) -> Result<String, Failure> {
 }
 
 fn check(new: &NewTenant) -> Result<(), Faults> {
-    let mut faults = Faults::default();
-    check_name("/name", &new.name, 255, &mut faults);
+    let record = super::update::check(Some(&new.name), None, None);
+    let mut faults = record.err().unwrap_or_default();
     if !is_slug(&new.slug) {
         faults.add("/slug", "format", "use 2 to 63 of a-z, 0-9 and -, beginning and ending with a letter or digit");
     }
-    if new.metadata.as_ref().is_some_and(|metadata| metadata.expose().len() > MAX_METADATA_BYTES) {
-        faults.add("/metadata", "too_long", "use at most 64 KiB");
-    }
-    if new.email.as_ref().is_some_and(|email| !is_email(email.expose())) {
-        faults.add("/email", "format", "use an e-mail address");
+    if let Err(sealed) = super::update::check(None, new.email.as_ref(), new.metadata.as_ref()) {
+        faults.0.extend(sealed.0);
     }
     faults.check()
 }

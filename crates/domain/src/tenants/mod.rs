@@ -7,10 +7,14 @@ use crate::{ids::TenantId, store::StoreError, time::Timestamp};
 pub mod create;
 pub mod lifecycle;
 mod read;
+mod settings;
+mod update;
 
 pub use create::{CreateTenantError, NewTenant, create};
 pub use lifecycle::{TenantError, resume, suspend};
-pub use read::{get, list};
+pub use read::{TenantProfile, get, list, record};
+pub use settings::{SettingsError, TenantSettings, TenantSettingsPatch, change_settings, settings};
+pub use update::{TenantPatch, UpdateTenantError, update};
 
 codes! {
     /// What may happen to a tenant's data.
@@ -21,6 +25,18 @@ codes! {
         Suspended = "suspended",
         /// Its keys are destroyed; its log still proves.
         Erased = "erased",
+    }
+}
+
+codes! {
+    /// How people become users of a tenant.
+    pub enum Registration {
+        /// By its administrators alone.
+        Closed = "closed",
+        /// By themselves, with an invitation.
+        Invited = "invited",
+        /// By themselves; without a role until an administrator gives them one.
+        Open = "open",
     }
 }
 
@@ -57,6 +73,10 @@ pub trait TenantRows {
 pub trait TenantWrites {
     /// Adds one. [`StoreError::Taken`]`("slug")`.
     async fn insert_tenant(&mut self, tenant: &Tenant) -> Result<(), StoreError>;
+    /// One, as it stays until the commit: nobody else changes it meanwhile.
+    async fn hold_tenant_record(&mut self, id: TenantId) -> Result<Option<Tenant>, StoreError>;
+    /// Replaces its name, its e-mail and its metadata: [`StoreError::Changed`]`("tenant")` if there is none.
+    async fn update_tenant(&mut self, tenant: &Tenant) -> Result<(), StoreError>;
     /// Moves it from one state to another. [`StoreError::Changed`]`("tenant")` if it is not in `from`.
     async fn set_tenant_state(&mut self, id: TenantId, from: TenantState, to: TenantState) -> Result<(), StoreError>;
     /// Holds the transaction's own tenant until its end: who reads and then decides on all its fields or
@@ -64,4 +84,6 @@ pub trait TenantWrites {
     async fn hold_tenant(&mut self) -> Result<(), StoreError>;
     /// Notes how many personal fields the transaction's own tenant keeps in clear.
     async fn set_clear_fields(&mut self, count: u32) -> Result<(), StoreError>;
+    /// Says how people become users of the transaction's own tenant: [`StoreError::Changed`]`("tenant")` if there is none.
+    async fn set_registration(&mut self, registration: Registration) -> Result<(), StoreError>;
 }

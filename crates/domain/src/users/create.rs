@@ -125,6 +125,7 @@ pub(super) fn sealed(
         username: new.username,
         email: seal(system::user_email(), &new.email)?,
         email_terms: email_terms(ring, &new.email)?,
+        email_proven: true,
         first_name: optional(system::user_first_name(), new.first_name)?,
         last_name: optional(system::user_last_name(), new.last_name)?,
         metadata: optional(system::user_metadata(), new.metadata)?,
@@ -156,14 +157,7 @@ pub(super) fn email_terms(ring: &Keyring, email: &Phi<String>) -> Result<Vec<Str
 /// All that is wrong with a new user.
 pub(super) fn check(new: &NewUser) -> Result<(), Faults> {
     let mut faults = Faults::default();
-    let name = &new.username;
-    if name.is_empty()
-        || name.chars().count() > 100
-        || name.chars().any(|c| c.is_whitespace() || c.is_control() || c == '@')
-    {
-        // An address here would lie in clear, and could take another's login by e-mail.
-        faults.add("/username", "format", "use 1 to 100 characters without blanks and @");
-    }
+    check_username(&new.username, &mut faults);
     check_email(&new.email, &mut faults);
     if new.roles.is_empty() {
         faults.add("/roles", "empty", "name at least one role");
@@ -180,4 +174,15 @@ pub(super) fn check(new: &NewUser) -> Result<(), Faults> {
         passwords::check_rules(password, "/password", &mut faults);
     }
     faults.check()
+}
+
+/// Notes a fault unless it is a name at login.
+pub(super) fn check_username(name: &str, faults: &mut Faults) {
+    if name.is_empty()
+        || name.chars().count() > 100
+        || name.chars().any(|c| c.is_whitespace() || c.is_control() || c == '@')
+    {
+        // An address here would lie in clear, and could take another's login by e-mail.
+        faults.add("/username", "format", "use 1 to 100 characters without blanks and @");
+    }
 }

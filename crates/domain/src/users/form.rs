@@ -22,12 +22,12 @@ const FORMATS: [Format; 2] = [
 ];
 
 /// Without blanks at both ends.
-pub(super) fn trimmed(value: Phi<String>) -> Phi<String> {
+pub(crate) fn trimmed(value: Phi<String>) -> Phi<String> {
     value.map(|text| text.trim().to_owned())
 }
 
 /// Notes a fault unless it is an e-mail address.
-pub(super) fn check_email(email: &Phi<String>, faults: &mut Faults) {
+pub(crate) fn check_email(email: &Phi<String>, faults: &mut Faults) {
     if !is_email(email.expose()) {
         faults.add("/email", "format", "use an e-mail address");
     }
@@ -39,7 +39,7 @@ pub(super) fn check_person_name(pointer: &str, name: &Phi<String>, faults: &mut 
 }
 
 /// Notes what is wrong with metadata.
-pub(super) fn check_metadata(metadata: &Phi<String>, faults: &mut Faults) {
+pub(crate) fn check_metadata(metadata: &Phi<String>, faults: &mut Faults) {
     if metadata.expose().len() > MAX_METADATA_BYTES {
         faults.add("/metadata", "too_long", "use at most 64 KiB");
         return;
@@ -57,7 +57,7 @@ pub(super) fn check_metadata(metadata: &Phi<String>, faults: &mut Faults) {
 }
 
 /// Seals one value of a user.
-pub(super) fn seal(
+pub(crate) fn seal(
     instance: &Instance,
     ring: &Keyring,
     field: &Field,

@@ -90,9 +90,8 @@ fn overtaken(failure: Failure) -> LoginError {
 /// looked at. A password that was set meanwhile wins over the hash that this login would keep, and over the login itself.
 pub(crate) async fn hold_unchanged(rows: &mut (dyn Tx + '_), user: &User) -> Result<(), StoreError> {
     let held = rows.hold_user(user.id).await?;
-    let same = |held: User| {
-        held.state == user.state && held.password_hash == user.password_hash && held.roles == user.roles
-    };
+    let same =
+        |held: User| held.state == user.state && held.password_hash == user.password_hash && held.roles == user.roles;
     if held.is_some_and(same) { Ok(()) } else { Err(StoreError::Changed("user")) }
 }
 
@@ -106,7 +105,9 @@ async fn find(instance: &Instance, tenant: TenantId, name: &str) -> Result<Optio
     let mut view = instance.store().fresh_view(tenant).await?;
     let named = view.user_by_username(name).await?;
     let mailed = view.users_by_email_terms(&terms).await?;
-    // Two users may share an address; then only the name tells them apart.
+    // Two users may share an address; then only the name tells them apart. An address that somebody says is theirs is none yet:
+    // it would take the login of whose it is.
+    let mailed: Vec<User> = mailed.into_iter().filter(|user| user.email_proven).collect();
     let mailed = match <[User; 1]>::try_from(mailed) {
         Ok([user]) => Some(user),
         Err(_) => None,
@@ -115,7 +116,7 @@ async fn find(instance: &Instance, tenant: TenantId, name: &str) -> Result<Optio
 }
 
 /// The tenant, if it is served.
-async fn directory_entry(instance: &Instance, tenant: &str) -> Result<Option<TenantEntry>, Failure> {
+pub(super) async fn directory_entry(instance: &Instance, tenant: &str) -> Result<Option<TenantEntry>, Failure> {
     if tenant.chars().any(char::is_control) {
         return Ok(None);
     }

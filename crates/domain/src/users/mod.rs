@@ -5,11 +5,12 @@ use async_trait::async_trait;
 use crate::{access::RoleSet, ids::UserId, store::StoreError, time::Timestamp};
 
 pub mod create;
-mod form;
+pub(crate) mod form;
 mod import;
 pub mod login;
 mod password;
 mod read;
+mod register;
 mod state;
 mod update;
 
@@ -19,6 +20,7 @@ pub(crate) use login::hold_unchanged;
 pub use login::{LoginError, LoginOutcome, login};
 pub use password::{change_password, force_reset, invite, set_password};
 pub use read::{ReadUserError, UserProfile, find_by_email, get, list};
+pub use register::{NewRegistration, RegisterError, register};
 pub use state::{UserChange, change_state, delete};
 pub use update::{ChangeUserError, UserPatch, update};
 
@@ -47,6 +49,8 @@ pub struct User {
     pub email: Vec<u8>,
     /// Search terms of its e-mail, one per live index version.
     pub email_terms: Vec<String>,
+    /// Whether somebody vouches for its e-mail: an administrator gave it. One that its user gave alone logs nobody in.
+    pub email_proven: bool,
     /// Its first name, sealed.
     pub first_name: Option<Vec<u8>>,
     /// Its last name, sealed.

@@ -8,7 +8,7 @@ use crate::{
     access::{Call, Permission, RequestInfo, authenticate::caller_halfway},
     audit::{Change, Detail, Event, EventKind},
     faults::Faults,
-    ids::UserId,
+    ids::{OneTimeId, UserId},
     one_time::{self, Issued, OneTimeKind},
     passwords::{self, Password},
     sessions::SessionState,
@@ -129,10 +129,8 @@ pub async fn set_password(
     let caller = caller_halfway(entry.id, entry.slug, &user);
     let call = Call { caller, request: request.clone(), once: None };
     let mut change = Change::begin(instance, &call, entry.id).await?;
-    match change.rows().take_one_time_token(token.id).await {
-        Ok(()) => {}
-        Err(StoreError::Changed(_)) => return Err(ChangeUserError::WrongToken),
-        Err(error) => return Err(error.into()),
+    if !take_token(&mut change, token.id).await? {
+        return Err(ChangeUserError::WrongToken);
     }
     change.rows().set_password_hash(user.id, &hash).await?;
     let ended = end_all(instance, &mut change, user.id).await?;
@@ -140,4 +138,13 @@ pub async fn set_password(
     change.commit(event).await?;
     instance.callers.forget_all();
     Ok(())
+}
+
+/// Uses a token up; whether it was still there.
+pub(super) async fn take_token(change: &mut Change<'_>, id: OneTimeId) -> Result<bool, StoreError> {
+    match change.rows().take_one_time_token(id).await {
+        Ok(()) => Ok(true),
+        Err(StoreError::Changed(_)) => Ok(false),
+        Err(error) => Err(error),
+    }
 }

@@ -147,6 +147,7 @@ pub async fn update(instance: &Instance, call: &Call, id: UserId, patch: UserPat
     if let Some(email) = &email {
         user.email = sealed(&system::user_email(), email)?;
         user.email_terms = email_terms(&ring, email)?;
+        user.email_proven = true;
         names.push("email");
     }
     let parts = [

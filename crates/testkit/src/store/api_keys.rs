@@ -119,6 +119,7 @@ pub async fn a_key_is_updated(store: &impl Backend) {
     let changed = ApiKey {
         description: "another".to_owned(),
         allowed_cidrs: vec!["192.0.2.0/24".parse().unwrap()],
+        rate_limit: Some(7),
         expires_at: Some(NOW.plus_seconds(99)),
         replaced_by: Some(api_key(2).id),
         ..api_key(1)

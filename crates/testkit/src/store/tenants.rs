@@ -2,7 +2,7 @@
 
 use chancery_domain::TenantId;
 use chancery_domain::store::TenantEntry;
-use chancery_domain::tenants::TenantState;
+use chancery_domain::tenants::{Registration, Tenant, TenantState};
 
 use super::{Backend, begin, changed, commit, taken, unavailable, view};
 use crate::samples::{OURS, tenant};
@@ -94,7 +94,13 @@ pub async fn the_directory_follows(store: &impl Backend) {
     assert_eq!(store.tenant(tenant(1).id).await.unwrap(), None);
     tx.commit().await.unwrap();
 
-    let entry = TenantEntry { id: tenant(1).id, slug: tenant(1).slug, state: TenantState::Active, clear_fields: 0 };
+    let entry = TenantEntry {
+        id: tenant(1).id,
+        slug: tenant(1).slug,
+        state: TenantState::Active,
+        clear_fields: 0,
+        registration: Registration::Closed,
+    };
     assert_eq!(store.tenant(entry.id).await.unwrap(), Some(entry.clone()));
     assert_eq!(store.tenant_by_slug(&entry.slug).await.unwrap(), Some(entry.clone()));
     assert_eq!(store.tenant_by_slug("Clinic-1").await.unwrap(), None);
@@ -122,4 +128,34 @@ pub async fn clear_fields_are_counted_for_the_own_tenant(store: &impl Backend) {
     assert_eq!(store.tenant(tenant(2).id).await.unwrap().unwrap().clear_fields, 0);
     let mut tx = begin(store, tenant(3).id).await;
     assert!(changed(tx.set_clear_fields(1).await, "tenant"));
+}
+
+/// A tenant says how people become its users; nobody says it for another.
+pub async fn registration_is_the_own_tenants(store: &impl Backend) {
+    commit!(store, PLATFORM, .insert_tenant(&tenant(1)) .insert_tenant(&tenant(2)));
+    let of = async |n| store.tenant(tenant(n).id).await.unwrap().unwrap().registration;
+    assert_eq!(of(1).await, Registration::Closed);
+    commit!(store, tenant(1).id, .set_registration(Registration::Open));
+    assert_eq!((of(1).await, of(2).await), (Registration::Open, Registration::Closed));
+    let mut tx = begin(store, tenant(3).id).await;
+    assert!(changed(tx.set_registration(Registration::Open).await, "tenant"));
+}
+
+/// Its name and what is sealed; its state and short name stay.
+pub async fn a_record_is_updated(store: &impl Backend) {
+    commit!(store, PLATFORM, .insert_tenant(&tenant(1)) .insert_tenant(&tenant(2)));
+    let wanted = Tenant { id: tenant(1).id, slug: "ignored".to_owned(), state: TenantState::Erased, ..tenant(2) };
+    let mut tx = begin(store, PLATFORM).await;
+    assert_eq!(tx.hold_tenant_record(wanted.id).await.unwrap(), Some(tenant(1)));
+    assert_eq!(tx.hold_tenant_record(tenant(9).id).await.unwrap(), None);
+    tx.update_tenant(&wanted).await.unwrap();
+    tx.commit().await.unwrap();
+    let expected =
+        Tenant { slug: tenant(1).slug, state: TenantState::Active, created_at: tenant(1).created_at, ..wanted };
+    let mut now = view(store, PLATFORM).await;
+    assert_eq!(now.tenant_record(expected.id).await.unwrap(), Some(expected));
+    assert_eq!(now.tenant_record(tenant(2).id).await.unwrap(), Some(tenant(2)));
+    drop(now);
+    assert!(changed(begin(store, PLATFORM).await.update_tenant(&tenant(9)).await, "tenant"));
+    assert!(changed(begin(store, OURS).await.update_tenant(&tenant(1)).await, "tenant"));
 }

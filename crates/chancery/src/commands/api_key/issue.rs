@@ -18,7 +18,7 @@ use crate::commands::{
     say,
 };
 
-const COLUMNS: [&str; 5] = ["description", "roles", "user_id", "expires_in_days", "allowed_cidrs"];
+const COLUMNS: [&str; 6] = ["description", "roles", "user_id", "expires_in_days", "allowed_cidrs", "rate_limit"];
 
 #[derive(Debug, Args)]
 pub(super) struct IssueArgs {
@@ -37,6 +37,9 @@ pub(super) struct IssueArgs {
     /// A network from which it may be used, such as 10.0.0.0/8; may be given several times
     #[arg(long = "cidr", value_name = "CIDR", conflicts_with = "from")]
     cidrs: Vec<String>,
+    /// How often it may be used in a minute
+    #[arg(long, value_name = "PER_MINUTE", conflicts_with = "from")]
+    rate_limit: Option<u32>,
     /// A key for each row of this file: CSV with a header, or a JSON object on each line
     #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,
@@ -88,6 +91,9 @@ fn one(args: &IssueArgs) -> Value {
     }
     if let Some(days) = args.expires_in_days {
         body.insert("expires_in_days".to_owned(), json!(days));
+    }
+    if let Some(rate_limit) = args.rate_limit {
+        body.insert("rate_limit".to_owned(), json!(rate_limit));
     }
     if !args.cidrs.is_empty() {
         body.insert("allowed_cidrs".to_owned(), json!(args.cidrs));

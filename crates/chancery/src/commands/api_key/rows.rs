@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 
 /// What is a list in a row; in CSV its parts are separated by blanks.
 const LISTS: [&str; 2] = ["roles", "allowed_cidrs"];
-/// What is a number.
-const NUMBERS: [&str; 1] = ["expires_in_days"];
+/// What are numbers.
+const NUMBERS: [&str; 2] = ["expires_in_days", "rate_limit"];
 
 /// The rows of a file as bodies of the API; `columns` are those that may be there.
 pub(crate) fn read(path: &Path, columns: &[&str]) -> Result<Vec<Value>> {

@@ -12,12 +12,13 @@ use crate::{
     commands::client::{Api, Output, list},
 };
 
-const MEMBERS: [&str; 11] = [
+const MEMBERS: [&str; 12] = [
     "id",
     "description",
     "roles",
     "user_id",
     "allowed_cidrs",
+    "rate_limit",
     "created_at",
     "expires_at",
     "revoked_at",
@@ -49,6 +50,9 @@ pub(super) struct UpdateArgs {
     /// It may be used from anywhere
     #[arg(long)]
     anywhere: bool,
+    /// How often it may be used in a minute; 0 takes its own limit away
+    #[arg(long, value_name = "PER_MINUTE")]
+    rate_limit: Option<u32>,
 }
 
 #[derive(Debug, Args)]
@@ -111,6 +115,9 @@ pub(super) async fn update(api: &Api, output: Output, args: UpdateArgs) -> Resul
     }
     if args.anywhere || !args.cidrs.is_empty() {
         body.insert("allowed_cidrs".to_owned(), json!(args.cidrs));
+    }
+    if let Some(rate_limit) = args.rate_limit {
+        body.insert("rate_limit".to_owned(), json!(Some(rate_limit).filter(|rate| *rate > 0)));
     }
     Ok(show(output, &api.patch(&format!("/v1/api-keys/{}", args.key.id), &Value::Object(body)).await?))
 }
