@@ -48,7 +48,7 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Asked<T
 
 async fn verified(parts: &Parts) -> Result<Arc<Call>, Problem> {
     let exchange = Exchange::of(parts)?;
-    let cookies = SessionCookies::read(parts, exchange.instance().settings())?;
+    let cookies = SessionCookies::read(parts, exchange.instance().settings());
     let in_header = credentials::presented(&parts.headers, parts.method.as_str(), parts.uri.path())?;
     let in_cookies = cookies.access()?;
     let query = parts.uri.query().unwrap_or_default();

@@ -36,11 +36,14 @@ impl Names {
     }
 }
 
+/// A cookie: there, not there, or not to be read, which whoever needs it is told.
+type Found = Result<Option<Secret<String>>, Problem>;
+
 /// The cookies of a session that a request brings. Extracted by operations that begin a session, go on with one or end it.
 pub struct SessionCookies {
-    access: Option<Secret<String>>,
-    compat: Option<Secret<String>>,
-    refresh: Option<Secret<String>>,
+    access: Found,
+    compat: Found,
+    refresh: Found,
     ours: Result<(), Problem>,
 }
 
@@ -49,20 +52,20 @@ impl<S: Send + Sync> FromRequestParts<S> for SessionCookies {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let exchange = Exchange::of(parts)?;
-        Self::read(parts, exchange.instance().settings())
+        Ok(Self::read(parts, exchange.instance().settings()))
     }
 }
 
 impl SessionCookies {
-    pub(crate) fn read(parts: &Parts, settings: &Settings) -> Result<Self, Problem> {
+    pub(crate) fn read(parts: &Parts, settings: &Settings) -> Self {
         let names = Names::of(settings);
-        let compat = if settings.access_token_cookie { value(&parts.headers, COMPAT)? } else { None };
-        Ok(Self {
-            access: value(&parts.headers, names.access)?,
-            compat: compat.map(|text| bearer(&text)).transpose()?,
-            refresh: value(&parts.headers, names.refresh)?,
+        let compat = if settings.access_token_cookie { value(&parts.headers, COMPAT) } else { Ok(None) };
+        Self {
+            access: value(&parts.headers, names.access),
+            compat: compat.and_then(|text| text.map(|text| bearer(&text)).transpose()),
+            refresh: value(&parts.headers, names.refresh),
             ours: csrf::check(&parts.method, &parts.headers, &settings.issuer),
-        })
+        }
     }
 
     /// Whether the request comes from a page of ours ([`csrf`]).
@@ -72,34 +75,44 @@ impl SessionCookies {
 
     /// The access tokens, ours first.
     pub(crate) fn access(&self) -> Result<Vec<Presented>, Problem> {
-        [&self.access, &self.compat].into_iter().flatten().map(|text| credentials::token(text.expose())).collect()
+        let mut found = Vec::new();
+        for cookie in [&self.access, &self.compat] {
+            if let Some(text) = cookie.as_ref().map_err(Clone::clone)? {
+                found.push(credentials::token(text.expose())?);
+            }
+        }
+        Ok(found)
     }
 
     /// The refresh token, if a page of ours sends it.
     ///
     /// # Errors
     ///
-    /// `auth.csrf_failed`.
+    /// `auth.csrf_failed`; `auth.credential_conflict` if it comes twice.
     pub fn refresh(&self) -> Result<Option<&Secret<String>>, Problem> {
-        match &self.refresh {
+        match self.refresh.as_ref().map_err(Clone::clone)? {
             Some(text) => self.ours.clone().map(|()| Some(text)),
             None => Ok(None),
         }
     }
 
-    /// Every token that was there before a login: none of them outlives it.
+    /// Every token that was there before a login: none of them outlives it. What cannot be read is no token.
     pub fn before(&self) -> impl Iterator<Item = &Secret<String>> {
-        [&self.refresh, &self.access, &self.compat].into_iter().flatten()
+        self.all().into_iter().filter_map(|cookie| cookie.as_ref().ok()?.as_ref())
     }
 
     /// Whether our own cookie brings an access token.
     pub fn has_ours(&self) -> bool {
-        self.access.is_some()
+        matches!(self.access, Ok(Some(_)))
     }
 
-    /// Whether there is any.
+    /// Whether there is any, be it one that cannot be read.
     pub fn any(&self) -> bool {
-        self.before().next().is_some()
+        self.all().into_iter().any(|cookie| !matches!(cookie, Ok(None)))
+    }
+
+    fn all(&self) -> [&Found; 3] {
+        [&self.refresh, &self.access, &self.compat]
     }
 }
 

@@ -347,3 +347,26 @@ async fn outside_of_development_cookies_are_secure_and_of_this_host_only() {
     let tossed = Jar(vec![("chancery-access".to_owned(), access.to_owned())]);
     send(&app, ("GET", "/v1/auth/session"), None, &tossed, &[]).await.refused(401, "auth.credential_missing");
 }
+
+#[tokio::test]
+async fn cookies_that_cannot_be_read_keep_nobody_from_logging_in() {
+    let app = TestApp::new().await;
+    let clinic = app.clinic("north").await;
+    user(&app, &clinic, "zoe", "clinician").await;
+    let older = app.again(|settings| settings.access_token_cookie = true).await;
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    // A neighbouring host has set a second one of each; and an older application one of its own.
+    let tossed = Jar(vec![
+        pair("chancery-access", "x"),
+        pair("chancery-access", "y"),
+        pair("chancery-refresh", "x"),
+        pair("chancery-refresh", "y"),
+        pair("access_token", "something else"),
+    ]);
+    send(&older, ("GET", "/v1/auth/session"), None, &tossed, &[]).await.refused(401, "auth.credential_conflict");
+    send(&older, ("POST", "/v1/auth/refresh"), None, &tossed, &[OURS]).await.refused(401, "auth.credential_conflict");
+    let reply = log_in(&older, &clinic, "zoe", &tossed).await;
+    reply.ok();
+    let jar = Jar::of(&reply.headers);
+    send(&older, ("GET", "/v1/auth/session"), None, &jar, &[]).await.ok();
+}
