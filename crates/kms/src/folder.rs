@@ -6,6 +6,7 @@ use std::{
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -104,8 +105,12 @@ fn write(file: &Path, copy: &[u8]) -> io::Result<()> {
     }
 }
 
+/// How long a disk, perhaps of another machine, may take. The thread that waits for it waits on; nobody else does.
+const LIMIT: Duration = Duration::from_secs(5);
+
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> Result<T, CopyError> {
-    let done = tokio::task::spawn_blocking(work).await;
+    let done = tokio::time::timeout(LIMIT, tokio::task::spawn_blocking(work)).await;
+    let done = done.map_err(|_| CopyError::Unavailable("the folder does not answer".into()))?;
     let done = done.map_err(|error| CopyError::Unavailable(Box::new(error)))?;
     done.map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => CopyError::Missing,

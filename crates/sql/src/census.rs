@@ -15,6 +15,7 @@ const OWN_SEALED: &str = "SELECT handle, COUNT(*) FROM (
     UNION ALL SELECT substr(secret, 5, 8) FROM totp_factors WHERE tenant_id = $1
     UNION ALL SELECT substr(email, 5, 8) FROM tenants WHERE tenant_id = $1 AND email IS NOT NULL
     UNION ALL SELECT substr(metadata, 5, 8) FROM tenants WHERE tenant_id = $1 AND metadata IS NOT NULL
+    UNION ALL SELECT substr(reason, 5, 8) FROM approvals WHERE tenant_id = $1 AND reason IS NOT NULL
 ) AS own GROUP BY handle ORDER BY handle";
 
 const OWN_UNDER: &str = "SELECT place, id, sealed FROM (
@@ -25,6 +26,7 @@ const OWN_UNDER: &str = "SELECT place, id, sealed FROM (
     UNION ALL SELECT 'user_totp', user_id, secret FROM totp_factors WHERE tenant_id = $1
     UNION ALL SELECT 'tenant_email', id, email FROM tenants WHERE tenant_id = $1 AND email IS NOT NULL
     UNION ALL SELECT 'tenant_metadata', id, metadata FROM tenants WHERE tenant_id = $1 AND metadata IS NOT NULL
+    UNION ALL SELECT 'approval_reason', id, reason FROM approvals WHERE tenant_id = $1 AND reason IS NOT NULL
 ) AS own WHERE substr(sealed, 5, 8) = $2 AND (place > $4 OR (place = $4 AND id > $5)) ORDER BY place, id LIMIT $3";
 
 /// Replaces one value if it is still the one that was read.
@@ -44,6 +46,9 @@ const fn swap(column: OwnColumn) -> &'static str {
         OwnColumn::TenantEmail => "UPDATE tenants SET email = $4 WHERE tenant_id = $1 AND id = $2 AND email = $3",
         OwnColumn::TenantMetadata => {
             "UPDATE tenants SET metadata = $4 WHERE tenant_id = $1 AND id = $2 AND metadata = $3"
+        }
+        OwnColumn::ApprovalReason => {
+            "UPDATE approvals SET reason = $4 WHERE tenant_id = $1 AND id = $2 AND reason = $3"
         }
     }
 }

@@ -211,6 +211,16 @@ async fn escrow_takes_two_people_and_gives_the_key_back(backend: Backend) {
     assert_ne!(it.first().await.material, old.material, "wrapped anew");
     it.app.open(&it.clinic.service, "ssn", "row-1", &it.sealed).await.ok();
 
+    // Consent is used up before anything leaves, whatever comes of the copy.
+    std::fs::rename(it.folder.path().join("escrow_1"), it.folder.path().join("away")).unwrap();
+    let asked = it.act("escrow", json!({"location": "escrow_1"})).await.json();
+    let id = asked["approval_id"].as_str().unwrap();
+    it.app.post(&it.second, &format!("/v1/approvals/{id}/approve"), json!({})).await.ok();
+    let again = json!({"location": "escrow_1", "approval_id": id});
+    it.act("escrow", again.clone()).await.refused(503, "dependency.unavailable");
+    std::fs::rename(it.folder.path().join("away"), it.folder.path().join("escrow_1")).unwrap();
+    it.act("escrow", again).await.refused(409, "approval.unusable");
+
     // A changed copy is refused as a whole.
     let mut changed = whole.clone();
     let at = String::from_utf8_lossy(&whole).find("\"wrapped\":\"").unwrap() + 80;
@@ -358,6 +368,9 @@ async fn a_destruction_counts_the_copy_that_is_on_its_way(backend: Backend) {
     assert!(it.copy("slow_1").exists());
     let destroyed = it.cores("key.destroyed").await;
     assert!(destroyed[0].contains(r#""copies":1"#), "{destroyed:?}");
+    // It may come at any time: for a minute nobody takes it away.
+    it.act("remove-copy", json!({"location": "slow_1"})).await.refused(409, "state.conflict");
+    it.app.clock.advance_seconds(60);
     it.act("remove-copy", json!({"location": "slow_1"})).await.ok();
     assert!(!it.copy("slow_1").exists());
 }

@@ -17,6 +17,8 @@ backends! {
     an_approval_does_not_cover_a_version_made_after_it,
     force_is_for_what_is_revoked,
     what_is_still_needed_is_not_deleted,
+    calling_fields_public_empties_no_key,
+    what_was_counted_before_a_key_was_suspended_takes_two,
     one_that_cannot_be_destroyed_holds_none_up,
     a_certificate_key_rotated_elsewhere_stops_no_destruction,
 }
@@ -132,6 +134,31 @@ async fn what_another_counted_at_zero_takes_one_person(backend: Backend) {
     it.act("schedule-deletion", json!({"days": 7, "version": 2})).await.refused(409, "state.conflict");
     assert_eq!(it.act("schedule-deletion", body).await.ok()["versions"][0]["state"], "pending_deletion");
     it.act("cancel-deletion", json!({"version": 1})).await.ok();
+}
+
+async fn calling_fields_public_empties_no_key(backend: Backend) {
+    let it = It::on(backend).await;
+    it.act("rotate", json!({})).await.ok();
+    let fields = it.app.get(&it.clinic.officer, "/v1/fields?limit=200").await.ok();
+    for field in fields["items"].as_array().unwrap() {
+        let path = format!("/v1/fields/{}/{}", field["table"].as_str().unwrap(), field["column"].as_str().unwrap());
+        let body = json!({"class": "public", "encrypt": false, "allow": ["weaker_class", "encryption_off"]});
+        it.app.put(&it.clinic.officer, &path, body).await.ok();
+    }
+    it.app.clock.advance_seconds(60);
+    let asked = it.act("schedule-deletion", json!({"days": 7, "version": 1})).await;
+    assert_eq!(asked.status.as_u16(), 202, "{}", asked.text());
+}
+
+async fn what_was_counted_before_a_key_was_suspended_takes_two(backend: Backend) {
+    let mut it = It::on(backend).await;
+    let body = json!({"name": "lab", "type": "aes_256", "purpose": "encryption"});
+    let key = it.app.post(&it.clinic.officer, "/v1/keys", body).await.created();
+    it.key = key["id"].as_str().unwrap().to_owned();
+    let path = format!("/v1/keys/{}/census", it.key);
+    it.app.post(&it.second, &path, json!({"version": 1, "count": 0})).await.ok();
+    it.act("suspend", json!({})).await.ok();
+    assert_eq!(it.act("schedule-deletion", json!({"days": 7})).await.status.as_u16(), 202);
 }
 
 async fn an_approval_does_not_cover_a_version_made_after_it(backend: Backend) {

@@ -774,6 +774,36 @@ async fn a_tenant_goes_on_when_the_keys_of_its_log_are_revoked() {
 }
 
 #[tokio::test]
+async fn a_tenant_is_never_without_a_managed_key_whatever_became_of_the_last() {
+    let app = TestApp::new().await;
+    let clinic = app.clinic("ours").await;
+    let second = app.caller(&clinic.id, "security_officer").await;
+    app.register_fields(&clinic).await;
+    for name in ["data", "index"] {
+        let key = managed(&app, &clinic, name).await;
+        app.call(&clinic.officer, "POST", &of(&key, "suspend"), None).await.ok();
+        let revoked = app.call(&clinic.officer, "POST", &of(&key, "revoke"), None).await.ok();
+        assert_eq!((&revoked["state"], &revoked["version"]), (&json!("active"), &json!(2)), "{name}");
+    }
+    app.seal(&clinic.service, "ssn", "1", json!("1")).await;
+    // The only version is destroyed while none is in force: a rotation makes the next one.
+    let key = managed(&app, &clinic, "data").await;
+    app.call(&clinic.officer, "POST", &of(&key, "suspend"), None).await.ok();
+    let body = json!({"days": 7, "version": 2});
+    let asked = app.post(&clinic.officer, &of(&key, "schedule-deletion"), body.clone()).await.json();
+    let id = asked["approval_id"].as_str().unwrap();
+    app.post(&second, &format!("/v1/approvals/{id}/approve"), json!({})).await.ok();
+    let body = json!({"days": 7, "version": 2, "approval_id": id});
+    app.post(&clinic.officer, &of(&key, "schedule-deletion"), body).await.ok();
+    app.clock.advance_seconds(7 * 86_400);
+    let tenant = clinic.id.parse().unwrap();
+    assert_eq!(chancery_domain::keyring::deletion::destroy_due(&app.instance, tenant).await.unwrap(), 1);
+    let rotated = app.call(&clinic.officer, "POST", &of(&key, "rotate"), None).await.ok();
+    assert_eq!((&rotated["state"], &rotated["version"]), (&json!("active"), &json!(3)));
+    app.seal(&clinic.service, "ssn", "1", json!("1")).await;
+}
+
+#[tokio::test]
 async fn keys_of_other_systems_verify_and_open_what_they_made_there() {
     let app = TestApp::new().await;
     let clinic = app.clinic("ours").await;

@@ -159,7 +159,10 @@ async fn put(
             }
             let gone = place.text(&row, "state").as_deref() == Some("destroyed");
             let id = place.text(&row, id).unwrap_or_default();
-            if !gone && tombstones.holds(&tenant, tombstone, &id) {
+            // A tenant key that was rotated away has no tombstone of its own. Of an older backup it is what everything is under:
+            // wiped, it would take the tenant with it, and it is there for whoever holds the bundle anyway.
+            let rotated = tombstone == "tenant_key" && tombstones.destroyed_at(&tenant, tombstone, &id).is_none();
+            if !gone && !rotated && tombstones.holds(&tenant, tombstone, &id) {
                 // A person's destroyed key has no material at all.
                 let null = tombstone == "subject_key";
                 place.set(&mut row, "wrapped", if null { Value::Text(None) } else { Value::bytes(b"") });

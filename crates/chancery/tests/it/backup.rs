@@ -305,6 +305,35 @@ async fn who_logged_out_after_the_backup_is_not_logged_in_by_its_restore() {
     server.stop();
 }
 
+/// What was rotated away is destroyed in the store, and needed by every backup from before.
+#[tokio::test]
+async fn a_backup_from_before_the_rotation_of_a_tenant_key_comes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("dev");
+    let server = Served::dev(&dir);
+    let roles = ["service", "security_officer"];
+    let (_, key) = tenant(&server, &admin_key(&dir), "drill", &roles).await;
+    server.must("PUT", "/v1/fields/patients/ssn", &key, Some(json!({}))).await;
+    let item = json!({ "items": [{ "table": "patients", "column": "ssn", "row": "1", "value": "123" }] });
+    let sealed = server.must("POST", "/v1/seal", &key, Some(item)).await["items"][0]["sealed"].clone();
+    let out = folder.path().join("backup");
+    told(&["backup", "--dev", "--data", text(&dir), "--out", text(&out)]);
+    server.must("POST", "/v1/tenant-key/rotate", &key, None).await;
+    let list = folder.path().join("list");
+    told(&["backup", "--dev", "--data", text(&dir), "--tombstones-only", "--out", text(&list)]);
+    server.stop();
+
+    let back = folder.path().join("back");
+    fs::create_dir_all(&back).unwrap();
+    fs::copy(dir.join("root.key"), back.join("root.key")).unwrap();
+    told(&["restore", text(&out), "--tombstones", text(&list), "--dev", "--data", text(&back)]);
+    let server = Served::dev(&back);
+    let item = json!([{ "table": "patients", "column": "ssn", "row": "1", "sealed": sealed }]);
+    let opened = server.must("POST", "/v1/open", &key, Some(json!({ "reason": "drill", "items": item }))).await;
+    assert_eq!(opened["items"][0]["value"], "123");
+    server.stop();
+}
+
 /// From SQLite into PostgreSQL and back: the same rows, the same log roots.
 #[tokio::test]
 async fn a_backup_moves_between_the_engines() {

@@ -37,12 +37,7 @@ pub async fn consume(
 }
 
 /// The approval, if the caller may do `deed` under it now.
-pub(crate) fn check(
-    found: Option<Approval>,
-    call: &Call,
-    deed: &Deed,
-    now: Timestamp,
-) -> Result<Approval, ApprovalError> {
+fn check(found: Option<Approval>, call: &Call, deed: &Deed, now: Timestamp) -> Result<Approval, ApprovalError> {
     // Another's is as missing as none: who asked is nobody's business.
     let mine = |approval: &Approval| approval.requested_by == call.caller.subject().to_string();
     let approval = found.filter(mine).ok_or(ApprovalError::NotFound)?;

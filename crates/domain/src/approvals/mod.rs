@@ -36,7 +36,6 @@ mod read;
 mod request;
 mod review;
 
-pub(crate) use consume::check as check_usable;
 pub use consume::consume;
 pub use decide::{Decision, decide};
 pub use deed::Deed;

@@ -235,8 +235,9 @@ pub(crate) struct Tally {
 impl Tally {
     pub(crate) async fn read(rows: &mut dyn View, key: &Key) -> Result<Self, StoreError> {
         let falls_under: fn(&Field) -> bool = match key.managed {
-            Some(Managed::Data) => |field| field.encrypt,
-            Some(Managed::Index) => |field| field.encrypt && field.index().is_some(),
+            // Those in clear too: who says since when? What is sealed is not taken for nothing by calling a field public.
+            Some(Managed::Data) => |_| true,
+            Some(Managed::Index) => |field| !field.indexes.is_empty(),
             // Chancery keeps the keys of persons itself, all of them: this is counted and never unknown.
             Some(Managed::Subject) => {
                 let mut own = Vec::new();
@@ -293,8 +294,10 @@ impl Tally {
         let own: u64 = own.iter().filter(|(handle, _)| *handle == version.handle).map(|(_, count)| count).sum();
         // A count from before nobody sealed with the version any more says nothing about what came after it.
         let since = match (version.state, version.retired_at) {
-            (KeyState::Active | KeyState::Pending, _) | (_, None) => None,
+            (KeyState::Active | KeyState::Pending, _) => None,
             (_, Some(retired)) => Some(retired),
+            // Stopped while it was the active one: nobody knows since when it seals no more.
+            (_, None) => return Census::Unknown,
         };
         let late = |count: &Counted, settle: i64| {
             let late = since.is_none_or(|since| count.counted_at >= since.plus_seconds(settle));
@@ -417,6 +420,9 @@ mod tests {
         assert_eq!(covered().census(&old, &[count(column(), 0, SETTLE_SECONDS - 1)]), Census::Unknown);
         assert_eq!(covered().census(&old, &[count(column(), 0, SETTLE_SECONDS)]), Census::Count(0));
         assert_eq!(covered().census(&version(KeyState::Active), &[count(column(), 9, -60)]), Census::Count(9));
+        // Stopped while it was in force, it has no such moment: what was counted before is of another time.
+        let stopped = KeyVersion { retired_at: None, ..version(KeyState::Suspended) };
+        assert_eq!(covered().census(&stopped, &[count(column(), 0, 60)]), Census::Unknown);
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! Moves Chancery's own values of a tenant to the newest data key: its users' e-mail, names, metadata and
-//! secrets of one-time codes, and the tenants' records.
+//! secrets of one-time codes, the tenants' records, and why approvals were asked for.
 
 use std::collections::BTreeMap;
 
@@ -42,6 +42,8 @@ codes! {
         TenantEmail = "tenant_email",
         /// What the operator notes of a tenant.
         TenantMetadata = "tenant_metadata",
+        /// Why somebody asked for consent.
+        ApprovalReason = "approval_reason",
     }
 }
 
@@ -55,6 +57,7 @@ impl OwnColumn {
             Self::UserTotp => system::user_totp(),
             Self::TenantEmail => system::tenant_email(),
             Self::TenantMetadata => system::tenant_metadata(),
+            Self::ApprovalReason => system::approval_reason(),
         }
     }
 }

@@ -224,10 +224,6 @@ async fn copy(
     let newest = copied.iter().map(|copied| copied.version).max().ok_or(CustodyError::NoMaterial)?;
     // Of what is copied here: a version made meanwhile is in neither.
     let deed = deed(DeedKind::KeyEscrow, id, destination, &versions);
-    if let Some(approval) = approval {
-        let found = instance.store().view(tenant).await?.approval(approval).await?;
-        approvals::check_usable(found, call, &deed, instance.now())?;
-    }
     let backup = KeyBackup {
         state: BackupState::Verified,
         version: Some(newest),
@@ -235,9 +231,8 @@ async fn copy(
         at: Some(instance.now()),
         by: Some(call.caller.subject().to_string()),
     };
-    let kind = destination.provider().kind();
-    let begun = Event::new(EventKind::KeyCopying).on("key", id).with("provider", Detail::Code(kind.as_str()));
-    begin(instance, call, begun, &copied, KeyCopy::of(id, &backup)).await?;
+    let begun =
+        begin(instance, call, &copied, KeyCopy::of(id, &backup), approval.map(|id| (id, &deed)), destination).await?;
     let place = (tenant, id, instance.settings().environment.as_str());
     let text = copies::wrap(destination, place, &copied, instance.random()).await?;
     let name = copies::name(tenant, id);
@@ -252,53 +247,69 @@ async fn copy(
     }
 
     let mut change = Change::begin(instance, call, tenant).await?;
-    let mut event = Event::new(EventKind::KeyBackedUp)
-        .on("key", id)
-        .with("provider", Detail::Code(kind.as_str()))
-        .with("version", Detail::Count(newest.into()));
-    if let Some(approval) = approval {
-        approvals::consume(instance, call, &mut change, approval, &deed).await?;
-        event = event.with("approval", Detail::Id(approval.to_string()));
-    }
     let mut key = change.rows().seize_key(id).await?.ok_or(CustodyError::NotFound)?;
-    // Nobody records or removes a copy of it now: what was verified must be what is there.
-    if destination.take(&name).await? != text {
-        return Err(CopyError::Damaged.into());
+    // Destroyed meanwhile, or taken away, or made once more: what was verified says nothing of that.
+    let versions = standing(&mut change, id, &copied).await?;
+    if !change.rows().key_copies(id).await?.contains(&begun) {
+        return Err(StoreError::Changed("key_copy").into());
     }
     let backup = KeyBackup { at: Some(instance.now()), ..backup };
     change.rows().put_key_copy(&KeyCopy::of(id, &backup)).await?;
     key.backup = Some(backup);
     change.rows().update_key(&key).await?;
-    let versions = change.rows().key_versions(id).await?;
-    change.commit(event).await?;
+    let event = Event::new(EventKind::KeyBackedUp)
+        .on("key", id)
+        .with("provider", Detail::Code(destination.provider().kind().as_str()))
+        .with("version", Detail::Count(newest.into()));
+    change.commit(of(event, approval)).await?;
     Ok(KeyRef { key, versions })
 }
 
 /// The log knows before the material leaves, and the store knows where to: whatever becomes of the copy, and of the key
-/// meanwhile, a destruction counts it from here on.
+/// meanwhile, a destruction counts it from here on. An approval is used up here, so that none that was taken back lets it leave.
 async fn begin(
     instance: &Instance,
     call: &Call,
-    begun: Event,
     copied: &[Copied],
     copy: KeyCopy,
-) -> Result<(), CustodyError> {
+    approved: Option<(ApprovalId, &Deed)>,
+    destination: &dyn KeyDestination,
+) -> Result<KeyCopy, CustodyError> {
     let mut change = Change::begin(instance, call, call.tenant()).await?;
     change.rows().seize_key(copy.key).await?.ok_or(CustodyError::NotFound)?;
-    let versions = change.rows().key_versions(copy.key).await?;
+    standing(&mut change, copy.key, copied).await?;
+    if let Some((approval, deed)) = approved {
+        approvals::consume(instance, call, &mut change, approval, deed).await?;
+    }
+    let known = change.rows().key_copies(copy.key).await?.into_iter().find(|known| known.location == copy.location);
+    let begun = match known {
+        Some(known) if known.state == BackupState::Removing => return Err(StoreError::Changed("key_copy").into()),
+        // One that was read back there and holds as much says more.
+        Some(known) if known.state == BackupState::Verified && known.version >= copy.version => known,
+        _ => KeyCopy { state: BackupState::Claimed, ..copy },
+    };
+    change.rows().put_key_copy(&begun).await?;
+    let event = Event::new(EventKind::KeyCopying)
+        .on("key", begun.key)
+        .with("location", Detail::Names(vec![destination.name().to_owned()]))
+        .with("provider", Detail::Code(destination.provider().kind().as_str()));
+    change.commit(of(event, approved.map(|(id, _)| id))).await?;
+    Ok(begun)
+}
+
+/// The key's versions, if what is copied still stands.
+async fn standing(change: &mut Change<'_>, id: KeyId, copied: &[Copied]) -> Result<Vec<KeyVersion>, StoreError> {
+    let versions = change.rows().key_versions(id).await?;
     let stands = |copied: &Copied| {
         versions.iter().any(|version| version.version == copied.version && version.state != KeyState::Destroyed)
     };
-    if !copied.iter().all(stands) {
-        return Err(StoreError::Changed("key_version").into());
+    if copied.iter().all(stands) { Ok(versions) } else { Err(StoreError::Changed("key_version")) }
+}
+
+/// The event with the approval that it happens under.
+fn of(event: Event, approval: Option<ApprovalId>) -> Event {
+    match approval {
+        Some(approval) => event.with("approval", Detail::Id(approval.to_string())),
+        None => event,
     }
-    let known = change.rows().key_copies(copy.key).await?;
-    // One that was read back there and holds as much says more.
-    let is_counted = |known: &KeyCopy| {
-        known.location == copy.location && known.state == BackupState::Verified && known.version >= copy.version
-    };
-    if !known.iter().any(is_counted) {
-        change.rows().put_key_copy(&KeyCopy { state: BackupState::Claimed, ..copy }).await?;
-    }
-    Ok(change.commit(begun).await?)
 }

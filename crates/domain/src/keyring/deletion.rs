@@ -172,7 +172,7 @@ async fn nothing_is_left(
 ) -> Result<bool, Failure> {
     for version in targets {
         // What still seals is at zero for a moment at best.
-        let seals = matches!(version.state, KeyState::Active | KeyState::Pending);
+        let seals = version.retired_at.is_none() || matches!(version.state, KeyState::Active | KeyState::Pending);
         if seals || !census::is_zero_without(change.rows(), key, version, me).await? {
             return Ok(false);
         }
@@ -359,7 +359,7 @@ async fn destroy(
 
 /// The copies that Chancery made itself: their locations are names of the operator's configuration.
 fn made_here(copies: &[KeyCopy]) -> impl Iterator<Item = &KeyCopy> {
-    copies.iter().filter(|copy| copy.state == BackupState::Verified)
+    copies.iter().filter(|copy| copy.state != BackupState::Claimed)
 }
 
 /// What a certificate states of the copies that may still hold a destroyed key: how many, and of those made here where and

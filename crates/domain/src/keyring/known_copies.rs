@@ -16,6 +16,9 @@ use crate::{
     time::Timestamp,
 };
 
+/// A copy that was begun so long ago is there or never will be: longer than its wrap and its disk may take.
+const ON_ITS_WAY_SECONDS: i64 = 60;
+
 /// A copy of a key outside the store: a backup, an escrow, or one that another system says there is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyCopy {
@@ -38,6 +41,11 @@ impl KeyCopy {
     pub(super) fn of(key: KeyId, backup: &KeyBackup) -> Self {
         let KeyBackup { state, version, location, at, by } = backup.clone();
         Self { key, location: location.unwrap_or_default(), state, version, at, by }
+    }
+
+    /// Whether somebody began to make it a moment ago: it may be there at any time.
+    fn is_on_its_way(&self, now: Timestamp) -> bool {
+        self.state == BackupState::Claimed && self.at.is_some_and(|at| now < at.plus_seconds(ON_ITS_WAY_SECONDS))
     }
 
     /// Whether it may hold this version.
@@ -79,15 +87,17 @@ pub async fn list(instance: &Instance, call: &Call, id: KeyId) -> Result<Vec<Key
 
 /// Takes the copy of a key at `location` away, for good, also that of a destroyed key.
 ///
+/// What is there is taken away outside of any transaction: it may take long. So the copy is marked first, and whoever makes one
+/// there meanwhile is refused.
+///
 /// # Errors
 ///
-/// [`CustodyError`]; [`CopyError::Missing`] if there is none and none is known. After any other error it may be gone and still be
-/// known: then this is repeated.
+/// [`CustodyError`]; [`CopyError::Missing`] if there is none and none is known, [`StoreError::Changed`] if one is on its way there.
+/// After any other error it may be gone and still be known: then this is repeated.
 pub async fn remove(instance: &Instance, call: &Call, id: KeyId, location: &str) -> Result<KeyRef, CustodyError> {
     call.require(Permission::KeysCopiesRemove)?;
     instance.require_recent(call)?;
     let tenant = call.tenant();
-    instance.store().view(tenant).await?.key(id).await?.ok_or(CustodyError::NotFound)?;
     let destination = destination(instance, location)?;
     let told = |kind| {
         Event::new(kind)
@@ -96,41 +106,40 @@ pub async fn remove(instance: &Instance, call: &Call, id: KeyId, location: &str)
             .with("provider", Detail::Code(destination.provider().kind().as_str()))
     };
     // The log knows before it is gone.
-    note(instance, call, tenant, told(EventKind::KeyCopyRemoving)).await?;
     let mut change = Change::begin(instance, call, tenant).await?;
-    // Held until the end: whoever makes a copy meanwhile looks under it whether that is still there.
-    let mut key = change.rows().seize_key(id).await?.ok_or(CustodyError::NotFound)?;
+    change.rows().seize_key(id).await?.ok_or(CustodyError::NotFound)?;
     let known = change.rows().key_copies(id).await?.into_iter().find(|copy| copy.location == location);
+    if known.as_ref().is_some_and(|copy| copy.is_on_its_way(instance.now())) {
+        return Err(StoreError::Changed("key_copy").into());
+    }
+    let marked = known.map(|copy| KeyCopy { state: BackupState::Removing, ..copy });
+    if let Some(marked) = &marked {
+        change.rows().put_key_copy(marked).await?;
+    }
+    change.commit(told(EventKind::KeyCopyRemoving)).await?;
     // First there: what is recorded as gone is gone.
     match destination.remove(&name(tenant, id)).await {
-        Err(CopyError::Missing) if known.is_some() => {}
+        Err(CopyError::Missing) if marked.is_some() => {}
         removed => removed?,
     }
-    let event = match &known {
-        Some(copy) => {
-            let version = Detail::Count(copy.version.unwrap_or_default().into());
-            told(EventKind::KeyCopyRemoved).with("version", version)
-        }
-        None => told(EventKind::KeyCopyRemoved),
-    };
-    forget(&mut change, &mut key, location, known.as_ref()).await?;
+    let mut change = Change::begin(instance, call, tenant).await?;
+    let mut key = change.rows().seize_key(id).await?.ok_or(CustodyError::NotFound)?;
+    let mut event = told(EventKind::KeyCopyRemoved);
+    if let Some(marked) = &marked {
+        event = event.with("version", Detail::Count(marked.version.unwrap_or_default().into()));
+        forget(&mut change, &mut key, marked).await?;
+    }
     let versions = change.rows().key_versions(id).await?;
     change.commit(event).await?;
     Ok(KeyRef { key, versions })
 }
 
-/// Forgets the copy at `location`; the newest of the others is the key's backup then.
-async fn forget(
-    change: &mut Change<'_>,
-    key: &mut Key,
-    location: &str,
-    known: Option<&KeyCopy>,
-) -> Result<(), StoreError> {
-    if let Some(copy) = known {
-        change.rows().remove_key_copy(copy).await?;
-    }
-    if key.backup.as_ref().is_some_and(|backup| backup.location.as_deref() == Some(location)) {
-        let left = change.rows().key_copies(key.id).await?.into_iter().max_by_key(|copy| copy.at);
+/// Forgets a copy; the newest of the others is the key's backup then.
+async fn forget(change: &mut Change<'_>, key: &mut Key, copy: &KeyCopy) -> Result<(), StoreError> {
+    change.rows().remove_key_copy(copy).await?;
+    if key.backup.as_ref().is_some_and(|backup| backup.location.as_deref() == Some(copy.location.as_str())) {
+        let others = change.rows().key_copies(key.id).await?.into_iter();
+        let left = others.filter(|copy| copy.state != BackupState::Removing).max_by_key(|copy| copy.at);
         key.backup = left.map(|KeyCopy { key: _, location, state, version, at, by }| {
             let location = Some(location).filter(|location| !location.is_empty());
             KeyBackup { state, version, location, at, by }

@@ -193,9 +193,14 @@ pub(super) async fn shift(
         }
         events.push(event(&key, after, shift));
     }
-    let lost = moves.iter().any(|(before, after)| {
-        before.state == KeyState::Active && matches!(after.state, KeyState::Revoked | KeyState::Expired)
-    });
+    let state = |version: &KeyVersion| {
+        let moved = moves.iter().find(|(before, _)| before.version == version.version);
+        moved.map_or(version.state, |(_, after)| after.state)
+    };
+    let ended = moves.iter().any(|(_, after)| matches!(after.state, KeyState::Revoked | KeyState::Expired));
+    // One that is suspended comes back.
+    let stands = |version: &KeyVersion| matches!(state(version), KeyState::Active | KeyState::Suspended);
+    let lost = ended && !versions.iter().any(stands);
     if let (true, Some(_), Some(newest)) = (lost, key.managed, versions.last()) {
         replace(instance, &mut change, &mut key, newest, &mut events).await?;
     }

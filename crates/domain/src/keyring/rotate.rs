@@ -60,7 +60,10 @@ pub(super) async fn rotate_as(
     let versions = change.rows().seize_versions(id).await?;
     let newest = versions.last().ok_or(KeyError::NotActive)?;
     let old = versions.iter().find(|version| version.state == KeyState::Active);
-    if old.is_none() && !matches!(newest.state, KeyState::Expired | KeyState::Revoked) {
+    // A tenant is not left without a key that Chancery manages, whatever became of the last one.
+    let ended = matches!(newest.state, KeyState::Expired | KeyState::Revoked)
+        || key.managed.is_some() && newest.state == KeyState::Destroyed;
+    if old.is_none() && !ended {
         return Err(KeyError::NotActive);
     }
     let ring = std::sync::Arc::clone(change.keyring());

@@ -48,6 +48,8 @@ codes! {
         Claimed = "claimed",
         /// It was written and read back.
         Verified = "verified",
+        /// Somebody takes it away: it may be gone. Until that is certain no other copy is made there.
+        Removing = "removing",
     }
 }
 

@@ -1,11 +1,12 @@
 //! How many values key versions hold.
 
 use chancery_crypto::Handle;
+use chancery_domain::approvals::Approval;
 use chancery_domain::census::{Counted, OwnColumn, OwnValue, Source};
 use chancery_domain::ids::{DatasetId, KeyId};
 
 use super::{Backend, begin, commit, view};
-use crate::samples::{NOW, OURS, THEIRS, bytes, user};
+use crate::samples::{NOW, OURS, THEIRS, approval, bytes, user};
 
 fn count(version: u32, source: Source, count: u64) -> Counted {
     Counted { key: KeyId::from_bytes(bytes(1)), version, source, count, counted_at: NOW }
@@ -48,6 +49,17 @@ pub async fn own_values_are_counted(store: &impl Backend) {
     commit!(store, OURS, .insert_user(&first) .insert_user(&second));
     let own = view(store, OURS).await.own_sealed().await.unwrap();
     assert_eq!(own, [(Handle([8; 8]), 2), (Handle([9; 8]), 3)]);
+    // Why consent was asked for is kept for years: no key goes from under it.
+    let asked = Approval { reason: Some(sealed(7)), ..approval(1) };
+    commit!(store, OURS, .insert_approval(&asked));
+    assert_eq!(view(store, OURS).await.own_sealed().await.unwrap()[0], (Handle([7; 8]), 1));
+    let reason = view(store, OURS).await.own_under(Handle([7; 8]), None, 9).await.unwrap();
+    let wanted = OwnValue { column: OwnColumn::ApprovalReason, row: asked.id.to_string(), sealed: sealed(7) };
+    assert_eq!(reason, [wanted]);
+    let mut tx = begin(store, OURS).await;
+    assert!(tx.swap_own(&reason[0], &sealed(6)).await.unwrap());
+    tx.commit().await.unwrap();
+    assert_eq!(view(store, OURS).await.approval(asked.id).await.unwrap().unwrap().reason, Some(sealed(6)));
     let terms = first.email_terms.len() + second.email_terms.len();
     assert_eq!(view(store, OURS).await.own_terms().await.unwrap(), u64::try_from(terms).unwrap());
     assert_eq!(view(store, THEIRS).await.own_sealed().await.unwrap(), []);

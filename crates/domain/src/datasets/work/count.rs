@@ -1,22 +1,22 @@
 //! Counts what each version of a key still holds.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chancery_crypto::Handle;
 
-use super::{StepError, Worker};
+use super::{RENEW_EVERY, StepError, Worker};
 use crate::{
     audit::{Change, Detail, Event, EventKind, stamp::Actor},
     census::{self, Counted, Source},
-    datasets::{DatasetColumn, DatasetError, DatasetTable, Work, tables::ColumnCount},
+    datasets::{DatasetColumn, DatasetError, DatasetTable, TableError, Work, tables::ColumnCount},
     indexes::IndexKind,
     instance::Failure,
     keyring::{KeyState, Managed},
     time::Timestamp,
 };
 
-/// How often a node says that a job is its own while it waits for a count.
-const RENEW_EVERY: Duration = Duration::from_secs(5);
+/// The longest that counting one column may take.
+const COUNT_WITHIN: Duration = Duration::from_secs(60 * 60);
 
 impl Worker<'_> {
     pub(super) async fn todo(&mut self, table: &dyn DatasetTable) -> Result<u64, StepError> {
@@ -40,10 +40,15 @@ impl Worker<'_> {
         table: &dyn DatasetTable,
         column: &DatasetColumn,
     ) -> Result<ColumnCount, StepError> {
-        let mut counting = table.count(column);
+        let (mut counting, began) = (table.count(column), Instant::now());
         loop {
             match tokio::time::timeout(RENEW_EVERY, &mut counting).await {
                 Ok(counted) => return Ok(counted?),
+                Err(_) if (self.stopped)() => return Err(StepError::Stopped),
+                // A connection that was cut without a word says nothing for ever.
+                Err(_) if began.elapsed() > COUNT_WITHIN => {
+                    return Err(TableError::Unavailable("the database does not finish counting".into()).into());
+                }
                 Err(_) => self.save().await?,
             }
         }
@@ -119,8 +124,9 @@ impl Found {
     /// How many are under a version; none if that was not counted.
     fn of(&self, handle: Handle, superseded: bool) -> Option<u64> {
         match self {
-            // What does not say its version may be of any: never taken for nothing.
-            Self::Values(counted) => Some(counted.under(&[handle]) + counted.other),
+            // What does not say its version may be of any, and what is not known for sealed may be so in another form: neither is
+            // ever taken for nothing.
+            Self::Values(counted) => Some(counted.under(&[handle]) + counted.other + counted.unsealed),
             Self::Terms(failed) => superseded.then_some(*failed),
         }
     }

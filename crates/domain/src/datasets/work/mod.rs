@@ -28,6 +28,8 @@ mod count;
 const BATCH: u32 = 500;
 /// How long a node has a job without saying so again. Longer than any batch takes; counting takes as long as it takes.
 const CLAIM_SECONDS: i64 = 20;
+/// How often a node says that a job is its own while it waits.
+const RENEW_EVERY: Duration = Duration::from_secs(5);
 /// How often a database that does not answer is asked again before the job fails.
 const PATIENCE: u32 = 30;
 /// More passes than these mean that an application goes on writing under an old key.
@@ -66,7 +68,7 @@ pub async fn work(
     };
     // In the middle of a column: what failed in it was noted with that of the whole pass. More than the truth, so never a false zero.
     let column_failed = if job.row_at.is_some() { job.failed } else { 0 };
-    Worker { instance, tenant, node, request, dataset, job, column_failed }.run(stopped).await
+    Worker { instance, tenant, node, request, dataset, job, column_failed, stopped }.run().await
 }
 
 struct Worker<'a> {
@@ -78,6 +80,8 @@ struct Worker<'a> {
     job: DatasetJob,
     /// Values of the column at hand that do not open.
     column_failed: u64,
+    /// Whether the node shall stop.
+    stopped: &'a (dyn Fn() -> bool + Send + Sync),
 }
 
 /// Why a job goes no further now.
@@ -91,11 +95,11 @@ enum Halt {
 }
 
 impl Worker<'_> {
-    async fn run(mut self, stopped: &(dyn Fn() -> bool + Send + Sync)) -> Result<(), DatasetError> {
+    async fn run(mut self) -> Result<(), DatasetError> {
         let mut refused = 0;
         loop {
             let outcome = match self.instance.tables().open(self.tenant, &self.dataset).await {
-                Ok(table) => self.go_on(&*table, stopped, &mut refused).await,
+                Ok(table) => self.go_on(&*table, &mut refused).await,
                 Err(error) => Err(error.into()),
             };
             match outcome {
@@ -118,19 +122,15 @@ impl Worker<'_> {
                     return self.end(JobState::Failed, Some(problem)).await;
                 }
                 Err(StepError::Dataset(error)) => return Err(error),
+                Err(StepError::Stopped) => return self.release().await,
             }
-            if stopped() {
+            if (self.stopped)() {
                 return self.release().await;
             }
         }
     }
 
-    async fn go_on(
-        &mut self,
-        table: &dyn DatasetTable,
-        stopped: &(dyn Fn() -> bool + Send + Sync),
-        refused: &mut u32,
-    ) -> Result<Halt, StepError> {
+    async fn go_on(&mut self, table: &dyn DatasetTable, refused: &mut u32) -> Result<Halt, StepError> {
         if self.job.work == Work::Scan {
             self.count(table).await?;
             return Ok(Halt::Done);
@@ -139,7 +139,7 @@ impl Worker<'_> {
             self.job.todo = self.todo(table).await?;
         }
         loop {
-            if stopped() {
+            if (self.stopped)() {
                 return Ok(Halt::Stopped);
             }
             let at = usize::try_from(self.job.column_at).unwrap_or(usize::MAX);
@@ -151,7 +151,7 @@ impl Worker<'_> {
                 (Some(column), _) => self.batch(table, &column).await,
                 (None, Some(compound)) => self.batch_together(table, &compound).await,
                 (None, None) => {
-                    if let Some(halt) = self.end_pass(table, stopped).await? {
+                    if let Some(halt) = self.end_pass(table).await? {
                         return Ok(halt);
                     }
                     continue;
@@ -165,21 +165,34 @@ impl Worker<'_> {
             *refused = 0;
             // The application's database belongs to the application.
             let due = Duration::from_secs_f64(f64::from(rows) / f64::from(self.job.rows_per_second.max(1)));
-            tokio::time::sleep(due.saturating_sub(began.elapsed())).await;
+            self.rest(due.saturating_sub(began.elapsed())).await?;
+        }
+    }
+
+    /// Waits, and says meanwhile that the job is still this node's.
+    async fn rest(&mut self, time: Duration) -> Result<(), StepError> {
+        let until = Instant::now() + time;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if left <= RENEW_EVERY {
+                tokio::time::sleep(left).await;
+                return Ok(());
+            }
+            tokio::time::sleep(RENEW_EVERY).await;
+            if (self.stopped)() {
+                return Err(StepError::Stopped);
+            }
+            self.save().await?;
         }
     }
 
     /// At the end of a pass: whether anything is left, and whether anything may still come.
-    async fn end_pass(
-        &mut self,
-        table: &dyn DatasetTable,
-        stopped: &(dyn Fn() -> bool + Send + Sync),
-    ) -> Result<Option<Halt>, StepError> {
+    async fn end_pass(&mut self, table: &dyn DatasetTable) -> Result<Option<Halt>, StepError> {
         let managed = if self.job.work == Work::Reindex { Managed::Index } else { Managed::Data };
         // Other nodes may seal with the old key until their leases end.
         let settled = self.settled_at(managed).await?;
         while self.instance.now() < settled {
-            if stopped() {
+            if (self.stopped)() {
                 return Ok(Some(Halt::Stopped));
             }
             self.save().await?;
@@ -214,6 +227,8 @@ impl Worker<'_> {
 enum StepError {
     Table(TableError),
     Dataset(DatasetError),
+    /// The node shall stop.
+    Stopped,
 }
 
 impl From<TableError> for StepError {
