@@ -98,6 +98,7 @@ pub async fn remove(instance: &Instance, call: &Call, id: KeyId, location: &str)
     call.require(Permission::KeysCopiesRemove)?;
     instance.require_recent(call)?;
     let tenant = call.tenant();
+    instance.store().view(tenant).await?.key(id).await?.ok_or(CustodyError::NotFound)?;
     let destination = destination(instance, location)?;
     let told = |kind| {
         Event::new(kind)
