@@ -137,16 +137,19 @@ async fn what_another_counted_at_zero_takes_one_person(backend: Backend) {
 }
 
 async fn calling_fields_public_empties_no_key(backend: Backend) {
-    let it = It::on(backend).await;
-    it.act("rotate", json!({})).await.ok();
-    let fields = it.app.get(&it.clinic.officer, "/v1/fields").await.ok();
-    for field in fields["items"].as_array().unwrap() {
-        let path = format!("/v1/fields/{}/{}", field["table"].as_str().unwrap(), field["column"].as_str().unwrap());
-        let body = json!({"class": "public", "encrypt": false, "allow": ["weaker_class", "encryption_off"]});
-        it.app.put(&it.clinic.officer, &path, body).await.ok();
-    }
-    it.app.clock.advance_seconds(60);
-    let asked = it.act("schedule-deletion", json!({"days": 7, "version": 1})).await;
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("ours").await;
+    let path = "/v1/fields/visits/note";
+    app.put(&clinic.officer, path, json!({})).await.ok();
+    let item = json!({"table": "visits", "column": "note", "row": "1", "value": "x"});
+    app.post(&clinic.service, "/v1/seal", json!({"items": [item]})).await.ok();
+    let key = app.get(&clinic.officer, "/v1/keys?managed=data").await.ok()["items"][0]["id"].clone();
+    let act = |verb: &str| format!("/v1/keys/{}/{verb}", key.as_str().unwrap());
+    app.post(&clinic.officer, &act("rotate"), json!({})).await.ok();
+    let public = json!({"class": "public", "encrypt": false, "allow": ["weaker_class", "encryption_off"]});
+    app.put(&clinic.officer, path, public).await.ok();
+    app.clock.advance_seconds(60);
+    let asked = app.post(&clinic.officer, &act("schedule-deletion"), json!({"days": 7, "version": 1})).await;
     assert_eq!(asked.status.as_u16(), 202, "{}", asked.text());
 }
 
