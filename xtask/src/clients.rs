@@ -1,5 +1,5 @@
 //! Clients off the shelf find our tokens' keys by discovery and verify them: PyJWT, joserfc and authlib for Python, jose and
-//! openid-client for Node.
+//! openid-client for Node. And people's second factors off the shelf: pyotp, and Chromium with its virtual authenticator.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,6 +7,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result};
 use serde_json::json;
 
+use crate::postgres::free_port;
 use crate::prerequisites::{self, Need};
 use crate::server::{Server, contract};
 use crate::{process, python, workspace};
@@ -30,7 +31,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         Some(binary) => binary.clone(),
         None => workspace::build_server(false)?,
     };
-    let python = python::with_module("jwt, joserfc, authlib, requests", &["-r", "tools/clients/requirements.txt"])?;
+    let python =
+        python::with_module("jwt, joserfc, authlib, requests, pyotp", &["-r", "tools/clients/requirements.txt"])?;
     let node = node_modules()?;
     for algorithm in ALGORITHMS {
         let mut server = Server::prepare(&binary, None, false)?.with("CHANCERY__TOKENS__ALGORITHM", algorithm);
@@ -42,7 +44,54 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         clients.with_context(|| format!("with {algorithm}"))?;
         server.finish()?;
     }
-    Ok(())
+    factors(&binary, &python)
+}
+
+/// Second factors of people, each with what people have.
+fn factors(binary: &Path, python: &Path) -> Result<()> {
+    let chromium = browser()?;
+    let (page, other) = (free_port()?, free_port()?);
+    let server = Server::prepare(binary, None, false)?.with("CHANCERY__PASSKEYS__RP_ID", "localhost");
+    let mut server = server.with("CHANCERY__PASSKEYS__ORIGINS", &format!("http://localhost:{page}"));
+    server.start()?;
+    let admin = server.admin()?;
+    let tenant = admin.make_tenant("northside")?;
+    for (name, role) in [("zoe", "clinician"), ("ben", "clinician"), ("ada", "tenant_admin")] {
+        let email = format!("{name}@example.test");
+        let body = json!({ "username": name, "email": email, "password": PASSWORD, "roles": [role] });
+        admin.expect("POST", &format!("/v1/tenants/{tenant}/users"), Some(&body))?;
+    }
+    let variables = [
+        ("CHANCERY_ISSUER", server.base()),
+        ("CHANCERY_TENANT", "northside".to_owned()),
+        ("CHANCERY_PASSWORD", PASSWORD.to_owned()),
+        ("CHANCERY_PAGE_PORT", page.to_string()),
+        ("CHANCERY_OTHER_PORT", other.to_string()),
+    ];
+    let tools = workspace::root().join("tools/clients");
+    let mut codes = Command::new(python);
+    let mut done = process::run(codes.arg("-B").arg(tools.join("codes.py")).envs(variables.clone()));
+    if let (Ok(()), Some(chromium)) = (&done, chromium) {
+        let mut passkeys = Command::new("node");
+        passkeys.arg(tools.join("passkeys.mjs")).envs(variables).env("CHANCERY_CHROMIUM", chromium);
+        done = process::run(&mut passkeys);
+    }
+    if done.is_err() {
+        println!("{}", server.log_end());
+    }
+    done?;
+    server.finish().map(drop)
+}
+
+/// The browser. Where none can be had passkeys are tested without it, unless `CHANCERY_TEST_REQUIRE_CHROMIUM` is set.
+fn browser() -> Result<Option<PathBuf>> {
+    match prerequisites::ensure(&[Need::Chromium]) {
+        Err(error) if std::env::var_os("CHANCERY_TEST_REQUIRE_CHROMIUM").is_none() => {
+            println!("SKIPPED passkeys in a browser: {error:#}");
+            Ok(None)
+        }
+        ensured => ensured.map(|()| prerequisites::chromium()),
+    }
 }
 
 fn against(server: &Server, algorithm: &str, python: &Path, node: &Path) -> Result<()> {

@@ -49,7 +49,7 @@ enum Task {
     },
     /// Kill the server at random moments under load; nothing acknowledged may be lost or doubled
     Kill(kill::Options),
-    /// Clients off the shelf verify our tokens: PyJWT, joserfc, authlib, jose, openid-client
+    /// Clients off the shelf: PyJWT, joserfc, authlib, jose and openid-client verify our tokens; pyotp and Chromium log in
     Clients(clients::Options),
     /// Press every parser with hostile bytes, a minute each
     Fuzz(fuzz::Options),

@@ -29,6 +29,8 @@ pub(crate) enum Need {
     SoftHsm,
     /// Node with its package manager.
     Node,
+    /// A browser that runs without a screen.
+    Chromium,
 }
 
 impl Need {
@@ -41,6 +43,7 @@ impl Need {
             Self::Cxx => std::env::var_os("CXX").is_some() || on_path("c++").is_some(),
             Self::SoftHsm => on_path("softhsm2-util").is_some() && Path::new(SOFTHSM).exists(),
             Self::Node => on_path("node").is_some() && on_path("npm").is_some(),
+            Self::Chromium => chromium().is_some(),
         }
     }
 
@@ -52,6 +55,7 @@ impl Need {
             Self::Cxx => &["g++"],
             Self::SoftHsm => &["softhsm2"],
             Self::Node => &["nodejs", "npm"],
+            Self::Chromium => &["chromium"],
         }
     }
 }
@@ -143,6 +147,11 @@ pub(crate) fn postgres_binaries() -> Option<PathBuf> {
         .max_by_key(|(version, _)| *version);
     // Elsewhere than on Debian they are on the path.
     newest.map(|(_, bin)| bin).or_else(|| Some(on_path("initdb")?.parent()?.to_owned()))
+}
+
+/// The browser, by the names that it has on Linux.
+pub(crate) fn chromium() -> Option<PathBuf> {
+    ["chromium", "chromium-browser", "google-chrome"].into_iter().find_map(on_path)
 }
 
 /// Where a program is, as the shell would find it.

@@ -26,7 +26,7 @@ pub(crate) enum Step {
     Docs,
     /// The test vectors, read by an independent program
     Vectors,
-    /// Our tokens, verified by clients off the shelf
+    /// Our tokens and second factors, with clients off the shelf
     Clients,
     /// Generated files are current
     Generated,
@@ -119,8 +119,8 @@ pub(crate) fn check() -> Result<()> {
 }
 
 const TESTS: &[&str] = &["test", "--workspace", "--locked"];
-/// Every key provider, AWS's SDK too: what the tests and lints look at.
-const PROVIDERS: &[&str] = &["--features", "chancery/kms-full"];
+/// Every key provider, AWS's SDK too, and passkeys: what the tests and lints look at.
+const PROVIDERS: &[&str] = &["--features", "chancery/kms-full,chancery/passkeys"];
 
 struct Bench {
     /// The working tree before anything ran.
@@ -146,6 +146,7 @@ impl Bench {
                 tests.args(PROVIDERS);
                 tests.envs(environment).env("CHANCERY_TEST_MOTO_SERVER", moto);
                 tests.env("CHANCERY_TEST_REQUIRE_SOFTHSM", "1").env("CHANCERY_TEST_REQUIRE_MOTO", "1");
+                tests.env("CHANCERY_TEST_REQUIRE_PASSKEYS", "1");
                 process::run(&mut tests)
             }
             Step::Docs => {

@@ -102,7 +102,7 @@ pub(crate) struct SecondFactorBody {
     mfa_token: Secret<String>,
     /// Until when it is good.
     mfa_expires_at: String,
-    /// How the login goes on: `totp`, `recovery_code`; or `enroll`, if there is no second factor yet and a role needs one.
+    /// How the login goes on: `passkey`, `totp`, `recovery_code`; or `enroll`, if there is no second factor yet and a role needs one.
     #[schema(value_type = Vec<String>, example = json!(["totp", "recovery_code"]))]
     methods: Vec<Method>,
 }

@@ -19,7 +19,7 @@ use utoipa::{
 use crate::oauth::OAuthErrorBody;
 
 /// The operations that need no credential, by operation id. Every other one answers 401 without.
-pub const PUBLIC: [&str; 19] = [
+pub const PUBLIC: [&str; 25] = [
     "login",
     "login_compat",
     "register",
@@ -28,6 +28,12 @@ pub const PUBLIC: [&str; 19] = [
     "login_with_recovery_code",
     "enroll_in_login",
     "confirm_in_login",
+    "passkey_login_options",
+    "login_with_passkey",
+    "passkey_step_options",
+    "finish_with_passkey",
+    "enroll_passkey_options",
+    "enroll_passkey",
     "set_password",
     "refresh",
     "refresh_compat",

@@ -207,6 +207,15 @@ impl ToProblem for FactorError {
             Self::Wrong(_) => {
                 Problem::invalid(Faults::one("/code", "wrong", "the code is not accepted; wait for the next"))
             }
+            Self::Passkey(reason) => {
+                // Why is for our log.
+                tracing::info!(reason, "Refused a passkey: {reason}");
+                Problem::invalid(Faults::one("/credential", "wrong", "the passkey is not accepted; begin again"))
+            }
+            Self::NotOffered => conflict("passkeys are not set up here"),
+            Self::AlreadyRegistered => conflict("this authenticator is registered already"),
+            Self::TooMany => conflict("there are too many passkeys; remove one first"),
+            Self::Invalid(faults) => Problem::invalid(faults),
             Self::NoSession => conflict("the caller is no person who logged in"),
             Self::AlreadyEnrolled => conflict("there is a second factor already; remove it first"),
             Self::NotEnrolled => conflict("there is no second factor to do this with"),
@@ -225,6 +234,10 @@ impl ToProblem for LoginStep {
     fn to_problem(self) -> Problem {
         match self.0 {
             FactorError::Failed(failure) => failure.into(),
+            // Of this installation, of the form, or of somebody who got this far: nothing that a stranger could not know.
+            open @ (FactorError::NotOffered | FactorError::Invalid(_) | FactorError::AlreadyRegistered) => {
+                open.to_problem()
+            }
             refused => {
                 // Why is for our log.
                 tracing::info!(reason = %refused, "Refused the second step of a login: {refused}");

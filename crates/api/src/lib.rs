@@ -33,6 +33,7 @@ pub mod metrics;
 mod oauth;
 mod older_paths;
 mod page;
+mod passkeys;
 mod records;
 mod register;
 mod revocations;
@@ -144,6 +145,18 @@ fn operations() -> OpenApiRouter<App> {
         .routes(routes!(factors::confirm_totp))
         .routes(routes!(factors::remove_totp))
         .routes(routes!(factors::regenerate_recovery_codes))
+        .routes(routes!(passkeys::login::passkey_login_options))
+        .routes(routes!(passkeys::login::login_with_passkey))
+        .routes(routes!(passkeys::login::passkey_step_options))
+        .routes(routes!(passkeys::login::finish_with_passkey))
+        .routes(routes!(passkeys::login::enroll_passkey_options))
+        .routes(routes!(passkeys::login::enroll_passkey))
+        .routes(routes!(passkeys::again::passkey_reauthentication_options))
+        .routes(routes!(passkeys::again::reauthenticate_with_passkey))
+        .routes(routes!(passkeys::begin_passkey))
+        .routes(routes!(passkeys::register_passkey))
+        .routes(routes!(passkeys::list_passkeys))
+        .routes(routes!(passkeys::rename_passkey, passkeys::remove_passkey))
         .routes(routes!(api_keys::create_api_key, api_keys::list_api_keys))
         .routes(routes!(api_keys::import::import_api_keys))
         .routes(routes!(api_keys::change::get_api_key, api_keys::change::update_api_key))

@@ -80,7 +80,15 @@ pub(crate) async fn reauthenticate(
 ) -> Result<Delivered<FreshTokenBody>, Problem> {
     let factor = body.code.map(FactorCode::Totp).or(body.recovery_code.map(FactorCode::Recovery));
     let proof = Proof { password: body.password, factor };
-    let done = sessions::reauthenticate(&app.instance, &call, proof).await;
+    fresh(&app, &brought, sessions::reauthenticate(&app.instance, &call, proof).await)
+}
+
+/// A fresh token, counted.
+pub(crate) fn fresh(
+    app: &App,
+    brought: &SessionCookies,
+    done: Result<Proved, ReauthenticateError>,
+) -> Result<Delivered<FreshTokenBody>, Problem> {
     app.metrics.reauthenticated(match &done {
         Ok(_) => LoginOutcome::success,
         Err(ReauthenticateError::FactorNeeded) => LoginOutcome::challenged,
@@ -89,7 +97,7 @@ pub(crate) async fn reauthenticate(
     });
     let Proved { session, access, authentication } = done.or_problem()?;
     let (scheme, expires_in) = (access.scheme(), access.expires_in);
-    Ok(browser::renewed(&app, &brought, access, |shown| FreshTokenBody {
+    Ok(browser::renewed(app, brought, access, |shown| FreshTokenBody {
         access_token: shown.map(|access| access.text),
         token_type: scheme,
         expires_in,

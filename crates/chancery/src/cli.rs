@@ -6,7 +6,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::{
     commands::{
-        api_key, backup, demo, doctor, fields, identity_provider, import, init, key, migrate_column, openapi,
+        api_key, approval, backup, demo, doctor, fields, identity_provider, import, init, key, migrate_column, openapi,
         passwords, recover, restore, role, root, sealing, serve, tenant, user, verify,
     },
     config::Flags,
@@ -58,6 +58,9 @@ enum Command {
     Role(role::RoleArgs),
     /// Set up identity providers of a running server, and explain what comes of their tokens
     IdentityProvider(identity_provider::IdentityProviderArgs),
+    /// Approve or refuse what takes two people on a running server
+    #[command(visible_alias = "approvals")]
+    Approval(approval::ApprovalArgs),
     /// Register fields of a running server; plan offline what is searchable
     Fields(fields::FieldsArgs),
     /// Bring keys of another system into the caller's tenant
@@ -146,6 +149,7 @@ pub fn main() -> ExitCode {
         Command::ApiKey(args) => runtime.block_on(api_key::run(args)),
         Command::Role(args) => runtime.block_on(role::run(args)),
         Command::IdentityProvider(args) => runtime.block_on(identity_provider::run(args)),
+        Command::Approval(args) => runtime.block_on(approval::run(args)),
         Command::Fields(args) => runtime.block_on(fields::run(args)),
         Command::Import(args) => runtime.block_on(import::run(args)),
         Command::MigrateColumn(args) => runtime.block_on(migrate_column::run(*args)),

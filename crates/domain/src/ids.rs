@@ -166,6 +166,8 @@ id! { /// Names one session: a person's login on one client (the `sid` of its ac
 pub struct SessionId("ses") }
 id! { /// Names one token that is good for one thing, once.
 pub struct OneTimeId("ott") }
+id! { /// Names one passkey of one user.
+pub struct PasskeyId("pky") }
 id! { /// Names one dataset: a table of an application.
 pub struct DatasetId("dst") }
 id! { /// Names one job over a dataset.

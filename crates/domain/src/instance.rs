@@ -21,6 +21,7 @@ use crate::{
     },
     legacy_tokens::LegacyKey,
     limits::{KeyLimits, Limiter, LocalLimiter},
+    passkeys::PasskeyVerifier,
     passwords::PasswordQueue,
     store::{Directory, Store, StoreError},
     tenants::TenantState,
@@ -167,6 +168,7 @@ pub struct Instance {
     pub(crate) counters: Arc<Counters>,
     pub(crate) anonymous: AnonymousCounts,
     destinations: OnceLock<Vec<Arc<dyn KeyDestination>>>,
+    passkeys: OnceLock<Arc<dyn PasskeyVerifier>>,
     pub(crate) open_failures: OpenFailures,
     pub(crate) habits: Habits,
     pub(crate) forked: Mutex<BTreeSet<TenantId>>,
@@ -287,6 +289,7 @@ impl Instance {
             counters: Arc::default(),
             anonymous: AnonymousCounts::default(),
             destinations: OnceLock::new(),
+            passkeys: OnceLock::new(),
             open_failures: OpenFailures::default(),
             habits: Habits::default(),
             forked: Mutex::default(),
@@ -353,6 +356,16 @@ impl Instance {
     /// Where copies of single keys may go.
     pub fn destinations(&self) -> &[Arc<dyn KeyDestination>] {
         self.destinations.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// Says who verifies passkeys; once, before the instance is used.
+    pub fn offer_passkeys(&self, verifier: Arc<dyn PasskeyVerifier>) {
+        let _ = self.passkeys.set(verifier);
+    }
+
+    /// Who verifies passkeys; nobody where none are offered.
+    pub fn passkey_verifier(&self) -> Option<&Arc<dyn PasskeyVerifier>> {
+        self.passkeys.get()
     }
 
     /// The providers that belong to tenants.

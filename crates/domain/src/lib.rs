@@ -54,6 +54,7 @@ pub mod keyring;
 pub mod legacy_tokens;
 pub mod limits;
 pub mod one_time;
+pub mod passkeys;
 pub mod passwords;
 pub mod records;
 pub mod revocations;

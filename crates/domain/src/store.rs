@@ -48,6 +48,8 @@ use crate::{
     keyring::{KeyCopyRows, KeyCopyWrites},
     one_time::OneTimeRows,
     one_time::OneTimeWrites,
+    passkeys::PasskeyRows,
+    passkeys::PasskeyWrites,
     revocations::RevocationRows,
     revocations::RevocationWrites,
     roles::RoleRows,
@@ -91,6 +93,7 @@ pub trait View:
     + RevocationRows
     + OneTimeRows
     + FactorRows
+    + PasskeyRows
     + ApiKeyRows
     + KeyRows
     + RootRows
@@ -124,6 +127,7 @@ pub trait Tx:
     + OneTimeWrites
     + ProofWrites
     + FactorWrites
+    + PasskeyWrites
     + ApiKeyWrites
     + KeyWrites
     + RootWrites

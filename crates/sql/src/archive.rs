@@ -105,6 +105,7 @@ pub const TABLES: &[Table] = &[
     table!(Part::Data, "one_time_tokens", "id"),
     table!(Part::Data, "totp_factors", "user_id"),
     table!(Part::Data, "recovery_codes", "user_id", "position"),
+    table!(Part::Data, "passkeys", "id"),
     table!(Part::Data, "roles", "name"),
     table!(Part::Data, "identity_providers", "id"),
     table!(Part::Data, "directory_identity_providers", "id", "audience"),
@@ -145,6 +146,7 @@ pub const LEFT_OUT: &[&str] = &[
     "idempotency",
     "jobs",
     "sessions",
+    "spent_challenges",
     "used_proofs",
 ];
 

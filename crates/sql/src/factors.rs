@@ -95,11 +95,17 @@ impl<D: Driver> FactorWrites for Rows<D> {
         swapped(changed, "totp")
     }
 
+    async fn remove_totp(&mut self, user: UserId) -> Result<u64, StoreError> {
+        let sql = "DELETE FROM totp_factors WHERE tenant_id = $1 AND user_id = $2";
+        self.execute(sql, [Value::text(user)]).await
+    }
+
     async fn remove_factors(&mut self, user: UserId) -> Result<u64, StoreError> {
         let codes = "DELETE FROM recovery_codes WHERE tenant_id = $1 AND user_id = $2";
         self.execute(codes, [Value::text(user)]).await?;
-        let totp = "DELETE FROM totp_factors WHERE tenant_id = $1 AND user_id = $2";
-        self.execute(totp, [Value::text(user)]).await
+        let passkeys = "DELETE FROM passkeys WHERE tenant_id = $1 AND user_id = $2";
+        let removed = self.execute(passkeys, [Value::text(user)]).await?;
+        Ok(removed + self.remove_totp(user).await?)
     }
 
     async fn put_recovery_codes(&mut self, user: UserId, codes: &[RecoveryCode]) -> Result<(), StoreError> {

@@ -28,6 +28,7 @@ mod jobs;
 mod key_copies;
 mod keys;
 mod one_time;
+mod passkeys;
 mod proofs;
 mod revocations;
 mod roles;

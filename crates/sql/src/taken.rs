@@ -25,6 +25,8 @@ const UNIQUE: &[(&str, &str, &str)] = &[
     ("users_pkey", "users.tenant_id, users.id", "user"),
     ("users_username_key", "users.tenant_id, users.username", "username"),
     ("api_keys_pkey", "api_keys.tenant_id, api_keys.id", "api_key"),
+    ("passkeys_pkey", "passkeys.tenant_id, passkeys.id", "passkey"),
+    ("passkeys_credential_key", "passkeys.tenant_id, passkeys.credential", "passkey"),
     ("root_recipients_pkey", "root_recipients.tenant_id, root_recipients.id", "root_recipient"),
     ("directory_roots_pkey", "directory_roots.tenant_id, directory_roots.version", "root"),
     ("directory_roots_active_key", "directory_roots.tenant_id", "root"),

@@ -24,6 +24,7 @@ const FILES: &[(i64, &str, &str)] = &[
     (16, "people", include_str!("../migrations/0016_people.sql")),
     (17, "proofs", include_str!("../migrations/0017_proofs.sql")),
     (18, "identity_providers", include_str!("../migrations/0018_identity_providers.sql")),
+    (19, "passkeys", include_str!("../migrations/0019_passkeys.sql")),
     (20, "registration", include_str!("../migrations/0020_registration.sql")),
 ];
 

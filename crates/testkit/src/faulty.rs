@@ -24,7 +24,7 @@ use chancery_domain::identity_providers::{
 };
 use chancery_domain::ids::{
     ApiKeyId, ApprovalId, CertificateId, DatasetId, DatasetJobId, EventId, IdentityProviderId, KeyId, NodeId,
-    OneTimeId, RecipientId, SessionId, SubjectId, TokenId, UserId,
+    OneTimeId, PasskeyId, RecipientId, SessionId, SubjectId, TokenId, UserId,
 };
 use chancery_domain::indexes::{Index, IndexRows, IndexWrites};
 use chancery_domain::jobs::JobWrites;
@@ -34,6 +34,7 @@ use chancery_domain::keyring::{
     TombstoneWrites,
 };
 use chancery_domain::one_time::{OneTimeRows, OneTimeToken, OneTimeWrites};
+use chancery_domain::passkeys::{Passkey, PasskeyRows, PasskeyWrites};
 use chancery_domain::revocations::{Revocation, RevocationRows, RevocationWrites};
 use chancery_domain::roles::{DefinedRole, RoleRows, RoleWrites};
 use chancery_domain::sessions::{Authentication, Head, Session, SessionRows, SessionState, SessionWrites};
@@ -310,9 +311,21 @@ hand_on!(FactorWrites {
     fn put_totp(totp: &Totp) -> ();
     fn fail_totp(user: UserId, failures: u32, at: Timestamp) -> ();
     fn pass_totp(totp: &Totp, step: u64, at: Timestamp) -> ();
+    fn remove_totp(user: UserId) -> u64;
     fn remove_factors(user: UserId) -> u64;
     fn put_recovery_codes(user: UserId, codes: &[RecoveryCode]) -> ();
     fn use_recovery_code(user: UserId, digest: &[u8; 32], at: Timestamp) -> ();
+});
+hand_on!(PasskeyRows {
+    fn passkeys(user: UserId) -> Vec<Passkey>;
+    fn passkey_by_credential(credential: &[u8]) -> Option<Passkey>;
+});
+hand_on!(PasskeyWrites {
+    fn insert_passkey(passkey: &Passkey) -> ();
+    fn use_passkey(passkey: &Passkey, sign_count: u32, backed_up: bool, at: Timestamp) -> ();
+    fn rename_passkey(user: UserId, id: PasskeyId, name: &str) -> ();
+    fn remove_passkey(user: UserId, id: PasskeyId) -> ();
+    fn spend_challenge(challenge: &[u8; 32], expires_at: Timestamp, now: Timestamp) -> ();
 });
 hand_on!(RevocationRows {
     fn revocations_of(token: TokenId, user: Option<UserId>) -> Vec<Revocation>;

@@ -2,6 +2,7 @@
 //!
 //! - [`store_conformance!`], [`key_provider_conformance!`] and [`resident_keys_conformance!`] prove that an adapter keeps its port's contract.
 //! - [`FixedClock`], [`CountingRandom`] and [`Faulty`] stand in for time, chance and bad luck.
+//! - [`authenticator`] is a browser with passkeys.
 //! - [`samples`] builds entities.
 //!
 //! There is no fake store: SQLite in memory is one, and it passed the conformance suite.
@@ -12,6 +13,7 @@
     reason = "development only: a case that cannot go on fails its test"
 )]
 
+pub mod authenticator;
 mod clock;
 mod faulty;
 pub mod key_provider;

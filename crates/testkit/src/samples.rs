@@ -12,8 +12,8 @@ use chancery_domain::fields::{Bind, Class, Field, FieldType, Normalizer};
 use chancery_domain::idempotency::Remembered;
 use chancery_domain::identity_providers::{IdentityProvider, Profile, SecondFactor};
 use chancery_domain::ids::{
-    ApiKeyId, ApprovalId, CertificateId, EventId, FieldId, IdentityProviderId, IndexId, KeyId, OneTimeId, RecipientId,
-    RequestId, SessionId, SubjectId, TableId, UserId,
+    ApiKeyId, ApprovalId, CertificateId, EventId, FieldId, IdentityProviderId, IndexId, KeyId, OneTimeId, PasskeyId,
+    RecipientId, RequestId, SessionId, SubjectId, TableId, UserId,
 };
 use chancery_domain::indexes::{Index, IndexKind, IndexState, IndexVersion, Rule};
 use chancery_domain::keyring::{
@@ -21,6 +21,7 @@ use chancery_domain::keyring::{
     OwnMode, OwnWrap, ProviderKind, Revocation, RevocationReason, RootRecipient, StoredMaterial, TenantKey,
 };
 use chancery_domain::one_time::{OneTimeKind, OneTimeToken};
+use chancery_domain::passkeys::Passkey;
 use chancery_domain::roles::DefinedRole;
 use chancery_domain::sessions::{Amr, Authentication, Head, Session, SessionState};
 use chancery_domain::subjects::{SubjectKey, SubjectReferences, SubjectState};
@@ -149,6 +150,27 @@ pub fn totp(n: u64) -> Totp {
 /// A recovery code; odd ones were used.
 pub fn recovery_code(n: u64) -> RecoveryCode {
     RecoveryCode { digest: digest(n), pepper_version: 2, used_at: odd(n, NOW) }
+}
+
+/// A passkey of user 1.
+pub fn passkey(n: u64) -> Passkey {
+    Passkey {
+        id: PasskeyId::from_bytes(bytes(n)),
+        user: UserId::from_bytes(bytes(1)),
+        credential: vec![0, 255, n.to_be_bytes()[7]],
+        public_key: vec![0, 254, n.to_be_bytes()[7]],
+        name: TEXT.to_owned(),
+        sign_count: u32::MAX - 1,
+        backup_eligible: n % 2 == 1,
+        backed_up: n.is_multiple_of(2),
+        aaguid: bytes(n),
+        transports: if n % 2 == 1 { vec!["usb".to_owned(), "smart-card".to_owned()] } else { Vec::new() },
+        attested: n % 2 == 1,
+        digest: digest(n),
+        pepper_version: 2,
+        created_at: NOW,
+        last_used_at: odd(n, NOW),
+    }
 }
 
 /// An API key without a user.

@@ -10,7 +10,10 @@ use crate::process;
 /// What each of our crates may know of us. Dev-dependencies are free, but for what the other rules say.
 const MAY_KNOW: &[(&str, &[&str])] = &[
     ("api", &["middleware", "domain", "crypto"]),
-    ("chancery", &["api", "middleware", "kms", "sqlite", "postgres", "sql", "datasets", "domain", "crypto"]),
+    (
+        "chancery",
+        &["api", "middleware", "kms", "sqlite", "postgres", "sql", "datasets", "webauthn", "domain", "crypto"],
+    ),
     ("crypto", &[]),
     // Applications' tables (ADR 0012): a neighbour of the stores that shares nothing with them.
     ("datasets", &["domain", "crypto"]),
@@ -24,6 +27,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("sql", &["domain", "crypto"]),
     ("sqlite", &["sql", "domain", "crypto"]),
     ("testkit", &["domain", "crypto"]),
+    ("webauthn", &["domain", "crypto"]), // what authenticators say, and the library that knows it (ADR 0020)
     ("xtask", &[]),
 ];
 
@@ -32,6 +36,7 @@ const WRAPPED: &[(&str, &[&str], &[&str])] = &[
     // `chancery` has the demo's own table; `datasets` reads and re-seals applications' tables; `sealed` gives sqlx its column types; the
     // example is an application.
     ("sqlx", &["sqlite", "postgres", "chancery", "datasets", "sealed", "clinic-sqlx"], &[]),
+    ("webauthn-rs-core", &["webauthn"], &[]),
     // `testkit` is for tests as a whole: it verifies what providers signed.
     ("aws-lc-rs", &["crypto", "testkit"], &["chancery", "api", "kms"]),
 ];

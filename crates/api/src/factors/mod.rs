@@ -52,7 +52,7 @@ pub(crate) struct EnrolStepBody {
     /// The `mfa_token` of the first step.
     #[serde(deserialize_with = "wiped::taken")]
     #[schema(write_only, value_type = String)]
-    mfa_token: Secret<String>,
+    pub(crate) mfa_token: Secret<String>,
 }
 
 /// A code of the caller's authenticator.
@@ -96,7 +96,7 @@ impl From<Enrolment> for EnrolmentBody {
 #[serde(transparent)]
 pub(crate) struct CodeText(#[serde(serialize_with = "wiped::shown")] Secret<String>);
 
-fn texts(codes: Vec<Secret<String>>) -> Vec<CodeText> {
+pub(crate) fn texts(codes: Vec<Secret<String>>) -> Vec<CodeText> {
     codes.into_iter().map(CodeText).collect()
 }
 
@@ -129,6 +129,8 @@ pub(crate) struct FactorsBody {
     /// Since when.
     #[schema(required)]
     totp_since: Option<String>,
+    /// How many passkeys are registered.
+    passkeys: usize,
     /// How many recovery codes are left.
     recovery_codes_left: usize,
     /// Whether a role of the caller needs a second factor.
@@ -140,6 +142,7 @@ impl From<Factors> for FactorsBody {
         Self {
             totp: factors.totp_since.is_some(),
             totp_since: factors.totp_since.map(|at| at.to_string()),
+            passkeys: factors.passkeys,
             recovery_codes_left: factors.recovery_codes,
             required: factors.required,
         }
@@ -155,7 +158,7 @@ pub(crate) struct ResetBody {
 }
 
 /// Counts how a second step went.
-fn stepped<T>(app: &App, done: Result<T, FactorError>) -> Result<T, Problem> {
+pub(crate) fn stepped<T>(app: &App, done: Result<T, FactorError>) -> Result<T, Problem> {
     app.metrics.logged_in(match &done {
         Ok(_) => LoginOutcome::success,
         Err(FactorError::Failed(_)) => LoginOutcome::failed,
@@ -164,7 +167,8 @@ fn stepped<T>(app: &App, done: Result<T, FactorError>) -> Result<T, Problem> {
     done.map_err(LoginStep).or_problem()
 }
 
-async fn tokens(
+/// Hands over the tokens of a login, counted.
+pub(crate) async fn tokens(
     app: &App,
     request: &Request,
     brought: &SessionCookies,
@@ -266,7 +270,7 @@ pub(crate) async fn confirm_totp(
     Ok(Json(RecoveryCodesBody { recovery_codes: texts(codes) }))
 }
 
-/// Remove the caller's second factor, for a one-time code, unless a role needs it.
+/// Remove the caller's one-time codes, for one of them, unless they are the last second factor and a role needs one.
 #[utoipa::path(post, path = "/v1/me/mfa/totp/remove", tag = "auth", request_body = CodeBody,
     responses((status = 204, description = "Removed.")))]
 pub(crate) async fn remove_totp(

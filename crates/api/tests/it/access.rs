@@ -140,6 +140,14 @@ const AUDITOR: &[(&str, &str)] = &[
     ("confirm_totp", "state.conflict"),
     ("remove_totp", "state.conflict"),
     ("regenerate_recovery_codes", "state.conflict"),
+    ("passkey_reauthentication_options", "state.conflict"),
+    ("reauthenticate_with_passkey", "request.invalid"),
+    ("begin_passkey", "state.conflict"),
+    ("list_passkeys", "state.conflict"),
+    ("rename_passkey", "state.conflict"),
+    ("remove_passkey", "state.conflict"),
+    // What the browser said is read before who may bring it.
+    ("register_passkey", "request.invalid"),
     // What the lines are is asked before who may bring them.
     ("import_users", "request.media_type"),
     ("import_revocations", "request.media_type"),
@@ -428,6 +436,15 @@ fn expectations(
     add("confirm_totp", "/v1/me/mfa/totp/confirm".into(), code(), &ours.staff, None);
     add("remove_totp", "/v1/me/mfa/totp/remove".into(), code(), &ours.staff, None);
     add("regenerate_recovery_codes", "/v1/me/recovery-codes/regenerate".into(), code(), &ours.staff, None);
+    let passkey = "/v1/me/webauthn/credentials/pky_01J9Z3K0Q5V8WXYZ0123456789";
+    let again = |tail: &str| format!("/v1/auth/reauthenticate/webauthn/{tail}");
+    add("passkey_reauthentication_options", again("options"), None, &ours.staff, None);
+    add("reauthenticate_with_passkey", again("verify"), Some(json!({})), &ours.staff, None);
+    add("begin_passkey", "/v1/me/webauthn/registrations/options".into(), None, &ours.staff, None);
+    add("register_passkey", "/v1/me/webauthn/registrations/verify".into(), Some(json!({})), &ours.staff, None);
+    add("list_passkeys", "/v1/me/webauthn/credentials".into(), None, &ours.staff, None);
+    add("rename_passkey", passkey.into(), Some(json!({"name": "key"})), &ours.staff, None);
+    add("remove_passkey", passkey.into(), None, &ours.staff, None);
     add("reset_factors", format!("/v1/users/{}/reset-mfa", mine.user), None, &ours.admin, Some((&ours.staff, 403)));
     add("session", "/v1/auth/session".into(), None, &ours.staff, None);
     add("create_token", "/v1/tokens".into(), Some(json!({})), &ours.service, None);
@@ -639,12 +656,26 @@ fn expectations(
     all.get_mut("import_users").unwrap().refuses = Some("request.media_type");
     all.get_mut("import_revocations").unwrap().refuses = Some("request.media_type");
     // API keys have no session, and no second factor.
-    let factors = ["my_factors", "begin_totp", "confirm_totp", "remove_totp", "regenerate_recovery_codes"];
+    let factors = [
+        "my_factors",
+        "begin_totp",
+        "confirm_totp",
+        "remove_totp",
+        "regenerate_recovery_codes",
+        "passkey_reauthentication_options",
+        "begin_passkey",
+        "list_passkeys",
+        "rename_passkey",
+        "remove_passkey",
+    ];
     for id in ["logout", "logout_all", "reauthenticate", "list_my_sessions", "end_my_session", "change_password"]
         .into_iter()
         .chain(factors)
     {
         all.get_mut(id).unwrap().refuses = Some("state.conflict");
+    }
+    for id in ["register_passkey", "reauthenticate_with_passkey"] {
+        all.get_mut(id).unwrap().refuses = Some("request.invalid");
     }
     all.get_mut("reseal_dataset").unwrap().refuses = Some("state.conflict");
     // The order of the document suspends after it resumes: what counts is that the caller got that far.

@@ -18,6 +18,7 @@ use chancery_domain::{
     ids::NodeId,
     initialise::{FirstAdmin, initialise},
     instance::{Deployment, Environment, Ports, Settings, TenantMismatch},
+    passkeys::RelyingParty,
     store::{Directory, Epochs, Store, StoreError, Tx, View},
     tokens::TokenAlgorithm,
 };
@@ -236,6 +237,14 @@ pub(crate) fn settings() -> Settings {
     }
 }
 
+/// Where the page of the tests is.
+pub(crate) const ORIGIN: &str = "https://app.clinic.test";
+
+/// For whom the passkeys of the tests are.
+pub(crate) fn relying_party() -> RelyingParty {
+    RelyingParty::new("clinic.test", "Clinic", vec![ORIGIN.to_owned()]).unwrap()
+}
+
 /// A running Chancery.
 pub(crate) struct TestApp {
     pub(crate) router: Router,
@@ -298,7 +307,22 @@ impl TestApp {
     }
 
     async fn start(ports: Ports, settings: Settings, clock: Arc<TestClock>, admin: Caller, held: Held) -> Self {
+        Self::start_for(ports, settings, clock, admin, held, relying_party()).await
+    }
+
+    async fn start_for(
+        ports: Ports,
+        settings: Settings,
+        clock: Arc<TestClock>,
+        admin: Caller,
+        held: Held,
+        party: RelyingParty,
+    ) -> Self {
         let instance = Instance::open(ports.clone(), settings, NodeId::from_bytes([1; 16])).await.unwrap();
+        // Without the library in the build there are no passkeys, and their tests do not run.
+        if let Ok(verifier) = chancery_webauthn::verifier(party, None) {
+            instance.offer_passkeys(verifier);
+        }
         let metrics = Metrics::new();
         let router = chancery_api::router(instance.clone(), metrics.clone(), Limits::default());
         Self { router, instance, metrics, clock, admin, ports, held }
@@ -309,6 +333,12 @@ impl TestApp {
         let mut settings = settings();
         change(&mut settings);
         Self::start(self.ports.clone(), settings, self.clock.clone(), self.admin.clone(), self.held.clone()).await
+    }
+
+    /// Another process on the same store, whose passkeys are for this relying party.
+    pub(crate) async fn for_party(&self, party: RelyingParty) -> Self {
+        let (ports, clock, held) = (self.ports.clone(), self.clock.clone(), self.held.clone());
+        Self::start_for(ports, settings(), clock, self.admin.clone(), held, party).await
     }
 
     /// Another process on the same store, on a machine with this clock.

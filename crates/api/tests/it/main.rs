@@ -41,6 +41,7 @@ mod metrics;
 mod oauth;
 mod odd_text;
 mod openapi;
+mod passkeys;
 mod passwords;
 mod problems;
 mod proofs;

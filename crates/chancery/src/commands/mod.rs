@@ -1,6 +1,7 @@
 //! A file per command.
 
 pub mod api_key;
+pub mod approval;
 pub mod backup;
 pub mod client;
 pub mod demo;

@@ -19,6 +19,7 @@ use ipnet::IpNet;
 
 mod checks;
 mod findings;
+mod passkeys;
 mod providers;
 mod secret;
 mod source;
@@ -27,6 +28,7 @@ mod text;
 
 pub(crate) use checks::is_default_password;
 pub use findings::{Finding, Findings, Refused};
+pub use passkeys::PasskeyConfig;
 pub use providers::{Place, ProviderConfig};
 pub use secret::SecretFrom;
 pub use source::KEYS;
@@ -118,6 +120,8 @@ pub struct Config {
     pub api_key_per_minute: u32,
     /// Whether a refused login answers 400, as older versions did, and not 401.
     pub login_400: bool,
+    /// Passkeys, if they are offered.
+    pub passkeys: Option<PasskeyConfig>,
     /// How log lines look.
     pub log_format: LogFormat,
     /// Which log lines there are.
@@ -167,6 +171,8 @@ impl Config {
         let url = settings.find("server.public_url").map(|setting| setting.text.trim_end_matches('/').to_owned());
         let tls_terminated = text::flag(settings, "tls.terminated", findings);
         let scheme = if tls_terminated { "https" } else { "http" };
+        let public_url = url.unwrap_or_else(|| format!("{scheme}://{listen}"));
+        let name = text::word(settings, "server.name", "chancery", findings);
         let key_file = path(settings, "kms.local.key_file").unwrap_or_else(|| data_dir.join("root.key"));
         let described = settings.key_providers();
         let key_providers = if described.is_empty() {
@@ -188,8 +194,9 @@ impl Config {
             deployment: text::read(settings, "deployment", Deployment::MultiTenant, findings),
             listen,
             metrics_listen: text::address(settings, "server.metrics_listen", METRICS_LISTEN, findings),
-            public_url: url.unwrap_or_else(|| format!("{scheme}://{listen}")),
-            name: text::word(settings, "server.name", "chancery", findings),
+            passkeys: passkeys::read(settings, &public_url, &name, findings),
+            public_url,
+            name,
             tls_terminated,
             trusted_proxies: text::networks(settings, "server.trusted_proxies", findings),
             tls_files: text::tls_files(settings, findings),

@@ -55,12 +55,19 @@ pub const KEYS: &[&str] = &[
     "passwords.lanes",
     "api_keys.per_minute",
     "compat.login_400",
+    "passkeys.rp_id",
+    "passkeys.name",
+    "passkeys.origins",
+    "passkeys.attestation",
+    "passkeys.attestation_roots_file",
+    "passkeys.aaguids",
+    "passkeys.sign_count",
     "log.format",
     "log.level",
 ];
 
 /// Keys whose value may be a TOML array of texts; elsewhere commas separate them.
-const LISTS: &[&str] = &["server.trusted_proxies", "issuers.private_networks"];
+const LISTS: &[&str] = &["server.trusted_proxies", "issuers.private_networks", "passkeys.origins", "passkeys.aaguids"];
 
 /// Older names that mean the same.
 const ALIASES: &[(&str, &str)] = &[

@@ -102,6 +102,12 @@ pub(super) fn networks(settings: &Settings, key: &str, findings: &mut Findings) 
     }
 }
 
+/// Words, separated by commas.
+pub(super) fn words(settings: &Settings, key: &str) -> Vec<String> {
+    let Some(setting) = settings.find(key) else { return Vec::new() };
+    setting.text.split(',').map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+}
+
 /// True or false; false if nothing is said.
 pub(super) fn flag(settings: &Settings, key: &str, findings: &mut Findings) -> bool {
     let Some(setting) = settings.find(key) else { return false };

@@ -10,6 +10,7 @@ use chancery_domain::{
     instance::{Ports, Settings},
     keyring::{KeyDestination, RootRecipient},
     legacy_tokens::LegacyKey,
+    passkeys::PasskeyVerifier,
     store::{Directory, Store, TenantEntry},
 };
 use chancery_kms::{
@@ -17,6 +18,7 @@ use chancery_kms::{
     private_file::{self, PrivateFileError},
 };
 use chancery_sql::archive::Archives;
+use chancery_webauthn::{BadVerifier, Makers};
 
 use crate::{
     clock::SystemClock,
@@ -173,6 +175,21 @@ pub fn destinations(config: &Config) -> Result<Vec<Arc<dyn KeyDestination>>> {
     let folder = Folder::open(&copies.name, &copies.folder, provider);
     let folder = folder.with_context(|| format!("copies.folder {} cannot be used", copies.folder.display()))?;
     Ok(vec![Arc::new(folder)])
+}
+
+/// Who verifies passkeys, if they are offered.
+///
+/// # Errors
+///
+/// If somebody asked for them and it cannot be done.
+pub fn passkeys(config: &Config) -> Result<Option<Arc<dyn PasskeyVerifier>>> {
+    let Some(passkeys) = &config.passkeys else { return Ok(None) };
+    let makers = passkeys.makers.as_ref().map(|(roots, models)| Makers { roots, models });
+    match chancery_webauthn::verifier(passkeys.party.clone(), makers.as_ref()) {
+        Ok(verifier) => Ok(Some(verifier)),
+        Err(BadVerifier::NotBuilt) if !passkeys.explicit => Ok(None),
+        Err(error) => Err(error).context("passkeys cannot be offered"),
+    }
 }
 
 /// An id for a process that looks and writes nothing, so that none is kept.

@@ -7,6 +7,7 @@
 )]
 
 mod api_keys;
+mod approvals;
 mod backup;
 mod demo;
 mod doctor;

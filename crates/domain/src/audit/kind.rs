@@ -87,6 +87,10 @@ codes! {
         FactorEnrolled = "factor.enrolled",
         /// A user removed its second factor.
         FactorRemoved = "factor.removed",
+        /// A user gave a passkey another name.
+        PasskeyRenamed = "passkey.renamed",
+        /// An authenticator counted no further than before: there may be two of it.
+        PasskeyRegressed = "passkey.sign_count_regressed",
         /// An administrator removed a user's second factors.
         FactorReset = "factor.reset",
         /// A user got new recovery codes.
@@ -364,6 +368,7 @@ impl EventKind {
             | Self::UserLocked
             | Self::UserUnlocked
             | Self::PasswordChanged
+            | Self::PasskeyRenamed
             | Self::PasswordInvited
             | Self::PasswordForced
             | Self::PasswordSet
@@ -409,6 +414,7 @@ impl EventKind {
             | Self::FactorTried
             | Self::FactorPassed
             | Self::FactorFailed
+            | Self::PasskeyRegressed
             | Self::RecoveryCodeUsed
             | Self::SessionRefreshed
             | Self::SessionProofFailed

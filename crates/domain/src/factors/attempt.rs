@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// How often one token of a login may be tried.
-pub(super) const TRIES: u32 = 5;
+pub(crate) const TRIES: u32 = 5;
 /// Wrong codes in a row before the factor pauses.
 const FREE_FAILURES: u32 = 5;
 /// The first pause; each further failure doubles it.
@@ -39,6 +39,21 @@ pub enum FactorError {
     /// The code is wrong, was used, or came too soon after too many wrong ones.
     #[error("the code is not accepted: {0}")]
     Wrong(&'static str),
+    /// What an authenticator said does not hold.
+    #[error("the passkey is not accepted: {0}")]
+    Passkey(&'static str),
+    /// No passkeys here.
+    #[error("passkeys are not set up")]
+    NotOffered,
+    /// The tenant has this credential already.
+    #[error("the authenticator is registered already")]
+    AlreadyRegistered,
+    /// The user has as many passkeys as there may be.
+    #[error("too many passkeys")]
+    TooMany,
+    /// Bad fields.
+    #[error(transparent)]
+    Invalid(crate::faults::Faults),
     /// The user has a second factor already.
     #[error("there is a second factor already")]
     AlreadyEnrolled,
@@ -112,7 +127,7 @@ pub(super) async fn attempt<'a>(
 }
 
 /// What a compare-and-swap that found another value means here.
-pub(super) fn unchanged(swapped: Result<(), StoreError>, otherwise: FactorError) -> Result<(), FactorError> {
+pub(crate) fn unchanged(swapped: Result<(), StoreError>, otherwise: FactorError) -> Result<(), FactorError> {
     match swapped {
         Err(StoreError::Changed(_)) => Err(otherwise),
         swapped => Ok(swapped?),

@@ -36,12 +36,17 @@ pub(crate) async fn challenge(
     let mut view = instance.store().view(tenant).await?;
     let enrolled = view.totp(user.id).await?.is_some_and(|totp| totp.confirmed_at.is_some());
     let codes = view.recovery_codes(user.id).await?.iter().any(|code| code.used_at.is_none());
+    let passkeys = !view.passkeys(user.id).await?.is_empty();
     drop(view);
-    let (kind, methods) = match (enrolled, codes) {
-        (true, true) => (OneTimeKind::Factor, vec![Method::Totp, Method::RecoveryCode]),
-        (true, false) => (OneTimeKind::Factor, vec![Method::Totp]),
-        (false, _) if required(user.roles) => (OneTimeKind::Enrol, vec![Method::Enroll]),
-        (false, _) => return Ok(None),
+    let (kind, methods) = match enrolled || passkeys {
+        // Also where passkeys are no longer offered: who has none but those goes on with a recovery code, or not at all.
+        true => {
+            let offered = passkeys && instance.passkey_verifier().is_some();
+            let all = [(offered, Method::Passkey), (enrolled, Method::Totp), (codes, Method::RecoveryCode)];
+            (OneTimeKind::Factor, all.into_iter().filter(|(there, _)| *there).map(|(_, method)| method).collect())
+        }
+        false if required(user.roles) => (OneTimeKind::Enrol, vec![Method::Enroll]),
+        false => return Ok(None),
     };
     let call = call(request, (tenant, slug), user);
     let mut change = Change::begin(instance, &call, tenant).await?;
@@ -61,15 +66,15 @@ fn call(request: &RequestInfo, (tenant, slug): (TenantId, &str), user: &User) ->
 }
 
 /// Somebody who has shown a right password, on the way to the second step.
-pub(super) struct Halfway {
+pub(crate) struct Halfway {
     /// The tenant.
-    pub(super) entry: TenantEntry,
+    pub(crate) entry: TenantEntry,
     /// The token of this login.
-    pub(super) token: OneTimeId,
+    pub(crate) token: OneTimeId,
     /// Who.
-    pub(super) user: User,
+    pub(crate) user: User,
     /// In whose name events are written: without any right.
-    pub(super) call: Call,
+    pub(crate) call: Call,
 }
 
 impl Halfway {
@@ -79,7 +84,7 @@ impl Halfway {
     }
 
     /// Of a token of this kind.
-    pub(super) async fn find(
+    pub(crate) async fn find(
         instance: &Instance,
         request: &RequestInfo,
         text: &Secret<String>,

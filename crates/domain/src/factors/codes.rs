@@ -12,7 +12,7 @@ const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const LABEL: &[u8] = b"chancery/recovery-code/1";
 
 /// Draws all codes of a user: for the store, and for the user's eyes.
-pub(super) async fn make(
+pub(crate) async fn make(
     instance: &Instance,
     tenant: TenantId,
     user: UserId,

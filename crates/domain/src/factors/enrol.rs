@@ -30,7 +30,7 @@ pub struct Enrolment {
 }
 
 /// The caller, if it is a person who logged in: a program has no second factor, and enrols none for its user.
-pub(super) fn person(call: &Call) -> Result<UserId, FactorError> {
+pub(crate) fn person(call: &Call) -> Result<UserId, FactorError> {
     call.caller.user().filter(|_| call.caller.session().is_some()).ok_or(FactorError::NoSession)
 }
 
@@ -116,7 +116,7 @@ pub async fn confirm_in_login(
     let of = (halfway.entry.id, halfway.user.id);
     let change = attempt(instance, &halfway.call, of, (code, false), Some(halfway.token)).await?;
     let codes = enrolled(instance, change, of).await?;
-    Ok((finish::open(instance, request, &halfway).await?, codes))
+    Ok((finish::open(instance, request, &halfway, finish::with_code()).await?, codes))
 }
 
 async fn enrolled(

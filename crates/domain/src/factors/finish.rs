@@ -28,7 +28,7 @@ pub async fn finish_with_code(
     let (tenant, user) = (halfway.entry.id, halfway.user.id);
     let change = attempt(instance, &halfway.call, (tenant, user), (code, true), Some(halfway.token)).await?;
     change.commit(Event::new(EventKind::FactorPassed).on("user", user)).await?;
-    open(instance, request, &halfway).await
+    open(instance, request, &halfway, with_code()).await
 }
 
 /// Finishes a login with a recovery code, which is used up.
@@ -46,16 +46,21 @@ pub async fn finish_with_recovery_code(
     let (tenant, user) = (halfway.entry.id, halfway.user.id);
     let change = recover(instance, &halfway.call, (tenant, user), code, Some(halfway.token)).await?;
     change.commit(Event::new(EventKind::FactorPassed).on("user", user)).await?;
-    open(instance, request, &halfway).await
+    open(instance, request, &halfway, with_code()).await
+}
+
+/// How a password and a code prove who somebody is.
+pub(super) fn with_code() -> Vec<Amr> {
+    vec![Amr::Password, Amr::Otp, Amr::MultiFactor]
 }
 
 /// Begins the session. Its token was used up before: whatever happens here, it does not give a second one.
-pub(super) async fn open(
+pub(crate) async fn open(
     instance: &Instance,
     request: &RequestInfo,
     halfway: &Halfway,
+    methods: Vec<Amr>,
 ) -> Result<SessionTokens, FactorError> {
-    let methods = vec![Amr::Password, Amr::Otp, Amr::MultiFactor];
     let authentication = Authentication { methods, at: instance.now() };
     match sessions::open(instance, request, halfway.person(), authentication, None).await {
         Err(Failure::Store(StoreError::Changed("user"))) => Err(FactorError::Refused("user changed meanwhile")),

@@ -6,7 +6,7 @@ use super::{FactorError, attempt::attempt, codes, enrol::person, required};
 use crate::{
     Instance,
     access::{Call, Permission, grant},
-    audit::{Change, Event, EventKind},
+    audit::{Change, Detail, Event, EventKind},
     ids::UserId,
     time::Timestamp,
 };
@@ -16,6 +16,8 @@ use crate::{
 pub struct Factors {
     /// Since when one-time codes are enrolled.
     pub totp_since: Option<Timestamp>,
+    /// How many passkeys there are.
+    pub passkeys: usize,
     /// How many recovery codes are left.
     pub recovery_codes: usize,
     /// Whether a role needs a second factor.
@@ -32,7 +34,8 @@ pub async fn read(instance: &Instance, call: &Call) -> Result<Factors, FactorErr
     let mut view = instance.store().view(call.tenant()).await?;
     let totp_since = view.totp(user).await?.and_then(|totp| totp.confirmed_at);
     let recovery_codes = view.recovery_codes(user).await?.iter().filter(|code| code.used_at.is_none()).count();
-    Ok(Factors { totp_since, recovery_codes, required: required(call.caller.roles()) })
+    let passkeys = view.passkeys(user).await?.len();
+    Ok(Factors { totp_since, passkeys, recovery_codes, required: required(call.caller.roles()) })
 }
 
 /// Gives the caller new recovery codes, for a one-time code; those before are worth nothing any more.
@@ -49,7 +52,8 @@ pub async fn make_codes(instance: &Instance, call: &Call, code: &str) -> Result<
     Ok(shown)
 }
 
-/// Removes the caller's second factor, for a one-time code, unless a role needs it.
+/// Removes the caller's one-time codes, for one of them, unless they are its last factor and a role needs one. With the last
+/// factor the recovery codes go too.
 ///
 /// # Errors
 ///
@@ -57,13 +61,24 @@ pub async fn make_codes(instance: &Instance, call: &Call, code: &str) -> Result<
 pub async fn remove(instance: &Instance, call: &Call, code: &str) -> Result<(), FactorError> {
     let (tenant, user) = (call.tenant(), person(call)?);
     // Those of the user, not of the token, which may hold fewer.
-    let stored = instance.store().view(tenant).await?.user(user).await?.ok_or(FactorError::NotFound)?;
-    if required(stored.roles) {
+    let mut view = instance.store().view(tenant).await?;
+    let stored = view.user(user).await?.ok_or(FactorError::NotFound)?;
+    if required(stored.roles) && view.passkeys(user).await?.is_empty() {
         return Err(FactorError::Required);
     }
+    drop(view);
     let mut change = attempt(instance, call, (tenant, user), (code, true), None).await?;
-    change.rows().remove_factors(user).await?;
-    Ok(change.commit(Event::new(EventKind::FactorRemoved).on("user", user)).await?)
+    // INVARIANT: held, and looked at again, or of two removals at once each would leave the other's.
+    let stored = change.rows().hold_user(user).await?.ok_or(FactorError::NotFound)?;
+    change.rows().remove_totp(user).await?;
+    if change.rows().passkeys(user).await?.is_empty() {
+        if required(stored.roles) {
+            return Err(FactorError::Required);
+        }
+        change.rows().put_recovery_codes(user, &[]).await?;
+    }
+    let event = Event::new(EventKind::FactorRemoved).on("user", user).with("factor", Detail::Code("totp"));
+    Ok(change.commit(event).await?)
 }
 
 /// Removes the second factors of a user who lost them, and ends its sessions; whether there was one. The next login enrols a new

@@ -9,20 +9,23 @@ use crate::{access::Role, access::RoleSet, ids::UserId, store::StoreError, time:
 
 mod attempt;
 mod challenge;
-mod codes;
+pub(crate) mod codes;
 mod enrol;
 mod finish;
 mod manage;
 mod prove;
 
 pub use attempt::FactorError;
+pub(crate) use attempt::{TRIES, unchanged};
 pub use challenge::SecondFactor;
 pub use enrol::{Enrolment, begin, begin_in_login, confirm, confirm_in_login};
 pub use finish::{finish_with_code, finish_with_recovery_code};
 pub use manage::{Factors, make_codes, read, remove, reset};
 pub use prove::FactorCode;
 
-pub(crate) use challenge::challenge;
+pub(crate) use challenge::{Halfway, challenge};
+pub(crate) use enrol::person;
+pub(crate) use finish::open;
 pub(crate) use prove::{enrolled, prove};
 
 codes! {
@@ -30,6 +33,8 @@ codes! {
     pub enum Method {
         /// By a one-time code.
         Totp = "totp",
+        /// By a passkey.
+        Passkey = "passkey",
         /// By a recovery code.
         RecoveryCode = "recovery_code",
         /// By enrolling a second factor, for there is none yet.
@@ -87,7 +92,9 @@ pub trait FactorWrites {
     /// Uses a step up, ends the count of failures, and confirms the factor if it was not:
     /// [`StoreError::Changed`]`("totp")` if that step or a later one was used, or the secret is another.
     async fn pass_totp(&mut self, totp: &Totp, step: u64, at: Timestamp) -> Result<(), StoreError>;
-    /// Removes all second factors of a user; whether there was one, as a number.
+    /// Removes a user's one-time codes; whether there were any, as a number.
+    async fn remove_totp(&mut self, user: UserId) -> Result<u64, StoreError>;
+    /// Removes all second factors of a user, passkeys too; how many there were.
     async fn remove_factors(&mut self, user: UserId) -> Result<u64, StoreError>;
     /// Replaces all recovery codes of a user.
     async fn put_recovery_codes(&mut self, user: UserId, codes: &[RecoveryCode]) -> Result<(), StoreError>;

@@ -26,8 +26,9 @@ pub enum FactorCode {
 
 /// Whether a user has a second factor.
 pub(crate) async fn enrolled(instance: &Instance, tenant: TenantId, user: UserId) -> Result<bool, StoreError> {
-    let totp = instance.store().view(tenant).await?.totp(user).await?;
-    Ok(totp.is_some_and(|totp| totp.confirmed_at.is_some()))
+    let mut view = instance.store().view(tenant).await?;
+    let codes = view.totp(user).await?.is_some_and(|totp| totp.confirmed_at.is_some());
+    Ok(codes || !view.passkeys(user).await?.is_empty())
 }
 
 /// Tries a code. If it is right, gives the change in which it is used up, for more to be done in it; if not, the failure is stored.

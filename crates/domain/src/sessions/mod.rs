@@ -27,6 +27,7 @@ pub use list::{SessionError, end_of, end_own, list, list_own};
 pub use open::{SessionTokens, open};
 pub use person::Person;
 pub use reauthenticate::{Proof, Proved, ReauthenticateError, reauthenticate};
+pub(crate) use reauthenticate::{count as count_proof, of_factor, proved};
 pub use refresh::{RefreshError, refresh};
 pub use token::{NotARefreshToken, RefreshToken};
 

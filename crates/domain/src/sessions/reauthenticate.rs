@@ -11,7 +11,7 @@ use crate::{
     passwords::{HashError, Password},
     store::StoreError,
     tokens::AccessToken,
-    users::UserState,
+    users::{User, UserState},
 };
 
 /// How often a session may be tried before it ends: whoever stole its token does not guess on.
@@ -86,13 +86,25 @@ pub async fn reauthenticate(instance: &Instance, call: &Call, proof: Proof) -> R
         change.commit(event).await?;
         return Err(ReauthenticateError::Wrong("wrong password"));
     }
-    let (mut change, methods) = match &proof.factor {
+    let (change, methods) = match &proof.factor {
         Some(code) if enrolled => {
             let change = factors::prove(instance, call, (tenant, id), code).await.map_err(of_factor)?;
             (change, vec![Amr::Password, Amr::Otp, Amr::MultiFactor])
         }
         _ => (Change::begin(instance, call, tenant).await?, vec![Amr::Password]),
     };
+    proved(instance, call, (session, &user), change, methods).await
+}
+
+/// Notes in the change of the proof that the person of a session is still there, and makes a token that says so.
+pub(crate) async fn proved(
+    instance: &Instance,
+    call: &Call,
+    (session, user): (SessionId, &User),
+    mut change: Change<'_>,
+    methods: Vec<Amr>,
+) -> Result<Proved, ReauthenticateError> {
+    let tenant = call.tenant();
     let authentication = Authentication { methods, at: instance.now() };
     match change.rows().prove_session(session, &authentication).await {
         Ok(()) => {}
@@ -103,13 +115,13 @@ pub async fn reauthenticate(instance: &Instance, call: &Call, proof: Proof) -> R
     let names = authentication.methods.iter().map(|method| method.as_str().to_owned()).collect();
     let event = Event::new(EventKind::SessionProved).on("session", session).with("methods", Detail::Names(names));
     change.commit(event).await?;
-    let person = Person { tenant, slug: call.caller.tenant_slug(), user: &user };
+    let person = Person { tenant, slug: call.caller.tenant_slug(), user };
     let access = access_token(instance, person, &stored).await?;
     Ok(Proved { session, access, authentication })
 }
 
 /// Counts a try, or ends the session that had too many.
-async fn count(instance: &Instance, call: &Call, session: SessionId) -> Result<(), ReauthenticateError> {
+pub(crate) async fn count(instance: &Instance, call: &Call, session: SessionId) -> Result<(), ReauthenticateError> {
     // INVARIANT: durable before anything is compared, so that many at once are not many guesses.
     let mut tx = instance.store().begin(call.tenant()).await?;
     match tx.try_session(session, TRIES).await {
@@ -130,11 +142,16 @@ async fn count(instance: &Instance, call: &Call, session: SessionId) -> Result<(
     Err(ReauthenticateError::Wrong("too many tries"))
 }
 
-fn of_factor(error: FactorError) -> ReauthenticateError {
+pub(crate) fn of_factor(error: FactorError) -> ReauthenticateError {
     match error {
         FactorError::Failed(failure) => failure.into(),
         FactorError::Refused(reason) | FactorError::Wrong(reason) => ReauthenticateError::Wrong(reason),
+        FactorError::Passkey(reason) => ReauthenticateError::Wrong(reason),
         FactorError::NoSession
+        | FactorError::NotOffered
+        | FactorError::AlreadyRegistered
+        | FactorError::TooMany
+        | FactorError::Invalid(_)
         | FactorError::Denied(_)
         | FactorError::AlreadyEnrolled
         | FactorError::NotEnrolled

@@ -116,7 +116,7 @@ async fn find(instance: &Instance, tenant: TenantId, name: &str) -> Result<Optio
 }
 
 /// The tenant, if it is served.
-pub(super) async fn directory_entry(instance: &Instance, tenant: &str) -> Result<Option<TenantEntry>, Failure> {
+pub(crate) async fn directory_entry(instance: &Instance, tenant: &str) -> Result<Option<TenantEntry>, Failure> {
     if tenant.chars().any(char::is_control) {
         return Ok(None);
     }

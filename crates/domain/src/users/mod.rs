@@ -16,6 +16,7 @@ mod update;
 
 pub use create::{CreateUserError, NewUser, create};
 pub use import::{ImportedUser, import};
+pub(crate) use login::directory_entry;
 pub(crate) use login::hold_unchanged;
 pub use login::{LoginError, LoginOutcome, login};
 pub use password::{change_password, force_reset, invite, set_password};

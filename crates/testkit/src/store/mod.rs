@@ -23,6 +23,7 @@ pub mod jobs;
 pub mod key_copies;
 pub mod keys;
 pub mod one_time;
+pub mod passkeys;
 pub mod proofs;
 pub mod revocations;
 pub mod roles;
@@ -72,6 +73,11 @@ macro_rules! store_conformance {
                 one_time_codes_read_back, a_confirmed_secret_is_not_replaced, failures_are_counted_one_by_one,
                 a_step_is_used_once, recovery_codes_read_back, a_recovery_code_is_used_once, all_of_a_user_are_removed,
                 another_tenant_does_not_see_it, another_tenant_does_not_change_it, they_belong_to_a_user_who_is_there,
+            ],
+            passkeys: [
+                a_passkey_reads_back, a_credential_is_one_users, a_use_counts_on_from_what_was_read, one_is_renamed_and_removed,
+                all_of_a_user_are_removed, a_challenge_is_used_once, what_expired_is_forgotten, another_tenant_does_not_see_it,
+                another_tenant_does_not_change_it, they_belong_to_a_user_who_is_there,
             ],
             revocations: [
                 what_stands_against_a_token_is_found, another_tenant_does_not_see_it, a_later_moment_reaches_further,
