@@ -92,9 +92,12 @@ class Browser {
   }
 
   async end() {
-    this.child.kill('SIGKILL');
+    // By itself if it can: its children write into the folder for a while after a kill.
+    const late = setTimeout(() => this.child.kill('SIGKILL'), 5_000);
+    this.send('Browser.close').catch(() => {});
     await this.ended;
-    rmSync(this.folder, { recursive: true, force: true, maxRetries: 5 });
+    clearTimeout(late);
+    rmSync(this.folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
   }
 }
 

@@ -97,6 +97,7 @@ pub(crate) struct EnrolledBody {
     responses((status = 200, description = "What the browser needs.", body = OptionsBody)))]
 pub(crate) async fn passkey_login_options(
     State(app): State<App>,
+    _: Request,
     Body(body): Body<LoginBody, MAX_BYTES>,
 ) -> Result<Json<OptionsBody>, Problem> {
     let options = passkeys::begin_login(&app.instance, &body.tenant).await;
