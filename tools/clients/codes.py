@@ -32,8 +32,8 @@ def main():
     assert scanned.now() == typed.now()
     assert scanned.digits == 6 and scanned.interval == 30 and scanned.issuer, vars(scanned)
     # A code is taken one step late or early: what follows takes less than a step.
-    now = time.time()
-    refused(post("/v1/me/mfa/totp/confirm", {"code": scanned.at(now, -5)}, token), 422)
+    now = int(time.time())
+    refused(post("/v1/me/mfa/totp/confirm", {"code": scanned.at(now - 150)}, token), 422)
     codes = ok(post("/v1/me/mfa/totp/confirm", {"code": scanned.at(now)}, token))["recovery_codes"]
     assert len(codes) == 10
 
@@ -41,7 +41,7 @@ def main():
     assert asked["methods"] == ["totp", "recovery_code"], asked
     step = {"mfa_token": asked["mfa_token"]}
     refused(post("/v1/auth/mfa/totp", {**step, "code": scanned.at(now)}), 401)
-    tokens = ok(post("/v1/auth/mfa/totp", {**step, "code": scanned.at(now, 1)}))
+    tokens = ok(post("/v1/auth/mfa/totp", {**step, "code": scanned.at(now + 30)}))
     headers = {"authorization": f"Bearer {tokens['access_token']}"}
     session = ok(requests.get(f"{SERVER}/v1/auth/session", headers=headers, timeout=10))
     assert session["amr"] == ["pwd", "otp", "mfa"], session

@@ -127,6 +127,8 @@ class Page {
 
   /** What a script in the page gives; what it throws is thrown here by its name. */
   async run(expression) {
+    // Passkeys are for the page that a person looks at.
+    await this.send('Page.bringToFront');
     const { result, exceptionDetails } = await this.send('Runtime.evaluate', {
       expression: `(async () => { try { return JSON.stringify(await (${expression})) } catch (error) { return JSON.stringify({ thrown: error.name, message: error.message }) } })()`,
       awaitPromise: true,
