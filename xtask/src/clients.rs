@@ -29,7 +29,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     prerequisites::ensure(&[Need::Python, Need::Node])?;
     let binary = match &options.binary {
         Some(binary) => binary.clone(),
-        None => workspace::build_server_with_passkeys()?,
+        None => workspace::build_server(false)?,
     };
     let python =
         python::with_module("jwt, joserfc, authlib, requests, pyotp", &["-r", "tools/clients/requirements.txt"])?;

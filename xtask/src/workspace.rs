@@ -38,16 +38,7 @@ pub(crate) fn target() -> Result<PathBuf> {
 
 /// Builds the server and says where it is.
 pub(crate) fn build_server(release: bool) -> Result<PathBuf> {
-    build(if release { &["--release"] } else { &[] })?;
+    let how: &[&str] = if release { &["--release"] } else { &[] };
+    process::run(cargo(&["build", "--locked", "--package", "chancery", "--bin", "chancery"]).args(how))?;
     Ok(target()?.join(if release { "release" } else { "debug" }).join("chancery"))
-}
-
-/// Builds the server with passkeys and says where it is.
-pub(crate) fn build_server_with_passkeys() -> Result<PathBuf> {
-    build(&["--features", "passkeys"])?;
-    Ok(target()?.join("debug/chancery"))
-}
-
-fn build(how: &[&str]) -> Result<()> {
-    process::run(cargo(&["build", "--locked", "--package", "chancery", "--bin", "chancery"]).args(how))
 }
