@@ -15,6 +15,7 @@ const PASSWORD: &str = "Correct-Horse-7-Battery";
 backends! {
     an_administrator_enrols_at_its_first_login,
     a_code_works_once,
+    a_login_from_before_the_first_factor_adds_no_other,
     a_recovery_code_works_once,
     of_two_at_once_with_one_code_one_gets_in,
 }
@@ -128,6 +129,22 @@ async fn an_administrator_enrols_at_its_first_login(backend: Backend) {
     {
         assert!(!app.events(&clinic.auditor, kind).await.is_empty(), "{kind}");
     }
+}
+
+async fn a_login_from_before_the_first_factor_adds_no_other(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("north").await;
+    user(&app, &clinic, "ada", "tenant_admin").await;
+    // Two know the password; one of them enrols.
+    let (thief, ada) = (log_in(&app, &clinic, "ada").await, log_in(&app, &clinic, "ada").await);
+    let begin = async |asked: &Value| {
+        let body = json!({"mfa_token": asked["mfa_token"]});
+        app.anonymous("POST", "/v1/auth/mfa/enroll", Some(body)).await
+    };
+    let key = key(&begin(&ada).await.ok());
+    step(&app, "enroll/confirm", &ada["mfa_token"], &now(&app, &key)).await.ok();
+    begin(&thief).await.refused(401, "auth.login_failed");
+    step(&app, "enroll/confirm", &thief["mfa_token"], "123456").await.refused(401, "auth.login_failed");
 }
 
 async fn a_code_works_once(backend: Backend) {

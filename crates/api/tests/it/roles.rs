@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::app::{Backend, Caller, Clinic, TestApp};
+use crate::{
+    app::{Backend, Caller, Clinic, TestApp},
+    factors,
+};
 
 backends! {
     a_defined_role_gives_what_it_says_and_no_more, a_role_changes_under_its_holders, a_persons_role_counts_with_their_token,
@@ -86,7 +89,7 @@ async fn a_persons_role_counts_with_their_token(backend: Backend) {
     let user = json!({"username": "ann", "email": "ann@x.test", "password": password, "roles": ["staff"]});
     let ann = app.post(&clinic.admin, "/v1/users", user).await.created();
     let login = json!({"tenant": "ours", "username": "ann", "password": password});
-    let token = app.anonymous("POST", "/v1/auth/login", Some(login)).await.ok();
+    let token = app.anonymous("POST", "/v1/auth/login", Some(login.clone())).await.ok();
     let token = Caller { bearer: token["access_token"].as_str().unwrap().to_owned() };
     app.get(&token, "/v1/api-keys").await.refused(403, "authz.denied");
 
@@ -95,6 +98,14 @@ async fn a_persons_role_counts_with_their_token(backend: Backend) {
     reply.refused(422, "request.invalid");
     let given = app.call(&clinic.admin, "PUT", &format!("/v1/roles/front-desk/holders/{}", id(&ann)), None).await;
     assert_eq!(given.status.as_u16(), 204, "{}", given.text());
+    // It is a part of an administrator's role: what goes on without a second factor is over, and the next login has one.
+    app.get(&token, "/v1/api-keys").await.refused(401, "auth.credential_invalid");
+    let asked = app.anonymous("POST", "/v1/auth/login", Some(login)).await.ok();
+    assert_eq!(asked["methods"], json!(["enroll"]));
+    let begun = json!({"mfa_token": asked["mfa_token"]});
+    let begun = app.anonymous("POST", "/v1/auth/mfa/enroll", Some(begun)).await.ok();
+    let code = factors::now(&app, &factors::key(&begun));
+    let token = factors::token(&factors::step(&app, "enroll/confirm", &asked["mfa_token"], &code).await.ok());
     app.get(&token, "/v1/api-keys").await.ok();
     let key = app.post(&clinic.admin, "/v1/api-keys", body).await.created();
     let key = Caller { bearer: key["key"].as_str().unwrap().to_owned() };

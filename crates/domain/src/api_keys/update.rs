@@ -13,6 +13,7 @@ use crate::{
     faults::Faults,
     ids::ApiKeyId,
     instance::{Failure, fails},
+    roles::with_bases,
     store::{StoreError, Tx},
     text::check_name,
 };
@@ -116,7 +117,7 @@ pub(super) async fn may_give(
     rows: &mut (dyn Tx + '_),
 ) -> Result<RoleSet, ChangeApiKeyError> {
     let defined = rows.roles_of(&key.id.to_string()).await?;
-    let given = key.roles.union(RoleSet::of(&defined.iter().map(|role| role.base).collect::<Vec<_>>()));
+    let given = with_bases(key.roles, &defined);
     grant::check(instance, call, call.tenant(), given, rows).await?.map_err(ChangeApiKeyError::MayNotGrant)?;
     Ok(given)
 }

@@ -2,7 +2,7 @@
 
 use chancery_crypto::Secret;
 
-use super::{FactorError, Method, required};
+use super::{FactorError, Method, needed};
 use crate::{
     Instance, TenantId,
     access::{Call, RequestInfo, authenticate::caller_halfway},
@@ -37,6 +37,7 @@ pub(crate) async fn challenge(
     let enrolled = view.totp(user.id).await?.is_some_and(|totp| totp.confirmed_at.is_some());
     let codes = view.recovery_codes(user.id).await?.iter().any(|code| code.used_at.is_none());
     let passkeys = !view.passkeys(user.id).await?.is_empty();
+    let needed = needed(user.roles, &view.roles_of(&user.id.to_string()).await?);
     drop(view);
     let (kind, methods) = match enrolled || passkeys {
         // Also where passkeys are no longer offered: who has none but those goes on with a recovery code, or not at all.
@@ -45,7 +46,7 @@ pub(crate) async fn challenge(
             let all = [(offered, Method::Passkey), (enrolled, Method::Totp), (codes, Method::RecoveryCode)];
             (OneTimeKind::Factor, all.into_iter().filter(|(there, _)| *there).map(|(_, method)| method).collect())
         }
-        false if required(user.roles) => (OneTimeKind::Enrol, vec![Method::Enroll]),
+        false if needed => (OneTimeKind::Enrol, vec![Method::Enroll]),
         false => return Ok(None),
     };
     let call = call(request, (tenant, slug), user);

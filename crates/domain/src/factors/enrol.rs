@@ -14,7 +14,6 @@ use crate::{
     audit::{Change, Detail, Event, EventKind},
     fields::system,
     ids::UserId,
-    instance::Failure,
     keyring::ring::Place,
     one_time::OneTimeKind,
     sessions::SessionTokens,
@@ -98,7 +97,7 @@ async fn begin_for(
 pub async fn confirm(instance: &Instance, call: &Call, code: &str) -> Result<Vec<Secret<String>>, FactorError> {
     let of = (call.tenant(), person(call)?);
     let change = attempt(instance, call, of, (code, false), None).await?;
-    Ok(enrolled(instance, change, of).await?)
+    enrolled(instance, change, of, false).await
 }
 
 /// Enrols within a login, and finishes it.
@@ -115,7 +114,7 @@ pub async fn confirm_in_login(
     let halfway = Halfway::find(instance, request, token, OneTimeKind::Enrol).await?;
     let of = (halfway.entry.id, halfway.user.id);
     let change = attempt(instance, &halfway.call, of, (code, false), Some(halfway.token)).await?;
-    let codes = enrolled(instance, change, of).await?;
+    let codes = enrolled(instance, change, of, true).await?;
     Ok((finish::open(instance, request, &halfway, finish::with_code()).await?, codes))
 }
 
@@ -123,7 +122,14 @@ async fn enrolled(
     instance: &Instance,
     mut change: Change<'_>,
     (tenant, user): (TenantId, UserId),
-) -> Result<Vec<Secret<String>>, Failure> {
+    in_login: bool,
+) -> Result<Vec<Secret<String>>, FactorError> {
+    change.rows().hold_user(user).await?.ok_or(FactorError::NotFound)?;
+    // Of a login that began before another factor was there: the password alone adds none to it.
+    if in_login && !change.rows().passkeys(user).await?.is_empty() {
+        return Err(FactorError::Refused("a factor is there already"));
+    }
+    change.rows().end_one_time_tokens_of(user).await?;
     let (stored, shown) = codes::make(instance, tenant, user).await?;
     change.rows().put_recovery_codes(user, &stored).await?;
     let event = Event::new(EventKind::FactorEnrolled).on("user", user).with("factor", Detail::Code("totp"));

@@ -8,6 +8,7 @@ use crate::{
     access::{Call, Permission, grant},
     audit::{Change, Detail, Event, EventKind},
     ids::UserId,
+    roles::with_bases,
     time::Timestamp,
 };
 
@@ -45,6 +46,7 @@ pub async fn read(instance: &Instance, call: &Call) -> Result<Factors, FactorErr
 /// [`FactorError`].
 pub async fn make_codes(instance: &Instance, call: &Call, code: &str) -> Result<Vec<Secret<String>>, FactorError> {
     let (tenant, user) = (call.tenant(), person(call)?);
+    instance.require_recent(call)?;
     let mut change = attempt(instance, call, (tenant, user), (code, true), None).await?;
     let (stored, shown) = codes::make(instance, tenant, user).await?;
     change.rows().put_recovery_codes(user, &stored).await?;
@@ -60,6 +62,7 @@ pub async fn make_codes(instance: &Instance, call: &Call, code: &str) -> Result<
 /// [`FactorError`].
 pub async fn remove(instance: &Instance, call: &Call, code: &str) -> Result<(), FactorError> {
     let (tenant, user) = (call.tenant(), person(call)?);
+    instance.require_recent(call)?;
     // Those of the user, not of the token, which may hold fewer.
     let mut view = instance.store().view(tenant).await?;
     let stored = view.user(user).await?.ok_or(FactorError::NotFound)?;
@@ -97,7 +100,8 @@ pub async fn reset(instance: &Instance, call: &Call, id: UserId) -> Result<bool,
     }
     let mut change = Change::begin(instance, call, tenant).await?;
     let user = change.rows().user(id).await?.ok_or(FactorError::NotFound)?;
-    if grant::check(instance, call, tenant, user.roles, change.rows()).await?.is_err() {
+    let own = change.rows().roles_of(&id.to_string()).await?;
+    if grant::check(instance, call, tenant, with_bases(user.roles, &own), change.rows()).await?.is_err() {
         return Err(crate::access::Denied::Forbidden(Permission::UsersUpdate).into());
     }
     let removed = change.rows().remove_factors(id).await? > 0;

@@ -5,7 +5,13 @@
 
 use async_trait::async_trait;
 
-use crate::{access::Role, access::RoleSet, ids::UserId, store::StoreError, time::Timestamp};
+use crate::{
+    access::{Role, RoleSet},
+    ids::UserId,
+    roles::{DefinedRole, with_bases},
+    store::StoreError,
+    time::Timestamp,
+};
 
 mod attempt;
 mod challenge;
@@ -105,6 +111,11 @@ pub trait FactorWrites {
 /// Whether who holds these roles logs in with a second factor only.
 pub fn required(roles: RoleSet) -> bool {
     roles.iter().any(Role::is_privileged)
+}
+
+/// As [`required`], with the roles that the tenant defined: a part of an administrator's role is one.
+pub(crate) fn needed(roles: RoleSet, own: &[DefinedRole]) -> bool {
+    required(with_bases(roles, own))
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ pub enum FactorCode {
 
 /// Whether a user has a second factor.
 pub(crate) async fn enrolled(instance: &Instance, tenant: TenantId, user: UserId) -> Result<bool, StoreError> {
-    let mut view = instance.store().view(tenant).await?;
+    let mut view = instance.store().fresh_view(tenant).await?;
     let codes = view.totp(user).await?.is_some_and(|totp| totp.confirmed_at.is_some());
     Ok(codes || !view.passkeys(user).await?.is_empty())
 }

@@ -83,6 +83,10 @@ pub async fn define(
     spec: FieldSpec,
 ) -> Result<Field, DefineFieldError> {
     call.require(Permission::FieldsWrite)?;
+    // What is written from then on would lie there in clear.
+    if !spec.allow.is_empty() {
+        instance.require_recent(call)?;
+    }
     check(instance, table, column, &spec)?;
     let mut change = Change::begin(instance, call, call.tenant()).await?;
     change.rows().hold_tenant().await?;

@@ -2,7 +2,7 @@
 
 use chancery_crypto::random;
 
-use super::{IdentityProvider, IdentityProviderSpec, MAX_PROVIDERS};
+use super::{IdentityProvider, IdentityProviderEntry, IdentityProviderSpec, MAX_PROVIDERS};
 use crate::{
     Instance,
     access::{Call, Denied, Permission, Role, RoleSet, grant},
@@ -61,7 +61,7 @@ pub async fn create(
     let now = instance.now();
     let id = IdentityProviderId::make(now, instance.random())?;
     let provider = made(spec, id, random::array(instance.random())?, now, now);
-    put(&mut change, &provider).await?;
+    put(instance, &mut change, &provider).await?;
     change.commit_new(told(EventKind::IdentityProviderCreated, &provider)).await?;
     Ok(provider)
 }
@@ -88,7 +88,7 @@ pub async fn replace(
         return Err(Faults::one("/issuer", "fixed", "a provider keeps its issuer; set up another one").into());
     }
     let provider = made(spec, id, before.salt, before.created_at, instance.now());
-    put(&mut change, &provider).await?;
+    put(instance, &mut change, &provider).await?;
     change.commit(told(EventKind::IdentityProviderUpdated, &provider)).await?;
     instance.callers.forget_all();
     Ok(provider)
@@ -154,7 +154,23 @@ async fn check_roles(
     given.map_err(IdentityProviderError::MayNotGrant)
 }
 
-async fn put(change: &mut Change<'_>, provider: &IdentityProvider) -> Result<(), IdentityProviderError> {
+async fn put(
+    instance: &Instance,
+    change: &mut Change<'_>,
+    provider: &IdentityProvider,
+) -> Result<(), IdentityProviderError> {
+    if provider.enabled {
+        let audiences: Vec<&str> = provider.audiences.iter().map(String::as_str).collect();
+        let others = instance.directory().identity_providers(&provider.issuer, &audiences).await?;
+        // Or one tenant could lock out the people of another: a token of both is nobody's.
+        let apart = |other: &IdentityProviderEntry| match (&other.tenant_claim, &provider.tenant_claim) {
+            (Some((one, value)), Some((other, wanted))) => one == other && value != wanted,
+            _ => false,
+        };
+        if others.iter().any(|other| other.id != provider.id && !apart(other)) {
+            return Err(IdentityProviderError::Taken);
+        }
+    }
     match change.rows().put_identity_provider(provider).await {
         Err(StoreError::Taken("identity_provider")) => Err(IdentityProviderError::Taken),
         done => Ok(done?),

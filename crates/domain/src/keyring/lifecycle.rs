@@ -33,6 +33,7 @@ pub async fn suspend(instance: &Instance, call: &Call, id: KeyId, version: Optio
 /// [`KeyError`].
 pub async fn resume(instance: &Instance, call: &Call, id: KeyId, version: Option<u32>) -> Result<KeyRef, KeyError> {
     call.require(Permission::KeysSuspend)?;
+    instance.require_recent(call)?;
     called(instance, call, id, version, Shift::Resume).await
 }
 

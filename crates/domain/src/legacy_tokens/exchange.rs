@@ -31,7 +31,8 @@ pub(crate) async fn exchange(
         Err(AuthenticateError::Failed(failure)) => return Err(failure.into()),
     };
     let LegacyUser { tenant, slug, user, jti, issued_at, expires_at, .. } = found;
-    if factors::required(user.roles) || has_factor(instance, tenant, &user).await? {
+    let own = instance.store().fresh_view(tenant).await?.roles_of(&user.id.to_string()).await?;
+    if factors::needed(user.roles, &own) || factors::enrolled(instance, tenant, user.id).await? {
         return Err(RefreshError::Invalid("a second factor is needed: log in"));
     }
     let caller = caller_halfway(tenant, slug.clone(), &user);
@@ -59,13 +60,4 @@ pub(crate) async fn exchange(
     let authentication = Authentication { methods: vec![Amr::Password], at: issued_at };
     let person = Person { tenant, slug: &slug, user: &user };
     Ok(sessions::open(instance, request, person, authentication, None).await?)
-}
-
-async fn has_factor(
-    instance: &Instance,
-    tenant: crate::TenantId,
-    user: &crate::users::User,
-) -> Result<bool, crate::instance::Failure> {
-    let mut view = instance.store().fresh_view(tenant).await?;
-    Ok(view.totp(user.id).await?.is_some_and(|totp| totp.confirmed_at.is_some()))
 }

@@ -192,6 +192,12 @@ async fn added(
         return Err(FactorError::TooMany);
     }
     let first = held == 0 && change.rows().totp(user).await?.is_none_or(|totp| totp.confirmed_at.is_none());
+    if first {
+        // Of logins that began before it: they would add another one by the password alone.
+        change.rows().end_one_time_tokens_of(user).await?;
+    } else if token.is_some() {
+        return Err(FactorError::Refused("a factor is there already"));
+    }
     let spent = change.rows().spend_challenge(&challenge.mark, challenge.expires_at, instance.now()).await;
     unchanged(spent, FactorError::Passkey("a challenge that was used"))?;
     match change.rows().insert_passkey(passkey).await {

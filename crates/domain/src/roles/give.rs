@@ -53,6 +53,11 @@ pub async fn give(instance: &Instance, call: &Call, name: &str, holder: Holder) 
     let role = givable(instance, call, name, change.rows()).await?;
     check(instance, holder, &role, change.rows()).await?;
     change.rows().give_role(name, &holder.to_string(), instance.now()).await?;
+    if let (Holder::User(id), true) = (holder, role.base.is_privileged()) {
+        // As with built-in roles: one that needs a second factor is not reached by a session without.
+        change.rows().end_sessions_of(id, instance.now()).await?;
+        change.rows().end_one_time_tokens_of(id).await?;
+    }
     let event = Event::new(EventKind::RoleGiven).on("role", name).with("holder", Detail::Id(holder.to_string()));
     change.commit(event).await?;
     instance.callers.forget_all();

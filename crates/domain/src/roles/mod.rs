@@ -6,7 +6,7 @@
 use async_trait::async_trait;
 
 use crate::{
-    access::{PermissionSet, Role},
+    access::{PermissionSet, Role, RoleSet},
     store::StoreError,
     time::Timestamp,
 };
@@ -52,6 +52,12 @@ pub(crate) fn is_name(text: &str) -> bool {
 /// What these roles give together.
 pub(crate) fn permissions_of(roles: &[DefinedRole]) -> PermissionSet {
     roles.iter().fold(PermissionSet::default(), |all, role| all.union(role.effective()))
+}
+
+/// Somebody's built-in roles, and those that the defined ones are parts of: who may not grant a role does not touch its holders,
+/// nor those of a part of it.
+pub(crate) fn with_bases(roles: RoleSet, defined: &[DefinedRole]) -> RoleSet {
+    roles.union(RoleSet::of(&defined.iter().map(|role| role.base).collect::<Vec<_>>()))
 }
 
 /// Reads defined roles and who holds them.

@@ -4,7 +4,7 @@ use chancery_crypto::Secret;
 
 use super::{
     Person, RefreshError, Session, SessionState,
-    refresh::{genuine, held, is_head, may_go_on},
+    refresh::{Held, genuine, held, is_head},
     token::RefreshToken,
 };
 use crate::{
@@ -30,11 +30,12 @@ pub async fn inspect(
 ) -> Result<Option<(Session, User)>, Failure> {
     let Some(token) = ours(instance, text).await?.filter(|token| token.tenant() == tenant) else { return Ok(None) };
     let now = instance.now();
-    let goes_on = |session: &Session, user: &User| {
+    let goes_on = |held: &Held| {
+        let session = &held.session;
         let in_time = now < session.expires_at && now < session.head.expires_at;
-        session.state == SessionState::Active && in_time && is_head(session, &token) && may_go_on(session, user)
+        session.state == SessionState::Active && in_time && is_head(session, &token) && held.may_go_on()
     };
-    Ok(held(instance, &token).await?.filter(|(session, user)| goes_on(session, user)))
+    Ok(held(instance, &token).await?.filter(goes_on).map(|Held { session, user, .. }| (session, user)))
 }
 
 /// Ends the session of a refresh token, in `tenant` if one is named. Whether there was one to end.
@@ -60,7 +61,7 @@ pub async fn end_by_token(
     if entry.state == TenantState::Erased {
         return Ok(false);
     }
-    let Some((session, user)) = held(instance, &token).await? else { return Ok(false) };
+    let Some(Held { session, user, .. }) = held(instance, &token).await? else { return Ok(false) };
     let call = Person { tenant: entry.id, slug: &entry.slug, user: &user }.call(request, &session, None);
     let mut change = Change::begin(instance, &call, entry.id).await?;
     match change.rows().end_session(session.id, SessionState::Ended, instance.now()).await {

@@ -103,8 +103,8 @@ pub async fn refresh(
         return Err(invalid("tenant not active"));
     }
     for _ in 0..ATTEMPTS {
-        let found = held(instance, &token).await?.filter(|(session, user)| may_go_on(session, user));
-        let Some((session, user)) = found else { return Err(invalid("unknown session")) };
+        let found = held(instance, &token).await?.filter(Held::may_go_on);
+        let Some(Held { session, user, .. }) = found else { return Err(invalid("unknown session")) };
         // A thief of the refresh token lacks the key; that is no reason to end its owner's session.
         let held = request.key.as_ref().map(|key| key.thumbprint.as_str());
         if session.key.is_some() && session.key.as_deref() != held {
@@ -172,17 +172,28 @@ async fn root_of(instance: &Instance, version: u32) -> Result<Option<Arc<Platfor
 }
 
 /// The session of a token and its person, whether it goes on or not.
-pub(super) async fn held(instance: &Instance, token: &RefreshToken) -> Result<Option<(Session, User)>, Failure> {
-    let mut view = instance.store().fresh_view(token.tenant()).await?;
-    let Some(session) = view.session(token.session()).await? else { return Ok(None) };
-    Ok(view.user(session.user).await?.map(|user| (session, user)))
+pub(super) struct Held {
+    pub(super) session: Session,
+    pub(super) user: User,
+    /// Whether the person logs in with a second factor only.
+    needs_factor: bool,
 }
 
-/// Whether the person may still log in, and needs no more for it than it has shown.
-pub(super) fn may_go_on(session: &Session, user: &User) -> bool {
-    let strong = session.authentication.methods.contains(&Amr::MultiFactor);
-    // A session from before its user needed a second factor does not go on without one.
-    user.state == UserState::Active && (strong || !factors::required(user.roles))
+impl Held {
+    /// Whether the person may still log in, and needs no more for it than it has shown.
+    pub(super) fn may_go_on(&self) -> bool {
+        let strong = self.session.authentication.methods.contains(&Amr::MultiFactor);
+        // A session from before its user needed a second factor does not go on without one.
+        self.user.state == UserState::Active && (strong || !self.needs_factor)
+    }
+}
+
+pub(super) async fn held(instance: &Instance, token: &RefreshToken) -> Result<Option<Held>, Failure> {
+    let mut view = instance.store().fresh_view(token.tenant()).await?;
+    let Some(session) = view.session(token.session()).await? else { return Ok(None) };
+    let Some(user) = view.user(session.user).await? else { return Ok(None) };
+    let needs_factor = factors::needed(user.roles, &view.roles_of(&user.id.to_string()).await?);
+    Ok(Some(Held { session, user, needs_factor }))
 }
 
 /// Makes the successor the head; `None` if another request was quicker.

@@ -74,6 +74,9 @@ pub async fn change_settings(
         let message = "whoever runs the platform is made by its administrators";
         return Err(Faults::one("/registration", "platform", message).into());
     }
+    if registration != Registration::Closed {
+        instance.require_recent(call)?;
+    }
     let mut change = Change::begin(instance, call, call.tenant()).await?;
     match change.rows().set_registration(registration).await {
         Err(StoreError::Changed(_)) => return Err(Failure::Internal("a caller without a tenant").into()),

@@ -101,7 +101,8 @@ pub fn check_proof(instance: &Instance, proof: &PresentedProof) -> Result<HeldKe
     check(proof, None, &instance.settings().issuer, instance.now())
 }
 
-/// Takes a proof, once, for the use of an access token of `tenant`; gives the thumbprint of its key.
+/// Takes a proof, once, for the use of an access token of `tenant` that is bound to `key`, by its thumbprint. A proof of another key
+/// writes nothing.
 ///
 /// # Errors
 ///
@@ -111,12 +112,15 @@ pub(crate) async fn take_proof(
     tenant: TenantId,
     proof: &PresentedProof,
     access_token: &Secret<String>,
-) -> Result<String, ProofError> {
+    key: &str,
+) -> Result<(), ProofError> {
     let now = instance.now();
     let held = check(proof, Some(access_token.expose().as_str()), &instance.settings().issuer, now);
     let held = held.map_err(ProofError::Invalid)?;
-    take(instance, tenant, &held).await?;
-    Ok(held.thumbprint)
+    if held.thumbprint != key {
+        return Err(ProofError::Invalid("proof of another key"));
+    }
+    take(instance, tenant, &held).await
 }
 
 /// Uses a proof up, in a commit of its own.

@@ -35,6 +35,8 @@ pub async fn change_password(
     let (Some(id), Some(session)) = (call.caller.user(), call.caller.session()) else {
         return Err(ChangeUserError::NoSession);
     };
+    // With a second factor that is one too; and whoever guesses the old one has few tries.
+    instance.require_recent(call)?;
     check(&new)?;
     let (tenant, now) = (call.tenant(), instance.now());
     let user = instance.store().view(tenant).await?.user(id).await?.ok_or(ChangeUserError::NotFound)?;

@@ -55,6 +55,10 @@ pub async fn change_state(
 ) -> Result<User, ChangeUserError> {
     call.require(Permission::UsersUpdate)?;
     let (from, to, kind) = to.step();
+    // Stopping somebody is not put off; letting somebody in again is.
+    if to == UserState::Active {
+        instance.require_recent(call)?;
+    }
     if to != UserState::Active && call.caller.user() == Some(id) {
         return Err(ChangeUserError::Own);
     }

@@ -19,6 +19,7 @@ use crate::{
     instance::{Failure, fails},
     keyring::KeyringError,
     passwords::HashError,
+    roles::with_bases,
     store::Tx,
 };
 
@@ -92,7 +93,9 @@ pub(super) async fn held(
 ) -> Result<User, ChangeUserError> {
     let user = change.rows().hold_user(id).await?;
     let user = user.filter(|user| user.state != UserState::Deleted).ok_or(ChangeUserError::NotFound)?;
-    let granted = grant::check(instance, call, call.tenant(), user.roles, change.rows()).await?;
+    let own = change.rows().roles_of(&id.to_string()).await?;
+    let all = with_bases(user.roles, &own);
+    let granted = grant::check(instance, call, call.tenant(), all, change.rows()).await?;
     granted.map_err(ChangeUserError::MayNotGrant)?;
     Ok(user)
 }
