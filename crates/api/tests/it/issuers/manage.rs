@@ -124,10 +124,14 @@ async fn two_tenants_share_an_issuer_only_if_a_claim_tells_them_apart(backend: B
         body["tenant_claim"] = json!({"claim": "org_id", "value": org});
         body
     };
-    world.app.put(&theirs.admin, &path, of("org_theirs")).await.ok();
-    // One that asks for no claim takes all tokens: those of the other are nobody's then.
-    assert!(!world.accepts(&world.token(&[("org_id", json!("org_theirs"))])).await, "ambiguous");
+    // One that asks for no claim takes all tokens: another beside it would lock its people out.
+    world.app.put(&theirs.admin, &path, of("org_theirs")).await.refused(409, "taken");
+    let mut by_issuer = generic();
+    by_issuer["tenant_claim"] = json!({"claim": "iss", "value": by_issuer["issuer"]});
+    world.app.post(&theirs.admin, PROVIDERS, by_issuer).await.refused(409, "taken");
+    assert!(world.accepts(&world.token(&[])).await);
     world.app.put(&world.clinic.admin, &format!("{PROVIDERS}/{ours}"), of("org_ours")).await.ok();
+    world.app.put(&theirs.admin, &path, of("org_theirs")).await.ok();
     for (org, slug) in [("org_ours", "ours"), ("org_theirs", "theirs")] {
         let token = world.token(&[("org_id", json!(org)), ("jti", json!(org))]);
         assert_eq!(world.session(&token).await.ok()["tenant_slug"], json!(slug));
