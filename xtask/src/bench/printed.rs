@@ -54,8 +54,9 @@ impl Printed {
     pub(super) fn measure() -> Self {
         let said = |error: anyhow::Error| format!("{error:#}");
         // Resident memory is of a process that did nothing else before.
-        let told = ["memory::ten_thousand", "memory::an_evicted", "identity::"].map(told).into_iter().collect();
-        let told = told.map(|told: Vec<Vec<Value>>| told.concat()).map_err(said);
+        let told: Result<Vec<_>> =
+            ["memory::ten_thousand", "memory::an_evicted", "identity::"].map(told).into_iter().collect();
+        let told = told.map(|told| told.concat()).map_err(said);
         let of = |name: &str| -> Measured {
             let found = told.as_ref().map_err(Clone::clone)?.iter().find_map(|line| line.get(name)?.as_f64());
             found.ok_or_else(|| format!("no test told `{name}`"))
