@@ -4,11 +4,17 @@ use std::{path::Path, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use chancery_crypto::Secret;
-use reqwest::{Certificate, Method, StatusCode, Url, header::HeaderValue, redirect};
+use reqwest::{
+    Certificate, Method, StatusCode, Url,
+    header::{CONTENT_TYPE, HeaderValue},
+    redirect,
+};
 use serde_json::Value;
 
 /// For a whole request; drawing an RSA key takes seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// For a request with many lines, each of which is a thing to make.
+const PATIENCE_WITH_LINES: Duration = Duration::from_secs(120);
 /// Until a connection stands.
 const CONNECT: Duration = Duration::from_secs(10);
 
@@ -85,6 +91,20 @@ impl Api {
         }
         let problem: Value = serde_json::from_slice(&bytes).unwrap_or_default();
         bail!("{}", explain(status.as_u16(), &problem))
+    }
+
+    /// Posts JSON objects, one on each line; otherwise as [`Self::send`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::send`].
+    pub(crate) async fn send_lines(&self, path: &str, lines: &[String]) -> Result<Value> {
+        let request = self.request(Method::POST, path)?.timeout(PATIENCE_WITH_LINES);
+        let request = request.header(CONTENT_TYPE, "application/x-ndjson").body(lines.join("\n"));
+        let response = request.send().await.context("no answer; is the server running, and is --url right?")?;
+        let (status, bytes) = (response.status(), response.bytes().await.context("the answer broke off")?);
+        let answer: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+        if status.is_success() { Ok(answer) } else { bail!("{}", explain(status.as_u16(), &answer)) }
     }
 
     /// Sends a request; whatever the server answers, for callers that go on after a refusal.

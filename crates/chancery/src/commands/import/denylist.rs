@@ -1,21 +1,18 @@
 //! Brings the denylist of an older system: tokens that it had revoked stay revoked.
 
-use std::{io::BufRead as _, path::PathBuf, process::ExitCode, time::Duration};
+use std::{io::BufRead as _, path::PathBuf, process::ExitCode};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use clap::Args;
-use reqwest::{Method, header::CONTENT_TYPE};
 use serde_json::{Value, json};
 
 use crate::commands::{
-    client::{Api, Output, explain, list},
+    client::{Api, Output, list},
     say,
 };
 
 /// Lines of one request.
 const BATCH: usize = 1_000;
-/// For one request.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 #[derive(Debug, Args)]
 pub(super) struct DenylistArgs {
@@ -36,7 +33,7 @@ pub(super) async fn run(api: &Api, output: Output, args: DenylistArgs) -> Result
             continue;
         }
         let first = at * BATCH;
-        let answer = send(api, batch).await.with_context(|| {
+        let answer = api.send_lines("/v1/revocations/import", batch).await.with_context(|| {
             format!("lines {} and after were not brought; those before were, and may be brought again", first + 1)
         })?;
         let count = |name: &str| answer.get(name).and_then(Value::as_u64).unwrap_or_default();
@@ -64,16 +61,4 @@ pub(super) async fn run(api: &Api, output: Output, args: DenylistArgs) -> Result
         say(format_args!("{revoked} tokens revoked, {over} had expired, {} lines refused", refused.len()));
     }
     Ok(if refused.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-async fn send(api: &Api, lines: &[String]) -> Result<Value> {
-    let request = api.request(Method::POST, "/v1/revocations/import")?;
-    let request = request.header(CONTENT_TYPE, "application/x-ndjson").timeout(PATIENCE).body(lines.join("\n"));
-    let response = request.send().await.context("no answer; is the server running, and is --url right?")?;
-    let (status, bytes) = (response.status(), response.bytes().await.context("the answer broke off")?);
-    let answer: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-    if !status.is_success() {
-        bail!("{}", explain(status.as_u16(), &answer));
-    }
-    Ok(answer)
 }

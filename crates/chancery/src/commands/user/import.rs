@@ -1,21 +1,18 @@
 //! Brings users of another system, so many lines at a time. What was made stays made; the lines that were refused are told, so that
 //! they can be mended and sent again: users that are there already are refused as taken.
 
-use std::{io::BufRead as _, path::Path, process::ExitCode, time::Duration};
+use std::{io::BufRead as _, path::Path, process::ExitCode};
 
-use anyhow::{Context as _, Result, bail};
-use reqwest::{Method, header::CONTENT_TYPE};
+use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 use crate::commands::{
-    client::{Api, Output, explain, list},
+    client::{Api, Output, list},
     say,
 };
 
 /// Lines of one request.
 const BATCH: usize = 200;
-/// For one request.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(super) async fn run(api: &Api, output: Output, file: &Path) -> Result<ExitCode> {
     let opened = std::fs::File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
@@ -27,8 +24,10 @@ pub(super) async fn run(api: &Api, output: Output, file: &Path) -> Result<ExitCo
         batch.extend(line);
         if over || batch.len() == BATCH {
             if batch.iter().any(|line| !line.trim().is_empty()) {
-                let answer =
-                    send(api, &batch).await.with_context(|| format!("lines {first} and after were not sent"))?;
+                let answer = api
+                    .send_lines("/v1/users/import", &batch)
+                    .await
+                    .with_context(|| format!("lines {first} and after were not sent"))?;
                 for item in list(&answer, "items")? {
                     match item.get("id").and_then(Value::as_str) {
                         Some(_) => made += 1,
@@ -52,18 +51,6 @@ pub(super) async fn run(api: &Api, output: Output, file: &Path) -> Result<ExitCo
         say(format_args!("{made} users made, {} lines refused", refused.len()));
     }
     Ok(if refused.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-async fn send(api: &Api, lines: &[String]) -> Result<Value> {
-    let request = api.request(Method::POST, "/v1/users/import")?;
-    let request = request.header(CONTENT_TYPE, "application/x-ndjson").timeout(PATIENCE).body(lines.join("\n"));
-    let response = request.send().await.context("no answer; is the server running, and is --url right?")?;
-    let (status, bytes) = (response.status(), response.bytes().await.context("the answer broke off")?);
-    let answer: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-    if !status.is_success() {
-        bail!("{}", explain(status.as_u16(), &answer));
-    }
-    Ok(answer)
 }
 
 /// A refused line with its number in the file.
