@@ -4,6 +4,7 @@
 //! spelling of what they mean, and nothing opens but what was sealed.
 #![expect(clippy::unwrap_used, reason = "a panic is how a target speaks")]
 
+mod issuers;
 mod keys;
 mod sealed;
 mod texts;
@@ -32,6 +33,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "canonical", run: texts::canonical, seeds: texts::canonical_seeds },
     Target { name: "document", run: texts::document, seeds: texts::document_seeds },
     Target { name: "signed", run: texts::signed, seeds: texts::signed_seeds },
+    Target { name: "foreign_token", run: issuers::foreign_token, seeds: issuers::foreign_token_seeds },
+    Target { name: "key_set", run: issuers::key_set, seeds: issuers::key_set_seeds },
 ];
 
 /// The target of this name.

@@ -18,7 +18,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     // Applications' tables (ADR 0012): a neighbour of the stores that shares nothing with them.
     ("datasets", &["domain", "crypto"]),
     ("domain", &["crypto"]),
-    ("fuzz", &["sealed", "crypto"]),
+    ("fuzz", &["sealed", "domain", "crypto"]),
     ("kms", &["domain", "crypto"]),
     ("middleware", &["domain", "crypto"]),
     ("clinic-sqlx", &["sealed"]), // what an application knows of us

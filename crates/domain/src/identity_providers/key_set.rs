@@ -55,6 +55,11 @@ impl KeySet {
         self.0.iter().find(fits).map(|key| &key.public)
     }
 
+    /// All of them: id, the only algorithm if there is one, the key.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, Option<ForeignAlgorithm>, &PublicKey)> {
+        self.0.iter().map(|key| (key.kid.as_str(), key.alg, &key.public))
+    }
+
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.0.len()
@@ -77,6 +82,10 @@ fn usable(key: &Value) -> Option<ForeignKey> {
     // Refuses private members, symmetric keys and RSA below 2048 bits.
     let jwk: Jwk = serde_json::from_value(key.clone()).ok()?;
     let public = PublicKey::try_from(&jwk).ok()?;
+    // One that could make no signature of its only algorithm would never be found, and must not be all that is left of a set.
+    if alg.is_some_and(|alg| !alg.fits(&public)) {
+        return None;
+    }
     Some(ForeignKey { kid: kid.to_owned(), alg, public })
 }
 
@@ -117,6 +126,7 @@ mod tests {
             [("use", json!(null))],
             [("alg", json!("RSA-OAEP"))],
             [("alg", json!("HS256"))],
+            [("alg", json!("ES256"))],
             [("alg", json!("none"))],
             [("alg", json!(7))],
             [("key_ops", json!(["encrypt"]))],

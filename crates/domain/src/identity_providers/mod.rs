@@ -12,6 +12,8 @@ pub(crate) mod claims;
 mod explain;
 mod fetch;
 mod judge;
+#[doc(hidden)]
+pub mod hostile;
 mod jws;
 mod key_set;
 mod key_sets;
