@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chancery_domain::{Instance, TenantId, census, datasets, ids::DatasetJobId, jobs};
+use chancery_domain::{Instance, TenantId, census, datasets, ids::DatasetJobId, jobs, users};
 use tokio::{sync::watch, task::JoinSet};
 
 use crate::wiring::Stores;
@@ -43,6 +43,10 @@ pub async fn run(instance: Arc<Instance>, stores: Stores, mut stopped: watch::Re
             // Chancery's own values follow a rotation by themselves.
             if leads && let Err(error) = census::move_own(&instance, tenant, &mut unmoved).await {
                 tracing::warn!(%tenant, %error, "Could not move own values to the newest data key");
+            }
+            // Names at login from before they were folded, also of a node that is not updated yet.
+            if leads && let Err(error) = users::fold_names(&instance, tenant).await {
+                tracing::warn!(%tenant, %error, "Could not fold the names at login of its users");
             }
             let found = match stores.store.view(tenant).await {
                 Ok(mut view) => view.open_dataset_jobs().await,

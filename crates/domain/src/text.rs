@@ -35,7 +35,7 @@ pub(crate) fn key_name(value: &str) -> String {
 
 /// Whether a character is drawn as nothing: those that Unicode lets a renderer ignore (Default_Ignorable_Code_Point), marks
 /// of direction, and separators of lines.
-const fn is_invisible(c: char) -> bool {
+pub(crate) const fn is_invisible(c: char) -> bool {
     matches!(c,
         '\u{AD}' | '\u{34F}' | '\u{61C}' | '\u{115F}'..='\u{1160}' | '\u{17B4}'..='\u{17B5}' | '\u{180B}'..='\u{180F}'
         | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{2800}' | '\u{3164}'

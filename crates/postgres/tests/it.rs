@@ -207,6 +207,44 @@ mod schema {
         assert!(matches!(again, Err(ConnectError::Newer(9999))));
     }
 
+    /// Names from before they were folded: the oldest of a spelling keeps it, the others log in by theirs alone.
+    #[tokio::test]
+    async fn names_of_users_from_before_are_folded_once() {
+        let Some(database) = database().await else { return };
+        for n in 1..=4 {
+            save(&database, n).await;
+        }
+        let mut connection = raw(&database).await;
+        sqlx::raw_sql(
+            "DROP INDEX users_name_key; DROP INDEX users_unfolded; ALTER TABLE users DROP COLUMN name_key;
+             DELETE FROM _sqlx_migrations WHERE version = 21;",
+        )
+        .execute(&mut connection)
+        .await
+        .unwrap();
+        in_tenant(&mut connection, &OURS.to_string()).await;
+        for (n, name) in (1..).zip(["Alice", "alice", "\u{c8}ve", "Bob"]) {
+            let renamed = sqlx::query("UPDATE users SET username = $1 WHERE id = $2").bind(name);
+            renamed.bind(user(n).id.to_string()).execute(&mut connection).await.unwrap();
+        }
+        let options = Options { allow_superuser: true, max_connections: 1, ..Options::new(database.url()) };
+        let store = Postgres::connect(options).await.unwrap();
+        let mut tx = store.begin(OURS).await.unwrap();
+        for (spelled, n) in [("Alice", 1), ("alice", 2), ("ALICE", 1), ("bob", 4), ("Bob", 4), ("\u{c8}ve", 3)] {
+            let found = tx.user_by_username(spelled).await.unwrap().map(|found| found.id);
+            assert_eq!(found, Some(user(n).id), "{spelled}");
+        }
+        let left = [(user(2).id, "alice".to_owned()), (user(3).id, "\u{c8}ve".to_owned())];
+        assert_eq!(tx.unfolded_users(None, 9).await.unwrap(), left);
+        assert!(!tx.fold_username(user(2).id, "alice").await.unwrap(), "somebody has it");
+        assert!(tx.fold_username(user(3).id, "\u{e8}ve").await.unwrap());
+        assert_eq!(tx.user_by_username("\u{e8}VE").await.unwrap().map(|found| found.id), Some(user(3).id));
+        let second = tx.user(user(2).id).await.unwrap().unwrap();
+        tx.update_user(&second).await.unwrap();
+        tx.commit().await.unwrap();
+        store.close().await;
+    }
+
     #[tokio::test]
     async fn nodes_that_start_together_migrate_once() {
         let Some(database) = testing::empty_database().await else { return };

@@ -24,6 +24,7 @@ const UNIQUE: &[(&str, &str, &str)] = &[
     ),
     ("users_pkey", "users.tenant_id, users.id", "user"),
     ("users_username_key", "users.tenant_id, users.username", "username"),
+    ("users_name_key", "users.tenant_id, users.name_key", "username"),
     ("api_keys_pkey", "api_keys.tenant_id, api_keys.id", "api_key"),
     ("passkeys_pkey", "passkeys.tenant_id, passkeys.id", "passkey"),
     ("passkeys_credential_key", "passkeys.tenant_id, passkeys.credential", "passkey"),

@@ -2,7 +2,7 @@ use async_trait::async_trait;
 use chancery_domain::access::{Role, RoleSet};
 use chancery_domain::ids::UserId;
 use chancery_domain::store::StoreError;
-use chancery_domain::users::{User, UserRows, UserWrites};
+use chancery_domain::users::{User, UserRows, UserWrites, name_key};
 
 use crate::rows::{after, swapped};
 use crate::{Driver, Row, Rows, Sql, Value};
@@ -28,7 +28,12 @@ macro_rules! select {
 }
 
 const BY_ID: Sql = Sql::dialects(select!(sqlite "u.id = $2"), select!(postgres "u.id = $2"));
-const BY_USERNAME: Sql = Sql::dialects(select!(sqlite "u.username = $2"), select!(postgres "u.username = $2"));
+const BY_USERNAME: Sql = Sql::dialects(
+    select!(sqlite "u.id = COALESCE((SELECT n.id FROM users AS n WHERE n.tenant_id = $1 AND n.username = $2),
+        (SELECT n.id FROM users AS n WHERE n.tenant_id = $1 AND n.name_key = $3))"),
+    select!(postgres "u.id = COALESCE((SELECT n.id FROM users AS n WHERE n.tenant_id = $1 AND n.username = $2),
+        (SELECT n.id FROM users AS n WHERE n.tenant_id = $1 AND n.name_key = $3))"),
+);
 const BY_TERMS: Sql = Sql::dialects(
     select!(sqlite "u.id IN (SELECT t.user_id FROM user_email_terms AS t
         WHERE t.tenant_id = $1 AND t.term IN (SELECT value FROM json_each($2))) ORDER BY u.id"),
@@ -68,7 +73,7 @@ impl<D: Driver> UserRows for Rows<D> {
     }
 
     async fn user_by_username(&mut self, username: &str) -> Result<Option<User>, StoreError> {
-        self.one("user", BY_USERNAME, [username.into()], read).await
+        self.one("user", BY_USERNAME, [username.into(), name_key(username).as_str().into()], read).await
     }
 
     async fn users_by_email_terms(&mut self, terms: &[String]) -> Result<Vec<User>, StoreError> {
@@ -77,6 +82,16 @@ impl<D: Driver> UserRows for Rows<D> {
 
     async fn users(&mut self, since: Option<UserId>, limit: u32) -> Result<Vec<User>, StoreError> {
         self.all("user", PAGE, [after(since), limit.into()], read).await
+    }
+
+    async fn unfolded_users(&mut self, since: Option<UserId>, limit: u32) -> Result<Vec<(UserId, String)>, StoreError> {
+        self.all(
+            "user",
+            "SELECT id, username FROM users WHERE tenant_id = $1 AND name_key IS NULL AND id > $2 ORDER BY id LIMIT $3",
+            [after(since), limit.into()],
+            |row| Ok((row.parsed()?, row.text()?)),
+        )
+        .await
     }
 
     async fn count_users_with_role(&mut self, role: Role) -> Result<u32, StoreError> {
@@ -90,8 +105,8 @@ impl<D: Driver> UserWrites for Rows<D> {
     async fn insert_user(&mut self, user: &User) -> Result<(), StoreError> {
         self.execute(
             "INSERT INTO users (tenant_id, id, username, email, first_name, last_name, metadata,
-                password_hash, roles, state, created_at, email_proven)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+                password_hash, roles, state, created_at, email_proven, name_key)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
             [
                 Value::text(user.id),
                 user.username.as_str().into(),
@@ -104,6 +119,7 @@ impl<D: Driver> UserWrites for Rows<D> {
                 Value::text(user.state),
                 Value::time(user.created_at),
                 user.email_proven.into(),
+                name_key(&user.username).as_str().into(),
             ],
         )
         .await?;
@@ -124,7 +140,7 @@ impl<D: Driver> UserWrites for Rows<D> {
         let changed = self
             .execute(
                 "UPDATE users SET username = $3, email = $4, first_name = $5, last_name = $6, metadata = $7, roles = $8, state = $9,
-                    email_proven = $10
+                    email_proven = $10, name_key = CASE WHEN username = $3 THEN name_key ELSE $11 END
                  WHERE tenant_id = $1 AND id = $2",
                 [
                     Value::text(user.id),
@@ -136,6 +152,7 @@ impl<D: Driver> UserWrites for Rows<D> {
                     Value::Text(Some(user.roles.to_text())),
                     Value::text(user.state),
                     user.email_proven.into(),
+                    name_key(&user.username).as_str().into(),
                 ],
             )
             .await?;
@@ -148,6 +165,17 @@ impl<D: Driver> UserWrites for Rows<D> {
     async fn clear_password_hash(&mut self, id: UserId) -> Result<(), StoreError> {
         let sql = "UPDATE users SET password_hash = NULL WHERE tenant_id = $1 AND id = $2";
         swapped(self.execute(sql, [Value::text(id)]).await?, "user")
+    }
+
+    async fn fold_username(&mut self, id: UserId, key: &str) -> Result<bool, StoreError> {
+        let changed = self
+            .execute(
+                "UPDATE users SET name_key = $3 WHERE tenant_id = $1 AND id = $2 AND name_key IS NULL
+                 AND NOT EXISTS (SELECT 1 FROM users AS o WHERE o.tenant_id = $1 AND o.name_key = $3)",
+                [Value::text(id), key.into()],
+            )
+            .await?;
+        Ok(changed > 0)
     }
 
     async fn set_password_hash(&mut self, id: UserId, hash: &str) -> Result<(), StoreError> {

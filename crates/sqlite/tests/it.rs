@@ -119,6 +119,49 @@ mod file {
         );
     }
 
+    /// Names from before they were folded: the oldest of a spelling keeps it, the others log in by theirs alone.
+    #[tokio::test]
+    async fn names_of_users_from_before_are_folded_once() {
+        let (_folder, path, store) = on_disk().await;
+        for n in 1..=4 {
+            save(&store, n).await;
+        }
+        store.close().await;
+        let mut connection = raw(&path).await;
+        sqlx::raw_sql(
+            "DROP INDEX users_name_key; DROP INDEX users_unfolded; ALTER TABLE users DROP COLUMN name_key;
+             DELETE FROM _sqlx_migrations WHERE version = 21;",
+        )
+        .execute(&mut connection)
+        .await
+        .unwrap();
+        let names = ["Alice", "alice", "\u{c8}ve", "Bob"];
+        for (n, name) in (1..).zip(names) {
+            let renamed = sqlx::query("UPDATE users SET username = $1 WHERE id = $2").bind(name);
+            renamed.bind(user(n).id.to_string()).execute(&mut connection).await.unwrap();
+        }
+        connection.close().await.unwrap();
+
+        let store = Sqlite::open(&path).await.unwrap();
+        let mut tx = store.begin(OURS).await.unwrap();
+        for (spelled, n) in [("Alice", 1), ("alice", 2), ("ALICE", 1), ("bob", 4), ("Bob", 4), ("\u{c8}ve", 3)] {
+            let found = tx.user_by_username(spelled).await.unwrap().map(|found| found.id);
+            assert_eq!(found, Some(user(n).id), "{spelled}");
+        }
+        assert_eq!(tx.user_by_username("\u{e8}ve").await.unwrap(), None, "not yet");
+        let left = [(user(2).id, "alice".to_owned()), (user(3).id, "\u{c8}ve".to_owned())];
+        assert_eq!(tx.unfolded_users(None, 9).await.unwrap(), left);
+        let after = [(user(3).id, "\u{c8}ve".to_owned())];
+        assert_eq!(tx.unfolded_users(Some(user(2).id), 1).await.unwrap(), after);
+        assert!(!tx.fold_username(user(2).id, "alice").await.unwrap(), "somebody has it");
+        assert!(tx.fold_username(user(3).id, "\u{e8}ve").await.unwrap());
+        assert_eq!(tx.user_by_username("\u{e8}VE").await.unwrap().map(|found| found.id), Some(user(3).id));
+        // Whoever has none is changed like everybody else.
+        let second = tx.user(user(2).id).await.unwrap().unwrap();
+        tx.update_user(&second).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
     #[tokio::test]
     async fn a_newer_schema_is_refused() {
         let (_folder, path, store) = on_disk().await;

@@ -268,6 +268,7 @@ hand_on!(UserRows {
     fn user_by_username(username: &str) -> Option<User>;
     fn users_by_email_terms(terms: &[String]) -> Vec<User>;
     fn users(after: Option<UserId>, limit: u32) -> Vec<User>;
+    fn unfolded_users(after: Option<UserId>, limit: u32) -> Vec<(UserId, String)>;
     fn count_users_with_role(role: Role) -> u32;
 });
 hand_on!(UserWrites {
@@ -275,6 +276,7 @@ hand_on!(UserWrites {
     fn hold_user(id: UserId) -> Option<User>;
     fn update_user(user: &User) -> ();
     fn clear_password_hash(id: UserId) -> ();
+    fn fold_username(id: UserId, key: &str) -> bool;
     fn set_password_hash(id: UserId, hash: &str) -> ();
 });
 hand_on!(SessionRows {

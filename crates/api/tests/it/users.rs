@@ -12,6 +12,7 @@ backends! {
     a_user_is_changed_and_keeps_what_is_not_named,
     whoever_is_taken_out_of_use_is_out_at_once,
     a_deleted_user_leaves_an_id_and_a_free_name,
+    a_name_is_one_name_in_every_spelling,
 }
 
 async fn user(app: &TestApp, clinic: &Clinic, name: &str, role: &str) -> String {
@@ -211,4 +212,43 @@ async fn a_key_that_acts_as_a_user_stops_with_it() {
     app.get(&key, "/v1/auth/session").await.ok();
     app.post(&clinic.admin, &format!("/v1/users/{id}/lock"), json!({})).await.ok();
     app.get(&key, "/v1/auth/session").await.refused(401, "auth.credential_invalid");
+}
+
+/// Found by attackers: beside `Alice` somebody could register as `alice`, and be taken for her.
+async fn a_name_is_one_name_in_every_spelling(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("ours").await;
+    let alice = user(&app, &clinic, "Alice", "staff").await;
+    let body = |name: &str| json!({"username": name, "email": "a@x.test", "roles": ["staff"]});
+    for spelled in ["alice", "ALICE", "\u{ff21}lice"] {
+        app.post(&clinic.admin, "/v1/users", body(spelled)).await.refused(409, "taken");
+    }
+    for odd in ["ann\u{ff20}x.test", "\u{200b}", "Al\u{200b}ice", "alice\u{3164}"] {
+        app.post(&clinic.admin, "/v1/users", body(odd)).await.refused(422, "request.invalid");
+    }
+    // Nor by registering, which tells nobody.
+    let open = json!({"registration": "open"});
+    app.call(&clinic.admin, "PATCH", "/v1/settings", Some(open)).await.ok();
+    let other = "Another-Horse-8-Battery";
+    let registration = json!({"tenant": "ours", "username": "alice", "email": "b@x.test", "password": other});
+    assert_eq!(app.anonymous("POST", "/v1/auth/register", Some(registration)).await.status, 202);
+    // Nor by an import, within itself either.
+    let lines = ["aLICE", "Bob", "bob"].map(|name| body(name).to_string()).join("\n");
+    let mut sent = crate::app::request("POST", "/v1/users/import", None);
+    sent.headers_mut().insert("content-type", "application/x-ndjson".parse().unwrap());
+    *sent.body_mut() = axum::body::Body::from(lines);
+    let done = app.send(clinic.admin.sign(sent)).await.ok();
+    assert_eq!((&done["made"], &done["refused"]), (&json!(1), &json!(2)), "{done}");
+
+    // She logs in however she types it, and is shown as she is spelled.
+    for typed in ["Alice", "alice", "ALICE", " alice "] {
+        let caller = log_in(&app, &clinic, typed).await.unwrap();
+        assert_eq!(app.get(&caller, "/v1/auth/session").await.ok()["username"], "Alice", "{typed}");
+        let body = json!({"tenant": "ours", "username": typed, "password": other});
+        app.anonymous("POST", "/v1/auth/login", Some(body)).await.refused(401, "auth.login_failed");
+    }
+    // Her name is free once she is gone.
+    assert_eq!(app.call(&clinic.admin, "DELETE", &format!("/v1/users/{alice}"), None).await.status, 204);
+    assert!(log_in(&app, &clinic, "alice").await.is_none());
+    app.post(&clinic.admin, "/v1/users", body("alice")).await.created();
 }

@@ -7,6 +7,7 @@ use chancery_crypto::Phi;
 use super::{
     User, UserState,
     form::{check_email, check_metadata, check_person_name, seal, trimmed},
+    name::name_key,
 };
 use crate::{
     Instance,
@@ -19,6 +20,7 @@ use crate::{
     keyring::{Keyring, KeyringError},
     passwords::{self, HashError, Password},
     store::StoreError,
+    text::is_invisible,
 };
 
 /// The longest metadata of a user or tenant, in bytes.
@@ -55,7 +57,7 @@ pub enum CreateUserError {
     /// Fields are not valid.
     #[error(transparent)]
     Invalid(#[from] Faults),
-    /// Another user of the tenant has this name.
+    /// Another user of the tenant has this name, perhaps in another spelling.
     #[error("this username is taken")]
     UsernameTaken,
     /// The password could not be hashed.
@@ -178,11 +180,18 @@ pub(super) fn check(new: &NewUser) -> Result<(), Faults> {
 
 /// Notes a fault unless it is a name at login.
 pub(super) fn check_username(name: &str, faults: &mut Faults) {
-    if name.is_empty()
-        || name.chars().count() > 100
-        || name.chars().any(|c| c.is_whitespace() || c.is_control() || c == '@')
-    {
-        // An address here would lie in clear, and could take another's login by e-mail.
-        faults.add("/username", "format", "use 1 to 100 characters without blanks and @");
+    if !is_username(name) {
+        faults.add("/username", "format", "use 1 to 100 characters that can be seen, without blanks and @");
     }
+}
+
+/// Whether a text can be a name at login, also by what it is told from others by: an address here would lie in clear, and could take
+/// another's login by e-mail; and what is not seen would make two names look the same.
+pub(super) fn is_username(name: &str) -> bool {
+    let key = name_key(name);
+    !key.is_empty()
+        && name.chars().count() <= 100
+        && !name.chars().any(|c| c.is_whitespace() || c.is_control() || is_invisible(c))
+        && !name.contains('@')
+        && !key.contains('@')
 }

@@ -10,6 +10,7 @@ use chancery_crypto::password;
 use super::{
     CreateUserError, NewUser, User, UserState,
     create::{check, sealed},
+    name::name_key,
 };
 use crate::{
     Instance,
@@ -68,7 +69,7 @@ pub async fn import(
         }
         // A failed insert would spoil the whole commit.
         let taken = change.rows().user_by_username(&new.username).await?.is_some();
-        if taken || !names.insert(new.username.clone()) {
+        if taken || !names.insert(name_key(&new.username)) {
             outcomes.push(Err(CreateUserError::UsernameTaken));
             continue;
         }

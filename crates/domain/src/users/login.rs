@@ -95,7 +95,7 @@ pub(crate) async fn hold_unchanged(rows: &mut (dyn Tx + '_), user: &User) -> Res
     if held.is_some_and(same) { Ok(()) } else { Err(StoreError::Changed("user")) }
 }
 
-/// A user by its name at login, or by its e-mail's term if it looks like one (FE-13).
+/// A user by its name at login, however it is spelled, or by its e-mail's term if it looks like one (FE-13).
 async fn find(instance: &Instance, tenant: TenantId, name: &str) -> Result<Option<User>, Failure> {
     if name.chars().any(char::is_control) {
         return Ok(None);

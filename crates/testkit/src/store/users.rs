@@ -16,13 +16,15 @@ pub async fn a_user_reads_back(store: &impl Backend) {
     assert_eq!(view.user(user(3).id).await.unwrap(), None);
 }
 
-/// The name at login is compared letter by letter.
+/// However the name is spelled.
 pub async fn a_user_is_found_by_name(store: &impl Backend) {
-    commit!(store, OURS, .insert_user(&user(1)));
+    commit!(store, OURS, .insert_user(&user(1)) .insert_user(&user(2)));
     let mut view = view(store, OURS).await;
-    assert_eq!(view.user_by_username(&user(1).username).await.unwrap(), Some(user(1)));
-    assert_eq!(view.user_by_username(&user(1).username.to_lowercase()).await.unwrap(), None);
+    for spelled in [user(1).username, user(1).username.to_lowercase(), user(1).username.to_uppercase()] {
+        assert_eq!(view.user_by_username(&spelled).await.unwrap(), Some(user(1)), "{spelled:?}");
+    }
     assert_eq!(view.user_by_username("").await.unwrap(), None);
+    assert_eq!(view.unfolded_users(None, 9).await.unwrap(), []);
 }
 
 /// Any of the terms finds a user, who comes once whatever matched.
@@ -60,13 +62,20 @@ pub async fn another_tenant_does_not_change_it(store: &impl Backend) {
     assert_eq!(view(store, OURS).await.user(user(1).id).await.unwrap(), Some(user(1)));
 }
 
-/// A name is unique in its tenant, and free in another.
+/// A name is unique in its tenant, in every spelling, and free in another.
 pub async fn a_name_is_taken_once_in_a_tenant(store: &impl Backend) {
     commit!(store, OURS, .insert_user(&user(1)));
     let mut double = user(2);
-    double.username = user(1).username;
-    assert!(taken(begin(store, OURS).await.insert_user(&double).await, "username"));
+    for spelled in [user(1).username, user(1).username.to_lowercase()] {
+        double.username = spelled;
+        assert!(taken(begin(store, OURS).await.insert_user(&double).await, "username"), "{:?}", double.username);
+    }
     commit!(store, THEIRS, .insert_user(&double));
+    // Who has another name from now on leaves the old one to others, and is found by the new one.
+    commit!(store, OURS, .update_user(&User { username: "Other".to_owned(), ..user(1) }) .insert_user(&double));
+    let mut view = view(store, OURS).await;
+    assert_eq!(view.user_by_username("other").await.unwrap().map(|found| found.id), Some(user(1).id));
+    assert_eq!(view.user_by_username(&user(1).username).await.unwrap().map(|found| found.id), Some(double.id));
 }
 
 /// Only active users count, and a role's name within another's does not.
