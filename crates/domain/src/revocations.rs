@@ -4,7 +4,8 @@ use async_trait::async_trait;
 
 use crate::{
     ids::{TokenId, UserId},
-    store::StoreError,
+    legacy_tokens::LONGEST_LEGACY_SECONDS,
+    store::{StoreError, Tx},
     time::Timestamp,
 };
 
@@ -16,6 +17,9 @@ pub use import::{ForeignRevocation, ImportedRevocation, import};
 pub use list::list;
 pub use revoke::{NewRevocation, RevokeTokensError, Revoked, Whom, revoke};
 
+/// A row outlives the last token that it speaks of by so many seconds: clocks differ.
+pub(crate) const MARGIN_SECONDS: i64 = 60;
+
 codes! {
     /// What is revoked.
     pub enum RevokedKind {
@@ -25,7 +29,8 @@ codes! {
         User = "user",
         /// Every access token of the tenant from before a moment.
         Tenant = "tenant",
-        /// One token of another issuer, by its `jti` there.
+        /// One token of another issuer, by its `jti` there; or, by `user:` and a user's id, every token that an older system gave
+        /// that user before a moment.
         Foreign = "foreign",
     }
 }
@@ -35,7 +40,7 @@ codes! {
 pub struct Revocation {
     /// What is revoked.
     pub kind: RevokedKind,
-    /// Its id: a `jti`, a user or the tenant.
+    /// Its id: a `jti`, a user, `user:` and a user, or the tenant.
     pub id: String,
     /// Tokens issued before this moment; `None` for one token.
     pub not_before: Option<Timestamp>,
@@ -63,10 +68,54 @@ impl Revocation {
         }
     }
 
+    /// Of one token of another issuer, by its `jti` there, until it would have expired.
+    pub(crate) fn of_foreign(
+        jti: &str,
+        expires_at: Timestamp,
+        user: Option<UserId>,
+        reason: &str,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            kind: RevokedKind::Foreign,
+            id: jti.to_owned(),
+            not_before: None,
+            expires_at: expires_at.plus_seconds(MARGIN_SECONDS),
+            user,
+            reason: reason.to_owned(),
+            revoked_at: now,
+        }
+    }
+
+    /// Of whatever an older system gave a user before `now`. Our own tokens end with their sessions, and that of who asks for this
+    /// may go on: [`RevokedKind::User`] would end it too.
+    pub(crate) fn of_older_tokens(user: UserId, now: Timestamp) -> Self {
+        Self {
+            kind: RevokedKind::Foreign,
+            id: older_tokens_of(user),
+            not_before: Some(now),
+            expires_at: now.plus_seconds(LONGEST_LEGACY_SECONDS + MARGIN_SECONDS),
+            user: Some(user),
+            reason: "sessions ended".to_owned(),
+            revoked_at: now,
+        }
+    }
+
     /// Whether it stands against a token issued at this moment. Tokens know whole seconds: one of the same second is stopped too.
     pub fn stops(&self, issued_at: Timestamp) -> bool {
         self.not_before.is_none_or(|moment| issued_at.as_seconds() <= moment.as_seconds())
     }
+}
+
+/// By what the denylist knows all tokens that an older system gave a user.
+pub(crate) fn older_tokens_of(user: UserId) -> String {
+    format!("user:{user}")
+}
+
+/// Puts a row on the denylist, and takes off it what nobody needs any more.
+pub(crate) async fn deny(rows: &mut (dyn Tx + '_), revocation: &Revocation) -> Result<(), StoreError> {
+    rows.forget_revocations(revocation.revoked_at).await?;
+    rows.revoke(revocation).await
 }
 
 /// Reads the denylist.
@@ -81,7 +130,8 @@ pub trait RevocationRows {
         after: Option<&str>,
         limit: u32,
     ) -> Result<Vec<Revocation>, StoreError>;
-    /// What may stand against a token of another issuer: of its `jti` if it has one, of the tenant.
+    /// What may stand against a token of another issuer: of its `jti` if it has one, of the tenant. By `user:` and a user's id,
+    /// what stands against all that an older system gave that user.
     async fn foreign_revocations_of(&mut self, jti: Option<&str>) -> Result<Vec<Revocation>, StoreError>;
 }
 

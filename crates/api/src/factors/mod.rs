@@ -66,6 +66,17 @@ pub(crate) struct CodeBody {
     code: Secret<String>,
 }
 
+/// What new recovery codes cost.
+#[derive(Default, Deserialize, ToSchema)]
+#[schema(as = NewRecoveryCodes)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewCodesBody {
+    /// Six digits; not of whoever has shown a passkey in the last ten minutes, by the login or by `/v1/auth/reauthenticate/webauthn`.
+    #[serde(default, deserialize_with = "wiped::taken_if_any")]
+    #[schema(write_only, value_type = Option<String>, example = "123456")]
+    code: Option<Secret<String>>,
+}
+
 /// What an authenticator needs; shown once.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Enrolment)]
@@ -282,15 +293,16 @@ pub(crate) async fn remove_totp(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Replace the caller's recovery codes, for a one-time code.
-#[utoipa::path(post, path = "/v1/me/recovery-codes/regenerate", tag = "auth", request_body = CodeBody,
+/// Replace the caller's recovery codes, for a one-time code, or after a fresh proof by a passkey.
+#[utoipa::path(post, path = "/v1/me/recovery-codes/regenerate", tag = "auth", request_body = Option<NewCodesBody>,
     responses((status = 200, description = "Recovery codes.", body = RecoveryCodesBody)))]
 pub(crate) async fn regenerate_recovery_codes(
     State(app): State<App>,
     Authenticated(call): Authenticated,
-    Body(body): Body<CodeBody, MAX_BYTES>,
+    OptionalBody(body): OptionalBody<NewCodesBody, MAX_BYTES>,
 ) -> Result<Json<RecoveryCodesBody>, Problem> {
-    let codes = factors::make_codes(&app.instance, &call, body.code.expose()).await.or_problem()?;
+    let code = body.code.as_ref().map(|code| code.expose().as_str());
+    let codes = factors::make_codes(&app.instance, &call, code).await.or_problem()?;
     Ok(Json(RecoveryCodesBody { recovery_codes: texts(codes) }))
 }
 

@@ -20,6 +20,7 @@ backends! {
     a_login_is_bound_to_a_key_and_goes_on_with_it,
     a_program_binds_its_token,
     a_proof_is_taken_once_on_all_nodes,
+    a_refresh_that_is_sent_again_with_its_proof_gives_nothing_and_ends_nothing,
 }
 
 const PASSWORD: &str = "Correct-Horse-7-Battery";
@@ -247,4 +248,37 @@ async fn a_cookie_is_not_bound_to_a_key() {
     let reply = app.send(with_proof(request("POST", "/v1/auth/login", Some(body)), &proof)).await;
     reply.refused(422, "request.invalid");
     assert!(!reply.headers.contains_key("set-cookie"));
+}
+
+/// Found by attackers: a proof was noted as used only where the head advanced, so that a copied request gave its successor once more.
+async fn a_refresh_that_is_sent_again_with_its_proof_gives_nothing_and_ends_nothing(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("north").await;
+    user(&app, &clinic, "zoe", "clinician").await;
+    let other = app.again(|_| ()).await;
+    let holder = Holder::new();
+    let tokens = logged_in(&app, &clinic, &holder).await;
+    let fresh = || holder.proof(&app, "POST", "/v1/auth/refresh", None);
+    let proof = fresh();
+    let next = refreshed(&app, &tokens, Some(&proof)).await.ok();
+    for node in [&app, &other] {
+        refreshed(node, &tokens, Some(&proof)).await.refused(401, "auth.proof_invalid");
+    }
+    // Its owner, who lost the answer, proves the key again; and that proof is used up by it as well.
+    let again = fresh();
+    let repeated = refreshed(&app, &tokens, Some(&again)).await.ok();
+    assert_eq!(repeated["refresh_token"], next["refresh_token"]);
+    refreshed(&other, &tokens, Some(&again)).await.refused(401, "auth.proof_invalid");
+    // Later the copied request is one of a copied token; without a new proof it ends nothing.
+    app.clock.advance_seconds(20);
+    refreshed(&app, &tokens, Some(&proof)).await.refused(401, "auth.proof_invalid");
+    refreshed(&app, &tokens, Some(&again)).await.refused(401, "auth.proof_invalid");
+    refreshed(&app, &next, Some(&fresh())).await.ok();
+    // Of two at once with one proof one goes on.
+    let next = refreshed(&app, &refreshed(&app, &next, Some(&fresh())).await.ok(), Some(&fresh())).await.ok();
+    let proof = fresh();
+    let (one, two) = tokio::join!(refreshed(&app, &next, Some(&proof)), refreshed(&other, &next, Some(&proof)));
+    let mut statuses = [one.status.as_u16(), two.status.as_u16()];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 401], "{} {}", one.text(), two.text());
 }

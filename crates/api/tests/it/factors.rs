@@ -18,6 +18,8 @@ backends! {
     a_login_from_before_the_first_factor_adds_no_other,
     a_recovery_code_works_once,
     of_two_at_once_with_one_code_one_gets_in,
+    whoever_holds_a_part_of_an_administrators_role_keeps_a_last_factor,
+    with_the_first_factor_the_persons_other_sessions_end,
 }
 
 /// Somebody with an authenticator.
@@ -76,8 +78,20 @@ async fn enrolled(app: &TestApp, clinic: &Clinic, name: &'static str) -> Person 
 
 /// The same, in a role that needs a second factor.
 pub(crate) async fn enrolled_as(app: &TestApp, clinic: &Clinic, name: &'static str, role: &str) -> Person {
-    let id = user(app, clinic, name, role).await;
-    let asked = log_in(app, clinic, name).await;
+    enrolled_by(app, (&clinic.admin, clinic.slug.as_str()), name, &[role]).await
+}
+
+/// The same, made by this administrator of this tenant.
+pub(crate) async fn enrolled_by(
+    app: &TestApp,
+    (admin, tenant): (&Caller, &str),
+    name: &'static str,
+    roles: &[&str],
+) -> Person {
+    let body = json!({"username": name, "email": format!("{name}@clinic.test"), "password": PASSWORD, "roles": roles});
+    let id = text(&app.post(admin, "/v1/users", body).await.created()["id"]);
+    let body = json!({"tenant": tenant, "username": name, "password": PASSWORD});
+    let asked = app.anonymous("POST", "/v1/auth/login", Some(body)).await.ok();
     assert_eq!((&asked["mfa_required"], &asked["methods"]), (&json!(true), &json!(["enroll"])));
     assert!(asked.get("access_token").is_none());
     let begun = json!({"mfa_token": asked["mfa_token"]});
@@ -177,6 +191,8 @@ async fn a_recovery_code_works_once(backend: Backend) {
     // New ones cost a one-time code, and end those before.
     let path = "/v1/me/recovery-codes/regenerate";
     app.post(&ada.caller, path, json!({"code": wrong(&app, &ada.key)})).await.refused(422, "request.invalid");
+    // Without one only whoever has shown a passkey.
+    app.post(&ada.caller, path, json!({})).await.refused(422, "request.invalid");
     let fresh = app.post(&ada.caller, path, json!({"code": now(&app, &ada.key)})).await.ok();
     let fresh: Vec<String> = fresh["recovery_codes"].as_array().unwrap().iter().map(text).collect();
     assert!(fresh.len() == 10 && !fresh.contains(&ada.codes[4]));
@@ -352,4 +368,48 @@ async fn the_last_administrator_stays_and_nobody_takes_their_own_account_out_of_
     app.post(&ada.caller, "/v1/users", bob).await.created();
     app.call(&ada.caller, "PATCH", &own, demote()).await.ok();
     app.get(&ada.caller, "/v1/auth/session").await.refused(401, "auth.credential_invalid");
+}
+
+/// Found by attackers: a role of the tenant's own that is a part of an administrator's was asked for at the login, and not where the
+/// last factor is removed.
+async fn whoever_holds_a_part_of_an_administrators_role_keeps_a_last_factor(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("north").await;
+    let id = user(&app, &clinic, "nia", "staff").await;
+    let part = json!({"base": "tenant_admin", "permissions": ["users.read"]});
+    app.put(&clinic.admin, "/v1/roles/front-desk", part).await.ok();
+    let holder = format!("/v1/roles/front-desk/holders/{id}");
+    assert_eq!(app.call(&clinic.admin, "PUT", &holder, None).await.status, 204);
+    let asked = log_in(&app, &clinic, "nia").await;
+    assert_eq!(asked["methods"], json!(["enroll"]));
+    let begun = json!({"mfa_token": asked["mfa_token"]});
+    let key = key(&app.anonymous("POST", "/v1/auth/mfa/enroll", Some(begun)).await.ok());
+    let nia = token(&step(&app, "enroll/confirm", &asked["mfa_token"], &now(&app, &key)).await.ok());
+    assert_eq!(app.get(&nia, "/v1/me/mfa").await.ok()["required"], true);
+    app.clock.advance_seconds(30);
+    let remove = "/v1/me/mfa/totp/remove";
+    app.post(&nia, remove, json!({"code": now(&app, &key)})).await.refused(409, "state.conflict");
+    // Without that part it is hers to remove.
+    assert_eq!(app.call(&clinic.admin, "DELETE", &holder, None).await.status, 204);
+    assert_eq!(app.get(&nia, "/v1/me/mfa").await.ok()["required"], false);
+    assert_eq!(app.post(&nia, remove, json!({"code": now(&app, &key)})).await.status, 204);
+}
+
+/// Found by attackers: a session that was stolen before its person enrolled went on without a factor.
+async fn with_the_first_factor_the_persons_other_sessions_end(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("north").await;
+    user(&app, &clinic, "zoe", "clinician").await;
+    user(&app, &clinic, "ben", "clinician").await;
+    let (here, there) = (log_in(&app, &clinic, "zoe").await, log_in(&app, &clinic, "zoe").await);
+    let ben = log_in(&app, &clinic, "ben").await;
+    let zoe = token(&here);
+    let key = key(&app.post(&zoe, "/v1/me/mfa/totp", json!({})).await.ok());
+    assert!(crate::sessions::works(&app, &there).await, "nothing is confirmed yet");
+    app.post(&zoe, "/v1/me/mfa/totp/confirm", json!({"code": now(&app, &key)})).await.ok();
+    assert!(!crate::sessions::works(&app, &there).await);
+    crate::sessions::refresh(&app, &there).await.refused(401, "auth.credential_invalid");
+    assert!(crate::sessions::works(&app, &here).await);
+    crate::sessions::refresh(&app, &here).await.ok();
+    assert!(crate::sessions::works(&app, &ben).await);
 }

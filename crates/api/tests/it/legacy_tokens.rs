@@ -17,17 +17,24 @@ use crate::{
 
 backends! {
     an_older_access_token_goes_on_for_a_few_days, an_older_refresh_token_is_exchanged_once,
-    tokens_of_an_older_denylist_stay_refused
+    tokens_of_an_older_denylist_stay_refused, older_tokens_end_with_a_new_password, older_tokens_end_with_a_logout,
+    older_tokens_end_with_the_first_factor_and_its_reset, a_logout_everywhere_beats_an_exchange_at_the_same_time
 }
 
 const SECRET: &str = "an-older-systems-signing-secret-0001";
 const PASSWORD: &str = "Correct-Horse-7-Battery";
 
-/// A Chancery that takes tokens of the older system for the clinic `ours`, whose users are Ann, Bob, who is its admin, and Cid.
+/// A Chancery that takes tokens of the older system for the clinic `ours`, whose users are Ann, Bob, who is its admin, Cid, and Dee,
+/// who is much.
 async fn world(backend: Backend) -> (TestApp, Clinic) {
     let app = TestApp::on(backend).await;
     let clinic = app.clinic("ours").await;
-    for (name, roles) in [("ann", json!(["staff"])), ("bob", json!(["tenant_admin"])), ("cid", json!(["clinician"]))] {
+    for (name, roles) in [
+        ("ann", json!(["staff"])),
+        ("bob", json!(["tenant_admin"])),
+        ("cid", json!(["clinician"])),
+        ("dee", json!(["staff", "tenant_admin", "security_officer"])),
+    ] {
         let user = json!({"username": name, "email": format!("{name}@x.test"), "password": PASSWORD, "roles": roles});
         app.post(&clinic.admin, "/v1/users", user).await.created();
     }
@@ -88,7 +95,9 @@ async fn an_older_access_token_goes_on_for_a_few_days(backend: Backend) {
         &app,
         &[("username", json!("bob")), ("roles", json!(["admin", "user", "clinician"])), ("jti", json!("2"))],
     );
-    assert_eq!(session(&app, &admin).await.ok()["roles"], json!(["tenant_admin"]));
+    assert_eq!(session(&app, &admin).await.ok()["roles"], json!([]), "what needs a second factor is not proved by it");
+    let several = [("username", json!("dee")), ("roles", json!(["admin", "user", "clinician"])), ("jti", json!("2a"))];
+    assert_eq!(session(&app, &token(&app, &several)).await.ok()["roles"], json!(["staff"]));
     let inflated = token(&app, &[("roles", json!(["admin", "user"])), ("jti", json!("3"))]);
     assert_eq!(session(&app, &inflated).await.ok()["roles"], json!(["staff"]));
 
@@ -255,4 +264,155 @@ async fn an_older_token_is_what_it_says_to_the_letter() {
     // Without a key nobody is let in, whatever the header says.
     let plain = TestApp::new().await;
     assert!(!accepts(&plain, &signed(SECRET, &header, &claims(&plain, &[]))).await);
+}
+
+/// A refresh token of the older system, for Ann.
+fn older_refresh(app: &TestApp, jti: &str) -> String {
+    token(app, &[("type", json!("refresh")), ("jti", json!(jti))])
+}
+
+async fn logged_in(app: &TestApp, name: &str) -> Caller {
+    let body = json!({"tenant": "ours", "username": name, "password": PASSWORD});
+    crate::factors::token(&app.anonymous("POST", "/v1/auth/login", Some(body)).await.ok())
+}
+
+/// By name.
+async fn id_of(app: &TestApp, clinic: &Clinic, name: &str) -> String {
+    let users = app.get(&clinic.admin, "/v1/users").await.ok();
+    let found = users["items"].as_array().unwrap().iter().find(|user| user["username"] == name).unwrap();
+    found["id"].as_str().unwrap().to_owned()
+}
+
+/// Found by attackers: whoever had a copy of an older token kept it through a new password.
+async fn older_tokens_end_with_a_new_password(backend: Backend) {
+    let (app, clinic) = world(backend).await;
+    let id = id_of(&app, &clinic, "ann").await;
+    let other = token(&app, &[("username", json!("cid")), ("roles", json!(["clinician"])), ("jti", json!("other"))]);
+    let (access, old) = (token(&app, &[("jti", json!("n-1"))]), older_refresh(&app, "n-2"));
+    assert!(accepts(&app, &access).await);
+    let ann = logged_in(&app, "ann").await;
+    let change = json!({"current_password": PASSWORD, "new_password": "Another-Horse-8-Battery"});
+    assert_eq!(app.post(&ann, "/v1/auth/password/change", change).await.status, 204);
+    assert!(!accepts(&app, &access).await);
+    refresh(&app, &old).await.refused(401, "auth.credential_invalid");
+    app.get(&ann, "/v1/auth/session").await.ok();
+
+    // What the older system gives from then on goes on; until an administrator takes the password away.
+    app.clock.advance_seconds(2);
+    let (access, old) = (token(&app, &[("jti", json!("n-3"))]), older_refresh(&app, "n-4"));
+    assert!(accepts(&app, &access).await);
+    let forced = app.post(&clinic.admin, &format!("/v1/users/{id}/force-password-reset"), json!({})).await.ok();
+    assert!(!accepts(&app, &access).await);
+    refresh(&app, &old).await.refused(401, "auth.credential_invalid");
+    app.clock.advance_seconds(2);
+    let access = token(&app, &[("jti", json!("n-5"))]);
+    assert!(accepts(&app, &access).await);
+    let set = json!({"token": forced["token"], "new_password": PASSWORD});
+    assert_eq!(app.anonymous("POST", "/v1/auth/password/reset", Some(set)).await.status, 204);
+    assert!(!accepts(&app, &access).await);
+    assert!(accepts(&app, &other).await, "somebody else's");
+    // And it is as long on the denylist as the key may live.
+    app.clock.advance_seconds(2 * 86_400);
+    let undated = |name: &str| {
+        let changes = [("iat", Value::Null), ("username", json!(name)), ("jti", json!(format!("undated-{name}")))];
+        token(&app, &changes)
+    };
+    assert!(!accepts(&app, &undated("ann")).await, "one that does not say when it was issued");
+    assert!(accepts(&app, &undated("cid")).await);
+}
+
+/// Found by attackers: a logout with an older token was refused, and one everywhere left older tokens alive.
+async fn older_tokens_end_with_a_logout(backend: Backend) {
+    let (app, clinic) = world(backend).await;
+    let of = |jti: &str| Caller { bearer: token(&app, &[("jti", json!(jti))]) };
+    let (one, two, nameless) = (of("l-1"), of("l-2"), Caller { bearer: token(&app, &[("jti", Value::Null)]) });
+    assert_eq!(app.post(&one, "/v1/auth/logout", json!({})).await.status, 204);
+    assert!(!accepts(&app, &one.bearer).await);
+    assert!(accepts(&app, &two.bearer).await, "one logout is of one token");
+    assert_eq!(app.post(&nameless, "/v1/auth/logout", json!({})).await.status, 204);
+    assert!(!accepts(&app, &nameless.bearer).await);
+    // By RFC 7009 too, where a refresh token is ended by its holder.
+    let old = older_refresh(&app, "l-0");
+    for _ in 0..2 {
+        assert_eq!(app.send(crate::oauth::form("/oauth2/revoke", &[("token", &old)])).await.status, 200);
+    }
+    refresh(&app, &old).await.refused(401, "auth.credential_invalid");
+    assert!(accepts(&app, &two.bearer).await);
+    assert_eq!(app.events(&clinic.auditor, "token.revoked").await.len(), 3);
+
+    let ann = logged_in(&app, "ann").await;
+    let old = older_refresh(&app, "l-3");
+    assert_eq!(app.post(&two, "/v1/auth/logout-all", json!({})).await.ok()["ended"], 1);
+    app.get(&ann, "/v1/auth/session").await.refused(401, "auth.credential_invalid");
+    assert!(!accepts(&app, &two.bearer).await);
+    refresh(&app, &old).await.refused(401, "auth.credential_invalid");
+    app.clock.advance_seconds(2);
+    let (three, old) = (of("l-4"), older_refresh(&app, "l-5"));
+    assert!(accepts(&app, &three.bearer).await);
+    let ann = logged_in(&app, "ann").await;
+    assert_eq!(app.post(&ann, "/v1/auth/logout-all", json!({})).await.ok()["ended"], 1);
+    assert!(!accepts(&app, &three.bearer).await, "a logout everywhere by a session is everywhere too");
+    refresh(&app, &old).await.refused(401, "auth.credential_invalid");
+}
+
+async fn older_tokens_end_with_the_first_factor_and_its_reset(backend: Backend) {
+    let (app, clinic) = world(backend).await;
+    let id = id_of(&app, &clinic, "ann").await;
+    let (access, old) = (token(&app, &[("jti", json!("f-1"))]), older_refresh(&app, "f-2"));
+    let ann = logged_in(&app, "ann").await;
+    let key = crate::factors::key(&app.post(&ann, "/v1/me/mfa/totp", json!({})).await.ok());
+    let code = json!({"code": crate::factors::now(&app, &key)});
+    app.post(&ann, "/v1/me/mfa/totp/confirm", code).await.ok();
+    app.get(&ann, "/v1/auth/session").await.ok();
+    assert!(!accepts(&app, &access).await);
+    app.clock.advance_seconds(2);
+    let access = token(&app, &[("jti", json!("f-3"))]);
+    assert!(accepts(&app, &access).await);
+    app.post(&clinic.admin, &format!("/v1/users/{id}/reset-mfa"), json!({})).await.ok();
+    // Whoever lost the device may have lost what was on it.
+    assert!(!accepts(&app, &access).await);
+    refresh(&app, &old).await.refused(401, "auth.credential_invalid");
+}
+
+async fn a_logout_everywhere_beats_an_exchange_at_the_same_time(backend: Backend) {
+    let (app, _) = world(backend).await;
+    for round in 0..12 {
+        app.clock.advance_seconds(2);
+        let caller = Caller { bearer: token(&app, &[("jti", json!(format!("a-{round}")))]) };
+        let old = older_refresh(&app, &format!("r-{round}"));
+        let (given, ended) = tokio::join!(refresh(&app, &old), app.post(&caller, "/v1/auth/logout-all", json!({})));
+        assert_eq!(ended.status, 200, "{}", ended.text());
+        if given.status == 200 {
+            assert!(!crate::sessions::works(&app, &given.json()).await, "round {round}");
+        } else {
+            given.refused(401, "auth.credential_invalid");
+        }
+    }
+}
+
+/// Found by attackers: whoever had a copy of an administrator's older token was administrator without a second factor.
+#[tokio::test]
+async fn an_older_token_carries_nothing_that_needs_a_second_factor() {
+    let (app, clinic) = world(Backend::sqlite().await).await;
+    let part = json!({"base": "tenant_admin", "permissions": ["users.read"]});
+    app.put(&clinic.admin, "/v1/roles/front-desk", part).await.ok();
+    let holder = format!("/v1/roles/front-desk/holders/{}", id_of(&app, &clinic, "ann").await);
+    assert_eq!(app.call(&clinic.admin, "PUT", &holder, None).await.status, 204);
+    app.clock.advance_seconds(2);
+    for (name, roles) in [
+        ("bob", json!(["admin"])),
+        ("dee", json!(["admin", "security_officer", "tenant_admin", "user"])),
+        ("ann", json!(["user", "front-desk"])),
+    ] {
+        let changes = [("username", json!(name)), ("roles", roles), ("jti", json!(format!("p-{name}")))];
+        let caller = Caller { bearer: token(&app, &changes) };
+        for path in ["/v1/users", "/v1/api-keys", "/v1/keys", "/v1/settings", "/v1/approvals"] {
+            app.get(&caller, path).await.refused(403, "authz.denied");
+        }
+        let user = json!({"username": "eve", "email": "eve@x.test", "roles": ["staff"]});
+        app.post(&caller, "/v1/users", user).await.refused(403, "authz.denied");
+        refresh(&app, &token(&app, &[("username", json!(name)), ("type", json!("refresh"))]))
+            .await
+            .refused(401, "auth.credential_invalid");
+    }
 }

@@ -17,6 +17,8 @@ backends! {
     of_two_logins_at_once_with_one_answer_one_gets_in,
     a_sign_count_that_goes_back_is_an_event_and_refused,
     the_last_factor_stays_where_a_role_needs_one,
+    whoever_has_passkeys_only_makes_new_recovery_codes,
+    with_the_first_passkey_the_persons_other_sessions_end,
 }
 
 /// An app with a clinic, if this build has passkeys.
@@ -626,4 +628,54 @@ async fn a_wrong_proof_is_counted_and_ends_the_session() {
         app.post(&other, &format!("{path}/verify"), answer.clone()).await;
     }
     app.get(&other, "/v1/auth/session").await.refused(401, "auth.credential_invalid");
+}
+
+/// Found by review: new recovery codes cost a one-time code, which whoever has passkeys only cannot have.
+async fn whoever_has_passkeys_only_makes_new_recovery_codes(backend: Backend) {
+    let Some((app, clinic)) = with_passkeys(backend).await else { return };
+    user(&app, &clinic, "zoe", "clinician").await;
+    let zoe = token(&log_in(&app, &clinic, "zoe").await);
+    let path = "/v1/me/recovery-codes/regenerate";
+    app.post(&zoe, path, json!({})).await.refused(409, "state.conflict");
+    let mut browser = browser();
+    let made = register(&app, &zoe, &browser.create(&options(&app, &zoe).await)).await.created();
+    let old = text(&made["recovery_codes"][0]);
+    // A code that nobody can have; and a session that a password alone began.
+    app.post(&zoe, path, json!({"code": "123456"})).await.refused(409, "state.conflict");
+    app.post(&zoe, path, json!({})).await.refused(401, "auth.step_up_required");
+    let again = "/v1/auth/reauthenticate/webauthn";
+    let asked = app.post(&zoe, &format!("{again}/options"), json!({})).await.ok()["options"].clone();
+    let proof = json!({"credential": browser.get(&asked)});
+    let zoe = token(&app.post(&zoe, &format!("{again}/verify"), proof).await.ok());
+    let fresh = app.call(&zoe, "POST", path, None).await.ok();
+    assert_eq!(fresh["recovery_codes"].as_array().unwrap().len(), 10);
+    let recover = async |code: &str| {
+        let mfa = log_in(&app, &clinic, "zoe").await["mfa_token"].clone();
+        app.anonymous("POST", "/v1/auth/mfa/recovery-code", Some(json!({"mfa_token": mfa, "code": code}))).await
+    };
+    out(&recover(&old).await);
+    let recovered = token(&recover(&text(&fresh["recovery_codes"][0])).await.ok());
+    // Whoever came in by a code makes no others of it.
+    app.post(&recovered, path, json!({})).await.refused(401, "auth.step_up_required");
+    let tokens = first(&app, &clinic, &browser.get(&first_options(&app, &clinic).await)).await.ok();
+    app.post(&token(&tokens), path, json!({})).await.ok();
+    app.clock.advance_seconds(601);
+    app.post(&token(&tokens), path, json!({})).await.refused(401, "auth.step_up_required");
+    assert_eq!(app.events(&clinic.auditor, "factor.recovery_codes_made").await.len(), 2);
+}
+
+async fn with_the_first_passkey_the_persons_other_sessions_end(backend: Backend) {
+    let Some((app, clinic)) = with_passkeys(backend).await else { return };
+    user(&app, &clinic, "zoe", "clinician").await;
+    let (here, there) = (log_in(&app, &clinic, "zoe").await, log_in(&app, &clinic, "zoe").await);
+    let zoe = token(&here);
+    let mut browser = browser();
+    register(&app, &zoe, &browser.create(&options(&app, &zoe).await)).await.created();
+    assert!(!crate::sessions::works(&app, &there).await);
+    assert!(crate::sessions::works(&app, &here).await);
+    // With the second one nothing ends: all that goes on now has shown the first.
+    let tokens = first(&app, &clinic, &browser.get(&first_options(&app, &clinic).await)).await.ok();
+    register(&app, &zoe, &self::browser().create(&options(&app, &zoe).await)).await.created();
+    assert!(crate::sessions::works(&app, &tokens).await);
+    assert!(crate::sessions::works(&app, &here).await);
 }

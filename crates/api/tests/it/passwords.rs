@@ -19,6 +19,7 @@ backends! {
     hashes_of_another_system_log_in_and_become_ours,
     an_import_tells_of_every_line,
     a_token_sets_a_password_once,
+    wrong_passwords_at_a_change_are_counted_as_at_a_proof,
     of_two_at_once_with_one_token_one_sets_it,
     a_password_that_was_set_meanwhile_wins,
 }
@@ -161,6 +162,40 @@ async fn a_password_is_changed_for_the_old_one_and_other_sessions_end() {
     app.get(&there, "/v1/auth/session").await.refused(401, "auth.credential_invalid");
     log_in(&app, &clinic, "zoe", OLD).await.refused(401, "auth.login_failed");
     log_in(&app, &clinic, "zoe", NEW).await.ok();
+    assert_eq!(app.events(&clinic.auditor, "password.changed").await.len(), 1);
+}
+
+/// Found by attackers: within ten minutes of a login a stolen session could guess the password as often as it liked.
+async fn wrong_passwords_at_a_change_are_counted_as_at_a_proof(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("north").await;
+    user(&app, &clinic, "zoe", Some(OLD)).await;
+    let (here, there) = (session(&app, &clinic, "zoe", OLD).await, session(&app, &clinic, "zoe", OLD).await);
+    let change = async |old: &str, new: &str| {
+        let body = json!({"current_password": old, "new_password": new});
+        app.post(&here, "/v1/auth/password/change", body).await
+    };
+    let guess = |n: usize| format!("Correct-Horse-{n}-Batteries");
+    // A right one gives new tries, here as there.
+    for n in 0..4 {
+        change(&guess(n), NEW).await.refused(422, "request.invalid");
+    }
+    assert_eq!(change(OLD, NEW).await.status, 204);
+    app.get(&there, "/v1/auth/session").await.refused(401, "auth.credential_invalid");
+    let there = session(&app, &clinic, "zoe", NEW).await;
+    for n in 0..3 {
+        change(&guess(n), OLD).await.refused(422, "request.invalid");
+    }
+    for n in 3..5 {
+        let reply = app.post(&here, "/v1/auth/reauthenticate", json!({"password": guess(n)})).await;
+        reply.refused(401, "auth.login_failed");
+    }
+    // The right one is not looked at any more.
+    change(NEW, OLD).await.refused(422, "request.invalid");
+    app.get(&here, "/v1/auth/session").await.refused(401, "auth.credential_invalid");
+    app.get(&there, "/v1/auth/session").await.ok();
+    log_in(&app, &clinic, "zoe", NEW).await.ok();
+    assert_eq!(app.events(&clinic.auditor, "session.proof_failed").await.len(), 9);
     assert_eq!(app.events(&clinic.auditor, "password.changed").await.len(), 1);
 }
 

@@ -304,6 +304,7 @@ async fn caller_of_key(instance: &Instance, entry: &ApiKeyEntry) -> Result<(Call
         authentication: None,
         api_key: Some(key.id),
         external: None,
+        older_token: None,
         expires_at: key.expires_at,
     };
     Ok((caller, key.allowed_cidrs))
@@ -383,6 +384,7 @@ pub(crate) async fn of_token(instance: &Instance, token: &Verified) -> Result<(C
                 authentication: None,
                 api_key: Some(key.id),
                 external: None,
+                older_token: None,
                 expires_at: Some(token.expires_at),
             };
             Ok((caller, key.allowed_cidrs))
@@ -390,9 +392,10 @@ pub(crate) async fn of_token(instance: &Instance, token: &Verified) -> Result<(C
     }
 }
 
-/// The caller that a user is with a token of the older system.
+/// The caller that a user is with a token of the older system. None of the tenant's own roles comes with it.
 fn of_legacy(found: LegacyUser) -> Caller {
     Caller {
+        older_token: Some(found.jti.into()),
         roles: found.roles,
         permissions: found.roles.permissions(),
         auth: AuthMethod::Legacy,
@@ -424,6 +427,7 @@ async fn of_provider(instance: &Instance, admitted: Admitted) -> Result<Caller, 
         authentication: admitted.authentication,
         api_key: None,
         external: Some(Arc::new(External { provider: admitted.provider, subject: admitted.subject })),
+        older_token: None,
         expires_at: Some(admitted.expires_at),
     })
 }
@@ -453,6 +457,7 @@ pub(crate) fn caller_halfway(tenant: TenantId, tenant_slug: String, user: &User)
         authentication: None,
         api_key: None,
         external: None,
+        older_token: None,
         expires_at: None,
     }
 }
@@ -481,6 +486,7 @@ pub(crate) fn caller_of_user(
         authentication: None,
         api_key: None,
         external: None,
+        older_token: None,
         expires_at: Some(expires_at),
     }
 }

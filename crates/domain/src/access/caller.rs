@@ -80,6 +80,8 @@ pub struct Caller {
     pub(crate) authentication: Option<Authentication>,
     pub(crate) api_key: Option<ApiKeyId>,
     pub(crate) external: Option<Arc<External>>,
+    /// The id of the older system's token that it came with.
+    pub(crate) older_token: Option<Arc<str>>,
     pub(crate) expires_at: Option<Timestamp>,
 }
 
@@ -155,6 +157,11 @@ impl Caller {
     /// Who vouches for it, and under which name.
     pub fn external(&self) -> Option<&External> {
         self.external.as_deref()
+    }
+
+    /// The id of the older system's token that it came with: its `jti` there, or its digest.
+    pub fn older_token(&self) -> Option<&str> {
+        self.older_token.as_deref()
     }
 
     /// When its credential ends.

@@ -259,7 +259,7 @@ impl Role {
         matches!(self, R::PlatformAdmin | R::PlatformAuditor)
     }
 
-    /// Whether a program that holds it needs an expiry and a CIDR list in production.
+    /// Whether a person who holds it logs in with a second factor, and a program needs an expiry and a CIDR list in production.
     pub const fn is_privileged(self) -> bool {
         matches!(self, R::PlatformAdmin | R::PlatformAuditor | R::TenantAdmin | R::SecurityOfficer)
     }
@@ -359,6 +359,12 @@ impl RoleSet {
     #[must_use]
     pub const fn union(self, other: Self) -> Self {
         Self(self.0 | other.0)
+    }
+
+    /// Those that need no second factor.
+    #[must_use]
+    pub fn unprivileged(self) -> Self {
+        self.iter().filter(|role| !role.is_privileged()).fold(Self::default(), |set, role| set.union(Self::of(&[role])))
     }
 
     /// Whether it holds none.

@@ -13,7 +13,7 @@ use crate::{
     faults::Faults,
     ids::ApiKeyId,
     instance::{Failure, fails},
-    roles::with_bases,
+    roles::{self, Holder},
     store::{StoreError, Tx},
     text::check_name,
 };
@@ -116,8 +116,7 @@ pub(super) async fn may_give(
     key: &ApiKey,
     rows: &mut (dyn Tx + '_),
 ) -> Result<RoleSet, ChangeApiKeyError> {
-    let defined = rows.roles_of(&key.id.to_string()).await?;
-    let given = with_bases(key.roles, &defined);
+    let given = roles::all_of(rows, Holder::ApiKey(key.id), key.roles).await?;
     grant::check(instance, call, call.tenant(), given, rows).await?.map_err(ChangeApiKeyError::MayNotGrant)?;
     Ok(given)
 }

@@ -2,7 +2,7 @@
 
 use chancery_crypto::Secret;
 
-use super::{FactorError, Method, needed};
+use super::{FactorError, Method, Standing, needed};
 use crate::{
     Instance, TenantId,
     access::{Call, RequestInfo, authenticate::caller_halfway},
@@ -34,16 +34,15 @@ pub(crate) async fn challenge(
     better_hash: Option<&str>,
 ) -> Result<Option<SecondFactor>, Failure> {
     let mut view = instance.store().view(tenant).await?;
-    let enrolled = view.totp(user.id).await?.is_some_and(|totp| totp.confirmed_at.is_some());
-    let codes = view.recovery_codes(user.id).await?.iter().any(|code| code.used_at.is_none());
-    let passkeys = !view.passkeys(user.id).await?.is_empty();
-    let needed = needed(user.roles, &view.roles_of(&user.id.to_string()).await?);
+    let standing = Standing::of(&mut *view, user.id).await?;
+    let needed = needed(&mut *view, user).await?;
     drop(view);
-    let (kind, methods) = match enrolled || passkeys {
+    let (kind, methods) = match standing.is_enrolled() {
         // Also where passkeys are no longer offered: who has none but those goes on with a recovery code, or not at all.
         true => {
-            let offered = passkeys && instance.passkey_verifier().is_some();
-            let all = [(offered, Method::Passkey), (enrolled, Method::Totp), (codes, Method::RecoveryCode)];
+            let offered = standing.passkeys > 0 && instance.passkey_verifier().is_some();
+            let (totp, codes) = (standing.totp_since.is_some(), standing.codes > 0);
+            let all = [(offered, Method::Passkey), (totp, Method::Totp), (codes, Method::RecoveryCode)];
             (OneTimeKind::Factor, all.into_iter().filter(|(there, _)| *there).map(|(_, method)| method).collect())
         }
         false if needed => (OneTimeKind::Enrol, vec![Method::Enroll]),

@@ -3,7 +3,7 @@
 use chancery_crypto::{Secret, totp::TotpKey};
 
 use super::{
-    FactorError, Totp,
+    FactorError, Standing, Totp,
     attempt::{attempt, unchanged},
     challenge::Halfway,
     codes, finish,
@@ -13,10 +13,10 @@ use crate::{
     access::{Call, RequestInfo},
     audit::{Change, Detail, Event, EventKind},
     fields::system,
-    ids::UserId,
+    ids::{SessionId, UserId},
     keyring::ring::Place,
     one_time::OneTimeKind,
-    sessions::SessionTokens,
+    sessions::{SessionTokens, end_but},
 };
 
 /// What an authenticator needs. Shown once.
@@ -89,7 +89,8 @@ async fn begin_for(
     Ok(Enrolment { secret, uri })
 }
 
-/// Enrols the caller's one-time codes, by a first code; gives recovery codes, shown once.
+/// Enrols the caller's one-time codes, by a first code; gives recovery codes, shown once. Of a first factor the caller's other
+/// sessions end: they were begun without one.
 ///
 /// # Errors
 ///
@@ -97,7 +98,7 @@ async fn begin_for(
 pub async fn confirm(instance: &Instance, call: &Call, code: &str) -> Result<Vec<Secret<String>>, FactorError> {
     let of = (call.tenant(), person(call)?);
     let change = attempt(instance, call, of, (code, false), None).await?;
-    enrolled(instance, change, of, false).await
+    enrolled(instance, change, of, call.caller.session()).await
 }
 
 /// Enrols within a login, and finishes it.
@@ -114,19 +115,23 @@ pub async fn confirm_in_login(
     let halfway = Halfway::find(instance, request, token, OneTimeKind::Enrol).await?;
     let of = (halfway.entry.id, halfway.user.id);
     let change = attempt(instance, &halfway.call, of, (code, false), Some(halfway.token)).await?;
-    let codes = enrolled(instance, change, of, true).await?;
+    let codes = enrolled(instance, change, of, None).await?;
     Ok((finish::open(instance, request, &halfway, finish::with_code()).await?, codes))
 }
 
+/// Makes recovery codes and commits; `within` is the session, or none within a login.
 async fn enrolled(
     instance: &Instance,
     mut change: Change<'_>,
     (tenant, user): (TenantId, UserId),
-    in_login: bool,
+    within: Option<SessionId>,
 ) -> Result<Vec<Secret<String>>, FactorError> {
     change.rows().hold_user(user).await?.ok_or(FactorError::NotFound)?;
-    // Of a login that began before another factor was there: the password alone adds none to it.
-    if in_login && !change.rows().passkeys(user).await?.is_empty() {
+    let first = Standing::of(change.rows(), user).await?.passkeys == 0;
+    if first {
+        end_but(change.rows(), user, within, instance.now()).await?;
+    } else if within.is_none() {
+        // Of a login that began before another factor was there: the password alone adds none to it.
         return Err(FactorError::Refused("a factor is there already"));
     }
     change.rows().end_one_time_tokens_of(user).await?;
@@ -134,6 +139,7 @@ async fn enrolled(
     change.rows().put_recovery_codes(user, &stored).await?;
     let event = Event::new(EventKind::FactorEnrolled).on("user", user).with("factor", Detail::Code("totp"));
     change.commit(event).await?;
+    instance.callers.forget_all();
     Ok(shown)
 }
 

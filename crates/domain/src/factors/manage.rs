@@ -2,14 +2,17 @@
 
 use chancery_crypto::Secret;
 
-use super::{FactorError, attempt::attempt, codes, enrol::person, required};
+use super::{FactorError, Standing, attempt::attempt, codes, enrol::person, needed};
 use crate::{
     Instance,
-    access::{Call, Permission, grant},
+    access::{Call, Denied, Permission, RECENT_SECONDS, grant},
     audit::{Change, Detail, Event, EventKind},
+    faults::Faults,
     ids::UserId,
-    roles::with_bases,
+    roles::{self, Holder},
+    sessions::Amr,
     time::Timestamp,
+    users::end_all,
 };
 
 /// A person's second factors.
@@ -33,25 +36,54 @@ pub struct Factors {
 pub async fn read(instance: &Instance, call: &Call) -> Result<Factors, FactorError> {
     let user = person(call)?;
     let mut view = instance.store().view(call.tenant()).await?;
-    let totp_since = view.totp(user).await?.and_then(|totp| totp.confirmed_at);
-    let recovery_codes = view.recovery_codes(user).await?.iter().filter(|code| code.used_at.is_none()).count();
-    let passkeys = view.passkeys(user).await?.len();
-    Ok(Factors { totp_since, passkeys, recovery_codes, required: required(call.caller.roles()) })
+    let Standing { totp_since, passkeys, codes } = Standing::of(&mut *view, user).await?;
+    // Of the user's roles, not of the token's, which may be fewer.
+    let stored = view.user(user).await?.ok_or(FactorError::NotFound)?;
+    let required = needed(&mut *view, &stored).await?;
+    Ok(Factors { totp_since, passkeys, recovery_codes: codes, required })
 }
 
-/// Gives the caller new recovery codes, for a one-time code; those before are worth nothing any more.
+/// Gives the caller new recovery codes, for a one-time code, or after a fresh proof by a passkey; those before are worth nothing any
+/// more.
 ///
 /// # Errors
 ///
 /// [`FactorError`].
-pub async fn make_codes(instance: &Instance, call: &Call, code: &str) -> Result<Vec<Secret<String>>, FactorError> {
+pub async fn make_codes(
+    instance: &Instance,
+    call: &Call,
+    code: Option<&str>,
+) -> Result<Vec<Secret<String>>, FactorError> {
     let (tenant, user) = (call.tenant(), person(call)?);
     instance.require_recent(call)?;
-    let mut change = attempt(instance, call, (tenant, user), (code, true), None).await?;
+    let mut change = match code {
+        Some(code) => attempt(instance, call, (tenant, user), (code, true), None).await?,
+        None => {
+            let mut view = instance.store().view(tenant).await?;
+            check_passkey(call, Standing::of(&mut *view, user).await?)?;
+            Change::begin(instance, call, tenant).await?
+        }
+    };
+    // INVARIANT: held, or there would be codes beside a last factor that is removed at the same time.
+    change.rows().hold_user(user).await?.ok_or(FactorError::NotFound)?;
+    if !Standing::of(change.rows(), user).await?.is_enrolled() {
+        return Err(FactorError::NotEnrolled);
+    }
     let (stored, shown) = codes::make(instance, tenant, user).await?;
     change.rows().put_recovery_codes(user, &stored).await?;
     change.commit(Event::new(EventKind::RecoveryCodesMade).on("user", user)).await?;
     Ok(shown)
+}
+
+/// Whoever sends no one-time code has shown a passkey: with the login, or with the fresh proof.
+fn check_passkey(call: &Call, standing: Standing) -> Result<(), FactorError> {
+    if standing.passkeys == 0 {
+        let missing = Faults::one("/code", "required", "send a one-time code");
+        return Err(standing.totp_since.map_or(FactorError::NotEnrolled, |_| FactorError::Invalid(missing)));
+    }
+    let by_passkey = |method: &Amr| matches!(method, Amr::HardwareKey | Amr::SoftwareKey);
+    let shown = call.caller.authentication().is_some_and(|proof| proof.methods.iter().any(by_passkey));
+    if shown { Ok(()) } else { Err(Denied::StepUp(RECENT_SECONDS).into()) }
 }
 
 /// Removes the caller's one-time codes, for one of them, unless they are its last factor and a role needs one. With the last
@@ -66,7 +98,7 @@ pub async fn remove(instance: &Instance, call: &Call, code: &str) -> Result<(), 
     // Those of the user, not of the token, which may hold fewer.
     let mut view = instance.store().view(tenant).await?;
     let stored = view.user(user).await?.ok_or(FactorError::NotFound)?;
-    if required(stored.roles) && view.passkeys(user).await?.is_empty() {
+    if needed(&mut *view, &stored).await? && Standing::of(&mut *view, user).await?.passkeys == 0 {
         return Err(FactorError::Required);
     }
     drop(view);
@@ -74,8 +106,8 @@ pub async fn remove(instance: &Instance, call: &Call, code: &str) -> Result<(), 
     // INVARIANT: held, and looked at again, or of two removals at once each would leave the other's.
     let stored = change.rows().hold_user(user).await?.ok_or(FactorError::NotFound)?;
     change.rows().remove_totp(user).await?;
-    if change.rows().passkeys(user).await?.is_empty() {
-        if required(stored.roles) {
+    if !Standing::of(change.rows(), user).await?.is_enrolled() {
+        if needed(change.rows(), &stored).await? {
             return Err(FactorError::Required);
         }
         change.rows().put_recovery_codes(user, &[]).await?;
@@ -100,13 +132,12 @@ pub async fn reset(instance: &Instance, call: &Call, id: UserId) -> Result<bool,
     }
     let mut change = Change::begin(instance, call, tenant).await?;
     let user = change.rows().user(id).await?.ok_or(FactorError::NotFound)?;
-    let own = change.rows().roles_of(&id.to_string()).await?;
-    if grant::check(instance, call, tenant, with_bases(user.roles, &own), change.rows()).await?.is_err() {
-        return Err(crate::access::Denied::Forbidden(Permission::UsersUpdate).into());
+    let all = roles::all_of(change.rows(), Holder::User(id), user.roles).await?;
+    if grant::check(instance, call, tenant, all, change.rows()).await?.is_err() {
+        return Err(Denied::Forbidden(Permission::UsersUpdate).into());
     }
     let removed = change.rows().remove_factors(id).await? > 0;
-    change.rows().end_one_time_tokens_of(id).await?;
-    change.rows().end_sessions_of(id, instance.now()).await?;
+    end_all(instance, &mut change, id).await?;
     change.commit(Event::new(EventKind::FactorReset).on("user", id)).await?;
     instance.callers.forget_all();
     Ok(removed)

@@ -8,9 +8,10 @@ use async_trait::async_trait;
 use crate::{
     access::{Role, RoleSet},
     ids::UserId,
-    roles::{DefinedRole, with_bases},
-    store::StoreError,
+    roles::{self, Holder},
+    store::{StoreError, View},
     time::Timestamp,
+    users::User,
 };
 
 mod attempt;
@@ -20,6 +21,7 @@ mod enrol;
 mod finish;
 mod manage;
 mod prove;
+mod standing;
 
 pub use attempt::FactorError;
 pub(crate) use attempt::{TRIES, unchanged};
@@ -33,6 +35,7 @@ pub(crate) use challenge::{Halfway, challenge};
 pub(crate) use enrol::person;
 pub(crate) use finish::open;
 pub(crate) use prove::{enrolled, prove};
+pub(crate) use standing::Standing;
 
 codes! {
     /// How a login can go on.
@@ -108,14 +111,13 @@ pub trait FactorWrites {
     async fn use_recovery_code(&mut self, user: UserId, digest: &[u8; 32], at: Timestamp) -> Result<(), StoreError>;
 }
 
-/// Whether who holds these roles logs in with a second factor only.
-pub fn required(roles: RoleSet) -> bool {
-    roles.iter().any(Role::is_privileged)
+/// Whether a user logs in with a second factor only. Whoever holds a part of an administrator's role does too.
+pub(crate) async fn needed(rows: &mut (dyn View + '_), user: &User) -> Result<bool, StoreError> {
+    Ok(required(roles::all_of(rows, Holder::User(user.id), user.roles).await?))
 }
 
-/// As [`required`], with the roles that the tenant defined: a part of an administrator's role is one.
-pub(crate) fn needed(roles: RoleSet, own: &[DefinedRole]) -> bool {
-    required(with_bases(roles, own))
+fn required(roles: RoleSet) -> bool {
+    roles.iter().any(Role::is_privileged)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use chancery_crypto::Secret;
 
 use super::{
-    FactorError,
+    FactorError, Standing,
     attempt::{TRIES, attempt, unchanged},
     codes,
 };
@@ -27,8 +27,7 @@ pub enum FactorCode {
 /// Whether a user has a second factor.
 pub(crate) async fn enrolled(instance: &Instance, tenant: TenantId, user: UserId) -> Result<bool, StoreError> {
     let mut view = instance.store().fresh_view(tenant).await?;
-    let codes = view.totp(user).await?.is_some_and(|totp| totp.confirmed_at.is_some());
-    Ok(codes || !view.passkeys(user).await?.is_empty())
+    Ok(Standing::of(&mut *view, user).await?.is_enrolled())
 }
 
 /// Tries a code. If it is right, gives the change in which it is used up, for more to be done in it; if not, the failure is stored.

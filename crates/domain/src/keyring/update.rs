@@ -34,6 +34,10 @@ pub struct KeyChange {
 /// [`KeyError`].
 pub async fn update(instance: &Instance, call: &Call, id: KeyId, to: KeyChange) -> Result<KeyRef, KeyError> {
     call.require(Permission::KeysCreate)?;
+    // Who may use it is a right.
+    if to.access_policy.is_some() || to.allowed_users.is_some() {
+        instance.require_recent(call)?;
+    }
     let mut change = Change::begin(instance, call, call.tenant()).await?;
     let key = change.rows().seize_key(id).await?.ok_or(KeyError::NotFound)?;
     if key.managed.is_some()

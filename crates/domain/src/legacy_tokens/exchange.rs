@@ -2,17 +2,16 @@
 
 use chancery_crypto::Secret;
 
-use super::verify::{LegacyUser, Use, verify};
+use super::verify::{LegacyUser, Use, against, verify};
 use crate::{
     Instance,
-    access::{
-        Call, RequestInfo,
-        authenticate::{AuthenticateError, caller_halfway},
-    },
+    access::{RequestInfo, authenticate::AuthenticateError},
     audit::{Change, Event, EventKind},
-    factors,
-    revocations::{Revocation, RevokedKind},
-    sessions::{self, Amr, Authentication, Person, RefreshError, SessionTokens},
+    factors::{self, Standing},
+    instance::Failure,
+    revocations::{Revocation, deny},
+    sessions::{Amr, Authentication, Opening, Person, RefreshError, SessionTokens},
+    store::StoreError,
 };
 
 /// Exchanges it. Whoever needs a second factor logs in instead: the older token proves none.
@@ -25,39 +24,33 @@ pub(crate) async fn exchange(
     request: &RequestInfo,
     text: &Secret<String>,
 ) -> Result<SessionTokens, RefreshError> {
+    let invalid = RefreshError::Invalid;
     let found = match verify(instance, text.expose(), Use::Refresh).await {
         Ok(found) => found,
-        Err(AuthenticateError::Invalid(reason)) => return Err(RefreshError::Invalid(reason)),
+        Err(AuthenticateError::Invalid(reason)) => return Err(invalid(reason)),
         Err(AuthenticateError::Failed(failure)) => return Err(failure.into()),
     };
     let LegacyUser { tenant, slug, user, jti, issued_at, expires_at, .. } = found;
-    let own = instance.store().fresh_view(tenant).await?.roles_of(&user.id.to_string()).await?;
-    if factors::needed(user.roles, &own) || factors::enrolled(instance, tenant, user.id).await? {
-        return Err(RefreshError::Invalid("a second factor is needed: log in"));
-    }
-    let caller = caller_halfway(tenant, slug.clone(), &user);
-    let call = Call { caller, request: request.clone(), once: None };
-    let mut change = Change::begin(instance, &call, tenant).await?;
-    // Two at once wait for each other here, and the second finds the first's row.
-    change.rows().hold_user(user.id).await?.ok_or(RefreshError::Invalid("unknown or disabled user"))?;
-    let used = change.rows().foreign_revocations_of(Some(&jti)).await?;
-    if used.iter().any(|row| row.kind == RevokedKind::Foreign) {
-        return Err(RefreshError::Invalid("exchanged before"));
-    }
-    let row = Revocation {
-        kind: RevokedKind::Foreign,
-        id: jti,
-        not_before: None,
-        expires_at: expires_at.plus_seconds(60),
-        user: Some(user.id),
-        reason: "exchanged".to_owned(),
-        revoked_at: instance.now(),
-    };
-    change.rows().revoke(&row).await?;
-    // Before the session: a process that dies between the two costs a login, never a second session.
-    change.commit(Event::new(EventKind::TokenExchanged).on("user", user.id)).await?;
     // The older system's login, not this moment, is when the person proved who it is.
     let authentication = Authentication { methods: vec![Amr::Password], at: issued_at };
     let person = Person { tenant, slug: &slug, user: &user };
-    Ok(sessions::open(instance, request, person, authentication, None).await?)
+    let opening = Opening::prepare(instance, request, person, authentication).await?;
+    let mut change = Change::begin(instance, opening.call(), tenant).await?;
+    let rows = change.rows();
+    // INVARIANT: held, and asked again. Of two at once the second finds the first's row; and whoever ends everything of a user, or
+    // gives it a second factor, comes before this or after it.
+    rows.hold_user(user.id).await?.ok_or(invalid("unknown or disabled user"))?;
+    if against(rows, &jti, user.id).await?.iter().any(|row| row.stops(issued_at)) {
+        return Err(invalid("revoked or exchanged before"));
+    }
+    if factors::needed(rows, &user).await? || Standing::of(rows, user.id).await?.is_enrolled() {
+        return Err(invalid("a second factor is needed: log in"));
+    }
+    deny(rows, &Revocation::of_foreign(&jti, expires_at, Some(user.id), "exchanged", instance.now())).await?;
+    change.record(Event::new(EventKind::TokenExchanged).on("user", user.id)).await?;
+    match opening.commit(change, None).await {
+        Ok(()) => Ok(opening.tokens()),
+        Err(Failure::Store(StoreError::Changed("user"))) => Err(invalid("user changed meanwhile")),
+        Err(failure) => Err(failure.into()),
+    }
 }

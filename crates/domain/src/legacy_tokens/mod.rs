@@ -7,9 +7,11 @@ use chancery_crypto::{MacKey, Secret};
 
 use crate::{time::Timestamp, weak};
 
+mod end;
 mod exchange;
 mod verify;
 
+pub(crate) use end::{end, end_presented};
 pub(crate) use exchange::exchange;
 pub(crate) use verify::{LegacyUser, Use, is_legacy, verify};
 

@@ -9,8 +9,9 @@ use crate::{
     Instance, TenantId,
     access::{Role, RoleSet, authenticate::AuthenticateError},
     identity_providers::{Foreign, claims},
-    ids::TokenId,
-    store::TenantEntry,
+    ids::{TokenId, UserId},
+    revocations::{Revocation, older_tokens_of},
+    store::{StoreError, TenantEntry, View},
     tenants::TenantState,
     time::Timestamp,
     users::{User, UserState},
@@ -36,7 +37,7 @@ pub(crate) struct LegacyUser {
     pub(crate) tenant: TenantId,
     pub(crate) slug: String,
     pub(crate) user: User,
-    /// Of the roles that the token names those that the user has.
+    /// Of the roles that the token names those that the user has, without those that need a second factor: the token proves none.
     pub(crate) roles: RoleSet,
     /// The token's id there, or its digest if it has none.
     pub(crate) jti: String,
@@ -83,15 +84,14 @@ pub(crate) async fn verify(instance: &Instance, text: &str, r#use: Use) -> Resul
     // What has no id of its own is known by its digest.
     let jti = text_of("jti").map_or_else(|| digest_of(text), str::to_owned);
     let mut view = instance.store().fresh_view(entry.id).await?;
-    let user = view.user_by_username(username).await?.filter(|user| user.state == UserState::Active);
-    let user = user.ok_or(invalid("unknown or disabled user"))?;
-    let mut against = view.foreign_revocations_of(Some(&jti)).await?;
-    // No token of ours has this id; what stands against its user stands against this one too.
-    against.extend(view.revocations_of(TokenId::from_bytes([0; 16]), Some(user.id)).await?);
+    // As it is spelled: the older system may have told names apart that are one here.
+    let found = view.user_by_username(username).await?.filter(|user| user.username == username);
+    let user = found.filter(|user| user.state == UserState::Active).ok_or(invalid("unknown or disabled user"))?;
+    let against = against(&mut *view, &jti, user.id).await?;
     if against.iter().any(|revocation| revocation.stops(issued_at)) {
         return Err(invalid("revoked token"));
     }
-    let roles = roles(&token).intersection(user.roles);
+    let roles = roles(&token).intersection(user.roles).unprivileged();
     Ok(LegacyUser {
         tenant: entry.id,
         slug: entry.slug,
@@ -101,6 +101,19 @@ pub(crate) async fn verify(instance: &Instance, text: &str, r#use: Use) -> Resul
         issued_at,
         expires_at: expires_at.min(key.ends()),
     })
+}
+
+/// What may stand against a token of this id and user.
+pub(super) async fn against(
+    rows: &mut (dyn View + '_),
+    jti: &str,
+    user: UserId,
+) -> Result<Vec<Revocation>, StoreError> {
+    let mut against = rows.foreign_revocations_of(Some(jti)).await?;
+    against.extend(rows.foreign_revocations_of(Some(&older_tokens_of(user))).await?);
+    // No token of ours has this id; what stands against its user stands against this one too.
+    against.extend(rows.revocations_of(TokenId::from_bytes([0; 16]), Some(user)).await?);
+    Ok(against)
 }
 
 fn digest_of(text: &str) -> String {

@@ -5,7 +5,7 @@ use crate::{
     Instance,
     access::Call,
     audit::{Change, Detail, Event, EventKind},
-    factors::{FactorError, person, required, unchanged},
+    factors::{FactorError, Standing, needed, person, unchanged},
     ids::PasskeyId,
 };
 
@@ -50,9 +50,8 @@ pub async fn remove(instance: &Instance, call: &Call, id: PasskeyId) -> Result<(
     let stored = change.rows().hold_user(user).await?.ok_or(FactorError::NotFound)?;
     let removed = change.rows().remove_passkey(user, id).await;
     unchanged(removed, FactorError::NotFound)?;
-    let codes = change.rows().totp(user).await?.is_some_and(|totp| totp.confirmed_at.is_some());
-    if !codes && change.rows().passkeys(user).await?.is_empty() {
-        if required(stored.roles) {
+    if !Standing::of(change.rows(), user).await?.is_enrolled() {
+        if needed(change.rows(), &stored).await? {
             return Err(FactorError::Required);
         }
         change.rows().put_recovery_codes(user, &[]).await?;

@@ -13,11 +13,11 @@ use crate::{
     Instance, TenantId,
     access::{Call, RequestInfo},
     audit::{Change, Detail, Event, EventKind},
-    factors::{FactorError, Halfway, codes, open, person, unchanged},
+    factors::{FactorError, Halfway, Standing, codes, open, person, unchanged},
     faults::Faults,
-    ids::{OneTimeId, UserId},
+    ids::{OneTimeId, SessionId, UserId},
     one_time::OneTimeKind,
-    sessions::{Amr, SessionTokens},
+    sessions::{Amr, SessionTokens, end_but},
     store::StoreError,
     text::check_name,
 };
@@ -29,6 +29,14 @@ pub struct Registered {
     pub passkey: Passkey,
     /// If it is the first factor of its user: recovery codes, shown once.
     pub recovery_codes: Vec<Secret<String>>,
+}
+
+/// Where a passkey is registered.
+#[derive(Clone, Copy)]
+enum Within {
+    Session(SessionId),
+    /// A login that waits for a first factor.
+    Login(OneTimeId),
 }
 
 /// Within the caller's session.
@@ -96,7 +104,7 @@ async fn options(
     })
 }
 
-/// Registers a passkey of the caller.
+/// Registers a passkey of the caller. Of a first factor the caller's other sessions end: they were begun without one.
 ///
 /// # Errors
 ///
@@ -108,12 +116,13 @@ pub async fn register(
     answer: &RegistrationAnswer,
 ) -> Result<Registered, FactorError> {
     let user = person(call)?;
+    let within = call.caller.session().map(Within::Session).ok_or(FactorError::NoSession)?;
     instance.require_recent(call)?;
     let of = (call.tenant(), user);
     let bound = bound_to_session(call, user);
     let (passkey, challenge) = verified(instance, of, bound, name, answer).await?;
     let change = Change::begin(instance, call, of.0).await?;
-    let recovery_codes = added(instance, change, of.0, (&passkey, &challenge), None).await?;
+    let recovery_codes = added(instance, change, of.0, (&passkey, &challenge), within).await?;
     Ok(Registered { passkey, recovery_codes })
 }
 
@@ -133,7 +142,8 @@ pub async fn register_in_login(
     let of = (halfway.entry.id, halfway.user.id);
     let (passkey, challenge) = verified(instance, of, bound_to_login(&halfway), name, answer).await?;
     let change = Change::begin(instance, &halfway.call, of.0).await?;
-    let recovery_codes = added(instance, change, of.0, (&passkey, &challenge), Some(halfway.token)).await?;
+    let within = Within::Login(halfway.token);
+    let recovery_codes = added(instance, change, of.0, (&passkey, &challenge), within).await?;
     let methods = [Amr::Password].into_iter().chain(methods(&passkey)).collect();
     let tokens = open(instance, request, &halfway, methods).await?;
     Ok((tokens, Registered { passkey, recovery_codes }))
@@ -179,23 +189,28 @@ async fn added(
     mut change: Change<'_>,
     tenant: TenantId,
     (passkey, challenge): (&Passkey, &Challenge),
-    token: Option<OneTimeId>,
+    within: Within,
 ) -> Result<Vec<Secret<String>>, FactorError> {
     let user = passkey.user;
     // INVARIANT: whoever adds the first factor of somebody waits for who does so at the same time.
     change.rows().hold_user(user).await?.ok_or(FactorError::NotFound)?;
-    if let Some(token) = token {
-        unchanged(change.rows().take_one_time_token(token).await, FactorError::Refused("used up"))?;
-    }
-    let held = change.rows().passkeys(user).await?.len();
-    if held >= MAX_PASSKEYS {
+    let keep = match within {
+        Within::Session(session) => Some(session),
+        Within::Login(token) => {
+            unchanged(change.rows().take_one_time_token(token).await, FactorError::Refused("used up"))?;
+            None
+        }
+    };
+    let standing = Standing::of(change.rows(), user).await?;
+    if standing.passkeys >= MAX_PASSKEYS {
         return Err(FactorError::TooMany);
     }
-    let first = held == 0 && change.rows().totp(user).await?.is_none_or(|totp| totp.confirmed_at.is_none());
+    let first = !standing.is_enrolled();
     if first {
         // Of logins that began before it: they would add another one by the password alone.
         change.rows().end_one_time_tokens_of(user).await?;
-    } else if token.is_some() {
+        end_but(change.rows(), user, keep, instance.now()).await?;
+    } else if keep.is_none() {
         return Err(FactorError::Refused("a factor is there already"));
     }
     let spent = change.rows().spend_challenge(&challenge.mark, challenge.expires_at, instance.now()).await;
@@ -217,5 +232,8 @@ async fn added(
         .with("device", Detail::Code(if passkey.backup_eligible { "synced" } else { "bound" }))
         .with("attestation", Detail::Code(if passkey.attested { "verified" } else { "none" }));
     change.commit(event).await?;
+    if first {
+        instance.callers.forget_all();
+    }
     Ok(shown)
 }

@@ -1,6 +1,6 @@
 //! Revokes the tokens of others, for those who run a tenant.
 
-use super::{Revocation, RevokedKind};
+use super::{MARGIN_SECONDS, Revocation, RevokedKind, deny};
 use crate::{
     Instance,
     access::{Call, Denied, Permission},
@@ -16,8 +16,6 @@ use crate::{
 
 /// The longest reason, in characters.
 const MAX_REASON: usize = 255;
-/// A row outlives the last token that it speaks of by so much: clocks differ.
-const MARGIN_SECONDS: i64 = 60;
 
 /// Whose tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,8 +100,7 @@ pub async fn revoke(instance: &Instance, call: &Call, new: NewRevocation) -> Res
         }
         Whom::Everyone => rows.end_all_sessions(now).await?,
     };
-    rows.forget_revocations(now).await?;
-    rows.revoke(&revocation).await?;
+    deny(rows, &revocation).await?;
     let mut event = Event::new(EventKind::TokenRevoked)
         .on(revocation.kind.as_str(), &revocation.id)
         .with("by", Detail::Code("administrator"))

@@ -9,7 +9,7 @@ use crate::{
     ids::{ApiKeyId, UserId},
     instance::Environment,
     store::{StoreError, Tx},
-    users::UserState,
+    users::{UserState, end_all},
 };
 
 /// Who may hold a role.
@@ -55,8 +55,7 @@ pub async fn give(instance: &Instance, call: &Call, name: &str, holder: Holder) 
     change.rows().give_role(name, &holder.to_string(), instance.now()).await?;
     if let (Holder::User(id), true) = (holder, role.base.is_privileged()) {
         // As with built-in roles: one that needs a second factor is not reached by a session without.
-        change.rows().end_sessions_of(id, instance.now()).await?;
-        change.rows().end_one_time_tokens_of(id).await?;
+        end_all(instance, &mut change, id).await?;
     }
     let event = Event::new(EventKind::RoleGiven).on("role", name).with("holder", Detail::Id(holder.to_string()));
     change.commit(event).await?;

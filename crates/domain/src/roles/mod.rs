@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use crate::{
     access::{PermissionSet, Role, RoleSet},
-    store::StoreError,
+    store::{StoreError, View},
     time::Timestamp,
 };
 
@@ -56,8 +56,9 @@ pub(crate) fn permissions_of(roles: &[DefinedRole]) -> PermissionSet {
 
 /// Somebody's built-in roles, and those that the defined ones are parts of: who may not grant a role does not touch its holders,
 /// nor those of a part of it.
-pub(crate) fn with_bases(roles: RoleSet, defined: &[DefinedRole]) -> RoleSet {
-    roles.union(RoleSet::of(&defined.iter().map(|role| role.base).collect::<Vec<_>>()))
+pub(crate) async fn all_of(rows: &mut (dyn View + '_), holder: Holder, roles: RoleSet) -> Result<RoleSet, StoreError> {
+    let defined = rows.roles_of(&holder.to_string()).await?;
+    Ok(roles.union(RoleSet::of(&defined.iter().map(|role| role.base).collect::<Vec<_>>())))
 }
 
 /// Reads defined roles and who holds them.

@@ -21,13 +21,15 @@ mod reauthenticate;
 mod refresh;
 mod token;
 
+pub(crate) use end::end_but;
 pub use end::{EndSessionError, end, end_all};
 pub use inspect::{end_by_token, inspect};
 pub use list::{SessionError, end_of, end_own, list, list_own};
+pub(crate) use open::Opening;
 pub use open::{SessionTokens, open};
 pub use person::Person;
 pub use reauthenticate::{Proof, Proved, ReauthenticateError, reauthenticate};
-pub(crate) use reauthenticate::{count as count_proof, of_factor, proved};
+pub(crate) use reauthenticate::{count as count_proof, end_tries, failed as proof_failed, of_factor, proved};
 pub use refresh::{RefreshError, refresh};
 pub use token::{NotARefreshToken, RefreshToken};
 

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     Instance,
-    access::RequestInfo,
+    access::{Call, RequestInfo},
     audit::{Change, Event, EventKind},
     ids::SessionId,
     instance::Failure,
@@ -52,45 +52,84 @@ pub async fn open(
     authentication: Authentication,
     better_hash: Option<&str>,
 ) -> Result<SessionTokens, Failure> {
-    let root = instance.leased_root().await?;
-    let (pepper_version, pepper) = root.pepper();
-    let (now, settings) = (instance.now(), instance.settings());
-    let id = SessionId::make(now, instance.random())?;
-    let token = RefreshToken::compute(settings.environment.into(), (pepper_version, pepper), person.tenant, id, 0);
-    let expires_at = now.plus_seconds(i64::from(settings.session_days) * 86_400);
-    let head = Head {
-        generation: 0,
-        digest: token.digest(),
-        pepper_version,
-        client: client_digest(pepper, id, request),
-        since: now,
-        expires_at: idle_end(instance, now, expires_at),
-    };
-    let session = Session {
-        id,
-        user: person.user.id,
-        state: SessionState::Active,
-        authentication,
-        head,
-        created_at: now,
-        expires_at,
-        ended_at: None,
-        key: request.key.as_ref().map(|key| key.thumbprint.clone()),
-    };
-    let access = access_token(instance, person, &session).await?;
-    let call = person.call(request, &session, Some(&access));
-    let mut change = Change::begin(instance, &call, person.tenant).await?;
-    if let Some(key) = &request.key {
-        key.take(change.rows(), now).await?;
+    let opening = Opening::prepare(instance, request, person, authentication).await?;
+    let change = Change::begin(instance, opening.call(), person.tenant).await?;
+    opening.commit(change, better_hash).await?;
+    Ok(opening.tokens())
+}
+
+/// A session that is about to begin, with its first tokens: none of it counts before its commit.
+pub(crate) struct Opening<'a> {
+    person: Person<'a>,
+    session: Session,
+    access: AccessToken,
+    refresh: RefreshToken,
+    call: Call,
+}
+
+impl<'a> Opening<'a> {
+    /// Makes its tokens.
+    pub(crate) async fn prepare(
+        instance: &Instance,
+        request: &RequestInfo,
+        person: Person<'a>,
+        authentication: Authentication,
+    ) -> Result<Self, Failure> {
+        let root = instance.leased_root().await?;
+        let (pepper_version, pepper) = root.pepper();
+        let (now, settings) = (instance.now(), instance.settings());
+        let id = SessionId::make(now, instance.random())?;
+        let peppered = (pepper_version, pepper);
+        let refresh = RefreshToken::compute(settings.environment.into(), peppered, person.tenant, id, 0);
+        let expires_at = now.plus_seconds(i64::from(settings.session_days) * 86_400);
+        let head = Head {
+            generation: 0,
+            digest: refresh.digest(),
+            pepper_version,
+            client: client_digest(pepper, id, request),
+            since: now,
+            expires_at: idle_end(instance, now, expires_at),
+        };
+        let session = Session {
+            id,
+            user: person.user.id,
+            state: SessionState::Active,
+            authentication,
+            head,
+            created_at: now,
+            expires_at,
+            ended_at: None,
+            key: request.key.as_ref().map(|key| key.thumbprint.clone()),
+        };
+        let access = access_token(instance, person, &session).await?;
+        let call = person.call(request, &session, Some(&access));
+        Ok(Self { person, session, access, refresh, call })
     }
-    hold_unchanged(change.rows(), person.user).await?;
-    change.rows().insert_session(&session).await?;
-    if let Some(hash) = better_hash {
-        change.rows().set_password_hash(person.user.id, hash).await?;
+
+    /// In whose name it begins.
+    pub(crate) fn call(&self) -> &Call {
+        &self.call
     }
-    change.rows().forget_sessions(now.plus_seconds(-KEPT_SECONDS), 100).await?;
-    change.commit(Event::new(EventKind::UserLoggedIn).on("user", person.user.id)).await?;
-    Ok(SessionTokens::of(&session, access, &token))
+
+    /// Begins it in a change that was begun with [`Self::call`]; as [`open`].
+    pub(crate) async fn commit(&self, mut change: Change<'_>, better_hash: Option<&str>) -> Result<(), Failure> {
+        let (user, now) = (self.person.user, self.session.created_at);
+        if let Some(key) = &self.call.request.key {
+            key.take(change.rows(), now).await?;
+        }
+        hold_unchanged(change.rows(), user).await?;
+        change.rows().insert_session(&self.session).await?;
+        if let Some(hash) = better_hash {
+            change.rows().set_password_hash(user.id, hash).await?;
+        }
+        change.rows().forget_sessions(now.plus_seconds(-KEPT_SECONDS), 100).await?;
+        change.commit(Event::new(EventKind::UserLoggedIn).on("user", user.id)).await
+    }
+
+    /// What its person gets, once it has begun.
+    pub(crate) fn tokens(self) -> SessionTokens {
+        SessionTokens::of(&self.session, self.access, &self.refresh)
+    }
 }
 
 /// How long a session is kept after its end, so that a copied token is still recognised as such.

@@ -9,7 +9,7 @@ use crate::{
     ids::SessionId,
     instance::{Failure, fails},
     passwords::{HashError, Password},
-    store::StoreError,
+    store::{StoreError, Tx},
     tokens::AccessToken,
     users::{User, UserState},
 };
@@ -81,9 +81,7 @@ pub async fn reauthenticate(instance: &Instance, call: &Call, proof: Proof) -> R
     count(instance, call, session).await?;
     let checked = instance.passwords.verify(&proof.password, user.password_hash.clone()).await?;
     if !checked.matched {
-        let change = Change::begin(instance, call, tenant).await?;
-        let event = Event::new(EventKind::SessionProofFailed).on("session", session).outcome(Outcome::MinorFailure);
-        change.commit(event).await?;
+        failed(instance, call, session).await?;
         return Err(ReauthenticateError::Wrong("wrong password"));
     }
     let (change, methods) = match &proof.factor {
@@ -140,6 +138,21 @@ pub(crate) async fn count(instance: &Instance, call: &Call, session: SessionId) 
         Err(error) => return Err(error.into()),
     }
     Err(ReauthenticateError::Wrong("too many tries"))
+}
+
+/// Notes that a password was wrong.
+pub(crate) async fn failed(instance: &Instance, call: &Call, session: SessionId) -> Result<(), Failure> {
+    let change = Change::begin(instance, call, call.tenant()).await?;
+    change.commit(Event::new(EventKind::SessionProofFailed).on("session", session).outcome(Outcome::MinorFailure)).await
+}
+
+/// Ends the count of tries after a right one. By what and when the person proved who it is stays.
+pub(crate) async fn end_tries(rows: &mut (dyn Tx + '_), session: SessionId) -> Result<(), ReauthenticateError> {
+    let stored = rows.session(session).await?.ok_or(ReauthenticateError::NoSession)?;
+    match rows.prove_session(session, &stored.authentication).await {
+        Err(StoreError::Changed(_)) => Err(ReauthenticateError::NoSession),
+        ended => Ok(ended?),
+    }
 }
 
 pub(crate) fn of_factor(error: FactorError) -> ReauthenticateError {

@@ -20,6 +20,7 @@ use crate::{
     store::StoreError,
     tenants::TenantState,
     time::Timestamp,
+    tokens::{self, HeldKey, ProofError},
     users::{User, UserState},
 };
 
@@ -102,6 +103,7 @@ pub async fn refresh(
     if entry.state != TenantState::Active {
         return Err(invalid("tenant not active"));
     }
+    let mut proof = request.key.as_ref();
     for _ in 0..ATTEMPTS {
         let found = held(instance, &token).await?.filter(Held::may_go_on);
         let Some(Held { session, user, .. }) = found else { return Err(invalid("unknown session")) };
@@ -109,6 +111,10 @@ pub async fn refresh(
         let held = request.key.as_ref().map(|key| key.thumbprint.as_str());
         if session.key.is_some() && session.key.as_deref() != held {
             return Err(invalid("no proof of the session's key"));
+        }
+        // Once, and before anything is judged: whoever sends a copied request again gets no successor by it, and ends nobody's session.
+        if let Some(key) = proof.take() {
+            use_up(instance, entry.id, key).await?;
         }
         // With the pepper of the head: a retry compares with what was stored when the successor was made. Another node may
         // have rotated the root before it made that one.
@@ -136,6 +142,15 @@ pub async fn refresh(
         }
     }
     Err(Failure::Store(StoreError::Changed("session")).into())
+}
+
+/// Notes that a proof is used, whatever comes of the refresh: [`StoreError::Changed`]`("proof")` if it was before.
+async fn use_up(instance: &Instance, tenant: TenantId, key: &HeldKey) -> Result<(), Failure> {
+    match tokens::take(instance, tenant, key).await {
+        Ok(()) => Ok(()),
+        Err(ProofError::Invalid(_)) => Err(StoreError::Changed("proof").into()),
+        Err(ProofError::Failed(failure)) => Err(failure),
+    }
 }
 
 /// A refresh token that we made, and the root with whose pepper. Whether its session goes on is another question.
@@ -192,7 +207,7 @@ pub(super) async fn held(instance: &Instance, token: &RefreshToken) -> Result<Op
     let mut view = instance.store().fresh_view(token.tenant()).await?;
     let Some(session) = view.session(token.session()).await? else { return Ok(None) };
     let Some(user) = view.user(session.user).await? else { return Ok(None) };
-    let needs_factor = factors::needed(user.roles, &view.roles_of(&user.id.to_string()).await?);
+    let needs_factor = factors::needed(&mut *view, &user).await?;
     Ok(Some(Held { session, user, needs_factor }))
 }
 
@@ -219,9 +234,6 @@ async fn advance(
     let access = access_token(instance, person, &session).await?;
     let call = person.call(request, &session, Some(&access));
     let mut change = Change::begin(instance, &call, person.tenant).await?;
-    if let Some(key) = &request.key {
-        key.take(change.rows(), now).await?;
-    }
     match change.rows().advance_session(session.id, from, &session.head).await {
         Ok(()) => {}
         Err(StoreError::Changed(_)) => return Ok(None),

@@ -11,7 +11,8 @@ use crate::{
     },
     audit::{Change, Detail, Event, EventKind},
     instance::Failure,
-    revocations::Revocation,
+    legacy_tokens,
+    revocations::{Revocation, deny},
     sessions,
 };
 
@@ -40,6 +41,9 @@ pub async fn revoke(
     text: &Secret<String>,
 ) -> Result<RevokedToken, Failure> {
     let tenant = client.map(Call::tenant);
+    if legacy_tokens::is_legacy(instance, text.expose()) {
+        return legacy_tokens::end_presented(instance, request, tenant, text).await;
+    }
     if sessions::end_by_token(instance, request, tenant, text).await? {
         return Ok(RevokedToken::Session);
     }
@@ -61,8 +65,7 @@ pub async fn revoke(
     let revocation = Revocation::of_token(verified.jti, verified.expires_at, caller.user(), reason, now);
     let call = Call { caller, request: request.clone(), once: None };
     let mut change = Change::begin(instance, &call, verified.tenant).await?;
-    change.rows().forget_revocations(now).await?;
-    change.rows().revoke(&revocation).await?;
+    deny(change.rows(), &revocation).await?;
     let event = Event::new(EventKind::TokenRevoked).on("token", verified.jti).with("by", Detail::Code("holder"));
     change.commit(event).await?;
     instance.callers.forget_all();

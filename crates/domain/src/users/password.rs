@@ -11,7 +11,7 @@ use crate::{
     ids::{OneTimeId, UserId},
     one_time::{self, Issued, OneTimeKind},
     passwords::{self, Password},
-    sessions::SessionState,
+    sessions::{self, ReauthenticateError},
     store::StoreError,
 };
 
@@ -21,7 +21,8 @@ fn check(new: &Password) -> Result<(), Faults> {
     faults.check()
 }
 
-/// Changes the caller's own password, for the old one. Its other sessions end; how many.
+/// Changes the caller's own password, for the old one. Its other sessions end; how many. Wrong ones are counted, as those of
+/// [`sessions::reauthenticate()`]: with the fifth the session ends.
 ///
 /// # Errors
 ///
@@ -35,13 +36,15 @@ pub async fn change_password(
     let (Some(id), Some(session)) = (call.caller.user(), call.caller.session()) else {
         return Err(ChangeUserError::NoSession);
     };
-    // With a second factor that is one too; and whoever guesses the old one has few tries.
+    // With a second factor that is one too.
     instance.require_recent(call)?;
     check(&new)?;
-    let (tenant, now) = (call.tenant(), instance.now());
+    let tenant = call.tenant();
     let user = instance.store().view(tenant).await?.user(id).await?.ok_or(ChangeUserError::NotFound)?;
+    sessions::count_proof(instance, call, session).await.map_err(of_proof)?;
     let checked = instance.passwords.verify(&old, user.password_hash.clone()).await?;
     if !checked.matched {
+        sessions::proof_failed(instance, call, session).await?;
         return Err(ChangeUserError::WrongPassword);
     }
     let hash = instance.passwords.hash(new, instance.random()).await?;
@@ -51,20 +54,23 @@ pub async fn change_password(
         // Another request was quicker: this one's old password is no longer the old one.
         return Err(ChangeUserError::WrongPassword);
     }
+    sessions::end_tries(change.rows(), session).await.map_err(of_proof)?;
     change.rows().set_password_hash(id, &hash).await?;
     change.rows().end_one_time_tokens_of(id).await?;
-    let mut ended = 0;
-    for other in change.rows().active_sessions(id).await?.into_iter().filter(|other| other.id != session) {
-        match change.rows().end_session(other.id, SessionState::Ended, now).await {
-            Ok(()) => ended += 1,
-            Err(StoreError::Changed(_)) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
+    let ended = sessions::end_but(change.rows(), id, Some(session), instance.now()).await?;
     let event = Event::new(EventKind::PasswordChanged).on("user", id).with("sessions_ended", Detail::Count(ended));
     change.commit(event).await?;
     instance.callers.forget_all();
     Ok(ended)
+}
+
+fn of_proof(error: ReauthenticateError) -> ChangeUserError {
+    match error {
+        ReauthenticateError::NoSession => ChangeUserError::NoSession,
+        ReauthenticateError::FactorNeeded | ReauthenticateError::Wrong(_) => ChangeUserError::WrongPassword,
+        ReauthenticateError::Hash(error) => error.into(),
+        ReauthenticateError::Failed(failure) => failure.into(),
+    }
 }
 
 /// Takes a user's password away at once and ends its sessions; gives a token with which it sets another one.

@@ -13,6 +13,8 @@ use crate::{
     audit::{Change, Detail, Event, EventKind},
     fields::system,
     ids::UserId,
+    sessions::end_but,
+    store::StoreError,
 };
 
 codes! {
@@ -115,10 +117,10 @@ pub async fn delete(instance: &Instance, call: &Call, id: UserId) -> Result<(), 
     Ok(())
 }
 
-/// Ends a user's sessions and one-time tokens; how many sessions.
-pub(super) async fn end_all(instance: &Instance, change: &mut Change<'_>, id: UserId) -> Result<u64, ChangeUserError> {
+/// Ends a user's sessions and one-time tokens, and what an older system gave it; how many sessions.
+pub(crate) async fn end_all(instance: &Instance, change: &mut Change<'_>, id: UserId) -> Result<u64, StoreError> {
     change.rows().end_one_time_tokens_of(id).await?;
-    Ok(change.rows().end_sessions_of(id, instance.now()).await?)
+    end_but(change.rows(), id, None, instance.now()).await
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use super::{
     User, UserState,
     create::email_terms,
     form::{check_email, check_metadata, check_person_name, seal, trimmed},
+    state::end_all,
 };
 use crate::{
     Instance,
@@ -19,7 +20,7 @@ use crate::{
     instance::{Failure, fails},
     keyring::KeyringError,
     passwords::HashError,
-    roles::with_bases,
+    roles::{self, Holder},
     store::Tx,
 };
 
@@ -93,8 +94,7 @@ pub(super) async fn held(
 ) -> Result<User, ChangeUserError> {
     let user = change.rows().hold_user(id).await?;
     let user = user.filter(|user| user.state != UserState::Deleted).ok_or(ChangeUserError::NotFound)?;
-    let own = change.rows().roles_of(&id.to_string()).await?;
-    let all = with_bases(user.roles, &own);
+    let all = roles::all_of(change.rows(), Holder::User(id), user.roles).await?;
     let granted = grant::check(instance, call, call.tenant(), all, change.rows()).await?;
     granted.map_err(ChangeUserError::MayNotGrant)?;
     Ok(user)
@@ -182,8 +182,7 @@ pub async fn update(instance: &Instance, call: &Call, id: UserId, patch: UserPat
     let mut event = Event::new(EventKind::UserUpdated).on("user", id).with("changed", Detail::Names(names));
     if rights_changed {
         let roles = user.roles.iter().map(|role| role.as_str().to_owned()).collect();
-        let ended = change.rows().end_sessions_of(id, instance.now()).await?;
-        change.rows().end_one_time_tokens_of(id).await?;
+        let ended = end_all(instance, &mut change, id).await?;
         event = event.with("roles", Detail::Names(roles)).with("sessions_ended", Detail::Count(ended));
     }
     change.commit(event).await?;
