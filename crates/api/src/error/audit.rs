@@ -1,0 +1,18 @@
+//! Refusals of the audit log.
+
+use chancery_domain::audit::query::ReadAuditError;
+use chancery_middleware::{Code, Problem};
+
+use super::ToProblem;
+
+impl ToProblem for ReadAuditError {
+    fn to_problem(self) -> Problem {
+        match self {
+            Self::Denied(denied) => denied.to_problem(),
+            Self::Invalid(faults) => Problem::invalid(faults),
+            Self::NotFound => Problem::new(Code::NotFound),
+            Self::NotYetSequenced => Problem::new(Code::NotYetSequenced),
+            Self::Failed(failure) => failure.into(),
+        }
+    }
+}
