@@ -77,9 +77,9 @@ impl Shape {
         let Some(column) = columns.iter().find(|column| column.name == row.as_str()) else {
             return shape(row, "is no column of the table");
         };
-        let row_type = match database {
-            Database::Postgres(_) => ROW_TYPES.iter().find(|(name, _)| *name == column.data_type).copied(),
-            Database::Sqlite(_) => ROW_TYPES.first().copied(),
+        let row_type = match database.is_postgres() {
+            true => ROW_TYPES.iter().find(|(name, _)| *name == column.data_type).copied(),
+            false => ROW_TYPES.first().copied(),
         };
         let Some(row_type) = row_type else {
             return shape(row, "has a type that row ids cannot have: use a number, a uuid or text");
@@ -232,13 +232,13 @@ pub(crate) fn unavailable(error: DatabaseError) -> TableError {
 async fn columns(database: &Database, table: &TableName) -> Result<Vec<Column>, DatabaseError> {
     let schema = Arg::Text(table.schema.as_ref().map(ToString::to_string));
     let name = Arg::from(table.table.as_str());
-    let (sql, args) = match database {
-        Database::Postgres(_) => (
+    let (sql, args) = match database.is_postgres() {
+        true => (
             "SELECT column_name::text, CASE udt_name WHEN '_text' THEN 'array' ELSE data_type::text END, is_nullable = 'NO' FROM information_schema.columns
              WHERE table_name = $1 AND table_schema = COALESCE($2, current_schema()) ORDER BY ordinal_position",
             vec![name, schema],
         ),
-        Database::Sqlite(_) => {
+        false => {
             ("SELECT name, lower(type), \"notnull\" FROM pragma_table_info($1) ORDER BY cid", vec![name])
         }
     };
@@ -257,8 +257,8 @@ async fn columns(database: &Database, table: &TableName) -> Result<Vec<Column>, 
 async fn unique(database: &Database, table: &TableName, row: &Name) -> Result<bool, DatabaseError> {
     let schema = Arg::Text(table.schema.as_ref().map(ToString::to_string));
     let (table, row) = (Arg::from(table.table.as_str()), Arg::from(row.as_str()));
-    let (sql, args) = match database {
-        Database::Postgres(_) => (
+    let (sql, args) = match database.is_postgres() {
+        true => (
             "SELECT count(*) FROM pg_index i
              JOIN pg_class t ON t.oid = i.indrelid JOIN pg_namespace n ON n.oid = t.relnamespace
              JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = i.indkey[0]
@@ -266,7 +266,7 @@ async fn unique(database: &Database, table: &TableName, row: &Name) -> Result<bo
                 AND i.indisunique AND i.indisvalid AND i.indnkeyatts = 1 AND i.indpred IS NULL AND a.attnotnull",
             vec![table, schema, row],
         ),
-        Database::Sqlite(_) => (
+        false => (
             "SELECT (SELECT count(*) FROM pragma_table_info($1) WHERE pk > 0 AND name = $2
                     AND (SELECT count(*) FROM pragma_table_info($1) WHERE pk > 0) = 1)
                 + (SELECT count(*) FROM pragma_index_list($1) l WHERE l.\"unique\" = 1 AND l.partial = 0

@@ -3,12 +3,31 @@
 use std::str::FromStr as _;
 use std::time::Duration;
 
+use chancery_domain::to_its_end;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use sqlx::{ConnectOptions as _, PgPool, Row as _, SqlStr, SqlitePool, TypeInfo as _, ValueRef as _};
 
-/// How long to wait for a connection, and for another program that holds an SQLite file.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// How long to wait for a database. One that was cut off without a word, or that is meant to hold us up, says nothing for ever.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// For a connection, and for another program that holds an SQLite file.
+    pub connect: Duration,
+    /// For the answer to one statement. PostgreSQL is asked to give up a minute earlier by itself.
+    pub answer: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { connect: Duration::from_secs(15), answer: Duration::from_secs(16 * 60) }
+    }
+}
+
+impl Patience {
+    async fn wait<T>(self, asked: impl Future<Output = Result<T, sqlx::Error>> + Send) -> Result<T, DatabaseError> {
+        Ok(tokio::time::timeout(self.answer, asked).await.map_err(|_| DatabaseError::Silent)??)
+    }
+}
 
 /// Why a database did not do it. Never holds its address.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +38,9 @@ pub enum DatabaseError {
     /// It does not answer, or refused.
     #[error("the database does not answer")]
     Failed(#[source] sqlx::Error),
+    /// It took a statement and said nothing for too long.
+    #[error("the database does not answer a statement")]
+    Silent,
     /// A value is not of a type that is read here.
     #[error("a value has a type that is not read")]
     Type,
@@ -96,15 +118,24 @@ impl Cells {
 
 /// An application's database. Clones share its connections.
 #[derive(Debug, Clone)]
-pub enum Database {
-    /// PostgreSQL.
+pub struct Database {
+    pool: Pool,
+    patience: Patience,
+}
+
+#[derive(Debug, Clone)]
+enum Pool {
     Postgres(PgPool),
-    /// SQLite.
     Sqlite(SqlitePool),
 }
 
 /// Several statements that happen together or not at all. Dropping it rolls back.
-pub(crate) enum Work {
+pub(crate) struct Work {
+    open: Open,
+    patience: Patience,
+}
+
+enum Open {
     Postgres(sqlx::Transaction<'static, sqlx::Postgres>),
     Sqlite(sqlx::Transaction<'static, sqlx::Sqlite>),
 }
@@ -141,6 +172,15 @@ impl Database {
     ///
     /// [`DatabaseError`].
     pub async fn open(url: &str) -> Result<Self, DatabaseError> {
+        Self::open_within(url, Patience::default()).await
+    }
+
+    /// Connects, and waits for so long and no longer.
+    ///
+    /// # Errors
+    ///
+    /// [`DatabaseError`].
+    pub async fn open_within(url: &str, patience: Patience) -> Result<Self, DatabaseError> {
         if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             let options: PgConnectOptions = url.parse().map_err(|_| DatabaseError::Address)?;
             // The application comes first: nobody waits for our locks for long. Counting a large table takes its time.
@@ -153,67 +193,84 @@ impl Database {
                 ("enable_seqscan", "off"),
                 ("jit", "off"),
             ]);
-            let pool = PgPoolOptions::new().max_connections(3).acquire_timeout(PATIENCE).connect_with(options).await?;
-            return Ok(Self::Postgres(pool));
+            let pool = PgPoolOptions::new().max_connections(3).acquire_timeout(patience.connect);
+            return Ok(Self { pool: Pool::Postgres(pool.connect_with(options).await?), patience });
         }
         if url.starts_with("sqlite:") {
             let options = SqliteConnectOptions::from_str(url).map_err(|_| DatabaseError::Address)?;
-            let options = options.create_if_missing(false).busy_timeout(PATIENCE).disable_statement_logging();
-            let pool =
-                SqlitePoolOptions::new().max_connections(2).acquire_timeout(PATIENCE).connect_with(options).await?;
-            return Ok(Self::Sqlite(pool));
+            let options = options.create_if_missing(false).busy_timeout(patience.connect).disable_statement_logging();
+            let pool = SqlitePoolOptions::new().max_connections(2).acquire_timeout(patience.connect);
+            return Ok(Self { pool: Pool::Sqlite(pool.connect_with(options).await?), patience });
         }
         Err(DatabaseError::Address)
     }
 
     /// Whether it is PostgreSQL.
-    pub(crate) const fn is_postgres(&self) -> bool {
-        matches!(self, Self::Postgres(_))
+    pub const fn is_postgres(&self) -> bool {
+        matches!(self.pool, Pool::Postgres(_))
     }
 
     pub(crate) async fn fetch(&self, sql: SqlStr, args: Vec<Arg>) -> Result<Vec<Cells>, DatabaseError> {
-        match self {
-            Self::Postgres(pool) => bind!(sql, args).fetch_all(pool).await?.iter().map(postgres_cells).collect(),
-            Self::Sqlite(pool) => bind_sqlite!(sql, args).fetch_all(pool).await?.iter().map(sqlite_cells).collect(),
+        match &self.pool {
+            Pool::Postgres(pool) => {
+                let rows = self.patience.wait(bind!(sql, args).fetch_all(pool)).await?;
+                rows.iter().map(postgres_cells).collect()
+            }
+            Pool::Sqlite(pool) => {
+                let rows = self.patience.wait(bind_sqlite!(sql, args).fetch_all(pool)).await?;
+                rows.iter().map(sqlite_cells).collect()
+            }
         }
     }
 
     pub(crate) async fn execute(&self, sql: SqlStr, args: Vec<Arg>) -> Result<u64, DatabaseError> {
-        Ok(match self {
-            Self::Postgres(pool) => bind!(sql, args).execute(pool).await?.rows_affected(),
-            Self::Sqlite(pool) => bind_sqlite!(sql, args).execute(pool).await?.rows_affected(),
+        Ok(match &self.pool {
+            Pool::Postgres(pool) => self.patience.wait(bind!(sql, args).execute(pool)).await?.rows_affected(),
+            Pool::Sqlite(pool) => self.patience.wait(bind_sqlite!(sql, args).execute(pool)).await?.rows_affected(),
         })
     }
 
     pub(crate) async fn begin(&self) -> Result<Work, DatabaseError> {
-        Ok(match self {
-            Self::Postgres(pool) => Work::Postgres(pool.begin().await?),
-            Self::Sqlite(pool) => Work::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?),
-        })
+        let open = match &self.pool {
+            Pool::Postgres(pool) => {
+                // Whoever leaves while waiting for a connection holds none.
+                let connection = pool.acquire().await?;
+                let begun = to_its_end(sqlx::Transaction::begin(connection, None));
+                Open::Postgres(self.patience.wait(begun).await?)
+            }
+            // Its driver rolls back by itself what nobody waited for.
+            Pool::Sqlite(pool) => Open::Sqlite(self.patience.wait(pool.begin_with("BEGIN IMMEDIATE")).await?),
+        };
+        Ok(Work { open, patience: self.patience })
     }
 }
 
 impl Work {
     pub(crate) async fn fetch(&mut self, sql: SqlStr, args: Vec<Arg>) -> Result<Vec<Cells>, DatabaseError> {
-        match self {
-            Self::Postgres(tx) => bind!(sql, args).fetch_all(&mut **tx).await?.iter().map(postgres_cells).collect(),
-            Self::Sqlite(tx) => bind_sqlite!(sql, args).fetch_all(&mut **tx).await?.iter().map(sqlite_cells).collect(),
+        match &mut self.open {
+            Open::Postgres(tx) => {
+                let rows = self.patience.wait(bind!(sql, args).fetch_all(&mut **tx)).await?;
+                rows.iter().map(postgres_cells).collect()
+            }
+            Open::Sqlite(tx) => {
+                let rows = self.patience.wait(bind_sqlite!(sql, args).fetch_all(&mut **tx)).await?;
+                rows.iter().map(sqlite_cells).collect()
+            }
         }
     }
 
     pub(crate) async fn execute(&mut self, sql: SqlStr, args: Vec<Arg>) -> Result<u64, DatabaseError> {
-        Ok(match self {
-            Self::Postgres(tx) => bind!(sql, args).execute(&mut **tx).await?.rows_affected(),
-            Self::Sqlite(tx) => bind_sqlite!(sql, args).execute(&mut **tx).await?.rows_affected(),
+        Ok(match &mut self.open {
+            Open::Postgres(tx) => self.patience.wait(bind!(sql, args).execute(&mut **tx)).await?.rows_affected(),
+            Open::Sqlite(tx) => self.patience.wait(bind_sqlite!(sql, args).execute(&mut **tx)).await?.rows_affected(),
         })
     }
 
     pub(crate) async fn commit(self) -> Result<(), DatabaseError> {
-        match self {
-            Self::Postgres(tx) => tx.commit().await?,
-            Self::Sqlite(tx) => tx.commit().await?,
+        match self.open {
+            Open::Postgres(tx) => self.patience.wait(tx.commit()).await,
+            Open::Sqlite(tx) => self.patience.wait(tx.commit()).await,
         }
-        Ok(())
     }
 }
 

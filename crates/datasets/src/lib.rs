@@ -16,7 +16,7 @@ mod tables;
 pub mod testing;
 
 pub use column::{Column, Kind, Shape};
-pub use database::{Database, DatabaseError};
+pub use database::{Database, DatabaseError, Patience};
 pub use migration::{Batch, Counts, Migration, Pair, Plain, Progress, Restore, Seal};
 pub use name::{BadName, Name, TableName};
 pub use table::SealedTable;

@@ -3,19 +3,21 @@
 
 use std::path::Path;
 
-use sqlx::SqlSafeStr as _;
 use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _, SqlSafeStr as _};
 
-use crate::database::{Arg, Cell, Database};
+use crate::database::{Arg, Cell, Database, DatabaseError};
 
 /// Makes an SQLite file with these statements; gives its address.
 pub async fn sqlite(path: &Path, statements: &[&'static str]) -> String {
     let options = SqliteConnectOptions::new().filename(path).create_if_missing(true);
-    let database = Database::Sqlite(sqlx::SqlitePool::connect_with(options).await.unwrap());
+    options.connect().await.unwrap().close().await.unwrap();
+    let url = format!("sqlite:{}", path.display());
+    let database = Database::open(&url).await.unwrap();
     for statement in statements {
         run(&database, statement, &[]).await;
     }
-    format!("sqlite:{}", path.display())
+    url
 }
 
 /// Runs a statement with texts bound; `None` is a null.
@@ -38,4 +40,18 @@ pub async fn rows(database: &Database, statement: &'static str) -> Vec<Vec<Optio
         texts
     };
     rows.into_iter().map(texts).collect()
+}
+
+/// Whether the database answers a statement.
+///
+/// # Errors
+///
+/// Why it does not.
+pub async fn answers(database: &Database, statement: &'static str) -> Result<(), DatabaseError> {
+    database.fetch(statement.into_sql_str(), Vec::new()).await.map(drop)
+}
+
+/// Begins a transaction and leaves it.
+pub async fn begin(database: &Database) {
+    drop(database.begin().await.unwrap());
 }

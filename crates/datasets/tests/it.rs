@@ -1,8 +1,11 @@
 //! Applications' tables on both engines.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a step that fails fails its test")]
 
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
 use chancery_crypto::{Handle, Phi, Sealed};
-use chancery_datasets::{Database, Migration, Restore, Seal, SealedTable, testing};
+use chancery_datasets::{Database, Migration, Patience, Restore, Seal, SealedTable, testing};
 use chancery_domain::datasets::tables::{Replacement, Stored, TermReplacement, Terms, Which};
 use chancery_domain::datasets::{Dataset, DatasetColumn, DatasetCompound, DatasetTable as _, TableError};
 use chancery_domain::ids::DatasetId;
@@ -170,7 +173,7 @@ async fn a_value_that_changed_meanwhile_stays(database: Database, _: &str) {
 }
 
 async fn binary_columns_do_as_text_columns_do(database: Database, _: &str) {
-    let blob = matches!(database, Database::Sqlite(_));
+    let blob = !database.is_postgres();
     let create = if blob {
         "CREATE TABLE ds_binary (id TEXT PRIMARY KEY NOT NULL, ssn_encrypted BLOB, ssn_hash TEXT)"
     } else {
@@ -206,7 +209,7 @@ async fn binary_columns_do_as_text_columns_do(database: Database, _: &str) {
 }
 
 async fn every_kind_of_term_has_its_column(database: Database, _: &str) {
-    let create = if matches!(database, Database::Postgres(_)) {
+    let create = if database.is_postgres() {
         "CREATE TABLE ds_kinds (id INTEGER PRIMARY KEY, ssn_encrypted TEXT, ssn_hash TEXT, begins text[], listed TEXT, bucket TEXT)"
     } else {
         "CREATE TABLE ds_kinds (id INTEGER PRIMARY KEY, ssn_encrypted TEXT, ssn_hash TEXT, begins TEXT, listed TEXT, bucket TEXT)"
@@ -527,4 +530,58 @@ async fn a_column_with_pending_rows_is_not_dropped(database: Database, _: &str) 
     assert_eq!(moving.counts().await.unwrap().sealed, 2);
     assert_eq!(moving.drop_plain().await.unwrap(), 0);
     assert!(testing::rows(&database, "SELECT ssn_encrypted FROM ds_drop").await.len() == 2);
+}
+
+const SHORT: Patience = Patience { connect: Duration::from_secs(2), answer: Duration::from_secs(1) };
+
+#[tokio::test]
+async fn a_database_that_takes_connections_and_says_nothing_is_left() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("postgres://app@{}/app", silent.local_addr().unwrap());
+    let opened = tokio::time::timeout(Duration::from_secs(5), Database::open_within(&url, SHORT)).await;
+    assert!(opened.expect("it is left by itself").is_err());
+}
+
+#[tokio::test]
+async fn a_statement_that_is_never_answered_is_left_and_the_next_one_goes() {
+    let Some(own) = chancery_postgres::testing::database().await else { return };
+    let database = Database::open_within(own.url(), SHORT).await.unwrap();
+    // A view of the application's may do this, whatever limits we ask its server for.
+    let hangs =
+        "CREATE VIEW ds_hangs AS SELECT n AS id, pg_sleep(10)::text AS ssn_encrypted FROM generate_series(1, 3) AS n";
+    testing::run(&database, hangs, &[]).await;
+    let began = Instant::now();
+    assert!(testing::answers(&database, "SELECT count(ssn_encrypted) FROM ds_hangs").await.is_err());
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert!(testing::answers(&database, "SELECT 1").await.is_ok());
+}
+
+/// sqlx forgets a transaction whose beginning nobody waited for; the connection would carry it to its next user.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_caller_who_leaves_while_a_transaction_begins_leaves_none_behind() {
+    let Some(own) = chancery_postgres::testing::database().await else { return };
+    let database = Database::open(own.url()).await.unwrap();
+    let watch = Database::open(own.url()).await.unwrap();
+    let open = "SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle'";
+    let mut left = 0;
+    for polls in 1..=8 {
+        let mut beginning = Box::pin(testing::begin(&database));
+        for _ in 0..polls {
+            let polled = std::future::poll_fn(|context| Poll::Ready(beginning.as_mut().poll(context))).await;
+            if polled.is_ready() {
+                break;
+            }
+            left += 1;
+            // Whatever was asked is answered by now: the next poll goes one question further.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        drop(beginning);
+        let began = Instant::now();
+        while testing::rows(&watch, open).await[0][0].as_deref() != Some("0") {
+            assert!(began.elapsed() < Duration::from_secs(5), "left open after {polls} polls");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+    assert!(left >= 8, "it begins in several steps: {left}");
 }

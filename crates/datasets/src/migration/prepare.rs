@@ -5,7 +5,7 @@ use chancery_domain::datasets::TableError;
 use super::{Migration, Progress};
 use crate::{
     column::{Shape, unavailable},
-    database::{Arg, Database},
+    database::Arg,
     name::Name,
     statement::sql,
 };
@@ -48,9 +48,9 @@ impl Migration {
                     self.database.execute(add, Vec::new()).await?;
                 }
                 let index = Name::ours("terms", &[table.table.as_str(), term.as_str()]);
-                let make = match self.database {
-                    Database::Postgres(_) => "CREATE INDEX CONCURRENTLY IF NOT EXISTS ",
-                    Database::Sqlite(_) => "CREATE INDEX IF NOT EXISTS ",
+                let make = match self.database.is_postgres() {
+                    true => "CREATE INDEX CONCURRENTLY IF NOT EXISTS ",
+                    false => "CREATE INDEX IF NOT EXISTS ",
                 };
                 self.database.execute(sql![make, &index, " ON ", table, " (", term, ")"], Vec::new()).await?;
             }

@@ -29,11 +29,11 @@ impl Migration {
     ///
     /// [`TableError`].
     pub async fn progress(&self) -> Result<Option<Progress>, TableError> {
-        let exists = match self.database {
-            Database::Postgres(_) => {
+        let exists = match self.database.is_postgres() {
+            true => {
                 "SELECT count(*) FROM pg_tables WHERE tablename = 'chancery_migrations' AND schemaname = COALESCE($1, current_schema())"
             }
-            Database::Sqlite(_) => {
+            false => {
                 "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'chancery_migrations' AND $1 IS NULL"
             }
         };

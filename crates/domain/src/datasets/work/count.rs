@@ -15,8 +15,8 @@ use crate::{
     time::Timestamp,
 };
 
-/// The longest that counting one column may take.
-const COUNT_WITHIN: Duration = Duration::from_secs(60 * 60);
+/// The longest that counting one column may take; PostgreSQL is asked to give up after fifteen minutes by itself.
+const COUNT_WITHIN: Duration = Duration::from_secs(20 * 60);
 
 impl Worker<'_> {
     pub(super) async fn todo(&mut self, table: &dyn DatasetTable) -> Result<u64, StepError> {

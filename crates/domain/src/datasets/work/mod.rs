@@ -30,8 +30,11 @@ const BATCH: u32 = 500;
 const CLAIM_SECONDS: i64 = 20;
 /// How often a node says that a job is its own while it waits.
 const RENEW_EVERY: Duration = Duration::from_secs(5);
-/// How often a database that does not answer is asked again before the job fails.
+/// How often a database that does not answer is asked again before the job fails, and for how long in all.
 const PATIENCE: u32 = 30;
+const SILENT_FOR: Duration = Duration::from_secs(10 * 60);
+/// The longest that one batch, or opening a table, may take. What takes longer lost the job to another node long ago.
+const BATCH_WITHIN: Duration = Duration::from_secs(60);
 /// More passes than these mean that an application goes on writing under an old key.
 const MAX_PASSES: u32 = 50;
 
@@ -96,18 +99,19 @@ enum Halt {
 
 impl Worker<'_> {
     async fn run(mut self) -> Result<(), DatasetError> {
-        let mut refused = 0;
+        let mut silence = Silence::new();
         loop {
-            let outcome = match self.instance.tables().open(self.tenant, &self.dataset).await {
-                Ok(table) => self.go_on(&*table, &mut refused).await,
-                Err(error) => Err(error.into()),
+            let opened = within(BATCH_WITHIN, self.instance.tables().open(self.tenant, &self.dataset)).await;
+            let outcome = match opened {
+                Ok(table) => self.go_on(&*table, &mut silence).await,
+                Err(error) => Err(error),
             };
             match outcome {
                 Ok(Halt::Stopped) => return self.release().await,
                 Ok(Halt::Done) => return self.end(JobState::Done, None).await,
                 Ok(Halt::Failed(problem)) => return self.end(JobState::Failed, Some(problem)).await,
-                Err(StepError::Table(TableError::Unavailable(error))) if refused < PATIENCE => {
-                    refused += 1;
+                Err(StepError::Table(TableError::Unavailable(error))) if silence.is_borne() => {
+                    let refused = silence.refused;
                     tracing::warn!(job = %self.job.id, error = %error, refused, "A dataset's database does not answer");
                     tokio::time::sleep(Duration::from_secs(1)).await;
                     self.save().await?;
@@ -130,7 +134,7 @@ impl Worker<'_> {
         }
     }
 
-    async fn go_on(&mut self, table: &dyn DatasetTable, refused: &mut u32) -> Result<Halt, StepError> {
+    async fn go_on(&mut self, table: &dyn DatasetTable, silence: &mut Silence) -> Result<Halt, StepError> {
         if self.job.work == Work::Scan {
             self.count(table).await?;
             return Ok(Halt::Done);
@@ -148,8 +152,8 @@ impl Worker<'_> {
             let compound = after.and_then(|at| self.dataset.compounds.get(at)).cloned();
             let began = Instant::now();
             let rows = match (column, compound) {
-                (Some(column), _) => self.batch(table, &column).await,
-                (None, Some(compound)) => self.batch_together(table, &compound).await,
+                (Some(column), _) => within(BATCH_WITHIN, self.batch(table, &column)).await,
+                (None, Some(compound)) => within(BATCH_WITHIN, self.batch_together(table, &compound)).await,
                 (None, None) => {
                     if let Some(halt) = self.end_pass(table).await? {
                         return Ok(halt);
@@ -162,7 +166,7 @@ impl Worker<'_> {
                 rows => rows?,
             };
             self.save().await?;
-            *refused = 0;
+            *silence = Silence::new();
             // The application's database belongs to the application.
             let due = Duration::from_secs_f64(f64::from(rows) / f64::from(self.job.rows_per_second.max(1)));
             self.rest(due.saturating_sub(began.elapsed())).await?;
@@ -224,6 +228,36 @@ impl Worker<'_> {
     }
 }
 
+/// For how long a database does not answer. A job is one of few that a node does at a time: it is not kept by a database that
+/// says nothing, however slowly it does so.
+struct Silence {
+    refused: u32,
+    since: Instant,
+}
+
+impl Silence {
+    fn new() -> Self {
+        Self { refused: 0, since: Instant::now() }
+    }
+
+    /// Whether the database is asked once more.
+    fn is_borne(&mut self) -> bool {
+        self.refused += 1;
+        self.refused <= PATIENCE && self.since.elapsed() < SILENT_FOR
+    }
+}
+
+/// What takes longer than a batch may is given up: every batch is whole in itself, or is done again.
+async fn within<T, E: Into<StepError>>(
+    longest: Duration,
+    step: impl Future<Output = Result<T, E>>,
+) -> Result<T, StepError> {
+    match tokio::time::timeout(longest, step).await {
+        Ok(outcome) => outcome.map_err(Into::into),
+        Err(_) => Err(TableError::Unavailable("the database does not answer".into()).into()),
+    }
+}
+
 enum StepError {
     Table(TableError),
     Dataset(DatasetError),
@@ -246,5 +280,26 @@ impl From<DatasetError> for StepError {
 impl From<StoreError> for StepError {
     fn from(error: StoreError) -> Self {
         Self::Dataset(error.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_that_says_nothing_is_borne_for_ten_minutes_and_thirty_times() {
+        let mut often = Silence::new();
+        assert_eq!((0..100).filter(|_| often.is_borne()).count(), 30);
+        let Some(since) = Instant::now().checked_sub(SILENT_FOR) else { return };
+        assert!(!Silence { refused: 0, since }.is_borne(), "once was enough");
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_hangs_is_given_up() {
+        let hangs = std::future::pending::<Result<(), TableError>>();
+        let given_up = within(Duration::from_millis(10), hangs).await;
+        assert!(matches!(given_up, Err(StepError::Table(TableError::Unavailable(_)))));
+        assert!(within(BATCH_WITHIN, async { Ok::<_, TableError>(()) }).await.is_ok());
     }
 }
