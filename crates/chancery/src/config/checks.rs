@@ -144,6 +144,10 @@ fn postgres(config: &Config, address: &PostgresAddress, findings: &mut Findings)
     {
         password_of_store(config, "store.password_file", &password, &address.user, findings);
     }
+    // Which one counts would be a guess, and the other one a secret that nobody looks after.
+    if address.inline_password.is_some() && address.password_file.is_some() {
+        findings.fault("store.password_file", "is set beside a password in store.url", "keep one of them");
+    }
     if address.password_from.is_some() {
         let beside = [
             ("a password in store.url", address.inline_password.is_some()),

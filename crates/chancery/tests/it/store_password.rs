@@ -114,6 +114,12 @@ async fn without_the_password_nothing_starts() {
         assert!(text.contains(said), "{text}");
     }
     let inline = "postgres://clinic:Nq7vT2kd90LwPz61@127.0.0.1:9/c";
+    // Nor two without a secret manager.
+    let file = folder.path().join("two.toml");
+    fs::write(&file, format!("[store]\nurl = \"{inline}\"\npassword_file = \"/etc/p\"\n")).unwrap();
+    let text = stderr(&serve(file));
+    assert!(text.contains("store.password_file: is set beside a password in store.url"), "{text}");
+    assert!(!text.contains("Nq7vT2kd90LwPz61"), "{text}");
     let text = stderr(&serve(config(folder.path(), inline, &there.uri(), "")));
     assert!(text.contains("store.password_from: is set beside a password in store.url"), "{text}");
     assert!(!text.contains("Nq7vT2kd90LwPz61"), "{text}");
