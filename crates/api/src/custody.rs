@@ -130,17 +130,19 @@ pub(crate) async fn list_key_copies(
     Ok(Json(ListBody { items: found.into_iter().map(CopyBody::from).collect(), next_cursor: None }))
 }
 
-/// Take the copy of a key away from a destination, for good; also that of a destroyed key.
-#[utoipa::path(post, path = "/v1/keys/{id}/remove-copy", tag = "keys", request_body = BackupBody,
+/// Take the copy of a key away from a destination, for good; also that of a destroyed key. Unless other verified copies hold as
+/// much of what still stands, it takes another officer's approval.
+#[utoipa::path(post, path = "/v1/keys/{id}/remove-copy", tag = "keys", request_body = EscrowBody,
     params(("id" = String, Path, description = "The key.")),
-    responses((status = 200, description = "The key.", body = KeyBody)))]
+    responses((status = 200, description = "The key.", body = KeyBody),
+              (status = 202, description = "Another person has to approve.", body = WaitsBody)))]
 pub(crate) async fn remove_key_copy(
     State(app): State<App>,
     Authenticated(call): Authenticated,
     PathOf(id): PathOf<KeyId>,
-    Body(body): Body<BackupBody>,
-) -> Result<Json<KeyBody>, Problem> {
-    Ok(Json(known_copies::remove(&app.instance, &call, id, &body.location).await.or_problem()?.into()))
+    Body(body): Body<EscrowBody>,
+) -> Result<Response, Problem> {
+    carried(known_copies::remove(&app.instance, &call, id, &body.location, body.approval_id).await)
 }
 
 fn carried(outcome: Result<Carried<KeyRef>, CustodyError>) -> Result<Response, Problem> {

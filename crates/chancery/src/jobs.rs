@@ -13,7 +13,9 @@ use chancery_domain::{
     audit::{self, sequence::SequenceError},
     idempotency, jobs,
     keyring::{
-        self, schedule,
+        self,
+        destruction::{Away, destroy_due},
+        schedule,
         staged::{self, Tended},
     },
     tenants::TenantState,
@@ -482,10 +484,10 @@ async fn destroy(instance: Arc<Instance>, stores: Stores, metrics: Arc<Metrics>,
         let leads = jobs::claim(&instance, "destroy", DESTROY_LEASE).await.unwrap_or(false);
         let look = turn % REVIEW_TURNS == 0;
         turn += 1;
-        let mut unreviewed = 0;
+        let (mut unreviewed, mut away) = (0, Away::default());
         for tenant in stores.tenants().await.unwrap_or_default().into_iter().map(|entry| entry.id) {
             if leads {
-                match keyring::deletion::destroy_due(&instance, tenant).await {
+                match destroy_due(&instance, tenant, &mut away).await {
                     Ok(0) => {}
                     Ok(count) => tracing::info!(%tenant, count, "Destroyed {count} key version(s) of `{tenant}`"),
                     Err(error) => {

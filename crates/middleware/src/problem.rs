@@ -74,6 +74,10 @@ problems! {
     ApprovalUnusable = "approval.unusable", CONFLICT, "The approval cannot be used";
     /// The key seals and signs no more.
     KeyRetired = "key.retired", CONFLICT, "The key is retired";
+    /// What was to be taken back for the key is another key.
+    KeyMismatch = "key.mismatch", CONFLICT, "The copy is of another key";
+    /// Nothing tells whether what was to be taken back is the key.
+    KeyUnproven = "key.unproven", CONFLICT, "Nothing tells whether the copy is of this key";
     /// The key's type, purpose or the algorithm does not do that.
     KeyUnsuited = "key.unsuited", UNPROCESSABLE_ENTITY, "The key does not do this";
     /// The key does not open it; why is not told.

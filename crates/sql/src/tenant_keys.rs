@@ -1,5 +1,5 @@
 use async_trait::async_trait;
-use chancery_domain::keyring::{Key, KeyVersion, StoredMaterial, TenantKey, TenantKeyRows, TenantKeyWrites};
+use chancery_domain::keyring::{Key, KeyCheck, KeyVersion, StoredMaterial, TenantKey, TenantKeyRows, TenantKeyWrites};
 use chancery_domain::store::StoreError;
 
 use crate::keys::{read_key, read_version, version_columns};
@@ -12,22 +12,47 @@ const HOLD: Sql = Sql::dialects(
     "SELECT version FROM tenant_keys WHERE tenant_id = $1 AND version = $2 AND state = 'active' FOR SHARE",
 );
 
+/// Versions with their keys.
+macro_rules! select_with_key {
+    () => {
+        concat!(
+            "SELECT k.id, k.name, k.type, k.purpose, k.managed, k.access_policy, k.allowed_users, k.origin, k.provider,
+                k.expires_in_days, k.auto_rotate, k.rotation_interval_days, k.last_rotated_at, k.reminded_at,
+                k.hsm_provider, k.hsm_key_id, k.backup, k.backup_version, k.backup_location, k.backup_at, k.backup_by,
+                k.created_at, ",
+            version_columns!()
+        )
+    };
+}
+
 #[async_trait]
 impl<D: Driver> TenantKeyRows for Rows<D> {
     async fn versions_under_others(&mut self, newest: u32, limit: u32) -> Result<Vec<(Key, KeyVersion)>, StoreError> {
         self.all(
             "key_version",
             concat!(
-                "SELECT k.id, k.name, k.type, k.purpose, k.managed, k.access_policy, k.allowed_users, k.origin, k.provider,
-                    k.expires_in_days, k.auto_rotate, k.rotation_interval_days, k.last_rotated_at, k.reminded_at,
-                    k.hsm_provider, k.hsm_key_id, k.backup, k.backup_version, k.backup_location, k.backup_at, k.backup_by,
-                    k.created_at, ",
-                version_columns!(),
+                select_with_key!(),
                 " FROM key_versions AS v JOIN keys AS k ON k.tenant_id = v.tenant_id AND k.id = v.key
                  WHERE v.tenant_id = $1 AND v.tenant_key_version <> $2 AND v.provider IS NULL AND v.state <> 'destroyed'
                  ORDER BY v.key, v.version LIMIT $3"
             ),
             [newest.into(), limit.into()],
+            |row| Ok((read_key(row)?, read_version(row)?)),
+        )
+        .await
+    }
+
+    async fn versions_unchecked(&mut self, limit: u32) -> Result<Vec<(Key, KeyVersion)>, StoreError> {
+        self.all(
+            "key_version",
+            concat!(
+                select_with_key!(),
+                " FROM key_versions AS v JOIN keys AS k ON k.tenant_id = v.tenant_id AND k.id = v.key
+                 WHERE v.tenant_id = $1 AND v.key_check IS NULL AND v.public_jwk IS NULL AND v.provider IS NULL
+                    AND v.state <> 'destroyed'
+                 ORDER BY v.key, v.version LIMIT $2"
+            ),
+            [limit.into()],
             |row| Ok((read_key(row)?, read_version(row)?)),
         )
         .await
@@ -82,15 +107,15 @@ impl<D: Driver> TenantKeyWrites for Rows<D> {
 
     async fn rewrap_key_version(&mut self, from: &KeyVersion, to: &KeyVersion) -> Result<(), StoreError> {
         let (
-            StoredMaterial::Wrapped { bytes: old, tenant_key_version: under },
-            StoredMaterial::Wrapped { bytes, tenant_key_version },
+            StoredMaterial::Wrapped { bytes: old, tenant_key_version: under, .. },
+            StoredMaterial::Wrapped { bytes, tenant_key_version, check },
         ) = (&from.material, &to.material)
         else {
             return Err(StoreError::Changed("key_version"));
         };
         let changed = self
             .execute(
-                "UPDATE key_versions SET wrapped = $5, tenant_key_version = $6
+                "UPDATE key_versions SET wrapped = $5, tenant_key_version = $6, key_check = $8
                  WHERE tenant_id = $1 AND key = $2 AND version = $3 AND wrapped = $4 AND tenant_key_version = $7",
                 [
                     Value::text(from.key),
@@ -99,7 +124,23 @@ impl<D: Driver> TenantKeyWrites for Rows<D> {
                     Value::bytes(bytes),
                     (*tenant_key_version).into(),
                     (*under).into(),
+                    Value::opt_bytes(check.as_ref().map(|check| check.0.as_slice())),
                 ],
+            )
+            .await?;
+        swapped(changed, "key_version")
+    }
+
+    async fn keep_key_check(&mut self, version: &KeyVersion, check: KeyCheck) -> Result<(), StoreError> {
+        let StoredMaterial::Wrapped { bytes, .. } = &version.material else {
+            return Err(StoreError::Changed("key_version"));
+        };
+        let changed = self
+            .execute(
+                "UPDATE key_versions SET key_check = $5
+                 WHERE tenant_id = $1 AND key = $2 AND version = $3 AND wrapped = $4 AND key_check IS NULL
+                    AND provider IS NULL",
+                [Value::text(version.key), version.version.into(), Value::bytes(bytes), Value::bytes(&check.0)],
             )
             .await?;
         swapped(changed, "key_version")

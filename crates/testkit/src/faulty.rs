@@ -29,9 +29,9 @@ use chancery_domain::ids::{
 use chancery_domain::indexes::{Index, IndexRows, IndexWrites};
 use chancery_domain::jobs::JobWrites;
 use chancery_domain::keyring::{
-    Key, KeyCopy, KeyCopyRows, KeyCopyWrites, KeyRows, KeyVersion, KeyWrites, Managed, RootRecipient, RootRows,
-    RootSecret, RootVersion, RootWrites, Standing, TenantKey, TenantKeyRows, TenantKeyWrites, Tombstone, TombstoneRows,
-    TombstoneWrites,
+    Key, KeyCheck, KeyCopy, KeyCopyRows, KeyCopyWrites, KeyRows, KeyVersion, KeyWrites, Managed, RootRecipient,
+    RootRows, RootSecret, RootVersion, RootWrites, Standing, TenantKey, TenantKeyRows, TenantKeyWrites, Tombstone,
+    TombstoneRows, TombstoneWrites,
 };
 use chancery_domain::one_time::{OneTimeRows, OneTimeToken, OneTimeWrites};
 use chancery_domain::passkeys::{Passkey, PasskeyRows, PasskeyWrites};
@@ -417,13 +417,17 @@ hand_on!(RootWrites {
     fn remove_root_recipient(id: RecipientId) -> ();
     fn fail_root_recipient(id: RecipientId, at: Timestamp) -> ();
 });
-hand_on!(TenantKeyRows { fn versions_under_others(newest: u32, limit: u32) -> Vec<(Key, KeyVersion)>; });
+hand_on!(TenantKeyRows {
+    fn versions_under_others(newest: u32, limit: u32) -> Vec<(Key, KeyVersion)>;
+    fn versions_unchecked(limit: u32) -> Vec<(Key, KeyVersion)>;
+});
 hand_on!(TenantKeyWrites {
     fn hold_tenant_key(version: u32) -> ();
     fn supersede_tenant_key(version: u32) -> ();
     fn rewrap_tenant_key(from: &TenantKey, to: &TenantKey) -> ();
     fn destroy_tenant_key(version: u32) -> ();
     fn rewrap_key_version(from: &KeyVersion, to: &KeyVersion) -> ();
+    fn keep_key_check(version: &KeyVersion, check: KeyCheck) -> ();
 });
 hand_on!(FieldRows { fn fields() -> Vec<Field>; });
 hand_on!(FieldWrites { fn put_field(field: &Field) -> (); });

@@ -17,8 +17,8 @@ use chancery_domain::ids::{
 };
 use chancery_domain::indexes::{Index, IndexKind, IndexState, IndexVersion, Rule};
 use chancery_domain::keyring::{
-    AccessPolicy, BackupState, HsmLink, Key, KeyBackup, KeyOrigin, KeyPurpose, KeyState, KeyType, KeyVersion, Managed,
-    OwnMode, OwnWrap, ProviderKind, Revocation, RevocationReason, RootRecipient, StoredMaterial, TenantKey,
+    AccessPolicy, BackupState, HsmLink, Key, KeyBackup, KeyCheck, KeyOrigin, KeyPurpose, KeyState, KeyType, KeyVersion,
+    Managed, OwnMode, OwnWrap, ProviderKind, Revocation, RevocationReason, RootRecipient, StoredMaterial, TenantKey,
 };
 use chancery_domain::one_time::{OneTimeKind, OneTimeToken};
 use chancery_domain::passkeys::Passkey;
@@ -315,7 +315,7 @@ pub fn key_version(key: &Key, version: u32, state: KeyState) -> KeyVersion {
         material: if full {
             StoredMaterial::Resident { provider: ProviderKind::Pkcs11, id: "slot-1/key-2".parse().unwrap() }
         } else {
-            StoredMaterial::Wrapped { bytes: vec![9; 100], tenant_key_version: 1 }
+            StoredMaterial::Wrapped { bytes: vec![9; 100], tenant_key_version: 1, check: Some(KeyCheck([8; 16])) }
         },
         public_jwk: full.then_some(Jwk::Okp { x: [5; 32] }),
         previous: full.then(|| "previous".to_owned()),

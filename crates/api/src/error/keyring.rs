@@ -41,6 +41,10 @@ impl ToProblem for KeyError {
             ),
             Self::Unsuited(what) => Problem::new(Code::KeyUnsuited).detail(format!("the key's {what} does not do that")),
             Self::Stopped(state) => Problem::new(Code::KeyRetired).detail(format!("the key version is {state}")),
+            Self::StillHolds(version, keys) => conflict(format!(
+                "{keys} keys are under version {version}: rotate, they move by themselves (see the key's census), then revoke; force takes two people"
+            )),
+            Self::Approval(error) => error.to_problem(),
             Self::NotActive => conflict("the key has no active version".to_owned()),
             Self::AlreadyStaged => conflict(
                 "a next version is published already and signs within ten minutes, or three are published".to_owned(),
@@ -75,6 +79,9 @@ impl ToProblem for CustodyError {
             Self::Copy(CopyError::Missing) => {
                 Problem::new(Code::StateConflict).detail("the destination has no copy of this key")
             }
+            Self::Copy(CopyError::AnotherKey) => Problem::new(Code::KeyMismatch),
+            Self::Copy(CopyError::Unproven) => Problem::new(Code::KeyUnproven)
+                .detail("the stored key does not open and was never checked: restore the key bundle instead"),
             Self::Copy(error @ (CopyError::Unavailable(_) | CopyError::Provider(_) | CopyError::Damaged)) => {
                 Problem::failed(Code::DependencyUnavailable, &error)
             }
@@ -98,6 +105,8 @@ impl ToProblem for DeletionError {
             Self::StillHolds(version, keys) => Problem::new(Code::StateConflict).detail(format!(
                 "{keys} keys are still under version {version}; they move by themselves, see the key's census"
             )),
+            Self::HasBegun(version) => Problem::new(Code::StateConflict)
+                .detail(format!("the provider of version {version} is destroying it; there is no way back")),
             Self::NothingWaits => Problem::new(Code::StateConflict).detail("no version waits for its deletion"),
             Self::Approval(error) => error.to_problem(),
             Self::Failed(failure) => failure.into(),

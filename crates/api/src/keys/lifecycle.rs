@@ -1,17 +1,22 @@
 //! Suspends, resumes and revokes versions of a key.
 
-use axum::{Json, extract::State};
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse as _, Response},
+};
 use chancery_domain::{
     Faults, Whole,
-    ids::KeyId,
-    keyring::{self, KeyError, KeyRef, ProviderKind, ResidentId, Revocation, RevocationReason},
+    approvals::Carried,
+    ids::{ApprovalId, KeyId},
+    keyring::{self, KeyError, KeyRef, ProviderKind, ResidentId, Revocation, RevocationReason, Revoking},
 };
 use chancery_middleware::{Authenticated, OptionalBody, PathOf, Problem};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::KeyBody;
-use crate::{App, error::IntoProblem};
+use crate::{App, approvals::WaitsBody, error::IntoProblem};
 
 /// Which versions.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -35,6 +40,12 @@ pub(crate) struct RevocationBody {
     /// are `untrusted`. Below the size of the log.
     #[schema(value_type = Option<u64>)]
     last_valid_index: Option<Whole>,
+    /// Also a version of the subject root that still wraps the keys of persons: they open no more. Takes another officer's approval.
+    #[serde(default)]
+    force: bool,
+    /// Another officer's approval.
+    #[schema(value_type = Option<String>)]
+    approval_id: Option<ApprovalId>,
 }
 
 /// The key as it is after a change.
@@ -71,16 +82,21 @@ pub(crate) async fn resume_key(
 /// Revoke versions of a key, at once and for good. A managed key whose active version goes gets a new one.
 #[utoipa::path(post, path = "/v1/keys/{id}/revoke", tag = "keys", request_body = Option<RevocationBody>,
     params(("id" = String, Path, description = "The key.")),
-    responses((status = 200, description = "The key as it is now.", body = KeyBody)))]
+    responses((status = 200, description = "The key as it is now.", body = KeyBody),
+              (status = 202, description = "Another person has to approve.", body = WaitsBody)))]
 pub(crate) async fn revoke_key(
     State(app): State<App>,
     Authenticated(call): Authenticated,
     PathOf(id): PathOf<KeyId>,
     OptionalBody(body): OptionalBody<RevocationBody>,
-) -> Result<Json<KeyBody>, Problem> {
+) -> Result<Response, Problem> {
     let reason = body.reason.unwrap_or(RevocationReason::Unspecified);
     let why = Revocation { reason, last_valid_index: body.last_valid_index.map(Whole::value) };
-    after(keyring::revoke(&app.instance, &call, id, body.version, why)).await
+    let wanted = Revoking { version: body.version, why, force: body.force, approval: body.approval_id };
+    Ok(match keyring::revoke(&app.instance, &call, id, wanted).await.or_problem()? {
+        Carried::Done(key) => Json(KeyBody::from(key)).into_response(),
+        Carried::Waits(approval) => WaitsBody::from(*approval).into_response(),
+    })
 }
 
 /// The key in an HSM or KMS that a key is the same as.

@@ -7,7 +7,7 @@ use chancery_crypto::{Handle, Key256, SystemRandom, WrapContext, WrappingKey};
 use chancery_domain::{
     TenantId,
     ids::KeyId,
-    keyring::{CopyError, KeyDestination, KeyProvider, KeyVersion, StoredMaterial, WrapLabel},
+    keyring::{CopyError, KeyDestination, KeyProvider, KeyVersion, StoredMaterial, WrapLabel, checks::fill},
 };
 use chancery_kms::{Folder, Local};
 use data_encoding::BASE64URL_NOPAD as BASE64;
@@ -20,9 +20,12 @@ backends! {
     a_copy_counts_when_it_was_read_back,
     escrow_takes_two_people_and_gives_the_key_back,
     a_damaged_key_is_taken_back_and_no_other_material,
+    a_damaged_symmetric_key_takes_no_other_32_bytes,
+    a_key_from_before_checks_gets_one_and_is_not_taken_back_without,
     an_escrow_approval_does_not_cover_a_version_made_after_it,
     a_damaged_managed_key_stops_what_needs_it_and_is_taken_back,
     a_removed_copy_is_gone_and_known_no_more,
+    the_last_copy_of_a_key_is_taken_away_by_two,
     a_certificate_of_destruction_states_the_copies,
     a_destruction_counts_the_copy_that_is_on_its_way,
     a_removal_is_in_the_log_before_the_copy_is_gone,
@@ -119,11 +122,11 @@ impl It {
     /// Replaces the stored material of the first version.
     async fn damage(&self) {
         let good = self.first().await;
-        let StoredMaterial::Wrapped { mut bytes, tenant_key_version } = good.material.clone() else {
+        let StoredMaterial::Wrapped { mut bytes, tenant_key_version, check } = good.material.clone() else {
             panic!("resident")
         };
         *bytes.last_mut().unwrap() ^= 1;
-        let bad = KeyVersion { material: StoredMaterial::Wrapped { bytes, tenant_key_version }, ..good.clone() };
+        let bad = KeyVersion { material: StoredMaterial::Wrapped { bytes, tenant_key_version, check }, ..good.clone() };
         let mut tx = self.app.instance.store().begin(self.clinic.id.parse().unwrap()).await.unwrap();
         tx.swap_key_version(&good, &bad).await.unwrap();
         tx.commit().await.unwrap();
@@ -243,7 +246,7 @@ async fn a_damaged_key_is_taken_back_and_no_other_material(backend: Backend) {
     // The public half tells that this is another key.
     it.forge(&[9; 32]).await;
     let bad = it.first().await;
-    it.agreed("escrow-restore", "escrow_1").await.refused(503, "dependency.unavailable");
+    it.agreed("escrow-restore", "escrow_1").await.refused(409, "key.mismatch");
     assert_eq!(it.first().await, bad);
     std::fs::write(it.copy("escrow_1"), copy).unwrap();
     it.agreed("escrow-restore", "escrow_1").await.ok();
@@ -255,9 +258,59 @@ async fn a_damaged_key_is_taken_back_and_no_other_material(backend: Backend) {
     it.agreed("escrow", "escrow_1").await.ok();
     it.forge(&[9; 32]).await;
     let good = it.first().await;
-    it.agreed("escrow-restore", "escrow_1").await.refused(503, "dependency.unavailable");
+    it.agreed("escrow-restore", "escrow_1").await.refused(409, "key.mismatch");
     assert_eq!(it.first().await, good);
     it.r#use("encrypt", plain).await.ok();
+}
+
+/// Two people consent to taking a key back, and not to another one in its place.
+async fn a_damaged_symmetric_key_takes_no_other_32_bytes(backend: Backend) {
+    let mut it = It::on(backend).await;
+    let managed = it.key.clone();
+    for named in [false, true] {
+        if named {
+            it.named("aes_256", "encryption").await;
+        }
+        it.agreed("escrow", "escrow_1").await.ok();
+        let copy = std::fs::read(it.copy("escrow_1")).unwrap();
+        // Nothing that is stored of it unwraps any more.
+        it.damage().await;
+        let bad = it.first().await;
+        it.forge(&[9; 32]).await;
+        it.agreed("escrow-restore", "escrow_1").await.refused(409, "key.mismatch");
+        assert_eq!(it.first().await, bad);
+        std::fs::write(it.copy("escrow_1"), copy).unwrap();
+        it.agreed("escrow-restore", "escrow_1").await.ok();
+    }
+    it.key = managed;
+    it.app.open(&it.clinic.service, "ssn", "row-1", &it.sealed).await.ok();
+}
+
+async fn a_key_from_before_checks_gets_one_and_is_not_taken_back_without(backend: Backend) {
+    let it = It::on(backend).await;
+    let tenant: TenantId = it.clinic.id.parse().unwrap();
+    it.agreed("escrow", "escrow_1").await.ok();
+    let made = it.first().await;
+    let StoredMaterial::Wrapped { bytes, tenant_key_version, check: Some(_) } = made.material.clone() else {
+        panic!("no check")
+    };
+    let material = StoredMaterial::Wrapped { bytes, tenant_key_version, check: None };
+    let without = KeyVersion { material, ..made.clone() };
+    let mut tx = it.app.instance.store().begin(tenant).await.unwrap();
+    tx.swap_key_version(&made, &without).await.unwrap();
+    tx.commit().await.unwrap();
+    // As long as it unwraps, the scheduler gives it the one that it would have been made with.
+    assert_eq!(fill(&it.app.instance, tenant).await.unwrap(), 1);
+    assert_eq!(it.first().await, made);
+    assert_eq!(fill(&it.app.instance, tenant).await.unwrap(), 0);
+
+    let mut tx = it.app.instance.store().begin(tenant).await.unwrap();
+    tx.swap_key_version(&made, &without).await.unwrap();
+    tx.commit().await.unwrap();
+    it.damage().await;
+    assert_eq!(fill(&it.app.instance, tenant).await.unwrap(), 0);
+    // Nobody could say whether this is the key.
+    it.agreed("escrow-restore", "escrow_1").await.refused(409, "key.unproven");
 }
 
 async fn an_escrow_approval_does_not_cover_a_version_made_after_it(backend: Backend) {
@@ -297,6 +350,7 @@ async fn a_removed_copy_is_gone_and_known_no_more(backend: Backend) {
         items.iter().map(|copy| (copy["location"].clone(), copy["version"].clone())).collect::<Vec<_>>()
     };
     assert_eq!(known().await, []);
+    // Of what is not there nobody is asked.
     it.act("remove-copy", json!({"location": "vault_1"})).await.refused(409, "state.conflict");
     it.act("remove-copy", json!({"location": "elsewhere"})).await.refused(422, "request.invalid");
     it.act("backup", json!({"location": "vault_1"})).await.ok();
@@ -313,10 +367,55 @@ async fn a_removed_copy_is_gone_and_known_no_more(backend: Backend) {
 
     // One that somebody took away by hand is no longer known either.
     std::fs::remove_file(it.copy("vault_1")).unwrap();
-    let key = it.act("remove-copy", json!({"location": "vault_1"})).await.ok();
+    let key = it.agreed("remove-copy", "vault_1").await.ok();
     assert_eq!((key["backup"].clone(), key["is_backed_up"].clone()), (json!(null), json!(false)));
     assert_eq!(known().await, []);
     assert_eq!(it.app.events(&it.clinic.auditor, "key.copy_removed").await.len(), 2);
+}
+
+async fn the_last_copy_of_a_key_is_taken_away_by_two(backend: Backend) {
+    let mut it = It::on(backend).await;
+    it.named("aes_256", "encryption").await;
+    it.act("backup", json!({"location": "vault_1"})).await.ok();
+    it.agreed("escrow", "escrow_1").await.ok();
+    it.act("rotate", json!({})).await.ok();
+    it.act("backup", json!({"location": "vault_1"})).await.ok();
+    let waits = async |location: &str| {
+        let asked = it.act("remove-copy", json!({"location": location})).await;
+        assert_eq!((asked.status.as_u16(), &asked.json()["action"]), (202, &json!("key.copy_remove")));
+        asked.json()["approval_id"].as_str().unwrap().to_owned()
+    };
+    // The older copy does not have the second version.
+    let approval = waits("vault_1").await;
+    let approved = it.app.get(&it.second, &format!("/v1/approvals/{approval}")).await.ok();
+    assert_eq!(approved["details"]["versions"], json!(["2"]), "{approved}");
+    let early = json!({"location": "vault_1", "approval_id": approval});
+    it.act("remove-copy", early).await.refused(409, "approval.unusable");
+    assert!(it.copy("vault_1").exists());
+    // Of the older one everything is in the newer one.
+    it.act("remove-copy", json!({"location": "escrow_1"})).await.ok();
+    // Now more would be lost than was consented to.
+    it.app.post(&it.second, &format!("/v1/approvals/{approval}/approve"), json!({})).await.ok();
+    let late = json!({"location": "vault_1", "approval_id": approval});
+    it.act("remove-copy", late).await.refused(409, "approval.unusable");
+    // A copy that was begun and not read back does not stand in for it, nor is the one that was there worth less by it.
+    std::fs::rename(it.folder.path().join("vault_1"), it.folder.path().join("away")).unwrap();
+    it.act("rotate", json!({})).await.ok();
+    it.act("backup", json!({"location": "vault_1"})).await.refused(503, "dependency.unavailable");
+    it.app.clock.advance_seconds(60);
+    std::fs::rename(it.folder.path().join("away"), it.folder.path().join("vault_1")).unwrap();
+    waits("vault_1").await;
+    it.agreed("remove-copy", "vault_1").await.ok();
+    assert!(!it.copy("vault_1").exists());
+    // Of a key that is gone nothing is lost: whoever may takes its copies away.
+    it.act("backup", json!({"location": "vault_1"})).await.ok();
+    it.act("revoke", json!({})).await.ok();
+    let asked = it.act("schedule-deletion", json!({"force": true})).await.json();
+    let id = asked["approval_id"].as_str().unwrap();
+    it.app.post(&it.second, &format!("/v1/approvals/{id}/approve"), json!({})).await.ok();
+    it.act("schedule-deletion", json!({"force": true, "approval_id": id})).await.ok();
+    it.act("remove-copy", json!({"location": "vault_1"})).await.ok();
+    assert!(!it.copy("vault_1").exists());
 }
 
 async fn a_certificate_of_destruction_states_the_copies(backend: Backend) {
@@ -380,9 +479,9 @@ async fn a_removal_is_in_the_log_before_the_copy_is_gone(backend: Backend) {
     it.act("backup", json!({"location": "vault_1"})).await.ok();
     // Nobody knows that this one is there, and its folder does not let it go.
     std::fs::create_dir(it.copy("escrow_1")).unwrap();
-    it.act("remove-copy", json!({"location": "escrow_1"})).await.refused(503, "dependency.unavailable");
+    it.agreed("remove-copy", "escrow_1").await.refused(503, "dependency.unavailable");
     assert_eq!((it.cores("key.copy_removing").await.len(), it.cores("key.copy_removed").await.len()), (1, 0));
-    it.act("remove-copy", json!({"location": "vault_1"})).await.ok();
+    it.agreed("remove-copy", "vault_1").await.ok();
     for kind in ["key.copy_removing", "key.copy_removed"] {
         let told = it.cores(kind).await;
         assert!(told.iter().any(|core| core.contains("vault_1")), "{told:?}");

@@ -1,10 +1,24 @@
 //! Deleting keys, from outside.
 
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, Ordering},
+};
+
+use chancery_crypto::Secret;
 use chancery_domain::{
     TenantId,
-    keyring::{KeyState, KeyVersion, ProviderKind, StoredMaterial, TombstoneKind, deletion::destroy_due},
+    instance::Ports,
+    keyring::{
+        KeyState, KeyVersion, ProviderKind, ResidentId, StoredMaterial, TombstoneKind,
+        destruction::{Away, destroy_due},
+        resident::{
+            Decryption, Destruction, ResidentError, ResidentKeys, ResidentPublic, ResidentType, ResidentUse, Signing,
+        },
+    },
 };
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use crate::{
     app::{Backend, Caller, Clinic, Reply, TestApp},
@@ -21,6 +35,49 @@ backends! {
     what_was_counted_before_a_key_was_suspended_takes_two,
     one_that_cannot_be_destroyed_holds_none_up,
     a_certificate_key_rotated_elsewhere_stops_no_destruction,
+    while_a_provider_hangs_in_a_forced_destruction_others_write,
+    a_provider_that_refuses_a_forced_destruction_is_asked_again,
+    what_a_provider_destroys_is_neither_cancelled_nor_revoked,
+}
+
+/// A provider that destroys keys: when it is let, or not at all.
+#[derive(Default)]
+struct Hsm {
+    /// Hangs until it is told to go on.
+    hangs: AtomicBool,
+    refuses: AtomicBool,
+    reached: Notify,
+    destroyed: Mutex<Vec<String>>,
+}
+
+#[async_trait::async_trait]
+impl ResidentKeys for Hsm {
+    fn kind(&self) -> ProviderKind {
+        ProviderKind::Pkcs11
+    }
+    async fn generate(&self, _: &str, _: ResidentType, _: ResidentUse) -> Result<ResidentId, ResidentError> {
+        Err(ResidentError::Unsupported)
+    }
+    async fn public(&self, _: &ResidentId) -> Result<ResidentPublic, ResidentError> {
+        Err(ResidentError::NotFound)
+    }
+    async fn sign(&self, _: &ResidentId, _: Signing, _: &[u8]) -> Result<Vec<u8>, ResidentError> {
+        Err(ResidentError::Unsupported)
+    }
+    async fn decrypt(&self, _: &ResidentId, _: Decryption, _: &[u8]) -> Result<Secret<Vec<u8>>, ResidentError> {
+        Err(ResidentError::Unsupported)
+    }
+    async fn destroy(&self, id: &ResidentId) -> Result<Destruction, ResidentError> {
+        self.destroyed.lock().unwrap().push(id.to_string());
+        self.reached.notify_one();
+        if self.hangs.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+        if self.refuses.load(Ordering::Relaxed) {
+            return Err(ResidentError::Unavailable("the HSM is away".into()));
+        }
+        Ok(Destruction::Done)
+    }
 }
 
 /// A clinic with two officers, its data key, and a value under that key's first version.
@@ -35,7 +92,11 @@ struct It {
 
 impl It {
     async fn on(backend: Backend) -> Self {
-        let app = TestApp::on(backend).await;
+        Self::with(backend, |_| ()).await
+    }
+
+    async fn with(backend: Backend, change: impl FnOnce(&mut Ports)) -> Self {
+        let app = TestApp::with(backend, change).await;
         let clinic = app.clinic("ours").await;
         let second = app.caller(&clinic.id, "security_officer").await;
         app.register_fields(&clinic).await;
@@ -58,6 +119,40 @@ impl It {
         let mut body = body;
         body["approval_id"] = json!(id);
         self.act("schedule-deletion", body).await
+    }
+
+    /// Another officer's consent to what was asked for.
+    async fn approved(&self, body: &Value) -> Value {
+        let id = self.act("schedule-deletion", body.clone()).await.json()["approval_id"].as_str().unwrap().to_owned();
+        self.app.post(&self.second, &format!("/v1/approvals/{id}/approve"), json!({})).await.ok();
+        let mut body = body.clone();
+        body["approval_id"] = json!(id);
+        body
+    }
+
+    /// A named key with two versions in an HSM, `slot-1` and `slot-2`.
+    async fn in_an_hsm(backend: Backend) -> (Self, Arc<Hsm>) {
+        let hsm = Arc::new(Hsm::default());
+        let provider: Arc<dyn ResidentKeys> = hsm.clone();
+        let mut it = Self::with(backend, |ports| ports.resident.push(provider)).await;
+        let body = json!({"name": "there", "type": "ed25519", "purpose": "signing", "access_policy": "application"});
+        let key = it.app.post(&it.clinic.officer, "/v1/keys", body).await.created();
+        it.key = key["id"].as_str().unwrap().to_owned();
+        it.act("rotate", json!({})).await.ok();
+        let mut tx = it.app.instance.store().begin(it.tenant).await.unwrap();
+        for version in tx.key_versions(it.key.parse().unwrap()).await.unwrap() {
+            let id = format!("slot-{}", version.version).parse().unwrap();
+            let material = StoredMaterial::Resident { provider: ProviderKind::Pkcs11, id };
+            tx.swap_key_version(&version, &KeyVersion { material, ..version.clone() }).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+        (it, hsm)
+    }
+
+    async fn states(&self) -> Vec<KeyState> {
+        let mut view = self.app.instance.store().view(self.tenant).await.unwrap();
+        let versions = view.key_versions(self.key.parse().unwrap()).await.unwrap();
+        versions.iter().map(|version| version.state).collect()
     }
 
     async fn open(&self) -> Reply {
@@ -85,11 +180,11 @@ async fn a_deleted_key_waits_can_be_saved_and_then_is_gone(backend: Backend) {
 
     it.agreed(body).await.ok();
     it.app.clock.advance_seconds(7 * 86_400 - 60);
-    assert_eq!(destroy_due(&it.app.instance, it.tenant).await.unwrap(), 0);
+    assert_eq!(destroy_due(&it.app.instance, it.tenant, &mut Away::default()).await.unwrap(), 0);
     assert_eq!(it.first().await.0, KeyState::PendingDeletion);
     it.app.clock.advance_seconds(60);
-    assert_eq!(destroy_due(&it.app.instance, it.tenant).await.unwrap(), 1);
-    assert_eq!(destroy_due(&it.app.instance, it.tenant).await.unwrap(), 0);
+    assert_eq!(destroy_due(&it.app.instance, it.tenant, &mut Away::default()).await.unwrap(), 1);
+    assert_eq!(destroy_due(&it.app.instance, it.tenant, &mut Away::default()).await.unwrap(), 0);
     assert_eq!(it.first().await, (KeyState::Destroyed, 0));
     it.act("cancel-deletion", json!({})).await.refused(409, "state.conflict");
     it.open().await.refused(422, "sealed.wrong_context");
@@ -233,7 +328,7 @@ async fn one_that_cannot_be_destroyed_holds_none_up(backend: Backend) {
     let mut tx = store.begin(it.tenant).await.unwrap();
     tx.swap_key_version(&first, &KeyVersion { material: away, ..first.clone() }).await.unwrap();
     tx.commit().await.unwrap();
-    assert!(destroy_due(&it.app.instance, it.tenant).await.is_err());
+    assert!(destroy_due(&it.app.instance, it.tenant, &mut Away::default()).await.is_err());
     let mut view = store.view(it.tenant).await.unwrap();
     assert_eq!(view.key_versions(first.key).await.unwrap()[0].state, KeyState::PendingDeletion);
     assert_eq!(view.key_versions(due[0].key).await.unwrap()[0].state, KeyState::Destroyed);
@@ -250,9 +345,82 @@ async fn a_certificate_key_rotated_elsewhere_stops_no_destruction(backend: Backe
     let keys = it.app.get(&it.clinic.officer, "/v1/keys?managed=certificate").await.ok();
     let path = format!("/v1/keys/{}/rotate", keys["items"][0]["id"].as_str().unwrap());
     it.app.post(&it.clinic.officer, &path, json!({})).await.ok();
-    assert_eq!(destroy_due(&other.instance, it.tenant).await.unwrap(), 1);
+    assert_eq!(destroy_due(&other.instance, it.tenant, &mut Away::default()).await.unwrap(), 1);
 
     let tombstones = it.app.instance.store().view(it.tenant).await.unwrap().tombstones().await.unwrap();
     let path = format!("/v1/certificates/{}/verify", tombstones[0].certificate.unwrap());
     assert_eq!(it.app.get(&it.clinic.auditor, &path).await.ok()["verdict"], "valid");
+}
+
+/// An HSM or a KMS may take for ever, and SQLite has one writer.
+async fn while_a_provider_hangs_in_a_forced_destruction_others_write(backend: Backend) {
+    let (it, hsm) = It::in_an_hsm(backend).await;
+    it.act("revoke", json!({})).await.ok();
+    let body = it.approved(&json!({"force": true})).await;
+    hsm.hangs.store(true, Ordering::Relaxed);
+    {
+        let forced = it.act("schedule-deletion", body.clone());
+        tokio::pin!(forced);
+        tokio::select! {
+            reply = &mut forced => panic!("{}", reply.text()),
+            () = hsm.reached.notified() => {}
+        }
+        let others = json!({"name": "another", "type": "ed25519", "purpose": "signing"});
+        let written = it.app.post(&it.clinic.officer, "/v1/keys", others);
+        let written = tokio::time::timeout(std::time::Duration::from_secs(3), written).await;
+        written.expect("nothing is held while the provider is asked").created();
+        assert_eq!(it.states().await, [KeyState::PendingDeletion; 2]);
+        // Here the process is killed.
+    }
+    it.act("schedule-deletion", body).await.refused(409, "state.conflict");
+    // The next round goes on, and does not mind what the provider did before.
+    hsm.hangs.store(false, Ordering::Relaxed);
+    assert_eq!(destroy_due(&it.app.instance, it.tenant, &mut Away::default()).await.unwrap(), 2);
+    assert_eq!(it.states().await, [KeyState::Destroyed; 2]);
+    assert_eq!(*hsm.destroyed.lock().unwrap(), ["slot-1", "slot-1", "slot-2"]);
+    assert_eq!(destroy_due(&it.app.instance, it.tenant, &mut Away::default()).await.unwrap(), 0);
+    assert_eq!(it.app.events(&it.clinic.auditor, "key.destroyed").await.len(), 2);
+}
+
+async fn a_provider_that_refuses_a_forced_destruction_is_asked_again(backend: Backend) {
+    let (it, hsm) = It::in_an_hsm(backend).await;
+    it.act("revoke", json!({})).await.ok();
+    let body = it.approved(&json!({"force": true})).await;
+    hsm.refuses.store(true, Ordering::Relaxed);
+    let done = it.act("schedule-deletion", body).await.ok();
+    assert_eq!(done["versions"][0]["state"], "pending_deletion", "{done}");
+    assert!(destroy_due(&it.app.instance, it.tenant, &mut Away::default()).await.is_err());
+    assert_eq!(hsm.destroyed.lock().unwrap().len(), 2, "once by whoever asked, and once in a round");
+    hsm.refuses.store(false, Ordering::Relaxed);
+    assert_eq!(destroy_due(&it.app.instance, it.tenant, &mut Away::default()).await.unwrap(), 2);
+    // With a provider that answers it is done at once, by whom and under what is known.
+    let (it, _) = It::in_an_hsm(Backend::sqlite().await).await;
+    it.act("revoke", json!({})).await.ok();
+    let body = it.approved(&json!({"force": true})).await;
+    let done = it.act("schedule-deletion", body).await.ok();
+    assert_eq!(done["versions"][1]["state"], "destroyed", "{done}");
+    let tombstones = it.app.instance.store().view(it.tenant).await.unwrap().tombstones().await.unwrap();
+    assert!(
+        tombstones.iter().all(|stone| stone.approval.is_some() && stone.destroyed_by != "system"),
+        "{tombstones:?}"
+    );
+    assert_eq!(tombstones.len(), 2);
+}
+
+async fn what_a_provider_destroys_is_neither_cancelled_nor_revoked(backend: Backend) {
+    let (it, hsm) = It::in_an_hsm(backend).await;
+    it.agreed(json!({"days": 7, "version": 1})).await.ok();
+    it.act("cancel-deletion", json!({})).await.ok();
+    it.agreed(json!({"days": 7, "version": 1})).await.ok();
+    it.app.clock.advance_seconds(7 * 86_400);
+    hsm.refuses.store(true, Ordering::Relaxed);
+    assert!(destroy_due(&it.app.instance, it.tenant, &mut Away::default()).await.is_err());
+    // It may be gone there already.
+    it.act("cancel-deletion", json!({"version": 1})).await.refused(409, "state.conflict");
+    it.act("revoke", json!({"version": 1})).await.refused(409, "state.conflict");
+    assert_eq!(it.app.events(&it.clinic.auditor, "key.destroying").await.len(), 1);
+    hsm.refuses.store(false, Ordering::Relaxed);
+    assert_eq!(destroy_due(&it.app.instance, it.tenant, &mut Away::default()).await.unwrap(), 1);
+    assert_eq!(it.states().await, [KeyState::Destroyed, KeyState::Active]);
+    assert_eq!(it.app.events(&it.clinic.auditor, "key.destroying").await.len(), 1, "begun once");
 }

@@ -797,7 +797,12 @@ async fn a_tenant_is_never_without_a_managed_key_whatever_became_of_the_last() {
     app.post(&clinic.officer, &of(&key, "schedule-deletion"), body).await.ok();
     app.clock.advance_seconds(7 * 86_400);
     let tenant = clinic.id.parse().unwrap();
-    assert_eq!(chancery_domain::keyring::deletion::destroy_due(&app.instance, tenant).await.unwrap(), 1);
+    assert_eq!(
+        keyring::destruction::destroy_due(&app.instance, tenant, &mut keyring::destruction::Away::default())
+            .await
+            .unwrap(),
+        1
+    );
     let rotated = app.call(&clinic.officer, "POST", &of(&key, "rotate"), None).await.ok();
     assert_eq!((&rotated["state"], &rotated["version"]), (&json!("active"), &json!(3)));
     app.seal(&clinic.service, "ssn", "1", json!("1")).await;

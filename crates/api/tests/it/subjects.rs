@@ -3,14 +3,18 @@
 use chancery_domain::{
     TenantId,
     ids::NodeId,
-    keyring::deletion::destroy_due,
+    keyring::destruction::{Away, destroy_due},
     subjects::{Unmoved, move_keys, rotation::JOB},
 };
 use serde_json::{Value, json};
 
 use crate::app::{Backend, Caller, Clinic, Reply, TestApp};
 
-backends! { an_erased_person_is_gone_and_nobody_else, persons_follow_a_rotation_of_their_root_and_the_old_version_goes }
+backends! {
+    an_erased_person_is_gone_and_nobody_else,
+    persons_follow_a_rotation_of_their_root_and_the_old_version_goes,
+    a_subject_root_is_not_revoked_over_the_persons_under_it_but_by_two,
+}
 
 async fn seal_for(app: &TestApp, caller: &Caller, subject: &str, row: &str, value: &str) -> Reply {
     let item = json!({"table": "patients", "column": "ssn", "row": row, "subject": subject, "value": value});
@@ -173,6 +177,46 @@ async fn job(app: &TestApp, clinic: &Clinic) -> Result<u64, chancery_domain::ins
     move_keys(&app.instance, tenant, &mut Unmoved::default(), &|| false).await
 }
 
+/// Under a revoked version nobody's key opens, so it could not be moved either: its persons would be stuck.
+async fn a_subject_root_is_not_revoked_over_the_persons_under_it_but_by_two(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let ours = app.clinic("ours").await;
+    let second = app.caller(&ours.id, "security_officer").await;
+    app.register_fields(&ours).await;
+    let sealed = |reply: Reply| reply.ok()["items"][0]["sealed"].clone();
+    let ann = sealed(seal_for(&app, &ours.service, "MRN-0001", "p1", "1").await);
+    let key = subject_root(&app, &ours).await;
+    let revoke = async |body: Value| app.post(&ours.officer, &format!("/v1/keys/{key}/revoke"), body).await;
+    let refused = revoke(json!({})).await;
+    refused.refused(409, "state.conflict");
+    app.post(&ours.officer, &format!("/v1/keys/{key}/rotate"), json!({})).await.ok();
+    revoke(json!({"version": 1})).await.refused(409, "state.conflict");
+    app.open(&ours.service, "ssn", "p1", &ann).await.ok();
+    // The ordinary road: they move, and then it may go.
+    assert_eq!(job(&app, &ours).await.unwrap(), 1);
+    revoke(json!({"version": 1, "reason": "key_compromise"})).await.ok();
+    assert_eq!(app.open(&ours.service, "ssn", "p1", &ann).await.ok()["items"][0]["value"], "1");
+
+    // By force, with another person's consent, for exactly that.
+    let body = json!({"version": 2, "force": true, "reason": "key_compromise"});
+    let asked = revoke(body.clone()).await;
+    assert_eq!((asked.status.as_u16(), &asked.json()["action"]), (202, &json!("key.revoke_holding")));
+    app.open(&ours.service, "ssn", "p1", &ann).await.ok();
+    let id = asked.json()["approval_id"].clone();
+    app.post(&second, &format!("/v1/approvals/{}/approve", id.as_str().unwrap()), json!({})).await.ok();
+    let with = |force: bool, reason: &str| json!({"version": 2, "force": force, "reason": reason, "approval_id": id});
+    revoke(with(false, "key_compromise")).await.refused(409, "state.conflict");
+    revoke(with(true, "superseded")).await.refused(409, "approval.unusable");
+    revoke(with(true, "key_compromise")).await.ok();
+    app.open(&ours.service, "ssn", "p1", &ann).await.refused(409, "key.retired");
+    // Who is stuck under it is still known, and can be erased.
+    erase(&app, &ours, "MRN-0001").await.ok();
+    app.open(&ours.service, "ssn", "p1", &ann).await.refused(410, "subject.erased");
+    // New persons are under the version that took its place.
+    let bob = sealed(seal_for(&app, &ours.service, "MRN-0002", "p2", "2").await);
+    app.open(&ours.service, "ssn", "p2", &bob).await.ok();
+}
+
 async fn persons_follow_a_rotation_of_their_root_and_the_old_version_goes(backend: Backend) {
     let app = TestApp::on(backend).await;
     let (ours, theirs) = (app.clinic("ours").await, app.clinic("theirs").await);
@@ -209,7 +253,7 @@ async fn persons_follow_a_rotation_of_their_root_and_the_old_version_goes(backen
 
     app.post(&ours.officer, &path, delete).await.ok();
     app.clock.advance_seconds(8 * 86_400);
-    assert_eq!(destroy_due(&app.instance, ours.id.parse().unwrap()).await.unwrap(), 1);
+    assert_eq!(destroy_due(&app.instance, ours.id.parse().unwrap(), &mut Away::default()).await.unwrap(), 1);
     let created = app.events(&ours.auditor, "subject.created").await.len();
     for app in [&app, &node] {
         for (sealed, row, value) in [(&ann, "p1", "1"), (&bob, "p2", "2"), (&new, "p4", "5")] {

@@ -171,7 +171,7 @@ async fn put(
                     place.set(&mut row, name, Value::Text(None));
                 }
                 // Nor is it anywhere else: in a provider, or under the tenant's own.
-                for name in ["provider", "resident_id", "own_provider", "own_mode", "own_wrapped"] {
+                for name in ["provider", "resident_id", "key_check", "own_provider", "own_mode", "own_wrapped"] {
                     place.set(&mut row, name, Value::Text(None));
                 }
                 if let Some(at) = tombstones.destroyed_at(&tenant, tombstone, &id) {

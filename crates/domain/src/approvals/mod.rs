@@ -55,8 +55,12 @@ codes! {
         KeyDelete = "key.delete",
         /// Destroy a revoked key without waiting.
         KeyForceDelete = "key.force_delete",
+        /// Revoke a version of the subject root while keys of persons are under it: they open no more.
+        KeyRevokeHolding = "key.revoke_holding",
         /// Hand a key's material to another provider.
         KeyEscrow = "key.escrow",
+        /// Take a copy of a key away that no other verified copy stands in for.
+        KeyCopyRemove = "key.copy_remove",
         /// Take a key's material back from another provider.
         KeyEscrowRestore = "key.escrow_restore",
         /// Open what a stopped key has sealed.

@@ -65,6 +65,8 @@ impl OpenFailure {
             | KeyError::Needed
             | KeyError::Unsuited(_)
             | KeyError::NoVersion
+            | KeyError::StillHolds(..)
+            | KeyError::Approval(_)
             | KeyError::NotActive
             | KeyError::AlreadyStaged
             | KeyError::Illegal { .. } => None,

@@ -169,6 +169,8 @@ codes! {
         KeyDeletionCancelled = "key.deletion_cancelled",
         /// Its waiting time was over and it was carried out.
         KeyDeletionDone = "key.deletion_done",
+        /// The provider of a key version is about to be asked to destroy it.
+        KeyDestroying = "key.destroying",
         /// A key version is gone for good.
         KeyDestroyed = "key.destroyed",
         /// A named key was made.
@@ -422,6 +424,7 @@ impl EventKind {
             | Self::TokenExchanged
             | Self::KeyCopying
             | Self::KeyCopyRemoving
+            | Self::KeyDestroying
             | Self::BackupRestored
             | Self::ApprovalUsed
             | Self::KeyUsed

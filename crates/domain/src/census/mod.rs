@@ -347,7 +347,7 @@ mod tests {
             key_id: "kv_1".to_owned(),
             handle: Handle([3; 8]),
             state,
-            material: StoredMaterial::Wrapped { bytes: Vec::new(), tenant_key_version: 1 },
+            material: StoredMaterial::Wrapped { bytes: Vec::new(), tenant_key_version: 1, check: None },
             public_jwk: None,
             previous: None,
             next: None,

@@ -25,9 +25,15 @@ pub enum CopyError {
     /// It has none of this name.
     #[error("the destination has no such copy")]
     Missing,
-    /// What it gave back is not what was put there, or is another key's.
+    /// What it gave back is not what was put there.
     #[error("the copy does not read back")]
     Damaged,
+    /// It is whole, and not the key that it should be.
+    #[error("the copy is of another key")]
+    AnotherKey,
+    /// Nothing that is left of the key tells whether the copy is that key.
+    #[error("nothing tells whether the copy is of this key")]
+    Unproven,
 }
 
 /// A place that the operator chose for copies of keys. Callers name it and nothing more: no path, no address.

@@ -1,33 +1,25 @@
 //! Deleting keys: after a waiting time that can be cancelled, or at once by force, and then for good.
 //!
 //! What a key has sealed dies with it. So unless it is known that nothing is left under it, and always by force, this
-//! takes two people. A key that waits neither opens nor signs: whoever still needs it notices before it is too late.
-
-use std::collections::BTreeMap;
-
-use chancery_crypto::Phi;
-use serde_json::{Value, json};
+//! takes two people. A key that waits neither opens nor signs: whoever still needs it notices before it is too late. How
+//! its versions go in the end: `destruction`.
 
 use super::{
-    BUNDLE_DAYS, BackupState, Key, KeyCopy, KeyRef, KeyState, KeyVersion, Managed, StoredMaterial, Tombstone,
-    TombstoneKind, tombstones::fingerprint,
+    Key, KeyRef, KeyState, KeyVersion, Managed, StoredMaterial,
+    destruction::{Destroyer, destroy, destroy_forced},
 };
 use crate::{
-    Instance, TenantId,
-    access::{Call, Denied, Permission, RequestInfo},
+    Instance,
+    access::{Call, Denied, Permission},
     approvals::{self, ApprovalError, Carried, Deed, DeedKind},
     audit::{Change, Detail, Event, EventKind, stamp::Actor},
-    census,
-    certificates::{self, Claim},
+    census, certificates,
     faults::Faults,
-    ids::{ApprovalId, CertificateId, KeyId, RequestId},
+    ids::{ApprovalId, KeyId},
     instance::{Failure, fails},
-    time::Timestamp,
 };
 
-const DAY_SECONDS: i64 = 86_400;
-/// So many copies a certificate names; it counts all of them.
-const MAX_STATED: usize = 8;
+pub(super) const DAY_SECONDS: i64 = 86_400;
 
 /// What shall be deleted, and when.
 #[derive(Debug, Clone, Copy)]
@@ -67,6 +59,9 @@ pub enum DeletionError {
     /// Nothing waits for its deletion.
     #[error("no version waits for its deletion")]
     NothingWaits,
+    /// Its provider was asked to destroy it, or is about to be; names the version.
+    #[error("the destruction of version {0} has begun")]
+    HasBegun(u32),
     /// The approval does not do.
     #[error(transparent)]
     Approval(#[from] ApprovalError),
@@ -78,6 +73,9 @@ pub enum DeletionError {
 fails!(DeletionError);
 
 /// Schedules the destruction of a key or of one version, or by force destroys it.
+///
+/// By force, what lives in a provider is gone when that was asked: a version whose provider did not answer is returned as it is
+/// then, pending and due, and [`destroy_due`](super::destruction::destroy_due) goes on with it.
 ///
 /// # Errors
 ///
@@ -119,23 +117,25 @@ async fn try_schedule(
         }
     }
     let now = instance.now();
-    if wanted.force {
-        for version in &targets {
-            destroy(instance, &mut change, (&key, version), call.caller.subject(), wanted.approval).await?;
+    let by = Destroyer { actor: Actor::Call(call), name: me, approval: wanted.approval };
+    let due = if wanted.force { now } else { now.plus_seconds(i64::from(wanted.days) * DAY_SECONDS) };
+    let mut elsewhere = Vec::new();
+    for version in &targets {
+        if wanted.force && matches!(version.material, StoredMaterial::Wrapped { .. }) {
+            destroy(instance, &mut change, (&key, version), &by).await?;
+            continue;
         }
-    } else {
-        let due = now.plus_seconds(i64::from(wanted.days) * DAY_SECONDS);
-        for version in &targets {
-            let waiting = KeyVersion {
-                state: KeyState::PendingDeletion,
-                cancels_to: Some(version.state),
-                deletion_due_at: Some(due),
-                ..version.clone()
-            };
-            change.rows().swap_key_version(version, &waiting).await?;
-        }
+        let waiting = KeyVersion {
+            state: KeyState::PendingDeletion,
+            // By force there is no way back: the provider is asked as soon as this is committed.
+            cancels_to: (!wanted.force).then_some(version.state),
+            deletion_due_at: Some(due),
+            ..version.clone()
+        };
+        change.rows().swap_key_version(version, &waiting).await?;
+        elsewhere.push(waiting);
     }
-    let versions = change.rows().key_versions(id).await?;
+    let mut versions = change.rows().key_versions(id).await?;
     let mut event = Event::new(EventKind::KeyDeletionScheduled)
         .on("key", id)
         .with("versions", Detail::Names(targets.iter().map(|version| version.version.to_string()).collect()))
@@ -145,6 +145,10 @@ async fn try_schedule(
     }
     change.commit(event).await?;
     instance.end_lease(tenant);
+    if wanted.force && !elsewhere.is_empty() {
+        destroy_forced(instance, tenant, &elsewhere, &by).await;
+        versions = instance.store().fresh_view(tenant).await?.key_versions(id).await?;
+    }
     Ok(Carried::Done(KeyRef { key, versions }))
 }
 
@@ -239,202 +243,23 @@ pub async fn cancel(
     let waits = |found: &KeyVersion| {
         found.state == KeyState::PendingDeletion && version.is_none_or(|number| number == found.version)
     };
-    let waiting: Vec<KeyVersion> = change.rows().seize_versions(id).await?.into_iter().filter(waits).collect();
+    let pending: Vec<KeyVersion> = change.rows().seize_versions(id).await?.into_iter().filter(waits).collect();
+    let waiting: Vec<(&KeyVersion, KeyState)> =
+        pending.iter().filter_map(|version| Some((version, version.cancels_to?))).collect();
     if waiting.is_empty() {
-        return Err(DeletionError::NothingWaits);
+        return Err(pending
+            .first()
+            .map_or(DeletionError::NothingWaits, |begun| DeletionError::HasBegun(begun.version)));
     }
-    for version in &waiting {
-        let before = KeyVersion {
-            // INVARIANT: set with the state. A row that lost it stays stopped.
-            state: version.cancels_to.unwrap_or(KeyState::Suspended),
-            cancels_to: None,
-            deletion_due_at: None,
-            ..version.clone()
-        };
+    for (version, state) in &waiting {
+        let before = KeyVersion { state: *state, cancels_to: None, deletion_due_at: None, ..(*version).clone() };
         change.rows().swap_key_version(version, &before).await?;
     }
     let versions = change.rows().key_versions(id).await?;
     let event = Event::new(EventKind::KeyDeletionCancelled)
         .on("key", id)
-        .with("versions", Detail::Names(waiting.iter().map(|version| version.version.to_string()).collect()));
+        .with("versions", Detail::Names(waiting.iter().map(|(version, _)| version.version.to_string()).collect()));
     change.commit(event).await?;
     instance.end_lease(tenant);
     Ok(KeyRef { key, versions })
-}
-
-/// Destroys the versions of `tenant` whose waiting time is over, each in a commit of its own; how many there were.
-///
-/// # Errors
-///
-/// [`DeletionError`] of the first that could not be destroyed; all others are.
-pub async fn destroy_due(instance: &Instance, tenant: TenantId) -> Result<u32, DeletionError> {
-    let due = instance.store().view(tenant).await?.versions_to_destroy(instance.now()).await?;
-    let (mut count, mut failed) = (0, None);
-    for version in due {
-        // One whose provider is away holds none of the others up.
-        match certificates::with_key_of_today(instance, tenant, || destroy_one(instance, tenant, &version)).await {
-            Ok(destroyed) => count += u32::from(destroyed),
-            Err(error) => failed = failed.or(Some(error)),
-        }
-    }
-    failed.map_or(Ok(count), Err)
-}
-
-/// Destroys a version whose waiting time is over; `false` if it was cancelled since it was read.
-async fn destroy_one(instance: &Instance, tenant: TenantId, due: &KeyVersion) -> Result<bool, DeletionError> {
-    let request = RequestInfo {
-        id: RequestId::make(instance.now(), instance.random())?,
-        address: None,
-        user_agent: None,
-        key: None,
-        route: "destroy",
-        method: "JOB",
-    };
-    let ring = instance.keyring(tenant).await?;
-    let mut change = Change::begin_with(instance, Actor::System(&request), tenant, ring).await?;
-    let key = change.rows().seize_key(due.key).await?.ok_or(DeletionError::NotFound)?;
-    // Cancelled since? Then it is not the same any more.
-    let still = change.rows().seize_versions(due.key).await?;
-    let Some(version) = still.into_iter().find(|found| found == due) else { return Ok(false) };
-    destroy(instance, &mut change, (&key, &version), "system", None).await?;
-    change.commit(Event::new(EventKind::KeyDeletionDone).on("key", key.id)).await?;
-    instance.end_lease(tenant);
-    Ok(true)
-}
-
-/// Wipes a version's material, sets its tombstone, and states both in a certificate and an event, in the caller's commit.
-async fn destroy(
-    instance: &Instance,
-    change: &mut Change<'_>,
-    (key, version): (&Key, &KeyVersion),
-    by: impl ToString + Send,
-    approval: Option<ApprovalId>,
-) -> Result<(), DeletionError> {
-    // First there, while the rows are held: a deletion that was cancelled in time destroys nothing. A commit that fails after
-    // this is made good by the next run, for which a key that is gone is fine.
-    super::resides::destroy(instance, &version.material).await?;
-    let now = instance.now();
-    let (wrapped, tenant_key_version) = match &version.material {
-        StoredMaterial::Wrapped { bytes, tenant_key_version } => (bytes.clone(), *tenant_key_version),
-        StoredMaterial::Resident { id, .. } => (id.to_string().into_bytes(), 0),
-    };
-    let print = fingerprint(version.handle, &wrapped);
-    let gone = KeyVersion {
-        state: KeyState::Destroyed,
-        // Nothing of it stays.
-        material: StoredMaterial::Wrapped { bytes: Vec::new(), tenant_key_version },
-        cancels_to: None,
-        resumes_to: None,
-        deletion_due_at: None,
-        retired_at: version.retired_at.or(Some(now)),
-        ..version.clone()
-    };
-    change.rows().swap_key_version(version, &gone).await?;
-    let copies = change.rows().key_copies(key.id).await?;
-    let copies: Vec<KeyCopy> = copies.into_iter().filter(|copy| copy.may_hold(version.version)).collect();
-    let certificate = certify(instance, change, (key, version), (&print, &copies), now).await?;
-    let tombstone = Tombstone {
-        kind: TombstoneKind::KeyVersion,
-        id: version.key_id.clone(),
-        handle: version.handle,
-        fingerprint: print,
-        destroyed_at: now,
-        destroyed_by: by.to_string(),
-        approval,
-        certificate: Some(certificate),
-    };
-    change.rows().insert_tombstone(&tombstone).await?;
-    let event = Event::new(EventKind::KeyDestroyed)
-        .on("key", key.id)
-        .with("key_id", Detail::Id(version.key_id.clone()))
-        .with("version", Detail::Count(version.version.into()))
-        .with("fingerprint", Detail::Id(data_encoding::HEXLOWER.encode(&print)))
-        .with("certificate", Detail::Id(certificate.to_string()))
-        .with("copies", Detail::Count(u64::try_from(copies.len()).unwrap_or(u64::MAX)))
-        .with("copy_locations", Detail::Names(made_here(&copies).map(|copy| copy.location.clone()).collect()))
-        .with("complete_at", Detail::At(complete_at(now)));
-    change.record(event).await?;
-    Ok(())
-}
-
-/// The copies that Chancery made itself: their locations are names of the operator's configuration.
-fn made_here(copies: &[KeyCopy]) -> impl Iterator<Item = &KeyCopy> {
-    copies.iter().filter(|copy| copy.state != BackupState::Claimed)
-}
-
-/// What a certificate states of the copies that may still hold a destroyed key: how many, and of those made here where and
-/// since when. Of one that an import told of it is known that it was told of.
-fn stated(copies: &[KeyCopy]) -> impl Iterator<Item = (String, Value)> {
-    let made = made_here(copies).count();
-    let counts = [("copies".to_owned(), json!(made)), ("copies_claimed".to_owned(), json!(copies.len() - made))];
-    let each = made_here(copies).take(MAX_STATED).zip(1..).flat_map(|(copy, number)| {
-        let at = copy.at.map(|at| (format!("copy_{number}_on"), json!(day(at))));
-        std::iter::once((format!("copy_{number}_location"), json!(copy.location))).chain(at)
-    });
-    counts.into_iter().chain(each.collect::<Vec<_>>())
-}
-
-fn day(at: Timestamp) -> String {
-    at.to_string().chars().take(10).collect()
-}
-
-/// When the last key bundle that may hold a key destroyed at `now` has expired.
-pub fn complete_at(now: Timestamp) -> Timestamp {
-    now.plus_seconds(i64::from(BUNDLE_DAYS) * DAY_SECONDS)
-}
-
-/// The certificate of a destruction, stated by Chancery itself.
-async fn certify(
-    instance: &Instance,
-    change: &mut Change<'_>,
-    (key, version): (&Key, &KeyVersion),
-    (print, copies): (&[u8; 32], &[KeyCopy]),
-    now: Timestamp,
-) -> Result<CertificateId, DeletionError> {
-    let upper = |text: &str| text.rsplit('_').next().unwrap_or_default().to_owned();
-    let mut params = BTreeMap::from([
-        ("complete_on".to_owned(), json!(day(complete_at(now)))),
-        ("fingerprint".to_owned(), json!(data_encoding::HEXLOWER.encode(print))),
-        ("handle".to_owned(), json!(data_encoding::HEXUPPER.encode(&version.handle.0))),
-        ("key".to_owned(), json!(upper(&key.id.to_string()))),
-        ("key_type".to_owned(), json!(key.key_type.as_str().to_ascii_uppercase())),
-        ("version".to_owned(), json!(version.version)),
-    ]);
-    params.extend(stated(copies));
-    let claim = Claim {
-        kind: "key-destruction".to_owned(),
-        subject_kind: "key".to_owned(),
-        subject_ref: Phi::new(version.key_id.clone()),
-        code: "key.destroyed".to_owned(),
-        params,
-        evidence: Vec::new(),
-        occurred_at: Some(now),
-        attested_at: None,
-    };
-    Ok(certificates::state(instance, change, &claim).await?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_certificate_counts_all_copies_and_names_those_made_here() {
-        let copy = |location: &str, state| KeyCopy {
-            key: KeyId::from_bytes([1; 16]),
-            location: location.to_owned(),
-            state,
-            version: (state == BackupState::Verified).then_some(2),
-            at: Some(Timestamp::from_seconds(86_400)),
-            by: None,
-        };
-        let copies = [copy("somebody's drawer", BackupState::Claimed), copy("vault_1", BackupState::Verified)];
-        let params: BTreeMap<String, Value> = stated(&copies).collect();
-        let wanted = json!({"copies": 1, "copies_claimed": 1, "copy_1_location": "vault_1", "copy_1_on": "1970-01-02"});
-        assert_eq!(json!(params), wanted);
-        let many: Vec<KeyCopy> = (0..20).map(|n| copy(&n.to_string(), BackupState::Verified)).collect();
-        assert_eq!((stated(&many).count(), stated(&many).next().unwrap().1), (2 + 2 * MAX_STATED, json!(20)));
-        // A version made after the copy is not in it; what an import told of may hold any.
-        assert!(copies[1].may_hold(2) && !copies[1].may_hold(3) && copies[0].may_hold(3));
-    }
 }

@@ -8,6 +8,7 @@ use super::{
 use crate::{
     Instance,
     access::{Call, Denied, Permission},
+    approvals::ApprovalError,
     audit::{Event, EventKind, receipt::note},
     faults::Faults,
     ids::KeyId,
@@ -60,6 +61,13 @@ pub enum KeyError {
     /// The version does not do that in its state.
     #[error("the key version is `{0}`")]
     Stopped(KeyState),
+    /// Keys of persons are still under a version of the subject root; names the version and how many. They move by themselves
+    /// after a rotation, and then it may go.
+    #[error("{1} keys are still under version {0}")]
+    StillHolds(u32, u64),
+    /// The approval does not do.
+    #[error(transparent)]
+    Approval(#[from] ApprovalError),
     /// It has no active version to rotate from.
     #[error("the key has no active version")]
     NotActive,
@@ -107,6 +115,8 @@ impl KeyError {
             Self::Unsuited(_) => "unsuited",
             Self::NoVersion => "no_version",
             Self::Stopped(_) => "stopped",
+            Self::StillHolds(..) => "still_holds",
+            Self::Approval(_) => "approval",
             Self::NotActive => "not_active",
             Self::AlreadyStaged => "already_staged",
             Self::Illegal { .. } => "illegal_transition",

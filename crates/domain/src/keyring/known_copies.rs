@@ -3,15 +3,16 @@
 use async_trait::async_trait;
 
 use super::{
-    BackupState, CopyError, Key, KeyBackup, KeyRef,
+    BackupState, CopyError, Key, KeyBackup, KeyDestination, KeyRef, KeyVersion,
     copies::name,
-    custody::{CustodyError, destination},
+    custody::{CustodyError, destination, has_material, of},
 };
 use crate::{
     Instance,
     access::{Call, Permission},
+    approvals::{self, Carried, Deed, DeedKind},
     audit::{Change, Detail, Event, EventKind, receipt::note},
-    ids::KeyId,
+    ids::{ApprovalId, KeyId},
     store::StoreError,
     time::Timestamp,
 };
@@ -87,6 +88,8 @@ pub async fn list(instance: &Instance, call: &Call, id: KeyId) -> Result<Vec<Key
 
 /// Takes the copy of a key at `location` away, for good, also that of a destroyed key.
 ///
+/// Nobody takes the last copy of what still stands away alone: unless other verified copies hold as much, it takes two people.
+///
 /// What is there is taken away outside of any transaction: it may take long. So the copy is marked first, and whoever makes one
 /// there meanwhile is refused.
 ///
@@ -94,12 +97,25 @@ pub async fn list(instance: &Instance, call: &Call, id: KeyId) -> Result<Vec<Key
 ///
 /// [`CustodyError`]; [`CopyError::Missing`] if there is none and none is known, [`StoreError::Changed`] if one is on its way there.
 /// After any other error it may be gone and still be known: then this is repeated.
-pub async fn remove(instance: &Instance, call: &Call, id: KeyId, location: &str) -> Result<KeyRef, CustodyError> {
+pub async fn remove(
+    instance: &Instance,
+    call: &Call,
+    id: KeyId,
+    location: &str,
+    approval: Option<ApprovalId>,
+) -> Result<Carried<KeyRef>, CustodyError> {
     call.require(Permission::KeysCopiesRemove)?;
     instance.require_recent(call)?;
     let tenant = call.tenant();
-    instance.store().view(tenant).await?.key(id).await?.ok_or(CustodyError::NotFound)?;
+    let mut view = instance.store().view(tenant).await?;
+    view.key(id).await?.ok_or(CustodyError::NotFound)?;
+    let is_known = view.key_copies(id).await?.iter().any(|copy| copy.location == location);
+    drop(view);
     let destination = destination(instance, location)?;
+    // Nobody is asked about a copy that is not there.
+    if !is_known && let Err(missing @ CopyError::Missing) = destination.take(&name(tenant, id)).await {
+        return Err(missing.into());
+    }
     let told = |kind| {
         Event::new(kind)
             .on("key", id)
@@ -109,15 +125,26 @@ pub async fn remove(instance: &Instance, call: &Call, id: KeyId, location: &str)
     // The log knows before it is gone.
     let mut change = Change::begin(instance, call, tenant).await?;
     change.rows().seize_key(id).await?.ok_or(CustodyError::NotFound)?;
-    let known = change.rows().key_copies(id).await?.into_iter().find(|copy| copy.location == location);
+    let copies = change.rows().key_copies(id).await?;
+    let alone = only_there(location, &copies, &change.rows().key_versions(id).await?);
+    let known = copies.into_iter().find(|copy| copy.location == location);
     if known.as_ref().is_some_and(|copy| copy.is_on_its_way(instance.now())) {
         return Err(StoreError::Changed("key_copy").into());
     }
+    if !alone.is_empty() {
+        let deed = deed(id, &*destination, &alone);
+        let Some(approval) = approval else {
+            drop(change);
+            return Ok(Carried::waits(approvals::request(instance, call, &deed).await?));
+        };
+        approvals::consume(instance, call, &mut change, approval, &deed).await?;
+    }
+    let under = approval.filter(|_| !alone.is_empty());
     let marked = known.map(|copy| KeyCopy { state: BackupState::Removing, ..copy });
     if let Some(marked) = &marked {
         change.rows().put_key_copy(marked).await?;
     }
-    change.commit(told(EventKind::KeyCopyRemoving)).await?;
+    change.commit(of(told(EventKind::KeyCopyRemoving), under)).await?;
     // First there: what is recorded as gone is gone.
     match destination.remove(&name(tenant, id)).await {
         Err(CopyError::Missing) if marked.is_some() => {}
@@ -125,14 +152,37 @@ pub async fn remove(instance: &Instance, call: &Call, id: KeyId, location: &str)
     }
     let mut change = Change::begin(instance, call, tenant).await?;
     let mut key = change.rows().seize_key(id).await?.ok_or(CustodyError::NotFound)?;
-    let mut event = told(EventKind::KeyCopyRemoved);
+    let mut event = of(told(EventKind::KeyCopyRemoved), under);
     if let Some(marked) = &marked {
         event = event.with("version", Detail::Count(marked.version.unwrap_or_default().into()));
         forget(&mut change, &mut key, marked).await?;
     }
     let versions = change.rows().key_versions(id).await?;
     change.commit(event).await?;
-    Ok(KeyRef { key, versions })
+    Ok(Carried::Done(KeyRef { key, versions }))
+}
+
+/// The versions that would have no verified copy any more without the one at `location`: those that have something to lose and
+/// that no other verified copy holds. None for one whose removal was begun: that was consented to then.
+///
+/// A copy that nobody read back may be whole, so it counts here, and only here: one that was verified is not worth less because
+/// somebody began to make it anew.
+fn only_there(location: &str, copies: &[KeyCopy], versions: &[KeyVersion]) -> Vec<u32> {
+    let this = copies.iter().find(|copy| copy.location == location);
+    if this.is_some_and(|copy| copy.state == BackupState::Removing) {
+        return Vec::new();
+    }
+    let others = || copies.iter().filter(|copy| copy.location != location && copy.state == BackupState::Verified);
+    let here = |version: u32| this.is_none_or(|copy| copy.may_hold(version));
+    let stand = versions.iter().filter(|version| has_material(version)).map(|version| version.version);
+    stand.filter(|version| here(*version) && !others().any(|copy| copy.may_hold(*version))).collect()
+}
+
+fn deed(id: KeyId, destination: &dyn KeyDestination, alone: &[u32]) -> Deed {
+    Deed::new(DeedKind::KeyCopyRemove, "key", id)
+        .of_versions(alone.iter().copied())
+        .with("location", Detail::Names(vec![destination.name().to_owned()]))
+        .with("provider", Detail::Code(destination.provider().kind().as_str()))
 }
 
 /// Forgets a copy; the newest of the others is the key's backup then.
@@ -148,4 +198,41 @@ async fn forget(change: &mut Change<'_>, key: &mut Key, copy: &KeyCopy) -> Resul
         change.rows().update_key(key).await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keyring::{KeyState, StoredMaterial, create::tests::version};
+
+    fn copy(location: &str, state: BackupState, version: Option<u32>) -> KeyCopy {
+        KeyCopy { key: KeyId::from_bytes([1; 16]), location: location.to_owned(), state, version, at: None, by: None }
+    }
+
+    fn versions(states: &[KeyState]) -> Vec<KeyVersion> {
+        let made = |(state, number): (&KeyState, u32)| {
+            let wrapped = StoredMaterial::Wrapped { bytes: Vec::new(), tenant_key_version: 1, check: None };
+            let made = version(KeyId::from_bytes([1; 16]), format!("kv_{number}"), wrapped, None);
+            KeyVersion { version: number, state: *state, ..made }
+        };
+        states.iter().zip(1..).map(made).collect()
+    }
+
+    #[test]
+    fn a_copy_is_the_last_one_of_what_no_other_verified_copy_holds() {
+        use BackupState::{Claimed, Removing, Verified};
+        let standing = versions(&[KeyState::Destroyed, KeyState::Rotating, KeyState::Active]);
+        let (ours, of_two) = (copy("a", Verified, Some(3)), copy("b", Verified, Some(2)));
+        let alone = |at: &str, copies: &[KeyCopy]| only_there(at, copies, &standing);
+        assert_eq!(alone("a", &[ours.clone()]), [2, 3], "what is destroyed already counts no more");
+        assert_eq!(alone("a", &[ours.clone(), of_two.clone()]), [3]);
+        assert_eq!(alone("b", &[ours.clone(), of_two.clone()]), [0; 0]);
+        assert_eq!(alone("b", &[of_two.clone(), copy("a", Claimed, Some(3))]), [2], "nobody read the other one back");
+        assert_eq!(alone("b", &[of_two.clone(), copy("a", Removing, Some(3))]), [2], "the other one goes");
+        // Begun anew, or not known of: it may be the only one there is.
+        assert_eq!(alone("a", &[copy("a", Claimed, Some(3))]), [2, 3]);
+        assert_eq!(alone("c", &[of_two]), [3]);
+        assert_eq!(alone("a", &[copy("a", Removing, Some(3))]), [0; 0], "that was consented to");
+        assert_eq!(only_there("a", &[ours], &versions(&[KeyState::Destroyed])), [0; 0]);
+    }
 }

@@ -8,9 +8,10 @@ use super::{
 use crate::{
     Instance,
     access::{Call, Permission},
+    approvals::{self, Carried, Deed, DeedKind},
     audit::{Change, Detail, Event, EventKind, stamp::Actor},
     faults::Faults,
-    ids::{KeyId, TenantId},
+    ids::{ApprovalId, KeyId, TenantId},
     instance::Failure,
     tenants::create::activation,
     time::Timestamp,
@@ -23,7 +24,7 @@ use crate::{
 /// [`KeyError`]; [`KeyError::Needed`] for the keys that a tenant's log is written with.
 pub async fn suspend(instance: &Instance, call: &Call, id: KeyId, version: Option<u32>) -> Result<KeyRef, KeyError> {
     call.require(Permission::KeysSuspend)?;
-    called(instance, call, id, version, Shift::Suspend).await
+    called(instance, call, id, version, Shift::Suspend, None).await
 }
 
 /// Lets suspended versions go on as what they were; one whose time is over meanwhile is expired.
@@ -34,25 +35,78 @@ pub async fn suspend(instance: &Instance, call: &Call, id: KeyId, version: Optio
 pub async fn resume(instance: &Instance, call: &Call, id: KeyId, version: Option<u32>) -> Result<KeyRef, KeyError> {
     call.require(Permission::KeysSuspend)?;
     instance.require_recent(call)?;
-    called(instance, call, id, version, Shift::Resume).await
+    called(instance, call, id, version, Shift::Resume, None).await
+}
+
+/// What shall be revoked, and why.
+#[derive(Debug, Clone, Copy)]
+pub struct Revoking {
+    /// Which version; all that can be if none is named.
+    pub version: Option<u32>,
+    /// Why.
+    pub why: Revocation,
+    /// Also a version of the subject root that still wraps the keys of persons, which takes two people.
+    pub force: bool,
+    /// Another person's consent.
+    pub approval: Option<ApprovalId>,
 }
 
 /// Revokes versions of a key at once and for good. A managed key whose active version goes gets a new one in the same
 /// commit: a tenant is never without.
 ///
+/// Keys of persons under a version of the subject root would open no more and could not be moved either. So first they move, which
+/// they do by themselves after a rotation; only by force, with two people, it is revoked over them. Erasing them works on.
+///
 /// # Errors
 ///
-/// [`KeyError`].
+/// [`KeyError`]; [`KeyError::StillHolds`] without force.
 pub async fn revoke(
     instance: &Instance,
     call: &Call,
     id: KeyId,
-    version: Option<u32>,
-    why: Revocation,
-) -> Result<KeyRef, KeyError> {
+    wanted: Revoking,
+) -> Result<Carried<KeyRef>, KeyError> {
     call.require(Permission::KeysRevoke)?;
     instance.require_recent(call)?;
-    called(instance, call, id, version, Shift::Revoke(why)).await
+    let Revoking { version, why, force, approval } = wanted;
+    let consent = approval.filter(|_| force).map(|approval| (call, approval));
+    match called(instance, call, id, version, Shift::Revoke(why), consent).await {
+        Err(KeyError::StillHolds(..)) if force && approval.is_none() => {
+            let mut view = instance.store().view(call.tenant()).await?;
+            let versions = view.key_versions(id).await?;
+            drop(view);
+            let now = instance.now();
+            let named = versions.iter().filter(|found| version.is_none_or(|number| found.version == number));
+            let moves = named.filter(|found| Shift::Revoke(why).apply(found, now).is_some());
+            let deed = deed(id, why, moves.map(|found| found.version));
+            Ok(Carried::waits(approvals::request(instance, call, &deed).await?))
+        }
+        outcome => outcome.map(Carried::Done),
+    }
+}
+
+/// What two people consent to: these versions, for this reason.
+fn deed(id: KeyId, why: Revocation, versions: impl Iterator<Item = u32>) -> Deed {
+    let deed = Deed::new(DeedKind::KeyRevokeHolding, "key", id).of_versions(versions);
+    deed.with("reason", Detail::Code(why.reason.as_str()))
+}
+
+/// The first of these versions of the subject root under which something still is, and how much.
+async fn holding(
+    change: &mut Change<'_>,
+    key: &Key,
+    versions: impl Iterator<Item = &KeyVersion>,
+) -> Result<Option<(u32, u64)>, KeyError> {
+    if key.managed != Some(Managed::Subject) {
+        return Ok(None);
+    }
+    for version in versions {
+        let held = change.rows().subject_holdings(&version.key_id).await?;
+        if !held.is_empty() {
+            return Ok(Some((version.version, held.keys.saturating_add(held.references))));
+        }
+    }
+    Ok(None)
 }
 
 /// As [`shift`], for a caller; what did not work is an event too (AU-02).
@@ -62,8 +116,9 @@ async fn called(
     id: KeyId,
     number: Option<u32>,
     what: Shift,
+    consent: Option<(&Call, ApprovalId)>,
 ) -> Result<KeyRef, KeyError> {
-    let outcome = shift(instance, Actor::Call(call), call.tenant(), id, number, what).await;
+    let outcome = shift(instance, Actor::Call(call), call.tenant(), (id, number), what, consent).await;
     if let Err(error) = &outcome
         && !matches!(error, KeyError::NotFound)
     {
@@ -122,7 +177,8 @@ impl Shift {
                 !stopped && version.expires_at.is_some_and(|end| end <= now)
             }
             Self::Suspend => version.state != KeyState::PendingDeletion,
-            Self::Revoke(_) => true,
+            // What its provider destroys already does not come back as revoked.
+            Self::Revoke(_) => !version.is_being_destroyed(),
         }
     }
 
@@ -156,14 +212,14 @@ fn check_index(index: u64, size: u64) -> Result<(), Faults> {
     Err(Faults::one("/last_valid_index", "range", format!("the log has {size} entries: use an index below that")))
 }
 
-/// Moves versions of a key, in one commit with an event for each.
+/// Moves versions of a key, in one commit with an event for each; over what they hold only with consent.
 pub(super) async fn shift(
     instance: &Instance,
     actor: Actor<'_>,
     tenant: TenantId,
-    id: KeyId,
-    number: Option<u32>,
+    (id, number): (KeyId, Option<u32>),
     shift: Shift,
+    consent: Option<(&Call, ApprovalId)>,
 ) -> Result<KeyRef, KeyError> {
     let ring = instance.keyring(tenant).await?;
     let mut change = Change::begin_with(instance, actor, tenant, ring).await?;
@@ -186,6 +242,13 @@ pub(super) async fn shift(
         return Err(KeyError::Needed);
     }
 
+    if let Shift::Revoke(why) = shift
+        && let Some((version, keys)) = holding(&mut change, &key, moves.iter().map(|(before, _)| *before)).await?
+    {
+        let (call, approval) = consent.ok_or(KeyError::StillHolds(version, keys))?;
+        let deed = deed(id, why, moves.iter().map(|(before, _)| before.version));
+        approvals::consume(instance, call, &mut change, approval, &deed).await?;
+    }
     let mut events = Vec::new();
     for (before, after) in &moves {
         change.rows().swap_key_version(before, after).await?;
@@ -281,7 +344,7 @@ mod tests {
     const WHY: Revocation = Revocation { reason: RevocationReason::KeyCompromise, last_valid_index: None };
 
     fn version(state: KeyState) -> KeyVersion {
-        let wrapped = StoredMaterial::Wrapped { bytes: Vec::new(), tenant_key_version: 1 };
+        let wrapped = StoredMaterial::Wrapped { bytes: Vec::new(), tenant_key_version: 1, check: None };
         let active = crate::keyring::create::tests::version(KeyId::from_bytes([1; 16]), "kv".to_owned(), wrapped, None);
         KeyVersion { state, ..active }
     }
@@ -298,8 +361,9 @@ mod tests {
             table(Shift::Suspend, version),
             ["active → suspended", "rotating → suspended", "inactive → suspended", "expired → suspended"]
         );
+        let waits = |state| KeyVersion { cancels_to: Some(KeyState::Active), ..version(state) };
         assert_eq!(
-            table(Shift::Revoke(WHY), version),
+            table(Shift::Revoke(WHY), waits),
             [
                 "pending → revoked",
                 "active → revoked",
@@ -310,6 +374,7 @@ mod tests {
                 "pending_deletion → revoked",
             ]
         );
+        assert!(Shift::Revoke(WHY).apply(&version(KeyState::PendingDeletion), NOW).is_none(), "being destroyed");
         let of_active = |state| KeyVersion { resumes_to: Some(KeyState::Active), ..version(state) };
         assert_eq!(table(Shift::Resume, of_active), ["suspended → active"]);
         let over = |state| KeyVersion { expires_at: Some(NOW), ..version(state) };

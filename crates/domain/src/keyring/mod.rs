@@ -15,12 +15,14 @@ use crate::{
 };
 
 mod blobs;
+pub mod checks;
 mod copies;
 mod count;
 pub mod create;
 pub mod custody;
 pub mod declared;
 pub mod deletion;
+pub mod destruction;
 pub mod embedded;
 pub mod fence;
 pub mod habits;
@@ -61,7 +63,7 @@ pub use import::{ImportedBackup, ImportedKey, ImportedMaterial, ImportedState, I
 pub use keys::{KeyError, KeyRef, get, list, public};
 pub use known_copies::{KeyCopy, KeyCopyRows, KeyCopyWrites};
 pub use leases::{Lease, Leases};
-pub use lifecycle::{resume, revoke, suspend};
+pub use lifecycle::{Revoking, resume, revoke, suspend};
 pub use link::link;
 pub use named::Algorithm;
 pub use policy::Operation;
@@ -72,7 +74,7 @@ pub use root::{PlatformRoot, RootError, RootRows, RootSecret, RootState, RootVer
 pub use rotate::rotate;
 pub use rows::{NewRow, OpenedRow, RowError, RowPlace, SealedRow};
 pub use state::{KeyState, Revocation, RevocationReason};
-pub use stored::{BackupState, HsmLink, KeyBackup, KeyOrigin, StoredMaterial};
+pub use stored::{BackupState, HsmLink, KeyBackup, KeyCheck, KeyOrigin, StoredMaterial};
 pub use subject_keys::{OpenSubject, Subjects, WrappedSubject};
 pub use tenant_keys::{OwnProvider, TenantKeyRows, TenantKeyWrites};
 pub use tombstones::{BUNDLE_DAYS, Tombstone, TombstoneKind, TombstoneRows, TombstoneWrites};
@@ -284,7 +286,7 @@ pub struct KeyVersion {
     pub expires_at: Option<Timestamp>,
     /// While suspended: what it becomes when it is resumed.
     pub resumes_to: Option<KeyState>,
-    /// While its deletion is pending: what it becomes when that is cancelled.
+    /// While its deletion is pending: what it becomes when that is cancelled. None once it is being destroyed.
     pub cancels_to: Option<KeyState>,
     /// While its deletion is pending: when it is destroyed.
     pub deletion_due_at: Option<Timestamp>,
@@ -297,6 +299,11 @@ pub struct KeyVersion {
 }
 
 impl KeyVersion {
+    /// Whether its provider is asked to destroy it, or may have been: nothing leads back from there.
+    pub fn is_being_destroyed(&self) -> bool {
+        self.state == KeyState::PendingDeletion && self.cancels_to.is_none()
+    }
+
     /// Version `version` of `key` as it is made: active from `now`, without an end, and not used yet.
     pub(crate) fn fresh(
         key: &Key,

@@ -3,7 +3,7 @@
 //! What needs the public half only, verifying and encrypting, is done here. What needs the private half is asked of the provider,
 //! which may take long: never on a thread that serves requests.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use chancery_crypto::{PublicKey, Secret, SignatureAlgorithm, sha256, sha384};
 
@@ -117,7 +117,11 @@ pub(super) async fn open(
     Ok(opened)
 }
 
-/// Destroys a version in its provider. One that is gone already is fine: an earlier try got that far.
+/// The longest that a provider may take to destroy a key. It is asked again later.
+const DESTROY_WITHIN: Duration = Duration::from_secs(30);
+
+/// Destroys a version in its provider. One that is gone already is fine: an earlier try got that far. May take long: never while
+/// rows are held.
 pub(super) async fn destroy(instance: &Instance, material: &StoredMaterial) -> Result<(), Failure> {
     let StoredMaterial::Resident { provider: kind, id } = material else { return Ok(()) };
     let failed = |error| KeyringError::Provider(kind.to_string(), error);
@@ -125,7 +129,8 @@ pub(super) async fn destroy(instance: &Instance, material: &StoredMaterial) -> R
         let absent = ProviderError::Misconfigured("the configuration has no provider of this kind".to_owned());
         return Err(failed(absent).into());
     };
-    match provider.destroy(id).await {
+    let silent = |_| Err(ResidentError::Unavailable("the provider does not answer".into()));
+    match tokio::time::timeout(DESTROY_WITHIN, provider.destroy(id)).await.unwrap_or_else(silent) {
         Ok(_) | Err(ResidentError::NotFound) => Ok(()),
         Err(error) => Err(failed(in_provider_words(error)).into()),
     }

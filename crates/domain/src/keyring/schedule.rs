@@ -1,7 +1,7 @@
 //! What the scheduler does with a tenant's keys: rotates those whose interval has passed, expires those whose time is
 //! over, and reminds of data keys that nobody rotated for a year (SR-05).
 
-use super::{Key, KeyError, Managed, lifecycle, rotate};
+use super::{Key, KeyError, Managed, checks, lifecycle, rotate};
 use crate::{
     Instance,
     access::RequestInfo,
@@ -52,6 +52,11 @@ pub async fn run(instance: &Instance, tenant: TenantId) -> Result<Done, Failure>
     let data = view.managed_key(Managed::Data).await?;
     drop(view);
 
+    match checks::fill(instance, tenant).await {
+        Ok(0) => {}
+        Ok(kept) => tracing::info!(%tenant, kept, "Kept the checks of keys that had none"),
+        Err(error) => tracing::warn!(%tenant, %error, "Could not keep the checks of keys yet"),
+    }
     let mut done = Done::default();
     for key in due {
         match rotate::rotate_as(instance, Actor::System(&request), tenant, key.id).await {
@@ -67,7 +72,7 @@ pub async fn run(instance: &Instance, tenant: TenantId) -> Result<Done, Failure>
     for version in expired {
         let shift = lifecycle::Shift::Expire;
         let actor = Actor::System(&request);
-        match lifecycle::shift(instance, actor, tenant, version.key, Some(version.version), shift).await {
+        match lifecycle::shift(instance, actor, tenant, (version.key, Some(version.version)), shift, None).await {
             Ok(_) => done.expired += 1,
             // Somebody was quicker: suspended or revoked it.
             Err(KeyError::Illegal { .. }) => {}

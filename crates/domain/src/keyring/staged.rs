@@ -193,7 +193,7 @@ mod tests {
     const DAYS: u16 = 90;
 
     fn version(state: KeyState, age: i64) -> KeyVersion {
-        let wrapped = StoredMaterial::Wrapped { bytes: Vec::new(), tenant_key_version: 1 };
+        let wrapped = StoredMaterial::Wrapped { bytes: Vec::new(), tenant_key_version: 1, check: None };
         let jwk = Jwk::Ec { crv: Curve::P256, x: vec![1; 32], y: vec![2; 32] };
         let id = KeyId::from_bytes([1; 16]);
         let active = crate::keyring::create::tests::version(id, "kid".to_owned(), wrapped, Some(jwk));

@@ -11,7 +11,7 @@ use crate::{
     certificates::{Claim, Issued, issue_within, with_key_of_today},
     ids::ApprovalId,
     instance::Failure,
-    keyring::{KeyringError, Tombstone, TombstoneKind, deletion::complete_at, tombstones::fingerprint},
+    keyring::{KeyringError, Tombstone, TombstoneKind, destruction::complete_at, tombstones::fingerprint},
     time::Timestamp,
 };
 

@@ -3,7 +3,7 @@
 use chancery_crypto::Handle;
 use chancery_domain::ids::UserId;
 use chancery_domain::keyring::{
-    HsmLink, Key, KeyBackup, KeyVersion, OwnWrap, Revocation, RootRecipient, StoredMaterial, TenantKey,
+    HsmLink, Key, KeyBackup, KeyCheck, KeyVersion, OwnWrap, Revocation, RootRecipient, StoredMaterial, TenantKey,
 };
 use chancery_domain::store::StoreError;
 
@@ -35,7 +35,7 @@ pub(crate) use select_recipients;
 macro_rules! version_columns {
     () => {
         "v.key, v.version, v.key_id, v.handle, v.state, v.wrapped, v.tenant_key_version, v.provider, v.resident_id,
-         v.public_jwk, v.previous, v.next, v.created_at, v.activated_at, v.retired_at, v.expires_at, v.resumes_to,
+         v.key_check, v.public_jwk, v.previous, v.next, v.created_at, v.activated_at, v.retired_at, v.expires_at, v.resumes_to,
          v.cancels_to, v.deletion_due_at, v.revoked_reason, v.last_valid_index, v.uses, v.last_used_at"
     };
 }
@@ -80,21 +80,29 @@ fn read_backup(row: &mut Row) -> Result<Option<KeyBackup>, StoreError> {
 
 fn read_material(row: &mut Row) -> Result<StoredMaterial, StoreError> {
     let (bytes, tenant_key_version) = (row.bytes()?, row.number()?);
-    match (row.opt_parsed()?, row.opt_parsed()?) {
+    let (provider, id, check) = (row.opt_parsed()?, row.opt_parsed()?, row.opt_bytes()?);
+    match (provider, id) {
         (Some(provider), Some(id)) => Ok(StoredMaterial::Resident { provider, id }),
-        (None, None) => Ok(StoredMaterial::Wrapped { bytes, tenant_key_version }),
+        (None, None) => {
+            let check = check.map(|check| check.try_into().map(KeyCheck).map_err(|_| row.damaged())).transpose()?;
+            Ok(StoredMaterial::Wrapped { bytes, tenant_key_version, check })
+        }
         _ => Err(row.damaged()),
     }
 }
 
-/// The columns of a material: wrapped, tenant key version, provider, resident id.
-pub(super) fn material_values(material: &StoredMaterial) -> [Value; 4] {
+/// The columns of a material: wrapped, tenant key version, provider, resident id, check.
+pub(super) fn material_values(material: &StoredMaterial) -> [Value; 5] {
     match material {
-        StoredMaterial::Wrapped { bytes, tenant_key_version } => {
-            [Value::bytes(bytes), (*tenant_key_version).into(), Value::Text(None), Value::Text(None)]
-        }
+        StoredMaterial::Wrapped { bytes, tenant_key_version, check } => [
+            Value::bytes(bytes),
+            (*tenant_key_version).into(),
+            Value::Text(None),
+            Value::Text(None),
+            Value::opt_bytes(check.as_ref().map(|check| check.0.as_slice())),
+        ],
         StoredMaterial::Resident { provider, id } => {
-            [Value::bytes(&[]), 0_u32.into(), Value::text(*provider), Value::text(id)]
+            [Value::bytes(&[]), 0_u32.into(), Value::text(*provider), Value::text(id), Value::opt_bytes(None)]
         }
     }
 }

@@ -160,13 +160,13 @@ impl<D: Driver> KeyWrites for Rows<D> {
             .map(serde_json::to_string)
             .transpose()
             .map_err(|error| StoreError::Unavailable(error.into()))?;
-        let [wrapped, tenant_key_version, provider, resident_id] = material_values(&version.material);
+        let [wrapped, tenant_key_version, provider, resident_id, check] = material_values(&version.material);
         self.execute(
             "INSERT INTO key_versions (tenant_id, key, version, key_id, handle, state, wrapped, tenant_key_version,
                 provider, resident_id, public_jwk, previous, next, created_at, activated_at, retired_at, expires_at,
-                resumes_to, cancels_to, deletion_due_at, revoked_reason, last_valid_index, uses, last_used_at)
+                resumes_to, cancels_to, deletion_due_at, revoked_reason, last_valid_index, uses, last_used_at, key_check)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
-                $22, $23, $24)",
+                $22, $23, $24, $25)",
             [
                 Value::text(version.key),
                 version.version.into(),
@@ -191,6 +191,7 @@ impl<D: Driver> KeyWrites for Rows<D> {
                 last_valid_index(version.revocation),
                 Value::count(version.uses),
                 Value::opt_time(version.last_used_at),
+                check,
             ],
         )
         .await?;
@@ -222,14 +223,14 @@ impl<D: Driver> KeyWrites for Rows<D> {
     }
 
     async fn swap_key_version(&mut self, from: &KeyVersion, to: &KeyVersion) -> Result<(), StoreError> {
-        let [wrapped, tenant_key_version, provider, resident_id] = material_values(&to.material);
-        let [had_wrapped, _, _, had_resident] = material_values(&from.material);
+        let [wrapped, tenant_key_version, provider, resident_id, check] = material_values(&to.material);
+        let [had_wrapped, _, _, had_resident, _] = material_values(&from.material);
         let changed = self
             .execute(
                 "UPDATE key_versions SET state = $4, wrapped = $5, tenant_key_version = $6, provider = $7,
                     resident_id = $8, next = $9, activated_at = $10, retired_at = $11, expires_at = $12,
                     resumes_to = $13, cancels_to = $14, deletion_due_at = $15, revoked_reason = $16,
-                    last_valid_index = $17
+                    last_valid_index = $17, key_check = $21
                  WHERE tenant_id = $1 AND key = $2 AND version = $3 AND state = $18 AND wrapped = $19
                     AND COALESCE(resident_id, '') = COALESCE($20, '')",
                 [
@@ -252,6 +253,7 @@ impl<D: Driver> KeyWrites for Rows<D> {
                     Value::text(from.state),
                     had_wrapped,
                     had_resident,
+                    check,
                 ],
             )
             .await?;

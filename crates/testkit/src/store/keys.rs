@@ -178,7 +178,7 @@ pub async fn a_version_moves_by_compare_and_swap(store: &impl Backend) {
     let mut tx = begin(store, OURS).await;
     let stale = KeyVersion { state: KeyState::Pending, ..version.clone() };
     assert!(changed(tx.swap_key_version(&stale, &moved).await, "key_version"));
-    let rewrapped = StoredMaterial::Wrapped { bytes: vec![1], tenant_key_version: 2 };
+    let rewrapped = StoredMaterial::Wrapped { bytes: vec![1], tenant_key_version: 2, check: None };
     let stale = KeyVersion { material: rewrapped, ..version.clone() };
     assert!(changed(tx.swap_key_version(&stale, &moved).await, "key_version"));
     tx.swap_key_version(&version, &moved).await.unwrap();

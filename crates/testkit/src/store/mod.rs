@@ -116,6 +116,7 @@ macro_rules! store_conformance {
             ],
             tenant_keys: [
                 a_held_key_is_active, a_wrap_is_replaced_by_compare_and_swap, an_old_key_is_destroyed, versions_under_older_keys_are_found,
+                a_key_without_its_check_is_found_and_gets_it_once,
                 another_tenant_does_not_change_it,
             ],
             fields: [

@@ -1,6 +1,6 @@
 //! Tenant keys change: their wraps, their states, and what is under them.
 
-use chancery_domain::keyring::{KeyState, KeyVersion, Managed, StoredMaterial, TenantKey};
+use chancery_domain::keyring::{KeyCheck, KeyState, KeyVersion, Managed, StoredMaterial, TenantKey};
 
 use super::{Backend, begin, changed, commit, view};
 use crate::samples::{OURS, THEIRS, key_version, managed_key, tenant_key};
@@ -38,7 +38,10 @@ pub async fn an_old_key_is_destroyed(store: &impl Backend) {
 pub async fn versions_under_older_keys_are_found(store: &impl Backend) {
     let key = managed_key(1, Managed::Data);
     let [old, new] = [1, 2].map(|version| key_version(&key, version, KeyState::Rotating));
-    let under = |tenant_key_version| StoredMaterial::Wrapped { bytes: vec![3; 60], tenant_key_version };
+    let under = |tenant_key_version| {
+        let check = Some(KeyCheck([4; 16]));
+        StoredMaterial::Wrapped { bytes: vec![3; 60], tenant_key_version, check }
+    };
     let (old, new) = (KeyVersion { material: under(1), ..old }, KeyVersion { material: under(2), ..new });
     let gone = key_version(&key, 3, KeyState::Destroyed);
     commit!(store, OURS, .insert_tenant_key(&tenant_key(1)) .insert_tenant_key(&tenant_key(2)) .insert_key(&key)
@@ -49,6 +52,38 @@ pub async fn versions_under_older_keys_are_found(store: &impl Backend) {
     commit!(store, OURS, .rewrap_key_version(&old, &moved));
     assert_eq!(view(store, OURS).await.versions_under_others(2, 10).await.unwrap(), []);
     assert!(changed(begin(store, OURS).await.rewrap_key_version(&old, &moved).await, "key_version"));
+}
+
+/// Only symmetric material that is here has one, and a check that is kept stays.
+pub async fn a_key_without_its_check_is_found_and_gets_it_once(store: &impl Backend) {
+    let key = managed_key(1, Managed::Data);
+    let without = |version: u32, state| {
+        let material = StoredMaterial::Wrapped { bytes: vec![3; 60], tenant_key_version: 1, check: None };
+        KeyVersion { material, public_jwk: None, ..key_version(&key, version, state) }
+    };
+    let old = without(1, KeyState::Rotating);
+    let signs =
+        KeyVersion { public_jwk: key_version(&key, 2, KeyState::Active).public_jwk, ..without(2, KeyState::Active) };
+    let (resident, gone) = (key_version(&key, 4, KeyState::Rotating), without(3, KeyState::Destroyed));
+    commit!(store, OURS, .insert_tenant_key(&tenant_key(1)) .insert_key(&key) .insert_key_version(&old)
+        .insert_key_version(&signs) .insert_key_version(&gone) .insert_key_version(&resident));
+    assert_eq!(view(store, THEIRS).await.versions_unchecked(10).await.unwrap(), []);
+    let found = view(store, OURS).await.versions_unchecked(10).await.unwrap();
+    assert_eq!(found, [(key.clone(), old.clone())]);
+    let check = KeyCheck([7; 16]);
+    assert!(changed(begin(store, THEIRS).await.keep_key_check(&old, check).await, "key_version"));
+    let other = StoredMaterial::Wrapped { bytes: vec![1; 60], tenant_key_version: 1, check: None };
+    let stale = KeyVersion { material: other, ..old.clone() };
+    assert!(changed(begin(store, OURS).await.keep_key_check(&stale, check).await, "key_version"));
+    commit!(store, OURS, .keep_key_check(&old, check));
+    assert!(changed(begin(store, OURS).await.keep_key_check(&old, KeyCheck([6; 16])).await, "key_version"));
+    assert_eq!(view(store, OURS).await.versions_unchecked(10).await.unwrap(), []);
+    let StoredMaterial::Wrapped { check: kept, .. } =
+        view(store, OURS).await.key_versions(key.id).await.unwrap().remove(0).material
+    else {
+        panic!("resident")
+    };
+    assert_eq!(kept, Some(check));
 }
 
 /// The rows of one tenant are out of reach for another.

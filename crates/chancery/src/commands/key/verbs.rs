@@ -109,6 +109,12 @@ pub(super) struct RevokeArgs {
     /// For certificate keys: certificates logged up to this index stay valid
     #[arg(long, value_name = "INDEX")]
     last_valid_index: Option<u64>,
+    /// Also a version of the subject root that still wraps the keys of persons; takes two people
+    #[arg(long)]
+    force: bool,
+    /// Another officer's approval, with --force
+    #[arg(long, value_name = "ID", requires = "force")]
+    approval: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -139,6 +145,9 @@ pub(super) struct RemoveCopyArgs {
     /// The destination's name, as `chancery key copies` shows it
     #[arg(value_name = "LOCATION")]
     location: String,
+    /// Another officer's approval, for a copy that no other verified one stands in for
+    #[arg(long, value_name = "ID")]
+    approval: Option<String>,
 }
 
 /// A body of those members that are there.
@@ -209,6 +218,16 @@ pub(super) async fn post(api: &Api, output: Output, key: &str, verb: &str, body:
     show(output, &api.post(&path(api, key, verb).await?, &body).await?)
 }
 
+/// A verb that may take two people: its answer is the key, or the approval that was asked for.
+async fn asked(api: &Api, output: Output, key: &str, verb: &str, body: Value) -> Result<ExitCode> {
+    let answer = api.post(&path(api, key, verb).await?, &body).await?;
+    if answer.get("approval_id").is_none() {
+        return show(output, &answer);
+    }
+    output.thing(&answer, &["approval_id", "action", "expires_at"]);
+    Ok(ExitCode::SUCCESS)
+}
+
 pub(super) async fn shift(api: &Api, output: Output, args: VersionArgs, verb: &str) -> Result<ExitCode> {
     post(api, output, &args.key.key, verb, body([("version", json!(args.key_version))])).await
 }
@@ -218,8 +237,10 @@ pub(super) async fn revoke(api: &Api, output: Output, args: RevokeArgs) -> Resul
         ("version", json!(args.versions.key_version)),
         ("reason", json!(args.reason)),
         ("last_valid_index", json!(args.last_valid_index)),
+        ("force", args.force.then_some(true).into()),
+        ("approval_id", json!(args.approval)),
     ]);
-    post(api, output, &args.versions.key.key, "revoke", body).await
+    asked(api, output, &args.versions.key.key, "revoke", body).await
 }
 
 pub(super) async fn public(api: &Api, output: Output, args: PublicArgs) -> Result<ExitCode> {
@@ -242,7 +263,8 @@ pub(super) async fn copies(api: &Api, output: Output, key: &str) -> Result<ExitC
 }
 
 pub(super) async fn remove_copy(api: &Api, output: Output, args: RemoveCopyArgs) -> Result<ExitCode> {
-    post(api, output, &args.key.key, "remove-copy", json!({"location": args.location})).await
+    let body = body([("location", json!(args.location)), ("approval_id", json!(args.approval))]);
+    asked(api, output, &args.key.key, "remove-copy", body).await
 }
 
 pub(super) async fn usage(api: &Api, output: Output, args: UsageArgs) -> Result<ExitCode> {

@@ -3,7 +3,7 @@
 
 use chancery_crypto::{Secret, WrapContext, WrappingKey, random::Random};
 
-use super::{KeyState, KeyVersion, KeyringError, PlatformRoot, StoredMaterial, TenantKey};
+use super::{KeyCheck, KeyState, KeyVersion, KeyringError, PlatformRoot, StoredMaterial, TenantKey};
 use crate::ids::{KeyId, TenantId};
 
 mod own;
@@ -77,12 +77,20 @@ impl TenantKeys {
         let (tenant, child) = (self.tenant.to_bytes(), key.to_bytes());
         let context = WrapContext { parent: &tenant, child: &child, purpose: purpose.as_bytes(), version };
         let bytes = self.find(self.active)?.wrap(&context, material, rng).map_err(|_| KeyringError::Unwrap)?;
-        Ok(StoredMaterial::Wrapped { bytes, tenant_key_version: self.active })
+        let check = KeyCheck::of(&context, material);
+        Ok(StoredMaterial::Wrapped { bytes, tenant_key_version: self.active, check })
+    }
+
+    /// What tells this material from any other in the place of `stored`.
+    pub(crate) fn check(&self, purpose: &str, stored: &KeyVersion, material: &[u8]) -> Option<KeyCheck> {
+        let (tenant, child) = (self.tenant.to_bytes(), stored.key.to_bytes());
+        let purpose = purpose.as_bytes();
+        KeyCheck::of(&WrapContext { parent: &tenant, child: &child, purpose, version: stored.version }, material)
     }
 
     /// Unwraps a version of a key of this tenant and purpose; of any other it is refused.
     pub(crate) fn unwrap(&self, purpose: &str, stored: &KeyVersion) -> Result<Secret<Vec<u8>>, KeyringError> {
-        let StoredMaterial::Wrapped { bytes, tenant_key_version } = &stored.material else {
+        let StoredMaterial::Wrapped { bytes, tenant_key_version, .. } = &stored.material else {
             return Err(KeyringError::Unwrap);
         };
         let (tenant, child) = (self.tenant.to_bytes(), stored.key.to_bytes());

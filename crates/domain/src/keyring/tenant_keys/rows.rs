@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use crate::{
-    keyring::{Key, KeyVersion, TenantKey},
+    keyring::{Key, KeyCheck, KeyVersion, TenantKey},
     store::StoreError,
 };
 
@@ -12,6 +12,8 @@ use crate::{
 pub trait TenantKeyRows {
     /// Key versions with material that is under another version of the tenant key than `newest`, at most `limit`.
     async fn versions_under_others(&mut self, newest: u32, limit: u32) -> Result<Vec<(Key, KeyVersion)>, StoreError>;
+    /// Key versions with symmetric material and without its check, at most `limit`: made before checks were kept.
+    async fn versions_unchecked(&mut self, limit: u32) -> Result<Vec<(Key, KeyVersion)>, StoreError>;
 }
 
 /// Changes tenant keys.
@@ -35,4 +37,7 @@ pub trait TenantKeyWrites {
     /// Puts the material of a key version under another tenant key.
     /// [`StoreError::Changed`]`("key_version")` if it is not as in `from` any more.
     async fn rewrap_key_version(&mut self, from: &KeyVersion, to: &KeyVersion) -> Result<(), StoreError>;
+
+    /// Keeps the check of a version's material. [`StoreError::Changed`]`("key_version")` if it has another material by now, or a check.
+    async fn keep_key_check(&mut self, version: &KeyVersion, check: KeyCheck) -> Result<(), StoreError>;
 }
