@@ -1,0 +1,75 @@
+//! Which tenants' keys changed on other nodes.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use super::Instance;
+use crate::{ids::TenantId, store::StoreError};
+
+/// A node that could not read epochs for so long lends no keys (design §4): it may not know what was revoked.
+const STALE_AFTER: Duration = Duration::from_secs(2);
+
+/// Up to where epochs are known.
+pub(super) struct Followed {
+    mark: i64,
+    /// What was told last.
+    told: BTreeMap<TenantId, u64>,
+}
+
+impl Instance {
+    /// A tenant's epoch was read: a lease that is older ends.
+    pub(crate) fn learn(&self, tenant: TenantId, epoch: u64) {
+        self.leases.outdate(tenant, epoch);
+    }
+
+    /// Reads which epochs changed, and ends what is older: leases, and the callers that authenticated a moment ago.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn follow_epochs(&self) -> Result<(), StoreError> {
+        let mut followed = self.followed.lock().await;
+        self.follow(&mut followed).await
+    }
+
+    /// As [`Self::follow_epochs`], if nobody did within the time that a node may go on without.
+    pub(super) async fn keep_following(&self) -> Result<(), StoreError> {
+        if self.is_current() {
+            return Ok(());
+        }
+        let mut followed = self.followed.lock().await;
+        if self.is_current() { Ok(()) } else { self.follow(&mut followed).await }
+    }
+
+    /// Whether epochs were read within the time that a node may go on without.
+    fn is_current(&self) -> bool {
+        let followed_at = *self.followed_at.lock().unwrap_or_else(|poison| poison.into_inner());
+        followed_at.is_some_and(|at| at.elapsed() < STALE_AFTER)
+    }
+
+    async fn follow(&self, followed: &mut Option<Followed>) -> Result<(), StoreError> {
+        let mark = followed.as_ref().map(|followed| followed.mark);
+        let (epochs, mark_next) = self.directory().epochs_since(mark).await?;
+        match followed {
+            // What was looked up before the first mark may have changed unseen.
+            None => {
+                self.leases.end_all();
+                self.callers.forget_all();
+            }
+            Some(followed) => {
+                for (tenant, epoch) in &epochs.of {
+                    self.learn(*tenant, *epoch);
+                }
+                // A change may be told of twice.
+                if epochs.of.iter().any(|(tenant, epoch)| followed.told.get(tenant) != Some(epoch)) {
+                    self.callers.forget_all();
+                }
+            }
+        }
+        *self.followed_at.lock().unwrap_or_else(|poison| poison.into_inner()) = Some(epochs.read_at);
+        *followed = Some(Followed { mark: mark_next, told: epochs.of });
+        Ok(())
+    }
+}

@@ -1,0 +1,296 @@
+//! One running Chancery: its ports, its keys, its settings.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, OnceLock, PoisonError, RwLock},
+    time::Instant,
+};
+
+use chancery_crypto::random::Random;
+
+use crate::{
+    access::{Call, Denied, Permission, RECENT_SECONDS, RefusedCredentials, authenticate::CallerCache},
+    api_keys::last_used::LastUsed,
+    audit::{Appender, counters::Counters, failures::OpenFailures, refusals::AnonymousCounts},
+    datasets::DatasetTables,
+    identity_providers::KeySets,
+    ids::{NodeId, TenantId, Ulid},
+    keyring::{
+        KeyDestination, KeyProvider, KeyUses, Leases, OwnProvider, PlatformRoot, RootError, habits::Habits,
+        resident::ResidentKeys,
+    },
+    limits::{KeyLimits, Limiter, LocalLimiter},
+    passkeys::PasskeyVerifier,
+    passwords::PasswordQueue,
+    store::{Directory, Store},
+    tenants::TenantState,
+    time::Timestamp,
+};
+
+mod epochs;
+mod failure;
+mod leases;
+mod ports;
+mod root;
+mod settings;
+
+pub use failure::Failure;
+pub(crate) use failure::{Fails, fails};
+pub use ports::{Node, Ports};
+pub use settings::{Deployment, Environment, Settings, TenantMismatch};
+
+use epochs::Followed;
+use root::HeldRoot;
+
+/// One running Chancery.
+pub struct Instance {
+    ports: Ports,
+    settings: Settings,
+    node: Node,
+    root: RwLock<HeldRoot>,
+    /// Who looks the root up again; until when nobody does so again.
+    renewing: tokio::sync::Mutex<Option<Timestamp>>,
+    leases: Leases,
+    followed: tokio::sync::Mutex<Option<Followed>>,
+    followed_at: Mutex<Option<Instant>>,
+    appender: Appender,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) anonymous: AnonymousCounts,
+    destinations: OnceLock<Vec<Arc<dyn KeyDestination>>>,
+    passkeys: OnceLock<Arc<dyn PasskeyVerifier>>,
+    pub(crate) open_failures: OpenFailures,
+    pub(crate) habits: Habits,
+    pub(crate) forked: Mutex<BTreeSet<TenantId>>,
+    pub(crate) callers: CallerCache,
+    refused_credentials: RefusedCredentials,
+    pub(crate) last_used: LastUsed,
+    pub(crate) passwords: PasswordQueue,
+    pub(crate) key_limits: KeyLimits,
+    limiter: OnceLock<Arc<dyn Limiter>>,
+    local_limiter: LocalLimiter,
+    pub(crate) key_uses: KeyUses,
+    due_datasets: Mutex<BTreeSet<TenantId>>,
+    key_sets: Arc<KeySets>,
+}
+
+impl Instance {
+    /// Opens an initialised store: unwraps the platform root and starts the group commit.
+    ///
+    /// # Errors
+    ///
+    /// [`RootError`]: not initialised, no provider opens the root, or another environment's root.
+    pub async fn open(ports: Ports, settings: Settings, node: NodeId) -> Result<Arc<Self>, RootError> {
+        let root = crate::keyring::root::open(&ports, &settings).await?;
+        Ok(Arc::new(Self::assemble(ports, settings, node, root)?))
+    }
+
+    /// An instance around a root, whether the store knows it yet or not.
+    pub(crate) fn assemble(
+        ports: Ports,
+        settings: Settings,
+        node: NodeId,
+        root: PlatformRoot,
+    ) -> Result<Self, RootError> {
+        let boot = Ulid::make(ports.clock.now(), &*ports.random)?;
+        Ok(Self {
+            node: Node { id: node, boot },
+            root: RwLock::new(HeldRoot { root: Arc::new(root), since: ports.clock.now() }),
+            renewing: tokio::sync::Mutex::default(),
+            leases: Leases::new(
+                usize::try_from(settings.lease_memory_mib).unwrap_or(usize::MAX).saturating_mul(1 << 20),
+            ),
+            followed: tokio::sync::Mutex::default(),
+            followed_at: Mutex::default(),
+            appender: Appender::start(Arc::clone(&ports.store)),
+            counters: Arc::default(),
+            anonymous: AnonymousCounts::default(),
+            destinations: OnceLock::new(),
+            passkeys: OnceLock::new(),
+            open_failures: OpenFailures::default(),
+            habits: Habits::default(),
+            forked: Mutex::default(),
+            callers: CallerCache::default(),
+            refused_credentials: RefusedCredentials::default(),
+            last_used: LastUsed::default(),
+            passwords: PasswordQueue::new(settings.password_cost),
+            key_limits: KeyLimits::default(),
+            limiter: OnceLock::new(),
+            local_limiter: LocalLimiter::default(),
+            key_uses: KeyUses::default(),
+            due_datasets: Mutex::default(),
+            key_sets: Arc::new(KeySets::new(Arc::clone(&ports.documents), Arc::clone(&ports.clock))),
+            ports,
+            settings,
+        })
+    }
+
+    /// Now.
+    pub fn now(&self) -> Timestamp {
+        self.ports.clock.now()
+    }
+
+    /// What the operator chose.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// This process.
+    pub fn node(&self) -> Node {
+        self.node
+    }
+
+    /// What is remembered.
+    pub fn store(&self) -> &dyn Store {
+        &*self.ports.store
+    }
+
+    /// Finds the tenant of a credential.
+    pub fn directory(&self) -> &dyn Directory {
+        &*self.ports.directory
+    }
+
+    /// Draws randomness.
+    pub fn random(&self) -> &dyn Random {
+        &*self.ports.random
+    }
+
+    /// The same source, for work on another thread.
+    pub(crate) fn random_shared(&self) -> Arc<dyn Random> {
+        Arc::clone(&self.ports.random)
+    }
+
+    /// What may unwrap the platform root.
+    pub fn providers(&self) -> &[Arc<dyn KeyProvider>] {
+        &self.ports.providers
+    }
+
+    /// Says where copies of single keys may go; once, before the instance is used.
+    pub fn keep_copies_at(&self, destinations: Vec<Arc<dyn KeyDestination>>) {
+        let _ = self.destinations.set(destinations);
+    }
+
+    /// Where copies of single keys may go.
+    pub fn destinations(&self) -> &[Arc<dyn KeyDestination>] {
+        self.destinations.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// Says who verifies passkeys; once, before the instance is used.
+    pub fn offer_passkeys(&self, verifier: Arc<dyn PasskeyVerifier>) {
+        let _ = self.passkeys.set(verifier);
+    }
+
+    /// Who verifies passkeys; nobody where none are offered.
+    pub fn passkey_verifier(&self) -> Option<&Arc<dyn PasskeyVerifier>> {
+        self.passkeys.get()
+    }
+
+    /// The providers that belong to tenants.
+    pub fn own_providers(&self) -> &[OwnProvider] {
+        &self.ports.own
+    }
+
+    /// What it was opened with.
+    pub(crate) fn outside(&self) -> (&Ports, &Settings) {
+        (&self.ports, &self.settings)
+    }
+
+    /// The providers in which keys may live.
+    pub fn resident(&self) -> &[Arc<dyn ResidentKeys>] {
+        &self.ports.resident
+    }
+
+    /// The keys of identity providers.
+    pub fn key_sets(&self) -> &Arc<KeySets> {
+        &self.key_sets
+    }
+
+    /// Opens the tables of datasets.
+    pub fn tables(&self) -> &dyn DatasetTables {
+        &*self.ports.tables
+    }
+
+    /// Notes that a tenant has a job over a dataset to be taken up.
+    pub(crate) fn note_due_datasets(&self, tenant: TenantId) {
+        self.due_datasets.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant);
+    }
+
+    /// The tenants that got a job over a dataset in this process since the last call.
+    pub fn take_due_datasets(&self) -> BTreeSet<TenantId> {
+        std::mem::take(&mut *self.due_datasets.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// How many credentials were refused, by class.
+    pub fn refused_credentials(&self) -> &RefusedCredentials {
+        &self.refused_credentials
+    }
+
+    /// How many opens failed, by class.
+    pub fn open_failures(&self) -> &OpenFailures {
+        &self.open_failures
+    }
+
+    /// Says who counts against limits; once, before the instance is used. Without, each node counts for itself.
+    pub fn count_with(&self, limiter: Arc<dyn Limiter>) {
+        let _ = self.limiter.set(limiter);
+    }
+
+    /// Who counts against limits.
+    pub(crate) fn limiter(&self) -> &dyn Limiter {
+        match self.limiter.get() {
+            Some(limiter) => &**limiter,
+            None => &self.local_limiter,
+        }
+    }
+
+    /// Where passwords are hashed.
+    pub fn passwords(&self) -> &PasswordQueue {
+        &self.passwords
+    }
+
+    /// What is usual for the keys that this node uses.
+    pub fn habits(&self) -> &Habits {
+        &self.habits
+    }
+
+    /// The first tenant whose log was found not to match its root, if there is one. It was changed outside of Chancery.
+    pub fn forked_log(&self) -> Option<TenantId> {
+        self.forked.lock().unwrap_or_else(|poison| poison.into_inner()).first().copied()
+    }
+
+    /// The group commit of events.
+    pub(crate) fn appender(&self) -> &Appender {
+        &self.appender
+    }
+
+    /// Asks for `permission` in `tenant`, named by a path; in a foreign one, for `across` instead. A foreign
+    /// tenant must exist and not be erased; whether it does is told only to those who may look across.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`]; inside, why the call may not go on.
+    pub async fn enter(
+        &self,
+        call: &Call,
+        tenant: TenantId,
+        permission: Permission,
+        across: Permission,
+    ) -> Result<Result<(), Denied>, Failure> {
+        if let Err(denied) = call.require_within(tenant, permission, across) {
+            return Ok(Err(denied));
+        }
+        if tenant == call.tenant() {
+            return Ok(Ok(()));
+        }
+        let entry = self.directory().tenant(tenant).await?.filter(|entry| entry.state != TenantState::Erased);
+        Ok(entry.map(|_| ()).ok_or(Denied::NoSuchTenant))
+    }
+
+    /// Asks that a person who calls has proved who it is a short while ago ([`Call::require_recent`]).
+    ///
+    /// # Errors
+    ///
+    /// [`Denied::StepUp`].
+    pub fn require_recent(&self, call: &Call) -> Result<(), Denied> {
+        call.require_recent(self.now(), RECENT_SECONDS)
+    }
+}
