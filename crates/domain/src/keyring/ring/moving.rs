@@ -2,12 +2,13 @@
 
 use chancery_crypto::{Phi, Sealed, random::Random};
 
-use super::{Keyring, KeyringError, Place, Subjects};
+use super::{Keyring, KeyringError, Place};
 use crate::{
     audit::AuditReceipt,
     datasets::tables::Terms,
     fields::Field,
     indexes::Index,
+    keyring::Subjects,
     records::{filed, filed_together},
 };
 
