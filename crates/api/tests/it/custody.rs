@@ -479,7 +479,7 @@ async fn a_removal_is_in_the_log_before_the_copy_is_gone(backend: Backend) {
     it.act("backup", json!({"location": "vault_1"})).await.ok();
     // Nobody knows that this one is there, and its folder does not let it go.
     std::fs::create_dir(it.copy("escrow_1")).unwrap();
-    it.agreed("remove-copy", "escrow_1").await.refused(503, "dependency.unavailable");
+    it.act("remove-copy", json!({"location": "escrow_1"})).await.refused(503, "dependency.unavailable");
     assert_eq!((it.cores("key.copy_removing").await.len(), it.cores("key.copy_removed").await.len()), (1, 0));
     it.agreed("remove-copy", "vault_1").await.ok();
     for kind in ["key.copy_removing", "key.copy_removed"] {

@@ -3,11 +3,7 @@
 use chancery_domain::datasets::TableError;
 
 use super::{Migration, first_count};
-use crate::{
-    column::unavailable,
-    database::{Arg, Database},
-    statement::sql,
-};
+use crate::{column::unavailable, database::Arg, statement::sql};
 
 /// What is noted of a migration in the application's own database, in the same transaction as the rows it tells of.
 #[derive(Debug, Clone, PartialEq, Eq)]

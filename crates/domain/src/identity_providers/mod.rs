@@ -11,9 +11,9 @@ mod algorithm;
 pub(crate) mod claims;
 mod explain;
 mod fetch;
-mod judge;
 #[doc(hidden)]
 pub mod hostile;
+mod judge;
 mod jws;
 mod key_set;
 mod key_sets;

@@ -1,9 +1,6 @@
 //! Which tenants' keys changed on other nodes.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use super::Instance;
 use crate::{ids::TenantId, store::StoreError};

@@ -224,7 +224,7 @@ mod tests {
         let standing = versions(&[KeyState::Destroyed, KeyState::Rotating, KeyState::Active]);
         let (ours, of_two) = (copy("a", Verified, Some(3)), copy("b", Verified, Some(2)));
         let alone = |at: &str, copies: &[KeyCopy]| only_there(at, copies, &standing);
-        assert_eq!(alone("a", &[ours.clone()]), [2, 3], "what is destroyed already counts no more");
+        assert_eq!(alone("a", std::slice::from_ref(&ours)), [2, 3], "what is destroyed already counts no more");
         assert_eq!(alone("a", &[ours.clone(), of_two.clone()]), [3]);
         assert_eq!(alone("b", &[ours.clone(), of_two.clone()]), [0; 0]);
         assert_eq!(alone("b", &[of_two.clone(), copy("a", Claimed, Some(3))]), [2], "nobody read the other one back");
