@@ -15,7 +15,7 @@ use chancery_domain::{
 use chancery_middleware::{Asked, Authenticated, Body, Creation, OptionalBody, PathOf, Problem, Unique};
 use http::StatusCode;
 use serde::{Deserialize, Deserializer, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::{
     App,
@@ -160,16 +160,37 @@ async fn replay(app: &App, call: &Call, id: TenantId) -> Result<Response, Proble
     Ok(idempotency::replayed(StatusCode::CREATED, TenantBody::from(found)))
 }
 
-/// List tenants.
-#[utoipa::path(get, path = "/v1/tenants", tag = "tenants", params(Page),
+/// Which tenants to look for.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct TenantQuery {
+    /// The contact e-mail; compared without regard to case. All of them, page by page, if absent.
+    #[serde(default, deserialize_with = "wiped::taken_if_any")]
+    #[param(value_type = Option<String>)]
+    email: Option<Phi<String>>,
+    /// How many items at most: 1 to 200.
+    #[param(minimum = 1, maximum = 200, default = 50)]
+    limit: Option<u32>,
+    /// The `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// List tenants, or find them by their contact e-mail.
+#[utoipa::path(get, path = "/v1/tenants", tag = "tenants", params(TenantQuery),
     responses((status = 200, description = "A page of tenants.", body = ListBody<TenantBody>)))]
 pub(crate) async fn list_tenants(
     State(app): State<App>,
-    Asked(call, page): Asked<Page>,
+    Asked(call, query): Asked<TenantQuery>,
 ) -> Result<Json<ListBody<TenantBody>>, Problem> {
+    let page = Page { limit: query.limit, cursor: query.cursor };
     let limit = page.limit()?;
-    let found = tenants::list(&app.instance, &call, page.after()?, limit).await.or_problem()?;
-    Ok(Json(page::list(found, limit, |tenant| tenant.id.to_string())))
+    let Some(email) = query.email else {
+        let found = tenants::list(&app.instance, &call, page.after()?, limit).await.or_problem()?;
+        return Ok(Json(page::list(found, limit, |tenant| tenant.id.to_string())));
+    };
+    let found = tenants::find_by_email(&app.instance, &call, email).await.or_problem()?;
+    Ok(Json(ListBody { items: found.into_iter().map(|found| found.tenant.into()).collect(), next_cursor: None }))
 }
 
 /// Get one tenant.

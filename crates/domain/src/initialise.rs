@@ -80,6 +80,7 @@ pub async fn initialise(
         name: settings.name.clone(),
         state: TenantState::Active,
         email: None,
+        email_terms: Vec::new(),
         metadata: None,
         created_at: now,
     })

@@ -98,6 +98,7 @@ pub const TABLES: &[Table] = &[
     table!(Part::Data, "directory_api_keys", "id"),
     table!(Part::Data, "directory_old_api_keys", "id"),
     table!(Part::Data, "tenants", "id"),
+    table!(Part::Data, "tenant_email_terms", "id", "position"),
     table!(Part::Data, "users", "id"),
     table!(Part::Data, "user_email_terms", "user_id", "position"),
     table!(Part::Data, "api_keys", "id"),

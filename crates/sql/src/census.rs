@@ -95,7 +95,8 @@ impl<D: Driver> CensusRows for Rows<D> {
     }
 
     async fn own_terms(&mut self) -> Result<u64, StoreError> {
-        let sql = "SELECT COUNT(*) FROM user_email_terms WHERE tenant_id = $1";
+        let sql = "SELECT (SELECT COUNT(*) FROM user_email_terms WHERE tenant_id = $1)
+            + (SELECT COUNT(*) FROM tenant_email_terms WHERE tenant_id = $1)";
         Ok(self.one("term", sql, [], |row| row.number()).await?.unwrap_or_default())
     }
 }

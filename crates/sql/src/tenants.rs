@@ -6,6 +6,36 @@ use chancery_domain::tenants::{Registration, Tenant, TenantRows, TenantState, Te
 use crate::rows::{after, swapped};
 use crate::{Driver, Row, Rows, Sql, Value};
 
+macro_rules! select {
+    (sqlite $rest:literal) => {
+        select!("json_group_array(e.term ORDER BY e.position)", $rest)
+    };
+    (postgres $rest:literal) => {
+        select!("COALESCE(json_agg(e.term ORDER BY e.position), '[]')::text", $rest)
+    };
+    ($terms:literal, $rest:literal) => {
+        concat!(
+            "SELECT t.id, t.slug, t.name, t.state, t.email, (SELECT ",
+            $terms,
+            " FROM tenant_email_terms AS e WHERE e.tenant_id = $1 AND e.id = t.id), t.metadata, t.created_at
+             FROM tenants AS t WHERE t.tenant_id = $1 AND ",
+            $rest
+        )
+    };
+}
+
+const BY_ID: Sql = Sql::dialects(select!(sqlite "t.id = $2"), select!(postgres "t.id = $2"));
+const PAGE: Sql = Sql::dialects(
+    select!(sqlite "t.id > $2 ORDER BY t.id LIMIT $3"),
+    select!(postgres "t.id > $2 ORDER BY t.id LIMIT $3"),
+);
+const BY_TERMS: Sql = Sql::dialects(
+    select!(sqlite "t.id IN (SELECT e.id FROM tenant_email_terms AS e
+        WHERE e.tenant_id = $1 AND e.term IN (SELECT value FROM json_each($2))) ORDER BY t.id"),
+    select!(postgres "t.id IN (SELECT e.id FROM tenant_email_terms AS e
+        WHERE e.tenant_id = $1 AND e.term IN (SELECT json_array_elements_text($2::json))) ORDER BY t.id"),
+);
+
 fn read(row: &mut Row) -> Result<Tenant, StoreError> {
     Ok(Tenant {
         id: row.parsed()?,
@@ -13,6 +43,7 @@ fn read(row: &mut Row) -> Result<Tenant, StoreError> {
         name: row.text()?,
         state: row.parsed()?,
         email: row.opt_bytes()?,
+        email_terms: serde_json::from_str(&row.text()?).map_err(|_| row.damaged())?,
         metadata: row.opt_bytes()?,
         created_at: row.time()?,
     })
@@ -21,25 +52,15 @@ fn read(row: &mut Row) -> Result<Tenant, StoreError> {
 #[async_trait]
 impl<D: Driver> TenantRows for Rows<D> {
     async fn tenant_record(&mut self, id: TenantId) -> Result<Option<Tenant>, StoreError> {
-        self.one(
-            "tenant",
-            "SELECT id, slug, name, state, email, metadata, created_at FROM tenants
-             WHERE tenant_id = $1 AND id = $2",
-            [Value::text(id)],
-            read,
-        )
-        .await
+        self.one("tenant", BY_ID, [Value::text(id)], read).await
     }
 
     async fn tenant_records(&mut self, since: Option<TenantId>, limit: u32) -> Result<Vec<Tenant>, StoreError> {
-        self.all(
-            "tenant",
-            "SELECT id, slug, name, state, email, metadata, created_at FROM tenants
-             WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3",
-            [after(since), limit.into()],
-            read,
-        )
-        .await
+        self.all("tenant", PAGE, [after(since), limit.into()], read).await
+    }
+
+    async fn tenants_by_email_terms(&mut self, terms: &[String]) -> Result<Vec<Tenant>, StoreError> {
+        self.all("tenant", BY_TERMS, [Value::list(terms)], read).await
     }
 }
 
@@ -68,7 +89,7 @@ impl<D: Driver> TenantWrites for Rows<D> {
             [Value::text(tenant.id)],
         )
         .await?;
-        Ok(())
+        insert_terms(self, tenant).await
     }
 
     async fn hold_tenant_record(&mut self, id: TenantId) -> Result<Option<Tenant>, StoreError> {
@@ -93,7 +114,10 @@ impl<D: Driver> TenantWrites for Rows<D> {
                 ],
             )
             .await?;
-        swapped(changed, "tenant")
+        swapped(changed, "tenant")?;
+        let sql = "DELETE FROM tenant_email_terms WHERE tenant_id = $1 AND id = $2";
+        self.execute(sql, [Value::text(tenant.id)]).await?;
+        insert_terms(self, tenant).await
     }
 
     async fn set_tenant_state(&mut self, id: TenantId, from: TenantState, to: TenantState) -> Result<(), StoreError> {
@@ -136,4 +160,15 @@ impl<D: Driver> TenantWrites for Rows<D> {
         let sql = "UPDATE directory_tenants SET registration = $2 WHERE tenant_id = $1";
         swapped(self.execute(sql, [Value::text(registration)]).await?, "tenant")
     }
+}
+
+async fn insert_terms<D: Driver>(rows: &mut Rows<D>, tenant: &Tenant) -> Result<(), StoreError> {
+    for (position, term) in (0_i64..).zip(&tenant.email_terms) {
+        rows.execute(
+            "INSERT INTO tenant_email_terms (tenant_id, id, position, term) VALUES ($1, $2, $3, $4)",
+            [Value::text(tenant.id), position.into(), term.as_str().into()],
+        )
+        .await?;
+    }
+    Ok(())
 }

@@ -253,6 +253,7 @@ macro_rules! hand_on {
 hand_on!(TenantRows {
     fn tenant_record(id: TenantId) -> Option<Tenant>;
     fn tenant_records(after: Option<TenantId>, limit: u32) -> Vec<Tenant>;
+    fn tenants_by_email_terms(terms: &[String]) -> Vec<Tenant>;
 });
 hand_on!(TenantWrites {
     fn insert_tenant(tenant: &Tenant) -> ();

@@ -75,6 +75,7 @@ pub fn tenant(n: u64) -> Tenant {
         name: format!("{TEXT} {n}"),
         state: TenantState::Active,
         email: odd(n, vec![0, 255, 7]),
+        email_terms: (0..n % 4).map(|term| format!("term-{n}-{term}")).collect(),
         metadata: odd(n, Vec::new()),
         created_at: NOW,
     }

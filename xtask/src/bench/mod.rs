@@ -66,6 +66,9 @@ const RESEAL: &str = "Plain rewriting is one statement; a re-seal opens, seals a
 const NEW_CALLER: &str =
     "The rest is the look-up of the holder in the store: its session or key, its tenant, and what was revoked.";
 
+/// How often short measurements run: the machine's other work comes in waves that are longer than one of them.
+const PASSES: usize = 3;
+
 /// Why a number is missing.
 type Measured = Result<f64, String>;
 

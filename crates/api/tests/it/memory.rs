@@ -85,13 +85,16 @@ async fn an_evicted_tenant_pays_for_loading_and_for_no_more() {
     // The callers too are looked up the first time, so that only the keys differ.
     round(&roomy).await;
     round(&narrow).await;
-    clinics.iter().for_each(|(tenant, _)| roomy.instance.end_lease(*tenant));
-    let cold = round(&roomy).await;
-    let warm = round(&roomy).await;
-    assert_eq!(roomy.instance.leases_held().0, TENANTS, "all fit");
-    let evicting = round(&narrow).await;
-    let held = narrow.instance.leases_held().0;
-    assert!(held < TENANTS / 2, "{held} fit, so nothing was evicted");
+    let [mut cold, mut warm, mut evicting] = [f64::INFINITY; 3];
+    for _ in 0..3 {
+        clinics.iter().for_each(|(tenant, _)| roomy.instance.end_lease(*tenant));
+        cold = cold.min(round(&roomy).await);
+        warm = warm.min(round(&roomy).await);
+        assert_eq!(roomy.instance.leases_held().0, TENANTS, "all fit");
+        evicting = evicting.min(round(&narrow).await);
+        let held = narrow.instance.leases_held().0;
+        assert!(held < TENANTS / 2, "{held} fit, so nothing was evicted");
+    }
     println!("{}", json!({"warm_us": warm, "cold_us": cold, "evicting_us": evicting}));
 }
 

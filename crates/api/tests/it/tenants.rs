@@ -60,12 +60,22 @@ async fn a_record_is_sealed_read_and_changed(backend: Backend) {
         }
     }
 
+    let found = async |email: &str| {
+        let found = app.get(&app.admin, &format!("/v1/tenants?email={email}")).await.ok();
+        found["items"].as_array().unwrap().iter().map(|item| item["id"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(found("IT@A.test").await, [made["id"].clone()]);
+    assert_eq!(found("new@a.test").await, [json!(null); 0]);
+
     let patch = json!({"name": " B ", "email": "new@a.test", "metadata": null});
     assert_eq!(app.call(&app.admin, "PATCH", &path, Some(patch)).await.ok()["name"], "B");
     let read = app.get(&app.admin, &path).await.ok();
     assert_eq!((&read["email"], &read["metadata"]), (&json!("new@a.test"), &json!(null)));
     assert_eq!((&read["slug"], &read["state"]), (&json!("a-clinic"), &json!("active")));
+    assert_eq!(found("new@a.test").await, [made["id"].clone()]);
+    assert_eq!(found("it@a.test").await, [json!(null); 0]);
     app.call(&app.admin, "PATCH", &path, Some(json!({"email": null}))).await.ok();
+    assert_eq!(found("new@a.test").await, [json!(null); 0]);
     assert_eq!(app.get(&app.admin, &path).await.ok()["email"], json!(null));
     for (bad, pointer) in [
         (json!({"name": " "}), "/name"),

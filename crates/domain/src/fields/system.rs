@@ -37,7 +37,11 @@ fn field(table: &str, table_id: &[u8; 16], column: &str, id: &[u8; 16], field_ty
 
 /// A user's e-mail. It has a term.
 pub fn user_email() -> Field {
-    let email = field(USERS, b"chancery.users\0\0", "email", b"chancery.usr.eml", FieldType::Text);
+    found_as_email(field(USERS, b"chancery.users\0\0", "email", b"chancery.usr.eml", FieldType::Text))
+}
+
+/// With the index of e-mails.
+fn found_as_email(email: Field) -> Field {
     let indexes = vec![Index {
         id: IndexId::from_bytes(email.id.to_bytes()),
         table_id: email.table_id,
@@ -76,9 +80,9 @@ pub fn user_totp() -> Field {
     field(USERS, b"chancery.users\0\0", "totp", b"chancery.usr.otp", FieldType::Bytes)
 }
 
-/// A tenant's contact e-mail.
+/// A tenant's contact e-mail. It has a term.
 pub fn tenant_email() -> Field {
-    field(TENANTS, b"chancery.tenants", "email", b"chancery.ten.eml", FieldType::Text)
+    found_as_email(field(TENANTS, b"chancery.tenants", "email", b"chancery.ten.eml", FieldType::Text))
 }
 
 /// What the operator notes of a tenant.

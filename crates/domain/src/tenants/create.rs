@@ -84,11 +84,13 @@ pub async fn create(instance: &Instance, call: &Call, new: NewTenant) -> Result<
         }
         error => error.into(),
     };
+    let email_terms = new.email.as_ref().map(|email| email_terms(&ring, email)).transpose()?;
     let tenant = Tenant {
         id,
         slug: new.slug,
         name: new.name.trim().to_owned(),
         state: TenantState::Active,
+        email_terms: email_terms.unwrap_or_default(),
         email: new.email.map(|value| seal(&system::tenant_email(), &value, &ring)).transpose().map_err(unsealed)?,
         metadata: new
             .metadata
@@ -104,6 +106,11 @@ pub async fn create(instance: &Instance, call: &Call, new: NewTenant) -> Result<
     }
     change.commit_new(Event::new(EventKind::TenantCreated).on("tenant", id)).await?;
     Ok(tenant)
+}
+
+/// What a tenant is found by.
+pub(super) fn email_terms(ring: &Keyring, email: &Phi<String>) -> Result<Vec<String>, Failure> {
+    Ok(crate::records::sought(ring, &system::tenant_email(), email.expose())?)
 }
 
 /// The root with the version that wraps new keys: another node may have rotated it since this one looked.

@@ -12,7 +12,7 @@ mod update;
 
 pub use create::{CreateTenantError, NewTenant, create};
 pub use lifecycle::{TenantError, resume, suspend};
-pub use read::{TenantProfile, get, list, record};
+pub use read::{TenantProfile, find_by_email, get, list, record};
 pub use settings::{SettingsError, TenantSettings, TenantSettingsPatch, change_settings, settings};
 pub use update::{TenantPatch, UpdateTenantError, update};
 
@@ -53,6 +53,8 @@ pub struct Tenant {
     pub state: TenantState,
     /// Its contact e-mail, sealed with the platform's keys.
     pub email: Option<Vec<u8>>,
+    /// What it is found by: the platform's terms of its e-mail.
+    pub email_terms: Vec<String>,
     /// Whatever the operator notes of it as JSON, sealed with the platform's keys.
     pub metadata: Option<Vec<u8>>,
     /// Since when.
@@ -66,6 +68,8 @@ pub trait TenantRows {
     async fn tenant_record(&mut self, id: TenantId) -> Result<Option<Tenant>, StoreError>;
     /// Ordered by id, `limit` at a time, those after `after`.
     async fn tenant_records(&mut self, after: Option<TenantId>, limit: u32) -> Result<Vec<Tenant>, StoreError>;
+    /// Those that have one of these terms, ordered by id.
+    async fn tenants_by_email_terms(&mut self, terms: &[String]) -> Result<Vec<Tenant>, StoreError>;
 }
 
 /// Changes tenant records, and the directory's entry with them.

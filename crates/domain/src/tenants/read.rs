@@ -2,12 +2,12 @@
 
 use chancery_crypto::{Phi, Sealed};
 
-use super::{Tenant, TenantError};
+use super::{Tenant, TenantError, create::email_terms};
 use crate::{
     Instance,
     access::{Call, Permission},
-    audit::{Event, EventKind, OpenFailure, OpenIntent, append, open_failed, receipt::note},
-    fields::system,
+    audit::{Detail, Event, EventKind, OpenFailure, OpenIntent, append, open_failed, receipt::note},
+    fields::{Normalizer, system},
     ids::TenantId,
     instance::Failure,
     keyring::{KeyringError, ring::Place},
@@ -47,6 +47,37 @@ pub async fn record(instance: &Instance, call: &Call, id: TenantId) -> Result<Te
     let tenant = tenant.ok_or(TenantError::NotFound)?;
     note(instance, call, TenantId::PLATFORM, Event::new(EventKind::TenantRead).on("tenant", id)).await?;
     Ok(tenant)
+}
+
+/// The tenants with this contact e-mail: found by term, compared again after opening.
+///
+/// # Errors
+///
+/// [`TenantError`].
+pub async fn find_by_email(
+    instance: &Instance,
+    call: &Call,
+    email: Phi<String>,
+) -> Result<Vec<TenantProfile>, TenantError> {
+    call.require(Permission::TenantsRead)?;
+    let ring = instance.keyring(TenantId::PLATFORM).await?;
+    let terms = email_terms(&ring, &email)?;
+    let tenants = instance.store().view(TenantId::PLATFORM).await?.tenants_by_email_terms(&terms).await?;
+    if tenants.is_empty() {
+        // Asking whether somebody is here is a read too.
+        let event = Event::new(EventKind::TenantRead).with("count", Detail::Count(0));
+        note(instance, call, TenantId::PLATFORM, event).await?;
+    }
+    let same =
+        |one: &Phi<String>| Normalizer::Email.normalise(one.expose()) == Normalizer::Email.normalise(email.expose());
+    let mut found = Vec::with_capacity(tenants.len());
+    for tenant in tenants {
+        let profile = profile(instance, call, tenant).await?;
+        if profile.email.as_ref().is_some_and(same) {
+            found.push(profile);
+        }
+    }
+    Ok(found)
 }
 
 /// Opens what is sealed of a record under a receipt.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chancery_crypto::Phi;
 
-use super::Tenant;
+use super::{Tenant, create::email_terms};
 use crate::{
     Instance,
     access::{Call, Denied, Permission},
@@ -80,6 +80,10 @@ pub async fn update(
             error => error.into(),
         })
     };
+    if let Some(email) = &email {
+        let terms = email.as_ref().map(|email| email_terms(&ring, email)).transpose()?;
+        tenant.email_terms = terms.unwrap_or_default();
+    }
     let parts = [
         ("email", system::tenant_email(), email, &mut tenant.email),
         ("metadata", system::tenant_metadata(), metadata, &mut tenant.metadata),

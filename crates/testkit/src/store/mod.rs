@@ -46,7 +46,8 @@ macro_rules! store_conformance {
     ($open:ident) => {
         $crate::store_conformance! { @cases $open;
             tenants: [
-                a_record_reads_back, records_come_in_pages, another_tenant_does_not_see_it, another_tenant_does_not_change_it,
+                a_record_reads_back, records_come_in_pages, a_record_is_found_by_its_terms, another_tenant_does_not_see_it,
+                another_tenant_does_not_change_it,
                 only_the_platform_keeps_records, a_slug_is_taken_once, an_id_is_taken_once, a_state_moves_by_compare_and_swap,
                 the_directory_follows, the_directory_comes_in_pages, clear_fields_are_counted_for_the_own_tenant,
                 registration_is_the_own_tenants, a_record_is_updated,

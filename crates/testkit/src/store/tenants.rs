@@ -28,6 +28,18 @@ pub async fn records_come_in_pages(store: &impl Backend) {
     assert_eq!(view.tenant_records(Some(tenant(3).id), 2).await.unwrap(), []);
 }
 
+/// By any of its e-mail's terms, and by no other.
+pub async fn a_record_is_found_by_its_terms(store: &impl Backend) {
+    commit!(store, PLATFORM, .insert_tenant(&tenant(1)) .insert_tenant(&tenant(2)) .insert_tenant(&tenant(3)));
+    let mut view = view(store, PLATFORM).await;
+    let all = [tenant(3).email_terms, tenant(1).email_terms, vec!["\"'; --".to_owned()]].concat();
+    assert_eq!(view.tenants_by_email_terms(&all).await.unwrap(), [tenant(1), tenant(3)]);
+    assert_eq!(view.tenants_by_email_terms(&tenant(3).email_terms[..1]).await.unwrap(), [tenant(3)]);
+    assert_eq!(view.tenants_by_email_terms(&["term".to_owned()]).await.unwrap(), []);
+    assert_eq!(view.tenants_by_email_terms(&[]).await.unwrap(), []);
+    assert_eq!(view.own_terms().await.unwrap(), 6);
+}
+
 /// Not even the tenant itself sees its record; it is the platform's.
 pub async fn another_tenant_does_not_see_it(store: &impl Backend) {
     commit!(store, PLATFORM, .insert_tenant(&tenant(1)));
@@ -35,6 +47,7 @@ pub async fn another_tenant_does_not_see_it(store: &impl Backend) {
         let mut view = view(store, other).await;
         assert_eq!(view.tenant_record(tenant(1).id).await.unwrap(), None);
         assert_eq!(view.tenant_records(None, 10).await.unwrap(), []);
+        assert_eq!(view.tenants_by_email_terms(&tenant(1).email_terms).await.unwrap(), []);
     }
 }
 
@@ -155,6 +168,7 @@ pub async fn a_record_is_updated(store: &impl Backend) {
     let mut now = view(store, PLATFORM).await;
     assert_eq!(now.tenant_record(expected.id).await.unwrap(), Some(expected));
     assert_eq!(now.tenant_record(tenant(2).id).await.unwrap(), Some(tenant(2)));
+    assert_eq!(now.tenants_by_email_terms(&tenant(1).email_terms).await.unwrap(), []);
     drop(now);
     assert!(changed(begin(store, PLATFORM).await.update_tenant(&tenant(9)).await, "tenant"));
     assert!(changed(begin(store, OURS).await.update_tenant(&tenant(1)).await, "tenant"));
