@@ -248,6 +248,8 @@ pub(crate) struct World {
     /// A key that Chancery made for itself, and one that a clinic made.
     pub(crate) keys: [String; 2],
     pub(crate) expectations: BTreeMap<&'static str, Expect>,
+    /// The clinic whose things the operations are tried with.
+    pub(crate) clinic: Clinic,
 }
 
 impl World {
@@ -261,7 +263,7 @@ impl World {
         let auditor = app.post(&app.admin, "/v1/api-keys", auditor).await.created();
         let auditor = Caller { bearer: auditor["key"].as_str().unwrap().to_owned() };
         let expectations = expectations(&app, &auditor, [&ours, &theirs, &spare], &mine, &alien);
-        Self { app, dead, auditor, keys: [mine.key, mine.named], expectations }
+        Self { app, dead, auditor, keys: [mine.key, mine.named], expectations, clinic: ours }
     }
 }
 
