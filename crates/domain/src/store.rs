@@ -244,7 +244,8 @@ pub trait Directory: Send + Sync {
     /// The entry of an API key.
     async fn api_key(&self, id: ApiKeyId) -> Result<Option<ApiKeyEntry>, StoreError>;
 
-    /// The entries of the keys of other systems that share this beginning of a SHA-256, of all tenants; few, or none.
+    /// The entries of the keys of other systems that share this beginning of a SHA-256, of all tenants; few, or none. Those that
+    /// were revoked are left out.
     async fn old_api_keys(&self, prefix: &str) -> Result<Vec<ApiKeyEntry>, StoreError>;
 
     /// The enabled providers of all tenants with this issuer and one of these audiences; a provider may come twice.

@@ -3,10 +3,11 @@ use chancery_domain::access::{Role, RoleSet};
 use chancery_domain::api_keys::{ApiKey, ApiKeyRows, ApiKeyWrites};
 use chancery_domain::ids::ApiKeyId;
 use chancery_domain::roles::RoleWrites as _;
-use chancery_domain::store::StoreError;
+use chancery_domain::store::{ApiKeyEntry, StoreError};
 use chancery_domain::time::Timestamp;
 use ipnet::IpNet;
 
+use crate::directory::read_entry;
 use crate::rows::{after, swapped};
 use crate::{Driver, Row, Rows, Sql, Value};
 
@@ -15,6 +16,16 @@ const COUNT: Sql = Sql::dialects(
      AND (expires_at IS NULL OR expires_at > $3) AND INSTR(' ' || roles || ' ', ' ' || $2 || ' ') > 0",
     "SELECT COUNT(*) FROM api_keys WHERE tenant_id = $1 AND revoked_at IS NULL
      AND (expires_at IS NULL OR expires_at > $3) AND STRPOS(' ' || roles || ' ', ' ' || $2 || ' ') > 0",
+);
+
+const OLD: Sql = Sql::dialects(
+    "SELECT o.prefix, k.id, k.tenant_id, k.digest, k.pepper_version, k.revoked
+     FROM directory_old_api_keys AS o JOIN directory_api_keys AS k ON k.tenant_id = o.tenant_id AND k.id = o.id
+     WHERE o.tenant_id = $1 AND o.prefix IN (SELECT value FROM json_each($2)) ORDER BY o.prefix, k.id",
+    "SELECT o.prefix, k.id, k.tenant_id, k.digest, k.pepper_version, k.revoked
+     FROM directory_old_api_keys AS o JOIN directory_api_keys AS k ON k.tenant_id = o.tenant_id AND k.id = o.id
+     WHERE o.tenant_id = $1 AND o.prefix = ANY (ARRAY(SELECT json_array_elements_text($2::json)))
+     ORDER BY o.prefix, k.id",
 );
 
 const ONE: Sql = Sql::dialects(
@@ -84,10 +95,25 @@ impl<D: Driver> ApiKeyRows for Rows<D> {
         let count = self.one("api_key", COUNT, [Value::text(role), Value::time(now)], Row::number).await?;
         Ok(count.unwrap_or(0))
     }
+
+    async fn old_api_keys_of(&mut self, prefixes: &[String]) -> Result<Vec<(String, ApiKeyEntry)>, StoreError> {
+        let read = |row: &mut Row| Ok((row.text()?, read_entry(row)?));
+        self.all("api_key", OLD, [Value::list(prefixes)], read).await
+    }
 }
 
 #[async_trait]
 impl<D: Driver> ApiKeyWrites for Rows<D> {
+    async fn hold_api_key(&mut self, id: ApiKeyId) -> Result<Option<ApiKey>, StoreError> {
+        // SQLite has one writer, so it is held already.
+        let sql = Sql::dialects(
+            "SELECT id FROM api_keys WHERE tenant_id = $1 AND id = $2",
+            "SELECT id FROM api_keys WHERE tenant_id = $1 AND id = $2 FOR UPDATE",
+        );
+        self.one("api_key", sql, [Value::text(id)], Row::text).await?;
+        self.api_key(id).await
+    }
+
     async fn insert_api_key(&mut self, key: &ApiKey) -> Result<(), StoreError> {
         self.execute(
             "INSERT INTO api_keys (tenant_id, id, description, roles, user_id, digest, pepper_version, allowed_cidrs,

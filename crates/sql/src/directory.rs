@@ -22,13 +22,17 @@ pub async fn api_key(driver: &mut dyn Driver, id: ApiKeyId) -> Result<Option<Api
 pub async fn old_api_keys(driver: &mut dyn Driver, prefix: &str) -> Result<Vec<ApiKeyEntry>, StoreError> {
     let sql = "SELECT k.id, k.tenant_id, k.digest, k.pepper_version, k.revoked
                FROM directory_old_api_keys AS o JOIN directory_api_keys AS k ON k.tenant_id = o.tenant_id AND k.id = o.id
-               WHERE o.prefix = $1 ORDER BY k.id";
+               WHERE o.prefix = $1 AND NOT k.revoked ORDER BY k.id";
     let rows = driver.fetch(sql.into(), vec![prefix.into()]).await?;
     rows.into_iter().map(read_key).collect()
 }
 
 fn read_key(values: Vec<Value>) -> Result<ApiKeyEntry, StoreError> {
-    let mut row = Row::new("api_key", values);
+    read_entry(&mut Row::new("api_key", values))
+}
+
+/// The entry of an API key from its five columns.
+pub(crate) fn read_entry(row: &mut Row) -> Result<ApiKeyEntry, StoreError> {
     Ok(ApiKeyEntry {
         id: row.parsed()?,
         tenant: row.parsed()?,

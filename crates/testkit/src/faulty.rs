@@ -343,8 +343,10 @@ hand_on!(ApiKeyRows {
     fn api_key(id: ApiKeyId) -> Option<ApiKey>;
     fn api_keys(after: Option<ApiKeyId>, limit: u32) -> Vec<ApiKey>;
     fn count_api_keys_with_role(role: Role, now: Timestamp) -> u32;
+    fn old_api_keys_of(prefixes: &[String]) -> Vec<(String, ApiKeyEntry)>;
 });
 hand_on!(ApiKeyWrites {
+    fn hold_api_key(id: ApiKeyId) -> Option<ApiKey>;
     fn insert_api_key(key: &ApiKey) -> ();
     fn revoke_api_key(id: ApiKeyId, at: Timestamp) -> ();
     fn update_api_key(key: &ApiKey) -> ();

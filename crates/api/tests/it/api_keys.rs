@@ -1,12 +1,16 @@
 //! API keys, from outside.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use crate::app::{Backend, Caller, TestApp};
 
 backends! {
     a_key_is_shown_once_and_dies_when_revoked, a_key_is_rotated_with_an_overlap, a_key_is_changed, uses_are_told,
-    keys_of_another_system_go_on_working, the_last_use_is_written_once_a_minute, a_key_has_a_limit_of_its_own
+    keys_of_another_system_go_on_working, the_last_use_is_written_once_a_minute, a_key_has_a_limit_of_its_own,
+    rotations_at_once_leave_one_successor, a_change_at_the_moment_of_a_rotation_does_not_undo_it,
+    imports_at_once_bring_a_key_once, few_keys_of_another_system_share_a_prefix
 }
 
 async fn a_key_is_shown_once_and_dies_when_revoked(backend: Backend) {
@@ -136,6 +140,59 @@ async fn a_key_is_changed(backend: Backend) {
     late.refused(409, "state.conflict");
 }
 
+async fn rotations_at_once_leave_one_successor(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("ours").await;
+    let other = app.again(|_| ()).await;
+    let nodes = [Arc::new(app), Arc::new(other)];
+    for round in 0..4 {
+        let body = json!({"description": format!("round {round}"), "roles": ["service"]});
+        let old = nodes[0].post(&clinic.admin, "/v1/api-keys", body).await.created();
+        let mut calls = tokio::task::JoinSet::new();
+        for n in 0..6 {
+            let (node, admin) = (nodes[n % 2].clone(), Caller { bearer: clinic.admin.bearer.clone() });
+            let rotate = path(&old, "/rotate");
+            calls.spawn(async move { node.post(&admin, &rotate, json!({})).await });
+        }
+        let (made, refused): (Vec<_>, Vec<_>) =
+            calls.join_all().await.into_iter().partition(|answer| answer.status == 201);
+        assert_eq!(made.len(), 1, "one successor");
+        refused.iter().for_each(|answer| answer.refused(409, "state.conflict"));
+        let shown = nodes[0].get(&clinic.admin, &path(&old, "")).await.ok();
+        assert_eq!(shown["replaced_by"], made[0].json()["id"]);
+        let listed = nodes[1].get(&clinic.admin, "/v1/api-keys?limit=100").await.ok();
+        let of_round = |key: &&Value| key["description"] == old["description"];
+        assert_eq!(
+            listed["items"].as_array().unwrap().iter().filter(of_round).count(),
+            2,
+            "the old one and the new one"
+        );
+    }
+}
+
+async fn a_change_at_the_moment_of_a_rotation_does_not_undo_it(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("ours").await;
+    let other = app.again(|_| ()).await;
+    for round in 0..8 {
+        let old =
+            app.post(&clinic.admin, "/v1/api-keys", json!({"description": "x", "roles": ["service"]})).await.created();
+        let (change, rotate) = (path(&old, ""), path(&old, "/rotate"));
+        let wanted = Some(json!({"description": format!("round {round}")}));
+        let (changed, rotated) = tokio::join!(
+            app.call(&clinic.admin, "PATCH", &change, wanted),
+            other.post(&clinic.admin, &rotate, json!({"overlap_seconds": 0})),
+        );
+        let new = rotated.created();
+        assert!(changed.status == 200 || changed.status == 409, "{}", changed.text());
+        let shown = app.get(&clinic.admin, &path(&old, "")).await.ok();
+        assert_eq!(shown["replaced_by"], new["id"]);
+        app.clock.advance_seconds(1);
+        app.get(&holder(&old), "/v1/auth/session").await.refused(401, "auth.credential_invalid");
+        app.get(&holder(&new), "/v1/auth/session").await.ok();
+    }
+}
+
 async fn uses_are_told(backend: Backend) {
     let app = TestApp::on(backend).await;
     let clinic = app.clinic("ours").await;
@@ -221,6 +278,60 @@ async fn keys_of_another_system_go_on_working(backend: Backend) {
     app.clock.advance_seconds(1);
     let caller = Caller { bearer: texts[1].to_owned() };
     app.get(&caller, "/v1/auth/session").await.refused(401, "auth.credential_invalid");
+}
+
+/// Keys of another system; those with the same `first` share the beginning of their SHA-256.
+fn old_keys(first: u32, numbers: std::ops::Range<u32>) -> Value {
+    let item = |n: u32| json!({"sha256": format!("{first:08x}{n:056x}"), "description": format!("old {n}"), "roles": ["user"]});
+    json!({"items": numbers.map(item).collect::<Vec<_>>()})
+}
+
+async fn imports_at_once_bring_a_key_once(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("ours").await;
+    let nodes = [Arc::new(app.again(|_| ()).await), Arc::new(app)];
+    let mut calls = tokio::task::JoinSet::new();
+    for n in 0..4 {
+        let (node, admin) = (nodes[n % 2].clone(), Caller { bearer: clinic.admin.bearer.clone() });
+        calls.spawn(async move { node.post(&admin, "/v1/api-keys/import", old_keys(7, 0..5)).await.ok() });
+    }
+    let answers = calls.join_all().await;
+    let of = |at: usize, name: &str| answers.iter().map(|answer| answer["items"][at][name].clone()).collect::<Vec<_>>();
+    for at in 0..5 {
+        assert!(of(at, "id").windows(2).all(|two| two[0] == two[1]), "{answers:?}");
+        assert_eq!(of(at, "was_there").iter().filter(|there| **there == json!(false)).count(), 1, "{answers:?}");
+    }
+}
+
+async fn few_keys_of_another_system_share_a_prefix(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("ours").await;
+    let import = async |body: Value| app.post(&clinic.admin, "/v1/api-keys/import", body).await;
+    let refused = async |body: Value| {
+        let reply = import(body).await;
+        reply.refused(422, "request.invalid");
+        let errors = reply.json()["errors"].as_array().unwrap().clone();
+        errors.iter().map(|error| error["pointer"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    // Each line above the eighth is named, and nothing is brought.
+    assert_eq!(refused(old_keys(7, 0..10)).await, ["/items/8/sha256", "/items/9/sha256"]);
+    assert_eq!(refused(old_keys(7, 0..1_000)).await.len(), 992);
+    let brought = import(old_keys(7, 0..8)).await.ok();
+    assert!(brought["items"].as_array().unwrap().iter().all(|key| key["was_there"] == json!(false)));
+    let again = import(old_keys(7, 0..8)).await.ok();
+    assert!(again["items"].as_array().unwrap().iter().all(|key| key["was_there"] == json!(true)));
+    assert_eq!(refused(old_keys(7, 0..9)).await, ["/items/8/sha256"]);
+    assert_eq!(import(old_keys(8, 0..1)).await.ok()["items"][0]["was_there"], false, "of another prefix");
+
+    // One that was revoked makes room for another, and does not come back to life by being brought again.
+    let first = path(&brought["items"][0], "");
+    app.post(&clinic.admin, &format!("{first}/revoke"), json!({})).await.ok();
+    let ninth = import(old_keys(7, 0..9)).await.ok();
+    let there: Vec<_> = ninth["items"].as_array().unwrap().iter().map(|key| key["was_there"] == json!(true)).collect();
+    assert_eq!(there, [true, true, true, true, true, true, true, true, false]);
+    assert!(app.get(&clinic.admin, &first).await.ok()["revoked_at"].is_string());
+    let theirs = app.clinic("theirs").await;
+    app.post(&theirs.admin, "/v1/api-keys/import", old_keys(7, 10..18)).await.ok();
 }
 
 #[tokio::test]

@@ -249,7 +249,7 @@ async fn by_old_api_key(instance: &Instance, text: &Secret<String>) -> Result<(C
     for entry in instance.directory().old_api_keys(&old::prefix(&sum)).await? {
         let root = root_with(instance, entry.pepper_version).await?;
         let pepper = root.pepper_of(entry.pepper_version).ok_or(KeyringError::Root(entry.pepper_version))?;
-        if old::fits(pepper, entry.id, &sum, &entry.digest) && !entry.revoked {
+        if old::fits(pepper, entry.id, &sum, &entry.digest) {
             // Two tenants brought the same key: whose caller it is, nobody can tell.
             ambiguous |= found.is_some();
             found = Some(entry);
@@ -264,7 +264,7 @@ async fn by_old_api_key(instance: &Instance, text: &Secret<String>) -> Result<(C
 }
 
 /// The platform root with the pepper of this version, if there is one: another node may have rotated it.
-async fn root_with(instance: &Instance, pepper_version: u32) -> Result<Arc<PlatformRoot>, Failure> {
+pub(crate) async fn root_with(instance: &Instance, pepper_version: u32) -> Result<Arc<PlatformRoot>, Failure> {
     let root = instance.leased_root().await?;
     if root.pepper_of(pepper_version).is_some() { Ok(root) } else { instance.renewed_root().await }
 }

@@ -1,6 +1,6 @@
 //! Brings the API keys of another system: their SHA-256, never their texts.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 
@@ -11,11 +11,13 @@ use super::{
 };
 use crate::{
     Instance,
-    access::{Call, Permission, Role, RoleSet, grant},
+    access::{Call, Permission, Role, RoleSet, authenticate::root_with, grant},
     audit::{Change, Detail, Event, EventKind},
     faults::Faults,
     ids::{ApiKeyId, UserId},
     instance::Failure,
+    keyring::KeyringError,
+    store::{ApiKeyEntry, Tx},
     text::check_name,
     time::Timestamp,
     users::UserState,
@@ -23,6 +25,10 @@ use crate::{
 
 /// How many keys one call brings at most.
 pub const MAX_IMPORTED: usize = 1_000;
+/// How many living keys of other systems a tenant may have that share the first 32 bits of their SHA-256.
+pub const MAX_OF_PREFIX: usize = 8;
+/// And how many with those that were revoked.
+const MAX_EVER_OF_PREFIX: usize = 64;
 
 /// A key of another system.
 #[derive(Debug, Clone)]
@@ -66,18 +72,15 @@ pub async fn import(
     let (tenant, now) = (call.tenant(), instance.now());
     let root = instance.leased_root().await?;
     let mut change = Change::begin(instance, call, tenant).await?;
+    // Or two calls at once would each find a key missing and bring it, and a key that is there twice is nobody's.
+    change.rows().hold_tenant().await?;
     let all = RoleSet::of(&keys.iter().flat_map(|key| key.roles.iter().copied()).collect::<Vec<_>>());
     grant::check(instance, call, tenant, all, change.rows()).await?.map_err(CreateApiKeyError::MayNotGrant)?;
+    let known = known(instance, &keys, change.rows()).await?;
     let mut done = Vec::with_capacity(keys.len());
-    for (position, key) in keys.into_iter().enumerate() {
-        let prefix = old::prefix(&key.sha256);
-        let known = instance.directory().old_api_keys(&prefix).await?.into_iter().find(|entry| {
-            let pepper = root.pepper_of(entry.pepper_version);
-            entry.tenant == tenant
-                && pepper.is_some_and(|pepper| old::fits(pepper, entry.id, &key.sha256, &entry.digest))
-        });
-        if let Some(entry) = known {
-            done.push(Imported { id: entry.id, was_there: true });
+    for (position, (key, known)) in keys.into_iter().zip(known).enumerate() {
+        if let Some(id) = known {
+            done.push(Imported { id, was_there: true });
             continue;
         }
         let roles = RoleSet::of(&key.roles);
@@ -107,7 +110,7 @@ pub async fn import(
             replaced_by: None,
         };
         change.rows().insert_api_key(&made).await?;
-        change.rows().insert_old_api_key(id, &prefix).await?;
+        change.rows().insert_old_api_key(id, &old::prefix(&key.sha256)).await?;
         let event = Event::new(EventKind::ApiKeyCreated).on("api_key", id).with("origin", Detail::Code("import"));
         change.record(event.with("roles", Detail::Names(names_of(&made)))).await?;
         done.push(Imported { id, was_there: false });
@@ -116,6 +119,53 @@ pub async fn import(
     let count = u64::try_from(new).map_err(|_| Failure::Internal("more keys than a number counts"))?;
     change.commit(Event::new(EventKind::ApiKeysImported).with("count", Detail::Count(count))).await?;
     Ok(done)
+}
+
+/// Which of these keys are there already, by their place; a fault for each that has too many beside it.
+///
+/// One look-up for all of them. The limits keep what is compared for one key small, here under the store's lock and at each login:
+/// keys that share 32 bits of their SHA-256 by chance are two or three, more of them somebody made on purpose.
+async fn known(
+    instance: &Instance,
+    keys: &[OldApiKey],
+    rows: &mut (dyn Tx + '_),
+) -> Result<Vec<Option<ApiKeyId>>, CreateApiKeyError> {
+    let prefixes: Vec<String> = keys.iter().map(|key| old::prefix(&key.sha256)).collect();
+    let distinct: Vec<String> = prefixes.iter().collect::<BTreeSet<_>>().into_iter().cloned().collect();
+    let mut there: BTreeMap<String, Vec<ApiKeyEntry>> = BTreeMap::new();
+    for (prefix, entry) in rows.old_api_keys_of(&distinct).await? {
+        there.entry(prefix).or_default().push(entry);
+    }
+    let mut new: BTreeMap<&str, usize> = BTreeMap::new();
+    let (mut known, mut faults) = (Vec::with_capacity(keys.len()), Faults::default());
+    for (position, (key, prefix)) in keys.iter().zip(&prefixes).enumerate() {
+        let entries = there.get(prefix).map(Vec::as_slice).unwrap_or_default();
+        let found = same(instance, key, entries).await?;
+        if found.is_none() {
+            let more = new.entry(prefix).or_default();
+            *more += 1;
+            let living = entries.iter().filter(|entry| !entry.revoked).count();
+            if living + *more > MAX_OF_PREFIX || entries.len() + *more > MAX_EVER_OF_PREFIX {
+                let message = format!("more than {MAX_OF_PREFIX} keys would share the first 32 bits of their SHA-256");
+                faults.add(format!("/items/{position}/sha256"), "too_many", message);
+            }
+        }
+        known.push(found);
+    }
+    faults.check()?;
+    Ok(known)
+}
+
+/// The entry among these that is this key.
+async fn same(instance: &Instance, key: &OldApiKey, entries: &[ApiKeyEntry]) -> Result<Option<ApiKeyId>, Failure> {
+    for entry in entries {
+        let root = root_with(instance, entry.pepper_version).await?;
+        let pepper = root.pepper_of(entry.pepper_version).ok_or(KeyringError::Root(entry.pepper_version))?;
+        if old::fits(pepper, entry.id, &key.sha256, &entry.digest) {
+            return Ok(Some(entry.id));
+        }
+    }
+    Ok(None)
 }
 
 fn check(instance: &Instance, keys: &[OldApiKey]) -> Result<(), Faults> {

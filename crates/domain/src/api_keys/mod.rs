@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use crate::{
     access::RoleSet,
     ids::{ApiKeyId, UserId},
-    store::StoreError,
+    store::{ApiKeyEntry, StoreError},
     time::Timestamp,
 };
 
@@ -22,7 +22,7 @@ mod update;
 mod usage;
 
 pub use create::{CreateApiKeyError, IssuedApiKey, NewApiKey, create};
-pub use import::{Imported, MAX_IMPORTED, OldApiKey, import};
+pub use import::{Imported, MAX_IMPORTED, MAX_OF_PREFIX, OldApiKey, import};
 pub use last_used::flush_last_used;
 pub use list::{ApiKeyError, get, list};
 pub use revoke::revoke;
@@ -80,14 +80,20 @@ pub trait ApiKeyRows {
     async fn api_keys(&mut self, after: Option<ApiKeyId>, limit: u32) -> Result<Vec<ApiKey>, StoreError>;
     /// How many usable keys (not revoked, not expired at `now`) hold `role`.
     async fn count_api_keys_with_role(&mut self, role: crate::access::Role, now: Timestamp) -> Result<u32, StoreError>;
+    /// The tenant's keys of other systems with one of these beginnings of their SHA-256, each with its own: those that were
+    /// revoked too. Ordered by beginning and id.
+    async fn old_api_keys_of(&mut self, prefixes: &[String]) -> Result<Vec<(String, ApiKeyEntry)>, StoreError>;
 }
 
 /// Changes API keys, and the directory's entry with them.
 #[async_trait]
 pub trait ApiKeyWrites {
+    /// As [`ApiKeyRows::api_key`], and nobody else changes it or replaces it until this transaction ends.
+    async fn hold_api_key(&mut self, id: ApiKeyId) -> Result<Option<ApiKey>, StoreError>;
     /// Adds one, and gives it its roles.
     async fn insert_api_key(&mut self, key: &ApiKey) -> Result<(), StoreError>;
-    /// Replaces its description, its networks, its limit, its end and what replaces it. [`StoreError::Changed`]`("api_key")` if it is revoked.
+    /// Replaces its description, its networks, its limit, its end and what replaces it, all as they are in `key`: whoever read
+    /// it holds it ([`Self::hold_api_key`]). [`StoreError::Changed`]`("api_key")` if it is revoked.
     async fn update_api_key(&mut self, key: &ApiKey) -> Result<(), StoreError>;
     /// Notes when keys were used last; those that were used later or are gone stay as they are.
     async fn touch_api_keys(&mut self, used: &[(ApiKeyId, Timestamp)]) -> Result<(), StoreError>;

@@ -36,7 +36,8 @@ pub async fn rotate(
         return Err(Faults::one("/overlap_seconds", "range", message).into());
     }
     let mut change = Change::begin(instance, call, call.tenant()).await?;
-    let mut old = change.rows().api_key(id).await?.ok_or(ChangeApiKeyError::NotFound)?;
+    // Held, or two at once would both find it without a successor, and leave two.
+    let mut old = change.rows().hold_api_key(id).await?.ok_or(ChangeApiKeyError::NotFound)?;
     let now = instance.now();
     if let Some(successor) = old.replaced_by {
         return Err(ChangeApiKeyError::Replaced(successor));

@@ -75,7 +75,8 @@ pub async fn update(
     instance.require_recent(call)?;
     check(&wanted)?;
     let mut change = Change::begin(instance, call, call.tenant()).await?;
-    let mut key = change.rows().api_key(id).await?.ok_or(ChangeApiKeyError::NotFound)?;
+    // Held, or what was read before a rotation would be written over what the rotation did.
+    let mut key = change.rows().hold_api_key(id).await?.ok_or(ChangeApiKeyError::NotFound)?;
     let now = instance.now();
     if key.is_over(now) {
         return Err(ChangeApiKeyError::Over);

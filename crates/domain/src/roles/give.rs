@@ -75,6 +75,10 @@ pub async fn take(instance: &Instance, call: &Call, name: &str, holder: Holder) 
     })?;
     let mut change = Change::begin(instance, call, call.tenant()).await?;
     givable(instance, call, name, change.rows()).await?;
+    if let Holder::ApiKey(id) = holder {
+        // Or a rotation that read its roles before would give this one to its successor.
+        change.rows().hold_api_key(id).await?;
+    }
     match change.rows().take_role(name, &holder.to_string()).await {
         Err(StoreError::Changed(_)) => return Err(RoleError::NotFound),
         taken => taken?,
@@ -98,7 +102,8 @@ async fn check(
             user.map(|_| ()).ok_or(RoleError::NotFound)
         }
         Holder::ApiKey(id) => {
-            let key = rows.api_key(id).await?.filter(|key| !key.is_over(instance.now())).ok_or(RoleError::NotFound)?;
+            let key =
+                rows.hold_api_key(id).await?.filter(|key| !key.is_over(instance.now())).ok_or(RoleError::NotFound)?;
             if let Some(user) = key.user {
                 let held = rows.roles_of(&user.to_string()).await?;
                 if !held.iter().any(|held| held.name == role.name) {

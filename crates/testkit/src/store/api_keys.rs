@@ -157,8 +157,52 @@ pub async fn keys_of_other_systems_are_found_by_their_prefix(store: &impl Backen
     let found: Vec<_> = found.into_iter().map(|entry| (entry.id, entry.tenant, entry.revoked)).collect();
     assert_eq!(found, [(one.id, OURS, false), (other.id, THEIRS, false)]);
     commit!(store, OURS, .revoke_api_key(one.id, NOW));
-    assert!(store.old_api_keys("e3b0c442").await.unwrap()[0].revoked);
+    let left: Vec<_> = store.old_api_keys("e3b0c442").await.unwrap().into_iter().map(|entry| entry.id).collect();
+    assert_eq!(left, [other.id], "who logs in with a revoked one is refused like anybody");
     assert_eq!(store.old_api_keys("e3b0c443").await.unwrap(), []);
+}
+
+/// Whoever brings keys finds those that are there, also the revoked: they do not come back to life.
+pub async fn old_keys_of_a_tenant_are_found_revoked_or_not(store: &impl Backend) {
+    let (one, two, three, other) = (api_key(1), api_key(2), api_key(3), api_key(4));
+    commit!(store, OURS, .insert_api_key(&one) .insert_old_api_key(one.id, "e3b0c442") .insert_api_key(&two)
+        .insert_old_api_key(two.id, "00000000") .insert_api_key(&three) .insert_old_api_key(three.id, "e3b0c442")
+        .revoke_api_key(one.id, NOW));
+    commit!(store, THEIRS, .insert_api_key(&other) .insert_old_api_key(other.id, "e3b0c442"));
+    let found = async |prefixes: &[&str]| {
+        let prefixes: Vec<String> = prefixes.iter().map(|prefix| (*prefix).to_owned()).collect();
+        let found = view(store, OURS).await.old_api_keys_of(&prefixes).await.unwrap();
+        found.into_iter().map(|(prefix, entry)| (prefix, entry.id, entry.tenant, entry.revoked)).collect::<Vec<_>>()
+    };
+    let shared = "e3b0c442".to_owned();
+    let both = [(shared.clone(), one.id, OURS, true), (shared, three.id, OURS, false)];
+    assert_eq!(found(&["e3b0c442", "12345678"]).await, both);
+    assert_eq!(found(&["e3b0c442", "00000000"]).await.len(), 3);
+    assert_eq!(found(&[]).await, []);
+}
+
+/// What one reads of a key before it writes, nobody changes in between.
+pub async fn changes_of_one_key_wait_for_each_other(store: &impl Backend) {
+    let key = ApiKey { description: String::new(), ..api_key(1) };
+    commit!(store, OURS, .insert_api_key(&key));
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let (store, id) = (store.clone(), key.id);
+        tasks.spawn(async move {
+            let mut tx = begin(&store, OURS).await;
+            let mut key = tx.hold_api_key(id).await.unwrap().unwrap();
+            key.description.push('x');
+            tx.update_api_key(&key).await.unwrap();
+            tx.commit().await
+        });
+    }
+    let done = tasks.join_all().await;
+    assert!(done.iter().all(Result::is_ok), "{done:?}");
+    assert_eq!(view(store, OURS).await.api_key(key.id).await.unwrap().unwrap().description, "xxxxxxxx");
+    let mut tx = begin(store, THEIRS).await;
+    assert_eq!(tx.hold_api_key(key.id).await.unwrap(), None);
+    drop(tx);
+    assert_eq!(begin(store, OURS).await.hold_api_key(api_key(2).id).await.unwrap(), None);
 }
 
 /// A key is made with its tenant's own roles, and shows what it holds by now.

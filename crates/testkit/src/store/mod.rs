@@ -89,7 +89,8 @@ macro_rules! store_conformance {
                 it_is_revoked_once, the_directory_knows_it_and_its_revocation, usable_holders_of_a_role_are_counted,
                 an_id_is_taken_once_in_all_tenants, a_key_of_an_unknown_user_is_refused, a_digest_follows_the_pepper,
                 a_key_is_updated, last_uses_only_grow, keys_of_other_systems_are_found_by_their_prefix, a_key_shows_its_defined_roles,
-                changes_of_a_key_raise_the_epoch,
+                changes_of_a_key_raise_the_epoch, changes_of_one_key_wait_for_each_other,
+                old_keys_of_a_tenant_are_found_revoked_or_not,
             ],
             roles: [
                 a_role_reads_back, a_role_is_replaced, holders_come_and_go, a_held_role_stays, another_tenant_does_not_see_it,
