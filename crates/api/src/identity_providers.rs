@@ -7,11 +7,11 @@ use axum::{
 };
 use chancery_crypto::Secret;
 use chancery_domain::{
-    Faults, Timestamp,
+    Timestamp,
     access::{Call, Permission, Role},
     identity_providers::{
-        self, AudienceClaim, Check, ClaimShown, ForeignAlgorithm, IdentityProvider, IdentityProviderSpec, Profile,
-        SecondFactor, Step, TokenType, Verdict,
+        self, AudienceClaim, Check, ClaimShown, ForeignAlgorithm, IdentityProvider, IdentityProviderSpec, MappedRole,
+        Profile, SecondFactor, Step, TokenType, Verdict,
     },
     ids::IdentityProviderId,
     instance::Failure,
@@ -53,7 +53,7 @@ pub(crate) struct MappedRoleBody {
     /// What the issuer calls it.
     #[schema(example = "clinic-doctors")]
     value: String,
-    /// The role here, of the eight; `user` and `admin` are taken for `staff` and `tenant_admin`.
+    /// The role here: one of the eight, or one that the tenant has defined. `user` and `admin` are taken for `staff` and `tenant_admin`.
     #[schema(example = "clinician")]
     role: String,
 }
@@ -159,7 +159,7 @@ pub(crate) struct IdentityProviderBody {
 
 impl From<IdentityProvider> for IdentityProviderBody {
     fn from(provider: IdentityProvider) -> Self {
-        let mapped = |(value, role): (String, Role)| MappedRoleBody { value, role: role.to_string() };
+        let mapped = |(value, role): (String, MappedRole)| MappedRoleBody { value, role: role.to_string() };
         Self {
             id: provider.id.to_string(),
             name: provider.name,
@@ -185,22 +185,16 @@ impl From<IdentityProvider> for IdentityProviderBody {
 }
 
 impl NewIdentityProviderBody {
-    fn parsed(self) -> Result<IdentityProviderSpec, Problem> {
-        let mut faults = Faults::default();
-        let mut role_map = Vec::new();
-        for (at, mapped) in self.role_map.unwrap_or_default().into_iter().enumerate() {
+    fn parsed(self) -> IdentityProviderSpec {
+        let role_map = self.role_map.unwrap_or_default().into_iter().map(|mapped| {
             let role = match mapped.role.as_str() {
-                "user" => Ok(Role::Staff),
-                "admin" => Ok(Role::TenantAdmin),
-                name => name.parse(),
+                "user" => MappedRole::BuiltIn(Role::Staff),
+                "admin" => MappedRole::BuiltIn(Role::TenantAdmin),
+                name => MappedRole::named(name),
             };
-            match role {
-                Ok(role) => role_map.push((mapped.value, role)),
-                Err(_) => faults.add(format!("/role_map/{at}/role"), "unknown", "use one of the eight built-in roles"),
-            }
-        }
-        faults.check().map_err(Problem::invalid)?;
-        Ok(IdentityProviderSpec {
+            (mapped.value, role)
+        });
+        IdentityProviderSpec {
             name: self.name,
             profile: self.profile,
             issuer: self.issuer,
@@ -211,13 +205,13 @@ impl NewIdentityProviderBody {
             token_type: self.token_type,
             tenant_claim: self.tenant_claim.map(|must| (must.claim, must.value)),
             role_claim: self.role_claim,
-            role_map,
+            role_map: role_map.collect(),
             second_factor: self.second_factor,
             leeway_seconds: self.leeway_seconds,
             max_age_seconds: self.max_age_seconds,
             enabled: self.enabled.unwrap_or(true),
             ends_at: self.ends_at,
-        })
+        }
     }
 }
 
@@ -279,7 +273,7 @@ impl From<Verdict> for VerdictBody {
             accepted: verdict.accepted,
             steps: verdict.steps.into_iter().map(step).collect(),
             claims: verdict.claims.into_iter().map(claim).collect(),
-            roles: verdict.roles.iter().map(|role| role.to_string()).collect(),
+            roles: verdict.roles,
         }
     }
 }
@@ -299,7 +293,7 @@ pub(crate) async fn create_identity_provider(
         Once::Make(call) => call,
         Once::Made(id) => return replay(&app, &call, id).await,
     };
-    match identity_providers::create(&app.instance, &once, body.parsed()?).await.or_problem() {
+    match identity_providers::create(&app.instance, &once, body.parsed()).await.or_problem() {
         Ok(made) => Ok((StatusCode::CREATED, Json(IdentityProviderBody::from(made))).into_response()),
         Err(problem) => {
             let id = idempotency::made_meanwhile(&app, &call, tenant, key.as_ref(), problem).await?;
@@ -350,8 +344,7 @@ pub(crate) async fn replace_identity_provider(
     PathOf(id): PathOf<IdentityProviderId>,
     Body(body): Body<NewIdentityProviderBody>,
 ) -> Result<Json<IdentityProviderBody>, Problem> {
-    let spec = body.parsed()?;
-    Ok(Json(identity_providers::replace(&app.instance, &call, id, spec).await.or_problem()?.into()))
+    Ok(Json(identity_providers::replace(&app.instance, &call, id, body.parsed()).await.or_problem()?.into()))
 }
 
 /// Take an identity provider away: its tokens are refused from the next request on, within half a second on other nodes.

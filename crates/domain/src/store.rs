@@ -30,6 +30,7 @@ use crate::{
     fields::FieldWrites,
     idempotency::IdempotencyRows,
     idempotency::IdempotencyWrites,
+    identity_providers::AudienceClaim,
     identity_providers::IdentityProviderEntry,
     identity_providers::IdentityProviderRows,
     identity_providers::IdentityProviderWrites,
@@ -248,11 +249,12 @@ pub trait Directory: Send + Sync {
     /// were revoked are left out.
     async fn old_api_keys(&self, prefix: &str) -> Result<Vec<ApiKeyEntry>, StoreError>;
 
-    /// The enabled providers of all tenants with this issuer and one of these audiences; a provider may come twice.
+    /// The enabled providers, of all tenants that are served, with this issuer and one of these audiences in the claim where they
+    /// look for it; a provider may come twice.
     async fn identity_providers(
         &self,
         issuer: &str,
-        audiences: &[&str],
+        audiences: &[(AudienceClaim, &str)],
     ) -> Result<Vec<IdentityProviderEntry>, StoreError>;
 
     /// The tenant with this id.

@@ -1,6 +1,6 @@
 //! What failed beneath a use case, as a problem.
 
-use chancery_domain::{instance::Failure, keyring::KeyringError, store::StoreError};
+use chancery_domain::{identity_providers::FetchError, instance::Failure, keyring::KeyringError, store::StoreError};
 
 use crate::{Code, Problem};
 
@@ -10,6 +10,7 @@ impl From<Failure> for Problem {
             Failure::Store(error) => of_store(error),
             Failure::Audit(_) => Code::AuditUnavailable,
             Failure::Keyring(error) => of_keyring(error),
+            Failure::Issuer(FetchError::Busy) => Code::Overloaded,
             Failure::Random(_) | Failure::Issuer(_) => Code::DependencyUnavailable,
             Failure::Internal(_) => Code::Internal,
         };
@@ -43,5 +44,18 @@ const fn of_keyring(error: &KeyringError) -> Code {
         | KeyringError::Tampered
         | KeyringError::Malformed(_)
         | KeyringError::Seal(_) => Code::Internal,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_many_who_wait_for_an_issuer_are_told_that_it_is_busy() {
+        let code = |error| Problem::from(Failure::Issuer(error)).code();
+        assert_eq!(code(FetchError::Busy), Code::Overloaded);
+        assert_eq!(code(FetchError::Unreachable), Code::DependencyUnavailable);
+        assert_eq!(Code::Overloaded.status(), http::StatusCode::SERVICE_UNAVAILABLE);
     }
 }

@@ -16,7 +16,7 @@ pub mod testing;
 use async_trait::async_trait;
 use chancery_domain::TenantId;
 use chancery_domain::audit::QueuedEvent;
-use chancery_domain::identity_providers::IdentityProviderEntry;
+use chancery_domain::identity_providers::{AudienceClaim, IdentityProviderEntry};
 use chancery_domain::ids::ApiKeyId;
 use chancery_domain::store::{ApiKeyEntry, Directory, Epochs, Store, StoreError, TenantEntry, Tx, View};
 use chancery_sql::archive::{Archive, ArchiveRead, ArchiveWrite, Archives};
@@ -172,7 +172,7 @@ impl Directory for Postgres {
     async fn identity_providers(
         &self,
         issuer: &str,
-        audiences: &[&str],
+        audiences: &[(AudienceClaim, &str)],
     ) -> Result<Vec<IdentityProviderEntry>, StoreError> {
         directory::identity_providers(&mut self.read().await?, issuer, audiences).await
     }

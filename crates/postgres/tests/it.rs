@@ -7,7 +7,7 @@ use chancery_domain::store::{Directory as _, Store as _};
 use chancery_postgres::testing::{self, Database, database, server_url};
 use chancery_postgres::{ConnectError, Options, Postgres, Warning};
 use chancery_testkit::samples::{
-    OURS, THEIRS, certificate, checkpoint, key, key_version, logged_event, queued_event, user,
+    OURS, THEIRS, certificate, checkpoint, identity_provider, key, key_version, logged_event, queued_event, user,
 };
 use sqlx::{Connection as _, PgConnection, Row as _};
 
@@ -191,6 +191,44 @@ mod schema {
             let error = sqlx::query(statement).execute(&mut connection).await.unwrap_err();
             assert!(error.to_string().contains("only grows"), "{error}");
         }
+    }
+
+    /// A store of the version before learns in which claim each provider looks, and what that version writes meanwhile is found too.
+    #[tokio::test]
+    async fn providers_of_the_version_before_are_found_by_their_claim() {
+        use chancery_domain::identity_providers::{AudienceClaim, IdentityProvider};
+        let Some(database) = database().await else { return };
+        let provider = IdentityProvider {
+            enabled: true,
+            audience_claim: AudienceClaim::Azp,
+            tenant_claim: None,
+            ..identity_provider(1)
+        };
+        let mut tx = database.begin(OURS).await.unwrap();
+        tx.put_identity_provider(&provider).await.unwrap();
+        tx.commit().await.unwrap();
+        let mut connection = raw(&database).await;
+        for step in [
+            "DROP INDEX directory_identity_providers_door_key",
+            "ALTER TABLE directory_identity_providers DROP COLUMN audience_claim",
+            "CREATE UNIQUE INDEX directory_identity_providers_door_key
+                ON directory_identity_providers (issuer, audience, tenant_claim, tenant_value)",
+            "DELETE FROM _sqlx_migrations WHERE version = 22",
+        ] {
+            sqlx::query(step).execute(&mut connection).await.unwrap();
+        }
+        let options = Options { allow_superuser: true, ..Options::new(database.url()) };
+        let store = Postgres::connect(options).await.unwrap();
+        let audience = provider.audiences[0].as_str();
+        let found = async |claim| store.identity_providers(&provider.issuer, &[(claim, audience)]).await.unwrap();
+        assert_eq!(found(AudienceClaim::Azp).await[0].audience_claim, Some(AudienceClaim::Azp));
+        assert_eq!(found(AudienceClaim::Aud).await, []);
+        let older = "UPDATE directory_identity_providers SET audience_claim = DEFAULT";
+        sqlx::query(older).execute(&mut connection).await.unwrap();
+        for claim in [AudienceClaim::Aud, AudienceClaim::Azp] {
+            assert_eq!(found(claim).await[0].audience_claim, None);
+        }
+        store.close().await;
     }
 
     #[tokio::test]

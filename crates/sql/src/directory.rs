@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use chancery_domain::TenantId;
-use chancery_domain::identity_providers::IdentityProviderEntry;
+use chancery_domain::identity_providers::{AudienceClaim, IdentityProviderEntry};
 use chancery_domain::ids::ApiKeyId;
 use chancery_domain::store::{ApiKeyEntry, Epochs, StoreError, TenantEntry};
 
@@ -45,26 +45,46 @@ pub(crate) fn read_entry(row: &mut Row) -> Result<ApiKeyEntry, StoreError> {
 /// At most so many providers share an issuer and an audience.
 const MAX_SHARED: u32 = 5_000;
 
+/// The audiences alone are looked up by the index; the pairs of claim and audience then say which of the rows it is.
 const IDENTITY_PROVIDERS: Sql = Sql::dialects(
-    "SELECT tenant_id, id, tenant_claim, tenant_value FROM directory_identity_providers
-     WHERE issuer = $1 AND audience IN (SELECT value FROM json_each($2)) ORDER BY tenant_id, id LIMIT $3",
-    "SELECT tenant_id, id, tenant_claim, tenant_value FROM directory_identity_providers
-     WHERE issuer = $1 AND audience = ANY (ARRAY(SELECT json_array_elements_text($2::json))) ORDER BY tenant_id, id LIMIT $3",
+    "SELECT d.tenant_id, d.id, d.audience_claim, d.audience, d.tenant_claim, d.tenant_value
+     FROM directory_identity_providers AS d
+     WHERE d.issuer = $1 AND d.audience IN (SELECT value FROM json_each($2))
+        AND d.audience_claim || ' ' || d.audience IN (SELECT value FROM json_each($3))
+        AND NOT EXISTS (SELECT 1 FROM directory_tenants AS t WHERE t.tenant_id = d.tenant_id AND t.state <> 'active')
+     ORDER BY d.tenant_id, d.id LIMIT $4",
+    "SELECT d.tenant_id, d.id, d.audience_claim, d.audience, d.tenant_claim, d.tenant_value
+     FROM directory_identity_providers AS d
+     WHERE d.issuer = $1 AND d.audience = ANY (ARRAY(SELECT json_array_elements_text($2::json)))
+        AND d.audience_claim || ' ' || d.audience = ANY (ARRAY(SELECT json_array_elements_text($3::json)))
+        AND NOT EXISTS (SELECT 1 FROM directory_tenants AS t WHERE t.tenant_id = d.tenant_id AND t.state <> 'active')
+     ORDER BY d.tenant_id, d.id LIMIT $4",
 );
 
 /// The enabled providers with this issuer and one of these audiences.
 pub async fn identity_providers(
     driver: &mut dyn Driver,
     issuer: &str,
-    audiences: &[&str],
+    audiences: &[(AudienceClaim, &str)],
 ) -> Result<Vec<IdentityProviderEntry>, StoreError> {
-    let args = vec![issuer.into(), Value::list(audiences), MAX_SHARED.into()];
-    let read = |values| {
-        let mut row = Row::new("identity_provider", values);
-        let (tenant, id, claim, value) = (row.parsed()?, row.parsed()?, row.text()?, row.text()?);
-        Ok(IdentityProviderEntry { tenant, id, tenant_claim: (!claim.is_empty()).then_some((claim, value)) })
+    let values = audiences.iter().map(|(_, audience)| *audience);
+    // A row without a claim is of the version before, which looked in all of them.
+    let pairs = audiences.iter().flat_map(|(claim, audience)| [format!("{claim} {audience}"), format!(" {audience}")]);
+    let args = vec![issuer.into(), Value::list(values), Value::list(pairs), MAX_SHARED.into()];
+    let rows = driver.fetch(IDENTITY_PROVIDERS, args).await?;
+    rows.into_iter().map(|values| read_provider(&mut Row::new("identity_provider", values))).collect()
+}
+
+/// The entry of a provider from its six columns.
+pub(crate) fn read_provider(row: &mut Row) -> Result<IdentityProviderEntry, StoreError> {
+    let (tenant, id, audience_claim, audience) = (row.parsed()?, row.parsed()?, row.text()?, row.text()?);
+    let audience_claim = match audience_claim.as_str() {
+        "" => None,
+        claim => Some(claim.parse().map_err(|_| row.damaged())?),
     };
-    driver.fetch(IDENTITY_PROVIDERS, args).await?.into_iter().map(read).collect()
+    let (claim, value) = (row.text()?, row.text()?);
+    let tenant_claim = (!claim.is_empty()).then_some((claim, value));
+    Ok(IdentityProviderEntry { tenant, id, audience_claim, audience, tenant_claim })
 }
 
 /// The tenant with this id.

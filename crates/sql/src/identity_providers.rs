@@ -1,15 +1,23 @@
 use async_trait::async_trait;
-use chancery_domain::access::Role;
-use chancery_domain::identity_providers::{IdentityProvider, IdentityProviderRows, IdentityProviderWrites};
+use chancery_domain::identity_providers::{
+    IdentityProvider, IdentityProviderEntry, IdentityProviderRows, IdentityProviderWrites, MappedRole,
+};
 use chancery_domain::ids::IdentityProviderId;
 use chancery_domain::store::StoreError;
 
+use crate::directory::read_provider;
 use crate::rows::swapped;
 use crate::{Driver, Row, Rows, Value};
 
 /// A list of texts in JSON.
 fn texts(row: &mut Row) -> Result<Vec<String>, StoreError> {
     serde_json::from_str(&row.text()?).map_err(|_| row.damaged())
+}
+
+/// Values and the names of roles, which are told apart by what they are called.
+fn role_map(row: &mut Row) -> Result<Vec<(String, MappedRole)>, StoreError> {
+    let pairs: Vec<(String, String)> = serde_json::from_str(&row.text()?).map_err(|_| row.damaged())?;
+    Ok(pairs.into_iter().map(|(value, role)| (value, MappedRole::named(&role))).collect())
 }
 
 fn read(row: &mut Row) -> Result<IdentityProvider, StoreError> {
@@ -29,7 +37,7 @@ fn read(row: &mut Row) -> Result<IdentityProvider, StoreError> {
             _ => return Err(row.damaged()),
         },
         role_claim: row.text()?,
-        role_map: serde_json::from_str::<Vec<(String, Role)>>(&row.text()?).map_err(|_| row.damaged())?,
+        role_map: role_map(row)?,
         second_factor: row.parsed()?,
         leeway_seconds: row.number::<u8>()?,
         max_age_seconds: row.number()?,
@@ -72,8 +80,26 @@ impl<D: Driver> IdentityProviderRows for Rows<D> {
 
 #[async_trait]
 impl<D: Driver> IdentityProviderWrites for Rows<D> {
+    async fn hold_issuer(&mut self, issuer: &str) -> Result<Vec<IdentityProviderEntry>, StoreError> {
+        // No row stands for an issuer that nobody set up yet. Two issuers with one number wait for each other, no more.
+        if !self.is_alone() {
+            let hold = "SELECT pg_advisory_xact_lock(hashtextextended($2, 22)) WHERE $1 <> ''";
+            self.execute(hold, [issuer.into()]).await?;
+        }
+        self.all(
+            "identity_provider",
+            "SELECT tenant_id, id, audience_claim, audience, tenant_claim, tenant_value
+             FROM directory_identity_providers WHERE $1 <> '' AND issuer = $2 ORDER BY tenant_id, id, audience",
+            [issuer.into()],
+            read_provider,
+        )
+        .await
+    }
+
     async fn put_identity_provider(&mut self, provider: &IdentityProvider) -> Result<(), StoreError> {
         let (claim, value) = provider.tenant_claim.clone().unzip();
+        let role_map: Vec<(&str, String)> =
+            provider.role_map.iter().map(|(value, role)| (value.as_str(), role.to_string())).collect();
         self.execute(
             "INSERT INTO identity_providers (tenant_id, id, name, profile, issuer, jwks_uri, audiences, audience_claim,
                 algorithms, token_type, tenant_claim, tenant_value, role_claim, role_map, second_factor, leeway_seconds,
@@ -100,7 +126,7 @@ impl<D: Driver> IdentityProviderWrites for Rows<D> {
                 Value::opt_text(claim.as_deref()),
                 Value::opt_text(value.as_deref()),
                 provider.role_claim.as_str().into(),
-                Value::text(serde_json::json!(provider.role_map)),
+                Value::text(serde_json::json!(role_map)),
                 Value::text(provider.second_factor),
                 u32::from(provider.leeway_seconds).into(),
                 provider.max_age_seconds.into(),
@@ -117,14 +143,16 @@ impl<D: Driver> IdentityProviderWrites for Rows<D> {
         if provider.enabled {
             for audience in &provider.audiences {
                 self.execute(
-                    "INSERT INTO directory_identity_providers (tenant_id, id, audience, issuer, tenant_claim, tenant_value)
-                     VALUES ($1, $2, $3, $4, $5, $6)",
+                    "INSERT INTO directory_identity_providers
+                        (tenant_id, id, audience, issuer, tenant_claim, tenant_value, audience_claim)
+                     VALUES ($1, $2, $3, $4, $5, $6, $7)",
                     [
                         Value::text(provider.id),
                         audience.as_str().into(),
                         provider.issuer.as_str().into(),
                         claim.as_deref().unwrap_or_default().into(),
                         value.as_deref().unwrap_or_default().into(),
+                        Value::text(provider.audience_claim),
                     ],
                 )
                 .await?;

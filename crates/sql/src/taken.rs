@@ -19,7 +19,7 @@ const UNIQUE: &[(&str, &str, &str)] = &[
     ),
     (
         "directory_identity_providers_door_key",
-        "directory_identity_providers.issuer, directory_identity_providers.audience, directory_identity_providers.tenant_claim, directory_identity_providers.tenant_value",
+        "directory_identity_providers.issuer, directory_identity_providers.audience, directory_identity_providers.audience_claim, directory_identity_providers.tenant_claim, directory_identity_providers.tenant_value",
         "identity_provider",
     ),
     ("users_pkey", "users.tenant_id, users.id", "user"),

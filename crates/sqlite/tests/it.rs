@@ -5,7 +5,9 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use chancery_domain::store::{Directory as _, Store as _};
 use chancery_sqlite::{OpenError, Sqlite};
-use chancery_testkit::samples::{OURS, THEIRS, certificate, checkpoint, logged_event, queued_event, subject_key, user};
+use chancery_testkit::samples::{
+    OURS, THEIRS, certificate, checkpoint, identity_provider, logged_event, queued_event, subject_key, user,
+};
 use sqlx::Connection as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 
@@ -160,6 +162,45 @@ mod file {
         let second = tx.user(user(2).id).await.unwrap().unwrap();
         tx.update_user(&second).await.unwrap();
         tx.commit().await.unwrap();
+    }
+
+    /// A store of the version before learns in which claim each provider looks, and what that version writes meanwhile is found too.
+    #[tokio::test]
+    async fn providers_of_the_version_before_are_found_by_their_claim() {
+        use chancery_domain::identity_providers::{AudienceClaim, IdentityProvider};
+        let (_folder, path, store) = on_disk().await;
+        let provider = IdentityProvider {
+            enabled: true,
+            audience_claim: AudienceClaim::Azp,
+            tenant_claim: None,
+            ..identity_provider(1)
+        };
+        let mut tx = store.begin(OURS).await.unwrap();
+        tx.put_identity_provider(&provider).await.unwrap();
+        tx.commit().await.unwrap();
+        store.close().await;
+        let mut connection = raw(&path).await;
+        for step in [
+            "DROP INDEX directory_identity_providers_door_key",
+            "ALTER TABLE directory_identity_providers DROP COLUMN audience_claim",
+            "CREATE UNIQUE INDEX directory_identity_providers_door_key
+                ON directory_identity_providers (issuer, audience, tenant_claim, tenant_value)",
+            "DELETE FROM _sqlx_migrations WHERE version = 22",
+        ] {
+            sqlx::query(step).execute(&mut connection).await.unwrap();
+        }
+        connection.close().await.unwrap();
+        let store = Sqlite::open(&path).await.unwrap();
+        let audience = provider.audiences[0].as_str();
+        let found = async |claim| store.identity_providers(&provider.issuer, &[(claim, audience)]).await.unwrap();
+        assert_eq!(found(AudienceClaim::Azp).await[0].audience_claim, Some(AudienceClaim::Azp));
+        assert_eq!(found(AudienceClaim::Aud).await, []);
+        let older = "UPDATE directory_identity_providers SET audience_claim = ''";
+        sqlx::query(older).execute(&mut raw(&path).await).await.unwrap();
+        for claim in [AudienceClaim::Aud, AudienceClaim::Azp] {
+            assert_eq!(found(claim).await[0].audience_claim, None);
+        }
+        store.close().await;
     }
 
     #[tokio::test]

@@ -20,7 +20,7 @@ use chancery_domain::factors::{FactorRows, FactorWrites, RecoveryCode, Totp};
 use chancery_domain::fields::{Field, FieldRows, FieldWrites};
 use chancery_domain::idempotency::{IdempotencyRows, IdempotencyWrites, Remembered};
 use chancery_domain::identity_providers::{
-    IdentityProvider, IdentityProviderEntry, IdentityProviderRows, IdentityProviderWrites,
+    AudienceClaim, IdentityProvider, IdentityProviderEntry, IdentityProviderRows, IdentityProviderWrites,
 };
 use chancery_domain::ids::{
     ApiKeyId, ApprovalId, CertificateId, DatasetId, DatasetJobId, EventId, IdentityProviderId, KeyId, NodeId,
@@ -186,7 +186,7 @@ impl<S: Directory> Directory for Faulty<S> {
     async fn identity_providers(
         &self,
         issuer: &str,
-        audiences: &[&str],
+        audiences: &[(AudienceClaim, &str)],
     ) -> Result<Vec<IdentityProviderEntry>, StoreError> {
         check(&self.faults.directory)?;
         self.within.identity_providers(issuer, audiences).await
@@ -359,6 +359,7 @@ hand_on!(IdentityProviderRows {
     fn identity_provider(id: IdentityProviderId) -> Option<IdentityProvider>;
 });
 hand_on!(IdentityProviderWrites {
+    fn hold_issuer(issuer: &str) -> Vec<IdentityProviderEntry>;
     fn put_identity_provider(provider: &IdentityProvider) -> ();
     fn delete_identity_provider(id: IdentityProviderId) -> ();
 });

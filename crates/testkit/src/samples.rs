@@ -10,7 +10,7 @@ use chancery_domain::certificates::Certificate;
 use chancery_domain::factors::{RecoveryCode, Totp};
 use chancery_domain::fields::{Bind, Class, Field, FieldType, Normalizer};
 use chancery_domain::idempotency::Remembered;
-use chancery_domain::identity_providers::{IdentityProvider, Profile, SecondFactor};
+use chancery_domain::identity_providers::{IdentityProvider, MappedRole, Profile, SecondFactor};
 use chancery_domain::ids::{
     ApiKeyId, ApprovalId, CertificateId, EventId, FieldId, IdentityProviderId, IndexId, KeyId, OneTimeId, PasskeyId,
     RecipientId, RequestId, SessionId, SubjectId, TableId, UserId,
@@ -221,7 +221,11 @@ pub fn identity_provider(n: u64) -> IdentityProvider {
         token_type: profile.token_type(),
         tenant_claim: odd(n, ("org_id".to_owned(), TEXT.to_owned())),
         role_claim: profile.role_claim().to_owned(),
-        role_map: vec![(TEXT.to_owned(), Role::Staff), ("admins".to_owned(), Role::TenantAdmin)],
+        role_map: vec![
+            (TEXT.to_owned(), MappedRole::BuiltIn(Role::Staff)),
+            ("admins".to_owned(), MappedRole::BuiltIn(Role::TenantAdmin)),
+            ("night".to_owned(), MappedRole::Defined("night-desk".to_owned())),
+        ],
         second_factor: SecondFactor::Claim,
         leeway_seconds: 30,
         max_age_seconds: 86_400,

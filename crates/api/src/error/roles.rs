@@ -11,7 +11,9 @@ impl ToProblem for RoleError {
             Self::Denied(denied) => denied.to_problem(),
             Self::MayNotGrant(_) => may_not_grant(),
             Self::NotFound => Problem::new(Code::NotFound),
-            Self::Held => Problem::new(Code::StateConflict).detail("somebody holds the role; take it from them first"),
+            Self::Held => Problem::new(Code::StateConflict).detail(
+                "somebody holds the role, or the map of an identity provider gives it: take it away there first",
+            ),
             Self::Invalid(faults) => Problem::invalid(faults),
             Self::Failed(failure) => failure.into(),
         }

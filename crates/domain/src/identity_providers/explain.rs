@@ -6,12 +6,13 @@ use serde_json::Value;
 use super::{
     IdentityProviderError, Step, claims,
     jws::Foreign,
+    mapped,
     trail::{Check, Trail},
     verify::judged,
 };
 use crate::{
     Instance,
-    access::{Call, Permission, RoleSet, authenticate::AuthenticateError},
+    access::{Call, Permission, authenticate::AuthenticateError},
     audit::{Detail, Event, EventKind, receipt::note},
     ids::IdentityProviderId,
 };
@@ -66,8 +67,8 @@ pub struct Verdict {
     pub steps: Vec<Step>,
     /// What it claims, by name.
     pub claims: Vec<ClaimShown>,
-    /// Which roles it would give.
-    pub roles: RoleSet,
+    /// The names of the roles that it would give: built-in ones, then the tenant's own.
+    pub roles: Vec<String>,
 }
 
 /// Judges a token by one of the caller's tenant's providers, exactly as a request that presents it would be, and says why.
@@ -83,8 +84,10 @@ pub async fn test(
     text: &Secret<String>,
 ) -> Result<Verdict, IdentityProviderError> {
     call.require(Permission::SettingsWrite)?;
-    let found = instance.store().view(call.tenant()).await?.identity_provider(id).await?;
-    let provider = found.ok_or(IdentityProviderError::NotFound)?;
+    let mut view = instance.store().view(call.tenant()).await?;
+    let provider = view.identity_provider(id).await?.ok_or(IdentityProviderError::NotFound)?;
+    let defined = mapped::defined(&provider, &mut *view).await?;
+    drop(view);
     let mut trail = Trail::kept();
     let mut shown = Vec::new();
     let text = text.expose().trim();
@@ -98,7 +101,7 @@ pub async fn test(
             trail.pass(Check::Form, || "a signed token".to_owned());
             let tenant_claim = provider.tenant_claim.as_ref().map(|(claim, _)| claim.as_str());
             shown = shown_of(&token, &provider.role_claim, tenant_claim);
-            match judged(instance, &provider, &token, call.request.address, &mut trail).await {
+            match judged(instance, (&provider, &defined), &token, call.request.address, &mut trail).await {
                 Ok(judged) => Some(judged),
                 // That the issuer does not answer is a step like others.
                 Err(AuthenticateError::Invalid(_) | AuthenticateError::Failed(crate::instance::Failure::Issuer(_))) => {
@@ -113,7 +116,7 @@ pub async fn test(
         .on("identity_provider", id)
         .with("accepted", Detail::Code(if accepted { "true" } else { "false" }));
     note(instance, call, call.tenant(), event).await?;
-    let roles = outcome.map(|judged| judged.roles).unwrap_or_default();
+    let roles = outcome.map(|judged| judged.roles.names()).unwrap_or_default();
     Ok(Verdict { accepted, steps: trail.into_steps(), claims: shown, roles })
 }
 

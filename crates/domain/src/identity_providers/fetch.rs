@@ -39,6 +39,9 @@ pub enum FetchError {
     /// JSON that is not what it should be.
     #[error("is not as documented: {0}")]
     Malformed(&'static str),
+    /// It is being asked, and too many wait for its answer.
+    #[error("is being asked, and too many wait for its answer")]
+    Busy,
     /// Asked a moment ago, in vain; not asked again so soon.
     #[error("could not be had a moment ago")]
     Paused,

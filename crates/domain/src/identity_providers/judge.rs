@@ -1,12 +1,12 @@
 //! Judges a token: by what the provider's tenant set up, step by step.
 
 use super::{
-    AudienceClaim, ForeignAlgorithm, IdentityProvider, SecondFactor, TokenType, claims,
+    AudienceClaim, ForeignAlgorithm, IdentityProvider, MappedRole, SecondFactor, TokenType, claims,
     jws::{Foreign, Header},
     key_set::KeySet,
     trail::{Check, Trail},
 };
-use crate::{access::RoleSet, time::Timestamp};
+use crate::{access::RoleSet, roles::DefinedRole, time::Timestamp};
 
 /// What a token that is right says.
 #[derive(Debug, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub(super) struct Judged {
     /// Whose it is, at the issuer.
     pub(super) subject: String,
     /// What it gives here.
-    pub(super) roles: RoleSet,
+    pub(super) roles: Given,
     /// The issuer's handle of it.
     pub(super) jti: Option<String>,
     /// When it was issued.
@@ -23,6 +23,23 @@ pub(super) struct Judged {
     pub(super) expires_at: Timestamp,
     /// When the issuer asked its person who it is, if it says so, and whether by more than one factor.
     pub(super) proved: Option<(Timestamp, bool)>,
+}
+
+/// Roles that a token gives.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Given {
+    /// Of the eight.
+    pub(crate) built_in: RoleSet,
+    /// Of the tenant's own, ordered by name.
+    pub(crate) defined: Vec<DefinedRole>,
+}
+
+impl Given {
+    /// The names of all of them.
+    pub(super) fn names(&self) -> Vec<String> {
+        let defined = self.defined.iter().map(|role| role.name.clone());
+        self.built_in.iter().map(|role| role.to_string()).chain(defined).collect()
+    }
 }
 
 /// Everything that comes before the key: by which algorithm, and with which key.
@@ -134,6 +151,7 @@ pub(super) fn judge(
     token: &Foreign<'_>,
     (algorithm, kid): (ForeignAlgorithm, &str),
     keys: &KeySet,
+    defined: &[DefinedRole],
     now: Timestamp,
     trail: &mut Trail,
 ) -> Result<Judged, &'static str> {
@@ -160,7 +178,7 @@ pub(super) fn judge(
         }));
     };
     trail.pass(Check::Subject, || "somebody, by a text that is not shown here".to_owned());
-    let roles = roles(provider, token, trail);
+    let roles = roles(provider, token, defined, trail);
     let jti = claims::text(&token.claims, "jti").or_else(|| claims::text(&token.claims, "uti")).map(str::to_owned);
     let proved = proved_at.map(|at| (at, has_second_factor(token)));
     Ok(Judged { subject, roles, jti, issued_at, expires_at, proved })
@@ -214,22 +232,33 @@ fn check_times(
     }
 }
 
-/// The roles that the map gives for the values of the role claim. Privileged ones take a second factor.
-fn roles(provider: &IdentityProvider, token: &Foreign<'_>, trail: &mut Trail) -> RoleSet {
+/// The roles that the map gives for the values of the role claim; `defined` are those of the tenant's own that it names. What is
+/// privileged, and a part of what is, takes a second factor.
+fn roles(provider: &IdentityProvider, token: &Foreign<'_>, defined: &[DefinedRole], trail: &mut Trail) -> Given {
     let values = claims::texts(&token.claims, &provider.role_claim);
     let mapped = provider.role_map.iter().filter(|(value, _)| values.contains(&value.as_str()));
-    let mapped = RoleSet::of(&mapped.map(|(_, role)| *role).collect::<Vec<_>>());
+    let mapped: Vec<&MappedRole> = mapped.map(|(_, role)| role).collect();
     let proven = provider.second_factor == SecondFactor::Provider || has_second_factor(token);
-    let given: Vec<_> = mapped.iter().filter(|role| proven || !role.is_privileged()).collect();
-    let given = RoleSet::of(&given);
-    let names = |roles: RoleSet| list(roles.iter().map(|role| role.as_str()));
-    trail.pass(Check::Roles, || match (given.is_empty(), given == mapped) {
-        (false, true) => format!("the claim {} gives {}", provider.role_claim, names(given)),
-        (_, false) => format!(
+    let give = |proven: bool| {
+        let built_in = mapped.iter().filter_map(|role| role.built_in()).filter(|role| proven || !role.is_privileged());
+        let of_ours = |role: &&DefinedRole| {
+            mapped.iter().any(|mapped| mapped.defined() == Some(role.name.as_str()))
+                && (proven || !role.base.is_privileged())
+        };
+        Given {
+            built_in: RoleSet::of(&built_in.collect::<Vec<_>>()),
+            defined: defined.iter().filter(of_ours).cloned().collect(),
+        }
+    };
+    let (all, given) = (give(true), give(proven));
+    let names = |roles: &Given| roles.names().join(", ");
+    trail.pass(Check::Roles, || match (given == Given::default(), given == all) {
+        (false, true) => format!("the claim {} gives {}", provider.role_claim, names(&given)),
+        (nothing, false) => format!(
             "the claim {} gives {}; the rest of {} needs amr with mfa, or second_factor set to provider",
             provider.role_claim,
-            if given.is_empty() { "nothing".to_owned() } else { names(given) },
-            names(mapped)
+            if nothing { "nothing".to_owned() } else { names(&given) },
+            names(&all)
         ),
         (true, true) => {
             format!("no value of the claim {} is in the role map: the caller may do nothing", provider.role_claim)

@@ -12,6 +12,7 @@ use std::{
         Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use super::{
@@ -37,6 +38,10 @@ const BUDGET_SECONDS: i64 = 3;
 const BUDGET_OF_ADDRESS: u32 = 5;
 const WINDOW_SECONDS: i64 = 300;
 const MAX_ADDRESSES: usize = 1_024;
+/// From the question for a discovery document to the last byte of the keys.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How many requests wait for one issuer's answer; more are told at once that it is busy.
+const MAX_WAITING: usize = 256;
 /// More issuers than these are not remembered at once.
 const MAX_SOURCES: usize = 10_000;
 
@@ -72,6 +77,7 @@ pub struct KeySets {
     clock: Arc<dyn Clock>,
     slots: RwLock<HashMap<Source, Arc<Slot>>>,
     budget: Mutex<Budget>,
+    patience: Duration,
     fetched: AtomicU64,
     failed: AtomicU64,
 }
@@ -82,6 +88,8 @@ struct Slot {
     state: RwLock<State>,
     /// Who asks.
     flight: tokio::sync::Mutex<()>,
+    /// Room for those who wait until they may, or for the answer.
+    waiting: tokio::sync::Semaphore,
     /// Whether somebody asks in the background.
     renewing: AtomicBool,
 }
@@ -172,6 +180,7 @@ impl KeySets {
             clock,
             slots: RwLock::default(),
             budget: Mutex::default(),
+            patience: PATIENCE,
             fetched: AtomicU64::default(),
             failed: AtomicU64::default(),
         }
@@ -200,6 +209,7 @@ impl KeySets {
             Look::Not(missing) => return Err(missing),
             Look::Ask { .. } => {}
         }
+        let Ok(_waits) = slot.waiting.try_acquire() else { return Err(Missing::Unavailable(FetchError::Busy)) };
         let flight = slot.flight.lock().await;
         // Somebody may have asked meanwhile.
         match slot.look(kid, self.clock.now()) {
@@ -252,7 +262,9 @@ impl KeySets {
 
     /// Asks, and keeps what came.
     async fn ask(&self, slot: &Slot) {
-        let result = self.load(&slot.source).await;
+        // One deadline for both documents: an issuer that answers each slowly holds nobody twice as long.
+        let loaded = tokio::time::timeout(self.patience, self.load(&slot.source)).await;
+        let result = loaded.unwrap_or(Err(FetchError::Unreachable));
         let counter = if result.is_ok() { &self.fetched } else { &self.failed };
         counter.fetch_add(1, Ordering::Relaxed);
         if let Err(error) = &result {
@@ -284,6 +296,7 @@ impl Slot {
             source,
             state: RwLock::default(),
             flight: tokio::sync::Mutex::default(),
+            waiting: tokio::sync::Semaphore::new(MAX_WAITING),
             renewing: AtomicBool::default(),
         }
     }

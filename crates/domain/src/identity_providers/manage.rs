@@ -1,14 +1,16 @@
 //! Sets providers up, changes them and takes them away.
 
+use std::collections::BTreeSet;
+
 use chancery_crypto::random;
 
-use super::{IdentityProvider, IdentityProviderEntry, IdentityProviderSpec, MAX_PROVIDERS};
+use super::{IdentityProvider, IdentityProviderSpec, MAX_PROVIDERS, MappedRole};
 use crate::{
     Instance,
     access::{Call, Denied, Permission, Role, RoleSet, grant},
     audit::{Change, Detail, Event, EventKind, receipt::note},
     faults::Faults,
-    ids::IdentityProviderId,
+    ids::{IdentityProviderId, TenantId},
     instance::{Failure, fails},
     store::StoreError,
     time::Timestamp,
@@ -61,7 +63,7 @@ pub async fn create(
     let now = instance.now();
     let id = IdentityProviderId::make(now, instance.random())?;
     let provider = made(spec, id, random::array(instance.random())?, now, now);
-    put(instance, &mut change, &provider).await?;
+    put(call.tenant(), &mut change, &provider).await?;
     change.commit_new(told(EventKind::IdentityProviderCreated, &provider)).await?;
     Ok(provider)
 }
@@ -88,7 +90,7 @@ pub async fn replace(
         return Err(Faults::one("/issuer", "fixed", "a provider keeps its issuer; set up another one").into());
     }
     let provider = made(spec, id, before.salt, before.created_at, instance.now());
-    put(instance, &mut change, &provider).await?;
+    put(call.tenant(), &mut change, &provider).await?;
     change.commit(told(EventKind::IdentityProviderUpdated, &provider)).await?;
     instance.callers.forget_all();
     Ok(provider)
@@ -142,32 +144,46 @@ pub async fn get(
     Ok(found)
 }
 
-/// No provider gives what its administrator may not.
+/// No provider gives what its administrator may not, nor a role that the tenant does not have.
 async fn check_roles(
     instance: &Instance,
     call: &Call,
     spec: &IdentityProviderSpec,
     change: &mut Change<'_>,
 ) -> Result<(), IdentityProviderError> {
-    let roles = RoleSet::of(&spec.role_map.iter().map(|(_, role)| *role).collect::<Vec<_>>());
-    let given = grant::check(instance, call, call.tenant(), roles, change.rows()).await?;
+    if spec.role_map.iter().any(|(_, role)| role.defined().is_some()) {
+        // Or one of them could be given up meanwhile, and the map would give whatever comes to be called so later.
+        change.rows().hold_tenant().await?;
+    }
+    let defined = change.rows().defined_roles().await?;
+    let (mut given, mut faults) = (Vec::new(), Faults::default());
+    for (at, (_, role)) in spec.role_map.iter().enumerate() {
+        let base = |name: &str| defined.iter().find(|role| role.name == name).map(|role| role.base);
+        match role.built_in().or_else(|| role.defined().and_then(base)) {
+            Some(role) => given.push(role),
+            None => faults.add(
+                format!("/role_map/{at}/role"),
+                "unknown",
+                "use one of the eight built-in roles, or one that the tenant has defined",
+            ),
+        }
+    }
+    faults.check()?;
+    let given = grant::check(instance, call, call.tenant(), RoleSet::of(&given), change.rows()).await?;
     given.map_err(IdentityProviderError::MayNotGrant)
 }
 
 async fn put(
-    instance: &Instance,
+    tenant: TenantId,
     change: &mut Change<'_>,
     provider: &IdentityProvider,
 ) -> Result<(), IdentityProviderError> {
     if provider.enabled {
-        let audiences: Vec<&str> = provider.audiences.iter().map(String::as_str).collect();
-        let others = instance.directory().identity_providers(&provider.issuer, &audiences).await?;
-        // Or one tenant could lock out the people of another: a token of both is nobody's.
-        let apart = |other: &IdentityProviderEntry| match (&other.tenant_claim, &provider.tenant_claim) {
-            (Some((one, value)), Some((other, wanted))) => one == other && value != wanted,
-            _ => false,
-        };
-        if others.iter().any(|other| other.id != provider.id && !apart(other)) {
+        // Held, or two tenants at once would each find nobody there. Suspended tenants count: they come back.
+        let others = change.rows().hold_issuer(&provider.issuer).await?;
+        let entries = provider.entries(tenant);
+        let mut others = others.iter().filter(|other| (other.tenant, other.id) != (tenant, provider.id));
+        if others.any(|other| entries.iter().any(|entry| entry.meets(other))) {
             return Err(IdentityProviderError::Taken);
         }
     }
@@ -213,12 +229,12 @@ fn made(
 
 /// What the log tells of it. Names that other systems chose are under seal.
 fn told(kind: EventKind, provider: &IdentityProvider) -> Event {
-    let roles = RoleSet::of(&provider.role_map.iter().map(|(_, role)| *role).collect::<Vec<_>>());
+    let roles: BTreeSet<&MappedRole> = provider.role_map.iter().map(|(_, role)| role).collect();
     Event::new(kind)
         .on("identity_provider", provider.id)
         .with("profile", Detail::Code(provider.profile.as_str()))
         .with("enabled", Detail::Code(if provider.enabled { "true" } else { "false" }))
-        .with("roles", Detail::Names(roles.iter().map(|role| role.as_str().to_owned()).collect()))
+        .with("roles", Detail::Names(roles.iter().map(ToString::to_string).collect()))
         .with("second_factor", Detail::Code(provider.second_factor.as_str()))
         .personal("issuer", provider.issuer.clone())
 }

@@ -5,9 +5,10 @@
 
 use async_trait::async_trait;
 
-use crate::{TenantId, access::Role, ids::IdentityProviderId, store::StoreError, time::Timestamp};
+use crate::{TenantId, ids::IdentityProviderId, store::StoreError, time::Timestamp};
 
 mod algorithm;
+mod apart;
 pub(crate) mod claims;
 mod explain;
 mod fetch;
@@ -18,6 +19,7 @@ mod jws;
 mod key_set;
 mod key_sets;
 mod manage;
+mod mapped;
 mod profile;
 mod spec;
 mod trail;
@@ -29,6 +31,7 @@ pub use fetch::{Document, DocumentFetcher, FetchError, MAX_DOCUMENT_BYTES, NoDoc
 pub(crate) use jws::Foreign;
 pub use key_sets::{KeyFetches, KeySets};
 pub use manage::{IdentityProviderError, create, delete, get, list, replace};
+pub use mapped::MappedRole;
 pub use profile::{AudienceClaim, Profile, SecondFactor, TokenType};
 pub use spec::{IdentityProviderSpec, MAX_PROVIDERS};
 pub use trail::{Check, Step};
@@ -60,7 +63,7 @@ pub struct IdentityProvider {
     /// The claim with the person's groups or roles.
     pub role_claim: String,
     /// Which role of ours a value of that claim gives, ordered by value.
-    pub role_map: Vec<(String, Role)>,
+    pub role_map: Vec<(String, MappedRole)>,
     /// What proves a second factor, without which privileged roles are not given.
     pub second_factor: SecondFactor,
     /// How far its clock may differ from ours, in seconds.
@@ -93,6 +96,10 @@ pub struct IdentityProviderEntry {
     pub tenant: TenantId,
     /// Which.
     pub id: IdentityProviderId,
+    /// In which claim it looks for its audience; any, if a version wrote the entry that did not say.
+    pub audience_claim: Option<AudienceClaim>,
+    /// For whom its tokens must be.
+    pub audience: String,
     /// A claim that must have this value.
     pub tenant_claim: Option<(String, String)>,
 }
@@ -109,8 +116,11 @@ pub trait IdentityProviderRows {
 /// Changes providers, and what the directory knows of them.
 #[async_trait]
 pub trait IdentityProviderWrites {
-    /// Adds one, or replaces what it is. The directory knows enabled ones by issuer and audience.
-    /// [`StoreError::Taken`]`("identity_provider")` if an enabled one of any tenant takes the same tokens.
+    /// Holds an issuer until this transaction ends: nobody else sets up a provider of it meanwhile. Gives the enabled ones that
+    /// there are, of all tenants, an entry for each audience. Whoever puts an enabled one looks at them first.
+    async fn hold_issuer(&mut self, issuer: &str) -> Result<Vec<IdentityProviderEntry>, StoreError>;
+    /// Adds one, or replaces what it is. The directory knows enabled ones by issuer, claim and audience.
+    /// [`StoreError::Taken`]`("identity_provider")` if an enabled one of any tenant has the same there, and the same tenant's claim.
     async fn put_identity_provider(&mut self, provider: &IdentityProvider) -> Result<(), StoreError>;
     /// Removes one. [`StoreError::Changed`]`("identity_provider")` if there is none.
     async fn delete_identity_provider(&mut self, id: IdentityProviderId) -> Result<(), StoreError>;

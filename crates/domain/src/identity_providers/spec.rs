@@ -1,9 +1,10 @@
 //! What a provider shall be, and what is wrong with that.
 
-use super::{AudienceClaim, ForeignAlgorithm, Profile, SecondFactor, TokenType, fetch::origin, verify::MAX_NAME};
+use super::{
+    AudienceClaim, ForeignAlgorithm, MappedRole, Profile, SecondFactor, TokenType, fetch::origin, verify::MAX_NAME,
+};
 use crate::{
     Instance, Timestamp,
-    access::Role,
     faults::Faults,
     text::{check_name, is_url},
 };
@@ -44,7 +45,7 @@ pub struct IdentityProviderSpec {
     /// The claim with groups or roles.
     pub role_claim: Option<String>,
     /// Which role a value of it gives.
-    pub role_map: Vec<(String, Role)>,
+    pub role_map: Vec<(String, MappedRole)>,
     /// What proves a second factor.
     pub second_factor: Option<SecondFactor>,
     /// How far its clock may differ, in seconds.

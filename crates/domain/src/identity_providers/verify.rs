@@ -8,16 +8,18 @@ use serde::Deserialize;
 
 use super::{
     AudienceClaim, IdentityProvider, claims,
-    judge::{self, Judged, audiences},
+    judge::{self, Given, Judged, audiences},
     jws::Foreign,
     key_sets::{Missing, Source},
+    mapped,
     trail::{Check, Trail},
 };
 use crate::{
     Instance, TenantId,
-    access::{RoleSet, authenticate::AuthenticateError},
+    access::authenticate::AuthenticateError,
     ids::{ExternalId, IdentityProviderId},
     instance::Failure,
+    roles::DefinedRole,
     sessions::{Amr, Authentication},
     time::Timestamp,
 };
@@ -35,7 +37,7 @@ pub(crate) struct Admitted {
     pub(crate) id: ExternalId,
     /// As the issuer calls them. Personal data.
     pub(crate) subject: Phi<String>,
-    pub(crate) roles: RoleSet,
+    pub(crate) roles: Given,
     pub(crate) jti: Option<String>,
     pub(crate) issued_at: Timestamp,
     pub(crate) expires_at: Timestamp,
@@ -72,8 +74,9 @@ pub(crate) async fn verify(
     let (tenant, id) = candidate(instance, &token).await?;
     let mut view = instance.store().fresh_view(tenant).await?;
     let provider = view.identity_provider(id).await?.ok_or(invalid("unknown issuer or audience"))?;
+    let defined = mapped::defined(&provider, &mut *view).await?;
     drop(view);
-    let judged = judged(instance, &provider, &token, address, &mut Trail::default()).await?;
+    let judged = judged(instance, (&provider, &defined), &token, address, &mut Trail::default()).await?;
     Ok(Admitted {
         tenant,
         provider: id,
@@ -96,10 +99,16 @@ async fn candidate(
     token: &Foreign<'_>,
 ) -> Result<(TenantId, IdentityProviderId), AuthenticateError> {
     let invalid = AuthenticateError::Invalid;
-    let short = |text: &&str| (1..=MAX_NAME).contains(&text.len());
-    let issuer = claims::text(&token.claims, "iss").filter(short).ok_or(invalid("unknown issuer or audience"))?;
-    let said = AudienceClaim::ALL.iter().flat_map(|claim| audiences(token, *claim));
-    let audiences: Vec<&str> = said.filter(short).take(MAX_AUDIENCES).collect();
+    let issuer = claims::text(&token.claims, "iss").filter(|text| is_name(text));
+    let issuer = issuer.ok_or(invalid("unknown issuer or audience"))?;
+    let of = |claim: &AudienceClaim| {
+        let claim = *claim;
+        audiences(token, claim).into_iter().map(move |audience| (claim, audience))
+    };
+    // The last first: they are one value each, and a long list in `aud` does not push them out.
+    let said = AudienceClaim::ALL.iter().rev().flat_map(of);
+    let audiences: Vec<(AudienceClaim, &str)> =
+        said.filter(|(_, audience)| is_name(audience)).take(MAX_AUDIENCES).collect();
     let entries = instance.directory().identity_providers(issuer, &audiences).await?;
     let fits = |claim: &Option<(String, String)>| match claim {
         Some((claim, value)) => claims::text(&token.claims, claim) == Some(value.as_str()),
@@ -111,10 +120,15 @@ async fn candidate(
     if found.all(|other| other == first) { Ok(first) } else { Err(invalid("token of several identity providers")) }
 }
 
-/// Judges it by this provider, with the issuer's keys.
+/// Whether somebody may have configured this text; asked before it is looked up.
+fn is_name(text: &str) -> bool {
+    (1..=MAX_NAME).contains(&text.len()) && !text.chars().any(char::is_control)
+}
+
+/// Judges it by this provider and the tenant's own roles that its map names, with the issuer's keys.
 pub(super) async fn judged(
     instance: &Instance,
-    provider: &IdentityProvider,
+    (provider, defined): (&IdentityProvider, &[DefinedRole]),
     token: &Foreign<'_>,
     address: Option<IpAddr>,
     trail: &mut Trail,
@@ -136,7 +150,7 @@ pub(super) async fn judged(
             return Err(Failure::Issuer(error).into());
         }
     };
-    judge::judge(provider, token, wanted, &keys, instance.now(), trail).map_err(invalid)
+    judge::judge(provider, token, wanted, &keys, defined, instance.now(), trail).map_err(invalid)
 }
 
 /// The id of a provider's subject here: the same each time, and found by nobody who does not have the provider's salt.

@@ -38,7 +38,7 @@ pub enum RoleError {
     /// There is no such role, or nobody with this id.
     #[error("no such role or holder")]
     NotFound,
-    /// Somebody holds it.
+    /// Somebody holds it, or an identity provider gives it.
     #[error("somebody holds the role")]
     Held,
     /// Fields are not valid.
@@ -90,7 +90,7 @@ pub async fn define(instance: &Instance, call: &Call, name: &str, spec: RoleSpec
     Ok(role)
 }
 
-/// Gives up a role of the caller's tenant that nobody holds.
+/// Gives up a role of the caller's tenant that nobody holds and no identity provider gives.
 ///
 /// # Errors
 ///
@@ -99,7 +99,10 @@ pub async fn delete(instance: &Instance, call: &Call, name: &str) -> Result<(), 
     call.require(Permission::SettingsWrite)?;
     let mut change = Change::begin(instance, call, call.tenant()).await?;
     givable(instance, call, name, change.rows()).await?;
-    if !change.rows().role_holders(name, 1).await?.is_empty() {
+    // A provider's map that names it holds it too: or it would give whatever comes to be called so later.
+    change.rows().hold_tenant().await?;
+    let mapped = change.rows().identity_providers().await?.iter().any(|provider| provider.maps(name));
+    if mapped || !change.rows().role_holders(name, 1).await?.is_empty() {
         return Err(RoleError::Held);
     }
     match change.rows().delete_role(name).await {

@@ -1,18 +1,36 @@
 //! Issuers outside, and what the directory knows of them.
 
 use chancery_domain::TenantId;
-use chancery_domain::identity_providers::{IdentityProvider, IdentityProviderEntry};
+use chancery_domain::identity_providers::{AudienceClaim, IdentityProvider, IdentityProviderEntry};
+use chancery_domain::tenants::{Tenant, TenantState};
 
 use super::{Backend, begin, changed, commit, taken, view};
-use crate::samples::{NOW, OURS, THEIRS, identity_provider};
+use crate::samples::{NOW, OURS, THEIRS, identity_provider, tenant};
+
+const PLATFORM: TenantId = TenantId::PLATFORM;
 
 async fn found(store: &impl Backend, provider: &IdentityProvider) -> Vec<IdentityProviderEntry> {
-    let audiences: Vec<&str> = provider.audiences.iter().map(String::as_str).collect();
+    let audiences: Vec<(AudienceClaim, &str)> =
+        provider.audiences.iter().map(|audience| (provider.audience_claim, audience.as_str())).collect();
     store.identity_providers(&provider.issuer, &audiences).await.unwrap()
 }
 
-fn entry(tenant: TenantId, provider: &IdentityProvider) -> IdentityProviderEntry {
-    IdentityProviderEntry { tenant, id: provider.id, tenant_claim: provider.tenant_claim.clone() }
+/// What the directory says of a provider: an entry for each audience.
+fn entries(tenant: TenantId, provider: &IdentityProvider) -> Vec<IdentityProviderEntry> {
+    let entry = |audience: &String| IdentityProviderEntry {
+        tenant,
+        id: provider.id,
+        audience_claim: Some(provider.audience_claim),
+        audience: audience.clone(),
+        tenant_claim: provider.tenant_claim.clone(),
+    };
+    provider.audiences.iter().map(entry).collect()
+}
+
+/// In an order that does not depend on the engine.
+fn sorted(mut entries: Vec<IdentityProviderEntry>) -> Vec<IdentityProviderEntry> {
+    entries.sort_by(|a, b| (a.tenant, a.id, &a.audience).cmp(&(b.tenant, b.id, &b.audience)));
+    entries
 }
 
 /// Nothing of a provider is lost, and they come in the order of their ids.
@@ -39,12 +57,12 @@ pub async fn a_provider_is_replaced(store: &impl Backend) {
 pub async fn the_directory_follows(store: &impl Backend) {
     let provider = IdentityProvider { enabled: true, ..identity_provider(1) };
     commit!(store, OURS, .put_identity_provider(&provider));
-    assert_eq!(
-        found(store, &provider).await,
-        [entry(OURS, &provider), entry(OURS, &provider)],
-        "once for each audience"
-    );
-    let by = async |issuer: &str, audiences: &[&str]| store.identity_providers(issuer, audiences).await.unwrap().len();
+    assert_eq!(sorted(found(store, &provider).await), sorted(entries(OURS, &provider)), "once for each audience");
+    let claim = provider.audience_claim;
+    let by = async |issuer: &str, audiences: &[&str]| {
+        let audiences: Vec<_> = audiences.iter().map(|audience| (claim, *audience)).collect();
+        store.identity_providers(issuer, &audiences).await.unwrap().len()
+    };
     assert_eq!(by(&provider.issuer, &[provider.audiences[1].as_str()]).await, 1);
     assert_eq!(by(&provider.issuer, &["another"]).await, 0);
     assert_eq!(by(&provider.issuer, &[]).await, 0);
@@ -52,7 +70,7 @@ pub async fn the_directory_follows(store: &impl Backend) {
     let fewer = IdentityProvider { audiences: vec!["other".to_owned()], tenant_claim: None, ..provider.clone() };
     commit!(store, OURS, .put_identity_provider(&fewer));
     assert_eq!(found(store, &provider).await, []);
-    assert_eq!(found(store, &fewer).await, [entry(OURS, &fewer)]);
+    assert_eq!(found(store, &fewer).await, entries(OURS, &fewer));
     commit!(store, OURS, .put_identity_provider(&IdentityProvider { enabled: false, ..fewer.clone() }));
     assert_eq!(found(store, &fewer).await, []);
     commit!(store, OURS, .put_identity_provider(&fewer) .delete_identity_provider(fewer.id));
@@ -71,8 +89,70 @@ pub async fn an_issuer_and_audience_are_taken_once(store: &impl Backend) {
     let theirs = IdentityProvider { tenant_claim: other, ..theirs };
     commit!(store, THEIRS, .put_identity_provider(&theirs));
     let both = found(store, &ours).await;
-    assert_eq!(both.len(), 4);
-    assert!(both.contains(&entry(OURS, &ours)) && both.contains(&entry(THEIRS, &theirs)));
+    assert_eq!(sorted(both), sorted([entries(OURS, &ours), entries(THEIRS, &theirs)].concat()));
+}
+
+/// A value finds the provider that looks for it in the claim where it stands, and no other.
+pub async fn an_audience_is_found_in_its_own_claim(store: &impl Backend) {
+    let ours = IdentityProvider { enabled: true, audience_claim: AudienceClaim::Azp, ..identity_provider(1) };
+    let theirs =
+        IdentityProvider { id: identity_provider(2).id, audience_claim: AudienceClaim::ClientId, ..ours.clone() };
+    commit!(store, OURS, .put_identity_provider(&ours));
+    commit!(store, THEIRS, .put_identity_provider(&theirs));
+    assert_eq!(sorted(found(store, &ours).await), sorted(entries(OURS, &ours)));
+    assert_eq!(sorted(found(store, &theirs).await), sorted(entries(THEIRS, &theirs)));
+    let audience = ours.audiences[0].as_str();
+    let by = async |audiences: &[(AudienceClaim, &str)]| {
+        let found = store.identity_providers(&ours.issuer, audiences).await.unwrap();
+        found.into_iter().map(|entry| entry.tenant).collect::<Vec<_>>()
+    };
+    assert_eq!(by(&[(AudienceClaim::Aud, audience)]).await, []);
+    assert_eq!(by(&[(AudienceClaim::Azp, "x"), (AudienceClaim::Aud, audience)]).await, []);
+    assert_eq!(by(&[(AudienceClaim::Azp, audience), (AudienceClaim::ClientId, audience)]).await, [OURS, THEIRS]);
+}
+
+/// A tenant that is not served takes no tokens, and keeps its place.
+pub async fn suspended_tenants_are_passed_over(store: &impl Backend) {
+    let provider = IdentityProvider { enabled: true, ..identity_provider(1) };
+    commit!(store, PLATFORM, .insert_tenant(&Tenant { id: OURS, ..tenant(1) }));
+    commit!(store, OURS, .put_identity_provider(&provider));
+    assert_eq!(found(store, &provider).await.len(), 2);
+    commit!(store, PLATFORM, .set_tenant_state(OURS, TenantState::Active, TenantState::Suspended));
+    assert_eq!(found(store, &provider).await, []);
+    let held = begin(store, THEIRS).await.hold_issuer(&provider.issuer).await.unwrap();
+    assert_eq!(held, sorted(entries(OURS, &provider)), "but who comes beside it must see it");
+    commit!(store, PLATFORM, .set_tenant_state(OURS, TenantState::Suspended, TenantState::Active));
+    assert_eq!(found(store, &provider).await.len(), 2);
+}
+
+/// Of many who come at once, each of another tenant, one finds nobody there.
+pub async fn an_issuer_is_held(store: &impl Backend) {
+    let mut tasks = tokio::task::JoinSet::new();
+    for n in 1..=6_u64 {
+        let store = store.clone();
+        tasks.spawn(async move {
+            let tenant = TenantId::from_bytes(crate::samples::bytes(n));
+            // Nothing but the hold keeps these apart: their audiences differ.
+            let provider = IdentityProvider {
+                enabled: true,
+                issuer: "https://shared.example".to_owned(),
+                audiences: vec![format!("of {n}")],
+                tenant_claim: None,
+                ..identity_provider(n)
+            };
+            let mut tx = begin(&store, tenant).await;
+            let there = tx.hold_issuer(&provider.issuer).await.unwrap();
+            if there.is_empty() {
+                tx.put_identity_provider(&provider).await.unwrap();
+            }
+            tx.commit().await.unwrap();
+            there.len()
+        });
+    }
+    let found = tasks.join_all().await;
+    assert_eq!(found.iter().filter(|there| **there == 0).count(), 1, "{found:?}");
+    assert_eq!(begin(store, OURS).await.hold_issuer("https://shared.example").await.unwrap().len(), 1);
+    assert_eq!(begin(store, OURS).await.hold_issuer("https://other.example").await.unwrap(), []);
 }
 
 /// The rows of one tenant are out of sight for another, and out of reach.

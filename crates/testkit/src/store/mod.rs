@@ -98,6 +98,7 @@ macro_rules! store_conformance {
             ],
             identity_providers: [
                 a_provider_reads_back, a_provider_is_replaced, the_directory_follows, an_issuer_and_audience_are_taken_once,
+                an_audience_is_found_in_its_own_claim, suspended_tenants_are_passed_over, an_issuer_is_held,
                 another_tenant_neither_sees_nor_changes_it, changes_raise_the_epoch,
             ],
             keys: [

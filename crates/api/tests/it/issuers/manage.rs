@@ -8,7 +8,9 @@ use crate::app::{Backend, Caller, TestApp, request};
 backends! {
     a_provider_is_set_up_changed_and_taken_away, a_token_makes_a_caller_of_the_providers_tenant_only,
     two_tenants_share_an_issuer_only_if_a_claim_tells_them_apart, another_node_learns_that_a_provider_was_disabled,
-    revoking_everybodys_tokens_stops_those_of_providers,
+    revoking_everybodys_tokens_stops_those_of_providers, nobody_comes_beside_another_tenant_to_make_its_tokens_ambiguous,
+    of_two_tenants_that_come_at_once_one_is_let_in, a_provider_gives_roles_that_the_tenant_defined,
+    odd_issuers_and_audiences_are_refused_and_disturb_nobody,
 }
 
 const PROVIDERS: &str = "/v1/identity-providers";
@@ -139,6 +141,149 @@ async fn two_tenants_share_an_issuer_only_if_a_claim_tells_them_apart(backend: B
     for org in [json!("org_other"), json!(["org_ours"]), json!(null), json!("")] {
         assert!(!world.accepts(&world.token(&[("org_id", org.clone())])).await, "{org}");
     }
+}
+
+/// Whoever could make another tenant's tokens name both would lock that one's people out.
+async fn nobody_comes_beside_another_tenant_to_make_its_tokens_ambiguous(backend: Backend) {
+    let world = World::on(backend).await;
+    let theirs = world.app.clinic("theirs").await;
+    world.provider(&world.clinic, &generic()).await;
+    // As Auth0 makes them: the issuer's own address beside the audience, and the application in `azp`.
+    let userinfo = "https://id.clinic.example/userinfo";
+    let token = world.token(&[("aud", json!(["clinic-api", userinfo])), ("azp", json!("web"))]);
+    assert!(world.accepts(&token).await);
+    for (claim, audience) in [("aud", userinfo), ("aud", "any"), ("azp", "web"), ("client_id", "web")] {
+        let mut body = generic();
+        body["audience_claim"] = json!(claim);
+        body["audiences"] = json!([audience]);
+        world.app.post(&theirs.admin, PROVIDERS, body).await.refused(409, "taken");
+    }
+    assert!(world.accepts(&token).await);
+    // Its own providers a tenant tells apart by their audiences.
+    let mut other = generic();
+    other["audiences"] = json!(["other-api"]);
+    world.provider(&world.clinic, &other).await;
+    assert!(world.accepts(&world.token(&[("aud", json!("other-api")), ("jti", json!("o"))])).await);
+
+    // Applications of one issuer, each with a claim of one value: nobody's token names two.
+    for (clinic, application) in [(&world.clinic, "ours"), (&theirs, "theirs")] {
+        let mut body = generic();
+        body["issuer"] = json!("https://shared.example");
+        body["audience_claim"] = json!("azp");
+        body["audiences"] = json!([application]);
+        world.provider(clinic, &body).await;
+        let of = |claims: &[(&str, Value)]| {
+            let shared = [("iss", json!("https://shared.example"))];
+            world.token(&[shared.as_slice(), claims].concat())
+        };
+        // Another's name elsewhere in the token leads nowhere.
+        let token =
+            of(&[("azp", json!(application)), ("aud", json!(["ours", "theirs"])), ("client_id", json!("ours"))]);
+        assert_eq!(world.session(&token).await.ok()["tenant_slug"], json!(application));
+        assert!(!world.accepts(&of(&[("aud", json!(application))])).await);
+    }
+}
+
+async fn of_two_tenants_that_come_at_once_one_is_let_in(backend: Backend) {
+    let world = World::on(backend).await;
+    let theirs = world.app.clinic("theirs").await;
+    let other = world.app.again(|_| ()).await;
+    for round in 0..6 {
+        let of = |audience: &str| {
+            let mut body = generic();
+            body["issuer"] = json!(format!("https://id{round}.example"));
+            body["audiences"] = json!([audience]);
+            body
+        };
+        let (one, two) = tokio::join!(
+            world.app.post(&world.clinic.admin, PROVIDERS, of("ours")),
+            other.post(&theirs.admin, PROVIDERS, of("theirs")),
+        );
+        let mut statuses = [one.status.as_u16(), two.status.as_u16()];
+        statuses.sort_unstable();
+        assert_eq!(statuses, [201, 409], "{} {}", one.text(), two.text());
+    }
+}
+
+async fn a_provider_gives_roles_that_the_tenant_defined(backend: Backend) {
+    let world = World::on(backend).await;
+    let (app, admin) = (&world.app, &world.clinic.admin);
+    app.register_fields(&world.clinic).await;
+    let mapped = |role: &str| {
+        let mut body = generic();
+        body["role_map"] = json!([{"value": "doctor", "role": role}]);
+        body
+    };
+    let unknown = async |role: &str| {
+        let reply = app.post(admin, PROVIDERS, mapped(role)).await;
+        reply.refused(422, "request.invalid");
+        let fault = reply.json()["errors"][0].clone();
+        assert_eq!([&fault["pointer"], &fault["code"]], [&json!("/role_map/0/role"), &json!("unknown")], "{role}");
+    };
+    // One that nobody defined, one of another tenant, and no name at all.
+    let theirs = app.clinic("theirs").await;
+    let desk = json!({"base": "staff", "permissions": ["data.seal"]});
+    app.put(&theirs.admin, "/v1/roles/night-desk", desk.clone()).await.ok();
+    for role in ["night-desk", "Night Desk", "", "\u{0}"] {
+        unknown(role).await;
+    }
+    app.put(admin, "/v1/roles/night-desk", desk).await.ok();
+    let id = world.provider(&world.clinic, &mapped("night-desk")).await;
+    let path = format!("{PROVIDERS}/{id}");
+    assert_eq!(app.get(admin, &path).await.ok()["role_map"], json!([{"value": "doctor", "role": "night-desk"}]));
+
+    let token = world.token(&[]);
+    let ann = Caller { bearer: token.clone() };
+    assert_eq!(world.session(&token).await.ok()["roles"], json!(["night-desk"]));
+    assert_eq!(world.verdict(&id, &token).await["roles"], json!(["night-desk"]));
+    let sealed = app.seal(&ann, "ssn", "1", json!("123")).await;
+    app.open(&ann, "ssn", "1", &sealed["sealed"]).await.refused(403, "authz.denied");
+    // As it is now, not as it was when it was mapped.
+    let may_not = json!({"base": "staff", "permissions": ["data.open.public"]});
+    app.put(admin, "/v1/roles/night-desk", may_not).await.ok();
+    let again = json!({"items": [{"table": "patients", "column": "ssn", "row": "2", "value": "1"}]});
+    app.post(&ann, "/v1/seal", again).await.refused(403, "authz.denied");
+
+    // Who may not grant its base does not map it, and what is mapped is not given up.
+    let part = json!({"base": "tenant_admin", "permissions": ["settings.write"]});
+    app.put(admin, "/v1/roles/setter", part).await.ok();
+    let key = app.post(admin, "/v1/api-keys", json!({"description": "x", "roles": ["setter"]})).await.created();
+    let setter = Caller { bearer: key["key"].as_str().unwrap().to_owned() };
+    app.put(&setter, &path, mapped("night-desk")).await.refused(403, "authz.denied");
+    app.call(admin, "DELETE", "/v1/roles/night-desk", None).await.refused(409, "state.conflict");
+
+    // A part of an administrative role takes a second factor, as the role itself does.
+    app.put(admin, "/v1/roles/key-reader", json!({"base": "security_officer", "permissions": ["keys.read"]}))
+        .await
+        .ok();
+    app.put(admin, &path, mapped("key-reader")).await.ok();
+    let roles = async |changes: &[(&str, Value)]| world.session(&world.token(changes)).await.ok()["roles"].clone();
+    assert_eq!(roles(&[("jti", json!("a"))]).await, json!([]));
+    let strong = [("jti", json!("b")), ("amr", json!(["mfa"]))];
+    assert_eq!(roles(&strong).await, json!(["key-reader"]));
+    app.get(&Caller { bearer: world.token(&strong) }, "/v1/keys").await.ok();
+    app.call(admin, "DELETE", "/v1/roles/night-desk", None).await;
+    app.get(admin, "/v1/roles/night-desk").await.refused(404, "not_found");
+}
+
+/// A database that takes no zero byte in a text must not be asked about one.
+async fn odd_issuers_and_audiences_are_refused_and_disturb_nobody(backend: Backend) {
+    let world = World::on(backend).await;
+    world.provider(&world.clinic, &generic()).await;
+    for (name, odd) in [
+        ("iss", json!("https://id.clinic.example\u{0}")),
+        ("iss", json!("\u{0}")),
+        ("iss", json!("x".repeat(256))),
+        ("aud", json!("clinic-api\u{0}")),
+        ("aud", json!(["\u{0}", "\n"])),
+        ("aud", json!(["", "x".repeat(256)])),
+    ] {
+        assert!(!world.accepts(&world.token(&[(name, odd.clone())])).await, "{odd}");
+    }
+    let beside = json!(["\u{0}", "clinic-api"]);
+    assert!(world.accepts(&world.token(&[("aud", beside)])).await);
+    let many: Vec<String> = (0..40).map(|n| format!("a{n}")).collect();
+    assert!(!world.accepts(&world.token(&[("aud", json!(many)), ("jti", json!("m"))])).await);
 }
 
 async fn another_node_learns_that_a_provider_was_disabled(backend: Backend) {

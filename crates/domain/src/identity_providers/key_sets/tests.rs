@@ -28,6 +28,8 @@ struct Issuer {
     asked: AtomicUsize,
     /// Answers only when there is a permit.
     gate: tokio::sync::Semaphore,
+    /// How long each of its answers takes.
+    slow: Mutex<Duration>,
     key: serde_json::Value,
 }
 
@@ -35,6 +37,10 @@ struct Issuer {
 impl DocumentFetcher for Issuer {
     async fn fetch(&self, url: &str) -> Result<Document, FetchError> {
         let of = |value: serde_json::Value| value.to_string().into_bytes();
+        let slow = *self.slow.lock().unwrap();
+        if !slow.is_zero() {
+            tokio::time::sleep(slow).await;
+        }
         if url == "https://id.example/.well-known/openid-configuration" {
             let body = of(json!({"issuer": ISSUER, "jwks_uri": "https://id.example/keys", "more": 1}));
             return Ok(Document { body, max_age: None });
@@ -75,6 +81,7 @@ fn world() -> World {
         max_age: Mutex::new(Some(600)),
         asked: AtomicUsize::default(),
         gate: tokio::sync::Semaphore::new(1_000_000),
+        slow: Mutex::default(),
         key: serde_json::to_value(&key).unwrap(),
     });
     let clock = Arc::new(Hands(AtomicI64::new(START)));
@@ -156,6 +163,56 @@ async fn one_asks_and_all_wait_for_it() {
     }
     assert_eq!(world.asked(), 1);
     assert_eq!(world.sets.fetches(), KeyFetches { fetched: 1, failed: 0 });
+}
+
+#[tokio::test]
+async fn few_wait_for_an_issuer_and_the_others_are_told_that_it_is_busy() {
+    let world = Arc::new(world());
+    let busy = Err(Missing::Unavailable(FetchError::Busy));
+    assert_eq!(world.knows("a").await, Ok(()));
+    world.later(31);
+    *world.issuer.kids.lock().unwrap() = vec!["a", "b"];
+    // The issuer does not answer yet.
+    let held = world.issuer.gate.acquire_many(999_999).await.unwrap();
+    let all: Vec<_> = (0..MAX_WAITING + 50)
+        .map(|_| {
+            let world = Arc::clone(&world);
+            tokio::spawn(async move { world.knows("b").await })
+        })
+        .collect();
+    world.settle().await;
+    assert_eq!(world.knows("b").await, busy);
+    assert_eq!(world.knows("a").await, Ok(()), "who brings a known key waits for nobody");
+    let other = Source { issuer: "https://id.example".to_owned(), profile: Profile::Auth0, jwks_uri: None };
+    let elsewhere = world.sets.slot(&other);
+    assert_eq!(elsewhere.waiting.available_permits(), MAX_WAITING, "each issuer has its own");
+    drop(held);
+    let mut told = [0, 0];
+    for one in all {
+        match one.await.unwrap() {
+            Ok(()) => told[0] += 1,
+            refused => {
+                assert_eq!(refused, busy);
+                told[1] += 1;
+            }
+        }
+    }
+    assert_eq!(told, [MAX_WAITING, 50]);
+    assert_eq!(world.asked(), 2);
+    assert_eq!(world.knows("b").await, Ok(()));
+}
+
+#[tokio::test]
+async fn both_documents_together_have_one_deadline() {
+    let slow = async |each: u64, patience: u64| {
+        let mut world = world();
+        Arc::get_mut(&mut world.sets).unwrap().patience = Duration::from_millis(patience);
+        *world.issuer.slow.lock().unwrap() = Duration::from_millis(each);
+        world.knows("a").await
+    };
+    assert_eq!(slow(5, 10_000).await, Ok(()));
+    // Each of them is in time, and both are not.
+    assert_eq!(slow(300, 450).await, Err(Missing::Unavailable(FetchError::Unreachable)));
 }
 
 #[tokio::test]
