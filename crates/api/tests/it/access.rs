@@ -82,7 +82,7 @@ async fn things(app: &TestApp, clinic: &Clinic) -> Things {
     app.post(&clinic.officer, "/v1/open", glass(Some(&used))).await.ok();
     let mut providers = Vec::new();
     for audience in ["leaves", "stays"] {
-        let body = provider(&format!("{audience}-{}", clinic.slug));
+        let body = provider(&clinic.slug, audience);
         providers.push(text(&app.post(&clinic.admin, "/v1/identity-providers", body).await.created()["id"]));
     }
     Things {
@@ -103,9 +103,9 @@ async fn things(app: &TestApp, clinic: &Clinic) -> Things {
     }
 }
 
-/// An identity provider with this audience.
-fn provider(audience: &str) -> Value {
-    json!({"name": "id", "profile": "oidc", "issuer": "https://id.example", "audiences": [audience]})
+/// An identity provider of a clinic's own issuer, with this audience.
+fn provider(slug: &str, audience: &str) -> Value {
+    json!({"name": "id", "profile": "oidc", "issuer": format!("https://{slug}.example"), "audiences": [audience]})
 }
 
 /// What an operation does for whom.
@@ -483,10 +483,10 @@ fn expectations(
     let providers = "/v1/identity-providers".to_owned();
     let [leaves, stays] = [0, 1].map(|at| format!("{providers}/{}", mine.providers[at]));
     let admin_only = Some((&ours.officer, 403));
-    add("create_identity_provider", providers.clone(), Some(provider("new")), &ours.admin, admin_only);
+    add("create_identity_provider", providers.clone(), Some(provider(&ours.slug, "new")), &ours.admin, admin_only);
     add("list_identity_providers", providers, None, &ours.auditor, Some((&ours.staff, 403)));
     add("get_identity_provider", stays.clone(), None, &ours.auditor, Some((&ours.staff, 403)));
-    add("replace_identity_provider", stays.clone(), Some(provider("again")), &ours.admin, admin_only);
+    add("replace_identity_provider", stays.clone(), Some(provider(&ours.slug, "again")), &ours.admin, admin_only);
     add("delete_identity_provider", leaves, None, &ours.admin, admin_only);
     let tested = Some(json!({"token": "a.b.c"}));
     add("test_identity_provider", format!("{stays}/test"), tested, &ours.admin, admin_only);
