@@ -12,7 +12,7 @@ impl ToProblem for IdentityProviderError {
             Self::MayNotGrant(_) => may_not_grant(),
             Self::NotFound => Problem::new(Code::NotFound),
             Self::Taken => Problem::new(Code::Taken).detail(
-                "an enabled identity provider takes tokens of this issuer for one of these audiences; a tenant_claim tells them apart",
+                "an enabled identity provider of this issuer could take the same tokens; a tenant_claim tells them apart",
             ),
             Self::Invalid(faults) => Problem::invalid(faults),
             Self::Failed(failure) => failure.into(),
