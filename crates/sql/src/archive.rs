@@ -376,7 +376,8 @@ mod tests {
             }
             assert_eq!(table.next.matches('$').count(), 1 + table.order.len(), "{}", table.next);
         }
-        assert_eq!(TABLES[4].first, "SELECT * FROM users WHERE tenant_id = $1 ORDER BY id LIMIT 500");
+        let users = TABLES.iter().find(|table| table.name == "users").unwrap();
+        assert_eq!(users.first, "SELECT * FROM users WHERE tenant_id = $1 ORDER BY id LIMIT 500");
     }
 
     #[test]
