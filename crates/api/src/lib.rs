@@ -32,6 +32,7 @@ mod members;
 pub mod metrics;
 mod oauth;
 mod older_paths;
+mod packs;
 mod page;
 mod passkeys;
 mod records;
@@ -239,6 +240,7 @@ fn operations() -> OpenApiRouter<App> {
         .routes(routes!(certificates::get_certificate))
         .routes(routes!(certificates::verify_certificate))
         .routes(routes!(certificates::export_pack))
+        .routes(routes!(packs::make_pack))
         .routes(routes!(audit::find_events))
         .routes(routes!(audit::get_event))
         .routes(routes!(audit::get_checkpoint))

@@ -188,6 +188,7 @@ const AUDITOR: &[(&str, &str)] = &[
     ("get_certificate", "not_found"),
     ("verify_certificate", "not_found"),
     ("export_pack", "not_found"),
+    ("make_pack", "not_found"),
     ("get_event", "not_found"),
     ("cancel_approval", "not_found"),
     // Which class a value has, and so which permission it takes, is known of registered fields only.
@@ -619,6 +620,8 @@ fn expectations(
     add("get_certificate", certificate(""), None, &ours.auditor, Some((&ours.staff, 403)));
     add("verify_certificate", certificate("/verify"), None, &ours.auditor, Some((&ours.staff, 403)));
     add("export_pack", certificate("/pack"), None, &ours.auditor, Some((&ours.staff, 403)));
+    let pack = json!({"certificates": [mine.certificate]});
+    add("make_pack", "/v1/certificates/packs".into(), Some(pack), &ours.auditor, Some((&ours.staff, 403)));
     add("find_events", format!("/v1/audit/events?{bounds}"), None, &ours.auditor, Some((&ours.service, 403)));
     add("get_event", format!("/v1/audit/events/{}", mine.event), None, &ours.auditor, Some((&ours.service, 403)));
     add("get_checkpoint", "/v1/audit/checkpoint".into(), None, &ours.auditor, Some((&ours.service, 403)));

@@ -41,6 +41,7 @@ mod metrics;
 mod oauth;
 mod odd_text;
 mod openapi;
+mod packs;
 mod passkeys;
 mod passwords;
 mod problems;

@@ -19,7 +19,7 @@ mod zip;
 pub use issue::{CertificateError, Issued, get, issue};
 pub(crate) use issue::{issue_within, state, with_key_of_today};
 pub use offline::{PackReport, PackVerdict, verify_pack};
-pub use pack::pack;
+pub use pack::{PackScope, assemble, export, pack};
 pub use payload::{Claim, Evidence};
 pub use trust::trust_file;
 pub use verify::{Report, Verdict, verify, verify_envelope};

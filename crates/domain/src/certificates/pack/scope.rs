@@ -1,0 +1,76 @@
+//! What a pack is about.
+
+use std::collections::BTreeSet;
+
+use chancery_crypto::runs::Run;
+use serde_json::{Value, json};
+
+use crate::{faults::Faults, ids::CertificateId, time::Timestamp};
+
+/// The most certificates that one pack is asked for by their ids.
+const MAX_CERTIFICATES: usize = 1_000;
+/// The widest span of time, in seconds.
+const MAX_SPAN_SECONDS: i64 = 366 * 24 * 60 * 60;
+
+/// What a pack is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PackScope {
+    /// These certificates.
+    Certificates(Vec<CertificateId>),
+    /// Every event that was recorded in a span of time, and the certificates among them.
+    Range {
+        /// Recorded at or after.
+        from: Timestamp,
+        /// Recorded before.
+        to: Timestamp,
+    },
+}
+
+impl PackScope {
+    pub(super) const fn kind(&self) -> &'static str {
+        match self {
+            Self::Certificates(_) => "certificates",
+            Self::Range { .. } => "range",
+        }
+    }
+
+    /// Whether events are in it that do not tell of its certificates.
+    pub(super) const fn shows_events(&self) -> bool {
+        matches!(self, Self::Range { .. })
+    }
+
+    pub(super) fn check(&self) -> Result<(), Faults> {
+        let mut faults = Faults::default();
+        match self {
+            Self::Certificates(ids) if ids.is_empty() => {
+                faults.add("/certificates", "too_few", "name at least one certificate");
+            }
+            Self::Certificates(ids) if ids.len() > MAX_CERTIFICATES => {
+                faults.add("/certificates", "too_many", "name at most 1000 certificates");
+            }
+            Self::Certificates(_) => {}
+            Self::Range { from, to } if from >= to => {
+                faults.add("/from", "range", "`from` must be before `to`");
+            }
+            Self::Range { from, to } if to.as_seconds().saturating_sub(from.as_seconds()) > MAX_SPAN_SECONDS => {
+                faults.add("/to", "range", "ask for at most 366 days at once");
+            }
+            Self::Range { .. } => {}
+        }
+        faults.check()
+    }
+
+    /// The `scope` of a manifest; `span` is where a range lies in the log.
+    pub(super) fn to_json(&self, span: Option<Run>) -> Value {
+        match self {
+            Self::Certificates(ids) => {
+                let ids: BTreeSet<String> = ids.iter().map(ToString::to_string).collect();
+                json!({ "certificates": ids })
+            }
+            Self::Range { from, to } => {
+                let (start, end) = span.unwrap_or_default();
+                json!({ "range": { "from": from.to_string(), "to": to.to_string(), "indexes": [start, end] } })
+            }
+        }
+    }
+}
