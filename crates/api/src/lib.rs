@@ -32,7 +32,6 @@ mod members;
 pub mod metrics;
 mod oauth;
 mod older_paths;
-mod packs;
 mod page;
 mod passkeys;
 mod records;
@@ -240,7 +239,10 @@ fn operations() -> OpenApiRouter<App> {
         .routes(routes!(certificates::get_certificate))
         .routes(routes!(certificates::verify_certificate))
         .routes(routes!(certificates::export_pack))
-        .routes(routes!(packs::make_pack))
+        .routes(routes!(certificates::packs::make_pack))
+        .routes(routes!(certificates::batch::issue_certificates))
+        .routes(routes!(certificates::ends::list_certificates))
+        .routes(routes!(certificates::ends::revoke_certificate))
         .routes(routes!(audit::find_events))
         .routes(routes!(audit::get_event))
         .routes(routes!(audit::get_checkpoint))

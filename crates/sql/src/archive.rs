@@ -120,6 +120,8 @@ pub const TABLES: &[Table] = &[
     table!(Part::Data, "index_versions", "index_id", "version"),
     table!(Part::Data, "datasets", "id"),
     table!(Part::Data, "certificates", "id"),
+    table!(Part::Data, "certificate_ends", "certificate_id", "state"),
+    table!(Part::Data, "certificate_subjects", "reference", "certificate_id"),
     table!(Part::Data, "audit_logs"),
     table!(Part::Data, "audit_queue", "seq"),
     table!(Part::Data, "audit_events", "idx"),

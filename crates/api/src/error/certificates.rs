@@ -11,6 +11,7 @@ impl ToProblem for CertificateError {
             Self::Denied(denied) => denied.to_problem(),
             Self::Invalid(faults) => Problem::invalid(faults),
             Self::NotFound => Problem::new(Code::NotFound),
+            Self::Ended => Problem::new(Code::StateConflict).detail("the certificate has ended already"),
             Self::NotYetSequenced => Problem::new(Code::NotYetSequenced),
             Self::Failed(failure) => failure.into(),
         }

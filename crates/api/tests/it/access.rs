@@ -189,6 +189,7 @@ const AUDITOR: &[(&str, &str)] = &[
     ("verify_certificate", "not_found"),
     ("export_pack", "not_found"),
     ("make_pack", "not_found"),
+    ("list_certificates", "ok"),
     ("get_event", "not_found"),
     ("cancel_approval", "not_found"),
     // Which class a value has, and so which permission it takes, is known of registered fields only.
@@ -622,6 +623,10 @@ fn expectations(
     add("export_pack", certificate("/pack"), None, &ours.auditor, Some((&ours.staff, 403)));
     let pack = json!({"certificates": [mine.certificate]});
     add("make_pack", "/v1/certificates/packs".into(), Some(pack), &ours.auditor, Some((&ours.staff, 403)));
+    let batch = Some(json!({"items": [claim()]}));
+    add("issue_certificates", "/v1/certificates/batch".into(), batch, &ours.service, Some((&ours.auditor, 403)));
+    add("list_certificates", "/v1/certificates".into(), None, &ours.auditor, Some((&ours.staff, 403)));
+    add("revoke_certificate", certificate("/revoke"), Some(json!({})), &ours.officer, Some((&ours.auditor, 403)));
     add("find_events", format!("/v1/audit/events?{bounds}"), None, &ours.auditor, Some((&ours.service, 403)));
     add("get_event", format!("/v1/audit/events/{}", mine.event), None, &ours.auditor, Some((&ours.service, 403)));
     add("get_checkpoint", "/v1/audit/checkpoint".into(), None, &ours.auditor, Some((&ours.service, 403)));

@@ -16,6 +16,7 @@ mod audit;
 mod auth;
 mod blobs;
 mod census;
+mod certificates;
 mod cookies;
 mod custody;
 mod datasets;

@@ -71,7 +71,9 @@ async fn a_list_of_certificates_verifies(backend: Backend) {
         app.post(&clinic.auditor, "/v1/certificates/packs", body).await.refused(404, "not_found");
     }
     let many: Vec<&String> = std::iter::repeat_n(&ids[0], 1_001).collect();
-    for bad in [json!({"certificates": []}), json!({"certificates": many}), json!({}), json!({"from": "2026-01-01T00:00:00Z"})] {
+    for bad in
+        [json!({"certificates": []}), json!({"certificates": many}), json!({}), json!({"from": "2026-01-01T00:00:00Z"})]
+    {
         app.post(&clinic.auditor, "/v1/certificates/packs", bad).await.refused(422, "request.invalid");
     }
 }
@@ -107,7 +109,12 @@ async fn a_span_of_the_log_holds_every_event_of_it(backend: Backend) {
     app.post(&clinic.officer, &format!("/v1/keys/{id}/revoke"), body).await.ok();
     let after = verified(&app, &pack(&app, &clinic.auditor, ever()).await).await;
     assert_eq!((after.verdict, after.certificates.len()), (PackVerdict::Verified, 1), "{:?}", after.checks);
-    assert!(after.checks.iter().any(|check| check.detail.contains(second.as_str().unwrap()) && check.detail.contains("untrusted")));
+    assert!(
+        after
+            .checks
+            .iter()
+            .any(|check| check.detail.contains(second.as_str().unwrap()) && check.detail.contains("untrusted"))
+    );
 
     // Whoever may read certificates only does not get the log in this way.
     app.post(&clinic.service, "/v1/certificates/packs", ever()).await.refused(403, "authz.denied");
@@ -127,7 +134,8 @@ async fn a_pack_is_the_same_bytes_each_time(backend: Backend) {
     let id = issue(&app, &clinic).await["id"].as_str().unwrap().parse().unwrap();
     let tenant: TenantId = clinic.id.parse().unwrap();
     let head = sequence::checkpoint(&app.instance, tenant).await.unwrap();
-    let span = PackScope::Range { from: "2026-01-01T00:00:00Z".parse().unwrap(), to: "2026-12-31T00:00:00Z".parse().unwrap() };
+    let span =
+        PackScope::Range { from: "2026-01-01T00:00:00Z".parse().unwrap(), to: "2026-12-31T00:00:00Z".parse().unwrap() };
     for scope in [PackScope::Certificates(vec![id]), span] {
         let first = certificates::assemble(&app.instance, tenant, &scope, &head).await.unwrap();
         // The log goes on meanwhile; the pack is of its head.

@@ -5,18 +5,22 @@ use std::sync::Arc;
 use chancery_crypto::{canonical, commitment, dsse, random, sha256_hex};
 
 use super::{
-    Certificate, PAYLOAD_TYPE,
-    payload::{Claim, Issuing, SUBJECT_COMMITMENT},
+    Certificate, CertificateEnd, EndReason, EndState, PAYLOAD_TYPE,
+    payload::{Claim, Issuing, KINDS, SUBJECT_COMMITMENT},
+    revoke,
 };
 use crate::{
     Instance,
     access::{Call, Denied, Permission},
     audit::{Change, Detail, Event, EventKind, receipt::note},
-    faults::Faults,
+    faults::{Fault, Faults},
     ids::{CertificateId, EventId, TenantId},
     instance::{Fails, Failure, fails},
     keyring::{KeyVersion, KeyringError, Managed},
 };
+
+/// How many certificates one commit issues at most.
+const MAX_BATCH: usize = 1_000;
 
 /// A certificate, and the salt that lets its holder prove whom it speaks of.
 #[derive(Debug)]
@@ -39,6 +43,9 @@ pub enum CertificateError {
     /// There is none with this id in the tenant.
     #[error("no such certificate")]
     NotFound,
+    /// It does not stand any more.
+    #[error("the certificate has ended already")]
+    Ended,
     /// Its event did not reach the log in time.
     #[error("the certificate is not in the log yet")]
     NotYetSequenced,
@@ -69,6 +76,55 @@ pub async fn issue(instance: &Instance, call: &Call, claim: &Claim) -> Result<Is
     call.require(Permission::CertificatesIssue)?;
     claim.check(instance.now())?;
     with_key_of_today(instance, call.tenant(), || try_issue(instance, call, claim)).await
+}
+
+/// Issues certificates of the caller's tenant in one commit: all or none.
+///
+/// # Errors
+///
+/// [`CertificateError`]; what is wrong with claims is told of all of them at once, by `/items/<number>`.
+pub async fn issue_all(instance: &Instance, call: &Call, claims: &[Claim]) -> Result<Vec<Issued>, CertificateError> {
+    call.require(Permission::CertificatesIssue)?;
+    let mut faults = Faults::default();
+    if claims.is_empty() || claims.len() > MAX_BATCH {
+        faults.add("/items", "count", "issue 1 to 1000 certificates at once");
+    }
+    let now = instance.now();
+    for (number, claim) in claims.iter().enumerate().take(MAX_BATCH) {
+        if let Err(of_claim) = claim.check(now) {
+            faults.0.extend(at_item(number, of_claim).0);
+        }
+    }
+    faults.check()?;
+    with_key_of_today(instance, call.tenant(), || try_issue_all(instance, call, claims)).await
+}
+
+async fn try_issue_all(instance: &Instance, call: &Call, claims: &[Claim]) -> Result<Vec<Issued>, CertificateError> {
+    let mut change = Change::begin(instance, call, call.tenant()).await?;
+    let desk = Desk::open(&mut change).await?;
+    let mut issued = Vec::with_capacity(claims.len());
+    let mut last = None;
+    for (number, claim) in claims.iter().enumerate() {
+        if let Some(event) = last.take() {
+            change.record(event).await?;
+        }
+        let made = desk.issue(instance, &mut change, claim).await;
+        let (one, event) = made.map_err(|error| match error {
+            CertificateError::Invalid(faults) => at_item(number, faults).into(),
+            error => error,
+        })?;
+        issued.push(one);
+        last = Some(event);
+    }
+    change.commit(last.ok_or(Failure::Internal("a batch of nothing"))?).await?;
+    Ok(issued)
+}
+
+/// The faults of one claim of many.
+fn at_item(number: usize, faults: Faults) -> Faults {
+    let placed =
+        faults.0.into_iter().map(|fault| Fault { pointer: format!("/items/{number}{}", fault.pointer), ..fault });
+    Faults(placed.collect())
 }
 
 /// Does a deed that issues a certificate, from its beginning to its commit; once more if another node rotated the tenant's
@@ -129,18 +185,88 @@ pub(crate) async fn issue_within(
     change: &mut Change<'_>,
     claim: &Claim,
 ) -> Result<(Issued, Event), CertificateError> {
-    let tenant = change.keyring().tenant();
-    let no_key = || Failure::Keyring(KeyringError::NoActiveKey(Managed::Certificate));
-    let key = change.rows().managed_key(Managed::Certificate).await?.ok_or_else(no_key)?;
-    // Held until the commit: nobody retires the key before this certificate is queued.
-    let version = change.rows().hold_active_version(key.id).await?.ok_or_else(no_key)?;
-    let origin = change.rows().log_origin().await?.ok_or(Failure::Internal("log without an origin"))?;
+    Desk::open(change).await?.issue(instance, change, claim).await
+}
 
-    let salt: [u8; 32] = random::array(instance.random())?;
-    let certificate = sign(instance, change, tenant, &version, &origin, claim, &salt)?;
-    change.rows().insert_certificate(&certificate).await?;
-    let event = told(&certificate);
-    Ok((Issued { certificate, subject_salt: salt }, event))
+/// Where certificates of one change are issued: with one key, for one log.
+struct Desk {
+    version: KeyVersion,
+    origin: String,
+}
+
+impl Desk {
+    async fn open(change: &mut Change<'_>) -> Result<Self, Failure> {
+        let no_key = || Failure::Keyring(KeyringError::NoActiveKey(Managed::Certificate));
+        let key = change.rows().managed_key(Managed::Certificate).await?.ok_or_else(no_key)?;
+        // Held until the commit: nobody retires the key before these certificates are queued.
+        let version = change.rows().hold_active_version(key.id).await?.ok_or_else(no_key)?;
+        let origin = change.rows().log_origin().await?.ok_or(Failure::Internal("log without an origin"))?;
+        Ok(Self { version, origin })
+    }
+
+    async fn issue(
+        &self,
+        instance: &Instance,
+        change: &mut Change<'_>,
+        claim: &Claim,
+    ) -> Result<(Issued, Event), CertificateError> {
+        if !claim.kind.starts_with("app.") && !KINDS.contains(&claim.kind.as_str()) {
+            return Err(Failure::Internal("a statement of a kind that is not ours").into());
+        }
+        let tenant = change.keyring().tenant();
+        let salt: [u8; 32] = random::array(instance.random())?;
+        let certificate = sign(instance, change, tenant, &self.version, &self.origin, claim, &salt)?;
+        change.rows().insert_certificate(&certificate).await?;
+        // A stopped subject key does not hold a certificate up: it is found by its id then, and in its time.
+        if let Ok(names) = change.keyring().subject_references(&subject_name(claim)) {
+            let reference = names.into_iter().next().map(|(_, reference)| reference).unwrap_or_default();
+            change.rows().insert_certificate_subject(certificate.id, &reference).await?;
+        }
+        if let Some(old) = claim.supersedes {
+            supersede(instance, change, claim, old, &certificate).await?;
+        }
+        let event = told(&certificate);
+        Ok((Issued { certificate, subject_salt: salt }, event))
+    }
+}
+
+/// The name by which certificates about one thing are found. It is never a person's own reference: those have no such letter.
+fn subject_name(claim: &Claim) -> String {
+    named(&claim.subject_kind, claim.subject_ref.expose())
+}
+
+/// As above, of a kind and a reference.
+pub(super) fn named(kind: &str, reference: &str) -> String {
+    format!("\u{0}certificate\u{0}{kind}\u{0}{reference}")
+}
+
+/// Ends the certificate that a new one takes the place of.
+async fn supersede(
+    instance: &Instance,
+    change: &mut Change<'_>,
+    claim: &Claim,
+    old: CertificateId,
+    new: &Certificate,
+) -> Result<(), CertificateError> {
+    let refused = |code, message: &str| Faults::one("/supersedes", code, message);
+    let found = change.rows().certificate(old).await?;
+    let found = found.ok_or_else(|| refused("unknown", "there is no such certificate"))?;
+    if found.kind != claim.kind {
+        return Err(refused("kind", "it is of another kind").into());
+    }
+    if !change.rows().certificate_ends(old).await?.is_empty() {
+        return Err(refused("ended", "it does not stand any more").into());
+    }
+    let end = CertificateEnd {
+        certificate: old,
+        state: EndState::Superseded,
+        reason: EndReason::Superseded,
+        successor: Some(new.id),
+        at: new.issued_at,
+        event: EventId::make(new.issued_at, instance.random())?,
+    };
+    revoke::note(change, &end).await?;
+    Ok(change.record(revoke::told(&end)).await?)
 }
 
 fn sign(

@@ -15,6 +15,21 @@ use crate::{
 pub const TYPE: &str = "clinical-certificate/v1";
 /// The name under which a subject's reference is committed to.
 pub const SUBJECT_COMMITMENT: &str = "subject.ref";
+/// What Chancery itself states. Applications' own kinds are `app.*`; there are no others.
+pub const KINDS: [&str; 12] = [
+    "access-report",
+    "access-review",
+    "control-evidence",
+    "incident-timeline",
+    "key-destruction",
+    "key-rotation",
+    "lockdown-drill",
+    "masking-verified",
+    "migration-equivalence",
+    "restore-drill",
+    "retention-destruction",
+    "subject-erasure",
+];
 const MAX_PARAMS: usize = 32;
 const MAX_EVIDENCE: usize = 100;
 
@@ -37,6 +52,8 @@ pub struct Claim {
     pub occurred_at: Option<Timestamp>,
     /// When somebody attested it.
     pub attested_at: Option<Timestamp>,
+    /// Which certificate of the same kind it takes the place of.
+    pub supersedes: Option<CertificateId>,
 }
 
 /// A file that a statement rests on, by its digest.
@@ -140,6 +157,9 @@ impl Claim {
         }
         if let Some(time) = self.attested_at {
             payload.insert("attested_at".into(), json!(time.to_string()));
+        }
+        if let Some(id) = self.supersedes {
+            payload.insert("supersedes".into(), json!(id.to_string()));
         }
         Value::Object(payload)
     }

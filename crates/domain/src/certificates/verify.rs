@@ -3,7 +3,7 @@
 use chancery_crypto::{canonical, dsse, dsse::Envelope, sha256_hex};
 use serde_json::Value;
 
-use super::{Certificate, CertificateError, PAYLOAD_TYPE, payload};
+use super::{Certificate, CertificateError, EndState, PAYLOAD_TYPE, payload};
 use crate::{
     Instance,
     access::{Call, Permission},
@@ -340,5 +340,16 @@ async fn check_stored(
     let Some(LoggedEvent { index, event, .. }) = event else {
         return Ok(checks.note("logged", Err("its event is not in the log".to_owned()), Verdict::Invalid));
     };
-    Ok(check_logged(&event.core, index, envelope, said, keys, checks))
+    if let Err(verdict) = check_logged(&event.core, index, envelope, said, keys, checks) {
+        return Ok(Err(verdict));
+    }
+    let ends = view.certificate_ends(said.id).await?;
+    let revoked = ends.iter().find(|end| end.state == EndState::Revoked);
+    Ok(match revoked.or_else(|| ends.first()) {
+        None => checks.note("standing", Ok("it stands".to_owned()), Verdict::Revoked),
+        Some(end) => {
+            let otherwise = if end.state == EndState::Revoked { Verdict::Revoked } else { Verdict::Superseded };
+            checks.note("standing", Err(format!("{} since {}: {}", end.state, end.at, end.reason)), otherwise)
+        }
+    })
 }

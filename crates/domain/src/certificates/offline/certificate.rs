@@ -99,8 +99,7 @@ pub(in crate::certificates) fn state_of(
     index: u64,
     became: Option<(State, u64)>,
 ) -> (State, String) {
-    let inside =
-        key.first_index.is_some_and(|first| first < index) && key.last_index.is_none_or(|last| index < last);
+    let inside = key.first_index.is_some_and(|first| first < index) && key.last_index.is_none_or(|last| index < last);
     let spared = key.last_valid_index.filter(|_| key.state == KeyState::Revoked);
     if !key.vouches() {
         (State::Untrusted, format!("the key is {}", key.state))

@@ -39,9 +39,9 @@ impl Examination {
         head: &Checkpoint,
     ) -> Outcome<()> {
         let scope = manifest.get("scope").unwrap_or(&Value::Null);
-        let kind = SCOPES.into_iter().find(|kind| {
-            scope.as_object().is_some_and(|scope| scope.len() == 1 && scope.contains_key(*kind))
-        });
+        let kind = SCOPES
+            .into_iter()
+            .find(|kind| scope.as_object().is_some_and(|scope| scope.len() == 1 && scope.contains_key(*kind)));
         let unknown = "a scope of an unknown kind";
         let kind = self.note("scope_kind", kind, |kind| (*kind).to_owned(), unknown, PackVerdict::Unsupported)?;
         let lines = files.get("log/entries.jsonl").and_then(|bytes| lines(bytes));

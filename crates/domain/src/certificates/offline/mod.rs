@@ -23,7 +23,8 @@ mod certificate;
 mod content;
 mod statement;
 
-pub(super) use certificate::{State, became, state_of};
+pub use certificate::State;
+pub(super) use certificate::{became, state_of};
 pub(super) use content::{counter, gaps};
 
 codes! {

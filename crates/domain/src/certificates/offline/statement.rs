@@ -22,9 +22,8 @@ use crate::{
 };
 
 /// Every member that a manifest may have. One more may change what the others mean.
-const MEMBERS: [&str; 10] = [
-    "v", "type", "instance", "tenant_id", "log_origin", "as_of", "scope", "certificates", "completeness", "files",
-];
+const MEMBERS: [&str; 10] =
+    ["v", "type", "instance", "tenant_id", "log_origin", "as_of", "scope", "certificates", "completeness", "files"];
 
 /// The tenant's public keys, as the platform states them.
 pub(super) struct Keys {
@@ -84,8 +83,7 @@ impl Examination {
         let bad = "the pack is of another instance than the trust file";
         self.check("instance", named, trust.instance.clone(), bad)?;
         let both = declared(&statement, "certificate").zip(declared(&statement, "log"));
-        let (certificate, log) =
-            self.check("key_list", both, "well-formed", "a key of the statement is malformed")?;
+        let (certificate, log) = self.check("key_list", both, "well-formed", "a key of the statement is malformed")?;
         Ok(Keys { origin, as_of: statement.get("as_of_size").and_then(Value::as_u64), certificate, log })
     }
 }

@@ -1,13 +1,6 @@
 //! The files of a pack.
 
-use chancery_crypto::{
-    canonical,
-    checkpoint::SignedCheckpoint,
-    dsse,
-    merkle::Hash,
-    runs::Run,
-    sha256_hex,
-};
+use chancery_crypto::{canonical, checkpoint::SignedCheckpoint, dsse, merkle::Hash, runs::Run, sha256_hex};
 use data_encoding::HEXLOWER;
 use serde_json::{Map, Value, json};
 
@@ -146,9 +139,9 @@ impl Pack<'_> {
         let head = SignedCheckpoint::parse(&self.checkpoint.note).map_err(damaged)?.checkpoint().clone();
         let certificates: Map<String, Value> =
             states.iter().map(|(id, _, state, _)| ((*id).to_owned(), json!(state.as_str()))).collect();
-        let entries = files.iter().map(|(path, data)| {
-            json!({"path": path, "role": role(path), "sha256": sha256_hex(data), "size": data.len()})
-        });
+        let entries = files.iter().map(
+            |(path, data)| json!({"path": path, "role": role(path), "sha256": sha256_hex(data), "size": data.len()}),
+        );
         let mut manifest = json!({
             "v": PACK_VERSION,
             "type": PACK_TYPE,
@@ -160,7 +153,7 @@ impl Pack<'_> {
                 "root": HEXLOWER.encode(&head.root),
                 "signed_at": self.checkpoint.signed_at.to_string(),
             },
-            "scope": self.scope.to_json(self.held.span),
+            "scope": self.scope.to_json(self.held.span, self.held.subject.as_deref()),
             "certificates": certificates,
             "files": entries.collect::<Vec<_>>(),
         });

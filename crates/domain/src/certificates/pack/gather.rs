@@ -9,10 +9,13 @@ use crate::{
     audit::{EventKind, EventSpan, LoggedEvent},
     certificates::{
         Certificate, CertificateError,
+        issue::named,
         offline::{State, became},
     },
     faults::Faults,
     ids::CertificateId,
+    instance::Failure,
+    keyring::Keyring,
     store::{StoreError, View},
     time::Timestamp,
 };
@@ -31,6 +34,8 @@ pub(super) struct Held {
     pub(super) certificates: BTreeMap<String, Standing>,
     /// Where a range lies in the log.
     pub(super) span: Option<Run>,
+    /// The keyed reference of a subject.
+    pub(super) subject: Option<String>,
     bytes: usize,
 }
 
@@ -42,12 +47,27 @@ pub(super) struct Standing {
 }
 
 /// What of the first `size` events belongs into a pack of this scope.
-pub(super) async fn gather(view: &mut dyn View, scope: &PackScope, size: u64) -> Result<Held, CertificateError> {
+pub(super) async fn gather(
+    view: &mut dyn View,
+    ring: &Keyring,
+    scope: &PackScope,
+    size: u64,
+) -> Result<Held, CertificateError> {
     let mut held = Held::default();
     match scope {
         PackScope::Certificates(ids) => {
             for id in ids {
                 held.take_certificate(view, *id, size).await?;
+            }
+        }
+        PackScope::Subject { kind, reference } => {
+            let names = ring.subject_references(&named(kind, reference.expose())).map_err(Failure::Keyring)?;
+            held.subject = names.first().map(|(_, reference)| reference.clone());
+            for (_, name) in names {
+                held.take_about(view, &name, size).await?;
+            }
+            if held.certificates.is_empty() {
+                return Err(CertificateError::NotFound);
             }
         }
         PackScope::Range { from, to } => {
@@ -73,17 +93,33 @@ impl Held {
         let issued = issued.ok_or(CertificateError::NotYetSequenced)?;
         let index = issued.index;
         self.take(issued)?;
-        let ends = [EventKind::CertificateRevoked, EventKind::CertificateSuperseded];
-        let told = view.events_on(&id.to_string()).await?;
-        let told = told.into_iter().filter(|logged| logged.index < size);
         let mut ended = BTreeMap::new();
-        for logged in told.filter(|logged| ends.iter().any(|end| end.as_str() == logged.event.kind)) {
-            ended.entry(logged.event.kind.clone()).or_insert(logged.index);
-            self.take(logged)?;
+        for end in view.certificate_ends(id).await? {
+            if let Some(logged) = view.logged_event(end.event).await?.filter(|logged| logged.index < size) {
+                ended.insert(logged.event.kind.clone(), logged.index);
+                self.take(logged)?;
+            }
         }
         let became = became(|kind| ended.get(kind.as_str()).copied());
         self.certificates.insert(id.to_string(), Standing { certificate, index, became });
         Ok(())
+    }
+
+    /// The certificates that were issued about a subject under one of its names.
+    async fn take_about(&mut self, view: &mut dyn View, name: &str, size: u64) -> Result<(), CertificateError> {
+        let mut after = None;
+        loop {
+            let page = view.certificates_about(name, after, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = Some(*last);
+            for id in page {
+                match self.take_certificate(view, id, size).await {
+                    // Issued after the checkpoint.
+                    Err(CertificateError::NotYetSequenced) => {}
+                    taken => taken?,
+                }
+            }
+        }
     }
 
     /// Every event from the first to the last that was recorded in this time; gives the certificates that were issued.

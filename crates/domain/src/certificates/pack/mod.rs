@@ -85,6 +85,7 @@ pub async fn export(
             }
         }
         PackScope::Range { from, to } => told.with("from", Detail::At(*from)).with("to", Detail::At(*to)),
+        PackScope::Subject { .. } => told,
     };
     note(instance, call, tenant, told).await?;
     let checkpoint = sequence::checkpoint(instance, tenant).await?;
@@ -106,7 +107,7 @@ pub async fn assemble(
     // One view for all of it, cut to the checkpoint: a rotation meanwhile is not half in the pack.
     let mut view = instance.store().view(tenant).await?;
     let origin = view.log_origin().await?.ok_or(Failure::Internal("log without an origin"))?;
-    let held = gather::gather(&mut *view, scope, checkpoint.size).await?;
+    let held = gather::gather(&mut *view, &ring, scope, checkpoint.size).await?;
     let runs = runs::runs_of(held.events.keys().copied());
     let between = sequence::prove_runs(&mut *view, tenant, &runs, checkpoint.size).await?;
     let certificate_keys = as_of(declared(&mut *view, &ring, Managed::Certificate).await?, checkpoint.size);

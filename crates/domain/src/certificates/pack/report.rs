@@ -4,11 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::{
-    PackScope,
-    files::Pack,
-    gather::Standing,
-};
+use super::{PackScope, files::Pack, gather::Standing};
 use crate::certificates::offline::State;
 
 /// Certificates that the page lists; the manifest names all of them.
@@ -25,10 +21,14 @@ pub(super) fn html(
 ) -> String {
     let mut page = String::new();
     page.push_str("<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n");
-    page.push_str("<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n");
+    page.push_str(
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n",
+    );
     let _ = writeln!(page, "<title>Audit pack</title>\n<style>{STYLE}</style>\n<h1>Audit pack</h1>");
-    page.push_str("<p>This page is for reading. What it says is worth as much as the pack's signatures: check them with \
-<code>chancery verify</code>, <code>verify_pack.py</code> or <code>verify.html</code> (see README.txt).</p>\n<table>\n");
+    page.push_str(
+        "<p>This page is for reading. What it says is worth as much as the pack's signatures: check them with \
+<code>chancery verify</code>, <code>verify_pack.py</code> or <code>verify.html</code> (see README.txt).</p>\n<table>\n",
+    );
     let row = |page: &mut String, name: &str, value: &str| {
         let _ = writeln!(page, "<tr><th>{name}<td>{}", escaped(value));
     };
@@ -63,6 +63,7 @@ fn about(scope: &PackScope) -> String {
     match scope {
         PackScope::Certificates(ids) => format!("{} certificates by their ids", ids.len()),
         PackScope::Range { from, to } => format!("every event recorded from {from} to {to}"),
+        PackScope::Subject { kind, .. } => format!("every certificate about one {kind}"),
     }
 }
 

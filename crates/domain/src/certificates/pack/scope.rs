@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use chancery_crypto::runs::Run;
+use chancery_crypto::{Phi, runs::Run};
 use serde_json::{Value, json};
 
-use crate::{faults::Faults, ids::CertificateId, time::Timestamp};
+use crate::{certificates::payload::is_code, faults::Faults, ids::CertificateId, time::Timestamp};
 
 /// The most certificates that one pack is asked for by their ids.
 const MAX_CERTIFICATES: usize = 1_000;
@@ -13,7 +13,7 @@ const MAX_CERTIFICATES: usize = 1_000;
 const MAX_SPAN_SECONDS: i64 = 366 * 24 * 60 * 60;
 
 /// What a pack is about.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum PackScope {
     /// These certificates.
     Certificates(Vec<CertificateId>),
@@ -24,6 +24,13 @@ pub enum PackScope {
         /// Recorded before.
         to: Timestamp,
     },
+    /// Every certificate about one thing or person, as it was named when they were issued.
+    Subject {
+        /// A code such as `patient`.
+        kind: String,
+        /// Which one. In the pack stands a keyed reference.
+        reference: Phi<String>,
+    },
 }
 
 impl PackScope {
@@ -31,6 +38,7 @@ impl PackScope {
         match self {
             Self::Certificates(_) => "certificates",
             Self::Range { .. } => "range",
+            Self::Subject { .. } => "subject",
         }
     }
 
@@ -56,12 +64,20 @@ impl PackScope {
                 faults.add("/to", "range", "ask for at most 366 days at once");
             }
             Self::Range { .. } => {}
+            Self::Subject { kind, reference } => {
+                if !is_code(kind) {
+                    faults.add("/subject/kind", "format", "use a code: a-z, then up to 63 of a-z, 0-9, . and -");
+                }
+                if !(1..=255).contains(&reference.expose().chars().count()) {
+                    faults.add("/subject/ref", "length", "use 1 to 255 characters");
+                }
+            }
         }
         faults.check()
     }
 
-    /// The `scope` of a manifest; `span` is where a range lies in the log.
-    pub(super) fn to_json(&self, span: Option<Run>) -> Value {
+    /// The `scope` of a manifest; `span` is where a range lies in the log, `subject` a keyed reference.
+    pub(super) fn to_json(&self, span: Option<Run>, subject: Option<&str>) -> Value {
         match self {
             Self::Certificates(ids) => {
                 let ids: BTreeSet<String> = ids.iter().map(ToString::to_string).collect();
@@ -71,6 +87,7 @@ impl PackScope {
                 let (start, end) = span.unwrap_or_default();
                 json!({ "range": { "from": from.to_string(), "to": to.to_string(), "indexes": [start, end] } })
             }
+            Self::Subject { kind, .. } => json!({ "subject": { "kind": kind, "reference": subject } }),
         }
     }
 }

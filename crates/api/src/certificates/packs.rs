@@ -14,9 +14,10 @@ use http::header;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
+use super::SubjectBody;
 use crate::{App, error::IntoProblem};
 
-/// What a pack shall be about: certificates by their ids, or everything in a span of time.
+/// What a pack shall be about: certificates by their ids, everything in a span of time, or certificates about one subject.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = NewPack)]
 #[serde(deny_unknown_fields)]
@@ -29,19 +30,24 @@ pub(crate) struct NewPackBody {
     /// And before; at most 366 days later.
     #[schema(value_type = Option<String>, format = DateTime)]
     to: Option<Timestamp>,
+    /// Every certificate about this thing or person, as it was named when they were issued.
+    subject: Option<SubjectBody>,
 }
 
 impl NewPackBody {
     /// `None` if an id is none: then there is no such certificate.
     fn scope(self) -> Result<Option<PackScope>, Problem> {
-        match (self.certificates, self.from, self.to) {
-            (Some(ids), None, None) => {
+        match (self.certificates, self.from, self.to, self.subject) {
+            (Some(ids), None, None, None) => {
                 let ids = ids.iter().map(|id| id.parse::<CertificateId>()).collect::<Result<Vec<_>, _>>();
                 Ok(ids.ok().map(PackScope::Certificates))
             }
-            (None, Some(from), Some(to)) => Ok(Some(PackScope::Range { from, to })),
+            (None, Some(from), Some(to), None) => Ok(Some(PackScope::Range { from, to })),
+            (None, None, None, Some(SubjectBody { kind, r#ref })) => {
+                Ok(Some(PackScope::Subject { kind, reference: r#ref }))
+            }
             _ => {
-                let message = "give `certificates`, or `from` and `to`";
+                let message = "give `certificates`, or `from` and `to`, or `subject`";
                 Err(Problem::invalid(Faults::one("", "required", message)))
             }
         }
