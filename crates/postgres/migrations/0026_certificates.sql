@@ -23,6 +23,13 @@ CREATE TABLE certificate_subjects (
     FOREIGN KEY (tenant_id, certificate_id) REFERENCES certificates (tenant_id, id)
 );
 
+-- Tenants that refuse what looks like personal data.
+CREATE TABLE lockdowns (
+    tenant_id TEXT COLLATE "C" NOT NULL,
+    since BIGINT NOT NULL,
+    PRIMARY KEY (tenant_id)
+);
+
 CREATE INDEX certificates_kind ON certificates (tenant_id, kind, id);
 
 ALTER TABLE certificate_ends ENABLE ROW LEVEL SECURITY;
@@ -34,5 +41,11 @@ CREATE POLICY certificate_ends_of_tenant ON certificate_ends
 ALTER TABLE certificate_subjects ENABLE ROW LEVEL SECURITY;
 ALTER TABLE certificate_subjects FORCE ROW LEVEL SECURITY;
 CREATE POLICY certificate_subjects_of_tenant ON certificate_subjects
+    USING (tenant_id = current_setting('chancery.tenant', true))
+    WITH CHECK (tenant_id = current_setting('chancery.tenant', true));
+
+ALTER TABLE lockdowns ENABLE ROW LEVEL SECURITY;
+ALTER TABLE lockdowns FORCE ROW LEVEL SECURITY;
+CREATE POLICY lockdowns_of_tenant ON lockdowns
     USING (tenant_id = current_setting('chancery.tenant', true))
     WITH CHECK (tenant_id = current_setting('chancery.tenant', true));

@@ -122,6 +122,7 @@ pub const TABLES: &[Table] = &[
     table!(Part::Data, "certificates", "id"),
     table!(Part::Data, "certificate_ends", "certificate_id", "state"),
     table!(Part::Data, "certificate_subjects", "reference", "certificate_id"),
+    table!(Part::Data, "lockdowns"),
     table!(Part::Data, "audit_logs"),
     table!(Part::Data, "audit_queue", "seq"),
     table!(Part::Data, "audit_events", "idx"),

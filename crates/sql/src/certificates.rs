@@ -2,6 +2,7 @@ use async_trait::async_trait;
 use chancery_domain::certificates::{Certificate, CertificateEnd, CertificateRows, CertificateWrites};
 use chancery_domain::ids::CertificateId;
 use chancery_domain::store::StoreError;
+use chancery_domain::time::Timestamp;
 
 use crate::rows::after as above;
 use crate::{Driver, Row, Rows, Value};
@@ -82,6 +83,10 @@ impl<D: Driver> CertificateRows for Rows<D> {
             WHERE tenant_id = $1 AND kind = $2 AND id > $3 ORDER BY id LIMIT $4";
         self.all("certificate", sql, [kind.into(), above(after), limit.into()], read).await
     }
+
+    async fn lockdown_since(&mut self) -> Result<Option<Timestamp>, StoreError> {
+        self.one("lockdown", "SELECT since FROM lockdowns WHERE tenant_id = $1", [], Row::time).await
+    }
 }
 
 #[async_trait]
@@ -123,5 +128,14 @@ impl<D: Driver> CertificateWrites for Rows<D> {
         )
         .await
         .map(drop)
+    }
+
+    async fn set_lockdown(&mut self, since: Option<Timestamp>) -> Result<(), StoreError> {
+        let Some(since) = since else {
+            return self.execute("DELETE FROM lockdowns WHERE tenant_id = $1", []).await.map(drop);
+        };
+        let sql = "INSERT INTO lockdowns (tenant_id, since) VALUES ($1, $2)
+            ON CONFLICT (tenant_id) DO UPDATE SET since = excluded.since";
+        self.execute(sql, [Value::time(since)]).await.map(drop)
     }
 }

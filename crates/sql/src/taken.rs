@@ -50,6 +50,7 @@ const UNIQUE: &[(&str, &str, &str)] = &[
         "certificate_ends.tenant_id, certificate_ends.certificate_id, certificate_ends.state",
         "certificate_end",
     ),
+    ("lockdowns_pkey", "lockdowns.tenant_id", "lockdown"),
     (
         "certificate_subjects_pkey",
         "certificate_subjects.tenant_id, certificate_subjects.reference, certificate_subjects.certificate_id",

@@ -23,4 +23,11 @@ CREATE TABLE certificate_subjects (
     FOREIGN KEY (tenant_id, certificate_id) REFERENCES certificates (tenant_id, id)
 ) STRICT, WITHOUT ROWID;
 
+-- Tenants that refuse what looks like personal data.
+CREATE TABLE lockdowns (
+    tenant_id TEXT NOT NULL,
+    since INTEGER NOT NULL,
+    PRIMARY KEY (tenant_id)
+) STRICT, WITHOUT ROWID;
+
 CREATE INDEX certificates_kind ON certificates (tenant_id, kind, id);

@@ -476,11 +476,13 @@ hand_on!(CertificateRows {
     fn certificate_ends(id: CertificateId) -> Vec<CertificateEnd>;
     fn certificates_about(reference: &str, after: Option<CertificateId>, limit: u32) -> Vec<CertificateId>;
     fn certificates(kind: Option<&str>, after: Option<CertificateId>, limit: u32) -> Vec<Certificate>;
+    fn lockdown_since() -> Option<Timestamp>;
 });
 hand_on!(CertificateWrites {
     fn insert_certificate(certificate: &Certificate) -> ();
     fn insert_certificate_subject(id: CertificateId, reference: &str) -> ();
     fn insert_certificate_end(end: &CertificateEnd) -> ();
+    fn set_lockdown(since: Option<Timestamp>) -> ();
 });
 hand_on!(AuditRows {
     fn log_head() -> LogHead;

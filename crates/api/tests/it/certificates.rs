@@ -14,6 +14,7 @@ backends! {
     a_batch_is_issued_whole_or_not_at_all,
     certificates_about_one_person_make_a_pack,
     certificates_are_listed_by_kind,
+    a_tenant_that_is_locked_down_refuses_what_looks_like_personal_data,
 }
 
 async fn verdict(app: &TestApp, clinic: &Clinic, certificate: &Value) -> String {
@@ -179,4 +180,50 @@ async fn certificates_are_listed_by_kind(backend: Backend) {
     assert_eq!((rest["items"].as_array().unwrap().len(), &rest["next_cursor"]), (1, &Value::Null));
     assert_eq!(app.get(&clinic.auditor, "/v1/certificates").await.ok()["items"].as_array().unwrap().len(), 5);
     app.get(&clinic.auditor, &list("kind=No+Kind")).await.refused(422, "request.invalid");
+}
+
+async fn a_tenant_that_is_locked_down_refuses_what_looks_like_personal_data(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let (clinic, other) = (app.clinic("ours").await, app.clinic("theirs").await);
+    let with = |name: &str, value: Value| {
+        let mut claim = claim();
+        claim["statement"]["params"][name] = value;
+        claim
+    };
+    // The schema has room for it: digits are a token, a number or a date.
+    let odd = [
+        with("x", json!("123-45-6789")),
+        with("x", json!(123_456_789)),
+        with("x", json!("MRN-123456")),
+        with("x", json!("1980-02-29")),
+        with("n5551234567", json!(true)),
+    ];
+    let before = app.post(&clinic.service, "/v1/certificates", odd[0].clone()).await.created();
+    assert_eq!(app.get(&clinic.admin, "/v1/lockdown").await.ok(), json!({"on": false, "since": null}));
+    let on = app.put(&clinic.admin, "/v1/lockdown", json!({"on": true})).await.ok();
+    assert!(on["since"].is_string());
+    assert_eq!(app.put(&clinic.admin, "/v1/lockdown", json!({"on": true})).await.ok(), on);
+    for claim in &odd {
+        let refused = app.post(&clinic.service, "/v1/certificates", claim.clone()).await;
+        refused.refused(422, "phi.suspected");
+        for text in ["6789", "MRN", "1980"] {
+            assert!(!refused.text().contains(text), "{}", refused.text());
+        }
+    }
+    let batch = app.post(&clinic.service, "/v1/certificates/batch", json!({"items": [claim(), odd[2]]})).await;
+    batch.refused(422, "phi.suspected");
+    assert_eq!(batch.json()["errors"][0]["code"], "record_number");
+    assert!(batch.json()["errors"][0]["pointer"].as_str().unwrap().starts_with("/items/1/statement/params"));
+    issue(&app, &clinic).await;
+    app.post(&other.service, "/v1/certificates", odd[0].clone()).await.created();
+
+    // What was there before is found, and by its place alone.
+    let report = app.get(&clinic.auditor, "/v1/lockdown/report?days=300").await.ok();
+    assert_eq!((&report["certificates"], &report["complete"], &report["found"]), (&json!(2), &json!(true), &json!(1)));
+    assert_eq!((&report["items"][0]["id"], &report["items"][0]["detector"]), (&before["id"], &json!("ssn")));
+    assert!(report["events"].as_u64().unwrap() > 5);
+    app.get(&clinic.auditor, "/v1/lockdown/report?days=0").await.refused(422, "request.invalid");
+
+    app.put(&clinic.admin, "/v1/lockdown", json!({"on": false})).await.ok();
+    app.post(&clinic.service, "/v1/certificates", odd[0].clone()).await.created();
 }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use chancery_crypto::{canonical, commitment, dsse, random, sha256_hex};
 
 use super::{
-    Certificate, CertificateEnd, EndReason, EndState, PAYLOAD_TYPE,
+    Certificate, CertificateEnd, EndReason, EndState, PAYLOAD_TYPE, lockdown,
     payload::{Claim, Issuing, KINDS, SUBJECT_COMMITMENT},
     revoke,
+    suspects::Detector,
 };
 use crate::{
     Instance,
@@ -43,6 +44,9 @@ pub enum CertificateError {
     /// There is none with this id in the tenant.
     #[error("no such certificate")]
     NotFound,
+    /// It looks as if personal data were in it, and the tenant is locked down: where, and what it looks like.
+    #[error("it looks as if personal data were in it")]
+    PhiSuspected(Vec<(String, Detector)>),
     /// It does not stand any more.
     #[error("the certificate has ended already")]
     Ended,
@@ -111,6 +115,10 @@ async fn try_issue_all(instance: &Instance, call: &Call, claims: &[Claim]) -> Re
         let made = desk.issue(instance, &mut change, claim).await;
         let (one, event) = made.map_err(|error| match error {
             CertificateError::Invalid(faults) => at_item(number, faults).into(),
+            CertificateError::PhiSuspected(found) => {
+                let placed = found.into_iter().map(|(pointer, what)| (format!("/items/{number}{pointer}"), what));
+                CertificateError::PhiSuspected(placed.collect())
+            }
             error => error,
         })?;
         issued.push(one);
@@ -213,6 +221,7 @@ impl Desk {
         if !claim.kind.starts_with("app.") && !KINDS.contains(&claim.kind.as_str()) {
             return Err(Failure::Internal("a statement of a kind that is not ours").into());
         }
+        lockdown::check(change.rows(), claim, instance.now()).await?;
         let tenant = change.keyring().tenant();
         let salt: [u8; 32] = random::array(instance.random())?;
         let certificate = sign(instance, change, tenant, &self.version, &self.origin, claim, &salt)?;

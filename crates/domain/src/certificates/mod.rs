@@ -10,10 +10,12 @@ use crate::{
 
 pub mod issue;
 mod lists;
+mod lockdown;
 pub mod offline;
 pub mod pack;
 pub mod payload;
 mod revoke;
+mod suspects;
 pub mod trust;
 pub mod verify;
 mod zip;
@@ -21,10 +23,12 @@ mod zip;
 pub use issue::{CertificateError, Issued, get, issue, issue_all};
 pub(crate) use issue::{issue_within, state, with_key_of_today};
 pub use lists::{CertificateFilter, list};
+pub use lockdown::{LockdownReport, Suspicion, lockdown, report as lockdown_report, set_lockdown};
 pub use offline::{PackReport, PackVerdict, verify_pack};
 pub use pack::{PackScope, assemble, export, pack};
 pub use payload::{Claim, Evidence};
 pub use revoke::revoke;
+pub use suspects::{Detector, suspect};
 pub use trust::trust_file;
 pub use verify::{Report, Verdict, verify, verify_envelope};
 
@@ -115,6 +119,9 @@ pub trait CertificateRows {
         after: Option<CertificateId>,
         limit: u32,
     ) -> Result<Vec<Certificate>, StoreError>;
+
+    /// Since when what looks like personal data is refused; `None` if it is not.
+    async fn lockdown_since(&mut self) -> Result<Option<Timestamp>, StoreError>;
 }
 
 /// Adds certificates; nothing changes or removes one.
@@ -128,4 +135,7 @@ pub trait CertificateWrites {
 
     /// Ends one. [`StoreError::Taken`]`("certificate_end")` if it became that already.
     async fn insert_certificate_end(&mut self, end: &CertificateEnd) -> Result<(), StoreError>;
+
+    /// Says since when what looks like personal data is refused, or that it is not.
+    async fn set_lockdown(&mut self, since: Option<Timestamp>) -> Result<(), StoreError>;
 }

@@ -85,3 +85,15 @@ pub async fn certificates_come_in_pages(store: &impl Backend) {
     assert_eq!(ours.certificates(Some("neither"), None, 10).await.unwrap(), []);
     assert_eq!(view(store, THEIRS).await.certificates(None, None, 10).await.unwrap(), []);
 }
+
+/// Each tenant's own.
+pub async fn a_lockdown_begins_and_ends(store: &impl Backend) {
+    assert_eq!(view(store, OURS).await.lockdown_since().await.unwrap(), None);
+    commit!(store, OURS, .set_lockdown(Some(NOW)));
+    assert_eq!(view(store, OURS).await.lockdown_since().await.unwrap(), Some(NOW));
+    assert_eq!(view(store, THEIRS).await.lockdown_since().await.unwrap(), None);
+    commit!(store, OURS, .set_lockdown(Some(NOW.plus_seconds(1))));
+    assert_eq!(view(store, OURS).await.lockdown_since().await.unwrap(), Some(NOW.plus_seconds(1)));
+    commit!(store, OURS, .set_lockdown(None));
+    assert_eq!(view(store, OURS).await.lockdown_since().await.unwrap(), None);
+}

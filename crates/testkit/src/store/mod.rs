@@ -144,6 +144,7 @@ macro_rules! store_conformance {
             certificates: [
                 a_certificate_reads_back, another_tenant_does_not_see_it, an_id_is_taken_once, an_end_is_noted_once,
                 certificates_are_found_by_whom_they_speak_of, certificates_come_in_pages,
+                a_lockdown_begins_and_ends,
             ],
             audit: [
                 a_log_starts_empty, a_log_starts_once, events_keep_their_order_in_the_queue, logged_events_leave_the_queue,
