@@ -11,7 +11,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
-use crate::{App, error::IntoProblem, page};
+use crate::{
+    App,
+    error::IntoProblem,
+    page::{self, ListBody},
+};
 
 /// Why a certificate is revoked.
 #[derive(Deserialize, ToSchema)]
@@ -114,11 +118,11 @@ impl From<(Certificate, Vec<CertificateEnd>)> for ListedBody {
 
 /// List the tenant's certificates, nearly by time. `kind=key-rotation` is the list of completed rotations.
 #[utoipa::path(get, path = "/v1/certificates", tag = "certificates", params(CertificatesQuery),
-    responses((status = 200, description = "A page.", body = page::ListBody<ListedBody>)))]
+    responses((status = 200, description = "A page.", body = ListBody<ListedBody>)))]
 pub(crate) async fn list_certificates(
     State(app): State<App>,
     Asked(call, query): Asked<CertificatesQuery>,
-) -> Result<Json<page::ListBody<ListedBody>>, Problem> {
+) -> Result<Json<ListBody<ListedBody>>, Problem> {
     let limit = page::limit(query.limit, 50, 200)?;
     let filter = CertificateFilter { kind: query.kind, after: page::after(query.cursor.as_deref())?, limit };
     let found = certificates::list(&app.instance, &call, &filter).await.or_problem()?;

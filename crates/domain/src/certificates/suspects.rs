@@ -83,9 +83,9 @@ pub(super) fn suspects(claim: &Claim, now: Timestamp) -> Vec<(String, Detector)>
     look("/kind".to_owned(), &claim.kind);
     look("/subject/kind".to_owned(), &claim.subject_kind);
     look("/statement/code".to_owned(), &claim.code);
-    for (number, (name, value)) in claim.params.iter().enumerate() {
+    for (name, value) in &claim.params {
         // The name may itself be what is wrong, so it is not repeated.
-        let pointer = || format!("/statement/params#{number}");
+        let pointer = || "/statement/params".to_owned();
         look(pointer(), name);
         match value {
             Value::String(text) => look(pointer(), text),
