@@ -1,7 +1,7 @@
 //! Adds a version to a key; the old one opens and verifies on.
 
 use super::{
-    Key, KeyError, KeyPurpose, KeyRef, KeyState, KeyVersion, Keyring, Managed,
+    Key, KeyError, KeyPurpose, KeyRef, KeyState, KeyVersion, Keyring, Managed, completed,
     create::{self, Drawn},
     hierarchy,
 };
@@ -88,9 +88,23 @@ pub(super) async fn rotate_as(
     change.rows().update_key(&key).await?;
     change.rows().insert_key_version(&new).await?;
     change.record(activation(&key, &new)).await?;
+    let retired = old.filter(|_| superseded_state(&key) == KeyState::Inactive);
+    // A certificate key states its own rotation under its new version, which this change does not hold yet.
+    let itself = key.managed == Some(Managed::Certificate);
+    if let Some(retired) = retired.filter(|_| !itself) {
+        completed::certify(instance, &mut change, &key, retired).await?;
+    }
     let versions = change.rows().key_versions(id).await?;
     change.commit(Event::new(EventKind::KeyRotated).on("key", id).with("key_id", Detail::Id(new.key_id))).await?;
     instance.end_lease(tenant);
+    if let Some(retired) = retired.filter(|_| itself) {
+        let ring = instance.keyring(tenant).await?;
+        let mut change = Change::begin_with(instance, actor, tenant, ring).await?;
+        completed::certify(instance, &mut change, &key, retired).await?;
+        change
+            .commit(Event::new(EventKind::KeyDrained).on("key", id).with("key_id", Detail::Id(retired.key_id.clone())))
+            .await?;
+    }
     Ok(KeyRef { key, versions })
 }
 
