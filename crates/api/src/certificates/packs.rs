@@ -9,13 +9,17 @@ use chancery_domain::{
     certificates::{self, PackScope},
     ids::CertificateId,
 };
-use chancery_middleware::{Authenticated, Body, Problem};
+use chancery_middleware::{Authenticated, Body, Code, Problem};
 use http::header;
 use serde::Deserialize;
+use tokio::sync::Semaphore;
 use utoipa::ToSchema;
 
 use super::SubjectBody;
 use crate::{App, error::IntoProblem};
+
+/// Spans of the log are made in memory, up to some hundred megabytes each: so many at a time.
+static SPANS: Semaphore = Semaphore::const_new(2);
 
 /// What a pack shall be about: certificates by their ids, everything in a span of time, or certificates about one subject.
 #[derive(Deserialize, ToSchema)]
@@ -63,6 +67,12 @@ pub(crate) async fn make_pack(
     Body(body): Body<NewPackBody>,
 ) -> Result<Response, Problem> {
     let scope = body.scope()?;
+    let _room = match &scope {
+        Some(PackScope::Range { .. }) => {
+            Some(SPANS.try_acquire().map_err(|_| Problem::new(Code::Overloaded).retry_after(5))?)
+        }
+        _ => None,
+    };
     let pack = match &scope {
         Some(scope) => certificates::export(&app.instance, &call, call.tenant(), scope).await.or_problem()?,
         None => return Err(certificates::CertificateError::NotFound).or_problem(),

@@ -1,27 +1,15 @@
 //! Issues a certificate: signed with the key of the caller's tenant, whichever key the caller may wish for.
 
-use std::sync::Arc;
-
-use chancery_crypto::{canonical, commitment, dsse, random, sha256_hex};
-
-use super::{
-    Certificate, CertificateEnd, EndReason, EndState, PAYLOAD_TYPE, lockdown,
-    payload::{Claim, Issuing, KINDS, SUBJECT_COMMITMENT},
-    revoke,
-    suspects::Detector,
-};
+use super::{Certificate, desk::Desk, payload::Claim, suspects::Detector};
 use crate::{
     Instance,
     access::{Call, Denied, Permission},
-    audit::{Change, Detail, Event, EventKind, receipt::note},
-    faults::{Fault, Faults},
-    ids::{CertificateId, EventId, TenantId},
+    audit::{Change, Event, EventKind, receipt::note},
+    faults::Faults,
+    ids::{CertificateId, TenantId},
     instance::{Fails, Failure, fails},
-    keyring::{KeyVersion, KeyringError, Managed},
+    keyring::KeyringError,
 };
-
-/// How many certificates one commit issues at most.
-const MAX_BATCH: usize = 1_000;
 
 /// A certificate, and the salt that lets its holder prove whom it speaks of.
 #[derive(Debug)]
@@ -82,59 +70,6 @@ pub async fn issue(instance: &Instance, call: &Call, claim: &Claim) -> Result<Is
     with_key_of_today(instance, call.tenant(), || try_issue(instance, call, claim)).await
 }
 
-/// Issues certificates of the caller's tenant in one commit: all or none.
-///
-/// # Errors
-///
-/// [`CertificateError`]; what is wrong with claims is told of all of them at once, by `/items/<number>`.
-pub async fn issue_all(instance: &Instance, call: &Call, claims: &[Claim]) -> Result<Vec<Issued>, CertificateError> {
-    call.require(Permission::CertificatesIssue)?;
-    let mut faults = Faults::default();
-    if claims.is_empty() || claims.len() > MAX_BATCH {
-        faults.add("/items", "count", "issue 1 to 1000 certificates at once");
-    }
-    let now = instance.now();
-    for (number, claim) in claims.iter().enumerate().take(MAX_BATCH) {
-        if let Err(of_claim) = claim.check(now) {
-            faults.0.extend(at_item(number, of_claim).0);
-        }
-    }
-    faults.check()?;
-    with_key_of_today(instance, call.tenant(), || try_issue_all(instance, call, claims)).await
-}
-
-async fn try_issue_all(instance: &Instance, call: &Call, claims: &[Claim]) -> Result<Vec<Issued>, CertificateError> {
-    let mut change = Change::begin(instance, call, call.tenant()).await?;
-    let desk = Desk::open(&mut change).await?;
-    let mut issued = Vec::with_capacity(claims.len());
-    let mut last = None;
-    for (number, claim) in claims.iter().enumerate() {
-        if let Some(event) = last.take() {
-            change.record(event).await?;
-        }
-        let made = desk.issue(instance, &mut change, claim).await;
-        let (one, event) = made.map_err(|error| match error {
-            CertificateError::Invalid(faults) => at_item(number, faults).into(),
-            CertificateError::PhiSuspected(found) => {
-                let placed = found.into_iter().map(|(pointer, what)| (format!("/items/{number}{pointer}"), what));
-                CertificateError::PhiSuspected(placed.collect())
-            }
-            error => error,
-        })?;
-        issued.push(one);
-        last = Some(event);
-    }
-    change.commit(last.ok_or(Failure::Internal("a batch of nothing"))?).await?;
-    Ok(issued)
-}
-
-/// The faults of one claim of many.
-fn at_item(number: usize, faults: Faults) -> Faults {
-    let placed =
-        faults.0.into_iter().map(|fault| Fault { pointer: format!("/items/{number}{}", fault.pointer), ..fault });
-    Faults(placed.collect())
-}
-
 /// Does a deed that issues a certificate, from its beginning to its commit; once more if another node rotated the tenant's
 /// certificate key since this one last looked.
 pub(crate) async fn with_key_of_today<T, E: Fails, Doing: Future<Output = Result<T, E>>>(
@@ -166,15 +101,6 @@ pub(crate) async fn state(
     Ok(issued.certificate.id)
 }
 
-/// The event of a new certificate.
-fn told(certificate: &Certificate) -> Event {
-    Event::new(EventKind::CertificateIssued)
-        .identified(certificate.event)
-        .on("certificate", certificate.id)
-        .with("key_id", Detail::Id(certificate.key_id.clone()))
-        .with("envelope_sha256", Detail::Id(sha256_hex(&certificate.envelope)))
-}
-
 async fn try_issue(instance: &Instance, call: &Call, claim: &Claim) -> Result<Issued, CertificateError> {
     let mut change = Change::begin(instance, call, call.tenant()).await?;
     let (issued, event) = issue_within(instance, &mut change, claim).await?;
@@ -194,124 +120,6 @@ pub(crate) async fn issue_within(
     claim: &Claim,
 ) -> Result<(Issued, Event), CertificateError> {
     Desk::open(change).await?.issue(instance, change, claim).await
-}
-
-/// Where certificates of one change are issued: with one key, for one log.
-struct Desk {
-    version: KeyVersion,
-    origin: String,
-}
-
-impl Desk {
-    async fn open(change: &mut Change<'_>) -> Result<Self, Failure> {
-        let no_key = || Failure::Keyring(KeyringError::NoActiveKey(Managed::Certificate));
-        let key = change.rows().managed_key(Managed::Certificate).await?.ok_or_else(no_key)?;
-        // Held until the commit: nobody retires the key before these certificates are queued.
-        let version = change.rows().hold_active_version(key.id).await?.ok_or_else(no_key)?;
-        let origin = change.rows().log_origin().await?.ok_or(Failure::Internal("log without an origin"))?;
-        Ok(Self { version, origin })
-    }
-
-    async fn issue(
-        &self,
-        instance: &Instance,
-        change: &mut Change<'_>,
-        claim: &Claim,
-    ) -> Result<(Issued, Event), CertificateError> {
-        if !claim.kind.starts_with("app.") && !KINDS.contains(&claim.kind.as_str()) {
-            return Err(Failure::Internal("a statement of a kind that is not ours").into());
-        }
-        lockdown::check(change.rows(), claim, instance.now()).await?;
-        let tenant = change.keyring().tenant();
-        let salt: [u8; 32] = random::array(instance.random())?;
-        let certificate = sign(instance, change, tenant, &self.version, &self.origin, claim, &salt)?;
-        change.rows().insert_certificate(&certificate).await?;
-        // A stopped subject key does not hold a certificate up: it is found by its id then, and in its time.
-        if let Ok(names) = change.keyring().subject_references(&subject_name(claim)) {
-            let reference = names.into_iter().next().map(|(_, reference)| reference).unwrap_or_default();
-            change.rows().insert_certificate_subject(certificate.id, &reference).await?;
-        }
-        if let Some(old) = claim.supersedes {
-            supersede(instance, change, claim, old, &certificate).await?;
-        }
-        let event = told(&certificate);
-        Ok((Issued { certificate, subject_salt: salt }, event))
-    }
-}
-
-/// The name by which certificates about one thing are found. It is never a person's own reference: those have no such letter.
-fn subject_name(claim: &Claim) -> String {
-    named(&claim.subject_kind, claim.subject_ref.expose())
-}
-
-/// As above, of a kind and a reference.
-pub(super) fn named(kind: &str, reference: &str) -> String {
-    format!("\u{0}certificate\u{0}{kind}\u{0}{reference}")
-}
-
-/// Ends the certificate that a new one takes the place of.
-async fn supersede(
-    instance: &Instance,
-    change: &mut Change<'_>,
-    claim: &Claim,
-    old: CertificateId,
-    new: &Certificate,
-) -> Result<(), CertificateError> {
-    let refused = |code, message: &str| Faults::one("/supersedes", code, message);
-    let found = change.rows().certificate(old).await?;
-    let found = found.ok_or_else(|| refused("unknown", "there is no such certificate"))?;
-    if found.kind != claim.kind {
-        return Err(refused("kind", "it is of another kind").into());
-    }
-    if !change.rows().certificate_ends(old).await?.is_empty() {
-        return Err(refused("ended", "it does not stand any more").into());
-    }
-    let end = CertificateEnd {
-        certificate: old,
-        state: EndState::Superseded,
-        reason: EndReason::Superseded,
-        successor: Some(new.id),
-        at: new.issued_at,
-        event: EventId::make(new.issued_at, instance.random())?,
-    };
-    revoke::note(change, &end).await?;
-    Ok(change.record(revoke::told(&end)).await?)
-}
-
-fn sign(
-    instance: &Instance,
-    change: &Change<'_>,
-    tenant: TenantId,
-    version: &KeyVersion,
-    origin: &str,
-    claim: &Claim,
-    salt: &[u8; 32],
-) -> Result<Certificate, CertificateError> {
-    let ring = Arc::clone(change.keyring());
-    let signer = ring.version(Managed::Certificate, &version.key_id)?;
-    // Clocks of two nodes differ; a certificate is never older than its key.
-    let issued_at = version.activated_at.map_or(instance.now(), |activated| activated.max(instance.now()));
-    let id = CertificateId::make(issued_at, instance.random())?;
-    let committed = commitment(salt, SUBJECT_COMMITMENT, claim.subject_ref.expose().as_bytes());
-    let payload = claim.payload(&Issuing {
-        id,
-        tenant,
-        log_origin: origin,
-        issuer_name: &instance.settings().name,
-        key_id: &signer.key_id,
-        subject_commitment: &data_encoding::HEXLOWER.encode(&committed),
-        issued_at,
-    });
-    let payload = canonical::to_vec(&payload).map_err(|_| Failure::Internal("a certificate is not canonical"))?;
-    let envelope = dsse::sign_ed25519(PAYLOAD_TYPE, payload, signer.ed25519()?, &signer.key_id);
-    Ok(Certificate {
-        id,
-        key_id: signer.key_id.clone(),
-        kind: claim.kind.clone(),
-        issued_at,
-        envelope: envelope.to_json(),
-        event: EventId::make(issued_at, instance.random())?,
-    })
 }
 
 /// A certificate of `tenant`.

@@ -8,6 +8,8 @@ use crate::{
     time::Timestamp,
 };
 
+mod batch;
+mod desk;
 pub mod issue;
 mod lists;
 mod lockdown;
@@ -20,7 +22,8 @@ pub mod trust;
 pub mod verify;
 mod zip;
 
-pub use issue::{CertificateError, Issued, get, issue, issue_all};
+pub use batch::issue_all;
+pub use issue::{CertificateError, Issued, get, issue};
 pub(crate) use issue::{issue_within, state, with_key_of_today};
 pub use lists::{CertificateFilter, list};
 pub use lockdown::{LockdownReport, Suspicion, lockdown, report as lockdown_report, set_lockdown};

@@ -9,7 +9,7 @@ use crate::{
     audit::{EventKind, EventSpan, LoggedEvent},
     certificates::{
         Certificate, CertificateError,
-        issue::named,
+        desk::named,
         offline::{State, became},
     },
     faults::Faults,
