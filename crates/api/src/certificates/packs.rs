@@ -9,7 +9,7 @@ use chancery_domain::{
     certificates::{self, PackScope},
     ids::CertificateId,
 };
-use chancery_middleware::{Authenticated, Body, Code, Problem};
+use chancery_middleware::{Authenticated, Body, Problem};
 use http::header;
 use serde::Deserialize;
 use tokio::sync::Semaphore;
@@ -69,7 +69,8 @@ pub(crate) async fn make_pack(
     let scope = body.scope()?;
     let _room = match &scope {
         Some(PackScope::Range { .. }) => {
-            Some(SPANS.try_acquire().map_err(|_| Problem::new(Code::Overloaded).retry_after(5))?)
+            // Who waits too long is told so by the server's time limit. It is never closed.
+            SPANS.acquire().await.ok()
         }
         _ => None,
     };
