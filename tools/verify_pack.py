@@ -5,7 +5,7 @@ Written from docs/adr/0024-packs.md and not from the Rust code. Beside Python 3.
 Exit codes: 0 verified; 10 verified, but a newer checkpoint was given; 20 witnesses are missing; 30 failed; 40 unsupported.
 """
 
-import argparse, base64, hashlib, json, re, struct, sys, zlib  # noqa: E401
+import argparse, base64, functools, hashlib, json, re, struct, sys, zlib  # noqa: E401
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -19,13 +19,11 @@ ULID = "[0-7][0-9A-HJKMNP-TV-Z]{25}"
 MEMBERS = {"v", "type", "instance", "tenant_id", "log_origin", "as_of", "scope", "certificates", "completeness", "files"}
 SCOPES, BECAME = ("certificates", "range", "subject"), {"valid", "revoked", "superseded", "untrusted"}
 FAULTS = (ValueError, KeyError, TypeError, IndexError, AttributeError, StopIteration, struct.error, RecursionError)
-NUMBER = re.compile("0|[1-9][0-9]{0,19}")
 PSS = padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=32)
 HOW = {"Ed25519": (), "ES256": (ec.ECDSA(hashes.SHA256()),), "PS256": (PSS, hashes.SHA256())}
 
 
-class Stop(Exception):
-    """A check did not hold; the verdict."""
+Stop = type("Stop", (Exception,), {"__doc__": "A check did not hold; the verdict."})
 
 
 def need(held):
@@ -58,12 +56,19 @@ def allowed(value, depth=32):
     return all(allowed(one, depth - 1) for one in (value.values() if isinstance(value, dict) else value))
 
 
-def canonical(raw):
-    """Reads canonical JSON; every other spelling is refused."""
+def spelled(value):
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode("utf-8")
+
+
+def members(raw):
+    """Reads an object in canonical JSON; every other spelling is refused."""
     value = json.loads(raw.decode("utf-8"))
-    need(allowed(value))
-    need(json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode("utf-8") == raw)
+    need(type(value) is dict and allowed(value) and spelled(value) == raw)
     return value
+
+
+def is_a(it, name, version):  # to Python True is 1
+    return it["type"] == name and type(it["v"]) is int and it["v"] == version
 
 
 def unzip(archive):
@@ -78,13 +83,12 @@ def unzip(archive):
         at += 46 + length
     out, central, offset = [], [], 0
     for name, data in sorted(files.items()):
-        need(name)
         common = struct.pack("<H8xIIIHH", 20, zlib.crc32(data), len(data), len(data), len(name), 0)
         out += [b"PK\3\4", common, name.encode(), data]
         central += [b"PK\1\2", struct.pack("<H", 20), common, bytes(10), struct.pack("<I", offset), name.encode()]
         offset += 30 + len(name) + len(data)
     end = b"PK\5\6" + struct.pack("<4xHHIIH", len(files), len(files), sum(map(len, central)), offset, 0)
-    need(b"".join([*out, *central, end]) == archive)
+    need(b"".join([*out, *central, end]) == archive and "" not in files)
     return files
 
 
@@ -94,8 +98,7 @@ class Key:
     def __init__(self, jwk):
         need(not any(name in jwk for name in "dkpq"))
         kind, fields = (jwk["kty"], jwk.get("crv")), {"OKP": ("crv", "kty", "x"), "EC": ("crv", "kty", "x", "y"), "RSA": ("e", "kty", "n")}
-        text = json.dumps({name: jwk[name] for name in fields[jwk["kty"]]}, separators=(",", ":"), sort_keys=True)
-        self.id = url64(sha256(text.encode()))
+        self.id = url64(sha256(spelled({name: jwk[name] for name in fields[jwk["kty"]]})))
         parts = {name: b64(jwk[name], url=True) for name in fields[jwk["kty"]] if name in "xyne"}
         numbers = {name: int.from_bytes(part, "big") for name, part in parts.items()}
         if kind == ("OKP", "Ed25519"):
@@ -133,7 +136,7 @@ class Envelope:
     """DSSE with exactly one signature, as canonical JSON."""
 
     def __init__(self, raw):
-        it = canonical(raw)
+        it = members(raw)
         (one,) = it["signatures"]
         need(set(it) == {"payload", "payloadType", "signatures"} and set(one) == {"keyid", "sig"})
         self.type, self.payload, self.keyid, self.sig = it["payloadType"], b64(it["payload"]), one["keyid"], b64(one["sig"])
@@ -155,7 +158,7 @@ def head_of(raw, origin, log_keys):
     body, lines = text.rsplit("\n\n", 1)
     (said, size, root), lines = body.split("\n"), lines.split("\n")
     bad_name = lambda name: not name or len(name.encode()) > 255 or re.search(r"[\s+\x00-\x1f\x7f-\x9f]", name)
-    need(not any(letter < " " and letter != "\n" for letter in text) and NUMBER.fullmatch(size) and int(size) < 1 << 64)
+    need(not any(letter < " " and letter != "\n" for letter in text) and re.fullmatch("0|[1-9][0-9]{0,19}", size) and int(size) < 1 << 64)
     need(said == origin and not bad_name(said) and lines.pop() == "" and 1 <= len(lines) <= 64)
     size, root = int(size), b64(root)
     key = next((key for key in reversed(log_keys) if key.first is not None and key.first < size), log_keys[0])
@@ -190,17 +193,15 @@ def whole_tree(size, runs, entries, given):
             push(0, sha256(b"\0", next(entries)))
         at = end
     need(next(given, None) is None and next(entries, None) is None)
-    node = b""
-    for _, left in reversed(stack):
-        node = sha256(b"\1", left, node) if node else left
-    return node
+    return functools.reduce(lambda node, left: sha256(b"\1", left, node), [node for _, node in reversed(stack)])
 
 
 def gaps(events):
     """Where the completeness counters of a node's start leave a number out."""
     seen, found = {}, []
-    for event in events:
-        seen.setdefault((event["node"]["id"], event["node"]["boot"]), []).append(event["node"]["ctr"])
+    for node in (event["node"] for event in events):
+        need(type(node["id"]) is str and all(type(node[name]) is int and node[name] >= 0 for name in ("boot", "ctr")))
+        seen.setdefault((node["id"], node["boot"]), []).append(node["ctr"])
     for (node, boot), numbers in sorted(seen.items()):
         numbers.sort()
         found += [{"node": node, "boot": boot, "after": a, "before": b} for a, b in zip(numbers, numbers[1:]) if b > a + 1]
@@ -209,8 +210,8 @@ def gaps(events):
 
 def read_trust(raw):
     """The instance, the quorum of witnesses and the keys that may sign a key statement."""
-    it, keys = canonical(raw.rstrip(b"\t\n\x0c\r ")), []
-    need((it["type"], it["v"]) == ("chancery-trust/v1", 1) and type(it["instance"]) is str and type(it["keys"]) is list)
+    it, keys = members(raw.rstrip(b"\t\n\x0c\r ")), []
+    need(is_a(it, "chancery-trust/v1", 1) and type(it["instance"]) is str and type(it["keys"]) is list)
     need(type(it["witnesses"]["quorum"]) is int and it["witnesses"]["quorum"] >= 0)
     for entry in it["keys"]:
         key = Key(entry["jwk"])
@@ -221,27 +222,27 @@ def read_trust(raw):
 
 def read_files(manifest, files):
     """Whether exactly the files that the manifest lists are there."""
-    need(type(manifest["files"]) is list)
     found = {path: (hashlib.sha256(data).hexdigest(), len(data)) for path, data in files.items() if not path.startswith("MANIFEST.")}
     listed = [(one["path"], (one["sha256"], one["size"])) for one in manifest["files"]]
-    need(all(set(one) == {"path", "role", "sha256", "size"} and type(one["role"]) is str for one in manifest["files"]))
+    types = {"path": str, "role": str, "sha256": str, "size": int}
+    need(type(manifest["files"]) is list)
+    need(all(type(one) is dict and {name: type(value) for name, value in one.items()} == types for one in manifest["files"]))
     return listed == sorted(found.items())
 
 
 def read_proof(raw):
-    it = canonical(raw)
-    need(set(it) == {"v", "runs", "hashes"} and it["v"] == 1 and type(it["runs"]) is type(it["hashes"]) is list)
+    it = members(raw)
+    need(set(it) == {"v", "runs", "hashes"} and spelled(it["v"]) == b"1" and type(it["runs"]) is type(it["hashes"]) is list)
     need(all(re.fullmatch("[0-9a-f]{64}", one) for one in it["hashes"]))
     need(all(type(run) is list and len(run) == 2 and {*map(type, run)} == {int} and 0 <= run[0] < run[1] for run in it["runs"]))
     return it["runs"], it["hashes"]
 
 
 def read_payload(raw):
-    it = canonical(raw)
+    it = members(raw)
     for name in ("issued_at", "occurred_at", "attested_at"):
         moment(it.get(name, it["issued_at"]))
-    need((it["type"], it["v"]) == ("clinical-certificate/v1", 1))
-    need(type(it["issuer"]["key_id"]) is str and type(it["log_origin"]) is str)
+    need(is_a(it, "clinical-certificate/v1", 1) and type(it["issuer"]["key_id"]) is str and type(it["log_origin"]) is str)
     need(re.fullmatch(f"crt_{ULID}", it["cert_id"]) and re.fullmatch(f"ten_{ULID}", it["tenant_id"]))
     return it
 
@@ -266,35 +267,34 @@ class Pack:
         check, never = self.check, "unsupported"
         instance, quorum, trusted = check("trust", lambda: read_trust(trust), lambda it: it[0], "not a known trust file", never)
         files = check("archive", lambda: unzip(archive), "canonical zip", "not a canonical zip: bytes were added, lost or changed")
-        manifest = check("manifest", lambda: dict(canonical(files["MANIFEST.json"])), "canonical JSON", "missing or not canonical JSON")
-        known = lambda: (manifest["type"], manifest["v"]) == ("audit-pack/v2", 2) and set(manifest) <= MEMBERS
+        manifest = check("manifest", lambda: members(files["MANIFEST.json"]), "canonical JSON", "missing or not canonical JSON")
+        known = lambda: is_a(manifest, "audit-pack/v2", 2) and set(manifest) <= MEMBERS
         check("manifest_version", known, "audit-pack/v2", "unknown kind, version or member", never)
         check("files", lambda: read_files(manifest, files), f"{len(files) - 2} files with their SHA-256", "files and manifest differ")
 
         envelope = check("keys", lambda: Envelope(files["trust/keys.dsse"]), "DSSE v1, canonical", "not a canonical DSSE envelope")
         signed = lambda: any(envelope.signed_by(key, KEYS) for key in trusted)
         check("keys_signature", signed, "signed by a key of the trust file", "no key of the trust file signed the key statement")
-        keys = check("keys_form", lambda: dict(canonical(envelope.payload)), "canonical JSON", "not canonical JSON")
-        check("keys_version", lambda: (keys["type"], keys["v"]) == ("tenant-keys/v1", 1), "tenant-keys/v1", "unknown kind or version", never)
+        keys = check("keys_form", lambda: members(envelope.payload), "canonical JSON", "not canonical JSON")
+        check("keys_version", lambda: is_a(keys, "tenant-keys/v1", 1), "tenant-keys/v1", "unknown kind or version", never)
         one = lambda: all(type(keys[name]) is str and keys[name] == manifest[name] for name in ("tenant_id", "log_origin", "instance"))
         check("scope", one, "manifest and keys speak of one tenant and log", "manifest and keys speak of different tenants")
         check("instance", lambda: keys["instance"] == instance, instance, "the pack is of another instance than the trust file")
-        of = lambda use: type(keys["keys"]) is list and [Declared(entry) for entry in keys["keys"] if entry.get("use") == use]
-        both = lambda: of("log") is not False and (of("certificate"), of("log"))
+        of = lambda use: [Declared(entry) for entry in keys["keys"] if entry.get("use") == use]
+        both = lambda: type(keys["keys"]) is list and (of("certificate"), of("log"))
         signers, loggers = check("key_list", both, "well-formed", "a key of the statement is malformed")
         by = lambda it: it.payload == files["MANIFEST.json"] and any(it.signed_by(key, MANIFEST) for key in signers if key.state in OPENS)
         signed = lambda: by(Envelope(files["MANIFEST.dsse"]))
         check("manifest_signature", signed, "signed by the tenant", "the manifest is not signed by the tenant")
         head = lambda note: head_of(note, manifest["log_origin"], loggers)
-        self.head = check("checkpoint", lambda: head(files["log/checkpoint"]), "signed by the tenant's log key", "not signed by the tenant's log key")
-        size, root = self.head
-        same = lambda: (manifest["as_of"]["size"], manifest["as_of"]["root"]) == (size, root.hex()) and moment(manifest["as_of"]["signed_at"])
+        size, root = self.head = check("checkpoint", lambda: head(files["log/checkpoint"]), "signed by the tenant's log key", "not signed by the tenant's log key")
+        exact = lambda one: type(one) is int and one == size
+        same = lambda: exact(manifest["as_of"]["size"]) and manifest["as_of"]["root"] == root.hex() and moment(manifest["as_of"]["signed_at"])
         check("as_of", same, f"{size} events", "manifest and checkpoint name different heads")
-        check("keys_as_of", lambda: keys["as_of_size"] == size, "stated at the checkpoint", "the keys were stated at another size of the log")
+        check("keys_as_of", lambda: exact(keys["as_of_size"]), "stated at the checkpoint", "the keys were stated at another size of the log")
         self.content(manifest, files, signers)
         if quorum > 0:
-            self.checks.append({"name": "witnesses", "ok": False, "detail": f"0 of {quorum} cosignatures"})
-            return "unwitnessed"
+            check("witnesses", lambda: False, "", f"0 of {quorum} cosignatures", "unwitnessed")
         if newer is None:
             return "verified"
         new, new_root = check("newer_checkpoint", lambda: head(newer), "of the same log", "the given checkpoint is not of this log")
@@ -315,21 +315,22 @@ class Pack:
         check("inclusion", whole, f"{len(lines)} of {size} events", "the events are not under the checkpoint")
         # Of events that tell of no certificate the counter alone is kept: there may be a hundred thousand.
         brief = lambda it: it if str(it.get("type")).startswith("certificate.") else {"node": it.get("node")}
-        events = check("events", lambda: [brief(dict(canonical(line))) for line in lines], "canonical JSON", "not canonical JSON")
+        events = check("events", lambda: [brief(members(line)) for line in lines], "canonical JSON", "not canonical JSON")
         events = list(zip((index for run in runs for index in range(*run)), events))
         if kind == "range":
             span = lambda it: moment(it["from"]) < moment(it["to"]) and next((it["indexes"] for run in runs if inside(run, *it["indexes"])), None)
-            inside = lambda run, start, end: run[0] <= start < end <= run[1]
+            inside = lambda run, start, end: type(start) is type(end) is int and run[0] <= start < end <= run[1]
             start, end = check("range", lambda: span(manifest["scope"][kind]), str, "not every event of its range is here")
-            same = lambda: (it := gaps(event for index, event in events if start <= index < end)) == manifest["completeness"] and it
+            found = lambda: gaps(event for index, event in events if start <= index < end)
+            same = lambda: spelled(it := found()) == spelled(manifest["completeness"]) and it
             told = lambda it: f"{len(it['gaps'])} gaps across {it['nodes']} nodes"
             check("completeness", same, told, "the counters of the events and the manifest differ")
         told = {}
         for index, event in events:
             if str(event.get("type")).startswith("certificate.") and type(event.get("resource")) is dict:
-                told.setdefault((event["type"], event["resource"].get("id")), (index, event))
-        same = lambda it: kind != "certificates" or (it and manifest["scope"][kind] == list(it))
-        in_order = lambda it: set(it.values()) <= BECAME and bool(same(it)) and it
+                told.setdefault((event["type"], str(event["resource"].get("id"))), (index, event))
+        same = lambda it: kind != "certificates" or (bool(it) and manifest["scope"][kind] == list(it))
+        in_order = lambda it: set(it.values()) <= BECAME and same(it) and it
         said = check("certificate_list", lambda: in_order(manifest["certificates"]), lambda it: f"{len(it)} named", "not in order")
         for id_ in said:
             state, detail = self.certificate(id_, manifest, files.get(f"certs/{id_}.dsse.json", b""), signers, told)
@@ -391,7 +392,7 @@ def main():
         print(f"verify_pack: {error}", file=sys.stderr)
         return 40
     lines = ["{} {name:18} {detail}".format("✓" if one["ok"] else "✗", **one) for one in report["checks"]]
-    lines.append(f"{report['verdict']}: {', '.join(report['certificates'])}".rstrip(": "))
+    lines += [f"{report['verdict']}: {', '.join(report['certificates'])}".rstrip(": ")]
     print(json.dumps(report, indent=2) if options.json else "\n".join(lines))
     return report["exit_code"]
 

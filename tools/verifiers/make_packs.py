@@ -204,6 +204,7 @@ class World:
             "statement": {"code": "app.closed", "params": {"fields": 7}}, "evidence": [], "issued_at": at,
             "producer": {"name": "chancery", "version": "0.0.0"}, **(changed or {}),
         }
+        payload = signing.pop("of_payload", lambda it: it)(payload)
         key = signing.pop("key", self.signer)
         self.envelopes[id_] = dsse("certificate", canonical(payload), key, **signing)
         detail = {"key_id": self.signer.id, "envelope_sha256": hashlib.sha256(self.envelopes[id_]).hexdigest(), **(told or {})}
@@ -235,11 +236,12 @@ class World:
         edges, gaps = [0, *(edge for run in runs for edge in run), len(leaves)], []
         for start, end in zip(edges[::2], edges[1::2]):
             gaps += [tree(leaves[a:b]).hex() for a, b in cover(start, end)]
-        proof = {"v": 1, "runs": runs, "hashes": gaps, **edit.get("proof", {})}
+        proof = edit.get("of_proof", lambda it: it)({"v": 1, "runs": runs, "hashes": gaps, **edit.get("proof", {})})
         statement = {
             "v": 1, "type": "tenant-keys/v1", "instance": INSTANCE, "tenant_id": TENANT, "log_origin": ORIGIN,
             "as_of_size": len(leaves), "keys": self.keys, **edit.get("statement", {}),
         }
+        statement = edit.get("of_statement", lambda it: it)(statement)
         files = {f"certs/{id_}.dsse.json": self.envelopes[id_] for id_ in states}
         files["README.txt"] = b"Check it with: chancery verify PACK --trust FILE\n"
         files["log/checkpoint"] = edit.get("note") or self.note()
@@ -258,6 +260,7 @@ class World:
             "as_of": {"size": len(leaves), "root": tree(leaves).hex(), "signed_at": time(60 * len(leaves))},
             "scope": scope, "certificates": states, "files": listed, **edit.get("manifest", {}),
         }
+        manifest = edit.get("of_manifest", lambda it: it)(manifest)
         raw = edit.get("spelling", canonical)(manifest)
         files["MANIFEST.json"] = raw
         files["MANIFEST.dsse"] = dsse("manifest", raw, edit.get("by", self.signer), **edit.get("signing", {}))
@@ -288,6 +291,70 @@ def simple(algorithm=Ed25519, before=4, after=4, **issuing):
     world.issue(**issuing)
     world.others(after)
     return world
+
+
+ODD = [None, True, 0, -1, 2**53 - 1, "", "odd", [], [0], {}, {"odd": 1}]
+
+
+def changed(value):
+    """A JSON value with one thing in it replaced by something odd, taken away or added; each way once."""
+    for odd in ODD:
+        if type(odd) is not type(value) or odd != value:
+            yield odd
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else []
+    for place, one in inner:
+        for other in changed(one):
+            copy = value.copy()
+            copy[place] = other
+            yield copy
+        copy = value.copy()
+        del copy[place]
+        yield copy
+
+
+def mutations():
+    """Packs in which one value of one JSON text is odd, and everything around it signed and hashed anew."""
+    def kept(seen):
+        def keep(value):
+            seen.append(value)
+            return value
+        return keep
+
+    def instead(value):
+        return lambda _: value
+
+    def spoilt(name, value):
+        world = World()
+        world.others(2)
+        # A certificate that is odd is told of by the log as it is.
+        world.issue(**({"of_payload": instead(value)} if name == "payload" else {}))
+        if name == "event":
+            world.events[-1] = value
+        world.others(1)
+        edit = {} if name in ("payload", "event", "trust") else {f"of_{name}": instead(value)}
+        start = world.made[-1][1] - 1
+        pack = world.span(start, start + 3, **edit) if name != "event" else None
+        if name == "event":
+            span = {"from": time(60 * start), "to": time(60 * start + 180), "indexes": [start, start + 3]}
+            manifest = {"completeness": {"nodes": 1, "gaps": []}}
+            states = {world.made[-1][0]: "valid"}
+            pack = world.pack({"range": span}, states, [[start, start + 3]], manifest=manifest)
+        return pack, canonical(value) if name == "trust" else world.trust()
+
+    for name in ("manifest", "statement", "proof", "payload", "event", "trust"):
+        seen, world = [], World()
+        world.others(2)
+        world.issue(**({"of_payload": kept(seen)} if name == "payload" else {}))
+        world.others(1)
+        if name == "event":
+            seen.append(world.events[-2])
+        elif name == "trust":
+            seen.append(json.loads(world.trust()))
+        elif name != "payload":
+            start = world.made[-1][1] - 1
+            world.span(start, start + 3, **{f"of_{name}": kept(seen)})
+        for number, value in enumerate(changed(seen[0])):
+            yield f"{name} {number}", *spoilt(name, value)
 
 
 def large(count=100_000):
