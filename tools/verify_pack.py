@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Checks an audit pack of Chancery with nothing but the pack and a trust file: python3 verify_pack.py PACK --trust FILE
 
-Written from docs/adr/0024-packs.md and not from the Rust code. Beside Python 3.9 it needs the package `cryptography` alone.
+Written from docs/adr/0024-packs.md, not from the Rust code. Beside Python 3.9 it needs the package `cryptography` alone.
 Exit codes: 0 verified; 10 verified, but a newer checkpoint was given; 20 witnesses are missing; 30 failed; 40 unsupported.
 """
 
@@ -287,7 +287,7 @@ class Pack:
         signed = lambda: by(Envelope(files["MANIFEST.dsse"]))
         check("manifest_signature", signed, "signed by the tenant", "the manifest is not signed by the tenant")
         head = lambda note: head_of(note, manifest["log_origin"], loggers)
-        size, root = self.head = check("checkpoint", lambda: head(files["log/checkpoint"]), "signed by the tenant's log key", "not signed by the tenant's log key")
+        size, root = self.head = check("checkpoint", lambda: head(files["log/checkpoint"]), "signed by the log key", "not signed by the log key")
         exact = lambda one: type(one) is int and one == size
         same = lambda: exact(manifest["as_of"]["size"]) and manifest["as_of"]["root"] == root.hex() and moment(manifest["as_of"]["signed_at"])
         check("as_of", same, f"{size} events", "manifest and checkpoint name different heads")
@@ -341,8 +341,7 @@ class Pack:
     def certificate(self, id_, manifest, raw, signers, told):
         """The state of a certificate. What does not hold at all stops here."""
         check = lambda name, work, bad: self.check(name, work, "", f"{id_}: {bad}")
-        before = len(self.checks)
-        envelope = check("envelope", lambda: Envelope(raw), "not a canonical DSSE envelope")
+        before, envelope = len(self.checks), check("envelope", lambda: Envelope(raw), "not a canonical DSSE envelope")
         check("payload_type", lambda: envelope.type == CERTIFICATE, "another payload type")
         key = check("key", lambda: next(key for key in signers if key.id == envelope.keyid), "not one of the tenant's certificate keys")
         check("signature", lambda: envelope.signed_by(key, CERTIFICATE), "the signature does not verify")
