@@ -73,10 +73,15 @@ pub const fn algorithm(key: &Jwk) -> Option<&'static str> {
 /// Signs `payload` and puts it into an envelope.
 pub fn sign_ed25519(payload_type: &str, payload: Vec<u8>, key: &Ed25519SigningKey, keyid: &str) -> Envelope {
     let sig = key.sign(&pae(payload_type, &payload)).to_vec();
-    Envelope { payload_type: payload_type.into(), payload, signatures: vec![Signature { keyid: keyid.into(), sig }] }
+    Envelope::of(payload_type, payload, keyid, sig)
 }
 
 impl Envelope {
+    /// Of a signature of [`pae`] that was made elsewhere.
+    pub fn of(payload_type: &str, payload: Vec<u8>, keyid: &str, sig: Vec<u8>) -> Self {
+        Self { payload_type: payload_type.into(), payload, signatures: vec![Signature { keyid: keyid.into(), sig }] }
+    }
+
     /// The envelope as canonical JSON.
     #[expect(
         clippy::expect_used,

@@ -16,6 +16,7 @@ backends! {
     certificates_are_listed_by_kind,
     a_tenant_that_is_locked_down_refuses_what_looks_like_personal_data,
     every_completed_rotation_is_stated,
+    a_certificate_key_goes_on_as_another_type,
 }
 
 async fn verdict(app: &TestApp, clinic: &Clinic, certificate: &Value) -> String {
@@ -253,4 +254,36 @@ async fn every_completed_rotation_is_stated(backend: Backend) {
             app.get(&clinic.auditor, &format!("/v1/certificates/{}/verify", line["id"].as_str().unwrap())).await;
         assert_eq!(verified.ok()["verdict"], "valid");
     }
+}
+
+async fn a_certificate_key_goes_on_as_another_type(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("ours").await;
+    let old = issue(&app, &clinic).await;
+    let rotate = |id: &str| format!("/v1/keys/{id}/rotate");
+    let keys = app.get(&clinic.officer, "/v1/keys").await.ok();
+    for key in keys["items"].as_array().unwrap() {
+        let certifies = key["managed"] == "certificate";
+        let to = if certifies { "rsa_2048" } else { "ec_p256" };
+        let reply = app.post(&clinic.officer, &rotate(key["id"].as_str().unwrap()), json!({"type": to})).await;
+        reply.refused(422, "request.invalid");
+    }
+    let key = keys["items"].as_array().unwrap().iter().find(|key| key["managed"] == "certificate").unwrap();
+    let key = key["id"].as_str().unwrap();
+    let rotated = app.post(&clinic.officer, &rotate(key), json!({"type": "ec_p256"})).await.ok();
+    assert_eq!((&rotated["type"], &rotated["versions"][1]["public_jwk"]["crv"]), (&json!("ec_p256"), &json!("P-256")));
+    let new = issue(&app, &clinic).await;
+    assert_eq!(
+        (verdict(&app, &clinic, &old).await, verdict(&app, &clinic, &new).await),
+        ("valid".into(), "valid".into())
+    );
+    // It stays what it is at the next rotation, and may go back.
+    app.post(&clinic.officer, &rotate(key), json!({})).await.ok();
+    let third = issue(&app, &clinic).await;
+    assert_eq!(app.post(&clinic.officer, &rotate(key), json!({"type": "ed25519"})).await.ok()["type"], "ed25519");
+    let all = [&old, &new, &third].map(|certificate| certificate["id"].clone());
+    let (verdict, ids, last) = offline(&app, &clinic, json!({"certificates": all})).await;
+    assert_eq!((verdict, ids.len()), (PackVerdict::Verified, 3), "{last}");
+    let (verdict, ids, _) = offline(&app, &clinic, json!({"certificates": [new["id"]]})).await;
+    assert_eq!((verdict, ids.len()), (PackVerdict::Verified, 1));
 }

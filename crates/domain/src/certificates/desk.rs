@@ -121,11 +121,12 @@ fn sign(
         log_origin: origin,
         issuer_name: &instance.settings().name,
         key_id: &signer.key_id,
+        alg: signer.public.as_ref().and_then(dsse::algorithm).unwrap_or_default(),
         subject_commitment: &data_encoding::HEXLOWER.encode(&committed),
         issued_at,
     });
     let payload = canonical::to_vec(&payload).map_err(|_| Failure::Internal("a certificate is not canonical"))?;
-    let envelope = dsse::sign_ed25519(PAYLOAD_TYPE, payload, signer.ed25519()?, &signer.key_id);
+    let envelope = signer.statement(PAYLOAD_TYPE, payload)?;
     Ok(Certificate {
         id,
         key_id: signer.key_id.clone(),

@@ -76,6 +76,7 @@ pub(super) struct Issuing<'a> {
     pub(super) log_origin: &'a str,
     pub(super) issuer_name: &'a str,
     pub(super) key_id: &'a str,
+    pub(super) alg: &'a str,
     pub(super) subject_commitment: &'a str,
     pub(super) issued_at: Timestamp,
 }
@@ -144,8 +145,10 @@ impl Claim {
         payload.insert("cert_id".into(), json!(issuing.id.to_string()));
         payload.insert("tenant_id".into(), json!(issuing.tenant.to_string()));
         payload.insert("log_origin".into(), json!(issuing.log_origin));
-        payload
-            .insert("issuer".into(), json!({"name": issuing.issuer_name, "key_id": issuing.key_id, "alg": "Ed25519"}));
+        payload.insert(
+            "issuer".into(),
+            json!({"name": issuing.issuer_name, "key_id": issuing.key_id, "alg": issuing.alg}),
+        );
         payload.insert("kind".into(), json!(self.kind));
         payload.insert("subject".into(), json!({"kind": self.subject_kind, "commitment": issuing.subject_commitment}));
         payload.insert("statement".into(), json!({"code": self.code, "params": self.params}));

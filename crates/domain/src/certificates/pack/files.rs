@@ -126,7 +126,7 @@ impl Pack<'_> {
         }))?;
         let platform = self.instance.keyring(TenantId::PLATFORM).await?;
         let signer = platform.active(Managed::Certificate)?;
-        Ok(dsse::sign_ed25519(KEYS_TYPE, statement, signer.ed25519()?, &signer.key_id).to_json())
+        Ok(signer.statement(KEYS_TYPE, statement)?.to_json())
     }
 
     fn manifest(
@@ -168,7 +168,7 @@ impl Pack<'_> {
         let newest = keys.last().ok_or(Failure::Internal("a log without a certificate key"))?;
         let ring = self.instance.keyring_with(self.tenant, &newest.key_id).await?;
         let signer = ring.version(Managed::Certificate, &newest.key_id)?;
-        Ok(dsse::sign_ed25519(MANIFEST_TYPE, manifest.to_vec(), signer.ed25519()?, &signer.key_id).to_json())
+        Ok(signer.statement(MANIFEST_TYPE, manifest.to_vec())?.to_json())
     }
 }
 
