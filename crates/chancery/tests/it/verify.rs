@@ -3,7 +3,7 @@ use std::fs;
 use chancery_domain::certificates::offline::verify_pack;
 use serde_json::json;
 
-use crate::support::{Served, admin_key, run, stdout, tenant};
+use crate::support::{Served, admin_key, around_now, chancery, finish, run, stderr, stdout, tenant};
 
 async fn pack(server: &Served, admin: &str) -> (Vec<u8>, Vec<u8>, String) {
     let (_, key) = tenant(server, admin, "packed", &["service", "auditor"]).await;
@@ -76,5 +76,46 @@ async fn a_pack_verifies_offline_and_no_flipped_byte_does() {
         changed[place] ^= 1 << (place % 8);
         let code = verify_pack(&changed, &trust, None).verdict.exit_code();
         assert!(code == 30 || code == 40, "byte {place}: {code}");
+    }
+}
+
+#[tokio::test]
+async fn packs_come_by_command_and_are_not_written_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Served::dev(folder.path());
+    let (_, key) = tenant(&server, &admin_key(folder.path()), "packed", &["service", "auditor"]).await;
+    let body = json!({
+        "kind": "app.test", "subject": { "kind": "record", "ref": "1" },
+        "statement": { "code": "app.test", "params": {} }, "evidence": [],
+    });
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        let issued = server.must("POST", "/v1/certificates", &key, Some(body.clone())).await;
+        ids.push(issued["id"].as_str().unwrap().to_owned());
+    }
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (list, span, trust) = (path("list.zip"), path("span.zip"), path("trust.json"));
+    let pack = |arguments: &[&str]| {
+        finish(chancery(arguments).env("CHANCERY_URL", server.base()).env("CHANCERY_API_KEY", &key))
+    };
+    let made = pack(&["pack", &ids[0], &ids[2], "--output", &list, "--trust", &trust]);
+    assert!(made.status.success(), "{}", stderr(&made));
+    let now = around_now();
+    let (from, to) = now.strip_prefix("from=").unwrap().split_once("&to=").unwrap();
+    let made = pack(&["pack", "--from", from, "--to", to, "--output", &span]);
+    assert!(made.status.success(), "{}", stderr(&made));
+    let again = pack(&["pack", &ids[0], "--output", &list]);
+    assert!(!again.status.success() && stderr(&again).contains("list.zip"), "{}", stderr(&again));
+    let nothing = pack(&["pack", "--output", &path("none.zip")]);
+    assert_eq!(nothing.status.code(), Some(2), "{}", stderr(&nothing));
+    let missing = pack(&["pack", "crt_01JD5V7N8Q0000000000000001", "--output", &path("none.zip")]);
+    assert!(stderr(&missing).contains("404"), "{}", stderr(&missing));
+    server.stop();
+
+    for (file, count) in [(&list, 2), (&span, 3)] {
+        let verified = run(&["verify", file, "--trust", &trust, "--json"]);
+        assert_eq!(verified.status.code(), Some(0), "{}", stdout(&verified));
+        let report: serde_json::Value = serde_json::from_slice(&verified.stdout).unwrap();
+        assert_eq!(report["certificates"].as_array().unwrap().len(), count);
     }
 }
