@@ -1,5 +1,6 @@
 use std::fs;
 
+use chancery_crypto::{Ed25519SigningKey, sha256_hex};
 use chancery_domain::certificates::offline::verify_pack;
 use serde_json::json;
 
@@ -118,4 +119,57 @@ async fn packs_come_by_command_and_are_not_written_over() {
         let report: serde_json::Value = serde_json::from_slice(&verified.stdout).unwrap();
         assert_eq!(report["certificates"].as_array().unwrap().len(), count);
     }
+}
+
+#[tokio::test]
+async fn certificates_of_another_system_are_attested_by_digest() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Served::dev(folder.path());
+    let (_, key) = tenant(&server, &admin_key(folder.path()), "packed", &["service", "auditor"]).await;
+    let signer = Ed25519SigningKey::from_seed(&[7; 32]).unwrap();
+    let mut jwk = serde_json::to_value(signer.public().jwk()).unwrap();
+    jwk["kid"] = json!("old-1");
+    let bundle = |id: &str, signed: &str, message: serde_json::Value| {
+        let signature = data_encoding::BASE64.encode(&signer.sign(signed.as_bytes()));
+        let mut bundle = json!({ "certificate_id": id, "key_id": "old-1", "signature": signature });
+        bundle.as_object_mut().unwrap().extend(message.as_object().unwrap().clone());
+        bundle.to_string()
+    };
+    let lines = [
+        bundle("c-1", "Maria Gomez was here", json!({ "canonical_message": "Maria Gomez was here" })),
+        bundle("c-2", "{\"a\": 1}", json!({ "payload": { "a": 1 } })),
+        bundle("c-3", "something", json!({ "canonical_message": "something else" })),
+        bundle("c-4", "in no spelling we know", json!({ "payload": { "a": 1 } })),
+    ];
+    let file = |name: &str, text: String| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (old, keys) = (file("old.jsonl", lines.join("\n")), file("keys.json", json!({ "keys": [jwk] }).to_string()));
+    let import = |more: &[&str]| {
+        let arguments = [&["import", "certificates", &old, "--jwks", &keys, "--json"], more].concat();
+        finish(chancery(&arguments).env("CHANCERY_URL", server.base()).env("CHANCERY_API_KEY", &key))
+    };
+    let dry = import(&["--dry-run"]);
+    assert_eq!(dry.status.code(), Some(3), "{}", stderr(&dry));
+    let listed = "/v1/certificates?kind=app.imported-certificate";
+    assert_eq!(server.must("GET", listed, &key, None).await["items"], json!([]));
+    let done = import(&[]);
+    assert_eq!(done.status.code(), Some(3), "{}", stderr(&done));
+    let report: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
+    let verdicts: Vec<&str> =
+        report["items"].as_array().unwrap().iter().map(|one| one["verdict"].as_str().unwrap()).collect();
+    assert_eq!(verdicts, ["valid", "valid, rebuilt", "invalid", "unsupported"]);
+    let issued = server.must("GET", listed, &key, None).await;
+    assert_eq!(issued["items"].as_array().unwrap().len(), 2);
+    assert_eq!(issued["items"][1]["statement"]["params"], json!({ "algorithm": "EDDSA", "rebuilt": true }));
+    let id = report["items"][0]["attested_by"].as_str().unwrap();
+    let certificate = server.must("GET", &format!("/v1/certificates/{id}"), &key, None).await;
+    let payload =
+        data_encoding::BASE64.decode(certificate["envelope"]["payload"].as_str().unwrap().as_bytes()).unwrap();
+    let payload: serde_json::Value = serde_json::from_slice(&payload).unwrap();
+    assert_eq!(payload["evidence"][0]["sha256"], sha256_hex(lines[0].as_bytes()));
+    assert!(!payload.to_string().contains("Maria"));
+    server.stop();
 }

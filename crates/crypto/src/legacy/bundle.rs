@@ -45,7 +45,7 @@ pub fn verify_bundle(bundle: &Value, keys: &[(String, Jwk)]) -> BundleVerdict {
         return BundleVerdict::Unsupported;
     };
     let Some((_, jwk)) = keys.iter().find(|(id, _)| id == key_id) else { return BundleVerdict::UnknownKey };
-    let (Ok(public), Some(signature)) = (PublicKey::try_from(jwk), base64(signature).or_else(|| super::hex(signature)))
+    let (Ok(public), Some(signature)) = (PublicKey::try_from(jwk), super::hex(signature).or_else(|| base64(signature)))
     else {
         return BundleVerdict::Unsupported;
     };

@@ -52,7 +52,10 @@ pub(super) async fn run(api: &Api, output: Output, args: CertificatesArgs) -> Re
         let verdict = verify_bundle(&bundle, &keys);
         let word = match verdict {
             BundleVerdict::Valid { algorithm, rebuilt } => {
-                verified.push(Verified { claim: claim(&id, &raw, algorithm.name(), rebuilt), id: id.clone() });
+                verified.push(Verified {
+                    claim: claim(&id, &raw, &algorithm.name().to_ascii_uppercase(), rebuilt),
+                    id: id.clone(),
+                });
                 if rebuilt { "valid, rebuilt" } else { "valid" }
             }
             BundleVerdict::Invalid => "invalid",
@@ -78,7 +81,7 @@ pub(super) async fn run(api: &Api, output: Output, args: CertificatesArgs) -> Re
             }
         }
     }
-    if output.json {
+    if output.is_json() {
         say(format_args!("{:#}", json!({ "items": lines, "failed": failed })));
     } else {
         for line in &lines {
