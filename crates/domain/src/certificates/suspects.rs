@@ -37,7 +37,7 @@ pub fn suspect(text: &str, now: Timestamp) -> Option<Detector> {
     if text.split_whitespace().any(|word| is_email(word.trim_matches(['<', '>', '(', ')', ',', ';', '"']))) {
         return Some(Detector::Email);
     }
-    if is_thumbprint(text) {
+    if is_thumbprint(text) || text.parse::<Timestamp>().is_ok() {
         return None;
     }
     let separates = |letter: char| !letter.is_ascii_alphanumeric() && !matches!(letter, '+' | '(' | ')' | '.' | '-');
