@@ -49,7 +49,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 
 /// Second factors of people, each with what people have.
 fn factors(binary: &Path, python: &Path) -> Result<()> {
-    let chromium = browser()?;
+    let chromium = prerequisites::browser("passkeys in a browser")?;
     let (page, other) = (free_port()?, free_port()?);
     let server = Server::prepare(binary, None, false)?.with("CHANCERY__PASSKEYS__RP_ID", "localhost");
     let mut server = server.with("CHANCERY__PASSKEYS__ORIGINS", &format!("http://localhost:{page}"));
@@ -81,17 +81,6 @@ fn factors(binary: &Path, python: &Path) -> Result<()> {
     }
     done?;
     server.finish().map(drop)
-}
-
-/// The browser. Where none can be had passkeys are tested without it, unless `CHANCERY_TEST_REQUIRE_CHROMIUM` is set.
-fn browser() -> Result<Option<PathBuf>> {
-    match prerequisites::ensure(&[Need::Chromium]) {
-        Err(error) if std::env::var_os("CHANCERY_TEST_REQUIRE_CHROMIUM").is_none() => {
-            println!("SKIPPED passkeys in a browser: {error:#}");
-            Ok(None)
-        }
-        ensured => ensured.map(|()| prerequisites::chromium()),
-    }
 }
 
 fn against(server: &Server, algorithm: &str, python: &Path, node: &Path) -> Result<()> {

@@ -17,6 +17,7 @@ mod proof;
 mod python;
 mod server;
 mod test;
+mod verifiers;
 mod workspace;
 
 use std::ffi::OsString;
@@ -51,6 +52,8 @@ enum Task {
     Kill(kill::Options),
     /// Clients off the shelf: PyJWT, joserfc, authlib, jose and openid-client verify our tokens; pyotp and Chromium log in
     Clients(clients::Options),
+    /// Three independent verifiers give one answer to good and broken packs: the binary, tools/verify_pack.py, docs/verify.html
+    Verifiers(verifiers::Options),
     /// Press every parser with hostile bytes, a minute each
     Fuzz(fuzz::Options),
     /// Rotate the data key over a registered table under load with kills: all values open, none is sealed twice, the census is exact
@@ -90,6 +93,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Gen { check } => generate::run(check)?,
         Task::Kill(options) => kill::run(&options, None)?,
         Task::Clients(options) => clients::run(&options)?,
+        Task::Verifiers(options) => verifiers::run(&options)?,
         Task::Fuzz(options) => fuzz::run(&options)?,
         Task::RotateProof(options) => proof::rotate(&options, None)?,
         Task::MigrateProof(options) => proof::migrate(&options, None)?,

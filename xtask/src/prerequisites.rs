@@ -149,8 +149,19 @@ pub(crate) fn postgres_binaries() -> Option<PathBuf> {
     newest.map(|(_, bin)| bin).or_else(|| Some(on_path("initdb")?.parent()?.to_owned()))
 }
 
+/// The browser, for `what`. Where none can be had the rest is tested without it, unless `CHANCERY_TEST_REQUIRE_CHROMIUM` is set.
+pub(crate) fn browser(what: &str) -> Result<Option<PathBuf>> {
+    match ensure(&[Need::Chromium]) {
+        Err(error) if std::env::var_os("CHANCERY_TEST_REQUIRE_CHROMIUM").is_none() => {
+            println!("SKIPPED {what}: {error:#}");
+            Ok(None)
+        }
+        ensured => ensured.map(|()| chromium()),
+    }
+}
+
 /// The browser, by the names that it has on Linux.
-pub(crate) fn chromium() -> Option<PathBuf> {
+fn chromium() -> Option<PathBuf> {
     ["chromium", "chromium-browser", "google-chrome"].into_iter().find_map(on_path)
 }
 

@@ -28,6 +28,7 @@ mod idempotency;
 mod identity_providers;
 mod indexes;
 mod keys;
+mod lockdown;
 mod members;
 pub mod metrics;
 mod oauth;
@@ -239,6 +240,13 @@ fn operations() -> OpenApiRouter<App> {
         .routes(routes!(certificates::get_certificate))
         .routes(routes!(certificates::verify_certificate))
         .routes(routes!(certificates::export_pack))
+        .routes(routes!(certificates::packs::make_pack))
+        .routes(routes!(certificates::batch::issue_certificates))
+        .routes(routes!(certificates::ends::list_certificates))
+        .routes(routes!(certificates::ends::revoke_certificate))
+        .routes(routes!(lockdown::get_lockdown))
+        .routes(routes!(lockdown::set_lockdown))
+        .routes(routes!(lockdown::lockdown_report))
         .routes(routes!(audit::find_events))
         .routes(routes!(audit::get_event))
         .routes(routes!(audit::get_checkpoint))

@@ -7,7 +7,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use crate::{
     commands::{
         api_key, approval, backup, demo, doctor, fields, identity_provider, import, init, key, migrate_column, openapi,
-        passwords, recover, restore, role, root, sealing, serve, tenant, user, verify,
+        pack, passwords, recover, restore, role, root, sealing, serve, tenant, user, verify,
     },
     config::Flags,
 };
@@ -42,6 +42,8 @@ enum Command {
     Seal(sealing::SealArgs),
     /// Open what `seal` made
     Open(sealing::OpenArgs),
+    /// Get evidence for outsiders from a running server: certificates, or a span of the log
+    Pack(pack::PackArgs),
     /// Check a pack offline
     Verify(verify::VerifyArgs),
     /// Make and use keys of a running server
@@ -141,6 +143,7 @@ pub fn main() -> ExitCode {
         Command::Doctor(args) => runtime.block_on(doctor::run(args)),
         Command::Seal(args) => runtime.block_on(sealing::seal(args)),
         Command::Open(args) => runtime.block_on(sealing::open(args)),
+        Command::Pack(args) => runtime.block_on(pack::run(args)),
         Command::Verify(args) => Ok(verify::run(&args)),
         Command::Key(args) => runtime.block_on(key::run(args)),
         Command::Tenant(args) => runtime.block_on(tenant::run(args)),

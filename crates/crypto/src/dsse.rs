@@ -9,6 +9,8 @@ use serde_json::json;
 
 use crate::base64;
 use crate::canonical::{self, CanonicalError};
+use crate::jwk::{Curve, Jwk};
+use crate::keys::{PublicKey, SignatureAlgorithm};
 use crate::sign::{Ed25519PublicKey, Ed25519SigningKey};
 
 /// Why an envelope was not read or did not verify.
@@ -58,13 +60,28 @@ pub fn pae(payload_type: &str, payload: &[u8]) -> Vec<u8> {
     out
 }
 
+/// The name in statements of how a key of this type signs envelopes; `None` if it does not.
+pub const fn algorithm(key: &Jwk) -> Option<&'static str> {
+    match key {
+        Jwk::Okp { .. } => Some("Ed25519"),
+        Jwk::Ec { crv: Curve::P256, .. } => Some("ES256"),
+        Jwk::Rsa { .. } => Some("PS256"),
+        Jwk::Ec { crv: Curve::P384, .. } => None,
+    }
+}
+
 /// Signs `payload` and puts it into an envelope.
 pub fn sign_ed25519(payload_type: &str, payload: Vec<u8>, key: &Ed25519SigningKey, keyid: &str) -> Envelope {
     let sig = key.sign(&pae(payload_type, &payload)).to_vec();
-    Envelope { payload_type: payload_type.into(), payload, signatures: vec![Signature { keyid: keyid.into(), sig }] }
+    Envelope::of(payload_type, payload, keyid, sig)
 }
 
 impl Envelope {
+    /// Of a signature of [`pae`] that was made elsewhere.
+    pub fn of(payload_type: &str, payload: Vec<u8>, keyid: &str, sig: Vec<u8>) -> Self {
+        Self { payload_type: payload_type.into(), payload, signatures: vec![Signature { keyid: keyid.into(), sig }] }
+    }
+
     /// The envelope as canonical JSON.
     #[expect(
         clippy::expect_used,
@@ -98,17 +115,34 @@ impl Envelope {
     ///
     /// [`DsseError::SignatureCount`], [`DsseError::WrongKeyId`], [`DsseError::BadSignature`].
     pub fn verify_ed25519(&self, key: &Ed25519PublicKey, keyid: &str) -> Result<(), DsseError> {
+        self.check(keyid, |message, sig| key.verify(message, sig))
+    }
+
+    /// As [`verify_ed25519`](Self::verify_ed25519), for a key of any type that has an [`algorithm`]: Ed25519, ECDSA P-256 as
+    /// r ‖ s, or RSA-PSS, the latter two with SHA-256. The key says which, never the envelope.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn verify(&self, key: &Jwk, keyid: &str) -> Result<(), DsseError> {
+        let how = match key {
+            Jwk::Okp { .. } => SignatureAlgorithm::EdDsa,
+            Jwk::Ec { crv: Curve::P256, .. } => SignatureAlgorithm::Es256,
+            Jwk::Rsa { .. } => SignatureAlgorithm::Ps256,
+            Jwk::Ec { crv: Curve::P384, .. } => return Err(DsseError::BadSignature),
+        };
+        let public = PublicKey::try_from(key).map_err(|_| DsseError::BadSignature)?;
+        self.check(keyid, |message, sig| public.verify(how, message, sig))
+    }
+
+    fn check(&self, keyid: &str, verifies: impl Fn(&[u8], &[u8]) -> bool) -> Result<(), DsseError> {
         let [one] = self.signatures.as_slice() else {
             return Err(DsseError::SignatureCount);
         };
         if one.keyid != keyid {
             return Err(DsseError::WrongKeyId);
         }
-        if key.verify(&pae(&self.payload_type, &self.payload), &one.sig) {
-            Ok(())
-        } else {
-            Err(DsseError::BadSignature)
-        }
+        if verifies(&pae(&self.payload_type, &self.payload), &one.sig) { Ok(()) } else { Err(DsseError::BadSignature) }
     }
 }
 
@@ -133,7 +167,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::P256PublicKey;
+    use crate::{P256PublicKey, P256SigningKey, P384SigningKey, RsaPrivateKey, RsaSize};
 
     const TYPE: &str = "application/vnd.chancery.certificate.v1+json";
 
@@ -200,6 +234,34 @@ mod tests {
         let twice = Envelope { signatures: [read.signatures.clone(), read.signatures.clone()].concat(), ..read };
         assert_eq!(twice.verify_ed25519(&key().public(), "k1"), Err(DsseError::SignatureCount));
         assert_eq!(Envelope::from_json(&twice.to_json()), Err(DsseError::SignatureCount));
+    }
+
+    #[test]
+    fn keys_of_other_types_sign_in_their_own_way_only() {
+        let p256 = P256SigningKey::make().unwrap();
+        let rsa = RsaPrivateKey::make(RsaSize::Rsa2048).unwrap();
+        let message = pae(TYPE, b"{}");
+        let signed = |sig: Vec<u8>| Envelope {
+            payload_type: TYPE.into(),
+            payload: b"{}".to_vec(),
+            signatures: vec![Signature { keyid: "k".into(), sig }],
+        };
+        let (ec, pss) = (signed(p256.sign(&message).unwrap().to_vec()), signed(rsa.sign_pss(&message).unwrap()));
+        let (ec_key, rsa_key) = (p256.public().jwk(), rsa.public().jwk());
+        assert_eq!((algorithm(&ec_key), algorithm(&rsa_key)), (Some("ES256"), Some("PS256")));
+        assert_eq!((ec.verify(&ec_key, "k"), pss.verify(&rsa_key, "k")), (Ok(()), Ok(())));
+        for (envelope, key) in [
+            (&ec, &rsa_key),
+            (&pss, &ec_key),
+            (&signed(p256.sign_der(&message).unwrap()), &ec_key),
+            (&signed(rsa.sign_pkcs1(&message).unwrap()), &rsa_key),
+        ] {
+            assert_eq!(envelope.verify(key, "k"), Err(DsseError::BadSignature));
+        }
+        let p384 = P384SigningKey::make().unwrap();
+        let other = signed(p384.sign(&message).unwrap().to_vec());
+        assert_eq!(algorithm(&p384.public().jwk()), None);
+        assert_eq!(other.verify(&p384.public().jwk(), "k"), Err(DsseError::BadSignature));
     }
 
     #[test]

@@ -15,7 +15,7 @@
 //! | what other systems sealed | [`legacy`]: Fernet, bare AES-GCM, PBKDF2 rows, to read only |
 //! | a key in shares | [`shamir`] splits and combines |
 //! | what is hashed and signed | [`canonical`] JSON |
-//! | logs | [`merkle`], [`tiles`], [`checkpoint`], [`proof`] |
+//! | logs | [`merkle`], [`tiles`], [`checkpoint`], [`proof`], [`runs`] |
 //! | passwords, one-time codes | [`password`], [`totp`] |
 //! | randomness | [`random`]: the [`Random`] port and [`SystemRandom`] |
 //!
@@ -47,6 +47,7 @@ pub mod password;
 pub mod proof;
 pub mod random;
 mod record;
+pub mod runs;
 mod secret;
 pub mod shamir;
 mod sign;

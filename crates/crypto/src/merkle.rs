@@ -52,15 +52,36 @@ impl Frontier {
 
     /// Appends a leaf hash.
     pub fn push(&mut self, leaf: Hash) {
-        let mut hash = leaf;
-        // Each low bit that is set is a complete subtree as large as what we carry: join them.
-        for _ in 0..self.size.trailing_ones() {
+        self.join(0, leaf);
+        self.size += 1;
+    }
+
+    /// Appends a complete subtree of 2^`height` leaves by its root.
+    ///
+    /// # Errors
+    ///
+    /// [`ProofError::OutOfRange`] where no subtree of that height begins, or beyond the largest size.
+    pub fn push_subtree(&mut self, height: u32, root: Hash) -> Result<(), ProofError> {
+        let leaves = 1_u64.checked_shl(height).ok_or(ProofError::OutOfRange)?;
+        let size = self.size.checked_add(leaves).ok_or(ProofError::OutOfRange)?;
+        if self.size.trailing_zeros() < height {
+            return Err(ProofError::OutOfRange);
+        }
+        self.join(height, root);
+        self.size = size;
+        Ok(())
+    }
+
+    /// Puts a subtree beside the last ones. Each bit of the size from `height` upward that is set is a complete subtree
+    /// as large as what we carry: join them.
+    fn join(&mut self, height: u32, root: Hash) {
+        let mut hash = root;
+        for _ in 0..(self.size >> height).trailing_ones() {
             if let Some(left) = self.hashes.pop() {
                 hash = node_hash(&left, &hash);
             }
         }
         self.hashes.push(hash);
-        self.size += 1;
     }
 
     /// The root of the tree.

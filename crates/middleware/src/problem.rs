@@ -94,6 +94,8 @@ problems! {
     RangeUnsatisfiable = "request.range", RANGE_NOT_SATISFIABLE, "The range begins behind the end";
     /// Fields that are not valid; the problem lists them.
     RequestInvalid = "request.invalid", UNPROCESSABLE_ENTITY, "The request is not valid";
+    /// What looks like personal data, where a tenant refuses that; the problem lists the places.
+    PhiSuspected = "phi.suspected", UNPROCESSABLE_ENTITY, "It looks as if personal data were in it";
     /// The column is not registered.
     FieldUnknown = "field.unknown", UNPROCESSABLE_ENTITY, "The field is not registered";
     /// The table has no such index.

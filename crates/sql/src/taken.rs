@@ -45,6 +45,17 @@ const UNIQUE: &[(&str, &str, &str)] = &[
     ("subject_keys_active_key", "subject_keys.tenant_id, subject_keys.reference", "subject"),
     ("subject_references_pkey", "subject_references.tenant_id, subject_references.key_id", "subject_references"),
     ("certificates_pkey", "certificates.tenant_id, certificates.id", "certificate"),
+    (
+        "certificate_ends_pkey",
+        "certificate_ends.tenant_id, certificate_ends.certificate_id, certificate_ends.state",
+        "certificate_end",
+    ),
+    ("lockdowns_pkey", "lockdowns.tenant_id", "lockdown"),
+    (
+        "certificate_subjects_pkey",
+        "certificate_subjects.tenant_id, certificate_subjects.reference, certificate_subjects.certificate_id",
+        "certificate_subject",
+    ),
     ("audit_logs_pkey", "audit_logs.tenant_id", "log"),
     ("audit_queue_event_key", "audit_queue.tenant_id, audit_queue.event_id", "event"),
     ("audit_events_pkey", "audit_events.tenant_id, audit_events.idx", "index"),

@@ -14,7 +14,7 @@ use chancery_domain::audit::{
 };
 use chancery_domain::backups::{Backup, BackupRows, BackupWrites};
 use chancery_domain::census::{CensusRows, CensusWrites, Counted, OwnValue};
-use chancery_domain::certificates::{Certificate, CertificateRows, CertificateWrites};
+use chancery_domain::certificates::{Certificate, CertificateEnd, CertificateRows, CertificateWrites};
 use chancery_domain::datasets::{Dataset, DatasetJob, DatasetRows, DatasetWrites};
 use chancery_domain::factors::{FactorRows, FactorWrites, RecoveryCode, Totp};
 use chancery_domain::fields::{Field, FieldRows, FieldWrites};
@@ -475,8 +475,19 @@ hand_on!(CensusWrites {
     fn put_count(count: &Counted) -> ();
     fn swap_own(value: &OwnValue, sealed: &[u8]) -> bool;
 });
-hand_on!(CertificateRows { fn certificate(id: CertificateId) -> Option<Certificate>; });
-hand_on!(CertificateWrites { fn insert_certificate(certificate: &Certificate) -> (); });
+hand_on!(CertificateRows {
+    fn certificate(id: CertificateId) -> Option<Certificate>;
+    fn certificate_ends(id: CertificateId) -> Vec<CertificateEnd>;
+    fn certificates_about(reference: &str, after: Option<CertificateId>, limit: u32) -> Vec<CertificateId>;
+    fn certificates(kind: Option<&str>, after: Option<CertificateId>, limit: u32) -> Vec<Certificate>;
+    fn lockdown_since() -> Option<Timestamp>;
+});
+hand_on!(CertificateWrites {
+    fn insert_certificate(certificate: &Certificate) -> ();
+    fn insert_certificate_subject(id: CertificateId, reference: &str) -> ();
+    fn insert_certificate_end(end: &CertificateEnd) -> ();
+    fn set_lockdown(since: Option<Timestamp>) -> ();
+});
 hand_on!(AuditRows {
     fn log_head() -> LogHead;
     fn queued_events(limit: u32) -> Vec<QueuedEvent>;

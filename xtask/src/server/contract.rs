@@ -39,19 +39,7 @@ impl Client {
 
     /// A call, however it ends.
     pub(crate) fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Answer {
-        let request = Request::builder().method(method).uri(format!("{}{path}", self.base));
-        let request = match self.key.as_str() {
-            "" => request,
-            key => request.header("authorization", format!("Bearer {key}")),
-        };
-        let response = match body {
-            Some(body) => {
-                let request = request.header("content-type", "application/json").body(body.to_string());
-                request.map_err(ureq::Error::from).and_then(|request| self.agent.run(request))
-            }
-            None => request.body(()).map_err(ureq::Error::from).and_then(|request| self.agent.run(request)),
-        };
-        let Ok(mut response) = response else {
+        let Ok(mut response) = self.send(method, path, body) else {
             return Answer::Lost;
         };
         let status = response.status();
@@ -62,6 +50,31 @@ impl Client {
         } else {
             text.map_or(Answer::Lost, |body| Answer::Refused { status: status.as_u16(), body })
         }
+    }
+
+    fn send(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Response<ureq::Body>, ureq::Error> {
+        let request = Request::builder().method(method).uri(format!("{}{path}", self.base));
+        let request = match self.key.as_str() {
+            "" => request,
+            key => request.header("authorization", format!("Bearer {key}")),
+        };
+        match body {
+            Some(body) => {
+                let request = request.header("content-type", "application/json").body(body.to_string());
+                request.map_err(ureq::Error::from).and_then(|request| self.agent.run(request))
+            }
+            None => request.body(()).map_err(ureq::Error::from).and_then(|request| self.agent.run(request)),
+        }
+    }
+
+    /// The bytes of an answer that must be a success.
+    pub(crate) fn bytes(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Vec<u8>> {
+        let mut response = self.send(method, path, body)?;
+        let bytes = response.body_mut().with_config().limit(512 << 20).read_to_vec()?;
+        if !response.status().is_success() {
+            bail!("{method} {path}: {} {}", response.status(), String::from_utf8_lossy(&bytes));
+        }
+        Ok(bytes)
     }
 
     /// A call that must succeed.

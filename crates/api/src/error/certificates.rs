@@ -1,6 +1,9 @@
 //! Refusals of certificates.
 
-use chancery_domain::certificates::CertificateError;
+use chancery_domain::{
+    Faults,
+    certificates::{CertificateError, Detector},
+};
 use chancery_middleware::{Code, Problem};
 
 use super::ToProblem;
@@ -11,8 +14,19 @@ impl ToProblem for CertificateError {
             Self::Denied(denied) => denied.to_problem(),
             Self::Invalid(faults) => Problem::invalid(faults),
             Self::NotFound => Problem::new(Code::NotFound),
+            Self::PhiSuspected(found) => phi_suspected(found),
+            Self::Ended => Problem::new(Code::StateConflict).detail("the certificate has ended already"),
             Self::NotYetSequenced => Problem::new(Code::NotYetSequenced),
             Self::Failed(failure) => failure.into(),
         }
     }
+}
+
+/// What looks like personal data, by its place; never what was found.
+fn phi_suspected(found: Vec<(String, Detector)>) -> Problem {
+    let mut faults = Faults::default();
+    for (pointer, detector) in found {
+        faults.add(pointer, detector.as_str(), "it looks like personal data, and the tenant is locked down");
+    }
+    Problem::new(Code::PhiSuspected).with_faults(faults)
 }

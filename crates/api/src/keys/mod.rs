@@ -22,7 +22,6 @@ use utoipa::{IntoParams, ToSchema};
 use crate::{
     App,
     error::IntoProblem,
-    idempotency::Nothing,
     page::{self, ListBody},
 };
 
@@ -288,6 +287,16 @@ pub(crate) async fn get_key(
     Ok(Json(keyring::get(&app.instance, &call, id).await.or_problem()?.into()))
 }
 
+/// As what a key goes on.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[schema(as = RotateKey)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RotateBody {
+    /// Of the key that signs certificates alone: `ed25519` or `ec_p256`. Absent, the type stays.
+    #[schema(value_type = Option<String>)]
+    r#type: Option<KeyType>,
+}
+
 /// Add a version to a key. What is sealed and signed opens and verifies on.
 #[utoipa::path(post, path = "/v1/keys/{id}/rotate", tag = "keys",
     params(("id" = String, Path, description = "The key.")),
@@ -296,7 +305,7 @@ pub(crate) async fn rotate_key(
     State(app): State<App>,
     Authenticated(call): Authenticated,
     PathOf(id): PathOf<KeyId>,
-    OptionalBody(Nothing {}): OptionalBody<Nothing>,
+    OptionalBody(RotateBody { r#type }): OptionalBody<RotateBody>,
 ) -> Result<Json<KeyBody>, Problem> {
-    Ok(Json(keyring::rotate(&app.instance, &call, id).await.or_problem()?.into()))
+    Ok(Json(keyring::rotate(&app.instance, &call, id, r#type).await.or_problem()?.into()))
 }

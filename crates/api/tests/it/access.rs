@@ -188,6 +188,10 @@ const AUDITOR: &[(&str, &str)] = &[
     ("get_certificate", "not_found"),
     ("verify_certificate", "not_found"),
     ("export_pack", "not_found"),
+    ("make_pack", "not_found"),
+    ("list_certificates", "ok"),
+    ("get_lockdown", "ok"),
+    ("lockdown_report", "ok"),
     ("get_event", "not_found"),
     ("cancel_approval", "not_found"),
     // Which class a value has, and so which permission it takes, is known of registered fields only.
@@ -621,6 +625,16 @@ fn expectations(
     add("get_certificate", certificate(""), None, &ours.auditor, Some((&ours.staff, 403)));
     add("verify_certificate", certificate("/verify"), None, &ours.auditor, Some((&ours.staff, 403)));
     add("export_pack", certificate("/pack"), None, &ours.auditor, Some((&ours.staff, 403)));
+    let pack = json!({"certificates": [mine.certificate]});
+    add("make_pack", "/v1/certificates/packs".into(), Some(pack), &ours.auditor, Some((&ours.staff, 403)));
+    let batch = Some(json!({"items": [claim()]}));
+    add("issue_certificates", "/v1/certificates/batch".into(), batch, &ours.service, Some((&ours.auditor, 403)));
+    add("list_certificates", "/v1/certificates".into(), None, &ours.auditor, Some((&ours.staff, 403)));
+    let admin_not_staff = Some((&ours.staff, 403));
+    add("get_lockdown", "/v1/lockdown".into(), None, &ours.admin, admin_not_staff);
+    add("set_lockdown", "/v1/lockdown".into(), Some(json!({"on": true})), &ours.admin, admin_not_staff);
+    add("lockdown_report", "/v1/lockdown/report".into(), None, &ours.auditor, Some((&ours.service, 403)));
+    add("revoke_certificate", certificate("/revoke"), Some(json!({})), &ours.officer, Some((&ours.auditor, 403)));
     add("find_events", format!("/v1/audit/events?{bounds}"), None, &ours.auditor, Some((&ours.service, 403)));
     add("get_event", format!("/v1/audit/events/{}", mine.event), None, &ours.auditor, Some((&ours.service, 403)));
     add("get_checkpoint", "/v1/audit/checkpoint".into(), None, &ours.auditor, Some((&ours.service, 403)));

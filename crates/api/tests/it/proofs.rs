@@ -220,7 +220,8 @@ async fn proof_5_audit_pack_complete(backend: Backend) {
     let trust = app.anonymous("GET", "/.well-known/chancery-trust.json", None).await;
     assert!(!trust.text().contains(&clinic.id));
 
-    for file in ["MANIFEST.json", "MANIFEST.dsse", "README.txt", "trust/keys.dsse", "log/checkpoint", "log/entries/"] {
+    let files = ["MANIFEST.json", "MANIFEST.dsse", "README.txt", "report.html", "trust/keys.dsse", "log/checkpoint"];
+    for file in [&files[..], &["log/entries.jsonl", "log/proof.json", &format!("certs/{id}.dsse.json")]].concat() {
         assert!(pack.windows(file.len()).any(|bytes| bytes == file.as_bytes()), "{file} is missing");
     }
     let report = verify_pack(&pack, &trust.body, None);

@@ -13,6 +13,7 @@ pub mod init;
 pub mod key;
 pub mod migrate_column;
 pub mod openapi;
+pub mod pack;
 pub mod passwords;
 pub mod recover;
 pub mod restore;

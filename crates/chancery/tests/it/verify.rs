@@ -1,9 +1,10 @@
 use std::fs;
 
+use chancery_crypto::{Ed25519SigningKey, sha256_hex};
 use chancery_domain::certificates::offline::verify_pack;
 use serde_json::json;
 
-use crate::support::{Served, admin_key, run, stdout, tenant};
+use crate::support::{Served, admin_key, around_now, chancery, finish, run, stderr, stdout, tenant};
 
 async fn pack(server: &Served, admin: &str) -> (Vec<u8>, Vec<u8>, String) {
     let (_, key) = tenant(server, admin, "packed", &["service", "auditor"]).await;
@@ -77,4 +78,99 @@ async fn a_pack_verifies_offline_and_no_flipped_byte_does() {
         let code = verify_pack(&changed, &trust, None).verdict.exit_code();
         assert!(code == 30 || code == 40, "byte {place}: {code}");
     }
+}
+
+#[tokio::test]
+async fn packs_come_by_command_and_are_not_written_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Served::dev(folder.path());
+    let (_, key) = tenant(&server, &admin_key(folder.path()), "packed", &["service", "auditor"]).await;
+    let body = json!({
+        "kind": "app.test", "subject": { "kind": "record", "ref": "1" },
+        "statement": { "code": "app.test", "params": {} }, "evidence": [],
+    });
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        let issued = server.must("POST", "/v1/certificates", &key, Some(body.clone())).await;
+        ids.push(issued["id"].as_str().unwrap().to_owned());
+    }
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (list, span, trust) = (path("list.zip"), path("span.zip"), path("trust.json"));
+    let pack = |arguments: &[&str]| {
+        finish(chancery(arguments).env("CHANCERY_URL", server.base()).env("CHANCERY_API_KEY", &key))
+    };
+    let made = pack(&["pack", &ids[0], &ids[2], "--output", &list, "--trust", &trust]);
+    assert!(made.status.success(), "{}", stderr(&made));
+    let now = around_now();
+    let (from, to) = now.strip_prefix("from=").unwrap().split_once("&to=").unwrap();
+    let made = pack(&["pack", "--from", from, "--to", to, "--output", &span]);
+    assert!(made.status.success(), "{}", stderr(&made));
+    let again = pack(&["pack", &ids[0], "--output", &list]);
+    assert!(!again.status.success() && stderr(&again).contains("list.zip"), "{}", stderr(&again));
+    let nothing = pack(&["pack", "--output", &path("none.zip")]);
+    assert_eq!(nothing.status.code(), Some(2), "{}", stderr(&nothing));
+    let missing = pack(&["pack", "crt_01JD5V7N8Q0000000000000001", "--output", &path("none.zip")]);
+    assert!(stderr(&missing).contains("404"), "{}", stderr(&missing));
+    server.stop();
+
+    for (file, count) in [(&list, 2), (&span, 3)] {
+        let verified = run(&["verify", file, "--trust", &trust, "--json"]);
+        assert_eq!(verified.status.code(), Some(0), "{}", stdout(&verified));
+        let report: serde_json::Value = serde_json::from_slice(&verified.stdout).unwrap();
+        assert_eq!(report["certificates"].as_array().unwrap().len(), count);
+    }
+}
+
+#[tokio::test]
+async fn certificates_of_another_system_are_attested_by_digest() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Served::dev(folder.path());
+    let (_, key) = tenant(&server, &admin_key(folder.path()), "packed", &["service", "auditor"]).await;
+    let signer = Ed25519SigningKey::from_seed(&[7; 32]).unwrap();
+    let mut jwk = serde_json::to_value(signer.public().jwk()).unwrap();
+    jwk["kid"] = json!("old-1");
+    let bundle = |id: &str, signed: &str, message: serde_json::Value| {
+        let signature = data_encoding::BASE64.encode(&signer.sign(signed.as_bytes()));
+        let mut bundle = json!({ "certificate_id": id, "key_id": "old-1", "signature": signature });
+        bundle.as_object_mut().unwrap().extend(message.as_object().unwrap().clone());
+        bundle.to_string()
+    };
+    let lines = [
+        bundle("c-1", "Maria Gomez was here", json!({ "canonical_message": "Maria Gomez was here" })),
+        bundle("c-2", "{\"a\": 1}", json!({ "payload": { "a": 1 } })),
+        bundle("c-3", "something", json!({ "canonical_message": "something else" })),
+        bundle("c-4", "in no spelling we know", json!({ "payload": { "a": 1 } })),
+    ];
+    let file = |name: &str, text: String| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (old, keys) = (file("old.jsonl", lines.join("\n")), file("keys.json", json!({ "keys": [jwk] }).to_string()));
+    let import = |more: &[&str]| {
+        let arguments = [&["import", "certificates", &old, "--jwks", &keys, "--json"], more].concat();
+        finish(chancery(&arguments).env("CHANCERY_URL", server.base()).env("CHANCERY_API_KEY", &key))
+    };
+    let dry = import(&["--dry-run"]);
+    assert_eq!(dry.status.code(), Some(3), "{}", stderr(&dry));
+    let listed = "/v1/certificates?kind=app.imported-certificate";
+    assert_eq!(server.must("GET", listed, &key, None).await["items"], json!([]));
+    let done = import(&[]);
+    assert_eq!(done.status.code(), Some(3), "{}", stderr(&done));
+    let report: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
+    let verdicts: Vec<&str> =
+        report["items"].as_array().unwrap().iter().map(|one| one["verdict"].as_str().unwrap()).collect();
+    assert_eq!(verdicts, ["valid", "valid, rebuilt", "invalid", "unsupported"]);
+    let issued = server.must("GET", listed, &key, None).await;
+    assert_eq!(issued["items"].as_array().unwrap().len(), 2);
+    let rebuilt = json!({ "algorithm": "EDDSA", "rebuilt": true });
+    assert!(issued["items"].as_array().unwrap().iter().any(|one| one["statement"]["params"] == rebuilt), "{issued}");
+    let id = report["items"][0]["attested_by"].as_str().unwrap();
+    let certificate = server.must("GET", &format!("/v1/certificates/{id}"), &key, None).await;
+    let payload =
+        data_encoding::BASE64.decode(certificate["envelope"]["payload"].as_str().unwrap().as_bytes()).unwrap();
+    let payload: serde_json::Value = serde_json::from_slice(&payload).unwrap();
+    assert_eq!(payload["evidence"][0]["sha256"], sha256_hex(lines[0].as_bytes()));
+    assert!(!payload.to_string().contains("Maria"));
+    server.stop();
 }

@@ -207,7 +207,11 @@ impl Tiles {
     }
 
     /// The root of the complete subtree number `index` among those of 2^`height` leaves.
-    fn subtree(&self, height: u32, index: u64, size: u64) -> Result<Hash, TileError> {
+    ///
+    /// # Errors
+    ///
+    /// [`TileError::OutOfRange`] and [`TileError::Missing`].
+    pub fn subtree(&self, height: u32, index: u64, size: u64) -> Result<Hash, TileError> {
         let level = u8::try_from(height / HEIGHT).map_err(|_| TileError::OutOfRange)?;
         let within = height % HEIGHT; // levels above the tile's own hashes
         let tile = TileId { level, index: index >> (HEIGHT - within) };

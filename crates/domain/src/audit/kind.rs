@@ -261,6 +261,10 @@ codes! {
         CertificateVerified = "certificate.verified",
         /// A pack was exported.
         CertificateExported = "certificate.exported",
+        /// A certificate was revoked.
+        CertificateRevoked = "certificate.revoked",
+        /// Another certificate took a certificate's place.
+        CertificateSuperseded = "certificate.superseded",
         /// A second person's consent was asked for.
         ApprovalRequested = "approval.requested",
         /// It was given.
@@ -405,6 +409,8 @@ impl EventKind {
             | Self::IndexRetired
             | Self::KeyDrained
             | Self::CensusReported
+            | Self::CertificateRevoked
+            | Self::CertificateSuperseded
             | Self::RecordResealed => Action::Update,
             Self::KeyCopyRemoved
             | Self::KeyDeletionDone

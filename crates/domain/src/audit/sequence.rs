@@ -3,8 +3,9 @@
 use chancery_crypto::{
     Ed25519PublicKey,
     checkpoint::{Checkpoint, SignedCheckpoint, VerifierKey},
-    merkle,
+    merkle::{self, Hash},
     proof::LogProof,
+    runs::{self, Run},
     tiles::{TileError, TileId, Tiles, TreeBuilder},
 };
 
@@ -242,4 +243,29 @@ pub async fn prove(
     let hashes = with_tiles(view, tenant, &mut tiles, |tiles| tiles.inclusion_proof(index, checkpoint.size)).await?;
     let checkpoint = SignedCheckpoint::parse(&checkpoint.note).map_err(|_| SequenceError::Forked(tenant))?;
     Ok(LogProof { index, hashes, checkpoint })
+}
+
+/// The roots of the subtrees between these runs of the first `size` events ([`runs::gaps`]).
+///
+/// # Errors
+///
+/// [`SequenceError::Forked`] if tiles are missing or damaged.
+pub(crate) async fn prove_runs(
+    view: &mut dyn View,
+    tenant: TenantId,
+    runs: &[Run],
+    size: u64,
+) -> Result<Vec<Hash>, SequenceError> {
+    let gaps = runs::gaps(runs, size).map_err(|_| SequenceError::Forked(tenant))?;
+    let mut hashes = Vec::with_capacity(gaps.len());
+    let mut tiles = Tiles::default();
+    for (number, gap) in gaps.into_iter().enumerate() {
+        // Chosen events may lie in as many tiles: those behind us are let go.
+        if number % 512 == 511 {
+            tiles = Tiles::default();
+        }
+        let root = |tiles: &Tiles| tiles.subtree(gap.height, gap.index, size);
+        hashes.push(with_tiles(view, tenant, &mut tiles, root).await?);
+    }
+    Ok(hashes)
 }

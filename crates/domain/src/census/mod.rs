@@ -15,7 +15,7 @@ use crate::{
     ids::{DatasetId, KeyId},
     indexes::{Index, IndexKind},
     instance::Failure,
-    keyring::{Key, KeyError, KeyState, KeyVersion, Managed},
+    keyring::{Key, KeyError, KeyState, KeyVersion, Managed, completed},
     store::{StoreError, View},
     time::Timestamp,
 };
@@ -186,7 +186,7 @@ pub async fn report(
     let (source, count) = (Source::Reported(call.caller.subject().to_string()), count.value());
     let counted = Counted { key: id, version, source, count, counted_at: instance.now() };
     change.rows().put_count(&counted).await?;
-    let drained = drain(&mut change, &key).await?;
+    let drained = drain(instance, &mut change, &key).await?;
     let counts = change.rows().counts(id).await?;
     let tally = Tally::read(change.rows(), &key).await?;
     let found = change.rows().key_versions(id).await?.into_iter().find(|now| now.version == version).unwrap_or(found);
@@ -205,7 +205,7 @@ pub async fn report(
 }
 
 /// Retires the versions of a key that are superseded and proven to hold nothing; whether there were any.
-pub(crate) async fn drain(change: &mut Change<'_>, key: &Key) -> Result<bool, Failure> {
+pub(crate) async fn drain(instance: &Instance, change: &mut Change<'_>, key: &Key) -> Result<bool, Failure> {
     let mut drained = false;
     for version in change.rows().key_versions(key.id).await? {
         if version.state != KeyState::Rotating || !of(change.rows(), key, &version).await?.is_zero() {
@@ -218,6 +218,7 @@ pub(crate) async fn drain(change: &mut Change<'_>, key: &Key) -> Result<bool, Fa
             .with("key_id", Detail::Id(version.key_id.clone()))
             .with("version", Detail::Count(version.version.into()));
         change.record(event).await?;
+        completed::certify(instance, change, key, &version).await?;
         drained = true;
     }
     Ok(drained)

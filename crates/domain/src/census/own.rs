@@ -178,7 +178,7 @@ async fn move_batch(
     }
     if moved > 0 {
         if let Some(key) = change.rows().managed_key(Managed::Data).await? {
-            super::drain(&mut change, &key).await?;
+            super::drain(instance, &mut change, &key).await?;
         }
         let event = told(Event::new(EventKind::DatasetCounted)).with("count", Detail::Count(moved));
         change.commit(event).await?;

@@ -1,21 +1,14 @@
 //! Issues a certificate: signed with the key of the caller's tenant, whichever key the caller may wish for.
 
-use std::sync::Arc;
-
-use chancery_crypto::{canonical, commitment, dsse, random, sha256_hex};
-
-use super::{
-    Certificate, PAYLOAD_TYPE,
-    payload::{Claim, Issuing, SUBJECT_COMMITMENT},
-};
+use super::{Certificate, desk::Desk, payload::Claim, suspects::Detector};
 use crate::{
     Instance,
     access::{Call, Denied, Permission},
-    audit::{Change, Detail, Event, EventKind, receipt::note},
+    audit::{Change, Event, EventKind, receipt::note},
     faults::Faults,
-    ids::{CertificateId, EventId, TenantId},
+    ids::{CertificateId, TenantId},
     instance::{Fails, Failure, fails},
-    keyring::{KeyVersion, KeyringError, Managed},
+    keyring::KeyringError,
 };
 
 /// A certificate, and the salt that lets its holder prove whom it speaks of.
@@ -39,6 +32,12 @@ pub enum CertificateError {
     /// There is none with this id in the tenant.
     #[error("no such certificate")]
     NotFound,
+    /// It looks as if personal data were in it, and the tenant is locked down: where, and what it looks like.
+    #[error("it looks as if personal data were in it")]
+    PhiSuspected(Vec<(String, Detector)>),
+    /// It does not stand any more.
+    #[error("the certificate has ended already")]
+    Ended,
     /// Its event did not reach the log in time.
     #[error("the certificate is not in the log yet")]
     NotYetSequenced,
@@ -102,15 +101,6 @@ pub(crate) async fn state(
     Ok(issued.certificate.id)
 }
 
-/// The event of a new certificate.
-fn told(certificate: &Certificate) -> Event {
-    Event::new(EventKind::CertificateIssued)
-        .identified(certificate.event)
-        .on("certificate", certificate.id)
-        .with("key_id", Detail::Id(certificate.key_id.clone()))
-        .with("envelope_sha256", Detail::Id(sha256_hex(&certificate.envelope)))
-}
-
 async fn try_issue(instance: &Instance, call: &Call, claim: &Claim) -> Result<Issued, CertificateError> {
     let mut change = Change::begin(instance, call, call.tenant()).await?;
     let (issued, event) = issue_within(instance, &mut change, claim).await?;
@@ -129,54 +119,7 @@ pub(crate) async fn issue_within(
     change: &mut Change<'_>,
     claim: &Claim,
 ) -> Result<(Issued, Event), CertificateError> {
-    let tenant = change.keyring().tenant();
-    let no_key = || Failure::Keyring(KeyringError::NoActiveKey(Managed::Certificate));
-    let key = change.rows().managed_key(Managed::Certificate).await?.ok_or_else(no_key)?;
-    // Held until the commit: nobody retires the key before this certificate is queued.
-    let version = change.rows().hold_active_version(key.id).await?.ok_or_else(no_key)?;
-    let origin = change.rows().log_origin().await?.ok_or(Failure::Internal("log without an origin"))?;
-
-    let salt: [u8; 32] = random::array(instance.random())?;
-    let certificate = sign(instance, change, tenant, &version, &origin, claim, &salt)?;
-    change.rows().insert_certificate(&certificate).await?;
-    let event = told(&certificate);
-    Ok((Issued { certificate, subject_salt: salt }, event))
-}
-
-fn sign(
-    instance: &Instance,
-    change: &Change<'_>,
-    tenant: TenantId,
-    version: &KeyVersion,
-    origin: &str,
-    claim: &Claim,
-    salt: &[u8; 32],
-) -> Result<Certificate, CertificateError> {
-    let ring = Arc::clone(change.keyring());
-    let signer = ring.version(Managed::Certificate, &version.key_id)?;
-    // Clocks of two nodes differ; a certificate is never older than its key.
-    let issued_at = version.activated_at.map_or(instance.now(), |activated| activated.max(instance.now()));
-    let id = CertificateId::make(issued_at, instance.random())?;
-    let committed = commitment(salt, SUBJECT_COMMITMENT, claim.subject_ref.expose().as_bytes());
-    let payload = claim.payload(&Issuing {
-        id,
-        tenant,
-        log_origin: origin,
-        issuer_name: &instance.settings().name,
-        key_id: &signer.key_id,
-        subject_commitment: &data_encoding::HEXLOWER.encode(&committed),
-        issued_at,
-    });
-    let payload = canonical::to_vec(&payload).map_err(|_| Failure::Internal("a certificate is not canonical"))?;
-    let envelope = dsse::sign_ed25519(PAYLOAD_TYPE, payload, signer.ed25519()?, &signer.key_id);
-    Ok(Certificate {
-        id,
-        key_id: signer.key_id.clone(),
-        kind: claim.kind.clone(),
-        issued_at,
-        envelope: envelope.to_json(),
-        event: EventId::make(issued_at, instance.random())?,
-    })
+    Desk::open(change).await?.issue(instance, change, claim).await
 }
 
 /// A certificate of `tenant`.

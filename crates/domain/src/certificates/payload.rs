@@ -15,6 +15,21 @@ use crate::{
 pub const TYPE: &str = "clinical-certificate/v1";
 /// The name under which a subject's reference is committed to.
 pub const SUBJECT_COMMITMENT: &str = "subject.ref";
+/// What Chancery itself states. Applications' own kinds are `app.*`; there are no others.
+pub const KINDS: [&str; 12] = [
+    "access-report",
+    "access-review",
+    "control-evidence",
+    "incident-timeline",
+    "key-destruction",
+    "key-rotation",
+    "lockdown-drill",
+    "masking-verified",
+    "migration-equivalence",
+    "restore-drill",
+    "retention-destruction",
+    "subject-erasure",
+];
 const MAX_PARAMS: usize = 32;
 const MAX_EVIDENCE: usize = 100;
 
@@ -37,6 +52,8 @@ pub struct Claim {
     pub occurred_at: Option<Timestamp>,
     /// When somebody attested it.
     pub attested_at: Option<Timestamp>,
+    /// Which certificate of the same kind it takes the place of.
+    pub supersedes: Option<CertificateId>,
 }
 
 /// A file that a statement rests on, by its digest.
@@ -59,6 +76,7 @@ pub(super) struct Issuing<'a> {
     pub(super) log_origin: &'a str,
     pub(super) issuer_name: &'a str,
     pub(super) key_id: &'a str,
+    pub(super) alg: &'a str,
     pub(super) subject_commitment: &'a str,
     pub(super) issued_at: Timestamp,
 }
@@ -127,8 +145,10 @@ impl Claim {
         payload.insert("cert_id".into(), json!(issuing.id.to_string()));
         payload.insert("tenant_id".into(), json!(issuing.tenant.to_string()));
         payload.insert("log_origin".into(), json!(issuing.log_origin));
-        payload
-            .insert("issuer".into(), json!({"name": issuing.issuer_name, "key_id": issuing.key_id, "alg": "Ed25519"}));
+        payload.insert(
+            "issuer".into(),
+            json!({"name": issuing.issuer_name, "key_id": issuing.key_id, "alg": issuing.alg}),
+        );
         payload.insert("kind".into(), json!(self.kind));
         payload.insert("subject".into(), json!({"kind": self.subject_kind, "commitment": issuing.subject_commitment}));
         payload.insert("statement".into(), json!({"code": self.code, "params": self.params}));
@@ -140,6 +160,9 @@ impl Claim {
         }
         if let Some(time) = self.attested_at {
             payload.insert("attested_at".into(), json!(time.to_string()));
+        }
+        if let Some(id) = self.supersedes {
+            payload.insert("supersedes".into(), json!(id.to_string()));
         }
         Value::Object(payload)
     }

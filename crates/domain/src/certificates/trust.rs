@@ -1,6 +1,6 @@
 //! What a verifier trusts beforehand: the platform's trust keys. No tenant is in it.
 
-use chancery_crypto::{Jwk, canonical};
+use chancery_crypto::{Jwk, canonical, dsse};
 use serde_json::{Value, json};
 
 use crate::{
@@ -52,7 +52,7 @@ pub async fn trust_file(instance: &Instance) -> Result<Vec<u8>, Failure> {
 fn trust_key(key: &DeclaredKey) -> Value {
     json!({
         "key_id": key.key_id,
-        "alg": "Ed25519",
+        "alg": dsse::algorithm(&key.jwk),
         "jwk": key.jwk,
         "state": key.state.as_str(),
         "activated_at": key.activated_at.to_string(),
@@ -71,7 +71,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Trust, NotATrustFile> {
         let jwk: Jwk = key.get("jwk").cloned().and_then(|jwk| serde_json::from_value(jwk).ok()).ok_or(NotATrustFile)?;
         let key_id = key.get("key_id").and_then(Value::as_str).ok_or(NotATrustFile)?;
         let state = key.get("state").and_then(Value::as_str).ok_or(NotATrustFile)?;
-        if jwk.thumbprint() != key_id || key.get("alg") != Some(&json!("Ed25519")) {
+        if jwk.thumbprint() != key_id || dsse::algorithm(&jwk).is_none_or(|alg| key.get("alg") != Some(&json!(alg))) {
             return Err(NotATrustFile);
         }
         if state.parse::<KeyState>().is_ok_and(KeyState::opens) {

@@ -1,9 +1,9 @@
 //! Verifies certificates: the same checks by id, by envelope and offline.
 
-use chancery_crypto::{Ed25519PublicKey, canonical, dsse::Envelope, sha256_hex};
+use chancery_crypto::{canonical, dsse, dsse::Envelope, sha256_hex};
 use serde_json::Value;
 
-use super::{Certificate, CertificateError, PAYLOAD_TYPE, payload};
+use super::{Certificate, CertificateError, EndState, PAYLOAD_TYPE, payload};
 use crate::{
     Instance,
     access::{Call, Permission},
@@ -113,13 +113,9 @@ pub(super) fn check_envelope(envelope: &[u8], keys: &[DeclaredKey], checks: &mut
         Verdict::Untrusted,
     )?;
     let Some(key) = key else { return Err(Verdict::Untrusted) };
-    let public = Ed25519PublicKey::try_from(&key.jwk);
-    let signed = public.is_ok_and(|public| parsed.verify_ed25519(&public, &keyid).is_ok());
-    checks.note(
-        "signature",
-        detail(signed, "Ed25519 over the exact payload", "the signature does not verify"),
-        Verdict::Invalid,
-    )?;
+    let signed = parsed.verify(&key.jwk, &keyid).is_ok();
+    let good = format!("{} over the exact payload", dsse::algorithm(&key.jwk).unwrap_or_default());
+    checks.note("signature", detail(signed, &good, "the signature does not verify"), Verdict::Invalid)?;
 
     let said = read(&parsed.payload);
     checks.note(
@@ -134,6 +130,12 @@ pub(super) fn check_envelope(envelope: &[u8], keys: &[DeclaredKey], checks: &mut
         Verdict::Invalid,
     )?;
     checks.note("times", times.check(key.activated_at), Verdict::Invalid)?;
+    Ok(said)
+}
+
+/// Whether the key that signed may be believed.
+pub(super) fn check_key_state(said: &Said, keys: &[DeclaredKey], checks: &mut Checks) -> Result<(), Verdict> {
+    let key = keys.iter().find(|key| key.key_id == said.key_id).ok_or(Verdict::Untrusted)?;
     let held = match (key.vouches(), key.last_valid_index) {
         (false, _) => Err(format!("the key is {}", key.state)),
         (true, Some(index)) if key.state == KeyState::Revoked => {
@@ -141,8 +143,7 @@ pub(super) fn check_envelope(envelope: &[u8], keys: &[DeclaredKey], checks: &mut
         }
         (true, _) => Ok(key.state.to_string()),
     };
-    checks.note("key_state", held, Verdict::Untrusted)?;
-    Ok(said)
+    checks.note("key_state", held, Verdict::Untrusted)
 }
 
 /// Whether the event at `index` tells of this envelope, within its key's time in the log.
@@ -211,7 +212,15 @@ fn read(bytes: &[u8]) -> Result<(Said, Times), &'static str> {
         return Err("the payload is of an unknown type or version");
     }
     let malformed = "a member of the payload is missing or malformed";
-    let moment = |pointer: &str| text(pointer).map(str::parse::<Timestamp>).transpose().map_err(|_| malformed);
+    // A moment has one form; a null is none.
+    let moment = |pointer: &str| match payload.pointer(pointer) {
+        None => Ok(None),
+        Some(value) => {
+            let text = value.as_str().ok_or(malformed)?;
+            let moment: Timestamp = text.parse().map_err(|_| malformed)?;
+            if moment.to_string() == text { Ok(Some(moment)) } else { Err(malformed) }
+        }
+    };
     let said = Said {
         id: text("/cert_id").and_then(|id| id.parse().ok()).ok_or(malformed)?,
         tenant: text("/tenant_id").and_then(|id| id.parse().ok()).ok_or(malformed)?,
@@ -287,7 +296,9 @@ async fn examine(
     let keys = declared(&mut *view, &ring, Managed::Certificate).await?;
     drop(view);
     let mut checks = Checks::new();
-    let said = match check_envelope(envelope, &keys, &mut checks) {
+    let said = check_envelope(envelope, &keys, &mut checks);
+    let said = said.and_then(|said| check_key_state(&said, &keys, &mut checks).map(|()| said));
+    let said = match said {
         Ok(said) => said,
         Err(verdict) => return Ok(Report { verdict, checks: checks.0 }),
     };
@@ -329,5 +340,16 @@ async fn check_stored(
     let Some(LoggedEvent { index, event, .. }) = event else {
         return Ok(checks.note("logged", Err("its event is not in the log".to_owned()), Verdict::Invalid));
     };
-    Ok(check_logged(&event.core, index, envelope, said, keys, checks))
+    if let Err(verdict) = check_logged(&event.core, index, envelope, said, keys, checks) {
+        return Ok(Err(verdict));
+    }
+    let ends = view.certificate_ends(said.id).await?;
+    let revoked = ends.iter().find(|end| end.state == EndState::Revoked);
+    Ok(match revoked.or_else(|| ends.first()) {
+        None => checks.note("standing", Ok("it stands".to_owned()), Verdict::Revoked),
+        Some(end) => {
+            let otherwise = if end.state == EndState::Revoked { Verdict::Revoked } else { Verdict::Superseded };
+            checks.note("standing", Err(format!("{} since {}: {}", end.state, end.at, end.reason)), otherwise)
+        }
+    })
 }

@@ -274,6 +274,7 @@ async fn certify(
         code: "key.destroyed".to_owned(),
         params,
         evidence: Vec::new(),
+        supersedes: None,
         occurred_at: Some(now),
         attested_at: None,
     };

@@ -3,7 +3,7 @@
 use chancery_crypto::{Ed25519SigningKey, Jwk, Key256, P256SigningKey, RsaPrivateKey, RsaSize, Secret, random::Random};
 
 use super::{
-    Key, KeyState, KeyVersion, Keyring, KeyringError, Managed, PlatformRoot, TenantKey,
+    Key, KeyState, KeyType, KeyVersion, Keyring, KeyringError, Managed, PlatformRoot, TenantKey,
     ring::{Material, RingVersion},
     tenant_keys::{self, OwnProviders, TenantKeys},
 };
@@ -63,7 +63,13 @@ pub(super) fn make_version(
     now: Timestamp,
     rng: &dyn Random,
 ) -> Result<(KeyVersion, RingVersion), Failure> {
-    let (material, bytes, public) = make_material(managed, tokens, rng)?;
+    let (material, bytes, public) = match (managed, key.key_type) {
+        (Managed::Certificate, KeyType::EcP256) => {
+            let TokenMaterial { material, bytes, public } = TokenMaterial::make(TokenAlgorithm::Es256, rng)?;
+            (material, bytes, Some(public))
+        }
+        _ => make_material(managed, tokens, rng)?,
+    };
     let wrapped = wrapping.wrap(key.id, &key.wrap_purpose(), version, bytes.expose(), rng)?;
     let stored = KeyVersion::fresh(key, version, previous, wrapped, public, now, rng)?;
     let (key_id, public) = (stored.key_id.clone(), stored.public_jwk.clone());
@@ -221,11 +227,11 @@ fn public_half(material: &Material) -> Option<Jwk> {
 
 fn read_material(managed: Managed, public: Option<&Jwk>, bytes: &[u8]) -> Result<Material, KeyringError> {
     let material = match managed {
-        Managed::Certificate | Managed::Log => {
+        Managed::Log => {
             let seed = bytes.try_into().map_err(|_| KeyringError::Unwrap)?;
             Material::Ed25519(Ed25519SigningKey::from_seed(seed).map_err(|_| KeyringError::Unwrap)?)
         }
-        Managed::Token => TokenMaterial::read(public.ok_or(KeyringError::Unwrap)?, bytes)?,
+        Managed::Certificate | Managed::Token => TokenMaterial::read(public.ok_or(KeyringError::Unwrap)?, bytes)?,
         Managed::Data | Managed::Index | Managed::Subject | Managed::Audit => {
             Material::Root(Key256::from_slice(bytes).ok_or(KeyringError::Unwrap)?)
         }

@@ -16,6 +16,7 @@ use crate::{
 
 mod blobs;
 pub mod checks;
+pub(crate) mod completed;
 mod copies;
 mod count;
 pub mod create;

@@ -1,7 +1,7 @@
 //! Adds a version to a key; the old one opens and verifies on.
 
 use super::{
-    Key, KeyError, KeyPurpose, KeyRef, KeyState, KeyVersion, Keyring, Managed,
+    Key, KeyError, KeyPurpose, KeyRef, KeyState, KeyType, KeyVersion, Keyring, Managed, completed,
     create::{self, Drawn},
     hierarchy,
 };
@@ -9,6 +9,7 @@ use crate::{
     Instance,
     access::{Call, Permission},
     audit::{Change, Detail, Event, EventKind, stamp::Actor},
+    faults::Faults,
     ids::{KeyId, TenantId},
     tenants::create::activation,
 };
@@ -16,14 +17,15 @@ use crate::{
 /// Rotates a key of the caller's tenant.
 ///
 /// All versions are held exclusively until the commit: whoever uses one holds it shared, so nothing is logged under it
-/// after its retirement. A key whose newest version expired or was revoked gets a new active one.
+/// after its retirement. A key whose newest version expired or was revoked gets a new active one. The key that signs
+/// certificates may go on as another type: old versions verify on as what they are.
 ///
 /// # Errors
 ///
 /// [`KeyError`]; then nothing changed.
-pub async fn rotate(instance: &Instance, call: &Call, id: KeyId) -> Result<KeyRef, KeyError> {
+pub async fn rotate(instance: &Instance, call: &Call, id: KeyId, to: Option<KeyType>) -> Result<KeyRef, KeyError> {
     call.require(Permission::KeysRotate)?;
-    let outcome = rotate_as(instance, Actor::Call(call), call.tenant(), id).await;
+    let outcome = rotate_as(instance, Actor::Call(call), call.tenant(), id, to).await;
     if let Err(error) = &outcome
         && !matches!(error, KeyError::NotFound)
     {
@@ -38,9 +40,15 @@ pub(super) async fn rotate_as(
     actor: Actor<'_>,
     tenant: TenantId,
     id: KeyId,
+    to: Option<KeyType>,
 ) -> Result<KeyRef, KeyError> {
     let mut view = instance.store().view(tenant).await?;
     let key = view.key(id).await?.ok_or(KeyError::NotFound)?;
+    let certifies = key.managed == Some(Managed::Certificate);
+    if to.is_some_and(|to| to != key.key_type && !(certifies && matches!(to, KeyType::Ed25519 | KeyType::EcP256))) {
+        let message = "only the certificate key changes its type, to ed25519 or ec_p256";
+        return Err(Faults::one("/type", "unsuited", message).into());
+    }
     // Others must know a token key before it is used; when there is none in force, nothing is lost by using it at once.
     if key.managed == Some(Managed::Token)
         && view.key_versions(id).await?.iter().any(|version| version.state == KeyState::Active)
@@ -57,6 +65,7 @@ pub(super) async fn rotate_as(
     let ring = instance.keyring(tenant).await?;
     let mut change = Change::begin_with(instance, actor, tenant, ring).await?;
     let key = change.rows().seize_key(id).await?.ok_or(KeyError::NotFound)?;
+    let key = Key { key_type: to.unwrap_or(key.key_type), ..key };
     let versions = change.rows().seize_versions(id).await?;
     let newest = versions.last().ok_or(KeyError::NotActive)?;
     let old = versions.iter().find(|version| version.state == KeyState::Active);
@@ -88,9 +97,23 @@ pub(super) async fn rotate_as(
     change.rows().update_key(&key).await?;
     change.rows().insert_key_version(&new).await?;
     change.record(activation(&key, &new)).await?;
+    let retired = old.filter(|_| superseded_state(&key) == KeyState::Inactive);
+    // A certificate key states its own rotation under its new version, which this change does not hold yet.
+    let itself = key.managed == Some(Managed::Certificate);
+    if let Some(retired) = retired.filter(|_| !itself) {
+        completed::certify(instance, &mut change, &key, retired).await?;
+    }
     let versions = change.rows().key_versions(id).await?;
     change.commit(Event::new(EventKind::KeyRotated).on("key", id).with("key_id", Detail::Id(new.key_id))).await?;
     instance.end_lease(tenant);
+    if let Some(retired) = retired.filter(|_| itself) {
+        let ring = instance.keyring(tenant).await?;
+        let mut change = Change::begin_with(instance, actor, tenant, ring).await?;
+        completed::certify(instance, &mut change, &key, retired).await?;
+        change
+            .commit(Event::new(EventKind::KeyDrained).on("key", id).with("key_id", Detail::Id(retired.key_id.clone())))
+            .await?;
+    }
     Ok(KeyRef { key, versions })
 }
 

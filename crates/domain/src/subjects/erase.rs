@@ -124,6 +124,7 @@ fn claim(key: &SubjectKey, subject: &Phi<String>, now: Timestamp, complete_at: T
         code: ERASURE_CODE.to_owned(),
         params: params.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect(),
         evidence: Vec::new(),
+        supersedes: None,
         occurred_at: Some(now),
         attested_at: None,
     }

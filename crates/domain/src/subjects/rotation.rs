@@ -144,7 +144,7 @@ async fn move_references(instance: &Instance, tenant: TenantId, from: &KeyVersio
         change.rows().insert_subject_references(&made).await?;
         moved += 1;
     }
-    let drained = census::drain(&mut change, &key).await?;
+    let drained = census::drain(instance, &mut change, &key).await?;
     if moved == 0 && !drained {
         return Ok(());
     }

@@ -144,7 +144,11 @@ macro_rules! store_conformance {
                 another_tenant_does_not_change_it,
             ],
             census: [counts_read_back, a_count_is_replaced, own_values_are_counted, own_values_are_swapped, another_tenant_does_not_see_it],
-            certificates: [a_certificate_reads_back, another_tenant_does_not_see_it, an_id_is_taken_once],
+            certificates: [
+                a_certificate_reads_back, another_tenant_does_not_see_it, an_id_is_taken_once, an_end_is_noted_once,
+                certificates_are_found_by_whom_they_speak_of, certificates_come_in_pages,
+                a_lockdown_begins_and_ends,
+            ],
             audit: [
                 a_log_starts_empty, a_log_starts_once, events_keep_their_order_in_the_queue, logged_events_leave_the_queue,
                 logged_events_are_found, an_event_is_logged_once, two_sequencers_do_not_fork_the_log, a_head_moves_by_compare_and_swap,

@@ -1,6 +1,7 @@
 //! `chancery import …`: brings what other systems have.
 
 mod api_keys;
+mod certificates;
 mod denylist;
 mod keys;
 mod rows;
@@ -30,6 +31,8 @@ enum What {
     ApiKeys(api_keys::ApiKeysArgs),
     /// Tokens that another system had revoked, by their `jti`: they stay refused
     Denylist(denylist::DenylistArgs),
+    /// Signed certificates of another system: verified here with its public keys, and attested by digest in the log
+    Certificates(certificates::CertificatesArgs),
 }
 
 /// Runs it.
@@ -43,5 +46,6 @@ pub async fn run(args: ImportArgs) -> Result<ExitCode> {
         What::Keys(args) => keys::run(&api, output, args).await,
         What::ApiKeys(args) => api_keys::run(&api, output, args).await,
         What::Denylist(args) => denylist::run(&api, output, args).await,
+        What::Certificates(args) => certificates::run(&api, output, args).await,
     }
 }

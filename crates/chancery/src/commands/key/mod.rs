@@ -35,7 +35,7 @@ enum Verb {
     /// Change who may use a key, how long its versions live, and when it rotates
     Update(verbs::UpdateArgs),
     /// Add a version; old ones open and verify on
-    Rotate(KeyArg),
+    Rotate(verbs::RotateArgs),
     /// Count what each version still holds: how far a re-seal or a move of keys is
     Census(KeyArg),
     /// Stop versions for now
@@ -89,7 +89,7 @@ pub async fn run(args: KeyArgs) -> Result<ExitCode> {
         Verb::Create(args) => verbs::create(&api, output, args).await,
         Verb::Get(arg) => verbs::get(&api, output, &arg.key).await,
         Verb::Update(args) => verbs::update(&api, output, args).await,
-        Verb::Rotate(arg) => verbs::post(&api, output, &arg.key, "rotate", Value::Object(serde_json::Map::new())).await,
+        Verb::Rotate(args) => verbs::rotate(&api, output, args).await,
         Verb::Census(arg) => verbs::census(&api, output, &arg.key).await,
         Verb::Suspend(args) => verbs::shift(&api, output, args, "suspend").await,
         Verb::Resume(args) => verbs::shift(&api, output, args, "resume").await,

@@ -100,6 +100,15 @@ pub(super) struct VersionArgs {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct RotateArgs {
+    #[command(flatten)]
+    key: KeyArg,
+    /// For the key that signs certificates: go on as ed25519 or ec_p256
+    #[arg(long = "type", value_name = "TYPE")]
+    key_type: Option<String>,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct RevokeArgs {
     #[command(flatten)]
     versions: VersionArgs,
@@ -226,6 +235,10 @@ async fn asked(api: &Api, output: Output, key: &str, verb: &str, body: Value) ->
     }
     output.thing(&answer, &["approval_id", "action", "expires_at"]);
     Ok(ExitCode::SUCCESS)
+}
+
+pub(super) async fn rotate(api: &Api, output: Output, args: RotateArgs) -> Result<ExitCode> {
+    post(api, output, &args.key.key, "rotate", body([("type", json!(args.key_type))])).await
 }
 
 pub(super) async fn shift(api: &Api, output: Output, args: VersionArgs, verb: &str) -> Result<ExitCode> {

@@ -91,7 +91,7 @@ impl Worker<'_> {
                     change.rows().put_count(&counted).await?;
                 }
             }
-            let drained = census::drain(&mut change, &key).await?;
+            let drained = census::drain(self.instance, &mut change, &key).await?;
             let (values, unsealed) = found.iter().fold((0, 0), |(values, unsealed), (_, found)| {
                 let (more, clear) = found.sums();
                 (values + more, unsealed + clear)

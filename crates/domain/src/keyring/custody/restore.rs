@@ -1,6 +1,6 @@
 //! Takes the material of keys back from where copies of them are.
 
-use chancery_crypto::{KeyMaterial, Secret};
+use chancery_crypto::{KeyMaterial, PublicKey, Secret};
 use subtle::ConstantTimeEq as _;
 
 use super::{CustodyError, deed, destination, read};
@@ -83,7 +83,10 @@ fn check(
     version: &KeyVersion,
     material: &Secret<Vec<u8>>,
 ) -> Result<(), CopyError> {
-    let read = KeyMaterial::from_material(key.key_type.maths(), material.expose()).map_err(|_| CopyError::Damaged)?;
+    // Versions of one managed key may be of several types; the public half says which.
+    let public = version.public_jwk.as_ref().and_then(|jwk| PublicKey::try_from(jwk).ok());
+    let maths = public.and_then(|public| public.key_type()).unwrap_or(key.key_type.maths());
+    let read = KeyMaterial::from_material(maths, material.expose()).map_err(|_| CopyError::Damaged)?;
     let purpose = key.wrap_purpose();
     let proofs = [
         read.public().map(|public| public.jwk().thumbprint() == version.key_id),

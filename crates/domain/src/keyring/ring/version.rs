@@ -1,6 +1,9 @@
 //! An unwrapped key version.
 
-use chancery_crypto::{Ed25519SigningKey, Handle, Jwk, Key256, P256SigningKey, RsaPrivateKey};
+use chancery_crypto::{
+    Ed25519SigningKey, Handle, Jwk, Key256, P256SigningKey, RsaPrivateKey,
+    dsse::{self, Envelope},
+};
 
 use super::KeyringError;
 use crate::{
@@ -46,6 +49,21 @@ impl RingVersion {
             Material::Ed25519(key) => Ok(key),
             Material::Root(_) | Material::P256(_) | Material::Rsa(_) | Material::Damaged => Err(KeyringError::Unwrap),
         }
+    }
+
+    /// Signs a statement in the way of the key's type, where the key is.
+    pub(crate) fn statement(&self, payload_type: &str, payload: Vec<u8>) -> Result<Envelope, KeyringError> {
+        if self.managed != Managed::Certificate {
+            return Err(KeyringError::Unwrap);
+        }
+        let message = dsse::pae(payload_type, &payload);
+        let sig = match &self.material {
+            Material::Ed25519(key) => key.sign(&message).to_vec(),
+            Material::P256(key) => key.sign(&message).map_err(|_| KeyringError::Unwrap)?.to_vec(),
+            Material::Rsa(key) => key.sign_pss(&message).map_err(|_| KeyringError::Unwrap)?,
+            Material::Root(_) | Material::Damaged => return Err(KeyringError::Unwrap),
+        };
+        Ok(Envelope::of(payload_type, payload, &self.key_id, sig))
     }
 
     /// Signs a token by the one algorithm of the key, where the key is: nothing takes a copy of it.

@@ -21,6 +21,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+pub(crate) mod batch;
+pub(crate) mod ends;
+pub(crate) mod packs;
+
 use crate::{
     App,
     error::IntoProblem,
@@ -89,6 +93,8 @@ pub(crate) struct NewCertificateBody {
     /// When somebody attested it.
     #[schema(value_type = Option<String>, format = DateTime)]
     attested_at: Option<Timestamp>,
+    /// A certificate of the same kind that this one takes the place of.
+    supersedes: Option<String>,
 }
 
 /// A certificate.
@@ -162,16 +168,17 @@ pub(crate) fn body(tenant: TenantId, certificate: Certificate) -> CertificateBod
 }
 
 impl NewCertificateBody {
-    fn claim(self) -> Result<Claim, Problem> {
+    fn claim(self) -> Result<Claim, Faults> {
         let params: BTreeMap<String, Value> = match self.statement.params {
             None => BTreeMap::new(),
             Some(params) => match params.expose().as_object() {
                 Some(params) => params.iter().map(|(name, value)| (name.clone(), value.clone())).collect(),
-                None => {
-                    return Err(Problem::invalid(Faults::one("/statement/params", "type", "must be a JSON object")));
-                }
+                None => return Err(Faults::one("/statement/params", "type", "must be a JSON object")),
             },
         };
+        let supersedes = self.supersedes.map(|id| id.parse()).transpose();
+        let supersedes =
+            supersedes.map_err(|_| Faults::one("/supersedes", "unknown", "there is no such certificate"))?;
         let evidence = self.evidence.into_iter().map(|evidence| Evidence {
             name: evidence.name,
             media_type: evidence.media_type,
@@ -187,6 +194,7 @@ impl NewCertificateBody {
             evidence: evidence.collect(),
             occurred_at: self.occurred_at,
             attested_at: self.attested_at,
+            supersedes,
         })
     }
 }
@@ -205,7 +213,7 @@ pub(crate) async fn issue_certificate(
         Once::Make(call) => call,
         Once::Made(id) => return replay(&app, &call, id).await,
     };
-    let issued = certificates::issue(&app.instance, &once, &new.claim()?).await.or_problem();
+    let issued = certificates::issue(&app.instance, &once, &new.claim().map_err(Problem::invalid)?).await.or_problem();
     let Issued { certificate, subject_salt } = match issued {
         Ok(issued) => issued,
         Err(problem) => {

@@ -1,0 +1,86 @@
+//! Packs: evidence for outsiders, who need no server to check it.
+
+use axum::{
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use chancery_domain::{
+    Faults, Timestamp,
+    certificates::{self, PackScope},
+    ids::CertificateId,
+};
+use chancery_middleware::{Authenticated, Body, Problem};
+use http::header;
+use serde::Deserialize;
+use tokio::sync::Semaphore;
+use utoipa::ToSchema;
+
+use super::SubjectBody;
+use crate::{App, error::IntoProblem};
+
+/// Spans of the log are made in memory, up to some hundred megabytes each: so many at a time.
+static SPANS: Semaphore = Semaphore::const_new(2);
+
+/// What a pack shall be about: certificates by their ids, everything in a span of time, or certificates about one subject.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = NewPack)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NewPackBody {
+    /// 1 to 1,000 certificates of the caller's tenant.
+    certificates: Option<Vec<String>>,
+    /// Every event recorded at or after, and the certificates among them; with `to`.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    from: Option<Timestamp>,
+    /// And before; at most 366 days later.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    to: Option<Timestamp>,
+    /// Every certificate about this thing or person, as it was named when they were issued.
+    subject: Option<SubjectBody>,
+}
+
+impl NewPackBody {
+    /// `None` if an id is none: then there is no such certificate.
+    fn scope(self) -> Result<Option<PackScope>, Problem> {
+        match (self.certificates, self.from, self.to, self.subject) {
+            (Some(ids), None, None, None) => {
+                let ids = ids.iter().map(|id| id.parse::<CertificateId>()).collect::<Result<Vec<_>, _>>();
+                Ok(ids.ok().map(PackScope::Certificates))
+            }
+            (None, Some(from), Some(to), None) => Ok(Some(PackScope::Range { from, to })),
+            (None, None, None, Some(SubjectBody { kind, r#ref })) => {
+                Ok(Some(PackScope::Subject { kind, reference: r#ref }))
+            }
+            _ => {
+                let message = "give `certificates`, or `from` and `to`, or `subject`";
+                Err(Problem::invalid(Faults::one("", "required", message)))
+            }
+        }
+    }
+}
+
+/// Export everything that proves certificates, or a span of the log, offline.
+#[utoipa::path(post, path = "/v1/certificates/packs", tag = "certificates", request_body = NewPackBody,
+    responses((status = 200, description = "A canonical zip.", content_type = "application/zip", body = Vec<u8>)))]
+pub(crate) async fn make_pack(
+    State(app): State<App>,
+    Authenticated(call): Authenticated,
+    Body(body): Body<NewPackBody>,
+) -> Result<Response, Problem> {
+    let scope = body.scope()?;
+    let _room = match &scope {
+        Some(PackScope::Range { .. }) => {
+            // Who waits too long is told so by the server's time limit. It is never closed.
+            SPANS.acquire().await.ok()
+        }
+        _ => None,
+    };
+    let pack = match &scope {
+        Some(scope) => certificates::export(&app.instance, &call, call.tenant(), scope).await.or_problem()?,
+        None => return Err(certificates::CertificateError::NotFound).or_problem(),
+    };
+    let headers = [
+        (header::CONTENT_TYPE, "application/zip"),
+        (header::CONTENT_DISPOSITION, "attachment; filename=\"audit-pack.zip\""),
+    ];
+    Ok((headers, pack).into_response())
+}

@@ -1,0 +1,126 @@
+//! Zero PHI: what looks like personal data is refused where a tenant asks for that, and looked for in what is kept.
+
+use axum::{Json, extract::State};
+use chancery_domain::{
+    Faults,
+    certificates::{self, Detector, LockdownReport, Suspicion},
+};
+use chancery_middleware::{Asked, Authenticated, Body, Problem};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::{App, error::IntoProblem};
+
+/// Whether a tenant is locked down.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Lockdown)]
+pub(crate) struct LockdownBody {
+    /// Whether certificates that look as if personal data were in them are refused.
+    on: bool,
+    /// Since when.
+    since: Option<String>,
+}
+
+/// Locks down, or ends that.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = SetLockdown)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SetLockdownBody {
+    /// `true` to refuse what looks like personal data.
+    on: bool,
+}
+
+/// Get whether the tenant is locked down.
+#[utoipa::path(get, path = "/v1/lockdown", tag = "certificates",
+    responses((status = 200, description = "Whether, and since when.", body = LockdownBody)))]
+pub(crate) async fn get_lockdown(
+    State(app): State<App>,
+    Authenticated(call): Authenticated,
+) -> Result<Json<LockdownBody>, Problem> {
+    let since = certificates::lockdown(&app.instance, &call).await.or_problem()?;
+    Ok(Json(LockdownBody { on: since.is_some(), since: since.map(|since| since.to_string()) }))
+}
+
+/// Lock the tenant down, or end that. Certificates that look as if personal data were in them are refused from here on.
+#[utoipa::path(put, path = "/v1/lockdown", tag = "certificates", request_body = SetLockdownBody,
+    responses((status = 200, description = "Whether, and since when.", body = LockdownBody)))]
+pub(crate) async fn set_lockdown(
+    State(app): State<App>,
+    Authenticated(call): Authenticated,
+    Body(body): Body<SetLockdownBody>,
+) -> Result<Json<LockdownBody>, Problem> {
+    let since = certificates::set_lockdown(&app.instance, &call, body.on).await.or_problem()?;
+    Ok(Json(LockdownBody { on: since.is_some(), since: since.map(|since| since.to_string()) }))
+}
+
+/// How far back events are looked at.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ReportQuery {
+    /// Events of so many days are looked at: 1 to 366.
+    #[param(minimum = 1, maximum = 366, default = 7)]
+    days: Option<u32>,
+}
+
+/// Something that looks like personal data. Never what was found.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Suspicion)]
+pub(crate) struct SuspicionBody {
+    /// certificate or event.
+    of: &'static str,
+    /// Which one.
+    id: String,
+    /// Where in it.
+    pointer: String,
+    /// ssn, phone, email, record_number or birth_date.
+    #[schema(value_type = String)]
+    detector: Detector,
+}
+
+/// What was scanned and what was found.
+#[derive(Serialize, ToSchema)]
+#[schema(as = LockdownReport)]
+pub(crate) struct ReportBody {
+    /// Since when what is suspected is refused; `null` if it is not.
+    since: Option<String>,
+    /// How many certificates were scanned.
+    certificates: usize,
+    /// How many events were scanned.
+    events: usize,
+    /// Whether that was all there is: at most 20,000 of each are scanned.
+    complete: bool,
+    /// How many suspicions there are.
+    found: usize,
+    /// The first 100 of them.
+    items: Vec<SuspicionBody>,
+}
+
+impl From<LockdownReport> for ReportBody {
+    fn from(report: LockdownReport) -> Self {
+        let items = report.listed.into_iter();
+        let body = |Suspicion { of, id, pointer, detector }| SuspicionBody { of, id, pointer, detector };
+        Self {
+            since: report.since.map(|since| since.to_string()),
+            certificates: report.certificates,
+            events: report.events,
+            complete: report.complete,
+            found: report.found,
+            items: items.map(body).collect(),
+        }
+    }
+}
+
+/// Look at every certificate, and the events of the last days, for what looks like personal data.
+#[utoipa::path(get, path = "/v1/lockdown/report", tag = "certificates", params(ReportQuery),
+    responses((status = 200, description = "What was scanned and what was found.", body = ReportBody)))]
+pub(crate) async fn lockdown_report(
+    State(app): State<App>,
+    Asked(call, query): Asked<ReportQuery>,
+) -> Result<Json<ReportBody>, Problem> {
+    let days = query.days.unwrap_or(7);
+    if !(1..=366).contains(&days) {
+        return Err(Problem::invalid(Faults::one("/days", "range", "query: must be 1 to 366")));
+    }
+    Ok(Json(certificates::lockdown_report(&app.instance, &call, days).await.or_problem()?.into()))
+}

@@ -1,0 +1,148 @@
+//! Packs of many certificates and of spans of the log, from outside.
+
+use chancery_domain::{
+    TenantId,
+    audit::sequence,
+    certificates::{self, PackReport, PackScope, PackVerdict, verify_pack},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    app::{Backend, Caller, Clinic, TestApp},
+    proofs::issue,
+};
+
+backends! {
+    a_list_of_certificates_verifies,
+    a_span_of_the_log_holds_every_event_of_it,
+    a_pack_is_the_same_bytes_each_time,
+}
+
+/// Every span that a test can be in.
+fn ever() -> Value {
+    json!({"from": "2026-01-01T00:00:00Z", "to": "2026-12-31T00:00:00Z"})
+}
+
+async fn pack(app: &TestApp, caller: &Caller, body: Value) -> Vec<u8> {
+    let reply = app.post(caller, "/v1/certificates/packs", body).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    assert_eq!(reply.headers["content-type"], "application/zip");
+    reply.body
+}
+
+async fn verified(app: &TestApp, pack: &[u8]) -> PackReport {
+    let trust = app.anonymous("GET", "/.well-known/chancery-trust.json", None).await.body;
+    verify_pack(pack, &trust, None)
+}
+
+async fn rotate(app: &TestApp, clinic: &Clinic, managed: &str) {
+    let keys = app.get(&clinic.officer, &format!("/v1/keys?managed={managed}")).await.ok();
+    let id = keys["items"][0]["id"].as_str().unwrap();
+    app.post(&clinic.officer, &format!("/v1/keys/{id}/rotate"), json!({})).await.ok();
+}
+
+fn detail<'a>(report: &'a PackReport, name: &str) -> &'a str {
+    let check = report.checks.iter().find(|check| check.name == name);
+    check.unwrap_or_else(|| panic!("no check {name} in {:?}", report.checks)).detail.as_str()
+}
+
+async fn a_list_of_certificates_verifies(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let (clinic, other) = (app.clinic("ours").await, app.clinic("theirs").await);
+    let mut ids = Vec::new();
+    for round in 0..3 {
+        for _ in 0..3 {
+            ids.push(issue(&app, &clinic).await["id"].as_str().unwrap().to_owned());
+        }
+        rotate(&app, &clinic, ["certificate", "log", "certificate"][round]).await;
+    }
+    let wanted = json!({"certificates": [ids[7], ids[0], ids[4], ids[0]]});
+    let bytes = pack(&app, &clinic.auditor, wanted).await;
+    let report = verified(&app, &bytes).await;
+    assert_eq!(report.verdict, PackVerdict::Verified, "{:?}", report.checks);
+    let mut expected = [&ids[0], &ids[4], &ids[7]];
+    expected.sort_unstable();
+    assert_eq!(report.certificates.iter().collect::<Vec<_>>(), expected);
+    assert!(!report.checks.iter().any(|check| check.name == "completeness"));
+
+    let foreign = issue(&app, &other).await["id"].clone();
+    for missing in [json!([ids[0], foreign]), json!(["crt_01JD5V7N8Q0000000000000001"]), json!(["nonsense"])] {
+        let body = json!({"certificates": missing});
+        app.post(&clinic.auditor, "/v1/certificates/packs", body).await.refused(404, "not_found");
+    }
+    let many: Vec<&String> = std::iter::repeat_n(&ids[0], 1_001).collect();
+    for bad in
+        [json!({"certificates": []}), json!({"certificates": many}), json!({}), json!({"from": "2026-01-01T00:00:00Z"})]
+    {
+        app.post(&clinic.auditor, "/v1/certificates/packs", bad).await.refused(422, "request.invalid");
+    }
+}
+
+async fn a_span_of_the_log_holds_every_event_of_it(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("ours").await;
+    issue(&app, &clinic).await;
+    let from = app.events(&clinic.auditor, "certificate.issued").await[0]["recorded_at"].clone();
+    let second = issue(&app, &clinic).await["id"].clone();
+    rotate(&app, &clinic, "certificate").await;
+    issue(&app, &clinic).await;
+    for _ in 0..20 {
+        app.get(&clinic.auditor, "/v1/audit/checkpoint").await.ok();
+    }
+    let everything = verified(&app, &pack(&app, &clinic.auditor, ever()).await).await;
+    assert_eq!(everything.verdict, PackVerdict::Verified, "{:?}", everything.checks);
+    assert_eq!(everything.certificates.len(), 3);
+    assert_eq!(detail(&everything, "completeness"), "0 gaps across 1 nodes");
+    let (held, all) = detail(&everything, "inclusion").split_once(" of ").unwrap();
+    assert_eq!(format!("{held} events"), all);
+
+    // A part of it: what was before is not there, and is proven past.
+    let part = json!({"from": from, "to": "2026-12-31T00:00:00Z"});
+    let part = verified(&app, &pack(&app, &clinic.auditor, part).await).await;
+    assert_eq!(part.verdict, PackVerdict::Verified, "{:?}", part.checks);
+    assert_ne!(detail(&part, "proof"), "0 hashes");
+
+    // A key that was compromised does not spoil the evidence of everything else.
+    let keys = app.get(&clinic.officer, "/v1/keys?managed=certificate").await.ok();
+    let id = keys["items"][0]["id"].as_str().unwrap();
+    let body = json!({"version": 1, "reason": "key_compromise"});
+    app.post(&clinic.officer, &format!("/v1/keys/{id}/revoke"), body).await.ok();
+    let after = verified(&app, &pack(&app, &clinic.auditor, ever()).await).await;
+    assert_eq!((after.verdict, after.certificates.len()), (PackVerdict::Verified, 1), "{:?}", after.checks);
+    assert!(
+        after
+            .checks
+            .iter()
+            .any(|check| check.detail.contains(second.as_str().unwrap()) && check.detail.contains("untrusted"))
+    );
+
+    // Whoever may read certificates only does not get the log in this way.
+    app.post(&clinic.service, "/v1/certificates/packs", ever()).await.refused(403, "authz.denied");
+    for bad in [
+        json!({"from": "2026-03-01T00:00:00Z", "to": "2026-02-01T00:00:00Z"}),
+        json!({"from": "2026-01-01T00:00:00Z", "to": "2027-02-01T00:00:00Z"}),
+        json!({"from": "2020-01-01T00:00:00Z", "to": "2020-02-01T00:00:00Z"}),
+    ] {
+        app.post(&clinic.auditor, "/v1/certificates/packs", bad).await.refused(422, "request.invalid");
+    }
+    assert_eq!(app.events(&clinic.auditor, "certificate.exported").await.len(), 4);
+}
+
+async fn a_pack_is_the_same_bytes_each_time(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("ours").await;
+    let id = issue(&app, &clinic).await["id"].as_str().unwrap().parse().unwrap();
+    let tenant: TenantId = clinic.id.parse().unwrap();
+    let head = sequence::checkpoint(&app.instance, tenant).await.unwrap();
+    let span =
+        PackScope::Range { from: "2026-01-01T00:00:00Z".parse().unwrap(), to: "2026-12-31T00:00:00Z".parse().unwrap() };
+    for scope in [PackScope::Certificates(vec![id]), span] {
+        let first = certificates::assemble(&app.instance, tenant, &scope, &head).await.unwrap();
+        // The log goes on meanwhile; the pack is of its head.
+        issue(&app, &clinic).await;
+        sequence::checkpoint(&app.instance, tenant).await.unwrap();
+        let again = certificates::assemble(&app.instance, tenant, &scope, &head).await.unwrap();
+        assert_eq!(first, again);
+        assert_eq!(verified(&app, &first).await.verdict, PackVerdict::Verified);
+    }
+}

@@ -1,0 +1,77 @@
+//! `chancery pack`: evidence from a running server, for people who have none.
+
+use std::{
+    fs::OpenOptions,
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::{Context as _, Result, bail};
+use clap::Args;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::client::{ServerArgs, explain};
+use crate::commands::say;
+
+/// `chancery pack`: certificates by their ids, or every event of a span of time with the certificates among them.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("scope").required(true).args(["certificates", "from"]))]
+pub struct PackArgs {
+    /// The certificates, by their ids (`crt_…`)
+    #[arg(value_name = "CERTIFICATE", conflicts_with_all = ["from", "to"])]
+    certificates: Vec<String>,
+    /// Every event recorded at or after this moment, such as 2026-01-01T00:00:00Z
+    #[arg(long, value_name = "TIME", requires = "to")]
+    from: Option<String>,
+    /// And before this one; at most 366 days later
+    #[arg(long, value_name = "TIME", requires = "from")]
+    to: Option<String>,
+    /// Where the pack goes; a file that is there already is not overwritten
+    #[arg(long, short, value_name = "FILE")]
+    output: PathBuf,
+    /// Also keep the instance's trust file here. Whoever shall check the pack gets it another way, once, beforehand
+    #[arg(long, value_name = "FILE")]
+    trust: Option<PathBuf>,
+    #[command(flatten, next_help_heading = "Server")]
+    server: ServerArgs,
+}
+
+/// Runs it.
+///
+/// # Errors
+///
+/// With what the server said, or why the file was not written.
+pub async fn run(args: PackArgs) -> Result<ExitCode> {
+    let api = args.server.api()?;
+    let body = match (&args.from, &args.to) {
+        (Some(from), Some(to)) => json!({ "from": from, "to": to }),
+        _ => json!({ "certificates": args.certificates }),
+    };
+    let pack = fetch(api.request(Method::POST, "/v1/certificates/packs")?.json(&body)).await?;
+    write_new(&args.output, &pack)?;
+    say(format_args!("{}: {} bytes", args.output.display(), pack.len()));
+    if let Some(path) = &args.trust {
+        write_new(path, &fetch(api.request(Method::GET, "/.well-known/chancery-trust.json")?).await?)?;
+        say(format_args!("{}: the trust file", path.display()));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn fetch(request: reqwest::RequestBuilder) -> Result<Vec<u8>> {
+    let response = request.send().await.context("no answer; is the server running, and is --url right?")?;
+    let status = response.status();
+    let bytes = response.bytes().await.context("the answer broke off")?;
+    if status.is_success() {
+        return Ok(bytes.to_vec());
+    }
+    let problem: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+    bail!("{}", explain(status.as_u16(), &problem))
+}
+
+fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
+    let file = OpenOptions::new().write(true).create_new(true).open(path);
+    let mut file = file.with_context(|| format!("cannot make {}", path.display()))?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).with_context(|| format!("cannot write {}", path.display()))
+}

@@ -1,0 +1,211 @@
+//! Signed certificates of another system, against its public keys.
+//!
+//! A bundle is JSON: `certificate_id`, `key_id`, `signature`, and the exact bytes that were signed as `canonical_message`, a text or base64
+//! of one. Bundles of before that member existed have the statement itself, as `payload`, `message` or `data`: its canonical form is
+//! written again in the spellings that were in use, and the signature says which one it was. Nothing is believed of a spelling.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use super::base64;
+use crate::jwk::{Curve, Jwk};
+use crate::keys::{PublicKey, SignatureAlgorithm};
+
+/// What a bundle comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BundleVerdict {
+    /// The key signed it.
+    Valid {
+        /// In this way.
+        algorithm: SignatureAlgorithm,
+        /// Whether the message had to be written again.
+        rebuilt: bool,
+    },
+    /// The message is there, and the key did not sign it.
+    Invalid,
+    /// There is no key of this id.
+    UnknownKey,
+    /// Not a bundle, a key of a kind that signs in no way we know, or without its message and in no spelling that we know.
+    Unsupported,
+}
+
+/// Where the statement may be in a bundle without its message.
+const STATEMENTS: [&str; 4] = ["payload", "message", "data", "certificate"];
+
+/// The id of a bundle's certificate.
+pub fn bundle_id(bundle: &Value) -> Option<&str> {
+    bundle.get("certificate_id").or_else(|| bundle.get("id")).and_then(Value::as_str)
+}
+
+/// Checks a bundle against public keys by their ids.
+pub fn verify_bundle(bundle: &Value, keys: &[(String, Jwk)]) -> BundleVerdict {
+    let text = |name: &str| bundle.get(name).and_then(Value::as_str);
+    let (Some(_), Some(key_id), Some(signature)) = (bundle_id(bundle), text("key_id"), text("signature")) else {
+        return BundleVerdict::Unsupported;
+    };
+    let Some((_, jwk)) = keys.iter().find(|(id, _)| id == key_id) else { return BundleVerdict::UnknownKey };
+    let (Ok(public), Some(signature)) = (PublicKey::try_from(jwk), super::hex(signature).or_else(|| base64(signature)))
+    else {
+        return BundleVerdict::Unsupported;
+    };
+    let signed_by =
+        |message: &[u8]| ways(jwk).iter().copied().find(|algorithm| public.verify(*algorithm, message, &signature));
+    if let Some(message) = bundle.get("canonical_message").filter(|message| !message.is_null()) {
+        let Some(message) = message.as_str() else { return BundleVerdict::Unsupported };
+        // The text itself, or what it is the base64 of: the signature says which.
+        let algorithm = signed_by(message.as_bytes()).or_else(|| signed_by(&base64(message)?));
+        return algorithm
+            .map_or(BundleVerdict::Invalid, |algorithm| BundleVerdict::Valid { algorithm, rebuilt: false });
+    }
+    let statement = STATEMENTS.iter().find_map(|name| bundle.get(*name).filter(|found| found.is_object()));
+    let rebuilt =
+        statement.and_then(|statement| spellings(statement).find_map(|message| signed_by(message.as_bytes())));
+    // That none fits does not say that it is forged: it may have been spelled in another way.
+    rebuilt.map_or(BundleVerdict::Unsupported, |algorithm| BundleVerdict::Valid { algorithm, rebuilt: true })
+}
+
+/// How a key of this type may have signed.
+const fn ways(jwk: &Jwk) -> &'static [SignatureAlgorithm] {
+    use SignatureAlgorithm::{EdDsa, Es256, Es256Der, Es384, Es384Der, Ps256, Rs256};
+    match jwk {
+        Jwk::Okp { .. } => &[EdDsa],
+        Jwk::Ec { crv: Curve::P256, .. } => &[Es256, Es256Der],
+        Jwk::Ec { crv: Curve::P384, .. } => &[Es384, Es384Der],
+        Jwk::Rsa { .. } => &[Ps256, Rs256],
+    }
+}
+
+/// The canonical forms that were in use: members sorted; with or without spaces after commas and colons; letters outside ASCII as
+/// they are or escaped. A fraction has too many spellings to guess.
+fn spellings(statement: &Value) -> impl Iterator<Item = String> {
+    let forms = [(false, false), (false, true), (true, true), (true, false)];
+    forms.into_iter().filter_map(|(spaces, ascii)| {
+        let mut out = String::new();
+        spell(&mut out, statement, spaces, ascii, crate::canonical::DEPTH).then_some(out)
+    })
+}
+
+fn spell(out: &mut String, value: &Value, spaces: bool, ascii: bool, depth: usize) -> bool {
+    let Some(depth) = depth.checked_sub(1) else { return false };
+    let comma = if spaces { ", " } else { "," };
+    match value {
+        Value::Null => out.push_str("null"),
+        Value::Bool(held) => out.push_str(if *held { "true" } else { "false" }),
+        Value::Number(number) if number.is_f64() => return false,
+        Value::Number(number) => {
+            let _ = write!(out, "{number}"); // writing to a `String` cannot fail
+        }
+        Value::String(text) => quote(out, text, ascii),
+        Value::Array(items) => {
+            out.push('[');
+            for (at, item) in items.iter().enumerate() {
+                out.push_str(if at > 0 { comma } else { "" });
+                if !spell(out, item, spaces, ascii, depth) {
+                    return false;
+                }
+            }
+            out.push(']');
+        }
+        Value::Object(members) => {
+            let mut members: Vec<(&String, &Value)> = members.iter().collect();
+            members.sort_unstable_by_key(|(name, _)| *name);
+            out.push('{');
+            for (at, (name, item)) in members.into_iter().enumerate() {
+                out.push_str(if at > 0 { comma } else { "" });
+                quote(out, name, ascii);
+                out.push_str(if spaces { ": " } else { ":" });
+                if !spell(out, item, spaces, ascii, depth) {
+                    return false;
+                }
+            }
+            out.push('}');
+        }
+    }
+    true
+}
+
+/// As Python's `json` writes a text, with or without `ensure_ascii`.
+fn quote(out: &mut String, text: &str, ascii: bool) {
+    out.push('"');
+    for letter in text.chars() {
+        match letter {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\u{8}' => out.push_str("\\b"),
+            '\t' => out.push_str("\\t"),
+            '\n' => out.push_str("\\n"),
+            '\u{c}' => out.push_str("\\f"),
+            '\r' => out.push_str("\\r"),
+            letter if letter < ' ' || (ascii && letter > '\u{7f}') => {
+                for unit in letter.encode_utf16(&mut [0; 2]) {
+                    let _ = write!(out, "\\u{unit:04x}");
+                }
+            }
+            letter => out.push(letter),
+        }
+    }
+    out.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use data_encoding::BASE64;
+    use serde_json::json;
+
+    use super::*;
+    use crate::{Ed25519SigningKey, P256SigningKey, RsaPrivateKey, RsaSize};
+
+    #[test]
+    fn bundles_verify_by_the_bytes_that_were_signed() {
+        let (ed25519, p256) = (Ed25519SigningKey::from_seed(&[7; 32]).unwrap(), P256SigningKey::make().unwrap());
+        let rsa = RsaPrivateKey::make(RsaSize::Rsa2048).unwrap();
+        let keys = [
+            ("ed".to_owned(), ed25519.public().jwk()),
+            ("ec".to_owned(), p256.public().jwk()),
+            ("rsa".to_owned(), rsa.public().jwk()),
+        ];
+        let message = br#"{"patient":"Zo\u00eb"}"#;
+        let bundle = |key: &str, signature: Vec<u8>, message: &str| json!({"certificate_id": "c1", "key_id": key, "signature": BASE64.encode(&signature), "canonical_message": message});
+        let text = std::str::from_utf8(message).unwrap();
+        for (key, signature, algorithm) in [
+            ("ed", ed25519.sign(message).to_vec(), SignatureAlgorithm::EdDsa),
+            ("ec", p256.sign(message).unwrap().to_vec(), SignatureAlgorithm::Es256),
+            ("ec", p256.sign_der(message).unwrap(), SignatureAlgorithm::Es256Der),
+            ("rsa", rsa.sign_pss(message).unwrap(), SignatureAlgorithm::Ps256),
+            ("rsa", rsa.sign_pkcs1(message).unwrap(), SignatureAlgorithm::Rs256),
+        ] {
+            let valid = BundleVerdict::Valid { algorithm, rebuilt: false };
+            assert_eq!(verify_bundle(&bundle(key, signature.clone(), text), &keys), valid);
+            assert_eq!(verify_bundle(&bundle(key, signature.clone(), &BASE64.encode(message)), &keys), valid);
+            assert_eq!(verify_bundle(&bundle(key, signature.clone(), "{}"), &keys), BundleVerdict::Invalid);
+            assert_eq!(verify_bundle(&bundle("no", signature, text), &keys), BundleVerdict::UnknownKey);
+        }
+        for odd in [json!({}), json!([]), json!({"certificate_id": "c1", "key_id": "ed", "signature": "!"})] {
+            assert_eq!(verify_bundle(&odd, &keys), BundleVerdict::Unsupported);
+        }
+    }
+
+    #[test]
+    fn a_message_that_is_missing_is_written_again_where_the_signature_proves_it() {
+        let key = Ed25519SigningKey::from_seed(&[7; 32]).unwrap();
+        let keys = [("k".to_owned(), key.public().jwk())];
+        let statement = json!({"b": [1, true, null], "a": {"name": "Zo\u{eb} \u{1f600}\n"}});
+        for message in [
+            "{\"a\":{\"name\":\"Zo\u{eb} \u{1f600}\\n\"},\"b\":[1,true,null]}",
+            "{\"a\":{\"name\":\"Zo\\u00eb \\ud83d\\ude00\\n\"},\"b\":[1,true,null]}",
+            "{\"a\": {\"name\": \"Zo\\u00eb \\ud83d\\ude00\\n\"}, \"b\": [1, true, null]}",
+            "{\"a\": {\"name\": \"Zo\u{eb} \u{1f600}\\n\"}, \"b\": [1, true, null]}",
+        ] {
+            let signature = BASE64.encode(&key.sign(message.as_bytes()));
+            let bundle = json!({"certificate_id": "c1", "key_id": "k", "signature": signature, "payload": statement});
+            let valid = BundleVerdict::Valid { algorithm: SignatureAlgorithm::EdDsa, rebuilt: true };
+            assert_eq!(verify_bundle(&bundle, &keys), valid, "{message}");
+        }
+        let signature = BASE64.encode(&key.sign(b"{'a': 1}"));
+        for statement in [json!({"a": 1}), json!({"a": 1.5})] {
+            let bundle = json!({"certificate_id": "c1", "key_id": "k", "signature": signature, "payload": statement});
+            assert_eq!(verify_bundle(&bundle, &keys), BundleVerdict::Unsupported);
+        }
+    }
+}

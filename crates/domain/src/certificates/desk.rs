@@ -1,0 +1,147 @@
+//! Where certificates are signed and stored, within a change.
+
+use std::sync::Arc;
+
+use chancery_crypto::{canonical, commitment, dsse, random, sha256_hex};
+
+use super::{
+    Certificate, CertificateEnd, CertificateError, EndReason, EndState, Issued, PAYLOAD_TYPE, lockdown,
+    payload::{Claim, Issuing, KINDS, SUBJECT_COMMITMENT},
+    revoke,
+};
+use crate::{
+    Instance,
+    audit::{Change, Detail, Event, EventKind},
+    faults::Faults,
+    ids::{CertificateId, EventId, TenantId},
+    instance::Failure,
+    keyring::{KeyVersion, KeyringError, Managed},
+};
+
+/// Where certificates of one change are issued: with one key, for one log.
+pub(super) struct Desk {
+    version: KeyVersion,
+    origin: String,
+}
+
+impl Desk {
+    pub(super) async fn open(change: &mut Change<'_>) -> Result<Self, Failure> {
+        let no_key = || Failure::Keyring(KeyringError::NoActiveKey(Managed::Certificate));
+        let key = change.rows().managed_key(Managed::Certificate).await?.ok_or_else(no_key)?;
+        // Held until the commit: nobody retires the key before these certificates are queued.
+        let version = change.rows().hold_active_version(key.id).await?.ok_or_else(no_key)?;
+        let origin = change.rows().log_origin().await?.ok_or(Failure::Internal("log without an origin"))?;
+        Ok(Self { version, origin })
+    }
+
+    pub(super) async fn issue(
+        &self,
+        instance: &Instance,
+        change: &mut Change<'_>,
+        claim: &Claim,
+    ) -> Result<(Issued, Event), CertificateError> {
+        if !claim.kind.starts_with("app.") && !KINDS.contains(&claim.kind.as_str()) {
+            return Err(Failure::Internal("a statement of a kind that is not ours").into());
+        }
+        lockdown::check(change.rows(), claim, instance.now()).await?;
+        let tenant = change.keyring().tenant();
+        let salt: [u8; 32] = random::array(instance.random())?;
+        let certificate = sign(instance, change, tenant, &self.version, &self.origin, claim, &salt)?;
+        change.rows().insert_certificate(&certificate).await?;
+        // A stopped subject key does not hold a certificate up: it is found by its id then, and in its time.
+        if let Ok(names) = change.keyring().subject_references(&subject_name(claim)) {
+            let reference = names.into_iter().next().map(|(_, reference)| reference).unwrap_or_default();
+            change.rows().insert_certificate_subject(certificate.id, &reference).await?;
+        }
+        if let Some(old) = claim.supersedes {
+            supersede(instance, change, claim, old, &certificate).await?;
+        }
+        let event = told(&certificate);
+        Ok((Issued { certificate, subject_salt: salt }, event))
+    }
+}
+
+/// The name by which certificates about one thing are found. It is never a person's own reference: those have no such letter.
+fn subject_name(claim: &Claim) -> String {
+    named(&claim.subject_kind, claim.subject_ref.expose())
+}
+
+/// As above, of a kind and a reference.
+pub(super) fn named(kind: &str, reference: &str) -> String {
+    format!("\u{0}certificate\u{0}{kind}\u{0}{reference}")
+}
+
+/// Ends the certificate that a new one takes the place of.
+async fn supersede(
+    instance: &Instance,
+    change: &mut Change<'_>,
+    claim: &Claim,
+    old: CertificateId,
+    new: &Certificate,
+) -> Result<(), CertificateError> {
+    let refused = |code, message: &str| Faults::one("/supersedes", code, message);
+    let found = change.rows().certificate(old).await?;
+    let found = found.ok_or_else(|| refused("unknown", "there is no such certificate"))?;
+    if found.kind != claim.kind {
+        return Err(refused("kind", "it is of another kind").into());
+    }
+    if !change.rows().certificate_ends(old).await?.is_empty() {
+        return Err(refused("ended", "it does not stand any more").into());
+    }
+    let end = CertificateEnd {
+        certificate: old,
+        state: EndState::Superseded,
+        reason: EndReason::Superseded,
+        successor: Some(new.id),
+        at: new.issued_at,
+        event: EventId::make(new.issued_at, instance.random())?,
+    };
+    revoke::note(change, &end).await?;
+    Ok(change.record(revoke::told(&end)).await?)
+}
+
+fn sign(
+    instance: &Instance,
+    change: &Change<'_>,
+    tenant: TenantId,
+    version: &KeyVersion,
+    origin: &str,
+    claim: &Claim,
+    salt: &[u8; 32],
+) -> Result<Certificate, CertificateError> {
+    let ring = Arc::clone(change.keyring());
+    let signer = ring.version(Managed::Certificate, &version.key_id)?;
+    // Clocks of two nodes differ; a certificate is never older than its key.
+    let issued_at = version.activated_at.map_or(instance.now(), |activated| activated.max(instance.now()));
+    let id = CertificateId::make(issued_at, instance.random())?;
+    let committed = commitment(salt, SUBJECT_COMMITMENT, claim.subject_ref.expose().as_bytes());
+    let payload = claim.payload(&Issuing {
+        id,
+        tenant,
+        log_origin: origin,
+        issuer_name: &instance.settings().name,
+        key_id: &signer.key_id,
+        alg: signer.public.as_ref().and_then(dsse::algorithm).unwrap_or_default(),
+        subject_commitment: &data_encoding::HEXLOWER.encode(&committed),
+        issued_at,
+    });
+    let payload = canonical::to_vec(&payload).map_err(|_| Failure::Internal("a certificate is not canonical"))?;
+    let envelope = signer.statement(PAYLOAD_TYPE, payload)?;
+    Ok(Certificate {
+        id,
+        key_id: signer.key_id.clone(),
+        kind: claim.kind.clone(),
+        issued_at,
+        envelope: envelope.to_json(),
+        event: EventId::make(issued_at, instance.random())?,
+    })
+}
+
+/// The event of a new certificate.
+fn told(certificate: &Certificate) -> Event {
+    Event::new(EventKind::CertificateIssued)
+        .identified(certificate.event)
+        .on("certificate", certificate.id)
+        .with("key_id", Detail::Id(certificate.key_id.clone()))
+        .with("envelope_sha256", Detail::Id(sha256_hex(&certificate.envelope)))
+}

@@ -1,0 +1,165 @@
+//! Zero PHI: a tenant may ask that whatever looks like personal data is refused, and see that none is kept (CT-11).
+
+use chancery_crypto::dsse::Envelope;
+use serde_json::Value;
+
+use super::{
+    CertificateError, Claim,
+    suspects::{Detector, suspects, suspects_in},
+};
+use crate::{
+    Instance,
+    access::{Call, Permission},
+    audit::{Change, Detail, Event, EventKind, EventSpan, receipt::note, sequence},
+    instance::Failure,
+    store::View,
+    time::Timestamp,
+};
+
+/// How much one report looks at: the newest certificates, the events of a span.
+const MAX_SCANNED: usize = 20_000;
+const PAGE: u32 = 1_000;
+/// How many suspicions one report lists; all are counted.
+const MAX_LISTED: usize = 100;
+
+/// Something that looks like personal data, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Suspicion {
+    /// `certificate` or `event`.
+    pub of: &'static str,
+    /// Which one.
+    pub id: String,
+    /// Where in it, as a JSON pointer.
+    pub pointer: String,
+    /// What it looks like.
+    pub detector: Detector,
+}
+
+/// What was scanned and what was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LockdownReport {
+    /// Since when what is suspected is refused; `None` if it is not.
+    pub since: Option<Timestamp>,
+    /// How many certificates were scanned.
+    pub certificates: usize,
+    /// How many events were scanned.
+    pub events: usize,
+    /// Whether that was all there is.
+    pub complete: bool,
+    /// How many suspicions there are.
+    pub found: usize,
+    /// The first of them.
+    pub listed: Vec<Suspicion>,
+}
+
+/// Since when the caller's tenant is locked down; `None` if it is not.
+///
+/// # Errors
+///
+/// [`CertificateError`].
+pub async fn lockdown(instance: &Instance, call: &Call) -> Result<Option<Timestamp>, CertificateError> {
+    call.require(Permission::SettingsRead)?;
+    let since = instance.store().view(call.tenant()).await?.lockdown_since().await?;
+    note(instance, call, call.tenant(), Event::new(EventKind::SettingsRead)).await?;
+    Ok(since)
+}
+
+/// Locks the caller's tenant down, or ends that. Who ends it proves again who it is.
+///
+/// # Errors
+///
+/// [`CertificateError`].
+pub async fn set_lockdown(instance: &Instance, call: &Call, on: bool) -> Result<Option<Timestamp>, CertificateError> {
+    call.require(Permission::SettingsWrite)?;
+    if !on {
+        instance.require_recent(call)?;
+    }
+    let mut change = Change::begin(instance, call, call.tenant()).await?;
+    let before = change.rows().lockdown_since().await?;
+    let since = on.then(|| before.unwrap_or(instance.now()));
+    if since != before {
+        change.rows().set_lockdown(since).await?;
+    }
+    let code = if on { "on" } else { "off" };
+    change.commit(Event::new(EventKind::SettingsChanged).with("lockdown", Detail::Code(code))).await?;
+    Ok(since)
+}
+
+/// Refuses a claim of an application that looks as if personal data were in it, where the tenant is locked down.
+pub(super) async fn check(view: &mut dyn View, claim: &Claim, now: Timestamp) -> Result<(), CertificateError> {
+    if !claim.kind.starts_with("app.") || view.lockdown_since().await?.is_none() {
+        return Ok(());
+    }
+    let found = suspects(claim, now);
+    if found.is_empty() { Ok(()) } else { Err(CertificateError::PhiSuspected(found)) }
+}
+
+/// Looks at every certificate of the caller's tenant, and at the events of the last days, for what looks like personal data.
+///
+/// # Errors
+///
+/// [`CertificateError`].
+pub async fn report(instance: &Instance, call: &Call, days: u32) -> Result<LockdownReport, CertificateError> {
+    let tenant = call.tenant();
+    call.require(Permission::CertificatesRead)?;
+    call.require(Permission::AuditRead)?;
+    sequence(instance, tenant).await?;
+    let now = instance.now();
+    let mut view = instance.store().view(tenant).await?;
+    let since = view.lockdown_since().await?;
+    let mut report = LockdownReport { since, certificates: 0, events: 0, complete: true, found: 0, listed: Vec::new() };
+    let mut after = None;
+    loop {
+        let page = view.certificates(None, after, PAGE).await?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.id);
+        report.certificates += page.len();
+        for certificate in page {
+            let payload = Envelope::from_json(&certificate.envelope).ok();
+            let payload = payload.and_then(|envelope| serde_json::from_slice::<Value>(&envelope.payload).ok());
+            let payload = payload.ok_or(Failure::Internal("a stored certificate is damaged"))?;
+            // What the server put there itself are ids, moments and digests.
+            let said = ["kind", "subject", "statement", "evidence"].map(|name| payload.get(name).cloned());
+            let said = Value::Array(said.into_iter().flatten().collect());
+            let id = certificate.id.to_string();
+            report.note("certificate", &id, suspects_in(&said, now, true));
+        }
+        if report.certificates >= MAX_SCANNED {
+            report.complete = false;
+            break;
+        }
+    }
+    let (from, mut after) = (now.plus_seconds(-i64::from(days) * 86_400), None);
+    loop {
+        let page = view.logged_events(&EventSpan { from, to: now, after, limit: PAGE }.into()).await?;
+        let Some(last) = page.last() else { break };
+        after = Some(last.index);
+        report.events += page.len();
+        for logged in page {
+            let core = serde_json::from_str::<Value>(&logged.event.core).ok();
+            let core = core.ok_or(Failure::Internal("a logged event is not JSON"))?;
+            report.note("event", &logged.event.id.to_string(), suspects_in(&core, now, false));
+        }
+        if report.events >= MAX_SCANNED {
+            report.complete = false;
+            break;
+        }
+    }
+    drop(view);
+    let event = Event::new(EventKind::AuditRead)
+        .with("what", Detail::Code("lockdown"))
+        .with("count", Detail::Count(u64::try_from(report.found).unwrap_or(u64::MAX)));
+    note(instance, call, tenant, event).await?;
+    Ok(report)
+}
+
+impl LockdownReport {
+    fn note(&mut self, of: &'static str, id: &str, found: Vec<(String, Detector)>) {
+        self.found += found.len();
+        for (pointer, detector) in found {
+            if self.listed.len() < MAX_LISTED {
+                self.listed.push(Suspicion { of, id: id.to_owned(), pointer, detector });
+            }
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Finds what belongs into a pack.
+
+use std::collections::BTreeMap;
+
+use chancery_crypto::runs::Run;
+
+use super::PackScope;
+use crate::{
+    audit::{EventKind, EventSpan, LoggedEvent},
+    certificates::{
+        Certificate, CertificateError,
+        desk::named,
+        offline::{State, became},
+    },
+    faults::Faults,
+    ids::CertificateId,
+    instance::Failure,
+    keyring::Keyring,
+    store::{StoreError, View},
+    time::Timestamp,
+};
+
+/// The most events of a pack, and the most bytes of them: a pack is made in memory.
+const MAX_EVENTS: usize = 100_000;
+const MAX_BYTES: usize = 128 * 1024 * 1024;
+const PAGE: u32 = 1_000;
+
+/// What belongs into a pack.
+#[derive(Default)]
+pub(super) struct Held {
+    /// Events by their index, byte for byte.
+    pub(super) events: BTreeMap<u64, String>,
+    /// Certificates by their id.
+    pub(super) certificates: BTreeMap<String, Standing>,
+    /// Where a range lies in the log.
+    pub(super) span: Option<Run>,
+    /// The keyed reference of a subject.
+    pub(super) subject: Option<String>,
+    bytes: usize,
+}
+
+/// A certificate, where its event lies, and what became of it.
+pub(super) struct Standing {
+    pub(super) certificate: Certificate,
+    pub(super) index: u64,
+    pub(super) became: Option<(State, u64)>,
+}
+
+/// What of the first `size` events belongs into a pack of this scope.
+pub(super) async fn gather(
+    view: &mut dyn View,
+    ring: &Keyring,
+    scope: &PackScope,
+    size: u64,
+) -> Result<Held, CertificateError> {
+    let mut held = Held::default();
+    match scope {
+        PackScope::Certificates(ids) => {
+            for id in ids {
+                held.take_certificate(view, *id, size).await?;
+            }
+        }
+        PackScope::Subject { kind, reference } => {
+            let names = ring.subject_references(&named(kind, reference.expose())).map_err(Failure::Keyring)?;
+            held.subject = names.first().map(|(_, reference)| reference.clone());
+            for (_, name) in names {
+                held.take_about(view, &name, size).await?;
+            }
+            if held.certificates.is_empty() {
+                return Err(CertificateError::NotFound);
+            }
+        }
+        PackScope::Range { from, to } => {
+            let issued = held.take_span(view, *from, *to, size).await?;
+            for id in issued {
+                held.take_certificate(view, id, size).await?;
+            }
+        }
+    }
+    Ok(held)
+}
+
+impl Held {
+    /// A certificate with the events that tell of its issue and its end.
+    async fn take_certificate(
+        &mut self,
+        view: &mut dyn View,
+        id: CertificateId,
+        size: u64,
+    ) -> Result<(), CertificateError> {
+        let certificate = view.certificate(id).await?.ok_or(CertificateError::NotFound)?;
+        let issued = view.logged_event(certificate.event).await?.filter(|logged| logged.index < size);
+        let issued = issued.ok_or(CertificateError::NotYetSequenced)?;
+        let index = issued.index;
+        self.take(issued)?;
+        let mut ended = BTreeMap::new();
+        for end in view.certificate_ends(id).await? {
+            if let Some(logged) = view.logged_event(end.event).await?.filter(|logged| logged.index < size) {
+                ended.insert(logged.event.kind.clone(), logged.index);
+                self.take(logged)?;
+            }
+        }
+        let became = became(|kind| ended.get(kind.as_str()).copied());
+        self.certificates.insert(id.to_string(), Standing { certificate, index, became });
+        Ok(())
+    }
+
+    /// The certificates that were issued about a subject under one of its names.
+    async fn take_about(&mut self, view: &mut dyn View, name: &str, size: u64) -> Result<(), CertificateError> {
+        let mut after = None;
+        loop {
+            let page = view.certificates_about(name, after, PAGE).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = Some(*last);
+            for id in page {
+                match self.take_certificate(view, id, size).await {
+                    // Issued after the checkpoint.
+                    Err(CertificateError::NotYetSequenced) => {}
+                    taken => taken?,
+                }
+            }
+        }
+    }
+
+    /// Every event from the first to the last that was recorded in this time; gives the certificates that were issued.
+    ///
+    /// Two nodes record side by side, so events of just before or after may lie between them: they are taken too, since a
+    /// range with holes shows nothing.
+    async fn take_span(
+        &mut self,
+        view: &mut dyn View,
+        from: Timestamp,
+        to: Timestamp,
+        size: u64,
+    ) -> Result<Vec<CertificateId>, CertificateError> {
+        let (mut bounds, mut after): (Option<Run>, Option<u64>) = (None, None);
+        loop {
+            let page = view.logged_events(&EventSpan { from, to, after, limit: PAGE }.into()).await?;
+            for index in page.iter().map(|logged| logged.index).filter(|index| *index < size) {
+                let first = bounds.map_or(index, |(first, _)| first);
+                bounds = Some((first, index + 1));
+            }
+            let Some(newest) = page.last().map(|logged| logged.index).filter(|newest| *newest < size) else { break };
+            self.check_length(bounds)?;
+            after = Some(newest);
+        }
+        let bounds = bounds.ok_or_else(|| Faults::one("/from", "empty", "nothing was logged in this time"))?;
+        let (first, end) = bounds;
+        let (ever, mut issued) = ((Timestamp::from_micros(0), Timestamp::from_micros(i64::MAX)), Vec::new());
+        let mut next = first;
+        while next < end {
+            let limit = PAGE.min(u32::try_from(end - next).unwrap_or(PAGE));
+            let span = EventSpan { from: ever.0, to: ever.1, after: next.checked_sub(1), limit };
+            let page = view.logged_events(&span.into()).await?;
+            // Every index up to the head has its event; a hole would be a purged or a damaged one.
+            next = page.last().map(|logged| logged.index + 1).ok_or(StoreError::Damaged("event"))?;
+            for logged in page {
+                issued.extend(certificate_of(&logged));
+                self.take(logged)?;
+            }
+        }
+        self.span = Some(bounds);
+        Ok(issued)
+    }
+
+    /// A range that is too long is refused before all of it is read.
+    fn check_length(&self, bounds: Option<Run>) -> Result<(), Faults> {
+        let length = bounds.map_or(0, |(first, end)| end - first);
+        if usize::try_from(length).is_ok_and(|length| length <= MAX_EVENTS) { Ok(()) } else { Err(too_many()) }
+    }
+
+    fn take(&mut self, logged: LoggedEvent) -> Result<(), Faults> {
+        if let std::collections::btree_map::Entry::Vacant(place) = self.events.entry(logged.index) {
+            self.bytes = self.bytes.saturating_add(logged.event.core.len());
+            place.insert(logged.event.core);
+        }
+        if self.events.len() > MAX_EVENTS || self.bytes > MAX_BYTES {
+            return Err(too_many());
+        }
+        Ok(())
+    }
+}
+
+fn too_many() -> Faults {
+    Faults::one("/to", "too_many", "a pack holds at most 100000 events and 128 MiB: ask for less")
+}
+
+/// The certificate whose issue an event tells of.
+fn certificate_of(logged: &LoggedEvent) -> Option<CertificateId> {
+    let issued = logged.event.kind == EventKind::CertificateIssued.as_str();
+    logged.event.resource.as_deref().filter(|_| issued)?.parse().ok()
+}

@@ -1,0 +1,93 @@
+//! What a pack holds, for people: one page without scripts. Nothing rests on it.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use super::{PackScope, files::Pack, gather::Standing};
+use crate::certificates::offline::State;
+
+/// Certificates that the page lists; the manifest names all of them.
+const SHOWN: usize = 1_000;
+
+const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}\
+table{border-collapse:collapse;width:100%}td,th{border-top:1px solid #ccc;padding:.25rem .5rem;text-align:left;\
+vertical-align:top;overflow-wrap:anywhere}";
+
+pub(super) fn html(
+    pack: &Pack<'_>,
+    states: &[(&str, &Standing, State, String)],
+    completeness: Option<&Value>,
+) -> String {
+    let mut page = String::new();
+    page.push_str("<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n");
+    page.push_str(
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n",
+    );
+    let _ = writeln!(page, "<title>Audit pack</title>\n<style>{STYLE}</style>\n<h1>Audit pack</h1>");
+    page.push_str(
+        "<p>This page is for reading. What it says is worth as much as the pack's signatures: check them with \
+<code>chancery verify</code>, <code>verify_pack.py</code> or <code>verify.html</code> (see README.txt).</p>\n<table>\n",
+    );
+    let row = |page: &mut String, name: &str, value: &str| {
+        let _ = writeln!(page, "<tr><th>{name}<td>{}", escaped(value));
+    };
+    row(&mut page, "Instance", &pack.instance.settings().name);
+    row(&mut page, "Tenant", &pack.tenant.to_string());
+    row(&mut page, "Log", pack.origin);
+    let as_of = format!("{} events, signed {}", pack.checkpoint.size, pack.checkpoint.signed_at);
+    row(&mut page, "As of", &as_of);
+    row(&mut page, "About", &about(pack.scope));
+    row(&mut page, "Events", &pack.held.events.len().to_string());
+    if let Some(found) = completeness {
+        let gaps = found.get("gaps").and_then(Value::as_array).map_or(0, Vec::len);
+        let nodes = found.get("nodes").and_then(Value::as_u64).unwrap_or_default();
+        row(&mut page, "Completeness", &format!("{gaps} gaps across {nodes} starts of nodes"));
+    }
+    let _ = writeln!(page, "</table>\n<h2>Certificates: {}</h2>", states.len());
+    page.push_str("<table>\n<tr><th>Certificate<th>Kind<th>Issued<th>Event<th>State\n");
+    for (id, standing, state, why) in states.iter().take(SHOWN) {
+        let certificate = &standing.certificate;
+        let kind = escaped(&certificate.kind);
+        let (issued, index, why) = (certificate.issued_at, standing.index, escaped(why));
+        let _ = writeln!(page, "<tr><td>{id}<td>{kind}<td>{issued}<td>{index}<td>{state}: {why}");
+    }
+    page.push_str("</table>\n");
+    if states.len() > SHOWN {
+        let _ = writeln!(page, "<p>The first {SHOWN}; MANIFEST.json names all of them.</p>");
+    }
+    page
+}
+
+fn about(scope: &PackScope) -> String {
+    match scope {
+        PackScope::Certificates(ids) => format!("{} certificates by their ids", ids.len()),
+        PackScope::Range { from, to } => format!("every event recorded from {from} to {to}"),
+        PackScope::Subject { kind, .. } => format!("every certificate about one {kind}"),
+    }
+}
+
+/// Text as HTML.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            _ => out.push(letter),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_from_outside_is_text() {
+        assert_eq!(escaped("<script>\"&\"</script>"), "&lt;script&gt;&quot;&amp;&quot;&lt;/script&gt;");
+    }
+}

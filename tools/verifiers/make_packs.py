@@ -1,0 +1,614 @@
+#!/usr/bin/env python3
+"""Makes testdata/packs: good and broken packs, and what every verifier must say to each. The same bytes at every run.
+
+Written from docs/adr/0024-packs.md and not from the Rust code. `cargo xtask verifiers` checks that the folder is current.
+"""
+
+import base64
+import datetime
+import hashlib
+import json
+import pathlib
+import struct
+import sys
+import zlib
+
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, utils
+
+INSTANCE, TENANT, OTHER = "chancery.example", "ten_01JD5V7N8Q0000000000000001", "ten_01JD5V7N8Q0000000000000002"
+ORIGIN = "chancery.example/t/0f1e2d3c4b5a69788796a5b4c3d2e1f0"
+TYPES = {name: f"application/vnd.chancery.{name}.v1+json" for name in ("certificate", "manifest", "tenant-keys")}
+P256 = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+
+
+def sha256(*parts):
+    return hashlib.sha256(b"".join(parts)).digest()
+
+
+def canonical(value):
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
+
+
+def b64(raw):
+    return base64.b64encode(raw).decode()
+
+
+def url64(raw):
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+
+def time(seconds):
+    return (datetime.datetime(2026, 1, 1) + datetime.timedelta(seconds=seconds)).isoformat(timespec="microseconds") + "Z"
+
+
+def ulid(number):
+    return "01JD5V7N8Q" + "".join("0123456789ABCDEFGHJKMNPQRSTVWXYZ"[(number >> shift) & 31] for shift in range(75, -1, -5))
+
+
+class Ed25519:
+    alg = "Ed25519"
+
+    def __init__(self, seed):
+        self.private = ed25519.Ed25519PrivateKey.from_private_bytes(sha256(seed.encode()))
+        raw = serialization.Encoding.Raw, serialization.PublicFormat.Raw
+        self.raw = self.private.public_key().public_bytes(*raw)
+        self.jwk = {"crv": "Ed25519", "kty": "OKP", "x": url64(self.raw)}
+        self.id = url64(sha256(canonical(self.jwk)))
+
+    def sign(self, message):
+        return self.private.sign(message)
+
+
+class P256Key(Ed25519):
+    alg = "ES256"
+
+    def __init__(self, seed):
+        self.private = ec.derive_private_key(int.from_bytes(sha256(seed.encode()), "big") % (P256 - 1) + 1, ec.SECP256R1())
+        numbers = self.private.public_key().public_numbers()
+        x, y = (url64(number.to_bytes(32, "big")) for number in (numbers.x, numbers.y))
+        self.jwk = {"crv": "P-256", "kty": "EC", "x": x, "y": y}
+        self.id = url64(sha256(canonical(self.jwk)))
+
+    def sign(self, message):
+        # RFC 6979: no randomness.
+        der = self.private.sign(message, ec.ECDSA(hashes.SHA256(), deterministic_signing=True))
+        return b"".join(number.to_bytes(32, "big") for number in utils.decode_dss_signature(der))
+
+
+class RsaKey(Ed25519):
+    """RSA-PSS with a salt that the message gives, for the same bytes at every run. Not for anything but test data."""
+
+    alg = "PS256"
+
+    def __init__(self, seed):
+        p, q = (self.prime(f"{seed} {name}") for name in "pq")
+        self.n, self.d = p * q, pow(65537, -1, (p - 1) * (q - 1))
+        self.jwk = {"e": "AQAB", "kty": "RSA", "n": url64(self.n.to_bytes(256, "big"))}
+        self.id = url64(sha256(canonical(self.jwk)))
+
+    @staticmethod
+    def prime(seed):
+        number = int.from_bytes(b"".join(sha256(seed.encode(), bytes([part])) for part in range(4)), "big") | 3 << 1022 | 1
+        small = [3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47]
+        while any(number % one == 0 for one in small) or any(pow(base_, number - 1, number) != 1 for base_ in (2, 3, 5, 7)):
+            number += 2
+        return number
+
+    def sign(self, message):
+        salt = sha256(b"salt", message)
+        digest = sha256(bytes(8), sha256(message), salt)
+        block = bytes(256 - 32 - 1 - 32 - 1) + b"\1" + salt
+        mask = b"".join(sha256(digest, struct.pack(">I", part)) for part in range(7))[: len(block)]
+        masked = bytes(a ^ b for a, b in zip(block, mask))
+        masked = bytes([masked[0] & 0x7F]) + masked[1:]
+        number = int.from_bytes(masked + digest + b"\xbc", "big")
+        return pow(number, self.d, self.n).to_bytes(256, "big")
+
+
+def dsse(kind, payload, key, **changed):
+    pae = f"DSSEv1 {len(TYPES[kind])} {TYPES[kind]} {len(payload)} ".encode() + payload
+    one = {"keyid": changed.get("keyid", key.id), "sig": b64(key.sign(pae))}
+    return canonical({"payload": b64(payload), "payloadType": TYPES[kind], "signatures": [one] * changed.get("times", 1)})
+
+
+def zipped(files, names=None, tail=b"", stored=True):
+    out, central, offset = [], [], 0
+    for name in names or sorted(files):
+        data = files[name]
+        common = struct.pack("<HHHIIIIHH", 20, 0, 0, 0, zlib.crc32(data), len(data), len(data), len(name), 0)
+        if not stored:
+            packed = zlib.compress(data)[2:-4]
+            common, data = struct.pack("<HHHIIIIHH", 20, 0, 8, 0, zlib.crc32(data), len(packed), len(data), len(name), 0), packed
+        out += [b"PK\3\4" + common + name.encode() + data]
+        central += [b"PK\1\2" + struct.pack("<H", 20) + common + bytes(10) + struct.pack("<I", offset) + name.encode()]
+        offset += len(out[-1])
+    central = b"".join(central)
+    end = struct.pack("<4s4xHHIIH", b"PK\5\6", len(out), len(out), len(central), offset, len(tail))
+    return b"".join(out) + central + end + tail
+
+
+def tree(leaves):
+    """The root by the definition of RFC 6962, 2.1."""
+    if len(leaves) == 1:
+        return leaves[0]
+    half = 1 << (len(leaves) - 1).bit_length() - 1
+    return sha256(b"\1", tree(leaves[:half]), tree(leaves[half:]))
+
+
+def cover(start, end):
+    """The largest subtrees that fill a gap."""
+    while start < end:
+        size = 1 << (end - start).bit_length() - 1
+        size = min(size, start & -start) if start else size
+        yield start, start + size
+        start += size
+
+
+class World:
+    """A tenant's log, its keys and certificates."""
+
+    def __init__(self, key=Ed25519, first_key_state="active", spared=None):
+        self.platform, self.log = Ed25519("platform trust"), Ed25519("log")
+        self.events, self.envelopes, self.made = [], {}, []
+        self.keys = []
+        self.counter = 0
+        self.activate(self.log, "log")
+        self.signer = key("certificate 1")
+        self.activate(self.signer, "certificate", state=first_key_state, spared=spared)
+
+    def event(self, kind, resource=None, detail=None, **more):
+        number = len(self.events)
+        self.counter += more.pop("skip", 0)
+        event = {
+            "v": 1, "event_id": f"evt_{ulid(number)}", "tenant_id": TENANT, "request_id": f"req_{ulid(number)}", "type": kind,
+            "action": "C", "phase": "single", "outcome": 0, "occurred_at": time(60 * number), "recorded_at": time(60 * number),
+            "node": {"id": "nod_01JD5V7N8Q0000000000000009", "boot": 3, "ctr": self.counter}, "route": "/v1/records/open",
+            "method": "POST", "actor": {"kind": "system"}, "net": {"class": "none"}, "retention_class": "standard",
+        }
+        self.counter += 1
+        if resource:
+            event["resource"] = {"kind": resource[0], "id": resource[1]}
+        if detail:
+            event["detail"] = detail
+        self.events.append({**event, **more})
+        return number
+
+    def others(self, count):
+        for _ in range(count):
+            self.event("record.opened", detail={"count": 1})
+
+    def activate(self, key, use, **more):
+        index = self.event("key.activated", ("key", f"key_{ulid(len(self.keys))}"), {"key_id": key.id, "use": use})
+        entry = {"key_id": key.id, "use": use, "alg": key.alg, "jwk": key.jwk, "state": more.get("state", "active")}
+        entry.update(activated_at=time(60 * index), first_index=index, last_index=None)
+        if more.get("spared") is not None:
+            entry["last_valid_index"] = more["spared"]
+        self.keys.append(entry)
+
+    def rotate(self, key, use="certificate"):
+        old = next(entry for entry in reversed(self.keys) if entry["use"] == use)
+        old.update(state="rotating", last_index=self.event("key.retired", ("key", "key_x"), {"key_id": old["key_id"]}))
+        self.activate(key, use)
+        if use == "certificate":
+            self.signer = key
+
+    def issue(self, changed=None, told=None, **signing):
+        """A certificate; `changed` goes into its payload, `told` into its event."""
+        id_ = f"crt_{ulid(1000 + len(self.envelopes))}"
+        at = time(60 * len(self.events))
+        payload = {
+            "v": 1, "type": "clinical-certificate/v1", "cert_id": id_, "tenant_id": TENANT, "log_origin": ORIGIN,
+            "issuer": {"name": INSTANCE, "key_id": self.signer.id, "alg": self.signer.alg}, "kind": "app.visit-closed",
+            "subject": {"kind": "patient", "commitment": sha256(b"subject").hex()},
+            "statement": {"code": "app.closed", "params": {"fields": 7}}, "evidence": [], "issued_at": at,
+            "producer": {"name": "chancery", "version": "0.0.0"}, **(changed or {}),
+        }
+        payload = signing.pop("of_payload", lambda it: it)(payload)
+        key = signing.pop("key", self.signer)
+        self.envelopes[id_] = dsse("certificate", canonical(payload), key, **signing)
+        detail = {"key_id": self.signer.id, "envelope_sha256": hashlib.sha256(self.envelopes[id_]).hexdigest(), **(told or {})}
+        self.made.append((id_, self.event("certificate.issued", ("certificate", id_), detail)))
+        return id_
+
+    def revoke(self, id_):
+        return self.event("certificate.revoked", ("certificate", id_), {"reason": "error"})
+
+    def note(self, size=None, root=None, key=None, origin=ORIGIN):
+        size = size or len(self.events)
+        root = root or tree(self.leaves()[:size])
+        body = f"{origin}\n{size}\n{b64(root)}\n"
+        key = key or self.log
+        blob = sha256(origin.encode(), b"\n\1", key.raw)[:4] + key.sign(body.encode())
+        return f"{body}\n\u2014 {origin} {b64(blob)}\n".encode()
+
+    def leaves(self):
+        return [sha256(b"\0", canonical(event)) for event in self.events]
+
+    def trust(self, quorum=0, **more):
+        key = {"key_id": self.platform.id, "alg": "Ed25519", "jwk": self.platform.jwk, "state": "active", "activated_at": time(0)}
+        file = {"v": 1, "type": "chancery-trust/v1", "instance": INSTANCE, "keys": [key], "witnesses": {"quorum": quorum, "keys": []}}
+        return canonical({**file, **more})
+
+    def pack(self, scope, states, runs, **edit):
+        """A pack. What is in `edit` is changed before the rest is signed or listed, so that nothing else is wrong."""
+        leaves, lines = self.leaves(), [canonical(event) for event in self.events]
+        edges, gaps = [0, *(edge for run in runs for edge in run), len(leaves)], []
+        for start, end in zip(edges[::2], edges[1::2]):
+            gaps += [tree(leaves[a:b]).hex() for a, b in cover(start, end)]
+        proof = edit.get("of_proof", lambda it: it)({"v": 1, "runs": runs, "hashes": gaps, **edit.get("proof", {})})
+        statement = {
+            "v": 1, "type": "tenant-keys/v1", "instance": INSTANCE, "tenant_id": TENANT, "log_origin": ORIGIN,
+            "as_of_size": len(leaves), "keys": self.keys, **edit.get("statement", {}),
+        }
+        statement = edit.get("of_statement", lambda it: it)(statement)
+        files = {f"certs/{id_}.dsse.json": self.envelopes[id_] for id_ in states}
+        files["README.txt"] = b"Check it with: chancery verify PACK --trust FILE\n"
+        files["log/checkpoint"] = edit.get("note") or self.note()
+        files["log/entries.jsonl"] = b"".join(line + b"\n" for start, end in runs for line in lines[start:end])
+        files["log/proof.json"] = canonical(proof)
+        files["report.html"] = b"<!doctype html><title>A pack</title>\n"
+        files["trust/keys.dsse"] = dsse("tenant-keys", canonical(statement), edit.get("platform", self.platform))
+        files.update(edit.get("files", {}))
+        roles = {"README.txt": "readme", "report.html": "report"}
+        listed = [
+            {"path": path, "role": roles.get(path, "evidence"), "sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
+            for path, data in sorted(files.items())
+        ]
+        manifest = {
+            "v": 2, "type": "audit-pack/v2", "instance": INSTANCE, "tenant_id": TENANT, "log_origin": ORIGIN,
+            "as_of": {"size": len(leaves), "root": tree(leaves).hex(), "signed_at": time(60 * len(leaves))},
+            "scope": scope, "certificates": states, "files": listed, **edit.get("manifest", {}),
+        }
+        manifest = edit.get("of_manifest", lambda it: it)(manifest)
+        raw = edit.get("spelling", canonical)(manifest)
+        files["MANIFEST.json"] = raw
+        files["MANIFEST.dsse"] = dsse("manifest", raw, edit.get("by", self.signer), **edit.get("signing", {}))
+        files.update(edit.get("later", {}))
+        return zipped(files, **edit.get("zip", {}))
+
+    def one(self, **edit):
+        """A pack of the last certificate."""
+        id_, index = self.made[-1]
+        return self.pack({"certificates": [id_]}, {id_: "valid"}, [[index, index + 1]], **edit)
+
+    def span(self, start, end, **edit):
+        """A pack of a range of the log; its certificates are valid unless `states` says otherwise."""
+        states = {id_: "valid" for id_, index in self.made if start <= index < end}
+        states.update(edit.pop("states", {}))
+        numbers = sorted(event["node"]["ctr"] for event in self.events[start:end])
+        node = {"node": "nod_01JD5V7N8Q0000000000000009", "boot": 3}
+        gaps = [{**node, "after": a, "before": b} for a, b in zip(numbers, numbers[1:]) if b > a + 1]
+        completeness = edit.pop("completeness", {"nodes": 1, "gaps": gaps})
+        manifest = {"completeness": completeness, **edit.pop("manifest", {})}
+        span = {"from": time(60 * start), "to": time(60 * end), "indexes": [start, end]}
+        return self.pack({"range": span}, states, edit.pop("runs", [[start, end]]), manifest=manifest, **edit)
+
+
+def simple(algorithm=Ed25519, before=4, after=4, **issuing):
+    world = World(algorithm)
+    world.others(before)
+    world.issue(**issuing)
+    world.others(after)
+    return world
+
+
+ODD = [None, True, 0, -1, 2**53 - 1, "", "odd", [], [0], {}, {"odd": 1}]
+
+
+def changed(value):
+    """A JSON value with one thing in it replaced by something odd, taken away or added; each way once."""
+    for odd in ODD:
+        if type(odd) is not type(value) or odd != value:
+            yield odd
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else []
+    for place, one in inner:
+        for other in changed(one):
+            copy = value.copy()
+            copy[place] = other
+            yield copy
+        copy = value.copy()
+        del copy[place]
+        yield copy
+
+
+def mutations():
+    """Packs in which one value of one JSON text is odd, and everything around it signed and hashed anew."""
+    def kept(seen):
+        def keep(value):
+            seen.append(value)
+            return value
+        return keep
+
+    def instead(value):
+        return lambda _: value
+
+    def spoilt(name, value):
+        world = World()
+        world.others(2)
+        # A certificate that is odd is told of by the log as it is.
+        world.issue(**({"of_payload": instead(value)} if name == "payload" else {}))
+        if name == "event":
+            world.events[-1] = value
+        world.others(1)
+        edit = {} if name in ("payload", "event", "trust") else {f"of_{name}": instead(value)}
+        start = world.made[-1][1] - 1
+        pack = world.span(start, start + 3, **edit) if name != "event" else None
+        if name == "event":
+            span = {"from": time(60 * start), "to": time(60 * start + 180), "indexes": [start, start + 3]}
+            manifest = {"completeness": {"nodes": 1, "gaps": []}}
+            states = {world.made[-1][0]: "valid"}
+            pack = world.pack({"range": span}, states, [[start, start + 3]], manifest=manifest)
+        return pack, canonical(value) if name == "trust" else world.trust()
+
+    for name in ("manifest", "statement", "proof", "payload", "event", "trust"):
+        seen, world = [], World()
+        world.others(2)
+        world.issue(**({"of_payload": kept(seen)} if name == "payload" else {}))
+        world.others(1)
+        if name == "event":
+            seen.append(world.events[-2])
+        elif name == "trust":
+            seen.append(json.loads(world.trust()))
+        elif name != "payload":
+            start = world.made[-1][1] - 1
+            world.span(start, start + 3, **{f"of_{name}": kept(seen)})
+        for number, value in enumerate(changed(seen[0])):
+            yield f"{name} {number}", *spoilt(name, value)
+
+
+def large(count=100_000):
+    """A pack of so many events in a row, with a certificate in every thousand."""
+    world = World()
+    world.others(1_000)
+    while len(world.events) < count + 1_000:
+        world.issue()
+        world.others(999)
+    world.others(500)
+    return world.span(1_000, count + 1_000), world.trust()
+
+
+def replaced(raw, old, new):
+    assert raw.count(old) >= 1, old
+    return raw.replace(old, new, 1)
+
+
+def respelled(old, new):
+    return lambda manifest: replaced(canonical(manifest), old, new)
+
+
+def corpus():
+    """Name, pack, what the verifiers must say, which check fails; a trust file or a newer checkpoint of its own."""
+    verified, as_of, unwitnessed, failed, unsupported = "verified", "verified_as_of", "unwitnessed", "failed", "unsupported"
+    world = simple()
+    id_, index = world.made[0]
+    good = world.one()
+    yield "one-certificate", good, verified, None, {}
+    yield "one-certificate-p256", simple(P256Key).one(), verified, None, {}
+    yield "one-certificate-rsa", simple(RsaKey).one(), verified, None, {}
+
+    many = World()
+    for count in (3, 40, 1, 77):
+        many.others(count)
+        many.issue()
+    many.rotate(Ed25519("certificate 2"))
+    many.issue()
+    many.rotate(Ed25519("log 2"), "log")
+    many.log = Ed25519("log 2")
+    many.others(7)
+    ids = [one for one, _ in many.made]
+    runs = [[at, at + 1] for _, at in many.made]
+    listed = lambda **edit: many.pack({"certificates": ids}, {one: "valid" for one in ids}, runs, **edit)
+    yield "list-across-rotations", listed(), verified, None, {}
+    yield "range-of-100", many.span(2, 102), verified, None, {}
+    yield "range-of-everything", many.span(0, len(many.events)), verified, None, {}
+    subject = {"subject": {"kind": "patient", "reference": sha256(b"reference").hex()}}
+    yield "subject", many.pack(subject, {ids[1]: "valid", ids[3]: "valid"}, [runs[1], runs[3]]), verified, None, {}
+    yield "head-by-the-old-log-key", listed(note=many.note(key=Ed25519("log"))), failed, "checkpoint", {}
+    yield "list-in-another-order", many.pack({"certificates": ids[::-1]}, {one: "valid" for one in ids}, runs), failed, "certificate_list", {}
+    yield "list-with-one-left-out", many.pack({"certificates": ids}, {one: "valid" for one in ids[:-1]}, runs), failed, "certificate_list", {}
+
+    gone = World()
+    gone.others(3)
+    first, second = gone.issue(), gone.issue()
+    gone.event("record.opened", skip=2)
+    end = len(gone.events)
+    told = gone.revoke(first)
+    gone.event("certificate.superseded", ("certificate", second), {"by": "crt_x"})
+    runs = [[2, end], [told, told + 2]] if told > end else [[2, told + 2]]
+    states = {first: "revoked", second: "superseded"}
+    yield "range-with-revoked", gone.span(2, end, runs=runs, states=states), verified, None, {}
+    yield "range-hides-a-revocation", gone.span(2, end, runs=runs, states={**states, first: "valid"}), failed, "certificate", {}
+    yield "range-with-a-false-count", gone.span(2, end, runs=runs, states=states, completeness={"nodes": 1, "gaps": []}), failed, "completeness", {}
+    yield "range-without-its-end", gone.span(2, end, runs=[[2, end - 1]], states={first: "valid", second: "valid"}), failed, "range", {}
+    at = gone.made[0][1]
+    single = gone.pack({"certificates": [first]}, {first: "revoked"}, [[at, at + 1], [told, told + 1]])
+    yield "list-with-revoked", single, failed, "certificate", {}
+
+    for name, state, spared, verdict in [
+        ("key-suspended", "suspended", None, failed), ("key-revoked", "revoked", None, failed),
+        ("key-revoked-before", "revoked", 3, failed), ("key-revoked-after", "revoked", 6, verified), ("key-expired", "expired", None, verified),
+    ]:
+        world = World(first_key_state=state, spared=spared)
+        world.others(4)
+        untrusted = world.issue()
+        world.others(2)
+        world.activate(Ed25519("certificate 2"), "certificate")
+        by = Ed25519("certificate 2")
+        yield f"list-{name}", world.one(by=by), verdict, "certificate" if verdict == failed else None, {}
+        if state == "revoked" and verdict == failed:
+            yield f"range-{name}", world.span(3, 8, by=by, states={untrusted: "untrusted"}), verified, None, {}
+
+    world = simple()
+    older, newer = world.note(), None
+    pack = world.one()
+    world.others(2)
+    newer = world.note()
+    yield "with-a-newer-head", pack, as_of, None, {"checkpoint": newer}
+    yield "with-its-own-head", pack, verified, None, {"checkpoint": older}
+    yield "with-an-older-head", world.one(), failed, "not_older", {"checkpoint": older}
+    forked = world.note(size=11, root=sha256(b"fork"))
+    yield "with-a-forked-head", pack, failed, "newer_head", {"checkpoint": forked}
+    yield "with-another-logs-head", pack, failed, "newer_checkpoint", {"checkpoint": world.note(key=Ed25519("stranger"))}
+    yield "with-a-witness-asked-for", pack, unwitnessed, "witnesses", {"trust": world.trust(quorum=1)}
+    yield "trust-of-another-instance", pack, failed, "instance", {"trust": world.trust(instance="other.example")}
+    yield "trust-of-another-version", pack, unsupported, "trust", {"trust": world.trust(v=2)}
+    yield "trust-with-spaces", pack, unsupported, "trust", {"trust": world.trust().replace(b",", b", ", 1)}
+    key = json.loads(world.trust())["keys"][0]
+    yield "trust-key-suspended", pack, failed, "keys_signature", {"trust": world.trust(keys=[{**key, "state": "suspended"}])}
+    yield "trust-key-under-another-name", pack, unsupported, "trust", {"trust": world.trust(keys=[{**key, "key_id": world.log.id}])}
+
+    world = simple()
+    one = world.one
+    for name, verdict, check, edit in [
+        ("manifest-of-the-first-version", unsupported, "manifest_version", {"manifest": {"v": 1, "type": "audit-pack/v1"}}),
+        ("manifest-of-a-later-version", unsupported, "manifest_version", {"manifest": {"v": 3, "type": "audit-pack/v3"}}),
+        ("manifest-with-an-unknown-member", unsupported, "manifest_version", {"manifest": {"must": 1}}),
+        ("scope-of-an-unknown-kind", unsupported, "scope_kind", {"manifest": {"scope": {"everything": True}}}),
+        ("scope-of-two-kinds", unsupported, "scope_kind", {"manifest": {"scope": {"certificates": [id_], "subject": {}}}}),
+        ("keys-of-a-later-version", unsupported, "keys_version", {"statement": {"v": 2}}),
+        ("keys-of-another-tenant", failed, "scope", {"statement": {"tenant_id": OTHER}}),
+        ("keys-of-another-log", failed, "scope", {"statement": {"log_origin": "chancery.example/t/1"}}),
+        ("keys-of-another-size", failed, "keys_as_of", {"statement": {"as_of_size": 10}}),
+        ("keys-by-a-stranger", failed, "keys_signature", {"platform": Ed25519("stranger")}),
+        ("keys-by-the-tenant", failed, "keys_signature", {"platform": world.signer}),
+        ("manifest-by-a-stranger", failed, "manifest_signature", {"by": Ed25519("stranger")}),
+        ("manifest-by-the-log-key", failed, "manifest_signature", {"by": world.log}),
+        ("manifest-under-another-name", failed, "manifest_signature", {"signing": {"keyid": world.log.id}}),
+        ("manifest-signed-twice", failed, "manifest_signature", {"signing": {"times": 2}}),
+        ("manifest-with-spaces", failed, "manifest", {"spelling": respelled(b'"v":2', b'"v": 2')}),
+        ("manifest-with-a-member-twice", failed, "manifest", {"spelling": respelled(b'"v":2', b'"v":2,"v":2')}),
+        ("manifest-with-a-float", failed, "manifest", {"spelling": respelled(b'"v":2', b'"v":2.0')}),
+        ("manifest-with-an-exponent", failed, "manifest", {"spelling": respelled(b'"v":2', b'"v":2e0')}),
+        ("manifest-with-minus-zero", failed, "manifest", {"spelling": respelled(b'"v":2', b'"v":-0')}),
+        ("manifest-with-two-to-the-53", failed, "manifest", {"spelling": respelled(b'"v":2', b'"v":9007199254740992')}),
+        ("manifest-with-a-lone-surrogate", failed, "manifest", {"spelling": respelled(b"chancery.example", b"\\ud800")}),
+        ("manifest-with-a-needless-escape", failed, "manifest", {"spelling": respelled(b"chancery.example", b"\\u0063hancery.example")}),
+        ("manifest-with-bad-utf8", failed, "manifest", {"spelling": respelled(b"chancery.example", b"\xff")}),
+        ("manifest-with-a-byte-order-mark", failed, "manifest", {"spelling": lambda it: b"\xef\xbb\xbf" + canonical(it)}),
+        ("manifest-with-a-name-outside-ascii", failed, "manifest", {"manifest": {"\u00e9": 1}}),
+        ("manifest-nested-too-deeply", failed, "manifest", {"manifest": {"scope": json.loads("[" * 32 + "]" * 32)}}),
+        ("head-of-another-size", failed, "as_of", {"manifest": {"as_of": {"size": 12, "root": "0" * 64, "signed_at": time(0)}}}),
+        ("head-by-a-stranger", failed, "checkpoint", {"note": world.note(key=Ed25519("stranger"))}),
+        ("head-of-another-log", failed, "checkpoint", {"note": world.note(origin="chancery.example/t/1")}),
+        ("head-with-a-leading-zero", failed, "checkpoint", {"note": replaced(world.note(), b"\n11\n", b"\n011\n")}),
+        ("file-added", failed, "files", {"later": {"notes.txt": b"more"}}),
+        ("file-changed", failed, "files", {"later": {"README.txt": b"other"}}),
+        ("certificate-left-out", failed, "files", {"later": {f"certs/{id_}.dsse.json": b""}}),
+        ("zip-compressed", failed, "archive", {"zip": {"stored": False}}),
+        ("zip-with-a-comment", failed, "archive", {"zip": {"tail": b"more"}}),
+        ("event-of-another-certificate", failed, "inclusion", {"files": {"log/entries.jsonl": canonical(world.events[0]) + b"\n"}}),
+        ("events-without-the-last-newline", failed, "entries", {"files": {"log/entries.jsonl": canonical(world.events[index])}}),
+        ("proof-at-another-place", failed, "inclusion", {"proof": {"runs": [[index - 1, index]]}}),
+        ("proof-with-a-hash-less", failed, "inclusion", {"proof": {"hashes": []}}),
+        ("proof-of-another-version", failed, "proof", {"proof": {"v": 2}}),
+        ("proof-beyond-the-log", failed, "inclusion", {"proof": {"runs": [[index, index + 100]]}}),
+        ("list-of-none", failed, "certificate_list", {"manifest": {"scope": {"certificates": []}, "certificates": {}}}),
+        ("list-that-is-a-number", failed, "certificate_list", {"manifest": {"certificates": 5}}),
+        ("list-that-is-missing", failed, "certificate_list", {"manifest": {"certificates": None}}),
+        ("list-with-an-unknown-state", failed, "certificate_list", {"manifest": {"certificates": {id_: "fine"}}}),
+        ("scope-that-is-a-text", unsupported, "scope_kind", {"manifest": {"scope": "certificates"}}),
+        ("scope-that-is-nothing", unsupported, "scope_kind", {"manifest": {"scope": None}}),
+        ("head-that-is-a-number", failed, "as_of", {"manifest": {"as_of": 11}}),
+        ("tenant-that-is-a-number", failed, "scope", {"manifest": {"tenant_id": 1}, "statement": {"tenant_id": 1}}),
+        ("keys-that-are-none", failed, "manifest_signature", {"statement": {"keys": []}}),
+        ("keys-that-are-a-text", failed, "key_list", {"statement": {"keys": "keys"}}),
+        ("keys-that-are-nothing-said", failed, "key_list", {"statement": {"keys": ""}}),
+        ("files-that-are-no-list", failed, "files", {"manifest": {"files": {}}}),
+        ("proof-of-no-list", failed, "proof", {"proof": {"runs": {}}}),
+        ("proof-of-odd-hashes", failed, "proof", {"proof": {"hashes": [5]}}),
+        ("proof-of-capital-hashes", failed, "proof", {"proof": {"hashes": ["A" * 64]}}),
+        ("proof-of-runs-backwards", failed, "proof", {"proof": {"runs": [[index + 1, index]]}}),
+        ("proof-of-fractions", failed, "proof", {"files": {"log/proof.json": b'{"hashes":[],"runs":[[6.0,7]],"v":1}'}}),
+        ("certificate-of-nobody", failed, "envelope", {"manifest": {"scope": {"certificates": ["crt_x"]}, "certificates": {"crt_x": "valid"}}}),
+    ]:
+        yield name, one(**edit), verdict, check, {}
+    more = World.pack(world, {"certificates": [id_]}, {id_: "valid"}, [[index, index + 1]], proof={})
+    hashes_ = [tree(world.leaves()[a:b]).hex() for a, b in [*cover(0, index), *cover(index + 1, 11)]]
+    yield "proof-with-a-hash-more", one(proof={"hashes": [*hashes_, "0" * 64]}), failed, "inclusion", {}
+    assert more == one(), "the same bytes at every run"
+    key = world.keys[1]
+    for name, changed in [
+        ("key-with-its-private-half", {"jwk": {**key["jwk"], "d": url64(bytes(32))}}), ("key-under-another-name", {"key_id": world.log.id}),
+        ("key-with-another-algorithm", {"alg": "ES256"}), ("key-in-an-unknown-state", {"state": "fine"}),
+        ("key-of-an-odd-time", {"activated_at": "2026-01-01T00:01:00Z"}), ("key-with-a-negative-index", {"first_index": -1}),
+    ]:
+        yield name, one(statement={"keys": [world.keys[0], {**key, **changed}]}), failed, "key_list", {}
+    for name, changed in [("key-activated-later", {"first_index": 7}), ("key-retired-before", {"last_index": 5})]:
+        yield name, one(statement={"keys": [world.keys[0], {**key, **changed}]}), failed, "certificate", {}
+    names = sorted([*(f["path"] for f in json.loads(unzipped(good)["MANIFEST.json"])["files"]), "MANIFEST.json", "MANIFEST.dsse"])
+    yield "zip-in-another-order", zipped(unzipped(good), names=names[::-1]), failed, "archive", {}
+    yield "zip-cut-short", good[:-1], failed, "archive", {}
+    yield "zip-with-a-byte-before", b"\0" + good, failed, "archive", {}
+    yield "nothing", b"", failed, "archive", {}
+
+    for name, check, issuing in [
+        ("certificate-forged", "signature", {"key": Ed25519("stranger"), "keyid": Ed25519("certificate 1").id}),
+        ("certificate-of-a-strangers-key", "key", {"key": Ed25519("stranger")}),
+        ("certificate-signed-twice", "envelope", {"times": 2}),
+        ("certificate-attested-after-it-was-issued", "times", {"changed": {"attested_at": time(86399)}}),
+        ("certificate-of-before-it-occurred", "times", {"changed": {"attested_at": time(10), "occurred_at": time(20)}}),
+        ("certificate-older-than-its-key", "times", {"changed": {"issued_at": time(0)}}),
+        ("certificate-of-an-odd-time", "payload", {"changed": {"issued_at": "2026-01-01T00:00:00+00:00"}}),
+        ("certificate-of-a-later-version", "payload", {"changed": {"v": 2}}),
+        ("certificate-that-names-another-key", "key_id", {"changed": {"issuer": {"name": "x", "key_id": "k", "alg": "Ed25519"}}}),
+        ("certificate-of-another-tenant", "identity", {"changed": {"tenant_id": OTHER}}),
+        ("certificate-of-another-log", "identity", {"changed": {"log_origin": "chancery.example/t/1"}}),
+        ("certificate-of-another-id", "identity", {"changed": {"cert_id": f"crt_{ulid(7)}"}}),
+        ("certificate-that-the-log-does-not-know", "event", {"told": {"envelope_sha256": "0" * 64}}),
+        ("certificate-logged-with-another-key", "event", {"told": {"key_id": Ed25519("log").id}}),
+    ]:
+        yield name, simple(**issuing).one(), failed, check, {}
+    world = simple()
+    world.made[-1] = (id_, index - 1)
+    yield "certificate-without-its-event", world.one(), failed, "logged", {}
+    spaced = simple()
+    line = canonical(spaced.events[index]).replace(b'"v":1', b'"v": 1')
+    leaves = spaced.leaves()
+    leaves[index] = sha256(b"\0", line)
+    as_of = {"size": 11, "root": tree(leaves).hex(), "signed_at": time(0)}
+    edit = {"files": {"log/entries.jsonl": line + b"\n"}, "note": spaced.note(root=tree(leaves)), "manifest": {"as_of": as_of}}
+    yield "event-with-a-space", spaced.one(**edit), failed, "events", {}
+
+
+def unzipped(archive):
+    """The files of an archive that `zipped` made."""
+    count, start = struct.unpack("<10xHxxxxI2x", archive[-22:])
+    files, at = {}, start
+    for _ in range(count):
+        size, length, offset = struct.unpack("<24xIH12xI", archive[at : at + 46])
+        files[archive[at + 46 : at + 46 + length].decode()] = archive[offset + 30 + length : offset + 30 + length + size]
+        at += 46 + length
+    return files
+
+
+def main():
+    folder = pathlib.Path(__file__).resolve().parents[2] / "testdata/packs"
+    wanted, cases = {"trust.json": simple().trust()}, []
+    for name, pack, verdict, check, more in corpus():
+        case = {"name": name, "verdict": verdict, "fails": check}
+        wanted[f"{name}.zip"] = pack
+        for kind, suffix in (("trust", "trust.json"), ("checkpoint", "checkpoint")):
+            if kind in more:
+                wanted[f"{name}.{suffix}"] = more[kind]
+                case[kind] = f"{name}.{suffix}"
+        cases.append(case)
+    assert len({case["name"] for case in cases}) == len(cases), "two of one name"
+    wanted["cases.json"] = (json.dumps(cases, indent=1) + "\n").encode()
+    if "--check" in sys.argv:
+        found = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "SOURCE.md"}
+        odd = sorted(name for name in {*found, *wanted} if found.get(name) != wanted.get(name))
+        print(f"{len(cases)} packs" if not odd else f"not current: {', '.join(odd)}")
+        return 1 if odd else 0
+    folder.mkdir(exist_ok=True)
+    for path in folder.iterdir():
+        if path.name not in wanted and path.name != "SOURCE.md":
+            path.unlink()
+    for name, data in wanted.items():
+        (folder / name).write_bytes(data)
+    print(f"{len(cases)} packs, {sum(map(len, wanted.values()))} bytes")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
