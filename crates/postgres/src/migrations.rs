@@ -28,6 +28,7 @@ pub(crate) const FILES: &[(i64, &str, &str)] = &[
     (20, "registration", include_str!("../migrations/0020_registration.sql")),
     (21, "user_names", include_str!("../migrations/0021_user_names.sql")),
     (23, "key_check", include_str!("../migrations/0023_key_check.sql")),
+    (25, "sinks", include_str!("../migrations/0025_sinks.sql")),
 ];
 
 /// Applies what is missing, each file in a transaction of its own; of several nodes one does it and the others wait.

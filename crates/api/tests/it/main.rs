@@ -10,6 +10,7 @@
 mod app;
 
 mod access;
+mod accounting;
 mod api_keys;
 mod approvals;
 mod audit;
@@ -41,6 +42,7 @@ mod metrics;
 mod oauth;
 mod odd_text;
 mod openapi;
+mod own_events;
 mod passkeys;
 mod passwords;
 mod problems;
@@ -54,6 +56,7 @@ mod rows;
 mod search;
 mod session_nodes;
 mod sessions;
+mod sinks;
 mod step_up;
 mod subjects;
 mod tamper;
