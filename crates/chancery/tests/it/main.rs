@@ -8,6 +8,7 @@
 
 mod api_keys;
 mod approvals;
+mod audit;
 mod backup;
 mod demo;
 mod doctor;
