@@ -28,6 +28,7 @@ mod recover;
 mod roots;
 mod sealing;
 mod serve;
+mod sinks;
 #[cfg(feature = "kms-vault")]
 mod store_password;
 mod support;
