@@ -1,4 +1,5 @@
-//! Files that are written by a program and checked in: `openapi.json`, and the crate map in `ARCHITECTURE.md`.
+//! Files that are written by a program and checked in: `openapi.json`, the catalogue of audit events, and the crate map in
+//! `ARCHITECTURE.md`.
 
 use std::fs;
 
@@ -14,7 +15,12 @@ const END: &str = "<!-- /crates -->";
 pub(crate) fn run(check: bool) -> Result<()> {
     let root = workspace::root();
     let mut stale = Vec::new();
-    for (name, wanted) in [("ARCHITECTURE.md", architecture()?), ("openapi.json", openapi()?)] {
+    let files = [
+        ("ARCHITECTURE.md", architecture()?),
+        ("openapi.json", openapi()?),
+        ("docs/reference/audit-events.md", audit_events()?),
+    ];
+    for (name, wanted) in files {
         let path = root.join(name);
         if fs::read_to_string(&path).unwrap_or_default() == wanted {
             println!("{name} is current");
@@ -35,6 +41,12 @@ fn openapi() -> Result<String> {
     let server = workspace::build_server(false)?;
     let text = process::output(std::process::Command::new(server).arg("openapi"))?;
     serde_json::from_str::<serde_json::Value>(&text).context("`chancery openapi` did not print JSON")?;
+    Ok(text.trim_end().to_owned() + "\n")
+}
+
+fn audit_events() -> Result<String> {
+    let server = workspace::build_server(false)?;
+    let text = process::output(std::process::Command::new(server).arg("audit-events"))?;
     Ok(text.trim_end().to_owned() + "\n")
 }
 

@@ -14,6 +14,9 @@ const OLDEST_POSTGRES: u32 = 15;
 /// Where Debian and Ubuntu put the module.
 const SOFTHSM: &str = "/usr/lib/softhsm/libsofthsm2.so";
 
+/// Where Debian and Ubuntu put it: not on the path of everybody.
+const RSYSLOG: &str = "/usr/sbin/rsyslogd";
+
 /// Something of the system that a command needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Need {
@@ -27,6 +30,8 @@ pub(crate) enum Need {
     Cxx,
     /// A PKCS#11 module without hardware.
     SoftHsm,
+    /// A receiver of syslog over TLS, and what makes certificates for it.
+    Rsyslog,
     /// Node with its package manager.
     Node,
     /// A browser that runs without a screen.
@@ -42,6 +47,7 @@ impl Need {
             Self::Wrk => on_path("wrk").is_some(),
             Self::Cxx => std::env::var_os("CXX").is_some() || on_path("c++").is_some(),
             Self::SoftHsm => on_path("softhsm2-util").is_some() && Path::new(SOFTHSM).exists(),
+            Self::Rsyslog => Path::new(RSYSLOG).exists() && rsyslog_tls() && on_path("openssl").is_some(),
             Self::Node => on_path("node").is_some() && on_path("npm").is_some(),
             Self::Chromium => chromium().is_some(),
         }
@@ -54,6 +60,7 @@ impl Need {
             Self::Wrk => &["wrk"],
             Self::Cxx => &["g++"],
             Self::SoftHsm => &["softhsm2"],
+            Self::Rsyslog => &["rsyslog", "rsyslog-openssl", "openssl"],
             Self::Node => &["nodejs", "npm"],
             Self::Chromium => &["chromium"],
         }
@@ -158,6 +165,12 @@ pub(crate) fn browser(what: &str) -> Result<Option<PathBuf>> {
         }
         ensured => ensured.map(|()| chromium()),
     }
+}
+
+/// Whether rsyslog has its driver for TLS by OpenSSL.
+fn rsyslog_tls() -> bool {
+    let folders = fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+    folders.map(|folder| folder.path().join("rsyslog/lmnsd_ossl.so")).any(|driver| driver.exists())
 }
 
 /// The browser, by the names that it has on Linux.

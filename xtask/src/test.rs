@@ -135,7 +135,7 @@ impl Bench {
     fn run(&mut self, step: Step) -> Result<()> {
         match step {
             Step::Prerequisites => {
-                prerequisites::ensure(&[Need::Postgres, Need::Python, Need::SoftHsm])?;
+                prerequisites::ensure(&[Need::Postgres, Need::Python, Need::SoftHsm, Need::Rsyslog])?;
                 python::moto().map(drop)
             }
             Step::Format => format(),
@@ -148,7 +148,7 @@ impl Bench {
                 tests.args(PROVIDERS);
                 tests.envs(environment).env("CHANCERY_TEST_MOTO_SERVER", moto);
                 tests.env("CHANCERY_TEST_REQUIRE_SOFTHSM", "1").env("CHANCERY_TEST_REQUIRE_MOTO", "1");
-                tests.env("CHANCERY_TEST_REQUIRE_PASSKEYS", "1");
+                tests.env("CHANCERY_TEST_REQUIRE_PASSKEYS", "1").env("CHANCERY_TEST_REQUIRE_RSYSLOG", "1");
                 process::run(&mut tests)
             }
             Step::Docs => {

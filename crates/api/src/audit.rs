@@ -1,15 +1,19 @@
 //! The tenant's log: events, proofs, checkpoint, tiles.
 
+pub(crate) mod accounting;
+pub(crate) mod append;
+pub(crate) mod sinks;
+
 use axum::{Json, extract::State, response::IntoResponse};
-use chancery_crypto::tiles::TileId;
+use chancery_crypto::{Phi, tiles::TileId};
 use chancery_domain::{
-    TenantId, Timestamp,
+    Faults, TenantId, Timestamp,
     access::Call,
     audit::{
-        EventFilter,
-        query::{self, EventView, MAX_PAGE, ProvenEvent},
+        EventFilter, EventSpan,
+        query::{self, EventView, Found, MAX_PAGE, Named, ProvenEvent, Search},
     },
-    ids::{EventId, RequestId},
+    ids::{EventId, KeyId, RequestId},
     records::WipedJson,
 };
 use chancery_middleware::{Asked, Authenticated, Code, PathOf, Problem};
@@ -39,13 +43,28 @@ pub(crate) struct EventQuery {
     actor: Option<String>,
     /// Of this type, such as `record.opened`.
     r#type: Option<String>,
+    /// Of a type that begins so, such as `app.` or `key.`.
+    type_prefix: Option<String>,
     /// On the thing with this id.
     resource: Option<String>,
+    /// On this key. Not together with `resource`.
+    #[param(value_type = Option<String>)]
+    key: Option<KeyId>,
+    /// That name this person; then up to seven years at once.
+    #[serde(default, deserialize_with = "wiped::taken_if_any")]
+    #[param(value_type = Option<String>)]
+    subject: Option<Phi<String>>,
+    /// That name one of these rows, as `table/row,table/row`: up to 50.
+    #[serde(default, deserialize_with = "wiped::taken_if_any")]
+    #[param(value_type = Option<String>)]
+    rows: Option<Phi<String>>,
     /// With this outcome: 0 it worked, 4 refused, 8 failed.
     outcome: Option<i64>,
     /// With this request.
     #[param(value_type = Option<String>)]
     request_id: Option<RequestId>,
+    /// Also answer the proof of each event; for holders of `audit.export`.
+    proof: Option<bool>,
     /// How many items at most: 1 to 1000.
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u32>,
@@ -119,26 +138,54 @@ impl From<ProvenEvent> for EventBody {
     }
 }
 
+impl From<Found> for EventBody {
+    fn from(found: Found) -> Self {
+        Self { proof: found.proof, ..found.event.into() }
+    }
+}
+
+/// A person and rows that events may name.
+pub(crate) fn named(subject: Option<Phi<String>>, rows: Option<&Phi<String>>) -> Result<Vec<Named>, Problem> {
+    let mut named: Vec<Named> = subject.map(|id| Named { kind: "subject".to_owned(), id }).into_iter().collect();
+    for row in rows.into_iter().flat_map(|rows| rows.expose().split(',')) {
+        let Some((table, row)) = row.split_once('/') else {
+            let message = "query: write rows as table/row, separated by commas";
+            return Err(Problem::invalid(Faults::one("/rows", "format", message)));
+        };
+        named.push(Named { kind: table.to_owned(), id: Phi::new(row.to_owned()) });
+    }
+    Ok(named)
+}
+
 async fn find(
     app: &App,
     call: &Call,
     tenant: TenantId,
     asked: EventQuery,
+    security: bool,
 ) -> Result<Json<ListBody<EventBody>>, Problem> {
+    if asked.key.is_some() && asked.resource.is_some() {
+        return Err(Problem::invalid(Faults::one(
+            "/key",
+            "conflict",
+            "query: a key is a resource; ask for one of them",
+        )));
+    }
+    let limit = page::limit(asked.limit, 100, MAX_PAGE)?;
+    let span = EventSpan { from: asked.from, to: asked.to, after: page::after(asked.cursor.as_deref())?, limit };
     let filter = EventFilter {
-        from: asked.from,
-        to: asked.to,
-        after: page::after(asked.cursor.as_deref())?,
         actor: asked.actor,
         kind: asked.r#type,
-        resource: asked.resource,
+        prefix: asked.type_prefix,
+        resource: asked.key.map(|key| key.to_string()).or(asked.resource),
         outcome: asked.outcome,
         request: asked.request_id,
-        limit: page::limit(asked.limit, 100, MAX_PAGE)?,
+        ..span.into()
     };
-    let limit = filter.limit;
-    let found = query::find(&app.instance, call, tenant, filter).await.or_problem()?;
-    Ok(Json(page::list(found, limit, |view| view.logged.index.to_string())))
+    let named = named(asked.subject, asked.rows.as_ref())?;
+    let search = Search { filter, named, security, proofs: asked.proof == Some(true) };
+    let found = query::search(&app.instance, call, tenant, search).await.or_problem()?;
+    Ok(Json(page::list(found, limit, |found| found.event.logged.index.to_string())))
 }
 
 /// Find events.
@@ -150,7 +197,7 @@ pub(crate) async fn find_events(
     State(app): State<App>,
     Asked(call, query): Asked<EventQuery>,
 ) -> Result<Json<ListBody<EventBody>>, Problem> {
-    find(&app, &call, call.tenant(), query).await
+    find(&app, &call, call.tenant(), query, false).await
 }
 
 /// Find events of a tenant, as the platform's auditor.
@@ -162,7 +209,19 @@ pub(crate) async fn find_tenant_events(
     Asked(call, query): Asked<EventQuery>,
     PathOf(tenant): PathOf<TenantId>,
 ) -> Result<Json<ListBody<EventBody>>, Problem> {
-    find(&app, &call, tenant, query).await
+    find(&app, &call, tenant, query, false).await
+}
+
+/// Find security events: refusals, mismatches, opens that failed, locks, revocations, broken glass and their like.
+///
+/// Which types they are says the catalogue (`docs/reference/audit-events.md`).
+#[utoipa::path(get, path = "/v1/audit/security-events", tag = "audit", params(EventQuery),
+    responses((status = 200, description = "Security events by place in the log.", body = ListBody<EventBody>)))]
+pub(crate) async fn find_security_events(
+    State(app): State<App>,
+    Asked(call, query): Asked<EventQuery>,
+) -> Result<Json<ListBody<EventBody>>, Problem> {
+    find(&app, &call, call.tenant(), query, true).await
 }
 
 /// Whether a proof is wanted.

@@ -49,6 +49,18 @@ struct What {
     what: &'static str,
 }
 
+/// One sink of the audit log; the operator named it.
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct SinkName {
+    sink: String,
+}
+
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct SinkState {
+    sink: String,
+    state: &'static str,
+}
+
 /// How a login went.
 #[derive(Debug, Clone, Copy, Hash, PartialEq, Eq, EncodeLabelValue)]
 pub enum LoginOutcome {
@@ -114,6 +126,10 @@ pub struct Metrics {
     hashes_turned_away: Counter,
     leases: Gauge<u64, AtomicU64>,
     lease_bytes: Gauge<u64, AtomicU64>,
+    exported: Family<SinkName, Counter>,
+    export_pending: Family<SinkName, Gauge<u64, AtomicU64>>,
+    export_lag: Family<SinkName, Gauge<u64, AtomicU64>>,
+    export_status: Family<SinkState, Gauge<u64, AtomicU64>>,
     instance: OnceLock<Weak<Instance>>,
 }
 
@@ -155,6 +171,10 @@ impl Metrics {
             hashes_turned_away: Counter::default(),
             leases: Gauge::default(),
             lease_bytes: Gauge::default(),
+            exported: Family::default(),
+            export_pending: Family::default(),
+            export_lag: Family::default(),
+            export_status: Family::default(),
             instance: OnceLock::new(),
             registry: Registry::default(),
         };
@@ -228,6 +248,18 @@ impl Metrics {
         registry.register("chancery_leases", "Tenants whose keys are in memory", metrics.leases.clone());
         let bytes = metrics.lease_bytes.clone();
         registry.register_with_unit("chancery_leases_held", "Roughly what their keys take", Unit::Bytes, bytes);
+        let exported = metrics.exported.clone();
+        registry.register("chancery_audit_exported", "Audit events that sinks took, second arrivals too", exported);
+        let pending = metrics.export_pending.clone();
+        registry.register("chancery_audit_export_pending", "Places of logs that sinks were not handed yet", pending);
+        registry.register_with_unit(
+            "chancery_audit_export_lag",
+            "Since when something waits for a sink",
+            Unit::Seconds,
+            metrics.export_lag.clone(),
+        );
+        let status = metrics.export_status.clone();
+        registry.register("chancery_audit_export_status", "1 for the state that a sink is in, 0 for the other", status);
         for outcome in [LoginOutcome::success, LoginOutcome::challenged, LoginOutcome::refused, LoginOutcome::failed] {
             let _ = metrics.logins.get_or_create(&LoginLabels { outcome });
         }
@@ -258,6 +290,22 @@ impl Metrics {
     /// The logs of all tenants grew by so many events; told by the sequencing job.
     pub fn sequenced(&self, events: u64) {
         self.tree_size.inc_by(events);
+    }
+
+    /// A sink of the audit log took so many events.
+    pub fn exported(&self, sink: &str, events: u64) {
+        self.exported.get_or_create(&SinkName { sink: sink.to_owned() }).inc_by(events);
+    }
+
+    /// How it stands with a sink: what waits, since how many seconds, and whether it fails.
+    pub fn export_stands(&self, sink: &str, pending: u64, lag_seconds: u64, failing: bool) {
+        let name = SinkName { sink: sink.to_owned() };
+        self.export_pending.get_or_create(&name).set(pending);
+        self.export_lag.get_or_create(&name).set(lag_seconds);
+        for (state, is) in [("working", !failing), ("failing", failing)] {
+            let state = SinkState { sink: sink.to_owned(), state };
+            self.export_status.get_or_create(&state).set(is.into());
+        }
     }
 
     /// A store that times its group commits here.

@@ -6,8 +6,8 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::{
     commands::{
-        api_key, approval, backup, demo, doctor, fields, identity_provider, import, init, key, migrate_column, openapi,
-        pack, passwords, recover, restore, role, root, sealing, serve, tenant, user, verify,
+        self, api_key, approval, audit, backup, demo, doctor, fields, identity_provider, import, init, key,
+        migrate_column, openapi, pack, passwords, recover, restore, role, root, sealing, serve, tenant, user, verify,
     },
     config::Flags,
 };
@@ -63,6 +63,8 @@ enum Command {
     /// Approve or refuse what takes two people on a running server
     #[command(visible_alias = "approvals")]
     Approval(approval::ApprovalArgs),
+    /// Read, check and take away the audit log of a running server; see where its events go
+    Audit(audit::AuditArgs),
     /// Register fields of a running server; plan offline what is searchable
     Fields(fields::FieldsArgs),
     /// Bring keys of another system into the caller's tenant
@@ -72,6 +74,9 @@ enum Command {
     /// Print the OpenAPI document
     #[command(hide = true)]
     Openapi,
+    /// Print the catalogue of audit events, as the documentation has it
+    #[command(hide = true)]
+    AuditEvents,
     /// What the server starts to talk to an HSM; not for people
     #[cfg(feature = "kms-pkcs11")]
     #[command(hide = true)]
@@ -153,10 +158,15 @@ pub fn main() -> ExitCode {
         Command::Role(args) => runtime.block_on(role::run(args)),
         Command::IdentityProvider(args) => runtime.block_on(identity_provider::run(args)),
         Command::Approval(args) => runtime.block_on(approval::run(args)),
+        Command::Audit(args) => runtime.block_on(audit::run(args)),
         Command::Fields(args) => runtime.block_on(fields::run(args)),
         Command::Import(args) => runtime.block_on(import::run(args)),
         Command::MigrateColumn(args) => runtime.block_on(migrate_column::run(*args)),
         Command::Openapi => openapi::run(),
+        Command::AuditEvents => {
+            commands::say(chancery_domain::audit::page::page().trim_end());
+            Ok(ExitCode::SUCCESS)
+        }
         #[cfg(feature = "kms-pkcs11")]
         Command::Pkcs11Worker => Ok(ExitCode::FAILURE),
         Command::Completions { shell } => {

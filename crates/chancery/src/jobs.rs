@@ -26,7 +26,7 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use crate::{backup::tombstones, config::Config, dataset_jobs, destroyed_list, subject_jobs, wiring::Stores};
+use crate::{backup::tombstones, config::Config, dataset_jobs, destroyed_list, sinks, subject_jobs, wiring::Stores};
 
 /// Another node's change of keys is known here after that, and a little.
 const FOLLOW_EVERY: Duration = Duration::from_millis(250);
@@ -68,7 +68,7 @@ impl Jobs {
         let (stop, stopped) = watch::channel(false);
         let (end, ended) = watch::channel(false);
         let (instance, stores, metrics) = (Arc::clone(instance), stores.clone(), Arc::clone(metrics));
-        let counted = Arc::clone(&metrics);
+        let (counted, sink_stores) = (Arc::clone(&metrics), stores.clone());
         let destroyer = {
             let (instance, stores, metrics) = (Arc::clone(&instance), stores.clone(), Arc::clone(&metrics));
             supervise("destroy", stopped.clone(), move |stopped| {
@@ -124,16 +124,30 @@ impl Jobs {
             let run = move |stopped| dataset_jobs::run(Arc::clone(&instance), stores.clone(), stopped);
             supervise("datasets", stopped.clone(), run)
         };
+        let fed: Vec<JoinHandle<()>> = instance
+            .sinks()
+            .iter()
+            .map(|sink| {
+                let (instance, stores, metrics) = (Arc::clone(&instance), sink_stores.clone(), Arc::clone(&counted));
+                let sink = Arc::clone(sink);
+                let feed = move |stopped| {
+                    let (instance, stores, metrics) = (Arc::clone(&instance), stores.clone(), Arc::clone(&metrics));
+                    sinks::work::run(instance, stores, metrics, Arc::clone(&sink), stopped)
+                };
+                supervise("audit-sink", stopped.clone(), feed)
+            })
+            .collect();
         let roots = {
             let instance = Arc::clone(&instance);
             supervise("root", stopped.clone(), move |stopped| renew(Arc::clone(&instance), stopped))
         };
         let proving = move |stopped| prove(Arc::clone(&instance), Arc::clone(&counted), stopped);
         let prover = supervise("prove", stopped, proving);
-        let others = vec![
+        let mut others = vec![
             follower, renewer, flusher, scheduler, tender, forgetter, subjects, datasets, roots, prover, destroyer,
             lister,
         ];
+        others.extend(fed);
         Self { others: (stop, others), sequencer: (end, vec![sequencer]) }
     }
 
@@ -175,19 +189,19 @@ where
 }
 
 /// Ticks until stopped; `false` when it is time to end.
-struct Ticks {
+pub(crate) struct Ticks {
     interval: tokio::time::Interval,
     stopped: watch::Receiver<bool>,
 }
 
 impl Ticks {
-    fn every(period: Duration, stopped: watch::Receiver<bool>) -> Self {
+    pub(crate) fn every(period: Duration, stopped: watch::Receiver<bool>) -> Self {
         let mut interval = interval(period);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self { interval, stopped }
     }
 
-    async fn next(&mut self) -> bool {
+    pub(crate) async fn next(&mut self) -> bool {
         if *self.stopped.borrow() {
             return false;
         }
@@ -527,7 +541,7 @@ fn tell(tenant: TenantId, what: &str, error: &SequenceError) {
 }
 
 /// An error with everything beneath it, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

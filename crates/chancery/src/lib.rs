@@ -9,6 +9,7 @@
 //! | [`backup`] | the files of a backup |
 //! | [`server`] | listeners, draining |
 //! | [`jobs`], [`dataset_jobs`], [`destroyed_list`] | what goes on in the background |
+//! | [`sinks`] | where events of the audit log go besides the log |
 //! | [`issuer_documents`] | asks identity providers for their keys |
 //! | [`url_files`] | where applications' databases are |
 //! | [`telemetry`], [`clock`] | log lines, the time |
@@ -24,6 +25,7 @@ pub mod destroyed_list;
 pub mod issuer_documents;
 pub mod jobs;
 pub mod server;
+pub mod sinks;
 pub mod subject_jobs;
 pub mod telemetry;
 pub mod url_files;

@@ -34,7 +34,7 @@ pub trait JobWrites {
 /// # Errors
 ///
 /// [`Failure::Store`]: then it does not.
-pub async fn claim(instance: &Instance, name: &'static str, seconds: i64) -> Result<bool, Failure> {
+pub async fn claim(instance: &Instance, name: &str, seconds: i64) -> Result<bool, Failure> {
     let now = instance.now();
     let mut tx = instance.store().begin(TenantId::PLATFORM).await?;
     let ours = tx.claim_job(name, instance.node().id, now, now.plus_seconds(seconds)).await?;
@@ -47,7 +47,7 @@ pub async fn claim(instance: &Instance, name: &'static str, seconds: i64) -> Res
 /// # Errors
 ///
 /// [`Failure::Store`]: then the others wait for its time to pass.
-pub async fn release(instance: &Instance, name: &'static str) -> Result<(), Failure> {
+pub async fn release(instance: &Instance, name: &str) -> Result<(), Failure> {
     let mut tx = instance.store().begin(TenantId::PLATFORM).await?;
     tx.release_job(name, instance.node().id).await?;
     Ok(tx.commit().await?)

@@ -16,6 +16,7 @@ use crate::{
     audit::AuditRows,
     audit::AuditWrites,
     audit::QueuedEvent,
+    audit::sinks::{SinkRows, SinkWrites},
     backups::BackupRows,
     backups::BackupWrites,
     census::CensusRows,
@@ -105,6 +106,7 @@ pub trait View:
     + CensusRows
     + CertificateRows
     + AuditRows
+    + SinkRows
     + IdempotencyRows
     + ApprovalRows
     + TombstoneRows
@@ -140,6 +142,7 @@ pub trait Tx:
     + CensusWrites
     + CertificateWrites
     + AuditWrites
+    + SinkWrites
     + IdempotencyWrites
     + JobWrites
     + ApprovalWrites

@@ -130,6 +130,8 @@ pub const TABLES: &[Table] = &[
     table!(Part::Data, "audit_sealed", "event_id"),
     table!(Part::Data, "audit_tiles", "level", "idx"),
     table!(Part::Data, "audit_checkpoints", "size", "signed_at"),
+    table!(Part::Data, "audit_references", "reference", "idx"),
+    table!(Part::Data, "audit_sinks", "sink"),
     table!(Part::Data, "approvals", "id"),
     table!(Part::Data, "tombstones", "kind", "id"),
     table!(Part::Data, "backups", "id"),

@@ -58,11 +58,23 @@ const PUT_TILE: &str = "INSERT INTO audit_tiles (tenant_id, level, idx, hashes) 
     ON CONFLICT (tenant_id, level, idx) DO UPDATE SET hashes = excluded.hashes
     WHERE substr(excluded.hashes, 1, length(audit_tiles.hashes)) = audit_tiles.hashes";
 
+/// Files events under what they name. `$2` lists the ids of those that name something; they are in the log by then.
+const REFER: Sql = Sql::dialects(
+    "INSERT INTO audit_references (tenant_id, reference, idx)
+    SELECT DISTINCT e.tenant_id, r.value, e.idx
+    FROM json_each($2) AS j CROSS JOIN audit_events AS e CROSS JOIN json_each(e.core, '$.resource.ref_hmac') AS r
+    WHERE e.tenant_id = $1 AND e.event_id = j.value",
+    "INSERT INTO audit_references (tenant_id, reference, idx)
+    SELECT DISTINCT e.tenant_id, r.reference, e.idx
+    FROM json_array_elements_text($2::json) AS j(id) JOIN audit_events AS e ON e.tenant_id = $1 AND e.event_id = j.id
+        CROSS JOIN LATERAL json_array_elements_text(e.core::json -> 'resource' -> 'ref_hmac') AS r(reference)",
+);
+
 // The personal part lies beside the log, so that it can go while the log stays.
 macro_rules! select_logged {
     ($rest:literal) => {
         concat!(
-            "SELECT e.event_id, recorded_at, kind, actor, resource, outcome, request_id, core, s.sealed, idx, leaf_hash
+            "SELECT e.event_id, recorded_at, kind, actor, resource, outcome, request_id, core, s.sealed, e.idx, leaf_hash
              FROM audit_events AS e
              LEFT JOIN audit_sealed AS s ON s.tenant_id = e.tenant_id AND s.event_id = e.event_id
              WHERE e.tenant_id = $1 ",
@@ -70,6 +82,47 @@ macro_rules! select_logged {
         )
     };
 }
+
+// An absent bound is a null, which every row passes. Indexes start at 0, so "after -1" is all of them.
+macro_rules! within_bounds {
+    ($kinds:literal) => {
+        concat!(
+            "AND recorded_at >= $2 AND recorded_at < $3 AND e.idx > $4
+             AND ($5 IS NULL OR actor = $5) AND ($6 IS NULL OR kind = $6) AND ($7 IS NULL OR resource = $7)
+             AND ($8 IS NULL OR outcome = $8) AND ($9 IS NULL OR request_id = $9)
+             AND (($11 IS NULL AND $12 IS NULL) OR substr(kind, 1, length($11)) = $11 OR kind IN (",
+            $kinds,
+            ")) ORDER BY e.idx LIMIT $10"
+        )
+    };
+}
+
+const FIND: Sql = Sql::dialects(
+    concat!(select_logged!(""), within_bounds!("SELECT value FROM json_each($12)")),
+    concat!(select_logged!(""), within_bounds!("SELECT json_array_elements_text($12::json)")),
+);
+
+// From the references to the log, not the other way round: a person is in few events of many.
+macro_rules! select_referenced {
+    ($references:literal, $kinds:literal) => {
+        concat!(
+            "SELECT e.event_id, recorded_at, kind, actor, resource, outcome, request_id, core, s.sealed, e.idx, leaf_hash
+             FROM (SELECT DISTINCT idx FROM audit_references
+                   WHERE tenant_id = $1 AND idx > $4 AND reference IN (",
+            $references,
+            ")) AS r
+             CROSS JOIN audit_events AS e
+             LEFT JOIN audit_sealed AS s ON s.tenant_id = e.tenant_id AND s.event_id = e.event_id
+             WHERE e.tenant_id = $1 AND e.idx = r.idx ",
+            within_bounds!($kinds)
+        )
+    };
+}
+
+const FIND_REFERENCED: Sql = Sql::dialects(
+    select_referenced!("SELECT value FROM json_each($13)", "SELECT value FROM json_each($12)"),
+    select_referenced!("SELECT json_array_elements_text($13::json)", "SELECT json_array_elements_text($12::json)"),
+);
 
 /// The events of one resource. SQLite has no statistics here and would walk the whole log by its primary key to have the
 /// order for nothing; the plus tells it to sort the few it finds by the index on `resource`.
@@ -162,14 +215,8 @@ impl<D: Driver> AuditRows for Rows<D> {
 
     async fn logged_events(&mut self, filter: &EventFilter) -> Result<Vec<LoggedEvent>, StoreError> {
         let tenant = self.tenant;
-        // An absent bound is a null, which every row passes. Indexes start at 0, so "after -1" is all of them.
-        let sql = select_logged!(
-            "AND recorded_at >= $2 AND recorded_at < $3 AND idx > $4
-             AND ($5 IS NULL OR actor = $5) AND ($6 IS NULL OR kind = $6) AND ($7 IS NULL OR resource = $7)
-             AND ($8 IS NULL OR outcome = $8) AND ($9 IS NULL OR request_id = $9)
-             ORDER BY idx LIMIT $10"
-        );
-        let args = [
+        let kinds = if filter.kinds.is_empty() { Value::Text(None) } else { Value::list(&filter.kinds) };
+        let bounds = [
             Value::time(filter.from),
             Value::time(filter.to),
             filter.after.map_or(Value::from(-1_i64), Value::count),
@@ -179,8 +226,15 @@ impl<D: Driver> AuditRows for Rows<D> {
             Value::Int(filter.outcome),
             Value::opt_text(filter.request),
             filter.limit.into(),
+            Value::opt_text(filter.prefix.as_deref()),
+            kinds,
         ];
-        self.all("event", sql, args, |row| read_logged(tenant, row)).await
+        if filter.references.is_empty() {
+            return self.all("event", FIND, bounds, |row| read_logged(tenant, row)).await;
+        }
+        let [a, b, c, d, e, f, g, h, i, j, k] = bounds;
+        let args = [a, b, c, d, e, f, g, h, i, j, k, Value::list(&filter.references)];
+        self.all("event", FIND_REFERENCED, args, |row| read_logged(tenant, row)).await
     }
 
     async fn events_on(&mut self, resource: &str) -> Result<Vec<LoggedEvent>, StoreError> {
@@ -224,7 +278,18 @@ impl<D: Driver> Rows<D> {
             return Err(StoreError::Changed("queue"));
         }
         self.execute(MOVE_SEALED, [ids.clone()]).await?;
-        self.execute(UNQUEUE, [ids]).await.map(drop)
+        self.execute(UNQUEUE, [ids]).await?;
+        self.refer(events).await
+    }
+
+    /// Files events of the log under what they name.
+    async fn refer(&mut self, events: &[LoggedEvent]) -> Result<(), StoreError> {
+        let naming = |logged: &&LoggedEvent| logged.event.core.contains("\"ref_hmac\":");
+        let ids: Vec<EventId> = events.iter().filter(naming).map(|logged| logged.event.id).collect();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        self.execute(REFER, [Value::list(ids)]).await.map(drop)
     }
 }
 
@@ -276,7 +341,8 @@ impl<D: Driver> AuditWrites for Rows<D> {
             let bytes = logged.event.sealed.as_deref()?;
             Some(vec![Value::text(logged.event.tenant), Value::text(logged.event.id), Value::bytes(bytes)])
         });
-        self.insert(&SEAL, sealed.collect()).await
+        self.insert(&SEAL, sealed.collect()).await?;
+        self.refer(events).await
     }
 
     async fn put_tile(&mut self, id: TileId, hashes: &[u8]) -> Result<(), StoreError> {

@@ -35,6 +35,7 @@ mod roles;
 mod roots;
 mod rows;
 mod sessions;
+mod sinks;
 mod statement;
 mod subjects;
 mod taken;

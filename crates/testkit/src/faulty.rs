@@ -9,6 +9,7 @@ use chancery_domain::TenantId;
 use chancery_domain::access::Role;
 use chancery_domain::api_keys::{ApiKey, ApiKeyRows, ApiKeyWrites};
 use chancery_domain::approvals::{Approval, ApprovalRows, ApprovalState, ApprovalWrites, DeedKind};
+use chancery_domain::audit::sinks::{SinkCursor, SinkRows, SinkWrites};
 use chancery_domain::audit::{
     AuditRows, AuditWrites, EventFilter, LogHead, LoggedEvent, QueuedEvent, StoredCheckpoint,
 };
@@ -498,6 +499,8 @@ hand_on!(AuditRows {
     fn checkpoint() -> Option<StoredCheckpoint>;
     fn log_origin() -> Option<String>;
 });
+hand_on!(SinkRows { fn sink_cursors() -> Vec<SinkCursor>; });
+hand_on!(SinkWrites { fn save_sink_cursor(cursor: &SinkCursor, from: Option<u64>) -> (); });
 hand_on!(ApprovalRows {
     fn approval(id: ApprovalId) -> Option<Approval>;
     fn approvals(

@@ -177,6 +177,9 @@ const AUDITOR: &[(&str, &str)] = &[
     ("list_fields", "ok"),
     ("list_indexes", "ok"),
     ("find_events", "ok"),
+    ("find_security_events", "ok"),
+    ("account_disclosures", "ok"),
+    ("list_sinks", "ok"),
     ("get_checkpoint", "ok"),
     ("get_tile", "ok"),
     ("verify_envelope", "ok"),
@@ -636,6 +639,17 @@ fn expectations(
     add("lockdown_report", "/v1/lockdown/report".into(), None, &ours.auditor, Some((&ours.service, 403)));
     add("revoke_certificate", certificate("/revoke"), Some(json!({})), &ours.officer, Some((&ours.auditor, 403)));
     add("find_events", format!("/v1/audit/events?{bounds}"), None, &ours.auditor, Some((&ours.service, 403)));
+    let told = || json!({"type": "app.visit.closed"});
+    add("append_event", "/v1/audit/events".into(), Some(told()), &ours.service, Some((&ours.staff, 403)));
+    let batch = Some(json!({"items": [told()]}));
+    add("append_events", "/v1/audit/events/batch".into(), batch, &ours.service, Some((&ours.auditor, 403)));
+    let security = format!("/v1/audit/security-events?{bounds}");
+    add("find_security_events", security, None, &ours.officer, Some((&ours.service, 403)));
+    let accounting = "/v1/audit/accounting?subject=MRN-1".to_owned();
+    add("account_disclosures", accounting, None, &ours.auditor, Some((&ours.service, 403)));
+    add("list_sinks", "/v1/audit/sinks".into(), None, admin, Some((&ours.auditor, 403)));
+    let skip = Some(json!({"log": ours.id, "to": 1, "reason": "x"}));
+    add("skip_sink", "/v1/audit/sinks/none/skip".into(), skip, admin, Some((&ours.admin, 403)));
     add("get_event", format!("/v1/audit/events/{}", mine.event), None, &ours.auditor, Some((&ours.service, 403)));
     add("get_checkpoint", "/v1/audit/checkpoint".into(), None, &ours.auditor, Some((&ours.service, 403)));
     let approval = |at: usize, verb: &str| format!("/v1/approvals/{}{verb}", mine.approvals[at]);
@@ -700,6 +714,8 @@ fn expectations(
     // It was revoked before.
     all.get_mut("rotate_api_key").unwrap().refuses = Some("state.conflict");
     all.get_mut("drop_index").unwrap().refuses = Some("not_found");
+    // There are no sinks here.
+    all.get_mut("skip_sink").unwrap().refuses = Some("not_found");
     all.get_mut("end_user_session").unwrap().refuses = Some("not_found");
     // Ann holds it.
     all.get_mut("delete_role").unwrap().refuses = Some("state.conflict");

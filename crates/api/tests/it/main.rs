@@ -10,6 +10,7 @@
 mod app;
 
 mod access;
+mod accounting;
 mod api_keys;
 mod approvals;
 mod audit;
@@ -44,6 +45,7 @@ mod oauth;
 mod odd_text;
 mod openapi;
 mod packs;
+mod own_events;
 mod passkeys;
 mod passwords;
 mod problems;
@@ -57,6 +59,7 @@ mod rows;
 mod search;
 mod session_nodes;
 mod sessions;
+mod sinks;
 mod step_up;
 mod subjects;
 mod tamper;

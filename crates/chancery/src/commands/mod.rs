@@ -2,6 +2,7 @@
 
 pub mod api_key;
 pub mod approval;
+pub mod audit;
 pub mod backup;
 pub mod client;
 pub mod demo;

@@ -18,10 +18,12 @@ use chancery_domain::{
 use ipnet::IpNet;
 
 mod checks;
+mod entry;
 mod findings;
 mod passkeys;
 mod providers;
 mod secret;
+mod sinks;
 mod source;
 mod store;
 mod text;
@@ -31,6 +33,7 @@ pub use findings::{Finding, Findings, Refused};
 pub use passkeys::PasskeyConfig;
 pub use providers::{Place, ProviderConfig};
 pub use secret::SecretFrom;
+pub use sinks::{HttpPlace, SinkConfig, SinkPlace};
 pub use source::KEYS;
 pub use store::{PostgresAddress, StoreConfig};
 pub use text::LogFormat;
@@ -96,6 +99,8 @@ pub struct Config {
     pub key_providers: Vec<ProviderConfig>,
     /// Where copies of single keys go, if anywhere.
     pub copies: Option<Copies>,
+    /// Where events go besides the log.
+    pub audit_sinks: Vec<SinkConfig>,
     /// What a spoofed tenant leads to.
     pub mismatch: TenantMismatch,
     /// How the issuers of identity providers are reached.
@@ -174,11 +179,11 @@ impl Config {
         let public_url = url.unwrap_or_else(|| format!("{scheme}://{listen}"));
         let name = text::word(settings, "server.name", "chancery", findings);
         let key_file = path(settings, "kms.local.key_file").unwrap_or_else(|| data_dir.join("root.key"));
-        let described = settings.key_providers();
+        let described = settings.tables(providers::LIST);
         let key_providers = if described.is_empty() {
             vec![providers::default(key_file.clone())]
         } else {
-            providers::read(described, &key_file, findings)
+            providers::read(&described, &key_file, findings)
         };
         // The key file is that of the local provider, if there is one.
         let key_file = key_providers
@@ -207,6 +212,7 @@ impl Config {
             root_lease_seconds: text::number(settings, "kms.root_lease_seconds", 900, 5..=14_400, findings),
             lease_memory_mib: text::number(settings, "kms.lease_memory_mib", 160, 1..=65_536, findings),
             copies: copies(settings, findings),
+            audit_sinks: sinks::read(&settings.tables(sinks::LIST), lenient(environment), findings),
             data_dir,
             mismatch: text::read(
                 settings,

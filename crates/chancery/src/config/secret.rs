@@ -92,7 +92,7 @@ fn check_provider(provider: &ProviderConfig, has_endpoint: bool, findings: &mut 
 fn is_described(settings: &Settings, name: &str) -> bool {
     let text = |table: &toml::Table, key: &str| table.get(key).and_then(toml::Value::as_str).map(str::to_owned);
     let named = |table: &toml::Table| text(table, "name").or_else(|| text(table, "provider"));
-    settings.key_providers().values().any(|(table, _)| named(table).as_deref() == Some(name))
+    settings.tables(super::providers::LIST).values().any(|(table, _)| named(table).as_deref() == Some(name))
 }
 
 const fn cure_of(manager: Manager) -> &'static str {

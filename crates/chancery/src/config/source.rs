@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use super::findings::Findings;
+use super::{findings::Findings, providers, sinks};
 
 /// What the names of our own environment variables begin with.
 const PREFIX: &str = "CHANCERY__";
@@ -86,12 +86,15 @@ pub(super) struct Setting {
     pub(super) origin: String,
 }
 
-/// Settings by key, and the key providers, which are a list.
-#[derive(Default)]
-pub(super) struct Settings(BTreeMap<&'static str, Setting>, BTreeMap<usize, (toml::Table, String)>);
+/// A list of tables by their number, with where each came from.
+pub(super) type Tables = BTreeMap<usize, (toml::Table, String)>;
 
-/// The one list of tables there is.
-const KEY_PROVIDERS: &str = "key_providers";
+/// Settings by key, and the lists of tables by their names.
+#[derive(Default)]
+pub(super) struct Settings(BTreeMap<&'static str, Setting>, BTreeMap<&'static str, Tables>);
+
+/// The lists of tables there are.
+const TABLES: [&str; 2] = [providers::LIST, sinks::LIST];
 
 impl Settings {
     /// The setting of `key`, if anything set it.
@@ -99,9 +102,9 @@ impl Settings {
         self.0.get(key)
     }
 
-    /// The described key providers by their number, with where they came from.
-    pub(super) const fn key_providers(&self) -> &BTreeMap<usize, (toml::Table, String)> {
-        &self.1
+    /// The tables of the list with this name.
+    pub(super) fn tables(&self, list: &str) -> Tables {
+        self.1.get(list).cloned().unwrap_or_default()
     }
 
     /// Sets `key`, over whatever was there.
@@ -122,8 +125,10 @@ impl Settings {
         };
         match text.parse::<toml::Table>() {
             Ok(mut table) => {
-                if let Some(list) = table.remove(KEY_PROVIDERS) {
-                    self.read_providers(&list, &origin, findings);
+                for name in TABLES {
+                    if let Some(list) = taken(&mut table, name) {
+                        self.read_list(name, &list, &origin, findings);
+                    }
                 }
                 self.read_table("", &table, &origin, findings);
             }
@@ -136,26 +141,27 @@ impl Settings {
         }
     }
 
-    fn read_providers(&mut self, list: &toml::Value, origin: &str, findings: &mut Findings) {
+    fn read_list(&mut self, name: &'static str, list: &toml::Value, origin: &str, findings: &mut Findings) {
         let tables =
             list.as_array().and_then(|items| items.iter().map(toml::Value::as_table).collect::<Option<Vec<_>>>());
         let Some(tables) = tables else {
-            let subject = format!("{KEY_PROVIDERS} ({origin})");
-            return findings.fault(subject, "is no list of tables", "write [[key_providers]] above each provider");
+            let cure = format!("write [[{name}]] above each of them");
+            return findings.fault(format!("{name} ({origin})"), "is no list of tables", cure);
         };
+        let known = self.1.entry(name).or_default();
         for (number, table) in tables.into_iter().enumerate() {
-            self.1.insert(number, (table.clone(), origin.to_owned()));
+            known.insert(number, (table.clone(), origin.to_owned()));
         }
     }
 
-    /// `KEY_PROVIDERS__0__KEY`: over what the file says of that provider.
-    fn set_provider(&mut self, rest: &str, text: &str, origin: &str) -> bool {
+    /// `KEY_PROVIDERS__0__KEY`: over what the file says of that table.
+    fn set_in_list(&mut self, name: &'static str, rest: &str, text: &str, origin: &str) -> bool {
         let Some((number, key)) = rest.split_once('.') else { return false };
         let Ok(number) = number.parse::<usize>() else { return false };
         if number > 64 {
             return false;
         }
-        let (table, from) = self.1.entry(number).or_default();
+        let (table, from) = self.1.entry(name).or_default().entry(number).or_default();
         table.insert(key.to_owned(), toml::Value::String(text.to_owned()));
         *from = origin.to_owned();
         true
@@ -199,15 +205,23 @@ impl Settings {
         }
         for (name, value) in variables.iter().filter(|(name, _)| name.starts_with(PREFIX)) {
             let key = name.trim_start_matches(PREFIX).replace("__", ".").to_ascii_lowercase();
-            let of_provider = key.strip_prefix(KEY_PROVIDERS).and_then(|rest| rest.strip_prefix('.'));
-            let known = match of_provider {
-                Some(rest) => self.set_provider(rest, value, name),
+            let in_list = TABLES.iter().find_map(|list| Some((*list, key.strip_prefix(*list)?.strip_prefix('.')?)));
+            let known = match in_list {
+                Some((list, rest)) => self.set_in_list(list, rest, value, name),
                 None => self.set(&key, value.clone(), name.clone()),
             };
             if !known {
                 unknown(&key, name, findings);
             }
         }
+    }
+}
+
+/// Takes the list with this name out of a file's tables: `audit.sinks` is within `audit`.
+fn taken(table: &mut toml::Table, name: &str) -> Option<toml::Value> {
+    match name.split_once('.') {
+        Some((outer, inner)) => table.get_mut(outer)?.as_table_mut()?.remove(inner),
+        None => table.remove(name),
     }
 }
 

@@ -8,6 +8,7 @@
 
 mod api_keys;
 mod approvals;
+mod audit;
 mod backup;
 mod demo;
 mod doctor;
@@ -27,6 +28,7 @@ mod recover;
 mod roots;
 mod sealing;
 mod serve;
+mod sinks;
 #[cfg(feature = "kms-vault")]
 mod store_password;
 mod support;

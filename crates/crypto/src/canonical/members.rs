@@ -10,15 +10,15 @@ use super::{CanonicalError, DEPTH, INTEGER_MAX, letters, string, write};
 ///
 /// A member out of order makes [`Members::finish`] fail, so what comes out is what [`super::to_vec`] would give.
 #[derive(Debug)]
-pub struct Members {
+pub struct Members<'k> {
     out: String,
     /// The key before, and how deep it lies.
-    last: Option<&'static str>,
+    last: Option<&'k str>,
     depth: usize,
     fault: Option<CanonicalError>,
 }
 
-impl Members {
+impl<'k> Members<'k> {
     /// An object without members, with room for so many bytes.
     pub fn with_capacity(bytes: usize) -> Self {
         let mut out = String::with_capacity(bytes);
@@ -27,19 +27,19 @@ impl Members {
     }
 
     /// A text.
-    pub fn text(&mut self, key: &'static str, text: &str) {
+    pub fn text(&mut self, key: &'k str, text: &str) {
         self.key(key);
         string(&mut self.out, text);
     }
 
     /// What prints as a text.
-    pub fn display(&mut self, key: &'static str, value: impl fmt::Display) {
+    pub fn display(&mut self, key: &'k str, value: impl fmt::Display) {
         self.key(key);
         self.printed(value);
     }
 
     /// A whole number.
-    pub fn number(&mut self, key: &'static str, number: i64) {
+    pub fn number(&mut self, key: &'k str, number: i64) {
         self.key(key);
         if number.unsigned_abs() > INTEGER_MAX {
             self.fault = Some(CanonicalError::IntegerTooLarge);
@@ -48,7 +48,7 @@ impl Members {
     }
 
     /// A list of what prints as texts.
-    pub fn texts<T: fmt::Display>(&mut self, key: &'static str, texts: impl IntoIterator<Item = T>) {
+    pub fn texts<T: fmt::Display>(&mut self, key: &'k str, texts: impl IntoIterator<Item = T>) {
         self.key(key);
         self.out.push('[');
         for (at, text) in texts.into_iter().enumerate() {
@@ -61,7 +61,7 @@ impl Members {
     }
 
     /// Any other value.
-    pub fn value(&mut self, key: &'static str, value: &Value) {
+    pub fn value(&mut self, key: &'k str, value: &Value) {
         self.key(key);
         if let Err(error) = write(&mut self.out, value, self.depth) {
             self.fault = Some(error);
@@ -69,7 +69,7 @@ impl Members {
     }
 
     /// An object within.
-    pub fn object(&mut self, key: &'static str, members: impl FnOnce(&mut Self)) {
+    pub fn object(&mut self, key: &'k str, members: impl FnOnce(&mut Self)) {
         self.key(key);
         let outer = self.last.take();
         match self.depth.checked_sub(1) {
@@ -96,7 +96,7 @@ impl Members {
         }
     }
 
-    fn key(&mut self, key: &'static str) {
+    fn key(&mut self, key: &'k str) {
         if !key.is_ascii() {
             self.fault = Some(CanonicalError::Key);
         }
@@ -154,17 +154,17 @@ mod tests {
 
     #[test]
     fn a_member_out_of_order_or_outside_the_profile_is_refused() {
-        let made = |write: fn(&mut Members)| {
+        let made = |write: fn(&mut Members<'_>)| {
             let mut members = Members::with_capacity(0);
             write(&mut members);
             members.finish()
         };
-        let order = |members: &mut Members| {
+        let order = |members: &mut Members<'_>| {
             members.text("b", "");
             members.text("a", "");
         };
         assert_eq!(made(order), Err(CanonicalError::NotCanonical));
-        let twice = |members: &mut Members| {
+        let twice = |members: &mut Members<'_>| {
             members.text("a", "");
             members.text("a", "");
         };

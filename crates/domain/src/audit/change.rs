@@ -76,9 +76,17 @@ impl<'a> Change<'a> {
     /// # Errors
     ///
     /// [`Failure`]; a [`StoreError::Changed`]`("idempotency_key")` if the same request was quicker elsewhere.
-    pub async fn commit_new(mut self, event: Event) -> Result<(), Failure> {
+    pub async fn commit_new(self, event: Event) -> Result<(), Failure> {
+        let made = event.resource_id().unwrap_or_default().to_owned();
+        self.commit_made(&made, event).await
+    }
+
+    /// As [`Self::commit_new`], for what is found again by `made` and not by what the event was done to.
+    pub(super) async fn commit_made(mut self, made: &str, event: Event) -> Result<(), Failure> {
         if let Actor::Call(Call { once: Some(claim), .. }) = self.actor {
-            let made = event.resource_id().ok_or(Failure::Internal("something new without an id"))?;
+            if made.is_empty() {
+                return Err(Failure::Internal("something new without an id"));
+            }
             let now = self.instance.now();
             self.tx.forget_remembered_before(now.plus_seconds(-KEPT_SECONDS)).await?;
             match self.tx.remember(&claim.made(made, now)).await {

@@ -1,10 +1,15 @@
 //! What happened, in types that leave no room for personal data outside its sealed part.
 
+use std::borrow::Cow;
+
 use chancery_crypto::Phi;
 use serde_json::{Value, json};
 
-use super::{EventKind, Outcome};
+use super::{Action, EventKind, Outcome, application::Datum};
 use crate::{ids::EventId, time::Timestamp};
+
+/// The name of a member: ours are in the program, an application's were checked.
+pub(super) type Name = Cow<'static, str>;
 
 /// More names than these are counted, not listed: a leaf stays short.
 const MAX_NAMES: usize = 100;
@@ -22,6 +27,8 @@ pub enum Detail {
     Names(Vec<String>),
     /// A moment.
     At(Timestamp),
+    /// What an application said, checked to have no room for a name.
+    Own(Datum),
 }
 
 impl Detail {
@@ -33,6 +40,7 @@ impl Detail {
             Self::Names(names) if names.len() > MAX_NAMES => json!({"count": names.len()}),
             Self::Names(names) => json!(names),
             Self::At(at) => json!(at.to_string()),
+            Self::Own(datum) => datum.to_json(),
         }
     }
 
@@ -49,21 +57,28 @@ impl Detail {
 #[derive(Debug)]
 pub struct Event {
     pub(super) id: Option<EventId>,
-    pub(super) kind: EventKind,
+    pub(super) kind: Name,
+    pub(super) act: Action,
     pub(super) outcome: Outcome,
-    pub(super) resource: Option<(&'static str, String)>,
+    pub(super) resource: Option<(Name, String)>,
     pub(super) references: Vec<String>,
-    pub(super) details: Vec<(&'static str, Detail)>,
+    pub(super) details: Vec<(Name, Detail)>,
     pub(super) purpose: Option<&'static str>,
-    pub(super) personal: Vec<(&'static str, Phi<String>)>,
+    pub(super) personal: Vec<(Name, Phi<String>)>,
 }
 
 impl Event {
     /// Something that worked.
     pub fn new(kind: EventKind) -> Self {
+        Self::of(Cow::Borrowed(kind.as_str()), kind.action())
+    }
+
+    /// Something of this type. Only a type of the catalogue or a checked one of an application comes here.
+    pub(super) fn of(kind: Name, act: Action) -> Self {
         Self {
             id: None,
             kind,
+            act,
             outcome: Outcome::Success,
             resource: None,
             references: Vec::new(),
@@ -90,7 +105,7 @@ impl Event {
     /// Done to this: a kind such as `certificate`, and an id that Chancery made.
     #[must_use]
     pub fn on(mut self, kind: &'static str, id: impl ToString) -> Self {
-        self.resource = Some((kind, id.to_string()));
+        self.resource = Some((kind.into(), id.to_string()));
         self
     }
 
@@ -109,7 +124,7 @@ impl Event {
     /// With a detail that may be known to every reader of the log.
     #[must_use]
     pub fn with(mut self, name: &'static str, detail: Detail) -> Self {
-        self.details.push((name, detail));
+        self.details.push((name.into(), detail));
         self
     }
 
@@ -123,7 +138,7 @@ impl Event {
     /// With something that identifies a person: sealed, with a commitment in the leaf.
     #[must_use]
     pub fn personal(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.personal.push((name, Phi::new(value.into())));
+        self.personal.push((name.into(), Phi::new(value.into())));
         self
     }
 }

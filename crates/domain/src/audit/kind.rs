@@ -281,6 +281,16 @@ codes! {
         ApprovalRead = "approval.read",
         /// The log was read.
         AuditRead = "audit.read",
+        /// Events with their proofs were exported.
+        AuditExported = "audit.exported",
+        /// A sink does not take events any more.
+        SinkFailed = "audit.sink_failed",
+        /// A sink that had failed takes events again.
+        SinkRecovered = "audit.sink_recovered",
+        /// Somebody let a sink pass over events.
+        SinkSkipped = "audit.sink_skipped",
+        /// It was read how far sinks are.
+        SinkRead = "audit.sink_read",
         /// A caller was refused.
         AccessRefused = "access.refused",
         /// Strangers were refused, so many in a minute.
@@ -356,7 +366,9 @@ impl EventKind {
             | Self::CertificateRead
             | Self::CertificateExported
             | Self::ApprovalRead
-            | Self::AuditRead => Action::Read,
+            | Self::AuditRead
+            | Self::AuditExported
+            | Self::SinkRead => Action::Read,
             Self::FactorRemoved | Self::FactorReset | Self::UserDeleted => Action::Delete,
             Self::RootRecipientRemoved | Self::RootRetired | Self::TenantKeyDestroyed => Action::Delete,
             Self::TenantKeyRewrapped
@@ -411,6 +423,7 @@ impl EventKind {
             | Self::CensusReported
             | Self::CertificateRevoked
             | Self::CertificateSuperseded
+            | Self::SinkSkipped
             | Self::RecordResealed => Action::Update,
             Self::KeyCopyRemoved
             | Self::KeyDeletionDone
@@ -445,6 +458,8 @@ impl EventKind {
             | Self::DatasetCounted
             | Self::TermsDerived
             | Self::CertificateVerified
+            | Self::SinkFailed
+            | Self::SinkRecovered
             | Self::AccessRefused
             | Self::AccessRefusedAnonymous
             | Self::CredentialConflict

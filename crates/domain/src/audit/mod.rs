@@ -14,15 +14,22 @@ use crate::{
     time::Timestamp,
 };
 
+pub mod accounting;
+pub mod application;
 pub mod change;
 pub mod counters;
 mod event;
 pub mod failures;
+pub mod formats;
 mod kind;
+pub mod leaf;
+pub mod mapping;
+pub mod page;
 pub mod query;
 pub mod receipt;
 pub mod refusals;
 pub mod sequence;
+pub mod sinks;
 pub(crate) mod stamp;
 
 pub use change::Change;
@@ -102,6 +109,12 @@ pub struct EventFilter {
     pub actor: Option<String>,
     /// Of this kind.
     pub kind: Option<String>,
+    /// Of a kind that begins so, or one of `kinds`.
+    pub prefix: Option<String>,
+    /// Of one of these kinds, or one that begins with `prefix`; of any if there are neither.
+    pub kinds: Vec<String>,
+    /// That name one of these things outside, by their keyed references; whatever they name if there are none.
+    pub references: Vec<String>,
     /// On this resource.
     pub resource: Option<String>,
     /// With this outcome.
@@ -110,6 +123,14 @@ pub struct EventFilter {
     pub request: Option<RequestId>,
     /// At most so many.
     pub limit: u32,
+}
+
+impl EventFilter {
+    /// The events of all times that come after an index.
+    pub fn after(after: Option<u64>, limit: u32) -> Self {
+        let (from, to) = (Timestamp::from_micros(i64::MIN), Timestamp::from_micros(i64::MAX));
+        EventSpan { from, to, after, limit }.into()
+    }
 }
 
 /// A page of a span of time.
@@ -128,7 +149,20 @@ pub struct EventSpan {
 impl From<EventSpan> for EventFilter {
     fn from(span: EventSpan) -> Self {
         let EventSpan { from, to, after, limit } = span;
-        Self { from, to, after, actor: None, kind: None, resource: None, outcome: None, request: None, limit }
+        Self {
+            from,
+            to,
+            after,
+            actor: None,
+            kind: None,
+            prefix: None,
+            kinds: Vec::new(),
+            references: Vec::new(),
+            resource: None,
+            outcome: None,
+            request: None,
+            limit,
+        }
     }
 }
 

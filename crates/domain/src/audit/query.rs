@@ -1,6 +1,6 @@
 //! Reading the log. Reads of the audit are audited.
 
-use chancery_crypto::Sealed;
+use chancery_crypto::{Phi, Sealed};
 
 use super::{
     Detail, Event, EventFilter, EventKind, LoggedEvent, OpenIntent, StoredCheckpoint, append,
@@ -19,6 +19,10 @@ use crate::{
 
 /// The widest span of time one query may cover, in seconds.
 const MAX_SPAN_SECONDS: i64 = 366 * 24 * 60 * 60;
+/// The same of what is found by whom it names: six years, which an accounting of disclosures covers, and one more.
+const MAX_SPAN_OF_NAMED_SECONDS: i64 = 7 * MAX_SPAN_SECONDS;
+/// How many things outside one query may name.
+pub const MAX_NAMED: usize = 50;
 /// The largest page.
 pub const MAX_PAGE: u32 = 1_000;
 
@@ -60,7 +64,7 @@ pub struct EventView {
     /// The event and its place.
     pub logged: LoggedEvent,
     /// The personal part as JSON, for holders of `audit.read_sealed`.
-    pub personal: Option<chancery_crypto::Phi<Vec<u8>>>,
+    pub personal: Option<Phi<Vec<u8>>>,
 }
 
 /// An event with the proof that it is in the log.
@@ -74,7 +78,38 @@ pub struct ProvenEvent {
     pub checkpoint: StoredCheckpoint,
 }
 
-async fn require(instance: &Instance, call: &Call, tenant: TenantId) -> Result<(), ReadAuditError> {
+/// A thing outside that events may name: a person, or a row of a table.
+#[derive(Debug)]
+pub struct Named {
+    /// `subject` for a person, a table's name for a row, or an application's own word.
+    pub kind: String,
+    /// As the application calls it.
+    pub id: Phi<String>,
+}
+
+/// What to look for, beyond the bounds of a filter.
+#[derive(Debug)]
+pub struct Search {
+    /// The bounds.
+    pub filter: EventFilter,
+    /// Events that name one of these; of any if there are none.
+    pub named: Vec<Named>,
+    /// Security events alone.
+    pub security: bool,
+    /// With the proof of each, for holders of `audit.export`.
+    pub proofs: bool,
+}
+
+/// An event that was found, with its proof if it was wanted.
+#[derive(Debug)]
+pub struct Found {
+    /// The event.
+    pub event: EventView,
+    /// The proof in C2SP tlog-proof form; the signed head is in it.
+    pub proof: Option<String>,
+}
+
+pub(super) async fn require(instance: &Instance, call: &Call, tenant: TenantId) -> Result<(), ReadAuditError> {
     Ok(instance.enter(call, tenant, Permission::AuditRead, Permission::CrossTenantRead).await??)
 }
 
@@ -95,7 +130,108 @@ pub async fn find(
     let mut view = instance.store().view(tenant).await?;
     let events = view.logged_events(&filter).await?;
     drop(view);
-    release(instance, call, tenant, events).await
+    release(instance, call, tenant, events, read("events")).await
+}
+
+/// As [`find`], also by whom an event names and whether it is a security event, and with proofs.
+///
+/// # Errors
+///
+/// [`ReadAuditError`].
+pub async fn search(
+    instance: &Instance,
+    call: &Call,
+    tenant: TenantId,
+    search: Search,
+) -> Result<Vec<Found>, ReadAuditError> {
+    require(instance, call, tenant).await?;
+    if search.proofs && !call.caller.may(Permission::AuditExport) {
+        return Err(Denied::Forbidden(Permission::AuditExport).into());
+    }
+    let Search { mut filter, named, security, proofs } = search;
+    let own = filter_by(instance, tenant, &mut filter, &named).await?;
+    check(&filter)?;
+    if security {
+        let begins = filter.prefix.take().unwrap_or_default();
+        let kinds = EventKind::ALL.iter().filter(|kind| kind.is_security() && kind.as_str().starts_with(&begins));
+        filter.kinds = kinds.map(|kind| kind.as_str().to_owned()).collect();
+        if filter.kinds.is_empty() {
+            // None of them begins so, and no kinds would mean all.
+            filter.kinds.push(String::new());
+        }
+    }
+    let events = logged(instance, tenant, &filter).await?;
+    let proven = if proofs { proofs_of(instance, tenant, &events).await? } else { Vec::new() };
+    let mut proven = proven.into_iter();
+    let what = match (proofs, security) {
+        (true, _) => Event::new(EventKind::AuditExported),
+        (false, true) => read("security_events"),
+        (false, false) => read("events"),
+    };
+    let views = release(instance, call, tenant, events, what.references(own)).await?;
+    Ok(views.into_iter().map(|event| Found { event, proof: proven.next() }).collect())
+}
+
+/// Looks for what these things are or were ever called; gives what they are called now.
+pub(super) async fn filter_by(
+    instance: &Instance,
+    tenant: TenantId,
+    filter: &mut EventFilter,
+    named: &[Named],
+) -> Result<Vec<String>, ReadAuditError> {
+    if named.is_empty() {
+        return Ok(Vec::new());
+    }
+    check_named(named)?;
+    let ring = instance.keyring(tenant).await?;
+    let mut own = Vec::with_capacity(named.len());
+    for Named { kind, id } in named {
+        own.push(ring.reference(kind, id.expose())?);
+        filter.references.extend(ring.references_to(kind, id.expose())?);
+    }
+    Ok(own)
+}
+
+fn check_named(named: &[Named]) -> Result<(), Faults> {
+    let mut faults = Faults::default();
+    if named.len() > MAX_NAMED {
+        faults.add("/rows", "too_many", format!("name at most {MAX_NAMED} things at once"));
+    }
+    for Named { kind, id } in named.iter().take(MAX_NAMED) {
+        let pointer = if kind == "subject" { "/subject" } else { "/rows" };
+        if !(1..=255).contains(&kind.len()) || !(1..=255).contains(&id.expose().chars().count()) {
+            faults.add(pointer, "length", "use 1 to 255 characters");
+        }
+    }
+    faults.check()
+}
+
+/// Events of the log, all that were acknowledged before among them.
+pub(super) async fn logged(
+    instance: &Instance,
+    tenant: TenantId,
+    filter: &EventFilter,
+) -> Result<Vec<LoggedEvent>, ReadAuditError> {
+    sequence::sequence(instance, tenant).await?;
+    let mut view = instance.store().view(tenant).await?;
+    Ok(view.logged_events(filter).await?)
+}
+
+async fn proofs_of(
+    instance: &Instance,
+    tenant: TenantId,
+    events: &[LoggedEvent],
+) -> Result<Vec<String>, ReadAuditError> {
+    let checkpoint = sequence::checkpoint(instance, tenant).await?;
+    let mut view = instance.store().view(tenant).await?;
+    let indexes: Vec<u64> = events.iter().map(|event| event.index).collect();
+    let proofs = sequence::prove_all(&mut *view, tenant, &indexes, &checkpoint).await?;
+    Ok(proofs.iter().map(|proof| proof.to_text()).collect())
+}
+
+/// The event that tells of reading this.
+pub(super) fn read(what: &'static str) -> Event {
+    Event::new(EventKind::AuditRead).with("what", Detail::Code(what))
 }
 
 /// One event, and its proof if wanted.
@@ -109,7 +245,7 @@ pub async fn get(instance: &Instance, call: &Call, tenant: TenantId, id: EventId
     let mut view = instance.store().view(tenant).await?;
     let event = view.logged_event(id).await?.ok_or(ReadAuditError::NotFound)?;
     drop(view);
-    let mut events = release(instance, call, tenant, vec![event]).await?;
+    let mut events = release(instance, call, tenant, vec![event], read("events")).await?;
     events.pop().ok_or(ReadAuditError::NotFound)
 }
 
@@ -142,8 +278,7 @@ pub async fn checkpoint(
     tenant: TenantId,
 ) -> Result<StoredCheckpoint, ReadAuditError> {
     require(instance, call, tenant).await?;
-    let event = Event::new(EventKind::AuditRead).with("what", Detail::Code("checkpoint"));
-    note(instance, call, tenant, event).await?;
+    note(instance, call, tenant, read("checkpoint")).await?;
     Ok(sequence::checkpoint(instance, tenant).await?)
 }
 
@@ -159,23 +294,30 @@ pub async fn tile(
     id: chancery_crypto::tiles::TileId,
 ) -> Result<Option<Vec<u8>>, ReadAuditError> {
     require(instance, call, tenant).await?;
-    let event = Event::new(EventKind::AuditRead).with("what", Detail::Code("tile"));
-    note(instance, call, tenant, event).await?;
+    note(instance, call, tenant, read("tile")).await?;
     let mut view = instance.store().view(tenant).await?;
     Ok(view.tile(id).await?)
 }
 
-fn check(filter: &EventFilter) -> Result<(), Faults> {
+pub(super) fn check(filter: &EventFilter) -> Result<(), Faults> {
     let mut faults = Faults::default();
+    let span = filter.to.as_seconds().saturating_sub(filter.from.as_seconds());
     if filter.from >= filter.to {
         faults.add("/from", "range", "`from` must be before `to`");
-    } else if filter.to.as_seconds().saturating_sub(filter.from.as_seconds()) > MAX_SPAN_SECONDS {
+    } else if filter.references.is_empty() && span > MAX_SPAN_SECONDS {
         faults.add("/to", "range", "ask for at most 366 days at once");
+    } else if span > MAX_SPAN_OF_NAMED_SECONDS {
+        faults.add("/to", "range", "ask for at most seven years at once");
     }
     if filter.limit == 0 || filter.limit > MAX_PAGE {
         faults.add("/limit", "range", "ask for 1 to 1000 events at once");
     }
-    let texts = [("/actor", &filter.actor), ("/type", &filter.kind), ("/resource", &filter.resource)];
+    let texts = [
+        ("/actor", &filter.actor),
+        ("/type", &filter.kind),
+        ("/type_prefix", &filter.prefix),
+        ("/resource", &filter.resource),
+    ];
     for (pointer, text) in texts {
         if text.as_ref().is_some_and(|text| text.len() > 100 || text.chars().any(char::is_control)) {
             faults.add(pointer, "format", "use an id or a code");
@@ -185,16 +327,16 @@ fn check(filter: &EventFilter) -> Result<(), Faults> {
 }
 
 /// Notes that the log was read, and opens the personal parts for those who may see them.
-async fn release(
+pub(super) async fn release(
     instance: &Instance,
     call: &Call,
     tenant: TenantId,
     events: Vec<LoggedEvent>,
+    told: Event,
 ) -> Result<Vec<EventView>, ReadAuditError> {
     let personal = tenant == call.tenant() && call.caller.may(Permission::AuditReadSealed);
     let count = u64::try_from(events.len()).unwrap_or(u64::MAX);
-    let event = Event::new(EventKind::AuditRead)
-        .with("what", Detail::Code("events"))
+    let event = told
         .with("count", Detail::Count(count))
         .with("personal", Detail::Code(if personal { "opened" } else { "closed" }));
     if !personal {

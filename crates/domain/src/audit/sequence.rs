@@ -239,10 +239,28 @@ pub async fn prove(
     index: u64,
     checkpoint: &StoredCheckpoint,
 ) -> Result<LogProof, SequenceError> {
-    let mut tiles = Tiles::default();
-    let hashes = with_tiles(view, tenant, &mut tiles, |tiles| tiles.inclusion_proof(index, checkpoint.size)).await?;
-    let checkpoint = SignedCheckpoint::parse(&checkpoint.note).map_err(|_| SequenceError::Forked(tenant))?;
-    Ok(LogProof { index, hashes, checkpoint })
+    let proven = prove_all(view, tenant, &[index], checkpoint).await?;
+    proven.into_iter().next().ok_or(SequenceError::Failed(Failure::Internal("an event without a proof")))
+}
+
+/// The proofs that the events at these indexes are under `checkpoint`. Each tile is read once.
+///
+/// # Errors
+///
+/// As [`prove`].
+pub async fn prove_all(
+    view: &mut dyn View,
+    tenant: TenantId,
+    indexes: &[u64],
+    checkpoint: &StoredCheckpoint,
+) -> Result<Vec<LogProof>, SequenceError> {
+    let (mut tiles, mut proofs) = (Tiles::default(), Vec::with_capacity(indexes.len()));
+    for index in indexes.iter().copied() {
+        let proof = with_tiles(view, tenant, &mut tiles, |tiles| tiles.inclusion_proof(index, checkpoint.size)).await;
+        let signed = SignedCheckpoint::parse(&checkpoint.note).map_err(|_| SequenceError::Forked(tenant))?;
+        proofs.push(LogProof { index, hashes: proof?, checkpoint: signed });
+    }
+    Ok(proofs)
 }
 
 /// The roots of the subtrees between these runs of the first `size` events ([`runs::gaps`]).

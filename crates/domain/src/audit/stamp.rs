@@ -6,7 +6,7 @@
 
 use chancery_crypto::{Phi, canonical::Members, commitment, random};
 
-use super::{Event, QueuedEvent};
+use super::{Event, QueuedEvent, event::Name};
 use crate::{
     access::{Call, NetClass, RequestInfo, Subject},
     fields::system,
@@ -44,7 +44,7 @@ impl Actor<'_> {
         }
     }
 
-    fn write(self, actor: &mut Members) {
+    fn write(self, actor: &mut Members<'_>) {
         let Self::Call(call) = self else {
             actor.text("auth", "system");
             actor.text("kind", "system");
@@ -90,24 +90,24 @@ pub(crate) fn stamp(
     let request = actor.request();
     let mut personal = event.personal;
     if let Some(address) = request.address {
-        personal.push(("address", Phi::new(address.to_string())));
+        personal.push(("address".into(), Phi::new(address.to_string())));
     }
     if let Actor::Call(call) = actor
         && let Some(external) = call.caller.external()
     {
-        personal.push(("external_subject", Phi::new(external.subject.expose().clone())));
+        personal.push(("external_subject".into(), Phi::new(external.subject.expose().clone())));
     }
     if let Some(agent) = &request.user_agent {
-        personal.push(("user_agent", Phi::new(agent.clone())));
+        personal.push(("user_agent".into(), Phi::new(agent.clone())));
     }
-    personal.sort_unstable_by_key(|(name, _)| *name);
+    personal.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
     let (commitments, sealed) = seal_personal(instance, ring, id, &personal)?;
     let mut details = event.details;
-    details.sort_by_key(|(name, _)| *name);
+    details.sort_by(|(one, _), (other, _)| one.cmp(other));
 
     let node = instance.node();
     let mut core = Members::with_capacity(LEAF_BYTES);
-    core.text("action", event.kind.action().as_str());
+    core.text("action", event.act.as_str());
     core.object("actor", |members| actor.write(members));
     if !details.is_empty() {
         core.object("detail", |members| {
@@ -150,7 +150,7 @@ pub(crate) fn stamp(
         core.object("sealed", |members| commitments.iter().for_each(|(name, hex)| members.text(name, hex)));
     }
     core.display("tenant_id", tenant);
-    core.text("type", event.kind.as_str());
+    core.text("type", &event.kind);
     core.number("v", 1);
     let core = core.finish().map_err(|_| Failure::Internal("event is not canonical"))?;
     if core.len() > MAX_LEAF_BYTES {
@@ -160,7 +160,7 @@ pub(crate) fn stamp(
         tenant,
         id,
         recorded_at: now,
-        kind: event.kind.as_str().to_owned(),
+        kind: event.kind.into_owned(),
         actor: actor.subject().to_string(),
         resource: event.resource.map(|(_, id)| id),
         outcome: event.outcome.code(),
@@ -171,15 +171,15 @@ pub(crate) fn stamp(
 }
 
 /// Commitments for the leaf, and values with their salts, sealed, for beside it.
-type Personal = (Vec<(&'static str, String)>, Option<Vec<u8>>);
+type Personal<'n> = (Vec<(&'n str, String)>, Option<Vec<u8>>);
 
 /// Makes both of the personal values, which are ordered by name.
-fn seal_personal(
+fn seal_personal<'n>(
     instance: &Instance,
     ring: &Keyring,
     id: EventId,
-    personal: &[(&'static str, Phi<String>)],
-) -> Result<Personal, Failure> {
+    personal: &'n [(Name, Phi<String>)],
+) -> Result<Personal<'n>, Failure> {
     let mut commitments = Vec::with_capacity(personal.len());
     if personal.is_empty() {
         return Ok((commitments, None));
@@ -191,7 +191,7 @@ fn seal_personal(
         let value = value.expose();
         let salt: [u8; 32] = random::array(instance.random())?;
         let hex = data_encoding::HEXLOWER.encode(&commitment(&salt, name, value.as_bytes()));
-        commitments.push((*name, hex));
+        commitments.push((&**name, hex));
         sealed.object(name, |members| {
             members.text("salt", &data_encoding::HEXLOWER.encode(&salt));
             members.text("value", value);

@@ -8,7 +8,6 @@ use crate::{
     instance::Failure,
     keyring::{KeyState, KeyringError, Managed, StoredMaterial},
     store::StoreError,
-    time::Timestamp,
 };
 
 const PAGE: u32 = 500;
@@ -77,17 +76,7 @@ pub async fn prove(instance: &Instance, tenant: TenantId) -> Result<Proven, Proo
     let head = view.log_head().await?;
     let mut tree = Frontier::default();
     while tree.size() < head.size {
-        let filter = EventFilter {
-            from: Timestamp::from_micros(i64::MIN),
-            to: Timestamp::from_micros(i64::MAX),
-            after: tree.size().checked_sub(1),
-            actor: None,
-            kind: None,
-            resource: None,
-            outcome: None,
-            request: None,
-            limit: PAGE,
-        };
+        let filter = EventFilter::after(tree.size().checked_sub(1), PAGE);
         let page = view.logged_events(&filter).await?;
         if page.is_empty() {
             break;

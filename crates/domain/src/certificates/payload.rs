@@ -196,13 +196,15 @@ pub fn is_code(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'.' || b == b'-')
 }
 
-fn is_param_name(text: &str) -> bool {
+/// `[a-z][a-z0-9_]{0,63}`.
+pub(crate) fn is_param_name(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_lowercase())
         && text.len() <= 64
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
 }
 
-fn is_param(value: &Value) -> bool {
+/// An integer, a boolean, a date, a sha256 or `[A-Z0-9_.-]{1,32}`: nothing that has room for a name.
+pub(crate) fn is_param(value: &Value) -> bool {
     match value {
         Value::Bool(_) => true,
         Value::Number(number) => number.as_i64().is_some_and(|n| n.unsigned_abs() < 1 << 53),

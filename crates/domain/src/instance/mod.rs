@@ -11,7 +11,9 @@ use chancery_crypto::random::Random;
 use crate::{
     access::{Call, Denied, Permission, RECENT_SECONDS, RefusedCredentials, authenticate::CallerCache},
     api_keys::last_used::LastUsed,
-    audit::{Appender, counters::Counters, failures::OpenFailures, refusals::AnonymousCounts},
+    audit::{
+        Appender, counters::Counters, failures::OpenFailures, refusals::AnonymousCounts, sinks::AuditSink,
+    },
     datasets::DatasetTables,
     identity_providers::KeySets,
     ids::{NodeId, TenantId, Ulid},
@@ -57,6 +59,7 @@ pub struct Instance {
     pub(crate) counters: Arc<Counters>,
     pub(crate) anonymous: AnonymousCounts,
     destinations: OnceLock<Vec<Arc<dyn KeyDestination>>>,
+    pub(crate) sinks: OnceLock<Vec<Arc<dyn AuditSink>>>,
     passkeys: OnceLock<Arc<dyn PasskeyVerifier>>,
     pub(crate) open_failures: OpenFailures,
     pub(crate) habits: Habits,
@@ -105,6 +108,7 @@ impl Instance {
             counters: Arc::default(),
             anonymous: AnonymousCounts::default(),
             destinations: OnceLock::new(),
+            sinks: OnceLock::new(),
             passkeys: OnceLock::new(),
             open_failures: OpenFailures::default(),
             habits: Habits::default(),

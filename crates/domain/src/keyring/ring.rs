@@ -152,6 +152,22 @@ impl Keyring {
         Ok(data_encoding::HEXLOWER.encode(&key.mac(&[kind.as_bytes(), id.as_bytes()])))
     }
 
+    /// What the log calls something outside, and ever called it: under every version of the key that still opens.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyringError::NoActiveKey`]; [`KeyringError::Unwrap`] if a version is damaged, for then some would be missing.
+    pub fn references_to(&self, kind: &str, id: &str) -> Result<Vec<String>, KeyringError> {
+        self.active(Managed::Audit)?;
+        let tenant = self.tenant.to_bytes();
+        let live = self.versions(Managed::Audit).filter(|version| version.state.opens());
+        live.map(|version| {
+            let key = MacKey::from(&derive_key(version.root()?, "chancery/audit/ref/1", &[&tenant]));
+            Ok(data_encoding::HEXLOWER.encode(&key.mac(&[kind.as_bytes(), id.as_bytes()])))
+        })
+        .collect()
+    }
+
     /// The id of the key behind [`Self::reference`].
     pub fn reference_key(&self) -> Option<&str> {
         self.references.as_ref().map(|(_, id)| id.as_str())

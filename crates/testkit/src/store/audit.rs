@@ -15,17 +15,7 @@ const EMPTY: LogHead = LogHead { size: 0, root: merkle::EMPTY };
 const TILE: TileId = TileId { level: 0, index: 3 };
 
 fn everything() -> EventFilter {
-    EventFilter {
-        from: Timestamp::from_micros(0),
-        to: Timestamp::from_micros(i64::MAX),
-        after: None,
-        actor: None,
-        kind: None,
-        resource: None,
-        outcome: None,
-        request: None,
-        limit: 100,
-    }
+    EventFilter { from: Timestamp::from_micros(0), ..EventFilter::after(None, 100) }
 }
 
 async fn queued(store: &impl Backend, tenant: TenantId) -> Vec<QueuedEvent> {
@@ -114,6 +104,64 @@ pub async fn logged_events_are_found(store: &impl Backend) {
         let found = view.logged_events(&filter).await.unwrap();
         let found: Vec<u64> = found.into_iter().map(|logged| logged.index).collect();
         assert_eq!(found, expected, "{filter:?}");
+    }
+}
+
+/// By each of the things that an event names, in the log's order, each event once; and by no part of a name.
+pub async fn events_are_found_by_what_they_name(store: &impl Backend) {
+    let mut events: Vec<QueuedEvent> = (0..6).map(|n| queued_event(OURS, n)).collect();
+    for (n, references) in [(1, "[\"aa\"]"), (3, "[\"bb\",\"aa\",\"aa\"]"), (4, "[\"bb\"]"), (5, "[]")] {
+        events[n].core = format!("{{\"n\":{n},\"resource\":{{\"ref_hmac\":{references}}}}}");
+    }
+    store.append_events(&events).await.unwrap();
+    let logged: Vec<LoggedEvent> = (0..).zip(events).map(|(index, event)| logged_event(event, index)).collect();
+    // In two parts, as a sequencer does, and not from the first on.
+    commit!(store, OURS, .log_events(&logged[..2]));
+    commit!(store, OURS, .log_events(&logged[2..]));
+    let naming = |references: &[&str]| EventFilter {
+        references: references.iter().map(|reference| (*reference).to_owned()).collect(),
+        ..everything()
+    };
+    let mut ours = view(store, OURS).await;
+    for (filter, expected) in [
+        (naming(&["aa"]), vec![1, 3]),
+        (naming(&["bb", "aa"]), vec![1, 3, 4]),
+        (naming(&["a"]), vec![]),
+        (EventFilter { after: Some(1), ..naming(&["aa", "bb"]) }, vec![3, 4]),
+        (EventFilter { limit: 2, ..naming(&["aa", "bb"]) }, vec![1, 3]),
+        (EventFilter { from: logged[2].event.recorded_at, ..naming(&["aa"]) }, vec![3]),
+        (EventFilter { kind: Some("other".to_owned()), ..naming(&["aa"]) }, vec![]),
+    ] {
+        let found = ours.logged_events(&filter).await.unwrap();
+        assert_eq!(found.iter().map(|logged| logged.index).collect::<Vec<u64>>(), expected, "{filter:?}");
+        assert!(found.iter().all(|found| logged.contains(found)), "whole, with the personal part");
+    }
+    assert_eq!(view(store, THEIRS).await.logged_events(&naming(&["aa"])).await.unwrap(), []);
+}
+
+/// By several kinds at once, and by how a kind begins: letter by letter, no letter stands for another.
+pub async fn events_are_found_by_kinds_and_how_they_begin(store: &impl Backend) {
+    let mut events: Vec<QueuedEvent> = (0..5).map(|n| queued_event(OURS, n)).collect();
+    for (event, kind) in events.iter_mut().zip(["app.a", "app.b", "apply", "key.used", "app_a"]) {
+        event.kind = kind.to_owned();
+    }
+    store.append_events(&events).await.unwrap();
+    let logged: Vec<LoggedEvent> = (0..).zip(events).map(|(index, event)| logged_event(event, index)).collect();
+    commit!(store, OURS, .log_events(&logged));
+    let beginning = |prefix: &str| EventFilter { prefix: Some(prefix.to_owned()), ..everything() };
+    let of =
+        |kinds: &[&str]| EventFilter { kinds: kinds.iter().map(|kind| (*kind).to_owned()).collect(), ..everything() };
+    let mut view = view(store, OURS).await;
+    for (filter, expected) in [
+        (beginning("app."), vec![0, 1]),
+        (beginning("app_"), vec![4]),
+        (beginning("%"), vec![]),
+        (of(&["key.used", "apply", "none"]), vec![2, 3]),
+        (of(&["none"]), vec![]),
+        (EventFilter { prefix: Some("app.".to_owned()), ..of(&["app.b", "apply"]) }, vec![0, 1, 2]),
+    ] {
+        let found = view.logged_events(&filter).await.unwrap();
+        assert_eq!(found.iter().map(|logged| logged.index).collect::<Vec<u64>>(), expected, "{filter:?}");
     }
 }
 

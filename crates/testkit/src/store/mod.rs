@@ -29,6 +29,7 @@ pub mod revocations;
 pub mod roles;
 pub mod roots;
 pub mod sessions;
+pub mod sinks;
 pub mod subjects;
 pub mod tenant_keys;
 pub mod tenants;
@@ -155,7 +156,11 @@ macro_rules! store_conformance {
                 tiles_only_widen, the_newest_checkpoint_is_given, another_tenant_does_not_see_it, another_tenant_does_not_change_it,
                 an_event_of_another_tenant_is_refused, an_event_is_queued_once, appended_events_reach_their_tenants,
                 a_failed_append_queues_nothing, many_events_fit_one_append, appending_nothing_is_fine, appends_at_once_all_land,
-                grown_queues_are_told_once,
+                grown_queues_are_told_once, events_are_found_by_what_they_name, events_are_found_by_kinds_and_how_they_begin,
+            ],
+            sinks: [
+                a_cursor_reads_back, a_cursor_moves_by_compare_and_swap, another_tenant_does_not_see_it,
+                another_tenant_does_not_change_it,
             ],
             epochs: [
                 every_change_of_what_nodes_hold_raises_it, a_tenants_state_raises_the_tenants_own, it_rises_with_the_commit,
@@ -246,6 +251,7 @@ mod tests {
             ("census", include_str!("census.rs")),
             ("certificates", include_str!("certificates.rs")),
             ("audit", include_str!("audit.rs")),
+            ("sinks", include_str!("sinks.rs")),
             ("epochs", include_str!("epochs.rs")),
             ("approvals", include_str!("approvals.rs")),
             ("tombstones", include_str!("tombstones.rs")),

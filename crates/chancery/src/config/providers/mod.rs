@@ -10,11 +10,10 @@ use std::{
 
 use chancery_domain::keyring::ProviderKind;
 
-use super::findings::Findings;
+use super::{entry::Entry, findings::Findings};
 
-mod entry;
-
-use entry::Entry;
+/// The list's name.
+pub(super) const LIST: &str = "key_providers";
 
 /// One key provider, as the operator described it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -161,7 +160,7 @@ pub(super) fn read(
     let mut providers: Vec<ProviderConfig> = Vec::new();
     for (number, (table, origin)) in tables {
         let before = findings.faults.len();
-        let mut entry = Entry { number: *number, origin, table, known: COMMON.to_vec(), findings };
+        let mut entry = Entry { list: LIST, number: *number, origin, table, known: COMMON.to_vec(), findings };
         let read = entry_of(&mut entry, key_file);
         let unknown: Vec<String> = table.keys().filter(|key| !entry.known.contains(&key.as_str())).cloned().collect();
         for key in unknown {
@@ -252,7 +251,7 @@ fn entry_of(entry: &mut Entry<'_>, key_file: &Path) -> Option<ProviderConfig> {
         enabled: entry.flag("enabled", true),
         wraps,
         tenants,
-        timeout: Duration::from_secs(u64::from(entry.number("timeout_seconds", 5, 1, 60))),
+        timeout: Duration::from_secs(u64::from(entry.number("timeout_seconds", 5_u8, 1, 60))),
         place,
     })
 }
@@ -315,8 +314,14 @@ mod tests {
     #[test]
     fn what_the_binary_lacks_is_refused_with_the_feature_that_has_it() {
         let (table, mut findings) = (toml::Table::new(), Findings::default());
-        let mut entry =
-            Entry { number: 0, origin: "c.toml", table: &table, known: Vec::new(), findings: &mut findings };
+        let mut entry = Entry {
+            list: LIST,
+            number: 0,
+            origin: "c.toml",
+            table: &table,
+            known: Vec::new(),
+            findings: &mut findings,
+        };
         for (has, faults) in [(true, 0), (false, 1)] {
             check_feature(&mut entry, ProviderKind::AwsKms, Some(("kms-aws", has)));
             assert_eq!(entry.findings.faults.len(), faults);

@@ -1,11 +1,13 @@
-//! One entry of `[[key_providers]]`: its values by type, with a fault for each that is of another.
+//! One entry of a list of tables, such as `[[key_providers]]`: its values by type, with a fault for each that is of another.
 
 use std::path::PathBuf;
 
-use crate::config::findings::Findings;
+use super::findings::Findings;
 
 /// One entry, and what was taken from it.
 pub(super) struct Entry<'a> {
+    /// Of which list, such as `key_providers`.
+    pub(super) list: &'static str,
     pub(super) number: usize,
     pub(super) origin: &'a str,
     pub(super) table: &'a toml::Table,
@@ -15,7 +17,7 @@ pub(super) struct Entry<'a> {
 
 impl Entry<'_> {
     fn subject(&self, key: &str) -> String {
-        format!("key_providers[{}].{key} ({})", self.number, self.origin)
+        format!("{}[{}].{key} ({})", self.list, self.number, self.origin)
     }
 
     pub(super) fn fault(&mut self, key: &str, problem: impl Into<String>, cure: impl Into<String>) {
@@ -62,16 +64,21 @@ impl Entry<'_> {
         }
     }
 
-    pub(super) fn number(&mut self, key: &'static str, default: u8, least: u8, most: u8) -> u8 {
+    pub(super) fn number<N>(&mut self, key: &'static str, default: N, least: N, most: N) -> N
+    where
+        N: TryFrom<i64> + std::str::FromStr + PartialOrd + std::fmt::Display,
+    {
         self.known.push(key);
         let number = match self.table.get(key) {
             None => return default,
-            Some(toml::Value::Integer(number)) => u8::try_from(*number).ok(),
+            Some(toml::Value::Integer(number)) => N::try_from(*number).ok(),
             Some(toml::Value::String(text)) => text.parse().ok(),
             Some(_) => None,
         };
-        number.filter(|number| (least..=most).contains(number)).unwrap_or_else(|| {
-            self.fault(key, "is out of bounds", format!("write a whole number from {least} to {most}"));
+        let bounds = least..=most;
+        number.filter(|number| bounds.contains(number)).unwrap_or_else(|| {
+            let cure = format!("write a whole number from {} to {}", bounds.start(), bounds.end());
+            self.fault(key, "is out of bounds", cure);
             default
         })
     }

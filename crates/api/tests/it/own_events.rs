@@ -1,0 +1,143 @@
+//! Events that applications append.
+
+use serde_json::{Value, json};
+
+use crate::app::{Backend, Caller, Reply, TestApp, request};
+
+backends! { an_applications_event_is_in_the_log_with_a_proof, the_same_key_appends_once }
+
+const PATH: &str = "/v1/audit/events";
+
+fn core(event: &Value) -> Value {
+    serde_json::from_str(event["core"].as_str().unwrap()).unwrap()
+}
+
+fn visit() -> Value {
+    json!({
+        "type": "app.visit.closed", "action": "U", "outcome": 4, "purpose": "HPAYMT",
+        "resource": {"kind": "certificate", "id": "crt_01J9Z3K0Q5V8WXYZ0123456789"},
+        "details": {"ward": "W-12", "beds": 3, "closed": true, "on": "2026-11-26", "report": "a".repeat(64)},
+        "references": [{"kind": "subject", "id": "MRN-0001"}, {"kind": "patients", "id": "17"}],
+        "personal": {"note": "Jane Doe went home"},
+    })
+}
+
+async fn an_applications_event_is_in_the_log_with_a_proof(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("ours").await;
+    let id = app.post(&clinic.service, PATH, visit()).await.created()["id"].as_str().unwrap().to_owned();
+    let found = app.get(&clinic.auditor, &format!("{PATH}/{id}?proof=true")).await.ok();
+    assert!(found["proof"].as_str().unwrap().starts_with("c2sp.org/tlog-proof@v1"), "{found}");
+    assert_eq!(found["sealed_part"]["note"]["value"], "Jane Doe went home");
+    let core = core(&found);
+    let beds = json!({"ward": "W-12", "beds": 3, "closed": true, "on": "2026-11-26", "report": "a".repeat(64)});
+    assert_eq!(core["detail"], beds);
+    assert_eq!(
+        (&core["type"], &core["action"], &core["outcome"]),
+        (&json!("app.visit.closed"), &json!("U"), &json!(4))
+    );
+    assert_eq!(
+        (&core["purpose"], &core["resource"]["id"]),
+        (&json!("HPAYMT"), &json!("crt_01J9Z3K0Q5V8WXYZ0123456789"))
+    );
+    assert_eq!(core["resource"]["ref_hmac"].as_array().unwrap().len(), 2);
+    assert_eq!(core["sealed"]["note"].as_str().unwrap().len(), 64);
+    for personal in ["Jane", "MRN-0001"] {
+        assert!(!found["core"].as_str().unwrap().contains(personal), "{found}");
+    }
+    // Every member of the leaf has a class.
+    for path in chancery_domain::audit::leaf::paths(&core) {
+        assert!(chancery_domain::audit::leaf::class(&path).is_some(), "{path}");
+    }
+    // Who may append is not who may read, and the other way round.
+    app.get(&clinic.service, &format!("{PATH}/{id}")).await.refused(403, "authz.denied");
+    app.post(&clinic.auditor, PATH, visit()).await.refused(403, "authz.denied");
+
+    // A batch keeps its order.
+    let items: Vec<Value> = (0..100).map(|n| json!({"type": "app.step", "details": {"n": n}})).collect();
+    let made = app.post(&clinic.service, "/v1/audit/events/batch", json!({"items": items})).await.created();
+    let made: Vec<&str> = made["items"].as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap()).collect();
+    let steps = app.events(&clinic.auditor, "app.step").await;
+    assert_eq!(steps.iter().map(|event| event["id"].as_str().unwrap()).collect::<Vec<_>>(), made);
+}
+
+async fn send(app: &TestApp, caller: &Caller, path: &str, key: &str, body: &Value) -> Reply {
+    let mut sent = caller.sign(request("POST", path, Some(body.clone())));
+    sent.headers_mut().insert("idempotency-key", key.parse().unwrap());
+    app.send(sent).await
+}
+
+async fn the_same_key_appends_once(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("ours").await;
+    for (path, body) in [(PATH, visit()), ("/v1/audit/events/batch", json!({"items": [visit(), visit(), visit()]}))] {
+        let first = send(&app, &clinic.service, path, "k", &body).await;
+        let again = send(&app, &clinic.service, path, "k", &body).await;
+        assert_eq!(again.created(), first.created());
+        assert_eq!(again.headers["idempotency-replayed"], "true");
+        let other = json!({"type": "app.other"});
+        let other = if path == PATH { other } else { json!({"items": [other]}) };
+        send(&app, &clinic.service, path, "k", &other).await.refused(422, "idempotency.mismatch");
+    }
+    assert_eq!(app.events(&clinic.auditor, "app.visit.closed").await.len(), 4);
+    assert_eq!(app.events(&clinic.auditor, "app.other").await.len(), 0);
+}
+
+#[tokio::test]
+async fn each_bad_field_is_named_and_nothing_is_appended() {
+    let app = TestApp::new().await;
+    let clinic = app.clinic("ours").await;
+    let pointers = |reply: &Reply| -> Vec<String> {
+        reply.refused(422, "request.invalid");
+        assert!(!reply.text().contains("Jane"), "{}", reply.text());
+        let errors = reply.json()["errors"].as_array().unwrap().clone();
+        errors.iter().map(|error| error["pointer"].as_str().unwrap().to_owned()).collect()
+    };
+    let bad = json!({
+        "type": "record.opened", "outcome": 1, "purpose": "Jane", "details": {"who": "Jane Doe"},
+        "references": [{"kind": "subject", "id": ""}], "personal": {"address": "Jane"},
+    });
+    let reply = app.post(&clinic.service, PATH, bad.clone()).await;
+    let expected = ["/type", "/outcome", "/purpose", "/details/who", "/references/0/id", "/personal/address"];
+    assert_eq!(pointers(&reply), expected);
+    let reply = app.post(&clinic.service, "/v1/audit/events/batch", json!({"items": [visit(), bad]})).await;
+    assert_eq!(pointers(&reply), expected.map(|pointer| format!("/items/1{pointer}")));
+    for (body, pointer) in [
+        (json!({"items": []}), "/items"),
+        (json!({"items": vec![json!({"type": "app.x"}); 101]}), "/items"),
+        (json!({"items": [{"type": "app.x", "details": [1]}]}), "/items/0/details"),
+    ] {
+        assert_eq!(pointers(&app.post(&clinic.service, "/v1/audit/events/batch", body).await), [pointer]);
+    }
+    for odd in [json!({}), json!({"type": "app.x", "colour": 1}), json!({"type": "app.x", "action": "Jane"})] {
+        let reply = app.post(&clinic.service, PATH, odd).await;
+        assert_eq!(pointers(&reply).len(), 1);
+    }
+    // A floating number, a null, a nested object: none of them is a detail.
+    for value in [json!(0.5), json!(null), json!({"a": 1}), json!("jane"), json!("A".repeat(33)), json!(1_u64 << 53)] {
+        let reply = app.post(&clinic.service, PATH, json!({"type": "app.x", "details": {"a": value}})).await;
+        assert_eq!(pointers(&reply), ["/details/a"]);
+    }
+    let path = format!("{PATH}?from=2026-01-01T00:00:00Z&to=2026-12-31T00:00:00Z&type_prefix=app.");
+    assert_eq!(app.get(&clinic.auditor, &path).await.ok()["items"], json!([]));
+}
+
+#[tokio::test]
+async fn the_largest_event_fits_into_a_leaf() {
+    let app = TestApp::new().await;
+    let clinic = app.clinic("ours").await;
+    let details: serde_json::Map<String, Value> =
+        (0..32).map(|n| (format!("d{n:063}"), json!("a".repeat(64)))).collect();
+    let references: Vec<Value> = (0..100).map(|n| json!({"kind": "k".repeat(64), "id": format!("{n:0255}")})).collect();
+    let personal: serde_json::Map<String, Value> =
+        (0..16).map(|n| (format!("p{n:031}"), json!("é".repeat(1_000)))).collect();
+    let body = json!({"type": format!("app.{}", "x".repeat(60)), "purpose": "HRESCH", "details": details,
+        "references": references, "personal": personal,
+        "resource": {"kind": "k".repeat(32), "id": "crt_01J9Z3K0Q5V8WXYZ0123456789"}});
+    app.post(&clinic.service, PATH, body).await.created();
+    let path = format!("{PATH}?from=2026-01-01T00:00:00Z&to=2026-12-31T00:00:00Z&type_prefix=app.");
+    let found = app.get(&clinic.auditor, &path).await.ok();
+    let length = found["items"][0]["core"].as_str().unwrap().len();
+    assert!(length > 10_000 && length < 16 * 1024, "{length}");
+    assert_eq!(found["items"][0]["sealed_part"].as_object().unwrap().len(), 17, "with the address");
+}

@@ -1,0 +1,157 @@
+//! `chancery audit …`: reads the audit log of a running server, checks it here, and takes it away.
+
+use std::{io::Read as _, path::PathBuf, process::ExitCode};
+
+use anyhow::{Context as _, Result};
+use chancery_domain::{Clock as _, Timestamp};
+use clap::{Args, Subcommand};
+use serde_json::Value;
+
+use super::client::{Api, ClientArgs};
+use crate::clock::SystemClock;
+
+mod export;
+mod search;
+mod sinks;
+mod tail;
+mod verify;
+
+/// How many events one request asks for.
+const PAGE: u32 = 500;
+
+/// `chancery audit`.
+#[derive(Debug, Args)]
+pub struct AuditArgs {
+    #[command(flatten)]
+    client: ClientArgs,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Show events as they come, until stopped
+    Tail(tail::TailArgs),
+    /// Find events; without more, those of the last 24 hours
+    Search(search::SearchArgs),
+    /// Check a part of the log here: every leaf, its place, the signed head, and that the log only grew
+    Verify(verify::VerifyArgs),
+    /// Write events with their proofs to a file, a line of JSON each
+    Export(export::ExportArgs),
+    /// Where events go besides the log: how far each sink is, and letting one pass over what it refuses
+    Sinks(sinks::SinksArgs),
+}
+
+/// Which events.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Events")]
+struct Wanted {
+    /// Recorded at or after this moment (2026-11-26T21:00:00Z); 24 hours ago if nothing is said
+    #[arg(long, value_name = "MOMENT")]
+    from: Option<Timestamp>,
+    /// Recorded before this moment; now if nothing is said
+    #[arg(long, value_name = "MOMENT")]
+    to: Option<Timestamp>,
+    /// By this actor: a user's or an API key's id, or `system`
+    #[arg(long, value_name = "ID")]
+    actor: Option<String>,
+    /// Of this type, such as record.opened
+    #[arg(long = "type", value_name = "TYPE")]
+    kind: Option<String>,
+    /// Of a type that begins so, such as app. or key.
+    #[arg(long, value_name = "START")]
+    type_prefix: Option<String>,
+    /// On the thing with this id
+    #[arg(long, value_name = "ID")]
+    resource: Option<String>,
+    /// On this key
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
+    /// That name a person: a file with what the application calls it, or - for standard input; other processes see arguments
+    #[arg(long, value_name = "FILE")]
+    subject_file: Option<PathBuf>,
+    /// That name rows: a file with table/row,table/row, or - for standard input
+    #[arg(long, value_name = "FILE")]
+    rows_file: Option<PathBuf>,
+    /// With this outcome: 0 it worked, 4 refused, 8 failed
+    #[arg(long)]
+    outcome: Option<i64>,
+    /// With this request
+    #[arg(long, value_name = "ID")]
+    request: Option<String>,
+    /// Security events alone
+    #[arg(long)]
+    security: bool,
+}
+
+impl Wanted {
+    /// The span of time.
+    fn span(&self) -> (Timestamp, Timestamp) {
+        let now = SystemClock.now();
+        (self.from.unwrap_or_else(|| now.plus_seconds(-24 * 3_600)), self.to.unwrap_or_else(|| now.plus_seconds(1)))
+    }
+
+    /// The path that asks for these, without page and cursor.
+    fn path(&self) -> Result<String> {
+        let (from, to) = self.span();
+        let (subject, rows) = (read(self.subject_file.as_ref())?, read(self.rows_file.as_ref())?);
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.append_pair("from", &from.to_string()).append_pair("to", &to.to_string());
+        let outcome = self.outcome.map(|outcome| outcome.to_string());
+        for (name, value) in [
+            ("actor", &self.actor),
+            ("type", &self.kind),
+            ("type_prefix", &self.type_prefix),
+            ("resource", &self.resource),
+            ("key", &self.key),
+            ("subject", &subject),
+            ("rows", &rows),
+            ("outcome", &outcome),
+            ("request_id", &self.request),
+        ] {
+            if let Some(value) = value {
+                query.append_pair(name, value);
+            }
+        }
+        let door = if self.security { "security-events" } else { "events" };
+        Ok(format!("/v1/audit/{door}?{}", query.finish()))
+    }
+}
+
+/// What a file holds, or standard input, without blanks around it.
+fn read(path: Option<&PathBuf>) -> Result<Option<String>> {
+    let Some(path) = path else { return Ok(None) };
+    let text = if path.as_os_str() == "-" {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).context("cannot read standard input")?;
+        text
+    } else {
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?
+    };
+    Ok(Some(text.trim().to_owned()))
+}
+
+/// One page: its events, and where the next one begins.
+async fn page(api: &Api, path: &str, limit: u32, cursor: Option<&str>) -> Result<(Vec<Value>, Option<String>)> {
+    let cursor = cursor.map(|cursor| format!("&cursor={cursor}")).unwrap_or_default();
+    let mut answer = api.get(&format!("{path}&limit={limit}{cursor}")).await?;
+    let next = answer.get("next_cursor").and_then(Value::as_str).map(str::to_owned);
+    let items = answer.get_mut("items").and_then(Value::as_array_mut).map(std::mem::take);
+    Ok((items.context("the answer has no list `items`")?, next))
+}
+
+/// Runs it.
+///
+/// # Errors
+///
+/// With what the server said.
+pub async fn run(args: AuditArgs) -> Result<ExitCode> {
+    let (api, output) = (args.client.api()?, args.client.output());
+    match args.verb {
+        Verb::Tail(args) => tail::run(&api, output, args).await,
+        Verb::Search(args) => search::run(&api, output, args).await,
+        Verb::Verify(args) => verify::run(&api, output, args).await,
+        Verb::Export(args) => export::run(&api, args).await,
+        Verb::Sinks(args) => sinks::run(&api, output, args).await,
+    }
+}

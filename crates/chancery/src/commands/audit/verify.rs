@@ -1,0 +1,327 @@
+//! Checks a log here, with nothing believed but a key that was seen before.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::{Context as _, Result, bail};
+use chancery_crypto::{
+    Ed25519PublicKey, Jwk,
+    checkpoint::{Checkpoint, SignedCheckpoint, VerifierKey},
+    merkle::{self, Hash},
+    tiles::{TileError, TileId, Tiles},
+};
+use chancery_domain::{Clock as _, Timestamp};
+use clap::Args;
+use data_encoding::HEXLOWER;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::{PAGE, page};
+use crate::{
+    clock::SystemClock,
+    commands::{
+        client::{Api, Output, list},
+        say,
+    },
+};
+
+/// The exit code if something does not hold.
+const FAILED: u8 = 30;
+/// The span of time that one question may have, in seconds.
+const SPAN: i64 = 366 * 24 * 3_600;
+/// How far back is looked for events: longer than they are kept.
+const SPANS: i64 = 12;
+
+/// `chancery audit verify`. Exit codes: 0 verified, 30 failed.
+#[derive(Debug, Args)]
+pub(super) struct VerifyArgs {
+    /// What was seen before: the log's key and signed head. Kept here when all holds, so that next time a log that lost or
+    /// changed something is found out
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
+    /// The first place to check; without --state from the beginning, with it from the head that was seen before
+    #[arg(long, value_name = "INDEX")]
+    first: Option<u64>,
+    /// The place after the last one to check; the signed head's size if nothing is said
+    #[arg(long, value_name = "INDEX")]
+    end: Option<u64>,
+    /// Believe a log key that is not the one seen before, by its id: after a rotation that you know of
+    #[arg(long, value_name = "KEY_ID")]
+    accept_key: Option<String>,
+}
+
+/// What was seen before.
+struct Seen {
+    origin: String,
+    key_id: String,
+    head: Checkpoint,
+}
+
+/// One check that ran.
+struct Check {
+    name: &'static str,
+    ok: bool,
+    detail: String,
+}
+
+pub(super) async fn run(api: &Api, output: Output, args: VerifyArgs) -> Result<ExitCode> {
+    let mut checks = Vec::new();
+    let held = check(api, &args, &mut checks).await?;
+    if output.is_json() {
+        let shown: Vec<Value> =
+            checks.iter().map(|check| json!({"name": check.name, "ok": check.ok, "detail": check.detail})).collect();
+        say(format_args!("{:#}", json!({"verified": held, "checks": shown})));
+    } else {
+        for check in &checks {
+            let mark = if check.ok { "✓" } else { "✗" };
+            say(format_args!("{mark} {:12}  {}", check.name, check.detail));
+        }
+        say(if held { "verified" } else { "FAILED" });
+    }
+    Ok(if held { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
+}
+
+/// Runs the checks in their order and stops at the first that does not hold: nothing after it means anything.
+async fn check(api: &Api, args: &VerifyArgs, checks: &mut Vec<Check>) -> Result<bool> {
+    let mut hold = |name: &'static str, ok: bool, good: String, bad: &str| {
+        checks.push(Check { name, ok, detail: if ok { good } else { bad.to_owned() } });
+        ok
+    };
+    let seen = match &args.state {
+        Some(path) if path.exists() => Some(read_state(path)?),
+        _ => None,
+    };
+    let note = fetch(api, "/v1/audit/checkpoint").await?;
+    let note = String::from_utf8(note).context("the checkpoint is no text; is --url a Chancery?")?;
+    let keys = log_keys(api).await?;
+    let Some((key_id, head)) = signed(&note, &keys) else {
+        hold("checkpoint", false, String::new(), "no log key of this tenant signed it");
+        return Ok(false);
+    };
+    hold("checkpoint", true, format!("{}, {} events, signed by {key_id}", head.origin, head.size), "");
+    let known = seen.as_ref().is_none_or(|seen| seen.key_id == key_id) || args.accept_key.as_ref() == Some(&key_id);
+    let good =
+        if seen.is_some() { "the one seen before" } else { "seen for the first time: compare it by another way" };
+    let bad = "not the one seen before; if you know of its rotation, give its id to --accept-key";
+    if !hold("key", known, good.to_owned(), bad) {
+        return Ok(false);
+    }
+
+    let mut tiles = Tiles::default();
+    let root = with_tiles(api, &mut tiles, |tiles| tiles.root(head.size)).await?;
+    let bad = "the tiles do not give the signed root";
+    if !hold("tree", root == Some(head.root), format!("{} events give the signed root", head.size), bad) {
+        return Ok(false);
+    }
+    if let Some(seen) = &seen {
+        let grown = grown(api, &mut tiles, seen, &head).await?;
+        let good = format!("only grew since it had {} events", seen.head.size);
+        if !hold("consistency", grown, good, "it lost or changed events since the head that was seen before") {
+            return Ok(false);
+        }
+    }
+
+    let first = args.first.unwrap_or_else(|| seen.as_ref().map_or(0, |seen| seen.head.size));
+    let end = args.end.unwrap_or(head.size).min(head.size);
+    let events = Events::read(api, &mut tiles, &head, first, end).await?;
+    let good = format!("{} from {first} to {end}, each under the signed head", events.found.len());
+    let bad = events.wrong.clone().unwrap_or_default();
+    if !hold("events", events.wrong.is_none(), good, &bad) {
+        return Ok(false);
+    }
+    let missing = (first..end).find(|index| !events.found.contains(index));
+    let bad =
+        missing.map(|index| format!("the event at {index} is in the tree and was not given out")).unwrap_or_default();
+    if !hold("complete", missing.is_none(), "none missing between".to_owned(), &bad) {
+        return Ok(false);
+    }
+    // No failure: a number is not used again after a commit whose outcome nobody knows (ADR 0003).
+    hold("counters", true, events.counters(), "");
+    if let Some(path) = &args.state {
+        write_state(path, &keys, &key_id, &note, &head)?;
+    }
+    Ok(true)
+}
+
+/// The bytes at a path.
+async fn fetch(api: &Api, path: &str) -> Result<Vec<u8>> {
+    let (status, bytes) = api.exchange(Method::GET, path, None).await?;
+    if !status.is_success() {
+        let problem: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+        bail!("{}", crate::commands::client::explain(status.as_u16(), &problem));
+    }
+    Ok(bytes)
+}
+
+/// The public halves of the tenant's log key, as the server says.
+async fn log_keys(api: &Api) -> Result<Vec<Jwk>> {
+    let answer = api.get("/v1/keys?managed=log").await?;
+    let mut keys = Vec::new();
+    for key in list(&answer, "items")? {
+        for version in list(key, "versions")? {
+            if let Some(jwk) = version.get("public_jwk").filter(|jwk| !jwk.is_null()) {
+                keys.push(serde_json::from_value(jwk.clone()).context("a log key is no JWK")?);
+            }
+        }
+    }
+    Ok(keys)
+}
+
+/// The head that a note tells of, and the id of the key that signed it.
+fn signed(note: &str, keys: &[Jwk]) -> Option<(String, Checkpoint)> {
+    let signed = SignedCheckpoint::parse(note).ok()?;
+    let origin = signed.checkpoint().origin.clone();
+    keys.iter().find_map(|jwk| {
+        let verifier = VerifierKey::new(&origin, Ed25519PublicKey::try_from(jwk).ok()?).ok()?;
+        let head = signed.verify(&verifier).ok()?.clone();
+        (head.origin == origin).then(|| (jwk.thumbprint(), head))
+    })
+}
+
+/// Computes something from tiles, asking for those that it misses; none if they do not suffice.
+async fn with_tiles<T>(
+    api: &Api,
+    tiles: &mut Tiles,
+    compute: impl Fn(&Tiles) -> Result<T, TileError>,
+) -> Result<Option<T>> {
+    loop {
+        let missing = match compute(tiles) {
+            Ok(value) => return Ok(Some(value)),
+            Err(TileError::Missing { tile, .. }) if tiles.to_bytes(tile).is_none() => tile,
+            Err(_) => return Ok(None),
+        };
+        let TileId { level, index } = missing;
+        let (status, bytes) = api.exchange(Method::GET, &format!("/v1/audit/tile/{level}/{index}"), None).await?;
+        if !status.is_success() || tiles.insert(missing, &bytes).is_err() {
+            return Ok(None);
+        }
+    }
+}
+
+/// Whether the log is the one that was seen before, and more.
+async fn grown(api: &Api, tiles: &mut Tiles, seen: &Seen, head: &Checkpoint) -> Result<bool> {
+    if seen.origin != head.origin || seen.head.size > head.size {
+        return Ok(false);
+    }
+    let proof = with_tiles(api, tiles, |tiles| tiles.consistency_proof(seen.head.size, head.size)).await?;
+    let grown = |proof: Vec<Hash>| {
+        merkle::verify_consistency(seen.head.size, head.size, &seen.head.root, &head.root, &proof).is_ok()
+    };
+    Ok(proof.is_some_and(grown))
+}
+
+/// Events that were given out and checked.
+#[derive(Default)]
+struct Events {
+    found: BTreeSet<u64>,
+    /// What is wrong with the first one that does not hold.
+    wrong: Option<String>,
+    /// The numbers of each node and start of it.
+    numbers: BTreeMap<(String, String), BTreeSet<u64>>,
+}
+
+impl Events {
+    /// Those from `first` to `end`, from the newest year back until all are there.
+    async fn read(api: &Api, tiles: &mut Tiles, head: &Checkpoint, first: u64, end: u64) -> Result<Self> {
+        let mut events = Self::default();
+        let wanted = usize::try_from(end.saturating_sub(first)).unwrap_or(usize::MAX);
+        let mut to: Timestamp = SystemClock.now().plus_seconds(3_600);
+        for _ in 0..SPANS {
+            if events.found.len() >= wanted {
+                break;
+            }
+            let from = to.plus_seconds(-SPAN);
+            let path = format!("/v1/audit/events?from={from}&to={to}");
+            let mut cursor = first.checked_sub(1).map(|after| after.to_string());
+            loop {
+                let (items, next) = page(api, &path, PAGE, cursor.as_deref()).await?;
+                for event in &items {
+                    let index = event.get("index").and_then(Value::as_u64).context("an event without an index")?;
+                    if (first..end).contains(&index)
+                        && let Err(wrong) = events.take(api, tiles, head, index, event).await?
+                    {
+                        events.wrong = Some(wrong);
+                        return Ok(events);
+                    }
+                }
+                let last = items.last().and_then(|event| event.get("index")).and_then(Value::as_u64);
+                match next {
+                    // What came after the head was signed is for next time.
+                    Some(next) if last.is_none_or(|last| last < end) => cursor = Some(next),
+                    _ => break,
+                }
+            }
+            to = from;
+        }
+        Ok(events)
+    }
+
+    /// Checks one: its leaf, its place, and that what is said beside the leaf is in it.
+    async fn take(
+        &mut self,
+        api: &Api,
+        tiles: &mut Tiles,
+        head: &Checkpoint,
+        index: u64,
+        event: &Value,
+    ) -> Result<Result<(), String>> {
+        let text = |name: &str| event.get(name).and_then(Value::as_str).unwrap_or_default();
+        let (core, leaf) = (text("core"), merkle::leaf_hash(text("core").as_bytes()));
+        if HEXLOWER.encode(&leaf) != text("leaf_hash") {
+            return Ok(Err(format!("the event at {index} does not have the leaf hash that it came with")));
+        }
+        let proof = with_tiles(api, tiles, |tiles| tiles.inclusion_proof(index, head.size)).await?;
+        let included =
+            proof.is_some_and(|proof| merkle::verify_inclusion(index, head.size, &leaf, &proof, &head.root).is_ok());
+        if !included {
+            return Ok(Err(format!("the event at {index} is not the one that the signed head has there")));
+        }
+        let core: Value = serde_json::from_str(core).context("a leaf is no JSON")?;
+        let said = [("id", "/event_id"), ("type", "/type"), ("recorded_at", "/recorded_at"), ("actor", "/actor/ref")];
+        if let Some((name, _)) = said.iter().find(|(name, pointer)| core.pointer(pointer) != event.get(*name)) {
+            return Ok(Err(format!("the event at {index} came with another {name} than its leaf has")));
+        }
+        self.found.insert(index);
+        let part = |pointer: &str| core.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        if let Some(number) = core.pointer("/node/ctr").and_then(Value::as_u64) {
+            self.numbers.entry((part("/node/id"), part("/node/boot"))).or_default().insert(number);
+        }
+        Ok(Ok(()))
+    }
+
+    /// What the completeness counters say.
+    fn counters(&self) -> String {
+        let gaps: u64 = self
+            .numbers
+            .values()
+            .filter_map(|numbers| Some(numbers.last()? - numbers.first()? + 1 - u64::try_from(numbers.len()).ok()?))
+            .sum();
+        let starts = self.numbers.len();
+        format!("{gaps} numbers not used between, over {starts} starts of nodes; each belongs to a request that failed")
+    }
+}
+
+fn read_state(path: &Path) -> Result<Seen> {
+    let unreadable = || format!("{} holds no state of this command", path.display());
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let state: Value = serde_json::from_str(&text).with_context(unreadable)?;
+    let jwk: Jwk = serde_json::from_value(state.get("key").cloned().unwrap_or_default()).with_context(unreadable)?;
+    let note = state.get("checkpoint").and_then(Value::as_str).with_context(unreadable)?;
+    let (key_id, head) = signed(note, &[jwk]).with_context(unreadable)?;
+    Ok(Seen { origin: head.origin.clone(), key_id, head })
+}
+
+/// Replaced as a whole: a crash leaves the old one or the new one.
+fn write_state(path: &Path, keys: &[Jwk], key_id: &str, note: &str, head: &Checkpoint) -> Result<()> {
+    let key = keys.iter().find(|jwk| jwk.thumbprint() == key_id);
+    let state = json!({"origin": head.origin, "size": head.size, "key": key, "checkpoint": note});
+    let draft = path.with_extension("draft");
+    let unwritable = || format!("cannot write {}", path.display());
+    fs::write(&draft, format!("{state:#}\n")).with_context(unwritable)?;
+    fs::File::open(&draft).and_then(|file| file.sync_all()).with_context(unwritable)?;
+    fs::rename(&draft, path).with_context(unwritable)
+}

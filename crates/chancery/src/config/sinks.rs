@@ -1,0 +1,299 @@
+//! Sinks of the audit log: `[[audit.sinks]]` in the file, or `CHANCERY__AUDIT__SINKS__0__KEY` in the environment.
+
+use std::path::PathBuf;
+
+use chancery_domain::audit::{
+    formats::Body,
+    sinks::{SinkKind, Takes},
+};
+
+use super::{entry::Entry, findings::Findings, source::Tables};
+
+/// The list's name.
+pub(super) const LIST: &str = "audit.sinks";
+
+/// One sink, as the operator described it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SinkConfig {
+    /// Its name: for people, commands, and the store, which keeps how far it is under this name.
+    pub name: String,
+    /// Which events it takes.
+    pub takes: Takes,
+    /// Which tenants' events, by their short names; everybody's if there are none.
+    pub tenants: Vec<String>,
+    /// How many events it is handed at once.
+    pub batch: u32,
+    /// What it is and where.
+    pub place: SinkPlace,
+}
+
+/// What a sink is, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SinkPlace {
+    /// Files of lines of JSON.
+    File {
+        /// The folder; it must be there.
+        folder: PathBuf,
+        /// From how many MiB on a file gets a successor.
+        max_mib: u32,
+        /// Whether each line has its proof.
+        proofs: bool,
+    },
+    /// Syslog over TLS.
+    Syslog {
+        /// `host:port`.
+        address: String,
+        /// The only authorities to trust.
+        ca_file: PathBuf,
+        /// Our own certificate, and its key.
+        client: Option<(PathBuf, PathBuf)>,
+        /// 0 to 23.
+        facility: u8,
+        /// What a message's text is.
+        body: Body,
+    },
+    /// OCSF over HTTPS.
+    Ocsf {
+        /// Where.
+        http: HttpPlace,
+    },
+    /// Elasticsearch's bulk API.
+    Elasticsearch {
+        /// The cluster's address.
+        http: HttpPlace,
+        /// The data stream or index.
+        index: String,
+    },
+    /// Splunk's HTTP Event Collector.
+    Splunk {
+        /// The collector's address.
+        http: HttpPlace,
+        /// Another index than the token's own.
+        index: Option<String>,
+        /// Whether it is asked until the indexers have what was sent.
+        acks: bool,
+    },
+}
+
+/// Where something answers over HTTPS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpPlace {
+    /// Its address.
+    pub url: String,
+    /// The token that is shown to it.
+    pub token_file: Option<PathBuf>,
+    /// The only authorities to trust.
+    pub ca_file: Option<PathBuf>,
+}
+
+impl SinkPlace {
+    /// Its kind.
+    pub const fn kind(&self) -> SinkKind {
+        match self {
+            Self::File { .. } => SinkKind::File,
+            Self::Syslog { .. } => SinkKind::Syslog,
+            Self::Ocsf { .. } => SinkKind::Ocsf,
+            Self::Elasticsearch { .. } => SinkKind::Elasticsearch,
+            Self::Splunk { .. } => SinkKind::Splunk,
+        }
+    }
+}
+
+/// Reads all entries; what has faults is left out. In development receivers may be asked over HTTP.
+pub(super) fn read(tables: &Tables, lenient: bool, findings: &mut Findings) -> Vec<SinkConfig> {
+    let mut sinks: Vec<SinkConfig> = Vec::new();
+    for (number, (table, origin)) in tables {
+        let before = findings.faults.len();
+        let mut entry = Entry { list: LIST, number: *number, origin, table, known: Vec::new(), findings };
+        let read = entry_of(&mut entry, lenient);
+        let unknown: Vec<String> = table.keys().filter(|key| !entry.known.contains(&key.as_str())).cloned().collect();
+        for key in unknown.iter().filter(|_| read.is_some()) {
+            let cure = match key.as_str() {
+                "token" | "api_key" => "put the secret into a file of mode 600 and name that in token_file".to_owned(),
+                _ => format!("remove it; this sink knows {}", entry.known.join(", ")),
+            };
+            entry.fault(key, "is no setting of this sink", cure);
+        }
+        if let Some(read) = read {
+            if sinks.iter().any(|other| other.name == read.name) {
+                let problem = format!("is `{}`, which another sink is called too", read.name);
+                entry.fault("name", problem, "give each sink a name of its own: the store knows it by that");
+            }
+            if findings.faults.len() == before {
+                sinks.push(read);
+            }
+        }
+    }
+    sinks
+}
+
+fn entry_of(entry: &mut Entry<'_>, lenient: bool) -> Option<SinkConfig> {
+    let name = entry.needed("name", "siem");
+    let fine = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-';
+    if !name.is_empty() && (name.len() > 32 || !name.chars().all(fine)) {
+        entry.fault("name", "is no name", "write 1 to 32 of a-z, 0-9 and -");
+    }
+    let takes = match entry.text("events").as_deref().map(str::parse) {
+        None => Takes::All,
+        Some(Ok(takes)) => takes,
+        Some(Err(_)) => {
+            entry.fault("events", "is not known", "write all or security");
+            Takes::All
+        }
+    };
+    let tenants = entry.words("tenants");
+    let batch = entry.number("batch", 500, 1, 1_000);
+    let kind = entry.needed("type", "syslog");
+    let place = match kind.as_str() {
+        "file" => SinkPlace::File {
+            folder: entry.needed("folder", "/var/lib/chancery/audit").into(),
+            max_mib: entry.number("max_mib", 64, 1, 4_096),
+            proofs: entry.flag("proofs", true),
+        },
+        "syslog" => SinkPlace::Syslog {
+            address: address(entry),
+            ca_file: entry.needed("ca_file", "/etc/chancery/syslog-ca.pem").into(),
+            client: client(entry),
+            facility: entry.number("facility", 13, 0, 23),
+            body: body(entry),
+        },
+        "ocsf" => SinkPlace::Ocsf { http: http(entry, lenient) },
+        "elasticsearch" => SinkPlace::Elasticsearch {
+            http: http(entry, lenient),
+            index: entry.text("index").unwrap_or_else(|| "logs-chancery.audit-default".to_owned()),
+        },
+        "splunk" => SinkPlace::Splunk {
+            http: http(entry, lenient),
+            index: entry.text("index"),
+            acks: entry.flag("acks", false),
+        },
+        "" => return None,
+        _ => {
+            let cure = "write one of: file, syslog, ocsf, elasticsearch, splunk";
+            entry.fault("type", "is no sink that can be configured", cure);
+            return None;
+        }
+    };
+    if let SinkPlace::Splunk { http: HttpPlace { token_file: None, .. }, .. } = &place {
+        entry.fault("token_file", "is missing", "put the collector's token into a file of mode 600 and name it");
+    }
+    Some(SinkConfig { name, takes, tenants, batch, place })
+}
+
+fn address(entry: &mut Entry<'_>) -> String {
+    let address = entry.needed("address", "siem.example:6514");
+    let port = address.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
+    if !address.is_empty() && !matches!(port, Some(Ok(1..))) {
+        entry.fault("address", "is no host with a port", "write it as siem.example:6514");
+    }
+    address
+}
+
+fn client(entry: &mut Entry<'_>) -> Option<(PathBuf, PathBuf)> {
+    match (entry.path("cert_file"), entry.path("key_file")) {
+        (Some(certificate), Some(key)) => Some((certificate, key)),
+        (None, None) => None,
+        (Some(_), None) | (None, Some(_)) => {
+            entry.fault("cert_file", "needs key_file, and the other way round", "set both, or neither");
+            None
+        }
+    }
+}
+
+fn body(entry: &mut Entry<'_>) -> Body {
+    match entry.text("body").as_deref().map(str::parse) {
+        None => Body::Leaf,
+        Some(Ok(body)) => body,
+        Some(Err(_)) => {
+            entry.fault("body", "is not known", "write leaf or cef");
+            Body::Leaf
+        }
+    }
+}
+
+fn http(entry: &mut Entry<'_>, lenient: bool) -> HttpPlace {
+    let url = entry.needed("url", "https://siem.example/ingest");
+    let secure = url.starts_with("https://");
+    if !url.is_empty() && !chancery_domain::is_url(&url) {
+        entry.fault("url", "is no address", "write it as https://siem.example/ingest");
+    } else if !url.is_empty() && !secure && !lenient {
+        entry.fault("url", "is not https: what leaves would travel in the clear", "write an https address");
+    }
+    HttpPlace { url, token_file: entry.path("token_file"), ca_file: entry.path("ca_file") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_all(text: &str, lenient: bool) -> (Vec<SinkConfig>, Vec<String>) {
+        let table: toml::Table = text.parse().unwrap();
+        let entries = table["audit"]["sinks"].as_array().unwrap().iter().enumerate();
+        let tables =
+            entries.map(|(at, entry)| (at, (entry.as_table().unwrap().clone(), "c.toml".to_owned()))).collect();
+        let mut findings = Findings::default();
+        let sinks = read(&tables, lenient, &mut findings);
+        (sinks, findings.faults.into_iter().map(|fault| format!("{} {}", fault.subject, fault.problem)).collect())
+    }
+
+    #[test]
+    fn each_kind_is_read_with_its_defaults() {
+        let (sinks, faults) = read_all(
+            "[[audit.sinks]]\nname = \"local\"\ntype = \"file\"\nfolder = \"/x\"\n\
+             [[audit.sinks]]\nname = \"log\"\ntype = \"syslog\"\naddress = \"siem.example:6514\"\nca_file = \"/ca\"\nevents = \"security\"\n\
+             [[audit.sinks]]\nname = \"lake\"\ntype = \"ocsf\"\nurl = \"https://lake.example/in\"\ntenants = [\"north\"]\n\
+             [[audit.sinks]]\nname = \"es\"\ntype = \"elasticsearch\"\nurl = \"https://es.example\"\ntoken_file = \"/t\"\nbatch = 50\n\
+             [[audit.sinks]]\nname = \"hec\"\ntype = \"splunk\"\nurl = \"https://hec.example:8088\"\ntoken_file = \"/t\"\nacks = true\n",
+            false,
+        );
+        assert_eq!(faults, [""; 0]);
+        let kinds: Vec<SinkKind> = sinks.iter().map(|sink| sink.place.kind()).collect();
+        assert_eq!(
+            kinds,
+            [SinkKind::File, SinkKind::Syslog, SinkKind::Ocsf, SinkKind::Elasticsearch, SinkKind::Splunk]
+        );
+        assert_eq!(sinks[0].place, SinkPlace::File { folder: "/x".into(), max_mib: 64, proofs: true });
+        assert_eq!((sinks[1].takes, sinks[0].takes, sinks[3].batch), (Takes::Security, Takes::All, 50));
+        assert_eq!(sinks[2].tenants, ["north"]);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_by_entry_and_key() {
+        for (entry, fault) in [
+            ("type = \"file\"\nfolder = \"/x\"", "audit.sinks[0].name (c.toml) is missing"),
+            ("name = \"A b\"\ntype = \"file\"\nfolder = \"/x\"", "audit.sinks[0].name (c.toml) is no name"),
+            ("name = \"a\"\ntype = \"ftp\"", "audit.sinks[0].type (c.toml) is no sink that can be configured"),
+            (
+                "name = \"a\"\ntype = \"ocsf\"\nurl = \"http://x.example\"",
+                "audit.sinks[0].url (c.toml) is not https: what leaves would travel in the clear",
+            ),
+            (
+                "name = \"a\"\ntype = \"splunk\"\nurl = \"https://x.example\"",
+                "audit.sinks[0].token_file (c.toml) is missing",
+            ),
+            (
+                "name = \"a\"\ntype = \"syslog\"\naddress = \"siem\"\nca_file = \"/ca\"",
+                "audit.sinks[0].address (c.toml) is no host with a port",
+            ),
+            (
+                "name = \"a\"\ntype = \"file\"\nfolder = \"/x\"\ntoken = \"s3cret\"",
+                "audit.sinks[0].token (c.toml) is no setting of this sink",
+            ),
+            (
+                "name = \"a\"\ntype = \"file\"\nfolder = \"/x\"\nbatch = 0",
+                "audit.sinks[0].batch (c.toml) is out of bounds",
+            ),
+        ] {
+            let (sinks, faults) = read_all(&format!("[[audit.sinks]]\n{entry}\n"), false);
+            assert_eq!(faults, [fault]);
+            assert_eq!(sinks, []);
+        }
+        let plain = "[[audit.sinks]]\nname = \"a\"\ntype = \"ocsf\"\nurl = \"http://127.0.0.1:1/\"\n";
+        assert_eq!(read_all(plain, true).1, [""; 0], "in development");
+        let twice = "[[audit.sinks]]\nname = \"a\"\ntype = \"file\"\nfolder = \"/x\"\n".repeat(2);
+        assert_eq!(
+            read_all(&twice, false).1,
+            ["audit.sinks[1].name (c.toml) is `a`, which another sink is called too"]
+        );
+    }
+}

@@ -1,0 +1,125 @@
+//! Accounting of disclosures of one person (45 CFR 164.528): who got what, when and why, as far as the log knows.
+//!
+//! What Chancery sees itself is an opening: a use, and a disclosure only if its purpose says so. What goes to somebody else the
+//! application alone knows, and appends as `app.disclosure…` with a reference to the person.
+
+use super::{
+    EventFilter, EventKind, LoggedEvent,
+    query::{self, EventView, Named, ReadAuditError},
+};
+use crate::{Instance, access::Call, time::Timestamp};
+
+/// What the types of disclosures that applications append begin with.
+pub const DISCLOSURE: &str = "app.disclosure";
+/// For how many days back an accounting goes if nothing is said: six years (164.528(a)(1)).
+const DAYS: i64 = 6 * 366;
+
+codes! {
+    /// Whether a disclosure belongs into an accounting.
+    pub enum Standing {
+        /// It does.
+        Counts = "counts",
+        /// For treatment, payment or operations: 164.528(a)(1)(i).
+        CareOperations = "exempt_treatment_payment_operations",
+        /// To the person: 164.528(a)(1)(ii).
+        OwnRequest = "exempt_own_request",
+    }
+}
+
+impl Standing {
+    /// Of something done for this purpose of use; what names none counts.
+    pub fn of(purpose: Option<&str>) -> Self {
+        match purpose {
+            Some("TREAT" | "ETREAT" | "HPAYMT" | "HOPERAT") => Self::CareOperations,
+            Some("PATRQT") => Self::OwnRequest,
+            _ => Self::Counts,
+        }
+    }
+}
+
+/// Which accounting.
+#[derive(Debug)]
+pub struct Asked {
+    /// The person, and rows of theirs.
+    pub named: Vec<Named>,
+    /// From when; six years ago if nothing is said.
+    pub from: Option<Timestamp>,
+    /// Until when; now if nothing is said.
+    pub to: Option<Timestamp>,
+    /// After this place of the log.
+    pub after: Option<u64>,
+    /// How many events are looked at, at most.
+    pub limit: u32,
+    /// Also what need not be in it.
+    pub all: bool,
+}
+
+/// One entry.
+#[derive(Debug)]
+pub struct Entry {
+    /// Its event.
+    pub event: EventView,
+    /// Whether it belongs into an accounting.
+    pub standing: Standing,
+    /// Its purpose of use.
+    pub purpose: Option<String>,
+}
+
+/// The entries of one person in the order of the log, and after which place it goes on, if it does.
+///
+/// # Errors
+///
+/// [`ReadAuditError`].
+pub async fn account(
+    instance: &Instance,
+    call: &Call,
+    asked: Asked,
+) -> Result<(Vec<Entry>, Option<u64>), ReadAuditError> {
+    let tenant = call.tenant();
+    query::require(instance, call, tenant).await?;
+    let now = instance.now();
+    let mut filter = EventFilter::after(asked.after, asked.limit);
+    filter.from = asked.from.unwrap_or_else(|| now.plus_seconds(-DAYS * 86_400));
+    filter.to = asked.to.unwrap_or_else(|| now.plus_seconds(1));
+    filter.prefix = Some(DISCLOSURE.to_owned());
+    filter.kinds.push(EventKind::RecordOpened.as_str().to_owned());
+    let own = query::filter_by(instance, tenant, &mut filter, &asked.named).await?;
+    query::check(&filter)?;
+    let mut events = query::logged(instance, tenant, &filter).await?;
+    let full = u32::try_from(events.len()).is_ok_and(|length| length >= filter.limit);
+    let next = events.last().map(|event| event.index).filter(|_| full);
+    events.retain(|event| asked.all || standing(event).0 == Standing::Counts);
+    let standings: Vec<(Standing, Option<String>)> = events.iter().map(standing).collect();
+    let told = query::read("accounting").references(own);
+    let views = query::release(instance, call, tenant, events, told).await?;
+    let entries = views.into_iter().zip(standings);
+    Ok((entries.map(|(event, (standing, purpose))| Entry { event, standing, purpose }).collect(), next))
+}
+
+fn standing(logged: &LoggedEvent) -> (Standing, Option<String>) {
+    let core: serde_json::Value = serde_json::from_str(&logged.event.core).unwrap_or_default();
+    let purpose = core.get("purpose").and_then(serde_json::Value::as_str).map(str::to_owned);
+    (Standing::of(purpose.as_deref()), purpose)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_care_and_the_person_ask_for_is_exempt_and_all_else_counts() {
+        for (purpose, expected) in [
+            (Some("TREAT"), Standing::CareOperations),
+            (Some("ETREAT"), Standing::CareOperations),
+            (Some("HPAYMT"), Standing::CareOperations),
+            (Some("HOPERAT"), Standing::CareOperations),
+            (Some("PATRQT"), Standing::OwnRequest),
+            (Some("HRESCH"), Standing::Counts),
+            (Some("PUBHLTH"), Standing::Counts),
+            (Some("SYSADMIN"), Standing::Counts),
+            (None, Standing::Counts),
+        ] {
+            assert_eq!(Standing::of(purpose), expected, "{purpose:?}");
+        }
+    }
+}

@@ -1,0 +1,359 @@
+//! Applications append events of their own, under the discipline of ours: types that begin with `app.`, details without room for a
+//! name, keyed references, and personal text sealed behind a commitment.
+
+use std::collections::BTreeMap;
+
+use chancery_crypto::Phi;
+use serde_json::Value;
+
+use super::{Action, Change, Detail, Event, Outcome, receipt::note_all, stamp::Actor};
+use crate::{
+    Instance,
+    access::{Call, Denied, Permission},
+    certificates::payload::{is_code, is_param, is_param_name},
+    faults::Faults,
+    ids::{EventId, Ulid},
+    instance::{Failure, fails},
+    keyring::Keyring,
+    records::Purpose,
+};
+
+/// How many events one call appends at most.
+pub const MAX_EVENTS: usize = 100;
+const MAX_DETAILS: usize = 32;
+const MAX_REFERENCES: usize = 100;
+const MAX_PERSONAL: usize = 16;
+/// Of one personal text, in characters.
+const MAX_TEXT: usize = 1_000;
+/// Personal values that Chancery adds itself.
+const RESERVED: [&str; 3] = ["address", "external_subject", "user_agent"];
+
+/// A value of an application's event: an integer, a boolean, a date, a sha256 or `[A-Z0-9_.-]{1,32}`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Datum(Value);
+
+impl Datum {
+    fn of(value: &Value) -> Option<Self> {
+        is_param(value).then(|| Self(value.clone()))
+    }
+
+    pub(super) fn to_json(&self) -> Value {
+        self.0.clone()
+    }
+}
+
+/// Something that Chancery named, by its id, such as a certificate or a user.
+#[derive(Debug)]
+pub struct Resource {
+    /// What it is: `[a-z][a-z0-9_]{0,31}`.
+    pub kind: String,
+    /// Its id: a prefix and a ULID.
+    pub id: String,
+}
+
+/// Something of the application's own; the log keeps a keyed reference of it.
+#[derive(Debug)]
+pub struct Reference {
+    /// What it is: `subject` for a person, a table's name for a row, or another word of `[a-z][a-z0-9_.-]{0,63}`.
+    pub kind: String,
+    /// Which one, 1 to 255 characters.
+    pub id: Phi<String>,
+}
+
+/// An event as an application tells it.
+#[derive(Debug)]
+pub struct OwnEvent {
+    /// `app.` and more: `[a-z][a-z0-9.-]{0,63}`.
+    pub kind: String,
+    /// What kind of act; `E` if nothing is said.
+    pub act: Option<Action>,
+    /// 0 it worked, 4 refused, 8 failed; 0 if nothing is said.
+    pub outcome: Option<i64>,
+    /// HL7 PurposeOfUse.
+    pub purpose: Option<String>,
+    /// What it was done to, if Chancery named it.
+    pub resource: Option<Resource>,
+    /// Up to 32, by `[a-z][a-z0-9_]{0,63}`.
+    pub details: BTreeMap<String, Value>,
+    /// Up to 100.
+    pub references: Vec<Reference>,
+    /// Up to 16 texts, by names of up to 32 letters.
+    pub personal: BTreeMap<String, Phi<String>>,
+}
+
+/// Why nothing was appended.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    /// Not allowed.
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    /// Fields are not valid.
+    #[error(transparent)]
+    Invalid(#[from] Faults),
+    /// Something beneath failed.
+    #[error(transparent)]
+    Failed(Failure),
+}
+
+fails!(AppendError);
+
+/// Appends one event. It is durable when this returns.
+///
+/// # Errors
+///
+/// [`AppendError`]; then it was not appended, or nobody knows ([`Failure::Audit`]).
+pub async fn append_own(instance: &Instance, call: &Call, event: OwnEvent) -> Result<EventId, AppendError> {
+    call.require(Permission::AuditAppend)?;
+    let mut faults = Faults::default();
+    event.check("", &mut faults);
+    faults.check()?;
+    let made = append_checked(instance, call, vec![event]).await?;
+    made.into_iter().next().ok_or_else(|| Failure::Internal("an event without an id").into())
+}
+
+/// Appends up to 100 events, all or none, in their order.
+///
+/// # Errors
+///
+/// As [`append_own`].
+pub async fn append_batch(
+    instance: &Instance,
+    call: &Call,
+    events: Vec<OwnEvent>,
+) -> Result<Vec<EventId>, AppendError> {
+    call.require(Permission::AuditAppend)?;
+    let mut faults = Faults::default();
+    if !(1..=MAX_EVENTS).contains(&events.len()) {
+        faults.add("/items", "length", format!("send 1 to {MAX_EVENTS} events at once"));
+    } else {
+        for (position, event) in events.iter().enumerate() {
+            event.check(&format!("/items/{position}"), &mut faults);
+        }
+    }
+    faults.check()?;
+    append_checked(instance, call, events).await
+}
+
+async fn append_checked(instance: &Instance, call: &Call, events: Vec<OwnEvent>) -> Result<Vec<EventId>, AppendError> {
+    let tenant = call.tenant();
+    let mut made = Vec::with_capacity(events.len());
+    for _ in &events {
+        made.push(EventId::make(instance.now(), instance.random())?);
+    }
+    let told = |ring: &Keyring| -> Result<Vec<Event>, Failure> {
+        events.into_iter().zip(&made).map(|(event, id)| event.told(ring, *id)).collect()
+    };
+    if call.once.is_none() {
+        // In a commit shared with other requests.
+        let ring = instance.keyring(tenant).await?;
+        note_all(instance, Actor::Call(call), tenant, told(&ring)?).await?;
+        return Ok(made);
+    }
+    let mut change = Change::begin(instance, call, tenant).await?;
+    let mut told = told(change.keyring())?;
+    let last = told.pop().ok_or(Failure::Internal("no event to append"))?;
+    for event in told {
+        change.record(event).await?;
+    }
+    let ids: Vec<String> = made.iter().map(ToString::to_string).collect();
+    change.commit_made(&ids.join(","), last).await?;
+    Ok(made)
+}
+
+impl OwnEvent {
+    /// Notes a fault for each field that has room for what must not be in a leaf.
+    fn check(&self, at: &str, faults: &mut Faults) {
+        if !is_code(&self.kind) || self.kind.strip_prefix("app.").is_none_or(str::is_empty) {
+            faults.add(format!("{at}/type"), "format", "begin with app. and use up to 64 of a-z, 0-9, . and -");
+        }
+        if self.outcome.is_some_and(|outcome| outcome_of(outcome).is_none()) {
+            faults.add(format!("{at}/outcome"), "choice", "use 0 if it worked, 4 if it was refused, 8 if it failed");
+        }
+        if self.purpose.as_ref().is_some_and(|purpose| purpose.parse::<Purpose>().is_err()) {
+            let codes = Purpose::ALL.iter().map(|purpose| purpose.as_str()).collect::<Vec<_>>().join(", ");
+            faults.add(format!("{at}/purpose"), "choice", format!("use one of: {codes}"));
+        }
+        if let Some(resource) = &self.resource {
+            if !is_word(&resource.kind, 32) {
+                faults.add(format!("{at}/resource/kind"), "format", "use a-z, then up to 31 of a-z, 0-9, _ . and -");
+            }
+            if !is_id(&resource.id) {
+                let cure = "use an id that Chancery gave; what you name yourself belongs into references";
+                faults.add(format!("{at}/resource/id"), "format", cure);
+            }
+        }
+        self.check_details(at, faults);
+        if self.references.len() > MAX_REFERENCES {
+            faults.add(format!("{at}/references"), "too_many", "use at most 100 references");
+        }
+        for (position, reference) in self.references.iter().enumerate().take(MAX_REFERENCES) {
+            if !is_word(&reference.kind, 64) {
+                let pointer = format!("{at}/references/{position}/kind");
+                faults.add(pointer, "format", "use a-z, then up to 63 of a-z, 0-9, _ . and -");
+            }
+            if !(1..=255).contains(&reference.id.expose().chars().count()) {
+                faults.add(format!("{at}/references/{position}/id"), "length", "use 1 to 255 characters");
+            }
+        }
+        self.check_personal(at, faults);
+    }
+
+    fn check_details(&self, at: &str, faults: &mut Faults) {
+        if self.details.len() > MAX_DETAILS {
+            faults.add(format!("{at}/details"), "too_many", "use at most 32 details");
+        }
+        for (name, value) in self.details.iter().take(MAX_DETAILS) {
+            if !is_param_name(name) {
+                // The name is what is wrong, so it is not repeated.
+                faults.add(format!("{at}/details"), "name", "name details with a-z, then up to 63 of a-z, 0-9 and _");
+            } else if !is_param(value) {
+                let cure = "use an integer, a boolean, a date, a sha256 or up to 32 of A-Z, 0-9, _ . and -";
+                faults.add(format!("{at}/details/{name}"), "format", cure);
+            }
+        }
+    }
+
+    fn check_personal(&self, at: &str, faults: &mut Faults) {
+        if self.personal.len() > MAX_PERSONAL {
+            faults.add(format!("{at}/personal"), "too_many", "use at most 16 personal texts");
+        }
+        for (name, text) in self.personal.iter().take(MAX_PERSONAL) {
+            if !is_param_name(name) || name.len() > 32 {
+                faults.add(format!("{at}/personal"), "name", "name texts with a-z, then up to 31 of a-z, 0-9 and _");
+            } else if RESERVED.contains(&name.as_str()) {
+                faults.add(format!("{at}/personal/{name}"), "reserved", "Chancery adds this one itself");
+            } else if !(1..=MAX_TEXT).contains(&text.expose().chars().count()) {
+                faults.add(format!("{at}/personal/{name}"), "length", "use 1 to 1000 characters");
+            }
+        }
+    }
+
+    /// The event, with references under the newest key. Its fields were checked.
+    fn told(self, ring: &Keyring, id: EventId) -> Result<Event, Failure> {
+        let mut event = Event::of(self.kind.into(), self.act.unwrap_or(Action::Execute)).identified(id);
+        event.outcome = self.outcome.and_then(outcome_of).unwrap_or(Outcome::Success);
+        event.purpose = self.purpose.and_then(|purpose| purpose.parse::<Purpose>().ok()).map(Purpose::as_str);
+        event.resource = self.resource.map(|resource| (resource.kind.into(), resource.id));
+        for reference in &self.references {
+            event.references.push(ring.reference(&reference.kind, reference.id.expose())?);
+        }
+        for (name, value) in self.details {
+            let datum = Datum::of(&value).ok_or(Failure::Internal("a detail that was not checked"))?;
+            event.details.push((name.into(), Detail::Own(datum)));
+        }
+        event.personal.extend(self.personal.into_iter().map(|(name, text)| (name.into(), text)));
+        Ok(event)
+    }
+}
+
+const fn outcome_of(code: i64) -> Option<Outcome> {
+    match code {
+        0 => Some(Outcome::Success),
+        4 => Some(Outcome::MinorFailure),
+        8 => Some(Outcome::SeriousFailure),
+        _ => None,
+    }
+}
+
+/// `[a-z][a-z0-9_.-]*`, of so many letters at most.
+pub(super) fn is_word(text: &str, most: usize) -> bool {
+    text.starts_with(|c: char| c.is_ascii_lowercase())
+        && text.len() <= most
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_.-".contains(&b))
+}
+
+/// A prefix and a ULID, as Chancery's ids are.
+fn is_id(text: &str) -> bool {
+    text.split_once('_').is_some_and(|(prefix, ulid)| {
+        (2..=4).contains(&prefix.len())
+            && prefix.bytes().all(|b| b.is_ascii_lowercase())
+            && ulid.parse::<Ulid>().is_ok()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn event(kind: &str) -> OwnEvent {
+        OwnEvent {
+            kind: kind.to_owned(),
+            act: None,
+            outcome: None,
+            purpose: None,
+            resource: None,
+            details: BTreeMap::new(),
+            references: Vec::new(),
+            personal: BTreeMap::new(),
+        }
+    }
+
+    fn pointers(event: &OwnEvent) -> Vec<String> {
+        let mut faults = Faults::default();
+        event.check("", &mut faults);
+        faults.0.into_iter().map(|fault| fault.pointer).collect()
+    }
+
+    #[test]
+    fn a_type_begins_with_app_and_goes_on() {
+        for good in ["app.visit.closed", "app.x", "app.a-1"] {
+            assert_eq!(pointers(&event(good)), [""; 0], "{good}");
+        }
+        for bad in ["app.", "app", "record.opened", "app.Jane", "app.a b", "app.jane_doe", ""] {
+            assert_eq!(pointers(&event(bad)), ["/type"], "{bad}");
+        }
+    }
+
+    #[test]
+    fn each_bad_field_has_a_fault_of_its_own_and_none_repeats_what_was_sent() {
+        let mut bad = event("app.x");
+        bad.outcome = Some(7);
+        bad.purpose = Some("Jane".to_owned());
+        bad.resource = Some(Resource { kind: "Jane".to_owned(), id: "MRN-1".to_owned() });
+        bad.details.insert("patient".to_owned(), json!("Jane Doe"));
+        bad.details.insert("Jane Doe".to_owned(), json!(1));
+        bad.references.push(Reference { kind: "Jane Doe".to_owned(), id: Phi::new(String::new()) });
+        bad.personal.insert("address".to_owned(), Phi::new("x".to_owned()));
+        bad.personal.insert("note".to_owned(), Phi::new(String::new()));
+        let mut faults = Faults::default();
+        bad.check("/items/3", &mut faults);
+        let pointers: Vec<&str> = faults.0.iter().map(|fault| fault.pointer.as_str()).collect();
+        let expected = [
+            "/items/3/outcome",
+            "/items/3/purpose",
+            "/items/3/resource/kind",
+            "/items/3/resource/id",
+            "/items/3/details",
+            "/items/3/details/patient",
+            "/items/3/references/0/kind",
+            "/items/3/references/0/id",
+            "/items/3/personal/address",
+            "/items/3/personal/note",
+        ];
+        assert_eq!(pointers, expected);
+        assert!(!format!("{faults:?}").contains("Jane"), "{faults:?}");
+    }
+
+    #[test]
+    fn only_an_id_that_chancery_gave_is_a_resource() {
+        assert!(is_id("crt_01J9Z3K0Q5V8WXYZ0123456789"));
+        for bad in ["MRN-1", "crt_", "_01J9Z3K0Q5V8WXYZ0123456789", "crt_Jane", "jane_01J9Z3K0Q5V8WXYZ012345678U"] {
+            assert!(!is_id(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_leaf_of_the_largest_event_fits() {
+        let mut large = event("app.x");
+        for at in 0..MAX_DETAILS {
+            large.details.insert(format!("d{at:063}"), json!("a".repeat(64)));
+        }
+        let details: usize = large.details.iter().map(|(name, value)| name.len() + value.to_string().len() + 4).sum();
+        // References are hex of 32 bytes, and so are commitments.
+        let beside = MAX_REFERENCES * 67 + (MAX_PERSONAL + RESERVED.len()) * (32 + 64 + 6);
+        assert!(details + beside < 14 * 1024, "{details} + {beside}");
+        assert_eq!(pointers(&large), [""; 0]);
+    }
+}

@@ -1,0 +1,95 @@
+"""Checks files of audit events (`chancery audit export`, a sink of files): every leaf hash, every proof, every place.
+
+An independent reader of the formats: RFC 6962 and C2SP tlog-proof, nothing of Chancery's own code, standard library only. Signatures
+are not checked here: `chancery audit verify` and the packs do. Torn last lines are told of; second arrivals of an event are counted.
+
+    python3 tools/audit/check_events.py FILE…
+"""
+
+import base64
+import hashlib
+import json
+import sys
+
+
+def node(left, right):
+    return hashlib.sha256(b"\x01" + left + right).digest()
+
+
+def root_of(index, size, leaf, path):
+    """The root that a proof of inclusion leads to (RFC 9162, 2.1.3.2)."""
+    if index >= size:
+        raise ValueError("index beyond the tree")
+    at, last, root = index, size - 1, leaf
+    for step in path:
+        if last == 0:
+            raise ValueError("proof is too long")
+        if at & 1 or at == last:
+            root = node(step, root)
+            while not at & 1 and at:
+                at >>= 1
+                last >>= 1
+        else:
+            root = node(root, step)
+        at >>= 1
+        last >>= 1
+    if last:
+        raise ValueError("proof is too short")
+    return root
+
+
+def check(event):
+    core = event["core"].encode()
+    leaf = hashlib.sha256(b"\x00" + core).digest()
+    if leaf.hex() != event["leaf_hash"]:
+        raise ValueError("leaf hash differs")
+    leaf_members = json.loads(event["core"])
+    if leaf_members["event_id"] != event["event_id"]:
+        raise ValueError("event id differs")
+    if "proof" not in event:
+        return None
+    lines = event["proof"].split("\n")
+    if lines[0] != "c2sp.org/tlog-proof@v1" or not lines[1].startswith("index "):
+        raise ValueError("no tlog-proof")
+    if int(lines[1].removeprefix("index ")) != event["index"]:
+        raise ValueError("the proof is of another place")
+    end = lines.index("")
+    path = [base64.b64decode(line, validate=True) for line in lines[2:end]]
+    origin, size, root = lines[end + 1:end + 4]
+    if event.get("log", origin) != origin:
+        raise ValueError("the proof is of another log")
+    if root_of(event["index"], int(size), leaf, path) != base64.b64decode(root, validate=True):
+        raise ValueError("the proof does not lead to the root")
+    return origin, int(size), root
+
+
+def main(names):
+    seen, heads, proven, again, wrong = {}, {}, 0, 0, 0
+    for name in names:
+        with open(name) as file:
+            for number, line in enumerate(file, 1):
+                try:
+                    event = json.loads(line)
+                    head = check(event)
+                except (ValueError, KeyError, IndexError) as error:
+                    print(f"{name}:{number}: {error}")
+                    wrong += 1
+                    continue
+                if event["event_id"] in seen:
+                    again += 1
+                    if seen[event["event_id"]] != event["leaf_hash"]:
+                        print(f"{name}:{number}: came twice, and not the same")
+                        wrong += 1
+                seen[event["event_id"]] = event["leaf_hash"]
+                if head:
+                    proven += 1
+                    origin, size, root = head
+                    if heads.setdefault((origin, size), root) != root:
+                        print(f"{name}:{number}: two heads of one size: the log was forked")
+                        wrong += 1
+    print(f"{len(seen)} events, {proven} proofs, {again} second arrivals, {wrong} faults")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
