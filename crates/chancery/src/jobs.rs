@@ -24,7 +24,9 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use crate::{backup::tombstones, config::Config, dataset_jobs, destroyed_list, subject_jobs, wiring::Stores};
+use crate::{
+    backup::tombstones, config::Config, dataset_jobs, destroyed_list, guard_jobs, subject_jobs, wiring::Stores,
+};
 
 /// Another node's change of keys is known here after that, and a little.
 const FOLLOW_EVERY: Duration = Duration::from_millis(250);
@@ -122,6 +124,16 @@ impl Jobs {
             let run = move |stopped| dataset_jobs::run(Arc::clone(&instance), stores.clone(), stopped);
             supervise("datasets", stopped.clone(), run)
         };
+        let scrubber = {
+            let (instance, stores, pace) = (Arc::clone(&instance), stores.clone(), config.audit.scrub_rows_per_minute);
+            let run = move |stopped| guard_jobs::scrub(Arc::clone(&instance), stores.clone(), pace, stopped);
+            supervise("scrub", stopped.clone(), run)
+        };
+        let noter = {
+            let (instance, stores) = (Arc::clone(&instance), stores.clone());
+            let run = move |stopped| guard_jobs::note_heads(Arc::clone(&instance), stores.clone(), stopped);
+            supervise("note-heads", stopped.clone(), run)
+        };
         let roots = {
             let instance = Arc::clone(&instance);
             supervise("root", stopped.clone(), move |stopped| renew(Arc::clone(&instance), stopped))
@@ -130,7 +142,7 @@ impl Jobs {
         let prover = supervise("prove", stopped, proving);
         let others = vec![
             follower, renewer, flusher, scheduler, tender, forgetter, subjects, datasets, roots, prover, destroyer,
-            lister,
+            lister, scrubber, noter,
         ];
         Self { others: (stop, others), sequencer: (end, vec![sequencer]) }
     }
@@ -173,19 +185,19 @@ where
 }
 
 /// Ticks until stopped; `false` when it is time to end.
-struct Ticks {
+pub(crate) struct Ticks {
     interval: tokio::time::Interval,
     stopped: watch::Receiver<bool>,
 }
 
 impl Ticks {
-    fn every(period: Duration, stopped: watch::Receiver<bool>) -> Self {
+    pub(crate) fn every(period: Duration, stopped: watch::Receiver<bool>) -> Self {
         let mut interval = interval(period);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self { interval, stopped }
     }
 
-    async fn next(&mut self) -> bool {
+    pub(crate) async fn next(&mut self) -> bool {
         if *self.stopped.borrow() {
             return false;
         }
@@ -262,7 +274,7 @@ impl Sequencer {
             }
             Err(error) => {
                 // A forked log does not mend itself: looked at again when it is to grow, and at every sweep.
-                if !matches!(error, SequenceError::Forked(_)) {
+                if !matches!(error, SequenceError::Forked(_) | SequenceError::RolledBack(_)) {
                     self.failed.insert(tenant);
                 }
                 tell(tenant, "move events into", &error);
@@ -519,13 +531,21 @@ fn tell(tenant: TenantId, what: &str, error: &SequenceError) {
             "THE AUDIT LOG OF `{tenant}` DOES NOT MATCH ITS STORED ROOT: it was changed outside of Chancery. \
              Nothing more of it is signed. Keep a copy of the store, and compare it with a backup and with checkpoints that others hold"
         );
+    } else if matches!(error, SequenceError::RolledBack(_)) {
+        tracing::error!(
+            %tenant,
+            code = "log_rolled_back",
+            "THE AUDIT LOG OF `{tenant}` IS BEHIND WHAT WAS SIGNED OF IT: its store was put back to an earlier state. Nothing more of \
+             it is signed. If that was you, run `chancery audit accept-restore --tenant {tenant}` with the same configuration; if not, \
+             keep a copy of the store and look for who did it. See docs/guides/audit.md"
+        );
     } else {
         tracing::error!(%tenant, error = chain(error), "Could not {what} the log of `{tenant}`");
     }
 }
 
 /// An error with everything beneath it, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -9,6 +9,7 @@
 //! | [`backup`] | the files of a backup |
 //! | [`server`] | listeners, draining |
 //! | [`jobs`], [`dataset_jobs`], [`destroyed_list`] | what goes on in the background |
+//! | [`guard_jobs`], [`pins`], [`witness`] | how the audit log is guarded |
 //! | [`issuer_documents`] | asks identity providers for their keys |
 //! | [`url_files`] | where applications' databases are |
 //! | [`telemetry`], [`clock`] | log lines, the time |
@@ -21,12 +22,15 @@ pub mod commands;
 pub mod config;
 pub mod dataset_jobs;
 pub mod destroyed_list;
+pub mod guard_jobs;
 pub mod issuer_documents;
 pub mod jobs;
+pub mod pins;
 pub mod server;
 pub mod subject_jobs;
 pub mod telemetry;
 pub mod url_files;
 pub mod wiring;
+pub mod witness;
 
 pub use cli::main;

@@ -11,7 +11,7 @@ use chancery_crypto::{password, random::Random, random::RandomError};
 use crate::{
     access::{Call, Denied, Permission, RECENT_SECONDS, RefusedCredentials, authenticate::CallerCache},
     api_keys::last_used::LastUsed,
-    audit::{Appender, counters::Counters, failures::OpenFailures, refusals::AnonymousCounts},
+    audit::{Appender, counters::Counters, failures::OpenFailures, guard::Guard, refusals::AnonymousCounts},
     datasets::DatasetTables,
     identity_providers::{DocumentFetcher, FetchError, KeySets},
     ids::{NodeId, TenantId, Ulid},
@@ -172,6 +172,7 @@ pub struct Instance {
     pub(crate) open_failures: OpenFailures,
     pub(crate) habits: Habits,
     pub(crate) forked: Mutex<BTreeSet<TenantId>>,
+    guard: Guard,
     pub(crate) callers: CallerCache,
     refused_credentials: RefusedCredentials,
     pub(crate) last_used: LastUsed,
@@ -293,6 +294,7 @@ impl Instance {
             open_failures: OpenFailures::default(),
             habits: Habits::default(),
             forked: Mutex::default(),
+            guard: Guard::default(),
             callers: CallerCache::default(),
             refused_credentials: RefusedCredentials::default(),
             last_used: LastUsed::default(),
@@ -501,6 +503,11 @@ impl Instance {
     /// The first tenant whose log was found not to match its root, if there is one. It was changed outside of Chancery.
     pub fn forked_log(&self) -> Option<TenantId> {
         self.forked.lock().unwrap_or_else(|poison| poison.into_inner()).first().copied()
+    }
+
+    /// How its logs are guarded.
+    pub fn guard(&self) -> &Guard {
+        &self.guard
     }
 
     /// The group commit of events.

@@ -16,6 +16,8 @@ use crate::{
     audit::AuditRows,
     audit::AuditWrites,
     audit::QueuedEvent,
+    audit::guard::GuardRows,
+    audit::guard::GuardWrites,
     backups::BackupRows,
     backups::BackupWrites,
     census::CensusRows,
@@ -104,6 +106,7 @@ pub trait View:
     + CensusRows
     + CertificateRows
     + AuditRows
+    + GuardRows
     + IdempotencyRows
     + ApprovalRows
     + TombstoneRows
@@ -139,6 +142,7 @@ pub trait Tx:
     + CensusWrites
     + CertificateWrites
     + AuditWrites
+    + GuardWrites
     + IdempotencyWrites
     + JobWrites
     + ApprovalWrites

@@ -27,6 +27,7 @@ pub(crate) const FILES: &[(i64, &str, &str)] = &[
     (19, "passkeys", include_str!("../migrations/0019_passkeys.sql")),
     (20, "registration", include_str!("../migrations/0020_registration.sql")),
     (21, "user_names", include_str!("../migrations/0021_user_names.sql")),
+    (24, "log_guard", include_str!("../migrations/0024_log_guard.sql")),
 ];
 
 /// Applies what is missing, each file in a transaction of its own; of several nodes one does it and the others wait.

@@ -27,6 +27,7 @@ mod failed_opens;
 mod faults;
 mod fence;
 mod fields;
+mod guard;
 mod habits;
 mod idempotency;
 mod identity;

@@ -2,6 +2,7 @@
 
 pub mod api_key;
 pub mod approval;
+pub mod audit;
 pub mod backup;
 pub mod client;
 pub mod demo;
@@ -23,6 +24,7 @@ pub mod serve;
 pub mod tenant;
 pub mod user;
 pub mod verify;
+pub mod witness;
 
 use crate::config::{Config, Finding, Flags};
 

@@ -18,6 +18,7 @@ pub mod change;
 pub mod counters;
 mod event;
 pub mod failures;
+pub mod guard;
 mod kind;
 pub mod query;
 pub mod receipt;

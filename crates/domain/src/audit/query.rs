@@ -4,6 +4,7 @@ use chancery_crypto::Sealed;
 
 use super::{
     Detail, Event, EventFilter, EventKind, LoggedEvent, OpenIntent, StoredCheckpoint, append,
+    guard::{self, Anchor},
     receipt::note,
     sequence::{self, SequenceError},
 };
@@ -37,6 +38,9 @@ pub enum ReadAuditError {
     /// The event is queued and did not reach the log in time.
     #[error("the event is not in the log yet")]
     NotYetSequenced,
+    /// The store was put back to an earlier state, and nobody accepted that yet: nothing is signed.
+    #[error("the log is behind what was signed of it")]
+    RolledBack,
     /// Something beneath failed.
     #[error(transparent)]
     Failed(Failure),
@@ -49,6 +53,7 @@ impl From<SequenceError> for ReadAuditError {
         match error {
             SequenceError::Busy => Self::NotYetSequenced,
             SequenceError::Forked(_) => Self::Failed(Failure::Internal("a log does not match its root")),
+            SequenceError::RolledBack(_) => Self::RolledBack,
             SequenceError::Failed(failure) => Self::Failed(failure),
         }
     }
@@ -144,7 +149,22 @@ pub async fn checkpoint(
     require(instance, call, tenant).await?;
     let event = Event::new(EventKind::AuditRead).with("what", Detail::Code("checkpoint"));
     note(instance, call, tenant, event).await?;
-    Ok(sequence::checkpoint(instance, tenant).await?)
+    let newest = sequence::checkpoint(instance, tenant).await?;
+    let lines = instance.store().view(tenant).await?.cosignatures(newest.size).await?;
+    let note = lines.iter().fold(newest.note, |note, cosignature| note + &cosignature.line);
+    Ok(StoredCheckpoint { note, ..newest })
+}
+
+/// The newest head of the log that the platform's log tells of, with the proof of that.
+///
+/// # Errors
+///
+/// [`ReadAuditError`]; [`ReadAuditError::NotFound`] while there is none.
+pub async fn anchor(instance: &Instance, call: &Call, tenant: TenantId) -> Result<Anchor, ReadAuditError> {
+    require(instance, call, tenant).await?;
+    let event = Event::new(EventKind::AuditRead).with("what", Detail::Code("anchor"));
+    note(instance, call, tenant, event).await?;
+    guard::anchor(instance, tenant).await?.ok_or(ReadAuditError::NotFound)
 }
 
 /// A tile of the log; `None` if there is none.

@@ -16,6 +16,7 @@ pub mod datasets;
 pub mod epochs;
 pub mod factors;
 pub mod fields;
+pub mod guard;
 pub mod idempotency;
 pub mod identity_providers;
 pub mod indexes;
@@ -149,6 +150,11 @@ macro_rules! store_conformance {
                 a_failed_append_queues_nothing, many_events_fit_one_append, appending_nothing_is_fine, appends_at_once_all_land,
                 grown_queues_are_told_once,
             ],
+            guard: [
+                entries_are_given_as_they_are_stored, heads_are_given_as_they_are_stored_in_order, a_scrub_is_replaced,
+                a_noted_head_is_replaced, a_witness_signs_a_size_once, the_newest_cosignatures_are_given,
+                another_tenant_does_not_see_it,
+            ],
             epochs: [
                 every_change_of_what_nodes_hold_raises_it, a_tenants_state_raises_the_tenants_own, it_rises_with_the_commit,
                 an_append_tells_the_epochs_of_its_tenants, changes_since_a_mark_are_told,
@@ -238,6 +244,7 @@ mod tests {
             ("census", include_str!("census.rs")),
             ("certificates", include_str!("certificates.rs")),
             ("audit", include_str!("audit.rs")),
+            ("guard", include_str!("guard.rs")),
             ("epochs", include_str!("epochs.rs")),
             ("approvals", include_str!("approvals.rs")),
             ("tombstones", include_str!("tombstones.rs")),
