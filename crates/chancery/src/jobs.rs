@@ -119,11 +119,6 @@ impl Jobs {
             let run = move |stopped| subject_jobs::run(Arc::clone(&instance), stores.clone(), stopped);
             supervise("subjects", stopped.clone(), run)
         };
-        let datasets = {
-            let instance = Arc::clone(&instance);
-            let run = move |stopped| dataset_jobs::run(Arc::clone(&instance), stores.clone(), stopped);
-            supervise("datasets", stopped.clone(), run)
-        };
         let scrubber = {
             let (instance, stores, pace) = (Arc::clone(&instance), stores.clone(), config.audit.scrub_rows_per_minute);
             let run = move |stopped| guard_jobs::scrub(Arc::clone(&instance), stores.clone(), pace, stopped);
@@ -133,6 +128,11 @@ impl Jobs {
             let (instance, stores) = (Arc::clone(&instance), stores.clone());
             let run = move |stopped| guard_jobs::note_heads(Arc::clone(&instance), stores.clone(), stopped);
             supervise("note-heads", stopped.clone(), run)
+        };
+        let datasets = {
+            let instance = Arc::clone(&instance);
+            let run = move |stopped| dataset_jobs::run(Arc::clone(&instance), stores.clone(), stopped);
+            supervise("datasets", stopped.clone(), run)
         };
         let roots = {
             let instance = Arc::clone(&instance);
