@@ -12,6 +12,7 @@ pub mod identity_provider;
 pub mod import;
 pub mod init;
 pub mod key;
+pub(crate) mod log_guard;
 pub mod migrate_column;
 pub mod openapi;
 pub mod passwords;

@@ -26,9 +26,10 @@ use crate::{
     cli::ConfigArgs,
     clock::SystemClock,
     commands::{
-        audit::accept_all,
         backup::{progress, prove},
-        load as load_config, root, say, tell,
+        load as load_config,
+        log_guard::accept_restore::accept_all,
+        root, say, tell,
     },
     config::{Config, StoreConfig},
     pins::PinFolder,

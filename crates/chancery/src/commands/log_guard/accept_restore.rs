@@ -15,7 +15,7 @@ use crate::{cli::ConfigArgs, commands::say, wiring::Stores};
 
 /// `chancery audit accept-restore`.
 #[derive(Debug, Args)]
-pub(super) struct AcceptRestoreArgs {
+pub(crate) struct AcceptRestoreArgs {
     /// Of this tenant's log, such as ten_01J9… or ten_platform
     #[arg(long, value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
     tenant: Option<TenantId>,
@@ -30,7 +30,12 @@ pub(super) struct AcceptRestoreArgs {
     config: ConfigArgs,
 }
 
-pub(super) async fn run(args: AcceptRestoreArgs) -> Result<ExitCode> {
+/// Runs it.
+///
+/// # Errors
+///
+/// With what is wrong; what was not said to be done was not done.
+pub(crate) async fn run(args: AcceptRestoreArgs) -> Result<ExitCode> {
     let opened = Opened::of(args.config.clone()).await?;
     // Either is there: `all` means that no tenant is named.
     let gaps = accept(&opened.instance, opened.tenants(args.tenant).await?).await?;

@@ -20,7 +20,7 @@ const FAILED: u8 = 30;
 
 /// `chancery audit scrub`. Exit code 0 if everything is what was written, 30 if not.
 #[derive(Debug, Args)]
-pub(super) struct ScrubArgs {
+pub(crate) struct ScrubArgs {
     /// Only this tenant's log, such as ten_01J9… or ten_platform
     #[arg(long, value_name = "ID")]
     tenant: Option<TenantId>,
@@ -31,7 +31,12 @@ pub(super) struct ScrubArgs {
     config: ConfigArgs,
 }
 
-pub(super) async fn run(args: ScrubArgs) -> Result<ExitCode> {
+/// Runs it.
+///
+/// # Errors
+///
+/// With what is wrong; what was not said to be done was not done.
+pub(crate) async fn run(args: ScrubArgs) -> Result<ExitCode> {
     let opened = Opened::of(args.config.clone()).await?;
     let bar = progress(args.json, "looking");
     let (mut rows, mut logs, mut found) = (0, 0_u64, Vec::new());

@@ -12,7 +12,7 @@ use crate::{cli::ConfigArgs, commands::say};
 
 /// `chancery audit guard`.
 #[derive(Debug, Args)]
-pub(super) struct GuardArgs {
+pub(crate) struct GuardArgs {
     /// Only this tenant's log, such as ten_01J9… or ten_platform
     #[arg(long, value_name = "ID")]
     tenant: Option<TenantId>,
@@ -23,7 +23,12 @@ pub(super) struct GuardArgs {
     config: ConfigArgs,
 }
 
-pub(super) async fn run(args: GuardArgs) -> Result<ExitCode> {
+/// Runs it.
+///
+/// # Errors
+///
+/// With what is wrong; what was not said to be done was not done.
+pub(crate) async fn run(args: GuardArgs) -> Result<ExitCode> {
     let opened = Opened::of(args.config.clone()).await?;
     let mut logs = Vec::new();
     for tenant in opened.tenants(args.tenant).await? {
