@@ -21,7 +21,6 @@ pub(crate) struct AcceptRestoreArgs {
     tenant: Option<TenantId>,
     /// Of every log that is behind
     #[arg(long)]
-    #[expect(dead_code, reason = "it says that no tenant is named")]
     all: bool,
     /// Print what was accepted as JSON
     #[arg(long)]
