@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use chancery_crypto::{
     Ed25519SigningKey, canonical,
     checkpoint::{Checkpoint, SignedCheckpoint},
+    cosignature::{AddCheckpoint, CosignerKey},
     dsse,
 };
 use chancery_sealed::{Fields, Sealer};
@@ -74,7 +75,7 @@ pub(crate) fn document_seeds() -> Vec<Vec<u8>> {
     texts.iter().map(|text| text.as_bytes().to_vec()).collect()
 }
 
-/// A signed checkpoint, or a DSSE envelope.
+/// A signed checkpoint, what a witness is asked, or a DSSE envelope.
 pub(crate) fn signed(data: &[u8]) {
     if let Ok(envelope) = dsse::Envelope::from_json(data) {
         assert_eq!(envelope.to_json(), data, "two spellings of one envelope");
@@ -86,6 +87,11 @@ pub(crate) fn signed(data: &[u8]) {
         assert!(text.starts_with(&body));
         assert_eq!(Checkpoint::from_body(&body).unwrap(), *signed.checkpoint());
     }
+    if let Ok(request) = AddCheckpoint::parse(text) {
+        assert_eq!(request.to_text(), text);
+        let key = CosignerKey::new("w", Ed25519SigningKey::from_seed(&[5; 32]).unwrap().public()).unwrap();
+        text.lines().for_each(|line| assert!(key.verify(request.checkpoint.checkpoint(), line).is_err()));
+    }
 }
 
 pub(crate) fn signed_seeds() -> Vec<Vec<u8>> {
@@ -93,5 +99,6 @@ pub(crate) fn signed_seeds() -> Vec<Vec<u8>> {
     let body = "chancery.example/t\n7\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n";
     let checkpoint = SignedCheckpoint::sign(&Checkpoint::from_body(body).unwrap(), &key, "chancery.example/t").unwrap();
     let envelope = dsse::sign_ed25519("application/json", b"{}".to_vec(), &key, &key.public().jwk().thumbprint());
-    vec![checkpoint.text().as_bytes().to_vec(), envelope.to_json()]
+    let request = AddCheckpoint { old: 3, proof: vec![[1; 32]], checkpoint: checkpoint.clone() };
+    vec![checkpoint.text().as_bytes().to_vec(), request.to_text().into_bytes(), envelope.to_json()]
 }

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::ambient;
@@ -80,6 +80,20 @@ impl Postgres {
         self.psql(&format!("DROP DATABASE {name} WITH (FORCE)"))
     }
 
+    /// Cuts every connection to a database, in the middle of whatever it does.
+    pub(crate) fn cut(&self, database: &str) -> Result<()> {
+        self.psql(&format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'"))
+    }
+
+    /// Kills one process that serves a database: the server ends all others at once, and recovers from its write-ahead log.
+    pub(crate) fn crash(&self, database: &str) -> Result<()> {
+        let found = self.ask(&format!("SELECT pid FROM pg_stat_activity WHERE datname = '{database}' LIMIT 1"))?;
+        // Between two connections there may be none.
+        let Ok(pid) = found.trim().parse() else { return Ok(()) };
+        let pid = Pid::from_raw(pid).context("a process without a number")?;
+        kill_process(pid, Signal::KILL).context("could not kill a process of the database")
+    }
+
     /// Fails when the server is no longer there, with the end of its log.
     pub(crate) fn check_alive(&self) -> Result<()> {
         if self.server.ended()? {
@@ -114,12 +128,17 @@ impl Postgres {
     }
 
     fn psql(&self, statement: &str) -> Result<()> {
+        self.ask(statement).map(drop)
+    }
+
+    /// The answer's rows, a line each.
+    fn ask(&self, statement: &str) -> Result<String> {
         let mut command = Command::new(self.bin.join("psql"));
         command
-            .args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-d", "postgres", "-h"])
+            .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-d", "postgres", "-h"])
             .arg(self.folder.path());
         command.args(["-p", &self.port.to_string(), "-c", statement]);
-        process::output(&mut command).map(drop)
+        process::output(&mut command)
     }
 }
 

@@ -160,8 +160,10 @@ impl Bench {
             Step::Verifiers => verifiers::run(&verifiers::Options::default()),
             Step::Generated => generate::run(true),
             Step::Kill => {
-                let rounds = if self.extended { 200 } else { 20 };
-                let options = kill::Options { rounds, store: Stores::Both, ..kill::Options::default() };
+                // A hundred kills in all; a thousand, of the optimised program, in the long run.
+                let rounds = if self.extended { 500 } else { 50 };
+                let release = self.extended;
+                let options = kill::Options { rounds, release, store: Stores::Both, ..kill::Options::default() };
                 kill::run(&options, Some(self.postgres()?))
             }
             Step::Fuzz => fuzz::run(&fuzz::Options::default()),

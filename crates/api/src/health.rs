@@ -33,7 +33,8 @@ pub(crate) async fn livez(_: Request) -> Json<HealthBody> {
     Json(HealthBody { status: "ok" })
 }
 
-/// The store takes changes, so the audit log takes events, no log is known to be forked, and the platform's keys open.
+/// The store takes changes, so the audit log takes events, no log is known to be forked, put back or damaged, witnesses are not
+/// missing where they are a must, and the platform's keys open.
 #[utoipa::path(get, path = "/readyz", tag = "operations", responses((status = 200, description = "It can serve.", body = HealthBody)))]
 pub(crate) async fn readyz(State(app): State<App>, _: Request) -> Result<Json<HealthBody>, Problem> {
     app.readiness.of(check(&app.instance)).await?;
@@ -42,8 +43,9 @@ pub(crate) async fn readyz(State(app): State<App>, _: Request) -> Result<Json<He
 
 async fn check(instance: &Instance) -> Result<(), Problem> {
     instance.store().ping().await.map_err(|error| Problem::failed(Code::DependencyUnavailable, &error))?;
-    // Whose it is, the sequencer's log lines say.
-    if instance.forked_log().is_some() {
+    // Whose it is, the log lines of the jobs say.
+    let guard = instance.guard();
+    if instance.forked_log().or_else(|| guard.damaged_log()).is_some() || guard.is_unwitnessed(instance.now()) {
         return Err(Problem::new(Code::AuditUnavailable));
     }
     let lease = instance.lease(TenantId::PLATFORM).await;

@@ -4,6 +4,7 @@
 //! door, [`metrics_router`] the private one.
 #![forbid(unsafe_code)]
 
+mod anchor;
 mod api_keys;
 mod approvals;
 mod audit;
@@ -255,6 +256,7 @@ fn operations() -> OpenApiRouter<App> {
         .routes(routes!(audit::sinks::skip_sink))
         .routes(routes!(audit::get_event))
         .routes(routes!(audit::get_checkpoint))
+        .routes(routes!(anchor::get_anchor))
         .routes(routes!(audit::get_tile))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))

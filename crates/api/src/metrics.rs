@@ -45,6 +45,11 @@ struct Class {
 }
 
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Check {
+    check: &'static str,
+}
+
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct What {
     what: &'static str,
 }
@@ -119,6 +124,9 @@ pub struct Metrics {
     pub(crate) certificates: Counter,
     unreviewed: Gauge<u64, AtomicU64>,
     open_failures: Family<Class, Counter>,
+    integrity_failures: Family<Check, Counter>,
+    scrubbed: Counter,
+    unwitnessed: Gauge<u64, AtomicU64>,
     refused: Family<Class, Counter>,
     issuer_fetches: Family<Class, Counter>,
     anomalies: Family<What, Counter>,
@@ -164,6 +172,9 @@ impl Metrics {
             certificates: Counter::default(),
             unreviewed: Gauge::default(),
             open_failures: Family::default(),
+            integrity_failures: Family::default(),
+            scrubbed: Counter::default(),
+            unwitnessed: Gauge::default(),
             refused: Family::default(),
             issuer_fetches: Family::default(),
             anomalies: Family::default(),
@@ -237,6 +248,23 @@ impl Metrics {
             "chancery_key_anomalies",
             "Unusual uses of keys, by what is unusual",
             metrics.anomalies.clone(),
+        );
+        let integrity = metrics.integrity_failures.clone();
+        registry.register(
+            "chancery_audit_integrity_failures",
+            "What is stored of an audit log and is not what was written, by what did not hold",
+            integrity,
+        );
+        registry.register(
+            "chancery_audit_rows_scrubbed",
+            "Entries and signed heads of audit logs that were looked at again",
+            metrics.scrubbed.clone(),
+        );
+        registry.register_with_unit(
+            "chancery_audit_unwitnessed",
+            "Time since a quorum of witnesses signed a head of the platform's log; 0 without witnesses",
+            Unit::Seconds,
+            metrics.unwitnessed.clone(),
         );
         let hashes = metrics.hashes.clone();
         registry.register("chancery_password_hashes", "Passwords that were hashed, to keep or to compare", hashes);
@@ -329,6 +357,11 @@ impl Metrics {
         for (class, count) in instance.refused_credentials().counts() {
             catch_up(&self.refused.get_or_create(&Class { class: class.as_str() }), count);
         }
+        for (check, count) in instance.guard().failures() {
+            catch_up(&self.integrity_failures.get_or_create(&Check { check: check.as_str() }), count);
+        }
+        catch_up(&self.scrubbed, instance.guard().rows_scrubbed());
+        self.unwitnessed.set(instance.guard().unwitnessed_seconds(instance.now()).unwrap_or(0));
         let asked = instance.key_sets().fetches();
         for (class, count) in [("fetched", asked.fetched), ("failed", asked.failed)] {
             catch_up(&self.issuer_fetches.get_or_create(&Class { class }), count);

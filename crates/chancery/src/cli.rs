@@ -8,6 +8,7 @@ use crate::{
     commands::{
         self, api_key, approval, audit, backup, demo, doctor, fields, identity_provider, import, init, key,
         migrate_column, openapi, pack, passwords, recover, restore, role, root, sealing, serve, tenant, user, verify,
+        witness,
     },
     config::Flags,
 };
@@ -34,6 +35,10 @@ enum Command {
     Backup(backup::BackupArgs),
     /// Put a backup into an empty store; what was destroyed stays destroyed
     Restore(restore::RestoreArgs),
+    /// The audit log as it is stored: look at all of it again, see how it is guarded, let it go on after its store was put back
+    Audit(audit::AuditArgs),
+    /// Witness the heads of logs: sign those that only grew (C2SP tlog-witness)
+    Witness(witness::WitnessArgs),
     /// Show everything at work on 1,171 synthetic patients
     Demo(demo::DemoArgs),
     /// Explain the state of every control
@@ -144,6 +149,8 @@ pub fn main() -> ExitCode {
         Command::Root(args) => runtime.block_on(root::run(args)),
         Command::Backup(args) => runtime.block_on(backup::run(args)),
         Command::Restore(args) => runtime.block_on(restore::run(args)),
+        Command::Audit(args) => runtime.block_on(audit::run(args)),
+        Command::Witness(args) => runtime.block_on(witness::run(args)),
         Command::Demo(args) => runtime.block_on(demo::run(args)),
         Command::Doctor(args) => runtime.block_on(doctor::run(args)),
         Command::Seal(args) => runtime.block_on(sealing::seal(args)),

@@ -26,7 +26,9 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use crate::{backup::tombstones, config::Config, dataset_jobs, destroyed_list, sinks, subject_jobs, wiring::Stores};
+use crate::{
+    backup::tombstones, config::Config, dataset_jobs, destroyed_list, guard_jobs, sinks, subject_jobs, wiring::Stores,
+};
 
 /// Another node's change of keys is known here after that, and a little.
 const FOLLOW_EVERY: Duration = Duration::from_millis(250);
@@ -119,6 +121,16 @@ impl Jobs {
             let run = move |stopped| subject_jobs::run(Arc::clone(&instance), stores.clone(), stopped);
             supervise("subjects", stopped.clone(), run)
         };
+        let scrubber = {
+            let (instance, stores, pace) = (Arc::clone(&instance), stores.clone(), config.audit.scrub_rows_per_minute);
+            let run = move |stopped| guard_jobs::scrub(Arc::clone(&instance), stores.clone(), pace, stopped);
+            supervise("scrub", stopped.clone(), run)
+        };
+        let noter = {
+            let (instance, stores) = (Arc::clone(&instance), stores.clone());
+            let run = move |stopped| guard_jobs::note_heads(Arc::clone(&instance), stores.clone(), stopped);
+            supervise("note-heads", stopped.clone(), run)
+        };
         let datasets = {
             let instance = Arc::clone(&instance);
             let run = move |stopped| dataset_jobs::run(Arc::clone(&instance), stores.clone(), stopped);
@@ -145,7 +157,7 @@ impl Jobs {
         let prover = supervise("prove", stopped, proving);
         let mut others = vec![
             follower, renewer, flusher, scheduler, tender, forgetter, subjects, datasets, roots, prover, destroyer,
-            lister,
+            lister, scrubber, noter,
         ];
         others.extend(fed);
         Self { others: (stop, others), sequencer: (end, vec![sequencer]) }
@@ -278,7 +290,7 @@ impl Sequencer {
             }
             Err(error) => {
                 // A forked log does not mend itself: looked at again when it is to grow, and at every sweep.
-                if !matches!(error, SequenceError::Forked(_)) {
+                if !matches!(error, SequenceError::Forked(_) | SequenceError::RolledBack(_)) {
                     self.failed.insert(tenant);
                 }
                 tell(tenant, "move events into", &error);
@@ -534,6 +546,14 @@ fn tell(tenant: TenantId, what: &str, error: &SequenceError) {
             code = "log_forked",
             "THE AUDIT LOG OF `{tenant}` DOES NOT MATCH ITS STORED ROOT: it was changed outside of Chancery. \
              Nothing more of it is signed. Keep a copy of the store, and compare it with a backup and with checkpoints that others hold"
+        );
+    } else if matches!(error, SequenceError::RolledBack(_)) {
+        tracing::error!(
+            %tenant,
+            code = "log_rolled_back",
+            "THE AUDIT LOG OF `{tenant}` IS BEHIND WHAT WAS SIGNED OF IT: its store was put back to an earlier state. Nothing more of \
+             it is signed. If that was you, run `chancery audit accept-restore --tenant {tenant}` with the same configuration; if not, \
+             keep a copy of the store and look for who did it. See docs/guides/audit.md"
         );
     } else {
         tracing::error!(%tenant, error = chain(error), "Could not {what} the log of `{tenant}`");

@@ -10,6 +10,7 @@
 //! | [`server`] | listeners, draining |
 //! | [`jobs`], [`dataset_jobs`], [`destroyed_list`] | what goes on in the background |
 //! | [`sinks`] | where events of the audit log go besides the log |
+//! | [`guard_jobs`], [`pins`], [`witness`] | how the audit log is guarded |
 //! | [`issuer_documents`] | asks identity providers for their keys |
 //! | [`url_files`] | where applications' databases are |
 //! | [`telemetry`], [`clock`] | log lines, the time |
@@ -22,13 +23,16 @@ pub mod commands;
 pub mod config;
 pub mod dataset_jobs;
 pub mod destroyed_list;
+pub mod guard_jobs;
 pub mod issuer_documents;
 pub mod jobs;
+pub mod pins;
 pub mod server;
 pub mod sinks;
 pub mod subject_jobs;
 pub mod telemetry;
 pub mod url_files;
 pub mod wiring;
+pub mod witness;
 
 pub use cli::main;

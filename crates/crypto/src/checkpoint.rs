@@ -77,10 +77,10 @@ pub struct SignedCheckpoint {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct NoteSignature {
-    name: String,
-    key_id: [u8; 4],
-    signature: Vec<u8>,
+pub(crate) struct NoteSignature {
+    pub(crate) name: String,
+    pub(crate) key_id: [u8; 4],
+    pub(crate) signature: Vec<u8>,
 }
 
 impl SignedCheckpoint {
@@ -120,6 +120,17 @@ impl SignedCheckpoint {
     /// The note, to the letter.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// The same note with further signature lines after its own, each with its newline.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckpointError::Malformed`] if one of them is no such line, or there are too many.
+    pub fn with_lines<'a>(&self, lines: impl IntoIterator<Item = &'a str>) -> Result<Self, CheckpointError> {
+        let mut text = self.text.clone();
+        lines.into_iter().for_each(|line| text.push_str(line));
+        Self::parse(&text)
     }
 
     /// What the note says, verified or not.
@@ -207,7 +218,7 @@ impl VerifierKey {
     }
 }
 
-fn signature_line(line: &str) -> Result<NoteSignature, CheckpointError> {
+pub(crate) fn signature_line(line: &str) -> Result<NoteSignature, CheckpointError> {
     let malformed = CheckpointError::Malformed;
     let (name, blob) = line.strip_prefix("\u{2014} ").and_then(|rest| rest.split_once(' ')).ok_or(malformed)?;
     check_name(name)?;
@@ -216,7 +227,7 @@ fn signature_line(line: &str) -> Result<NoteSignature, CheckpointError> {
     Ok(NoteSignature { name: name.into(), key_id: *key_id, signature: signature.to_vec() })
 }
 
-fn check_name(name: &str) -> Result<(), CheckpointError> {
+pub(crate) fn check_name(name: &str) -> Result<(), CheckpointError> {
     let bad = |letter: char| letter.is_whitespace() || letter.is_control() || letter == '+';
     if name.is_empty() || name.len() > NAME_MAX || name.contains(bad) { Err(CheckpointError::Name) } else { Ok(()) }
 }

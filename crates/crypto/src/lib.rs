@@ -15,7 +15,7 @@
 //! | what other systems sealed | [`legacy`]: Fernet, bare AES-GCM, PBKDF2 rows, to read only |
 //! | a key in shares | [`shamir`] splits and combines |
 //! | what is hashed and signed | [`canonical`] JSON |
-//! | logs | [`merkle`], [`tiles`], [`checkpoint`], [`proof`], [`runs`] |
+//! | logs | [`merkle`], [`tiles`], [`checkpoint`], [`proof`], [`runs`], [`cosignature`] |
 //! | passwords, one-time codes | [`password`], [`totp`] |
 //! | randomness | [`random`]: the [`Random`] port and [`SystemRandom`] |
 //!
@@ -31,6 +31,7 @@ pub mod checkpoint;
 mod column_key;
 mod commitment;
 mod context;
+pub mod cosignature;
 mod derive;
 mod digest;
 pub mod dsse;

@@ -17,6 +17,8 @@ use crate::{
     audit::AuditWrites,
     audit::QueuedEvent,
     audit::sinks::{SinkRows, SinkWrites},
+    audit::guard::GuardRows,
+    audit::guard::GuardWrites,
     backups::BackupRows,
     backups::BackupWrites,
     census::CensusRows,
@@ -107,6 +109,7 @@ pub trait View:
     + CertificateRows
     + AuditRows
     + SinkRows
+    + GuardRows
     + IdempotencyRows
     + ApprovalRows
     + TombstoneRows
@@ -143,6 +146,7 @@ pub trait Tx:
     + CertificateWrites
     + AuditWrites
     + SinkWrites
+    + GuardWrites
     + IdempotencyWrites
     + JobWrites
     + ApprovalWrites

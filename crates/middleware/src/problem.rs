@@ -120,6 +120,8 @@ problems! {
     RateLimited = "ratelimit.exceeded", TOO_MANY_REQUESTS, "Too many requests";
     /// The log takes no event, so nothing was done.
     AuditUnavailable = "audit.unavailable", SERVICE_UNAVAILABLE, "The audit log is not available";
+    /// The store was put back to an earlier state, and nobody accepted that yet.
+    AuditRolledBack = "audit.rolled_back", SERVICE_UNAVAILABLE, "The audit log is behind what was signed of it";
     /// Something we depend on does not answer.
     DependencyUnavailable = "dependency.unavailable", SERVICE_UNAVAILABLE, "A dependency is not available";
     /// Too many requests at once.

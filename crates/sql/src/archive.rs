@@ -132,6 +132,8 @@ pub const TABLES: &[Table] = &[
     table!(Part::Data, "audit_checkpoints", "size", "signed_at"),
     table!(Part::Data, "audit_references", "reference", "idx"),
     table!(Part::Data, "audit_sinks", "sink"),
+    table!(Part::Data, "audit_noted_heads", "origin"),
+    table!(Part::Data, "audit_cosignatures", "size", "witness"),
     table!(Part::Data, "approvals", "id"),
     table!(Part::Data, "tombstones", "kind", "id"),
     table!(Part::Data, "backups", "id"),
@@ -146,6 +148,7 @@ pub const TABLES: &[Table] = &[
 /// after a restore nobody is logged in.
 pub const LEFT_OUT: &[&str] = &[
     "_sqlx_migrations",
+    "audit_scrubs",
     "census_counts",
     "dataset_jobs",
     "directory_epochs",

@@ -21,6 +21,7 @@ mod driver;
 mod factors;
 mod fields;
 mod grown;
+mod guard;
 mod idempotency;
 mod identity_providers;
 mod indexes;

@@ -66,6 +66,11 @@ const UNIQUE: &[(&str, &str, &str)] = &[
         "audit_checkpoints.tenant_id, audit_checkpoints.size, audit_checkpoints.signed_at",
         "checkpoint",
     ),
+    (
+        "audit_cosignatures_pkey",
+        "audit_cosignatures.tenant_id, audit_cosignatures.size, audit_cosignatures.witness",
+        "cosignature",
+    ),
     ("jobs_pkey", "jobs.tenant_id, jobs.name", "job"),
     ("tombstones_pkey", "tombstones.tenant_id, tombstones.kind, tombstones.id", "tombstone"),
     ("backups_pkey", "backups.tenant_id, backups.id", "backup"),

@@ -29,6 +29,7 @@ const FILES: &[(i64, &str, &str)] = &[
     (21, "user_names", include_str!("../migrations/0021_user_names.sql")),
     (22, "audience_claims", include_str!("../migrations/0022_audience_claims.sql")),
     (23, "key_check", include_str!("../migrations/0023_key_check.sql")),
+    (24, "log_guard", include_str!("../migrations/0024_log_guard.sql")),
     (25, "sinks", include_str!("../migrations/0025_sinks.sql")),
     (26, "certificates", include_str!("../migrations/0026_certificates.sql")),
     (27, "tenant_email_terms", include_str!("../migrations/0027_tenant_email_terms.sql")),

@@ -10,6 +10,7 @@ use chancery_domain::access::Role;
 use chancery_domain::api_keys::{ApiKey, ApiKeyRows, ApiKeyWrites};
 use chancery_domain::approvals::{Approval, ApprovalRows, ApprovalState, ApprovalWrites, DeedKind};
 use chancery_domain::audit::sinks::{SinkCursor, SinkRows, SinkWrites};
+use chancery_domain::audit::guard::{Cosignature, GuardRows, GuardWrites, NotedHead, RawCheckpoint, RawEntry, Scrub};
 use chancery_domain::audit::{
     AuditRows, AuditWrites, EventFilter, LogHead, LoggedEvent, QueuedEvent, StoredCheckpoint,
 };
@@ -501,6 +502,21 @@ hand_on!(AuditRows {
 });
 hand_on!(SinkRows { fn sink_cursors() -> Vec<SinkCursor>; });
 hand_on!(SinkWrites { fn save_sink_cursor(cursor: &SinkCursor, from: Option<u64>) -> (); });
+hand_on!(GuardRows {
+    fn raw_entries(first: u64, limit: u32) -> Vec<RawEntry>;
+    fn raw_checkpoints(after: (i64, i64), limit: u32) -> Vec<RawCheckpoint>;
+    fn checkpoint_of(size: u64) -> Option<StoredCheckpoint>;
+    fn scrub() -> Option<Scrub>;
+    fn noted_head(origin: &str) -> Option<NotedHead>;
+    fn cosignatures(size: u64) -> Vec<Cosignature>;
+    fn newest_cosignature(witness: &str) -> Option<Cosignature>;
+    fn newest_cosigned(quorum: u32) -> Option<u64>;
+});
+hand_on!(GuardWrites {
+    fn put_scrub(scrub: &Scrub) -> ();
+    fn put_noted_head(noted: &NotedHead) -> ();
+    fn insert_cosignature(cosignature: &Cosignature) -> ();
+});
 hand_on!(ApprovalRows {
     fn approval(id: ApprovalId) -> Option<Approval>;
     fn approvals(

@@ -1,4 +1,7 @@
 //! The crash test: `kill -9` at random moments under load; nothing that was acknowledged may be lost or doubled.
+//!
+//! On PostgreSQL some blows hit the database instead: connections are cut in the middle of whatever they do, or one of its
+//! processes is killed, upon which it ends all others and recovers from its log.
 
 mod ledger;
 mod load;
@@ -21,8 +24,11 @@ use load::{Certificate, Clinic};
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Options {
     /// How often to kill, on each store
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 50)]
     pub(crate) rounds: u32,
+    /// Compare promises and log after so many kills, and at the end everything with everything
+    #[arg(long, default_value_t = 5)]
+    pub(crate) every: u32,
     /// Which stores
     #[arg(long, value_enum, default_value = "both")]
     pub(crate) store: Stores,
@@ -42,7 +48,7 @@ pub(crate) struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { rounds: 20, store: Stores::Both, seed: None, release: false, binary: None, keep: false }
+        Self { rounds: 50, every: 5, store: Stores::Both, seed: None, release: false, binary: None, keep: false }
     }
 }
 
@@ -66,14 +72,15 @@ pub(crate) fn run(options: &Options, postgres: Option<&Postgres>) -> Result<()> 
     };
     println!("seed {seed}");
     if options.store != Stores::Postgres {
-        campaign(options, seed, "SQLite", Server::prepare(&binary, None, options.keep)?)?;
+        campaign(options, seed, "SQLite", Server::prepare(&binary, None, options.keep)?, None)?;
     }
     if options.store != Stores::Sqlite {
         let started = if postgres.is_none() { Some(Postgres::start()?) } else { None };
         let postgres = postgres.or(started.as_ref()).context("PostgreSQL is gone again")?;
         let database = format!("crash_{:016x}", u64::from_le_bytes(ambient::random()?));
         postgres.make_database(&database)?;
-        campaign(options, seed, "PostgreSQL", Server::prepare(&binary, Some(&postgres.url(&database)), options.keep)?)?;
+        let server = Server::prepare(&binary, Some(&postgres.url(&database)), options.keep)?;
+        campaign(options, seed, "PostgreSQL", server, Some((postgres, &database)))?;
     }
     Ok(())
 }
@@ -88,9 +95,42 @@ struct Book {
     beginning: String,
     /// All entries before this moment were seen.
     since: String,
+    /// So many promises and certificates were compared with the log.
+    compared: (usize, usize),
 }
 
-fn campaign(options: &Options, seed: u64, store: &str, mut server: Server) -> Result<()> {
+/// What hits whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Blow {
+    /// The server is killed.
+    Kill,
+    /// Every connection to the database is cut, again and again.
+    Cut,
+    /// A process of the database is killed.
+    Crash,
+}
+
+impl Blow {
+    /// Every fifth one hits the database, if there is one to hit.
+    fn of(round: u32, database: bool) -> Self {
+        match round % 10 {
+            4 if database => Self::Cut,
+            9 if database => Self::Crash,
+            _ => Self::Kill,
+        }
+    }
+}
+
+/// At the end so many certificates of each tenant are read and verified again; their events are all compared.
+const CERTIFICATES: usize = 300;
+
+fn campaign(
+    options: &Options,
+    seed: u64,
+    store: &str,
+    mut server: Server,
+    database: Option<(&Postgres, &str)>,
+) -> Result<()> {
     let mut random = Random(seed);
     server.start()?;
     let beginning = ambient::from_now(-3600)?;
@@ -104,9 +144,10 @@ fn campaign(options: &Options, seed: u64, store: &str, mut server: Server) -> Re
             certificates: Vec::new(),
             beginning: beginning.clone(),
             since: beginning.clone(),
+            compared: (0, 0),
         });
     }
-    let start = Instant::now();
+    let (start, mut pressed) = (Instant::now(), Duration::ZERO);
     for round in 1..=options.rounds {
         // Now and then the server dies while it recovers, too.
         if random.below(8) == 0 {
@@ -116,31 +157,40 @@ fn campaign(options: &Options, seed: u64, store: &str, mut server: Server) -> Re
             server.kill()?;
             server.start()?;
         }
-        let moment = Duration::from_millis(50 + random.below(1450));
+        let moment = Duration::from_millis(50 + random.below(750));
+        let blow = Blow::of(round, database.is_some());
         let before: usize = books.iter().map(|book| book.promises.len()).sum();
         let clinics: Vec<&Clinic> = books.iter().map(|book| &book.clinic).collect();
+        let began = Instant::now();
         let harvests = load::drive(&clinics, u64::from(round), || {
             process::pause(moment)?;
-            server.kill()
+            match (blow, database) {
+                (Blow::Cut, Some((postgres, name))) => cut(postgres, name),
+                (Blow::Crash, Some((postgres, name))) => postgres.crash(name),
+                _ => server.kill(),
+            }
         })?;
+        pressed += began.elapsed();
         let mut faults = Vec::new();
-        let mut fresh = Vec::new();
         for (book, harvest) in books.iter_mut().zip(harvests) {
             faults.extend(harvest.faults);
-            fresh.push((book.promises.len(), book.certificates.len()));
             book.promises.extend(harvest.promises);
             book.certificates.extend(harvest.certificates);
         }
-        server.start().with_context(|| format!("round {round}: no restart after the kill"))?;
-        // The round's own promises against the round's part of the log; everything against everything at the end.
+        let up = if blow == Blow::Kill { server.start() } else { server.wait_until_ready() };
+        up.with_context(|| format!("round {round}: not ready again after {blow:?}"))?;
+        // What was promised since the last look against that part of the log; everything against everything at the end.
         let last = round == options.rounds;
-        for (book, (promises, certificates)) in books.iter_mut().zip(fresh) {
-            let from = if last { (0, 0) } else { (promises, certificates) };
-            faults.extend(audit(book, from, last)?);
+        if last || round % options.every.max(1) == 0 {
+            for book in &mut books {
+                let from = if last { (0, book.certificates.len().saturating_sub(CERTIFICATES)) } else { book.compared };
+                faults.extend(audit(book, from, last)?);
+                book.compared = (book.promises.len(), book.certificates.len());
+            }
         }
         let after: usize = books.iter().map(|book| book.promises.len()).sum();
         println!(
-            "{store}: round {round}/{}, killed after {} ms, {} acknowledged",
+            "{store}: round {round}/{}, {blow:?} after {} ms, {} acknowledged",
             options.rounds,
             moment.as_millis(),
             after - before
@@ -157,16 +207,29 @@ fn campaign(options: &Options, seed: u64, store: &str, mut server: Server) -> Re
     if !status.success() {
         bail!("{store}: SIGTERM ended the server with {status}\n{}", server.log_end());
     }
+    // And once more by the program's own word: every row, tile and head.
+    server.scrub()?;
     let sum = |count: fn(&Book) -> usize| books.iter().map(count).sum::<usize>();
     let (promises, certificates, entries) =
         (sum(|book| book.promises.len()), sum(|book| book.certificates.len()), sum(|book| book.log.len()));
     let seconds = start.elapsed().as_secs();
+    let rate = u128::try_from(entries).unwrap_or(0) * 1_000 / pressed.as_millis().max(1);
     println!(
-        "{store}: {} kills, {promises} acknowledged requests, {certificates} certificates, {entries} log entries, nothing lost or doubled ({seconds} s)",
+        "{store}: {} kills, {promises} acknowledged requests, {certificates} certificates, {entries} log entries, {rate} a second under load, \
+         nothing lost or doubled ({seconds} s)",
         options.rounds
     );
     if promises == 0 || (certificates == 0 && options.rounds >= 5) {
         bail!("{store}: the load did not reach the server, so nothing was tested");
+    }
+    Ok(())
+}
+
+/// Cuts every connection to a database a few times in a row: also those that were made meanwhile.
+fn cut(postgres: &Postgres, database: &str) -> Result<()> {
+    for _ in 0..3 {
+        postgres.cut(database)?;
+        process::pause(Duration::from_millis(120))?;
     }
     Ok(())
 }
@@ -231,6 +294,13 @@ impl Random {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_fifth_blow_hits_the_database_if_there_is_one() {
+        let blows = |database| (1..=10).map(|round| Blow::of(round, database)).collect::<Vec<_>>();
+        assert_eq!(blows(false), [Blow::Kill; 10]);
+        assert_eq!(blows(true).iter().filter(|blow| **blow != Blow::Kill).count(), 2);
+    }
 
     #[test]
     fn a_seed_repeats_its_moments() {

@@ -47,6 +47,11 @@ impl Server {
     /// Starts the server and waits until it takes requests.
     pub(crate) fn start(&mut self) -> Result<()> {
         self.launch()?;
+        self.wait_until_ready()
+    }
+
+    /// Waits until the server takes requests.
+    pub(crate) fn wait_until_ready(&self) -> Result<()> {
         let client = self.client("");
         let deadline = Instant::now() + Duration::from_secs(60);
         while !client.is_ready() {
@@ -84,6 +89,16 @@ impl Server {
             server.kill()?;
         }
         Ok(())
+    }
+
+    /// Has the program look at all that is stored of every log; nobody serves meanwhile.
+    pub(crate) fn scrub(&self) -> Result<()> {
+        let mut command = Command::new(&self.binary);
+        command.args(["audit", "scrub", "--dev", "--data"]).arg(self.data());
+        if let Some(store) = &self.store {
+            command.args(["--store", store]);
+        }
+        process::output(&mut command).context("what is stored of a log is not what was written").map(drop)
     }
 
     /// SIGTERM, and how the server ended; it has 30 s to drain.

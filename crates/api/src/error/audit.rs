@@ -12,6 +12,7 @@ impl ToProblem for ReadAuditError {
             Self::Invalid(faults) => Problem::invalid(faults),
             Self::NotFound => Problem::new(Code::NotFound),
             Self::NotYetSequenced => Problem::new(Code::NotYetSequenced),
+            Self::RolledBack => Problem::new(Code::AuditRolledBack),
             Self::Failed(failure) => failure.into(),
         }
     }

@@ -156,6 +156,8 @@ const AUDITOR: &[(&str, &str)] = &[
     ("list_tenants", "ok"),
     ("get_tenant", "ok"),
     ("get_settings", "ok"),
+    // The platform's own log is noted nowhere.
+    ("get_anchor", "not_found"),
     ("find_tenant_events", "ok"),
     ("list_tenant_api_keys", "ok"),
     ("find_tenant_users", "not_found"),
@@ -266,6 +268,7 @@ impl World {
         let dead = dead(&app).await;
         let (ours, theirs, spare) = (app.clinic("ours").await, app.clinic("theirs").await, app.clinic("spare").await);
         let (mine, alien) = (things(&app, &ours).await, things(&app, &theirs).await);
+        crate::guard::noted(&app, &ours).await;
         let auditor = json!({"description": "auditor", "roles": ["platform_auditor"]});
         let auditor = app.post(&app.admin, "/v1/api-keys", auditor).await.created();
         let auditor = Caller { bearer: auditor["key"].as_str().unwrap().to_owned() };
@@ -652,6 +655,7 @@ fn expectations(
     add("skip_sink", "/v1/audit/sinks/none/skip".into(), skip, admin, Some((&ours.admin, 403)));
     add("get_event", format!("/v1/audit/events/{}", mine.event), None, &ours.auditor, Some((&ours.service, 403)));
     add("get_checkpoint", "/v1/audit/checkpoint".into(), None, &ours.auditor, Some((&ours.service, 403)));
+    add("get_anchor", "/v1/audit/anchor".into(), None, &ours.auditor, Some((&ours.service, 403)));
     let approval = |at: usize, verb: &str| format!("/v1/approvals/{}{verb}", mine.approvals[at]);
     add("list_approvals", "/v1/approvals".into(), None, &ours.officer, Some((&ours.auditor, 403)));
     add("get_approval", approval(0, ""), None, &ours.officer, Some((&ours.auditor, 403)));

@@ -30,6 +30,7 @@ mod faults;
 mod fence;
 mod fields;
 mod fresh;
+mod guard;
 mod habits;
 mod idempotency;
 mod identity;

@@ -16,6 +16,7 @@ use crate::{
     wiring::{Stores, secrets::store_url},
 };
 
+mod log_guard;
 mod recipients;
 mod schema;
 
@@ -274,6 +275,7 @@ async fn initialised(config: &Config, stores: &Stores, report: &mut Report) -> R
     }
     let backup = view.newest_backup().await?;
     drop(view);
+    log_guard::judge(config, stores, report).await?;
     custody(config, stores, backup, report).await?;
     let clear: u64 = stores.tenants().await?.iter().map(|entry| u64::from(entry.clear_fields)).sum();
     let judged = serve::judge_store(config, stores).await?;

@@ -22,6 +22,7 @@ use crate::{
     cli::ConfigArgs,
     commands::{load, tell},
     config::Config,
+    pins::PinFolder,
     telemetry, wiring,
     wiring::{
         Stores,
@@ -101,8 +102,10 @@ pub async fn run(args: InitArgs) -> Result<ExitCode> {
         Ok(())
     };
     let node = wiring::node_id(&config)?;
+    let pins = PinFolder::open(&config.audit)?;
     let made = initialise(&ports, &wiring::settings(&config), node, admin, &mut deliver).await;
     after(made, args.admin_key_file.as_deref().filter(|_| kept))?;
+    pins.forget_platform()?;
     let cidrs: Vec<String> = args.admin_cidr.iter().map(ToString::to_string).collect();
     writeln!(
         io::stdout(),
@@ -128,8 +131,11 @@ pub(crate) async fn first_start(config: &Config, stores: &Stores, providers: &Pr
         Ok(())
     };
     let settings = wiring::settings(config);
+    let pins = PinFolder::open(&config.audit)?;
     let made = initialise(&ports, &settings, wiring::node_id(config)?, FirstAdmin::default(), &mut deliver).await;
-    after(made, Some(path.as_path()).filter(|_| kept))
+    after(made, Some(path.as_path()).filter(|_| kept))?;
+    // Of a store that was here before, if there was one.
+    pins.forget_platform()
 }
 
 /// What to tell of the first start, and what to do with the admin's key that was put into `file` for it.

@@ -12,6 +12,7 @@ pub mod identity_provider;
 pub mod import;
 pub mod init;
 pub mod key;
+pub(crate) mod log_guard;
 pub mod migrate_column;
 pub mod openapi;
 pub mod pack;
@@ -25,6 +26,7 @@ pub mod serve;
 pub mod tenant;
 pub mod user;
 pub mod verify;
+pub mod witness;
 
 use crate::config::{Config, Finding, Flags};
 

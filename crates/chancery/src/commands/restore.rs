@@ -27,9 +27,12 @@ use crate::{
     clock::SystemClock,
     commands::{
         backup::{progress, prove},
-        load as load_config, root, say, tell,
+        load as load_config,
+        log_guard::accept_restore::accept_all,
+        root, say, tell,
     },
     config::{Config, StoreConfig},
+    pins::PinFolder,
     telemetry,
     wiring::{
         self, Stores,
@@ -77,6 +80,7 @@ pub async fn run(args: RestoreArgs) -> Result<ExitCode> {
     // Before anything is made or anybody is asked for the root.
     check_files(&args, &keys)?;
     private_file::create_folder(&config.data_dir)?;
+    let pins = PinFolder::open(&config.audit)?;
     let providers = match &args.recovery_key_file {
         Some(path) => {
             let recovery: Arc<dyn KeyProvider> = Arc::new(root::recovery(path)?);
@@ -103,6 +107,11 @@ pub async fn run(args: RestoreArgs) -> Result<ExitCode> {
     let ports = stores.ports(&providers);
     let instance = Instance::open(ports, wiring::settings(&config), wiring::passing_node_id()?).await?;
     backups::note_restored(&instance, id, made_at, loaded.kept_destroyed).await?;
+    // Who restores holds the root and says so by restoring: logs of which this machine signed more go on, and say it.
+    instance.guard().pin_at(Arc::new(pins));
+    let gaps = accept_all(&instance, &stores)
+        .await
+        .context("the store is restored; run `chancery audit accept-restore --all`")?;
     drop(instance);
     stores.archives.close().await;
     bar.finish_and_clear();
@@ -110,7 +119,7 @@ pub async fn run(args: RestoreArgs) -> Result<ExitCode> {
         say(json!({
             "backup": data_header.backup, "made_at": data_header.made_at, "rows": loaded.rows,
             "kept_destroyed": loaded.kept_destroyed, "skipped": loaded.skipped, "events": proven.events,
-            "key_versions": proven.keys, "tombstones": dead.len(),
+            "key_versions": proven.keys, "tombstones": dead.len(), "logs_behind": gaps.len(),
         }));
     } else {
         say(format_args!("Restored        {} of {}: {} rows", data_header.backup, data_header.made_at, loaded.rows));
@@ -119,6 +128,12 @@ pub async fn run(args: RestoreArgs) -> Result<ExitCode> {
             "Proven          {} events give their logs' roots, {} key versions unwrap",
             proven.events, proven.keys
         ));
+        if !gaps.is_empty() {
+            say(format_args!(
+                "Logs behind     {} of what was signed here; each says so, and the platform's log too",
+                gaps.len()
+            ));
+        }
         let next = if config.key_file.is_file() {
             "chancery doctor, then chancery serve"
         } else {

@@ -149,6 +149,7 @@ async fn open(config: &Config, stores: &Stores, providers: &Providers, settings:
     let ports = Ports { tables, documents, ..stores.ports(providers) };
     let instance = Instance::open(ports, settings, wiring::node_id(config)?).await?;
     instance.keep_copies_at(wiring::destinations(config)?);
+    wiring::guard(config, &instance)?;
     if let Some(verifier) = wiring::passkeys(config)? {
         instance.offer_passkeys(verifier);
     }

@@ -17,6 +17,7 @@ use chancery_domain::{
 };
 use ipnet::IpNet;
 
+mod audit;
 mod checks;
 mod entry;
 mod findings;
@@ -28,6 +29,7 @@ mod source;
 mod store;
 mod text;
 
+pub use audit::{AuditConfig, WitnessConfig};
 pub(crate) use checks::is_default_password;
 pub use findings::{Finding, Findings, Refused};
 pub use passkeys::PasskeyConfig;
@@ -127,6 +129,8 @@ pub struct Config {
     pub login_400: bool,
     /// Passkeys, if they are offered.
     pub passkeys: Option<PasskeyConfig>,
+    /// How the audit log is guarded.
+    pub audit: AuditConfig,
     /// How log lines look.
     pub log_format: LogFormat,
     /// Which log lines there are.
@@ -213,6 +217,7 @@ impl Config {
             lease_memory_mib: text::number(settings, "kms.lease_memory_mib", 160, 1..=65_536, findings),
             copies: copies(settings, findings),
             audit_sinks: sinks::read(&settings.tables(sinks::LIST), lenient(environment), findings),
+            audit: audit::read(settings, &data_dir, findings),
             data_dir,
             mismatch: text::read(
                 settings,

@@ -62,12 +62,19 @@ pub const KEYS: &[&str] = &[
     "passkeys.attestation_roots_file",
     "passkeys.aaguids",
     "passkeys.sign_count",
+    "audit.pin_folder",
+    "audit.scrub_rows_per_minute",
+    "audit.witnesses",
+    "audit.witness_quorum",
+    "audit.witness_strict",
+    "audit.witness_max_age_seconds",
     "log.format",
     "log.level",
 ];
 
 /// Keys whose value may be a TOML array of texts; elsewhere commas separate them.
-const LISTS: &[&str] = &["server.trusted_proxies", "issuers.private_networks", "passkeys.origins", "passkeys.aaguids"];
+const LISTS: &[&str] =
+    &["server.trusted_proxies", "issuers.private_networks", "passkeys.origins", "passkeys.aaguids", "audit.witnesses"];
 
 /// Older names that mean the same.
 const ALIASES: &[(&str, &str)] = &[

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use chancery_crypto::{Secret, random::SystemRandom};
 use chancery_domain::{
-    TenantId,
+    Instance, TenantId,
+    audit::guard::{Witness, Witnesses},
     ids::NodeId,
     instance::{Ports, Settings},
     keyring::{KeyDestination, RootRecipient},
@@ -22,7 +23,9 @@ use chancery_webauthn::{BadVerifier, Makers};
 
 use crate::{
     clock::SystemClock,
-    config::{Config, StoreConfig},
+    config::{Config, StoreConfig, WitnessConfig},
+    pins::PinFolder,
+    witness::HttpWitness,
 };
 
 pub mod providers;
@@ -190,6 +193,31 @@ pub fn passkeys(config: &Config) -> Result<Option<Arc<dyn PasskeyVerifier>>> {
         Err(BadVerifier::NotBuilt) if !passkeys.explicit => Ok(None),
         Err(error) => Err(error).context("passkeys cannot be offered"),
     }
+}
+
+/// Says where the last signed heads are kept, and who witnesses.
+///
+/// # Errors
+///
+/// If the folder is not there, or a witness cannot be asked.
+pub fn guard(config: &Config, instance: &Instance) -> Result<()> {
+    let guard = instance.guard();
+    guard.pin_at(Arc::new(PinFolder::open(&config.audit)?));
+    let named = &config.audit.witnesses;
+    if named.is_empty() {
+        return Ok(());
+    }
+    let witness = |one: &WitnessConfig| -> Result<Witness> {
+        Ok(Witness { key: one.key.clone(), port: Arc::new(HttpWitness::new(&one.url)?) })
+    };
+    let witnesses = Witnesses {
+        list: named.iter().map(witness).collect::<Result<_>>()?,
+        quorum: config.audit.witness_quorum,
+        strict: config.audit.witness_strict,
+        max_age_seconds: config.audit.witness_max_age_seconds,
+    };
+    guard.witnessed_by(witnesses, instance.now());
+    Ok(())
 }
 
 /// An id for a process that looks and writes nothing, so that none is kept.

@@ -1,6 +1,6 @@
 use chancery_domain::keyring::KeyProvider as _;
 
-use crate::support::{Served, after, mode, run, stderr, stdout};
+use crate::support::{Served, after, files, mode, run, stderr, stdout};
 
 #[tokio::test]
 async fn a_new_store_is_set_up_once_and_then_served() {
@@ -33,8 +33,8 @@ async fn a_new_store_is_set_up_once_and_then_served() {
     assert_eq!(report["healthy"], true);
 
     // The secrets that were printed rest nowhere.
-    for file in std::fs::read_dir(&dir).unwrap() {
-        let bytes = std::fs::read(file.unwrap().path()).unwrap();
+    for file in files(&dir) {
+        let bytes = std::fs::read(file).unwrap();
         for secret in [admin, after(&text, "Recovery key")] {
             let part = &secret.as_bytes()[secret.len() - 20..];
             assert!(!bytes.windows(part.len()).any(|window| window == part));

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Served, admin_key, tenant};
+use crate::support::{Served, admin_key, files, tenant};
 
 const SECRETS: [&str; 5] =
     ["ada.planted@clinic.example", "Adaplanted", "Lovelaceplanted", "Tr0ub4dor&3-planted", "999-12-3456"];
@@ -33,8 +33,7 @@ async fn neither_log_nor_store_has_personal_data() {
         |haystack: &[u8], needle: &str| haystack.windows(needle.len()).any(|window| window == needle.as_bytes());
     for secret in SECRETS {
         assert!(!holds(log.as_bytes(), secret), "{secret} is in the log");
-        for file in std::fs::read_dir(folder.path()).unwrap() {
-            let path = file.unwrap().path();
+        for path in files(folder.path()) {
             assert!(!holds(&std::fs::read(&path).unwrap(), secret), "{secret} is in {}", path.display());
         }
     }

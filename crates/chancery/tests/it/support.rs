@@ -163,6 +163,12 @@ pub(crate) fn mode(path: PathBuf) -> u32 {
     std::fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
 
+/// Every file in a folder and in the folders within it.
+pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
+    let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    paths.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
 /// What follows `label` on its line.
 pub(crate) fn after<'a>(text: &'a str, label: &str) -> &'a str {
     text.lines().find_map(|line| line.strip_prefix(label)).unwrap_or_else(|| panic!("{text}")).trim()

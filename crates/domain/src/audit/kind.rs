@@ -291,6 +291,14 @@ codes! {
         SinkSkipped = "audit.sink_skipped",
         /// It was read how far sinks are.
         SinkRead = "audit.sink_read",
+        /// Something stored of a log is not what was written.
+        IntegrityFailed = "log.integrity_failed",
+        /// All that is stored of a log was looked at again.
+        LogScrubbed = "log.scrubbed",
+        /// A log that is behind what was signed of it goes on: its store was put back, and somebody accepted that.
+        LogRestoreAccepted = "log.restore_accepted",
+        /// The signed head of a tenant's log, told of in the platform's.
+        LogHeadNoted = "log.head_noted",
         /// A caller was refused.
         AccessRefused = "access.refused",
         /// Strangers were refused, so many in a minute.
@@ -444,6 +452,10 @@ impl EventKind {
             | Self::KeyCopying
             | Self::KeyCopyRemoving
             | Self::KeyDestroying
+            | Self::IntegrityFailed
+            | Self::LogScrubbed
+            | Self::LogRestoreAccepted
+            | Self::LogHeadNoted
             | Self::BackupRestored
             | Self::ApprovalUsed
             | Self::KeyUsed

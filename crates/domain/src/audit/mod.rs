@@ -21,6 +21,7 @@ pub mod counters;
 mod event;
 pub mod failures;
 pub mod formats;
+pub mod guard;
 mod kind;
 pub mod leaf;
 pub mod mapping;

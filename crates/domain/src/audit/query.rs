@@ -4,6 +4,7 @@ use chancery_crypto::{Phi, Sealed};
 
 use super::{
     Detail, Event, EventFilter, EventKind, LoggedEvent, OpenIntent, StoredCheckpoint, append,
+    guard::{self, Anchor},
     receipt::note,
     sequence::{self, SequenceError},
 };
@@ -41,6 +42,9 @@ pub enum ReadAuditError {
     /// The event is queued and did not reach the log in time.
     #[error("the event is not in the log yet")]
     NotYetSequenced,
+    /// The store was put back to an earlier state, and nobody accepted that yet: nothing is signed.
+    #[error("the log is behind what was signed of it")]
+    RolledBack,
     /// Something beneath failed.
     #[error(transparent)]
     Failed(Failure),
@@ -53,6 +57,7 @@ impl From<SequenceError> for ReadAuditError {
         match error {
             SequenceError::Busy => Self::NotYetSequenced,
             SequenceError::Forked(_) => Self::Failed(Failure::Internal("a log does not match its root")),
+            SequenceError::RolledBack(_) => Self::RolledBack,
             SequenceError::Failed(failure) => Self::Failed(failure),
         }
     }
@@ -279,7 +284,21 @@ pub async fn checkpoint(
 ) -> Result<StoredCheckpoint, ReadAuditError> {
     require(instance, call, tenant).await?;
     note(instance, call, tenant, read("checkpoint")).await?;
-    Ok(sequence::checkpoint(instance, tenant).await?)
+    let newest = sequence::checkpoint(instance, tenant).await?;
+    let lines = instance.store().view(tenant).await?.cosignatures(newest.size).await?;
+    let note = lines.iter().fold(newest.note, |note, cosignature| note + &cosignature.line);
+    Ok(StoredCheckpoint { note, ..newest })
+}
+
+/// The newest head of the log that the platform's log tells of, with the proof of that.
+///
+/// # Errors
+///
+/// [`ReadAuditError`]; [`ReadAuditError::NotFound`] while there is none.
+pub async fn anchor(instance: &Instance, call: &Call, tenant: TenantId) -> Result<Anchor, ReadAuditError> {
+    require(instance, call, tenant).await?;
+    note(instance, call, tenant, read("anchor")).await?;
+    guard::anchor(instance, tenant).await?.ok_or(ReadAuditError::NotFound)
 }
 
 /// A tile of the log; `None` if there is none.

@@ -9,7 +9,7 @@ use chancery_crypto::{
     tiles::{TileError, TileId, Tiles, TreeBuilder},
 };
 
-use super::{LogHead, LoggedEvent, StoredCheckpoint};
+use super::{LogHead, LoggedEvent, StoredCheckpoint, guard};
 use crate::{
     Instance,
     ids::TenantId,
@@ -33,6 +33,10 @@ pub enum SequenceError {
     /// Stored tiles do not give the stored root: the log was changed behind our back. Nothing is signed.
     #[error("the log of {0} does not match its root")]
     Forked(TenantId),
+    /// The log is not a growth of what was signed of it last: the store was put back. Nothing is signed until somebody who may
+    /// accepts that ([`guard::accept_restore`]).
+    #[error("the log of {0} is behind what was signed of it")]
+    RolledBack(TenantId),
     /// Another node keeps winning the race.
     #[error("the log is busy")]
     Busy,
@@ -62,7 +66,7 @@ pub async fn sequence(instance: &Instance, tenant: TenantId) -> Result<LogHead, 
 
 /// Readiness fails while a log is known not to match its root ([`Instance::forked_log`]).
 fn remember_fork<T>(instance: &Instance, tenant: TenantId, outcome: &Result<T, SequenceError>) {
-    if matches!(outcome, Err(SequenceError::Forked(_))) {
+    if matches!(outcome, Err(SequenceError::Forked(_) | SequenceError::RolledBack(_))) {
         instance.forked.lock().unwrap_or_else(|poison| poison.into_inner()).insert(tenant);
     }
 }
@@ -130,8 +134,8 @@ async fn resume(tx: &mut dyn crate::store::Tx, tenant: TenantId, head: LogHead) 
 
 /// The signed head of the log: the newest one, or a new one if the log grew.
 ///
-/// Before it signs, it proves from the stored tiles that they give the stored root, and that the log
-/// only grew since the newest signed head.
+/// Before it signs, it proves from the stored tiles that they give the stored root, that the stored rows behind the new leaves
+/// give those leaves, and that the log only grew since the newest signed head and since the one that is pinned outside.
 ///
 /// # Errors
 ///
@@ -149,7 +153,8 @@ pub async fn checkpoint(instance: &Instance, tenant: TenantId) -> Result<StoredC
 async fn try_checkpoint(instance: &Instance, tenant: TenantId) -> Result<StoredCheckpoint, SequenceError> {
     sequence(instance, tenant).await?;
     let lease = instance.lease(tenant).await?;
-    let mut view = instance.store().view(tenant).await?;
+    let pinned = guard::pinned(instance, tenant).await?;
+    let mut view = instance.store().fresh_view(tenant).await?;
     let (head, newest) = (view.log_head().await?, view.checkpoint().await?);
     let origin = view.log_origin().await?.ok_or(Failure::Internal("log without an origin"))?;
     let keys = declared(&mut *view, &lease.keyring, Managed::Log).await?;
@@ -158,8 +163,15 @@ async fn try_checkpoint(instance: &Instance, tenant: TenantId) -> Result<StoredC
         None => None,
     };
     check_growth(&mut *view, tenant, head, signed.as_ref()).await?;
+    guard::rehash(&mut *view, tenant, signed.as_ref().map_or(0, |signed| signed.size), head.size).await?;
+    if let Some(pin) = &pinned
+        && guard::behind(&mut *view, tenant, &origin, head, pin).await?
+    {
+        return Err(SequenceError::RolledBack(tenant));
+    }
     drop(view);
     if let Some(newest) = newest.filter(|newest| newest.size == head.size) {
+        guard::pin_head(instance, tenant, pinned.as_ref(), &newest.note).await?;
         return Ok(newest);
     }
     let key = key_at(&keys, head.size).ok_or(Failure::Keyring(KeyringError::NoActiveKey(Managed::Log)))?;
@@ -168,6 +180,8 @@ async fn try_checkpoint(instance: &Instance, tenant: TenantId) -> Result<StoredC
     let checkpoint = Checkpoint { origin: origin.clone(), size: head.size, root: head.root };
     let signed = SignedCheckpoint::sign(&checkpoint, signer, &origin).map_err(|_| Failure::Internal("log origin"))?;
     let stored = StoredCheckpoint { size: head.size, note: signed.text().to_owned(), signed_at: instance.now() };
+    // Pinned before anybody can see it; the head that it names is in the store already.
+    guard::pin_head(instance, tenant, pinned.as_ref(), &stored.note).await?;
     let mut tx = instance.store().begin(tenant).await?;
     match tx.insert_checkpoint(&stored).await {
         Ok(()) => tx.commit().await?,
@@ -206,7 +220,7 @@ async fn check_growth(
 }
 
 /// Computes something from tiles, fetching those that it misses.
-async fn with_tiles<T>(
+pub(super) async fn with_tiles<T>(
     view: &mut dyn View,
     tenant: TenantId,
     tiles: &mut Tiles,

@@ -54,6 +54,7 @@ impl From<crate::audit::SequenceError> for CertificateError {
         match error {
             SequenceError::Busy => Self::NotYetSequenced,
             SequenceError::Forked(_) => Self::Failed(Failure::Internal("a log does not match its root")),
+            SequenceError::RolledBack(_) => Self::Failed(Failure::Audit(crate::store::StoreError::Changed("log"))),
             SequenceError::Failed(failure) => Self::Failed(failure),
         }
     }

@@ -12,7 +12,7 @@ use crate::{
     access::{Call, Denied, Permission, RECENT_SECONDS, RefusedCredentials, authenticate::CallerCache},
     api_keys::last_used::LastUsed,
     audit::{
-        Appender, counters::Counters, failures::OpenFailures, refusals::AnonymousCounts, sinks::AuditSink,
+        Appender, counters::Counters, failures::OpenFailures, guard::Guard, refusals::AnonymousCounts, sinks::AuditSink,
     },
     datasets::DatasetTables,
     identity_providers::KeySets,
@@ -64,6 +64,7 @@ pub struct Instance {
     pub(crate) open_failures: OpenFailures,
     pub(crate) habits: Habits,
     pub(crate) forked: Mutex<BTreeSet<TenantId>>,
+    guard: Guard,
     pub(crate) callers: CallerCache,
     refused_credentials: RefusedCredentials,
     pub(crate) last_used: LastUsed,
@@ -113,6 +114,7 @@ impl Instance {
             open_failures: OpenFailures::default(),
             habits: Habits::default(),
             forked: Mutex::default(),
+            guard: Guard::default(),
             callers: CallerCache::default(),
             refused_credentials: RefusedCredentials::default(),
             last_used: LastUsed::default(),
@@ -259,6 +261,11 @@ impl Instance {
     /// The first tenant whose log was found not to match its root, if there is one. It was changed outside of Chancery.
     pub fn forked_log(&self) -> Option<TenantId> {
         self.forked.lock().unwrap_or_else(|poison| poison.into_inner()).first().copied()
+    }
+
+    /// How its logs are guarded.
+    pub fn guard(&self) -> &Guard {
+        &self.guard
     }
 
     /// The group commit of events.

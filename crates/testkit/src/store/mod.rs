@@ -16,6 +16,7 @@ pub mod datasets;
 pub mod epochs;
 pub mod factors;
 pub mod fields;
+pub mod guard;
 pub mod idempotency;
 pub mod identity_providers;
 pub mod indexes;
@@ -162,6 +163,11 @@ macro_rules! store_conformance {
                 a_cursor_reads_back, a_cursor_moves_by_compare_and_swap, another_tenant_does_not_see_it,
                 another_tenant_does_not_change_it,
             ],
+            guard: [
+                entries_are_given_as_they_are_stored, heads_are_given_as_they_are_stored_in_order, a_scrub_is_replaced,
+                a_noted_head_is_replaced, a_witness_signs_a_size_once, the_newest_cosignatures_are_given,
+                another_tenant_does_not_see_it,
+            ],
             epochs: [
                 every_change_of_what_nodes_hold_raises_it, a_tenants_state_raises_the_tenants_own, it_rises_with_the_commit,
                 an_append_tells_the_epochs_of_its_tenants, changes_since_a_mark_are_told,
@@ -252,6 +258,7 @@ mod tests {
             ("certificates", include_str!("certificates.rs")),
             ("audit", include_str!("audit.rs")),
             ("sinks", include_str!("sinks.rs")),
+            ("guard", include_str!("guard.rs")),
             ("epochs", include_str!("epochs.rs")),
             ("approvals", include_str!("approvals.rs")),
             ("tombstones", include_str!("tombstones.rs")),

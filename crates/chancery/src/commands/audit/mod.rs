@@ -1,4 +1,4 @@
-//! `chancery audit …`: reads the audit log of a running server, checks it here, and takes it away.
+//! `chancery audit …`: reads the audit log of a running server, checks it here, and takes it away; guards it in the store itself.
 
 use std::{io::Read as _, path::PathBuf, process::ExitCode};
 
@@ -7,7 +7,10 @@ use chancery_domain::{Clock as _, Timestamp};
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
-use super::client::{Api, ClientArgs};
+use super::{
+    client::{Api, ClientArgs},
+    log_guard::{accept_restore, guard, scrub},
+};
 use crate::clock::SystemClock;
 
 mod export;
@@ -40,6 +43,12 @@ enum Verb {
     Export(export::ExportArgs),
     /// Where events go besides the log: how far each sink is, and letting one pass over what it refuses
     Sinks(sinks::SinksArgs),
+    /// On the store itself: hash everything that is stored again, in one go: entries, tiles, every head ever signed
+    Scrub(scrub::ScrubArgs),
+    /// On the store itself: how each log is guarded: its keys, what was signed, pinned, looked at again and witnessed
+    Guard(guard::GuardArgs),
+    /// On the store itself: let a log go on that is behind what was signed of it, because its store was put back
+    AcceptRestore(accept_restore::AcceptRestoreArgs),
 }
 
 /// Which events.
@@ -144,14 +153,17 @@ async fn page(api: &Api, path: &str, limit: u32, cursor: Option<&str>) -> Result
 ///
 /// # Errors
 ///
-/// With what the server said.
+/// With what the server said, or what is wrong with the store; what was not said to be done was not done.
 pub async fn run(args: AuditArgs) -> Result<ExitCode> {
-    let (api, output) = (args.client.api()?, args.client.output());
+    let client = args.client;
     match args.verb {
-        Verb::Tail(args) => tail::run(&api, output, args).await,
-        Verb::Search(args) => search::run(&api, output, args).await,
-        Verb::Verify(args) => verify::run(&api, output, args).await,
-        Verb::Export(args) => export::run(&api, args).await,
-        Verb::Sinks(args) => sinks::run(&api, output, args).await,
+        Verb::Tail(args) => tail::run(&client.api()?, client.output(), args).await,
+        Verb::Search(args) => search::run(&client.api()?, client.output(), args).await,
+        Verb::Verify(args) => verify::run(&client.api()?, client.output(), args).await,
+        Verb::Export(args) => export::run(&client.api()?, args).await,
+        Verb::Sinks(args) => sinks::run(&client.api()?, client.output(), args).await,
+        Verb::Scrub(args) => scrub::run(args).await,
+        Verb::Guard(args) => guard::run(args).await,
+        Verb::AcceptRestore(args) => accept_restore::run(args).await,
     }
 }

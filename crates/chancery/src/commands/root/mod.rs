@@ -8,7 +8,7 @@ mod rotate;
 mod shares;
 mod unlock;
 
-pub(crate) use unlock::recovery;
+pub(crate) use unlock::{recovery, store};
 
 use std::process::ExitCode;
 

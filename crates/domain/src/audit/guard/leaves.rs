@@ -1,0 +1,161 @@
+//! Entries and tiles, hashed again from what is stored.
+
+use chancery_crypto::{
+    merkle::{self, Frontier},
+    tiles::{TileId, WIDTH},
+};
+use serde_json::Value;
+
+use super::{Finding, IntegrityCheck, RawEntry};
+use crate::{
+    audit::sequence::SequenceError,
+    ids::TenantId,
+    store::{StoreError, View},
+    time::Timestamp,
+};
+
+/// Entries under one tile of leaves.
+pub(super) const TILE: u64 = WIDTH as u64;
+const HASH: usize = 32;
+
+/// Hashes the entries `from..to` again as they are stored: each must give the leaf that its tile has. Nothing is signed over
+/// rows that nobody read back.
+///
+/// # Errors
+///
+/// [`SequenceError::Forked`].
+pub(in crate::audit) async fn rehash(
+    view: &mut dyn View,
+    tenant: TenantId,
+    from: u64,
+    to: u64,
+) -> Result<(), SequenceError> {
+    let mut first = from;
+    while first < to {
+        let end = (first - first % TILE + TILE).min(to);
+        let mut found = Vec::new();
+        check_leaves(view, tenant, first, end, &mut found).await?;
+        if !found.is_empty() {
+            return Err(SequenceError::Forked(tenant));
+        }
+        first = end;
+    }
+    Ok(())
+}
+
+/// Looks at the entries `first..end`, which are all under one tile; gives that tile.
+async fn check_leaves(
+    view: &mut dyn View,
+    tenant: TenantId,
+    first: u64,
+    end: u64,
+    found: &mut Vec<Finding>,
+) -> Result<Option<Vec<u8>>, StoreError> {
+    let tile = view.tile(TileId { level: 0, index: first / TILE }).await?;
+    if tile.is_none() {
+        note(found, IntegrityCheck::TileMissing, first - first % TILE);
+    }
+    let mut entries = view.raw_entries(first, u32::from(WIDTH)).await?.into_iter().peekable();
+    for index in first..end {
+        let at = usize::try_from(index % TILE).unwrap_or(usize::MAX).saturating_mul(HASH);
+        let leaf = tile.as_deref().and_then(|tile| tile.get(at..at + HASH));
+        match entries.next_if(|entry| entry.index == index) {
+            Some(entry) => check_entry(tenant, &entry, leaf, found),
+            None => note(found, IntegrityCheck::EntryMissing, index),
+        }
+    }
+    Ok(tile)
+}
+
+/// Looks at one entry. Of its bytes, the hash beside them and the leaf in the tile, the odd one out is found.
+fn check_entry(tenant: TenantId, entry: &RawEntry, leaf: Option<&[u8]>, found: &mut Vec<Finding>) {
+    let hash = merkle::leaf_hash(&entry.core);
+    if entry.leaf_hash != hash {
+        note(found, IntegrityCheck::EntryHash, entry.index);
+    } else if !columns_agree(tenant, entry) {
+        note(found, IntegrityCheck::EntryColumns, entry.index);
+    }
+    match leaf {
+        Some(leaf) if leaf != hash && leaf != entry.leaf_hash => note(found, IntegrityCheck::TileHash, entry.index),
+        Some(_) => {}
+        None => note(found, IntegrityCheck::TileWidth, entry.index - entry.index % TILE),
+    }
+}
+
+/// Whether an entry is found by what its bytes say.
+fn columns_agree(tenant: TenantId, entry: &RawEntry) -> bool {
+    let Ok(core) = serde_json::from_slice::<Value>(&entry.core) else { return false };
+    let text = |pointer: &str| core.pointer(pointer).and_then(Value::as_str);
+    let is = |pointer: &str, column: &[u8]| text(pointer).map(str::as_bytes) == Some(column);
+    let recorded_at = text("/recorded_at").and_then(|text| text.parse::<Timestamp>().ok());
+    text("/tenant_id") == Some(tenant.to_string().as_str())
+        && is("/event_id", &entry.id)
+        && is("/type", &entry.kind)
+        && is("/actor/ref", &entry.actor)
+        && is("/request_id", &entry.request)
+        && text("/resource/id").map(str::as_bytes) == entry.resource.as_deref()
+        && core.pointer("/outcome").and_then(Value::as_i64) == Some(entry.outcome)
+        && recorded_at.map(Timestamp::as_micros) == Some(entry.recorded_at)
+}
+
+/// Looks at the tile of leaves number `index` of a log of `size` entries, at the entries under it and, once it is full, at the
+/// tiles above it; gives how many entries that were.
+pub(super) async fn check_tile(
+    view: &mut dyn View,
+    tenant: TenantId,
+    index: u64,
+    size: u64,
+    found: &mut Vec<Finding>,
+) -> Result<u64, StoreError> {
+    let first = index * TILE;
+    let end = (first + TILE).min(size);
+    let id = TileId { level: 0, index };
+    if let Some(tile) = check_leaves(view, tenant, first, end, found).await? {
+        if tile.len() != usize::from(id.width(size)) * HASH {
+            note(found, IntegrityCheck::TileWidth, first);
+        }
+        check_above(view, id, tile, size, found).await?;
+    }
+    Ok(end - first)
+}
+
+/// From a full tile upward: its root is in the tile above, and if that is full through it, so on.
+async fn check_above(
+    view: &mut dyn View,
+    mut id: TileId,
+    mut tile: Vec<u8>,
+    size: u64,
+    found: &mut Vec<Finding>,
+) -> Result<(), StoreError> {
+    while tile.len() == usize::from(WIDTH) * HASH && id.level < 7 {
+        let mut below = Frontier::default();
+        tile.as_chunks::<HASH>().0.iter().for_each(|hash| below.push(*hash));
+        let above = TileId { level: id.level + 1, index: id.index / TILE };
+        // The first entry under the tile above.
+        let first = above.index << (8 * (u32::from(above.level) + 1));
+        let Some(stored) = view.tile(above).await? else {
+            note(found, IntegrityCheck::TileMissing, first);
+            break;
+        };
+        if stored.len() != usize::from(above.width(size)) * HASH {
+            note(found, IntegrityCheck::TileWidth, first);
+        }
+        let at = usize::try_from(id.index % TILE).unwrap_or(usize::MAX).saturating_mul(HASH);
+        if stored.get(at..at + HASH) != Some(below.root().as_slice()) {
+            note(found, IntegrityCheck::TileHash, first);
+        }
+        if id.index % TILE != TILE - 1 {
+            break;
+        }
+        (id, tile) = (above, stored);
+    }
+    Ok(())
+}
+
+/// Each thing once.
+pub(super) fn note(found: &mut Vec<Finding>, check: IntegrityCheck, at: u64) {
+    let finding = Finding { check, at };
+    if !found.contains(&finding) {
+        found.push(finding);
+    }
+}

@@ -1,0 +1,296 @@
+//! How the log is guarded against those who hold its store (ADR 0022).
+//!
+//! | against | by |
+//! | --- | --- |
+//! | changed rows, tiles, heads | what is stored is hashed again: before a head is signed, and all of it in cycles ([`step`]) |
+//! | a store that was put back to yesterday | [`Pin`]s: the last signed head, outside of the store |
+//! | a tenant's log that is shown in two forms | [`note_head`]: its heads stand in the platform's log |
+//! | the same of the platform's log | [`cosign`]: witnesses outside |
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use chancery_crypto::merkle::Hash;
+
+use super::StoredCheckpoint;
+use crate::{
+    access::RequestInfo,
+    ids::{EventId, RequestId, TenantId},
+    instance::{Failure, Instance},
+    store::StoreError,
+    time::Timestamp,
+};
+
+mod heads;
+mod leaves;
+mod pin;
+mod scrub;
+mod witness;
+
+pub use heads::{Anchor, AnchorError, anchor, log_keys, note_head, verify_anchor};
+pub(super) use leaves::rehash;
+pub use pin::{Gap, Pin, PinError, Pins, accept_restore};
+pub(super) use pin::{behind, pin_head, pinned};
+pub use scrub::{Scrubbed, begin_again, due, inspect, step};
+pub use witness::{Answered, Cosigned, Witness, WitnessError, WitnessPort, Witnesses, cosign, look_for_witnesses};
+
+codes! {
+    /// What did not hold when stored bytes were looked at again.
+    pub enum IntegrityCheck {
+        /// An entry of the log is not there.
+        EntryMissing = "entry_missing",
+        /// An entry's bytes do not give the leaf hash beside them.
+        EntryHash = "entry_hash",
+        /// What an entry is found by is not what its bytes say.
+        EntryColumns = "entry_columns",
+        /// There is an entry after the end of the log.
+        EntryBeyondHead = "entry_beyond_head",
+        /// A tile is not there.
+        TileMissing = "tile_missing",
+        /// A tile has more or fewer hashes than the log's size asks for.
+        TileWidth = "tile_width",
+        /// A tile's hash is not that of what is below it.
+        TileHash = "tile_hash",
+        /// The tiles do not give the log's root.
+        HeadRoot = "head_root",
+        /// The keys that sign the log cannot be told.
+        LogKeys = "log_keys",
+        /// A signed head is no note of this log and size.
+        CheckpointForm = "checkpoint_form",
+        /// A signed head is not signed by the log's key of that time.
+        CheckpointSignature = "checkpoint_signature",
+        /// A signed head is no beginning of the log.
+        CheckpointRoot = "checkpoint_root",
+        /// The log is not a growth of the head that was signed last.
+        Pin = "pin",
+    }
+}
+
+/// Something stored that is not what was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Finding {
+    /// What did not hold.
+    pub check: IntegrityCheck,
+    /// Where: an entry's index; of a tile the first entry under it; of a head its size.
+    pub at: u64,
+}
+
+/// An entry as it is stored, whatever is wrong with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawEntry {
+    /// Its place.
+    pub index: u64,
+    /// Its id's text.
+    pub id: Vec<u8>,
+    /// When it was recorded, in microseconds.
+    pub recorded_at: i64,
+    /// Its kind.
+    pub kind: Vec<u8>,
+    /// Who.
+    pub actor: Vec<u8>,
+    /// On what.
+    pub resource: Option<Vec<u8>>,
+    /// How it went.
+    pub outcome: i64,
+    /// With which request.
+    pub request: Vec<u8>,
+    /// The leaf.
+    pub core: Vec<u8>,
+    /// Its hash.
+    pub leaf_hash: Vec<u8>,
+}
+
+/// A signed head as it is stored, whatever is wrong with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawCheckpoint {
+    /// The size it is filed under.
+    pub size: i64,
+    /// When it is said to be signed, in microseconds.
+    pub signed_at: i64,
+    /// The note.
+    pub note: Vec<u8>,
+}
+
+/// How far a log was looked at again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Scrub {
+    /// The next tile of leaves.
+    pub tile: u64,
+    /// The signed head that was looked at last: its size and moment in microseconds; −1 before the first.
+    pub checkpoint: (i64, i64),
+    /// What this cycle found so far.
+    pub findings: u64,
+    /// When this cycle began.
+    pub began_at: Timestamp,
+    /// When the last whole cycle ended, and what it found.
+    pub ended: Option<(Timestamp, u64)>,
+}
+
+/// The head of a log that the platform's log told of last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotedHead {
+    /// Which log.
+    pub origin: String,
+    /// The head's size.
+    pub size: u64,
+    /// The event of the platform's log.
+    pub event: EventId,
+}
+
+/// What a witness signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cosignature {
+    /// The size of the head.
+    pub size: u64,
+    /// The witness's name.
+    pub witness: String,
+    /// The signature line, with its newline.
+    pub line: String,
+    /// The time that it states.
+    pub cosigned_at: Timestamp,
+}
+
+/// Reads a log as it is stored, and what guards it.
+#[async_trait]
+pub trait GuardRows {
+    /// Entries from this index on, ascending.
+    async fn raw_entries(&mut self, first: u64, limit: u32) -> Result<Vec<RawEntry>, StoreError>;
+    /// Signed heads after this size and moment, ascending.
+    async fn raw_checkpoints(&mut self, after: (i64, i64), limit: u32) -> Result<Vec<RawCheckpoint>, StoreError>;
+    /// The newest signed head of this size.
+    async fn checkpoint_of(&mut self, size: u64) -> Result<Option<StoredCheckpoint>, StoreError>;
+    /// How far the log was looked at again.
+    async fn scrub(&mut self) -> Result<Option<Scrub>, StoreError>;
+    /// The head of a log that was told of last; in the platform's rows only.
+    async fn noted_head(&mut self, origin: &str) -> Result<Option<NotedHead>, StoreError>;
+    /// What witnesses signed of the head of this size, by name.
+    async fn cosignatures(&mut self, size: u64) -> Result<Vec<Cosignature>, StoreError>;
+    /// The newest that this witness signed.
+    async fn newest_cosignature(&mut self, witness: &str) -> Result<Option<Cosignature>, StoreError>;
+    /// The largest size of which so many witnesses signed the head.
+    async fn newest_cosigned(&mut self, quorum: u32) -> Result<Option<u64>, StoreError>;
+}
+
+/// Notes how the log is guarded.
+#[async_trait]
+pub trait GuardWrites {
+    /// Notes how far the log was looked at again.
+    async fn put_scrub(&mut self, scrub: &Scrub) -> Result<(), StoreError>;
+    /// Notes the head of a log that was told of last.
+    async fn put_noted_head(&mut self, noted: &NotedHead) -> Result<(), StoreError>;
+    /// Adds what a witness signed. [`StoreError::Taken`]`("cosignature")` if it signed that size before.
+    async fn insert_cosignature(&mut self, cosignature: &Cosignature) -> Result<(), StoreError>;
+}
+
+/// What this process knows of how its logs are guarded.
+#[derive(Default)]
+pub struct Guard {
+    pins: OnceLock<Arc<dyn Pins>>,
+    witnesses: OnceLock<Witnesses>,
+    damaged: Mutex<BTreeSet<TenantId>>,
+    failures: [AtomicU64; IntegrityCheck::ALL.len()],
+    rows: AtomicU64,
+    /// When a quorum of witnesses signed a head last; before that is known, since when this process asks.
+    witnessed: Mutex<Option<Timestamp>>,
+}
+
+impl Guard {
+    /// Says where the last signed heads are kept outside of the store; once, before the instance is used.
+    pub fn pin_at(&self, pins: Arc<dyn Pins>) {
+        let _ = self.pins.set(pins);
+    }
+
+    /// Says who witnesses the platform's log; once, before the instance is used.
+    pub fn witnessed_by(&self, witnesses: Witnesses, now: Timestamp) {
+        *self.witnessed.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+        let _ = self.witnesses.set(witnesses);
+    }
+
+    /// The pin of a tenant's log, if pins are kept.
+    ///
+    /// # Errors
+    ///
+    /// [`PinError`].
+    pub async fn pinned(&self, tenant: TenantId) -> Result<Option<Pin>, PinError> {
+        match self.pins() {
+            Some(pins) => pins.pinned(tenant).await,
+            None => Ok(None),
+        }
+    }
+
+    fn pins(&self) -> Option<&Arc<dyn Pins>> {
+        self.pins.get()
+    }
+
+    fn witnesses(&self) -> Option<&Witnesses> {
+        self.witnesses.get()
+    }
+
+    /// The first tenant of whose log something stored was found changed, if there is one.
+    pub fn damaged_log(&self) -> Option<TenantId> {
+        self.damaged.lock().unwrap_or_else(PoisonError::into_inner).first().copied()
+    }
+
+    /// How often each check did not hold since this start.
+    pub fn failures(&self) -> impl Iterator<Item = (IntegrityCheck, u64)> {
+        IntegrityCheck::ALL.iter().zip(&self.failures).map(|(check, count)| (*check, count.load(Ordering::Relaxed)))
+    }
+
+    /// How many entries and heads were looked at again since this start.
+    pub fn rows_scrubbed(&self) -> u64 {
+        self.rows.load(Ordering::Relaxed)
+    }
+
+    /// For how many seconds no quorum of witnesses has signed a head; `None` where there are no witnesses.
+    pub fn unwitnessed_seconds(&self, now: Timestamp) -> Option<u64> {
+        self.witnesses.get()?;
+        let since = (*self.witnessed.lock().unwrap_or_else(PoisonError::into_inner))?;
+        Some(u64::try_from(now.as_seconds().saturating_sub(since.as_seconds())).unwrap_or(0))
+    }
+
+    /// Whether witnesses are asked for strictly and have been silent for too long.
+    pub fn is_unwitnessed(&self, now: Timestamp) -> bool {
+        let strict = self.witnesses.get().filter(|witnesses| witnesses.strict);
+        strict.is_some_and(|asked| self.unwitnessed_seconds(now).is_some_and(|age| age > asked.max_age_seconds))
+    }
+
+    fn note_witnessed(&self, at: Timestamp) {
+        *self.witnessed.lock().unwrap_or_else(PoisonError::into_inner) = Some(at);
+    }
+
+    fn count(&self, check: IntegrityCheck, many: u64) {
+        let at = IntegrityCheck::ALL.iter().position(|other| *other == check);
+        if let Some(counter) = at.and_then(|at| self.failures.get(at)) {
+            counter.fetch_add(many, Ordering::Relaxed);
+        }
+    }
+
+    fn count_rows(&self, rows: u64) {
+        self.rows.fetch_add(rows, Ordering::Relaxed);
+    }
+
+    fn note_damaged(&self, tenant: TenantId, damaged: bool) {
+        let mut known = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
+        if damaged {
+            known.insert(tenant);
+        } else {
+            known.remove(&tenant);
+        }
+    }
+}
+
+/// What events of these jobs say of the request that they have none of.
+fn request(instance: &Instance, route: &'static str, method: &'static str) -> Result<RequestInfo, Failure> {
+    let id = RequestId::make(instance.now(), instance.random())?;
+    Ok(RequestInfo { id, address: None, user_agent: None, key: None, route, method })
+}
+
+fn hex(hash: &Hash) -> String {
+    data_encoding::HEXLOWER.encode(hash)
+}

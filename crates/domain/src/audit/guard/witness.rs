@@ -1,0 +1,199 @@
+//! Witnesses: others who sign the head of the platform's log once they saw that it only grew, with the time of their clock.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chancery_crypto::{
+    checkpoint::{Checkpoint, SignedCheckpoint},
+    cosignature::{AddCheckpoint, CosignerKey},
+    tiles::Tiles,
+};
+
+use super::Cosignature;
+use crate::{
+    Instance,
+    audit::sequence::{self, SequenceError, with_tiles},
+    ids::TenantId,
+    store::StoreError,
+    time::Timestamp,
+};
+
+/// How often one witness is asked in one turn: it may know another head than we thought.
+const ASKED: u32 = 3;
+
+/// What a witness answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answered {
+    /// Signature lines, its own among them.
+    Cosigned(String),
+    /// 409: the head that it saw last has this size.
+    SawLast(u64),
+}
+
+/// Why a witness did not sign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum WitnessError {
+    /// It did not answer.
+    #[error("the witness does not answer")]
+    Unreachable,
+    /// It answered with this status.
+    #[error("the witness refuses with status {0}")]
+    Refused(u16),
+    /// What it answered is no cosignature of its key over this head.
+    #[error("the witness's answer is no cosignature of its key")]
+    Unusable,
+    /// It saw a larger log than there is: the store was put back, or somebody else signs with its key.
+    #[error("the witness saw a head of {0} events, and the log is smaller")]
+    SawMore(u64),
+}
+
+/// The way to a witness: [C2SP tlog-witness](https://c2sp.org/tlog-witness).
+#[async_trait]
+pub trait WitnessPort: Send + Sync {
+    /// `POST …/add-checkpoint` with this body.
+    async fn add_checkpoint(&self, body: &str) -> Result<Answered, WitnessError>;
+}
+
+/// One witness.
+#[derive(Clone)]
+pub struct Witness {
+    /// Its name and public key.
+    pub key: CosignerKey,
+    /// The way to it.
+    pub port: Arc<dyn WitnessPort>,
+}
+
+/// Who witnesses, and how many of them it takes.
+#[derive(Clone)]
+pub struct Witnesses {
+    /// All of them.
+    pub list: Vec<Witness>,
+    /// So many make a head witnessed.
+    pub quorum: u32,
+    /// Whether this process is not ready once nobody witnessed for `max_age_seconds`. Otherwise the age is told.
+    pub strict: bool,
+    /// See `strict`.
+    pub max_age_seconds: u64,
+}
+
+/// What came of asking.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Cosigned {
+    /// The head's size.
+    pub size: u64,
+    /// How many have signed it.
+    pub signed: u32,
+    /// Who did not, and why.
+    pub failed: Vec<(String, WitnessError)>,
+}
+
+/// Asks every witness that has not signed the newest head of the platform's log. One that is away holds up nobody.
+///
+/// # Errors
+///
+/// [`SequenceError`]; what witnesses signed until then is kept.
+pub async fn cosign(instance: &Instance) -> Result<Option<Cosigned>, SequenceError> {
+    let Some(witnesses) = instance.guard().witnesses() else { return Ok(None) };
+    let newest = sequence::checkpoint(instance, TenantId::PLATFORM).await?;
+    let signed = SignedCheckpoint::parse(&newest.note).map_err(|_| SequenceError::Forked(TenantId::PLATFORM))?;
+    let mut view = instance.store().fresh_view(TenantId::PLATFORM).await?;
+    let already = view.cosignatures(newest.size).await?;
+    let mut came = Cosigned { size: newest.size, ..Cosigned::default() };
+    let mut waiting = Vec::new();
+    for witness in &witnesses.list {
+        // A row is not believed because it is there.
+        let ours = already.iter().find(|one| one.witness == witness.key.name());
+        if ours.is_some_and(|one| witness.key.verify(signed.checkpoint(), &one.line).is_ok()) {
+            came.signed += 1;
+        } else {
+            let last = view.newest_cosignature(witness.key.name()).await?;
+            waiting.push((witness, last.map_or(0, |last| last.size)));
+        }
+    }
+    drop(view);
+    for (witness, last) in waiting {
+        match ask(instance, witness, &signed, last).await? {
+            Ok(cosignature) => {
+                let mut tx = instance.store().begin(TenantId::PLATFORM).await?;
+                match tx.insert_cosignature(&cosignature).await {
+                    Ok(()) => tx.commit().await?,
+                    // Another node asked at the same moment; both are true.
+                    Err(StoreError::Taken(_)) => {}
+                    Err(error) => return Err(error.into()),
+                }
+                came.signed += 1;
+            }
+            Err(error) => came.failed.push((witness.key.name().to_owned(), error)),
+        }
+    }
+    look_for_witnesses(instance).await?;
+    Ok(Some(came))
+}
+
+/// Looks up when a quorum of witnesses signed a head last, whichever node asked them. Rows are not believed, only signatures.
+///
+/// # Errors
+///
+/// [`SequenceError`].
+pub async fn look_for_witnesses(instance: &Instance) -> Result<(), SequenceError> {
+    let Some(witnesses) = instance.guard().witnesses() else { return Ok(()) };
+    let mut view = instance.store().fresh_view(TenantId::PLATFORM).await?;
+    let Some(size) = view.newest_cosigned(witnesses.quorum).await? else { return Ok(()) };
+    let Some(stored) = view.checkpoint_of(size).await? else { return Ok(()) };
+    let signed = SignedCheckpoint::parse(&stored.note).map_err(|_| SequenceError::Forked(TenantId::PLATFORM))?;
+    let cosignatures = view.cosignatures(size).await?;
+    let times = witnesses.list.iter().filter_map(|witness| {
+        let ours = cosignatures.iter().find(|one| one.witness == witness.key.name())?;
+        witness.key.verify(signed.checkpoint(), &ours.line).ok()
+    });
+    let mut times: Vec<u64> = times.collect();
+    times.sort_unstable_by(|one, other| other.cmp(one));
+    // The moment at which the quorum was full.
+    let full = usize::try_from(witnesses.quorum).ok().and_then(|quorum| times.get(quorum.checked_sub(1)?));
+    if let Some(at) = full.and_then(|at| i64::try_from(*at).ok()) {
+        instance.guard().note_witnessed(Timestamp::from_seconds(at));
+    }
+    Ok(())
+}
+
+/// Asks one witness, which says which head it saw last if we were wrong about that.
+async fn ask(
+    instance: &Instance,
+    witness: &Witness,
+    signed: &SignedCheckpoint,
+    mut old: u64,
+) -> Result<Result<Cosignature, WitnessError>, SequenceError> {
+    let head = signed.checkpoint();
+    for _ in 0..ASKED {
+        if old > head.size {
+            return Ok(Err(WitnessError::SawMore(old)));
+        }
+        let mut view = instance.store().fresh_view(TenantId::PLATFORM).await?;
+        let mut tiles = Tiles::default();
+        let prove = |tiles: &Tiles| tiles.consistency_proof(old, head.size);
+        let proof = with_tiles(&mut *view, TenantId::PLATFORM, &mut tiles, prove).await?;
+        drop(view);
+        let request = AddCheckpoint { old, proof, checkpoint: signed.clone() };
+        match witness.port.add_checkpoint(&request.to_text()).await {
+            Ok(Answered::Cosigned(lines)) => return Ok(kept(witness, head, &lines)),
+            Ok(Answered::SawLast(size)) if size == old => return Ok(Err(WitnessError::Refused(409))),
+            Ok(Answered::SawLast(size)) => old = size,
+            Err(error) => return Ok(Err(error)),
+        }
+    }
+    Ok(Err(WitnessError::Refused(409)))
+}
+
+/// The line of the witness's own key; others are ignored.
+fn kept(witness: &Witness, head: &Checkpoint, lines: &str) -> Result<Cosignature, WitnessError> {
+    let mut lines = lines.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+    let ours = lines.find_map(|line| Some((line, witness.key.verify(head, line).ok()?)));
+    let (line, seconds) = ours.ok_or(WitnessError::Unusable)?;
+    let seconds = i64::try_from(seconds).map_err(|_| WitnessError::Unusable)?;
+    Ok(Cosignature {
+        size: head.size,
+        witness: witness.key.name().to_owned(),
+        line: line.to_owned(),
+        cosigned_at: Timestamp::from_seconds(seconds),
+    })
+}

@@ -1,0 +1,177 @@
+use async_trait::async_trait;
+use chancery_domain::audit::StoredCheckpoint;
+use chancery_domain::audit::guard::{Cosignature, GuardRows, GuardWrites, NotedHead, RawCheckpoint, RawEntry, Scrub};
+use chancery_domain::store::StoreError;
+
+use crate::{Driver, Row, Rows, Sql, Value};
+
+/// Texts as their bytes: what somebody changed need not be text any more, and is to be told of, not to be an error.
+const ENTRIES: Sql = Sql::dialects(
+    "SELECT idx, CAST(event_id AS BLOB), recorded_at, CAST(kind AS BLOB), CAST(actor AS BLOB), CAST(resource AS BLOB),
+        outcome, CAST(request_id AS BLOB), CAST(core AS BLOB), leaf_hash
+     FROM audit_events WHERE tenant_id = $1 AND idx >= $2 ORDER BY idx LIMIT $3",
+    "SELECT idx, convert_to(event_id, 'UTF8'), recorded_at, convert_to(kind, 'UTF8'), convert_to(actor, 'UTF8'),
+        convert_to(resource, 'UTF8'), outcome, convert_to(request_id, 'UTF8'), convert_to(core, 'UTF8'), leaf_hash
+     FROM audit_events WHERE tenant_id = $1 AND idx >= $2 ORDER BY idx LIMIT $3",
+);
+
+const CHECKPOINTS: Sql = Sql::dialects(
+    "SELECT size, signed_at, CAST(note AS BLOB) FROM audit_checkpoints
+     WHERE tenant_id = $1 AND (size, signed_at) > ($2, $3) ORDER BY size, signed_at LIMIT $4",
+    "SELECT size, signed_at, convert_to(note, 'UTF8') FROM audit_checkpoints
+     WHERE tenant_id = $1 AND (size, signed_at) > ($2, $3) ORDER BY size, signed_at LIMIT $4",
+);
+
+fn read_cosignature(row: &mut Row) -> Result<Cosignature, StoreError> {
+    Ok(Cosignature { size: row.number()?, witness: row.text()?, line: row.text()?, cosigned_at: row.time()? })
+}
+
+#[async_trait]
+impl<D: Driver> GuardRows for Rows<D> {
+    async fn raw_entries(&mut self, first: u64, limit: u32) -> Result<Vec<RawEntry>, StoreError> {
+        self.all("event", ENTRIES, [Value::count(first), limit.into()], |row| {
+            Ok(RawEntry {
+                index: row.number()?,
+                id: row.bytes()?,
+                recorded_at: row.int()?,
+                kind: row.bytes()?,
+                actor: row.bytes()?,
+                resource: row.opt_bytes()?,
+                outcome: row.int()?,
+                request: row.bytes()?,
+                core: row.bytes()?,
+                leaf_hash: row.bytes()?,
+            })
+        })
+        .await
+    }
+
+    async fn raw_checkpoints(&mut self, after: (i64, i64), limit: u32) -> Result<Vec<RawCheckpoint>, StoreError> {
+        self.all("checkpoint", CHECKPOINTS, [after.0.into(), after.1.into(), limit.into()], |row| {
+            Ok(RawCheckpoint { size: row.int()?, signed_at: row.int()?, note: row.bytes()? })
+        })
+        .await
+    }
+
+    async fn checkpoint_of(&mut self, size: u64) -> Result<Option<StoredCheckpoint>, StoreError> {
+        self.one(
+            "checkpoint",
+            "SELECT size, note, signed_at FROM audit_checkpoints WHERE tenant_id = $1 AND size = $2
+             ORDER BY signed_at DESC LIMIT 1",
+            [Value::count(size)],
+            |row| Ok(StoredCheckpoint { size: row.number()?, note: row.text()?, signed_at: row.time()? }),
+        )
+        .await
+    }
+
+    async fn scrub(&mut self) -> Result<Option<Scrub>, StoreError> {
+        self.one(
+            "scrub",
+            "SELECT tile, checkpoint_size, checkpoint_at, findings, began_at, ended_at, ended_findings FROM audit_scrubs
+             WHERE tenant_id = $1",
+            [],
+            |row| {
+                let (tile, checkpoint) = (row.number()?, (row.int()?, row.int()?));
+                let (findings, began_at) = (row.number()?, row.time()?);
+                let ended = match (row.opt_time()?, row.opt_int()?) {
+                    (Some(ended), Some(found)) => Some((ended, u64::try_from(found).map_err(|_| row.damaged())?)),
+                    _ => None,
+                };
+                Ok(Scrub { tile, checkpoint, findings, began_at, ended })
+            },
+        )
+        .await
+    }
+
+    async fn noted_head(&mut self, origin: &str) -> Result<Option<NotedHead>, StoreError> {
+        self.one(
+            "head",
+            "SELECT origin, size, event_id FROM audit_noted_heads WHERE tenant_id = $1 AND origin = $2",
+            [origin.into()],
+            |row| Ok(NotedHead { origin: row.text()?, size: row.number()?, event: row.parsed()? }),
+        )
+        .await
+    }
+
+    async fn cosignatures(&mut self, size: u64) -> Result<Vec<Cosignature>, StoreError> {
+        self.all(
+            "cosignature",
+            "SELECT size, witness, line, cosigned_at FROM audit_cosignatures WHERE tenant_id = $1 AND size = $2
+             ORDER BY witness",
+            [Value::count(size)],
+            read_cosignature,
+        )
+        .await
+    }
+
+    async fn newest_cosignature(&mut self, witness: &str) -> Result<Option<Cosignature>, StoreError> {
+        self.one(
+            "cosignature",
+            "SELECT size, witness, line, cosigned_at FROM audit_cosignatures WHERE tenant_id = $1 AND witness = $2
+             ORDER BY size DESC LIMIT 1",
+            [witness.into()],
+            read_cosignature,
+        )
+        .await
+    }
+
+    async fn newest_cosigned(&mut self, quorum: u32) -> Result<Option<u64>, StoreError> {
+        self.one(
+            "cosignature",
+            "SELECT size FROM audit_cosignatures WHERE tenant_id = $1 GROUP BY size HAVING COUNT(*) >= $2
+             ORDER BY size DESC LIMIT 1",
+            [quorum.into()],
+            Row::number,
+        )
+        .await
+    }
+}
+
+#[async_trait]
+impl<D: Driver> GuardWrites for Rows<D> {
+    async fn put_scrub(&mut self, scrub: &Scrub) -> Result<(), StoreError> {
+        self.execute(
+            "INSERT INTO audit_scrubs (tenant_id, tile, checkpoint_size, checkpoint_at, findings, began_at, ended_at,
+                ended_findings)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+             ON CONFLICT (tenant_id) DO UPDATE SET tile = excluded.tile, checkpoint_size = excluded.checkpoint_size,
+                checkpoint_at = excluded.checkpoint_at, findings = excluded.findings, began_at = excluded.began_at,
+                ended_at = excluded.ended_at, ended_findings = excluded.ended_findings",
+            [
+                Value::count(scrub.tile),
+                scrub.checkpoint.0.into(),
+                scrub.checkpoint.1.into(),
+                Value::count(scrub.findings),
+                Value::time(scrub.began_at),
+                Value::opt_time(scrub.ended.map(|(ended, _)| ended)),
+                Value::Int(scrub.ended.and_then(|(_, found)| i64::try_from(found).ok())),
+            ],
+        )
+        .await?;
+        Ok(())
+    }
+
+    async fn put_noted_head(&mut self, noted: &NotedHead) -> Result<(), StoreError> {
+        self.execute(
+            "INSERT INTO audit_noted_heads (tenant_id, origin, size, event_id) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (tenant_id, origin) DO UPDATE SET size = excluded.size, event_id = excluded.event_id",
+            [noted.origin.as_str().into(), Value::count(noted.size), Value::text(noted.event)],
+        )
+        .await?;
+        Ok(())
+    }
+
+    async fn insert_cosignature(&mut self, cosignature: &Cosignature) -> Result<(), StoreError> {
+        self.execute(
+            "INSERT INTO audit_cosignatures (tenant_id, size, witness, line, cosigned_at) VALUES ($1, $2, $3, $4, $5)",
+            [
+                Value::count(cosignature.size),
+                cosignature.witness.as_str().into(),
+                cosignature.line.as_str().into(),
+                Value::time(cosignature.cosigned_at),
+            ],
+        )
+        .await?;
+        Ok(())
+    }
+}

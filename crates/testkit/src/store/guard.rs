@@ -1,0 +1,138 @@
+//! How logs are guarded: entries and heads as they are stored, how far they were looked at, whose heads were told of, what
+//! witnesses signed.
+
+use chancery_domain::TenantId;
+use chancery_domain::audit::guard::{Cosignature, NotedHead, RawCheckpoint, RawEntry, Scrub};
+use chancery_domain::audit::{LoggedEvent, StoredCheckpoint};
+use chancery_domain::ids::EventId;
+
+use super::{Backend, begin, commit, taken, view};
+use crate::samples::{NOW, OURS, THEIRS, bytes, checkpoint, logged_event, queued_event};
+
+fn raw(logged: &LoggedEvent) -> RawEntry {
+    let event = &logged.event;
+    RawEntry {
+        index: logged.index,
+        id: event.id.to_string().into_bytes(),
+        recorded_at: event.recorded_at.as_micros(),
+        kind: event.kind.clone().into_bytes(),
+        actor: event.actor.clone().into_bytes(),
+        resource: event.resource.clone().map(String::into_bytes),
+        outcome: event.outcome,
+        request: event.request.to_string().into_bytes(),
+        core: event.core.clone().into_bytes(),
+        leaf_hash: logged.leaf_hash.to_vec(),
+    }
+}
+
+async fn log(store: &impl Backend, count: u64) -> Vec<LoggedEvent> {
+    let events: Vec<_> = (0..count).map(|n| queued_event(OURS, n)).collect();
+    store.append_events(&events).await.unwrap();
+    let logged: Vec<LoggedEvent> = (0..).zip(events).map(|(index, event)| logged_event(event, index)).collect();
+    commit!(store, OURS, .log_events(&logged));
+    logged
+}
+
+/// Also one whose hash is not that of its bytes, which the log itself gives to nobody.
+pub async fn entries_are_given_as_they_are_stored(store: &impl Backend) {
+    let logged = log(store, 4).await;
+    let mut bad = logged_event(queued_event(OURS, 4), 4);
+    bad.leaf_hash = [7; 32];
+    store.append_events(std::slice::from_ref(&bad.event)).await.unwrap();
+    commit!(store, OURS, .log_events(std::slice::from_ref(&bad)));
+    let mut view = view(store, OURS).await;
+    assert!(view.logged_event(bad.event.id).await.is_err());
+    let all: Vec<RawEntry> = logged.iter().chain([&bad]).map(raw).collect();
+    assert_eq!(view.raw_entries(0, 10).await.unwrap(), all);
+    assert_eq!(view.raw_entries(1, 2).await.unwrap(), all[1..3]);
+    assert_eq!(view.raw_entries(5, 10).await.unwrap(), []);
+}
+
+/// By size and moment, each once.
+pub async fn heads_are_given_as_they_are_stored_in_order(store: &impl Backend) {
+    let again = StoredCheckpoint { signed_at: NOW.plus_seconds(1), ..checkpoint(9) };
+    commit!(store, OURS, .insert_checkpoint(&again) .insert_checkpoint(&checkpoint(10)) .insert_checkpoint(&checkpoint(9)));
+    let raw = |stored: &StoredCheckpoint| RawCheckpoint {
+        size: i64::try_from(stored.size).unwrap(),
+        signed_at: stored.signed_at.as_micros(),
+        note: stored.note.clone().into_bytes(),
+    };
+    let all = [raw(&checkpoint(9)), raw(&again), raw(&checkpoint(10))];
+    let mut view = view(store, OURS).await;
+    assert_eq!(view.raw_checkpoints((-1, -1), 10).await.unwrap(), all);
+    assert_eq!(view.raw_checkpoints((-1, -1), 2).await.unwrap(), all[..2]);
+    assert_eq!(view.raw_checkpoints((9, NOW.as_micros()), 10).await.unwrap(), all[1..]);
+    assert_eq!(view.raw_checkpoints((10, NOW.as_micros()), 10).await.unwrap(), []);
+    assert_eq!(view.checkpoint_of(9).await.unwrap(), Some(again));
+    assert_eq!(view.checkpoint_of(8).await.unwrap(), None);
+}
+
+/// There is one of each log.
+pub async fn a_scrub_is_replaced(store: &impl Backend) {
+    assert_eq!(view(store, OURS).await.scrub().await.unwrap(), None);
+    let begun = Scrub { tile: 0, checkpoint: (-1, -1), findings: 0, began_at: NOW, ended: None };
+    commit!(store, OURS, .put_scrub(&begun));
+    assert_eq!(view(store, OURS).await.scrub().await.unwrap(), Some(begun));
+    let later = Scrub { tile: 7, checkpoint: (9, 5), findings: 2, ended: Some((NOW.plus_seconds(9), 3)), ..begun };
+    commit!(store, OURS, .put_scrub(&later));
+    assert_eq!(view(store, OURS).await.scrub().await.unwrap(), Some(later));
+}
+
+/// There is one of each log that was told of.
+pub async fn a_noted_head_is_replaced(store: &impl Backend) {
+    let noted =
+        |origin: &str, n| NotedHead { origin: origin.to_owned(), size: n, event: EventId::from_bytes(bytes(n)) };
+    let platform = TenantId::PLATFORM;
+    commit!(store, platform, .put_noted_head(&noted("x/t/1", 1)) .put_noted_head(&noted("x/t/2", 5)));
+    commit!(store, platform, .put_noted_head(&noted("x/t/1", 9)));
+    let mut view = view(store, platform).await;
+    assert_eq!(view.noted_head("x/t/1").await.unwrap(), Some(noted("x/t/1", 9)));
+    assert_eq!(view.noted_head("x/t/2").await.unwrap(), Some(noted("x/t/2", 5)));
+    assert_eq!(view.noted_head("x/t/3").await.unwrap(), None);
+}
+
+fn cosignature(size: u64, witness: &str) -> Cosignature {
+    let line = format!("\u{2014} {witness} AAAA\n");
+    Cosignature { size, witness: witness.to_owned(), line, cosigned_at: NOW }
+}
+
+/// A second signature of one head says nothing new.
+pub async fn a_witness_signs_a_size_once(store: &impl Backend) {
+    commit!(store, OURS, .insert_cosignature(&cosignature(5, "w1")) .insert_cosignature(&cosignature(5, "w2"))
+        .insert_cosignature(&cosignature(6, "w1")));
+    assert!(taken(begin(store, OURS).await.insert_cosignature(&cosignature(5, "w1")).await, "cosignature"));
+    let both = [cosignature(5, "w1"), cosignature(5, "w2")];
+    assert_eq!(view(store, OURS).await.cosignatures(5).await.unwrap(), both);
+    assert_eq!(view(store, OURS).await.cosignatures(7).await.unwrap(), []);
+}
+
+/// Of one witness, and of so many at once.
+pub async fn the_newest_cosignatures_are_given(store: &impl Backend) {
+    commit!(store, OURS, .insert_cosignature(&cosignature(5, "w1")) .insert_cosignature(&cosignature(5, "w2"))
+        .insert_cosignature(&cosignature(12, "w1")) .insert_cosignature(&cosignature(4, "w2")));
+    let mut view = view(store, OURS).await;
+    assert_eq!(view.newest_cosignature("w1").await.unwrap(), Some(cosignature(12, "w1")));
+    assert_eq!(view.newest_cosignature("w2").await.unwrap(), Some(cosignature(5, "w2")));
+    assert_eq!(view.newest_cosignature("w3").await.unwrap(), None);
+    assert_eq!(view.newest_cosigned(1).await.unwrap(), Some(12));
+    assert_eq!(view.newest_cosigned(2).await.unwrap(), Some(5));
+    assert_eq!(view.newest_cosigned(3).await.unwrap(), None);
+}
+
+/// The rows of one tenant are out of sight for another.
+pub async fn another_tenant_does_not_see_it(store: &impl Backend) {
+    log(store, 1).await;
+    let scrub = Scrub { tile: 1, checkpoint: (-1, -1), findings: 0, began_at: NOW, ended: None };
+    let noted = NotedHead { origin: "x".to_owned(), size: 1, event: EventId::from_bytes(bytes(1)) };
+    commit!(store, OURS, .insert_checkpoint(&checkpoint(1)) .put_scrub(&scrub) .put_noted_head(&noted)
+        .insert_cosignature(&cosignature(1, "w1")));
+    let mut view = view(store, THEIRS).await;
+    assert_eq!(view.raw_entries(0, 10).await.unwrap(), []);
+    assert_eq!(view.raw_checkpoints((-1, -1), 10).await.unwrap(), []);
+    assert_eq!(view.checkpoint_of(1).await.unwrap(), None);
+    assert_eq!(view.scrub().await.unwrap(), None);
+    assert_eq!(view.noted_head("x").await.unwrap(), None);
+    assert_eq!(view.cosignatures(1).await.unwrap(), []);
+    assert_eq!(view.newest_cosignature("w1").await.unwrap(), None);
+    assert_eq!(view.newest_cosigned(1).await.unwrap(), None);
+}
