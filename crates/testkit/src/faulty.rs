@@ -9,8 +9,8 @@ use chancery_domain::TenantId;
 use chancery_domain::access::Role;
 use chancery_domain::api_keys::{ApiKey, ApiKeyRows, ApiKeyWrites};
 use chancery_domain::approvals::{Approval, ApprovalRows, ApprovalState, ApprovalWrites, DeedKind};
-use chancery_domain::audit::sinks::{SinkCursor, SinkRows, SinkWrites};
 use chancery_domain::audit::guard::{Cosignature, GuardRows, GuardWrites, NotedHead, RawCheckpoint, RawEntry, Scrub};
+use chancery_domain::audit::sinks::{SinkCursor, SinkRows, SinkWrites};
 use chancery_domain::audit::{
     AuditRows, AuditWrites, EventFilter, LogHead, LoggedEvent, QueuedEvent, StoredCheckpoint,
 };

@@ -296,7 +296,9 @@ impl EventKind {
             Self::KeyRotated | Self::KeyCreated | Self::KeyUpdated | Self::KeyDrained => (Topic::Keys, Low, false),
             Self::KeyExpired | Self::KeyRotationDue => (Topic::Keys, Low, false),
             Self::KeySuspended | Self::KeyResumed | Self::KeyImported => (Topic::Keys, Medium, true),
-            Self::KeyRevoked | Self::KeyDestroyed | Self::KeyDeletionDone | Self::KeyDestroying => (Topic::Keys, High, true),
+            Self::KeyRevoked | Self::KeyDestroyed | Self::KeyDeletionDone | Self::KeyDestroying => {
+                (Topic::Keys, High, true)
+            }
             Self::KeyDeletionScheduled | Self::KeyDeletionCancelled => (Topic::Keys, High, true),
             Self::KeyCopying | Self::KeyBackedUp | Self::KeyCopyRemoving => (Topic::Export, Medium, true),
             Self::KeyCopyRemoved => (Topic::Keys, Medium, true),

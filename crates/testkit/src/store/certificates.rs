@@ -74,7 +74,8 @@ pub async fn certificates_are_found_by_whom_they_speak_of(store: &impl Backend) 
 
 /// All, or those of one kind, by id.
 pub async fn certificates_come_in_pages(store: &impl Backend) {
-    let of = |n: u64| Certificate { kind: if n.is_multiple_of(2) { "even" } else { "odd" }.to_owned(), ..certificate(n) };
+    let of =
+        |n: u64| Certificate { kind: if n.is_multiple_of(2) { "even" } else { "odd" }.to_owned(), ..certificate(n) };
     for n in 1..=6 {
         commit!(store, OURS, .insert_certificate(&of(n)));
     }
