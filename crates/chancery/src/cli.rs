@@ -35,8 +35,6 @@ enum Command {
     Backup(backup::BackupArgs),
     /// Put a backup into an empty store; what was destroyed stays destroyed
     Restore(restore::RestoreArgs),
-    /// The audit log as it is stored: look at all of it again, see how it is guarded, let it go on after its store was put back
-    Audit(audit::AuditArgs),
     /// Witness the heads of logs: sign those that only grew (C2SP tlog-witness)
     Witness(witness::WitnessArgs),
     /// Show everything at work on 1,171 synthetic patients
@@ -68,7 +66,7 @@ enum Command {
     /// Approve or refuse what takes two people on a running server
     #[command(visible_alias = "approvals")]
     Approval(approval::ApprovalArgs),
-    /// Read, check and take away the audit log of a running server; see where its events go
+    /// Read, check and take away the audit log of a running server, see where its events go; guard it in the store
     Audit(audit::AuditArgs),
     /// Register fields of a running server; plan offline what is searchable
     Fields(fields::FieldsArgs),
@@ -149,7 +147,6 @@ pub fn main() -> ExitCode {
         Command::Root(args) => runtime.block_on(root::run(args)),
         Command::Backup(args) => runtime.block_on(backup::run(args)),
         Command::Restore(args) => runtime.block_on(restore::run(args)),
-        Command::Audit(args) => runtime.block_on(audit::run(args)),
         Command::Witness(args) => runtime.block_on(witness::run(args)),
         Command::Demo(args) => runtime.block_on(demo::run(args)),
         Command::Doctor(args) => runtime.block_on(doctor::run(args)),

@@ -199,6 +199,7 @@ async fn outgoing(
             proven.map_err(|error| match error {
                 SequenceError::Failed(failure) => failure,
                 SequenceError::Forked(_) => Failure::Internal("a log does not match its root"),
+                SequenceError::RolledBack(_) => Failure::Internal("a log is behind what was signed of it"),
                 SequenceError::Busy => Failure::Internal("a log that is read is busy"),
             })?
         }
