@@ -166,6 +166,12 @@ impl Log {
         let stored = Cell::parse(kind, &stored);
         let mut ways = 0;
         for changed in stored.changed() {
+            // The place of another row, which could not be told from it afterwards.
+            let there = format!("SELECT CAST(COUNT(*) AS TEXT) FROM {table} WHERE {}", row(Some(&changed)));
+            let is_key = keys.iter().any(|(key, _)| *key == column);
+            if is_key && self.raw.texts(&there).await != [Some("0".to_owned())] {
+                continue;
+            }
             let set = format!("UPDATE {table} SET {column} = {}", self.raw.literal(kind, &changed));
             match self.raw.run(&format!("{set} WHERE {}", row(None))).await {
                 Ok(rows) => assert_eq!(rows, 1, "{set}"),
