@@ -7,7 +7,7 @@ use chancery_crypto::{
     tiles::Tiles,
 };
 
-use super::{hex, request};
+use super::{hex, request, scrub::forget};
 use crate::{
     Instance,
     audit::{
@@ -158,5 +158,7 @@ pub async fn accept_restore(instance: &Instance, tenant: TenantId) -> Result<Opt
     }
     pins.replace(tenant, &pin, newest.as_ref()).await.map_err(failed)?;
     sequence::checkpoint(instance, tenant).await?;
+    // That it is behind may have been found.
+    forget(instance, tenant).await?;
     Ok(Some(Gap { pinned, head }))
 }

@@ -90,6 +90,15 @@ pub async fn begin_again(instance: &Instance, tenant: TenantId) -> Result<(), St
     tx.commit().await
 }
 
+/// Forgets what was found of a log, which is looked at again at once: what is wrong is found again.
+pub(super) async fn forget(instance: &Instance, tenant: TenantId) -> Result<(), StoreError> {
+    let mut tx = instance.store().begin(tenant).await?;
+    tx.put_scrub(&Scrub::begun(instance.now())).await?;
+    tx.commit().await?;
+    instance.guard().note_damaged(tenant, false);
+    Ok(())
+}
+
 /// Looks at about `budget` more entries and heads of a tenant's log, where the last step stopped. What it finds is an event of
 /// the platform's log, is counted, and makes this process not ready until a whole cycle finds nothing.
 ///
