@@ -42,6 +42,7 @@ const ASKS_NOT: &[(&str, &str)] = &[
     ("export_key", "refuses everybody"),
     ("rename_passkey", "a name for its owner's eyes"),
     ("report_census", "a number that somebody counted"),
+    ("make_pack", "gives out what its caller may read"),
     ("review_approval", "a note on what was done"),
     ("terms", "derives, and keeps nothing"),
     ("test_identity_provider", "judges a token, and lets nobody in"),
@@ -53,6 +54,7 @@ const ASKS_NOT: &[(&str, &str)] = &[
     ("decrypt", "daily work of a named key"),
     ("encrypt", "daily work of a named key"),
     ("issue_certificate", "daily work"),
+    ("issue_certificates", "daily work"),
     ("open_blob", "daily work"),
     ("open_document", "daily work"),
     ("open_rows", "daily work"),
@@ -90,6 +92,8 @@ fn sharp(id: &str) -> Option<Value> {
     match id {
         "update_user" => Some(json!({"roles": ["staff"]})),
         "update_key" => Some(json!({"access_policy": "admin_only"})),
+        // Refusing more asks nobody.
+        "set_lockdown" => Some(json!({"on": false})),
         "define_field" => Some(json!({"allow": ["weaker_class"]})),
         "open" => Some(json!({"reason": "x", "break_glass": {"ticket": "T-1", "reason": "x"}, "items": [item]})),
         // Of the right form, and of no authenticator.
