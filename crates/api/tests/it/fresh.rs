@@ -50,6 +50,8 @@ const ASKS_NOT: &[(&str, &str)] = &[
     ("verify", "reads"),
     ("verify_envelope", "reads"),
     // The daily work, each with its event; what is opened in an emergency asks.
+    ("append_event", "daily work: the log grows"),
+    ("append_events", "daily work: the log grows"),
     ("create_token", "of programs: by an API key alone"),
     ("decrypt", "daily work of a named key"),
     ("encrypt", "daily work of a named key"),
