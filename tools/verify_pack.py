@@ -200,7 +200,7 @@ def gaps(events):
     """Where the completeness counters of a node's start leave a number out."""
     seen, found = {}, []
     for node in (event["node"] for event in events):
-        need(type(node["id"]) is str and all(type(node[name]) is int and node[name] >= 0 for name in ("boot", "ctr")))
+        need(type(node["id"]) is str and type(node["boot"]) is str and type(node["ctr"]) is int and node["ctr"] >= 0)
         seen.setdefault((node["id"], node["boot"]), []).append(node["ctr"])
     for (node, boot), numbers in sorted(seen.items()):
         numbers.sort()

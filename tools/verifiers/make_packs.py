@@ -163,7 +163,7 @@ class World:
         event = {
             "v": 1, "event_id": f"evt_{ulid(number)}", "tenant_id": TENANT, "request_id": f"req_{ulid(number)}", "type": kind,
             "action": "C", "phase": "single", "outcome": 0, "occurred_at": time(60 * number), "recorded_at": time(60 * number),
-            "node": {"id": "nod_01JD5V7N8Q0000000000000009", "boot": 3, "ctr": self.counter}, "route": "/v1/records/open",
+            "node": {"id": "nod_01JD5V7N8Q0000000000000009", "boot": "01JD5V7N8Q000000000000000B", "ctr": self.counter}, "route": "/v1/records/open",
             "method": "POST", "actor": {"kind": "system"}, "net": {"class": "none"}, "retention_class": "standard",
         }
         self.counter += 1
@@ -277,7 +277,7 @@ class World:
         states = {id_: "valid" for id_, index in self.made if start <= index < end}
         states.update(edit.pop("states", {}))
         numbers = sorted(event["node"]["ctr"] for event in self.events[start:end])
-        node = {"node": "nod_01JD5V7N8Q0000000000000009", "boot": 3}
+        node = {"node": "nod_01JD5V7N8Q0000000000000009", "boot": "01JD5V7N8Q000000000000000B"}
         gaps = [{**node, "after": a, "before": b} for a, b in zip(numbers, numbers[1:]) if b > a + 1]
         completeness = edit.pop("completeness", {"nodes": 1, "gaps": gaps})
         manifest = {"completeness": completeness, **edit.pop("manifest", {})}

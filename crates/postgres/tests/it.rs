@@ -186,7 +186,7 @@ mod schema {
             "TRUNCATE audit_checkpoints",
             "UPDATE certificates SET envelope = ''",
             "DELETE FROM certificates",
-            "TRUNCATE certificates",
+            "TRUNCATE certificates CASCADE",
         ] {
             let error = sqlx::query(statement).execute(&mut connection).await.unwrap_err();
             assert!(error.to_string().contains("only grows"), "{error}");

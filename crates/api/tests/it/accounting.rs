@@ -150,7 +150,8 @@ async fn events_are_found_by_key_and_by_how_their_type_begins() {
             found["items"].as_array().unwrap().len()
         }
     };
-    assert_eq!(count(format!("key={key}&type_prefix=key.")).await, 2);
+    // Made, activated, suspended.
+    assert_eq!(count(format!("key={key}&type_prefix=key.")).await, 3);
     assert_eq!(count(format!("key={key}&type=key.suspended")).await, 1);
     assert_eq!(count("type_prefix=app.".to_owned()).await, 0);
     assert!(count("type_prefix=key.".to_owned()).await >= 2);

@@ -87,7 +87,7 @@ async fn a_span_of_the_log_holds_every_event_of_it(backend: Backend) {
     rotate(&app, &clinic, "certificate").await;
     issue(&app, &clinic).await;
     for _ in 0..20 {
-        app.get(&clinic.auditor, "/v1/audit/checkpoint").await.ok();
+        assert_eq!(app.get(&clinic.auditor, "/v1/audit/checkpoint").await.status, 200);
     }
     let everything = verified(&app, &pack(&app, &clinic.auditor, ever()).await).await;
     assert_eq!(everything.verdict, PackVerdict::Verified, "{:?}", everything.checks);

@@ -18,7 +18,9 @@ async fn append(server: &Served, key: &str, count: u64) {
     let items: Vec<Value> = (0..count)
         .map(|n| json!({"type": "app.step", "details": {"n": n}, "references": [{"kind": "subject", "id": "MRN-1"}]}))
         .collect();
-    server.must("POST", "/v1/audit/events/batch", key, Some(json!({"items": items}))).await;
+    for items in items.chunks(100) {
+        server.must("POST", "/v1/audit/events/batch", key, Some(json!({"items": items}))).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

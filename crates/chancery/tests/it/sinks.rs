@@ -229,11 +229,12 @@ async fn every_event_reaches_every_sink_exactly_once_after_dedup_across_an_outag
     fs::write(at.join("mode"), "503").unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;
     // The service goes on, and says which sinks do not.
-    let listed = run_sinks(&server, &admin, at);
-    for sink in ["elastic", "hec", "lake", "log"] {
-        let failing = listed.iter().any(|one| one["sink"] == sink && one["state"] == "failing");
-        assert!(failing, "{sink}: {listed:?}");
-    }
+    wait("four sinks that fail", || {
+        let listed = run_sinks(&server, &admin, at);
+        ["elastic", "hec", "lake", "log"]
+            .iter()
+            .all(|sink| listed.iter().any(|one| one["sink"] == *sink && one["state"] == "failing"))
+    });
     fs::remove_file(at.join("mode")).unwrap();
     let _syslog = rsyslog(at, syslog_port);
     append(&server, &key, 200, 300).await;

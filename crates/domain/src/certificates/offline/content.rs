@@ -28,7 +28,7 @@ struct Events {
 }
 
 /// Node, start of that node, number.
-pub(in crate::certificates) type Counter = (String, u64, u64);
+pub(in crate::certificates) type Counter = (String, String, u64);
 
 impl Examination {
     pub(super) fn content(
@@ -139,12 +139,12 @@ fn read(runs: &[Run], lines: &[&[u8]]) -> Option<Events> {
 /// The completeness counter of an event.
 pub(in crate::certificates) fn counter(event: &Map<String, Value>) -> Option<Counter> {
     let node = event.get("node")?;
-    Some((node.get("id")?.as_str()?.to_owned(), node.get("boot")?.as_u64()?, node.get("ctr")?.as_u64()?))
+    Some((node.get("id")?.as_str()?.to_owned(), node.get("boot")?.as_str()?.to_owned(), node.get("ctr")?.as_u64()?))
 }
 
 /// Where the counters of a node's start leave a number out: what a manifest says under `completeness`.
 pub(in crate::certificates) fn gaps(counters: Vec<Counter>) -> Value {
-    let mut starts: BTreeMap<(String, u64), Vec<u64>> = BTreeMap::new();
+    let mut starts: BTreeMap<(String, String), Vec<u64>> = BTreeMap::new();
     for (node, boot, number) in counters {
         starts.entry((node, boot)).or_default().push(number);
     }
