@@ -24,6 +24,9 @@ fn is_test(path: &str) -> bool {
 /// The one place where a statement is put together from parts: literals, and names that one type has parsed (ADR 0012).
 const BUILDER: &str = "crates/datasets/src/statement.rs";
 
+/// The one test that changes each column of each row of a store of its own: names are no parameters.
+const TAMPERER: &str = "crates/chancery/tests/it/scrub.rs";
+
 fn check(path: &str, source: &str) -> Vec<String> {
     let pieces = scan(source);
     let mut faults = Vec::new();
@@ -51,7 +54,11 @@ fn check(path: &str, source: &str) -> Vec<String> {
         }
     }
     for (index, piece) in pieces.iter().enumerate() {
-        if piece.kind == Kind::Text && is_sql(piece.text) && is_built(&pieces[..index], &pieces[index + 1..]) {
+        if path != TAMPERER
+            && piece.kind == Kind::Text
+            && is_sql(piece.text)
+            && is_built(&pieces[..index], &pieces[index + 1..])
+        {
             report(piece.line, "SQL built from strings: bind parameters instead");
         }
     }
