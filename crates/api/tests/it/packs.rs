@@ -91,7 +91,8 @@ async fn a_span_of_the_log_holds_every_event_of_it(backend: Backend) {
     }
     let everything = verified(&app, &pack(&app, &clinic.auditor, ever()).await).await;
     assert_eq!(everything.verdict, PackVerdict::Verified, "{:?}", everything.checks);
-    assert_eq!(everything.certificates.len(), 3);
+    // The three, and the statement of the rotation.
+    assert_eq!(everything.certificates.len(), 4);
     assert_eq!(detail(&everything, "completeness"), "0 gaps across 1 nodes");
     let (held, all) = detail(&everything, "inclusion").split_once(" of ").unwrap();
     assert_eq!(format!("{held} events"), all);
@@ -108,7 +109,7 @@ async fn a_span_of_the_log_holds_every_event_of_it(backend: Backend) {
     let body = json!({"version": 1, "reason": "key_compromise"});
     app.post(&clinic.officer, &format!("/v1/keys/{id}/revoke"), body).await.ok();
     let after = verified(&app, &pack(&app, &clinic.auditor, ever()).await).await;
-    assert_eq!((after.verdict, after.certificates.len()), (PackVerdict::Verified, 1), "{:?}", after.checks);
+    assert_eq!((after.verdict, after.certificates.len()), (PackVerdict::Verified, 2), "{:?}", after.checks);
     assert!(
         after
             .checks

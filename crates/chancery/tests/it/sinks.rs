@@ -225,7 +225,7 @@ async fn every_event_reaches_every_sink_exactly_once_after_dedup_across_an_outag
     fs::write(at.join("mode"), "drop").unwrap();
     drop(syslog);
     append(&server, &key, 100, 200).await;
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    wait("a delivery without an answer", || arrived(at, &log).get("ocsf").is_some_and(|events| events.len() == 200));
     fs::write(at.join("mode"), "503").unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;
     // The service goes on, and says which sinks do not.

@@ -53,20 +53,23 @@ impl Logged<'_> {
 }
 
 impl Examination {
-    /// The state of a certificate. What does not hold at all stops here.
+    /// The state of a certificate. What does not hold at all stops here, told with every check of it that ran.
     pub(super) fn certificate(&mut self, id: &str, envelope: &[u8], logged: &Logged<'_>) -> Outcome<(State, String)> {
         let mut checks = Checks::new();
         let Ok(said) = check_envelope(envelope, logged.keys, &mut checks) else {
-            let failed = checks.0.pop();
-            let failed = failed.map(|check| Check { detail: format!("{id}: {}", check.detail), ..check });
-            self.checks.extend(failed);
+            if let Some(failed) = checks.0.last_mut() {
+                failed.detail = format!("{id}: {}", failed.detail);
+            }
+            self.checks.append(&mut checks.0);
             return Err(PackVerdict::Failed);
         };
         let mut must = |name: &'static str, held: bool, bad: &str| {
+            let detail = if held { id.to_owned() } else { format!("{id}: {bad}") };
+            checks.0.push(Check { name, ok: held, detail });
             if held {
                 return Ok(());
             }
-            self.checks.push(Check { name, ok: false, detail: format!("{id}: {bad}") });
+            self.checks.append(&mut checks.0);
             Err(PackVerdict::Failed)
         };
         let here = said.id.to_string() == id
