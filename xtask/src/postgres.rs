@@ -80,14 +80,14 @@ impl Postgres {
         self.psql(&format!("DROP DATABASE {name} WITH (FORCE)"))
     }
 
-    /// Cuts every connection to a database, in the middle of whatever it does.
-    pub(crate) fn cut(&self, database: &str) -> Result<()> {
-        self.psql(&format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'"))
+    /// Cuts every connection to databases that were made here, in the middle of whatever it does.
+    pub(crate) fn cut(&self) -> Result<()> {
+        self.psql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname <> 'postgres'")
     }
 
-    /// Kills one process that serves a database: the server ends all others at once, and recovers from its write-ahead log.
-    pub(crate) fn crash(&self, database: &str) -> Result<()> {
-        let found = self.ask(&format!("SELECT pid FROM pg_stat_activity WHERE datname = '{database}' LIMIT 1"))?;
+    /// Kills one process that serves such a database: the server ends all others at once, and recovers from its write-ahead log.
+    pub(crate) fn crash(&self) -> Result<()> {
+        let found = self.ask("SELECT pid FROM pg_stat_activity WHERE datname <> 'postgres' LIMIT 1")?;
         // Between two connections there may be none.
         let Ok(pid) = found.trim().parse() else { return Ok(()) };
         let pid = Pid::from_raw(pid).context("a process without a number")?;

@@ -165,8 +165,8 @@ fn campaign(
         let harvests = load::drive(&clinics, u64::from(round), || {
             process::pause(moment)?;
             match (blow, database) {
-                (Blow::Cut, Some((postgres, name))) => cut(postgres, name),
-                (Blow::Crash, Some((postgres, name))) => postgres.crash(name),
+                (Blow::Cut, Some((postgres, _))) => cut(postgres),
+                (Blow::Crash, Some((postgres, _))) => postgres.crash(),
                 _ => server.kill(),
             }
         })?;
@@ -226,9 +226,9 @@ fn campaign(
 }
 
 /// Cuts every connection to a database a few times in a row: also those that were made meanwhile.
-fn cut(postgres: &Postgres, database: &str) -> Result<()> {
+fn cut(postgres: &Postgres) -> Result<()> {
     for _ in 0..3 {
-        postgres.cut(database)?;
+        postgres.cut()?;
         process::pause(Duration::from_millis(120))?;
     }
     Ok(())
