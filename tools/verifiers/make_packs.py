@@ -583,6 +583,13 @@ def unzipped(archive):
 
 
 def main():
+    if sys.argv[1:2] == ["--large"]:
+        # FOLDER: a pack of 100,000 events and its trust file, for measurements.
+        pack, trust = large()
+        folder = pathlib.Path(sys.argv[2])
+        (folder / "large.zip").write_bytes(pack)
+        (folder / "trust.json").write_bytes(trust)
+        return 0
     folder = pathlib.Path(__file__).resolve().parents[2] / "testdata/packs"
     wanted, cases = {"trust.json": simple().trust()}, []
     for name, pack, verdict, check, more in corpus():

@@ -170,10 +170,7 @@ impl VerifierKey {
     ///
     /// [`CheckpointError::Name`].
     pub fn new(name: &str, public: Ed25519PublicKey) -> Result<Self, CheckpointError> {
-        check_name(name)?;
-        let hash = sha256_parts([name.as_bytes(), &[b'\n', ED25519], public.as_bytes()]);
-        let [a, b, c, d, ..] = hash;
-        Ok(Self { name: name.into(), key_id: [a, b, c, d], public })
+        Ok(Self { name: name.into(), key_id: key_id(name, ED25519, &public)?, public })
     }
 
     /// The key's name.
@@ -193,8 +190,7 @@ impl VerifierKey {
 
     /// `name+8 hex digits of the key id+base64(0x01 ‖ public key)`.
     pub fn to_text(&self) -> String {
-        let key = [&[ED25519], self.public.as_bytes().as_slice()].concat();
-        format!("{}+{}+{}", self.name, HEXLOWER.encode(&self.key_id), BASE64.encode(&key))
+        key_to_text(&self.name, self.key_id, ED25519, &self.public)
     }
 
     /// Reads exactly what [`to_text`](Self::to_text) writes.
@@ -203,19 +199,36 @@ impl VerifierKey {
     ///
     /// [`CheckpointError::Malformed`], [`CheckpointError::Name`].
     pub fn from_text(text: &str) -> Result<Self, CheckpointError> {
-        let malformed = CheckpointError::Malformed;
-        let mut parts = text.splitn(3, '+'); // base64 may hold a plus sign, names may not
-        let (Some(name), Some(_), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
-            return Err(malformed);
-        };
-        let key = base64::decode(key).ok_or(malformed)?;
-        let (&[ED25519], public) = key.split_first_chunk().ok_or(malformed)? else {
-            return Err(malformed);
-        };
-        let public = Ed25519PublicKey::from_bytes(public.try_into().map_err(|_| malformed)?).map_err(|_| malformed)?;
+        let (name, public) = key_from_text(text, ED25519)?;
         let this = Self::new(name, public)?;
-        if this.to_text() == text { Ok(this) } else { Err(malformed) }
+        if this.to_text() == text { Ok(this) } else { Err(CheckpointError::Malformed) }
     }
+}
+
+/// The id of a key in notes: `SHA-256(name ‖ 0x0A ‖ type byte ‖ public key)`, first four bytes.
+pub(crate) fn key_id(name: &str, kind: u8, public: &Ed25519PublicKey) -> Result<[u8; 4], CheckpointError> {
+    check_name(name)?;
+    let [a, b, c, d, ..] = sha256_parts([name.as_bytes(), &[b'\n', kind], public.as_bytes()]);
+    Ok([a, b, c, d])
+}
+
+/// The vkey format: `name+8 hex digits of the key id+base64(type byte ‖ public key)`.
+pub(crate) fn key_to_text(name: &str, key_id: [u8; 4], kind: u8, public: &Ed25519PublicKey) -> String {
+    let key = [&[kind], public.as_bytes().as_slice()].concat();
+    format!("{name}+{}+{}", HEXLOWER.encode(&key_id), BASE64.encode(&key))
+}
+
+/// Takes the vkey format apart; the caller writes it again and compares, which checks the key id and the form.
+pub(crate) fn key_from_text(text: &str, kind: u8) -> Result<(&str, Ed25519PublicKey), CheckpointError> {
+    let malformed = CheckpointError::Malformed;
+    let mut parts = text.splitn(3, '+'); // base64 may hold a plus sign, names may not
+    let (Some(name), Some(_), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
+        return Err(malformed);
+    };
+    let key = base64::decode(key).ok_or(malformed)?;
+    let (_, public) = key.split_first().filter(|(first, _)| **first == kind).ok_or(malformed)?;
+    let public = Ed25519PublicKey::from_bytes(public.try_into().map_err(|_| malformed)?).map_err(|_| malformed)?;
+    Ok((name, public))
 }
 
 pub(crate) fn signature_line(line: &str) -> Result<NoteSignature, CheckpointError> {
@@ -227,7 +240,7 @@ pub(crate) fn signature_line(line: &str) -> Result<NoteSignature, CheckpointErro
     Ok(NoteSignature { name: name.into(), key_id: *key_id, signature: signature.to_vec() })
 }
 
-pub(crate) fn check_name(name: &str) -> Result<(), CheckpointError> {
+fn check_name(name: &str) -> Result<(), CheckpointError> {
     let bad = |letter: char| letter.is_whitespace() || letter.is_control() || letter == '+';
     if name.is_empty() || name.len() > NAME_MAX || name.contains(bad) { Err(CheckpointError::Name) } else { Ok(()) }
 }

@@ -3,11 +3,12 @@
 //!
 //! A cosignature says: at this time, the largest head of this log that I saw and found to be a growth of all before it is this one.
 
-use data_encoding::{BASE64, HEXLOWER};
+use data_encoding::BASE64;
 
 use crate::base64;
-use crate::checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint, check_name, decimal, signature_line};
-use crate::digest::sha256_parts;
+use crate::checkpoint::{
+    Checkpoint, CheckpointError, SignedCheckpoint, decimal, key_from_text, key_id, key_to_text, signature_line,
+};
 use crate::merkle::Hash;
 use crate::sign::{Ed25519PublicKey, Ed25519SigningKey};
 
@@ -31,9 +32,7 @@ impl CosignerKey {
     ///
     /// [`CheckpointError::Name`].
     pub fn new(name: &str, public: Ed25519PublicKey) -> Result<Self, CheckpointError> {
-        check_name(name)?;
-        let [a, b, c, d, ..] = sha256_parts([name.as_bytes(), &[b'\n', COSIGNATURE], public.as_bytes()]);
-        Ok(Self { name: name.into(), key_id: [a, b, c, d], public })
+        Ok(Self { name: name.into(), key_id: key_id(name, COSIGNATURE, &public)?, public })
     }
 
     /// The witness's name.
@@ -43,8 +42,7 @@ impl CosignerKey {
 
     /// `name+8 hex digits of the key id+base64(0x04 ‖ public key)`.
     pub fn to_text(&self) -> String {
-        let key = [&[COSIGNATURE], self.public.as_bytes().as_slice()].concat();
-        format!("{}+{}+{}", self.name, HEXLOWER.encode(&self.key_id), BASE64.encode(&key))
+        key_to_text(&self.name, self.key_id, COSIGNATURE, &self.public)
     }
 
     /// Reads exactly what [`to_text`](Self::to_text) writes.
@@ -53,18 +51,9 @@ impl CosignerKey {
     ///
     /// [`CheckpointError::Malformed`], [`CheckpointError::Name`].
     pub fn from_text(text: &str) -> Result<Self, CheckpointError> {
-        let malformed = CheckpointError::Malformed;
-        let mut parts = text.splitn(3, '+'); // base64 may hold a plus sign, names may not
-        let (Some(name), Some(_), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
-            return Err(malformed);
-        };
-        let key = base64::decode(key).ok_or(malformed)?;
-        let (&[COSIGNATURE], public) = key.split_first_chunk().ok_or(malformed)? else {
-            return Err(malformed);
-        };
-        let public = Ed25519PublicKey::from_bytes(public.try_into().map_err(|_| malformed)?).map_err(|_| malformed)?;
+        let (name, public) = key_from_text(text, COSIGNATURE)?;
         let this = Self::new(name, public)?;
-        if this.to_text() == text { Ok(this) } else { Err(malformed) }
+        if this.to_text() == text { Ok(this) } else { Err(CheckpointError::Malformed) }
     }
 
     /// Checks a signature line over `head`, and gives the time that it states, in seconds since 1970.

@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: how fast, next to peers measured in the same run on the same machine. Ratios count.
 
+mod audit;
 mod criterion;
 mod load;
 mod peers;
@@ -11,6 +12,7 @@ use std::fs;
 use anyhow::{Context as _, Result};
 
 use crate::workspace;
+use audit::{Log, Pack};
 use criterion::Times;
 use load::Load;
 use peers::Peers;
@@ -26,7 +28,7 @@ pub(crate) struct Options {
     /// How long each load run presses, in seconds
     #[arg(long, default_value_t = 10)]
     seconds: u32,
-    /// Leave out the load runs, and what takes minutes: keys in memory, an application's table, a re-seal
+    /// Leave out the load runs, and what takes minutes: keys in memory, an application's table, a re-seal, the audit log
     #[arg(long)]
     no_load: bool,
 }
@@ -43,8 +45,13 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     crate::process::pause(std::time::Duration::ZERO)?;
     let printed = if options.no_load { None } else { Some(Printed::measure()) };
     crate::process::pause(std::time::Duration::ZERO)?;
+    let logs = if options.no_load { Vec::new() } else { Log::measure() };
+    let pack = if options.no_load { None } else { Some(Pack::measure()) };
+    crate::process::pause(std::time::Duration::ZERO)?;
     let mut rows = rows(&times, &peers, &load);
     rows.extend(printed.iter().flat_map(in_use));
+    rows.extend(logs.iter().flat_map(Log::rows));
+    rows.extend(pack.iter().flat_map(Pack::rows));
     let page = report::page(&rows, &busy);
     let path = workspace::root().join("docs/performance.md");
     fs::create_dir_all(path.parent().unwrap_or(&path))?;

@@ -96,7 +96,7 @@ fn told(tests: &str) -> Result<Vec<Value>> {
 }
 
 /// The objects at the ends of lines: a test's first line follows its name.
-fn objects(said: &str) -> Vec<Value> {
+pub(super) fn objects(said: &str) -> Vec<Value> {
     said.lines().filter_map(|line| serde_json::from_str(line.get(line.find('{')?..)?).ok()).collect()
 }
 
@@ -113,7 +113,7 @@ fn table() -> Result<String> {
     output(cargo.envs(postgres.environment()))
 }
 
-fn output(command: &mut Command) -> Result<String> {
+pub(super) fn output(command: &mut Command) -> Result<String> {
     let said = process::output(command)?;
     println!("{said}");
     Ok(said)
