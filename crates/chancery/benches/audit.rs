@@ -24,7 +24,7 @@ use std::{
 };
 
 use chancery::clock::SystemClock;
-use chancery_crypto::{Secret, digest::sha256, merkle, password::Cost, random::SystemRandom};
+use chancery_crypto::{Secret, merkle, password::Cost, random::SystemRandom, sha256};
 use chancery_domain::{
     Instance, TenantId,
     access::{
@@ -92,12 +92,15 @@ async fn sqlite_row(pool: SqlitePool, core: Vec<u8>) {
 
 async fn sqlite_link(pool: SqlitePool, core: Vec<u8>) {
     let mut tx = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
-    let last: Option<Vec<u8>> = sqlx::query_scalar("SELECT hash FROM chain ORDER BY id DESC LIMIT 1")
-        .fetch_optional(&mut *tx)
+    let last: Option<Vec<u8>> =
+        sqlx::query_scalar("SELECT hash FROM chain ORDER BY id DESC LIMIT 1").fetch_optional(&mut *tx).await.unwrap();
+    let hash = sha256(&[last.unwrap_or_default(), core.clone()].concat()).to_vec();
+    sqlx::query("INSERT INTO chain (core, hash) VALUES ($1, $2)")
+        .bind(core)
+        .bind(hash)
+        .execute(&mut *tx)
         .await
         .unwrap();
-    let hash = sha256(&[last.unwrap_or_default(), core.clone()].concat()).to_vec();
-    sqlx::query("INSERT INTO chain (core, hash) VALUES ($1, $2)").bind(core).bind(hash).execute(&mut *tx).await.unwrap();
     tx.commit().await.unwrap();
 }
 

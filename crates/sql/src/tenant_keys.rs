@@ -1,4 +1,5 @@
 use async_trait::async_trait;
+use chancery_domain::ids::KeyId;
 use chancery_domain::keyring::{Key, KeyCheck, KeyVersion, StoredMaterial, TenantKey, TenantKeyRows, TenantKeyWrites};
 use chancery_domain::store::StoreError;
 
@@ -42,17 +43,22 @@ impl<D: Driver> TenantKeyRows for Rows<D> {
         .await
     }
 
-    async fn versions_unchecked(&mut self, limit: u32) -> Result<Vec<(Key, KeyVersion)>, StoreError> {
+    async fn versions_unchecked(
+        &mut self,
+        after: Option<(KeyId, u32)>,
+        limit: u32,
+    ) -> Result<Vec<(Key, KeyVersion)>, StoreError> {
+        let (key, version) = after.map_or((String::new(), 0), |(key, version)| (key.to_string(), version));
         self.all(
             "key_version",
             concat!(
                 select_with_key!(),
                 " FROM key_versions AS v JOIN keys AS k ON k.tenant_id = v.tenant_id AND k.id = v.key
                  WHERE v.tenant_id = $1 AND v.key_check IS NULL AND v.public_jwk IS NULL AND v.provider IS NULL
-                    AND v.state <> 'destroyed'
-                 ORDER BY v.key, v.version LIMIT $2"
+                    AND v.state <> 'destroyed' AND (v.key > $2 OR (v.key = $2 AND v.version > $3))
+                 ORDER BY v.key, v.version LIMIT $4"
             ),
-            [limit.into()],
+            [key.as_str().into(), version.into(), limit.into()],
             |row| Ok((read_key(row)?, read_version(row)?)),
         )
         .await

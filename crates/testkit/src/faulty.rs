@@ -425,7 +425,7 @@ hand_on!(RootWrites {
 });
 hand_on!(TenantKeyRows {
     fn versions_under_others(newest: u32, limit: u32) -> Vec<(Key, KeyVersion)>;
-    fn versions_unchecked(limit: u32) -> Vec<(Key, KeyVersion)>;
+    fn versions_unchecked(after: Option<(KeyId, u32)>, limit: u32) -> Vec<(Key, KeyVersion)>;
 });
 hand_on!(TenantKeyWrites {
     fn hold_tenant_key(version: u32) -> ();

@@ -51,8 +51,13 @@ impl Log {
         };
         let added = |what: &str, name: &str, limit: f64| {
             let wait = self.number(name).map(|time| time / 1e3);
-            Row::limit(&format!("what a request waits for its event at 2,000 events/s, {what}, {store}"), "ms", &wait, limit)
-                .because(WAITS)
+            Row::limit(
+                &format!("what a request waits for its event at 2,000 events/s, {what}, {store}"),
+                "ms",
+                &wait,
+                limit,
+            )
+            .because(WAITS)
         };
         let proof = |what: &str, name: &str, limit: f64| {
             Row::limit(&format!("inclusion proof {what}, {store}"), "µs", &self.number(name), limit)

@@ -15,6 +15,9 @@ const PASSWORD: &str = "Correct-Horse-7-Battery";
 backends! {
     an_administrator_enrols_at_its_first_login,
     a_code_works_once,
+    a_factor_that_is_being_added_does_not_outlive_a_reset,
+    a_login_that_looked_before_a_factor_was_there_opens_nothing,
+    a_session_that_another_node_ended_adds_no_factor,
     a_login_from_before_the_first_factor_adds_no_other,
     a_recovery_code_works_once,
     of_two_at_once_with_one_code_one_gets_in,
@@ -412,4 +415,80 @@ async fn with_the_first_factor_the_persons_other_sessions_end(backend: Backend) 
     assert!(crate::sessions::works(&app, &here).await);
     crate::sessions::refresh(&app, &here).await.ok();
     assert!(crate::sessions::works(&app, &ben).await);
+}
+
+/// The administrator's reset waits for whoever is adding a factor, and takes that one too.
+async fn a_factor_that_is_being_added_does_not_outlive_a_reset(backend: Backend) {
+    let app = std::sync::Arc::new(TestApp::on(backend).await);
+    let clinic = app.clinic("north").await;
+    let id = user(&app, &clinic, "zoe", "staff").await;
+    let tenant = clinic.id.parse().unwrap();
+    let zoe = id.parse().unwrap();
+    let mut adding = app.instance.store().begin(tenant).await.unwrap();
+    adding.hold_user(zoe).await.unwrap().unwrap();
+    let passkey = chancery_domain::passkeys::Passkey { user: zoe, ..chancery_testkit::samples::passkey(1) };
+    adding.insert_passkey(&passkey).await.unwrap();
+    let resetting = {
+        let (app, admin, path) = (app.clone(), clinic.admin.bearer.clone(), format!("/v1/users/{id}/reset-mfa"));
+        tokio::spawn(async move { app.post(&Caller { bearer: admin }, &path, json!({})).await })
+    };
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    adding.commit().await.unwrap();
+    assert_eq!(resetting.await.unwrap().ok()["removed"], true);
+    assert_eq!(app.instance.store().fresh_view(tenant).await.unwrap().passkeys(zoe).await.unwrap(), []);
+}
+
+/// Its right password was checked when there was no second factor yet; its session would lack one for good.
+async fn a_login_that_looked_before_a_factor_was_there_opens_nothing(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("north").await;
+    let id = user(&app, &clinic, "zoe", "staff").await;
+    let (tenant, zoe) = (clinic.id.parse().unwrap(), id.parse().unwrap());
+    let user = app.instance.store().view(tenant).await.unwrap().user(zoe).await.unwrap().unwrap();
+    let person = chancery_domain::sessions::Person { tenant, slug: &clinic.slug, user: &user };
+    let request = chancery_domain::access::RequestInfo {
+        id: chancery_domain::ids::RequestId::from_bytes([1; 16]),
+        address: None,
+        user_agent: None,
+        key: None,
+        route: "/v1/auth/login",
+        method: "POST",
+    };
+    let by_password = || chancery_domain::sessions::Authentication {
+        methods: vec![chancery_domain::sessions::Amr::Password],
+        at: app.clock.now(),
+    };
+    let open = || chancery_domain::sessions::open(&app.instance, &request, person, by_password(), None);
+    open().await.unwrap();
+    let mut adding = app.instance.store().begin(tenant).await.unwrap();
+    let passkey = chancery_domain::passkeys::Passkey { user: zoe, ..chancery_testkit::samples::passkey(1) };
+    adding.insert_passkey(&passkey).await.unwrap();
+    adding.commit().await.unwrap();
+    let refused = open().await.unwrap_err();
+    assert!(
+        matches!(
+            refused,
+            chancery_domain::instance::Failure::Store(chancery_domain::store::StoreError::Changed("user"))
+        ),
+        "{refused:?}"
+    );
+    let sessions = app.instance.store().fresh_view(tenant).await.unwrap().active_sessions(zoe).await.unwrap();
+    assert_eq!(sessions.len(), 1);
+}
+
+/// The other node still remembers it for a moment.
+async fn a_session_that_another_node_ended_adds_no_factor(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("north").await;
+    let id = user(&app, &clinic, "zoe", "staff").await;
+    let zoe = token(&log_in(&app, &clinic, "zoe").await);
+    let key = key(&app.post(&zoe, "/v1/me/mfa/totp", json!({})).await.ok());
+    let other = app.again(|_| ()).await;
+    other.get(&zoe, "/v1/auth/session").await.ok();
+    app.post(&zoe, "/v1/auth/logout", json!({})).await;
+    let code = json!({"code": now(&app, &key)});
+    other.post(&zoe, "/v1/me/mfa/totp/confirm", code).await.refused(409, "state.conflict");
+    let tenant = clinic.id.parse().unwrap();
+    let standing = app.instance.store().fresh_view(tenant).await.unwrap().totp(id.parse().unwrap()).await.unwrap();
+    assert_eq!(standing.unwrap().confirmed_at, None);
 }

@@ -21,7 +21,6 @@ use crate::{
     keyring::{KeyringError, PlatformRoot},
     legacy_tokens::{self, LegacyUser, Use},
     roles::{DefinedRole, permissions_of},
-    sessions::SessionState,
     store::ApiKeyEntry,
     tenants::TenantState,
     time::Timestamp,
@@ -342,10 +341,7 @@ pub(crate) async fn of_token(instance: &Instance, token: &Verified) -> Result<(C
             let user = active(view.user(*user).await?)?;
             if let Some(id) = session {
                 let session = view.session(*id).await?.filter(|session| session.user == user.id);
-                let goes_on = session.is_some_and(|session| {
-                    session.state == SessionState::Active && instance.now() < session.expires_at
-                });
-                if !goes_on {
+                if !session.is_some_and(|session| session.goes_on(instance.now())) {
                     return Err(invalid("session ended"));
                 }
             }

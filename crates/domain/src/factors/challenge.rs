@@ -33,7 +33,7 @@ pub(crate) async fn challenge(
     user: &User,
     better_hash: Option<&str>,
 ) -> Result<Option<SecondFactor>, Failure> {
-    let mut view = instance.store().view(tenant).await?;
+    let mut view = instance.store().fresh_view(tenant).await?;
     let standing = Standing::of(&mut *view, user.id).await?;
     let needed = needed(&mut *view, user).await?;
     drop(view);

@@ -7,6 +7,7 @@ use super::{
     attempt::{attempt, unchanged},
     challenge::Halfway,
     codes, finish,
+    standing::check_session,
 };
 use crate::{
     Instance, TenantId,
@@ -127,6 +128,9 @@ async fn enrolled(
     within: Option<SessionId>,
 ) -> Result<Vec<Secret<String>>, FactorError> {
     change.rows().hold_user(user).await?.ok_or(FactorError::NotFound)?;
+    if within.is_some() {
+        check_session(change.rows(), within, instance.now()).await?;
+    }
     let first = Standing::of(change.rows(), user).await?.passkeys == 0;
     if first {
         end_but(change.rows(), user, within, instance.now()).await?;

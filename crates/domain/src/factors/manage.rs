@@ -2,7 +2,7 @@
 
 use chancery_crypto::Secret;
 
-use super::{FactorError, Standing, attempt::attempt, codes, enrol::person, needed};
+use super::{FactorError, Standing, attempt::attempt, codes, enrol::person, needed, standing::check_session};
 use crate::{
     Instance,
     access::{Call, Denied, Permission, RECENT_SECONDS, grant},
@@ -66,6 +66,7 @@ pub async fn make_codes(
     };
     // INVARIANT: held, or there would be codes beside a last factor that is removed at the same time.
     change.rows().hold_user(user).await?.ok_or(FactorError::NotFound)?;
+    check_session(change.rows(), call.caller.session(), instance.now()).await?;
     if !Standing::of(change.rows(), user).await?.is_enrolled() {
         return Err(FactorError::NotEnrolled);
     }
@@ -105,6 +106,7 @@ pub async fn remove(instance: &Instance, call: &Call, code: &str) -> Result<(), 
     let mut change = attempt(instance, call, (tenant, user), (code, true), None).await?;
     // INVARIANT: held, and looked at again, or of two removals at once each would leave the other's.
     let stored = change.rows().hold_user(user).await?.ok_or(FactorError::NotFound)?;
+    check_session(change.rows(), call.caller.session(), instance.now()).await?;
     change.rows().remove_totp(user).await?;
     if !Standing::of(change.rows(), user).await?.is_enrolled() {
         if needed(change.rows(), &stored).await? {
@@ -131,7 +133,8 @@ pub async fn reset(instance: &Instance, call: &Call, id: UserId) -> Result<bool,
         return Err(FactorError::Own);
     }
     let mut change = Change::begin(instance, call, tenant).await?;
-    let user = change.rows().user(id).await?.ok_or(FactorError::NotFound)?;
+    // Held first, or a factor that is being added at the same moment would outlive the reset.
+    let user = change.rows().hold_user(id).await?.ok_or(FactorError::NotFound)?;
     let all = roles::all_of(change.rows(), Holder::User(id), user.roles).await?;
     if grant::check(instance, call, tenant, all, change.rows()).await?.is_err() {
         return Err(Denied::Forbidden(Permission::UsersUpdate).into());

@@ -35,7 +35,7 @@ pub(crate) use challenge::{Halfway, challenge};
 pub(crate) use enrol::person;
 pub(crate) use finish::open;
 pub(crate) use prove::{enrolled, prove};
-pub(crate) use standing::Standing;
+pub(crate) use standing::{Standing, check_session};
 
 codes! {
     /// How a login can go on.
@@ -114,6 +114,11 @@ pub trait FactorWrites {
 /// Whether a user logs in with a second factor only. Whoever holds a part of an administrator's role does too.
 pub(crate) async fn needed(rows: &mut (dyn View + '_), user: &User) -> Result<bool, StoreError> {
     Ok(required(roles::all_of(rows, Holder::User(user.id), user.roles).await?))
+}
+
+/// Whether a second factor is asked of a user: because there is one, or because a role needs one.
+pub(crate) async fn asked(rows: &mut (dyn View + '_), user: &User) -> Result<bool, StoreError> {
+    Ok(needed(rows, user).await? || Standing::of(rows, user.id).await?.is_enrolled())
 }
 
 fn required(roles: RoleSet) -> bool {

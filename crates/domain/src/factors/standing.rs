@@ -1,7 +1,8 @@
 //! Which second factors somebody has.
 
+use super::FactorError;
 use crate::{
-    ids::UserId,
+    ids::{SessionId, UserId},
     store::{StoreError, View},
     time::Timestamp,
 };
@@ -29,4 +30,16 @@ impl Standing {
     pub(crate) const fn is_enrolled(self) -> bool {
         self.totp_since.is_some() || self.passkeys > 0
     }
+}
+
+/// Of a session that ended while its request was on the way, here or on another node: it changes no factors. Asked once its user is
+/// held, so that it cannot end after that.
+pub(crate) async fn check_session(
+    rows: &mut (dyn View + '_),
+    session: Option<SessionId>,
+    now: Timestamp,
+) -> Result<(), FactorError> {
+    let session = session.ok_or(FactorError::NoSession)?;
+    let stored = rows.session(session).await?.filter(|stored| stored.goes_on(now));
+    stored.map(drop).ok_or(FactorError::NoSession)
 }

@@ -55,6 +55,7 @@ pub async fn create(
     instance.require_recent(call)?;
     spec.check(instance)?;
     let mut change = Change::begin(instance, call, call.tenant()).await?;
+    change.rows().hold_tenant().await?;
     check_roles(instance, call, &spec, &mut change).await?;
     if change.rows().identity_providers().await?.len() >= MAX_PROVIDERS {
         let message = format!("a tenant has at most {MAX_PROVIDERS}; delete one that is not needed");
@@ -63,7 +64,7 @@ pub async fn create(
     let now = instance.now();
     let id = IdentityProviderId::make(now, instance.random())?;
     let provider = made(spec, id, random::array(instance.random())?, now, now);
-    put(call.tenant(), &mut change, &provider).await?;
+    put(call.tenant(), &mut change, &provider, None).await?;
     change.commit_new(told(EventKind::IdentityProviderCreated, &provider)).await?;
     Ok(provider)
 }
@@ -83,6 +84,8 @@ pub async fn replace(
     instance.require_recent(call)?;
     spec.check(instance)?;
     let mut change = Change::begin(instance, call, call.tenant()).await?;
+    // Held, or one that is deleted at the same moment would be put back, and a role given up that the map names.
+    change.rows().hold_tenant().await?;
     let before = change.rows().identity_provider(id).await?.ok_or(IdentityProviderError::NotFound)?;
     check_roles(instance, call, &spec, &mut change).await?;
     if spec.issuer != before.issuer {
@@ -90,7 +93,7 @@ pub async fn replace(
         return Err(Faults::one("/issuer", "fixed", "a provider keeps its issuer; set up another one").into());
     }
     let provider = made(spec, id, before.salt, before.created_at, instance.now());
-    put(call.tenant(), &mut change, &provider).await?;
+    put(call.tenant(), &mut change, &provider, Some(&before)).await?;
     change.commit(told(EventKind::IdentityProviderUpdated, &provider)).await?;
     instance.callers.forget_all();
     Ok(provider)
@@ -105,6 +108,7 @@ pub async fn delete(instance: &Instance, call: &Call, id: IdentityProviderId) ->
     call.require(Permission::SettingsWrite)?;
     instance.require_recent(call)?;
     let mut change = Change::begin(instance, call, call.tenant()).await?;
+    change.rows().hold_tenant().await?;
     match change.rows().delete_identity_provider(id).await {
         Err(StoreError::Changed(_)) => return Err(IdentityProviderError::NotFound),
         deleted => deleted?,
@@ -151,10 +155,6 @@ async fn check_roles(
     spec: &IdentityProviderSpec,
     change: &mut Change<'_>,
 ) -> Result<(), IdentityProviderError> {
-    if spec.role_map.iter().any(|(_, role)| role.defined().is_some()) {
-        // Or one of them could be given up meanwhile, and the map would give whatever comes to be called so later.
-        change.rows().hold_tenant().await?;
-    }
     let defined = change.rows().defined_roles().await?;
     let (mut given, mut faults) = (Vec::new(), Faults::default());
     for (at, (_, role)) in spec.role_map.iter().enumerate() {
@@ -177,11 +177,16 @@ async fn put(
     tenant: TenantId,
     change: &mut Change<'_>,
     provider: &IdentityProvider,
+    before: Option<&IdentityProvider>,
 ) -> Result<(), IdentityProviderError> {
     if provider.enabled {
         // Held, or two tenants at once would each find nobody there. Suspended tenants count: they come back.
         let others = change.rows().hold_issuer(&provider.issuer).await?;
-        let entries = provider.entries(tenant);
+        // What it claims already, it may go on to claim: or nobody could narrow one of two that were let in beside each other before
+        // this rule.
+        let claimed = before.filter(|before| before.enabled).map(|before| before.entries(tenant)).unwrap_or_default();
+        let mut entries = provider.entries(tenant);
+        entries.retain(|entry| !claimed.contains(entry));
         let mut others = others.iter().filter(|other| (other.tenant, other.id) != (tenant, provider.id));
         if others.any(|other| entries.iter().any(|entry| entry.meets(other))) {
             return Err(IdentityProviderError::Taken);

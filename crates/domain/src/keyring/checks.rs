@@ -1,6 +1,6 @@
 //! Keeps the checks of keys that were made before checks were kept.
 
-use super::StoredMaterial;
+use super::{Key, KeyVersion, StoredMaterial};
 use crate::{Instance, ids::TenantId, instance::Failure, store::StoreError};
 
 /// Keys of one turn.
@@ -13,17 +13,24 @@ const BATCH: u32 = 200;
 ///
 /// [`Failure`]; what was kept until then stays.
 pub async fn fill(instance: &Instance, tenant: TenantId) -> Result<u32, Failure> {
-    let unchecked = instance.store().view(tenant).await?.versions_unchecked(BATCH).await?;
-    if unchecked.is_empty() {
-        return Ok(0);
+    let (mut kept, mut after) = (0, None);
+    loop {
+        let unchecked = instance.store().view(tenant).await?.versions_unchecked(after, BATCH).await?;
+        // Those that do not unwrap stay: the next page begins behind them.
+        let Some((key, last)) = unchecked.last() else { return Ok(kept) };
+        after = Some((key.id, last.version));
+        kept += keep(instance, tenant, unchecked).await?;
     }
+}
+
+async fn keep(instance: &Instance, tenant: TenantId, unchecked: Vec<(Key, KeyVersion)>) -> Result<u32, Failure> {
     let ring = instance.keyring(tenant).await?;
     let mut tx = instance.store().begin(tenant).await?;
-    let mut kept = 0;
+    let (mut kept, mut damaged) = (0, 0_u32);
     for (key, version) in unchecked {
         let purpose = key.wrap_purpose();
         let Ok(material) = ring.tenant_keys.unwrap(&purpose, &version) else {
-            tracing::debug!(%tenant, key = %key.id, version = version.version, "A key without a check does not unwrap");
+            damaged += 1;
             continue;
         };
         let Some(check) = ring.tenant_keys.check(&purpose, &version, material.expose()) else { continue };
@@ -35,6 +42,9 @@ pub async fn fill(instance: &Instance, tenant: TenantId) -> Result<u32, Failure>
         }
     }
     tx.commit().await?;
+    if damaged > 0 {
+        tracing::warn!(%tenant, damaged, "Keys without a check do not unwrap: bring their copies back");
+    }
     Ok(kept)
 }
 

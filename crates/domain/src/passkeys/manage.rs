@@ -5,7 +5,7 @@ use crate::{
     Instance,
     access::Call,
     audit::{Change, Detail, Event, EventKind},
-    factors::{FactorError, Standing, needed, person, unchanged},
+    factors::{FactorError, Standing, check_session, needed, person, unchanged},
     ids::PasskeyId,
 };
 
@@ -48,6 +48,7 @@ pub async fn remove(instance: &Instance, call: &Call, id: PasskeyId) -> Result<(
     let mut change = Change::begin(instance, call, call.tenant()).await?;
     // INVARIANT: held, or of two removals at once each would leave the other's.
     let stored = change.rows().hold_user(user).await?.ok_or(FactorError::NotFound)?;
+    check_session(change.rows(), call.caller.session(), instance.now()).await?;
     let removed = change.rows().remove_passkey(user, id).await;
     unchanged(removed, FactorError::NotFound)?;
     if !Standing::of(change.rows(), user).await?.is_enrolled() {

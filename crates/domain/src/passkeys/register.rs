@@ -13,7 +13,7 @@ use crate::{
     Instance, TenantId,
     access::{Call, RequestInfo},
     audit::{Change, Detail, Event, EventKind},
-    factors::{FactorError, Halfway, Standing, codes, open, person, unchanged},
+    factors::{FactorError, Halfway, Standing, check_session, codes, open, person, unchanged},
     faults::Faults,
     ids::{OneTimeId, SessionId, UserId},
     one_time::OneTimeKind,
@@ -195,7 +195,10 @@ async fn added(
     // INVARIANT: whoever adds the first factor of somebody waits for who does so at the same time.
     change.rows().hold_user(user).await?.ok_or(FactorError::NotFound)?;
     let keep = match within {
-        Within::Session(session) => Some(session),
+        Within::Session(session) => {
+            check_session(change.rows(), Some(session), instance.now()).await?;
+            Some(session)
+        }
         Within::Login(token) => {
             unchanged(change.rows().take_one_time_token(token).await, FactorError::Refused("used up"))?;
             None

@@ -102,6 +102,13 @@ pub struct Session {
     pub key: Option<String>,
 }
 
+impl Session {
+    /// Whether it neither was ended nor ended by itself.
+    pub(crate) fn goes_on(&self, now: Timestamp) -> bool {
+        self.state == SessionState::Active && now < self.expires_at
+    }
+}
+
 /// The newest refresh token of a session: what is stored of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head {

@@ -3,15 +3,17 @@
 use chancery_crypto::Secret;
 
 use super::{
-    Authentication, Head, Person, Session, SessionState,
+    Amr, Authentication, Head, Person, Session, SessionState,
     token::{RefreshToken, client_digest},
 };
 use crate::{
     Instance,
     access::{Call, RequestInfo},
     audit::{Change, Event, EventKind},
+    factors,
     ids::SessionId,
     instance::Failure,
+    store::StoreError,
     time::Timestamp,
     tokens::{self, AccessToken, Holder},
     users::hold_unchanged,
@@ -44,7 +46,7 @@ impl SessionTokens {
 /// # Errors
 ///
 /// [`Failure`]; a [`StoreError::Changed`](crate::store::StoreError::Changed)`("user")` if the user's state, roles or password are
-/// others by now than in `user`.
+/// others by now than in `user`, or if a second factor is asked of it that this proof lacks.
 pub async fn open(
     instance: &Instance,
     request: &RequestInfo,
@@ -118,6 +120,11 @@ impl<'a> Opening<'a> {
             key.take(change.rows(), now).await?;
         }
         hold_unchanged(change.rows(), user).await?;
+        // Of a login that looked before its user had a factor, or a role that needs one.
+        let password_alone = self.session.authentication.methods == [Amr::Password];
+        if password_alone && factors::asked(change.rows(), user).await? {
+            return Err(StoreError::Changed("user").into());
+        }
         change.rows().insert_session(&self.session).await?;
         if let Some(hash) = better_hash {
             change.rows().set_password_hash(user.id, hash).await?;

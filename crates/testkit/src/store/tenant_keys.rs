@@ -67,9 +67,12 @@ pub async fn a_key_without_its_check_is_found_and_gets_it_once(store: &impl Back
     let (resident, gone) = (key_version(&key, 4, KeyState::Rotating), without(3, KeyState::Destroyed));
     commit!(store, OURS, .insert_tenant_key(&tenant_key(1)) .insert_key(&key) .insert_key_version(&old)
         .insert_key_version(&signs) .insert_key_version(&gone) .insert_key_version(&resident));
-    assert_eq!(view(store, THEIRS).await.versions_unchecked(10).await.unwrap(), []);
-    let found = view(store, OURS).await.versions_unchecked(10).await.unwrap();
+    assert_eq!(view(store, THEIRS).await.versions_unchecked(None, 10).await.unwrap(), []);
+    let found = view(store, OURS).await.versions_unchecked(None, 10).await.unwrap();
     assert_eq!(found, [(key.clone(), old.clone())]);
+    // The next page begins behind what was given.
+    assert_eq!(view(store, OURS).await.versions_unchecked(Some((key.id, 1)), 10).await.unwrap(), []);
+    assert_eq!(view(store, OURS).await.versions_unchecked(Some((key.id, 0)), 10).await.unwrap(), found);
     let check = KeyCheck([7; 16]);
     assert!(changed(begin(store, THEIRS).await.keep_key_check(&old, check).await, "key_version"));
     let other = StoredMaterial::Wrapped { bytes: vec![1; 60], tenant_key_version: 1, check: None };
@@ -77,7 +80,7 @@ pub async fn a_key_without_its_check_is_found_and_gets_it_once(store: &impl Back
     assert!(changed(begin(store, OURS).await.keep_key_check(&stale, check).await, "key_version"));
     commit!(store, OURS, .keep_key_check(&old, check));
     assert!(changed(begin(store, OURS).await.keep_key_check(&old, KeyCheck([6; 16])).await, "key_version"));
-    assert_eq!(view(store, OURS).await.versions_unchecked(10).await.unwrap(), []);
+    assert_eq!(view(store, OURS).await.versions_unchecked(None, 10).await.unwrap(), []);
     let kept = view(store, OURS).await.key_versions(key.id).await.unwrap().remove(0);
     let material = StoredMaterial::Wrapped { bytes: vec![3; 60], tenant_key_version: 1, check: Some(check) };
     assert_eq!(kept.material, material);

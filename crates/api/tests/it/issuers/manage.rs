@@ -10,6 +10,7 @@ backends! {
     two_tenants_share_an_issuer_only_if_a_claim_tells_them_apart, another_node_learns_that_a_provider_was_disabled,
     revoking_everybodys_tokens_stops_those_of_providers, nobody_comes_beside_another_tenant_to_make_its_tokens_ambiguous,
     of_two_tenants_that_come_at_once_one_is_let_in, a_provider_gives_roles_that_the_tenant_defined,
+    a_provider_that_is_deleted_meanwhile_is_not_put_back, two_that_shared_an_issuer_before_can_still_be_narrowed,
     odd_issuers_and_audiences_are_refused_and_disturb_nobody,
 }
 
@@ -544,4 +545,45 @@ async fn a_test_says_why_and_shows_nobodys_data() {
         .post(&other.admin, &format!("{PROVIDERS}/{id}/test"), json!({"token": token}))
         .await
         .refused(404, "not_found");
+}
+
+async fn a_provider_that_is_deleted_meanwhile_is_not_put_back(backend: Backend) {
+    let world = std::sync::Arc::new(World::on(backend).await);
+    let id = world.provider(&world.clinic, &generic()).await;
+    let tenant = world.clinic.id.parse().unwrap();
+    let mut deleting = world.app.instance.store().begin(tenant).await.unwrap();
+    deleting.hold_tenant().await.unwrap();
+    deleting.delete_identity_provider(id.parse().unwrap()).await.unwrap();
+    let replacing = {
+        let (world, path) = (world.clone(), format!("{PROVIDERS}/{id}"));
+        tokio::spawn(async move { world.app.put(&world.clinic.admin, &path, generic()).await })
+    };
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    deleting.commit().await.unwrap();
+    replacing.await.unwrap().refused(404, "not_found");
+    assert_eq!(world.app.get(&world.clinic.admin, PROVIDERS).await.ok()["items"], json!([]));
+    assert!(!world.accepts(&world.token(&[])).await);
+}
+
+/// They may keep what they claim, and claim no more beside each other.
+async fn two_that_shared_an_issuer_before_can_still_be_narrowed(backend: Backend) {
+    let world = World::on(backend).await;
+    let app = &world.app;
+    let id = world.provider(&world.clinic, &generic()).await;
+    let theirs = app.clinic("theirs").await;
+    let (ours, theirs) = (world.clinic.id.parse().unwrap(), theirs.id.parse().unwrap());
+    let stored = app.instance.store().view(ours).await.unwrap();
+    let mut stored = { stored }.identity_provider(id.parse().unwrap()).await.unwrap().unwrap();
+    stored.id = chancery_testkit::samples::identity_provider(9).id;
+    stored.audiences = vec!["their-api".to_owned()];
+    let mut tx = app.instance.store().begin(theirs).await.unwrap();
+    tx.put_identity_provider(&stored).await.unwrap();
+    tx.commit().await.unwrap();
+    let (path, mut spec) = (format!("{PROVIDERS}/{id}"), generic());
+    spec["leeway_seconds"] = json!(10);
+    app.put(&world.clinic.admin, &path, spec.clone()).await.ok();
+    let mut more = spec["audiences"].as_array().unwrap().clone();
+    more.push(json!("another-api"));
+    spec["audiences"] = json!(more);
+    app.put(&world.clinic.admin, &path, spec).await.refused(409, "taken");
 }

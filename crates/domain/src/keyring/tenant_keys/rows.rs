@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 
 use crate::{
+    ids::KeyId,
     keyring::{Key, KeyCheck, KeyVersion, TenantKey},
     store::StoreError,
 };
@@ -12,8 +13,13 @@ use crate::{
 pub trait TenantKeyRows {
     /// Key versions with material that is under another version of the tenant key than `newest`, at most `limit`.
     async fn versions_under_others(&mut self, newest: u32, limit: u32) -> Result<Vec<(Key, KeyVersion)>, StoreError>;
-    /// Key versions with symmetric material and without its check, at most `limit`: made before checks were kept.
-    async fn versions_unchecked(&mut self, limit: u32) -> Result<Vec<(Key, KeyVersion)>, StoreError>;
+    /// Key versions with symmetric material and without its check, made before checks were kept: by key and version, at most `limit`
+    /// of those behind `after`.
+    async fn versions_unchecked(
+        &mut self,
+        after: Option<(KeyId, u32)>,
+        limit: u32,
+    ) -> Result<Vec<(Key, KeyVersion)>, StoreError>;
 }
 
 /// Changes tenant keys.
