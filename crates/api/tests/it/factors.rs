@@ -1,10 +1,24 @@
 //! Second factors, from outside.
 
-use chancery_crypto::totp::{TotpKey, step_of};
+use chancery_crypto::{
+    Secret,
+    totp::{TotpKey, step_of},
+};
 use chancery_domain::{
     Clock as _,
+    access::{
+        Call, RequestInfo,
+        authenticate::{Presented, authenticate},
+    },
     census::{Unmoved, move_own},
+    factors::{self, FactorError},
+    ids::RequestId,
+    instance::Failure,
+    passkeys::Passkey,
+    sessions::{self, Amr, Authentication},
+    store::StoreError,
 };
+use chancery_testkit::samples;
 use data_encoding::BASE32_NOPAD;
 use serde_json::{Value, json};
 
@@ -17,7 +31,7 @@ backends! {
     a_code_works_once,
     a_factor_that_is_being_added_does_not_outlive_a_reset,
     a_login_that_looked_before_a_factor_was_there_opens_nothing,
-    a_session_that_another_node_ended_adds_no_factor,
+    a_session_that_ended_meanwhile_adds_no_factor,
     a_login_from_before_the_first_factor_adds_no_other,
     a_recovery_code_works_once,
     of_two_at_once_with_one_code_one_gets_in,
@@ -426,7 +440,7 @@ async fn a_factor_that_is_being_added_does_not_outlive_a_reset(backend: Backend)
     let zoe = id.parse().unwrap();
     let mut adding = app.instance.store().begin(tenant).await.unwrap();
     adding.hold_user(zoe).await.unwrap().unwrap();
-    let passkey = chancery_domain::passkeys::Passkey { user: zoe, ..chancery_testkit::samples::passkey(1) };
+    let passkey = Passkey { user: zoe, ..samples::passkey(1) };
     adding.insert_passkey(&passkey).await.unwrap();
     let resetting = {
         let (app, admin, path) = (app.clone(), clinic.admin.bearer.clone(), format!("/v1/users/{id}/reset-mfa"));
@@ -445,50 +459,40 @@ async fn a_login_that_looked_before_a_factor_was_there_opens_nothing(backend: Ba
     let id = user(&app, &clinic, "zoe", "staff").await;
     let (tenant, zoe) = (clinic.id.parse().unwrap(), id.parse().unwrap());
     let user = app.instance.store().view(tenant).await.unwrap().user(zoe).await.unwrap().unwrap();
-    let person = chancery_domain::sessions::Person { tenant, slug: &clinic.slug, user: &user };
-    let request = chancery_domain::access::RequestInfo {
-        id: chancery_domain::ids::RequestId::from_bytes([1; 16]),
-        address: None,
-        user_agent: None,
-        key: None,
-        route: "/v1/auth/login",
-        method: "POST",
-    };
-    let by_password = || chancery_domain::sessions::Authentication {
-        methods: vec![chancery_domain::sessions::Amr::Password],
-        at: app.clock.now(),
-    };
-    let open = || chancery_domain::sessions::open(&app.instance, &request, person, by_password(), None);
+    let person = sessions::Person { tenant, slug: &clinic.slug, user: &user };
+    let request = a_request();
+    let by_password = || Authentication { methods: vec![Amr::Password], at: app.clock.now() };
+    let open = || sessions::open(&app.instance, &request, person, by_password(), None);
     open().await.unwrap();
     let mut adding = app.instance.store().begin(tenant).await.unwrap();
-    let passkey = chancery_domain::passkeys::Passkey { user: zoe, ..chancery_testkit::samples::passkey(1) };
+    let passkey = Passkey { user: zoe, ..samples::passkey(1) };
     adding.insert_passkey(&passkey).await.unwrap();
     adding.commit().await.unwrap();
     let refused = open().await.unwrap_err();
-    assert!(
-        matches!(
-            refused,
-            chancery_domain::instance::Failure::Store(chancery_domain::store::StoreError::Changed("user"))
-        ),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Failure::Store(StoreError::Changed("user"))), "{refused:?}");
     let sessions = app.instance.store().fresh_view(tenant).await.unwrap().active_sessions(zoe).await.unwrap();
     assert_eq!(sessions.len(), 1);
 }
 
-/// The other node still remembers it for a moment.
-async fn a_session_that_another_node_ended_adds_no_factor(backend: Backend) {
+/// Its request was past authentication, or another node remembered it for a moment.
+async fn a_session_that_ended_meanwhile_adds_no_factor(backend: Backend) {
     let app = TestApp::on(backend).await;
     let clinic = app.clinic("north").await;
     let id = user(&app, &clinic, "zoe", "staff").await;
     let zoe = token(&log_in(&app, &clinic, "zoe").await);
     let key = key(&app.post(&zoe, "/v1/me/mfa/totp", json!({})).await.ok());
-    let other = app.again(|_| ()).await;
-    other.get(&zoe, "/v1/auth/session").await.ok();
+    let presented = Presented::AccessToken(Secret::new(zoe.bearer.clone()));
+    let caller = authenticate(&app.instance, &presented, &a_request()).await.unwrap();
+    let call = Call { caller, request: a_request(), once: None };
     app.post(&zoe, "/v1/auth/logout", json!({})).await;
-    let code = json!({"code": now(&app, &key)});
-    other.post(&zoe, "/v1/me/mfa/totp/confirm", code).await.refused(409, "state.conflict");
+    let refused = factors::confirm(&app.instance, &call, &now(&app, &key)).await;
+    assert!(matches!(refused, Err(FactorError::NoSession)), "{refused:?}");
     let tenant = clinic.id.parse().unwrap();
     let standing = app.instance.store().fresh_view(tenant).await.unwrap().totp(id.parse().unwrap()).await.unwrap();
     assert_eq!(standing.unwrap().confirmed_at, None);
+}
+
+fn a_request() -> RequestInfo {
+    let id = RequestId::from_bytes([1; 16]);
+    RequestInfo { id, address: None, user_agent: None, key: None, route: "/v1/auth/login", method: "POST" }
 }

@@ -10,7 +10,7 @@ use chancery_domain::{
     TenantId,
     audit::{
         sequence,
-        sinks::{AuditSink, Fed, Health, Outgoing, SendError, SinkKind, Takes, feed},
+        sinks::{AuditSink, Fed, Health, Outgoing, SendError, SinkCursor, SinkKind, Takes, feed},
     },
     store::TenantEntry,
 };
@@ -20,7 +20,7 @@ use crate::app::{Backend, TestApp};
 
 backends! {
     every_event_arrives_once_after_dedup_across_an_outage, a_refused_batch_stops_one_log_and_is_passed_over_by_an_operator,
-    a_sink_of_security_events_gets_them_alone
+    a_cursor_beyond_the_end_is_told_and_keeps_nothing_away, a_sink_of_security_events_gets_them_alone
 }
 
 /// Takes what it is told to take.
@@ -144,6 +144,36 @@ async fn every_event_arrives_once_after_dedup_across_an_outage(backend: Backend)
     let auditor = crate::app::Caller { bearer: auditor.created()["key"].as_str().unwrap().to_owned() };
     assert_eq!(app.events(&auditor, "audit.sink_failed").await.len(), 1);
     assert_eq!(app.events(&auditor, "audit.sink_recovered").await.len(), 1);
+}
+
+/// Whoever holds the store would keep every later event from the sink, in silence.
+async fn a_cursor_beyond_the_end_is_told_and_keeps_nothing_away(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("ours").await;
+    let tenant: TenantId = clinic.id.parse().unwrap();
+    let sink = Fake::new(Takes::All, false);
+    app.instance.feed_sinks(vec![sink.clone()]);
+    let size = sequence(&app.instance, tenant).await.unwrap().size;
+    let mut health = Health::default();
+    assert_eq!(drain(&app, &sink, tenant, &mut health).await, Fed::Idle);
+    sink.got.lock().unwrap().clear();
+    let mut tx = app.instance.store().begin(tenant).await.unwrap();
+    let cursor = tx.sink_cursors().await.unwrap().remove(0);
+    let moved = SinkCursor { position: size + 1_000, ..cursor };
+    tx.save_sink_cursor(&moved, Some(size)).await.unwrap();
+    tx.commit().await.unwrap();
+    let fed = drain(&app, &sink, tenant, &mut health).await;
+    assert!(matches!(&fed, Fed::Failed { error, .. } if error.code() == "cursor.beyond"), "{fed:?}");
+    let auditor =
+        app.post(&app.admin, "/v1/api-keys", json!({"description": "a", "roles": ["platform_auditor"]})).await;
+    let auditor = crate::app::Caller { bearer: auditor.created()["key"].as_str().unwrap().to_owned() };
+    assert_eq!(app.events(&auditor, "audit.sink_failed").await.len(), 1);
+    let event = json!({"type": "app.step", "details": {"n": 1}});
+    app.post(&clinic.service, "/v1/audit/events", event).await.created();
+    sequence(&app.instance, tenant).await.unwrap();
+    app.clock.advance_seconds(600);
+    assert_eq!(drain(&app, &sink, tenant, &mut health).await, Fed::Idle);
+    assert_eq!(sink.got.lock().unwrap().first().map(|event| event.index), Some(size));
 }
 
 async fn a_refused_batch_stops_one_log_and_is_passed_over_by_an_operator(backend: Backend) {

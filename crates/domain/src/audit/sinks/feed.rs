@@ -93,24 +93,36 @@ pub async fn feed(
     let mut view = instance.store().view(tenant).await?;
     let known = view.sink_cursors().await?.into_iter().find(|cursor| cursor.sink == sink.name());
     let from = known.as_ref().map(|cursor| cursor.position);
-    let cursor = known.unwrap_or_else(|| SinkCursor::new(sink.name(), now));
+    let mut cursor = known.unwrap_or_else(|| SinkCursor::new(sink.name(), now));
     let checkpoint = if sink.wants_proofs() { view.checkpoint().await? } else { None };
     let size = match (&checkpoint, sink.wants_proofs()) {
         (Some(checkpoint), _) => checkpoint.size,
         (None, true) => 0,
         (None, false) => view.log_head().await?.size,
     };
+    // Nobody of ours moves it beyond the end: the log was put back, or somebody who holds the store keeps events away. Told, and
+    // what comes from here on is sent.
+    let beyond = cursor.position > size;
+    cursor.position = cursor.position.min(size);
     let left = size.saturating_sub(cursor.position);
-    if left == 0 {
+    if left == 0 && !beyond {
         return Ok(Fed::Idle);
     }
-    if cursor.failures > 0 && !health.is_away() && now < cursor.updated_at.plus_seconds(rest(cursor.failures)) {
+    if !beyond
+        && cursor.failures > 0
+        && !health.is_away()
+        && now < cursor.updated_at.plus_seconds(rest(cursor.failures))
+    {
         return Ok(Fed::Rests { left, since: cursor.failing_since });
     }
     let (events, next) = next(&mut *view, sink, &cursor, size).await?;
     let outgoing = outgoing(&mut *view, tenant, events, checkpoint.as_ref()).await?;
     drop(view);
-    let sent = if outgoing.is_empty() { Ok(()) } else { send(sink, &outgoing).await };
+    let sent = match (beyond, outgoing.is_empty()) {
+        (true, _) => Err(SendError::Refused("cursor.beyond".to_owned())),
+        (false, true) => Ok(()),
+        (false, false) => send(sink, &outgoing).await,
+    };
     match sent {
         Ok(()) => {
             let failed = cursor.failures > 0;
