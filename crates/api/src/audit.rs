@@ -2,6 +2,7 @@
 
 pub(crate) mod accounting;
 pub(crate) mod append;
+pub(crate) mod retention;
 pub(crate) mod sinks;
 
 use axum::{Json, extract::State, response::IntoResponse};
@@ -11,7 +12,7 @@ use chancery_domain::{
     access::Call,
     audit::{
         EventFilter, EventSpan,
-        query::{self, EventView, Found, MAX_PAGE, Named, ProvenEvent, Search},
+        query::{self, EventView, Found, MAX_PAGE, Named, ProvenEvent, Results, Search},
     },
     ids::{EventId, KeyId, RequestId},
     records::WipedJson,
@@ -21,6 +22,7 @@ use http::header;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use self::retention::{LogPageBody, PurgeBody};
 use crate::{
     App,
     error::IntoProblem,
@@ -163,7 +165,7 @@ async fn find(
     tenant: TenantId,
     asked: EventQuery,
     security: bool,
-) -> Result<Json<ListBody<EventBody>>, Problem> {
+) -> Result<Json<LogPageBody<EventBody>>, Problem> {
     if asked.key.is_some() && asked.resource.is_some() {
         return Err(Problem::invalid(Faults::one(
             "/key",
@@ -184,31 +186,32 @@ async fn find(
     };
     let named = named(asked.subject, asked.rows.as_ref())?;
     let search = Search { filter, named, security, proofs: asked.proof == Some(true) };
-    let found = query::search(&app.instance, call, tenant, search).await.or_problem()?;
-    Ok(Json(page::list(found, limit, |found| found.event.logged.index.to_string())))
+    let Results { found, purged } = query::search(&app.instance, call, tenant, search).await.or_problem()?;
+    let ListBody { items, next_cursor } = page::list(found, limit, |found| found.event.logged.index.to_string());
+    Ok(Json(LogPageBody { items, next_cursor, purged: purged.into_iter().map(PurgeBody::from).collect() }))
 }
 
 /// Find events.
 ///
 /// What was acknowledged before is found. Reading the log is an event itself.
 #[utoipa::path(get, path = "/v1/audit/events", tag = "audit", params(EventQuery),
-    responses((status = 200, description = "Events by place in the log.", body = ListBody<EventBody>)))]
+    responses((status = 200, description = "Events by place in the log.", body = LogPageBody<EventBody>)))]
 pub(crate) async fn find_events(
     State(app): State<App>,
     Asked(call, query): Asked<EventQuery>,
-) -> Result<Json<ListBody<EventBody>>, Problem> {
+) -> Result<Json<LogPageBody<EventBody>>, Problem> {
     find(&app, &call, call.tenant(), query, false).await
 }
 
 /// Find events of a tenant, as the platform's auditor.
 #[utoipa::path(get, path = "/v1/tenants/{id}/audit/events", tag = "audit",
     params(("id" = String, Path, description = "The tenant."), EventQuery),
-    responses((status = 200, description = "Events by place in the log.", body = ListBody<EventBody>)))]
+    responses((status = 200, description = "Events by place in the log.", body = LogPageBody<EventBody>)))]
 pub(crate) async fn find_tenant_events(
     State(app): State<App>,
     Asked(call, query): Asked<EventQuery>,
     PathOf(tenant): PathOf<TenantId>,
-) -> Result<Json<ListBody<EventBody>>, Problem> {
+) -> Result<Json<LogPageBody<EventBody>>, Problem> {
     find(&app, &call, tenant, query, false).await
 }
 
@@ -216,11 +219,11 @@ pub(crate) async fn find_tenant_events(
 ///
 /// Which types they are says the catalogue (`docs/reference/audit-events.md`).
 #[utoipa::path(get, path = "/v1/audit/security-events", tag = "audit", params(EventQuery),
-    responses((status = 200, description = "Security events by place in the log.", body = ListBody<EventBody>)))]
+    responses((status = 200, description = "Security events by place in the log.", body = LogPageBody<EventBody>)))]
 pub(crate) async fn find_security_events(
     State(app): State<App>,
     Asked(call, query): Asked<EventQuery>,
-) -> Result<Json<ListBody<EventBody>>, Problem> {
+) -> Result<Json<LogPageBody<EventBody>>, Problem> {
     find(&app, &call, call.tenant(), query, true).await
 }
 

@@ -18,6 +18,7 @@ use crate::{
     audit::QueuedEvent,
     audit::guard::GuardRows,
     audit::guard::GuardWrites,
+    audit::retention::{RetentionRows, RetentionWrites},
     audit::sinks::{SinkRows, SinkWrites},
     backups::BackupRows,
     backups::BackupWrites,
@@ -110,6 +111,7 @@ pub trait View:
     + AuditRows
     + SinkRows
     + GuardRows
+    + RetentionRows
     + IdempotencyRows
     + ApprovalRows
     + TombstoneRows
@@ -147,6 +149,7 @@ pub trait Tx:
     + AuditWrites
     + SinkWrites
     + GuardWrites
+    + RetentionWrites
     + IdempotencyWrites
     + JobWrites
     + ApprovalWrites

@@ -31,6 +31,7 @@ mod keys;
 mod one_time;
 mod passkeys;
 mod proofs;
+mod retention;
 mod revocations;
 mod roles;
 mod roots;

@@ -71,6 +71,8 @@ const UNIQUE: &[(&str, &str, &str)] = &[
         "audit_cosignatures.tenant_id, audit_cosignatures.size, audit_cosignatures.witness",
         "cosignature",
     ),
+    ("audit_holds_pkey", "audit_holds.tenant_id, audit_holds.name", "hold"),
+    ("audit_purges_pkey", "audit_purges.tenant_id, audit_purges.first_idx", "purge"),
     ("jobs_pkey", "jobs.tenant_id, jobs.name", "job"),
     ("tombstones_pkey", "tombstones.tenant_id, tombstones.kind, tombstones.id", "tombstone"),
     ("backups_pkey", "backups.tenant_id, backups.id", "backup"),

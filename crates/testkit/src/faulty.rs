@@ -10,9 +10,10 @@ use chancery_domain::access::Role;
 use chancery_domain::api_keys::{ApiKey, ApiKeyRows, ApiKeyWrites};
 use chancery_domain::approvals::{Approval, ApprovalRows, ApprovalState, ApprovalWrites, DeedKind};
 use chancery_domain::audit::guard::{Cosignature, GuardRows, GuardWrites, NotedHead, RawCheckpoint, RawEntry, Scrub};
+use chancery_domain::audit::retention::{Hold, Purge, Retention, RetentionRows, RetentionWrites, SpanFacts};
 use chancery_domain::audit::sinks::{SinkCursor, SinkRows, SinkWrites};
 use chancery_domain::audit::{
-    AuditRows, AuditWrites, EventFilter, LogHead, LoggedEvent, QueuedEvent, StoredCheckpoint,
+    AuditRows, AuditWrites, EventFilter, EventKind, LogHead, LoggedEvent, QueuedEvent, StoredCheckpoint,
 };
 use chancery_domain::backups::{Backup, BackupRows, BackupWrites};
 use chancery_domain::census::{CensusRows, CensusWrites, Counted, OwnValue};
@@ -516,6 +517,23 @@ hand_on!(GuardWrites {
     fn put_scrub(scrub: &Scrub) -> ();
     fn put_noted_head(noted: &NotedHead) -> ();
     fn insert_cosignature(cosignature: &Cosignature) -> ();
+});
+hand_on!(RetentionRows {
+    fn retention() -> Option<Retention>;
+    fn holds() -> Vec<Hold>;
+    fn purges() -> Vec<Purge>;
+    fn first_event(from: u64) -> Option<(u64, Timestamp)>;
+    fn first_recorded(from: u64, at: Timestamp) -> Option<u64>;
+    fn span_facts(first: u64, end: u64, kept: &[EventKind]) -> SpanFacts;
+});
+hand_on!(RetentionWrites {
+    fn hold_log() -> ();
+    fn put_retention(retention: &Retention) -> ();
+    fn insert_hold(hold: &Hold) -> ();
+    fn remove_hold(name: &str) -> ();
+    fn insert_purge(purge: &Purge) -> ();
+    fn purge_events(purge: &Purge, end: u64, kept: &[EventKind]) -> u64;
+    fn end_purge(first: u64, at: Timestamp) -> ();
 });
 hand_on!(ApprovalRows {
     fn approval(id: ApprovalId) -> Option<Approval>;

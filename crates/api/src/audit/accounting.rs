@@ -5,7 +5,7 @@ use chancery_crypto::Phi;
 use chancery_domain::{
     Timestamp,
     audit::{
-        accounting::{self, Entry, Standing},
+        accounting::{self, Accounting, Entry, Standing},
         query::MAX_PAGE,
     },
     records::WipedJson,
@@ -15,11 +15,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
-use super::named;
+use super::{
+    named,
+    retention::{LogPageBody, PurgeBody},
+};
 use crate::{
     App,
     error::IntoProblem,
-    page::{self, ListBody},
+    page,
     wiped::{self, Personal},
 };
 
@@ -119,11 +122,11 @@ impl From<Entry> for EntryBody {
 /// What Chancery opened for somebody's treatment, payment or operations need not be in it and is left out. What went to somebody
 /// else the application has to append: `app.disclosure…`, with a reference to the person.
 #[utoipa::path(get, path = "/v1/audit/accounting", tag = "audit", params(AccountingQuery),
-    responses((status = 200, description = "Disclosures in the order of the log.", body = ListBody<EntryBody>)))]
+    responses((status = 200, description = "Disclosures in the order of the log.", body = LogPageBody<EntryBody>)))]
 pub(crate) async fn account_disclosures(
     State(app): State<App>,
     Asked(call, query): Asked<AccountingQuery>,
-) -> Result<Json<ListBody<EntryBody>>, Problem> {
+) -> Result<Json<LogPageBody<EntryBody>>, Problem> {
     let named = named(query.subject, query.rows.as_ref())?;
     if named.is_empty() {
         let message = "query: name the person or rows of theirs";
@@ -137,7 +140,9 @@ pub(crate) async fn account_disclosures(
         limit: page::limit(query.limit, 100, MAX_PAGE)?,
         all: query.all == Some(true),
     };
-    let (entries, next) = accounting::account(&app.instance, &call, asked).await.or_problem()?;
+    let Accounting { entries, next, purged } =
+        accounting::account(&app.instance, &call, asked).await.or_problem()?;
     let items = entries.into_iter().map(EntryBody::from).collect();
-    Ok(Json(ListBody { items, next_cursor: next.map(|index| index.to_string()) }))
+    let purged = purged.into_iter().map(PurgeBody::from).collect();
+    Ok(Json(LogPageBody { items, next_cursor: next.map(|index| index.to_string()), purged }))
 }

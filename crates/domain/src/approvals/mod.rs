@@ -67,6 +67,12 @@ codes! {
         BreakGlass = "record.break_glass",
         /// Destroy a person's keys.
         SubjectErase = "subject.erase",
+        /// Let events go whose time is over.
+        AuditPurge = "audit.purge",
+        /// Keep the log for a shorter time, or let events go by themselves.
+        AuditRetention = "audit.retention",
+        /// Hold events no longer.
+        HoldLift = "audit.hold_lift",
     }
 }
 

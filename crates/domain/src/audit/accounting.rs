@@ -6,6 +6,7 @@
 use super::{
     EventFilter, EventKind, LoggedEvent,
     query::{self, EventView, Named, ReadAuditError},
+    retention::Purge,
 };
 use crate::{Instance, access::Call, time::Timestamp};
 
@@ -65,7 +66,18 @@ pub struct Entry {
     pub purpose: Option<String>,
 }
 
-/// The entries of one person in the order of the log, and after which place it goes on, if it does.
+/// The accounting of one person, or a page of it.
+#[derive(Debug)]
+pub struct Accounting {
+    /// Its entries in the order of the log.
+    pub entries: Vec<Entry>,
+    /// After which place it goes on, if it does.
+    pub next: Option<u64>,
+    /// What of its time was purged.
+    pub purged: Vec<Purge>,
+}
+
+/// The entries of one person in the order of the log.
 ///
 /// # Errors
 ///
@@ -74,7 +86,7 @@ pub async fn account(
     instance: &Instance,
     call: &Call,
     asked: Asked,
-) -> Result<(Vec<Entry>, Option<u64>), ReadAuditError> {
+) -> Result<Accounting, ReadAuditError> {
     let tenant = call.tenant();
     query::require(instance, call, tenant).await?;
     let now = instance.now();
@@ -85,7 +97,7 @@ pub async fn account(
     filter.kinds.push(EventKind::RecordOpened.as_str().to_owned());
     let own = query::filter_by(instance, tenant, &mut filter, &asked.named).await?;
     query::check(&filter)?;
-    let mut events = query::logged(instance, tenant, &filter).await?;
+    let (mut events, purged) = query::logged(instance, tenant, &filter).await?;
     let full = u32::try_from(events.len()).is_ok_and(|length| length >= filter.limit);
     let next = events.last().map(|event| event.index).filter(|_| full);
     events.retain(|event| asked.all || standing(event).0 == Standing::Counts);
@@ -93,7 +105,8 @@ pub async fn account(
     let told = query::read("accounting").references(own);
     let views = query::release(instance, call, tenant, events, told).await?;
     let entries = views.into_iter().zip(standings);
-    Ok((entries.map(|(event, (standing, purpose))| Entry { event, standing, purpose }).collect(), next))
+    let entries = entries.map(|(event, (standing, purpose))| Entry { event, standing, purpose }).collect();
+    Ok(Accounting { entries, next, purged })
 }
 
 fn standing(logged: &LoggedEvent) -> (Standing, Option<String>) {

@@ -291,6 +291,16 @@ codes! {
         SinkSkipped = "audit.sink_skipped",
         /// It was read how far sinks are.
         SinkRead = "audit.sink_read",
+        /// Somebody said how long the log is kept.
+        RetentionChanged = "audit.retention_changed",
+        /// Events are held beyond their time.
+        HoldPlaced = "audit.hold_placed",
+        /// They are not held any more.
+        HoldLifted = "audit.hold_lifted",
+        /// Events of one month whose time is over are to go; their leaf hashes stay.
+        PurgeOrdered = "audit.purge_ordered",
+        /// They are gone.
+        PurgeEnded = "audit.purge_ended",
         /// Something stored of a log is not what was written.
         IntegrityFailed = "log.integrity_failed",
         /// All that is stored of a log was looked at again.
@@ -353,6 +363,7 @@ impl EventKind {
             | Self::SubjectCreated
             | Self::SubjectRecreated
             | Self::DatasetRegistered
+            | Self::HoldPlaced
             | Self::CertificateIssued => Action::Create,
             Self::SubjectErased | Self::RoleDeleted | Self::IdentityProviderDeleted => Action::Delete,
             Self::TenantRead
@@ -432,11 +443,15 @@ impl EventKind {
             | Self::CertificateRevoked
             | Self::CertificateSuperseded
             | Self::SinkSkipped
+            | Self::RetentionChanged
+            | Self::HoldLifted
             | Self::RecordResealed => Action::Update,
             Self::KeyCopyRemoved
             | Self::KeyDeletionDone
             | Self::KeyDestroyed
             | Self::IndexDropped
+            | Self::PurgeOrdered
+            | Self::PurgeEnded
             | Self::DatasetRemoved => Action::Delete,
             Self::UserLoggedIn
             | Self::UserChallenged

@@ -336,6 +336,10 @@ impl EventKind {
             Self::SinkRecovered => (Topic::System, Low, false),
             Self::SinkSkipped => (Topic::Alert, High, true),
             Self::SinkRead => (Topic::Log, Info, false),
+            Self::RetentionChanged | Self::HoldLifted => (Topic::Log, High, true),
+            Self::HoldPlaced => (Topic::Log, Medium, true),
+            Self::PurgeOrdered => (Topic::Log, High, true),
+            Self::PurgeEnded => (Topic::Log, Low, false),
 
             Self::AccessRefused | Self::AccessRefusedAnonymous => (Topic::Alert, Medium, true),
             Self::CredentialConflict | Self::TenantMismatch => (Topic::Alert, High, true),

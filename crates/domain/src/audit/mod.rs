@@ -29,6 +29,7 @@ pub mod page;
 pub mod query;
 pub mod receipt;
 pub mod refusals;
+pub mod retention;
 pub mod sequence;
 pub mod sinks;
 pub(crate) mod stamp;
@@ -188,7 +189,7 @@ pub trait AuditRows {
     async fn log_origin(&mut self) -> Result<Option<String>, StoreError>;
 }
 
-/// Grows the log. Nothing shrinks or changes it.
+/// Grows the log. Nothing changes it; what goes when its time is over goes by [`retention::RetentionWrites`].
 #[async_trait]
 pub trait AuditWrites {
     /// Starts the log with this origin. [`StoreError::Taken`]`("log")` if there is one.

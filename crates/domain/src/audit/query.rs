@@ -6,6 +6,7 @@ use super::{
     Detail, Event, EventFilter, EventKind, LoggedEvent, OpenIntent, StoredCheckpoint, append,
     guard::{self, Anchor},
     receipt::note,
+    retention::{Purge, purged_between},
     sequence::{self, SequenceError},
 };
 use crate::{
@@ -105,6 +106,15 @@ pub struct Search {
     pub proofs: bool,
 }
 
+/// What a search found.
+#[derive(Debug)]
+pub struct Results {
+    /// Events.
+    pub found: Vec<Found>,
+    /// What of the time that was asked for was purged.
+    pub purged: Vec<Purge>,
+}
+
 /// An event that was found, with its proof if it was wanted.
 #[derive(Debug)]
 pub struct Found {
@@ -148,7 +158,7 @@ pub async fn search(
     call: &Call,
     tenant: TenantId,
     search: Search,
-) -> Result<Vec<Found>, ReadAuditError> {
+) -> Result<Results, ReadAuditError> {
     require(instance, call, tenant).await?;
     if search.proofs && !call.caller.may(Permission::AuditExport) {
         return Err(Denied::Forbidden(Permission::AuditExport).into());
@@ -165,7 +175,7 @@ pub async fn search(
             filter.kinds.push(String::new());
         }
     }
-    let events = logged(instance, tenant, &filter).await?;
+    let (events, purged) = logged(instance, tenant, &filter).await?;
     let proven = if proofs { proofs_of(instance, tenant, &events).await? } else { Vec::new() };
     let mut proven = proven.into_iter();
     let what = match (proofs, security) {
@@ -174,7 +184,8 @@ pub async fn search(
         (false, false) => read("events"),
     };
     let views = release(instance, call, tenant, events, what.references(own)).await?;
-    Ok(views.into_iter().map(|event| Found { event, proof: proven.next() }).collect())
+    let found = views.into_iter().map(|event| Found { event, proof: proven.next() }).collect();
+    Ok(Results { found, purged })
 }
 
 /// Looks for what these things are or were ever called; gives what they are called now.
@@ -211,15 +222,16 @@ fn check_named(named: &[Named]) -> Result<(), Faults> {
     faults.check()
 }
 
-/// Events of the log, all that were acknowledged before among them.
+/// Events of the log, all that were acknowledged before among them; and what of that time was purged.
 pub(super) async fn logged(
     instance: &Instance,
     tenant: TenantId,
     filter: &EventFilter,
-) -> Result<Vec<LoggedEvent>, ReadAuditError> {
+) -> Result<(Vec<LoggedEvent>, Vec<Purge>), ReadAuditError> {
     sequence::sequence(instance, tenant).await?;
     let mut view = instance.store().view(tenant).await?;
-    Ok(view.logged_events(filter).await?)
+    let events = view.logged_events(filter).await?;
+    Ok((events, purged_between(&mut *view, filter.from, filter.to).await?))
 }
 
 async fn proofs_of(

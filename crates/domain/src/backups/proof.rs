@@ -1,13 +1,16 @@
 //! Proves that a store is whole: every log gives its root again, every key unwraps.
 
-use chancery_crypto::merkle::{Frontier, leaf_hash};
+use chancery_crypto::{
+    merkle::{Frontier, leaf_hash},
+    tiles::{TileId, WIDTH},
+};
 
 use crate::{
     Instance, TenantId,
-    audit::EventFilter,
+    audit::{EventFilter, retention::Purged},
     instance::Failure,
     keyring::{KeyState, KeyringError, Managed, StoredMaterial},
-    store::StoreError,
+    store::{StoreError, View},
 };
 
 const PAGE: u32 = 500;
@@ -74,6 +77,7 @@ pub async fn prove(instance: &Instance, tenant: TenantId) -> Result<Proven, Proo
         }
     }
     let head = view.log_head().await?;
+    let purged = Purged::told(&mut *view).await?;
     let mut tree = Frontier::default();
     while tree.size() < head.size {
         let filter = EventFilter::after(tree.size().checked_sub(1), PAGE);
@@ -82,6 +86,10 @@ pub async fn prove(instance: &Instance, tenant: TenantId) -> Result<Proven, Proo
             break;
         }
         for logged in page {
+            while tree.size() < logged.index && purged.covers(tree.size()) {
+                let leaf = stored_leaf(&mut *view, tree.size()).await?.ok_or(ProofError::Log(tenant))?;
+                tree.push(leaf);
+            }
             if logged.index != tree.size() {
                 return Err(ProofError::Log(tenant));
             }
@@ -92,4 +100,12 @@ pub async fn prove(instance: &Instance, tenant: TenantId) -> Result<Proven, Proo
         return Err(ProofError::Log(tenant));
     }
     Ok(Proven { events: head.size, keys })
+}
+
+/// The leaf at a place, of which nothing else is left.
+async fn stored_leaf(view: &mut dyn View, index: u64) -> Result<Option<[u8; 32]>, StoreError> {
+    let width = u64::from(WIDTH);
+    let tile = view.tile(TileId { level: 0, index: index / width }).await?.unwrap_or_default();
+    let place = usize::try_from(index % width).unwrap_or(usize::MAX);
+    Ok(tile.as_chunks::<32>().0.get(place).copied())
 }

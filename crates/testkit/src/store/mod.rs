@@ -26,6 +26,7 @@ pub mod keys;
 pub mod one_time;
 pub mod passkeys;
 pub mod proofs;
+pub mod retention;
 pub mod revocations;
 pub mod roles;
 pub mod roots;
@@ -159,6 +160,12 @@ macro_rules! store_conformance {
                 a_failed_append_queues_nothing, many_events_fit_one_append, appending_nothing_is_fine, appends_at_once_all_land,
                 grown_queues_are_told_once, events_are_found_by_what_they_name, events_are_found_by_kinds_and_how_they_begin,
             ],
+            retention: [
+                what_was_said_is_replaced, a_hold_reads_back_and_is_taken_away, a_purge_reads_back_and_ends_once,
+                places_are_found_by_when_they_were_recorded, a_purge_takes_bodies_and_leaves_what_is_kept,
+                an_event_goes_only_within_an_open_purge, a_purge_goes_on_from_where_it_stands,
+                another_tenant_does_not_see_it, another_tenant_does_not_change_it,
+            ],
             sinks: [
                 a_cursor_reads_back, a_cursor_moves_by_compare_and_swap, another_tenant_does_not_see_it,
                 another_tenant_does_not_change_it,
@@ -257,6 +264,7 @@ mod tests {
             ("census", include_str!("census.rs")),
             ("certificates", include_str!("certificates.rs")),
             ("audit", include_str!("audit.rs")),
+            ("retention", include_str!("retention.rs")),
             ("sinks", include_str!("sinks.rs")),
             ("guard", include_str!("guard.rs")),
             ("epochs", include_str!("epochs.rs")),

@@ -19,6 +19,7 @@ use crate::{
     audit::{
         Detail, Event, EventKind, LogHead, Outcome,
         receipt::note_all,
+        retention::Purged,
         sequence::{SequenceError, with_tiles},
         stamp::Actor,
     },
@@ -165,14 +166,15 @@ async fn look(
         Err(error) => return Err(error.into()),
     };
     let whole = check_head(&mut *view, tenant, head, &mut done.found).await?;
+    let purged = Purged::told(&mut *view).await?;
     let tiles = head.size.div_ceil(TILE);
     while scrub.tile < tiles && done.rows < budget {
         // A head that somebody made larger has no entries to be missed one by one.
-        if !whole && view.raw_entries(scrub.tile * TILE, 1).await?.is_empty() {
+        if !whole && !purged.meets(scrub.tile * TILE, head.size) && view.raw_entries(scrub.tile * TILE, 1).await?.is_empty() {
             scrub.tile = tiles;
             break;
         }
-        done.rows += check_tile(&mut *view, tenant, scrub.tile, head.size, &mut done.found).await?;
+        done.rows += check_tile(&mut *view, tenant, scrub.tile, head.size, &purged, &mut done.found).await?;
         scrub.tile += 1;
     }
     while scrub.tile >= tiles && done.rows < budget && !done.ended {
@@ -183,6 +185,11 @@ async fn look(
             scrub.checkpoint = (last.size, last.signed_at);
         }
         check_heads(lease.as_deref(), &mut *view, tenant, head, &page, &mut done.found).await?;
+    }
+    if done.ended {
+        for first in purged.overdone(&mut *view).await? {
+            note(&mut done.found, IntegrityCheck::EntryMissing, first);
+        }
     }
     if let (Some(pin), Some(origin), true) = (&pin, view.log_origin().await?, done.ended) {
         match behind(&mut *view, tenant, &origin, head, pin).await {

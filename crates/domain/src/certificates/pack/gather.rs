@@ -6,7 +6,7 @@ use chancery_crypto::runs::Run;
 
 use super::PackScope;
 use crate::{
-    audit::{EventKind, EventSpan, LoggedEvent},
+    audit::{EventKind, EventSpan, LoggedEvent, retention::Purged},
     certificates::{
         Certificate, CertificateError,
         desk::named,
@@ -147,17 +147,24 @@ impl Held {
         let bounds = bounds.ok_or_else(|| Faults::one("/from", "empty", "nothing was logged in this time"))?;
         let (first, end) = bounds;
         let (ever, mut issued) = ((Timestamp::from_micros(0), Timestamp::from_micros(i64::MAX)), Vec::new());
-        let mut next = first;
+        let (mut next, mut taken) = (first, 0);
         while next < end {
             let limit = PAGE.min(u32::try_from(end - next).unwrap_or(PAGE));
             let span = EventSpan { from: ever.0, to: ever.1, after: next.checked_sub(1), limit };
             let page = view.logged_events(&span.into()).await?;
-            // Every index up to the head has its event; a hole would be a purged or a damaged one.
             next = page.last().map(|logged| logged.index + 1).ok_or(StoreError::Damaged("event"))?;
-            for logged in page {
+            for logged in page.into_iter().filter(|logged| logged.index < end) {
                 issued.extend(certificate_of(&logged));
+                taken += 1;
                 self.take(logged)?;
             }
+        }
+        // A range with holes shows nothing.
+        if taken != end - first {
+            if Purged::told(view).await?.meets(first, end) {
+                return Err(Faults::one("/from", "purged", "events of this time were purged; ask for a later one").into());
+            }
+            return Err(StoreError::Damaged("event").into());
         }
         self.span = Some(bounds);
         Ok(issued)

@@ -1,0 +1,122 @@
+//! Which months of a log can go.
+
+use super::{KEPT, Month, Purge, SpanFacts};
+use crate::{
+    Instance,
+    store::{StoreError, View},
+};
+
+/// So many months are planned for at once; what is older than that goes the next time.
+const MAX_SPANS: usize = 120;
+
+codes! {
+    /// Whether a month can go.
+    pub enum SpanStanding {
+        /// It can.
+        Due = "due",
+        /// A hold holds something of it.
+        Held = "held",
+        /// A sink was not handed all of it yet.
+        Unsent = "unsent",
+    }
+}
+
+/// Places of a log whose events were recorded in one month and can go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// The first place.
+    pub first: u64,
+    /// The place after the last one.
+    pub end: u64,
+    /// The month. What a clock that was behind recorded among it belongs to it.
+    pub month: Month,
+    /// How many events go.
+    pub events: u64,
+    /// Whether it can.
+    pub standing: SpanStanding,
+}
+
+/// The months before `before` that are not purged, from the oldest on.
+///
+/// A month reaches from its first event to the first event of a later month, so months never overlap, whatever clocks say, and a
+/// clock that was ahead keeps what comes after it for longer.
+pub(super) async fn spans(
+    instance: &Instance,
+    view: &mut dyn View,
+    before: Month,
+) -> Result<Vec<Span>, StoreError> {
+    let size = view.log_head().await?.size;
+    let (holds, purges) = (view.holds().await?, view.purges().await?);
+    let sent = sent(instance, view, size).await?;
+    let mut spans = Vec::new();
+    for (mut first, until) in rest(&purges, size) {
+        while first < until && spans.len() < MAX_SPANS {
+            let Some((at, recorded)) = view.first_event(first).await?.filter(|(at, _)| *at < until) else { break };
+            let month = Month::of(recorded);
+            if month >= before {
+                break;
+            }
+            let end = view.first_recorded(at, month.next().start()).await?.map_or(until, |end| end.min(until));
+            let SpanFacts { goes, recorded, .. } = view.span_facts(first, end, &KEPT).await?;
+            let held = recorded.is_some_and(|(oldest, newest)| holds.iter().any(|hold| hold.holds(oldest, newest)));
+            let standing = match (held, end <= sent) {
+                (true, _) => SpanStanding::Held,
+                (false, false) => SpanStanding::Unsent,
+                (false, true) => SpanStanding::Due,
+            };
+            spans.push(Span { first, end, month, events: goes, standing });
+            first = end;
+        }
+    }
+    Ok(spans)
+}
+
+/// What of a log is not purged.
+pub(super) fn rest(purges: &[Purge], size: u64) -> Vec<(u64, u64)> {
+    let (mut rest, mut first) = (Vec::new(), 0);
+    for purge in purges {
+        if first < purge.first {
+            rest.push((first, purge.first));
+        }
+        first = first.max(purge.end);
+    }
+    if first < size {
+        rest.push((first, size));
+    }
+    rest
+}
+
+/// How many events every sink of this log was handed. One that was handed nothing yet begins with what is there.
+async fn sent(instance: &Instance, view: &mut dyn View, size: u64) -> Result<u64, StoreError> {
+    let cursors = view.sink_cursors().await?;
+    let fed = cursors.iter().filter(|cursor| instance.sinks().iter().any(|sink| sink.name() == cursor.sink));
+    Ok(fed.map(|cursor| cursor.position).min().unwrap_or(size))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        ids::{CertificateId, EventId},
+        time::Timestamp,
+    };
+
+    #[test]
+    fn what_was_purged_is_not_planned_again() {
+        let purge = |first, end| Purge {
+            first,
+            end,
+            month: "2026-11".parse().unwrap(),
+            events: 1,
+            next: first,
+            certificate: CertificateId::from_bytes([1; 16]),
+            event: EventId::from_bytes([1; 16]),
+            begun_at: Timestamp::from_seconds(1),
+            ended_at: None,
+        };
+        assert_eq!(rest(&[], 9), [(0, 9)]);
+        assert_eq!(rest(&[], 0), []);
+        assert_eq!(rest(&[purge(0, 3), purge(5, 7)], 9), [(3, 5), (7, 9)]);
+        assert_eq!(rest(&[purge(2, 9)], 9), [(0, 2)]);
+    }
+}

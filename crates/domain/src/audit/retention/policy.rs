@@ -1,0 +1,99 @@
+//! Says how long.
+
+use super::{MAX_MONTHS, MIN_MONTHS, Retention, RetentionError, Standing, standing_of};
+use crate::{
+    Instance,
+    access::{Call, Permission},
+    approvals::{self, Carried, Deed, DeedKind},
+    audit::{Change, Detail, Event, EventKind},
+    faults::Faults,
+    ids::ApprovalId,
+};
+
+/// How long a tenant wants its log kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    /// Whole months.
+    pub months: u32,
+    /// Whether months go by themselves when their time is over.
+    pub automatic: bool,
+}
+
+impl Wanted {
+    fn check(self) -> Result<(), Faults> {
+        if (MIN_MONTHS..=MAX_MONTHS).contains(&self.months) {
+            return Ok(());
+        }
+        Err(Faults::one("/months", "range", format!("keep it for {MIN_MONTHS} to {MAX_MONTHS} months")))
+    }
+
+    /// Whether events would go that would stay as it is now.
+    const fn keeps_less(self, now: Retention) -> bool {
+        self.months < now.months || (self.automatic && !now.automatic)
+    }
+
+    fn deed(self, tenant: crate::TenantId) -> Deed {
+        Deed::new(DeedKind::AuditRetention, "log", tenant)
+            .with("months", Detail::Count(self.months.into()))
+            .with("automatic", Detail::Code(yes(self.automatic)))
+    }
+}
+
+const fn yes(it: bool) -> &'static str {
+    if it { "yes" } else { "no" }
+}
+
+/// Says how long the log of the caller's tenant is kept. Keeping less takes two people.
+///
+/// # Errors
+///
+/// [`RetentionError`].
+pub async fn set(
+    instance: &Instance,
+    call: &Call,
+    wanted: Wanted,
+    approval: Option<ApprovalId>,
+) -> Result<Carried<Standing>, RetentionError> {
+    call.require(Permission::AuditRetain)?;
+    instance.require_recent(call)?;
+    wanted.check()?;
+    let tenant = call.tenant();
+    let mut change = Change::begin(instance, call, tenant).await?;
+    change.rows().hold_log().await?;
+    let before = change.rows().retention().await?.unwrap_or_default();
+    let mut event = Event::new(EventKind::RetentionChanged)
+        .with("months", Detail::Count(wanted.months.into()))
+        .with("months_before", Detail::Count(before.months.into()))
+        .with("automatic", Detail::Code(yes(wanted.automatic)));
+    if wanted.keeps_less(before) {
+        let Some(approval) = approval else {
+            drop(change);
+            return Ok(Carried::waits(approvals::request(instance, call, &wanted.deed(tenant)).await?));
+        };
+        approvals::consume(instance, call, &mut change, approval, &wanted.deed(tenant)).await?;
+        event = event.with("approval", Detail::Id(approval.to_string()));
+    }
+    let Wanted { months, automatic } = wanted;
+    let retention = Retention { months, automatic, changed_at: Some(instance.now()) };
+    change.rows().put_retention(&retention).await?;
+    change.commit(event).await?;
+    let mut view = instance.store().fresh_view(tenant).await?;
+    Ok(Carried::Done(standing_of(&mut *view, instance.now()).await?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shorter_or_by_itself_keeps_less() {
+        let now = |months, automatic| Retention { months, automatic, changed_at: None };
+        let wanted = |months, automatic| Wanted { months, automatic };
+        assert!(wanted(72, false).keeps_less(now(84, false)));
+        assert!(wanted(84, true).keeps_less(now(72, false)));
+        assert!(!wanted(84, true).keeps_less(now(72, true)));
+        assert!(!wanted(72, false).keeps_less(now(72, true)));
+        assert!(wanted(71, false).check().is_err() && wanted(1_201, false).check().is_err());
+        assert!(wanted(72, false).check().is_ok() && wanted(1_200, true).check().is_ok());
+    }
+}

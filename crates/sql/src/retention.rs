@@ -1,0 +1,204 @@
+use async_trait::async_trait;
+use chancery_domain::audit::EventKind;
+use chancery_domain::audit::retention::{Hold, Purge, Retention, RetentionRows, RetentionWrites, SpanFacts};
+use chancery_domain::store::StoreError;
+use chancery_domain::time::Timestamp;
+
+use crate::rows::swapped;
+use crate::{Driver, Row, Rows, Sql, Value};
+
+/// In the order of the log, not of time: what is older lies before, and is mostly gone. Where an engine would rather walk an index
+/// on time and sort, the plus tells it not to.
+const FIRST_RECORDED: Sql = Sql::dialects(
+    "SELECT idx FROM audit_events WHERE tenant_id = $1 AND idx >= $2 AND +recorded_at >= $3 ORDER BY idx LIMIT 1",
+    "SELECT idx FROM audit_events WHERE tenant_id = $1 AND idx >= $2 AND recorded_at >= $3 ORDER BY idx LIMIT 1",
+);
+
+const FACTS: Sql = Sql::dialects(
+    "SELECT COUNT(*), COUNT(CASE WHEN kind NOT IN (SELECT value FROM json_each($4)) THEN 1 END), MIN(recorded_at),
+        MAX(recorded_at)
+     FROM audit_events WHERE tenant_id = $1 AND idx >= $2 AND idx < $3",
+    "SELECT COUNT(*), COUNT(CASE WHEN kind NOT IN (SELECT json_array_elements_text($4::json)) THEN 1 END), MIN(recorded_at),
+        MAX(recorded_at)
+     FROM audit_events WHERE tenant_id = $1 AND idx >= $2 AND idx < $3",
+);
+
+const UNSEAL: &str = "DELETE FROM audit_sealed WHERE tenant_id = $1 AND event_id IN
+    (SELECT event_id FROM audit_events WHERE tenant_id = $1 AND idx >= $2 AND idx < $3)";
+
+const UNREFER: Sql = Sql::dialects(
+    "DELETE FROM audit_references WHERE tenant_id = $1 AND idx >= $2 AND idx < $3 AND idx NOT IN
+        (SELECT idx FROM audit_events WHERE tenant_id = $1 AND idx >= $2 AND idx < $3
+            AND kind IN (SELECT value FROM json_each($4)))",
+    "DELETE FROM audit_references WHERE tenant_id = $1 AND idx >= $2 AND idx < $3 AND idx NOT IN
+        (SELECT idx FROM audit_events WHERE tenant_id = $1 AND idx >= $2 AND idx < $3
+            AND kind IN (SELECT json_array_elements_text($4::json)))",
+);
+
+const PURGE: Sql = Sql::dialects(
+    "DELETE FROM audit_events WHERE tenant_id = $1 AND idx >= $2 AND idx < $3
+        AND kind NOT IN (SELECT value FROM json_each($4))",
+    "DELETE FROM audit_events WHERE tenant_id = $1 AND idx >= $2 AND idx < $3
+        AND kind NOT IN (SELECT json_array_elements_text($4::json))",
+);
+
+fn kinds(kept: &[EventKind]) -> Value {
+    Value::list(kept.iter().map(|kind| kind.as_str()))
+}
+
+fn read_hold(row: &mut Row) -> Result<Hold, StoreError> {
+    Ok(Hold {
+        name: row.text()?,
+        from: row.opt_time()?,
+        to: row.opt_time()?,
+        placed_by: row.text()?,
+        placed_at: row.time()?,
+        event: row.parsed()?,
+    })
+}
+
+fn read_purge(row: &mut Row) -> Result<Purge, StoreError> {
+    Ok(Purge {
+        first: row.number()?,
+        end: row.number()?,
+        month: row.parsed()?,
+        events: row.number()?,
+        next: row.number()?,
+        certificate: row.parsed()?,
+        event: row.parsed()?,
+        begun_at: row.time()?,
+        ended_at: row.opt_time()?,
+    })
+}
+
+#[async_trait]
+impl<D: Driver> RetentionRows for Rows<D> {
+    async fn retention(&mut self) -> Result<Option<Retention>, StoreError> {
+        let sql = "SELECT months, automatic, changed_at FROM audit_retention WHERE tenant_id = $1";
+        self.one("retention", sql, [], |row| {
+            Ok(Retention { months: row.number()?, automatic: row.boolean()?, changed_at: Some(row.time()?) })
+        })
+        .await
+    }
+
+    async fn holds(&mut self) -> Result<Vec<Hold>, StoreError> {
+        let sql = "SELECT name, from_at, to_at, placed_by, placed_at, event_id FROM audit_holds WHERE tenant_id = $1
+            ORDER BY name";
+        self.all("hold", sql, [], read_hold).await
+    }
+
+    async fn purges(&mut self) -> Result<Vec<Purge>, StoreError> {
+        let sql = "SELECT first_idx, end_idx, month, events, next_idx, certificate_id, event_id, begun_at, ended_at
+            FROM audit_purges WHERE tenant_id = $1 ORDER BY first_idx";
+        self.all("purge", sql, [], read_purge).await
+    }
+
+    async fn first_event(&mut self, from: u64) -> Result<Option<(u64, Timestamp)>, StoreError> {
+        let sql = "SELECT idx, recorded_at FROM audit_events WHERE tenant_id = $1 AND idx >= $2 ORDER BY idx LIMIT 1";
+        self.one("event", sql, [Value::count(from)], |row| Ok((row.number()?, row.time()?))).await
+    }
+
+    async fn first_recorded(&mut self, from: u64, at: Timestamp) -> Result<Option<u64>, StoreError> {
+        self.one("event", FIRST_RECORDED, [Value::count(from), Value::time(at)], Row::number).await
+    }
+
+    async fn span_facts(&mut self, first: u64, end: u64, kept: &[EventKind]) -> Result<SpanFacts, StoreError> {
+        let args = [Value::count(first), Value::count(end), kinds(kept)];
+        let facts = self
+            .one("event", FACTS, args, |row| {
+                let (events, goes, oldest, newest) = (row.number()?, row.number()?, row.opt_time()?, row.opt_time()?);
+                Ok(SpanFacts { events, goes, recorded: oldest.zip(newest) })
+            })
+            .await?;
+        facts.ok_or(StoreError::Damaged("event"))
+    }
+}
+
+#[async_trait]
+impl<D: Driver> RetentionWrites for Rows<D> {
+    async fn hold_log(&mut self) -> Result<(), StoreError> {
+        // SQLite has one writer, so it is held already.
+        let sql = Sql::dialects(
+            "SELECT origin FROM audit_logs WHERE tenant_id = $1",
+            "SELECT origin FROM audit_logs WHERE tenant_id = $1 FOR UPDATE",
+        );
+        self.one("log", sql, [], Row::text).await?;
+        Ok(())
+    }
+
+    async fn put_retention(&mut self, retention: &Retention) -> Result<(), StoreError> {
+        let sql = "INSERT INTO audit_retention (tenant_id, months, automatic, changed_at) VALUES ($1, $2, $3, $4)
+            ON CONFLICT (tenant_id) DO UPDATE SET months = excluded.months, automatic = excluded.automatic,
+                changed_at = excluded.changed_at";
+        let changed_at = retention.changed_at.ok_or(StoreError::Damaged("retention"))?;
+        self.execute(sql, [retention.months.into(), retention.automatic.into(), Value::time(changed_at)]).await?;
+        Ok(())
+    }
+
+    async fn insert_hold(&mut self, hold: &Hold) -> Result<(), StoreError> {
+        let sql = "INSERT INTO audit_holds (tenant_id, name, from_at, to_at, placed_by, placed_at, event_id)
+            VALUES ($1, $2, $3, $4, $5, $6, $7)";
+        let args = [
+            hold.name.as_str().into(),
+            Value::opt_time(hold.from),
+            Value::opt_time(hold.to),
+            hold.placed_by.as_str().into(),
+            Value::time(hold.placed_at),
+            Value::text(hold.event),
+        ];
+        self.execute(sql, args).await?;
+        Ok(())
+    }
+
+    async fn remove_hold(&mut self, name: &str) -> Result<(), StoreError> {
+        let removed =
+            self.execute("DELETE FROM audit_holds WHERE tenant_id = $1 AND name = $2", [name.into()]).await?;
+        swapped(removed, "hold")
+    }
+
+    async fn insert_purge(&mut self, purge: &Purge) -> Result<(), StoreError> {
+        let sql = "INSERT INTO audit_purges (tenant_id, first_idx, end_idx, month, events, next_idx, certificate_id,
+                event_id, begun_at, ended_at)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+        let args = [
+            Value::count(purge.first),
+            Value::count(purge.end),
+            Value::text(purge.month),
+            Value::count(purge.events),
+            Value::count(purge.next),
+            Value::text(purge.certificate),
+            Value::text(purge.event),
+            Value::time(purge.begun_at),
+            Value::opt_time(purge.ended_at),
+        ];
+        self.execute(sql, args).await?;
+        Ok(())
+    }
+
+    async fn purge_events(&mut self, purge: &Purge, end: u64, kept: &[EventKind]) -> Result<u64, StoreError> {
+        let (from, to) = (Value::count(purge.next), Value::count(end));
+        // First, so that of two nodes the second finds it elsewhere.
+        let moved = self
+            .execute(
+                "UPDATE audit_purges SET next_idx = $4 WHERE tenant_id = $1 AND first_idx = $2 AND next_idx = $3
+                    AND ended_at IS NULL",
+                [Value::count(purge.first), from.clone(), to.clone()],
+            )
+            .await?;
+        swapped(moved, "purge")?;
+        self.execute(UNSEAL, [from.clone(), to.clone()]).await?;
+        self.execute(UNREFER, [from.clone(), to.clone(), kinds(kept)]).await?;
+        self.execute(PURGE, [from, to, kinds(kept)]).await
+    }
+
+    async fn end_purge(&mut self, first: u64, at: Timestamp) -> Result<(), StoreError> {
+        let ended = self
+            .execute(
+                "UPDATE audit_purges SET ended_at = $3 WHERE tenant_id = $1 AND first_idx = $2 AND next_idx = end_idx
+                    AND ended_at IS NULL",
+                [Value::count(first), Value::time(at)],
+            )
+            .await?;
+        swapped(ended, "purge")
+    }
+}
