@@ -38,6 +38,7 @@ mod page;
 mod passkeys;
 mod records;
 mod register;
+mod retained;
 mod revocations;
 mod roles;
 mod rows;
@@ -62,6 +63,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub use docs::{OAUTH, PUBLIC, openapi, openapi_json};
 pub use metrics::{Metrics, metrics_router};
+pub use retained::Retained;
 
 /// What every handler can reach.
 #[derive(Clone)]

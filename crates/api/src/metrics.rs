@@ -21,6 +21,8 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
+use crate::Retained;
+
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Route {
     method: &'static str,
@@ -127,6 +129,11 @@ pub struct Metrics {
     integrity_failures: Family<Check, Counter>,
     scrubbed: Counter,
     unwitnessed: Gauge<u64, AtomicU64>,
+    purged: Counter,
+    purges_open: Gauge<u64, AtomicU64>,
+    holds: Gauge<u64, AtomicU64>,
+    oldest_event: Gauge<u64, AtomicU64>,
+    next_purge: Gauge<u64, AtomicU64>,
     refused: Family<Class, Counter>,
     issuer_fetches: Family<Class, Counter>,
     anomalies: Family<What, Counter>,
@@ -175,6 +182,11 @@ impl Metrics {
             integrity_failures: Family::default(),
             scrubbed: Counter::default(),
             unwitnessed: Gauge::default(),
+            purged: Counter::default(),
+            purges_open: Gauge::default(),
+            holds: Gauge::default(),
+            oldest_event: Gauge::default(),
+            next_purge: Gauge::default(),
             refused: Family::default(),
             issuer_fetches: Family::default(),
             anomalies: Family::default(),
@@ -266,6 +278,26 @@ impl Metrics {
             Unit::Seconds,
             metrics.unwitnessed.clone(),
         );
+        registry.register(
+            "chancery_audit_retention_purged",
+            "Audit events that went because their time was over; told by the node that lets them go",
+            metrics.purged.clone(),
+        );
+        let open = metrics.purges_open.clone();
+        registry.register("chancery_audit_purges_open", "Purges that were ordered and have not ended", open);
+        registry.register("chancery_audit_holds", "Legal holds on audit logs", metrics.holds.clone());
+        registry.register_with_unit(
+            "chancery_audit_oldest_event_age",
+            "Age of the oldest audit event that was not purged",
+            Unit::Seconds,
+            metrics.oldest_event.clone(),
+        );
+        registry.register_with_unit(
+            "chancery_audit_next_purge",
+            "Until the time of an audit event is over; 0 if that of one is, or there are none",
+            Unit::Seconds,
+            metrics.next_purge.clone(),
+        );
         let hashes = metrics.hashes.clone();
         registry.register("chancery_password_hashes", "Passwords that were hashed, to keep or to compare", hashes);
         registry.register(
@@ -318,6 +350,19 @@ impl Metrics {
     /// The logs of all tenants grew by so many events; told by the sequencing job.
     pub fn sequenced(&self, events: u64) {
         self.tree_size.inc_by(events);
+    }
+
+    /// So many events went because their time was over.
+    pub fn purged(&self, events: u64) {
+        self.purged.inc_by(events);
+    }
+
+    /// How the logs of all tenants are kept.
+    pub fn retained(&self, stands: Retained) {
+        self.purges_open.set(stands.open);
+        self.holds.set(stands.holds);
+        self.oldest_event.set(stands.oldest_seconds);
+        self.next_purge.set(stands.next_seconds.unwrap_or_default());
     }
 
     /// A sink of the audit log took so many events.

@@ -27,7 +27,8 @@ use tokio::{
 };
 
 use crate::{
-    backup::tombstones, config::Config, dataset_jobs, destroyed_list, guard_jobs, sinks, subject_jobs, wiring::Stores,
+    backup::tombstones, config::Config, dataset_jobs, destroyed_list, guard_jobs, retention_jobs, sinks, subject_jobs,
+    wiring::Stores,
 };
 
 /// Another node's change of keys is known here after that, and a little.
@@ -131,6 +132,13 @@ impl Jobs {
             let run = move |stopped| guard_jobs::note_heads(Arc::clone(&instance), stores.clone(), stopped);
             supervise("note-heads", stopped.clone(), run)
         };
+        let retainer = {
+            let (instance, stores, metrics) = (Arc::clone(&instance), stores.clone(), Arc::clone(&counted));
+            let run = move |stopped| {
+                retention_jobs::run(Arc::clone(&instance), stores.clone(), Arc::clone(&metrics), stopped)
+            };
+            supervise("retention", stopped.clone(), run)
+        };
         let datasets = {
             let instance = Arc::clone(&instance);
             let run = move |stopped| dataset_jobs::run(Arc::clone(&instance), stores.clone(), stopped);
@@ -157,7 +165,7 @@ impl Jobs {
         let prover = supervise("prove", stopped, proving);
         let mut others = vec![
             follower, renewer, flusher, scheduler, tender, forgetter, subjects, datasets, roots, prover, destroyer,
-            lister, scrubber, noter,
+            lister, scrubber, noter, retainer,
         ];
         others.extend(fed);
         Self { others: (stop, others), sequencer: (end, vec![sequencer]) }

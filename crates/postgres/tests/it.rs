@@ -169,17 +169,32 @@ mod schema {
     #[tokio::test]
     async fn what_only_grows_is_neither_changed_nor_removed() {
         let Some(database) = database().await else { return };
-        database.append_events(&[queued_event(OURS, 0)]).await.unwrap();
+        database.append_events(&[queued_event(OURS, 0), queued_event(OURS, 1)]).await.unwrap();
         let mut tx = database.begin(OURS).await.unwrap();
         tx.insert_certificate(&certificate(1)).await.unwrap();
-        tx.log_events(&[logged_event(queued_event(OURS, 0), 0)]).await.unwrap();
+        tx.log_events(&[logged_event(queued_event(OURS, 0), 0), logged_event(queued_event(OURS, 1), 1)]).await.unwrap();
         tx.insert_checkpoint(&checkpoint(1)).await.unwrap();
         tx.commit().await.unwrap();
         let mut connection = raw(&database).await;
         in_tenant(&mut connection, &OURS.to_string()).await;
+        // Of two events one may go, as long as its purge has not ended.
+        sqlx::query(
+            "INSERT INTO audit_purges (tenant_id, first_idx, end_idx, month, events, next_idx, certificate_id, event_id, begun_at)
+             SELECT tenant_id, 0, 1, '2026-11', 1, 0, 'crt', 'evt', 0 FROM audit_events WHERE idx = 0",
+        )
+        .execute(&mut connection)
+        .await
+        .unwrap();
+        sqlx::query("DELETE FROM audit_events WHERE idx = 0").execute(&mut connection).await.unwrap();
+        sqlx::query("UPDATE audit_purges SET next_idx = 1").execute(&mut connection).await.unwrap();
+        sqlx::query("UPDATE audit_purges SET ended_at = 5").execute(&mut connection).await.unwrap();
         for statement in [
             "UPDATE audit_events SET core = ''",
             "DELETE FROM audit_events",
+            "UPDATE audit_purges SET next_idx = 0",
+            "UPDATE audit_purges SET ended_at = NULL",
+            "DELETE FROM audit_purges",
+            "TRUNCATE audit_purges",
             "TRUNCATE audit_events",
             "UPDATE audit_checkpoints SET note = ''",
             "DELETE FROM audit_checkpoints",

@@ -151,8 +151,7 @@ impl<D: Driver> RetentionWrites for Rows<D> {
     }
 
     async fn remove_hold(&mut self, name: &str) -> Result<(), StoreError> {
-        let removed =
-            self.execute("DELETE FROM audit_holds WHERE tenant_id = $1 AND name = $2", [name.into()]).await?;
+        let removed = self.execute("DELETE FROM audit_holds WHERE tenant_id = $1 AND name = $2", [name.into()]).await?;
         swapped(removed, "hold")
     }
 

@@ -33,6 +33,7 @@ const FILES: &[(i64, &str, &str)] = &[
     (25, "sinks", include_str!("../migrations/0025_sinks.sql")),
     (26, "certificates", include_str!("../migrations/0026_certificates.sql")),
     (27, "tenant_email_terms", include_str!("../migrations/0027_tenant_email_terms.sql")),
+    (28, "retention", include_str!("../migrations/0028_retention.sql")),
 ];
 
 /// The number of the newest step this program knows; PostgreSQL's is the same.

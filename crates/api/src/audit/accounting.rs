@@ -140,8 +140,7 @@ pub(crate) async fn account_disclosures(
         limit: page::limit(query.limit, 100, MAX_PAGE)?,
         all: query.all == Some(true),
     };
-    let Accounting { entries, next, purged } =
-        accounting::account(&app.instance, &call, asked).await.or_problem()?;
+    let Accounting { entries, next, purged } = accounting::account(&app.instance, &call, asked).await.or_problem()?;
     let items = entries.into_iter().map(EntryBody::from).collect();
     let purged = purged.into_iter().map(PurgeBody::from).collect();
     Ok(Json(LogPageBody { items, next_cursor: next.map(|index| index.to_string()), purged }))

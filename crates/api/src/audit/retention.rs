@@ -9,7 +9,9 @@ use chancery_crypto::Phi;
 use chancery_domain::{
     Faults, Timestamp,
     approvals::Carried,
-    audit::retention::{self, Hold, HoldWanted, MIN_MONTHS, Month, Purge, Retention, Span, SpanStanding, Standing, Wanted},
+    audit::retention::{
+        self, Hold, HoldWanted, MIN_MONTHS, Month, Purge, Retention, Span, SpanStanding, Standing, Wanted,
+    },
     ids::ApprovalId,
 };
 use chancery_middleware::{Authenticated, Body, PathOf, Problem};

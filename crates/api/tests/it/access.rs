@@ -182,6 +182,7 @@ const AUDITOR: &[(&str, &str)] = &[
     ("find_security_events", "ok"),
     ("account_disclosures", "ok"),
     ("list_sinks", "ok"),
+    ("get_retention", "ok"),
     ("get_checkpoint", "ok"),
     ("get_tile", "ok"),
     ("verify_envelope", "ok"),
@@ -653,6 +654,14 @@ fn expectations(
     add("list_sinks", "/v1/audit/sinks".into(), None, admin, Some((&ours.auditor, 403)));
     let skip = Some(json!({"log": ours.id, "to": 1, "reason": "x"}));
     add("skip_sink", "/v1/audit/sinks/none/skip".into(), skip, admin, Some((&ours.admin, 403)));
+    add("get_retention", "/v1/audit/retention".into(), None, &ours.auditor, Some((&ours.service, 403)));
+    let keep = Some(json!({"months": 84}));
+    add("set_retention", "/v1/audit/retention".into(), keep, &ours.officer, Some((&ours.auditor, 403)));
+    let hold = |tail: &str| format!("/v1/audit/legal-holds/suit{tail}");
+    let why = || Some(json!({"reason": "x"}));
+    add("place_legal_hold", hold(""), why(), &ours.officer, Some((&ours.auditor, 403)));
+    add("lift_legal_hold", hold("/lift"), why(), &ours.officer, Some((&ours.auditor, 403)));
+    add("purge_events", "/v1/audit/purge".into(), why(), &ours.officer, Some((&ours.auditor, 403)));
     add("get_event", format!("/v1/audit/events/{}", mine.event), None, &ours.auditor, Some((&ours.service, 403)));
     add("get_checkpoint", "/v1/audit/checkpoint".into(), None, &ours.auditor, Some((&ours.service, 403)));
     add("get_anchor", "/v1/audit/anchor".into(), None, &ours.auditor, Some((&ours.service, 403)));
@@ -718,6 +727,8 @@ fn expectations(
     // It was revoked before.
     all.get_mut("rotate_api_key").unwrap().refuses = Some("state.conflict");
     all.get_mut("drop_index").unwrap().refuses = Some("not_found");
+    // Nothing is old enough.
+    all.get_mut("purge_events").unwrap().refuses = Some("state.conflict");
     // There are no sinks here.
     all.get_mut("skip_sink").unwrap().refuses = Some("not_found");
     all.get_mut("end_user_session").unwrap().refuses = Some("not_found");

@@ -30,6 +30,7 @@ const ASKS_NOT: &[(&str, &str)] = &[
     ("logout", "ends a session"),
     ("logout_all", "ends sessions"),
     ("revoke_api_key", "takes a key out of use"),
+    ("place_legal_hold", "keeps what would go"),
     ("suspend_key", "stops a key, which goes on when it is resumed"),
     ("take_role", "takes a right away"),
     // The proof itself.

@@ -53,6 +53,7 @@ mod problems;
 mod proofs;
 mod records;
 mod register;
+mod retention;
 mod revocations;
 mod roles;
 mod roots;

@@ -1,10 +1,21 @@
 //! `chancery audit …` against a server of its own process.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::Arc};
 
+use chancery::{
+    clock::SystemClock,
+    config::{Config, Flags},
+    wiring::{self, Stores, providers::Providers},
+};
+use chancery_domain::{
+    Clock, Instance, TenantId, Timestamp,
+    audit::retention::{self, Retention},
+    ids::NodeId,
+    instance::Ports,
+};
 use serde_json::{Value, json};
 
-use crate::support::{Served, admin_key, run, stderr, stdout, tenant};
+use crate::support::{Served, admin_key, chancery, finish, run, stderr, stdout, tenant};
 
 fn key_file(folder: &Path, key: &str) -> String {
     use std::os::unix::fs::OpenOptionsExt as _;
@@ -102,4 +113,120 @@ async fn a_log_is_searched_exported_and_verified_here_and_a_shorter_one_is_found
     let shorter = run(&["audit", "verify"].iter().chain(&shared).copied().collect::<Vec<_>>());
     assert_eq!(shorter.status.code(), Some(30), "{}", stdout(&shorter));
     assert!(stdout(&shorter).contains("lost or changed events"), "{}", stdout(&shorter));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn how_long_a_log_is_kept_is_said_held_and_purged_from_the_command_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Served::dev(folder.path());
+    let admin = admin_key(folder.path());
+    let (id, first) = tenant(&server, &admin, "clinic", &["security_officer", "auditor"]).await;
+    let body = json!({"description": "second", "roles": ["security_officer"]});
+    let second = server.must("POST", &format!("/v1/tenants/{id}/api-keys"), &admin, Some(body)).await;
+    let second = second["key"].as_str().unwrap().to_owned();
+    let run = |key: &str, arguments: &[&str]| {
+        finish(chancery(arguments).env("CHANCERY_URL", server.base()).env("CHANCERY_API_KEY", key))
+    };
+    let ok = |key: &str, arguments: &[&str]| {
+        let output = run(key, arguments);
+        assert!(output.status.success(), "{}{}", stdout(&output), stderr(&output));
+        stdout(&output).trim_end().to_owned()
+    };
+    let shown: Value = serde_json::from_str(&ok(&first, &["audit", "retention", "--json"])).unwrap();
+    assert_eq!((&shown["months"], &shown["automatic"], &shown["holds"]), (&json!(72), &json!(false), &json!([])));
+    assert!(ok(&first, &["audit", "retention", "set", "--months", "120"]).contains("120"));
+    let set = ["audit", "retention", "set", "--months", "72", "--automatic"];
+    let asked: Value = serde_json::from_str(&ok(&first, &[&set[..], &["--json"]].concat())).unwrap();
+    let approval = asked["approval_id"].as_str().unwrap();
+    assert!(ok(&second, &["approval", "show", approval]).contains("audit.retention"));
+    ok(&second, &["approval", "approve", approval]);
+    let less = ok(&first, &[&set[..], &["--approval", approval]].concat());
+    assert!(less.contains("automatic") && less.contains("true"), "{less}");
+    let short = run(&first, &["audit", "retention", "set", "--months", "12"]);
+    assert!(!short.status.success() && stderr(&short).contains("72 to 1200"), "{}", stderr(&short));
+
+    let place =
+        ["audit", "hold", "place", "suit-2031", "--from", "2026-09-01T00:00:00Z", "--reason", "Smith v. clinic"];
+    assert!(ok(&first, &place).contains("suit-2031"));
+    assert!(!run(&first, &place).status.success(), "once under a name");
+    let listed = ok(&first, &["audit", "hold", "list"]);
+    assert!(listed.contains("suit-2031") && !listed.contains("Smith"), "{listed}");
+    assert!(ok(&first, &["audit", "retention"]).contains("suit-2031"));
+    let lift = ["audit", "hold", "lift", "suit-2031", "--reason", "settled"];
+    let asked: Value = serde_json::from_str(&ok(&first, &[&lift[..], &["--json"]].concat())).unwrap();
+    let approval = asked["approval_id"].as_str().unwrap();
+    ok(&second, &["approval", "approve", approval]);
+    ok(&first, &[&lift[..], &["--approval", approval]].concat());
+    assert!(!ok(&first, &["audit", "hold", "list"]).contains("suit-2031"));
+    let odd = run(&first, &["audit", "hold", "lift", "../x", "--reason", "x"]);
+    assert!(!odd.status.success() && stderr(&odd).contains("no name of a hold"), "{}", stderr(&odd));
+
+    // A log of today has nothing that is old enough.
+    assert_eq!(ok(&first, &["audit", "purge", "--dry-run", "--json"]), "[]");
+    let none = run(&first, &["audit", "purge", "--reason", "x"]);
+    assert!(!none.status.success() && stderr(&none).contains("nothing to purge"), "{}", stderr(&none));
+    let early = run(&first, &["audit", "purge", "--before", "2026-13", "--dry-run"]);
+    assert!(!early.status.success(), "{}", stdout(&early));
+}
+
+/// The clock of a day that is six years and a half away.
+struct Later;
+
+impl Clock for Later {
+    fn now(&self) -> Timestamp {
+        SystemClock.now().plus_seconds(2_400 * 86_400)
+    }
+}
+
+/// Purges what is due on that day, in the stopped server's own store.
+async fn purge_later(data: &Path, tenant: &str) {
+    let tenant: TenantId = tenant.parse().unwrap();
+    let flags = Flags { dev: true, data: Some(data.to_owned()), ..Flags::default() };
+    let (config, _) = Config::load(&flags, &[]).unwrap();
+    let stores = Stores::open(&config).await.unwrap();
+    let provider = Arc::new(chancery_kms::Local::open(&data.join("root.key")).unwrap());
+    let providers = Providers { root: vec![("local".to_owned(), provider)], ..Providers::default() };
+    let ports = Ports { clock: Arc::new(Later), ..stores.ports(&providers) };
+    let instance = Instance::open(ports, wiring::settings(&config), NodeId::from_bytes([2; 16])).await.unwrap();
+    let mut tx = stores.store.begin(tenant).await.unwrap();
+    let by_itself = Retention { months: 72, automatic: true, changed_at: Some(instance.now()) };
+    tx.put_retention(&by_itself).await.unwrap();
+    tx.commit().await.unwrap();
+    let done = retention::tend(&instance, tenant).await.unwrap();
+    assert!(done.ordered > 0 && done.events > 30, "{done:?}");
+    drop(instance);
+    stores.archives.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_purged_log_is_verified_as_purged_and_its_exports_say_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let server = Served::dev(&data);
+    let (id, key) = tenant(&server, &admin_key(&data), "north", &["service", "auditor"]).await;
+    append(&server, &key, 40).await;
+    let path = key_file(folder.path(), &key);
+    let audit = |server: &Served, arguments: &[&str]| {
+        let shared = ["--url", server.base(), "--api-key-file", path.as_str()];
+        run(&["audit"].iter().chain(arguments).chain(&shared).copied().collect::<Vec<_>>())
+    };
+    let state = folder.path().join("state");
+    let state = state.to_str().unwrap();
+    let whole = audit(&server, &["verify", "--state", state]);
+    assert_eq!(whole.status.code(), Some(0), "{}{}", stdout(&whole), stderr(&whole));
+    server.stop();
+
+    purge_later(&data, &id).await;
+    let server = Served::dev(&data);
+    // It only grew since, and what is missing went by order.
+    let purged = audit(&server, &["verify", "--state", state, "--first", "0", "--end", "30"]);
+    let text = stdout(&purged);
+    assert_eq!(purged.status.code(), Some(0), "{text}{}", stderr(&purged));
+    assert!(text.contains("only grew since") && text.contains("went when their time was over"), "{text}");
+    let out = folder.path().join("left.jsonl");
+    let from = SystemClock.now().plus_seconds(-86_400).to_string();
+    let exported = audit(&server, &["export", "--from", &from, "--type", "app.step", "--out", out.to_str().unwrap()]);
+    let text = stdout(&exported);
+    assert!(exported.status.success() && text.starts_with("0 events"), "{text}{}", stderr(&exported));
+    assert!(text.contains("were purged when their time was over: certificate crt_"), "{text}");
 }

@@ -82,11 +82,7 @@ pub struct Accounting {
 /// # Errors
 ///
 /// [`ReadAuditError`].
-pub async fn account(
-    instance: &Instance,
-    call: &Call,
-    asked: Asked,
-) -> Result<Accounting, ReadAuditError> {
+pub async fn account(instance: &Instance, call: &Call, asked: Asked) -> Result<Accounting, ReadAuditError> {
     let tenant = call.tenant();
     query::require(instance, call, tenant).await?;
     let now = instance.now();

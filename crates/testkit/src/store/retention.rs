@@ -139,9 +139,12 @@ pub async fn a_purge_takes_bodies_and_leaves_what_is_kept(store: &impl Backend) 
     let kept = view.logged_event(logged[5].event.id).await.unwrap().unwrap();
     assert_eq!((kept.leaf_hash, kept.event.sealed), (logged[5].leaf_hash, None));
     assert_eq!(view.logged_event(logged[2].event.id).await.unwrap().as_ref(), Some(&logged[2]));
-    for (reference, expected) in
-        [("b4", vec![]), ("b5", vec![5]), ("b12", vec![12]), ("aa", vec![0, 1, 2, 5, 10, 12, 13, 14, 15, 16, 17, 18, 19])]
-    {
+    for (reference, expected) in [
+        ("b4", vec![]),
+        ("b5", vec![5]),
+        ("b12", vec![12]),
+        ("aa", vec![0, 1, 2, 5, 10, 12, 13, 14, 15, 16, 17, 18, 19]),
+    ] {
         let filter = EventFilter { references: vec![reference.to_owned()], ..everything() };
         let found = view.logged_events(&filter).await.unwrap();
         assert_eq!(found.into_iter().map(|logged| logged.index).collect::<Vec<_>>(), expected, "{reference}");

@@ -53,7 +53,22 @@ pub(super) async fn run(api: &Api, args: ExportArgs) -> Result<ExitCode> {
     let file = file.with_context(|| format!("cannot write {}", args.out.display()))?;
     file.sync_all().with_context(|| format!("cannot write {}", args.out.display()))?;
     say(format_args!("{count} events with their proofs are in {}", args.out.display()));
+    for purge in purged(api, &path).await? {
+        let part = |name: &str| purge.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        say(format_args!(
+            "events of {} were purged when their time was over: certificate {}, event {}",
+            part("month"),
+            part("certificate_id"),
+            part("event_id")
+        ));
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What of the time that was asked for was purged.
+async fn purged(api: &Api, path: &str) -> Result<Vec<Value>> {
+    let mut answer = api.get(&format!("{path}&limit=1")).await?;
+    Ok(answer.get_mut("purged").and_then(Value::as_array_mut).map(std::mem::take).unwrap_or_default())
 }
 
 /// What a sink of files writes too, so that one program reads both.

@@ -14,6 +14,7 @@ use super::{
 use crate::clock::SystemClock;
 
 mod export;
+mod retention;
 mod search;
 mod sinks;
 mod tail;
@@ -41,6 +42,12 @@ enum Verb {
     Verify(verify::VerifyArgs),
     /// Write events with their proofs to a file, a line of JSON each
     Export(export::ExportArgs),
+    /// How long the log is kept, what holds it, and what of it was purged
+    Retention(retention::RetentionArgs),
+    /// Legal holds: what keeps events beyond their time
+    Hold(retention::HoldArgs),
+    /// Let events go whose time is over, by whole months; takes another officer's approval
+    Purge(retention::PurgeArgs),
     /// Where events go besides the log: how far each sink is, and letting one pass over what it refuses
     Sinks(sinks::SinksArgs),
     /// On the store itself: hash everything that is stored again, in one go: entries, tiles, every head ever signed
@@ -161,6 +168,9 @@ pub async fn run(args: AuditArgs) -> Result<ExitCode> {
         Verb::Search(args) => search::run(&client.api()?, client.output(), args).await,
         Verb::Verify(args) => verify::run(&client.api()?, client.output(), args).await,
         Verb::Export(args) => export::run(&client.api()?, args).await,
+        Verb::Retention(args) => retention::run(&client.api()?, client.output(), args).await,
+        Verb::Hold(args) => retention::hold(&client.api()?, client.output(), args).await,
+        Verb::Purge(args) => retention::purge(&client.api()?, client.output(), args).await,
         Verb::Sinks(args) => sinks::run(&client.api()?, client.output(), args).await,
         Verb::Scrub(args) => scrub::run(args).await,
         Verb::Guard(args) => guard::run(args).await,

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    ops::Range,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -14,7 +15,7 @@ use chancery_crypto::{
     merkle::{self, Hash},
     tiles::{TileError, TileId, Tiles},
 };
-use chancery_domain::{Clock as _, Timestamp};
+use chancery_domain::{Clock as _, Timestamp, audit::EventKind};
 use clap::Args;
 use data_encoding::HEXLOWER;
 use reqwest::Method;
@@ -133,7 +134,14 @@ async fn check(api: &Api, args: &VerifyArgs, checks: &mut Vec<Check>) -> Result<
     if !hold("events", events.wrong.is_none(), good, &bad) {
         return Ok(false);
     }
-    let missing = (first..end).find(|index| !events.found.contains(index));
+    let missing: Vec<u64> = (first..end).filter(|index| !events.found.contains(index)).collect();
+    let purged = if missing.is_empty() { Vec::new() } else { purged(api, &mut tiles, &head).await? };
+    let covered = |index: &u64| purged.iter().any(|span: &Range<u64>| span.contains(index));
+    if missing.iter().any(covered) {
+        let gone = missing.iter().filter(|index| covered(index)).count();
+        hold("purged", true, format!("{gone} went when their time was over, as events of the log tell"), "");
+    }
+    let missing = missing.into_iter().find(|index| !covered(index));
     let bad =
         missing.map(|index| format!("the event at {index} is in the tree and was not given out")).unwrap_or_default();
     if !hold("complete", missing.is_none(), "none missing between".to_owned(), &bad) {
@@ -145,6 +153,27 @@ async fn check(api: &Api, args: &VerifyArgs, checks: &mut Vec<Check>) -> Result<
         write_state(path, &keys, &key_id, &note, &head)?;
     }
     Ok(true)
+}
+
+/// Which places were purged, as events of the log tell that are under the signed head.
+async fn purged(api: &Api, tiles: &mut Tiles, head: &Checkpoint) -> Result<Vec<Range<u64>>> {
+    let mut spans = Vec::new();
+    for purge in list(&api.get("/v1/audit/retention").await?, "purges")? {
+        let id = purge.get("event_id").and_then(Value::as_str).unwrap_or_default();
+        let event = api.get(&format!("/v1/audit/events/{id}")).await?;
+        let index = event.get("index").and_then(Value::as_u64).context("an event without an index")?;
+        if index >= head.size || Events::default().take(api, tiles, head, index, &event).await?.is_err() {
+            continue;
+        }
+        let core = event.get("core").and_then(Value::as_str).unwrap_or_default();
+        let core: Value = serde_json::from_str(core).context("a leaf is no JSON")?;
+        let place = |name: &str| core.pointer(&format!("/detail/{name}")).and_then(Value::as_u64);
+        let ordered = core.get("type").and_then(Value::as_str) == Some(EventKind::PurgeOrdered.as_str());
+        if let (true, Some(first), Some(end)) = (ordered, place("first"), place("end")) {
+            spans.push(first..end);
+        }
+    }
+    Ok(spans)
 }
 
 /// The bytes at a path.

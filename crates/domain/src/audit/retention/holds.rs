@@ -102,7 +102,8 @@ pub async fn lift(
     check_name("/reason", reason.expose(), MAX_REASON, &mut faults);
     faults.check()?;
     // This very hold: one that is placed anew under its name is another.
-    let deed = Deed::new(DeedKind::HoldLift, "legal_hold", &hold.name).with("placed", Detail::Id(hold.event.to_string()));
+    let deed =
+        Deed::new(DeedKind::HoldLift, "legal_hold", &hold.name).with("placed", Detail::Id(hold.event.to_string()));
     let Some(approval) = approval else {
         drop(change);
         let deed = deed.because(Phi::new(reason.expose().clone()));

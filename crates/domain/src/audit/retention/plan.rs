@@ -40,11 +40,7 @@ pub struct Span {
 ///
 /// A month reaches from its first event to the first event of a later month, so months never overlap, whatever clocks say, and a
 /// clock that was ahead keeps what comes after it for longer.
-pub(super) async fn spans(
-    instance: &Instance,
-    view: &mut dyn View,
-    before: Month,
-) -> Result<Vec<Span>, StoreError> {
+pub(super) async fn spans(instance: &Instance, view: &mut dyn View, before: Month) -> Result<Vec<Span>, StoreError> {
     let size = view.log_head().await?.size;
     let (holds, purges) = (view.holds().await?, view.purges().await?);
     let sent = sent(instance, view, size).await?;

@@ -50,6 +50,7 @@ pub struct Tended {
 /// [`RetentionError`].
 pub async fn plan(instance: &Instance, call: &Call, before: Option<Month>) -> Result<Vec<Span>, RetentionError> {
     call.require(Permission::AuditRetain)?;
+    sequence::sequence(instance, call.tenant()).await?;
     let mut view = instance.store().fresh_view(call.tenant()).await?;
     let before = bound(instance, &mut *view, before).await?;
     let planned = spans(instance, &mut *view, before).await?;
@@ -78,6 +79,7 @@ pub async fn purge(
     check_name("/reason", reason.expose(), 200, &mut faults);
     faults.check()?;
     let tenant = call.tenant();
+    sequence::sequence(instance, tenant).await?;
     let Some(approval) = approval else {
         let mut view = instance.store().fresh_view(tenant).await?;
         let due = due(instance, &mut *view, before).await?;
@@ -85,8 +87,7 @@ pub async fn purge(
         let deed = deed(tenant, &due)?.because(Phi::new(reason.expose().clone()));
         return Ok(Carried::waits(approvals::request(instance, call, &deed).await?));
     };
-    let ordered =
-        with_key_of_today(instance, tenant, || try_order(instance, call, before, reason, approval)).await?;
+    let ordered = with_key_of_today(instance, tenant, || try_order(instance, call, before, reason, approval)).await?;
     // The order stands. What does not go now goes with the job.
     if let Err(error) = carry_out(instance, tenant, BATCHES_OF_A_CALL).await {
         tracing::warn!(%tenant, error = &error as &dyn std::error::Error, "A purge of the log of `{tenant}` goes on later");
@@ -103,11 +104,12 @@ pub async fn purge(
 /// [`RetentionError`].
 pub async fn tend(instance: &Instance, tenant: TenantId) -> Result<Tended, RetentionError> {
     let mut events = carry_out(instance, tenant, BATCHES_OF_A_TURN).await?;
-    let mut view = instance.store().fresh_view(tenant).await?;
-    let retention = view.retention().await?.unwrap_or_default();
+    let retention = instance.store().fresh_view(tenant).await?.retention().await?.unwrap_or_default();
     if !retention.automatic {
         return Ok(Tended { ordered: 0, events });
     }
+    sequence::sequence(instance, tenant).await?;
+    let mut view = instance.store().fresh_view(tenant).await?;
     let due = match due(instance, &mut *view, None).await {
         Ok(due) => due,
         Err(RetentionError::Nothing) => return Ok(Tended { ordered: 0, events }),
@@ -167,11 +169,7 @@ async fn try_order(
     Ok(ordered)
 }
 
-async fn order_as_job(
-    instance: &Instance,
-    request: &RequestInfo,
-    tenant: TenantId,
-) -> Result<usize, RetentionError> {
+async fn order_as_job(instance: &Instance, request: &RequestInfo, tenant: TenantId) -> Result<usize, RetentionError> {
     let ring = instance.keyring(tenant).await?;
     let mut change = Change::begin_with(instance, Actor::System(request), tenant, ring).await?;
     change.rows().hold_log().await?;

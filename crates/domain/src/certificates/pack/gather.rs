@@ -162,7 +162,9 @@ impl Held {
         // A range with holes shows nothing.
         if taken != end - first {
             if Purged::told(view).await?.meets(first, end) {
-                return Err(Faults::one("/from", "purged", "events of this time were purged; ask for a later one").into());
+                return Err(
+                    Faults::one("/from", "purged", "events of this time were purged; ask for a later one").into()
+                );
             }
             return Err(StoreError::Damaged("event").into());
         }

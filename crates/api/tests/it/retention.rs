@@ -1,0 +1,336 @@
+//! Logs are kept as long as was said, held, and purged, and whatever was proven before stays so.
+
+use chancery_crypto::{checkpoint::SignedCheckpoint, merkle, proof::LogProof};
+use chancery_domain::{
+    TenantId, Timestamp,
+    audit::{
+        EventKind,
+        guard::{self, Finding, IntegrityCheck},
+        retention::{self, Purge, Tended},
+        sequence,
+    },
+    backups,
+    certificates::{PackVerdict, verify_pack},
+    ids::{CertificateId, EventId},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    app::{Backend, Caller, Clinic, Reply, TestApp},
+    proofs::issue,
+    subjects::erase,
+};
+
+backends! {
+    a_month_goes_and_every_older_proof_stays,
+    what_is_held_stays_until_two_people_let_it_go,
+    keeping_less_takes_two_people_and_then_goes_by_itself,
+    a_purge_that_the_log_does_not_tell_of_is_damage,
+}
+
+const DAY: i64 = 86_400;
+const SEPTEMBER: &str = "from=2026-09-01T00:00:00Z&to=2026-10-01T00:00:00Z&limit=1000";
+
+fn tenant(clinic: &Clinic) -> TenantId {
+    clinic.id.parse().unwrap()
+}
+
+/// September and October of 2026, each with an event of an application that names itself.
+async fn two_months(app: &TestApp, clinic: &Clinic) {
+    for month in ["september", "october"] {
+        let event = json!({"type": format!("app.visit.{month}"), "personal": {"note": format!("ann in {month}")},
+            "references": [{"kind": "subject", "id": format!("MRN-{month}")}]});
+        app.post(&clinic.service, "/v1/audit/events", event).await.created();
+        app.clock.advance_seconds(30 * DAY);
+    }
+}
+
+/// To November of 2032: the time of both is over.
+fn six_years(app: &TestApp) {
+    app.clock.advance_seconds(2_192 * DAY);
+}
+
+/// What takes two people: asked for by the officer, approved by another, done by the officer.
+async fn by_two(app: &TestApp, clinic: &Clinic, method: &str, path: &str, body: &Value) -> Reply {
+    let asked = app.call(&clinic.officer, method, path, Some(body.clone())).await;
+    assert_eq!(asked.status, 202, "{}", asked.text());
+    let id = asked.json()["approval_id"].as_str().unwrap().to_owned();
+    let mut again = body.clone();
+    again["approval_id"] = json!(id);
+    app.call(&clinic.officer, method, path, Some(again.clone())).await.refused(409, "approval.unusable");
+    let second = app.caller(&clinic.id, "security_officer").await;
+    app.post(&second, &format!("/v1/approvals/{id}/approve"), json!({})).await.ok();
+    app.call(&clinic.officer, method, path, Some(again)).await
+}
+
+async fn purge(app: &TestApp, clinic: &Clinic) -> Reply {
+    by_two(app, clinic, "POST", "/v1/audit/purge", &json!({"reason": "their time is over"})).await
+}
+
+async fn plan(app: &TestApp, clinic: &Clinic) -> Vec<(String, String)> {
+    let plan = app.post(&clinic.officer, "/v1/audit/purge", json!({"dry_run": true})).await.ok();
+    let text = |span: &Value, name: &str| span[name].as_str().unwrap().to_owned();
+    plan["plan"].as_array().unwrap().iter().map(|span| (text(span, "month"), text(span, "standing"))).collect()
+}
+
+fn months(listed: &[(&str, &str)]) -> Vec<(String, String)> {
+    listed.iter().map(|(month, standing)| ((*month).to_owned(), (*standing).to_owned())).collect()
+}
+
+async fn kinds_in(app: &TestApp, caller: &Caller, span: &str) -> Vec<String> {
+    let found = app.get(caller, &format!("/v1/audit/events?{span}")).await.ok();
+    found["items"].as_array().unwrap().iter().map(|event| event["type"].as_str().unwrap().to_owned()).collect()
+}
+
+async fn packed(app: &TestApp, caller: &Caller, body: Value) -> Vec<u8> {
+    let reply = app.post(caller, "/v1/certificates/packs", body).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    reply.body
+}
+
+async fn a_month_goes_and_every_older_proof_stays(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("ours").await;
+    app.register_fields(&clinic).await;
+    let item = json!({"table": "patients", "column": "ssn", "row": "p1", "subject": "MRN-1", "value": "123-45-6789"});
+    app.post(&clinic.service, "/v1/seal", json!({"items": [item]})).await.ok();
+    let certificate = issue(&app, &clinic).await["id"].as_str().unwrap().to_owned();
+    let erased = erase(&app, &clinic, "MRN-1").await.ok()["certificate"]["id"].as_str().unwrap().to_owned();
+    let opened = app.events(&clinic.auditor, "record.sealed").await.remove(0);
+    let path = format!("/v1/audit/events/{}", opened["id"].as_str().unwrap());
+    let proven = app.get(&clinic.auditor, &format!("{path}?proof=true")).await.ok();
+    two_months(&app, &clinic).await;
+    let old_packs = [
+        packed(&app, &clinic.auditor, json!({"certificates": [certificate, erased]})).await,
+        packed(&app, &clinic.auditor, json!({"from": "2026-09-01T00:00:00Z", "to": "2026-10-01T00:00:00Z"})).await,
+    ];
+    let seen = sequence::checkpoint(&app.instance, tenant(&clinic)).await.unwrap();
+    app.post(&clinic.officer, "/v1/audit/purge", json!({"reason": "x"})).await.refused(409, "state.conflict");
+    assert_eq!(plan(&app, &clinic).await, months(&[]));
+
+    six_years(&app);
+    assert_eq!(plan(&app, &clinic).await, months(&[("2026-09", "due"), ("2026-10", "due")]));
+    let early = json!({"before": "2026-12", "reason": "x"});
+    app.post(&clinic.officer, "/v1/audit/purge", early).await.refused(422, "request.invalid");
+    let purges = purge(&app, &clinic).await.ok()["purges"].clone();
+    assert_eq!(purges.as_array().unwrap().len(), 2);
+    assert!(purges[0]["ended_at"].is_string() && purges[0]["first"] == 0, "{purges}");
+    assert_eq!(plan(&app, &clinic).await, months(&[]));
+    app.post(&clinic.officer, "/v1/audit/purge", json!({"reason": "x"})).await.refused(409, "state.conflict");
+
+    // What is gone is said to be gone, by listings and accountings; what proofs rest on is there.
+    app.get(&clinic.auditor, &path).await.refused(404, "not_found");
+    let left = kinds_in(&app, &clinic.auditor, SEPTEMBER).await;
+    assert!(left.contains(&"certificate.issued".to_owned()) && left.contains(&"key.activated".to_owned()), "{left:?}");
+    let kept = |kind: &String| retention::KEPT.iter().any(|kept: &EventKind| kept.as_str() == kind);
+    assert!(left.iter().all(kept), "{left:?}");
+    let listed = app.get(&clinic.auditor, &format!("/v1/audit/events?{SEPTEMBER}")).await.ok();
+    assert_eq!(listed["purged"], json!([purges[0]]));
+    assert!(listed["items"].as_array().unwrap().iter().all(|event| event["sealed_part"].is_null()), "{listed}");
+    let accounting = "/v1/audit/accounting?subject=MRN-1&from=2026-09-01T00:00:00Z&to=2032-12-01T00:00:00Z";
+    assert_eq!(app.get(&clinic.auditor, accounting).await.ok()["purged"], purges);
+    let stands = app.get(&clinic.auditor, "/v1/audit/retention").await.ok();
+    assert_eq!((&stands["purges"], &stands["kept_from"], &stands["months"]), (&purges, &json!("2026-11"), &json!(72)));
+
+    // The log is whole, and grew from what was signed of it.
+    assert_eq!(guard::inspect(&app.instance, tenant(&clinic)).await.unwrap(), []);
+    let now = sequence::checkpoint(&app.instance, tenant(&clinic)).await.unwrap();
+    let whole = backups::prove(&app.instance, tenant(&clinic)).await.unwrap();
+    assert_eq!(whole.events, now.size);
+    assert!(now.size > seen.size);
+    app.anonymous("GET", "/readyz", None).await.ok();
+
+    // A proof of then verifies, and so do packs and certificates: those of then, and new ones of old certificates.
+    let proof = LogProof::parse(proven["proof"].as_str().unwrap()).unwrap();
+    let key = guard::log_keys(&app.instance, tenant(&clinic)).await.unwrap().remove(0);
+    proof.verify(&merkle::leaf_hash(proven["core"].as_str().unwrap().as_bytes()), &key).unwrap();
+    SignedCheckpoint::parse(&seen.note).unwrap().verify(&key).unwrap();
+    let trust = app.anonymous("GET", "/.well-known/chancery-trust.json", None).await.body;
+    let destroyed = purges[0]["certificate_id"].as_str().unwrap().to_owned();
+    let new_pack = packed(&app, &clinic.auditor, json!({"certificates": [certificate, erased, destroyed]})).await;
+    for pack in old_packs.iter().chain([&new_pack]) {
+        let report = verify_pack(pack, &trust, None);
+        assert_eq!(report.verdict, PackVerdict::Verified, "{:?}", report.checks);
+    }
+    for id in [&certificate, &erased, &destroyed] {
+        let verified = app.get(&clinic.auditor, &format!("/v1/certificates/{id}/verify")).await.ok();
+        assert_eq!(verified["verdict"], "valid", "{verified}");
+    }
+    // A span with holes is no pack; one after it is.
+    let gone = json!({"from": "2026-09-01T00:00:00Z", "to": "2026-10-01T00:00:00Z"});
+    app.post(&clinic.auditor, "/v1/certificates/packs", gone).await.refused(422, "request.invalid");
+    let later =
+        packed(&app, &clinic.auditor, json!({"from": "2032-01-01T00:00:00Z", "to": "2032-12-31T00:00:00Z"})).await;
+    assert_eq!(verify_pack(&later, &trust, None).verdict, PackVerdict::Verified);
+
+    // The certificate says which places of which tree.
+    let found = app.get(&clinic.auditor, &format!("/v1/certificates/{destroyed}")).await.ok();
+    let envelope = found["envelope"].clone();
+    let payload = data_encoding::BASE64.decode(envelope["payload"].as_str().unwrap().as_bytes()).unwrap();
+    let payload: Value = serde_json::from_slice(&payload).unwrap();
+    assert_eq!(payload["kind"], "retention-destruction");
+    let params = &payload["statement"]["params"];
+    for name in ["first", "end", "events", "month"] {
+        assert_eq!(params[name], purges[0][name], "{name} of {params}");
+    }
+    assert!(params["tree_size"].as_u64().unwrap() >= purges[1]["end"].as_u64().unwrap());
+    assert_eq!(params["tree_root"].as_str().unwrap().len(), 64);
+}
+
+async fn what_is_held_stays_until_two_people_let_it_go(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("ours").await;
+    two_months(&app, &clinic).await;
+    let october = json!({"from": "2026-10-05T00:00:00Z", "to": "2026-11-01T00:00:00Z", "reason": "Smith v. clinic"});
+    let path = "/v1/audit/legal-holds/suit";
+    let hold = app.put(&clinic.officer, path, october.clone()).await.created();
+    assert_eq!((&hold["name"], &hold["from"]), (&json!("suit"), &json!("2026-10-05T00:00:00.000000Z")));
+    app.put(&clinic.officer, path, october).await.refused(409, "state.conflict");
+    for (name, body) in [("Suit", json!({"reason": "x"})), ("suit-2", json!({"reason": ""}))] {
+        let bad = app.put(&clinic.officer, &format!("/v1/audit/legal-holds/{name}"), body).await;
+        bad.refused(422, "request.invalid");
+    }
+    // Why is sealed, for those who may see it.
+    let placed =
+        app.get(&clinic.officer, &format!("/v1/audit/events/{}", hold["event_id"].as_str().unwrap())).await.ok();
+    assert!(!placed["core"].as_str().unwrap().contains("Smith"), "{placed}");
+    assert_eq!(placed["sealed_part"]["reason"]["value"], "Smith v. clinic", "{placed}");
+
+    six_years(&app);
+    assert_eq!(plan(&app, &clinic).await, months(&[("2026-09", "due"), ("2026-10", "held")]));
+    let purges = purge(&app, &clinic).await.ok()["purges"].clone();
+    assert_eq!((purges.as_array().unwrap().len(), &purges[0]["month"]), (1, &json!("2026-09")));
+    app.post(&clinic.officer, "/v1/audit/purge", json!({"reason": "x"})).await.refused(409, "state.conflict");
+    let october = "from=2026-10-01T00:00:00Z&to=2026-11-01T00:00:00Z";
+    assert!(kinds_in(&app, &clinic.auditor, october).await.contains(&"app.visit.october".to_owned()));
+    assert!(!kinds_in(&app, &clinic.auditor, SEPTEMBER).await.contains(&"app.visit.september".to_owned()));
+
+    let lift = json!({"reason": "settled"});
+    app.post(&clinic.officer, "/v1/audit/legal-holds/none/lift", lift.clone()).await.refused(404, "not_found");
+    by_two(&app, &clinic, "POST", "/v1/audit/legal-holds/suit/lift", &lift).await.ok();
+    assert_eq!(plan(&app, &clinic).await, months(&[("2026-10", "due")]));
+    // One without bounds holds all of it.
+    app.put(&clinic.officer, "/v1/audit/legal-holds/all", json!({"reason": "inquiry"})).await.created();
+    assert_eq!(plan(&app, &clinic).await, months(&[("2026-10", "held")]));
+    assert_eq!(guard::inspect(&app.instance, tenant(&clinic)).await.unwrap(), []);
+}
+
+async fn keeping_less_takes_two_people_and_then_goes_by_itself(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("ours").await;
+    two_months(&app, &clinic).await;
+    let path = "/v1/audit/retention";
+    let set = app.put(&clinic.officer, path, json!({"months": 84})).await.ok();
+    assert_eq!((&set["months"], &set["automatic"]), (&json!(84), &json!(false)));
+    for months in [71, 1_201] {
+        app.put(&clinic.officer, path, json!({"months": months})).await.refused(422, "request.invalid");
+    }
+    six_years(&app);
+    assert_eq!(plan(&app, &clinic).await, months(&[]), "a year longer");
+    let by_itself = json!({"months": 72, "automatic": true});
+    assert_eq!(retention::tend(&app.instance, tenant(&clinic)).await.unwrap(), Tended::default());
+    let set = by_two(&app, &clinic, "PUT", path, &by_itself).await.ok();
+    assert_eq!((&set["months"], &set["automatic"], &set["kept_from"]), (&json!(72), &json!(true), &json!("2026-11")));
+
+    let tended = retention::tend(&app.instance, tenant(&clinic)).await.unwrap();
+    assert_eq!(tended.ordered, 2);
+    assert!(tended.events > 2);
+    assert_eq!(retention::tend(&app.instance, tenant(&clinic)).await.unwrap(), Tended::default());
+    let purges = app.get(&clinic.auditor, path).await.ok()["purges"].clone();
+    assert!(purges.as_array().unwrap().iter().all(|purge| purge["ended_at"].is_string()), "{purges}");
+    assert!(!kinds_in(&app, &clinic.auditor, SEPTEMBER).await.contains(&"app.visit.september".to_owned()));
+    assert_eq!(guard::inspect(&app.instance, tenant(&clinic)).await.unwrap(), []);
+    // Longer again asks nobody else.
+    app.put(&clinic.officer, path, json!({"months": 120})).await.ok();
+}
+
+async fn a_purge_that_the_log_does_not_tell_of_is_damage(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("ours").await;
+    two_months(&app, &clinic).await;
+    sequence::checkpoint(&app.instance, tenant(&clinic)).await.unwrap();
+    // An event that is in the log, and tells of something else.
+    let other = app.events(&clinic.auditor, "api_key.created").await.remove(0);
+    let forged = Purge {
+        first: 2,
+        end: 5,
+        month: "2026-09".parse().unwrap(),
+        events: 3,
+        next: 2,
+        certificate: CertificateId::from_bytes([1; 16]),
+        event: other["id"].as_str().unwrap().parse::<EventId>().unwrap(),
+        begun_at: Timestamp::from_seconds(1),
+        ended_at: None,
+    };
+    let mut tx = app.instance.store().begin(tenant(&clinic)).await.unwrap();
+    tx.insert_purge(&forged).await.unwrap();
+    assert_eq!(tx.purge_events(&forged, 5, &[]).await.unwrap(), 3);
+    tx.commit().await.unwrap();
+    let missing = |at| Finding { check: IntegrityCheck::EntryMissing, at };
+    let found = guard::inspect(&app.instance, tenant(&clinic)).await.unwrap();
+    assert!([2, 3, 4].iter().all(|at| found.contains(&missing(*at))), "{found:?}");
+    assert!(backups::prove(&app.instance, tenant(&clinic)).await.is_err());
+}
+
+/// At every commit that it makes.
+#[tokio::test]
+async fn whoever_dies_in_between_leaves_a_log_that_is_whole_and_the_next_goes_on() {
+    let (backend, store) = Backend::faulty().await;
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("ours").await;
+    two_months(&app, &clinic).await;
+    six_years(&app);
+    by_two(&app, &clinic, "PUT", "/v1/audit/retention", &json!({"months": 72, "automatic": true})).await.ok();
+    let mut deaths = 0;
+    for commits in 0..40 {
+        store.faults().fail_commits_after(commits);
+        let tended = retention::tend(&app.instance, tenant(&clinic)).await;
+        store.faults().fail_commits_after(u64::MAX);
+        assert_eq!(guard::inspect(&app.instance, tenant(&clinic)).await.unwrap(), [], "after {commits}");
+        match tended {
+            Ok(done) if done == Tended::default() => break,
+            Ok(_) => {}
+            Err(_) => deaths += 1,
+        }
+    }
+    assert!(deaths >= 4, "{deaths}");
+    let purges = app.get(&clinic.auditor, "/v1/audit/retention").await.ok()["purges"].clone();
+    assert_eq!(purges.as_array().unwrap().len(), 2, "none twice: {purges}");
+    assert!(purges.as_array().unwrap().iter().all(|purge| purge["ended_at"].is_string()), "{purges}");
+    assert_eq!(app.events(&clinic.auditor, "app.visit.september").await.len(), 0);
+    backups::prove(&app.instance, tenant(&clinic)).await.unwrap();
+}
+
+/// What files of this folder hold of these texts.
+fn held(folder: &std::path::Path, texts: &[String]) -> Vec<String> {
+    let mut found = Vec::new();
+    for file in std::fs::read_dir(folder).unwrap() {
+        let bytes = std::fs::read(file.unwrap().path()).unwrap();
+        let holds = |text: &&String| bytes.windows(text.len()).any(|window| window == text.as_bytes());
+        found.extend(texts.iter().filter(holds).cloned());
+    }
+    found.sort();
+    found.dedup();
+    found
+}
+
+#[tokio::test]
+async fn what_went_is_in_no_file_of_the_database() {
+    let folder = tempfile::tempdir().unwrap();
+    let app = TestApp::on(Backend::file(&folder.path().join("chancery.db")).await).await;
+    let clinic = app.clinic("ours").await;
+    two_months(&app, &clinic).await;
+    let event = app.events(&clinic.auditor, "app.visit.september").await.remove(0);
+    let reference: Value = serde_json::from_str(event["core"].as_str().unwrap()).unwrap();
+    let texts = [
+        "app.visit.september".to_owned(),
+        event["id"].as_str().unwrap().to_owned(),
+        reference["resource"]["ref_hmac"][0].as_str().unwrap().to_owned(),
+        reference["sealed"]["note"].as_str().unwrap().to_owned(),
+    ];
+    app.instance.store().scrub().await.unwrap();
+    assert_eq!(held(folder.path(), &texts).len(), 4, "it is there before");
+    six_years(&app);
+    purge(&app, &clinic).await.ok();
+    assert_eq!(held(folder.path(), &texts), Vec::<String>::new());
+}

@@ -1,0 +1,77 @@
+//! Lets events go whose time is over, and says how logs stand, on one node at a time.
+
+use std::{sync::Arc, time::Duration};
+
+use chancery_api::{Metrics, Retained};
+use chancery_domain::{
+    Instance, TenantId,
+    audit::retention::{self, Tended},
+    jobs,
+};
+use tokio::sync::watch;
+
+use crate::{
+    jobs::{Ticks, chain},
+    wiring::Stores,
+};
+
+/// How often it is looked; what is ordered goes on at the next look.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+const JOB: &str = "audit-retention";
+/// For how many seconds one node has the work; it claims it again before each tenant.
+const CLAIM: i64 = 300;
+
+/// Tends every log until stopped.
+pub async fn run(instance: Arc<Instance>, stores: Stores, metrics: Arc<Metrics>, stopped: watch::Receiver<bool>) {
+    let mut ticks = Ticks::every(LOOK_EVERY, stopped.clone());
+    while ticks.next().await {
+        let tenants = match stores.tenants().await {
+            Ok(tenants) => tenants,
+            Err(error) => {
+                tracing::warn!(error = format!("{error:#}"), "Could not list the tenants for the retention of logs");
+                continue;
+            }
+        };
+        let others = tenants.iter().map(|entry| entry.id).filter(|id| !id.is_platform());
+        let mut stands = Retained::default();
+        for tenant in std::iter::once(TenantId::PLATFORM).chain(others) {
+            if *stopped.borrow() {
+                break;
+            }
+            if jobs::claim(&instance, JOB, CLAIM).await.unwrap_or(false) {
+                let purged = tended(&instance, tenant).await;
+                metrics.purged(purged);
+            }
+            look(&instance, tenant, &mut stands).await;
+        }
+        metrics.retained(stands);
+    }
+    let _ = jobs::release(&instance, JOB).await;
+}
+
+/// Does what is due for one tenant; how many events went.
+async fn tended(instance: &Instance, tenant: TenantId) -> u64 {
+    match retention::tend(instance, tenant).await {
+        Ok(done) if done == Tended::default() => 0,
+        Ok(Tended { ordered, events }) => {
+            tracing::info!(%tenant, ordered, events, "Purged {events} event(s) of the log of `{tenant}`");
+            events
+        }
+        Err(error) => {
+            tracing::error!(%tenant, error = chain(&error), "Could not purge what is due of the log of `{tenant}`");
+            0
+        }
+    }
+}
+
+/// Adds how one log stands.
+async fn look(instance: &Instance, tenant: TenantId, stands: &mut Retained) {
+    let looked = async {
+        let mut view = instance.store().view(tenant).await?;
+        retention::standing_of(&mut *view, instance.now()).await
+    };
+    match looked.await {
+        Ok(standing) => stands.add(&standing, instance.now()),
+        Err(error) => tracing::warn!(%tenant, error = chain(&error), "Could not see how the log of `{tenant}` is kept"),
+    }
+}
