@@ -178,7 +178,8 @@ async fn a_deleted_key_waits_can_be_saved_and_then_is_gone(backend: Backend) {
     assert_eq!(it.open().await.ok()["items"][0]["value"], "123-45-6789");
     it.act("cancel-deletion", json!({})).await.refused(409, "state.conflict");
 
-    it.agreed(body).await.ok();
+    let agreed = it.approved(&body).await;
+    it.act("schedule-deletion", agreed.clone()).await.ok();
     it.app.clock.advance_seconds(7 * 86_400 - 60);
     assert_eq!(destroy_due(&it.app.instance, it.tenant, &mut Away::default()).await.unwrap(), 0);
     assert_eq!(it.first().await.0, KeyState::PendingDeletion);
@@ -192,6 +193,8 @@ async fn a_deleted_key_waits_can_be_saved_and_then_is_gone(backend: Backend) {
     let tombstones = it.app.instance.store().view(it.tenant).await.unwrap().tombstones().await.unwrap();
     assert_eq!((tombstones.len(), tombstones[0].kind), (1, TombstoneKind::KeyVersion));
     assert_eq!(tombstones[0].destroyed_by, "system");
+    // Of the two that were used, the one that was not taken back.
+    assert_eq!(json!(tombstones[0].approval.unwrap().to_string()), agreed["approval_id"]);
     let certificate = tombstones[0].certificate.unwrap();
     let verified = it.app.get(&it.clinic.auditor, &format!("/v1/certificates/{certificate}/verify")).await.ok();
     assert_eq!(verified["verdict"], "valid", "{verified}");

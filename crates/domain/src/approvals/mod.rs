@@ -39,6 +39,7 @@ mod review;
 pub use consume::consume;
 pub use decide::{Decision, decide};
 pub use deed::Deed;
+pub(crate) use read::decided;
 pub use read::{ApprovalFilter, ApprovalView, get, list};
 pub use request::request;
 pub use review::review;

@@ -1,6 +1,7 @@
 //! Reads approvals. The reason is personal data: it opens under a receipt, like any other.
 
 use chancery_crypto::{Phi, Sealed};
+use serde_json::Value;
 
 use super::{Approval, ApprovalError, ApprovalState, DeedKind};
 use crate::{
@@ -8,9 +9,11 @@ use crate::{
     access::{Call, Permission},
     audit::{Event, EventKind, OpenIntent, append, receipt::note},
     fields::system,
-    ids::ApprovalId,
+    ids::{ApprovalId, KeyId},
     instance::Failure,
-    keyring::{KeyringError, ring::Place},
+    keyring::{KeyringError, deletion::DAY_SECONDS, ring::Place},
+    store::{StoreError, View},
+    time::Timestamp,
 };
 
 /// An approval with its reason in clear.
@@ -87,4 +90,41 @@ pub async fn get(instance: &Instance, call: &Call, id: ApprovalId) -> Result<App
     let reason = text.try_map(|bytes| String::from_utf8(bytes.clone()));
     let reason = reason.map_err(|_| Failure::Internal("a reason is not UTF-8"))?;
     Ok(ApprovalView { approval, reason: Some(reason) })
+}
+
+/// How long lies at most between the use of an approval and what is stored of its deed, in seconds.
+const SAME_COMMIT: i64 = 60;
+/// How many approvals are read at once.
+const PAGE: u32 = 200;
+
+/// Under which approval it was decided that this version of a key goes at `due`; none if it took none.
+pub(crate) async fn decided(
+    rows: &mut (dyn View + '_),
+    (key, version): (KeyId, u32),
+    due: Timestamp,
+    now: Timestamp,
+) -> Result<Option<ApprovalId>, StoreError> {
+    let (key, version) = (key.to_string(), version.to_string());
+    let (mut found, mut after) = (None, None);
+    loop {
+        let page = rows.approvals(Some(ApprovalState::Used), now, after, PAGE).await?;
+        let Some(last) = page.last() else { return Ok(found) };
+        after = Some(last.id);
+        let mut of_it = page.iter().filter(|approval| {
+            let deed = matches!(approval.kind, DeedKind::KeyDelete | DeedKind::KeyForceDelete);
+            deed && approval.resource == key && ends(approval, &version, due)
+        });
+        found = of_it.next_back().map(|approval| approval.id).or(found);
+    }
+}
+
+/// Whether an approval was used to have this version go at `due`, and not at another time that was taken back.
+fn ends(approval: &Approval, version: &str, due: Timestamp) -> bool {
+    let details: Value = serde_json::from_str(&approval.details).unwrap_or_default();
+    let versions = details.get("versions").and_then(Value::as_array);
+    let of_it = versions.is_some_and(|all| all.iter().any(|one| one == version));
+    let days = details.get("days").and_then(Value::as_i64).unwrap_or_default();
+    let then = approval.used_at.map(|used| used.plus_seconds(days * DAY_SECONDS));
+    let apart = then.map(|then| due.as_seconds() - then.as_seconds());
+    of_it && apart.is_some_and(|apart| apart.abs() <= SAME_COMMIT)
 }

@@ -19,7 +19,7 @@ use crate::{
     instance::{Failure, fails},
 };
 
-pub(super) const DAY_SECONDS: i64 = 86_400;
+pub(crate) const DAY_SECONDS: i64 = 86_400;
 
 /// What shall be deleted, and when.
 #[derive(Debug, Clone, Copy)]

@@ -21,6 +21,7 @@ use super::{
 use crate::{
     Instance, TenantId,
     access::RequestInfo,
+    approvals,
     audit::{Change, Detail, Event, EventKind, stamp::Actor},
     certificates::{self, Claim},
     ids::{ApprovalId, CertificateId, RequestId},
@@ -198,6 +199,11 @@ pub(super) async fn destroy(
     change.rows().swap_key_version(version, &gone).await?;
     let copies = change.rows().key_copies(key.id).await?;
     let copies: Vec<KeyCopy> = copies.into_iter().filter(|copy| copy.may_hold(version.version)).collect();
+    // The job knows what is due; who decided so is in the approval that was used.
+    let approval = match (by.approval, version.deletion_due_at) {
+        (None, Some(due)) => approvals::decided(change.rows(), (key.id, version.version), due, now).await?,
+        (given, _) => given,
+    };
     let certificate = certify(instance, change, (key, version), (&print, &copies), now).await?;
     let tombstone = Tombstone {
         kind: TombstoneKind::KeyVersion,
@@ -206,7 +212,7 @@ pub(super) async fn destroy(
         fingerprint: print,
         destroyed_at: now,
         destroyed_by: by.name.clone(),
-        approval: by.approval,
+        approval,
         certificate: Some(certificate),
     };
     change.rows().insert_tombstone(&tombstone).await?;
