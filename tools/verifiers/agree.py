@@ -73,7 +73,8 @@ def by_page(chromium, all_jobs, flip):
 
 def essence(report):
     """What all must say alike: details are each one's own words."""
-    return report["verdict"], report["exit_code"], report["certificates"], [(one["name"], one["ok"]) for one in report["checks"]]
+    certain = [report.get(name) for name in ("verdict", "exit_code", "tenant_id", "as_of", "certificates")]
+    return certain, [(one["name"], one["ok"]) for one in report["checks"]]
 
 
 def flipped(pack, trust):
