@@ -5,7 +5,7 @@ Written from docs/adr/0024-packs.md, not from the Rust code. Beside Python 3.9 i
 Exit codes: 0 verified; 10 verified, but a newer checkpoint was given; 20 witnesses are missing; 30 failed; 40 unsupported.
 """
 
-import argparse, base64, functools, hashlib, json, re, struct, sys, zlib  # noqa: E401
+import argparse, base64, datetime, functools, hashlib, json, re, struct, sys, zlib  # noqa: E401
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -17,6 +17,7 @@ OPENS = {"active", "rotating", "inactive", "expired"}
 STATES = OPENS | {"pending", "suspended", "revoked", "pending_deletion", "destroyed"}
 ULID = "[0-7][0-9A-HJKMNP-TV-Z]{25}"
 MEMBERS = {"v", "type", "instance", "tenant_id", "log_origin", "as_of", "scope", "certificates", "completeness", "files"}
+MANIFESTS = ("MANIFEST.json", "MANIFEST.dsse")
 SCOPES, BECAME = ("certificates", "range", "subject"), {"valid", "revoked", "superseded", "untrusted"}
 FAULTS = (ValueError, KeyError, TypeError, IndexError, AttributeError, StopIteration, struct.error, RecursionError)
 PSS = padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=32)
@@ -88,8 +89,13 @@ def unzip(archive):
         central += [b"PK\1\2", struct.pack("<H", 20), common, bytes(10), struct.pack("<I", offset), name.encode()]
         offset += 30 + len(name) + len(data)
     end = b"PK\5\6" + struct.pack("<4xHHIIH", len(files), len(files), sum(map(len, central)), offset, 0)
-    need(b"".join([*out, *central, end]) == archive and "" not in files)
+    need(b"".join([*out, *central, end]) == archive and all(map(stays_inside, files)))
     return files
+
+
+def stays_inside(name):
+    """Whether a name stays in the folder that an archive is unpacked into, on every system."""
+    return re.fullmatch(r"[ -9;-\[\]-~]+", name) and not {"", ".", ".."} & {*name.split("/")}
 
 
 class Key:
@@ -147,31 +153,51 @@ class Envelope:
 
 
 def moment(text):
-    """Times have one form, so they compare as texts."""
-    need(re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z", text))
+    """Times have one form, so they compare as texts: of a day that there is in the years 0 to 9998."""
+    need(re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z", text) and text < "9999")
+    year, *rest = (int(text[at:end]) for at, end in ((0, 4), (5, 7), (8, 10), (11, 13), (14, 16), (17, 19)))
+    datetime.datetime(year or 4, *rest)  # Python begins with the year 1; like 4, 0 is a leap year
     return text
 
 
-def head_of(raw, origin, log_keys):
-    """A C2SP checkpoint of this log, signed by the log key whose activation is the last in it: size and root."""
+def note_of(raw):
+    """A C2SP checkpoint, signed by whomever: its text, what it says, and its lines of signature."""
     text = raw.decode("utf-8")
     body, lines = text.rsplit("\n\n", 1)
     (said, size, root), lines = body.split("\n"), lines.split("\n")
     bad_name = lambda name: not name or len(name.encode()) > 255 or re.search(r"[\s+\x00-\x1f\x7f-\x9f]", name)
-    need(not any(letter < " " and letter != "\n" for letter in text) and re.fullmatch("0|[1-9][0-9]{0,19}", size) and int(size) < 1 << 64)
-    need(said == origin and not bad_name(said) and lines.pop() == "" and 1 <= len(lines) <= 64)
-    size, root = int(size), b64(root)
-    key = next((key for key in reversed(log_keys) if key.first is not None and key.first < size), log_keys[0])
-    short, ours = sha256(origin.encode(), b"\n\x01", key.raw)[:4], []
+    need(not any(letter < " " and letter != "\n" for letter in text) and re.fullmatch("0|[1-9][0-9]{0,15}", size) and int(size) < 1 << 53)
+    need(not bad_name(said) and lines.pop() == "" and 1 <= len(lines) <= 64)
+    size, root, signed = int(size), b64(root), []
     for line in lines:
         mark, name, blob = line.split(" ")
         blob = b64(blob)
         need(mark == "\u2014" and not bad_name(name) and len(blob) > 4)
-        if name == origin and blob[:4] == short:
-            ours.append(blob[4:])
-    need(ours and len(root) == 32 and key.state in OPENS)
-    need(all(key.verifies((body + "\n").encode(), one) for one in ours))
+        signed.append((name, blob[:4], blob[4:]))
+    return need(len(root) == 32) or ((body + "\n").encode(), said, size, root, signed)
+
+
+def short_id(origin, key):
+    return sha256(origin.encode(), b"\n\x01", key.raw)[:4]
+
+
+def head_of(raw, origin, log_keys):
+    """A checkpoint of this log, signed by the log key whose activation is the last in it: size and root."""
+    body, said, size, root, signed = note_of(raw)
+    key = next((key for key in reversed(log_keys) if key.first is not None and key.first < size), log_keys[0])
+    ours = [one for name, short, one in signed if (name, short) == (origin, short_id(origin, key))]
+    need(said == origin and ours and key.state in OPENS and all(key.verifies(body, one) for one in ours))
     return size, root
+
+
+def is_by_a_later_key(raw, origin, log_keys, size):
+    """Whether a checkpoint says that it is a later one of this log, by none of the log keys that the pack knows."""
+    try:
+        _, said, later, _, signed = note_of(raw)
+    except FAULTS:
+        return False
+    by = {short for name, short, _ in signed if name == origin}
+    return said == origin and later > size and bool(by) and not by & {short_id(origin, key) for key in log_keys}
 
 
 def whole_tree(size, runs, entries, given):
@@ -222,7 +248,7 @@ def read_trust(raw):
 
 def read_files(manifest, files):
     """Whether exactly the files that the manifest lists are there."""
-    found = {path: (hashlib.sha256(data).hexdigest(), len(data)) for path, data in files.items() if not path.startswith("MANIFEST.")}
+    found = {path: (hashlib.sha256(data).hexdigest(), len(data)) for path, data in files.items() if path not in MANIFESTS}
     listed = [(one["path"], (one["sha256"], one["size"])) for one in manifest["files"]]
     types = {"path": str, "role": str, "sha256": str, "size": int}
     need(type(manifest["files"]) is list)
@@ -249,7 +275,7 @@ def read_payload(raw):
 
 class Pack:
     def __init__(self):
-        self.checks, self.certificates = [], []
+        self.checks, self.certificates, self.tenant, self.as_of = [], [], None, None
 
     def check(self, name, work, good="", bad="", verdict="failed"):
         """Runs a check. Whatever goes wrong in it means that it does not hold."""
@@ -278,7 +304,9 @@ class Pack:
         keys = check("keys_form", lambda: members(envelope.payload), "canonical JSON", "not canonical JSON")
         check("keys_version", lambda: is_a(keys, "tenant-keys/v1", 1), "tenant-keys/v1", "unknown kind or version", never)
         one = lambda: all(type(keys[name]) is str and keys[name] == manifest[name] for name in ("tenant_id", "log_origin", "instance"))
-        check("scope", one, "manifest and keys speak of one tenant and log", "manifest and keys speak of different tenants")
+        whose = lambda _: f"tenant {keys['tenant_id']}, log {keys['log_origin']}"
+        check("scope", one, whose, "manifest and keys speak of different tenants")
+        self.tenant = keys["tenant_id"]
         check("instance", lambda: keys["instance"] == instance, instance, "the pack is of another instance than the trust file")
         of = lambda use: [Declared(entry) for entry in keys["keys"] if entry.get("use") == use]
         both = lambda: type(keys["keys"]) is list and (of("certificate"), of("log"))
@@ -290,14 +318,18 @@ class Pack:
         size, root = self.head = check("checkpoint", lambda: head(files["log/checkpoint"]), "signed by the log key", "not signed by the log key")
         exact = lambda one: type(one) is int and one == size
         same = lambda: exact(manifest["as_of"]["size"]) and manifest["as_of"]["root"] == root.hex() and moment(manifest["as_of"]["signed_at"])
-        check("as_of", same, f"{size} events", "manifest and checkpoint name different heads")
+        at = check("as_of", same, lambda at: f"{size} events, signed {at}", "manifest and checkpoint name different heads")
+        self.as_of = {"size": size, "root": root.hex(), "signed_at": at}
         check("keys_as_of", lambda: exact(keys["as_of_size"]), "stated at the checkpoint", "the keys were stated at another size of the log")
         self.content(manifest, files, signers)
         if quorum > 0:
             check("witnesses", lambda: False, "", f"0 of {quorum} cosignatures", "unwitnessed")
         if newer is None:
             return "verified"
-        new, new_root = check("newer_checkpoint", lambda: head(newer), "of the same log", "the given checkpoint is not of this log")
+        bad, verdict = "the given checkpoint is not of this log", "failed"
+        if is_by_a_later_key(newer, manifest["log_origin"], loggers, size):  # or by a stranger: the pack cannot tell
+            bad, verdict = "signed by a log key that this pack does not know: get a newer pack", never
+        new, new_root = check("newer_checkpoint", lambda: head(newer), "of the same log", bad, verdict)
         check("newer_head", lambda: new != size or new_root == root, f"{new} events", "two heads of one size differ: the log was forked")
         check("not_older", lambda: new >= size, "not before the pack's", "it is older than the pack")
         return "verified_as_of" if new > size else "verified"
@@ -314,21 +346,24 @@ class Pack:
         whole = lambda: whole_tree(size, runs, lines, given) == root
         check("inclusion", whole, f"{len(lines)} of {size} events", "the events are not under the checkpoint")
         # Of events that tell of no certificate the counter alone is kept: there may be a hundred thousand.
-        brief = lambda it: it if str(it.get("type")).startswith("certificate.") else {"node": it.get("node")}
+        tells = lambda it: type(it.get("type")) is str and it["type"].startswith("certificate.")
+        brief = lambda it: it if tells(it) else {"node": it.get("node")}
         events = check("events", lambda: [brief(members(line)) for line in lines], "canonical JSON", "not canonical JSON")
         events = list(zip((index for run in runs for index in range(*run)), events))
         if kind == "range":
             span = lambda it: moment(it["from"]) < moment(it["to"]) and next((it["indexes"] for run in runs if inside(run, *it["indexes"])), None)
             inside = lambda run, start, end: type(start) is type(end) is int and run[0] <= start < end <= run[1]
-            start, end = check("range", lambda: span(manifest["scope"][kind]), str, "not every event of its range is here")
+            its = manifest["scope"][kind]
+            told = lambda at: f"recorded from {its['from']} to {its['to']}: indexes {at[0]} to {at[1] - 1}"
+            start, end = check("range", lambda: span(its), told, "not every event of its range is here")
             found = lambda: gaps(event for index, event in events if start <= index < end)
             same = lambda: spelled(it := found()) == spelled(manifest["completeness"]) and it
             told = lambda it: f"{len(it['gaps'])} gaps across {it['nodes']} nodes"
             check("completeness", same, told, "the counters of the events and the manifest differ")
         told = {}
         for index, event in events:
-            if str(event.get("type")).startswith("certificate.") and type(event.get("resource")) is dict:
-                told.setdefault((event["type"], str(event["resource"].get("id"))), (index, event))
+            if tells(event) and type(event.get("resource")) is dict and type(event["resource"].get("id")) is str:
+                told.setdefault((event["type"], event["resource"]["id"]), (index, event))
         same = lambda it: kind != "certificates" or (bool(it) and manifest["scope"][kind] == list(it))
         in_order = lambda it: set(it.values()) <= BECAME and same(it) and it
         said = check("certificate_list", lambda: in_order(manifest["certificates"]), lambda it: f"{len(it)} named", "not in order")
@@ -375,7 +410,13 @@ def verify(archive, trust, newer=None):
         verdict = pack.verify(archive, trust, newer)
     except Stop as stop:
         verdict = str(stop)
-    return {"verdict": verdict, "exit_code": CODES[verdict], "certificates": pack.certificates, "checks": pack.checks}
+    report = {"verdict": verdict, "exit_code": CODES[verdict], "tenant_id": pack.tenant, "as_of": pack.as_of}
+    return {**report, "certificates": pack.certificates, "checks": pack.checks}
+
+
+def printable(text):
+    """Text of somebody else for a terminal: what moves its cursor or turns its letters around is spelled out."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def main():
@@ -392,7 +433,7 @@ def main():
         return 40
     lines = ["{} {name:18} {detail}".format("✓" if one["ok"] else "✗", **one) for one in report["checks"]]
     lines += [f"{report['verdict']}: {', '.join(report['certificates'])}".rstrip(": ")]
-    print(json.dumps(report, indent=2) if options.json else "\n".join(lines))
+    print(json.dumps(report, indent=2) if options.json else "\n".join(map(printable, lines)))
     return report["exit_code"]
 
 

@@ -373,6 +373,14 @@ def replaced(raw, old, new):
     return raw.replace(old, new, 1)
 
 
+def spoilt_note(note):
+    """A note whose signature has one bit less or more."""
+    start, blob = note.rstrip(b"\n").rsplit(b" ", 1)
+    raw = bytearray(base64.b64decode(blob))
+    raw[-1] ^= 1
+    return start + b" " + base64.b64encode(raw) + b"\n"
+
+
 def respelled(old, new):
     return lambda manifest: replaced(canonical(manifest), old, new)
 
@@ -449,7 +457,13 @@ def corpus():
     yield "with-an-older-head", world.one(), failed, "not_older", {"checkpoint": older}
     forked = world.note(size=11, root=sha256(b"fork"))
     yield "with-a-forked-head", pack, failed, "newer_head", {"checkpoint": forked}
-    yield "with-another-logs-head", pack, failed, "newer_checkpoint", {"checkpoint": world.note(key=Ed25519("stranger"))}
+    yield "with-another-logs-head", pack, failed, "newer_checkpoint", {"checkpoint": world.note(origin="chancery.example/t/1")}
+    yield "with-a-forged-newer-head", pack, failed, "newer_checkpoint", {"checkpoint": spoilt_note(newer)}
+    yield "with-a-newer-head-that-is-no-text", pack, failed, "newer_checkpoint", {"checkpoint": b"\xff" + newer}
+    world.rotate(Ed25519("log 2"), "log")
+    later = world.note(key=Ed25519("log 2"))
+    yield "with-a-newer-head-by-a-later-log-key", pack, unsupported, "newer_checkpoint", {"checkpoint": later}
+    yield "with-an-older-head-by-a-stranger", pack, failed, "newer_checkpoint", {"checkpoint": world.note(size=10, key=Ed25519("stranger"))}
     yield "with-a-witness-asked-for", pack, unwitnessed, "witnesses", {"trust": world.trust(quorum=1)}
     yield "trust-of-another-instance", pack, failed, "instance", {"trust": world.trust(instance="other.example")}
     yield "trust-of-another-version", pack, unsupported, "trust", {"trust": world.trust(v=2)}
@@ -460,6 +474,7 @@ def corpus():
 
     world = simple()
     one = world.one
+    head_now = {"size": 11, "root": tree(world.leaves()).hex()}
     for name, verdict, check, edit in [
         ("manifest-of-the-first-version", unsupported, "manifest_version", {"manifest": {"v": 1, "type": "audit-pack/v1"}}),
         ("manifest-of-a-later-version", unsupported, "manifest_version", {"manifest": {"v": 3, "type": "audit-pack/v3"}}),
@@ -493,6 +508,15 @@ def corpus():
         ("head-of-another-log", failed, "checkpoint", {"note": world.note(origin="chancery.example/t/1")}),
         ("head-with-a-leading-zero", failed, "checkpoint", {"note": replaced(world.note(), b"\n11\n", b"\n011\n")}),
         ("file-added", failed, "files", {"later": {"notes.txt": b"more"}}),
+        ("file-added-as-a-manifest", failed, "files", {"later": {"MANIFEST.txt": b"more"}}),
+        ("file-added-beyond-the-folder", failed, "archive", {"files": {"../notes.txt": b"more"}}),
+        ("file-added-at-the-root", failed, "archive", {"files": {"/notes.txt": b"more"}}),
+        ("file-added-by-a-backslash", failed, "archive", {"files": {"certs\\..\\notes.txt": b"more"}}),
+        ("file-added-without-a-folder", failed, "archive", {"files": {"certs//notes.txt": b"more"}}),
+        ("file-added-on-a-drive", failed, "archive", {"files": {"C:notes.txt": b"more"}}),
+        ("file-added-that-moves-a-cursor", failed, "archive", {"files": {"\x1b[2Jnotes.txt": b"more"}}),
+        ("head-of-an-impossible-time", failed, "as_of", {"manifest": {"as_of": {**head_now, "signed_at": "2026-13-45T25:61:61.000000Z"}}}),
+        ("head-of-a-second-too-many", failed, "as_of", {"manifest": {"as_of": {**head_now, "signed_at": "2026-12-31T23:59:60.000000Z"}}}),
         ("file-changed", failed, "files", {"later": {"README.txt": b"other"}}),
         ("certificate-left-out", failed, "files", {"later": {f"certs/{id_}.dsse.json": b""}}),
         ("zip-compressed", failed, "archive", {"zip": {"stored": False}}),
@@ -531,7 +555,9 @@ def corpus():
     for name, changed in [
         ("key-with-its-private-half", {"jwk": {**key["jwk"], "d": url64(bytes(32))}}), ("key-under-another-name", {"key_id": world.log.id}),
         ("key-with-another-algorithm", {"alg": "ES256"}), ("key-in-an-unknown-state", {"state": "fine"}),
-        ("key-of-an-odd-time", {"activated_at": "2026-01-01T00:01:00Z"}), ("key-with-a-negative-index", {"first_index": -1}),
+        ("key-of-an-odd-time", {"activated_at": "2026-01-01T00:01:00Z"}),
+        ("key-of-an-impossible-time", {"activated_at": "2025-02-29T00:00:00.000000Z"}),
+        ("key-with-a-negative-index", {"first_index": -1}),
     ]:
         yield name, one(statement={"keys": [world.keys[0], {**key, **changed}]}), failed, "key_list", {}
     for name, changed in [("key-activated-later", {"first_index": 7}), ("key-retired-before", {"last_index": 5})]:
@@ -550,6 +576,9 @@ def corpus():
         ("certificate-of-before-it-occurred", "times", {"changed": {"attested_at": time(10), "occurred_at": time(20)}}),
         ("certificate-older-than-its-key", "times", {"changed": {"issued_at": time(0)}}),
         ("certificate-of-an-odd-time", "payload", {"changed": {"issued_at": "2026-01-01T00:00:00+00:00"}}),
+        ("certificate-of-an-impossible-time", "payload", {"changed": {"occurred_at": "2025-02-30T00:00:00.000000Z"}}),
+        ("certificate-of-an-hour-too-many", "payload", {"changed": {"occurred_at": "2025-02-01T24:00:00.000000Z"}}),
+        ("certificate-of-a-list-of-ids", "payload", {"changed": {"cert_id": [f"crt_{ulid(1000)}"]}}),
         ("certificate-of-a-later-version", "payload", {"changed": {"v": 2}}),
         ("certificate-that-names-another-key", "key_id", {"changed": {"issuer": {"name": "x", "key_id": "k", "alg": "Ed25519"}}}),
         ("certificate-of-another-tenant", "identity", {"changed": {"tenant_id": OTHER}}),
@@ -562,6 +591,24 @@ def corpus():
     world = simple()
     world.made[-1] = (id_, index - 1)
     yield "certificate-without-its-event", world.one(), failed, "logged", {}
+    for name, odd in [
+        ("event-of-a-list-of-types", {"type": ["certificate.issued"]}),
+        ("event-of-a-list-of-ids", {"resource": {"kind": "certificate", "id": [id_]}}),
+    ]:
+        world = simple()
+        world.events[index].update(odd)
+        yield name, world.one(), failed, "logged", {}
+    world = simple()
+    span = {"from": "2025-02-30T00:00:00.000000Z", "to": time(660), "indexes": [index, index + 1]}
+    edit = {"manifest": {"completeness": {"nodes": 1, "gaps": []}}}
+    yield "range-of-an-impossible-time", world.pack({"range": span}, {id_: "valid"}, [[index, index + 1]], **edit), failed, "range", {}
+    # Nodes in the order of their bytes, which is not that of UTF-16.
+    world, nodes = World(), ("nod_\uffff", "nod_\U00010000")
+    for counter in (0, 2):
+        for node in nodes:
+            world.event("record.opened", node={"id": node, "boot": "b", "ctr": counter})
+    gaps = [{"node": node, "boot": "b", "after": 0, "before": 2} for node in nodes]
+    yield "range-of-odd-nodes", world.span(2, 6, completeness={"nodes": 2, "gaps": gaps}), verified, None, {}
     spaced = simple()
     line = canonical(spaced.events[index]).replace(b'"v":1', b'"v": 1')
     leaves = spaced.leaves()

@@ -74,6 +74,8 @@ pub(crate) struct App {
     pub(crate) trust_file: Arc<well_known::TrustFile>,
     /// Places for blobs on their way: a stream goes on after its request has been answered.
     pub(crate) streams: Arc<Semaphore>,
+    /// Places for packs that are large.
+    pub(crate) packs: Arc<Semaphore>,
 }
 
 /// The public door with all its layers, in the order of design §3.
@@ -86,6 +88,7 @@ pub fn router(instance: Arc<Instance>, metrics: Arc<Metrics>, limits: Limits) ->
         readiness: Arc::new(health::readiness()),
         trust_file: Arc::new(well_known::trust_file_cache()),
         streams: Arc::new(Semaphore::new(blobs::MAX_STREAMS)),
+        packs: Arc::new(Semaphore::new(certificates::packs::LARGE_AT_ONCE)),
     };
     let limits = Limits { streams: blobs::ROUTES, ..limits };
     metrics.watch(&instance);

@@ -138,6 +138,11 @@ impl SignedCheckpoint {
         &self.checkpoint
     }
 
+    /// Whether a line bears this name; whose key it is of, that does not show.
+    pub fn names(&self, name: &str) -> bool {
+        self.signatures.iter().any(|one| one.name == name)
+    }
+
     /// Checks that `key` signed it, and gives what it says. Any bad signature in the name of `key` refuses the note.
     ///
     /// # Errors
@@ -294,6 +299,7 @@ mod tests {
             VerifierKey::new("chancery.example/t/7f3c", Ed25519SigningKey::from_seed(&[7; 32]).unwrap().public())
                 .unwrap();
         assert_eq!(read.verify(&other), Err(CheckpointError::UnknownKey));
+        assert!(read.names(vkey().name()) && !read.names("witness.example"));
         let renamed = VerifierKey::new("chancery.example/t/7f3d", key().public()).unwrap();
         assert_eq!(read.verify(&renamed), Err(CheckpointError::UnknownKey));
     }

@@ -22,6 +22,13 @@ impl Timestamp {
         Self(seconds.saturating_mul(1_000_000))
     }
 
+    /// Reads the one form that [`Display`](fmt::Display) writes, of a day that there is in the years 0 to 9998.
+    pub fn from_exact(text: &str) -> Option<Self> {
+        // The last days of the year 9999 are no moments to every clock.
+        let moment = text.parse::<Self>().ok().filter(|_| text < "9999")?;
+        (moment.to_string() == text).then_some(moment)
+    }
+
     /// Microseconds since 1970.
     pub const fn as_micros(self) -> i64 {
         self.0
@@ -88,5 +95,24 @@ mod tests {
         assert_eq!("2023-11-14T22:13:20.000000Z".parse(), Ok(moment));
         assert_eq!("2023-11-14T23:13:20+01:00".parse(), Ok(moment));
         assert!("yesterday".parse::<Timestamp>().is_err());
+    }
+
+    #[test]
+    fn an_exact_moment_has_one_form_and_a_day_that_there_is() {
+        for good in ["2023-11-14T22:13:20.000000Z", "0000-02-29T00:00:00.000000Z", "9998-12-31T23:59:59.999999Z"] {
+            assert_eq!(Timestamp::from_exact(good).map(|moment| moment.to_string()).as_deref(), Some(good));
+        }
+        for bad in [
+            "2026-13-45T25:61:61.000000Z",
+            "2025-02-29T00:00:00.000000Z",
+            "2026-01-01T24:00:00.000000Z",
+            "2026-12-31T23:59:60.000000Z",
+            "9999-01-01T00:00:00.000000Z",
+            "2026-01-01T00:00:00Z",
+            "2026-01-01T00:00:00.000000+00:00",
+            "",
+        ] {
+            assert_eq!(Timestamp::from_exact(bad), None, "{bad}");
+        }
     }
 }

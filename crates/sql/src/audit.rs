@@ -5,7 +5,7 @@ use chancery_crypto::merkle;
 use chancery_crypto::tiles::TileId;
 use chancery_domain::TenantId;
 use chancery_domain::audit::{
-    AuditRows, AuditWrites, EventFilter, LogHead, LoggedEvent, QueuedEvent, StoredCheckpoint,
+    AuditRows, AuditWrites, EventFilter, EventKind, LogHead, LoggedEvent, QueuedEvent, StoredCheckpoint,
 };
 use chancery_domain::ids::EventId;
 use chancery_domain::store::{Epochs, StoreError};
@@ -126,8 +126,10 @@ const FIND_REFERENCED: Sql = Sql::dialects(
 
 /// The events of one resource. SQLite has no statistics here and would walk the whole log by its primary key to have the
 /// order for nothing; the plus tells it to sort the few it finds by the index on `resource`.
-pub const EVENTS_ON: Sql =
-    Sql::dialects(select_logged!("AND resource = $2 ORDER BY +idx"), select_logged!("AND resource = $2 ORDER BY idx"));
+pub const EVENTS_ON: Sql = Sql::dialects(
+    select_logged!("AND resource = $2 AND kind IN (SELECT value FROM json_each($3)) ORDER BY +idx"),
+    select_logged!("AND resource = $2 AND kind IN (SELECT json_array_elements_text($3::json)) ORDER BY idx"),
+);
 
 /// Puts events of several tenants into their queues in one transaction; all or none, once it commits.
 ///
@@ -237,9 +239,10 @@ impl<D: Driver> AuditRows for Rows<D> {
         self.all("event", FIND_REFERENCED, args, |row| read_logged(tenant, row)).await
     }
 
-    async fn events_on(&mut self, resource: &str) -> Result<Vec<LoggedEvent>, StoreError> {
+    async fn events_on(&mut self, resource: &str, kinds: &[EventKind]) -> Result<Vec<LoggedEvent>, StoreError> {
         let tenant = self.tenant;
-        self.all("event", EVENTS_ON, [resource.into()], |row| read_logged(tenant, row)).await
+        let args = [resource.into(), Value::list(kinds)];
+        self.all("event", EVENTS_ON, args, |row| read_logged(tenant, row)).await
     }
 
     async fn tile(&mut self, id: TileId) -> Result<Option<Vec<u8>>, StoreError> {

@@ -264,6 +264,7 @@ mod file {
         let steps: Vec<(i64, i64, i64, String)> = sqlx::query_as(sqlx::AssertSqlSafe(plan))
             .bind("ten")
             .bind("key")
+            .bind("[]")
             .fetch_all(&mut raw(&path).await)
             .await
             .unwrap();

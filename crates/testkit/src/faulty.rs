@@ -496,7 +496,7 @@ hand_on!(AuditRows {
     fn queued_events(limit: u32) -> Vec<QueuedEvent>;
     fn logged_event(id: EventId) -> Option<LoggedEvent>;
     fn logged_events(filter: &EventFilter) -> Vec<LoggedEvent>;
-    fn events_on(resource: &str) -> Vec<LoggedEvent>;
+    fn events_on(resource: &str, kinds: &[EventKind]) -> Vec<LoggedEvent>;
     fn tile(id: TileId) -> Option<Vec<u8>>;
     fn checkpoint() -> Option<StoredCheckpoint>;
     fn log_origin() -> Option<String>;

@@ -9,17 +9,17 @@ use chancery_domain::{
     certificates::{self, PackScope},
     ids::CertificateId,
 };
-use chancery_middleware::{Authenticated, Body, Problem};
+use chancery_middleware::{Authenticated, Body, Code, Problem};
 use http::header;
 use serde::Deserialize;
-use tokio::sync::Semaphore;
 use utoipa::ToSchema;
 
 use super::SubjectBody;
 use crate::{App, error::IntoProblem};
 
-/// Spans of the log are made in memory, up to some hundred megabytes each: so many at a time.
-static SPANS: Semaphore = Semaphore::const_new(2);
+/// Spans of the log, and all that is known about a subject, are put together in memory, up to some hundred megabytes each: so
+/// many at a time.
+pub(crate) const LARGE_AT_ONCE: usize = 2;
 
 /// What a pack shall be about: certificates by their ids, everything in a span of time, or certificates about one subject.
 #[derive(Deserialize, ToSchema)]
@@ -68,9 +68,11 @@ pub(crate) async fn make_pack(
 ) -> Result<Response, Problem> {
     let scope = body.scope()?;
     let _room = match &scope {
-        Some(PackScope::Range { .. }) => {
-            // Who waits too long is told so by the server's time limit. It is never closed.
-            SPANS.acquire().await.ok()
+        // Nobody waits here: whoever waits holds one of the server's places for requests.
+        Some(PackScope::Range { .. } | PackScope::Subject { .. }) => {
+            let busy = "other packs are being made; try again in a moment";
+            let room = app.packs.try_acquire();
+            Some(room.map_err(|_| Problem::new(Code::Overloaded).detail(busy).retry_after(5))?)
         }
         _ => None,
     };

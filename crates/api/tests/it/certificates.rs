@@ -219,6 +219,21 @@ async fn a_tenant_that_is_locked_down_refuses_what_looks_like_personal_data(back
     issue(&app, &clinic).await;
     app.post(&other.service, "/v1/certificates", odd[0].clone()).await.created();
 
+    // Nor do events of its own carry what a certificate may not.
+    let told = |details: Value| json!({"type": "app.visit.closed", "details": details});
+    for details in [json!({"ssn": 123_456_789}), json!({"id": "MRN_1234567"}), json!({"born": "19800229"})] {
+        let refused = app.post(&clinic.service, "/v1/audit/events", told(details.clone())).await;
+        refused.refused(422, "phi.suspected");
+        assert_eq!(refused.json()["errors"][0]["pointer"], "/details");
+        assert!(!refused.text().contains("6789") && !refused.text().contains("MRN"), "{}", refused.text());
+        let items = json!({"items": [told(json!({"n": 7})), told(details.clone())]});
+        let refused = app.post(&clinic.service, "/v1/audit/events/batch", items).await;
+        refused.refused(422, "phi.suspected");
+        assert_eq!(refused.json()["errors"][0]["pointer"], "/items/1/details");
+        app.post(&other.service, "/v1/audit/events", told(details)).await.created();
+    }
+    app.post(&clinic.service, "/v1/audit/events", told(json!({"n": 7, "on": "2026-09-01"}))).await.created();
+
     // What was there before is found, and by its place alone.
     let report = app.get(&clinic.auditor, "/v1/lockdown/report?days=300").await.ok();
     assert_eq!((&report["certificates"], &report["complete"], &report["found"]), (&json!(2), &json!(true), &json!(1)));
@@ -228,6 +243,17 @@ async fn a_tenant_that_is_locked_down_refuses_what_looks_like_personal_data(back
 
     app.put(&clinic.admin, "/v1/lockdown", json!({"on": false})).await.ok();
     app.post(&clinic.service, "/v1/certificates", odd[0].clone()).await.created();
+
+    // Numbers in an application's events are looked at, the size of a file is not.
+    let event = app.post(&clinic.service, "/v1/audit/events", told(json!({"ssn": 123_456_789}))).await.created();
+    let mut large = claim();
+    large["evidence"][0]["size"] = json!(123_456_789);
+    app.post(&clinic.service, "/v1/certificates", large).await.created();
+    let report = app.get(&clinic.auditor, "/v1/lockdown/report?days=300").await.ok();
+    let found: Vec<(&Value, &Value)> =
+        report["items"].as_array().unwrap().iter().map(|item| (&item["id"], &item["pointer"])).collect();
+    assert_eq!(report["found"], 3, "{report}");
+    assert!(found.contains(&(&event["id"], &json!("/detail/ssn"))), "{report}");
 }
 
 async fn every_completed_rotation_is_stated(backend: Backend) {

@@ -1,5 +1,7 @@
 //! Packs of many certificates and of spans of the log, from outside.
 
+use std::sync::Arc;
+
 use chancery_domain::{
     TenantId,
     audit::sequence,
@@ -16,6 +18,8 @@ backends! {
     a_list_of_certificates_verifies,
     a_span_of_the_log_holds_every_event_of_it,
     a_pack_is_the_same_bytes_each_time,
+    who_asks_for_a_third_large_pack_at_once_is_told_so,
+    nobody_adds_events_to_a_key_of_the_log,
 }
 
 /// Every span that a test can be in.
@@ -146,4 +150,52 @@ async fn a_pack_is_the_same_bytes_each_time(backend: Backend) {
         assert_eq!(first, again);
         assert_eq!(verified(&app, &first).await.verdict, PackVerdict::Verified);
     }
+}
+
+/// Once they waited without limit, each in one of the server's places for requests.
+async fn who_asks_for_a_third_large_pack_at_once_is_told_so(backend: Backend) {
+    let app = Arc::new(TestApp::on(backend).await);
+    let clinic = app.clinic("ours").await;
+    let id = issue(&app, &clinic).await["id"].clone();
+    let about = json!({"subject": {"kind": "patient", "ref": "patient-17"}});
+    let mut calls = tokio::task::JoinSet::new();
+    for number in 0..12 {
+        let (app, auditor) = (Arc::clone(&app), Caller { bearer: clinic.auditor.bearer.clone() });
+        let body = if number % 2 == 0 { ever() } else { about.clone() };
+        calls.spawn(async move { app.post(&auditor, "/v1/certificates/packs", body).await });
+    }
+    let replies = calls.join_all().await;
+    let made = replies.iter().filter(|reply| reply.status == 200).count();
+    let busy: Vec<_> = replies.iter().filter(|reply| reply.status != 200).collect();
+    assert!(made >= 2 && !busy.is_empty(), "{made} were made");
+    for reply in busy {
+        reply.refused(503, "overloaded");
+        assert_eq!(reply.headers["retry-after"], "5");
+    }
+    // The places are free again; a pack of a certificate never needed one.
+    pack(&app, &clinic.auditor, ever()).await;
+    pack(&app, &clinic.auditor, about.clone()).await;
+    pack(&app, &clinic.auditor, json!({"certificates": [id]})).await;
+}
+
+/// They would all be read whenever a head is signed or a certificate checked.
+async fn nobody_adds_events_to_a_key_of_the_log(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("ours").await;
+    let on = |id: &str| json!({"type": "app.x", "resource": {"kind": "key", "id": id}});
+    for managed in ["log", "certificate", "data"] {
+        let keys = app.get(&clinic.officer, &format!("/v1/keys?managed={managed}")).await.ok();
+        let id = keys["items"][0]["id"].as_str().unwrap();
+        let refused = app.post(&clinic.service, "/v1/audit/events", on(id)).await;
+        refused.refused(422, "request.invalid");
+        assert_eq!(refused.json()["errors"][0]["pointer"], "/resource/id");
+        let batch = json!({"items": [{"type": "app.x"}, on(id)]});
+        let refused = app.post(&clinic.service, "/v1/audit/events/batch", batch).await;
+        refused.refused(422, "request.invalid");
+        assert_eq!(refused.json()["errors"][0]["pointer"], "/items/1/resource/id");
+    }
+    // A key of the tenant's own is a thing like any other.
+    let own = json!({"name": "n", "type": "ed25519", "purpose": "signing"});
+    let own = app.post(&clinic.officer, "/v1/keys", own).await.created();
+    app.post(&clinic.service, "/v1/audit/events", on(own["id"].as_str().unwrap())).await.created();
 }

@@ -48,6 +48,15 @@ pub(crate) fn say(text: impl std::fmt::Display) {
     let _ = writeln!(std::io::stdout().lock(), "{text}");
 }
 
+/// Text of somebody else for a terminal: what moves its cursor or turns its letters around is spelled out.
+pub(crate) fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if matches!(letter, ' '..='~') { out.push(letter) } else { out.extend(letter.escape_debug()) }
+    }
+    out
+}
+
 /// Puts warnings into the log.
 pub(crate) fn tell(warnings: &[Finding]) {
     for Finding { subject, problem, cure } in warnings {

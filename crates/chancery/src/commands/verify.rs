@@ -5,9 +5,10 @@ use std::{fs, path::PathBuf, process::ExitCode};
 use anyhow::{Context as _, Result};
 use chancery_domain::certificates::offline::{PackReport, verify_pack};
 use clap::Args;
+use data_encoding::HEXLOWER;
 use serde_json::json;
 
-use crate::commands::say;
+use crate::commands::{printable, say};
 
 /// The exit code for files that cannot be read: nothing was checked.
 const UNREADABLE: u8 = 40;
@@ -46,12 +47,7 @@ pub fn run(args: &VerifyArgs) -> ExitCode {
 
 fn check(args: &VerifyArgs) -> Result<PackReport> {
     let read = |path: &PathBuf| fs::read(path).with_context(|| format!("cannot read {}", path.display()));
-    let checkpoint = match &args.checkpoint {
-        Some(path) => {
-            Some(String::from_utf8(read(path)?).with_context(|| format!("{} is no checkpoint", path.display()))?)
-        }
-        None => None,
-    };
+    let checkpoint = args.checkpoint.as_ref().map(read).transpose()?;
     Ok(verify_pack(&read(&args.pack)?, &read(&args.trust)?, checkpoint.as_deref()))
 }
 
@@ -60,9 +56,9 @@ fn as_text(report: &PackReport) -> String {
     let mut text = String::new();
     for check in &report.checks {
         let mark = if check.ok { "✓" } else { "✗" };
-        text.push_str(&format!("{mark} {:width$}  {}\n", check.name, check.detail));
+        text.push_str(&format!("{mark} {:width$}  {}\n", check.name, printable(&check.detail)));
     }
-    text.push_str(&format!("{}: {}", report.verdict, report.certificates.join(", ")));
+    text.push_str(&format!("{}: {}", report.verdict, printable(&report.certificates.join(", "))));
     text.trim_end_matches([':', ' ']).to_owned()
 }
 
@@ -74,9 +70,20 @@ fn as_json(report: &PackReport) -> String {
         .collect();
     let verdict = report.verdict.as_str();
     let code = report.verdict.exit_code();
+    let as_of = report.as_of.map(|head| {
+        let root = HEXLOWER.encode(&head.root);
+        json!({ "size": head.size, "root": root, "signed_at": head.signed_at.to_string() })
+    });
     format!(
         "{:#}",
-        json!({ "verdict": verdict, "exit_code": code, "certificates": report.certificates, "checks": checks })
+        json!({
+            "verdict": verdict,
+            "exit_code": code,
+            "tenant_id": report.tenant,
+            "as_of": as_of,
+            "certificates": report.certificates,
+            "checks": checks,
+        })
     )
 }
 

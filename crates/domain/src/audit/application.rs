@@ -10,11 +10,14 @@ use super::{Action, Change, Detail, Event, Outcome, receipt::note_all, stamp::Ac
 use crate::{
     Instance,
     access::{Call, Denied, Permission},
-    certificates::payload::{is_code, is_param, is_param_name},
+    certificates::{
+        Detector, check_events,
+        payload::{is_code, is_param, is_param_name},
+    },
     faults::Faults,
-    ids::{EventId, Ulid},
+    ids::{EventId, KeyId, TenantId, Ulid},
     instance::{Failure, fails},
-    keyring::Keyring,
+    keyring::{Keyring, Managed},
     records::Purpose,
 };
 
@@ -90,6 +93,9 @@ pub enum AppendError {
     /// Fields are not valid.
     #[error(transparent)]
     Invalid(#[from] Faults),
+    /// The tenant is locked down, and it looks as if personal data were in it.
+    #[error("looks like personal data")]
+    PhiSuspected(Vec<(String, Detector)>),
     /// Something beneath failed.
     #[error(transparent)]
     Failed(Failure),
@@ -107,6 +113,7 @@ pub async fn append_own(instance: &Instance, call: &Call, event: OwnEvent) -> Re
     let mut faults = Faults::default();
     event.check("", &mut faults);
     faults.check()?;
+    look_into(instance, call.tenant(), &[(String::new(), &event)]).await?;
     let made = append_checked(instance, call, vec![event]).await?;
     made.into_iter().next().ok_or_else(|| Failure::Internal("an event without an id").into())
 }
@@ -131,7 +138,42 @@ pub async fn append_batch(
         }
     }
     faults.check()?;
+    let placed: Vec<_> =
+        events.iter().enumerate().map(|(position, event)| (format!("/items/{position}"), event)).collect();
+    look_into(instance, call.tenant(), &placed).await?;
     append_checked(instance, call, events).await
+}
+
+/// What cannot be told from the form of the events alone.
+async fn look_into(instance: &Instance, tenant: TenantId, events: &[(String, &OwnEvent)]) -> Result<(), AppendError> {
+    refuse_managed_keys(instance, tenant, events).await?;
+    let found = check_events(instance, tenant, events).await?;
+    if found.is_empty() { Ok(()) } else { Err(AppendError::PhiSuspected(found)) }
+}
+
+/// The events of a key that Chancery made for itself tell what it signed when: nobody else's stand among them.
+async fn refuse_managed_keys(
+    instance: &Instance,
+    tenant: TenantId,
+    events: &[(String, &OwnEvent)],
+) -> Result<(), AppendError> {
+    let of_key = |(at, event): &(String, &OwnEvent)| {
+        let id = event.resource.as_ref()?.id.parse::<KeyId>().ok()?;
+        Some((format!("{at}/resource/id"), id))
+    };
+    let named: Vec<(String, KeyId)> = events.iter().filter_map(of_key).collect();
+    if named.is_empty() {
+        return Ok(());
+    }
+    let mut view = instance.store().view(tenant).await?;
+    let mut faults = Faults::default();
+    for managed in Managed::ALL {
+        let Some(key) = view.managed_key(*managed).await? else { continue };
+        for (pointer, _) in named.iter().filter(|(_, id)| *id == key.id) {
+            faults.add(pointer.clone(), "reserved", "this key is Chancery's own, and so are its events");
+        }
+    }
+    Ok(faults.check()?)
 }
 
 async fn append_checked(instance: &Instance, call: &Call, events: Vec<OwnEvent>) -> Result<Vec<EventId>, AppendError> {

@@ -179,8 +179,9 @@ pub trait AuditRows {
     async fn logged_event(&mut self, id: EventId) -> Result<Option<LoggedEvent>, StoreError>;
     /// Events of the log by index, ascending.
     async fn logged_events(&mut self, filter: &EventFilter) -> Result<Vec<LoggedEvent>, StoreError>;
-    /// Every event of the log done to this resource, by index, ascending. For the few that a key has.
-    async fn events_on(&mut self, resource: &str) -> Result<Vec<LoggedEvent>, StoreError>;
+    /// The events of these kinds that were done to this resource, by index, ascending. For the few that a key has: without the
+    /// kinds, whoever may append events of their own could name it in any number of them.
+    async fn events_on(&mut self, resource: &str, kinds: &[EventKind]) -> Result<Vec<LoggedEvent>, StoreError>;
     /// A tile: its hashes one after another, or `None`.
     async fn tile(&mut self, id: TileId) -> Result<Option<Vec<u8>>, StoreError>;
     /// The newest signed head.

@@ -5,18 +5,19 @@ use serde_json::Value;
 
 use super::{
     CertificateError, Claim,
-    suspects::{Detector, suspects, suspects_in},
+    suspects::{Detector, suspects, suspects_in, suspects_in_event, suspects_of_event},
 };
 use crate::{
     Instance,
     access::{Call, Permission},
-    audit::{Change, Detail, Event, EventKind, EventSpan, receipt::note, sequence},
+    audit::{Change, Detail, Event, EventKind, EventSpan, application::OwnEvent, receipt::note, sequence},
+    ids::TenantId,
     instance::Failure,
-    store::View,
+    store::{StoreError, View},
     time::Timestamp,
 };
 
-/// How much one report looks at: the newest certificates, the events of a span.
+/// How much one report looks at: certificates, the newest events of a span.
 const MAX_SCANNED: usize = 20_000;
 const PAGE: u32 = 1_000;
 /// How many suspicions one report lists; all are counted.
@@ -85,6 +86,23 @@ pub async fn set_lockdown(instance: &Instance, call: &Call, on: bool) -> Result<
     Ok(since)
 }
 
+/// Refuses an application's events that look as if personal data were in them, where the tenant is locked down: gives what is
+/// suspected, by the events' own pointers.
+pub(crate) async fn check_events(
+    instance: &Instance,
+    tenant: TenantId,
+    events: &[(String, &OwnEvent)],
+) -> Result<Vec<(String, Detector)>, StoreError> {
+    let placed = |(at, event): &(String, &OwnEvent)| {
+        let found = suspects_of_event(event, instance.now()).into_iter();
+        found.map(|(pointer, detector)| (format!("{at}{pointer}"), detector)).collect::<Vec<_>>()
+    };
+    let found: Vec<_> = events.iter().flat_map(placed).collect();
+    // Most have nothing of the kind: then nobody asks the store.
+    let locked = !found.is_empty() && instance.store().view(tenant).await?.lockdown_since().await?.is_some();
+    Ok(if locked { found } else { Vec::new() })
+}
+
 /// Refuses a claim of an application that looks as if personal data were in it, where the tenant is locked down.
 pub(super) async fn check(view: &mut dyn View, claim: &Claim, now: Timestamp) -> Result<(), CertificateError> {
     if !claim.kind.starts_with("app.") || view.lockdown_since().await?.is_none() {
@@ -119,8 +137,14 @@ pub async fn report(instance: &Instance, call: &Call, days: u32) -> Result<Lockd
             let payload = payload.and_then(|envelope| serde_json::from_slice::<Value>(&envelope.payload).ok());
             let payload = payload.ok_or(Failure::Internal("a stored certificate is damaged"))?;
             // What the server put there itself are ids, moments and digests.
-            let said = ["kind", "subject", "statement", "evidence"].map(|name| payload.get(name).cloned());
-            let said = Value::Array(said.into_iter().flatten().collect());
+            let said = ["kind", "subject", "statement", "evidence"]
+                .into_iter()
+                .filter_map(|name| Some((name.to_owned(), payload.get(name)?.clone())));
+            let mut said = Value::Object(said.collect());
+            // The size of a file is a count.
+            for evidence in said.get_mut("evidence").and_then(Value::as_array_mut).into_iter().flatten() {
+                evidence.as_object_mut().map(|evidence| evidence.remove("size"));
+            }
             let id = certificate.id.to_string();
             report.note("certificate", &id, suspects_in(&said, now, true));
         }
@@ -129,7 +153,14 @@ pub async fn report(instance: &Instance, call: &Call, days: u32) -> Result<Lockd
             break;
         }
     }
-    let (from, mut after) = (now.plus_seconds(-i64::from(days) * 86_400), None);
+    // The newest of them, wherever in the log they begin.
+    let from = now.plus_seconds(-i64::from(days) * 86_400);
+    let most = u64::try_from(MAX_SCANNED).unwrap_or(u64::MAX);
+    let mut after = view.log_head().await?.size.saturating_sub(most).checked_sub(1);
+    if let Some(before) = after {
+        let oldest = view.logged_events(&EventSpan { from, to: now, after: None, limit: 1 }.into()).await?;
+        report.complete &= oldest.first().is_none_or(|oldest| oldest.index > before);
+    }
     loop {
         let page = view.logged_events(&EventSpan { from, to: now, after, limit: PAGE }.into()).await?;
         let Some(last) = page.last() else { break };
@@ -138,11 +169,7 @@ pub async fn report(instance: &Instance, call: &Call, days: u32) -> Result<Lockd
         for logged in page {
             let core = serde_json::from_str::<Value>(&logged.event.core).ok();
             let core = core.ok_or(Failure::Internal("a logged event is not JSON"))?;
-            report.note("event", &logged.event.id.to_string(), suspects_in(&core, now, false));
-        }
-        if report.events >= MAX_SCANNED {
-            report.complete = false;
-            break;
+            report.note("event", &logged.event.id.to_string(), suspects_in_event(&core, now));
         }
     }
     drop(view);

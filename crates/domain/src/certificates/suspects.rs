@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{Claim, Evidence};
 use crate::{
+    audit::application::OwnEvent,
     text::{is_date, is_email},
     time::Timestamp,
 };
@@ -41,13 +42,29 @@ pub fn suspect(text: &str, now: Timestamp) -> Option<Detector> {
         return None;
     }
     let separates = |letter: char| !letter.is_ascii_alphanumeric() && !matches!(letter, '+' | '(' | ')' | '.' | '-');
-    text.split(separates).filter(|word| !is_machine_made(word)).find_map(|word| suspect_word(word, now))
+    let words = text.split(separates).filter(|word| !is_machine_made(word));
+    words.clone().find_map(|word| suspect_word(word, now)).or_else(|| {
+        // An underscore may stand for a hyphen: 1980_02_29, MRN_1234567.
+        let words = text.split(|letter: char| separates(letter) && letter != '_');
+        let joined = |word: &str| {
+            let parts: Vec<&str> = word.split('_').filter(|part| !is_machine_made(part)).collect();
+            (parts.len() > 1).then(|| parts.join("-"))
+        };
+        words.filter_map(joined).find_map(|word| suspect_word(&word, now))
+    })
 }
 
 fn suspect_word(word: &str, now: Timestamp) -> Option<Detector> {
     if is_date(word) {
-        let day = format!("{word}T00:00:00Z").parse::<Timestamp>().ok()?;
-        return (day < now.plus_seconds(-RECENT_SECONDS)).then_some(Detector::BirthDate);
+        return is_long_ago(word, now).then_some(Detector::BirthDate);
+    }
+    if let (8, true, Some(year), Some(month), Some(day)) =
+        (word.len(), is_number(word), word.get(..4), word.get(4..6), word.get(6..))
+    {
+        // Without hyphens; a count of eight digits seldom is a day of the time that people live in.
+        let date = format!("{year}-{month}-{day}");
+        let lived = year >= "1900" && is_date(&date) && is_long_ago(&date, now);
+        return lived.then_some(Detector::BirthDate);
     }
     if word.bytes().any(|byte| byte.is_ascii_alphabetic()) {
         let longest = word.split(|letter: char| !letter.is_ascii_digit()).map(str::len).max().unwrap_or(0);
@@ -58,6 +75,11 @@ fn suspect_word(word: &str, now: Timestamp) -> Option<Detector> {
         10 | 11 => Some(Detector::Phone),
         _ => None,
     }
+}
+
+fn is_long_ago(date: &str, now: Timestamp) -> bool {
+    let day = format!("{date}T00:00:00Z").parse::<Timestamp>();
+    day.is_ok_and(|day| day < now.plus_seconds(-RECENT_SECONDS))
 }
 
 /// Whether it is a digest, a thumbprint or an id that a machine drew: digits follow each other there by chance.
@@ -96,6 +118,49 @@ pub(super) fn suspects(claim: &Claim, now: Timestamp) -> Vec<(String, Detector)>
     for (number, Evidence { name, media_type, .. }) in claim.evidence.iter().enumerate() {
         look(format!("/evidence/{number}/name"), name);
         look(format!("/evidence/{number}/media_type"), media_type);
+    }
+    found
+}
+
+/// Where what an application tells in an event looks as if personal data were in it. Personal texts are sealed and references
+/// keyed, so they are not looked at.
+pub(crate) fn suspects_of_event(event: &OwnEvent, now: Timestamp) -> Vec<(String, Detector)> {
+    let mut found = Vec::new();
+    let mut look = |pointer: &str, text: &str| {
+        found.extend(suspect(text, now).map(|detector| (pointer.to_owned(), detector)));
+    };
+    look("/type", &event.kind);
+    if let Some(resource) = &event.resource {
+        look("/resource/kind", &resource.kind);
+    }
+    for (name, value) in &event.details {
+        // The name may itself be what is wrong, so it is not repeated.
+        look("/details", name);
+        match value {
+            Value::String(text) => look("/details", text),
+            Value::Number(number) => look("/details", &number.to_string()),
+            _ => {}
+        }
+    }
+    for (position, reference) in event.references.iter().enumerate() {
+        look(&format!("/references/{position}/kind"), &reference.kind);
+    }
+    for name in event.personal.keys() {
+        look("/personal", name);
+    }
+    found
+}
+
+/// What of a logged event looks like personal data, with its place. Numbers of our own events are counts; those of an application's
+/// are what it says they are.
+pub(super) fn suspects_in_event(core: &Value, now: Timestamp) -> Vec<(String, Detector)> {
+    let mut found = suspects_in(core, now, false);
+    if core.get("type").and_then(Value::as_str).is_some_and(|kind| kind.starts_with("app.")) {
+        let numbers = core.get("detail").and_then(Value::as_object).into_iter().flatten();
+        for (name, value) in numbers.filter(|(_, value)| value.is_number()) {
+            let detector = suspect(&value.to_string(), now);
+            found.extend(detector.map(|detector| (format!("/detail/{name}"), detector)));
+        }
     }
     found
 }
@@ -160,6 +225,13 @@ mod tests {
             ("MRN123456", Detector::RecordNumber),
             ("app.patient-00123456", Detector::RecordNumber),
             ("1980-02-29", Detector::BirthDate),
+            ("MRN_1234567", Detector::RecordNumber),
+            ("mrn_1234567", Detector::RecordNumber),
+            ("123_45_6789", Detector::Ssn),
+            ("555_123_4567", Detector::Phone),
+            ("1980_02_29", Detector::BirthDate),
+            ("19800229", Detector::BirthDate),
+            ("born_19800229", Detector::BirthDate),
         ] {
             assert_eq!(suspect(text, now()), Some(detector), "{text}");
         }
@@ -171,6 +243,12 @@ mod tests {
             "app.visit-1.closed",
             "PGY-1",
             "2026-09-01",
+            "2026_09_01",
+            "20260901",
+            "20261399",
+            "12345678",
+            "valid_until_2027",
+            "evt_01M8CW123456789WW8PXWW2312",
             "2026-11-26T21:39:53.066259Z",
             "crt_01M8CWSTFND6KWW8PXWW231223",
             "01M8CW123456789WW8PXWW2312",
@@ -190,5 +268,13 @@ mod tests {
         let value = serde_json::json!({"a": [{"b": "MRN123456"}], "n": 123_456_789});
         assert_eq!(suspects_in(&value, now(), false), [("/a/0/b".to_owned(), Detector::RecordNumber)]);
         assert_eq!(suspects_in(&value, now(), true).len(), 2);
+    }
+
+    #[test]
+    fn numbers_are_looked_at_in_the_events_of_applications_alone() {
+        let event =
+            |kind: &str| serde_json::json!({"type": kind, "detail": {"ssn": 123_456_789, "n": 7}, "outcome": 0});
+        assert_eq!(suspects_in_event(&event("app.x"), now()), [("/detail/ssn".to_owned(), Detector::Ssn)]);
+        assert_eq!(suspects_in_event(&event("record.opened"), now()), []);
     }
 }

@@ -217,8 +217,7 @@ fn read(bytes: &[u8]) -> Result<(Said, Times), &'static str> {
         None => Ok(None),
         Some(value) => {
             let text = value.as_str().ok_or(malformed)?;
-            let moment: Timestamp = text.parse().map_err(|_| malformed)?;
-            if moment.to_string() == text { Ok(Some(moment)) } else { Err(malformed) }
+            Timestamp::from_exact(text).map(Some).ok_or(malformed)
         }
     };
     let said = Said {

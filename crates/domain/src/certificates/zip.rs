@@ -20,13 +20,13 @@ const LOCAL_LEN: usize = 30;
 const CENTRAL_LEN: usize = 46;
 const END_LEN: usize = 22;
 
-/// The archive of these files. Names are ASCII; the whole stays under 4 GiB and 65,535 files.
+/// The archive of these files. Names are plain paths; the whole stays under 4 GiB and 65,535 files.
 pub(super) fn write(files: &Files) -> Result<Vec<u8>, NotCanonical> {
     let mut out = Vec::new();
     let mut central = Vec::new();
     let mut count = 0u16;
     for (name, data) in files {
-        if !name.is_ascii() || name.is_empty() {
+        if !is_name(name) {
             return Err(NotCanonical);
         }
         let offset = u32::try_from(out.len()).map_err(|_| NotCanonical)?;
@@ -54,6 +54,12 @@ pub(super) fn write(files: &Files) -> Result<Vec<u8>, NotCanonical> {
     put32(&mut out, start);
     put16(&mut out, 0);
     Ok(out)
+}
+
+/// Whether a name stays in the folder that an archive is unpacked into, on every system: printable ASCII, forward slashes alone.
+fn is_name(name: &str) -> bool {
+    let plain = |letter: u8| matches!(letter, b' '..=b'~') && !matches!(letter, b'\\' | b':');
+    name.bytes().all(plain) && name.split('/').all(|segment| !matches!(segment, "" | "." | ".."))
 }
 
 /// What local and central headers share: version 20, no flags, stored, zero time, CRC, sizes, name length, no extra.
@@ -133,6 +139,19 @@ mod tests {
             assert!(read(&changed).is_err(), "bit {position}");
         }
         assert!(read(b"").is_err());
+    }
+
+    #[test]
+    fn a_name_that_leads_out_of_the_folder_is_refused() {
+        for bad in ["", "/a", "a//b", "a/", "./a", "a/../b", "..", "a\\b", "c:a", "a\u{1b}", "\u{e9}"] {
+            assert_eq!(write(&Files::from([(bad.to_owned(), Vec::new())])), Err(NotCanonical), "{bad}");
+        }
+        assert!(write(&Files::from([("a/..b/.c".to_owned(), Vec::new())])).is_ok());
+    }
+
+    #[test]
+    fn what_was_cut_is_refused() {
+        let archive = write(&Files::from([("c".to_owned(), Vec::new())])).unwrap();
         assert!(read(&archive[..archive.len() - 1]).is_err());
     }
 }

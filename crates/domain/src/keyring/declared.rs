@@ -60,7 +60,8 @@ pub async fn declared(view: &mut dyn View, ring: &Keyring, managed: Managed) -> 
     ring.require_whole(managed)?;
     let Some(key) = view.managed_key(managed).await? else { return Ok(Vec::new()) };
     let versions = view.key_versions(key.id).await?;
-    let events = view.events_on(&key.id.to_string()).await?;
+    let kinds = [EventKind::KeyActivated, EventKind::KeyRetired];
+    let events = view.events_on(&key.id.to_string(), &kinds).await?;
     let mut indexes = Vec::with_capacity(events.len());
     for logged in events {
         let damaged = |_| Failure::Internal("a logged event is not JSON");

@@ -3,7 +3,7 @@
 use chancery_crypto::merkle;
 use chancery_crypto::tiles::TileId;
 use chancery_domain::TenantId;
-use chancery_domain::audit::{EventFilter, LogHead, LoggedEvent, QueuedEvent};
+use chancery_domain::audit::{EventFilter, EventKind, LogHead, LoggedEvent, QueuedEvent};
 use chancery_domain::store::StoreError;
 use chancery_domain::time::Timestamp;
 
@@ -137,6 +137,32 @@ pub async fn events_are_found_by_what_they_name(store: &impl Backend) {
         assert!(found.iter().all(|found| logged.contains(found)), "whole, with the personal part");
     }
     assert_eq!(view(store, THEIRS).await.logged_events(&naming(&["aa"])).await.unwrap(), []);
+}
+
+/// Of the many events that name a key only those of the wanted kinds come, in the log's order.
+pub async fn foreign_events_on_a_resource_do_not_come(store: &impl Backend) {
+    const FOREIGN: u64 = 2_000;
+    let key = queued_event(OURS, 1).resource.unwrap();
+    let mut events: Vec<QueuedEvent> = (0..FOREIGN + 4).map(|n| queued_event(OURS, n)).collect();
+    for event in &mut events {
+        (event.kind, event.resource) = ("app.visit.closed".to_owned(), Some(key.clone()));
+    }
+    for (at, kind) in [(3, "key.activated"), (1_500, "key.retired"), (1_501, "key.activated"), (1_502, "key.read")] {
+        events[at].kind = kind.to_owned();
+    }
+    // The same kind on another key.
+    (events[9].kind, events[9].resource) = ("key.activated".to_owned(), Some("key_other".to_owned()));
+    store.append_events(&events).await.unwrap();
+    let logged: Vec<LoggedEvent> = (0..).zip(events).map(|(index, event)| logged_event(event, index)).collect();
+    commit!(store, OURS, .log_events(&logged));
+    let kinds = [EventKind::KeyActivated, EventKind::KeyRetired];
+    let mut ours = view(store, OURS).await;
+    let indexes = |found: Vec<LoggedEvent>| found.iter().map(|one| one.index).collect::<Vec<_>>();
+    assert_eq!(indexes(ours.events_on(&key, &kinds).await.unwrap()), [3, 1_500, 1_501]);
+    assert_eq!(indexes(ours.events_on(&key, &kinds[1..]).await.unwrap()), [1_500]);
+    assert_eq!(ours.events_on(&key, &[]).await.unwrap(), []);
+    drop(ours);
+    assert_eq!(view(store, THEIRS).await.events_on(&key, &kinds).await.unwrap(), []);
 }
 
 /// By several kinds at once, and by how a kind begins: letter by letter, no letter stands for another.

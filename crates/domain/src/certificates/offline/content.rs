@@ -87,7 +87,10 @@ impl Examination {
         counters: &[(u64, Option<Counter>)],
     ) -> Outcome<()> {
         let span = scope.get("range").and_then(|range| span(range, runs));
-        let good = span.map_or_else(String::new, |(start, end)| format!("{start} to {end}"));
+        let text = |name: &str| scope.pointer(&format!("/range/{name}")).and_then(Value::as_str).unwrap_or_default();
+        let good = span.map_or_else(String::new, |(start, end)| {
+            format!("recorded from {} to {}: indexes {start} to {}", text("from"), text("to"), end - 1)
+        });
         let (start, end) = self.check("range", span, good, "not every event of its range is here")?;
         let inside = counters.iter().filter(|(index, _)| (start..end).contains(index));
         let found = inside.map(|(_, counter)| counter.clone()).collect::<Option<Vec<_>>>().map(gaps);

@@ -5,7 +5,7 @@
 
 use chancery_crypto::{
     Ed25519PublicKey, Jwk,
-    checkpoint::{Checkpoint, SignedCheckpoint, VerifierKey},
+    checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint, VerifierKey},
     dsse::Envelope,
     sha256_hex,
 };
@@ -17,7 +17,10 @@ use super::{
     verify::Check,
     zip::{self, Files},
 };
-use crate::keyring::{DeclaredKey, declared::key_at};
+use crate::{
+    keyring::{DeclaredKey, declared::key_at},
+    time::Timestamp,
+};
 
 mod certificate;
 mod content;
@@ -65,13 +68,29 @@ pub struct PackReport {
     pub checks: Vec<Check>,
     /// The ids of the certificates that are valid.
     pub certificates: Vec<String>,
+    /// Whose pack it is, once that is certain.
+    pub tenant: Option<String>,
+    /// The head that it rests on, once that is certain.
+    pub as_of: Option<AsOf>,
+}
+
+/// A head of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AsOf {
+    /// How many events it has.
+    pub size: u64,
+    /// Its root.
+    pub root: [u8; 32],
+    /// When it was signed, as the tenant says.
+    pub signed_at: Timestamp,
 }
 
 /// Checks a pack against a trust file, and against a newer checkpoint of the same log if one is at hand.
-pub fn verify_pack(pack: &[u8], trust: &[u8], newer_checkpoint: Option<&str>) -> PackReport {
+pub fn verify_pack(pack: &[u8], trust: &[u8], newer_checkpoint: Option<&[u8]>) -> PackReport {
     let mut examination = Examination::default();
     let verdict = examination.run(pack, trust, newer_checkpoint).unwrap_or_else(|verdict| verdict);
-    PackReport { verdict, checks: examination.checks, certificates: examination.certificates }
+    let Examination { checks, certificates, tenant, as_of } = examination;
+    PackReport { verdict, checks, certificates, tenant, as_of }
 }
 
 /// What a check found, or the verdict that it ends with.
@@ -82,6 +101,8 @@ type Outcome<T> = Result<T, PackVerdict>;
 struct Examination {
     checks: Vec<Check>,
     certificates: Vec<String>,
+    tenant: Option<String>,
+    as_of: Option<AsOf>,
 }
 
 impl Examination {
@@ -108,7 +129,7 @@ impl Examination {
         found.ok_or(otherwise)
     }
 
-    fn run(&mut self, pack: &[u8], trust: &[u8], newer: Option<&str>) -> Outcome<PackVerdict> {
+    fn run(&mut self, pack: &[u8], trust: &[u8], newer: Option<&[u8]>) -> Outcome<PackVerdict> {
         let bad = "not a trust file of a known version";
         let trust = trust::read(trust).ok();
         let trust = self.note("trust", trust, |trust| trust.instance.clone(), bad, PackVerdict::Unsupported)?;
@@ -125,12 +146,13 @@ impl Examination {
         let keys = self.keys(&files, &manifest, &trust)?;
         let signed = is_signed(&files, &keys.certificate).then_some(());
         self.check("manifest_signature", signed, "signed by the tenant", "the manifest is not signed by the tenant")?;
-        let note = files.get("log/checkpoint").and_then(|bytes| std::str::from_utf8(bytes).ok());
-        let head = note.and_then(|note| signed_head(note, &keys.origin, &keys.log));
+        let head = files.get("log/checkpoint").and_then(|note| signed_head(note, &keys.origin, &keys.log));
         let bad = "not signed by the tenant's log key";
         let head = self.check("checkpoint", head, "signed by the tenant's log key", bad)?;
-        let same = statement::is_as_of(&manifest, &head).then_some(());
-        self.check("as_of", same, format!("{} events", head.size), "manifest and checkpoint name different heads")?;
+        let signed_at = statement::signed_at(&manifest, &head);
+        let good = signed_at.map_or_else(String::new, |at| format!("{} events, signed {at}", head.size));
+        let signed_at = self.check("as_of", signed_at, good, "manifest and checkpoint name different heads")?;
+        self.as_of = Some(AsOf { size: head.size, root: head.root, signed_at });
         let same = (keys.as_of == Some(head.size)).then_some(());
         self.check("keys_as_of", same, "stated at the checkpoint", "the keys were stated at another size of the log")?;
 
@@ -144,10 +166,15 @@ impl Examination {
     }
 
     /// A newer head of the same log makes the pack «as of»; one that contradicts it makes it fail.
-    fn newer(&mut self, note: &str, keys: &statement::Keys, head: &Checkpoint) -> Outcome<PackVerdict> {
+    fn newer(&mut self, note: &[u8], keys: &statement::Keys, head: &Checkpoint) -> Outcome<PackVerdict> {
         let newer = signed_head(note, &keys.origin, &keys.log);
-        let bad = "the given checkpoint is not of this log";
-        let newer = self.check("newer_checkpoint", newer, "of the same log", bad)?;
+        let (bad, otherwise) = if is_by_a_later_key(note, keys, head.size) {
+            // Or by a stranger: which of both, the pack cannot tell.
+            ("signed by a log key that this pack does not know: get a newer pack", PackVerdict::Unsupported)
+        } else {
+            ("the given checkpoint is not of this log", PackVerdict::Failed)
+        };
+        let newer = self.note("newer_checkpoint", newer, |_| "of the same log".to_owned(), bad, otherwise)?;
         let same = (newer.size != head.size || newer.root == head.root).then_some(());
         let bad = "two heads of one size differ: the log was forked";
         self.check("newer_head", same, format!("{} events", newer.size), bad)?;
@@ -161,7 +188,7 @@ impl Examination {
 /// Whether exactly the files that the manifest lists are there.
 fn lists(manifest: &Map<String, Value>, files: &Files) -> bool {
     let Some(listed) = manifest.get("files").and_then(Value::as_array) else { return false };
-    let mut found = files.iter().filter(|(path, _)| !path.starts_with("MANIFEST."));
+    let mut found = files.iter().filter(|(path, _)| !matches!(path.as_str(), "MANIFEST.json" | "MANIFEST.dsse"));
     let same = listed.iter().all(|entry| {
         let Some((path, data)) = found.next() else { return false };
         entry.as_object().is_some_and(|entry| entry.len() == 4)
@@ -186,12 +213,33 @@ fn verifies(envelope: &Envelope, payload_type: &str, jwk: &Jwk, key_id: &str) ->
     envelope.payload_type == payload_type && envelope.verify(jwk, key_id).is_ok()
 }
 
+fn read_note(note: &[u8]) -> Option<SignedCheckpoint> {
+    let signed = SignedCheckpoint::parse(std::str::from_utf8(note).ok()?).ok()?;
+    // As every number of a pack: not every language has larger ones.
+    (signed.checkpoint().size < 1 << 53).then_some(signed)
+}
+
+fn verifier(key: &DeclaredKey, origin: &str) -> Option<VerifierKey> {
+    VerifierKey::new(origin, Ed25519PublicKey::try_from(&key.jwk).ok()?).ok()
+}
+
+/// Whether a checkpoint says that it is a later one of this log, by none of the log keys that the pack knows.
+fn is_by_a_later_key(note: &[u8], keys: &statement::Keys, size: u64) -> bool {
+    let Some(signed) = read_note(note) else { return false };
+    let unknown = |key: &DeclaredKey| {
+        verifier(key, &keys.origin).is_some_and(|key| signed.verify(&key) == Err(CheckpointError::UnknownKey))
+    };
+    signed.checkpoint().origin == keys.origin
+        && signed.checkpoint().size > size
+        && signed.names(&keys.origin)
+        && keys.log.iter().all(unknown)
+}
+
 /// A checkpoint of this log, if the tenant's log key of that time signed it.
-fn signed_head(note: &str, origin: &str, log_keys: &[DeclaredKey]) -> Option<Checkpoint> {
-    let signed = SignedCheckpoint::parse(note).ok()?;
+fn signed_head(note: &[u8], origin: &str, log_keys: &[DeclaredKey]) -> Option<Checkpoint> {
+    let signed = read_note(note)?;
     let key = key_at(log_keys, signed.checkpoint().size).filter(|key| key.state.opens())?;
-    let verifier = VerifierKey::new(origin, Ed25519PublicKey::try_from(&key.jwk).ok()?).ok()?;
-    let head = signed.verify(&verifier).ok()?.clone();
+    let head = signed.verify(&verifier(key, origin)?).ok()?.clone();
     (head.origin == origin).then_some(head)
 }
 

@@ -1,7 +1,5 @@
 //! What a pack states in canonical JSON: the manifest, and the tenant's keys.
 
-use std::str::FromStr;
-
 use chancery_crypto::{
     Jwk, canonical,
     checkpoint::Checkpoint,
@@ -43,8 +41,7 @@ pub(super) fn object(bytes: &[u8]) -> Option<Map<String, Value>> {
 
 /// A moment in the one form that we write.
 pub(super) fn moment(value: &Value) -> Option<Timestamp> {
-    let text = value.as_str()?;
-    Timestamp::from_str(text).ok().filter(|moment| moment.to_string() == text)
+    Timestamp::from_exact(value.as_str()?)
 }
 
 pub(super) fn is_known_manifest(manifest: &Map<String, Value>) -> bool {
@@ -53,12 +50,12 @@ pub(super) fn is_known_manifest(manifest: &Map<String, Value>) -> bool {
         && manifest.keys().all(|name| MEMBERS.contains(&name.as_str()))
 }
 
-/// Whether the manifest speaks of this head.
-pub(super) fn is_as_of(manifest: &Map<String, Value>, head: &Checkpoint) -> bool {
-    let Some(as_of) = manifest.get("as_of") else { return false };
-    as_of.get("size").and_then(Value::as_u64) == Some(head.size)
-        && as_of.get("root").and_then(Value::as_str) == Some(HEXLOWER.encode(&head.root).as_str())
-        && as_of.get("signed_at").and_then(moment).is_some()
+/// When this head was signed, if the manifest speaks of it.
+pub(super) fn signed_at(manifest: &Map<String, Value>, head: &Checkpoint) -> Option<Timestamp> {
+    let as_of = manifest.get("as_of")?;
+    let same = as_of.get("size").and_then(Value::as_u64) == Some(head.size)
+        && as_of.get("root").and_then(Value::as_str) == Some(HEXLOWER.encode(&head.root).as_str());
+    as_of.get("signed_at").and_then(moment).filter(|_| same)
 }
 
 impl Examination {
@@ -78,7 +75,10 @@ impl Examination {
             .all(|name| text(name).is_some() && statement.get(*name) == manifest.get(*name));
         let origin = text("log_origin").filter(|_| agree).map(str::to_owned);
         let bad = "manifest and keys speak of different tenants";
-        let origin = self.check("scope", origin, "manifest and keys speak of one tenant and log", bad)?;
+        let tenant = text("tenant_id").unwrap_or_default();
+        let good = format!("tenant {tenant}, log {}", origin.as_deref().unwrap_or_default());
+        let origin = self.check("scope", origin, good, bad)?;
+        self.tenant = Some(tenant.to_owned());
         let named = (text("instance") == Some(trust.instance.as_str())).then_some(());
         let bad = "the pack is of another instance than the trust file";
         self.check("instance", named, trust.instance.clone(), bad)?;

@@ -23,6 +23,8 @@ use crate::{
 /// The most events of a pack, and the most bytes of them: a pack is made in memory.
 const MAX_EVENTS: usize = 100_000;
 const MAX_BYTES: usize = 128 * 1024 * 1024;
+/// The most certificates: each is a file of the zip, which has no room for more than 65,535.
+const MAX_CERTIFICATES: usize = 10_000;
 const PAGE: u32 = 1_000;
 
 /// What belongs into a pack.
@@ -37,6 +39,8 @@ pub(super) struct Held {
     /// The keyed reference of a subject.
     pub(super) subject: Option<String>,
     bytes: usize,
+    /// What to ask less of if there is too much, as a pointer.
+    asked: &'static str,
 }
 
 /// A certificate, where its event lies, and what became of it.
@@ -53,7 +57,7 @@ pub(super) async fn gather(
     scope: &PackScope,
     size: u64,
 ) -> Result<Held, CertificateError> {
-    let mut held = Held::default();
+    let mut held = Held { asked: scope.pointer(), ..Held::default() };
     match scope {
         PackScope::Certificates(ids) => {
             for id in ids {
@@ -101,7 +105,11 @@ impl Held {
             }
         }
         let became = became(|kind| ended.get(kind.as_str()).copied());
+        self.bytes = self.bytes.saturating_add(certificate.envelope.len());
         self.certificates.insert(id.to_string(), Standing { certificate, index, became });
+        if self.certificates.len() > MAX_CERTIFICATES || self.bytes > MAX_BYTES {
+            return Err(too_many(self.asked).into());
+        }
         Ok(())
     }
 
@@ -175,7 +183,11 @@ impl Held {
     /// A range that is too long is refused before all of it is read.
     fn check_length(&self, bounds: Option<Run>) -> Result<(), Faults> {
         let length = bounds.map_or(0, |(first, end)| end - first);
-        if usize::try_from(length).is_ok_and(|length| length <= MAX_EVENTS) { Ok(()) } else { Err(too_many()) }
+        if usize::try_from(length).is_ok_and(|length| length <= MAX_EVENTS) {
+            Ok(())
+        } else {
+            Err(too_many(self.asked))
+        }
     }
 
     fn take(&mut self, logged: LoggedEvent) -> Result<(), Faults> {
@@ -184,14 +196,15 @@ impl Held {
             place.insert(logged.event.core);
         }
         if self.events.len() > MAX_EVENTS || self.bytes > MAX_BYTES {
-            return Err(too_many());
+            return Err(too_many(self.asked));
         }
         Ok(())
     }
 }
 
-fn too_many() -> Faults {
-    Faults::one("/to", "too_many", "a pack holds at most 100000 events and 128 MiB: ask for less")
+fn too_many(asked: &str) -> Faults {
+    let most = "a pack holds at most 100000 events, 10000 certificates and 128 MiB: ask for less";
+    Faults::one(asked, "too_many", most)
 }
 
 /// The certificate whose issue an event tells of.

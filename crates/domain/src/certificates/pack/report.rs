@@ -63,7 +63,7 @@ fn about(scope: &PackScope) -> String {
     match scope {
         PackScope::Certificates(ids) => format!("{} certificates by their ids", ids.len()),
         PackScope::Range { from, to } => format!("every event recorded from {from} to {to}"),
-        PackScope::Subject { kind, .. } => format!("every certificate about one {kind}"),
+        PackScope::Subject { kind, .. } => format!("the certificates found about one {kind}"),
     }
 }
 

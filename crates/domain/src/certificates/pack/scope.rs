@@ -42,6 +42,15 @@ impl PackScope {
         }
     }
 
+    /// What of a request says how much is in it.
+    pub(super) const fn pointer(&self) -> &'static str {
+        match self {
+            Self::Certificates(_) => "/certificates",
+            Self::Range { .. } => "/to",
+            Self::Subject { .. } => "/subject",
+        }
+    }
+
     /// Whether events are in it that do not tell of its certificates.
     pub(super) const fn shows_events(&self) -> bool {
         matches!(self, Self::Range { .. })
