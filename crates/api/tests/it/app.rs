@@ -97,6 +97,12 @@ impl Backend {
         Self { store: Arc::new(store.clone()), directory: Arc::new(store), _database: None }
     }
 
+    /// SQLite in this file.
+    pub(crate) async fn at(path: &std::path::Path) -> Self {
+        let store = chancery_sqlite::Sqlite::open(path).await.unwrap();
+        Self { store: Arc::new(store.clone()), directory: Arc::new(store), _database: None }
+    }
+
     /// SQLite, and how many views of it were opened.
     pub(crate) async fn counted() -> (Self, Arc<AtomicUsize>) {
         let store = chancery_sqlite::Sqlite::in_memory().await.unwrap();
