@@ -3,7 +3,7 @@
 use chancery_domain::audit::{application::AppendError, query::ReadAuditError, sinks::SinkError};
 use chancery_middleware::{Code, Problem};
 
-use super::ToProblem;
+use super::{ToProblem, certificates::phi_suspected};
 
 impl ToProblem for ReadAuditError {
     fn to_problem(self) -> Problem {
@@ -23,6 +23,7 @@ impl ToProblem for AppendError {
         match self {
             Self::Denied(denied) => denied.to_problem(),
             Self::Invalid(faults) => Problem::invalid(faults),
+            Self::PhiSuspected(found) => phi_suspected(found),
             Self::Failed(failure) => failure.into(),
         }
     }

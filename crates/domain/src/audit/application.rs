@@ -6,11 +6,14 @@ use std::collections::BTreeMap;
 use chancery_crypto::Phi;
 use serde_json::Value;
 
-use super::{Action, Change, Detail, Event, Outcome, receipt::note_all, stamp::Actor};
+use super::{Action, Change, Detail, Event, Outcome, receipt::note_all, screen::screen, stamp::Actor};
 use crate::{
     Instance,
     access::{Call, Denied, Permission},
-    certificates::payload::{is_code, is_param, is_param_name},
+    certificates::{
+        Detector,
+        payload::{is_code, is_param, is_param_name},
+    },
     faults::Faults,
     ids::{EventId, Ulid},
     instance::{Failure, fails},
@@ -90,6 +93,9 @@ pub enum AppendError {
     /// Fields are not valid.
     #[error(transparent)]
     Invalid(#[from] Faults),
+    /// The tenant is locked down, and it looks as if personal data were in it: where, and what it looks like.
+    #[error("it looks as if personal data were in it")]
+    PhiSuspected(Vec<(String, Detector)>),
     /// Something beneath failed.
     #[error(transparent)]
     Failed(Failure),
@@ -107,7 +113,9 @@ pub async fn append_own(instance: &Instance, call: &Call, event: OwnEvent) -> Re
     let mut faults = Faults::default();
     event.check("", &mut faults);
     faults.check()?;
-    let made = append_checked(instance, call, vec![event]).await?;
+    let mut events = vec![event];
+    screen(instance, call, &mut events, |_| String::new()).await?;
+    let made = append_checked(instance, call, events).await?;
     made.into_iter().next().ok_or_else(|| Failure::Internal("an event without an id").into())
 }
 
@@ -119,7 +127,7 @@ pub async fn append_own(instance: &Instance, call: &Call, event: OwnEvent) -> Re
 pub async fn append_batch(
     instance: &Instance,
     call: &Call,
-    events: Vec<OwnEvent>,
+    mut events: Vec<OwnEvent>,
 ) -> Result<Vec<EventId>, AppendError> {
     call.require(Permission::AuditAppend)?;
     let mut faults = Faults::default();
@@ -131,6 +139,7 @@ pub async fn append_batch(
         }
     }
     faults.check()?;
+    screen(instance, call, &mut events, |position| format!("/items/{position}")).await?;
     append_checked(instance, call, events).await
 }
 

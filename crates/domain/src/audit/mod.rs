@@ -29,6 +29,7 @@ pub mod page;
 pub mod query;
 pub mod receipt;
 pub mod refusals;
+pub mod screen;
 pub mod sequence;
 pub mod sinks;
 pub(crate) mod stamp;

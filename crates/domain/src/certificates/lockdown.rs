@@ -86,11 +86,12 @@ pub async fn set_lockdown(instance: &Instance, call: &Call, on: bool) -> Result<
 }
 
 /// Refuses a claim of an application that looks as if personal data were in it, where the tenant is locked down.
-pub(super) async fn check(view: &mut dyn View, claim: &Claim, now: Timestamp) -> Result<(), CertificateError> {
+pub(super) async fn check(instance: &Instance, view: &mut dyn View, claim: &Claim) -> Result<(), CertificateError> {
     if !claim.kind.starts_with("app.") || view.lockdown_since().await?.is_none() {
         return Ok(());
     }
-    let found = suspects(claim, now);
+    let found = suspects(claim, instance.now());
+    found.iter().for_each(|(_, detector)| instance.suspected().count(*detector));
     if found.is_empty() { Ok(()) } else { Err(CertificateError::PhiSuspected(found)) }
 }
 

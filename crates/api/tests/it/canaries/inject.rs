@@ -6,7 +6,10 @@ use axum::body::Body;
 use http::{HeaderName, HeaderValue, Request};
 use serde_json::{Value, json};
 
-use super::kinds::{CANARIES, Canary, Form, percent};
+use super::{
+    CODES, KEPT,
+    kinds::{CANARIES, Canary, Form, is_shaped, percent},
+};
 use crate::app::{Caller, request};
 
 /// How deep a body's schema is followed.
@@ -31,7 +34,14 @@ pub(super) struct Sent {
 }
 
 /// Where an operation keeps what is said as it is: the operation, the place, the form in which it fits, and why.
-pub(super) type Exception = (&'static str, &'static str, Form, &'static str);
+pub(super) type Kept = (&'static str, &'static str, Form, &'static str);
+
+/// Where an operation keeps codes that its application chose: the operation and the place. Shapes of personal data are refused
+/// there, words are not known to be names.
+pub(super) type Codes = (&'static str, &'static str);
+
+/// A canary's text in what a request says.
+type Written<T> = fn(&str) -> T;
 
 /// Takes one canary after another for each kind of place, so that each comes to each.
 #[derive(Default)]
@@ -41,24 +51,48 @@ pub(super) struct Turns {
 }
 
 impl Turns {
-    fn take(&mut self, place: &'static str) -> Canary {
+    fn turn(&mut self, place: &'static str) -> usize {
         let next = self.next.entry(place).or_default();
-        let canary = CANARIES[*next % CANARIES.len()];
         *next += 1;
+        *next - 1
+    }
+
+    fn take(&mut self, place: &'static str) -> Canary {
+        let canary = CANARIES[self.turn(place) % CANARIES.len()];
         self.seen.insert((place, canary.kind));
         canary
+    }
+
+    /// One of those whose shape gives them away.
+    fn take_shaped(&mut self, written: impl Fn(&str) -> String) -> Canary {
+        loop {
+            let canary = CANARIES[self.turn("a code") % CANARIES.len()];
+            if is_shaped(&written(canary.text)) {
+                return canary;
+            }
+        }
+    }
+
+    /// A member's name that is no plain word.
+    fn take_numbered(&mut self, place: &'static str) -> Canary {
+        loop {
+            let canary = CANARIES[self.turn(place) % CANARIES.len()];
+            if canary.text.bytes().filter(u8::is_ascii_digit).count() > 4 {
+                return canary;
+            }
+        }
     }
 }
 
 impl Operation<'_> {
     /// All of them.
-    pub(super) fn requests(&self, turns: &mut Turns, exceptions: &[Exception]) -> Vec<Sent> {
+    pub(super) fn requests(&self, turns: &mut Turns) -> Vec<Sent> {
         let mut all = Vec::new();
         self.headers(turns, &mut all);
         self.credentials(turns, &mut all);
         self.query(turns, &mut all);
-        self.segments(turns, exceptions, &mut all);
-        self.fields(turns, exceptions, &mut all);
+        self.segments(turns, &mut all);
+        self.fields(turns, &mut all);
         self.broken(turns, &mut all);
         all
     }
@@ -101,7 +135,8 @@ impl Operation<'_> {
 
     /// The usual request, all canaries in headers of it; once with a credential and once without.
     fn headers(&self, turns: &mut Turns, all: &mut Vec<Sent>) {
-        let named = ["user-agent", "referer", "x-forwarded-for", "x-request-id", "traceparent", "accept-language", "from"];
+        let named =
+            ["user-agent", "referer", "x-forwarded-for", "x-request-id", "traceparent", "accept-language", "from"];
         for signed in [true, false] {
             let mut sent = if signed { self.sign(self.usual()) } else { self.usual() };
             for (number, canary) in CANARIES.iter().enumerate() {
@@ -114,7 +149,9 @@ impl Operation<'_> {
             put_header(&mut sent, "cookie", &format!("note={}", percent(turns.take("a cookie").text)));
             all.push(self.named("canaries in headers", sent));
         }
-        for name in ["x-tenant-id", "idempotency-key", "x-tenant", "accept", "x-chancery-reason"] {
+        let read = ["x-tenant-id", "idempotency-key", "x-tenant", "accept", "x-chancery-reason"];
+        for _ in 0..2 {
+            let name = read[turns.turn("which header") % read.len()];
             let canary = turns.take("a header that is read");
             let mut sent = self.sign(self.usual());
             let text = if name == "idempotency-key" { Form::Slug.of(canary.text) } else { canary.text.to_owned() };
@@ -125,14 +162,15 @@ impl Operation<'_> {
 
     /// Canaries for credentials.
     fn credentials(&self, turns: &mut Turns, all: &mut Vec<Sent>) {
-        let make: [(&str, fn(&str) -> String); 5] = [
+        let make: [(&str, Written<String>); 5] = [
             ("authorization", |text| format!("Bearer {}", Form::Slug.of(text))),
             ("authorization", |text| format!("Basic {}", data_encoding::BASE64.encode(format!("{text}:x").as_bytes()))),
             ("authorization", |text| text.to_owned()),
             ("x-api-key", |text| Form::Slug.of(text)),
             ("cookie", |text| format!("__Host-chancery_access={}", Form::Slug.of(text))),
         ];
-        for (name, text) in make {
+        for _ in 0..2 {
+            let (name, text) = make[turns.turn("which credential") % make.len()];
             let canary = turns.take("a credential");
             let mut sent = self.usual();
             put_header(&mut sent, name, &text(canary.text));
@@ -147,7 +185,8 @@ impl Operation<'_> {
         let known = self.described["parameters"].as_array().into_iter().flatten().filter(|one| one["in"] == "query");
         let known = known.map(|one| one["name"].as_str().unwrap()).chain(["tenant", "tenant_id"]);
         for name in known {
-            for form in [Form::Said, Form::Slug] {
+            {
+                let form = [Form::Said, Form::Slug][turns.turn("which query") % 2];
                 let canary = turns.take("a query parameter");
                 let mine = format!("{name}={}", percent(&form.of(canary.text)));
                 let starts = format!("{name}=");
@@ -168,12 +207,12 @@ impl Operation<'_> {
     }
 
     /// Each part of the path that is a parameter.
-    fn segments(&self, turns: &mut Turns, exceptions: &[Exception], all: &mut Vec<Sent>) {
+    fn segments(&self, turns: &mut Turns, all: &mut Vec<Sent>) {
         for name in self.template.split('/').filter(|segment| segment.starts_with('{')) {
+            if self.keeps(name) {
+                continue;
+            }
             for form in Form::VALUES {
-                if exceptions.iter().any(|(id, place, kept, _)| (*id, *place, *kept) == (self.id, name, form)) {
-                    continue;
-                }
                 let canary = turns.take("a path");
                 let path = self.with_segment(name, &form.of(canary.text));
                 let sent = self.sign(request(&self.method, &path, self.body.clone()));
@@ -186,48 +225,86 @@ impl Operation<'_> {
     }
 
     fn with_segment(&self, name: &str, said: &str) -> String {
-        let (path, query) = self.path.split_once('?').map_or((self.path.as_str(), None), |(path, query)| (path, Some(query)));
+        let (path, query) =
+            self.path.split_once('?').map_or((self.path.as_str(), None), |(path, query)| (path, Some(query)));
         let segments = self.template.split('/').zip(path.split('/'));
         let segments = segments.map(|(known, now)| if known == name { percent(said) } else { now.to_owned() });
         let path = segments.collect::<Vec<_>>().join("/");
         query.map_or(path.clone(), |query| format!("{path}?{query}"))
     }
 
-    /// Each member of the body that the document knows, with three canaries each; names that it does not know.
-    fn fields(&self, turns: &mut Turns, exceptions: &[Exception], all: &mut Vec<Sent>) {
+    fn keeps(&self, place: &str) -> bool {
+        KEPT.iter().any(|(id, kept, ..)| *id == self.id && *kept == place)
+    }
+
+    fn keeps_codes(&self, place: &str) -> bool {
+        CODES.contains(&(self.id, place))
+    }
+
+    /// Each member of the body that the document knows; names that it does not know.
+    fn fields(&self, turns: &mut Turns, all: &mut Vec<Sent>) {
         let mut places = Vec::new();
         for content in self.described["requestBody"]["content"].as_object().into_iter().flatten() {
             follow(&content.1["schema"], self.schemas, &mut Vec::new(), DEPTH, &mut places);
         }
         for place in places {
             let pointer = place.iter().fold(String::new(), |text, part| text + "/" + part);
-            for form in Form::VALUES {
-                if exceptions.iter().any(|(id, kept, fits, _)| (*id, *kept, *fits) == (self.id, &*pointer, form)) {
-                    continue;
-                }
-                let canary = turns.take("a body's member");
-                let sent = self.sign(request(&self.method, &self.path, Some(self.with(&place, json!(form.of(canary.text))))));
-                all.push(self.named(format!("{} at {pointer}", canary.kind), sent));
-            }
-            let kept = |(id, place, ..): &Exception| *id == self.id && place.strip_suffix("/*") == Some(pointer.as_str());
-            if exceptions.iter().any(kept) {
+            self.values(turns, &place, &pointer, all);
+            let inside = format!("{pointer}/*");
+            if self.keeps(&inside) {
                 continue;
             }
-            for form in [Form::Said, Form::Member] {
-                let canary = turns.take("a member's name");
-                let value = json!({form.of(canary.text): turns.take("a member of a member").text});
-                let sent = self.sign(request(&self.method, &self.path, Some(self.with(&place, value))));
-                all.push(self.named(format!("{} as a name in {pointer}", canary.kind), sent));
-            }
+            let form = [Form::Said, Form::Member][turns.turn("which name") % 2];
+            let canary = match form {
+                Form::Member if self.keeps_codes(&inside) => turns.take_shaped(|text| Form::Member.of(text)),
+                Form::Member => turns.take_numbered("a member's name"),
+                _ => turns.take("a member's name as it is said"),
+            };
+            let value = json!({form.of(canary.text): turns.take("a member of a member").text});
+            let sent = self.sign(request(&self.method, &self.path, Some(self.with(&place, value))));
+            all.push(self.named(format!("{} as a name in {pointer}", canary.kind), sent));
         }
+        // A mistyped name is told back, so that it is found: a word of letters, never a number.
         for form in [Form::Said, Form::Member, Form::Capitals] {
-            let canary = turns.take("an unknown member's name");
+            let canary = match form {
+                Form::Member => turns.take_numbered("an unknown member's name"),
+                _ => turns.take("an unknown member's name as it is said"),
+            };
             let mut body = self.body.clone().unwrap_or_else(|| json!({}));
             if let Some(members) = body.as_object_mut() {
                 members.insert(form.of(canary.text), json!(canary.text));
                 let sent = self.sign(request(&self.method, &self.path, Some(body)));
                 all.push(self.named(format!("{} as an unknown member", canary.kind), sent));
             }
+        }
+    }
+
+    /// One member, with canaries as they are said and in another form.
+    fn values(&self, turns: &mut Turns, place: &[String], pointer: &str, all: &mut Vec<Sent>) {
+        if self.keeps(pointer) {
+            return;
+        }
+        let other = [Form::Slug, Form::Capitals][turns.turn("which form") % 2];
+        let written = [Form::Said, other].map(|form| {
+            let canary = match self.keeps_codes(pointer) && form != Form::Said {
+                true => turns.take_shaped(|text| form.of(text)),
+                false => turns.take("a body's member"),
+            };
+            (canary.kind, form.of(canary.text))
+        });
+        let mut written = Vec::from(written);
+        // What an application names itself begins so.
+        if self.keeps_codes(pointer) {
+            let own = |text: &str| format!("app.{}", Form::Slug.of(text));
+            let canary = turns.take_shaped(own);
+            written.push((canary.kind, own(canary.text)));
+            if is_shaped(&written[0].1) {
+                written.push((canary.kind, Form::Capitals.of(canary.text)));
+            }
+        }
+        for (kind, text) in written {
+            let sent = self.sign(request(&self.method, &self.path, Some(self.with(place, json!(text)))));
+            all.push(self.named(format!("{kind} at {pointer}"), sent));
         }
     }
 
@@ -239,7 +316,7 @@ impl Operation<'_> {
 
     /// Bodies that are none.
     fn broken(&self, turns: &mut Turns, all: &mut Vec<Sent>) {
-        let make: [(&str, &str, fn(&str) -> Vec<u8>); 8] = [
+        let make: [(&str, &str, Written<Vec<u8>>); 8] = [
             ("cut short", "application/json", |text| format!(r#"{{"name":"{text}"#).into_bytes()),
             ("a name twice", "application/json", |text| format!(r#"{{"{text}":1,"{text}":2}}"#).into_bytes()),
             ("no UTF-8", "application/json", |text| [b"{\"name\":\"", text.as_bytes(), b"\xff\"}"].concat()),
@@ -252,7 +329,8 @@ impl Operation<'_> {
             ("lines", "application/x-ndjson", |text| format!("{{\"username\":\"{text}\"}}\n{text}\n").into_bytes()),
             ("bytes", "application/octet-stream", |text| text.as_bytes().to_vec()),
         ];
-        for (what, media_type, body) in make {
+        for _ in 0..3 {
+            let (what, media_type, body) = make[turns.turn("which body") % make.len()];
             let canary = turns.take("a body that is none");
             let mut sent = self.sign(self.usual());
             sent.headers_mut().insert("content-type", HeaderValue::from_static(media_type));
