@@ -126,6 +126,7 @@ pub struct Metrics {
     pub(crate) certificates: Counter,
     unreviewed: Gauge<u64, AtomicU64>,
     open_failures: Family<Class, Counter>,
+    suspected: Family<Class, Counter>,
     integrity_failures: Family<Check, Counter>,
     scrubbed: Counter,
     unwitnessed: Gauge<u64, AtomicU64>,
@@ -179,6 +180,7 @@ impl Metrics {
             certificates: Counter::default(),
             unreviewed: Gauge::default(),
             open_failures: Family::default(),
+            suspected: Family::default(),
             integrity_failures: Family::default(),
             scrubbed: Counter::default(),
             unwitnessed: Gauge::default(),
@@ -256,6 +258,11 @@ impl Metrics {
         );
         let failures = metrics.open_failures.clone();
         registry.register("chancery_open_failures", "Values that did not open, by class", failures);
+        registry.register(
+            "chancery_phi_suspected",
+            "What looked like personal data where none belongs, by what it looked like",
+            metrics.suspected.clone(),
+        );
         registry.register(
             "chancery_key_anomalies",
             "Unusual uses of keys, by what is unusual",
@@ -398,6 +405,9 @@ impl Metrics {
         };
         for (class, count) in instance.open_failures().counts() {
             catch_up(&self.open_failures.get_or_create(&Class { class: class.as_str() }), count);
+        }
+        for (detector, count) in instance.suspected().counts() {
+            catch_up(&self.suspected.get_or_create(&Class { class: detector.as_str() }), count);
         }
         for (class, count) in instance.refused_credentials().counts() {
             catch_up(&self.refused.get_or_create(&Class { class: class.as_str() }), count);

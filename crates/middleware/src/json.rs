@@ -16,6 +16,8 @@ use crate::{Code, Problem};
 const MAX_DEPTH: u8 = 32;
 /// How many faults one answer lists.
 const MAX_FAULTS: usize = 32;
+/// How many digits a member's name has at most, to be repeated: `sha256`, and no number of a record.
+const MAX_DIGITS: usize = 4;
 const DUPLICATE: &str = "duplicate key";
 const TOO_DEEP: &str = "nested too deep";
 /// How the error of a closed list begins; its choices follow.
@@ -232,14 +234,15 @@ pub(crate) fn read_value<T: DeserializeOwned>(value: &mut Value) -> Result<T, Pr
             Ok(read) => return Ok(read),
             Err(error) => error,
         };
-        let mut keys: Vec<String> = error.path().iter().filter_map(segment).collect();
+        let mut keys: Vec<Key> = error.path().iter().filter_map(Key::of).collect();
         let text = error.inner().to_string();
         let (code, message) = explain(&text);
         if code == "required" {
-            keys.extend(between_backticks(&text).map(str::to_owned));
+            keys.extend(between_backticks(&text).map(|name| Key::Name(name.to_owned())));
         }
-        let unknown = (code == "unknown_field").then(|| keys.last().cloned()).flatten();
         faults.add(pointer(&keys), code, message);
+        let keys: Vec<String> = keys.into_iter().map(Key::into_text).collect();
+        let unknown = (code == "unknown_field").then(|| keys.last().cloned()).flatten();
         // An unknown field can be taken out to look for the next fault; anything else ends the search.
         let removed = unknown.is_some_and(|name| {
             let parent = keys.get(..keys.len().saturating_sub(1)).unwrap_or_default();
@@ -270,21 +273,51 @@ fn invalid(faults: Faults) -> Problem {
     }
 }
 
-fn segment(segment: &serde_path_to_error::Segment) -> Option<String> {
-    match segment {
-        serde_path_to_error::Segment::Seq { index } => Some(index.to_string()),
-        serde_path_to_error::Segment::Map { key } => Some(key.clone()),
-        serde_path_to_error::Segment::Enum { .. } | serde_path_to_error::Segment::Unknown => None,
+/// One step of the way to a fault.
+enum Key {
+    Index(usize),
+    Name(String),
+}
+
+impl Key {
+    fn of(segment: &serde_path_to_error::Segment) -> Option<Self> {
+        match segment {
+            serde_path_to_error::Segment::Seq { index } => Some(Self::Index(*index)),
+            serde_path_to_error::Segment::Map { key } => Some(Self::Name(key.clone())),
+            serde_path_to_error::Segment::Enum { .. } | serde_path_to_error::Segment::Unknown => None,
+        }
+    }
+
+    /// Whether it may be repeated.
+    fn is_told(&self) -> bool {
+        match self {
+            Self::Index(_) => true,
+            Self::Name(name) => is_name(name),
+        }
+    }
+
+    fn into_text(self) -> String {
+        match self {
+            Self::Index(index) => index.to_string(),
+            Self::Name(name) => name,
+        }
     }
 }
 
 /// A JSON pointer (RFC 6901) that stops before the first key that could be somebody's data.
-fn pointer(keys: &[String]) -> String {
-    keys.iter().take_while(|key| is_name(key)).fold(String::new(), |text, key| text + "/" + key)
+fn pointer(keys: &[Key]) -> String {
+    keys.iter().take_while(|key| key.is_told()).fold(String::new(), |text, key| match key {
+        Key::Index(index) => format!("{text}/{index}"),
+        Key::Name(name) => format!("{text}/{name}"),
+    })
 }
 
-fn is_name(key: &str) -> bool {
-    !key.is_empty() && key.len() <= 64 && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+/// A name as members have: of letters and a few digits. More digits are a number of somebody or something.
+pub(crate) fn is_name(key: &str) -> bool {
+    !key.is_empty()
+        && key.len() <= 64
+        && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        && key.bytes().filter(u8::is_ascii_digit).count() <= MAX_DIGITS
 }
 
 /// A code and a sentence for an error of serde, without the value that its own text may hold.
@@ -404,6 +437,18 @@ mod tests {
         let problem = read_value::<Outer>(&mut value).unwrap_err();
         let text = format!("{:?}", problem.faults());
         assert!(!text.contains("6789") && !text.contains("Jane"), "{text}");
+    }
+
+    /// Found by the canaries: the name of an unknown member was repeated, whatever it was.
+    #[test]
+    fn a_number_as_a_members_name_is_not_repeated() {
+        for name in ["MRN73519284", "987654320", "n415_867_5309", "ACCT5520917733"] {
+            let unknown = errors(&format!(r#"{{"name":"","items":[],"{name}":1}}"#));
+            assert_eq!(unknown, serde_json::json!([["", "unknown_field"]]), "{name}");
+            let inside = errors(&format!(r#"{{"name":"","items":[{{"count":1,"{name}":1}}]}}"#));
+            assert_eq!(inside, serde_json::json!([["/items/0", "unknown_field"]]), "{name}");
+        }
+        assert_eq!(errors(r#"{"name":"","items":[],"sha256":1}"#), serde_json::json!([["/sha256", "unknown_field"]]));
     }
 
     #[test]

@@ -7,6 +7,9 @@ use chancery_domain::Faults;
 use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 
+/// How many digits a place in a list has at most, to be repeated.
+const MAX_INDEX: usize = 5;
+
 macro_rules! problems {
     ($($(#[$meta:meta])* $variant:ident = $code:literal, $status:ident, $title:literal;)+) => {
         /// Why a request was not done. The text codes and statuses are a public promise.
@@ -268,7 +271,7 @@ impl IntoResponse for Problem {
                     .faults
                     .0
                     .iter()
-                    .map(|fault| json!({"pointer": fault.pointer, "code": fault.code, "message": fault.message}))
+                    .map(|fault| json!({"pointer": told(&fault.pointer), "code": fault.code, "message": fault.message}))
                     .collect();
                 fields.insert("errors".into(), entries.into());
             }
@@ -286,6 +289,13 @@ impl IntoResponse for Problem {
         response.extensions_mut().insert(self.code);
         response
     }
+}
+
+/// A pointer up to the first member whose name is mostly a number: a map's keys may be somebody's.
+fn told(pointer: &str) -> String {
+    let is_index = |part: &str| part.len() <= MAX_INDEX && part.bytes().all(|byte| byte.is_ascii_digit());
+    let parts = pointer.split('/').take_while(|part| is_index(part) || crate::json::is_name(part) || part.is_empty());
+    parts.collect::<Vec<_>>().join("/")
 }
 
 /// RFC 6750 §3: an error only when a credential was presented.
@@ -317,6 +327,22 @@ mod tests {
         let response = problem.into_response();
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
         assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
+    }
+
+    /// Found by the canaries: the name of a detail and of a field that is not registered was repeated, whatever it was.
+    #[test]
+    fn a_pointer_ends_before_a_members_name_that_is_a_number() {
+        for (pointer, expected) in [
+            ("", ""),
+            ("/items/17/fields/ssn", "/items/17/fields/ssn"),
+            ("/items/0/fields/mrn73519284", "/items/0/fields"),
+            ("/details/n987_65_4320/x", "/details"),
+            ("/details/987654320", "/details"),
+            ("/items/0/sha256", "/items/0/sha256"),
+            ("/params/Jane Doe", "/params"),
+        ] {
+            assert_eq!(told(pointer), expected, "{pointer}");
+        }
     }
 
     #[test]

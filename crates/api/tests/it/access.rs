@@ -264,7 +264,11 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn new() -> Self {
-        let app = TestApp::new().await;
+        Self::on(TestApp::new().await).await
+    }
+
+    /// In this Chancery.
+    pub(crate) async fn on(app: TestApp) -> Self {
         // First: it takes two days.
         let dead = dead(&app).await;
         let (ours, theirs, spare) = (app.clinic("ours").await, app.clinic("theirs").await, app.clinic("spare").await);

@@ -16,6 +16,7 @@ mod approvals;
 mod audit;
 mod auth;
 mod blobs;
+mod canaries;
 mod census;
 mod certificates;
 mod cookies;

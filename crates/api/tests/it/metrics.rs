@@ -8,7 +8,7 @@ use tower::ServiceExt;
 
 use crate::app::TestApp;
 
-async fn scrape(app: &TestApp) -> String {
+pub(crate) async fn scrape(app: &TestApp) -> String {
     let sent = Request::get("/metrics").body(Body::empty()).unwrap();
     let reply = chancery_api::metrics_router(app.metrics.clone()).oneshot(sent).await.unwrap();
     String::from_utf8(reply.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()

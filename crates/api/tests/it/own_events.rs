@@ -122,6 +122,43 @@ async fn each_bad_field_is_named_and_nothing_is_appended() {
     assert_eq!(app.get(&clinic.auditor, &path).await.ok()["items"], json!([]));
 }
 
+/// Found by the canaries: a number of a record is as good a code as any.
+#[tokio::test]
+async fn what_looks_like_personal_data_is_left_out_of_a_detail_or_refused_under_lockdown() {
+    let app = TestApp::new().await;
+    let clinic = app.clinic("ours").await;
+    let with = |details: Value| json!({"type": "app.visit.closed", "details": details});
+    let suspect =
+        with(json!({"who": "MRN-123456", "ward": "W-12", "born": "1980-02-29", "mrn7654321": 1, "at": 1_790_000_000}));
+    let batch = "/v1/audit/events/batch";
+    app.post(&clinic.service, PATH, suspect.clone()).await.created();
+    app.post(&clinic.service, batch, json!({"items": [suspect.clone()]})).await.created();
+    let told = app.events(&clinic.auditor, "app.visit.closed").await;
+    assert_eq!(told.len(), 2);
+    let left = json!({"who": "SUSPECTED", "ward": "W-12", "born": "SUSPECTED", "suspected_2": 1, "at": 1_790_000_000});
+    for event in told {
+        assert_eq!(core(&event)["detail"], left);
+    }
+    let text = crate::metrics::scrape(&app).await;
+    for (class, count) in [("record_number", 4), ("birth_date", 2), ("ssn", 0)] {
+        let line = format!(r#"chancery_phi_suspected_total{{class="{class}"}} {count}"#);
+        assert!(text.lines().any(|found| found == line), "{line} is missing in {text}");
+    }
+
+    app.put(&clinic.admin, "/v1/lockdown", json!({"on": true})).await.ok();
+    let refused = app.post(&clinic.service, batch, json!({"items": [with(json!({"ward": "W-12"})), suspect]})).await;
+    refused.refused(422, "phi.suspected");
+    assert!(!["123456", "7654321", "1980"].iter().any(|text| refused.text().contains(text)), "{}", refused.text());
+    let pointers: Vec<_> =
+        refused.json()["errors"].as_array().unwrap().iter().map(|one| one["pointer"].clone()).collect();
+    assert_eq!(pointers, vec![json!("/items/1/details"); 4]);
+    for odd in [with(json!({"n": 123_456_789})), json!({"type": "app.mrn123456"})] {
+        app.post(&clinic.service, PATH, odd).await.refused(422, "phi.suspected");
+    }
+    app.post(&clinic.service, PATH, with(json!({"ward": "W-12", "beds": 3}))).await.created();
+    assert_eq!(app.events(&clinic.auditor, "app.visit.closed").await.len(), 3);
+}
+
 #[tokio::test]
 async fn the_largest_event_fits_into_a_leaf() {
     let app = TestApp::new().await;

@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use chancery_crypto::Phi;
 use serde_json::Value;
 
-use super::{Action, Change, Detail, Event, Outcome, receipt::note_all, stamp::Actor};
+use super::{Action, Change, Detail, Event, Outcome, receipt::note_all, screen::screen, stamp::Actor};
 use crate::{
     Instance,
     access::{Call, Denied, Permission},
     certificates::{
-        Detector, check_events,
+        Detector,
         payload::{is_code, is_param, is_param_name},
     },
     faults::Faults,
@@ -93,8 +93,8 @@ pub enum AppendError {
     /// Fields are not valid.
     #[error(transparent)]
     Invalid(#[from] Faults),
-    /// The tenant is locked down, and it looks as if personal data were in it.
-    #[error("looks like personal data")]
+    /// The tenant is locked down, and it looks as if personal data were in it: where, and what it looks like.
+    #[error("it looks as if personal data were in it")]
     PhiSuspected(Vec<(String, Detector)>),
     /// Something beneath failed.
     #[error(transparent)]
@@ -113,8 +113,9 @@ pub async fn append_own(instance: &Instance, call: &Call, event: OwnEvent) -> Re
     let mut faults = Faults::default();
     event.check("", &mut faults);
     faults.check()?;
-    look_into(instance, call.tenant(), &[(String::new(), &event)]).await?;
-    let made = append_checked(instance, call, vec![event]).await?;
+    let mut events = vec![event];
+    look_into(instance, call, &mut events, |_| String::new()).await?;
+    let made = append_checked(instance, call, events).await?;
     made.into_iter().next().ok_or_else(|| Failure::Internal("an event without an id").into())
 }
 
@@ -126,7 +127,7 @@ pub async fn append_own(instance: &Instance, call: &Call, event: OwnEvent) -> Re
 pub async fn append_batch(
     instance: &Instance,
     call: &Call,
-    events: Vec<OwnEvent>,
+    mut events: Vec<OwnEvent>,
 ) -> Result<Vec<EventId>, AppendError> {
     call.require(Permission::AuditAppend)?;
     let mut faults = Faults::default();
@@ -138,30 +139,33 @@ pub async fn append_batch(
         }
     }
     faults.check()?;
-    let placed: Vec<_> =
-        events.iter().enumerate().map(|(position, event)| (format!("/items/{position}"), event)).collect();
-    look_into(instance, call.tenant(), &placed).await?;
+    look_into(instance, call, &mut events, |position| format!("/items/{position}")).await?;
     append_checked(instance, call, events).await
 }
 
 /// What cannot be told from the form of the events alone.
-async fn look_into(instance: &Instance, tenant: TenantId, events: &[(String, &OwnEvent)]) -> Result<(), AppendError> {
-    refuse_managed_keys(instance, tenant, events).await?;
-    let found = check_events(instance, tenant, events).await?;
-    if found.is_empty() { Ok(()) } else { Err(AppendError::PhiSuspected(found)) }
+async fn look_into(
+    instance: &Instance,
+    call: &Call,
+    events: &mut [OwnEvent],
+    place: fn(usize) -> String,
+) -> Result<(), AppendError> {
+    refuse_managed_keys(instance, call.tenant(), events, place).await?;
+    screen(instance, call, events, place).await
 }
 
 /// The events of a key that Chancery made for itself tell what it signed when: nobody else's stand among them.
 async fn refuse_managed_keys(
     instance: &Instance,
     tenant: TenantId,
-    events: &[(String, &OwnEvent)],
+    events: &[OwnEvent],
+    place: fn(usize) -> String,
 ) -> Result<(), AppendError> {
-    let of_key = |(at, event): &(String, &OwnEvent)| {
+    let of_key = |(number, event): (usize, &OwnEvent)| {
         let id = event.resource.as_ref()?.id.parse::<KeyId>().ok()?;
-        Some((format!("{at}/resource/id"), id))
+        Some((format!("{}/resource/id", place(number)), id))
     };
-    let named: Vec<(String, KeyId)> = events.iter().filter_map(of_key).collect();
+    let named: Vec<(String, KeyId)> = events.iter().enumerate().filter_map(of_key).collect();
     if named.is_empty() {
         return Ok(());
     }

@@ -30,6 +30,7 @@ pub mod query;
 pub mod receipt;
 pub mod refusals;
 pub mod retention;
+pub mod screen;
 pub mod sequence;
 pub mod sinks;
 pub(crate) mod stamp;

@@ -43,7 +43,7 @@ impl Desk {
         if !claim.kind.starts_with("app.") && !KINDS.contains(&claim.kind.as_str()) {
             return Err(Failure::Internal("a statement of a kind that is not ours").into());
         }
-        lockdown::check(change.rows(), claim, instance.now()).await?;
+        lockdown::check(instance, change.rows(), claim).await?;
         let tenant = change.keyring().tenant();
         let salt: [u8; 32] = random::array(instance.random())?;
         let certificate = sign(instance, change, tenant, &self.version, &self.origin, claim, &salt)?;

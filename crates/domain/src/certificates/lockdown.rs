@@ -5,15 +5,14 @@ use serde_json::Value;
 
 use super::{
     CertificateError, Claim,
-    suspects::{Detector, suspects, suspects_in, suspects_in_event, suspects_of_event},
+    suspects::{Detector, suspects, suspects_in, suspects_in_event},
 };
 use crate::{
     Instance,
     access::{Call, Permission},
-    audit::{Change, Detail, Event, EventKind, EventSpan, application::OwnEvent, receipt::note, sequence},
-    ids::TenantId,
+    audit::{Change, Detail, Event, EventKind, EventSpan, receipt::note, sequence},
     instance::Failure,
-    store::{StoreError, View},
+    store::View,
     time::Timestamp,
 };
 
@@ -86,29 +85,13 @@ pub async fn set_lockdown(instance: &Instance, call: &Call, on: bool) -> Result<
     Ok(since)
 }
 
-/// Refuses an application's events that look as if personal data were in them, where the tenant is locked down: gives what is
-/// suspected, by the events' own pointers.
-pub(crate) async fn check_events(
-    instance: &Instance,
-    tenant: TenantId,
-    events: &[(String, &OwnEvent)],
-) -> Result<Vec<(String, Detector)>, StoreError> {
-    let placed = |(at, event): &(String, &OwnEvent)| {
-        let found = suspects_of_event(event, instance.now()).into_iter();
-        found.map(|(pointer, detector)| (format!("{at}{pointer}"), detector)).collect::<Vec<_>>()
-    };
-    let found: Vec<_> = events.iter().flat_map(placed).collect();
-    // Most have nothing of the kind: then nobody asks the store.
-    let locked = !found.is_empty() && instance.store().view(tenant).await?.lockdown_since().await?.is_some();
-    Ok(if locked { found } else { Vec::new() })
-}
-
 /// Refuses a claim of an application that looks as if personal data were in it, where the tenant is locked down.
-pub(super) async fn check(view: &mut dyn View, claim: &Claim, now: Timestamp) -> Result<(), CertificateError> {
+pub(super) async fn check(instance: &Instance, view: &mut dyn View, claim: &Claim) -> Result<(), CertificateError> {
     if !claim.kind.starts_with("app.") || view.lockdown_since().await?.is_none() {
         return Ok(());
     }
-    let found = suspects(claim, now);
+    let found = suspects(claim, instance.now());
+    found.iter().for_each(|(_, detector)| instance.suspected().count(*detector));
     if found.is_empty() { Ok(()) } else { Err(CertificateError::PhiSuspected(found)) }
 }
 

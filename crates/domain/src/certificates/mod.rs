@@ -26,7 +26,6 @@ pub use batch::issue_all;
 pub use issue::{CertificateError, Issued, get, issue};
 pub(crate) use issue::{issue_within, state, with_key_of_today};
 pub use lists::{CertificateFilter, list};
-pub(crate) use lockdown::check_events;
 pub use lockdown::{LockdownReport, Suspicion, lockdown, report as lockdown_report, set_lockdown};
 pub use offline::{PackReport, PackVerdict, verify_pack};
 pub use pack::{PackScope, assemble, export, pack};

@@ -7,7 +7,6 @@ use serde_json::Value;
 
 use super::{Claim, Evidence};
 use crate::{
-    audit::application::OwnEvent,
     text::{is_date, is_email},
     time::Timestamp,
 };
@@ -118,35 +117,6 @@ pub(super) fn suspects(claim: &Claim, now: Timestamp) -> Vec<(String, Detector)>
     for (number, Evidence { name, media_type, .. }) in claim.evidence.iter().enumerate() {
         look(format!("/evidence/{number}/name"), name);
         look(format!("/evidence/{number}/media_type"), media_type);
-    }
-    found
-}
-
-/// Where what an application tells in an event looks as if personal data were in it. Personal texts are sealed and references
-/// keyed, so they are not looked at.
-pub(crate) fn suspects_of_event(event: &OwnEvent, now: Timestamp) -> Vec<(String, Detector)> {
-    let mut found = Vec::new();
-    let mut look = |pointer: &str, text: &str| {
-        found.extend(suspect(text, now).map(|detector| (pointer.to_owned(), detector)));
-    };
-    look("/type", &event.kind);
-    if let Some(resource) = &event.resource {
-        look("/resource/kind", &resource.kind);
-    }
-    for (name, value) in &event.details {
-        // The name may itself be what is wrong, so it is not repeated.
-        look("/details", name);
-        match value {
-            Value::String(text) => look("/details", text),
-            Value::Number(number) => look("/details", &number.to_string()),
-            _ => {}
-        }
-    }
-    for (position, reference) in event.references.iter().enumerate() {
-        look(&format!("/references/{position}/kind"), &reference.kind);
-    }
-    for name in event.personal.keys() {
-        look("/personal", name);
     }
     found
 }

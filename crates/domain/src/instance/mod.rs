@@ -12,7 +12,8 @@ use crate::{
     access::{Call, Denied, Permission, RECENT_SECONDS, RefusedCredentials, authenticate::CallerCache},
     api_keys::last_used::LastUsed,
     audit::{
-        Appender, counters::Counters, failures::OpenFailures, guard::Guard, refusals::AnonymousCounts, sinks::AuditSink,
+        Appender, counters::Counters, failures::OpenFailures, guard::Guard, refusals::AnonymousCounts,
+        screen::Suspected, sinks::AuditSink,
     },
     datasets::DatasetTables,
     identity_providers::KeySets,
@@ -67,6 +68,7 @@ pub struct Instance {
     guard: Guard,
     pub(crate) callers: CallerCache,
     refused_credentials: RefusedCredentials,
+    suspected: Suspected,
     pub(crate) last_used: LastUsed,
     pub(crate) passwords: PasswordQueue,
     pub(crate) key_limits: KeyLimits,
@@ -117,6 +119,7 @@ impl Instance {
             guard: Guard::default(),
             callers: CallerCache::default(),
             refused_credentials: RefusedCredentials::default(),
+            suspected: Suspected::default(),
             last_used: LastUsed::default(),
             passwords: PasswordQueue::new(settings.password_cost),
             key_limits: KeyLimits::default(),
@@ -223,6 +226,11 @@ impl Instance {
     /// The tenants that got a job over a dataset in this process since the last call.
     pub fn take_due_datasets(&self) -> BTreeSet<TenantId> {
         std::mem::take(&mut *self.due_datasets.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// How often something looked like personal data, by detector.
+    pub fn suspected(&self) -> &Suspected {
+        &self.suspected
     }
 
     /// How many credentials were refused, by class.
