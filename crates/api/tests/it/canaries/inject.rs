@@ -286,7 +286,8 @@ impl Operation<'_> {
         }
         let other = [Form::Slug, Form::Capitals][turns.turn("which form") % 2];
         let written = [Form::Said, other].map(|form| {
-            let canary = match self.keeps_codes(pointer) && form != Form::Said {
+            // What fits as a code as it is said, too.
+            let canary = match self.keeps_codes(pointer) {
                 true => turns.take_shaped(|text| form.of(text)),
                 false => turns.take("a body's member"),
             };
