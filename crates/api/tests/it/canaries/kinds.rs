@@ -11,7 +11,7 @@ pub(super) struct Canary {
     pub(super) kind: &'static str,
     /// As it would be written.
     pub(super) text: &'static str,
-    /// The part of it that gives it away alone.
+    /// The part of it that gives it away alone: longer than what random hex has by chance.
     pub(super) sought: &'static str,
 }
 
@@ -29,16 +29,16 @@ pub(super) const CANARIES: [Canary; 18] = [
     canary("email", "zq@muddlewick.example", "muddlewick"),
     canary("ssn", "987-65-4320", "987-65-4320"),
     canary("mrn", "MRN73519284", "mrn73519284"),
-    canary("health_plan", "HPB-66190437-02", "66190437"),
+    canary("health_plan", "HPB-66190437-02", "hpb-66190437"),
     canary("account", "ACCT5520917733", "5520917733"),
-    canary("licence", "LIC-D8842071", "d8842071"),
+    canary("licence", "LIC-D8842071", "lic-d8842071"),
     canary("vehicle", "1HGCM82633A004352", "1hgcm82633a004352"),
     canary("device", "UDI-00884838048775", "00884838048775"),
     canary("url", "https://thistledown.example/p/7", "thistledown"),
     canary("ip", "203.0.113.77", "203.0.113.77"),
     canary("biometric", "FPRINT-9C41E7AA05", "9c41e7aa05"),
     canary("photo", "IMG_FACE_4410077.jpg", "img_face_4410077"),
-    canary("other", "RXC-558301-OTTER", "558301"),
+    canary("other", "RXC-558301-OTTER", "rxc-558301"),
 ];
 
 /// How a canary is written, so that it fits what a field takes.

@@ -47,6 +47,7 @@ const KEPT: &[Kept] = &[
     ("replace_identity_provider", "/name", Form::Said, "what an issuer is called"),
     ("replace_identity_provider", "/role_claim", Form::Said, "where an issuer puts roles"),
     ("create_revocation", "/reason", Form::Said, "why a token ended, for whoever lists what ended"),
+    ("place_legal_hold", "{name}", Form::Slug, "what a hold is called"),
     ("define_role", "{name}", Form::Slug, "what a role is called"),
     ("define_role", "/description", Form::Said, "what a role is for"),
     ("define_field", "{table}", Form::Member, "a table of the application"),

@@ -1,5 +1,7 @@
 //! A PostgreSQL database for the demo: a new one beside the given one, or that one itself if it is empty.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, bail};
 use sqlx::{Connection as _, PgConnection};
 
@@ -26,6 +28,9 @@ macro_rules! slots {
 
 /// So many demos can run on one server at once; each takes the first name that is free.
 const SLOTS: &[Slot] = &slots!(1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16);
+
+/// How often the removal of a database is tried.
+const REMOVALS: u32 = 5;
 
 /// Where the demo works.
 pub(super) struct Database {
@@ -68,7 +73,15 @@ impl Database {
     pub(super) async fn remove(self) -> Result<()> {
         let Some((slot, url)) = self.made else { return Ok(()) };
         let mut connection = PgConnection::connect(&url).await?;
-        sqlx::query(slot.drop).execute(&mut connection).await?;
+        // On a busy machine a back end of the demo may take longer to end than the seconds that PostgreSQL waits for it.
+        let mut tries = 0;
+        while let Err(error) = sqlx::query(slot.drop).execute(&mut connection).await {
+            tries += 1;
+            if tries == REMOVALS {
+                return Err(error).with_context(|| format!("could not drop the demo's database {}", slot.name));
+            }
+            tokio::time::sleep(Duration::from_secs(2)).await;
+        }
         Ok(())
     }
 }
