@@ -6,6 +6,7 @@ use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -23,7 +24,7 @@ use crate::process::{self, Guarded};
 #[derive(Debug)]
 pub(crate) struct Postgres {
     // Dropped in this order.
-    server: Guarded,
+    server: Mutex<Guarded>,
     folder: TempDir,
     bin: PathBuf,
     port: u16,
@@ -43,7 +44,7 @@ impl Postgres {
         make_cluster(&bin, folder.path(), &owner)?;
         make_certificates(folder.path(), &owner)?;
         let (port, server) = start_server(&bin, folder.path(), &owner)?;
-        let postgres = Self { server, folder, bin, port, password: ambient::random_hex()? };
+        let postgres = Self { server: Mutex::new(server), folder, bin, port, password: ambient::random_hex()? };
         postgres.make_roles()?;
         Ok(postgres)
     }
@@ -94,9 +95,25 @@ impl Postgres {
         kill_process(pid, Signal::KILL).context("could not kill a process of the database")
     }
 
+    /// Stops the server as an administrator does, with whatever is open rolled back, and starts it again where it was.
+    pub(crate) fn restart(&self) -> Result<()> {
+        let mut server = self.held();
+        // SIGINT: fast shutdown.
+        server.signal(Signal::INT)?;
+        server.wait_for(Duration::from_secs(30))?.context("PostgreSQL did not stop within 30 s")?;
+        let folder = self.folder.path();
+        let mut command = server_command(&self.bin, folder, &Owner::find()?, self.port)?;
+        *server = Guarded::spawn(&mut command)?.stopped_by(Signal::QUIT);
+        wait_until_ready(&self.bin, folder, self.port, &server).with_context(|| log_end(folder))
+    }
+
+    fn held(&self) -> MutexGuard<'_, Guarded> {
+        self.server.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Fails when the server is no longer there, with the end of its log.
     pub(crate) fn check_alive(&self) -> Result<()> {
-        if self.server.ended()? {
+        if self.held().ended()? {
             bail!("the private PostgreSQL ended by itself\n{}", log_end(self.folder.path()));
         }
         Ok(())
@@ -219,16 +236,7 @@ fn start_server(bin: &Path, folder: &Path, owner: &Owner) -> Result<(u16, Guarde
     let mut failure = anyhow!("no attempt made");
     for _ in 0..3 {
         let port = free_port()?;
-        let log = File::create(folder.join("server.log"))?;
-        let mut command = owner.command(bin.join("postgres"), folder);
-        command.arg("-D").arg(folder.join("data")).arg("-k").arg(folder).args(["-p", &port.to_string()]);
-        for setting in SETTINGS {
-            command.args(["-c", setting]);
-        }
-        for (name, file) in [("ssl_cert_file", "server.crt"), ("ssl_key_file", "server.key")] {
-            command.args(["-c", &format!("{name}={}", folder.join(file).display())]);
-        }
-        command.stdout(log.try_clone()?).stderr(log);
+        let mut command = server_command(bin, folder, owner, port)?;
         // SIGQUIT: immediate shutdown. Nothing in it is worth a checkpoint.
         let server = Guarded::spawn(&mut command)?.stopped_by(Signal::QUIT);
         match wait_until_ready(bin, folder, port, &server) {
@@ -238,6 +246,20 @@ fn start_server(bin: &Path, folder: &Path, owner: &Owner) -> Result<(u16, Guarde
         process::pause(Duration::ZERO)?;
     }
     Err(failure.context(log_end(folder)))
+}
+
+fn server_command(bin: &Path, folder: &Path, owner: &Owner, port: u16) -> Result<Command> {
+    let log = File::create(folder.join("server.log"))?;
+    let mut command = owner.command(bin.join("postgres"), folder);
+    command.arg("-D").arg(folder.join("data")).arg("-k").arg(folder).args(["-p", &port.to_string()]);
+    for setting in SETTINGS {
+        command.args(["-c", setting]);
+    }
+    for (name, file) in [("ssl_cert_file", "server.crt"), ("ssl_key_file", "server.key")] {
+        command.args(["-c", &format!("{name}={}", folder.join(file).display())]);
+    }
+    command.stdout(log.try_clone()?).stderr(log);
+    Ok(command)
 }
 
 const SETTINGS: &[&str] = &[

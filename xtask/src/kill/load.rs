@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use serde_json::Value;
@@ -66,17 +66,54 @@ pub(super) struct Harvest {
     pub(super) faults: Vec<String>,
 }
 
-/// Presses all clinics at once while `meanwhile` runs, which is to end the server.
-pub(super) fn drive(clinics: &[&Clinic], round: u64, meanwhile: impl FnOnce() -> Result<()>) -> Result<Vec<Harvest>> {
+/// So many callers of each clinic append events in batches, if a rate is asked for.
+const APPENDERS: u64 = 2;
+/// The most events of one call.
+const BATCH: u64 = 100;
+
+/// How many events were acknowledged since when, by whomever, and how many a second are asked for.
+#[derive(Debug)]
+struct Pace {
+    began: Instant,
+    acknowledged: AtomicU64,
+    rate: u64,
+    appenders: u64,
+}
+
+impl Pace {
+    /// How many events one appender is to send now.
+    fn due(&self, elapsed: Duration) -> u64 {
+        let wanted = u128::from(self.rate) * elapsed.as_millis() / 1_000;
+        let behind =
+            u64::try_from(wanted).unwrap_or(u64::MAX).saturating_sub(self.acknowledged.load(Ordering::Relaxed));
+        behind.div_ceil(self.appenders.max(1)).min(BATCH)
+    }
+}
+
+/// Presses all clinics at once while `meanwhile` runs, which is to end the server. With a `rate`, callers that append events in
+/// batches make up what single calls lack of so many events a second.
+pub(super) fn drive(
+    clinics: &[&Clinic],
+    round: u64,
+    rate: u64,
+    meanwhile: impl FnOnce() -> Result<()>,
+) -> Result<Vec<Harvest>> {
     let stop = AtomicBool::new(false);
+    let appenders = if rate == 0 { 0 } else { APPENDERS };
+    let clinic_count = u64::try_from(clinics.len()).unwrap_or(1);
+    let pace =
+        Pace { began: Instant::now(), acknowledged: AtomicU64::new(0), rate, appenders: appenders * clinic_count };
     let numbers = AtomicU64::new(round << 32);
     let mut harvests: Vec<Harvest> = clinics.iter().map(|_| Harvest::default()).collect();
     thread::scope(|scope| {
-        let (stop, numbers) = (&stop, &numbers);
+        let (stop, numbers, pace) = (&stop, &numbers, &pace);
         let mut callers = Vec::new();
         for (index, clinic) in clinics.iter().enumerate() {
             for deed in [Deed::Seal, Deed::Seal, Deed::Seal, Deed::Seal, Deed::Issue, Deed::Login] {
-                callers.push((index, scope.spawn(move || press(clinic, deed, numbers, stop))));
+                callers.push((index, scope.spawn(move || press(clinic, deed, numbers, pace, stop))));
+            }
+            for _ in 0..appenders {
+                callers.push((index, scope.spawn(move || press(clinic, Deed::Append, numbers, pace, stop))));
             }
         }
         let outcome = meanwhile();
@@ -94,18 +131,25 @@ pub(super) fn drive(clinics: &[&Clinic], round: u64, meanwhile: impl FnOnce() ->
     Ok(harvests)
 }
 
-fn press(clinic: &Clinic, deed: Deed, numbers: &AtomicU64, stop: &AtomicBool) -> Harvest {
+fn press(clinic: &Clinic, deed: Deed, numbers: &AtomicU64, pace: &Pace, stop: &AtomicBool) -> Harvest {
     let mut harvest = Harvest::default();
     while !stop.load(Ordering::Relaxed) {
+        let events = if deed == Deed::Append { pace.due(pace.began.elapsed()) } else { 1 };
+        if events == 0 {
+            thread::sleep(Duration::from_millis(5));
+            continue;
+        }
         let number = numbers.fetch_add(1, Ordering::Relaxed);
         let answer = match deed {
             Deed::Seal => clinic.clinician.seal(number),
             Deed::Issue => clinic.clinician.issue(number),
             Deed::Login => clinic.clinician.login(&clinic.slug, USER, PASSWORD),
+            Deed::Append => clinic.clinician.append(number, events),
         };
         match answer {
             Answer::Acknowledged { request_id, body } => {
-                harvest.promises.push(Promise { deed, request_id });
+                pace.acknowledged.fetch_add(events, Ordering::Relaxed);
+                harvest.promises.push(Promise { deed, request_id, events });
                 if let (Deed::Issue, Some(body)) = (deed, body) {
                     match contract::certificate_id(&body) {
                         Ok(id) => {
@@ -125,4 +169,24 @@ fn press(clinic: &Clinic, deed: Deed, numbers: &AtomicU64, stop: &AtomicBool) ->
         }
     }
     harvest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn appenders_make_up_what_is_missing_of_the_rate() {
+        let pace = |acknowledged| Pace {
+            began: Instant::now(),
+            acknowledged: AtomicU64::new(acknowledged),
+            rate: 2_000,
+            appenders: 4,
+        };
+        let second = Duration::from_secs(1);
+        assert_eq!(pace(2_000).due(second), 0, "single calls were enough");
+        assert_eq!(pace(1_990).due(second), 3);
+        assert_eq!(pace(0).due(second), BATCH);
+        assert_eq!(pace(0).due(Duration::from_millis(20)), 10);
+    }
 }

@@ -126,6 +126,13 @@ impl Client {
         self.call("POST", "/v1/certificates", Some(&body))
     }
 
+    /// So many events of an application in one call: all or none.
+    pub(crate) fn append(&self, number: u64, events: u64) -> Answer {
+        let event = |n: u64| json!({ "type": "app.crash-test", "action": "E", "details": { "call": number, "n": n } });
+        let items: Vec<Value> = (0..events).map(event).collect();
+        self.call("POST", "/v1/audit/events/batch", Some(&json!({ "items": items })))
+    }
+
     pub(crate) fn login(&self, slug: &str, username: &str, password: &str) -> Answer {
         let body = json!({ "tenant": slug, "username": username, "password": password });
         self.with_key("").call("POST", "/v1/auth/login", Some(&body))
