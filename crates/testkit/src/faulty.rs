@@ -57,6 +57,7 @@ pub struct Faults {
     /// How many commits are left before they fail; more than anybody makes, unless told.
     commits: Countdown,
     append: AtomicBool,
+    answer: AtomicBool,
     queue: AtomicBool,
     directory: AtomicBool,
 }
@@ -78,6 +79,8 @@ switches! {
     fail_commit commit,
     /// [`Store::append_events`]: nothing is queued.
     fail_append append,
+    /// What commits is done and then answered with an error, as when `fsync` fails or the connection is cut at the last moment.
+    lose_answers answer,
     /// Putting an event into the queue within a transaction.
     fail_queue queue,
     /// Every question to the directory.
@@ -156,7 +159,9 @@ impl<S: Store> Store for Faulty<S> {
 
     async fn append_events(&self, events: &[QueuedEvent]) -> Result<Epochs, StoreError> {
         check(&self.faults.append)?;
-        self.within.append_events(events).await
+        let done = self.within.append_events(events).await?;
+        check(&self.faults.answer)?;
+        Ok(done)
     }
 
     fn take_grown(&self) -> Vec<TenantId> {
@@ -233,7 +238,8 @@ impl View for FaultyTx {}
 impl Tx for FaultyTx {
     async fn commit(self: Box<Self>) -> Result<(), StoreError> {
         self.faults.commit()?;
-        self.within.commit().await
+        self.within.commit().await?;
+        check(&self.faults.answer)
     }
 
     fn stops_keys(&self) -> bool {
@@ -516,7 +522,7 @@ hand_on!(GuardRows {
 hand_on!(GuardWrites {
     fn put_scrub(scrub: &Scrub) -> ();
     fn put_noted_head(noted: &NotedHead) -> ();
-    fn insert_cosignature(cosignature: &Cosignature) -> ();
+    fn put_cosignature(cosignature: &Cosignature) -> ();
 });
 hand_on!(RetentionRows {
     fn retention() -> Option<Retention>;

@@ -79,3 +79,40 @@ async fn a_credential_is_not_taken_for_wrong_when_nobody_can_look_it_up() {
     store.faults().fail_directory(false);
     app.get(&clinic.staff, "/v1/auth/session").await.ok();
 }
+
+/// As when `fsync` fails, or the connection is cut after `COMMIT` was sent: what was done is done once, and nobody was told so.
+#[tokio::test]
+async fn a_commit_whose_answer_is_lost_is_refused_and_done_once() {
+    let (backend, store) = Backend::faulty().await;
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("ours").await;
+    app.register_fields(&clinic).await;
+    let item =
+        |row: &str| json!({"items": [{"table": "patients", "column": "ssn", "row": row, "value": "123-45-6789"}]});
+    store.faults().lose_answers(true);
+    // Several at once share a commit.
+    let (one, two, three) = tokio::join!(
+        app.post(&clinic.service, "/v1/seal", item("p1")),
+        app.post(&clinic.service, "/v1/seal", item("p2")),
+        app.post(&clinic.service, "/v1/seal", item("p3")),
+    );
+    for reply in [one, two, three] {
+        reply.refused(503, "audit.unavailable");
+        assert!(!reply.text().contains("chy1."), "{}", reply.text());
+    }
+    let user = json!({"username": "ann", "email": "ann@x.test", "roles": ["staff"]});
+    app.post(&clinic.admin, "/v1/users", user.clone()).await.refused(503, "dependency.unavailable");
+    store.faults().lose_answers(false);
+    app.post(&clinic.admin, "/v1/users", user).await.refused(409, "taken");
+    app.post(&clinic.service, "/v1/seal", item("p4")).await.ok();
+    // Each of them at most once, and the log goes on and is whole.
+    let sealed = app.events(&clinic.auditor, "record.sealed").await;
+    let mut requests: Vec<&str> = sealed.iter().map(|event| event["request_id"].as_str().unwrap()).collect();
+    let told = requests.len();
+    requests.sort_unstable();
+    requests.dedup();
+    assert_eq!((requests.len(), (1..=4).contains(&told)), (told, true), "{sealed:?}");
+    assert!(app.get(&clinic.auditor, "/v1/audit/checkpoint").await.status.is_success());
+    let tenant = clinic.id.parse().unwrap();
+    assert_eq!(chancery_domain::audit::guard::inspect(&app.instance, tenant).await.unwrap(), []);
+}

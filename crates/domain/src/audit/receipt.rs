@@ -254,15 +254,29 @@ async fn commit_batches(store: Arc<dyn Store>, mut receiver: mpsc::Receiver<Wait
         for (own, done) in callers {
             let answer = match (&committed, each_alone) {
                 (Ok(epochs), _) => Ok(Arc::clone(epochs)),
-                (Err(_), true) => {
+                (Err(error), true) => {
                     let own = events.get(own).unwrap_or_default().to_vec();
-                    commit(&store, Arc::new(own)).await.map_err(Option::unwrap_or_default)
+                    if may_be_logged(&*store, &own).await {
+                        // The commit was done and only its answer was lost: a second one would put the event into the log twice.
+                        Err(error.clone().unwrap_or_default())
+                    } else {
+                        commit(&store, Arc::new(own)).await.map_err(Option::unwrap_or_default)
+                    }
                 }
                 (Err(error), false) => Err(error.clone().unwrap_or_default()),
             };
             // A caller that went away does not want to know; its event is durable all the same.
             let _ = done.send(answer.map_err(|error: String| StoreError::Unavailable(error.into())));
         }
+    }
+}
+
+/// Whether events went into the log already, or nobody can say. Those still in the queue are refused by it.
+async fn may_be_logged(store: &dyn Store, events: &[QueuedEvent]) -> bool {
+    let Some(first) = events.first() else { return true };
+    match store.fresh_view(first.tenant).await {
+        Ok(mut view) => !matches!(view.logged_event(first.id).await, Ok(None)),
+        Err(_) => true,
     }
 }
 
