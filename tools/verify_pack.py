@@ -181,12 +181,17 @@ def short_id(origin, key):
     return sha256(origin.encode(), b"\n\x01", key.raw)[:4]
 
 
+def is_name_of(name, origin):
+    """Whether heads of this log bear the name: its origin, and after a restore ORIGIN/e2 and so on."""
+    return name == origin or re.fullmatch(re.escape(origin) + "/e([2-9]|[1-9][0-9]{1,15})", name) and int(name.rpartition("e")[2]) < 1 << 53
+
+
 def head_of(raw, origin, log_keys):
     """A checkpoint of this log, signed by the log key whose activation is the last in it: size and root."""
     body, said, size, root, signed = note_of(raw)
     key = next((key for key in reversed(log_keys) if key.first is not None and key.first < size), log_keys[0])
-    ours = [one for name, short, one in signed if (name, short) == (origin, short_id(origin, key))]
-    need(said == origin and ours and key.state in OPENS and all(key.verifies(body, one) for one in ours))
+    ours = [one for name, short, one in signed if (name, short) == (said, short_id(said, key))]
+    need(is_name_of(said, origin) and ours and key.state in OPENS and all(key.verifies(body, one) for one in ours))
     return size, root
 
 
@@ -196,8 +201,8 @@ def is_by_a_later_key(raw, origin, log_keys, size):
         _, said, later, _, signed = note_of(raw)
     except FAULTS:
         return False
-    by = {short for name, short, _ in signed if name == origin}
-    return said == origin and later > size and bool(by) and not by & {short_id(origin, key) for key in log_keys}
+    by = {short for name, short, _ in signed if name == said}
+    return is_name_of(said, origin) and later > size and bool(by) and not by & {short_id(said, key) for key in log_keys}
 
 
 def whole_tree(size, runs, entries, given):

@@ -458,6 +458,7 @@ def corpus():
     forked = world.note(size=11, root=sha256(b"fork"))
     yield "with-a-forked-head", pack, failed, "newer_head", {"checkpoint": forked}
     yield "with-another-logs-head", pack, failed, "newer_checkpoint", {"checkpoint": world.note(origin="chancery.example/t/1")}
+    yield "with-a-newer-head-of-a-second-epoch", pack, as_of, None, {"checkpoint": world.note(origin=f"{ORIGIN}/e2")}
     yield "with-a-forged-newer-head", pack, failed, "newer_checkpoint", {"checkpoint": spoilt_note(newer)}
     yield "with-a-newer-head-that-is-no-text", pack, failed, "newer_checkpoint", {"checkpoint": b"\xff" + newer}
     world.rotate(Ed25519("log 2"), "log")
@@ -506,6 +507,12 @@ def corpus():
         ("head-of-another-size", failed, "as_of", {"manifest": {"as_of": {"size": 12, "root": "0" * 64, "signed_at": time(0)}}}),
         ("head-by-a-stranger", failed, "checkpoint", {"note": world.note(key=Ed25519("stranger"))}),
         ("head-of-another-log", failed, "checkpoint", {"note": world.note(origin="chancery.example/t/1")}),
+        ("head-of-a-second-epoch", verified, None, {"note": world.note(origin=f"{ORIGIN}/e2")}),
+        ("head-of-an-eleventh-epoch", verified, None, {"note": world.note(origin=f"{ORIGIN}/e11")}),
+        ("head-of-a-first-epoch-by-name", failed, "checkpoint", {"note": world.note(origin=f"{ORIGIN}/e1")}),
+        ("head-of-an-epoch-with-a-leading-zero", failed, "checkpoint", {"note": world.note(origin=f"{ORIGIN}/e02")}),
+        ("head-of-an-epoch-of-an-epoch", failed, "checkpoint", {"note": world.note(origin=f"{ORIGIN}/e2/e3")}),
+        ("head-of-an-epoch-of-two-to-the-53", failed, "checkpoint", {"note": world.note(origin=f"{ORIGIN}/e9007199254740992")}),
         ("head-with-a-leading-zero", failed, "checkpoint", {"note": replaced(world.note(), b"\n11\n", b"\n011\n")}),
         ("file-added", failed, "files", {"later": {"notes.txt": b"more"}}),
         ("file-added-as-a-manifest", failed, "files", {"later": {"MANIFEST.txt": b"more"}}),

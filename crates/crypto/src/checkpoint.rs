@@ -68,6 +68,26 @@ impl Checkpoint {
     }
 }
 
+/// The name under which heads of a log are signed in an epoch of it: its origin in the first, `ORIGIN/e2` and so on after a
+/// restore that lost heads. So no two heads of one name and size ever differ.
+pub fn epoch_name(origin: &str, epoch: u64) -> String {
+    if epoch < 2 { origin.to_owned() } else { format!("{origin}/e{epoch}") }
+}
+
+/// Which epoch of the log `origin` a name stands for; `None` if it is another log's.
+pub fn epoch_of(name: &str, origin: &str) -> Option<u64> {
+    match name.strip_prefix(origin)? {
+        "" => Some(1),
+        rest => rest.strip_prefix("/e").and_then(decimal).filter(|epoch| (2..1 << 53).contains(epoch)),
+    }
+}
+
+/// The origin and the epoch that a name of heads is made of. Only for names of this project's logs: their origins do not end so.
+pub fn epoch_split(name: &str) -> (&str, u64) {
+    let split = name.rsplit_once('/').and_then(|(origin, _)| Some((origin, epoch_of(name, origin)?)));
+    split.unwrap_or((name, 1))
+}
+
 /// A checkpoint with its signature lines. Reading one proves nothing; [`verify`](Self::verify) does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedCheckpoint {
@@ -276,6 +296,19 @@ mod tests {
 
     fn vkey() -> VerifierKey {
         VerifierKey::new("chancery.example/t/7f3c", key().public()).unwrap()
+    }
+
+    #[test]
+    fn a_log_has_one_name_in_each_epoch() {
+        let origin = "chancery.example/t/7f3c";
+        for (epoch, name) in [(1, origin), (2, "chancery.example/t/7f3c/e2"), (11, "chancery.example/t/7f3c/e11")] {
+            assert_eq!((epoch_name(origin, epoch).as_str(), epoch_of(name, origin)), (name, Some(epoch)));
+            assert_eq!(epoch_split(name), (origin, epoch));
+        }
+        for other in ["/e1", "/e0", "/e02", "/e+2", "/e", "/e2x", "/e2/e3", "0", "/e9007199254740992"] {
+            assert_eq!(epoch_of(&format!("{origin}{other}"), origin), None, "{other}");
+        }
+        assert_eq!(epoch_of("chancery.example/t/7f3", origin), None);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use chancery_crypto::{
     Ed25519PublicKey, Jwk,
-    checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint, VerifierKey},
+    checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint, VerifierKey, epoch_of},
     dsse::Envelope,
     sha256_hex,
 };
@@ -226,21 +226,23 @@ fn verifier(key: &DeclaredKey, origin: &str) -> Option<VerifierKey> {
 /// Whether a checkpoint says that it is a later one of this log, by none of the log keys that the pack knows.
 fn is_by_a_later_key(note: &[u8], keys: &statement::Keys, size: u64) -> bool {
     let Some(signed) = read_note(note) else { return false };
+    let name = &signed.checkpoint().origin;
     let unknown = |key: &DeclaredKey| {
-        verifier(key, &keys.origin).is_some_and(|key| signed.verify(&key) == Err(CheckpointError::UnknownKey))
+        verifier(key, name).is_some_and(|key| signed.verify(&key) == Err(CheckpointError::UnknownKey))
     };
-    signed.checkpoint().origin == keys.origin
+    epoch_of(name, &keys.origin).is_some()
         && signed.checkpoint().size > size
-        && signed.names(&keys.origin)
+        && signed.names(name)
         && keys.log.iter().all(unknown)
 }
 
-/// A checkpoint of this log, if the tenant's log key of that time signed it.
+/// A checkpoint of this log, if the tenant's log key of that time signed it. After a restore its heads bear the name of an epoch.
 fn signed_head(note: &[u8], origin: &str, log_keys: &[DeclaredKey]) -> Option<Checkpoint> {
     let signed = read_note(note)?;
     let key = key_at(log_keys, signed.checkpoint().size).filter(|key| key.state.opens())?;
-    let head = signed.verify(&verifier(key, origin)?).ok()?.clone();
-    (head.origin == origin).then_some(head)
+    let name = &signed.checkpoint().origin;
+    epoch_of(name, origin)?;
+    signed.verify(&verifier(key, name)?).ok().cloned()
 }
 
 #[cfg(test)]
