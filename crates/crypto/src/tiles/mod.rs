@@ -108,6 +108,11 @@ impl Tiles {
         Ok(())
     }
 
+    /// Lets go of all but these.
+    pub fn retain(&mut self, mut keep: impl FnMut(TileId) -> bool) {
+        self.0.retain(|tile, _| keep(*tile));
+    }
+
     /// The stored form of a tile, if it is here.
     pub fn to_bytes(&self, tile: TileId) -> Option<Vec<u8>> {
         self.0.get(&tile).map(|hashes| hashes.as_flattened().to_vec())

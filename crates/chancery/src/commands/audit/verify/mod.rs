@@ -1,7 +1,6 @@
 //! Checks a log here, with nothing believed but a key that was seen before.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
     fs,
     ops::Range,
     path::{Path, PathBuf},
@@ -11,13 +10,12 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use chancery_crypto::{
     Ed25519PublicKey, Jwk,
-    checkpoint::{Checkpoint, SignedCheckpoint, VerifierKey},
+    checkpoint::{Checkpoint, SignedCheckpoint, VerifierKey, epoch_split},
     merkle::{self, Hash},
-    tiles::{TileError, TileId, Tiles},
+    tiles::Tiles,
 };
-use chancery_domain::{Clock as _, Timestamp, audit::EventKind};
+use chancery_domain::{Clock as _, audit::EventKind};
 use clap::Args;
-use data_encoding::HEXLOWER;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -29,6 +27,11 @@ use crate::{
         say,
     },
 };
+
+mod events;
+mod places;
+
+use events::{Events, Leaves, with_tiles};
 
 /// The exit code if something does not hold.
 const FAILED: u8 = 30;
@@ -53,11 +56,14 @@ pub(super) struct VerifyArgs {
     /// Believe a log key that is not the one seen before, by its id: after a rotation that you know of
     #[arg(long, value_name = "KEY_ID")]
     accept_key: Option<String>,
+    /// Believe a log that lost events since the head that was seen before, because its store was put back and it says so itself:
+    /// after a restore that you know of
+    #[arg(long)]
+    accept_restore: bool,
 }
 
 /// What was seen before.
 struct Seen {
-    origin: String,
     key_id: String,
     head: Checkpoint,
 }
@@ -118,30 +124,38 @@ async fn check(api: &Api, args: &VerifyArgs, checks: &mut Vec<Check>) -> Result<
     if !hold("tree", root == Some(head.root), format!("{} events give the signed root", head.size), bad) {
         return Ok(false);
     }
+    let mut before = seen.as_ref().map_or(0, |seen| seen.head.size);
+    let mut leaves = Leaves::new(tiles);
     if let Some(seen) = &seen {
-        let grown = grown(api, &mut tiles, seen, &head).await?;
-        let good = format!("only grew since it had {} events", seen.head.size);
-        if !hold("consistency", grown, good, "it lost or changed events since the head that was seen before") {
+        let mut good = format!("only grew since it had {} events", seen.head.size);
+        let mut bad = "it lost or changed events since the head that was seen before".to_owned();
+        let mut held = grown(api, &mut leaves.tiles, seen, &head).await?;
+        if !held && let Some((index, size)) = restored(api, &mut leaves, seen, &head).await? {
+            let told =
+                format!("its store was put back to {size} events, as its event {index} tells; {before} were seen");
+            bad = format!("{told}. If you know of that, say --accept-restore");
+            // What was seen before proves nothing of this history: all of it is looked at.
+            (good, held, before) = (told, args.accept_restore, 0);
+        }
+        if !hold("consistency", held, good, &bad) {
             return Ok(false);
         }
     }
 
-    let first = args.first.unwrap_or_else(|| seen.as_ref().map_or(0, |seen| seen.head.size));
+    let first = args.first.unwrap_or(before);
     let end = args.end.unwrap_or(head.size).min(head.size);
-    let events = Events::read(api, &mut tiles, &head, first, end).await?;
-    let good = format!("{} from {first} to {end}, each under the signed head", events.found.len());
+    let events = Events::read(api, &mut leaves, &head, first, end).await?;
+    let good = format!("{} from {first} to {end}, each under the signed head", events.found.count());
     let bad = events.wrong.clone().unwrap_or_default();
     if !hold("events", events.wrong.is_none(), good, &bad) {
         return Ok(false);
     }
-    let missing: Vec<u64> = (first..end).filter(|index| !events.found.contains(index)).collect();
-    let purged = if missing.is_empty() { Vec::new() } else { purged(api, &mut tiles, &head).await? };
-    let covered = |index: &u64| purged.iter().any(|span: &Range<u64>| span.contains(index));
-    if missing.iter().any(covered) {
-        let gone = missing.iter().filter(|index| covered(index)).count();
+    let gaps = events.found.gaps(first, end);
+    let purged = if gaps.is_empty() { Vec::new() } else { purged(api, &mut leaves, &head).await? };
+    let (gone, missing) = places::explained(&gaps, &purged);
+    if gone > 0 {
         hold("purged", true, format!("{gone} went when their time was over, as events of the log tell"), "");
     }
-    let missing = missing.into_iter().find(|index| !covered(index));
     let bad =
         missing.map(|index| format!("the event at {index} is in the tree and was not given out")).unwrap_or_default();
     if !hold("complete", missing.is_none(), "none missing between".to_owned(), &bad) {
@@ -150,19 +164,25 @@ async fn check(api: &Api, args: &VerifyArgs, checks: &mut Vec<Check>) -> Result<
     // No failure: a number is not used again after a commit whose outcome nobody knows (ADR 0003).
     hold("counters", true, events.counters(), "");
     if let Some(path) = &args.state {
-        write_state(path, &keys, &key_id, &note, &head)?;
+        // A head vouches for all before it: next time nothing of that is looked at again.
+        let whole = first <= before && end == head.size;
+        if whole {
+            write_state(path, &keys, &key_id, &note, &head)?;
+        }
+        let kept = "not replaced: only a part was checked";
+        hold("state", true, if whole { format!("{} events were seen", head.size) } else { kept.to_owned() }, "");
     }
     Ok(true)
 }
 
 /// Which places were purged, as events of the log tell that are under the signed head.
-async fn purged(api: &Api, tiles: &mut Tiles, head: &Checkpoint) -> Result<Vec<Range<u64>>> {
+async fn purged(api: &Api, leaves: &mut Leaves, head: &Checkpoint) -> Result<Vec<Range<u64>>> {
     let mut spans = Vec::new();
     for purge in list(&api.get("/v1/audit/retention").await?, "purges")? {
         let id = purge.get("event_id").and_then(Value::as_str).unwrap_or_default();
         let event = api.get(&format!("/v1/audit/events/{id}")).await?;
         let index = event.get("index").and_then(Value::as_u64).context("an event without an index")?;
-        if index >= head.size || Events::default().take(api, tiles, head, index, &event).await?.is_err() {
+        if index >= head.size || Events::default().take(api, leaves, head, index, &event).await?.is_err() {
             continue;
         }
         let core = event.get("core").and_then(Value::as_str).unwrap_or_default();
@@ -211,29 +231,10 @@ fn signed(note: &str, keys: &[Jwk]) -> Option<(String, Checkpoint)> {
     })
 }
 
-/// Computes something from tiles, asking for those that it misses; none if they do not suffice.
-async fn with_tiles<T>(
-    api: &Api,
-    tiles: &mut Tiles,
-    compute: impl Fn(&Tiles) -> Result<T, TileError>,
-) -> Result<Option<T>> {
-    loop {
-        let missing = match compute(tiles) {
-            Ok(value) => return Ok(Some(value)),
-            Err(TileError::Missing { tile, .. }) if tiles.to_bytes(tile).is_none() => tile,
-            Err(_) => return Ok(None),
-        };
-        let TileId { level, index } = missing;
-        let (status, bytes) = api.exchange(Method::GET, &format!("/v1/audit/tile/{level}/{index}"), None).await?;
-        if !status.is_success() || tiles.insert(missing, &bytes).is_err() {
-            return Ok(None);
-        }
-    }
-}
-
 /// Whether the log is the one that was seen before, and more.
 async fn grown(api: &Api, tiles: &mut Tiles, seen: &Seen, head: &Checkpoint) -> Result<bool> {
-    if seen.origin != head.origin || seen.head.size > head.size {
+    let ((log, epoch), (log_now, epoch_now)) = (epoch_split(&seen.head.origin), epoch_split(&head.origin));
+    if log != log_now || epoch > epoch_now || seen.head.size > head.size {
         return Ok(false);
     }
     let proof = with_tiles(api, tiles, |tiles| tiles.consistency_proof(seen.head.size, head.size)).await?;
@@ -243,95 +244,38 @@ async fn grown(api: &Api, tiles: &mut Tiles, seen: &Seen, head: &Checkpoint) -> 
     Ok(proof.is_some_and(grown))
 }
 
-/// Events that were given out and checked.
-#[derive(Default)]
-struct Events {
-    found: BTreeSet<u64>,
-    /// What is wrong with the first one that does not hold.
-    wrong: Option<String>,
-    /// The numbers of each node and start of it.
-    numbers: BTreeMap<(String, String), BTreeSet<u64>>,
-}
-
-impl Events {
-    /// Those from `first` to `end`, from the newest year back until all are there.
-    async fn read(api: &Api, tiles: &mut Tiles, head: &Checkpoint, first: u64, end: u64) -> Result<Self> {
-        let mut events = Self::default();
-        let wanted = usize::try_from(end.saturating_sub(first)).unwrap_or(usize::MAX);
-        let mut to: Timestamp = SystemClock.now().plus_seconds(3_600);
-        for _ in 0..SPANS {
-            if events.found.len() >= wanted {
-                break;
+/// The first accepted restore since the head that was seen before, if an event under the signed head tells of one: its place,
+/// and the size to which the log was put back.
+async fn restored(api: &Api, leaves: &mut Leaves, seen: &Seen, head: &Checkpoint) -> Result<Option<(u64, u64)>> {
+    let ((log, epoch), (log_now, epoch_now)) = (epoch_split(&seen.head.origin), epoch_split(&head.origin));
+    if log != log_now || epoch >= epoch_now {
+        return Ok(None);
+    }
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.append_pair("type", EventKind::LogRestoreAccepted.as_str()).append_pair("resource", log);
+    let (query, mut found) = (query.finish(), None);
+    let mut to = SystemClock.now().plus_seconds(3_600);
+    for _ in 0..SPANS {
+        let from = to.plus_seconds(-SPAN);
+        let (items, _) = page(api, &format!("/v1/audit/events?from={from}&to={to}&{query}"), PAGE, None).await?;
+        for event in &items {
+            let index = event.get("index").and_then(Value::as_u64).context("an event without an index")?;
+            if index >= head.size || Events::default().take(api, leaves, head, index, event).await?.is_err() {
+                continue;
             }
-            let from = to.plus_seconds(-SPAN);
-            let path = format!("/v1/audit/events?from={from}&to={to}");
-            let mut cursor = first.checked_sub(1).map(|after| after.to_string());
-            loop {
-                let (items, next) = page(api, &path, PAGE, cursor.as_deref()).await?;
-                for event in &items {
-                    let index = event.get("index").and_then(Value::as_u64).context("an event without an index")?;
-                    if (first..end).contains(&index)
-                        && let Err(wrong) = events.take(api, tiles, head, index, event).await?
-                    {
-                        events.wrong = Some(wrong);
-                        return Ok(events);
-                    }
-                }
-                let last = items.last().and_then(|event| event.get("index")).and_then(Value::as_u64);
-                match next {
-                    // What came after the head was signed is for next time.
-                    Some(next) if last.is_none_or(|last| last < end) => cursor = Some(next),
-                    _ => break,
-                }
+            let core = event.get("core").and_then(Value::as_str).unwrap_or_default();
+            let core: Value = serde_json::from_str(core).context("a leaf is no JSON")?;
+            let number = |name: &str| core.pointer(&format!("/detail/{name}")).and_then(Value::as_u64);
+            if let (Some(begun), Some(size)) = (number("epoch"), number("size"))
+                && begun > epoch
+                && found.is_none_or(|(first, _)| index < first)
+            {
+                found = Some((index, size));
             }
-            to = from;
         }
-        Ok(events)
+        to = from;
     }
-
-    /// Checks one: its leaf, its place, and that what is said beside the leaf is in it.
-    async fn take(
-        &mut self,
-        api: &Api,
-        tiles: &mut Tiles,
-        head: &Checkpoint,
-        index: u64,
-        event: &Value,
-    ) -> Result<Result<(), String>> {
-        let text = |name: &str| event.get(name).and_then(Value::as_str).unwrap_or_default();
-        let (core, leaf) = (text("core"), merkle::leaf_hash(text("core").as_bytes()));
-        if HEXLOWER.encode(&leaf) != text("leaf_hash") {
-            return Ok(Err(format!("the event at {index} does not have the leaf hash that it came with")));
-        }
-        let proof = with_tiles(api, tiles, |tiles| tiles.inclusion_proof(index, head.size)).await?;
-        let included =
-            proof.is_some_and(|proof| merkle::verify_inclusion(index, head.size, &leaf, &proof, &head.root).is_ok());
-        if !included {
-            return Ok(Err(format!("the event at {index} is not the one that the signed head has there")));
-        }
-        let core: Value = serde_json::from_str(core).context("a leaf is no JSON")?;
-        let said = [("id", "/event_id"), ("type", "/type"), ("recorded_at", "/recorded_at"), ("actor", "/actor/ref")];
-        if let Some((name, _)) = said.iter().find(|(name, pointer)| core.pointer(pointer) != event.get(*name)) {
-            return Ok(Err(format!("the event at {index} came with another {name} than its leaf has")));
-        }
-        self.found.insert(index);
-        let part = |pointer: &str| core.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
-        if let Some(number) = core.pointer("/node/ctr").and_then(Value::as_u64) {
-            self.numbers.entry((part("/node/id"), part("/node/boot"))).or_default().insert(number);
-        }
-        Ok(Ok(()))
-    }
-
-    /// What the completeness counters say.
-    fn counters(&self) -> String {
-        let gaps: u64 = self
-            .numbers
-            .values()
-            .filter_map(|numbers| Some(numbers.last()? - numbers.first()? + 1 - u64::try_from(numbers.len()).ok()?))
-            .sum();
-        let starts = self.numbers.len();
-        format!("{gaps} numbers not used between, over {starts} starts of nodes; each belongs to a request that failed")
-    }
+    Ok(found)
 }
 
 fn read_state(path: &Path) -> Result<Seen> {
@@ -341,7 +285,7 @@ fn read_state(path: &Path) -> Result<Seen> {
     let jwk: Jwk = serde_json::from_value(state.get("key").cloned().unwrap_or_default()).with_context(unreadable)?;
     let note = state.get("checkpoint").and_then(Value::as_str).with_context(unreadable)?;
     let (key_id, head) = signed(note, &[jwk]).with_context(unreadable)?;
-    Ok(Seen { origin: head.origin.clone(), key_id, head })
+    Ok(Seen { key_id, head })
 }
 
 /// Replaced as a whole: a crash leaves the old one or the new one.
