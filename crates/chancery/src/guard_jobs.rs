@@ -21,14 +21,14 @@ const NOTE_JOB: &str = "note-heads";
 /// For how many seconds one node has such a job.
 const CLAIM: i64 = 180;
 
-/// Looks at everything stored again, `pace` rows in a minute, on one node at a time.
+/// Looks at everything stored again, `pace` rows in a minute, on one node at a time. The others learn from the platform's log
+/// what was found, and that it is gone.
 pub async fn scrub(instance: Arc<Instance>, stores: Stores, pace: u64, stopped: watch::Receiver<bool>) {
     let mut ticks = Ticks::every(SCRUB_EVERY, stopped.clone());
     let mut next: Option<TenantId> = None;
     while ticks.next().await {
-        if !jobs::claim(&instance, SCRUB_JOB, CLAIM).await.unwrap_or(false) {
-            continue;
-        }
+        look_for_logs(&instance).await;
+        let ours = jobs::claim(&instance, SCRUB_JOB, CLAIM).await.unwrap_or(false);
         let tenants = everybody(&stores).await;
         // Everybody has a turn, also beside a log that takes weeks.
         let start = next.and_then(|next| tenants.iter().position(|tenant| *tenant == next)).unwrap_or(0);
@@ -39,17 +39,36 @@ pub async fn scrub(instance: Arc<Instance>, stores: Stores, pace: u64, stopped: 
                 next = Some(*tenant);
                 break;
             }
-            left = left.saturating_sub(scrubbed(&instance, *tenant, left).await);
+            left = left.saturating_sub(scrubbed(&instance, *tenant, left, ours).await);
         }
     }
     let _ = jobs::release(&instance, SCRUB_JOB).await;
 }
 
-/// Does one step if there is one to do; how many rows that took.
-async fn scrubbed(instance: &Instance, tenant: TenantId, budget: u64) -> u64 {
+/// Logs that are gone as a whole. Each node knows of those that it signed.
+async fn look_for_logs(instance: &Instance) {
+    match guard::look_for_logs(instance).await {
+        Ok(missing) => {
+            for (tenant, finding) in missing {
+                tracing::error!(
+                    %tenant,
+                    code = "log_missing",
+                    at = finding.at,
+                    "THE AUDIT LOG OF `{tenant}` IS NOT IN THE STORE, and {} events of it were signed: the store was put back, or the tenant \
+                     was removed from it. If that is meant, run `chancery audit accept-restore --tenant {tenant}`; see docs/guides/audit.md",
+                    finding.at
+                );
+            }
+        }
+        Err(error) => tracing::warn!(error = chain(&error), "Could not look for logs that are gone"),
+    }
+}
+
+/// Does one step if there is one to do; how many rows that took. A node whose turn it is not only learns what is known.
+async fn scrubbed(instance: &Instance, tenant: TenantId, budget: u64, ours: bool) -> u64 {
     match guard::due(instance, tenant).await {
-        Ok(true) => {}
-        Ok(false) => return 0,
+        Ok(true) if ours => {}
+        Ok(_) => return 0,
         Err(error) => {
             tracing::warn!(%tenant, error = chain(&error), "Could not see how far the log of `{tenant}` was looked at");
             return 1;

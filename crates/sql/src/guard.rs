@@ -161,9 +161,11 @@ impl<D: Driver> GuardWrites for Rows<D> {
         Ok(())
     }
 
-    async fn insert_cosignature(&mut self, cosignature: &Cosignature) -> Result<(), StoreError> {
+    async fn put_cosignature(&mut self, cosignature: &Cosignature) -> Result<(), StoreError> {
         self.execute(
-            "INSERT INTO audit_cosignatures (tenant_id, size, witness, line, cosigned_at) VALUES ($1, $2, $3, $4, $5)",
+            "INSERT INTO audit_cosignatures (tenant_id, size, witness, line, cosigned_at) VALUES ($1, $2, $3, $4, $5)
+             ON CONFLICT (tenant_id, size, witness) DO UPDATE SET line = excluded.line, cosigned_at = excluded.cosigned_at
+             WHERE excluded.cosigned_at > audit_cosignatures.cosigned_at",
             [
                 Value::count(cosignature.size),
                 cosignature.witness.as_str().into(),

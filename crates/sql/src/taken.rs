@@ -66,11 +66,6 @@ const UNIQUE: &[(&str, &str, &str)] = &[
         "audit_checkpoints.tenant_id, audit_checkpoints.size, audit_checkpoints.signed_at",
         "checkpoint",
     ),
-    (
-        "audit_cosignatures_pkey",
-        "audit_cosignatures.tenant_id, audit_cosignatures.size, audit_cosignatures.witness",
-        "cosignature",
-    ),
     ("audit_holds_pkey", "audit_holds.tenant_id, audit_holds.name", "hold"),
     ("audit_purges_pkey", "audit_purges.tenant_id, audit_purges.first_idx", "purge"),
     ("jobs_pkey", "jobs.tenant_id, jobs.name", "job"),

@@ -1,8 +1,11 @@
 //! How logs are guarded, from outside.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -16,7 +19,8 @@ use chancery_crypto::{
 use chancery_domain::{
     TenantId,
     audit::{
-        guard::{self, Answered, Pin, PinError, Pins, Witness, WitnessError, WitnessPort, Witnesses},
+        StoredCheckpoint,
+        guard::{self, Answered, NotedHead, Pin, PinError, Pins, Scrub, Witness, WitnessError, WitnessPort, Witnesses},
         sequence::{self, SequenceError},
     },
 };
@@ -29,6 +33,11 @@ backends! {
     what_nobody_changed_is_as_written,
     a_log_that_is_behind_its_pin_is_not_signed_until_that_is_accepted,
     witnesses_sign_and_one_that_is_away_holds_up_nobody,
+    a_quiet_log_is_witnessed_again_and_stays_ready,
+    a_position_in_the_store_is_not_believed,
+    a_row_of_a_noted_head_is_not_believed,
+    an_anchor_is_given_for_the_head_that_was_told_of_alone,
+    a_tenant_that_is_gone_is_told_of_until_that_is_accepted,
 }
 
 fn tenant(clinic: &Clinic) -> TenantId {
@@ -111,9 +120,9 @@ async fn what_nobody_changed_is_as_written(backend: Backend) {
     app.anonymous("GET", "/readyz", None).await.ok();
 }
 
-/// Pins in memory.
+/// Pins in memory, and how far logs were looked at.
 #[derive(Default)]
-struct Remembered(Mutex<std::collections::BTreeMap<TenantId, Pin>>);
+struct Remembered(Mutex<BTreeMap<TenantId, Pin>>, Mutex<BTreeMap<TenantId, Scrub>>);
 
 #[async_trait]
 impl Pins for Remembered {
@@ -131,6 +140,16 @@ impl Pins for Remembered {
             Some(to) => pins.insert(tenant, to.clone()),
             None => pins.remove(&tenant),
         };
+        Ok(())
+    }
+    async fn pinned_tenants(&self) -> Result<Vec<TenantId>, PinError> {
+        Ok(self.0.lock().unwrap().keys().copied().collect())
+    }
+    async fn kept_scrub(&self, tenant: TenantId) -> Result<Option<Scrub>, PinError> {
+        Ok(self.1.lock().unwrap().get(&tenant).copied())
+    }
+    async fn keep_scrub(&self, tenant: TenantId, scrub: &Scrub) -> Result<(), PinError> {
+        self.1.lock().unwrap().insert(tenant, *scrub);
         Ok(())
     }
 }
@@ -151,11 +170,14 @@ async fn a_log_that_is_behind_its_pin_is_not_signed_until_that_is_accepted(backe
     app.instance.guard().pin_at(pins.clone());
     app.get(&clinic.auditor, "/v1/audit/checkpoint").await;
     let honest = pins.pinned(tenant(&clinic)).await.unwrap().unwrap();
-    assert_eq!(guard::accept_restore(&app.instance, tenant(&clinic)).await.unwrap(), None, "nothing is behind");
-    let larger = of_another_day(&app, &clinic, |head| head.size += 50).await;
-    let forked = of_another_day(&app, &clinic, |head| head.root = [7; 32]).await;
-    let earlier = of_another_day(&app, &clinic, |head| (head.size, head.root) = (2, [7; 32])).await;
-    for (accepted, other) in [larger, forked, earlier].into_iter().enumerate() {
+    assert_eq!(guard::accept_restore(&app.instance, tenant(&clinic), false).await.unwrap(), None, "nothing is behind");
+    for accepted in 0..3 {
+        let other = of_another_day(&app, &clinic, |head| match accepted {
+            0 => head.size += 50,
+            1 => head.root = [7; 32],
+            _ => (head.size, head.root) = (2, [7; 32]),
+        });
+        let other = other.await;
         pins.pin(tenant(&clinic), &other).await.unwrap();
         let refused = sequence::checkpoint(&app.instance, tenant(&clinic)).await;
         assert!(matches!(refused, Err(SequenceError::RolledBack(_))), "{refused:?}");
@@ -168,15 +190,49 @@ async fn a_log_that_is_behind_its_pin_is_not_signed_until_that_is_accepted(backe
         // Events are taken all the same, and nothing of them is lost.
         app.post(&clinic.admin, "/v1/api-keys", json!({"description": "x", "roles": ["staff"]})).await.created();
 
-        let gap = guard::accept_restore(&app.instance, tenant(&clinic)).await.unwrap().unwrap();
-        assert_eq!(&gap.pinned, other.head());
+        let gap = guard::accept_restore(&app.instance, tenant(&clinic), false).await.unwrap().unwrap();
+        assert_eq!(gap.pinned.as_ref(), Some(other.head()));
         let told = app.events(&clinic.auditor, "log.restore_accepted").await;
         assert_eq!(told.len(), accepted + 1);
         let core: Value = serde_json::from_str(told[accepted]["core"].as_str().unwrap()).unwrap();
-        assert_eq!(core["detail"]["pinned_size"], gap.pinned.size);
+        assert_eq!(core["detail"]["pinned_size"], other.head().size);
         assert_eq!(core["detail"]["size"], gap.head.size);
+        assert_eq!(core["detail"]["epoch"], accepted + 2);
         assert!(app.get(&clinic.auditor, "/v1/audit/checkpoint").await.status.is_success());
+        // It goes on under another name, so what was signed before has no rival.
+        let newest = sequence::checkpoint(&app.instance, tenant(&clinic)).await.unwrap();
+        let newest = SignedCheckpoint::parse(&newest.note).unwrap().checkpoint().clone();
+        assert_eq!(gap.name.as_deref(), Some(newest.origin.as_str()));
+        assert_eq!(newest.origin, format!("{}/e{}", honest.head().origin, accepted + 2));
+        assert_eq!(guard::log_keys(&app.instance, tenant(&clinic)).await.unwrap()[0].name(), newest.origin);
     }
+    // Every head that is stored bears the name of its time, and none has a rival.
+    assert_eq!(guard::inspect(&app.instance, tenant(&clinic)).await.unwrap(), []);
+    let mut view = app.instance.store().view(tenant(&clinic)).await.unwrap();
+    let heads = view.raw_checkpoints((-1, -1), 1_000).await.unwrap();
+    drop(view);
+    let heads: Vec<Checkpoint> = heads
+        .iter()
+        .map(|head| SignedCheckpoint::parse(std::str::from_utf8(&head.note).unwrap()).unwrap().checkpoint().clone())
+        .collect();
+    let names: BTreeSet<&str> = heads.iter().map(|head| head.origin.as_str()).collect();
+    let sizes: BTreeSet<(&str, u64)> = heads.iter().map(|head| (head.origin.as_str(), head.size)).collect();
+    assert_eq!((names.len(), sizes.len()), (4, heads.len()));
+    // The platform's log tells of the new name too, and what it tells is given out.
+    noted(&app, &clinic).await;
+    let anchor = app.get(&clinic.auditor, "/v1/audit/anchor").await.ok();
+    assert!(anchor["checkpoint"].as_str().unwrap().lines().next().unwrap().ends_with("/e4"), "{anchor}");
+    // Another node, whose pin is of before the restores, says so too and begins no further epoch.
+    let elsewhere = of_another_day(&app, &clinic, |head| {
+        honest.head().origin.clone_into(&mut head.origin);
+        head.size += 9;
+    });
+    pins.pin(tenant(&clinic), &elsewhere.await).await.unwrap();
+    let refused = sequence::checkpoint(&app.instance, tenant(&clinic)).await;
+    assert!(matches!(refused, Err(SequenceError::RolledBack(_))), "{refused:?}");
+    let gap = guard::accept_restore(&app.instance, tenant(&clinic), false).await.unwrap().unwrap();
+    assert_eq!(gap.name, None);
+    assert!(app.get(&clinic.auditor, "/v1/audit/checkpoint").await.text().lines().next().unwrap().ends_with("/e4"));
     // The answer is kept for a second.
     tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
     app.anonymous("GET", "/readyz", None).await.ok();
@@ -189,12 +245,15 @@ struct Local {
     name: &'static str,
     seen: Mutex<Option<Checkpoint>>,
     away: AtomicBool,
+    /// Its clock.
+    seconds: AtomicU64,
 }
 
 impl Local {
     fn new(name: &'static str, seed: u8) -> Arc<Self> {
         let key = Ed25519SigningKey::from_seed(&[seed; 32]).unwrap();
-        Arc::new(Self { key, name, seen: Mutex::default(), away: AtomicBool::default() })
+        let seconds = AtomicU64::new(1_790_000_100);
+        Arc::new(Self { key, name, seen: Mutex::default(), away: AtomicBool::default(), seconds })
     }
 
     fn key(&self) -> CosignerKey {
@@ -219,7 +278,8 @@ impl WitnessPort for Local {
             return Err(WitnessError::Refused(422));
         }
         *seen = Some(head.clone());
-        Ok(Answered::Cosigned(cosign(head, &self.key, self.name, 1_790_000_100).unwrap()))
+        let seconds = self.seconds.load(Ordering::SeqCst);
+        Ok(Answered::Cosigned(cosign(head, &self.key, self.name, seconds).unwrap()))
     }
 }
 
@@ -265,4 +325,137 @@ async fn witnesses_sign_and_one_that_is_away_holds_up_nobody(backend: Backend) {
     app.clock.advance_seconds(1_200);
     tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
     app.anonymous("GET", "/readyz", None).await.refused(503, "audit.unavailable");
+}
+
+/// Nothing happens for an hour: the head stays the same, and witnesses are asked for it again before their word is too old.
+async fn a_quiet_log_is_witnessed_again_and_stays_ready(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let local = Local::new("w/1", 1);
+    let list = vec![Witness { key: local.key(), port: local.clone() }];
+    let witnesses = Witnesses { list, quorum: 1, strict: true, max_age_seconds: 900 };
+    let now = || chancery_domain::Clock::now(&*app.clock);
+    app.instance.guard().witnessed_by(witnesses, now());
+    local.seconds.store(u64::try_from(now().as_seconds()).unwrap(), Ordering::SeqCst);
+    let first = guard::cosign(&app.instance).await.unwrap().unwrap();
+    for _ in 0..12 {
+        app.clock.advance_seconds(300);
+        local.seconds.store(u64::try_from(now().as_seconds()).unwrap(), Ordering::SeqCst);
+        let again = guard::cosign(&app.instance).await.unwrap().unwrap();
+        assert_eq!((again.size, again.signed), (first.size, 1), "the log is quiet");
+        assert_eq!(app.instance.guard().unwitnessed_seconds(now()), Some(0));
+        assert!(!app.instance.guard().is_unwitnessed(now()));
+    }
+    // A word that is young enough is not asked for again.
+    local.away.store(true, Ordering::SeqCst);
+    app.clock.advance_seconds(200);
+    assert_eq!(guard::cosign(&app.instance).await.unwrap().unwrap().signed, 1);
+    app.clock.advance_seconds(200);
+    let away = guard::cosign(&app.instance).await.unwrap().unwrap();
+    assert_eq!((away.signed, away.failed.len()), (0, 1));
+    // One row for each witness and size: the newest.
+    let mut view = app.instance.store().view(TenantId::PLATFORM).await.unwrap();
+    assert_eq!(view.cosignatures(first.size).await.unwrap().len(), 1);
+    drop(view);
+    app.clock.advance_seconds(600);
+    assert!(app.instance.guard().is_unwitnessed(now()));
+}
+
+/// Whoever holds the store writes there that everything was looked at a moment ago, and that nothing is due.
+async fn a_position_in_the_store_is_not_believed(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("ours").await;
+    let newest = sequence::checkpoint(&app.instance, tenant(&clinic)).await.unwrap();
+    let now = chancery_domain::Clock::now(&*app.clock);
+    let forged = Scrub { tile: 1 << 40, checkpoint: (1 << 40, 0), findings: 0, began_at: now, ended: Some((now, 0)) };
+    let mut tx = app.instance.store().begin(tenant(&clinic)).await.unwrap();
+    tx.put_scrub(&forged).await.unwrap();
+    tx.commit().await.unwrap();
+    assert!(guard::due(&app.instance, tenant(&clinic)).await.unwrap());
+    let step = guard::step(&app.instance, tenant(&clinic), u64::MAX).await.unwrap();
+    assert!(step.ended && step.rows >= newest.size, "{step:?} of {}", newest.size);
+    let auditor = json!({"description": "auditor", "roles": ["platform_auditor"]});
+    let auditor = app.post(&app.admin, "/v1/api-keys", auditor).await.created();
+    let auditor = crate::app::Caller { bearer: auditor["key"].as_str().unwrap().to_owned() };
+    let told = app.events(&auditor, "log.scrubbed").await;
+    let core: Value = serde_json::from_str(told[0]["core"].as_str().unwrap()).unwrap();
+    let detail = &core["detail"];
+    let size = detail["size"].as_u64().unwrap();
+    assert_eq!((&detail["first"], &detail["end"], &detail["findings"]), (&json!(0), &json!(size), &json!(0)), "{core}");
+    assert!(size >= newest.size && detail["heads"].as_u64().unwrap() >= 1, "{core}");
+}
+
+/// A row that says that a head of 2^62 events was told of would end the telling.
+async fn a_row_of_a_noted_head_is_not_believed(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("ours").await;
+    noted(&app, &clinic).await;
+    assert!(!guard::note_head(&app.instance, tenant(&clinic)).await.unwrap());
+    let newest = sequence::checkpoint(&app.instance, tenant(&clinic)).await.unwrap();
+    let origin = SignedCheckpoint::parse(&newest.note).unwrap().checkpoint().origin.clone();
+    let row = |app: &TestApp| {
+        let (instance, origin) = (app.instance.clone(), origin.clone());
+        async move {
+            let mut view = instance.store().view(TenantId::PLATFORM).await.unwrap();
+            view.noted_head(&origin).await.unwrap().unwrap()
+        }
+    };
+    let genuine = row(&app).await;
+    let other = chancery_domain::ids::EventId::from_bytes([7; 16]);
+    for (size, event) in [(1 << 62, genuine.event), (1 << 62, other), (genuine.size, other)] {
+        let mut tx = app.instance.store().begin(TenantId::PLATFORM).await.unwrap();
+        tx.put_noted_head(&NotedHead { origin: origin.clone(), size, event }).await.unwrap();
+        tx.commit().await.unwrap();
+        app.get(&clinic.auditor, "/v1/audit/anchor").await.refused(404, "not_found");
+        assert!(guard::note_head(&app.instance, tenant(&clinic)).await.unwrap(), "{size} {event}");
+        assert!(row(&app).await.size > genuine.size);
+        app.get(&clinic.auditor, "/v1/audit/anchor").await.ok();
+    }
+}
+
+/// A second head of that size, signed by whomever and filed as the newer one.
+async fn an_anchor_is_given_for_the_head_that_was_told_of_alone(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("ours").await;
+    noted(&app, &clinic).await;
+    app.get(&clinic.auditor, "/v1/audit/anchor").await.ok();
+    let told = app.get(&clinic.auditor, "/v1/audit/anchor").await.ok()["size"].as_u64().unwrap();
+    let forged = of_another_day(&app, &clinic, |head| (head.size, head.root) = (told, [7; 32])).await;
+    let signed_at = chancery_domain::Clock::now(&*app.clock).plus_seconds(60);
+    let mut tx = app.instance.store().begin(tenant(&clinic)).await.unwrap();
+    tx.insert_checkpoint(&StoredCheckpoint { size: told, note: forged.note().to_owned(), signed_at }).await.unwrap();
+    tx.commit().await.unwrap();
+    app.get(&clinic.auditor, "/v1/audit/anchor").await.refused(500, "internal");
+}
+
+/// The store was put back to a day before the tenant came: nothing of it is left there, but its pin is.
+async fn a_tenant_that_is_gone_is_told_of_until_that_is_accepted(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("ours").await;
+    let pins = Arc::new(Remembered::default());
+    app.instance.guard().pin_at(pins.clone());
+    app.get(&clinic.auditor, "/v1/audit/checkpoint").await;
+    assert_eq!(guard::look_for_logs(&app.instance).await.unwrap(), []);
+    let gone = TenantId::from_bytes([9; 16]);
+    let pin = of_another_day(&app, &clinic, |head| (head.origin, head.size) = ("x/t/9".to_owned(), 77)).await;
+    pins.pin(gone, &pin).await.unwrap();
+    let found = guard::Finding { check: guard::IntegrityCheck::LogMissing, at: 77 };
+    for _ in 0..2 {
+        assert_eq!(guard::look_for_logs(&app.instance).await.unwrap(), [(gone, found)]);
+    }
+    assert_eq!(app.instance.guard().damaged_log(), Some(gone));
+    app.anonymous("GET", "/readyz", None).await.refused(503, "audit.unavailable");
+    let auditor = json!({"description": "auditor", "roles": ["platform_auditor"]});
+    let auditor = app.post(&app.admin, "/v1/api-keys", auditor).await.created();
+    let auditor = crate::app::Caller { bearer: auditor["key"].as_str().unwrap().to_owned() };
+    let told = app.events(&auditor, "log.integrity_failed").await;
+    assert_eq!(told.len(), 1, "once");
+    assert_eq!(told[0]["resource"], gone.to_string());
+
+    let gap = guard::accept_restore(&app.instance, gone, false).await.unwrap().unwrap();
+    assert_eq!((gap.pinned.unwrap().size, gap.head.size, gap.name), (77, 0, None));
+    assert_eq!(pins.pinned(gone).await.unwrap(), None);
+    let told = app.events(&auditor, "log.restore_accepted").await;
+    assert_eq!((told.len(), told[0]["resource"].clone()), (1, json!(gone.to_string())));
+    assert_eq!(guard::look_for_logs(&app.instance).await.unwrap(), []);
+    assert_eq!(app.instance.guard().damaged_log(), None);
 }

@@ -105,7 +105,7 @@ pub async fn run(args: InitArgs) -> Result<ExitCode> {
     let pins = PinFolder::open(&config.audit)?;
     let made = initialise(&ports, &wiring::settings(&config), node, admin, &mut deliver).await;
     after(made, args.admin_key_file.as_deref().filter(|_| kept))?;
-    pins.forget_platform()?;
+    pins.forget_all()?;
     let cidrs: Vec<String> = args.admin_cidr.iter().map(ToString::to_string).collect();
     writeln!(
         io::stdout(),
@@ -134,8 +134,8 @@ pub(crate) async fn first_start(config: &Config, stores: &Stores, providers: &Pr
     let pins = PinFolder::open(&config.audit)?;
     let made = initialise(&ports, &settings, wiring::node_id(config)?, FirstAdmin::default(), &mut deliver).await;
     after(made, Some(path.as_path()).filter(|_| kept))?;
-    // Of a store that was here before, if there was one.
-    pins.forget_platform()
+    // Those of a store that was here before, if there was one.
+    pins.forget_all()
 }
 
 /// What to tell of the first start, and what to do with the admin's key that was put into `file` for it.

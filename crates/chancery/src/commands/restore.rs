@@ -32,7 +32,7 @@ use crate::{
         root, say, tell,
     },
     config::{Config, StoreConfig},
-    pins::PinFolder,
+    pins::{PinFolder, is_new_node},
     telemetry,
     wiring::{
         self, Stores,
@@ -55,6 +55,9 @@ pub struct RestoreArgs {
     /// A file of mode 600 with the recovery key that `chancery init` printed, if the root key file is lost
     #[arg(long, value_name = "FILE")]
     recovery_key_file: Option<PathBuf>,
+    /// audit.pin_folder names a new folder, which knows nothing of what was signed before: the old one is lost
+    #[arg(long)]
+    new_pin_folder: bool,
     /// Print what was restored as JSON
     #[arg(long)]
     json: bool,
@@ -81,6 +84,11 @@ pub async fn run(args: RestoreArgs) -> Result<ExitCode> {
     check_files(&args, &keys)?;
     private_file::create_folder(&config.data_dir)?;
     let pins = PinFolder::open(&config.audit)?;
+    if !args.new_pin_folder {
+        let admitted = pins.admit(&config.audit, true, is_new_node(&config));
+        admitted.context("nothing was restored; if the old folder of pins is lost, say --new-pin-folder")?;
+    }
+    pins.mark()?;
     let providers = match &args.recovery_key_file {
         Some(path) => {
             let recovery: Arc<dyn KeyProvider> = Arc::new(root::recovery(path)?);
@@ -112,6 +120,8 @@ pub async fn run(args: RestoreArgs) -> Result<ExitCode> {
     let gaps = accept_all(&instance, &stores)
         .await
         .context("the store is restored; run `chancery audit accept-restore --all`")?;
+    let behind = gaps.iter().filter(|(_, gap)| gap.pinned.is_some()).count();
+    let renamed = gaps.iter().filter(|(_, gap)| gap.name.is_some()).count();
     drop(instance);
     stores.archives.close().await;
     bar.finish_and_clear();
@@ -119,7 +129,7 @@ pub async fn run(args: RestoreArgs) -> Result<ExitCode> {
         say(json!({
             "backup": data_header.backup, "made_at": data_header.made_at, "rows": loaded.rows,
             "kept_destroyed": loaded.kept_destroyed, "skipped": loaded.skipped, "events": proven.events,
-            "key_versions": proven.keys, "tombstones": dead.len(), "logs_behind": gaps.len(),
+            "key_versions": proven.keys, "tombstones": dead.len(), "logs_behind": behind, "logs_renamed": renamed,
         }));
     } else {
         say(format_args!("Restored        {} of {}: {} rows", data_header.backup, data_header.made_at, loaded.rows));
@@ -128,10 +138,14 @@ pub async fn run(args: RestoreArgs) -> Result<ExitCode> {
             "Proven          {} events give their logs' roots, {} key versions unwrap",
             proven.events, proven.keys
         ));
-        if !gaps.is_empty() {
+        if behind > 0 {
             say(format_args!(
-                "Logs behind     {} of what was signed here; each says so, and the platform's log too",
-                gaps.len()
+                "Logs behind     {behind} of what was signed here; each says so, and the platform's log too"
+            ));
+        }
+        if renamed > 0 {
+            say(format_args!(
+                "Logs renamed    {renamed} may have been signed further; their heads bear a new name: tell witnesses and auditors"
             ));
         }
         let next = if config.key_file.is_file() {

@@ -19,6 +19,7 @@ use crate::{
     config::{Config, Findings, Flags},
     issuer_documents::IssuerDocuments,
     jobs::Jobs,
+    pins,
     server::{self, Door, Running},
     sinks, telemetry,
     url_files::UrlFolder,
@@ -147,9 +148,10 @@ async fn open(config: &Config, stores: &Stores, providers: &Providers, settings:
     let tables = Arc::new(Tables::new(Arc::new(UrlFolder(config.datasets_folder.clone()))));
     let documents = Arc::new(IssuerDocuments::new(&config.issuers)?);
     let ports = Ports { tables, documents, ..stores.ports(providers) };
+    let new_node = pins::is_new_node(config);
     let instance = Instance::open(ports, settings, wiring::node_id(config)?).await?;
     instance.keep_copies_at(wiring::destinations(config)?);
-    wiring::guard(config, &instance)?;
+    wiring::guard(config, &instance, new_node).await?;
     if let Some(verifier) = wiring::passkeys(config)? {
         instance.offer_passkeys(verifier);
     }

@@ -195,14 +195,16 @@ pub fn passkeys(config: &Config) -> Result<Option<Arc<dyn PasskeyVerifier>>> {
     }
 }
 
-/// Says where the last signed heads are kept, and who witnesses.
+/// Says where the last signed heads are kept, and who witnesses. `new_node`: this node was never here before.
 ///
 /// # Errors
 ///
-/// If the folder is not there, or a witness cannot be asked.
-pub fn guard(config: &Config, instance: &Instance) -> Result<()> {
+/// If the folder is not there or not the one that was used before, or a witness cannot be asked.
+pub async fn guard(config: &Config, instance: &Instance, new_node: bool) -> Result<()> {
     let guard = instance.guard();
-    guard.pin_at(Arc::new(PinFolder::open(&config.audit)?));
+    let pins = PinFolder::open(&config.audit)?;
+    pins.admit(&config.audit, was_signed(instance.store()).await?, new_node)?;
+    guard.pin_at(Arc::new(pins));
     let named = &config.audit.witnesses;
     if named.is_empty() {
         return Ok(());
@@ -218,6 +220,17 @@ pub fn guard(config: &Config, instance: &Instance) -> Result<()> {
     };
     guard.witnessed_by(witnesses, instance.now());
     Ok(())
+}
+
+/// Whether the platform's log has something that may have been signed.
+///
+/// # Errors
+///
+/// If the store does not answer.
+pub async fn was_signed(store: &dyn Store) -> Result<bool> {
+    let mut view = store.view(TenantId::PLATFORM).await.context("the store does not answer")?;
+    let logged = view.log_head().await.context("the store does not give the head of the platform's log")?.size > 0;
+    Ok(logged || view.checkpoint().await.context("the store does not give the platform's signed head")?.is_some())
 }
 
 /// An id for a process that looks and writes nothing, so that none is kept.

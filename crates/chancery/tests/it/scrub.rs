@@ -4,6 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use chancery::{
     config::{Config, Flags},
+    pins::PinFolder,
     wiring::{self, Stores, providers::Providers},
 };
 use chancery_domain::{
@@ -109,6 +110,7 @@ impl Cell {
 struct Log {
     folder: tempfile::TempDir,
     _database: Option<chancery_postgres::testing::Database>,
+    stores: Stores,
     instance: Arc<Instance>,
     raw: Raw,
 }
@@ -126,7 +128,7 @@ impl Log {
             raw.run(&format!("DROP TRIGGER {table}_keep_update")).await.unwrap();
             raw.run(&format!("DROP TRIGGER {table}_keep_delete")).await.unwrap();
         }
-        Self { folder, _database: None, instance, raw }
+        Self { folder, _database: None, stores, instance, raw }
     }
 
     async fn postgres() -> Option<Self> {
@@ -140,7 +142,23 @@ impl Log {
         for table in ["audit_events", "audit_checkpoints"] {
             raw.run(&format!("ALTER TABLE {table} DISABLE TRIGGER USER")).await.unwrap();
         }
-        Some(Self { folder, _database: Some(database), instance, raw })
+        Some(Self { folder, _database: Some(database), stores, instance, raw })
+    }
+
+    /// Another process over the same store.
+    async fn another(&self) -> Arc<Instance> {
+        let provider = Arc::new(chancery_kms::Local::open(&self.folder.path().join("root.key")).unwrap());
+        let providers = Providers { root: vec![("local".to_owned(), provider)], ..Providers::default() };
+        let settings = self.instance.settings().clone();
+        Instance::open(self.stores.ports(&providers), settings, NodeId::from_bytes([2; 16])).await.unwrap()
+    }
+
+    /// What the newest event of this kind in the platform's log says.
+    async fn told(&mut self, kind: &str) -> serde_json::Value {
+        chancery_domain::audit::sequence(&self.instance, PLATFORM).await.unwrap();
+        let newest = format!("SELECT core FROM audit_events WHERE kind = '{kind}' ORDER BY idx DESC LIMIT 1");
+        let core = self.raw.texts(&newest).await.remove(0).unwrap();
+        serde_json::from_str::<serde_json::Value>(&core).unwrap()["detail"].clone()
     }
 
     async fn findings(&self) -> Vec<guard::Finding> {
@@ -360,16 +378,111 @@ async fn a_finding_is_told_counted_and_remembered() {
     let told = log.raw.texts(told).await;
     assert!(told.len() == 1 && told[0].as_ref().unwrap().contains("\"check\":\"entry_columns\""), "{told:?}");
     // Another process begins.
-    let folder = log.folder.path().to_owned();
-    let stores = Stores::of(Arc::new(chancery_sqlite::Sqlite::open(folder.join("chancery.db")).await.unwrap()));
-    let provider = Arc::new(chancery_kms::Local::open(&folder.join("root.key")).unwrap());
-    let providers = Providers { root: vec![("local".to_owned(), provider)], ..Providers::default() };
-    let settings = log.instance.settings().clone();
-    let again = Instance::open(stores.ports(&providers), settings, NodeId::from_bytes([2; 16])).await.unwrap();
+    let again = log.another().await;
     assert_eq!(again.guard().damaged_log(), None, "it has not looked yet");
     guard::due(&again, PLATFORM).await.unwrap();
     assert_eq!(again.guard().damaged_log(), Some(PLATFORM));
     log.raw.run(&format!("UPDATE audit_events SET outcome = outcome - 1 WHERE {third}")).await.unwrap();
     assert_eq!(guard::step(&again, PLATFORM, u64::MAX).await.unwrap().found, []);
     assert_eq!(again.guard().damaged_log(), None);
+}
+
+/// Several tests over each engine.
+macro_rules! on_both {
+    ($($sqlite:ident $postgres:ident $test:ident,)+) => {
+        $(
+            #[tokio::test]
+            async fn $sqlite() {
+                $test(Log::sqlite().await).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+            async fn $postgres() {
+                if let Some(log) = Log::postgres().await {
+                    $test(log).await;
+                }
+            }
+        )+
+    };
+}
+
+on_both! {
+    a_position_in_sqlite_hides_no_old_entry a_position_in_postgres_hides_no_old_entry hides_no_old_entry,
+    a_clean_look_of_another_process_is_enough_in_sqlite a_clean_look_of_another_process_is_enough_in_postgres
+        a_clean_look_of_another_process_is_enough,
+    a_position_beside_the_pins_goes_on_in_sqlite a_position_beside_the_pins_goes_on_in_postgres goes_on_beside_the_pins,
+}
+
+/// Whoever holds the store writes there that all up to the end was looked at a moment ago.
+async fn hides_no_old_entry(mut log: Log) {
+    grow(&log.instance, 3).await;
+    let step = guard::step(&log.instance, PLATFORM, u64::MAX).await.unwrap();
+    assert!(step.ended && step.found.is_empty(), "{step:?}");
+    let second = format!("tenant_id = '{PLATFORM}' AND idx = 1");
+    log.raw.run(&format!("UPDATE audit_events SET outcome = outcome + 1 WHERE {second}")).await.unwrap();
+    let forge =
+        "UPDATE audit_scrubs SET tile = 1000000, checkpoint_size = 4000000000, findings = 0, ended_findings = 0";
+    assert_eq!(log.raw.run(&format!("{forge} WHERE tenant_id = '{PLATFORM}'")).await.unwrap(), 1);
+    let again = log.another().await;
+    assert!(guard::due(&again, PLATFORM).await.unwrap(), "a process begins anew");
+    let step = guard::step(&again, PLATFORM, u64::MAX).await.unwrap();
+    assert_eq!(step.found, [guard::Finding { check: IntegrityCheck::EntryColumns, at: 1 }]);
+    // Neither does a row that is no position at all keep anybody from looking.
+    log.raw.run(&format!("UPDATE audit_scrubs SET tile = -1 WHERE tenant_id = '{PLATFORM}'")).await.unwrap();
+    let again = log.another().await;
+    assert!(guard::due(&again, PLATFORM).await.unwrap());
+    assert_eq!(guard::step(&again, PLATFORM, u64::MAX).await.unwrap().found.len(), 1);
+}
+
+/// Whoever found it, and whoever saw that it is gone: every process knows.
+async fn a_clean_look_of_another_process_is_enough(mut log: Log) {
+    grow(&log.instance, 3).await;
+    let other = log.another().await;
+    let second = format!("tenant_id = '{PLATFORM}' AND idx = 1");
+    log.raw.run(&format!("UPDATE audit_events SET outcome = outcome + 1 WHERE {second}")).await.unwrap();
+    assert_eq!(guard::step(&log.instance, PLATFORM, u64::MAX).await.unwrap().found.len(), 1);
+    guard::due(&other, PLATFORM).await.unwrap();
+    assert_eq!(other.guard().damaged_log(), Some(PLATFORM));
+    log.raw.run(&format!("UPDATE audit_events SET outcome = outcome - 1 WHERE {second}")).await.unwrap();
+    guard::due(&other, PLATFORM).await.unwrap();
+    assert_eq!(other.guard().damaged_log(), Some(PLATFORM), "nobody has looked since");
+    guard::begin_again(&log.instance, PLATFORM);
+    assert_eq!(guard::step(&log.instance, PLATFORM, u64::MAX).await.unwrap().found, []);
+    assert_eq!(log.instance.guard().damaged_log(), None);
+    guard::due(&other, PLATFORM).await.unwrap();
+    assert_eq!(other.guard().damaged_log(), None);
+    // And a row alone does not say that a log is damaged.
+    log.raw.run(&format!("UPDATE audit_scrubs SET ended_findings = 9 WHERE tenant_id = '{PLATFORM}'")).await.unwrap();
+    guard::due(&other, PLATFORM).await.unwrap();
+    assert_eq!(other.guard().damaged_log(), None);
+}
+
+/// A log that takes longer than a process lives is still looked at to its end; what a process has not seen itself it says.
+async fn goes_on_beside_the_pins(mut log: Log) {
+    grow(&log.instance, 700).await;
+    let flags = Flags { dev: true, data: Some(log.folder.path().to_owned()), ..Flags::default() };
+    let (config, _) = Config::load(&flags, &[]).unwrap();
+    let pins = || Arc::new(PinFolder::open(&config.audit).unwrap());
+    log.instance.guard().pin_at(pins());
+    sequence::checkpoint(&log.instance, PLATFORM).await.unwrap();
+    assert!(!guard::step(&log.instance, PLATFORM, 1).await.unwrap().ended, "a tile");
+
+    let next = log.another().await;
+    next.guard().pin_at(pins());
+    assert!(guard::due(&next, PLATFORM).await.unwrap());
+    let step = guard::step(&next, PLATFORM, u64::MAX).await.unwrap();
+    assert!(step.ended && step.found.is_empty(), "{step:?}");
+    let told = log.told("log.scrubbed").await;
+    assert_eq!((&told["first"], &told["end"]), (&serde_json::json!(256), &told["size"]), "{told}");
+    // It does not rest before it has seen the beginning itself.
+    assert!(guard::due(&next, PLATFORM).await.unwrap());
+    assert!(guard::step(&next, PLATFORM, u64::MAX).await.unwrap().ended);
+    let told = log.told("log.scrubbed").await;
+    assert_eq!((&told["first"], &told["end"]), (&serde_json::json!(0), &told["size"]), "{told}");
+    assert!(!guard::due(&next, PLATFORM).await.unwrap());
+    // What was done by the end is done again by the next one.
+    let third = log.another().await;
+    third.guard().pin_at(pins());
+    assert!(guard::due(&third, PLATFORM).await.unwrap());
+    assert!(guard::step(&third, PLATFORM, u64::MAX).await.unwrap().rows > 700);
 }

@@ -307,6 +307,8 @@ codes! {
         LogScrubbed = "log.scrubbed",
         /// A log that is behind what was signed of it goes on: its store was put back, and somebody accepted that.
         LogRestoreAccepted = "log.restore_accepted",
+        /// The last signed heads are kept in a new place, which knows nothing of what was signed before.
+        LogPinsAccepted = "log.pins_accepted",
         /// The signed head of a tenant's log, told of in the platform's.
         LogHeadNoted = "log.head_noted",
         /// A caller was refused.
@@ -470,6 +472,7 @@ impl EventKind {
             | Self::IntegrityFailed
             | Self::LogScrubbed
             | Self::LogRestoreAccepted
+            | Self::LogPinsAccepted
             | Self::LogHeadNoted
             | Self::BackupRestored
             | Self::ApprovalUsed

@@ -65,7 +65,7 @@ pub async fn sequence(instance: &Instance, tenant: TenantId) -> Result<LogHead, 
 }
 
 /// Readiness fails while a log is known not to match its root ([`Instance::forked_log`]).
-fn remember_fork<T>(instance: &Instance, tenant: TenantId, outcome: &Result<T, SequenceError>) {
+pub(super) fn remember_fork<T>(instance: &Instance, tenant: TenantId, outcome: &Result<T, SequenceError>) {
     if matches!(outcome, Err(SequenceError::Forked(_) | SequenceError::RolledBack(_))) {
         instance.forked.lock().unwrap_or_else(|poison| poison.into_inner()).insert(tenant);
     }
@@ -156,16 +156,16 @@ async fn try_checkpoint(instance: &Instance, tenant: TenantId) -> Result<StoredC
     let pinned = guard::pinned(instance, tenant).await?;
     let mut view = instance.store().fresh_view(tenant).await?;
     let (head, newest) = (view.log_head().await?, view.checkpoint().await?);
-    let origin = view.log_origin().await?.ok_or(Failure::Internal("log without an origin"))?;
+    let epochs = guard::Epochs::told(&mut *view).await?.ok_or(Failure::Internal("log without an origin"))?;
     let keys = declared(&mut *view, &lease.keyring, Managed::Log).await?;
     let signed = match &newest {
-        Some(newest) => Some(signed_head(newest, &origin, &keys).ok_or(SequenceError::Forked(tenant))?),
+        Some(newest) => Some(signed_head(newest, &epochs, &keys).ok_or(SequenceError::Forked(tenant))?),
         None => None,
     };
     check_growth(&mut *view, tenant, head, signed.as_ref()).await?;
     guard::rehash(&mut *view, tenant, signed.as_ref().map_or(0, |signed| signed.size), head.size).await?;
     if let Some(pin) = &pinned
-        && guard::behind(&mut *view, tenant, &origin, head, pin).await?
+        && guard::behind(&mut *view, tenant, &epochs, head, pin).await?
     {
         return Err(SequenceError::RolledBack(tenant));
     }
@@ -177,8 +177,9 @@ async fn try_checkpoint(instance: &Instance, tenant: TenantId) -> Result<StoredC
     let key = key_at(&keys, head.size).ok_or(Failure::Keyring(KeyringError::NoActiveKey(Managed::Log)))?;
     let ring = instance.keyring_with(tenant, &key.key_id).await?;
     let signer = ring.version(Managed::Log, &key.key_id).and_then(RingVersion::ed25519).map_err(Failure::Keyring)?;
-    let checkpoint = Checkpoint { origin: origin.clone(), size: head.size, root: head.root };
-    let signed = SignedCheckpoint::sign(&checkpoint, signer, &origin).map_err(|_| Failure::Internal("log origin"))?;
+    let checkpoint = Checkpoint { origin: epochs.name_at(head.size), size: head.size, root: head.root };
+    let signed =
+        SignedCheckpoint::sign(&checkpoint, signer, &checkpoint.origin).map_err(|_| Failure::Internal("log origin"))?;
     let stored = StoredCheckpoint { size: head.size, note: signed.text().to_owned(), signed_at: instance.now() };
     // Pinned before anybody can see it; the head that it names is in the store already.
     guard::pin_head(instance, tenant, pinned.as_ref(), &stored.note).await?;
@@ -193,10 +194,11 @@ async fn try_checkpoint(instance: &Instance, tenant: TenantId) -> Result<StoredC
 }
 
 /// A stored head, if the log's key of that time signed it: rows alone are not believed.
-fn signed_head(stored: &StoredCheckpoint, origin: &str, keys: &[DeclaredKey]) -> Option<Checkpoint> {
+fn signed_head(stored: &StoredCheckpoint, epochs: &guard::Epochs, keys: &[DeclaredKey]) -> Option<Checkpoint> {
     let signed = SignedCheckpoint::parse(&stored.note).ok()?;
+    let origin = epochs.name_at(signed.checkpoint().size);
     let key = key_at(keys, signed.checkpoint().size)?;
-    let verifier = VerifierKey::new(origin, Ed25519PublicKey::try_from(&key.jwk).ok()?).ok()?;
+    let verifier = VerifierKey::new(&origin, Ed25519PublicKey::try_from(&key.jwk).ok()?).ok()?;
     let head = signed.verify(&verifier).ok()?;
     (head.origin == origin && head.size == stored.size).then(|| head.clone())
 }

@@ -6,7 +6,7 @@ use chancery_domain::audit::guard::{Cosignature, NotedHead, RawCheckpoint, RawEn
 use chancery_domain::audit::{LoggedEvent, StoredCheckpoint};
 use chancery_domain::ids::EventId;
 
-use super::{Backend, begin, commit, taken, view};
+use super::{Backend, commit, view};
 use crate::samples::{NOW, OURS, THEIRS, bytes, checkpoint, logged_event, queued_event};
 
 fn raw(logged: &LoggedEvent) -> RawEntry {
@@ -96,20 +96,25 @@ fn cosignature(size: u64, witness: &str) -> Cosignature {
     Cosignature { size, witness: witness.to_owned(), line, cosigned_at: NOW }
 }
 
-/// A second signature of one head says nothing new.
-pub async fn a_witness_signs_a_size_once(store: &impl Backend) {
-    commit!(store, OURS, .insert_cosignature(&cosignature(5, "w1")) .insert_cosignature(&cosignature(5, "w2"))
-        .insert_cosignature(&cosignature(6, "w1")));
-    assert!(taken(begin(store, OURS).await.insert_cosignature(&cosignature(5, "w1")).await, "cosignature"));
-    let both = [cosignature(5, "w1"), cosignature(5, "w2")];
-    assert_eq!(view(store, OURS).await.cosignatures(5).await.unwrap(), both);
+/// The newest signature of a size stands: it says that the witness still looks.
+pub async fn a_witness_signs_a_size_again(store: &impl Backend) {
+    commit!(store, OURS, .put_cosignature(&cosignature(5, "w1")) .put_cosignature(&cosignature(5, "w2"))
+        .put_cosignature(&cosignature(6, "w1")));
+    let at = |seconds: i64| {
+        let line = format!("\u{2014} w1 {seconds}\n");
+        Cosignature { line, cosigned_at: NOW.plus_seconds(seconds), ..cosignature(5, "w1") }
+    };
+    commit!(store, OURS, .put_cosignature(&at(300)));
+    commit!(store, OURS, .put_cosignature(&at(200)));
+    assert_eq!(view(store, OURS).await.cosignatures(5).await.unwrap(), [at(300), cosignature(5, "w2")]);
+    assert_eq!(view(store, OURS).await.cosignatures(6).await.unwrap(), [cosignature(6, "w1")]);
     assert_eq!(view(store, OURS).await.cosignatures(7).await.unwrap(), []);
 }
 
 /// Of one witness, and of so many at once.
 pub async fn the_newest_cosignatures_are_given(store: &impl Backend) {
-    commit!(store, OURS, .insert_cosignature(&cosignature(5, "w1")) .insert_cosignature(&cosignature(5, "w2"))
-        .insert_cosignature(&cosignature(12, "w1")) .insert_cosignature(&cosignature(4, "w2")));
+    commit!(store, OURS, .put_cosignature(&cosignature(5, "w1")) .put_cosignature(&cosignature(5, "w2"))
+        .put_cosignature(&cosignature(12, "w1")) .put_cosignature(&cosignature(4, "w2")));
     let mut view = view(store, OURS).await;
     assert_eq!(view.newest_cosignature("w1").await.unwrap(), Some(cosignature(12, "w1")));
     assert_eq!(view.newest_cosignature("w2").await.unwrap(), Some(cosignature(5, "w2")));
@@ -125,7 +130,7 @@ pub async fn another_tenant_does_not_see_it(store: &impl Backend) {
     let scrub = Scrub { tile: 1, checkpoint: (-1, -1), findings: 0, began_at: NOW, ended: None };
     let noted = NotedHead { origin: "x".to_owned(), size: 1, event: EventId::from_bytes(bytes(1)) };
     commit!(store, OURS, .insert_checkpoint(&checkpoint(1)) .put_scrub(&scrub) .put_noted_head(&noted)
-        .insert_cosignature(&cosignature(1, "w1")));
+        .put_cosignature(&cosignature(1, "w1")));
     let mut view = view(store, THEIRS).await;
     assert_eq!(view.raw_entries(0, 10).await.unwrap(), []);
     assert_eq!(view.raw_checkpoints((-1, -1), 10).await.unwrap(), []);

@@ -172,7 +172,7 @@ macro_rules! store_conformance {
             ],
             guard: [
                 entries_are_given_as_they_are_stored, heads_are_given_as_they_are_stored_in_order, a_scrub_is_replaced,
-                a_noted_head_is_replaced, a_witness_signs_a_size_once, the_newest_cosignatures_are_given,
+                a_noted_head_is_replaced, a_witness_signs_a_size_again, the_newest_cosignatures_are_given,
                 another_tenant_does_not_see_it,
             ],
             epochs: [

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{
     client::{Api, ClientArgs},
-    log_guard::{accept_restore, guard, scrub},
+    log_guard::{accept_pin_folder, accept_restore, guard, scrub},
 };
 use crate::clock::SystemClock;
 
@@ -56,6 +56,8 @@ enum Verb {
     Guard(guard::GuardArgs),
     /// On the store itself: let a log go on that is behind what was signed of it, because its store was put back
     AcceptRestore(accept_restore::AcceptRestoreArgs),
+    /// On the store itself: let a new folder keep the last signed heads of a log that was signed before
+    AcceptPinFolder(accept_pin_folder::AcceptPinFolderArgs),
 }
 
 /// Which events.
@@ -175,5 +177,6 @@ pub async fn run(args: AuditArgs) -> Result<ExitCode> {
         Verb::Scrub(args) => scrub::run(args).await,
         Verb::Guard(args) => guard::run(args).await,
         Verb::AcceptRestore(args) => accept_restore::run(args).await,
+        Verb::AcceptPinFolder(args) => accept_pin_folder::run(args).await,
     }
 }

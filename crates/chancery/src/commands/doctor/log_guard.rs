@@ -1,20 +1,38 @@
 //! How the audit log is guarded: pins, witnesses, and what was found when it was looked at again.
 
+use std::collections::BTreeSet;
+
 use anyhow::Result;
 use chancery_domain::TenantId;
 
 use super::{Report, State};
-use crate::{config::Config, wiring::Stores};
+use crate::{
+    config::Config,
+    pins::PinFolder,
+    wiring::{self, Stores},
+};
 
 pub(super) async fn judge(config: &Config, stores: &Stores, report: &mut Report) -> Result<()> {
     let audit = &config.audit;
     let folder = audit.pin_folder.display();
     let place = if audit.pin_folder_named { "" } else { "; another machine's disk is safer: audit.pin_folder" };
-    let cure = "start the server, which makes it; one that is named in audit.pin_folder has to be mounted";
-    report.judge(audit.pin_folder.is_dir(), State::Warn, "log pins", format!("in {folder}{place}"), cure);
+    let folder_there = audit.pin_folder.is_dir();
+    let marked = folder_there && PinFolder::open(audit)?.is_marked();
+    if folder_there && !marked && wiring::was_signed(&*stores.store).await? {
+        let detail = format!("{folder} was not used before, and the log was signed: another folder, or not mounted");
+        report.judge(false, State::Fail, "log pins", detail, "mount it, or see `chancery audit accept-pin-folder`");
+    } else {
+        let cure = "start the server, which makes it; one that is named in audit.pin_folder has to be mounted";
+        report.judge(folder_there, State::Warn, "log pins", format!("in {folder}{place}"), cure);
+    }
     let others = stores.tenants().await?.into_iter().map(|entry| entry.id).filter(|id| !id.is_platform());
     let (mut never, mut damaged) = (0_u32, Vec::new());
-    for tenant in std::iter::once(TenantId::PLATFORM).chain(others) {
+    let tenants: BTreeSet<TenantId> = std::iter::once(TenantId::PLATFORM).chain(others).collect();
+    if marked {
+        let gone = PinFolder::open(audit)?.tenants()?.into_iter().filter(|tenant| !tenants.contains(tenant));
+        damaged.extend(gone.map(|tenant| format!("{tenant} (gone)")));
+    }
+    for tenant in tenants {
         match stores.store.view(tenant).await?.scrub().await? {
             Some(scrub) if scrub.findings > 0 || scrub.ended.is_some_and(|(_, found)| found > 0) => {
                 damaged.push(tenant.to_string());

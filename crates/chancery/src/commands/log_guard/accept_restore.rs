@@ -37,17 +37,18 @@ pub(crate) struct AcceptRestoreArgs {
 pub(crate) async fn run(args: AcceptRestoreArgs) -> Result<ExitCode> {
     let opened = Opened::of(args.config.clone()).await?;
     // Either is there: `all` means that no tenant is named.
-    let gaps = accept(&opened.instance, opened.tenants(args.tenant).await?).await?;
+    let mut tenants = opened.tenants(args.tenant).await?;
+    if args.all {
+        tenants.extend(gone(&opened.instance).await?);
+    }
+    let gaps = accept(&opened.instance, tenants, false).await?;
     opened.stores.archives.close().await;
     if args.json {
         say(json!({ "accepted": gaps.iter().map(shown).collect::<Vec<_>>() }));
         return Ok(ExitCode::SUCCESS);
     }
     for (tenant, gap) in &gaps {
-        say(format_args!(
-            "Goes on         {tenant}  from {} events; {} were signed before. Its log and the platform's say so",
-            gap.head.size, gap.pinned.size
-        ));
+        say(describe(*tenant, gap));
     }
     if gaps.is_empty() {
         say("Nothing         is behind what was signed; nothing was changed");
@@ -63,19 +64,41 @@ pub(crate) async fn run(args: AcceptRestoreArgs) -> Result<ExitCode> {
 ///
 /// If a log is damaged besides, or an event cannot be written.
 pub(crate) async fn accept_all(instance: &Instance, stores: &Stores) -> Result<Vec<(TenantId, Gap)>> {
-    accept(instance, everybody(stores).await?).await
+    let mut tenants = everybody(stores).await?;
+    tenants.extend(gone(instance).await?);
+    accept(instance, tenants, true).await
 }
 
-async fn accept(instance: &Instance, tenants: Vec<TenantId>) -> Result<Vec<(TenantId, Gap)>> {
+/// Whose logs were signed and are not there.
+async fn gone(instance: &Instance) -> Result<Vec<TenantId>> {
+    let missing = guard::look_for_logs(instance).await.context("could not look for logs that are gone")?;
+    Ok(missing.into_iter().map(|(tenant, _)| tenant).collect())
+}
+
+async fn accept(instance: &Instance, tenants: Vec<TenantId>, restored: bool) -> Result<Vec<(TenantId, Gap)>> {
     let mut gaps = Vec::new();
     for tenant in tenants {
-        let gap = guard::accept_restore(instance, tenant).await;
+        let gap = guard::accept_restore(instance, tenant, restored).await;
         let gap = gap.with_context(|| format!("the log of {tenant} cannot go on"))?;
         gaps.extend(gap.map(|gap| (tenant, gap)));
     }
     Ok(gaps)
 }
 
+/// What is to be said of one log.
+fn describe(tenant: TenantId, gap: &Gap) -> String {
+    let before = gap.pinned.as_ref().map_or(0, |pinned| pinned.size);
+    if gap.head.size == 0 {
+        return format!("Gone            {tenant}  {before} events were signed; the platform's log says so");
+    }
+    let name = gap.name.as_ref().map(|name| format!("; its heads are named {name} from now on")).unwrap_or_default();
+    format!(
+        "Goes on         {tenant}  from {} events; {before} were signed before. Its log and the platform's say so{name}",
+        gap.head.size
+    )
+}
+
 fn shown((tenant, gap): &(TenantId, Gap)) -> Value {
-    json!({"tenant": tenant, "size": gap.head.size, "signed_before": gap.pinned.size})
+    let before = gap.pinned.as_ref().map(|pinned| pinned.size);
+    json!({"tenant": tenant, "size": gap.head.size, "signed_before": before, "name": gap.name})
 }

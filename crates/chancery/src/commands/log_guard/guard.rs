@@ -1,6 +1,6 @@
 //! `chancery audit guard`.
 
-use std::process::ExitCode;
+use std::{collections::BTreeSet, process::ExitCode};
 
 use anyhow::Result;
 use chancery_domain::{TenantId, audit::guard::log_keys};
@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::Opened;
-use crate::{cli::ConfigArgs, commands::say};
+use crate::{cli::ConfigArgs, commands::say, pins::PinFolder};
 
 /// `chancery audit guard`.
 #[derive(Debug, Args)]
@@ -34,9 +34,13 @@ pub(crate) async fn run(args: GuardArgs) -> Result<ExitCode> {
     for tenant in opened.tenants(args.tenant).await? {
         logs.push(of(&opened, tenant).await?);
     }
+    let gone = match args.tenant {
+        Some(_) => Vec::new(),
+        None => missing(&opened).await?,
+    };
     opened.stores.archives.close().await;
     if args.json {
-        say(json!({ "logs": logs }));
+        say(json!({ "logs": logs, "missing": gone }));
         return Ok(ExitCode::SUCCESS);
     }
     for log in &logs {
@@ -55,7 +59,19 @@ pub(crate) async fn run(args: GuardArgs) -> Result<ExitCode> {
             say(format_args!("  witnessed     {} events by a quorum", text("witnessed")));
         }
     }
+    for tenant in &gone {
+        say(format_args!(
+            "{tenant}\n  MISSING       its log was signed and is not in the store; see docs/guides/audit.md"
+        ));
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whose logs were signed and are not in the store. This only looks.
+async fn missing(opened: &Opened) -> Result<Vec<TenantId>> {
+    let pinned = PinFolder::open(&opened.config.audit)?.tenants()?;
+    let there: BTreeSet<TenantId> = opened.tenants(None).await?.into_iter().collect();
+    Ok(pinned.into_iter().filter(|tenant| !there.contains(tenant)).collect())
 }
 
 async fn of(opened: &Opened, tenant: TenantId) -> Result<Value> {

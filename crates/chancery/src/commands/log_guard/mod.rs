@@ -1,7 +1,8 @@
-//! `chancery audit scrub`, `guard` and `accept-restore`: the audit log as it is stored.
+//! `chancery audit scrub`, `guard`, `accept-restore` and `accept-pin-folder`: the audit log as it is stored.
 //!
 //! These commands work on the store itself, beside a running server or without one, and need the platform root.
 
+pub(crate) mod accept_pin_folder;
 pub(crate) mod accept_restore;
 pub(crate) mod guard;
 pub(crate) mod scrub;
@@ -15,6 +16,7 @@ use crate::{
     cli::ConfigArgs,
     commands::root::store,
     config::Config,
+    pins,
     wiring::{
         self, Stores,
         providers::{Absent, Providers},
@@ -30,11 +32,17 @@ struct Opened {
 
 impl Opened {
     async fn of(args: ConfigArgs) -> Result<Self> {
+        let opened = Self::unguarded(args).await?;
+        wiring::guard(&opened.config, &opened.instance, pins::is_new_node(&opened.config)).await?;
+        Ok(opened)
+    }
+
+    /// Without pins and witnesses.
+    async fn unguarded(args: ConfigArgs) -> Result<Self> {
         let (config, stores) = store(args).await?;
         let providers = Providers::open(&config, Absent::Refuse).await?;
         let ports = stores.ports(&providers);
         let instance = Instance::open(ports, wiring::settings(&config), wiring::passing_node_id()?).await?;
-        wiring::guard(&config, &instance)?;
         Ok(Self { config, stores, instance })
     }
 

@@ -42,7 +42,7 @@ pub(crate) async fn run(args: ScrubArgs) -> Result<ExitCode> {
     let (mut rows, mut logs, mut found) = (0, 0_u64, Vec::new());
     for tenant in opened.tenants(args.tenant).await? {
         bar.set_message(tenant.to_string());
-        guard::begin_again(&opened.instance, tenant).await?;
+        guard::begin_again(&opened.instance, tenant);
         loop {
             let step = guard::step(&opened.instance, tenant, STEP).await;
             let step = step.with_context(|| format!("could not look at the log of {tenant}"))?;
@@ -53,6 +53,9 @@ pub(crate) async fn run(args: ScrubArgs) -> Result<ExitCode> {
             }
         }
         logs += 1;
+    }
+    if args.tenant.is_none() {
+        found.extend(guard::look_for_logs(&opened.instance).await.context("could not look for logs that are gone")?);
     }
     opened.stores.archives.close().await;
     bar.finish_and_clear();

@@ -12,7 +12,7 @@ use chancery_crypto::{
 };
 use serde_json::Value;
 
-use super::{NotedHead, hex, request};
+use super::{Epochs, NotedHead, hex, leaves::is_in_tree, request};
 use crate::{
     Instance,
     audit::{
@@ -23,38 +23,95 @@ use crate::{
     ids::{EventId, TenantId},
     instance::Failure,
     keyring::{DeclaredKey, Managed, declared::declared},
+    store::StoreError,
 };
+
+/// What the platform's log tells of the head of another log.
+struct Told {
+    size: u64,
+    root: String,
+    event: LoggedEvent,
+}
+
+impl Told {
+    fn is_of(&self, head: &Checkpoint) -> bool {
+        self.size == head.size && self.root == hex(&head.root)
+    }
+}
+
+/// What the platform's log tells of the heads of this name last, by the event itself: the row only says where it is, and one that
+/// says anything else than its event is no row.
+async fn told_of(instance: &Instance, origin: &str) -> Result<Option<Told>, SequenceError> {
+    // What was told of a moment ago is in the queue.
+    sequence::sequence(instance, TenantId::PLATFORM).await?;
+    let mut view = instance.store().fresh_view(TenantId::PLATFORM).await?;
+    let Some(noted) = undamaged(view.noted_head(origin).await)?.flatten() else { return Ok(None) };
+    let Some(event) = undamaged(view.logged_event(noted.event).await)?.flatten() else { return Ok(None) };
+    let Ok(core) = serde_json::from_str::<Value>(&event.event.core) else { return Ok(None) };
+    let text = |pointer: &str| core.pointer(pointer).and_then(Value::as_str);
+    let says = text("/type") == Some(EventKind::LogHeadNoted.as_str())
+        && text("/resource/kind") == Some("log")
+        && text("/resource/id") == Some(origin)
+        && core.pointer("/detail/size").and_then(Value::as_u64) == Some(noted.size);
+    let Some(root) = text("/detail/root").filter(|_| says) else { return Ok(None) };
+    let told = Told { size: noted.size, root: root.to_owned(), event: event.clone() };
+    Ok(is_in_tree(&mut *view, &event).await?.then_some(told))
+}
+
+fn undamaged<T>(read: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+    match read {
+        Ok(read) => Ok(Some(read)),
+        Err(StoreError::Damaged(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn head_of(tenant: TenantId, stored: &StoredCheckpoint) -> Result<Checkpoint, SequenceError> {
+    let signed = SignedCheckpoint::parse(&stored.note).map_err(|_| SequenceError::Forked(tenant))?;
+    Ok(signed.checkpoint().clone())
+}
 
 /// Tells of the newest signed head of a tenant's log in the platform's, if it grew since that told of it last; `true` if so.
 ///
 /// # Errors
 ///
-/// [`SequenceError`].
+/// [`SequenceError`]; [`SequenceError::RolledBack`] if the platform's log tells of a head that this log does not have.
 pub async fn note_head(instance: &Instance, tenant: TenantId) -> Result<bool, SequenceError> {
     if tenant.is_platform() {
         return Ok(false);
     }
-    let mut view = instance.store().fresh_view(tenant).await?;
-    let (newest, origin) = (view.checkpoint().await?, view.log_origin().await?);
-    drop(view);
-    let (Some(newest), Some(origin)) = (newest, origin) else { return Ok(false) };
-    let noted = instance.store().fresh_view(TenantId::PLATFORM).await?.noted_head(&origin).await?;
-    if noted.is_some_and(|noted| noted.size >= newest.size) {
+    let newest = instance.store().fresh_view(tenant).await?.checkpoint().await?;
+    let Some(newest) = newest else { return Ok(false) };
+    let stored = head_of(tenant, &newest)?;
+    let mut told = told_of(instance, &stored.origin).await?;
+    if told.as_ref().is_some_and(|told| told.is_of(&stored)) {
         return Ok(false);
     }
     // Not the row itself: a head that was looked at, and that is signed.
-    let newest = sequence::checkpoint(instance, tenant).await?;
-    let signed = SignedCheckpoint::parse(&newest.note).map_err(|_| SequenceError::Forked(tenant))?;
-    let head = signed.checkpoint();
+    let head = head_of(tenant, &sequence::checkpoint(instance, tenant).await?)?;
+    if head.origin != stored.origin {
+        told = told_of(instance, &head.origin).await?;
+    }
+    match &told {
+        Some(told) if told.is_of(&head) => return Ok(false),
+        // It was told of, and it was signed: the log is not what it was.
+        Some(told) if told.size >= head.size => {
+            let lost = Err(SequenceError::RolledBack(tenant));
+            sequence::remember_fork(instance, tenant, &lost);
+            return lost;
+        }
+        _ => {}
+    }
     let id = EventId::make(instance.now(), instance.random())?;
     let nonce: [u8; 32] = random::array(instance.random())?;
     let request = request(instance, "note-heads", "JOB")?;
     let ring = instance.keyring(TenantId::PLATFORM).await?;
     let mut change = Change::begin_with(instance, Actor::System(&request), TenantId::PLATFORM, ring).await?;
-    change.rows().put_noted_head(&NotedHead { origin: origin.clone(), size: head.size, event: id }).await?;
+    let noted = NotedHead { origin: head.origin.clone(), size: head.size, event: id };
+    change.rows().put_noted_head(&noted).await?;
     let event = Event::new(EventKind::LogHeadNoted)
         .identified(id)
-        .on("log", origin)
+        .on("log", head.origin)
         .with("nonce", Detail::Id(hex(&nonce)))
         .with("root", Detail::Id(hex(&head.root)))
         .with("size", Detail::Count(head.size));
@@ -80,16 +137,18 @@ pub struct Anchor {
 ///
 /// [`SequenceError`].
 pub async fn anchor(instance: &Instance, tenant: TenantId) -> Result<Option<Anchor>, SequenceError> {
-    let mut view = instance.store().fresh_view(tenant).await?;
-    let Some(origin) = view.log_origin().await? else { return Ok(None) };
-    let Some(noted) = instance.store().fresh_view(TenantId::PLATFORM).await?.noted_head(&origin).await? else {
-        return Ok(None);
-    };
-    let Some(head) = view.checkpoint_of(noted.size).await? else { return Ok(None) };
-    drop(view);
-    sequence::sequence(instance, TenantId::PLATFORM).await?;
+    let newest = instance.store().fresh_view(tenant).await?.checkpoint().await?;
+    let Some(newest) = newest else { return Ok(None) };
+    let origin = head_of(tenant, &newest)?.origin;
+    let Some(told) = told_of(instance, &origin).await? else { return Ok(None) };
+    let head = instance.store().fresh_view(tenant).await?.checkpoint_of(told.size).await?;
+    let Some(head) = head else { return Ok(None) };
+    let stored = head_of(tenant, &head)?;
+    if stored.origin != origin || !told.is_of(&stored) {
+        return Err(SequenceError::Forked(tenant));
+    }
+    let event = told.event;
     let mut platform = instance.store().fresh_view(TenantId::PLATFORM).await?;
-    let Some(event) = platform.logged_event(noted.event).await? else { return Ok(None) };
     let witnessed = match instance.guard().witnesses() {
         Some(witnesses) => platform.newest_cosigned(witnesses.quorum).await?.filter(|size| *size > event.index),
         None => None,
@@ -114,7 +173,7 @@ pub async fn anchor(instance: &Instance, tenant: TenantId) -> Result<Option<Anch
     Ok(Some(Anchor { head, noted: event, proof }))
 }
 
-/// The public keys of a tenant's log, oldest first, named by its origin: what a witness or a verifier is told to trust.
+/// The public keys of a tenant's log, oldest first, under the name that its heads bear now: what a witness or a verifier is told to trust.
 ///
 /// # Errors
 ///
@@ -122,7 +181,8 @@ pub async fn anchor(instance: &Instance, tenant: TenantId) -> Result<Option<Anch
 pub async fn log_keys(instance: &Instance, tenant: TenantId) -> Result<Vec<VerifierKey>, Failure> {
     let lease = instance.lease(tenant).await?;
     let mut view = instance.store().fresh_view(tenant).await?;
-    let origin = view.log_origin().await?.ok_or(Failure::Internal("log without an origin"))?;
+    let epochs = Epochs::told(&mut *view).await?.ok_or(Failure::Internal("log without an origin"))?;
+    let origin = epochs.name_at(view.log_head().await?.size);
     let keys = declared(&mut *view, &lease.keyring, Managed::Log).await?;
     let named = |key: &DeclaredKey| VerifierKey::new(&origin, Ed25519PublicKey::try_from(&key.jwk).ok()?).ok();
     keys.iter().map(|key| named(key).ok_or(Failure::Internal("a log key that is none"))).collect()

@@ -1,5 +1,7 @@
 //! Entries and tiles, hashed again from what is stored.
 
+use std::collections::BTreeSet;
+
 use chancery_crypto::{
     merkle::{self, Frontier},
     tiles::{TileId, WIDTH},
@@ -8,7 +10,7 @@ use serde_json::Value;
 
 use super::{Finding, IntegrityCheck, RawEntry};
 use crate::{
-    audit::{retention::Purged, sequence::SequenceError},
+    audit::{LoggedEvent, retention::Purged, sequence::SequenceError},
     ids::TenantId,
     store::{StoreError, View},
     time::Timestamp,
@@ -33,10 +35,10 @@ pub(in crate::audit) async fn rehash(
     let mut first = from;
     while first < to {
         let end = (first - first % TILE + TILE).min(to);
-        let mut found = Vec::new();
+        let mut found = Found::default();
         // What is new is not old enough to be purged.
         check_leaves(view, tenant, first, end, &Purged::default(), &mut found).await?;
-        if !found.is_empty() {
+        if !found.0.is_empty() {
             return Err(SequenceError::Forked(tenant));
         }
         first = end;
@@ -51,11 +53,11 @@ async fn check_leaves(
     first: u64,
     end: u64,
     purged: &Purged,
-    found: &mut Vec<Finding>,
+    found: &mut Found,
 ) -> Result<Option<Vec<u8>>, StoreError> {
     let tile = view.tile(TileId { level: 0, index: first / TILE }).await?;
     if tile.is_none() {
-        note(found, IntegrityCheck::TileMissing, first - first % TILE);
+        found.note(IntegrityCheck::TileMissing, first - first % TILE);
     }
     let mut entries = view.raw_entries(first, u32::from(WIDTH)).await?.into_iter().peekable();
     for index in first..end {
@@ -65,24 +67,24 @@ async fn check_leaves(
             Some(entry) => check_entry(tenant, &entry, leaf, found),
             // Its leaf is under the tile's root, as every other.
             None if purged.covers(index) => {}
-            None => note(found, IntegrityCheck::EntryMissing, index),
+            None => found.note(IntegrityCheck::EntryMissing, index),
         }
     }
     Ok(tile)
 }
 
 /// Looks at one entry. Of its bytes, the hash beside them and the leaf in the tile, the odd one out is found.
-fn check_entry(tenant: TenantId, entry: &RawEntry, leaf: Option<&[u8]>, found: &mut Vec<Finding>) {
+fn check_entry(tenant: TenantId, entry: &RawEntry, leaf: Option<&[u8]>, found: &mut Found) {
     let hash = merkle::leaf_hash(&entry.core);
     if entry.leaf_hash != hash {
-        note(found, IntegrityCheck::EntryHash, entry.index);
+        found.note(IntegrityCheck::EntryHash, entry.index);
     } else if !columns_agree(tenant, entry) {
-        note(found, IntegrityCheck::EntryColumns, entry.index);
+        found.note(IntegrityCheck::EntryColumns, entry.index);
     }
     match leaf {
-        Some(leaf) if leaf != hash && leaf != entry.leaf_hash => note(found, IntegrityCheck::TileHash, entry.index),
+        Some(leaf) if leaf != hash && leaf != entry.leaf_hash => found.note(IntegrityCheck::TileHash, entry.index),
         Some(_) => {}
-        None => note(found, IntegrityCheck::TileWidth, entry.index - entry.index % TILE),
+        None => found.note(IntegrityCheck::TileWidth, entry.index - entry.index % TILE),
     }
 }
 
@@ -110,14 +112,14 @@ pub(super) async fn check_tile(
     index: u64,
     size: u64,
     purged: &Purged,
-    found: &mut Vec<Finding>,
+    found: &mut Found,
 ) -> Result<u64, StoreError> {
     let first = index * TILE;
     let end = (first + TILE).min(size);
     let id = TileId { level: 0, index };
     if let Some(tile) = check_leaves(view, tenant, first, end, purged, found).await? {
         if tile.len() != usize::from(id.width(size)) * HASH {
-            note(found, IntegrityCheck::TileWidth, first);
+            found.note(IntegrityCheck::TileWidth, first);
         }
         check_above(view, id, tile, size, found).await?;
     }
@@ -130,7 +132,7 @@ async fn check_above(
     mut id: TileId,
     mut tile: Vec<u8>,
     size: u64,
-    found: &mut Vec<Finding>,
+    found: &mut Found,
 ) -> Result<(), StoreError> {
     while tile.len() == usize::from(WIDTH) * HASH && id.level < 7 {
         let mut below = Frontier::default();
@@ -139,15 +141,15 @@ async fn check_above(
         // The first entry under the tile above.
         let first = above.index << (8 * (u32::from(above.level) + 1));
         let Some(stored) = view.tile(above).await? else {
-            note(found, IntegrityCheck::TileMissing, first);
+            found.note(IntegrityCheck::TileMissing, first);
             break;
         };
         if stored.len() != usize::from(above.width(size)) * HASH {
-            note(found, IntegrityCheck::TileWidth, first);
+            found.note(IntegrityCheck::TileWidth, first);
         }
         let at = usize::try_from(id.index % TILE).unwrap_or(usize::MAX).saturating_mul(HASH);
         if stored.get(at..at + HASH) != Some(below.root().as_slice()) {
-            note(found, IntegrityCheck::TileHash, first);
+            found.note(IntegrityCheck::TileHash, first);
         }
         if id.index % TILE != TILE - 1 {
             break;
@@ -157,10 +159,49 @@ async fn check_above(
     Ok(())
 }
 
-/// Each thing once.
-pub(super) fn note(found: &mut Vec<Finding>, check: IntegrityCheck, at: u64) {
-    let finding = Finding { check, at };
-    if !found.contains(&finding) {
-        found.push(finding);
+/// What was found, each thing once, in the order in which it was found.
+#[derive(Default)]
+pub(super) struct Found(Vec<Finding>, BTreeSet<Finding>);
+
+impl Found {
+    pub(super) fn note(&mut self, check: IntegrityCheck, at: u64) {
+        let finding = Finding { check, at };
+        if self.1.insert(finding) {
+            self.0.push(finding);
+        }
+    }
+
+    pub(super) fn into_list(self) -> Vec<Finding> {
+        self.0
+    }
+}
+
+/// Whether an event of the log is what the tree has at its place.
+///
+/// # Errors
+///
+/// [`StoreError`].
+pub(in crate::audit) async fn is_in_tree(view: &mut dyn View, logged: &LoggedEvent) -> Result<bool, StoreError> {
+    let tile = view.tile(TileId { level: 0, index: logged.index / TILE }).await?.unwrap_or_default();
+    let at = usize::try_from(logged.index % TILE).unwrap_or(usize::MAX).saturating_mul(HASH);
+    Ok(tile.get(at..at.saturating_add(HASH)) == Some(logged.leaf_hash.as_slice()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A log that is gone has as many findings as it had entries.
+    #[test]
+    fn many_findings_are_noted_once_each_and_in_time() {
+        let mut found = Found::default();
+        for _ in 0..2 {
+            (0..200_000).for_each(|at| found.note(IntegrityCheck::EntryMissing, at));
+        }
+        found.note(IntegrityCheck::EntryHash, 0);
+        let list = found.into_list();
+        assert_eq!(list.len(), 200_001);
+        assert_eq!(list[0], Finding { check: IntegrityCheck::EntryMissing, at: 0 });
+        assert_eq!(list.last().unwrap().check, IntegrityCheck::EntryHash);
     }
 }

@@ -3,12 +3,13 @@
 //! | against | by |
 //! | --- | --- |
 //! | changed rows, tiles, heads | what is stored is hashed again: before a head is signed, and all of it in cycles ([`step`]) |
-//! | a store that was put back to yesterday | [`Pin`]s: the last signed head, outside of the store |
+//! | a store that was put back to yesterday | [`Pin`]s: the last signed head, outside of the store; [`Epochs`] |
+//! | a log that is gone as a whole | [`look_for_logs`]: its pin is left |
 //! | a tenant's log that is shown in two forms | [`note_head`]: its heads stand in the platform's log |
 //! | the same of the platform's log | [`cosign`]: witnesses outside |
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -27,15 +28,19 @@ use crate::{
     time::Timestamp,
 };
 
+mod epochs;
 mod heads;
 mod leaves;
+mod missing;
 mod pin;
 mod scrub;
 mod witness;
 
+pub use epochs::Epochs;
 pub use heads::{Anchor, AnchorError, anchor, log_keys, note_head, verify_anchor};
-pub(super) use leaves::rehash;
-pub use pin::{Gap, Pin, PinError, Pins, accept_restore};
+pub(super) use leaves::{is_in_tree, rehash};
+pub use missing::look_for_logs;
+pub use pin::{Gap, Pin, PinError, Pins, accept_pins, accept_restore};
 pub(super) use pin::{behind, pin_head, pinned};
 pub use scrub::{Scrubbed, begin_again, due, inspect, step};
 pub use witness::{Answered, Cosigned, Witness, WitnessError, WitnessPort, Witnesses, cosign, look_for_witnesses};
@@ -69,6 +74,8 @@ codes! {
         CheckpointRoot = "checkpoint_root",
         /// The log is not a growth of the head that was signed last.
         Pin = "pin",
+        /// A log of which a head was signed is not there at all.
+        LogMissing = "log_missing",
     }
 }
 
@@ -117,7 +124,8 @@ pub struct RawCheckpoint {
     pub note: Vec<u8>,
 }
 
-/// How far a log was looked at again.
+/// How far a log was looked at again. What counts is kept beside the pins; the row of the store is for display, and nobody
+/// believes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Scrub {
     /// The next tile of leaves.
@@ -165,7 +173,7 @@ pub trait GuardRows {
     async fn raw_checkpoints(&mut self, after: (i64, i64), limit: u32) -> Result<Vec<RawCheckpoint>, StoreError>;
     /// The newest signed head of this size.
     async fn checkpoint_of(&mut self, size: u64) -> Result<Option<StoredCheckpoint>, StoreError>;
-    /// How far the log was looked at again.
+    /// How far the log was looked at again, for display.
     async fn scrub(&mut self) -> Result<Option<Scrub>, StoreError>;
     /// The head of a log that was told of last; in the platform's rows only.
     async fn noted_head(&mut self, origin: &str) -> Result<Option<NotedHead>, StoreError>;
@@ -180,12 +188,22 @@ pub trait GuardRows {
 /// Notes how the log is guarded.
 #[async_trait]
 pub trait GuardWrites {
-    /// Notes how far the log was looked at again.
+    /// Notes how far the log was looked at again, for display.
     async fn put_scrub(&mut self, scrub: &Scrub) -> Result<(), StoreError>;
     /// Notes the head of a log that was told of last.
     async fn put_noted_head(&mut self, noted: &NotedHead) -> Result<(), StoreError>;
-    /// Adds what a witness signed. [`StoreError::Taken`]`("cosignature")` if it signed that size before.
-    async fn insert_cosignature(&mut self, cosignature: &Cosignature) -> Result<(), StoreError>;
+    /// Keeps what a witness signed, in the place of what it signed of that size before, unless that is newer.
+    async fn put_cosignature(&mut self, cosignature: &Cosignature) -> Result<(), StoreError>;
+}
+
+/// One time that a log is looked at, as this process knows it.
+#[derive(Debug, Clone, Copy)]
+struct Cycle {
+    scrub: Scrub,
+    /// The tile at which this process took it up: 0 unless an earlier start of it had got so far.
+    from: u64,
+    /// How many heads this process looked at.
+    heads: u64,
 }
 
 /// What this process knows of how its logs are guarded.
@@ -194,6 +212,10 @@ pub struct Guard {
     pins: OnceLock<Arc<dyn Pins>>,
     witnesses: OnceLock<Witnesses>,
     damaged: Mutex<BTreeSet<TenantId>>,
+    /// Whose logs were found to be gone.
+    missing: Mutex<BTreeSet<TenantId>>,
+    /// How far each log was looked at again by this process.
+    cycles: Mutex<BTreeMap<TenantId, Cycle>>,
     failures: [AtomicU64; IntegrityCheck::ALL.len()],
     rows: AtomicU64,
     /// When a quorum of witnesses signed a head last; before that is known, since when this process asks.
@@ -262,6 +284,18 @@ impl Guard {
 
     fn note_witnessed(&self, at: Timestamp) {
         *self.witnessed.lock().unwrap_or_else(PoisonError::into_inner) = Some(at);
+    }
+
+    fn is_damaged(&self, tenant: TenantId) -> bool {
+        self.damaged.lock().unwrap_or_else(PoisonError::into_inner).contains(&tenant)
+    }
+
+    fn cycle(&self, tenant: TenantId) -> Option<Cycle> {
+        self.cycles.lock().unwrap_or_else(PoisonError::into_inner).get(&tenant).copied()
+    }
+
+    fn keep_cycle(&self, tenant: TenantId, cycle: Cycle) {
+        self.cycles.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant, cycle);
     }
 
     fn count(&self, check: IntegrityCheck, many: u64) {

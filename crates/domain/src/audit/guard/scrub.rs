@@ -7,11 +7,12 @@ use chancery_crypto::{
     checkpoint::{Checkpoint, SignedCheckpoint, VerifierKey},
     tiles::Tiles,
 };
+use serde_json::Value;
 
 use super::{
-    Finding, IntegrityCheck, RawCheckpoint, Scrub,
-    leaves::{TILE, check_tile, note},
-    pin::{behind, pinned},
+    Cycle, Epochs, Finding, IntegrityCheck, Pin, RawCheckpoint, Scrub,
+    leaves::{Found, TILE, check_tile},
+    pin::{behind, failed, pinned},
     request,
 };
 use crate::{
@@ -20,7 +21,7 @@ use crate::{
         Detail, Event, EventKind, LogHead, Outcome,
         receipt::note_all,
         retention::Purged,
-        sequence::{SequenceError, with_tiles},
+        sequence::{self, SequenceError, with_tiles},
         stamp::Actor,
     },
     ids::TenantId,
@@ -54,7 +55,7 @@ pub struct Scrubbed {
 }
 
 impl Scrub {
-    fn begun(now: Timestamp) -> Self {
+    const fn begun(now: Timestamp) -> Self {
         Self { tile: 0, checkpoint: NO_HEAD, findings: 0, began_at: now, ended: None }
     }
 
@@ -63,43 +64,117 @@ impl Scrub {
     }
 }
 
-/// Whether a log is to be looked at: it is in the middle of that, or was not within a day. Also says again what is known of it.
+impl Cycle {
+    const fn begun(now: Timestamp) -> Self {
+        Self { scrub: Scrub::begun(now), from: 0, heads: 0 }
+    }
+}
+
+/// Whether a log is to be looked at: this process is in the middle of that, or has not come to its end within a day. Also says
+/// again what is known of it.
 ///
 /// # Errors
 ///
-/// [`StoreError`].
-pub async fn due(instance: &Instance, tenant: TenantId) -> Result<bool, StoreError> {
-    let Some(scrub) = instance.store().view(tenant).await?.scrub().await? else { return Ok(true) };
-    // Known before a restart too: a log that was found changed stays so until a whole cycle finds nothing.
-    if scrub.findings > 0 || scrub.ended.is_some_and(|(_, findings)| findings > 0) {
-        instance.guard().note_damaged(tenant, true);
-    }
-    // Rows are not believed: an end that is yet to come would keep the log from being looked at until then.
+/// [`SequenceError`].
+pub async fn due(instance: &Instance, tenant: TenantId) -> Result<bool, SequenceError> {
+    remember_damage(instance, tenant).await?;
+    // The store's row is not asked: who holds the store could write there that all was looked at a moment ago.
+    let Some(Cycle { scrub, .. }) = instance.guard().cycle(tenant) else { return Ok(true) };
     let now = instance.now();
+    // A clock that went back is no reason to wait for it.
     let rested = |ended: Timestamp| ended.plus_seconds(REST_SECONDS) <= now || ended > now;
     Ok(!scrub.is_at_start() || scrub.ended.is_none_or(|(ended, _)| rested(ended)))
 }
 
-/// Has the next step begin at the log's beginning.
-///
-/// # Errors
-///
-/// [`StoreError`].
-pub async fn begin_again(instance: &Instance, tenant: TenantId) -> Result<(), StoreError> {
-    let mut tx = instance.store().begin(tenant).await?;
-    let before = tx.scrub().await?;
-    let ended = before.and_then(|before| before.ended);
-    tx.put_scrub(&Scrub { ended, ..Scrub::begun(instance.now()) }).await?;
-    tx.commit().await
+/// Whether a log was found changed and no whole look at it was clean since, by the platform's log: so a process that begins
+/// knows what another one found, and forgets it when another one found nothing. The store's row only says that it is worth asking.
+async fn remember_damage(instance: &Instance, tenant: TenantId) -> Result<(), SequenceError> {
+    let row = match instance.store().view(tenant).await?.scrub().await {
+        Err(StoreError::Damaged(_)) => None,
+        row => row?,
+    };
+    let hinted = row.is_some_and(|row| row.findings > 0 || row.ended.is_some_and(|(_, findings)| findings > 0));
+    if !hinted && !instance.guard().is_damaged(tenant) {
+        return Ok(());
+    }
+    match is_told_damaged(instance, tenant).await {
+        Ok(damaged) => instance.guard().note_damaged(tenant, damaged),
+        Err(SequenceError::Failed(Failure::Store(error @ StoreError::Unavailable(_)))) => return Err(error.into()),
+        // A platform's log that cannot be read does not say that all is well.
+        Err(_) => instance.guard().note_damaged(tenant, true),
+    }
+    Ok(())
+}
+
+async fn is_told_damaged(instance: &Instance, tenant: TenantId) -> Result<bool, SequenceError> {
+    sequence::sequence(instance, TenantId::PLATFORM).await?;
+    let mut view = instance.store().fresh_view(TenantId::PLATFORM).await?;
+    let kinds = [EventKind::IntegrityFailed, EventKind::LogScrubbed, EventKind::LogRestoreAccepted];
+    let mut events = view.events_on(&tenant.to_string(), &kinds).await?;
+    if let (true, Some(origin)) = (tenant.is_platform(), view.log_origin().await?) {
+        events.extend(view.events_on(&origin, &[EventKind::LogRestoreAccepted]).await?);
+    }
+    let (mut failed, mut whole) = (None, None);
+    for logged in &events {
+        let event = &logged.event;
+        if event.kind == EventKind::IntegrityFailed.as_str() {
+            failed = failed.max(Some(event.recorded_at));
+        } else if event.kind == EventKind::LogRestoreAccepted.as_str() {
+            whole = whole.max(Some(event.recorded_at));
+        } else {
+            whole = whole.max(clean_since(&event.core));
+        }
+    }
+    // One that began before the finding may have passed the place.
+    Ok(failed.is_some_and(|failed| whole.is_none_or(|whole| whole < failed)))
+}
+
+/// When a look at a whole log began that found nothing; `None` of any other.
+fn clean_since(core: &str) -> Option<Timestamp> {
+    let core: Value = serde_json::from_str(core).ok()?;
+    let count = |name: &str| core.pointer(&format!("/detail/{name}")).and_then(Value::as_u64);
+    let clean = count("findings") == Some(0) && count("first") == Some(0);
+    let began = core.pointer("/detail/began_at").and_then(Value::as_str).filter(|_| clean)?;
+    began.parse().ok()
+}
+
+/// Has the next step of this process begin at the log's beginning.
+pub fn begin_again(instance: &Instance, tenant: TenantId) {
+    instance.guard().keep_cycle(tenant, Cycle::begun(instance.now()));
 }
 
 /// Forgets what was found of a log, which is looked at again at once: what is wrong is found again.
-pub(super) async fn forget(instance: &Instance, tenant: TenantId) -> Result<(), StoreError> {
-    let mut tx = instance.store().begin(tenant).await?;
-    tx.put_scrub(&Scrub::begun(instance.now())).await?;
-    tx.commit().await?;
+pub(super) async fn forget(instance: &Instance, tenant: TenantId) -> Result<(), SequenceError> {
+    let begun = Cycle::begun(instance.now());
+    keep(instance, tenant, begun, begun.scrub).await?;
     instance.guard().note_damaged(tenant, false);
     Ok(())
+}
+
+/// Keeps how far this process is, in its memory and beside the pins; `shown` is what the store's row displays.
+async fn keep(instance: &Instance, tenant: TenantId, cycle: Cycle, shown: Scrub) -> Result<(), SequenceError> {
+    if let Some(pins) = instance.guard().pins() {
+        pins.keep_scrub(tenant, &cycle.scrub).await.map_err(failed)?;
+    }
+    instance.guard().keep_cycle(tenant, cycle);
+    let mut tx = instance.store().begin(tenant).await?;
+    tx.put_scrub(&shown).await?;
+    Ok(tx.commit().await?)
+}
+
+/// Where this process is in a log. One that begins looks at everything anew, but goes on in the middle of a log where an earlier
+/// start of it got to: otherwise the end of a log that takes weeks is never seen.
+async fn take_up(instance: &Instance, tenant: TenantId) -> Result<Cycle, SequenceError> {
+    if let Some(cycle) = instance.guard().cycle(tenant) {
+        return Ok(cycle);
+    }
+    let kept = match instance.guard().pins() {
+        Some(pins) => pins.kept_scrub(tenant).await.map_err(failed)?,
+        None => None,
+    };
+    let begun = Cycle::begun(instance.now());
+    let taken = |kept: Scrub| Cycle { scrub: Scrub { ended: None, ..kept }, from: kept.tile, heads: 0 };
+    Ok(kept.filter(|kept| !kept.is_at_start()).map_or(begun, taken))
 }
 
 /// Looks at about `budget` more entries and heads of a tenant's log, where the last step stopped. What it finds is an event of
@@ -109,24 +184,27 @@ pub(super) async fn forget(instance: &Instance, tenant: TenantId) -> Result<(), 
 ///
 /// [`SequenceError`] if it could not look.
 pub async fn step(instance: &Instance, tenant: TenantId, budget: u64) -> Result<Scrubbed, SequenceError> {
-    let stored = instance.store().fresh_view(tenant).await?.scrub().await?;
-    let mut scrub = stored.unwrap_or_else(|| Scrub::begun(instance.now()));
-    if scrub.is_at_start() {
-        (scrub.began_at, scrub.findings) = (instance.now(), 0);
+    let mut cycle = take_up(instance, tenant).await?;
+    if cycle.scrub.is_at_start() {
+        (cycle.scrub.began_at, cycle.scrub.findings) = (instance.now(), 0);
+        (cycle.from, cycle.heads) = (0, 0);
     }
-    let (done, size) = look(instance, tenant, &mut scrub, budget).await?;
-    scrub.findings += done.found.len() as u64;
-    tell(instance, tenant, &scrub, &done, size).await?;
-    if done.ended {
-        if scrub.began_at.plus_seconds(CYCLE_SECONDS) < instance.now() {
-            tracing::warn!(%tenant, "Looking at the log of `{tenant}` took more than 30 days; raise audit.scrub_rows_per_minute");
-        }
-        let ended = Some((instance.now(), scrub.findings));
-        scrub = Scrub { ended, ..Scrub::begun(scrub.began_at) };
+    let (done, size) = look(instance, tenant, &mut cycle, budget).await?;
+    cycle.scrub.findings += done.found.len() as u64;
+    tell(instance, tenant, &cycle, &done, size).await?;
+    let Scrub { began_at, findings, .. } = cycle.scrub;
+    if !done.ended {
+        keep(instance, tenant, cycle, cycle.scrub).await?;
+        return Ok(done);
     }
-    let mut tx = instance.store().begin(tenant).await?;
-    tx.put_scrub(&scrub).await?;
-    tx.commit().await?;
+    if began_at.plus_seconds(CYCLE_SECONDS) < instance.now() {
+        tracing::warn!(%tenant, "Looking at the log of `{tenant}` took more than 30 days; raise audit.scrub_rows_per_minute");
+    }
+    let shown = Scrub { ended: Some((instance.now(), findings)), ..Scrub::begun(began_at) };
+    // Who has not seen the beginning itself does not rest before that.
+    let ended = shown.ended.filter(|_| cycle.from == 0);
+    let next = Cycle { scrub: Scrub { ended, ..shown }, from: 0, heads: 0 };
+    keep(instance, tenant, next, shown).await?;
     Ok(done)
 }
 
@@ -136,15 +214,15 @@ pub async fn step(instance: &Instance, tenant: TenantId, budget: u64) -> Result<
 ///
 /// [`SequenceError`] if it could not look.
 pub async fn inspect(instance: &Instance, tenant: TenantId) -> Result<Vec<Finding>, SequenceError> {
-    let mut scrub = Scrub::begun(instance.now());
-    Ok(look(instance, tenant, &mut scrub, u64::MAX).await?.0.found)
+    let mut cycle = Cycle::begun(instance.now());
+    Ok(look(instance, tenant, &mut cycle, u64::MAX).await?.0.found)
 }
 
-/// Looks at about `budget` rows from where `scrub` stands, and moves it; also gives the log's size.
+/// Looks at about `budget` rows from where `cycle` stands, and moves it; also gives the log's size.
 async fn look(
     instance: &Instance,
     tenant: TenantId,
-    scrub: &mut Scrub,
+    cycle: &mut Cycle,
     budget: u64,
 ) -> Result<(Scrubbed, u64), SequenceError> {
     let pin = pinned(instance, tenant).await?;
@@ -155,65 +233,90 @@ async fn look(
         Err(_) => None,
     };
     let mut view = instance.store().fresh_view(tenant).await?;
-    let mut done = Scrubbed::default();
+    let (mut found, mut rows, mut ended) = (Found::default(), 0, false);
     let head = match view.log_head().await {
         Ok(head) => head,
         Err(StoreError::Damaged(_)) => {
-            note(&mut done.found, IntegrityCheck::HeadRoot, 0);
-            done.ended = true;
-            return Ok((done, 0));
+            found.note(IntegrityCheck::HeadRoot, 0);
+            return Ok((Scrubbed { rows, found: found.into_list(), ended: true }, 0));
         }
         Err(error) => return Err(error.into()),
     };
-    let whole = check_head(&mut *view, tenant, head, &mut done.found).await?;
+    let whole = check_head(&mut *view, tenant, head, &mut found).await?;
     let purged = Purged::told(&mut *view).await?;
     let tiles = head.size.div_ceil(TILE);
-    while scrub.tile < tiles && done.rows < budget {
+    if cycle.scrub.tile > tiles {
+        // Where it stood there is nothing any more: the log was put back.
+        (cycle.scrub.tile, cycle.scrub.checkpoint, cycle.from, cycle.heads) = (0, NO_HEAD, 0, 0);
+    }
+    let scrub = &mut cycle.scrub;
+    while scrub.tile < tiles && rows < budget {
         // A head that somebody made larger has no entries to be missed one by one.
         if !whole && view.raw_entries(scrub.tile * TILE, 1).await?.is_empty() {
             scrub.tile = tiles;
             break;
         }
-        done.rows += check_tile(&mut *view, tenant, scrub.tile, head.size, &purged, &mut done.found).await?;
+        rows += check_tile(&mut *view, tenant, scrub.tile, head.size, &purged, &mut found).await?;
         scrub.tile += 1;
     }
-    while scrub.tile >= tiles && done.rows < budget && !done.ended {
+    while scrub.tile >= tiles && rows < budget && !ended {
         let page = view.raw_checkpoints(scrub.checkpoint, HEADS).await?;
-        done.rows += page.len() as u64;
-        done.ended = page.len() < HEADS as usize;
+        rows += page.len() as u64;
+        cycle.heads += page.len() as u64;
+        ended = page.len() < HEADS as usize;
         if let Some(last) = page.last() {
             scrub.checkpoint = (last.size, last.signed_at);
         }
-        check_heads(lease.as_deref(), &mut *view, tenant, head, &page, &mut done.found).await?;
+        check_heads(lease.as_deref(), &mut *view, tenant, head, &page, &mut found).await?;
     }
-    if done.ended {
+    if ended {
         for first in purged.overdone(&mut *view).await? {
-            note(&mut done.found, IntegrityCheck::EntryMissing, first);
+            found.note(IntegrityCheck::EntryMissing, first);
+        }
+        if let Some(pin) = &pin {
+            check_pin(&mut *view, tenant, head, pin, &mut found).await?;
         }
     }
-    if let (Some(pin), Some(origin), true) = (&pin, view.log_origin().await?, done.ended) {
-        match behind(&mut *view, tenant, &origin, head, pin).await {
-            Ok(false) => {}
-            Ok(true) | Err(SequenceError::Forked(_)) => note(&mut done.found, IntegrityCheck::Pin, pin.head().size),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok((done, head.size))
+    Ok((Scrubbed { rows, found: found.into_list(), ended }, head.size))
 }
 
-/// Counts what was found, and writes it into the platform's log: a line for each check, and one for a log that was done.
+/// Whether the log is a growth of what is pinned. One that is not there any more is none.
+async fn check_pin(
+    view: &mut dyn View,
+    tenant: TenantId,
+    head: LogHead,
+    pin: &Pin,
+    found: &mut Found,
+) -> Result<(), SequenceError> {
+    let grown = match Epochs::told(view).await {
+        Ok(Some(epochs)) => match behind(view, tenant, &epochs, head, pin).await {
+            Ok(behind) => !behind,
+            Err(SequenceError::Forked(_)) => false,
+            Err(error) => return Err(error),
+        },
+        Ok(None) | Err(StoreError::Damaged(_)) => false,
+        Err(error) => return Err(error.into()),
+    };
+    if !grown {
+        found.note(IntegrityCheck::Pin, pin.head().size);
+    }
+    Ok(())
+}
+
+/// Counts what was found, and writes it into the platform's log: a line for each check, and one for a log that was done, with
+/// the places that this process looked at itself.
 async fn tell(
     instance: &Instance,
     tenant: TenantId,
-    scrub: &Scrub,
+    cycle: &Cycle,
     done: &Scrubbed,
     size: u64,
 ) -> Result<(), SequenceError> {
-    let guard = instance.guard();
+    let (guard, scrub) = (instance.guard(), &cycle.scrub);
     guard.count_rows(done.rows);
     if !done.found.is_empty() {
         guard.note_damaged(tenant, true);
-    } else if done.ended && scrub.findings == 0 {
+    } else if done.ended && scrub.findings == 0 && cycle.from == 0 {
         guard.note_damaged(tenant, false);
     }
     let mut checks: BTreeMap<IntegrityCheck, (u64, u64)> = BTreeMap::new();
@@ -225,19 +328,16 @@ async fn tell(
     let mut events = Vec::new();
     for (check, (count, first)) in checks {
         guard.count(check, count);
-        let event = Event::new(EventKind::IntegrityFailed)
-            .outcome(Outcome::SeriousFailure)
-            .on("tenant", tenant)
-            .with("check", Detail::Code(check.as_str()))
-            .with("count", Detail::Count(count))
-            .with("first", Detail::Count(first));
-        events.push(event);
+        events.push(finding_event(tenant, check, count, first));
     }
     if done.ended {
         let event = Event::new(EventKind::LogScrubbed)
             .on("tenant", tenant)
             .with("began_at", Detail::At(scrub.began_at))
+            .with("end", Detail::Count(size))
             .with("findings", Detail::Count(scrub.findings))
+            .with("first", Detail::Count((cycle.from * TILE).min(size)))
+            .with("heads", Detail::Count(cycle.heads))
             .with("size", Detail::Count(size));
         events.push(event);
     }
@@ -246,19 +346,29 @@ async fn tell(
     Ok(())
 }
 
+/// What the platform's log tells of one check of a log that did not hold.
+pub(super) fn finding_event(tenant: TenantId, check: IntegrityCheck, count: u64, first: u64) -> Event {
+    Event::new(EventKind::IntegrityFailed)
+        .outcome(Outcome::SeriousFailure)
+        .on("tenant", tenant)
+        .with("check", Detail::Code(check.as_str()))
+        .with("count", Detail::Count(count))
+        .with("first", Detail::Count(first))
+}
+
 /// Whether the tiles give the log's root; and whether there is something after its end, which is noted.
 async fn check_head(
     view: &mut dyn View,
     tenant: TenantId,
     head: LogHead,
-    found: &mut Vec<Finding>,
+    found: &mut Found,
 ) -> Result<bool, SequenceError> {
     let whole = root(view, tenant, &mut Tiles::default(), head.size).await? == Some(head.root);
     if !whole {
-        note(found, IntegrityCheck::HeadRoot, head.size);
+        found.note(IntegrityCheck::HeadRoot, head.size);
     }
     if let Some(entry) = view.raw_entries(head.size, 1).await?.first() {
-        note(found, IntegrityCheck::EntryBeyondHead, entry.index);
+        found.note(IntegrityCheck::EntryBeyondHead, entry.index);
     }
     Ok(whole)
 }
@@ -285,12 +395,19 @@ async fn check_heads(
     tenant: TenantId,
     head: LogHead,
     page: &[RawCheckpoint],
-    found: &mut Vec<Finding>,
+    found: &mut Found,
 ) -> Result<(), SequenceError> {
     if page.is_empty() {
         return Ok(());
     }
-    let origin = view.log_origin().await?.unwrap_or_default();
+    let epochs = match Epochs::told(view).await {
+        Ok(epochs) => epochs.unwrap_or_else(|| Epochs::first(String::new())),
+        Err(StoreError::Damaged(_)) => {
+            found.note(IntegrityCheck::LogKeys, head.size);
+            Epochs::first(view.log_origin().await?.unwrap_or_default())
+        }
+        Err(error) => return Err(error.into()),
+    };
     let keys = match lease {
         Some(lease) => declared(view, &lease.keyring, Managed::Log).await,
         None => Err(Failure::Internal("no keys")),
@@ -300,7 +417,7 @@ async fn check_heads(
         Err(Failure::Store(error @ StoreError::Unavailable(_))) => return Err(error.into()),
         // A damaged event among those that tell when a key was activated: the heads are still compared with the tree.
         Err(_) => {
-            note(found, IntegrityCheck::LogKeys, head.size);
+            found.note(IntegrityCheck::LogKeys, head.size);
             None
         }
     };
@@ -310,24 +427,25 @@ async fn check_heads(
         let note_of = std::str::from_utf8(&stored.note).ok().and_then(|text| SignedCheckpoint::parse(text).ok());
         let signed = note_of.filter(|signed| {
             let said = signed.checkpoint();
-            said.origin == origin && i64::try_from(said.size) == Ok(stored.size)
+            said.origin == epochs.name_at(said.size) && i64::try_from(said.size) == Ok(stored.size)
         });
         let Some(signed) = signed else {
-            note(found, IntegrityCheck::CheckpointForm, at);
+            found.note(IntegrityCheck::CheckpointForm, at);
             continue;
         };
-        if keys.as_deref().is_some_and(|keys| verified(&signed, &origin, keys).is_none()) {
-            note(found, IntegrityCheck::CheckpointSignature, at);
+        if keys.as_deref().is_some_and(|keys| verified(&signed, keys).is_none()) {
+            found.note(IntegrityCheck::CheckpointSignature, at);
         }
         if at > head.size || root(view, tenant, &mut tiles, at).await? != Some(signed.checkpoint().root) {
-            note(found, IntegrityCheck::CheckpointRoot, at);
+            found.note(IntegrityCheck::CheckpointRoot, at);
         }
     }
     Ok(())
 }
 
-fn verified<'a>(signed: &'a SignedCheckpoint, origin: &str, keys: &[DeclaredKey]) -> Option<&'a Checkpoint> {
+fn verified<'a>(signed: &'a SignedCheckpoint, keys: &[DeclaredKey]) -> Option<&'a Checkpoint> {
     let key = key_at(keys, signed.checkpoint().size)?;
-    let verifier = VerifierKey::new(origin, Ed25519PublicKey::try_from(&key.jwk).ok()?).ok()?;
+    let name = &signed.checkpoint().origin;
+    let verifier = VerifierKey::new(name, Ed25519PublicKey::try_from(&key.jwk).ok()?).ok()?;
     signed.verify(&verifier).ok()
 }

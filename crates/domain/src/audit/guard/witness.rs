@@ -14,7 +14,6 @@ use crate::{
     Instance,
     audit::sequence::{self, SequenceError, with_tiles},
     ids::TenantId,
-    store::StoreError,
     time::Timestamp,
 };
 
@@ -87,7 +86,8 @@ pub struct Cosigned {
     pub failed: Vec<(String, WitnessError)>,
 }
 
-/// Asks every witness that has not signed the newest head of the platform's log. One that is away holds up nobody.
+/// Asks every witness that has not signed the newest head of the platform's log, or not lately: a log that does not grow is
+/// witnessed again and again, for its age says that somebody still looks. One that is away holds up nobody.
 ///
 /// # Errors
 ///
@@ -100,10 +100,13 @@ pub async fn cosign(instance: &Instance) -> Result<Option<Cosigned>, SequenceErr
     let already = view.cosignatures(newest.size).await?;
     let mut came = Cosigned { size: newest.size, ..Cosigned::default() };
     let mut waiting = Vec::new();
+    let (now, lately) = (instance.now().as_seconds(), witnesses.max_age_seconds / 3);
     for witness in &witnesses.list {
-        // A row is not believed because it is there.
+        // A row is not believed because it is there, and its time is the one that was signed.
         let ours = already.iter().find(|one| one.witness == witness.key.name());
-        if ours.is_some_and(|one| witness.key.verify(signed.checkpoint(), &one.line).is_ok()) {
+        let signed_at = ours.and_then(|one| witness.key.verify(signed.checkpoint(), &one.line).ok());
+        let age = signed_at.and_then(|at| Some(now.abs_diff(i64::try_from(at).ok()?)));
+        if age.is_some_and(|age| age < lately) {
             came.signed += 1;
         } else {
             let last = view.newest_cosignature(witness.key.name()).await?;
@@ -115,12 +118,8 @@ pub async fn cosign(instance: &Instance) -> Result<Option<Cosigned>, SequenceErr
         match ask(instance, witness, &signed, last).await? {
             Ok(cosignature) => {
                 let mut tx = instance.store().begin(TenantId::PLATFORM).await?;
-                match tx.insert_cosignature(&cosignature).await {
-                    Ok(()) => tx.commit().await?,
-                    // Another node asked at the same moment; both are true.
-                    Err(StoreError::Taken(_)) => {}
-                    Err(error) => return Err(error.into()),
-                }
+                tx.put_cosignature(&cosignature).await?;
+                tx.commit().await?;
                 came.signed += 1;
             }
             Err(error) => came.failed.push((witness.key.name().to_owned(), error)),

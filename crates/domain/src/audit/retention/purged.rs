@@ -1,11 +1,10 @@
 //! What of a log was purged, as the log itself tells: rows alone are not believed.
 
-use chancery_crypto::tiles::{TileId, WIDTH};
 use serde_json::Value;
 
 use super::{KEPT, Purge};
 use crate::{
-    audit::EventKind,
+    audit::{EventKind, guard::is_in_tree},
     store::{StoreError, View},
     time::Timestamp,
 };
@@ -87,8 +86,5 @@ async fn is_told(view: &mut dyn View, purge: &Purge) -> Result<bool, StoreError>
         && count("first") == Some(purge.first)
         && count("end") == Some(purge.end)
         && count("events") == Some(purge.events);
-    let width = u64::from(WIDTH);
-    let tile = view.tile(TileId { level: 0, index: logged.index / width }).await?.unwrap_or_default();
-    let at = usize::try_from(logged.index % width).unwrap_or(usize::MAX).saturating_mul(32);
-    Ok(says && tile.get(at..at.saturating_add(32)) == Some(logged.leaf_hash.as_slice()))
+    Ok(says && is_in_tree(view, &logged).await?)
 }
