@@ -13,6 +13,9 @@ use crate::{
     store::{StoreError, View},
 };
 
+/// No log is put back so often, and the numbers of packs end far above it.
+const LAST: u64 = 1 << 40;
+
 /// The names of one log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Epochs {
@@ -31,9 +34,7 @@ impl Epochs {
         let Some(origin) = view.log_origin().await? else { return Ok(None) };
         let mut begun = Vec::new();
         for logged in view.events_on(&origin, &[EventKind::LogRestoreAccepted]).await? {
-            let core: Value = serde_json::from_str(&logged.event.core).map_err(|_| StoreError::Damaged("event"))?;
-            let epoch = core.pointer("/detail/epoch").and_then(Value::as_u64);
-            if let Some(epoch) = epoch
+            if let Some(epoch) = begun_by(&logged.event.core)
                 && is_in_tree(view, &logged).await?
             {
                 begun.push((logged.index, epoch));
@@ -68,9 +69,26 @@ impl Epochs {
     }
 }
 
+/// Which epoch an accepted restore began, if it did. Events can be forged in the queue by who holds the store: a number that no
+/// verifier takes would leave the log without a name.
+fn begun_by(core: &str) -> Option<u64> {
+    let core: Value = serde_json::from_str(core).ok()?;
+    core.pointer("/detail/epoch").and_then(Value::as_u64).filter(|epoch| (2..LAST).contains(epoch))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_forged_epoch_beyond_all_names_begins_none() {
+        let core = |epoch: &str| format!("{{\"detail\":{{\"epoch\":{epoch}}}}}");
+        assert_eq!(begun_by(&core("2")), Some(2));
+        for odd in ["1", "0", "-2", "2.5", "\"2\"", "1099511627776", "18446744073709551615"] {
+            assert_eq!(begun_by(&core(odd)), None, "{odd}");
+        }
+        assert_eq!(begun_by("no JSON"), None);
+    }
 
     #[test]
     fn a_head_bears_the_name_of_the_last_restore_that_it_tells_of() {

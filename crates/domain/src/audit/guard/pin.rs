@@ -175,7 +175,9 @@ pub async fn accept_restore(
     let begun = match &known {
         // Another log's heads are in nobody's way, and no head of an earlier name is signed any more: another node's pin, after
         // the restore was accepted on the first one.
-        Some(pinned) => epochs.number_of(&pinned.origin).filter(|signed| *signed >= now).map(|signed| signed + 1),
+        Some(pinned) => {
+            epochs.number_of(&pinned.origin).filter(|signed| *signed >= now).map(|signed| signed.saturating_add(1))
+        }
         None => Some(now + 1),
     };
     let gap = Gap { pinned: known, head, name: begun.map(|epoch| epoch_name(epochs.origin(), epoch)) };
