@@ -210,8 +210,6 @@ mod tests {
 
     use super::*;
 
-    const ROOT_OF_8: &str = "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328"; // of certificate-transparency's own tests
-
     fn known() -> Value {
         serde_json::from_str(include_str!("../../../testdata/vectors/merkle-kat/vectors.json")).unwrap()
     }
@@ -249,7 +247,8 @@ mod tests {
     #[test]
     fn known_proofs_hold() {
         let (leaves, roots) = leaves();
-        assert_eq!(HEXLOWER.encode(&roots[8]), ROOT_OF_8);
+        let known_roots: Vec<Hash> = known()["roots"].as_array().unwrap().iter().map(hash).collect();
+        assert_eq!((&roots, known_roots.len()), (&known_roots, 9));
         assert_eq!(roots[0], crate::sha256(b""));
         for one in known()["inclusion"].as_array().unwrap() {
             let (size, index) = (one["num_leaves"].as_u64().unwrap(), one["idx"].as_u64().unwrap());
