@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::support::{Served, admin_key, around_now, chancery, finish, run, stderr, stdout, tenant};
 
-async fn pack(server: &Served, admin: &str) -> (Vec<u8>, Vec<u8>, String) {
+pub(crate) async fn pack(server: &Served, admin: &str) -> (Vec<u8>, Vec<u8>, String) {
     let (_, key) = tenant(server, admin, "packed", &["service", "auditor"]).await;
     let body = json!({
         "kind": "app.test", "subject": { "kind": "record", "ref": "1" },
@@ -121,20 +121,77 @@ async fn packs_come_by_command_and_are_not_written_over() {
     }
 }
 
+/// The key of another system, and its public half as that system names it.
+fn old_key() -> (Ed25519SigningKey, serde_json::Value) {
+    let signer = Ed25519SigningKey::from_seed(&[7; 32]).unwrap();
+    let mut jwk = serde_json::to_value(signer.public().jwk()).unwrap();
+    jwk["kid"] = json!("old-1");
+    (signer, jwk)
+}
+
+/// A certificate of another system.
+fn bundle(id: &str, signed: &str, message: serde_json::Value) -> String {
+    let signature = data_encoding::BASE64.encode(&old_key().0.sign(signed.as_bytes()));
+    let mut bundle = json!({ "certificate_id": id, "key_id": "old-1", "signature": signature });
+    bundle.as_object_mut().unwrap().extend(message.as_object().unwrap().clone());
+    bundle.to_string()
+}
+
+/// What was attested before something failed was once told to nobody, and what was wrong had no place.
+#[tokio::test]
+async fn an_import_tells_of_each_bundle_by_its_place_also_when_it_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Served::dev(folder.path());
+    let admin = admin_key(folder.path());
+    let (_, key) = tenant(&server, &admin, "packed", &["service", "auditor"]).await;
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let keys = file("keys.json", &json!({ "keys": [old_key().1] }).to_string());
+    let import = |old: &str, key: &str, more: &[&str]| {
+        let arguments = [&["import", "certificates", old, "--jwks", &keys], more].concat();
+        finish(chancery(&arguments).env("CHANCERY_URL", server.base()).env("CHANCERY_API_KEY", key))
+    };
+    let good = |id: &str| bundle(id, "m", json!({ "canonical_message": "m" }));
+    let twice = good("c-3").replacen('{', "{\"certificate_id\":\"c-9\",", 1);
+    let other =
+        bundle("c-4", r#"{"certificate_id":"c-5"}"#, json!({ "canonical_message": r#"{"certificate_id":"c-5"}"# }));
+    let lines = [good("c-1\u{1b}[2J"), String::new(), twice, other, "{".to_owned(), good("c-1\u{1b}[2J")].join("\n");
+    let done = import(&file("old.jsonl", &lines), &key, &["--json"]);
+    assert_eq!(done.status.code(), Some(3), "{}", stderr(&done));
+    let report: serde_json::Value = serde_json::from_slice(&done.stdout).unwrap();
+    let items = report["items"].as_array().unwrap();
+    let told: Vec<_> =
+        items.iter().map(|one| (one["position"].as_u64().unwrap(), one["verdict"].as_str().unwrap())).collect();
+    assert_eq!(told, [(1, "valid"), (3, "malformed"), (4, "inconsistent"), (5, "malformed"), (6, "valid")]);
+    // Two of one id are attested apart, and an id moves no cursor.
+    assert_ne!(items[0]["attested_by"], items[4]["attested_by"]);
+    let dry = import(&file("old.jsonl", &lines), &key, &["--dry-run"]);
+    assert!(!stdout(&dry).contains('\u{1b}') && stdout(&dry).contains("c-1\\u{1b}[2J"), "{}", stdout(&dry));
+
+    // What the server finds wrong has the place that it has in the file.
+    let array = format!("[{}, {}, {}]", bundle("x", "m", json!({})), good("c-1"), good(&"c".repeat(300)));
+    let refused = import(&file("old.json", &array), &key, &[]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(stderr(&refused).contains("bundles 2 to 3 were not attested"), "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("bundle 3: /subject/ref"), "{}", stderr(&refused));
+    assert!(stdout(&refused).contains("1  x  unsupported  -") && stdout(&refused).contains("2  c-1  valid  -"));
+
+    let double = file("double.json", &json!({ "keys": [old_key().1, old_key().1] }).to_string());
+    let arguments = ["import", "certificates", &file("one", &good("c")), "--jwks", &double, "--dry-run"];
+    let refused = finish(chancery(&arguments).env("CHANCERY_URL", server.base()).env("CHANCERY_API_KEY", &key));
+    assert!(stderr(&refused).contains("key 2 of the set has the `kid` of another"), "{}", stderr(&refused));
+    server.stop();
+}
+
 #[tokio::test]
 async fn certificates_of_another_system_are_attested_by_digest() {
     let folder = tempfile::tempdir().unwrap();
     let server = Served::dev(folder.path());
     let (_, key) = tenant(&server, &admin_key(folder.path()), "packed", &["service", "auditor"]).await;
-    let signer = Ed25519SigningKey::from_seed(&[7; 32]).unwrap();
-    let mut jwk = serde_json::to_value(signer.public().jwk()).unwrap();
-    jwk["kid"] = json!("old-1");
-    let bundle = |id: &str, signed: &str, message: serde_json::Value| {
-        let signature = data_encoding::BASE64.encode(&signer.sign(signed.as_bytes()));
-        let mut bundle = json!({ "certificate_id": id, "key_id": "old-1", "signature": signature });
-        bundle.as_object_mut().unwrap().extend(message.as_object().unwrap().clone());
-        bundle.to_string()
-    };
+    let (signer, jwk) = old_key();
     let lines = [
         bundle("c-1", "Maria Gomez was here", json!({ "canonical_message": "Maria Gomez was here" })),
         bundle("c-2", "{\"a\": 1}", json!({ "payload": { "a": 1 } })),
@@ -163,7 +220,10 @@ async fn certificates_of_another_system_are_attested_by_digest() {
     assert_eq!(verdicts, ["valid", "valid, rebuilt", "invalid", "unsupported"]);
     let issued = server.must("GET", listed, &key, None).await;
     assert_eq!(issued["items"].as_array().unwrap().len(), 2);
-    let rebuilt = json!({ "algorithm": "EDDSA", "rebuilt": true });
+    // The key of then is named by its thumbprint (RFC 7638): another program with the same set comes to the same.
+    let thumbprint = data_encoding::BASE64URL_NOPAD.decode(signer.public().jwk().thumbprint().as_bytes()).unwrap();
+    let thumbprint = data_encoding::HEXLOWER.encode(&thumbprint);
+    let rebuilt = json!({ "algorithm": "EDDSA", "key_thumbprint": thumbprint, "rebuilt": true });
     assert!(issued["items"].as_array().unwrap().iter().any(|one| one["statement"]["params"] == rebuilt), "{issued}");
     let id = report["items"][0]["attested_by"].as_str().unwrap();
     let certificate = server.must("GET", &format!("/v1/certificates/{id}"), &key, None).await;

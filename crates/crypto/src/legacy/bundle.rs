@@ -3,6 +3,8 @@
 //! A bundle is JSON: `certificate_id`, `key_id`, `signature`, and the exact bytes that were signed as `canonical_message`, a text or base64
 //! of one. Bundles of before that member existed have the statement itself, as `payload`, `message` or `data`: its canonical form is
 //! written again in the spellings that were in use, and the signature says which one it was. Nothing is believed of a spelling.
+//!
+//! Around a message that was signed a bundle may say anything. What it says twice, once signed and once not, must be the same.
 
 use std::fmt::Write as _;
 
@@ -13,15 +15,19 @@ use crate::jwk::{Curve, Jwk};
 use crate::keys::{PublicKey, SignatureAlgorithm};
 
 /// What a bundle comes to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BundleVerdict {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BundleVerdict<'k> {
     /// The key signed it.
     Valid {
         /// In this way.
         algorithm: SignatureAlgorithm,
         /// Whether the message had to be written again.
         rebuilt: bool,
+        /// With this key.
+        key: &'k Jwk,
     },
+    /// The key signed the message, and the bundle has another id, statement or member beside it than the message.
+    Inconsistent,
     /// The message is there, and the key did not sign it.
     Invalid,
     /// There is no key of this id.
@@ -39,7 +45,7 @@ pub fn bundle_id(bundle: &Value) -> Option<&str> {
 }
 
 /// Checks a bundle against public keys by their ids.
-pub fn verify_bundle(bundle: &Value, keys: &[(String, Jwk)]) -> BundleVerdict {
+pub fn verify_bundle<'k>(bundle: &Value, keys: &'k [(String, Jwk)]) -> BundleVerdict<'k> {
     let text = |name: &str| bundle.get(name).and_then(Value::as_str);
     let (Some(_), Some(key_id), Some(signature)) = (bundle_id(bundle), text("key_id"), text("signature")) else {
         return BundleVerdict::Unsupported;
@@ -54,15 +60,47 @@ pub fn verify_bundle(bundle: &Value, keys: &[(String, Jwk)]) -> BundleVerdict {
     if let Some(message) = bundle.get("canonical_message").filter(|message| !message.is_null()) {
         let Some(message) = message.as_str() else { return BundleVerdict::Unsupported };
         // The text itself, or what it is the base64 of: the signature says which.
-        let algorithm = signed_by(message.as_bytes()).or_else(|| signed_by(&base64(message)?));
-        return algorithm
-            .map_or(BundleVerdict::Invalid, |algorithm| BundleVerdict::Valid { algorithm, rebuilt: false });
+        let plain = signed_by(message.as_bytes()).map(|algorithm| (algorithm, message.as_bytes().to_vec()));
+        let signed = plain.or_else(|| {
+            let decoded = base64(message)?;
+            signed_by(&decoded).map(|algorithm| (algorithm, decoded))
+        });
+        let Some((algorithm, message)) = signed else { return BundleVerdict::Invalid };
+        let agrees = agrees(bundle, serde_json::from_slice(&message).ok().as_ref());
+        return if agrees {
+            BundleVerdict::Valid { algorithm, rebuilt: false, key: jwk }
+        } else {
+            BundleVerdict::Inconsistent
+        };
     }
     let statement = STATEMENTS.iter().find_map(|name| bundle.get(*name).filter(|found| found.is_object()));
-    let rebuilt =
-        statement.and_then(|statement| spellings(statement).find_map(|message| signed_by(message.as_bytes())));
-    // That none fits does not say that it is forged: it may have been spelled in another way.
-    rebuilt.map_or(BundleVerdict::Unsupported, |algorithm| BundleVerdict::Valid { algorithm, rebuilt: true })
+    let rebuilt = statement.and_then(|statement| {
+        let algorithm = spellings(statement).find_map(|message| signed_by(message.as_bytes()))?;
+        Some((algorithm, statement))
+    });
+    match rebuilt {
+        // That none fits does not say that it is forged: it may have been spelled in another way.
+        None => BundleVerdict::Unsupported,
+        Some((algorithm, statement)) if agrees(bundle, Some(statement)) => {
+            BundleVerdict::Valid { algorithm, rebuilt: true, key: jwk }
+        }
+        Some(_) => BundleVerdict::Inconsistent,
+    }
+}
+
+/// Whether a bundle says of itself what was signed: its id, its statement, and every member that both have.
+fn agrees(bundle: &Value, signed: Option<&Value>) -> bool {
+    let signed = signed.filter(|signed| signed.is_object());
+    let stated = |name: &str| match (bundle.get(name).filter(|stated| stated.is_object()), signed) {
+        (None, _) => true,
+        // Beside a message that is no object nothing shows what the statement has to do with it.
+        (Some(_), None) => false,
+        (Some(stated), Some(signed)) => signed == stated || signed.get(name) == Some(stated),
+    };
+    let mut members = signed.and_then(Value::as_object).into_iter().flatten();
+    members.all(|(name, value)| bundle.get(name).is_none_or(|beside| beside == value))
+        && signed.and_then(bundle_id).is_none_or(|id| bundle_id(bundle) == Some(id))
+        && STATEMENTS.into_iter().all(stated)
 }
 
 /// How a key of this type may have signed.
@@ -175,7 +213,8 @@ mod tests {
             ("rsa", rsa.sign_pss(message).unwrap(), SignatureAlgorithm::Ps256),
             ("rsa", rsa.sign_pkcs1(message).unwrap(), SignatureAlgorithm::Rs256),
         ] {
-            let valid = BundleVerdict::Valid { algorithm, rebuilt: false };
+            let jwk = &keys.iter().find(|(id, _)| id == key).unwrap().1;
+            let valid = BundleVerdict::Valid { algorithm, rebuilt: false, key: jwk };
             assert_eq!(verify_bundle(&bundle(key, signature.clone(), text), &keys), valid);
             assert_eq!(verify_bundle(&bundle(key, signature.clone(), &BASE64.encode(message)), &keys), valid);
             assert_eq!(verify_bundle(&bundle(key, signature.clone(), "{}"), &keys), BundleVerdict::Invalid);
@@ -184,6 +223,48 @@ mod tests {
         for odd in [json!({}), json!([]), json!({"certificate_id": "c1", "key_id": "ed", "signature": "!"})] {
             assert_eq!(verify_bundle(&odd, &keys), BundleVerdict::Unsupported);
         }
+    }
+
+    /// The signature is over the message alone; the id and the payload beside it were once anybody's.
+    #[test]
+    fn what_stands_beside_a_signed_message_says_the_same() {
+        let key = Ed25519SigningKey::from_seed(&[7; 32]).unwrap();
+        let keys = [("k".to_owned(), key.public().jwk())];
+        let verdict = |message: &str, more: Value| {
+            let signature = BASE64.encode(&key.sign(message.as_bytes()));
+            let mut bundle = json!({"certificate_id": "c1", "key_id": "k", "signature": signature});
+            bundle.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            match verify_bundle(&bundle, &keys) {
+                BundleVerdict::Valid { .. } => true,
+                BundleVerdict::Inconsistent => false,
+                other => panic!("{other:?}: {bundle}"),
+            }
+        };
+        let signed = r#"{"certificate_id":"c1","payload":{"a":1},"tenant":"t"}"#;
+        let beside = |more: Value| {
+            let mut more = more;
+            more["canonical_message"] = json!(signed);
+            more
+        };
+        for good in [json!({}), json!({"payload": {"a": 1}}), json!({"tenant": "t", "other": 5})] {
+            assert!(verdict(signed, beside(good.clone())), "{good}");
+        }
+        for bad in [
+            json!({"certificate_id": "c2"}),
+            json!({"payload": {"a": 2}}),
+            json!({"data": {"a": 2}}),
+            json!({"tenant": "u"}),
+        ] {
+            assert!(!verdict(signed, beside(bad.clone())), "{bad}");
+        }
+        // The message may be the statement itself, or no JSON at all; then nothing shows what a statement has to do with it.
+        let whole = json!({"canonical_message": r#"{"id":"c1"}"#, "payload": {"id": "c1"}});
+        assert!(verdict(r#"{"id":"c1"}"#, whole));
+        assert!(verdict("c1|2026", json!({"canonical_message": "c1|2026"})));
+        assert!(!verdict("c1|2026", json!({"canonical_message": "c1|2026", "payload": {"id": "c1"}})));
+        // One that was written again names its certificate too.
+        assert!(verdict(r#"{"certificate_id":"c1"}"#, json!({"payload": {"certificate_id": "c1"}})));
+        assert!(!verdict(r#"{"certificate_id":"c9"}"#, json!({"payload": {"certificate_id": "c9"}})));
     }
 
     #[test]
@@ -199,7 +280,7 @@ mod tests {
         ] {
             let signature = BASE64.encode(&key.sign(message.as_bytes()));
             let bundle = json!({"certificate_id": "c1", "key_id": "k", "signature": signature, "payload": statement});
-            let valid = BundleVerdict::Valid { algorithm: SignatureAlgorithm::EdDsa, rebuilt: true };
+            let valid = BundleVerdict::Valid { algorithm: SignatureAlgorithm::EdDsa, rebuilt: true, key: &keys[0].1 };
             assert_eq!(verify_bundle(&bundle, &keys), valid, "{message}");
         }
         let signature = BASE64.encode(&key.sign(b"{'a': 1}"));
