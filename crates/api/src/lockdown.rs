@@ -88,7 +88,7 @@ pub(crate) struct ReportBody {
     certificates: usize,
     /// How many events were scanned.
     events: usize,
-    /// Whether that was all there is: at most 20,000 of each are scanned.
+    /// Whether those were all events of that time: of them at most 20,000 are scanned, the newest. Certificates are scanned all.
     complete: bool,
     /// How many suspicions there are.
     found: usize,

@@ -16,9 +16,11 @@ use crate::{
     time::Timestamp,
 };
 
-/// How much one report looks at: certificates, the newest events of a span.
-const MAX_SCANNED: usize = 20_000;
+/// How many of the newest events of a span one report looks at. Certificates it looks at all of.
+const MAX_EVENTS: u64 = 20_000;
 const PAGE: u32 = 1_000;
+/// A certificate may have some ten thousand bytes: so many are in memory at once.
+const CERTIFICATES_PAGE: u32 = 200;
 /// How many suspicions one report lists; all are counted.
 const MAX_LISTED: usize = 100;
 
@@ -44,7 +46,7 @@ pub struct LockdownReport {
     pub certificates: usize,
     /// How many events were scanned.
     pub events: usize,
-    /// Whether that was all there is.
+    /// Whether those were all events of that time; certificates always are.
     pub complete: bool,
     /// How many suspicions there are.
     pub found: usize,
@@ -106,12 +108,12 @@ pub async fn report(instance: &Instance, call: &Call, days: u32) -> Result<Lockd
     call.require(Permission::AuditRead)?;
     sequence(instance, tenant).await?;
     let now = instance.now();
-    let mut view = instance.store().view(tenant).await?;
-    let since = view.lockdown_since().await?;
+    let since = instance.store().view(tenant).await?.lockdown_since().await?;
     let mut report = LockdownReport { since, certificates: 0, events: 0, complete: true, found: 0, listed: Vec::new() };
     let mut after = None;
     loop {
-        let page = view.certificates(None, after, PAGE).await?;
+        // A view for each page: a long look holds nothing up in the store.
+        let page = instance.store().view(tenant).await?.certificates(None, after, CERTIFICATES_PAGE).await?;
         let Some(last) = page.last() else { break };
         after = Some(last.id);
         report.certificates += page.len();
@@ -131,15 +133,11 @@ pub async fn report(instance: &Instance, call: &Call, days: u32) -> Result<Lockd
             let id = certificate.id.to_string();
             report.note("certificate", &id, suspects_in(&said, now, true));
         }
-        if report.certificates >= MAX_SCANNED {
-            report.complete = false;
-            break;
-        }
     }
     // The newest of them, wherever in the log they begin.
     let from = now.plus_seconds(-i64::from(days) * 86_400);
-    let most = u64::try_from(MAX_SCANNED).unwrap_or(u64::MAX);
-    let mut after = view.log_head().await?.size.saturating_sub(most).checked_sub(1);
+    let mut view = instance.store().view(tenant).await?;
+    let mut after = view.log_head().await?.size.saturating_sub(MAX_EVENTS).checked_sub(1);
     if let Some(before) = after {
         let oldest = view.logged_events(&EventSpan { from, to: now, after: None, limit: 1 }.into()).await?;
         report.complete &= oldest.first().is_none_or(|oldest| oldest.index > before);
