@@ -67,6 +67,12 @@ impl<D: Driver> CertificateRows for Rows<D> {
         .await
     }
 
+    async fn is_certificate_about(&mut self, id: CertificateId, reference: &str) -> Result<bool, StoreError> {
+        let sql = "SELECT 1 FROM certificate_subjects WHERE tenant_id = $1 AND reference = $2 AND certificate_id = $3";
+        let found = self.one("certificate_subject", sql, [reference.into(), Value::text(id)], |_| Ok(())).await?;
+        Ok(found.is_some())
+    }
+
     async fn certificates(
         &mut self,
         kind: Option<&str>,

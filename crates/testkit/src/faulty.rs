@@ -488,6 +488,7 @@ hand_on!(CertificateRows {
     fn certificate(id: CertificateId) -> Option<Certificate>;
     fn certificate_ends(id: CertificateId) -> Vec<CertificateEnd>;
     fn certificates_about(reference: &str, after: Option<CertificateId>, limit: u32) -> Vec<CertificateId>;
+    fn is_certificate_about(id: CertificateId, reference: &str) -> bool;
     fn certificates(kind: Option<&str>, after: Option<CertificateId>, limit: u32) -> Vec<Certificate>;
     fn lockdown_since() -> Option<Timestamp>;
 });
@@ -518,6 +519,7 @@ hand_on!(GuardRows {
     fn cosignatures(size: u64) -> Vec<Cosignature>;
     fn newest_cosignature(witness: &str) -> Option<Cosignature>;
     fn newest_cosigned(quorum: u32) -> Option<u64>;
+    fn first_cosigned(after: u64, quorum: u32) -> Option<u64>;
 });
 hand_on!(GuardWrites {
     fn put_scrub(scrub: &Scrub) -> ();

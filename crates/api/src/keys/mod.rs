@@ -292,9 +292,14 @@ pub(crate) async fn get_key(
 #[schema(as = RotateKey)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RotateBody {
-    /// Of the key that signs certificates alone: `ed25519` or `ec_p256`. Absent, the type stays.
+    /// Of the key that signs certificates alone: `ed25519` or `ec_p256`; in a provider `ec_p256`, `rsa_2048` or `rsa_4096`. Absent, the
+    /// type stays.
     #[schema(value_type = Option<String>)]
     r#type: Option<KeyType>,
+    /// Of the key that signs certificates alone: the provider that its new version lives in, such as `pkcs11`, and never leaves. Absent
+    /// and without `type`, it stays where it is; absent with `type`, Chancery keeps it wrapped.
+    #[schema(value_type = Option<String>)]
+    provider: Option<ProviderKind>,
 }
 
 /// Add a version to a key. What is sealed and signed opens and verifies on.
@@ -305,7 +310,7 @@ pub(crate) async fn rotate_key(
     State(app): State<App>,
     Authenticated(call): Authenticated,
     PathOf(id): PathOf<KeyId>,
-    OptionalBody(RotateBody { r#type }): OptionalBody<RotateBody>,
+    OptionalBody(RotateBody { r#type, provider }): OptionalBody<RotateBody>,
 ) -> Result<Json<KeyBody>, Problem> {
-    Ok(Json(keyring::rotate(&app.instance, &call, id, r#type).await.or_problem()?.into()))
+    Ok(Json(keyring::rotate(&app.instance, &call, id, r#type, provider).await.or_problem()?.into()))
 }

@@ -1,6 +1,10 @@
 //! What becomes of certificates, and many at once, from outside.
 
-use chancery_domain::certificates::{PackVerdict, verify_pack};
+use chancery_domain::{
+    TenantId,
+    certificates::{Certificate, PackVerdict, verify_pack},
+    ids::CertificateId,
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -11,6 +15,7 @@ use crate::{
 backends! {
     a_revoked_certificate_is_told_of_online_and_offline,
     a_certificate_takes_the_place_of_another_of_its_kind,
+    nothing_takes_the_place_of_a_certificate_about_somebody_else,
     a_batch_is_issued_whole_or_not_at_all,
     certificates_about_one_person_make_a_pack,
     certificates_are_listed_by_kind,
@@ -18,6 +23,8 @@ backends! {
     every_completed_rotation_is_stated,
     a_certificate_key_goes_on_as_another_type,
 }
+
+const SPAN: &str = "from=2026-01-01T00:00:00Z&to=2026-12-31T00:00:00Z";
 
 async fn verdict(app: &TestApp, clinic: &Clinic, certificate: &Value) -> String {
     let id = certificate["id"].as_str().unwrap();
@@ -91,6 +98,36 @@ async fn a_certificate_takes_the_place_of_another_of_its_kind(backend: Backend) 
     assert_eq!(verdict(&app, &clinic, &new).await, "valid");
 }
 
+/// A new certificate about one patient once ended that of another.
+async fn nothing_takes_the_place_of_a_certificate_about_somebody_else(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("ours").await;
+    let old = issue(&app, &clinic).await;
+    let anew = |kind: &str, reference: &str| {
+        let mut claim = claim();
+        claim["subject"] = json!({"kind": kind, "ref": reference});
+        claim["supersedes"] = old["id"].clone();
+        claim
+    };
+    for (kind, reference) in [("patient", "patient-18"), ("visit", "patient-17")] {
+        let refused = app.post(&clinic.service, "/v1/certificates", anew(kind, reference)).await;
+        refused.refused(422, "request.invalid");
+        let fault = &refused.json()["errors"][0];
+        assert_eq!((&fault["pointer"], &fault["code"]), (&json!("/supersedes"), &json!("subject")));
+        let batch = json!({"items": [claim(), anew(kind, reference)]});
+        let refused = app.post(&clinic.service, "/v1/certificates/batch", batch).await;
+        assert_eq!(refused.json()["errors"][0]["pointer"], "/items/1/supersedes");
+    }
+    assert_eq!(verdict(&app, &clinic, &old).await, "valid");
+    assert!(app.events(&clinic.auditor, "certificate.superseded").await.is_empty());
+    // Whoever it is about is the same under a new key of references.
+    let keys = app.get(&clinic.officer, "/v1/keys?managed=subject").await.ok();
+    let rotate = format!("/v1/keys/{}/rotate", keys["items"][0]["id"].as_str().unwrap());
+    app.post(&clinic.officer, &rotate, json!({})).await.ok();
+    app.post(&clinic.service, "/v1/certificates", anew("patient", "patient-17")).await.created();
+    assert_eq!(verdict(&app, &clinic, &old).await, "superseded");
+}
+
 async fn a_batch_is_issued_whole_or_not_at_all(backend: Backend) {
     let app = TestApp::on(backend).await;
     let clinic = app.clinic("ours").await;
@@ -156,6 +193,12 @@ async fn certificates_about_one_person_make_a_pack(backend: Backend) {
     for nobody in [scope("patient-19"), json!({"subject": {"kind": "record", "ref": "patient-17"}})] {
         app.post(&clinic.auditor, "/v1/certificates/packs", nobody).await.refused(404, "not_found");
     }
+    // Who asks later what left about this person finds it; the reference itself is nowhere.
+    let named = format!("/v1/audit/events?{SPAN}&type=certificate.exported&rows=patient/");
+    let left = app.get(&clinic.auditor, &format!("{named}patient-17")).await.ok();
+    assert_eq!(left["items"].as_array().unwrap().len(), 2, "{left}");
+    assert!(!left.to_string().contains("patient-17"));
+    assert_eq!(app.get(&clinic.auditor, &format!("{named}patient-18")).await.ok()["items"], json!([]));
     let bad = json!({"subject": {"kind": "Patient", "ref": ""}});
     app.post(&clinic.auditor, "/v1/certificates/packs", bad).await.refused(422, "request.invalid");
 }
@@ -256,6 +299,31 @@ async fn a_tenant_that_is_locked_down_refuses_what_looks_like_personal_data(back
     assert!(found.contains(&(&event["id"], &json!("/detail/ssn"))), "{report}");
 }
 
+/// It once ended at the twenty thousandth from the oldest, so what was issued last was never looked at.
+#[tokio::test]
+async fn a_report_looks_at_every_certificate() {
+    let app = TestApp::new().await;
+    let clinic = app.clinic("ours").await;
+    let old = issue(&app, &clinic).await;
+    let tenant: TenantId = clinic.id.parse().unwrap();
+    let mut view = app.instance.store().view(tenant).await.unwrap();
+    let template = view.certificate(old["id"].as_str().unwrap().parse().unwrap()).await.unwrap().unwrap();
+    drop(view);
+    let mut tx = app.instance.store().begin(tenant).await.unwrap();
+    for number in 0..20_000_u128 {
+        // Before any id of today.
+        let id = CertificateId::from_bytes((number + 1).to_be_bytes());
+        tx.insert_certificate(&Certificate { id, ..template.clone() }).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    let mut odd = claim();
+    odd["statement"]["params"]["x"] = json!("123-45-6789");
+    let odd = app.post(&clinic.service, "/v1/certificates", odd).await.created();
+    let report = app.get(&clinic.auditor, "/v1/lockdown/report?days=1").await.ok();
+    assert_eq!((&report["certificates"], &report["complete"]), (&json!(20_002), &json!(true)));
+    assert_eq!((&report["found"], &report["items"][0]["id"]), (&json!(1), &odd["id"]));
+}
+
 async fn every_completed_rotation_is_stated(backend: Backend) {
     let app = TestApp::on(backend).await;
     let clinic = app.clinic("ours").await;
@@ -279,6 +347,41 @@ async fn every_completed_rotation_is_stated(backend: Backend) {
         let verified =
             app.get(&clinic.auditor, &format!("/v1/certificates/{}/verify", line["id"].as_str().unwrap())).await;
         assert_eq!(verified.ok()["verdict"], "valid");
+    }
+}
+
+/// It was stated in a commit of its own; a process that died before it left a rotation without its certificate for good.
+#[tokio::test]
+async fn a_rotation_of_the_certificate_key_and_its_statement_are_one_commit() {
+    let (backend, store) = Backend::faulty().await;
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("ours").await;
+    let keys = app.get(&clinic.officer, "/v1/keys?managed=certificate").await.ok();
+    let id = keys["items"][0]["id"].as_str().unwrap();
+    let mut rotated = 0;
+    for commits in [0, 1, 2, 3, u64::MAX] {
+        store.faults().fail_commits_after(commits);
+        let _ = app.post(&clinic.officer, &format!("/v1/keys/{id}/rotate"), json!({})).await;
+        store.faults().fail_commits_after(u64::MAX);
+        let key = app.get(&clinic.officer, &format!("/v1/keys/{id}")).await.ok();
+        rotated = key["versions"].as_array().unwrap().len() - 1;
+        let stated = app.get(&clinic.auditor, "/v1/certificates?kind=key-rotation").await.ok();
+        assert_eq!(stated["items"].as_array().unwrap().len(), rotated, "after {commits} commits");
+    }
+    assert!(rotated > 0);
+    // Stated with the new version, after its activation.
+    let all = app.events(&clinic.auditor, "certificate.issued").await;
+    assert_eq!(all.len(), rotated);
+    for kind in ["key.activated", "key.rotated"] {
+        let told = app.events(&clinic.auditor, kind).await;
+        let last = told.iter().rfind(|event| event["resource"] == id).unwrap();
+        assert_eq!(last["request_id"], all[rotated - 1]["request_id"], "{kind}");
+    }
+    issue(&app, &clinic).await;
+    let lines = app.get(&clinic.auditor, "/v1/certificates?kind=key-rotation").await.ok();
+    for line in lines["items"].as_array().unwrap() {
+        let path = format!("/v1/certificates/{}/verify", line["id"].as_str().unwrap());
+        assert_eq!(app.get(&clinic.auditor, &path).await.ok()["verdict"], "valid");
     }
 }
 

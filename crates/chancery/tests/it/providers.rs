@@ -235,6 +235,86 @@ async fn keys_live_in_the_hsm(production: &Production, variables: &[(&str, &str)
     server.stop();
 }
 
+/// The key that signs certificates lives in the token: what it signed verifies there, here, and with nothing but a pack.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn certificates_are_issued_by_a_key_in_the_hsm() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some((production, softhsm)) = in_a_token(folder).await else { return };
+    let server = production.serve(&[("SOFTHSM2_CONF", softhsm.as_str())]);
+    let key = &production.key;
+    let path = |query: &str| format!("/v1/keys{query}");
+    let listed = server.must("GET", &path("?managed=certificate"), key, None).await;
+    let rotate = path(&format!("/{}/rotate", listed["items"][0]["id"].as_str().unwrap()));
+    let issue = async |reference: &str| {
+        let claim = json!({ "kind": "app.visit", "subject": { "kind": "record", "ref": reference },
+            "statement": { "code": "app.visit", "params": {} }, "evidence": [] });
+        server.must("POST", "/v1/certificates", key, Some(claim)).await["id"].as_str().unwrap().to_owned()
+    };
+    let mut ids = vec![issue("1").await];
+    for (to, alg) in [("rsa_2048", "PS256"), ("ec_p256", "ES256")] {
+        let body = json!({ "type": to, "provider": "pkcs11" });
+        let rotated = server.must("POST", &rotate, key, Some(body)).await;
+        assert_eq!(
+            (&rotated["hsm_provider"], &rotated["hsm_integrated"]),
+            (&json!("pkcs11"), &json!(true)),
+            "{rotated}"
+        );
+        ids.push(issue(alg).await);
+        // It stays there at a rotation that says nothing else.
+        let stayed = server.must("POST", &rotate, key, None).await;
+        assert_eq!((&stayed["type"], &stayed["hsm_provider"]), (&json!(to), &json!("pkcs11")), "{stayed}");
+        assert_ne!(stayed["hsm_key_id"], rotated["hsm_key_id"]);
+        ids.push(issue("3").await);
+        let many = vec![
+            json!({ "kind": "app.visit", "subject": { "kind": "record", "ref": "1" },
+            "statement": { "code": "app.visit", "params": {} }, "evidence": [] });
+            101
+        ];
+        let (status, _) = server.send("POST", "/v1/certificates/batch", key, Some(json!({ "items": many }))).await;
+        assert_eq!(status, 422);
+        let verified = server.must("GET", &format!("/v1/certificates/{}/verify", ids[1]), key, None).await;
+        assert_eq!(verified["verdict"], "valid", "{verified}");
+    }
+    for bad in [json!({ "type": "ed25519", "provider": "pkcs11" }), json!({ "type": "rsa_2048" })] {
+        let (status, problem) = server.send("POST", &rotate, key, Some(bad)).await;
+        assert_eq!(status, 422, "{problem}");
+    }
+    // The manifest is signed there too, and every rotation is stated.
+    let trust = server.bytes("/.well-known/chancery-trust.json", key).await;
+    for id in &ids {
+        let pack = server.bytes(&format!("/v1/certificates/{id}/pack"), key).await;
+        let report = chancery_domain::certificates::verify_pack(&pack, &trust, None);
+        assert_eq!(
+            (report.verdict.as_str(), report.certificates),
+            ("verified", vec![id.clone()]),
+            "{:?}",
+            report.checks
+        );
+    }
+    let stated = server.must("GET", "/v1/certificates?kind=key-rotation", key, None).await;
+    let of = stated["items"].as_array().unwrap().iter();
+    assert_eq!(of.filter(|one| one["statement"]["params"]["managed"] == "CERTIFICATE").count(), 4);
+    // And back.
+    let back = server.must("POST", &rotate, key, Some(json!({ "type": "ed25519" }))).await;
+    assert_eq!((&back["type"], &back["hsm_integrated"]), (&json!("ed25519"), &json!(false)), "{back}");
+    issue("4").await;
+    server.stop();
+}
+
+/// A server's data whose keys may lie in a token of SoftHSM.
+async fn in_a_token(folder: tempfile::TempDir) -> Option<(Production, String)> {
+    let softhsm = token(folder.path())?;
+    let configuration = folder.path().join("chancery.toml");
+    let text = format!(
+        "[[key_providers]]\nname = \"hsm\"\nprovider = \"pkcs11\"\nmodule = \"{MODULE}\"\ntoken = \"chancery\"\ncredentials_file = \"{}\"\n",
+        folder.path().join("pin").display(),
+    );
+    fs::write(&configuration, text).unwrap();
+    let variables = [("SOFTHSM2_CONF", softhsm.as_str())];
+    let production = Production::new(folder, &["--config", configuration.to_str().unwrap()], &variables).await;
+    Some((production, softhsm))
+}
+
 /// How many objects lie in the token.
 fn objects(tokens: &Path) -> usize {
     let token = fs::read_dir(tokens).unwrap().next().unwrap().unwrap().path();
@@ -247,15 +327,9 @@ fn objects(tokens: &Path) -> usize {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_in_the_hsm_is_destroyed_there_and_one_that_cannot_decrypt_is_not_made() {
     let folder = tempfile::tempdir().unwrap();
-    let Some(softhsm) = token(folder.path()) else { return };
-    let (configuration, tokens) = (folder.path().join("chancery.toml"), folder.path().join("tokens"));
-    let text = format!(
-        "[[key_providers]]\nname = \"hsm\"\nprovider = \"pkcs11\"\nmodule = \"{MODULE}\"\ntoken = \"chancery\"\ncredentials_file = \"{}\"\n",
-        folder.path().join("pin").display(),
-    );
-    fs::write(&configuration, text).unwrap();
+    let tokens = folder.path().join("tokens");
+    let Some((production, softhsm)) = in_a_token(folder).await else { return };
     let variables = [("SOFTHSM2_CONF", softhsm.as_str())];
-    let production = Production::new(folder, &["--config", configuration.to_str().unwrap()], &variables).await;
     let server = production.serve(&variables);
     let key = &production.key;
     let before = objects(&tokens);

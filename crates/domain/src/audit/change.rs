@@ -12,7 +12,7 @@ use crate::{
     idempotency::KEPT_SECONDS,
     ids::TenantId,
     instance::{Failure, Instance},
-    keyring::{Keyring, fence},
+    keyring::{Keyring, Managed, fence, ring::RingVersion},
     store::{StoreError, Tx},
 };
 
@@ -24,6 +24,7 @@ pub struct Change<'a> {
     ring: Arc<Keyring>,
     tx: Box<dyn Tx>,
     tickets: Vec<Ticket>,
+    lent: Vec<Arc<RingVersion>>,
 }
 
 impl<'a> Change<'a> {
@@ -45,7 +46,7 @@ impl<'a> Change<'a> {
         ring: Arc<Keyring>,
     ) -> Result<Self, Failure> {
         let tx = instance.store().begin(tenant).await?;
-        Ok(Self { instance, actor, tenant, ring, tx, tickets: Vec::new() })
+        Ok(Self { instance, actor, tenant, ring, tx, tickets: Vec::new(), lent: Vec::new() })
     }
 
     /// The tenant's rows.
@@ -56,6 +57,16 @@ impl<'a> Change<'a> {
     /// The tenant's keys.
     pub fn keyring(&self) -> &Arc<Keyring> {
         &self.ring
+    }
+
+    /// Lends this change a key version that it adds: everybody else knows it once it is committed.
+    pub(crate) fn lend(&mut self, version: RingVersion) {
+        self.lent.push(Arc::new(version));
+    }
+
+    /// The version with this id, if it was lent to this change.
+    pub(crate) fn lent(&self, managed: Managed, key_id: &str) -> Option<Arc<RingVersion>> {
+        self.lent.iter().find(|version| version.managed == managed && version.key_id == key_id).map(Arc::clone)
     }
 
     /// Puts a further event into the same commit.

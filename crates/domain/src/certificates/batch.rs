@@ -11,6 +11,8 @@ use crate::{
 
 /// How many certificates one commit issues at most.
 const MAX_BATCH: usize = 1_000;
+/// As above, where a provider is asked for each signature: rows are held meanwhile.
+const MAX_ELSEWHERE: usize = 100;
 
 /// Issues certificates of the caller's tenant in one commit: all or none.
 ///
@@ -36,6 +38,10 @@ pub async fn issue_all(instance: &Instance, call: &Call, claims: &[Claim]) -> Re
 async fn try_issue_all(instance: &Instance, call: &Call, claims: &[Claim]) -> Result<Vec<Issued>, CertificateError> {
     let mut change = Change::begin(instance, call, call.tenant()).await?;
     let desk = Desk::open(&mut change).await?;
+    if claims.len() > MAX_ELSEWHERE && desk.signs_elsewhere(&change) {
+        let message = "the certificate key lives in a provider: issue 1 to 100 certificates at once";
+        return Err(Faults::one("/items", "count", message).into());
+    }
     let mut issued = Vec::with_capacity(claims.len());
     let mut last = None;
     for (number, claim) in claims.iter().enumerate() {

@@ -15,7 +15,7 @@ use crate::{
     faults::Faults,
     ids::{CertificateId, EventId, TenantId},
     instance::Failure,
-    keyring::{KeyVersion, KeyringError, Managed},
+    keyring::{KeyVersion, KeyringError, Managed, ring::RingVersion, statement},
 };
 
 /// Where certificates of one change are issued: with one key, for one log.
@@ -44,25 +44,69 @@ impl Desk {
             return Err(Failure::Internal("a statement of a kind that is not ours").into());
         }
         lockdown::check(instance, change.rows(), claim).await?;
-        let tenant = change.keyring().tenant();
         let salt: [u8; 32] = random::array(instance.random())?;
-        let certificate = sign(instance, change, tenant, &self.version, &self.origin, claim, &salt)?;
+        let ring = Arc::clone(change.keyring());
+        let lent = change.lent(Managed::Certificate, &self.version.key_id);
+        let signer = match &lent {
+            Some(lent) => lent.as_ref(),
+            None => ring.version(Managed::Certificate, &self.version.key_id)?,
+        };
+        let certificate = self.sign(instance, signer, ring.tenant(), claim, &salt).await?;
         change.rows().insert_certificate(&certificate).await?;
-        match change.keyring().subject_references(&subject_name(claim)) {
-            Ok(names) => {
-                let reference = names.into_iter().next().map(|(_, reference)| reference).unwrap_or_default();
-                change.rows().insert_certificate_subject(certificate.id, &reference).await?;
-            }
+        let names: Vec<String> = match change.keyring().subject_references(&subject_name(claim)) {
+            Ok(names) => names.into_iter().map(|(_, reference)| reference).collect(),
             // Never to be found about its subject, it would be missing in every pack about it.
             Err(error) if claim.kind.starts_with("app.") => return Err(Failure::Keyring(error).into()),
             // A stopped subject key does not hold up what Chancery states of itself, which is about no person.
-            Err(_) => {}
+            Err(_) => Vec::new(),
+        };
+        if let Some(reference) = names.first() {
+            change.rows().insert_certificate_subject(certificate.id, reference).await?;
         }
         if let Some(old) = claim.supersedes {
-            supersede(instance, change, claim, old, &certificate).await?;
+            supersede(instance, change, claim, old, &names, &certificate).await?;
         }
         let event = told(&certificate);
         Ok((Issued { certificate, subject_salt: salt }, event))
+    }
+
+    /// Whether each signature is asked of a provider.
+    pub(super) fn signs_elsewhere(&self, change: &Change<'_>) -> bool {
+        change.keyring().lives_at(&self.version.key_id).is_some()
+    }
+
+    async fn sign(
+        &self,
+        instance: &Instance,
+        signer: &RingVersion,
+        tenant: TenantId,
+        claim: &Claim,
+        salt: &[u8; 32],
+    ) -> Result<Certificate, CertificateError> {
+        // Clocks of two nodes differ; a certificate is never older than its key.
+        let issued_at = self.version.activated_at.map_or(instance.now(), |activated| activated.max(instance.now()));
+        let id = CertificateId::make(issued_at, instance.random())?;
+        let committed = commitment(salt, SUBJECT_COMMITMENT, claim.subject_ref.expose().as_bytes());
+        let payload = claim.payload(&Issuing {
+            id,
+            tenant,
+            log_origin: &self.origin,
+            issuer_name: &instance.settings().name,
+            key_id: &signer.key_id,
+            alg: signer.public.as_ref().and_then(dsse::algorithm).unwrap_or_default(),
+            subject_commitment: &data_encoding::HEXLOWER.encode(&committed),
+            issued_at,
+        });
+        let payload = canonical::to_vec(&payload).map_err(|_| Failure::Internal("a certificate is not canonical"))?;
+        let envelope = statement(instance, signer, PAYLOAD_TYPE, payload).await?;
+        Ok(Certificate {
+            id,
+            key_id: signer.key_id.clone(),
+            kind: claim.kind.clone(),
+            issued_at,
+            envelope: envelope.to_json(),
+            event: EventId::make(issued_at, instance.random())?,
+        })
     }
 }
 
@@ -76,12 +120,13 @@ pub(super) fn named(kind: &str, reference: &str) -> String {
     format!("\u{0}certificate\u{0}{kind}\u{0}{reference}")
 }
 
-/// Ends the certificate that a new one takes the place of.
+/// Ends the certificate that a new one takes the place of: one of the same kind about the same subject, by any of its `names`.
 async fn supersede(
     instance: &Instance,
     change: &mut Change<'_>,
     claim: &Claim,
     old: CertificateId,
+    names: &[String],
     new: &Certificate,
 ) -> Result<(), CertificateError> {
     let refused = |code, message: &str| Faults::one("/supersedes", code, message);
@@ -89,6 +134,13 @@ async fn supersede(
     let found = found.ok_or_else(|| refused("unknown", "there is no such certificate"))?;
     if found.kind != claim.kind {
         return Err(refused("kind", "it is of another kind").into());
+    }
+    let mut same = false;
+    for name in names {
+        same = same || change.rows().is_certificate_about(old, name).await?;
+    }
+    if !same {
+        return Err(refused("subject", "it is about another subject").into());
     }
     if !change.rows().certificate_ends(old).await?.is_empty() {
         return Err(refused("ended", "it does not stand any more").into());
@@ -103,43 +155,6 @@ async fn supersede(
     };
     revoke::note(change, &end).await?;
     Ok(change.record(revoke::told(&end)).await?)
-}
-
-fn sign(
-    instance: &Instance,
-    change: &Change<'_>,
-    tenant: TenantId,
-    version: &KeyVersion,
-    origin: &str,
-    claim: &Claim,
-    salt: &[u8; 32],
-) -> Result<Certificate, CertificateError> {
-    let ring = Arc::clone(change.keyring());
-    let signer = ring.version(Managed::Certificate, &version.key_id)?;
-    // Clocks of two nodes differ; a certificate is never older than its key.
-    let issued_at = version.activated_at.map_or(instance.now(), |activated| activated.max(instance.now()));
-    let id = CertificateId::make(issued_at, instance.random())?;
-    let committed = commitment(salt, SUBJECT_COMMITMENT, claim.subject_ref.expose().as_bytes());
-    let payload = claim.payload(&Issuing {
-        id,
-        tenant,
-        log_origin: origin,
-        issuer_name: &instance.settings().name,
-        key_id: &signer.key_id,
-        alg: signer.public.as_ref().and_then(dsse::algorithm).unwrap_or_default(),
-        subject_commitment: &data_encoding::HEXLOWER.encode(&committed),
-        issued_at,
-    });
-    let payload = canonical::to_vec(&payload).map_err(|_| Failure::Internal("a certificate is not canonical"))?;
-    let envelope = signer.statement(PAYLOAD_TYPE, payload)?;
-    Ok(Certificate {
-        id,
-        key_id: signer.key_id.clone(),
-        kind: claim.kind.clone(),
-        issued_at,
-        envelope: envelope.to_json(),
-        event: EventId::make(issued_at, instance.random())?,
-    })
 }
 
 /// The event of a new certificate.

@@ -115,6 +115,9 @@ pub trait CertificateRows {
         limit: u32,
     ) -> Result<Vec<CertificateId>, StoreError>;
 
+    /// Whether one speaks of what has this keyed reference.
+    async fn is_certificate_about(&mut self, id: CertificateId, reference: &str) -> Result<bool, StoreError>;
+
     /// All, or those of a kind, by id, which is nearly by time; ids above `after`, at most `limit`.
     async fn certificates(
         &mut self,

@@ -17,8 +17,8 @@ use crate::{
 /// States in the caller's commit that `retired` was replaced and holds nothing any more.
 ///
 /// The platform's certificate key signs key statements and nothing else, so the platform has no such certificates. Where the
-/// certificate key itself is stopped or was just replaced, the events of the log are all the evidence there is: a key that
-/// should be rotated is not kept for want of a certificate.
+/// certificate key itself is stopped, the events of the log are all the evidence there is: a key that should be rotated is not
+/// kept for want of a certificate.
 pub(crate) async fn certify(
     instance: &Instance,
     change: &mut Change<'_>,

@@ -4,6 +4,7 @@ use chancery_crypto::{Ed25519SigningKey, Jwk, Key256, P256SigningKey, RsaPrivate
 
 use super::{
     Key, KeyState, KeyType, KeyVersion, Keyring, KeyringError, Managed, PlatformRoot, TenantKey,
+    reference::Reference,
     ring::{Material, RingVersion},
     tenant_keys::{self, OwnProviders, TenantKeys},
 };
@@ -74,6 +75,26 @@ pub(super) fn make_version(
     let stored = KeyVersion::fresh(key, version, previous, wrapped, public, now, rng)?;
     let (key_id, public) = (stored.key_id.clone(), stored.public_jwk.clone());
     let (handle, state) = (stored.handle, stored.state);
+    let lent = RingVersion { managed, key_id, handle, state, retired_at: None, public, material };
+    Ok((stored, lent))
+}
+
+/// Makes one version of a certificate key that lives in a provider, active from `now`.
+pub(super) fn make_reference(
+    key: &Key,
+    reference: Reference,
+    version: u32,
+    previous: Option<String>,
+    wrapping: &TenantKeys,
+    now: Timestamp,
+    rng: &dyn Random,
+) -> Result<(KeyVersion, RingVersion), Failure> {
+    let bytes = reference.to_material();
+    let wrapped = wrapping.wrap(key.id, &key.wrap_purpose(), version, bytes.expose(), rng)?;
+    let public = Some(reference.public.clone());
+    let stored = KeyVersion::fresh(key, version, previous, wrapped, public.clone(), now, rng)?;
+    let (key_id, handle, state) = (stored.key_id.clone(), stored.handle, stored.state);
+    let (managed, material) = (Managed::Certificate, Material::There(Box::new(reference)));
     let lent = RingVersion { managed, key_id, handle, state, retired_at: None, public, material };
     Ok((stored, lent))
 }
@@ -222,6 +243,7 @@ fn public_half(material: &Material) -> Option<Jwk> {
         Material::Ed25519(key) => Some(key.public().jwk()),
         Material::P256(key) => Some(key.public().jwk()),
         Material::Rsa(key) => Some(key.public().jwk()),
+        Material::There(reference) => Some(reference.public.clone()),
     }
 }
 
@@ -231,7 +253,11 @@ fn read_material(managed: Managed, public: Option<&Jwk>, bytes: &[u8]) -> Result
             let seed = bytes.try_into().map_err(|_| KeyringError::Unwrap)?;
             Material::Ed25519(Ed25519SigningKey::from_seed(seed).map_err(|_| KeyringError::Unwrap)?)
         }
-        Managed::Certificate | Managed::Token => TokenMaterial::read(public.ok_or(KeyringError::Unwrap)?, bytes)?,
+        Managed::Certificate => match Reference::read(bytes) {
+            Some(reference) => Material::There(Box::new(reference?)),
+            None => TokenMaterial::read(public.ok_or(KeyringError::Unwrap)?, bytes)?,
+        },
+        Managed::Token => TokenMaterial::read(public.ok_or(KeyringError::Unwrap)?, bytes)?,
         Managed::Data | Managed::Index | Managed::Subject | Managed::Audit => {
             Material::Root(Key256::from_slice(bytes).ok_or(KeyringError::Unwrap)?)
         }

@@ -1,7 +1,7 @@
 //! Suspends, resumes and revokes versions of a key, by hand; expires them, by the clock.
 
 use super::{
-    Key, KeyError, KeyRef, KeyState, KeyVersion, Managed, Revocation,
+    Key, KeyError, KeyRef, KeyState, KeyType, KeyVersion, Managed, Revocation,
     rotate::{next_version, retirement},
     uses::note_failure,
 };
@@ -286,6 +286,13 @@ async fn replace(
     newest: &KeyVersion,
     events: &mut Vec<Event>,
 ) -> Result<(), KeyError> {
+    if key.managed == Some(Managed::Certificate) {
+        // What lived in a provider goes on here: nothing waits for a provider while a key is taken out of use. A rotation brings it there.
+        key.hsm = None;
+        if key.key_type != KeyType::EcP256 {
+            key.key_type = KeyType::Ed25519;
+        }
+    }
     let ring = std::sync::Arc::clone(change.keyring());
     // A rotation of the tenant key does not look again for keys under the old one.
     change.rows().hold_tenant_key(ring.tenant_keys.active()).await?;
@@ -298,7 +305,7 @@ async fn replace(
             new
         }
         None => {
-            let new = next_version(instance, &ring, key, newest, None)?;
+            let (new, _) = next_version(instance, &ring, key, newest, None)?;
             let linked = versions.iter().find(|version| version.version == newest.version);
             if let Some(linked) = linked {
                 let next = KeyVersion { next: Some(new.key_id.clone()), ..linked.clone() };

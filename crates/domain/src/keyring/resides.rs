@@ -17,7 +17,7 @@ use super::{
 use crate::{Instance, faults::Faults, ids::TenantId, instance::Failure};
 
 /// The provider of this kind, if one is configured.
-fn provider(instance: &Instance, kind: ProviderKind) -> Option<Arc<dyn ResidentKeys>> {
+pub(super) fn provider(instance: &Instance, kind: ProviderKind) -> Option<Arc<dyn ResidentKeys>> {
     instance.resident().iter().find(|provider| provider.kind() == kind).map(Arc::clone)
 }
 
@@ -185,7 +185,7 @@ fn wait<T>(asked: impl Future<Output = T>) -> T {
     tokio::runtime::Handle::current().block_on(asked)
 }
 
-fn in_provider_words(error: ResidentError) -> ProviderError {
+pub(super) fn in_provider_words(error: ResidentError) -> ProviderError {
     match error {
         ResidentError::Unavailable(source) => ProviderError::Unavailable(source),
         ResidentError::Misconfigured(text) => ProviderError::Misconfigured(text),

@@ -22,7 +22,9 @@ pub(crate) use moving::Parts;
 pub use values::{Opened, Place};
 pub(crate) use version::{Material, RingVersion};
 
-use super::{KeyState, Managed, named::NamedKey, subject_keys::CarriedReferences, tenant_keys::TenantKeys};
+use super::{
+    KeyState, Managed, ProviderKind, named::NamedKey, subject_keys::CarriedReferences, tenant_keys::TenantKeys,
+};
 use crate::ids::{FieldId, IndexId, TenantId};
 
 /// How many column keys, and as many index keys, one keyring keeps ready. Deriving one takes a microsecond.
@@ -112,6 +114,15 @@ impl Keyring {
     /// The public half of a version, derived from its private half.
     pub(crate) fn public(&self, managed: Managed, key_id: &str) -> Option<&Jwk> {
         self.versions(managed).find(|version| version.key_id == key_id)?.public.as_ref()
+    }
+
+    /// Where the certificate key with this id lives, if in a provider.
+    pub(crate) fn lives_at(&self, key_id: &str) -> Option<ProviderKind> {
+        let version = self.versions(Managed::Certificate).find(|version| version.key_id == key_id)?;
+        match &version.material {
+            Material::There(reference) => Some(reference.provider),
+            _ => None,
+        }
     }
 
     /// All versions for this use, oldest first.

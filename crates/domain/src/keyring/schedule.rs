@@ -59,7 +59,7 @@ pub async fn run(instance: &Instance, tenant: TenantId) -> Result<Done, Failure>
     }
     let mut done = Done::default();
     for key in due {
-        match rotate::rotate_as(instance, Actor::System(&request), tenant, key.id, None).await {
+        match rotate::rotate_as(instance, Actor::System(&request), tenant, key.id, None, None).await {
             Ok(_) => done.rotated += 1,
             // Suspended, or waiting for its destruction: somebody decided so.
             Err(KeyError::NotActive) => {}

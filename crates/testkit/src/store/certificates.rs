@@ -69,7 +69,11 @@ pub async fn certificates_are_found_by_whom_they_speak_of(store: &impl Backend) 
     assert_eq!(ours.certificates_about("reference", None, 10).await.unwrap(), ids(&[1, 2, 4, 5]));
     assert_eq!(ours.certificates_about("reference", Some(certificate(2).id), 1).await.unwrap(), ids(&[4]));
     assert_eq!(ours.certificates_about("nobody", None, 10).await.unwrap(), []);
-    assert_eq!(view(store, THEIRS).await.certificates_about("reference", None, 10).await.unwrap(), []);
+    assert!(ours.is_certificate_about(certificate(2).id, "reference").await.unwrap());
+    assert!(!ours.is_certificate_about(certificate(3).id, "reference").await.unwrap());
+    let mut theirs = view(store, THEIRS).await;
+    assert_eq!(theirs.certificates_about("reference", None, 10).await.unwrap(), []);
+    assert!(!theirs.is_certificate_about(certificate(2).id, "reference").await.unwrap());
 }
 
 /// All, or those of one kind, by id.

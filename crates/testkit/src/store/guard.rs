@@ -122,6 +122,9 @@ pub async fn the_newest_cosignatures_are_given(store: &impl Backend) {
     assert_eq!(view.newest_cosigned(1).await.unwrap(), Some(12));
     assert_eq!(view.newest_cosigned(2).await.unwrap(), Some(5));
     assert_eq!(view.newest_cosigned(3).await.unwrap(), None);
+    let first = [view.first_cosigned(3, 1).await, view.first_cosigned(4, 1).await, view.first_cosigned(3, 2).await];
+    assert_eq!(first.map(Result::unwrap), [Some(4), Some(5), Some(5)]);
+    assert_eq!(view.first_cosigned(5, 2).await.unwrap(), None);
 }
 
 /// The rows of one tenant are out of sight for another.

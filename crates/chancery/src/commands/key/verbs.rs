@@ -103,9 +103,12 @@ pub(super) struct VersionArgs {
 pub(super) struct RotateArgs {
     #[command(flatten)]
     key: KeyArg,
-    /// For the key that signs certificates: go on as ed25519 or ec_p256
+    /// For the key that signs certificates: go on as ed25519 or ec_p256; with --provider as ec_p256, rsa_2048 or rsa_4096
     #[arg(long = "type", value_name = "TYPE")]
     key_type: Option<String>,
+    /// For the key that signs certificates: its new version is made in this provider, such as pkcs11, and never leaves it
+    #[arg(long, value_name = "PROVIDER")]
+    provider: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -238,7 +241,14 @@ async fn asked(api: &Api, output: Output, key: &str, verb: &str, body: Value) ->
 }
 
 pub(super) async fn rotate(api: &Api, output: Output, args: RotateArgs) -> Result<ExitCode> {
-    post(api, output, &args.key.key, "rotate", body([("type", json!(args.key_type))])).await
+    post(
+        api,
+        output,
+        &args.key.key,
+        "rotate",
+        body([("type", json!(args.key_type)), ("provider", json!(args.provider))]),
+    )
+    .await
 }
 
 pub(super) async fn shift(api: &Api, output: Output, args: VersionArgs, verb: &str) -> Result<ExitCode> {

@@ -11,8 +11,9 @@ use crate::{
     audit::{Change, Detail, Event, EventKind},
     ids::{ApprovalId, KeyId},
     keyring::{
-        Key, KeyRef, KeyState, KeyVersion, checks,
+        Key, KeyRef, KeyState, KeyVersion, Managed, checks,
         copies::{self, CopyError},
+        reference::Reference,
         tenant_keys::TenantKeys,
     },
 };
@@ -83,13 +84,21 @@ fn check(
     version: &KeyVersion,
     material: &Secret<Vec<u8>>,
 ) -> Result<(), CopyError> {
-    // Versions of one managed key may be of several types; the public half says which.
-    let public = version.public_jwk.as_ref().and_then(|jwk| PublicKey::try_from(jwk).ok());
-    let maths = public.and_then(|public| public.key_type()).unwrap_or(key.key_type.maths());
-    let read = KeyMaterial::from_material(maths, material.expose()).map_err(|_| CopyError::Damaged)?;
+    let certifies = key.managed == Some(Managed::Certificate);
+    let public = match Reference::read(material.expose()).filter(|_| certifies) {
+        // The key lives in a provider; what was copied says where, and its public half.
+        Some(reference) => Some(reference.map_err(|_| CopyError::Damaged)?.public),
+        None => {
+            // Versions of one managed key may be of several types; the public half says which.
+            let public = version.public_jwk.as_ref().and_then(|jwk| PublicKey::try_from(jwk).ok());
+            let maths = public.and_then(|public| public.key_type()).unwrap_or(key.key_type.maths());
+            let read = KeyMaterial::from_material(maths, material.expose()).map_err(|_| CopyError::Damaged)?;
+            read.public().map(|public| public.jwk())
+        }
+    };
     let purpose = key.wrap_purpose();
     let proofs = [
-        read.public().map(|public| public.jwk().thumbprint() == version.key_id),
+        public.map(|public| public.thumbprint() == version.key_id),
         tenant_keys.unwrap(&purpose, version).ok().map(|stored| bool::from(stored.expose().ct_eq(material.expose()))),
         checks::kept(&version.material).map(|kept| kept.is(tenant_keys.check(&purpose, version, material.expose()))),
     ];

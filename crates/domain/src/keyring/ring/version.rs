@@ -7,7 +7,7 @@ use chancery_crypto::{
 
 use super::KeyringError;
 use crate::{
-    keyring::{KeyState, Managed},
+    keyring::{KeyState, Managed, reference::Reference},
     time::Timestamp,
 };
 
@@ -17,6 +17,8 @@ pub(crate) enum Material {
     Ed25519(Ed25519SigningKey),
     P256(P256SigningKey),
     Rsa(Box<RsaPrivateKey>),
+    /// A certificate key that lives in a provider: [`crate::keyring::statement`] signs with it.
+    There(Box<Reference>),
     /// What is stored does not unwrap, or is not what its row says. Whatever needs it fails; the tenant's other keys go on,
     /// and so it can be taken back from where a copy of it is.
     Damaged,
@@ -37,7 +39,7 @@ impl RingVersion {
     pub(in crate::keyring) fn root(&self) -> Result<&Key256, KeyringError> {
         match &self.material {
             Material::Root(root) => Ok(root),
-            Material::Ed25519(_) | Material::P256(_) | Material::Rsa(_) | Material::Damaged => {
+            Material::Ed25519(_) | Material::P256(_) | Material::Rsa(_) | Material::There(_) | Material::Damaged => {
                 Err(KeyringError::Unwrap)
             }
         }
@@ -47,7 +49,9 @@ impl RingVersion {
     pub(crate) fn ed25519(&self) -> Result<&Ed25519SigningKey, KeyringError> {
         match &self.material {
             Material::Ed25519(key) => Ok(key),
-            Material::Root(_) | Material::P256(_) | Material::Rsa(_) | Material::Damaged => Err(KeyringError::Unwrap),
+            Material::Root(_) | Material::P256(_) | Material::Rsa(_) | Material::There(_) | Material::Damaged => {
+                Err(KeyringError::Unwrap)
+            }
         }
     }
 
@@ -61,7 +65,7 @@ impl RingVersion {
             Material::Ed25519(key) => key.sign(&message).to_vec(),
             Material::P256(key) => key.sign(&message).map_err(|_| KeyringError::Unwrap)?.to_vec(),
             Material::Rsa(key) => key.sign_pss(&message).map_err(|_| KeyringError::Unwrap)?,
-            Material::Root(_) | Material::Damaged => return Err(KeyringError::Unwrap),
+            Material::Root(_) | Material::There(_) | Material::Damaged => return Err(KeyringError::Unwrap),
         };
         Ok(Envelope::of(payload_type, payload, &self.key_id, sig))
     }
@@ -76,7 +80,7 @@ impl RingVersion {
             Material::P256(key) => key.sign(message).map(|made| made.to_vec()).map_err(|_| KeyringError::Unwrap),
             Material::Ed25519(key) => Ok(key.sign(message).to_vec()),
             Material::Rsa(key) => key.sign_pkcs1(message).map_err(|_| KeyringError::Unwrap),
-            Material::Root(_) | Material::Damaged => Err(KeyringError::Unwrap),
+            Material::Root(_) | Material::There(_) | Material::Damaged => Err(KeyringError::Unwrap),
         }
     }
 }
