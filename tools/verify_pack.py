@@ -12,12 +12,15 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa, utils
 
 CODES = {"verified": 0, "verified_as_of": 10, "unwitnessed": 20, "failed": 30, "unsupported": 40}
-CERTIFICATE, MANIFEST, KEYS = (f"application/vnd.chancery.{name}.v1+json" for name in ("certificate", "manifest", "tenant-keys"))
+CERTIFICATE, MANIFEST, KEYS, PLATFORM_LOG = (
+    f"application/vnd.chancery.{name}.v1+json" for name in ("certificate", "manifest", "tenant-keys", "platform-log")
+)
 OPENS = {"active", "rotating", "inactive", "expired"}
 STATES = OPENS | {"pending", "suspended", "revoked", "pending_deletion", "destroyed"}
 ULID = "[0-7][0-9A-HJKMNP-TV-Z]{25}"
 MEMBERS = {"v", "type", "instance", "tenant_id", "log_origin", "as_of", "scope", "certificates", "completeness", "files"}
 MANIFESTS = ("MANIFEST.json", "MANIFEST.dsse")
+PLATFORM = [f"platform/{name}" for name in ("checkpoint", "entries.jsonl", "keys.dsse", "proof.json")]
 SCOPES, BECAME = ("certificates", "range", "subject"), {"valid", "revoked", "superseded", "untrusted"}
 FAULTS = (ValueError, KeyError, TypeError, IndexError, AttributeError, StopIteration, struct.error, RecursionError)
 PSS = padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=32)
@@ -160,12 +163,15 @@ def moment(text):
     return text
 
 
+def bad_name(name):
+    return not name or len(name.encode()) > 255 or re.search(r"[\s+\x00-\x1f\x7f-\x9f]", name)
+
+
 def note_of(raw):
     """A C2SP checkpoint, signed by whomever: its text, what it says, and its lines of signature."""
     text = raw.decode("utf-8")
     body, lines = text.rsplit("\n\n", 1)
     (said, size, root), lines = body.split("\n"), lines.split("\n")
-    bad_name = lambda name: not name or len(name.encode()) > 255 or re.search(r"[\s+\x00-\x1f\x7f-\x9f]", name)
     need(not any(letter < " " and letter != "\n" for letter in text) and re.fullmatch("0|[1-9][0-9]{0,15}", size) and int(size) < 1 << 53)
     need(not bad_name(said) and lines.pop() == "" and 1 <= len(lines) <= 64)
     size, root, signed = int(size), b64(root), []
@@ -184,6 +190,27 @@ def short_id(origin, key):
 def is_name_of(name, origin):
     """Whether heads of this log bear the name: its origin, and after a restore ORIGIN/e2 and so on."""
     return name == origin or re.fullmatch(re.escape(origin) + "/e([2-9]|[1-9][0-9]{1,15})", name) and int(name.rpartition("e")[2]) < 1 << 53
+
+
+def read_witness(text):
+    """A witness by its C2SP vkey: its name, the id and the key of its cosignatures."""
+    name, short, key = text.split("+", 2)
+    raw, id_ = b64(key), sha256(name.encode(), b"\n", b64(key))[:4]
+    need(not bad_name(name) and len(raw) == 33 and raw[0] == 4 and short == id_.hex())
+    return name, id_, ed25519.Ed25519PublicKey.from_public_bytes(raw[1:])
+
+
+def cosigned(witness, body, signed):
+    """The earliest time, in seconds, at which a witness says that it saw a head; nothing unless all of its lines verify."""
+    (name, id_, public), times = witness, []
+    try:
+        for line in (line for by, short, line in signed if (by, short) == (name, id_)):
+            times.append(int.from_bytes(line[:8], "big"))
+            need(times[-1] < 1 << 63)
+            public.verify(line[8:], b"cosignature/v1\ntime %d\n" % times[-1] + body)
+        return min(times) if min(times) < 253_370_764_800 else None  # moments are of the years 0 to 9998
+    except (*FAULTS, InvalidSignature):
+        return None
 
 
 def head_of(raw, origin, log_keys):
@@ -240,15 +267,18 @@ def gaps(events):
 
 
 def read_trust(raw):
-    """The instance, the quorum of witnesses and the keys that may sign a key statement."""
+    """The instance, the keys that may sign a key statement, and the witnesses: their quorum, they, the log that they watch."""
     it, keys = members(raw.rstrip(b"\t\n\x0c\r ")), []
     need(is_a(it, "chancery-trust/v1", 1) and type(it["instance"]) is str and type(it["keys"]) is list)
-    need(type(it["witnesses"]["quorum"]) is int and it["witnesses"]["quorum"] >= 0)
+    asked = it["witnesses"]
+    need(type(asked["quorum"]) is int and asked["quorum"] >= 0 and type(asked["keys"]) is list and type(asked.get("log_origin", "")) is str)
+    witnesses = [read_witness(one) for one in asked["keys"]]
+    need(len({name for name, *_ in witnesses}) == len(witnesses))
     for entry in it["keys"]:
         key = Key(entry["jwk"])
         need((entry["key_id"], entry["alg"]) == (key.id, key.alg) and type(entry["state"]) is str)
         keys += [key] if entry["state"] in OPENS else []
-    return it["instance"], it["witnesses"]["quorum"], keys
+    return it["instance"], keys, (asked["quorum"], witnesses, asked.get("log_origin"))
 
 
 def read_files(manifest, files):
@@ -267,6 +297,14 @@ def read_proof(raw):
     need(all(re.fullmatch("[0-9a-f]{64}", one) for one in it["hashes"]))
     need(all(type(run) is list and len(run) == 2 and {*map(type, run)} == {int} and 0 <= run[0] < run[1] for run in it["runs"]))
     return it["runs"], it["hashes"]
+
+
+def read_anchor(files):
+    """The event of the platform's log and what proves it, each in its form."""
+    note, entries, keys, proof = (files[path] for path in PLATFORM)
+    runs, given = read_proof(proof)
+    need(len(runs) == 1 and runs[0][1] - runs[0][0] == 1 and entries.endswith(b"\n") and entries.count(b"\n") == 1)
+    return Envelope(keys), entries[:-1], members(entries[:-1]), runs, given, note
 
 
 def read_payload(raw):
@@ -296,7 +334,7 @@ class Pack:
 
     def verify(self, archive, trust, newer):
         check, never = self.check, "unsupported"
-        instance, quorum, trusted = check("trust", lambda: read_trust(trust), lambda it: it[0], "not a known trust file", never)
+        instance, trusted, (quorum, witnesses, watched) = check("trust", lambda: read_trust(trust), lambda it: it[0], "not a known trust file", never)
         files = check("archive", lambda: unzip(archive), "canonical zip", "not a canonical zip: bytes were added, lost or changed")
         manifest = check("manifest", lambda: members(files["MANIFEST.json"]), "canonical JSON", "missing or not canonical JSON")
         known = lambda: is_a(manifest, "audit-pack/v2", 2) and set(manifest) <= MEMBERS
@@ -327,8 +365,12 @@ class Pack:
         self.as_of = {"size": size, "root": root.hex(), "signed_at": at}
         check("keys_as_of", lambda: exact(keys["as_of_size"]), "stated at the checkpoint", "the keys were stated at another size of the log")
         self.content(manifest, files, signers)
+        signed = self.anchor(files, instance, trusted, watched)
         if quorum > 0:
-            check("witnesses", lambda: False, "", f"0 of {quorum} cosignatures", "unwitnessed")
+            times = sorted(time for time in (cosigned(one, *signed) for one in witnesses if signed) if time is not None)
+            counted = f"{len(times)} of {quorum} cosignatures"
+            at = lambda time: f"{counted}; as many at {datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=time)} UTC"
+            check("witnesses", lambda: times[quorum - 1], at, counted, "unwitnessed")
         if newer is None:
             return "verified"
         bad, verdict = "the given checkpoint is not of this log", "failed"
@@ -338,6 +380,33 @@ class Pack:
         check("newer_head", lambda: new != size or new_root == root, f"{new} events", "two heads of one size differ: the log was forked")
         check("not_older", lambda: new >= size, "not before the pack's", "it is older than the pack")
         return "verified_as_of" if new > size else "verified"
+
+    def anchor(self, files, instance, trusted, watched):
+        """That the platform's log tells of this head; gives what was signed of that log's head. Nothing for a pack without an anchor."""
+        if not any(path in files for path in PLATFORM):
+            return None
+        check, (size, root) = self.check, self.head
+        parts = check("anchor", lambda: read_anchor(files), "an event of the platform's log", "a file of it is missing or malformed")
+        envelope, line, event, runs, given, note = parts
+        signed = lambda: any(envelope.signed_by(key, PLATFORM_LOG) for key in trusted)
+        check("anchor_signature", signed, "signed by a key of the trust file", "no key of the trust file signed the statement of the platform's log")
+        it = check("anchor_form", lambda: members(envelope.payload), "canonical JSON", "not canonical JSON")
+        check("anchor_version", lambda: is_a(it, "platform-log/v1", 1), "platform-log/v1", "unknown kind or version", "unsupported")
+        ours = lambda: it["instance"] == instance and type(it["log_origin"]) is str and watched in (None, it["log_origin"])
+        keys = lambda: type(it["keys"]) is list and [Declared(entry) for entry in it["keys"] if entry.get("use") == "log"]
+        loggers = check("anchor_keys", lambda: ours() and keys(), lambda _: it["log_origin"], "of another instance or log, or malformed")
+        exact = lambda found, wanted: type(found) is int and found == wanted
+        top = lambda it_: it_ if exact(it["as_of_size"], it_[0]) else None
+        bad = "not signed by the platform's log key"
+        upper, upper_root = check("anchor_checkpoint", lambda: top(head_of(note, it["log_origin"], loggers)), "signed by the platform's log key", bad)
+        name = note_of(files["log/checkpoint"])[1]
+        what = lambda: (event["type"], event["resource"]["kind"], event["resource"]["id"], event["detail"]["root"])
+        told = lambda: what() == ("log.head_noted", "log", name, root.hex()) and exact(event["detail"]["size"], size)
+        check("anchor_event", told, f"event {runs[0][0]} of the platform's log", "the platform's log tells of another head")
+        whole = lambda: whole_tree(upper, runs, [line], given) == upper_root
+        check("anchor_inclusion", whole, f"under a head of {upper} events", "the event is not under the platform's checkpoint")
+        body, _, _, _, signed = note_of(note)
+        return body, signed
 
     def content(self, manifest, files, signers):
         """Any number of events under one proof, certificates among them, and what became of these."""

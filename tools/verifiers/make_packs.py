@@ -18,7 +18,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, utils
 
 INSTANCE, TENANT, OTHER = "chancery.example", "ten_01JD5V7N8Q0000000000000001", "ten_01JD5V7N8Q0000000000000002"
 ORIGIN = "chancery.example/t/0f1e2d3c4b5a69788796a5b4c3d2e1f0"
-TYPES = {name: f"application/vnd.chancery.{name}.v1+json" for name in ("certificate", "manifest", "tenant-keys")}
+TYPES = {name: f"application/vnd.chancery.{name}.v1+json" for name in ("certificate", "manifest", "tenant-keys", "platform-log")}
+PLATFORM_ORIGIN, SEEN = "chancery.example/t/00000000000000000000000000000000", 1_767_232_800
 P256 = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
 
@@ -145,6 +146,57 @@ def cover(start, end):
         start += size
 
 
+class Witness(Ed25519):
+    """Signs heads of a log that it saw grow (C2SP tlog-cosignature)."""
+
+    def __init__(self, name, seed=None):
+        super().__init__(seed or name)
+        self.name, self.short = name, sha256(name.encode(), b"\n\4", self.raw)[:4]
+        self.vkey = f"{name}+{self.short.hex()}+{b64(bytes([4]) + self.raw)}"
+
+    def line(self, body, at=SEEN, of=None):
+        signature = self.sign(b"cosignature/v1\ntime %d\n" % at + (of or body))
+        return f"\u2014 {self.name} {b64(self.short + at.to_bytes(8, 'big') + signature)}\n".encode()
+
+
+class Platform:
+    """The platform's log, which tells of heads, and who witnesses it."""
+
+    def __init__(self, trust):
+        self.trust, self.log, self.others = trust, Ed25519("platform log"), 12
+        self.witnesses = [Witness(f"witness.example/w{number}") for number in (1, 2, 3)]
+        entry = {"key_id": self.log.id, "use": "log", "alg": "Ed25519", "jwk": self.log.jwk, "state": "active", "activated_at": time(0)}
+        self.entry = {**entry, "first_index": 2, "last_index": None}
+
+    def anchor(self, size, root, signed=2, **edit):
+        """The files that prove that the platform's log tells of a head, with the lines of so many witnesses."""
+        event = {
+            "v": 1, "type": "log.head_noted", "resource": {"kind": "log", "id": edit.get("name", ORIGIN)},
+            "detail": {"nonce": sha256(b"nonce").hex(), "root": root.hex(), "size": size}, **edit.get("event", {}),
+        }
+        line = edit.get("line") or canonical(edit.get("of_event", lambda it: it)(event))
+        leaves = [sha256(b"\0", b"%d" % number) for number in range(self.others)]
+        at = 7
+        leaves.insert(at, sha256(b"\0", line))
+        gaps = [tree(leaves[a:b]).hex() for a, b in [*cover(0, at), *cover(at + 1, len(leaves))]]
+        proof = {"v": 1, "runs": [[at, at + 1]], "hashes": gaps, **edit.get("proof", {})}
+        origin, key = edit.get("origin", PLATFORM_ORIGIN), edit.get("key", self.log)
+        body = f"{origin}\n{len(leaves)}\n{b64(edit.get('top') or tree(leaves))}\n".encode()
+        blob = sha256(origin.encode(), b"\n\1", key.raw)[:4] + key.sign(body)
+        note = body + f"\n\u2014 {origin} {b64(blob)}\n".encode()
+        note += b"".join(one.line(body) for one in self.witnesses[:signed]) + b"".join(one(body) for one in edit.get("lines", []))
+        statement = {
+            "v": 1, "type": "platform-log/v1", "instance": INSTANCE, "log_origin": PLATFORM_ORIGIN, "as_of_size": len(leaves),
+            "keys": [self.entry], **edit.get("statement", {}),
+        }
+        statement = edit.get("of_statement", lambda it: it)(statement)
+        signed = dsse(edit.get("kind", "platform-log"), canonical(statement), edit.get("by", self.trust))
+        return {
+            "platform/checkpoint": note, "platform/entries.jsonl": line + edit.get("end", b"\n"), "platform/keys.dsse": signed,
+            "platform/proof.json": canonical(proof),
+        }
+
+
 class World:
     """A tenant's log, its keys and certificates."""
 
@@ -156,6 +208,7 @@ class World:
         self.activate(self.log, "log")
         self.signer = key("certificate 1")
         self.activate(self.signer, "certificate", state=first_key_state, spared=spared)
+        self.above = Platform(self.platform)
 
     def event(self, kind, resource=None, detail=None, **more):
         number = len(self.events)
@@ -225,9 +278,15 @@ class World:
     def leaves(self):
         return [sha256(b"\0", canonical(event)) for event in self.events]
 
+    def anchor(self, signed=2, **edit):
+        """The platform's word for the head of now."""
+        return self.above.anchor(len(self.events), tree(self.leaves()), signed, **edit)
+
     def trust(self, quorum=0, **more):
         key = {"key_id": self.platform.id, "alg": "Ed25519", "jwk": self.platform.jwk, "state": "active", "activated_at": time(0)}
-        file = {"v": 1, "type": "chancery-trust/v1", "instance": INSTANCE, "keys": [key], "witnesses": {"quorum": quorum, "keys": []}}
+        file = {"v": 1, "type": "chancery-trust/v1", "instance": INSTANCE, "keys": [key]}
+        asked = {"quorum": quorum, "keys": [one.vkey for one in self.above.witnesses], "log_origin": PLATFORM_ORIGIN}
+        file["witnesses"] = {**asked, **more.pop("witnesses", {})}
         return canonical({**file, **more})
 
     def pack(self, scope, states, runs, **edit):
@@ -331,7 +390,11 @@ def mutations():
         if name == "event":
             world.events[-1] = value
         world.others(1)
-        edit = {} if name in ("payload", "event", "trust") else {f"of_{name}": instead(value)}
+        edit = {} if name in ("payload", "event", "trust") or " " in name else {f"of_{name}": instead(value)}
+        if name == "trust":
+            edit["files"] = world.anchor()
+        if name.startswith("anchor "):
+            edit["files"] = world.anchor(**{f"of_{name.removeprefix('anchor ')}": instead(value)})
         start = world.made[-1][1] - 1
         pack = world.span(start, start + 3, **edit) if name != "event" else None
         if name == "event":
@@ -339,9 +402,9 @@ def mutations():
             manifest = {"completeness": {"nodes": 1, "gaps": []}}
             states = {world.made[-1][0]: "valid"}
             pack = world.pack({"range": span}, states, [[start, start + 3]], manifest=manifest)
-        return pack, canonical(value) if name == "trust" else world.trust()
+        return pack, canonical(value) if name == "trust" else world.trust(quorum=2 if name.startswith("anchor ") else 0)
 
-    for name in ("manifest", "statement", "proof", "payload", "event", "trust"):
+    for name in ("manifest", "statement", "proof", "payload", "event", "trust", "anchor event", "anchor statement"):
         seen, world = [], World()
         world.others(2)
         world.issue(**({"of_payload": kept(seen)} if name == "payload" else {}))
@@ -349,7 +412,9 @@ def mutations():
         if name == "event":
             seen.append(world.events[-2])
         elif name == "trust":
-            seen.append(json.loads(world.trust()))
+            seen.append(json.loads(world.trust(quorum=2)))
+        elif name.startswith("anchor "):
+            world.anchor(**{f"of_{name.removeprefix('anchor ')}": kept(seen)})
         elif name != "payload":
             start = world.made[-1][1] - 1
             world.span(start, start + 3, **{f"of_{name}": kept(seen)})
@@ -466,6 +531,81 @@ def corpus():
     yield "with-a-newer-head-by-a-later-log-key", pack, unsupported, "newer_checkpoint", {"checkpoint": later}
     yield "with-an-older-head-by-a-stranger", pack, failed, "newer_checkpoint", {"checkpoint": world.note(size=10, key=Ed25519("stranger"))}
     yield "with-a-witness-asked-for", pack, unwitnessed, "witnesses", {"trust": world.trust(quorum=1)}
+    anchored = simple()
+    files = anchored.anchor()
+    by = anchored.above.witnesses
+    whole = anchored.one(files=files)
+    yield "anchored", whole, verified, None, {}
+    yield "anchored-and-witnessed", whole, verified, None, {"trust": anchored.trust(quorum=2)}
+    yield "anchored-with-a-witness-too-few", whole, unwitnessed, "witnesses", {"trust": anchored.trust(quorum=3)}
+    yield "anchored-with-no-witness-in-the-trust-file", whole, unwitnessed, "witnesses", {"trust": anchored.trust(quorum=1, witnesses={"keys": []})}
+    old = json.loads(anchored.trust(quorum=2))
+    del old["witnesses"]["log_origin"]
+    yield "anchored-for-a-trust-file-that-names-no-log", whole, verified, None, {"trust": canonical(old)}
+    elsewhere = {"trust": anchored.trust(quorum=2, witnesses={"log_origin": "chancery.example/t/1"})}
+    yield "anchored-in-another-log-than-is-trusted", whole, failed, "anchor_keys", elsewhere
+    anchored.others(1)
+    newer = anchored.note()
+    yield "anchored-with-a-newer-head", whole, as_of, None, {"trust": anchored.trust(quorum=2), "checkpoint": newer}
+    anchored = simple()
+    twice = lambda key: [key.vkey, Witness(key.name, "another").vkey]
+    for name, witnesses in [
+        ("trust-with-a-witness-twice", [by[0].vkey, by[0].vkey]), ("trust-with-two-witnesses-of-one-name", twice(by[0])),
+        ("trust-with-a-log-key-as-a-witness", [f"{by[0].name}+{by[0].short.hex()}+{b64(bytes([1]) + by[0].raw)}"]),
+        ("trust-with-a-witness-under-another-id", [by[0].vkey.replace(by[0].short.hex(), "00000000")]),
+    ]:
+        yield name, whole, unsupported, "trust", {"trust": anchored.trust(quorum=1, witnesses={"keys": witnesses})}
+    quorum = {"trust": anchored.trust(quorum=2)}
+    stranger, first, second = Ed25519("stranger"), by[0], by[1]
+    for name, edit in [
+        ("cosigned-twice-by-one", {"signed": 1, "lines": [lambda body: first.line(body, SEEN + 1)]}),
+        ("cosigned-by-a-stranger", {"signed": 1, "lines": [Witness("witness.example/w2", "stranger").line]}),
+        ("cosigned-under-another-name", {"signed": 1, "lines": [Witness("witness.example/w9", "witness.example/w2").line]}),
+        ("cosigned-another-head", {"signed": 1, "lines": [lambda body: second.line(body, of=body.replace(b"\n13\n", b"\n14\n"))]}),
+        ("cosigned-with-a-forged-line", {"signed": 2, "lines": [lambda body: second.line(body, of=b"other")]}),
+        ("cosigned-after-the-year-9998", {"signed": 1, "lines": [lambda body: second.line(body, 253_370_764_800)]}),
+        ("cosigned-too-late-for-a-number", {"signed": 1, "lines": [lambda body: second.line(body, 2**63)]}),
+    ]:
+        yield name, anchored.one(files=anchored.anchor(**edit)), unwitnessed, "witnesses", quorum
+    at_last = {"signed": 1, "lines": [lambda body: second.line(body, 253_370_764_799)]}
+    yield "cosigned-at-the-last-moment", anchored.one(files=anchored.anchor(**at_last)), verified, None, quorum
+    other = {"signed": 2, "lines": [lambda body: "\u2014 other.example AAAAAAA=\n".encode()]}
+    yield "cosigned-by-others-too", anchored.one(files=anchored.anchor(**other)), verified, None, quorum
+    for name, check, edit in [
+        ("anchor-of-another-log", "anchor_event", {"event": {"resource": {"kind": "log", "id": "chancery.example/t/1"}}}),
+        ("anchor-of-another-kind", "anchor_event", {"event": {"type": "app.head_noted"}}),
+        ("anchor-of-another-size", "anchor_event", {"event": {"detail": {"root": tree(anchored.leaves()).hex(), "size": 10}}}),
+        ("anchor-of-another-root", "anchor_event", {"event": {"detail": {"root": "0" * 64, "size": 11}}}),
+        ("anchor-of-a-true-size", "anchor_event", {"event": {"detail": {"root": tree(anchored.leaves()).hex(), "size": True}}}),
+        ("anchor-by-a-stranger", "anchor_checkpoint", {"key": stranger}),
+        ("anchor-in-another-log", "anchor_checkpoint", {"origin": "chancery.example/t/1"}),
+        ("anchor-under-another-head", "anchor_inclusion", {"top": sha256(b"top")}),
+        ("anchor-at-another-place", "anchor_inclusion", {"proof": {"runs": [[6, 7]]}}),
+        ("anchor-of-two-events", "anchor", {"proof": {"runs": [[7, 9]]}}),
+        ("anchor-of-two-runs", "anchor", {"proof": {"runs": [[7, 8], [9, 10]]}}),
+        ("anchor-of-no-run", "anchor", {"proof": {"runs": []}}),
+        ("anchor-without-a-newline", "anchor", {"end": b""}),
+        ("anchor-with-a-line-more", "anchor", {"end": b"\n\n"}),
+        ("anchor-with-a-space", "anchor", {"line": b'{"type": "log.head_noted"}'}),
+        ("anchor-keys-by-a-stranger", "anchor_signature", {"by": stranger}),
+        ("anchor-keys-of-a-tenant", "anchor_signature", {"kind": "tenant-keys"}),
+        ("anchor-keys-of-another-instance", "anchor_keys", {"statement": {"instance": "other.example"}}),
+        ("anchor-keys-of-another-log", "anchor_keys", {"statement": {"log_origin": "chancery.example/t/1"}}),
+        ("anchor-keys-that-are-a-text", "anchor_keys", {"statement": {"keys": ""}}),
+        ("anchor-keys-that-are-none", "anchor_checkpoint", {"statement": {"keys": []}}),
+        ("anchor-keys-of-another-size", "anchor_checkpoint", {"statement": {"as_of_size": 12}}),
+        ("anchor-keys-suspended", "anchor_checkpoint", {"statement": {"keys": [{**anchored.above.entry, "state": "suspended"}]}}),
+    ]:
+        yield name, anchored.one(files=anchored.anchor(**edit)), failed, check, {}
+    restored, epoch = f"{ORIGIN}/e2", anchored.note(origin=f"{ORIGIN}/e2")
+    again = anchored.anchor(name=restored, origin=f"{PLATFORM_ORIGIN}/e3")
+    yield "anchored-after-restores", anchored.one(note=epoch, files=again), verified, None, quorum
+    yield "anchor-of-another-epoch", anchored.one(note=epoch, files=anchored.anchor()), failed, "anchor_event", {}
+    late = anchored.anchor(statement={"v": 2, "type": "platform-log/v2"})
+    yield "anchor-keys-of-a-later-version", anchored.one(files=late), unsupported, "anchor_version", {}
+    for path in sorted(files):
+        part = {name: data for name, data in files.items() if name != path}
+        yield f"anchor-without-{path.split('/')[1].split('.')[0]}", anchored.one(files=part), failed, "anchor", {}
     yield "trust-of-another-instance", pack, failed, "instance", {"trust": world.trust(instance="other.example")}
     yield "trust-of-another-version", pack, unsupported, "trust", {"trust": world.trust(v=2)}
     yield "trust-with-spaces", pack, unsupported, "trust", {"trust": world.trust().replace(b",", b", ", 1)}

@@ -158,6 +158,11 @@ impl SignedCheckpoint {
         &self.checkpoint
     }
 
+    /// The signature lines, taken apart.
+    pub(crate) fn signatures(&self) -> &[NoteSignature] {
+        &self.signatures
+    }
+
     /// Whether a line bears this name; whose key it is of, that does not show.
     pub fn names(&self, name: &str) -> bool {
         self.signatures.iter().any(|one| one.name == name)

@@ -7,7 +7,8 @@ use data_encoding::BASE64;
 
 use crate::base64;
 use crate::checkpoint::{
-    Checkpoint, CheckpointError, SignedCheckpoint, decimal, key_from_text, key_id, key_to_text, signature_line,
+    Checkpoint, CheckpointError, NoteSignature, SignedCheckpoint, decimal, key_from_text, key_id, key_to_text,
+    signature_line,
 };
 use crate::merkle::Hash;
 use crate::sign::{Ed25519PublicKey, Ed25519SigningKey};
@@ -62,7 +63,22 @@ impl CosignerKey {
     ///
     /// [`CheckpointError::UnknownKey`] if it is another one's line, [`CheckpointError::BadSignature`], [`CheckpointError::Malformed`].
     pub fn verify(&self, head: &Checkpoint, line: &str) -> Result<u64, CheckpointError> {
-        let line = signature_line(line.strip_suffix('\n').unwrap_or(line))?;
+        self.verify_line(head, &signature_line(line.strip_suffix('\n').unwrap_or(line))?)
+    }
+
+    /// Checks what stands under a note in this witness's name, and gives the time that it states, the earliest if there are
+    /// several lines. Any line of it that does not verify spoils the others.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckpointError::UnknownKey`] if there is no such line, [`CheckpointError::BadSignature`], [`CheckpointError::Malformed`].
+    pub fn verify_note(&self, note: &SignedCheckpoint) -> Result<u64, CheckpointError> {
+        let ours = note.signatures().iter().filter(|line| line.name == self.name && line.key_id == self.key_id);
+        let times = ours.map(|line| self.verify_line(note.checkpoint(), line)).collect::<Result<Vec<_>, _>>()?;
+        times.into_iter().min().ok_or(CheckpointError::UnknownKey)
+    }
+
+    fn verify_line(&self, head: &Checkpoint, line: &NoteSignature) -> Result<u64, CheckpointError> {
         if line.name != self.name || line.key_id != self.key_id {
             return Err(CheckpointError::UnknownKey);
         }
@@ -174,6 +190,21 @@ mod tests {
         assert_eq!(cosigner().to_text(), "witness.example/w1+fea3b187+BBOY9ixtGkV8UbpqS189vS9p/KkyFiGNyJl+QWvRfZPK");
     }
 
+    /// By a witness of the world outside, over a head of a log of the world outside.
+    #[test]
+    fn a_public_witness_is_read() {
+        let told = include_str!("../../../testdata/vectors/c2sp-cosigned/checkpoint.json");
+        let told: serde_json::Value = serde_json::from_str(told).unwrap();
+        let witness = CosignerKey::from_text(told["witness"].as_str().unwrap()).unwrap();
+        let note = told["note"].as_str().unwrap();
+        let read = SignedCheckpoint::parse(note).unwrap();
+        assert_eq!(read.checkpoint().size, told["size"].as_u64().unwrap());
+        assert_eq!(witness.verify_note(&read), Ok(told["time"].as_u64().unwrap()));
+        let other = note.replacen("1432088532", "1432088533", 1);
+        let other = SignedCheckpoint::parse(&other).unwrap();
+        assert_eq!(witness.verify_note(&other), Err(CheckpointError::BadSignature));
+    }
+
     #[test]
     fn a_cosignature_verifies_for_its_head_its_time_and_its_witness_alone() {
         let line = cosign(&head(), &key(), NAME, TIME).unwrap();
@@ -223,6 +254,15 @@ mod tests {
         assert_eq!(both.text(), format!("{}{line}", signed.text()));
         assert_eq!(both.checkpoint(), &head());
         assert!(signed.with_lines(["no line\n"]).is_err());
+        assert_eq!(cosigner().verify_note(&both), Ok(TIME));
+        assert_eq!(cosigner().verify_note(&signed), Err(CheckpointError::UnknownKey));
+        // Of two lines in its name the earlier counts; one that is forged spoils both.
+        let later = cosign(&head(), &key(), NAME, TIME + 5).unwrap();
+        let twice = signed.with_lines([later.as_str(), line.as_str()]).unwrap();
+        assert_eq!(cosigner().verify_note(&twice), Ok(TIME));
+        let other = cosign(&Checkpoint { size: 1, ..head() }, &key(), NAME, TIME).unwrap();
+        let forged = signed.with_lines([line.as_str(), other.as_str()]).unwrap();
+        assert_eq!(cosigner().verify_note(&forged), Err(CheckpointError::BadSignature));
     }
 
     proptest! {

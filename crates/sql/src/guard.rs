@@ -125,6 +125,17 @@ impl<D: Driver> GuardRows for Rows<D> {
         )
         .await
     }
+
+    async fn first_cosigned(&mut self, after: u64, quorum: u32) -> Result<Option<u64>, StoreError> {
+        self.one(
+            "cosignature",
+            "SELECT size FROM audit_cosignatures WHERE tenant_id = $1 AND size > $2 GROUP BY size HAVING COUNT(*) >= $3
+             ORDER BY size LIMIT 1",
+            [Value::count(after), quorum.into()],
+            Row::number,
+        )
+        .await
+    }
 }
 
 #[async_trait]

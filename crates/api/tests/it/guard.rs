@@ -240,23 +240,23 @@ async fn a_log_that_is_behind_its_pin_is_not_signed_until_that_is_accepted(backe
 }
 
 /// A witness in memory, that can be away.
-struct Local {
+pub(crate) struct Local {
     key: Ed25519SigningKey,
     name: &'static str,
     seen: Mutex<Option<Checkpoint>>,
-    away: AtomicBool,
+    pub(crate) away: AtomicBool,
     /// Its clock.
     seconds: AtomicU64,
 }
 
 impl Local {
-    fn new(name: &'static str, seed: u8) -> Arc<Self> {
+    pub(crate) fn new(name: &'static str, seed: u8) -> Arc<Self> {
         let key = Ed25519SigningKey::from_seed(&[seed; 32]).unwrap();
         let seconds = AtomicU64::new(1_790_000_100);
         Arc::new(Self { key, name, seen: Mutex::default(), away: AtomicBool::default(), seconds })
     }
 
-    fn key(&self) -> CosignerKey {
+    pub(crate) fn key(&self) -> CosignerKey {
         CosignerKey::new(self.name, self.key.public()).unwrap()
     }
 }

@@ -1,16 +1,20 @@
 //! Packs of many certificates and of spans of the log, from outside.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use chancery_domain::{
     TenantId,
-    audit::sequence,
+    audit::{
+        guard::{self, Witness, Witnesses},
+        sequence,
+    },
     certificates::{self, PackReport, PackScope, PackVerdict, verify_pack},
 };
 use serde_json::{Value, json};
 
 use crate::{
     app::{Backend, Caller, Clinic, TestApp},
+    guard::Local,
     proofs::issue,
 };
 
@@ -18,6 +22,8 @@ backends! {
     a_list_of_certificates_verifies,
     a_span_of_the_log_holds_every_event_of_it,
     a_pack_is_the_same_bytes_each_time,
+    the_platforms_log_tells_of_the_head_of_a_pack,
+    a_pack_bears_what_witnesses_signed,
     who_asks_for_a_third_large_pack_at_once_is_told_so,
     nobody_adds_events_to_a_key_of_the_log,
 }
@@ -149,6 +155,65 @@ async fn a_pack_is_the_same_bytes_each_time(backend: Backend) {
         let again = certificates::assemble(&app.instance, tenant, &scope, &head).await.unwrap();
         assert_eq!(first, again);
         assert_eq!(verified(&app, &first).await.verdict, PackVerdict::Verified);
+    }
+}
+
+async fn the_platforms_log_tells_of_the_head_of_a_pack(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let (clinic, other) = (app.clinic("ours").await, app.clinic("theirs").await);
+    issue(&app, &other).await;
+    pack(&app, &other.auditor, ever()).await;
+    let id = issue(&app, &clinic).await["id"].clone();
+    for scope in [json!({"certificates": [id]}), ever()] {
+        let bytes = pack(&app, &clinic.auditor, scope).await;
+        let report = verified(&app, &bytes).await;
+        assert_eq!(report.verdict, PackVerdict::Verified, "{:?}", report.checks);
+        let told = detail(&report, "anchor_event");
+        assert!(told.ends_with("of the platform's log tells of this head"), "{told}");
+        // Of others it says nothing, and nobody was asked to witness.
+        assert!(!bytes.windows(other.id.len()).any(|text| text == other.id.as_bytes()));
+        assert!(!report.checks.iter().any(|check| check.name == "witnesses"));
+    }
+}
+
+/// A trust file with a quorum once refused every pack: there were no cosignatures in any.
+async fn a_pack_bears_what_witnesses_signed(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("ours").await;
+    let tenant: TenantId = clinic.id.parse().unwrap();
+    let all = [Local::new("w/1", 1), Local::new("w/2", 2), Local::new("w/3", 3)];
+    let list = all.iter().map(|local| Witness { key: local.key(), port: local.clone() }).collect();
+    let asked = Witnesses { list, quorum: 2, strict: false, max_age_seconds: 900 };
+    app.instance.guard().witnessed_by(asked, chancery_domain::Clock::now(&*app.clock));
+    let id = issue(&app, &clinic).await["id"].as_str().unwrap().to_owned();
+    let scope = json!({"certificates": [id]});
+    // Nobody answers: the pack is made all the same, and says so.
+    all.iter().for_each(|local| local.away.store(true, Ordering::SeqCst));
+    let alone = verified(&app, &pack(&app, &clinic.auditor, scope.clone()).await).await;
+    assert_eq!((alone.verdict, alone.verdict.exit_code()), (PackVerdict::Unwitnessed, 20), "{:?}", alone.checks);
+    assert_eq!(detail(&alone, "witnesses"), "0 of 2 cosignatures");
+
+    all[..2].iter().for_each(|local| local.away.store(false, Ordering::SeqCst));
+    let bytes = pack(&app, &clinic.auditor, scope.clone()).await;
+    let report = verified(&app, &bytes).await;
+    assert_eq!(report.verdict, PackVerdict::Verified, "{:?}", report.checks);
+    assert_eq!(detail(&report, "witnesses"), "2 of 2 cosignatures; as many at 2026-09-21T14:15:00.000000Z");
+
+    // Both are the same bytes ever after, whatever happens to the logs; the first is witnessed by now.
+    let made_again = async |report: &PackReport| {
+        let size = report.as_of.unwrap().size;
+        let head = app.instance.store().view(tenant).await.unwrap().checkpoint_of(size).await.unwrap().unwrap();
+        let scope = PackScope::Certificates(vec![id.parse().unwrap()]);
+        certificates::assemble(&app.instance, tenant, &scope, &head).await.unwrap()
+    };
+    let first = made_again(&alone).await;
+    assert_eq!(verified(&app, &first).await.verdict, PackVerdict::Verified);
+    for _ in 0..2 {
+        issue(&app, &clinic).await;
+        pack(&app, &clinic.auditor, ever()).await;
+        guard::cosign(&app.instance).await.unwrap();
+        assert_eq!(made_again(&report).await, bytes);
+        assert_eq!(made_again(&alone).await, first);
     }
 }
 

@@ -444,6 +444,14 @@ async fn two_witnesses_of_whom_one_is_down_are_a_quorum_of_one() {
     }
     assert_eq!(server.send("GET", "/readyz", "", None).await.0, 200, "who is down holds up nobody");
     tokio::time::sleep(Duration::from_millis(500)).await;
+    // A pack bears its line, and the trust file asks for it.
+    let (pack, trust, _) = crate::verify::pack(&server, &admin_key(&dir)).await;
+    let (evidence, trusted) = (folder.path().join("evidence.zip"), folder.path().join("trust.json"));
+    fs::write(&evidence, pack).unwrap();
+    fs::write(&trusted, trust).unwrap();
+    let verified = run(&["verify", text(&evidence), "--trust", text(&trusted)]);
+    assert_eq!(verified.status.code(), Some(0), "{}", stdout(&verified));
+    assert!(stdout(&verified).contains("1 of 1 cosignatures"), "{}", stdout(&verified));
     let (code, written) = server.stop();
     assert_eq!(code, 0);
     assert!(written.contains("w.example/two") && !written.contains("`w.example/one`"), "{written}");

@@ -1,6 +1,8 @@
 //! What a verifier trusts beforehand: the platform's trust keys. No tenant is in it.
 
-use chancery_crypto::{Jwk, canonical, dsse};
+use std::collections::BTreeSet;
+
+use chancery_crypto::{Jwk, canonical, cosignature::CosignerKey, dsse};
 use serde_json::{Value, json};
 
 use crate::{
@@ -20,8 +22,12 @@ pub(super) struct Trust {
     pub(super) instance: String,
     /// The keys that may sign a tenant's key statement, with their ids.
     pub(super) keys: Vec<(String, Jwk)>,
-    /// How many witnesses must have cosigned; none are known to this version.
+    /// The witnesses of the platform's log, each with a name of its own.
+    pub(super) witnesses: Vec<CosignerKey>,
+    /// How many of them must have cosigned.
     pub(super) quorum: u64,
+    /// Which log the platform's is; files of older versions do not say.
+    pub(super) log_origin: Option<String>,
 }
 
 /// Not a trust file of a known version.
@@ -39,12 +45,17 @@ pub async fn trust_file(instance: &Instance) -> Result<Vec<u8>, Failure> {
     let mut view = instance.store().view(TenantId::PLATFORM).await?;
     let keys = declared(&mut *view, &ring, Managed::Certificate).await?;
     let keys: Vec<Value> = keys.iter().filter(|key| key.state.opens()).map(trust_key).collect();
+    let origin = view.log_origin().await?.ok_or(Failure::Internal("log without an origin"))?;
+    let asked = instance.guard().witnesses();
+    let quorum = asked.map_or(0, |asked| asked.quorum);
+    let names: BTreeSet<String> =
+        asked.into_iter().flat_map(|asked| &asked.list).map(|one| one.key.to_text()).collect();
     let file = json!({
         "v": 1,
         "type": TYPE,
         "instance": instance.settings().name,
         "keys": keys,
-        "witnesses": {"quorum": 0, "keys": []},
+        "witnesses": {"quorum": quorum, "keys": names, "log_origin": origin},
     });
     canonical::to_vec(&file).map_err(|_| Failure::Internal("the trust file is not canonical"))
 }
@@ -78,7 +89,19 @@ pub(super) fn read(bytes: &[u8]) -> Result<Trust, NotATrustFile> {
             keys.push((key_id.to_owned(), jwk));
         }
     }
-    let quorum = file.pointer("/witnesses/quorum").and_then(Value::as_u64).ok_or(NotATrustFile)?;
+    let asked = file.get("witnesses").ok_or(NotATrustFile)?;
+    let quorum = asked.get("quorum").and_then(Value::as_u64).ok_or(NotATrustFile)?;
+    let witnesses = asked.get("keys").and_then(Value::as_array).ok_or(NotATrustFile)?;
+    let witness = |key: &Value| CosignerKey::from_text(key.as_str()?).ok();
+    let witnesses = witnesses.iter().map(witness).collect::<Option<Vec<_>>>().ok_or(NotATrustFile)?;
+    // One witness under its name twice would count twice.
+    if witnesses.iter().map(CosignerKey::name).collect::<BTreeSet<_>>().len() != witnesses.len() {
+        return Err(NotATrustFile);
+    }
+    let log_origin = match asked.get("log_origin") {
+        None => None,
+        Some(origin) => Some(origin.as_str().ok_or(NotATrustFile)?.to_owned()),
+    };
     let instance = file.get("instance").and_then(Value::as_str).ok_or(NotATrustFile)?.to_owned();
-    Ok(Trust { instance, keys, quorum })
+    Ok(Trust { instance, keys, witnesses, quorum, log_origin })
 }

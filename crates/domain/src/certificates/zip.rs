@@ -22,7 +22,9 @@ const END_LEN: usize = 22;
 
 /// The archive of these files. Names are plain paths; the whole stays under 4 GiB and 65,535 files.
 pub(super) fn write(files: &Files) -> Result<Vec<u8>, NotCanonical> {
-    let mut out = Vec::new();
+    // Of a large pack there are not two copies while it grows.
+    let whole: usize = files.iter().map(|(name, data)| LOCAL_LEN + CENTRAL_LEN + 2 * name.len() + data.len()).sum();
+    let mut out = Vec::with_capacity(whole + END_LEN);
     let mut central = Vec::new();
     let mut count = 0u16;
     for (name, data) in files {

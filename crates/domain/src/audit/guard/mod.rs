@@ -28,6 +28,7 @@ use crate::{
     time::Timestamp,
 };
 
+mod anchored;
 mod epochs;
 mod heads;
 mod leaves;
@@ -36,6 +37,7 @@ mod pin;
 mod scrub;
 mod witness;
 
+pub(crate) use anchored::{Anchored, anchored, newest_anchored};
 pub use epochs::Epochs;
 pub use heads::{Anchor, AnchorError, anchor, log_keys, note_head, verify_anchor};
 pub(super) use leaves::{is_in_tree, rehash};
@@ -183,6 +185,8 @@ pub trait GuardRows {
     async fn newest_cosignature(&mut self, witness: &str) -> Result<Option<Cosignature>, StoreError>;
     /// The largest size of which so many witnesses signed the head.
     async fn newest_cosigned(&mut self, quorum: u32) -> Result<Option<u64>, StoreError>;
+    /// The smallest size above `after` of which so many witnesses signed the head.
+    async fn first_cosigned(&mut self, after: u64, quorum: u32) -> Result<Option<u64>, StoreError>;
 }
 
 /// Notes how the log is guarded.
@@ -250,7 +254,7 @@ impl Guard {
         self.pins.get()
     }
 
-    fn witnesses(&self) -> Option<&Witnesses> {
+    pub(crate) fn witnesses(&self) -> Option<&Witnesses> {
         self.witnesses.get()
     }
 

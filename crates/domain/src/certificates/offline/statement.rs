@@ -89,7 +89,7 @@ impl Examination {
 }
 
 /// The keys of one use in a key statement.
-fn declared(statement: &Map<String, Value>, wanted: &str) -> Option<Vec<DeclaredKey>> {
+pub(super) fn declared(statement: &Map<String, Value>, wanted: &str) -> Option<Vec<DeclaredKey>> {
     let entries = statement.get("keys")?.as_array()?;
     entries.iter().all(Value::is_object).then_some(())?;
     let of_use = |entry: &&Value| entry.get("use").and_then(Value::as_str) == Some(wanted);

@@ -5,20 +5,20 @@ use data_encoding::HEXLOWER;
 use serde_json::{Map, Value, json};
 
 use super::{
-    KEYS_TYPE, MANIFEST_TYPE, PACK_TYPE, PACK_VERSION, PackScope,
+    KEYS_TYPE, MANIFEST_TYPE, PACK_TYPE, PACK_VERSION, PLATFORM, PLATFORM_TYPE, PackScope,
     gather::{Held, Standing},
     report,
 };
 use crate::{
     Instance,
-    audit::StoredCheckpoint,
+    audit::{StoredCheckpoint, guard::Anchored},
     certificates::{
         offline::{State, counter, gaps, state_of},
         zip::Files,
     },
     ids::TenantId,
     instance::Failure,
-    keyring::{DeclaredKey, Managed},
+    keyring::{DeclaredKey, Managed, statement},
 };
 
 const README: &str = "This is an audit pack of Chancery. Any of these checks it without a network:\n\
@@ -36,6 +36,8 @@ By hand:\n\
    log/proof.json says where the lines lie, and has the roots of the largest subtrees that fill the gaps between\n\
    them: together they give the root in log/checkpoint, which the tenant's log key signs (C2SP signed note).\n\
 5. The event certificate.issued has the SHA-256 of the envelope, inside the range of the key.\n\
+6. In platform/ lies, in the same form, the event of the platform's own log that tells of this head, if there is one; under\n\
+   platform/checkpoint witnesses sign that they saw that log grow (C2SP cosignatures). chancery-trust.json names them.\n\
 report.html is for reading; nothing rests on it.\n";
 
 /// What the files of a pack are made of.
@@ -46,6 +48,7 @@ pub(super) struct Pack<'a> {
     pub(super) checkpoint: &'a StoredCheckpoint,
     pub(super) scope: &'a PackScope,
     pub(super) held: &'a Held,
+    pub(super) anchor: Option<&'a Anchored>,
 }
 
 impl Pack<'_> {
@@ -73,6 +76,14 @@ impl Pack<'_> {
         files.insert("log/proof.json".into(), written(&json!({"v": 1, "runs": runs, "hashes": hashes}))?);
         files.insert("log/checkpoint".into(), self.checkpoint.note.clone().into_bytes());
         files.insert("trust/keys.dsse".into(), self.keys_statement(certificate_keys, log_keys).await?);
+        if let Some(anchor) = self.anchor {
+            let [note, entries, keys, proof] = PLATFORM.map(str::to_owned);
+            let hashes: Vec<String> = anchor.between.iter().map(|hash| HEXLOWER.encode(hash)).collect();
+            files.insert(note, anchor.head.1.clone().into_bytes());
+            files.insert(entries, format!("{}\n", anchor.core).into_bytes());
+            files.insert(keys, self.platform_statement(anchor).await?);
+            files.insert(proof, written(&json!({"v": 1, "runs": [anchor.run], "hashes": hashes}))?);
+        }
         files.insert("README.txt".into(), README.as_bytes().to_vec());
         let report = report::html(self, &states, completeness.as_ref());
         files.insert("report.html".into(), report.into_bytes());
@@ -129,6 +140,22 @@ impl Pack<'_> {
         Ok(signer.statement(KEYS_TYPE, statement)?.to_json())
     }
 
+    /// The public keys of the platform's log, signed with the platform's trust key.
+    async fn platform_statement(&self, anchor: &Anchored) -> Result<Vec<u8>, Failure> {
+        let keys: Vec<Value> = anchor.keys.iter().map(|key| key_entry(Managed::Log, key)).collect();
+        let statement = written(&json!({
+            "v": 1,
+            "type": "platform-log/v1",
+            "instance": self.instance.settings().name,
+            "log_origin": anchor.origin,
+            "as_of_size": anchor.head.0,
+            "keys": keys,
+        }))?;
+        let platform = self.instance.keyring(TenantId::PLATFORM).await?;
+        let signer = platform.active(Managed::Certificate)?;
+        Ok(signer.statement(PLATFORM_TYPE, statement)?.to_json())
+    }
+
     fn manifest(
         &self,
         states: &[(&str, &Standing, State, String)],
@@ -168,7 +195,7 @@ impl Pack<'_> {
         let newest = keys.last().ok_or(Failure::Internal("a log without a certificate key"))?;
         let ring = self.instance.keyring_with(self.tenant, &newest.key_id).await?;
         let signer = ring.version(Managed::Certificate, &newest.key_id)?;
-        Ok(signer.statement(MANIFEST_TYPE, manifest.to_vec())?.to_json())
+        Ok(statement(self.instance, signer, MANIFEST_TYPE, manifest.to_vec()).await?.to_json())
     }
 }
 
@@ -185,6 +212,7 @@ fn role(path: &str) -> &'static str {
         "log/entries.jsonl" => "entries",
         "log/proof.json" => "proof",
         "trust/keys.dsse" => "keys",
+        anchor if anchor.starts_with("platform/") => "anchor",
         _ => "certificate",
     }
 }

@@ -6,10 +6,13 @@
 //! | `certs/<id>.dsse.json` | the certificates |
 //! | `log/checkpoint` | the signed head of the log |
 //! | `log/entries.jsonl`, `log/proof.json` | the events, byte for byte, a line each; where they lie, and the hashes between them |
+//! | `platform/checkpoint`, `platform/entries.jsonl`, `platform/proof.json` | the event of the platform's log that tells of this head, and the head of that log with the lines of witnesses |
+//! | `platform/keys.dsse` | the keys of the platform's log; signed with the platform's trust key |
 //! | `trust/keys.dsse` | the tenant's public keys and their time in the log; signed with the platform's trust key |
 //! | `report.html`, `README.txt` | for people; nothing rests on them |
 //!
-//! It depends on its scope and its checkpoint alone: made again, it is the same bytes.
+//! It depends on its scope and its checkpoint alone: made again, it is the same bytes, once the platform's log told of that and witnesses
+//! have signed it.
 
 use chancery_crypto::runs;
 
@@ -17,7 +20,7 @@ use super::{CertificateError, zip};
 use crate::{
     Instance,
     access::{Call, Permission},
-    audit::{Detail, Event, EventKind, StoredCheckpoint, receipt::note, sequence},
+    audit::{Detail, Event, EventKind, StoredCheckpoint, guard, receipt::note, sequence},
     ids::{CertificateId, TenantId},
     instance::Failure,
     keyring::{
@@ -41,6 +44,11 @@ pub(super) const PACK_VERSION: u64 = 2;
 pub(super) const MANIFEST_TYPE: &str = "application/vnd.chancery.manifest.v1+json";
 /// The DSSE payload type of a tenant's key statement.
 pub(super) const KEYS_TYPE: &str = "application/vnd.chancery.tenant-keys.v1+json";
+/// The DSSE payload type of the statement of the platform's log.
+pub(super) const PLATFORM_TYPE: &str = "application/vnd.chancery.platform-log.v1+json";
+/// The files of an anchor: all of them or none.
+pub(super) const PLATFORM: [&str; 4] =
+    ["platform/checkpoint", "platform/entries.jsonl", "platform/keys.dsse", "platform/proof.json"];
 
 /// The pack of a certificate of `tenant`.
 ///
@@ -85,10 +93,14 @@ pub async fn export(
             }
         }
         PackScope::Range { from, to } => told.with("from", Detail::At(*from)).with("to", Detail::At(*to)),
-        PackScope::Subject { .. } => told,
+        // Whose certificates left: a query for what the caller calls so finds it.
+        PackScope::Subject { kind, reference } => {
+            let ring = instance.keyring(tenant).await?;
+            told.references(vec![ring.reference(kind, reference.expose()).map_err(Failure::Keyring)?])
+        }
     };
     note(instance, call, tenant, told).await?;
-    let checkpoint = sequence::checkpoint(instance, tenant).await?;
+    let checkpoint = guard::newest_anchored(instance, tenant).await?;
     assemble(instance, tenant, scope, &checkpoint).await
 }
 
@@ -113,8 +125,17 @@ pub async fn assemble(
     let certificate_keys = as_of(declared(&mut *view, &ring, Managed::Certificate).await?, checkpoint.size);
     let log_keys = as_of(declared(&mut *view, &ring, Managed::Log).await?, checkpoint.size);
     drop(view);
+    // Without it the pack proves what it did before there were anchors; whoever asks for witnesses is told that they are missing.
+    let anchor = if tenant.is_platform() { Ok(None) } else { guard::anchored(instance, tenant, checkpoint).await };
+    let anchor = anchor.unwrap_or_else(|error| {
+        tracing::warn!(%tenant, %error, "A pack is without its anchor");
+        None
+    });
 
-    let pack = files::Pack { instance, tenant, origin: &origin, checkpoint, scope, held: &held };
+    let anchor = anchor.as_ref();
+    let pack = files::Pack { instance, tenant, origin: &origin, checkpoint, scope, held: &held, anchor };
     let files = pack.files(&runs, &between, &certificate_keys, &log_keys).await?;
+    // The events stand in the files by now: of a large pack there are two copies at once, and no more.
+    drop(held);
     Ok(zip::write(&files).map_err(|_| Failure::Internal("a pack that is too large"))?)
 }

@@ -48,7 +48,7 @@ pub(super) fn html(
     page.push_str("<table>\n<tr><th>Certificate<th>Kind<th>Issued<th>Event<th>State\n");
     for (id, standing, state, why) in states.iter().take(SHOWN) {
         let certificate = &standing.certificate;
-        let kind = escaped(&certificate.kind);
+        let (id, kind) = (escaped(id), escaped(&certificate.kind));
         let (issued, index, why) = (certificate.issued_at, standing.index, escaped(why));
         let _ = writeln!(page, "<tr><td>{id}<td>{kind}<td>{issued}<td>{index}<td>{state}: {why}");
     }
@@ -76,6 +76,7 @@ fn escaped(text: &str) -> String {
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
             _ => out.push(letter),
         }
     }
@@ -88,6 +89,6 @@ mod tests {
 
     #[test]
     fn what_comes_from_outside_is_text() {
-        assert_eq!(escaped("<script>\"&\"</script>"), "&lt;script&gt;&quot;&amp;&quot;&lt;/script&gt;");
+        assert_eq!(escaped("<script>\"&'\"</script>"), "&lt;script&gt;&quot;&amp;&#39;&quot;&lt;/script&gt;");
     }
 }

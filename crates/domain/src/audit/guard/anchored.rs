@@ -1,0 +1,187 @@
+//! The platform's word for one head of a tenant's log, for packs: the same whenever it is asked for, once it is given.
+
+use std::time::Duration;
+
+use chancery_crypto::{
+    checkpoint::SignedCheckpoint,
+    merkle::Hash,
+    runs::{Run, runs_of},
+};
+use serde_json::Value;
+
+use super::{cosign, note_head};
+use crate::{
+    Instance,
+    audit::{
+        EventFilter, EventKind, LoggedEvent, StoredCheckpoint,
+        sequence::{self, SequenceError, prove_runs},
+    },
+    ids::TenantId,
+    instance::Failure,
+    keyring::{
+        DeclaredKey, Managed,
+        declared::{as_of, declared},
+    },
+    store::View,
+    time::Timestamp,
+};
+
+/// For how long witnesses are waited for: who asks for a pack waits as long.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// The clocks of two nodes do not differ by more, in seconds.
+const SLACK_SECONDS: i64 = 600;
+const PAGE: u32 = 200;
+/// How many heads that witnesses signed are looked at until one is witnessed indeed.
+const LOOKED_AT: usize = 16;
+
+/// An event of the platform's log that tells of a tenant's head, and what proves it.
+pub(crate) struct Anchored {
+    /// Which log the platform's is.
+    pub(crate) origin: String,
+    /// The event, byte for byte.
+    pub(crate) core: String,
+    /// Where it lies.
+    pub(crate) run: Run,
+    /// The subtrees beside it.
+    pub(crate) between: Vec<Hash>,
+    /// The head of the platform's log that it is under: its size, and the note with the lines of witnesses.
+    pub(crate) head: (u64, String),
+    /// The keys that sign the platform's log, as of that head.
+    pub(crate) keys: Vec<DeclaredKey>,
+}
+
+/// The newest signed head of a tenant's log. The platform's log tells of it, and witnesses signed that, as far as they answer in
+/// time: whoever guards the log holds up nobody.
+pub(crate) async fn newest_anchored(instance: &Instance, tenant: TenantId) -> Result<StoredCheckpoint, SequenceError> {
+    let newest = sequence::checkpoint(instance, tenant).await?;
+    match noted(instance, tenant).await {
+        Ok(Some(noted)) if noted.size >= newest.size => return Ok(noted),
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%tenant, error = %error, "The platform's log does not tell of a head"),
+    }
+    Ok(newest)
+}
+
+async fn noted(instance: &Instance, tenant: TenantId) -> Result<Option<StoredCheckpoint>, SequenceError> {
+    if tenant.is_platform() {
+        return Ok(None);
+    }
+    note_head(instance, tenant).await?;
+    // Those who signed the newest head of the platform's log lately are not asked again.
+    match tokio::time::timeout(PATIENCE, cosign(instance)).await {
+        Ok(asked) => drop(asked?),
+        Err(_) => tracing::warn!("Witnesses did not answer in time"),
+    }
+    let mut view = instance.store().fresh_view(tenant).await?;
+    let Some(newest) = view.checkpoint().await? else { return Ok(None) };
+    let name = name_of(tenant, &newest)?;
+    let noted = instance.store().fresh_view(TenantId::PLATFORM).await?.noted_head(&name).await?;
+    Ok(match noted {
+        Some(noted) => view.checkpoint_of(noted.size).await?,
+        None => None,
+    })
+}
+
+/// The name that a head bears: the log's, or that of its epoch.
+fn name_of(tenant: TenantId, head: &StoredCheckpoint) -> Result<String, SequenceError> {
+    let note = SignedCheckpoint::parse(&head.note).map_err(|_| SequenceError::Forked(tenant))?;
+    Ok(note.checkpoint().origin.clone())
+}
+
+/// The first event of the platform's log that tells of this head of a tenant's log, under the first head of the platform's log that
+/// a quorum of witnesses signed after it; else under the first one at all. `None` if nothing tells of that head.
+pub(crate) async fn anchored(
+    instance: &Instance,
+    tenant: TenantId,
+    head: &StoredCheckpoint,
+) -> Result<Option<Anchored>, SequenceError> {
+    let name = name_of(tenant, head)?;
+    sequence::sequence(instance, TenantId::PLATFORM).await?;
+    let mut platform = instance.store().fresh_view(TenantId::PLATFORM).await?;
+    let Some(told) = first_told(&mut *platform, &name, head).await? else { return Ok(None) };
+    let mut top = first_head(instance, &mut *platform, told.index).await?;
+    if top.is_none() {
+        drop(platform);
+        sequence::checkpoint(instance, TenantId::PLATFORM).await?;
+        platform = instance.store().fresh_view(TenantId::PLATFORM).await?;
+        top = first_head(instance, &mut *platform, told.index).await?;
+    }
+    let Some(head) = top else { return Ok(None) };
+    let run = (told.index, told.index + 1);
+    let between = prove_runs(&mut *platform, TenantId::PLATFORM, &runs_of([told.index]), head.0).await?;
+    let own = platform.log_origin().await?.ok_or(Failure::Internal("log without an origin"))?;
+    let ring = instance.keyring(TenantId::PLATFORM).await?;
+    let keys = as_of(declared(&mut *platform, &ring, Managed::Log).await?, head.0);
+    Ok(Some(Anchored { origin: own, core: told.event.core, run, between, head, keys }))
+}
+
+async fn first_told(
+    platform: &mut dyn View,
+    name: &str,
+    head: &StoredCheckpoint,
+) -> Result<Option<LoggedEvent>, SequenceError> {
+    let mut filter = EventFilter::after(None, PAGE);
+    filter.from = head.signed_at.plus_seconds(-SLACK_SECONDS);
+    filter.to = Timestamp::from_micros(i64::MAX);
+    filter.kind = Some(EventKind::LogHeadNoted.as_str().to_owned());
+    filter.resource = Some(name.to_owned());
+    loop {
+        let page = platform.logged_events(&filter).await?;
+        let Some(last) = page.last().map(|logged| logged.index) else { return Ok(None) };
+        for logged in page {
+            let size = told_size(&logged.event.core);
+            if size == Some(head.size) {
+                return Ok(Some(logged));
+            }
+            // Heads are told of as they grow.
+            if size.is_none_or(|size| size > head.size) {
+                return Ok(None);
+            }
+        }
+        filter.after = Some(last);
+    }
+}
+
+fn told_size(core: &str) -> Option<u64> {
+    serde_json::from_str::<Value>(core).ok()?.pointer("/detail/size")?.as_u64()
+}
+
+/// The first head of the platform's log after this place that is witnessed, with the lines of witnesses; else the first one.
+async fn first_head(
+    instance: &Instance,
+    platform: &mut dyn View,
+    index: u64,
+) -> Result<Option<(u64, String)>, SequenceError> {
+    let quorum = instance.guard().witnesses().map(|witnesses| witnesses.quorum);
+    let mut after = index;
+    for _ in 0..quorum.map_or(0, |_| LOOKED_AT) {
+        let Some(size) = platform.first_cosigned(after, quorum.unwrap_or_default()).await? else { break };
+        if let Some((note, signed)) = cosigned_note(instance, platform, size).await?
+            && quorum.is_some_and(|quorum| signed >= quorum)
+        {
+            return Ok(Some((size, note)));
+        }
+        after = size;
+    }
+    let index = i64::try_from(index).map_err(|_| Failure::Internal("an index out of bounds"))?;
+    let first = platform.raw_checkpoints((index, i64::MAX), 1).await?;
+    let Some(size) = first.first().and_then(|first| u64::try_from(first.size).ok()) else { return Ok(None) };
+    Ok(cosigned_note(instance, platform, size).await?.map(|(note, _)| (size, note)))
+}
+
+/// The head of this size with the lines of the witnesses that are asked, and how many they are. Rows are not believed, only signatures.
+async fn cosigned_note(
+    instance: &Instance,
+    platform: &mut dyn View,
+    size: u64,
+) -> Result<Option<(String, u32)>, SequenceError> {
+    let Some(stored) = platform.checkpoint_of(size).await? else { return Ok(None) };
+    let note = SignedCheckpoint::parse(&stored.note).map_err(|_| SequenceError::Forked(TenantId::PLATFORM))?;
+    let rows = platform.cosignatures(size).await?;
+    let asked = instance.guard().witnesses().map(|witnesses| witnesses.list.as_slice()).unwrap_or_default();
+    let true_line = |line: &str| asked.iter().any(|witness| witness.key.verify(note.checkpoint(), line).is_ok());
+    let lines: Vec<&str> = rows.iter().map(|row| row.line.as_str()).filter(|line| true_line(line)).collect();
+    let signed = u32::try_from(lines.len()).unwrap_or(u32::MAX);
+    let note = note.with_lines(lines).map_err(|_| Failure::Internal("a cosignature's line"))?;
+    Ok(Some((note.text().to_owned(), signed)))
+}
