@@ -8,8 +8,12 @@ use std::{
 use async_trait::async_trait;
 use axum::{Router, extract::State, response::IntoResponse, routing::get};
 use chancery_domain::{
-    Instance,
-    audit::QueuedEvent,
+    Instance, Timestamp,
+    audit::{
+        QueuedEvent,
+        months::{COUNTED, MonthPart},
+        retention::Month,
+    },
     ids::TenantId,
     store::{Epochs, Store, StoreError, Tx, View},
 };
@@ -135,6 +139,8 @@ pub struct Metrics {
     holds: Gauge<u64, AtomicU64>,
     oldest_event: Gauge<u64, AtomicU64>,
     next_purge: Gauge<u64, AtomicU64>,
+    months_ahead: Gauge<u64, AtomicU64>,
+    months_dropped: Counter,
     refused: Family<Class, Counter>,
     issuer_fetches: Family<Class, Counter>,
     anomalies: Family<What, Counter>,
@@ -189,6 +195,8 @@ impl Metrics {
             holds: Gauge::default(),
             oldest_event: Gauge::default(),
             next_purge: Gauge::default(),
+            months_ahead: Gauge::default(),
+            months_dropped: Counter::default(),
             refused: Family::default(),
             issuer_fetches: Family::default(),
             anomalies: Family::default(),
@@ -305,6 +313,18 @@ impl Metrics {
             Unit::Seconds,
             metrics.next_purge.clone(),
         );
+        // Until somebody looked, and of an engine that needs no room made.
+        metrics.months_ahead.set(COUNTED - 1);
+        registry.register(
+            "chancery_audit_partition_ahead",
+            "Months after the running one for which the audit log has room, counted to eleven; below 2 is an alarm",
+            metrics.months_ahead.clone(),
+        );
+        registry.register(
+            "chancery_audit_partitions_dropped",
+            "Tables of months of the audit log that were dropped because nobody has anything in them",
+            metrics.months_dropped.clone(),
+        );
         let hashes = metrics.hashes.clone();
         registry.register("chancery_password_hashes", "Passwords that were hashed, to keep or to compare", hashes);
         registry.register(
@@ -370,6 +390,16 @@ impl Metrics {
         self.holds.set(stands.holds);
         self.oldest_event.set(stands.oldest_seconds);
         self.next_purge.set(stands.next_seconds.unwrap_or_default());
+    }
+
+    /// The audit log has room for so many months, the running one among them; `None` of an engine where none has to be made.
+    pub fn months_open(&self, open: Option<u64>) {
+        self.months_ahead.set(open.unwrap_or(COUNTED).saturating_sub(1));
+    }
+
+    /// So many tables of months were dropped.
+    pub fn months_dropped(&self, parts: usize) {
+        self.months_dropped.inc_by(u64::try_from(parts).unwrap_or(u64::MAX));
     }
 
     /// A sink of the audit log took so many events.
@@ -526,6 +556,22 @@ impl Store for Timed {
 
     async fn ping(&self) -> Result<(), StoreError> {
         self.store.ping().await
+    }
+
+    async fn make_room(&self, moments: &[Timestamp]) -> Result<(), StoreError> {
+        self.store.make_room(moments).await
+    }
+
+    async fn months_open(&self, now: Timestamp, most: u64) -> Result<Option<u64>, StoreError> {
+        self.store.months_open(now, most).await
+    }
+
+    async fn take_out_spent(&self, before: Month) -> Result<Vec<MonthPart>, StoreError> {
+        self.store.take_out_spent(before).await
+    }
+
+    async fn put_back(&self, part: MonthPart) -> Result<(), StoreError> {
+        self.store.put_back(part).await
     }
 }
 

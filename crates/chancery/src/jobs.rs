@@ -27,8 +27,8 @@ use tokio::{
 };
 
 use crate::{
-    backup::tombstones, config::Config, dataset_jobs, destroyed_list, guard_jobs, retention_jobs, sinks, subject_jobs,
-    wiring::Stores,
+    backup::tombstones, config::Config, dataset_jobs, destroyed_list, guard_jobs, month_jobs, retention_jobs, sinks,
+    subject_jobs, wiring::Stores,
 };
 
 /// Another node's change of keys is known here after that, and a little.
@@ -139,6 +139,11 @@ impl Jobs {
             };
             supervise("retention", stopped.clone(), run)
         };
+        let months = {
+            let (instance, metrics) = (Arc::clone(&instance), Arc::clone(&counted));
+            let run = move |stopped| month_jobs::run(Arc::clone(&instance), Arc::clone(&metrics), stopped);
+            supervise("months", stopped.clone(), run)
+        };
         let datasets = {
             let instance = Arc::clone(&instance);
             let run = move |stopped| dataset_jobs::run(Arc::clone(&instance), stores.clone(), stopped);
@@ -165,7 +170,7 @@ impl Jobs {
         let prover = supervise("prove", stopped, proving);
         let mut others = vec![
             follower, renewer, flusher, scheduler, tender, forgetter, subjects, datasets, roots, prover, destroyer,
-            lister, scrubber, noter, retainer,
+            lister, scrubber, noter, retainer, months,
         ];
         others.extend(fed);
         Self { others: (stop, others), sequencer: (end, vec![sequencer]) }

@@ -11,7 +11,7 @@
 //! | [`jobs`], [`dataset_jobs`], [`destroyed_list`] | what goes on in the background |
 //! | [`sinks`] | where events of the audit log go besides the log |
 //! | [`guard_jobs`], [`pins`], [`witness`] | how the audit log is guarded |
-//! | [`retention_jobs`] | how the audit log is kept, and what of it goes |
+//! | [`retention_jobs`], [`month_jobs`] | how the audit log is kept, and what of it goes |
 //! | [`issuer_documents`] | asks identity providers for their keys |
 //! | [`url_files`] | where applications' databases are |
 //! | [`telemetry`], [`clock`] | log lines, the time |
@@ -27,6 +27,7 @@ pub mod destroyed_list;
 pub mod guard_jobs;
 pub mod issuer_documents;
 pub mod jobs;
+pub mod month_jobs;
 pub mod pins;
 pub mod retention_jobs;
 pub mod server;

@@ -35,6 +35,11 @@ impl Ulid {
         Ok(Self((millis << 80) | u128::from_be_bytes(low)))
     }
 
+    /// When it was drawn, to the millisecond.
+    pub fn made_at(self) -> Timestamp {
+        Timestamp::from_micros(i64::try_from(self.0 >> 80).unwrap_or(i64::MAX).saturating_mul(1_000))
+    }
+
     /// The 16 bytes, big endian.
     pub const fn to_bytes(self) -> [u8; 16] {
         self.0.to_be_bytes()
@@ -93,6 +98,9 @@ macro_rules! id {
             pub fn make(now: Timestamp, rng: &dyn Random) -> Result<Self, RandomError> {
                 Ulid::make(now, rng).map(Self)
             }
+
+            /// When it was drawn, to the millisecond, as it says itself.
+            pub fn made_at(self) -> Timestamp { self.0.made_at() }
 
             /// The 16 bytes without the prefix.
             pub const fn to_bytes(self) -> [u8; 16] { self.0.to_bytes() }

@@ -18,6 +18,8 @@ use crate::{
     audit::QueuedEvent,
     audit::guard::GuardRows,
     audit::guard::GuardWrites,
+    audit::months::{MonthPart, MonthWrites},
+    audit::retention::Month,
     audit::retention::{RetentionRows, RetentionWrites},
     audit::sinks::{SinkRows, SinkWrites},
     backups::BackupRows,
@@ -68,6 +70,7 @@ use crate::{
     tenants::TenantState,
     tenants::TenantWrites,
     tokens::ProofWrites,
+    time::Timestamp,
     users::UserRows,
     users::UserWrites,
 };
@@ -150,6 +153,7 @@ pub trait Tx:
     + SinkWrites
     + GuardWrites
     + RetentionWrites
+    + MonthWrites
     + IdempotencyWrites
     + JobWrites
     + ApprovalWrites
@@ -216,6 +220,29 @@ pub trait Store: Send + Sync {
 
     /// Answers if the store can be written to.
     async fn ping(&self) -> Result<(), StoreError>;
+
+    /// Makes room for events of these moments, where the engine keeps the log by the month. Who moves events into a log need not
+    /// ask: then it is made on the way.
+    async fn make_room(&self, _moments: &[Timestamp]) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// For how many months from that of `now` on there is room without a gap, counted to `most`; `None` of an engine where
+    /// none has to be made.
+    async fn months_open(&self, _now: Timestamp, _most: u64) -> Result<Option<u64>, StoreError> {
+        Ok(None)
+    }
+
+    /// Takes the tables of months before `before` in which nobody has anything out of the log; gives those that are out. It is
+    /// one node's at a time.
+    async fn take_out_spent(&self, _before: Month) -> Result<Vec<MonthPart>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    /// Puts a table that was taken out back into the log.
+    async fn put_back(&self, _part: MonthPart) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
 /// What authentication knows of a tenant before it is entered. No personal data.

@@ -89,6 +89,13 @@ pub(crate) async fn primary(options: &Options) -> Result<(PgPool, Vec<Warning>),
     Ok((pool, warnings))
 }
 
+/// One more connection to the primary, opened when it is wanted, for what is not to wait for the pool: who has a transaction
+/// of the pool open may wait for it.
+pub(crate) fn aside(options: &Options) -> Result<PgPool, ConnectError> {
+    let target = limited(parse(&options.url)?);
+    Ok(pool(options).max_connections(1).idle_timeout(Duration::from_secs(60)).connect_lazy_with(target))
+}
+
 /// The pool of a replica.
 pub(crate) async fn replica(options: &Options, url: &str) -> Result<(PgPool, Option<Warning>), ConnectError> {
     let target = parse(url)?;

@@ -10,15 +10,19 @@ mod driver;
 mod error;
 mod migrations;
 mod replica;
+mod rooms;
 #[cfg(feature = "testing")]
 pub mod testing;
 
 use async_trait::async_trait;
 use chancery_domain::TenantId;
 use chancery_domain::audit::QueuedEvent;
+use chancery_domain::audit::months::MonthPart;
+use chancery_domain::audit::retention::Month;
 use chancery_domain::identity_providers::{AudienceClaim, IdentityProviderEntry};
 use chancery_domain::ids::ApiKeyId;
 use chancery_domain::store::{ApiKeyEntry, Directory, Epochs, Store, StoreError, TenantEntry, Tx, View};
+use chancery_domain::time::Timestamp;
 use chancery_sql::archive::{Archive, ArchiveRead, ArchiveWrite, Archives};
 use chancery_sql::{Driver as _, Grown, Rows, Transaction as _, directory, queue_events};
 use sqlx::PgPool;
@@ -29,12 +33,14 @@ use crate::driver::{Connected, Open};
 pub use crate::error::ConnectError;
 use crate::error::store;
 use crate::replica::{Noting, Replica};
+use crate::rooms::Rooms;
 
 /// A store in one PostgreSQL database. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Postgres {
     primary: PgPool,
     replica: Option<Replica>,
+    rooms: Rooms,
     grown: Grown,
     warnings: Vec<Warning>,
 }
@@ -56,7 +62,8 @@ impl Postgres {
             }
             None => None,
         };
-        Ok(Self { primary, replica, grown: Grown::default(), warnings })
+        let rooms = Rooms::new(primary.clone(), connect::aside(&options)?);
+        Ok(Self { primary, replica, rooms, grown: Grown::default(), warnings })
     }
 
     /// What is weaker than it should be. The caller logs it.
@@ -69,6 +76,7 @@ impl Postgres {
         if let Some(replica) = &self.replica {
             replica.pool().close().await;
         }
+        self.rooms.close().await;
         self.primary.close().await;
     }
 
@@ -87,7 +95,7 @@ impl Postgres {
 
     async fn write(&self) -> Result<Noting, StoreError> {
         let transaction = begin(&self.primary, WRITE).await.map_err(store)?;
-        Ok(Noting { driver: Connected(transaction), replica: self.replica.clone() })
+        Ok(Noting { driver: Connected(transaction), replica: self.replica.clone(), rooms: self.rooms.clone() })
     }
 
     async fn entered(&self, mut driver: Connected<Open>, tenant: TenantId) -> Result<Box<dyn View>, StoreError> {
@@ -155,6 +163,22 @@ impl Store for Postgres {
             true => Ok(()),
             false => Err(StoreError::Unavailable("the database takes no writes".into())),
         }
+    }
+
+    async fn make_room(&self, moments: &[Timestamp]) -> Result<(), StoreError> {
+        self.rooms.make(moments).await
+    }
+
+    async fn months_open(&self, now: Timestamp, most: u64) -> Result<Option<u64>, StoreError> {
+        self.rooms.open(now, most).await.map(Some)
+    }
+
+    async fn take_out_spent(&self, before: Month) -> Result<Vec<MonthPart>, StoreError> {
+        self.rooms.take_out_spent(before).await
+    }
+
+    async fn put_back(&self, part: MonthPart) -> Result<(), StoreError> {
+        self.rooms.put_back(part).await
     }
 }
 

@@ -4,12 +4,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use chancery_domain::store::StoreError;
+use chancery_domain::time::Timestamp;
 use chancery_sql::{Batch, Driver, Sql, Transaction, Value};
 use sqlx::PgPool;
 
 use crate::VIEW;
 use crate::begin::begin;
 use crate::driver::{Connected, Open};
+use crate::rooms::Rooms;
 
 /// How far this node's commits reach in the primary's write-ahead log.
 #[derive(Debug, Default)]
@@ -98,11 +100,12 @@ impl Drop for Pending<'_> {
     }
 }
 
-/// A transaction that tells the replica of its commit.
+/// A transaction that writes: it tells the replica of its commit, and makes room in the log.
 #[derive(Debug)]
 pub(crate) struct Noting {
     pub(crate) driver: Connected<Open>,
     pub(crate) replica: Option<Replica>,
+    pub(crate) rooms: Rooms,
 }
 
 #[async_trait]
@@ -116,7 +119,16 @@ impl Driver for Noting {
     }
 
     async fn insert(&mut self, batch: &Batch, rows: Vec<Vec<Value>>) -> Result<(), StoreError> {
-        self.driver.insert(batch, rows).await
+        let inserted = self.driver.insert(batch, rows).await;
+        if inserted.is_err() {
+            // Perhaps a month that we knew is gone: looked at again the next time.
+            self.rooms.forget();
+        }
+        inserted
+    }
+
+    async fn make_room(&mut self, moments: &[Timestamp]) -> Result<(), StoreError> {
+        self.rooms.make(moments).await
     }
 
     async fn enter(&mut self, tenant: &str) -> Result<(), StoreError> {

@@ -17,6 +17,9 @@ async fn open() -> Option<Database> {
 
 chancery_testkit::store_conformance!(open);
 
+#[path = "it/months.rs"]
+mod months;
+
 async fn save(store: &Postgres, n: u64) {
     let mut tx = store.begin(OURS).await.unwrap();
     tx.insert_user(&user(n)).await.unwrap();
@@ -43,10 +46,14 @@ mod archive {
     async fn every_table_is_in_the_backup_or_left_out_and_has_known_columns() {
         let Some(database) = database().await else { return };
         let tables: Vec<String> =
-            sqlx::query_scalar("SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'")
-                .fetch_all(&mut raw(&database).await)
-                .await
-                .unwrap();
+            // What lies in parts of a table is read and written through it.
+            sqlx::query_scalar(
+                "SELECT relname::text FROM pg_class
+                 WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition",
+            )
+            .fetch_all(&mut raw(&database).await)
+            .await
+            .unwrap();
         let known: BTreeSet<&str> = TABLES.iter().map(|table| table.name).chain(LEFT_OUT.iter().copied()).collect();
         assert_eq!(tables.iter().map(String::as_str).collect::<BTreeSet<_>>(), known);
         let mut archive = database.reading().await.unwrap();
@@ -318,9 +325,14 @@ mod schema {
         let (ours, theirs) = (migrations("migrations"), migrations("../sqlite/migrations"));
         let names = |files: &[(String, String)]| files.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
         assert_eq!(names(&ours), names(&theirs));
+        let mut known = std::collections::BTreeMap::new();
         for ((name, ours), (_, theirs)) in ours.iter().zip(&theirs) {
-            assert_eq!(tables(ours), tables(theirs), "{name}");
+            let (mut made, again) = (tables(ours), tables(theirs));
+            // What one engine makes anew has the columns that it had.
+            made.retain(|(table, columns)| known.get(table) != Some(columns));
+            assert_eq!(made, again, "{name}");
             assert_eq!(added(ours), added(theirs), "{name}");
+            known.extend(made);
         }
         assert!(tables(&ours.first().unwrap().1).len() > 15);
     }
@@ -345,6 +357,7 @@ mod schema {
     fn tables(sql: &str) -> Vec<(String, Vec<String>)> {
         sql.split("CREATE TABLE ")
             .skip(1)
+            .filter(|text| text.lines().next().is_some_and(|line| line.ends_with(" (")))
             .map(|text| {
                 let (name, rest) = text.split_once(" (").unwrap();
                 let (columns, _) = rest.split_once("\n)").unwrap();

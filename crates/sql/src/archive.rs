@@ -6,7 +6,9 @@
 use async_trait::async_trait;
 use chancery_domain::TenantId;
 use chancery_domain::audit::QueuedEvent;
+use chancery_domain::ids::EventId;
 use chancery_domain::store::StoreError;
+use chancery_domain::time::Timestamp;
 
 use crate::{Driver, Row, Sql, Transaction, Value, queue_events};
 
@@ -341,12 +343,31 @@ impl<D: Transaction + Sync> ArchiveWrite for Archive<D> {
         self.enter(tenant).await?;
         let fitted = columns.iter().zip(row).map(|(column, value)| column.kind.fit(value));
         let args = fitted.collect::<Option<Vec<_>>>().ok_or_else(damaged)?;
+        if let Some(at) = moment(table, columns, &args) {
+            self.driver.make_room(&[at]).await?;
+        }
         let sql = args.len().checked_sub(1).and_then(|at| table.insert.get(at)).ok_or_else(damaged)?;
         self.driver.execute((*sql).into(), args).await.map(drop)
     }
 
     async fn commit(self: Box<Self>) -> Result<(), StoreError> {
         self.driver.commit().await
+    }
+}
+
+/// When a row belongs to that lies by the month in one of the engines.
+fn moment(table: &Table, columns: &[Column], row: &[Value]) -> Option<Timestamp> {
+    let value = |name: &str| row.get(columns.iter().position(|column| column.name == name)?);
+    match table.name {
+        "audit_events" => match value("recorded_at") {
+            Some(Value::Int(Some(micros))) => Some(Timestamp::from_micros(*micros)),
+            _ => None,
+        },
+        "audit_sealed" => match value("event_id") {
+            Some(Value::Text(Some(id))) => id.parse::<EventId>().ok().map(EventId::made_at),
+            _ => None,
+        },
+        _ => None,
     }
 }
 
@@ -389,6 +410,18 @@ mod tests {
         }
         let users = TABLES.iter().find(|table| table.name == "users").unwrap();
         assert_eq!(users.first, "SELECT * FROM users WHERE tenant_id = $1 ORDER BY id LIMIT 500");
+    }
+
+    #[test]
+    fn rows_that_lie_by_the_month_say_in_which() {
+        let table = |name: &str| TABLES.iter().find(|table| table.name == name).unwrap();
+        let column = |name: &str| Column { name: name.to_owned(), kind: Kind::Text };
+        let columns = [column("tenant_id"), column("event_id"), column("recorded_at")];
+        let id = EventId::from_bytes([1; 16]);
+        let row = [Value::text("ten"), Value::text(id), Value::time(Timestamp::from_seconds(7))];
+        assert_eq!(moment(table("audit_events"), &columns, &row), Some(Timestamp::from_seconds(7)));
+        assert_eq!(moment(table("audit_sealed"), &columns, &row), Some(id.made_at()));
+        assert_eq!(moment(table("audit_tiles"), &columns, &row), None);
     }
 
     #[test]

@@ -4,11 +4,13 @@ use async_trait::async_trait;
 use chancery_crypto::merkle;
 use chancery_crypto::tiles::TileId;
 use chancery_domain::TenantId;
+use chancery_domain::audit::retention::KEPT;
 use chancery_domain::audit::{
     AuditRows, AuditWrites, EventFilter, EventKind, LogHead, LoggedEvent, QueuedEvent, StoredCheckpoint,
 };
 use chancery_domain::ids::EventId;
 use chancery_domain::store::{Epochs, StoreError};
+use chancery_domain::time::Timestamp;
 
 use crate::rows::swapped;
 use crate::statement::batch;
@@ -58,30 +60,47 @@ const PUT_TILE: &str = "INSERT INTO audit_tiles (tenant_id, level, idx, hashes) 
     ON CONFLICT (tenant_id, level, idx) DO UPDATE SET hashes = excluded.hashes
     WHERE substr(excluded.hashes, 1, length(audit_tiles.hashes)) = audit_tiles.hashes";
 
-/// Files events under what they name. `$2` lists the ids of those that name something; they are in the log by then.
+/// Files events under what they name. `$2` lists the ids of those that name something; they are in the log by then, recorded
+/// between `$3` and `$4`.
 const REFER: Sql = Sql::dialects(
     "INSERT INTO audit_references (tenant_id, reference, idx)
     SELECT DISTINCT e.tenant_id, r.value, e.idx
     FROM json_each($2) AS j CROSS JOIN audit_events AS e CROSS JOIN json_each(e.core, '$.resource.ref_hmac') AS r
-    WHERE e.tenant_id = $1 AND e.event_id = j.value",
+    WHERE e.tenant_id = $1 AND e.event_id = j.value AND +e.recorded_at >= $3 AND +e.recorded_at <= $4",
     "INSERT INTO audit_references (tenant_id, reference, idx)
     SELECT DISTINCT e.tenant_id, r.reference, e.idx
     FROM json_array_elements_text($2::json) AS j(id) JOIN audit_events AS e ON e.tenant_id = $1 AND e.event_id = j.id
+        AND e.recorded_at >= $3 AND e.recorded_at <= $4
         CROSS JOIN LATERAL json_array_elements_text(e.core::json -> 'resource' -> 'ref_hmac') AS r(reference)",
 );
 
-// The personal part lies beside the log, so that it can go while the log stays.
+// The personal part lies beside the log, so that it can go while the log stays; `with_personal` adds it.
 macro_rules! select_logged {
-    ($rest:literal) => {
+    ($events:literal, $rest:literal) => {
         concat!(
-            "SELECT e.event_id, recorded_at, kind, actor, resource, outcome, request_id, core, s.sealed, e.idx, leaf_hash
-             FROM audit_events AS e
-             LEFT JOIN audit_sealed AS s ON s.tenant_id = e.tenant_id AND s.event_id = e.event_id
-             WHERE e.tenant_id = $1 ",
+            "SELECT e.event_id, recorded_at, kind, actor, resource, outcome, request_id, core, NULL, e.idx, leaf_hash
+             FROM ",
+            $events,
+            " AS e WHERE e.tenant_id = $1 ",
             $rest
         )
     };
 }
+
+/// An event by its id, which says when it was made: mostly in the month that it was recorded in.
+const NEAR: &str =
+    select_logged!("audit_events", "AND e.event_id = $2 AND e.recorded_at >= $3 AND e.recorded_at <= $4");
+const ANYWHERE: &str = select_logged!("audit_events", "AND e.event_id = $2");
+/// How far from its id an event is looked for first, in seconds.
+const NEAR_SECONDS: i64 = 24 * 60 * 60;
+
+/// Personal parts, by ids that lie between `$3` and `$4`: so PostgreSQL knows in which months to look.
+const PERSONAL: Sql = Sql::dialects(
+    "SELECT event_id, sealed FROM audit_sealed WHERE tenant_id = $1 AND event_id IN (SELECT value FROM json_each($2))
+        AND +event_id >= $3 AND +event_id <= $4",
+    "SELECT event_id, sealed FROM audit_sealed WHERE tenant_id = $1
+        AND event_id IN (SELECT json_array_elements_text($2::json)) AND event_id >= $3 AND event_id <= $4",
+);
 
 // An absent bound is a null, which every row passes. Indexes start at 0, so "after -1" is all of them.
 macro_rules! within_bounds {
@@ -98,21 +117,20 @@ macro_rules! within_bounds {
 }
 
 const FIND: Sql = Sql::dialects(
-    concat!(select_logged!(""), within_bounds!("SELECT value FROM json_each($12)")),
-    concat!(select_logged!(""), within_bounds!("SELECT json_array_elements_text($12::json)")),
+    concat!(select_logged!("audit_events", ""), within_bounds!("SELECT value FROM json_each($12)")),
+    concat!(select_logged!("audit_events", ""), within_bounds!("SELECT json_array_elements_text($12::json)")),
 );
 
 // From the references to the log, not the other way round: a person is in few events of many.
 macro_rules! select_referenced {
     ($references:literal, $kinds:literal) => {
         concat!(
-            "SELECT e.event_id, recorded_at, kind, actor, resource, outcome, request_id, core, s.sealed, e.idx, leaf_hash
+            "SELECT e.event_id, recorded_at, kind, actor, resource, outcome, request_id, core, NULL, e.idx, leaf_hash
              FROM (SELECT DISTINCT idx FROM audit_references
                    WHERE tenant_id = $1 AND idx > $4 AND reference IN (",
             $references,
             ")) AS r
              CROSS JOIN audit_events AS e
-             LEFT JOIN audit_sealed AS s ON s.tenant_id = e.tenant_id AND s.event_id = e.event_id
              WHERE e.tenant_id = $1 AND e.idx = r.idx ",
             within_bounds!($kinds)
         )
@@ -127,8 +145,20 @@ const FIND_REFERENCED: Sql = Sql::dialects(
 /// The events of one resource. SQLite has no statistics here and would walk the whole log by its primary key to have the
 /// order for nothing; the plus tells it to sort the few it finds by the index on `resource`.
 pub const EVENTS_ON: Sql = Sql::dialects(
-    select_logged!("AND resource = $2 AND kind IN (SELECT value FROM json_each($3)) ORDER BY +idx"),
-    select_logged!("AND resource = $2 AND kind IN (SELECT json_array_elements_text($3::json)) ORDER BY idx"),
+    select_logged!("audit_events", "AND resource = $2 AND kind IN (SELECT value FROM json_each($3)) ORDER BY +idx"),
+    select_logged!(
+        "audit_events",
+        "AND resource = $2 AND kind IN (SELECT json_array_elements_text($3::json)) ORDER BY idx"
+    ),
+);
+
+/// The same of kinds that stay: in PostgreSQL they lie apart from the months.
+const KEPT_ON: Sql = Sql::dialects(
+    EVENTS_ON.sqlite(),
+    select_logged!(
+        "audit_events_kept",
+        "AND resource = $2 AND kind IN (SELECT json_array_elements_text($3::json)) ORDER BY idx"
+    ),
 );
 
 /// Puts events of several tenants into their queues in one transaction; all or none, once it commits.
@@ -211,8 +241,13 @@ impl<D: Driver> AuditRows for Rows<D> {
 
     async fn logged_event(&mut self, id: EventId) -> Result<Option<LoggedEvent>, StoreError> {
         let tenant = self.tenant;
-        self.one("event", select_logged!("AND e.event_id = $2"), [Value::text(id)], |row| read_logged(tenant, row))
-            .await
+        let near = |seconds: i64| Value::time(id.made_at().plus_seconds(seconds));
+        let args = [Value::text(id), near(-NEAR_SECONDS), near(NEAR_SECONDS)];
+        let mut found = self.all("event", NEAR, args, |row| read_logged(tenant, row)).await?;
+        if found.is_empty() {
+            found = self.all("event", ANYWHERE, [Value::text(id)], |row| read_logged(tenant, row)).await?;
+        }
+        Ok(self.with_personal(found).await?.pop())
     }
 
     async fn logged_events(&mut self, filter: &EventFilter) -> Result<Vec<LoggedEvent>, StoreError> {
@@ -232,17 +267,21 @@ impl<D: Driver> AuditRows for Rows<D> {
             kinds,
         ];
         if filter.references.is_empty() {
-            return self.all("event", FIND, bounds, |row| read_logged(tenant, row)).await;
+            let found = self.all("event", FIND, bounds, |row| read_logged(tenant, row)).await?;
+            return self.with_personal(found).await;
         }
         let [a, b, c, d, e, f, g, h, i, j, k] = bounds;
         let args = [a, b, c, d, e, f, g, h, i, j, k, Value::list(&filter.references)];
-        self.all("event", FIND_REFERENCED, args, |row| read_logged(tenant, row)).await
+        let found = self.all("event", FIND_REFERENCED, args, |row| read_logged(tenant, row)).await?;
+        self.with_personal(found).await
     }
 
     async fn events_on(&mut self, resource: &str, kinds: &[EventKind]) -> Result<Vec<LoggedEvent>, StoreError> {
         let tenant = self.tenant;
         let args = [resource.into(), Value::list(kinds)];
-        self.all("event", EVENTS_ON, args, |row| read_logged(tenant, row)).await
+        let sql = if kinds.iter().all(|kind| KEPT.contains(kind)) { KEPT_ON } else { EVENTS_ON };
+        let found = self.all("event", sql, args, |row| read_logged(tenant, row)).await?;
+        self.with_personal(found).await
     }
 
     async fn tile(&mut self, id: TileId) -> Result<Option<Vec<u8>>, StoreError> {
@@ -289,10 +328,22 @@ impl<D: Driver> Rows<D> {
     async fn refer(&mut self, events: &[LoggedEvent]) -> Result<(), StoreError> {
         let naming = |logged: &&LoggedEvent| logged.event.core.contains("\"ref_hmac\":");
         let ids: Vec<EventId> = events.iter().filter(naming).map(|logged| logged.event.id).collect();
-        if ids.is_empty() {
-            return Ok(());
+        let recorded = || events.iter().filter(naming).map(|logged| logged.event.recorded_at);
+        let (Some(oldest), Some(newest)) = (recorded().min(), recorded().max()) else { return Ok(()) };
+        self.execute(REFER, [Value::list(ids), Value::time(oldest), Value::time(newest)]).await.map(drop)
+    }
+
+    /// The events with their personal parts.
+    async fn with_personal(&mut self, mut events: Vec<LoggedEvent>) -> Result<Vec<LoggedEvent>, StoreError> {
+        let ids: Vec<EventId> = events.iter().map(|logged| logged.event.id).collect();
+        let (Some(oldest), Some(newest)) = (ids.iter().min(), ids.iter().max()) else { return Ok(events) };
+        let args = [Value::list(&ids), Value::text(oldest), Value::text(newest)];
+        let parts = self.all("event", PERSONAL, args, |row| Ok((row.parsed::<EventId>()?, row.bytes()?))).await?;
+        let mut parts: BTreeMap<EventId, Vec<u8>> = parts.into_iter().collect();
+        for logged in &mut events {
+            logged.event.sealed = parts.remove(&logged.event.id);
         }
-        self.execute(REFER, [Value::list(ids)]).await.map(drop)
+        Ok(events)
     }
 }
 
@@ -324,6 +375,10 @@ impl<D: Driver> AuditWrites for Rows<D> {
         if let (true, true, Some(first)) = (self.is_alone(), consecutive, events.first()) {
             return self.move_events(first.index, events).await;
         }
+        // Fixed when it was queued, so a second try has the same month. Where there is no room nothing moves, and it stays queued.
+        let moments: Vec<Timestamp> =
+            events.iter().flat_map(|logged| [logged.event.recorded_at, logged.event.id.made_at()]).collect();
+        self.make_room(&moments).await?;
         // First out of the queue: of two sequencers the second waits here, and then finds them gone.
         let ids = Value::list(events.iter().map(|logged| logged.event.id));
         let unqueued = self.execute(UNQUEUE, [ids]).await?;

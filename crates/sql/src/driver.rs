@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use chancery_domain::store::StoreError;
+use chancery_domain::time::Timestamp;
 
 use crate::{Batch, Sql, Value};
 
@@ -20,6 +21,11 @@ pub trait Driver: Send {
     /// Whether a transaction that writes has the store for itself.
     fn is_alone(&self) -> bool {
         false
+    }
+
+    /// Makes room in the log for events of these moments, where the engine keeps it by the month; not in this transaction.
+    async fn make_room(&mut self, _moments: &[Timestamp]) -> Result<(), StoreError> {
+        Ok(())
     }
 
     /// Makes another tenant's rows visible, where the engine has row security.

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use chancery_domain::TenantId;
 use chancery_domain::store::{StoreError, Tx, View};
+use chancery_domain::time::Timestamp;
 
 use crate::{Batch, Driver, Grown, Row, Sql, Transaction, Value};
 
@@ -43,6 +44,11 @@ impl<D: Driver> Rows<D> {
         let changed = self.driver.execute(sql.into(), args).await?;
         self.spoiled = !whole;
         Ok(changed)
+    }
+
+    /// Makes room for events of these moments. Nothing of this transaction fails if there is none.
+    pub(crate) async fn make_room(&mut self, moments: &[Timestamp]) -> Result<(), StoreError> {
+        self.driver.make_room(moments).await
     }
 
     /// Whether nobody else writes meanwhile.

@@ -58,6 +58,7 @@ const UNIQUE: &[(&str, &str, &str)] = &[
     ),
     ("audit_logs_pkey", "audit_logs.tenant_id", "log"),
     ("audit_queue_event_key", "audit_queue.tenant_id, audit_queue.event_id", "event"),
+    // In PostgreSQL these have parts, see below.
     ("audit_events_pkey", "audit_events.tenant_id, audit_events.idx", "index"),
     ("audit_events_event_key", "audit_events.tenant_id, audit_events.event_id", "event"),
     ("audit_sealed_pkey", "audit_sealed.tenant_id, audit_sealed.event_id", "event"),
@@ -78,9 +79,20 @@ const UNIQUE: &[(&str, &str, &str)] = &[
     ("idempotency_pkey", "idempotency.tenant_id, idempotency.key", "idempotency_key"),
 ];
 
+/// Tables of which PostgreSQL keeps parts, each with indexes of its own: `audit_events_2026_11_pkey`. How their names begin and end.
+const PARTS: &[(&str, &str, &str)] = &[
+    ("audit_events_", "_event_key", "event"),
+    ("audit_events_", "_pkey", "index"),
+    ("audit_sealed_", "_pkey", "event"),
+];
+
 /// The error for a violated index, by its name.
 pub fn taken_by_constraint(name: &str) -> StoreError {
-    find(|(index, _, _)| *index == name)
+    let part = PARTS.iter().find(|(begins, ends, _)| name.starts_with(begins) && name.ends_with(ends));
+    match part {
+        Some((_, _, name)) => StoreError::Taken(name),
+        None => find(|(index, _, _)| *index == name),
+    }
 }
 
 /// The error for a violated index, by its columns as `table.column, table.column`.
@@ -90,4 +102,23 @@ pub fn taken_by_columns(columns: &str) -> StoreError {
 
 fn find(matches: impl Fn(&(&str, &str, &str)) -> bool) -> StoreError {
     StoreError::Taken(UNIQUE.iter().find(|entry| matches(entry)).map_or("id", |(_, _, name)| name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_of_a_part_says_what_that_of_the_whole_says() {
+        let taken = |name: &str| match taken_by_constraint(name) {
+            StoreError::Taken(what) => what,
+            other => panic!("{other}"),
+        };
+        assert_eq!(taken("audit_events_2026_11_pkey"), "index");
+        assert_eq!(taken("audit_events_kept_event_key"), "event");
+        assert_eq!(taken("audit_events_until_2026_12_pkey"), "index");
+        assert_eq!(taken("audit_sealed_platform_pkey"), "event");
+        assert_eq!(taken("audit_queue_event_key"), "event");
+        assert_eq!(taken("users_name_key"), "username");
+    }
 }

@@ -10,7 +10,8 @@ use chancery_domain::access::Role;
 use chancery_domain::api_keys::{ApiKey, ApiKeyRows, ApiKeyWrites};
 use chancery_domain::approvals::{Approval, ApprovalRows, ApprovalState, ApprovalWrites, DeedKind};
 use chancery_domain::audit::guard::{Cosignature, GuardRows, GuardWrites, NotedHead, RawCheckpoint, RawEntry, Scrub};
-use chancery_domain::audit::retention::{Hold, Purge, Retention, RetentionRows, RetentionWrites, SpanFacts};
+use chancery_domain::audit::months::{MonthPart, MonthWrites};
+use chancery_domain::audit::retention::{Hold, Month, Purge, Retention, RetentionRows, RetentionWrites, SpanFacts};
 use chancery_domain::audit::sinks::{SinkCursor, SinkRows, SinkWrites};
 use chancery_domain::audit::{
     AuditRows, AuditWrites, EventFilter, EventKind, LogHead, LoggedEvent, QueuedEvent, StoredCheckpoint,
@@ -60,6 +61,7 @@ pub struct Faults {
     answer: AtomicBool,
     queue: AtomicBool,
     directory: AtomicBool,
+    rooms: AtomicBool,
 }
 
 macro_rules! switches {
@@ -85,6 +87,8 @@ switches! {
     fail_queue queue,
     /// Every question to the directory.
     fail_directory directory,
+    /// There is no room for the running month in the log.
+    fail_rooms rooms,
 }
 
 fn check(fault: &AtomicBool) -> Result<(), StoreError> {
@@ -176,6 +180,26 @@ impl<S: Store> Store for Faulty<S> {
     async fn ping(&self) -> Result<(), StoreError> {
         check(&self.faults.begin)?;
         self.within.ping().await
+    }
+
+    async fn make_room(&self, moments: &[Timestamp]) -> Result<(), StoreError> {
+        check(&self.faults.begin)?;
+        self.within.make_room(moments).await
+    }
+
+    async fn months_open(&self, now: Timestamp, most: u64) -> Result<Option<u64>, StoreError> {
+        if self.faults.rooms.load(Ordering::SeqCst) {
+            return Ok(Some(0));
+        }
+        self.within.months_open(now, most).await
+    }
+
+    async fn take_out_spent(&self, before: Month) -> Result<Vec<MonthPart>, StoreError> {
+        self.within.take_out_spent(before).await
+    }
+
+    async fn put_back(&self, part: MonthPart) -> Result<(), StoreError> {
+        self.within.put_back(part).await
     }
 }
 
@@ -543,6 +567,7 @@ hand_on!(RetentionWrites {
     fn purge_events(purge: &Purge, end: u64, kept: &[EventKind]) -> u64;
     fn end_purge(first: u64, at: Timestamp) -> ();
 });
+hand_on!(MonthWrites { fn drop_month(part: MonthPart) -> bool; });
 hand_on!(ApprovalRows {
     fn approval(id: ApprovalId) -> Option<Approval>;
     fn approvals(

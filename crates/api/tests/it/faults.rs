@@ -23,6 +23,18 @@ async fn an_instance_whose_store_is_down_is_not_ready() {
     app.door(Limits::default()).anonymous("GET", "/readyz", None).await.ok();
 }
 
+/// What comes is queued, but nothing of it reaches the log.
+#[tokio::test]
+async fn an_instance_without_room_for_this_months_events_is_not_ready() {
+    let (backend, store) = Backend::faulty().await;
+    let app = TestApp::on(backend).await.door(Limits::default());
+    app.anonymous("GET", "/readyz", None).await.ok();
+    store.faults().fail_rooms(true);
+    app.door(Limits::default()).anonymous("GET", "/readyz", None).await.refused(503, "audit.unavailable");
+    store.faults().fail_rooms(false);
+    app.door(Limits::default()).anonymous("GET", "/readyz", None).await.ok();
+}
+
 #[tokio::test]
 async fn nothing_is_sealed_or_opened_without_its_event() {
     let (backend, store) = Backend::faulty().await;

@@ -4,8 +4,9 @@ use chancery_crypto::{checkpoint::SignedCheckpoint, merkle, proof::LogProof};
 use chancery_domain::{
     TenantId, Timestamp,
     audit::{
-        EventKind,
+        EventFilter, EventKind,
         guard::{self, Finding, IntegrityCheck},
+        months::{self as log_months, MonthPart},
         retention::{self, Purge, Tended},
         sequence,
     },
@@ -333,4 +334,40 @@ async fn what_went_is_in_no_file_of_the_database() {
     six_years(&app);
     purge(&app, &clinic).await.ok();
     assert_eq!(held(folder.path(), &texts), Vec::<String>::new());
+}
+
+/// The same of PostgreSQL, which overwrites nothing: the tables of the month go, and the platform's log tells of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_month_that_is_gone_for_everybody_is_dropped_and_told_of() {
+    let Some(backend) = Backend::postgres().await else { return };
+    let app = TestApp::on(backend).await;
+    let (ours, theirs) = (app.clinic("ours").await, app.clinic("theirs").await);
+    two_months(&app, &ours).await;
+    log_months::make_ahead(&app.instance).await.unwrap();
+    let event = json!({"type": "app.visit.november", "personal": {"note": "ben"}});
+    app.post(&theirs.service, "/v1/audit/events", event).await.created();
+    six_years(&app);
+    let none: [MonthPart; 0] = [];
+    assert_eq!(log_months::drop_spent(&app.instance).await.unwrap(), none);
+    purge(&app, &ours).await.ok();
+    // In September the other tenant has something, in October nobody.
+    let dropped = async || {
+        let dropped = log_months::drop_spent(&app.instance).await.unwrap();
+        dropped.iter().map(|part| format!("{} {}", part.month(), part.holds)).collect::<Vec<_>>()
+    };
+    assert_eq!(dropped().await, ["2026-10 events", "2026-10 personal"]);
+    purge(&app, &theirs).await.ok();
+    assert_eq!(dropped().await, ["2026-09 events", "2026-09 personal"]);
+    assert_eq!(log_months::drop_spent(&app.instance).await.unwrap(), none);
+    sequence::sequence(&app.instance, TenantId::PLATFORM).await.unwrap();
+    let kind = Some(EventKind::MonthDropped.as_str().to_owned());
+    let filter = EventFilter { kind, ..EventFilter::after(None, 100) };
+    let told = app.instance.store().view(TenantId::PLATFORM).await.unwrap().logged_events(&filter).await.unwrap();
+    assert_eq!(told.len(), 4);
+    let core: Value = serde_json::from_str(&told[0].event.core).unwrap();
+    assert_eq!(core["detail"], json!({"month": "2026-10", "older": 0, "what": "events"}));
+    for clinic in [&ours, &theirs] {
+        assert_eq!(guard::inspect(&app.instance, tenant(clinic)).await.unwrap(), []);
+    }
+    assert_eq!(guard::inspect(&app.instance, TenantId::PLATFORM).await.unwrap(), []);
 }

@@ -17,9 +17,12 @@ use crate::{
 };
 
 mod log_guard;
+mod months;
 mod recipients;
 mod schema;
 
+/// Fewer locks per connection are warned of: six years of months and their indexes are some 400.
+const LOCKS: i64 = 128;
 /// An older backup is warned of.
 const BACKUP_HOURS: i64 = 48;
 
@@ -276,6 +279,7 @@ async fn initialised(config: &Config, stores: &Stores, report: &mut Report) -> R
     let backup = view.newest_backup().await?;
     drop(view);
     log_guard::judge(config, stores, report).await?;
+    months::judge(stores, report).await?;
     custody(config, stores, backup, report).await?;
     let clear: u64 = stores.tenants().await?.iter().map(|entry| u64::from(entry.clear_fields)).sum();
     let judged = serve::judge_store(config, stores).await?;
@@ -323,14 +327,14 @@ async fn postgres(config: &Config, address: &PostgresAddress, report: &mut Repor
     let asked = async {
         let mut connection = PgConnectOptions::from_str(store_url(config, address).await?.expose())?.connect().await?;
         let row = sqlx::query(
-            "SELECT rolsuper OR rolbypassrls AS exempt, coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false) AS tls \
-             FROM pg_roles WHERE rolname = session_user",
+            "SELECT rolsuper OR rolbypassrls AS exempt, coalesce((SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()), false) AS tls, \
+             current_setting('max_locks_per_transaction')::bigint AS locks FROM pg_roles WHERE rolname = session_user",
         )
         .fetch_one(&mut connection)
         .await?;
-        anyhow::Ok((row.try_get::<bool, _>("exempt")?, row.try_get::<bool, _>("tls")?))
+        anyhow::Ok((row.try_get::<bool, _>("exempt")?, row.try_get::<bool, _>("tls")?, row.try_get::<i64, _>("locks")?))
     };
-    let Ok((exempt, tls)) = asked.await else { return };
+    let Ok((exempt, tls, locks)) = asked.await else { return };
     let worse = if config.is_dev() { State::Warn } else { State::Fail };
     report.judge(
         !exempt,
@@ -341,4 +345,11 @@ async fn postgres(config: &Config, address: &PostgresAddress, report: &mut Repor
     );
     let safe = tls || !address.is_remote();
     report.judge(safe, worse, "database TLS", if tls { "on" } else { "off" }, "write sslmode=verify-full");
+    report.judge(
+        locks >= LOCKS,
+        State::Warn,
+        "database locks",
+        format!("max_locks_per_transaction = {locks}"),
+        "set max_locks_per_transaction = 256 in the server's configuration: a question about a whole log locks each month's tables",
+    );
 }

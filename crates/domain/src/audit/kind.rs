@@ -301,6 +301,8 @@ codes! {
         PurgeOrdered = "audit.purge_ordered",
         /// They are gone.
         PurgeEnded = "audit.purge_ended",
+        /// A month in which nobody has anything any more left the disk whole.
+        MonthDropped = "audit.month_dropped",
         /// Something stored of a log is not what was written.
         IntegrityFailed = "log.integrity_failed",
         /// All that is stored of a log was looked at again.
@@ -454,6 +456,7 @@ impl EventKind {
             | Self::IndexDropped
             | Self::PurgeOrdered
             | Self::PurgeEnded
+            | Self::MonthDropped
             | Self::DatasetRemoved => Action::Delete,
             Self::UserLoggedIn
             | Self::UserChallenged

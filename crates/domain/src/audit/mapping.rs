@@ -339,7 +339,7 @@ impl EventKind {
             Self::RetentionChanged | Self::HoldLifted => (Topic::Log, High, true),
             Self::HoldPlaced => (Topic::Log, Medium, true),
             Self::PurgeOrdered => (Topic::Log, High, true),
-            Self::PurgeEnded => (Topic::Log, Low, false),
+            Self::PurgeEnded | Self::MonthDropped => (Topic::Log, Low, false),
 
             Self::AccessRefused | Self::AccessRefusedAnonymous => (Topic::Alert, Medium, true),
             Self::CredentialConflict | Self::TenantMismatch => (Topic::Alert, High, true),

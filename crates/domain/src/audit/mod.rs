@@ -25,6 +25,7 @@ pub mod guard;
 mod kind;
 pub mod leaf;
 pub mod mapping;
+pub mod months;
 pub mod page;
 pub mod query;
 pub mod receipt;

@@ -107,6 +107,30 @@ pub async fn logged_events_are_found(store: &impl Backend) {
     }
 }
 
+/// What was recorded in another century is found by its place, its id and its time like everything else; so is its personal part.
+pub async fn clocks_that_are_far_off_do_not_stop_the_log(store: &impl Backend) {
+    let moments = ["1969-12-31T23:59:59.999999Z", "2026-01-31T23:59:59.999999Z", "2026-02-01T00:00:00Z", "2199-07-01T00:00:00Z"];
+    let mut events: Vec<QueuedEvent> = (0..5).map(|n| queued_event(OURS, n)).collect();
+    for (event, moment) in events.iter_mut().zip([2, 0, 3, 1].map(|at| moments[at])) {
+        event.recorded_at = moment.parse().unwrap();
+        event.sealed = Some(moment.as_bytes().to_vec());
+    }
+    store.append_events(&events).await.unwrap();
+    let logged: Vec<LoggedEvent> = (0..).zip(events).map(|(index, event)| logged_event(event, index)).collect();
+    commit!(store, OURS, .log_events(&logged));
+    let mut view = view(store, OURS).await;
+    assert_eq!(view.logged_events(&EventFilter::after(None, 100)).await.unwrap(), logged);
+    assert_eq!(view.logged_events(&EventFilter::after(Some(1), 2)).await.unwrap(), logged[2..4]);
+    for event in &logged {
+        assert_eq!(view.logged_event(event.event.id).await.unwrap().as_ref(), Some(event));
+        let (from, to) = (event.event.recorded_at, event.event.recorded_at.plus_seconds(1));
+        let filter = EventFilter { from, to, ..EventFilter::after(None, 100) };
+        assert!(view.logged_events(&filter).await.unwrap().contains(event), "{from}");
+    }
+    let raw = view.raw_entries(1, 3).await.unwrap();
+    assert_eq!(raw.into_iter().map(|entry| entry.index).collect::<Vec<_>>(), [1, 2, 3]);
+}
+
 /// By each of the things that an event names, in the log's order, each event once; and by no part of a name.
 pub async fn events_are_found_by_what_they_name(store: &impl Backend) {
     let mut events: Vec<QueuedEvent> = (0..6).map(|n| queued_event(OURS, n)).collect();

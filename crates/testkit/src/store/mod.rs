@@ -159,6 +159,7 @@ macro_rules! store_conformance {
                 an_event_of_another_tenant_is_refused, an_event_is_queued_once, appended_events_reach_their_tenants,
                 a_failed_append_queues_nothing, many_events_fit_one_append, appending_nothing_is_fine, appends_at_once_all_land,
                 grown_queues_are_told_once, events_are_found_by_what_they_name, events_are_found_by_kinds_and_how_they_begin,
+                clocks_that_are_far_off_do_not_stop_the_log,
             ],
             retention: [
                 what_was_said_is_replaced, a_hold_reads_back_and_is_taken_away, a_purge_reads_back_and_ends_once,
