@@ -163,17 +163,17 @@ $$;
 -- For how many months from that of a moment on there is room, without a gap, counted to `most`.
 CREATE FUNCTION chancery_room(at BIGINT, most BIGINT) RETURNS BIGINT LANGUAGE plpgsql STABLE AS $$
 DECLARE
-    open BIGINT := 0;
+    counted BIGINT := 0;
     m RECORD;
 BEGIN
-    WHILE open < most LOOP
+    WHILE counted < most LOOP
         SELECT * INTO m FROM chancery_month(at);
         EXIT WHEN NOT chancery_events_fit(m.from_at, m.to_at) OR NOT chancery_sealed_fit(m.from_at, m.to_at);
-        open := open + 1;
+        counted := counted + 1;
         EXIT WHEN m.to_at IS NULL;
         at := m.to_at;
     END LOOP;
-    RETURN open;
+    RETURN counted;
 END;
 $$;
 
