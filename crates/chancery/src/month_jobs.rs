@@ -58,6 +58,8 @@ async fn drop_spent(instance: &Instance, metrics: &Metrics) {
                 tracing::info!(%holds, %month, "Dropped `{holds}` of {month}: nobody has anything there any more");
             }
         }
-        Err(error) => tracing::error!(error = chain(&error), "Could not drop a month of the audit log in which nothing is left"),
+        Err(error) => {
+            tracing::error!(error = chain(&error), "Could not drop a month of the audit log in which nothing is left")
+        }
     }
 }

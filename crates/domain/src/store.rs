@@ -69,8 +69,8 @@ use crate::{
     tenants::TenantRows,
     tenants::TenantState,
     tenants::TenantWrites,
-    tokens::ProofWrites,
     time::Timestamp,
+    tokens::ProofWrites,
     users::UserRows,
     users::UserWrites,
 };

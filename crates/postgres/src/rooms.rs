@@ -18,7 +18,8 @@ use crate::error::store;
 const PATIENCE: &str = "SET LOCAL lock_timeout = '2s'";
 
 /// Every part of one month, with the table it is a part of, and whether it is half out.
-const PARTS: &str = "SELECT t.parent, p.part, p.leaving FROM (VALUES ('audit_events_months'), ('audit_sealed_months')) AS t(parent)
+const PARTS: &str =
+    "SELECT t.parent, p.part, p.leaving FROM (VALUES ('audit_events_months'), ('audit_sealed_months')) AS t(parent)
     CROSS JOIN LATERAL chancery_parts(t.parent::regclass) AS p ORDER BY p.part";
 
 /// Parts that are out: they are called so and are no part of anything.
@@ -85,8 +86,7 @@ impl Rooms {
     /// They go out while others read and write. Whoever dies in between leaves them half out or out, and the next one goes on there.
     pub(crate) async fn take_out_spent(&self, before: Month) -> Result<Vec<MonthPart>, StoreError> {
         self.forget();
-        let parts: Vec<(String, String, bool)> =
-            sqlx::query_as(PARTS).fetch_all(&self.pool).await.map_err(store)?;
+        let parts: Vec<(String, String, bool)> = sqlx::query_as(PARTS).fetch_all(&self.pool).await.map_err(store)?;
         for (parent, name, leaving) in parts {
             let Some(part) = month_part(&name) else { continue };
             if leaving {

@@ -94,12 +94,14 @@ const ANYWHERE: &str = select_logged!("audit_events", "AND e.event_id = $2");
 /// How far from its id an event is looked for first, in seconds.
 const NEAR_SECONDS: i64 = 24 * 60 * 60;
 
-/// Personal parts, by ids that lie between `$3` and `$4`: so PostgreSQL knows in which months to look.
+/// Personal parts, by ids that lie between `$3` and `$4`: so PostgreSQL knows in which months to look. It is to look for one after
+/// the other there, not to read all between: of a page that was searched for, few of many are wanted.
 const PERSONAL: Sql = Sql::dialects(
     "SELECT event_id, sealed FROM audit_sealed WHERE tenant_id = $1 AND event_id IN (SELECT value FROM json_each($2))
         AND +event_id >= $3 AND +event_id <= $4",
-    "SELECT event_id, sealed FROM audit_sealed WHERE tenant_id = $1
-        AND event_id IN (SELECT json_array_elements_text($2::json)) AND event_id >= $3 AND event_id <= $4",
+    "SELECT s.event_id, s.sealed FROM json_array_elements_text($2::json) AS j(id) CROSS JOIN LATERAL (
+        SELECT event_id, sealed FROM audit_sealed
+        WHERE tenant_id = $1 AND event_id = j.id AND event_id >= $3 AND event_id <= $4 LIMIT 1) AS s",
 );
 
 // An absent bound is a null, which every row passes. Indexes start at 0, so "after -1" is all of them.

@@ -7,10 +7,8 @@ use chancery_domain::store::StoreError;
 
 use crate::{Driver, Row, Rows, Sql, Value};
 
-const DROP: Sql = Sql::dialects(
-    "SELECT 0 WHERE $1 = $2 AND 1 = 0",
-    "SELECT chancery_drop_part($2) WHERE $1 = 'ten_platform'",
-);
+const DROP: Sql =
+    Sql::dialects("SELECT 0 WHERE $1 = $2 AND 1 = 0", "SELECT chancery_drop_part($2) WHERE $1 = 'ten_platform'");
 
 const EVENTS: &str = "audit_events_";
 const PERSONAL: &str = "audit_sealed_";
@@ -53,7 +51,9 @@ mod tests {
 
     #[test]
     fn a_months_table_reads_back_from_its_name_and_nothing_else_is_one() {
-        for name in ["audit_events_2026_11", "audit_sealed_2026_12", "audit_events_until_2027_01", "audit_sealed_0000_01"] {
+        for name in
+            ["audit_events_2026_11", "audit_sealed_2026_12", "audit_events_until_2027_01", "audit_sealed_0000_01"]
+        {
             assert_eq!(month_part(name).map(month_table).as_deref(), Some(name));
         }
         let older = month_part("audit_events_until_2027_01").unwrap();

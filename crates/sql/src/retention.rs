@@ -1,6 +1,7 @@
 use async_trait::async_trait;
 use chancery_domain::audit::EventKind;
 use chancery_domain::audit::retention::{Hold, Purge, Retention, RetentionRows, RetentionWrites, SpanFacts};
+use chancery_domain::ids::EventId;
 use chancery_domain::store::StoreError;
 use chancery_domain::time::Timestamp;
 
@@ -23,23 +24,32 @@ const FACTS: Sql = Sql::dialects(
      FROM audit_events WHERE tenant_id = $1 AND idx >= $2 AND idx < $3",
 );
 
-const UNSEAL: &str = "DELETE FROM audit_sealed WHERE tenant_id = $1 AND event_id IN
-    (SELECT event_id FROM audit_events WHERE tenant_id = $1 AND idx >= $2 AND idx < $3)";
+/// What lies at some places: ids and times. By them PostgreSQL knows in which months to look for what goes.
+const PLACES: &str = "SELECT event_id, recorded_at FROM audit_events WHERE tenant_id = $1 AND idx >= $2 AND idx < $3";
 
+/// `$3` and `$4` are the lowest and the highest of the ids.
+const UNSEAL: Sql = Sql::dialects(
+    "DELETE FROM audit_sealed WHERE tenant_id = $1 AND event_id IN (SELECT value FROM json_each($2))
+        AND +event_id >= $3 AND +event_id <= $4",
+    "DELETE FROM audit_sealed WHERE tenant_id = $1 AND event_id IN (SELECT json_array_elements_text($2::json))
+        AND event_id >= $3 AND event_id <= $4",
+);
+
+/// `$5` and `$6` are the oldest and the newest time.
 const UNREFER: Sql = Sql::dialects(
     "DELETE FROM audit_references WHERE tenant_id = $1 AND idx >= $2 AND idx < $3 AND idx NOT IN
         (SELECT idx FROM audit_events WHERE tenant_id = $1 AND idx >= $2 AND idx < $3
-            AND kind IN (SELECT value FROM json_each($4)))",
+            AND +recorded_at >= $5 AND +recorded_at <= $6 AND kind IN (SELECT value FROM json_each($4)))",
     "DELETE FROM audit_references WHERE tenant_id = $1 AND idx >= $2 AND idx < $3 AND idx NOT IN
         (SELECT idx FROM audit_events WHERE tenant_id = $1 AND idx >= $2 AND idx < $3
-            AND kind IN (SELECT json_array_elements_text($4::json)))",
+            AND recorded_at >= $5 AND recorded_at <= $6 AND kind IN (SELECT json_array_elements_text($4::json)))",
 );
 
 const PURGE: Sql = Sql::dialects(
     "DELETE FROM audit_events WHERE tenant_id = $1 AND idx >= $2 AND idx < $3
-        AND kind NOT IN (SELECT value FROM json_each($4))",
+        AND +recorded_at >= $5 AND +recorded_at <= $6 AND kind NOT IN (SELECT value FROM json_each($4))",
     "DELETE FROM audit_events WHERE tenant_id = $1 AND idx >= $2 AND idx < $3
-        AND kind NOT IN (SELECT json_array_elements_text($4::json))",
+        AND recorded_at >= $5 AND recorded_at <= $6 AND kind NOT IN (SELECT json_array_elements_text($4::json))",
 );
 
 fn kinds(kept: &[EventKind]) -> Value {
@@ -185,9 +195,18 @@ impl<D: Driver> RetentionWrites for Rows<D> {
             )
             .await?;
         swapped(moved, "purge")?;
-        self.execute(UNSEAL, [from.clone(), to.clone()]).await?;
-        self.execute(UNREFER, [from.clone(), to.clone(), kinds(kept)]).await?;
-        self.execute(PURGE, [from, to, kinds(kept)]).await
+        let there: Vec<(EventId, Timestamp)> =
+            self.all("event", PLACES, [from.clone(), to.clone()], |row| Ok((row.parsed()?, row.time()?))).await?;
+        let (ids, times) = (there.iter().map(|(id, _)| *id), there.iter().map(|(_, at)| *at));
+        if let (Some(lowest), Some(highest)) = (ids.clone().min(), ids.clone().max()) {
+            self.execute(UNSEAL, [Value::list(ids), Value::text(lowest), Value::text(highest)]).await?;
+        }
+        // Without an event there, what names one goes all the same.
+        let oldest = Value::time(times.clone().min().unwrap_or(Timestamp::from_micros(0)));
+        let newest = Value::time(times.max().unwrap_or(Timestamp::from_micros(0)));
+        let bounds = [from, to, kinds(kept), oldest, newest];
+        self.execute(UNREFER, bounds.clone()).await?;
+        self.execute(PURGE, bounds).await
     }
 
     async fn end_purge(&mut self, first: u64, at: Timestamp) -> Result<(), StoreError> {

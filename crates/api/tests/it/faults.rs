@@ -30,7 +30,8 @@ async fn an_instance_without_room_for_this_months_events_is_not_ready() {
     let app = TestApp::on(backend).await.door(Limits::default());
     app.anonymous("GET", "/readyz", None).await.ok();
     store.faults().fail_rooms(true);
-    app.door(Limits::default()).anonymous("GET", "/readyz", None).await.refused(503, "audit.unavailable");
+    let app = app.door(Limits::default());
+    app.anonymous("GET", "/readyz", None).await.refused(503, "audit.unavailable");
     store.faults().fail_rooms(false);
     app.door(Limits::default()).anonymous("GET", "/readyz", None).await.ok();
 }

@@ -175,7 +175,10 @@ async fn without_room_nothing_moves_and_the_events_stay_queued() {
     let Some(database) = database().await else { return };
     let mut other = raw(&database).await;
     sqlx::query("BEGIN").execute(&mut other).await.unwrap();
-    sqlx::query("LOCK TABLE ONLY audit_events_months IN SHARE UPDATE EXCLUSIVE MODE").execute(&mut other).await.unwrap();
+    sqlx::query("LOCK TABLE ONLY audit_events_months IN SHARE UPDATE EXCLUSIVE MODE")
+        .execute(&mut other)
+        .await
+        .unwrap();
     let events = vec![event(OURS, 1, at("2031-05-05T00:00:00Z"))];
     database.append_events(&events).await.unwrap();
     let logged = [logged_event(events[0].clone(), 0)];
@@ -254,8 +257,11 @@ async fn room_is_made_while_others_read_and_write() {
 
 /// Where the server keeps a table, if it is on this machine.
 async fn file_of(connection: &mut PgConnection, table: &str) -> Option<PathBuf> {
-    let path: String =
-        sqlx::query_scalar("SELECT pg_relation_filepath($1::text::regclass)").bind(table).fetch_one(connection).await.unwrap();
+    let path: String = sqlx::query_scalar("SELECT pg_relation_filepath($1::text::regclass)")
+        .bind(table)
+        .fetch_one(connection)
+        .await
+        .unwrap();
     let admin = std::env::var("CHANCERY_TEST_POSTGRES_ADMIN_URL").ok()?;
     let mut admin = PgConnection::connect(&admin).await.unwrap();
     sqlx::query("CHECKPOINT").execute(&mut admin).await.unwrap();
@@ -463,7 +469,9 @@ async fn events_of_all_months_go_from_one_store_into_an_empty_one() {
     events[2].kind = EventKind::KeyActivated.as_str().to_owned();
     let logged = log(&from, 0, events).await;
     let (mut reading, mut writing) = (from.reading().await.unwrap(), to.writing().await.unwrap());
-    for table in TABLES.iter().filter(|table| ["audit_events", "audit_sealed", "audit_references"].contains(&table.name)) {
+    for table in
+        TABLES.iter().filter(|table| ["audit_events", "audit_sealed", "audit_references"].contains(&table.name))
+    {
         let columns = reading.columns(table).await.unwrap();
         assert_eq!(columns, writing.columns(table).await.unwrap());
         let rows = reading.page(&OURS.to_string(), table, Vec::new()).await.unwrap();
@@ -527,10 +535,8 @@ async fn a_store_of_before_keeps_its_rows() {
             .unwrap();
         expected.push((tenant, i64::try_from(n).unwrap(), id));
     }
-    let before: String = sqlx::query_scalar("SELECT pg_relation_filepath('audit_events')")
-        .fetch_one(&mut connection)
-        .await
-        .unwrap();
+    let before: String =
+        sqlx::query_scalar("SELECT pg_relation_filepath('audit_events')").fetch_one(&mut connection).await.unwrap();
     let text = std::fs::read_to_string(&files[ours]).unwrap();
     sqlx::raw_sql(sqlx::AssertSqlSafe(text)).execute(&mut connection).await.unwrap();
 

@@ -109,7 +109,8 @@ pub async fn logged_events_are_found(store: &impl Backend) {
 
 /// What was recorded in another century is found by its place, its id and its time like everything else; so is its personal part.
 pub async fn clocks_that_are_far_off_do_not_stop_the_log(store: &impl Backend) {
-    let moments = ["1969-12-31T23:59:59.999999Z", "2026-01-31T23:59:59.999999Z", "2026-02-01T00:00:00Z", "2199-07-01T00:00:00Z"];
+    let moments =
+        ["1969-12-31T23:59:59.999999Z", "2026-01-31T23:59:59.999999Z", "2026-02-01T00:00:00Z", "2199-07-01T00:00:00Z"];
     let mut events: Vec<QueuedEvent> = (0..5).map(|n| queued_event(OURS, n)).collect();
     for (event, moment) in events.iter_mut().zip([2, 0, 3, 1].map(|at| moments[at])) {
         event.recorded_at = moment.parse().unwrap();
