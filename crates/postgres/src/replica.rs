@@ -131,6 +131,10 @@ impl Driver for Noting {
         self.rooms.make(moments).await
     }
 
+    async fn make_room_within(&mut self, at: Timestamp) -> Result<(), StoreError> {
+        self.driver.execute("SELECT chancery_make_room($1)".into(), vec![Value::time(at)]).await.map(drop)
+    }
+
     async fn enter(&mut self, tenant: &str) -> Result<(), StoreError> {
         self.driver.enter(tenant).await
     }

@@ -3,6 +3,8 @@
 //! The list of tables is the whole knowledge: columns come from the catalogue, so a column that a migration adds is in the
 //! next backup. A test of each adapter compares the list with its schema. See `docs/adr/0007-backups.md`.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use chancery_domain::TenantId;
 use chancery_domain::audit::QueuedEvent;
@@ -261,12 +263,17 @@ pub trait ArchiveWrite: ArchiveRead {
 pub struct Archive<D> {
     driver: D,
     entered: String,
+    /// For which days room was made in the log; a day lies in one month.
+    days: BTreeSet<i64>,
 }
+
+/// A day in microseconds.
+const DAY: i64 = 86_400_000_000;
 
 impl<D: Driver> Archive<D> {
     /// Over this driver.
     pub const fn new(driver: D) -> Self {
-        Self { driver, entered: String::new() }
+        Self { driver, entered: String::new(), days: BTreeSet::new() }
     }
 
     async fn enter(&mut self, tenant: &str) -> Result<(), StoreError> {
@@ -343,8 +350,10 @@ impl<D: Transaction + Sync> ArchiveWrite for Archive<D> {
         self.enter(tenant).await?;
         let fitted = columns.iter().zip(row).map(|(column, value)| column.kind.fit(value));
         let args = fitted.collect::<Option<Vec<_>>>().ok_or_else(damaged)?;
-        if let Some(at) = moment(table, columns, &args) {
-            self.driver.make_room(&[at]).await?;
+        if let Some(at) = moment(table, columns, &args)
+            && self.days.insert(at.as_micros().div_euclid(DAY))
+        {
+            self.driver.make_room_within(at).await?;
         }
         let sql = args.len().checked_sub(1).and_then(|at| table.insert.get(at)).ok_or_else(damaged)?;
         self.driver.execute((*sql).into(), args).await.map(drop)

@@ -28,6 +28,12 @@ pub trait Driver: Send {
         Ok(())
     }
 
+    /// The same in this transaction, for who has moved events into the log in it already: a month that another connection made
+    /// is not seen then. Others who make room wait for its end.
+    async fn make_room_within(&mut self, _at: Timestamp) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Makes another tenant's rows visible, where the engine has row security.
     async fn enter(&mut self, tenant: &str) -> Result<(), StoreError>;
 }

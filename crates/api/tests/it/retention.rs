@@ -346,6 +346,9 @@ async fn a_month_that_is_gone_for_everybody_is_dropped_and_told_of() {
     log_months::make_ahead(&app.instance).await.unwrap();
     let event = json!({"type": "app.visit.november", "personal": {"note": "ben"}});
     app.post(&theirs.service, "/v1/audit/events", event).await.created();
+    for clinic in [&ours, &theirs] {
+        sequence::sequence(&app.instance, tenant(clinic)).await.unwrap();
+    }
     six_years(&app);
     let none: [MonthPart; 0] = [];
     assert_eq!(log_months::drop_spent(&app.instance).await.unwrap(), none);
