@@ -39,7 +39,7 @@ fn event(tenant: TenantId, n: u64, recorded_at: Timestamp) -> QueuedEvent {
 /// Queues and logs events, from this place of the log on.
 async fn log(store: &Postgres, first: u64, events: Vec<QueuedEvent>) -> Vec<LoggedEvent> {
     store.append_events(&events).await.unwrap();
-    let tenant = events[0].tenant;
+    let tenant = events.first().unwrap().tenant;
     let logged: Vec<LoggedEvent> = (first..).zip(events).map(|(index, event)| logged_event(event, index)).collect();
     let mut tx = store.begin(tenant).await.unwrap();
     tx.log_events(&logged).await.unwrap();
