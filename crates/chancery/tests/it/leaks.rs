@@ -1,8 +1,10 @@
-//! No e-mail, name or sealed value reaches the log or the store in clear.
+//! No e-mail, name or sealed value reaches the log or the store in clear; what does is found by `chancery audit sample-logs`.
 
-use serde_json::json;
+use std::{io::Write as _, path::Path, process::Stdio};
 
-use crate::support::{Served, admin_key, files, tenant};
+use serde_json::{Value, json};
+
+use crate::support::{Served, admin_key, chancery, files, run, stderr, stdout, tenant};
 
 const SECRETS: [&str; 5] =
     ["ada.planted@clinic.example", "Adaplanted", "Lovelaceplanted", "Tr0ub4dor&3-planted", "999-12-3456"];
@@ -10,7 +12,9 @@ const SECRETS: [&str; 5] =
 #[tokio::test]
 async fn neither_log_nor_store_has_personal_data() {
     let folder = tempfile::tempdir().unwrap();
-    let server = Served::start(&["--dev"], folder.path(), &[("CHANCERY__LOG__LEVEL", "trace")]);
+    // Strict: a line in which something had to be removed fails.
+    let variables = [("CHANCERY__LOG__LEVEL", "trace"), ("CHANCERY_LOG_STRICT", "1")];
+    let server = Served::start(&["--dev"], folder.path(), &variables);
     let roles = ["tenant_admin", "service", "security_officer"];
     let (_, key) = tenant(&server, &admin_key(folder.path()), "quiet", &roles).await;
     let [email, first, last, password, ssn] = SECRETS;
@@ -38,4 +42,69 @@ async fn neither_log_nor_store_has_personal_data() {
         }
     }
     assert!(holds(log.as_bytes(), "/v1/users"), "the log says something");
+    assert!(!log.contains("panicked"), "{log}");
+
+    // The same lines, sampled as an operator does: nothing, and that is in the platform's log.
+    let file = folder.path().join("server.log");
+    std::fs::write(&file, &log).unwrap();
+    let clean = sampled(folder.path(), &[file.to_str().unwrap()]);
+    assert_eq!(clean.0, 0, "{}", clean.1);
+    assert!(clean.1["lines"].as_u64().unwrap() > 5, "{}", clean.1);
+    assert_eq!((&clean.1["found"], &clean.1["places"]), (&json!(0), &json!([])));
+
+    // With a leak in it.
+    let planted = format!("{log}{{\"message\":\"asked\",\"patientName\":\"Jane\"}}\nto {email}, SSN {ssn}\n");
+    std::fs::write(&file, &planted).unwrap();
+    let (code, found) = sampled(folder.path(), &[file.to_str().unwrap(), "--places", "2"]);
+    let lines = log.lines().count();
+    assert_eq!((code, &found["found"]), (30, &json!(3)), "{found}");
+    assert_eq!(found["classes"], json!({"personal_name": 1, "email": 1, "ssn": 1}));
+    let place = |line: usize, class: &str| json!({"line": line, "class": class});
+    assert_eq!(found["places"], json!([place(lines + 1, "personal_name"), place(lines + 2, "email")]));
+    assert!(!found.to_string().contains("Jane") && !found.to_string().contains("planted"), "{found}");
+
+    let server = Served::start(&["--dev"], folder.path(), &[]);
+    let body = json!({"description": "auditor", "roles": ["platform_auditor"]});
+    let auditor = server.must("POST", "/v1/api-keys", &admin_key(folder.path()), Some(body)).await;
+    let auditor = auditor["key"].as_str().unwrap();
+    for (sample, outcome, total) in [(&clean.1, 0, 0), (&found, 4, 3)] {
+        let id = sample["event_id"].as_str().unwrap();
+        let event = server.must("GET", &format!("/v1/audit/events/{id}"), auditor, None).await;
+        let core: Value = serde_json::from_str(event["core"].as_str().unwrap()).unwrap();
+        assert_eq!((&core["type"], &core["outcome"]), (&json!("audit.logs_sampled"), &json!(outcome)));
+        assert_eq!((&core["detail"]["lines"], &core["detail"]["found"]), (&sample["lines"], &json!(total)));
+    }
+}
+
+/// What `chancery audit sample-logs` says, and its exit code.
+fn sampled(data: &Path, arguments: &[&str]) -> (i32, Value) {
+    let data = ["--dev", "--data", data.to_str().unwrap(), "--json"];
+    let output = run(&["audit", "sample-logs"].iter().chain(arguments).chain(&data).copied().collect::<Vec<_>>());
+    let text = stdout(&output);
+    (output.status.code().unwrap(), serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}{}", stderr(&output))))
+}
+
+#[tokio::test]
+async fn lines_are_sampled_from_standard_input_and_since_a_moment() {
+    let folder = tempfile::tempdir().unwrap();
+    Served::dev(folder.path()).stop();
+    let data = folder.path().to_str().unwrap();
+    let since = ["--since", "2026-11-26T02:00:00Z"];
+    let mut child = chancery(&["audit", "sample-logs", "-", "--dev", "--data", data])
+        .args(since)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let text = "2026-11-26T01:00:00Z INFO a@clinic.example\n2026-11-26T03:00:00Z INFO apiKey=k1 sent\n";
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = stdout(&output);
+    assert_eq!(output.status.code(), Some(30), "{said}{}", stderr(&output));
+    assert!(said.contains("line 2: secret_name") && said.contains("1 line(s)"), "{said}");
+    assert!(!said.contains("email") && !said.contains("k1"), "{said}");
+    // What cannot be read is no clean log.
+    let none = run(&["audit", "sample-logs", "/nowhere/at/all", "--dev", "--data", data]);
+    assert_eq!(none.status.code(), Some(1), "{}", stderr(&none));
 }

@@ -85,7 +85,11 @@ fn is_long_ago(date: &str, now: Timestamp) -> bool {
 fn is_machine_made(word: &str) -> bool {
     let hex = word.len() >= 16 && word.bytes().all(|byte| byte.is_ascii_hexdigit()) && !is_number(word);
     let ulid = word.len() == 26 && word.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase());
-    hex || ulid
+    let is_hyphen = |at: usize| matches!(at, 8 | 13 | 18 | 23);
+    let uuid = word.len() == 36
+        && word.bytes().enumerate().all(|(at, byte)| if is_hyphen(at) { byte == b'-' } else { byte.is_ascii_hexdigit() })
+        && word.bytes().any(|byte| byte.is_ascii_alphabetic());
+    hex || ulid || uuid
 }
 
 /// 32 bytes in base64url.
@@ -236,6 +240,7 @@ mod tests {
             "crt_01M8CWSTFND6KWW8PXWW231223",
             "01M8CW123456789WW8PXWW2312",
             "12345678901234567890123456789012345678901234567890123456789abcde",
+            "1234abcd-12ab-34cd-56ef-1234567890ab",
             "/v1/certificates/{id}",
             "application/pdf",
             "Ed25519",
