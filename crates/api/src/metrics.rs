@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use axum::{Router, extract::State, response::IntoResponse, routing::get};
 use chancery_domain::{
     Instance,
+    access::{Bearer, Stands},
     audit::QueuedEvent,
     ids::TenantId,
     store::{Epochs, Store, StoreError, Tx, View},
@@ -525,6 +526,10 @@ impl Store for Timed {
 
     async fn fresh_view(&self, tenant: TenantId) -> Result<Box<dyn View>, StoreError> {
         self.store.fresh_view(tenant).await
+    }
+
+    async fn bearer(&self, tenant: TenantId, bearer: &Bearer) -> Result<Stands, StoreError> {
+        self.store.bearer(tenant, bearer).await
     }
 
     async fn append_events(&self, events: &[QueuedEvent]) -> Result<Epochs, StoreError> {
