@@ -83,8 +83,7 @@ impl<D: Driver> BearerRows for Rows<D> {
             Whose::Person(user, session) => (Some(user), session, None),
             Whose::Client(key) => (None, None, Some(key)),
         };
-        let args =
-            [Value::text(bearer.token), Value::opt_text(user), Value::opt_text(session), Value::opt_text(key)];
+        let args = [Value::text(bearer.token), Value::opt_text(user), Value::opt_text(session), Value::opt_text(key)];
         let mut stands = Stands::default();
         for part in self.all("bearer", STANDS, args, read).await? {
             match part {

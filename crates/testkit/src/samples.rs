@@ -15,8 +15,8 @@ use chancery_domain::ids::{
     ApiKeyId, ApprovalId, CertificateId, EventId, FieldId, IdentityProviderId, IndexId, KeyId, OneTimeId, PasskeyId,
     RecipientId, RequestId, SessionId, SubjectId, TableId, UserId,
 };
-use chancery_domain::instance::{Deployment, Environment, Settings, TenantMismatch};
 use chancery_domain::indexes::{Index, IndexKind, IndexState, IndexVersion, Rule};
+use chancery_domain::instance::{Deployment, Environment, Settings, TenantMismatch};
 use chancery_domain::keyring::{
     AccessPolicy, BackupState, HsmLink, Key, KeyBackup, KeyCheck, KeyOrigin, KeyPurpose, KeyState, KeyType, KeyVersion,
     Managed, OwnMode, OwnWrap, ProviderKind, Revocation, RevocationReason, RootRecipient, StoredMaterial, TenantKey,

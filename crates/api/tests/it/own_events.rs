@@ -170,7 +170,11 @@ async fn a_disclosure_without_the_person_is_refused() {
         let refused = app.post(&clinic.service, PATH, told(references)).await;
         refused.refused(422, "request.invalid");
         let errors = &refused.json()["errors"];
-        assert_eq!((&errors[0]["pointer"], &errors[0]["code"]), (&json!("/references"), &json!("required")), "{errors}");
+        assert_eq!(
+            (&errors[0]["pointer"], &errors[0]["code"]),
+            (&json!("/references"), &json!("required")),
+            "{errors}"
+        );
     }
     let person = json!([{"kind": "subject", "id": "MRN-1"}]);
     let items = json!({"items": [told(person.clone()), told(row)]});
@@ -187,7 +191,8 @@ async fn a_patients_number_in_the_form_of_an_id_does_not_come_into_a_leaf() {
     let app = TestApp::new().await;
     let clinic = app.clinic("ours").await;
     let on = |id: &str| json!({"type": "app.x", "resource": {"kind": "certificate", "id": id}});
-    for number in ["crt_000000000000000MRN73519284", "mrn_01J9Z3K0Q5V8WXYZ0123456789", "crt_01J9Z3K0Q50000000073519284"] {
+    for number in ["crt_000000000000000MRN73519284", "mrn_01J9Z3K0Q5V8WXYZ0123456789", "crt_01J9Z3K0Q50000000073519284"]
+    {
         let refused = app.post(&clinic.service, PATH, on(number)).await;
         refused.refused(422, "request.invalid");
         assert_eq!(refused.json()["errors"][0]["pointer"], "/resource/id", "{number}");

@@ -222,7 +222,8 @@ async fn a_new_token_asks_the_store_once() {
     let of_person = genuine(&app, &clinic).await.token;
     let of_program = service(&app, &clinic).await.token(&app).await.bearer;
     let id = RequestId::from_bytes([1; 16]);
-    let request = RequestInfo { id, address: None, user_agent: None, key: None, route: "/v1/auth/session", method: "GET" };
+    let request =
+        RequestInfo { id, address: None, user_agent: None, key: None, route: "/v1/auth/session", method: "GET" };
     for token in [of_person, of_program] {
         // What was remembered of it is over; the keys are in memory.
         app.clock.advance_seconds(1);

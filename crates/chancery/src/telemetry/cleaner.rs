@@ -249,7 +249,8 @@ fn marked(text: &str, found: &mut Vec<Found>) {
     for (at, _) in text.match_indices("://") {
         let start = at + 3;
         let host = text.get(start..).unwrap_or_default();
-        let host = host.split(|letter: char| letter.is_whitespace() || "/?#\"'".contains(letter)).next().unwrap_or_default();
+        let host =
+            host.split(|letter: char| letter.is_whitespace() || "/?#\"'".contains(letter)).next().unwrap_or_default();
         if let Some((login, _)) = host.rsplit_once('@')
             && login.contains(':')
         {
@@ -497,12 +498,17 @@ mod tests {
     #[test]
     fn what_is_found_twice_is_removed_once() {
         assert_eq!(cleaned("ssn=123-45-6789"), "ssn=[removed: personal_name]");
-        assert_eq!(cleaned("Authorization: Bearer chy_prod_0123456789abcdefghijklmnop"), "Authorization: Bearer [removed: own_secret]");
+        assert_eq!(
+            cleaned("Authorization: Bearer chy_prod_0123456789abcdefghijklmnop"),
+            "Authorization: Bearer [removed: own_secret]"
+        );
     }
 
     #[test]
     fn letters_of_any_length_are_no_danger() {
-        for text in ["é=1 patient名=x ssn：1", "password=é", "🦀 123-45-6789 🦀", "=", ":", "ssn=", "\u{3000}a@b.example"] {
+        for text in
+            ["é=1 patient名=x ssn：1", "password=é", "🦀 123-45-6789 🦀", "=", ":", "ssn=", "\u{3000}a@b.example"]
+        {
             let _ = cleaned(text);
         }
         assert_eq!(cleaned("🦀\u{3000}123-45-6789\u{3000}🦀"), "🦀\u{3000}[removed: ssn]\u{3000}🦀");

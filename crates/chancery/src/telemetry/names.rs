@@ -51,7 +51,19 @@ const ANYWHERE: [(&str, Class); 16] = [
 
 /// A name that ends so tells of a secret without being one: `api_key.id`, `token_type`.
 const TELLS_OF: [&str; 14] = [
-    "id", "ids", "kid", "version", "versions", "kind", "type", "count", "state", "status", "expires", "at", "seconds",
+    "id",
+    "ids",
+    "kid",
+    "version",
+    "versions",
+    "kind",
+    "type",
+    "count",
+    "state",
+    "status",
+    "expires",
+    "at",
+    "seconds",
     "algorithm",
 ];
 
@@ -151,7 +163,9 @@ mod tests {
             ];
             for name in styles {
                 assert!(known(&name).is_some(), "{name}");
-                for longer in [format!("user_{name}"), format!("{name}_old"), format!("my-{name}-2"), format!("the.{name}")] {
+                for longer in
+                    [format!("user_{name}"), format!("{name}_old"), format!("my-{name}-2"), format!("the.{name}")]
+                {
                     assert!(known(&longer).is_some(), "{longer}");
                 }
             }
@@ -160,7 +174,9 @@ mod tests {
 
     #[test]
     fn schedules_are_known_as_au_11_asks() {
-        for name in ["assignments", "absences", "staffAssignment", "ABSENCE_REASON", "on-call", "sick_leave", "shiftPlan"] {
+        for name in
+            ["assignments", "absences", "staffAssignment", "ABSENCE_REASON", "on-call", "sick_leave", "shiftPlan"]
+        {
             assert_eq!(known(name), Some(Class::ScheduleName), "{name}");
         }
     }
@@ -181,7 +197,9 @@ mod tests {
 
     #[test]
     fn what_only_tells_of_a_secret_is_not_one() {
-        for name in ["api_key.id", "tokenType", "session.id", "key_version", "secret_count", "passkey.id", "class_name", "key"] {
+        for name in
+            ["api_key.id", "tokenType", "session.id", "key_version", "secret_count", "passkey.id", "class_name", "key"]
+        {
             assert_eq!(known(name), None, "{name}");
         }
         // Some ids are secrets, and every id of a person is personal.

@@ -40,9 +40,7 @@ fn logged(format: LogFormat, log: impl FnOnce()) -> String {
 
 fn usual() {
     let span = tracing::info_span!("request", request_id = "req_1", password = "hunter2");
-    span.in_scope(|| {
-        tracing::info!(status = 200_u16, colour = "a@b.example", error = "a \"quote\"\nline", "Answered")
-    });
+    span.in_scope(|| tracing::info!(status = 200_u16, colour = "a@b.example", error = "a \"quote\"\nline", "Answered"));
 }
 
 fn count(class: &str) -> u64 {

@@ -1,6 +1,12 @@
 //! No e-mail, name or sealed value reaches the log or the store in clear; what does is found by `chancery audit sample-logs`.
 
-use std::{io::Write as _, path::Path, process::Stdio};
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use serde_json::{Value, json};
 
@@ -32,6 +38,9 @@ async fn neither_log_nor_store_has_personal_data() {
     let bad = json!({ "items": [{ "table": ssn, "column": last, "row": first, "value": email }] });
     server.send("POST", "/v1/seal", &key, Some(bad)).await;
     let (_, log) = server.stop();
+    let (data, out) = (folder.path().to_str().unwrap(), folder.path().join("backup"));
+    let saved = run(&["backup", "--dev", "--data", data, "--out", out.to_str().unwrap()]);
+    assert!(saved.status.success(), "{}", stderr(&saved));
 
     let holds =
         |haystack: &[u8], needle: &str| haystack.windows(needle.len()).any(|window| window == needle.as_bytes());
@@ -107,4 +116,43 @@ async fn lines_are_sampled_from_standard_input_and_since_a_moment() {
     // What cannot be read is no clean log.
     let none = run(&["audit", "sample-logs", "/nowhere/at/all", "--dev", "--data", data]);
     assert_eq!(none.status.code(), Some(1), "{}", stderr(&none));
+}
+
+/// An abort with every limit lifted before it started, and beside it one of a process that forbids nothing.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_abort_leaves_no_core_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let cores = || {
+        files(folder.path()).into_iter().filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("core"))
+    };
+    let unlimited = |command: &str| {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit -c unlimited 2>/dev/null; {command}")]).current_dir(folder.path());
+        // None of our own variables from outside.
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CHANCERY")) {
+            shell.env_remove(name);
+        }
+        shell
+    };
+    let _ = unlimited("kill -ABRT $$").status().unwrap();
+    let leaves_some = cores().count() > 0;
+    cores().for_each(|core| std::fs::remove_file(core).unwrap());
+
+    let mut child = unlimited("exec \"$0\" serve --dev --data data --listen 127.0.0.1:0")
+        .arg(env!("CARGO_BIN_EXE_chancery"))
+        .env("CHANCERY__SERVER__METRICS_LISTEN", "127.0.0.1:0")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.contains(" ready at "), "{line}");
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", child.id())).unwrap();
+    let limit = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(limit.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"], "{limit}");
+    kill_process(Pid::from_child(&child), Signal::ABORT).unwrap();
+    assert!(!child.wait().unwrap().success());
+    assert_eq!(cores().count(), 0, "a process that forbids nothing leaves one here: {leaves_some}");
 }

@@ -87,7 +87,10 @@ fn is_machine_made(word: &str) -> bool {
     let ulid = word.len() == 26 && word.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase());
     let is_hyphen = |at: usize| matches!(at, 8 | 13 | 18 | 23);
     let uuid = word.len() == 36
-        && word.bytes().enumerate().all(|(at, byte)| if is_hyphen(at) { byte == b'-' } else { byte.is_ascii_hexdigit() })
+        && word
+            .bytes()
+            .enumerate()
+            .all(|(at, byte)| if is_hyphen(at) { byte == b'-' } else { byte.is_ascii_hexdigit() })
         && word.bytes().any(|byte| byte.is_ascii_alphabetic());
     hex || ulid || uuid
 }

@@ -58,11 +58,7 @@ pub async fn everything_that_may_stop_a_token_is_seen(store: &impl Backend) {
     let mut expected = Stands {
         tenant: Some((tenant(1).slug, TenantState::Active)),
         revocations: Vec::new(),
-        user: Some(BearingUser {
-            username: user(1).username,
-            state: user(1).state,
-            roles: user(1).roles,
-        }),
+        user: Some(BearingUser { username: user(1).username, state: user(1).state, roles: user(1).roles }),
         session: Some(BearingSession {
             user: session(1).user,
             state: SessionState::Active,

@@ -78,7 +78,8 @@ pub(crate) async fn run(args: SampleLogsArgs) -> Result<ExitCode> {
         for (class, count) in &sample.found {
             say(format_args!("{class:<15} {count}"));
         }
-        let verdict = if total == 0 { "nothing was found" } else { "see docs/guides/audit.md; keep the lines from others" };
+        let verdict =
+            if total == 0 { "nothing was found" } else { "see docs/guides/audit.md; keep the lines from others" };
         say(format_args!("Searched        {} line(s): {verdict}. Kept as {event} in the platform's log", sample.lines));
     }
     Ok(if total == 0 { ExitCode::SUCCESS } else { ExitCode::from(FAILED) })
@@ -173,7 +174,10 @@ mod tests {
         assert_eq!((later.lines, later.counts[&Class::Email]), (3, 2));
         assert_eq!(later.places, [(3, Class::Email), (4, Class::Email)]);
         let sample = later.sample();
-        assert_eq!((sample.total(), sample.from, sample.from), (3, Some("2026-11-26T03:00:00.5Z".parse().unwrap()), sample.to));
+        assert_eq!(
+            (sample.total(), sample.from, sample.from),
+            (3, Some("2026-11-26T03:00:00.5Z".parse().unwrap()), sample.to)
+        );
     }
 
     #[test]
