@@ -51,7 +51,7 @@ pub async fn tell_sampled(instance: &Instance, sample: &Sample) -> Result<EventI
         }
     }
     for (class, count) in sample.found.iter().filter(|(_, count)| *count > 0) {
-        told = told.with(*class, Detail::Count(*count));
+        told = told.with(class, Detail::Count(*count));
     }
     note_all(instance, Actor::System(&request), TenantId::PLATFORM, vec![told]).await?;
     Ok(event)
