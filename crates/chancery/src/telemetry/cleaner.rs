@@ -302,7 +302,9 @@ fn named(text: &str, found: &mut Vec<Found>) {
         let length = value.len();
         // In prose a colon stands after many a word: `Refused a token: expired`.
         let is_prose = *byte == b':' && blank && !is_quoted && is_plain_word(value);
-        if is_prose || is_nothing(value) || was_removed(value) {
+        // An address on a network is looked at by itself: most are of machines.
+        let is_address = value.parse::<SocketAddr>().is_ok() || value.parse::<IpAddr>().is_ok();
+        if is_prose || is_address || is_nothing(value) || was_removed(value) {
             continue;
         }
         let more = if class == Class::PersonalName { further_names(text, start + length) } else { 0 };
@@ -490,6 +492,7 @@ mod tests {
             "a chy_ prefix, Basic authentication, bearer tokens",
             "chancery_domain::tokens::verify",
             "password: null, token=none",
+            "Ready address=127.0.0.1:8700 environment=development",
         ] {
             assert_eq!(cleaned(text), text);
         }
