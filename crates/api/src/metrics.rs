@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use axum::{Router, extract::State, response::IntoResponse, routing::get};
 use chancery_domain::{
     Instance, Timestamp,
+    access::{Bearer, Stands},
     audit::{
         QueuedEvent,
         months::{COUNTED, MonthPart},
@@ -131,6 +132,7 @@ pub struct Metrics {
     unreviewed: Gauge<u64, AtomicU64>,
     open_failures: Family<Class, Counter>,
     suspected: Family<Class, Counter>,
+    log_values: Family<Class, Counter>,
     integrity_failures: Family<Check, Counter>,
     scrubbed: Counter,
     unwitnessed: Gauge<u64, AtomicU64>,
@@ -153,7 +155,11 @@ pub struct Metrics {
     export_lag: Family<SinkName, Gauge<u64, AtomicU64>>,
     export_status: Family<SinkState, Gauge<u64, AtomicU64>>,
     instance: OnceLock<Weak<Instance>>,
+    log: OnceLock<Counted>,
 }
+
+/// Counts by class.
+type Counted = fn() -> Vec<(&'static str, u64)>;
 
 const SECONDS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
@@ -187,6 +193,7 @@ impl Metrics {
             unreviewed: Gauge::default(),
             open_failures: Family::default(),
             suspected: Family::default(),
+            log_values: Family::default(),
             integrity_failures: Family::default(),
             scrubbed: Counter::default(),
             unwitnessed: Gauge::default(),
@@ -209,6 +216,7 @@ impl Metrics {
             export_lag: Family::default(),
             export_status: Family::default(),
             instance: OnceLock::new(),
+            log: OnceLock::new(),
             registry: Registry::default(),
         };
         registry.register("http_requests", "Requests that were answered", metrics.requests.clone());
@@ -270,6 +278,11 @@ impl Metrics {
             "chancery_phi_suspected",
             "What looked like personal data where none belongs, by what it looked like",
             metrics.suspected.clone(),
+        );
+        registry.register(
+            "chancery_log_values_removed",
+            "Values removed from the program's own log lines, by what they were: each is a fault of the program",
+            metrics.log_values.clone(),
         );
         registry.register(
             "chancery_key_anomalies",
@@ -428,7 +441,16 @@ impl Metrics {
         let _ = self.instance.set(Arc::downgrade(instance));
     }
 
+    /// From where it is read what was removed from log lines.
+    pub fn watch_log(&self, removed: Counted) {
+        let _ = self.log.set(removed);
+    }
+
     fn read(&self) {
+        for (class, count) in self.log.get().map(|removed| removed()).unwrap_or_default() {
+            let counter = self.log_values.get_or_create(&Class { class });
+            counter.inc_by(count.saturating_sub(counter.get()));
+        }
         let Some(instance) = self.instance.get().and_then(Weak::upgrade) else { return };
         let catch_up = |counter: &Counter, count: u64| {
             counter.inc_by(count.saturating_sub(counter.get()));
@@ -534,6 +556,10 @@ impl Store for Timed {
 
     async fn fresh_view(&self, tenant: TenantId) -> Result<Box<dyn View>, StoreError> {
         self.store.fresh_view(tenant).await
+    }
+
+    async fn bearer(&self, tenant: TenantId, bearer: &Bearer) -> Result<Stands, StoreError> {
+        self.store.bearer(tenant, bearer).await
     }
 
     async fn append_events(&self, events: &[QueuedEvent]) -> Result<Epochs, StoreError> {

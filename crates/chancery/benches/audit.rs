@@ -24,7 +24,7 @@ use std::{
 };
 
 use chancery::clock::SystemClock;
-use chancery_crypto::{Secret, merkle, password::Cost, random::SystemRandom, sha256};
+use chancery_crypto::{Secret, merkle, random::SystemRandom, sha256};
 use chancery_domain::{
     Instance, TenantId,
     access::{
@@ -35,10 +35,10 @@ use chancery_domain::{
     datasets::tables::NoTables,
     ids::{NodeId, RequestId},
     initialise::{FirstAdmin, initialise},
-    instance::{Deployment, Environment, Ports, Settings, TenantMismatch},
+    instance::Ports,
     store::{Directory, Store},
-    tokens::TokenAlgorithm,
 };
+use chancery_testkit::samples::settings;
 use serde_json::json;
 use sqlx::{PgPool, SqlitePool, postgres::PgPoolOptions, sqlite::SqlitePoolOptions};
 
@@ -214,29 +214,7 @@ async fn opened<S: Store + Directory + 'static>(store: Arc<S>, directory: Arc<S>
     (instance, Call { caller, request, once: None })
 }
 
-fn settings() -> Settings {
-    Settings {
-        name: "chancery.test".to_owned(),
-        issuer: "https://chancery.test".to_owned(),
-        environment: Environment::Development,
-        deployment: Deployment::MultiTenant,
-        tenant_mismatch: TenantMismatch::Ignore,
-        access_minutes: 15,
-        token_algorithm: TokenAlgorithm::Es256,
-        token_rotation_days: 90,
-        refresh_days: 7,
-        session_days: 30,
-        access_token_cookie: false,
-        root_lease_seconds: 900,
-        lease_memory_mib: 160,
-        password_cost: Cost { memory_kib: 64, passes: 1, lanes: 1 },
-        legacy: None,
-        api_key_per_minute: 0,
-        login_400: false,
-    }
-}
-
-/// An event like that of a sealing.
+/// An event with the details of an opening, of a kind that needs no keys.
 async fn event(instance: &Instance, call: &Call) {
     let names = Detail::Names(vec!["patients.name".to_owned(), "patients.ssn".to_owned()]);
     let event = Event::new(EventKind::AuditRead).with("fields", names).with("count", Detail::Count(2));

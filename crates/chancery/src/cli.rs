@@ -11,6 +11,7 @@ use crate::{
         witness,
     },
     config::Flags,
+    no_dumps,
 };
 
 /// The security layer for applications that hold other people's health data.
@@ -130,6 +131,10 @@ impl From<ConfigArgs> for Flags {
 /// Runs what was typed.
 pub fn main() -> ExitCode {
     let command = Cli::parse().command;
+    // Before a key is in memory.
+    if let Err(error) = no_dumps::forbid() {
+        return failed(&anyhow::Error::from(error).context("cannot forbid core files of this process"));
+    }
     // Before any runtime: the module inside may do with its process what it likes.
     #[cfg(feature = "kms-pkcs11")]
     if matches!(command, Command::Pkcs11Worker) {

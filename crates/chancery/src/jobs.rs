@@ -1,61 +1,33 @@
 //! What goes on in the background: logs grow, heads are signed, counts are written, old things forgotten.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use chancery_api::Metrics;
-use chancery_domain::{
-    Instance, TenantId, api_keys,
-    approvals::DeedKind,
-    audit::{self, sequence::SequenceError},
-    idempotency, jobs,
-    keyring::{
-        self,
-        destruction::{Away, destroy_due},
-        schedule,
-        staged::{self, Tended},
-    },
-    tenants::TenantState,
-};
+use chancery_domain::{Instance, TenantId, api_keys, audit, idempotency, keyring};
 use tokio::{
     sync::watch,
     task::JoinHandle,
     time::{MissedTickBehavior, interval},
 };
 
+use self::{
+    keys::{destroy, schedule_keys, tend_token_keys},
+    sequencer::Sequencer,
+};
 use crate::{
     backup::tombstones, config::Config, dataset_jobs, destroyed_list, guard_jobs, month_jobs, retention_jobs, sinks,
     subject_jobs, wiring::Stores,
 };
 
+mod keys;
+mod sequencer;
+
 /// Another node's change of keys is known here after that, and a little.
 const FOLLOW_EVERY: Duration = Duration::from_millis(250);
-const SEQUENCE_EVERY: Duration = Duration::from_millis(250);
-const SWEEP_EVERY: Duration = Duration::from_secs(60);
-/// A head is signed within 10 s of growth; this leaves time for the work itself.
-const SIGN_AFTER: Duration = Duration::from_secs(5);
 const FLUSH_EVERY: Duration = Duration::from_secs(60);
 const FORGET_EVERY: Duration = Duration::from_secs(60 * 60);
-const DESTROY_EVERY: Duration = Duration::from_secs(60);
-/// The leader of the destroying job has it for so many seconds.
-const DESTROY_LEASE: i64 = 180;
-/// How often somebody looks whether broken glass was reviewed, in turns of the destroying job.
-const REVIEW_TURNS: u32 = 10;
 const PROVE_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 const PROVE_AGAIN: Duration = Duration::from_secs(15 * 60);
-/// How often it is looked whether keys are to be rotated or expired. Uses ask the clock themselves, so this may be slow.
-const SCHEDULE_EVERY: Duration = Duration::from_secs(5 * 60);
-/// For how long one node has that work, in seconds; it claims it again as it goes.
-const SCHEDULE_CLAIM: i64 = 10 * 60;
-/// How often it is looked whether a token key is to be published or put in force, and for how many seconds one node has that.
-const TEND_EVERY: Duration = Duration::from_secs(60);
-const TEND_CLAIM: i64 = 180;
-const TOKEN_KEYS_JOB: &str = "token-keys";
-/// For so many tenants one claim is good.
-const CLAIMED_FOR: usize = 100;
 /// How long a job that ended by mistake waits before it is started again.
 const RESTART_AFTER: Duration = Duration::from_secs(1);
 
@@ -237,107 +209,6 @@ impl Ticks {
     }
 }
 
-struct Sequencer {
-    instance: Arc<Instance>,
-    stores: Stores,
-    metrics: Arc<Metrics>,
-    /// How far each log was when we last looked.
-    sizes: HashMap<TenantId, u64>,
-    /// Logs that grew and whose head is not signed, since when.
-    unsigned: HashMap<TenantId, Instant>,
-    /// Whose queue could not be moved; tried again at the next tick.
-    failed: BTreeSet<TenantId>,
-}
-
-impl Sequencer {
-    fn new(instance: Arc<Instance>, stores: Stores, metrics: Arc<Metrics>) -> Self {
-        let (sizes, unsigned, failed) = (HashMap::new(), HashMap::new(), BTreeSet::new());
-        Self { instance, stores, metrics, sizes, unsigned, failed }
-    }
-
-    async fn run(mut self, stopped: watch::Receiver<bool>) {
-        let mut ticks = Ticks::every(SEQUENCE_EVERY, stopped);
-        let mut swept: Option<Instant> = None;
-        while ticks.next().await {
-            if swept.is_none_or(|swept| swept.elapsed() >= SWEEP_EVERY) {
-                // What other nodes or an earlier run left in the queues.
-                self.sweep().await;
-                swept = Some(Instant::now());
-            }
-            self.grow().await;
-            self.sign(SIGN_AFTER).await;
-        }
-        self.grow().await;
-        self.sign(Duration::ZERO).await;
-    }
-
-    /// Those that grew, and those that were to and did not.
-    async fn grow(&mut self) {
-        let mut tenants = std::mem::take(&mut self.failed);
-        tenants.extend(self.stores.store.take_grown());
-        for tenant in tenants {
-            self.sequence(tenant).await;
-        }
-    }
-
-    async fn sweep(&mut self) {
-        match self.stores.tenants().await {
-            Ok(tenants) => {
-                let others = tenants.iter().map(|entry| entry.id).filter(|id| !id.is_platform());
-                for tenant in std::iter::once(TenantId::PLATFORM).chain(others) {
-                    self.sequence(tenant).await;
-                }
-            }
-            Err(error) => tracing::warn!(error = format!("{error:#}"), "Could not list the tenants for the sequencer"),
-        }
-    }
-
-    async fn sequence(&mut self, tenant: TenantId) {
-        match self.grown(tenant).await {
-            Ok((before, after)) => {
-                if before != after || self.sizes.get(&tenant) != Some(&after) {
-                    self.unsigned.entry(tenant).or_insert_with(Instant::now);
-                }
-                self.sizes.insert(tenant, after);
-                self.metrics.sequenced(after.saturating_sub(before));
-            }
-            Err(error) => {
-                // A forked log does not mend itself: looked at again when it is to grow, and at every sweep.
-                if !matches!(error, SequenceError::Forked(_) | SequenceError::RolledBack(_)) {
-                    self.failed.insert(tenant);
-                }
-                tell(tenant, "move events into", &error);
-            }
-        }
-    }
-
-    /// Moves what is queued; the log's size before, as far as we know it, and after.
-    async fn grown(&self, tenant: TenantId) -> Result<(u64, u64), SequenceError> {
-        let before = match self.sizes.get(&tenant) {
-            Some(size) => *size,
-            None => self.stores.store.view(tenant).await?.log_head().await?.size,
-        };
-        Ok((before, audit::sequence(&self.instance, tenant).await?.size))
-    }
-
-    async fn sign(&mut self, after: Duration) {
-        let due: Vec<TenantId> =
-            self.unsigned.iter().filter(|(_, since)| since.elapsed() >= after).map(|(tenant, _)| *tenant).collect();
-        for tenant in due {
-            match audit::sequence::checkpoint(&self.instance, tenant).await {
-                Ok(_) => {
-                    self.unsigned.remove(&tenant);
-                }
-                Err(error) => {
-                    // Tried again later, not at every tick.
-                    self.unsigned.insert(tenant, Instant::now());
-                    tell(tenant, "sign the head of", &error);
-                }
-            }
-        }
-    }
-}
-
 /// Learns whose keys other nodes changed.
 async fn follow(instance: Arc<Instance>, stopped: watch::Receiver<bool>) {
     let mut ticks = Ticks::every(FOLLOW_EVERY, stopped);
@@ -384,71 +255,6 @@ async fn flush(instance: Arc<Instance>, stopped: watch::Receiver<bool>) {
             return;
         }
     }
-}
-
-/// Rotates and expires keys when it is time, on one node at a time.
-async fn schedule_keys(instance: Arc<Instance>, stores: Stores, stopped: watch::Receiver<bool>) {
-    let mut ticks = Ticks::every(SCHEDULE_EVERY, stopped.clone());
-    while ticks.next().await {
-        let tenants = match stores.tenants().await {
-            Ok(tenants) => tenants,
-            Err(error) => {
-                tracing::warn!(error = format!("{error:#}"), "Could not list the tenants for the schedule of keys");
-                continue;
-            }
-        };
-        let active = tenants.iter().filter(|entry| entry.state == TenantState::Active).map(|entry| entry.id);
-        let others = active.filter(|id| !id.is_platform());
-        for (number, tenant) in std::iter::once(TenantId::PLATFORM).chain(others).enumerate() {
-            // Claimed again as the round goes on: a long one is never two nodes' work.
-            let ours = number % CLAIMED_FOR != 0 || claimed(&instance).await;
-            if !ours || *stopped.borrow() {
-                break;
-            }
-            scheduled(&instance, tenant).await;
-        }
-    }
-    if let Err(error) = jobs::release(&instance, schedule::JOB).await {
-        tracing::debug!(error = chain(&error), "Could not give the schedule of keys back");
-    }
-}
-
-async fn claimed(instance: &Instance) -> bool {
-    jobs::claim(instance, schedule::JOB, SCHEDULE_CLAIM).await.unwrap_or_else(|error| {
-        tracing::warn!(error = chain(&error), "Could not claim the schedule of keys");
-        false
-    })
-}
-
-/// Does what is due for one tenant.
-async fn scheduled(instance: &Instance, tenant: TenantId) {
-    match schedule::run(instance, tenant).await {
-        Ok(done) if done == schedule::Done::default() => {}
-        Ok(done) => {
-            let schedule::Done { rotated, expired, reminded, failed } = done;
-            tracing::info!(%tenant, rotated, expired, reminded, failed, "Kept the schedule of keys of `{tenant}`");
-        }
-        Err(error) => {
-            tracing::error!(%tenant, error = chain(&error), "Could not look what is due of the keys of `{tenant}`");
-        }
-    }
-}
-
-/// Publishes and puts in force the keys that sign tokens, on one node at a time.
-async fn tend_token_keys(instance: Arc<Instance>, stopped: watch::Receiver<bool>) {
-    let mut ticks = Ticks::every(TEND_EVERY, stopped);
-    while ticks.next().await {
-        if !jobs::claim(&instance, TOKEN_KEYS_JOB, TEND_CLAIM).await.unwrap_or(false) {
-            continue;
-        }
-        match staged::tend(&instance).await {
-            Ok(Tended::Nothing) => {}
-            Ok(Tended::Staged) => tracing::info!("Published the next token key"),
-            Ok(Tended::Activated) => tracing::info!("Put the next token key in force"),
-            Err(error) => tracing::error!(error = chain(&error), "Could not tend the token keys"),
-        }
-    }
-    let _ = jobs::release(&instance, TOKEN_KEYS_JOB).await;
 }
 
 /// Forgets idempotency keys after their time.
@@ -512,64 +318,6 @@ async fn prove(instance: Arc<Instance>, metrics: Arc<Metrics>, mut stopped: watc
             () = tokio::time::sleep(pause) => {}
             _ = stopped.wait_for(|stopped| *stopped) => return,
         }
-    }
-}
-
-/// Destroys the keys whose waiting time is over.
-async fn destroy(instance: Arc<Instance>, stores: Stores, metrics: Arc<Metrics>, stopped: watch::Receiver<bool>) {
-    let mut ticks = Ticks::every(DESTROY_EVERY, stopped);
-    let mut turn = 0;
-    while ticks.next().await {
-        let leads = jobs::claim(&instance, "destroy", DESTROY_LEASE).await.unwrap_or(false);
-        let look = turn % REVIEW_TURNS == 0;
-        turn += 1;
-        let (mut unreviewed, mut away) = (0, Away::default());
-        for tenant in stores.tenants().await.unwrap_or_default().into_iter().map(|entry| entry.id) {
-            if leads {
-                match destroy_due(&instance, tenant, &mut away).await {
-                    Ok(0) => {}
-                    Ok(count) => tracing::info!(%tenant, count, "Destroyed {count} key version(s) of `{tenant}`"),
-                    Err(error) => {
-                        tracing::error!(%tenant, error = chain(&error), "Could not destroy keys of `{tenant}`")
-                    }
-                }
-            }
-            if look {
-                unreviewed += not_reviewed(&stores, tenant).await;
-            }
-        }
-        if look {
-            metrics.unreviewed(unreviewed);
-        }
-    }
-    let _ = jobs::release(&instance, "destroy").await;
-}
-
-/// How many times glass was broken in a tenant without anybody having looked at it afterwards.
-async fn not_reviewed(stores: &Stores, tenant: TenantId) -> u64 {
-    let found = async { stores.store.view(tenant).await?.unreviewed_approvals(DeedKind::BreakGlass, 1_000).await };
-    found.await.map_or(0, |found| found.len() as u64)
-}
-
-/// Says what did not work with a log. A fork is no failure of a machine: somebody changed the store.
-fn tell(tenant: TenantId, what: &str, error: &SequenceError) {
-    if matches!(error, SequenceError::Forked(_)) {
-        tracing::error!(
-            %tenant,
-            code = "log_forked",
-            "THE AUDIT LOG OF `{tenant}` DOES NOT MATCH ITS STORED ROOT: it was changed outside of Chancery. \
-             Nothing more of it is signed. Keep a copy of the store, and compare it with a backup and with checkpoints that others hold"
-        );
-    } else if matches!(error, SequenceError::RolledBack(_)) {
-        tracing::error!(
-            %tenant,
-            code = "log_rolled_back",
-            "THE AUDIT LOG OF `{tenant}` IS BEHIND WHAT WAS SIGNED OF IT: its store was put back to an earlier state. Nothing more of \
-             it is signed. If that was you, run `chancery audit accept-restore --tenant {tenant}` with the same configuration; if not, \
-             keep a copy of the store and look for who did it. See docs/guides/audit.md"
-        );
-    } else {
-        tracing::error!(%tenant, error = chain(error), "Could not {what} the log of `{tenant}`");
     }
 }
 

@@ -15,6 +15,7 @@
 //! | [`issuer_documents`] | asks identity providers for their keys |
 //! | [`url_files`] | where applications' databases are |
 //! | [`telemetry`], [`clock`] | log lines, the time |
+//! | [`no_dumps`] | no core files |
 #![forbid(unsafe_code)]
 
 pub mod backup;
@@ -28,6 +29,7 @@ pub mod guard_jobs;
 pub mod issuer_documents;
 pub mod jobs;
 pub mod month_jobs;
+pub mod no_dumps;
 pub mod pins;
 pub mod retention_jobs;
 pub mod server;

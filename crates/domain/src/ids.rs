@@ -35,9 +35,10 @@ impl Ulid {
         Ok(Self((millis << 80) | u128::from_be_bytes(low)))
     }
 
-    /// When it was drawn, to the millisecond.
+    /// The moment in it, to the millisecond.
     pub fn made_at(self) -> Timestamp {
-        Timestamp::from_micros(i64::try_from(self.0 >> 80).unwrap_or(i64::MAX).saturating_mul(1_000))
+        let millis = i64::try_from(self.0 >> 80).unwrap_or(i64::MAX);
+        Timestamp::from_micros(millis.saturating_mul(1_000))
     }
 
     /// The 16 bytes, big endian.
@@ -185,11 +186,66 @@ pub struct IdentityProviderId("idp") }
 id! { /// Names somebody of an identity provider, in one tenant. Derived, so that it is always the same.
 pub struct ExternalId("ext") }
 
+/// What the ids that Chancery gives begin with, before the underscore.
+const PREFIXES: [&str; 24] = [
+    UserId::PREFIX,
+    ApiKeyId::PREFIX,
+    KeyId::PREFIX,
+    KeyVersionId::PREFIX,
+    FieldId::PREFIX,
+    IndexId::PREFIX,
+    TableId::PREFIX,
+    SubjectId::PREFIX,
+    CertificateId::PREFIX,
+    EventId::PREFIX,
+    RequestId::PREFIX,
+    RecipientId::PREFIX,
+    NodeId::PREFIX,
+    BackupId::PREFIX,
+    ApprovalId::PREFIX,
+    TokenId::PREFIX,
+    SessionId::PREFIX,
+    OneTimeId::PREFIX,
+    PasskeyId::PREFIX,
+    DatasetId::PREFIX,
+    DatasetJobId::PREFIX,
+    IdentityProviderId::PREFIX,
+    ExternalId::PREFIX,
+    TenantId::PREFIX,
+];
+
+/// Before any Chancery gave an id: 2024-01-01.
+const FIRST_SECOND: i64 = 1_704_067_200;
+/// How far the clock of the node that gave an id may be ahead.
+const AHEAD_SECONDS: i64 = 86_400;
+/// So many equal letters in a row are no chance: less than one id in ten to the ninth has them.
+const EQUAL: usize = 8;
+
+/// Whether a text can be an id that Chancery gave: a prefix of ours, a moment at which there was a Chancery, and letters that came by
+/// chance. Somebody else's number in the form of a ULID is not.
+pub fn can_be_ours(text: &str, now: Timestamp) -> bool {
+    let Some((prefix, letters)) = text.split_once('_').filter(|(prefix, _)| PREFIXES.contains(prefix)) else {
+        return false;
+    };
+    let Ok(ulid) = letters.parse::<Ulid>() else { return false };
+    // Derived of a digest, all of it.
+    let is_derived = prefix == ExternalId::PREFIX;
+    let time = Timestamp::from_seconds(FIRST_SECOND)..now.plus_seconds(AHEAD_SECONDS);
+    let first = if is_derived { 0 } else { 10 };
+    let drawn = letters.get(first..).unwrap_or_default().as_bytes();
+    (is_derived || time.contains(&ulid.made_at()))
+        && !drawn.iter().all(u8::is_ascii_digit)
+        && !drawn.windows(EQUAL).any(|letters| letters.iter().all(|letter| Some(letter) == letters.first()))
+}
+
 /// Names one tenant. The platform is a tenant too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TenantId(Ulid);
 
 impl TenantId {
+    /// What the text form begins with, before the underscore.
+    pub const PREFIX: &'static str = "ten";
+
     /// The platform: home of platform users, tenant records and events without a tenant.
     pub const PLATFORM: Self = Self(Ulid(0));
 
@@ -252,6 +308,45 @@ mod tests {
         assert_eq!(text.len(), 4 + 26);
         assert_eq!(text.parse(), Ok(id));
         assert_eq!(CertificateId::from_bytes(id.to_bytes()), id);
+    }
+
+    #[test]
+    fn a_number_in_the_form_of_an_id_is_none_that_chancery_gave() {
+        let now: Timestamp = "2026-11-26T00:00:00Z".parse().unwrap();
+        let made = |at: Timestamp| CertificateId::make(at, &SystemRandom).unwrap().to_string();
+        assert!(can_be_ours(&made(now), now) && can_be_ours(&made(now.plus_seconds(3_600)), now));
+        assert!(can_be_ours("crt_01J9Z3K0Q5V8WXYZ0123456789", now));
+        let derived = ExternalId::from_bytes(*b"\xf3\x01a digest here!").to_string();
+        assert!(can_be_ours(&derived, now), "{derived}");
+        let tomorrow = made(now.plus_seconds(2 * 86_400));
+        for bad in [
+            // Another prefix, no ULID.
+            "mrn_01J9Z3K0Q5V8WXYZ0123456789",
+            "MRN-1",
+            "crt_",
+            "_01J9Z3K0Q5V8WXYZ0123456789",
+            "crt_01J9Z3K0Q5V8WXYZ012345678U",
+            // No time of ours: zeros before a number, another century, the day after tomorrow.
+            "crt_00000000000000000073519284",
+            "crt_000000000000000MRN73519284",
+            "crt_09QZ3K0Q5VV8WXYZ0123456789",
+            tomorrow.as_str(),
+            // A number where chance should be.
+            "crt_01J9Z3K0Q50000000073519284",
+            "crt_01J9Z3K0Q500000000MRN73519",
+            "ext_00000000000000000MRN735192",
+        ] {
+            assert!(!can_be_ours(bad, now), "{bad}");
+        }
+    }
+
+    #[test]
+    fn every_prefix_is_known() {
+        let source = include_str!("ids.rs");
+        // Without the tenant's, which is written out.
+        assert_eq!(source.matches("\nid! { ///").count() + 1, PREFIXES.len());
+        let distinct: std::collections::BTreeSet<_> = PREFIXES.into_iter().collect();
+        assert_eq!(distinct.len(), PREFIXES.len());
     }
 
     #[test]

@@ -103,8 +103,13 @@ impl Revocation {
 
     /// Whether it stands against a token issued at this moment. Tokens know whole seconds: one of the same second is stopped too.
     pub fn stops(&self, issued_at: Timestamp) -> bool {
-        self.not_before.is_none_or(|moment| issued_at.as_seconds() <= moment.as_seconds())
+        stops(self.not_before, issued_at)
     }
+}
+
+/// Whether a row of the denylist with this moment, or of one token alone, stops a token that was issued then.
+pub(crate) fn stops(not_before: Option<Timestamp>, issued_at: Timestamp) -> bool {
+    not_before.is_none_or(|moment| issued_at.as_seconds() <= moment.as_seconds())
 }
 
 /// By what the denylist knows all tokens that an older system gave a user.

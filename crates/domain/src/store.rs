@@ -9,6 +9,7 @@ use std::{collections::BTreeMap, time::Instant};
 use async_trait::async_trait;
 
 use crate::{
+    access::{Bearer, BearerRows, Stands},
     api_keys::ApiKeyRows,
     api_keys::ApiKeyWrites,
     approvals::ApprovalRows,
@@ -122,6 +123,7 @@ pub trait View:
     + BackupRows
     + IndexRows
     + RoleRows
+    + BearerRows
     + IdentityProviderRows
     + Send
 {
@@ -201,6 +203,12 @@ pub trait Store: Send + Sync {
     /// nodes. Who asks whether a credential still stands asks here.
     async fn fresh_view(&self, tenant: TenantId) -> Result<Box<dyn View>, StoreError> {
         self.view(tenant).await
+    }
+
+    /// How it stands with a bearer, as of [`Self::fresh_view`]. A store for which one statement is a view of its own need not open
+    /// another.
+    async fn bearer(&self, tenant: TenantId, bearer: &Bearer) -> Result<Stands, StoreError> {
+        self.fresh_view(tenant).await?.bearer(bearer).await
     }
 
     /// Puts many tenants' events into their queues in one commit; all or none.

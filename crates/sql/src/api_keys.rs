@@ -77,7 +77,7 @@ fn cidrs_text(key: &ApiKey) -> String {
     key.allowed_cidrs.iter().map(IpNet::to_string).collect::<Vec<_>>().join(" ")
 }
 
-fn cidrs(text: &str) -> Option<Vec<IpNet>> {
+pub(crate) fn cidrs(text: &str) -> Option<Vec<IpNet>> {
     text.split_ascii_whitespace().map(|cidr| cidr.parse().ok()).collect()
 }
 

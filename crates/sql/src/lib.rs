@@ -13,6 +13,7 @@ mod approvals;
 pub mod archive;
 mod audit;
 mod backups;
+mod bearers;
 mod census;
 mod certificates;
 mod datasets;

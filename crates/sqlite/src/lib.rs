@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chancery_domain::TenantId;
+use chancery_domain::access::{Bearer, BearerRows as _, Stands};
 use chancery_domain::audit::QueuedEvent;
 use chancery_domain::identity_providers::{AudienceClaim, IdentityProviderEntry};
 use chancery_domain::ids::ApiKeyId;
@@ -148,6 +149,11 @@ impl Store for Sqlite {
         // The snapshot is taken by the first read, not by `BEGIN`.
         driver.fetch("SELECT 1 FROM directory_tenants LIMIT 1".into(), Vec::new()).await?;
         Ok(Box::new(Rows::new(tenant, driver, self.grown.clone())))
+    }
+
+    async fn bearer(&self, tenant: TenantId, bearer: &Bearer) -> Result<Stands, StoreError> {
+        // One statement sees one moment; a transaction round it would cost three more ways to the connection.
+        Rows::new(tenant, self.read().await?, self.grown.clone()).bearer(bearer).await
     }
 
     async fn append_events(&self, events: &[QueuedEvent]) -> Result<Epochs, StoreError> {

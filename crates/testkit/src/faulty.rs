@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use async_trait::async_trait;
 use chancery_crypto::{Handle, tiles::TileId};
 use chancery_domain::TenantId;
-use chancery_domain::access::Role;
+use chancery_domain::access::{Bearer, BearerRows, Role, Stands};
 use chancery_domain::api_keys::{ApiKey, ApiKeyRows, ApiKeyWrites};
 use chancery_domain::approvals::{Approval, ApprovalRows, ApprovalState, ApprovalWrites, DeedKind};
 use chancery_domain::audit::guard::{Cosignature, GuardRows, GuardWrites, NotedHead, RawCheckpoint, RawEntry, Scrub};
@@ -159,6 +159,11 @@ impl<S: Store> Store for Faulty<S> {
     async fn fresh_view(&self, tenant: TenantId) -> Result<Box<dyn View>, StoreError> {
         check(&self.faults.view)?;
         self.within.fresh_view(tenant).await
+    }
+
+    async fn bearer(&self, tenant: TenantId, bearer: &Bearer) -> Result<Stands, StoreError> {
+        check(&self.faults.view)?;
+        self.within.bearer(tenant, bearer).await
     }
 
     async fn append_events(&self, events: &[QueuedEvent]) -> Result<Epochs, StoreError> {
@@ -395,6 +400,9 @@ hand_on!(IdentityProviderWrites {
     fn hold_issuer(issuer: &str) -> Vec<IdentityProviderEntry>;
     fn put_identity_provider(provider: &IdentityProvider) -> ();
     fn delete_identity_provider(id: IdentityProviderId) -> ();
+});
+hand_on!(BearerRows {
+    fn bearer(bearer: &Bearer) -> Stands;
 });
 hand_on!(RoleRows {
     fn defined_roles() -> Vec<DefinedRole>;

@@ -11,19 +11,18 @@ use std::{
 use async_trait::async_trait;
 use axum::{Router, body::Body, extract::ConnectInfo};
 use chancery_api::Metrics;
-use chancery_crypto::{password::Cost, random::SystemRandom};
+use chancery_crypto::random::SystemRandom;
 use chancery_domain::{
     Clock, Instance, TenantId, Timestamp,
     audit::QueuedEvent,
     ids::NodeId,
     initialise::{FirstAdmin, initialise},
-    instance::{Deployment, Environment, Ports, Settings, TenantMismatch},
+    instance::{Environment, Ports, Settings},
     passkeys::RelyingParty,
     store::{Directory, Epochs, Store, StoreError, Tx, View},
-    tokens::TokenAlgorithm,
 };
 use chancery_middleware::Limits;
-use chancery_testkit::Faulty;
+use chancery_testkit::{Faulty, samples::settings};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
@@ -107,8 +106,16 @@ impl Backend {
     pub(crate) async fn counted() -> (Self, Arc<AtomicUsize>) {
         let store = chancery_sqlite::Sqlite::in_memory().await.unwrap();
         let views = Arc::new(AtomicUsize::default());
-        let counted = Counted { within: store.clone(), views: views.clone() };
+        let counted = Counted { within: store.clone(), views: views.clone(), appends: Arc::default() };
         (Self { store: Arc::new(counted), directory: Arc::new(store), _database: None }, views)
+    }
+
+    /// SQLite, and how often events were appended to it outside of changes.
+    pub(crate) async fn counted_appends() -> (Self, Arc<AtomicUsize>) {
+        let store = chancery_sqlite::Sqlite::in_memory().await.unwrap();
+        let appends = Arc::new(AtomicUsize::default());
+        let counted = Counted { within: store.clone(), views: Arc::default(), appends: appends.clone() };
+        (Self { store: Arc::new(counted), directory: Arc::new(store), _database: None }, appends)
     }
 
     /// SQLite, behind switches that make it fail.
@@ -134,10 +141,11 @@ impl Backend {
     }
 }
 
-/// Counts views.
+/// Counts views, and appends of events.
 struct Counted {
     within: chancery_sqlite::Sqlite,
     views: Arc<AtomicUsize>,
+    appends: Arc<AtomicUsize>,
 }
 
 #[async_trait]
@@ -154,6 +162,7 @@ impl Store for Counted {
         self.within.fresh_view(tenant).await
     }
     async fn append_events(&self, events: &[QueuedEvent]) -> Result<Epochs, StoreError> {
+        self.appends.fetch_add(1, Ordering::SeqCst);
         self.within.append_events(events).await
     }
     fn take_grown(&self) -> Vec<TenantId> {
@@ -217,29 +226,6 @@ impl Store for Lagging {
     }
     async fn scrub(&self) -> Result<(), StoreError> {
         self.within.scrub().await
-    }
-}
-
-/// What the tests run with unless they say otherwise.
-pub(crate) fn settings() -> Settings {
-    Settings {
-        name: "chancery.test".to_owned(),
-        issuer: "https://chancery.test".to_owned(),
-        environment: Environment::Development,
-        deployment: Deployment::MultiTenant,
-        tenant_mismatch: TenantMismatch::Ignore,
-        access_minutes: 15,
-        token_algorithm: TokenAlgorithm::Es256,
-        token_rotation_days: 90,
-        refresh_days: 7,
-        session_days: 30,
-        access_token_cookie: false,
-        root_lease_seconds: 900,
-        lease_memory_mib: 160,
-        password_cost: Cost { memory_kib: 64, passes: 1, lanes: 1 },
-        legacy: None,
-        api_key_per_minute: 0,
-        login_400: false,
     }
 }
 

@@ -159,6 +159,90 @@ async fn what_looks_like_personal_data_is_left_out_of_a_detail_or_refused_under_
     assert_eq!(app.events(&clinic.auditor, "app.visit.closed").await.len(), 3);
 }
 
+/// Nobody would find it again by the person.
+#[tokio::test]
+async fn a_disclosure_without_the_person_is_refused() {
+    let app = TestApp::new().await;
+    let clinic = app.clinic("ours").await;
+    let told = |references: Value| json!({"type": "app.disclosure.sent", "references": references});
+    let row = json!([{"kind": "patients", "id": "17"}]);
+    for references in [json!([]), row.clone()] {
+        let refused = app.post(&clinic.service, PATH, told(references)).await;
+        refused.refused(422, "request.invalid");
+        let errors = &refused.json()["errors"];
+        assert_eq!(
+            (&errors[0]["pointer"], &errors[0]["code"]),
+            (&json!("/references"), &json!("required")),
+            "{errors}"
+        );
+    }
+    let person = json!([{"kind": "subject", "id": "MRN-1"}]);
+    let items = json!({"items": [told(person.clone()), told(row)]});
+    let refused = app.post(&clinic.service, "/v1/audit/events/batch", items).await;
+    refused.refused(422, "request.invalid");
+    assert_eq!(refused.json()["errors"][0]["pointer"], "/items/1/references");
+    assert_eq!(app.events(&clinic.auditor, "app.disclosure.sent").await.len(), 0);
+    app.post(&clinic.service, PATH, told(person)).await.created();
+}
+
+/// A leaf is for ever and for everybody who reads the log.
+#[tokio::test]
+async fn a_patients_number_in_the_form_of_an_id_does_not_come_into_a_leaf() {
+    let app = TestApp::new().await;
+    let clinic = app.clinic("ours").await;
+    let on = |id: &str| json!({"type": "app.x", "resource": {"kind": "certificate", "id": id}});
+    for number in ["crt_000000000000000MRN73519284", "mrn_01J9Z3K0Q5V8WXYZ0123456789", "crt_01J9Z3K0Q50000000073519284"]
+    {
+        let refused = app.post(&clinic.service, PATH, on(number)).await;
+        refused.refused(422, "request.invalid");
+        assert_eq!(refused.json()["errors"][0]["pointer"], "/resource/id", "{number}");
+        assert!(!refused.text().contains("73519284"), "{}", refused.text());
+    }
+    // Every id that the API gave is taken.
+    let named = json!({"name": "n", "type": "ed25519", "purpose": "signing"});
+    let key = app.post(&clinic.officer, "/v1/keys", named).await.created();
+    let event = app.post(&clinic.service, PATH, on(key["id"].as_str().unwrap())).await.created();
+    app.post(&clinic.service, PATH, on(event["id"].as_str().unwrap())).await.created();
+    app.post(&clinic.service, PATH, on(&clinic.id)).await.created();
+}
+
+/// The kind is made a part of a keyed reference; a tenant that is locked down wants no such word in a request at all.
+#[tokio::test]
+async fn a_references_kind_is_looked_at_under_lockdown() {
+    let app = TestApp::new().await;
+    let clinic = app.clinic("ours").await;
+    let references = json!([{"kind": "subject", "id": "MRN-1234567"}, {"kind": "mrn-1234567", "id": "1"}]);
+    let body = json!({"type": "app.x", "references": references});
+    app.post(&clinic.service, PATH, body.clone()).await.created();
+    app.put(&clinic.admin, "/v1/lockdown", json!({"on": true})).await.ok();
+    let refused = app.post(&clinic.service, PATH, body).await;
+    refused.refused(422, "phi.suspected");
+    let errors = refused.json()["errors"].as_array().unwrap().clone();
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert_eq!(errors[0]["pointer"], "/references/1/kind");
+}
+
+/// Looking at them with each event of each request cost every request, and counted one column a thousand times.
+#[tokio::test]
+async fn a_suspect_name_is_counted_when_it_is_given_and_not_with_each_event() {
+    let app = TestApp::new().await;
+    let clinic = app.clinic("ours").await;
+    let counted = async || -> u64 {
+        let text = crate::metrics::scrape(&app).await;
+        let line = r#"chancery_phi_suspected_total{class="record_number"} "#;
+        text.lines().find_map(|found| found.strip_prefix(line)).unwrap().parse().unwrap()
+    };
+    assert_eq!(counted().await, 0);
+    let path = "/v1/fields/patients/mrn_1234567";
+    app.put(&clinic.officer, path, json!({})).await.ok();
+    assert_eq!(counted().await, 1);
+    app.put(&clinic.officer, path, json!({})).await.ok();
+    for row in ["p1", "p2"] {
+        app.seal(&clinic.service, "mrn_1234567", row, json!("x")).await;
+    }
+    assert_eq!(counted().await, 1, "once, with the field");
+}
+
 #[tokio::test]
 async fn the_largest_event_fits_into_a_leaf() {
     let app = TestApp::new().await;

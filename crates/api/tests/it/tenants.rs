@@ -1,5 +1,7 @@
 //! Tenants, from outside.
 
+use std::sync::atomic::Ordering;
+
 use serde_json::json;
 
 use crate::app::{Backend, TestApp};
@@ -23,6 +25,22 @@ async fn a_suspended_tenant_is_not_served_until_it_is_resumed(backend: Backend) 
     app.call(&app.admin, "POST", &format!("/v1/tenants/{}/resume", clinic.id), None).await.ok();
     app.get(&clinic.staff, "/v1/auth/session").await.ok();
     app.call(&app.admin, "POST", "/v1/tenants/ten_platform/suspend", None).await.refused(404, "not_found");
+}
+
+/// A commit for each made the search wait for the disk as often.
+#[tokio::test]
+async fn tenants_found_by_an_e_mail_are_told_of_in_one_commit() {
+    let (backend, appends) = Backend::counted_appends().await;
+    let app = TestApp::on(backend).await;
+    for slug in ["clinic-a", "clinic-b", "clinic-c"] {
+        let body = json!({"name": slug, "slug": slug, "email": "it@a.test", "metadata": {"plan": slug}});
+        app.post(&app.admin, "/v1/tenants", body).await.created();
+    }
+    appends.store(0, Ordering::SeqCst);
+    let found = app.get(&app.admin, "/v1/tenants?email=it@a.test").await.ok();
+    let slugs: Vec<_> = found["items"].as_array().unwrap().iter().map(|item| item["slug"].clone()).collect();
+    assert_eq!(slugs.len(), 3, "{found}");
+    assert_eq!(appends.load(Ordering::SeqCst), 1);
 }
 
 async fn a_slug_is_taken_once(backend: Backend) {

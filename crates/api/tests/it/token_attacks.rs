@@ -4,14 +4,21 @@
 
 use std::sync::atomic::Ordering;
 
-use chancery_crypto::{KeyMaterial, KeyType, PublicKey, SignatureAlgorithm, SystemRandom, sha256};
-use chancery_domain::Clock as _;
+use chancery_crypto::{KeyMaterial, KeyType, PublicKey, Secret, SignatureAlgorithm, SystemRandom, sha256};
+use chancery_domain::{
+    Clock as _,
+    access::{
+        RequestInfo,
+        authenticate::{Presented, authenticate},
+    },
+    ids::RequestId,
+};
 use data_encoding::BASE64URL_NOPAD;
 use serde_json::{Value, json};
 
 use crate::{
     app::{Backend, Caller, Clinic, TestApp},
-    oauth::{person, program, text},
+    oauth::{person, program, service, text},
 };
 
 /// A genuine token of a person, taken apart, and the key that verifies it.
@@ -204,6 +211,27 @@ async fn a_key_id_is_looked_up_and_nothing_else_is_done_with_it() {
         assert!(!accepts(&app, &forged(&header, &real.claims, es256(&key))).await, "{kid}");
     }
     assert_eq!(views.load(Ordering::SeqCst), 0, "what can be no key id costs no look-up");
+}
+
+/// Each question is a way to the database and back; six of them were most of what a new token cost.
+#[tokio::test]
+async fn a_new_token_asks_the_store_once() {
+    let (backend, views) = Backend::counted().await;
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("north").await;
+    let of_person = genuine(&app, &clinic).await.token;
+    let of_program = service(&app, &clinic).await.token(&app).await.bearer;
+    let id = RequestId::from_bytes([1; 16]);
+    let request =
+        RequestInfo { id, address: None, user_agent: None, key: None, route: "/v1/auth/session", method: "GET" };
+    for token in [of_person, of_program] {
+        // What was remembered of it is over; the keys are in memory.
+        app.clock.advance_seconds(1);
+        views.store(0, Ordering::SeqCst);
+        let caller = authenticate(&app.instance, &Presented::AccessToken(Secret::new(token)), &request).await.unwrap();
+        assert_eq!(views.load(Ordering::SeqCst), 1);
+        assert_eq!(caller.tenant().to_string(), clinic.id);
+    }
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Users, from outside.
 
+use chancery_domain::{TenantId, users::fold_names};
+use chancery_testkit::samples;
 use serde_json::json;
 
 use crate::app::{Backend, Caller, Clinic, TestApp};
@@ -251,4 +253,42 @@ async fn a_name_is_one_name_in_every_spelling(backend: Backend) {
     assert_eq!(app.call(&clinic.admin, "DELETE", &format!("/v1/users/{alice}"), None).await.status, 204);
     assert!(log_in(&app, &clinic, "alice").await.is_none());
     app.post(&clinic.admin, "/v1/users", body("alice")).await.created();
+}
+
+/// More than two batches, with names among them that no batch can fold: they hold nobody up, and the loop ends.
+#[tokio::test]
+async fn old_names_are_folded_batch_by_batch_to_the_end() {
+    const NAMES: u64 = 450;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("chancery.db");
+    let app = TestApp::on(Backend::file(&path).await).await;
+    let tenant: TenantId = app.clinic("ours").await.id.parse().unwrap();
+    let mut tx = app.instance.store().begin(tenant).await.unwrap();
+    for n in 1..=NAMES {
+        let mut one = samples::user(n);
+        one.username = if n == 7 { "Ann@x.test".to_owned() } else { format!("Name-{n}") };
+        tx.insert_user(&one).await.unwrap();
+    }
+    let mut twin = samples::user(NAMES + 1);
+    twin.username = "twin".to_owned();
+    tx.insert_user(&twin).await.unwrap();
+    tx.commit().await.unwrap();
+    // As they were before names were folded.
+    let older = [
+        "UPDATE users SET name_key = NULL WHERE username LIKE 'Name-%' OR username LIKE 'Ann@%'",
+        "UPDATE users SET username = 'NAME-1', name_key = NULL WHERE username = 'twin'",
+    ];
+    chancery_datasets::testing::sqlite(&path, &older).await;
+    let unfolded = async || app.instance.store().view(tenant).await.unwrap().unfolded_users(None, 1_000).await.unwrap();
+    assert_eq!(unfolded().await.len() as u64, NAMES + 1);
+
+    assert_eq!(fold_names(&app.instance, tenant).await.unwrap(), NAMES - 1);
+    let left: Vec<String> = unfolded().await.into_iter().map(|(_, name)| name.to_lowercase()).collect();
+    assert_eq!(left.len(), 2, "{left:?}");
+    assert!(left.contains(&"ann@x.test".to_owned()) && left.contains(&"name-1".to_owned()), "{left:?}");
+    let mut view = app.instance.store().view(tenant).await.unwrap();
+    for spelled in ["name-300", "NAME-449"] {
+        assert!(view.user_by_username(spelled).await.unwrap().is_some(), "{spelled}");
+    }
+    assert_eq!(fold_names(&app.instance, tenant).await.unwrap(), 0, "and again");
 }

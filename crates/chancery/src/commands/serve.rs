@@ -91,6 +91,7 @@ impl Server {
         let providers = set_up_or_open(&config, &stores).await?;
         check_again(&config, &stores).await?;
         let metrics = Metrics::new();
+        metrics.watch_log(telemetry::removed);
         let timed = Stores { store: metrics.timed(Arc::clone(&stores.store)), ..stores.clone() };
         let settings = Settings { legacy: wiring::legacy(&config)?, ..wiring::settings(&config) };
         let instance = open(&config, &timed, &providers, settings).await?;

@@ -1,8 +1,16 @@
-//! No e-mail, name or sealed value reaches the log or the store in clear.
+//! No e-mail, name or sealed value reaches the log or the store in clear; what does is found by `chancery audit sample-logs`.
 
-use serde_json::json;
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    path::Path,
+    process::{Command, Stdio},
+};
 
-use crate::support::{Served, admin_key, files, tenant};
+use rustix::process::{Pid, Signal, kill_process};
+
+use serde_json::{Value, json};
+
+use crate::support::{Served, admin_key, chancery, files, run, stderr, stdout, tenant};
 
 const SECRETS: [&str; 5] =
     ["ada.planted@clinic.example", "Adaplanted", "Lovelaceplanted", "Tr0ub4dor&3-planted", "999-12-3456"];
@@ -10,7 +18,9 @@ const SECRETS: [&str; 5] =
 #[tokio::test]
 async fn neither_log_nor_store_has_personal_data() {
     let folder = tempfile::tempdir().unwrap();
-    let server = Served::start(&["--dev"], folder.path(), &[("CHANCERY__LOG__LEVEL", "trace")]);
+    // Strict: a line in which something had to be removed fails.
+    let variables = [("CHANCERY__LOG__LEVEL", "trace"), ("CHANCERY_LOG_STRICT", "1")];
+    let server = Served::start(&["--dev"], folder.path(), &variables);
     let roles = ["tenant_admin", "service", "security_officer"];
     let (_, key) = tenant(&server, &admin_key(folder.path()), "quiet", &roles).await;
     let [email, first, last, password, ssn] = SECRETS;
@@ -28,6 +38,9 @@ async fn neither_log_nor_store_has_personal_data() {
     let bad = json!({ "items": [{ "table": ssn, "column": last, "row": first, "value": email }] });
     server.send("POST", "/v1/seal", &key, Some(bad)).await;
     let (_, log) = server.stop();
+    let (data, out) = (folder.path().to_str().unwrap(), folder.path().join("backup"));
+    let saved = run(&["backup", "--dev", "--data", data, "--out", out.to_str().unwrap()]);
+    assert!(saved.status.success(), "{}", stderr(&saved));
 
     let holds =
         |haystack: &[u8], needle: &str| haystack.windows(needle.len()).any(|window| window == needle.as_bytes());
@@ -38,4 +51,108 @@ async fn neither_log_nor_store_has_personal_data() {
         }
     }
     assert!(holds(log.as_bytes(), "/v1/users"), "the log says something");
+    assert!(!log.contains("panicked"), "{log}");
+
+    // The same lines, sampled as an operator does: nothing, and that is in the platform's log.
+    let file = folder.path().join("server.log");
+    std::fs::write(&file, &log).unwrap();
+    let clean = sampled(folder.path(), &[file.to_str().unwrap()]);
+    assert_eq!(clean.0, 0, "{}", clean.1);
+    assert!(clean.1["lines"].as_u64().unwrap() > 5, "{}", clean.1);
+    assert_eq!((&clean.1["found"], &clean.1["places"]), (&json!(0), &json!([])));
+
+    // With a leak in it.
+    let planted = format!("{log}{{\"message\":\"asked\",\"patientName\":\"Jane\"}}\nto {email}, SSN {ssn}\n");
+    std::fs::write(&file, &planted).unwrap();
+    let (code, found) = sampled(folder.path(), &[file.to_str().unwrap(), "--places", "2"]);
+    let lines = log.lines().count();
+    assert_eq!((code, &found["found"]), (30, &json!(3)), "{found}");
+    assert_eq!(found["classes"], json!({"personal_name": 1, "email": 1, "ssn": 1}));
+    let place = |line: usize, class: &str| json!({"line": line, "class": class});
+    assert_eq!(found["places"], json!([place(lines + 1, "personal_name"), place(lines + 2, "email")]));
+    assert!(!found.to_string().contains("Jane") && !found.to_string().contains("planted"), "{found}");
+
+    let server = Served::start(&["--dev"], folder.path(), &[]);
+    let body = json!({"description": "auditor", "roles": ["platform_auditor"]});
+    let auditor = server.must("POST", "/v1/api-keys", &admin_key(folder.path()), Some(body)).await;
+    let auditor = auditor["key"].as_str().unwrap();
+    for (sample, outcome, total) in [(&clean.1, 0, 0), (&found, 4, 3)] {
+        let id = sample["event_id"].as_str().unwrap();
+        let event = server.must("GET", &format!("/v1/audit/events/{id}"), auditor, None).await;
+        let core: Value = serde_json::from_str(event["core"].as_str().unwrap()).unwrap();
+        assert_eq!((&core["type"], &core["outcome"]), (&json!("audit.logs_sampled"), &json!(outcome)));
+        assert_eq!((&core["detail"]["lines"], &core["detail"]["found"]), (&sample["lines"], &json!(total)));
+    }
+}
+
+/// What `chancery audit sample-logs` says, and its exit code.
+fn sampled(data: &Path, arguments: &[&str]) -> (i32, Value) {
+    let data = ["--dev", "--data", data.to_str().unwrap(), "--json"];
+    let output = run(&["audit", "sample-logs"].iter().chain(arguments).chain(&data).copied().collect::<Vec<_>>());
+    let text = stdout(&output);
+    (output.status.code().unwrap(), serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}{}", stderr(&output))))
+}
+
+#[tokio::test]
+async fn lines_are_sampled_from_standard_input_and_since_a_moment() {
+    let folder = tempfile::tempdir().unwrap();
+    Served::dev(folder.path()).stop();
+    let data = folder.path().to_str().unwrap();
+    let since = ["--since", "2026-11-26T02:00:00Z"];
+    let mut child = chancery(&["audit", "sample-logs", "-", "--dev", "--data", data])
+        .args(since)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let text = "2026-11-26T01:00:00Z INFO a@clinic.example\n2026-11-26T03:00:00Z INFO apiKey=k1 sent\n";
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = stdout(&output);
+    assert_eq!(output.status.code(), Some(30), "{said}{}", stderr(&output));
+    assert!(said.contains("line 2: secret_name") && said.contains("1 line(s)"), "{said}");
+    assert!(!said.contains("email") && !said.contains("k1"), "{said}");
+    // What cannot be read is no clean log.
+    let none = run(&["audit", "sample-logs", "/nowhere/at/all", "--dev", "--data", data]);
+    assert_eq!(none.status.code(), Some(1), "{}", stderr(&none));
+}
+
+/// An abort with every limit lifted before it started, and beside it one of a process that forbids nothing.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_abort_leaves_no_core_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let cores = || {
+        files(folder.path()).into_iter().filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("core"))
+    };
+    let unlimited = |command: &str| {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit -c unlimited 2>/dev/null; {command}")]).current_dir(folder.path());
+        // None of our own variables from outside.
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("CHANCERY")) {
+            shell.env_remove(name);
+        }
+        shell
+    };
+    let _ = unlimited("kill -ABRT $$").status().unwrap();
+    let leaves_some = cores().count() > 0;
+    cores().for_each(|core| std::fs::remove_file(core).unwrap());
+
+    let mut child = unlimited("exec \"$0\" serve --dev --data data --listen 127.0.0.1:0")
+        .arg(env!("CARGO_BIN_EXE_chancery"))
+        .env("CHANCERY__SERVER__METRICS_LISTEN", "127.0.0.1:0")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.contains(" ready at "), "{line}");
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", child.id())).unwrap();
+    let limit = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(limit.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["0", "0"], "{limit}");
+    kill_process(Pid::from_child(&child), Signal::ABORT).unwrap();
+    assert!(!child.wait().unwrap().success());
+    assert_eq!(cores().count(), 0, "a process that forbids nothing leaves one here: {leaves_some}");
 }

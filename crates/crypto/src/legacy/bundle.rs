@@ -11,6 +11,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::base64;
+use crate::canonical::escape;
 use crate::jwk::{Curve, Jwk};
 use crate::keys::{PublicKey, SignatureAlgorithm};
 
@@ -167,20 +168,12 @@ fn spell(out: &mut String, value: &Value, spaces: bool, ascii: bool, depth: usiz
 fn quote(out: &mut String, text: &str, ascii: bool) {
     out.push('"');
     for letter in text.chars() {
-        match letter {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\u{8}' => out.push_str("\\b"),
-            '\t' => out.push_str("\\t"),
-            '\n' => out.push_str("\\n"),
-            '\u{c}' => out.push_str("\\f"),
-            '\r' => out.push_str("\\r"),
-            letter if letter < ' ' || (ascii && letter > '\u{7f}') => {
-                for unit in letter.encode_utf16(&mut [0; 2]) {
-                    let _ = write!(out, "\\u{unit:04x}");
-                }
+        if ascii && letter > '\u{7f}' {
+            for unit in letter.encode_utf16(&mut [0; 2]) {
+                let _ = write!(out, "\\u{unit:04x}");
             }
-            letter => out.push(letter),
+        } else {
+            escape(out, letter);
         }
     }
     out.push('"');

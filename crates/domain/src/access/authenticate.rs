@@ -11,15 +11,16 @@ use std::{
 use chancery_crypto::{Secret, sha256};
 use ipnet::IpNet;
 
-use super::{AuthMethod, Caller, External, RequestInfo, RoleSet, Subject};
+use super::{AuthMethod, Bearer, Caller, External, RequestInfo, RoleSet, Stands, Subject, Whose};
 use crate::{
     Instance,
     api_keys::{ApiKeyText, old},
     identity_providers::{self, Admitted, is_foreign},
-    ids::{TenantId, TokenId, UserId},
+    ids::{ApiKeyId, SessionId, TenantId, TokenId, UserId},
     instance::{Failure, fails},
     keyring::{KeyringError, PlatformRoot},
     legacy_tokens::{self, LegacyUser, Use},
+    revocations::stops,
     roles::{DefinedRole, permissions_of},
     store::ApiKeyEntry,
     tenants::TenantState,
@@ -214,8 +215,13 @@ async fn look_up(
 /// The slug of a tenant that may be served.
 async fn served(instance: &Instance, tenant: TenantId) -> Result<String, AuthenticateError> {
     let entry = instance.directory().tenant(tenant).await?.ok_or(AuthenticateError::Invalid("unknown tenant"))?;
-    match entry.state {
-        TenantState::Active => Ok(entry.slug),
+    check_served(entry.state)?;
+    Ok(entry.slug)
+}
+
+fn check_served(state: TenantState) -> Result<(), AuthenticateError> {
+    match state {
+        TenantState::Active => Ok(()),
         TenantState::Suspended | TenantState::Erased => Err(AuthenticateError::Invalid("tenant not active")),
     }
 }
@@ -326,66 +332,91 @@ async fn follow_pepper(instance: &Instance, entry: &ApiKeyEntry, version: u32, d
     }
 }
 
-/// The caller that a verified token names, as things stand now, and from where it may call.
+/// The caller that a verified token names, as things stand now, and from where it may call. All that could stop it is asked for at
+/// once, and is of one moment.
 pub(crate) async fn of_token(instance: &Instance, token: &Verified) -> Result<(Caller, Vec<IpNet>), AuthenticateError> {
     let invalid = AuthenticateError::Invalid;
-    let tenant_slug = served(instance, token.tenant).await?;
-    let mut view = instance.store().fresh_view(token.tenant).await?;
-    let against = view.revocations_of(token.jti, token.who.user()).await?;
-    if against.iter().any(|revocation| revocation.stops(token.issued_at)) {
+    let whose = match &token.who {
+        Who::Person { user, session, .. } => Whose::Person(*user, *session),
+        Who::Client(id) => Whose::Client(*id),
+    };
+    let bearer = Bearer { token: token.jti, whose };
+    let mut stands = instance.store().bearer(token.tenant, &bearer).await?;
+    let (tenant_slug, state) = stands.tenant.take().ok_or(invalid("unknown tenant"))?;
+    check_served(state)?;
+    if stands.revocations.iter().any(|not_before| stops(*not_before, token.issued_at)) {
         return Err(invalid("revoked token"));
     }
-    let issued = RoleSet::of(&token.roles);
     match &token.who {
         Who::Person { user, session, authentication } => {
-            let user = active(view.user(*user).await?)?;
-            if let Some(id) = session {
-                let session = view.session(*id).await?.filter(|session| session.user == user.id);
-                if !session.is_some_and(|session| session.goes_on(instance.now())) {
-                    return Err(invalid("session ended"));
-                }
-            }
-            // What was taken away since the token was issued is gone at once; what was added comes with the next token.
-            let roles = issued.intersection(user.roles);
-            let (id, end) = (token.jti, token.expires_at);
-            let caller = caller_of_user(token.tenant, tenant_slug, user.id, user.username, roles, id, end);
-            let authentication = Some(authentication.clone());
-            // A token that was made for less than its user may do brings none of the tenant's own roles.
-            let defined = if roles == user.roles { view.roles_of(&user.id.to_string()).await? } else { Vec::new() };
-            let permissions = roles.permissions().union(permissions_of(&defined));
-            let defined_roles = names_of(defined);
-            Ok((Caller { session: *session, authentication, permissions, defined_roles, ..caller }, Vec::new()))
+            let caller = of_person(instance, token, stands, tenant_slug, (*user, *session))?;
+            Ok((Caller { authentication: Some(authentication.clone()), ..caller }, Vec::new()))
         }
-        Who::Client(id) => {
-            let key = view.api_key(*id).await?.ok_or(invalid("unknown client"))?;
-            let over = key.revoked_at.is_some() || key.expires_at.is_some_and(|end| end <= instance.now());
-            // A key that acts as a person is no client.
-            if over || key.user.is_some() {
-                return Err(invalid("revoked or expired client"));
-            }
-            instance.key_limits.note(key.id, key.rate_limit);
-            let roles = issued.intersection(key.roles);
-            let defined = if roles == key.roles { view.roles_of(&key.id.to_string()).await? } else { Vec::new() };
-            let caller = Caller {
-                tenant: token.tenant,
-                tenant_slug,
-                subject: Subject::ApiKey(key.id),
-                username: None,
-                roles,
-                permissions: roles.permissions().union(permissions_of(&defined)),
-                defined_roles: names_of(defined),
-                auth: AuthMethod::ApiKey,
-                token: Some(token.jti),
-                session: None,
-                authentication: None,
-                api_key: Some(key.id),
-                external: None,
-                older_token: None,
-                expires_at: Some(token.expires_at),
-            };
-            Ok((caller, key.allowed_cidrs))
+        Who::Client(id) => of_client(instance, token, stands, tenant_slug, *id),
+    }
+}
+
+fn of_person(
+    instance: &Instance,
+    token: &Verified,
+    stands: Stands,
+    tenant_slug: String,
+    (user, session): (UserId, Option<SessionId>),
+) -> Result<Caller, AuthenticateError> {
+    let invalid = AuthenticateError::Invalid;
+    let found = stands.user.filter(|user| user.state == UserState::Active);
+    let found = found.ok_or(invalid("unknown or disabled user"))?;
+    if session.is_some() {
+        let session = stands.session.filter(|session| session.user == user);
+        if !session.is_some_and(|session| session.goes_on(instance.now())) {
+            return Err(invalid("session ended"));
         }
     }
+    // What was taken away since the token was issued is gone at once; what was added comes with the next token.
+    let roles = RoleSet::of(&token.roles).intersection(found.roles);
+    let (id, end) = (token.jti, token.expires_at);
+    let caller = caller_of_user(token.tenant, tenant_slug, user, found.username, roles, id, end);
+    // A token that was made for less than its user may do brings none of the tenant's own roles.
+    let defined = if roles == found.roles { stands.roles } else { Vec::new() };
+    let permissions = roles.permissions().union(permissions_of(&defined));
+    Ok(Caller { session, permissions, defined_roles: names_of(defined), ..caller })
+}
+
+fn of_client(
+    instance: &Instance,
+    token: &Verified,
+    stands: Stands,
+    tenant_slug: String,
+    id: ApiKeyId,
+) -> Result<(Caller, Vec<IpNet>), AuthenticateError> {
+    let invalid = AuthenticateError::Invalid;
+    let key = stands.key.ok_or(invalid("unknown client"))?;
+    let over = key.revoked || key.expires_at.is_some_and(|end| end <= instance.now());
+    // A key that acts as a person is no client.
+    if over || key.user.is_some() {
+        return Err(invalid("revoked or expired client"));
+    }
+    instance.key_limits.note(id, key.rate_limit);
+    let roles = RoleSet::of(&token.roles).intersection(key.roles);
+    let defined = if roles == key.roles { stands.roles } else { Vec::new() };
+    let caller = Caller {
+        tenant: token.tenant,
+        tenant_slug,
+        subject: Subject::ApiKey(id),
+        username: None,
+        roles,
+        permissions: roles.permissions().union(permissions_of(&defined)),
+        defined_roles: names_of(defined),
+        auth: AuthMethod::ApiKey,
+        token: Some(token.jti),
+        session: None,
+        authentication: None,
+        api_key: Some(id),
+        external: None,
+        older_token: None,
+        expires_at: Some(token.expires_at),
+    };
+    Ok((caller, key.allowed_cidrs))
 }
 
 /// The caller that a user is with a token of the older system. None of the tenant's own roles comes with it.

@@ -1,12 +1,14 @@
 //! Who calls, for which tenant, with what right.
 
 pub mod authenticate;
+mod bearer;
 mod caller;
 pub(crate) mod grant;
 mod policy;
 mod refused;
 mod request;
 
+pub use bearer::{Bearer, BearerRows, BearingKey, BearingSession, BearingUser, Stands, Whose};
 pub use caller::{AuthMethod, Call, Caller, Denied, External, RECENT_SECONDS, Subject};
 pub use policy::{Permission, PermissionSet, Role, RoleSet};
 pub use refused::{RefusedCredentials, RefusedFor};

@@ -4,9 +4,11 @@
 use std::collections::BTreeMap;
 
 use chancery_crypto::Phi;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
-use super::{Action, Change, Detail, Event, Outcome, receipt::note_all, screen::screen, stamp::Actor};
+use super::{
+    Action, Change, Detail, Event, Outcome, accounting::DISCLOSURE, receipt::note_all, screen::screen, stamp::Actor,
+};
 use crate::{
     Instance,
     access::{Call, Denied, Permission},
@@ -15,10 +17,11 @@ use crate::{
         payload::{is_code, is_param, is_param_name},
     },
     faults::Faults,
-    ids::{EventId, KeyId, TenantId, Ulid},
+    ids::{EventId, KeyId, TenantId, can_be_ours},
     instance::{Failure, fails},
     keyring::{Keyring, Managed},
     records::Purpose,
+    time::Timestamp,
 };
 
 /// How many events one call appends at most.
@@ -30,6 +33,8 @@ const MAX_PERSONAL: usize = 16;
 const MAX_TEXT: usize = 1_000;
 /// Personal values that Chancery adds itself.
 const RESERVED: [&str; 3] = ["address", "external_subject", "user_agent"];
+/// The kind of reference that names a person.
+const SUBJECT: &str = "subject";
 
 /// A value of an application's event: an integer, a boolean, a date, a sha256 or `[A-Z0-9_.-]{1,32}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +55,7 @@ impl Datum {
 pub struct Resource {
     /// What it is: `[a-z][a-z0-9_]{0,31}`.
     pub kind: String,
-    /// Its id: a prefix and a ULID.
+    /// Its id: a prefix of ours and a ULID of a time at which there was a Chancery.
     pub id: String,
 }
 
@@ -111,7 +116,7 @@ fails!(AppendError);
 pub async fn append_own(instance: &Instance, call: &Call, event: OwnEvent) -> Result<EventId, AppendError> {
     call.require(Permission::AuditAppend)?;
     let mut faults = Faults::default();
-    event.check("", &mut faults);
+    event.check("", instance.now(), &mut faults);
     faults.check()?;
     let mut events = vec![event];
     look_into(instance, call, &mut events, |_| String::new()).await?;
@@ -135,7 +140,7 @@ pub async fn append_batch(
         faults.add("/items", "length", format!("send 1 to {MAX_EVENTS} events at once"));
     } else {
         for (position, event) in events.iter().enumerate() {
-            event.check(&format!("/items/{position}"), &mut faults);
+            event.check(&format!("/items/{position}"), instance.now(), &mut faults);
         }
     }
     faults.check()?;
@@ -208,7 +213,7 @@ async fn append_checked(instance: &Instance, call: &Call, events: Vec<OwnEvent>)
 
 impl OwnEvent {
     /// Notes a fault for each field that has room for what must not be in a leaf.
-    fn check(&self, at: &str, faults: &mut Faults) {
+    fn check(&self, at: &str, now: Timestamp, faults: &mut Faults) {
         if !is_code(&self.kind) || self.kind.strip_prefix("app.").is_none_or(str::is_empty) {
             faults.add(format!("{at}/type"), "format", "begin with app. and use up to 64 of a-z, 0-9, . and -");
         }
@@ -223,12 +228,17 @@ impl OwnEvent {
             if !is_word(&resource.kind, 32) {
                 faults.add(format!("{at}/resource/kind"), "format", "use a-z, then up to 31 of a-z, 0-9, _ . and -");
             }
-            if !is_id(&resource.id) {
+            if !can_be_ours(&resource.id, now) {
                 let cure = "use an id that Chancery gave; what you name yourself belongs into references";
                 faults.add(format!("{at}/resource/id"), "format", cure);
             }
         }
         self.check_details(at, faults);
+        // Nobody finds it again by the person otherwise, and the accounting is not whole.
+        if self.kind.starts_with(DISCLOSURE) && !self.references.iter().any(|reference| reference.kind == SUBJECT) {
+            let cure = "a disclosure is of somebody: add a reference of the kind `subject`";
+            faults.add(format!("{at}/references"), "required", cure);
+        }
         if self.references.len() > MAX_REFERENCES {
             faults.add(format!("{at}/references"), "too_many", "use at most 100 references");
         }
@@ -274,6 +284,19 @@ impl OwnEvent {
         }
     }
 
+    /// What of it the application chose the words of. Texts that are sealed, and what references are made of, are no part of it.
+    pub(super) fn said(&self) -> Value {
+        let references: Vec<Value> = self.references.iter().map(|reference| json!({"kind": reference.kind})).collect();
+        let personal: Map<String, Value> = self.personal.keys().map(|name| (name.clone(), Value::Null)).collect();
+        json!({
+            "type": self.kind,
+            "resource": {"kind": self.resource.as_ref().map(|resource| &resource.kind)},
+            "details": self.details,
+            "references": references,
+            "personal": personal,
+        })
+    }
+
     /// The event, with references under the newest key. Its fields were checked.
     fn told(self, ring: &Keyring, id: EventId) -> Result<Event, Failure> {
         let mut event = Event::of(self.kind.into(), self.act.unwrap_or(Action::Execute)).identified(id);
@@ -308,15 +331,6 @@ pub(super) fn is_word(text: &str, most: usize) -> bool {
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_.-".contains(&b))
 }
 
-/// A prefix and a ULID, as Chancery's ids are.
-fn is_id(text: &str) -> bool {
-    text.split_once('_').is_some_and(|(prefix, ulid)| {
-        (2..=4).contains(&prefix.len())
-            && prefix.bytes().all(|b| b.is_ascii_lowercase())
-            && ulid.parse::<Ulid>().is_ok()
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -336,9 +350,13 @@ mod tests {
         }
     }
 
+    fn now() -> Timestamp {
+        "2026-11-26T00:00:00Z".parse().unwrap()
+    }
+
     fn pointers(event: &OwnEvent) -> Vec<String> {
         let mut faults = Faults::default();
-        event.check("", &mut faults);
+        event.check("", now(), &mut faults);
         faults.0.into_iter().map(|fault| fault.pointer).collect()
     }
 
@@ -364,7 +382,7 @@ mod tests {
         bad.personal.insert("address".to_owned(), Phi::new("x".to_owned()));
         bad.personal.insert("note".to_owned(), Phi::new(String::new()));
         let mut faults = Faults::default();
-        bad.check("/items/3", &mut faults);
+        bad.check("/items/3", now(), &mut faults);
         let pointers: Vec<&str> = faults.0.iter().map(|fault| fault.pointer.as_str()).collect();
         let expected = [
             "/items/3/outcome",
@@ -383,11 +401,24 @@ mod tests {
     }
 
     #[test]
-    fn only_an_id_that_chancery_gave_is_a_resource() {
-        assert!(is_id("crt_01J9Z3K0Q5V8WXYZ0123456789"));
-        for bad in ["MRN-1", "crt_", "_01J9Z3K0Q5V8WXYZ0123456789", "crt_Jane", "jane_01J9Z3K0Q5V8WXYZ012345678U"] {
-            assert!(!is_id(bad), "{bad}");
+    fn a_disclosure_names_the_person() {
+        let reference = |kind: &str| Reference { kind: kind.to_owned(), id: Phi::new("MRN-1".to_owned()) };
+        for kind in ["app.disclosure", "app.disclosure.sent", "app.disclosures"] {
+            let mut event = event(kind);
+            assert_eq!(pointers(&event), ["/references"], "{kind}");
+            event.references.push(reference("patients"));
+            assert_eq!(pointers(&event), ["/references"], "{kind}");
+            event.references.push(reference("subject"));
+            assert_eq!(pointers(&event), [""; 0], "{kind}");
         }
+    }
+
+    #[test]
+    fn a_patients_number_in_the_form_of_an_id_is_no_resource() {
+        let mut event = event("app.x");
+        let number = "crt_000000000000000MRN7351928X".to_owned();
+        event.resource = Some(Resource { kind: "certificate".to_owned(), id: number });
+        assert_eq!(pointers(&event), ["/resource/id"]);
     }
 
     #[test]

@@ -291,6 +291,8 @@ codes! {
         SinkSkipped = "audit.sink_skipped",
         /// It was read how far sinks are.
         SinkRead = "audit.sink_read",
+        /// Lines of the program's own log were searched for secrets and personal data.
+        LogsSampled = "audit.logs_sampled",
         /// Somebody said how long the log is kept.
         RetentionChanged = "audit.retention_changed",
         /// Events are held beyond their time.
@@ -493,6 +495,7 @@ impl EventKind {
             | Self::CertificateVerified
             | Self::SinkFailed
             | Self::SinkRecovered
+            | Self::LogsSampled
             | Self::AccessRefused
             | Self::AccessRefusedAnonymous
             | Self::CredentialConflict

@@ -336,6 +336,7 @@ impl EventKind {
             Self::SinkRecovered => (Topic::System, Low, false),
             Self::SinkSkipped => (Topic::Alert, High, true),
             Self::SinkRead => (Topic::Log, Info, false),
+            Self::LogsSampled => (Topic::Log, Low, true),
             Self::RetentionChanged | Self::HoldLifted => (Topic::Log, High, true),
             Self::HoldPlaced => (Topic::Log, Medium, true),
             Self::PurgeOrdered => (Topic::Log, High, true),

@@ -31,6 +31,7 @@ pub mod query;
 pub mod receipt;
 pub mod refusals;
 pub mod retention;
+pub mod sampled;
 pub mod screen;
 pub mod sequence;
 pub mod sinks;

@@ -7,15 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::Value;
 
-use super::{
-    Detail,
-    application::{AppendError, OwnEvent},
-    event::Name,
-};
+use super::application::{AppendError, OwnEvent};
 use crate::{
     Instance,
     access::Call,
-    certificates::{Detector, suspect},
+    certificates::{Detector, Suspect, suspect, suspects_in},
     time::Timestamp,
 };
 
@@ -50,8 +46,8 @@ pub(super) async fn screen(
     place: fn(usize) -> String,
 ) -> Result<(), AppendError> {
     let now = instance.now();
-    let found: Vec<Suspect> =
-        events.iter().enumerate().flat_map(|(number, event)| suspects(event, &place(number), now)).collect();
+    let look = |(number, event): (usize, &OwnEvent)| suspects_in(&event.said(), &place(number), now);
+    let found: Vec<Suspect> = events.iter().enumerate().flat_map(look).collect();
     if found.is_empty() {
         return Ok(());
     }
@@ -64,36 +60,6 @@ pub(super) async fn screen(
     }
     events.iter_mut().for_each(|event| leave_out(event, now));
     Ok(())
-}
-
-struct Suspect {
-    pointer: String,
-    detector: Detector,
-    number: bool,
-}
-
-fn suspects(event: &OwnEvent, at: &str, now: Timestamp) -> Vec<Suspect> {
-    let mut found = Vec::new();
-    let mut look = |pointer: String, text: &str, number: bool| {
-        found.extend(suspect(text, now).map(|detector| Suspect { pointer, detector, number }));
-    };
-    look(format!("{at}/type"), &event.kind, false);
-    if let Some(resource) = &event.resource {
-        look(format!("{at}/resource/kind"), &resource.kind, false);
-    }
-    for (name, value) in &event.details {
-        // The name may itself be what is wrong, so it is not repeated.
-        look(format!("{at}/details"), name, false);
-        match value {
-            Value::String(text) => look(format!("{at}/details"), text, false),
-            Value::Number(number) => look(format!("{at}/details"), &number.to_string(), true),
-            _ => {}
-        }
-    }
-    for name in event.personal.keys() {
-        look(format!("{at}/personal"), name, false);
-    }
-    found
 }
 
 /// Types and kinds stay: they are written in the application's source, and an event without them says nothing.
@@ -114,15 +80,12 @@ fn named(name: String, at: usize, now: Timestamp) -> String {
     if suspect(&name, now).is_some() { format!("{UNNAMED}{at}") } else { name }
 }
 
-/// Counts suspects among the names in our own details: what a tenant called its tables and columns. They stay, or whoever names a
-/// column could hide that it is opened.
-pub(super) fn count_names(instance: &Instance, details: &[(Name, Detail)], now: Timestamp) {
-    for (_, detail) in details {
-        if let Detail::Names(names) = detail {
-            let found = names.iter().filter_map(|name| suspect(name, now));
-            found.for_each(|detector| instance.suspected().count(detector));
-        }
-    }
+/// Counts suspects among the names that a tenant gives to what its events tell of, when it gives them: tables, columns, indexes, roles,
+/// holds. They stay, or whoever names a column could hide that it is opened.
+pub(crate) fn count_names<'n>(instance: &Instance, names: impl IntoIterator<Item = &'n str>) {
+    let now = instance.now();
+    let found = names.into_iter().filter_map(|name| suspect(name, now));
+    found.for_each(|detector| instance.suspected().count(detector));
 }
 
 #[cfg(test)]
@@ -133,6 +96,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::audit::application::{Reference, Resource};
 
     fn event() -> OwnEvent {
         let details =
@@ -155,7 +119,7 @@ mod tests {
 
     #[test]
     fn suspects_are_told_by_place_and_integers_apart() {
-        let found = suspects(&event(), "/items/3", now());
+        let found = suspects_in(&event().said(), "/items/3", now());
         let texts: Vec<_> = found.iter().filter(|one| !one.number).map(|one| (&*one.pointer, one.detector)).collect();
         let details = "/items/3/details";
         assert_eq!(
@@ -168,6 +132,20 @@ mod tests {
             ]
         );
         assert_eq!(found.len(), 5);
+    }
+
+    /// A merge lost the look at references once.
+    #[test]
+    fn every_code_that_an_application_chose_is_looked_at() {
+        let mut event = event();
+        (event.details, event.personal) = (BTreeMap::new(), BTreeMap::new());
+        event.kind = "app.mrn1234567".to_owned();
+        event.resource = Some(Resource { kind: "mrn_1234567".to_owned(), id: "crt_1".to_owned() });
+        let reference = |kind: &str| Reference { kind: kind.to_owned(), id: Phi::new("MRN-1234567".to_owned()) };
+        event.references = vec![reference("subject"), reference("mrn-1234567")];
+        let found = suspects_in(&event.said(), "", now());
+        let places: Vec<&str> = found.iter().map(|one| one.pointer.as_str()).collect();
+        assert_eq!(places, ["/references/1/kind", "/resource/kind", "/type"]);
     }
 
     #[test]

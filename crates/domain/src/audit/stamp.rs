@@ -6,7 +6,7 @@
 
 use chancery_crypto::{Phi, canonical::Members, commitment, random};
 
-use super::{Event, QueuedEvent, event::Name, screen::count_names};
+use super::{Event, QueuedEvent, event::Name};
 use crate::{
     access::{Call, NetClass, RequestInfo, Subject},
     fields::system,
@@ -103,7 +103,6 @@ pub(crate) fn stamp(
     personal.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
     let (commitments, sealed) = seal_personal(instance, ring, id, &personal)?;
     let mut details = event.details;
-    count_names(instance, &details, now);
     details.sort_by(|(one, _), (other, _)| one.cmp(other));
 
     let node = instance.node();

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{
     CertificateError, Claim,
-    suspects::{Detector, suspects, suspects_in, suspects_in_event},
+    suspects::{Detector, Suspect, suspects, suspects_in, suspects_in_event},
 };
 use crate::{
     Instance,
@@ -93,7 +93,8 @@ pub(super) async fn check(instance: &Instance, view: &mut dyn View, claim: &Clai
         return Ok(());
     }
     let found = suspects(claim, instance.now());
-    found.iter().for_each(|(_, detector)| instance.suspected().count(*detector));
+    found.iter().for_each(|suspect| instance.suspected().count(suspect.detector));
+    let found: Vec<_> = found.into_iter().map(|one| (one.pointer, one.detector)).collect();
     if found.is_empty() { Ok(()) } else { Err(CertificateError::PhiSuspected(found)) }
 }
 
@@ -131,7 +132,7 @@ pub async fn report(instance: &Instance, call: &Call, days: u32) -> Result<Lockd
                 evidence.as_object_mut().map(|evidence| evidence.remove("size"));
             }
             let id = certificate.id.to_string();
-            report.note("certificate", &id, suspects_in(&said, now, true));
+            report.note("certificate", &id, suspects_in(&said, "", now));
         }
     }
     // The newest of them, wherever in the log they begin.
@@ -162,9 +163,9 @@ pub async fn report(instance: &Instance, call: &Call, days: u32) -> Result<Lockd
 }
 
 impl LockdownReport {
-    fn note(&mut self, of: &'static str, id: &str, found: Vec<(String, Detector)>) {
+    fn note(&mut self, of: &'static str, id: &str, found: Vec<Suspect>) {
         self.found += found.len();
-        for (pointer, detector) in found {
+        for Suspect { pointer, detector, .. } in found {
             if self.listed.len() < MAX_LISTED {
                 self.listed.push(Suspicion { of, id: id.to_owned(), pointer, detector });
             }

@@ -32,6 +32,7 @@ pub use pack::{PackScope, assemble, export, pack};
 pub use payload::{Claim, Evidence};
 pub use revoke::revoke;
 pub use suspects::{Detector, suspect};
+pub(crate) use suspects::{Suspect, suspects_in};
 pub use trust::trust_file;
 pub use verify::{Report, Verdict, verify, verify_envelope};
 

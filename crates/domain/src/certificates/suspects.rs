@@ -3,7 +3,7 @@
 //! Shapes alone, no lists of names: nothing here knows a person. A hit is a suspicion, so whoever is refused is told which
 //! detector and where, never what was found.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Claim, Evidence};
 use crate::{
@@ -85,7 +85,14 @@ fn is_long_ago(date: &str, now: Timestamp) -> bool {
 fn is_machine_made(word: &str) -> bool {
     let hex = word.len() >= 16 && word.bytes().all(|byte| byte.is_ascii_hexdigit()) && !is_number(word);
     let ulid = word.len() == 26 && word.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase());
-    hex || ulid
+    let is_hyphen = |at: usize| matches!(at, 8 | 13 | 18 | 23);
+    let uuid = word.len() == 36
+        && word
+            .bytes()
+            .enumerate()
+            .all(|(at, byte)| if is_hyphen(at) { byte == b'-' } else { byte.is_ascii_hexdigit() })
+        && word.bytes().any(|byte| byte.is_ascii_alphabetic());
+    hex || ulid || uuid
 }
 
 /// 32 bytes in base64url.
@@ -97,81 +104,94 @@ fn is_number(word: &str) -> bool {
     word.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Where a claim looks as if personal data were in it. The subject's reference is not kept, so it is not looked at.
-pub(super) fn suspects(claim: &Claim, now: Timestamp) -> Vec<(String, Detector)> {
-    let mut found = Vec::new();
-    let mut look = |pointer: String, text: &str| found.extend(suspect(text, now).map(|detector| (pointer, detector)));
-    look("/kind".to_owned(), &claim.kind);
-    look("/subject/kind".to_owned(), &claim.subject_kind);
-    look("/statement/code".to_owned(), &claim.code);
-    for (name, value) in &claim.params {
-        // The name may itself be what is wrong, so it is not repeated.
-        let pointer = || "/statement/params".to_owned();
-        look(pointer(), name);
+/// Something that looks like personal data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Suspect {
+    /// Where, as a JSON pointer.
+    pub(crate) pointer: String,
+    /// What it looks like.
+    pub(crate) detector: Detector,
+    /// Whether it is an integer: mostly a count or a moment.
+    pub(crate) number: bool,
+}
+
+/// Members in which callers name things. What is in them is told by the place of the whole, for a name may itself be what is wrong.
+const NAMED_BY_CALLERS: [&str; 3] = ["details", "params", "personal"];
+
+/// Every text, integer and member's name of a JSON value that looks like personal data, with its place; `at` is the value's own.
+/// What is asked for and what is stored is looked at by this one walk.
+pub(crate) fn suspects_in(value: &Value, at: &str, now: Timestamp) -> Vec<Suspect> {
+    let mut walk = Walk { pointer: at.to_owned(), now, found: Vec::new() };
+    walk.value(value, true);
+    walk.found
+}
+
+struct Walk {
+    pointer: String,
+    now: Timestamp,
+    found: Vec<Suspect>,
+}
+
+impl Walk {
+    /// `told`: whether places within it are told.
+    fn value(&mut self, value: &Value, told: bool) {
         match value {
-            Value::String(text) => look(pointer(), text),
-            Value::Number(number) => look(pointer(), &number.to_string()),
-            _ => {}
+            Value::String(text) => self.look(text, false),
+            Value::Number(number) => self.look(&number.to_string(), true),
+            Value::Array(items) => {
+                for (number, item) in items.iter().enumerate() {
+                    self.inside(told.then(|| number.to_string()).as_deref(), item, told);
+                }
+            }
+            Value::Object(members) => {
+                for (name, item) in members {
+                    let before = self.found.len();
+                    self.look(name, false);
+                    let is_told = told && self.found.len() == before;
+                    let name = is_told.then_some(name.as_str());
+                    self.inside(name, item, is_told && name.is_none_or(|name| !NAMED_BY_CALLERS.contains(&name)));
+                }
+            }
+            Value::Bool(_) | Value::Null => {}
         }
     }
-    for (number, Evidence { name, media_type, .. }) in claim.evidence.iter().enumerate() {
-        look(format!("/evidence/{number}/name"), name);
-        look(format!("/evidence/{number}/media_type"), media_type);
+
+    fn inside(&mut self, name: Option<&str>, value: &Value, told: bool) {
+        let length = self.pointer.len();
+        if let Some(name) = name {
+            self.pointer.push('/');
+            self.pointer.push_str(name);
+        }
+        self.value(value, told);
+        self.pointer.truncate(length);
     }
-    found
+
+    fn look(&mut self, text: &str, number: bool) {
+        let detector = suspect(text, self.now);
+        self.found.extend(detector.map(|detector| Suspect { pointer: self.pointer.clone(), detector, number }));
+    }
+}
+
+/// Where a claim looks as if personal data were in it. The subject's reference is not kept, so it is not looked at.
+pub(super) fn suspects(claim: &Claim, now: Timestamp) -> Vec<Suspect> {
+    let name = |Evidence { name, media_type, .. }: &Evidence| json!({"name": name, "media_type": media_type});
+    let evidence: Vec<Value> = claim.evidence.iter().map(name).collect();
+    let said = json!({
+        "kind": claim.kind,
+        "subject": {"kind": claim.subject_kind},
+        "statement": {"code": claim.code, "params": claim.params},
+        "evidence": evidence,
+    });
+    suspects_in(&said, "", now)
 }
 
 /// What of a logged event looks like personal data, with its place. Numbers of our own events are counts; those of an application's
 /// are what it says they are.
-pub(super) fn suspects_in_event(core: &Value, now: Timestamp) -> Vec<(String, Detector)> {
-    let mut found = suspects_in(core, now, false);
-    if core.get("type").and_then(Value::as_str).is_some_and(|kind| kind.starts_with("app.")) {
-        let numbers = core.get("detail").and_then(Value::as_object).into_iter().flatten();
-        for (name, value) in numbers.filter(|(_, value)| value.is_number()) {
-            let detector = suspect(&value.to_string(), now);
-            found.extend(detector.map(|detector| (format!("/detail/{name}"), detector)));
-        }
-    }
+pub(super) fn suspects_in_event(core: &Value, now: Timestamp) -> Vec<Suspect> {
+    let own = core.get("type").and_then(Value::as_str).is_some_and(|kind| kind.starts_with("app."));
+    let mut found = suspects_in(core, "", now);
+    found.retain(|suspect| !suspect.number || own && suspect.pointer.starts_with("/detail"));
     found
-}
-
-/// Every text of a JSON value that looks like personal data, with its place. Numbers of events are counts and are not looked at.
-pub(super) fn suspects_in(value: &Value, now: Timestamp, numbers: bool) -> Vec<(String, Detector)> {
-    let mut found = Vec::new();
-    walk(
-        value,
-        &mut String::new(),
-        &mut |pointer, text| {
-            found.extend(suspect(text, now).map(|detector| (pointer.to_owned(), detector)));
-        },
-        numbers,
-    );
-    found
-}
-
-fn walk(value: &Value, pointer: &mut String, look: &mut dyn FnMut(&str, &str), numbers: bool) {
-    let length = pointer.len();
-    let inside = |name: &str, inner: &Value, pointer: &mut String, look: &mut dyn FnMut(&str, &str)| {
-        pointer.push('/');
-        pointer.push_str(name);
-        walk(inner, pointer, look, numbers);
-        pointer.truncate(length);
-    };
-    match value {
-        Value::String(text) => look(pointer, text),
-        Value::Number(number) if numbers => look(pointer, &number.to_string()),
-        Value::Array(items) => {
-            for (number, item) in items.iter().enumerate() {
-                inside(&number.to_string(), item, pointer, look);
-            }
-        }
-        Value::Object(members) => {
-            for (name, item) in members {
-                inside(name, item, pointer, look);
-            }
-        }
-        Value::Number(_) | Value::Bool(_) | Value::Null => {}
-    }
 }
 
 #[cfg(test)]
@@ -223,6 +243,7 @@ mod tests {
             "crt_01M8CWSTFND6KWW8PXWW231223",
             "01M8CW123456789WW8PXWW2312",
             "12345678901234567890123456789012345678901234567890123456789abcde",
+            "1234abcd-12ab-34cd-56ef-1234567890ab",
             "/v1/certificates/{id}",
             "application/pdf",
             "Ed25519",
@@ -233,18 +254,31 @@ mod tests {
         }
     }
 
+    fn found(suspects: Vec<Suspect>) -> Vec<(String, Detector, bool)> {
+        suspects.into_iter().map(|one| (one.pointer, one.detector, one.number)).collect()
+    }
+
     #[test]
     fn places_are_told_and_texts_are_not() {
-        let value = serde_json::json!({"a": [{"b": "MRN123456"}], "n": 123_456_789});
-        assert_eq!(suspects_in(&value, now(), false), [("/a/0/b".to_owned(), Detector::RecordNumber)]);
-        assert_eq!(suspects_in(&value, now(), true).len(), 2);
+        let value = json!({"a": [{"b": "MRN123456"}], "n": 123_456_789});
+        let expected =
+            [("/x/a/0/b".to_owned(), Detector::RecordNumber, false), ("/x/n".to_owned(), Detector::Ssn, true)];
+        assert_eq!(found(suspects_in(&value, "/x", now())), expected);
+    }
+
+    #[test]
+    fn a_suspect_name_is_found_and_in_no_place() {
+        let value = json!({"detail": {"mrn1234567": ["MRN7654321"]}, "details": {"jane": "MRN1234567"}});
+        let at = |pointer: &str| (pointer.to_owned(), Detector::RecordNumber, false);
+        assert_eq!(found(suspects_in(&value, "", now())), [at("/detail"), at("/detail"), at("/details")]);
     }
 
     #[test]
     fn numbers_are_looked_at_in_the_events_of_applications_alone() {
         let event =
-            |kind: &str| serde_json::json!({"type": kind, "detail": {"ssn": 123_456_789, "n": 7}, "outcome": 0});
-        assert_eq!(suspects_in_event(&event("app.x"), now()), [("/detail/ssn".to_owned(), Detector::Ssn)]);
+            |kind: &str| json!({"type": kind, "detail": {"ssn": 123_456_789, "n": 7}, "node": {"ctr": 123_456_789}});
+        let ssn = ("/detail/ssn".to_owned(), Detector::Ssn, true);
+        assert_eq!(found(suspects_in_event(&event("app.x"), now())), [ssn]);
         assert_eq!(suspects_in_event(&event("record.opened"), now()), []);
     }
 }

@@ -4,7 +4,7 @@ use super::{Bind, Class, Duty, Field, FieldType, IndexSpec};
 use crate::{
     Instance,
     access::{Call, Denied, Permission},
-    audit::{Change, Detail, Event, EventKind, receipt::note},
+    audit::{Change, Detail, Event, EventKind, receipt::note, screen::count_names},
     faults::Faults,
     ids::{FieldId, IndexId, TableId},
     indexes::{Index, IndexKind, Rule, VersionError},
@@ -109,8 +109,10 @@ pub(super) async fn place(
     let now = instance.now();
     let known = fields.iter().position(|field| field.table == table && field.column == column);
     let known = known.map(|at| fields.remove(at));
-    if let Some(known) = &known {
-        check_change(known, spec)?;
+    match &known {
+        Some(known) => check_change(known, spec)?,
+        // Here, and not with each event of each opening.
+        None => count_names(instance, [table, column]),
     }
     let table_id = match known.iter().chain(&*fields).find(|field| field.table == table) {
         Some(field) => field.table_id,

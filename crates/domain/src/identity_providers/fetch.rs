@@ -42,9 +42,6 @@ pub enum FetchError {
     /// It is being asked, and too many wait for its answer.
     #[error("is being asked, and too many wait for its answer")]
     Busy,
-    /// Asked a moment ago, in vain; not asked again so soon.
-    #[error("could not be had a moment ago")]
-    Paused,
 }
 
 /// Fetches documents of issuers. An adapter asks over HTTPS alone (HTTP in development), follows no redirect, connects to no

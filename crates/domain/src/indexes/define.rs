@@ -4,7 +4,7 @@ use super::{Index, IndexKind, Rule, VersionError};
 use crate::{
     Instance,
     access::{Call, Denied, Permission},
-    audit::{Change, Detail, Event, EventKind, receipt::note},
+    audit::{Change, Detail, Event, EventKind, receipt::note, screen::count_names},
     faults::Faults,
     fields::{Field, FieldType, NormalForm, Normalizer, define::check_column_name, index::check_bits},
     ids::IndexId,
@@ -75,6 +75,9 @@ pub async fn define(
     let known = find(change.rows().indexes().await?, first, name);
     if known.as_ref().is_some_and(|known| known.fields != of) {
         return Err(IndexError::Fixed);
+    }
+    if known.is_none() {
+        count_names(instance, [name]);
     }
     let index = match known {
         Some(known) => known,

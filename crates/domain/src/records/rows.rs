@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use chancery_crypto::{Phi, RecordHeader, SealedMember};
+use chancery_crypto::{Phi, RecordHeader};
 
+use self::parsed::Parsed;
 use super::{
-    Filed, MAX_ITEMS, Purpose, RecordError, SealedItem, WipedJson,
-    batch::{self, Touched, intent, let_out, open_failed},
+    Filed, MAX_ITEMS, Purpose, RecordError, SealedItem, WipedJson, batch,
     break_glass::{BreakGlass, Broken, Gate, broken},
     check_reason, encode, field_of, filed_of, lease_for,
     seal::Tally,
@@ -15,13 +15,15 @@ use crate::{
     Instance,
     access::{Call, Permission},
     approvals::Carried,
-    audit::{AuditReceipt, Event, EventKind, Told, append},
+    audit::{Event, EventKind},
     faults::Faults,
     fields::Field,
     instance::Failure,
-    keyring::{Fence, Keyring, KeyringError, Lease, RowPlace, SealedRow as KeyringRow, Subjects},
+    keyring::{KeyringError, Lease, RowPlace},
     subjects::lend::{self, Lent},
 };
+
+mod parsed;
 
 /// Values of one row to seal.
 #[derive(Debug)]
@@ -317,150 +319,6 @@ pub async fn reseal_rows(instance: &Instance, call: &Call, rows: &[StoredRow]) -
     parsed.release(instance, call, fence, moved).await
 }
 
-/// A stored row whose fields are known and whose bytes are well formed; its nulls are left out.
-struct ParsedRow<'a> {
-    number: usize,
-    place: RowPlace<'a>,
-    header: RecordHeader,
-    members: Vec<(Arc<Field>, SealedMember)>,
-}
-
-/// The rows of a call.
-struct Parsed<'a> {
-    lease: Arc<Lease>,
-    /// An approval to open what stopped keys have sealed was used.
-    glass: bool,
-    rows: Vec<ParsedRow<'a>>,
-    tables: BTreeMap<&'a str, Vec<usize>>,
-}
-
-impl<'a> Parsed<'a> {
-    async fn of(
-        instance: &Instance,
-        call: &Call,
-        stored: &'a [StoredRow],
-        check: impl Fn(&Field) -> Result<(), RecordError>,
-    ) -> Result<Self, RowsError> {
-        check_rows(stored.iter().map(|row| (row.row.as_str(), row.fields.len())))?;
-        let named = names(stored.iter().map(|row| (row.table.as_str(), row.fields.keys())));
-        let mut lease = lease_for(instance, call, named.into_iter()).await?;
-        let mut rows = parse(&lease, stored).inspect_err(|refused| batch::malformed(instance, &refused.error))?;
-        let unknown = unknown(&lease.keyring, &rows);
-        let persons = lend::known(instance, call.tenant(), &unknown).await?;
-        // A key that is nobody's may have been made by another node a moment ago.
-        if unknown.iter().any(|handle| !persons.contains(handle))
-            && let Some(renewed) = instance.renewed_lease(call.tenant(), &lease).await?
-        {
-            lease = renewed;
-            rows = parse(&lease, stored)?;
-        }
-        check_fields(&lease, stored, check)?;
-        let mut tables: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-        for (position, row) in rows.iter().enumerate() {
-            tables.entry(row.place.table).or_default().push(position);
-        }
-        Ok(Self { lease, glass: false, rows, tables })
-    }
-
-    /// The names of the tables it touches, in order.
-    fn table_names(&self) -> Vec<String> {
-        self.tables.keys().map(|table| (*table).to_owned()).collect()
-    }
-
-    fn tables(&self) -> impl Iterator<Item = (&'a str, Vec<&ParsedRow<'a>>)> {
-        self.tables.iter().map(|(table, rows)| (*table, rows.iter().filter_map(|at| self.rows.get(*at)).collect()))
-    }
-
-    /// Makes the events durable, looks at the rows again if keys or fields changed before that commit, and then lends
-    /// persons' keys: what was erased meanwhile does not open.
-    async fn tell(
-        &mut self,
-        instance: &Instance,
-        call: &Call,
-        stored: &'a [StoredRow],
-        kind: EventKind,
-        with: impl Fn(Event) -> Event,
-        check: impl Fn(&Field) -> Result<(), RecordError>,
-    ) -> Result<(Subjects, Vec<AuditReceipt>, Option<Fence>), RowsError> {
-        let mut intents = Vec::new();
-        for (table, rows) in self.tables() {
-            let columns = rows.iter().flat_map(|row| row.members.iter().map(|(field, _)| field.column.as_str()));
-            let touched = Touched {
-                table,
-                columns: columns.collect(),
-                rows: rows.iter().map(|row| row.place.row).collect(),
-                values: rows.iter().map(|row| row.members.len()).sum(),
-                glass: self.glass,
-            };
-            intents.push(intent(instance, call, &self.lease.keyring, kind, touched, &with)?);
-        }
-        let Told { receipts, fence } = append(instance, call, call.tenant(), intents).await?;
-        if let Some(fence) = &fence {
-            let lease = fence.lease(instance).await?;
-            if !Arc::ptr_eq(&lease, &self.lease) {
-                // The same rows have the same tables, so the receipts stay theirs.
-                self.rows = parse(&lease, stored)?;
-                check_fields(&lease, stored, check)?;
-                self.lease = lease;
-            }
-        }
-        let ring = &self.lease.keyring;
-        let persons = unknown(ring, &self.rows);
-        let first = self.rows.iter().find(|row| !ring.knows(row.header.handle())).map_or(0, |row| row.number);
-        let tables: Vec<&str> = self.tables.keys().copied().collect();
-        let subjects = batch::persons(instance, call, ring, &persons, first, &tables).await?;
-        Ok((subjects, receipts, fence))
-    }
-
-    async fn release<T>(
-        &self,
-        instance: &Instance,
-        call: &Call,
-        fence: Option<Fence>,
-        made: T,
-    ) -> Result<T, RowsError> {
-        Ok(let_out(instance, call, &self.lease, self.table_names(), fence, made).await?)
-    }
-
-    fn keyring_rows<'r>(&self, rows: &[&'r ParsedRow<'a>]) -> Vec<KeyringRow<'r>> {
-        rows.iter()
-            .map(|row| KeyringRow {
-                place: row.place,
-                header: &row.header,
-                members: row.members.iter().map(|(field, member)| (&**field, member)).collect(),
-            })
-            .collect()
-    }
-
-    async fn failed(
-        &self,
-        instance: &Instance,
-        call: &Call,
-        table: &str,
-        rows: &[&ParsedRow<'a>],
-        (row, (which, error)): (usize, (Option<usize>, KeyringError)),
-    ) -> RowsError {
-        let Some(row) = rows.get(row) else { return RecordError::of_item((0, error)).into() };
-        let column = which.and_then(|which| row.members.get(which)).map(|(field, _)| field.column.as_str());
-        let RowsError { error, at } = of_row(row.number, column, error);
-        RowsError { error: open_failed(instance, call, table, error).await, at }
-    }
-}
-
-/// `check` sees the field of each value, nulls too.
-fn check_fields(
-    lease: &Lease,
-    stored: &[StoredRow],
-    check: impl Fn(&Field) -> Result<(), RecordError>,
-) -> Result<(), RecordError> {
-    let named = stored.iter().flat_map(|row| row.fields.keys().map(|column| (row.table.as_str(), column.as_str())));
-    named.filter_map(|(table, column)| lease.field(table, column)).try_for_each(|field| check(field))
-}
-
-fn unknown(ring: &Keyring, rows: &[ParsedRow<'_>]) -> Vec<chancery_crypto::Handle> {
-    rows.iter().map(|row| row.header.handle()).filter(|handle| !ring.knows(*handle)).collect()
-}
-
 fn of_row(number: usize, column: Option<&str>, error: KeyringError) -> RowsError {
     let at = column.map_or_else(|| header_at(number), |column| field_at(number, column));
     let error = match RecordError::of_item((number, error)) {
@@ -471,25 +329,6 @@ fn of_row(number: usize, column: Option<&str>, error: KeyringError) -> RowsError
         error => error,
     };
     RowsError { error, at }
-}
-
-fn parse<'a>(lease: &Lease, stored: &'a [StoredRow]) -> Result<Vec<ParsedRow<'a>>, RowsError> {
-    let mut rows = Vec::with_capacity(stored.len());
-    for (number, row) in stored.iter().enumerate() {
-        let header = parse_header(number, &row.header)?;
-        let mut members = Vec::with_capacity(row.fields.len());
-        for (column, text) in &row.fields {
-            let here = || at(field_at(number, column));
-            let field = field_of(lease, number, &row.table, column, Some(&row.row)).map_err(here())?;
-            if let Some(text) = text {
-                let member =
-                    SealedMember::from_text(text).map_err(|_| RecordError::Malformed(number)).map_err(here())?;
-                members.push((Arc::clone(field), member));
-            }
-        }
-        rows.push(ParsedRow { number, place: place_of(lease, number, &row.table, &row.row)?, header, members });
-    }
-    Ok(rows)
 }
 
 fn place_of<'a>(lease: &Lease, number: usize, table: &'a str, row: &'a str) -> Result<RowPlace<'a>, RowsError> {

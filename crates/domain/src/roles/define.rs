@@ -4,7 +4,7 @@ use super::{DefinedRole, is_name};
 use crate::{
     Instance,
     access::{Call, Denied, Permission, PermissionSet, Role, RoleSet, grant},
-    audit::{Change, Detail, Event, EventKind},
+    audit::{Change, Detail, Event, EventKind, screen::count_names},
     faults::Faults,
     instance::{Failure, fails},
     store::{StoreError, Tx},
@@ -73,7 +73,8 @@ pub async fn define(instance: &Instance, call: &Call, name: &str, spec: RoleSpec
             // Its holders were checked against its base.
             return Err(Faults::one("/base", "fixed", "a role keeps its base; define another one").into());
         }
-        _ => {}
+        None => count_names(instance, [name]),
+        Some(_) => {}
     }
     let role = DefinedRole {
         name: name.to_owned(),

@@ -105,7 +105,14 @@ pub struct Session {
 impl Session {
     /// Whether it neither was ended nor ended by itself.
     pub(crate) fn goes_on(&self, now: Timestamp) -> bool {
-        self.state == SessionState::Active && now < self.expires_at
+        self.state.goes_on(self.expires_at, now)
+    }
+}
+
+impl SessionState {
+    /// Whether a session in this state, which ends by itself then, neither was ended nor ended by itself.
+    pub(crate) fn goes_on(self, expires_at: Timestamp, now: Timestamp) -> bool {
+        self == Self::Active && now < expires_at
     }
 }
 

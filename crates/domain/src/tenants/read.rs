@@ -33,7 +33,8 @@ pub async fn get(instance: &Instance, call: &Call, id: TenantId) -> Result<Tenan
     call.require(Permission::TenantsRead)?;
     let tenant = instance.store().view(TenantId::PLATFORM).await?.tenant_record(id).await?;
     let tenant = tenant.ok_or(TenantError::NotFound)?;
-    Ok(profile(instance, call, tenant).await?)
+    let found = profiles(instance, call, vec![tenant]).await?.pop();
+    found.ok_or_else(|| Failure::Internal("a record without a profile").into())
 }
 
 /// One tenant's record, with nothing of it opened.
@@ -67,53 +68,53 @@ pub async fn find_by_email(
         // Asking whether somebody is here is a read too.
         let event = Event::new(EventKind::TenantRead).with("count", Detail::Count(0));
         note(instance, call, TenantId::PLATFORM, event).await?;
+        return Ok(Vec::new());
     }
     let same =
         |one: &Phi<String>| Normalizer::Email.normalise(one.expose()) == Normalizer::Email.normalise(email.expose());
-    let mut found = Vec::with_capacity(tenants.len());
-    for tenant in tenants {
-        let profile = profile(instance, call, tenant).await?;
-        if profile.email.as_ref().is_some_and(same) {
-            found.push(profile);
-        }
-    }
+    let mut found = profiles(instance, call, tenants).await?;
+    found.retain(|profile| profile.email.as_ref().is_some_and(same));
     Ok(found)
 }
 
-/// Opens what is sealed of a record under a receipt.
-async fn profile(instance: &Instance, call: &Call, tenant: Tenant) -> Result<TenantProfile, Failure> {
+/// Opens what is sealed of records: a receipt and an event for each, made durable in one commit.
+async fn profiles(instance: &Instance, call: &Call, tenants: Vec<Tenant>) -> Result<Vec<TenantProfile>, Failure> {
     let platform = TenantId::PLATFORM;
-    let event = Event::new(EventKind::TenantRead).on("tenant", tenant.id);
-    let (fields, row) = ([system::tenant_email(), system::tenant_metadata()], tenant.id.to_string());
-    let mut values = Vec::new();
-    for (field, bytes) in fields.iter().zip([&tenant.email, &tenant.metadata]) {
-        if let Some(bytes) = bytes {
-            let sealed = Sealed::from_bytes(bytes.clone()).map_err(KeyringError::from)?;
-            values.push((Place { field, row: row.as_str() }, sealed));
-        }
+    let fields = [system::tenant_email(), system::tenant_metadata()];
+    let (mut records, mut intents) = (Vec::with_capacity(tenants.len()), Vec::with_capacity(tenants.len()));
+    for tenant in tenants {
+        let sealed = |bytes: &Option<Vec<u8>>| bytes.clone().map(Sealed::from_bytes).transpose();
+        let sealed = [sealed(&tenant.email), sealed(&tenant.metadata)].map(|sealed| sealed.map_err(KeyringError::from));
+        let [email, metadata] = sealed;
+        let sealed = [email?, metadata?];
+        let event = Event::new(EventKind::TenantRead).on("tenant", tenant.id);
+        intents.push(OpenIntent::new(system::TENANTS, sealed.iter().flatten().count(), event));
+        records.push((tenant, sealed));
     }
-    if values.is_empty() {
-        note(instance, call, platform, event).await?;
-        return Ok(TenantProfile { tenant, email: None, metadata: None });
-    }
-    let values: Vec<(Place<'_>, &Sealed)> = values.iter().map(|(place, sealed)| (*place, sealed)).collect();
-    let intent = OpenIntent::new(system::TENANTS, values.len(), event);
-    let (receipt, fence) = append(instance, call, platform, vec![intent]).await?.single()?;
+    let told = append(instance, call, platform, intents).await?;
+    let Some(fence) = told.fence else { return Ok(Vec::new()) };
     let lease = fence.lease(instance).await?;
-    let mut opened = match lease.keyring.open(receipt, system::TENANTS, &values) {
-        Ok(opened) => opened.into_iter(),
-        Err((_, error)) => {
-            open_failed(instance, call, platform, system::TENANTS, OpenFailure::from(&error)).await?;
-            return Err(error.into());
-        }
-    };
-    let mut next = |there: bool| -> Result<Option<Phi<String>>, Failure> {
-        let value = if there { opened.next() } else { None };
-        let text = value.map(|value| value.try_map(|bytes| String::from_utf8(bytes.clone()))).transpose();
-        text.map_err(|_| Failure::Internal("a tenant's field is not UTF-8"))
-    };
-    let (email, metadata) = (next(tenant.email.is_some())?, next(tenant.metadata.is_some())?);
-    fence.release(instance, &lease, TenantProfile { tenant, email, metadata }).await
+    let mut found = Vec::with_capacity(records.len());
+    for ((tenant, sealed), receipt) in records.into_iter().zip(told.receipts) {
+        let row = tenant.id.to_string();
+        let place = |(field, sealed)| Some((Place { field, row: row.as_str() }, Option::as_ref(sealed)?));
+        let values: Vec<(Place<'_>, &Sealed)> = fields.iter().zip(&sealed).filter_map(place).collect();
+        let mut opened = match lease.keyring.open(receipt, system::TENANTS, &values) {
+            Ok(opened) => opened.into_iter(),
+            Err((_, error)) => {
+                open_failed(instance, call, platform, system::TENANTS, OpenFailure::from(&error)).await?;
+                return Err(error.into());
+            }
+        };
+        let mut next = |there: bool| -> Result<Option<Phi<String>>, Failure> {
+            let value = if there { opened.next() } else { None };
+            let text = value.map(|value| value.try_map(|bytes| String::from_utf8(bytes.clone()))).transpose();
+            text.map_err(|_| Failure::Internal("a tenant's field is not UTF-8"))
+        };
+        let (email, metadata) = (next(tenant.email.is_some())?, next(tenant.metadata.is_some())?);
+        found.push(TenantProfile { tenant, email, metadata });
+    }
+    fence.release(instance, &lease, found).await
 }
 
 /// Tenants, ordered by id.

@@ -10,6 +10,7 @@ pub mod api_keys;
 pub mod approvals;
 pub mod audit;
 pub mod backups;
+pub mod bearers;
 pub mod census;
 pub mod certificates;
 pub mod datasets;
@@ -86,6 +87,10 @@ macro_rules! store_conformance {
             revocations: [
                 what_stands_against_a_token_is_found, another_tenant_does_not_see_it, a_later_moment_reaches_further,
                 what_expired_is_forgotten, what_stands_is_listed, a_foreign_token_is_found,
+            ],
+            bearers: [
+                everything_that_may_stop_a_token_is_seen, a_programs_key_is_seen, what_is_not_there_is_not_seen,
+                what_changes_is_seen_by_the_next_question, another_tenant_does_not_see_it, a_view_sees_its_own_moment,
             ],
             api_keys: [
                 a_key_reads_back, keys_come_in_pages, another_tenant_does_not_see_it, another_tenant_does_not_change_it,

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{
     client::{Api, ClientArgs},
-    log_guard::{accept_pin_folder, accept_restore, guard, scrub},
+    log_guard::{accept_pin_folder, accept_restore, guard, sample_logs, scrub},
 };
 use crate::clock::SystemClock;
 
@@ -54,6 +54,8 @@ enum Verb {
     Scrub(scrub::ScrubArgs),
     /// On the store itself: how each log is guarded: its keys, what was signed, pinned, looked at again and witnessed
     Guard(guard::GuardArgs),
+    /// On the store itself: search lines of the program's own log for secrets and personal data, and keep in the platform's log what came of it
+    SampleLogs(sample_logs::SampleLogsArgs),
     /// On the store itself: let a log go on that is behind what was signed of it, because its store was put back
     AcceptRestore(accept_restore::AcceptRestoreArgs),
     /// On the store itself: let a new folder keep the last signed heads of a log that was signed before
@@ -176,6 +178,7 @@ pub async fn run(args: AuditArgs) -> Result<ExitCode> {
         Verb::Sinks(args) => sinks::run(&client.api()?, client.output(), args).await,
         Verb::Scrub(args) => scrub::run(args).await,
         Verb::Guard(args) => guard::run(args).await,
+        Verb::SampleLogs(args) => sample_logs::run(args).await,
         Verb::AcceptRestore(args) => accept_restore::run(args).await,
         Verb::AcceptPinFolder(args) => accept_pin_folder::run(args).await,
     }

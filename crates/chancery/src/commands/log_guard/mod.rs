@@ -1,10 +1,12 @@
-//! `chancery audit scrub`, `guard`, `accept-restore` and `accept-pin-folder`: the audit log as it is stored.
+//! `chancery audit scrub`, `guard`, `accept-restore` and `accept-pin-folder`: the audit log as it is stored; `sample-logs`, whose result
+//! it keeps.
 //!
 //! These commands work on the store itself, beside a running server or without one, and need the platform root.
 
 pub(crate) mod accept_pin_folder;
 pub(crate) mod accept_restore;
 pub(crate) mod guard;
+pub(crate) mod sample_logs;
 pub(crate) mod scrub;
 
 use std::sync::Arc;

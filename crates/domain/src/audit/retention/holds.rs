@@ -7,7 +7,7 @@ use crate::{
     Instance,
     access::{Call, Permission},
     approvals::{self, Carried, Deed, DeedKind},
-    audit::{Change, Detail, Event, EventKind},
+    audit::{Change, Detail, Event, EventKind, screen::count_names},
     faults::Faults,
     ids::{ApprovalId, EventId},
     store::StoreError,
@@ -75,6 +75,7 @@ pub async fn place(instance: &Instance, call: &Call, wanted: HoldWanted) -> Resu
         Err(StoreError::Taken(_)) => return Err(RetentionError::Taken),
         inserted => inserted?,
     }
+    count_names(instance, [hold.name.as_str()]);
     let told = told(EventKind::HoldPlaced, &hold).identified(event).personal("reason", reason.expose().clone());
     change.commit(told).await?;
     Ok(hold)
