@@ -22,7 +22,8 @@ fn read(row: &mut Row) -> Result<SinkCursor, StoreError> {
 #[async_trait]
 impl<D: Driver> SinkRows for Rows<D> {
     async fn sink_cursors(&mut self) -> Result<Vec<SinkCursor>, StoreError> {
-        let sql = "SELECT sink, position, skipped, failing_since, failures, reason, told, updated_at, proof FROM audit_sinks
+        let sql =
+            "SELECT sink, position, skipped, failing_since, failures, reason, told, updated_at, proof FROM audit_sinks
             WHERE tenant_id = $1 ORDER BY sink";
         self.all("sink", sql, [], read).await
     }

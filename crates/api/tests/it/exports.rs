@@ -23,7 +23,10 @@ fn span(more: Value) -> Value {
 /// The events of an export, and its last line.
 async fn export(app: &TestApp, caller: &Caller, more: Value) -> (Vec<Value>, Value) {
     let reply = app.post(caller, PATH, span(more)).await;
-    assert_eq!((reply.status.as_u16(), &reply.headers["content-type"]), (200, &"application/x-ndjson".parse().unwrap()));
+    assert_eq!(
+        (reply.status.as_u16(), &reply.headers["content-type"]),
+        (200, &"application/x-ndjson".parse().unwrap())
+    );
     let text = reply.text();
     assert!(text.ends_with('\n'), "{text}");
     let mut lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -66,9 +69,14 @@ async fn an_export_is_whole_and_proven_and_told(backend: Backend) {
     }
     assert_eq!(heads.into_iter().collect::<Vec<_>>(), [end["checkpoint"].as_str().unwrap()], "under one head");
     // Each part was told before it went out.
-    let told: u64 = app.events(&clinic.auditor, "audit.exported").await.iter().map(|event| {
-        serde_json::from_str::<Value>(event["core"].as_str().unwrap()).unwrap()["detail"]["count"].as_u64().unwrap()
-    }).sum();
+    let told: u64 = app
+        .events(&clinic.auditor, "audit.exported")
+        .await
+        .iter()
+        .map(|event| {
+            serde_json::from_str::<Value>(event["core"].as_str().unwrap()).unwrap()["detail"]["count"].as_u64().unwrap()
+        })
+        .sum();
     assert_eq!(told, 1_203);
     // All of the log, without what came after it was asked for: it ends.
     let (all, _) = export(&app, &clinic.auditor, json!({})).await;
@@ -101,9 +109,14 @@ async fn an_export_gives_what_is_personal_to_who_asks_and_may(backend: Backend) 
     assert_eq!(events[0]["sealed_part"]["note"]["value"], "Jane Doe");
     let (events, _) = export(&app, &clinic.auditor, json!({"type": "app.step", "personal": false})).await;
     assert!(events[0].get("sealed_part").is_none());
-    let opened: Vec<Value> = app.events(&clinic.auditor, "audit.exported").await.iter().map(|event| {
-        serde_json::from_str::<Value>(event["core"].as_str().unwrap()).unwrap()["detail"]["personal"].clone()
-    }).collect();
+    let opened: Vec<Value> = app
+        .events(&clinic.auditor, "audit.exported")
+        .await
+        .iter()
+        .map(|event| {
+            serde_json::from_str::<Value>(event["core"].as_str().unwrap()).unwrap()["detail"]["personal"].clone()
+        })
+        .collect();
     assert_eq!(opened, [json!("opened"), json!("closed")]);
 }
 

@@ -317,7 +317,10 @@ async fn a_damaged_row_is_told_with_its_place_and_what_is_before_it_arrives(back
     assert_eq!((&told[0]["reason"], &told[0]["index"]), (&json!("log.damaged"), &json!(bad)));
     let listed = app.get(&app.admin, "/v1/audit/sinks").await.ok();
     let ours = listed["items"].as_array().unwrap().iter().find(|item| item["log"] == clinic.id).unwrap().clone();
-    assert_eq!((&ours["state"], &ours["reason"], &ours["position"]), (&json!("failing"), &json!("log.damaged"), &json!(bad)));
+    assert_eq!(
+        (&ours["state"], &ours["reason"], &ours["position"]),
+        (&json!("failing"), &json!("log.damaged"), &json!(bad))
+    );
     // An operator lets it pass over that one, and the rest comes.
     let skip = json!({"log": clinic.id, "to": bad + 1, "reason": "row is damaged, ticket 7"});
     app.post(&app.admin, "/v1/audit/sinks/fake/skip", skip).await.ok();
@@ -346,8 +349,12 @@ async fn an_event_that_is_refused_is_found_in_its_batch_and_its_place_is_told(ba
     let last = |what: &str| sink.got.lock().unwrap().iter().filter(|event| event.core.contains(what)).count();
     assert_eq!((last("\"A\""), last("\"B\""), last("\"ODD\""), last("\"C\"")), (1, 1, 0, 0));
     let told = told(&app, &auditor, "audit.sink_failed").await;
-    assert_eq!((&told[0]["index"], &told[0]["reason"], &told[0]["what"]), (&json!(at), &json!("http.400"), &json!("refused")));
-    let logged = app.instance.store().view(tenant).await.unwrap().logged_events(&EventFilter::after(at.checked_sub(1), 1)).await;
+    assert_eq!(
+        (&told[0]["index"], &told[0]["reason"], &told[0]["what"]),
+        (&json!(at), &json!("http.400"), &json!("refused"))
+    );
+    let logged =
+        app.instance.store().view(tenant).await.unwrap().logged_events(&EventFilter::after(at.checked_sub(1), 1)).await;
     assert!(logged.unwrap()[0].event.core.contains("\"ODD\""), "it is that one");
     *sink.refuses.lock().unwrap() = None;
     app.clock.advance_seconds(600);

@@ -371,8 +371,7 @@ mod tests {
     fn a_file_made_in_memory_reads_as_one_that_was_written() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
-        let header =
-            Header::new(BackupId::from_bytes([1; 16]), FilePart::Data, Timestamp::from_micros(0), "test", &[]);
+        let header = Header::new(BackupId::from_bytes([1; 16]), FilePart::Data, Timestamp::from_micros(0), "test", &[]);
         let bytes = sealed(&header, &key(1), "one\ntwo\n").unwrap();
         assert!(is_ours(&bytes) && !is_ours(b"{\"core\":\"\"}\n"));
         std::fs::write(&path, bytes).unwrap();

@@ -85,12 +85,7 @@ pub async fn open(config: &Config, instance: &Instance, stores: &Stores) -> Resu
 }
 
 #[cfg_attr(not(feature = "s3"), expect(unused_variables, reason = "only buckets seal what they are given"))]
-async fn receiver(
-    config: &SinkConfig,
-    name: &str,
-    instance: &Instance,
-    stores: &Stores,
-) -> Result<Box<dyn Receiver>> {
+async fn receiver(config: &SinkConfig, name: &str, instance: &Instance, stores: &Stores) -> Result<Box<dyn Receiver>> {
     Ok(match &config.place {
         SinkPlace::File { folder, max_mib, .. } => Box::new(file::Lines::new(folder, &config.name, *max_mib)?),
         SinkPlace::Syslog { address, ca_file, client, facility, body, close_notify } => {

@@ -96,7 +96,11 @@ async fn ours(instance: &Instance, job: &str) -> bool {
 
 /// Does the work, and claims it again every so often; whether it was ours to the end. If it is not any more, the work is dropped
 /// where it is: what is not noted as sent is sent again by whoever has it now.
-async fn while_ours<F: Future<Output = bool>>(every: Duration, claim: impl Fn() -> F, work: impl Future<Output = ()>) -> bool {
+async fn while_ours<F: Future<Output = bool>>(
+    every: Duration,
+    claim: impl Fn() -> F,
+    work: impl Future<Output = ()>,
+) -> bool {
     let mut work = pin!(work);
     loop {
         tokio::select! {

@@ -196,8 +196,7 @@ impl Bucket {
 
     /// Writes down what came since the last look.
     fn look(&self, at: &Path) {
-        let new: Vec<String> =
-            self.names().into_iter().filter(|name| !self.seen.borrow().contains(name)).collect();
+        let new: Vec<String> = self.names().into_iter().filter(|name| !self.seen.borrow().contains(name)).collect();
         if !new.is_empty() {
             let mut all = fs::read(at.join("bucket.out")).unwrap_or_default();
             all.extend(self.opened(at, &new, &[]));
@@ -218,9 +217,8 @@ impl Bucket {
         let file = at.join("object");
         fs::write(&file, &sealed).unwrap();
         let (file, data) = (file.to_str().unwrap(), at.join("data"));
-        let open = |file: &str, data: &Path| {
-            run(&["audit", "open-export", "--dev", "--data", data.to_str().unwrap(), file])
-        };
+        let open =
+            |file: &str, data: &Path| run(&["audit", "open-export", "--dev", "--data", data.to_str().unwrap(), file]);
         let opened = open(file, &data);
         assert!(opened.status.success(), "{}", stderr(&opened));
         assert_eq!(opened.stdout, self.opened(at, &names[..1], &[]));
@@ -247,7 +245,6 @@ struct Bucket;
 
 #[cfg(not(feature = "kms-full"))]
 impl Bucket {
-    #[expect(clippy::unused_async, reason = "as the other one")]
     async fn start(_: &Path) -> Option<Self> {
         None
     }
@@ -394,9 +391,7 @@ async fn an_outage(store: Option<&str>) {
     // The service goes on, and says which sinks do not.
     wait("sinks that fail", || {
         let listed = run_sinks(&server, &admin, at);
-        failing
-            .iter()
-            .all(|sink| listed.iter().any(|one| one["sink"] == *sink && one["state"] == "failing"))
+        failing.iter().all(|sink| listed.iter().any(|one| one["sink"] == *sink && one["state"] == "failing"))
     });
     fs::remove_file(at.join("mode")).unwrap();
     #[cfg(feature = "kms-full")]

@@ -109,7 +109,9 @@ mod tests {
     fn names_and_types_of_applications_make_no_fields() {
         fn fields(path: &str, value: &Value, found: &mut std::collections::BTreeMap<String, &'static str>) {
             let kind = match value {
-                Value::Object(members) => return members.iter().for_each(|(name, of)| fields(&format!("{path}.{name}"), of, found)),
+                Value::Object(members) => {
+                    return members.iter().for_each(|(name, of)| fields(&format!("{path}.{name}"), of, found));
+                }
                 Value::Array(items) => return items.iter().for_each(|of| fields(path, of, found)),
                 Value::String(_) => "text",
                 Value::Number(_) => "number",
@@ -120,7 +122,13 @@ mod tests {
             assert!(before.is_none_or(|before| before == kind), "{path} is {kind} and was {before:?}");
         }
         let mut found = std::collections::BTreeMap::new();
-        for detail in [json!({"n": 1}), json!({"n": "A"}), json!({"n": [true]}), json!({"n": {"m": 1}}), json!({"m": "2026-11-27"})] {
+        for detail in [
+            json!({"n": 1}),
+            json!({"n": "A"}),
+            json!({"n": [true]}),
+            json!({"n": {"m": 1}}),
+            json!({"m": "2026-11-27"}),
+        ] {
             let mut event = sample("app.step", 0);
             let mut core: Value = serde_json::from_str(&event.core).unwrap();
             core["detail"] = detail;
@@ -128,11 +136,17 @@ mod tests {
             event.core = core.to_string();
             fields("", &ecs(&event), &mut found);
         }
-        assert!(!found.keys().any(|path| path.contains("note") || path.ends_with(".n") || path.ends_with(".m")), "{found:?}");
-        assert_eq!(ecs(&sample("app.step", 0))["chancery"]["detail"], json!([
-            {"name": "count", "value": "2"},
-            {"name": "table", "value": "[\"patients\"]"},
-        ]));
+        assert!(
+            !found.keys().any(|path| path.contains("note") || path.ends_with(".n") || path.ends_with(".m")),
+            "{found:?}"
+        );
+        assert_eq!(
+            ecs(&sample("app.step", 0))["chancery"]["detail"],
+            json!([
+                {"name": "count", "value": "2"},
+                {"name": "table", "value": "[\"patients\"]"},
+            ])
+        );
     }
 
     #[test]
