@@ -338,7 +338,7 @@ async fn an_event_that_is_refused_is_found_in_its_batch_and_its_place_is_told(ba
     let mut health = Health::default();
     sequence(&app.instance, tenant).await.unwrap();
     assert_eq!(drain(&app, &sink, tenant, &mut health).await, Fed::Idle);
-    for what in ["A", "B", "ODD", "C"] {
+    for what in ["FIRST", "SECOND", "ODD", "LAST"] {
         append(&app, &clinic, json!({"what": what})).await;
     }
     let size = sequence(&app.instance, tenant).await.unwrap().size;
@@ -346,8 +346,8 @@ async fn an_event_that_is_refused_is_found_in_its_batch_and_its_place_is_told(ba
     let fed = drain(&app, &sink, tenant, &mut health).await;
     let Fed::Failed { error, at: Some(at), .. } = &fed else { panic!("{fed:?}") };
     assert_eq!(error, &SendError::Refused("http.400".to_owned()));
-    let last = |what: &str| sink.got.lock().unwrap().iter().filter(|event| event.core.contains(what)).count();
-    assert_eq!((last("\"A\""), last("\"B\""), last("\"ODD\""), last("\"C\"")), (1, 1, 0, 0));
+    let arrived = |what: &str| sink.got.lock().unwrap().iter().filter(|event| event.core.contains(what)).count();
+    assert_eq!(["\"FIRST\"", "\"SECOND\"", "\"ODD\"", "\"LAST\""].map(arrived), [1, 1, 0, 0]);
     let told = told(&app, &auditor, "audit.sink_failed").await;
     assert_eq!(
         (&told[0]["index"], &told[0]["reason"], &told[0]["what"]),
