@@ -2,6 +2,7 @@
 
 pub(crate) mod accounting;
 pub(crate) mod append;
+pub(crate) mod exports;
 pub(crate) mod retention;
 pub(crate) mod sinks;
 
@@ -17,7 +18,7 @@ use chancery_domain::{
     ids::{EventId, KeyId, RequestId},
     records::WipedJson,
 };
-use chancery_middleware::{Asked, Authenticated, Code, PathOf, Problem};
+use chancery_middleware::{Asked, Authenticated, Body, Code, PathOf, Problem};
 use http::header;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -31,15 +32,18 @@ use crate::{
 };
 
 /// What to look for in the log. All bounds count together.
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Deserialize, IntoParams, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
+#[schema(as = AuditSearch)]
 pub(crate) struct EventQuery {
     /// Recorded at or after this moment.
     #[param(value_type = String, format = DateTime)]
+    #[schema(value_type = String, format = DateTime)]
     from: Timestamp,
     /// Recorded before this moment; at most 366 days after `from`.
     #[param(value_type = String, format = DateTime)]
+    #[schema(value_type = String, format = DateTime)]
     to: Timestamp,
     /// By this actor: a user's or an API key's id, or `system`.
     actor: Option<String>,
@@ -51,24 +55,31 @@ pub(crate) struct EventQuery {
     resource: Option<String>,
     /// On this key. Not together with `resource`.
     #[param(value_type = Option<String>)]
+    #[schema(value_type = Option<String>)]
     key: Option<KeyId>,
     /// That name this person; then up to seven years at once.
     #[serde(default, deserialize_with = "wiped::taken_if_any")]
     #[param(value_type = Option<String>)]
+    #[schema(value_type = Option<String>)]
     subject: Option<Phi<String>>,
     /// That name one of these rows, as `table/row,table/row`: up to 50.
     #[serde(default, deserialize_with = "wiped::taken_if_any")]
     #[param(value_type = Option<String>)]
+    #[schema(value_type = Option<String>)]
     rows: Option<Phi<String>>,
     /// With this outcome: 0 it worked, 4 refused, 8 failed.
     outcome: Option<i64>,
     /// With this request.
     #[param(value_type = Option<String>)]
+    #[schema(value_type = Option<String>)]
     request_id: Option<RequestId>,
+    /// Security events alone: those that the catalogue marks so.
+    security: Option<bool>,
     /// Also answer the proof of each event; for holders of `audit.export`.
     proof: Option<bool>,
     /// How many items at most: 1 to 1000.
     #[param(minimum = 1, maximum = 1000, default = 100)]
+    #[schema(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u32>,
     /// The `next_cursor` of the page before.
     cursor: Option<String>,
@@ -151,7 +162,7 @@ pub(crate) fn named(subject: Option<Phi<String>>, rows: Option<&Phi<String>>) ->
     let mut named: Vec<Named> = subject.map(|id| Named { kind: "subject".to_owned(), id }).into_iter().collect();
     for row in rows.into_iter().flat_map(|rows| rows.expose().split(',')) {
         let Some((table, row)) = row.split_once('/') else {
-            let message = "query: write rows as table/row, separated by commas";
+            let message = "write rows as table/row, separated by commas";
             return Err(Problem::invalid(Faults::one("/rows", "format", message)));
         };
         named.push(Named { kind: table.to_owned(), id: Phi::new(row.to_owned()) });
@@ -159,33 +170,37 @@ pub(crate) fn named(subject: Option<Phi<String>>, rows: Option<&Phi<String>>) ->
     Ok(named)
 }
 
+impl EventQuery {
+    /// What is looked for, and how much of it at once.
+    fn search(self) -> Result<(Search, u32), Problem> {
+        if self.key.is_some() && self.resource.is_some() {
+            let message = "a key is a resource; ask for one of them";
+            return Err(Problem::invalid(Faults::one("/key", "conflict", message)));
+        }
+        let limit = page::limit(self.limit, 100, MAX_PAGE)?;
+        let span = EventSpan { from: self.from, to: self.to, after: page::after(self.cursor.as_deref())?, limit };
+        let filter = EventFilter {
+            actor: self.actor,
+            kind: self.r#type,
+            prefix: self.type_prefix,
+            resource: self.key.map(|key| key.to_string()).or(self.resource),
+            outcome: self.outcome,
+            request: self.request_id,
+            ..span.into()
+        };
+        let named = named(self.subject, self.rows.as_ref())?;
+        let (security, proofs) = (self.security == Some(true), self.proof == Some(true));
+        Ok((Search { filter, named, security, proofs }, limit))
+    }
+}
+
 async fn find(
     app: &App,
     call: &Call,
     tenant: TenantId,
     asked: EventQuery,
-    security: bool,
 ) -> Result<Json<LogPageBody<EventBody>>, Problem> {
-    if asked.key.is_some() && asked.resource.is_some() {
-        return Err(Problem::invalid(Faults::one(
-            "/key",
-            "conflict",
-            "query: a key is a resource; ask for one of them",
-        )));
-    }
-    let limit = page::limit(asked.limit, 100, MAX_PAGE)?;
-    let span = EventSpan { from: asked.from, to: asked.to, after: page::after(asked.cursor.as_deref())?, limit };
-    let filter = EventFilter {
-        actor: asked.actor,
-        kind: asked.r#type,
-        prefix: asked.type_prefix,
-        resource: asked.key.map(|key| key.to_string()).or(asked.resource),
-        outcome: asked.outcome,
-        request: asked.request_id,
-        ..span.into()
-    };
-    let named = named(asked.subject, asked.rows.as_ref())?;
-    let search = Search { filter, named, security, proofs: asked.proof == Some(true) };
+    let (search, limit) = asked.search()?;
     let Results { found, purged } = query::search(&app.instance, call, tenant, search).await.or_problem()?;
     let ListBody { items, next_cursor } = page::list(found, limit, |found| found.event.logged.index.to_string());
     Ok(Json(LogPageBody { items, next_cursor, purged: purged.into_iter().map(PurgeBody::from).collect() }))
@@ -200,7 +215,20 @@ pub(crate) async fn find_events(
     State(app): State<App>,
     Asked(call, query): Asked<EventQuery>,
 ) -> Result<Json<LogPageBody<EventBody>>, Problem> {
-    find(&app, &call, call.tenant(), query, false).await
+    find(&app, &call, call.tenant(), query).await
+}
+
+/// Find events, asking in a body.
+///
+/// As `GET /v1/audit/events`, which is for what proxies may write into their logs: a person or a row does not belong into an address.
+#[utoipa::path(post, path = "/v1/audit/events/search", tag = "audit", request_body = EventQuery,
+    responses((status = 200, description = "Events by place in the log.", body = LogPageBody<EventBody>)))]
+pub(crate) async fn search_events(
+    State(app): State<App>,
+    Authenticated(call): Authenticated,
+    Body(asked): Body<EventQuery>,
+) -> Result<Json<LogPageBody<EventBody>>, Problem> {
+    find(&app, &call, call.tenant(), asked).await
 }
 
 /// Find events of a tenant, as the platform's auditor.
@@ -212,7 +240,7 @@ pub(crate) async fn find_tenant_events(
     Asked(call, query): Asked<EventQuery>,
     PathOf(tenant): PathOf<TenantId>,
 ) -> Result<Json<LogPageBody<EventBody>>, Problem> {
-    find(&app, &call, tenant, query, false).await
+    find(&app, &call, tenant, query).await
 }
 
 /// Find security events: refusals, mismatches, opens that failed, locks, revocations, broken glass and their like.
@@ -224,7 +252,7 @@ pub(crate) async fn find_security_events(
     State(app): State<App>,
     Asked(call, query): Asked<EventQuery>,
 ) -> Result<Json<LogPageBody<EventBody>>, Problem> {
-    find(&app, &call, call.tenant(), query, true).await
+    find(&app, &call, call.tenant(), EventQuery { security: Some(true), ..query }).await
 }
 
 /// Whether a proof is wanted.

@@ -36,6 +36,7 @@ mod oauth;
 mod older_paths;
 mod page;
 mod passkeys;
+mod piped;
 mod records;
 mod register;
 mod retained;
@@ -256,7 +257,9 @@ fn operations() -> OpenApiRouter<App> {
         .routes(routes!(audit::find_events, audit::append::append_event))
         .routes(routes!(audit::append::append_events))
         .routes(routes!(audit::find_security_events))
-        .routes(routes!(audit::accounting::account_disclosures))
+        .routes(routes!(audit::search_events))
+        .routes(routes!(audit::exports::export_events))
+        .routes(routes!(audit::accounting::account_disclosures, audit::accounting::account_for))
         .routes(routes!(audit::sinks::list_sinks))
         .routes(routes!(audit::sinks::skip_sink))
         .routes(routes!(audit::retention::get_retention, audit::retention::set_retention))

@@ -14,6 +14,7 @@
 //! | `Vault` | in the transit engine of Vault or OpenBao (feature `vault`) |
 //! | `GoogleKms` | in Google Cloud KMS (feature `google`) |
 //! | `AzureKeyVault` | in Azure Key Vault or Managed HSM (feature `azure`) |
+//! | `s3` | no provider: objects in S3, for whatever has AWS's credentials (feature `s3`) |
 //!
 //! Settings, permissions and what was tested against what: `docs/guides/key-providers.md`.
 //!
@@ -55,6 +56,8 @@ mod folder;
 mod google;
 mod local;
 mod recovery;
+#[cfg(feature = "s3")]
+pub mod s3;
 pub mod secrets;
 mod shares;
 #[cfg(feature = "vault")]

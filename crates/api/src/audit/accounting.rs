@@ -4,13 +4,14 @@ use axum::{Json, extract::State};
 use chancery_crypto::Phi;
 use chancery_domain::{
     Timestamp,
+    access::Call,
     audit::{
         accounting::{self, Accounting, Entry, Standing},
         query::MAX_PAGE,
     },
     records::WipedJson,
 };
-use chancery_middleware::{Asked, Problem};
+use chancery_middleware::{Asked, Authenticated, Body, Problem};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
@@ -27,28 +28,34 @@ use crate::{
 };
 
 /// Whose accounting.
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Deserialize, IntoParams, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
+#[schema(as = AccountingOf)]
 pub(crate) struct AccountingQuery {
     /// The person, as the application calls it.
     #[serde(default, deserialize_with = "wiped::taken_if_any")]
     #[param(value_type = Option<String>)]
+    #[schema(value_type = Option<String>)]
     subject: Option<Phi<String>>,
     /// Rows of that person, as `table/row,table/row`: up to 50.
     #[serde(default, deserialize_with = "wiped::taken_if_any")]
     #[param(value_type = Option<String>)]
+    #[schema(value_type = Option<String>)]
     rows: Option<Phi<String>>,
     /// At or after this moment; six years ago if nothing is said.
     #[param(value_type = Option<String>, format = DateTime)]
+    #[schema(value_type = Option<String>, format = DateTime)]
     from: Option<Timestamp>,
     /// Before this moment; now if nothing is said.
     #[param(value_type = Option<String>, format = DateTime)]
+    #[schema(value_type = Option<String>, format = DateTime)]
     to: Option<Timestamp>,
     /// Also what need not be in an accounting: for treatment, payment and operations, and to the person.
     all: Option<bool>,
     /// How many events are looked at, at most: 1 to 1000.
     #[param(minimum = 1, maximum = 1000, default = 100)]
+    #[schema(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u32>,
     /// The `next_cursor` of the page before.
     cursor: Option<String>,
@@ -127,9 +134,26 @@ pub(crate) async fn account_disclosures(
     State(app): State<App>,
     Asked(call, query): Asked<AccountingQuery>,
 ) -> Result<Json<LogPageBody<EntryBody>>, Problem> {
+    account(&app, &call, query).await
+}
+
+/// Account for the disclosures of one person, asking in a body.
+///
+/// As the other one, which names the person in an address: proxies write those into their logs.
+#[utoipa::path(post, path = "/v1/audit/accounting", tag = "audit", request_body = AccountingQuery,
+    responses((status = 200, description = "Disclosures in the order of the log.", body = LogPageBody<EntryBody>)))]
+pub(crate) async fn account_for(
+    State(app): State<App>,
+    Authenticated(call): Authenticated,
+    Body(asked): Body<AccountingQuery>,
+) -> Result<Json<LogPageBody<EntryBody>>, Problem> {
+    account(&app, &call, asked).await
+}
+
+async fn account(app: &App, call: &Call, query: AccountingQuery) -> Result<Json<LogPageBody<EntryBody>>, Problem> {
     let named = named(query.subject, query.rows.as_ref())?;
     if named.is_empty() {
-        let message = "query: name the person or rows of theirs";
+        let message = "name the person or rows of theirs";
         return Err(Problem::invalid(chancery_domain::Faults::one("/subject", "required", message)));
     }
     let asked = accounting::Asked {
@@ -140,7 +164,7 @@ pub(crate) async fn account_disclosures(
         limit: page::limit(query.limit, 100, MAX_PAGE)?,
         all: query.all == Some(true),
     };
-    let Accounting { entries, next, purged } = accounting::account(&app.instance, &call, asked).await.or_problem()?;
+    let Accounting { entries, next, purged } = accounting::account(&app.instance, call, asked).await.or_problem()?;
     let items = entries.into_iter().map(EntryBody::from).collect();
     let purged = purged.into_iter().map(PurgeBody::from).collect();
     Ok(Json(LogPageBody { items, next_cursor: next.map(|index| index.to_string()), purged }))

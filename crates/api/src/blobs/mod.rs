@@ -5,11 +5,7 @@
 
 mod opening;
 
-use std::{
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::sync::Arc;
 
 use axum::{
     body::Body,
@@ -26,14 +22,18 @@ use chancery_domain::{
 };
 use chancery_middleware::{Asked, Code, Exchange, Problem, Upload};
 use http::{HeaderMap, StatusCode, header};
-use http_body::Frame;
 use serde::Deserialize;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tracing::Instrument as _;
+use tokio::sync::OwnedSemaphorePermit;
 use utoipa::IntoParams;
 
 use self::opening::{Extent, Opening, Window, behind_the_end};
-use crate::{App, approvals::WaitsBody, break_glass::told, error::IntoProblem};
+use crate::{
+    App,
+    approvals::WaitsBody,
+    break_glass::told,
+    error::IntoProblem,
+    piped::{Broken, Pieces, piped},
+};
 
 /// Routes whose bodies have no longest length.
 pub(crate) const ROUTES: &[&str] = &["/v1/blobs/seal", "/v1/blobs/open"];
@@ -41,8 +41,6 @@ pub(crate) const ROUTES: &[&str] = &["/v1/blobs/seal", "/v1/blobs/open"];
 pub(crate) const MAX_STREAMS: usize = 512;
 /// So much is held back until it is known whether the request is answered or refused.
 const HELD: usize = 256 * 1024;
-/// Pieces between who reads and who writes.
-const PIECES: usize = 4;
 
 const REASON: &str = "chancery-reason";
 const PURPOSE: &str = "chancery-purpose";
@@ -341,7 +339,7 @@ fn not_sealable(error: SealError) -> Problem {
     }
 }
 
-fn place(app: &App) -> Result<OwnedSemaphorePermit, Problem> {
+pub(crate) fn place(app: &App) -> Result<OwnedSemaphorePermit, Problem> {
     app.streams.clone().try_acquire_owned().map_err(|_| Code::Overloaded.into())
 }
 
@@ -366,69 +364,4 @@ fn octets(status: StatusCode, length: Option<u64>, body: Body) -> Response {
         response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
     }
     response
-}
-
-/// The stream cannot go on. The body ends in an error, which cuts the connection.
-#[derive(Debug, thiserror::Error)]
-#[error("the stream broke off")]
-struct Broken;
-
-type Piece = Result<Bytes, Broken>;
-
-/// The end of a pipe that takes pieces of a body.
-#[derive(Clone)]
-struct Pieces(mpsc::Sender<Piece>);
-
-impl Pieces {
-    /// Waits until there is room.
-    async fn send(&self, bytes: Vec<u8>) -> Result<(), Broken> {
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        self.0.send(Ok(bytes.into())).await.map_err(|_| Broken)
-    }
-}
-
-/// A body that begins with `held` and goes on with what `rest` sends, in a task of its own that keeps `permit`.
-fn piped<F>(permit: OwnedSemaphorePermit, held: Vec<u8>, rest: impl FnOnce(Pieces) -> F) -> Body
-where
-    F: Future<Output = Result<(), Broken>> + Send + 'static,
-{
-    let (sender, receiver) = mpsc::channel(PIECES);
-    let pieces = Pieces(sender);
-    let rest = rest(pieces.clone());
-    let run = async move {
-        let outcome = match pieces.send(held).await {
-            Ok(()) => rest.await,
-            Err(broken) => Err(broken),
-        };
-        // The end is said, not fallen silent: a writer that panics must not look like one that finished. A client that
-        // went away does not want to know.
-        let _ = pieces.0.send(outcome.map(|()| Bytes::new())).await;
-        drop(permit);
-    };
-    tokio::spawn(run.in_current_span());
-    Body::new(Pipe { pieces: receiver, ended: false })
-}
-
-/// What comes out of a pipe; an empty piece is its end, and a silent one is broken.
-struct Pipe {
-    pieces: mpsc::Receiver<Piece>,
-    ended: bool,
-}
-
-impl http_body::Body for Pipe {
-    type Data = Bytes;
-    type Error = Broken;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        if self.ended {
-            return Poll::Ready(None);
-        }
-        self.pieces.poll_recv(cx).map(|piece| {
-            let piece = piece.unwrap_or(Err(Broken));
-            self.ended = piece.as_ref().map_or(true, Bytes::is_empty);
-            (!matches!(&piece, Ok(end) if end.is_empty())).then(|| piece.map(Frame::data))
-        })
-    }
 }

@@ -181,6 +181,9 @@ const AUDITOR: &[(&str, &str)] = &[
     ("find_events", "ok"),
     ("find_security_events", "ok"),
     ("account_disclosures", "ok"),
+    ("account_for", "ok"),
+    ("search_events", "ok"),
+    ("export_events", "ok"),
     ("list_sinks", "ok"),
     ("get_retention", "ok"),
     ("get_checkpoint", "ok"),
@@ -655,6 +658,11 @@ fn expectations(
     add("find_security_events", security, None, &ours.officer, Some((&ours.service, 403)));
     let accounting = "/v1/audit/accounting?subject=MRN-1".to_owned();
     add("account_disclosures", accounting, None, &ours.auditor, Some((&ours.service, 403)));
+    let person = Some(json!({"subject": "MRN-1"}));
+    add("account_for", "/v1/audit/accounting".into(), person, &ours.auditor, Some((&ours.service, 403)));
+    let asked = || Some(json!({"from": "2026-01-01T00:00:00Z", "to": "2026-12-31T00:00:00Z"}));
+    add("search_events", "/v1/audit/events/search".into(), asked(), &ours.auditor, Some((&ours.service, 403)));
+    add("export_events", "/v1/audit/exports".into(), asked(), &ours.auditor, Some((&ours.officer, 403)));
     add("list_sinks", "/v1/audit/sinks".into(), None, admin, Some((&ours.auditor, 403)));
     let skip = Some(json!({"log": ours.id, "to": 1, "reason": "x"}));
     add("skip_sink", "/v1/audit/sinks/none/skip".into(), skip, admin, Some((&ours.admin, 403)));

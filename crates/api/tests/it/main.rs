@@ -25,6 +25,7 @@ mod datasets;
 mod deletion;
 mod documents;
 mod dpop;
+mod exports;
 mod factors;
 mod failed_opens;
 mod faults;

@@ -37,6 +37,8 @@ pub enum FilePart {
     Keys,
     /// Which keys were destroyed.
     Tombstones,
+    /// Events that a sink put into an object store: no part of a backup, and under a key of its own.
+    Export,
 }
 
 /// What can be read without a key. No personal data.
@@ -132,6 +134,7 @@ fn blob(key: &SealingKey, part: FilePart, header: &[u8]) -> (BlobKey, ContextDig
         FilePart::Data => b"data",
         FilePart::Keys => b"keys",
         FilePart::Tombstones => b"tombstones",
+        FilePart::Export => b"export",
     };
     let digest = sha256(header);
     let context = Context {
@@ -144,6 +147,33 @@ fn blob(key: &SealingKey, part: FilePart, header: &[u8]) -> (BlobKey, ContextDig
         schema_type: b"lines",
     };
     (BlobKey::derive(&key.key, key.handle, b"platform", b"backup", column), context.digest())
+}
+
+/// A header's line and what seals what comes after it.
+fn begin(header: &Header, key: &SealingKey) -> Result<(String, BlobSealer)> {
+    let line = header.line()?;
+    let (blob_key, place) = blob(key, header.part, line.as_bytes());
+    let sealer = blob_key.sealer(&place, Flags::ROW, &SystemRandom)?;
+    Ok((line, sealer))
+}
+
+/// A whole file of these lines, in memory.
+///
+/// # Errors
+///
+/// If there is no randomness.
+pub fn sealed(header: &Header, key: &SealingKey, lines: &str) -> Result<Vec<u8>> {
+    let (line, mut sealer) = begin(header, key)?;
+    let mut bytes = line.into_bytes();
+    bytes.extend_from_slice(sealer.header().as_bytes());
+    sealer.push(lines.as_bytes(), &mut bytes)?;
+    sealer.finish(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Whether these are the first bytes of a file of ours.
+pub fn is_ours(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"{\"format\":\"chancery-backup\",")
 }
 
 /// A file being written; it has its name only once it is whole.
@@ -168,9 +198,7 @@ impl Writing {
         let draft = super::with(path, ".partial");
         let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft);
         let mut out = BufWriter::new(file.with_context(|| format!("cannot write {}", draft.display()))?);
-        let line = header.line()?;
-        let (blob_key, place) = blob(key, header.part, line.as_bytes());
-        let sealer = blob_key.sealer(&place, Flags::ROW, &SystemRandom)?;
+        let (line, sealer) = begin(header, key)?;
         out.write_all(line.as_bytes())?;
         out.write_all(sealer.header().as_bytes())?;
         Ok(Self { path: path.to_owned(), draft, out, sealer, sealed: Vec::new() })
@@ -337,6 +365,20 @@ mod tests {
             assert!(!bytes.windows(5).any(|window| window == b"line "));
             assert!(read(&path, &key(2)).is_err());
         }
+    }
+
+    #[test]
+    fn a_file_made_in_memory_reads_as_one_that_was_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let header = Header::new(BackupId::from_bytes([1; 16]), FilePart::Data, Timestamp::from_micros(0), "test", &[]);
+        let bytes = sealed(&header, &key(1), "one\ntwo\n").unwrap();
+        assert!(is_ours(&bytes) && !is_ours(b"{\"core\":\"\"}\n"));
+        std::fs::write(&path, bytes).unwrap();
+        assert_eq!(read(&path, &key(1)).unwrap(), ["one", "two"]);
+        let mut other = Reading::open(&path, FilePart::Data).unwrap();
+        other.header.part = FilePart::Export;
+        assert!(other.unlock(&key(1)).is_err(), "what seals one part opens no other");
     }
 
     #[test]

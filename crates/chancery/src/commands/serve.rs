@@ -95,7 +95,7 @@ impl Server {
         let timed = Stores { store: metrics.timed(Arc::clone(&stores.store)), ..stores.clone() };
         let settings = Settings { legacy: wiring::legacy(&config)?, ..wiring::settings(&config) };
         let instance = open(&config, &timed, &providers, settings).await?;
-        instance.feed_sinks(sinks::open(&config)?);
+        instance.feed_sinks(sinks::open(&config, &instance, &timed).await?);
         let router = chancery_api::router(Arc::clone(&instance), Arc::clone(&metrics), limits(&config));
         let api = server::listen(Door::api(config.listen), router).await?;
         let metrics_router = chancery_api::metrics_router(Arc::clone(&metrics));

@@ -35,7 +35,7 @@ pub use findings::{Finding, Findings, Refused};
 pub use passkeys::PasskeyConfig;
 pub use providers::{Place, ProviderConfig};
 pub use secret::SecretFrom;
-pub use sinks::{HttpPlace, SinkConfig, SinkPlace};
+pub use sinks::{BucketPlace, Encryption, HttpPlace, SinkConfig, SinkPlace};
 pub use source::KEYS;
 pub use store::{PostgresAddress, StoreConfig};
 pub use text::LogFormat;

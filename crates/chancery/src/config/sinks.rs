@@ -51,6 +51,8 @@ pub enum SinkPlace {
         facility: u8,
         /// What a message's text is.
         body: Body,
+        /// Whether the receiver ends its connections with a goodbye of TLS, as it should.
+        close_notify: bool,
     },
     /// OCSF over HTTPS.
     Ocsf {
@@ -73,6 +75,56 @@ pub enum SinkPlace {
         /// Whether it is asked until the indexers have what was sent.
         acks: bool,
     },
+    /// Objects in S3, sealed here.
+    S3 {
+        /// The bucket.
+        bucket: BucketPlace,
+        /// Whether each line has its proof.
+        proofs: bool,
+    },
+}
+
+/// Where objects go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BucketPlace {
+    /// The bucket's name.
+    pub bucket: String,
+    /// Its region.
+    pub region: String,
+    /// Replaces the region's address.
+    pub endpoint: Option<String>,
+    /// What every object's name begins with.
+    pub prefix: String,
+    /// Replaces the usual chain of credentials.
+    pub credentials_file: Option<PathBuf>,
+    /// The only authorities to trust.
+    pub ca_file: Option<PathBuf>,
+    /// What the server is asked to do to objects that are sealed already.
+    pub encryption: Encryption,
+}
+
+/// How the server is asked to encrypt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Encryption {
+    /// With this key of AWS KMS, or with the one that S3 has there.
+    Kms(Option<String>),
+    /// With a key of S3's own.
+    Aes256,
+    /// As the bucket does by itself.
+    Unsaid,
+}
+
+impl Encryption {
+    /// The headers that say so.
+    pub fn headers(&self) -> Vec<(&str, &str)> {
+        const HOW: &str = "x-amz-server-side-encryption";
+        match self {
+            Self::Kms(None) => vec![(HOW, "aws:kms")],
+            Self::Kms(Some(key)) => vec![(HOW, "aws:kms"), ("x-amz-server-side-encryption-aws-kms-key-id", key)],
+            Self::Aes256 => vec![(HOW, "AES256")],
+            Self::Unsaid => Vec::new(),
+        }
+    }
 }
 
 /// Where something answers over HTTPS.
@@ -95,6 +147,7 @@ impl SinkPlace {
             Self::Ocsf { .. } => SinkKind::Ocsf,
             Self::Elasticsearch { .. } => SinkKind::Elasticsearch,
             Self::Splunk { .. } => SinkKind::Splunk,
+            Self::S3 { .. } => SinkKind::S3,
         }
     }
 }
@@ -156,6 +209,7 @@ fn entry_of(entry: &mut Entry<'_>, lenient: bool) -> Option<SinkConfig> {
             client: client(entry),
             facility: entry.number("facility", 13, 0, 23),
             body: body(entry),
+            close_notify: entry.flag("close_notify", true),
         },
         "ocsf" => SinkPlace::Ocsf { http: http(entry, lenient) },
         "elasticsearch" => SinkPlace::Elasticsearch {
@@ -167,9 +221,13 @@ fn entry_of(entry: &mut Entry<'_>, lenient: bool) -> Option<SinkConfig> {
             index: entry.text("index"),
             acks: entry.flag("acks", false),
         },
+        "s3" => {
+            check_built(entry, cfg!(feature = "s3"));
+            SinkPlace::S3 { bucket: bucket(entry), proofs: entry.flag("proofs", true) }
+        }
         "" => return None,
         _ => {
-            let cure = "write one of: file, syslog, ocsf, elasticsearch, splunk";
+            let cure = "write one of: file, syslog, ocsf, elasticsearch, splunk, s3";
             entry.fault("type", "is no sink that can be configured", cure);
             return None;
         }
@@ -208,6 +266,43 @@ fn body(entry: &mut Entry<'_>) -> Body {
             entry.fault("body", "is not known", "write leaf or cef");
             Body::Leaf
         }
+    }
+}
+
+fn check_built(entry: &mut Entry<'_>, built: bool) {
+    if !built {
+        let cure = "use a binary that was built with it: cargo build --release --features s3";
+        entry.fault("type", "is s3, which this binary was built without", cure);
+    }
+}
+
+fn bucket(entry: &mut Entry<'_>) -> BucketPlace {
+    let prefix = entry.text("prefix").unwrap_or_else(|| "chancery/".to_owned());
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./".contains(letter);
+    if prefix.len() > 200 || prefix.starts_with('/') || prefix.contains("..") || !prefix.chars().all(plain) {
+        entry.fault("prefix", "is no beginning of a name", "write it as chancery/: letters, digits, - _ . and /");
+    }
+    let key = entry.text("kms_key");
+    let encryption = match entry.text("sse").as_deref() {
+        None | Some("aws:kms") => Encryption::Kms(key.clone()),
+        Some("AES256") => Encryption::Aes256,
+        Some("none") => Encryption::Unsaid,
+        Some(_) => {
+            entry.fault("sse", "is not known", "write aws:kms, AES256 or none");
+            Encryption::Unsaid
+        }
+    };
+    if key.is_some() && !matches!(encryption, Encryption::Kms(_)) {
+        entry.fault("kms_key", "is for sse = \"aws:kms\"", "remove it, or sse");
+    }
+    BucketPlace {
+        bucket: entry.needed("bucket", "example-audit"),
+        region: entry.needed("region", "eu-central-1"),
+        endpoint: entry.text("endpoint"),
+        prefix,
+        credentials_file: entry.path("credentials_file"),
+        ca_file: entry.path("ca_file"),
+        encryption,
     }
 }
 
@@ -255,6 +350,38 @@ mod tests {
         assert_eq!(sinks[0].place, SinkPlace::File { folder: "/x".into(), max_mib: 64, proofs: true });
         assert_eq!((sinks[1].takes, sinks[0].takes, sinks[3].batch), (Takes::Security, Takes::All, 50));
         assert_eq!(sinks[2].tenants, ["north"]);
+    }
+
+    #[cfg(feature = "s3")]
+    #[test]
+    fn a_bucket_is_read_and_asked_for_a_key_of_its_server_unless_told() {
+        let with = |more: &str| {
+            let entry = "[[audit.sinks]]\nname = \"a\"\ntype = \"s3\"\nbucket = \"b\"\nregion = \"eu-central-1\"\n";
+            read_all(&format!("{entry}{more}\n"), false)
+        };
+        let headers = |more: &str| {
+            let (sinks, faults) = with(more);
+            assert_eq!(faults, [""; 0]);
+            let SinkPlace::S3 { bucket, proofs: true } = &sinks[0].place else { panic!("{sinks:?}") };
+            assert_eq!((bucket.prefix.as_str(), sinks[0].place.kind()), ("chancery/", SinkKind::S3));
+            bucket.encryption.headers().iter().map(|(_, value)| (*value).to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(headers(""), ["aws:kms"]);
+        assert_eq!(headers("kms_key = \"alias/audit\""), ["aws:kms", "alias/audit"]);
+        assert_eq!(headers("sse = \"AES256\""), ["AES256"]);
+        assert_eq!(headers("sse = \"none\""), [""; 0]);
+        for more in ["sse = \"none\"\nkms_key = \"k\"", "sse = \"x\"", "prefix = \"/x\"", "prefix = \"a b\""] {
+            assert_eq!(with(more).1.len(), 1, "{more}");
+        }
+    }
+
+    #[cfg(not(feature = "s3"))]
+    #[test]
+    fn without_its_feature_s3_is_no_sink() {
+        let entry = "[[audit.sinks]]\nname = \"a\"\ntype = \"s3\"\nbucket = \"b\"\nregion = \"r\"\n";
+        let (sinks, faults) = read_all(entry, false);
+        assert_eq!((sinks.len(), faults.len()), (0, 1), "{faults:?}");
+        assert!(faults[0].contains("which this binary was built without"), "{faults:?}");
     }
 
     #[test]

@@ -58,6 +58,7 @@ impl Receiver for Lines {
 
 fn code(error: &io::Error) -> &'static str {
     match error.kind() {
+        io::ErrorKind::WouldBlock => "io.locked",
         io::ErrorKind::NotFound => "io.not_found",
         io::ErrorKind::PermissionDenied => "io.permission_denied",
         io::ErrorKind::StorageFull => "io.storage_full",
@@ -66,8 +67,11 @@ fn code(error: &io::Error) -> &'static str {
     }
 }
 
-/// Appends whole lines, durably, all or none.
+/// Appends whole lines, durably, all or none. Another process that writes to these files has them alone for so long: it would find
+/// our line half written and cut it off. The lock is a file of its own, for the others are renamed.
 fn append(folder: &Path, name: &str, lines: &[u8], max_bytes: u64) -> io::Result<()> {
+    let lock = opened(&folder.join(format!("{name}.lock")))?;
+    lock.try_lock()?;
     let path = folder.join(format!("{name}.jsonl"));
     let mut file = opened(&path)?;
     let mut length = mended(&mut file)?;
@@ -167,6 +171,22 @@ mod tests {
             append(folder, "a", b"next\n", 1 << 20).unwrap();
             assert_eq!(read(folder, "a.jsonl"), format!("{whole}next\n"), "{left:?}");
         }
+    }
+
+    #[test]
+    fn two_processes_do_not_write_into_one_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        append(folder, "a", b"one\n", 100).unwrap();
+        let other = opened(&folder.join("a.lock")).unwrap();
+        other.try_lock().unwrap();
+        let error = append(folder, "a", b"two\n", 100).unwrap_err();
+        assert_eq!(code(&error), "io.locked");
+        append(folder, "b", b"x\n", 100).unwrap();
+        assert_eq!(read(folder, "a.jsonl"), "one\n");
+        drop(other);
+        append(folder, "a", b"two\n", 100).unwrap();
+        assert_eq!(read(folder, "a.jsonl"), "one\ntwo\n");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Where events of the audit log go besides the log: files, syslog, receivers over HTTPS.
+//! Where events of the audit log go besides the log: files, syslog, receivers over HTTPS, buckets.
 //!
 //! What is handed to whom and when decides `chancery_domain::audit::sinks`; here are the ways to the receivers, and the job.
 
@@ -7,14 +7,20 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use async_trait::async_trait;
 use chancery_domain::{
+    Instance,
     audit::sinks::{AuditSink, Outgoing, SendError, SinkKind, Takes},
     store::TenantEntry,
 };
 
-use crate::config::{Config, SinkConfig, SinkPlace};
+use crate::{
+    config::{Config, SinkConfig, SinkPlace},
+    wiring::Stores,
+};
 
 mod file;
 mod http;
+#[cfg(feature = "s3")]
+pub mod objects;
 mod receivers;
 mod syslog;
 pub mod work;
@@ -51,7 +57,7 @@ impl AuditSink for Sink {
     }
 
     fn wants_proofs(&self) -> bool {
-        matches!(self.config.place, SinkPlace::File { proofs: true, .. })
+        matches!(self.config.place, SinkPlace::File { proofs: true, .. } | SinkPlace::S3 { proofs: true, .. })
     }
 
     fn batch(&self) -> u32 {
@@ -68,21 +74,23 @@ impl AuditSink for Sink {
 /// # Errors
 ///
 /// If a file that a sink needs cannot be read, such as that with its authorities.
-pub fn open(config: &Config) -> Result<Vec<Arc<dyn AuditSink>>> {
+pub async fn open(config: &Config, instance: &Instance, stores: &Stores) -> Result<Vec<Arc<dyn AuditSink>>> {
     let mut sinks: Vec<Arc<dyn AuditSink>> = Vec::with_capacity(config.audit_sinks.len());
     for one in &config.audit_sinks {
-        let receiver = receiver(one, &config.name).with_context(|| format!("the audit sink `{}`", one.name))?;
+        let receiver = receiver(one, &config.name, instance, stores).await;
+        let receiver = receiver.with_context(|| format!("the audit sink `{}`", one.name))?;
         sinks.push(Arc::new(Sink { config: one.clone(), receiver }));
     }
     Ok(sinks)
 }
 
-fn receiver(config: &SinkConfig, instance: &str) -> Result<Box<dyn Receiver>> {
+#[cfg_attr(not(feature = "s3"), expect(unused_variables, reason = "only buckets seal what they are given"))]
+async fn receiver(config: &SinkConfig, name: &str, instance: &Instance, stores: &Stores) -> Result<Box<dyn Receiver>> {
     Ok(match &config.place {
         SinkPlace::File { folder, max_mib, .. } => Box::new(file::Lines::new(folder, &config.name, *max_mib)?),
-        SinkPlace::Syslog { address, ca_file, client, facility, body } => {
+        SinkPlace::Syslog { address, ca_file, client, facility, body, close_notify } => {
             let tls = syslog::tls(ca_file, client.as_ref())?;
-            Box::new(syslog::Syslog::new(address, tls, *facility, instance, *body)?)
+            Box::new(syslog::Syslog::new(address, tls, *facility, name, *body, *close_notify)?)
         }
         SinkPlace::Ocsf { http } => Box::new(receivers::Ocsf(http::Http::new(http)?)),
         SinkPlace::Elasticsearch { http, index } => {
@@ -91,5 +99,11 @@ fn receiver(config: &SinkConfig, instance: &str) -> Result<Box<dyn Receiver>> {
         SinkPlace::Splunk { http, index, acks } => {
             Box::new(receivers::Splunk::new(http::Http::new(http)?, index.clone(), *acks)?)
         }
+        #[cfg(feature = "s3")]
+        SinkPlace::S3 { bucket, .. } => {
+            Box::new(objects::Objects::new(bucket, objects::Sealer::new(instance, stores)).await?)
+        }
+        #[cfg(not(feature = "s3"))]
+        SinkPlace::S3 { .. } => anyhow::bail!("this binary was built without S3"),
     })
 }

@@ -1,8 +1,9 @@
 //! Syslog over TLS (RFC 5425).
 //!
 //! Syslog has no answers, so there is a connection for each batch, and it is ended in order: our end says that it is over, and the
-//! batch counts as taken when the receiver has read up to there and ended its side too. A receiver that dies with unread messages
-//! resets the connection, and the batch goes again. What it has read and not yet written when it dies is out of our sight.
+//! batch counts as taken when the receiver has read up to there and said that it is over too (close_notify of TLS). A receiver that
+//! is gone without that word may have been killed, or somebody on the way ended the connection: the batch goes again, until one ends
+//! as it should. What a receiver has read and not yet written when it says goodbye is out of our sight.
 
 use std::{io, path::Path, path::PathBuf, sync::Arc, time::Duration};
 
@@ -44,6 +45,8 @@ pub(super) struct Syslog {
     facility: u8,
     instance: String,
     body: Body,
+    /// Whether only a goodbye of TLS counts as one.
+    close_notify: bool,
 }
 
 /// TLS with these authorities, and with our own certificate if there is one.
@@ -78,10 +81,18 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>> {
 }
 
 impl Syslog {
-    pub(super) fn new(address: &str, tls: TlsConnector, facility: u8, instance: &str, body: Body) -> Result<Self> {
+    pub(super) fn new(
+        address: &str,
+        tls: TlsConnector,
+        facility: u8,
+        instance: &str,
+        body: Body,
+        close_notify: bool,
+    ) -> Result<Self> {
         let host = address.rsplit_once(':').map_or(address, |(host, _)| host).trim_matches(['[', ']']);
         let server = ServerName::try_from(host.to_owned()).with_context(|| format!("`{host}` is no name of a host"))?;
-        Ok(Self { address: address.to_owned(), server, tls, facility, instance: instance.to_owned(), body })
+        let (address, instance) = (address.to_owned(), instance.to_owned());
+        Ok(Self { address, server, tls, facility, instance, body, close_notify })
     }
 }
 
@@ -98,20 +109,20 @@ impl Receiver for Syslog {
         let sent = async {
             stream.write_all(frames.as_bytes()).await?;
             stream.shutdown().await?;
-            read_to_end(&mut stream).await
+            read_to_end(&mut stream, self.close_notify).await
         };
         timeout(GOODBYE, sent).await.map_err(|_| away("goodbye.timeout"))?.map_err(|error| away(code(&error)))
     }
 }
 
-/// Until the receiver ends its side. It may do so without a goodbye of TLS; a reset is no end.
-async fn read_to_end(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> io::Result<()> {
+/// Until the receiver ends its side. Without its goodbye nobody knows whether it read all: it does not count if `close_notify` says so.
+async fn read_to_end(stream: &mut (impl tokio::io::AsyncRead + Unpin), close_notify: bool) -> io::Result<()> {
     let mut rest = [0; 256];
     loop {
         match stream.read(&mut rest).await {
             Ok(0) => return Ok(()),
             Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof && !close_notify => return Ok(()),
             Err(error) => return Err(error),
         }
     }
@@ -120,6 +131,42 @@ async fn read_to_end(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> io::Re
 fn code(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionAborted => "reset",
+        io::ErrorKind::UnexpectedEof => "goodbye",
         _ => "io",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        pin::Pin,
+        task::{Context, Poll},
+    };
+
+    use tokio::io::{AsyncRead, ReadBuf};
+
+    use super::*;
+
+    /// A receiver that says something, and then ends as it is told: as rustls gives it to us.
+    struct Ends(Vec<io::Result<&'static [u8]>>);
+
+    impl AsyncRead for Ends {
+        fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(self.0.remove(0).map(|bytes| into.put_slice(bytes)))
+        }
+    }
+
+    /// A FIN used to count: a receiver that is killed after it has read, and before it has written, leaves nothing else.
+    #[tokio::test]
+    async fn an_end_without_a_goodbye_is_no_receipt() {
+        let fin = || Err(io::ErrorKind::UnexpectedEof.into());
+        let ends = |how: Vec<io::Result<&'static [u8]>>, close_notify| async move {
+            read_to_end(&mut Ends(how), close_notify).await.map_err(|error| code(&error))
+        };
+        assert_eq!(ends(vec![Ok(b"x".as_slice()), Ok(b"".as_slice())], true).await, Ok(()));
+        assert_eq!(ends(vec![fin()], true).await, Err("goodbye"));
+        assert_eq!(ends(vec![Ok(b"x".as_slice()), fin()], true).await, Err("goodbye"));
+        assert_eq!(ends(vec![fin()], false).await, Ok(()), "of a receiver that never says it");
+        assert_eq!(ends(vec![Err(io::ErrorKind::ConnectionReset.into())], false).await, Err("reset"));
     }
 }

@@ -230,7 +230,7 @@ mod pkcs11 {
 
 /// Credentials as AWS's own tools keep them: `aws_access_key_id = …`, `aws_secret_access_key = …`, `aws_session_token = …`.
 #[cfg(feature = "kms-aws")]
-pub(super) fn aws_credentials(path: &Path) -> Result<chancery_kms::AwsCredentials, ProviderError> {
+pub(crate) fn aws_credentials(path: &Path) -> Result<chancery_kms::AwsCredentials, ProviderError> {
     use chancery_crypto::Secret;
     let wrong = |why: String| ProviderError::Misconfigured(why);
     let bytes = chancery_kms::private_file::read(path, 16 * 1024).map_err(|error| wrong(error.to_string()))?;

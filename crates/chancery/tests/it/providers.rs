@@ -55,13 +55,13 @@ fn token(folder: &Path) -> Option<String> {
 }
 
 /// A server of moto of our own, so that it can be stopped. Killed when dropped.
-struct Moto {
+pub(crate) struct Moto {
     child: Child,
-    url: String,
+    pub(crate) url: String,
 }
 
 impl Moto {
-    fn start() -> Option<Self> {
+    pub(crate) fn start() -> Option<Self> {
         let workspace = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/venv/bin/moto_server"));
         let named = std::env::var_os("CHANCERY_TEST_MOTO_SERVER").map(PathBuf::from);
         let Some(program) = [named, Some(workspace)].into_iter().flatten().find(|path| path.exists()) else {
@@ -84,7 +84,7 @@ impl Moto {
         Some(moto)
     }
 
-    fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 

@@ -1,6 +1,8 @@
-//! Events reach a file, a real rsyslog over TLS, and receivers of OCSF, Elasticsearch's bulk API and Splunk's collector over HTTPS:
-//! each exactly once after dedup by its id, across an outage of all of them.
+//! Events reach a file, a real rsyslog over TLS, receivers of OCSF, Elasticsearch's bulk API and Splunk's collector over HTTPS, and a
+//! bucket: each exactly once after dedup by its id, across an outage of all of them.
 
+#[cfg(feature = "kms-full")]
+use std::{cell::RefCell, collections::BTreeSet};
 use std::{
     collections::BTreeMap,
     fs,
@@ -12,6 +14,7 @@ use std::{
 use chancery_crypto::merkle::leaf_hash;
 use data_encoding::HEXLOWER;
 use serde_json::{Value, json};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 
 use crate::support::{Served, admin_key, around_now, run, stderr, stdout, tenant};
 
@@ -129,6 +132,135 @@ fn wait(what: &str, mut done: impl FnMut() -> bool) {
     }
 }
 
+/// A bucket of moto's, and what was in it.
+#[cfg(feature = "kms-full")]
+struct Bucket {
+    moto: crate::providers::Moto,
+    seen: RefCell<BTreeSet<String>>,
+}
+
+#[cfg(feature = "kms-full")]
+impl Bucket {
+    const NAME: &str = "audit-test";
+
+    async fn start(at: &Path) -> Option<Self> {
+        let moto = crate::providers::Moto::start()?;
+        write(&at.join("aws"), "[default]\naws_access_key_id = AKIATEST\naws_secret_access_key = test\n");
+        let bucket = Self { moto, seen: RefCell::default() };
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        assert!(client.put(bucket.address("")).send().await.unwrap().status().is_success());
+        Some(bucket)
+    }
+
+    fn address(&self, tail: &str) -> String {
+        format!("{}/{}{tail}", self.moto.url, Self::NAME)
+    }
+
+    fn config(&self, at: &Path) -> String {
+        format!(
+            "[[audit.sinks]]\nname = \"bucket\"\ntype = \"s3\"\nbucket = \"{}\"\nregion = \"eu-central-1\"\n\
+             endpoint = \"{}\"\ncredentials_file = \"{}/aws\"\n",
+            Self::NAME,
+            self.moto.url,
+            at.display()
+        )
+    }
+
+    fn get(&self, tail: &str) -> (reqwest::header::HeaderMap, Vec<u8>) {
+        let url = self.address(tail);
+        tokio::task::block_in_place(|| {
+            tokio::runtime::Handle::current().block_on(async {
+                let client = reqwest::Client::builder().no_proxy().build().unwrap();
+                // Moto looks at no signature, and gives nothing to whoever shows none.
+                let scope = "AWS4-HMAC-SHA256 Credential=AKIATEST/20260101/eu-central-1/s3/aws4_request, SignedHeaders=host, Signature=0";
+                let answer = client.get(url).header("authorization", scope).send().await.unwrap();
+                assert!(answer.status().is_success(), "{}", answer.status());
+                (answer.headers().clone(), answer.bytes().await.unwrap().to_vec())
+            })
+        })
+    }
+
+    fn names(&self) -> Vec<String> {
+        let listed = String::from_utf8(self.get("?list-type=2").1).unwrap();
+        listed.split("<Key>").skip(1).map(|rest| rest.split("</Key>").next().unwrap().to_owned()).collect()
+    }
+
+    fn opened(&self, at: &Path, names: &[String], more: &[&str]) -> Vec<u8> {
+        let (config, data) = (at.join("chancery.toml"), at.join("data"));
+        let mut arguments = vec!["audit", "open-export", "--dev", "--config", config.to_str().unwrap()];
+        arguments.extend(["--data", data.to_str().unwrap()]);
+        arguments.extend(more);
+        let objects: Vec<String> = names.iter().map(|name| format!("s3://{}/{name}", Self::NAME)).collect();
+        arguments.extend(objects.iter().map(String::as_str));
+        let opened = run(&arguments);
+        assert!(opened.status.success(), "{}", stderr(&opened));
+        opened.stdout
+    }
+
+    /// Writes down what came since the last look.
+    fn look(&self, at: &Path) {
+        let new: Vec<String> = self.names().into_iter().filter(|name| !self.seen.borrow().contains(name)).collect();
+        if !new.is_empty() {
+            let mut all = fs::read(at.join("bucket.out")).unwrap_or_default();
+            all.extend(self.opened(at, &new, &[]));
+            fs::write(at.join("bucket.out"), all).unwrap();
+            self.seen.borrow_mut().extend(new);
+        }
+    }
+
+    /// What lies there is sealed, and says nothing but whose and which places.
+    fn check(&self, at: &Path) {
+        let names = self.names();
+        let (headers, sealed) = self.get(&format!("/{}", names[0]));
+        assert_eq!(headers["x-amz-server-side-encryption"], "aws:kms");
+        let text = String::from_utf8_lossy(&sealed);
+        assert!(text.starts_with("{\"format\":\"chancery-backup\"") && !text.contains("\"core\""), "{text}");
+        assert!(names.iter().all(|name| name.starts_with("chancery/ten_") && name.ends_with(".chancery")), "{names:?}");
+        // A file does too; a changed one, or another root, opens nothing.
+        let file = at.join("object");
+        fs::write(&file, &sealed).unwrap();
+        let (file, data) = (file.to_str().unwrap(), at.join("data"));
+        let open =
+            |file: &str, data: &Path| run(&["audit", "open-export", "--dev", "--data", data.to_str().unwrap(), file]);
+        let opened = open(file, &data);
+        assert!(opened.status.success(), "{}", stderr(&opened));
+        assert_eq!(opened.stdout, self.opened(at, &names[..1], &[]));
+        let mut changed = sealed;
+        *changed.last_mut().unwrap() ^= 1;
+        fs::write(file, changed).unwrap();
+        let refused = open(file, &data);
+        assert!(!refused.status.success() && refused.stdout.is_empty(), "{}", stderr(&refused));
+        // What the server alone encrypted, before there was a Chancery, is read as it is.
+        let url = self.address("/old.json");
+        let put = async move {
+            let client = reqwest::Client::builder().no_proxy().build().unwrap();
+            let request = client.put(url).header("x-amz-server-side-encryption", "AES256").body("{\"old\":1}\n");
+            request.send().await.unwrap().status().is_success()
+        };
+        assert!(tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(put)));
+        assert_eq!(self.opened(at, &["old.json".to_owned()], &[]), b"{\"old\":1}\n");
+    }
+}
+
+/// A binary without S3 has no bucket.
+#[cfg(not(feature = "kms-full"))]
+struct Bucket;
+
+#[cfg(not(feature = "kms-full"))]
+impl Bucket {
+    async fn start(_: &Path) -> Option<Self> {
+        None
+    }
+
+    fn config(&self, _: &Path) -> String {
+        String::new()
+    }
+
+    fn look(&self, _: &Path) {}
+
+    fn check(&self, _: &Path) {}
+}
+
 /// What arrived at each door: ids with how often each came, and the leaf. Every leaf is the one that its hash is of.
 type Arrived = BTreeMap<String, BTreeMap<String, (u32, String)>>;
 
@@ -156,17 +288,19 @@ fn arrived(folder: &Path, log: &str) -> Arrived {
             take("syslog", part("id"), core.trim_start(), part("leaf"));
         }
     }
-    for line in lines("events/local.jsonl").lines() {
-        let event: Value = serde_json::from_str(line).unwrap();
-        let text = |name: &str| event[name].as_str().unwrap();
-        if text("log") == log && text("core").contains("\"app.step\"") {
-            take("file", text("event_id"), text("core"), text("leaf_hash"));
+    for (door, file) in [("file", "events/local.jsonl"), ("bucket", "bucket.out")] {
+        for line in lines(file).lines() {
+            let event: Value = serde_json::from_str(line).unwrap();
+            let text = |name: &str| event[name].as_str().unwrap();
+            if text("log") == log && text("core").contains("\"app.step\"") {
+                take(door, text("event_id"), text("core"), text("leaf_hash"));
+            }
         }
     }
     all
 }
 
-fn config(folder: &Path, syslog: u16, https: u16) -> String {
+fn config(folder: &Path, syslog: u16, https: u16, bucket: Option<&Bucket>) -> String {
     let at = folder.to_str().unwrap();
     let ca = format!("ca_file = \"{at}/ca.pem\"");
     let receiver = format!("{ca}\ntoken_file = \"{at}/token\"");
@@ -177,7 +311,8 @@ fn config(folder: &Path, syslog: u16, https: u16) -> String {
          [[audit.sinks]]\nname = \"elastic\"\ntype = \"elasticsearch\"\nurl = \"https://localhost:{https}\"\n{receiver}\n\
          [[audit.sinks]]\nname = \"hec\"\ntype = \"splunk\"\nacks = true\nurl = \"https://localhost:{https}\"\n{receiver}\n"
     );
-    write(&folder.join("chancery.toml"), &text)
+    let bucket = bucket.map(|bucket| bucket.config(folder)).unwrap_or_default();
+    write(&folder.join("chancery.toml"), &(text + &bucket))
 }
 
 async fn append(server: &Served, key: &str, from: u64, to: u64) {
@@ -191,6 +326,23 @@ async fn append(server: &Served, key: &str, from: u64, to: u64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_event_reaches_every_sink_exactly_once_after_dedup_across_an_outage() {
+    an_outage(None).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_on_postgresql() {
+    let Ok(url) = std::env::var("CHANCERY_TEST_POSTGRES_URL") else {
+        assert!(std::env::var_os("CHANCERY_TEST_REQUIRE_POSTGRES").is_none(), "PostgreSQL was promised");
+        return;
+    };
+    let mut server_wide = PgConnection::connect(&url).await.unwrap();
+    let name = format!("chancery_sinks_{}", std::process::id());
+    server_wide.execute(AssertSqlSafe(format!("CREATE DATABASE {name}"))).await.unwrap();
+    an_outage(Some(&url.replacen("/postgres?", &format!("/{name}?"), 1))).await;
+    server_wide.execute(AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"))).await.unwrap();
+}
+
+async fn an_outage(store: Option<&str>) {
     if !Path::new(RSYSLOG).exists() {
         assert!(
             std::env::var_os("CHANCERY_TEST_REQUIRE_RSYSLOG").is_none(),
@@ -206,14 +358,23 @@ async fn every_event_reaches_every_sink_exactly_once_after_dedup_across_an_outag
     let syslog_port = free_port();
     let syslog = rsyslog(at, syslog_port);
     let (_receiver, https_port) = receiver(at);
-    let config = config(at, syslog_port, https_port);
-    let server = Served::start(&["--dev", "--config", &config], &at.join("data"), &[]);
+    let bucket = Bucket::start(at).await;
+    let config = config(at, syslog_port, https_port, bucket.as_ref());
+    let arguments: Vec<&str> =
+        ["--dev", "--config", &config].into_iter().chain(store.into_iter().flat_map(|url| ["--store", url])).collect();
+    let server = Served::start(&arguments, &at.join("data"), &[]);
     let admin = admin_key(&at.join("data"));
     let (id, key) = tenant(&server, &admin, "north", &["service", "auditor"]).await;
     let note = server.bytes("/v1/audit/checkpoint", &key).await;
     let log = String::from_utf8(note).unwrap().lines().next().unwrap().to_owned();
-    let doors = ["elasticsearch", "file", "ocsf", "splunk", "syslog"];
+    let mut doors = vec!["elasticsearch", "file", "ocsf", "splunk", "syslog"];
+    let mut failing = vec!["elastic", "hec", "lake", "log"];
+    if bucket.is_some() {
+        doors.push("bucket");
+        failing.push("bucket");
+    }
     let all_have = |count: usize| {
+        bucket.iter().for_each(|bucket| bucket.look(at));
         let arrived = arrived(at, &log);
         doors.iter().all(|door| arrived.get(*door).is_some_and(|events| events.len() == count))
     };
@@ -224,22 +385,25 @@ async fn every_event_reaches_every_sink_exactly_once_after_dedup_across_an_outag
     // All of them are away, in their own ways: the receiver takes and never answers, then answers 503; rsyslog is dead.
     fs::write(at.join("mode"), "drop").unwrap();
     drop(syslog);
+    #[cfg(feature = "kms-full")]
+    bucket.iter().for_each(|bucket| bucket.moto.signal(rustix::process::Signal::STOP));
     append(&server, &key, 100, 200).await;
     wait("a delivery without an answer", || arrived(at, &log).get("ocsf").is_some_and(|events| events.len() == 200));
     fs::write(at.join("mode"), "503").unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;
     // The service goes on, and says which sinks do not.
-    wait("four sinks that fail", || {
+    wait("sinks that fail", || {
         let listed = run_sinks(&server, &admin, at);
-        ["elastic", "hec", "lake", "log"]
-            .iter()
-            .all(|sink| listed.iter().any(|one| one["sink"] == *sink && one["state"] == "failing"))
+        failing.iter().all(|sink| listed.iter().any(|one| one["sink"] == *sink && one["state"] == "failing"))
     });
     fs::remove_file(at.join("mode")).unwrap();
+    #[cfg(feature = "kms-full")]
+    bucket.iter().for_each(|bucket| bucket.moto.signal(rustix::process::Signal::CONT));
     let _syslog = rsyslog(at, syslog_port);
     append(&server, &key, 200, 300).await;
     wait("all three hundred", || all_have(300));
 
+    bucket.iter().for_each(|bucket| bucket.check(at));
     let arrived = arrived(at, &log);
     for door in doors {
         let events = &arrived[door];
@@ -250,8 +414,9 @@ async fn every_event_reaches_every_sink_exactly_once_after_dedup_across_an_outag
         assert_eq!(numbers, (0..300).collect(), "{door}");
     }
     assert!(arrived["ocsf"].values().any(|(times, _)| *times > 1), "a lost answer makes a second arrival");
-    for name in ["https.out", "syslog.out", "events/local.jsonl"] {
-        assert!(!fs::read_to_string(at.join(name)).unwrap().contains("Jane"), "{name}: what is sealed stays");
+    for name in ["https.out", "syslog.out", "events/local.jsonl", "bucket.out"] {
+        let text = fs::read_to_string(at.join(name)).unwrap_or_default();
+        assert!(!text.contains("Jane"), "{name}: what is sealed stays");
     }
     // Another program reads what the file sink wrote, and finds every proof good.
     let checked = Command::new("python3")
@@ -263,11 +428,17 @@ async fn every_event_reaches_every_sink_exactly_once_after_dedup_across_an_outag
     // The platform's log tells of each outage and of its end.
     let (_, auditor) = (id, platform_auditor(&server, &admin).await);
     for kind in ["audit.sink_failed", "audit.sink_recovered"] {
-        let events =
-            server.must("GET", &format!("/v1/audit/events?{}&type={kind}", around_now()), &auditor, None).await;
-        let told = events["items"].to_string();
-        for sink in ["elastic", "hec", "lake", "log"] {
-            assert!(told.contains(&format!("\\\"sink\\\":[\\\"{sink}\\\"]")), "{kind} {sink}: {told}");
+        let started = Instant::now();
+        loop {
+            let path = format!("/v1/audit/events?{}&type={kind}", around_now());
+            let told = server.must("GET", &path, &auditor, None).await["items"].to_string();
+            // Each log that failed recovers in its turn.
+            let has = |sink: &&str| told.contains(&format!("\\\"sink\\\":[\\\"{sink}\\\"]"));
+            if failing.iter().all(has) {
+                break;
+            }
+            assert!(started.elapsed() < Duration::from_secs(120), "{kind}: {told}");
+            tokio::time::sleep(Duration::from_millis(500)).await;
         }
     }
     let (code, log) = server.stop();

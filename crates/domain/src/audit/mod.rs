@@ -19,6 +19,7 @@ pub mod application;
 pub mod change;
 pub mod counters;
 mod event;
+pub mod export;
 pub mod failures;
 pub mod formats;
 pub mod guard;

@@ -167,13 +167,7 @@ pub async fn search(
     let own = filter_by(instance, tenant, &mut filter, &named).await?;
     check(&filter)?;
     if security {
-        let begins = filter.prefix.take().unwrap_or_default();
-        let kinds = EventKind::ALL.iter().filter(|kind| kind.is_security() && kind.as_str().starts_with(&begins));
-        filter.kinds = kinds.map(|kind| kind.as_str().to_owned()).collect();
-        if filter.kinds.is_empty() {
-            // None of them begins so, and no kinds would mean all.
-            filter.kinds.push(String::new());
-        }
+        security_alone(&mut filter);
     }
     let (events, purged) = logged(instance, tenant, &filter).await?;
     let proven = if proofs { proofs_of(instance, tenant, &events).await? } else { Vec::new() };
@@ -186,6 +180,17 @@ pub async fn search(
     let views = release(instance, call, tenant, events, what.references(own)).await?;
     let found = views.into_iter().map(|event| Found { event, proof: proven.next() }).collect();
     Ok(Results { found, purged })
+}
+
+/// Of what the filter finds, security events alone.
+pub(super) fn security_alone(filter: &mut EventFilter) {
+    let begins = filter.prefix.take().unwrap_or_default();
+    let kinds = EventKind::ALL.iter().filter(|kind| kind.is_security() && kind.as_str().starts_with(&begins));
+    filter.kinds = kinds.map(|kind| kind.as_str().to_owned()).collect();
+    if filter.kinds.is_empty() {
+        // None of them begins so, and no kinds would mean all.
+        filter.kinds.push(String::new());
+    }
 }
 
 /// Looks for what these things are or were ever called; gives what they are called now.
@@ -365,7 +370,19 @@ pub(super) async fn release(
     events: Vec<LoggedEvent>,
     told: Event,
 ) -> Result<Vec<EventView>, ReadAuditError> {
-    let personal = tenant == call.tenant() && call.caller.may(Permission::AuditReadSealed);
+    release_with(instance, call, tenant, events, told, true).await
+}
+
+/// As [`release`]; the personal parts stay closed if they are not wanted.
+pub(super) async fn release_with(
+    instance: &Instance,
+    call: &Call,
+    tenant: TenantId,
+    events: Vec<LoggedEvent>,
+    told: Event,
+    wanted: bool,
+) -> Result<Vec<EventView>, ReadAuditError> {
+    let personal = wanted && tenant == call.tenant() && call.caller.may(Permission::AuditReadSealed);
     let count = u64::try_from(events.len()).unwrap_or(u64::MAX);
     let event = told
         .with("count", Detail::Count(count))

@@ -47,12 +47,34 @@ impl std::fmt::Debug for SealingKey {
     }
 }
 
-/// The key under the newest root that one of `holders` names, from the first provider that gives it.
+/// The key of backups under the newest root that one of `holders` names, from the first provider that gives it.
 ///
 /// # Errors
 ///
 /// [`RootError::NoRecipient`] if none of the providers is among the holders, [`RootError::Provider`] if it does not answer.
 pub async fn sealing_key(
+    holders: &[Holder],
+    providers: &[Arc<dyn KeyProvider>],
+    environment: &str,
+) -> Result<SealingKey, RootError> {
+    key_for("chancery/backup/1", holders, providers, environment).await
+}
+
+/// As [`sealing_key`], the key of exports: events that leave for places that others keep. It opens no backup.
+///
+/// # Errors
+///
+/// As [`sealing_key`].
+pub async fn export_key(
+    holders: &[Holder],
+    providers: &[Arc<dyn KeyProvider>],
+    environment: &str,
+) -> Result<SealingKey, RootError> {
+    key_for("chancery/export/1", holders, providers, environment).await
+}
+
+async fn key_for(
+    purpose: &'static str,
     holders: &[Holder],
     providers: &[Arc<dyn KeyProvider>],
     environment: &str,
@@ -69,7 +91,7 @@ pub async fn sealing_key(
         let wrap = WrapLabel { environment, purpose: "platform-root", version: newest };
         match provider.unwrap(&holder.wrapped, wrap).await {
             Ok(root) => {
-                let key = derive_key(&root, "chancery/backup/1", &[]);
+                let key = derive_key(&root, purpose, &[]);
                 return Ok(SealingKey { key, handle: holder.root_handle });
             }
             Err(error) => failure = RootError::Provider(format!("{kind} {label}"), error),

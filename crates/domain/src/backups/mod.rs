@@ -17,7 +17,7 @@ use crate::{
 mod key;
 mod proof;
 
-pub use key::{Holder, SealingKey, sealing_key};
+pub use key::{Holder, SealingKey, export_key, sealing_key};
 pub use proof::{ProofError, Proven, prove};
 
 /// A backup that was made and read back.

@@ -11,6 +11,7 @@ use std::{
 use chancery_crypto::{ColumnKey, Handle, IndexKey, Jwk, MacKey, derive_key};
 
 mod error;
+mod marks;
 mod moving;
 mod named;
 mod terms;
@@ -18,6 +19,7 @@ mod values;
 mod version;
 
 pub use error::KeyringError;
+pub(crate) use marks::Marked;
 pub(crate) use moving::Parts;
 pub use values::{Opened, Place};
 pub(crate) use version::{Material, RingVersion};

@@ -52,9 +52,15 @@ impl Client {
     }
 
     /// As [`Self::new`], past any proxy.
-    #[cfg(any(feature = "azure", feature = "google"))]
+    #[cfg(any(feature = "azure", feature = "google", feature = "s3"))]
     pub(crate) fn direct(settings: &HttpSettings) -> Result<Self, ProviderError> {
         Self::build(settings, reqwest::Client::builder().no_proxy())
+    }
+
+    /// For bodies that are no JSON; whoever asks bounds the answer.
+    #[cfg(feature = "s3")]
+    pub(crate) fn raw(&self) -> &reqwest::Client {
+        &self.0
     }
 
     fn build(settings: &HttpSettings, builder: reqwest::ClientBuilder) -> Result<Self, ProviderError> {

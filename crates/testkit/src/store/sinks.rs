@@ -13,7 +13,9 @@ fn cursor(sink: &str, position: u64) -> SinkCursor {
         failing_since: None,
         failures: 0,
         reason: None,
+        told: false,
         updated_at: NOW,
+        proof: None,
     }
 }
 
@@ -24,11 +26,16 @@ pub async fn a_cursor_reads_back(store: &impl Backend) {
         failing_since: Some(NOW.plus_seconds(1)),
         failures: 3,
         reason: Some("http.503".to_owned()),
+        told: true,
+        proof: Some(vec![7; 32]),
         updated_at: NOW.plus_seconds(2),
         ..cursor("siem", 1 << 40)
     };
     commit!(store, OURS, .save_sink_cursor(&failing, None) .save_sink_cursor(&cursor("file", 0), None));
-    assert_eq!(view(store, OURS).await.sink_cursors().await.unwrap(), [cursor("file", 0), failing]);
+    assert_eq!(view(store, OURS).await.sink_cursors().await.unwrap(), [cursor("file", 0), failing.clone()]);
+    let again = SinkCursor { told: false, proof: Some(vec![8; 32]), ..failing };
+    commit!(store, OURS, .save_sink_cursor(&again, Some(1 << 40)));
+    assert_eq!(view(store, OURS).await.sink_cursors().await.unwrap(), [cursor("file", 0), again]);
 }
 
 /// Only from where it was seen; a first one only if there is none.

@@ -5,7 +5,7 @@ use std::{io::Read as _, path::PathBuf, process::ExitCode};
 use anyhow::{Context as _, Result};
 use chancery_domain::{Clock as _, Timestamp};
 use clap::{Args, Subcommand};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{
     client::{Api, ClientArgs},
@@ -14,6 +14,7 @@ use super::{
 use crate::clock::SystemClock;
 
 mod export;
+mod open_export;
 mod retention;
 mod search;
 mod sinks;
@@ -42,6 +43,8 @@ enum Verb {
     Verify(verify::VerifyArgs),
     /// Write events with their proofs to a file, a line of JSON each
     Export(export::ExportArgs),
+    /// On the files or objects themselves: open what a sink sealed into a bucket, with a holder of the root
+    OpenExport(open_export::OpenExportArgs),
     /// How long the log is kept, what holds it, and what of it was purged
     Retention(retention::RetentionArgs),
     /// Legal holds: what keeps events beyond their time
@@ -111,13 +114,11 @@ impl Wanted {
         (self.from.unwrap_or_else(|| now.plus_seconds(-24 * 3_600)), self.to.unwrap_or_else(|| now.plus_seconds(1)))
     }
 
-    /// The path that asks for these, without page and cursor.
-    fn path(&self) -> Result<String> {
+    /// What asks for these, without page and cursor. It goes in a body: who is looked for does not belong into an address.
+    fn body(&self) -> Result<Map<String, Value>> {
         let (from, to) = self.span();
+        let mut body = between(from, to);
         let (subject, rows) = (read(self.subject_file.as_ref())?, read(self.rows_file.as_ref())?);
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        query.append_pair("from", &from.to_string()).append_pair("to", &to.to_string());
-        let outcome = self.outcome.map(|outcome| outcome.to_string());
         for (name, value) in [
             ("actor", &self.actor),
             ("type", &self.kind),
@@ -126,16 +127,25 @@ impl Wanted {
             ("key", &self.key),
             ("subject", &subject),
             ("rows", &rows),
-            ("outcome", &outcome),
             ("request_id", &self.request),
         ] {
             if let Some(value) = value {
-                query.append_pair(name, value);
+                body.insert(name.to_owned(), value.as_str().into());
             }
         }
-        let door = if self.security { "security-events" } else { "events" };
-        Ok(format!("/v1/audit/{door}?{}", query.finish()))
+        if let Some(outcome) = self.outcome {
+            body.insert("outcome".to_owned(), outcome.into());
+        }
+        if self.security {
+            body.insert("security".to_owned(), true.into());
+        }
+        Ok(body)
     }
+}
+
+/// What asks for the events of a span of time.
+fn between(from: Timestamp, to: Timestamp) -> Map<String, Value> {
+    [("from", from), ("to", to)].into_iter().map(|(name, at)| (name.to_owned(), at.to_string().into())).collect()
 }
 
 /// What a file holds, or standard input, without blanks around it.
@@ -152,9 +162,18 @@ fn read(path: Option<&PathBuf>) -> Result<Option<String>> {
 }
 
 /// One page: its events, and where the next one begins.
-async fn page(api: &Api, path: &str, limit: u32, cursor: Option<&str>) -> Result<(Vec<Value>, Option<String>)> {
-    let cursor = cursor.map(|cursor| format!("&cursor={cursor}")).unwrap_or_default();
-    let mut answer = api.get(&format!("{path}&limit={limit}{cursor}")).await?;
+async fn page(
+    api: &Api,
+    wanted: &Map<String, Value>,
+    limit: u32,
+    cursor: Option<&str>,
+) -> Result<(Vec<Value>, Option<String>)> {
+    let mut body = wanted.clone();
+    body.insert("limit".to_owned(), limit.into());
+    if let Some(cursor) = cursor {
+        body.insert("cursor".to_owned(), cursor.into());
+    }
+    let mut answer = api.post("/v1/audit/events/search", &Value::Object(body)).await?;
     let next = answer.get("next_cursor").and_then(Value::as_str).map(str::to_owned);
     let items = answer.get_mut("items").and_then(Value::as_array_mut).map(std::mem::take);
     Ok((items.context("the answer has no list `items`")?, next))
@@ -172,6 +191,7 @@ pub async fn run(args: AuditArgs) -> Result<ExitCode> {
         Verb::Search(args) => search::run(&client.api()?, client.output(), args).await,
         Verb::Verify(args) => verify::run(&client.api()?, client.output(), args).await,
         Verb::Export(args) => export::run(&client.api()?, args).await,
+        Verb::OpenExport(args) => open_export::run(args).await,
         Verb::Retention(args) => retention::run(&client.api()?, client.output(), args).await,
         Verb::Hold(args) => retention::hold(&client.api()?, client.output(), args).await,
         Verb::Purge(args) => retention::purge(&client.api()?, client.output(), args).await,

@@ -22,14 +22,14 @@ pub(super) struct SearchArgs {
 }
 
 pub(super) async fn run(api: &Api, output: Output, args: SearchArgs) -> Result<ExitCode> {
-    let path = args.wanted.path()?;
+    let body = args.wanted.body()?;
     let (mut found, mut cursor) = (Vec::new(), None);
     loop {
         let left = u32::try_from(args.limit - found.len()).unwrap_or(PAGE).min(PAGE);
         if left == 0 {
             break;
         }
-        let (items, next) = page(api, &path, left, cursor.as_deref()).await?;
+        let (items, next) = page(api, &body, left, cursor.as_deref()).await?;
         found.extend(items);
         match next {
             Some(next) => cursor = Some(next),

@@ -37,7 +37,7 @@ pub(super) async fn run(api: &Api, output: Output, mut args: TailArgs) -> Result
     args.wanted.from.get_or_insert_with(|| SystemClock.now());
     let (from, _) = args.wanted.span();
     args.wanted.to.get_or_insert_with(|| from.plus_seconds(365 * 24 * 3_600));
-    let path = args.wanted.path()?;
+    let body = args.wanted.body()?;
     let mut cursor: Option<String> = None;
     let mut looks = 0;
     while args.looks.is_none_or(|most| looks < most) {
@@ -46,7 +46,7 @@ pub(super) async fn run(api: &Api, output: Output, mut args: TailArgs) -> Result
         }
         looks += 1;
         loop {
-            let (items, next) = page(api, &path, PAGE, cursor.as_deref()).await?;
+            let (items, next) = page(api, &body, PAGE, cursor.as_deref()).await?;
             for event in
                 items.iter().filter(|event| args.reads || event.get("type") != Some(&Value::from("audit.read")))
             {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Leaf, PRODUCT, VERSION, without_nulls};
+use super::{Leaf, PRODUCT, VERSION, listed, without_nulls};
 use crate::audit::{mapping::title, sinks::Outgoing};
 
 /// ECS's version.
@@ -35,8 +35,20 @@ pub fn ecs(event: &Outgoing) -> Value {
         "organization": {"id": event.tenant.to_string()},
         "user": without_nulls(json!({"id": leaf.value("/actor/ref"), "roles": leaf.value("/actor/role_ids")})),
         "http": {"request": without_nulls(json!({"id": leaf.value("/request_id"), "method": leaf.value("/method")}))},
-        "chancery": leaf.own(),
+        "chancery": own(&leaf),
     })
+}
+
+/// What no field of ECS is for. Elasticsearch makes a field of every name, of the type of the first value that it sees: names that
+/// applications choose come as lists, or one tenant's detail would keep another tenant's events out.
+fn own(leaf: &Leaf<'_>) -> Value {
+    let mut own = leaf.own();
+    for name in ["detail", "commitments"] {
+        if let Some(members) = own.get_mut(name) {
+            *members = listed(members);
+        }
+    }
+    own
 }
 
 /// `event.category`, and a type that this category may have.
@@ -90,6 +102,51 @@ mod tests {
         assert_eq!(made["event"]["original"], event.core);
         assert_eq!(ecs(&sample("tenant.mismatch", 4))["event"]["kind"], "alert");
         assert_eq!(ecs(&sample("user.logged_in", 0))["event"]["type"], json!(["start"]));
+    }
+
+    /// Elasticsearch gives each field one type: every leaf of every document has the same one, whatever applications name and say.
+    #[test]
+    fn names_and_types_of_applications_make_no_fields() {
+        fn fields(path: &str, value: &Value, found: &mut std::collections::BTreeMap<String, &'static str>) {
+            let kind = match value {
+                Value::Object(members) => {
+                    return members.iter().for_each(|(name, of)| fields(&format!("{path}.{name}"), of, found));
+                }
+                Value::Array(items) => return items.iter().for_each(|of| fields(path, of, found)),
+                Value::String(_) => "text",
+                Value::Number(_) => "number",
+                Value::Bool(_) => "flag",
+                Value::Null => "null",
+            };
+            let before = found.insert(path.to_owned(), kind);
+            assert!(before.is_none_or(|before| before == kind), "{path} is {kind} and was {before:?}");
+        }
+        let mut found = std::collections::BTreeMap::new();
+        for detail in [
+            json!({"n": 1}),
+            json!({"n": "A"}),
+            json!({"n": [true]}),
+            json!({"n": {"m": 1}}),
+            json!({"m": "2026-11-27"}),
+        ] {
+            let mut event = sample("app.step", 0);
+            let mut core: Value = serde_json::from_str(&event.core).unwrap();
+            core["detail"] = detail;
+            core["sealed"] = json!({"note": "00ff"});
+            event.core = core.to_string();
+            fields("", &ecs(&event), &mut found);
+        }
+        assert!(
+            !found.keys().any(|path| path.contains("note") || path.ends_with(".n") || path.ends_with(".m")),
+            "{found:?}"
+        );
+        assert_eq!(
+            ecs(&sample("app.step", 0))["chancery"]["detail"],
+            json!([
+                {"name": "count", "value": "2"},
+                {"name": "table", "value": "[\"patients\"]"},
+            ])
+        );
     }
 
     #[test]

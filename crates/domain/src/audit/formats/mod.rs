@@ -80,6 +80,14 @@ impl<'a> Leaf<'a> {
     }
 }
 
+/// An object whose members' names are not ours, as a list of names and values, all of them texts: a system that gives each name it
+/// meets a field and each field a type would take the types from whoever came first, and refuse the others.
+fn listed(object: &Value) -> Value {
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let members = object.as_object().into_iter().flatten();
+    members.map(|(name, value)| json!({"name": name, "value": text(value)})).collect()
+}
+
 /// An object without its members that are null.
 fn without_nulls(mut object: Value) -> Value {
     if let Some(members) = object.as_object_mut() {

@@ -1,27 +1,28 @@
 //! Hands events to sinks.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use super::{AuditSink, Outgoing, SendError, SinkCursor, Takes};
+use super::{
+    AuditSink, Health, SendError, SinkCursor,
+    batch::{self, Batch, NoBatch},
+    cursor::proven,
+    health::rest,
+};
 use crate::{
     Instance,
     access::RequestInfo,
-    audit::{
-        Detail, Event, EventFilter, EventKind, LoggedEvent, Outcome, StoredCheckpoint,
-        receipt::note_all,
-        sequence::{SequenceError, prove_all},
-        stamp::Actor,
-    },
+    audit::{Detail, Event, EventKind, Outcome, StoredCheckpoint, receipt::note_all, stamp::Actor},
     ids::{RequestId, TenantId},
     instance::Failure,
+    keyring::{Keyring, ring::Marked},
     store::{StoreError, View},
     time::Timestamp,
 };
 
 /// How long a sink may take for one batch.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// The longest rest of one that was tried in vain, in seconds.
-const MAX_REST: i64 = 300;
+/// The code for what is stored of a log and is not what was logged.
+const DAMAGED: &str = "log.damaged";
 
 /// What came of handing a sink what comes next in one log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,39 +47,31 @@ pub enum Fed {
     Failed {
         /// Why.
         error: SendError,
+        /// The place of the event that it refuses.
+        at: Option<u64>,
         /// Places of the log that wait.
         left: u64,
     },
 }
 
-/// How a sink does, as the process that feeds it knows.
-#[derive(Debug, Clone, Default)]
-pub struct Health {
-    /// How often in a row it was away.
-    away: u32,
-    /// When it may be tried again.
-    rests_until: Option<Timestamp>,
-}
-
-impl Health {
-    /// Whether it is left alone at this moment: it was away a short while ago.
-    pub fn rests(&self, now: Timestamp) -> bool {
-        self.rests_until.is_some_and(|until| now < until)
-    }
-
-    /// Whether it was away when it was last tried.
-    pub const fn is_away(&self) -> bool {
-        self.away > 0
-    }
-}
-
-/// Twice as long after each try in vain, from two seconds to five minutes.
-fn rest(failures: u32) -> i64 {
-    1_i64.checked_shl(failures.min(20)).unwrap_or(MAX_REST).min(MAX_REST)
+/// One log, and how far the sink is in it.
+struct Log {
+    tenant: TenantId,
+    ring: Arc<Keyring>,
+    now: Timestamp,
+    /// Where the store said that the sink is; `None` if it said nothing.
+    from: Option<u64>,
+    cursor: SinkCursor,
+    standing: Marked,
+    /// How many events of it the sink may have now.
+    size: u64,
+    checkpoint: Option<StoredCheckpoint>,
+    /// Why what the store said cannot be.
+    odd: Option<&'static str>,
 }
 
 /// Hands `sink` the next batch of a tenant's log and moves its cursor if it took it. `health` is that of the sink: when the first
-/// try in vain was because it is away, and when it takes events again after that, the platform's log tells so, once.
+/// try in vain was because it is away, and when it takes events of that log again after that, the platform's log tells so, once.
 ///
 /// # Errors
 ///
@@ -89,161 +82,216 @@ pub async fn feed(
     tenant: TenantId,
     health: &mut Health,
 ) -> Result<Fed, Failure> {
-    let now = instance.now();
+    let ring = instance.keyring(TenantId::PLATFORM).await?;
     let mut view = instance.store().view(tenant).await?;
-    let known = view.sink_cursors().await?.into_iter().find(|cursor| cursor.sink == sink.name());
-    let from = known.as_ref().map(|cursor| cursor.position);
-    let mut cursor = known.unwrap_or_else(|| SinkCursor::new(sink.name(), now));
-    let checkpoint = if sink.wants_proofs() { view.checkpoint().await? } else { None };
-    let size = match (&checkpoint, sink.wants_proofs()) {
-        (Some(checkpoint), _) => checkpoint.size,
-        (None, true) => 0,
-        (None, false) => view.log_head().await?.size,
+    let log = match look(instance, &mut *view, sink, tenant, ring).await {
+        Err(Failure::Store(StoreError::Damaged(_))) => {
+            drop(view);
+            return unreadable(instance, sink, tenant, health).await;
+        }
+        looked => looked?,
     };
-    // Nobody of ours moves it beyond the end: the log was put back, or somebody who holds the store keeps events away. Told, and
-    // what comes from here on is sent.
-    let beyond = cursor.position > size;
-    cursor.position = cursor.position.min(size);
-    let left = size.saturating_sub(cursor.position);
-    if left == 0 && !beyond {
+    health.was_readable(tenant);
+    let left = log.size.saturating_sub(log.cursor.position);
+    if left == 0 && log.odd.is_none() {
+        // A key that is no more proves nothing: what it proved is written again under the one in use.
+        drop(view);
+        if log.standing == Marked::Before {
+            save(instance, &log, log.cursor.clone()).await?;
+        }
         return Ok(Fed::Idle);
     }
-    if !beyond
-        && cursor.failures > 0
-        && !health.is_away()
-        && now < cursor.updated_at.plus_seconds(rest(cursor.failures))
-    {
-        return Ok(Fed::Rests { left, since: cursor.failing_since });
+    if log.odd.is_none() && !health.is_away() && rests(&log) {
+        return Ok(Fed::Rests { left, since: log.cursor.failing_since });
     }
-    let (events, next) = next(&mut *view, sink, &cursor, size).await?;
-    let outgoing = outgoing(&mut *view, tenant, events, checkpoint.as_ref()).await?;
+    let found = match log.odd {
+        Some(code) => Err((SendError::Refused(code.to_owned()), None)),
+        None => batch_of(&mut *view, sink, &log).await?,
+    };
     drop(view);
-    let sent = match (beyond, outgoing.is_empty()) {
-        (true, _) => Err(SendError::Refused("cursor.beyond".to_owned())),
-        (false, true) => Ok(()),
-        (false, false) => send(sink, &outgoing).await,
+    let sent = match &found {
+        Ok(batch) => send_parts(sink, tenant, batch, health).await,
+        Err((error, at)) => Err((error.clone(), *at)),
     };
     match sent {
-        Ok(()) => {
-            let failed = cursor.failures > 0;
-            let moved = SinkCursor {
-                position: next,
-                failing_since: None,
-                failures: 0,
-                reason: None,
-                updated_at: now,
-                ..cursor
-            };
-            save(instance, tenant, &moved, from).await?;
-            // Nothing was sent where there was nothing of its kind: that tells nothing of its health.
-            if !outgoing.is_empty() && (health.is_away() || failed) {
-                tell(instance, sink, EventKind::SinkRecovered, Outcome::Success, None, tenant).await?;
-                *health = Health::default();
-            }
-            let events = u64::try_from(outgoing.len()).unwrap_or(u64::MAX);
-            Ok(Fed::Took { events, left: size.saturating_sub(next) })
+        Ok(count) => {
+            let next = found.as_ref().map_or(log.cursor.position, |batch| batch.after(count));
+            took(instance, sink, &log, count, next, health).await
         }
-        Err(error) => {
-            let first = match &error {
-                SendError::Away(_) => {
-                    health.away = health.away.saturating_add(1);
-                    health.rests_until = Some(now.plus_seconds(rest(health.away)));
-                    // A node that starts while the sink is away finds in the cursor that it was told.
-                    health.away == 1 && cursor.failures == 0
-                }
-                SendError::Refused(_) => {
-                    *health = Health::default();
-                    cursor.failures == 0
-                }
-            };
-            let failing = SinkCursor {
-                failing_since: cursor.failing_since.or(Some(now)),
-                failures: cursor.failures.saturating_add(1),
-                reason: Some(error.code().to_owned()),
-                updated_at: now,
-                ..cursor
-            };
-            save(instance, tenant, &failing, from).await?;
-            if first {
-                tell(instance, sink, EventKind::SinkFailed, Outcome::SeriousFailure, Some(&error), tenant).await?;
-            }
-            Ok(Fed::Failed { error, left })
-        }
+        Err((error, at)) => failed(instance, sink, &log, error, at, left, health).await,
     }
 }
 
-/// The next events that the sink takes, and where it is when it has them.
-async fn next(
+async fn look(
+    instance: &Instance,
     view: &mut dyn View,
     sink: &dyn AuditSink,
-    cursor: &SinkCursor,
-    size: u64,
-) -> Result<(Vec<LoggedEvent>, u64), Failure> {
-    let mut filter = EventFilter::after(cursor.position.checked_sub(1), sink.batch().max(1));
-    if sink.takes() == Takes::Security {
-        let security = EventKind::ALL.iter().filter(|kind| kind.is_security());
-        filter.kinds = security.map(|kind| kind.as_str().to_owned()).collect();
-    }
-    let mut events = view.logged_events(&filter).await?;
-    let full = u32::try_from(events.len()).is_ok_and(|length| length >= filter.limit);
-    let last = events.last().map(|event| event.index + 1);
-    events.retain(|event| event.index < size);
-    // If it is not full, there is nothing of its kind between the last one and the end.
-    let next = if full { last.unwrap_or(size).min(size) } else { size };
-    Ok((events, next))
+    tenant: TenantId,
+    ring: Arc<Keyring>,
+) -> Result<Log, Failure> {
+    let now = instance.now();
+    let known = view.sink_cursors().await?.into_iter().find(|cursor| cursor.sink == sink.name());
+    let from = known.as_ref().map(|cursor| cursor.position);
+    let standing = known.as_ref().map_or(Marked::Now, |cursor| cursor.standing(&ring, tenant));
+    let head = view.log_head().await?.size;
+    let checkpoint = if sink.wants_proofs() { view.checkpoint().await? } else { None };
+    let size = match (&checkpoint, sink.wants_proofs()) {
+        (Some(checkpoint), _) => checkpoint.size.min(head),
+        (None, true) => 0,
+        (None, false) => head,
+    };
+    let mut cursor = known.unwrap_or_else(|| SinkCursor::new(sink.name(), now));
+    let odd = if standing == Marked::Never {
+        // Somebody who holds the store moved it. Where it was nobody knows: told, and all of it is sent again.
+        cursor = SinkCursor::new(sink.name(), now);
+        Some("cursor.moved")
+    } else if cursor.position > head {
+        // It was there, and the log is shorter now: it was put back. Told, and what comes from here on is sent.
+        cursor.position = head;
+        Some("cursor.beyond")
+    } else {
+        None
+    };
+    Ok(Log { tenant, ring, now, from, cursor, standing, size, checkpoint, odd })
 }
 
-async fn outgoing(
-    view: &mut dyn View,
-    tenant: TenantId,
-    events: Vec<LoggedEvent>,
-    checkpoint: Option<&StoredCheckpoint>,
-) -> Result<Vec<Outgoing>, Failure> {
-    if events.is_empty() {
-        return Ok(Vec::new());
+fn rests(log: &Log) -> bool {
+    log.cursor.failures > 0 && log.now < log.cursor.updated_at.plus_seconds(rest(log.cursor.failures))
+}
+
+/// What the sink is handed next, or why it cannot be handed it and at which place.
+type Found = Result<Batch, (SendError, Option<u64>)>;
+
+async fn batch_of(view: &mut dyn View, sink: &dyn AuditSink, log: &Log) -> Result<Found, Failure> {
+    let (position, checkpoint) = (log.cursor.position, log.checkpoint.as_ref());
+    match batch::next(view, sink, log.tenant, position, log.size, checkpoint).await {
+        Ok(batch) => Ok(Ok(batch)),
+        Err(NoBatch::Damaged(at)) => Ok(Err((SendError::Refused(DAMAGED.to_owned()), Some(at)))),
+        Err(NoBatch::Failed(failure)) => Err(failure),
     }
-    let origin = view.log_origin().await?.ok_or(Failure::Internal("log without an origin"))?;
-    let mut proofs = match checkpoint {
-        None => Vec::new(),
-        Some(checkpoint) => {
-            let indexes: Vec<u64> = events.iter().map(|event| event.index).collect();
-            let proven = prove_all(view, tenant, &indexes, checkpoint).await;
-            proven.map_err(|error| match error {
-                SequenceError::Failed(failure) => failure,
-                SequenceError::Forked(_) => Failure::Internal("a log does not match its root"),
-                SequenceError::RolledBack(_) => Failure::Internal("a log is behind what was signed of it"),
-                SequenceError::Busy => Failure::Internal("a log that is read is busy"),
-            })?
+}
+
+/// Hands the sink a batch. When it refuses it, half of it, down to a single event: what is before the one that it refuses gets
+/// there, and its place is known. Gives how many events it took.
+async fn send_parts(
+    sink: &dyn AuditSink,
+    log: TenantId,
+    batch: &Batch,
+    health: &mut Health,
+) -> Result<usize, (SendError, Option<u64>)> {
+    let most = batch.events.len();
+    if most == 0 {
+        return Ok(0);
+    }
+    let mut count = health.at_once(log, most);
+    loop {
+        let part = batch.events.get(..count).unwrap_or_default();
+        match send(sink, part).await {
+            Ok(()) => {
+                health.took(log, count, most);
+                return Ok(count);
+            }
+            Err(SendError::Refused(_)) if count > 1 => count /= 2,
+            Err(error @ SendError::Refused(_)) => {
+                health.refused_one(log);
+                return Err((error, part.first().map(|event| event.index)));
+            }
+            Err(error) => return Err((error, None)),
         }
     }
-    .into_iter();
-    let each = events.into_iter().map(|LoggedEvent { index, event, leaf_hash }| Outgoing {
-        tenant,
-        origin: origin.clone(),
-        index,
-        id: event.id,
-        recorded_at: event.recorded_at,
-        kind: event.kind,
-        outcome: event.outcome,
-        core: event.core,
-        leaf_hash,
-        proof: proofs.next().map(|proof| proof.to_text()),
-    });
-    Ok(each.collect())
 }
 
-async fn send(sink: &dyn AuditSink, events: &[Outgoing]) -> Result<(), SendError> {
+async fn send(sink: &dyn AuditSink, events: &[super::Outgoing]) -> Result<(), SendError> {
     match tokio::time::timeout(PATIENCE, sink.send(events)).await {
         Ok(sent) => sent,
         Err(_) => Err(SendError::Away("timeout".to_owned())),
     }
 }
 
+async fn took(
+    instance: &Instance,
+    sink: &dyn AuditSink,
+    log: &Log,
+    count: usize,
+    next: u64,
+    health: &mut Health,
+) -> Result<Fed, Failure> {
+    // Nothing was sent where there was nothing of its kind: that tells nothing of its health.
+    let recovered = log.cursor.told && count > 0;
+    let moved = SinkCursor {
+        position: next,
+        failing_since: None,
+        failures: 0,
+        reason: None,
+        told: log.cursor.told && !recovered,
+        updated_at: log.now,
+        ..log.cursor.clone()
+    };
+    save(instance, log, moved).await?;
+    if count > 0 {
+        health.was_there();
+    }
+    if recovered {
+        tell(instance, sink, log.tenant, None).await?;
+    }
+    let events = u64::try_from(count).unwrap_or(u64::MAX);
+    Ok(Fed::Took { events, left: log.size.saturating_sub(next) })
+}
+
+async fn failed(
+    instance: &Instance,
+    sink: &dyn AuditSink,
+    log: &Log,
+    error: SendError,
+    at: Option<u64>,
+    left: u64,
+    health: &mut Health,
+) -> Result<Fed, Failure> {
+    let before = &log.cursor;
+    let tells = match &error {
+        // A node that starts while the sink is away finds in the cursor that it was tried in vain.
+        SendError::Away(_) => health.was_away(log.now) && before.failures == 0,
+        SendError::Refused(code) => {
+            health.was_there();
+            !before.told || before.reason.as_ref() != Some(code)
+        }
+    };
+    let failing = SinkCursor {
+        position: at.unwrap_or(before.position),
+        failing_since: before.failing_since.or(Some(log.now)),
+        failures: before.failures.saturating_add(1),
+        reason: Some(error.code().to_owned()),
+        told: before.told || tells,
+        updated_at: log.now,
+        ..before.clone()
+    };
+    save(instance, log, failing).await?;
+    if tells {
+        tell(instance, sink, log.tenant, Some((&error, at))).await?;
+    }
+    Ok(Fed::Failed { error, at, left })
+}
+
+/// What the store keeps of the sinks of this log, or of its head, cannot be read: told once, by each process that finds it.
+async fn unreadable(
+    instance: &Instance,
+    sink: &dyn AuditSink,
+    tenant: TenantId,
+    health: &mut Health,
+) -> Result<Fed, Failure> {
+    let error = SendError::Refused(DAMAGED.to_owned());
+    if health.was_unreadable(tenant) {
+        tell(instance, sink, tenant, Some((&error, None))).await?;
+    }
+    Ok(Fed::Failed { error, at: None, left: 0 })
+}
+
 /// Keeps where the sink is. One of the places that commit without an event (ADR 0004): an event for each step would be handed on
 /// in the next one, for ever.
-async fn save(instance: &Instance, tenant: TenantId, cursor: &SinkCursor, from: Option<u64>) -> Result<(), Failure> {
-    let mut tx = instance.store().begin(tenant).await?;
-    match tx.save_sink_cursor(cursor, from).await {
+async fn save(instance: &Instance, log: &Log, cursor: SinkCursor) -> Result<(), Failure> {
+    let cursor = proven(&log.ring, log.tenant, cursor)?;
+    let mut tx = instance.store().begin(log.tenant).await?;
+    match tx.save_sink_cursor(&cursor, log.from).await {
         Ok(()) => Ok(tx.commit().await?),
         // Another node was quicker, or somebody let it pass over: it is where they put it. What was sent twice has its id.
         Err(StoreError::Changed(_)) => Ok(()),
@@ -251,14 +299,12 @@ async fn save(instance: &Instance, tenant: TenantId, cursor: &SinkCursor, from: 
     }
 }
 
-/// Tells in the platform's log how a sink does.
+/// Tells in the platform's log that a sink takes no events of a log, and why; or that it does again.
 async fn tell(
     instance: &Instance,
     sink: &dyn AuditSink,
-    kind: EventKind,
-    outcome: Outcome,
-    error: Option<&SendError>,
-    tenant: TenantId,
+    log: TenantId,
+    failed: Option<(&SendError, Option<u64>)>,
 ) -> Result<(), Failure> {
     let request = RequestInfo {
         id: RequestId::make(instance.now(), instance.random())?,
@@ -268,34 +314,22 @@ async fn tell(
         route: "audit-sinks",
         method: "JOB",
     };
+    let (kind, outcome) = match failed {
+        Some(_) => (EventKind::SinkFailed, Outcome::SeriousFailure),
+        None => (EventKind::SinkRecovered, Outcome::Success),
+    };
     let mut event = Event::new(kind)
         .outcome(outcome)
         .with("sink", Detail::Names(vec![sink.name().to_owned()]))
         .with("kind", Detail::Code(sink.kind().as_str()))
-        .with("log", Detail::Id(tenant.to_string()));
-    if let Some(error) = error {
+        .with("log", Detail::Id(log.to_string()));
+    if let Some((error, at)) = failed {
         event = event
             .with("reason", Detail::Id(error.code().to_owned()))
             .with("what", Detail::Code(if matches!(error, SendError::Away(_)) { "away" } else { "refused" }));
+        if let Some(at) = at {
+            event = event.with("index", Detail::Count(at));
+        }
     }
     note_all(instance, Actor::System(&request), TenantId::PLATFORM, vec![event]).await.map(drop)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rests_grow_to_five_minutes() {
-        assert_eq!([1, 2, 3, 8, 9, 50, u32::MAX].map(rest), [2, 4, 8, 256, 300, 300, 300]);
-    }
-
-    #[test]
-    fn one_that_was_away_is_left_alone_for_a_while() {
-        let now = Timestamp::from_seconds(1_790_000_000);
-        let health = Health { away: 2, rests_until: Some(now.plus_seconds(rest(2))) };
-        assert!(health.is_away() && health.rests(now) && health.rests(now.plus_seconds(3)));
-        assert!(!health.rests(now.plus_seconds(4)));
-        assert!(!Health::default().rests(now));
-    }
 }

@@ -2,7 +2,7 @@
 
 use chancery_crypto::Phi;
 
-use super::{AuditSink, SinkCursor, SinkKind, Takes};
+use super::{AuditSink, SinkCursor, SinkKind, Takes, cursor::proven};
 use crate::{
     Instance,
     access::{Call, Denied, Permission},
@@ -10,6 +10,7 @@ use crate::{
     faults::Faults,
     ids::TenantId,
     instance::{Failure, fails},
+    keyring::ring::Marked,
     store::StoreError,
     text::check_name,
 };
@@ -114,11 +115,14 @@ pub async fn skip(instance: &Instance, call: &Call, asked: Skip) -> Result<SinkS
     if !sink.serves(&entry) {
         return Err(SinkError::NotFound);
     }
+    let ring = instance.keyring(TenantId::PLATFORM).await?;
     let mut change = Change::begin(instance, call, asked.log).await?;
     let size = change.rows().log_head().await?.size;
     let known = change.rows().sink_cursors().await?.into_iter().find(|cursor| cursor.sink == asked.sink);
     let from = known.as_ref().map(|cursor| cursor.position);
-    let before = known.unwrap_or_else(|| SinkCursor::new(&asked.sink, instance.now()));
+    // One that somebody else moved is nowhere: it begins again at the beginning, as it would be fed.
+    let ours = known.filter(|cursor| cursor.standing(&ring, asked.log) != Marked::Never);
+    let before = ours.unwrap_or_else(|| SinkCursor::new(&asked.sink, instance.now()));
     if asked.to <= before.position || asked.to > size {
         let message = format!("use {} to {size}: it is handed {} next", before.position + 1, before.position);
         faults.add("/to", "range", message);
@@ -134,6 +138,7 @@ pub async fn skip(instance: &Instance, call: &Call, asked: Skip) -> Result<SinkS
         updated_at: instance.now(),
         ..before
     };
+    let cursor = proven(&ring, asked.log, cursor).map_err(Failure::from)?;
     match change.rows().save_sink_cursor(&cursor, from).await {
         Err(StoreError::Changed(_)) => return Err(SinkError::Moved),
         saved => saved?,

@@ -15,10 +15,15 @@ use crate::{
     time::Timestamp,
 };
 
+mod batch;
+mod cursor;
 mod feed;
+mod health;
 mod manage;
 
-pub use feed::{Fed, Health, feed};
+pub use cursor::{SinkCursor, proven};
+pub use feed::{Fed, feed};
+pub use health::Health;
 pub use manage::{SinkError, SinkStatus, Skip, list, skip};
 
 codes! {
@@ -46,40 +51,6 @@ codes! {
         All = "all",
         /// Security events alone ([`super::EventKind::is_security`]).
         Security = "security",
-    }
-}
-
-/// How far a sink is in one log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SinkCursor {
-    /// Which sink.
-    pub sink: String,
-    /// The index of the event that it is handed next.
-    pub position: u64,
-    /// How many places of the log it passed over by somebody's word.
-    pub skipped: u64,
-    /// Since when it takes nothing.
-    pub failing_since: Option<Timestamp>,
-    /// How often in a row it was tried in vain.
-    pub failures: u32,
-    /// Why, as a code.
-    pub reason: Option<String>,
-    /// When it moved or was tried last.
-    pub updated_at: Timestamp,
-}
-
-impl SinkCursor {
-    /// At the beginning of a log.
-    fn new(sink: &str, now: Timestamp) -> Self {
-        Self {
-            sink: sink.to_owned(),
-            position: 0,
-            skipped: 0,
-            failing_since: None,
-            failures: 0,
-            reason: None,
-            updated_at: now,
-        }
     }
 }
 

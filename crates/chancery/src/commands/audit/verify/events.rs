@@ -18,7 +18,7 @@ use super::{SPAN, SPANS, places::Places};
 use crate::{
     clock::SystemClock,
     commands::{
-        audit::{PAGE, page},
+        audit::{PAGE, between, page},
         client::Api,
     },
 };
@@ -114,10 +114,9 @@ impl Events {
                 break;
             }
             let from = to.plus_seconds(-SPAN);
-            let path = format!("/v1/audit/events?from={from}&to={to}");
             let mut cursor = first.checked_sub(1).map(|after| after.to_string());
             loop {
-                let (items, next) = page(api, &path, PAGE, cursor.as_deref()).await?;
+                let (items, next) = page(api, &between(from, to), PAGE, cursor.as_deref()).await?;
                 for event in &items {
                     let index = event.get("index").and_then(Value::as_u64).context("an event without an index")?;
                     if (first..end).contains(&index)

@@ -19,7 +19,7 @@ use clap::Args;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{PAGE, page};
+use super::{PAGE, between, page};
 use crate::{
     clock::SystemClock,
     commands::{
@@ -251,13 +251,14 @@ async fn restored(api: &Api, leaves: &mut Leaves, seen: &Seen, head: &Checkpoint
     if log != log_now || epoch >= epoch_now {
         return Ok(None);
     }
-    let mut query = form_urlencoded::Serializer::new(String::new());
-    query.append_pair("type", EventKind::LogRestoreAccepted.as_str()).append_pair("resource", log);
-    let (query, mut found) = (query.finish(), None);
+    let mut found = None;
     let mut to = SystemClock.now().plus_seconds(3_600);
     for _ in 0..SPANS {
         let from = to.plus_seconds(-SPAN);
-        let (items, _) = page(api, &format!("/v1/audit/events?from={from}&to={to}&{query}"), PAGE, None).await?;
+        let mut wanted = between(from, to);
+        wanted.insert("type".to_owned(), EventKind::LogRestoreAccepted.as_str().into());
+        wanted.insert("resource".to_owned(), log.into());
+        let (items, _) = page(api, &wanted, PAGE, None).await?;
         for event in &items {
             let index = event.get("index").and_then(Value::as_u64).context("an event without an index")?;
             if index >= head.size || Events::default().take(api, leaves, head, index, event).await?.is_err() {
