@@ -16,6 +16,7 @@ use crate::{
     audit::AuditRows,
     audit::AuditWrites,
     audit::QueuedEvent,
+    audit::archives::{ArchiveRows, ArchiveWrites},
     audit::guard::GuardRows,
     audit::guard::GuardWrites,
     audit::retention::{RetentionRows, RetentionWrites},
@@ -112,6 +113,7 @@ pub trait View:
     + SinkRows
     + GuardRows
     + RetentionRows
+    + ArchiveRows
     + IdempotencyRows
     + ApprovalRows
     + TombstoneRows
@@ -150,6 +152,7 @@ pub trait Tx:
     + SinkWrites
     + GuardWrites
     + RetentionWrites
+    + ArchiveWrites
     + IdempotencyWrites
     + JobWrites
     + ApprovalWrites

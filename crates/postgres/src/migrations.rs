@@ -34,6 +34,7 @@ pub(crate) const FILES: &[(i64, &str, &str)] = &[
     (26, "certificates", include_str!("../migrations/0026_certificates.sql")),
     (27, "tenant_email_terms", include_str!("../migrations/0027_tenant_email_terms.sql")),
     (28, "retention", include_str!("../migrations/0028_retention.sql")),
+    (32, "archives", include_str!("../migrations/0032_archives.sql")),
 ];
 
 /// Applies what is missing, each file in a transaction of its own; of several nodes one does it and the others wait.

@@ -34,6 +34,7 @@ const FILES: &[(i64, &str, &str)] = &[
     (26, "certificates", include_str!("../migrations/0026_certificates.sql")),
     (27, "tenant_email_terms", include_str!("../migrations/0027_tenant_email_terms.sql")),
     (28, "retention", include_str!("../migrations/0028_retention.sql")),
+    (32, "archives", include_str!("../migrations/0032_archives.sql")),
 ];
 
 /// The number of the newest step this program knows; PostgreSQL's is the same.

@@ -301,6 +301,8 @@ codes! {
         PurgeOrdered = "audit.purge_ordered",
         /// They are gone.
         PurgeEnded = "audit.purge_ended",
+        /// A part of the log was written into an archive outside the store, and read back.
+        AuditArchived = "audit.archived",
         /// Something stored of a log is not what was written.
         IntegrityFailed = "log.integrity_failed",
         /// All that is stored of a log was looked at again.
@@ -366,6 +368,7 @@ impl EventKind {
             | Self::SubjectRecreated
             | Self::DatasetRegistered
             | Self::HoldPlaced
+            | Self::AuditArchived
             | Self::CertificateIssued => Action::Create,
             Self::SubjectErased | Self::RoleDeleted | Self::IdentityProviderDeleted => Action::Delete,
             Self::TenantRead

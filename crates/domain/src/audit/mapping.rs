@@ -340,6 +340,7 @@ impl EventKind {
             Self::HoldPlaced => (Topic::Log, Medium, true),
             Self::PurgeOrdered => (Topic::Log, High, true),
             Self::PurgeEnded => (Topic::Log, Low, false),
+            Self::AuditArchived => (Topic::Export, Low, false),
 
             Self::AccessRefused | Self::AccessRefusedAnonymous => (Topic::Alert, Medium, true),
             Self::CredentialConflict | Self::TenantMismatch => (Topic::Alert, High, true),

@@ -72,7 +72,7 @@ async fn purged(api: &Api, path: &str) -> Result<Vec<Value>> {
 }
 
 /// What a sink of files writes too, so that one program reads both.
-fn line(event: &Value, personal: bool) -> Value {
+pub(super) fn line(event: &Value, personal: bool) -> Value {
     let mut line = json!({});
     for (name, member) in [
         ("index", "index"),

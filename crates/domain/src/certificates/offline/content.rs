@@ -108,7 +108,7 @@ fn lines(bytes: &[u8]) -> Option<Vec<&[u8]>> {
     Some(bytes.strip_suffix(b"\n")?.split(|byte| *byte == b'\n').collect())
 }
 
-fn proof(bytes: &[u8]) -> Option<(Vec<Run>, Vec<Hash>)> {
+pub(super) fn proof(bytes: &[u8]) -> Option<(Vec<Run>, Vec<Hash>)> {
     let proof = object(bytes)?;
     (proof.len() == 3 && proof.get("v")?.as_u64()? == 1).then_some(())?;
     let run = |run: &Value| match run.as_array()?.as_slice() {

@@ -26,6 +26,7 @@ use crate::{
     },
 };
 
+pub(super) mod archive;
 mod files;
 mod gather;
 mod report;
