@@ -2,6 +2,7 @@
 
 pub(crate) mod accounting;
 pub(crate) mod append;
+pub(crate) mod archives;
 pub(crate) mod exports;
 pub(crate) mod retention;
 pub(crate) mod sinks;

@@ -266,6 +266,8 @@ fn operations() -> OpenApiRouter<App> {
         .routes(routes!(audit::retention::place_legal_hold))
         .routes(routes!(audit::retention::lift_legal_hold))
         .routes(routes!(audit::retention::purge_events))
+        .routes(routes!(audit::archives::list_archives))
+        .routes(routes!(audit::archives::open_archive))
         .routes(routes!(audit::get_event))
         .routes(routes!(audit::get_checkpoint))
         .routes(routes!(anchor::get_anchor))

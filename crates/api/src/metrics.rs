@@ -136,6 +136,8 @@ pub struct Metrics {
     integrity_failures: Family<Check, Counter>,
     scrubbed: Counter,
     unwitnessed: Gauge<u64, AtomicU64>,
+    archived: Counter,
+    archives_failed: Counter,
     purged: Counter,
     purges_open: Gauge<u64, AtomicU64>,
     holds: Gauge<u64, AtomicU64>,
@@ -197,6 +199,8 @@ impl Metrics {
             integrity_failures: Family::default(),
             scrubbed: Counter::default(),
             unwitnessed: Gauge::default(),
+            archived: Counter::default(),
+            archives_failed: Counter::default(),
             purged: Counter::default(),
             purges_open: Gauge::default(),
             holds: Gauge::default(),
@@ -307,6 +311,16 @@ impl Metrics {
             metrics.unwitnessed.clone(),
         );
         registry.register(
+            "chancery_audit_archived",
+            "Parts of audit logs that were written into an archive and read back",
+            metrics.archived.clone(),
+        );
+        registry.register(
+            "chancery_audit_archives_failed",
+            "Looks at which a closed month could not be written into an archive, or did not read back",
+            metrics.archives_failed.clone(),
+        );
+        registry.register(
             "chancery_audit_retention_purged",
             "Audit events that went because their time was over; told by the node that lets them go",
             metrics.purged.clone(),
@@ -390,6 +404,16 @@ impl Metrics {
     /// The logs of all tenants grew by so many events; told by the sequencing job.
     pub fn sequenced(&self, events: u64) {
         self.tree_size.inc_by(events);
+    }
+
+    /// So many parts of logs were archived.
+    pub fn archived(&self, parts: u64) {
+        self.archived.inc_by(parts);
+    }
+
+    /// A closed month could not be archived.
+    pub fn archive_failed(&self) {
+        self.archives_failed.inc();
     }
 
     /// So many events went because their time was over.

@@ -11,13 +11,14 @@
 //! | [`jobs`], [`dataset_jobs`], [`destroyed_list`] | what goes on in the background |
 //! | [`sinks`] | where events of the audit log go besides the log |
 //! | [`guard_jobs`], [`pins`], [`witness`] | how the audit log is guarded |
-//! | [`retention_jobs`], [`month_jobs`] | how the audit log is kept, and what of it goes |
+//! | [`retention_jobs`], [`month_jobs`], [`archives`] | how the audit log is kept, archived, and what of it goes |
 //! | [`issuer_documents`] | asks identity providers for their keys |
 //! | [`url_files`] | where applications' databases are |
 //! | [`telemetry`], [`clock`] | log lines, the time |
 //! | [`no_dumps`] | no core files |
 #![forbid(unsafe_code)]
 
+pub mod archives;
 pub mod backup;
 pub mod cli;
 pub mod clock;

@@ -1,12 +1,16 @@
-//! Lets events go whose time is over, and says how logs stand, on one node at a time.
+//! Archives months that are closed, lets events go whose time is over, and says how logs stand, on one node at a time.
 
 use std::{sync::Arc, time::Duration};
 
 use chancery_api::{Metrics, Retained};
 use chancery_domain::{
     Instance, TenantId,
-    audit::retention::{self, Tended},
+    audit::{
+        archives,
+        retention::{self, Tended},
+    },
     jobs,
+    tenants::TenantState,
 };
 use tokio::sync::watch;
 
@@ -32,13 +36,18 @@ pub async fn run(instance: Arc<Instance>, stores: Stores, metrics: Arc<Metrics>,
                 continue;
             }
         };
-        let others = tenants.iter().map(|entry| entry.id).filter(|id| !id.is_platform());
+        // Whose keys are out of use is neither archived nor read back until they are in use again; the platform is not (ADR 0026).
+        let others = tenants.iter().map(|entry| (entry.id, entry.state == TenantState::Active));
+        let others = others.filter(|(id, _)| !id.is_platform());
         let mut stands = Retained::default();
-        for tenant in std::iter::once(TenantId::PLATFORM).chain(others) {
+        for (tenant, active) in std::iter::once((TenantId::PLATFORM, false)).chain(others) {
             if *stopped.borrow() {
                 break;
             }
             if jobs::claim(&instance, JOB, CLAIM).await.unwrap_or(false) {
+                if active {
+                    archived(&instance, tenant, &metrics).await;
+                }
                 let purged = tended(&instance, tenant).await;
                 metrics.purged(purged);
             }
@@ -47,6 +56,21 @@ pub async fn run(instance: Arc<Instance>, stores: Stores, metrics: Arc<Metrics>,
         metrics.retained(stands);
     }
     let _ = jobs::release(&instance, JOB).await;
+}
+
+/// Archives what is closed of one log.
+async fn archived(instance: &Instance, tenant: TenantId, metrics: &Metrics) {
+    match archives::tend(instance, tenant).await {
+        Ok(0) => {}
+        Ok(written) => {
+            tracing::info!(%tenant, written, "Archived {written} part(s) of the log of `{tenant}`");
+            metrics.archived(written);
+        }
+        Err(error) => {
+            tracing::error!(%tenant, error = chain(&error), "Could not archive what is closed of the log of `{tenant}`");
+            metrics.archive_failed();
+        }
+    }
 }
 
 /// Does what is due for one tenant; how many events went.

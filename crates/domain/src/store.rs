@@ -17,6 +17,7 @@ use crate::{
     audit::AuditRows,
     audit::AuditWrites,
     audit::QueuedEvent,
+    audit::archives::{ArchiveRows, ArchiveWrites},
     audit::guard::GuardRows,
     audit::guard::GuardWrites,
     audit::months::{MonthPart, MonthWrites},
@@ -116,6 +117,7 @@ pub trait View:
     + SinkRows
     + GuardRows
     + RetentionRows
+    + ArchiveRows
     + IdempotencyRows
     + ApprovalRows
     + TombstoneRows
@@ -156,6 +158,7 @@ pub trait Tx:
     + GuardWrites
     + RetentionWrites
     + MonthWrites
+    + ArchiveWrites
     + IdempotencyWrites
     + JobWrites
     + ApprovalWrites

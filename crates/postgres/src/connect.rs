@@ -7,7 +7,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgPool};
 
 use crate::error::ConnectError;
-use crate::migrations;
+use crate::{grants, migrations};
 
 /// The oldest server we know to work.
 const OLDEST: i32 = 150_000;
@@ -22,6 +22,9 @@ pub struct Options {
     /// A streaming replica that answers views once it has this node's own commits.
     /// It may lag behind what other nodes committed.
     pub read_url: Option<String>,
+    /// The same database, as the role that owns its tables: it migrates and says what the role of `url` may do, and serves nothing.
+    /// Without it the role of `url` owns them.
+    pub owner_url: Option<String>,
     /// Accept a role that row security does not bind. For development.
     pub allow_superuser: bool,
 }
@@ -29,7 +32,7 @@ pub struct Options {
 impl Options {
     /// The database at `url` with 16 connections, no replica, and no exceptions.
     pub fn new(url: impl Into<String>) -> Self {
-        Self { url: url.into(), max_connections: 16, read_url: None, allow_superuser: false }
+        Self { url: url.into(), max_connections: 16, read_url: None, owner_url: None, allow_superuser: false }
     }
 }
 
@@ -39,6 +42,7 @@ impl fmt::Debug for Options {
         f.debug_struct("Options")
             .field("max_connections", &self.max_connections)
             .field("read_url", &self.read_url.is_some())
+            .field("owner_url", &self.owner_url.is_some())
             .field("allow_superuser", &self.allow_superuser)
             .finish_non_exhaustive()
     }
@@ -83,17 +87,34 @@ pub(crate) async fn primary(options: &Options) -> Result<(PgPool, Vec<Warning>),
         }
         warnings.push(Warning::RowSecurityBypassed);
     }
-    migrations::run(&mut connection).await?;
+    match &options.owner_url {
+        Some(url) => migrate_as_owner(&parse(url)?, &mut connection).await?,
+        None => migrations::run(&mut connection).await?,
+    }
     connection.close().await?;
     let pool = pool(options).connect_with(limited(target)).await?;
     Ok((pool, warnings))
 }
 
 /// One more connection to the primary, opened when it is wanted, for what is not to wait for the pool: who has a transaction
-/// of the pool open may wait for it.
+/// of the pool open may wait for it. Of the owner of the tables, for it is tables that change.
 pub(crate) fn aside(options: &Options) -> Result<PgPool, ConnectError> {
-    let target = limited(parse(&options.url)?);
+    let target = limited(parse(options.owner_url.as_ref().unwrap_or(&options.url))?);
     Ok(pool(options).max_connections(1).idle_timeout(Duration::from_secs(60)).connect_lazy_with(target))
+}
+
+/// Migrates as the owner of the tables, and gives the role of `connection` what it needs and no more.
+async fn migrate_as_owner(owner: &PgConnectOptions, connection: &mut PgConnection) -> Result<(), ConnectError> {
+    let mut owner = PgConnection::connect_with(owner).await?;
+    migrations::run(&mut owner).await?;
+    let owners = "SELECT EXISTS (SELECT 1 FROM pg_class AS c
+        WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND pg_has_role(current_user, c.relowner, 'MEMBER'))";
+    if sqlx::query_scalar(owners).fetch_one(&mut *connection).await? {
+        return Err(ConnectError::OwnsTables);
+    }
+    let role: String = sqlx::query_scalar("SELECT current_user::text").fetch_one(&mut *connection).await?;
+    grants::give(&mut owner, &role).await?;
+    Ok(owner.close().await?)
 }
 
 /// The pool of a replica.

@@ -19,6 +19,11 @@ pub enum ConnectError {
     /// The role would see every tenant's rows whatever the policies say.
     #[error("the PostgreSQL role is a superuser or has BYPASSRLS; use an ordinary role, so that row security binds it")]
     RowSecurityBypassed,
+    /// The role could change the tables, although another one is named as their owner.
+    #[error(
+        "the PostgreSQL role owns the tables or may act as their owner; give the store's address another role than the owner's"
+    )]
+    OwnsTables,
     /// A newer Chancery has migrated it.
     #[error("the database has schema version {0}, which this Chancery does not know; run a newer one")]
     Newer(i64),

@@ -8,6 +8,7 @@ mod begin;
 mod connect;
 mod driver;
 mod error;
+mod grants;
 mod migrations;
 mod replica;
 mod rooms;

@@ -36,6 +36,7 @@ pub(crate) const FILES: &[(i64, &str, &str)] = &[
     (28, "retention", include_str!("../migrations/0028_retention.sql")),
     (30, "sink_proofs", include_str!("../migrations/0030_sink_proofs.sql")),
     (34, "monthly_partitions", include_str!("../migrations/0034_monthly_partitions.sql")),
+    (35, "archives", include_str!("../migrations/0035_archives.sql")),
 ];
 
 /// Applies what is missing, each file in a transaction of its own; of several nodes one does it and the others wait.

@@ -170,6 +170,119 @@ mod row_security {
     }
 }
 
+/// A store whose role owns nothing, and what must live as long as it.
+struct AsRuntime {
+    store: Postgres,
+    _database: Database,
+    url: String,
+}
+
+impl std::ops::Deref for AsRuntime {
+    type Target = Postgres;
+
+    fn deref(&self) -> &Postgres {
+        &self.store
+    }
+}
+
+/// The same database, served by a role that the owner of the tables lets do what it must.
+async fn as_runtime() -> Option<AsRuntime> {
+    let admin = std::env::var("CHANCERY_TEST_POSTGRES_ADMIN_URL").ok()?;
+    let database = database().await?;
+    let mut server = PgConnection::connect(&admin).await.unwrap();
+    let role = "DO $$ BEGIN
+            PERFORM pg_advisory_xact_lock(684107);
+            IF NOT EXISTS (SELECT 1 FROM pg_roles WHERE rolname = 'chancery_runtime') THEN
+                CREATE ROLE chancery_runtime LOGIN PASSWORD 'runtime-of-the-tests';
+            END IF;
+        END; $$";
+    sqlx::query(role).execute(&mut server).await.unwrap();
+    server.close().await.unwrap();
+    let (_, rest) = database.url().split_once("://").unwrap();
+    let (_, place) = rest.split_once('@').unwrap();
+    let url = format!("postgres://chancery_runtime:runtime-of-the-tests@{place}");
+    let owner_url = Some(database.url().to_owned());
+    let store = Postgres::connect(Options { max_connections: 8, owner_url, ..Options::new(&url) }).await.unwrap();
+    Some(AsRuntime { store, _database: database, url })
+}
+
+/// Whatever the store does, a role that owns nothing can do.
+mod as_a_role_that_owns_nothing {
+    use super::*;
+
+    chancery_testkit::store_conformance!(as_runtime);
+
+    #[tokio::test]
+    async fn what_only_grows_can_neither_be_changed_nor_emptied_nor_freed_of_its_triggers() {
+        let Some(store) = as_runtime().await else { return };
+        store.append_events(&[queued_event(OURS, 0), queued_event(OURS, 1)]).await.unwrap();
+        let mut tx = store.begin(OURS).await.unwrap();
+        tx.insert_certificate(&certificate(1)).await.unwrap();
+        tx.create_log("origin").await.unwrap();
+        tx.log_events(&[logged_event(queued_event(OURS, 0), 0), logged_event(queued_event(OURS, 1), 1)]).await.unwrap();
+        tx.insert_checkpoint(&checkpoint(1)).await.unwrap();
+        tx.commit().await.unwrap();
+        let mut connection = PgConnection::connect(&store.url).await.unwrap();
+        in_tenant(&mut connection, &OURS.to_string()).await;
+        let denied = |error: &sqlx::Error| {
+            let text = error.to_string();
+            ["permission denied", "must be owner", "only grows"].iter().any(|why| text.contains(why))
+        };
+        for statement in [
+            "UPDATE audit_events SET core = ''",
+            "DELETE FROM audit_events",
+            "TRUNCATE audit_events",
+            "UPDATE audit_sealed SET sealed = ''",
+            "DELETE FROM audit_sealed",
+            "TRUNCATE audit_sealed",
+            "UPDATE audit_checkpoints SET note = ''",
+            "DELETE FROM audit_checkpoints",
+            "TRUNCATE audit_checkpoints",
+            "UPDATE audit_logs SET origin = ''",
+            "UPDATE audit_logs SET size = -1",
+            "DELETE FROM audit_logs",
+            "TRUNCATE audit_logs",
+            "UPDATE audit_queue SET core = ''",
+            "TRUNCATE audit_queue, audit_tiles, audit_references, audit_purges, audit_archives",
+            "UPDATE certificates SET envelope = ''",
+            "DELETE FROM certificates",
+            "TRUNCATE certificates CASCADE",
+            "ALTER TABLE audit_events DISABLE TRIGGER ALL",
+            "ALTER TABLE audit_events DISABLE TRIGGER audit_events_keep",
+            "ALTER TABLE audit_events NO FORCE ROW LEVEL SECURITY",
+            "ALTER TABLE audit_events DISABLE ROW LEVEL SECURITY",
+            "ALTER TABLE audit_events ADD COLUMN x INT",
+            "ALTER TABLE audit_events OWNER TO chancery_runtime",
+            "DROP TRIGGER audit_events_keep ON audit_events",
+            "DROP POLICY audit_events_of_tenant ON audit_events",
+            "DROP TABLE audit_events",
+            "CREATE TABLE mine (x INT)",
+            "CREATE OR REPLACE FUNCTION chancery_only_grows() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN OLD; END'",
+            "SET session_replication_role = replica",
+            "INSERT INTO _sqlx_migrations VALUES (9999, 'x', now(), TRUE, '', 0)",
+        ] {
+            let error = sqlx::query(statement).execute(&mut connection).await.unwrap_err();
+            assert!(denied(&error), "{statement}: {error}");
+        }
+        let left: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM audit_events").fetch_one(&mut connection).await.unwrap();
+        assert_eq!(left, 2);
+    }
+
+    /// With an owner named, the role that serves must be another one, or nothing was won.
+    #[tokio::test]
+    async fn a_role_that_could_act_as_the_owner_is_refused() {
+        let Some(database) = database().await else { return };
+        let url = database.url();
+        let both = Options { owner_url: Some(url.to_owned()), allow_superuser: true, ..Options::new(url) };
+        assert!(matches!(Postgres::connect(both).await, Err(ConnectError::OwnsTables)));
+        assert!(
+            !format!("{:?}", Options { owner_url: Some("postgres://u:hunter2@h/d".to_owned()), ..Options::new(url) })
+                .contains("hunter2")
+        );
+    }
+}
+
 mod schema {
     use super::*;
 
@@ -195,6 +308,19 @@ mod schema {
         sqlx::query("DELETE FROM audit_events WHERE idx = 0").execute(&mut connection).await.unwrap();
         sqlx::query("UPDATE audit_purges SET next_idx = 1").execute(&mut connection).await.unwrap();
         sqlx::query("UPDATE audit_purges SET ended_at = 5").execute(&mut connection).await.unwrap();
+        database.append_events(&[queued_event(OURS, 2)]).await.unwrap();
+        for statement in [
+            "INSERT INTO audit_logs (tenant_id, origin, size, root) SELECT tenant_id, 'o', 5, '\\x01'::bytea FROM audit_events",
+            "INSERT INTO audit_tiles (tenant_id, level, idx, hashes) SELECT tenant_id, 0, 0, '\\x0102'::bytea FROM audit_events",
+            "INSERT INTO audit_references (tenant_id, reference, idx) SELECT tenant_id, 'aa', 1 FROM audit_events",
+            "INSERT INTO audit_archives (tenant_id, place, first_idx, end_idx, month, digest, bytes, event_id, written_at)
+             SELECT tenant_id, 'disk', 0, 1, '2026-11', '\\x01'::bytea, 1, 'evt', 0 FROM audit_events",
+            // What is allowed: a tile that widens, a log that becomes longer.
+            "UPDATE audit_tiles SET hashes = '\\x010203'",
+            "UPDATE audit_logs SET size = 6",
+        ] {
+            sqlx::query(statement).execute(&mut connection).await.unwrap();
+        }
         for statement in [
             "UPDATE audit_events SET core = ''",
             "DELETE FROM audit_events",
@@ -206,6 +332,26 @@ mod schema {
             "UPDATE audit_checkpoints SET note = ''",
             "DELETE FROM audit_checkpoints",
             "TRUNCATE audit_checkpoints",
+            "UPDATE audit_sealed SET sealed = '\\x00'",
+            "DELETE FROM audit_sealed",
+            "UPDATE audit_references SET idx = 0",
+            "DELETE FROM audit_references",
+            "UPDATE audit_tiles SET hashes = '\\x00'",
+            "UPDATE audit_tiles SET idx = 7",
+            "DELETE FROM audit_tiles",
+            "UPDATE audit_logs SET size = 5",
+            "UPDATE audit_logs SET root = '\\x09'",
+            "UPDATE audit_logs SET origin = 'x'",
+            "DELETE FROM audit_logs",
+            "UPDATE audit_queue SET core = ''",
+            "UPDATE audit_archives SET bytes = 2",
+            "DELETE FROM audit_archives",
+            "TRUNCATE audit_sealed",
+            "TRUNCATE audit_references",
+            "TRUNCATE audit_tiles",
+            "TRUNCATE audit_logs",
+            "TRUNCATE audit_queue",
+            "TRUNCATE audit_archives",
             "UPDATE certificates SET envelope = ''",
             "DELETE FROM certificates",
             "TRUNCATE certificates CASCADE",

@@ -76,6 +76,11 @@ impl<D: Driver> ApprovalRows for Rows<D> {
         )
         .await
     }
+
+    async fn used_approvals(&mut self, kind: DeedKind, resource: &str) -> Result<Vec<Approval>, StoreError> {
+        let sql = select!("AND kind = $2 AND resource = $3 AND state = 'used' ORDER BY id");
+        self.all("approval", sql, [Value::text(kind), resource.into()], read).await
+    }
 }
 
 #[async_trait]

@@ -11,6 +11,7 @@
 mod api_keys;
 mod approvals;
 pub mod archive;
+mod archives;
 mod audit;
 mod backups;
 mod bearers;

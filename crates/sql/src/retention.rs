@@ -84,9 +84,14 @@ fn read_purge(row: &mut Row) -> Result<Purge, StoreError> {
 #[async_trait]
 impl<D: Driver> RetentionRows for Rows<D> {
     async fn retention(&mut self) -> Result<Option<Retention>, StoreError> {
-        let sql = "SELECT months, automatic, changed_at FROM audit_retention WHERE tenant_id = $1";
+        let sql = "SELECT months, automatic, archive_first, changed_at FROM audit_retention WHERE tenant_id = $1";
         self.one("retention", sql, [], |row| {
-            Ok(Retention { months: row.number()?, automatic: row.boolean()?, changed_at: Some(row.time()?) })
+            Ok(Retention {
+                months: row.number()?,
+                automatic: row.boolean()?,
+                archive_first: row.boolean()?,
+                changed_at: Some(row.time()?),
+            })
         })
         .await
     }
@@ -137,11 +142,18 @@ impl<D: Driver> RetentionWrites for Rows<D> {
     }
 
     async fn put_retention(&mut self, retention: &Retention) -> Result<(), StoreError> {
-        let sql = "INSERT INTO audit_retention (tenant_id, months, automatic, changed_at) VALUES ($1, $2, $3, $4)
+        let sql = "INSERT INTO audit_retention (tenant_id, months, automatic, archive_first, changed_at)
+            VALUES ($1, $2, $3, $4, $5)
             ON CONFLICT (tenant_id) DO UPDATE SET months = excluded.months, automatic = excluded.automatic,
-                changed_at = excluded.changed_at";
+                archive_first = excluded.archive_first, changed_at = excluded.changed_at";
         let changed_at = retention.changed_at.ok_or(StoreError::Damaged("retention"))?;
-        self.execute(sql, [retention.months.into(), retention.automatic.into(), Value::time(changed_at)]).await?;
+        let args = [
+            retention.months.into(),
+            retention.automatic.into(),
+            retention.archive_first.into(),
+            Value::time(changed_at),
+        ];
+        self.execute(sql, args).await?;
         Ok(())
     }
 

@@ -36,6 +36,7 @@ const FILES: &[(i64, &str, &str)] = &[
     (28, "retention", include_str!("../migrations/0028_retention.sql")),
     (30, "sink_proofs", include_str!("../migrations/0030_sink_proofs.sql")),
     (34, "monthly_partitions", include_str!("../migrations/0034_monthly_partitions.sql")),
+    (35, "archives", include_str!("../migrations/0035_archives.sql")),
 ];
 
 /// The number of the newest step this program knows; PostgreSQL's is the same.

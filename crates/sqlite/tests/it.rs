@@ -314,6 +314,19 @@ mod file {
         sqlx::query("DELETE FROM audit_events WHERE idx = 0").execute(&mut connection).await.unwrap();
         sqlx::query("UPDATE audit_purges SET next_idx = 1").execute(&mut connection).await.unwrap();
         sqlx::query("UPDATE audit_purges SET ended_at = 5").execute(&mut connection).await.unwrap();
+        store.append_events(&[queued_event(OURS, 2)]).await.unwrap();
+        for statement in [
+            "INSERT INTO audit_logs (tenant_id, origin, size, root) SELECT tenant_id, 'o', 5, x'01' FROM audit_events",
+            "INSERT INTO audit_tiles (tenant_id, level, idx, hashes) SELECT tenant_id, 0, 0, x'0102' FROM audit_events",
+            "INSERT INTO audit_references (tenant_id, reference, idx) SELECT tenant_id, 'aa', 1 FROM audit_events",
+            "INSERT INTO audit_archives (tenant_id, place, first_idx, end_idx, month, digest, bytes, event_id, written_at)
+             SELECT tenant_id, 'disk', 0, 1, '2026-11', x'01', 1, 'evt', 0 FROM audit_events",
+            // What is allowed: a tile that widens, a log that becomes longer.
+            "UPDATE audit_tiles SET hashes = x'010203'",
+            "UPDATE audit_logs SET size = 6",
+        ] {
+            sqlx::query(statement).execute(&mut connection).await.unwrap();
+        }
         for statement in [
             "UPDATE audit_events SET core = ''",
             "DELETE FROM audit_events",
@@ -322,6 +335,20 @@ mod file {
             "DELETE FROM audit_purges",
             "UPDATE audit_checkpoints SET note = ''",
             "DELETE FROM audit_checkpoints",
+            "UPDATE audit_sealed SET sealed = x'00'",
+            "DELETE FROM audit_sealed",
+            "UPDATE audit_references SET idx = 0",
+            "DELETE FROM audit_references",
+            "UPDATE audit_tiles SET hashes = x'00'",
+            "UPDATE audit_tiles SET idx = 7",
+            "DELETE FROM audit_tiles",
+            "UPDATE audit_logs SET size = 5",
+            "UPDATE audit_logs SET root = x'09'",
+            "UPDATE audit_logs SET origin = 'x'",
+            "DELETE FROM audit_logs",
+            "UPDATE audit_queue SET core = ''",
+            "UPDATE audit_archives SET bytes = 2",
+            "DELETE FROM audit_archives",
             "UPDATE certificates SET envelope = x''",
             "DELETE FROM certificates",
         ] {

@@ -9,6 +9,7 @@ use chancery_domain::TenantId;
 use chancery_domain::access::{Bearer, BearerRows, Role, Stands};
 use chancery_domain::api_keys::{ApiKey, ApiKeyRows, ApiKeyWrites};
 use chancery_domain::approvals::{Approval, ApprovalRows, ApprovalState, ApprovalWrites, DeedKind};
+use chancery_domain::audit::archives::{Archive, ArchiveRows, ArchiveWrites};
 use chancery_domain::audit::guard::{Cosignature, GuardRows, GuardWrites, NotedHead, RawCheckpoint, RawEntry, Scrub};
 use chancery_domain::audit::months::{MonthPart, MonthWrites};
 use chancery_domain::audit::retention::{Hold, Month, Purge, Retention, RetentionRows, RetentionWrites, SpanFacts};
@@ -576,12 +577,19 @@ hand_on!(RetentionWrites {
     fn end_purge(first: u64, at: Timestamp) -> ();
 });
 hand_on!(MonthWrites { fn drop_month(part: MonthPart) -> bool; });
+hand_on!(ArchiveRows {
+    fn archives() -> Vec<Archive>;
+});
+hand_on!(ArchiveWrites {
+    fn insert_archive(archive: &Archive) -> ();
+});
 hand_on!(ApprovalRows {
     fn approval(id: ApprovalId) -> Option<Approval>;
     fn approvals(
         state: Option<ApprovalState>, now: Timestamp, after: Option<ApprovalId>, limit: u32
     ) -> Vec<Approval>;
     fn unreviewed_approvals(kind: DeedKind, limit: u32) -> Vec<Approval>;
+    fn used_approvals(kind: DeedKind, resource: &str) -> Vec<Approval>;
 });
 hand_on!(ApprovalWrites {
     fn insert_approval(approval: &Approval) -> ();

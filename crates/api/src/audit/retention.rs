@@ -116,6 +116,8 @@ pub(crate) struct RetentionBody {
     least_months: u32,
     /// Whether months go by themselves when their time is over.
     automatic: bool,
+    /// Whether a month goes only when it is archived in every place, and each archive reads back.
+    archive_first: bool,
     /// When that was said; `null` if nobody did.
     #[schema(required)]
     changed_at: Option<String>,
@@ -137,12 +139,13 @@ pub(crate) struct RetentionBody {
 impl From<Standing> for RetentionBody {
     fn from(standing: Standing) -> Self {
         let Standing { retention, kept_from, holds, purges, oldest, next } = standing;
-        let Retention { months, automatic, changed_at } = retention;
+        let Retention { months, automatic, archive_first, changed_at } = retention;
         let text = |at: Option<Timestamp>| at.map(|at| at.to_string());
         Self {
             months,
             least_months: MIN_MONTHS,
             automatic,
+            archive_first,
             changed_at: text(changed_at),
             kept_from,
             oldest_event_at: text(oldest),
@@ -174,6 +177,8 @@ pub(crate) struct SetBody {
     /// Whether months go by themselves when their time is over.
     #[serde(default)]
     automatic: bool,
+    /// Whether a month goes only when it is archived; as it is if nothing is said.
+    archive_first: Option<bool>,
     /// Another officer's approval, to keep less.
     #[schema(value_type = Option<String>)]
     approval_id: Option<ApprovalId>,
@@ -188,7 +193,7 @@ pub(crate) async fn set_retention(
     Authenticated(call): Authenticated,
     Body(body): Body<SetBody>,
 ) -> Result<Response, Problem> {
-    let wanted = Wanted { months: body.months, automatic: body.automatic };
+    let wanted = Wanted { months: body.months, automatic: body.automatic, archive_first: body.archive_first };
     match retention::set(&app.instance, &call, wanted, body.approval_id).await.or_problem()? {
         Carried::Done(standing) => Ok(Json(RetentionBody::from(standing)).into_response()),
         Carried::Waits(approval) => Ok(WaitsBody::from(*approval).into_response()),
@@ -291,7 +296,8 @@ pub(crate) struct SpanBody {
     end: u64,
     /// How many events would go.
     events: u64,
-    /// `due`: it can go; `held`: a hold holds something of it; `unsent`: a sink was not handed all of it.
+    /// `due`: it can go; `held`: a hold holds something of it; `unsent`: a sink was not handed all of it; `unarchived`: it is to be
+    /// archived first, and is not.
     #[schema(value_type = String)]
     standing: SpanStanding,
 }

@@ -1,7 +1,8 @@
 //! Refusals of the audit log.
 
 use chancery_domain::audit::{
-    application::AppendError, query::ReadAuditError, retention::RetentionError, sinks::SinkError,
+    application::AppendError, archives::ArchiveError, query::ReadAuditError, retention::RetentionError,
+    sinks::SinkError,
 };
 use chancery_middleware::{Code, Problem};
 
@@ -41,7 +42,32 @@ impl ToProblem for RetentionError {
             Self::Taken => conflict("there is a hold of that name; lift it first, or use another name"),
             Self::Nothing => conflict("there is nothing to purge: a plan (`dry_run`) says what waits, and for what"),
             Self::Unsigned => conflict("the log cannot be signed, so nothing of it goes"),
+            Self::Unarchived(error) => {
+                let cause: &dyn std::error::Error = &error;
+                tracing::error!(error = cause, "An archive does not read back, so nothing that is in it was purged");
+                conflict(
+                    "an archive of what is to go does not read back, so nothing went; the log of the server says why",
+                )
+            }
             Self::Approval(error) => error.to_problem(),
+            Self::Failed(failure) => failure.into(),
+        }
+    }
+}
+
+impl ToProblem for ArchiveError {
+    fn to_problem(self) -> Problem {
+        let conflict = |detail: &'static str| Problem::new(Code::StateConflict).detail(detail);
+        match self {
+            Self::Denied(denied) => denied.to_problem(),
+            Self::NotFound => Problem::new(Code::NotFound),
+            Self::Place(fault) => {
+                let cause: &dyn std::error::Error = &fault;
+                tracing::error!(error = cause, "A place of archives does not give what it was given");
+                conflict("the place of this archive does not give it")
+            }
+            Self::Damaged => conflict("the archive is not what was written; it opens to nothing"),
+            Self::Unsigned => conflict("the log cannot be signed"),
             Self::Failed(failure) => failure.into(),
         }
     }

@@ -186,6 +186,8 @@ const AUDITOR: &[(&str, &str)] = &[
     ("export_events", "ok"),
     ("list_sinks", "ok"),
     ("get_retention", "ok"),
+    ("list_archives", "ok"),
+    ("open_archive", "not_found"),
     ("get_checkpoint", "ok"),
     ("get_tile", "ok"),
     ("verify_envelope", "ok"),
@@ -674,6 +676,8 @@ fn expectations(
     add("place_legal_hold", hold(""), why(), &ours.officer, Some((&ours.auditor, 403)));
     add("lift_legal_hold", hold("/lift"), why(), &ours.officer, Some((&ours.auditor, 403)));
     add("purge_events", "/v1/audit/purge".into(), why(), &ours.officer, Some((&ours.auditor, 403)));
+    add("list_archives", "/v1/audit/archives".into(), None, &ours.auditor, Some((&ours.service, 403)));
+    add("open_archive", "/v1/audit/archives/0".into(), None, &ours.auditor, Some((&ours.service, 403)));
     add("get_event", format!("/v1/audit/events/{}", mine.event), None, &ours.auditor, Some((&ours.service, 403)));
     add("get_checkpoint", "/v1/audit/checkpoint".into(), None, &ours.auditor, Some((&ours.service, 403)));
     add("get_anchor", "/v1/audit/anchor".into(), None, &ours.auditor, Some((&ours.service, 403)));
@@ -741,6 +745,8 @@ fn expectations(
     all.get_mut("drop_index").unwrap().refuses = Some("not_found");
     // Nothing is old enough.
     all.get_mut("purge_events").unwrap().refuses = Some("state.conflict");
+    // Nothing is archived here.
+    all.get_mut("open_archive").unwrap().refuses = Some("not_found");
     // There are no sinks here.
     all.get_mut("skip_sink").unwrap().refuses = Some("not_found");
     all.get_mut("end_user_session").unwrap().refuses = Some("not_found");

@@ -13,6 +13,7 @@ mod access;
 mod accounting;
 mod api_keys;
 mod approvals;
+mod archives;
 mod audit;
 mod auth;
 mod blobs;

@@ -1,5 +1,6 @@
 //! Logs are kept as long as was said, held, and purged, and whatever was proven before stays so.
 
+use chancery_api::Retained;
 use chancery_crypto::{checkpoint::SignedCheckpoint, merkle, proof::LogProof};
 use chancery_domain::{
     TenantId, Timestamp,
@@ -9,6 +10,7 @@ use chancery_domain::{
         months::{self as log_months, MonthPart},
         retention::{self, Purge, Tended},
         sequence,
+        sinks::{Fed, Health, Takes, feed},
     },
     backups,
     certificates::{PackVerdict, verify_pack},
@@ -18,7 +20,9 @@ use serde_json::{Value, json};
 
 use crate::{
     app::{Backend, Caller, Clinic, Reply, TestApp},
+    metrics::scrape,
     proofs::issue,
+    sinks::{Fake, drain},
     subjects::erase,
 };
 
@@ -27,6 +31,7 @@ backends! {
     what_is_held_stays_until_two_people_let_it_go,
     keeping_less_takes_two_people_and_then_goes_by_itself,
     a_purge_that_the_log_does_not_tell_of_is_damage,
+    a_month_waits_for_every_sink_that_was_handed_something,
 }
 
 const DAY: i64 = 86_400;
@@ -37,7 +42,7 @@ fn tenant(clinic: &Clinic) -> TenantId {
 }
 
 /// September and October of 2026, each with an event of an application that names itself.
-async fn two_months(app: &TestApp, clinic: &Clinic) {
+pub(crate) async fn two_months(app: &TestApp, clinic: &Clinic) {
     for month in ["september", "october"] {
         let event = json!({"type": format!("app.visit.{month}"), "personal": {"note": format!("ann in {month}")},
             "references": [{"kind": "subject", "id": format!("MRN-{month}")}]});
@@ -47,12 +52,12 @@ async fn two_months(app: &TestApp, clinic: &Clinic) {
 }
 
 /// To November of 2032: the time of both is over.
-fn six_years(app: &TestApp) {
+pub(crate) fn six_years(app: &TestApp) {
     app.clock.advance_seconds(2_192 * DAY);
 }
 
 /// What takes two people: asked for by the officer, approved by another, done by the officer.
-async fn by_two(app: &TestApp, clinic: &Clinic, method: &str, path: &str, body: &Value) -> Reply {
+pub(crate) async fn by_two(app: &TestApp, clinic: &Clinic, method: &str, path: &str, body: &Value) -> Reply {
     let asked = app.call(&clinic.officer, method, path, Some(body.clone())).await;
     assert_eq!(asked.status, 202, "{}", asked.text());
     let id = asked.json()["approval_id"].as_str().unwrap().to_owned();
@@ -64,17 +69,17 @@ async fn by_two(app: &TestApp, clinic: &Clinic, method: &str, path: &str, body: 
     app.call(&clinic.officer, method, path, Some(again)).await
 }
 
-async fn purge(app: &TestApp, clinic: &Clinic) -> Reply {
+pub(crate) async fn purge(app: &TestApp, clinic: &Clinic) -> Reply {
     by_two(app, clinic, "POST", "/v1/audit/purge", &json!({"reason": "their time is over"})).await
 }
 
-async fn plan(app: &TestApp, clinic: &Clinic) -> Vec<(String, String)> {
+pub(crate) async fn plan(app: &TestApp, clinic: &Clinic) -> Vec<(String, String)> {
     let plan = app.post(&clinic.officer, "/v1/audit/purge", json!({"dry_run": true})).await.ok();
     let text = |span: &Value, name: &str| span[name].as_str().unwrap().to_owned();
     plan["plan"].as_array().unwrap().iter().map(|span| (text(span, "month"), text(span, "standing"))).collect()
 }
 
-fn months(listed: &[(&str, &str)]) -> Vec<(String, String)> {
+pub(crate) fn months(listed: &[(&str, &str)]) -> Vec<(String, String)> {
     listed.iter().map(|(month, standing)| ((*month).to_owned(), (*standing).to_owned())).collect()
 }
 
@@ -271,6 +276,102 @@ async fn a_purge_that_the_log_does_not_tell_of_is_damage(backend: Backend) {
     let found = guard::inspect(&app.instance, tenant(&clinic)).await.unwrap();
     assert!([2, 3, 4].iter().all(|at| found.contains(&missing(*at))), "{found:?}");
     assert!(backups::prove(&app.instance, tenant(&clinic)).await.is_err());
+}
+
+async fn a_month_waits_for_every_sink_that_was_handed_something(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let sink = Fake::new(Takes::All, false);
+    app.instance.feed_sinks(vec![sink.clone()]);
+    let clinic = app.clinic("ours").await;
+    two_months(&app, &clinic).await;
+    six_years(&app);
+    // One that was handed nothing yet begins with what is there.
+    let due = months(&[("2026-09", "due"), ("2026-10", "due")]);
+    assert_eq!(plan(&app, &clinic).await, due);
+    let mut health = Health::default();
+    let fed = feed(&app.instance, &*sink, tenant(&clinic), &mut health).await.unwrap();
+    assert!(matches!(fed, Fed::Took { .. }), "{fed:?}");
+    assert_eq!(plan(&app, &clinic).await, months(&[("2026-09", "unsent"), ("2026-10", "unsent")]));
+    app.post(&clinic.officer, "/v1/audit/purge", json!({"reason": "x"})).await.refused(409, "state.conflict");
+    drain(&app, &sink, tenant(&clinic), &mut health).await;
+    assert_eq!(plan(&app, &clinic).await, due);
+    purge(&app, &clinic).await.ok();
+    assert_eq!(guard::inspect(&app.instance, tenant(&clinic)).await.unwrap(), []);
+}
+
+/// The metrics, as the job tells them of one log.
+async fn told(app: &TestApp, clinic: &Clinic) -> String {
+    let mut view = app.instance.store().view(tenant(clinic)).await.unwrap();
+    let standing = retention::standing_of(&mut *view, app.instance.now()).await.unwrap();
+    drop(view);
+    let mut stands = Retained::default();
+    stands.add(&standing, app.instance.now());
+    app.metrics.retained(stands);
+    scrape(app).await
+}
+
+fn has(text: &str, line: &str) -> bool {
+    text.lines().any(|found| found == line)
+}
+
+/// Of a purge that takes more than one transaction.
+#[tokio::test]
+async fn a_hold_that_is_placed_in_the_middle_of_a_purge_keeps_what_is_left_and_metrics_tell() {
+    let (backend, store) = Backend::faulty().await;
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("ours").await;
+    for _ in 0..12 {
+        let items: Vec<Value> = (0..100).map(|n| json!({"type": "app.step", "details": {"n": n}})).collect();
+        app.post(&clinic.service, "/v1/audit/events/batch", json!({"items": items})).await.created();
+    }
+    two_months(&app, &clinic).await;
+    six_years(&app);
+    by_two(&app, &clinic, "PUT", "/v1/audit/retention", &json!({"months": 72, "automatic": true})).await.ok();
+    let first = async || {
+        let purges = app.instance.store().view(tenant(&clinic)).await.unwrap().purges().await.unwrap();
+        purges.into_iter().next()
+    };
+    // A commit at a time, until one transaction of the purge is through and the next one failed.
+    let (mut budget, mut tries) = (0, 0);
+    let left = loop {
+        store.faults().fail_commits_after(budget);
+        assert!(retention::tend(&app.instance, tenant(&clinic)).await.is_err(), "it did not end");
+        store.faults().fail_commits_after(u64::MAX);
+        match first().await {
+            Some(purge) if purge.next > purge.first => break purge,
+            Some(_) => budget = 1,
+            None => budget += 1,
+        }
+        tries += 1;
+        assert!(tries < 60);
+    };
+    assert!(left.next < left.end, "{left:?}");
+    let text = told(&app, &clinic).await;
+    assert!(has(&text, "chancery_audit_purges_open 2") && has(&text, "chancery_audit_holds 0"), "{text}");
+
+    app.put(&clinic.officer, "/v1/audit/legal-holds/suit", json!({"reason": "Smith v. clinic"})).await.created();
+    assert_eq!(retention::tend(&app.instance, tenant(&clinic)).await.unwrap(), Tended::default(), "it waits");
+    assert_eq!(first().await.unwrap(), left);
+    assert!(app.events(&clinic.auditor, "app.step").await.len() >= 100, "what was left stays");
+    assert_eq!(guard::inspect(&app.instance, tenant(&clinic)).await.unwrap(), []);
+    assert!(has(&told(&app, &clinic).await, "chancery_audit_holds 1"));
+
+    by_two(&app, &clinic, "POST", "/v1/audit/legal-holds/suit/lift", &json!({"reason": "settled"})).await.ok();
+    let done = retention::tend(&app.instance, tenant(&clinic)).await.unwrap();
+    assert!(done.events >= 100, "{done:?}");
+    app.metrics.purged(done.events);
+    assert!(first().await.unwrap().ended_at.is_some());
+    assert!(app.events(&clinic.auditor, "app.step").await.is_empty());
+    let text = told(&app, &clinic).await;
+    for line in [
+        "chancery_audit_purges_open 0".to_owned(),
+        "chancery_audit_holds 0".to_owned(),
+        format!("chancery_audit_retention_purged_total {}", done.events),
+    ] {
+        assert!(has(&text, &line), "{line} in {text}");
+    }
+    // Nothing is older than what is kept: the next time is in the future, and the oldest event is of November.
+    assert!(!has(&text, "chancery_audit_next_purge_seconds 0"), "{text}");
 }
 
 /// At every commit that it makes.

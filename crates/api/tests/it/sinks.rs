@@ -29,7 +29,7 @@ backends! {
 }
 
 /// Takes what it is told to take.
-struct Fake {
+pub(crate) struct Fake {
     takes: Takes,
     proofs: bool,
     got: Mutex<Vec<Outgoing>>,
@@ -43,7 +43,7 @@ struct Fake {
 }
 
 impl Fake {
-    fn new(takes: Takes, proofs: bool) -> Arc<Self> {
+    pub(crate) fn new(takes: Takes, proofs: bool) -> Arc<Self> {
         Arc::new(Self {
             takes,
             proofs,
@@ -105,7 +105,7 @@ impl AuditSink for Fake {
 }
 
 /// Feeds until there is nothing more, or it goes no further.
-async fn drain(app: &TestApp, sink: &Fake, tenant: TenantId, health: &mut Health) -> Fed {
+pub(crate) async fn drain(app: &TestApp, sink: &Fake, tenant: TenantId, health: &mut Health) -> Fed {
     loop {
         match feed(&app.instance, sink, tenant, health).await.unwrap() {
             Fed::Took { .. } => {}

@@ -1,9 +1,9 @@
-//! Checks a pack offline.
+//! Checks a pack, or an archive, offline.
 
 use std::{fs, path::PathBuf, process::ExitCode};
 
 use anyhow::{Context as _, Result};
-use chancery_domain::certificates::offline::{PackReport, verify_pack};
+use chancery_domain::certificates::offline::{PackReport, is_archive, verify_archive, verify_pack};
 use clap::Args;
 use data_encoding::HEXLOWER;
 use serde_json::json;
@@ -17,7 +17,7 @@ const UNREADABLE: u8 = 40;
 /// named by the trust file are missing; 30 failed; 40 unsupported or not readable.
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
-    /// The pack
+    /// The pack, or an archive of a month
     pack: PathBuf,
     /// The trust file of the server, from /.well-known/chancery-trust.json, kept since you first trusted it
     #[arg(long, value_name = "FILE")]
@@ -34,10 +34,7 @@ pub struct VerifyArgs {
 #[expect(clippy::print_stderr, reason = "what went wrong goes to the terminal")]
 pub fn run(args: &VerifyArgs) -> ExitCode {
     match check(args) {
-        Ok(report) => {
-            say(format_args!("{}", if args.json { as_json(&report) } else { as_text(&report) }));
-            ExitCode::from(report.verdict.exit_code())
-        }
+        Ok(report) => show(&report, args.json),
         Err(error) => {
             eprintln!("chancery: {error:#}");
             ExitCode::from(UNREADABLE)
@@ -48,7 +45,15 @@ pub fn run(args: &VerifyArgs) -> ExitCode {
 fn check(args: &VerifyArgs) -> Result<PackReport> {
     let read = |path: &PathBuf| fs::read(path).with_context(|| format!("cannot read {}", path.display()));
     let checkpoint = args.checkpoint.as_ref().map(read).transpose()?;
-    Ok(verify_pack(&read(&args.pack)?, &read(&args.trust)?, checkpoint.as_deref()))
+    let file = read(&args.pack)?;
+    let check = if is_archive(&file) { verify_archive } else { verify_pack };
+    Ok(check(&file, &read(&args.trust)?, checkpoint.as_deref()))
+}
+
+/// Prints a report; gives the exit code that says the same.
+pub(super) fn show(report: &PackReport, json: bool) -> ExitCode {
+    say(format_args!("{}", if json { as_json(report) } else { as_text(report) }));
+    ExitCode::from(report.verdict.exit_code())
 }
 
 fn as_text(report: &PackReport) -> String {

@@ -22,6 +22,8 @@ pub struct AuditConfig {
     pub pin_folder: PathBuf,
     /// Whether that folder was named; then it has to be there.
     pub pin_folder_named: bool,
+    /// The folder that closed months are archived in, if any.
+    pub archive_folder: Option<PathBuf>,
     /// How many stored rows are looked at again in a minute.
     pub scrub_rows_per_minute: u64,
     /// Who witnesses the platform's log.
@@ -51,6 +53,7 @@ pub(super) fn read(settings: &Settings, data_dir: &Path, findings: &mut Findings
     AuditConfig {
         pin_folder_named: named.is_some(),
         pin_folder: named.unwrap_or_else(|| data_dir.join("pins")),
+        archive_folder: path(settings, "audit.archive_folder"),
         scrub_rows_per_minute: text::number(
             settings,
             "audit.scrub_rows_per_minute",

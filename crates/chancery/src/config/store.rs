@@ -37,6 +37,8 @@ pub struct PostgresAddress {
     pub(super) inline_password: Option<Secret<String>>,
     /// A file with the password.
     pub(crate) password_file: Option<PathBuf>,
+    /// A file with the address by which the owner of the tables migrates them; the user itself if there is none.
+    pub(crate) owner_url_file: Option<PathBuf>,
     /// The secret of a secret manager that is the password.
     pub(crate) password_from: Option<SecretFrom>,
     /// Who logs in.
@@ -126,6 +128,7 @@ fn read_url(url: &Setting, settings: &Settings, findings: &mut Findings) -> Opti
     Some(StoreConfig::Postgres(Box::new(PostgresAddress {
         inline_password: password_of(&url.text).map(Secret::new),
         password_file: settings.find("store.password_file").map(|setting| PathBuf::from(&setting.text)),
+        owner_url_file: settings.find("store.owner_url_file").map(|setting| PathBuf::from(&setting.text)),
         password_from: None,
         user: options.get_username().to_owned(),
         host,

@@ -64,6 +64,7 @@ impl Stores {
             StoreConfig::Postgres(address) => {
                 let mut options = chancery_postgres::Options::new(secrets::store_url(config, address).await?.expose());
                 options.allow_superuser = config.is_dev();
+                options.owner_url = secrets::owner_url(address)?;
                 let store = chancery_postgres::Postgres::connect(options)
                     .await
                     .with_context(|| format!("cannot open the store {} on {}", address.database, address.host))?;

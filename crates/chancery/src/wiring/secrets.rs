@@ -27,6 +27,17 @@ pub async fn store_url(config: &Config, address: &PostgresAddress) -> Result<Sec
     Ok(address.url_with(password.as_ref()))
 }
 
+/// The address by which the owner of the tables migrates them, if there is one: a file that its owner alone can read.
+///
+/// # Errors
+///
+/// If it cannot be read, or others can read it.
+pub fn owner_url(address: &PostgresAddress) -> Result<Option<String>> {
+    let Some(file) = &address.owner_url_file else { return Ok(None) };
+    let content = private_file::read(file, PASSWORD_MAX).context("store.owner_url_file")?;
+    Ok(Some(without_line_end(std::str::from_utf8(&content)?).expose().clone()))
+}
+
 async fn store_password(config: &Config, address: &PostgresAddress, from: &SecretFrom) -> Result<Secret<String>> {
     let read = async { open(from).await?.read(&from.name).await };
     let password = read.await.with_context(|| {

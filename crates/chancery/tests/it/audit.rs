@@ -189,7 +189,7 @@ async fn purge_later(data: &Path, tenant: &str) {
     let ports = Ports { clock: Arc::new(Later), ..stores.ports(&providers) };
     let instance = Instance::open(ports, wiring::settings(&config), NodeId::from_bytes([2; 16])).await.unwrap();
     let mut tx = stores.store.begin(tenant).await.unwrap();
-    let by_itself = Retention { months: 72, automatic: true, changed_at: Some(instance.now()) };
+    let by_itself = Retention { automatic: true, changed_at: Some(instance.now()), ..Retention::default() };
     tx.put_retention(&by_itself).await.unwrap();
     tx.commit().await.unwrap();
     let done = retention::tend(&instance, tenant).await.unwrap();

@@ -23,9 +23,11 @@ mod keys;
 mod leaks;
 mod migrate_column;
 mod passwords;
+mod past;
 mod production;
 #[cfg(feature = "kms-full")]
 mod providers;
+mod purge;
 mod recover;
 mod roots;
 mod scrub;

@@ -223,6 +223,8 @@ pub trait ApprovalRows {
     ) -> Result<Vec<Approval>, StoreError>;
     /// Those of this kind that were used and not reviewed, oldest first.
     async fn unreviewed_approvals(&mut self, kind: DeedKind, limit: u32) -> Result<Vec<Approval>, StoreError>;
+    /// Those of this kind, for this resource, that are used up, by id. A resource has few.
+    async fn used_approvals(&mut self, kind: DeedKind, resource: &str) -> Result<Vec<Approval>, StoreError>;
 }
 
 /// Changes approvals.

@@ -94,28 +94,16 @@ pub async fn get(instance: &Instance, call: &Call, id: ApprovalId) -> Result<App
 
 /// How long lies at most between the use of an approval and what is stored of its deed, in seconds.
 const SAME_COMMIT: i64 = 60;
-/// How many approvals are read at once.
-const PAGE: u32 = 200;
-
 /// Under which approval it was decided that this version of a key goes at `due`; none if it took none.
 pub(crate) async fn decided(
     rows: &mut (dyn View + '_),
     (key, version): (KeyId, u32),
     due: Timestamp,
-    now: Timestamp,
 ) -> Result<Option<ApprovalId>, StoreError> {
     let (key, version) = (key.to_string(), version.to_string());
-    let (mut found, mut after) = (None, None);
-    loop {
-        let page = rows.approvals(Some(ApprovalState::Used), now, after, PAGE).await?;
-        let Some(last) = page.last() else { return Ok(found) };
-        after = Some(last.id);
-        let mut of_it = page.iter().filter(|approval| {
-            let deed = matches!(approval.kind, DeedKind::KeyDelete | DeedKind::KeyForceDelete);
-            deed && approval.resource == key && ends(approval, &version, due)
-        });
-        found = of_it.next_back().map(|approval| approval.id).or(found);
-    }
+    let mut used = rows.used_approvals(DeedKind::KeyDelete, &key).await?;
+    used.extend(rows.used_approvals(DeedKind::KeyForceDelete, &key).await?);
+    Ok(used.iter().filter(|approval| ends(approval, &version, due)).map(|approval| approval.id).max())
 }
 
 /// Whether an approval was used to have this version go at `due`, and not at another time that was taken back.

@@ -1,7 +1,10 @@
 //! Applications append events of their own, under the discipline of ours: types that begin with `app.`, details without room for a
 //! name, keyed references, and personal text sealed behind a commitment.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use chancery_crypto::Phi;
 use serde_json::{Map, Value, json};
@@ -19,8 +22,9 @@ use crate::{
     faults::Faults,
     ids::{EventId, KeyId, TenantId, can_be_ours},
     instance::{Failure, fails},
-    keyring::{Keyring, Managed},
+    keyring::{Keyring, Managed, OpenSubject},
     records::Purpose,
+    subjects::lend,
     time::Timestamp,
 };
 
@@ -191,8 +195,9 @@ async fn append_checked(instance: &Instance, call: &Call, events: Vec<OwnEvent>)
     for _ in &events {
         made.push(EventId::make(instance.now(), instance.random())?);
     }
+    let persons = lend::existing(instance, tenant, events.iter().filter_map(OwnEvent::person)).await?;
     let told = |ring: &Keyring| -> Result<Vec<Event>, Failure> {
-        events.into_iter().zip(&made).map(|(event, id)| event.told(ring, *id)).collect()
+        events.into_iter().zip(&made).map(|(event, id)| event.told(ring, *id, &persons)).collect()
     };
     if call.once.is_none() {
         // In a commit shared with other requests.
@@ -297,9 +302,18 @@ impl OwnEvent {
         })
     }
 
+    /// The one person that it names, if it says something personal: that goes when the person is erased.
+    fn person(&self) -> Option<&str> {
+        let named = self.references.iter().filter(|reference| reference.kind == "subject");
+        let named: BTreeSet<&str> = named.map(|reference| reference.id.expose().as_str()).collect();
+        if named.len() == 1 && !self.personal.is_empty() { named.into_iter().next() } else { None }
+    }
+
     /// The event, with references under the newest key. Its fields were checked.
-    fn told(self, ring: &Keyring, id: EventId) -> Result<Event, Failure> {
+    fn told(self, ring: &Keyring, id: EventId, persons: &HashMap<String, Arc<OpenSubject>>) -> Result<Event, Failure> {
+        let person = self.person().and_then(|person| persons.get(person)).cloned();
         let mut event = Event::of(self.kind.into(), self.act.unwrap_or(Action::Execute)).identified(id);
+        event.person = person;
         event.outcome = self.outcome.and_then(outcome_of).unwrap_or(Outcome::Success);
         event.purpose = self.purpose.and_then(|purpose| purpose.parse::<Purpose>().ok()).map(Purpose::as_str);
         event.resource = self.resource.map(|resource| (resource.kind.into(), resource.id));

@@ -1,12 +1,12 @@
 //! What happened, in types that leave no room for personal data outside its sealed part.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use chancery_crypto::Phi;
 use serde_json::{Value, json};
 
 use super::{Action, EventKind, Outcome, application::Datum};
-use crate::{ids::EventId, time::Timestamp};
+use crate::{ids::EventId, keyring::OpenSubject, time::Timestamp};
 
 /// The name of a member: ours are in the program, an application's were checked.
 pub(super) type Name = Cow<'static, str>;
@@ -65,6 +65,8 @@ pub struct Event {
     pub(super) details: Vec<(Name, Detail)>,
     pub(super) purpose: Option<&'static str>,
     pub(super) personal: Vec<(Name, Phi<String>)>,
+    /// The person whose key seals the personal part, so that it goes with the person.
+    pub(super) person: Option<Arc<OpenSubject>>,
 }
 
 impl Event {
@@ -85,6 +87,7 @@ impl Event {
             details: Vec::new(),
             purpose: None,
             personal: Vec::new(),
+            person: None,
         }
     }
 

@@ -305,6 +305,8 @@ codes! {
         PurgeEnded = "audit.purge_ended",
         /// A month in which nobody has anything any more left the disk whole.
         MonthDropped = "audit.month_dropped",
+        /// A part of the log was written into an archive outside the store, and read back.
+        AuditArchived = "audit.archived",
         /// Something stored of a log is not what was written.
         IntegrityFailed = "log.integrity_failed",
         /// All that is stored of a log was looked at again.
@@ -370,6 +372,7 @@ impl EventKind {
             | Self::SubjectRecreated
             | Self::DatasetRegistered
             | Self::HoldPlaced
+            | Self::AuditArchived
             | Self::CertificateIssued => Action::Create,
             Self::SubjectErased | Self::RoleDeleted | Self::IdentityProviderDeleted => Action::Delete,
             Self::TenantRead

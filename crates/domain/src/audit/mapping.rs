@@ -341,6 +341,7 @@ impl EventKind {
             Self::HoldPlaced => (Topic::Log, Medium, true),
             Self::PurgeOrdered => (Topic::Log, High, true),
             Self::PurgeEnded | Self::MonthDropped => (Topic::Log, Low, false),
+            Self::AuditArchived => (Topic::Export, Low, false),
 
             Self::AccessRefused | Self::AccessRefusedAnonymous => (Topic::Alert, Medium, true),
             Self::CredentialConflict | Self::TenantMismatch => (Topic::Alert, High, true),

@@ -16,6 +16,7 @@ use crate::{
 
 pub mod accounting;
 pub mod application;
+pub mod archives;
 pub mod change;
 pub mod counters;
 mod event;

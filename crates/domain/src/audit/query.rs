@@ -1,6 +1,8 @@
 //! Reading the log. Reads of the audit are audited.
 
-use chancery_crypto::{Phi, Sealed};
+use std::collections::BTreeSet;
+
+use chancery_crypto::{Handle, Phi, Sealed};
 
 use super::{
     Detail, Event, EventFilter, EventKind, LoggedEvent, OpenIntent, StoredCheckpoint, append,
@@ -16,7 +18,8 @@ use crate::{
     fields::system,
     ids::{EventId, TenantId},
     instance::{Failure, fails},
-    keyring::ring::Place,
+    keyring::{Subjects, ring::Place},
+    subjects::lend,
 };
 
 /// The widest span of time one query may cover, in seconds.
@@ -236,7 +239,7 @@ pub(super) async fn logged(
     sequence::sequence(instance, tenant).await?;
     let mut view = instance.store().view(tenant).await?;
     let events = view.logged_events(filter).await?;
-    Ok((events, purged_between(&mut *view, filter.from, filter.to).await?))
+    Ok((events, purged_between(&mut *view, instance.now(), filter.from, filter.to).await?))
 }
 
 async fn proofs_of(
@@ -403,8 +406,15 @@ pub(super) async fn release_with(
         .zip(&sealed)
         .filter_map(|(row, sealed)| Some((Place { field: &field, row }, sealed.as_ref()?)))
         .collect();
+    let of_persons: BTreeSet<Handle> =
+        sealed.iter().flatten().map(Sealed::handle).filter(|handle| !lease.keyring.knows(*handle)).collect();
+    let of_persons: Vec<Handle> = of_persons.into_iter().collect();
     // A part whose key was destroyed, or that is damaged, stays closed; the event is there all the same.
-    let mut opened = lease.keyring.open_each(receipt, system::AUDIT, &values)?.into_iter();
+    let subjects = match lend::for_opening(instance, tenant, &lease.keyring, &of_persons).await {
+        Err(Failure::Keyring(_)) => Subjects::default(),
+        lent => lent?,
+    };
+    let mut opened = lease.keyring.open_each_with(receipt, system::AUDIT, &subjects, &values)?.into_iter();
     let views = events
         .into_iter()
         .zip(&sealed)

@@ -12,7 +12,7 @@ use crate::{
     fields::system,
     ids::{EventId, TenantId},
     instance::{Failure, Instance},
-    keyring::{Keyring, ring::Place},
+    keyring::{Keyring, OpenSubject, ring::Place},
 };
 
 /// The longest leaf (facts §9.2).
@@ -101,7 +101,7 @@ pub(crate) fn stamp(
         personal.push(("user_agent".into(), Phi::new(agent.clone())));
     }
     personal.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-    let (commitments, sealed) = seal_personal(instance, ring, id, &personal)?;
+    let (commitments, sealed) = seal_personal(instance, ring, id, &personal, event.person.as_deref())?;
     let mut details = event.details;
     details.sort_by(|(one, _), (other, _)| one.cmp(other));
 
@@ -179,6 +179,7 @@ fn seal_personal<'n>(
     ring: &Keyring,
     id: EventId,
     personal: &'n [(Name, Phi<String>)],
+    person: Option<&OpenSubject>,
 ) -> Result<Personal<'n>, Failure> {
     let mut commitments = Vec::with_capacity(personal.len());
     if personal.is_empty() {
@@ -201,6 +202,6 @@ fn seal_personal<'n>(
     let text = zeroize::Zeroizing::new(text);
     let field = system::audit_sealed();
     let row = id.to_string();
-    let sealed = ring.seal(Place { field: &field, row: &row }, text.as_bytes(), instance.random())?;
+    let sealed = ring.seal_for(person, Place { field: &field, row: &row }, text.as_bytes(), instance.random())?;
     Ok((commitments, Some(sealed.into_bytes())))
 }

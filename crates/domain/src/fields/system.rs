@@ -95,6 +95,11 @@ pub fn audit_sealed() -> Field {
     field(AUDIT, b"chancery.audit\0\0", "sealed", b"chancery.aud.sld", FieldType::Json)
 }
 
+/// A closed month of a tenant's log, as it lies in an archive outside the store.
+pub fn audit_archive() -> Field {
+    field(AUDIT, b"chancery.audit\0\0", "archive", b"chancery.aud.arc", FieldType::Bytes)
+}
+
 /// Why somebody asks for a second person's consent.
 pub fn approval_reason() -> Field {
     field(APPROVALS, b"chancery.approvl", "reason", b"chancery.apv.rsn", FieldType::Text)
@@ -103,5 +108,5 @@ pub fn approval_reason() -> Field {
 /// Whether a field falls under the audit root.
 pub(crate) fn is_audit(field: &Field) -> bool {
     // Why the glass is broken must be sealed even while no data key is active.
-    [*b"chancery.aud.sld", *b"chancery.apv.rsn"].contains(&field.id.to_bytes())
+    [*b"chancery.aud.sld", *b"chancery.aud.arc", *b"chancery.apv.rsn"].contains(&field.id.to_bytes())
 }

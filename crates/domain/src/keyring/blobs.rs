@@ -27,7 +27,10 @@ impl Keyring {
     ) -> Result<BlobSealer, KeyringError> {
         let key = match subject {
             Some(subject) => BlobKey::from_key(&subject.key, subject.handle()),
-            None => self.blob_key(self.active(Managed::Data)?.handle, place.field, &Subjects::default(), false)?,
+            None => {
+                let active = self.active(Self::root_of(place.field))?.handle;
+                self.blob_key(active, place.field, &Subjects::default(), false)?
+            }
         };
         let flags = if place.field.bind == Bind::Row { Flags::ROW } else { Flags::COLUMN };
         Ok(key.sealer(&self.blob_context(place), flags, rng)?)
@@ -69,7 +72,7 @@ impl Keyring {
         subjects: &Subjects,
         glass: bool,
     ) -> Result<BlobKey, KeyringError> {
-        match self.data_version(Managed::Data, handle, glass) {
+        match self.data_version(Self::root_of(field), handle, glass) {
             Ok(version) => {
                 let (tenant, table, column) =
                     (self.tenant().to_bytes(), field.table_id.to_bytes(), field.id.to_bytes());

@@ -201,7 +201,7 @@ pub(super) async fn destroy(
     let copies: Vec<KeyCopy> = copies.into_iter().filter(|copy| copy.may_hold(version.version)).collect();
     // The job knows what is due; who decided so is in the approval that was used.
     let approval = match (by.approval, version.deletion_due_at) {
-        (None, Some(due)) => approvals::decided(change.rows(), (key.id, version.version), due, now).await?,
+        (None, Some(due)) => approvals::decided(change.rows(), (key.id, version.version), due).await?,
         (given, _) => given,
     };
     let certificate = certify(instance, change, (key, version), (&print, &copies), now).await?;

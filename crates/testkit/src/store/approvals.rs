@@ -53,6 +53,26 @@ pub async fn unreviewed_ones_are_found(store: &impl Backend) {
     assert_eq!(found, [used]);
 }
 
+/// Used up, of this kind, for this resource: only these, by id.
+pub async fn used_ones_are_found_by_kind_and_resource(store: &impl Backend) {
+    let used = |n: u64, kind: DeedKind, resource: &str| Approval {
+        kind,
+        resource: resource.to_owned(),
+        state: ApprovalState::Used,
+        ..approval(n)
+    };
+    let wanted = [used(1, DeedKind::KeyDelete, "key_1"), used(4, DeedKind::KeyDelete, "key_1")];
+    let pending = Approval { state: ApprovalState::Approved, ..used(2, DeedKind::KeyDelete, "key_1") };
+    commit!(store, OURS, .insert_approval(&wanted[1]) .insert_approval(&wanted[0]) .insert_approval(&pending)
+        .insert_approval(&used(3, DeedKind::KeyForceDelete, "key_1"))
+        .insert_approval(&used(5, DeedKind::KeyDelete, "key_2")));
+    let mut ours = view(store, OURS).await;
+    assert_eq!(ours.used_approvals(DeedKind::KeyDelete, "key_1").await.unwrap(), wanted);
+    assert_eq!(ours.used_approvals(DeedKind::KeyDelete, "key_3").await.unwrap(), []);
+    drop(ours);
+    assert_eq!(view(store, THEIRS).await.used_approvals(DeedKind::KeyDelete, "key_1").await.unwrap(), []);
+}
+
 /// The rows of one tenant are out of sight for another.
 pub async fn another_tenant_does_not_see_it(store: &impl Backend) {
     let used = Approval { reviewed_at: None, ..approval(1) };

@@ -8,6 +8,7 @@ use chancery_domain::store::{Directory, Store, StoreError, Tx, View};
 
 pub mod api_keys;
 pub mod approvals;
+pub mod archives;
 pub mod audit;
 pub mod backups;
 pub mod bearers;
@@ -172,6 +173,7 @@ macro_rules! store_conformance {
                 an_event_goes_only_within_an_open_purge, a_purge_goes_on_from_where_it_stands,
                 another_tenant_does_not_see_it, another_tenant_does_not_change_it,
             ],
+            archives: [an_archive_reads_back, an_archive_is_noted_once, another_tenant_does_not_see_it],
             sinks: [
                 a_cursor_reads_back, a_cursor_moves_by_compare_and_swap, another_tenant_does_not_see_it,
                 another_tenant_does_not_change_it,
@@ -191,8 +193,8 @@ macro_rules! store_conformance {
             ],
             approvals: [
                 an_approval_reads_back, approvals_come_in_pages_and_by_state, a_change_is_a_compare_and_swap,
-                unreviewed_ones_are_found, another_tenant_does_not_see_it, another_tenant_does_not_change_it,
-                an_id_is_taken_once,
+                unreviewed_ones_are_found, used_ones_are_found_by_kind_and_resource, another_tenant_does_not_see_it,
+                another_tenant_does_not_change_it, an_id_is_taken_once,
             ],
             tombstones: [a_tombstone_reads_back, another_tenant_does_not_see_it, a_key_has_one, destroyed_keys_are_counted],
             key_copies: [copies_read_back, only_the_copy_that_was_seen_is_forgotten, another_tenant_does_not_see_it],
@@ -271,6 +273,7 @@ mod tests {
             ("certificates", include_str!("certificates.rs")),
             ("audit", include_str!("audit.rs")),
             ("retention", include_str!("retention.rs")),
+            ("archives", include_str!("archives.rs")),
             ("sinks", include_str!("sinks.rs")),
             ("guard", include_str!("guard.rs")),
             ("epochs", include_str!("epochs.rs")),

@@ -63,10 +63,11 @@ async fn left(store: &impl Backend) -> Vec<u64> {
 /// There is one of each tenant.
 pub async fn what_was_said_is_replaced(store: &impl Backend) {
     assert_eq!(view(store, OURS).await.retention().await.unwrap(), None);
-    let said = Retention { months: 84, automatic: false, changed_at: Some(NOW) };
+    let said = Retention { months: 84, automatic: false, archive_first: true, changed_at: Some(NOW) };
     commit!(store, OURS, .put_retention(&said));
     assert_eq!(view(store, OURS).await.retention().await.unwrap(), Some(said));
-    let said = Retention { months: 120, automatic: true, changed_at: Some(NOW.plus_seconds(1)) };
+    let changed_at = Some(NOW.plus_seconds(1));
+    let said = Retention { months: 120, automatic: true, archive_first: false, changed_at };
     commit!(store, OURS, .put_retention(&said));
     assert_eq!(view(store, OURS).await.retention().await.unwrap(), Some(said));
     // Less than six years no store takes.
@@ -187,7 +188,7 @@ pub async fn a_purge_goes_on_from_where_it_stands(store: &impl Backend) {
 /// The rows of one tenant are out of sight for another.
 pub async fn another_tenant_does_not_see_it(store: &impl Backend) {
     with_logged(store, 3).await;
-    let said = Retention { months: 84, automatic: true, changed_at: Some(NOW) };
+    let said = Retention { months: 84, automatic: true, archive_first: false, changed_at: Some(NOW) };
     commit!(store, OURS, .put_retention(&said) .insert_hold(&hold("suit")) .insert_purge(&purge(0, 2)));
     let mut view = view(store, THEIRS).await;
     assert_eq!(view.retention().await.unwrap(), None);

@@ -92,7 +92,7 @@ async fn asked(api: &Api, body: &Value) -> Result<reqwest::Response> {
 }
 
 /// What a sink of files writes too, so that one program reads both.
-fn line(event: &Value, personal: bool) -> Value {
+pub(super) fn line(event: &Value, personal: bool) -> Value {
     let mut line = json!({});
     for (name, member) in [
         ("index", "index"),

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::clock::SystemClock;
 
+mod archive;
 mod export;
 mod open_export;
 mod retention;
@@ -51,6 +52,8 @@ enum Verb {
     Hold(retention::HoldArgs),
     /// Let events go whose time is over, by whole months; takes another officer's approval
     Purge(retention::PurgeArgs),
+    /// Closed months in files outside the store: which there are, whether one proves what it holds, what is in it
+    Archive(archive::ArchiveArgs),
     /// Where events go besides the log: how far each sink is, and letting one pass over what it refuses
     Sinks(sinks::SinksArgs),
     /// On the store itself: hash everything that is stored again, in one go: entries, tiles, every head ever signed
@@ -195,6 +198,7 @@ pub async fn run(args: AuditArgs) -> Result<ExitCode> {
         Verb::Retention(args) => retention::run(&client.api()?, client.output(), args).await,
         Verb::Hold(args) => retention::hold(&client.api()?, client.output(), args).await,
         Verb::Purge(args) => retention::purge(&client.api()?, client.output(), args).await,
+        Verb::Archive(args) => archive::run(&client, args).await,
         Verb::Sinks(args) => sinks::run(&client.api()?, client.output(), args).await,
         Verb::Scrub(args) => scrub::run(args).await,
         Verb::Guard(args) => guard::run(args).await,

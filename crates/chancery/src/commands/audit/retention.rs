@@ -12,8 +12,16 @@ use crate::commands::{
     say,
 };
 
-const MEMBERS: [&str; 7] =
-    ["months", "least_months", "automatic", "changed_at", "kept_from", "oldest_event_at", "next_purge_at"];
+const MEMBERS: [&str; 8] = [
+    "months",
+    "least_months",
+    "automatic",
+    "archive_first",
+    "changed_at",
+    "kept_from",
+    "oldest_event_at",
+    "next_purge_at",
+];
 const HOLD: [&str; 5] = ["name", "from", "to", "placed_by", "placed_at"];
 const PURGE: [&str; 6] = ["month", "first", "end", "events", "certificate_id", "ended_at"];
 /// What an answer shows that waits for another officer.
@@ -42,6 +50,9 @@ struct SetArgs {
     /// Let months go by themselves when their time is over
     #[arg(long)]
     automatic: bool,
+    /// Let a month go only when it is archived in every place and reads back; as it is if nothing is said
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    archive_first: Option<bool>,
     /// Another officer's approval
     #[arg(long, value_name = "ID")]
     approval: Option<String>,
@@ -112,7 +123,10 @@ pub(super) async fn run(api: &Api, output: Output, args: RetentionArgs) -> Resul
     let answer = match args.verb.unwrap_or(Verb::Show) {
         Verb::Show => api.get("/v1/audit/retention").await?,
         Verb::Set(args) => {
-            let body = with_approval(json!({"months": args.months, "automatic": args.automatic}), args.approval);
+            let mut body = with_approval(json!({"months": args.months, "automatic": args.automatic}), args.approval);
+            if let (Some(archive_first), Some(members)) = (args.archive_first, body.as_object_mut()) {
+                members.insert("archive_first".to_owned(), json!(archive_first));
+            }
             api.put("/v1/audit/retention", &body).await?
         }
     };

@@ -8,7 +8,7 @@
 
 use async_trait::async_trait;
 
-use super::EventKind;
+use super::{EventKind, archives::ArchiveError};
 use crate::{
     access::Denied,
     approvals::ApprovalError,
@@ -30,6 +30,7 @@ mod stands;
 
 pub use holds::{HoldWanted, lift, place};
 pub use month::Month;
+pub(super) use plan::rest;
 pub use plan::{Span, SpanStanding};
 pub use policy::{Wanted, set};
 pub use purge::{Tended, plan, purge, tend};
@@ -64,13 +65,15 @@ pub struct Retention {
     pub months: u32,
     /// Whether months go by themselves when their time is over.
     pub automatic: bool,
+    /// Whether a month goes only when it is archived in every configured place, and each archive reads back.
+    pub archive_first: bool,
     /// When it was said; `None` if nobody did.
     pub changed_at: Option<Timestamp>,
 }
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { months: MIN_MONTHS, automatic: false, changed_at: None }
+        Self { months: MIN_MONTHS, automatic: false, archive_first: false, changed_at: None }
     }
 }
 
@@ -191,9 +194,12 @@ pub enum RetentionError {
     /// There is a hold of that name.
     #[error("there is a hold of that name")]
     Taken,
-    /// Nothing can be purged: nothing is old enough, or what is, is held or was not handed to every sink.
+    /// Nothing can be purged: nothing is old enough, or what is, is held, was not handed to every sink or is not archived.
     #[error("there is nothing to purge")]
     Nothing,
+    /// An archive of what is to go does not read back, so nothing of it goes.
+    #[error("an archive does not read back")]
+    Unarchived(#[source] ArchiveError),
     /// The approval does not do.
     #[error(transparent)]
     Approval(#[from] ApprovalError),

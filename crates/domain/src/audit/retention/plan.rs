@@ -1,8 +1,9 @@
 //! Which months of a log can go.
 
-use super::{KEPT, Month, Purge, SpanFacts};
+use super::{KEPT, Month, SpanFacts};
 use crate::{
     Instance,
+    audit::archives::{Archive, covers},
     store::{StoreError, View},
 };
 
@@ -18,6 +19,8 @@ codes! {
         Held = "held",
         /// A sink was not handed all of it yet.
         Unsent = "unsent",
+        /// It is to be archived first, and is not.
+        Unarchived = "unarchived",
     }
 }
 
@@ -44,8 +47,9 @@ pub(super) async fn spans(instance: &Instance, view: &mut dyn View, before: Mont
     let size = view.log_head().await?.size;
     let (holds, purges) = (view.holds().await?, view.purges().await?);
     let sent = sent(instance, view, size).await?;
+    let archives = archives(view).await?;
     let mut spans = Vec::new();
-    for (mut first, until) in rest(&purges, size) {
+    for (mut first, until) in rest(purges.iter().map(|purge| (purge.first, purge.end)), size) {
         while first < until && spans.len() < MAX_SPANS {
             let Some((at, recorded)) = view.first_event(first).await?.filter(|(at, _)| *at < until) else { break };
             let month = Month::of(recorded);
@@ -55,10 +59,12 @@ pub(super) async fn spans(instance: &Instance, view: &mut dyn View, before: Mont
             let end = view.first_recorded(at, month.next().start()).await?.map_or(until, |end| end.min(until));
             let SpanFacts { goes, recorded, .. } = view.span_facts(first, end, &KEPT).await?;
             let held = recorded.is_some_and(|(oldest, newest)| holds.iter().any(|hold| hold.holds(oldest, newest)));
-            let standing = match (held, end <= sent) {
-                (true, _) => SpanStanding::Held,
-                (false, false) => SpanStanding::Unsent,
-                (false, true) => SpanStanding::Due,
+            let archived = archives.as_ref().is_none_or(|archives| is_archived(instance, archives, (first, end)));
+            let standing = match (held, end <= sent, archived) {
+                (true, ..) => SpanStanding::Held,
+                (false, false, _) => SpanStanding::Unsent,
+                (false, true, false) => SpanStanding::Unarchived,
+                (false, true, true) => SpanStanding::Due,
             };
             spans.push(Span { first, end, month, events: goes, standing });
             first = end;
@@ -67,19 +73,31 @@ pub(super) async fn spans(instance: &Instance, view: &mut dyn View, before: Mont
     Ok(spans)
 }
 
-/// What of a log is not purged.
-pub(super) fn rest(purges: &[Purge], size: u64) -> Vec<(u64, u64)> {
+/// What of a log of this size is not taken by these spans, which ascend.
+pub(in crate::audit) fn rest(taken: impl IntoIterator<Item = (u64, u64)>, size: u64) -> Vec<(u64, u64)> {
     let (mut rest, mut first) = (Vec::new(), 0);
-    for purge in purges {
-        if first < purge.first {
-            rest.push((first, purge.first));
+    for (from, to) in taken {
+        if first < from {
+            rest.push((first, from));
         }
-        first = first.max(purge.end);
+        first = first.max(to);
     }
     if first < size {
         rest.push((first, size));
     }
     rest
+}
+
+/// What is archived, where that comes first.
+async fn archives(view: &mut dyn View) -> Result<Option<Vec<Archive>>, StoreError> {
+    let first = view.retention().await?.unwrap_or_default().archive_first;
+    if first { view.archives().await.map(Some) } else { Ok(None) }
+}
+
+/// Whether every place of archives has all of it. Without a place nothing is archived.
+fn is_archived(instance: &Instance, archives: &[Archive], span: (u64, u64)) -> bool {
+    let mut places = instance.archives().iter().peekable();
+    places.peek().is_some() && places.all(|place| covers(archives, place.name(), span))
 }
 
 /// How many events every sink of this log was handed. One that was handed nothing yet begins with what is there.
@@ -92,27 +110,13 @@ async fn sent(instance: &Instance, view: &mut dyn View, size: u64) -> Result<u64
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        ids::{CertificateId, EventId},
-        time::Timestamp,
-    };
 
     #[test]
     fn what_was_purged_is_not_planned_again() {
-        let purge = |first, end| Purge {
-            first,
-            end,
-            month: "2026-11".parse().unwrap(),
-            events: 1,
-            next: first,
-            certificate: CertificateId::from_bytes([1; 16]),
-            event: EventId::from_bytes([1; 16]),
-            begun_at: Timestamp::from_seconds(1),
-            ended_at: None,
-        };
-        assert_eq!(rest(&[], 9), [(0, 9)]);
-        assert_eq!(rest(&[], 0), []);
-        assert_eq!(rest(&[purge(0, 3), purge(5, 7)], 9), [(3, 5), (7, 9)]);
-        assert_eq!(rest(&[purge(2, 9)], 9), [(0, 2)]);
+        assert_eq!(rest([], 9), [(0, 9)]);
+        assert_eq!(rest([], 0), []);
+        assert_eq!(rest([(0, 3), (5, 7)], 9), [(3, 5), (7, 9)]);
+        assert_eq!(rest([(2, 9)], 9), [(0, 2)]);
+        assert_eq!(rest([(0, 5), (3, 4), (5, 7)], 9), [(7, 9)]);
     }
 }

@@ -17,6 +17,8 @@ pub struct Wanted {
     pub months: u32,
     /// Whether months go by themselves when their time is over.
     pub automatic: bool,
+    /// Whether a month goes only when it is archived; as it is if nothing is said.
+    pub archive_first: Option<bool>,
 }
 
 impl Wanted {
@@ -28,14 +30,20 @@ impl Wanted {
     }
 
     /// Whether events would go that would stay as it is now.
-    const fn keeps_less(self, now: Retention) -> bool {
-        self.months < now.months || (self.automatic && !now.automatic)
+    fn keeps_less(self, now: Retention) -> bool {
+        let unarchived = now.archive_first && self.archive_first == Some(false);
+        self.months < now.months || (self.automatic && !now.automatic) || unarchived
     }
 
-    fn deed(self, tenant: crate::TenantId) -> Deed {
-        Deed::new(DeedKind::AuditRetention, "log", tenant)
+    fn deed(self, tenant: crate::TenantId, archive_first: bool) -> Deed {
+        let deed = Deed::new(DeedKind::AuditRetention, "log", tenant)
             .with("months", Detail::Count(self.months.into()))
-            .with("automatic", Detail::Code(yes(self.automatic)))
+            .with("automatic", Detail::Code(yes(self.automatic)));
+        // Only where somebody said so: what was approved before there were archives stays approved.
+        match self.archive_first {
+            Some(_) => deed.with("archive_first", Detail::Code(yes(archive_first))),
+            None => deed,
+        }
     }
 }
 
@@ -57,24 +65,30 @@ pub async fn set(
     call.require(Permission::AuditRetain)?;
     instance.require_recent(call)?;
     wanted.check()?;
+    if wanted.archive_first == Some(true) && instance.archives().is_empty() {
+        let cure = "this installation has no place for archives: set audit.archive_folder first";
+        return Err(Faults::one("/archive_first", "unavailable", cure).into());
+    }
     let tenant = call.tenant();
     let mut change = Change::begin(instance, call, tenant).await?;
     change.rows().hold_log().await?;
     let before = change.rows().retention().await?.unwrap_or_default();
+    let archive_first = wanted.archive_first.unwrap_or(before.archive_first);
     let mut event = Event::new(EventKind::RetentionChanged)
         .with("months", Detail::Count(wanted.months.into()))
         .with("months_before", Detail::Count(before.months.into()))
-        .with("automatic", Detail::Code(yes(wanted.automatic)));
+        .with("automatic", Detail::Code(yes(wanted.automatic)))
+        .with("archive_first", Detail::Code(yes(archive_first)));
     if wanted.keeps_less(before) {
         let Some(approval) = approval else {
             drop(change);
-            return Ok(Carried::waits(approvals::request(instance, call, &wanted.deed(tenant)).await?));
+            return Ok(Carried::waits(approvals::request(instance, call, &wanted.deed(tenant, archive_first)).await?));
         };
-        approvals::consume(instance, call, &mut change, approval, &wanted.deed(tenant)).await?;
+        approvals::consume(instance, call, &mut change, approval, &wanted.deed(tenant, archive_first)).await?;
         event = event.with("approval", Detail::Id(approval.to_string()));
     }
-    let Wanted { months, automatic } = wanted;
-    let retention = Retention { months, automatic, changed_at: Some(instance.now()) };
+    let Wanted { months, automatic, .. } = wanted;
+    let retention = Retention { months, automatic, archive_first, changed_at: Some(instance.now()) };
     change.rows().put_retention(&retention).await?;
     change.commit(event).await?;
     let mut view = instance.store().fresh_view(tenant).await?;
@@ -87,12 +101,16 @@ mod tests {
 
     #[test]
     fn shorter_or_by_itself_keeps_less() {
-        let now = |months, automatic| Retention { months, automatic, changed_at: None };
-        let wanted = |months, automatic| Wanted { months, automatic };
+        let now = |months, automatic| Retention { months, automatic, ..Retention::default() };
+        let wanted = |months, automatic| Wanted { months, automatic, archive_first: None };
         assert!(wanted(72, false).keeps_less(now(84, false)));
         assert!(wanted(84, true).keeps_less(now(72, false)));
         assert!(!wanted(84, true).keeps_less(now(72, true)));
         assert!(!wanted(72, false).keeps_less(now(72, true)));
+        let archived = Retention { archive_first: true, ..now(72, false) };
+        let unarchived = Wanted { archive_first: Some(false), ..wanted(72, false) };
+        assert!(unarchived.keeps_less(archived) && !unarchived.keeps_less(now(72, false)));
+        assert!(!wanted(72, false).keeps_less(archived), "as it is");
         assert!(wanted(71, false).check().is_err() && wanted(1_201, false).check().is_err());
         assert!(wanted(72, false).check().is_ok() && wanted(1_200, true).check().is_ok());
     }

@@ -14,7 +14,13 @@ use crate::{
     Instance,
     access::{Call, Permission, RequestInfo},
     approvals::{self, Carried, Deed, DeedKind},
-    audit::{Change, Detail, Event, EventKind, LogHead, receipt::note, sequence, stamp::Actor},
+    audit::{
+        Change, Detail, Event, EventKind, LogHead,
+        archives::{self, ArchiveError},
+        receipt::note,
+        sequence,
+        stamp::Actor,
+    },
     certificates::{Claim, issue_within, with_key_of_today},
     faults::Faults,
     ids::{ApprovalId, EventId, RequestId, TenantId},
@@ -87,6 +93,7 @@ pub async fn purge(
         let deed = deed(tenant, &due)?.because(Phi::new(reason.expose().clone()));
         return Ok(Carried::waits(approvals::request(instance, call, &deed).await?));
     };
+    read_again(instance, tenant, before).await?;
     let ordered = with_key_of_today(instance, tenant, || try_order(instance, call, before, reason, approval)).await?;
     // The order stands. What does not go now goes with the job.
     if let Err(error) = carry_out(instance, tenant, BATCHES_OF_A_CALL).await {
@@ -116,6 +123,7 @@ pub async fn tend(instance: &Instance, tenant: TenantId) -> Result<Tended, Reten
         Err(error) => return Err(error),
     };
     drop(view);
+    read_again(instance, tenant, None).await?;
     let request = request(instance)?;
     let ordered = with_key_of_today(instance, tenant, || order_as_job(instance, &request, tenant)).await?;
     tracing::info!(%tenant, months = due.len(), "The time of {} month(s) of the log of `{tenant}` is over", due.len());
@@ -140,6 +148,21 @@ async fn due(instance: &Instance, view: &mut dyn View, before: Option<Month>) ->
     let mut due = spans(instance, view, before).await?;
     due.retain(|span| span.standing == SpanStanding::Due);
     if due.is_empty() { Err(RetentionError::Nothing) } else { Ok(due) }
+}
+
+/// Where archives come first: reads those of what is due again, so that nothing goes that is not outside, byte for byte.
+async fn read_again(instance: &Instance, tenant: TenantId, before: Option<Month>) -> Result<(), RetentionError> {
+    let mut view = instance.store().fresh_view(tenant).await?;
+    if !view.retention().await?.unwrap_or_default().archive_first {
+        return Ok(());
+    }
+    let due: Vec<(u64, u64)> =
+        due(instance, &mut *view, before).await?.iter().map(|span| (span.first, span.end)).collect();
+    drop(view);
+    archives::again(instance, tenant, &due).await.map_err(|error| match error {
+        ArchiveError::Failed(failure) => RetentionError::Failed(failure),
+        error => RetentionError::Unarchived(error),
+    })
 }
 
 /// What another person consents to: these places and no others.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{KEPT, Purge};
+use super::{KEPT, MIN_MONTHS, Month, Purge};
 use crate::{
     audit::{EventKind, guard::is_in_tree},
     store::{StoreError, View},
@@ -62,19 +62,30 @@ impl Purged {
     }
 }
 
-/// The purges whose months a span of time touches: what is not found there may be gone.
+/// The purges whose months a span of time touches: what is not found there may be gone. The store is asked only where something
+/// can be: most look for what no tenant may let go yet.
 ///
 /// # Errors
 ///
 /// [`StoreError`].
 pub(in crate::audit) async fn purged_between(
     view: &mut dyn View,
+    now: Timestamp,
     from: Timestamp,
     to: Timestamp,
 ) -> Result<Vec<Purge>, StoreError> {
+    if is_too_young(now, from) {
+        return Ok(Vec::new());
+    }
     let mut purges = view.purges().await?;
     purges.retain(|purge| purge.month.start() < to && purge.month.next().start() > from);
     Ok(purges)
+}
+
+/// Whether nothing that was recorded at or after `from` can have been purged: no log is kept for less than [`MIN_MONTHS`]. A month
+/// more is looked at, for clocks of other nodes.
+fn is_too_young(now: Timestamp, from: Timestamp) -> bool {
+    from >= Month::of(now).minus(MIN_MONTHS).next().start()
 }
 
 /// Whether an event of the log tells of this purge: its bytes give the leaf that the tree has at its place.
@@ -87,4 +98,23 @@ async fn is_told(view: &mut dyn View, purge: &Purge) -> Result<bool, StoreError>
         && count("end") == Some(purge.end)
         && count("events") == Some(purge.events);
     Ok(says && is_in_tree(view, &logged).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn purges_are_asked_for_only_where_there_can_be_one() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let now = at("2032-11-15T00:00:00Z");
+        // Kept from 2026-11 on; a month more is looked at.
+        for young in ["2026-12-01T00:00:00Z", "2032-11-14T00:00:00Z", "2040-01-01T00:00:00Z"] {
+            assert!(is_too_young(now, at(young)), "{young}");
+        }
+        for old in ["2026-11-30T23:59:59Z", "2026-10-31T23:59:59Z", "2019-01-01T00:00:00Z"] {
+            assert!(!is_too_young(now, at(old)), "{old}");
+        }
+        assert!(!is_too_young(now, Timestamp::from_micros(i64::MIN)));
+    }
 }

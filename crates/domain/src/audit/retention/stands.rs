@@ -51,7 +51,7 @@ pub async fn standing_of(view: &mut dyn View, now: Timestamp) -> Result<Standing
     let (holds, purges) = (view.holds().await?, view.purges().await?);
     let size = view.log_head().await?.size;
     let mut oldest = None;
-    if let Some((first, end)) = rest(&purges, size).first().copied() {
+    if let Some((first, end)) = rest(purges.iter().map(|purge| (purge.first, purge.end)), size).first().copied() {
         oldest = view.first_event(first).await?.filter(|(at, _)| *at < end).map(|(_, recorded)| recorded);
     }
     let next = oldest.map(|oldest| Month::of(oldest).plus(retention.months).next().start());

@@ -23,10 +23,13 @@ use crate::{
 };
 
 mod anchor;
+mod archive;
 mod certificate;
 mod content;
 mod statement;
 
+pub(crate) use archive::archive_parts;
+pub use archive::{is_archive, verify_archive};
 pub use certificate::State;
 pub(super) use certificate::{became, state_of};
 pub(super) use content::{counter, gaps};

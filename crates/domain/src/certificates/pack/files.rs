@@ -123,7 +123,11 @@ impl Pack<'_> {
     }
 
     /// The tenant's public keys, signed with the platform's trust key, which signs only such statements.
-    async fn keys_statement(&self, certificate: &[DeclaredKey], log: &[DeclaredKey]) -> Result<Vec<u8>, Failure> {
+    pub(super) async fn keys_statement(
+        &self,
+        certificate: &[DeclaredKey],
+        log: &[DeclaredKey],
+    ) -> Result<Vec<u8>, Failure> {
         let certificate = certificate.iter().map(|key| key_entry(Managed::Certificate, key));
         let keys: Vec<Value> = certificate.chain(log.iter().map(|key| key_entry(Managed::Log, key))).collect();
         let statement = written(&json!({
@@ -199,7 +203,7 @@ impl Pack<'_> {
     }
 }
 
-fn written(value: &Value) -> Result<Vec<u8>, Failure> {
+pub(super) fn written(value: &Value) -> Result<Vec<u8>, Failure> {
     canonical::to_vec(value).map_err(|_| Failure::Internal("a part of a pack is not canonical"))
 }
 

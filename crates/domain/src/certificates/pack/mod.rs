@@ -29,6 +29,7 @@ use crate::{
     },
 };
 
+pub(super) mod archive;
 mod files;
 mod gather;
 mod report;

@@ -43,7 +43,7 @@ impl Keyring {
     }
 
     /// Which use of the key hierarchy a field's values fall under.
-    fn root_of(field: &Field) -> Managed {
+    pub(in crate::keyring) fn root_of(field: &Field) -> Managed {
         if crate::fields::system::is_audit(field) { Managed::Audit } else { Managed::Data }
     }
 
@@ -142,9 +142,23 @@ impl Keyring {
         table: &str,
         values: &[(Place<'_>, &Sealed)],
     ) -> Result<Vec<Opened>, KeyringError> {
+        self.open_each_with(receipt, table, &Subjects::default(), values)
+    }
+
+    /// As [`Self::open_each`], with the keys of persons whom values may belong to.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyringError::ReceiptTooSmall`].
+    pub fn open_each_with(
+        &self,
+        receipt: AuditReceipt,
+        table: &str,
+        subjects: &Subjects,
+        values: &[(Place<'_>, &Sealed)],
+    ) -> Result<Vec<Opened>, KeyringError> {
         let glass = self.spend(receipt, table, values)?;
-        let nobody = Subjects::default();
-        Ok(values.iter().map(|(place, sealed)| self.open_one(*place, &nobody, sealed, glass)).collect())
+        Ok(values.iter().map(|(place, sealed)| self.open_one(*place, subjects, sealed, glass)).collect())
     }
 
     /// Moves values of one table to the newest key. No plaintext leaves this function; it takes a receipt

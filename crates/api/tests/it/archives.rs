@@ -1,0 +1,335 @@
+//! Closed months in files outside the store: they prove what they hold, open with the tenant's keys alone, and come before a purge.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use chancery_domain::{
+    TenantId, Timestamp,
+    audit::{
+        archives::{self, ArchiveError, ArchiveFault, ArchiveStore},
+        guard, sequence,
+    },
+    certificates::{PackVerdict, verify_archive},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    app::{Backend, Caller, Clinic, TestApp},
+    retention::{by_two, months, plan, purge, six_years, two_months},
+    subjects::erase,
+};
+
+backends! {
+    a_closed_month_is_archived_once_and_still_proves_and_opens_after_the_purge,
+    a_month_goes_only_when_its_archive_reads_back,
+    what_an_application_said_of_a_person_opens_nowhere_after_the_erasure,
+}
+
+/// A place in memory.
+#[derive(Default)]
+struct Shelf {
+    files: Mutex<BTreeMap<String, Vec<u8>>>,
+    until: Mutex<Vec<Timestamp>>,
+    away: AtomicBool,
+}
+
+impl Shelf {
+    fn names(&self) -> Vec<String> {
+        self.files.lock().unwrap().keys().cloned().collect()
+    }
+
+    fn file(&self, name: &str) -> Vec<u8> {
+        self.files.lock().unwrap()[name].clone()
+    }
+
+    /// Somebody who is at the place changes, adds or takes a file.
+    fn swap(&self, name: &str, file: Option<Vec<u8>>) -> Option<Vec<u8>> {
+        let mut files = self.files.lock().unwrap();
+        match file {
+            Some(file) => files.insert(name.to_owned(), file),
+            None => files.remove(name),
+        }
+    }
+}
+
+#[async_trait]
+impl ArchiveStore for Shelf {
+    fn name(&self) -> &str {
+        "shelf"
+    }
+
+    async fn put(&self, name: &str, file: &[u8], until: Timestamp) -> Result<(), ArchiveFault> {
+        if self.away.load(Ordering::Relaxed) {
+            return Err(ArchiveFault::Away("io.storage_full".to_owned()));
+        }
+        let mut files = self.files.lock().unwrap();
+        if files.contains_key(name) {
+            return Err(ArchiveFault::Exists);
+        }
+        files.insert(name.to_owned(), file.to_vec());
+        self.until.lock().unwrap().push(until);
+        Ok(())
+    }
+
+    async fn get(&self, name: &str) -> Result<Vec<u8>, ArchiveFault> {
+        self.files.lock().unwrap().get(name).cloned().ok_or(ArchiveFault::Missing)
+    }
+}
+
+/// With a place, a clinic, and September and October behind them.
+async fn with_shelf(backend: Backend) -> (TestApp, Clinic, TenantId, Arc<Shelf>) {
+    let app = TestApp::on(backend).await;
+    let shelf = Arc::new(Shelf::default());
+    app.instance.keep_archives_at(vec![shelf.clone()]);
+    let clinic = app.clinic("ours").await;
+    let tenant = clinic.id.parse().unwrap();
+    two_months(&app, &clinic).await;
+    // November: only when something of a later month is there, a month is over for sure.
+    app.post(&clinic.service, "/v1/audit/events", json!({"type": "app.november"})).await.created();
+    (app, clinic, tenant, shelf)
+}
+
+async fn trust(app: &TestApp) -> Vec<u8> {
+    app.anonymous("GET", "/.well-known/chancery-trust.json", None).await.body
+}
+
+async fn listed(app: &TestApp, caller: &Caller) -> Vec<Value> {
+    app.get(caller, "/v1/audit/archives").await.ok()["items"].as_array().unwrap().clone()
+}
+
+fn holds(file: &[u8], text: &str) -> bool {
+    file.windows(text.len()).any(|window| window == text.as_bytes())
+}
+
+/// The application's event among those of an archive.
+fn visit(opened: &Value) -> Value {
+    let all = opened["items"].as_array().unwrap();
+    all.iter().find(|event| event["type"] == "app.visit.september").unwrap().clone()
+}
+
+async fn a_closed_month_is_archived_once_and_still_proves_and_opens_after_the_purge(backend: Backend) {
+    let (app, clinic, tenant, shelf) = with_shelf(backend).await;
+    assert_eq!(archives::tend(&app.instance, tenant).await.unwrap(), 2, "September and October; November is open");
+    assert_eq!(archives::tend(&app.instance, tenant).await.unwrap(), 0);
+    let all = listed(&app, &clinic.auditor).await;
+    assert_eq!(all.iter().map(|one| one["month"].as_str().unwrap()).collect::<Vec<_>>(), ["2026-09", "2026-10"]);
+    assert_eq!((&all[0]["first"], &all[0]["end"]), (&json!(0), &all[1]["first"]), "without a hole");
+    assert_eq!(shelf.names(), all.iter().map(|one| one["name"].as_str().unwrap()).collect::<Vec<_>>());
+    // To be kept until the tenant's retention is over.
+    assert_eq!(shelf.until.lock().unwrap()[0], "2032-10-01T00:00:00Z".parse().unwrap());
+
+    // The log tells of it, with the digest; reading back was told of too.
+    let told = app.events(&clinic.auditor, "audit.archived").await;
+    let detail =
+        |event: &Value| serde_json::from_str::<Value>(event["core"].as_str().unwrap()).unwrap()["detail"].clone();
+    assert_eq!(told.len(), 2);
+    assert_eq!((&detail(&told[0])["sha256"], &detail(&told[0])["place"]), (&all[0]["sha256"], &json!(["shelf"])));
+    let name = all[0]["name"].as_str().unwrap().to_owned();
+    let file = shelf.file(&name);
+    assert_eq!(json!(chancery_crypto::sha256_hex(&file)), all[0]["sha256"]);
+    assert_eq!(json!(file.len()), all[0]["bytes"]);
+
+    // Anybody can check it, and nobody can read it.
+    let trusted = trust(&app).await;
+    let report = verify_archive(&file, &trusted, None);
+    assert_eq!(report.verdict, PackVerdict::Verified, "{:?}", report.checks);
+    for text in ["app.visit.september", "ann in", "evt_", "MRN-"] {
+        assert!(!holds(&file, text), "{text}");
+    }
+    for at in (0..file.len()).step_by(7) {
+        let mut changed = file.clone();
+        changed[at] ^= 1 << (at % 8);
+        let verdict = verify_archive(&changed, &trusted, None).verdict;
+        assert!(matches!(verdict, PackVerdict::Failed | PackVerdict::Unsupported), "byte {at}: {verdict}");
+    }
+
+    let path = "/v1/audit/archives/0";
+    let before = app.get(&clinic.auditor, path).await.ok();
+    assert_eq!(visit(&before)["sealed_part"]["note"]["value"], "ann in september");
+    app.get(&clinic.auditor, &format!("{path}?place=elsewhere")).await.refused(404, "not_found");
+    app.get(&clinic.auditor, "/v1/audit/archives/1").await.refused(404, "not_found");
+
+    six_years(&app);
+    purge(&app, &clinic).await.ok();
+    assert!(app.events(&clinic.auditor, "app.visit.september").await.is_empty());
+    let after = app.get(&clinic.auditor, path).await.ok();
+    assert_eq!(before, after, "byte for byte what went");
+    assert_eq!(verify_archive(&file, &trusted, None).verdict, PackVerdict::Verified);
+    let newer = sequence::checkpoint(&app.instance, tenant).await.unwrap().note;
+    assert_eq!(verify_archive(&file, &trusted, Some(newer.as_bytes())).verdict, PackVerdict::VerifiedAsOf);
+    assert_eq!(guard::inspect(&app.instance, tenant).await.unwrap(), []);
+    // What was archived and purged is not archived again.
+    archives::tend(&app.instance, tenant).await.unwrap();
+    assert_eq!(listed(&app, &clinic.auditor).await[..2], all[..]);
+
+    // Another place of the same file is another file, and one that was changed opens to nothing.
+    let other = shelf.file(all[1]["name"].as_str().unwrap());
+    let kept = shelf.swap(&name, Some(other));
+    app.get(&clinic.auditor, path).await.refused(409, "state.conflict");
+    shelf.swap(&name, None);
+    app.get(&clinic.auditor, path).await.refused(409, "state.conflict");
+    shelf.swap(&name, kept);
+    app.get(&clinic.auditor, path).await.ok();
+}
+
+async fn a_month_goes_only_when_its_archive_reads_back(backend: Backend) {
+    let (app, clinic, tenant, shelf) = with_shelf(backend).await;
+    let path = "/v1/audit/retention";
+    let set = app.put(&clinic.officer, path, json!({"months": 72, "archive_first": true})).await.ok();
+    assert_eq!(set["archive_first"], true);
+    // Nothing said leaves it as it is; saying no takes another officer.
+    assert_eq!(app.put(&clinic.officer, path, json!({"months": 73})).await.ok()["archive_first"], true);
+    let no = app.put(&clinic.officer, path, json!({"months": 73, "archive_first": false})).await;
+    assert_eq!(no.status, 202, "{}", no.text());
+    by_two(&app, &clinic, "PUT", path, &json!({"months": 72})).await.ok();
+    six_years(&app);
+    let waits = [("2026-09", "unarchived"), ("2026-10", "unarchived"), ("2026-11", "unarchived")];
+    let seen = plan(&app, &clinic).await;
+    assert_eq!(seen, months(&waits[..seen.len()]));
+    app.post(&clinic.officer, "/v1/audit/purge", json!({"reason": "x"})).await.refused(409, "state.conflict");
+
+    // A place that is full takes nothing, and nothing is said to be there.
+    shelf.away.store(true, Ordering::Relaxed);
+    let full = archives::tend(&app.instance, tenant).await;
+    assert!(matches!(full, Err(ArchiveError::Place(ArchiveFault::Away(_)))), "{full:?}");
+    assert_eq!(listed(&app, &clinic.auditor).await, Vec::<Value>::new());
+    shelf.away.store(false, Ordering::Relaxed);
+    assert!(archives::tend(&app.instance, tenant).await.unwrap() >= 2);
+    let due = plan(&app, &clinic).await;
+    assert!(due.iter().take(2).all(|(_, standing)| standing == "due"), "{due:?}");
+
+    // Lost or changed at its place: nothing of it goes, although two people want it to.
+    let name = shelf.names()[0].clone();
+    let whole = shelf.file(&name);
+    let mut changed = whole.clone();
+    changed[whole.len() / 2] ^= 1;
+    let approved = approved(&app, &clinic).await;
+    for bad in [None, Some(changed)] {
+        shelf.swap(&name, bad);
+        let body = json!({"reason": "their time is over", "approval_id": approved});
+        app.post(&clinic.officer, "/v1/audit/purge", body).await.refused(409, "state.conflict");
+        assert_eq!(app.events(&clinic.auditor, "app.visit.september").await.len(), 1);
+        assert_eq!(app.get(&clinic.auditor, path).await.ok()["purges"], json!([]));
+    }
+    shelf.swap(&name, Some(whole));
+    let body = json!({"reason": "their time is over", "approval_id": approved});
+    app.post(&clinic.officer, "/v1/audit/purge", body).await.ok();
+    assert!(app.events(&clinic.auditor, "app.visit.september").await.is_empty());
+    assert_eq!(guard::inspect(&app.instance, tenant).await.unwrap(), []);
+}
+
+/// Another officer's approval of a purge of all that is due.
+async fn approved(app: &TestApp, clinic: &Clinic) -> String {
+    let asked = app.post(&clinic.officer, "/v1/audit/purge", json!({"reason": "their time is over"})).await;
+    assert_eq!(asked.status, 202, "{}", asked.text());
+    let id = asked.json()["approval_id"].as_str().unwrap().to_owned();
+    let second = app.caller(&clinic.id, "security_officer").await;
+    app.post(&second, &format!("/v1/approvals/{id}/approve"), json!({})).await.ok();
+    id
+}
+
+async fn what_an_application_said_of_a_person_opens_nowhere_after_the_erasure(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let shelf = Arc::new(Shelf::default());
+    app.instance.keep_archives_at(vec![shelf.clone()]);
+    let clinic = app.clinic("ours").await;
+    app.register_fields(&clinic).await;
+    let tenant: TenantId = clinic.id.parse().unwrap();
+    let item = |row: &str, person: &str| json!({"table": "patients", "column": "ssn", "row": row, "subject": person, "value": "1"});
+    let items = json!({"items": [item("p1", "MRN-september"), item("p2", "MRN-other")]});
+    app.post(&clinic.service, "/v1/seal", items).await.ok();
+    let told = |kind: &str, people: &[&str]| {
+        let references: Vec<Value> = people.iter().map(|id| json!({"kind": "subject", "id": id})).collect();
+        json!({"type": kind, "personal": {"note": "as it was"}, "references": references})
+    };
+    // Of one who has a key, of two, of one who has none.
+    for (kind, people) in [
+        ("app.of-one", &["MRN-other"][..]),
+        ("app.of-two", &["MRN-september", "MRN-other"]),
+        ("app.of-none", &["MRN-9"]),
+    ] {
+        app.post(&clinic.service, "/v1/audit/events", told(kind, people)).await.created();
+    }
+    two_months(&app, &clinic).await;
+    app.post(&clinic.service, "/v1/audit/events", json!({"type": "app.november"})).await.created();
+    archives::tend(&app.instance, tenant).await.unwrap();
+    let note = |events: &Value, kind: &str| {
+        let all = events["items"].as_array().unwrap();
+        all.iter().find(|event| event["type"] == kind).unwrap()["sealed_part"]["note"]["value"].clone()
+    };
+    let path = "/v1/audit/archives/0";
+    let opened = app.get(&clinic.auditor, path).await.ok();
+    assert_eq!(note(&opened, "app.visit.september"), "ann in september");
+    assert_eq!(note(&opened, "app.of-one"), "as it was");
+
+    erase(&app, &clinic, "MRN-september").await.ok();
+    let stored = "/v1/audit/events?from=2026-09-01T00:00:00Z&to=2026-10-01T00:00:00Z&limit=1000";
+    for path in [path, stored] {
+        let opened = app.get(&clinic.auditor, path).await.ok();
+        assert_eq!(note(&opened, "app.visit.september"), Value::Null, "{path}");
+        for kept in ["app.of-one", "app.of-two", "app.of-none"] {
+            assert_eq!(note(&opened, kept), "as it was", "{path} {kept}");
+        }
+    }
+    let file = shelf.file(&shelf.names()[0]);
+    assert_eq!(verify_archive(&file, &trust(&app).await, None).verdict, PackVerdict::Verified);
+    // And nothing more is lost by saying something of a person who is gone.
+    app.post(&clinic.service, "/v1/audit/events", told("app.after", &["MRN-september"])).await.created();
+    let after = app.events(&clinic.auditor, "app.after").await.remove(0);
+    assert_eq!(after["sealed_part"]["note"]["value"], "as it was");
+}
+
+/// At every commit that it makes: the next one finds the file, looks at it, and notes it; never a second one.
+#[tokio::test]
+async fn whoever_dies_between_file_and_row_leaves_one_archive() {
+    let (backend, store) = Backend::faulty().await;
+    let (app, clinic, tenant, shelf) = with_shelf(backend).await;
+    let mut deaths = 0;
+    for commits in 0..30 {
+        store.faults().fail_commits_after(commits);
+        let tended = archives::tend(&app.instance, tenant).await;
+        store.faults().fail_commits_after(u64::MAX);
+        match tended {
+            Ok(0) => break,
+            Ok(_) => {}
+            Err(_) => deaths += 1,
+        }
+    }
+    assert!(deaths >= 2, "{deaths}");
+    assert_eq!(shelf.names().len(), 2);
+    let all = listed(&app, &clinic.auditor).await;
+    assert_eq!(all.len(), 2);
+    for one in &all {
+        let file = shelf.file(one["name"].as_str().unwrap());
+        assert_eq!(json!(chancery_crypto::sha256_hex(&file)), one["sha256"]);
+    }
+}
+
+/// An archive by somebody else, under the name of ours, is not taken for ours.
+#[tokio::test]
+async fn a_file_that_was_put_there_before_is_not_believed() {
+    let (app, clinic, tenant, shelf) = with_shelf(Backend::sqlite().await).await;
+    archives::tend(&app.instance, tenant).await.unwrap();
+    let other = app.clinic("theirs").await;
+    let theirs: TenantId = other.id.parse().unwrap();
+    two_months(&app, &other).await;
+    app.post(&other.service, "/v1/audit/events", json!({"type": "app.later"})).await.created();
+    // Ours under the name that theirs will have.
+    let ours = shelf.file(&shelf.names()[0]);
+    let size = app.instance.store().view(theirs).await.unwrap().log_head().await.unwrap().size;
+    let mut put = 0;
+    for end in 1..=size + 400 {
+        put += usize::from(shelf.swap(&format!("{theirs}/2026-11-0-{end}.archive"), Some(ours.clone())).is_none());
+    }
+    assert!(put > 0);
+    let tended = archives::tend(&app.instance, theirs).await;
+    assert!(matches!(tended, Err(ArchiveError::Damaged)), "{tended:?}");
+    assert_eq!(listed(&app, &other.auditor).await, Vec::<Value>::new());
+    assert_eq!(listed(&app, &clinic.auditor).await.len(), 2);
+}

@@ -1,0 +1,150 @@
+//! Writes archives, and believes them only after reading them back.
+
+use chancery_crypto::sha256;
+
+use super::{
+    Archive, ArchiveError, ArchiveFault, ArchiveStore, content,
+    due::{Part, due},
+    name,
+};
+use crate::{
+    Instance,
+    access::RequestInfo,
+    audit::{Change, Detail, Event, EventKind, OpenIntent, receipt::append_as, sequence, stamp::Actor},
+    certificates::{self, ArchiveFile},
+    fields::system,
+    ids::{EventId, RequestId, TenantId},
+    instance::Failure,
+    store::StoreError,
+};
+
+/// How many archives one look writes of a tenant before the next has its turn.
+const OF_A_TURN: usize = 12;
+
+/// Archives what is due of a tenant's log in every configured place; how many archives were written.
+///
+/// # Errors
+///
+/// [`ArchiveError`]: the first of a place that did not take what it was given. The others have theirs.
+pub async fn tend(instance: &Instance, tenant: TenantId) -> Result<u64, ArchiveError> {
+    // The platform's certificate key is the trust key, which signs only statements of keys.
+    if instance.archives().is_empty() || tenant.is_platform() {
+        return Ok(0);
+    }
+    sequence::sequence(instance, tenant).await?;
+    let (mut written, mut failed) = (0, None);
+    for store in instance.archives() {
+        match tend_place(instance, tenant, &**store).await {
+            Ok(of_place) => written += of_place,
+            Err(error) => failed = failed.or(Some(error)),
+        }
+    }
+    failed.map_or(Ok(written), Err)
+}
+
+async fn tend_place(instance: &Instance, tenant: TenantId, store: &dyn ArchiveStore) -> Result<u64, ArchiveError> {
+    let mut view = instance.store().fresh_view(tenant).await?;
+    let parts = due(&mut *view, store.name(), instance.now()).await?;
+    drop(view);
+    let mut written = 0;
+    for part in parts.into_iter().take(OF_A_TURN) {
+        written += u64::from(write(instance, tenant, store, part).await?);
+    }
+    Ok(written)
+}
+
+/// Writes one archive; `false` if another node was quicker.
+async fn write(
+    instance: &Instance,
+    tenant: TenantId,
+    store: &dyn ArchiveStore,
+    part: Part,
+) -> Result<bool, ArchiveError> {
+    let Part { month, first, end } = part;
+    let (name, run) = (name(tenant, month, (first, end)), (first, end));
+    let checkpoint = sequence::checkpoint(instance, tenant).await?;
+    let lease = instance.lease(tenant).await?;
+    let mut view = instance.store().fresh_view(tenant).await?;
+    let months = view.retention().await?.unwrap_or_default().months;
+    let content = content::gather(&mut *view, run).await?;
+    drop(view);
+    let expected = sha256(&content.lines);
+    let sealed = content::seal(instance, &lease.keyring, &name, &content.lines)?;
+    let length = u64::try_from(content.lines.len()).unwrap_or(u64::MAX);
+    let file = ArchiveFile { month, run, leaves: content.leaves, content: (expected, length), sealed };
+    let file = certificates::archive(instance, tenant, &checkpoint, &file).await?;
+    let until = month.plus(months).next().start();
+    match store.put(&name, &file, until).await {
+        // Somebody died after writing it, or is about to note it: what is there is looked at like what was just written.
+        Ok(()) | Err(ArchiveFault::Exists) => {}
+        Err(fault) => return Err(fault.into()),
+    }
+    drop(file);
+    let found = store.get(&name).await?;
+    let request = request(instance)?;
+    check(instance, tenant, &request, (name.as_str(), run), &found, expected).await?;
+
+    let now = instance.now();
+    let archive = Archive {
+        place: store.name().to_owned(),
+        first,
+        end,
+        month,
+        digest: sha256(&found),
+        bytes: u64::try_from(found.len()).unwrap_or(u64::MAX),
+        event: EventId::make(now, instance.random())?,
+        written_at: now,
+    };
+    let ring = instance.keyring(tenant).await?;
+    let mut change = Change::begin_with(instance, Actor::System(&request), tenant, ring).await?;
+    match change.rows().insert_archive(&archive).await {
+        Err(StoreError::Taken(_)) => return Ok(false),
+        inserted => inserted?,
+    }
+    change.commit(told(&archive)).await?;
+    Ok(true)
+}
+
+/// Whether a file proves what it holds, and opens to exactly what lies in the store.
+async fn check(
+    instance: &Instance,
+    tenant: TenantId,
+    request: &RequestInfo,
+    (name, run): (&str, (u64, u64)),
+    file: &[u8],
+    expected: [u8; 32],
+) -> Result<(), ArchiveError> {
+    let trust = certificates::trust_file(instance).await?;
+    let report = certificates::verify_archive(file, &trust, None);
+    let held = !matches!(report.verdict, certificates::PackVerdict::Failed | certificates::PackVerdict::Unsupported);
+    let ours = report.tenant.as_deref() == Some(tenant.to_string().as_str());
+    let parts = certificates::archive_parts(file).filter(|parts| held && ours && parts.run == run);
+    let parts = parts.ok_or(ArchiveError::Damaged)?;
+    let event = Event::new(EventKind::AuditRead)
+        .with("what", Detail::Code("archive"))
+        .with("first", Detail::Count(run.0))
+        .with("end", Detail::Count(run.1));
+    let intent = OpenIntent::new(system::AUDIT, 1, event);
+    let (receipt, fence) = append_as(instance, Actor::System(request), tenant, vec![intent]).await?.single()?;
+    let lease = fence.lease(instance).await?;
+    let lines = content::unseal(&lease.keyring, receipt, name, &parts.sealed)?;
+    let found = fence.release(instance, &lease, sha256(lines.expose())).await?;
+    if found == expected { Ok(()) } else { Err(ArchiveError::Damaged) }
+}
+
+fn told(archive: &Archive) -> Event {
+    Event::new(EventKind::AuditArchived)
+        .identified(archive.event)
+        .with("place", Detail::Names(vec![archive.place.clone()]))
+        .with("month", Detail::Id(archive.month.to_string()))
+        .with("first", Detail::Count(archive.first))
+        .with("end", Detail::Count(archive.end))
+        .with("bytes", Detail::Count(archive.bytes))
+        .with("sha256", Detail::Id(data_encoding::HEXLOWER.encode(&archive.digest)))
+}
+
+/// What events of this job say of the request that they have none of.
+fn request(instance: &Instance) -> Result<RequestInfo, Failure> {
+    let id = RequestId::make(instance.now(), instance.random())?;
+    Ok(RequestInfo { id, address: None, user_agent: None, key: None, route: "audit-archives", method: "JOB" })
+}

@@ -1,0 +1,56 @@
+//! What the role may do that runs, where another one owns the tables: no more than it does.
+//!
+//! An owner can drop a trigger, empty a table and alter it. A role that owns nothing can do none of that: what only grows, it only adds
+//! to, and what goes with a purge it deletes only where the triggers let it.
+
+use sqlx::PgConnection;
+
+use crate::error::ConnectError;
+
+/// Gives the role of `chancery.role` what it needs, and takes what it does not.
+const GIVE: &str = r#"DO $$
+DECLARE
+    role TEXT := current_setting('chancery.role');
+    name TEXT;
+BEGIN
+    EXECUTE format('GRANT USAGE ON SCHEMA public TO %I', role);
+    EXECUTE format('REVOKE CREATE ON SCHEMA public FROM %I', role);
+    EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA public FROM %I', role);
+    EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO %I', role);
+    EXECUTE format('GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO %I', role);
+    EXECUTE format('REVOKE INSERT, UPDATE, DELETE ON _sqlx_migrations FROM %I', role);
+    EXECUTE format('GRANT EXECUTE ON FUNCTION chancery_make_room(BIGINT) TO %I', role);
+    -- Months of the log are reached through the whole table alone.
+    FOR name IN SELECT c.oid::regclass::text FROM pg_class AS c
+        WHERE c.relnamespace = 'public'::regnamespace AND c.relispartition AND c.relkind IN ('r', 'p')
+    LOOP
+        EXECUTE format('REVOKE ALL ON %s FROM %I', name, role);
+    END LOOP;
+    -- Only added to.
+    FOREACH name IN ARRAY ARRAY['audit_checkpoints', 'audit_archives', 'certificates'] LOOP
+        EXECUTE format('REVOKE UPDATE, DELETE ON %I FROM %I', name, role);
+    END LOOP;
+    -- Added to, and taken from by a purge; the queue by the log.
+    FOREACH name IN ARRAY ARRAY['audit_events', 'audit_sealed', 'audit_references', 'audit_queue'] LOOP
+        EXECUTE format('REVOKE UPDATE ON %I FROM %I', name, role);
+    END LOOP;
+    -- Of these a few columns move, and forward alone.
+    FOREACH name IN ARRAY ARRAY['audit_tiles', 'audit_logs', 'audit_purges'] LOOP
+        EXECUTE format('REVOKE UPDATE, DELETE ON %I FROM %I', name, role);
+    END LOOP;
+    EXECUTE format('GRANT UPDATE (hashes) ON audit_tiles TO %I', role);
+    EXECUTE format('GRANT UPDATE (size, root) ON audit_logs TO %I', role);
+    EXECUTE format('GRANT UPDATE (next_idx, ended_at) ON audit_purges TO %I', role);
+END;
+$$"#;
+
+/// Gives `role` what it needs; called by the owner of the tables after each migration. Of several nodes one does it and the others
+/// wait: two at once would change the same rows of the catalogue.
+pub(crate) async fn give(owner: &mut PgConnection, role: &str) -> Result<(), ConnectError> {
+    sqlx::query("SELECT pg_advisory_lock(684106)").execute(&mut *owner).await?;
+    sqlx::query("SELECT set_config('chancery.role', $1, false)").bind(role).execute(&mut *owner).await?;
+    let given = sqlx::query(GIVE).execute(&mut *owner).await;
+    sqlx::query("SELECT pg_advisory_unlock(684106)").execute(&mut *owner).await?;
+    given?;
+    Ok(())
+}
