@@ -383,6 +383,7 @@ mod tests {
         let config = |named| AuditConfig {
             pin_folder: pins.0.clone(),
             pin_folder_named: named,
+            archive_folder: None,
             scrub_rows_per_minute: 1,
             witnesses: Vec::new(),
             witness_quorum: 1,

@@ -81,7 +81,7 @@ pub(crate) async fn archive(
     drop(view);
 
     let (scope, held) = (PackScope::Certificates(Vec::new()), Held::default());
-    let pack = Pack { instance, tenant, origin: &origin, checkpoint, scope: &scope, held: &held };
+    let pack = Pack { instance, tenant, origin: &origin, checkpoint, scope: &scope, held: &held, anchor: None };
     let hashes: Vec<String> = between.iter().map(|hash| HEXLOWER.encode(hash)).collect();
     let mut files = Files::new();
     files.insert("content.sealed".into(), parts.sealed.clone());
