@@ -24,8 +24,14 @@ fn is_test(path: &str) -> bool {
 /// The one place where a statement is put together from parts: literals, and names that one type has parsed (ADR 0012).
 const BUILDER: &str = "crates/datasets/src/statement.rs";
 
+/// The one place that takes tables of months out of the log: their names are made from numbers, and names are no parameters (ADR 0028).
+const ROOMS: &str = "crates/postgres/src/rooms.rs";
+
 /// The one test that changes each column of each row of a store of its own: names are no parameters.
 const TAMPERER: &str = "crates/chancery/tests/it/scrub.rs";
+
+/// The test of those tables: it asks each by its name, and brings a store of before up to date file by file.
+const MONTHS: &str = "crates/postgres/tests/it/months.rs";
 
 fn check(path: &str, source: &str) -> Vec<String> {
     let pieces = scan(source);
@@ -41,8 +47,10 @@ fn check(path: &str, source: &str) -> Vec<String> {
             }
         };
         if !is_migrator(path) {
-            find("raw_sql", "unprepared SQL outside the migrator");
-            if !is_test(path) && path != BUILDER {
+            if path != MONTHS {
+                find("raw_sql", "unprepared SQL outside the migrator");
+            }
+            if !is_test(path) && ![BUILDER, ROOMS].contains(&path) {
                 find("AssertSqlSafe", "SQL that is not a literal");
             }
         }
@@ -54,7 +62,7 @@ fn check(path: &str, source: &str) -> Vec<String> {
         }
     }
     for (index, piece) in pieces.iter().enumerate() {
-        if path != TAMPERER
+        if ![TAMPERER, MONTHS].contains(&path)
             && piece.kind == Kind::Text
             && is_sql(piece.text)
             && is_built(&pieces[..index], &pieces[index + 1..])

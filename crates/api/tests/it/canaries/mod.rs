@@ -66,12 +66,10 @@ const KEPT: &[Kept] = &[
 /// Where an application writes codes of its own; names of letters alone look like any other code.
 const CODES: &[Codes] = &[
     ("append_event", "/type"),
-    ("append_event", "/resource/kind"),
     ("append_event", "/details/x"),
     ("append_event", "/details/*"),
     ("append_event", "/personal/*"),
     ("append_events", "/items/0/type"),
-    ("append_events", "/items/0/resource/kind"),
     ("append_events", "/items/0/details/x"),
     ("append_events", "/items/0/details/*"),
     ("append_events", "/items/0/personal/*"),
@@ -97,6 +95,7 @@ const ECHOES: &[(&str, &str)] = &[
     ("find_security_events", "what is sealed beside an event, for who may see it"),
     ("find_tenant_events", "what is sealed beside an event, for who may see it in the own tenant"),
     ("key_usage", "from where a key was used, for who looks after keys"),
+    ("search_events", "what is sealed beside an event, for who may see it"),
     ("open_document", "what of a document is not sealed stands where it stood"),
 ];
 
