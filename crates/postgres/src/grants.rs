@@ -20,12 +20,13 @@ BEGIN
     EXECUTE format('GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO %I', role);
     EXECUTE format('REVOKE INSERT, UPDATE, DELETE ON _sqlx_migrations FROM %I', role);
     EXECUTE format('GRANT EXECUTE ON FUNCTION chancery_make_room(BIGINT) TO %I', role);
-    -- Months of the log are reached through the whole table alone.
+    -- Months of the log are reached through the whole table alone; what stays is also read by itself, behind walls of its own.
     FOR name IN SELECT c.oid::regclass::text FROM pg_class AS c
         WHERE c.relnamespace = 'public'::regnamespace AND c.relispartition AND c.relkind IN ('r', 'p')
     LOOP
         EXECUTE format('REVOKE ALL ON %s FROM %I', name, role);
     END LOOP;
+    EXECUTE format('GRANT SELECT ON audit_events_kept TO %I', role);
     -- Only added to.
     FOREACH name IN ARRAY ARRAY['audit_checkpoints', 'audit_archives', 'certificates'] LOOP
         EXECUTE format('REVOKE UPDATE, DELETE ON %I FROM %I', name, role);

@@ -35,7 +35,7 @@ pub use plan::{Span, SpanStanding};
 pub use policy::{Wanted, set};
 pub use purge::{Tended, plan, purge, tend};
 pub use purged::Purged;
-pub(super) use purged::purged_between;
+pub(super) use purged::{is_too_young, purged_between};
 pub use stands::{Standing, standing_of, stands};
 
 /// No log is kept for less: six years.

@@ -62,21 +62,16 @@ impl Purged {
     }
 }
 
-/// The purges whose months a span of time touches: what is not found there may be gone. The store is asked only where something
-/// can be: most look for what no tenant may let go yet.
+/// The purges whose months a span of time touches: what is not found there may be gone.
 ///
 /// # Errors
 ///
 /// [`StoreError`].
 pub(in crate::audit) async fn purged_between(
     view: &mut dyn View,
-    now: Timestamp,
     from: Timestamp,
     to: Timestamp,
 ) -> Result<Vec<Purge>, StoreError> {
-    if is_too_young(now, from) {
-        return Ok(Vec::new());
-    }
     let mut purges = view.purges().await?;
     purges.retain(|purge| purge.month.start() < to && purge.month.next().start() > from);
     Ok(purges)
@@ -84,7 +79,7 @@ pub(in crate::audit) async fn purged_between(
 
 /// Whether nothing that was recorded at or after `from` can have been purged: no log is kept for less than [`MIN_MONTHS`]. A month
 /// more is looked at, for clocks of other nodes.
-fn is_too_young(now: Timestamp, from: Timestamp) -> bool {
+pub(in crate::audit) fn is_too_young(now: Timestamp, from: Timestamp) -> bool {
     from >= Month::of(now).minus(MIN_MONTHS).next().start()
 }
 
