@@ -384,6 +384,7 @@ mod tests {
             pin_folder: pins.0.clone(),
             pin_folder_named: named,
             archive_folder: None,
+            archives: Vec::new(),
             scrub_rows_per_minute: 1,
             witnesses: Vec::new(),
             witness_quorum: 1,

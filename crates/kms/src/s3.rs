@@ -120,6 +120,15 @@ impl Bucket {
         }
     }
 
+    /// The same, but by the store's own word alone: a store that does not know the condition is refused (`http.501`).
+    ///
+    /// # Errors
+    ///
+    /// [`S3Error`].
+    pub async fn put_if_none(&self, name: &str, body: &[u8], headers: &[(&str, &str)]) -> Result<Put, S3Error> {
+        self.put(name, body, headers, true).await
+    }
+
     async fn put(&self, name: &str, body: &[u8], headers: &[(&str, &str)], new: bool) -> Result<Put, S3Error> {
         let checksum = BASE64.encode(&sha256(body));
         let mut all = headers.to_vec();

@@ -97,7 +97,7 @@ impl Server {
         let settings = Settings { legacy: wiring::legacy(&config)?, ..wiring::settings(&config) };
         let instance = open(&config, &timed, &providers, settings).await?;
         instance.feed_sinks(sinks::open(&config, &instance, &timed).await?);
-        instance.keep_archives_at(archives::open(&config)?);
+        instance.keep_archives_at(archives::open(&config).await?);
         let router = chancery_api::router(Arc::clone(&instance), Arc::clone(&metrics), limits(&config));
         let api = server::listen(Door::api(config.listen), router).await?;
         let metrics_router = chancery_api::metrics_router(Arc::clone(&metrics));

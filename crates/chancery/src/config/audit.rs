@@ -9,6 +9,7 @@ use chancery_crypto::cosignature::CosignerKey;
 use reqwest::Url;
 
 use super::{
+    archives::{self, ArchiveConfig},
     findings::Findings,
     path,
     source::Settings,
@@ -24,6 +25,8 @@ pub struct AuditConfig {
     pub pin_folder_named: bool,
     /// The folder that closed months are archived in, if any.
     pub archive_folder: Option<PathBuf>,
+    /// The buckets that they are archived in as well.
+    pub archives: Vec<ArchiveConfig>,
     /// How many stored rows are looked at again in a minute.
     pub scrub_rows_per_minute: u64,
     /// Who witnesses the platform's log.
@@ -54,6 +57,7 @@ pub(super) fn read(settings: &Settings, data_dir: &Path, findings: &mut Findings
         pin_folder_named: named.is_some(),
         pin_folder: named.unwrap_or_else(|| data_dir.join("pins")),
         archive_folder: path(settings, "audit.archive_folder"),
+        archives: archives::read(&settings.tables(archives::LIST), findings),
         scrub_rows_per_minute: text::number(
             settings,
             "audit.scrub_rows_per_minute",

@@ -25,6 +25,18 @@ impl Entry<'_> {
         self.findings.fault(subject, problem, cure);
     }
 
+    /// A fault for each key that nothing asked for. `what` the entry is.
+    pub(super) fn check_known(&mut self, what: &str) {
+        let unknown: Vec<&String> = self.table.keys().filter(|key| !self.known.contains(&key.as_str())).collect();
+        for key in unknown {
+            let cure = match key.as_str() {
+                "token" | "api_key" => "put the secret into a file of mode 600 and name that in token_file".to_owned(),
+                _ => format!("remove it; this {what} knows {}", self.known.join(", ")),
+            };
+            self.fault(key, format!("is no setting of this {what}"), cure);
+        }
+    }
+
     pub(super) fn text(&mut self, key: &'static str) -> Option<String> {
         self.known.push(key);
         match self.table.get(key)? {

@@ -17,6 +17,7 @@ use chancery_domain::{
 };
 use ipnet::IpNet;
 
+mod archives;
 mod audit;
 mod checks;
 mod entry;
@@ -29,6 +30,7 @@ mod source;
 mod store;
 mod text;
 
+pub use archives::{ArchiveConfig, ObjectLock};
 pub use audit::{AuditConfig, WitnessConfig};
 pub(crate) use checks::is_default_password;
 pub use findings::{Finding, Findings, Refused};

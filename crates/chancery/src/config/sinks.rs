@@ -159,13 +159,8 @@ pub(super) fn read(tables: &Tables, lenient: bool, findings: &mut Findings) -> V
         let before = findings.faults.len();
         let mut entry = Entry { list: LIST, number: *number, origin, table, known: Vec::new(), findings };
         let read = entry_of(&mut entry, lenient);
-        let unknown: Vec<String> = table.keys().filter(|key| !entry.known.contains(&key.as_str())).cloned().collect();
-        for key in unknown.iter().filter(|_| read.is_some()) {
-            let cure = match key.as_str() {
-                "token" | "api_key" => "put the secret into a file of mode 600 and name that in token_file".to_owned(),
-                _ => format!("remove it; this sink knows {}", entry.known.join(", ")),
-            };
-            entry.fault(key, "is no setting of this sink", cure);
+        if read.is_some() {
+            entry.check_known("sink");
         }
         if let Some(read) = read {
             if sinks.iter().any(|other| other.name == read.name) {
@@ -182,10 +177,7 @@ pub(super) fn read(tables: &Tables, lenient: bool, findings: &mut Findings) -> V
 
 fn entry_of(entry: &mut Entry<'_>, lenient: bool) -> Option<SinkConfig> {
     let name = entry.needed("name", "siem");
-    let fine = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-';
-    if !name.is_empty() && (name.len() > 32 || !name.chars().all(fine)) {
-        entry.fault("name", "is no name", "write 1 to 32 of a-z, 0-9 and -");
-    }
+    check_name(entry, &name);
     let takes = match entry.text("events").as_deref().map(str::parse) {
         None => Takes::All,
         Some(Ok(takes)) => takes,
@@ -269,14 +261,22 @@ fn body(entry: &mut Entry<'_>) -> Body {
     }
 }
 
-fn check_built(entry: &mut Entry<'_>, built: bool) {
+/// Names are for people, commands and the store.
+pub(super) fn check_name(entry: &mut Entry<'_>, name: &str) {
+    let fine = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-';
+    if !name.is_empty() && (name.len() > 32 || !name.chars().all(fine)) {
+        entry.fault("name", "is no name", "write 1 to 32 of a-z, 0-9 and -");
+    }
+}
+
+pub(super) fn check_built(entry: &mut Entry<'_>, built: bool) {
     if !built {
         let cure = "use a binary that was built with it: cargo build --release --features s3";
         entry.fault("type", "is s3, which this binary was built without", cure);
     }
 }
 
-fn bucket(entry: &mut Entry<'_>) -> BucketPlace {
+pub(super) fn bucket(entry: &mut Entry<'_>) -> BucketPlace {
     let prefix = entry.text("prefix").unwrap_or_else(|| "chancery/".to_owned());
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./".contains(letter);
     if prefix.len() > 200 || prefix.starts_with('/') || prefix.contains("..") || !prefix.chars().all(plain) {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use super::{findings::Findings, providers, sinks};
+use super::{archives, findings::Findings, providers, sinks};
 
 /// What the names of our own environment variables begin with.
 const PREFIX: &str = "CHANCERY__";
@@ -103,7 +103,7 @@ pub(super) type Tables = BTreeMap<usize, (toml::Table, String)>;
 pub(super) struct Settings(BTreeMap<&'static str, Setting>, BTreeMap<&'static str, Tables>);
 
 /// The lists of tables there are.
-const TABLES: [&str; 2] = [providers::LIST, sinks::LIST];
+const TABLES: [&str; 3] = [providers::LIST, sinks::LIST, archives::LIST];
 
 impl Settings {
     /// The setting of `key`, if anything set it.

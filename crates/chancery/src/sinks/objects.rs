@@ -37,21 +37,21 @@ use crate::{
 /// For how long the key is kept ready. After that the root is asked for again: it may have been rotated.
 const KEPT: Duration = Duration::from_secs(300);
 /// For a whole request.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Opens the bucket of these settings.
+/// Opens the bucket of these settings; a request may take so long.
 ///
 /// # Errors
 ///
 /// If they cannot be, or a file that they name cannot be read.
-pub async fn bucket(place: &BucketPlace) -> Result<Bucket> {
+pub async fn bucket(place: &BucketPlace, timeout: Duration) -> Result<Bucket> {
     let credentials = place.credentials_file.as_deref().map(aws_credentials).transpose()?;
     let settings = S3Settings {
         bucket: place.bucket.clone(),
         region: place.region.clone(),
         endpoint: place.endpoint.clone(),
         credentials,
-        http: chancery_kms::http::HttpSettings { timeout: PATIENCE, ca_file: place.ca_file.clone() },
+        http: chancery_kms::http::HttpSettings { timeout, ca_file: place.ca_file.clone() },
     };
     Ok(Bucket::open(settings).await?)
 }
@@ -67,7 +67,7 @@ pub(super) struct Objects {
 impl Objects {
     pub(super) async fn new(place: &BucketPlace, sealer: Sealer) -> Result<Self> {
         let (prefix, encryption) = (place.prefix.clone(), place.encryption.clone());
-        Ok(Self { bucket: bucket(place).await?, prefix, encryption, sealer })
+        Ok(Self { bucket: bucket(place, PATIENCE).await?, prefix, encryption, sealer })
     }
 }
 

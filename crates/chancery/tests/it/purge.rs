@@ -406,3 +406,65 @@ async fn a_purged_month_and_an_erased_person_are_nowhere_and_every_proof_stays_o
     let admin = admin.replacen("/postgres?", &format!("/{name}?"), 1);
     what_goes_is_gone_and_what_was_proven_stays_so(Place::Postgres { url: url.clone(), admin, bin }).await;
 }
+
+/// In a bucket, once and locked: what is stored there opens as what lies in a folder does.
+#[cfg(feature = "kms-full")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn closed_months_lie_locked_in_a_bucket() {
+    let outer = tempfile::tempdir().unwrap();
+    let Some(bucket) = crate::sinks::Bucket::start(outer.path()).await else { return };
+    let folder = outer.path().join("data");
+    Served::dev(&folder).stop();
+    let admin = admin_key(&folder);
+    let past = Past::at("2026-08-10T08:00:00Z", &folder, None).await;
+    let made = past.must("POST", "/v1/tenants", &admin, Some(json!({"name": "Clinic", "slug": "clinic"}))).await;
+    let tenant = made["id"].as_str().unwrap().to_owned();
+    let officer = past.key(&admin, &tenant, &["security_officer", "service", "auditor"]).await;
+    past.must("POST", "/v1/audit/events", &officer, Some(json!({"type": SEPTEMBER, "personal": {"note": NOTE}}))).await;
+    past.end().await;
+
+    let credentials = outer.path().join("aws");
+    let server = Served::start(
+        &["--dev"],
+        &folder,
+        &[
+            ("CHANCERY__AUDIT__ARCHIVES__0__NAME", "vault"),
+            ("CHANCERY__AUDIT__ARCHIVES__0__BUCKET", crate::sinks::Bucket::NAME),
+            ("CHANCERY__AUDIT__ARCHIVES__0__REGION", "eu-central-1"),
+            ("CHANCERY__AUDIT__ARCHIVES__0__ENDPOINT", bucket.moto.url.as_str()),
+            ("CHANCERY__AUDIT__ARCHIVES__0__CREDENTIALS_FILE", credentials.to_str().unwrap()),
+            ("CHANCERY__AUDIT__ARCHIVES__0__LOCK", "compliance"),
+        ],
+    );
+    let key = write(&outer.path().join("key"), officer.as_bytes(), 0o600);
+    let audit = |arguments: &[&str]| {
+        let shared = ["--url", server.base(), "--api-key-file", key.as_str()];
+        run(&["audit"].iter().chain(arguments).chain(&shared).copied().collect::<Vec<_>>())
+    };
+    let started = Instant::now();
+    let listed = loop {
+        let listed: Vec<Value> = serde_json::from_str(&stdout(&audit(&["archive", "list", "--json"]))).unwrap();
+        if !listed.is_empty() {
+            break listed;
+        }
+        assert!(started.elapsed() < Duration::from_secs(150), "nothing is archived");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    };
+    assert_eq!((&listed[0]["place"], &listed[0]["month"]), (&json!("vault"), &json!("2026-08")));
+    let object = format!("chancery/{}", listed[0]["name"].as_str().unwrap());
+    assert_eq!(bucket.names(), [object.as_str()]);
+    let (headers, file) = bucket.get(&format!("/{object}"));
+    assert_eq!(headers["x-amz-object-lock-mode"], "COMPLIANCE");
+    // As long as the tenant keeps: 72 months and what is left of this one.
+    assert!(headers["x-amz-object-lock-retain-until-date"].to_str().unwrap().starts_with("2032-09-01T00:00:00"));
+    let trust = server.bytes("/.well-known/chancery-trust.json", &officer).await;
+    let trust = write(&outer.path().join("trust.json"), &trust, 0o600);
+    let file = write(&outer.path().join("2026-08.archive"), &file, 0o600);
+    let checked = run(&["audit", "archive", "verify", &file, "--trust", &trust]);
+    assert_eq!(checked.status.code(), Some(0), "{}{}", stdout(&checked), stderr(&checked));
+    let out = outer.path().join("opened.jsonl");
+    let opened = audit(&["archive", "open", "0", "--out", out.to_str().unwrap(), "--personal"]);
+    assert!(opened.status.success(), "{}{}", stdout(&opened), stderr(&opened));
+    assert!(fs::read_to_string(&out).unwrap().contains(NOTE));
+    server.stop();
+}

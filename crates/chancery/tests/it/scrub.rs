@@ -124,7 +124,7 @@ impl Log {
         let raw = SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(&path)).await.unwrap();
         let mut raw = Raw::Sqlite(raw);
         raw.run("PRAGMA synchronous = OFF").await.unwrap();
-        for table in ["audit_events", "audit_checkpoints", "audit_tiles"] {
+        for table in ["audit_events", "audit_checkpoints", "audit_tiles", "audit_logs"] {
             raw.run(&format!("DROP TRIGGER {table}_keep_update")).await.unwrap();
             raw.run(&format!("DROP TRIGGER {table}_keep_delete")).await.unwrap();
         }
@@ -139,7 +139,7 @@ impl Log {
         let mut raw = Raw::Postgres(PgConnection::connect(database.url()).await.unwrap());
         raw.run(&format!("SELECT set_config('chancery.tenant', '{PLATFORM}', false)")).await.unwrap();
         raw.run("SET synchronous_commit = off").await.unwrap();
-        for table in ["audit_events", "audit_checkpoints", "audit_tiles"] {
+        for table in ["audit_events", "audit_checkpoints", "audit_tiles", "audit_logs"] {
             raw.run(&format!("ALTER TABLE {table} DISABLE TRIGGER USER")).await.unwrap();
         }
         Some(Self { folder, _database: Some(database), stores, instance, raw })

@@ -134,21 +134,30 @@ fn wait(what: &str, mut done: impl FnMut() -> bool) {
 
 /// A bucket of moto's, and what was in it.
 #[cfg(feature = "kms-full")]
-struct Bucket {
-    moto: crate::providers::Moto,
+pub(crate) struct Bucket {
+    pub(crate) moto: crate::providers::Moto,
     seen: RefCell<BTreeSet<String>>,
 }
 
 #[cfg(feature = "kms-full")]
 impl Bucket {
-    const NAME: &str = "audit-test";
+    pub(crate) const NAME: &str = "audit-test";
 
-    async fn start(at: &Path) -> Option<Self> {
+    pub(crate) async fn start(at: &Path) -> Option<Self> {
         let moto = crate::providers::Moto::start()?;
         write(&at.join("aws"), "[default]\naws_access_key_id = AKIATEST\naws_secret_access_key = test\n");
         let bucket = Self { moto, seen: RefCell::default() };
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        assert!(client.put(bucket.address("")).send().await.unwrap().status().is_success());
+        assert!(
+            client
+                .put(bucket.address(""))
+                .header("x-amz-bucket-object-lock-enabled", "true")
+                .send()
+                .await
+                .unwrap()
+                .status()
+                .is_success()
+        );
         Some(bucket)
     }
 
@@ -166,7 +175,7 @@ impl Bucket {
         )
     }
 
-    fn get(&self, tail: &str) -> (reqwest::header::HeaderMap, Vec<u8>) {
+    pub(crate) fn get(&self, tail: &str) -> (reqwest::header::HeaderMap, Vec<u8>) {
         let url = self.address(tail);
         tokio::task::block_in_place(|| {
             tokio::runtime::Handle::current().block_on(async {
@@ -180,7 +189,7 @@ impl Bucket {
         })
     }
 
-    fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         let listed = String::from_utf8(self.get("?list-type=2").1).unwrap();
         listed.split("<Key>").skip(1).map(|rest| rest.split("</Key>").next().unwrap().to_owned()).collect()
     }

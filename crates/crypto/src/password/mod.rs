@@ -247,7 +247,8 @@ mod tests {
             good.replace("$v=19", ""),
             format!("{good}="),
             format!("{good}$"),
-            good[..good.len() - 1].to_owned(),
+            // One letter less can be a hash of 31 bytes, two less can be nothing.
+            good[..good.len() - 2].to_owned(),
             String::from("$argon2id$v=19$m=64,t=1,p=1$AAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"),
             String::from("$argon2id$v=19$m=64,t=1,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAA"),
             String::from("$2b$12$abcdefghijklmnopqrstuv"),

@@ -131,7 +131,7 @@ async fn fetch(config: &Config, at: &str, folder: &Path) -> Result<PathBuf> {
     let place = places.iter().find(|place| place.bucket == bucket).or(places.first());
     let place = place.context("no sink of type s3 is configured, so it is not known how buckets are reached")?;
     let place = BucketPlace { bucket: bucket.to_owned(), ..(*place).clone() };
-    let bytes = objects::bucket(&place).await?.get(name, MAX_OBJECT).await;
+    let bytes = objects::bucket(&place, objects::PATIENCE).await?.get(name, MAX_OBJECT).await;
     let path = folder.join("object");
     std::fs::write(&path, bytes.with_context(|| format!("s3://{at}"))?)?;
     Ok(path)

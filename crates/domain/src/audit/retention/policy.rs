@@ -66,7 +66,7 @@ pub async fn set(
     instance.require_recent(call)?;
     wanted.check()?;
     if wanted.archive_first == Some(true) && instance.archives().is_empty() {
-        let cure = "this installation has no place for archives: set audit.archive_folder first";
+        let cure = "this installation has no place for archives: set audit.archive_folder or [[audit.archives]] first";
         return Err(Faults::one("/archive_first", "unavailable", cure).into());
     }
     let tenant = call.tenant();

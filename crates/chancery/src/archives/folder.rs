@@ -6,7 +6,6 @@ use std::{
     io::{self, Write as _},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use anyhow::{Result, bail};
@@ -17,28 +16,16 @@ use chancery_domain::{
 };
 use chancery_kms::private_file;
 
-use crate::config::Config;
-
 /// The place's name in the store.
-const FOLDER: &str = "folder";
-
-/// The configured places. None is asked yet for more than whether it is there.
-///
-/// # Errors
-///
-/// If a folder that was named is not there.
-pub fn open(config: &Config) -> Result<Vec<Arc<dyn ArchiveStore>>> {
-    let Some(folder) = &config.audit.archive_folder else { return Ok(Vec::new()) };
-    Ok(vec![Arc::new(ArchiveFolder::open(folder)?)])
-}
+pub(crate) const NAME: &str = "folder";
 
 /// A folder of archives.
 #[derive(Debug, Clone)]
-struct ArchiveFolder(PathBuf);
+pub(super) struct ArchiveFolder(PathBuf);
 
 impl ArchiveFolder {
     /// One that is there: another disk that is not mounted would look like an empty one.
-    fn open(folder: &Path) -> Result<Self> {
+    pub(super) fn open(folder: &Path) -> Result<Self> {
         if !folder.is_dir() {
             bail!("audit.archive_folder {} is no folder; mount it, or make it with mode 700", folder.display());
         }
@@ -121,7 +108,7 @@ fn away(error: &io::Error) -> ArchiveFault {
 #[async_trait]
 impl ArchiveStore for ArchiveFolder {
     fn name(&self) -> &str {
-        FOLDER
+        NAME
     }
 
     async fn put(&self, name: &str, file: &[u8], _until: Timestamp) -> Result<(), ArchiveFault> {
