@@ -107,6 +107,12 @@ impl Postgres {
         wait_until_ready(&self.bin, folder, self.port, &server).with_context(|| log_end(folder))
     }
 
+    /// Waits until it takes connections: after a crash it goes through its log first.
+    pub(crate) fn wait_until_ready(&self) -> Result<()> {
+        let folder = self.folder.path();
+        wait_until_ready(&self.bin, folder, self.port, &self.held()).with_context(|| log_end(folder))
+    }
+
     fn held(&self) -> MutexGuard<'_, Guarded> {
         self.server.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -620,6 +620,14 @@ impl Store for Timed {
         self.store.take_out_spent(before).await
     }
 
+    async fn is_month_spent(&self, part: MonthPart) -> Result<bool, StoreError> {
+        self.store.is_month_spent(part).await
+    }
+
+    async fn drop_month(&self, part: MonthPart) -> Result<bool, StoreError> {
+        self.store.drop_month(part).await
+    }
+
     async fn put_back(&self, part: MonthPart) -> Result<(), StoreError> {
         self.store.put_back(part).await
     }

@@ -20,7 +20,7 @@ use crate::{
     audit::archives::{ArchiveRows, ArchiveWrites},
     audit::guard::GuardRows,
     audit::guard::GuardWrites,
-    audit::months::{MonthPart, MonthWrites},
+    audit::months::MonthPart,
     audit::retention::Month,
     audit::retention::{RetentionRows, RetentionWrites},
     audit::sinks::{SinkRows, SinkWrites},
@@ -157,7 +157,6 @@ pub trait Tx:
     + SinkWrites
     + GuardWrites
     + RetentionWrites
-    + MonthWrites
     + ArchiveWrites
     + IdempotencyWrites
     + JobWrites
@@ -248,6 +247,16 @@ pub trait Store: Send + Sync {
     /// one node's at a time.
     async fn take_out_spent(&self, _before: Month) -> Result<Vec<MonthPart>, StoreError> {
         Ok(Vec::new())
+    }
+
+    /// Whether nobody has anything in a table that was taken out.
+    async fn is_month_spent(&self, _part: MonthPart) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
+    /// Drops a table that was taken out of the log; `false` if it is not out, or there is something in it.
+    async fn drop_month(&self, _part: MonthPart) -> Result<bool, StoreError> {
+        Ok(false)
     }
 
     /// Puts a table that was taken out back into the log.

@@ -114,6 +114,40 @@ BEGIN
 END;
 $$;
 
--- A role that owns nothing makes room for a month as the owner would, and can do nothing else with tables.
-ALTER FUNCTION chancery_make_room(BIGINT) SECURITY DEFINER SET search_path FROM CURRENT;
-REVOKE EXECUTE ON FUNCTION chancery_make_room(BIGINT) FROM PUBLIC;
+-- A month that is out, because somebody died before it was dropped or put back, goes back when there is something for it.
+CREATE OR REPLACE FUNCTION chancery_make_room(at BIGINT, OUT from_at BIGINT, OUT to_at BIGINT) LANGUAGE plpgsql AS $$
+DECLARE
+    month TEXT;
+BEGIN
+    SELECT m.month, m.from_at, m.to_at INTO month, from_at, to_at FROM chancery_month(at) AS m;
+    IF chancery_events_fit(from_at, to_at) AND chancery_sealed_fit(from_at, to_at) THEN
+        RETURN;
+    END IF;
+    LOCK TABLE ONLY audit_events_months IN SHARE UPDATE EXCLUSIVE MODE;
+    IF NOT chancery_events_fit(from_at, to_at) THEN
+        IF to_regclass('audit_events_' || month) IS NULL THEN
+            PERFORM chancery_make_events('audit_events_' || month);
+        END IF;
+        PERFORM chancery_attach('audit_events_' || month, from_at, to_at);
+    END IF;
+    IF NOT chancery_sealed_fit(from_at, to_at) THEN
+        IF to_regclass('audit_sealed_' || month) IS NULL THEN
+            PERFORM chancery_make_sealed('audit_sealed_' || month);
+        END IF;
+        PERFORM chancery_attach('audit_sealed_' || month, from_at, to_at);
+    END IF;
+END;
+$$;
+
+-- What a trigger looks up is looked up in our tables: temporary ones of whoever fires it come last, and not before all others.
+DO $$
+DECLARE
+    fired REGPROCEDURE;
+BEGIN
+    FOR fired IN SELECT p.oid FROM pg_proc AS p
+        WHERE p.pronamespace = 'public'::regnamespace AND p.prorettype = 'trigger'::regtype
+    LOOP
+        EXECUTE format('ALTER FUNCTION %s SET search_path = pg_catalog, public, pg_temp', fired);
+    END LOOP;
+END;
+$$;

@@ -3,6 +3,8 @@
 //! An owner can drop a trigger, empty a table and alter it. A role that owns nothing can do none of that: what only grows, it only adds
 //! to, and what goes with a purge it deletes only where the triggers let it.
 
+use chancery_crypto::sha256;
+use data_encoding::HEXLOWER;
 use sqlx::PgConnection;
 
 use crate::error::ConnectError;
@@ -19,7 +21,8 @@ BEGIN
     EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO %I', role);
     EXECUTE format('GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO %I', role);
     EXECUTE format('REVOKE INSERT, UPDATE, DELETE ON _sqlx_migrations FROM %I', role);
-    EXECUTE format('GRANT EXECUTE ON FUNCTION chancery_make_room(BIGINT) TO %I', role);
+    -- Who can make a temporary table can put it before another's eyes.
+    EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
     -- Months of the log are reached through the whole table alone; what stays is also read by itself, behind walls of its own.
     FOR name IN SELECT c.oid::regclass::text FROM pg_class AS c
         WHERE c.relnamespace = 'public'::regnamespace AND c.relispartition AND c.relkind IN ('r', 'p')
@@ -42,16 +45,32 @@ BEGIN
     EXECUTE format('GRANT UPDATE (hashes) ON audit_tiles TO %I', role);
     EXECUTE format('GRANT UPDATE (size, root) ON audit_logs TO %I', role);
     EXECUTE format('GRANT UPDATE (next_idx, ended_at) ON audit_purges TO %I', role);
+    EXECUTE format('COMMENT ON TABLE _sqlx_migrations IS %L', current_setting('chancery.given'));
 END;
 $$"#;
 
-/// Gives `role` what it needs; called by the owner of the tables after each migration. Of several nodes one does it and the others
-/// wait: two at once would change the same rows of the catalogue.
+/// What was last given, and by which text; the role cannot change it.
+const GIVEN: &str = "SELECT obj_description('public._sqlx_migrations'::regclass)";
+
+/// Gives `role` what it needs, if nobody has since the last migration: hundreds of tables change in the catalogue. Of several nodes one
+/// does it and the others wait: two at once would change the same rows.
 pub(crate) async fn give(owner: &mut PgConnection, role: &str) -> Result<(), ConnectError> {
+    let version: i64 = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations").fetch_one(&mut *owner).await?;
+    let digest = HEXLOWER.encode(&sha256(GIVE.as_bytes()));
+    let wanted = format!("{role} may serve since {version}, by {digest}");
     sqlx::query("SELECT pg_advisory_lock(684106)").execute(&mut *owner).await?;
-    sqlx::query("SELECT set_config('chancery.role', $1, false)").bind(role).execute(&mut *owner).await?;
-    let given = sqlx::query(GIVE).execute(&mut *owner).await;
+    let given = give_once(&mut *owner, role, &wanted).await;
     sqlx::query("SELECT pg_advisory_unlock(684106)").execute(&mut *owner).await?;
-    given?;
+    Ok(given?)
+}
+
+async fn give_once(owner: &mut PgConnection, role: &str, wanted: &str) -> Result<(), sqlx::Error> {
+    let given: Option<String> = sqlx::query_scalar(GIVEN).fetch_one(&mut *owner).await?;
+    if given.as_deref() == Some(wanted) {
+        return Ok(());
+    }
+    let settings = "SELECT set_config('chancery.role', $1, false), set_config('chancery.given', $2, false)";
+    sqlx::query(settings).bind(role).bind(wanted).execute(&mut *owner).await?;
+    sqlx::query(GIVE).execute(&mut *owner).await?;
     Ok(())
 }

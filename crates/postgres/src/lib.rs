@@ -178,6 +178,14 @@ impl Store for Postgres {
         self.rooms.take_out_spent(before).await
     }
 
+    async fn is_month_spent(&self, part: MonthPart) -> Result<bool, StoreError> {
+        self.rooms.is_part_spent(part).await
+    }
+
+    async fn drop_month(&self, part: MonthPart) -> Result<bool, StoreError> {
+        self.rooms.drop_part(part).await
+    }
+
     async fn put_back(&self, part: MonthPart) -> Result<(), StoreError> {
         self.rooms.put_back(part).await
     }
@@ -234,7 +242,9 @@ impl Archives for Postgres {
     }
 
     async fn writing(&self) -> Result<Box<dyn ArchiveWrite>, StoreError> {
-        Ok(Box::new(Archive::new(self.write().await?)))
+        // By the owner of the tables: what is put makes months as it comes, and no other role may make one.
+        let driver = Connected(self.rooms.begin().await.map_err(store)?);
+        Ok(Box::new(Archive::new(Noting { driver, replica: self.replica.clone(), rooms: self.rooms.clone() })))
     }
 
     async fn close(&self) {

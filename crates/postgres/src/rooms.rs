@@ -114,6 +114,28 @@ impl Rooms {
         alter(&mut connection, statement).await
     }
 
+    /// Whether nobody has anything in a part.
+    pub(crate) async fn is_part_spent(&self, part: MonthPart) -> Result<bool, StoreError> {
+        self.is_spent(&month_table(part)).await.map_err(store)
+    }
+
+    /// Drops a part that is out and in which nobody has anything; `false` if it is not so.
+    pub(crate) async fn drop_part(&self, part: MonthPart) -> Result<bool, StoreError> {
+        let dropped = async {
+            let mut tx = self.patient().await?;
+            let dropped = sqlx::query_scalar("SELECT chancery_drop_part($1)").bind(month_table(part));
+            let dropped: bool = dropped.fetch_one(&mut *tx).await?;
+            tx.commit().await?;
+            Ok(dropped)
+        };
+        dropped.await.map_err(store)
+    }
+
+    /// A transaction of whoever may change tables.
+    pub(crate) async fn begin(&self) -> Result<Open, sqlx::Error> {
+        begin(&self.aside, WRITE).await
+    }
+
     /// Puts a part that is out back into the log.
     pub(crate) async fn put_back(&self, part: MonthPart) -> Result<(), StoreError> {
         let back = async {

@@ -69,6 +69,34 @@ pub async fn database() -> Option<Database> {
     Some(make(&url, Some(template)).await)
 }
 
+/// A new database that another role serves, whose address is the same but for `login` (`role:password`); or `None` without a server.
+/// What the role may do was said once, for all of them.
+pub async fn database_served_by(login: &str) -> Option<(Database, String)> {
+    static SERVED: tokio::sync::OnceCell<String> = tokio::sync::OnceCell::const_new();
+    let url = server_url()?;
+    let template = TEMPLATE.get_or_init(|| template(&url)).await;
+    let served = SERVED.get_or_init(async || {
+        let name = format!("{template}_served");
+        made_once(&url, &name, Some(template), async |draft| {
+            let options = Options::new(logged_in(&draft, login));
+            let options = Options { owner_url: Some(draft), max_connections: 1, ..options };
+            Postgres::connect(options).await.expect("could not say what the role may do").close().await;
+        })
+        .await;
+        name
+    });
+    let database = make(&url, Some(served.await)).await;
+    let url = logged_in(database.url(), login);
+    Some((database, url))
+}
+
+/// The same address for another login.
+fn logged_in(url: &str, login: &str) -> String {
+    let (scheme, rest) = url.split_once("://").expect("the address has a scheme");
+    let (_, place) = rest.split_once('@').expect("the address names a login");
+    format!("{scheme}://{login}@{place}")
+}
+
 /// A new database without a schema, migrated by its first connection; or `None` without a server.
 pub async fn empty_database() -> Option<Database> {
     Some(make(&server_url()?, None).await)
@@ -81,8 +109,7 @@ async fn make(url: &str, template: Option<&str>) -> Database {
     let mut connection = PgConnection::connect_with(&server).await.expect("the test server does not answer");
     // An earlier process of this number may have left one.
     run(&mut connection, format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await;
-    let template = template.unwrap_or("template1");
-    run(&mut connection, format!("CREATE DATABASE {name} TEMPLATE {template}")).await;
+    copy(&mut connection, &name, template).await;
     connection.close().await.unwrap();
     let mut options = Options::new(renamed(url, &name));
     options.max_connections = 8;
@@ -96,20 +123,29 @@ async fn template(url: &str) -> String {
     let mut hasher = DefaultHasher::new();
     FILES.hash(&mut hasher);
     let name = format!("chancery_template_{:016x}", hasher.finish());
+    made_once(url, &name, None, async |draft| {
+        let options = Options { allow_superuser: true, max_connections: 1, ..Options::new(draft) };
+        Postgres::connect(options).await.expect("could not migrate the template").close().await;
+    })
+    .await;
+    name
+}
+
+/// Makes the database of this name if there is none: a copy of `of`, which `prepare` is done to under another name.
+async fn made_once(url: &str, name: &str, of: Option<&str>, prepare: impl AsyncFnOnce(String)) {
     let server: PgConnectOptions = url.parse().unwrap();
     let mut connection = PgConnection::connect_with(&server).await.expect("the test server does not answer");
     sqlx::query("SELECT pg_advisory_lock(6841)").execute(&mut connection).await.unwrap();
     let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM pg_database WHERE datname = $1)")
-        .bind(&name)
+        .bind(name)
         .fetch_one(&mut connection)
         .await
         .unwrap();
     if !exists {
         let draft = format!("{name}_draft");
         run(&mut connection, format!("DROP DATABASE IF EXISTS {draft} WITH (FORCE)")).await;
-        run(&mut connection, format!("CREATE DATABASE {draft}")).await;
-        let options = Options { allow_superuser: true, max_connections: 1, ..Options::new(renamed(url, &draft)) };
-        Postgres::connect(options).await.expect("could not migrate the template").close().await;
+        copy(&mut connection, &draft, of).await;
+        prepare(renamed(url, &draft)).await;
         // The server may need a moment to see that we left.
         let deadline = Instant::now() + Duration::from_secs(10);
         loop {
@@ -122,7 +158,12 @@ async fn template(url: &str) -> String {
         }
     }
     connection.close().await.unwrap();
-    name
+}
+
+/// Files are copied as they lie: block by block through the write-ahead log takes a third longer.
+async fn copy(connection: &mut PgConnection, name: &str, of: Option<&str>) {
+    let of = of.unwrap_or("template1");
+    run(connection, format!("CREATE DATABASE {name} TEMPLATE {of} STRATEGY file_copy")).await;
 }
 
 /// The same address with another database.

@@ -4,7 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a step that fails fails its test")]
 
 use chancery_domain::store::{Directory as _, Store as _};
-use chancery_postgres::testing::{self, Database, database, server_url};
+use chancery_domain::time::Timestamp;
+use chancery_postgres::testing::{self, Database, database, database_served_by, server_url};
 use chancery_postgres::{ConnectError, Options, Postgres, Warning};
 use chancery_testkit::samples::{
     OURS, THEIRS, certificate, checkpoint, identity_provider, key, key_version, logged_event, queued_event, user,
@@ -188,7 +189,6 @@ impl std::ops::Deref for AsRuntime {
 /// The same database, served by a role that the owner of the tables lets do what it must.
 async fn as_runtime() -> Option<AsRuntime> {
     let admin = std::env::var("CHANCERY_TEST_POSTGRES_ADMIN_URL").ok()?;
-    let database = database().await?;
     let mut server = PgConnection::connect(&admin).await.unwrap();
     let role = "DO $$ BEGIN
             PERFORM pg_advisory_xact_lock(684107);
@@ -198,9 +198,7 @@ async fn as_runtime() -> Option<AsRuntime> {
         END; $$";
     sqlx::query(role).execute(&mut server).await.unwrap();
     server.close().await.unwrap();
-    let (_, rest) = database.url().split_once("://").unwrap();
-    let (_, place) = rest.split_once('@').unwrap();
-    let url = format!("postgres://chancery_runtime:runtime-of-the-tests@{place}");
+    let (database, url) = database_served_by("chancery_runtime:runtime-of-the-tests").await?;
     let owner_url = Some(database.url().to_owned());
     let store = Postgres::connect(Options { max_connections: 8, owner_url, ..Options::new(&url) }).await.unwrap();
     Some(AsRuntime { store, _database: database, url })
@@ -267,6 +265,78 @@ mod as_a_role_that_owns_nothing {
         let left: i64 =
             sqlx::query_scalar("SELECT count(*) FROM audit_events").fetch_one(&mut connection).await.unwrap();
         assert_eq!(left, 2);
+    }
+
+    /// A temporary table of the same name comes first to whoever looks a name up by itself.
+    #[tokio::test]
+    async fn no_temporary_table_fools_a_trigger() {
+        let Some(store) = as_runtime().await else { return };
+        let events = [queued_event(OURS, 0), queued_event(OURS, 1)];
+        store.append_events(&events).await.unwrap();
+        let mut tx = store.begin(OURS).await.unwrap();
+        let [first, second] = events;
+        tx.log_events(&[logged_event(first, 0), logged_event(second, 1)]).await.unwrap();
+        tx.commit().await.unwrap();
+        let mut connection = PgConnection::connect(&store.url).await.unwrap();
+        in_tenant(&mut connection, &OURS.to_string()).await;
+        for statement in [
+            "CREATE TEMP TABLE audit_purges AS SELECT tenant_id, 0::bigint AS first_idx, 99::bigint AS end_idx,
+                0::bigint AS next_idx, NULL::bigint AS ended_at FROM public.audit_events LIMIT 1",
+            "CREATE TEMP TABLE audit_events AS SELECT * FROM public.audit_events",
+        ] {
+            sqlx::query(statement).execute(&mut connection).await.unwrap();
+        }
+        for table in ["audit_events", "audit_sealed", "audit_references"] {
+            sqlx::query("INSERT INTO public.audit_references (tenant_id, reference, idx) VALUES ($1, 'aa', 1) ON CONFLICT DO NOTHING")
+                .bind(OURS.to_string())
+                .execute(&mut connection)
+                .await
+                .unwrap();
+            let delete = sqlx::AssertSqlSafe(format!("DELETE FROM public.{table}"));
+            let error = sqlx::query(delete).execute(&mut connection).await.unwrap_err().to_string();
+            assert!(error.contains("only grows"), "{table}: {error}");
+        }
+    }
+
+    /// Nothing of the schema runs as somebody else, and nothing that fires looks names up as the one who fires it does.
+    #[tokio::test]
+    async fn no_function_lends_its_owners_rights() {
+        let Some(store) = as_runtime().await else { return };
+        let mut connection = PgConnection::connect(&store.url).await.unwrap();
+        let lending: Vec<String> = sqlx::query_scalar(
+            "SELECT p.proname::text FROM pg_proc AS p WHERE p.pronamespace = 'public'::regnamespace AND (p.prosecdef
+                OR (p.prorettype = 'trigger'::regtype
+                    AND p.proconfig IS DISTINCT FROM ARRAY['search_path=pg_catalog, public, pg_temp']))",
+        )
+        .fetch_all(&mut connection)
+        .await
+        .unwrap();
+        assert_eq!(lending, [""; 0]);
+        let made = sqlx::query("SELECT chancery_make_room(-99999999999999)").execute(&mut connection).await;
+        assert!(made.unwrap_err().to_string().contains("permission denied"));
+    }
+
+    /// The owner's connection does it for the role.
+    #[tokio::test]
+    async fn a_spent_month_is_dropped_and_one_that_is_out_comes_back_when_something_comes() {
+        let Some(store) = as_runtime().await else { return };
+        let then: Timestamp = "2020-01-15T00:00:00Z".parse().unwrap();
+        let before = "2026-01".parse().unwrap();
+        store.make_room(&[then]).await.unwrap();
+        let out = store.take_out_spent(before).await.unwrap();
+        assert_eq!(out.len(), 2);
+        for part in &out {
+            assert!(store.is_month_spent(*part).await.unwrap());
+        }
+        assert!(store.drop_month(out[0]).await.unwrap());
+        // The other one is out still: it comes back, and its fellow is made anew.
+        store.make_room(&[then]).await.unwrap();
+        let out = store.take_out_spent(before).await.unwrap();
+        assert_eq!(out.len(), 2);
+        for part in out {
+            assert!(store.drop_month(part).await.unwrap());
+        }
+        assert_eq!(store.take_out_spent(before).await.unwrap(), []);
     }
 
     /// With an owner named, the role that serves must be another one, or nothing was won.

@@ -1,14 +1,7 @@
 //! The tables of single months, which only PostgreSQL has. What makes and drops them are functions of its schema (ADR 0028).
 
-use async_trait::async_trait;
-use chancery_domain::audit::months::{MonthHolds, MonthPart, MonthWrites};
+use chancery_domain::audit::months::{MonthHolds, MonthPart};
 use chancery_domain::audit::retention::Month;
-use chancery_domain::store::StoreError;
-
-use crate::{Driver, Row, Rows, Sql, Value};
-
-const DROP: Sql =
-    Sql::dialects("SELECT 0 WHERE $1 = $2 AND 1 = 0", "SELECT chancery_drop_part($2) WHERE $1 = 'ten_platform'");
 
 const EVENTS: &str = "audit_events_";
 const PERSONAL: &str = "audit_sealed_";
@@ -35,14 +28,6 @@ pub fn month_part(table: &str) -> Option<MonthPart> {
     let month: Month = month.replace('_', "-").parse().ok()?;
     let part = MonthPart { holds, until: if older { month } else { month.next() }, older };
     (month_table(part) == table).then_some(part)
-}
-
-#[async_trait]
-impl<D: Driver> MonthWrites for Rows<D> {
-    async fn drop_month(&mut self, part: MonthPart) -> Result<bool, StoreError> {
-        let dropped = self.one("month", DROP, [Value::Text(Some(month_table(part)))], Row::boolean).await?;
-        Ok(dropped.unwrap_or(false))
-    }
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use chancery_domain::api_keys::{ApiKey, ApiKeyRows, ApiKeyWrites};
 use chancery_domain::approvals::{Approval, ApprovalRows, ApprovalState, ApprovalWrites, DeedKind};
 use chancery_domain::audit::archives::{Archive, ArchiveRows, ArchiveWrites};
 use chancery_domain::audit::guard::{Cosignature, GuardRows, GuardWrites, NotedHead, RawCheckpoint, RawEntry, Scrub};
-use chancery_domain::audit::months::{MonthPart, MonthWrites};
+use chancery_domain::audit::months::MonthPart;
 use chancery_domain::audit::retention::{Hold, Month, Purge, Retention, RetentionRows, RetentionWrites, SpanFacts};
 use chancery_domain::audit::sinks::{SinkCursor, SinkRows, SinkWrites};
 use chancery_domain::audit::{
@@ -202,6 +202,14 @@ impl<S: Store> Store for Faulty<S> {
 
     async fn take_out_spent(&self, before: Month) -> Result<Vec<MonthPart>, StoreError> {
         self.within.take_out_spent(before).await
+    }
+
+    async fn is_month_spent(&self, part: MonthPart) -> Result<bool, StoreError> {
+        self.within.is_month_spent(part).await
+    }
+
+    async fn drop_month(&self, part: MonthPart) -> Result<bool, StoreError> {
+        self.within.drop_month(part).await
     }
 
     async fn put_back(&self, part: MonthPart) -> Result<(), StoreError> {
@@ -576,7 +584,6 @@ hand_on!(RetentionWrites {
     fn purge_events(purge: &Purge, end: u64, kept: &[EventKind]) -> u64;
     fn end_purge(first: u64, at: Timestamp) -> ();
 });
-hand_on!(MonthWrites { fn drop_month(part: MonthPart) -> bool; });
 hand_on!(ArchiveRows {
     fn archives() -> Vec<Archive>;
 });

@@ -203,6 +203,10 @@ fn campaign(
             pressed += moment;
             under_load += promised(&books) - before;
         }
+        // A server that is started while the database recovers ends, and says why; this is about what was promised.
+        if let Some((postgres, _)) = database {
+            postgres.wait_until_ready()?;
+        }
         let up = if blow == Blow::Kill { server.start() } else { server.wait_until_ready() };
         up.with_context(|| format!("round {round}: not ready again after {blow:?}"))?;
         // What was promised since the last look against that part of the log; everything against everything at the end.

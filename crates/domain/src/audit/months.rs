@@ -1,7 +1,5 @@
 //! Where an engine keeps the log by the month: room for what comes, and months that are gone for everybody (ADR 0028).
 
-use async_trait::async_trait;
-
 use super::{
     Change, Detail, Event, EventKind,
     retention::{Month, Retention},
@@ -51,14 +49,6 @@ impl MonthPart {
     }
 }
 
-/// Drops what is gone for everybody.
-#[async_trait]
-pub trait MonthWrites {
-    /// Drops a table that was taken out of the log, in the platform's transaction; `false` if it is not out, or there is something
-    /// in it.
-    async fn drop_month(&mut self, part: MonthPart) -> Result<bool, StoreError>;
-}
-
 /// Makes room for what is recorded in this month and the three after it.
 ///
 /// # Errors
@@ -74,25 +64,34 @@ pub async fn make_ahead(instance: &Instance) -> Result<(), StoreError> {
 ///
 /// # Errors
 ///
-/// [`Failure`]; what is left is dropped the next time.
+/// [`Failure`]: the first of a table that was not dropped. The others are; what is left is dropped the next time.
 pub async fn drop_spent(instance: &Instance) -> Result<Vec<MonthPart>, Failure> {
     // A younger month may be empty because nothing happened.
     let before = Retention::default().kept_from(instance.now());
-    let mut dropped = Vec::new();
+    let (mut dropped, mut failed) = (Vec::new(), None);
     for part in instance.store().take_out_spent(before).await? {
-        let request = request(instance)?;
-        let ring = instance.keyring(TenantId::PLATFORM).await?;
-        let mut change = Change::begin_with(instance, Actor::System(&request), TenantId::PLATFORM, ring).await?;
-        if change.rows().drop_month(part).await? {
-            change.commit(told(part)).await?;
-            dropped.push(part);
-        } else {
-            // Somebody's clock was years behind meanwhile.
-            drop(change);
-            instance.store().put_back(part).await?;
+        match drop_one(instance, part).await {
+            Ok(true) => dropped.push(part),
+            Ok(false) => {}
+            Err(error) => failed = failed.or(Some(error)),
         }
     }
-    Ok(dropped)
+    failed.map_or(Ok(dropped), Err)
+}
+
+/// Told before it is done: whoever dies in between tells it twice, and nothing goes in silence. `false` if it went back.
+async fn drop_one(instance: &Instance, part: MonthPart) -> Result<bool, Failure> {
+    let store = instance.store();
+    if !store.is_month_spent(part).await? {
+        // Somebody's clock was years behind meanwhile.
+        store.put_back(part).await?;
+        return Ok(false);
+    }
+    let request = request(instance)?;
+    let ring = instance.keyring(TenantId::PLATFORM).await?;
+    let change = Change::begin_with(instance, Actor::System(&request), TenantId::PLATFORM, ring).await?;
+    change.commit(told(part)).await?;
+    Ok(store.drop_month(part).await?)
 }
 
 fn told(part: MonthPart) -> Event {
