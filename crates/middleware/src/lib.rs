@@ -7,6 +7,7 @@
 //! [`PathOf`], [`SessionCookies`], [`ProvenKey`], [`Upload`] for streams, [`Form`] for OAuth endpoints. None of them ever repeats input in a response or a log line.
 #![forbid(unsafe_code)]
 
+mod assertion;
 mod authenticated;
 mod body;
 mod client;
@@ -28,6 +29,7 @@ mod stack;
 mod strict;
 mod upload;
 
+pub use assertion::{ASSERTION, assertion, identity};
 pub use authenticated::{Asked, Authenticated, ProvenKey};
 pub use body::{Body, Creation, Lines, OptionalBody, RequestKey, UnreadBody};
 pub use cookies::SessionCookies;

@@ -129,21 +129,7 @@ struct Payload<'a> {
 }
 
 async fn sign(instance: &Instance, claims: Claims, more: &Map<String, Value>) -> Result<AccessToken, Failure> {
-    let ring = instance.keyring(TenantId::PLATFORM).await?;
-    let version = ring.active(Managed::Token)?;
-    let algorithm = version.public.as_ref().and_then(TokenAlgorithm::of).ok_or(KeyringError::Unwrap)?;
-    let header = Header { typ: TYPE.to_owned(), alg: algorithm.to_string(), kid: version.key_id.clone() };
-    let part = |json: serde_json::Result<Vec<u8>>| {
-        json.map(|bytes| BASE64URL_NOPAD.encode(&bytes)).map_err(|_| Failure::Internal("a token is no JSON"))
-    };
-    let mut text = format!(
-        "{}.{}",
-        part(serde_json::to_vec(&header))?,
-        part(serde_json::to_vec(&Payload { claims: &claims, more }))?
-    );
-    let signature = version.sign_token(text.as_bytes())?;
-    text.push('.');
-    BASE64URL_NOPAD.encode_append(&signature, &mut text);
+    let text = signed(instance, TYPE, &Payload { claims: &claims, more }).await?;
     Ok(AccessToken {
         text: Secret::new(text),
         id: claims.jti,
@@ -151,4 +137,20 @@ async fn sign(instance: &Instance, claims: Claims, more: &Map<String, Value>) ->
         expires_in: claims.exp - claims.iat,
         bound: claims.cnf.is_some(),
     })
+}
+
+/// A compact JWS of this type, by the platform's newest token key.
+pub(super) async fn signed(instance: &Instance, typ: &str, payload: &impl Serialize) -> Result<String, Failure> {
+    let ring = instance.keyring(TenantId::PLATFORM).await?;
+    let version = ring.active(Managed::Token)?;
+    let algorithm = version.public.as_ref().and_then(TokenAlgorithm::of).ok_or(KeyringError::Unwrap)?;
+    let header = Header { typ: typ.to_owned(), alg: algorithm.to_string(), kid: version.key_id.clone() };
+    let part = |json: serde_json::Result<Vec<u8>>| {
+        json.map(|bytes| BASE64URL_NOPAD.encode(&bytes)).map_err(|_| Failure::Internal("a token is no JSON"))
+    };
+    let mut text = format!("{}.{}", part(serde_json::to_vec(&header))?, part(serde_json::to_vec(payload))?);
+    let signature = version.sign_token(text.as_bytes())?;
+    text.push('.');
+    BASE64URL_NOPAD.encode_append(&signature, &mut text);
+    Ok(text)
 }

@@ -4,6 +4,7 @@
 //! in `sub` and in `client_id`. Prefixes keep the two apart, so neither can pass as the other.
 
 mod algorithm;
+mod assertion;
 mod claims;
 mod client;
 mod dpop;
@@ -14,6 +15,7 @@ mod revoke;
 mod verify;
 
 pub use algorithm::TokenAlgorithm;
+pub use assertion::{ASSERTION_SECONDS, Onward, assert_onward};
 pub use client::{ClientGrantError, Wanted, grant};
 pub use dpop::{HeldKey, PresentedProof, ProofWrites, check_proof};
 pub(crate) use dpop::{ProofError, take, take_proof};

@@ -1,0 +1,55 @@
+//! What an application behind us is told of a caller: signed, or in plain headers for those that nobody else can reach.
+
+use chancery_domain::{
+    access::Caller,
+    tokens::{Onward, assert_onward},
+};
+use http::{HeaderName, HeaderValue};
+
+use crate::{Code, Exchange, Problem};
+
+/// The header of the assertion.
+pub const ASSERTION: HeaderName = HeaderName::from_static("x-auth-assertion");
+
+const SUBJECT: HeaderName = HeaderName::from_static("x-auth-subject");
+const TENANT: HeaderName = HeaderName::from_static("x-auth-tenant");
+const ROLES: HeaderName = HeaderName::from_static("x-auth-roles");
+const METHOD: HeaderName = HeaderName::from_static("x-auth-method");
+const DECISION: HeaderName = HeaderName::from_static("x-auth-decision-id");
+
+/// Signs what `audience` is told of a request with this method and path, and who makes it.
+///
+/// # Errors
+///
+/// [`Problem`]: the key cannot be had. Nobody's credential is at fault then.
+pub async fn assertion(
+    exchange: &Exchange,
+    caller: Option<&Caller>,
+    audience: &str,
+    method: &str,
+    path: &str,
+) -> Result<HeaderValue, Problem> {
+    let onward = Onward { request: exchange.info().id, audience, caller, method, path };
+    let text = assert_onward(exchange.instance(), &onward).await?;
+    let mut value = HeaderValue::from_str(text.expose()).map_err(|_| Code::Internal)?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// Who calls, in headers that prove nothing by themselves.
+///
+/// # Errors
+///
+/// [`Problem`]: a value that no header takes.
+pub fn identity(exchange: &Exchange, caller: &Caller) -> Result<[(HeaderName, HeaderValue); 5], Problem> {
+    let defined = caller.defined_roles().iter().map(String::as_str);
+    let roles: Vec<&str> = caller.roles().iter().map(|role| role.as_str()).chain(defined).collect();
+    let value = |text: String| HeaderValue::try_from(text).map_err(|_| Problem::new(Code::Internal));
+    Ok([
+        (SUBJECT, value(caller.subject().to_string())?),
+        (TENANT, value(caller.tenant().to_string())?),
+        (ROLES, value(roles.join(","))?),
+        (METHOD, value(caller.auth().to_string())?),
+        (DECISION, value(exchange.info().id.to_string())?),
+    ])
+}

@@ -1,0 +1,138 @@
+#!/usr/bin/env bash
+# Installs Chancery on this machine, or brings it up to date: places the files, makes or migrates the store, makes the first
+# administrator's key, starts the service where systemd runs, and asks it a few questions.
+#
+#   deploy/install.sh --binary target/release/chancery [--config FILE] [--url https://chancery.example] [--root DIR] [--listen ADDR]
+#
+# `--root` places everything below a folder, and starts the program only for the questions: to try it out, or to build an image.
+# A second run keeps configuration, keys and data, and replaces the program. It stops at the first thing that is not as it must be.
+set -euo pipefail
+umask 077
+
+binary= config= url= root= listen=127.0.0.1:8700
+usage() { sed -n '2,9p' "$0" | sed 's/^# \{0,1\}//'; exit "${1:-0}"; }
+fail() { echo "install: $*" >&2; exit 1; }
+while [ $# -gt 0 ]; do
+    case $1 in
+        --binary) binary=${2:?}; shift 2 ;;
+        --config) config=${2:?}; shift 2 ;;
+        --url) url=${2:?}; shift 2 ;;
+        --root) root=${2:?}; shift 2 ;;
+        --listen) listen=${2:?}; shift 2 ;;
+        -h | --help) usage ;;
+        *) usage 2 ;;
+    esac
+done
+[ -x "$binary" ] || fail "--binary must name the program"
+"$binary" --version >/dev/null || fail "$binary does not run on this machine"
+[ -n "$root" ] || [ "$(id -u)" = 0 ] || fail "run it as root, or with --root"
+command -v curl >/dev/null || fail "curl is needed for the questions at the end"
+
+program=$root/usr/local/bin/chancery etc=$root/etc/chancery data=$root/var/lib/chancery
+file=$etc/chancery.toml key=$etc/admin-api-key
+systemd() { [ -z "$root" ] && [ -d /run/systemd/system ]; }
+# As whom the server runs. Below another root everything is whoever's who asks.
+as_service() { if [ -z "$root" ]; then runuser -u chancery -- "$@"; else "$@"; fi; }
+
+echo "-- files"
+if [ -z "$root" ] && ! id chancery >/dev/null 2>&1; then
+    useradd --system --home-dir /var/lib/chancery --shell /usr/sbin/nologin chancery
+fi
+owner() { [ -n "$root" ] || chown chancery:chancery "$@"; }
+install -d -m 755 "$(dirname "$program")"
+install -d -m 700 "$etc" "$data"
+# Beside it and then over it: a running program is not written into.
+install -m 755 "$binary" "$program.new"
+mv -f "$program.new" "$program"
+if [ ! -e "$file" ]; then
+    if [ -n "$config" ]; then
+        install -m 600 "$config" "$file"
+    else
+        cat >"$file" <<END
+data_dir = "$data"
+
+[server]
+listen = "$listen"
+metrics_listen = "127.0.0.1:0"
+public_url = "${url:-http://$listen}"
+
+[kms.local]
+key_file = "$etc/root.key"
+END
+    fi
+fi
+owner "$etc" "$data" "$file"
+
+if systemd; then
+    cat >/etc/systemd/system/chancery.service <<END
+[Unit]
+Description=Chancery
+After=network-online.target postgresql.service
+Wants=network-online.target
+
+[Service]
+User=chancery
+ExecStart=$program serve --config $file
+Restart=on-failure
+LimitNOFILE=65536
+LimitCORE=0
+NoNewPrivileges=yes
+ProtectSystem=strict
+ProtectHome=yes
+PrivateTmp=yes
+PrivateDevices=yes
+ReadWritePaths=$data $etc
+
+[Install]
+WantedBy=multi-user.target
+END
+    chmod 644 /etc/systemd/system/chancery.service
+    systemctl daemon-reload
+fi
+
+if [ ! -e "$etc/initialised" ]; then
+    echo "-- store, root key, first administrator: what is printed here is printed once"
+    as_service "$program" init --config "$file" --admin-key-file "$key"
+    touch "$etc/initialised"
+    owner "$etc/initialised"
+else
+    echo "-- the store is there; the server brings it up to date when it starts"
+fi
+
+echo "-- start"
+if systemd; then
+    systemctl enable --quiet chancery
+    systemctl restart chancery
+else
+    as_service "$program" serve --config "$file" >"$data/first-start.log" 2>&1 &
+    server=$!
+    trap 'kill $server 2>/dev/null || true; wait $server 2>/dev/null || true' EXIT
+fi
+
+echo "-- questions"
+base=http://$listen
+for _ in $(seq 300); do
+    if curl -fsS -o /dev/null "$base/readyz" 2>/dev/null; then break; fi
+    [ -z "${server:-}" ] || kill -0 "$server" 2>/dev/null || { tail -20 "$data/first-start.log" >&2; fail "the server ended"; }
+    sleep 0.1
+done
+asked() { # STATUS WHAT CURL-ARGUMENTS…
+    local wanted=$1 what=$2 found
+    shift 2
+    found=$(curl -sS -o /dev/null -w '%{http_code}' "$@") || found="no answer"
+    [ "$found" = "$wanted" ] || fail "$what: $found and not $wanted"
+    echo "   $what: $found"
+}
+asked 200 "it lives" "$base/livez"
+asked 200 "it can serve" "$base/readyz"
+asked 200 "its keys are there" "$base/.well-known/jwks.json"
+asked 200 "its interface is described" "$base/openapi.json"
+asked 401 "strangers are turned away" "$base/v1/tenants"
+if [ -s "$key" ]; then
+    # Not as an argument, which every process on the machine could read.
+    bearer() { printf 'header = "Authorization: Bearer %s"\n' "$(cat "$key")" | asked_with "$@"; }
+    asked_with() { local wanted=$1 what=$2; shift 2; asked "$wanted" "$what" --config - "$@"; }
+    bearer 200 "the first administrator gets in" "$base/v1/tenants"
+fi
+as_service "$program" doctor --config "$file" >"$data/doctor.txt" 2>&1 || { cat "$data/doctor.txt" >&2; fail "doctor found a fault"; }
+echo "installed: $("$program" --version); configuration $file, first administrator's key $key (move it to where you keep secrets)"

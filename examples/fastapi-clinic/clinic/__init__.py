@@ -1,0 +1,1 @@
+"""A small clinic's back office: patients, documents, lab results, live events."""
