@@ -5,7 +5,7 @@ use chancery_crypto::{checkpoint::SignedCheckpoint, merkle, proof::LogProof};
 use chancery_domain::{
     TenantId, Timestamp,
     audit::{
-        EventFilter, EventKind,
+        EventFilter, EventKind, QueuedEvent,
         guard::{self, Finding, IntegrityCheck},
         months::{self as log_months, MonthPart},
         retention::{self, Purge, Tended},
@@ -14,7 +14,7 @@ use chancery_domain::{
     },
     backups,
     certificates::{PackVerdict, verify_pack},
-    ids::{CertificateId, EventId},
+    ids::{CertificateId, EventId, RequestId},
 };
 use serde_json::{Value, json};
 
@@ -31,6 +31,7 @@ backends! {
     what_is_held_stays_until_two_people_let_it_go,
     keeping_less_takes_two_people_and_then_goes_by_itself,
     a_purge_that_the_log_does_not_tell_of_is_damage,
+    a_forged_order_hides_nothing_and_lets_nothing_go,
     a_month_waits_for_every_sink_that_was_handed_something,
 }
 
@@ -276,6 +277,76 @@ async fn a_purge_that_the_log_does_not_tell_of_is_damage(backend: Backend) {
     let found = guard::inspect(&app.instance, tenant(&clinic)).await.unwrap();
     assert!([2, 3, 4].iter().all(|at| found.contains(&missing(*at))), "{found:?}");
     assert!(backups::prove(&app.instance, tenant(&clinic)).await.is_err());
+}
+
+/// An order as it would lie in the queue, and the row that it is for: by who can write the store, and holds no key.
+fn forged(clinic: &Clinic, at: u64, certificate: CertificateId, now: Timestamp) -> (QueuedEvent, Purge) {
+    let bytes = [u8::try_from(at).unwrap(); 16];
+    let (event, request) = (EventId::from_bytes(bytes), RequestId::from_bytes(bytes));
+    let kind = EventKind::PurgeOrdered.as_str().to_owned();
+    let core = json!({"action": "D", "actor": {"auth": "system", "kind": "system", "ref": "system"},
+        "detail": {"certificate": certificate.to_string(), "end": at + 1, "events": 1, "first": at, "month": "2020-01"},
+        "event_id": event.to_string(), "occurred_at": now.to_string(), "outcome": 0, "recorded_at": now.to_string(),
+        "request_id": request.to_string(), "tenant_id": clinic.id, "type": kind});
+    let (tenant, actor, core) = (tenant(clinic), "system".to_owned(), core.to_string());
+    let queued = QueuedEvent {
+        tenant,
+        id: event,
+        recorded_at: now,
+        kind,
+        actor,
+        resource: None,
+        outcome: 0,
+        request,
+        core,
+        sealed: None,
+    };
+    let month = "2020-01".parse().unwrap();
+    let (first, end, begun_at) = (at, at + 1, now);
+    (queued, Purge { first, end, month, events: 1, next: first, certificate, event, begun_at, ended_at: None })
+}
+
+async fn a_forged_order_hides_nothing_and_lets_nothing_go(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("ours").await;
+    // Without a certificate, with one of something else, and with one that names other places.
+    let other = issue(&app, &clinic).await["id"].as_str().unwrap().parse::<CertificateId>().unwrap();
+    two_months(&app, &clinic).await;
+    six_years(&app);
+    let purged = purge(&app, &clinic).await.ok()["purges"].clone();
+    let real = purged[1]["certificate_id"].as_str().unwrap().parse::<CertificateId>().unwrap();
+    for certificate in [CertificateId::from_bytes([1; 16]), other, real] {
+        app.post(&clinic.service, "/v1/audit/events", json!({"type": "app.crime"})).await.created();
+        sequence::checkpoint(&app.instance, tenant(&clinic)).await.unwrap();
+        let crime = app.events(&clinic.auditor, "app.crime").await.pop().unwrap();
+        let at = crime["index"].as_u64().unwrap();
+        let (order, purge) = forged(&clinic, at, certificate, app.instance.now());
+        app.instance.store().append_events(&[order]).await.unwrap();
+        let mut tx = app.instance.store().begin(tenant(&clinic)).await.unwrap();
+        tx.insert_purge(&purge).await.unwrap();
+        tx.commit().await.unwrap();
+        sequence::checkpoint(&app.instance, tenant(&clinic)).await.unwrap();
+        // We do not do it ourselves, and say of it nothing to anybody.
+        assert_eq!(retention::tend(&app.instance, tenant(&clinic)).await.unwrap(), Tended::default());
+        let path = format!("/v1/audit/events/{}", crime["id"].as_str().unwrap());
+        app.get(&clinic.auditor, &path).await.ok();
+        let listed =
+            app.get(&clinic.auditor, "/v1/audit/events?from=2020-01-01T00:00:00Z&to=2020-02-01T00:00:00Z").await;
+        assert!(listed.ok()["purged"].as_array().is_none_or(Vec::is_empty));
+        // Who did it past us is found.
+        let mut tx = app.instance.store().begin(tenant(&clinic)).await.unwrap();
+        assert_eq!(tx.purge_events(&purge, at + 1, &[]).await.unwrap(), 1);
+        tx.commit().await.unwrap();
+        let mut tx = app.instance.store().begin(tenant(&clinic)).await.unwrap();
+        tx.end_purge(at, app.instance.now()).await.unwrap();
+        tx.commit().await.unwrap();
+        let found = guard::inspect(&app.instance, tenant(&clinic)).await.unwrap();
+        assert!(found.contains(&Finding { check: IntegrityCheck::EntryMissing, at }), "{certificate}: {found:?}");
+        assert!(backups::prove(&app.instance, tenant(&clinic)).await.is_err());
+    }
+    // What was ordered in truth is believed as before.
+    let found = guard::inspect(&app.instance, tenant(&clinic)).await.unwrap();
+    assert_eq!(found.len(), 3, "{found:?}");
 }
 
 async fn a_month_waits_for_every_sink_that_was_handed_something(backend: Backend) {

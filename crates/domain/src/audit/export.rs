@@ -104,8 +104,9 @@ impl Export {
     ///
     /// [`ReadAuditError`] if the store does not answer.
     pub async fn end(self, instance: &Instance) -> Result<Exported, ReadAuditError> {
+        let ring = instance.keyring(self.tenant).await?;
         let mut view = instance.store().view(self.tenant).await?;
-        let purged = purged_between(&mut *view, self.filter.from, self.filter.to).await?;
+        let purged = purged_between(&mut *view, &ring, self.filter.from, self.filter.to).await?;
         Ok(Exported { events: self.events, head: self.head, purged })
     }
 }

@@ -237,13 +237,14 @@ pub(super) async fn logged(
     filter: &EventFilter,
 ) -> Result<(Vec<LoggedEvent>, Vec<Purge>), ReadAuditError> {
     sequence::sequence(instance, tenant).await?;
+    let ring = instance.keyring(tenant).await?;
     let mut view = instance.store().view(tenant).await?;
     let events = view.logged_events(filter).await?;
     // The store is asked only where something can be: most look for what no tenant may let go yet.
     if is_too_young(instance.now(), filter.from) {
         return Ok((events, Vec::new()));
     }
-    Ok((events, purged_between(&mut *view, filter.from, filter.to).await?))
+    Ok((events, purged_between(&mut *view, &ring, filter.from, filter.to).await?))
 }
 
 async fn proofs_of(

@@ -77,7 +77,7 @@ pub async fn prove(instance: &Instance, tenant: TenantId) -> Result<Proven, Proo
         }
     }
     let head = view.log_head().await?;
-    let purged = Purged::told(&mut *view).await?;
+    let purged = Purged::told(&mut *view, &ring).await?;
     let mut tree = Frontier::default();
     while tree.size() < head.size {
         let filter = EventFilter::after(tree.size().checked_sub(1), PAGE);

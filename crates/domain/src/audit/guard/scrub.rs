@@ -243,7 +243,11 @@ async fn look(
         Err(error) => return Err(error.into()),
     };
     let whole = check_head(&mut *view, tenant, head, &mut found).await?;
-    let purged = Purged::told(&mut *view).await?;
+    let purged = match &lease {
+        Some(lease) => Purged::told(&mut *view, &lease.keyring).await?,
+        // Nobody can say then which certificate is the tenant's.
+        None => Purged::default(),
+    };
     let tiles = head.size.div_ceil(TILE);
     if cycle.scrub.tile > tiles {
         // Where it stood there is nothing any more: the log was put back.

@@ -20,6 +20,7 @@ use crate::{
     time::Timestamp,
 };
 
+mod destruction;
 mod holds;
 mod month;
 mod plan;
@@ -28,6 +29,7 @@ mod purge;
 mod purged;
 mod stands;
 
+pub use destruction::Destruction;
 pub use holds::{HoldWanted, lift, place};
 pub use month::Month;
 pub(super) use plan::rest;

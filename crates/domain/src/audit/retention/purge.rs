@@ -7,7 +7,7 @@
 use chancery_crypto::Phi;
 
 use super::{
-    Hold, KEPT, Month, Purge, RetentionError,
+    Hold, KEPT, Month, Purge, Purged, RetentionError,
     plan::{Span, SpanStanding, spans},
 };
 use crate::{
@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// The kind of certificate that says events were destroyed, and what it states.
-const CERTIFICATE_KIND: &str = "retention-destruction";
+pub(super) const CERTIFICATE_KIND: &str = "retention-destruction";
 const CERTIFICATE_CODE: &str = "retention-ended";
 /// How many places one transaction lets go.
 const BATCH: u64 = 1_000;
@@ -283,8 +283,20 @@ async fn carry_out(instance: &Instance, tenant: TenantId, batches: u32) -> Resul
     }
     // The orders are in the log and under a signed head before anything is gone.
     sequence::checkpoint(instance, tenant).await?;
+    let ring = instance.keyring(tenant).await?;
+    let told = Purged::told(&mut *instance.store().fresh_view(tenant).await?, &ring).await?;
     let (mut gone, mut left) = (0, batches);
     for purge in open {
+        if !told.has(&purge) {
+            tracing::error!(
+                %tenant,
+                code = "purge_forged",
+                first = purge.first,
+                "A PURGE OF THE LOG OF `{tenant}` WAS NOT ORDERED: no event of the log with a certificate of the tenant tells of it. \
+                 Nothing goes for it. Somebody wrote it into the store; see docs/guides/retention-and-erasure.md"
+            );
+            continue;
+        }
         match let_go(instance, tenant, purge, &mut left, &mut gone).await {
             // Another node goes on with it.
             Err(RetentionError::Failed(Failure::Store(StoreError::Changed(_)))) => {}
@@ -305,9 +317,6 @@ async fn let_go(
     left: &mut u32,
     gone: &mut u64,
 ) -> Result<(), RetentionError> {
-    if instance.store().fresh_view(tenant).await?.logged_event(purge.event).await?.is_none() {
-        return Ok(());
-    }
     let mut seen: Option<Vec<Hold>> = None;
     while purge.next < purge.end {
         if *left == 0 {

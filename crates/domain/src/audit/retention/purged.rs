@@ -1,10 +1,13 @@
 //! What of a log was purged, as the log itself tells: rows alone are not believed.
 
+use chancery_crypto::Jwk;
 use serde_json::Value;
 
-use super::{KEPT, MIN_MONTHS, Month, Purge};
+use super::{Destruction, KEPT, MIN_MONTHS, Month, Purge};
 use crate::{
-    audit::{EventKind, guard::is_in_tree},
+    audit::guard::is_in_tree,
+    instance::Failure,
+    keyring::{DeclaredKey, Keyring, Managed, declared::declared},
     store::{StoreError, View},
     time::Timestamp,
 };
@@ -14,19 +17,28 @@ use crate::{
 pub struct Purged(Vec<Purge>);
 
 impl Purged {
-    /// Those of a log. A row without its event in the tree is left out: what it says is missing is damage then.
+    /// Those of a log. A row without its event in the tree, and without the certificate that the event names, signed by a key of
+    /// `ring`, is left out: what it says is missing is damage then.
     ///
     /// # Errors
     ///
     /// [`StoreError`] if the store does not answer.
-    pub async fn told(view: &mut dyn View) -> Result<Self, StoreError> {
+    pub(crate) async fn told(view: &mut dyn View, ring: &Keyring) -> Result<Self, StoreError> {
         let purges = match view.purges().await {
             Err(StoreError::Damaged(_)) => return Ok(Self::default()),
             purges => purges?,
         };
+        if purges.is_empty() {
+            return Ok(Self::default());
+        }
+        let keys = match declared(view, ring, Managed::Certificate).await {
+            Err(Failure::Store(error @ StoreError::Unavailable(_))) => return Err(error),
+            // Then no certificate can be believed.
+            keys => keys.unwrap_or_default(),
+        };
         let mut told = Vec::with_capacity(purges.len());
         for purge in purges {
-            match is_told(view, &purge).await {
+            match is_told(view, &purge, &keys).await {
                 Ok(true) => told.push(purge),
                 Ok(false) | Err(StoreError::Damaged(_)) => {}
                 Err(error) => return Err(error),
@@ -38,6 +50,11 @@ impl Purged {
     /// Whether the event at a place is gone or going by order.
     pub fn covers(&self, index: u64) -> bool {
         self.0.iter().any(|purge| (purge.first..purge.end).contains(&index))
+    }
+
+    /// Whether this very purge is one of them.
+    pub(super) fn has(&self, purge: &Purge) -> bool {
+        self.0.iter().any(|told| told.first == purge.first && told.end == purge.end && told.event == purge.event)
     }
 
     /// Whether something between these places is.
@@ -69,10 +86,11 @@ impl Purged {
 /// [`StoreError`].
 pub(in crate::audit) async fn purged_between(
     view: &mut dyn View,
+    ring: &Keyring,
     from: Timestamp,
     to: Timestamp,
 ) -> Result<Vec<Purge>, StoreError> {
-    let mut purges = view.purges().await?;
+    let Purged(mut purges) = Purged::told(view, ring).await?;
     purges.retain(|purge| purge.month.start() < to && purge.month.next().start() > from);
     Ok(purges)
 }
@@ -83,16 +101,32 @@ pub(in crate::audit) fn is_too_young(now: Timestamp, from: Timestamp) -> bool {
     from >= Month::of(now).minus(MIN_MONTHS).next().start()
 }
 
-/// Whether an event of the log tells of this purge: its bytes give the leaf that the tree has at its place.
-async fn is_told(view: &mut dyn View, purge: &Purge) -> Result<bool, StoreError> {
-    let Some(logged) = view.logged_event(purge.event).await? else { return Ok(false) };
-    let Ok(core) = serde_json::from_str::<Value>(&logged.event.core) else { return Ok(false) };
-    let count = |name: &str| core.pointer(&format!("/detail/{name}")).and_then(Value::as_u64);
-    let says = core.get("type").and_then(Value::as_str) == Some(EventKind::PurgeOrdered.as_str())
-        && count("first") == Some(purge.first)
-        && count("end") == Some(purge.end)
-        && count("events") == Some(purge.events);
-    Ok(says && is_in_tree(view, &logged).await?)
+/// Whether an event of the log tells of this purge, its bytes give the leaf that the tree has at its place, and a certificate
+/// says the same that a key of the tenant signed within its time in the log.
+///
+/// A key that was revoked since vouches for what was logged before that, or as far as its revocation says: otherwise the loss
+/// of a key would make every older purge look like damage.
+async fn is_told(view: &mut dyn View, purge: &Purge, keys: &[DeclaredKey]) -> Result<bool, StoreError> {
+    let Some(ordered) = view.logged_event(purge.event).await? else { return Ok(false) };
+    let Some(certificate) = view.certificate(purge.certificate).await? else { return Ok(false) };
+    let Some(issued) = view.logged_event(certificate.event).await? else { return Ok(false) };
+    let Ok(core) = serde_json::from_str::<Value>(&ordered.event.core) else { return Ok(false) };
+    let publics: Vec<Jwk> = keys.iter().map(|key| key.jwk.clone()).collect();
+    let Some(said) = Destruction::certified(&certificate.envelope, &publics) else { return Ok(false) };
+    let in_time = |key: &DeclaredKey| {
+        key.first_index.is_some_and(|first| first < issued.index)
+            && key.last_index.is_none_or(|last| issued.index < last)
+            && key.last_valid_index.is_none_or(|last| issued.index <= last)
+    };
+    let same = said.certificate == purge.certificate
+        && said.tenant == ordered.event.tenant
+        && Some(&said.origin) == view.log_origin().await?.as_ref()
+        && (said.first, said.end, said.events, said.month) == (purge.first, purge.end, purge.events, purge.month);
+    Ok(same
+        && said.is_ordered_by(&core)
+        && keys.iter().any(|key| key.key_id == said.key_id && in_time(key))
+        && is_in_tree(view, &issued).await?
+        && is_in_tree(view, &ordered).await?)
 }
 
 #[cfg(test)]

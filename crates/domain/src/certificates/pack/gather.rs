@@ -75,7 +75,7 @@ pub(super) async fn gather(
             }
         }
         PackScope::Range { from, to } => {
-            let issued = held.take_span(view, *from, *to, size).await?;
+            let issued = held.take_span(view, ring, *from, *to, size).await?;
             for id in issued {
                 held.take_certificate(view, id, size).await?;
             }
@@ -137,6 +137,7 @@ impl Held {
     async fn take_span(
         &mut self,
         view: &mut dyn View,
+        ring: &Keyring,
         from: Timestamp,
         to: Timestamp,
         size: u64,
@@ -169,7 +170,7 @@ impl Held {
         }
         // A range with holes shows nothing.
         if taken != end - first {
-            if Purged::told(view).await?.meets(first, end) {
+            if Purged::told(view, ring).await?.meets(first, end) {
                 return Err(
                     Faults::one("/from", "purged", "events of this time were purged; ask for a later one").into()
                 );

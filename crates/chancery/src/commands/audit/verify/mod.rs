@@ -9,12 +9,15 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use chancery_crypto::{
-    Ed25519PublicKey, Jwk,
+    Ed25519PublicKey, Jwk, canonical,
     checkpoint::{Checkpoint, SignedCheckpoint, VerifierKey, epoch_split},
     merkle::{self, Hash},
     tiles::Tiles,
 };
-use chancery_domain::{Clock as _, audit::EventKind};
+use chancery_domain::{
+    Clock as _,
+    audit::{EventKind, retention::Destruction},
+};
 use clap::Args;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -104,7 +107,7 @@ async fn check(api: &Api, args: &VerifyArgs, checks: &mut Vec<Check>) -> Result<
     };
     let note = fetch(api, "/v1/audit/checkpoint").await?;
     let note = String::from_utf8(note).context("the checkpoint is no text; is --url a Chancery?")?;
-    let keys = log_keys(api).await?;
+    let keys = public_keys(api, "log").await?;
     let Some((key_id, head)) = signed(&note, &keys) else {
         hold("checkpoint", false, String::new(), "no log key of this tenant signed it");
         return Ok(false);
@@ -175,25 +178,43 @@ async fn check(api: &Api, args: &VerifyArgs, checks: &mut Vec<Check>) -> Result<
     Ok(true)
 }
 
-/// Which places were purged, as events of the log tell that are under the signed head.
+/// Which places were purged, as events of the log tell that are under the signed head, and certificates that keys of the tenant
+/// signed. An event alone is not believed: who can write the store puts one into the queue.
 async fn purged(api: &Api, leaves: &mut Leaves, head: &Checkpoint) -> Result<Vec<Range<u64>>> {
     let mut spans = Vec::new();
-    for purge in list(&api.get("/v1/audit/retention").await?, "purges")? {
-        let id = purge.get("event_id").and_then(Value::as_str).unwrap_or_default();
-        let event = api.get(&format!("/v1/audit/events/{id}")).await?;
+    let retention = api.get("/v1/audit/retention").await?;
+    let purges = list(&retention, "purges")?;
+    let signers = if purges.is_empty() { Vec::new() } else { public_keys(api, "certificate").await? };
+    for purge in purges {
+        let text = |name: &str| purge.get(name).and_then(Value::as_str).unwrap_or_default();
+        let Some(event) = existing(api, &format!("/v1/audit/events/{}", text("event_id"))).await? else { continue };
+        let path = format!("/v1/certificates/{}", text("certificate_id"));
+        let Some(certificate) = existing(api, &path).await? else { continue };
+        let envelope = certificate.get("envelope").context("a certificate without an envelope")?;
+        let envelope = canonical::to_vec(envelope).context("an envelope is not canonical JSON")?;
+        let Some(said) = Destruction::certified(&envelope, &signers) else { continue };
         let index = event.get("index").and_then(Value::as_u64).context("an event without an index")?;
         if index >= head.size || Events::default().take(api, leaves, head, index, &event).await?.is_err() {
             continue;
         }
         let core = event.get("core").and_then(Value::as_str).unwrap_or_default();
         let core: Value = serde_json::from_str(core).context("a leaf is no JSON")?;
-        let place = |name: &str| core.pointer(&format!("/detail/{name}")).and_then(Value::as_u64);
-        let ordered = core.get("type").and_then(Value::as_str) == Some(EventKind::PurgeOrdered.as_str());
-        if let (true, Some(first), Some(end)) = (ordered, place("first"), place("end")) {
-            spans.push(first..end);
+        if said.is_ordered_by(&core) && said.origin == epoch_split(&head.origin).0 {
+            spans.push(said.first..said.end);
         }
     }
     Ok(spans)
+}
+
+/// What is at a path; none if there is nothing.
+async fn existing(api: &Api, path: &str) -> Result<Option<Value>> {
+    let (status, bytes) = api.exchange(Method::GET, path, None).await?;
+    let answer: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+    match status.as_u16() {
+        200 => Ok(Some(answer)),
+        404 | 422 => Ok(None),
+        other => bail!("{}", crate::commands::client::explain(other, &answer)),
+    }
 }
 
 /// The bytes at a path.
@@ -206,14 +227,14 @@ async fn fetch(api: &Api, path: &str) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The public halves of the tenant's log key, as the server says.
-async fn log_keys(api: &Api) -> Result<Vec<Jwk>> {
-    let answer = api.get("/v1/keys?managed=log").await?;
+/// The public halves of the tenant's key for this use, as the server says.
+async fn public_keys(api: &Api, managed: &str) -> Result<Vec<Jwk>> {
+    let answer = api.get(&format!("/v1/keys?managed={managed}")).await?;
     let mut keys = Vec::new();
     for key in list(&answer, "items")? {
         for version in list(key, "versions")? {
             if let Some(jwk) = version.get("public_jwk").filter(|jwk| !jwk.is_null()) {
-                keys.push(serde_json::from_value(jwk.clone()).context("a log key is no JWK")?);
+                keys.push(serde_json::from_value(jwk.clone()).context("a key is no JWK")?);
             }
         }
     }
