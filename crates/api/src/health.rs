@@ -34,7 +34,7 @@ pub(crate) async fn livez(_: Request) -> Json<HealthBody> {
 }
 
 /// The store takes changes, so the audit log takes events and has room for this month's, no log is known to be forked, put back or
-/// damaged, witnesses are not missing where they are a must, and the platform's keys open.
+/// damaged, no queue stands still, witnesses are not missing where they are a must, and the platform's keys open.
 #[utoipa::path(get, path = "/readyz", tag = "operations", responses((status = 200, description = "It can serve.", body = HealthBody)))]
 pub(crate) async fn readyz(State(app): State<App>, _: Request) -> Result<Json<HealthBody>, Problem> {
     app.readiness.of(check(&app.instance)).await?;
@@ -45,7 +45,8 @@ async fn check(instance: &Instance) -> Result<(), Problem> {
     instance.store().ping().await.map_err(|error| Problem::failed(Code::DependencyUnavailable, &error))?;
     // Whose it is, the log lines of the jobs say.
     let guard = instance.guard();
-    if instance.forked_log().or_else(|| guard.damaged_log()).is_some() || guard.is_unwitnessed(instance.now()) {
+    let sound = instance.forked_log().or_else(|| guard.damaged_log()).is_none() && !guard.is_stuck();
+    if !sound || guard.is_unwitnessed(instance.now()) {
         return Err(Problem::new(Code::AuditUnavailable));
     }
     // What comes is queued and nothing is lost, but nothing of this month reaches the log.

@@ -136,6 +136,7 @@ pub struct Metrics {
     integrity_failures: Family<Check, Counter>,
     scrubbed: Counter,
     unwitnessed: Gauge<u64, AtomicU64>,
+    queue_stuck: Gauge<u64, AtomicU64>,
     archived: Counter,
     archives_failed: Counter,
     purged: Counter,
@@ -199,6 +200,7 @@ impl Metrics {
             integrity_failures: Family::default(),
             scrubbed: Counter::default(),
             unwitnessed: Gauge::default(),
+            queue_stuck: Gauge::default(),
             archived: Counter::default(),
             archives_failed: Counter::default(),
             purged: Counter::default(),
@@ -309,6 +311,12 @@ impl Metrics {
             "Time since a quorum of witnesses signed a head of the platform's log; 0 without witnesses",
             Unit::Seconds,
             metrics.unwitnessed.clone(),
+        );
+        registry.register_with_unit(
+            "chancery_audit_queue_stuck",
+            "For how long the oldest event of a log's queue has been the oldest, as looked at once a minute; the longest of all logs",
+            Unit::Seconds,
+            metrics.queue_stuck.clone(),
         );
         registry.register(
             "chancery_audit_archived",
@@ -492,6 +500,7 @@ impl Metrics {
             catch_up(&self.integrity_failures.get_or_create(&Check { check: check.as_str() }), count);
         }
         catch_up(&self.scrubbed, instance.guard().rows_scrubbed());
+        self.queue_stuck.set(instance.guard().stuck_seconds());
         self.unwitnessed.set(instance.guard().unwitnessed_seconds(instance.now()).unwrap_or(0));
         let asked = instance.key_sets().fetches();
         for (class, count) in [("fetched", asked.fetched), ("failed", asked.failed)] {

@@ -405,6 +405,10 @@ impl<D: Driver> AuditWrites for Rows<D> {
         self.refer(events).await
     }
 
+    async fn drop_queued(&mut self, events: &[EventId]) -> Result<(), StoreError> {
+        self.execute(UNQUEUE, [Value::list(events)]).await.map(drop)
+    }
+
     async fn put_tile(&mut self, id: TileId, hashes: &[u8]) -> Result<(), StoreError> {
         let changed =
             self.execute(PUT_TILE, [i64::from(id.level).into(), Value::count(id.index), Value::bytes(hashes)]).await?;

@@ -634,6 +634,9 @@ impl AuditWrites for FaultyTx {
     async fn log_events(&mut self, events: &[LoggedEvent]) -> Result<(), StoreError> {
         self.within.log_events(events).await
     }
+    async fn drop_queued(&mut self, events: &[EventId]) -> Result<(), StoreError> {
+        self.within.drop_queued(events).await
+    }
 
     async fn put_tile(&mut self, id: TileId, hashes: &[u8]) -> Result<(), StoreError> {
         self.within.put_tile(id, hashes).await

@@ -19,7 +19,7 @@ use chancery_crypto::{
 use chancery_domain::{
     TenantId,
     audit::{
-        StoredCheckpoint,
+        QueuedEvent, StoredCheckpoint,
         guard::{self, Answered, NotedHead, Pin, PinError, Pins, Scrub, Witness, WitnessError, WitnessPort, Witnesses},
         sequence::{self, SequenceError},
     },
@@ -38,6 +38,8 @@ backends! {
     a_row_of_a_noted_head_is_not_believed,
     an_anchor_is_given_for_the_head_that_was_told_of_alone,
     a_tenant_that_is_gone_is_told_of_until_that_is_accepted,
+    an_event_that_is_queued_again_stops_nothing,
+    another_event_under_the_id_of_a_logged_one_is_left_out_and_told_of,
 }
 
 fn tenant(clinic: &Clinic) -> TenantId {
@@ -85,6 +87,67 @@ async fn a_head_is_told_of_in_the_platforms_log(backend: Backend) {
     sequence::checkpoint(&app.instance, tenant(&clinic)).await.unwrap();
     assert!(guard::note_head(&app.instance, tenant(&clinic)).await.unwrap());
     assert!(!guard::note_head(&app.instance, tenant(&clinic)).await.unwrap());
+}
+
+async fn append(app: &TestApp, clinic: &Clinic) {
+    app.post(&clinic.service, "/v1/audit/events", json!({"type": "app.visit"})).await.created();
+}
+
+/// An event of the log as it was queued.
+async fn queued(app: &TestApp, clinic: &Clinic) -> QueuedEvent {
+    append(app, clinic).await;
+    sequence::sequence(&app.instance, tenant(clinic)).await.unwrap();
+    let told = app.events(&clinic.auditor, "app.visit").await.pop().unwrap();
+    let id = told["id"].as_str().unwrap().parse().unwrap();
+    app.instance.store().view(tenant(clinic)).await.unwrap().logged_event(id).await.unwrap().unwrap().event
+}
+
+async fn in_queue(app: &TestApp, clinic: &Clinic) -> usize {
+    app.instance.store().view(tenant(clinic)).await.unwrap().queued_events(100).await.unwrap().len()
+}
+
+/// As when the answer of a commit is lost, and its events are logged before they are appended again.
+async fn an_event_that_is_queued_again_stops_nothing(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("ours").await;
+    let event = queued(&app, &clinic).await;
+    app.instance.store().append_events(&[event]).await.unwrap();
+    append(&app, &clinic).await;
+    sequence::sequence(&app.instance, tenant(&clinic)).await.unwrap();
+    assert_eq!(in_queue(&app, &clinic).await, 0);
+    assert_eq!(app.events(&clinic.auditor, "app.visit").await.len(), 2, "once each");
+    assert_eq!(guard::inspect(&app.instance, tenant(&clinic)).await.unwrap(), []);
+}
+
+async fn another_event_under_the_id_of_a_logged_one_is_left_out_and_told_of(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("ours").await;
+    let event = queued(&app, &clinic).await;
+    // Also of another month, where PostgreSQL has no such id.
+    for days in [0, 400] {
+        let at = event.recorded_at.plus_seconds(-86_400 * days);
+        let forged = QueuedEvent { recorded_at: at, core: event.core.replace("app.visit", "app.other"), ..event.clone() };
+        app.instance.store().append_events(&[forged.clone()]).await.unwrap();
+        append(&app, &clinic).await;
+        sequence::sequence(&app.instance, tenant(&clinic)).await.unwrap();
+        assert_eq!(in_queue(&app, &clinic).await, 1, "the forged one alone");
+        assert!(app.events(&clinic.auditor, "app.other").await.is_empty());
+        assert_eq!(guard::look_at_queue(&app.instance, tenant(&clinic)).await.unwrap(), None);
+        app.clock.advance_seconds(61);
+        assert_eq!(guard::look_at_queue(&app.instance, tenant(&clinic)).await.unwrap(), Some(61));
+        // What readiness found is kept for a second.
+        if days == 0 {
+            app.anonymous("GET", "/readyz", None).await.refused(503, "audit.unavailable");
+        }
+        assert!(crate::metrics::scrape(&app).await.contains("chancery_audit_queue_stuck_seconds 61\n"));
+        let mut tx = app.instance.store().begin(tenant(&clinic)).await.unwrap();
+        tx.drop_queued(&[forged.id]).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(guard::look_at_queue(&app.instance, tenant(&clinic)).await.unwrap(), None);
+    }
+    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+    app.anonymous("GET", "/readyz", None).await.ok();
+    assert_eq!(app.events(&clinic.auditor, "app.visit").await.len(), 3);
 }
 
 async fn what_nobody_changed_is_as_written(backend: Backend) {

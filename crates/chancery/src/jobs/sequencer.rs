@@ -9,7 +9,7 @@ use std::{
 use chancery_api::Metrics;
 use chancery_domain::{
     Instance, TenantId,
-    audit::{self, sequence::SequenceError},
+    audit::{self, guard, sequence::SequenceError},
 };
 use tokio::sync::watch;
 
@@ -71,9 +71,25 @@ impl Sequencer {
                 let others = tenants.iter().map(|entry| entry.id).filter(|id| !id.is_platform());
                 for tenant in std::iter::once(TenantId::PLATFORM).chain(others) {
                     self.sequence(tenant).await;
+                    self.look(tenant).await;
                 }
             }
             Err(error) => tracing::warn!(error = format!("{error:#}"), "Could not list the tenants for the sequencer"),
+        }
+    }
+
+    /// A queue that was to move and did not makes this process not ready.
+    async fn look(&self, tenant: TenantId) {
+        match guard::look_at_queue(&self.instance, tenant).await {
+            Ok(None) => {}
+            Ok(Some(seconds)) => tracing::error!(
+                %tenant,
+                code = "log_stuck",
+                seconds,
+                "THE QUEUE OF THE AUDIT LOG OF `{tenant}` HAS NOT MOVED FOR {seconds} s: what is in it is durable, and not in the log. \
+                 The lines before this one say why; see docs/guides/audit.md"
+            ),
+            Err(error) => tracing::warn!(%tenant, error = chain(&error), "Could not look at the queue of `{tenant}`"),
         }
     }
 

@@ -205,6 +205,8 @@ pub trait AuditWrites {
     /// Moves queued events into the log and takes them out of the queue. Fails with
     /// [`StoreError::Changed`]`("queue")` if one of them is no longer queued.
     async fn log_events(&mut self, events: &[LoggedEvent]) -> Result<(), StoreError>;
+    /// Takes events out of the queue that are in the log already.
+    async fn drop_queued(&mut self, events: &[EventId]) -> Result<(), StoreError>;
     /// Writes a tile, replacing a narrower one.
     async fn put_tile(&mut self, id: TileId, hashes: &[u8]) -> Result<(), StoreError>;
     /// Moves the head. [`StoreError::Changed`]`("log")` if it is not at `from`: somebody else sequenced.

@@ -9,7 +9,7 @@ use chancery_crypto::{
     tiles::{TileError, TileId, Tiles, TreeBuilder},
 };
 
-use super::{LogHead, LoggedEvent, StoredCheckpoint, guard};
+use super::{LogHead, LoggedEvent, QueuedEvent, StoredCheckpoint, guard};
 use crate::{
     Instance,
     ids::TenantId,
@@ -24,6 +24,8 @@ use crate::{
 
 /// How many events one transaction moves at most.
 const BATCH: u32 = 1_024;
+/// By how many seconds an event's time may differ from that of its id.
+const ODD_SECONDS: u64 = 24 * 60 * 60;
 /// How often a lost race against another node is tried again.
 const RACES: u32 = 8;
 
@@ -92,14 +94,34 @@ async fn move_batch(instance: &Instance, tenant: TenantId) -> Result<(LogHead, b
         return Ok((view.log_head().await?, true));
     }
     drop(view);
+    match try_batch(instance, tenant, false).await {
+        // One of them is in the log already: each is looked for there.
+        Err(SequenceError::Failed(Failure::Store(StoreError::Taken(_)))) => try_batch(instance, tenant, true).await,
+        moved => moved,
+    }
+}
 
+/// Moves one batch; where something is `doubtful`, without what is in the log already.
+async fn try_batch(
+    instance: &Instance,
+    tenant: TenantId,
+    doubtful: bool,
+) -> Result<(LogHead, bool), SequenceError> {
     let mut tx = instance.store().begin(tenant).await?;
-    let queued = tx.queued_events(BATCH).await?;
+    let mut queued = tx.queued_events(BATCH).await?;
     let before = tx.log_head().await?;
+    let done = queued.len() < usize::try_from(BATCH).unwrap_or(usize::MAX);
+    // In PostgreSQL an id is unique within its month alone, and an id says of which month it is.
+    if doubtful || queued.iter().any(is_odd) {
+        queued = without_logged(&mut *tx, tenant, queued).await?;
+        if queued.is_empty() {
+            tx.commit().await?;
+            return Ok((before, true));
+        }
+    }
     if queued.is_empty() {
         return Ok((before, true));
     }
-    let done = queued.len() < usize::try_from(BATCH).unwrap_or(usize::MAX);
     let mut tree = resume(&mut *tx, tenant, before).await?;
     let mut logged = Vec::with_capacity(queued.len());
     for event in queued {
@@ -116,6 +138,40 @@ async fn move_batch(instance: &Instance, tenant: TenantId) -> Result<(LogHead, b
     }
     tx.commit().await?;
     Ok((after, done))
+}
+
+/// Whether an event was recorded at another time than its id says that it was made.
+fn is_odd(event: &QueuedEvent) -> bool {
+    event.recorded_at.as_seconds().abs_diff(event.id.made_at().as_seconds()) > ODD_SECONDS
+}
+
+/// Takes out of the queue what is in the log already: a commit whose answer was lost was done a second time. Another event under
+/// an id of the log is none of ours; it stays in the queue, where it is seen ([`guard::look_at_queue`]), and holds up nobody.
+async fn without_logged(
+    tx: &mut dyn crate::store::Tx,
+    tenant: TenantId,
+    queued: Vec<QueuedEvent>,
+) -> Result<Vec<QueuedEvent>, StoreError> {
+    let (mut fresh, mut again) = (Vec::with_capacity(queued.len()), Vec::new());
+    for event in queued {
+        match tx.logged_event(event.id).await {
+            Ok(None) => fresh.push(event),
+            Ok(Some(logged)) if logged.leaf_hash == merkle::leaf_hash(event.core.as_bytes()) => again.push(event.id),
+            Ok(Some(_)) | Err(StoreError::Damaged(_)) => tracing::error!(
+                %tenant,
+                event = %event.id,
+                code = "log_conflict",
+                "THE QUEUE OF `{tenant}` HAS ANOTHER EVENT UNDER THE ID OF ONE THAT IS IN THE LOG: it was put there outside of \
+                 Chancery, and stays out of the log. Keep a copy of the store; see docs/guides/audit.md"
+            ),
+            Err(error) => return Err(error),
+        }
+    }
+    if !again.is_empty() {
+        tracing::warn!(%tenant, events = again.len(), "Took events out of the queue that are in the log already");
+        tx.drop_queued(&again).await?;
+    }
+    Ok(fresh)
 }
 
 /// The tree at its stored head, proven to match the stored root before anything is built on it.

@@ -225,6 +225,21 @@ pub async fn an_event_is_logged_once(store: &impl Backend) {
     }
 }
 
+/// What is in the log already is taken out of the queue again, and nothing else, and only of this tenant.
+pub async fn what_is_logged_already_leaves_the_queue(store: &impl Backend) {
+    let logged = with_logged(store, 2).await;
+    let further = queued_event(OURS, 2);
+    store.append_events(&[logged[0].event.clone(), further.clone(), queued_event(THEIRS, 0)]).await.unwrap();
+    let mut tx = begin(store, OURS).await;
+    let again = LoggedEvent { index: 2, ..logged[0].clone() };
+    assert!(tx.log_events(&[again]).await.is_err(), "it is in the log");
+    drop(tx);
+    commit!(store, OURS, .drop_queued(&[logged[0].event.id]));
+    assert_eq!(queued(store, OURS).await, [further]);
+    assert_eq!(queued(store, THEIRS).await.len(), 1);
+    assert_eq!(view(store, OURS).await.logged_events(&everything()).await.unwrap(), logged);
+}
+
 /// Of two that sequence the same events at once, one fails, and the log has each event once.
 pub async fn two_sequencers_do_not_fork_the_log(store: &impl Backend) {
     let events: Vec<QueuedEvent> = (0..5).map(|n| queued_event(OURS, n)).collect();

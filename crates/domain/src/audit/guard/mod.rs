@@ -34,6 +34,7 @@ mod heads;
 mod leaves;
 mod missing;
 mod pin;
+mod queue;
 mod scrub;
 mod witness;
 
@@ -44,7 +45,9 @@ pub(super) use leaves::{is_in_tree, rehash};
 pub use missing::look_for_logs;
 pub use pin::{Gap, Pin, PinError, Pins, accept_pins, accept_restore};
 pub(super) use pin::{behind, pin_head, pinned};
+pub use queue::look_at_queue;
 pub use scrub::{Scrubbed, begin_again, due, inspect, step};
+use queue::Queues;
 pub use witness::{Answered, Cosigned, Witness, WitnessError, WitnessPort, Witnesses, cosign, look_for_witnesses};
 
 codes! {
@@ -222,6 +225,8 @@ pub struct Guard {
     cycles: Mutex<BTreeMap<TenantId, Cycle>>,
     failures: [AtomicU64; IntegrityCheck::ALL.len()],
     rows: AtomicU64,
+    /// Queues that are not empty.
+    queues: Queues,
     /// When a quorum of witnesses signed a head last; before that is known, since when this process asks.
     witnessed: Mutex<Option<Timestamp>>,
 }
@@ -284,6 +289,16 @@ impl Guard {
     pub fn is_unwitnessed(&self, now: Timestamp) -> bool {
         let strict = self.witnesses.get().filter(|witnesses| witnesses.strict);
         strict.is_some_and(|asked| self.unwitnessed_seconds(now).is_some_and(|age| age > asked.max_age_seconds))
+    }
+
+    /// For how long the queue of a log has not moved, in seconds: the longest of all logs.
+    pub fn stuck_seconds(&self) -> u64 {
+        self.queues.stuck_seconds()
+    }
+
+    /// Whether a queue has not moved for too long.
+    pub fn is_stuck(&self) -> bool {
+        self.queues.is_stuck()
     }
 
     fn note_witnessed(&self, at: Timestamp) {
