@@ -27,6 +27,8 @@ impl ToProblem for AppendError {
             Self::Denied(denied) => denied.to_problem(),
             Self::Invalid(faults) => Problem::invalid(faults),
             Self::PhiSuspected(found) => phi_suspected(found),
+            Self::Erased => Problem::new(Code::SubjectErased)
+                .detail("leave the personal texts out, or make the person again with POST /v1/subjects/recreate"),
             Self::Failed(failure) => failure.into(),
         }
     }

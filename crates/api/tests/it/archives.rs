@@ -29,6 +29,7 @@ backends! {
     a_closed_month_is_archived_once_and_still_proves_and_opens_after_the_purge,
     a_month_goes_only_when_its_archive_reads_back,
     what_an_application_said_of_a_person_opens_nowhere_after_the_erasure,
+    a_text_goes_with_its_person_whether_it_came_before_or_after_the_key,
 }
 
 /// A place in memory.
@@ -248,7 +249,7 @@ async fn what_an_application_said_of_a_person_opens_nowhere_after_the_erasure(ba
         let references: Vec<Value> = people.iter().map(|id| json!({"kind": "subject", "id": id})).collect();
         json!({"type": kind, "personal": {"note": "as it was"}, "references": references})
     };
-    // Of one who has a key, of two, of one who has none.
+    // Of one who has a key, of two, of one who had none.
     for (kind, people) in [
         ("app.of-one", &["MRN-other"][..]),
         ("app.of-two", &["MRN-september", "MRN-other"]),
@@ -279,10 +280,44 @@ async fn what_an_application_said_of_a_person_opens_nowhere_after_the_erasure(ba
     }
     let file = shelf.file(&shelf.names()[0]);
     assert_eq!(verify_archive(&file, &trust(&app).await, None).verdict, PackVerdict::Verified);
-    // And nothing more is lost by saying something of a person who is gone.
-    app.post(&clinic.service, "/v1/audit/events", told("app.after", &["MRN-september"])).await.created();
-    let after = app.events(&clinic.auditor, "app.after").await.remove(0);
-    assert_eq!(after["sealed_part"]["note"]["value"], "as it was");
+}
+
+async fn a_text_goes_with_its_person_whether_it_came_before_or_after_the_key(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("ours").await;
+    let told = |kind: &str| {
+        let references = json!([{"kind": "subject", "id": "MRN-9"}]);
+        json!({"type": kind, "personal": {"note": "as it was"}, "references": references})
+    };
+    let note = async |kind: &str| {
+        let event = app.events(&clinic.auditor, kind).await.remove(0);
+        event["sealed_part"]["note"]["value"].clone()
+    };
+    // Nothing was ever sealed for this person: the text makes the key.
+    app.post(&clinic.service, "/v1/audit/events", told("app.before")).await.created();
+    assert_eq!(app.events(&clinic.auditor, "subject.created").await.len(), 1);
+    let batch = json!({"items": [told("app.beside"), {"type": "app.step"}]});
+    app.post(&clinic.service, "/v1/audit/events/batch", batch).await.created();
+    assert_eq!(app.events(&clinic.auditor, "subject.created").await.len(), 1, "one key");
+    for kind in ["app.before", "app.beside"] {
+        assert_eq!(note(kind).await, "as it was", "{kind}");
+    }
+    erase(&app, &clinic, "MRN-9").await.ok();
+    for kind in ["app.before", "app.beside"] {
+        assert_eq!(note(kind).await, Value::Null, "{kind}");
+    }
+    // Nothing more is said of who is gone; without a text the event is taken.
+    let refused = app.post(&clinic.service, "/v1/audit/events", told("app.after")).await;
+    refused.refused(410, "subject.erased");
+    assert!(refused.text().contains("/v1/subjects/recreate"), "{}", refused.text());
+    let batch = json!({"items": [{"type": "app.step"}, told("app.after")]});
+    app.post(&clinic.service, "/v1/audit/events/batch", batch).await.refused(410, "subject.erased");
+    assert!(app.events(&clinic.auditor, "app.after").await.is_empty());
+    let bare = json!({"type": "app.bare", "references": [{"kind": "subject", "id": "MRN-9"}]});
+    app.post(&clinic.service, "/v1/audit/events", bare).await.created();
+    app.post(&clinic.officer, "/v1/subjects/recreate", json!({"subject": "MRN-9"})).await;
+    app.post(&clinic.service, "/v1/audit/events", told("app.again")).await.created();
+    assert_eq!((note("app.again").await, note("app.before").await), (json!("as it was"), Value::Null));
 }
 
 /// At every commit that it makes: the next one finds the file, looks at it, and notes it; never a second one.

@@ -126,7 +126,8 @@ async fn another_event_under_the_id_of_a_logged_one_is_left_out_and_told_of(back
     // Also of another month, where PostgreSQL has no such id.
     for days in [0, 400] {
         let at = event.recorded_at.plus_seconds(-86_400 * days);
-        let forged = QueuedEvent { recorded_at: at, core: event.core.replace("app.visit", "app.other"), ..event.clone() };
+        let forged =
+            QueuedEvent { recorded_at: at, core: event.core.replace("app.visit", "app.other"), ..event.clone() };
         app.instance.store().append_events(&[forged.clone()]).await.unwrap();
         append(&app, &clinic).await;
         sequence::sequence(&app.instance, tenant(&clinic)).await.unwrap();

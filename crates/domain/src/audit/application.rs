@@ -24,7 +24,7 @@ use crate::{
     instance::{Failure, fails},
     keyring::{Keyring, Managed, OpenSubject},
     records::Purpose,
-    subjects::lend,
+    subjects::{SubjectError, lend},
     time::Timestamp,
 };
 
@@ -105,12 +105,27 @@ pub enum AppendError {
     /// The tenant is locked down, and it looks as if personal data were in it: where, and what it looks like.
     #[error("it looks as if personal data were in it")]
     PhiSuspected(Vec<(String, Detector)>),
+    /// It says something of a person who was erased.
+    #[error("the person was erased")]
+    Erased,
     /// Something beneath failed.
     #[error(transparent)]
     Failed(Failure),
 }
 
 fails!(AppendError);
+
+impl From<SubjectError> for AppendError {
+    fn from(error: SubjectError) -> Self {
+        match error {
+            SubjectError::Denied(denied) => Self::Denied(denied),
+            SubjectError::Invalid(faults) => Self::Invalid(faults),
+            SubjectError::Erased(_) => Self::Erased,
+            SubjectError::Failed(failure) => Self::Failed(failure),
+            _ => Self::Failed(Failure::Internal("a person's key was not lent")),
+        }
+    }
+}
 
 /// Appends one event. It is durable when this returns.
 ///
@@ -195,7 +210,8 @@ async fn append_checked(instance: &Instance, call: &Call, events: Vec<OwnEvent>)
     for _ in &events {
         made.push(EventId::make(instance.now(), instance.random())?);
     }
-    let persons = lend::existing(instance, tenant, events.iter().filter_map(OwnEvent::person)).await?;
+    // What is said of a person goes with the person, whatever was sealed before: who has no key gets one.
+    let persons = lend::for_sealing(instance, call, events.iter().filter_map(OwnEvent::person)).await?.into_keys();
     let told = |ring: &Keyring| -> Result<Vec<Event>, Failure> {
         events.into_iter().zip(&made).map(|(event, id)| event.told(ring, *id, &persons)).collect()
     };
@@ -311,7 +327,8 @@ impl OwnEvent {
 
     /// The event, with references under the newest key. Its fields were checked.
     fn told(self, ring: &Keyring, id: EventId, persons: &HashMap<String, Arc<OpenSubject>>) -> Result<Event, Failure> {
-        let person = self.person().and_then(|person| persons.get(person)).cloned();
+        let person = self.person().map(|person| persons.get(person).cloned());
+        let person = person.map(|key| key.ok_or(Failure::Internal("a person without a key"))).transpose()?;
         let mut event = Event::of(self.kind.into(), self.act.unwrap_or(Action::Execute)).identified(id);
         event.person = person;
         event.outcome = self.outcome.and_then(outcome_of).unwrap_or(Outcome::Success);

@@ -102,11 +102,7 @@ async fn move_batch(instance: &Instance, tenant: TenantId) -> Result<(LogHead, b
 }
 
 /// Moves one batch; where something is `doubtful`, without what is in the log already.
-async fn try_batch(
-    instance: &Instance,
-    tenant: TenantId,
-    doubtful: bool,
-) -> Result<(LogHead, bool), SequenceError> {
+async fn try_batch(instance: &Instance, tenant: TenantId, doubtful: bool) -> Result<(LogHead, bool), SequenceError> {
     let mut tx = instance.store().begin(tenant).await?;
     let mut queued = tx.queued_events(BATCH).await?;
     let before = tx.log_head().await?;

@@ -54,6 +54,11 @@ impl Subjects {
         self.open.iter().find(|subject| subject.handle == handle).ok_or(KeyringError::WrongContext)
     }
 
+    /// The open keys.
+    pub(crate) fn into_open(self) -> impl Iterator<Item = OpenSubject> {
+        self.open.into_iter()
+    }
+
     /// How many keys are open.
     pub fn len(&self) -> usize {
         self.open.len()

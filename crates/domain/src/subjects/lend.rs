@@ -34,6 +34,14 @@ impl Lent {
         let handle = self.0.get(subject).ok_or(Failure::Internal("a person without a key"))?;
         Ok(Some(self.1.key(*handle)?))
     }
+
+    /// The keys themselves, by the persons' references.
+    pub(crate) fn into_keys(self) -> HashMap<String, Arc<OpenSubject>> {
+        let Self(persons, subjects) = self;
+        let keys: HashMap<Handle, Arc<OpenSubject>> =
+            subjects.into_open().map(|key| (key.handle(), Arc::new(key))).collect();
+        persons.into_iter().filter_map(|(person, handle)| Some((person, Arc::clone(keys.get(&handle)?)))).collect()
+    }
 }
 
 /// Lends the keys of persons for sealing. Who has none yet gets one, in a commit of its own with its event.
@@ -82,42 +90,6 @@ pub(crate) async fn for_sealing<'a>(
         }
     }
     Err(SubjectError::Failed(StoreError::Changed("subject_key").into()))
-}
-
-/// The keys of those of these persons who have one. Nobody gets one: what is sealed besides goes with the person's values, and who
-/// has none is nobody whose values could be erased.
-pub(crate) async fn existing<'a>(
-    instance: &Instance,
-    tenant: TenantId,
-    subjects: impl Iterator<Item = &'a str>,
-) -> Result<HashMap<String, Arc<OpenSubject>>, Failure> {
-    let named: BTreeSet<&str> = subjects.filter(|subject| check_reference(subject).is_ok()).collect();
-    let mut open = HashMap::new();
-    if named.is_empty() {
-        return Ok(open);
-    }
-    for _ in 0..2 {
-        let ring = instance.keyring(tenant).await?;
-        let names = Names::of(&ring, &named)?;
-        let stored = instance.store().fresh_view(tenant).await?.subject_keys_of(&names.all()).await?;
-        let mut moved = false;
-        for (subject, key) in names.sort(stored) {
-            match key.map(|key| ring.open_subject(&key)) {
-                Some(Ok(key)) => {
-                    open.insert(subject.to_owned(), Arc::new(key));
-                }
-                // Moved by now under a version that this node has not met yet: looked up again.
-                Some(Err(KeyringError::NoActiveKey(_))) => moved = true,
-                // Stopped or damaged: what is to be kept is kept all the same.
-                Some(Err(_)) | None => {}
-            }
-        }
-        if !moved {
-            break;
-        }
-        instance.end_lease(tenant);
-    }
-    Ok(open)
 }
 
 async fn make(instance: &Instance, call: &Call, subjects: &[&str]) -> Result<(), Failure> {

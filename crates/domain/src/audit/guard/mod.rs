@@ -45,9 +45,9 @@ pub(super) use leaves::{is_in_tree, rehash};
 pub use missing::look_for_logs;
 pub use pin::{Gap, Pin, PinError, Pins, accept_pins, accept_restore};
 pub(super) use pin::{behind, pin_head, pinned};
+use queue::Queues;
 pub use queue::look_at_queue;
 pub use scrub::{Scrubbed, begin_again, due, inspect, step};
-use queue::Queues;
 pub use witness::{Answered, Cosigned, Witness, WitnessError, WitnessPort, Witnesses, cosign, look_for_witnesses};
 
 codes! {
