@@ -10,7 +10,7 @@ use chancery_domain::{
         months::{self as log_months, MonthPart},
         retention::{self, Purge, Tended},
         sequence,
-        sinks::{Fed, Health, Takes, feed},
+        sinks::{Fed, Health, SinkCursor, Takes, feed},
     },
     backups,
     certificates::{PackVerdict, verify_pack},
@@ -32,7 +32,7 @@ backends! {
     keeping_less_takes_two_people_and_then_goes_by_itself,
     a_purge_that_the_log_does_not_tell_of_is_damage,
     a_forged_order_hides_nothing_and_lets_nothing_go,
-    a_month_waits_for_every_sink_that_was_handed_something,
+    a_month_waits_for_every_sink_whatever_its_row_says,
 }
 
 const DAY: i64 = 86_400;
@@ -349,21 +349,35 @@ async fn a_forged_order_hides_nothing_and_lets_nothing_go(backend: Backend) {
     assert_eq!(found.len(), 3, "{found:?}");
 }
 
-async fn a_month_waits_for_every_sink_that_was_handed_something(backend: Backend) {
+async fn a_month_waits_for_every_sink_whatever_its_row_says(backend: Backend) {
     let app = TestApp::on(backend).await;
     let sink = Fake::new(Takes::All, false);
     app.instance.feed_sinks(vec![sink.clone()]);
     let clinic = app.clinic("ours").await;
     two_months(&app, &clinic).await;
     six_years(&app);
-    // One that was handed nothing yet begins with what is there.
+    // One that was handed nothing yet is to have all that is there.
     let due = months(&[("2026-09", "due"), ("2026-10", "due")]);
-    assert_eq!(plan(&app, &clinic).await, due);
+    let unsent = months(&[("2026-09", "unsent"), ("2026-10", "unsent")]);
+    assert_eq!(plan(&app, &clinic).await, unsent);
     let mut health = Health::default();
     let fed = feed(&app.instance, &*sink, tenant(&clinic), &mut health).await.unwrap();
     assert!(matches!(fed, Fed::Took { .. }), "{fed:?}");
-    assert_eq!(plan(&app, &clinic).await, months(&[("2026-09", "unsent"), ("2026-10", "unsent")]));
+    assert_eq!(plan(&app, &clinic).await, unsent);
     app.post(&clinic.officer, "/v1/audit/purge", json!({"reason": "x"})).await.refused(409, "state.conflict");
+    // Who holds the store moves the cursor on: that frees nothing.
+    let cursor =
+        async || app.instance.store().view(tenant(&clinic)).await.unwrap().sink_cursors().await.unwrap().remove(0);
+    let honest = cursor().await;
+    let size = app.instance.store().view(tenant(&clinic)).await.unwrap().log_head().await.unwrap().size;
+    let mut tx = app.instance.store().begin(tenant(&clinic)).await.unwrap();
+    let moved = SinkCursor { position: size, ..honest.clone() };
+    tx.save_sink_cursor(&moved, Some(honest.position)).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(plan(&app, &clinic).await, unsent);
+    let mut tx = app.instance.store().begin(tenant(&clinic)).await.unwrap();
+    tx.save_sink_cursor(&honest, Some(moved.position)).await.unwrap();
+    tx.commit().await.unwrap();
     drain(&app, &sink, tenant(&clinic), &mut health).await;
     assert_eq!(plan(&app, &clinic).await, due);
     purge(&app, &clinic).await.ok();

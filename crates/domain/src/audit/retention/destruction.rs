@@ -109,7 +109,8 @@ mod tests {
         let key = Ed25519SigningKey::from_seed(&[1; 32]).unwrap();
         let jwk = Jwk::from(&key.public());
         let id = jwk.thumbprint();
-        let said = |change: fn(&mut Value)| Destruction::certified(&envelope(change, &key, &id), &[jwk.clone()]);
+        let said =
+            |change: fn(&mut Value)| Destruction::certified(&envelope(change, &key, &id), std::slice::from_ref(&jwk));
         let found = said(|_| {}).unwrap();
         assert_eq!((found.first, found.end, found.events, found.month.to_string()), (3, 9, 5, "2026-10".to_owned()));
         let young: fn(&mut Value) = |payload| payload["statement"]["params"]["month"] = json!("2026-11");
@@ -121,7 +122,7 @@ mod tests {
         }
         // By nobody's key, or under the name of ours.
         let thief = Ed25519SigningKey::from_seed(&[2; 32]).unwrap();
-        assert_eq!(Destruction::certified(&envelope(|_| {}, &thief, &id), &[jwk.clone()]), None);
+        assert_eq!(Destruction::certified(&envelope(|_| {}, &thief, &id), std::slice::from_ref(&jwk)), None);
         assert_eq!(Destruction::certified(&envelope(|_| {}, &key, &id), &[]), None);
 
         let order = json!({"type": "audit.purge_ordered", "tenant_id": TENANT, "recorded_at": "2032-11-02T00:00:00.000000Z",

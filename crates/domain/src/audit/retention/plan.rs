@@ -1,9 +1,17 @@
 //! Which months of a log can go.
 
+use std::sync::Arc;
+
 use super::{KEPT, Month, SpanFacts};
 use crate::{
     Instance,
-    audit::archives::{Archive, covers},
+    audit::{
+        archives::{Archive, covers},
+        sinks::AuditSink,
+    },
+    ids::TenantId,
+    instance::Failure,
+    keyring::{Keyring, ring::Marked},
     store::{StoreError, View},
 };
 
@@ -43,10 +51,15 @@ pub struct Span {
 ///
 /// A month reaches from its first event to the first event of a later month, so months never overlap, whatever clocks say, and a
 /// clock that was ahead keeps what comes after it for longer.
-pub(super) async fn spans(instance: &Instance, view: &mut dyn View, before: Month) -> Result<Vec<Span>, StoreError> {
+pub(super) async fn spans(
+    instance: &Instance,
+    view: &mut dyn View,
+    receivers: &Receivers,
+    before: Month,
+) -> Result<Vec<Span>, StoreError> {
     let size = view.log_head().await?.size;
     let (holds, purges) = (view.holds().await?, view.purges().await?);
-    let sent = sent(instance, view, size).await?;
+    let sent = receivers.handed(view, size).await?;
     let archives = archives(view).await?;
     let mut spans = Vec::new();
     for (mut first, until) in rest(purges.iter().map(|purge| (purge.first, purge.end)), size) {
@@ -100,11 +113,37 @@ fn is_archived(instance: &Instance, archives: &[Archive], span: (u64, u64)) -> b
     places.peek().is_some() && places.all(|place| covers(archives, place.name(), span))
 }
 
-/// How many events every sink of this log was handed. One that was handed nothing yet begins with what is there.
-async fn sent(instance: &Instance, view: &mut dyn View, size: u64) -> Result<u64, StoreError> {
-    let cursors = view.sink_cursors().await?;
-    let fed = cursors.iter().filter(|cursor| instance.sinks().iter().any(|sink| sink.name() == cursor.sink));
-    Ok(fed.map(|cursor| cursor.position).min().unwrap_or(size))
+/// The sinks that are to have what is in a log, and the key that proves how far each of them is.
+pub(super) struct Receivers {
+    log: TenantId,
+    sinks: Vec<Arc<dyn AuditSink>>,
+    ring: Option<Arc<Keyring>>,
+}
+
+impl Receivers {
+    /// Those of a tenant's log. Asked for before the store is: keys may have to be read.
+    pub(super) async fn of(instance: &Instance, log: TenantId) -> Result<Self, Failure> {
+        let mut sinks = instance.sinks().to_vec();
+        if sinks.is_empty() {
+            return Ok(Self { log, sinks, ring: None });
+        }
+        if let Some(entry) = instance.directory().tenant(log).await? {
+            sinks.retain(|sink| sink.serves(&entry));
+        }
+        Ok(Self { log, sinks, ring: Some(instance.keyring(TenantId::PLATFORM).await?) })
+    }
+
+    /// How many events all of them were handed. One without a row, or with one that we did not write, was handed nothing: who
+    /// holds the store could take the row away, or move it on, to have a month go that nobody outside has.
+    async fn handed(&self, view: &mut dyn View, size: u64) -> Result<u64, StoreError> {
+        let Some(ring) = &self.ring else { return Ok(size) };
+        let cursors = view.sink_cursors().await?;
+        let position = |sink: &Arc<dyn AuditSink>| {
+            let cursor = cursors.iter().find(|cursor| cursor.sink == sink.name());
+            cursor.filter(|cursor| cursor.standing(ring, self.log) != Marked::Never).map_or(0, |cursor| cursor.position)
+        };
+        Ok(self.sinks.iter().map(position).min().unwrap_or(size))
+    }
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use chancery_crypto::Phi;
 
 use super::{
     Hold, KEPT, Month, Purge, Purged, RetentionError,
-    plan::{Span, SpanStanding, spans},
+    plan::{Receivers, Span, SpanStanding, spans},
 };
 use crate::{
     Instance,
@@ -57,9 +57,10 @@ pub struct Tended {
 pub async fn plan(instance: &Instance, call: &Call, before: Option<Month>) -> Result<Vec<Span>, RetentionError> {
     call.require(Permission::AuditRetain)?;
     sequence::sequence(instance, call.tenant()).await?;
+    let receivers = Receivers::of(instance, call.tenant()).await?;
     let mut view = instance.store().fresh_view(call.tenant()).await?;
     let before = bound(instance, &mut *view, before).await?;
-    let planned = spans(instance, &mut *view, before).await?;
+    let planned = spans(instance, &mut *view, &receivers, before).await?;
     drop(view);
     let event = Event::new(EventKind::AuditRead).with("what", Detail::Code("purge_plan"));
     note(instance, call, call.tenant(), event).await?;
@@ -87,8 +88,9 @@ pub async fn purge(
     let tenant = call.tenant();
     sequence::sequence(instance, tenant).await?;
     let Some(approval) = approval else {
+        let receivers = Receivers::of(instance, tenant).await?;
         let mut view = instance.store().fresh_view(tenant).await?;
-        let due = due(instance, &mut *view, before).await?;
+        let due = due(instance, &mut *view, &receivers, before).await?;
         drop(view);
         let deed = deed(tenant, &due)?.because(Phi::new(reason.expose().clone()));
         return Ok(Carried::waits(approvals::request(instance, call, &deed).await?));
@@ -116,8 +118,9 @@ pub async fn tend(instance: &Instance, tenant: TenantId) -> Result<Tended, Reten
         return Ok(Tended { ordered: 0, events });
     }
     sequence::sequence(instance, tenant).await?;
+    let receivers = Receivers::of(instance, tenant).await?;
     let mut view = instance.store().fresh_view(tenant).await?;
-    let due = match due(instance, &mut *view, None).await {
+    let due = match due(instance, &mut *view, &receivers, None).await {
         Ok(due) => due,
         Err(RetentionError::Nothing) => return Ok(Tended { ordered: 0, events }),
         Err(error) => return Err(error),
@@ -143,21 +146,27 @@ async fn bound(instance: &Instance, view: &mut dyn View, asked: Option<Month>) -
     }
 }
 
-async fn due(instance: &Instance, view: &mut dyn View, before: Option<Month>) -> Result<Vec<Span>, RetentionError> {
+async fn due(
+    instance: &Instance,
+    view: &mut dyn View,
+    receivers: &Receivers,
+    before: Option<Month>,
+) -> Result<Vec<Span>, RetentionError> {
     let before = bound(instance, view, before).await?;
-    let mut due = spans(instance, view, before).await?;
+    let mut due = spans(instance, view, receivers, before).await?;
     due.retain(|span| span.standing == SpanStanding::Due);
     if due.is_empty() { Err(RetentionError::Nothing) } else { Ok(due) }
 }
 
 /// Where archives come first: reads those of what is due again, so that nothing goes that is not outside, byte for byte.
 async fn read_again(instance: &Instance, tenant: TenantId, before: Option<Month>) -> Result<(), RetentionError> {
+    let receivers = Receivers::of(instance, tenant).await?;
     let mut view = instance.store().fresh_view(tenant).await?;
     if !view.retention().await?.unwrap_or_default().archive_first {
         return Ok(());
     }
-    let due: Vec<(u64, u64)> =
-        due(instance, &mut *view, before).await?.iter().map(|span| (span.first, span.end)).collect();
+    let due = due(instance, &mut *view, &receivers, before).await?;
+    let due: Vec<(u64, u64)> = due.iter().map(|span| (span.first, span.end)).collect();
     drop(view);
     archives::again(instance, tenant, &due).await.map_err(|error| match error {
         ArchiveError::Failed(failure) => RetentionError::Failed(failure),
@@ -182,9 +191,10 @@ async fn try_order(
     reason: &Phi<String>,
     approval: ApprovalId,
 ) -> Result<Vec<Purge>, RetentionError> {
+    let receivers = Receivers::of(instance, call.tenant()).await?;
     let mut change = Change::begin(instance, call, call.tenant()).await?;
     change.rows().hold_log().await?;
-    let due = due(instance, change.rows(), before).await?;
+    let due = due(instance, change.rows(), &receivers, before).await?;
     approvals::consume(instance, call, &mut change, approval, &deed(call.tenant(), &due)?).await?;
     let (ordered, last) = order(instance, &mut change, &due).await?;
     let last = last.with("approval", Detail::Id(approval.to_string())).personal("reason", reason.expose().clone());
@@ -193,6 +203,7 @@ async fn try_order(
 }
 
 async fn order_as_job(instance: &Instance, request: &RequestInfo, tenant: TenantId) -> Result<usize, RetentionError> {
+    let receivers = Receivers::of(instance, tenant).await?;
     let ring = instance.keyring(tenant).await?;
     let mut change = Change::begin_with(instance, Actor::System(request), tenant, ring).await?;
     change.rows().hold_log().await?;
@@ -200,7 +211,7 @@ async fn order_as_job(instance: &Instance, request: &RequestInfo, tenant: Tenant
     if !change.rows().retention().await?.unwrap_or_default().automatic {
         return Ok(0);
     }
-    let due = due(instance, change.rows(), None).await?;
+    let due = due(instance, change.rows(), &receivers, None).await?;
     let (ordered, last) = order(instance, &mut change, &due).await?;
     change.commit(last).await?;
     Ok(ordered.len())

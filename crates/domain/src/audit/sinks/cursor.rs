@@ -67,7 +67,7 @@ impl SinkCursor {
     }
 
     /// Whether this is what was written of it, under one of the keys of `ring`, the platform's.
-    pub(super) fn standing(&self, ring: &Keyring, log: TenantId) -> Marked {
+    pub(in crate::audit) fn standing(&self, ring: &Keyring, log: TenantId) -> Marked {
         let parts = self.parts(log);
         ring.marked(MARK, &parts.each_ref().map(Vec::as_slice), self.proof.as_deref().unwrap_or_default())
     }

@@ -94,9 +94,10 @@ pub async fn feed(
     health.was_readable(tenant);
     let left = log.size.saturating_sub(log.cursor.position);
     if left == 0 && log.odd.is_none() {
-        // A key that is no more proves nothing: what it proved is written again under the one in use.
+        // A key that is no more proves nothing: what it proved is written again under the one in use. And a sink without a row is
+        // one that was handed nothing, for whom no month goes.
         drop(view);
-        if log.standing == Marked::Before {
+        if log.standing == Marked::Before || log.from.is_none() {
             save(instance, &log, log.cursor.clone()).await?;
         }
         return Ok(Fed::Idle);
