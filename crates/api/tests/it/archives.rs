@@ -346,6 +346,28 @@ async fn whoever_dies_between_file_and_row_leaves_one_archive() {
     }
 }
 
+/// A tenant that does nothing more.
+#[tokio::test]
+async fn the_last_month_of_a_silent_log_is_archived_and_then_it_stays_silent() {
+    let app = TestApp::new().await;
+    let shelf = Arc::new(Shelf::default());
+    app.instance.keep_archives_at(vec![shelf.clone()]);
+    let clinic = app.clinic("ours").await;
+    let tenant: TenantId = clinic.id.parse().unwrap();
+    app.post(&clinic.service, "/v1/audit/events", json!({"type": "app.last"})).await.created();
+    let size = async || app.instance.store().view(tenant).await.unwrap().log_head().await.unwrap().size;
+    assert_eq!(archives::tend(&app.instance, tenant).await.unwrap(), 0, "its month runs");
+    app.clock.advance_seconds(40 * 86_400);
+    assert_eq!(archives::tend(&app.instance, tenant).await.unwrap(), 1);
+    assert_eq!(archives::tend(&app.instance, tenant).await.unwrap(), 0);
+    let silent = size().await;
+    for _ in 0..3 {
+        app.clock.advance_seconds(40 * 86_400);
+        assert_eq!(archives::tend(&app.instance, tenant).await.unwrap(), 0);
+    }
+    assert_eq!((size().await, shelf.names().len()), (silent, 1));
+}
+
 /// An archive by somebody else, under the name of ours, is not taken for ours.
 #[tokio::test]
 async fn a_file_that_was_put_there_before_is_not_believed() {
@@ -365,6 +387,16 @@ async fn a_file_that_was_put_there_before_is_not_believed() {
     assert!(put > 0);
     let tended = archives::tend(&app.instance, theirs).await;
     assert!(matches!(tended, Err(ArchiveError::Damaged)), "{tended:?}");
-    assert_eq!(listed(&app, &other.auditor).await, Vec::<Value>::new());
+    // It is in the way of its own month alone.
+    let listed_months = async || {
+        let all = listed(&app, &other.auditor).await;
+        all.iter().map(|one| one["month"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(listed_months().await, ["2026-12"]);
     assert_eq!(listed(&app, &clinic.auditor).await.len(), 2);
+    for end in 1..=size + 400 {
+        shelf.swap(&format!("{theirs}/2026-11-0-{end}.archive"), None);
+    }
+    assert_eq!(archives::tend(&app.instance, theirs).await.unwrap(), 1);
+    assert_eq!(listed_months().await, ["2026-11", "2026-12"]);
 }

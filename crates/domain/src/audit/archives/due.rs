@@ -2,7 +2,10 @@
 
 use super::Archive;
 use crate::{
-    audit::retention::{Month, rest},
+    audit::{
+        EventKind,
+        retention::{Month, rest},
+    },
     store::{StoreError, View},
     time::Timestamp,
 };
@@ -13,6 +16,9 @@ const CLOSES_AFTER_SECONDS: i64 = 48 * 60 * 60;
 const MAX_EVENTS: u64 = 20_000;
 /// So many are told at once; what is newer is told the next time.
 const MAX_PARTS: usize = 200;
+
+/// What this job itself writes into a log.
+const OF_ARCHIVING: [EventKind; 2] = [EventKind::AuditArchived, EventKind::AuditRead];
 
 /// A part of a closed month.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,9 +41,16 @@ pub(super) async fn due(view: &mut dyn View, place: &str, now: Timestamp) -> Res
         while first < until && parts.len() < MAX_PARTS {
             let Some((at, recorded)) = view.first_event(first).await?.filter(|(at, _)| *at < until) else { break };
             let month = Month::of(recorded);
-            // While nothing of a later month is there, a month may still grow.
-            let next = if month < open { view.first_recorded(at, month.next().start()).await? } else { None };
-            let Some(end) = next.map(|next| next.min(until)) else { break };
+            if month >= open {
+                break;
+            }
+            let next = view.first_recorded(at, month.next().start()).await?;
+            let end = next.map_or(until, |next| next.min(until));
+            // Of a log that fell silent all that is there is closed; but that something was archived is not archived for itself, or
+            // it would never fall silent.
+            if next.is_none() && view.span_facts(at, end, &OF_ARCHIVING).await?.goes == 0 {
+                break;
+            }
             parts.extend(split(month, (at, end)));
             first = end;
         }

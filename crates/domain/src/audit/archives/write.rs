@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// How many archives one look writes of a tenant before the next has its turn.
-const OF_A_TURN: usize = 12;
+const OF_A_TURN: u64 = 12;
 
 /// Archives what is due of a tenant's log in every configured place; how many archives were written.
 ///
@@ -46,11 +46,30 @@ async fn tend_place(instance: &Instance, tenant: TenantId, store: &dyn ArchiveSt
     let mut view = instance.store().fresh_view(tenant).await?;
     let parts = due(&mut *view, store.name(), instance.now()).await?;
     drop(view);
-    let mut written = 0;
-    for part in parts.into_iter().take(OF_A_TURN) {
-        written += u64::from(write(instance, tenant, store, part).await?);
+    let (mut written, mut failed) = (0, None);
+    for part in parts {
+        if written >= OF_A_TURN {
+            break;
+        }
+        match write(instance, tenant, store, part).await {
+            Ok(new) => written += u64::from(new),
+            // A file that is in the way is in the way of this part alone: names can be foreseen.
+            Err(error @ ArchiveError::Damaged) => {
+                tracing::error!(
+                    %tenant,
+                    place = store.name(),
+                    code = "archive_occupied",
+                    "In the archive place `{}` there is a file under a name of ours that is not ours, or is damaged: {}. Move it elsewhere \
+                     and look where it came from; this month is not archived until then, the others are",
+                    store.name(),
+                    name(tenant, part.month, (part.first, part.end)),
+                );
+                failed = failed.or(Some(error));
+            }
+            Err(error) => return Err(error),
+        }
     }
-    Ok(written)
+    failed.map_or(Ok(written), Err)
 }
 
 /// Writes one archive; `false` if another node was quicker.
