@@ -239,7 +239,7 @@ impl Bucket {
         fs::write(file, changed).unwrap();
         let refused = open(file, &data);
         assert!(!refused.status.success() && refused.stdout.is_empty(), "{}", stderr(&refused));
-        // What the server alone encrypted, before there was a Chancery, is read as it is.
+        // What the server alone encrypted, before there was a Chancery, is read as it is by who says so: it could be anybody's.
         let url = self.address("/old.json");
         let put = async move {
             let client = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -247,8 +247,32 @@ impl Bucket {
             request.send().await.unwrap().status().is_success()
         };
         assert!(tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(put)));
-        assert_eq!(self.opened(at, &["old.json".to_owned()], &[]), b"{\"old\":1}\n");
+        assert_eq!(self.opened(at, &["old.json".to_owned()], &["--unsealed"]), b"{\"old\":1}\n");
     }
+}
+
+#[test]
+fn an_object_that_was_not_sealed_by_us_is_refused_unless_somebody_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let (object, data) = (folder.path().join("object"), folder.path().join("data"));
+    let open = |text: &str, more: &[&str]| {
+        fs::write(&object, text).unwrap();
+        let mut arguments = vec!["audit", "open-export", "--dev", "--data", data.to_str().unwrap()];
+        arguments.extend(more);
+        arguments.push(object.to_str().unwrap());
+        run(&arguments)
+    };
+    let old = "{\"old\":1}\n";
+    let refused = open(old, &[]);
+    assert!(!refused.status.success() && refused.stdout.is_empty(), "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("--unsealed"), "{}", stderr(&refused));
+    let taken = open(old, &["--unsealed"]);
+    assert!(taken.status.success() && taken.stdout == old.as_bytes(), "{}", stderr(&taken));
+    assert!(stderr(&taken).contains("was not sealed by us"), "{}", stderr(&taken));
+    // What contradicts itself is nobody's export.
+    let forged = format!("{{\"core\":\"{{}}\",\"leaf_hash\":\"{}\"}}\n", "0".repeat(64));
+    let refused = open(&forged, &["--unsealed"]);
+    assert!(!refused.status.success() && refused.stdout.is_empty(), "{}", stderr(&refused));
 }
 
 /// A binary without S3 has no bucket.

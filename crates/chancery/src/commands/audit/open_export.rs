@@ -9,9 +9,12 @@ use std::{
     sync::Arc,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
+use chancery_crypto::merkle::leaf_hash;
 use chancery_domain::{backups::export_key, keyring::KeyProvider};
 use clap::Args;
+use data_encoding::HEXLOWER;
+use serde_json::Value;
 
 use crate::{
     backup::file::{FilePart, Reading, is_ours},
@@ -37,11 +40,15 @@ pub(super) struct OpenExportArgs {
     /// A file of mode 600 with the recovery key that `chancery init` printed, if no other holder of the root is at hand
     #[arg(long, value_name = "FILE")]
     recovery_key_file: Option<PathBuf>,
+    /// Also take objects that were not sealed by us, such as those that the server of the bucket alone encrypted: whoever can write
+    /// there can have put anything into them
+    #[arg(long)]
+    unsealed: bool,
     #[command(flatten, next_help_heading = "Configuration")]
     config: ConfigArgs,
 }
 
-/// Runs it. What was not sealed by us, such as objects that the server alone encrypted, comes as it is.
+/// Runs it. What was not sealed by us is refused, or comes as it is for who says so; what contradicts itself is refused always.
 pub(super) async fn run(args: OpenExportArgs) -> Result<ExitCode> {
     let (config, warnings) = load_config(&args.config.clone().into())?;
     let _logging = telemetry::start(config.log_format, &config.log_level);
@@ -68,13 +75,32 @@ pub(super) async fn run(args: OpenExportArgs) -> Result<ExitCode> {
             let text = opened(&path, &holders).await.with_context(|| format!("cannot open {object}"))?;
             providers = Some(holders);
             text
+        } else if args.unsealed {
+            let read = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            eprintln!("{object} was not sealed by us: nothing shows who wrote it");
+            read
         } else {
-            std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?
+            bail!("{object} was not sealed by us, so anybody may have written it; to take it as it is, say --unsealed")
         };
+        check_lines(&text).with_context(|| format!("{object} is not what was exported"))?;
         out.write_all(&text).context("cannot write what was opened")?;
     }
     out.flush().context("cannot write what was opened")?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether each line that has both a leaf and its hash has those of one event.
+fn check_lines(text: &[u8]) -> Result<()> {
+    for (number, line) in text.split(|byte| *byte == b'\n').enumerate() {
+        let Ok(line) = serde_json::from_slice::<Value>(line) else { continue };
+        let part = |name: &str| line.get(name).and_then(Value::as_str);
+        if let (Some(core), Some(hash)) = (part("core"), part("leaf_hash"))
+            && HEXLOWER.encode(&leaf_hash(core.as_bytes())) != hash
+        {
+            bail!("the event in line {} does not have the leaf hash that is beside it", number + 1);
+        }
+    }
+    Ok(())
 }
 
 fn sealed_by_us(path: &Path) -> Result<bool> {
@@ -140,4 +166,20 @@ async fn fetch(config: &Config, at: &str, folder: &Path) -> Result<PathBuf> {
 #[cfg(not(feature = "s3"))]
 async fn fetch(_: &Config, _: &str, _: &Path) -> Result<PathBuf> {
     anyhow::bail!("this binary was built without S3; build it with --features s3, or fetch the object by other means")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_whose_leaf_is_not_that_of_its_hash_is_refused() {
+        let line = |core: &str, of: &str| {
+            serde_json::json!({"core": core, "leaf_hash": HEXLOWER.encode(&leaf_hash(of.as_bytes()))}).to_string()
+        };
+        let good = format!("{}\n{{\"old\":1}}\nno JSON\n", line("{}", "{}"));
+        check_lines(good.as_bytes()).unwrap();
+        let bad = format!("{good}{}\n", line("{\"a\":1}", "{}"));
+        assert!(check_lines(bad.as_bytes()).unwrap_err().to_string().contains("line 4"));
+    }
 }
