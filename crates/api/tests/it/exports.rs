@@ -101,6 +101,24 @@ async fn an_export_is_whole_and_proven_and_told(backend: Backend) {
     }
 }
 
+/// Under the head of the primary, read through a replica.
+#[tokio::test]
+async fn an_export_is_whole_whatever_a_replica_has_heard_of() {
+    let Some((backend, replica)) = Backend::lagging().await else { return };
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("ours").await;
+    let steps = |count: u64| (0..count).map(|n| json!({"type": "app.step", "details": {"n": n}})).collect::<Vec<_>>();
+    app.post(&clinic.service, "/v1/audit/events/batch", json!({"items": steps(3)})).await.created();
+    assert_eq!(export(&app, &clinic.auditor, json!({"type": "app.step"})).await.0.len(), 3);
+    replica.lag(clinic.id.parse().unwrap(), 4).await;
+    app.post(&clinic.service, "/v1/audit/events/batch", json!({"items": steps(2)})).await.created();
+    assert_eq!(export(&app, &clinic.auditor, json!({"type": "app.step"})).await.0.len(), 5);
+    replica.lag(clinic.id.parse().unwrap(), 4).await;
+    app.post(&clinic.service, "/v1/audit/events/batch", json!({"items": steps(2)})).await.created();
+    assert_eq!(app.events(&clinic.auditor, "app.step").await.len(), 7, "a list neither");
+    replica.catch_up();
+}
+
 async fn an_export_gives_what_is_personal_to_who_asks_and_may(backend: Backend) {
     let app = TestApp::on(backend).await;
     let clinic = app.clinic("ours").await;

@@ -79,7 +79,8 @@ impl Export {
             return Ok(None);
         }
         query::require(instance, call, self.tenant).await?;
-        let mut view = instance.store().view(self.tenant).await?;
+        // Under one head: what a replica does not have yet would be missing, and nobody told.
+        let mut view = sequence::caught_up(instance, self.tenant, self.head.size).await?;
         let mut events = view.logged_events(&self.filter).await?;
         let full = u32::try_from(events.len()).is_ok_and(|length| length >= self.filter.limit);
         events.retain(|event| event.index < self.head.size);
@@ -105,7 +106,7 @@ impl Export {
     /// [`ReadAuditError`] if the store does not answer.
     pub async fn end(self, instance: &Instance) -> Result<Exported, ReadAuditError> {
         let ring = instance.keyring(self.tenant).await?;
-        let mut view = instance.store().view(self.tenant).await?;
+        let mut view = sequence::caught_up(instance, self.tenant, self.head.size).await?;
         let purged = purged_between(&mut *view, &ring, self.filter.from, self.filter.to).await?;
         Ok(Exported { events: self.events, head: self.head, purged })
     }

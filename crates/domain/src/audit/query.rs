@@ -236,9 +236,9 @@ pub(super) async fn logged(
     tenant: TenantId,
     filter: &EventFilter,
 ) -> Result<(Vec<LoggedEvent>, Vec<Purge>), ReadAuditError> {
-    sequence::sequence(instance, tenant).await?;
+    let head = sequence::sequence(instance, tenant).await?;
     let ring = instance.keyring(tenant).await?;
-    let mut view = instance.store().view(tenant).await?;
+    let mut view = sequence::caught_up(instance, tenant, head.size).await?;
     let events = view.logged_events(filter).await?;
     // The store is asked only where something can be: most look for what no tenant may let go yet.
     if is_too_young(instance.now(), filter.from) {

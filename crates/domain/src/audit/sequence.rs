@@ -89,7 +89,8 @@ async fn try_sequence(instance: &Instance, tenant: TenantId) -> Result<LogHead, 
 /// Moves one batch; `true` when nothing is left.
 async fn move_batch(instance: &Instance, tenant: TenantId) -> Result<(LogHead, bool), SequenceError> {
     // A look without the writer's lock first: most calls find nothing to do.
-    let mut view = instance.store().view(tenant).await?;
+    // Not of a replica, which may not have heard of what was queued a moment ago.
+    let mut view = instance.store().fresh_view(tenant).await?;
     if view.queued_events(1).await?.is_empty() {
         return Ok((view.log_head().await?, true));
     }
@@ -182,6 +183,16 @@ async fn resume(tx: &mut dyn crate::store::Tx, tenant: TenantId, head: LogHead) 
         Ok(root) if root == head.root => Ok(tree),
         Ok(_) | Err(_) => Err(SequenceError::Forked(tenant)),
     }
+}
+
+/// A view of a log that shows at least its first `size` events: a replica's if it has caught up.
+pub(super) async fn caught_up(instance: &Instance, tenant: TenantId, size: u64) -> Result<Box<dyn View>, StoreError> {
+    let mut view = instance.store().view(tenant).await?;
+    if view.log_head().await?.size >= size {
+        return Ok(view);
+    }
+    drop(view);
+    instance.store().fresh_view(tenant).await
 }
 
 /// The signed head of the log: the newest one, or a new one if the log grew.
