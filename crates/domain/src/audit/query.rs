@@ -253,7 +253,7 @@ async fn proofs_of(
     events: &[LoggedEvent],
 ) -> Result<Vec<String>, ReadAuditError> {
     let checkpoint = sequence::checkpoint(instance, tenant).await?;
-    let mut view = instance.store().view(tenant).await?;
+    let mut view = sequence::caught_up(instance, tenant, checkpoint.size).await?;
     let indexes: Vec<u64> = events.iter().map(|event| event.index).collect();
     let proofs = sequence::prove_all(&mut *view, tenant, &indexes, &checkpoint).await?;
     Ok(proofs.iter().map(|proof| proof.to_text()).collect())
@@ -271,8 +271,8 @@ pub(super) fn read(what: &'static str) -> Event {
 /// [`ReadAuditError`].
 pub async fn get(instance: &Instance, call: &Call, tenant: TenantId, id: EventId) -> Result<EventView, ReadAuditError> {
     require(instance, call, tenant).await?;
-    sequence::sequence(instance, tenant).await?;
-    let mut view = instance.store().view(tenant).await?;
+    let head = sequence::sequence(instance, tenant).await?;
+    let mut view = sequence::caught_up(instance, tenant, head.size).await?;
     let event = view.logged_event(id).await?.ok_or(ReadAuditError::NotFound)?;
     drop(view);
     let mut events = release(instance, call, tenant, vec![event], read("events")).await?;
@@ -292,7 +292,7 @@ pub async fn get_proven(
 ) -> Result<ProvenEvent, ReadAuditError> {
     let event = get(instance, call, tenant, id).await?;
     let checkpoint = sequence::checkpoint(instance, tenant).await?;
-    let mut view = instance.store().view(tenant).await?;
+    let mut view = sequence::caught_up(instance, tenant, checkpoint.size).await?;
     let proof = sequence::prove(&mut *view, tenant, event.logged.index, &checkpoint).await?;
     Ok(ProvenEvent { event, proof: proof.to_text(), checkpoint })
 }
