@@ -16,6 +16,7 @@ use chancery_domain::{
         guard, sequence,
     },
     certificates::{PackVerdict, verify_archive},
+    subjects::SubjectKey,
 };
 use serde_json::{Value, json};
 
@@ -30,6 +31,7 @@ backends! {
     a_month_goes_only_when_its_archive_reads_back,
     what_an_application_said_of_a_person_opens_nowhere_after_the_erasure,
     a_text_goes_with_its_person_whether_it_came_before_or_after_the_key,
+    a_key_that_is_damaged_closes_the_texts_of_its_person_alone,
 }
 
 /// A place in memory.
@@ -343,6 +345,36 @@ async fn whoever_dies_between_file_and_row_leaves_one_archive() {
     for one in &all {
         let file = shelf.file(one["name"].as_str().unwrap());
         assert_eq!(json!(chancery_crypto::sha256_hex(&file)), one["sha256"]);
+    }
+}
+
+async fn a_key_that_is_damaged_closes_the_texts_of_its_person_alone(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("ours").await;
+    let tenant: TenantId = clinic.id.parse().unwrap();
+    let told = |person: &str| {
+        let references = json!([{"kind": "subject", "id": person}]);
+        json!({"type": "app.visit", "personal": {"note": person}, "references": references})
+    };
+    for person in ["MRN-1", "MRN-2"] {
+        app.post(&clinic.service, "/v1/audit/events", told(person)).await.created();
+    }
+    let notes = async || {
+        let events = app.events(&clinic.auditor, "app.visit").await;
+        events.iter().map(|event| event["sealed_part"]["note"]["value"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(notes().await, ["MRN-1", "MRN-2"]);
+    let store = app.instance.store();
+    let key = store.view(tenant).await.unwrap().subject_keys(None, 10).await.unwrap().remove(0);
+    let from = key.root_key.clone();
+    let mut wrapped = key.wrapped.clone().unwrap();
+    *wrapped.last_mut().unwrap() ^= 1;
+    let spoilt = SubjectKey { wrapped: Some(wrapped), ..key.clone() };
+    for (now, expected) in [(&spoilt, [Value::Null, json!("MRN-2")]), (&key, [json!("MRN-1"), json!("MRN-2")])] {
+        let mut tx = store.begin(tenant).await.unwrap();
+        tx.rewrap_subject_key(now, &from).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(notes().await, expected);
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{
     fields::system,
     ids::{EventId, TenantId},
     instance::{Failure, fails},
-    keyring::{Subjects, ring::Place},
+    keyring::ring::Place,
     subjects::lend,
 };
 
@@ -415,10 +415,7 @@ pub(super) async fn release_with(
         sealed.iter().flatten().map(Sealed::handle).filter(|handle| !lease.keyring.knows(*handle)).collect();
     let of_persons: Vec<Handle> = of_persons.into_iter().collect();
     // A part whose key was destroyed, or that is damaged, stays closed; the event is there all the same.
-    let subjects = match lend::for_opening(instance, tenant, &lease.keyring, &of_persons).await {
-        Err(Failure::Keyring(_)) => Subjects::default(),
-        lent => lent?,
-    };
+    let subjects = lend::for_reading(instance, tenant, &lease.keyring, &of_persons).await?;
     let mut opened = lease.keyring.open_each_with(receipt, system::AUDIT, &subjects, &values)?.into_iter();
     let views = events
         .into_iter()

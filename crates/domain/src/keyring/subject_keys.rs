@@ -258,6 +258,20 @@ impl Keyring {
         }
         Ok(subjects)
     }
+
+    /// As [`Self::open_subjects`], leaving out those that do not unwrap; and whether one of them is under a version of the subject
+    /// root that this keyring has not met.
+    pub(crate) fn open_subjects_that_open(&self, stored: &[SubjectKey]) -> (Subjects, bool) {
+        let (mut subjects, mut stale) = (Subjects::default(), false);
+        for key in stored {
+            match self.open_subject(key) {
+                Ok(open) => subjects.open.push(open),
+                Err(KeyringError::Erased) => subjects.erased.push(key.handle),
+                Err(error) => stale |= matches!(error, KeyringError::NoActiveKey(_)),
+            }
+        }
+        (subjects, stale)
+    }
 }
 
 fn context<'a>(tenant: &'a [u8; 16], handle: &'a Handle) -> WrapContext<'a> {

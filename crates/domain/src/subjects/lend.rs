@@ -221,3 +221,36 @@ pub(crate) async fn for_opening(
     let stored = instance.store().view(tenant).await?.subject_keys_by_handle(handles).await?;
     Ok(ring.open_subjects(&stored)?)
 }
+
+/// As [`for_opening`], for a page of which each part stands for itself: a key that is damaged, stopped or of a version not met yet
+/// closes what is under it, and nothing of anybody else.
+pub(crate) async fn for_reading(
+    instance: &Instance,
+    tenant: TenantId,
+    ring: &Keyring,
+    handles: &[Handle],
+) -> Result<Subjects, Failure> {
+    if handles.is_empty() {
+        return Ok(Subjects::default());
+    }
+    let mut view = instance.store().view(tenant).await?;
+    let stored = match view.subject_keys_by_handle(handles).await {
+        Err(StoreError::Damaged(_)) => {
+            let mut whole = Vec::with_capacity(handles.len());
+            for handle in handles {
+                match view.subject_keys_by_handle(std::slice::from_ref(handle)).await {
+                    Err(StoreError::Damaged(_)) => {}
+                    stored => whole.extend(stored?),
+                }
+            }
+            whole
+        }
+        stored => stored?,
+    };
+    let (subjects, stale) = ring.open_subjects_that_open(&stored);
+    if stale {
+        // The next page opens it.
+        instance.end_lease(tenant);
+    }
+    Ok(subjects)
+}
