@@ -141,6 +141,7 @@ pub struct Metrics {
     archives_failed: Counter,
     purged: Counter,
     purges_open: Gauge<u64, AtomicU64>,
+    purges_waiting: Gauge<u64, AtomicU64>,
     holds: Gauge<u64, AtomicU64>,
     oldest_event: Gauge<u64, AtomicU64>,
     next_purge: Gauge<u64, AtomicU64>,
@@ -205,6 +206,7 @@ impl Metrics {
             archives_failed: Counter::default(),
             purged: Counter::default(),
             purges_open: Gauge::default(),
+            purges_waiting: Gauge::default(),
             holds: Gauge::default(),
             oldest_event: Gauge::default(),
             next_purge: Gauge::default(),
@@ -335,6 +337,11 @@ impl Metrics {
         );
         let open = metrics.purges_open.clone();
         registry.register("chancery_audit_purges_open", "Purges that were ordered and have not ended", open);
+        registry.register(
+            "chancery_audit_purges_waiting",
+            "Logs of which months are due to go by themselves and wait, because the clock may have jumped",
+            metrics.purges_waiting.clone(),
+        );
         registry.register("chancery_audit_holds", "Legal holds on audit logs", metrics.holds.clone());
         registry.register_with_unit(
             "chancery_audit_oldest_event_age",
@@ -433,6 +440,7 @@ impl Metrics {
     pub fn retained(&self, stands: Retained) {
         self.purges_open.set(stands.open);
         self.holds.set(stands.holds);
+        self.purges_waiting.set(stands.waiting);
         self.oldest_event.set(stands.oldest_seconds);
         self.next_purge.set(stands.next_seconds.unwrap_or_default());
     }

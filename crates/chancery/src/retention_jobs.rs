@@ -1,6 +1,6 @@
 //! Archives months that are closed, lets events go whose time is over, and says how logs stand, on one node at a time.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use chancery_api::{Metrics, Retained};
 use chancery_domain::{
@@ -28,6 +28,7 @@ const CLAIM: i64 = 300;
 /// Tends every log until stopped.
 pub async fn run(instance: Arc<Instance>, stores: Stores, metrics: Arc<Metrics>, stopped: watch::Receiver<bool>) {
     let mut ticks = Ticks::every(LOOK_EVERY, stopped.clone());
+    let mut waiting = BTreeSet::new();
     while ticks.next().await {
         let tenants = match stores.tenants().await {
             Ok(tenants) => tenants,
@@ -48,11 +49,14 @@ pub async fn run(instance: Arc<Instance>, stores: Stores, metrics: Arc<Metrics>,
                 if active {
                     archived(&instance, tenant, &metrics).await;
                 }
-                let purged = tended(&instance, tenant).await;
-                metrics.purged(purged);
+                let done = tended(&instance, tenant, &mut waiting).await;
+                metrics.purged(done.events);
+            } else {
+                waiting.remove(&tenant);
             }
             look(&instance, tenant, &mut stands).await;
         }
+        stands.waiting = waiting.len() as u64;
         metrics.retained(stands);
     }
     let _ = jobs::release(&instance, JOB).await;
@@ -73,19 +77,30 @@ async fn archived(instance: &Instance, tenant: TenantId, metrics: &Metrics) {
     }
 }
 
-/// Does what is due for one tenant; how many events went.
-async fn tended(instance: &Instance, tenant: TenantId) -> u64 {
-    match retention::tend(instance, tenant).await {
-        Ok(done) if done == Tended::default() => 0,
-        Ok(Tended { ordered, events }) => {
-            tracing::info!(%tenant, ordered, events, "Purged {events} event(s) of the log of `{tenant}`");
-            events
-        }
+/// Does what is due for one tenant; whose months wait for a clock that is believed is in `waiting`.
+async fn tended(instance: &Instance, tenant: TenantId, waiting: &mut BTreeSet<TenantId>) -> Tended {
+    let done = match retention::tend(instance, tenant).await {
+        Ok(done) => done,
         Err(error) => {
             tracing::error!(%tenant, error = chain(&error), "Could not purge what is due of the log of `{tenant}`");
-            0
+            return Tended::default();
         }
+    };
+    let Tended { ordered, events, waits } = done;
+    if ordered > 0 || events > 0 {
+        tracing::info!(%tenant, ordered, events, "Purged {events} event(s) of the log of `{tenant}`");
     }
+    if !waits {
+        waiting.remove(&tenant);
+    } else if waiting.insert(tenant) {
+        tracing::warn!(
+            %tenant,
+            code = "purge_waits",
+            "The time of months of the log of `{tenant}` is over by this clock, and nothing was logged 40 to 80 days ago: either it jumped, \
+             or nothing ran then. Nothing goes by itself until it has gone on for 40 days; who is sure of the clock can order the purge"
+        );
+    }
+    done
 }
 
 /// Adds how one log stands.

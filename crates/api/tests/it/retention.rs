@@ -32,6 +32,7 @@ backends! {
     keeping_less_takes_two_people_and_then_goes_by_itself,
     a_purge_that_the_log_does_not_tell_of_is_damage,
     a_forged_order_hides_nothing_and_lets_nothing_go,
+    a_clock_that_jumps_ahead_lets_nothing_go_by_itself,
     a_month_waits_for_every_sink_whatever_its_row_says,
 }
 
@@ -55,6 +56,13 @@ pub(crate) async fn two_months(app: &TestApp, clinic: &Clinic) {
 /// To November of 2032: the time of both is over.
 pub(crate) fn six_years(app: &TestApp) {
     app.clock.advance_seconds(2_192 * DAY);
+}
+
+/// The same, of a log that did not fall silent: the clock is believed where nobody looks.
+async fn six_years_of_life(app: &TestApp, clinic: &Clinic) {
+    app.clock.advance_seconds((2_192 - 50) * DAY);
+    app.post(&clinic.service, "/v1/audit/events", json!({"type": "app.lived"})).await.created();
+    app.clock.advance_seconds(50 * DAY);
 }
 
 /// What takes two people: asked for by the officer, approved by another, done by the officer.
@@ -232,7 +240,7 @@ async fn keeping_less_takes_two_people_and_then_goes_by_itself(backend: Backend)
     for months in [71, 1_201] {
         app.put(&clinic.officer, path, json!({"months": months})).await.refused(422, "request.invalid");
     }
-    six_years(&app);
+    six_years_of_life(&app, &clinic).await;
     assert_eq!(plan(&app, &clinic).await, months(&[]), "a year longer");
     let by_itself = json!({"months": 72, "automatic": true});
     assert_eq!(retention::tend(&app.instance, tenant(&clinic)).await.unwrap(), Tended::default());
@@ -277,6 +285,34 @@ async fn a_purge_that_the_log_does_not_tell_of_is_damage(backend: Backend) {
     let found = guard::inspect(&app.instance, tenant(&clinic)).await.unwrap();
     assert!([2, 3, 4].iter().all(|at| found.contains(&missing(*at))), "{found:?}");
     assert!(backups::prove(&app.instance, tenant(&clinic)).await.is_err());
+}
+
+async fn a_clock_that_jumps_ahead_lets_nothing_go_by_itself(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("ours").await;
+    two_months(&app, &clinic).await;
+    by_two(&app, &clinic, "PUT", "/v1/audit/retention", &json!({"months": 72, "automatic": true})).await.ok();
+    six_years(&app);
+    let waits = Tended { waits: true, ..Tended::default() };
+    assert_eq!(retention::tend(&app.instance, tenant(&clinic)).await.unwrap(), waits);
+    // Not because something is logged by that clock, nor because the process begins anew by it.
+    app.post(&clinic.service, "/v1/audit/events", json!({"type": "app.after"})).await.created();
+    let again = app.again(|_| ()).await;
+    for days in [1, 38] {
+        app.clock.advance_seconds(days * DAY);
+        assert_eq!(retention::tend(&again.instance, tenant(&clinic)).await.unwrap(), waits);
+    }
+    assert!(kinds_in(&app, &clinic.auditor, SEPTEMBER).await.contains(&"app.visit.september".to_owned()));
+    let mut stands = Retained::default();
+    stands.waiting = 1;
+    app.metrics.retained(stands);
+    assert!(has(&scrape(&app).await, "chancery_audit_purges_waiting 1"));
+    // People who look can.
+    assert!(!purge(&app, &clinic).await.ok()["purges"].as_array().unwrap().is_empty());
+    assert!(!kinds_in(&app, &clinic.auditor, SEPTEMBER).await.contains(&"app.visit.september".to_owned()));
+    // And once it has gone on as clocks do, it is believed.
+    app.clock.advance_seconds(3 * DAY);
+    assert!(!retention::tend(&again.instance, tenant(&clinic)).await.unwrap().waits);
 }
 
 /// An order as it would lie in the queue, and the row that it is for: by who can write the store, and holds no key.
@@ -410,7 +446,7 @@ async fn a_hold_that_is_placed_in_the_middle_of_a_purge_keeps_what_is_left_and_m
         app.post(&clinic.service, "/v1/audit/events/batch", json!({"items": items})).await.created();
     }
     two_months(&app, &clinic).await;
-    six_years(&app);
+    six_years_of_life(&app, &clinic).await;
     by_two(&app, &clinic, "PUT", "/v1/audit/retention", &json!({"months": 72, "automatic": true})).await.ok();
     let first = async || {
         let purges = app.instance.store().view(tenant(&clinic)).await.unwrap().purges().await.unwrap();
@@ -466,7 +502,7 @@ async fn whoever_dies_in_between_leaves_a_log_that_is_whole_and_the_next_goes_on
     let app = TestApp::on(backend).await;
     let clinic = app.clinic("ours").await;
     two_months(&app, &clinic).await;
-    six_years(&app);
+    six_years_of_life(&app, &clinic).await;
     by_two(&app, &clinic, "PUT", "/v1/audit/retention", &json!({"months": 72, "automatic": true})).await.ok();
     let mut deaths = 0;
     for commits in 0..40 {

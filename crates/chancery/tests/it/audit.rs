@@ -1,6 +1,13 @@
 //! `chancery audit …` against a server of its own process.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{
+    fs,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+};
 
 use chancery::{
     clock::SystemClock,
@@ -9,7 +16,10 @@ use chancery::{
 };
 use chancery_domain::{
     Clock, Instance, TenantId, Timestamp,
-    audit::retention::{self, Retention},
+    audit::{
+        guard,
+        retention::{self, Retention},
+    },
     ids::NodeId,
     instance::Ports,
 };
@@ -169,16 +179,16 @@ async fn how_long_a_log_is_kept_is_said_held_and_purged_from_the_command_line() 
     assert!(!early.status.success(), "{}", stdout(&early));
 }
 
-/// The clock of a day that is six years and a half away.
-struct Later;
+/// The clock of a day that is so many days away.
+struct Later(AtomicI64);
 
 impl Clock for Later {
     fn now(&self) -> Timestamp {
-        SystemClock.now().plus_seconds(2_400 * 86_400)
+        SystemClock.now().plus_seconds(self.0.load(Ordering::Relaxed) * 86_400)
     }
 }
 
-/// Purges what is due on that day, in the stopped server's own store.
+/// Purges what is due six years and a half later, in the stopped server's own store.
 async fn purge_later(data: &Path, tenant: &str) {
     let tenant: TenantId = tenant.parse().unwrap();
     let flags = Flags { dev: true, data: Some(data.to_owned()), ..Flags::default() };
@@ -186,12 +196,16 @@ async fn purge_later(data: &Path, tenant: &str) {
     let stores = Stores::open(&config).await.unwrap();
     let provider = Arc::new(chancery_kms::Local::open(&data.join("root.key")).unwrap());
     let providers = Providers { root: vec![("local".to_owned(), provider)], ..Providers::default() };
-    let ports = Ports { clock: Arc::new(Later), ..stores.ports(&providers) };
+    let clock = Arc::new(Later(AtomicI64::new(2_350)));
+    let ports = Ports { clock: Arc::<Later>::clone(&clock), ..stores.ports(&providers) };
     let instance = Instance::open(ports, wiring::settings(&config), NodeId::from_bytes([2; 16])).await.unwrap();
     let mut tx = stores.store.begin(tenant).await.unwrap();
     let by_itself = Retention { automatic: true, changed_at: Some(instance.now()), ..Retention::default() };
     tx.put_retention(&by_itself).await.unwrap();
     tx.commit().await.unwrap();
+    // The clock of that day has gone on for a while.
+    guard::step(&instance, tenant, u64::MAX).await.unwrap();
+    clock.0.store(2_400, Ordering::Relaxed);
     let done = retention::tend(&instance, tenant).await.unwrap();
     assert!(done.ordered > 0 && done.events > 30, "{done:?}");
     drop(instance);

@@ -28,6 +28,7 @@ mod policy;
 mod purge;
 mod purged;
 mod stands;
+mod steady;
 
 pub use destruction::Destruction;
 pub use holds::{HoldWanted, lift, place};

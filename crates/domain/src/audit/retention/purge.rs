@@ -9,6 +9,7 @@ use chancery_crypto::Phi;
 use super::{
     Hold, KEPT, Month, Purge, Purged, RetentionError,
     plan::{Receivers, Span, SpanStanding, spans},
+    steady::is_steady,
 };
 use crate::{
     Instance,
@@ -46,6 +47,8 @@ pub struct Tended {
     pub ordered: usize,
     /// How many events went.
     pub events: u64,
+    /// Months are due and are not ordered to go: the clock is not believed yet.
+    pub waits: bool,
 }
 
 /// The months of the caller's tenant that can go, or could but for a hold or a sink: those before `before`, or before what
@@ -106,7 +109,8 @@ pub async fn purge(
     Ok(Carried::Done(done.collect()))
 }
 
-/// Goes on with what was ordered to go of a tenant's log, and orders what its time is over for where the tenant said so.
+/// Goes on with what was ordered to go of a tenant's log, and orders what its time is over for where the tenant said so, unless
+/// the clock may have jumped: then it waits, and people can order it.
 ///
 /// # Errors
 ///
@@ -115,23 +119,26 @@ pub async fn tend(instance: &Instance, tenant: TenantId) -> Result<Tended, Reten
     let mut events = carry_out(instance, tenant, BATCHES_OF_A_TURN).await?;
     let retention = instance.store().fresh_view(tenant).await?.retention().await?.unwrap_or_default();
     if !retention.automatic {
-        return Ok(Tended { ordered: 0, events });
+        return Ok(Tended { events, ..Tended::default() });
     }
     sequence::sequence(instance, tenant).await?;
     let receivers = Receivers::of(instance, tenant).await?;
     let mut view = instance.store().fresh_view(tenant).await?;
     let due = match due(instance, &mut *view, &receivers, None).await {
         Ok(due) => due,
-        Err(RetentionError::Nothing) => return Ok(Tended { ordered: 0, events }),
+        Err(RetentionError::Nothing) => return Ok(Tended { events, ..Tended::default() }),
         Err(error) => return Err(error),
     };
     drop(view);
+    if !is_steady(instance, tenant).await? {
+        return Ok(Tended { events, waits: true, ..Tended::default() });
+    }
     read_again(instance, tenant, None).await?;
     let request = request(instance)?;
     let ordered = with_key_of_today(instance, tenant, || order_as_job(instance, &request, tenant)).await?;
     tracing::info!(%tenant, months = due.len(), "The time of {} month(s) of the log of `{tenant}` is over", due.len());
     events += carry_out(instance, tenant, BATCHES_OF_A_TURN).await?;
-    Ok(Tended { ordered, events })
+    Ok(Tended { ordered, events, waits: false })
 }
 
 /// Before which month may go: what was asked for, if retention does not keep it.
