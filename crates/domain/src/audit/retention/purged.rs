@@ -24,10 +24,20 @@ impl Purged {
     ///
     /// [`StoreError`] if the store does not answer.
     pub(crate) async fn told(view: &mut dyn View, ring: &Keyring) -> Result<Self, StoreError> {
-        let purges = match view.purges().await {
+        Self::told_of(view, ring, |_| true).await
+    }
+
+    /// Of those that are `asked` for: each takes a few looks at the store.
+    async fn told_of(
+        view: &mut dyn View,
+        ring: &Keyring,
+        asked: impl Fn(&Purge) -> bool + Send,
+    ) -> Result<Self, StoreError> {
+        let mut purges = match view.purges().await {
             Err(StoreError::Damaged(_)) => return Ok(Self::default()),
             purges => purges?,
         };
+        purges.retain(asked);
         if purges.is_empty() {
             return Ok(Self::default());
         }
@@ -90,8 +100,8 @@ pub(in crate::audit) async fn purged_between(
     from: Timestamp,
     to: Timestamp,
 ) -> Result<Vec<Purge>, StoreError> {
-    let Purged(mut purges) = Purged::told(view, ring).await?;
-    purges.retain(|purge| purge.month.start() < to && purge.month.next().start() > from);
+    let touches = |purge: &Purge| purge.month.start() < to && purge.month.next().start() > from;
+    let Purged(purges) = Purged::told_of(view, ring, touches).await?;
     Ok(purges)
 }
 
