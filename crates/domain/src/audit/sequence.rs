@@ -156,10 +156,10 @@ async fn without_logged(
             Ok(Some(logged)) if logged.leaf_hash == merkle::leaf_hash(event.core.as_bytes()) => again.push(event.id),
             Ok(Some(_)) | Err(StoreError::Damaged(_)) => tracing::error!(
                 %tenant,
-                event = %event.id,
                 code = "log_conflict",
-                "THE QUEUE OF `{tenant}` HAS ANOTHER EVENT UNDER THE ID OF ONE THAT IS IN THE LOG: it was put there outside of \
-                 Chancery, and stays out of the log. Keep a copy of the store; see docs/guides/audit.md"
+                "THE QUEUE OF `{tenant}` HAS ANOTHER EVENT UNDER THE ID OF ONE THAT IS IN THE LOG ({}): it was put there outside of \
+                 Chancery, and stays out of the log. Keep a copy of the store; see docs/guides/audit.md",
+                event.id
             ),
             Err(error) => return Err(error),
         }

@@ -57,7 +57,6 @@ async fn tend_place(instance: &Instance, tenant: TenantId, store: &dyn ArchiveSt
             Err(error @ ArchiveError::Damaged) => {
                 tracing::error!(
                     %tenant,
-                    place = store.name(),
                     code = "archive_occupied",
                     "In the archive place `{}` there is a file under a name of ours that is not ours, or is damaged: {}. Move it elsewhere \
                      and look where it came from; this month is not archived until then, the others are",

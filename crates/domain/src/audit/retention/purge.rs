@@ -309,9 +309,9 @@ async fn carry_out(instance: &Instance, tenant: TenantId, batches: u32) -> Resul
             tracing::error!(
                 %tenant,
                 code = "purge_forged",
-                first = purge.first,
-                "A PURGE OF THE LOG OF `{tenant}` WAS NOT ORDERED: no event of the log with a certificate of the tenant tells of it. \
-                 Nothing goes for it. Somebody wrote it into the store; see docs/guides/retention-and-erasure.md"
+                "A PURGE OF THE LOG OF `{tenant}` WAS NOT ORDERED (its first place is {}): no event of the log with a certificate of the tenant tells of it. \
+                 Nothing goes for it. Somebody wrote it into the store; see docs/guides/retention-and-erasure.md",
+                purge.first
             );
             continue;
         }
