@@ -113,6 +113,10 @@ async fn each_bad_field_is_named_and_nothing_is_appended() {
         let reply = app.post(&clinic.service, PATH, odd).await;
         assert_eq!(pointers(&reply).len(), 1);
     }
+    // Of whom something is said is a person with a key.
+    let long =
+        json!({"type": "app.x", "personal": {"note": "a"}, "references": [{"kind": "subject", "id": "é".repeat(200)}]});
+    assert_eq!(pointers(&app.post(&clinic.service, PATH, long).await), ["/references"]);
     // A floating number, a null, a nested object: none of them is a detail.
     for value in [json!(0.5), json!(null), json!({"a": 1}), json!("jane"), json!("A".repeat(33)), json!(1_u64 << 53)] {
         let reply = app.post(&clinic.service, PATH, json!({"type": "app.x", "details": {"a": value}})).await;

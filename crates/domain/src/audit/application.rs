@@ -24,7 +24,7 @@ use crate::{
     instance::{Failure, fails},
     keyring::{Keyring, Managed, OpenSubject},
     records::Purpose,
-    subjects::{SubjectError, lend},
+    subjects::{MAX_REFERENCE_BYTES, SubjectError, lend},
     time::Timestamp,
 };
 
@@ -271,6 +271,11 @@ impl OwnEvent {
             if !(1..=255).contains(&reference.id.expose().chars().count()) {
                 faults.add(format!("{at}/references/{position}/id"), "length", "use 1 to 255 characters");
             }
+        }
+        if self.person().is_some_and(|person| person.len() > MAX_REFERENCE_BYTES) {
+            let cure =
+                "name a person of whom you say something in at most 255 bytes: the texts are sealed for that person";
+            faults.add(format!("{at}/references"), "length", cure);
         }
         self.check_personal(at, faults);
     }

@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// The longest reference of a person, in bytes.
-const MAX_REFERENCE_BYTES: usize = 255;
+pub(crate) const MAX_REFERENCE_BYTES: usize = 255;
 
 /// Why a person's key was not lent, destroyed or made.
 #[derive(Debug, thiserror::Error)]
