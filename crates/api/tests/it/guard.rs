@@ -128,7 +128,7 @@ async fn another_event_under_the_id_of_a_logged_one_is_left_out_and_told_of(back
         let at = event.recorded_at.plus_seconds(-86_400 * days);
         let forged =
             QueuedEvent { recorded_at: at, core: event.core.replace("app.visit", "app.other"), ..event.clone() };
-        app.instance.store().append_events(&[forged.clone()]).await.unwrap();
+        app.instance.store().append_events(std::slice::from_ref(&forged)).await.unwrap();
         append(&app, &clinic).await;
         sequence::sequence(&app.instance, tenant(&clinic)).await.unwrap();
         assert_eq!(in_queue(&app, &clinic).await, 1, "the forged one alone");

@@ -77,7 +77,7 @@ pub(super) async fn run(args: OpenExportArgs) -> Result<ExitCode> {
             text
         } else if args.unsealed {
             let read = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-            eprintln!("{object} was not sealed by us: nothing shows who wrote it");
+            tracing::warn!("{object} was not sealed by us: nothing shows who wrote it");
             read
         } else {
             bail!("{object} was not sealed by us, so anybody may have written it; to take it as it is, say --unsealed")
