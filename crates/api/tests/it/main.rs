@@ -35,6 +35,7 @@ mod fields;
 mod fresh;
 mod guard;
 mod habits;
+mod headers;
 mod idempotency;
 mod identity;
 mod issuers;

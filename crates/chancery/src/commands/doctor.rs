@@ -16,6 +16,7 @@ use crate::{
     wiring::{Stores, secrets::store_url},
 };
 
+mod edge;
 mod log_guard;
 mod months;
 mod recipients;
@@ -88,6 +89,7 @@ pub async fn run(args: DoctorArgs) -> Result<ExitCode> {
     let (config, findings) = Config::examine(&args.config.into(), &crate::commands::variables());
     let mut report = Report::default();
     configuration(&config, &mut report);
+    edge::judge(&config, &mut report);
     for (state, list) in [(State::Fail, &findings.faults), (State::Warn, &findings.warnings)] {
         for Finding { subject, problem, cure } in list {
             report.add(state, subject, problem, cure);

@@ -144,7 +144,7 @@ impl Server {
 }
 
 fn limits(config: &Config) -> Limits {
-    Limits { trusted_proxies: config.trusted_proxies.clone(), ..Limits::default() }
+    Limits { trusted_proxies: config.trusted_proxies.clone(), edge: config.edge.clone(), ..Limits::default() }
 }
 
 async fn open(config: &Config, stores: &Stores, providers: &Providers, settings: Settings) -> Result<Arc<Instance>> {

@@ -15,16 +15,20 @@ use chancery_domain::{
     legacy_tokens::{LegacyTokens, MAX_DAYS},
     tokens::TokenAlgorithm,
 };
+use chancery_middleware::{Edge, headers::Preset};
 use ipnet::IpNet;
 
 mod archives;
 mod audit;
 mod checks;
+mod cors;
 mod entry;
 mod findings;
+mod headers;
 mod passkeys;
 mod providers;
 mod secret;
+mod security_txt;
 mod sinks;
 mod source;
 mod store;
@@ -133,6 +137,10 @@ pub struct Config {
     pub passkeys: Option<PasskeyConfig>,
     /// How the audit log is guarded.
     pub audit: AuditConfig,
+    /// What browsers and strangers are told.
+    pub edge: Edge,
+    /// The headers that every response has.
+    pub header_profile: Preset,
     /// How log lines look.
     pub log_format: LogFormat,
     /// Which log lines there are.
@@ -200,6 +208,12 @@ impl Config {
             })
             .unwrap_or(key_file);
         let minutes = text::number(settings, "tokens.access_minutes", 15, 5..=15, findings);
+        let (header_profile, headers) = headers::read(settings, environment, findings);
+        let edge = Edge {
+            headers: headers.into(),
+            cors: cors::read(settings, environment, findings).into(),
+            security_txt: security_txt::read(settings, &public_url, findings),
+        };
         Self {
             environment,
             deployment: text::read(settings, "deployment", Deployment::MultiTenant, findings),
@@ -248,6 +262,8 @@ impl Config {
                 findings,
             ),
             login_400: text::flag(settings, "compat.login_400", findings),
+            edge,
+            header_profile,
             log_format: text::read(
                 settings,
                 "log.format",
