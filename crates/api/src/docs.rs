@@ -19,7 +19,7 @@ use utoipa::{
 use crate::oauth::OAuthErrorBody;
 
 /// The operations that need no credential, by operation id. Every other one answers 401 without.
-pub const PUBLIC: [&str; 26] = [
+pub const PUBLIC: [&str; 27] = [
     "login",
     "login_compat",
     "register",
@@ -45,6 +45,7 @@ pub const PUBLIC: [&str; 26] = [
     "protected_resource",
     "trust",
     "security_txt",
+    "receive_csp_reports",
     "openapi_document",
 ];
 

@@ -55,6 +55,7 @@ use crate::{
     keyring::TombstoneRows,
     keyring::TombstoneWrites,
     keyring::{KeyCopyRows, KeyCopyWrites},
+    csp_reports::{CspReportRows, CspReportWrites},
     one_time::OneTimeRows,
     one_time::OneTimeWrites,
     passkeys::PasskeyRows,
@@ -122,6 +123,7 @@ pub trait View:
     + ApprovalRows
     + TombstoneRows
     + KeyCopyRows
+    + CspReportRows
     + BackupRows
     + IndexRows
     + RoleRows
@@ -163,6 +165,7 @@ pub trait Tx:
     + ApprovalWrites
     + TombstoneWrites
     + KeyCopyWrites
+    + CspReportWrites
     + BackupWrites
     + RoleWrites
     + IdentityProviderWrites

@@ -186,42 +186,58 @@ impl Cors {
     }
 }
 
+/// Who may call which path.
+pub(crate) struct Origins {
+    listed: Arc<Cors>,
+    anyone: &'static [&'static str],
+    open: Cors,
+}
+
+impl Origins {
+    /// The list everywhere but on paths that begin with one of `anyone`.
+    pub(crate) fn new(listed: Arc<Cors>, anyone: &'static [&'static str]) -> Self {
+        let open = Cors {
+            origins: vec![HeaderValue::from_static("*")],
+            everyone: true,
+            credentials: false,
+            headers: vec![header::CONTENT_TYPE],
+            allowed_headers: Some(HeaderValue::from_static("content-type")),
+            max_age: Some(HeaderValue::from_static("86400")),
+        };
+        Self { listed, anyone, open }
+    }
+
+    fn of(&self, path: &str) -> &Cors {
+        if self.anyone.iter().any(|start| path.starts_with(start)) { &self.open } else { &self.listed }
+    }
+}
+
 /// Answers browsers that ask first; without a list of origins the request goes its way.
-pub(crate) async fn preflight(cors: Arc<Cors>, request: Request, next: Next) -> Response {
+pub(crate) async fn preflight(origins: Arc<Origins>, request: Request, next: Next) -> Response {
+    let cors = origins.of(request.uri().path());
     let asks = request.method() == Method::OPTIONS
         && request.headers().contains_key(header::ORIGIN)
         && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
     if cors.is_off() || !asks {
         return next.run(request).await;
     }
-    (StatusCode::NO_CONTENT, Preflight(cors.preflight(request.headers()))).into_response()
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    *response.headers_mut() = cors.preflight(request.headers());
+    response.extensions_mut().insert(Whole);
+    response
 }
 
 /// Marks an answer that is whole.
-struct Preflight(HeaderMap);
-
 #[derive(Clone, Copy)]
 struct Whole;
 
-impl axum::response::IntoResponseParts for Preflight {
-    type Error = std::convert::Infallible;
-
-    fn into_response_parts(
-        self,
-        mut response: axum::response::ResponseParts,
-    ) -> Result<axum::response::ResponseParts, Self::Error> {
-        response.headers_mut().extend(self.0);
-        response.extensions_mut().insert(Whole);
-        Ok(response)
-    }
-}
-
 /// Says on every other response who may read it.
-pub(crate) async fn answer(cors: Arc<Cors>, request: Request, next: Next) -> Response {
+pub(crate) async fn answer(origins: Arc<Origins>, request: Request, next: Next) -> Response {
+    let path = request.uri().path().to_owned();
     let origin = request.headers().get(header::ORIGIN).cloned();
     let mut response = next.run(request).await;
     if response.extensions().get::<Whole>().is_none() {
-        cors.apply(origin.as_ref(), response.headers_mut());
+        origins.of(&path).apply(origin.as_ref(), response.headers_mut());
     }
     response
 }

@@ -13,6 +13,8 @@ pub struct Edge {
     pub headers: Arc<HeaderRules>,
     /// Whose pages may call.
     pub cors: Arc<Cors>,
+    /// What the paths begin with that pages of any origin may call, without cookies.
+    pub anyone: &'static [&'static str],
     /// `/.well-known/security.txt`, if there is one.
     pub security_txt: Option<SecurityTxt>,
 }

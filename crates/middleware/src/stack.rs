@@ -15,7 +15,9 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
 
 use crate::{
-    Code, Edge, Observer, Problem, cors, headers,
+    Code, Edge, Observer, Problem,
+    cors::{self, Origins},
+    headers,
     observe::{Observing, observe},
     refusals, strict,
 };
@@ -67,8 +69,9 @@ pub(crate) struct BodyLimit {
 pub fn around(router: Router, instance: Arc<Instance>, observer: Option<Arc<dyn Observer>>, limits: Limits) -> Router {
     let Limits { body_bytes, timeout, concurrent, trusted_proxies, streams, edge } = limits;
     let observing = Observing { instance: Arc::clone(&instance), observer, proxies: trusted_proxies.into() };
-    let Edge { headers, cors, .. } = edge;
-    let preflight = Arc::clone(&cors);
+    let Edge { headers, cors, anyone, .. } = edge;
+    let origins = Arc::new(Origins::new(cors, anyone));
+    let preflight = Arc::clone(&origins);
     let places = Arc::new(Semaphore::new(concurrent));
     let body = BodyLimit { bytes: body_bytes, time: timeout };
     // The layer added last is the outermost.
@@ -90,7 +93,7 @@ pub fn around(router: Router, instance: Arc<Instance>, observer: Option<Arc<dyn 
         }))
         .layer(middleware::from_fn(move |request: Request, next: Next| observe(observing.clone(), request, next)))
         // Outermost: a refusal of any layer, and the observer's own, carries them too.
-        .layer(middleware::from_fn(move |request: Request, next: Next| cors::answer(Arc::clone(&cors), request, next)))
+        .layer(middleware::from_fn(move |request: Request, next: Next| cors::answer(Arc::clone(&origins), request, next)))
         .layer(middleware::from_fn(move |request: Request, next: Next| {
             headers::set(Arc::clone(&headers), Arc::clone(&instance), request, next)
         }))

@@ -120,6 +120,7 @@ pub const TABLES: &[Table] = &[
     table!(Part::Data, "root_recipients", "id"),
     table!(Part::Data, "keys", "id"),
     table!(Part::Data, "key_copies", "key", "location"),
+    table!(Part::Data, "csp_reports", "directive", "blocked", "document", "source", "enforced"),
     table!(Part::Data, "fields", "id"),
     table!(Part::Data, "indexes", "id"),
     table!(Part::Data, "index_versions", "index_id", "version"),

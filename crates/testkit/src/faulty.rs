@@ -33,6 +33,7 @@ use chancery_domain::ids::{
 };
 use chancery_domain::indexes::{Index, IndexRows, IndexWrites};
 use chancery_domain::jobs::JobWrites;
+use chancery_domain::csp_reports::{CspReport, CspReportRows, CspReportWrites};
 use chancery_domain::keyring::{
     Key, KeyCheck, KeyCopy, KeyCopyRows, KeyCopyWrites, KeyRows, KeyVersion, KeyWrites, Managed, RootRecipient,
     RootRows, RootSecret, RootVersion, RootWrites, Standing, TenantKey, TenantKeyRows, TenantKeyWrites, Tombstone,
@@ -607,6 +608,11 @@ hand_on!(TombstoneRows {
     fn destroyed_keys() -> u64;
 });
 hand_on!(TombstoneWrites { fn insert_tombstone(tombstone: &Tombstone) -> (); });
+hand_on!(CspReportRows { fn csp_reports() -> Vec<CspReport>; });
+hand_on!(CspReportWrites {
+    fn add_csp_report(report: &CspReport, most: u32) -> ();
+    fn forget_csp_reports(before: Timestamp) -> ();
+});
 hand_on!(KeyCopyRows { fn key_copies(key: KeyId) -> Vec<KeyCopy>; });
 hand_on!(KeyCopyWrites {
     fn put_key_copy(copy: &KeyCopy) -> ();

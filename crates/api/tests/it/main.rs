@@ -21,6 +21,7 @@ mod canaries;
 mod census;
 mod certificates;
 mod cookies;
+mod csp;
 mod custody;
 mod datasets;
 mod deletion;

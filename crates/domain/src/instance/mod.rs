@@ -9,6 +9,7 @@ use std::{
 use chancery_crypto::random::Random;
 
 use crate::{
+    csp_reports::Reports,
     access::{Call, Denied, Permission, RECENT_SECONDS, RefusedCredentials, authenticate::CallerCache},
     api_keys::last_used::LastUsed,
     audit::{
@@ -59,6 +60,7 @@ pub struct Instance {
     appender: Appender,
     pub(crate) counters: Arc<Counters>,
     pub(crate) anonymous: AnonymousCounts,
+    pub(crate) csp_reports: Reports,
     destinations: OnceLock<Vec<Arc<dyn KeyDestination>>>,
     pub(crate) sinks: OnceLock<Vec<Arc<dyn AuditSink>>>,
     pub(crate) archives: OnceLock<Vec<Arc<dyn ArchiveStore>>>,
@@ -111,6 +113,7 @@ impl Instance {
             appender: Appender::start(Arc::clone(&ports.store)),
             counters: Arc::default(),
             anonymous: AnonymousCounts::default(),
+            csp_reports: Reports::default(),
             destinations: OnceLock::new(),
             sinks: OnceLock::new(),
             archives: OnceLock::new(),

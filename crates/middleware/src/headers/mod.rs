@@ -12,6 +12,7 @@ mod ready;
 mod removed;
 mod rules;
 mod structured;
+mod suggest;
 
 pub use csp::{Csp, Directive, NotACsp};
 pub use judge::{CspFinding, DIRECTIVES, Severity, judge};
@@ -21,3 +22,4 @@ pub use ready::{BadProfile, HeaderMode, ReadyHeaders};
 pub(crate) use rules::set;
 pub use rules::{HeaderRules, with_headers};
 pub use structured::{Dictionary, Item, Member, NotStructured};
+pub use suggest::{Blocked, Suggestion, suggest};
