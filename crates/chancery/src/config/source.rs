@@ -20,6 +20,8 @@ pub const KEYS: &[&str] = &[
     "tls.terminated",
     "tls.cert_file",
     "tls.key_file",
+    "tls.min_version",
+    "tls.redirect_listen",
     "store.url",
     "store.path",
     "store.password_file",

@@ -1,7 +1,7 @@
 //! What browsers and strangers are told.
 
 use super::{Report, State};
-use crate::config::Config;
+use crate::{config::Config, tls::TlsFiles};
 
 pub(super) fn judge(config: &Config, report: &mut Report) {
     let profile = config.header_profile;
@@ -10,6 +10,10 @@ pub(super) fn judge(config: &Config, report: &mut Report) {
         _ => format!("profile {}", profile.as_str()),
     };
     report.ok("response headers", detail);
+    if let Some(Ok(facts)) = config.tls.as_ref().map(TlsFiles::facts) {
+        // What is wrong with it stands among the configuration's findings.
+        report.ok("certificate", format!("for {}, until {}", facts.names.join(", "), facts.ends));
+    }
     let cors = &config.edge.cors;
     let detail = match cors.origins() {
         0 => "no page of another origin may call".to_owned(),
