@@ -13,9 +13,9 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::{ambient, certificates};
 use crate::prerequisites::{self, Need};
 use crate::process::{self, Guarded};
+use crate::{ambient, certificates};
 
 /// A running private PostgreSQL. Dropping it stops the server, then removes its folder.
 ///

@@ -5,9 +5,9 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result};
 
+use crate::certificates;
 use crate::postgres::free_port;
 use crate::process::{self, Guarded};
-use crate::certificates;
 
 /// Has both look at a server of production. `node` is the folder with their modules.
 pub(crate) fn judge(binary: &Path, node: &Path) -> Result<()> {

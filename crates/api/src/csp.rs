@@ -11,7 +11,6 @@ use chancery_middleware::{
     headers::{Blocked, Csp, CspFinding, Severity, judge, suggest},
 };
 use http::{HeaderMap, StatusCode, header};
-use http_body_util::{BodyExt as _, Limited};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -53,7 +52,7 @@ async fn read(headers: &HeaderMap, body: Bytes) -> Option<Value> {
     if !["application/csp-report", "application/reports+json", "application/json"].contains(&kind.as_str()) {
         return None;
     }
-    let bytes = Limited::new(body, LONGEST).collect().await.ok()?.to_bytes();
+    let bytes = axum::body::to_bytes(body, LONGEST).await.ok()?;
     serde_json::from_slice(&bytes).ok()
 }
 
@@ -155,7 +154,9 @@ pub(crate) async fn list_csp_reports(
 #[schema(as = CspSuggestion)]
 pub(crate) struct SuggestionBody {
     /// Nothing but what was seen.
-    #[schema(example = "default-src 'none'; script-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'")]
+    #[schema(
+        example = "default-src 'none'; script-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+    )]
     policy: String,
     /// How many different reports it is made of.
     reports: usize,
@@ -236,12 +237,11 @@ impl From<CspFinding> for FindingBody {
 #[utoipa::path(post, path = "/v1/csp/evaluate", tag = "operations", request_body = PolicyBody,
     responses((status = 200, description = "What is to be said of it.", body = VerdictBody)))]
 pub(crate) async fn evaluate_csp(
-    Authenticated(_): Authenticated,
+    Authenticated(_call): Authenticated,
     Body(body): Body<PolicyBody>,
 ) -> Result<Json<VerdictBody>, Problem> {
-    let policy = Csp::parse(&body.policy).map_err(|error| {
-        Problem::invalid(chancery_domain::Faults::one("/policy", "format", error.to_string()))
-    })?;
+    let policy = Csp::parse(&body.policy)
+        .map_err(|error| Problem::invalid(chancery_domain::Faults::one("/policy", "format", error.to_string())))?;
     let findings = judge(&policy);
     let sound = findings.iter().all(|found| found.severity < Severity::High);
     Ok(Json(VerdictBody { sound, findings: findings.into_iter().map(FindingBody::from).collect() }))

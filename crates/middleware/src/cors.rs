@@ -168,13 +168,15 @@ impl Cors {
         let mut headers = HeaderMap::new();
         headers.insert(header::VARY, ASKED);
         let method = asked.get(header::ACCESS_CONTROL_REQUEST_METHOD).and_then(|method| method.to_str().ok());
-        let known = method.is_some_and(|method| METHODS.to_str().is_ok_and(|all| all.split(", ").any(|one| one == method)));
+        let known =
+            method.is_some_and(|method| METHODS.to_str().is_ok_and(|all| all.split(", ").any(|one| one == method)));
         let names = asked.get_all(header::ACCESS_CONTROL_REQUEST_HEADERS).iter();
         let fine = names.into_iter().all(|line| {
             line.to_str().is_ok_and(|line| {
-                line.split(',').map(str::trim).filter(|name| !name.is_empty()).all(|name| {
-                    self.headers.iter().any(|allowed| allowed.as_str().eq_ignore_ascii_case(name))
-                })
+                line.split(',')
+                    .map(str::trim)
+                    .filter(|name| !name.is_empty())
+                    .all(|name| self.headers.iter().any(|allowed| allowed.as_str().eq_ignore_ascii_case(name)))
             })
         });
         if known && fine && self.allow(asked.get(header::ORIGIN), &mut headers) {

@@ -93,7 +93,9 @@ pub fn around(router: Router, instance: Arc<Instance>, observer: Option<Arc<dyn 
         }))
         .layer(middleware::from_fn(move |request: Request, next: Next| observe(observing.clone(), request, next)))
         // Outermost: a refusal of any layer, and the observer's own, carries them too.
-        .layer(middleware::from_fn(move |request: Request, next: Next| cors::answer(Arc::clone(&origins), request, next)))
+        .layer(middleware::from_fn(move |request: Request, next: Next| {
+            cors::answer(Arc::clone(&origins), request, next)
+        }))
         .layer(middleware::from_fn(move |request: Request, next: Next| {
             headers::set(Arc::clone(&headers), Arc::clone(&instance), request, next)
         }))

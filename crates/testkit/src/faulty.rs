@@ -20,6 +20,7 @@ use chancery_domain::audit::{
 use chancery_domain::backups::{Backup, BackupRows, BackupWrites};
 use chancery_domain::census::{CensusRows, CensusWrites, Counted, OwnValue};
 use chancery_domain::certificates::{Certificate, CertificateEnd, CertificateRows, CertificateWrites};
+use chancery_domain::csp_reports::{CspReport, CspReportRows, CspReportWrites};
 use chancery_domain::datasets::{Dataset, DatasetJob, DatasetRows, DatasetWrites};
 use chancery_domain::factors::{FactorRows, FactorWrites, RecoveryCode, Totp};
 use chancery_domain::fields::{Field, FieldRows, FieldWrites};
@@ -33,7 +34,6 @@ use chancery_domain::ids::{
 };
 use chancery_domain::indexes::{Index, IndexRows, IndexWrites};
 use chancery_domain::jobs::JobWrites;
-use chancery_domain::csp_reports::{CspReport, CspReportRows, CspReportWrites};
 use chancery_domain::keyring::{
     Key, KeyCheck, KeyCopy, KeyCopyRows, KeyCopyWrites, KeyRows, KeyVersion, KeyWrites, Managed, RootRecipient,
     RootRows, RootSecret, RootVersion, RootWrites, Standing, TenantKey, TenantKeyRows, TenantKeyWrites, Tombstone,

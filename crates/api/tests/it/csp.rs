@@ -64,9 +64,21 @@ async fn reports_are_counted_without_anything_of_a_person(backend: Backend) {
     let told = app.get(&ours.auditor, "/v1/csp/reports").await;
     assert!(!told.text().to_lowercase().contains("jane") && !told.text().contains("6789"), "{}", told.text());
     let told = told.ok();
-    let summary: Vec<_> = told["items"].as_array().unwrap().iter().map(|item| {
-        json!([item["directive"], item["blocked"], item["document"], item["source"], item["enforced"], item["count"]])
-    }).collect();
+    let summary: Vec<_> = told["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| {
+            json!([
+                item["directive"],
+                item["blocked"],
+                item["document"],
+                item["source"],
+                item["enforced"],
+                item["count"]
+            ])
+        })
+        .collect();
     assert_eq!(
         summary,
         [
@@ -160,9 +172,12 @@ async fn a_policy_is_judged() {
     let judge = async |policy: &str| app.post(&ours.staff, "/v1/csp/evaluate", json!({"policy": policy})).await;
     let verdict = judge("default-src 'self'; script-src 'self' 'unsafe-inline'; object-src none").await.ok();
     assert_eq!(verdict["sound"], false);
-    let found: Vec<_> = verdict["findings"].as_array().unwrap().iter().map(|found| {
-        json!([found["directive"], found["source"], found["code"], found["severity"]])
-    }).collect();
+    let found: Vec<_> = verdict["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|found| json!([found["directive"], found["source"], found["code"], found["severity"]]))
+        .collect();
     assert_eq!(
         found,
         [

@@ -112,12 +112,13 @@ async fn panics_and_lateness_are_told_to_listed_pages_with_all_headers() {
     let app = TestApp::new().await;
     let rules = CorsRules { origins: vec![APP.to_owned()], ..CorsRules::default() };
     let cors = Cors::new(&rules, Environment::Production).unwrap().into();
-    let limits = Limits {
-        timeout: Duration::from_millis(5),
-        edge: Edge { cors, ..Edge::default() },
-        ..Limits::default()
-    };
-    let panics = get(|| async { if true { panic!("x") } });
+    let limits =
+        Limits { timeout: Duration::from_millis(5), edge: Edge { cors, ..Edge::default() }, ..Limits::default() };
+    let panics = get(|| async {
+        if true {
+            panic!("x")
+        }
+    });
     let sleeps = get(|| async { tokio::time::sleep(Duration::from_secs(60)).await });
     let router = Router::new().route("/panics", panics).route("/sleeps", sleeps);
     let router = around(router, app.instance.clone(), None, limits);
@@ -155,7 +156,8 @@ async fn a_page_gets_a_nonce_of_its_own() {
 async fn a_path_only_reports_what_it_would_stop() {
     let app = TestApp::new().await;
     let strict = HeaderProfile::preset(Preset::Strict, Environment::Production);
-    let old = HeaderProfile { report_only: true, report_to: Some("https://h.test/reports/c/t".into()), ..strict.clone() };
+    let old =
+        HeaderProfile { report_only: true, report_to: Some("https://h.test/reports/c/t".into()), ..strict.clone() };
     let headers = HeaderRules::new(&strict).unwrap().with_path("/old", &old).unwrap().into();
     let limits = Limits { edge: Edge { headers, ..Edge::default() }, ..Limits::default() };
     let router = around(Router::new(), app.instance.clone(), None, limits);

@@ -111,9 +111,7 @@ impl Server {
         let tls = config.tls.clone().map(Tls::open).transpose()?;
         let api = server::listen_in(tls.clone(), Door::api(config.listen), router).await?;
         let redirect = match config.redirect_listen {
-            Some(address) => {
-                Some(server::listen(Door::redirect(address), redirect::router(&config.public_url)).await?)
-            }
+            Some(address) => Some(server::listen(Door::redirect(address), redirect::router(&config.public_url)).await?),
             None => None,
         };
         let follower = tls.as_ref().map(Tls::follow);

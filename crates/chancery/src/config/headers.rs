@@ -187,7 +187,11 @@ fn policy(profile: &mut HeaderProfile, settings: &Settings, environment: Environ
         let Some(setting) = settings.find(&key) else { continue };
         let subject = subject(&key, &setting.origin);
         if !setting.text.bytes().all(|byte| (0x20..=0x7e).contains(&byte) && byte != b',' && byte != b';') {
-            findings.fault(subject, "holds a comma, a semicolon or an odd character", "write sources with spaces between them");
+            findings.fault(
+                subject,
+                "holds a comma, a semicolon or an odd character",
+                "write sources with spaces between them",
+            );
             continue;
         }
         let mut csp = profile.csp.clone().with(&name, &setting.text);
@@ -240,13 +244,17 @@ fn route(
 ) -> Option<(String, HeaderProfile)> {
     let path = entry.needed("path", "/docs");
     if !path.starts_with('/') || path.contains(['{', '*', '?', '#', ' ']) {
-        entry.fault("path", "is no path", "write it from the first slash, without patterns: everything below it counts");
+        entry.fault(
+            "path",
+            "is no path",
+            "write it from the first slash, without patterns: everything below it counts",
+        );
         return None;
     }
     let preset = match entry.text("profile") {
         None => everywhere,
-        Some(word) => match Preset::WORDS.iter().find(|(known, _)| *known == word) {
-            Some((_, preset)) => *preset,
+        Some(word) => match Preset::named(&word) {
+            Some(preset) => preset,
             None => {
                 entry.fault("profile", "is none", "write strict, api, relaxed, docs or custom");
                 return None;

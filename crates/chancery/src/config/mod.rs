@@ -219,6 +219,7 @@ impl Config {
             headers: headers.into(),
             cors: cors::read(settings, environment, findings).into(),
             security_txt: security_txt::read(settings, &public_url, findings),
+            ..Edge::default()
         };
         Self {
             environment,

@@ -43,7 +43,8 @@ fn read_at(settings: &Settings, public_url: &str, now: Timestamp, findings: &mut
     let before = findings.faults.len();
     let mut lines = Vec::new();
     for contact in &contacts {
-        let fine = ["mailto:", "https://", "tel:"].iter().any(|scheme| contact.starts_with(scheme)) && is_plain(contact);
+        let fine =
+            ["mailto:", "https://", "tel:"].iter().any(|scheme| contact.starts_with(scheme)) && is_plain(contact);
         if !fine {
             let cure = "write mailto:, https:// or tel: before it";
             findings.fault("security_txt.contact", "is no address", cure);
@@ -162,7 +163,8 @@ mod tests {
             assert_eq!(file, None, "{keys:?}");
             assert_eq!(findings.faults.iter().map(|fault| &fault.subject).collect::<Vec<_>>(), [fault], "{keys:?}");
         }
-        for (expires, warned) in [("2026-12-20T00:00:00Z", 1), ("2026-11-01T00:00:00Z", 1), ("2027-01-20T00:00:00Z", 0)] {
+        for (expires, warned) in [("2026-12-20T00:00:00Z", 1), ("2026-11-01T00:00:00Z", 1), ("2027-01-20T00:00:00Z", 0)]
+        {
             let (file, findings) = read_of(&[CONTACT, ("expires", expires)]);
             assert!(file.is_some());
             assert_eq!(findings.warnings.len(), warned, "{expires}");

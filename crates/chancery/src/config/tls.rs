@@ -57,7 +57,8 @@ pub(super) fn redirect(settings: &Settings, findings: &mut Findings) -> Option<S
 /// Whether the files do, and what is to be said of them.
 pub(super) fn check(config: &Config, findings: &mut Findings) {
     if config.redirect_listen.is_some() && !config.public_url.starts_with("https://") {
-        let cure = "set server.public_url to the https:// address to which clients are sent, or leave tls.redirect_listen out";
+        let cure =
+            "set server.public_url to the https:// address to which clients are sent, or leave tls.redirect_listen out";
         findings.fault("tls.redirect_listen", "has nowhere to send clients", cure);
     }
     let Some(files) = &config.tls else { return };
@@ -82,10 +83,16 @@ pub(super) fn check(config: &Config, findings: &mut Findings) {
     }
     let days = (facts.ends.as_seconds() - now.as_seconds()).div_euclid(86_400);
     if days < SOON_DAYS {
-        findings.warn("tls.cert_file", format!("ends in {days} days"), "renew it; new files are taken over without a restart");
+        findings.warn(
+            "tls.cert_file",
+            format!("ends in {days} days"),
+            "renew it; new files are taken over without a restart",
+        );
     }
     let host = config.public_url.split_once("://").map_or("", |(_, rest)| rest.split('/').next().unwrap_or_default());
-    let host = host.parse::<hyper::http::uri::Authority>().map_or_else(|_| String::new(), |authority| authority.host().to_owned());
+    let host = host
+        .parse::<hyper::http::uri::Authority>()
+        .map_or_else(|_| String::new(), |authority| authority.host().to_owned());
     if !facts.covers(&host) {
         let cure = "get one for that host, or correct server.public_url";
         findings.warn("tls.cert_file", format!("is not for {host}, the host of server.public_url"), cure);

@@ -131,7 +131,10 @@ impl Tls {
             }
             Err(error) => {
                 let error = format!("{error:#}");
-                tracing::error!(error, "The new files of tls.cert_file and tls.key_file do not do; the certificate at work stays");
+                tracing::error!(
+                    error,
+                    "The new files of tls.cert_file and tls.key_file do not do; the certificate at work stays"
+                );
                 false
             }
         }

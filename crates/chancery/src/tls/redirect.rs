@@ -75,7 +75,10 @@ mod tests {
             assert_eq!(headers["x-content-type-options"], "nosniff");
             assert!(!headers.contains_key("strict-transport-security"), "it has no place on plain HTTP");
         }
-        assert_eq!(asked(&["auth.clinic.test"], "//evil.test/x").await.1, "https://auth.clinic.test:8443/base//evil.test/x");
+        assert_eq!(
+            asked(&["auth.clinic.test"], "//evil.test/x").await.1,
+            "https://auth.clinic.test:8443/base//evil.test/x"
+        );
     }
 
     #[tokio::test]
@@ -90,7 +93,10 @@ mod tests {
         ] {
             let (status, location, headers) = asked(hosts, "/").await;
             assert_eq!((status, location.as_str()), (400, ""), "{hosts:?}");
-            assert_eq!(headers["content-security-policy"].to_str().unwrap().split(';').next(), Some("default-src 'none'"));
+            assert_eq!(
+                headers["content-security-policy"].to_str().unwrap().split(';').next(),
+                Some("default-src 'none'")
+            );
         }
     }
 }

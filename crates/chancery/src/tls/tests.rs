@@ -25,7 +25,7 @@ struct Authority {
 
 impl Authority {
     fn new() -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.distinguished_name.push(rcgen::DnType::CommonName, "an authority");
         let key = KeyPair::generate().unwrap();
@@ -60,7 +60,12 @@ impl Authority {
         write(&files.key, key);
     }
 
-    async fn connect(&self, address: SocketAddr, version: &'static SupportedProtocolVersion, alpn: &str) -> io::Result<Inside> {
+    async fn connect(
+        &self,
+        address: SocketAddr,
+        version: &'static SupportedProtocolVersion,
+        alpn: &str,
+    ) -> io::Result<Inside> {
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate.clone()).unwrap();
         let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))

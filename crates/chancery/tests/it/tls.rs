@@ -61,7 +61,8 @@ async fn production_serves_tls_and_sends_plain_http_there() {
     // Plain HTTP gets nothing there.
     assert!(client.get(format!("http://localhost:{port}/livez")).send().await.is_err());
 
-    let sent = |host: &'static str| client.get(format!("http://{redirect}/v1/keys?limit=1")).header("host", host).send();
+    let sent =
+        |host: &'static str| client.get(format!("http://{redirect}/v1/keys?limit=1")).header("host", host).send();
     let answer = sent("localhost").await.unwrap();
     assert_eq!(answer.status().as_u16(), 308);
     assert_eq!(answer.headers()["location"], "https://localhost:8700/v1/keys?limit=1");

@@ -25,8 +25,7 @@ const DIRECTIVES: [&str; 21] = [
     "worker-src",
 ];
 /// What stands in the place of an address.
-const WORDS: [&str; 7] =
-    ["inline", "eval", "wasm-eval", "self", "trusted-types-policy", "trusted-types-sink", "other"];
+const WORDS: [&str; 7] = ["inline", "eval", "wasm-eval", "self", "trusted-types-policy", "trusted-types-sink", "other"];
 /// Addresses that are whole by their scheme.
 const SCHEMES: [&str; 5] = ["data", "blob", "filesystem", "about", "mediastream"];
 /// The longest host, and the longest first word of a path.
@@ -82,7 +81,8 @@ fn page(address: &str) -> Option<String> {
     let mut words = path.split('/').filter(|word| !word.is_empty());
     let first = words.next().unwrap_or_default();
     let more = if words.next().is_some() { "/*" } else { "" };
-    let plain = first.len() <= LONGEST.1 && first.bytes().all(|byte| byte.is_ascii_lowercase() || b"-_".contains(&byte));
+    let plain =
+        first.len() <= LONGEST.1 && first.bytes().all(|byte| byte.is_ascii_lowercase() || b"-_".contains(&byte));
     let first = if plain { first } else { "*" };
     Some(format!("{origin}/{first}{more}"))
 }
@@ -105,7 +105,11 @@ fn target(address: &str, document: &str) -> Option<String> {
         return None;
     }
     let origin = origin(address)?;
-    Some(if document.strip_prefix(&origin).is_some_and(|rest| rest.starts_with('/')) { "self".to_owned() } else { origin })
+    Some(if document.strip_prefix(&origin).is_some_and(|rest| rest.starts_with('/')) {
+        "self".to_owned()
+    } else {
+        origin
+    })
 }
 
 /// Scheme, host and port of an address of the web, in small letters; who is logged in with it is left out.

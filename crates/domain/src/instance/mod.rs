@@ -9,13 +9,13 @@ use std::{
 use chancery_crypto::random::Random;
 
 use crate::{
-    csp_reports::Reports,
     access::{Call, Denied, Permission, RECENT_SECONDS, RefusedCredentials, authenticate::CallerCache},
     api_keys::last_used::LastUsed,
     audit::{
         Appender, archives::ArchiveStore, counters::Counters, failures::OpenFailures, guard::Guard,
         refusals::AnonymousCounts, screen::Suspected, sinks::AuditSink,
     },
+    csp_reports::Reports,
     datasets::DatasetTables,
     identity_providers::KeySets,
     ids::{NodeId, TenantId, Ulid},

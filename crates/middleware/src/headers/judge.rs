@@ -96,7 +96,9 @@ fn of_directive(directive: &Directive) -> Vec<CspFinding> {
     if OTHERS.contains(&name) {
         let wrong = name == "upgrade-insecure-requests" && !directive.sources.is_empty();
         let cure = "it stands alone, without sources";
-        return Vec::from_iter(wrong.then(|| finding(Some(name), None, "sources_unexpected", Severity::Nonsense, cure)));
+        return Vec::from_iter(
+            wrong.then(|| finding(Some(name), None, "sources_unexpected", Severity::Nonsense, cure)),
+        );
     }
     let mut findings = Vec::new();
     let none = |source: &String| source.eq_ignore_ascii_case("'none'");
@@ -131,7 +133,11 @@ fn nonsense(source: &str, as_written: &str) -> Option<Found> {
         return match word.split_once('-') {
             Some(("sha256" | "sha384" | "sha512", _)) => {
                 let fine = is_hash(as_written.trim_matches('\''));
-                if fine { None } else { found("hash_wrong", "write the whole digest in base64, as the browser's console shows it") }
+                if fine {
+                    None
+                } else {
+                    found("hash_wrong", "write the whole digest in base64, as the browser's console shows it")
+                }
             }
             _ => found("keyword_unknown", "correct the keyword; hosts stand without quotes"),
         };

@@ -128,13 +128,23 @@ impl Preset {
         }
     }
 
+    /// The one with this name; `custom` without its flags.
+    pub fn named(name: &str) -> Option<Self> {
+        let custom = Self::Custom { inline: false, websockets: false };
+        [Self::Strict, Self::Api, Self::Relaxed, Self::Docs, custom].into_iter().find(|one| one.as_str() == name)
+    }
+
     /// Why this preset is stricter in production than its name and flags say, if it is.
     pub const fn ignored_in_production(self) -> Option<&'static str> {
         match self {
             Self::Strict | Self::Api | Self::Custom { inline: false, websockets: false } => None,
             Self::Relaxed | Self::Docs => Some("inline scripts and eval() are not allowed in production"),
-            Self::Custom { inline: true, .. } => Some("the flags for inline scripts and WebSockets count in development only"),
-            Self::Custom { .. } => Some("the flag for WebSockets counts in development only: 'self' covers those of the own host"),
+            Self::Custom { inline: true, .. } => {
+                Some("the flags for inline scripts and WebSockets count in development only")
+            }
+            Self::Custom { .. } => {
+                Some("the flag for WebSockets counts in development only: 'self' covers those of the own host")
+            }
         }
     }
 }

@@ -76,7 +76,8 @@ impl HeaderProfile {
     /// [`BadProfile`] if it is nonsense.
     pub fn ready(&self) -> Result<ReadyHeaders, BadProfile> {
         let mut values = vec![(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"))];
-        let mut set = |name: &HeaderName, value: &'static str| values.push((name.clone(), HeaderValue::from_static(value)));
+        let mut set =
+            |name: &HeaderName, value: &'static str| values.push((name.clone(), HeaderValue::from_static(value)));
         set(&CROSS_DOMAIN, "none");
         set(&header::X_DNS_PREFETCH_CONTROL, "off");
         if let Some(frame) = self.frame {
@@ -269,7 +270,8 @@ mod tests {
     #[test]
     fn api_opens_one_thing() {
         let headers = set(&HeaderProfile::preset(Preset::Api, Production));
-        let policy = "default-src 'none'; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
+        let policy =
+            "default-src 'none'; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
         assert_eq!(text(&headers, "content-security-policy"), policy);
         assert_eq!(text(&headers, "referrer-policy"), "no-referrer");
         assert_eq!(text(&headers, "x-frame-options"), "DENY");
@@ -307,7 +309,8 @@ mod tests {
     #[test]
     fn every_preset_is_without_nonsense() {
         let custom = |inline, websockets| Preset::Custom { inline, websockets };
-        let presets = [Preset::Strict, Preset::Api, Preset::Relaxed, Preset::Docs, custom(true, false), custom(false, true)];
+        let presets =
+            [Preset::Strict, Preset::Api, Preset::Relaxed, Preset::Docs, custom(true, false), custom(false, true)];
         for (preset, environment) in presets.iter().flat_map(|preset| [(preset, Development), (preset, Production)]) {
             let profile = HeaderProfile::preset(*preset, environment);
             profile.ready().unwrap();
@@ -324,7 +327,8 @@ mod tests {
         let own = || {
             let pairs = [("server", "x"), ("x-frame-options", "SAMEORIGIN"), ("cache-control", "max-age=60")];
             let mut own = HeaderMap::new();
-            for (name, value) in pairs.into_iter().chain([("x-content-type-options", "nosniff"), ("x-powered-by", "y")]) {
+            for (name, value) in pairs.into_iter().chain([("x-content-type-options", "nosniff"), ("x-powered-by", "y")])
+            {
                 own.append(name, HeaderValue::from_static(value));
             }
             own
@@ -386,7 +390,8 @@ mod tests {
     fn nonsense_is_refused() {
         let strict = HeaderProfile::preset(Preset::Strict, Production);
         let bad = |profile: HeaderProfile| profile.ready().err().unwrap();
-        let csp = |name: &str, sources: &str| HeaderProfile { csp: strict.csp.clone().with(name, sources), ..strict.clone() };
+        let csp =
+            |name: &str, sources: &str| HeaderProfile { csp: strict.csp.clone().with(name, sources), ..strict.clone() };
         assert!(matches!(bad(csp("script-src", "self")), BadProfile::Csp(_)));
         assert!(matches!(bad(csp("img-src", "a, b")), BadProfile::Csp(_)));
         assert!(matches!(bad(csp("img-src", "\u{e4}.test")), BadProfile::Csp(_)));
@@ -418,9 +423,10 @@ mod tests {
     /// OWASP's list of what to have, and why we differ where we do.
     #[test]
     fn owasps_recommendation_is_met_or_the_difference_is_known() {
-        let list: serde_json::Value =
-            serde_json::from_slice(include_bytes!("../../../../testdata/vectors/owasp-secure-headers/headers_add.json"))
-                .unwrap();
+        let list: serde_json::Value = serde_json::from_slice(include_bytes!(
+            "../../../../testdata/vectors/owasp-secure-headers/headers_add.json"
+        ))
+        .unwrap();
         const DIFFERENT: [(&str, &str); 5] = [
             // `max-age=0` beside `no-store` says nothing more (RFC 9111 §5.2.2.5).
             ("cache-control", "no-store"),
@@ -429,7 +435,10 @@ mod tests {
             // HD-01: a year, and ready to be built into browsers; `headers.hsts_seconds = 63072000` for two.
             ("strict-transport-security", "max-age=31536000; includeSubDomains; preload"),
             // Of pages HD-13's longer policy; an answer that is no page may do nothing at all.
-            ("content-security-policy", "default-src 'none'; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"),
+            (
+                "content-security-policy",
+                "default-src 'none'; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+            ),
             // The same word in capitals.
             ("x-frame-options", "DENY"),
         ];

@@ -109,7 +109,11 @@ fn check(item: &Item) -> Result<(), NotStructured> {
             if first && rest { Ok(()) } else { Err(NotStructured::Token) }
         }
         Item::Text(text) => {
-            if text.bytes().all(|byte| (0x20..=0x7e).contains(&byte)) { Ok(()) } else { Err(NotStructured::Text) }
+            if text.bytes().all(|byte| (0x20..=0x7e).contains(&byte)) {
+                Ok(())
+            } else {
+                Err(NotStructured::Text)
+            }
         }
     }
 }
@@ -163,10 +167,7 @@ mod tests {
     }
 
     fn items() -> impl Strategy<Value = Item> {
-        prop_oneof![
-            "[a-zA-Z*][a-zA-Z0-9:/._-]{0,12}".prop_map(Item::Token),
-            "[ -~]{0,24}".prop_map(Item::Text),
-        ]
+        prop_oneof!["[a-zA-Z*][a-zA-Z0-9:/._-]{0,12}".prop_map(Item::Token), "[ -~]{0,24}".prop_map(Item::Text),]
     }
 
     fn members() -> impl Strategy<Value = Member> {
