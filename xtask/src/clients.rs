@@ -1,5 +1,5 @@
 //! Clients off the shelf find our tokens' keys by discovery and verify them: PyJWT, joserfc and authlib for Python, jose and
-//! openid-client for Node. And people's second factors off the shelf: pyotp, and Chromium with its virtual authenticator.
+//! openid-client for Node. Strangers' eyes on our headers. And people's second factors off the shelf: pyotp, and Chromium with its virtual authenticator.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::postgres::free_port;
 use crate::prerequisites::{self, Need};
 use crate::server::{Server, contract};
-use crate::{process, python, workspace};
+use crate::{process, python, strict_headers, workspace};
 
 /// The algorithms that can be configured.
 const ALGORITHMS: [&str; 3] = ["ES256", "EdDSA", "RS256"];
@@ -44,6 +44,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         clients.with_context(|| format!("with {algorithm}"))?;
         server.finish()?;
     }
+    strict_headers::judge(&binary, &node)?;
     factors(&binary, &python)
 }
 
@@ -114,10 +115,12 @@ fn node_modules() -> Result<PathBuf> {
         && folder.join("node_modules/.package-lock.json").is_file();
     if !installed {
         std::fs::write(folder.join("package.json"), &wanted)?;
-        println!("Installing jose and openid-client into {}", folder.display());
+        println!("Installing jose, openid-client, mdn-http-observatory and csp_evaluator into {}", folder.display());
         let install = ["install", "--no-audit", "--no-fund", "--ignore-scripts", "--silent"];
         process::run(Command::new("npm").args(install).current_dir(&folder))?;
     }
-    std::fs::copy(source.join("clients.mjs"), folder.join("clients.mjs"))?;
+    for script in ["clients.mjs", "headers.mjs"] {
+        std::fs::copy(source.join(script), folder.join(script))?;
+    }
     Ok(folder)
 }

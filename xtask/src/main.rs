@@ -3,6 +3,7 @@
 
 mod ambient;
 mod bench;
+mod certificates;
 mod clients;
 mod fuzz;
 mod generate;
@@ -16,6 +17,7 @@ mod process;
 mod proof;
 mod python;
 mod server;
+mod strict_headers;
 mod test;
 mod verifiers;
 mod workspace;

@@ -13,9 +13,9 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::ambient;
 use crate::prerequisites::{self, Need};
 use crate::process::{self, Guarded};
+use crate::{ambient, certificates};
 
 /// A running private PostgreSQL. Dropping it stops the server, then removes its folder.
 ///
@@ -218,23 +218,8 @@ fn make_cluster(bin: &Path, folder: &Path, owner: &Owner) -> Result<()> {
 
 /// A CA that signs one leaf for the name `localhost`, and forgets its key. `127.0.0.1` is not in it, so a wrong name can be tested.
 fn make_certificates(folder: &Path, owner: &Owner) -> Result<()> {
-    let ca_key = rcgen::KeyPair::generate()?;
-    let mut ca = rcgen::CertificateParams::default();
-    ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Constrained(0));
-    ca.distinguished_name.push(rcgen::DnType::CommonName, "Chancery's tests");
-    ca.key_usages = vec![rcgen::KeyUsagePurpose::KeyCertSign];
-    let ca = rcgen::CertifiedIssuer::self_signed(ca, ca_key)?;
-    let leaf_key = rcgen::KeyPair::generate()?;
-    let mut leaf = rcgen::CertificateParams::new(vec!["localhost".to_owned()])?;
-    leaf.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth];
-    let leaf = leaf.signed_by(&leaf_key, &ca)?;
-    fs::write(folder.join("ca.pem"), ca.pem())?;
-    fs::write(folder.join("server.crt"), leaf.pem())?;
-    let key = folder.join("server.key");
-    fs::write(&key, "")?;
-    fs::set_permissions(&key, Permissions::from_mode(0o600))?;
-    fs::write(&key, leaf_key.serialize_pem())?;
-    owner.give(&key)
+    certificates::for_localhost(folder)?;
+    owner.give(&folder.join("server.key"))
 }
 
 fn start_server(bin: &Path, folder: &Path, owner: &Owner) -> Result<(u16, Guarded)> {

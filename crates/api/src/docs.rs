@@ -19,7 +19,7 @@ use utoipa::{
 use crate::oauth::OAuthErrorBody;
 
 /// The operations that need no credential, by operation id. Every other one answers 401 without.
-pub const PUBLIC: [&str; 25] = [
+pub const PUBLIC: [&str; 27] = [
     "login",
     "login_compat",
     "register",
@@ -44,6 +44,8 @@ pub const PUBLIC: [&str; 25] = [
     "authorization_server",
     "protected_resource",
     "trust",
+    "security_txt",
+    "receive_csp_reports",
     "openapi_document",
 ];
 

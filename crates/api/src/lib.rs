@@ -15,6 +15,7 @@ mod browser;
 mod cached;
 mod census;
 mod certificates;
+mod csp;
 mod custody;
 mod datasets;
 mod deletion;
@@ -58,7 +59,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use chancery_domain::Instance;
-use chancery_middleware::Limits;
+use chancery_middleware::{Edge, Limits, SecurityTxt};
 use tokio::sync::Semaphore;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -73,6 +74,8 @@ pub(crate) struct App {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) readiness: Arc<health::Readiness>,
     pub(crate) trust_file: Arc<well_known::TrustFile>,
+    /// Whom to tell of a weakness.
+    pub(crate) security_txt: Option<SecurityTxt>,
     /// Places for blobs on their way: a stream goes on after its request has been answered.
     pub(crate) streams: Arc<Semaphore>,
     /// Places for packs that are large.
@@ -88,10 +91,12 @@ pub fn router(instance: Arc<Instance>, metrics: Arc<Metrics>, limits: Limits) ->
         metrics: Arc::clone(&metrics),
         readiness: Arc::new(health::readiness()),
         trust_file: Arc::new(well_known::trust_file_cache()),
+        security_txt: limits.edge.security_txt.clone(),
         streams: Arc::new(Semaphore::new(blobs::MAX_STREAMS)),
         packs: Arc::new(Semaphore::new(certificates::packs::LARGE_AT_ONCE)),
     };
-    let limits = Limits { streams: blobs::ROUTES, ..limits };
+    let edge = Edge { anyone: &[csp::REPORTS], ..limits.edge };
+    let limits = Limits { streams: blobs::ROUTES, edge, ..limits };
     metrics.watch(&instance);
     let (routes, _) = operations().split_for_parts();
     let door = chancery_middleware::around(routes.with_state(app), instance, Some(metrics), limits);
@@ -279,5 +284,10 @@ fn operations() -> OpenApiRouter<App> {
         .routes(routes!(well_known::authorization_server))
         .routes(routes!(well_known::protected_resource))
         .routes(routes!(well_known::trust))
+        .routes(routes!(well_known::security_txt))
+        .routes(routes!(csp::receive_reports))
+        .routes(routes!(csp::list_csp_reports))
+        .routes(routes!(csp::suggest_csp))
+        .routes(routes!(csp::evaluate_csp))
         .routes(routes!(docs::openapi_document))
 }

@@ -565,7 +565,8 @@ fn to_prometheus(open_metrics: &str) -> String {
 
 /// `/metrics`, for a listener that only the operator reaches.
 pub fn metrics_router(metrics: Arc<Metrics>) -> Router {
-    Router::new().route("/metrics", get(serve)).with_state(metrics)
+    let router = Router::new().route("/metrics", get(serve)).with_state(metrics);
+    chancery_middleware::headers::with_headers(router, chancery_middleware::headers::HeaderRules::default())
 }
 
 async fn serve(State(metrics): State<Arc<Metrics>>, headers: HeaderMap) -> impl IntoResponse {

@@ -9,7 +9,7 @@ use chancery_domain::{
     certificates::trust_file,
     tokens::{self, TokenAlgorithm},
 };
-use chancery_middleware::{Problem, Request};
+use chancery_middleware::{Code, Problem, Request};
 use http::header;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -200,4 +200,13 @@ pub(crate) async fn protected_resource(State(app): State<App>, _: Request) -> im
 pub(crate) async fn trust(State(app): State<App>, _: Request) -> Result<impl IntoResponse, Problem> {
     let file = app.trust_file.of(async { Ok(Arc::from(trust_file(&app.instance).await?)) }).await?;
     Ok(([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, CACHED)], file.to_vec()))
+}
+
+/// Whom to tell of a weakness (RFC 9116), if the operator says so and still stands behind it.
+#[utoipa::path(get, path = "/.well-known/security.txt", tag = "operations",
+    responses((status = 200, description = "Contacts.", content_type = "text/plain; charset=utf-8", body = String)))]
+pub(crate) async fn security_txt(State(app): State<App>, _: Request) -> Result<impl IntoResponse, Problem> {
+    let file = app.security_txt.as_ref().filter(|file| app.instance.now() < file.expires);
+    let text = file.ok_or(Problem::new(Code::NotFound))?.text.to_string();
+    Ok(([(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::CACHE_CONTROL, CACHED)], text))
 }

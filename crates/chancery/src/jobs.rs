@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use chancery_api::Metrics;
-use chancery_domain::{Instance, TenantId, api_keys, audit, idempotency, keyring};
+use chancery_domain::{Instance, TenantId, api_keys, audit, csp_reports, idempotency, keyring};
 use tokio::{
     sync::watch,
     task::JoinHandle,
@@ -250,6 +250,9 @@ async fn flush(instance: Arc<Instance>, stopped: watch::Receiver<bool>) {
         }
         if let Err(error) = api_keys::flush_last_used(&instance).await {
             tracing::error!(error = chain(&error), "Could not write when API keys were used last");
+        }
+        if let Err(error) = csp_reports::flush(&instance).await {
+            tracing::error!(error = chain(&error), "Could not write what browsers reported");
         }
         if !go_on {
             return;

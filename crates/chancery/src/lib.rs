@@ -7,7 +7,7 @@
 //! | [`commands`] | a file per command |
 //! | [`wiring`] | from a configuration to the domain's ports |
 //! | [`backup`] | the files of a backup |
-//! | [`server`] | listeners, draining |
+//! | [`server`], [`tls`] | listeners, draining; TLS |
 //! | [`jobs`], [`dataset_jobs`], [`destroyed_list`] | what goes on in the background |
 //! | [`sinks`] | where events of the audit log go besides the log |
 //! | [`guard_jobs`], [`pins`], [`witness`] | how the audit log is guarded |
@@ -37,6 +37,7 @@ pub mod server;
 pub mod sinks;
 pub mod subject_jobs;
 pub mod telemetry;
+pub mod tls;
 pub mod url_files;
 pub mod wiring;
 pub mod witness;

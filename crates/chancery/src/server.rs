@@ -20,11 +20,14 @@ use hyper_util::{
     server::conn::auto,
 };
 use tokio::{
-    net::{TcpListener, TcpStream},
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
     sync::{Semaphore, watch},
     task::JoinHandle,
 };
 use tower::Service as _;
+
+use crate::tls::Tls;
 
 /// How long a client may take to send its request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -63,6 +66,11 @@ impl Door {
         Self { name: "API", flag: "--listen", address }
     }
 
+    /// The one that sends plain HTTP on to HTTPS.
+    pub const fn redirect(address: SocketAddr) -> Self {
+        Self { name: "redirecting", flag: "tls.redirect_listen", address }
+    }
+
     /// The one for the operator's monitoring.
     pub const fn metrics(address: SocketAddr) -> Self {
         Self { name: "metrics", flag: "--metrics-listen", address }
@@ -95,20 +103,35 @@ impl Running {
 ///
 /// If the address cannot be had; says which listener it is.
 pub async fn listen(door: Door, router: Router) -> Result<Running> {
-    listen_within(door, router, BOUNDS).await
+    listen_within(door, router, BOUNDS, None).await
 }
 
-async fn listen_within(door: Door, router: Router, bounds: Bounds) -> Result<Running> {
+/// As [`listen`], inside TLS if there is any.
+///
+/// # Errors
+///
+/// As [`listen`].
+pub async fn listen_in(tls: Option<Arc<Tls>>, door: Door, router: Router) -> Result<Running> {
+    listen_within(door, router, BOUNDS, tls).await
+}
+
+async fn listen_within(door: Door, router: Router, bounds: Bounds, tls: Option<Arc<Tls>>) -> Result<Running> {
     let Door { name, flag, address } = door;
     let refused = || format!("{name} listener cannot bind {address}; give it a free address with {flag}");
     let listener = TcpListener::bind(address).await.with_context(refused)?;
     let address = listener.local_addr()?;
     let (stop, stopped) = watch::channel(false);
-    let task = tokio::spawn(accept(listener, router, bounds, stopped));
+    let task = tokio::spawn(accept(listener, router, bounds, tls, stopped));
     Ok(Running { address, stop, task })
 }
 
-async fn accept(listener: TcpListener, router: Router, bounds: Bounds, mut stopped: watch::Receiver<bool>) -> bool {
+async fn accept(
+    listener: TcpListener,
+    router: Router,
+    bounds: Bounds,
+    tls: Option<Arc<Tls>>,
+    mut stopped: watch::Receiver<bool>,
+) -> bool {
     let builder = Arc::new(builder());
     let places = Arc::new(Semaphore::new(bounds.connections as usize));
     loop {
@@ -121,8 +144,19 @@ async fn accept(listener: TcpListener, router: Router, bounds: Bounds, mut stopp
         match accepted {
             Ok((stream, peer)) => {
                 let (builder, router, stopped) = (Arc::clone(&builder), router.clone(), stopped.clone());
+                let tls = tls.clone();
                 tokio::spawn(async move {
-                    serve(&builder, stream, peer, router, bounds.idle, stopped).await;
+                    let _ = stream.set_nodelay(true);
+                    match tls {
+                        None => serve(&builder, stream, peer, router, bounds.idle, stopped).await,
+                        Some(tls) => {
+                            let inside = tokio::time::timeout(HEAD_TIMEOUT, tls.accept(stream)).await;
+                            // Who does not get through the handshake in time speaks no TLS of ours.
+                            if let Ok(Ok(inside)) = inside {
+                                serve(&builder, inside, peer, router, bounds.idle, stopped).await;
+                            }
+                        }
+                    }
                     drop(place);
                 });
             }
@@ -151,15 +185,14 @@ fn builder() -> auto::Builder<TokioExecutor> {
 }
 
 /// Serves one connection until its client goes, it idles too long, or the server stops.
-async fn serve(
+async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     builder: &auto::Builder<TokioExecutor>,
-    stream: TcpStream,
+    stream: S,
     peer: SocketAddr,
     router: Router,
     idle: Duration,
     mut stopped: watch::Receiver<bool>,
 ) {
-    let _ = stream.set_nodelay(true);
     let work = Arc::new(Work::default());
     let service = hyper::service::service_fn({
         let work = Arc::clone(&work);
@@ -277,7 +310,10 @@ impl Work {
 #[cfg(test)]
 mod tests {
     use axum::routing::get;
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpStream,
+    };
 
     use super::*;
 
@@ -290,7 +326,7 @@ mod tests {
             "done"
         });
         let router = Router::new().route("/slow", slow);
-        listen_within(Door::api(ANY), router, Bounds { connections, idle }).await.unwrap()
+        listen_within(Door::api(ANY), router, Bounds { connections, idle }, None).await.unwrap()
     }
 
     #[tokio::test]
@@ -338,7 +374,7 @@ mod tests {
         });
         let router = Router::new().route("/slow", slow);
         let bounds = Bounds { connections: 1, idle: Duration::from_millis(400) };
-        let running = listen_within(Door::api(ANY), router, bounds).await.unwrap();
+        let running = listen_within(Door::api(ANY), router, bounds, None).await.unwrap();
         let mut stream = TcpStream::connect(running.address()).await.unwrap();
         stream.write_all(b"GET /slow HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
         let mut answer = String::new();

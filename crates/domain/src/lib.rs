@@ -21,6 +21,7 @@
 //! | [`subjects`] | the keys of single persons, whose destruction erases them |
 //! | [`datasets`], [`census`] | applications' tables that are counted and re-sealed; how many values a key version holds |
 //! | [`certificates`] | signed statements, packs, offline verification |
+//! | [`csp_reports`] | what browsers say of pages, counted and scrubbed |
 //! | [`approvals`] | what takes two people: asked, approved by another, done once |
 //! | [`audit`] | events, receipts, the Merkle log of each tenant |
 //! | [`backups`] | which backups were made, what seals them, the proof that one is whole |
@@ -39,6 +40,7 @@ pub mod audit;
 pub mod backups;
 pub mod census;
 pub mod certificates;
+pub mod csp_reports;
 pub mod datasets;
 pub mod factors;
 pub mod faults;

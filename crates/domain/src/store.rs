@@ -30,6 +30,7 @@ use crate::{
     census::CensusWrites,
     certificates::CertificateRows,
     certificates::CertificateWrites,
+    csp_reports::{CspReportRows, CspReportWrites},
     datasets::DatasetRows,
     datasets::DatasetWrites,
     factors::FactorRows,
@@ -122,6 +123,7 @@ pub trait View:
     + ApprovalRows
     + TombstoneRows
     + KeyCopyRows
+    + CspReportRows
     + BackupRows
     + IndexRows
     + RoleRows
@@ -163,6 +165,7 @@ pub trait Tx:
     + ApprovalWrites
     + TombstoneWrites
     + KeyCopyWrites
+    + CspReportWrites
     + BackupWrites
     + RoleWrites
     + IdentityProviderWrites

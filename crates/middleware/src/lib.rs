@@ -1,5 +1,5 @@
 //! Tower layers and extractors: request ids, problems, strict parsing, authentication, tenant
-//! binding, refusals.
+//! binding, refusals, and what browsers are told.
 //!
 //! [`around`] puts every layer round an [`axum::Router`] in one order (design §3). Handlers take
 //! what they need through extractors: [`Authenticated`] or [`Asked`] for a caller without or with query
@@ -12,11 +12,14 @@ mod authenticated;
 mod body;
 mod client;
 pub mod cookies;
+mod cors;
 mod credentials;
 mod csrf;
+mod edge;
 mod exchange;
 mod failure;
 mod form;
+pub mod headers;
 mod hints;
 mod json;
 mod oauth;
@@ -33,6 +36,8 @@ pub use assertion::{ASSERTION, assertion, identity};
 pub use authenticated::{Asked, Authenticated, ProvenKey};
 pub use body::{Body, Creation, Lines, OptionalBody, RequestKey, UnreadBody};
 pub use cookies::SessionCookies;
+pub use cors::{BadCors, Cors, CorsRules};
+pub use edge::{Edge, SecurityTxt};
 pub use exchange::{Exchange, Request};
 pub use form::Form;
 pub use json::{Exact, Unique};

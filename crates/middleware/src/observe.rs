@@ -1,4 +1,4 @@
-//! The outermost layer: request id, trace, one log line, the headers of every response.
+//! Request id, trace, one log line. Round it lie only the headers of every response.
 
 use std::{
     collections::HashSet,
@@ -55,7 +55,7 @@ pub(crate) async fn observe(observing: Observing, mut request: Request, next: Ne
     let route = request.extensions().get::<MatchedPath>().map_or("unmatched", |path| interned(path.as_str()));
     // An inbound `x-request-id` is never taken over: ids are ours, so that nobody can make two events look like one.
     let Ok(id) = RequestId::make(observing.instance.now(), observing.instance.random()) else {
-        return finish(Problem::new(Code::DependencyUnavailable).into_response());
+        return Problem::new(Code::DependencyUnavailable).into_response();
     };
     let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip().to_canonical());
     let info = RequestInfo {
@@ -69,7 +69,7 @@ pub(crate) async fn observe(observing: Observing, mut request: Request, next: Ne
     request.extensions_mut().insert(Arc::new(Exchange::new(observing.instance.clone(), info)));
 
     let span = tracing::info_span!("request", request_id = %id, method, route);
-    let mut response = finish(next.run(request).instrument(span.clone()).await);
+    let mut response = next.run(request).instrument(span.clone()).await;
     if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
@@ -81,20 +81,6 @@ pub(crate) async fn observe(observing: Observing, mut request: Request, next: Ne
     if let Some(observer) = &observing.observer {
         observer.finished(finished);
     }
-    response
-}
-
-/// The headers that every response carries.
-fn finish(mut response: Response) -> Response {
-    let headers = response.headers_mut();
-    headers.remove(header::SERVER);
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    headers.insert(
-        header::CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
-    );
-    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
 }
 

@@ -15,12 +15,14 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
 
 use crate::{
-    Code, Observer, Problem,
+    Code, Edge, Observer, Problem,
+    cors::{self, Origins},
+    headers,
     observe::{Observing, observe},
     refusals, strict,
 };
 
-/// How much, how long, and whose word counts.
+/// How much, how long, whose word counts, and what browsers are told.
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// The longest body.
@@ -33,6 +35,8 @@ pub struct Limits {
     pub trusted_proxies: Vec<IpNet>,
     /// Templates of routes whose bodies are streams ([`crate::Upload`]): they have no longest body.
     pub streams: &'static [&'static str],
+    /// Headers of every response, and whose pages may call.
+    pub edge: Edge,
 }
 
 impl Default for Limits {
@@ -43,6 +47,7 @@ impl Default for Limits {
             concurrent: 4096,
             trusted_proxies: Vec::new(),
             streams: &[],
+            edge: Edge::default(),
         }
     }
 }
@@ -62,8 +67,11 @@ pub(crate) struct BodyLimit {
 /// What a request does runs in a task of its own: neither a client that goes away nor the timeout
 /// stops it between its commit and what must follow.
 pub fn around(router: Router, instance: Arc<Instance>, observer: Option<Arc<dyn Observer>>, limits: Limits) -> Router {
-    let Limits { body_bytes, timeout, concurrent, trusted_proxies, streams } = limits;
-    let observing = Observing { instance, observer, proxies: trusted_proxies.into() };
+    let Limits { body_bytes, timeout, concurrent, trusted_proxies, streams, edge } = limits;
+    let observing = Observing { instance: Arc::clone(&instance), observer, proxies: trusted_proxies.into() };
+    let Edge { headers, cors, anyone, .. } = edge;
+    let origins = Arc::new(Origins::new(cors, anyone));
+    let preflight = Arc::clone(&origins);
     let places = Arc::new(Semaphore::new(concurrent));
     let body = BodyLimit { bytes: body_bytes, time: timeout };
     // The layer added last is the outermost.
@@ -80,7 +88,17 @@ pub fn around(router: Router, instance: Arc<Instance>, observer: Option<Arc<dyn 
         .layer(middleware::from_fn(move |request: Request, next: Next| detached(Arc::clone(&places), request, next)))
         .layer(middleware::from_fn(move |request: Request, next: Next| timed(timeout, request, next)))
         .layer(CatchPanicLayer::custom(|_: Box<dyn Any + Send + 'static>| panicked()))
+        .layer(middleware::from_fn(move |request: Request, next: Next| {
+            cors::preflight(Arc::clone(&preflight), request, next)
+        }))
         .layer(middleware::from_fn(move |request: Request, next: Next| observe(observing.clone(), request, next)))
+        // Outermost: a refusal of any layer, and the observer's own, carries them too.
+        .layer(middleware::from_fn(move |request: Request, next: Next| {
+            cors::answer(Arc::clone(&origins), request, next)
+        }))
+        .layer(middleware::from_fn(move |request: Request, next: Next| {
+            headers::set(Arc::clone(&headers), Arc::clone(&instance), request, next)
+        }))
 }
 
 /// Runs the request in a task of its own, which goes on when nobody waits for it any more.

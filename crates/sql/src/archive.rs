@@ -158,6 +158,7 @@ pub const LEFT_OUT: &[&str] = &[
     "_sqlx_migrations",
     "audit_scrubs",
     "census_counts",
+    "csp_reports",
     "dataset_jobs",
     "directory_epochs",
     "idempotency",

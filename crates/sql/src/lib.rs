@@ -17,6 +17,7 @@ mod backups;
 mod bearers;
 mod census;
 mod certificates;
+mod csp_reports;
 mod datasets;
 pub mod directory;
 mod driver;

@@ -20,6 +20,7 @@ use chancery_domain::audit::{
 use chancery_domain::backups::{Backup, BackupRows, BackupWrites};
 use chancery_domain::census::{CensusRows, CensusWrites, Counted, OwnValue};
 use chancery_domain::certificates::{Certificate, CertificateEnd, CertificateRows, CertificateWrites};
+use chancery_domain::csp_reports::{CspReport, CspReportRows, CspReportWrites};
 use chancery_domain::datasets::{Dataset, DatasetJob, DatasetRows, DatasetWrites};
 use chancery_domain::factors::{FactorRows, FactorWrites, RecoveryCode, Totp};
 use chancery_domain::fields::{Field, FieldRows, FieldWrites};
@@ -607,6 +608,11 @@ hand_on!(TombstoneRows {
     fn destroyed_keys() -> u64;
 });
 hand_on!(TombstoneWrites { fn insert_tombstone(tombstone: &Tombstone) -> (); });
+hand_on!(CspReportRows { fn csp_reports() -> Vec<CspReport>; });
+hand_on!(CspReportWrites {
+    fn add_csp_report(report: &CspReport, most: u32) -> ();
+    fn forget_csp_reports(before: Timestamp) -> ();
+});
 hand_on!(KeyCopyRows { fn key_copies(key: KeyId) -> Vec<KeyCopy>; });
 hand_on!(KeyCopyWrites {
     fn put_key_copy(copy: &KeyCopy) -> ();

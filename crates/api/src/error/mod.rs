@@ -6,6 +6,7 @@ mod api_keys;
 mod approvals;
 mod audit;
 mod certificates;
+mod csp;
 mod datasets;
 mod factors;
 mod fields;

@@ -33,6 +33,8 @@ const ASKS_NOT: &[(&str, &str)] = &[
     ("place_legal_hold", "keeps what would go"),
     ("suspend_key", "stops a key, which goes on when it is resumed"),
     ("take_role", "takes a right away"),
+    // Changes nothing.
+    ("evaluate_csp", "says what is wrong with a text"),
     // The proof itself.
     ("passkey_reauthentication_options", "begins the proof"),
     ("reauthenticate", "is the proof"),

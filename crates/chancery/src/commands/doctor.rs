@@ -16,6 +16,7 @@ use crate::{
     wiring::{Stores, secrets::store_url},
 };
 
+mod edge;
 mod log_guard;
 mod months;
 mod recipients;
@@ -88,6 +89,7 @@ pub async fn run(args: DoctorArgs) -> Result<ExitCode> {
     let (config, findings) = Config::examine(&args.config.into(), &crate::commands::variables());
     let mut report = Report::default();
     configuration(&config, &mut report);
+    edge::judge(&config, &mut report);
     for (state, list) in [(State::Fail, &findings.faults), (State::Warn, &findings.warnings)] {
         for Finding { subject, problem, cure } in list {
             report.add(state, subject, problem, cure);
@@ -136,17 +138,18 @@ fn configuration(config: &Config, report: &mut Report) {
     );
     report.ok("deployment", config.deployment.as_str());
     let tls = match (config.tls_terminated, config.listen.ip().is_loopback()) {
+        _ if config.tls.is_some() => "of our own",
         (true, _) => "ended by a proxy in front",
         (false, true) => "none, and only this machine reaches the server",
         (false, false) => "none",
     };
-    let safe = config.tls_terminated || config.listen.ip().is_loopback();
+    let safe = config.tls.is_some() || config.tls_terminated || config.listen.ip().is_loopback();
     report.judge(
         safe,
         if config.is_dev() { State::Warn } else { State::Fail },
         "tls",
         tls,
-        "put a proxy in front and set tls.terminated = true",
+        "set tls.cert_file and tls.key_file, or put a proxy in front and set tls.terminated = true",
     );
     report.ok("listeners", format!("API {}, metrics {}", config.listen, config.metrics_listen));
     report

@@ -12,7 +12,10 @@ use chancery_domain::{
 };
 use chancery_kms::private_file;
 use chancery_middleware::Limits;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    task::JoinHandle,
+};
 
 use crate::{
     archives,
@@ -23,6 +26,7 @@ use crate::{
     pins,
     server::{self, Door, Running},
     sinks, telemetry,
+    tls::{Tls, redirect},
     url_files::UrlFolder,
     wiring,
     wiring::{
@@ -42,7 +46,8 @@ pub async fn run(flags: Flags) -> Result<ExitCode> {
     tell(&warnings);
     let told = told_to_stop()?;
     let server = Server::start(config).await?;
-    say(format_args!("chancery is ready at http://{}", server.address()));
+    let scheme = if server.config.tls.is_some() { "https" } else { "http" };
+    say(format_args!("chancery is ready at {scheme}://{}", server.address()));
     told.await;
     tracing::info!("Draining");
     server.stop().await;
@@ -68,6 +73,10 @@ pub(crate) fn told_to_stop() -> Result<impl Future<Output = ()>> {
 /// A whole server at work: listeners and jobs over one instance.
 pub struct Server {
     api: Running,
+    /// Where plain HTTP is sent on to HTTPS.
+    redirect: Option<Running>,
+    /// Looks whether the certificate has changed.
+    follower: Option<JoinHandle<()>>,
     metrics: Running,
     jobs: Jobs,
     /// The store, for another listener over it.
@@ -99,13 +108,19 @@ impl Server {
         instance.feed_sinks(sinks::open(&config, &instance, &timed).await?);
         instance.keep_archives_at(archives::open(&config).await?);
         let router = chancery_api::router(Arc::clone(&instance), Arc::clone(&metrics), limits(&config));
-        let api = server::listen(Door::api(config.listen), router).await?;
+        let tls = config.tls.clone().map(Tls::open).transpose()?;
+        let api = server::listen_in(tls.clone(), Door::api(config.listen), router).await?;
+        let redirect = match config.redirect_listen {
+            Some(address) => Some(server::listen(Door::redirect(address), redirect::router(&config.public_url)).await?),
+            None => None,
+        };
+        let follower = tls.as_ref().map(Tls::follow);
         let metrics_router = chancery_api::metrics_router(Arc::clone(&metrics));
         let metrics_at = server::listen(Door::metrics(config.metrics_listen), metrics_router).await?;
         let jobs = Jobs::start(&instance, &timed, &metrics, &config);
         tracing::info!(address = %metrics_at.address(), "Metrics are at http://{}/metrics", metrics_at.address());
         tracing::info!(address = %api.address(), environment = config.environment.as_str(), "Ready");
-        Ok(Self { api, metrics: metrics_at, jobs, stores: timed, config, providers })
+        Ok(Self { api, redirect, follower, metrics: metrics_at, jobs, stores: timed, config, providers })
     }
 
     /// Where the API answers.
@@ -133,6 +148,12 @@ impl Server {
 
     /// Drains, writes what is open, and ends.
     pub async fn stop(self) {
+        if let Some(follower) = self.follower {
+            follower.abort();
+        }
+        if let Some(redirect) = self.redirect {
+            redirect.stop().await;
+        }
         if !self.api.stop().await {
             tracing::warn!("Some requests did not finish in time");
         }
@@ -144,7 +165,7 @@ impl Server {
 }
 
 fn limits(config: &Config) -> Limits {
-    Limits { trusted_proxies: config.trusted_proxies.clone(), ..Limits::default() }
+    Limits { trusted_proxies: config.trusted_proxies.clone(), edge: config.edge.clone(), ..Limits::default() }
 }
 
 async fn open(config: &Config, stores: &Stores, providers: &Providers, settings: Settings) -> Result<Arc<Instance>> {

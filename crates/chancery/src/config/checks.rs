@@ -47,13 +47,13 @@ fn profile(config: &Config, findings: &mut Findings) {
 
 fn exposure(config: &Config, findings: &mut Findings) {
     let outside = !config.listen.ip().is_loopback();
-    if outside && !config.tls_terminated {
+    if outside && !config.tls_terminated && config.tls.is_none() {
         findings.fault_unless(
             config.is_dev(),
             "server.listen",
             "is reachable from other machines and the connection is not encrypted",
-            "put a proxy in front that ends TLS and set tls.terminated = true, or listen on 127.0.0.1 \
-             (serving TLS from tls.cert_file comes with the gateway)",
+            "set tls.cert_file and tls.key_file, or put a proxy in front that ends TLS and set tls.terminated = true, \
+             or listen on 127.0.0.1",
         );
     }
     if config.tls_terminated && config.trusted_proxies.is_empty() {
@@ -74,7 +74,7 @@ fn exposure(config: &Config, findings: &mut Findings) {
     if config.listen == config.metrics_listen && config.listen.port() != 0 {
         findings.fault("server.metrics_listen", "is the address of the API", "give the metrics a port of their own");
     }
-    let insecure = config.public_url.starts_with("http://") && outside;
+    let insecure = config.public_url.starts_with("http://") && (outside || config.tls.is_some());
     if insecure || !(config.public_url.starts_with("https://") || config.public_url.starts_with("http://")) {
         findings.fault_unless(
             config.is_dev(),
@@ -83,12 +83,7 @@ fn exposure(config: &Config, findings: &mut Findings) {
             "write the https:// address by which clients reach this server; it is the issuer of access tokens",
         );
     }
-    if let Some((certificate, key)) = &config.tls_files {
-        if !certificate.is_file() {
-            findings.fault("tls.cert_file", "does not exist", "correct the path");
-        }
-        secret_file(config, "tls.key_file", key, findings);
-    }
+    super::tls::check(config, findings);
 }
 
 fn key_file(config: &Config, findings: &mut Findings) {
@@ -114,7 +109,7 @@ fn key_file(config: &Config, findings: &mut Findings) {
     }
 }
 
-fn secret_file(config: &Config, subject: &str, path: &Path, findings: &mut Findings) -> Option<String> {
+pub(super) fn secret_file(config: &Config, subject: &str, path: &Path, findings: &mut Findings) -> Option<String> {
     match private_file::read_any_mode(path, 64 * 1024) {
         Ok((content, mode)) => {
             if mode & 0o077 != 0 {

@@ -15,20 +15,25 @@ use chancery_domain::{
     legacy_tokens::{LegacyTokens, MAX_DAYS},
     tokens::TokenAlgorithm,
 };
+use chancery_middleware::{Edge, headers::Preset};
 use ipnet::IpNet;
 
 mod archives;
 mod audit;
 mod checks;
+mod cors;
 mod entry;
 mod findings;
+mod headers;
 mod passkeys;
 mod providers;
 mod secret;
+mod security_txt;
 mod sinks;
 mod source;
 mod store;
 mod text;
+mod tls;
 
 pub use archives::{ArchiveConfig, ObjectLock};
 pub use audit::{AuditConfig, WitnessConfig};
@@ -43,6 +48,8 @@ pub use store::{PostgresAddress, StoreConfig};
 pub use text::LogFormat;
 
 use source::Settings;
+
+use crate::tls::TlsFiles;
 
 /// The default address of the API.
 const LISTEN: &str = "127.0.0.1:8700";
@@ -87,8 +94,10 @@ pub struct Config {
     pub tls_terminated: bool,
     /// Whose word on a client's address counts.
     pub trusted_proxies: Vec<IpNet>,
-    /// The server's own certificate and key; kept for the edge.
-    pub tls_files: Option<(PathBuf, PathBuf)>,
+    /// The server's own certificate and key.
+    pub tls: Option<TlsFiles>,
+    /// Where plain HTTP is sent on to HTTPS.
+    pub redirect_listen: Option<SocketAddr>,
     /// Where everything is remembered.
     pub store: StoreConfig,
     /// The folder with a folder per tenant, in which the addresses of its datasets' databases are.
@@ -133,6 +142,10 @@ pub struct Config {
     pub passkeys: Option<PasskeyConfig>,
     /// How the audit log is guarded.
     pub audit: AuditConfig,
+    /// What browsers and strangers are told.
+    pub edge: Edge,
+    /// The headers that every response has.
+    pub header_profile: Preset,
     /// How log lines look.
     pub log_format: LogFormat,
     /// Which log lines there are.
@@ -181,7 +194,8 @@ impl Config {
         let listen = text::address(settings, "server.listen", LISTEN, findings);
         let url = settings.find("server.public_url").map(|setting| setting.text.trim_end_matches('/').to_owned());
         let tls_terminated = text::flag(settings, "tls.terminated", findings);
-        let scheme = if tls_terminated { "https" } else { "http" };
+        let tls = tls::read(settings, environment, findings);
+        let scheme = if tls_terminated || tls.is_some() { "https" } else { "http" };
         let public_url = url.unwrap_or_else(|| format!("{scheme}://{listen}"));
         let name = text::word(settings, "server.name", "chancery", findings);
         let key_file = path(settings, "kms.local.key_file").unwrap_or_else(|| data_dir.join("root.key"));
@@ -200,6 +214,13 @@ impl Config {
             })
             .unwrap_or(key_file);
         let minutes = text::number(settings, "tokens.access_minutes", 15, 5..=15, findings);
+        let (header_profile, headers) = headers::read(settings, environment, findings);
+        let edge = Edge {
+            headers: headers.into(),
+            cors: cors::read(settings, environment, findings).into(),
+            security_txt: security_txt::read(settings, &public_url, findings),
+            ..Edge::default()
+        };
         Self {
             environment,
             deployment: text::read(settings, "deployment", Deployment::MultiTenant, findings),
@@ -210,7 +231,8 @@ impl Config {
             name,
             tls_terminated,
             trusted_proxies: text::networks(settings, "server.trusted_proxies", findings),
-            tls_files: text::tls_files(settings, findings),
+            tls,
+            redirect_listen: tls::redirect(settings, findings),
             store: store::read(settings, &data_dir, &key_providers, findings),
             datasets_folder: path(settings, "datasets.folder").unwrap_or_else(|| data_dir.join("datasets")),
             key_file,
@@ -248,6 +270,8 @@ impl Config {
                 findings,
             ),
             login_400: text::flag(settings, "compat.login_400", findings),
+            edge,
+            header_profile,
             log_format: text::read(
                 settings,
                 "log.format",

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use super::{archives, findings::Findings, providers, sinks};
+use super::{archives, findings::Findings, headers, providers, sinks};
 
 /// What the names of our own environment variables begin with.
 const PREFIX: &str = "CHANCERY__";
@@ -20,6 +20,8 @@ pub const KEYS: &[&str] = &[
     "tls.terminated",
     "tls.cert_file",
     "tls.key_file",
+    "tls.min_version",
+    "tls.redirect_listen",
     "store.url",
     "store.path",
     "store.password_file",
@@ -70,13 +72,64 @@ pub const KEYS: &[&str] = &[
     "audit.witness_quorum",
     "audit.witness_strict",
     "audit.witness_max_age_seconds",
+    "headers.profile",
+    "headers.inline",
+    "headers.websockets",
+    "headers.nonces",
+    "headers.report_only",
+    "headers.report_to",
+    "headers.hsts_seconds",
+    "headers.hsts_subdomains",
+    "headers.hsts_preload",
+    "headers.frame_options",
+    "headers.xss_filter",
+    "headers.referrer_policy",
+    "headers.permissions",
+    "headers.permissions_allow",
+    "headers.isolation",
+    "headers.csp.default_src",
+    "headers.csp.script_src",
+    "headers.csp.style_src",
+    "headers.csp.img_src",
+    "headers.csp.font_src",
+    "headers.csp.connect_src",
+    "headers.csp.media_src",
+    "headers.csp.object_src",
+    "headers.csp.frame_src",
+    "headers.csp.worker_src",
+    "headers.csp.manifest_src",
+    "headers.csp.frame_ancestors",
+    "headers.csp.base_uri",
+    "headers.csp.form_action",
+    "cors.origins",
+    "cors.credentials",
+    "cors.headers",
+    "cors.max_age_seconds",
+    "security_txt.contact",
+    "security_txt.expires",
+    "security_txt.canonical",
+    "security_txt.encryption",
+    "security_txt.policy",
+    "security_txt.acknowledgments",
+    "security_txt.preferred_languages",
+    "security_txt.hiring",
     "log.format",
     "log.level",
 ];
 
 /// Keys whose value may be a TOML array of texts; elsewhere commas separate them.
-const LISTS: &[&str] =
-    &["server.trusted_proxies", "issuers.private_networks", "passkeys.origins", "passkeys.aaguids", "audit.witnesses"];
+const LISTS: &[&str] = &[
+    "server.trusted_proxies",
+    "issuers.private_networks",
+    "passkeys.origins",
+    "passkeys.aaguids",
+    "audit.witnesses",
+    "headers.permissions_allow",
+    "cors.origins",
+    "cors.headers",
+    "security_txt.contact",
+    "security_txt.encryption",
+];
 
 /// Older names that mean the same.
 const ALIASES: &[(&str, &str)] = &[
@@ -103,7 +156,7 @@ pub(super) type Tables = BTreeMap<usize, (toml::Table, String)>;
 pub(super) struct Settings(BTreeMap<&'static str, Setting>, BTreeMap<&'static str, Tables>);
 
 /// The lists of tables there are.
-const TABLES: [&str; 3] = [providers::LIST, sinks::LIST, archives::LIST];
+const TABLES: [&str; 4] = [providers::LIST, sinks::LIST, archives::LIST, headers::LIST];
 
 impl Settings {
     /// The setting of `key`, if anything set it.

@@ -3,7 +3,6 @@
 use std::{
     net::{IpAddr, SocketAddr},
     ops::RangeInclusive,
-    path::PathBuf,
 };
 
 use chancery_domain::{
@@ -163,22 +162,6 @@ pub(super) fn level(settings: &Settings, default: &str, findings: &mut Findings)
     }
     findings.fault(subject("log.level", &setting.origin), "is no level", "write error, warn, info, debug or trace");
     default.to_owned()
-}
-
-/// Both files or neither.
-pub(super) fn tls_files(settings: &Settings, findings: &mut Findings) -> Option<(PathBuf, PathBuf)> {
-    match (settings.find("tls.cert_file"), settings.find("tls.key_file")) {
-        (Some(certificate), Some(key)) => Some((PathBuf::from(&certificate.text), PathBuf::from(&key.text))),
-        (None, None) => None,
-        (Some(one), None) | (None, Some(one)) => {
-            findings.fault(
-                subject("tls", &one.origin),
-                "has only one of its two files",
-                "set both tls.cert_file and tls.key_file",
-            );
-            None
-        }
-    }
 }
 
 pub(super) fn subject(key: &str, origin: &str) -> String {

@@ -38,5 +38,6 @@ mod sinks;
 mod store_password;
 mod support;
 mod tenants;
+mod tls;
 mod users;
 mod verify;

@@ -14,6 +14,7 @@ pub mod backups;
 pub mod bearers;
 pub mod census;
 pub mod certificates;
+pub mod csp_reports;
 pub mod datasets;
 pub mod epochs;
 pub mod factors;
@@ -197,6 +198,10 @@ macro_rules! store_conformance {
                 another_tenant_does_not_change_it, an_id_is_taken_once,
             ],
             tombstones: [a_tombstone_reads_back, another_tenant_does_not_see_it, a_key_has_one, destroyed_keys_are_counted],
+            csp_reports: [
+                the_same_report_is_counted, different_reports_are_bounded, old_reports_are_forgotten,
+                another_tenant_neither_sees_nor_changes_it,
+            ],
             key_copies: [copies_read_back, only_the_copy_that_was_seen_is_forgotten, another_tenant_does_not_see_it],
             backups: [the_newest_backup_is_given, only_the_platform_keeps_backups],
             transactions: [
@@ -279,6 +284,7 @@ mod tests {
             ("epochs", include_str!("epochs.rs")),
             ("approvals", include_str!("approvals.rs")),
             ("tombstones", include_str!("tombstones.rs")),
+            ("csp_reports", include_str!("csp_reports.rs")),
             ("key_copies", include_str!("key_copies.rs")),
             ("backups", include_str!("backups.rs")),
             ("idempotency", include_str!("idempotency.rs")),

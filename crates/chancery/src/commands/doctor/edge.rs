@@ -1,0 +1,29 @@
+//! What browsers and strangers are told.
+
+use super::{Report, State};
+use crate::{config::Config, tls::TlsFiles};
+
+pub(super) fn judge(config: &Config, report: &mut Report) {
+    let profile = config.header_profile;
+    let detail = match profile.ignored_in_production() {
+        Some(ignored) if !config.is_dev() => format!("profile {}; {ignored}", profile.as_str()),
+        _ => format!("profile {}", profile.as_str()),
+    };
+    report.ok("response headers", detail);
+    if let Some(Ok(facts)) = config.tls.as_ref().map(TlsFiles::facts) {
+        // What is wrong with it stands among the configuration's findings.
+        report.ok("certificate", format!("for {}, until {}", facts.names.join(", "), facts.ends));
+    }
+    let cors = &config.edge.cors;
+    let detail = match cors.origins() {
+        0 => "no page of another origin may call".to_owned(),
+        count => format!("pages of {count} other origin(s) may call"),
+    };
+    report.ok("other origins", detail);
+    let cure = "set security_txt.contact and security_txt.expires; docs/guides/headers.md";
+    match &config.edge.security_txt {
+        Some(file) => report.ok("security.txt", format!("until {}", file.expires)),
+        None if config.is_dev() => report.ok("security.txt", "none"),
+        None => report.add(State::Warn, "security.txt", "nobody learns whom to tell of a weakness", cure),
+    }
+}

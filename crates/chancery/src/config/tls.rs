@@ -1,0 +1,100 @@
+//! The section `[tls]`: a certificate of our own, and where HTTP is sent on from.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use chancery_domain::{Clock as _, instance::Environment};
+
+use super::{
+    Config, checks,
+    findings::Findings,
+    source::Settings,
+    text::{self, Choice, subject},
+};
+use crate::{
+    clock::SystemClock,
+    tls::{self, TlsFiles},
+};
+
+/// Before its end an operator is told.
+const SOON_DAYS: i64 = 14;
+
+/// The oldest version that is spoken.
+#[derive(Clone, Copy)]
+enum Oldest {
+    Tls12,
+    Tls13,
+}
+
+impl Choice for Oldest {
+    const WORDS: &'static [(&'static str, Self)] = &[("1.3", Self::Tls13), ("1.2", Self::Tls12)];
+}
+
+/// The two files, if there are any: both or neither.
+pub(super) fn read(settings: &Settings, environment: Environment, findings: &mut Findings) -> Option<TlsFiles> {
+    let oldest = text::read(settings, "tls.min_version", Oldest::Tls13, findings);
+    match (settings.find("tls.cert_file"), settings.find("tls.key_file")) {
+        (Some(certificate), Some(key)) => Some(TlsFiles {
+            certificate: PathBuf::from(&certificate.text),
+            key: PathBuf::from(&key.text),
+            allows_1_2: matches!(oldest, Oldest::Tls12),
+            lenient: super::lenient(environment),
+        }),
+        (None, None) => None,
+        (Some(one), None) | (None, Some(one)) => {
+            let cure = "set both tls.cert_file and tls.key_file";
+            findings.fault(subject("tls", &one.origin), "has only one of its two files", cure);
+            None
+        }
+    }
+}
+
+/// Where plain HTTP is sent on to HTTPS, if anywhere.
+pub(super) fn redirect(settings: &Settings, findings: &mut Findings) -> Option<SocketAddr> {
+    settings.find("tls.redirect_listen")?;
+    Some(text::address(settings, "tls.redirect_listen", "0.0.0.0:80", findings))
+}
+
+/// Whether the files do, and what is to be said of them.
+pub(super) fn check(config: &Config, findings: &mut Findings) {
+    if config.redirect_listen.is_some() && !config.public_url.starts_with("https://") {
+        let cure =
+            "set server.public_url to the https:// address to which clients are sent, or leave tls.redirect_listen out";
+        findings.fault("tls.redirect_listen", "has nowhere to send clients", cure);
+    }
+    let Some(files) = &config.tls else { return };
+    if files.allows_1_2 {
+        let cure = "leave tls.min_version out once no client needs it";
+        findings.warn("tls.min_version", "lets clients speak TLS 1.2", cure);
+    }
+    if checks::secret_file(config, "tls.key_file", &files.key, findings).is_none() {
+        return;
+    }
+    let facts = match files.facts() {
+        Ok(facts) => facts,
+        Err(error) => {
+            let cure = "name PEM files: the certificate first and those that stand behind it after it, and its own key";
+            return findings.fault("tls.cert_file", error.to_string(), cure);
+        }
+    };
+    let now = SystemClock.now();
+    if let Some(problem) = tls::unfit(&facts, now) {
+        let cure = "get a certificate from an authority that clients trust, your own or a public one";
+        return findings.fault_unless(config.is_dev(), "tls.cert_file", problem, cure);
+    }
+    let days = (facts.ends.as_seconds() - now.as_seconds()).div_euclid(86_400);
+    if days < SOON_DAYS {
+        findings.warn(
+            "tls.cert_file",
+            format!("ends in {days} days"),
+            "renew it; new files are taken over without a restart",
+        );
+    }
+    let host = config.public_url.split_once("://").map_or("", |(_, rest)| rest.split('/').next().unwrap_or_default());
+    let host = host
+        .parse::<hyper::http::uri::Authority>()
+        .map_or_else(|_| String::new(), |authority| authority.host().to_owned());
+    if !facts.covers(&host) {
+        let cure = "get one for that host, or correct server.public_url";
+        findings.warn("tls.cert_file", format!("is not for {host}, the host of server.public_url"), cure);
+    }
+}

@@ -1,0 +1,102 @@
+//! A listener that sends everybody to HTTPS.
+
+use axum::{
+    Router,
+    extract::Request,
+    response::{IntoResponse, Response},
+};
+use chancery_domain::instance::Environment;
+use chancery_middleware::{
+    Code, Problem,
+    headers::{HeaderProfile, HeaderRules, Preset, with_headers},
+};
+use hyper::{
+    HeaderMap, StatusCode,
+    header::{HOST, LOCATION},
+    http::uri::{Authority, PathAndQuery},
+};
+
+/// Answers every request with the same path below `public_url`, if it asked for that host. Any other host is refused: an answer
+/// would help whoever points a name of theirs at us.
+pub fn router(public_url: &str) -> Router {
+    let target = public_url.trim_end_matches('/').to_owned();
+    let router = Router::new().fallback(move |request: Request| {
+        let response = redirected(&target, &request);
+        async { response }
+    });
+    // HSTS has no place on plain HTTP (RFC 6797 §7.2).
+    let profile = HeaderProfile { hsts: None, ..HeaderProfile::preset(Preset::Api, Environment::Production) };
+    with_headers(router, HeaderRules::new(&profile).unwrap_or_default())
+}
+
+fn redirected(target: &str, request: &Request) -> Response {
+    let Some(host) = host_of(request.headers()) else {
+        return Problem::new(Code::RequestMalformed).detail("exactly one valid Host is needed").into_response();
+    };
+    let ours = target.strip_prefix("https://").and_then(|rest| rest.split('/').next()?.parse::<Authority>().ok());
+    if !ours.is_some_and(|ours| ours.host().eq_ignore_ascii_case(host.host())) {
+        return Problem::new(Code::RequestMalformed).detail("this is not that host").into_response();
+    }
+    let path = request.uri().path_and_query().map_or("/", PathAndQuery::as_str);
+    // A path of its own begins with a slash; `*` of OPTIONS does not.
+    let path = if path.starts_with('/') { path } else { "/" };
+    (StatusCode::PERMANENT_REDIRECT, [(LOCATION, format!("{target}{path}"))]).into_response()
+}
+
+fn host_of(headers: &HeaderMap) -> Option<Authority> {
+    let mut hosts = headers.get_all(HOST).iter();
+    let host = hosts.next()?.to_str().ok()?.parse::<Authority>().ok()?;
+    (hosts.next().is_none() && !host.as_str().contains('@')).then_some(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    async fn asked(host: &[&str], path: &str) -> (u16, String, HeaderMap) {
+        let mut request = Request::post(path);
+        for host in host {
+            request = request.header(HOST, *host);
+        }
+        let answer = router("https://auth.clinic.test:8443/base").oneshot(request.body(Body::empty()).unwrap());
+        let response = answer.await.unwrap();
+        let location = response.headers().get(LOCATION).map_or("", |value| value.to_str().unwrap()).to_owned();
+        (response.status().as_u16(), location, response.headers().clone())
+    }
+
+    #[tokio::test]
+    async fn everybody_is_sent_to_the_same_path_of_the_public_address() {
+        for host in ["auth.clinic.test", "auth.clinic.test:80", "AUTH.clinic.test"] {
+            let (status, location, headers) = asked(&[host], "/v1/keys?limit=1").await;
+            assert_eq!((status, location.as_str()), (308, "https://auth.clinic.test:8443/base/v1/keys?limit=1"));
+            assert_eq!(headers["x-content-type-options"], "nosniff");
+            assert!(!headers.contains_key("strict-transport-security"), "it has no place on plain HTTP");
+        }
+        assert_eq!(
+            asked(&["auth.clinic.test"], "//evil.test/x").await.1,
+            "https://auth.clinic.test:8443/base//evil.test/x"
+        );
+    }
+
+    #[tokio::test]
+    async fn another_host_is_sent_nowhere() {
+        for hosts in [
+            &["evil.test"][..],
+            &["auth.clinic.test.evil.test"],
+            &["auth.clinic.test", "evil.test"],
+            &["user@auth.clinic.test"],
+            &["auth.clinic.test/x"],
+            &[],
+        ] {
+            let (status, location, headers) = asked(hosts, "/").await;
+            assert_eq!((status, location.as_str()), (400, ""), "{hosts:?}");
+            assert_eq!(
+                headers["content-security-policy"].to_str().unwrap().split(';').next(),
+                Some("default-src 'none'")
+            );
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! The server over TLS of its own, in production: what it takes, what it refuses, where plain HTTP is sent.
+
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+
+use rcgen::{CertificateParams, CertifiedIssuer, DnType, KeyPair};
+
+use crate::support::{Served, chancery, finish, run, stderr};
+
+/// A certificate for `localhost` by an authority, or by itself, and the authority's certificate.
+fn certificate(folder: &Path, by_itself: bool) -> String {
+    let key = KeyPair::generate().unwrap();
+    let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let mut ca = CertificateParams::default();
+    ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    ca.distinguished_name.push(DnType::CommonName, "an authority");
+    let ca = CertifiedIssuer::self_signed(ca, KeyPair::generate().unwrap()).unwrap();
+    let pem = if by_itself { params.self_signed(&key) } else { params.signed_by(&key, &ca) }.unwrap().pem();
+    fs::write(folder.join("cert.pem"), pem).unwrap();
+    fs::write(folder.join("key.pem"), key.serialize_pem()).unwrap();
+    fs::set_permissions(folder.join("key.pem"), fs::Permissions::from_mode(0o600)).unwrap();
+    ca.pem()
+}
+
+fn variables(folder: &Path) -> Vec<(String, String)> {
+    let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    [
+        ("CHANCERY__TLS__CERT_FILE", path("cert.pem")),
+        ("CHANCERY__TLS__KEY_FILE", path("key.pem")),
+        ("CHANCERY__SERVER__PUBLIC_URL", "https://localhost:8700".to_owned()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .to_vec()
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+#[tokio::test]
+async fn production_serves_tls_and_sends_plain_http_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = certificate(folder.path(), false);
+    let data = folder.path().join("data");
+    assert!(run(&["init", "--data", data.to_str().unwrap()]).status.success());
+    let mut variables = variables(folder.path());
+    let redirect = format!("127.0.0.1:{}", free_port());
+    variables.push(("CHANCERY__TLS__REDIRECT_LISTEN".to_owned(), redirect.clone()));
+    let variables: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let server = Served::start(&[], &data, &variables);
+    let port = server.base().strip_prefix("https://127.0.0.1:").unwrap();
+
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .tls_certs_only([reqwest::Certificate::from_pem(authority.as_bytes()).unwrap()])
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .unwrap();
+    let answer = client.get(format!("https://localhost:{port}/livez")).send().await.unwrap();
+    assert_eq!(answer.status().as_u16(), 200);
+    assert_eq!(answer.headers()["strict-transport-security"], "max-age=31536000; includeSubDomains; preload");
+    // Plain HTTP gets nothing there.
+    assert!(client.get(format!("http://localhost:{port}/livez")).send().await.is_err());
+
+    let sent =
+        |host: &'static str| client.get(format!("http://{redirect}/v1/keys?limit=1")).header("host", host).send();
+    let answer = sent("localhost").await.unwrap();
+    assert_eq!(answer.status().as_u16(), 308);
+    assert_eq!(answer.headers()["location"], "https://localhost:8700/v1/keys?limit=1");
+    assert_eq!(sent("evil.test").await.unwrap().status().as_u16(), 400);
+    assert_eq!(server.stop().0, 0);
+}
+
+#[test]
+fn production_refuses_a_self_signed_certificate_and_development_warns() {
+    let folder = tempfile::tempdir().unwrap();
+    certificate(folder.path(), true);
+    let data = folder.path().join("data");
+    let refused = |arguments: &[&str]| {
+        let mut command = chancery(&["serve", "--data", data.to_str().unwrap(), "--listen", "127.0.0.1:0"]);
+        stderr(&finish(command.args(arguments).envs(variables(folder.path()))))
+    };
+    assert!(refused(&[]).contains("tls.cert_file: is self-signed"), "{}", refused(&[]));
+    fs::write(folder.path().join("key.pem"), KeyPair::generate().unwrap().serialize_pem()).unwrap();
+    assert!(refused(&[]).contains("do not belong together"), "{}", refused(&[]));
+    fs::write(folder.path().join("cert.pem"), "nonsense").unwrap();
+    assert!(refused(&[]).contains("holds no certificate in PEM"), "{}", refused(&[]));
+    fs::set_permissions(folder.path().join("key.pem"), fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(refused(&[]).contains("chmod 600"), "{}", refused(&[]));
+
+    certificate(folder.path(), true);
+    let variables = variables(folder.path());
+    let variables: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let server = Served::start(&["--dev"], &data, &variables);
+    assert!(server.base().starts_with("https://"));
+    let (code, log) = server.stop();
+    assert_eq!(code, 0);
+    assert!(log.contains("is self-signed"), "{log}");
+}
+
+#[test]
+fn a_server_that_others_reach_has_tls_or_a_proxy_in_front() {
+    let folder = tempfile::tempdir().unwrap();
+    certificate(folder.path(), false);
+    let started = |variables: &[(String, String)]| {
+        let data = folder.path().join("data");
+        let mut command = chancery(&["serve", "--data", data.to_str().unwrap(), "--listen", "0.0.0.0:0"]);
+        stderr(&finish(command.envs(variables.iter().cloned())))
+    };
+    assert!(started(&[]).contains("server.listen: is reachable from other machines"));
+    let with = started(&variables(folder.path()));
+    assert!(!with.contains("server.listen") && with.contains("chancery init"), "{with}");
+    let mut plain = variables(folder.path());
+    plain.push(("CHANCERY__SERVER__PUBLIC_URL".to_owned(), "http://localhost:8700".to_owned()));
+    plain.push(("CHANCERY__TLS__REDIRECT_LISTEN".to_owned(), "127.0.0.1:0".to_owned()));
+    let plain = started(&plain);
+    assert!(plain.contains("server.public_url: is not an https address"), "{plain}");
+    assert!(plain.contains("tls.redirect_listen: has nowhere to send clients"), "{plain}");
+}
