@@ -4,7 +4,7 @@
 //! [`around`] puts every layer round an [`axum::Router`] in one order (design §3). Handlers take
 //! what they need through extractors: [`Authenticated`] or [`Asked`] for a caller without or with query
 //! parameters, [`Request`] for strangers, [`Body`], [`Creation`], [`OptionalBody`], [`UnreadBody`],
-//! [`PathOf`], [`SessionCookies`], [`ProvenKey`], [`Upload`] for streams, [`Form`] for OAuth endpoints. None of them ever repeats input in a response or a log line.
+//! [`PathOf`], [`SessionCookies`], [`ProvenKey`], [`Upload`] for streams, [`Hooked`] for webhooks, [`Form`] for OAuth endpoints. None of them ever repeats input in a response or a log line.
 #![forbid(unsafe_code)]
 
 mod assertion;
@@ -18,6 +18,7 @@ mod exchange;
 mod failure;
 mod form;
 mod hints;
+mod hooked;
 mod json;
 mod oauth;
 mod observe;
@@ -28,6 +29,7 @@ mod refusals;
 mod stack;
 mod strict;
 mod upload;
+mod webhook;
 
 pub use assertion::{ASSERTION, assertion, identity};
 pub use authenticated::{Asked, Authenticated, ProvenKey};
@@ -35,6 +37,7 @@ pub use body::{Body, Creation, Lines, OptionalBody, RequestKey, UnreadBody};
 pub use cookies::SessionCookies;
 pub use exchange::{Exchange, Request};
 pub use form::Form;
+pub use hooked::Hooked;
 pub use json::{Exact, Unique};
 pub use oauth::{OAuthCode, OAuthError};
 pub use observe::{Finished, Observer};
@@ -42,3 +45,4 @@ pub use path::PathOf;
 pub use problem::{Code, Problem};
 pub use stack::{Limits, around};
 pub use upload::Upload;
+pub use webhook::{GuardError, VerifiedWebhook, WebhookGuard};

@@ -74,3 +74,4 @@ mod token_attacks;
 mod token_keys;
 mod users;
 mod validation;
+mod webhooks;

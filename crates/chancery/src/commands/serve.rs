@@ -24,6 +24,7 @@ use crate::{
     server::{self, Door, Running},
     sinks, telemetry,
     url_files::UrlFolder,
+    webhook_jobs::HttpSender,
     wiring,
     wiring::{
         Stores,
@@ -98,11 +99,12 @@ impl Server {
         let instance = open(&config, &timed, &providers, settings).await?;
         instance.feed_sinks(sinks::open(&config, &instance, &timed).await?);
         instance.keep_archives_at(archives::open(&config).await?);
+        let sender = Arc::new(HttpSender::new(&config.webhooks)?);
         let router = chancery_api::router(Arc::clone(&instance), Arc::clone(&metrics), limits(&config));
         let api = server::listen(Door::api(config.listen), router).await?;
         let metrics_router = chancery_api::metrics_router(Arc::clone(&metrics));
         let metrics_at = server::listen(Door::metrics(config.metrics_listen), metrics_router).await?;
-        let jobs = Jobs::start(&instance, &timed, &metrics, &config);
+        let jobs = Jobs::start(&instance, &timed, &metrics, &config, sender);
         tracing::info!(address = %metrics_at.address(), "Metrics are at http://{}/metrics", metrics_at.address());
         tracing::info!(address = %api.address(), environment = config.environment.as_str(), "Ready");
         Ok(Self { api, metrics: metrics_at, jobs, stores: timed, config, providers })

@@ -37,6 +37,10 @@ pub const KEYS: &[&str] = &[
     "tenancy.mismatch",
     "issuers.private_networks",
     "issuers.ca_file",
+    "issuers.pins",
+    "webhooks.private_networks",
+    "webhooks.ca_file",
+    "webhooks.pins",
     "tokens.access_minutes",
     "tokens.algorithm",
     "tokens.rotation_days",
@@ -75,8 +79,16 @@ pub const KEYS: &[&str] = &[
 ];
 
 /// Keys whose value may be a TOML array of texts; elsewhere commas separate them.
-const LISTS: &[&str] =
-    &["server.trusted_proxies", "issuers.private_networks", "passkeys.origins", "passkeys.aaguids", "audit.witnesses"];
+const LISTS: &[&str] = &[
+    "server.trusted_proxies",
+    "issuers.private_networks",
+    "issuers.pins",
+    "webhooks.private_networks",
+    "webhooks.pins",
+    "passkeys.origins",
+    "passkeys.aaguids",
+    "audit.witnesses",
+];
 
 /// Older names that mean the same.
 const ALIASES: &[(&str, &str)] = &[

@@ -40,3 +40,4 @@ mod support;
 mod tenants;
 mod users;
 mod verify;
+mod webhooks;
