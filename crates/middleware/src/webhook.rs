@@ -180,3 +180,72 @@ where
         Ok(Self { headers: parts.headers, body, sent_at })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    use axum::body::Body;
+    use chancery_domain::webhooks::{Signer, sign};
+
+    use super::*;
+
+    const SECRET: &str = "a-secret-of-oura-0123456789";
+
+    struct At(AtomicI64);
+
+    impl Clock for At {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_seconds(self.0.load(Ordering::Relaxed))
+        }
+    }
+
+    #[derive(Clone)]
+    struct App(Arc<WebhookGuard>);
+
+    impl FromRef<App> for Arc<WebhookGuard> {
+        fn from_ref(app: &App) -> Self {
+            Self::clone(&app.0)
+        }
+    }
+
+    fn message(at: i64, body: &'static [u8]) -> Request {
+        let rules = Rules { provider: Provider::Oura, layout: None, client_id: None, app_ids: Vec::new() };
+        let now = Timestamp::from_seconds(at);
+        let mut request = Request::new(Body::from(body));
+        for (name, value) in sign(&rules, Signer::Mac(SECRET.as_bytes()), "", body, now).unwrap() {
+            let name: http::HeaderName = name.parse().unwrap();
+            request.headers_mut().insert(name, value.parse().unwrap());
+        }
+        request
+    }
+
+    #[test]
+    fn without_a_secret_there_is_no_guard() {
+        let clock = || -> Arc<dyn Clock> { Arc::new(At(AtomicI64::new(0))) };
+        let refused = |secrets| WebhookGuard::new(Provider::Oura, secrets, clock()).unwrap_err();
+        assert_eq!(refused(Vec::new()), GuardError::NoSecret);
+        assert!(matches!(refused(vec![Secret::new("short".to_owned())]), GuardError::Secret(_)));
+    }
+
+    #[tokio::test]
+    async fn a_handler_runs_for_what_is_signed_and_fresh_and_no_copy() {
+        let clock = Arc::new(At(AtomicI64::new(1_780_000_000)));
+        let secrets = vec![Secret::new("another-secret-0123456789".to_owned()), Secret::new(SECRET.to_owned())];
+        let guard = WebhookGuard::new(Provider::Oura, secrets, Arc::<At>::clone(&clock)).unwrap();
+        let app = App(Arc::new(guard));
+        let sent = |at, body| VerifiedWebhook::from_request(message(at, body), &app);
+        let taken = sent(1_780_000_000, b"\xff{}").await.unwrap();
+        assert_eq!((&taken.body[..], taken.sent_at), (&b"\xff{}"[..], Some(Timestamp::from_seconds(1_780_000_000))));
+        let refused = |answer: Result<VerifiedWebhook, Response>| answer.unwrap_err().status();
+        assert_eq!(refused(sent(1_780_000_000, b"\xff{}").await), StatusCode::UNAUTHORIZED, "a copy");
+        assert_eq!(refused(sent(1_780_000_301, b"{}").await), StatusCode::UNAUTHORIZED, "not now");
+        let mut changed = message(1_780_000_000, b"{}");
+        *changed.body_mut() = Body::from("{ }");
+        assert_eq!(refused(VerifiedWebhook::from_request(changed, &app).await), StatusCode::UNAUTHORIZED);
+        // For as long as it would be fresh, a copy of what was ahead is known.
+        assert!(sent(1_780_000_300, b"{\"n\":1}").await.is_ok());
+        clock.0.store(1_780_000_599, Ordering::Relaxed);
+        assert_eq!(refused(sent(1_780_000_300, b"{\"n\":1}").await), StatusCode::UNAUTHORIZED);
+    }
+}

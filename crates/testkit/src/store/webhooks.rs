@@ -11,7 +11,7 @@ use crate::samples::{NOW, OURS, THEIRS, bytes};
 
 fn source(number: u8) -> WebhookSource {
     WebhookSource {
-        id: WebhookSourceId::from_bytes(bytes(number)),
+        id: WebhookSourceId::from_bytes(bytes(number.into())),
         name: format!("source {number}"),
         provider: Provider::Oura,
         layout: None,
@@ -26,7 +26,7 @@ fn source(number: u8) -> WebhookSource {
 
 fn secret(number: u8, owner: WebhookOwner) -> WebhookSecret {
     WebhookSecret {
-        id: WebhookSecretId::from_bytes(bytes(number)),
+        id: WebhookSecretId::from_bytes(bytes(number.into())),
         owner,
         kind: SecretKind::Shared,
         sealed: Some(vec![number; 90]),
@@ -40,7 +40,7 @@ fn secret(number: u8, owner: WebhookOwner) -> WebhookSecret {
 
 fn delivery(number: u8) -> WebhookDelivery {
     WebhookDelivery {
-        id: WebhookDeliveryId::from_bytes(bytes(number)),
+        id: WebhookDeliveryId::from_bytes(bytes(number.into())),
         owner: WebhookOwner::Source(source(1).id),
         state: DeliveryState::Queued,
         sealed: Some(vec![number; 120]),
