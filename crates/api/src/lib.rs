@@ -191,6 +191,16 @@ fn operations() -> OpenApiRouter<App> {
         .routes(routes!(webhooks::get_webhook_source, webhooks::update_webhook_source, webhooks::delete_webhook_source))
         .routes(routes!(webhooks::add_webhook_secret))
         .routes(routes!(webhooks::end_webhook_secret))
+        .routes(routes!(
+            webhooks::subscriptions::create_webhook_subscription,
+            webhooks::subscriptions::list_webhook_subscriptions
+        ))
+        .routes(routes!(
+            webhooks::subscriptions::get_webhook_subscription,
+            webhooks::subscriptions::update_webhook_subscription,
+            webhooks::subscriptions::delete_webhook_subscription
+        ))
+        .routes(routes!(webhooks::subscriptions::rotate_webhook_secret))
         .routes(routes!(webhooks::deliveries::list_webhook_deliveries))
         .routes(routes!(webhooks::deliveries::redrive_webhook_delivery))
         .routes(routes!(keys::list_keys, keys::create::create_key))

@@ -135,6 +135,16 @@ async fn active(stores: &Stores) -> Vec<TenantId> {
 
 /// All that is due in one tenant.
 async fn deliver(instance: &Instance, sender: &dyn WebhookSender, tenant: TenantId, stopped: &watch::Receiver<bool>) {
+    loop {
+        match webhooks::publish(instance, tenant).await {
+            Ok(true) if !*stopped.borrow() => {}
+            Ok(_) => break,
+            Err(error) => {
+                tracing::warn!(%tenant, error = chain(&error), "Could not look for events that are subscribed to");
+                break;
+            }
+        }
+    }
     while !*stopped.borrow() {
         match webhooks::deliver(instance, sender, tenant).await {
             Ok(handed) => {

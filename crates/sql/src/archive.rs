@@ -115,6 +115,7 @@ pub const TABLES: &[Table] = &[
     table!(Part::Data, "identity_providers", "id"),
     table!(Part::Data, "directory_identity_providers", "id", "audience"),
     table!(Part::Data, "webhook_sources", "id"),
+    table!(Part::Data, "webhook_subscriptions", "id"),
     table!(Part::Data, "webhook_secrets", "id"),
     table!(Part::Data, "webhook_deliveries", "id"),
     table!(Part::Data, "role_holders", "role", "holder"),

@@ -1,10 +1,10 @@
 use async_trait::async_trait;
-use chancery_domain::ids::{WebhookDeliveryId, WebhookSecretId, WebhookSourceId};
+use chancery_domain::ids::{WebhookDeliveryId, WebhookSecretId, WebhookSourceId, WebhookSubscriptionId};
 use chancery_domain::store::StoreError;
 use chancery_domain::time::Timestamp;
 use chancery_domain::webhooks::{
     DeliveryFilter, DeliveryState, Seen, Sighting, WebhookDelivery, WebhookOwner, WebhookRows, WebhookSecret,
-    WebhookSource, WebhookWrites,
+    WebhookSource, WebhookSubscription, WebhookWrites,
 };
 
 use crate::rows::{after, swapped};
@@ -20,6 +20,19 @@ fn source(row: &mut Row) -> Result<WebhookSource, StoreError> {
         app_ids: serde_json::from_str(&row.text()?).map_err(|_| row.damaged())?,
         upstream: row.text()?,
         enabled: row.boolean()?,
+        created_at: row.time()?,
+        changed_at: row.time()?,
+    })
+}
+
+fn subscription(row: &mut Row) -> Result<WebhookSubscription, StoreError> {
+    Ok(WebhookSubscription {
+        id: row.parsed()?,
+        name: row.text()?,
+        url: row.text()?,
+        kinds: serde_json::from_str(&row.text()?).map_err(|_| row.damaged())?,
+        enabled: row.boolean()?,
+        position: row.number()?,
         created_at: row.time()?,
         changed_at: row.time()?,
     })
@@ -75,6 +88,31 @@ impl<D: Driver> WebhookRows for Rows<D> {
              FROM webhook_sources WHERE tenant_id = $1 AND id = $2",
             [Value::text(id)],
             source,
+        )
+        .await
+    }
+
+    async fn webhook_subscriptions(&mut self) -> Result<Vec<WebhookSubscription>, StoreError> {
+        self.all(
+            "webhook_subscription",
+            "SELECT id, name, url, kinds, enabled, position, created_at, changed_at
+             FROM webhook_subscriptions WHERE tenant_id = $1 ORDER BY id",
+            [],
+            subscription,
+        )
+        .await
+    }
+
+    async fn webhook_subscription(
+        &mut self,
+        id: WebhookSubscriptionId,
+    ) -> Result<Option<WebhookSubscription>, StoreError> {
+        self.one(
+            "webhook_subscription",
+            "SELECT id, name, url, kinds, enabled, position, created_at, changed_at
+             FROM webhook_subscriptions WHERE tenant_id = $1 AND id = $2",
+            [Value::text(id)],
+            subscription,
         )
         .await
     }
@@ -186,6 +224,45 @@ impl<D: Driver> WebhookWrites for Rows<D> {
         self.execute(sightings, [Value::text(id)]).await?;
         let sql = "DELETE FROM webhook_sources WHERE tenant_id = $1 AND id = $2";
         swapped(self.execute(sql, [Value::text(id)]).await?, "webhook_source")
+    }
+
+    async fn put_webhook_subscription(&mut self, subscription: &WebhookSubscription) -> Result<(), StoreError> {
+        self.execute(
+            "INSERT INTO webhook_subscriptions (tenant_id, id, name, url, kinds, enabled, position, created_at, changed_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+             ON CONFLICT (tenant_id, id) DO UPDATE SET name = excluded.name, url = excluded.url, kinds = excluded.kinds,
+                enabled = excluded.enabled, changed_at = excluded.changed_at",
+            [
+                Value::text(subscription.id),
+                subscription.name.as_str().into(),
+                subscription.url.as_str().into(),
+                Value::list(&subscription.kinds),
+                subscription.enabled.into(),
+                Value::count(subscription.position),
+                Value::time(subscription.created_at),
+                Value::time(subscription.changed_at),
+            ],
+        )
+        .await?;
+        Ok(())
+    }
+
+    async fn move_webhook_subscription(
+        &mut self,
+        id: WebhookSubscriptionId,
+        from: u64,
+        to: u64,
+    ) -> Result<(), StoreError> {
+        let sql = "UPDATE webhook_subscriptions SET position = $4 WHERE tenant_id = $1 AND id = $2 AND position = $3";
+        let args = [Value::text(id), Value::count(from), Value::count(to)];
+        swapped(self.execute(sql, args).await?, "webhook_subscription")
+    }
+
+    async fn delete_webhook_subscription(&mut self, id: WebhookSubscriptionId) -> Result<(), StoreError> {
+        let secrets = "DELETE FROM webhook_secrets WHERE tenant_id = $1 AND owner = $2";
+        self.execute(secrets, [Value::text(id)]).await?;
+        let sql = "DELETE FROM webhook_subscriptions WHERE tenant_id = $1 AND id = $2";
+        swapped(self.execute(sql, [Value::text(id)]).await?, "webhook_subscription")
     }
 
     async fn put_webhook_secret(&mut self, secret: &WebhookSecret) -> Result<(), StoreError> {

@@ -30,7 +30,7 @@ use chancery_domain::identity_providers::{
 use chancery_domain::ids::{
     ApiKeyId, ApprovalId, CertificateId, DatasetId, DatasetJobId, EventId, IdentityProviderId, KeyId, NodeId,
     OneTimeId, PasskeyId, RecipientId, SessionId, SubjectId, TokenId, UserId, WebhookDeliveryId, WebhookSecretId,
-    WebhookSourceId,
+    WebhookSourceId, WebhookSubscriptionId,
 };
 use chancery_domain::indexes::{Index, IndexRows, IndexWrites};
 use chancery_domain::jobs::JobWrites;
@@ -52,7 +52,7 @@ use chancery_domain::tokens::ProofWrites;
 use chancery_domain::users::{User, UserRows, UserWrites};
 use chancery_domain::webhooks::{
     DeliveryFilter, Seen, Sighting, WebhookDelivery, WebhookOwner, WebhookRows, WebhookSecret, WebhookSource,
-    WebhookWrites,
+    WebhookSubscription, WebhookWrites,
 };
 
 /// What fails from now on. Each is a switch.
@@ -557,6 +557,8 @@ hand_on!(AuditRows {
 hand_on!(WebhookRows {
     fn webhook_sources() -> Vec<WebhookSource>;
     fn webhook_source(id: WebhookSourceId) -> Option<WebhookSource>;
+    fn webhook_subscriptions() -> Vec<WebhookSubscription>;
+    fn webhook_subscription(id: WebhookSubscriptionId) -> Option<WebhookSubscription>;
     fn webhook_secrets(owner: WebhookOwner) -> Vec<WebhookSecret>;
     fn due_webhook_secrets(ended: Timestamp, made: Timestamp, limit: u32) -> Vec<WebhookSecret>;
     fn webhook_deliveries(filter: &DeliveryFilter) -> Vec<WebhookDelivery>;
@@ -567,6 +569,9 @@ hand_on!(WebhookRows {
 hand_on!(WebhookWrites {
     fn put_webhook_source(source: &WebhookSource) -> ();
     fn delete_webhook_source(id: WebhookSourceId) -> ();
+    fn put_webhook_subscription(subscription: &WebhookSubscription) -> ();
+    fn move_webhook_subscription(id: WebhookSubscriptionId, from: u64, to: u64) -> ();
+    fn delete_webhook_subscription(id: WebhookSubscriptionId) -> ();
     fn put_webhook_secret(secret: &WebhookSecret) -> ();
     fn count_webhook_device(id: WebhookSecretId, counter: u32) -> ();
     fn see_webhook(source: WebhookSourceId, sighting: &Sighting, now: Timestamp) -> Seen;

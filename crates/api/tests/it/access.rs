@@ -35,6 +35,8 @@ struct Things {
     /// The same of sources of webhooks; and a secret of the one that stays.
     sources: [String; 2],
     secret: String,
+    /// The same of subscriptions.
+    subscriptions: [String; 2],
     dataset: String,
     job: String,
 }
@@ -92,7 +94,13 @@ async fn things(app: &TestApp, clinic: &Clinic) -> Things {
     for name in ["leaves", "stays"] {
         sources.push(app.post(&clinic.admin, "/v1/webhook-sources", webhook_source(name)).await.created());
     }
+    let mut subscriptions = Vec::new();
+    for name in ["leaves", "stays"] {
+        let made = app.post(&clinic.admin, "/v1/webhook-subscriptions", subscription(name)).await.created();
+        subscriptions.push(text(&made["id"]));
+    }
     Things {
+        subscriptions: subscriptions.try_into().unwrap(),
         secret: text(&sources[1]["secrets"][0]["id"]),
         sources: [0, 1].map(|at: usize| text(&sources[at]["id"])),
         providers: providers.try_into().unwrap(),
@@ -121,6 +129,11 @@ fn provider(slug: &str, audience: &str) -> Value {
 fn webhook_source(name: &str) -> Value {
     let secret = json!({"kind": "shared", "value": "a-secret-of-oura-0123456789"});
     json!({"name": name, "provider": "oura", "upstream": "http://127.0.0.1:9/hooks", "secrets": [secret]})
+}
+
+/// A subscription to one kind of events.
+fn subscription(name: &str) -> Value {
+    json!({"name": name, "url": "https://siem.example/in", "kinds": ["key.rotated"]})
 }
 
 /// What an operation does for whom.
@@ -190,6 +203,8 @@ const AUDITOR: &[(&str, &str)] = &[
     ("list_webhook_sources", "ok"),
     ("get_webhook_source", "not_found"),
     ("list_webhook_deliveries", "ok"),
+    ("list_webhook_subscriptions", "ok"),
+    ("get_webhook_subscription", "not_found"),
     ("get_role", "not_found"),
     ("api_key_usage", "not_found"),
     ("list_keys", "ok"),
@@ -539,6 +554,14 @@ fn expectations(
     let further = Some(json!({"kind": "shared", "value": "another-secret-of-oura-0123456789"}));
     add("add_webhook_secret", format!("{stays}/secrets"), further, &ours.admin, admin_only);
     add("end_webhook_secret", format!("{stays}/secrets/{}", mine.secret), None, &ours.admin, admin_only);
+    let to = "/v1/webhook-subscriptions".to_owned();
+    let [leaves, stays] = [0, 1].map(|at| format!("{to}/{}", mine.subscriptions[at]));
+    add("create_webhook_subscription", to.clone(), Some(subscription("new")), &ours.admin, admin_only);
+    add("list_webhook_subscriptions", to, None, &ours.auditor, Some((&ours.staff, 403)));
+    add("get_webhook_subscription", stays.clone(), None, &ours.auditor, Some((&ours.staff, 403)));
+    add("update_webhook_subscription", stays.clone(), Some(json!({"enabled": true})), &ours.admin, admin_only);
+    add("delete_webhook_subscription", leaves, None, &ours.admin, admin_only);
+    add("rotate_webhook_secret", format!("{stays}/rotate-secret"), Some(json!({})), &ours.admin, admin_only);
     let deliveries = "/v1/webhook-deliveries";
     add("list_webhook_deliveries", deliveries.into(), None, &ours.auditor, Some((&ours.staff, 403)));
     let missing = format!("{deliveries}/whd_01J9Z3K0Q5V8WXYZ0123456789/redrive");
@@ -810,6 +833,8 @@ fn expectations(
         (&mine.sources[0], &alien.sources[0], "whs"),
         (&mine.sources[1], &alien.sources[1], "whs"),
         (&mine.secret, &alien.secret, "wse"),
+        (&mine.subscriptions[0], &alien.subscriptions[0], "whb"),
+        (&mine.subscriptions[1], &alien.subscriptions[1], "whb"),
         (&mine.job, &alien.job, "djb"),
     ];
     for (id, expect) in &mut all {

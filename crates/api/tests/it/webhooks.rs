@@ -4,10 +4,13 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use axum::body::Body;
-use chancery_crypto::P256SigningKey;
+use chancery_crypto::{P256SigningKey, Secret};
 use chancery_domain::{
     Clock, TenantId,
-    webhooks::{Handed, NotTaken, Outgoing, Provider, Rules, Signer, WebhookSender, deliver, sign, tidy},
+    webhooks::{
+        Handed, KeyForm, Material, Message, NotTaken, Outgoing, Provider, Rules, SecretKind, Signer, WebhookSender,
+        deliver, publish, sign, tidy, verify,
+    },
 };
 use data_encoding::BASE64;
 use http::{Request, StatusCode};
@@ -379,4 +382,44 @@ async fn a_new_secret_takes_the_place_of_the_old_one_after_three_days() {
     let first = told().await;
     assert_eq!(first.len(), 2, "the new one, and the token");
     assert_eq!(told().await, first);
+}
+
+#[tokio::test]
+async fn our_own_events_go_to_who_wants_them_signed_with_each_secret_that_stands() {
+    let app = TestApp::new().await;
+    let clinic = app.clinic("ours").await;
+    let tenant: TenantId = clinic.id.parse().unwrap();
+    let paths = "/v1/webhook-subscriptions";
+    for kinds in [json!([]), json!(["webhook.received"]), json!(["key.unheard_of"])] {
+        let body = json!({"name": "siem", "url": "https://siem.example/in", "kinds": kinds});
+        app.post(&clinic.admin, paths, body).await.refused(422, "request.invalid");
+    }
+    let body = json!({"name": "siem", "url": "https://siem.example/in", "kinds": ["key.created"]});
+    let made = app.post(&clinic.admin, paths, body).await.created();
+    let secret = made["secret"].as_str().unwrap().to_owned();
+    assert!(secret.starts_with("whsec_"));
+    let path = format!("{paths}/{}", made["id"].as_str().unwrap());
+    assert!(!app.get(&clinic.auditor, &path).await.text().contains(&secret));
+    let rotated = app.post(&clinic.admin, &format!("{path}/rotate-secret"), json!({})).await.ok();
+    let named = json!({"name": "n", "type": "ed25519", "purpose": "signing"});
+    app.post(&clinic.officer, "/v1/keys", named).await.created();
+    chancery_domain::audit::sequence::sequence(&app.instance, tenant).await.unwrap();
+    while publish(&app.instance, tenant).await.unwrap() {}
+    // What was queued once is not queued again.
+    assert!(!publish(&app.instance, tenant).await.unwrap());
+    let upstream = Upstream::default();
+    assert_eq!(handed(&app, &clinic, &upstream).await, Handed { taken: 1, failed: 0, more: false });
+    let (url, headers, body) = upstream.got.lock().unwrap().pop().unwrap();
+    assert_eq!(url, "https://siem.example/in");
+    let told: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!((&told["type"], &told["data"]["type"]), (&json!("key.created"), &json!("key.created")), "{told}");
+    let headers: Vec<(&str, &[u8])> = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+    let message = Message { headers: &headers, path_token: None, body: &body };
+    for secret in [secret.as_str(), rotated["secret"].as_str().unwrap()] {
+        let secret = Secret::new(secret.to_owned());
+        let key = Material::read(Provider::Standard, &KeyForm::Text, SecretKind::Shared, &secret).unwrap();
+        verify(&rules(Provider::Standard), &[key], &message, app.clock.now()).unwrap();
+    }
+    app.call(&clinic.admin, "DELETE", &path, None).await;
+    app.get(&clinic.admin, &path).await.refused(404, "not_found");
 }

@@ -5,7 +5,7 @@ use chancery_crypto::Sealed;
 
 use super::{
     DUE_SECONDS, DeliveryState, KEPT_SECONDS, WebhookDelivery, WebhookOwner, WebhookSecret, delivery::TRY_SECONDS,
-    manage::of_secret, payload::Payload,
+    manage::of_secret, payload::Payload, subscription,
 };
 use crate::{
     Instance, TenantId,
@@ -96,12 +96,9 @@ async fn hand(
         return Ok(None);
     }
     let request = job(instance, "webhooks.deliver")?;
-    let outcome = match target(instance, tenant, tried.owner).await? {
-        None => Err(NotTaken { code: "source_gone".to_owned(), for_good: true }),
-        Some(url) => match opened(instance, &request, tenant, &tried).await? {
-            None => Err(NotTaken { code: "payload".to_owned(), for_good: true }),
-            Some(payload) => sender.send(&outgoing(url, payload, &tried)).await,
-        },
+    let outcome = match prepared(instance, &request, tenant, &tried).await? {
+        Ok(outgoing) => sender.send(&outgoing).await,
+        Err(code) => Err(NotTaken { code: code.to_owned(), for_good: true }),
     };
     let now = instance.now();
     match outcome {
@@ -122,14 +119,27 @@ async fn hand(
     }
 }
 
-/// Where a delivery goes; nowhere if whose it is is gone.
-async fn target(instance: &Instance, tenant: TenantId, owner: WebhookOwner) -> Result<Option<String>, Failure> {
-    match owner {
-        WebhookOwner::Source(id) => {
-            let source = instance.store().view(tenant).await?.webhook_source(id).await?;
-            Ok(source.map(|source| source.upstream))
-        }
-        WebhookOwner::Subscription(_) => Ok(None),
+/// What goes out and where; or why it never will.
+async fn prepared(
+    instance: &Instance,
+    request: &RequestInfo,
+    tenant: TenantId,
+    tried: &WebhookDelivery,
+) -> Result<Result<Outgoing, &'static str>, Failure> {
+    let mut rows = instance.store().view(tenant).await?;
+    let (source, subscription) = match tried.owner {
+        WebhookOwner::Source(id) => (rows.webhook_source(id).await?, None),
+        WebhookOwner::Subscription(id) => (None, rows.webhook_subscription(id).await?),
+    };
+    drop(rows);
+    if source.is_none() && subscription.is_none() {
+        return Ok(Err("source_gone"));
+    }
+    let Some(payload) = opened(instance, request, tenant, tried).await? else { return Ok(Err("payload")) };
+    match (source, subscription) {
+        (Some(source), _) => Ok(Ok(outgoing(source.upstream, payload, tried))),
+        (None, Some(to)) => subscription::outgoing(instance, request, tenant, &to, payload, tried).await.map(Ok),
+        (None, None) => Ok(Err("source_gone")),
     }
 }
 

@@ -8,13 +8,13 @@ use std::{
 
 use chancery_crypto::{Phi, Sealed, Secret};
 
-use super::{Material, Rules, WebhookOwner, WebhookSecret, WebhookSource};
+use super::{Material, Rules, WebhookOwner, WebhookSecret, subscription::key_form};
 use crate::{
     Instance, TenantId,
     access::RequestInfo,
     audit::{Event, EventKind, OpenIntent, receipt::append_as, stamp::Actor},
     fields::system,
-    ids::{WebhookSecretId, WebhookSourceId},
+    ids::WebhookSecretId,
     instance::Failure,
     keyring::{KeyringError, ring::Place},
     time::Timestamp,
@@ -38,19 +38,19 @@ pub(super) struct Held {
 
 /// Those of all sources that sent a short while ago.
 #[derive(Debug, Default)]
-pub(crate) struct HeldSecrets(Mutex<BTreeMap<(TenantId, WebhookSourceId), Arc<Held>>>);
+pub(crate) struct HeldSecrets(Mutex<BTreeMap<(TenantId, WebhookOwner), Arc<Held>>>);
 
 impl HeldSecrets {
-    /// Forgets what is held of a source.
-    pub(super) fn forget(&self, tenant: TenantId, source: WebhookSourceId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&(tenant, source));
+    /// Forgets what is held of a source or a subscription.
+    pub(super) fn forget(&self, tenant: TenantId, owner: WebhookOwner) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&(tenant, owner));
     }
 
-    fn find(&self, key: (TenantId, WebhookSourceId)) -> Option<Arc<Held>> {
+    fn find(&self, key: (TenantId, WebhookOwner)) -> Option<Arc<Held>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&key).map(Arc::clone)
     }
 
-    fn put(&self, key: (TenantId, WebhookSourceId), held: &Arc<Held>, now: Timestamp) {
+    fn put(&self, key: (TenantId, WebhookOwner), held: &Arc<Held>, now: Timestamp) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= MAX_HELD {
             all.retain(|_, held| now < held.until);
@@ -61,34 +61,35 @@ impl HeldSecrets {
     }
 }
 
-/// The secrets of a source that are taken now. What the store says of the source decides whether what is held still counts.
+/// The secrets of a source or a subscription that are taken now. What the store says of it decides whether what is held still counts.
 pub(super) async fn of(
     instance: &Instance,
     request: &RequestInfo,
     tenant: TenantId,
-    source: &WebhookSource,
+    owner: WebhookOwner,
+    rules: Rules,
     secrets: &[WebhookSecret],
 ) -> Result<Arc<Held>, Failure> {
-    let (now, key) = (instance.now(), (tenant, source.id));
+    let (now, key) = (instance.now(), (tenant, owner));
     let standing: Vec<&WebhookSecret> = secrets.iter().filter(|secret| secret.stands(now)).collect();
     let epoch = instance.lease(tenant).await?.standing.epoch;
     let same = |held: &Held| {
         now < held.until
             && held.epoch == epoch
-            && held.rules == source.rules()
+            && held.rules == rules
             && held.ids.iter().eq(standing.iter().map(|secret| &secret.id))
     };
     if let Some(held) = instance.webhook_secrets.find(key).filter(|held| same(held)) {
         return Ok(held);
     }
-    let texts = open(instance, request, tenant, WebhookOwner::Source(source.id), &standing).await?;
+    let texts = open(instance, request, tenant, owner, &standing).await?;
     let mut materials = Vec::with_capacity(texts.len());
     for (secret, text) in standing.iter().zip(&texts) {
-        let read = source.read_secret(secret.kind, text);
+        let read = Material::read(rules.provider, &key_form(&rules), secret.kind, text);
         materials.push(read.map_err(|_| Failure::Internal("a secret that was taken and is none"))?);
     }
     let held = Arc::new(Held {
-        rules: source.rules(),
+        rules,
         secrets: materials,
         ids: standing.iter().map(|secret| secret.id).collect(),
         until: now.plus_seconds(HELD_SECONDS),

@@ -1,5 +1,7 @@
 //! Sets sources of webhooks up, changes them and takes them away.
 
+use chancery_crypto::Secret;
+
 use super::{
     MAX_DEVICES, MAX_SECRETS, MAX_SOURCES, NewSecret, SecretKind, SourceChanges, SourceSpec, WebhookOwner,
     WebhookSecret, WebhookSource, source::GRACE_SECONDS,
@@ -120,7 +122,7 @@ pub async fn update(
     source.check_enabled(&secrets, instance.now())?;
     change.rows().put_webhook_source(&source).await?;
     change.commit(told(EventKind::WebhookSourceUpdated, &source)).await?;
-    instance.webhook_secrets.forget(call.tenant(), id);
+    instance.webhook_secrets.forget(call.tenant(), WebhookOwner::Source(id));
     Ok((source, secrets))
 }
 
@@ -139,7 +141,7 @@ pub async fn delete(instance: &Instance, call: &Call, id: WebhookSourceId) -> Re
         deleted => deleted?,
     }
     change.commit(Event::new(EventKind::WebhookSourceDeleted).on("webhook_source", id)).await?;
-    instance.webhook_secrets.forget(call.tenant(), id);
+    instance.webhook_secrets.forget(call.tenant(), WebhookOwner::Source(id));
     Ok(())
 }
 
@@ -209,7 +211,7 @@ pub async fn add_secret(
     let event = of_secret(EventKind::WebhookSecretAdded, &secret)
         .with("replaces", Detail::Code(if new.replaces { "true" } else { "false" }));
     change.commit_new(event).await?;
-    instance.webhook_secrets.forget(call.tenant(), id);
+    instance.webhook_secrets.forget(call.tenant(), WebhookOwner::Source(id));
     Ok(secret)
 }
 
@@ -238,7 +240,7 @@ pub async fn end_secret(
     source.check_enabled(&secrets, now).map_err(|_| WebhookError::State)?;
     change.rows().put_webhook_secret(&ended).await?;
     change.commit(of_secret(EventKind::WebhookSecretEnded, &ended)).await?;
-    instance.webhook_secrets.forget(call.tenant(), id);
+    instance.webhook_secrets.forget(call.tenant(), WebhookOwner::Source(id));
     Ok(())
 }
 
@@ -259,20 +261,31 @@ fn seal(
     if others.iter().filter(|other| other.kind == new.kind && other.stands(now)).count() >= most {
         return Err(Faults::one(pointer, "too_many", format!("a source takes at most {most} of a kind")).into());
     }
-    let ring = change.keyring();
-    let owner = WebhookOwner::Source(source.id);
-    let code = ring.mark(CODE, &[owner.to_string().as_bytes(), new.value.expose().as_bytes()])?;
-    if others.iter().any(|other| other.kind == new.kind && other.code == code) {
+    let secret = sealed(instance, change, WebhookOwner::Source(source.id), new.kind, &new.value)?;
+    if others.iter().any(|other| other.kind == new.kind && other.code == secret.code) {
         return Err(WebhookError::Used);
     }
+    Ok(secret)
+}
+
+/// A secret as it is kept.
+pub(super) fn sealed(
+    instance: &Instance,
+    change: &Change<'_>,
+    owner: WebhookOwner,
+    kind: SecretKind,
+    value: &Secret<String>,
+) -> Result<WebhookSecret, WebhookError> {
+    let (now, ring) = (instance.now(), change.keyring());
+    let code = ring.mark(CODE, &[owner.to_string().as_bytes(), value.expose().as_bytes()])?;
     let id = WebhookSecretId::make(now, instance.random())?;
     let (field, row) = (system::webhook_secret(), id.to_string());
     let place = Place { field: &field, row: &row };
-    let sealed = ring.seal(place, new.value.expose().as_bytes(), instance.random())?;
+    let sealed = ring.seal(place, value.expose().as_bytes(), instance.random())?;
     Ok(WebhookSecret {
         id,
         owner,
-        kind: new.kind,
+        kind,
         sealed: Some(sealed.into_bytes()),
         code,
         counter: 0,

@@ -19,6 +19,7 @@ mod rows;
 mod sign;
 mod source;
 mod spec;
+mod subscription;
 mod verify;
 
 pub use deliver::{Handed, NotTaken, Outgoing, WebhookSender, deliver, tidy};
@@ -37,4 +38,8 @@ pub use rows::{WebhookRows, WebhookWrites};
 pub use sign::{SignError, Signer, assertion, sign};
 pub use source::{DUE_SECONDS, GRACE_SECONDS, WebhookOwner, WebhookSecret, WebhookSource};
 pub use spec::{MAX_DEVICES, MAX_SECRETS, MAX_SOURCES, NewSecret, SourceChanges, SourceSpec};
+pub use subscription::{
+    MAX_SUBSCRIPTIONS, SubscriptionChanges, WebhookSubscription, publish, rotate_secret, subscribe, subscriptions,
+    unsubscribe, update_subscription,
+};
 pub use verify::{Rules, Verified, WINDOW_SECONDS, tink::Key as TinkKey, verify};

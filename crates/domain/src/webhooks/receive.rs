@@ -111,7 +111,7 @@ async fn find(
     let found = rows.webhook_source(id).await?.filter(|source| source.enabled).ok_or(ReceiveError::Unknown)?;
     let secrets = rows.webhook_secrets(WebhookOwner::Source(id)).await?;
     drop(rows);
-    let held = held::of(instance, request, tenant, &found, &secrets).await?;
+    let held = held::of(instance, request, tenant, WebhookOwner::Source(id), found.rules(), &secrets).await?;
     Ok((tenant, found, held))
 }
 

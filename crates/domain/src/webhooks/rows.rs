@@ -2,9 +2,11 @@
 
 use async_trait::async_trait;
 
-use super::{DeliveryFilter, Seen, Sighting, WebhookDelivery, WebhookOwner, WebhookSecret, WebhookSource};
+use super::{
+    DeliveryFilter, Seen, Sighting, WebhookDelivery, WebhookOwner, WebhookSecret, WebhookSource, WebhookSubscription,
+};
 use crate::{
-    ids::{WebhookDeliveryId, WebhookSecretId, WebhookSourceId},
+    ids::{WebhookDeliveryId, WebhookSecretId, WebhookSourceId, WebhookSubscriptionId},
     store::StoreError,
     time::Timestamp,
 };
@@ -16,6 +18,13 @@ pub trait WebhookRows {
     async fn webhook_sources(&mut self) -> Result<Vec<WebhookSource>, StoreError>;
     /// One of them.
     async fn webhook_source(&mut self, id: WebhookSourceId) -> Result<Option<WebhookSource>, StoreError>;
+    /// All subscriptions of the tenant, ordered by id.
+    async fn webhook_subscriptions(&mut self) -> Result<Vec<WebhookSubscription>, StoreError>;
+    /// One of them.
+    async fn webhook_subscription(
+        &mut self,
+        id: WebhookSubscriptionId,
+    ) -> Result<Option<WebhookSubscription>, StoreError>;
     /// The secrets of a source or a subscription, ended ones too, ordered by id.
     async fn webhook_secrets(&mut self, owner: WebhookOwner) -> Result<Vec<WebhookSecret>, StoreError>;
     /// Secrets that end at or before `ended` and are still sealed, and those made before `made` of which nobody was told; `limit` of
@@ -44,6 +53,18 @@ pub trait WebhookWrites {
     /// Removes a source, its secrets and what is remembered of its messages; its deliveries stay.
     /// [`StoreError::Changed`]`("webhook_source")` if there is none.
     async fn delete_webhook_source(&mut self, id: WebhookSourceId) -> Result<(), StoreError>;
+    /// Adds a subscription, or replaces what it is, but how far the log was read for it.
+    async fn put_webhook_subscription(&mut self, subscription: &WebhookSubscription) -> Result<(), StoreError>;
+    /// Notes how far the log was read for it. [`StoreError::Changed`]`("webhook_subscription")` if it was not at `from`.
+    async fn move_webhook_subscription(
+        &mut self,
+        id: WebhookSubscriptionId,
+        from: u64,
+        to: u64,
+    ) -> Result<(), StoreError>;
+    /// Removes a subscription and its secrets; its deliveries stay.
+    /// [`StoreError::Changed`]`("webhook_subscription")` if there is none.
+    async fn delete_webhook_subscription(&mut self, id: WebhookSubscriptionId) -> Result<(), StoreError>;
     /// Adds a secret, or replaces what is known of it, but how far its device counted.
     async fn put_webhook_secret(&mut self, secret: &WebhookSecret) -> Result<(), StoreError>;
     /// Counts a device on. [`StoreError::Changed`]`("webhook_secret")` if it had counted as far.

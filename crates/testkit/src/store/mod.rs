@@ -201,7 +201,7 @@ macro_rules! store_conformance {
             key_copies: [copies_read_back, only_the_copy_that_was_seen_is_forgotten, another_tenant_does_not_see_it],
             backups: [the_newest_backup_is_given, only_the_platform_keeps_backups],
             webhooks: [
-                a_source_reads_back_and_is_replaced, a_source_goes_with_its_secrets, a_secret_reads_back_ends_and_counts,
+                a_source_reads_back_and_is_replaced, a_source_goes_with_its_secrets, a_subscription_reads_back_moves_and_goes, a_secret_reads_back_ends_and_counts,
                 secrets_that_are_due_are_found, a_message_is_seen_once, of_copies_at_once_one_is_first,
                 deliveries_read_back_and_are_found_when_due, a_delivery_moves_by_compare_and_swap,
                 another_tenant_neither_sees_nor_changes_them, their_sealed_values_are_counted_and_swapped,

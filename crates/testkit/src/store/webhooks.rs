@@ -1,9 +1,9 @@
 //! Sources of webhooks, what came of them, and what is on its way.
 
-use chancery_domain::ids::{WebhookDeliveryId, WebhookSecretId, WebhookSourceId};
+use chancery_domain::ids::{WebhookDeliveryId, WebhookSecretId, WebhookSourceId, WebhookSubscriptionId};
 use chancery_domain::webhooks::{
     DeliveryFilter, DeliveryState, Provider, SecretKind, Seen, Sighting, WebhookDelivery, WebhookOwner, WebhookSecret,
-    WebhookSource,
+    WebhookSource, WebhookSubscription,
 };
 
 use super::{Backend, begin, changed, commit, view};
@@ -84,6 +84,35 @@ pub async fn a_source_goes_with_its_secrets(store: &impl Backend) {
     assert!(rows.webhook_delivery(delivery(1).id).await.unwrap().is_some());
     drop(rows);
     assert!(changed(begin(store, OURS).await.delete_webhook_source(source(1).id).await, "webhook_source"));
+}
+
+/// How far the log was read for it moves by compare-and-swap, and by nothing else.
+pub async fn a_subscription_reads_back_moves_and_goes(store: &impl Backend) {
+    let first = WebhookSubscription {
+        id: WebhookSubscriptionId::from_bytes(bytes(1)),
+        name: "siem".to_owned(),
+        url: "https://siem.example/in".to_owned(),
+        kinds: vec!["key.rotated".to_owned(), "app.visit.closed".to_owned()],
+        enabled: true,
+        position: 7,
+        created_at: NOW,
+        changed_at: NOW,
+    };
+    let owner = WebhookOwner::Subscription(first.id);
+    commit!(store, OURS, .put_webhook_subscription(&first) .put_webhook_secret(&secret(1, owner))
+        .move_webhook_subscription(first.id, 7, 9));
+    assert!(changed(begin(store, OURS).await.move_webhook_subscription(first.id, 7, 9).await, "webhook_subscription"));
+    let other = WebhookSubscription { enabled: false, position: 0, changed_at: NOW.plus_seconds(1), ..first.clone() };
+    commit!(store, OURS, .put_webhook_subscription(&other));
+    let kept = WebhookSubscription { position: 9, ..other };
+    assert_eq!(view(store, OURS).await.webhook_subscriptions().await.unwrap(), std::slice::from_ref(&kept));
+    assert_eq!(view(store, THEIRS).await.webhook_subscription(kept.id).await.unwrap(), None);
+    let mut tx = begin(store, THEIRS).await;
+    assert!(changed(tx.delete_webhook_subscription(kept.id).await, "webhook_subscription"));
+    drop(tx);
+    commit!(store, OURS, .delete_webhook_subscription(kept.id));
+    assert_eq!(view(store, OURS).await.webhook_subscription(kept.id).await.unwrap(), None);
+    assert_eq!(view(store, OURS).await.webhook_secrets(owner).await.unwrap(), []);
 }
 
 /// Ended ones keep their code; a device only counts on.
