@@ -160,7 +160,6 @@ impl Guarded {
 }
 
 /// Whether the guard said no, or nobody answered. What was asked stands in no log.
-#[expect(clippy::needless_pass_by_value, reason = "called by map_err")]
 fn failed(error: reqwest::Error) -> Fault {
     let mut cause = error.source();
     while let Some(inner) = cause {

@@ -47,7 +47,7 @@ async fn a_signed_webhook_reaches_the_application_once_it_is_there() {
     Mock::given(path("/in")).respond_with(early).up_to_n_times(1).with_priority(1).mount(&application).await;
     Mock::given(path("/in")).respond_with(ResponseTemplate::new(204)).with_priority(2).mount(&application).await;
     let upstream = format!("{}/in", application.uri());
-    let create = [
+    let create: [&str; 10] = [
         "webhook",
         "create",
         "oura",
@@ -66,7 +66,7 @@ async fn a_signed_webhook_reaches_the_application_once_it_is_there() {
 
     let body = folder.path().join("body.json");
     std::fs::write(&body, b"{\"n\": 1.0, \"name\": \"Zo\xeb\"}").unwrap();
-    let sign = [
+    let sign: [&str; 8] = [
         "webhook",
         "sign",
         "--provider",
