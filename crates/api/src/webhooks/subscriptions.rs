@@ -118,7 +118,7 @@ pub(crate) async fn create_webhook_subscription(
 
 /// List the tenant's subscriptions.
 #[utoipa::path(get, path = "/v1/webhook-subscriptions", tag = "webhooks",
-    responses((status = 200, description = "All of them: at most 20.", body = ListBody<SubscriptionBody>)))]
+    responses((status = 200, description = "All of them: at most 100.", body = ListBody<SubscriptionBody>)))]
 pub(crate) async fn list_webhook_subscriptions(
     State(app): State<App>,
     Authenticated(call): Authenticated,

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// The most subscriptions of a tenant.
-pub const MAX_SUBSCRIPTIONS: usize = 20;
+pub const MAX_SUBSCRIPTIONS: usize = 100;
 /// The most kinds of events that one names.
 const MAX_KINDS: usize = 100;
 /// How many events are taken up at a time.
