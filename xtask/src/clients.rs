@@ -1,5 +1,6 @@
 //! Clients off the shelf find our tokens' keys by discovery and verify them: PyJWT, joserfc and authlib for Python, jose and
-//! openid-client for Node. Strangers' eyes on our headers. And people's second factors off the shelf: pyotp, and Chromium with its virtual authenticator.
+//! openid-client for Node. Standard Webhooks' own libraries sign for us and verify what we sign. Strangers' eyes on our headers. And
+//! people's second factors off the shelf: pyotp, and Chromium with its virtual authenticator.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,6 +17,9 @@ use crate::{process, python, strict_headers, workspace};
 const ALGORITHMS: [&str; 3] = ["ES256", "EdDSA", "RS256"];
 const PASSWORD: &str = "Correct-Horse-7-Battery";
 
+/// What the scripts import.
+const MODULES: &str = "jwt, joserfc, authlib, requests, pyotp, standardwebhooks";
+
 /// How the clients are run.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct Options {
@@ -31,9 +35,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         Some(binary) => binary.clone(),
         None => workspace::build_server(false)?,
     };
-    let python =
-        python::with_module("jwt, joserfc, authlib, requests, pyotp", &["-r", "tools/clients/requirements.txt"])?;
+    let python = python::with_module(MODULES, &["-r", "tools/clients/requirements.txt"])?;
     let node = node_modules()?;
+    webhooks(&binary, &python, &node)?;
     for algorithm in ALGORITHMS {
         let mut server = Server::prepare(&binary, None, false)?.with("CHANCERY__TOKENS__ALGORITHM", algorithm);
         server.start()?;
@@ -46,6 +50,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     strict_headers::judge(&binary, &node)?;
     factors(&binary, &python)
+}
+
+/// Standard Webhooks' own libraries, in both directions.
+fn webhooks(binary: &Path, python: &Path, node: &Path) -> Result<()> {
+    let binary = binary.canonicalize().context("the program is not there")?;
+    let script = workspace::root().join("tools/clients/webhooks.py");
+    process::run(Command::new(python).arg("-B").arg(script).env("CHANCERY_BINARY", &binary))?;
+    process::run(Command::new("node").arg(node.join("webhooks.mjs")).env("CHANCERY_BINARY", &binary))
 }
 
 /// Second factors of people, each with what people have.
@@ -115,11 +127,11 @@ fn node_modules() -> Result<PathBuf> {
         && folder.join("node_modules/.package-lock.json").is_file();
     if !installed {
         std::fs::write(folder.join("package.json"), &wanted)?;
-        println!("Installing jose, openid-client, mdn-http-observatory and csp_evaluator into {}", folder.display());
+        println!("Installing jose, openid-client, standardwebhooks, mdn-http-observatory and csp_evaluator into {}", folder.display());
         let install = ["install", "--no-audit", "--no-fund", "--ignore-scripts", "--silent"];
         process::run(Command::new("npm").args(install).current_dir(&folder))?;
     }
-    for script in ["clients.mjs", "headers.mjs"] {
+    for script in ["clients.mjs", "headers.mjs", "webhooks.mjs"] {
         std::fs::copy(source.join(script), folder.join(script))?;
     }
     Ok(folder)

@@ -107,6 +107,7 @@ pub(crate) fn bare() -> OpenApi {
         ("api-keys", "How programs log in."),
         ("roles", "Who may do what, and why."),
         ("identity-providers", "Issuers outside whose tokens the tenant takes."),
+        ("webhooks", "Who sends webhooks, and what is on its way."),
         ("keys", "Cryptographic keys and their versions."),
         ("fields", "Which columns hold personal data."),
         ("records", "Sealing and opening values."),

@@ -26,6 +26,7 @@ mod error;
 mod factors;
 mod fields;
 mod health;
+mod hooks;
 mod idempotency;
 mod identity_providers;
 mod indexes;
@@ -52,6 +53,7 @@ mod tenants;
 mod terms;
 mod tokens;
 mod users;
+mod webhooks;
 mod well_known;
 mod wiped;
 
@@ -99,6 +101,7 @@ pub fn router(instance: Arc<Instance>, metrics: Arc<Metrics>, limits: Limits) ->
     let limits = Limits { streams: blobs::ROUTES, edge, ..limits };
     metrics.watch(&instance);
     let (routes, _) = operations().split_for_parts();
+    let routes = routes.merge(hooks::routes());
     let door = chancery_middleware::around(routes.with_state(app), instance, Some(metrics), limits);
     older_paths::with_older_paths(door)
 }
@@ -189,6 +192,22 @@ fn operations() -> OpenApiRouter<App> {
             identity_providers::delete_identity_provider
         ))
         .routes(routes!(identity_providers::test_identity_provider))
+        .routes(routes!(webhooks::create_webhook_source, webhooks::list_webhook_sources))
+        .routes(routes!(webhooks::get_webhook_source, webhooks::update_webhook_source, webhooks::delete_webhook_source))
+        .routes(routes!(webhooks::add_webhook_secret))
+        .routes(routes!(webhooks::end_webhook_secret))
+        .routes(routes!(
+            webhooks::subscriptions::create_webhook_subscription,
+            webhooks::subscriptions::list_webhook_subscriptions
+        ))
+        .routes(routes!(
+            webhooks::subscriptions::get_webhook_subscription,
+            webhooks::subscriptions::update_webhook_subscription,
+            webhooks::subscriptions::delete_webhook_subscription
+        ))
+        .routes(routes!(webhooks::subscriptions::rotate_webhook_secret))
+        .routes(routes!(webhooks::deliveries::list_webhook_deliveries))
+        .routes(routes!(webhooks::deliveries::redrive_webhook_delivery))
         .routes(routes!(keys::list_keys, keys::create::create_key))
         .routes(routes!(keys::import::import_key))
         .routes(routes!(keys::get_key, keys::create::update_key))

@@ -8,7 +8,7 @@ use crate::{
     commands::{
         self, api_key, approval, audit, backup, demo, doctor, fields, identity_provider, import, init, key,
         migrate_column, openapi, pack, passwords, recover, restore, role, root, sealing, serve, tenant, user, verify,
-        witness,
+        webhook, witness,
     },
     config::Flags,
     no_dumps,
@@ -64,6 +64,8 @@ enum Command {
     Role(role::RoleArgs),
     /// Set up identity providers of a running server, and explain what comes of their tokens
     IdentityProvider(identity_provider::IdentityProviderArgs),
+    /// Take webhooks of other services: sources, secrets, what is on its way; sign and verify offline
+    Webhook(webhook::WebhookArgs),
     /// Approve or refuse what takes two people on a running server
     #[command(visible_alias = "approvals")]
     Approval(approval::ApprovalArgs),
@@ -166,6 +168,7 @@ pub fn main() -> ExitCode {
         Command::ApiKey(args) => runtime.block_on(api_key::run(args)),
         Command::Role(args) => runtime.block_on(role::run(args)),
         Command::IdentityProvider(args) => runtime.block_on(identity_provider::run(args)),
+        Command::Webhook(args) => runtime.block_on(webhook::run(args)),
         Command::Approval(args) => runtime.block_on(approval::run(args)),
         Command::Audit(args) => runtime.block_on(audit::run(args)),
         Command::Fields(args) => runtime.block_on(fields::run(args)),

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use chancery_api::Metrics;
-use chancery_domain::{Instance, TenantId, api_keys, audit, csp_reports, idempotency, keyring};
+use chancery_domain::{Instance, TenantId, api_keys, audit, csp_reports, idempotency, keyring, webhooks::WebhookSender};
 use tokio::{
     sync::watch,
     task::JoinHandle,
@@ -16,7 +16,7 @@ use self::{
 };
 use crate::{
     backup::tombstones, config::Config, dataset_jobs, destroyed_list, guard_jobs, month_jobs, retention_jobs, sinks,
-    subject_jobs, wiring::Stores,
+    subject_jobs, webhook_jobs, wiring::Stores,
 };
 
 mod keys;
@@ -39,7 +39,13 @@ pub struct Jobs {
 
 impl Jobs {
     /// Starts all of them.
-    pub fn start(instance: &Arc<Instance>, stores: &Stores, metrics: &Arc<Metrics>, config: &Config) -> Self {
+    pub fn start(
+        instance: &Arc<Instance>,
+        stores: &Stores,
+        metrics: &Arc<Metrics>,
+        config: &Config,
+        sender: Arc<dyn WebhookSender>,
+    ) -> Self {
         let (stop, stopped) = watch::channel(false);
         let (end, ended) = watch::channel(false);
         let (instance, stores, metrics) = (Arc::clone(instance), stores.clone(), Arc::clone(metrics));
@@ -116,6 +122,12 @@ impl Jobs {
             let run = move |stopped| month_jobs::run(Arc::clone(&instance), Arc::clone(&metrics), stopped);
             supervise("months", stopped.clone(), run)
         };
+        let webhooks = {
+            let (instance, stores) = (Arc::clone(&instance), stores.clone());
+            let run =
+                move |stopped| webhook_jobs::run(Arc::clone(&instance), stores.clone(), Arc::clone(&sender), stopped);
+            supervise("webhooks", stopped.clone(), run)
+        };
         let datasets = {
             let instance = Arc::clone(&instance);
             let run = move |stopped| dataset_jobs::run(Arc::clone(&instance), stores.clone(), stopped);
@@ -142,7 +154,7 @@ impl Jobs {
         let prover = supervise("prove", stopped, proving);
         let mut others = vec![
             follower, renewer, flusher, scheduler, tender, forgetter, subjects, datasets, roots, prover, destroyer,
-            lister, scrubber, noter, retainer, months,
+            lister, scrubber, noter, retainer, months, webhooks,
         ];
         others.extend(fed);
         Self { others: (stop, others), sequencer: (end, vec![sequencer]) }

@@ -12,6 +12,8 @@
 //! | [`sinks`] | where events of the audit log go besides the log |
 //! | [`guard_jobs`], [`pins`], [`witness`] | how the audit log is guarded |
 //! | [`retention_jobs`], [`month_jobs`], [`archives`] | how the audit log is kept, archived, and what of it goes |
+//! | [`guarded`] | the HTTP client for addresses that tenants choose |
+//! | [`webhook_jobs`] | hands webhooks on |
 //! | [`issuer_documents`] | asks identity providers for their keys |
 //! | [`url_files`] | where applications' databases are |
 //! | [`telemetry`], [`clock`] | log lines, the time |
@@ -27,6 +29,7 @@ pub mod config;
 pub mod dataset_jobs;
 pub mod destroyed_list;
 pub mod guard_jobs;
+pub mod guarded;
 pub mod issuer_documents;
 pub mod jobs;
 pub mod month_jobs;
@@ -39,6 +42,7 @@ pub mod subject_jobs;
 pub mod telemetry;
 pub mod tls;
 pub mod url_files;
+pub mod webhook_jobs;
 pub mod wiring;
 pub mod witness;
 

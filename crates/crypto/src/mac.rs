@@ -34,6 +34,11 @@ impl MacKey {
         verify_slices_are_equal(&self.mac(parts), tag).is_ok()
     }
 
+    /// `HMAC(parts[0] ‖ parts[1] ‖ …)` without framing, for formats of others whose messages come in pieces.
+    pub fn raw_parts(&self, parts: &[&[u8]]) -> [u8; 32] {
+        self.0.mac_parts(parts.iter().copied())
+    }
+
     /// `HMAC(message)` without framing, for formats of others.
     pub fn raw(&self, message: &[u8]) -> [u8; 32] {
         let mut out = [0; 32];
@@ -57,6 +62,7 @@ mod tests {
         let key = MacKey::from(&Key256::from_bytes([5; 32]));
         assert_ne!(key.mac(&[b"ab", b"c"]), key.mac(&[b"a", b"bc"]));
         assert_eq!(key.mac(&[b"ab"]), key.raw(b"\0\0\0\x02ab"));
+        assert_eq!(key.raw_parts(&[b"a", b"", b"b"]), key.raw(b"ab"));
         assert!(key.verify(&[b"ab"], &key.mac(&[b"ab"])));
         assert!(!key.verify(&[b"ab"], &key.mac(&[b"ab"])[..31]));
         assert!(!key.verify(&[b"ab"], &key.mac(&[b"ac"])));

@@ -183,11 +183,19 @@ id! { /// Names one job over a dataset.
 pub struct DatasetJobId("djb") }
 id! { /// Names one identity provider of one tenant.
 pub struct IdentityProviderId("idp") }
+id! { /// Names one source of webhooks of one tenant.
+pub struct WebhookSourceId("whs") }
+id! { /// Names one subscription to our own events.
+pub struct WebhookSubscriptionId("whb") }
+id! { /// Names one secret of a source or a subscription.
+pub struct WebhookSecretId("wse") }
+id! { /// Names one webhook on its way.
+pub struct WebhookDeliveryId("whd") }
 id! { /// Names somebody of an identity provider, in one tenant. Derived, so that it is always the same.
 pub struct ExternalId("ext") }
 
 /// What the ids that Chancery gives begin with, before the underscore.
-const PREFIXES: [&str; 24] = [
+const PREFIXES: [&str; 28] = [
     UserId::PREFIX,
     ApiKeyId::PREFIX,
     KeyId::PREFIX,
@@ -210,6 +218,10 @@ const PREFIXES: [&str; 24] = [
     DatasetId::PREFIX,
     DatasetJobId::PREFIX,
     IdentityProviderId::PREFIX,
+    WebhookSourceId::PREFIX,
+    WebhookSubscriptionId::PREFIX,
+    WebhookSecretId::PREFIX,
+    WebhookDeliveryId::PREFIX,
     ExternalId::PREFIX,
     TenantId::PREFIX,
 ];

@@ -25,6 +25,7 @@
 //! | [`approvals`] | what takes two people: asked, approved by another, done once |
 //! | [`audit`] | events, receipts, the Merkle log of each tenant |
 //! | [`backups`] | which backups were made, what seals them, the proof that one is whole |
+//! | [`webhooks`] | messages of other services: verified, kept, handed on; and ours to others |
 //! | [`store`] | the [`store::Store`], [`store::Tx`] and [`store::Directory`] ports |
 //! | [`jobs`] | which node runs what goes on in the background |
 //! | [`whole`] | numbers that every reader of JSON keeps |
@@ -71,6 +72,7 @@ mod to_its_end;
 pub mod tokens;
 pub mod users;
 pub mod weak;
+pub mod webhooks;
 pub mod whole;
 
 pub use faults::{Fault, Faults};

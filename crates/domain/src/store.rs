@@ -76,6 +76,8 @@ use crate::{
     tokens::ProofWrites,
     users::UserRows,
     users::UserWrites,
+    webhooks::WebhookRows,
+    webhooks::WebhookWrites,
 };
 
 /// Why the store did not do it.
@@ -129,6 +131,7 @@ pub trait View:
     + RoleRows
     + BearerRows
     + IdentityProviderRows
+    + WebhookRows
     + Send
 {
 }
@@ -169,6 +172,7 @@ pub trait Tx:
     + BackupWrites
     + RoleWrites
     + IdentityProviderWrites
+    + WebhookWrites
 {
     /// Makes it all durable at once. After `Ok`, no crash loses it.
     async fn commit(self: Box<Self>) -> Result<(), StoreError>;

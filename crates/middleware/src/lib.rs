@@ -4,7 +4,7 @@
 //! [`around`] puts every layer round an [`axum::Router`] in one order (design §3). Handlers take
 //! what they need through extractors: [`Authenticated`] or [`Asked`] for a caller without or with query
 //! parameters, [`Request`] for strangers, [`Body`], [`Creation`], [`OptionalBody`], [`UnreadBody`],
-//! [`PathOf`], [`SessionCookies`], [`ProvenKey`], [`Upload`] for streams, [`Form`] for OAuth endpoints. None of them ever repeats input in a response or a log line.
+//! [`PathOf`], [`SessionCookies`], [`ProvenKey`], [`Upload`] for streams, [`Hooked`] for webhooks, [`Form`] for OAuth endpoints. None of them ever repeats input in a response or a log line.
 #![forbid(unsafe_code)]
 
 mod assertion;
@@ -21,6 +21,7 @@ mod failure;
 mod form;
 pub mod headers;
 mod hints;
+mod hooked;
 mod json;
 mod oauth;
 mod observe;
@@ -31,6 +32,7 @@ mod refusals;
 mod stack;
 mod strict;
 mod upload;
+mod webhook;
 
 pub use assertion::{ASSERTION, assertion, identity};
 pub use authenticated::{Asked, Authenticated, ProvenKey};
@@ -40,6 +42,7 @@ pub use cors::{BadCors, Cors, CorsRules};
 pub use edge::{Edge, SecurityTxt};
 pub use exchange::{Exchange, Request};
 pub use form::Form;
+pub use hooked::Hooked;
 pub use json::{Exact, Unique};
 pub use oauth::{OAuthCode, OAuthError};
 pub use observe::{Finished, Observer};
@@ -47,3 +50,4 @@ pub use path::PathOf;
 pub use problem::{Code, Problem};
 pub use stack::{Limits, around};
 pub use upload::Upload;
+pub use webhook::{GuardError, VerifiedWebhook, WebhookGuard};

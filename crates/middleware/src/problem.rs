@@ -55,6 +55,8 @@ problems! {
     RegistrationClosed = "registration.closed", FORBIDDEN, "Nobody registers here in this way";
     /// A refresh token was used before; its session has ended.
     RefreshReused = "auth.refresh_reused", UNAUTHORIZED, "The refresh token was used before; log in again";
+    /// A webhook that is not from whom it says, not fresh, or a copy; why is not told.
+    WebhookRejected = "webhook.rejected", UNAUTHORIZED, "The webhook was refused";
     /// A request with a browser's cookies that no page of ours has made.
     CsrfFailed = "auth.csrf_failed", FORBIDDEN, "The request does not come from a page of this origin";
     /// A tenant was named that is not the caller's.

@@ -114,6 +114,10 @@ pub const TABLES: &[Table] = &[
     table!(Part::Data, "roles", "name"),
     table!(Part::Data, "identity_providers", "id"),
     table!(Part::Data, "directory_identity_providers", "id", "audience"),
+    table!(Part::Data, "webhook_sources", "id"),
+    table!(Part::Data, "webhook_subscriptions", "id"),
+    table!(Part::Data, "webhook_secrets", "id"),
+    table!(Part::Data, "webhook_deliveries", "id"),
     table!(Part::Data, "role_holders", "role", "holder"),
     table!(Part::Data, "directory_roots", "version"),
     table!(Part::Data, "root_secrets", "version"),
@@ -166,6 +170,7 @@ pub const LEFT_OUT: &[&str] = &[
     "sessions",
     "spent_challenges",
     "used_proofs",
+    "webhook_sightings",
 ];
 
 /// A column, as the engine knows it.

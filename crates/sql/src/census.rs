@@ -13,6 +13,8 @@ const OWN_SEALED: &str = "SELECT handle, COUNT(*) FROM (
     UNION ALL SELECT substr(last_name, 5, 8) FROM users WHERE tenant_id = $1 AND last_name IS NOT NULL
     UNION ALL SELECT substr(metadata, 5, 8) FROM users WHERE tenant_id = $1 AND metadata IS NOT NULL
     UNION ALL SELECT substr(secret, 5, 8) FROM totp_factors WHERE tenant_id = $1
+    UNION ALL SELECT substr(sealed, 5, 8) FROM webhook_secrets WHERE tenant_id = $1 AND sealed IS NOT NULL
+    UNION ALL SELECT substr(sealed, 5, 8) FROM webhook_deliveries WHERE tenant_id = $1 AND sealed IS NOT NULL
     UNION ALL SELECT substr(email, 5, 8) FROM tenants WHERE tenant_id = $1 AND email IS NOT NULL
     UNION ALL SELECT substr(metadata, 5, 8) FROM tenants WHERE tenant_id = $1 AND metadata IS NOT NULL
     UNION ALL SELECT substr(reason, 5, 8) FROM approvals WHERE tenant_id = $1 AND reason IS NOT NULL
@@ -24,6 +26,8 @@ const OWN_UNDER: &str = "SELECT place, id, sealed FROM (
     UNION ALL SELECT 'user_last_name', id, last_name FROM users WHERE tenant_id = $1 AND last_name IS NOT NULL
     UNION ALL SELECT 'user_metadata', id, metadata FROM users WHERE tenant_id = $1 AND metadata IS NOT NULL
     UNION ALL SELECT 'user_totp', user_id, secret FROM totp_factors WHERE tenant_id = $1
+    UNION ALL SELECT 'webhook_secret', id, sealed FROM webhook_secrets WHERE tenant_id = $1 AND sealed IS NOT NULL
+    UNION ALL SELECT 'webhook_payload', id, sealed FROM webhook_deliveries WHERE tenant_id = $1 AND sealed IS NOT NULL
     UNION ALL SELECT 'tenant_email', id, email FROM tenants WHERE tenant_id = $1 AND email IS NOT NULL
     UNION ALL SELECT 'tenant_metadata', id, metadata FROM tenants WHERE tenant_id = $1 AND metadata IS NOT NULL
     UNION ALL SELECT 'approval_reason', id, reason FROM approvals WHERE tenant_id = $1 AND reason IS NOT NULL
@@ -42,6 +46,12 @@ const fn swap(column: OwnColumn) -> &'static str {
         OwnColumn::UserMetadata => "UPDATE users SET metadata = $4 WHERE tenant_id = $1 AND id = $2 AND metadata = $3",
         OwnColumn::UserTotp => {
             "UPDATE totp_factors SET secret = $4 WHERE tenant_id = $1 AND user_id = $2 AND secret = $3"
+        }
+        OwnColumn::WebhookSecret => {
+            "UPDATE webhook_secrets SET sealed = $4 WHERE tenant_id = $1 AND id = $2 AND sealed = $3"
+        }
+        OwnColumn::WebhookPayload => {
+            "UPDATE webhook_deliveries SET sealed = $4 WHERE tenant_id = $1 AND id = $2 AND sealed = $3"
         }
         OwnColumn::TenantEmail => "UPDATE tenants SET email = $4 WHERE tenant_id = $1 AND id = $2 AND email = $3",
         OwnColumn::TenantMetadata => {

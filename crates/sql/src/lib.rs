@@ -50,6 +50,7 @@ mod tenants;
 mod tombstones;
 mod users;
 mod value;
+mod webhooks;
 
 pub use audit::{EVENTS_ON, queue_events};
 pub use driver::{Driver, Transaction};

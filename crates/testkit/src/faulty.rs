@@ -30,7 +30,8 @@ use chancery_domain::identity_providers::{
 };
 use chancery_domain::ids::{
     ApiKeyId, ApprovalId, CertificateId, DatasetId, DatasetJobId, EventId, IdentityProviderId, KeyId, NodeId,
-    OneTimeId, PasskeyId, RecipientId, SessionId, SubjectId, TokenId, UserId,
+    OneTimeId, PasskeyId, RecipientId, SessionId, SubjectId, TokenId, UserId, WebhookDeliveryId, WebhookSecretId,
+    WebhookSourceId, WebhookSubscriptionId,
 };
 use chancery_domain::indexes::{Index, IndexRows, IndexWrites};
 use chancery_domain::jobs::JobWrites;
@@ -50,6 +51,10 @@ use chancery_domain::tenants::{Registration, Tenant, TenantRows, TenantState, Te
 use chancery_domain::time::Timestamp;
 use chancery_domain::tokens::ProofWrites;
 use chancery_domain::users::{User, UserRows, UserWrites};
+use chancery_domain::webhooks::{
+    DeliveryFilter, Seen, Sighting, WebhookDelivery, WebhookOwner, WebhookRows, WebhookSecret, WebhookSource,
+    WebhookSubscription, WebhookWrites,
+};
 
 /// What fails from now on. Each is a switch.
 #[derive(Debug, Default)]
@@ -549,6 +554,31 @@ hand_on!(AuditRows {
     fn tile(id: TileId) -> Option<Vec<u8>>;
     fn checkpoint() -> Option<StoredCheckpoint>;
     fn log_origin() -> Option<String>;
+});
+hand_on!(WebhookRows {
+    fn webhook_sources() -> Vec<WebhookSource>;
+    fn webhook_source(id: WebhookSourceId) -> Option<WebhookSource>;
+    fn webhook_subscriptions() -> Vec<WebhookSubscription>;
+    fn webhook_subscription(id: WebhookSubscriptionId) -> Option<WebhookSubscription>;
+    fn webhook_secrets(owner: WebhookOwner) -> Vec<WebhookSecret>;
+    fn due_webhook_secrets(ended: Timestamp, made: Timestamp, limit: u32) -> Vec<WebhookSecret>;
+    fn webhook_deliveries(filter: &DeliveryFilter) -> Vec<WebhookDelivery>;
+    fn webhook_delivery(id: WebhookDeliveryId) -> Option<WebhookDelivery>;
+    fn due_webhook_deliveries(now: Timestamp, limit: u32) -> Vec<WebhookDelivery>;
+    fn waiting_webhook_deliveries() -> u64;
+});
+hand_on!(WebhookWrites {
+    fn put_webhook_source(source: &WebhookSource) -> ();
+    fn delete_webhook_source(id: WebhookSourceId) -> ();
+    fn put_webhook_subscription(subscription: &WebhookSubscription) -> ();
+    fn move_webhook_subscription(id: WebhookSubscriptionId, from: u64, to: u64) -> ();
+    fn delete_webhook_subscription(id: WebhookSubscriptionId) -> ();
+    fn put_webhook_secret(secret: &WebhookSecret) -> ();
+    fn count_webhook_device(id: WebhookSecretId, counter: u32) -> ();
+    fn see_webhook(source: WebhookSourceId, sighting: &Sighting, now: Timestamp) -> Seen;
+    fn forget_webhooks(now: Timestamp, delivered: Timestamp) -> u64;
+    fn insert_webhook_delivery(delivery: &WebhookDelivery) -> ();
+    fn save_webhook_delivery(delivery: &WebhookDelivery, from: &WebhookDelivery) -> ();
 });
 hand_on!(SinkRows { fn sink_cursors() -> Vec<SinkCursor>; });
 hand_on!(SinkWrites { fn save_sink_cursor(cursor: &SinkCursor, from: Option<u64>) -> (); });

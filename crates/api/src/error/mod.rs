@@ -22,6 +22,7 @@ mod subjects;
 mod tenants;
 mod tokens;
 mod users;
+mod webhooks;
 
 pub(crate) use factors::LoginStep;
 

@@ -32,6 +32,11 @@ struct Things {
     index: String,
     /// One that is taken away on the way, and one that stays.
     providers: [String; 2],
+    /// The same of sources of webhooks; and a secret of the one that stays.
+    sources: [String; 2],
+    secret: String,
+    /// The same of subscriptions.
+    subscriptions: [String; 2],
     dataset: String,
     job: String,
 }
@@ -85,7 +90,19 @@ async fn things(app: &TestApp, clinic: &Clinic) -> Things {
         let body = provider(&clinic.slug, audience);
         providers.push(text(&app.post(&clinic.admin, "/v1/identity-providers", body).await.created()["id"]));
     }
+    let mut sources = Vec::new();
+    for name in ["leaves", "stays"] {
+        sources.push(app.post(&clinic.admin, "/v1/webhook-sources", webhook_source(name)).await.created());
+    }
+    let mut subscriptions = Vec::new();
+    for name in ["leaves", "stays"] {
+        let made = app.post(&clinic.admin, "/v1/webhook-subscriptions", subscription(name)).await.created();
+        subscriptions.push(text(&made["id"]));
+    }
     Things {
+        subscriptions: subscriptions.try_into().unwrap(),
+        secret: text(&sources[1]["secrets"][0]["id"]),
+        sources: [0, 1].map(|at: usize| text(&sources[at]["id"])),
         providers: providers.try_into().unwrap(),
         user: text(&user["id"]),
         leaver: text(&leaver["id"]),
@@ -106,6 +123,17 @@ async fn things(app: &TestApp, clinic: &Clinic) -> Things {
 /// An identity provider of a clinic's own issuer, with this audience.
 fn provider(slug: &str, audience: &str) -> Value {
     json!({"name": "id", "profile": "oidc", "issuer": format!("https://{slug}.example"), "audiences": [audience]})
+}
+
+/// A source of webhooks that takes nothing yet.
+fn webhook_source(name: &str) -> Value {
+    let secret = json!({"kind": "shared", "value": "a-secret-of-oura-0123456789"});
+    json!({"name": name, "provider": "oura", "upstream": "http://127.0.0.1:9/hooks", "secrets": [secret]})
+}
+
+/// A subscription to one kind of events.
+fn subscription(name: &str) -> Value {
+    json!({"name": name, "url": "https://siem.example/in", "kinds": ["key.rotated"]})
 }
 
 /// What an operation does for whom.
@@ -175,6 +203,11 @@ const AUDITOR: &[(&str, &str)] = &[
     ("list_permissions", "ok"),
     ("list_identity_providers", "ok"),
     ("get_identity_provider", "not_found"),
+    ("list_webhook_sources", "ok"),
+    ("get_webhook_source", "not_found"),
+    ("list_webhook_deliveries", "ok"),
+    ("list_webhook_subscriptions", "ok"),
+    ("get_webhook_subscription", "not_found"),
     ("get_role", "not_found"),
     ("api_key_usage", "not_found"),
     ("list_keys", "ok"),
@@ -520,6 +553,29 @@ fn expectations(
     let tested = Some(json!({"token": "a.b.c"}));
     add("test_identity_provider", format!("{stays}/test"), tested, &ours.admin, admin_only);
 
+    let sources = "/v1/webhook-sources".to_owned();
+    let [leaves, stays] = [0, 1].map(|at| format!("{sources}/{}", mine.sources[at]));
+    add("create_webhook_source", sources.clone(), Some(webhook_source("new")), &ours.admin, admin_only);
+    add("list_webhook_sources", sources, None, &ours.auditor, Some((&ours.staff, 403)));
+    add("get_webhook_source", stays.clone(), None, &ours.auditor, Some((&ours.staff, 403)));
+    add("update_webhook_source", stays.clone(), Some(json!({"name": "other"})), &ours.admin, admin_only);
+    add("delete_webhook_source", leaves, None, &ours.admin, admin_only);
+    let further = Some(json!({"kind": "shared", "value": "another-secret-of-oura-0123456789"}));
+    add("add_webhook_secret", format!("{stays}/secrets"), further, &ours.admin, admin_only);
+    add("end_webhook_secret", format!("{stays}/secrets/{}", mine.secret), None, &ours.admin, admin_only);
+    let to = "/v1/webhook-subscriptions".to_owned();
+    let [leaves, stays] = [0, 1].map(|at| format!("{to}/{}", mine.subscriptions[at]));
+    add("create_webhook_subscription", to.clone(), Some(subscription("new")), &ours.admin, admin_only);
+    add("list_webhook_subscriptions", to, None, &ours.auditor, Some((&ours.staff, 403)));
+    add("get_webhook_subscription", stays.clone(), None, &ours.auditor, Some((&ours.staff, 403)));
+    add("update_webhook_subscription", stays.clone(), Some(json!({"enabled": true})), &ours.admin, admin_only);
+    add("delete_webhook_subscription", leaves, None, &ours.admin, admin_only);
+    add("rotate_webhook_secret", format!("{stays}/rotate-secret"), Some(json!({})), &ours.admin, admin_only);
+    let deliveries = "/v1/webhook-deliveries";
+    add("list_webhook_deliveries", deliveries.into(), None, &ours.auditor, Some((&ours.staff, 403)));
+    let missing = format!("{deliveries}/whd_01J9Z3K0Q5V8WXYZ0123456789/redrive");
+    add("redrive_webhook_delivery", missing, Some(json!({})), &ours.admin, admin_only);
+
     let key = |tail: &str| format!("/v1/keys/{}{tail}", mine.key);
     add("list_keys", "/v1/keys".into(), None, &ours.officer, Some((&ours.service, 403)));
     add("get_key", key(""), None, &ours.officer, Some((&ours.service, 403)));
@@ -758,6 +814,8 @@ fn expectations(
     all.get_mut("open_archive").unwrap().refuses = Some("not_found");
     // There are no sinks here.
     all.get_mut("skip_sink").unwrap().refuses = Some("not_found");
+    // Nothing came here.
+    all.get_mut("redrive_webhook_delivery").unwrap().refuses = Some("not_found");
     all.get_mut("end_user_session").unwrap().refuses = Some("not_found");
     // Ann holds it.
     all.get_mut("delete_role").unwrap().refuses = Some("state.conflict");
@@ -781,6 +839,11 @@ fn expectations(
         (&mine.index, &alien.index, "idx"),
         (&mine.providers[0], &alien.providers[0], "idp"),
         (&mine.providers[1], &alien.providers[1], "idp"),
+        (&mine.sources[0], &alien.sources[0], "whs"),
+        (&mine.sources[1], &alien.sources[1], "whs"),
+        (&mine.secret, &alien.secret, "wse"),
+        (&mine.subscriptions[0], &alien.subscriptions[0], "whb"),
+        (&mine.subscriptions[1], &alien.subscriptions[1], "whb"),
         (&mine.job, &alien.job, "djb"),
     ];
     for (id, expect) in &mut all {

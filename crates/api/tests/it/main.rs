@@ -76,3 +76,4 @@ mod token_attacks;
 mod token_keys;
 mod users;
 mod validation;
+mod webhooks;

@@ -26,6 +26,7 @@ pub mod serve;
 pub mod tenant;
 pub mod user;
 pub mod verify;
+pub mod webhook;
 pub mod witness;
 
 use crate::config::{Config, Finding, Flags};

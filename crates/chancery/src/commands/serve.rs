@@ -28,6 +28,7 @@ use crate::{
     sinks, telemetry,
     tls::{Tls, redirect},
     url_files::UrlFolder,
+    webhook_jobs::HttpSender,
     wiring,
     wiring::{
         Stores,
@@ -107,6 +108,7 @@ impl Server {
         let instance = open(&config, &timed, &providers, settings).await?;
         instance.feed_sinks(sinks::open(&config, &instance, &timed).await?);
         instance.keep_archives_at(archives::open(&config).await?);
+        let sender = Arc::new(HttpSender::new(&config.webhooks)?);
         let router = chancery_api::router(Arc::clone(&instance), Arc::clone(&metrics), limits(&config));
         let tls = config.tls.clone().map(Tls::open).transpose()?;
         let api = server::listen_in(tls.clone(), Door::api(config.listen), router).await?;
@@ -117,7 +119,7 @@ impl Server {
         let follower = tls.as_ref().map(Tls::follow);
         let metrics_router = chancery_api::metrics_router(Arc::clone(&metrics));
         let metrics_at = server::listen(Door::metrics(config.metrics_listen), metrics_router).await?;
-        let jobs = Jobs::start(&instance, &timed, &metrics, &config);
+        let jobs = Jobs::start(&instance, &timed, &metrics, &config, sender);
         tracing::info!(address = %metrics_at.address(), "Metrics are at http://{}/metrics", metrics_at.address());
         tracing::info!(address = %api.address(), environment = config.environment.as_str(), "Ready");
         Ok(Self { api, redirect, follower, metrics: metrics_at, jobs, stores: timed, config, providers })

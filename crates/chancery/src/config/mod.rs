@@ -27,6 +27,7 @@ mod findings;
 mod headers;
 mod passkeys;
 mod providers;
+mod reach;
 mod secret;
 mod security_txt;
 mod sinks;
@@ -47,6 +48,7 @@ pub use source::KEYS;
 pub use store::{PostgresAddress, StoreConfig};
 pub use text::LogFormat;
 
+use crate::guarded::Reach;
 use source::Settings;
 
 use crate::tls::TlsFiles;
@@ -118,6 +120,8 @@ pub struct Config {
     pub mismatch: TenantMismatch,
     /// How the issuers of identity providers are reached.
     pub issuers: Issuers,
+    /// How applications are reached to which webhooks are handed on.
+    pub webhooks: Reach,
     /// How long an access token lives.
     pub access_minutes: u8,
     /// How access tokens are signed.
@@ -249,11 +253,8 @@ impl Config {
                 if lenient(environment) { TenantMismatch::Ignore } else { TenantMismatch::Reject },
                 findings,
             ),
-            issuers: Issuers {
-                plain: lenient(environment),
-                private_networks: text::networks(settings, "issuers.private_networks", findings),
-                ca_file: path(settings, "issuers.ca_file"),
-            },
+            issuers: reach::read(settings, "issuers", lenient(environment), findings),
+            webhooks: reach::read(settings, "webhooks", lenient(environment), findings),
             access_minutes: minutes,
             token_algorithm: text::read(settings, "tokens.algorithm", TokenAlgorithm::Es256, findings),
             token_rotation_days: text::number(settings, "tokens.rotation_days", 90, 1..=365, findings),
@@ -301,15 +302,7 @@ impl Config {
 }
 
 /// How the issuers of identity providers are reached.
-#[derive(Debug, Clone, Default)]
-pub struct Issuers {
-    /// Over HTTP too, and on this machine: in development.
-    pub plain: bool,
-    /// Private addresses that they may have.
-    pub private_networks: Vec<IpNet>,
-    /// A PEM file with the only authorities to trust; the usual ones when it is not set.
-    pub ca_file: Option<PathBuf>,
-}
+pub type Issuers = Reach;
 
 /// Tokens of an older system that are taken for a few days.
 #[derive(Debug, Clone)]

@@ -41,3 +41,4 @@ mod tenants;
 mod tls;
 mod users;
 mod verify;
+mod webhooks;

@@ -5,11 +5,13 @@
 //! | Fernet tokens, under one of several keys; data keys wrapped in them | [`FernetKeys`] |
 //! | base64 of nonce ‖ ciphertext ‖ tag, AES-256-GCM under an HKDF of a master or data key | [`GcmKey`], [`KeyDerivation`] |
 //! | certificates that another system signed | [`verify_bundle`] |
+//! | codes of senders that know nothing but HMAC-SHA-1 | [`hmac_sha1`] |
 //! | ciphertext, salt, nonce and tag in four columns, AES-256-GCM under PBKDF2 of a password | [`FourPartRow`], [`Iterations`] |
 //!
 //! These forms commit to nothing: a wrong key and a changed byte look alike, and a value moved to another place opens there.
 
 mod bundle;
+mod code;
 mod fernet;
 mod gcm;
 mod row;
@@ -19,6 +21,7 @@ mod tests;
 use data_encoding::{BASE64, BASE64_NOPAD, BASE64URL, BASE64URL_NOPAD, HEXLOWER_PERMISSIVE};
 
 pub use self::bundle::{BundleVerdict, bundle_id, verify_bundle};
+pub use self::code::hmac_sha1;
 pub use self::fernet::{FERNET_PREFIX, FernetKey, FernetKeys};
 pub use self::gcm::{GcmKey, HkdfHash, KeyDerivation};
 pub use self::row::{FourPartRow, Iterations};

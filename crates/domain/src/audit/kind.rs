@@ -317,6 +317,38 @@ codes! {
         LogPinsAccepted = "log.pins_accepted",
         /// The signed head of a tenant's log, told of in the platform's.
         LogHeadNoted = "log.head_noted",
+        /// A source of webhooks was set up.
+        WebhookSourceCreated = "webhook.source_created",
+        /// It was changed.
+        WebhookSourceUpdated = "webhook.source_updated",
+        /// It was taken away.
+        WebhookSourceDeleted = "webhook.source_deleted",
+        /// Sources of webhooks, subscriptions or deliveries were read.
+        WebhookRead = "webhook.read",
+        /// A source or a subscription has a further secret.
+        WebhookSecretAdded = "webhook.secret_added",
+        /// One of its secrets is not taken any more.
+        WebhookSecretEnded = "webhook.secret_ended",
+        /// One of its secrets was not replaced for long.
+        WebhookSecretDue = "webhook.secret_due",
+        /// Secrets were opened, to verify or to sign with.
+        WebhookSecretsOpened = "webhook.secrets_opened",
+        /// A webhook was verified and kept.
+        WebhookReceived = "webhook.received",
+        /// A copy of one came.
+        WebhookReplayed = "webhook.replayed",
+        /// A webhook is about to be handed to who it is for.
+        WebhookForwarding = "webhook.forwarding",
+        /// A webhook was tried in vain and waits for somebody.
+        WebhookQuarantined = "webhook.quarantined",
+        /// Somebody let it be tried again.
+        WebhookRedriven = "webhook.redriven",
+        /// Somebody subscribed to our own events.
+        WebhookSubscribed = "webhook.subscribed",
+        /// A subscription was changed.
+        WebhookSubscriptionUpdated = "webhook.subscription_updated",
+        /// A subscription was taken away.
+        WebhookUnsubscribed = "webhook.unsubscribed",
         /// A caller was refused.
         AccessRefused = "access.refused",
         /// Strangers were refused, so many in a minute.
@@ -373,9 +405,16 @@ impl EventKind {
             | Self::DatasetRegistered
             | Self::HoldPlaced
             | Self::AuditArchived
+            | Self::WebhookSourceCreated
+            | Self::WebhookSecretAdded
+            | Self::WebhookSubscribed
+            | Self::WebhookReceived
             | Self::CertificateIssued => Action::Create,
             Self::SubjectErased | Self::RoleDeleted | Self::IdentityProviderDeleted => Action::Delete,
+            Self::WebhookSourceDeleted | Self::WebhookUnsubscribed => Action::Delete,
             Self::TenantRead
+            | Self::WebhookRead
+            | Self::WebhookSecretsOpened
             | Self::SettingsRead
             | Self::UserRead
             | Self::RevocationRead
@@ -406,6 +445,9 @@ impl EventKind {
             | Self::TenantSuspended
             | Self::TenantResumed
             | Self::TenantUpdated
+            | Self::WebhookSourceUpdated
+            | Self::WebhookSecretEnded
+            | Self::WebhookSubscriptionUpdated
             | Self::SettingsChanged
             | Self::ApiKeyRevoked
             | Self::UserUpdated
@@ -499,6 +541,11 @@ impl EventKind {
             | Self::SinkFailed
             | Self::SinkRecovered
             | Self::LogsSampled
+            | Self::WebhookSecretDue
+            | Self::WebhookReplayed
+            | Self::WebhookForwarding
+            | Self::WebhookQuarantined
+            | Self::WebhookRedriven
             | Self::AccessRefused
             | Self::AccessRefusedAnonymous
             | Self::CredentialConflict

@@ -258,6 +258,21 @@ impl EventKind {
                 (Topic::Setup, High, true)
             }
 
+            Self::WebhookSourceCreated | Self::WebhookSourceUpdated | Self::WebhookSourceDeleted => {
+                (Topic::Setup, Medium, true)
+            }
+            Self::WebhookSubscribed | Self::WebhookSubscriptionUpdated | Self::WebhookUnsubscribed => {
+                (Topic::Setup, Medium, true)
+            }
+            Self::WebhookSecretAdded | Self::WebhookSecretEnded => (Topic::Keys, Medium, true),
+            Self::WebhookSecretDue | Self::WebhookRedriven => (Topic::Setup, Low, false),
+            Self::WebhookRead => (Topic::Setup, Info, false),
+            Self::WebhookSecretsOpened => (Topic::KeyUse, Info, false),
+            Self::WebhookReceived => (Topic::Import, Info, false),
+            Self::WebhookForwarding => (Topic::Export, Info, false),
+            Self::WebhookQuarantined => (Topic::System, Medium, false),
+            Self::WebhookReplayed => (Topic::Alert, Medium, true),
+
             Self::UserRead | Self::ApiKeyRead => (Topic::Data(1, "Read"), Info, false),
             Self::UserCreated | Self::UserRegistered => (Topic::Account(1, "Create"), Low, false),
             Self::UsersImported | Self::ApiKeysImported => (Topic::Import, Medium, true),

@@ -1,5 +1,5 @@
 //! Moves Chancery's own values of a tenant to the newest data key: its users' e-mail, names, metadata and
-//! secrets of one-time codes, the tenants' records, and why approvals were asked for.
+//! secrets of one-time codes, webhooks and their secrets, the tenants' records, and why approvals were asked for.
 
 use std::collections::BTreeMap;
 
@@ -38,6 +38,10 @@ codes! {
         UserMetadata = "user_metadata",
         /// The secret of a user's one-time codes.
         UserTotp = "user_totp",
+        /// A secret of a source of webhooks.
+        WebhookSecret = "webhook_secret",
+        /// A webhook on its way.
+        WebhookPayload = "webhook_payload",
         /// A tenant's contact e-mail.
         TenantEmail = "tenant_email",
         /// What the operator notes of a tenant.
@@ -55,6 +59,8 @@ impl OwnColumn {
             Self::UserLastName => system::user_last_name(),
             Self::UserMetadata => system::user_metadata(),
             Self::UserTotp => system::user_totp(),
+            Self::WebhookSecret => system::webhook_secret(),
+            Self::WebhookPayload => system::webhook_payload(),
             Self::TenantEmail => system::tenant_email(),
             Self::TenantMetadata => system::tenant_metadata(),
             Self::ApprovalReason => system::approval_reason(),

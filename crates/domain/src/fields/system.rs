@@ -19,6 +19,8 @@ pub const AUDIT: &str = "chancery.audit";
 
 /// The table name of approvals in receipts.
 pub const APPROVALS: &str = "chancery.approvals";
+/// The table name of webhooks in receipts.
+pub const WEBHOOKS: &str = "chancery.webhooks";
 
 fn field(table: &str, table_id: &[u8; 16], column: &str, id: &[u8; 16], field_type: FieldType) -> Field {
     Field {
@@ -88,6 +90,19 @@ pub fn tenant_email() -> Field {
 /// What the operator notes of a tenant.
 pub fn tenant_metadata() -> Field {
     field(TENANTS, b"chancery.tenants", "metadata", b"chancery.ten.met", FieldType::Json)
+}
+
+/// A secret of a source of webhooks, or of a subscription.
+pub fn webhook_secret() -> Field {
+    field(WEBHOOKS, b"chancery.webhook", "secret", b"chancery.whk.sec", FieldType::Text)
+}
+
+/// A webhook on its way, as it came.
+pub fn webhook_payload() -> Field {
+    Field {
+        class: Class::Restricted,
+        ..field(WEBHOOKS, b"chancery.webhook", "payload", b"chancery.whk.pay", FieldType::Bytes)
+    }
 }
 
 /// The personal part of an audit event.

@@ -29,6 +29,7 @@ use crate::{
     store::{Directory, Store},
     tenants::TenantState,
     time::Timestamp,
+    webhooks::HeldSecrets,
 };
 
 mod epochs;
@@ -79,6 +80,8 @@ pub struct Instance {
     local_limiter: LocalLimiter,
     pub(crate) key_uses: KeyUses,
     due_datasets: Mutex<BTreeSet<TenantId>>,
+    due_webhooks: Mutex<BTreeSet<TenantId>>,
+    pub(crate) webhook_secrets: HeldSecrets,
     key_sets: Arc<KeySets>,
 }
 
@@ -132,6 +135,8 @@ impl Instance {
             local_limiter: LocalLimiter::default(),
             key_uses: KeyUses::default(),
             due_datasets: Mutex::default(),
+            due_webhooks: Mutex::default(),
+            webhook_secrets: HeldSecrets::default(),
             key_sets: Arc::new(KeySets::new(Arc::clone(&ports.documents), Arc::clone(&ports.clock))),
             ports,
             settings,
@@ -231,6 +236,16 @@ impl Instance {
     /// The tenants that got a job over a dataset in this process since the last call.
     pub fn take_due_datasets(&self) -> BTreeSet<TenantId> {
         std::mem::take(&mut *self.due_datasets.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Notes that a tenant has a webhook to be handed on.
+    pub(crate) fn note_due_webhooks(&self, tenant: TenantId) {
+        self.due_webhooks.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant);
+    }
+
+    /// The tenants that got a webhook to be handed on in this process since the last call.
+    pub fn take_due_webhooks(&self) -> BTreeSet<TenantId> {
+        std::mem::take(&mut *self.due_webhooks.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// How often something looked like personal data, by detector.

@@ -41,6 +41,7 @@ pub mod tenants;
 pub mod tombstones;
 pub mod transactions;
 pub mod users;
+pub mod webhooks;
 
 /// What the cases need of a store.
 pub trait Backend: Store + Directory + Clone + 'static {}
@@ -204,6 +205,12 @@ macro_rules! store_conformance {
             ],
             key_copies: [copies_read_back, only_the_copy_that_was_seen_is_forgotten, another_tenant_does_not_see_it],
             backups: [the_newest_backup_is_given, only_the_platform_keeps_backups],
+            webhooks: [
+                a_source_reads_back_and_is_replaced, a_source_goes_with_its_secrets, a_subscription_reads_back_moves_and_goes, a_secret_reads_back_ends_and_counts,
+                secrets_that_are_due_are_found, a_message_is_seen_once, of_copies_at_once_one_is_first,
+                deliveries_read_back_and_are_found_when_due, a_delivery_moves_by_compare_and_swap,
+                another_tenant_neither_sees_nor_changes_them, their_sealed_values_are_counted_and_swapped,
+            ],
             transactions: [
                 a_dropped_transaction_leaves_nothing, a_committed_one_is_seen_at_once, an_uncommitted_one_is_not_seen,
                 a_transaction_sees_its_own_changes, a_view_stays_as_it_was, a_failed_statement_spoils_the_commit,
@@ -289,6 +296,7 @@ mod tests {
             ("backups", include_str!("backups.rs")),
             ("idempotency", include_str!("idempotency.rs")),
             ("jobs", include_str!("jobs.rs")),
+            ("webhooks", include_str!("webhooks.rs")),
             ("transactions", include_str!("transactions.rs")),
         ];
         for (noun, text) in files {

@@ -1,0 +1,257 @@
+//! Hands webhooks on: at least once, until whoever they are for says that it has them.
+
+use async_trait::async_trait;
+use chancery_crypto::Sealed;
+
+use super::{
+    DUE_SECONDS, DeliveryState, KEPT_SECONDS, WebhookDelivery, WebhookOwner, WebhookSecret, delivery::TRY_SECONDS,
+    manage::of_secret, payload::Payload, subscription,
+};
+use crate::{
+    Instance, TenantId,
+    access::RequestInfo,
+    audit::{Change, Detail, Event, EventKind, OpenIntent, Outcome, receipt::append_as, stamp::Actor},
+    fields::system,
+    ids::RequestId,
+    instance::Failure,
+    keyring::{KeyringError, ring::Place},
+    store::StoreError,
+};
+
+/// How many are taken up at a time.
+const BATCH: u32 = 16;
+/// How many secrets are looked at in one round.
+const SECRETS: u32 = 100;
+
+/// A webhook as it goes out.
+#[derive(Debug)]
+pub struct Outgoing {
+    /// Where to.
+    pub url: String,
+    /// Its headers, those that make it the same to whoever gets it twice among them.
+    pub headers: Vec<(String, String)>,
+    /// Its body.
+    pub body: chancery_crypto::Phi<Vec<u8>>,
+}
+
+/// Why a webhook was not taken: a stable code, such as `http.503` or `timeout`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotTaken {
+    /// The code.
+    pub code: String,
+    /// Whether another try makes no sense.
+    pub for_good: bool,
+}
+
+/// Sends webhooks.
+#[async_trait]
+pub trait WebhookSender: Send + Sync {
+    /// Sends one, and waits until whoever it is for has taken it.
+    async fn send(&self, outgoing: &Outgoing) -> Result<(), NotTaken>;
+}
+
+/// What came of a round in one tenant.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Handed {
+    /// So many were taken.
+    pub taken: u32,
+    /// So many were not.
+    pub failed: u32,
+    /// Whether more are due.
+    pub more: bool,
+}
+
+/// Hands on what is due in a tenant, one after the other. Several nodes may do so at once: each delivery is one node's for a minute.
+///
+/// # Errors
+///
+/// [`Failure`] if the store or a key does not answer.
+pub async fn deliver(instance: &Instance, sender: &dyn WebhookSender, tenant: TenantId) -> Result<Handed, Failure> {
+    let due = instance.store().view(tenant).await?.due_webhook_deliveries(instance.now(), BATCH).await?;
+    let mut handed = Handed { more: u32::try_from(due.len()).is_ok_and(|length| length >= BATCH), ..Handed::default() };
+    for delivery in due {
+        match hand(instance, sender, tenant, delivery).await? {
+            Some(true) => handed.taken += 1,
+            Some(false) => handed.failed += 1,
+            None => {}
+        }
+    }
+    Ok(handed)
+}
+
+/// One try; whether it was taken, or nothing if another node was quicker.
+async fn hand(
+    instance: &Instance,
+    sender: &dyn WebhookSender,
+    tenant: TenantId,
+    delivery: WebhookDelivery,
+) -> Result<Option<bool>, Failure> {
+    let now = instance.now();
+    let tried = WebhookDelivery {
+        attempts: delivery.attempts.saturating_add(1),
+        next_at: now.plus_seconds(TRY_SECONDS),
+        ..delivery.clone()
+    };
+    if !save(instance, tenant, &tried, &delivery).await? {
+        return Ok(None);
+    }
+    let request = job(instance, "webhooks.deliver")?;
+    let outcome = match prepared(instance, &request, tenant, &tried).await? {
+        Ok(outgoing) => sender.send(&outgoing).await,
+        Err(code) => Err(NotTaken { code: code.to_owned(), for_good: true }),
+    };
+    let now = instance.now();
+    match outcome {
+        Ok(()) => {
+            save(instance, tenant, &tried.clone().delivered(now), &tried).await?;
+            Ok(Some(true))
+        }
+        Err(NotTaken { code, for_good }) => {
+            let [jitter] = chancery_crypto::random::array(instance.random())?;
+            let failed = tried.clone().failed(code, for_good, now, jitter);
+            if failed.state == DeliveryState::Quarantined {
+                quarantine(instance, &request, tenant, &failed, &tried).await?;
+            } else {
+                save(instance, tenant, &failed, &tried).await?;
+            }
+            Ok(Some(false))
+        }
+    }
+}
+
+/// What goes out and where; or why it never will.
+async fn prepared(
+    instance: &Instance,
+    request: &RequestInfo,
+    tenant: TenantId,
+    tried: &WebhookDelivery,
+) -> Result<Result<Outgoing, &'static str>, Failure> {
+    let mut rows = instance.store().view(tenant).await?;
+    let (source, subscription) = match tried.owner {
+        WebhookOwner::Source(id) => (rows.webhook_source(id).await?, None),
+        WebhookOwner::Subscription(id) => (None, rows.webhook_subscription(id).await?),
+    };
+    drop(rows);
+    if source.is_none() && subscription.is_none() {
+        return Ok(Err("source_gone"));
+    }
+    let Some(payload) = opened(instance, request, tenant, tried).await? else { return Ok(Err("payload")) };
+    match (source, subscription) {
+        (Some(source), _) => Ok(Ok(outgoing(source.upstream, payload, tried))),
+        (None, Some(to)) => subscription::outgoing(instance, request, tenant, &to, payload, tried).await.map(Ok),
+        (None, None) => Ok(Err("source_gone")),
+    }
+}
+
+/// The message; the event that tells that it leaves is durable before. `None` if it is none any more.
+async fn opened(
+    instance: &Instance,
+    request: &RequestInfo,
+    tenant: TenantId,
+    delivery: &WebhookDelivery,
+) -> Result<Option<Payload>, Failure> {
+    let Some(Ok(sealed)) = delivery.sealed.clone().map(Sealed::from_bytes) else { return Ok(None) };
+    let event = Event::new(EventKind::WebhookForwarding)
+        .on("webhook_delivery", delivery.id)
+        .with("of", Detail::Id(delivery.owner.to_string()))
+        .with("attempt", Detail::Count(delivery.attempts.into()));
+    let intent = OpenIntent::new(system::WEBHOOKS, 1, event);
+    let (receipt, fence) = append_as(instance, Actor::System(request), tenant, vec![intent]).await?.single()?;
+    let lease = fence.lease(instance).await?;
+    let (field, row) = (system::webhook_payload(), delivery.id.to_string());
+    let opened = lease.keyring.open(receipt, system::WEBHOOKS, &[(Place { field: &field, row: &row }, &sealed)]);
+    let opened = match opened {
+        Ok(opened) => opened,
+        // A stopped key may go on; what is damaged does not.
+        Err((_, KeyringError::Tampered | KeyringError::WrongContext)) => return Ok(None),
+        Err((_, error)) => return Err(error.into()),
+    };
+    fence.release(instance, &lease, opened.first().and_then(Payload::read)).await
+}
+
+fn outgoing(url: String, payload: Payload, delivery: &WebhookDelivery) -> Outgoing {
+    let mut headers = payload.headers;
+    headers.push(("idempotency-key".to_owned(), delivery.idempotency_key.clone()));
+    headers.push(("x-webhook-delivery".to_owned(), delivery.id.to_string()));
+    headers.push(("x-webhook-source".to_owned(), delivery.owner.to_string()));
+    headers.push(("x-webhook-attempt".to_owned(), delivery.attempts.to_string()));
+    headers.push(("x-webhook-received-at".to_owned(), delivery.received_at.to_string()));
+    Outgoing { url, headers, body: payload.body }
+}
+
+/// Saves how a delivery stands; whether it was as it was read. No event: what came, left and was given up has one.
+async fn save(
+    instance: &Instance,
+    tenant: TenantId,
+    delivery: &WebhookDelivery,
+    from: &WebhookDelivery,
+) -> Result<bool, Failure> {
+    let mut tx = instance.store().begin(tenant).await?;
+    match tx.save_webhook_delivery(delivery, from).await {
+        Err(StoreError::Changed(_)) => return Ok(false),
+        saved => saved?,
+    }
+    tx.commit().await?;
+    Ok(true)
+}
+
+async fn quarantine(
+    instance: &Instance,
+    request: &RequestInfo,
+    tenant: TenantId,
+    delivery: &WebhookDelivery,
+    from: &WebhookDelivery,
+) -> Result<(), Failure> {
+    let ring = instance.keyring(tenant).await?;
+    let mut change = Change::begin_with(instance, Actor::System(request), tenant, ring).await?;
+    match change.rows().save_webhook_delivery(delivery, from).await {
+        Err(StoreError::Changed(_)) => return Ok(()),
+        saved => saved?,
+    }
+    let event = Event::new(EventKind::WebhookQuarantined)
+        .on("webhook_delivery", delivery.id)
+        .with("of", Detail::Id(delivery.owner.to_string()))
+        .with("attempts", Detail::Count(delivery.attempts.into()))
+        .outcome(Outcome::SeriousFailure);
+    change.commit(event).await
+}
+
+/// Forgets what is over in a tenant: messages that were seen, deliveries that were told of long enough, secrets whose grace has passed.
+/// Tells of secrets that should be replaced, once.
+///
+/// # Errors
+///
+/// [`Failure`] if the store or the log does not answer.
+pub async fn tidy(instance: &Instance, tenant: TenantId) -> Result<(), Failure> {
+    let now = instance.now();
+    let mut tx = instance.store().begin(tenant).await?;
+    tx.forget_webhooks(now, now.plus_seconds(-KEPT_SECONDS)).await?;
+    tx.commit().await?;
+    let made = now.plus_seconds(-DUE_SECONDS);
+    let due = instance.store().view(tenant).await?.due_webhook_secrets(now, made, SECRETS).await?;
+    if due.is_empty() {
+        return Ok(());
+    }
+    let request = job(instance, "webhooks.tidy")?;
+    for secret in due {
+        let (kind, secret) = match secret.ends_at {
+            Some(_) => (EventKind::WebhookSecretEnded, WebhookSecret { sealed: None, ..secret }),
+            None => (EventKind::WebhookSecretDue, WebhookSecret { due_told_at: Some(now), ..secret }),
+        };
+        let ring = instance.keyring(tenant).await?;
+        let mut change = Change::begin_with(instance, Actor::System(&request), tenant, ring).await?;
+        // It may be gone with its source meanwhile.
+        let there = change.rows().webhook_secrets(secret.owner).await?.iter().any(|other| other.id == secret.id);
+        if there {
+            change.rows().put_webhook_secret(&secret).await?;
+            change.commit(of_secret(kind, &secret)).await?;
+        }
+    }
+    Ok(())
+}
+
+/// What events of this job say of the request that they have none of.
+pub(super) fn job(instance: &Instance, route: &'static str) -> Result<RequestInfo, Failure> {
+    let id = RequestId::make(instance.now(), instance.random())?;
+    Ok(RequestInfo { id, address: None, user_agent: None, key: None, route, method: "JOB" })
+}

@@ -1,0 +1,129 @@
+//! Secrets of sources, opened and held for a short time: a message is checked without an event of its own, so that strangers who send
+//! what is refused do not make the log grow.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use chancery_crypto::{Phi, Sealed, Secret};
+
+use super::{Material, Rules, WebhookOwner, WebhookSecret, subscription::key_form};
+use crate::{
+    Instance, TenantId,
+    access::RequestInfo,
+    audit::{Event, EventKind, OpenIntent, receipt::append_as, stamp::Actor},
+    fields::system,
+    ids::WebhookSecretId,
+    instance::Failure,
+    keyring::{KeyringError, ring::Place},
+    time::Timestamp,
+};
+
+/// How long opened secrets are held.
+const HELD_SECONDS: i64 = 300;
+/// How many sources' secrets are held.
+const MAX_HELD: usize = 1_000;
+
+/// A source's secrets, opened.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) rules: Rules,
+    pub(super) secrets: Vec<Material>,
+    /// Which each of them is.
+    pub(super) ids: Vec<WebhookSecretId>,
+    until: Timestamp,
+    epoch: u64,
+}
+
+/// Those of all sources that sent a short while ago.
+#[derive(Debug, Default)]
+pub(crate) struct HeldSecrets(Mutex<BTreeMap<(TenantId, WebhookOwner), Arc<Held>>>);
+
+impl HeldSecrets {
+    /// Forgets what is held of a source or a subscription.
+    pub(super) fn forget(&self, tenant: TenantId, owner: WebhookOwner) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&(tenant, owner));
+    }
+
+    fn find(&self, key: (TenantId, WebhookOwner)) -> Option<Arc<Held>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&key).map(Arc::clone)
+    }
+
+    fn put(&self, key: (TenantId, WebhookOwner), held: &Arc<Held>, now: Timestamp) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= MAX_HELD {
+            all.retain(|_, held| now < held.until);
+        }
+        if all.len() < MAX_HELD {
+            all.insert(key, Arc::clone(held));
+        }
+    }
+}
+
+/// The secrets of a source or a subscription that are taken now. What the store says of it decides whether what is held still counts.
+pub(super) async fn of(
+    instance: &Instance,
+    request: &RequestInfo,
+    tenant: TenantId,
+    owner: WebhookOwner,
+    rules: Rules,
+    secrets: &[WebhookSecret],
+) -> Result<Arc<Held>, Failure> {
+    let (now, key) = (instance.now(), (tenant, owner));
+    let standing: Vec<&WebhookSecret> = secrets.iter().filter(|secret| secret.stands(now)).collect();
+    let epoch = instance.lease(tenant).await?.standing.epoch;
+    let same = |held: &Held| {
+        now < held.until
+            && held.epoch == epoch
+            && held.rules == rules
+            && held.ids.iter().eq(standing.iter().map(|secret| &secret.id))
+    };
+    if let Some(held) = instance.webhook_secrets.find(key).filter(|held| same(held)) {
+        return Ok(held);
+    }
+    let texts = open(instance, request, tenant, owner, &standing).await?;
+    let mut materials = Vec::with_capacity(texts.len());
+    for (secret, text) in standing.iter().zip(&texts) {
+        let read = Material::read(rules.provider, &key_form(&rules), secret.kind, text);
+        materials.push(read.map_err(|_| Failure::Internal("a secret that was taken and is none"))?);
+    }
+    let held = Arc::new(Held {
+        rules,
+        secrets: materials,
+        ids: standing.iter().map(|secret| secret.id).collect(),
+        until: now.plus_seconds(HELD_SECONDS),
+        epoch,
+    });
+    instance.webhook_secrets.put(key, &held, now);
+    Ok(held)
+}
+
+/// Opens secrets; the event that tells of it is durable before.
+pub(super) async fn open(
+    instance: &Instance,
+    request: &RequestInfo,
+    tenant: TenantId,
+    owner: WebhookOwner,
+    secrets: &[&WebhookSecret],
+) -> Result<Vec<Secret<String>>, Failure> {
+    if secrets.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (field, event) = (system::webhook_secret(), Event::new(EventKind::WebhookSecretsOpened));
+    let intent = OpenIntent::new(system::WEBHOOKS, secrets.len(), event.on(owner.kind(), owner));
+    let (receipt, fence) = append_as(instance, Actor::System(request), tenant, vec![intent]).await?.single()?;
+    let lease = fence.lease(instance).await?;
+    let rows: Vec<String> = secrets.iter().map(|secret| secret.id.to_string()).collect();
+    let mut sealed = Vec::with_capacity(secrets.len());
+    for secret in secrets {
+        sealed.push(Sealed::from_bytes(secret.sealed.clone().unwrap_or_default()).map_err(KeyringError::from)?);
+    }
+    let places: Vec<(Place<'_>, &Sealed)> =
+        rows.iter().zip(&sealed).map(|(row, sealed)| (Place { field: &field, row }, sealed)).collect();
+    let opened = lease.keyring.open(receipt, system::WEBHOOKS, &places).map_err(|(_, error)| error)?;
+    let text = |bytes: &Phi<Vec<u8>>| std::str::from_utf8(bytes.expose()).map(|text| Secret::new(text.to_owned()));
+    let texts: Result<Vec<Secret<String>>, _> = opened.iter().map(text).collect();
+    let texts = texts.map_err(|_| Failure::Internal("a secret that is no text"))?;
+    fence.release(instance, &lease, texts).await
+}

@@ -1,0 +1,45 @@
+//! Webhooks: what other services send us, verified over the bytes as they came, kept once and handed on at least once.
+//!
+//! [`verify`] is pure: it knows each provider's way to sign and nothing of stores, sockets or clocks. [`sign`] is its other half, for
+//! tests and for what we send ourselves. See `docs/guides/webhooks.md`.
+
+mod deliver;
+mod delivery;
+mod handshake;
+mod held;
+mod layout;
+mod manage;
+mod material;
+mod message;
+mod payload;
+mod provider;
+mod receive;
+mod redrive;
+mod rows;
+mod sign;
+mod source;
+mod spec;
+mod subscription;
+mod verify;
+
+pub use deliver::{Handed, NotTaken, Outgoing, WebhookSender, deliver, tidy};
+pub use delivery::{DeliveryFilter, DeliveryState, KEPT_SECONDS, MAX_WAITING, Seen, Sighting, WebhookDelivery};
+pub use handshake::{Reply, answer_get, answer_post};
+pub(crate) use held::HeldSecrets;
+pub use layout::{Encoding, Form, Hash, KeyForm, Layout, ParseTemplateError, Stamp, Template, Unit};
+pub use manage::{WebhookError, add_secret, create, delete, end_secret, get, list, update};
+pub use material::{Device, Material, SecretKind};
+pub use message::{MAX_BODY_BYTES, Message, Rejection};
+pub use payload::Payload;
+pub use provider::Provider;
+pub use receive::{MAX_KEPT_BYTES, ReceiveError, receive, shake};
+pub use redrive::{list_deliveries, redrive};
+pub use rows::{WebhookRows, WebhookWrites};
+pub use sign::{SignError, Signer, assertion, sign};
+pub use source::{DUE_SECONDS, GRACE_SECONDS, WebhookOwner, WebhookSecret, WebhookSource};
+pub use spec::{MAX_DEVICES, MAX_SECRETS, MAX_SOURCES, NewSecret, SourceChanges, SourceSpec};
+pub use subscription::{
+    MAX_SUBSCRIPTIONS, SubscriptionChanges, WebhookSubscription, publish, rotate_secret, subscribe, subscriptions,
+    unsubscribe, update_subscription,
+};
+pub use verify::{Rules, Verified, WINDOW_SECONDS, tink::Key as TinkKey, verify};

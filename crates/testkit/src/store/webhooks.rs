@@ -1,0 +1,281 @@
+//! Sources of webhooks, what came of them, and what is on its way.
+
+use chancery_domain::ids::{WebhookDeliveryId, WebhookSecretId, WebhookSourceId, WebhookSubscriptionId};
+use chancery_domain::webhooks::{
+    DeliveryFilter, DeliveryState, Provider, SecretKind, Seen, Sighting, WebhookDelivery, WebhookOwner, WebhookSecret,
+    WebhookSource, WebhookSubscription,
+};
+
+use super::{Backend, begin, changed, commit, view};
+use crate::samples::{NOW, OURS, THEIRS, bytes};
+
+fn source(number: u8) -> WebhookSource {
+    WebhookSource {
+        id: WebhookSourceId::from_bytes(bytes(number.into())),
+        name: format!("source {number}"),
+        provider: Provider::Oura,
+        layout: None,
+        client_id: None,
+        app_ids: Vec::new(),
+        upstream: "http://127.0.0.1:8000/hooks/oura".to_owned(),
+        enabled: false,
+        created_at: NOW,
+        changed_at: NOW,
+    }
+}
+
+fn secret(number: u8, owner: WebhookOwner) -> WebhookSecret {
+    WebhookSecret {
+        id: WebhookSecretId::from_bytes(bytes(number.into())),
+        owner,
+        kind: SecretKind::Shared,
+        sealed: Some(vec![number; 90]),
+        code: [number; 32],
+        counter: 0,
+        created_at: NOW,
+        ends_at: None,
+        due_told_at: None,
+    }
+}
+
+fn delivery(number: u8) -> WebhookDelivery {
+    WebhookDelivery {
+        id: WebhookDeliveryId::from_bytes(bytes(number.into())),
+        owner: WebhookOwner::Source(source(1).id),
+        state: DeliveryState::Queued,
+        sealed: Some(vec![number; 120]),
+        bytes: 36,
+        idempotency_key: format!("key-{number}"),
+        attempts: 0,
+        next_at: NOW,
+        reason: None,
+        received_at: NOW,
+        changed_at: NOW,
+    }
+}
+
+/// All of it, with what only some providers have.
+pub async fn a_source_reads_back_and_is_replaced(store: &impl Backend) {
+    let layout = Provider::Strava.layout();
+    let full = WebhookSource {
+        provider: Provider::Generic,
+        layout,
+        client_id: Some("client".to_owned()),
+        app_ids: vec!["TEAM.app".to_owned()],
+        ..source(2)
+    };
+    commit!(store, OURS, .put_webhook_source(&source(1)) .put_webhook_source(&full));
+    assert_eq!(view(store, OURS).await.webhook_sources().await.unwrap(), [source(1), full.clone()]);
+    let other = WebhookSource { name: "other".to_owned(), enabled: true, changed_at: NOW.plus_seconds(1), ..full };
+    commit!(store, OURS, .put_webhook_source(&other));
+    assert_eq!(view(store, OURS).await.webhook_source(other.id).await.unwrap(), Some(other));
+}
+
+/// With its secrets and what is remembered; its deliveries stay.
+pub async fn a_source_goes_with_its_secrets(store: &impl Backend) {
+    let (ours, others) = (WebhookOwner::Source(source(1).id), WebhookOwner::Source(source(2).id));
+    commit!(store, OURS, .put_webhook_source(&source(1)) .put_webhook_secret(&secret(1, ours))
+        .put_webhook_secret(&secret(2, others)) .insert_webhook_delivery(&delivery(1)));
+    commit!(store, OURS, .delete_webhook_source(source(1).id));
+    let mut rows = view(store, OURS).await;
+    assert_eq!(rows.webhook_source(source(1).id).await.unwrap(), None);
+    assert_eq!(rows.webhook_secrets(ours).await.unwrap(), []);
+    assert_eq!(rows.webhook_secrets(others).await.unwrap().len(), 1);
+    assert!(rows.webhook_delivery(delivery(1).id).await.unwrap().is_some());
+    drop(rows);
+    assert!(changed(begin(store, OURS).await.delete_webhook_source(source(1).id).await, "webhook_source"));
+}
+
+/// How far the log was read for it moves by compare-and-swap, and by nothing else.
+pub async fn a_subscription_reads_back_moves_and_goes(store: &impl Backend) {
+    let first = WebhookSubscription {
+        id: WebhookSubscriptionId::from_bytes(bytes(1)),
+        name: "siem".to_owned(),
+        url: "https://siem.example/in".to_owned(),
+        kinds: vec!["key.rotated".to_owned(), "app.visit.closed".to_owned()],
+        enabled: true,
+        position: 7,
+        created_at: NOW,
+        changed_at: NOW,
+    };
+    let owner = WebhookOwner::Subscription(first.id);
+    commit!(store, OURS, .put_webhook_subscription(&first) .put_webhook_secret(&secret(1, owner))
+        .move_webhook_subscription(first.id, 7, 9));
+    assert!(changed(begin(store, OURS).await.move_webhook_subscription(first.id, 7, 9).await, "webhook_subscription"));
+    let other = WebhookSubscription { enabled: false, position: 0, changed_at: NOW.plus_seconds(1), ..first.clone() };
+    commit!(store, OURS, .put_webhook_subscription(&other));
+    let kept = WebhookSubscription { position: 9, ..other };
+    assert_eq!(view(store, OURS).await.webhook_subscriptions().await.unwrap(), std::slice::from_ref(&kept));
+    assert_eq!(view(store, THEIRS).await.webhook_subscription(kept.id).await.unwrap(), None);
+    let mut tx = begin(store, THEIRS).await;
+    assert!(changed(tx.delete_webhook_subscription(kept.id).await, "webhook_subscription"));
+    drop(tx);
+    commit!(store, OURS, .delete_webhook_subscription(kept.id));
+    assert_eq!(view(store, OURS).await.webhook_subscription(kept.id).await.unwrap(), None);
+    assert_eq!(view(store, OURS).await.webhook_secrets(owner).await.unwrap(), []);
+}
+
+/// Ended ones keep their code; a device only counts on.
+pub async fn a_secret_reads_back_ends_and_counts(store: &impl Backend) {
+    let owner = WebhookOwner::Source(source(1).id);
+    let (first, second) = (secret(1, owner), WebhookSecret { kind: SecretKind::PublicKey, ..secret(2, owner) });
+    commit!(store, OURS, .put_webhook_secret(&first) .put_webhook_secret(&second) .count_webhook_device(second.id, 7));
+    assert!(changed(begin(store, OURS).await.count_webhook_device(second.id, 7).await, "webhook_secret"));
+    let ended = WebhookSecret { sealed: None, ends_at: Some(NOW), due_told_at: Some(NOW), ..first };
+    let counted = WebhookSecret { counter: 7, ..second };
+    // What is known of it is replaced; how far it counted is not.
+    commit!(store, OURS, .put_webhook_secret(&ended) .put_webhook_secret(&WebhookSecret { counter: 0, ..counted.clone() }));
+    assert_eq!(view(store, OURS).await.webhook_secrets(owner).await.unwrap(), [ended, counted]);
+}
+
+/// Those that are over and still sealed, and those that are old and were not told of.
+pub async fn secrets_that_are_due_are_found(store: &impl Backend) {
+    let owner = WebhookOwner::Source(source(1).id);
+    let over = WebhookSecret { ends_at: Some(NOW), ..secret(1, owner) };
+    let old = WebhookSecret { created_at: NOW.plus_seconds(-10), ..secret(2, owner) };
+    let told = WebhookSecret { due_told_at: Some(NOW), ..WebhookSecret { id: secret(3, owner).id, ..old.clone() } };
+    let gone = WebhookSecret { sealed: None, ..WebhookSecret { id: secret(4, owner).id, ..over.clone() } };
+    let key = WebhookSecret { kind: SecretKind::PublicKey, id: secret(5, owner).id, ..old.clone() };
+    commit!(store, OURS, .put_webhook_secret(&over) .put_webhook_secret(&old) .put_webhook_secret(&told)
+        .put_webhook_secret(&gone) .put_webhook_secret(&key) .put_webhook_secret(&secret(6, owner)));
+    let made = NOW.plus_seconds(-5);
+    let mut rows = view(store, OURS).await;
+    assert_eq!(rows.due_webhook_secrets(NOW, made, 9).await.unwrap(), [over, old]);
+    assert_eq!(rows.due_webhook_secrets(NOW.plus_seconds(-1), made, 9).await.unwrap().len(), 1);
+}
+
+/// Once; a copy is told from a message that was sent anew, until its time is over.
+pub async fn a_message_is_seen_once(store: &impl Backend) {
+    let until = NOW.plus_seconds(660);
+    let first = Sighting { identity: [1; 32], copy: Some([2; 32]), until };
+    let anew = Sighting { copy: Some([3; 32]), ..first };
+    let plain = Sighting { identity: [4; 32], copy: None, until };
+    let id = source(1).id;
+    for (sighting, at, expected) in [
+        (first, NOW, Seen::First),
+        (first, NOW, Seen::Copy(0)),
+        (first, NOW.plus_seconds(599), Seen::Copy(1)),
+        (anew, NOW, Seen::Again),
+        (plain, NOW, Seen::First),
+        (plain, NOW, Seen::Again),
+        (Sighting { until: until.plus_seconds(660), ..first }, until, Seen::First),
+    ] {
+        let mut tx = begin(store, OURS).await;
+        assert_eq!(tx.see_webhook(id, &sighting, at).await.unwrap(), expected, "{sighting:?} {at}");
+        tx.commit().await.unwrap();
+    }
+    let mut tx = begin(store, OURS).await;
+    assert_eq!(tx.see_webhook(source(2).id, &first, NOW).await.unwrap(), Seen::First, "of another source");
+    assert_eq!(tx.forget_webhooks(until, NOW).await.unwrap(), 2, "the plain one and the other source's");
+}
+
+/// Two at once: one is first.
+pub async fn of_copies_at_once_one_is_first(store: &impl Backend) {
+    let sighting = Sighting { identity: [1; 32], copy: None, until: NOW.plus_seconds(660) };
+    let tasks: Vec<_> = (0..8)
+        .map(|_| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                let mut tx = begin(&store, OURS).await;
+                let seen = tx.see_webhook(source(1).id, &sighting, NOW).await.unwrap();
+                tx.commit().await.unwrap();
+                seen
+            })
+        })
+        .collect();
+    let mut firsts = 0;
+    for task in tasks {
+        firsts += u32::from(task.await.unwrap() == Seen::First);
+    }
+    assert_eq!(firsts, 1);
+}
+
+/// In order, with their messages where those are asked for.
+pub async fn deliveries_read_back_and_are_found_when_due(store: &impl Backend) {
+    let later = WebhookDelivery { next_at: NOW.plus_seconds(5), ..delivery(2) };
+    let quarantined = WebhookDelivery {
+        state: DeliveryState::Quarantined,
+        reason: Some("http.410".to_owned()),
+        attempts: 3,
+        ..delivery(3)
+    };
+    commit!(store, OURS, .insert_webhook_delivery(&later) .insert_webhook_delivery(&quarantined)
+        .insert_webhook_delivery(&delivery(1)));
+    let mut rows = view(store, OURS).await;
+    assert_eq!(rows.webhook_delivery(quarantined.id).await.unwrap(), Some(quarantined.clone()));
+    assert_eq!(rows.due_webhook_deliveries(NOW, 9).await.unwrap(), [delivery(1)]);
+    assert_eq!(rows.due_webhook_deliveries(NOW.plus_seconds(5), 9).await.unwrap(), [delivery(1), later]);
+    assert_eq!(rows.waiting_webhook_deliveries().await.unwrap(), 3);
+    let bare = |delivery: WebhookDelivery| WebhookDelivery { sealed: None, ..delivery };
+    let of = |state| DeliveryFilter { state, limit: 9, ..DeliveryFilter::default() };
+    assert_eq!(
+        rows.webhook_deliveries(&of(Some(DeliveryState::Quarantined))).await.unwrap(),
+        [bare(quarantined.clone())]
+    );
+    let after = DeliveryFilter { after: Some(delivery(2).id), ..of(None) };
+    assert_eq!(rows.webhook_deliveries(&after).await.unwrap(), [bare(quarantined)]);
+    let other = DeliveryFilter { owner: Some(WebhookOwner::Source(source(9).id)), ..of(None) };
+    assert_eq!(rows.webhook_deliveries(&other).await.unwrap(), []);
+}
+
+/// Only from how it stood; delivered ones lose their message and are forgotten after their time.
+pub async fn a_delivery_moves_by_compare_and_swap(store: &impl Backend) {
+    let first = delivery(1);
+    commit!(store, OURS, .insert_webhook_delivery(&first));
+    let tried = WebhookDelivery { attempts: 1, next_at: NOW.plus_seconds(60), ..first.clone() };
+    commit!(store, OURS, .save_webhook_delivery(&tried, &first));
+    assert!(changed(begin(store, OURS).await.save_webhook_delivery(&tried, &first).await, "webhook_delivery"));
+    assert_eq!(view(store, OURS).await.webhook_delivery(first.id).await.unwrap(), Some(tried.clone()));
+    let delivered = WebhookDelivery { state: DeliveryState::Delivered, sealed: None, ..tried.clone() };
+    commit!(store, OURS, .save_webhook_delivery(&delivered, &tried));
+    assert_eq!(view(store, OURS).await.webhook_delivery(first.id).await.unwrap(), Some(delivered));
+    assert_eq!(view(store, OURS).await.waiting_webhook_deliveries().await.unwrap(), 0);
+    commit!(store, OURS, .forget_webhooks(NOW, NOW.plus_seconds(-1)));
+    assert!(view(store, OURS).await.webhook_delivery(first.id).await.unwrap().is_some());
+    commit!(store, OURS, .forget_webhooks(NOW, NOW));
+    assert_eq!(view(store, OURS).await.webhook_delivery(first.id).await.unwrap(), None);
+}
+
+/// The rows of one tenant are out of sight and out of reach for another.
+pub async fn another_tenant_neither_sees_nor_changes_them(store: &impl Backend) {
+    let owner = WebhookOwner::Source(source(1).id);
+    commit!(store, OURS, .put_webhook_source(&source(1)) .put_webhook_secret(&secret(1, owner))
+        .insert_webhook_delivery(&delivery(1)));
+    let mut rows = view(store, THEIRS).await;
+    assert_eq!(rows.webhook_sources().await.unwrap(), []);
+    assert_eq!(rows.webhook_source(source(1).id).await.unwrap(), None);
+    assert_eq!(rows.webhook_secrets(owner).await.unwrap(), []);
+    assert_eq!(rows.webhook_delivery(delivery(1).id).await.unwrap(), None);
+    assert_eq!(rows.due_webhook_deliveries(NOW, 9).await.unwrap(), []);
+    drop(rows);
+    let tried = WebhookDelivery { attempts: 1, ..delivery(1) };
+    assert!(changed(begin(store, THEIRS).await.delete_webhook_source(source(1).id).await, "webhook_source"));
+    assert!(changed(begin(store, THEIRS).await.count_webhook_device(secret(1, owner).id, 1).await, "webhook_secret"));
+    let mut tx = begin(store, THEIRS).await;
+    assert!(changed(tx.save_webhook_delivery(&tried, &delivery(1)).await, "webhook_delivery"));
+    drop(tx);
+    commit!(store, THEIRS, .forget_webhooks(NOW.plus_seconds(9_999), NOW.plus_seconds(9_999)));
+    assert_eq!(view(store, OURS).await.webhook_delivery(delivery(1).id).await.unwrap(), Some(delivery(1)));
+}
+
+/// Their values move to a newer key as others do.
+pub async fn their_sealed_values_are_counted_and_swapped(store: &impl Backend) {
+    use chancery_crypto::Handle;
+    use chancery_domain::census::OwnColumn;
+    let sealed = |handle: u8| [&[0xF9, 0x11, 1, 1][..], &[handle; 8], &[0; 72]].concat();
+    let owner = WebhookOwner::Source(source(1).id);
+    let kept = WebhookSecret { sealed: Some(sealed(9)), ..secret(1, owner) };
+    let ended = WebhookSecret { sealed: None, ..secret(2, owner) };
+    let waiting = WebhookDelivery { sealed: Some(sealed(9)), ..delivery(1) };
+    commit!(store, OURS, .put_webhook_secret(&kept) .put_webhook_secret(&ended) .insert_webhook_delivery(&waiting));
+    assert_eq!(view(store, OURS).await.own_sealed().await.unwrap(), [(Handle([9; 8]), 2)]);
+    let found = view(store, OURS).await.own_under(Handle([9; 8]), None, 9).await.unwrap();
+    let columns: Vec<OwnColumn> = found.iter().map(|value| value.column).collect();
+    assert_eq!(columns, [OwnColumn::WebhookPayload, OwnColumn::WebhookSecret]);
+    let mut tx = begin(store, OURS).await;
+    for value in &found {
+        assert!(tx.swap_own(value, &sealed(7)).await.unwrap());
+    }
+    tx.commit().await.unwrap();
+    assert_eq!(view(store, OURS).await.own_sealed().await.unwrap(), [(Handle([7; 8]), 2)]);
+}
