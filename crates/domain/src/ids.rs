@@ -185,9 +185,12 @@ id! { /// Names one identity provider of one tenant.
 pub struct IdentityProviderId("idp") }
 id! { /// Names somebody of an identity provider, in one tenant. Derived, so that it is always the same.
 pub struct ExternalId("ext") }
+id! { /// Names one block of an address or a network.
+pub struct BlockId("blk") }
 
 /// What the ids that Chancery gives begin with, before the underscore.
-const PREFIXES: [&str; 24] = [
+const PREFIXES: [&str; 25] = [
+    BlockId::PREFIX,
     UserId::PREFIX,
     ApiKeyId::PREFIX,
     KeyId::PREFIX,

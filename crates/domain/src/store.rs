@@ -26,6 +26,7 @@ use crate::{
     audit::sinks::{SinkRows, SinkWrites},
     backups::BackupRows,
     backups::BackupWrites,
+    blocks::{BlockRows, BlockWrites},
     census::CensusRows,
     census::CensusWrites,
     certificates::CertificateRows,
@@ -101,6 +102,7 @@ pub trait View:
     + UserRows
     + SessionRows
     + RevocationRows
+    + BlockRows
     + OneTimeRows
     + FactorRows
     + PasskeyRows
@@ -139,6 +141,7 @@ pub trait Tx:
     + UserWrites
     + SessionWrites
     + RevocationWrites
+    + BlockWrites
     + OneTimeWrites
     + ProofWrites
     + FactorWrites

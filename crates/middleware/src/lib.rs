@@ -19,6 +19,7 @@ mod failure;
 mod form;
 mod hints;
 mod json;
+mod limited;
 mod oauth;
 mod observe;
 mod path;

@@ -15,7 +15,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
 
 use crate::{
-    Code, Observer, Problem,
+    Code, Observer, Problem, limited,
     observe::{Observing, observe},
     refusals, strict,
 };
@@ -70,6 +70,7 @@ pub fn around(router: Router, instance: Arc<Instance>, observer: Option<Arc<dyn 
     router
         .fallback(|| async { Problem::new(Code::NotFound) })
         .method_not_allowed_fallback(|| async { Problem::new(Code::MethodNotAllowed) })
+        .layer(middleware::from_fn(limited::by_address))
         .layer(middleware::from_fn(move |mut request: Request, next: Next| {
             request.extensions_mut().insert(body);
             let streams =

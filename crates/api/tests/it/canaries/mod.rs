@@ -50,6 +50,7 @@ const KEPT: &[Kept] = &[
     ("replace_identity_provider", "/name", Form::Said, "what an issuer is called"),
     ("replace_identity_provider", "/role_claim", Form::Said, "where an issuer puts roles"),
     ("create_revocation", "/reason", Form::Said, "why a token ended, for whoever lists what ended"),
+    ("create_ip_block", "/reason", Form::Said, "why an address is blocked, for whoever lists what is"),
     ("place_legal_hold", "{name}", Form::Slug, "what a hold is called"),
     ("define_role", "{name}", Form::Slug, "what a role is called"),
     ("define_role", "/description", Form::Said, "what a role is for"),
