@@ -16,6 +16,7 @@ mod prerequisites;
 mod process;
 mod proof;
 mod python;
+mod redis;
 mod server;
 mod strict_headers;
 mod test;
@@ -64,6 +65,8 @@ enum Task {
     MigrateProof(proof::Options),
     /// Revoke credentials that two nodes know: how soon are they refused everywhere? And cut the nodes off from their store
     RevokeProof(proof::RevokeOptions),
+    /// A hundred thousand requests to two nodes over one Redis: exactly as many get through as a limit says
+    LimitsProof(proof::LimitsOptions),
     /// How long refused logins take, by what is wrong; the medians must not differ by 5 %
     LoginTimes(login_times::Options),
     /// How fast, next to peers on this machine; writes docs/performance.md
@@ -100,6 +103,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::RotateProof(options) => proof::rotate(&options, None)?,
         Task::MigrateProof(options) => proof::migrate(&options, None)?,
         Task::RevokeProof(options) => proof::revoke(&options)?,
+        Task::LimitsProof(options) => proof::limits(&options)?,
         Task::LoginTimes(options) => login_times::run(&options)?,
         Task::Bench(options) => bench::run(&options)?,
         Task::WithPostgres { command } => return with_postgres(&command),

@@ -135,7 +135,7 @@ impl Bench {
     fn run(&mut self, step: Step) -> Result<()> {
         match step {
             Step::Prerequisites => {
-                prerequisites::ensure(&[Need::Postgres, Need::Python, Need::SoftHsm, Need::Rsyslog])?;
+                prerequisites::ensure(&[Need::Postgres, Need::Python, Need::SoftHsm, Need::Rsyslog, Need::Redis])?;
                 python::moto().map(drop)
             }
             Step::Format => format(),
@@ -149,6 +149,7 @@ impl Bench {
                 tests.envs(environment).env("CHANCERY_TEST_MOTO_SERVER", moto);
                 tests.env("CHANCERY_TEST_REQUIRE_SOFTHSM", "1").env("CHANCERY_TEST_REQUIRE_MOTO", "1");
                 tests.env("CHANCERY_TEST_REQUIRE_PASSKEYS", "1").env("CHANCERY_TEST_REQUIRE_RSYSLOG", "1");
+                tests.env("CHANCERY_TEST_REQUIRE_REDIS", "1");
                 process::run(&mut tests)
             }
             Step::Docs => {

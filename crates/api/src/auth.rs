@@ -161,7 +161,7 @@ async fn log_in(
     app.metrics.logged_in(match &done {
         Ok(users::LoginOutcome::Session(_)) => LoginOutcome::success,
         Ok(users::LoginOutcome::SecondFactor(_)) => LoginOutcome::challenged,
-        Err(LoginError::Invalid(_)) => LoginOutcome::refused,
+        Err(LoginError::Invalid(_) | LoginError::Paused(_)) => LoginOutcome::refused,
         Err(LoginError::Hash(_) | LoginError::Failed(_)) => LoginOutcome::failed,
     });
     if app.instance.settings().login_400 && matches!(done, Err(LoginError::Invalid(_))) {

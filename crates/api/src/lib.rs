@@ -30,6 +30,7 @@ mod hooks;
 mod idempotency;
 mod identity_providers;
 mod indexes;
+mod ip_blocks;
 mod keys;
 mod lockdown;
 mod members;
@@ -39,6 +40,7 @@ mod older_paths;
 mod page;
 mod passkeys;
 mod piped;
+mod ratelimit;
 mod records;
 mod register;
 mod retained;
@@ -149,6 +151,10 @@ fn operations() -> OpenApiRouter<App> {
         .routes(routes!(oauth::revoke_token))
         .routes(routes!(revocations::create_revocation, revocations::list_revocations))
         .routes(routes!(denylist::import_revocations))
+        .routes(routes!(ip_blocks::create_ip_block, ip_blocks::list_ip_blocks))
+        .routes(routes!(ip_blocks::delete_ip_block))
+        .routes(routes!(ratelimit::check_limits))
+        .routes(routes!(ratelimit::reset_limits))
         .routes(routes!(tokens::create_token))
         .routes(routes!(users::passwords::change_password))
         .routes(routes!(users::passwords::set_password))

@@ -73,6 +73,13 @@ struct SinkState {
     state: &'static str,
 }
 
+/// A limit, by the operator's name for it.
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct PolicyEvent {
+    policy: String,
+    event: &'static str,
+}
+
 /// How a login went.
 #[derive(Debug, Clone, Copy, Hash, PartialEq, Eq, EncodeLabelValue)]
 pub enum LoginOutcome {
@@ -150,6 +157,7 @@ pub struct Metrics {
     refused: Family<Class, Counter>,
     issuer_fetches: Family<Class, Counter>,
     anomalies: Family<What, Counter>,
+    limits: Family<PolicyEvent, Counter>,
     hashes: Counter,
     hashes_turned_away: Counter,
     leases: Gauge<u64, AtomicU64>,
@@ -215,6 +223,7 @@ impl Metrics {
             refused: Family::default(),
             issuer_fetches: Family::default(),
             anomalies: Family::default(),
+            limits: Family::default(),
             hashes: Counter::default(),
             hashes_turned_away: Counter::default(),
             leases: Gauge::default(),
@@ -259,6 +268,11 @@ impl Metrics {
             "chancery_root_recipients_failing",
             "Key providers that did not give the platform root back when they were last asked",
             metrics.recipients_failing.clone(),
+        );
+        registry.register(
+            "chancery_limit_events",
+            "Requests that used four fifths of a limit or more (near), were refused by it (refused), or would have been (watched)",
+            metrics.limits.clone(),
         );
         registry.register("chancery_records_sealed", "Values sealed", metrics.sealed.clone());
         registry.register("chancery_records_opened", "Values opened", metrics.opened.clone());
@@ -516,6 +530,9 @@ impl Metrics {
         }
         for (what, count) in instance.habits().counts() {
             catch_up(&self.anomalies.get_or_create(&What { what: what.as_str() }), count);
+        }
+        for (policy, event, count) in instance.limit_counts().counts() {
+            catch_up(&self.limits.get_or_create(&PolicyEvent { policy, event: event.as_str() }), count);
         }
         catch_up(&self.hashes, instance.passwords().done());
         catch_up(&self.hashes_turned_away, instance.passwords().turned_away());

@@ -3,7 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use chancery_api::Metrics;
-use chancery_domain::{Instance, TenantId, api_keys, audit, csp_reports, idempotency, keyring, webhooks::WebhookSender};
+use chancery_domain::{
+    Instance, TenantId, api_keys, audit, blocks, csp_reports, idempotency, keyring, limits, webhooks::WebhookSender,
+};
 use tokio::{
     sync::watch,
     task::JoinHandle,
@@ -15,8 +17,8 @@ use self::{
     sequencer::Sequencer,
 };
 use crate::{
-    backup::tombstones, config::Config, dataset_jobs, destroyed_list, guard_jobs, month_jobs, retention_jobs, sinks,
-    subject_jobs, webhook_jobs, wiring::Stores,
+    backup::tombstones, config::Config, dataset_jobs, destroyed_list, guard_jobs, month_jobs, retention_jobs,
+    shared::Shared, sinks, subject_jobs, webhook_jobs, wiring::Stores,
 };
 
 mod keys;
@@ -24,6 +26,8 @@ mod sequencer;
 
 /// Another node's change of keys is known here after that, and a little.
 const FOLLOW_EVERY: Duration = Duration::from_millis(250);
+/// An address that another node blocked is blocked here after that.
+const BLOCKS_EVERY: Duration = Duration::from_secs(5);
 const FLUSH_EVERY: Duration = Duration::from_secs(60);
 const FORGET_EVERY: Duration = Duration::from_secs(60 * 60);
 const PROVE_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -45,6 +49,7 @@ impl Jobs {
         metrics: &Arc<Metrics>,
         config: &Config,
         sender: Arc<dyn WebhookSender>,
+        shared: Option<Arc<Shared>>,
     ) -> Self {
         let (stop, stopped) = watch::channel(false);
         let (end, ended) = watch::channel(false);
@@ -146,6 +151,15 @@ impl Jobs {
                 supervise("audit-sink", stopped.clone(), feed)
             })
             .collect();
+        let blocker = {
+            let instance = Arc::clone(&instance);
+            supervise("blocks", stopped.clone(), move |stopped| load_blocks(Arc::clone(&instance), stopped))
+        };
+        let sharer = shared.map(|shared| {
+            let instance = Arc::clone(&instance);
+            let run = move |stopped| Arc::clone(&shared).run(Arc::clone(&instance), stopped);
+            supervise("shared", stopped.clone(), run)
+        });
         let roots = {
             let instance = Arc::clone(&instance);
             supervise("root", stopped.clone(), move |stopped| renew(Arc::clone(&instance), stopped))
@@ -154,8 +168,9 @@ impl Jobs {
         let prover = supervise("prove", stopped, proving);
         let mut others = vec![
             follower, renewer, flusher, scheduler, tender, forgetter, subjects, datasets, roots, prover, destroyer,
-            lister, scrubber, noter, retainer, months, webhooks,
+            lister, scrubber, noter, retainer, months, webhooks, blocker,
         ];
+        others.extend(sharer);
         others.extend(fed);
         Self { others: (stop, others), sequencer: (end, vec![sequencer]) }
     }
@@ -241,6 +256,22 @@ async fn follow(instance: Arc<Instance>, stopped: watch::Receiver<bool>) {
     }
 }
 
+/// Reads which addresses are blocked, for those that another node blocked or let in again.
+async fn load_blocks(instance: Arc<Instance>, stopped: watch::Receiver<bool>) {
+    let mut ticks = Ticks::every(BLOCKS_EVERY, stopped);
+    while ticks.next().await {
+        if let Err(error) = blocks::answer_violations(&instance).await {
+            tracing::warn!(error = chain(&error), "Could not block an address that limits refused again and again");
+        }
+        if let Err(error) = blocks::load(&instance).await {
+            tracing::warn!(
+                error = chain(&error),
+                "Could not read which addresses are blocked; those that were go on being"
+            );
+        }
+    }
+}
+
 /// Looks up the keys in use again before their time is over.
 async fn renew_leases(instance: Arc<Instance>, stopped: watch::Receiver<bool>) {
     let mut ticks = Ticks::every(FOLLOW_EVERY, stopped);
@@ -256,6 +287,9 @@ async fn flush(instance: Arc<Instance>, stopped: watch::Receiver<bool>) {
         let go_on = ticks.next().await;
         if let Err(error) = audit::refusals::flush_anonymous(&instance).await {
             tracing::error!(error = chain(&error), "Could not write the counts of anonymous refusals");
+        }
+        if let Err(error) = limits::flush_violations(&instance).await {
+            tracing::error!(error = chain(&error), "Could not write who was refused by limits");
         }
         if let Err(error) = keyring::flush_uses(&instance).await {
             tracing::error!(error = chain(&error), "Could not write how often keys were used");

@@ -37,6 +37,7 @@ pub mod no_dumps;
 pub mod pins;
 pub mod retention_jobs;
 pub mod server;
+pub mod shared;
 pub mod sinks;
 pub mod subject_jobs;
 pub mod telemetry;

@@ -193,9 +193,12 @@ id! { /// Names one webhook on its way.
 pub struct WebhookDeliveryId("whd") }
 id! { /// Names somebody of an identity provider, in one tenant. Derived, so that it is always the same.
 pub struct ExternalId("ext") }
+id! { /// Names one block of an address or a network.
+pub struct BlockId("blk") }
 
 /// What the ids that Chancery gives begin with, before the underscore.
-const PREFIXES: [&str; 28] = [
+const PREFIXES: [&str; 29] = [
+    BlockId::PREFIX,
     UserId::PREFIX,
     ApiKeyId::PREFIX,
     KeyId::PREFIX,

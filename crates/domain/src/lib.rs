@@ -14,6 +14,9 @@
 //! | [`legacy_tokens`] | tokens of an older system, for a few days |
 //! | [`factors`], [`one_time`] | second factors of people; tokens that are good for one thing, once |
 //! | [`passwords`], [`limits`] | what a password must be and how it is hashed; how often something may be done |
+//! | [`blocks`] | addresses whose requests are not answered |
+//! | [`lockouts`] | pauses after failed logins |
+//! | [`replays`] | what was seen and must not count twice |
 //! | [`sessions`], [`revocations`] | logins that go on by refresh tokens; what is refused before it expires |
 //! | [`keyring`] | the key hierarchy, its versions and leases, the [`keyring::KeyProvider`] port |
 //! | [`fields`], [`records`] | which columns hold personal data; sealing and opening their values |
@@ -39,6 +42,7 @@ pub mod api_keys;
 pub mod approvals;
 pub mod audit;
 pub mod backups;
+pub mod blocks;
 pub mod census;
 pub mod certificates;
 pub mod csp_reports;
@@ -56,10 +60,12 @@ pub mod jobs;
 pub mod keyring;
 pub mod legacy_tokens;
 pub mod limits;
+pub mod lockouts;
 pub mod one_time;
 pub mod passkeys;
 pub mod passwords;
 pub mod records;
+pub mod replays;
 pub mod revocations;
 pub mod roles;
 pub mod sessions;

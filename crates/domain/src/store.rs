@@ -26,6 +26,7 @@ use crate::{
     audit::sinks::{SinkRows, SinkWrites},
     backups::BackupRows,
     backups::BackupWrites,
+    blocks::{BlockRows, BlockWrites},
     census::CensusRows,
     census::CensusWrites,
     certificates::CertificateRows,
@@ -104,6 +105,7 @@ pub trait View:
     + UserRows
     + SessionRows
     + RevocationRows
+    + BlockRows
     + OneTimeRows
     + FactorRows
     + PasskeyRows
@@ -144,6 +146,7 @@ pub trait Tx:
     + UserWrites
     + SessionWrites
     + RevocationWrites
+    + BlockWrites
     + OneTimeWrites
     + ProofWrites
     + FactorWrites

@@ -10,13 +10,12 @@ use chancery_domain::{
         authenticate::{AuthenticateError, Presented, authenticate},
     },
     audit::refusals,
-    limits::{self, Taken},
     tokens::{HeldKey, PresentedProof, check_proof},
 };
 use http::{HeaderMap, request::Parts};
 use serde::de::DeserializeOwned;
 
-use crate::{Code, Exchange, Problem, SessionCookies, credentials, hints, query};
+use crate::{Code, Exchange, Problem, SessionCookies, credentials, hints, limited, query};
 
 /// A verified call of an operation without query parameters: any but a tenant's name is refused.
 ///
@@ -92,9 +91,7 @@ async fn caller(exchange: &Exchange, presented: &Presented) -> Result<Caller, Pr
     let bound = matches!(presented, Presented::BoundToken(..));
     let caller = caller.map_err(|error| refusal(exchange.instance(), error).bound(bound))?;
     // Before it is known as a call: who asks too often grows no log.
-    if let Taken::Refused { retry_after } = limits::count_request(exchange.instance(), &caller).await? {
-        return Err(Problem::new(Code::RateLimited).retry_after(retry_after));
-    }
+    limited::by_caller(exchange, &caller).await?;
     Ok(caller)
 }
 

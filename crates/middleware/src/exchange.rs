@@ -1,7 +1,7 @@
 //! What the layers and extractors know of one request.
 
 use std::sync::{
-    Arc, OnceLock,
+    Arc, Mutex, MutexGuard, OnceLock, PoisonError,
     atomic::{AtomicBool, Ordering},
 };
 
@@ -9,6 +9,7 @@ use axum::extract::FromRequestParts;
 use chancery_domain::{
     Instance,
     access::{Call, Caller, RequestInfo},
+    limits::{Judged, Verdict},
 };
 use http::request::Parts;
 
@@ -20,11 +21,12 @@ pub struct Exchange {
     info: RequestInfo,
     call: OnceLock<Arc<Call>>,
     told: AtomicBool,
+    limits: Mutex<Vec<Judged>>,
 }
 
 impl Exchange {
     pub(crate) fn new(instance: Arc<Instance>, info: RequestInfo) -> Self {
-        Self { instance, info, call: OnceLock::new(), told: AtomicBool::new(false) }
+        Self { instance, info, call: OnceLock::new(), told: AtomicBool::new(false), limits: Mutex::default() }
     }
 
     /// The running Chancery.
@@ -58,6 +60,18 @@ impl Exchange {
 
     pub(crate) fn is_told(&self) -> bool {
         self.told.load(Ordering::Relaxed)
+    }
+
+    /// Keeps what limits said, for the response.
+    pub(crate) fn keep(&self, verdict: Verdict) {
+        if !verdict.judged().is_empty() {
+            self.kept().extend(verdict.into_judged());
+        }
+    }
+
+    /// What limits said so far.
+    pub(crate) fn kept(&self) -> MutexGuard<'_, Vec<Judged>> {
+        self.limits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn of(parts: &Parts) -> Result<Arc<Self>, Problem> {

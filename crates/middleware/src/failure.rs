@@ -11,7 +11,7 @@ impl From<Failure> for Problem {
             Failure::Audit(_) => Code::AuditUnavailable,
             Failure::Keyring(error) => of_keyring(error),
             Failure::Issuer(FetchError::Busy) => Code::Overloaded,
-            Failure::Random(_) | Failure::Issuer(_) => Code::DependencyUnavailable,
+            Failure::Random(_) | Failure::Issuer(_) | Failure::Shared(_) => Code::DependencyUnavailable,
             Failure::Internal(_) => Code::Internal,
         };
         if code.status().is_server_error() { Self::failed(code, &failure) } else { Self::new(code) }

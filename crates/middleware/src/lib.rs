@@ -23,6 +23,7 @@ pub mod headers;
 mod hints;
 mod hooked;
 mod json;
+mod limited;
 mod oauth;
 mod observe;
 mod path;

@@ -17,7 +17,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use ipnet::IpNet;
 use tracing::Instrument;
 
-use crate::{Code, Exchange, Problem, client};
+use crate::{Code, Exchange, Problem, client, limited};
 
 /// The name of the header that carries the request id.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -66,10 +66,12 @@ pub(crate) async fn observe(observing: Observing, mut request: Request, next: Ne
         route,
         method,
     };
-    request.extensions_mut().insert(Arc::new(Exchange::new(observing.instance.clone(), info)));
+    let exchange = Arc::new(Exchange::new(observing.instance.clone(), info));
+    request.extensions_mut().insert(Arc::clone(&exchange));
 
     let span = tracing::info_span!("request", request_id = %id, method, route);
     let mut response = next.run(request).instrument(span.clone()).await;
+    limited::tell(&exchange, response.headers_mut());
     if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
         response.headers_mut().insert(REQUEST_ID, value);
     }

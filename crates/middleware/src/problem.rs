@@ -65,6 +65,8 @@ problems! {
     AuthzDenied = "authz.denied", FORBIDDEN, "Not allowed";
     /// Chancery's own keys take no bytes of callers.
     KeyManaged = "key.managed", FORBIDDEN, "The key is managed by Chancery";
+    /// The address is blocked, whoever calls.
+    AddressBlocked = "address.blocked", FORBIDDEN, "Requests from this address are not answered";
     /// Missing, or another tenant's: the two look the same.
     NotFound = "not_found", NOT_FOUND, "Not found";
     /// The path exists, the method does not.
@@ -121,8 +123,10 @@ problems! {
     SubjectErased = "subject.erased", GONE, "The person was erased";
     /// The same `Idempotency-Key` with another request.
     IdempotencyMismatch = "idempotency.mismatch", UNPROCESSABLE_ENTITY, "The Idempotency-Key belongs to another request";
-    /// More requests than the limit of the caller's API key.
+    /// More requests than a limit allows.
     RateLimited = "ratelimit.exceeded", TOO_MANY_REQUESTS, "Too many requests";
+    /// Failed logins cost a pause. Says nothing of whether there is such a user.
+    AccountLocked = "auth.account_locked", TOO_MANY_REQUESTS, "Too many failed logins";
     /// The log takes no event, so nothing was done.
     AuditUnavailable = "audit.unavailable", SERVICE_UNAVAILABLE, "The audit log is not available";
     /// The store was put back to an earlier state, and nobody accepted that yet.
@@ -147,6 +151,7 @@ pub struct Problem {
     bound: bool,
     retry_after: Option<u32>,
     status: Option<StatusCode>,
+    violated: Vec<String>,
 }
 
 impl Problem {
@@ -160,6 +165,7 @@ impl Problem {
             bound: false,
             retry_after: None,
             status: None,
+            violated: Vec::new(),
         }
     }
 
@@ -188,6 +194,7 @@ impl Problem {
             bound: false,
             retry_after: None,
             status: None,
+            violated: Vec::new(),
         }
     }
 
@@ -202,6 +209,13 @@ impl Problem {
     #[must_use]
     pub const fn retry_after(mut self, seconds: u32) -> Self {
         self.retry_after = Some(seconds);
+        self
+    }
+
+    /// The names of the limits that refuse; they are the operator's.
+    #[must_use]
+    pub(crate) fn violating(mut self, policies: Vec<String>) -> Self {
+        self.violated = policies;
         self
     }
 
@@ -267,6 +281,9 @@ impl IntoResponse for Problem {
             fields.insert("detail".into(), detail.unwrap_or(Cow::Borrowed(self.code.title())).into());
             if let Some(max_age) = self.max_age {
                 fields.insert("max_age".into(), max_age.into());
+            }
+            if !self.violated.is_empty() {
+                fields.insert("violated-policies".into(), self.violated.into());
             }
             if !self.faults.0.is_empty() {
                 let entries: Vec<_> = self

@@ -17,7 +17,7 @@ use tracing::Instrument;
 use crate::{
     Code, Edge, Observer, Problem,
     cors::{self, Origins},
-    headers,
+    headers, limited,
     observe::{Observing, observe},
     refusals, strict,
 };
@@ -78,6 +78,7 @@ pub fn around(router: Router, instance: Arc<Instance>, observer: Option<Arc<dyn 
     router
         .fallback(|| async { Problem::new(Code::NotFound) })
         .method_not_allowed_fallback(|| async { Problem::new(Code::MethodNotAllowed) })
+        .layer(middleware::from_fn(limited::by_address))
         .layer(middleware::from_fn(move |mut request: Request, next: Next| {
             request.extensions_mut().insert(body);
             let streams =

@@ -15,6 +15,7 @@ mod archives;
 mod audit;
 mod backups;
 mod bearers;
+mod blocks;
 mod census;
 mod certificates;
 mod csp_reports;

@@ -37,6 +37,7 @@ const FILES: &[(i64, &str, &str)] = &[
     (30, "sink_proofs", include_str!("../migrations/0030_sink_proofs.sql")),
     (34, "monthly_partitions", include_str!("../migrations/0034_monthly_partitions.sql")),
     (35, "archives", include_str!("../migrations/0035_archives.sql")),
+    (36, "ip_blocks", include_str!("../migrations/0036_ip_blocks.sql")),
     (42, "csp_reports", include_str!("../migrations/0042_csp_reports.sql")),
 ];
 

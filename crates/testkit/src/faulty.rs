@@ -18,6 +18,7 @@ use chancery_domain::audit::{
     AuditRows, AuditWrites, EventFilter, EventKind, LogHead, LoggedEvent, QueuedEvent, StoredCheckpoint,
 };
 use chancery_domain::backups::{Backup, BackupRows, BackupWrites};
+use chancery_domain::blocks::{Block, BlockRows, BlockWrites};
 use chancery_domain::census::{CensusRows, CensusWrites, Counted, OwnValue};
 use chancery_domain::certificates::{Certificate, CertificateEnd, CertificateRows, CertificateWrites};
 use chancery_domain::csp_reports::{CspReport, CspReportRows, CspReportWrites};
@@ -28,6 +29,7 @@ use chancery_domain::idempotency::{IdempotencyRows, IdempotencyWrites, Remembere
 use chancery_domain::identity_providers::{
     AudienceClaim, IdentityProvider, IdentityProviderEntry, IdentityProviderRows, IdentityProviderWrites,
 };
+use chancery_domain::ids::BlockId;
 use chancery_domain::ids::{
     ApiKeyId, ApprovalId, CertificateId, DatasetId, DatasetJobId, EventId, IdentityProviderId, KeyId, NodeId,
     OneTimeId, PasskeyId, RecipientId, SessionId, SubjectId, TokenId, UserId, WebhookDeliveryId, WebhookSecretId,
@@ -382,6 +384,15 @@ hand_on!(PasskeyWrites {
     fn rename_passkey(user: UserId, id: PasskeyId, name: &str) -> ();
     fn remove_passkey(user: UserId, id: PasskeyId) -> ();
     fn spend_challenge(challenge: &[u8; 32], expires_at: Timestamp, now: Timestamp) -> ();
+});
+hand_on!(BlockRows {
+    fn blocks(now: Timestamp, after: Option<BlockId>, limit: u32) -> Vec<Block>;
+    fn find_block(id: BlockId) -> Option<Block>;
+});
+hand_on!(BlockWrites {
+    fn insert_block(block: &Block) -> ();
+    fn remove_block(id: BlockId) -> ();
+    fn forget_blocks(now: Timestamp) -> ();
 });
 hand_on!(RevocationRows {
     fn revocations_of(token: TokenId, user: Option<UserId>) -> Vec<Revocation>;

@@ -1,6 +1,7 @@
 //! One conformance suite per port, and the fakes. Development only.
 //!
-//! - [`store_conformance!`], [`key_provider_conformance!`] and [`resident_keys_conformance!`] prove that an adapter keeps its port's contract.
+//! - [`store_conformance!`], [`key_provider_conformance!`], [`resident_keys_conformance!`], [`limiter_conformance!`] and
+//!   [`replays_conformance!`] prove that an adapter keeps its port's contract.
 //! - [`FixedClock`], [`CountingRandom`] and [`Faulty`] stand in for time, chance and bad luck.
 //! - [`authenticator`] is a browser with passkeys.
 //! - [`samples`] builds entities.
@@ -17,7 +18,9 @@ pub mod authenticator;
 mod clock;
 mod faulty;
 pub mod key_provider;
+pub mod limiter;
 mod random;
+pub mod replays;
 pub mod resident_keys;
 pub mod samples;
 pub mod store;

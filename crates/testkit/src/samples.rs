@@ -21,6 +21,7 @@ use chancery_domain::keyring::{
     AccessPolicy, BackupState, HsmLink, Key, KeyBackup, KeyCheck, KeyOrigin, KeyPurpose, KeyState, KeyType, KeyVersion,
     Managed, OwnMode, OwnWrap, ProviderKind, Revocation, RevocationReason, RootRecipient, StoredMaterial, TenantKey,
 };
+use chancery_domain::limits::LimitSettings;
 use chancery_domain::one_time::{OneTimeKind, OneTimeToken};
 use chancery_domain::passkeys::Passkey;
 use chancery_domain::roles::DefinedRole;
@@ -88,6 +89,7 @@ pub fn settings() -> Settings {
         password_cost: Cost { memory_kib: 64, passes: 1, lanes: 1 },
         legacy: None,
         api_key_per_minute: 0,
+        limits: LimitSettings::default(),
         login_400: false,
     }
 }

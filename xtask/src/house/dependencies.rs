@@ -12,7 +12,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("api", &["middleware", "domain", "crypto"]),
     (
         "chancery",
-        &["api", "middleware", "kms", "sqlite", "postgres", "sql", "datasets", "webauthn", "domain", "crypto"],
+        &["api", "middleware", "kms", "sqlite", "postgres", "sql", "datasets", "webauthn", "redis", "domain", "crypto"],
     ),
     ("crypto", &[]),
     // Applications' tables (ADR 0012): a neighbour of the stores that shares nothing with them.
@@ -23,6 +23,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("middleware", &["domain", "crypto"]),
     ("clinic-sqlx", &["sealed"]), // what an application knows of us
     ("postgres", &["sql", "domain", "crypto"]),
+    ("redis", &["domain", "crypto"]), // what nodes share; a neighbour of the stores (ADR 0029)
     ("sealed", &["kms", "domain", "crypto"]), // the rules and keys of the server, without its stores (ADR 0013)
     ("sql", &["domain", "crypto"]),
     ("sqlite", &["sql", "domain", "crypto"]),

@@ -1,6 +1,7 @@
 //! Long proofs. Two are on live tables, a rotation of the data key and the migration of a column: writers and readers press on,
 //! and `kill -9` comes at moments nobody chose. One is of revocation on two nodes.
 
+mod limits;
 mod migrate;
 mod psql;
 mod revoke;
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
+pub(crate) use limits::{Options as LimitsOptions, limits};
 pub(crate) use migrate::migrate;
 pub(crate) use revoke::{
     LIMIT_MS as REVOKED_WITHIN_MS, Options as RevokeOptions, latencies as revocation_times, revoke,

@@ -5,6 +5,7 @@ mod access;
 mod api_keys;
 mod approvals;
 mod audit;
+mod blocks;
 mod certificates;
 mod csp;
 mod datasets;

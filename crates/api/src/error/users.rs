@@ -71,6 +71,7 @@ impl ToProblem for LoginError {
     fn to_problem(self) -> Problem {
         match self {
             Self::Invalid(_) => Problem::new(Code::LoginFailed).detail("Invalid credentials"),
+            Self::Paused(seconds) => Problem::new(Code::AccountLocked).retry_after(seconds),
             Self::Hash(error) => error.to_problem(),
             Self::Failed(failure) => failure.into(),
         }

@@ -516,6 +516,13 @@ fn expectations(
     add("create_revocation", "/v1/revocations".into(), revocation, &ours.admin, Some((&ours.staff, 403)));
     add("list_revocations", "/v1/revocations".into(), None, &ours.admin, Some((&ours.staff, 403)));
     add("import_revocations", "/v1/revocations/import".into(), Some(json!({})), &ours.admin, None);
+    let block = Some(json!({"network": "198.51.100.7", "reason": "scans"}));
+    add("create_ip_block", "/v1/ip-blocks".into(), block, admin, Some((platform_auditor, 403)));
+    add("list_ip_blocks", "/v1/ip-blocks".into(), None, admin, Some((platform_auditor, 403)));
+    let counted = || Some(json!({"user_id": mine.user}));
+    add("check_limits", "/v1/ratelimit/check".into(), counted(), &ours.admin, Some((&ours.staff, 403)));
+    add("reset_limits", "/v1/ratelimit/reset".into(), counted(), &ours.admin, Some((&ours.staff, 403)));
+    add("delete_ip_block", format!("/v1/ip-blocks/blk_{ulid}"), None, admin, Some((platform_auditor, 403)));
     add("create_api_key", "/v1/api-keys".into(), new_key(), &ours.admin, Some((&ours.staff, 403)));
     add("list_api_keys", "/v1/api-keys".into(), None, &ours.admin, Some((&ours.staff, 403)));
     add("revoke_api_key", format!("/v1/api-keys/{}/revoke", mine.api_key), None, &ours.admin, Some((&ours.staff, 403)));

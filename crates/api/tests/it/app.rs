@@ -268,7 +268,13 @@ impl TestApp {
 
     /// On SQLite, with the rules of production.
     pub(crate) async fn production() -> Self {
-        let settings = Settings { environment: Environment::Production, ..settings() };
+        Self::production_with(|_| ()).await
+    }
+
+    /// On SQLite, with the rules of production and other settings.
+    pub(crate) async fn production_with(change: impl FnOnce(&mut Settings)) -> Self {
+        let mut settings = Settings { environment: Environment::Production, ..settings() };
+        change(&mut settings);
         Self::made(Backend::sqlite().await, |_| (), settings).await
     }
 

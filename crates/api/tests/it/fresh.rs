@@ -19,6 +19,7 @@ use crate::{
 const ASKS_NOT: &[(&str, &str)] = &[
     // Stopping somebody or something is not put off; letting it go on again asks.
     ("cancel_approval", "takes back what was asked for"),
+    ("create_ip_block", "stops an address"),
     ("create_revocation", "ends tokens and sessions"),
     ("delete_role", "takes away a role that nobody holds"),
     ("deny_approval", "nothing happens then"),
@@ -41,6 +42,7 @@ const ASKS_NOT: &[(&str, &str)] = &[
     ("reauthenticate_with_passkey", "is the proof"),
     ("confirm_totp", "takes a code of the secret that `begin_totp` showed, which asks"),
     // What changes nothing that counts.
+    ("check_limits", "reads"),
     ("explain_access", "reads"),
     ("export_key", "refuses everybody"),
     ("rename_passkey", "a name for its owner's eyes"),

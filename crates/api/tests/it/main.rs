@@ -44,6 +44,7 @@ mod keys;
 mod layers;
 mod leases;
 mod legacy_tokens;
+mod limits;
 mod login_times;
 mod memory;
 mod metrics;

@@ -6,9 +6,10 @@ use anyhow::{Context as _, Result, bail};
 use chancery_api::Metrics;
 use chancery_datasets::Tables;
 use chancery_domain::{
-    Instance,
+    Instance, blocks,
     instance::{Deployment, Ports, Settings},
     keyring::root,
+    limits,
 };
 use chancery_kms::private_file;
 use chancery_middleware::Limits;
@@ -25,6 +26,7 @@ use crate::{
     jobs::Jobs,
     pins,
     server::{self, Door, Running},
+    shared::Shared,
     sinks, telemetry,
     tls::{Tls, redirect},
     url_files::UrlFolder,
@@ -105,11 +107,13 @@ impl Server {
         metrics.watch_log(telemetry::removed);
         let timed = Stores { store: metrics.timed(Arc::clone(&stores.store)), ..stores.clone() };
         let settings = Settings { legacy: wiring::legacy(&config)?, ..wiring::settings(&config) };
-        let instance = open(&config, &timed, &providers, settings).await?;
+        let (instance, shared) = open(&config, &timed, &providers, settings).await?;
+        blocks::load(&instance).await.context("the store does not give the blocked addresses")?;
         instance.feed_sinks(sinks::open(&config, &instance, &timed).await?);
         instance.keep_archives_at(archives::open(&config).await?);
+        limits::tell_if_off(&instance).await.context("the log does not take that limits are off")?;
         let sender = Arc::new(HttpSender::new(&config.webhooks)?);
-        let router = chancery_api::router(Arc::clone(&instance), Arc::clone(&metrics), limits(&config));
+        let router = chancery_api::router(Arc::clone(&instance), Arc::clone(&metrics), layers(&config));
         let tls = config.tls.clone().map(Tls::open).transpose()?;
         let api = server::listen_in(tls.clone(), Door::api(config.listen), router).await?;
         let redirect = match config.redirect_listen {
@@ -119,7 +123,7 @@ impl Server {
         let follower = tls.as_ref().map(Tls::follow);
         let metrics_router = chancery_api::metrics_router(Arc::clone(&metrics));
         let metrics_at = server::listen(Door::metrics(config.metrics_listen), metrics_router).await?;
-        let jobs = Jobs::start(&instance, &timed, &metrics, &config, sender);
+        let jobs = Jobs::start(&instance, &timed, &metrics, &config, sender, shared);
         tracing::info!(address = %metrics_at.address(), "Metrics are at http://{}/metrics", metrics_at.address());
         tracing::info!(address = %api.address(), environment = config.environment.as_str(), "Ready");
         Ok(Self { api, redirect, follower, metrics: metrics_at, jobs, stores: timed, config, providers })
@@ -143,8 +147,8 @@ impl Server {
     pub async fn beside(&self, change: impl FnOnce(&mut Settings)) -> Result<Running> {
         let mut settings = wiring::settings(&self.config);
         change(&mut settings);
-        let instance = open(&self.config, &self.stores, &self.providers, settings).await?;
-        let router = chancery_api::router(instance, Metrics::new(), limits(&self.config));
+        let (instance, _) = open(&self.config, &self.stores, &self.providers, settings).await?;
+        let router = chancery_api::router(instance, Metrics::new(), layers(&self.config));
         server::listen(Door::api(std::net::SocketAddr::from(([127, 0, 0, 1], 0))), router).await
     }
 
@@ -166,11 +170,16 @@ impl Server {
     }
 }
 
-fn limits(config: &Config) -> Limits {
+fn layers(config: &Config) -> Limits {
     Limits { trusted_proxies: config.trusted_proxies.clone(), edge: config.edge.clone(), ..Limits::default() }
 }
 
-async fn open(config: &Config, stores: &Stores, providers: &Providers, settings: Settings) -> Result<Arc<Instance>> {
+async fn open(
+    config: &Config,
+    stores: &Stores,
+    providers: &Providers,
+    settings: Settings,
+) -> Result<(Arc<Instance>, Option<Arc<Shared>>)> {
     let tables = Arc::new(Tables::new(Arc::new(UrlFolder(config.datasets_folder.clone()))));
     let documents = Arc::new(IssuerDocuments::new(&config.issuers)?);
     let ports = Ports { tables, documents, ..stores.ports(providers) };
@@ -181,7 +190,8 @@ async fn open(config: &Config, stores: &Stores, providers: &Providers, settings:
     if let Some(verifier) = wiring::passkeys(config)? {
         instance.offer_passkeys(verifier);
     }
-    Ok(instance)
+    let shared = Shared::open(config, &instance).await?;
+    Ok((instance, shared))
 }
 
 /// Folders that the first start of development makes. In production a missing one is a mistake.

@@ -17,6 +17,9 @@ pub(super) fn check(config: &Config) -> Findings {
     profile(config, &mut findings);
     exposure(config, &mut findings);
     key_file(config, &mut findings);
+    if let Some(redis) = &config.redis {
+        super::redis::check(redis, config.is_dev(), &mut findings);
+    }
     if let StoreConfig::Postgres(address) = &config.store {
         postgres(config, address, &mut findings);
     }

@@ -13,6 +13,7 @@ use chancery_domain::{
     Timestamp,
     instance::{Deployment, Environment, TenantMismatch},
     legacy_tokens::{LegacyTokens, MAX_DAYS},
+    limits::LimitSettings,
     tokens::TokenAlgorithm,
 };
 use chancery_middleware::{Edge, headers::Preset};
@@ -25,9 +26,11 @@ mod cors;
 mod entry;
 mod findings;
 mod headers;
+mod limits;
 mod passkeys;
 mod providers;
 mod reach;
+mod redis;
 mod secret;
 mod security_txt;
 mod sinks;
@@ -42,6 +45,7 @@ pub(crate) use checks::is_default_password;
 pub use findings::{Finding, Findings, Refused};
 pub use passkeys::PasskeyConfig;
 pub use providers::{Place, ProviderConfig};
+pub use redis::RedisConfig;
 pub use secret::SecretFrom;
 pub use sinks::{BucketPlace, Encryption, HttpPlace, SinkConfig, SinkPlace};
 pub use source::KEYS;
@@ -140,6 +144,10 @@ pub struct Config {
     pub password_cost: Cost,
     /// How often an API key without a limit of its own may be used in a minute; without end if 0.
     pub api_key_per_minute: u32,
+    /// How often other things may be done.
+    pub limits: LimitSettings,
+    /// Redis, where nodes share one.
+    pub redis: Option<RedisConfig>,
     /// Whether a refused login answers 400, as older versions did, and not 401.
     pub login_400: bool,
     /// Passkeys, if they are offered.
@@ -270,6 +278,8 @@ impl Config {
                 0..=1_000_000,
                 findings,
             ),
+            redis: redis::read(settings, lenient(environment), findings),
+            limits: limits::read(settings, lenient(environment), findings),
             login_400: text::flag(settings, "compat.login_400", findings),
             edge,
             header_profile,

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use super::{archives, findings::Findings, headers, providers, sinks};
+use super::{archives, findings::Findings, headers, limits, providers, sinks};
 
 /// What the names of our own environment variables begin with.
 const PREFIX: &str = "CHANCERY__";
@@ -61,6 +61,24 @@ pub const KEYS: &[&str] = &[
     "passwords.passes",
     "passwords.lanes",
     "api_keys.per_minute",
+    "redis.url",
+    "redis.username",
+    "redis.password",
+    "redis.password_file",
+    "redis.ca_file",
+    "redis.nodes",
+    "redis.timeout_ms",
+    "limits.enabled",
+    "limits.lockouts",
+    "limits.block_after",
+    "limits.block_seconds",
+    "limits.address",
+    "limits.account",
+    "limits.tenant",
+    "limits.login",
+    "limits.registration",
+    "limits.second_factor",
+    "limits.password",
     "compat.login_400",
     "passkeys.rp_id",
     "passkeys.name",
@@ -144,6 +162,8 @@ const ALIASES: &[(&str, &str)] = &[
     ("DATABASE_URL", "store.url"),
     ("DB_ENCRYPTION_KEY_PATH", "kms.local.key_file"),
     ("ACCESS_TOKEN_EXPIRE_MINUTES", "tokens.access_minutes"),
+    ("REDIS_URL", "redis.url"),
+    ("REDIS_PASSWORD", "redis.password"),
 ];
 
 /// A value as text, and where it came from.
@@ -163,7 +183,7 @@ pub(super) type Tables = BTreeMap<usize, (toml::Table, String)>;
 pub(super) struct Settings(BTreeMap<&'static str, Setting>, BTreeMap<&'static str, Tables>);
 
 /// The lists of tables there are.
-const TABLES: [&str; 4] = [providers::LIST, sinks::LIST, archives::LIST, headers::LIST];
+const TABLES: [&str; 5] = [providers::LIST, sinks::LIST, archives::LIST, headers::LIST, limits::LIST];
 
 impl Settings {
     /// The setting of `key`, if anything set it.

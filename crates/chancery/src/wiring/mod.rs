@@ -143,6 +143,7 @@ pub fn settings(config: &Config) -> Settings {
         lease_memory_mib: config.lease_memory_mib,
         password_cost: config.password_cost,
         api_key_per_minute: config.api_key_per_minute,
+        limits: config.limits.clone(),
         login_400: config.login_400,
         legacy: None,
     }

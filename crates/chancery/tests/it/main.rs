@@ -29,6 +29,7 @@ mod production;
 mod providers;
 mod purge;
 mod recover;
+mod redis;
 mod roots;
 mod scrub;
 mod sealing;

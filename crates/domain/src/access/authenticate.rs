@@ -76,12 +76,24 @@ struct Known {
 pub struct CallerCache {
     known: RwLock<HashMap<[u8; 32], Known>>,
     epoch: AtomicU64,
+    revoked: tokio::sync::Notify,
     lanes: [tokio::sync::Mutex<()>; 16],
 }
 
 impl CallerCache {
-    /// Looks every credential up again from here on: something was revoked.
+    /// Looks every credential up again from here on: something was revoked on this node, and others are to be told.
     pub(crate) fn forget_all(&self) {
+        self.forget_here();
+        self.revoked.notify_one();
+    }
+
+    /// Ends when something was revoked on this node since the last time.
+    pub(crate) async fn revoked(&self) {
+        self.revoked.notified().await;
+    }
+
+    /// Looks every credential up again from here on.
+    pub(crate) fn forget_here(&self) {
         let mut known = self.known.write().unwrap_or_else(|poison| poison.into_inner());
         self.epoch.fetch_add(1, Ordering::AcqRel);
         known.clear();

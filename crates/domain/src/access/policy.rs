@@ -17,6 +17,8 @@ codes! {
         TenantsBootstrap = "tenants.bootstrap",
         /// Read certificates and the audit log of another tenant by its path.
         CrossTenantRead = "cross_tenant.read",
+        /// Block and unblock addresses for all tenants, and see which are blocked.
+        AddressesBlock = "addresses.block",
         /// Make users.
         UsersCreate = "users.create",
         /// See users, their e-mail and names.
@@ -154,6 +156,7 @@ impl Role {
                 P::TenantsSuspend,
                 P::TenantsErase,
                 P::TenantsBootstrap,
+                P::AddressesBlock,
                 P::UsersCreate,
                 P::UsersRead,
                 P::UsersUpdate,

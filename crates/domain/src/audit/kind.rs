@@ -353,6 +353,20 @@ codes! {
         AccessRefused = "access.refused",
         /// Strangers were refused, so many in a minute.
         AccessRefusedAnonymous = "access.refused_anonymous",
+        /// Requests from a network are not answered any more.
+        AddressBlocked = "address.blocked",
+        /// They are answered again.
+        AddressUnblocked = "address.unblocked",
+        /// Blocked networks were read.
+        BlockRead = "address.blocks_read",
+        /// Somebody was refused by a limit, so many times in a minute.
+        LimitExceeded = "limits.exceeded",
+        /// What was counted of somebody was read.
+        LimitsRead = "limits.read",
+        /// What was counted of somebody was forgotten: they may go on.
+        LimitsReset = "limits.reset",
+        /// A server started in production with all limits switched off.
+        LimitsDisabled = "limits.disabled",
         /// A request brought credentials of two callers.
         CredentialConflict = "credential.conflict",
         /// A request named another tenant than its credential's.
@@ -409,6 +423,7 @@ impl EventKind {
             | Self::WebhookSecretAdded
             | Self::WebhookSubscribed
             | Self::WebhookReceived
+            | Self::AddressBlocked
             | Self::CertificateIssued => Action::Create,
             Self::SubjectErased | Self::RoleDeleted | Self::IdentityProviderDeleted => Action::Delete,
             Self::WebhookSourceDeleted | Self::WebhookUnsubscribed => Action::Delete,
@@ -435,6 +450,8 @@ impl EventKind {
             | Self::ApprovalRead
             | Self::AuditRead
             | Self::AuditExported
+            | Self::BlockRead
+            | Self::LimitsRead
             | Self::SinkRead => Action::Read,
             Self::FactorRemoved | Self::FactorReset | Self::UserDeleted => Action::Delete,
             Self::RootRecipientRemoved | Self::RootRetired | Self::TenantKeyDestroyed => Action::Delete,
@@ -496,6 +513,7 @@ impl EventKind {
             | Self::SinkSkipped
             | Self::RetentionChanged
             | Self::HoldLifted
+            | Self::LimitsReset
             | Self::RecordResealed => Action::Update,
             Self::KeyCopyRemoved
             | Self::KeyDeletionDone
@@ -504,6 +522,7 @@ impl EventKind {
             | Self::PurgeOrdered
             | Self::PurgeEnded
             | Self::MonthDropped
+            | Self::AddressUnblocked
             | Self::DatasetRemoved => Action::Delete,
             Self::UserLoggedIn
             | Self::UserChallenged
@@ -548,6 +567,8 @@ impl EventKind {
             | Self::WebhookRedriven
             | Self::AccessRefused
             | Self::AccessRefusedAnonymous
+            | Self::LimitExceeded
+            | Self::LimitsDisabled
             | Self::CredentialConflict
             | Self::TenantMismatch => Action::Execute,
         }

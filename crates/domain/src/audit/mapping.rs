@@ -358,8 +358,11 @@ impl EventKind {
             Self::PurgeEnded | Self::MonthDropped => (Topic::Log, Low, false),
             Self::AuditArchived => (Topic::Export, Low, false),
 
-            Self::AccessRefused | Self::AccessRefusedAnonymous => (Topic::Alert, Medium, true),
-            Self::CredentialConflict | Self::TenantMismatch => (Topic::Alert, High, true),
+            Self::AccessRefused | Self::AccessRefusedAnonymous | Self::LimitExceeded => (Topic::Alert, Medium, true),
+            Self::AddressBlocked | Self::AddressUnblocked => (Topic::System, Medium, true),
+            Self::BlockRead | Self::LimitsRead => (Topic::Log, Info, false),
+            Self::LimitsReset => (Topic::System, Medium, true),
+            Self::CredentialConflict | Self::TenantMismatch | Self::LimitsDisabled => (Topic::Alert, High, true),
         }
     }
 }
@@ -392,6 +395,7 @@ mod tests {
             EventKind::TokenRevoked,
             EventKind::SessionReused,
             EventKind::SinkSkipped,
+            EventKind::LimitsDisabled,
         ] {
             assert!(kind.is_security(), "{kind}");
             assert!(kind.mapping().severity >= Severity::Medium, "{kind}");

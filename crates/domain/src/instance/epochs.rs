@@ -31,6 +31,22 @@ impl Instance {
         self.follow(&mut followed).await
     }
 
+    /// Ends when something was revoked on this node since the last time: then others may be told at once, and need not wait until they
+    /// look (design §9). A node that nobody tells looks every 250 ms.
+    pub async fn revoked(&self) {
+        self.callers.revoked().await;
+    }
+
+    /// Another node said that something was revoked there: nothing that was looked up before is taken for granted.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn hear_of_revocation(&self) -> Result<(), StoreError> {
+        self.callers.forget_here();
+        self.follow_epochs().await
+    }
+
     /// As [`Self::follow_epochs`], if nobody did within the time that a node may go on without.
     pub(super) async fn keep_following(&self) -> Result<(), StoreError> {
         if self.is_current() {
@@ -53,7 +69,7 @@ impl Instance {
             // What was looked up before the first mark may have changed unseen.
             None => {
                 self.leases.end_all();
-                self.callers.forget_all();
+                self.callers.forget_here();
             }
             Some(followed) => {
                 for (tenant, epoch) in &epochs.of {
@@ -61,7 +77,7 @@ impl Instance {
                 }
                 // A change may be told of twice.
                 if epochs.of.iter().any(|(tenant, epoch)| followed.told.get(tenant) != Some(epoch)) {
-                    self.callers.forget_all();
+                    self.callers.forget_here();
                 }
             }
         }

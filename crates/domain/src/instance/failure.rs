@@ -22,6 +22,9 @@ pub enum Failure {
     /// An identity provider's keys could not be had.
     #[error("the issuer's keys could not be had")]
     Issuer(#[source] FetchError),
+    /// What nodes share does not answer, and nothing may go on without it.
+    #[error("what nodes share does not answer")]
+    Shared(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Something that cannot happen did; says where.
     #[error("internal: {0}")]
     Internal(&'static str),

@@ -15,6 +15,7 @@ use crate::{
         Appender, archives::ArchiveStore, counters::Counters, failures::OpenFailures, guard::Guard,
         refusals::AnonymousCounts, screen::Suspected, sinks::AuditSink,
     },
+    blocks::Blocks,
     csp_reports::Reports,
     datasets::DatasetTables,
     identity_providers::KeySets,
@@ -23,9 +24,11 @@ use crate::{
         KeyDestination, KeyProvider, KeyUses, Leases, OwnProvider, PlatformRoot, RootError, habits::Habits,
         resident::ResidentKeys,
     },
-    limits::{KeyLimits, Limiter, LocalLimiter},
+    limits::{KeyLimits, LimitCounts, Limiter, LocalLimiter, Violations},
+    lockouts::{Ladders, LocalLadders},
     passkeys::PasskeyVerifier,
     passwords::PasswordQueue,
+    replays::{LocalReplays, Replays},
     store::{Directory, Store},
     tenants::TenantState,
     time::Timestamp,
@@ -78,6 +81,12 @@ pub struct Instance {
     pub(crate) key_limits: KeyLimits,
     limiter: OnceLock<Arc<dyn Limiter>>,
     local_limiter: LocalLimiter,
+    pub(crate) limit_counts: LimitCounts,
+    blocks: Blocks,
+    pub(crate) violations: Violations,
+    replays: OnceLock<Arc<dyn Replays>>,
+    local_ladders: LocalLadders,
+    local_replays: LocalReplays,
     pub(crate) key_uses: KeyUses,
     due_datasets: Mutex<BTreeSet<TenantId>>,
     due_webhooks: Mutex<BTreeSet<TenantId>>,
@@ -133,6 +142,12 @@ impl Instance {
             key_limits: KeyLimits::default(),
             limiter: OnceLock::new(),
             local_limiter: LocalLimiter::default(),
+            limit_counts: LimitCounts::default(),
+            blocks: Blocks::default(),
+            violations: Violations::default(),
+            replays: OnceLock::new(),
+            local_ladders: LocalLadders::default(),
+            local_replays: LocalReplays::default(),
             key_uses: KeyUses::default(),
             due_datasets: Mutex::default(),
             due_webhooks: Mutex::default(),
@@ -268,11 +283,44 @@ impl Instance {
         let _ = self.limiter.set(limiter);
     }
 
+    /// Who counts against limits in this process alone.
+    pub(crate) fn local_limiter(&self) -> &LocalLimiter {
+        &self.local_limiter
+    }
+
     /// Who counts against limits.
     pub(crate) fn limiter(&self) -> &dyn Limiter {
         match self.limiter.get() {
             Some(limiter) => &**limiter,
             None => &self.local_limiter,
+        }
+    }
+
+    /// Addresses whose requests are not answered, as this node knows them.
+    pub fn blocks(&self) -> &Blocks {
+        &self.blocks
+    }
+
+    /// How often limits were nearly reached, and reached.
+    pub fn limit_counts(&self) -> &LimitCounts {
+        &self.limit_counts
+    }
+
+    /// Says who remembers what must not count twice; once, before the instance is used. Without, each node remembers for itself.
+    pub fn remember_with(&self, replays: Arc<dyn Replays>) {
+        let _ = self.replays.set(replays);
+    }
+
+    /// Who counts failed logins.
+    pub(crate) fn ladders(&self) -> &dyn Ladders {
+        &self.local_ladders
+    }
+
+    /// Who remembers what must not count twice.
+    pub fn replays(&self) -> &dyn Replays {
+        match self.replays.get() {
+            Some(replays) => &**replays,
+            None => &self.local_replays,
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chancery_crypto::password;
 
-use crate::{legacy_tokens::LegacyKey, tokens::TokenAlgorithm};
+use crate::{legacy_tokens::LegacyKey, limits::LimitSettings, tokens::TokenAlgorithm};
 
 codes! {
     /// Where an instance runs. Keys of one environment do not open in another.
@@ -77,6 +77,8 @@ pub struct Settings {
     pub legacy: Option<Arc<LegacyKey>>,
     /// How often an API key without a limit of its own may be used in a minute; without end if 0.
     pub api_key_per_minute: u32,
+    /// How often other things may be done.
+    pub limits: LimitSettings,
     /// Whether a refused login answers 400, as older versions did, and not 401.
     pub login_400: bool,
 }

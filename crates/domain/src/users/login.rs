@@ -9,6 +9,8 @@ use crate::{
     factors::{self, SecondFactor},
     ids::TenantId,
     instance::{Failure, fails},
+    limits::CountedSubject,
+    lockouts::{self, Try},
     passwords::{HashError, Password},
     sessions::{self, Amr, Authentication, Person, SessionTokens},
     store::{StoreError, TenantEntry, Tx},
@@ -30,6 +32,9 @@ pub enum LoginError {
     /// Unknown tenant, unknown user, wrong password, disabled: nobody is told which.
     #[error("invalid credentials: {0}")]
     Invalid(&'static str),
+    /// Too many failed before: not heard for so many seconds. Says nothing of whether there is such a user.
+    #[error("failed logins cost a pause of {0} s")]
+    Paused(u32),
     /// Too many logins at once.
     #[error(transparent)]
     Hash(#[from] HashError),
@@ -56,13 +61,25 @@ pub async fn login(
     let entry = directory_entry(instance, tenant).await?;
     // Without a tenant the platform's rows are asked for a name that nobody has: the same work.
     let home = entry.as_ref().map_or(TenantId::PLATFORM, |entry| entry.id);
-    let user = find(instance, home, username).await?.filter(|user| user.state == UserState::Active && entry.is_some());
+    let found = find(instance, home, username).await?;
+    let account = lockouts::account_of(found.as_ref().map(|user| user.id), username);
+    let tried = begin(instance, request, home, account).await?;
+    let user = found.filter(|user| user.state == UserState::Active && entry.is_some());
     let stored = user.as_ref().and_then(|user| user.password_hash.clone());
-    let checked = instance.passwords.verify(&password, stored).await?;
+    let checked = match (instance.passwords.verify(&password, stored).await, &tried) {
+        (Err(error), Some(tried)) => {
+            tried.undone(instance).await?;
+            return Err(error.into());
+        }
+        (checked, _) => checked?,
+    };
     let (Some(entry), Some(user), true) = (entry, user, checked.matched) else {
         tracing::info!("Refused a login");
         return Err(LoginError::Invalid("no match"));
     };
+    if let Some(tried) = tried {
+        tried.succeeded(instance).await?;
+    }
     let better = match checked.outdated {
         true => Some(instance.passwords.hash(password, instance.random()).await?),
         false => None,
@@ -76,6 +93,20 @@ pub async fn login(
     let person = Person { tenant: entry.id, slug: &entry.slug, user: &user };
     let tokens = sessions::open(instance, request, person, authentication, better.as_deref()).await;
     Ok(LoginOutcome::Session(Box::new(tokens.map_err(overtaken)?)))
+}
+
+/// Counts the try as failed until it succeeds.
+async fn begin(
+    instance: &Instance,
+    request: &RequestInfo,
+    tenant: TenantId,
+    account: CountedSubject,
+) -> Result<Option<Try>, LoginError> {
+    let settings = &instance.settings().limits;
+    if !(settings.enabled && settings.lockouts) {
+        return Ok(None);
+    }
+    lockouts::begin(instance, request, tenant, account).await?.map(Some).map_err(LoginError::Paused)
 }
 
 /// Whoever was changed while its password was compared is not logged in with it.

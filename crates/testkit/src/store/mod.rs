@@ -12,6 +12,7 @@ pub mod archives;
 pub mod audit;
 pub mod backups;
 pub mod bearers;
+pub mod blocks;
 pub mod census;
 pub mod certificates;
 pub mod csp_reports;
@@ -90,6 +91,9 @@ macro_rules! store_conformance {
             revocations: [
                 what_stands_against_a_token_is_found, another_tenant_does_not_see_it, a_later_moment_reaches_further,
                 what_expired_is_forgotten, what_stands_is_listed, a_foreign_token_is_found,
+            ],
+            blocks: [
+                blocks_are_listed_until_they_expire, a_network_is_blocked_once, one_is_taken_away, another_tenant_does_not_see_it,
             ],
             bearers: [
                 everything_that_may_stop_a_token_is_seen, a_programs_key_is_seen, what_is_not_there_is_not_seen,
@@ -275,6 +279,7 @@ mod tests {
             ("sessions", include_str!("sessions.rs")),
             ("revocations", include_str!("revocations.rs")),
             ("api_keys", include_str!("api_keys.rs")),
+            ("blocks", include_str!("blocks.rs")),
             ("identity_providers", include_str!("identity_providers.rs")),
             ("keys", include_str!("keys.rs")),
             ("fields", include_str!("fields.rs")),

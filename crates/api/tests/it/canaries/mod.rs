@@ -54,6 +54,7 @@ const KEPT: &[Kept] = &[
     ("create_webhook_subscription", "/name", Form::Said, "what a receiver of events is called"),
     ("update_webhook_subscription", "/name", Form::Said, "what a receiver of events is called"),
     ("create_revocation", "/reason", Form::Said, "why a token ended, for whoever lists what ended"),
+    ("create_ip_block", "/reason", Form::Said, "why an address is blocked, for whoever lists what is"),
     ("place_legal_hold", "{name}", Form::Slug, "what a hold is called"),
     ("define_role", "{name}", Form::Slug, "what a role is called"),
     ("define_role", "/description", Form::Said, "what a role is for"),

@@ -1,0 +1,232 @@
+//! Counts requests: by address, by caller, by the name of a limit.
+
+use std::{net::IpAddr, sync::Arc};
+
+use super::{
+    Answer, Ask, CountedSubject, Limit, LimitEvent, Per, Policy, Rule, Together, subject_of, violations::Whom,
+};
+use crate::{
+    Instance, TenantId,
+    access::{Caller, RequestInfo, Subject},
+    ids::ApiKeyId,
+    instance::Failure,
+};
+
+/// A limit that was asked, and what it said.
+#[derive(Debug, Clone)]
+pub struct Judged {
+    /// Which policy.
+    pub policy: Arc<Policy>,
+    /// Its limit for this subject.
+    pub limit: Limit,
+    /// What came of it.
+    pub answer: Answer,
+}
+
+/// What all limits that hold for a request say.
+#[derive(Debug, Clone, Default)]
+pub struct Verdict(Vec<Judged>);
+
+impl Verdict {
+    /// Each of them.
+    pub fn judged(&self) -> &[Judged] {
+        &self.0
+    }
+
+    /// Each of them, to keep.
+    pub fn into_judged(self) -> Vec<Judged> {
+        self.0
+    }
+
+    /// In how many seconds another try is worth it, if the request is refused; at least one.
+    pub fn retry_after(&self) -> Option<u32> {
+        let waits = self.violated().map(|judged| judged.answer.retry_ms.div_ceil(1_000).max(1));
+        waits.max().map(|seconds| u32::try_from(seconds).unwrap_or(u32::MAX))
+    }
+
+    /// The limits that refuse.
+    pub fn violated(&self) -> impl Iterator<Item = &Judged> {
+        self.0.iter().filter(|judged| !judged.answer.allowed && !judged.policy.shadow)
+    }
+}
+
+/// A question with the policy that it holds on to.
+struct Question {
+    policy: Arc<Policy>,
+    per: Per,
+    limit: Limit,
+    of: CountedSubject,
+}
+
+impl Question {
+    fn of(rule: &Rule, of: CountedSubject) -> Self {
+        Self { policy: Arc::clone(&rule.policy), per: rule.per, limit: rule.policy.limit, of }
+    }
+}
+
+/// Counts a request by its address, before anybody asks who it is.
+///
+/// # Errors
+///
+/// [`Failure`] if the counts do not answer and a limit lets nobody through without them.
+pub async fn count_address(instance: &Instance, request: &RequestInfo) -> Result<Verdict, Failure> {
+    let settings = &instance.settings().limits;
+    if !settings.enabled {
+        return Ok(Verdict::default());
+    }
+    let mut rules = settings.of(Per::Address, request).peekable();
+    if rules.peek().is_none() {
+        return Ok(Verdict::default());
+    }
+    let of = subject(instance, request).await?;
+    ask(instance, &of, rules.map(|rule| Question::of(rule, of)).collect(), request, None).await
+}
+
+/// Counts a request by its caller: its API key, its account, its tenant.
+///
+/// # Errors
+///
+/// [`Failure`] if the counts do not answer and a limit lets nobody through without them.
+pub async fn count_caller(instance: &Instance, caller: &Caller, request: &RequestInfo) -> Result<Verdict, Failure> {
+    let settings = &instance.settings().limits;
+    if !settings.enabled {
+        return Ok(Verdict::default());
+    }
+    let mut questions = Vec::new();
+    if let Some(key) = caller.api_key() {
+        let count = instance.key_limits.of(key).unwrap_or(instance.settings().api_key_per_minute);
+        if count > 0 {
+            let policy = Arc::clone(&settings.api_key);
+            questions.push(Question {
+                policy,
+                per: Per::ApiKey,
+                limit: Limit { count, seconds: 60 },
+                of: key.to_bytes(),
+            });
+        }
+    }
+    for per in [Per::ApiKey, Per::Account, Per::Tenant] {
+        if let Some(of) = counted(caller, per) {
+            questions.extend(settings.of(per, request).map(|rule| Question::of(rule, of)));
+        }
+    }
+    ask(instance, &caller.tenant().to_bytes(), questions, request, Some(caller)).await
+}
+
+/// Counts a request by limits that something names, such as a route of the gateway: those of an address without a caller, the others
+/// with one. Names that are no limit's count nothing: whoever takes them from a configuration checks them there.
+///
+/// # Errors
+///
+/// [`Failure`] if the counts do not answer and a limit lets nobody through without them.
+pub async fn count_named(
+    instance: &Instance,
+    names: &[String],
+    request: &RequestInfo,
+    caller: Option<&Caller>,
+) -> Result<Verdict, Failure> {
+    let settings = &instance.settings().limits;
+    if !settings.enabled || names.is_empty() {
+        return Ok(Verdict::default());
+    }
+    let rules = names.iter().filter_map(|name| settings.named(name));
+    match caller {
+        None => {
+            let of = subject(instance, request).await?;
+            let questions = rules.filter(|rule| rule.per == Per::Address).map(|rule| Question::of(rule, of));
+            ask(instance, &of, questions.collect(), request, None).await
+        }
+        Some(caller) => {
+            let questions = rules.filter_map(|rule| Some(Question::of(rule, counted(caller, rule.per)?)));
+            ask(instance, &caller.tenant().to_bytes(), questions.collect(), request, Some(caller)).await
+        }
+    }
+}
+
+/// What stands for the address of a request. Where counts leave this process it is a MAC of it under a key of the platform's: a
+/// pepper, which derives from the root and is the same on every node.
+async fn subject(instance: &Instance, request: &RequestInfo) -> Result<CountedSubject, Failure> {
+    subject_at(instance, request.address).await
+}
+
+pub(super) async fn subject_at(instance: &Instance, address: Option<IpAddr>) -> Result<CountedSubject, Failure> {
+    let plain = subject_of(address);
+    if !instance.limiter().is_shared() {
+        return Ok(plain);
+    }
+    let root = instance.leased_root().await?;
+    let (_, pepper) = root.pepper();
+    let mac = pepper.mac(&[b"chancery/limit-address/1", &plain]);
+    let mut of = CountedSubject::default();
+    of.iter_mut().zip(mac).for_each(|(slot, byte)| *slot = byte);
+    Ok(of)
+}
+
+/// Whom a limit of this kind counts of a caller.
+fn counted(caller: &Caller, per: Per) -> Option<CountedSubject> {
+    match (per, caller.subject()) {
+        (Per::Address, _) => None,
+        (Per::Tenant, _) => Some(caller.tenant().to_bytes()),
+        (Per::ApiKey, _) => caller.api_key().map(|key| key.to_bytes()),
+        (Per::Account, Subject::User(id)) => Some(id.to_bytes()),
+        (Per::Account, Subject::External(id)) => Some(id.to_bytes()),
+        (Per::Account, Subject::ApiKey(_) | Subject::System) => None,
+    }
+}
+
+async fn ask(
+    instance: &Instance,
+    together: &Together,
+    questions: Vec<Question>,
+    request: &RequestInfo,
+    caller: Option<&Caller>,
+) -> Result<Verdict, Failure> {
+    if questions.is_empty() {
+        return Ok(Verdict::default());
+    }
+    let asks: Vec<Ask<'_>> =
+        questions.iter().map(|one| Ask { policy: &one.policy, limit: one.limit, of: one.of, cost: 1 }).collect();
+    let answers = instance.limiter().take(together, &asks, instance.now()).await?;
+    if answers.len() != asks.len() {
+        return Err(Failure::Internal("answers of the counts"));
+    }
+    drop(asks);
+    for (question, answer) in questions.iter().zip(&answers) {
+        let event = match (answer.allowed, question.policy.shadow) {
+            (false, true) => LimitEvent::Watched,
+            (false, false) => LimitEvent::Refused,
+            (true, _) if u64::from(answer.remaining) * 5 > u64::from(answer.limit) => continue,
+            (true, _) => LimitEvent::Near,
+        };
+        instance.limit_counts.note(question.policy.name(), event);
+        if event == LimitEvent::Refused {
+            violated(instance, together, question, request, caller);
+        }
+    }
+    let judged = questions.into_iter().zip(answers);
+    Ok(Verdict(judged.map(|(Question { policy, limit, .. }, answer)| Judged { policy, limit, answer }).collect()))
+}
+
+/// Notes who was refused, for the log; and an address that is refused again and again, for a block.
+fn violated(
+    instance: &Instance,
+    together: &Together,
+    question: &Question,
+    request: &RequestInfo,
+    caller: Option<&Caller>,
+) {
+    let whom = match (question.per, caller) {
+        (Per::Address, _) | (_, None) => Whom::Address(request.address),
+        (Per::ApiKey, Some(_)) => Whom::Known("api_key", ApiKeyId::from_bytes(question.of).to_string()),
+        (Per::Account, Some(caller)) => Whom::Known("user", caller.subject().to_string()),
+        (Per::Tenant, Some(caller)) => Whom::Known("tenant", caller.tenant().to_string()),
+    };
+    let tenant = caller.map_or(TenantId::PLATFORM, Caller::tenant);
+    instance.violations.note(tenant, question.policy.name(), whom);
+    let (Some(address), Some(policy)) = (request.address, &instance.settings().limits.block_after) else { return };
+    let ask = Ask { policy, limit: policy.limit, of: subject_of(Some(address)), cost: 1 };
+    let answers = instance.local_limiter().judge(together, &[ask], instance.now());
+    if answers.iter().any(|answer| !answer.allowed) {
+        instance.violations.note_due(address.to_canonical());
+    }
+}

@@ -1,0 +1,96 @@
+//! Limits on the way in, and what every response says of them.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::Request,
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use chancery_domain::{
+    access::Caller,
+    limits::{self, Judged, Verdict},
+};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::{Code, Exchange, Problem};
+
+const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
+const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
+const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
+/// [draft-ietf-httpapi-ratelimit-headers](https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/): what is left of each limit.
+const FIELD: HeaderName = HeaderName::from_static("ratelimit");
+/// The same draft: what the limits are.
+const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
+/// Looks a request up among the blocked addresses, then counts it by its address; comes before anybody asks who it is, so that a flood costs no signature and no look-up.
+pub(crate) async fn by_address(request: Request, next: Next) -> Response {
+    let Some(exchange) = request.extensions().get::<Arc<Exchange>>().cloned() else { return next.run(request).await };
+    match address(&exchange).await {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn address(exchange: &Exchange) -> Result<(), Problem> {
+    let instance = exchange.instance();
+    if instance.blocks().holds(exchange.info().address, instance.now()) {
+        return Err(Code::AddressBlocked.into());
+    }
+    judged(exchange, limits::count_address(exchange.instance(), exchange.info()).await?)
+}
+
+/// Counts a request by its caller.
+pub(crate) async fn by_caller(exchange: &Exchange, caller: &Caller) -> Result<(), Problem> {
+    judged(exchange, limits::count_caller(exchange.instance(), caller, exchange.info()).await?)
+}
+
+impl Exchange {
+    /// Counts this request by limits that somebody names, such as a route of a gateway: without a caller those of its address, with one
+    /// those of API key, account and tenant.
+    ///
+    /// # Errors
+    ///
+    /// The refusal, with `ratelimit.exceeded`; or why it could not be counted.
+    pub async fn limit(&self, names: &[String], caller: Option<&Caller>) -> Result<(), Problem> {
+        judged(self, limits::count_named(self.instance(), names, self.info(), caller).await?)
+    }
+}
+
+/// Keeps a verdict for the response's headers, and refuses if it does.
+fn judged(exchange: &Exchange, verdict: Verdict) -> Result<(), Problem> {
+    let refused = verdict.retry_after().map(|seconds| {
+        let names = verdict.violated().map(|judged| judged.policy.name().to_owned()).collect();
+        Problem::new(Code::RateLimited).retry_after(seconds).violating(names)
+    });
+    exchange.keep(verdict);
+    refused.map_or(Ok(()), Err)
+}
+
+/// Says of every limit that was asked what is left of it; those that are only watched are nobody's business.
+pub(crate) fn tell(exchange: &Exchange, headers: &mut HeaderMap) {
+    let kept = exchange.kept();
+    let shown: Vec<&Judged> = kept.iter().filter(|judged| !judged.policy.shadow).collect();
+    let Some(tightest) = shown.iter().min_by_key(|judged| tightness(judged)) else { return };
+    let reset = |judged: &Judged| judged.answer.reset_ms.div_ceil(1_000);
+    headers.insert(LIMIT, HeaderValue::from(tightest.answer.limit));
+    headers.insert(REMAINING, HeaderValue::from(tightest.answer.remaining));
+    let at = exchange.instance().now().as_seconds().saturating_add_unsigned(reset(tightest));
+    headers.insert(RESET, HeaderValue::from(at));
+    // Names are of small letters, digits, `_` and `-`: nothing to escape.
+    let each =
+        |form: &dyn Fn(&Judged) -> String| shown.iter().map(|judged| form(judged)).collect::<Vec<_>>().join(", ");
+    let policies = each(&|one| format!("\"{}\";q={};w={}", one.policy.name(), one.limit.count, one.limit.seconds));
+    let left = each(&|one| format!("\"{}\";r={};t={}", one.policy.name(), one.answer.remaining, reset(one)));
+    for (name, text) in [(POLICY, policies), (FIELD, left)] {
+        if let Ok(value) = HeaderValue::from_str(&text) {
+            headers.insert(name, value);
+        }
+    }
+}
+
+/// What is left as a part of the whole, in millionths; one that refuses comes first.
+fn tightness(judged: &Judged) -> (bool, u64) {
+    let part = u64::from(judged.answer.remaining) * 1_000_000 / u64::from(judged.answer.limit.max(1));
+    (judged.answer.allowed, part)
+}

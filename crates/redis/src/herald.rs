@@ -1,0 +1,124 @@
+//! Word that goes from node to node: something was revoked, somebody may begin anew.
+
+use std::{sync::Arc, time::Duration};
+
+use chancery_domain::limits::{CountedSubject, Together};
+use data_encoding::HEXLOWER;
+use futures_util::StreamExt as _;
+use tokio::sync::mpsc;
+
+use crate::Link;
+
+/// Where it is said.
+pub(crate) const CHANNEL: &str = "chancery:word";
+/// How long one that listens waits after its connection broke.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Somebody who begins anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Forgotten {
+    /// Where its counter lies.
+    pub together: Together,
+    /// The number of the policy.
+    pub policy: u64,
+    /// Who it is.
+    pub of: CountedSubject,
+}
+
+/// What is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Word {
+    /// Something was revoked. Whoever hears it looks everything up again; what it was stands in the store.
+    Revoked,
+    /// Somebody begins anew.
+    Forgotten(Forgotten),
+    /// Nobody said this: whoever listens was deaf for a while, and may have missed anything.
+    Missed,
+}
+
+impl std::fmt::Display for Word {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Revoked => f.write_str("revoked"),
+            Self::Missed => f.write_str("missed"),
+            Self::Forgotten(Forgotten { together, policy, of }) => {
+                write!(f, "forgotten {} {policy} {}", HEXLOWER.encode(together), HEXLOWER.encode(of))
+            }
+        }
+    }
+}
+
+impl std::str::FromStr for Word {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let bytes = |text: &str| HEXLOWER.decode(text.as_bytes()).ok()?.try_into().ok();
+        match text.split(' ').collect::<Vec<_>>().as_slice() {
+            ["revoked"] => Ok(Self::Revoked),
+            ["forgotten", together, policy, of] => {
+                let forgotten =
+                    || Some(Forgotten { together: bytes(together)?, policy: policy.parse().ok()?, of: bytes(of)? });
+                forgotten().map(Self::Forgotten).ok_or(())
+            }
+            _ => Err(()),
+        }
+    }
+}
+
+/// Says things to other nodes, and hears them. Nothing depends on it but how soon they know: what counts stands in the store.
+pub struct Herald(Arc<Link>);
+
+impl Herald {
+    /// Over this link.
+    pub fn new(link: Arc<Link>) -> Self {
+        Self(link)
+    }
+
+    /// Says something. Who does not hear it looks for itself, a little later.
+    pub async fn say(&self, word: Word) {
+        let mut command = redis::cmd("PUBLISH");
+        command.arg(CHANNEL).arg(word.to_string());
+        let said = self.0.run(|mut connection| async move { command.query_async::<u64>(&mut connection).await });
+        if let Err(lost) = said.await {
+            let error: &dyn std::error::Error = &lost;
+            tracing::debug!(error, "Other nodes were not told");
+        }
+    }
+
+    /// Hears what nodes say, this one too, as long as somebody takes it. Each time it begins to listen it hears [`Word::Missed`] first.
+    pub async fn listen(&self, heard: mpsc::Sender<Word>) {
+        while !heard.is_closed() {
+            if let Ok(mut ears) = self.0.client().get_async_pubsub().await
+                && ears.subscribe(CHANNEL).await.is_ok()
+                && heard.send(Word::Missed).await.is_ok()
+            {
+                let mut said = ears.on_message();
+                while let Some(message) = said.next().await {
+                    let word = message.get_payload::<String>().ok().and_then(|text| text.parse().ok());
+                    if let Some(word) = word
+                        && heard.send(word).await.is_err()
+                    {
+                        return;
+                    }
+                }
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_is_what_is_heard() {
+        let forgotten = Forgotten { together: [1; 16], policy: u64::MAX, of: [0xfe; 16] };
+        for word in [Word::Revoked, Word::Forgotten(forgotten)] {
+            assert_eq!(word.to_string().parse(), Ok(word));
+        }
+        for odd in ["", "missed", "forgotten", "forgotten 01 2 03", "revoked now"] {
+            assert!(odd.parse::<Word>().is_err(), "{odd}");
+        }
+    }
+}

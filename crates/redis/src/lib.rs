@@ -1,0 +1,20 @@
+//! What nodes share over Redis 7 or newer: limits, replays, word of revocations.
+//!
+//! Redis is never the record of anything. Lost, slow, flushed or restarted, it makes limits stricter and nothing wrong: each node goes on
+//! with counts of its own (`docs/guides/limits.md`). What must be remembered to be safe is refused while it cannot be.
+#![forbid(unsafe_code)]
+
+mod address;
+mod denied;
+mod herald;
+mod limiter;
+mod link;
+mod replays;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+pub use address::{Address, BadAddress};
+pub use herald::{Forgotten, Herald, Word};
+pub use limiter::RedisLimiter;
+pub use link::{Link, Options, Refused};
+pub use replays::RedisReplays;

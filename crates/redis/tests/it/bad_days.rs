@@ -1,0 +1,125 @@
+//! Redis is away, slow, flushed, back, of the wrong kind: limits become stricter and nothing hangs.
+
+use std::time::{Duration, Instant};
+
+use chancery_domain::{
+    limits::{Answer, Ask, Limit, Limiter, OnLoss, Policy},
+    replays::Replays as _,
+    time::Timestamp,
+};
+use chancery_redis::{Link, Options, RedisLimiter, RedisReplays, Refused, testing::Server};
+
+const NOW: Timestamp = Timestamp::from_seconds(1_790_000_040);
+/// As in production.
+const IN_TIME: Duration = Duration::from_millis(50);
+
+fn policy(name: &str, count: u32, on_loss: OnLoss) -> Policy {
+    Policy::new(name, Limit { count, seconds: 3_600 }).unwrap().on_loss(on_loss)
+}
+
+async fn take(limiter: &RedisLimiter, policy: &Policy, of: u8) -> Option<Answer> {
+    let ask = Ask { policy, limit: policy.limit, of: [of; 16], cost: 1 };
+    limiter.take(&[of; 16], &[ask], NOW).await.ok().map(|answers| answers[0])
+}
+
+async fn allowed(limiter: &RedisLimiter, policy: &Policy, of: u8, tries: u32) -> u32 {
+    let mut allowed = 0;
+    for _ in 0..tries {
+        allowed += u32::from(take(limiter, policy, of).await.is_some_and(|answer| answer.allowed));
+    }
+    allowed
+}
+
+async fn is_back(link: &Link) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !link.is_there() {
+        assert!(Instant::now() < deadline, "the link did not come back");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn killed_it_makes_limits_stricter_each_by_its_mode() {
+    let Some(mut server) = Server::start().await else { return };
+    let link = server.link().await;
+    let limiter = RedisLimiter::new(link.clone());
+    let (local, closed, open) =
+        (policy("local", 10, OnLoss::Local), policy("closed", 10, OnLoss::Closed), policy("open", 10, OnLoss::Open));
+    assert_eq!(allowed(&limiter, &local, 1, 3).await, 3);
+    server.kill().await;
+    // Half of ten is this node's part, and three of it are used.
+    assert_eq!(allowed(&limiter, &local, 1, 9).await, 2);
+    assert_eq!(allowed(&limiter, &local, 2, 9).await, 5);
+    assert_eq!(take(&limiter, &closed, 1).await, None);
+    assert_eq!(allowed(&limiter, &open, 1, 20).await, 20);
+    let replays = RedisReplays::new(link.clone());
+    assert!(replays.seen(&[1; 32], 60, NOW).await.is_err(), "what cannot be remembered is refused");
+    // It comes back empty: what this node let through still counts here.
+    server.start_again().await;
+    is_back(&link).await;
+    assert_eq!(allowed(&limiter, &local, 1, 20).await, 5);
+    assert_eq!(allowed(&limiter, &closed, 1, 20).await, 10);
+}
+
+#[tokio::test]
+async fn slow_it_is_given_up_in_time_and_nobody_waits_for_it_again() {
+    let Some(server) = Server::start().await else { return };
+    let link = Link::open(server.options(IN_TIME)).await.unwrap();
+    let limiter = RedisLimiter::new(link.clone());
+    let policy = policy("local", 1_000, OnLoss::Local);
+    is_back(&link).await;
+    // 200 ms for every answer, as long as the test takes.
+    server.tell(&["CLIENT", "PAUSE", "3000", "ALL"]).await;
+    let started = Instant::now();
+    let answer = take(&limiter, &policy, 1).await.unwrap();
+    assert!(answer.allowed && answer.limit == 500, "{answer:?}");
+    assert!(started.elapsed() < Duration::from_millis(1_000), "{:?}", started.elapsed());
+    let started = Instant::now();
+    assert_eq!(allowed(&limiter, &policy, 1, 100).await, 100);
+    assert!(started.elapsed() < Duration::from_millis(1_000), "a hundred more did not wait: {:?}", started.elapsed());
+    assert!(!link.is_there());
+    is_back(&link).await;
+    assert_eq!(take(&limiter, &policy, 1).await.unwrap().limit, 1_000);
+}
+
+#[tokio::test]
+async fn a_script_that_is_forgotten_is_told_again_and_a_flush_frees_nobody_here() {
+    let Some(server) = Server::start().await else { return };
+    let limiter = RedisLimiter::new(server.link().await);
+    let policy = policy("p", 10, OnLoss::Closed);
+    assert_eq!(allowed(&limiter, &policy, 1, 4).await, 4);
+    server.tell(&["SCRIPT", "FLUSH"]).await;
+    assert_eq!(allowed(&limiter, &policy, 1, 4).await, 4);
+    server.tell(&["FLUSHALL"]).await;
+    assert_eq!(allowed(&limiter, &policy, 1, 9).await, 2);
+}
+
+#[tokio::test]
+async fn a_redis_that_forgets_or_that_is_not_ours_is_not_used() {
+    let Some(server) = Server::start_with(&["--maxmemory-policy", "allkeys-lru"]).await else { return };
+    let refused = Link::open(server.options(IN_TIME)).await.err().unwrap();
+    assert!(matches!(&refused, Refused::Evicts(policy) if policy == "allkeys-lru"), "{refused}");
+    let Some(server) = Server::start_with(&["--maxmemory-policy", "volatile-ttl"]).await else { return };
+    Link::open(server.options(IN_TIME)).await.unwrap();
+    // With a wrong password it is as good as away, and says so.
+    let mut address = server.address();
+    address.password = Some(chancery_crypto::Secret::new("wrong".to_owned()));
+    let link = Link::open(Options { address, ca_file: None, timeout: IN_TIME, nodes: 2 }).await.unwrap();
+    assert!(!link.is_there());
+    let limiter = RedisLimiter::new(link);
+    assert_eq!(allowed(&limiter, &policy("p", 10, OnLoss::Local), 1, 9).await, 5);
+}
+
+#[tokio::test]
+async fn a_user_of_its_access_list_with_an_odd_password_logs_in() {
+    let Some(server) = Server::start().await else { return };
+    let password = "p@ss:w/ö#%41?rd of 16";
+    server.tell(&["ACL", "SETUSER", "edge", "on", &format!(">{password}"), "~*", "&*", "+@all"]).await;
+    let mut address = server.address();
+    address.username = Some("edge".to_owned());
+    address.password = Some(chancery_crypto::Secret::new(password.to_owned()));
+    let options = Options { address, ca_file: None, timeout: Duration::from_secs(2), nodes: 1 };
+    let link = Link::open(options).await.unwrap();
+    assert!(link.is_there());
+    assert_eq!(allowed(&RedisLimiter::new(link), &policy("p", 3, OnLoss::Closed), 1, 5).await, 3);
+}

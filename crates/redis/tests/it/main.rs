@@ -1,0 +1,7 @@
+//! The adapter against a real Redis: the contracts of its ports, and bad days.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on has failed")]
+
+mod bad_days;
+mod conformance;
+mod herald;
+mod nodes;
