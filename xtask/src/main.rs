@@ -4,6 +4,7 @@
 mod ambient;
 mod bench;
 mod clients;
+mod crowd;
 mod fuzz;
 mod generate;
 #[cfg(test)]
@@ -64,6 +65,8 @@ enum Task {
     RevokeProof(proof::RevokeOptions),
     /// How long refused logins take, by what is wrong; the medians must not differ by 5 %
     LoginTimes(login_times::Options),
+    /// 10,000 idle connections and 300 slow ones at the gateway: others are served, the slow ones end, memory stays small
+    Crowd(crowd::Options),
     /// How fast, next to peers on this machine; writes docs/performance.md
     Bench(bench::Options),
     /// Run a command with a private PostgreSQL, which tests find through `CHANCERY_TEST_POSTGRES_URL`
@@ -99,6 +102,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::MigrateProof(options) => proof::migrate(&options, None)?,
         Task::RevokeProof(options) => proof::revoke(&options)?,
         Task::LoginTimes(options) => login_times::run(&options)?,
+        Task::Crowd(options) => crowd::run(&options)?,
         Task::Bench(options) => bench::run(&options)?,
         Task::WithPostgres { command } => return with_postgres(&command),
     }

@@ -16,6 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     archives,
+    at_the_gate::AtTheGate,
     commands::{init, load, say, tell},
     config::{Config, Findings, Flags},
     issuer_documents::IssuerDocuments,
@@ -43,6 +44,10 @@ pub async fn run(flags: Flags) -> Result<ExitCode> {
     let told = told_to_stop()?;
     let server = Server::start(config).await?;
     say(format_args!("chancery is ready at http://{}", server.address()));
+    if let Some(gateway) = &server.gateway {
+        say(format_args!("its gateway is ready at http://{}", gateway.address()));
+        gateway.follow(flags);
+    }
     told.await;
     tracing::info!("Draining");
     server.stop().await;
@@ -69,6 +74,8 @@ pub(crate) fn told_to_stop() -> Result<impl Future<Output = ()>> {
 pub struct Server {
     api: Running,
     metrics: Running,
+    /// What stands in front of applications, if anything does.
+    pub gateway: Option<AtTheGate>,
     jobs: Jobs,
     /// The store, for another listener over it.
     pub stores: Stores,
@@ -83,7 +90,8 @@ impl Server {
     /// # Errors
     ///
     /// With what is wrong and its cure.
-    pub async fn start(config: Config) -> Result<Self> {
+    pub async fn start(mut config: Config) -> Result<Self> {
+        server::open_files();
         if config.is_dev() {
             tracing::warn!("DEVELOPMENT: weak secrets only warn, any role may be granted. Not for real data");
         }
@@ -102,10 +110,14 @@ impl Server {
         let api = server::listen(Door::api(config.listen), router).await?;
         let metrics_router = chancery_api::metrics_router(Arc::clone(&metrics));
         let metrics_at = server::listen(Door::metrics(config.metrics_listen), metrics_router).await?;
+        let gateway = match config.gateway.take() {
+            Some(gateway) => Some(AtTheGate::start(&config, gateway, &instance, &metrics).await?),
+            None => None,
+        };
         let jobs = Jobs::start(&instance, &timed, &metrics, &config);
         tracing::info!(address = %metrics_at.address(), "Metrics are at http://{}/metrics", metrics_at.address());
         tracing::info!(address = %api.address(), environment = config.environment.as_str(), "Ready");
-        Ok(Self { api, metrics: metrics_at, jobs, stores: timed, config, providers })
+        Ok(Self { api, metrics: metrics_at, gateway, jobs, stores: timed, config, providers })
     }
 
     /// Where the API answers.
@@ -133,7 +145,15 @@ impl Server {
 
     /// Drains, writes what is open, and ends.
     pub async fn stop(self) {
-        if !self.api.stop().await {
+        // Both at once: neither waits for the other's requests.
+        let gateway = async {
+            match self.gateway {
+                Some(gateway) => gateway.stop().await,
+                None => true,
+            }
+        };
+        let (api, gateway) = tokio::join!(self.api.stop(), gateway);
+        if !(api && gateway) {
             tracing::warn!("Some requests did not finish in time");
         }
         self.jobs.stop().await;
@@ -143,7 +163,7 @@ impl Server {
     }
 }
 
-fn limits(config: &Config) -> Limits {
+pub(crate) fn limits(config: &Config) -> Limits {
     Limits { trusted_proxies: config.trusted_proxies.clone(), ..Limits::default() }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use super::{archives, findings::Findings, providers, sinks};
+use super::{archives, findings::Findings, gateway, providers, sinks};
 
 /// What the names of our own environment variables begin with.
 const PREFIX: &str = "CHANCERY__";
@@ -70,13 +70,22 @@ pub const KEYS: &[&str] = &[
     "audit.witness_quorum",
     "audit.witness_strict",
     "audit.witness_max_age_seconds",
+    "gateway.listen",
+    "gateway.upstream",
+    "gateway.mode",
     "log.format",
     "log.level",
 ];
 
 /// Keys whose value may be a TOML array of texts; elsewhere commas separate them.
-const LISTS: &[&str] =
-    &["server.trusted_proxies", "issuers.private_networks", "passkeys.origins", "passkeys.aaguids", "audit.witnesses"];
+const LISTS: &[&str] = &[
+    "server.trusted_proxies",
+    "issuers.private_networks",
+    "passkeys.origins",
+    "passkeys.aaguids",
+    "audit.witnesses",
+    "gateway.upstream",
+];
 
 /// Older names that mean the same.
 const ALIASES: &[(&str, &str)] = &[
@@ -103,7 +112,7 @@ pub(super) type Tables = BTreeMap<usize, (toml::Table, String)>;
 pub(super) struct Settings(BTreeMap<&'static str, Setting>, BTreeMap<&'static str, Tables>);
 
 /// The lists of tables there are.
-const TABLES: [&str; 3] = [providers::LIST, sinks::LIST, archives::LIST];
+const TABLES: [&str; 5] = [providers::LIST, sinks::LIST, archives::LIST, gateway::ROUTES, gateway::UPSTREAMS];
 
 impl Settings {
     /// The setting of `key`, if anything set it.

@@ -325,6 +325,8 @@ codes! {
         CredentialConflict = "credential.conflict",
         /// A request named another tenant than its credential's.
         TenantMismatch = "tenant.mismatch",
+        /// A request was let through to an application.
+        RequestForwarded = "request.forwarded",
     }
 }
 
@@ -502,7 +504,8 @@ impl EventKind {
             | Self::AccessRefused
             | Self::AccessRefusedAnonymous
             | Self::CredentialConflict
-            | Self::TenantMismatch => Action::Execute,
+            | Self::TenantMismatch
+            | Self::RequestForwarded => Action::Execute,
         }
     }
 }

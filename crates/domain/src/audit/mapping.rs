@@ -345,6 +345,7 @@ impl EventKind {
 
             Self::AccessRefused | Self::AccessRefusedAnonymous => (Topic::Alert, Medium, true),
             Self::CredentialConflict | Self::TenantMismatch => (Topic::Alert, High, true),
+            Self::RequestForwarded => (Topic::System, Info, false),
         }
     }
 }
