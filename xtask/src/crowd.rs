@@ -52,7 +52,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let worst = asked(address, &key, 100).context("among the idle")?;
     let during = server.memory_mb()?;
     let gone = idle.iter_mut().filter(|stream| is_closed(stream)).count();
-    println!("{} idle connections, {gone} closed meanwhile: {before:.0} MB became {during:.0} MB, {:.1} kB each;", idle.len(), (during - before) * 1024.0 / idle.len() as f64);
+    println!(
+        "{} idle connections, {gone} closed meanwhile: {before:.0} MB became {during:.0} MB, {:.1} kB each;",
+        idle.len(),
+        (during - before) * 1024.0 / idle.len() as f64
+    );
     println!("  100 requests among them were answered, the slowest in {worst:?}");
     if gone > 0 {
         bail!("{gone} idle connections were closed before their time");

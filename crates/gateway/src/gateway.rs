@@ -1,14 +1,11 @@
 //! The gateway at work, and its table while it changes.
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError, RwLock},
-};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use axum::{
     Router,
     body::Body,
-    extract::{ConnectInfo, State},
+    extract::State,
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::any,
@@ -85,7 +82,8 @@ impl Gateway {
     /// The door: all layers of design §3 around the forwarding.
     pub fn router(self: &Arc<Self>, observer: Option<Arc<dyn Observer>>, limits: Limits) -> Router {
         let limits = Limits { forwards: true, ..limits };
-        let forwarding = Router::new().route("/", any(handle)).route("/{*rest}", any(handle)).with_state(Arc::clone(self));
+        let forwarding =
+            Router::new().route("/", any(handle)).route("/{*rest}", any(handle)).with_state(Arc::clone(self));
         around(forwarding, Arc::clone(&self.instance), observer, limits)
             // Outside of them all, for they log what this finds.
             .layer(middleware::from_fn_with_state(Arc::clone(self), find))
@@ -190,7 +188,8 @@ impl Gateway {
                 && named != call.caller.tenant_slug()
                 && named.parse() != Ok(call.tenant())
         };
-        let is_foreign = |pair: &&str| form_urlencoded::parse(pair.as_bytes()).any(|(name, named)| foreign(&name, &named));
+        let is_foreign =
+            |pair: &&str| form_urlencoded::parse(pair.as_bytes()).any(|(name, named)| foreign(&name, &named));
         let kept: Vec<&str> = query.split('&').filter(|pair| !is_foreign(pair)).collect();
         Some(kept.join("&"))
     }
@@ -211,9 +210,7 @@ impl Gateway {
             parts.headers.insert(header::HOST, host.clone());
         }
         let secure = self.settings.tls_terminated || connection.is_some_and(Connection::is_secure);
-        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip().to_canonical());
-        let address = exchange.info().address.or(peer);
-        let origin = Origin { address, secure, host, request: exchange.info().id };
+        let origin = Origin { address: exchange.info().address, secure, host, request: exchange.info().id };
         hygiene::introduce(&mut parts.headers, &origin);
         if let Some(standing) = standing {
             if !route.keep_credential && route.mode == Mode::Enforce {
@@ -237,9 +234,10 @@ fn check_length(route: &Route, request: &Request<Body>) -> Result<(), Problem> {
 /// A parameter that comes twice is read as the first by one program and as the last by another (IV-09).
 fn check_parameters(route: &Route, parts: &Parts) -> Result<(), Problem> {
     let query = parts.uri.query().unwrap_or_default().as_bytes();
-    let twice = route.single_parameters.iter().any(|single| {
-        form_urlencoded::parse(query).filter(|(name, _)| name == single).nth(1).is_some()
-    });
+    let twice = route
+        .single_parameters
+        .iter()
+        .any(|single| form_urlencoded::parse(query).filter(|(name, _)| name == single).nth(1).is_some());
     if twice {
         return Err(Problem::new(Code::RequestMalformed).detail("a parameter that may come once came twice"));
     }
@@ -260,8 +258,9 @@ fn answer(
     match (upgraded, on_client) {
         (false, _) => Ok(match standing {
             None => response,
-            Some(standing) => response
-                .map(|body| ending(body, move || Box::pin(async move { standing.ended().await }))),
+            Some(standing) => {
+                response.map(|body| ending(body, move || Box::pin(async move { standing.ended().await })))
+            }
         }),
         (true, Some(on_client)) if websocket => {
             let on_application = hyper::upgrade::on(&mut response);
@@ -274,4 +273,3 @@ fn answer(
         (true, _) => Err(Code::UpstreamBadGateway.into()),
     }
 }
-

@@ -6,7 +6,10 @@ use axum::body::Body;
 use http::{Request, Uri};
 use tokio::task::JoinSet;
 
-use crate::{Table, Upstream, upstream::{Health, Server}};
+use crate::{
+    Table, Upstream,
+    upstream::{Health, Server},
+};
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -35,7 +38,12 @@ async fn look(upstream: &Arc<Upstream>, health: &Health) {
         let well = tokio::time::timeout(PATIENCE, is_well(server, &health.path)).await.unwrap_or(false);
         if server.found(well) != well {
             let (upstream, address) = (upstream.name(), &server.address);
-            tracing::warn!(upstream, well, "The server {address} of `{upstream}` is {}", if well { "well" } else { "not well" });
+            tracing::warn!(
+                upstream,
+                well,
+                "The server {address} of `{upstream}` is {}",
+                if well { "well" } else { "not well" }
+            );
         }
     }
 }

@@ -64,19 +64,18 @@ const CLAIMED_WHOLE: [&str; 10] = [
 
 /// Whether a name claims who or from where somebody is, in any spelling.
 pub fn is_claim(name: &str) -> bool {
-    let spelled = |text: &str, at: usize| {
-        text.bytes().zip(name.bytes().skip(at)).all(|(wanted, found)| {
+    let spelled = |text: &str| {
+        text.bytes().zip(name.bytes()).all(|(wanted, found)| {
             let found = if found.is_ascii_alphanumeric() { found.to_ascii_lowercase() } else { b'-' };
             wanted == found
         })
     };
     // Credentials of applications' own.
-    if spelled("x-auth-token", 0) && name.len() == 12 || spelled("x-auth-key", 0) && name.len() == 10 {
+    if name.len() == 12 && spelled("x-auth-token") || name.len() == 10 && spelled("x-auth-key") {
         return false;
     }
-    let long_enough = |text: &&str| name.len() >= text.len();
-    CLAIMED.iter().filter(long_enough).any(|text| spelled(text, 0))
-        || CLAIMED_WHOLE.iter().any(|text| name.len() == text.len() && spelled(text, 0))
+    CLAIMED.iter().any(|text| name.len() >= text.len() && spelled(text))
+        || CLAIMED_WHOLE.iter().any(|text| name.len() == text.len() && spelled(text))
 }
 
 /// Takes out what never goes on: claims, headers of this connection and those that `Connection` names, names with `_`.
@@ -145,8 +144,12 @@ pub fn introduce(headers: &mut HeaderMap, origin: &Origin) {
 
 /// Says who calls, in headers that prove nothing: only for applications that nobody else can reach.
 pub fn name_caller(headers: &mut HeaderMap, caller: &Caller) {
-    let roles: Vec<&str> =
-        caller.roles().iter().map(|role| role.as_str()).chain(caller.defined_roles().iter().map(String::as_str)).collect();
+    let roles: Vec<&str> = caller
+        .roles()
+        .iter()
+        .map(|role| role.as_str())
+        .chain(caller.defined_roles().iter().map(String::as_str))
+        .collect();
     for (name, value) in [
         ("x-auth-subject", caller.subject().to_string()),
         ("x-auth-tenant", caller.tenant().to_string()),
@@ -177,12 +180,13 @@ pub fn clean_response(headers: &mut HeaderMap) {
 pub fn is_websocket(headers: &HeaderMap) -> bool {
     let mut upgrades = headers.get_all(header::UPGRADE).iter();
     let one = upgrades.next().is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
-    one && upgrades.next().is_none() && tokens(headers, &header::CONNECTION).any(|token| token.eq_ignore_ascii_case("upgrade"))
+    one && upgrades.next().is_none()
+        && tokens(headers, &header::CONNECTION).any(|token| token.eq_ignore_ascii_case("upgrade"))
 }
 
 /// Headers that may come once, and of which a second one is another reading (IV-09).
 pub fn is_doubled(headers: &HeaderMap) -> Option<&'static HeaderName> {
-    const SINGLE: [HeaderName; 7] = [
+    static SINGLE: [HeaderName; 7] = [
         header::AUTHORIZATION,
         header::CONTENT_TYPE,
         header::CONTENT_LENGTH,
@@ -191,8 +195,7 @@ pub fn is_doubled(headers: &HeaderMap) -> Option<&'static HeaderName> {
         header::ORIGIN,
         header::RANGE,
     ];
-    static NAMES: [HeaderName; 7] = SINGLE;
-    NAMES.iter().find(|name| headers.get_all(*name).iter().nth(1).is_some())
+    SINGLE.iter().find(|name| headers.get_all(*name).iter().nth(1).is_some())
 }
 
 fn ours(pair: &[u8]) -> bool {
@@ -203,7 +206,7 @@ fn ours(pair: &[u8]) -> bool {
 /// What frames the message is not `Connection`'s to take out.
 fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
     let framing = [header::HOST, header::CONTENT_LENGTH, header::CONTENT_TYPE];
-    let named = tokens(headers, &header::CONNECTION).filter_map(|token| token.parse().ok());
+    let named = tokens(headers, &header::CONNECTION).filter_map(|token| token.parse::<HeaderName>().ok());
     named.filter(|name| !framing.contains(name)).collect()
 }
 
@@ -263,13 +266,40 @@ mod tests {
     #[test]
     fn a_claim_is_one_in_any_spelling() {
         for name in [
-            "x-auth-subject", "X-Auth-Subject", "x_auth_subject", "X_Auth-Roles", "x.auth.tenant", "X-TENANT-ID", "x_tenant", "forwarded",
-            "X-Forwarded-For", "x_forwarded_host", "X-Real-IP", "x-original-url", "x_rewrite_url", "remote_user", "x-http-method-override",
-            "x-request-id", "proxy", "x-chancery-verdict", "X-Remote-User",
+            "x-auth-subject",
+            "X-Auth-Subject",
+            "x_auth_subject",
+            "X_Auth-Roles",
+            "x.auth.tenant",
+            "X-TENANT-ID",
+            "x_tenant",
+            "forwarded",
+            "X-Forwarded-For",
+            "x_forwarded_host",
+            "X-Real-IP",
+            "x-original-url",
+            "x_rewrite_url",
+            "remote_user",
+            "x-http-method-override",
+            "x-request-id",
+            "proxy",
+            "x-chancery-verdict",
+            "X-Remote-User",
         ] {
             assert!(is_claim(name), "{name}");
         }
-        for name in ["accept", "x-auth", "x-forwarde", "authorization", "x-app-auth-subject", "X-Auth-Token", "x-auth-key", "proxy-x", "forwarded-x", "x-requested-with"] {
+        for name in [
+            "accept",
+            "x-auth",
+            "x-forwarde",
+            "authorization",
+            "x-app-auth-subject",
+            "X-Auth-Token",
+            "x-auth-key",
+            "proxy-x",
+            "forwarded-x",
+            "x-requested-with",
+        ] {
             assert!(!is_claim(name), "{name}");
         }
     }
@@ -277,10 +307,23 @@ mod tests {
     #[test]
     fn claims_and_headers_of_the_connection_do_not_go_on() {
         let kept = cleaned(&[
-            ("accept", "a"), ("x-auth-subject", "admin"), ("x_auth_subject", "admin"), ("x_app_id", "1"), ("x_other", "1"),
-            ("connection", "close, X-Secret"), ("connection", "accept-language, Host, content-length"), ("x-secret", "1"),
-            ("accept-language", "de"), ("host", "a"), ("content-length", "1"), ("keep-alive", "1"), ("te", "gzip"),
-            ("transfer-encoding", "chunked"), ("upgrade", "h2c"), ("http2-settings", "a"), ("proxy-authorization", "x"),
+            ("accept", "a"),
+            ("x-auth-subject", "admin"),
+            ("x_auth_subject", "admin"),
+            ("x_app_id", "1"),
+            ("x_other", "1"),
+            ("connection", "close, X-Secret"),
+            ("connection", "accept-language, Host, content-length"),
+            ("x-secret", "1"),
+            ("accept-language", "de"),
+            ("host", "a"),
+            ("content-length", "1"),
+            ("keep-alive", "1"),
+            ("te", "gzip"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
+            ("http2-settings", "a"),
+            ("proxy-authorization", "x"),
         ]);
         assert_eq!(kept, ["accept", "content-length", "host", "x_app_id"], "an allowed spelling of a claim stays one");
         assert_eq!(cleaned(&[("te", "trailers, deflate;q=0.5")]), ["te"]);
@@ -289,7 +332,10 @@ mod tests {
     #[test]
     fn our_credential_stays_with_us_and_other_cookies_go_on() {
         let mut headers = headers(&[
-            ("authorization", "Bearer x"), ("x-api-key", "k"), ("cookie", "a=1; __Host-chancery-access=t; b=2"), ("cookie", "chancery-access=t"),
+            ("authorization", "Bearer x"),
+            ("x-api-key", "k"),
+            ("cookie", "a=1; __Host-chancery-access=t; b=2"),
+            ("cookie", "chancery-access=t"),
         ]);
         drop_credential(&mut headers);
         let left: Vec<_> = headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
@@ -302,7 +348,12 @@ mod tests {
         let with = |text: &'static str| trace(&headers(&[("traceparent", text)]), id);
         let (trace, theirs) = with("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00");
         assert_eq!((trace.as_str(), theirs), ("00-0af7651916cd43dd8448eb211c80319c-abababababababab-00", true));
-        for odd in ["", "00-0-0-0", "00-00000000000000000000000000000000-b7ad6b7169203331-00", "01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00"] {
+        for odd in [
+            "",
+            "00-0-0-0",
+            "00-00000000000000000000000000000000-b7ad6b7169203331-00",
+            "01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00",
+        ] {
             assert_eq!(with(odd).0, "00-abababababababababababababababab-abababababababab-01", "{odd}");
         }
     }
@@ -310,7 +361,12 @@ mod tests {
     #[test]
     fn only_a_websocket_is_another_protocol_that_goes_on() {
         assert!(is_websocket(&headers(&[("connection", "keep-alive, Upgrade"), ("upgrade", "WebSocket")])));
-        for pairs in [&[("upgrade", "websocket")][..], &[("connection", "upgrade"), ("upgrade", "h2c")], &[("connection", "upgrade"), ("upgrade", "websocket, h2c")], &[]] {
+        for pairs in [
+            &[("upgrade", "websocket")][..],
+            &[("connection", "upgrade"), ("upgrade", "h2c")],
+            &[("connection", "upgrade"), ("upgrade", "websocket, h2c")],
+            &[],
+        ] {
             assert!(!is_websocket(&headers(pairs)));
         }
     }

@@ -126,7 +126,8 @@ mod tests {
 
     #[test]
     fn the_narrower_one_comes_first() {
-        let mut patterns = ["/*", "/a/*", "/{x}", "/a", "/a/{id}", "/a/b", "/{x}/b", "/", "/a/{id}/c"].map(|text| Pattern::parse(text).unwrap());
+        let mut patterns = ["/*", "/a/*", "/{x}", "/a", "/a/{id}", "/a/b", "/{x}/b", "/", "/a/{id}/c"]
+            .map(|text| Pattern::parse(text).unwrap());
         patterns.sort_by(Pattern::narrower_first);
         let order: Vec<_> = patterns.iter().map(Pattern::as_str).collect();
         assert_eq!(order, ["/a/b", "/a/{id}/c", "/a/{id}", "/a", "/a/*", "/{x}/b", "/{x}", "/", "/*"]);

@@ -8,7 +8,12 @@ use hyper_util::rt::TokioIo;
 use tokio::io::copy_bidirectional;
 
 /// Joins both sides once they are upgraded; in a task of its own.
-pub(crate) fn join(client: OnUpgrade, application: OnUpgrade, standing: Option<Standing>, connection: Option<Connection>) {
+pub(crate) fn join(
+    client: OnUpgrade,
+    application: OnUpgrade,
+    standing: Option<Standing>,
+    connection: Option<Connection>,
+) {
     tokio::spawn(async move {
         let Ok((client, application)) = both(client, application).await else { return };
         let (mut client, mut application) = (TokioIo::new(client), TokioIo::new(application));

@@ -141,7 +141,11 @@ impl Upstream {
 impl Server {
     fn new(address: Address, http2: bool) -> Self {
         let mut builder = Client::builder(TokioExecutor::new());
-        builder.pool_timer(TokioTimer::new()).timer(TokioTimer::new()).pool_idle_timeout(IDLE).pool_max_idle_per_host(256);
+        builder
+            .pool_timer(TokioTimer::new())
+            .timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(256);
         // Whether a request may be sent again is not for the pool to say.
         builder.retry_canceled_requests(false).http2_only(http2).http2_adaptive_window(true).set_host(true);
         let client = builder.build(Dial::new(address.clone()));
@@ -187,7 +191,16 @@ mod tests {
             assert_eq!(Address::parse(good).unwrap().to_string(), good);
         }
         assert_eq!(Address::parse("http://app/").unwrap().to_string(), "http://app");
-        for bad in ["", "app:8000", "https://app", "http://app/x", "http://u@app", "ftp://app", "unix:app.sock", "http://app?x"] {
+        for bad in [
+            "",
+            "app:8000",
+            "https://app",
+            "http://app/x",
+            "http://u@app",
+            "ftp://app",
+            "unix:app.sock",
+            "http://app?x",
+        ] {
             assert_eq!(Address::parse(bad), Err(NoAddress), "{bad}");
         }
     }

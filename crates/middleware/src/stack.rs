@@ -97,7 +97,9 @@ pub fn around(router: Router, instance: Arc<Instance>, observer: Option<Arc<dyn 
             strict::strict(if streams { usize::MAX } else { body_bytes }, request, next)
         }))
         .layer(middleware::from_fn(refusals::tell))
-        .layer(middleware::from_fn(move |request: Request, next: Next| detached(Arc::clone(&places), forwards, request, next)))
+        .layer(middleware::from_fn(move |request: Request, next: Next| {
+            detached(Arc::clone(&places), forwards, request, next)
+        }))
         .layer(middleware::from_fn(move |request: Request, next: Next| timed(timeout, forwards, request, next)))
         .layer(CatchPanicLayer::custom(|_: Box<dyn Any + Send + 'static>| panicked()))
         .layer(middleware::from_fn(move |request: Request, next: Next| observe(observing.clone(), request, next)))

@@ -27,9 +27,7 @@ pub(crate) async fn strict(body_limit: usize, request: Request, next: Next) -> R
 /// The listener did not let the head through.
 fn refused(malformed: Malformed) -> Problem {
     let problem = match malformed {
-        Malformed::Large => {
-            Problem::new(Code::TooLarge).with_status(http::StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
-        }
+        Malformed::Large => Problem::new(Code::TooLarge).with_status(http::StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE),
         _ => Problem::new(Code::RequestMalformed),
     };
     problem.detail(malformed.reason())

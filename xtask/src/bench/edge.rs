@@ -49,7 +49,9 @@ impl Run {
 
     fn measure(address: &str, key: &str, seconds: u32) -> Self {
         let said = |measured: Result<f64>| measured.map_err(|error| format!("{error:#}"));
-        let pressed = || press(address, key, 2, CONNECTIONS, 1).and_then(|_| rate(&press(address, key, 2, CONNECTIONS, seconds)?));
+        let pressed = || {
+            press(address, key, 2, CONNECTIONS, 1).and_then(|_| rate(&press(address, key, 2, CONNECTIONS, seconds)?))
+        };
         let median = || {
             let said = press(address, key, 1, 1, seconds.min(5))?;
             rate(&said)?;

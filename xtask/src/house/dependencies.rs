@@ -12,7 +12,19 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("api", &["middleware", "domain", "crypto"]),
     (
         "chancery",
-        &["api", "gateway", "middleware", "kms", "sqlite", "postgres", "sql", "datasets", "webauthn", "domain", "crypto"],
+        &[
+            "api",
+            "gateway",
+            "middleware",
+            "kms",
+            "sqlite",
+            "postgres",
+            "sql",
+            "datasets",
+            "webauthn",
+            "domain",
+            "crypto",
+        ],
     ),
     ("crypto", &[]),
     // Applications' tables (ADR 0012): a neighbour of the stores that shares nothing with them.

@@ -93,7 +93,9 @@ pub async fn run(args: GatewayArgs) -> Result<ExitCode> {
                 gateway_mode: args.mode,
             };
             if Config::load(&flags, &variables())?.0.gateway.is_none() {
-                bail!("there is no gateway: name an application with --upstream, or write [[gateway.routes]] into --config");
+                bail!(
+                    "there is no gateway: name an application with --upstream, or write [[gateway.routes]] into --config"
+                );
             }
             serve::run(flags).await
         }

@@ -125,7 +125,8 @@ impl Entry<'_> {
 
     /// A fault for each key that nobody asked for.
     pub(super) fn refuse_unknown(&mut self) {
-        let unknown: Vec<String> = self.table.keys().filter(|key| !self.known.contains(&key.as_str())).cloned().collect();
+        let unknown: Vec<String> =
+            self.table.keys().filter(|key| !self.known.contains(&key.as_str())).cloned().collect();
         for key in unknown {
             let cure = format!("remove it; there are {}", self.known.join(", "));
             self.fault(&key, "is no setting", cure);

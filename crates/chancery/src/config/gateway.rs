@@ -218,7 +218,10 @@ mod tests {
         assert!(findings.faults.is_empty(), "{findings:?}");
         let config = config.unwrap();
         let [route] = config.table.routes() else { panic!("one route") };
-        assert_eq!((route.pattern.as_str(), route.mode, route.authentication), ("/*", Mode::Enforce, Authentication::Required));
+        assert_eq!(
+            (route.pattern.as_str(), route.mode, route.authentication),
+            ("/*", Mode::Enforce, Authentication::Required)
+        );
         assert_eq!(config.listen.to_string(), LISTEN);
         assert!(read_text("").0.is_none());
     }
@@ -271,7 +274,9 @@ mod tests {
         assert!(config.is_none());
         let told: Vec<_> = findings.faults.iter().map(|fault| fault.subject.split(' ').next().unwrap()).collect();
         assert_eq!(told.len(), 5, "{findings:?}");
-        let (_, twice) = read_text("[[gateway.routes]]\npath=\"/a\"\nupstream=\"http://a\"\n[[gateway.routes]]\npath=\"/a/\"\nupstream=\"http://a\"");
+        let (_, twice) = read_text(
+            "[[gateway.routes]]\npath=\"/a\"\nupstream=\"http://a\"\n[[gateway.routes]]\npath=\"/a/\"\nupstream=\"http://a\"",
+        );
         assert!(twice.faults[0].problem.contains("/a and /a/"), "{twice:?}");
     }
 }

@@ -23,14 +23,19 @@ use tokio::{
 
 /// Tells what it saw: `{method, target, headers: [[name, value]], body}`.
 pub(crate) async fn telling() -> SocketAddr {
-    let errors = get(|| async { (axum::http::StatusCode::IM_A_TEAPOT, [("server", "kettle/1"), ("x-powered-by", "steam")], "own words") });
-    let cookies = get(|| async { ([("set-cookie", "a=1")], axum::response::AppendHeaders([("set-cookie", "b=2")]), "two") });
+    let errors = get(|| async {
+        (axum::http::StatusCode::IM_A_TEAPOT, [("server", "kettle/1"), ("x-powered-by", "steam")], "own words")
+    });
+    let cookies =
+        get(|| async { ([("set-cookie", "a=1")], axum::response::AppendHeaders([("set-cookie", "b=2")]), "two") });
     served(Router::new().route("/teapot", errors).route("/cookies", cookies).fallback(any(tell))).await
 }
 
 async fn tell(method: Method, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
-    let headers: Vec<_> =
-        headers.iter().map(|(name, value)| [name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()]).collect();
+    let headers: Vec<_> = headers
+        .iter()
+        .map(|(name, value)| [name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()])
+        .collect();
     let seen = json!({"method": method.as_str(), "target": uri.to_string(), "headers": headers, "body": String::from_utf8_lossy(&body)});
     let mut response = Body::from(seen.to_string()).into_response();
     response.headers_mut().insert("server", "telling/1.0".parse().unwrap());

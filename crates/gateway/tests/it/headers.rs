@@ -9,8 +9,21 @@ use crate::{
 };
 
 const CLAIMS: [&str; 16] = [
-    "X-Auth-Subject", "X-Auth-Tenant", "X-Auth-Roles", "X-Auth-Assertion", "X-Auth-Scopes", "X-Auth-Method", "X-Auth-Decision-Id",
-    "X-Tenant-Id", "X-Tenant", "X-Forwarded-For", "X-Forwarded-User", "X-Real-IP", "X-Original-URL", "Forwarded", "X-Request-Id",
+    "X-Auth-Subject",
+    "X-Auth-Tenant",
+    "X-Auth-Roles",
+    "X-Auth-Assertion",
+    "X-Auth-Scopes",
+    "X-Auth-Method",
+    "X-Auth-Decision-Id",
+    "X-Tenant-Id",
+    "X-Tenant",
+    "X-Forwarded-For",
+    "X-Forwarded-User",
+    "X-Real-IP",
+    "X-Original-URL",
+    "Forwarded",
+    "X-Request-Id",
     "X-HTTP-Method-Override",
 ];
 
@@ -21,7 +34,14 @@ async fn a_claim_in_any_case_and_spelling_never_arrives() {
     })
     .await;
     for claim in CLAIMS {
-        for spelled in [claim.to_owned(), claim.to_lowercase(), claim.to_uppercase(), claim.replace('-', "_"), claim.replacen('-', "_", 1), claim.replace('-', ".")] {
+        for spelled in [
+            claim.to_owned(),
+            claim.to_lowercase(),
+            claim.to_uppercase(),
+            claim.replace('-', "_"),
+            claim.replacen('-', "_", 1),
+            claim.replace('-', "."),
+        ] {
             let seen = stage.send("GET", "/x", &[&format!("{spelled}: evil")]).await.seen();
             let all = seen["headers"].to_string();
             assert!(!all.contains("evil"), "{spelled}: {all}");
@@ -35,7 +55,15 @@ async fn a_claim_in_any_case_and_spelling_never_arrives() {
 #[tokio::test]
 async fn what_connection_names_is_for_the_gateway_alone() {
     let stage = Stage::before(telling().await, |_| ()).await;
-    let lines = ["Connection: close, X-Inner, X-Forwarded-For, x-request-id, host", "X-Inner: 1", "Keep-Alive: 5", "TE: gzip", "Proxy-Authorization: x", "Upgrade: h2c", "HTTP2-Settings: AAA"];
+    let lines = [
+        "Connection: close, X-Inner, X-Forwarded-For, x-request-id, host",
+        "X-Inner: 1",
+        "Keep-Alive: 5",
+        "TE: gzip",
+        "Proxy-Authorization: x",
+        "Upgrade: h2c",
+        "HTTP2-Settings: AAA",
+    ];
     let seen = stage.send("GET", "/x", &lines).await.seen();
     for name in ["x-inner", "keep-alive", "te", "proxy-authorization", "upgrade", "http2-settings", "connection"] {
         assert_eq!(header(&seen, name), None, "{seen}");
@@ -58,11 +86,22 @@ async fn a_verified_caller_is_named_and_its_credential_stays_here() {
     let stage = Stage::with(vec![named, kept]).await;
     let (id, key) = stage.key("clinician").await;
     let bearer = format!("Authorization: Bearer {key}");
-    let seen = stage.send("GET", "/x?tenant_id=ten_other&a=1&tenant=north", &[&bearer, "X-Auth-Roles: platform_admin", "X-Tenant-Id: evil"]).await.seen();
+    let seen = stage
+        .send(
+            "GET",
+            "/x?tenant_id=ten_other&a=1&tenant=north",
+            &[&bearer, "X-Auth-Roles: platform_admin", "X-Tenant-Id: evil"],
+        )
+        .await
+        .seen();
     assert_eq!(header(&seen, "x-auth-subject").as_deref(), Some(id.as_str()));
     assert_eq!(header(&seen, "x-auth-tenant").as_deref(), Some(stage.tenant.as_str()));
     assert_eq!(header(&seen, "x-auth-roles").as_deref(), Some("clinician"));
-    assert_eq!(header(&seen, "x-tenant-id").as_deref(), Some(stage.tenant.as_str()), "the older header is a copy that can be believed");
+    assert_eq!(
+        header(&seen, "x-tenant-id").as_deref(),
+        Some(stage.tenant.as_str()),
+        "the older header is a copy that can be believed"
+    );
     assert_eq!(header(&seen, "authorization"), None);
     assert_eq!(seen["target"], "/x?a=1&tenant=north", "another tenant's name goes no further");
     assert_eq!(stage.events("tenant.mismatch").await.len(), 1);
@@ -83,9 +122,16 @@ async fn an_answer_is_the_applications_own_but_for_what_it_runs_on() {
     }
     let cookies = stage.send("GET", "/cookies", &[]).await;
     assert_eq!(cookies.headers.get_all("set-cookie").iter().count(), 2);
-    stage.send("GET", "/x", &["Authorization: Basic eDp5", "Authorization: Basic eDp5"]).await.refused(400, "request.malformed");
+    stage
+        .send("GET", "/x", &["Authorization: Basic eDp5", "Authorization: Basic eDp5"])
+        .await
+        .refused(400, "request.malformed");
     let seen: Value = stage.send("GET", "/x", &["Authorization: Basic eDp5"]).await.seen();
-    assert_eq!(header(&seen, "authorization").as_deref(), Some("Basic eDp5"), "the application's own, where nobody here looks");
+    assert_eq!(
+        header(&seen, "authorization").as_deref(),
+        Some("Basic eDp5"),
+        "the application's own, where nobody here looks"
+    );
 }
 
 #[tokio::test]

@@ -10,12 +10,14 @@ use crate::{
 #[tokio::test]
 async fn what_is_refused_in_the_end_is_told_first_and_shown_next() {
     let app = telling().await;
-    let routes = [("/observed", Mode::Observe), ("/shadowed", Mode::Shadow), ("/enforced", Mode::Enforce)].map(|(path, mode)| {
-        let mut route = route(path, app);
-        (route.mode, route.authentication, route.plain_identity) = (mode, Authentication::Required, true);
-        route.roles = vec!["clinician".to_owned()];
-        route
-    });
+    let routes = [("/observed", Mode::Observe), ("/shadowed", Mode::Shadow), ("/enforced", Mode::Enforce)].map(
+        |(path, mode)| {
+            let mut route = route(path, app);
+            (route.mode, route.authentication, route.plain_identity) = (mode, Authentication::Required, true);
+            route.roles = vec!["clinician".to_owned()];
+            route
+        },
+    );
     let stage = Stage::with(routes.into()).await;
     let observed = stage.send("GET", "/observed", &["X-Auth-Subject: evil"]).await;
     assert!(!observed.headers.contains_key("x-chancery-verdict"));
@@ -28,7 +30,10 @@ async fn what_is_refused_in_the_end_is_told_first_and_shown_next() {
     let staff = format!("Authorization: Bearer {staff}");
     let shadowed = stage.send("GET", "/shadowed", &[&staff]).await;
     assert_eq!(shadowed.headers["x-chancery-verdict"], "would-refuse; code=authz.denied");
-    assert!(header(&shadowed.seen(), "authorization").is_some(), "until it is enforced the application still looks itself");
+    assert!(
+        header(&shadowed.seen(), "authorization").is_some(),
+        "until it is enforced the application still looks itself"
+    );
     stage.send("GET", "/enforced", &[&staff]).await.refused(403, "authz.denied");
     assert_eq!(stage.events("access.refused").await.len(), 1);
 

@@ -47,7 +47,8 @@ async fn only_what_may_be_repeated_tries_another_server() {
     .await;
     let two = || {
         // Nobody listens at the first.
-        let addresses = ["http://127.0.0.1:1".to_owned(), format!("http://{well}")].map(|text| Address::parse(&text).unwrap());
+        let addresses =
+            ["http://127.0.0.1:1".to_owned(), format!("http://{well}")].map(|text| Address::parse(&text).unwrap());
         let upstream = std::sync::Arc::new(Upstream::new("app", addresses.to_vec(), None, false));
         let authentication = chancery_gateway::Authentication::None;
         vec![Route { authentication, ..Route::new(Pattern::parse("/*").unwrap(), upstream) }]
@@ -55,9 +56,16 @@ async fn only_what_may_be_repeated_tries_another_server() {
     let stage = Stage::with(two()).await;
     assert_eq!(stage.send("GET", "/x", &[]).await.body, b"well");
     let stage = Stage::with(two()).await;
-    stage.send("POST", "/x", &["content-length: 2", "content-type: text/plain"]).await.refused(502, "upstream.bad_gateway");
+    stage
+        .send("POST", "/x", &["content-length: 2", "content-type: text/plain"])
+        .await
+        .refused(502, "upstream.bad_gateway");
     assert_eq!(app.requests(), 1);
-    assert_eq!(stage.send("POST", "/x", &["content-length: 0"]).await.body, b"well", "and who cannot be reached is left alone for a while");
+    assert_eq!(
+        stage.send("POST", "/x", &["content-length: 0"]).await.body,
+        b"well",
+        "and who cannot be reached is left alone for a while"
+    );
 }
 
 #[tokio::test]

@@ -30,7 +30,8 @@ fn text(value: &Value) -> String {
 }
 
 fn request(vector: &Value) -> Vec<u8> {
-    let mut request = bytes(&format!("{} {} {}\r\n", text(&vector["method"]), text(&vector["uri"]), text(&vector["version"])));
+    let mut request =
+        bytes(&format!("{} {} {}\r\n", text(&vector["method"]), text(&vector["uri"]), text(&vector["version"])));
     let headers = vector["headers"].as_array().unwrap();
     if !headers.iter().any(|pair| text(&pair[0]).eq_ignore_ascii_case("host")) {
         request.extend(b"host: app.test\r\n");
@@ -54,7 +55,11 @@ async fn the_corpus_is_refused_or_goes_on_in_one_clear_form() {
         let head = String::from_utf8_lossy(&request).to_ascii_lowercase();
         if head.contains("transfer-encoding") {
             request.extend(b"0\r\n\r\n");
-        } else if let Some(length) = head.split("content-length: ").nth(1).and_then(|rest| rest.trim_start().split("\r\n").next()?.trim().parse::<usize>().ok()) {
+        } else if let Some(length) = head
+            .split("content-length: ")
+            .nth(1)
+            .and_then(|rest| rest.trim_start().split("\r\n").next()?.trim().parse::<usize>().ok())
+        {
             request.extend(vec![b'x'; length.min(10_000)]);
         }
         app.came.lock().unwrap().clear();
@@ -63,7 +68,8 @@ async fn the_corpus_is_refused_or_goes_on_in_one_clear_form() {
         match tier.as_str() {
             "Severe" => assert!(status >= 400 && came.is_empty(), "{id}: {status} {came}"),
             _ if status < 400 => {
-                let framings = came.matches("\r\ncontent-length:").count() + came.matches("\r\ntransfer-encoding:").count();
+                let framings =
+                    came.matches("\r\ncontent-length:").count() + came.matches("\r\ntransfer-encoding:").count();
                 assert!(framings <= 1, "{id}: {came}");
                 passed.push(tier);
             }
@@ -107,7 +113,14 @@ async fn a_second_request_in_a_body_stays_in_the_body() {
         answer.refused(400, "request.malformed");
         assert_eq!(app.requests(), 0, "{framing:?}");
     }
-    for chunks in ["3\nabc\n0\n\n", "3;\u{1}\r\nabc\r\n0\r\n\r\n", "0x3\r\nabc\r\n0\r\n\r\n", "3\r\nabcd\r\n0\r\n\r\n", "+3\r\nabc\r\n0\r\n\r\n", "ffffffffffffffff1\r\nabc\r\n"] {
+    for chunks in [
+        "3\nabc\n0\n\n",
+        "3;\u{1}\r\nabc\r\n0\r\n\r\n",
+        "0x3\r\nabc\r\n0\r\n\r\n",
+        "3\r\nabcd\r\n0\r\n\r\n",
+        "+3\r\nabc\r\n0\r\n\r\n",
+        "ffffffffffffffff1\r\nabc\r\n",
+    ] {
         let text = format!("POST /x HTTP/1.1\r\nhost: app.test\r\ntransfer-encoding: chunked\r\n\r\n{chunks}{hidden}");
         let answer = stage.raw(text.as_bytes()).await;
         answer.refused(400, "request.malformed");

@@ -175,7 +175,9 @@ impl Answer {
         let mut lines = head.lines();
         let status = lines.next().and_then(|line| line.split(' ').nth(1)?.parse().ok());
         let status = status.unwrap_or_else(|| panic!("no answer: {whole:?}"));
-        let headers = lines.filter_map(|line| line.split_once(": ")).map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+        let headers = lines
+            .filter_map(|line| line.split_once(": "))
+            .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
         let headers: HeaderMap = headers.fold(HeaderMap::new(), |mut all, (name, value): (http::HeaderName, _)| {
             all.append(name, value);
             all

@@ -31,9 +31,11 @@ async fn echoing() -> std::net::SocketAddr {
     let echo = post(|request: Request| async move { Response::new(request.into_body()) });
     let events = get(|| async {
         let (mut from, to) = tokio::io::duplex(64);
-        tokio::spawn(async move { while from.write_all(b"data: 1\n\n").await.is_ok() {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        } });
+        tokio::spawn(async move {
+            while from.write_all(b"data: 1\n\n").await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        });
         let mut response = Response::new(Body::new(Pipe(to)));
         response.headers_mut().insert("content-type", "text/event-stream".parse().unwrap());
         response
@@ -101,13 +103,19 @@ async fn a_body_is_asked_for_when_somebody_reads_it_and_not_longer_than_allowed(
     guarded.authentication = Authentication::Required;
     let stage = Stage::with(vec![short, guarded]).await;
     let mut client = TcpStream::connect(stage.address).await.unwrap();
-    client.write_all(b"POST /echo HTTP/1.1\r\nhost: app.test\r\nexpect: 100-continue\r\ncontent-length: 3\r\n\r\n").await.unwrap();
+    client
+        .write_all(b"POST /echo HTTP/1.1\r\nhost: app.test\r\nexpect: 100-continue\r\ncontent-length: 3\r\n\r\n")
+        .await
+        .unwrap();
     until(&mut client, "100 Continue").await;
     client.write_all(b"abc").await.unwrap();
     until(&mut client, "abc").await;
     let refused = stage.raw(b"POST /early HTTP/1.1\r\nhost: app.test\r\nconnection: close\r\nexpect: 100-continue\r\ncontent-length: 3\r\n\r\n").await;
     refused.refused(401, "auth.credential_missing");
-    stage.raw(b"POST /echo HTTP/1.1\r\nhost: app.test\r\nconnection: close\r\ncontent-length: 9\r\n\r\n123456789").await.refused(413, "request.too_large");
+    stage
+        .raw(b"POST /echo HTTP/1.1\r\nhost: app.test\r\nconnection: close\r\ncontent-length: 9\r\n\r\n123456789")
+        .await
+        .refused(413, "request.too_large");
 }
 
 #[tokio::test]
@@ -115,7 +123,10 @@ async fn a_stream_ends_with_the_credential_that_opened_it() {
     let stage = Stage::before(echoing().await, |route| route.authentication = Authentication::Required).await;
     let (id, key) = stage.key("staff").await;
     let mut client = TcpStream::connect(stage.address).await.unwrap();
-    client.write_all(format!("GET /events HTTP/1.1\r\nhost: app.test\r\nauthorization: Bearer {key}\r\n\r\n").as_bytes()).await.unwrap();
+    client
+        .write_all(format!("GET /events HTTP/1.1\r\nhost: app.test\r\nauthorization: Bearer {key}\r\n\r\n").as_bytes())
+        .await
+        .unwrap();
     until(&mut client, "data: 1\n\n").await;
     let (_, admin) = stage.key("tenant_admin").await;
     stage.api_as(&admin, "POST", &format!("/v1/api-keys/{id}/revoke"), serde_json::Value::Null).await;
@@ -128,10 +139,13 @@ async fn a_stream_ends_with_the_credential_that_opened_it() {
 async fn http_2_is_spoken_on_both_sides() {
     let stage = Stage::with(vec![route("/*", telling().await)]).await;
     let client: Client<_, Body> = Client::builder(TokioExecutor::new()).http2_only(true).build_http();
-    let request = axum::http::Request::post(format!("http://{}/x?a=1", stage.address)).header("x-auth-subject", "evil").body(Body::from("abc"));
+    let request = axum::http::Request::post(format!("http://{}/x?a=1", stage.address))
+        .header("x-auth-subject", "evil")
+        .body(Body::from("abc"));
     let response = client.request(request.unwrap()).await.unwrap();
     assert_eq!(response.version(), axum::http::Version::HTTP_2);
-    let seen: serde_json::Value = serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap();
+    let seen: serde_json::Value =
+        serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap();
     assert_eq!((&seen["target"], &seen["body"]), (&"/x?a=1".into(), &"abc".into()));
     assert!(!seen["headers"].to_string().contains("evil"), "{seen}");
 
@@ -148,10 +162,13 @@ async fn http_2_is_spoken_on_both_sides() {
 async fn an_http_2_body_is_as_long_as_it_said() {
     let stage = Stage::with(vec![route("/*", telling().await)]).await;
     let stream = TcpStream::connect(stage.address).await.unwrap();
-    let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     tokio::spawn(connection);
     for said in ["2", "9"] {
-        let request = axum::http::Request::post("http://app.test/x").header("content-length", said).body(Body::from_stream_of("abc"));
+        let request = axum::http::Request::post("http://app.test/x")
+            .header("content-length", said)
+            .body(Body::from_stream_of("abc"));
         let refused = match sender.send_request(request.unwrap()).await {
             Ok(response) => response.status() == 400,
             // The stream is reset.
@@ -184,7 +201,10 @@ async fn slow_heads_and_bodies_end_and_do_not_reach_the_application_whole() {
         client.read_to_end(&mut Vec::new()).await
     });
     head.await.expect("it is closed").unwrap();
-    stage.raw(b"POST /x HTTP/1.1\r\nhost: app.test\r\ncontent-length: 9\r\n\r\nabc").await.refused(400, "request.malformed");
+    stage
+        .raw(b"POST /x HTTP/1.1\r\nhost: app.test\r\ncontent-length: 9\r\n\r\nabc")
+        .await
+        .refused(400, "request.malformed");
 }
 
 #[tokio::test]

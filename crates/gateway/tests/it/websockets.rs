@@ -31,7 +31,9 @@ async fn echoing() -> std::net::SocketAddr {
 
 async fn opened(stage: &Stage, lines: &str) -> TcpStream {
     let mut client = TcpStream::connect(stage.address).await.unwrap();
-    let head = format!("GET /ws HTTP/1.1\r\nhost: app.test\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{lines}\r\n");
+    let head = format!(
+        "GET /ws HTTP/1.1\r\nhost: app.test\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{lines}\r\n"
+    );
     client.write_all(head.as_bytes()).await.unwrap();
     client
 }

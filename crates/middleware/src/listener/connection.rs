@@ -114,6 +114,7 @@ fn answer(
 
 /// As [`super::scan`] sees it: a body comes before the other protocol.
 fn asks_for_upgrade(headers: &HeaderMap) -> bool {
-    let bodiless = headers.get(header::CONTENT_LENGTH).is_none_or(|length| length.as_bytes().iter().all(|b| *b == b'0'));
+    let bodiless =
+        headers.get(header::CONTENT_LENGTH).is_none_or(|length| length.as_bytes().iter().all(|b| *b == b'0'));
     headers.contains_key(header::UPGRADE) && bodiless && !headers.contains_key(header::TRANSFER_ENCODING)
 }

@@ -80,7 +80,8 @@ pub async fn serve(
 ) -> bool {
     let places = Arc::new(Semaphore::new(bounds.connections as usize));
     let (full, is_full) = watch::channel(false);
-    let house = Arc::new(House { builder: builder(bounds), router, bounds, welcome, is_full, stopped: stopped.clone() });
+    let house =
+        Arc::new(House { builder: builder(bounds), router, bounds, welcome, is_full, stopped: stopped.clone() });
     loop {
         // Both waits see the signal: at the cap no place comes free by itself.
         let next = async { (Arc::clone(&places).acquire_owned().await, listener.accept().await) };

@@ -408,7 +408,14 @@ mod tests {
         ] {
             assert_eq!(refused(&head(lines)), Some(why), "{lines:?}");
         }
-        for line in ["GET /", "GET  / HTTP/1.1", "GET / HTTP/1.2", "GET /a b HTTP/1.1", "CONNECT a:1 HTTP/1.1", "G@T / HTTP/1.1"] {
+        for line in [
+            "GET /",
+            "GET  / HTTP/1.1",
+            "GET / HTTP/1.2",
+            "GET /a b HTTP/1.1",
+            "CONNECT a:1 HTTP/1.1",
+            "G@T / HTTP/1.1",
+        ] {
             assert_eq!(refused(format!("{line}\r\n\r\n").as_bytes()), Some(Malformed::RequestLine), "{line}");
         }
         let old = b"POST / HTTP/1.0\r\ntransfer-encoding: chunked\r\n\r\n";
@@ -419,9 +426,19 @@ mod tests {
 
     #[test]
     fn a_bad_chunk_ends_the_body() {
-        for body in ["x\r\n", "3\nabc", "3\r\nabcd\r\n", "3;\x01\r\n", "-3\r\n", "0x3\r\n", "1234567890abcdef0\r\n", "\r\n",
-            "0\r\ncontent-length: 3\r\n\r\n", "0\r\n folded\r\n\r\n", "0\r\nbad\r\n\r\n"]
-        {
+        for body in [
+            "x\r\n",
+            "3\nabc",
+            "3\r\nabcd\r\n",
+            "3;\x01\r\n",
+            "-3\r\n",
+            "0x3\r\n",
+            "1234567890abcdef0\r\n",
+            "\r\n",
+            "0\r\ncontent-length: 3\r\n\r\n",
+            "0\r\n folded\r\n\r\n",
+            "0\r\nbad\r\n\r\n",
+        ] {
             let text = format!("POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n{body}");
             assert!(matches!(whole(text.as_bytes()), Seen::BreakBody(_)), "{body:?}");
         }

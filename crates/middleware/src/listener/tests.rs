@@ -83,7 +83,8 @@ async fn an_idle_connection_loses_its_place_and_a_working_one_does_not() {
 
 #[tokio::test]
 async fn a_full_house_has_less_patience() {
-    let crowded = Bounds { connections: 10, idle: SOON, idle_when_full: Duration::from_millis(200), ..Bounds::default() };
+    let crowded =
+        Bounds { connections: 10, idle: SOON, idle_when_full: Duration::from_millis(200), ..Bounds::default() };
     let running = served(slow(), crowded).await;
     let mut idle = Vec::new();
     for _ in 0..10 {
@@ -99,7 +100,9 @@ async fn a_slow_head_and_a_slow_body_are_cut_off() {
     let hasty = Bounds { head: Duration::from_millis(300), body: Duration::from_millis(300), ..Bounds::default() };
     let eats = axum::routing::post(|body: axum::body::Bytes| async move { format!("ate {}", body.len()) });
     let running = served(Router::new().route("/eat", eats), hasty).await;
-    for beginning in [&b"GET /eat HTTP/1.1\r\nhost: x\r\n"[..], b"POST /eat HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nabc"] {
+    for beginning in
+        [&b"GET /eat HTTP/1.1\r\nhost: x\r\n"[..], b"POST /eat HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nabc"]
+    {
         let mut stream = TcpStream::connect(running.address).await.unwrap();
         stream.write_all(beginning).await.unwrap();
         let mut answer = Vec::new();
@@ -119,7 +122,9 @@ async fn a_slow_head_and_a_slow_body_are_cut_off() {
         assert!(started.elapsed() < Duration::from_secs(5));
         assert!(!String::from_utf8_lossy(&answer).contains("ate"), "{answer:?}");
     }
-    let whole = said(running.address, b"POST /eat HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 3\r\n\r\nabc").await;
+    let whole =
+        said(running.address, b"POST /eat HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 3\r\n\r\nabc")
+            .await;
     assert!(whole.ends_with("ate 3"), "{whole}");
 }
 

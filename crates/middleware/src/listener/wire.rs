@@ -119,7 +119,11 @@ impl Wire {
             Seen::BreakBody(released) => (released, Some(End::Broken)),
         };
         let released = self.held.split_to(released);
-        if self.ready.is_empty() { self.ready = released } else { self.ready.extend_from_slice(&released) }
+        if self.ready.is_empty() {
+            self.ready = released
+        } else {
+            self.ready.extend_from_slice(&released)
+        }
         if end == Some(End::Refused) {
             self.ready.extend_from_slice(STAND_IN);
         }
