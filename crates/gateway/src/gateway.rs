@@ -148,7 +148,7 @@ impl Gateway {
         let standing = verdicts.take(&route, admitted)?;
         let query = self.query(&parts, standing.as_ref());
         let target = forward::target(path.as_str(), query.as_deref())?;
-        self.prepare(&route, &mut parts, &exchange, connection.as_ref(), standing.as_ref());
+        self.prepare(&route, &mut parts, &exchange, connection.as_ref(), standing.as_ref())?;
         parts.uri = target.clone().into();
 
         let mut request = Request::from_parts(parts, body);
@@ -202,7 +202,7 @@ impl Gateway {
         exchange: &Exchange,
         connection: Option<&Connection>,
         standing: Option<&Standing>,
-    ) {
+    ) -> Result<(), Problem> {
         let authority = parts.uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
         let host = parts.headers.get(header::HOST).cloned().or(authority);
         hygiene::clean(&mut parts.headers, &route.underscore_headers);
@@ -217,11 +217,12 @@ impl Gateway {
                 hygiene::drop_credential(&mut parts.headers);
             }
             if route.plain_identity {
-                hygiene::name_caller(&mut parts.headers, &standing.call().caller);
+                hygiene::name_caller(&mut parts.headers, exchange, &standing.call().caller)?;
             }
         }
         // What only we are to know of the request goes no further.
         parts.extensions = http::Extensions::new();
+        Ok(())
     }
 }
 

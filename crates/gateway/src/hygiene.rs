@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use chancery_domain::{access::Caller, ids::RequestId};
-use chancery_middleware::cookies;
+use chancery_middleware::{Code, Exchange, Problem, cookies, identity};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 /// How the request reached us, as the application shall know it.
@@ -143,27 +143,14 @@ pub fn introduce(headers: &mut HeaderMap, origin: &Origin) {
 }
 
 /// Says who calls, in headers that prove nothing: only for applications that nobody else can reach.
-pub fn name_caller(headers: &mut HeaderMap, caller: &Caller) {
-    let roles: Vec<&str> = caller
-        .roles()
-        .iter()
-        .map(|role| role.as_str())
-        .chain(caller.defined_roles().iter().map(String::as_str))
-        .collect();
-    for (name, value) in [
-        ("x-auth-subject", caller.subject().to_string()),
-        ("x-auth-tenant", caller.tenant().to_string()),
-        ("x-auth-roles", roles.join(",")),
-        ("x-auth-method", caller.auth().as_str().to_owned()),
-    ] {
-        if let Ok(value) = HeaderValue::from_str(&value) {
-            headers.insert(name, value);
-        }
+pub fn name_caller(headers: &mut HeaderMap, exchange: &Exchange, caller: &Caller) -> Result<(), Problem> {
+    let tenant = HeaderValue::from_str(&caller.tenant().to_string()).map_err(|_| Code::Internal)?;
+    for (name, value) in identity(exchange, caller)? {
+        headers.insert(name, value);
     }
     // The older scheme's header, now as a copy that can be believed (TN-02).
-    if let Ok(value) = HeaderValue::from_str(&caller.tenant().to_string()) {
-        headers.insert("x-tenant-id", value);
-    }
+    headers.insert("x-tenant-id", tenant);
+    Ok(())
 }
 
 /// Takes out of a response what spoke for the application's connection, and what it runs on (HD-09).
