@@ -177,7 +177,7 @@ impl Scan {
                 return Step::Refused(Malformed::Large);
             }
             // What is wrong already need not be waited for: a bare line feed never leads to an end.
-            if has_bare_line_end(rest) {
+            if has_bare_line_end(rest, searched) {
                 return Step::Refused(Malformed::Line);
             }
             self.state = State::Head(rest.len());
@@ -220,7 +220,7 @@ impl Scan {
     fn trailers(&mut self, rest: &[u8]) -> Step {
         let end = if rest.starts_with(b"\r\n") { Some(0) } else { find(rest, b"\r\n\r\n").map(|end| end + 2) };
         let Some(end) = end else {
-            return if rest.len() > MAX_TRAILERS || has_bare_line_end(rest) { Step::Broken } else { Step::More };
+            return if rest.len() > MAX_TRAILERS || has_bare_line_end(rest, 0) { Step::Broken } else { Step::More };
         };
         let lines = rest.get(..end).unwrap_or_default();
         let lines = lines.strip_suffix(b"\r\n").unwrap_or(lines);
@@ -248,13 +248,15 @@ fn find(bytes: &[u8], what: &[u8; 4]) -> Option<usize> {
     bytes.windows(4).position(|four| four == what)
 }
 
-/// A line feed without a carriage return before it, or the other way round.
-fn has_bare_line_end(bytes: &[u8]) -> bool {
-    bytes.windows(2).any(|two| match two {
+/// A line feed without a carriage return before it, or the other way round, behind what was searched.
+fn has_bare_line_end(bytes: &[u8], searched: usize) -> bool {
+    let fresh = bytes.get(searched.saturating_sub(1)..).unwrap_or_default();
+    let bare = |two: &[u8]| match two {
         [before, b'\n'] => *before != b'\r',
         [b'\r', after] => *after != b'\n',
         _ => false,
-    }) || bytes.first() == Some(&b'\n')
+    };
+    fresh.windows(2).any(bare) || bytes.first() == Some(&b'\n')
 }
 
 fn split_lines(head: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -263,7 +265,7 @@ fn split_lines(head: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// What follows a head: it is without its last empty line.
 fn framing(head: &[u8]) -> Result<State, Malformed> {
-    if has_bare_line_end(head) {
+    if has_bare_line_end(head, 0) {
         return Err(Malformed::Line);
     }
     let mut lines = split_lines(head);

@@ -183,7 +183,9 @@ impl Wire {
         let in_body = self.scan.in_body();
         if was_in_body && in_body {
             self.came = self.came.saturating_add(count as u64);
-            self.waited += self.waiting.take().map_or(Duration::ZERO, |since| since.elapsed());
+            // At most so much of one wait counts: nobody may have looked whether something came.
+            let waited = self.waiting.take().map_or(Duration::ZERO, |since| since.elapsed());
+            self.waited += waited.min(self.body / 6);
             self.deadline = None;
         } else if was_in_body != in_body || self.held.is_empty() {
             (self.came, self.waited, self.waiting, self.deadline) = (0, Duration::ZERO, None, None);
