@@ -5,6 +5,7 @@ mod ambient;
 mod bench;
 mod certificates;
 mod clients;
+mod crowd;
 mod fuzz;
 mod generate;
 #[cfg(test)]
@@ -69,6 +70,8 @@ enum Task {
     LimitsProof(proof::LimitsOptions),
     /// How long refused logins take, by what is wrong; the medians must not differ by 5 %
     LoginTimes(login_times::Options),
+    /// 10,000 idle connections and 300 slow ones at the gateway: others are served, the slow ones end, memory stays small
+    Crowd(crowd::Options),
     /// How fast, next to peers on this machine; writes docs/performance.md
     Bench(bench::Options),
     /// Run a command with a private PostgreSQL, which tests find through `CHANCERY_TEST_POSTGRES_URL`
@@ -105,6 +108,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::RevokeProof(options) => proof::revoke(&options)?,
         Task::LimitsProof(options) => proof::limits(&options)?,
         Task::LoginTimes(options) => login_times::run(&options)?,
+        Task::Crowd(options) => crowd::run(&options)?,
         Task::Bench(options) => bench::run(&options)?,
         Task::WithPostgres { command } => return with_postgres(&command),
     }

@@ -26,6 +26,8 @@ pub(crate) enum Need {
     Python,
     /// The load generator.
     Wrk,
+    /// Other proxies, to be compared with.
+    Proxies,
     /// A C++ compiler, for libFuzzer.
     Cxx,
     /// A PKCS#11 module without hardware.
@@ -47,6 +49,7 @@ impl Need {
             // `ensurepip` is what Debian moved into the package `python3-venv`.
             Self::Python => process::succeeds(Command::new("python3").args(["-c", "import venv, ensurepip"])),
             Self::Wrk => on_path("wrk").is_some(),
+            Self::Proxies => nginx().is_some() && haproxy().is_some(),
             Self::Cxx => std::env::var_os("CXX").is_some() || on_path("c++").is_some(),
             Self::SoftHsm => on_path("softhsm2-util").is_some() && Path::new(SOFTHSM).exists(),
             Self::Rsyslog => Path::new(RSYSLOG).exists() && rsyslog_tls() && on_path("openssl").is_some(),
@@ -61,6 +64,7 @@ impl Need {
             Self::Postgres => &["postgresql"],
             Self::Python => &["python3", "python3-venv"],
             Self::Wrk => &["wrk"],
+            Self::Proxies => &["nginx", "haproxy"],
             Self::Cxx => &["g++"],
             Self::SoftHsm => &["softhsm2"],
             Self::Rsyslog => &["rsyslog", "rsyslog-openssl", "openssl"],
@@ -180,6 +184,16 @@ fn rsyslog_tls() -> bool {
 /// The browser, by the names that it has on Linux.
 fn chromium() -> Option<PathBuf> {
     ["chromium", "chromium-browser", "google-chrome"].into_iter().find_map(on_path)
+}
+
+/// nginx, which is not on the path of everybody.
+pub(crate) fn nginx() -> Option<PathBuf> {
+    on_path("nginx").or_else(|| Some(PathBuf::from("/usr/sbin/nginx")).filter(|path| path.exists()))
+}
+
+/// HAProxy, likewise.
+pub(crate) fn haproxy() -> Option<PathBuf> {
+    on_path("haproxy").or_else(|| Some(PathBuf::from("/usr/sbin/haproxy")).filter(|path| path.exists()))
 }
 
 /// Where a program is, as the shell would find it.

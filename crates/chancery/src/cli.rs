@@ -6,7 +6,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::{
     commands::{
-        self, api_key, approval, audit, backup, demo, doctor, fields, identity_provider, import, init, key,
+        self, api_key, approval, audit, backup, demo, doctor, fields, gateway, identity_provider, import, init, key,
         migrate_column, openapi, pack, passwords, recover, restore, role, root, sealing, serve, tenant, user, verify,
         webhook, witness,
     },
@@ -26,6 +26,8 @@ struct Cli {
 enum Command {
     /// Run the server
     Serve(ConfigArgs),
+    /// Put it in front of an application: `serve`, with a gateway; check and explain its routes
+    Gateway(Box<gateway::GatewayArgs>),
     /// Set up a store for production: root key, recovery key, first platform administrator
     Init(init::InitArgs),
     /// Make a new root key file with the recovery key, after the old one was lost
@@ -126,6 +128,7 @@ impl From<ConfigArgs> for Flags {
             listen: args.listen,
             metrics_listen: args.metrics_listen,
             store: args.store,
+            ..Self::default()
         }
     }
 }
@@ -149,6 +152,7 @@ pub fn main() -> ExitCode {
     };
     let outcome = match command {
         Command::Serve(args) => runtime.block_on(serve::run(args.into())),
+        Command::Gateway(args) => runtime.block_on(gateway::run(*args)),
         Command::Init(args) => runtime.block_on(init::run(args)),
         Command::Recover(args) => runtime.block_on(recover::run(args)),
         Command::Root(args) => runtime.block_on(root::run(args)),

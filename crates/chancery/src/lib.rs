@@ -8,6 +8,7 @@
 //! | [`wiring`] | from a configuration to the domain's ports |
 //! | [`backup`] | the files of a backup |
 //! | [`server`], [`tls`] | listeners, draining; TLS |
+//! | [`at_the_gate`] | the gateway's listener, and its routes while their file changes |
 //! | [`jobs`], [`dataset_jobs`], [`destroyed_list`] | what goes on in the background |
 //! | [`sinks`] | where events of the audit log go besides the log |
 //! | [`guard_jobs`], [`pins`], [`witness`] | how the audit log is guarded |
@@ -21,6 +22,7 @@
 #![forbid(unsafe_code)]
 
 pub mod archives;
+pub mod at_the_gate;
 pub mod backup;
 pub mod cli;
 pub mod clock;

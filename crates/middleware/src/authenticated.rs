@@ -12,7 +12,7 @@ use chancery_domain::{
     audit::refusals,
     tokens::{HeldKey, PresentedProof, check_proof},
 };
-use http::{HeaderMap, request::Parts};
+use http::{HeaderMap, Method, request::Parts};
 use serde::de::DeserializeOwned;
 
 use crate::{Code, Exchange, Problem, SessionCookies, credentials, hints, limited, query};
@@ -30,7 +30,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Authenticated {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let call = verified(parts).await?;
+        let (call, _) = verified(parts, &parts.method).await?;
         query::none(parts)?;
         Ok(Self(call))
     }
@@ -40,25 +40,30 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Asked<T
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let call = verified(parts).await?;
+        let (call, _) = verified(parts, &parts.method).await?;
         Ok(Self(call, query::read(parts)?))
     }
 }
 
-async fn verified(parts: &Parts) -> Result<Arc<Call>, Problem> {
+/// The call, and the credential that it is by. `method` is the one that counts for cookies: an upgrade does more than it says.
+pub(crate) async fn verified(parts: &Parts, method: &Method) -> Result<(Arc<Call>, Presented), Problem> {
     let exchange = Exchange::of(parts)?;
-    let cookies = SessionCookies::read(parts, exchange.instance().settings());
+    let cookies = SessionCookies::read(&parts.headers, method, exchange.instance().settings());
     let in_header = credentials::presented(&parts.headers, parts.method.as_str(), parts.uri.path())?;
-    let in_cookies = cookies.access()?;
+    let mut in_cookies = cookies.access()?.into_iter();
     let query = parts.uri.query().unwrap_or_default();
-    let presented = match (in_cookies.first(), &in_header) {
+    let presented = match (in_cookies.next(), in_header) {
         (None, None) => return Err(Code::CredentialMissing.into()),
-        (None, Some(presented)) => return admit(&exchange, presented, &parts.headers, query).await,
-        (Some(cookie), _) => cookie,
+        (None, Some(presented)) => {
+            let call = admit(&exchange, &presented, &parts.headers, query).await?;
+            return Ok((call, presented));
+        }
+        (Some(cookie), in_header) => (cookie, in_header),
     };
+    let (presented, in_header) = presented;
     // The cookie is the caller. Whatever else comes along is verified too and must be the same one: bad never falls through.
-    let caller = caller(&exchange, presented).await?;
-    for other in in_cookies.iter().skip(1).chain(&in_header) {
+    let caller = caller(&exchange, &presented).await?;
+    for other in in_cookies.as_slice().iter().chain(&in_header) {
         let other = self::caller(&exchange, other).await?;
         if (other.tenant(), other.subject()) != (caller.tenant(), caller.subject()) {
             let [first, second] = [caller, other].map(|caller| exchange.call_of(caller));
@@ -72,7 +77,8 @@ async fn verified(parts: &Parts) -> Result<Arc<Call>, Problem> {
     if in_header.is_none() {
         cookies.check_origin()?;
     }
-    compared(&exchange, call, &parts.headers, query).await
+    let call = compared(&exchange, call, &parts.headers, query).await?;
+    Ok((call, presented))
 }
 
 /// Verifies a credential, and compares the tenant that headers and query name with its own.

@@ -14,7 +14,7 @@ use chancery_crypto::Secret;
 use chancery_domain::{
     access::authenticate::Presented, instance::Settings, sessions::SessionTokens, tokens::AccessToken,
 };
-use http::{HeaderMap, HeaderValue, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Method, header, request::Parts};
 
 use crate::{Code, Exchange, Problem, credentials, csrf};
 
@@ -52,19 +52,19 @@ impl<S: Send + Sync> FromRequestParts<S> for SessionCookies {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let exchange = Exchange::of(parts)?;
-        Ok(Self::read(parts, exchange.instance().settings()))
+        Ok(Self::read(&parts.headers, &parts.method, exchange.instance().settings()))
     }
 }
 
 impl SessionCookies {
-    pub(crate) fn read(parts: &Parts, settings: &Settings) -> Self {
+    pub(crate) fn read(headers: &HeaderMap, method: &Method, settings: &Settings) -> Self {
         let names = Names::of(settings);
-        let compat = if settings.access_token_cookie { value(&parts.headers, COMPAT) } else { Ok(None) };
+        let compat = if settings.access_token_cookie { value(headers, COMPAT) } else { Ok(None) };
         Self {
-            access: value(&parts.headers, names.access),
+            access: value(headers, names.access),
             compat: compat.and_then(|text| text.map(|text| bearer(&text)).transpose()),
-            refresh: value(&parts.headers, names.refresh),
-            ours: csrf::check(&parts.method, &parts.headers, &settings.issuer),
+            refresh: value(headers, names.refresh),
+            ours: csrf::check(method, headers, &settings.issuer),
         }
     }
 
@@ -141,6 +141,11 @@ pub fn compat(settings: &Settings, access: &AccessToken) -> Option<HeaderValue> 
     let text = Secret::new(format!("Bearer {}", access.text.expose()));
     // Bound to a key it would be worth nothing in a cookie.
     (settings.access_token_cookie && !access.bound).then(|| cookie(COMPAT, text.expose(), &attributes)).flatten()
+}
+
+/// Whether it is one of ours: a name that only Chancery reads.
+pub fn is_ours(name: &str) -> bool {
+    name.starts_with("__Host-chancery-") || name.starts_with("__Secure-chancery-") || name.starts_with("chancery-")
 }
 
 /// Takes all cookies of a session away.

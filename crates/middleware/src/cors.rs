@@ -13,6 +13,8 @@ use axum::{
 use chancery_domain::instance::Environment;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 
+use crate::Forwarded;
+
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE");
 /// What a page may read of a response besides what browsers show anyway.
 const EXPOSED: HeaderValue = HeaderValue::from_static(
@@ -238,7 +240,8 @@ pub(crate) async fn answer(origins: Arc<Origins>, request: Request, next: Next) 
     let path = request.uri().path().to_owned();
     let origin = request.headers().get(header::ORIGIN).cloned();
     let mut response = next.run(request).await;
-    if response.extensions().get::<Whole>().is_none() {
+    // An application behind says for itself whose pages may call it.
+    if response.extensions().get::<Whole>().is_none() && response.extensions().get::<Forwarded>().is_none() {
         origins.of(&path).apply(origin.as_ref(), response.headers_mut());
     }
     response

@@ -17,7 +17,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use ipnet::IpNet;
 use tracing::Instrument;
 
-use crate::{Code, Exchange, Problem, client, limited};
+use crate::{Code, Exchange, Problem, Template, client, limited};
 
 /// The name of the header that carries the request id.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -52,7 +52,10 @@ pub(crate) struct Observing {
 pub(crate) async fn observe(observing: Observing, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let method = method_name(request.method());
-    let route = request.extensions().get::<MatchedPath>().map_or("unmatched", |path| interned(path.as_str()));
+    let route = match request.extensions().get::<Template>() {
+        Some(template) => template.as_str(),
+        None => request.extensions().get::<MatchedPath>().map_or("unmatched", |path| interned(path.as_str())),
+    };
     // An inbound `x-request-id` is never taken over: ids are ours, so that nobody can make two events look like one.
     let Ok(id) = RequestId::make(observing.instance.now(), observing.instance.random()) else {
         return Problem::new(Code::DependencyUnavailable).into_response();
@@ -86,6 +89,10 @@ pub(crate) async fn observe(observing: Observing, mut request: Request, next: Ne
     response
 }
 
+/// In a response's extensions: it is an application's own, and its headers stay as they are but for what says what it runs on.
+#[derive(Debug, Clone, Copy)]
+pub struct Forwarded;
+
 fn method_name(method: &Method) -> &'static str {
     match method.as_str() {
         "GET" => "GET",
@@ -106,7 +113,7 @@ fn user_agent(headers: &HeaderMap) -> Option<String> {
 }
 
 /// Keeps a route's template for the life of the process. Templates come from the router, so there are few.
-fn interned(route: &str) -> &'static str {
+pub(crate) fn interned(route: &str) -> &'static str {
     static KNOWN: RwLock<Option<HashSet<&'static str>>> = RwLock::new(None);
     if let Some(known) = KNOWN.read().unwrap_or_else(PoisonError::into_inner).as_ref().and_then(|set| set.get(route)) {
         return known;

@@ -93,6 +93,8 @@ problems! {
     NotYetSequenced = "audit.not_yet_sequenced", CONFLICT, "The event is not yet in the log";
     /// Not HTTP or not JSON.
     RequestMalformed = "request.malformed", BAD_REQUEST, "The request is malformed";
+    /// The path can be read in two ways.
+    PathAmbiguous = "request.path_ambiguous", BAD_REQUEST, "The path can be read in two ways";
     /// The body is not `application/json`.
     MediaType = "request.media_type", UNSUPPORTED_MEDIA_TYPE, "The body must be application/json";
     /// The body is too long.
@@ -137,6 +139,10 @@ problems! {
     Overloaded = "overloaded", SERVICE_UNAVAILABLE, "Too busy";
     /// It took too long.
     Timeout = "timeout", SERVICE_UNAVAILABLE, "The request took too long";
+    /// The application behind the gateway does not answer, or not in HTTP.
+    UpstreamBadGateway = "upstream.bad_gateway", BAD_GATEWAY, "The application does not answer";
+    /// The application behind the gateway takes too long.
+    UpstreamTimeout = "upstream.timeout", GATEWAY_TIMEOUT, "The application took too long";
     /// A fault of ours.
     Internal = "internal", INTERNAL_SERVER_ERROR, "Internal error";
 }

@@ -37,6 +37,9 @@ pub struct Limits {
     pub streams: &'static [&'static str],
     /// Headers of every response, and whose pages may call.
     pub edge: Edge,
+    /// Whether requests go on to an application behind: then they end with their client, take as long as their route allows,
+    /// and their bodies are as long as it allows.
+    pub forwards: bool,
 }
 
 impl Default for Limits {
@@ -48,7 +51,24 @@ impl Default for Limits {
             trusted_proxies: Vec::new(),
             streams: &[],
             edge: Edge::default(),
+            forwards: false,
         }
+    }
+}
+
+/// The template of a request's route, where it is not axum's: in the request's extensions before [`around`] sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Template(pub(crate) &'static str);
+
+impl Template {
+    /// Templates come from the configuration, so there are few; each is kept for the life of the process.
+    pub fn new(text: &str) -> Self {
+        Self(crate::observe::interned(text))
+    }
+
+    /// Its text.
+    pub const fn as_str(self) -> &'static str {
+        self.0
     }
 }
 
@@ -67,9 +87,11 @@ pub(crate) struct BodyLimit {
 /// What a request does runs in a task of its own: neither a client that goes away nor the timeout
 /// stops it between its commit and what must follow.
 pub fn around(router: Router, instance: Arc<Instance>, observer: Option<Arc<dyn Observer>>, limits: Limits) -> Router {
-    let Limits { body_bytes, timeout, concurrent, trusted_proxies, streams, edge } = limits;
+    let Limits { body_bytes, timeout, concurrent, trusted_proxies, streams, edge, forwards } = limits;
     let observing = Observing { instance: Arc::clone(&instance), observer, proxies: trusted_proxies.into() };
     let Edge { headers, cors, anyone, .. } = edge;
+    // An application behind answers browsers that ask first.
+    let (cors, anyone) = if forwards { (Arc::default(), &[][..]) } else { (cors, anyone) };
     let origins = Arc::new(Origins::new(cors, anyone));
     let preflight = Arc::clone(&origins);
     let places = Arc::new(Semaphore::new(concurrent));
@@ -81,13 +103,15 @@ pub fn around(router: Router, instance: Arc<Instance>, observer: Option<Arc<dyn 
         .layer(middleware::from_fn(limited::by_address))
         .layer(middleware::from_fn(move |mut request: Request, next: Next| {
             request.extensions_mut().insert(body);
-            let streams =
-                request.extensions().get::<MatchedPath>().is_some_and(|path| streams.contains(&path.as_str()));
+            let streams = forwards
+                || request.extensions().get::<MatchedPath>().is_some_and(|path| streams.contains(&path.as_str()));
             strict::strict(if streams { usize::MAX } else { body_bytes }, request, next)
         }))
         .layer(middleware::from_fn(refusals::tell))
-        .layer(middleware::from_fn(move |request: Request, next: Next| detached(Arc::clone(&places), request, next)))
-        .layer(middleware::from_fn(move |request: Request, next: Next| timed(timeout, request, next)))
+        .layer(middleware::from_fn(move |request: Request, next: Next| {
+            detached(Arc::clone(&places), forwards, request, next)
+        }))
+        .layer(middleware::from_fn(move |request: Request, next: Next| timed(timeout, forwards, request, next)))
         .layer(CatchPanicLayer::custom(|_: Box<dyn Any + Send + 'static>| panicked()))
         .layer(middleware::from_fn(move |request: Request, next: Next| {
             cors::preflight(Arc::clone(&preflight), request, next)
@@ -102,9 +126,14 @@ pub fn around(router: Router, instance: Arc<Instance>, observer: Option<Arc<dyn 
         }))
 }
 
-/// Runs the request in a task of its own, which goes on when nobody waits for it any more.
-async fn detached(places: Arc<Semaphore>, request: Request, next: Next) -> Response {
+/// Runs the request in a task of its own, which goes on when nobody waits for it any more; one that is forwarded does not.
+async fn detached(places: Arc<Semaphore>, forwards: bool, request: Request, next: Next) -> Response {
     let Ok(place) = places.try_acquire_owned() else { return Problem::new(Code::Overloaded).into_response() };
+    if forwards {
+        let response = next.run(request).await;
+        drop(place);
+        return response;
+    }
     let run = async move {
         let response = next.run(request).await;
         drop(place);
@@ -117,7 +146,10 @@ async fn detached(places: Arc<Semaphore>, request: Request, next: Next) -> Respo
     }
 }
 
-async fn timed(limit: Duration, request: Request, next: Next) -> Response {
+async fn timed(limit: Duration, forwards: bool, request: Request, next: Next) -> Response {
+    if forwards {
+        return next.run(request).await;
+    }
     match tokio::time::timeout(limit, next.run(request)).await {
         Ok(response) => response,
         Err(_) => Problem::new(Code::Timeout).into_response(),

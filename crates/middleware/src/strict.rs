@@ -8,9 +8,12 @@ use axum::{
 };
 use http::{HeaderMap, Uri, Version, header, uri::Authority};
 
-use crate::{Code, Problem};
+use crate::{Code, Problem, listener::Malformed};
 
 pub(crate) async fn strict(body_limit: usize, request: Request, next: Next) -> Response {
+    if let Some(malformed) = request.extensions().get::<Malformed>() {
+        return refused(*malformed).into_response();
+    }
     if !one_host(request.version(), request.uri(), request.headers()) {
         return Problem::new(Code::RequestMalformed).detail("exactly one valid Host is needed").into_response();
     }
@@ -19,6 +22,15 @@ pub(crate) async fn strict(body_limit: usize, request: Request, next: Next) -> R
         Ok(Some(length)) if length > body_limit as u64 => Problem::new(Code::TooLarge).into_response(),
         Ok(_) => next.run(request).await,
     }
+}
+
+/// The listener did not let the head through.
+fn refused(malformed: Malformed) -> Problem {
+    let problem = match malformed {
+        Malformed::Large => Problem::new(Code::TooLarge).with_status(http::StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE),
+        _ => Problem::new(Code::RequestMalformed),
+    };
+    problem.detail(malformed.reason())
 }
 
 /// RFC 9112 §3.2 for HTTP/1; RFC 9113 §8.3.1 for HTTP/2, where `:authority` is in the URI.

@@ -134,7 +134,8 @@ fn median(times: &mut [f64]) -> Result<f64> {
     times.get(times.len() / 2).copied().context("nothing was measured")
 }
 
-fn empty(seconds: u32) -> Result<f64> {
+/// Starts the empty handler; says where it is.
+pub(super) fn empty_handler() -> Result<(Guarded, String)> {
     let target = workspace::target()?.join("bench");
     let mut cargo =
         workspace::cargo(&["build", "--release", "--locked", "--manifest-path", "bench/empty-axum/Cargo.toml"]);
@@ -148,6 +149,11 @@ fn empty(seconds: u32) -> Result<f64> {
         }
         process::pause(Duration::from_millis(10))?;
     }
+    Ok((handler, address))
+}
+
+fn empty(seconds: u32) -> Result<f64> {
+    let (_handler, address) = empty_handler()?;
     let body = json!({ "items": [{ "table": "patients", "column": "ssn", "row": "row-@-0", "value": "999-12-3456" }] });
     press(&format!("http://{address}/"), &body, "none", 256, seconds)
 }
@@ -175,7 +181,7 @@ fn wrk(url: &str, body: &Path, key: &str, connections: u32, seconds: u32) -> Res
     serde_json::from_str(line).context("wrk's summary is not JSON")
 }
 
-fn rate(summary: &Value) -> Result<f64> {
+pub(super) fn rate(summary: &Value) -> Result<f64> {
     let number = |name| summary.get(name).and_then(Value::as_f64).with_context(|| format!("wrk told no `{name}`"));
     let (requests, refused, lost) = (number("requests")?, number("refused")?, number("lost")?);
     if requests == 0.0 || refused + lost > requests / 1000.0 {

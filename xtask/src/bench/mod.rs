@@ -2,6 +2,7 @@
 
 mod audit;
 mod criterion;
+mod edge;
 mod load;
 mod peers;
 mod printed;
@@ -14,6 +15,7 @@ use anyhow::{Context as _, Result};
 use crate::workspace;
 use audit::{Log, Pack};
 use criterion::Times;
+use edge::Edge;
 use load::Load;
 use peers::Peers;
 use printed::Printed;
@@ -28,6 +30,9 @@ pub(crate) struct Options {
     /// How long each load run presses, in seconds
     #[arg(long, default_value_t = 10)]
     seconds: u32,
+    /// Measure the gateway next to other proxies alone, and write nothing
+    #[arg(long)]
+    edge: bool,
     /// Leave out the load runs, and what takes minutes: keys in memory, an application's table, a re-seal, the audit log
     #[arg(long)]
     no_load: bool,
@@ -35,6 +40,10 @@ pub(crate) struct Options {
 
 /// Measures, and writes `docs/performance.md`.
 pub(crate) fn run(options: &Options) -> Result<()> {
+    if options.edge {
+        println!("{}", report::page(&Edge::measure(options.seconds).rows(), &report::busy()));
+        return Ok(());
+    }
     let busy = report::busy();
     // One after the other: they would disturb each other.
     let times = criterion::run().map_err(|error| format!("{error:#}"));
@@ -48,10 +57,13 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let logs = if options.no_load { Vec::new() } else { Log::measure() };
     let pack = if options.no_load { None } else { Some(Pack::measure()) };
     crate::process::pause(std::time::Duration::ZERO)?;
+    let edge = if options.no_load { None } else { Some(Edge::measure(options.seconds)) };
+    crate::process::pause(std::time::Duration::ZERO)?;
     let mut rows = rows(&times, &peers, &load);
     rows.extend(printed.iter().flat_map(in_use));
     rows.extend(logs.iter().flat_map(Log::rows));
     rows.extend(pack.iter().flat_map(Pack::rows));
+    rows.extend(edge.iter().flat_map(Edge::rows));
     let page = report::page(&rows, &busy);
     let path = workspace::root().join("docs/performance.md");
     fs::create_dir_all(path.parent().unwrap_or(&path))?;

@@ -12,13 +12,27 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("api", &["middleware", "domain", "crypto"]),
     (
         "chancery",
-        &["api", "middleware", "kms", "sqlite", "postgres", "sql", "datasets", "webauthn", "redis", "domain", "crypto"],
+        &[
+            "api",
+            "gateway",
+            "middleware",
+            "kms",
+            "sqlite",
+            "postgres",
+            "sql",
+            "datasets",
+            "webauthn",
+            "redis",
+            "domain",
+            "crypto",
+        ],
     ),
     ("crypto", &[]),
     // Applications' tables (ADR 0012): a neighbour of the stores that shares nothing with them.
     ("datasets", &["domain", "crypto"]),
     ("domain", &["crypto"]),
     ("fuzz", &["sealed", "domain", "crypto"]),
+    ("gateway", &["middleware", "domain"]),
     ("kms", &["domain", "crypto"]),
     ("middleware", &["domain", "crypto"]),
     ("clinic-sqlx", &["sealed"]), // what an application knows of us

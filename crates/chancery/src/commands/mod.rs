@@ -8,6 +8,7 @@ pub mod client;
 pub mod demo;
 pub mod doctor;
 pub mod fields;
+pub mod gateway;
 pub mod identity_provider;
 pub mod import;
 pub mod init;

@@ -12,7 +12,7 @@ use chancery_domain::{
     limits,
 };
 use chancery_kms::private_file;
-use chancery_middleware::Limits;
+use chancery_middleware::{Limits, listener::Welcome};
 use tokio::{
     signal::unix::{SignalKind, signal},
     task::JoinHandle,
@@ -20,6 +20,7 @@ use tokio::{
 
 use crate::{
     archives,
+    at_the_gate::AtTheGate,
     commands::{init, load, say, tell},
     config::{Config, Findings, Flags},
     issuer_documents::IssuerDocuments,
@@ -51,6 +52,10 @@ pub async fn run(flags: Flags) -> Result<ExitCode> {
     let server = Server::start(config).await?;
     let scheme = if server.config.tls.is_some() { "https" } else { "http" };
     say(format_args!("chancery is ready at {scheme}://{}", server.address()));
+    if let Some(gateway) = &server.gateway {
+        say(format_args!("its gateway is ready at {scheme}://{}", gateway.address()));
+        gateway.follow(flags);
+    }
     told.await;
     tracing::info!("Draining");
     server.stop().await;
@@ -81,6 +86,8 @@ pub struct Server {
     /// Looks whether the certificate has changed.
     follower: Option<JoinHandle<()>>,
     metrics: Running,
+    /// What stands in front of applications, if anything does.
+    pub gateway: Option<AtTheGate>,
     jobs: Jobs,
     /// The store, for another listener over it.
     pub stores: Stores,
@@ -95,7 +102,8 @@ impl Server {
     /// # Errors
     ///
     /// With what is wrong and its cure.
-    pub async fn start(config: Config) -> Result<Self> {
+    pub async fn start(mut config: Config) -> Result<Self> {
+        server::open_files();
         if config.is_dev() {
             tracing::warn!("DEVELOPMENT: weak secrets only warn, any role may be granted. Not for real data");
         }
@@ -115,7 +123,8 @@ impl Server {
         let sender = Arc::new(HttpSender::new(&config.webhooks)?);
         let router = chancery_api::router(Arc::clone(&instance), Arc::clone(&metrics), layers(&config));
         let tls = config.tls.clone().map(Tls::open).transpose()?;
-        let api = server::listen_in(tls.clone(), Door::api(config.listen), router).await?;
+        let welcome = tls.clone().map(|tls| tls as Arc<dyn Welcome>);
+        let api = server::listen_with(Door::api(config.listen), router, welcome.clone()).await?;
         let redirect = match config.redirect_listen {
             Some(address) => Some(server::listen(Door::redirect(address), redirect::router(&config.public_url)).await?),
             None => None,
@@ -123,10 +132,14 @@ impl Server {
         let follower = tls.as_ref().map(Tls::follow);
         let metrics_router = chancery_api::metrics_router(Arc::clone(&metrics));
         let metrics_at = server::listen(Door::metrics(config.metrics_listen), metrics_router).await?;
+        let gateway = match config.gateway.take() {
+            Some(gateway) => Some(AtTheGate::start(&config, gateway, &instance, &metrics, welcome).await?),
+            None => None,
+        };
         let jobs = Jobs::start(&instance, &timed, &metrics, &config, sender, shared);
         tracing::info!(address = %metrics_at.address(), "Metrics are at http://{}/metrics", metrics_at.address());
         tracing::info!(address = %api.address(), environment = config.environment.as_str(), "Ready");
-        Ok(Self { api, redirect, follower, metrics: metrics_at, jobs, stores: timed, config, providers })
+        Ok(Self { api, redirect, follower, metrics: metrics_at, gateway, jobs, stores: timed, config, providers })
     }
 
     /// Where the API answers.
@@ -160,7 +173,15 @@ impl Server {
         if let Some(redirect) = self.redirect {
             redirect.stop().await;
         }
-        if !self.api.stop().await {
+        // Both at once: neither waits for the other's requests.
+        let gateway = async {
+            match self.gateway {
+                Some(gateway) => gateway.stop().await,
+                None => true,
+            }
+        };
+        let (api, gateway) = tokio::join!(self.api.stop(), gateway);
+        if !(api && gateway) {
             tracing::warn!("Some requests did not finish in time");
         }
         self.jobs.stop().await;
@@ -170,7 +191,8 @@ impl Server {
     }
 }
 
-fn layers(config: &Config) -> Limits {
+/// How the layers of the API and of the gateway are set.
+pub(crate) fn layers(config: &Config) -> Limits {
     Limits { trusted_proxies: config.trusted_proxies.clone(), edge: config.edge.clone(), ..Limits::default() }
 }
 

@@ -59,6 +59,17 @@ fn exposure(config: &Config, findings: &mut Findings) {
              or listen on 127.0.0.1",
         );
     }
+    if let Some(gateway) = &config.gateway
+        && !gateway.listen.ip().is_loopback()
+        && !config.tls_terminated
+    {
+        findings.fault_unless(
+            config.is_dev(),
+            "gateway.listen",
+            "is reachable from other machines and the connection is not encrypted",
+            "put a proxy in front that ends TLS and set tls.terminated = true, or listen on 127.0.0.1",
+        );
+    }
     if config.tls_terminated && config.trusted_proxies.is_empty() {
         findings.fault_unless(
             config.is_dev(),

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::findings::Findings;
+use super::{findings::Findings, text::Choice};
 
 /// One entry, and what was taken from it.
 pub(super) struct Entry<'a> {
@@ -110,5 +110,26 @@ impl Entry<'_> {
             self.fault(key, "is no list of texts", format!("write {key} = [\"clinic-a\", \"clinic-b\"]"));
             Vec::new()
         })
+    }
+
+    /// One of a few words.
+    pub(super) fn choice<T: Choice>(&mut self, key: &'static str, default: T) -> T {
+        let Some(text) = self.text(key) else { return default };
+        if let Some((_, choice)) = T::WORDS.iter().find(|(word, _)| *word == text) {
+            return *choice;
+        }
+        let words: Vec<&str> = T::WORDS.iter().map(|(word, _)| *word).collect();
+        self.fault(key, "has a value that is not known", format!("write one of: {}", words.join(", ")));
+        default
+    }
+
+    /// A fault for each key that nobody asked for.
+    pub(super) fn refuse_unknown(&mut self) {
+        let unknown: Vec<String> =
+            self.table.keys().filter(|key| !self.known.contains(&key.as_str())).cloned().collect();
+        for key in unknown {
+            let cure = format!("remove it; there are {}", self.known.join(", "));
+            self.fault(&key, "is no setting", cure);
+        }
     }
 }

@@ -25,6 +25,7 @@ mod checks;
 mod cors;
 mod entry;
 mod findings;
+mod gateway;
 mod headers;
 mod limits;
 mod passkeys;
@@ -43,6 +44,7 @@ pub use archives::{ArchiveConfig, ObjectLock};
 pub use audit::{AuditConfig, WitnessConfig};
 pub(crate) use checks::is_default_password;
 pub use findings::{Finding, Findings, Refused};
+pub use gateway::GatewayConfig;
 pub use passkeys::PasskeyConfig;
 pub use providers::{Place, ProviderConfig};
 pub use redis::RedisConfig;
@@ -77,6 +79,12 @@ pub struct Flags {
     pub metrics_listen: Option<String>,
     /// `--store`.
     pub store: Option<String>,
+    /// `--upstream` of the gateway.
+    pub upstream: Option<String>,
+    /// `--listen` of the gateway.
+    pub gateway_listen: Option<String>,
+    /// `--mode` of the gateway.
+    pub gateway_mode: Option<String>,
 }
 
 /// How this installation runs.
@@ -158,6 +166,8 @@ pub struct Config {
     pub edge: Edge,
     /// The headers that every response has.
     pub header_profile: Preset,
+    /// What stands in front of applications, if anything does.
+    pub gateway: Option<GatewayConfig>,
     /// How log lines look.
     pub log_format: LogFormat,
     /// Which log lines there are.
@@ -254,6 +264,7 @@ impl Config {
             copies: copies(settings, findings),
             audit_sinks: sinks::read(&settings.tables(sinks::LIST), lenient(environment), findings),
             audit: audit::read(settings, &data_dir, findings),
+            gateway: gateway::read(settings, findings),
             data_dir,
             mismatch: text::read(
                 settings,
@@ -410,6 +421,9 @@ fn read_flags(settings: &mut Settings, flags: &Flags) {
         ("server.listen", &flags.listen, "--listen"),
         ("server.metrics_listen", &flags.metrics_listen, "--metrics-listen"),
         ("store.url", &flags.store, "--store"),
+        ("gateway.upstream", &flags.upstream, "--upstream"),
+        ("gateway.listen", &flags.gateway_listen, "--listen"),
+        ("gateway.mode", &flags.gateway_mode, "--mode"),
     ] {
         if let Some(value) = value {
             settings.set(key, value.clone(), flag);

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use super::{archives, findings::Findings, headers, limits, providers, sinks};
+use super::{archives, findings::Findings, gateway, headers, limits, providers, sinks};
 
 /// What the names of our own environment variables begin with.
 const PREFIX: &str = "CHANCERY__";
@@ -135,6 +135,9 @@ pub const KEYS: &[&str] = &[
     "security_txt.acknowledgments",
     "security_txt.preferred_languages",
     "security_txt.hiring",
+    "gateway.listen",
+    "gateway.upstream",
+    "gateway.mode",
     "log.format",
     "log.level",
 ];
@@ -154,6 +157,7 @@ const LISTS: &[&str] = &[
     "cors.headers",
     "security_txt.contact",
     "security_txt.encryption",
+    "gateway.upstream",
 ];
 
 /// Older names that mean the same.
@@ -183,7 +187,15 @@ pub(super) type Tables = BTreeMap<usize, (toml::Table, String)>;
 pub(super) struct Settings(BTreeMap<&'static str, Setting>, BTreeMap<&'static str, Tables>);
 
 /// The lists of tables there are.
-const TABLES: [&str; 5] = [providers::LIST, sinks::LIST, archives::LIST, headers::LIST, limits::LIST];
+const TABLES: [&str; 7] = [
+    providers::LIST,
+    sinks::LIST,
+    archives::LIST,
+    headers::LIST,
+    limits::LIST,
+    gateway::ROUTES,
+    gateway::UPSTREAMS,
+];
 
 impl Settings {
     /// The setting of `key`, if anything set it.

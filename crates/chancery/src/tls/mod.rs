@@ -8,7 +8,9 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
+use async_trait::async_trait;
 use chancery_domain::{Clock as _, Timestamp};
+use chancery_middleware::listener::{Stream, Welcome};
 use tokio::{net::TcpStream, task::JoinHandle};
 use tokio_rustls::{
     TlsAcceptor,
@@ -19,7 +21,6 @@ use tokio_rustls::{
         sign::CertifiedKey,
         version::{TLS12, TLS13},
     },
-    server::TlsStream,
 };
 
 use crate::clock::SystemClock;
@@ -152,14 +153,10 @@ impl Tls {
     }
 }
 
-impl Tls {
-    /// The stream inside. Takes as long as the client takes for its handshake: whoever calls bounds it.
-    ///
-    /// # Errors
-    ///
-    /// If the client speaks no TLS, or none of ours.
-    pub async fn accept(&self, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
-        self.acceptor.accept(stream).await
+#[async_trait]
+impl Welcome for Tls {
+    async fn welcome(&self, stream: TcpStream) -> io::Result<Box<dyn Stream>> {
+        Ok(Box::new(self.acceptor.accept(stream).await?))
     }
 }
 

@@ -14,7 +14,7 @@ use tokio_rustls::{
 };
 
 use super::*;
-use crate::server::{Door, Running, listen_in};
+use crate::server::{Door, Running, listen_with};
 
 /// An authority, and the files of what it signs.
 struct Authority {
@@ -92,7 +92,7 @@ fn write(path: &Path, content: &str) {
 async fn served(tls: &Arc<Tls>) -> Running {
     let router = Router::new().route("/", get(|| async { "inside" }));
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    listen_in(Some(Arc::clone(tls)), Door::api(any), router).await.unwrap()
+    listen_with(Door::api(any), router, Some(Arc::clone(tls) as _)).await.unwrap()
 }
 
 fn shown(inside: &Inside) -> CertificateDer<'static> {

@@ -16,6 +16,7 @@ mod doctor;
 mod dump;
 mod fence;
 mod fields;
+mod gateway;
 mod guard;
 mod init;
 mod issuers;

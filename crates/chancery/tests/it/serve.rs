@@ -97,3 +97,39 @@ async fn a_personal_field_in_clear_needs_a_single_hospital() {
     }
     Served::start(&["--dev"], folder.path(), &[("CHANCERY__DEPLOYMENT", "single_hospital")]).stop();
 }
+
+/// The bytes of a request as a stranger sends them; what comes back until the connection ends.
+fn said(base: &str, bytes: &[u8]) -> String {
+    use std::io::{Read as _, Write as _};
+    let mut stream = std::net::TcpStream::connect(base.strip_prefix("http://").unwrap()).unwrap();
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
+    stream.write_all(bytes).unwrap();
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[test]
+fn bytes_with_two_readings_get_the_answer_that_every_refusal_gets() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Served::dev(folder.path());
+    for lines in [
+        "content-length: 1\r\ntransfer-encoding: chunked",
+        "content-length: 1\r\ncontent-length: 1",
+        "transfer-encoding: chunked\r\ntransfer-encoding: chunked",
+        "x: y\r\n folded",
+        "x: y\nbare: z",
+        "x: \0",
+        "host: other",
+    ] {
+        let hidden = "\r\n\r\n0\r\n\r\nGET /livez HTTP/1.1\r\nhost: a\r\n\r\n";
+        let answer = said(server.base(), format!("POST /livez HTTP/1.1\r\nhost: a\r\n{lines}{hidden}").as_bytes());
+        assert!(answer.starts_with("HTTP/1.1 400"), "{lines:?}: {answer}");
+        assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{lines:?}: nothing behind it is answered: {answer}");
+        for part in ["request.malformed", "x-request-id: req_", "content-security-policy: "] {
+            assert!(answer.contains(part), "{lines:?}: {answer}");
+        }
+    }
+    let fine = said(server.base(), b"GET /livez HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
+    assert!(fine.starts_with("HTTP/1.1 200"), "{fine}");
+}

@@ -99,6 +99,11 @@ impl CallerCache {
         known.clear();
     }
 
+    /// How often something was revoked, as far as this node knows.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
     fn fresh(&self, digest: &[u8; 32], now: Timestamp) -> Option<Known> {
         let known = self.known.read().unwrap_or_else(|poison| poison.into_inner());
         known.get(digest).filter(|entry| now < entry.until).cloned()
@@ -126,6 +131,35 @@ pub async fn authenticate(
     presented: &Presented,
     request: &RequestInfo,
 ) -> Result<Caller, AuthenticateError> {
+    let (entry, looked_up) = known(instance, presented, request).await?;
+    check_possession(instance, presented, &entry).await?;
+    // What is remembered was noted when it was looked up.
+    if let (true, Some(key)) = (looked_up, entry.caller.api_key) {
+        instance.last_used.note(entry.caller.tenant, key, instance.now());
+    }
+    Ok(entry.caller)
+}
+
+/// Whether a credential that authenticated a request is still good, for what that request began and what goes on. The key of a bound
+/// token was proved then: each proof counts once.
+///
+/// # Errors
+///
+/// [`AuthenticateError`].
+pub async fn stands(
+    instance: &Instance,
+    presented: &Presented,
+    request: &RequestInfo,
+) -> Result<(), AuthenticateError> {
+    known(instance, presented, request).await.map(drop)
+}
+
+/// Whom a credential names, and whether that was looked up just now.
+async fn known(
+    instance: &Instance,
+    presented: &Presented,
+    request: &RequestInfo,
+) -> Result<(Known, bool), AuthenticateError> {
     let (Presented::ApiKey(text)
     | Presented::OldApiKey(text)
     | Presented::AccessToken(text)
@@ -157,12 +191,7 @@ pub async fn authenticate(
     if !entry.allowed_cidrs.is_empty() && !request.address.is_some_and(inside) {
         return Err(AuthenticateError::Invalid("address not allowed"));
     }
-    check_possession(instance, presented, &entry).await?;
-    // What is remembered was noted when it was looked up.
-    if let (true, Some(key)) = (looked_up, entry.caller.api_key) {
-        instance.last_used.note(entry.caller.tenant, key, now);
-    }
-    Ok(entry.caller)
+    Ok((entry, looked_up))
 }
 
 /// A bound token comes with a proof of its key, each proof once; and no other with one.

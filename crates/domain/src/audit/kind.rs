@@ -371,6 +371,8 @@ codes! {
         CredentialConflict = "credential.conflict",
         /// A request named another tenant than its credential's.
         TenantMismatch = "tenant.mismatch",
+        /// A request was let through to an application.
+        RequestForwarded = "request.forwarded",
     }
 }
 
@@ -570,7 +572,8 @@ impl EventKind {
             | Self::LimitExceeded
             | Self::LimitsDisabled
             | Self::CredentialConflict
-            | Self::TenantMismatch => Action::Execute,
+            | Self::TenantMismatch
+            | Self::RequestForwarded => Action::Execute,
         }
     }
 }

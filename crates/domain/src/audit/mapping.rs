@@ -363,6 +363,7 @@ impl EventKind {
             Self::BlockRead | Self::LimitsRead => (Topic::Log, Info, false),
             Self::LimitsReset => (Topic::System, Medium, true),
             Self::CredentialConflict | Self::TenantMismatch | Self::LimitsDisabled => (Topic::Alert, High, true),
+            Self::RequestForwarded => (Topic::System, Info, false),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Refused calls: one event for each of a known caller, counts for strangers.
+//! Calls at the door: one event for each refusal of a known caller, counts for strangers, and what goes on to an application.
 
 use std::{collections::BTreeMap, sync::Mutex};
 
@@ -25,6 +25,15 @@ pub struct AnonymousCounts(Mutex<BTreeMap<(&'static str, NetClass), u64>>);
 pub async fn refused(instance: &Instance, call: &Call, code: &'static str) -> Result<(), Failure> {
     let event = Event::new(EventKind::AccessRefused).outcome(Outcome::MinorFailure).with("code", Detail::Code(code));
     note(instance, call, call.tenant(), event).await
+}
+
+/// Tells of a request that an application behind the gateway is about to see: its route and method are the event's own.
+///
+/// # Errors
+///
+/// [`Failure`] if the event cannot be made durable; then it must not go on.
+pub async fn forwarded(instance: &Instance, call: &Call) -> Result<(), Failure> {
+    note(instance, call, call.tenant(), Event::new(EventKind::RequestForwarded)).await
 }
 
 /// Tells of a request that named another tenant than its credential's. `place` is `header`, `query` or `body`.

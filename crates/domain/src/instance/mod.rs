@@ -268,6 +268,11 @@ impl Instance {
         &self.suspected
     }
 
+    /// A number that changes whenever something was revoked, here or on another node.
+    pub fn revocations_seen(&self) -> u64 {
+        self.callers.epoch()
+    }
+
     /// How many credentials were refused, by class.
     pub fn refused_credentials(&self) -> &RefusedCredentials {
         &self.refused_credentials

@@ -10,7 +10,9 @@ use super::{
     nonce::CspNonce,
     profile::{HeaderProfile, Preset},
     ready::{BadProfile, HeaderMode, ReadyHeaders},
+    removed::remove_telling,
 };
+use crate::Forwarded;
 
 /// One profile for everything, and others for some paths.
 #[derive(Debug, Clone)]
@@ -69,7 +71,12 @@ async fn answered(rules: &HeaderRules, random: &dyn Random, mut request: Request
         request.extensions_mut().insert(nonce.clone());
     }
     let mut response = next.run(request).await;
-    ready.apply(response.headers_mut(), HeaderMode::Enforce, nonce.as_ref());
+    if response.extensions().get::<Forwarded>().is_some() {
+        // An application's pages are its own.
+        remove_telling(response.headers_mut());
+    } else {
+        ready.apply(response.headers_mut(), HeaderMode::Enforce, nonce.as_ref());
+    }
     response
 }
 

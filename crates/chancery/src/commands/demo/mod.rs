@@ -131,7 +131,7 @@ async fn start(database: Option<&Database>, folder: &Path) -> Result<(Server, He
         listen: Some("127.0.0.1:0".to_owned()),
         metrics_listen: Some("127.0.0.1:0".to_owned()),
         store: database.map(|database| database.url.clone()),
-        file: None,
+        ..Flags::default()
     };
     // Nothing of the surroundings: a demo is the same everywhere.
     let (config, _) = Config::load(&flags, &[])?;

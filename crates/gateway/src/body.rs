@@ -1,0 +1,156 @@
+//! Bodies on their way: how long they may be, when they last moved, and when they end with their caller.
+
+use std::{
+    future::Future,
+    io,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU8, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Instant,
+};
+
+use axum::body::{Body, Bytes, HttpBody};
+use http_body::{Frame, SizeHint};
+
+/// What became of a request's body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It is longer than the route allows.
+    TooLong,
+    /// The client did not send it whole.
+    Broken,
+}
+
+/// How far a request's body is.
+pub(crate) struct Progress {
+    moved: Mutex<Instant>,
+    fault: AtomicU8,
+}
+
+impl Progress {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self { moved: Mutex::new(Instant::now()), fault: AtomicU8::new(0) })
+    }
+
+    /// When the last piece was taken.
+    pub(crate) fn moved(&self) -> Instant {
+        *self.moved.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn fault(&self) -> Option<Fault> {
+        match self.fault.load(Ordering::Acquire) {
+            1 => Some(Fault::TooLong),
+            2 => Some(Fault::Broken),
+            _ => None,
+        }
+    }
+
+    fn note(&self, fault: Fault) {
+        let number = match fault {
+            Fault::TooLong => 1,
+            Fault::Broken => 2,
+        };
+        self.fault.store(number, Ordering::Release);
+    }
+}
+
+/// A request's body, at most so long.
+pub(crate) fn measured(body: Body, most: u64, progress: Arc<Progress>) -> Body {
+    if body.is_end_stream() { body } else { Body::new(Measured { body, left: most, progress }) }
+}
+
+struct Measured {
+    body: Body,
+    left: u64,
+    progress: Arc<Progress>,
+}
+
+impl HttpBody for Measured {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+        *self.progress.moved.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        match &frame {
+            Some(Ok(frame)) => {
+                let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+                match self.left.checked_sub(length) {
+                    Some(left) => self.left = left,
+                    None => {
+                        self.progress.note(Fault::TooLong);
+                        return Poll::Ready(Some(Err(axum::Error::new(io::Error::from(io::ErrorKind::FileTooLarge)))));
+                    }
+                }
+            }
+            Some(Err(_)) => self.progress.note(Fault::Broken),
+            None => {}
+        }
+        Poll::Ready(frame)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+}
+
+/// What makes a stream end before its time.
+pub(crate) type Ending = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A response's body that ends when its caller's credential does. One whose length is known is on its way already.
+pub(crate) fn ending(body: Body, ending: impl FnOnce() -> Ending + Send + 'static) -> Body {
+    if body.size_hint().exact().is_some() {
+        return body;
+    }
+    Body::new(Ends { body, make: Some(Box::new(ending)), ending: None })
+}
+
+type Make = Box<dyn FnOnce() -> Ending + Send>;
+
+struct Ends {
+    body: Body,
+    make: Option<Make>,
+    ending: Option<Ending>,
+}
+
+impl HttpBody for Ends {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let this = &mut *self;
+        // Only a stream that is waited for needs anybody who looks after it; one that is always ready is looked at by each piece.
+        if let Some(ending) = &mut this.ending
+            && ending.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(Some(Err(axum::Error::new(io::Error::from(io::ErrorKind::PermissionDenied)))));
+        }
+        let frame = Pin::new(&mut this.body).poll_frame(cx);
+        if frame.is_pending()
+            && let Some(make) = this.make.take()
+        {
+            let mut ending = make();
+            let ended = ending.as_mut().poll(cx).is_ready();
+            this.ending = Some(ending);
+            if ended {
+                cx.waker().wake_by_ref();
+            }
+        }
+        frame
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+}

@@ -1,0 +1,104 @@
+//! Makes connections to one server of an application.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use chancery_middleware::listener::Stream;
+use http::Uri;
+use hyper_util::{
+    client::legacy::connect::{Connected, Connection},
+    rt::TokioIo,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpStream, UnixStream},
+};
+use tower::Service;
+
+use crate::Address;
+
+/// How long a connection may take to be made.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Connects to its address, whatever the request's URI says.
+#[derive(Debug, Clone)]
+pub(crate) struct Dial(Address);
+
+impl Dial {
+    pub(crate) const fn new(address: Address) -> Self {
+        Self(address)
+    }
+
+    async fn dial(self) -> io::Result<TokioIo<Dialled>> {
+        let stream: Box<dyn Stream> = match self.0 {
+            Address::Tcp(authority) => {
+                let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+                let stream = TcpStream::connect((host, authority.port_u16().unwrap_or(80))).await?;
+                stream.set_nodelay(true)?;
+                Box::new(stream)
+            }
+            Address::Unix(path) => Box::new(UnixStream::connect(path).await?),
+        };
+        Ok(TokioIo::new(Dialled(stream)))
+    }
+}
+
+impl Service<Uri> for Dial {
+    type Response = TokioIo<Dialled>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        let dial = self.clone().dial();
+        Box::pin(async { tokio::time::timeout(PATIENCE, dial).await.map_err(|_| io::ErrorKind::TimedOut)? })
+    }
+}
+
+/// A connection to a server.
+pub(crate) struct Dialled(Box<dyn Stream>);
+
+impl Connection for Dialled {
+    fn connected(&self) -> Connected {
+        Connected::new()
+    }
+}
+
+impl AsyncRead for Dialled {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Dialled {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}

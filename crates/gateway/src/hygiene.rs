@@ -1,0 +1,360 @@
+//! Which headers go on, and which never do (facts §6.6).
+
+use std::net::IpAddr;
+
+use chancery_domain::{access::Caller, ids::RequestId};
+use chancery_middleware::{Code, Exchange, Problem, cookies, identity};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+/// How the request reached us, as the application shall know it.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    /// The client's address, where it is known.
+    pub address: Option<IpAddr>,
+    /// Whether the client spoke TLS.
+    pub secure: bool,
+    /// The host that it asked for.
+    pub host: Option<HeaderValue>,
+    /// The request's id.
+    pub request: RequestId,
+}
+
+/// Headers that speak for one connection alone.
+const HOP_BY_HOP: [&str; 8] = [
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "transfer-encoding",
+    "upgrade",
+    "http2-settings",
+];
+
+/// Beginnings of names by which somebody says who or from where they are. `-` stands for whatever is neither letter nor digit:
+/// CGI, WSGI and PHP read `X_Auth-Subject` as the same.
+const CLAIMED: [&str; 12] = [
+    "x-auth-",
+    "x-authenticated-",
+    "x-chancery-",
+    "x-tenant",
+    "x-forwarded",
+    "x-original-",
+    "x-rewrite-",
+    "x-remote-",
+    "x-real-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-request-id",
+];
+
+/// The same, as whole names. Overrides of the method would make another request of the one that was checked.
+const CLAIMED_WHOLE: [&str; 10] = [
+    "forwarded",
+    "remote-user",
+    "remote-addr",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "fastly-client-ip",
+    "proxy",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+];
+
+/// Whether a name claims who or from where somebody is, in any spelling.
+pub fn is_claim(name: &str) -> bool {
+    let spelled = |text: &str| {
+        text.bytes().zip(name.bytes()).all(|(wanted, found)| {
+            let found = if found.is_ascii_alphanumeric() { found.to_ascii_lowercase() } else { b'-' };
+            wanted == found
+        })
+    };
+    // Credentials of applications' own.
+    if name.len() == 12 && spelled("x-auth-token") || name.len() == 10 && spelled("x-auth-key") {
+        return false;
+    }
+    CLAIMED.iter().any(|text| name.len() >= text.len() && spelled(text))
+        || CLAIMED_WHOLE.iter().any(|text| name.len() == text.len() && spelled(text))
+}
+
+/// Takes out what never goes on: claims, headers of this connection and those that `Connection` names, names with `_`.
+pub fn clean(headers: &mut HeaderMap, underscores: &[HeaderName]) {
+    let named = named_by_connection(headers);
+    let trailers = wants_trailers(headers);
+    let mut doomed: Vec<HeaderName> = Vec::new();
+    for name in headers.keys() {
+        let text = name.as_str();
+        let hop = HOP_BY_HOP.contains(&text) || text == "te" || text == "expect" || named.contains(name);
+        let odd = text.contains('_') && !underscores.contains(name);
+        if hop || odd || is_claim(text) {
+            doomed.push(name.clone());
+        }
+    }
+    for name in doomed {
+        headers.remove(name);
+    }
+    if trailers {
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    }
+}
+
+/// Takes the credential out that we have verified: the application is told who it is, and cannot use it in turn.
+pub fn drop_credential(headers: &mut HeaderMap) {
+    for name in ["authorization", "x-api-key", "dpop"] {
+        headers.remove(name);
+    }
+    let lines: Vec<HeaderValue> = headers.get_all(header::COOKIE).iter().cloned().collect();
+    let is_ours = |line: &HeaderValue| line.as_bytes().split(|byte| *byte == b';').any(ours);
+    if !lines.iter().any(is_ours) {
+        return;
+    }
+    headers.remove(header::COOKIE);
+    for line in lines {
+        let kept: Vec<&[u8]> = line.as_bytes().split(|byte| *byte == b';').filter(|pair| !ours(pair)).collect();
+        let kept = kept.join(&b';');
+        if let (false, Ok(mut value)) = (kept.trim_ascii().is_empty(), HeaderValue::from_bytes(kept.trim_ascii())) {
+            value.set_sensitive(true);
+            headers.append(header::COOKIE, value);
+        }
+    }
+}
+
+/// Says how the request reached us.
+pub fn introduce(headers: &mut HeaderMap, origin: &Origin) {
+    if let Some(value) = origin.address.and_then(|address| HeaderValue::from_str(&address.to_string()).ok()) {
+        headers.insert("x-forwarded-for", value);
+    }
+    headers.insert("x-forwarded-proto", HeaderValue::from_static(if origin.secure { "https" } else { "http" }));
+    if let Some(host) = &origin.host {
+        headers.insert("x-forwarded-host", host.clone());
+    }
+    let id = origin.request.to_string();
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        headers.insert("x-request-id", value);
+    }
+    let (trace, is_theirs) = trace(headers, origin.request);
+    if let Ok(value) = HeaderValue::from_str(&trace) {
+        headers.insert("traceparent", value);
+    }
+    if !is_theirs {
+        headers.remove("tracestate");
+    }
+}
+
+/// Says who calls, in headers that prove nothing: only for applications that nobody else can reach.
+pub fn name_caller(headers: &mut HeaderMap, exchange: &Exchange, caller: &Caller) -> Result<(), Problem> {
+    let tenant = HeaderValue::from_str(&caller.tenant().to_string()).map_err(|_| Code::Internal)?;
+    for (name, value) in identity(exchange, caller)? {
+        headers.insert(name, value);
+    }
+    // The older scheme's header, now as a copy that can be believed (TN-02).
+    headers.insert("x-tenant-id", tenant);
+    Ok(())
+}
+
+/// Takes out of a response what spoke for the application's connection, and what it runs on (HD-09).
+pub fn clean_response(headers: &mut HeaderMap) {
+    for name in named_by_connection(headers) {
+        headers.remove(name);
+    }
+    for name in HOP_BY_HOP.into_iter().chain(["server", "x-powered-by", "x-aspnet-version", "x-aspnetmvc-version"]) {
+        headers.remove(name);
+    }
+}
+
+/// Whether a WebSocket is asked for; no other protocol goes on.
+pub fn is_websocket(headers: &HeaderMap) -> bool {
+    let mut upgrades = headers.get_all(header::UPGRADE).iter();
+    let one = upgrades.next().is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"));
+    one && upgrades.next().is_none()
+        && tokens(headers, &header::CONNECTION).any(|token| token.eq_ignore_ascii_case("upgrade"))
+}
+
+/// Headers that may come once, and of which a second one is another reading (IV-09).
+pub fn is_doubled(headers: &HeaderMap) -> Option<&'static HeaderName> {
+    static SINGLE: [HeaderName; 7] = [
+        header::AUTHORIZATION,
+        header::CONTENT_TYPE,
+        header::CONTENT_LENGTH,
+        header::CONTENT_ENCODING,
+        header::HOST,
+        header::ORIGIN,
+        header::RANGE,
+    ];
+    SINGLE.iter().find(|name| headers.get_all(*name).iter().nth(1).is_some())
+}
+
+fn ours(pair: &[u8]) -> bool {
+    let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default().trim_ascii();
+    std::str::from_utf8(name).is_ok_and(cookies::is_ours)
+}
+
+/// What frames the message is not `Connection`'s to take out.
+fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
+    let framing = [header::HOST, header::CONTENT_LENGTH, header::CONTENT_TYPE];
+    let named = tokens(headers, &header::CONNECTION).filter_map(|token| token.parse::<HeaderName>().ok());
+    named.filter(|name| !framing.contains(name)).collect()
+}
+
+fn wants_trailers(headers: &HeaderMap) -> bool {
+    tokens(headers, &header::TE).any(|token| token.eq_ignore_ascii_case("trailers"))
+}
+
+fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+    let lines = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    lines.flat_map(|line| line.split(',')).map(str::trim).filter(|token| !token.is_empty())
+}
+
+/// The trace that goes on (W3C Trace Context), and whether it was there before.
+fn trace(headers: &HeaderMap, request: RequestId) -> (String, bool) {
+    let own: String = request.to_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    // The end of an id is drawn at random.
+    let span = own.get(16..).unwrap_or_default();
+    let mut lines = headers.get_all("traceparent").iter();
+    let theirs = lines.next().and_then(|value| value.to_str().ok()).filter(|_| lines.next().is_none());
+    match theirs.and_then(trace_of) {
+        Some((trace, flags)) => (format!("00-{trace}-{span}-{flags}"), true),
+        None => (format!("00-{own}-{span}-01"), false),
+    }
+}
+
+fn trace_of(text: &str) -> Option<(&str, &str)> {
+    let mut parts = text.split('-');
+    let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let hex = |text: &str, length| {
+        text.len() == length && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+    };
+    let set = |text: &str| text.bytes().any(|byte| byte != b'0');
+    let fine = version == "00" && parts.next().is_none() && hex(trace, 32) && hex(span, 16) && hex(flags, 2);
+    (fine && set(trace) && set(span)).then_some((trace, flags))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    fn cleaned(pairs: &[(&'static str, &'static str)]) -> Vec<String> {
+        let mut headers = headers(pairs);
+        clean(&mut headers, &[HeaderName::from_static("x_app_id"), HeaderName::from_static("x_auth_subject")]);
+        let mut names: Vec<_> = headers.keys().map(ToString::to_string).collect();
+        names.sort_unstable();
+        names
+    }
+
+    #[test]
+    fn a_claim_is_one_in_any_spelling() {
+        for name in [
+            "x-auth-subject",
+            "X-Auth-Subject",
+            "x_auth_subject",
+            "X_Auth-Roles",
+            "x.auth.tenant",
+            "X-TENANT-ID",
+            "x_tenant",
+            "forwarded",
+            "X-Forwarded-For",
+            "x_forwarded_host",
+            "X-Real-IP",
+            "x-original-url",
+            "x_rewrite_url",
+            "remote_user",
+            "x-http-method-override",
+            "x-request-id",
+            "proxy",
+            "x-chancery-verdict",
+            "X-Remote-User",
+        ] {
+            assert!(is_claim(name), "{name}");
+        }
+        for name in [
+            "accept",
+            "x-auth",
+            "x-forwarde",
+            "authorization",
+            "x-app-auth-subject",
+            "X-Auth-Token",
+            "x-auth-key",
+            "proxy-x",
+            "forwarded-x",
+            "x-requested-with",
+        ] {
+            assert!(!is_claim(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn claims_and_headers_of_the_connection_do_not_go_on() {
+        let kept = cleaned(&[
+            ("accept", "a"),
+            ("x-auth-subject", "admin"),
+            ("x_auth_subject", "admin"),
+            ("x_app_id", "1"),
+            ("x_other", "1"),
+            ("connection", "close, X-Secret"),
+            ("connection", "accept-language, Host, content-length"),
+            ("x-secret", "1"),
+            ("accept-language", "de"),
+            ("host", "a"),
+            ("content-length", "1"),
+            ("keep-alive", "1"),
+            ("te", "gzip"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
+            ("http2-settings", "a"),
+            ("proxy-authorization", "x"),
+        ]);
+        assert_eq!(kept, ["accept", "content-length", "host", "x_app_id"], "an allowed spelling of a claim stays one");
+        assert_eq!(cleaned(&[("te", "trailers, deflate;q=0.5")]), ["te"]);
+    }
+
+    #[test]
+    fn our_credential_stays_with_us_and_other_cookies_go_on() {
+        let mut headers = headers(&[
+            ("authorization", "Bearer x"),
+            ("x-api-key", "k"),
+            ("cookie", "a=1; __Host-chancery-access=t; b=2"),
+            ("cookie", "chancery-access=t"),
+        ]);
+        drop_credential(&mut headers);
+        let left: Vec<_> = headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
+        assert_eq!(left, ["cookie: a=1; b=2"]);
+    }
+
+    #[test]
+    fn a_trace_goes_on_if_it_is_one() {
+        let id = RequestId::from_bytes([0xab; 16]);
+        let with = |text: &'static str| trace(&headers(&[("traceparent", text)]), id);
+        let (trace, theirs) = with("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00");
+        assert_eq!((trace.as_str(), theirs), ("00-0af7651916cd43dd8448eb211c80319c-abababababababab-00", true));
+        for odd in [
+            "",
+            "00-0-0-0",
+            "00-00000000000000000000000000000000-b7ad6b7169203331-00",
+            "01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00",
+        ] {
+            assert_eq!(with(odd).0, "00-abababababababababababababababab-abababababababab-01", "{odd}");
+        }
+    }
+
+    #[test]
+    fn only_a_websocket_is_another_protocol_that_goes_on() {
+        assert!(is_websocket(&headers(&[("connection", "keep-alive, Upgrade"), ("upgrade", "WebSocket")])));
+        for pairs in [
+            &[("upgrade", "websocket")][..],
+            &[("connection", "upgrade"), ("upgrade", "h2c")],
+            &[("connection", "upgrade"), ("upgrade", "websocket, h2c")],
+            &[],
+        ] {
+            assert!(!is_websocket(&headers(pairs)));
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! The reverse proxy: it matches a route, checks what the route demands, and forwards.
+//!
+//! | file | what it does |
+//! | --- | --- |
+//! | [`path`] | the one reading of a path that policy and application share |
+//! | [`pattern`], [`route`], [`table`] | which route a request takes, and what that route demands |
+//! | [`hygiene`] | which headers go on, and which never do |
+//! | [`verdict`] | who calls, and whether the route lets them |
+//! | [`demand`] | where other parts of Chancery join in: limits, assertions, schemas, webhooks, header profiles |
+//! | [`upstream`], [`dial`], [`health`] | applications, their connections, whether they are well |
+//! | [`forward`], [`body`], [`tunnel`] | one request on its way, its body, WebSockets |
+//! | [`gateway`] | all of it, and its table while it changes |
+//!
+//! The order is that of design §3, and so are the layers: [`chancery_middleware::around`].
+#![forbid(unsafe_code)]
+
+pub mod body;
+pub mod demand;
+mod dial;
+mod forward;
+pub mod gateway;
+mod health;
+pub mod hygiene;
+pub mod path;
+pub mod pattern;
+pub mod route;
+pub mod table;
+mod tunnel;
+pub mod upstream;
+mod verdict;
+
+pub use demand::{Asked, Demand};
+pub use gateway::{Gateway, Settings};
+pub use pattern::Pattern;
+pub use route::{Authentication, Mode, Route};
+pub use table::{Match, Table, TableError};
+pub use upstream::{Address, Upstream};

@@ -1,0 +1,144 @@
+//! All routes, and which one a request takes.
+
+use std::sync::Arc;
+
+use http::Method;
+
+use crate::{
+    Route, Upstream,
+    path::{Ambiguous, Canonical},
+};
+
+/// All routes, the narrowest first.
+#[derive(Debug)]
+pub struct Table {
+    routes: Vec<Arc<Route>>,
+}
+
+/// Why routes make no table.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TableError {
+    /// There is none.
+    #[error("there is no route")]
+    Empty,
+    /// Two take the same requests.
+    #[error("two routes take the same requests: {0}")]
+    Twice(String),
+}
+
+/// What came of looking for a route.
+#[derive(Debug, Clone)]
+pub enum Match {
+    /// This one.
+    Route(Arc<Route>, Canonical),
+    /// The path is known, the method is not. A wider route is no way round a narrower one.
+    Method(Arc<Route>),
+    /// None.
+    Nothing,
+    /// The path has no single reading.
+    Ambiguous(Ambiguous),
+}
+
+impl Table {
+    /// Of these routes.
+    ///
+    /// # Errors
+    ///
+    /// [`TableError`].
+    pub fn new(routes: Vec<Route>) -> Result<Self, TableError> {
+        if routes.is_empty() {
+            return Err(TableError::Empty);
+        }
+        let mut routes: Vec<Arc<Route>> = routes.into_iter().map(Arc::new).collect();
+        routes.sort_by(|one, other| one.pattern.narrower_first(&other.pattern));
+        for (number, route) in routes.iter().enumerate() {
+            let overlaps = |other: &&Arc<Route>| {
+                let shared = |method| route.methods.is_empty() || route.methods.contains(method);
+                let methods = other.methods.is_empty() || route.methods.is_empty() || other.methods.iter().any(shared);
+                other.pattern.is_same(&route.pattern) && methods
+            };
+            if let Some(other) = routes.iter().take(number).find(overlaps) {
+                return Err(TableError::Twice(format!("{} and {}", other.pattern, route.pattern)));
+            }
+        }
+        Ok(Self { routes })
+    }
+
+    /// All of them, in the order in which they are tried.
+    pub fn routes(&self) -> &[Arc<Route>] {
+        &self.routes
+    }
+
+    /// Every application, once.
+    pub fn upstreams(&self) -> Vec<Arc<Upstream>> {
+        let mut upstreams: Vec<Arc<Upstream>> = Vec::new();
+        for route in &self.routes {
+            if !upstreams.iter().any(|known| Arc::ptr_eq(known, &route.upstream)) {
+                upstreams.push(Arc::clone(&route.upstream));
+            }
+        }
+        upstreams
+    }
+
+    /// The route of a request.
+    pub fn find(&self, method: &Method, path: &str) -> Match {
+        let path = match Canonical::read(path) {
+            Ok(path) => path,
+            Err(why) => return Match::Ambiguous(why),
+        };
+        let mut fitting = self.routes.iter().filter(|route| route.pattern.fits(&path)).peekable();
+        let Some(first) = fitting.peek().map(|route| Arc::clone(route)) else { return Match::Nothing };
+        let mut same = fitting.take_while(|route| route.pattern.is_same(&first.pattern));
+        let Some(route) = same.find(|route| route.takes(method)) else { return Match::Method(first) };
+        if path.has_parameters() && !route.path_parameters {
+            return Match::Ambiguous(Ambiguous::Parameters);
+        }
+        Match::Route(Arc::clone(route), path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Address, Pattern};
+
+    fn route(pattern: &str, methods: &[Method]) -> Route {
+        let upstream = Upstream::new("app", vec![Address::parse("http://127.0.0.1:9").unwrap()], None, false);
+        Route { methods: methods.to_vec(), ..Route::new(Pattern::parse(pattern).unwrap(), Arc::new(upstream)) }
+    }
+
+    fn found(table: &Table, method: Method, path: &str) -> String {
+        match table.find(&method, path) {
+            Match::Route(route, path) => format!("{} {}", route.pattern, path.as_str()),
+            Match::Method(route) => format!("method {}", route.pattern),
+            Match::Nothing => "nothing".to_owned(),
+            Match::Ambiguous(why) => format!("{why:?}"),
+        }
+    }
+
+    #[test]
+    fn the_narrowest_route_is_taken_and_no_wider_one_in_its_place() {
+        let table = vec![route("/*", &[]), route("/admin/*", &[Method::GET]), route("/admin/keys", &[Method::POST])];
+        let table = Table::new(table).unwrap();
+        assert_eq!(found(&table, Method::GET, "/x"), "/* /x");
+        assert_eq!(found(&table, Method::GET, "/%61dmin/users"), "/admin/* /admin/users");
+        assert_eq!(found(&table, Method::HEAD, "/admin"), "/admin/* /admin");
+        assert_eq!(found(&table, Method::DELETE, "/admin/users"), "method /admin/*");
+        assert_eq!(found(&table, Method::GET, "/admin/keys/"), "method /admin/keys");
+        assert_eq!(found(&table, Method::GET, "/x/../admin"), "Dots");
+        assert_eq!(found(&table, Method::GET, "/admin;a=b"), "Parameters");
+    }
+
+    #[test]
+    fn methods_of_one_path_may_have_routes_of_their_own_but_no_two_the_same() {
+        let table = Table::new(vec![route("/a/{id}", &[Method::GET]), route("/a/{x}", &[Method::PUT])]).unwrap();
+        assert_eq!(found(&table, Method::PUT, "/a/1"), "/a/{x} /a/1");
+        assert_eq!(found(&table, Method::POST, "/a/1"), "method /a/{id}");
+        assert_eq!(found(&table, Method::POST, "/b"), "nothing");
+        for methods in [&[][..], &[Method::GET], &[Method::POST, Method::GET]] {
+            let twice = Table::new(vec![route("/a/{id}", &[Method::GET]), route("/a/{x}", methods)]);
+            assert!(matches!(twice, Err(TableError::Twice(_))), "{methods:?}");
+        }
+        assert_eq!(Table::new(Vec::new()).err(), Some(TableError::Empty));
+    }
+}

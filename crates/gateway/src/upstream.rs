@@ -1,0 +1,221 @@
+//! An application: where it is, and which of its addresses are well.
+
+use std::{
+    fmt,
+    path::PathBuf,
+    sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use axum::body::Body;
+use http::{Uri, uri::Authority};
+use hyper_util::{
+    client::legacy::Client,
+    rt::{TokioExecutor, TokioTimer},
+};
+
+use crate::dial::Dial;
+
+/// For how long a connection is kept that nobody uses. Shorter than uvicorn's 5 s: whoever closes first decides.
+const IDLE: Duration = Duration::from_secs(4);
+/// For how long an address is left alone to which no connection could be made.
+const DOWN_MICROS: i64 = 2_000_000;
+
+/// Where one server of an application is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Address {
+    /// `http://host:port`.
+    Tcp(Authority),
+    /// `unix:/path/of/socket`.
+    Unix(PathBuf),
+}
+
+/// A text that is no address of an application.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("is no address of an application: write http://127.0.0.1:8000 or unix:/run/app.sock")]
+pub struct NoAddress;
+
+impl Address {
+    /// Reads an address.
+    ///
+    /// # Errors
+    ///
+    /// [`NoAddress`].
+    pub fn parse(text: &str) -> Result<Self, NoAddress> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return if path.starts_with('/') { Ok(Self::Unix(path.into())) } else { Err(NoAddress) };
+        }
+        let uri: Uri = text.parse().map_err(|_| NoAddress)?;
+        let bare = uri.path_and_query().is_none_or(|path| path == "/") && uri.scheme_str() == Some("http");
+        let authority = uri.authority().filter(|authority| bare && !authority.as_str().contains('@'));
+        authority.cloned().map(Self::Tcp).ok_or(NoAddress)
+    }
+
+    /// What goes into the request's URI; the connection is made to the address itself.
+    pub(crate) fn authority(&self) -> Authority {
+        match self {
+            Self::Tcp(authority) => authority.clone(),
+            Self::Unix(_) => Authority::from_static("localhost"),
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(authority) => write!(f, "http://{authority}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// An application.
+#[derive(Debug)]
+pub struct Upstream {
+    name: String,
+    servers: Vec<Server>,
+    health: Option<Health>,
+    next: AtomicUsize,
+}
+
+/// How it is found out whether a server is well.
+#[derive(Debug, Clone)]
+pub struct Health {
+    /// A path that answers 2xx if it is.
+    pub path: String,
+    /// How often it is asked.
+    pub every: Duration,
+}
+
+/// One server of an application, with connections to it.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) address: Address,
+    pub(crate) client: Client<Dial, Body>,
+    well: AtomicBool,
+    down_until: AtomicI64,
+    pub(crate) http2: bool,
+}
+
+impl Upstream {
+    /// An application at these addresses, which share its requests. `http2`: it speaks HTTP/2 without TLS.
+    pub fn new(name: &str, addresses: Vec<Address>, health: Option<Health>, http2: bool) -> Self {
+        let servers = addresses.into_iter().map(|address| Server::new(address, http2)).collect();
+        Self { name: name.to_owned(), servers, health, next: AtomicUsize::default() }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How it is found out whether its servers are well.
+    pub fn health(&self) -> Option<&Health> {
+        self.health.as_ref()
+    }
+
+    /// Its servers with whether they are well, for whoever asks.
+    pub fn servers(&self) -> impl Iterator<Item = (&Address, bool)> {
+        self.servers.iter().map(|server| (&server.address, server.is_well()))
+    }
+
+    pub(crate) fn all(&self) -> &[Server] {
+        &self.servers
+    }
+
+    /// The servers in the order in which a request tries them: each gets its turn, those that are well come first.
+    pub(crate) fn turn(&self) -> impl Iterator<Item = &Server> {
+        let from = self.next.fetch_add(1, Ordering::Relaxed);
+        let count = self.servers.len();
+        let order = move |wanted: bool| {
+            (0..count).filter_map(move |at| {
+                let server = self.servers.get((from.wrapping_add(at)) % count)?;
+                (server.is_well() == wanted).then_some(server)
+            })
+        };
+        // Nobody is well: rather try than refuse.
+        order(true).chain(order(false))
+    }
+}
+
+impl Server {
+    fn new(address: Address, http2: bool) -> Self {
+        let mut builder = Client::builder(TokioExecutor::new());
+        builder
+            .pool_timer(TokioTimer::new())
+            .timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(256);
+        // Whether a request may be sent again is not for the pool to say.
+        builder.retry_canceled_requests(false).http2_only(http2).http2_adaptive_window(true).set_host(true);
+        let client = builder.build(Dial::new(address.clone()));
+        Self { address, client, well: AtomicBool::new(true), down_until: AtomicI64::new(i64::MIN), http2 }
+    }
+
+    fn is_well(&self) -> bool {
+        self.well.load(Ordering::Relaxed) && self.down_until.load(Ordering::Relaxed) <= ticks()
+    }
+
+    /// What its health said, and says what it said before.
+    pub(crate) fn found(&self, well: bool) -> bool {
+        self.well.swap(well, Ordering::Relaxed)
+    }
+
+    /// No connection could be made.
+    pub(crate) fn failed(&self) {
+        self.down_until.store(ticks() + DOWN_MICROS, Ordering::Relaxed);
+    }
+
+    /// It answered.
+    pub(crate) fn answered(&self) {
+        if self.down_until.load(Ordering::Relaxed) != i64::MIN {
+            self.down_until.store(i64::MIN, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Microseconds since the first call.
+fn ticks() -> i64 {
+    static START: std::sync::OnceLock<tokio::time::Instant> = std::sync::OnceLock::new();
+    let start = START.get_or_init(tokio::time::Instant::now);
+    i64::try_from(start.elapsed().as_micros()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_a_server_and_nothing_below_it() {
+        for good in ["http://127.0.0.1:8000", "http://app", "http://[::1]:8000", "unix:/run/app.sock"] {
+            assert_eq!(Address::parse(good).unwrap().to_string(), good);
+        }
+        assert_eq!(Address::parse("http://app/").unwrap().to_string(), "http://app");
+        for bad in [
+            "",
+            "app:8000",
+            "https://app",
+            "http://app/x",
+            "http://u@app",
+            "ftp://app",
+            "unix:app.sock",
+            "http://app?x",
+        ] {
+            assert_eq!(Address::parse(bad), Err(NoAddress), "{bad}");
+        }
+    }
+
+    #[tokio::test]
+    async fn servers_take_turns_and_the_well_ones_come_first() {
+        let addresses = ["http://a", "http://b", "http://c"].map(|text| Address::parse(text).unwrap());
+        let upstream = Upstream::new("app", addresses.to_vec(), None, false);
+        let first = |upstream: &Upstream| upstream.turn().next().unwrap().address.to_string();
+        assert_eq!([first(&upstream), first(&upstream), first(&upstream)], ["http://a", "http://b", "http://c"]);
+        upstream.all()[0].found(false);
+        upstream.all()[1].failed();
+        let order: Vec<_> = upstream.turn().map(|server| server.address.to_string()).collect();
+        assert_eq!(order, ["http://c", "http://a", "http://b"]);
+        upstream.all()[1].answered();
+        assert_eq!(upstream.servers().filter(|(_, well)| *well).count(), 2);
+    }
+}

@@ -1,0 +1,59 @@
+//! Who calls, and whether the route lets them.
+
+use chancery_domain::access::Caller;
+use chancery_middleware::{Code, Problem, Standing};
+use http::request::Parts;
+
+use crate::{Authentication, Mode, Route};
+
+/// In a response's headers where a route is in shadow: what would have come of it.
+pub(crate) const VERDICT: &str = "x-chancery-verdict";
+
+/// Authenticates as the route demands it, and asks for one of its roles.
+pub(crate) async fn admit(route: &Route, parts: &Parts, upgrade: bool) -> Result<Option<Standing>, Problem> {
+    if route.authentication == Authentication::None {
+        return Ok(None);
+    }
+    let standing = Standing::of(parts, upgrade).await?;
+    match &standing {
+        None if route.authentication == Authentication::Required || !route.roles.is_empty() => {
+            Err(Code::CredentialMissing.into())
+        }
+        Some(standing) if !has_role(route, &standing.call().caller) => Err(Code::AuthzDenied.into()),
+        _ => Ok(standing),
+    }
+}
+
+fn has_role(route: &Route, caller: &Caller) -> bool {
+    let holds = |role: &String| {
+        caller.roles().iter().any(|held| held.as_str() == role) || caller.defined_roles().contains(role)
+    };
+    route.roles.is_empty() || route.roles.iter().any(holds)
+}
+
+/// What would have been refused, in a route that does not enforce.
+#[derive(Debug, Default)]
+pub(crate) struct Verdicts(Vec<Code>);
+
+impl Verdicts {
+    /// What is given, or nothing and a note; the refusal itself where the route enforces.
+    pub(crate) fn take<T: Default>(&mut self, route: &Route, judged: Result<T, Problem>) -> Result<T, Problem> {
+        match judged {
+            Err(problem) if route.mode != Mode::Enforce => {
+                let code = problem.code();
+                tracing::info!(code = code.as_str(), "Would refuse: {}", code.as_str());
+                self.0.push(code);
+                Ok(T::default())
+            }
+            judged => judged,
+        }
+    }
+
+    /// For the response's header.
+    pub(crate) fn told(&self) -> String {
+        match self.0.first() {
+            None => "pass".to_owned(),
+            Some(code) => format!("would-refuse; code={}", code.as_str()),
+        }
+    }
+}

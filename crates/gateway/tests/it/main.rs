@@ -1,0 +1,19 @@
+//! The gateway in front of real applications, over real sockets.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail the test that calls them, and time is the machine's"
+)]
+
+mod application;
+mod headers;
+mod modes;
+mod once;
+mod paths;
+mod smuggling;
+mod stage;
+mod streams;
+mod websockets;

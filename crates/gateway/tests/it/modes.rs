@@ -1,0 +1,76 @@
+//! Observe, shadow, enforce; and routes that change while requests run.
+
+use chancery_gateway::{Authentication, Mode, Table};
+
+use crate::{
+    application::{header, served, telling},
+    stage::{Stage, route},
+};
+
+#[tokio::test]
+async fn what_is_refused_in_the_end_is_told_first_and_shown_next() {
+    let app = telling().await;
+    let routes = [("/observed", Mode::Observe), ("/shadowed", Mode::Shadow), ("/enforced", Mode::Enforce)].map(
+        |(path, mode)| {
+            let mut route = route(path, app);
+            (route.mode, route.authentication, route.plain_identity) = (mode, Authentication::Required, true);
+            route.roles = vec!["clinician".to_owned()];
+            route
+        },
+    );
+    let stage = Stage::with(routes.into()).await;
+    let observed = stage.send("GET", "/observed", &["X-Auth-Subject: evil"]).await;
+    assert!(!observed.headers.contains_key("x-chancery-verdict"));
+    assert_eq!(header(&observed.seen(), "x-auth-subject"), None, "whom nobody knows nobody is said to be");
+    let shadowed = stage.send("GET", "/shadowed", &[]).await;
+    assert_eq!(shadowed.headers["x-chancery-verdict"], "would-refuse; code=auth.credential_missing");
+    stage.send("GET", "/enforced", &[]).await.refused(401, "auth.credential_missing");
+
+    let (_, staff) = stage.key("staff").await;
+    let staff = format!("Authorization: Bearer {staff}");
+    let shadowed = stage.send("GET", "/shadowed", &[&staff]).await;
+    assert_eq!(shadowed.headers["x-chancery-verdict"], "would-refuse; code=authz.denied");
+    assert!(
+        header(&shadowed.seen(), "authorization").is_some(),
+        "until it is enforced the application still looks itself"
+    );
+    stage.send("GET", "/enforced", &[&staff]).await.refused(403, "authz.denied");
+    assert_eq!(stage.events("access.refused").await.len(), 1);
+
+    let (_, clinician) = stage.key("clinician").await;
+    let clinician = format!("X-API-Key: {clinician}");
+    assert_eq!(stage.send("GET", "/shadowed", &[&clinician]).await.headers["x-chancery-verdict"], "pass");
+    stage.send("GET", "/enforced", &[&clinician]).await.seen();
+    let (bad, worse) = ("Authorization: Bearer chy_dev_x", "X-API-Key: e30.e30.x");
+    stage.send("GET", "/enforced", &[bad]).await.refused(401, "auth.credential_invalid");
+    stage.send("GET", "/enforced", &[&clinician, worse]).await.refused(401, "auth.credential_conflict");
+}
+
+#[tokio::test]
+async fn who_brings_no_credential_may_come_in_and_who_brings_a_bad_one_may_not() {
+    let stage = Stage::before(telling().await, |route| route.authentication = Authentication::Optional).await;
+    stage.send("GET", "/x", &[]).await.seen();
+    stage.send("GET", "/x", &["Authorization: Bearer e30.e30.x"]).await.refused(401, "auth.credential_invalid");
+}
+
+#[tokio::test]
+async fn routes_change_while_requests_run_and_change_back() {
+    let slow = axum::routing::get(|| async {
+        tokio::time::sleep(std::time::Duration::from_millis(400)).await;
+        "old"
+    });
+    let old = served(axum::Router::new().route("/x", slow)).await;
+    let new = served(axum::Router::new().route("/x", axum::routing::get(|| async { "new" }))).await;
+    let stage = Stage::with(vec![route("/*", old)]).await;
+    assert!(!stage.gateway.roll_back(), "there is nothing to go back to");
+    let apply = async {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        stage.gateway.apply(Table::new(vec![route("/x", new)]).unwrap());
+        stage.send("GET", "/x", &[]).await
+    };
+    let (running, fresh) = tokio::join!(stage.send("GET", "/x", &[]), apply);
+    assert_eq!((running.body.as_slice(), fresh.body.as_slice()), (&b"old"[..], &b"new"[..]));
+    stage.send("GET", "/y", &[]).await.refused(404, "not_found");
+    assert!(stage.gateway.roll_back());
+    assert_eq!(stage.send("GET", "/x", &[]).await.body, b"old");
+}

@@ -1,0 +1,112 @@
+//! A request is sent once; who does not answer is told of, and a client that goes away takes its request with it.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use chancery_gateway::{Address, Pattern, Route, Upstream};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+use crate::{
+    application::{Bytewise, answer},
+    stage::{SOON, Stage, route},
+};
+
+/// Reads requests and closes the connection behind the first of each, without an answer; the first connection answers one.
+async fn forgetful() -> (std::net::SocketAddr, Bytewise) {
+    Bytewise::speaking(|number, mut stream, app| async move {
+        if app.head(&mut stream).await.is_some() && number == 1 {
+            answer(&mut stream, "first").await;
+            // The connection stays in the pool; what comes over it is read, and nobody answers.
+            app.head(&mut stream).await;
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn what_reached_an_application_is_never_sent_again() {
+    for method in ["POST", "GET"] {
+        let (address, app) = forgetful().await;
+        let stage = Stage::before(address, |_| ()).await;
+        assert_eq!(stage.send("GET", "/warm", &[]).await.body, b"first");
+        let lost = stage.send(method, "/x", &["content-length: 0"]).await;
+        lost.refused(502, "upstream.bad_gateway");
+        assert_eq!((app.requests(), app.connections.load(Ordering::SeqCst)), (2, 1), "{method}");
+    }
+}
+
+#[tokio::test]
+async fn only_what_may_be_repeated_tries_another_server() {
+    let (well, app) = Bytewise::speaking(|_, mut stream, app| async move {
+        while app.head(&mut stream).await.is_some() {
+            answer(&mut stream, "well").await;
+        }
+    })
+    .await;
+    let two = || {
+        // Nobody listens at the first.
+        let addresses =
+            ["http://127.0.0.1:1".to_owned(), format!("http://{well}")].map(|text| Address::parse(&text).unwrap());
+        let upstream = std::sync::Arc::new(Upstream::new("app", addresses.to_vec(), None, false));
+        let authentication = chancery_gateway::Authentication::None;
+        vec![Route { authentication, ..Route::new(Pattern::parse("/*").unwrap(), upstream) }]
+    };
+    let stage = Stage::with(two()).await;
+    assert_eq!(stage.send("GET", "/x", &[]).await.body, b"well");
+    let stage = Stage::with(two()).await;
+    stage
+        .send("POST", "/x", &["content-length: 2", "content-type: text/plain"])
+        .await
+        .refused(502, "upstream.bad_gateway");
+    assert_eq!(app.requests(), 1);
+    assert_eq!(
+        stage.send("POST", "/x", &["content-length: 0"]).await.body,
+        b"well",
+        "and who cannot be reached is left alone for a while"
+    );
+}
+
+#[tokio::test]
+async fn an_application_that_takes_too_long_or_talks_nonsense_is_told_of() {
+    let (silent, _) = Bytewise::speaking(|_, mut stream, app| async move {
+        app.head(&mut stream).await;
+        tokio::time::sleep(SOON).await;
+    })
+    .await;
+    let stage = Stage::before(silent, |route| route.timeout = Duration::from_millis(300)).await;
+    stage.send("GET", "/x", &[]).await.refused(504, "upstream.timeout");
+    let (odd, _) = Bytewise::speaking(|_, mut stream, app| async move {
+        app.head(&mut stream).await;
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nxx").await;
+    })
+    .await;
+    let stage = Stage::before(odd, |_| ()).await;
+    stage.send("GET", "/x", &[]).await.refused(502, "upstream.bad_gateway");
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_takes_its_request_with_it() {
+    let (address, app) = Bytewise::speaking(|_, mut stream, app| async move {
+        app.head(&mut stream).await;
+        // Ends when the other side goes, and answers nothing.
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest).await;
+        app.gone.fetch_add(1, Ordering::SeqCst);
+    })
+    .await;
+    let stage = Stage::with(vec![route("/*", address)]).await;
+    let mut client = TcpStream::connect(stage.address).await.unwrap();
+    client.write_all(b"GET /slow HTTP/1.1\r\nhost: app.test\r\n\r\n").await.unwrap();
+    while app.requests() == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    drop(client);
+    let cancelled = async {
+        while app.gone.load(Ordering::SeqCst) == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(SOON / 4, cancelled).await.expect("the application hears of it");
+}

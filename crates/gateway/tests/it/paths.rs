@@ -1,0 +1,80 @@
+//! A path is read once, and the application gets what policy has read.
+
+use axum::http::Method;
+use chancery_gateway::Authentication;
+
+use crate::{
+    application::telling,
+    stage::{Stage, route},
+};
+
+async fn guarded() -> Stage {
+    let app = telling().await;
+    let mut admin = route("/admin/*", app);
+    admin.authentication = Authentication::Required;
+    let mut read = route("/read", app);
+    read.methods = vec![Method::GET];
+    Stage::with(vec![route("/*", app), admin, read]).await
+}
+
+#[tokio::test]
+async fn no_spelling_of_a_guarded_path_gets_round_its_guard() {
+    let stage = guarded().await;
+    for path in
+        ["/admin", "/admin/", "/admin/users", "/%61dmin/users", "/adm%69n", "/admin%2Dx/..%2f", "/admin?x=/public"]
+    {
+        let answer = stage.send("GET", path, &[]).await;
+        assert!([401, 400].contains(&answer.status.as_u16()), "{path}: {}", answer.whole);
+    }
+    for path in [
+        "//admin",
+        "/public//admin",
+        "/public/../admin",
+        "/public/%2e%2e/admin",
+        "/public/..%2fadmin",
+        "/public/..;/admin",
+        "/public/..\\admin",
+        "/public%5c..%5cadmin",
+        "/%2e/admin",
+        "/./admin",
+        "/admin%00",
+        "/public/%252e%252e/admin",
+        "/public%252f..%252fadmin",
+        "/public/..%00/admin",
+        "/admin;x=1",
+        "/%ad",
+        "/%c0%af",
+        "/x%",
+        "/public/%2e%2e;/admin",
+    ] {
+        stage.send("GET", path, &[]).await.refused(400, "request.path_ambiguous");
+    }
+    assert_eq!(
+        stage.send("GET", "/ADMIN", &[]).await.seen()["target"],
+        "/ADMIN",
+        "another path, as it is to the application"
+    );
+}
+
+#[tokio::test]
+async fn what_goes_on_is_the_canonical_path_with_its_query_as_it_was() {
+    let stage = guarded().await;
+    let seen = stage.send("GET", "/p%61tients/caf%c3%a9/?q=%2e%2e%2f&q=a/../b", &[]).await.seen();
+    assert_eq!(seen["target"], "/patients/caf%C3%A9/?q=%2e%2e%2f&q=a/../b");
+}
+
+#[tokio::test]
+async fn methods_that_a_route_does_not_take_find_no_other_route() {
+    let stage = guarded().await;
+    stage.send("DELETE", "/read", &[]).await.refused(405, "method.not_allowed");
+    stage.send("TRACE", "/x", &[]).await.refused(405, "method.not_allowed");
+    let head = stage.send("HEAD", "/read", &[]).await;
+    assert_eq!((head.status.as_u16(), head.body.len()), (200, 0));
+    let absolute = stage.raw(b"GET http://app.test/x HTTP/1.1\r\nhost: app.test\r\nconnection: close\r\n\r\n").await;
+    assert_eq!(absolute.seen()["target"], "/x");
+    stage
+        .raw(b"GET http://other.test/x HTTP/1.1\r\nhost: app.test\r\nconnection: close\r\n\r\n")
+        .await
+        .refused(400, "request.malformed");
+    stage.raw(b"OPTIONS * HTTP/1.1\r\nhost: app.test\r\nconnection: close\r\n\r\n").await.refused(404, "not_found");
+}

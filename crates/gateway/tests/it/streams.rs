@@ -1,0 +1,224 @@
+//! Nothing waits for the end of a body, in neither direction.
+
+use std::time::Duration;
+
+use axum::{
+    Router,
+    body::Body,
+    extract::Request,
+    response::Response,
+    routing::{get, post},
+};
+use chancery_gateway::Authentication;
+use chancery_middleware::listener::Bounds;
+use http_body_util::BodyExt as _;
+use hyper_util::{
+    client::legacy::Client,
+    rt::{TokioExecutor, TokioIo},
+};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+use crate::{
+    application::{served, telling},
+    stage::{SOON, Stage, route},
+};
+
+/// Sends each piece back as soon as it comes; and a stream of events without end.
+async fn echoing() -> std::net::SocketAddr {
+    let echo = post(|request: Request| async move { Response::new(request.into_body()) });
+    let events = get(|| async {
+        let (mut from, to) = tokio::io::duplex(64);
+        tokio::spawn(async move {
+            while from.write_all(b"data: 1\n\n").await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        });
+        let mut response = Response::new(Body::new(Pipe(to)));
+        response.headers_mut().insert("content-type", "text/event-stream".parse().unwrap());
+        response
+    });
+    let early = post(|| async { (axum::http::StatusCode::FORBIDDEN, "no need to read it") });
+    served(Router::new().route("/echo", echo).route("/events", events).route("/early", early)).await
+}
+
+struct Pipe(tokio::io::DuplexStream);
+
+impl http_body::Body for Pipe {
+    type Data = bytes::Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<bytes::Bytes>, std::io::Error>>> {
+        let mut space = [0; 64];
+        let mut buf = tokio::io::ReadBuf::new(&mut space);
+        let read = tokio::io::AsyncRead::poll_read(std::pin::Pin::new(&mut self.0), cx, &mut buf);
+        read.map(|read| match read {
+            Ok(()) if buf.filled().is_empty() => None,
+            Ok(()) => Some(Ok(http_body::Frame::data(bytes::Bytes::copy_from_slice(buf.filled())))),
+            Err(error) => Some(Err(error)),
+        })
+    }
+}
+
+async fn until(stream: &mut TcpStream, wanted: &str) -> String {
+    let mut text = String::new();
+    let reading = async {
+        let mut piece = [0; 512];
+        while !text.contains(wanted) {
+            let count = stream.read(&mut piece).await.unwrap();
+            assert!(count > 0, "it ended before {wanted:?}: {text}");
+            text.push_str(&String::from_utf8_lossy(&piece[..count]));
+        }
+    };
+    tokio::time::timeout(SOON, reading).await.unwrap_or_else(|_| panic!("no {wanted:?}"));
+    text
+}
+
+#[tokio::test]
+async fn each_piece_goes_on_at_once() {
+    let stage = Stage::with(vec![route("/*", echoing().await)]).await;
+    let mut client = TcpStream::connect(stage.address).await.unwrap();
+    client.write_all(b"POST /echo HTTP/1.1\r\nhost: app.test\r\ntransfer-encoding: chunked\r\n\r\n").await.unwrap();
+    for piece in ["one", "two", "six"] {
+        client.write_all(format!("3\r\n{piece}\r\n").as_bytes()).await.unwrap();
+        until(&mut client, piece).await;
+    }
+    client.write_all(b"0\r\n\r\n").await.unwrap();
+    until(&mut client, "0\r\n\r\n").await;
+    let mut client = TcpStream::connect(stage.address).await.unwrap();
+    client.write_all(b"GET /events HTTP/1.1\r\nhost: app.test\r\n\r\n").await.unwrap();
+    assert!(until(&mut client, "data: 1").await.contains("text/event-stream"));
+}
+
+#[tokio::test]
+async fn a_body_is_asked_for_when_somebody_reads_it_and_not_longer_than_allowed() {
+    let mut short = route("/echo", echoing().await);
+    short.body_bytes = 8;
+    let mut guarded = route("/early", echoing().await);
+    guarded.authentication = Authentication::Required;
+    let stage = Stage::with(vec![short, guarded]).await;
+    let mut client = TcpStream::connect(stage.address).await.unwrap();
+    client
+        .write_all(b"POST /echo HTTP/1.1\r\nhost: app.test\r\nexpect: 100-continue\r\ncontent-length: 3\r\n\r\n")
+        .await
+        .unwrap();
+    until(&mut client, "100 Continue").await;
+    client.write_all(b"abc").await.unwrap();
+    until(&mut client, "abc").await;
+    let refused = stage.raw(b"POST /early HTTP/1.1\r\nhost: app.test\r\nconnection: close\r\nexpect: 100-continue\r\ncontent-length: 3\r\n\r\n").await;
+    refused.refused(401, "auth.credential_missing");
+    stage
+        .raw(b"POST /echo HTTP/1.1\r\nhost: app.test\r\nconnection: close\r\ncontent-length: 9\r\n\r\n123456789")
+        .await
+        .refused(413, "request.too_large");
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_the_credential_that_opened_it() {
+    let stage = Stage::before(echoing().await, |route| route.authentication = Authentication::Required).await;
+    let (id, key) = stage.key("staff").await;
+    let mut client = TcpStream::connect(stage.address).await.unwrap();
+    client
+        .write_all(format!("GET /events HTTP/1.1\r\nhost: app.test\r\nauthorization: Bearer {key}\r\n\r\n").as_bytes())
+        .await
+        .unwrap();
+    until(&mut client, "data: 1\n\n").await;
+    let (_, admin) = stage.key("tenant_admin").await;
+    stage.api_as(&admin, "POST", &format!("/v1/api-keys/{id}/revoke"), serde_json::Value::Null).await;
+    let mut rest = Vec::new();
+    let _ = tokio::time::timeout(Duration::from_secs(3), client.read_to_end(&mut rest)).await.expect("it ends soon");
+    assert!(!String::from_utf8_lossy(&rest).ends_with("0\r\n\r\n"), "and not as if it were whole");
+}
+
+#[tokio::test]
+async fn http_2_is_spoken_on_both_sides() {
+    let stage = Stage::with(vec![route("/*", telling().await)]).await;
+    let client: Client<_, Body> = Client::builder(TokioExecutor::new()).http2_only(true).build_http();
+    let request = axum::http::Request::post(format!("http://{}/x?a=1", stage.address))
+        .header("x-auth-subject", "evil")
+        .body(Body::from("abc"));
+    let response = client.request(request.unwrap()).await.unwrap();
+    assert_eq!(response.version(), axum::http::Version::HTTP_2);
+    let seen: serde_json::Value =
+        serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap();
+    assert_eq!((&seen["target"], &seen["body"]), (&"/x?a=1".into(), &"abc".into()));
+    assert!(!seen["headers"].to_string().contains("evil"), "{seen}");
+
+    // axum's own server speaks HTTP/2 without TLS as well.
+    let address = chancery_gateway::Address::parse(&format!("http://{}", telling().await)).unwrap();
+    let upstream = std::sync::Arc::new(chancery_gateway::Upstream::new("app", vec![address], None, true));
+    let http2 = chancery_gateway::Route { upstream, ..route("/*", stage.address) };
+    let stage = Stage::with(vec![http2]).await;
+    let seen = stage.send("GET", "/y", &[]).await.seen();
+    assert_eq!(crate::application::header(&seen, "x-forwarded-host").as_deref(), Some("app.test"), "{seen}");
+}
+
+#[tokio::test]
+async fn an_http_2_body_is_as_long_as_it_said() {
+    let stage = Stage::with(vec![route("/*", telling().await)]).await;
+    let stream = TcpStream::connect(stage.address).await.unwrap();
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    for said in ["2", "9"] {
+        let request = axum::http::Request::post("http://app.test/x")
+            .header("content-length", said)
+            .body(Body::from_stream_of("abc"));
+        let refused = match sender.send_request(request.unwrap()).await {
+            Ok(response) => response.status() == 400,
+            // The stream is reset.
+            Err(_) => true,
+        };
+        assert!(refused, "{said}");
+    }
+}
+
+trait FromStreamOf {
+    fn from_stream_of(text: &'static str) -> Body;
+}
+
+impl FromStreamOf for Body {
+    /// A body whose length nobody knows before.
+    fn from_stream_of(text: &'static str) -> Body {
+        let (mut from, to) = tokio::io::duplex(64);
+        tokio::spawn(async move { from.write_all(text.as_bytes()).await });
+        Body::new(Pipe(to))
+    }
+}
+
+#[tokio::test]
+async fn slow_heads_and_bodies_end_and_do_not_reach_the_application_whole() {
+    let hasty = Bounds { head: Duration::from_millis(300), body: Duration::from_millis(300), ..Bounds::default() };
+    let stage = Stage::within(vec![route("/*", telling().await)], hasty).await;
+    let head = tokio::time::timeout(SOON, async {
+        let mut client = TcpStream::connect(stage.address).await.unwrap();
+        client.write_all(b"GET / HTTP/1.1\r\nhost").await.unwrap();
+        client.read_to_end(&mut Vec::new()).await
+    });
+    head.await.expect("it is closed").unwrap();
+    stage
+        .raw(b"POST /x HTTP/1.1\r\nhost: app.test\r\ncontent-length: 9\r\n\r\nabc")
+        .await
+        .refused(400, "request.malformed");
+}
+
+#[tokio::test]
+async fn a_gateway_that_stops_finishes_what_runs() {
+    let slow = get(|| async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        "done"
+    });
+    let stage = Stage::with(vec![route("/*", served(Router::new().route("/slow", slow)).await)]).await;
+    let stopping = async {
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        stage.stop.send(true).unwrap();
+    };
+    let (answer, ()) = tokio::join!(stage.send("GET", "/slow", &[]), stopping);
+    assert_eq!(answer.body, b"done");
+    assert!(tokio::time::timeout(SOON, stage.served).await.unwrap().unwrap(), "and then it ends");
+}

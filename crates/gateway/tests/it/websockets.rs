@@ -1,0 +1,95 @@
+//! WebSockets go through, and end with the credential that opened them.
+
+use std::time::Duration;
+
+use chancery_gateway::Authentication;
+use serde_json::Value;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+use crate::{
+    application::{Bytewise, telling},
+    stage::{SOON, Stage},
+};
+
+/// Changes the protocol if asked to, and then sends every byte back.
+async fn echoing() -> std::net::SocketAddr {
+    let (address, _) = Bytewise::speaking(|_, mut stream, app| async move {
+        let Some(head) = app.head(&mut stream).await else { return };
+        let head = head.to_ascii_lowercase();
+        assert!(head.contains("upgrade: websocket") && head.contains("connection: upgrade"), "{head}");
+        let answer = "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: x\r\n\r\nhi";
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        let (mut reader, mut writer) = stream.split();
+        let _ = tokio::io::copy(&mut reader, &mut writer).await;
+    })
+    .await;
+    address
+}
+
+async fn opened(stage: &Stage, lines: &str) -> TcpStream {
+    let mut client = TcpStream::connect(stage.address).await.unwrap();
+    let head = format!(
+        "GET /ws HTTP/1.1\r\nhost: app.test\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{lines}\r\n"
+    );
+    client.write_all(head.as_bytes()).await.unwrap();
+    client
+}
+
+async fn read(client: &mut TcpStream, wanted: &[u8]) -> Vec<u8> {
+    let mut text = Vec::new();
+    let reading = async {
+        let mut piece = [0; 512];
+        while !text.windows(wanted.len()).any(|window| window == wanted) {
+            let count = client.read(&mut piece).await.unwrap();
+            assert!(count > 0, "it ended: {:?}", String::from_utf8_lossy(&text));
+            text.extend_from_slice(&piece[..count]);
+        }
+    };
+    tokio::time::timeout(SOON, reading).await.expect("it comes");
+    text
+}
+
+#[tokio::test]
+async fn bytes_go_both_ways_until_the_credential_is_revoked() {
+    let stage = Stage::before(echoing().await, |route| route.authentication = Authentication::Required).await;
+    let (id, key) = stage.key("staff").await;
+    let mut client = opened(&stage, &format!("authorization: Bearer {key}\r\n")).await;
+    let head = read(&mut client, b"\r\n\r\nhi").await;
+    assert!(head.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&head));
+    // Frames are no lines: whatever comes goes through.
+    client.write_all(b"\x81\x05\0\n\r\xff ").await.unwrap();
+    read(&mut client, b"\x81\x05\0\n\r\xff ").await;
+    let (_, admin) = stage.key("tenant_admin").await;
+    stage.api_as(&admin, "POST", &format!("/v1/api-keys/{id}/revoke"), Value::Null).await;
+    let ended = async { while !matches!(client.read(&mut [0; 64]).await, Ok(0) | Err(_)) {} };
+    tokio::time::timeout(Duration::from_secs(3), ended).await.expect("it ends soon");
+    let mut late = opened(&stage, &format!("authorization: Bearer {key}\r\n")).await;
+    assert!(read(&mut late, b"\r\n\r\n").await.starts_with(b"HTTP/1.1 401"));
+}
+
+#[tokio::test]
+async fn a_websocket_ends_when_the_gateway_stops() {
+    let stage = Stage::before(echoing().await, |_| ()).await;
+    let mut client = opened(&stage, "").await;
+    read(&mut client, b"hi").await;
+    stage.stop.send(true).unwrap();
+    let ended = async { while !matches!(client.read(&mut [0; 64]).await, Ok(0) | Err(_)) {} };
+    tokio::time::timeout(SOON, ended).await.expect("it ends");
+    assert!(tokio::time::timeout(SOON, stage.served).await.unwrap().unwrap());
+}
+
+#[tokio::test]
+async fn who_may_not_opens_nothing_and_a_plain_answer_stays_one() {
+    let closed = Stage::before(telling().await, |route| route.websocket = false).await;
+    let mut client = opened(&closed, "").await;
+    assert!(read(&mut client, b"\r\n\r\n").await.starts_with(b"HTTP/1.1 403"));
+    let plain = Stage::before(telling().await, |_| ()).await;
+    let mut client = opened(&plain, "").await;
+    let answer = read(&mut client, b"\"target\":\"/ws\"").await;
+    assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+    client.write_all(b"GET /next HTTP/1.1\r\nhost: app.test\r\n\r\n").await.unwrap();
+    read(&mut client, b"\"target\":\"/next\"").await;
+}

@@ -1,0 +1,120 @@
+//! One connection, from its first byte to its last.
+
+use std::{convert::Infallible, future::Future, net::SocketAddr, pin::pin, sync::Arc};
+
+use axum::{body::Body, extract::ConnectInfo, response::Response};
+use http::{HeaderMap, StatusCode, Version, header};
+use hyper::{Request, body::Incoming, service::service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    net::TcpStream,
+    sync::{OwnedSemaphorePermit, watch},
+};
+use tower::Service as _;
+
+use super::{
+    House,
+    declared::declared,
+    wire::{Shared, Wire},
+    work::{Work, watched},
+};
+
+/// How long a connection may take to end once it was asked to, if nothing runs on it.
+const GOODBYE: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// What a request knows of the connection it came by; in its extensions. Whoever keeps it keeps the connection's place.
+#[derive(Clone)]
+pub struct Connection(Arc<Held>);
+
+struct Held {
+    secure: bool,
+    stopped: watch::Receiver<bool>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Connection {
+    /// Whether it is inside TLS of ours.
+    pub fn is_secure(&self) -> bool {
+        self.0.secure
+    }
+
+    /// Ends when the server is to stop: what would go on without end ends now.
+    pub fn stopping(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut stopped = self.0.stopped.clone();
+        async move {
+            // An error means that the server is gone: the same to us.
+            let _ = stopped.wait_for(|stopped| *stopped).await;
+        }
+    }
+}
+
+/// Serves one connection until its client goes, it idles too long, or the server stops.
+pub(super) async fn attend(house: Arc<House>, stream: TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit) {
+    let Ok((stream, secure)) = house.welcome(stream).await else { return };
+    let connection = Connection(Arc::new(Held { secure, stopped: house.stopped.clone(), _place: place }));
+    let (work, shared) = (Arc::new(Work::default()), Arc::new(Shared::default()));
+    let wire = Wire::new(stream, house.bounds, Arc::clone(&shared));
+    let service = service_fn(|request| answer(&house, &connection, &work, &shared, peer, request));
+    let io = TokioIo::new(wire);
+    let mut served = pin!(house.builder.serve_connection_with_upgrades(io, service));
+    let pressed = async {
+        let mut is_full = house.is_full.clone();
+        if is_full.wait_for(|full| *full).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        work.idle_for(house.bounds.idle_when_full).await;
+    };
+    tokio::select! {
+        // A client that goes away is no news.
+        _ = served.as_mut() => return,
+        () = connection.stopping() => {}
+        () = work.idle_for(house.bounds.idle) => {}
+        () = pressed => {}
+    }
+    served.as_mut().graceful_shutdown();
+    tokio::select! {
+        _ = served => {}
+        // Whoever does not take the hint, or never sent a whole request, is cut off.
+        () = work.idle_for(GOODBYE) => {}
+    }
+}
+
+/// Hands a request to the router, with what is known of its connection.
+fn answer(
+    house: &House,
+    connection: &Connection,
+    work: &Arc<Work>,
+    shared: &Arc<Shared>,
+    peer: SocketAddr,
+    mut request: Request<Incoming>,
+) -> impl Future<Output = Result<Response, Infallible>> + Send + use<> {
+    let running = Work::begin(work);
+    let (work, shared) = (Arc::clone(work), Arc::clone(shared));
+    let is_1_1 = request.version() == Version::HTTP_11;
+    let upgrade = is_1_1 && asks_for_upgrade(request.headers());
+    if request.version() < Version::HTTP_2
+        && let Some(malformed) = shared.next()
+    {
+        request.extensions_mut().insert(malformed);
+    }
+    request.extensions_mut().insert(ConnectInfo(peer));
+    request.extensions_mut().insert(connection.clone());
+    let response = house.router.clone().call(declared(request.map(Body::new)));
+    async move {
+        let response = response.await;
+        drop(running);
+        response.map(|response| {
+            if upgrade {
+                shared.decide(response.status() == StatusCode::SWITCHING_PROTOCOLS);
+            }
+            response.map(|body| watched(body, work))
+        })
+    }
+}
+
+/// As [`super::scan`] sees it: a body comes before the other protocol.
+fn asks_for_upgrade(headers: &HeaderMap) -> bool {
+    let bodiless =
+        headers.get(header::CONTENT_LENGTH).is_none_or(|length| length.as_bytes().iter().all(|b| *b == b'0'));
+    headers.contains_key(header::UPGRADE) && bodiless && !headers.contains_key(header::TRANSFER_ENCODING)
+}

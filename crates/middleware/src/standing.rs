@@ -1,0 +1,86 @@
+//! A caller who stays: how it is seen that a connection outlives its credential.
+
+use std::{sync::Arc, time::Duration};
+
+use chancery_domain::{
+    Instance,
+    access::{
+        Call,
+        authenticate::{AuthenticateError, Presented, stands},
+    },
+};
+use http::{Method, request::Parts};
+
+use crate::{Code, Exchange, Problem, authenticated::verified};
+
+/// How often it is looked whether anything was revoked: nothing but a number is read.
+const GLANCE: Duration = Duration::from_millis(200);
+/// How often the credential is looked up, whether or not anything was revoked.
+const LOOK: Duration = Duration::from_secs(30);
+/// For how long a store may not answer.
+const BLIND: Duration = Duration::from_secs(2);
+
+/// An authenticated caller with its credential, for what goes on longer than a request.
+#[derive(Clone)]
+pub struct Standing(Arc<Held>);
+
+struct Held {
+    instance: Arc<Instance>,
+    call: Arc<Call>,
+    presented: Presented,
+}
+
+impl Standing {
+    /// Authenticates as [`crate::Authenticated`] does, whatever the query; `None` if there is no credential at all.
+    ///
+    /// A browser sends cookies with a WebSocket to any site: with `upgrade` they count from pages of ours alone.
+    ///
+    /// # Errors
+    ///
+    /// [`Problem`]: a credential that is not valid, and what failed.
+    pub async fn of(parts: &Parts, upgrade: bool) -> Result<Option<Self>, Problem> {
+        let method = if upgrade { &Method::POST } else { &parts.method };
+        match verified(parts, method).await {
+            Ok((call, presented)) => {
+                let instance = Arc::clone(Exchange::of(parts)?.instance());
+                Ok(Some(Self(Arc::new(Held { instance, call, presented }))))
+            }
+            Err(problem) if problem.code() == Code::CredentialMissing => Ok(None),
+            Err(problem) => Err(problem),
+        }
+    }
+
+    /// The call.
+    pub fn call(&self) -> &Arc<Call> {
+        &self.0.call
+    }
+
+    /// Ends when the credential does: its time is over, it was revoked, or for two seconds nobody can tell.
+    pub async fn ended(&self) {
+        let Held { instance, call, presented } = &*self.0;
+        let mut seen = instance.revocations_seen();
+        let mut since_look = Duration::ZERO;
+        let mut blind = Duration::ZERO;
+        loop {
+            tokio::time::sleep(GLANCE).await;
+            since_look += GLANCE;
+            if call.caller.expires_at().is_some_and(|end| end <= instance.now()) {
+                return;
+            }
+            let now = instance.revocations_seen();
+            if now == seen && since_look < LOOK {
+                continue;
+            }
+            match stands(instance, presented, &call.request).await {
+                Ok(()) => (seen, since_look, blind) = (now, Duration::ZERO, Duration::ZERO),
+                Err(AuthenticateError::Invalid(_)) => return,
+                Err(AuthenticateError::Failed(_)) => {
+                    blind += GLANCE;
+                    if blind >= BLIND {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}

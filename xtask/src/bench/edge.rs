@@ -1,0 +1,205 @@
+//! The gateway under load, next to nginx and HAProxy before the same application in the same run.
+
+use std::fs;
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{
+    Measured,
+    load::{empty_handler, rate},
+    report::Row,
+};
+use crate::postgres::free_port;
+use crate::prerequisites::{self, Need};
+use crate::process::{self, Guarded};
+use crate::server::Server;
+use crate::workspace;
+
+/// How many connections press.
+const CONNECTIONS: u32 = 64;
+
+/// What the runs showed.
+#[derive(Debug)]
+pub(super) struct Edge {
+    ours: Run,
+    nginx: Run,
+    nginx_auth: Run,
+    haproxy: Run,
+    direct: Run,
+}
+
+/// Requests per second under load, and the median time of one request at a time in microseconds.
+#[derive(Debug)]
+struct Run {
+    rate: Measured,
+    median: Measured,
+}
+
+impl Run {
+    fn failed(error: &anyhow::Error) -> Self {
+        let reason = format!("{error:#}");
+        Self { rate: Err(reason.clone()), median: Err(reason) }
+    }
+
+    fn measure(address: &str, key: &str, seconds: u32) -> Self {
+        let said = |measured: Result<f64>| measured.map_err(|error| format!("{error:#}"));
+        let pressed = || {
+            press(address, key, 2, CONNECTIONS, 1).and_then(|_| rate(&press(address, key, 2, CONNECTIONS, seconds)?))
+        };
+        let median = || {
+            let said = press(address, key, 1, 1, seconds.min(5))?;
+            rate(&said)?;
+            said.get("p50").and_then(Value::as_f64).context("wrk told no median")
+        };
+        Self { rate: said(pressed()), median: said(median()) }
+    }
+}
+
+impl Edge {
+    pub(super) fn measure(seconds: u32) -> Self {
+        let all = || -> Result<Self> {
+            prerequisites::ensure(&[Need::Wrk, Need::Proxies])?;
+            let (_handler, application) = empty_handler()?;
+            let folder = tempfile::tempdir()?;
+            let peer = |started: Result<(Guarded, String)>| match started {
+                Ok((_running, address)) => Run::measure(&address, "none", seconds),
+                Err(error) => Run::failed(&error),
+            };
+            let ours = match Gate::start(&application) {
+                Ok(gate) => Run::measure(&gate.address, &gate.key, seconds),
+                Err(error) => Run::failed(&error),
+            };
+            Ok(Self {
+                ours,
+                nginx: peer(nginx(&folder, &application, false)),
+                nginx_auth: peer(nginx(&folder, &application, true)),
+                haproxy: peer(haproxy(&folder, &application)),
+                direct: Run::measure(&application, "none", seconds),
+            })
+        };
+        all().unwrap_or_else(|error| {
+            let [ours, nginx, nginx_auth, haproxy, direct] = std::array::from_fn(|_| Run::failed(&error));
+            Self { ours, nginx, nginx_auth, haproxy, direct }
+        })
+    }
+
+    pub(super) fn rows(&self) -> Vec<Row> {
+        let what = "gateway, an API key checked with each request, 1 KiB, 64 connections";
+        let added = |run: &Run| match (&run.median, &self.direct.median) {
+            (Ok(through), Ok(direct)) => Ok(through - direct),
+            (Err(reason), _) | (_, Err(reason)) => Err(reason.clone()),
+        };
+        let share = |peer: &str, theirs: &Run, share| {
+            Row::share(what, "requests/s", &self.ours.rate, peer, &theirs.rate, share)
+        };
+        vec![
+            share("nginx `proxy_pass` with `auth_request`", &self.nginx_auth, 0.7),
+            share("nginx `proxy_pass`, which checks nothing", &self.nginx, 0.3),
+            share("HAProxy, which checks nothing", &self.haproxy, 0.3),
+            Row::limit("what the gateway adds to one request at a time, median", "µs", &added(&self.ours), 150.0),
+            Row::limit("what nginx with `auth_request` adds", "µs", &added(&self.nginx_auth), 1e6),
+        ]
+    }
+}
+
+fn press(address: &str, key: &str, threads: u32, connections: u32, seconds: u32) -> Result<Value> {
+    let wrk = prerequisites::on_path("wrk").unwrap_or_else(|| PathBuf::from("wrk"));
+    let mut command = Command::new(wrk);
+    command.args([&format!("-t{threads}"), &format!("-c{connections}"), &format!("-d{seconds}s"), "-s"]);
+    command.arg(workspace::root().join("bench/get.lua")).arg(format!("http://{address}/kib"));
+    command.env("LOAD_AUTHORIZATION", format!("Bearer {key}"));
+    let said = process::output(&mut command)?;
+    let line = said.lines().find(|line| line.starts_with('{')).context("wrk gave no summary")?;
+    println!("{address}: {line}");
+    serde_json::from_str(line).context("wrk's summary is not JSON")
+}
+
+/// Our gateway, on SQLite, with a route that needs a credential.
+struct Gate {
+    _server: Server,
+    address: String,
+    key: String,
+}
+
+impl Gate {
+    fn start(application: &str) -> Result<Self> {
+        let address = format!("127.0.0.1:{}", free_port()?);
+        let server = Server::prepare(&workspace::build_server(true)?, None, false)?;
+        let server = server.with("CHANCERY__GATEWAY__UPSTREAM", &format!("http://{application}"));
+        let mut server = server.with("CHANCERY__GATEWAY__LISTEN", &address).with("CHANCERY__LOG__LEVEL", "warn");
+        server.start()?;
+        let admin = server.admin()?;
+        let tenant = admin.make_tenant("edge")?;
+        let key = admin.make_api_key(&tenant, "clinician")?;
+        wait_for(&address)?;
+        Ok(Self { _server: server, address, key })
+    }
+}
+
+fn nginx(folder: &TempDir, application: &str, auth: bool) -> Result<(Guarded, String)> {
+    let address = format!("127.0.0.1:{}", free_port()?);
+    let home = folder.path().join(if auth { "nginx-auth" } else { "nginx" });
+    fs::create_dir_all(&home)?;
+    let (demand, check) = if auth {
+        let check = "location = /auth { internal; proxy_pass http://app; proxy_pass_request_body off; proxy_set_header Content-Length \"\"; }";
+        ("auth_request /auth;", check)
+    } else {
+        ("", "")
+    };
+    let shown = home.display();
+    let config = format!(
+        "worker_processes auto; daemon off; pid {shown}/pid; error_log {shown}/error.log;\n\
+         events {{ worker_connections 4096; }}\n\
+         http {{ access_log off; client_body_temp_path {shown}/b; proxy_temp_path {shown}/p; fastcgi_temp_path {shown}/f;\n\
+         uwsgi_temp_path {shown}/u; scgi_temp_path {shown}/s; keepalive_requests 100000000;\n\
+         upstream app {{ server {application}; keepalive 256; keepalive_requests 100000000; }}\n\
+         proxy_http_version 1.1; proxy_set_header Connection \"\"; proxy_set_header Host $host;\n\
+         server {{ listen {address}; {check} location / {{ {demand} proxy_pass http://app; }} }} }}\n"
+    );
+    let file = home.join("nginx.conf");
+    fs::write(&file, config)?;
+    let program = prerequisites::nginx().context("nginx is gone again")?;
+    let mut command = Command::new(program);
+    command.arg("-p").arg(&home).arg("-c").arg(&file).arg("-e").arg(home.join("error.log"));
+    started(command, &home, address)
+}
+
+fn haproxy(folder: &TempDir, application: &str) -> Result<(Guarded, String)> {
+    let address = format!("127.0.0.1:{}", free_port()?);
+    let home = folder.path().join("haproxy");
+    fs::create_dir_all(&home)?;
+    let config = format!(
+        "global\n  maxconn 4096\ndefaults\n  mode http\n  timeout connect 3s\n  timeout client 30s\n  timeout server 30s\n  \
+         http-reuse always\nfrontend front\n  bind {address}\n  default_backend app\nbackend app\n  server app {application}\n"
+    );
+    let file = home.join("haproxy.cfg");
+    fs::write(&file, config)?;
+    let mut command = Command::new(prerequisites::haproxy().context("HAProxy is gone again")?);
+    command.arg("-db").arg("-f").arg(&file);
+    started(command, &home, address)
+}
+
+fn started(mut command: Command, home: &Path, address: String) -> Result<(Guarded, String)> {
+    let log = fs::File::create(home.join("log"))?;
+    command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+    let running = Guarded::spawn(&mut command)?;
+    wait_for(&address).with_context(|| fs::read_to_string(home.join("log")).unwrap_or_default())?;
+    Ok((running, address))
+}
+
+fn wait_for(address: &str) -> Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while TcpStream::connect(address).is_err() {
+        if Instant::now() > deadline {
+            bail!("nobody answers at {address}");
+        }
+        process::pause(Duration::from_millis(20))?;
+    }
+    Ok(())
+}
