@@ -34,6 +34,8 @@ pub(crate) enum Need {
     SoftHsm,
     /// A receiver of syslog over TLS, and what makes certificates for it.
     Rsyslog,
+    /// A proxy that asks before it lets a request through.
+    Nginx,
     /// Node with its package manager.
     Node,
     /// A browser that runs without a screen.
@@ -51,6 +53,7 @@ impl Need {
             Self::Cxx => std::env::var_os("CXX").is_some() || on_path("c++").is_some(),
             Self::SoftHsm => on_path("softhsm2-util").is_some() && Path::new(SOFTHSM).exists(),
             Self::Rsyslog => Path::new(RSYSLOG).exists() && rsyslog_tls() && on_path("openssl").is_some(),
+            Self::Nginx => on_path("nginx").is_some(),
             Self::Node => on_path("node").is_some() && on_path("npm").is_some(),
             Self::Chromium => chromium().is_some(),
         }
@@ -65,6 +68,7 @@ impl Need {
             Self::Cxx => &["g++"],
             Self::SoftHsm => &["softhsm2"],
             Self::Rsyslog => &["rsyslog", "rsyslog-openssl", "openssl"],
+            Self::Nginx => &["nginx"],
             Self::Node => &["nodejs", "npm"],
             Self::Chromium => &["chromium"],
         }

@@ -9,6 +9,7 @@ mod api_keys;
 mod approvals;
 mod audit;
 mod auth;
+mod authz;
 mod blobs;
 mod break_glass;
 mod browser;
@@ -56,9 +57,10 @@ mod wiped;
 
 use std::sync::Arc;
 
-use axum::Router;
+use axum::{Router, routing::any};
 use chancery_domain::Instance;
 use chancery_middleware::Limits;
+use ipnet::IpNet;
 use tokio::sync::Semaphore;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -77,6 +79,8 @@ pub(crate) struct App {
     pub(crate) streams: Arc<Semaphore>,
     /// Places for packs that are large.
     pub(crate) packs: Arc<Semaphore>,
+    /// Who may ask about requests of others.
+    pub(crate) proxies: Arc<[IpNet]>,
 }
 
 /// The public door with all its layers, in the order of design §3.
@@ -90,10 +94,12 @@ pub fn router(instance: Arc<Instance>, metrics: Arc<Metrics>, limits: Limits) ->
         trust_file: Arc::new(well_known::trust_file_cache()),
         streams: Arc::new(Semaphore::new(blobs::MAX_STREAMS)),
         packs: Arc::new(Semaphore::new(certificates::packs::LARGE_AT_ONCE)),
+        proxies: limits.trusted_proxies.clone().into(),
     };
     let limits = Limits { streams: blobs::ROUTES, ..limits };
     metrics.watch(&instance);
     let (routes, _) = operations().split_for_parts();
+    let routes = routes.route(authz::ext_authz::ROUTE, any(authz::ext_authz::ext_authz));
     let door = chancery_middleware::around(routes.with_state(app), instance, Some(metrics), limits);
     older_paths::with_older_paths(door)
 }
@@ -272,6 +278,8 @@ fn operations() -> OpenApiRouter<App> {
         .routes(routes!(audit::get_checkpoint))
         .routes(routes!(anchor::get_anchor))
         .routes(routes!(audit::get_tile))
+        .routes(routes!(authz::forward_auth::forward_auth))
+        .routes(routes!(authz::auth_request::auth_request))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
         .routes(routes!(well_known::jwks))
