@@ -53,7 +53,7 @@ impl Need {
             Self::Cxx => std::env::var_os("CXX").is_some() || on_path("c++").is_some(),
             Self::SoftHsm => on_path("softhsm2-util").is_some() && Path::new(SOFTHSM).exists(),
             Self::Rsyslog => Path::new(RSYSLOG).exists() && rsyslog_tls() && on_path("openssl").is_some(),
-            Self::Nginx => on_path("nginx").is_some(),
+            Self::Nginx => nginx().is_some(),
             Self::Node => on_path("node").is_some() && on_path("npm").is_some(),
             Self::Chromium => chromium().is_some(),
         }

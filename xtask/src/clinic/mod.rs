@@ -3,6 +3,7 @@
 //! Its own tests pass wherever it stands. Attacks on whoever is in front of it do not get through.
 
 mod application;
+mod gateway;
 mod nginx;
 
 use std::path::{Path, PathBuf};
@@ -40,6 +41,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let application = Application::start(&python, None)?;
     println!("-- the application alone");
     application.own_tests(&application.base(), None)?;
+    gateway::behind_the_gateway(&binary, &python, &application)?;
     behind_nginx(&binary, &python, &application)
 }
 

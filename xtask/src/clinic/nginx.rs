@@ -4,10 +4,11 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use tempfile::TempDir;
 
 use crate::postgres::free_port;
+use crate::prerequisites;
 use crate::process::{self, Guarded};
 use crate::server::contract::{Answer, Client};
 use crate::workspace;
@@ -38,7 +39,7 @@ impl Nginx {
             let text = filled.iter().fold(text, |text, (mark, value)| text.replace(mark, value));
             fs::write(folder.path().join(name), text)?;
         }
-        let mut nginx = Command::new("nginx");
+        let mut nginx = Command::new(prerequisites::nginx().context("nginx is gone again")?);
         nginx.arg("-p").arg(folder.path()).arg("-c").arg(folder.path().join("nginx.conf"));
         // Before it has read where its log is, it complains to the system's.
         nginx.arg("-e").arg(folder.path().join("error.log"));

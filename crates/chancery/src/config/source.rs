@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use super::{archives, findings::Findings, gateway, providers, sinks};
+use super::{archives, findings::Findings, gateway, providers, schemas, sinks};
 
 /// What the names of our own environment variables begin with.
 const PREFIX: &str = "CHANCERY__";
@@ -112,7 +112,8 @@ pub(super) type Tables = BTreeMap<usize, (toml::Table, String)>;
 pub(super) struct Settings(BTreeMap<&'static str, Setting>, BTreeMap<&'static str, Tables>);
 
 /// The lists of tables there are.
-const TABLES: [&str; 5] = [providers::LIST, sinks::LIST, archives::LIST, gateway::ROUTES, gateway::UPSTREAMS];
+const TABLES: [&str; 6] =
+    [providers::LIST, sinks::LIST, archives::LIST, gateway::ROUTES, gateway::UPSTREAMS, schemas::SCHEMAS];
 
 impl Settings {
     /// The setting of `key`, if anything set it.
