@@ -142,7 +142,9 @@ async fn every_request_carries_an_assertion_of_its_own() {
         serde_json::from_slice(&BASE64URL_NOPAD.decode(payload.as_bytes()).unwrap()).unwrap()
     };
     let forged = ["X-Auth-Assertion: forged", "X_Auth_Assertion: forged", "x-auth_assertion: forged"];
-    let lines = [&forged[..], &[&format!("Authorization: Bearer {key}")]].concat();
+    let bearer = format!("Authorization: Bearer {key}");
+    let mut lines = forged.to_vec();
+    lines.push(&bearer);
     let known = stage.send("GET", "/a/%62?x=1", &lines).await;
     let said = claims(&known.seen());
     assert_eq!((&said["sub"], &said["aud"], &said["tenant"]), (&json!(id), &json!("app"), &json!("north")));
