@@ -48,7 +48,7 @@ fn schema(entry: &mut Entry<'_>) -> Option<SchemaConfig> {
     let name = entry.needed("name", "clinic");
     let (file, url) = (entry.text("file"), entry.text("url"));
     let trimmed = trimmed(entry);
-    let body_bytes = entry.number("body_bytes", 1024 * 1024, 1, 64 * 1024 * 1024);
+    let body_bytes = entry.number("body_bytes", 1024 * 1024, 1_usize, 64 * 1024 * 1024);
     let refuse_undocumented = entry.flag("refuse_undocumented", false);
     let source = match (file, url) {
         (Some(file), None) => SchemaSource::File(PathBuf::from(file)),
@@ -59,7 +59,6 @@ fn schema(entry: &mut Entry<'_>) -> Option<SchemaConfig> {
             return None;
         }
     };
-    let body_bytes = usize::try_from(body_bytes).ok()?;
     Some(SchemaConfig { name, source, rules: Rules { trimmed, body_bytes, refuse_undocumented } })
 }
 
