@@ -33,7 +33,9 @@ until_it_answers "http://127.0.0.1:$port/health"
 
 [ -n "${CHANCERY:-}" ] || exit 0
 echo "-- behind the gateway, at http://127.0.0.1:$front"
-"$CHANCERY" gateway --dev --data "$work/data" --upstream "http://127.0.0.1:$port" --listen "127.0.0.1:$front" >"$work/gateway.log" 2>&1 &
+# It only watches: the tests bring no credential. `--mode enforce` refuses them.
+"$CHANCERY" gateway --dev --data "$work/data" --upstream "http://127.0.0.1:$port" --listen "127.0.0.1:$front" --mode observe \
+    --api-listen 127.0.0.1:0 --metrics-listen 127.0.0.1:0 >"$work/gateway.log" 2>&1 &
 children+=($!)
 until_it_answers "http://127.0.0.1:$front/health" || { tail -20 "$work/gateway.log"; exit 1; }
 "$environment/bin/python" -m pytest -q -p no:cacheprovider tests --base-url "http://127.0.0.1:$front"

@@ -127,7 +127,10 @@ fn node_modules() -> Result<PathBuf> {
         && folder.join("node_modules/.package-lock.json").is_file();
     if !installed {
         std::fs::write(folder.join("package.json"), &wanted)?;
-        println!("Installing jose, openid-client, standardwebhooks, mdn-http-observatory and csp_evaluator into {}", folder.display());
+        println!(
+            "Installing jose, openid-client, standardwebhooks, mdn-http-observatory and csp_evaluator into {}",
+            folder.display()
+        );
         let install = ["install", "--no-audit", "--no-fund", "--ignore-scripts", "--silent"];
         process::run(Command::new("npm").args(install).current_dir(&folder))?;
     }

@@ -5,6 +5,7 @@ mod ambient;
 mod bench;
 mod certificates;
 mod clients;
+mod clinic;
 mod crowd;
 mod fuzz;
 mod generate;
@@ -56,6 +57,8 @@ enum Task {
     Kill(kill::Options),
     /// Clients off the shelf: PyJWT, joserfc, authlib, jose and openid-client verify our tokens; pyotp and Chromium log in
     Clients(clients::Options),
+    /// An application that knows nothing of us: its own tests alone and behind what asks us, and attacks; the Python package's tests
+    Clinic(clinic::Options),
     /// Three independent verifiers give one answer to good and broken packs: the binary, tools/verify_pack.py, docs/verify.html
     Verifiers(verifiers::Options),
     /// Press every parser with hostile bytes, a minute each
@@ -101,6 +104,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Gen { check } => generate::run(check)?,
         Task::Kill(options) => kill::run(&options, None)?,
         Task::Clients(options) => clients::run(&options)?,
+        Task::Clinic(options) => clinic::run(&options)?,
         Task::Verifiers(options) => verifiers::run(&options)?,
         Task::Fuzz(options) => fuzz::run(&options)?,
         Task::RotateProof(options) => proof::rotate(&options, None)?,

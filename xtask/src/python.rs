@@ -38,6 +38,36 @@ pub(crate) fn moto() -> Result<PathBuf> {
     Ok(program)
 }
 
+/// A Python of its own in `target/venv-NAME`, with exactly what these files name, by their hashes, and made anew when they change.
+pub(crate) fn hashed(name: &str, files: &[&str]) -> Result<PathBuf> {
+    let venv = workspace::target()?.join(format!("venv-{name}"));
+    let python = venv.join("bin/python3");
+    let wanted = files.iter().map(|file| std::fs::read_to_string(workspace::root().join(file)));
+    let wanted = wanted.collect::<std::io::Result<String>>()?;
+    let stamp = venv.join("requirements");
+    if std::fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) {
+        return Ok(python);
+    }
+    prerequisites::ensure(&[Need::Python])?;
+    println!("Installing {} into {}", files.join(", "), venv.display());
+    process::run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv))?;
+    let mut pip = Command::new(&python);
+    pip.args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--require-hashes",
+        "--only-binary",
+        ":all:",
+    ]);
+    pip.current_dir(workspace::root());
+    process::run(pip.args(files.iter().flat_map(|file| ["-r", file])))?;
+    std::fs::write(stamp, wanted)?;
+    Ok(python)
+}
+
 /// Installs into the private environment, which is made if it is not there or does not run.
 fn install(venv: &Path, requirements: &[&str]) -> Result<()> {
     let python = venv.join("bin/python3");

@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use crate::kill::{self, Stores};
 use crate::postgres::Postgres;
 use crate::prerequisites::{self, Need};
-use crate::{clients, fuzz, generate, process, proof, python, verifiers, workspace};
+use crate::{clients, clinic, fuzz, generate, process, proof, python, verifiers, workspace};
 
 /// One step of the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -28,6 +28,8 @@ pub(crate) enum Step {
     Vectors,
     /// Our tokens and second factors, with clients off the shelf
     Clients,
+    /// An application in Python, alone and with us in front of it
+    Clinic,
     /// Packs, by three verifiers that share no code
     Verifiers,
     /// Generated files are current
@@ -158,6 +160,7 @@ impl Bench {
             }
             Step::Vectors => vectors(),
             Step::Clients => clients::run(&clients::Options::default()),
+            Step::Clinic => clinic::run(&clinic::Options::default()),
             Step::Verifiers => verifiers::run(&verifiers::Options::default()),
             Step::Generated => generate::run(true),
             Step::Kill => {

@@ -9,6 +9,7 @@ mod api_keys;
 mod approvals;
 mod audit;
 mod auth;
+mod authz;
 mod blobs;
 mod break_glass;
 mod browser;
@@ -61,9 +62,10 @@ mod wiped;
 
 use std::sync::Arc;
 
-use axum::Router;
+use axum::{Router, routing::any};
 use chancery_domain::Instance;
 use chancery_middleware::{Edge, Limits, SecurityTxt};
+use ipnet::IpNet;
 use tokio::sync::Semaphore;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -84,6 +86,8 @@ pub(crate) struct App {
     pub(crate) streams: Arc<Semaphore>,
     /// Places for packs that are large.
     pub(crate) packs: Arc<Semaphore>,
+    /// Who may ask about requests of others.
+    pub(crate) proxies: Arc<[IpNet]>,
 }
 
 /// The public door with all its layers, in the order of design §3.
@@ -98,12 +102,14 @@ pub fn router(instance: Arc<Instance>, metrics: Arc<Metrics>, limits: Limits) ->
         security_txt: limits.edge.security_txt.clone(),
         streams: Arc::new(Semaphore::new(blobs::MAX_STREAMS)),
         packs: Arc::new(Semaphore::new(certificates::packs::LARGE_AT_ONCE)),
+        proxies: limits.trusted_proxies.clone().into(),
     };
     let edge = Edge { anyone: &[csp::REPORTS], ..limits.edge };
     let limits = Limits { streams: blobs::ROUTES, edge, ..limits };
     metrics.watch(&instance);
     let (routes, _) = operations().split_for_parts();
     let routes = routes.merge(hooks::routes());
+    let routes = routes.route(authz::ext_authz::ROUTE, any(authz::ext_authz::ext_authz));
     let door = chancery_middleware::around(routes.with_state(app), instance, Some(metrics), limits);
     older_paths::with_older_paths(door)
 }
@@ -302,6 +308,8 @@ fn operations() -> OpenApiRouter<App> {
         .routes(routes!(audit::get_checkpoint))
         .routes(routes!(anchor::get_anchor))
         .routes(routes!(audit::get_tile))
+        .routes(routes!(authz::forward_auth::forward_auth))
+        .routes(routes!(authz::auth_request::auth_request))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))
         .routes(routes!(well_known::jwks))

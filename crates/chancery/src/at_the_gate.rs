@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::SystemTime};
 use anyhow::Result;
 use chancery_api::Metrics;
 use chancery_domain::Instance;
-use chancery_gateway::{Gateway, Settings, Table};
+use chancery_gateway::{Demand, Gateway, Settings, assertion::Assertions, schema::Schemas, upload::Uploads};
 use chancery_middleware::listener::Welcome;
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -14,7 +14,8 @@ use tokio::{
 
 use crate::{
     commands::{serve::layers, tell, variables},
-    config::{Config, Flags, GatewayConfig, Refused},
+    config::{Config, Flags, GatewayConfig, Refused, SchemaConfig},
+    route_schemas::{self, RouteSchemas},
     server::{self, Door, Running},
 };
 
@@ -25,6 +26,7 @@ const LOOK: std::time::Duration = std::time::Duration::from_secs(2);
 pub struct AtTheGate {
     running: Running,
     gateway: Arc<Gateway>,
+    documents: Arc<Documents>,
     following: std::sync::Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -43,11 +45,14 @@ impl AtTheGate {
     ) -> Result<Self> {
         let settings = Settings { tls_terminated: config.tls_terminated };
         let listen = gateway.listen;
-        let gateway = Gateway::new(Arc::clone(instance), settings, gateway.table, Vec::new());
+        let documents = Arc::new(Documents::default());
+        let configured = gateway.schemas;
+        let gateway = Gateway::new(Arc::clone(instance), settings, gateway.table, documents.demands());
+        documents.ask(configured, &gateway);
         let router = gateway.router(Some(Arc::clone(metrics) as _), layers(config));
         let running = server::listen_with(Door::gateway(listen), router, welcome).await?;
         tracing::info!(address = %running.address(), "The gateway answers at {}", running.address());
-        Ok(Self { running, gateway, following: std::sync::Mutex::default() })
+        Ok(Self { running, gateway, documents, following: std::sync::Mutex::default() })
     }
 
     /// Where it answers.
@@ -62,7 +67,7 @@ impl AtTheGate {
 
     /// From here on puts the routes to work that the configuration says after SIGHUP, or after its file changed.
     pub fn follow(&self, flags: Flags) {
-        let gateway = Arc::clone(&self.gateway);
+        let (gateway, documents) = (Arc::clone(&self.gateway), Arc::clone(&self.documents));
         let task = tokio::spawn(async move {
             let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
             let mut seen = changed(flags.file.as_ref());
@@ -76,7 +81,7 @@ impl AtTheGate {
                         }
                     }
                 }
-                reload(&gateway, &flags);
+                reload(&gateway, &documents, &flags);
             }
         });
         let before = self.following.lock().unwrap_or_else(|poison| poison.into_inner()).replace(task);
@@ -94,12 +99,32 @@ impl AtTheGate {
     }
 }
 
+/// What a route demands besides: in the order of design §3, the assertion last, for it is bound to what goes on.
+#[derive(Default)]
+struct Documents {
+    schemas: Arc<Schemas>,
+    asking: std::sync::Mutex<RouteSchemas>,
+}
+
+impl Documents {
+    fn demands(&self) -> Vec<Arc<dyn Demand>> {
+        vec![Arc::new(Uploads), Arc::clone(&self.schemas) as _, Arc::new(Assertions)]
+    }
+
+    /// Asks for these documents from here on.
+    fn ask(&self, configured: Vec<SchemaConfig>, gateway: &Gateway) {
+        let asking = route_schemas::begin(&self.schemas, configured, &gateway.table());
+        *self.asking.lock().unwrap_or_else(|poison| poison.into_inner()) = asking;
+    }
+}
+
 /// Validates, applies; whatever is wrong leaves the routes that are at work.
-fn reload(gateway: &Gateway, flags: &Flags) {
+fn reload(gateway: &Gateway, documents: &Documents, flags: &Flags) {
     match routes(flags) {
-        Ok(Some(table)) => {
+        Ok(Some(GatewayConfig { table, schemas, .. })) => {
             let routes = table.routes().len();
             gateway.apply(table);
+            documents.ask(schemas, gateway);
             tracing::info!(routes, "Put {routes} routes of the changed configuration to work");
         }
         Ok(None) => tracing::error!("The changed configuration has no gateway; the routes at work stay"),
@@ -108,10 +133,10 @@ fn reload(gateway: &Gateway, flags: &Flags) {
 }
 
 /// The routes that the configuration says now.
-fn routes(flags: &Flags) -> Result<Option<Table>, Refused> {
+fn routes(flags: &Flags) -> Result<Option<GatewayConfig>, Refused> {
     let (config, warnings) = Config::load(flags, &variables())?;
     tell(&warnings);
-    Ok(config.gateway.map(|gateway| gateway.table))
+    Ok(config.gateway)
 }
 
 fn changed(file: Option<&PathBuf>) -> Option<SystemTime> {

@@ -38,6 +38,7 @@ pub mod month_jobs;
 pub mod no_dumps;
 pub mod pins;
 pub mod retention_jobs;
+pub mod route_schemas;
 pub mod server;
 pub mod shared;
 pub mod sinks;

@@ -8,7 +8,7 @@ use http::{HeaderValue, Method, Request, Uri, Version, header, request::Parts, u
 use hyper_util::client::legacy::Error;
 
 use crate::{
-    Route,
+    Refused, Route,
     body::{Fault, Progress, measured},
     upstream::Server,
 };
@@ -38,6 +38,9 @@ pub(crate) async fn forward(route: &Route, request: Request<Body>, path: &PathAn
             }
             Some(Err(error)) => error,
         };
+        if let Some(problem) = Refused::within(&error) {
+            return Err(problem);
+        }
         match progress.fault() {
             Some(Fault::TooLong) => return Err(Code::TooLarge.into()),
             Some(Fault::Broken) => {

@@ -7,6 +7,7 @@
 //! | [`hygiene`] | which headers go on, and which never do |
 //! | [`verdict`] | who calls, and whether the route lets them |
 //! | [`demand`] | where other parts of Chancery join in: limits, assertions, schemas, webhooks, header profiles |
+//! | [`assertion`], [`schema`], [`upload`] | what the application is told, what its document says of requests, what files may be called |
 //! | [`upstream`], [`dial`], [`health`] | applications, their connections, whether they are well |
 //! | [`forward`], [`body`], [`tunnel`] | one request on its way, its body, WebSockets |
 //! | [`gateway`] | all of it, and its table while it changes |
@@ -14,6 +15,7 @@
 //! The order is that of design §3, and so are the layers: [`chancery_middleware::around`].
 #![forbid(unsafe_code)]
 
+pub mod assertion;
 pub mod body;
 pub mod demand;
 mod dial;
@@ -23,15 +25,19 @@ mod health;
 pub mod hygiene;
 pub mod path;
 pub mod pattern;
+mod refused;
 pub mod route;
+pub mod schema;
 pub mod table;
 mod tunnel;
+pub mod upload;
 pub mod upstream;
 mod verdict;
 
 pub use demand::{Asked, Demand};
 pub use gateway::{Gateway, Settings};
 pub use pattern::Pattern;
+pub use refused::Refused;
 pub use route::{Authentication, Mode, Route};
 pub use table::{Match, Table, TableError};
 pub use upstream::{Address, Upstream};

@@ -761,10 +761,16 @@ fn expectations(
     add("cancel_approval", approval(3, "/cancel"), None, &ours.officer, Some((&ours.auditor, 404)));
     let review = format!("/v1/approvals/{}/review", mine.used);
     add("review_approval", review, Some(json!({"note": "seen"})), &mine.second, Some((&ours.auditor, 403)));
+    // No test comes from a proxy's address; `authz.rs` has those that do.
+    add("forward_auth", "/authz/forward-auth?route=a".into(), None, &ours.service, None);
+    add("auth_request", "/authz/auth-request?route=a".into(), None, &ours.service, None);
     add("get_tile", "/v1/audit/tile/0/0".into(), None, &ours.auditor, Some((&ours.service, 403)));
 
     for id in ["sign", "verify", "encrypt", "decrypt", "wrap", "unwrap", "export_key"] {
         all.get_mut(id).unwrap().refuses = Some("key.managed");
+    }
+    for id in ["forward_auth", "auth_request"] {
+        all.get_mut(id).unwrap().refuses = Some("authz.denied");
     }
     for id in ["backup_key", "escrow_key", "restore_key", "remove_key_copy"] {
         all.get_mut(id).unwrap().refuses = Some("request.invalid");

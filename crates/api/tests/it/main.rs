@@ -16,6 +16,7 @@ mod approvals;
 mod archives;
 mod audit;
 mod auth;
+mod authz;
 mod blobs;
 mod canaries;
 mod census;

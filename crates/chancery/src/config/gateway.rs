@@ -9,6 +9,7 @@ use super::{
     Settings,
     entry::Entry,
     findings::Findings,
+    schemas::{self, SchemaConfig},
     text::{self, Choice},
 };
 
@@ -28,6 +29,8 @@ pub struct GatewayConfig {
     pub listen: SocketAddr,
     /// Its routes.
     pub table: Table,
+    /// The documents that routes hold requests to.
+    pub schemas: Vec<SchemaConfig>,
 }
 
 impl Choice for Mode {
@@ -71,6 +74,7 @@ pub(super) fn read(settings: &Settings, findings: &mut Findings) -> Option<Gatew
             known.insert(upstream.name().to_owned(), upstream);
         }
     }
+    let schemas = schemas::read(settings, findings);
     let mut list = Vec::new();
     if routes.is_empty()
         && let (Some(upstream), Ok(all)) = (known.get(DEFAULT), Pattern::parse("/*"))
@@ -83,11 +87,17 @@ pub(super) fn read(settings: &Settings, findings: &mut Findings) -> Option<Gatew
         entry.refuse_unknown();
         list.extend(route);
     }
+    for name in list.iter().filter_map(|route: &Route| route.schema.as_deref()) {
+        if !schemas.iter().any(|schema| schema.name == name) {
+            let cure = "write [[gateway.schemas]] with that name, or take `schema` out of the route";
+            findings.fault(ROUTES, format!("a route names the document `{name}`, which is none"), cure);
+        }
+    }
     if findings.faults.len() > before {
         return None;
     }
     match Table::new(list) {
-        Ok(table) => Some(GatewayConfig { listen, table }),
+        Ok(table) => Some(GatewayConfig { listen, table, schemas }),
         Err(error) => {
             findings.fault(ROUTES, error.to_string(), "give each request one route: by its path, or by its method");
             None

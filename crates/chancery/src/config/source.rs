@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use super::{archives, findings::Findings, gateway, headers, limits, providers, sinks};
+use super::{archives, findings::Findings, gateway, headers, limits, providers, schemas, sinks};
 
 /// What the names of our own environment variables begin with.
 const PREFIX: &str = "CHANCERY__";
@@ -187,7 +187,7 @@ pub(super) type Tables = BTreeMap<usize, (toml::Table, String)>;
 pub(super) struct Settings(BTreeMap<&'static str, Setting>, BTreeMap<&'static str, Tables>);
 
 /// The lists of tables there are.
-const TABLES: [&str; 7] = [
+const TABLES: [&str; 8] = [
     providers::LIST,
     sinks::LIST,
     archives::LIST,
@@ -195,6 +195,7 @@ const TABLES: [&str; 7] = [
     limits::LIST,
     gateway::ROUTES,
     gateway::UPSTREAMS,
+    schemas::SCHEMAS,
 ];
 
 impl Settings {

@@ -9,6 +9,7 @@
 )]
 
 mod application;
+mod demands;
 mod headers;
 mod modes;
 mod once;

@@ -11,7 +11,7 @@ use chancery_domain::{
     initialise::{FirstAdmin, initialise},
     instance::Ports,
 };
-use chancery_gateway::{Address, Gateway, Pattern, Route, Settings, Table, Upstream};
+use chancery_gateway::{Address, Demand, Gateway, Pattern, Route, Settings, Table, Upstream};
 use chancery_middleware::{Limits, listener};
 use chancery_testkit::samples::settings;
 use http::{HeaderMap, Request, StatusCode};
@@ -62,6 +62,15 @@ impl Stage {
     }
 
     pub(crate) async fn within(routes: Vec<Route>, bounds: listener::Bounds) -> Self {
+        Self::made(routes, bounds, Vec::new()).await
+    }
+
+    /// With what stands behind the gateway's own checks.
+    pub(crate) async fn demanding(routes: Vec<Route>, demands: Vec<Arc<dyn Demand>>) -> Self {
+        Self::made(routes, listener::Bounds::default(), demands).await
+    }
+
+    async fn made(routes: Vec<Route>, bounds: listener::Bounds, demands: Vec<Arc<dyn Demand>>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let provider = chancery_kms::Local::create(&folder.path().join("root.key")).unwrap();
         let store = chancery_sqlite::Sqlite::in_memory().await.unwrap();
@@ -85,7 +94,7 @@ impl Stage {
         initialise(&ports, &settings(), node, FirstAdmin::default(), &mut deliver).await.unwrap();
         let instance = Instance::open(ports, settings(), node).await.unwrap();
         let api = chancery_api::router(Arc::clone(&instance), Metrics::new(), Limits::default());
-        let gateway = Gateway::new(instance, Settings::default(), Table::new(routes).unwrap(), Vec::new());
+        let gateway = Gateway::new(instance, Settings::default(), Table::new(routes).unwrap(), demands);
         let router = gateway.router(None, Limits::default());
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = socket.local_addr().unwrap();

@@ -1,0 +1,31 @@
+//! Envoy's `ext_authz` over HTTP: the request's own method and path, behind our prefix. The query is the client's, so what Envoy's
+//! configuration says comes in headers that it sets over whatever the client sent.
+
+use axum::{extract::State, response::Response};
+use chancery_middleware::Problem;
+use http::{HeaderName, request::Parts};
+
+use super::{Original, Wanted, answer, only, read_target, unreadable};
+use crate::App;
+
+/// Everything below the prefix. OpenAPI has no words for that, nor for any method, so it is not in the document.
+pub(crate) const ROUTE: &str = "/authz/ext-authz/{*path}";
+
+const PREFIX: &str = "/authz/ext-authz";
+const NAME: HeaderName = HeaderName::from_static("x-chancery-route");
+const ROLES: HeaderName = HeaderName::from_static("x-chancery-roles");
+
+/// Whether a request that Envoy got may go on.
+pub(crate) async fn ext_authz(State(app): State<App>, parts: Parts) -> Result<Response, Problem> {
+    let wanted = wanted(&parts);
+    answer(&app, parts, wanted, |parts| {
+        let whole = parts.uri.path_and_query().map_or("", |whole| whole.as_str());
+        let target = whole.strip_prefix(PREFIX).and_then(read_target).ok_or_else(|| unreadable("the path"))?;
+        Ok(Original { method: parts.method.clone(), target })
+    })
+    .await
+}
+
+fn wanted(parts: &Parts) -> Result<Wanted, Problem> {
+    Wanted::read(only(&parts.headers, &NAME)?, only(&parts.headers, &ROLES)?)
+}

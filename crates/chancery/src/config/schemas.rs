@@ -1,0 +1,77 @@
+//! What bodies must look like: `[[gateway.schemas]]`, an application's OpenAPI documents.
+
+use std::path::PathBuf;
+
+use chancery_gateway::schema::{Rules, Trimmed};
+
+use super::{Settings, entry::Entry, findings::Findings};
+
+/// The name of the list.
+pub(super) const SCHEMAS: &str = "gateway.schemas";
+
+/// A document, by the name that routes call it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SchemaConfig {
+    /// Its name.
+    pub name: String,
+    /// Where it is.
+    pub source: SchemaSource,
+    /// How requests are held to it.
+    pub rules: Rules,
+}
+
+/// Where a document is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SchemaSource {
+    /// A file.
+    File(PathBuf),
+    /// At the application.
+    Url(String),
+}
+
+/// Reads all of them.
+pub(super) fn read(settings: &Settings, findings: &mut Findings) -> Vec<SchemaConfig> {
+    let mut all: Vec<SchemaConfig> = Vec::new();
+    for (number, (table, origin)) in settings.tables(SCHEMAS) {
+        let mut entry = Entry { list: SCHEMAS, number, origin: &origin, table: &table, known: Vec::new(), findings };
+        let schema = schema(&mut entry);
+        if schema.as_ref().is_some_and(|schema| all.iter().any(|known| known.name == schema.name)) {
+            entry.fault("name", "is given to two documents", "give each a name of its own");
+        }
+        entry.refuse_unknown();
+        all.extend(schema);
+    }
+    all
+}
+
+fn schema(entry: &mut Entry<'_>) -> Option<SchemaConfig> {
+    let name = entry.needed("name", "clinic");
+    let (file, url) = (entry.text("file"), entry.text("url"));
+    let trimmed = trimmed(entry);
+    let body_bytes = entry.number("body_bytes", 1024 * 1024, 1_usize, 64 * 1024 * 1024);
+    let refuse_undocumented = entry.flag("refuse_undocumented", false);
+    let source = match (file, url) {
+        (Some(file), None) => SchemaSource::File(PathBuf::from(file)),
+        (None, Some(url)) if url.starts_with("http://") || url.starts_with("https://") => SchemaSource::Url(url),
+        _ => {
+            let cure = r#"write file = "/etc/chancery/openapi.json" or url = "http://127.0.0.1:8000/openapi.json", one of them"#;
+            entry.fault("url", "does not say where the document is", cure);
+            return None;
+        }
+    };
+    Some(SchemaConfig { name, source, rules: Rules { trimmed, body_bytes, refuse_undocumented } })
+}
+
+/// `POST /api/lattices /name`: an operation, and where in its body a text is that the application trims.
+fn trimmed(entry: &mut Entry<'_>) -> Vec<Trimmed> {
+    let mut all = Vec::new();
+    for text in entry.words("trimmed") {
+        match text.rsplit_once(' ') {
+            Some((operation, pointer)) if pointer.starts_with('/') && operation.contains(" /") => {
+                all.push(Trimmed { operation: operation.to_owned(), pointers: vec![pointer.to_owned()] });
+            }
+            _ => entry.fault("trimmed", "names no text of an operation", r#"write "POST /api/lattices /name""#),
+        }
+    }
+    all
+}

@@ -1,0 +1,301 @@
+//! One operation of a document, and a request held to it.
+
+use std::{borrow::Cow, cmp::Ordering};
+
+use chancery_domain::Faults;
+use chancery_middleware::Unique;
+use http::Method;
+use jsonschema::Validator;
+use serde_json::Value;
+
+use super::{
+    faults,
+    parameter::{Parameter, Place},
+};
+use crate::upload::percent_decoded;
+
+/// The path of an operation: words and parameters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Template(Vec<Segment>, String);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Segment {
+    Word(String),
+    Parameter(String),
+}
+
+impl Template {
+    pub(super) fn read(path: &str) -> Option<Self> {
+        let segments = path.strip_prefix('/')?.split('/').map(|segment| {
+            let name = segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+            name.map_or_else(|| Segment::Word(segment.to_owned()), |name| Segment::Parameter(name.to_owned()))
+        });
+        Some(Self(segments.collect(), path.to_owned()))
+    }
+
+    pub(super) fn fits(&self, path: &str) -> bool {
+        let mut segments = segments(path);
+        let fits = self.0.iter().all(|part| match (part, segments.next()) {
+            (Segment::Word(word), Some(segment)) => *word == segment,
+            // As frameworks have it: a parameter is never nothing, so that `/patients/` is not a patient.
+            (Segment::Parameter(_), Some(segment)) => !segment.is_empty(),
+            (_, None) => false,
+        });
+        fits && segments.next().is_none()
+    }
+
+    /// Whether both fit the same paths.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let same = |(one, other): (&Segment, &Segment)| match (one, other) {
+            (Segment::Word(one), Segment::Word(other)) => one == other,
+            (Segment::Parameter(_), Segment::Parameter(_)) => true,
+            _ => false,
+        };
+        self.0.len() == other.0.len() && self.0.iter().zip(&other.0).all(same)
+    }
+
+    /// From left to right a word before a parameter.
+    pub(super) fn narrower_first(&self, other: &Self) -> Ordering {
+        let weights =
+            |template: &Self| template.0.iter().map(|part| matches!(part, Segment::Parameter(_))).collect::<Vec<_>>();
+        weights(self).cmp(&weights(other)).then_with(|| self.1.cmp(&other.1))
+    }
+
+    /// The text of a parameter.
+    fn value(&self, name: &str, path: &str) -> Option<String> {
+        let place = self.0.iter().position(|part| matches!(part, Segment::Parameter(known) if known == name))?;
+        segments(path).nth(place).map(Cow::into_owned)
+    }
+}
+
+/// The segments of a path as the application reads them.
+fn segments(path: &str) -> impl Iterator<Item = Cow<'_, str>> {
+    path.strip_prefix('/').unwrap_or(path).split('/').map(|segment| {
+        if segment.contains('%') {
+            Cow::Owned(String::from_utf8_lossy(&percent_decoded(segment.as_bytes())).into_owned())
+        } else {
+            Cow::Borrowed(segment)
+        }
+    })
+}
+
+/// One operation.
+#[derive(Debug)]
+pub struct Operation {
+    method: Method,
+    template: Template,
+    parameters: Vec<Parameter>,
+    body: Option<BodyRule>,
+    trimmed: Vec<String>,
+}
+
+/// What is said of a body.
+#[derive(Debug)]
+pub(super) struct BodyRule {
+    pub(super) checks: Validator,
+    /// Whether there must be one.
+    pub(super) required: bool,
+    /// Whether it can be nothing but JSON.
+    pub(super) only: bool,
+}
+
+impl Operation {
+    pub(super) fn new(
+        method: Method,
+        template: Template,
+        parameters: Vec<Parameter>,
+        body: Option<BodyRule>,
+        trimmed: Vec<String>,
+    ) -> Self {
+        Self { method, template, parameters, body, trimmed }
+    }
+
+    /// Its method and path.
+    pub fn name(&self) -> String {
+        format!("{} {}", self.method, self.template.1)
+    }
+
+    /// Its path, with its parameters in braces.
+    pub fn path(&self) -> &str {
+        &self.template.1
+    }
+
+    /// Its method.
+    pub fn method(&self) -> &Method {
+        &self.method
+    }
+
+    pub(super) fn template(&self) -> &Template {
+        &self.template
+    }
+
+    /// Whether it says anything of a JSON body.
+    pub fn has_body(&self) -> bool {
+        self.body.is_some()
+    }
+
+    /// Whether its body can be nothing but JSON.
+    pub fn takes_only_json(&self) -> bool {
+        self.body.as_ref().is_some_and(|body| body.only)
+    }
+
+    /// A path that is one of its own.
+    pub fn sample(&self) -> String {
+        let segment = |part: &Segment| match part {
+            Segment::Word(word) => word.clone(),
+            Segment::Parameter(_) => "1".to_owned(),
+        };
+        let segments: Vec<String> = self.template.0.iter().map(segment).collect();
+        format!("/{}", segments.join("/"))
+    }
+
+    /// Holds path and query to it.
+    pub fn check_target(&self, path: &str, query: &str, found: &mut Faults) {
+        for parameter in &self.parameters {
+            let values: Vec<String> = match parameter.place() {
+                Place::Path => self.template.value(parameter.name(), path).into_iter().collect(),
+                Place::Query => {
+                    let pairs = form_urlencoded::parse(query.as_bytes());
+                    pairs.filter(|(name, _)| name == parameter.name()).map(|(_, value)| value.into_owned()).collect()
+                }
+            };
+            parameter.check(&values, found);
+        }
+    }
+
+    /// Holds a JSON body to it. A member that comes twice is read as the first by one program and as the last by another: it is a
+    /// fault, whatever the schema says (IV-09).
+    pub fn check_body(&self, body: &[u8], found: &mut Faults) {
+        let Some(BodyRule { checks, required, .. }) = &self.body else { return };
+        if body.is_empty() {
+            if *required {
+                found.add("", "required", "a body is needed");
+            }
+            return;
+        }
+        match serde_json::from_slice::<Unique>(body) {
+            Ok(value) if self.trimmed.is_empty() => faults::of_body(checks.iter_errors(value.expose()), found),
+            Ok(value) => {
+                let trimmed = self.trimmed(value.expose());
+                faults::of_body(checks.iter_errors(&trimmed), found);
+            }
+            Err(_) => found.add("", "json", "is no JSON without doubled members"),
+        }
+    }
+
+    /// The body as the application measures it. It is only measured: what goes on is what came.
+    fn trimmed(&self, body: &Value) -> Value {
+        let mut body = body.clone();
+        for pointer in &self.trimmed {
+            if let Some(Value::String(text)) = body.pointer_mut(pointer) {
+                *text = text.trim().to_owned();
+            }
+        }
+        body
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::{Contract, Rules, Trimmed};
+    use super::*;
+
+    /// As FastAPI writes it of examples/fastapi-clinic.
+    fn clinic() -> Contract {
+        let document = json!({
+            "openapi": "3.1.0",
+            "paths": {
+                "/api/lattices": {"post": {"requestBody": {"required": true, "content": {"application/json": {
+                    "schema": {"$ref": "#/components/schemas/Lattice"}}}}}},
+                "/api/patients": {"get": {"parameters": [
+                    {"name": "ward", "in": "query", "schema": {"anyOf": [
+                        {"type": "array", "items": {"type": "string"}, "maxItems": 2}, {"type": "null"}]}},
+                    {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 100}},
+                    {"name": "strict", "in": "query", "required": true, "schema": {"type": "boolean"}}]}},
+                "/api/patients/{patient_id}": {"get": {"parameters": [
+                    {"name": "patient_id", "in": "path", "required": true, "schema": {"type": "integer", "minimum": 1}}]}}
+            },
+            "components": {"schemas": {"Lattice": {
+                "type": "object", "required": ["dimensions", "size"], "properties": {
+                    "name": {"anyOf": [{"type": "string", "minLength": 1, "maxLength": 100}, {"type": "null"}]},
+                    "dimensions": {"type": "integer", "minimum": 1, "maximum": 10},
+                    "size": {"type": "integer", "minimum": 2, "maximum": 100}}}}}
+        });
+        let trimmed = Trimmed { operation: "POST /api/lattices".into(), pointers: vec!["/name".into()] };
+        Contract::read(&document, Rules { trimmed: vec![trimmed], ..Rules::default() }).unwrap()
+    }
+
+    fn body(text: &str) -> String {
+        let (contract, mut found) = (clinic(), Faults::default());
+        contract.operation(&Method::POST, "/api/lattices").unwrap().check_body(text.as_bytes(), &mut found);
+        found.0.iter().map(|fault| format!("{} {}", fault.pointer, fault.code)).collect::<Vec<_>>().join(", ")
+    }
+
+    fn target(path: &str, query: &str) -> String {
+        let (contract, mut found) = (clinic(), Faults::default());
+        contract.operation(&Method::GET, path).unwrap().check_target(path, query, &mut found);
+        found.0.iter().map(|fault| format!("{} ({})", fault.message, fault.code)).collect::<Vec<_>>().join(", ")
+    }
+
+    #[test]
+    fn a_lattice_keeps_its_bounds() {
+        let long = format!(r#"{{"name": "  {}  ", "dimensions": 1, "size": 2}}"#, "x".repeat(100));
+        for good in [
+            r#"{"dimensions": 1, "size": 2}"#,
+            r#"{"name": null, "dimensions": 10, "size": 100}"#,
+            r#"{"name": " a ", "dimensions": 1, "size": 2}"#,
+            &long,
+        ] {
+            assert_eq!(body(good), "", "{good}");
+        }
+        let longer = format!(r#"{{"name": "{}", "dimensions": 1, "size": 2}}"#, "x".repeat(101));
+        for (bad, wanted) in [
+            (r#"{"name": "", "dimensions": 1, "size": 2}"#, "/name too_short"),
+            (r#"{"name": "   ", "dimensions": 1, "size": 2}"#, "/name too_short"),
+            (longer.as_str(), "/name too_long"),
+            (r#"{"name": 7, "dimensions": 1, "size": 2}"#, "/name type"),
+            (r#"{"dimensions": 0, "size": 1}"#, "/dimensions too_small, /size too_small"),
+            (r#"{"dimensions": 11, "size": 101}"#, "/dimensions too_large, /size too_large"),
+            (r#"{"dimensions": 2.5, "size": "9"}"#, "/dimensions type, /size type"),
+            (r#"{"dimensions": 1}"#, "/size required"),
+            (r#"{"dimensions": 1, "size": 2, "size": 3}"#, " json"),
+            (r#"{"dimensions": 1, "#, " json"),
+            ("[]", " type"),
+            ("", " required"),
+        ] {
+            assert_eq!(body(bad), wanted, "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_came_is_never_repeated() {
+        let (contract, mut found) = (clinic(), Faults::default());
+        let secret = r#"{"name": 123456789, "dimensions": "123-45-6789", "size": 999999}"#;
+        contract.operation(&Method::POST, "/api/lattices").unwrap().check_body(secret.as_bytes(), &mut found);
+        let told = format!("{found:?}");
+        assert!(found.0.len() == 3 && !told.contains("123") && !told.contains("999"), "{told}");
+    }
+
+    #[test]
+    fn path_and_query_are_held_to_it() {
+        for query in ["strict=true", "strict=True&limit=1&ward=a&ward=b", "strict=0&unknown=x"] {
+            assert_eq!(target("/api/patients", query), "", "{query}");
+        }
+        for (query, wanted) in [
+            ("", "query: strict: is needed (required)"),
+            ("strict=true&limit=0", "query: limit: is too small (too_small)"),
+            ("strict=true&limit=many", "query: limit: has the wrong type (type)"),
+            ("strict=true&limit=1&limit=2", "query: limit: is given twice (twice)"),
+            ("strict=true&ward=a&ward=b&ward=c", "query: ward: is too long (too_long)"),
+            ("strict=perhaps", "query: strict: has the wrong type (type)"),
+        ] {
+            assert_eq!(target("/api/patients", query), wanted, "{query}");
+        }
+        assert_eq!(target("/api/patients/7", ""), "");
+        assert_eq!(target("/api/patients/%37", ""), "");
+        assert_eq!(target("/api/patients/0", ""), "path: patient_id: is too small (too_small)");
+        assert_eq!(target("/api/patients/one", ""), "path: patient_id: has the wrong type (type)");
+    }
+}

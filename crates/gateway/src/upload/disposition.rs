@@ -1,0 +1,178 @@
+//! The head of one part of a form (RFC 7578 §4.2): what it is called, and what its file is.
+
+use super::{
+    Refusal,
+    name::{self, percent_decoded},
+};
+
+/// Looks at the head of a part. What two programs could read in two ways is refused.
+///
+/// # Errors
+///
+/// [`Refusal`].
+pub(super) fn check(head: &[u8]) -> Result<(), Refusal> {
+    let mut dispositions = 0;
+    for line in lines(head)? {
+        let (name, value) = split_once(line, b':').ok_or(Refusal::Head)?;
+        if name.is_empty() || !name.iter().all(|byte| is_token(*byte)) {
+            return Err(Refusal::Head);
+        }
+        if name.eq_ignore_ascii_case(b"content-disposition") {
+            dispositions += 1;
+            check_disposition(value.trim_ascii())?;
+        }
+        // A form within a form is no longer used by anybody, and hides names (RFC 7578 §4.3).
+        let nested = value.trim_ascii_start().get(..10).is_some_and(|kind| kind.eq_ignore_ascii_case(b"multipart/"));
+        if name.eq_ignore_ascii_case(b"content-type") && nested {
+            return Err(Refusal::Nested);
+        }
+    }
+    if dispositions == 1 { Ok(()) } else { Err(Refusal::Head) }
+}
+
+/// Lines that end as they must, none of which goes on in the next.
+fn lines(head: &[u8]) -> Result<Vec<&[u8]>, Refusal> {
+    let mut lines = Vec::new();
+    for line in head.split(|byte| *byte == b'\n') {
+        lines.push(line);
+    }
+    let count = lines.len();
+    for (at, line) in lines.iter_mut().enumerate() {
+        if at + 1 < count {
+            *line = line.strip_suffix(b"\r").ok_or(Refusal::Head)?;
+        }
+        let folded = line.first().is_some_and(|byte| matches!(byte, b' ' | b'\t'));
+        if folded || line.iter().any(|byte| matches!(byte, b'\r' | 0)) {
+            return Err(Refusal::Head);
+        }
+    }
+    Ok(lines)
+}
+
+fn check_disposition(value: &[u8]) -> Result<(), Refusal> {
+    // An escape is read by one program as the letter behind it and by another as itself.
+    if value.contains(&b'\\') {
+        return Err(Refusal::Name(name::Unsafe::Path));
+    }
+    let (kind, mut rest) = split_once(value, b';').unwrap_or((value, b""));
+    if !kind.trim_ascii().eq_ignore_ascii_case(b"form-data") {
+        return Err(Refusal::Head);
+    }
+    let mut seen: Vec<Vec<u8>> = Vec::new();
+    while !rest.trim_ascii().is_empty() {
+        let (parameter, value, after) = parameter(rest).ok_or(Refusal::Head)?;
+        let parameter = parameter.to_ascii_lowercase();
+        if seen.contains(&parameter) {
+            return Err(Refusal::Head);
+        }
+        match parameter.as_slice() {
+            b"filename" => name::check(value).map_err(Refusal::Name)?,
+            b"filename*" => name::check(&extended(value).ok_or(Refusal::Head)?).map_err(Refusal::Name)?,
+            // Continuations and the like: another way to write the same.
+            other if other.contains(&b'*') => return Err(Refusal::Head),
+            _ => {}
+        }
+        seen.push(parameter);
+        rest = after;
+    }
+    if seen.iter().any(|name| name == b"name") { Ok(()) } else { Err(Refusal::Head) }
+}
+
+/// The next parameter: its name, its value, and what comes after.
+fn parameter(text: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let (name, rest) = split_once(text.trim_ascii_start(), b'=')?;
+    let name = name.trim_ascii();
+    if name.is_empty() || !name.iter().all(|byte| is_token(*byte)) {
+        return None;
+    }
+    let rest = rest.trim_ascii_start();
+    if let Some(quoted) = rest.strip_prefix(b"\"") {
+        let (value, after) = split_once(quoted, b'"')?;
+        let after = after.trim_ascii();
+        return if after.is_empty() {
+            Some((name, value, after))
+        } else {
+            Some((name, value, after.strip_prefix(b";")?))
+        };
+    }
+    let (value, after) = split_once(rest, b';').unwrap_or((rest, b""));
+    let value = value.trim_ascii();
+    (!value.is_empty() && value.iter().all(|byte| is_token(*byte) || *byte >= 0x80)).then_some((name, value, after))
+}
+
+/// `UTF-8'language'text` with percent-encoding (RFC 8187 §3.2).
+fn extended(value: &[u8]) -> Option<Vec<u8>> {
+    let (charset, rest) = split_once(value, b'\'')?;
+    let (_, text) = split_once(rest, b'\'')?;
+    charset.eq_ignore_ascii_case(b"utf-8").then(|| percent_decoded(text))
+}
+
+fn split_once(text: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
+    let place = text.iter().position(|byte| *byte == at)?;
+    Some((text.get(..place)?, text.get(place + 1..)?))
+}
+
+/// RFC 9110 §5.6.2.
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heads_that_clients_send_are_taken() {
+        for head in [
+            "Content-Disposition: form-data; name=\"kind\"",
+            "content-disposition:form-data;name=kind",
+            "Content-Disposition: form-data; name=\"file\"; filename=\"Dopis č. 1.pdf\"\r\nContent-Type: application/pdf",
+            "Content-Type: text/plain; charset=utf-8\r\nContent-Disposition: form-data; name=\"a;b=c\"; filename=\"\"",
+            "Content-Disposition: form-data; name=\"f\"; filename*=UTF-8''dopis%20%C4%8D.pdf",
+            "Content-Disposition: form-data; name=\"f\"; filename=a%22b.txt\r\nContent-Length: 5",
+        ] {
+            assert_eq!(check(head.as_bytes()), Ok(()), "{head}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_a_path_is_refused_however_it_is_written() {
+        for disposition in [
+            "form-data; name=\"f\"; filename=\"../x\"",
+            "form-data; name=\"f\"; filename=..%2fx",
+            "form-data; name=\"f\"; FileName=\"../x\"",
+            "form-data; filename=\"a/b\"; name=\"f\"",
+            "form-data; name=\"f\"; filename=\"ok\"; filename*=UTF-8''..%2Fx",
+            "form-data; name=\"f\"; filename=\"C:\\temp\\x\"",
+            "form-data; name=\"f\\\"; filename=\"x\"",
+        ] {
+            let head = format!("Content-Disposition: {disposition}");
+            assert!(matches!(check(head.as_bytes()), Err(Refusal::Name(_))), "{disposition}");
+        }
+    }
+
+    #[test]
+    fn what_has_two_readings_is_refused() {
+        for head in [
+            "",
+            "Content-Type: text/plain",
+            "Content-Disposition: form-data",
+            "Content-Disposition: attachment; name=\"f\"; filename=\"x\"",
+            "Content-Disposition: form-data; name=\"f\"\r\nContent-Disposition: form-data; name=\"g\"",
+            "Content-Disposition: form-data; name=\"f\"; filename=\"a\"; filename=\"../b\"",
+            "Content-Disposition: form-data; name=\"f\"; filename=\"a\" filename=\"../b\"",
+            "Content-Disposition: form-data; name=\"f\"; filename=\"a",
+            "Content-Disposition: form-data; name=\"f\"; filename*0=\"../\"; filename*1=\"x\"",
+            "Content-Disposition: form-data; name=\"f\"; filename*=latin1''x",
+            "Content-Disposition: form-data;\r\n name=\"f\"; filename=\"../x\"",
+            "Content-Disposition: form-data; name=\"f\"\nX: y",
+            "Content-Disposition: form-data; name=\"f\"\rX: y",
+            "Content-Disposition : form-data; name=\"f\"",
+            "Content-Disposition: form-data; name=\"f\"; filename=a b/c",
+        ] {
+            assert_eq!(check(head.as_bytes()), Err(Refusal::Head), "{head}");
+        }
+        let nested = "Content-Disposition: form-data; name=\"f\"\r\nContent-Type: Multipart/Mixed; boundary=x";
+        assert_eq!(check(nested.as_bytes()), Err(Refusal::Nested));
+    }
+}
