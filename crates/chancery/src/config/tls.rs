@@ -91,7 +91,7 @@ pub(super) fn check(config: &Config, findings: &mut Findings) {
     }
     let host = config.public_url.split_once("://").map_or("", |(_, rest)| rest.split('/').next().unwrap_or_default());
     let host = host
-        .parse::<hyper::http::uri::Authority>()
+        .parse::<axum::http::uri::Authority>()
         .map_or_else(|_| String::new(), |authority| authority.host().to_owned());
     if !facts.covers(&host) {
         let cure = "get one for that host, or correct server.public_url";

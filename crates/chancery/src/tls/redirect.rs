@@ -10,10 +10,10 @@ use chancery_middleware::{
     Code, Problem,
     headers::{HeaderProfile, HeaderRules, Preset, with_headers},
 };
-use hyper::{
+use axum::http::{
     HeaderMap, StatusCode,
     header::{HOST, LOCATION},
-    http::uri::{Authority, PathAndQuery},
+    uri::{Authority, PathAndQuery},
 };
 
 /// Answers every request with the same path below `public_url`, if it asked for that host. Any other host is refused: an answer
