@@ -63,7 +63,7 @@ impl From<Block> for BlockBody {
 
 /// Answer requests from an address or a network no more, for all tenants.
 ///
-/// They get 403 `address.blocked` before anything else is looked at; within seconds on every node.
+/// They get 403 `address.blocked` before anything else is looked at; within seconds on every node. A block of the same network is replaced.
 #[utoipa::path(post, path = "/v1/ip-blocks", tag = "limits", request_body = NewBlockBody,
     responses((status = 201, description = "Blocked.", body = BlockBody)))]
 pub(crate) async fn create_ip_block(

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use chancery_domain::Instance;
-use chancery_redis::{Address, Herald, Link, Options, RedisLimiter, RedisReplays, Word};
+use chancery_redis::{Address, Herald, Link, Options, RedisLadders, RedisLimiter, RedisReplays, Word};
 use tokio::sync::{mpsc, watch};
 
 use crate::config::{Config, RedisConfig};
@@ -23,6 +23,7 @@ enum Next {
 pub struct Shared {
     link: Arc<Link>,
     limiter: Arc<RedisLimiter>,
+    ladders: Arc<RedisLadders>,
 }
 
 impl Shared {
@@ -38,9 +39,11 @@ impl Shared {
         }
         let link = Link::open(options(redis)).await.context("Redis cannot be used")?;
         let limiter = Arc::new(RedisLimiter::new(Arc::clone(&link)));
+        let ladders = Arc::new(RedisLadders::new(Arc::clone(&link)));
+        instance.climb_with(Arc::clone(&ladders) as _);
         instance.count_with(Arc::clone(&limiter) as _);
         instance.remember_with(Arc::new(RedisReplays::new(Arc::clone(&link))));
-        Ok(Some(Arc::new(Self { link, limiter })))
+        Ok(Some(Arc::new(Self { link, limiter, ladders })))
     }
 
     /// Tells other nodes what was revoked here, and hears what was revoked there, until stopped.
@@ -66,6 +69,10 @@ impl Shared {
     async fn hear(&self, instance: &Instance, word: Word) {
         match word {
             Word::Forgotten(whom) => self.limiter.forget_here(&whom),
+            Word::Cleared(ladder) => {
+                // In this process: nothing that could fail.
+                let _ = self.ladders.clear_here(&ladder).await;
+            }
             Word::Revoked | Word::Missed => {
                 if let Err(error) = instance.hear_of_revocation().await {
                     let error: &dyn std::error::Error = &error;

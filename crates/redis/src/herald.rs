@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use chancery_domain::limits::{CountedSubject, Together};
+use chancery_domain::{
+    limits::{CountedSubject, Together},
+    lockouts::Ladder,
+};
 use data_encoding::HEXLOWER;
 use futures_util::StreamExt as _;
 use tokio::sync::mpsc;
@@ -25,6 +28,15 @@ pub struct Forgotten {
     pub of: CountedSubject,
 }
 
+/// Failures that are forgotten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cleared {
+    /// Where its ladder lies.
+    pub together: Together,
+    /// Which ladder.
+    pub ladder: Ladder,
+}
+
 /// What is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Word {
@@ -32,6 +44,8 @@ pub enum Word {
     Revoked,
     /// Somebody begins anew.
     Forgotten(Forgotten),
+    /// Failed logins are forgotten.
+    Cleared(Cleared),
     /// Nobody said this: whoever listens was deaf for a while, and may have missed anything.
     Missed,
 }
@@ -41,6 +55,9 @@ impl std::fmt::Display for Word {
         match self {
             Self::Revoked => f.write_str("revoked"),
             Self::Missed => f.write_str("missed"),
+            Self::Cleared(Cleared { together, ladder: Ladder { kind, of } }) => {
+                write!(f, "cleared {} {kind} {}", HEXLOWER.encode(together), HEXLOWER.encode(of))
+            }
             Self::Forgotten(Forgotten { together, policy, of }) => {
                 write!(f, "forgotten {} {policy} {}", HEXLOWER.encode(together), HEXLOWER.encode(of))
             }
@@ -59,6 +76,11 @@ impl std::str::FromStr for Word {
                 let forgotten =
                     || Some(Forgotten { together: bytes(together)?, policy: policy.parse().ok()?, of: bytes(of)? });
                 forgotten().map(Self::Forgotten).ok_or(())
+            }
+            ["cleared", together, kind, of] => {
+                let ladder = || Some(Ladder { kind: kind.parse().ok()?, of: bytes(of)? });
+                let cleared = || Some(Cleared { together: bytes(together)?, ladder: ladder()? });
+                cleared().map(Self::Cleared).ok_or(())
             }
             _ => Err(()),
         }
@@ -114,7 +136,8 @@ mod tests {
     #[test]
     fn what_is_said_is_what_is_heard() {
         let forgotten = Forgotten { together: [1; 16], policy: u64::MAX, of: [0xfe; 16] };
-        for word in [Word::Revoked, Word::Forgotten(forgotten)] {
+        let ladder = Ladder { kind: chancery_domain::lockouts::LadderKind::Pair, of: [7; 16] };
+        for word in [Word::Revoked, Word::Forgotten(forgotten), Word::Cleared(Cleared { together: [1; 16], ladder })] {
             assert_eq!(word.to_string().parse(), Ok(word));
         }
         for odd in ["", "missed", "forgotten", "forgotten 01 2 03", "revoked now"] {

@@ -7,6 +7,7 @@
 mod address;
 mod denied;
 mod herald;
+mod ladders;
 mod limiter;
 mod link;
 mod replays;
@@ -14,7 +15,8 @@ mod replays;
 pub mod testing;
 
 pub use address::{Address, BadAddress};
-pub use herald::{Forgotten, Herald, Word};
+pub use herald::{Cleared, Forgotten, Herald, Word};
+pub use ladders::RedisLadders;
 pub use limiter::RedisLimiter;
 pub use link::{Link, Options, Refused};
 pub use replays::RedisReplays;

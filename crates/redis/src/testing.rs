@@ -104,6 +104,16 @@ impl Server {
         Options { address: self.address(), ca_file: None, timeout, nodes: 2 }
     }
 
+    /// A connection of its own, to measure by.
+    ///
+    /// # Panics
+    ///
+    /// If there is none.
+    pub async fn connection(&self) -> redis::aio::MultiplexedConnection {
+        let client = redis::Client::open(self.address().url().expose().as_str()).expect("an address");
+        client.get_multiplexed_async_connection().await.expect("a connection")
+    }
+
     /// Has it do something, by words as of `redis-cli`.
     ///
     /// # Panics

@@ -4,6 +4,8 @@ use chancery_domain::ids::BlockId;
 use chancery_domain::store::StoreError;
 use chancery_domain::time::Timestamp;
 
+use ipnet::IpNet;
+
 use crate::rows::after;
 use crate::{Driver, Row, Rows, Value};
 
@@ -58,6 +60,11 @@ impl<D: Driver> BlockWrites for Rows<D> {
             ],
         )
         .await?;
+        Ok(())
+    }
+
+    async fn remove_block_of(&mut self, network: IpNet) -> Result<(), StoreError> {
+        self.execute("DELETE FROM ip_blocks WHERE tenant_id = $1 AND network = $2", [Value::text(network)]).await?;
         Ok(())
     }
 

@@ -18,7 +18,7 @@ use chancery_domain::audit::{
     AuditRows, AuditWrites, EventFilter, EventKind, LogHead, LoggedEvent, QueuedEvent, StoredCheckpoint,
 };
 use chancery_domain::backups::{Backup, BackupRows, BackupWrites};
-use chancery_domain::blocks::{Block, BlockRows, BlockWrites};
+use chancery_domain::blocks::{Block, BlockRows, BlockWrites, Network};
 use chancery_domain::census::{CensusRows, CensusWrites, Counted, OwnValue};
 use chancery_domain::certificates::{Certificate, CertificateEnd, CertificateRows, CertificateWrites};
 use chancery_domain::csp_reports::{CspReport, CspReportRows, CspReportWrites};
@@ -391,6 +391,7 @@ hand_on!(BlockRows {
 });
 hand_on!(BlockWrites {
     fn insert_block(block: &Block) -> ();
+    fn remove_block_of(network: Network) -> ();
     fn remove_block(id: BlockId) -> ();
     fn forget_blocks(now: Timestamp) -> ();
 });

@@ -1,6 +1,6 @@
 //! One conformance suite per port, and the fakes. Development only.
 //!
-//! - [`store_conformance!`], [`key_provider_conformance!`], [`resident_keys_conformance!`], [`limiter_conformance!`] and
+//! - [`store_conformance!`], [`key_provider_conformance!`], [`resident_keys_conformance!`], [`limiter_conformance!`], [`ladders_conformance!`] and
 //!   [`replays_conformance!`] prove that an adapter keeps its port's contract.
 //! - [`FixedClock`], [`CountingRandom`] and [`Faulty`] stand in for time, chance and bad luck.
 //! - [`authenticator`] is a browser with passkeys.
@@ -18,6 +18,7 @@ pub mod authenticator;
 mod clock;
 mod faulty;
 pub mod key_provider;
+pub mod ladders;
 pub mod limiter;
 mod random;
 pub mod replays;

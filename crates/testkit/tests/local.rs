@@ -1,7 +1,7 @@
 //! The counts and the replays of one process keep the contracts of their ports.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use chancery_domain::{limits::LocalLimiter, replays::LocalReplays, time::Timestamp};
+use chancery_domain::{limits::LocalLimiter, lockouts::LocalLadders, replays::LocalReplays, time::Timestamp};
 
 /// Time passes as it is told.
 async fn wait(_: &(), now: Timestamp, millis: u64) -> Timestamp {
@@ -16,6 +16,16 @@ mod limiter {
     }
 
     chancery_testkit::limiter_conformance!(open, wait);
+}
+
+mod ladders {
+    use super::*;
+
+    async fn open() -> Option<((), LocalLadders)> {
+        Some(((), LocalLadders::default()))
+    }
+
+    chancery_testkit::ladders_conformance!(open, wait);
 }
 
 mod replays {

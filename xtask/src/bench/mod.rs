@@ -146,6 +146,9 @@ fn in_use(printed: &Printed) -> Vec<Row> {
         evicting,
         resident_mb,
         callers,
+        limits_local,
+        limits_redis,
+        evalsha,
         slower: [sqlite, postgres, far],
         revoked_ms,
         reseal,
@@ -172,6 +175,15 @@ fn in_use(printed: &Printed) -> Vec<Row> {
         .because(RESEAL),
     ];
     rows.extend([
+        Row::limit("three limits judged in process (PF-03)", "µs", &micro(limits_local), 0.5),
+        Row::share(
+            "three limits judged over Redis, one call",
+            "requests/s",
+            limits_redis,
+            "`EVALSHA` of a script that does nothing",
+            evalsha,
+            0.8,
+        ),
         Row::limit("authenticate an API key that is known (PF-01)", "µs", &micro(&callers.api_key_known), 2.0),
         Row::limit("authenticate an access token that is known", "µs", &micro(&callers.token_known), 2.0)
             .because(KNOWN_TOKEN),

@@ -25,6 +25,10 @@ pub(super) struct Printed {
     pub(super) resident_mb: Measured,
     /// Times in ns of knowing who calls.
     pub(super) callers: Callers,
+    /// Time in ns of judging the three limits of a request in process; how many a second over Redis, and of scripts that do nothing.
+    pub(super) limits_local: Measured,
+    pub(super) limits_redis: Measured,
+    pub(super) evalsha: Measured,
     /// By how many percent an application's queries are slower on a sealed table: SQLite, PostgreSQL, PostgreSQL on another machine.
     pub(super) slower: [Measured; 3],
     /// The 99th percentile in ms from an acknowledged revocation to its refusal on two nodes.
@@ -54,8 +58,15 @@ impl Printed {
     pub(super) fn measure() -> Self {
         let said = |error: anyhow::Error| format!("{error:#}");
         // Resident memory is of a process that did nothing else before.
-        let told: Result<Vec<_>> =
-            ["memory::ten_thousand", "memory::an_evicted", "identity::"].map(told).into_iter().collect();
+        let told: Result<Vec<_>> = ["memory::ten_thousand", "memory::an_evicted", "identity::"]
+            .map(|tests| told("chancery-api", tests))
+            .into_iter()
+            .collect();
+        let limits = told("chancery-redis", "speed::").map_err(said);
+        let of_limits = |name: &str| -> Measured {
+            let found = limits.as_ref().map_err(Clone::clone)?.iter().find_map(|line| line.get(name)?.as_f64());
+            found.ok_or_else(|| format!("no test told `{name}`"))
+        };
         let told = told.map(|told| told.concat()).map_err(said);
         let of = |name: &str| -> Measured {
             let found = told.as_ref().map_err(Clone::clone)?.iter().find_map(|line| line.get(name)?.as_f64());
@@ -79,6 +90,9 @@ impl Printed {
                 login: of("login_ns"),
                 argon2: of("argon2_ns"),
             },
+            limits_local: of_limits("limits_local_ns"),
+            limits_redis: of_limits("limits_redis_per_s"),
+            evalsha: of_limits("evalsha_per_s"),
             slower,
             revoked_ms: revoked().map_err(said),
             reseal: rates.clone().map(|[reseal, _]| reseal),
@@ -87,9 +101,9 @@ impl Printed {
     }
 }
 
-/// The lines of JSON that these measurements of the API print.
-fn told(tests: &str) -> Result<Vec<Value>> {
-    let mut cargo = workspace::cargo(&["test", "--release", "--locked", "--package", "chancery-api", "--test", "it"]);
+/// The lines of JSON that these measurements of a package print.
+fn told(package: &str, tests: &str) -> Result<Vec<Value>> {
+    let mut cargo = workspace::cargo(&["test", "--release", "--locked", "--package", package, "--test", "it"]);
     // One after the other: they measure the process.
     let said = output(cargo.args(["--", "--ignored", "--nocapture", "--test-threads=1", tests]))?;
     Ok(objects(&said))

@@ -11,7 +11,7 @@ impl ToProblem for BlockError {
             Self::Denied(denied) => denied.to_problem(),
             Self::Invalid(faults) => Problem::invalid(faults),
             Self::NotFound => Problem::new(Code::NotFound),
-            Self::Taken => Problem::new(Code::Taken).detail("the network is blocked already"),
+            Self::Taken => Problem::new(Code::Taken).detail("the network was blocked in the same moment"),
             Self::Full => Problem::new(Code::StateConflict).detail("there are as many blocks as there may be"),
             Self::Failed(failure) => failure.into(),
         }

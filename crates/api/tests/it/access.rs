@@ -39,6 +39,8 @@ struct Things {
     subscriptions: [String; 2],
     dataset: String,
     job: String,
+    /// One that is taken away on the way.
+    block: String,
 }
 
 async fn things(app: &TestApp, clinic: &Clinic) -> Things {
@@ -65,6 +67,8 @@ async fn things(app: &TestApp, clinic: &Clinic) -> Things {
         });
         app.put(&clinic.officer, &format!("/v1/datasets/{name}"), body).await.ok();
     }
+    let network = format!("2001:db8:{:x}::/48", clinic.slug.bytes().map(u32::from).sum::<u32>());
+    let block = app.post(&app.admin, "/v1/ip-blocks", json!({"network": network, "reason": "scans"})).await.created();
     let job = app.post(&clinic.officer, &format!("/v1/datasets/{dataset}/reseal"), json!({})).await.json();
     let certificate = issue(app, clinic).await;
     let events = app.events(&clinic.auditor, "certificate.issued").await;
@@ -116,6 +120,7 @@ async fn things(app: &TestApp, clinic: &Clinic) -> Things {
         second,
         index: text(&app.get(&clinic.officer, "/v1/indexes").await.ok()["items"][0]["id"]),
         job: text(&job["id"]),
+        block: text(&block["id"]),
         dataset,
     }
 }
@@ -522,7 +527,7 @@ fn expectations(
     let counted = || Some(json!({"user_id": mine.user}));
     add("check_limits", "/v1/ratelimit/check".into(), counted(), &ours.admin, Some((&ours.staff, 403)));
     add("reset_limits", "/v1/ratelimit/reset".into(), counted(), &ours.admin, Some((&ours.staff, 403)));
-    add("delete_ip_block", format!("/v1/ip-blocks/blk_{ulid}"), None, admin, Some((platform_auditor, 403)));
+    add("delete_ip_block", format!("/v1/ip-blocks/{}", mine.block), None, admin, Some((platform_auditor, 403)));
     add("create_api_key", "/v1/api-keys".into(), new_key(), &ours.admin, Some((&ours.staff, 403)));
     add("list_api_keys", "/v1/api-keys".into(), None, &ours.admin, Some((&ours.staff, 403)));
     add("revoke_api_key", format!("/v1/api-keys/{}/revoke", mine.api_key), None, &ours.admin, Some((&ours.staff, 403)));

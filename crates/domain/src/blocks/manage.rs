@@ -49,8 +49,8 @@ pub enum BlockError {
     /// There is no such block.
     #[error("no such block")]
     NotFound,
-    /// The network is blocked already.
-    #[error("the network is blocked already")]
+    /// Somebody else blocked the network in the same moment.
+    #[error("the network was blocked in the same moment")]
     Taken,
     /// There are as many as there may be.
     #[error("there are {MOST} blocks already")]
@@ -62,7 +62,7 @@ pub enum BlockError {
 
 fails!(BlockError);
 
-/// Blocks a network: from the next request on on this node, within seconds on others.
+/// Blocks a network: from the next request on on this node, within seconds on others. A block of the same network is replaced.
 ///
 /// # Errors
 ///
@@ -84,6 +84,7 @@ pub async fn block(instance: &Instance, call: &Call, new: NewBlock) -> Result<Bl
     }
     let mut change = Change::begin(instance, call, TenantId::PLATFORM).await?;
     change.rows().forget_blocks(now).await?;
+    change.rows().remove_block_of(block.network).await?;
     match change.rows().insert_block(&block).await {
         Err(StoreError::Taken(_)) => return Err(BlockError::Taken),
         done => done?,

@@ -22,6 +22,9 @@ pub use manage::{BlockError, NewBlock, block, list, load, unblock};
 /// How many there are at most: what a node holds in memory.
 pub const MOST: usize = 10_000;
 
+/// A network; one address is one too.
+pub type Network = IpNet;
+
 /// A network whose requests are not answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Block {
@@ -53,6 +56,8 @@ pub trait BlockRows {
 pub trait BlockWrites {
     /// Keeps one. [`StoreError::Taken`] if the network is blocked already.
     async fn insert_block(&mut self, block: &Block) -> Result<(), StoreError>;
+    /// Takes away the block of exactly this network, if there is one.
+    async fn remove_block_of(&mut self, network: Network) -> Result<(), StoreError>;
     /// Takes one away.
     async fn remove_block(&mut self, id: BlockId) -> Result<(), StoreError>;
     /// Takes away those that have expired.

@@ -85,6 +85,7 @@ pub struct Instance {
     blocks: Blocks,
     pub(crate) violations: Violations,
     replays: OnceLock<Arc<dyn Replays>>,
+    ladders: OnceLock<Arc<dyn Ladders>>,
     local_ladders: LocalLadders,
     local_replays: LocalReplays,
     pub(crate) key_uses: KeyUses,
@@ -146,6 +147,7 @@ impl Instance {
             blocks: Blocks::default(),
             violations: Violations::default(),
             replays: OnceLock::new(),
+            ladders: OnceLock::new(),
             local_ladders: LocalLadders::default(),
             local_replays: LocalReplays::default(),
             key_uses: KeyUses::default(),
@@ -316,9 +318,17 @@ impl Instance {
         let _ = self.replays.set(replays);
     }
 
+    /// Says who counts failed logins; once, before the instance is used. Without, each node counts for itself.
+    pub fn climb_with(&self, ladders: Arc<dyn Ladders>) {
+        let _ = self.ladders.set(ladders);
+    }
+
     /// Who counts failed logins.
     pub(crate) fn ladders(&self) -> &dyn Ladders {
-        &self.local_ladders
+        match self.ladders.get() {
+            Some(ladders) => &**ladders,
+            None => &self.local_ladders,
+        }
     }
 
     /// Who remembers what must not count twice.

@@ -149,7 +149,7 @@ async fn subject(instance: &Instance, request: &RequestInfo) -> Result<CountedSu
     subject_at(instance, request.address).await
 }
 
-pub(super) async fn subject_at(instance: &Instance, address: Option<IpAddr>) -> Result<CountedSubject, Failure> {
+pub(crate) async fn subject_at(instance: &Instance, address: Option<IpAddr>) -> Result<CountedSubject, Failure> {
     let plain = subject_of(address);
     if !instance.limiter().is_shared() {
         return Ok(plain);

@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use super::{Ask, CountedSubject, Judged, Limit, Per, Policy, Together, count::subject_at};
+use super::{Ask, CountedSubject, Judged, Limit, Per, Policy, Together, subject_at};
 use crate::{
     Instance, TenantId,
     access::{Call, Denied, Permission},
@@ -96,7 +96,7 @@ impl Counted {
             Self::Address(address) => (Event::new(kind), Some(address)),
         };
         match address {
-            Some(address) => event.personal("address", address.to_string()),
+            Some(address) => event.personal("counted_address", address.to_string()),
             None => event,
         }
     }

@@ -18,6 +18,7 @@ mod rules;
 mod violations;
 
 pub use address::subject_of;
+pub(crate) use count::subject_at;
 pub use count::{Judged, Verdict, count_address, count_caller, count_named};
 pub use counts::{LimitCounts, LimitEvent};
 pub use explain::{Counted, CountedError, check, reset};

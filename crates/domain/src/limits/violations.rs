@@ -89,7 +89,7 @@ pub async fn flush_violations(instance: &Instance) -> Result<(), Failure> {
             .with("count", Detail::Count(count));
         let event = match whom {
             Whom::Known(kind, id) => event.on(kind, id),
-            Whom::Address(Some(address)) => event.personal("address", address.to_string()),
+            Whom::Address(Some(address)) => event.personal("counted_address", address.to_string()),
             Whom::Address(None) => event,
         };
         events.entry(tenant).or_default().push(event);

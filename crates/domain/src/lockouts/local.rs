@@ -132,9 +132,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn after_three_failures_each_costs_a_longer_pause() {
+    async fn after_five_failures_each_costs_a_longer_pause() {
         let ladders = LocalLadders::default();
-        for _ in 0..3 {
+        for _ in 0..5 {
             assert_eq!(climb(&ladders, 0).await, None);
         }
         assert_eq!(climb(&ladders, 0).await, Some(1));
@@ -148,7 +148,7 @@ mod tests {
     #[tokio::test]
     async fn a_pause_on_one_ladder_keeps_the_others_from_counting() {
         let ladders = LocalLadders::default();
-        for _ in 0..3 {
+        for _ in 0..5 {
             climb(&ladders, 0).await;
         }
         for _ in 0..9 {
@@ -163,7 +163,7 @@ mod tests {
     #[tokio::test]
     async fn a_flood_of_pairs_lets_go_of_those_that_failed_least() {
         let ladders = LocalLadders::default();
-        for _ in 0..3 {
+        for _ in 0..5 {
             climb(&ladders, 0).await;
         }
         for n in 0..=u32::try_from(MOST).unwrap() {

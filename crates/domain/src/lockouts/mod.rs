@@ -14,7 +14,7 @@ use crate::{
     access::RequestInfo,
     ids::{TenantId, UserId},
     instance::Failure,
-    limits::{CountedSubject, Together, subject_of},
+    limits::{CountedSubject, Together, subject_at},
     time::Timestamp,
 };
 
@@ -45,25 +45,32 @@ impl LadderKind {
     /// How many seconds after a failure the next try is heard, by how many there were. Those of an account, an address and a tenant
     /// come from several: there it takes more.
     pub const fn pause(self, failures: u32) -> u32 {
+        let (share, most) = self.shape();
+        least(step(failures / share), most)
+    }
+
+    /// Which part of its failures counts, and its longest pause in seconds.
+    pub const fn shape(self) -> (u32, u32) {
         match self {
-            Self::Pair => step(failures),
-            Self::Account => least(step(failures / 3), 900),
-            Self::Address => least(step(failures / 4), 900),
+            Self::Pair => (1, 86_400),
+            Self::Account => (3, 900),
+            Self::Address => (4, 900),
             // It slows a flood down, and stops nobody.
-            Self::Tenant => least(step(failures / 100), 5),
+            Self::Tenant => (100, 5),
         }
     }
 }
 
 const fn step(failures: u32) -> u32 {
     match failures {
-        0..=2 => 0,
-        3 => 1,
-        4 => 3,
-        5 => 5,
-        6 => 10,
-        7..=9 => 60,
-        10..=99 => 900,
+        // As many as the limit of a minute: it is said there first.
+        0..=4 => 0,
+        5 => 1,
+        6 => 3,
+        7 => 5,
+        8 => 10,
+        9..=11 => 60,
+        12..=99 => 900,
         _ => 86_400,
     }
 }
@@ -114,7 +121,7 @@ pub(crate) async fn begin(
     tenant: TenantId,
     account: CountedSubject,
 ) -> Result<Result<Try, u32>, Failure> {
-    let (together, address) = (tenant.to_bytes(), subject_of(request.address));
+    let (together, address) = (tenant.to_bytes(), subject_at(instance, request.address).await?);
     let pair = pair(&account, &address);
     let ladder = |kind, of| Ladder { kind, of };
     let mut others = vec![ladder(LadderKind::Address, address)];
@@ -177,7 +184,7 @@ pub(crate) async fn release(
     let account = user.to_bytes();
     let mut ladders = vec![Ladder { kind: LadderKind::Account, of: account }];
     if let Some(address) = address {
-        let address = subject_of(Some(address));
+        let address = subject_at(instance, Some(address)).await?;
         ladders.extend([pair(&account, &address), Ladder { kind: LadderKind::Address, of: address }]);
     }
     instance.ladders().clear(&tenant.to_bytes(), &ladders).await
@@ -194,7 +201,7 @@ mod tests {
             assert!(pauses.is_sorted() && pauses[0] == 0, "{kind}");
         }
         let pair = |failures| LadderKind::Pair.pause(failures);
-        assert_eq!([2, 3, 4, 5, 6, 7, 10, 99, 100].map(pair), [0, 1, 3, 5, 10, 60, 900, 900, 86_400]);
+        assert_eq!([4, 5, 6, 7, 8, 9, 12, 99, 100].map(pair), [0, 1, 3, 5, 10, 60, 900, 900, 86_400]);
         assert_eq!((LadderKind::Tenant.pause(10_000), LadderKind::Account.pause(10_000)), (5, 900));
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chancery_domain::time::Timestamp;
-use chancery_redis::{RedisLimiter, RedisReplays, testing::Server};
+use chancery_redis::{RedisLadders, RedisLimiter, RedisReplays, testing::Server};
 
 /// By the clock of Redis.
 async fn wait(_: &Server, now: Timestamp, millis: u64) -> Timestamp {
@@ -21,6 +21,18 @@ mod limiter {
     }
 
     chancery_testkit::limiter_conformance!(open, wait);
+}
+
+mod ladders {
+    use super::*;
+
+    async fn open() -> Option<(Server, RedisLadders)> {
+        let server = Server::start().await?;
+        let ladders = RedisLadders::new(server.link().await);
+        Some((server, ladders))
+    }
+
+    chancery_testkit::ladders_conformance!(open, wait);
 }
 
 mod replays {

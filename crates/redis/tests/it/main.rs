@@ -5,3 +5,4 @@ mod bad_days;
 mod conformance;
 mod herald;
 mod nodes;
+mod speed;

@@ -44,8 +44,10 @@ pub async fn a_network_is_blocked_once(store: &impl Backend) {
 pub async fn one_is_taken_away(store: &impl Backend) {
     let (one, two) = (block(1, "203.0.113.9/32"), block(2, "198.51.100.0/24"));
     commit!(store, OURS, .insert_block(&one) .insert_block(&two));
-    commit!(store, OURS, .remove_block(one.id));
-    assert_eq!(view(store, OURS).await.blocks(NOW, None, 9).await.unwrap(), [two]);
+    commit!(store, OURS, .remove_block(one.id) .remove_block_of("198.51.100.0/25".parse().unwrap()));
+    assert_eq!(view(store, OURS).await.blocks(NOW, None, 9).await.unwrap(), std::slice::from_ref(&two));
+    commit!(store, OURS, .remove_block_of(two.network));
+    assert_eq!(view(store, OURS).await.blocks(NOW, None, 9).await.unwrap(), []);
 }
 
 /// The rows of one tenant are out of sight for another, and out of reach.
