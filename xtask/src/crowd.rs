@@ -51,7 +51,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     let worst = asked(address, &key, 100).context("among the idle")?;
     let during = server.memory_mb()?;
-    let gone = idle.iter_mut().filter(|stream| is_closed(stream)).count();
+    let gone = idle.iter().filter(|stream| is_closed(stream)).count();
     println!(
         "{} idle connections, {gone} closed meanwhile: {before:.0} MB became {during:.0} MB, {:.1} kB each;",
         idle.len(),
@@ -78,7 +78,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         }
         process::pause(Duration::from_secs(1))?;
         ask(address, &key).context("among the slow")?;
-        left = slow.iter_mut().filter(|stream| !is_closed(stream)).count();
+        left = slow.iter().filter(|stream| !is_closed(stream)).count();
     }
     println!("{} slow heads, {left} left after {:?}", slow.len(), start.elapsed());
     if left > 0 {
@@ -123,7 +123,7 @@ fn ask(address: SocketAddr, key: &str) -> Result<Duration> {
     Ok(start.elapsed())
 }
 
-fn is_closed(stream: &mut TcpStream) -> bool {
+fn is_closed(mut stream: &TcpStream) -> bool {
     if stream.set_nonblocking(true).is_err() {
         return true;
     }

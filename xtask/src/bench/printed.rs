@@ -58,11 +58,11 @@ impl Printed {
     pub(super) fn measure() -> Self {
         let said = |error: anyhow::Error| format!("{error:#}");
         // Resident memory is of a process that did nothing else before.
+        let limits = told("chancery-redis", "speed::").map_err(said);
         let told: Result<Vec<_>> = ["memory::ten_thousand", "memory::an_evicted", "identity::"]
             .map(|tests| told("chancery-api", tests))
             .into_iter()
             .collect();
-        let limits = told("chancery-redis", "speed::").map_err(said);
         let of_limits = |name: &str| -> Measured {
             let found = limits.as_ref().map_err(Clone::clone)?.iter().find_map(|line| line.get(name)?.as_f64());
             found.ok_or_else(|| format!("no test told `{name}`"))

@@ -300,7 +300,7 @@ fn switch(settings: &Settings, key: &str, default: bool, findings: &mut Findings
 #[cfg(test)]
 mod tests {
     use chancery_middleware::headers::HeaderMode;
-    use hyper::HeaderMap;
+    use axum::http::HeaderMap;
 
     use super::*;
 
