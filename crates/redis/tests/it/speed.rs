@@ -26,7 +26,6 @@ fn asks(policies: &[Policy; 3], of: u128) -> [Ask<'_>; 3] {
 
 #[tokio::test]
 #[ignore = "a measurement"]
-#[expect(clippy::print_stdout, reason = "a measurement for `cargo xtask bench`")]
 async fn three_limits_in_process() {
     let (limiter, policies) = (LocalLimiter::default(), policies());
     let began = Instant::now();
@@ -40,7 +39,6 @@ async fn three_limits_in_process() {
 /// Beside a script that does nothing, by the same client over one connection.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a measurement"]
-#[expect(clippy::print_stdout, reason = "a measurement for `cargo xtask bench`")]
 async fn three_limits_over_redis_beside_a_script_that_does_nothing() {
     let Some(server) = Server::start().await else { return };
     let limiter = Arc::new(RedisLimiter::new(server.link().await));
