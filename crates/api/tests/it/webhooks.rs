@@ -258,7 +258,7 @@ async fn a_copy_is_refused_for_as_long_as_it_would_be_fresh_and_a_new_attempt_is
 async fn providers_that_ask_first_are_answered_as_they_want() {
     let app = TestApp::new().await;
     let clinic = app.clinic("ours").await;
-    let get = |path: String| app.anonymous("GET", &path, None);
+    let get = async |path: String| app.anonymous("GET", &path, None).await;
     let oura = source(&app, &clinic, "oura").await["path"].as_str().unwrap().to_owned();
     let answer = get(format!("{oura}?verification_token={TOKEN}&challenge=abc-1")).await;
     assert_eq!((answer.status.as_u16(), answer.text().as_str()), (200, r#"{"challenge":"abc-1"}"#));

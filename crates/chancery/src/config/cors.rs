@@ -42,10 +42,7 @@ mod tests {
             (cors.is_off(), findings.faults.into_iter().map(|fault| fault.problem).collect::<Vec<_>>())
         };
         assert_eq!(read_of(&[]), (true, Vec::new()));
-        assert_eq!(
-            read_of(&[("cors.origins", "https://app.test,https://b.test"), ("cors.credentials", "true")]).0,
-            false
-        );
+        assert!(!read_of(&[("cors.origins", "https://app.test,https://b.test"), ("cors.credentials", "true")]).0);
         let (off, faults) = read_of(&[("cors.origins", "*,null"), ("cors.credentials", "true"), ("cors.headers", "*")]);
         assert!(off && faults.len() == 3, "{faults:?}");
         assert!(faults[0].contains("with the cookies of whoever looks at it"), "{faults:?}");

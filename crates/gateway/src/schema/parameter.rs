@@ -72,7 +72,7 @@ impl Parameter {
     fn fault(&self, values: &[String]) -> Option<(&'static str, &'static str)> {
         let mut closest = None;
         for candidate in self.candidates(values) {
-            let Some(error) = self.checks.iter_errors(&candidate).next() else { return None };
+            let error = self.checks.iter_errors(&candidate).next()?;
             let said = faults::said(error.kind());
             // That a number is too large says more than that it is no text.
             if closest.is_none() || said.0 != "type" {
