@@ -281,20 +281,24 @@ pub async fn publish(instance: &Instance, tenant: TenantId) -> Result<bool, Fail
         return Ok(false);
     }
     let size = rows.log_head().await?.size;
-    let mut more = false;
+    let (mut found, mut more) = (Vec::new(), false);
     for subscription in open {
         let mut filter = EventFilter::after(subscription.position.checked_sub(1), BATCH);
         filter.kinds.clone_from(&subscription.kinds);
-        let mut found = rows.logged_events(&filter).await?;
-        let full = u32::try_from(found.len()).is_ok_and(|length| length >= BATCH);
-        let last = found.last().map(|event| event.index + 1);
-        found.retain(|event| event.index < size);
+        let mut events = rows.logged_events(&filter).await?;
+        let full = u32::try_from(events.len()).is_ok_and(|length| length >= BATCH);
+        let last = events.last().map(|event| event.index + 1);
+        events.retain(|event| event.index < size);
         // If it is not full, there is nothing that is wanted between the last one and the end.
         let next = if full { last.unwrap_or(size).min(size) } else { size };
         if next > subscription.position {
-            queue(instance, tenant, &subscription, &found, next).await?;
+            more |= full;
+            found.push((subscription, events, next));
         }
-        more |= full;
+    }
+    drop(rows);
+    for (subscription, events, next) in found {
+        queue(instance, tenant, &subscription, &events, next).await?;
     }
     Ok(more)
 }
