@@ -38,6 +38,8 @@ const FILES: &[(i64, &str, &str)] = &[
     (34, "monthly_partitions", include_str!("../migrations/0034_monthly_partitions.sql")),
     (35, "archives", include_str!("../migrations/0035_archives.sql")),
     (36, "ip_blocks", include_str!("../migrations/0036_ip_blocks.sql")),
+    (40, "webhooks", include_str!("../migrations/0040_webhooks.sql")),
+    (41, "webhook_subscriptions", include_str!("../migrations/0041_webhook_subscriptions.sql")),
     (42, "csp_reports", include_str!("../migrations/0042_csp_reports.sql")),
 ];
 
