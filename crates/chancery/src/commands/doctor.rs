@@ -166,6 +166,10 @@ fn configuration(config: &Config, report: &mut Report) {
         ),
         "give the machine memory for a hash, or lower passwords.memory_kib",
     );
+    let limits = if config.limits.enabled { "on" } else { "all off" };
+    report.judge(config.limits.enabled, State::Warn, "limits", limits, "set limits.enabled = true");
+    let shared = config.redis.as_ref().map(|redis| format!("over {:?}", redis.address));
+    report.ok("counts of limits", shared.unwrap_or_else(|| "each node's own; set redis.url to share them".to_owned()));
     let rejects = config.mismatch == chancery_domain::instance::TenantMismatch::Reject;
     report.judge(
         rejects,

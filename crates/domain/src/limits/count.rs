@@ -200,7 +200,7 @@ async fn ask(
         };
         instance.limit_counts.note(question.policy.name(), event);
         if event == LimitEvent::Refused {
-            violated(instance, together, question, request, caller);
+            violated(instance, question, request, caller);
         }
     }
     let judged = questions.into_iter().zip(answers);
@@ -208,13 +208,7 @@ async fn ask(
 }
 
 /// Notes who was refused, for the log; and an address that is refused again and again, for a block.
-fn violated(
-    instance: &Instance,
-    together: &Together,
-    question: &Question,
-    request: &RequestInfo,
-    caller: Option<&Caller>,
-) {
+fn violated(instance: &Instance, question: &Question, request: &RequestInfo, caller: Option<&Caller>) {
     let whom = match (question.per, caller) {
         (Per::Address, _) | (_, None) => Whom::Address(request.address),
         (Per::ApiKey, Some(_)) => Whom::Known("api_key", ApiKeyId::from_bytes(question.of).to_string()),
@@ -224,8 +218,9 @@ fn violated(
     let tenant = caller.map_or(TenantId::PLATFORM, Caller::tenant);
     instance.violations.note(tenant, question.policy.name(), whom);
     let (Some(address), Some(policy)) = (request.address, &instance.settings().limits.block_after) else { return };
-    let ask = Ask { policy, limit: policy.limit, of: subject_of(Some(address)), cost: 1 };
-    let answers = instance.local_limiter().judge(together, &[ask], instance.now());
+    let of = subject_of(Some(address));
+    let ask = Ask { policy, limit: policy.limit, of, cost: 1 };
+    let answers = instance.local_limiter().judge(&of, &[ask], instance.now());
     if answers.iter().any(|answer| !answer.allowed) {
         instance.violations.note_due(address.to_canonical());
     }
