@@ -85,7 +85,9 @@ impl Material {
                 let text = value.strip_prefix("whsec_").unwrap_or(value).trim_end_matches('=');
                 // Some libraries give it without padding.
                 let key = Secret::new(BASE64_NOPAD.decode(text.as_bytes()).map_err(|_| "use whsec_ and base64")?);
-                if (24..=64).contains(&key.expose().len()) { Ok(Self::Mac(key)) } else { Err("use 24 to 64 bytes") }
+                // 24 or more by the specification, whose own example has 18.
+                let fits = (MIN_KEY_BYTES..=64).contains(&key.expose().len());
+                if fits { Ok(Self::Mac(key)) } else { Err("use 16 to 64 bytes") }
             }
             (_, SecretKind::Shared) => mac(key_form, value),
             (Provider::Standard, SecretKind::PublicKey) => {
