@@ -128,7 +128,10 @@ fn reload(gateway: &Gateway, documents: &Documents, flags: &Flags) {
             tracing::info!(routes, "Put {routes} routes of the changed configuration to work");
         }
         Ok(None) => tracing::error!("The changed configuration has no gateway; the routes at work stay"),
-        Err(refused) => tracing::error!(%refused, "The changed configuration has faults; the routes at work stay"),
+        Err(refused) => {
+            tell(&refused.0.faults);
+            tracing::error!("The changed configuration has faults; the routes at work stay");
+        }
     }
 }
 

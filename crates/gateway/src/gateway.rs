@@ -14,7 +14,7 @@ use chancery_domain::{Instance, audit::refusals};
 use chancery_middleware::{
     Code, Exchange, Forwarded, Limits, Observer, Problem, Standing, Template, around, listener::Connection,
 };
-use http::{HeaderValue, Request, StatusCode, header, request::Parts};
+use http::{HeaderValue, Request, StatusCode, Version, header, request::Parts};
 
 use crate::{
     Asked, Demand, Match, Mode, Route, Table,
@@ -256,6 +256,8 @@ fn answer(
     let websocket = upgraded && hygiene::is_websocket(response.headers());
     hygiene::clean_response(response.headers_mut());
     response.extensions_mut().insert(Forwarded);
+    // How the application speaks is between it and us: its HTTP/1.0 is not the client's.
+    *response.version_mut() = Version::HTTP_11;
     match (upgraded, on_client) {
         (false, _) => Ok(match standing {
             None => response,

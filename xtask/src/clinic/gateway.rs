@@ -22,7 +22,7 @@ pub(super) fn behind_the_gateway(binary: &Path, python: &Path, plain: &Applicati
         .with("CHANCERY__GATEWAY__MODE", "observe");
     watching.start()?;
     let front = format!("http://127.0.0.1:{port}");
-    let done = until_it_answers(&front).and_then(|()| plain.own_tests(&front, None));
+    let done = until_it_answers(&front, "").and_then(|()| plain.own_tests(&front, None));
     if done.is_err() {
         println!("{}", watching.log_end());
     }
@@ -43,7 +43,7 @@ pub(super) fn behind_the_gateway(binary: &Path, python: &Path, plain: &Applicati
     server.start()?;
     let keys = Keys::make(&server)?;
     let front = format!("http://127.0.0.1:{port}");
-    let done = until_it_answers(&front)
+    let done = until_it_answers(&front, &keys.clinician)
         .and_then(|()| guarded.own_tests(&front, Some(&keys.clinician)))
         .and_then(|()| process::run(attacks(python, &front, &guarded, &keys).env("CLINIC_GATEWAY", "1")));
     if done.is_err() {
@@ -53,10 +53,11 @@ pub(super) fn behind_the_gateway(binary: &Path, python: &Path, plain: &Applicati
     server.finish().map(drop)
 }
 
-fn until_it_answers(front: &str) -> Result<()> {
-    let (client, deadline) = (Client::new(front, ""), Instant::now() + Duration::from_secs(20));
-    // Where it watches everybody may ask; where it enforces this route is open.
-    while !matches!(client.call("GET", "/health", None), Answer::Acknowledged { .. }) {
+/// With a key, the document that the routes are held to is at work too.
+fn until_it_answers(front: &str, key: &str) -> Result<()> {
+    let path = if key.is_empty() { "/health" } else { "/api/patients" };
+    let (client, deadline) = (Client::new(front, key), Instant::now() + Duration::from_secs(20));
+    while !matches!(client.call("GET", path, None), Answer::Acknowledged { .. }) {
         if Instant::now() > deadline {
             bail!("the gateway does not hand on what it gets");
         }

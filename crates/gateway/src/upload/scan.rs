@@ -180,7 +180,7 @@ mod tests {
     fn heads_and_parts_are_bounded_and_content_is_not_kept() {
         let mut scan = Scan::new("xYz").unwrap();
         scan.feed(b"--xYz\r\nContent-Disposition: form-data; name=\"f\"; filename=\"x\"\r\n\r\n").unwrap();
-        for _ in 0..1_000 {
+        for _ in 0..50 {
             scan.feed(&[b'\n'; 10_000]).unwrap();
             assert!(scan.kept.len() <= scan.needle.len());
         }

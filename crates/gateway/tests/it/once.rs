@@ -86,6 +86,19 @@ async fn an_application_that_takes_too_long_or_talks_nonsense_is_told_of() {
     stage.send("GET", "/x", &[]).await.refused(502, "upstream.bad_gateway");
 }
 
+/// Found with Python's `http.server`: its clients were answered in HTTP/1.0, too.
+#[tokio::test]
+async fn an_application_of_http_1_0_is_answered_for_in_1_1() {
+    let (old, _) = Bytewise::speaking(|_, mut stream, app| async move {
+        app.head(&mut stream).await;
+        let _ = stream.write_all(b"HTTP/1.0 200 OK\r\n\r\nold").await;
+    })
+    .await;
+    let stage = Stage::before(old, |_| ()).await;
+    let answer = stage.send("GET", "/x", &[]).await;
+    assert!(answer.whole.starts_with("HTTP/1.1 200") && answer.whole.contains("old"), "{}", answer.whole);
+}
+
 #[tokio::test]
 async fn a_client_that_goes_away_takes_its_request_with_it() {
     let (address, app) = Bytewise::speaking(|_, mut stream, app| async move {

@@ -155,7 +155,8 @@ impl Stage {
     /// The events of the clinic of this kind.
     pub(crate) async fn events(&self, kind: &str) -> Vec<Value> {
         let (_, auditor) = self.key("auditor").await;
-        let path = format!("/v1/audit/events?from=2026-01-01T00:00:00Z&to=2036-01-01T00:00:00Z&limit=1000&type={kind}");
+        let (from, to) = (RealClock.now().plus_seconds(-3_600), RealClock.now().plus_seconds(3_600));
+        let path = format!("/v1/audit/events?from={from}&to={to}&limit=1000&type={kind}");
         self.api_as(&auditor, "GET", &path, Value::Null).await["items"].as_array().unwrap().clone()
     }
 }

@@ -82,7 +82,7 @@ pub(super) struct Wire {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// After a stand-in there is nothing more.
+    /// After a stand-in nothing more comes, not even an end: hyper would take that for a client that went, and drop the answer.
     Refused,
     /// A body went wrong.
     Broken,
@@ -201,7 +201,7 @@ impl AsyncRead for Wire {
             return Poll::Ready(Ok(()));
         }
         match this.ended {
-            Some(End::Refused) => return Poll::Ready(Ok(())),
+            Some(End::Refused) => return Poll::Pending,
             Some(End::Broken) => return Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
             None => {}
         }
@@ -255,7 +255,7 @@ impl AsyncRead for Wire {
                 return Poll::Ready(Ok(()));
             }
             match this.ended {
-                Some(End::Refused) => return Poll::Ready(Ok(())),
+                Some(End::Refused) => return Poll::Pending,
                 Some(End::Broken) => return Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
                 None => {}
             }

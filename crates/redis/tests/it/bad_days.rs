@@ -78,8 +78,13 @@ async fn slow_it_is_given_up_in_time_and_nobody_waits_for_it_again() {
     assert_eq!(allowed(&limiter, &policy, 1, 100).await, 100);
     assert!(started.elapsed() < Duration::from_millis(1_000), "a hundred more did not wait: {:?}", started.elapsed());
     assert!(!link.is_there());
+    // A busy machine may be slow once more.
+    let deadline = Instant::now() + Duration::from_secs(20);
     is_back(&link).await;
-    assert_eq!(take(&limiter, &policy, 1).await.unwrap().limit, 1_000);
+    while take(&limiter, &policy, 1).await.unwrap().limit != 1_000 {
+        assert!(Instant::now() < deadline, "limits are not shared again");
+        is_back(&link).await;
+    }
 }
 
 #[tokio::test]
