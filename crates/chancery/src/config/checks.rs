@@ -61,13 +61,14 @@ fn exposure(config: &Config, findings: &mut Findings) {
     }
     if let Some(gateway) = &config.gateway
         && !gateway.listen.ip().is_loopback()
+        && config.tls.is_none()
         && !config.tls_terminated
     {
         findings.fault_unless(
             config.is_dev(),
             "gateway.listen",
             "is reachable from other machines and the connection is not encrypted",
-            "put a proxy in front that ends TLS and set tls.terminated = true, or listen on 127.0.0.1",
+            "set tls.cert_file and tls.key_file, or put a proxy in front that ends TLS and set tls.terminated = true, or listen on 127.0.0.1",
         );
     }
     if config.tls_terminated && config.trusted_proxies.is_empty() {

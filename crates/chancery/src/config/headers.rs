@@ -299,8 +299,8 @@ fn switch(settings: &Settings, key: &str, default: bool, findings: &mut Findings
 
 #[cfg(test)]
 mod tests {
-    use chancery_middleware::headers::HeaderMode;
     use axum::http::HeaderMap;
+    use chancery_middleware::headers::HeaderMode;
 
     use super::*;
 

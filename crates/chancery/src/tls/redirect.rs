@@ -1,5 +1,10 @@
 //! A listener that sends everybody to HTTPS.
 
+use axum::http::{
+    HeaderMap, StatusCode,
+    header::{HOST, LOCATION},
+    uri::{Authority, PathAndQuery},
+};
 use axum::{
     Router,
     extract::Request,
@@ -9,11 +14,6 @@ use chancery_domain::instance::Environment;
 use chancery_middleware::{
     Code, Problem,
     headers::{HeaderProfile, HeaderRules, Preset, with_headers},
-};
-use axum::http::{
-    HeaderMap, StatusCode,
-    header::{HOST, LOCATION},
-    uri::{Authority, PathAndQuery},
 };
 
 /// Answers every request with the same path below `public_url`, if it asked for that host. Any other host is refused: an answer
