@@ -163,8 +163,9 @@ impl Link {
     }
 
     async fn connect(&self) -> Result<MultiplexedConnection, Lost> {
-        let config =
-            AsyncConnectionConfig::new().set_connection_timeout(Some(CONNECT)).set_response_timeout(Some(CONNECT));
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(CONNECT))
+            .set_response_timeout(Some(CONNECT.max(self.timeout)));
         let connecting = self.client.get_multiplexed_async_connection_with_config(&config);
         let connected = tokio::time::timeout(CONNECT, connecting).await.map_err(|_| Lost::Slow(CONNECT))?;
         connected.map_err(Lost::Failed)

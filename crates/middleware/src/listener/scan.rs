@@ -270,7 +270,7 @@ fn framing(head: &[u8]) -> Result<State, Malformed> {
     }
     let mut lines = split_lines(head);
     let is_1_1 = request_line(lines.next().unwrap_or_default())?;
-    let (mut length, mut chunked, mut upgrade) = (None, false, false);
+    let (mut length, mut chunked, mut upgrade, mut host) = (None, false, false, false);
     for (number, line) in lines.enumerate() {
         if number >= MAX_LINES {
             return Err(Malformed::Large);
@@ -287,6 +287,9 @@ fn framing(head: &[u8]) -> Result<State, Malformed> {
                 return Err(Malformed::Coding);
             }
             chunked = true;
+        } else if name.eq_ignore_ascii_case(b"host") && std::mem::replace(&mut host, true) {
+            // Whoever sends two of them is not listened to any further.
+            return Err(Malformed::Header);
         } else if name.eq_ignore_ascii_case(b"upgrade") {
             upgrade = is_1_1;
         }
@@ -405,6 +408,7 @@ mod tests {
             ("a: 1\r\n b", Malformed::Header),
             ("a: 1\0", Malformed::Header),
             (": 1", Malformed::Header),
+            ("Host: b", Malformed::Header),
             ("a: 1\nb: 2", Malformed::Line),
             ("a: 1\rb: 2", Malformed::Line),
         ] {
