@@ -66,10 +66,13 @@ fn rejected(reply: &Reply, status: u16) {
     assert!(!reply.text().contains("signature") && !reply.text().contains("window"), "{}", reply.text());
 }
 
+/// A path, headers and a body.
+type Got = (String, Vec<(String, String)>, Vec<u8>);
+
 /// Takes what it is handed, or says why not.
 #[derive(Default)]
 struct Upstream {
-    got: Mutex<Vec<(String, Vec<(String, String)>, Vec<u8>)>>,
+    got: Mutex<Vec<Got>>,
     says: Mutex<Option<NotTaken>>,
 }
 
