@@ -1,7 +1,9 @@
 //! What stands in the address that Traefik and nginx are configured with.
 
+use std::collections::HashSet;
+
 use chancery_domain::Faults;
-use chancery_middleware::Problem;
+use chancery_middleware::{Code, Problem};
 use http::request::Parts;
 use utoipa::IntoParams;
 
@@ -22,16 +24,19 @@ pub(crate) struct AskedBy {
 impl AskedBy {
     /// Of the query; whatever else is in it is refused, as elsewhere.
     pub(super) fn read(parts: &Parts) -> Result<Self, Problem> {
+        let pairs: Vec<_> = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).collect();
+        let mut seen = HashSet::new();
+        if !pairs.iter().all(|(name, _)| seen.insert(name)) {
+            return Err(Problem::new(Code::RequestMalformed).detail("a query parameter is given twice"));
+        }
         let mut asked = Self::default();
-        for (name, value) in form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()) {
-            let place = match &*name {
+        for (name, value) in &pairs {
+            let place = match &**name {
                 "route" => &mut asked.route,
                 "roles" => &mut asked.roles,
                 _ => return Err(Problem::invalid(Faults::one("", "unknown", "query: no such parameter"))),
             };
-            if place.replace(value.into_owned()).is_some() {
-                return Err(Problem::invalid(Faults::one("", "invalid", "query: a parameter is given twice")));
-            }
+            *place = Some(value.clone().into_owned());
         }
         Ok(asked)
     }

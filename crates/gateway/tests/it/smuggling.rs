@@ -87,8 +87,10 @@ async fn the_corpus_is_refused_or_goes_on_in_one_clear_form() {
             // What is left of an earlier body may still come.
             "Severe" => assert!(status >= 400 && !came.contains(" http/1.1"), "{id}: {status} {came}"),
             _ if status < 400 => {
+                // The head of this request alone: what is left of an earlier one may stand before it.
+                let own = came.rsplit_once(" http/1.1\r\n").map_or(&*came, |(_, own)| own);
                 let framings =
-                    came.matches("\r\ncontent-length:").count() + came.matches("\r\ntransfer-encoding:").count();
+                    own.matches("\r\ncontent-length:").count() + own.matches("\r\ntransfer-encoding:").count();
                 assert!(framings <= 1, "{id}: {came}");
                 passed.push(tier);
             }
