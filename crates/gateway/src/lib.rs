@@ -5,11 +5,11 @@
 //! | [`path`] | the one reading of a path that policy and application share |
 //! | [`pattern`], [`route`], [`table`] | which route a request takes, and what that route demands |
 //! | [`hygiene`] | which headers go on, and which never do |
-//! | [`verdict`] | who calls, and whether the route lets them |
+//! | `verdict` | who calls, and whether the route lets them |
 //! | [`demand`] | where other parts of Chancery join in: limits, assertions, schemas, webhooks, header profiles |
 //! | [`assertion`], [`schema`], [`upload`] | what the application is told, what its document says of requests, what files may be called |
-//! | [`upstream`], [`dial`], [`health`] | applications, their connections, whether they are well |
-//! | [`forward`], [`body`], [`tunnel`] | one request on its way, its body, WebSockets |
+//! | [`upstream`], `dial`, `health` | applications, their connections, whether they are well |
+//! | `forward`, [`body`], `tunnel` | one request on its way, its body, WebSockets |
 //! | [`gateway`] | all of it, and its table while it changes |
 //!
 //! The order is that of design §3, and so are the layers: [`chancery_middleware::around`].
