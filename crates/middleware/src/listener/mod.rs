@@ -1,7 +1,7 @@
 //! Takes connections, refuses what HTTP can be misread in, hands requests to a router, and drains when told to stop.
 //!
-//! The same for the API and the gateway. What stock hyper does not do is done here: [`wire`] looks at the bytes before hyper does,
-//! [`work`] ends what idles, [`declared`] holds HTTP/2 bodies to their announced length.
+//! The same for the API and the gateway. What stock hyper does not do is done here: `wire` looks at the bytes before hyper does,
+//! `work` ends what idles, `declared` holds HTTP/2 bodies to their announced length.
 
 mod connection;
 mod declared;
