@@ -153,7 +153,8 @@ fn route(entry: &mut Entry<'_>, mode: Mode, known: &BTreeMap<String, Arc<Upstrea
     let (plain_identity, keep_credential, audit) =
         (flag("plain_identity", false), flag("keep_credential", false), flag("audit", false));
     let (websocket, path_parameters) = (flag("websocket", true), flag("path_parameters", false));
-    let [limit, headers, webhook, schema] = ["limit", "headers", "webhook", "schema"].map(|key| entry.text(key));
+    // `limit`, `headers` and `webhook` are no settings until something acts on them: who writes a limit must not believe in one.
+    let schema = entry.text("schema");
     Some(Route {
         methods,
         mode,
@@ -168,9 +169,6 @@ fn route(entry: &mut Entry<'_>, mode: Mode, known: &BTreeMap<String, Arc<Upstrea
         websocket,
         path_parameters,
         single_parameters,
-        limit,
-        headers,
-        webhook,
         schema,
         ..Route::new(pattern.ok()?, upstream?)
     })
@@ -258,13 +256,12 @@ mod tests {
             roles = ["clinician", "night-shift"]
             underscore_headers = ["x_app_id"]
             timeout_seconds = 5
-            limit = "api"
             "#,
         );
         assert!(findings.faults.is_empty(), "{findings:?}");
         let table = config.unwrap().table;
         let api = table.routes().iter().find(|route| route.pattern.as_str() == "/api/*").unwrap();
-        assert_eq!((api.mode, api.timeout.as_secs(), api.limit.as_deref()), (Mode::Shadow, 5, Some("api")));
+        assert_eq!((api.mode, api.timeout.as_secs()), (Mode::Shadow, 5));
         assert_eq!(api.roles, ["clinician", "night-shift"]);
         assert_eq!(table.upstreams().len(), 1);
     }
@@ -279,11 +276,12 @@ mod tests {
             mode = "lax"
             methods = ["G T"]
             colour = "red"
+            limit = "api"
             "#,
         );
         assert!(config.is_none());
         let told: Vec<_> = findings.faults.iter().map(|fault| fault.subject.split(' ').next().unwrap()).collect();
-        assert_eq!(told.len(), 5, "{findings:?}");
+        assert_eq!(told.len(), 6, "{findings:?}");
         let (_, twice) = read_text(
             "[[gateway.routes]]\npath=\"/a\"\nupstream=\"http://a\"\n[[gateway.routes]]\npath=\"/a/\"\nupstream=\"http://a\"",
         );
