@@ -47,6 +47,7 @@ mod register;
 mod retained;
 mod revocations;
 mod roles;
+mod routes;
 mod rows;
 mod sessions;
 mod settings;
@@ -159,6 +160,12 @@ fn operations() -> OpenApiRouter<App> {
         .routes(routes!(denylist::import_revocations))
         .routes(routes!(ip_blocks::create_ip_block, ip_blocks::list_ip_blocks))
         .routes(routes!(ip_blocks::delete_ip_block))
+        .routes(routes!(routes::list_routes))
+        .routes(routes!(routes::list_upstreams))
+        .routes(routes!(routes::observed_routes))
+        .routes(routes!(routes::validate_routes))
+        .routes(routes!(routes::apply_routes))
+        .routes(routes!(routes::roll_back_routes))
         .routes(routes!(ratelimit::check_limits))
         .routes(routes!(ratelimit::reset_limits))
         .routes(routes!(tokens::create_token))

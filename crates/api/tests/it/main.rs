@@ -64,6 +64,7 @@ mod retention;
 mod revocations;
 mod roles;
 mod roots;
+mod routes;
 mod rows;
 mod search;
 mod session_nodes;

@@ -26,10 +26,12 @@ use tokio_rustls::{
 use crate::clock::SystemClock;
 
 mod files;
+mod outward;
 pub mod redirect;
 
 pub use files::{BadFiles, Facts};
 use files::{Pair, Seen};
+pub use outward::Outward;
 
 /// How often the files are looked at.
 const LOOK: Duration = Duration::from_secs(5);

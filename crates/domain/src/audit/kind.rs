@@ -359,6 +359,12 @@ codes! {
         AddressUnblocked = "address.unblocked",
         /// Blocked networks were read.
         BlockRead = "address.blocks_read",
+        /// Routes of the gateway, or what they saw, were read.
+        RoutesRead = "gateway.routes_read",
+        /// The routes of a node's configuration were put to work.
+        RoutesApplied = "gateway.routes_applied",
+        /// The routes before them were put to work again.
+        RoutesRolledBack = "gateway.routes_rolled_back",
         /// Somebody was refused by a limit, so many times in a minute.
         LimitExceeded = "limits.exceeded",
         /// What was counted of somebody was read.
@@ -454,6 +460,7 @@ impl EventKind {
             | Self::AuditExported
             | Self::BlockRead
             | Self::LimitsRead
+            | Self::RoutesRead
             | Self::SinkRead => Action::Read,
             Self::FactorRemoved | Self::FactorReset | Self::UserDeleted => Action::Delete,
             Self::RootRecipientRemoved | Self::RootRetired | Self::TenantKeyDestroyed => Action::Delete,
@@ -516,6 +523,8 @@ impl EventKind {
             | Self::RetentionChanged
             | Self::HoldLifted
             | Self::LimitsReset
+            | Self::RoutesApplied
+            | Self::RoutesRolledBack
             | Self::RecordResealed => Action::Update,
             Self::KeyCopyRemoved
             | Self::KeyDeletionDone

@@ -29,6 +29,7 @@ use crate::{
     passkeys::PasskeyVerifier,
     passwords::PasswordQueue,
     replays::{LocalReplays, Replays},
+    routes::{self, RouteTable},
     store::{Directory, Store},
     tenants::TenantState,
     time::Timestamp,
@@ -69,6 +70,7 @@ pub struct Instance {
     pub(crate) sinks: OnceLock<Vec<Arc<dyn AuditSink>>>,
     pub(crate) archives: OnceLock<Vec<Arc<dyn ArchiveStore>>>,
     passkeys: OnceLock<Arc<dyn PasskeyVerifier>>,
+    pub(crate) routes: routes::Held,
     pub(crate) open_failures: OpenFailures,
     pub(crate) habits: Habits,
     pub(crate) forked: Mutex<BTreeSet<TenantId>>,
@@ -131,6 +133,7 @@ impl Instance {
             sinks: OnceLock::new(),
             archives: OnceLock::new(),
             passkeys: OnceLock::new(),
+            routes: routes::Held::new(),
             open_failures: OpenFailures::default(),
             habits: Habits::default(),
             forked: Mutex::default(),
@@ -213,6 +216,11 @@ impl Instance {
     /// Says who verifies passkeys; once, before the instance is used.
     pub fn offer_passkeys(&self, verifier: Arc<dyn PasskeyVerifier>) {
         let _ = self.passkeys.set(verifier);
+    }
+
+    /// Says what the gateway of this process is; once.
+    pub fn show_routes(&self, table: Arc<dyn RouteTable>) {
+        let _ = self.routes.set(table);
     }
 
     /// Who verifies passkeys; nobody where none are offered.

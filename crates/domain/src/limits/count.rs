@@ -62,6 +62,12 @@ impl Question {
     fn of(rule: &Rule, of: CountedSubject) -> Self {
         Self { policy: Arc::clone(&rule.policy), per: rule.per, limit: rule.policy.limit, of }
     }
+
+    /// The same, by a policy that is only watched.
+    fn watching(rule: &Rule, of: CountedSubject) -> Self {
+        let policy = Policy::clone(&rule.policy).shadow(true);
+        Self { policy: Arc::new(policy), ..Self::of(rule, of) }
+    }
 }
 
 /// Counts a request by its address, before anybody asks who it is.
@@ -125,19 +131,44 @@ pub async fn count_named(
     request: &RequestInfo,
     caller: Option<&Caller>,
 ) -> Result<Verdict, Failure> {
+    named(instance, names, request, caller, Question::of).await
+}
+
+/// As [`count_named`], where nothing is refused yet: what is over its limit is counted and told of, and costs nobody anything.
+///
+/// # Errors
+///
+/// As [`count_named`].
+pub async fn watch_named(
+    instance: &Instance,
+    names: &[String],
+    request: &RequestInfo,
+    caller: Option<&Caller>,
+) -> Result<Verdict, Failure> {
+    named(instance, names, request, caller, Question::watching).await
+}
+
+async fn named(
+    instance: &Instance,
+    names: &[String],
+    request: &RequestInfo,
+    caller: Option<&Caller>,
+    question: fn(&Rule, CountedSubject) -> Question,
+) -> Result<Verdict, Failure> {
     let settings = &instance.settings().limits;
     if !settings.enabled || names.is_empty() {
         return Ok(Verdict::default());
     }
-    let rules = names.iter().filter_map(|name| settings.named(name));
+    let rules: Vec<&Rule> = names.iter().filter_map(|name| settings.named(name)).collect();
     match caller {
+        None if rules.iter().all(|rule| rule.per != Per::Address) => Ok(Verdict::default()),
         None => {
             let of = subject(instance, request).await?;
-            let questions = rules.filter(|rule| rule.per == Per::Address).map(|rule| Question::of(rule, of));
-            ask(instance, &of, questions.collect(), request, None).await
+            let of_address = rules.into_iter().filter(|rule| rule.per == Per::Address);
+            ask(instance, &of, of_address.map(|rule| question(rule, of)).collect(), request, None).await
         }
         Some(caller) => {
-            let questions = rules.filter_map(|rule| Some(Question::of(rule, counted(caller, rule.per)?)));
+            let questions = rules.into_iter().filter_map(|rule| Some(question(rule, counted(caller, rule.per)?)));
             ask(instance, &caller.tenant().to_bytes(), questions.collect(), request, Some(caller)).await
         }
     }

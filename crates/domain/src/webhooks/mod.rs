@@ -32,11 +32,11 @@ pub use material::{Device, Material, SecretKind};
 pub use message::{MAX_BODY_BYTES, Message, Rejection};
 pub use payload::Payload;
 pub use provider::Provider;
-pub use receive::{MAX_KEPT_BYTES, ReceiveError, receive, shake};
+pub use receive::{MAX_KEPT_BYTES, ReceiveError, examine, receive, shake};
 pub use redrive::{list_deliveries, redrive};
 pub use rows::{WebhookRows, WebhookWrites};
 pub use sign::{SignError, Signer, assertion, sign};
-pub use source::{DUE_SECONDS, GRACE_SECONDS, WebhookOwner, WebhookSecret, WebhookSource};
+pub use source::{DUE_SECONDS, GRACE_SECONDS, WebhookOwner, WebhookSecret, WebhookSource, behind_gateway};
 pub use spec::{MAX_DEVICES, MAX_SECRETS, MAX_SOURCES, NewSecret, SourceChanges, SourceSpec};
 pub use subscription::{
     MAX_SUBSCRIPTIONS, SubscriptionChanges, WebhookSubscription, publish, rotate_secret, subscribe, subscriptions,

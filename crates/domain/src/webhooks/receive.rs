@@ -94,6 +94,29 @@ pub async fn receive(
     Ok(Reply { status: source.provider.taken(), body: None })
 }
 
+/// Says what [`receive`] would say of a message, and keeps nothing of it: whether it is a copy is not asked.
+///
+/// # Errors
+///
+/// [`ReceiveError`].
+pub async fn examine(
+    instance: &Instance,
+    request: &RequestInfo,
+    (slug, source): (&str, &str),
+    message: &Message<'_>,
+) -> Result<(), ReceiveError> {
+    let (_, source, held) = find(instance, request, slug, source).await?;
+    let refused = |status, rejection| Err(ReceiveError::Refused(status, rejection));
+    if let Some(reply) = answer_post(source.provider, &held.secrets, message) {
+        return if reply.is_yes() { Ok(()) } else { refused(reply.status, Rejection::WrongSignature) };
+    }
+    if message.body.len() > MAX_KEPT_BYTES {
+        return Err(ReceiveError::TooLong);
+    }
+    let verified = verify(&held.rules, &held.secrets, message, instance.now());
+    verified.map(drop).or_else(|rejection| refused(source.provider.refused(), rejection))
+}
+
 /// An enabled source of a tenant that is served, and its secrets.
 async fn find(
     instance: &Instance,
