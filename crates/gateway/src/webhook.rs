@@ -89,10 +89,9 @@ pub(crate) async fn examined(
         return Ok(());
     }
     let body = whole(request.body_mut(), MAX_KEPT_BYTES).await?;
-    let (token, id) = (token(route, path), hook.source.to_string());
+    let id = hook.source.to_string();
     let headers = request.headers().clone();
-    let hooked =
-        Hooked::<MAX_KEPT_BYTES> { exchange: std::sync::Arc::clone(exchange), headers, query: Vec::new(), body };
+    let hooked = Hooked::<MAX_KEPT_BYTES> { exchange, headers, query: Vec::new(), body };
     hooked.examine((&hook.tenant, &id), token.as_deref()).await
 }
 
