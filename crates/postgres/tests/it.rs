@@ -316,6 +316,27 @@ mod as_a_role_that_owns_nothing {
         assert!(made.unwrap_err().to_string().contains("permission denied"));
     }
 
+    /// A function of the role's that fits better than one of PostgreSQL's own would be run by the owner: databases that came from
+    /// PostgreSQL 14 let everyone make some.
+    #[tokio::test]
+    async fn a_role_that_may_make_functions_is_hindered_or_refused() {
+        let Some(AsRuntime { store, _database: database, url }) = as_runtime().await else { return };
+        drop(store);
+        let again = || async {
+            let owner_url = Some(database.url().to_owned());
+            Postgres::connect(Options { max_connections: 2, owner_url, ..Options::new(&url) }).await
+        };
+        let mut owner = PgConnection::connect(database.url()).await.unwrap();
+        sqlx::query("GRANT CREATE ON SCHEMA public TO PUBLIC").execute(&mut owner).await.unwrap();
+        assert!(matches!(again().await, Err(ConnectError::MayCreate)));
+        // As a database is that no Chancery of today has seen.
+        sqlx::query("COMMENT ON TABLE _sqlx_migrations IS NULL").execute(&mut owner).await.unwrap();
+        again().await.unwrap();
+        let mut role = PgConnection::connect(&url).await.unwrap();
+        let made = "CREATE FUNCTION public.format(TEXT, TEXT) RETURNS TEXT LANGUAGE sql AS 'SELECT $1'";
+        assert!(denied(&sqlx::query(made).execute(&mut role).await.unwrap_err()));
+    }
+
     /// The owner's connection does it for the role.
     #[tokio::test]
     async fn a_spent_month_is_dropped_and_one_that_is_out_comes_back_when_something_comes() {
