@@ -278,8 +278,10 @@ mod tests {
         let path = folder.path().join("copy.db");
         std::fs::write(&path, Sqlite::migrated().await.unwrap()).unwrap();
         let pool = pool(1).connect_with(SqliteConnectOptions::new().filename(&path).read_only(true)).await.unwrap();
-        let newest: i64 =
-            sqlx::query_scalar("SELECT MAX(version) FROM _sqlx_migrations WHERE success").fetch_one(&pool).await.unwrap();
+        let newest: i64 = sqlx::query_scalar("SELECT MAX(version) FROM _sqlx_migrations WHERE success")
+            .fetch_one(&pool)
+            .await
+            .unwrap();
         assert_eq!(newest, schema_version());
         pool.close().await;
     }

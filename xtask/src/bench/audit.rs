@@ -19,8 +19,7 @@ const LATER_US: u32 = 2_000;
 
 const QUICK: &str = "A flush of this disk is quick, so that one row per commit waits for little; an event of ours is checked, written in full \
     twice (queue, log) with eight entries of indexes, hashed, and part of a tree whose head is signed.";
-const ONE_BY_ONE: &str =
-    "Eight connections commit at one time, and PostgreSQL writes their commits to the disk together: it groups them as we do.";
+const ONE_BY_ONE: &str = "Eight connections commit at one time, and PostgreSQL writes their commits to the disk together: it groups them as we do.";
 const WAITS: &str = "The event waits for the commit under way, then for its own: two writes to this disk.";
 
 /// Where both, ours and the simpler logs, are written to.
