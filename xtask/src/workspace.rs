@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use anyhow::{Context as _, Result};
-use cargo_metadata::MetadataCommand;
+use cargo_metadata::{Metadata, MetadataCommand};
 
 use crate::process;
 
@@ -50,9 +50,26 @@ fn is_first_build() -> bool {
 
 /// The folder of what was built.
 pub(crate) fn target() -> Result<PathBuf> {
-    let metadata =
-        MetadataCommand::new().current_dir(root()).no_deps().exec().context("could not read the workspace")?;
-    Ok(metadata.target_directory.into_std_path_buf())
+    Ok(metadata()?.target_directory.into_std_path_buf())
+}
+
+fn metadata() -> Result<Metadata> {
+    MetadataCommand::new().current_dir(root()).no_deps().exec().context("could not read the workspace")
+}
+
+/// The workspace's programs that have documentation of their own: one that is named like its library has none.
+pub(crate) fn programs() -> Result<Vec<String>> {
+    let metadata = metadata()?;
+    let mut programs = Vec::new();
+    for package in metadata.workspace_packages() {
+        let is_library = |name: &str| package.targets.iter().any(|target| target.is_lib() && target.name == name);
+        let own = package
+            .targets
+            .iter()
+            .filter(|target| target.is_bin() && target.doc && target.required_features.is_empty());
+        programs.extend(own.map(|target| target.name.clone()).filter(|name| !is_library(name)));
+    }
+    Ok(programs)
 }
 
 /// Builds the server and says where it is.
