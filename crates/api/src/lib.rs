@@ -302,6 +302,7 @@ fn operations() -> OpenApiRouter<App> {
         .routes(routes!(audit::retention::place_legal_hold))
         .routes(routes!(audit::retention::lift_legal_hold))
         .routes(routes!(audit::retention::purge_events))
+        .routes(routes!(audit::retention::dismiss_purge))
         .routes(routes!(audit::archives::list_archives))
         .routes(routes!(audit::archives::open_archive))
         .routes(routes!(audit::get_event))

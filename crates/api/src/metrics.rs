@@ -149,6 +149,7 @@ pub struct Metrics {
     purged: Counter,
     purges_open: Gauge<u64, AtomicU64>,
     purges_waiting: Gauge<u64, AtomicU64>,
+    purges_unproven: Gauge<u64, AtomicU64>,
     holds: Gauge<u64, AtomicU64>,
     oldest_event: Gauge<u64, AtomicU64>,
     next_purge: Gauge<u64, AtomicU64>,
@@ -215,6 +216,7 @@ impl Metrics {
             purged: Counter::default(),
             purges_open: Gauge::default(),
             purges_waiting: Gauge::default(),
+            purges_unproven: Gauge::default(),
             holds: Gauge::default(),
             oldest_event: Gauge::default(),
             next_purge: Gauge::default(),
@@ -356,6 +358,11 @@ impl Metrics {
             "Logs of which months are due to go by themselves and wait, because the clock may have jumped",
             metrics.purges_waiting.clone(),
         );
+        registry.register(
+            "chancery_audit_purges_unproven",
+            "Purges in the store that have not ended, and that nobody ordered or dismissed; told by the node that lets events go",
+            metrics.purges_unproven.clone(),
+        );
         registry.register("chancery_audit_holds", "Legal holds on audit logs", metrics.holds.clone());
         registry.register_with_unit(
             "chancery_audit_oldest_event_age",
@@ -455,6 +462,7 @@ impl Metrics {
         self.purges_open.set(stands.open);
         self.holds.set(stands.holds);
         self.purges_waiting.set(stands.waiting);
+        self.purges_unproven.set(stands.unproven);
         self.oldest_event.set(stands.oldest_seconds);
         self.next_purge.set(stands.next_seconds.unwrap_or_default());
     }

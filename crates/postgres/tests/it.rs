@@ -8,7 +8,8 @@ use chancery_domain::time::Timestamp;
 use chancery_postgres::testing::{self, Database, database, database_served_by, server_url};
 use chancery_postgres::{ConnectError, Options, Postgres, Warning};
 use chancery_testkit::samples::{
-    OURS, THEIRS, certificate, checkpoint, identity_provider, key, key_version, logged_event, queued_event, user,
+    ONE_EVENT_PURGED, OURS, THEIRS, certificate, checkpoint, identity_provider, key, key_version, logged_event,
+    queued_event, user,
 };
 use sqlx::{Connection as _, PgConnection, Row as _};
 
@@ -388,17 +389,9 @@ mod schema {
         tx.commit().await.unwrap();
         let mut connection = raw(&database).await;
         in_tenant(&mut connection, &OURS.to_string()).await;
-        // Of two events one may go, as long as its purge has not ended.
-        sqlx::query(
-            "INSERT INTO audit_purges (tenant_id, first_idx, end_idx, month, events, next_idx, certificate_id, event_id, begun_at)
-             SELECT tenant_id, 0, 1, '2026-11', 1, 0, 'crt', 'evt', 0 FROM audit_events WHERE idx = 0",
-        )
-        .execute(&mut connection)
-        .await
-        .unwrap();
-        sqlx::query("DELETE FROM audit_events WHERE idx = 0").execute(&mut connection).await.unwrap();
-        sqlx::query("UPDATE audit_purges SET next_idx = 1").execute(&mut connection).await.unwrap();
-        sqlx::query("UPDATE audit_purges SET ended_at = 5").execute(&mut connection).await.unwrap();
+        for statement in ONE_EVENT_PURGED {
+            sqlx::query(statement).execute(&mut connection).await.unwrap();
+        }
         database.append_events(&[queued_event(OURS, 2)]).await.unwrap();
         for statement in [
             "INSERT INTO audit_logs (tenant_id, origin, size, root) SELECT tenant_id, 'o', 5, '\\x01'::bytea FROM audit_events",

@@ -753,6 +753,7 @@ fn expectations(
     add("place_legal_hold", hold(""), why(), &ours.officer, Some((&ours.auditor, 403)));
     add("lift_legal_hold", hold("/lift"), why(), &ours.officer, Some((&ours.auditor, 403)));
     add("purge_events", "/v1/audit/purge".into(), why(), &ours.officer, Some((&ours.auditor, 403)));
+    add("dismiss_purge", "/v1/audit/purges/0/dismiss".into(), why(), &ours.officer, Some((&ours.auditor, 403)));
     add("list_archives", "/v1/audit/archives".into(), None, &ours.auditor, Some((&ours.service, 403)));
     add("open_archive", "/v1/audit/archives/0".into(), None, &ours.auditor, Some((&ours.service, 403)));
     add("get_event", format!("/v1/audit/events/{}", mine.event), None, &ours.auditor, Some((&ours.service, 403)));
@@ -828,6 +829,8 @@ fn expectations(
     all.get_mut("drop_index").unwrap().refuses = Some("not_found");
     // Nothing is old enough.
     all.get_mut("purge_events").unwrap().refuses = Some("state.conflict");
+    // Nobody forged one.
+    all.get_mut("dismiss_purge").unwrap().refuses = Some("not_found");
     // Nothing is archived here.
     all.get_mut("open_archive").unwrap().refuses = Some("not_found");
     // There are no sinks here.

@@ -303,6 +303,8 @@ codes! {
         PurgeOrdered = "audit.purge_ordered",
         /// They are gone.
         PurgeEnded = "audit.purge_ended",
+        /// An officer has seen a purge that nobody ordered and somebody wrote into the store. Nothing goes for it.
+        PurgeDismissed = "audit.purge_dismissed",
         /// A month in which nobody has anything any more left the disk whole.
         MonthDropped = "audit.month_dropped",
         /// A part of the log was written into an archive outside the store, and read back.
@@ -515,6 +517,7 @@ impl EventKind {
             | Self::SinkSkipped
             | Self::RetentionChanged
             | Self::HoldLifted
+            | Self::PurgeDismissed
             | Self::LimitsReset
             | Self::RecordResealed => Action::Update,
             Self::KeyCopyRemoved

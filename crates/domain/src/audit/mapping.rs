@@ -354,7 +354,7 @@ impl EventKind {
             Self::LogsSampled => (Topic::Log, Low, true),
             Self::RetentionChanged | Self::HoldLifted => (Topic::Log, High, true),
             Self::HoldPlaced => (Topic::Log, Medium, true),
-            Self::PurgeOrdered => (Topic::Log, High, true),
+            Self::PurgeOrdered | Self::PurgeDismissed => (Topic::Log, High, true),
             Self::PurgeEnded | Self::MonthDropped => (Topic::Log, Low, false),
             Self::AuditArchived => (Topic::Export, Low, false),
 
