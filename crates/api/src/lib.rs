@@ -34,6 +34,7 @@ mod indexes;
 mod ip_blocks;
 mod keys;
 mod lockdown;
+mod lockouts;
 mod members;
 pub mod metrics;
 mod oauth;
@@ -159,6 +160,8 @@ fn operations() -> OpenApiRouter<App> {
         .routes(routes!(denylist::import_revocations))
         .routes(routes!(ip_blocks::create_ip_block, ip_blocks::list_ip_blocks))
         .routes(routes!(ip_blocks::delete_ip_block))
+        .routes(routes!(lockouts::list_lockouts))
+        .routes(routes!(lockouts::delete_lockout))
         .routes(routes!(ratelimit::check_limits))
         .routes(routes!(ratelimit::reset_limits))
         .routes(routes!(tokens::create_token))

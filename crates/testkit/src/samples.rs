@@ -217,6 +217,7 @@ pub fn api_key(n: u64) -> ApiKey {
         created_at: NOW,
         expires_at: odd(n, NOW.plus_seconds(60)),
         revoked_at: None,
+        suspended_until: None,
         last_used_at: odd(n, NOW.plus_seconds(7)),
         replaced_by: odd(n, ApiKeyId::from_bytes(bytes(n + 1_000))),
     }

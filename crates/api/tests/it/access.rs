@@ -527,6 +527,8 @@ fn expectations(
     let counted = || Some(json!({"user_id": mine.user}));
     add("check_limits", "/v1/ratelimit/check".into(), counted(), &ours.admin, Some((&ours.staff, 403)));
     add("reset_limits", "/v1/ratelimit/reset".into(), counted(), &ours.admin, Some((&ours.staff, 403)));
+    add("list_lockouts", "/v1/lockouts".into(), None, &ours.admin, Some((&ours.officer, 403)));
+    add("delete_lockout", format!("/v1/lockouts/loc_{ulid}"), None, &ours.admin, Some((&ours.staff, 403)));
     add("delete_ip_block", format!("/v1/ip-blocks/{}", mine.block), None, admin, Some((platform_auditor, 403)));
     add("create_api_key", "/v1/api-keys".into(), new_key(), &ours.admin, Some((&ours.staff, 403)));
     add("list_api_keys", "/v1/api-keys".into(), None, &ours.admin, Some((&ours.staff, 403)));
@@ -838,6 +840,8 @@ fn expectations(
     // Nothing came here.
     all.get_mut("redrive_webhook_delivery").unwrap().refuses = Some("not_found");
     all.get_mut("end_user_session").unwrap().refuses = Some("not_found");
+    // Nobody is kept out here.
+    all.get_mut("delete_lockout").unwrap().refuses = Some("not_found");
     // Ann holds it.
     all.get_mut("delete_role").unwrap().refuses = Some("state.conflict");
     for id in ["resume_key", "suspend_key"] {

@@ -109,6 +109,10 @@ codes! {
         SessionEnded = "session.ended",
         /// A refresh token was used twice: its session ended.
         SessionReused = "session.reused",
+        /// A session is over unless somebody lets it go on: limits refused it again and again.
+        SessionStopped = "session.stopped",
+        /// A session that was stopped goes on.
+        SessionResumed = "session.resumed",
         /// A program got an access token for its API key.
         TokenIssued = "token.issued",
         /// Access tokens were revoked: one, all of a user, or all of the tenant.
@@ -125,6 +129,10 @@ codes! {
         ApiKeyRead = "api_key.read",
         /// An API key was revoked.
         ApiKeyRevoked = "api_key.revoked",
+        /// An API key is refused for a while: its limits refused it again and again.
+        ApiKeySuspended = "api_key.suspended",
+        /// An API key that was suspended works again, before its time.
+        ApiKeyResumed = "api_key.resumed",
         /// An API key's description, networks or end were changed.
         ApiKeyUpdated = "api_key.updated",
         /// An API key was replaced by another.
@@ -361,6 +369,8 @@ codes! {
         AddressUnblocked = "address.unblocked",
         /// Blocked networks were read.
         BlockRead = "address.blocks_read",
+        /// Who is kept out for now was read.
+        LockoutRead = "lockout.read",
         /// Somebody was refused by a limit, so many times in a minute.
         LimitExceeded = "limits.exceeded",
         /// What was counted of somebody was read.
@@ -455,6 +465,7 @@ impl EventKind {
             | Self::AuditRead
             | Self::AuditExported
             | Self::BlockRead
+            | Self::LockoutRead
             | Self::LimitsRead
             | Self::SinkRead => Action::Read,
             Self::FactorRemoved | Self::FactorReset | Self::UserDeleted => Action::Delete,
@@ -471,6 +482,10 @@ impl EventKind {
             | Self::WebhookSubscriptionUpdated
             | Self::SettingsChanged
             | Self::ApiKeyRevoked
+            | Self::ApiKeySuspended
+            | Self::ApiKeyResumed
+            | Self::SessionStopped
+            | Self::SessionResumed
             | Self::UserUpdated
             | Self::UserDisabled
             | Self::UserEnabled

@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex, OnceLock, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Instant,
 };
 
@@ -10,7 +13,7 @@ use chancery_crypto::random::Random;
 
 use crate::{
     access::{Call, Denied, Permission, RECENT_SECONDS, RefusedCredentials, authenticate::CallerCache},
-    api_keys::last_used::LastUsed,
+    api_keys::{ApiKeyShelf, last_used::LastUsed},
     audit::{
         Appender, archives::ArchiveStore, counters::Counters, failures::OpenFailures, guard::Guard,
         refusals::AnonymousCounts, screen::Suspected, sinks::AuditSink,
@@ -25,7 +28,7 @@ use crate::{
         resident::ResidentKeys,
     },
     limits::{KeyLimits, LimitCounts, Limiter, LocalLimiter, Violations},
-    lockouts::{Ladders, LocalLadders},
+    lockouts::{Ladders, LocalLadders, PausedAccounts},
     passkeys::PasskeyVerifier,
     passwords::PasswordQueue,
     replays::{LocalReplays, Replays},
@@ -47,7 +50,7 @@ pub(crate) use failure::{Fails, fails};
 pub use ports::{Node, Ports};
 pub use settings::{Deployment, Environment, Settings, TenantMismatch};
 
-use epochs::Followed;
+use epochs::{Followed, KnownEpochs};
 use root::HeldRoot;
 
 /// One running Chancery.
@@ -86,7 +89,11 @@ pub struct Instance {
     pub(crate) violations: Violations,
     replays: OnceLock<Arc<dyn Replays>>,
     ladders: OnceLock<Arc<dyn Ladders>>,
+    api_key_shelf: OnceLock<Arc<dyn ApiKeyShelf>>,
+    pub(crate) shelf_hits: AtomicU64,
+    known_epochs: KnownEpochs,
     local_ladders: LocalLadders,
+    pub(crate) paused_accounts: PausedAccounts,
     local_replays: LocalReplays,
     pub(crate) key_uses: KeyUses,
     due_datasets: Mutex<BTreeSet<TenantId>>,
@@ -148,7 +155,11 @@ impl Instance {
             violations: Violations::default(),
             replays: OnceLock::new(),
             ladders: OnceLock::new(),
+            api_key_shelf: OnceLock::new(),
+            shelf_hits: AtomicU64::default(),
+            known_epochs: KnownEpochs::default(),
             local_ladders: LocalLadders::default(),
+            paused_accounts: PausedAccounts::default(),
             local_replays: LocalReplays::default(),
             key_uses: KeyUses::default(),
             due_datasets: Mutex::default(),
@@ -321,6 +332,21 @@ impl Instance {
     /// Says who counts failed logins; once, before the instance is used. Without, each node counts for itself.
     pub fn climb_with(&self, ladders: Arc<dyn Ladders>) {
         let _ = self.ladders.set(ladders);
+    }
+
+    /// Says where verified API keys are left for other nodes; once, before the instance is used. Without, each node looks them up itself.
+    pub fn share_api_keys_on(&self, shelf: Arc<dyn ApiKeyShelf>) {
+        let _ = self.api_key_shelf.set(shelf);
+    }
+
+    /// Where verified API keys are left for other nodes, if anywhere.
+    pub(crate) fn api_key_shelf(&self) -> Option<&dyn ApiKeyShelf> {
+        self.api_key_shelf.get().map(|shelf| &**shelf)
+    }
+
+    /// How often an API key was found there, and the store was not asked.
+    pub fn shelf_hits(&self) -> u64 {
+        self.shelf_hits.load(Ordering::Relaxed)
     }
 
     /// Who counts failed logins.
