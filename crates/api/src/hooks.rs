@@ -6,8 +6,8 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use chancery_domain::webhooks::{self, MAX_KEPT_BYTES, Message, ReceiveError, Reply};
-use chancery_middleware::{Code, Hooked, PathOf, Problem};
+use chancery_domain::webhooks::{self, Message, ReceiveError, Reply};
+use chancery_middleware::{Code, PathOf, Problem, Unread};
 use http::{StatusCode, header};
 
 use crate::App;
@@ -23,9 +23,9 @@ pub(crate) fn routes() -> Router<App> {
 async fn shake(
     State(app): State<App>,
     PathOf((slug, source)): PathOf<(String, String)>,
-    hooked: Hooked<0>,
+    asked: Unread,
 ) -> Result<Response, Problem> {
-    let shaken = webhooks::shake(&app.instance, hooked.exchange.info(), (&slug, &source), &hooked.query).await;
+    let shaken = webhooks::shake(&app.instance, asked.exchange.info(), (&slug, &source), &asked.query).await;
     shaken.map(answer).map_err(refused)
 }
 
@@ -37,24 +37,25 @@ async fn no_handshake() -> Problem {
 async fn receive(
     State(app): State<App>,
     PathOf((slug, source)): PathOf<(String, String)>,
-    hooked: Hooked<MAX_KEPT_BYTES>,
+    sent: Unread,
 ) -> Result<Response, Problem> {
-    take(&app, (&slug, &source, None), &hooked).await
+    take(&app, (&slug, &source, None), sent).await
 }
 
 async fn receive_with_token(
     State(app): State<App>,
     PathOf((slug, source, token)): PathOf<(String, String, String)>,
-    hooked: Hooked<MAX_KEPT_BYTES>,
+    sent: Unread,
 ) -> Result<Response, Problem> {
-    take(&app, (&slug, &source, Some(&token)), &hooked).await
+    take(&app, (&slug, &source, Some(&token)), sent).await
 }
 
 async fn take(
     app: &App,
     (slug, source, path_token): (&str, &str, Option<&str>),
-    hooked: &Hooked<MAX_KEPT_BYTES>,
+    sent: Unread,
 ) -> Result<Response, Problem> {
+    let hooked = sent.read(app.instance.settings().webhook_body_bytes as usize).await?;
     let message = Message { headers: &hooked.pairs(), path_token, body: &hooked.body };
     let taken = webhooks::receive(&app.instance, hooked.exchange.info(), (slug, source), &message).await;
     taken.map(answer).map_err(refused)

@@ -221,6 +221,7 @@ fn operations() -> OpenApiRouter<App> {
             webhooks::subscriptions::delete_webhook_subscription
         ))
         .routes(routes!(webhooks::subscriptions::rotate_webhook_secret))
+        .routes(routes!(webhooks::subscriptions::show_webhook_secret))
         .routes(routes!(webhooks::deliveries::list_webhook_deliveries))
         .routes(routes!(webhooks::deliveries::redrive_webhook_delivery))
         .routes(routes!(keys::list_keys, keys::create::create_key))

@@ -17,6 +17,7 @@ use chancery_domain::{
     },
     ids::TenantId,
     store::{Epochs, Store, StoreError, Tx, View},
+    webhooks::Backlog,
 };
 use chancery_middleware::{Finished, Observer};
 use http::{HeaderMap, header};
@@ -26,7 +27,10 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
+use self::webhooks::WebhookMetrics;
 use crate::Retained;
+
+mod webhooks;
 
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Route {
@@ -167,6 +171,7 @@ pub struct Metrics {
     export_pending: Family<SinkName, Gauge<u64, AtomicU64>>,
     export_lag: Family<SinkName, Gauge<u64, AtomicU64>>,
     export_status: Family<SinkState, Gauge<u64, AtomicU64>>,
+    webhooks: WebhookMetrics,
     instance: OnceLock<Weak<Instance>>,
     log: OnceLock<Counted>,
 }
@@ -234,6 +239,7 @@ impl Metrics {
             export_pending: Family::default(),
             export_lag: Family::default(),
             export_status: Family::default(),
+            webhooks: WebhookMetrics::default(),
             instance: OnceLock::new(),
             log: OnceLock::new(),
             registry: Registry::default(),
@@ -410,6 +416,7 @@ impl Metrics {
         );
         let status = metrics.export_status.clone();
         registry.register("chancery_audit_export_status", "1 for the state that a sink is in, 0 for the other", status);
+        metrics.webhooks.register(&mut registry);
         for outcome in [LoginOutcome::success, LoginOutcome::challenged, LoginOutcome::refused, LoginOutcome::failed] {
             let _ = metrics.logins.get_or_create(&LoginLabels { outcome });
         }
@@ -493,6 +500,11 @@ impl Metrics {
         }
     }
 
+    /// What of webhooks waits in all tenants.
+    pub fn webhooks_stand(&self, backlogs: &[Backlog], now: Timestamp) {
+        self.webhooks.stand(backlogs, now);
+    }
+
     /// A store that times its group commits here.
     pub fn timed(self: &Arc<Self>, store: Arc<dyn Store>) -> Arc<dyn Store> {
         Arc::new(Timed { store, metrics: Arc::clone(self) })
@@ -532,7 +544,8 @@ impl Metrics {
         catch_up(&self.scrubbed, instance.guard().rows_scrubbed());
         self.queue_stuck.set(instance.guard().stuck_seconds());
         self.unwitnessed.set(instance.guard().unwitnessed_seconds(instance.now()).unwrap_or(0));
-        let asked = instance.key_sets().fetches();
+        self.webhooks.read(&instance);
+        let (asked, _) = instance.key_fetches();
         for (class, count) in [("fetched", asked.fetched), ("failed", asked.failed)] {
             catch_up(&self.issuer_fetches.get_or_create(&Class { class }), count);
         }

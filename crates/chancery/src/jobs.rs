@@ -129,9 +129,11 @@ impl Jobs {
             supervise("months", stopped.clone(), run)
         };
         let webhooks = {
-            let (instance, stores) = (Arc::clone(&instance), stores.clone());
-            let run =
-                move |stopped| webhook_jobs::run(Arc::clone(&instance), stores.clone(), Arc::clone(&sender), stopped);
+            let (instance, stores, metrics) = (Arc::clone(&instance), stores.clone(), Arc::clone(&counted));
+            let run = move |stopped| {
+                let (instance, stores, metrics) = (Arc::clone(&instance), stores.clone(), Arc::clone(&metrics));
+                webhook_jobs::run(instance, stores, metrics, Arc::clone(&sender), stopped)
+            };
             supervise("webhooks", stopped.clone(), run)
         };
         let datasets = {

@@ -4,23 +4,83 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequest, Request};
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, header};
+use http_body_util::BodyExt as _;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::{Exchange, Problem, body::collected};
+use crate::{Code, Exchange, Problem, stack::BodyLimit};
 
-/// A request whose sender signs the bytes that it sends, with a body of at most `MAX`.
-pub struct Hooked<const MAX: usize> {
+/// So much of a body is read without asking for room.
+const FREE_BYTES: usize = 1 << 20;
+/// Room for what of all bodies at once is longer: in pieces of a megabyte. What finds none is refused.
+const PIECES: usize = 64;
+
+static ROOM: Semaphore = Semaphore::const_new(PIECES);
+
+/// A request whose sender signs the bytes that it sends, with its body unread: [`read`](Self::read) reads it.
+pub struct Unread {
+    /// The request.
+    pub exchange: Arc<Exchange>,
+    /// Its query, in order; a name may come twice.
+    pub query: Vec<(String, String)>,
+    request: Request,
+}
+
+/// A request whose sender signs the bytes that it sends.
+pub struct Hooked {
     /// The request.
     pub exchange: Arc<Exchange>,
     /// Its headers.
     pub headers: HeaderMap,
-    /// Its query, in order; a name may come twice.
-    pub query: Vec<(String, String)>,
     /// Its body.
     pub body: Bytes,
+    /// Room that its body takes.
+    _room: Vec<SemaphorePermit<'static>>,
 }
 
-impl<const MAX: usize> Hooked<MAX> {
+impl Unread {
+    /// Reads the body, of at most `max` bytes. Of long ones, as many at once as there is room for: a megabyte is asked for when it
+    /// comes, so that nobody has room by announcing.
+    ///
+    /// # Errors
+    ///
+    /// A [`Problem`]: too long, too slow, or no room.
+    pub async fn read(self, max: usize) -> Result<Hooked, Problem> {
+        let (parts, mut body) = self.request.into_parts();
+        let Some(limit) = parts.extensions.get::<BodyLimit>().copied() else { return Err(Code::Internal.into()) };
+        let announced: Option<u64> =
+            parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        if announced.is_some_and(|length| length > max as u64) {
+            return Err(Code::TooLarge.into());
+        }
+        let reading = async {
+            let (mut bytes, mut room) = (Vec::new(), Vec::new());
+            while let Some(frame) = body.frame().await {
+                let lost = |_| Problem::new(Code::RequestMalformed).detail("the body did not arrive");
+                let Ok(data) = frame.map_err(lost)?.into_data() else { continue };
+                let length = bytes.len() + data.len();
+                if length > max {
+                    return Err(Problem::new(Code::TooLarge));
+                }
+                while length > FREE_BYTES * (1 + room.len()) {
+                    room.push(ROOM.try_acquire().map_err(|_| Problem::new(Code::Overloaded).retry_after(10))?);
+                }
+                bytes.extend_from_slice(&data);
+            }
+            Ok((bytes, room))
+        };
+        // Nothing was done yet, so a client that is too slow can be given up.
+        let read = tokio::time::timeout(limit.time, reading).await;
+        let (bytes, room) = read.map_err(|_| Problem::new(Code::Timeout))??;
+        // HTTP/2 lets the two differ (RFC 9113 §8.1.1 calls that malformed); nobody shall read them differently.
+        if announced.is_some_and(|length| bytes.len() as u64 != length) {
+            return Err(Code::RequestMalformed.into());
+        }
+        Ok(Hooked { exchange: self.exchange, headers: parts.headers, body: bytes.into(), _room: room })
+    }
+}
+
+impl Hooked {
     /// The headers as a verifier reads them.
     pub fn pairs(&self) -> Vec<(&str, &[u8])> {
         pairs(&self.headers)
@@ -32,13 +92,14 @@ pub(crate) fn pairs(headers: &HeaderMap) -> Vec<(&str, &[u8])> {
     headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect()
 }
 
-impl<S: Send + Sync, const MAX: usize> FromRequest<S> for Hooked<MAX> {
+impl<S: Send + Sync> FromRequest<S> for Unread {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let query = request.uri().query().unwrap_or_default().as_bytes();
         let query = form_urlencoded::parse(query).into_owned().collect();
-        let (exchange, headers, body) = collected(request, MAX).await?;
-        Ok(Self { exchange, headers, query, body })
+        let (parts, body) = request.into_parts();
+        let exchange = Exchange::of(&parts)?;
+        Ok(Self { exchange, query, request: Request::from_parts(parts, body) })
     }
 }

@@ -120,6 +120,7 @@ pub const TABLES: &[Table] = &[
     table!(Part::Data, "webhook_subscriptions", "id"),
     table!(Part::Data, "webhook_secrets", "id"),
     table!(Part::Data, "webhook_deliveries", "id"),
+    table!(Part::Data, "webhook_parts", "id"),
     table!(Part::Data, "role_holders", "role", "holder"),
     table!(Part::Data, "directory_roots", "version"),
     table!(Part::Data, "root_secrets", "version"),

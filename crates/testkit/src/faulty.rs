@@ -55,8 +55,8 @@ use chancery_domain::time::Timestamp;
 use chancery_domain::tokens::ProofWrites;
 use chancery_domain::users::{User, UserRows, UserWrites};
 use chancery_domain::webhooks::{
-    DeliveryFilter, Seen, Sighting, WebhookDelivery, WebhookOwner, WebhookRows, WebhookSecret, WebhookSource,
-    WebhookSubscription, WebhookWrites,
+    Backlog, DeliveryFilter, DueSecrets, Seen, Sighting, WebhookDelivery, WebhookOwner, WebhookRows, WebhookSecret,
+    WebhookSource, WebhookSubscription, WebhookWrites,
 };
 
 /// What fails from now on. Each is a switch.
@@ -584,11 +584,13 @@ hand_on!(WebhookRows {
     fn webhook_subscriptions() -> Vec<WebhookSubscription>;
     fn webhook_subscription(id: WebhookSubscriptionId) -> Option<WebhookSubscription>;
     fn webhook_secrets(owner: WebhookOwner) -> Vec<WebhookSecret>;
-    fn due_webhook_secrets(ended: Timestamp, made: Timestamp, limit: u32) -> Vec<WebhookSecret>;
+    fn due_webhook_secrets(due: &DueSecrets) -> Vec<WebhookSecret>;
     fn webhook_deliveries(filter: &DeliveryFilter) -> Vec<WebhookDelivery>;
     fn webhook_delivery(id: WebhookDeliveryId) -> Option<WebhookDelivery>;
     fn due_webhook_deliveries(now: Timestamp, limit: u32) -> Vec<WebhookDelivery>;
+    fn webhook_parts(id: WebhookDeliveryId) -> Vec<Vec<u8>>;
     fn waiting_webhook_deliveries() -> u64;
+    fn webhook_backlog() -> Vec<Backlog>;
 });
 hand_on!(WebhookWrites {
     fn put_webhook_source(source: &WebhookSource) -> ();
@@ -597,10 +599,12 @@ hand_on!(WebhookWrites {
     fn move_webhook_subscription(id: WebhookSubscriptionId, from: u64, to: u64) -> ();
     fn delete_webhook_subscription(id: WebhookSubscriptionId) -> ();
     fn put_webhook_secret(secret: &WebhookSecret) -> ();
+    fn stall_webhooks(owner: WebhookOwner, since: Option<Timestamp>) -> ();
     fn count_webhook_device(id: WebhookSecretId, counter: u32) -> ();
     fn see_webhook(source: WebhookSourceId, sighting: &Sighting, now: Timestamp) -> Seen;
     fn forget_webhooks(now: Timestamp, delivered: Timestamp) -> u64;
     fn insert_webhook_delivery(delivery: &WebhookDelivery) -> ();
+    fn insert_webhook_part(id: WebhookDeliveryId, at: u32, sealed: &[u8]) -> ();
     fn save_webhook_delivery(delivery: &WebhookDelivery, from: &WebhookDelivery) -> ();
 });
 hand_on!(SinkRows { fn sink_cursors() -> Vec<SinkCursor>; });

@@ -91,6 +91,7 @@ pub fn settings() -> Settings {
         api_key_per_minute: 0,
         limits: LimitSettings::default(),
         login_400: false,
+        webhook_body_bytes: chancery_domain::webhooks::KEPT_BYTES,
     }
 }
 

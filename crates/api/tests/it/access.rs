@@ -585,6 +585,7 @@ fn expectations(
     add("update_webhook_subscription", stays.clone(), Some(json!({"enabled": true})), &ours.admin, admin_only);
     add("delete_webhook_subscription", leaves, None, &ours.admin, admin_only);
     add("rotate_webhook_secret", format!("{stays}/rotate-secret"), Some(json!({})), &ours.admin, admin_only);
+    add("show_webhook_secret", format!("{stays}/show-secret"), Some(json!({})), &ours.admin, admin_only);
     let deliveries = "/v1/webhook-deliveries";
     add("list_webhook_deliveries", deliveries.into(), None, &ours.auditor, Some((&ours.staff, 403)));
     let missing = format!("{deliveries}/whd_01J9Z3K0Q5V8WXYZ0123456789/redrive");
@@ -837,6 +838,8 @@ fn expectations(
     all.get_mut("open_archive").unwrap().refuses = Some("not_found");
     // There are no sinks here.
     all.get_mut("skip_sink").unwrap().refuses = Some("not_found");
+    // None was given by itself.
+    all.get_mut("show_webhook_secret").unwrap().refuses = Some("state.conflict");
     // Nothing came here.
     all.get_mut("redrive_webhook_delivery").unwrap().refuses = Some("not_found");
     all.get_mut("end_user_session").unwrap().refuses = Some("not_found");

@@ -15,6 +15,7 @@ use chancery_domain::{
     legacy_tokens::{LegacyTokens, MAX_DAYS},
     limits::LimitSettings,
     tokens::TokenAlgorithm,
+    webhooks::KEPT_BYTES,
 };
 use chancery_middleware::{Edge, headers::Preset};
 use ipnet::IpNet;
@@ -60,6 +61,9 @@ use crate::guarded::Reach;
 use source::Settings;
 
 use crate::tls::TlsFiles;
+
+/// A verifier reads no longer one.
+const LONGEST_WEBHOOK: u32 = 16 * 1024 * 1024;
 
 /// The default address of the API.
 const LISTEN: &str = "127.0.0.1:8700";
@@ -136,6 +140,8 @@ pub struct Config {
     pub issuers: Issuers,
     /// How applications are reached to which webhooks are handed on.
     pub webhooks: Reach,
+    /// The longest webhook that is kept.
+    pub webhook_body_bytes: u32,
     /// How long an access token lives.
     pub access_minutes: u8,
     /// How access tokens are signed.
@@ -276,6 +282,13 @@ impl Config {
             ),
             issuers: reach::read(settings, "issuers", lenient(environment), findings),
             webhooks: reach::read(settings, "webhooks", lenient(environment), findings),
+            webhook_body_bytes: text::number(
+                settings,
+                "webhooks.max_body_bytes",
+                KEPT_BYTES,
+                1_000..=LONGEST_WEBHOOK,
+                findings,
+            ),
             access_minutes: minutes,
             token_algorithm: text::read(settings, "tokens.algorithm", TokenAlgorithm::Es256, findings),
             token_rotation_days: text::number(settings, "tokens.rotation_days", 90, 1..=365, findings),

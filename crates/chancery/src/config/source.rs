@@ -43,6 +43,7 @@ pub const KEYS: &[&str] = &[
     "webhooks.private_networks",
     "webhooks.ca_file",
     "webhooks.pins",
+    "webhooks.max_body_bytes",
     "tokens.access_minutes",
     "tokens.algorithm",
     "tokens.rotation_days",

@@ -339,8 +339,10 @@ codes! {
         WebhookSecretAdded = "webhook.secret_added",
         /// One of its secrets is not taken any more.
         WebhookSecretEnded = "webhook.secret_ended",
-        /// One of its secrets was not replaced for long.
+        /// One of its secrets is to be replaced soon: a subscription's is, by itself.
         WebhookSecretDue = "webhook.secret_due",
+        /// A new secret of a subscription was shown to who asked for it.
+        WebhookSecretShown = "webhook.secret_shown",
         /// Secrets were opened, to verify or to sign with.
         WebhookSecretsOpened = "webhook.secrets_opened",
         /// A webhook was verified and kept.
@@ -353,6 +355,10 @@ codes! {
         WebhookQuarantined = "webhook.quarantined",
         /// Somebody let it be tried again.
         WebhookRedriven = "webhook.redriven",
+        /// For a quarter of an hour whoever webhooks are for took none of them.
+        WebhookStalled = "webhook.stalled",
+        /// They are taken again.
+        WebhookRecovered = "webhook.recovered",
         /// Somebody subscribed to our own events.
         WebhookSubscribed = "webhook.subscribed",
         /// A subscription was changed.
@@ -444,6 +450,7 @@ impl EventKind {
             Self::TenantRead
             | Self::WebhookRead
             | Self::WebhookSecretsOpened
+            | Self::WebhookSecretShown
             | Self::SettingsRead
             | Self::UserRead
             | Self::RevocationRead
@@ -585,6 +592,8 @@ impl EventKind {
             | Self::WebhookForwarding
             | Self::WebhookQuarantined
             | Self::WebhookRedriven
+            | Self::WebhookStalled
+            | Self::WebhookRecovered
             | Self::AccessRefused
             | Self::AccessRefusedAnonymous
             | Self::LimitExceeded

@@ -264,7 +264,9 @@ impl EventKind {
             Self::WebhookSubscribed | Self::WebhookSubscriptionUpdated | Self::WebhookUnsubscribed => {
                 (Topic::Setup, Medium, true)
             }
-            Self::WebhookSecretAdded | Self::WebhookSecretEnded => (Topic::Keys, Medium, true),
+            Self::WebhookSecretAdded | Self::WebhookSecretEnded | Self::WebhookSecretShown => {
+                (Topic::Keys, Medium, true)
+            }
             Self::WebhookSecretDue | Self::WebhookRedriven => (Topic::Setup, Low, false),
             Self::WebhookRead => (Topic::Setup, Info, false),
             Self::WebhookSecretsOpened => (Topic::KeyUse, Info, false),
@@ -272,6 +274,8 @@ impl EventKind {
             Self::WebhookForwarding => (Topic::Export, Info, false),
             Self::WebhookQuarantined => (Topic::System, Medium, false),
             Self::WebhookReplayed => (Topic::Alert, Medium, true),
+            Self::WebhookStalled => (Topic::Alert, High, true),
+            Self::WebhookRecovered => (Topic::System, Low, false),
 
             Self::UserRead | Self::ApiKeyRead => (Topic::Data(1, "Read"), Info, false),
             Self::UserCreated | Self::UserRegistered => (Topic::Account(1, "Create"), Low, false),

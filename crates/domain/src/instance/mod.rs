@@ -21,7 +21,7 @@ use crate::{
     blocks::Blocks,
     csp_reports::Reports,
     datasets::DatasetTables,
-    identity_providers::KeySets,
+    identity_providers::{KeyFetches, KeySets},
     ids::{NodeId, TenantId, Ulid},
     keyring::{
         KeyDestination, KeyProvider, KeyUses, Leases, OwnProvider, PlatformRoot, RootError, habits::Habits,
@@ -35,7 +35,7 @@ use crate::{
     store::{Directory, Store},
     tenants::TenantState,
     time::Timestamp,
-    webhooks::HeldSecrets,
+    webhooks::{HeldSecrets, KeyAddress, WebhookCounts},
 };
 
 mod epochs;
@@ -52,6 +52,9 @@ pub use settings::{Deployment, Environment, Settings, TenantMismatch};
 
 use epochs::{Followed, KnownEpochs};
 use root::HeldRoot;
+
+/// How many webhooks of more than a megabyte are handed on at once.
+const LONG_WEBHOOKS: usize = 2;
 
 /// One running Chancery.
 pub struct Instance {
@@ -99,7 +102,10 @@ pub struct Instance {
     due_datasets: Mutex<BTreeSet<TenantId>>,
     due_webhooks: Mutex<BTreeSet<TenantId>>,
     pub(crate) webhook_secrets: HeldSecrets,
+    pub(crate) webhook_counts: WebhookCounts,
     key_sets: Arc<KeySets>,
+    webhook_keys: Arc<KeySets<KeyAddress>>,
+    pub(crate) long_webhooks: tokio::sync::Semaphore,
 }
 
 impl Instance {
@@ -165,7 +171,10 @@ impl Instance {
             due_datasets: Mutex::default(),
             due_webhooks: Mutex::default(),
             webhook_secrets: HeldSecrets::default(),
+            webhook_counts: WebhookCounts::default(),
             key_sets: Arc::new(KeySets::new(Arc::clone(&ports.documents), Arc::clone(&ports.clock))),
+            webhook_keys: Arc::new(KeySets::new(Arc::clone(&ports.documents), Arc::clone(&ports.clock))),
+            long_webhooks: tokio::sync::Semaphore::new(LONG_WEBHOOKS),
             ports,
             settings,
         })
@@ -247,8 +256,18 @@ impl Instance {
     }
 
     /// The keys of identity providers.
-    pub fn key_sets(&self) -> &Arc<KeySets> {
+    pub(crate) fn key_sets(&self) -> &Arc<KeySets> {
         &self.key_sets
+    }
+
+    /// The keys of senders of webhooks that publish them.
+    pub(crate) fn webhook_keys(&self) -> &Arc<KeySets<KeyAddress>> {
+        &self.webhook_keys
+    }
+
+    /// How often identity providers were asked for their keys, and senders of webhooks.
+    pub fn key_fetches(&self) -> (KeyFetches, KeyFetches) {
+        (self.key_sets.fetches(), self.webhook_keys.fetches())
     }
 
     /// Opens the tables of datasets.
@@ -274,6 +293,11 @@ impl Instance {
     /// The tenants that got a webhook to be handed on in this process since the last call.
     pub fn take_due_webhooks(&self) -> BTreeSet<TenantId> {
         std::mem::take(&mut *self.due_webhooks.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What came of webhooks.
+    pub fn webhook_counts(&self) -> &WebhookCounts {
+        &self.webhook_counts
     }
 
     /// How often something looked like personal data, by detector.
@@ -355,6 +379,11 @@ impl Instance {
             Some(ladders) => &**ladders,
             None => &self.local_ladders,
         }
+    }
+
+    /// Who remembers for all nodes what must not count twice, if anybody does.
+    pub(crate) fn shared_replays(&self) -> Option<&dyn Replays> {
+        self.replays.get().map(|replays| &**replays)
     }
 
     /// Who remembers what must not count twice.
