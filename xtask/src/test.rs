@@ -30,6 +30,8 @@ pub(crate) enum Step {
     Clients,
     /// An application in Python, alone and with us in front of it
     Clinic,
+    /// deploy/install.sh for real, on a copy of this machine that is gone afterwards
+    Install,
     /// Packs, by three verifiers that share no code
     Verifiers,
     /// Generated files are current
@@ -137,7 +139,14 @@ impl Bench {
     fn run(&mut self, step: Step) -> Result<()> {
         match step {
             Step::Prerequisites => {
-                prerequisites::ensure(&[Need::Postgres, Need::Python, Need::SoftHsm, Need::Rsyslog, Need::Redis])?;
+                prerequisites::ensure(&[
+                    Need::Postgres,
+                    Need::Python,
+                    Need::SoftHsm,
+                    Need::Rsyslog,
+                    Need::Redis,
+                    Need::Pebble,
+                ])?;
                 python::moto().map(drop)
             }
             Step::Format => format(),
@@ -151,7 +160,7 @@ impl Bench {
                 tests.envs(environment).env("CHANCERY_TEST_MOTO_SERVER", moto);
                 tests.env("CHANCERY_TEST_REQUIRE_SOFTHSM", "1").env("CHANCERY_TEST_REQUIRE_MOTO", "1");
                 tests.env("CHANCERY_TEST_REQUIRE_PASSKEYS", "1").env("CHANCERY_TEST_REQUIRE_RSYSLOG", "1");
-                tests.env("CHANCERY_TEST_REQUIRE_REDIS", "1");
+                tests.env("CHANCERY_TEST_REQUIRE_REDIS", "1").env("CHANCERY_TEST_REQUIRE_PEBBLE", "1");
                 process::run(&mut tests)
             }
             Step::Docs => {
@@ -161,6 +170,7 @@ impl Bench {
             Step::Vectors => vectors(),
             Step::Clients => clients::run(&clients::Options::default()),
             Step::Clinic => clinic::run(&clinic::Options::default()),
+            Step::Install => install(),
             Step::Verifiers => verifiers::run(&verifiers::Options::default()),
             Step::Generated => generate::run(true),
             Step::Kill => {
@@ -215,6 +225,15 @@ fn format() -> Result<()> {
 fn lints() -> Result<()> {
     let mut clippy = workspace::cargo(&["clippy", "--workspace", "--all-targets", "--locked"]);
     process::run(clippy.args(PROVIDERS).args(["--", "-D", "warnings"]))
+}
+
+fn install() -> Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        println!("Skipped: root alone makes the namespaces that it needs");
+        return Ok(());
+    }
+    let binary = workspace::build_server(false)?;
+    process::run(Command::new(workspace::root().join("deploy/try-install.sh")).arg(binary))
 }
 
 fn vectors() -> Result<()> {
