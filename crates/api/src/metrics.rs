@@ -26,7 +26,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use crate::Retained;
+use crate::{Retained, tls_metrics::TlsMetrics};
 
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Route {
@@ -144,6 +144,7 @@ pub struct Metrics {
     scrubbed: Counter,
     unwitnessed: Gauge<u64, AtomicU64>,
     queue_stuck: Gauge<u64, AtomicU64>,
+    tls: TlsMetrics,
     archived: Counter,
     archives_failed: Counter,
     purged: Counter,
@@ -210,6 +211,7 @@ impl Metrics {
             scrubbed: Counter::default(),
             unwitnessed: Gauge::default(),
             queue_stuck: Gauge::default(),
+            tls: TlsMetrics::default(),
             archived: Counter::default(),
             archives_failed: Counter::default(),
             purged: Counter::default(),
@@ -334,6 +336,7 @@ impl Metrics {
             Unit::Seconds,
             metrics.queue_stuck.clone(),
         );
+        metrics.tls.register(&mut registry);
         registry.register(
             "chancery_audit_archived",
             "Parts of audit logs that were written into an archive and read back",
@@ -523,6 +526,7 @@ impl Metrics {
         }
         catch_up(&self.scrubbed, instance.guard().rows_scrubbed());
         self.queue_stuck.set(instance.guard().stuck_seconds());
+        self.tls.read(&instance);
         self.unwitnessed.set(instance.guard().unwitnessed_seconds(instance.now()).unwrap_or(0));
         let asked = instance.key_sets().fetches();
         for (class, count) in [("fetched", asked.fetched), ("failed", asked.failed)] {
