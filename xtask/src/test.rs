@@ -31,6 +31,8 @@ pub(crate) enum Step {
     Clients,
     /// An application in Python, alone and with us in front of it
     Clinic,
+    /// deploy/install.sh for real, on a copy of this machine that is gone afterwards
+    Install,
     /// Packs, by three verifiers that share no code
     Verifiers,
     /// Generated files are current
@@ -145,8 +147,8 @@ impl Bench {
         match step {
             Step::Prerequisites => {
                 // Everything that a step cannot do without, in one go.
-                use Need::{Nginx, Node, Postgres, Python, Redis, Rsyslog, SoftHsm};
-                prerequisites::ensure(&[Postgres, Python, SoftHsm, Rsyslog, Redis, Nginx, Node])
+                use Need::{Nginx, Node, Pebble, Postgres, Python, Redis, Rsyslog, SoftHsm};
+                prerequisites::ensure(&[Postgres, Python, SoftHsm, Rsyslog, Redis, Nginx, Node, Pebble])
             }
             Step::Format => format(),
             Step::Lints => lints(),
@@ -159,7 +161,7 @@ impl Bench {
                 tests.envs(environment).env("CHANCERY_TEST_MOTO_SERVER", moto);
                 tests.env("CHANCERY_TEST_REQUIRE_SOFTHSM", "1").env("CHANCERY_TEST_REQUIRE_MOTO", "1");
                 tests.env("CHANCERY_TEST_REQUIRE_PASSKEYS", "1").env("CHANCERY_TEST_REQUIRE_RSYSLOG", "1");
-                tests.env("CHANCERY_TEST_REQUIRE_REDIS", "1");
+                tests.env("CHANCERY_TEST_REQUIRE_REDIS", "1").env("CHANCERY_TEST_REQUIRE_PEBBLE", "1");
                 // One more than there are cores: many tests wait, for a lease to end or a job to have its turn.
                 if std::env::var_os("RUST_TEST_THREADS").is_none() {
                     let cores = thread::available_parallelism().map_or(2, std::num::NonZero::get);
@@ -171,6 +173,7 @@ impl Bench {
             Step::Vectors => vectors(),
             Step::Clients => clients::run(&clients::Options::default()),
             Step::Clinic => clinic::run(&clinic::Options::default()),
+            Step::Install => install(),
             Step::Verifiers => verifiers::run(&verifiers::Options::default()),
             Step::Generated => generate::run(true),
             Step::Kill => {
@@ -264,6 +267,15 @@ fn docs() -> Result<()> {
         docs.args(["--bin", &program]);
     }
     process::run(docs.args(workspace::PROVIDERS).env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+fn install() -> Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        println!("Skipped: root alone makes the namespaces that it needs");
+        return Ok(());
+    }
+    let binary = workspace::build_server(false)?;
+    process::run(Command::new(workspace::root().join("deploy/try-install.sh")).arg(binary))
 }
 
 fn vectors() -> Result<()> {

@@ -28,7 +28,7 @@ use prometheus_client::{
 };
 
 use self::webhooks::WebhookMetrics;
-use crate::Retained;
+use crate::{Retained, tls_metrics::TlsMetrics};
 
 mod webhooks;
 
@@ -148,6 +148,7 @@ pub struct Metrics {
     scrubbed: Counter,
     unwitnessed: Gauge<u64, AtomicU64>,
     queue_stuck: Gauge<u64, AtomicU64>,
+    tls: TlsMetrics,
     archived: Counter,
     archives_failed: Counter,
     purged: Counter,
@@ -216,6 +217,7 @@ impl Metrics {
             scrubbed: Counter::default(),
             unwitnessed: Gauge::default(),
             queue_stuck: Gauge::default(),
+            tls: TlsMetrics::default(),
             archived: Counter::default(),
             archives_failed: Counter::default(),
             purged: Counter::default(),
@@ -342,6 +344,7 @@ impl Metrics {
             Unit::Seconds,
             metrics.queue_stuck.clone(),
         );
+        metrics.tls.register(&mut registry);
         registry.register(
             "chancery_audit_archived",
             "Parts of audit logs that were written into an archive and read back",
@@ -543,6 +546,7 @@ impl Metrics {
         }
         catch_up(&self.scrubbed, instance.guard().rows_scrubbed());
         self.queue_stuck.set(instance.guard().stuck_seconds());
+        self.tls.read(&instance);
         self.unwitnessed.set(instance.guard().unwitnessed_seconds(instance.now()).unwrap_or(0));
         self.webhooks.read(&instance);
         let (asked, _) = instance.key_fetches();

@@ -76,6 +76,7 @@ mod subjects;
 mod tamper;
 mod tenant_hints;
 mod tenants;
+mod tls;
 mod token_attacks;
 mod token_keys;
 mod users;

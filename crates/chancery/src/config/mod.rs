@@ -20,6 +20,7 @@ use chancery_domain::{
 use chancery_middleware::{Edge, headers::Preset};
 use ipnet::IpNet;
 
+mod acme;
 mod archives;
 mod audit;
 mod checks;
@@ -42,6 +43,7 @@ mod store;
 mod text;
 mod tls;
 
+pub use acme::{AcmeConfig, Look};
 pub use archives::{ArchiveConfig, ObjectLock};
 pub use audit::{AuditConfig, WitnessConfig};
 pub(crate) use checks::is_default_password;
@@ -116,6 +118,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// The server's own certificate and key.
     pub tls: Option<TlsFiles>,
+    /// Who gives them, if an authority does.
+    pub acme: Option<AcmeConfig>,
     /// Where plain HTTP is sent on to HTTPS.
     pub redirect_listen: Option<SocketAddr>,
     /// Where everything is remembered.
@@ -224,7 +228,8 @@ impl Config {
         let listen = text::address(settings, "server.listen", LISTEN, findings);
         let url = settings.find("server.public_url").map(|setting| setting.text.trim_end_matches('/').to_owned());
         let tls_terminated = text::flag(settings, "tls.terminated", findings);
-        let tls = tls::read(settings, environment, findings);
+        let acme = acme::read(settings, &data_dir, lenient(environment), findings);
+        let tls = tls::read(settings, environment, acme.as_ref(), findings);
         let scheme = if tls_terminated || tls.is_some() { "https" } else { "http" };
         let public_url = url.unwrap_or_else(|| format!("{scheme}://{listen}"));
         let name = text::word(settings, "server.name", "chancery", findings);
@@ -262,6 +267,7 @@ impl Config {
             tls_terminated,
             trusted_proxies: text::networks(settings, "server.trusted_proxies", findings),
             tls,
+            acme,
             redirect_listen: tls::redirect(settings, findings),
             store: store::read(settings, &data_dir, &key_providers, findings),
             datasets_folder: path(settings, "datasets.folder").unwrap_or_else(|| data_dir.join("datasets")),

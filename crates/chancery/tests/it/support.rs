@@ -72,8 +72,13 @@ impl Served {
 
     /// With these arguments and variables; panics with the log if it does not become ready.
     pub(crate) fn start(arguments: &[&str], folder: &Path, variables: &[(&str, &str)]) -> Self {
+        Self::start_at("127.0.0.1:0", arguments, folder, variables)
+    }
+
+    /// The same, at this address.
+    pub(crate) fn start_at(address: &str, arguments: &[&str], folder: &Path, variables: &[(&str, &str)]) -> Self {
         let folder = folder.to_str().unwrap();
-        let mut child = chancery(&["serve", "--data", folder, "--listen", "127.0.0.1:0"])
+        let mut child = chancery(&["serve", "--data", folder, "--listen", address])
             .args(arguments)
             .env("CHANCERY__SERVER__METRICS_LISTEN", "127.0.0.1:0")
             // Everybody comes from one address here.

@@ -385,6 +385,14 @@ codes! {
         LimitsReset = "limits.reset",
         /// A server started in production with all limits switched off.
         LimitsDisabled = "limits.disabled",
+        /// The listeners took over another certificate.
+        TlsCertificateTaken = "tls.certificate_taken",
+        /// New files of the listeners' certificate do not do; the one at work stays.
+        TlsCertificateRefused = "tls.certificate_refused",
+        /// The listeners' certificate ends soon, or is over.
+        TlsCertificateEnding = "tls.certificate_ending",
+        /// The authority gave no next certificate; the one at work stays.
+        TlsRenewalFailed = "tls.renewal_failed",
         /// A request brought credentials of two callers.
         CredentialConflict = "credential.conflict",
         /// A request named another tenant than its credential's.
@@ -541,6 +549,7 @@ impl EventKind {
             | Self::HoldLifted
             | Self::PurgeDismissed
             | Self::LimitsReset
+            | Self::TlsCertificateTaken
             | Self::RecordResealed => Action::Update,
             Self::KeyCopyRemoved
             | Self::KeyDeletionDone
@@ -598,6 +607,9 @@ impl EventKind {
             | Self::AccessRefusedAnonymous
             | Self::LimitExceeded
             | Self::LimitsDisabled
+            | Self::TlsCertificateRefused
+            | Self::TlsCertificateEnding
+            | Self::TlsRenewalFailed
             | Self::CredentialConflict
             | Self::TenantMismatch
             | Self::RequestForwarded => Action::Execute,

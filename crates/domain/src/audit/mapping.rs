@@ -370,6 +370,10 @@ impl EventKind {
             Self::LimitsReset => (Topic::System, Medium, true),
             Self::CredentialConflict | Self::TenantMismatch | Self::LimitsDisabled => (Topic::Alert, High, true),
             Self::RequestForwarded => (Topic::System, Info, false),
+            Self::TlsCertificateTaken => (Topic::System, Medium, true),
+            Self::TlsCertificateRefused | Self::TlsCertificateEnding | Self::TlsRenewalFailed => {
+                (Topic::Alert, High, true)
+            }
         }
     }
 }
@@ -403,6 +407,9 @@ mod tests {
             EventKind::SessionReused,
             EventKind::SinkSkipped,
             EventKind::LimitsDisabled,
+            EventKind::TlsCertificateRefused,
+            EventKind::TlsCertificateEnding,
+            EventKind::TlsRenewalFailed,
         ] {
             assert!(kind.is_security(), "{kind}");
             assert!(kind.mapping().severity >= Severity::Medium, "{kind}");

@@ -35,6 +35,7 @@ use crate::{
     store::{Directory, Store},
     tenants::TenantState,
     time::Timestamp,
+    tls::Standing,
     webhooks::{HeldSecrets, KeyAddress, WebhookCounts},
 };
 
@@ -79,6 +80,7 @@ pub struct Instance {
     pub(crate) habits: Habits,
     pub(crate) forked: Mutex<BTreeSet<TenantId>>,
     guard: Guard,
+    tls: Standing,
     pub(crate) callers: CallerCache,
     refused_credentials: RefusedCredentials,
     suspected: Suspected,
@@ -148,6 +150,7 @@ impl Instance {
             habits: Habits::default(),
             forked: Mutex::default(),
             guard: Guard::default(),
+            tls: Standing::default(),
             callers: CallerCache::default(),
             refused_credentials: RefusedCredentials::default(),
             suspected: Suspected::default(),
@@ -407,6 +410,11 @@ impl Instance {
     /// The first tenant whose log was found not to match its root, if there is one. It was changed outside of Chancery.
     pub fn forked_log(&self) -> Option<TenantId> {
         self.forked.lock().unwrap_or_else(|poison| poison.into_inner()).first().copied()
+    }
+
+    /// How the certificate of the listeners stands.
+    pub fn tls(&self) -> &Standing {
+        &self.tls
     }
 
     /// How its logs are guarded.
