@@ -116,6 +116,7 @@ pub(crate) fn bare() -> OpenApi {
         ("datasets", "Tables of applications that are counted and re-sealed."),
         ("certificates", "Signed statements that anyone can verify offline."),
         ("audit", "What happened, in a log that nobody can quietly edit."),
+        ("gateway", "Routes to applications behind this node."),
         ("limits", "How often things may be done, and addresses that are not answered."),
         ("operations", "For those who run it."),
     ];

@@ -48,6 +48,7 @@ mod register;
 mod retained;
 mod revocations;
 mod roles;
+mod routes;
 mod rows;
 mod sessions;
 mod settings;
@@ -163,6 +164,12 @@ fn operations() -> OpenApiRouter<App> {
         .routes(routes!(ip_blocks::delete_ip_block))
         .routes(routes!(lockouts::list_lockouts))
         .routes(routes!(lockouts::delete_lockout))
+        .routes(routes!(routes::list_routes))
+        .routes(routes!(routes::list_upstreams))
+        .routes(routes!(routes::observed_routes))
+        .routes(routes!(routes::validate_routes))
+        .routes(routes!(routes::apply_routes))
+        .routes(routes!(routes::roll_back_routes))
         .routes(routes!(ratelimit::check_limits))
         .routes(routes!(ratelimit::reset_limits))
         .routes(routes!(tokens::create_token))

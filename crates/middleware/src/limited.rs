@@ -55,6 +55,17 @@ impl Exchange {
     pub async fn limit(&self, names: &[String], caller: Option<&Caller>) -> Result<(), Problem> {
         judged(self, limits::count_named(self.instance(), names, self.info(), caller).await?)
     }
+
+    /// As [`limit`](Self::limit), only watched: nobody is refused for it later, blocked, or told what is left.
+    ///
+    /// # Errors
+    ///
+    /// What the refusal would be.
+    pub async fn watch(&self, names: &[String], caller: Option<&Caller>) -> Result<(), Problem> {
+        let verdict = limits::watch_named(self.instance(), names, self.info(), caller).await?;
+        let over = verdict.judged().iter().any(|judged| !judged.answer.allowed);
+        if over { Err(Code::RateLimited.into()) } else { Ok(()) }
+    }
 }
 
 /// Keeps a verdict for the response's headers, and refuses if it does.

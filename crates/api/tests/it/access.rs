@@ -524,6 +524,13 @@ fn expectations(
     let block = Some(json!({"network": "198.51.100.7", "reason": "scans"}));
     add("create_ip_block", "/v1/ip-blocks".into(), block, admin, Some((platform_auditor, 403)));
     add("list_ip_blocks", "/v1/ip-blocks".into(), None, admin, Some((platform_auditor, 403)));
+    let auditor_no = Some((platform_auditor, 403));
+    add("list_routes", "/v1/gateway/routes".into(), None, admin, auditor_no);
+    add("list_upstreams", "/v1/gateway/upstreams".into(), None, admin, auditor_no);
+    add("observed_routes", "/v1/gateway/observed".into(), None, admin, auditor_no);
+    add("validate_routes", "/v1/gateway/config/validate".into(), None, admin, auditor_no);
+    add("apply_routes", "/v1/gateway/config/apply".into(), None, admin, auditor_no);
+    add("roll_back_routes", "/v1/gateway/config/rollback".into(), None, admin, auditor_no);
     let counted = || Some(json!({"user_id": mine.user}));
     add("check_limits", "/v1/ratelimit/check".into(), counted(), &ours.admin, Some((&ours.staff, 403)));
     add("reset_limits", "/v1/ratelimit/reset".into(), counted(), &ours.admin, Some((&ours.staff, 403)));

@@ -65,6 +65,7 @@ mod retention;
 mod revocations;
 mod roles;
 mod roots;
+mod routes;
 mod rows;
 mod search;
 mod session_nodes;

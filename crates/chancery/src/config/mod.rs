@@ -42,6 +42,7 @@ mod source;
 mod store;
 mod text;
 mod tls;
+mod upstreams;
 
 pub use acme::{AcmeConfig, Look};
 pub use archives::{ArchiveConfig, ObjectLock};
@@ -250,6 +251,7 @@ impl Config {
             .unwrap_or(key_file);
         let minutes = text::number(settings, "tokens.access_minutes", 15, 5..=15, findings);
         let (header_profile, headers) = headers::read(settings, environment, findings);
+        let limits = limits::read(settings, lenient(environment), findings);
         let edge = Edge {
             headers: headers.into(),
             cors: cors::read(settings, environment, findings).into(),
@@ -278,7 +280,7 @@ impl Config {
             copies: copies(settings, findings),
             audit_sinks: sinks::read(&settings.tables(sinks::LIST), lenient(environment), findings),
             audit: audit::read(settings, &data_dir, findings),
-            gateway: gateway::read(settings, findings),
+            gateway: gateway::read(settings, environment, &limits, findings),
             data_dir,
             mismatch: text::read(
                 settings,
@@ -311,7 +313,7 @@ impl Config {
                 findings,
             ),
             redis: redis::read(settings, lenient(environment), findings),
-            limits: limits::read(settings, lenient(environment), findings),
+            limits,
             login_400: text::flag(settings, "compat.login_400", findings),
             edge,
             header_profile,

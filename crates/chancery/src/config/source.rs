@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use super::{archives, findings::Findings, gateway, headers, limits, providers, schemas, sinks};
+use super::{archives, findings::Findings, gateway, headers, limits, providers, schemas, sinks, upstreams};
 
 /// What the names of our own environment variables begin with.
 const PREFIX: &str = "CHANCERY__";
@@ -156,6 +156,7 @@ pub const KEYS: &[&str] = &[
     "gateway.listen",
     "gateway.upstream",
     "gateway.mode",
+    "gateway.follow",
     "log.format",
     "log.level",
 ];
@@ -212,7 +213,7 @@ const TABLES: [&str; 8] = [
     headers::LIST,
     limits::LIST,
     gateway::ROUTES,
-    gateway::UPSTREAMS,
+    upstreams::LIST,
     schemas::SCHEMAS,
 ];
 

@@ -377,6 +377,12 @@ codes! {
         BlockRead = "address.blocks_read",
         /// Who is kept out for now was read.
         LockoutRead = "lockout.read",
+        /// Routes of the gateway, or what they saw, were read.
+        RoutesRead = "gateway.routes_read",
+        /// The routes of a node's configuration were put to work.
+        RoutesApplied = "gateway.routes_applied",
+        /// The routes before them were put to work again.
+        RoutesRolledBack = "gateway.routes_rolled_back",
         /// Somebody was refused by a limit, so many times in a minute.
         LimitExceeded = "limits.exceeded",
         /// What was counted of somebody was read.
@@ -482,6 +488,7 @@ impl EventKind {
             | Self::BlockRead
             | Self::LockoutRead
             | Self::LimitsRead
+            | Self::RoutesRead
             | Self::SinkRead => Action::Read,
             Self::FactorRemoved | Self::FactorReset | Self::UserDeleted => Action::Delete,
             Self::RootRecipientRemoved | Self::RootRetired | Self::TenantKeyDestroyed => Action::Delete,
@@ -550,6 +557,8 @@ impl EventKind {
             | Self::PurgeDismissed
             | Self::LimitsReset
             | Self::TlsCertificateTaken
+            | Self::RoutesApplied
+            | Self::RoutesRolledBack
             | Self::RecordResealed => Action::Update,
             Self::KeyCopyRemoved
             | Self::KeyDeletionDone

@@ -366,8 +366,8 @@ impl EventKind {
 
             Self::AccessRefused | Self::AccessRefusedAnonymous | Self::LimitExceeded => (Topic::Alert, Medium, true),
             Self::AddressBlocked | Self::AddressUnblocked => (Topic::System, Medium, true),
-            Self::BlockRead | Self::LockoutRead | Self::LimitsRead => (Topic::Log, Info, false),
-            Self::LimitsReset => (Topic::System, Medium, true),
+            Self::BlockRead | Self::LockoutRead | Self::LimitsRead | Self::RoutesRead => (Topic::Log, Info, false),
+            Self::LimitsReset | Self::RoutesApplied | Self::RoutesRolledBack => (Topic::System, Medium, true),
             Self::CredentialConflict | Self::TenantMismatch | Self::LimitsDisabled => (Topic::Alert, High, true),
             Self::RequestForwarded => (Topic::System, Info, false),
             Self::TlsCertificateTaken => (Topic::System, Medium, true),

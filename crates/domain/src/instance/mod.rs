@@ -32,6 +32,7 @@ use crate::{
     passkeys::PasskeyVerifier,
     passwords::PasswordQueue,
     replays::{LocalReplays, Replays},
+    routes::{self, RouteTable},
     store::{Directory, Store},
     tenants::TenantState,
     time::Timestamp,
@@ -76,6 +77,7 @@ pub struct Instance {
     pub(crate) sinks: OnceLock<Vec<Arc<dyn AuditSink>>>,
     pub(crate) archives: OnceLock<Vec<Arc<dyn ArchiveStore>>>,
     passkeys: OnceLock<Arc<dyn PasskeyVerifier>>,
+    pub(crate) routes: routes::Held,
     pub(crate) open_failures: OpenFailures,
     pub(crate) habits: Habits,
     pub(crate) forked: Mutex<BTreeSet<TenantId>>,
@@ -146,6 +148,7 @@ impl Instance {
             sinks: OnceLock::new(),
             archives: OnceLock::new(),
             passkeys: OnceLock::new(),
+            routes: routes::Held::new(),
             open_failures: OpenFailures::default(),
             habits: Habits::default(),
             forked: Mutex::default(),
@@ -236,6 +239,11 @@ impl Instance {
     /// Says who verifies passkeys; once, before the instance is used.
     pub fn offer_passkeys(&self, verifier: Arc<dyn PasskeyVerifier>) {
         let _ = self.passkeys.set(verifier);
+    }
+
+    /// Says what the gateway of this process is; once.
+    pub fn show_routes(&self, table: Arc<dyn RouteTable>) {
+        let _ = self.routes.set(table);
     }
 
     /// Who verifies passkeys; nobody where none are offered.

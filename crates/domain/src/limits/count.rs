@@ -87,12 +87,22 @@ impl Place {
         std::iter::once((self.of, limit, false)).chain(self.network.map(|network| (network, wide, true)))
     }
 
-    fn questions<'a>(&self, rules: impl Iterator<Item = &'a Rule>) -> Vec<Question> {
+    fn questions<'a>(
+        &self,
+        rules: impl Iterator<Item = &'a Rule>,
+        question: fn(&Rule, CountedSubject) -> Question,
+    ) -> Vec<Question> {
         let of = |rule: &'a Rule| {
             let each = self.counted(&rule.policy);
-            each.map(move |(of, limit, network)| Question { limit, network, ..Question::of(rule, of) })
+            each.map(move |(of, limit, network)| Question { limit, network, ..question(rule, of) })
         };
         rules.flat_map(of).collect()
+    }
+
+    /// The same, by a policy that is only watched.
+    fn watching(rule: &Rule, of: CountedSubject) -> Self {
+        let policy = Policy::clone(&rule.policy).shadow(true);
+        Self { policy: Arc::new(policy), ..Self::of(rule, of) }
     }
 }
 
@@ -111,7 +121,7 @@ pub async fn count_address(instance: &Instance, request: &RequestInfo) -> Result
         return Ok(Verdict::default());
     }
     let place = place_at(instance, request.address).await?;
-    ask(instance, &place.together, place.questions(rules), request, None).await
+    ask(instance, &place.together, place.questions(rules, Question::of), request, None).await
 }
 
 /// Counts a request by its caller: its API key, its account, its tenant.
@@ -158,19 +168,44 @@ pub async fn count_named(
     request: &RequestInfo,
     caller: Option<&Caller>,
 ) -> Result<Verdict, Failure> {
+    named(instance, names, request, caller, Question::of).await
+}
+
+/// As [`count_named`], where nothing is refused yet: what is over its limit is counted and told of, and costs nobody anything.
+///
+/// # Errors
+///
+/// As [`count_named`].
+pub async fn watch_named(
+    instance: &Instance,
+    names: &[String],
+    request: &RequestInfo,
+    caller: Option<&Caller>,
+) -> Result<Verdict, Failure> {
+    named(instance, names, request, caller, Question::watching).await
+}
+
+async fn named(
+    instance: &Instance,
+    names: &[String],
+    request: &RequestInfo,
+    caller: Option<&Caller>,
+    question: fn(&Rule, CountedSubject) -> Question,
+) -> Result<Verdict, Failure> {
     let settings = &instance.settings().limits;
     if !settings.enabled || names.is_empty() {
         return Ok(Verdict::default());
     }
-    let rules = names.iter().filter_map(|name| settings.named(name));
+    let rules: Vec<&Rule> = names.iter().filter_map(|name| settings.named(name)).collect();
     match caller {
+        None if rules.iter().all(|rule| rule.per != Per::Address) => Ok(Verdict::default()),
         None => {
             let place = place_at(instance, request.address).await?;
-            let questions = place.questions(rules.filter(|rule| rule.per == Per::Address));
+            let questions = place.questions(rules.into_iter().filter(|rule| rule.per == Per::Address), question);
             ask(instance, &place.together, questions, request, None).await
         }
         Some(caller) => {
-            let questions = rules.filter_map(|rule| Some(Question::of(rule, counted(caller, rule.per)?)));
+            let questions = rules.into_iter().filter_map(|rule| Some(question(rule, counted(caller, rule.per)?)));
             ask(instance, &caller.tenant().to_bytes(), questions.collect(), request, Some(caller)).await
         }
     }
