@@ -1,8 +1,7 @@
 //! The public door for webhooks. Their form is each provider's own, so they are not in `openapi.json`.
 
 use axum::{Router, response::Response, routing::get};
-use chancery_domain::webhooks::MAX_KEPT_BYTES;
-use chancery_middleware::{Code, Hooked, PathOf, Problem};
+use chancery_middleware::{Code, PathOf, Problem, Unread};
 
 use crate::App;
 
@@ -14,25 +13,22 @@ pub(crate) fn routes() -> Router<App> {
 }
 
 /// A provider asks whether whoever is here knows what was agreed on.
-async fn shake(PathOf((slug, source)): PathOf<(String, String)>, hooked: Hooked<0>) -> Result<Response, Problem> {
-    hooked.shake((&slug, &source)).await
+async fn shake(PathOf((slug, source)): PathOf<(String, String)>, asked: Unread) -> Result<Response, Problem> {
+    asked.shake((&slug, &source)).await
 }
 
 /// Only providers that sign nothing have a token in the path, and none of them asks.
 async fn no_handshake() -> Problem {
-    Problem::new(Code::NotFound)
+    Code::MethodNotAllowed.into()
 }
 
-async fn receive(
-    PathOf((slug, source)): PathOf<(String, String)>,
-    hooked: Hooked<MAX_KEPT_BYTES>,
-) -> Result<Response, Problem> {
-    hooked.receive((&slug, &source), None).await
+async fn receive(PathOf((slug, source)): PathOf<(String, String)>, sent: Unread) -> Result<Response, Problem> {
+    sent.receive((&slug, &source), None).await
 }
 
 async fn receive_with_token(
     PathOf((slug, source, token)): PathOf<(String, String, String)>,
-    hooked: Hooked<MAX_KEPT_BYTES>,
+    sent: Unread,
 ) -> Result<Response, Problem> {
-    hooked.receive((&slug, &source), Some(&token)).await
+    sent.receive((&slug, &source), Some(&token)).await
 }

@@ -21,6 +21,8 @@
 //! | [`no_dumps`] | no core files |
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "acme")]
+pub mod acme;
 pub mod archives;
 pub mod at_the_gate;
 pub mod backup;

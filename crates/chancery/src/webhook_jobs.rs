@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::{Context as _, Result};
 use async_trait::async_trait;
 use bytes::Bytes;
+use chancery_api::Metrics;
 use chancery_domain::{
     Instance, TenantId,
     tenants::TenantState,
@@ -27,6 +28,8 @@ use crate::{
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// How often all tenants are looked at: for tries that are due, and for what came to a node that is gone.
 const ALL_EVERY: Duration = Duration::from_secs(10);
+/// How often it is counted what waits.
+const COUNT_EVERY: Duration = Duration::from_secs(30);
 /// How often what is over is cleaned away.
 const TIDY_EVERY: Duration = Duration::from_secs(60);
 /// Until a connection stands, and for the whole of one try: providers wait no longer for us either.
@@ -123,11 +126,12 @@ fn taken(status: u16) -> Result<(), NotTaken> {
 pub async fn run(
     instance: Arc<Instance>,
     stores: Stores,
+    metrics: Arc<Metrics>,
     sender: Arc<dyn WebhookSender>,
     stopped: watch::Receiver<bool>,
 ) {
     let mut ticks = Ticks::every(LOOK_EVERY, stopped.clone());
-    let (mut all_at, mut tidy_at) = (Instant::now(), Instant::now());
+    let (mut all_at, mut tidy_at, mut count_at) = (Instant::now(), Instant::now(), Instant::now());
     while ticks.next().await {
         let mut due = instance.take_due_webhooks();
         let now = Instant::now();
@@ -152,7 +156,27 @@ pub async fn run(
             at_work.spawn(async move { deliver(&instance, &*sender, tenant, &stopped).await });
         }
         while at_work.join_next().await.is_some() {}
+        if now >= count_at {
+            count_at = now + COUNT_EVERY;
+            count(&instance, &stores, &metrics).await;
+        }
     }
+}
+
+/// Puts into the metrics what waits in all tenants.
+async fn count(instance: &Instance, stores: &Stores, metrics: &Metrics) {
+    let mut all = Vec::new();
+    for tenant in active(stores).await {
+        match webhooks::backlog(instance, tenant).await {
+            Ok(found) => all.extend(found),
+            Err(error) => {
+                tracing::warn!(%tenant, error = chain(&error), "Could not count the webhooks that wait");
+                // Half of a count would look like a recovery.
+                return;
+            }
+        }
+    }
+    metrics.webhooks_stand(&all, instance.now());
 }
 
 async fn active(stores: &Stores) -> Vec<TenantId> {

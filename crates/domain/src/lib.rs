@@ -75,6 +75,7 @@ pub mod subjects;
 pub mod tenants;
 mod text;
 pub mod time;
+pub mod tls;
 mod to_its_end;
 pub mod tokens;
 pub mod users;

@@ -13,9 +13,8 @@ use chancery_domain::{
     Instance,
     ids::{RequestId, WebhookSourceId},
     tokens::Onward,
-    webhooks::MAX_KEPT_BYTES,
 };
-use chancery_middleware::{ASSERTION, Code, Exchange, Hooked, Problem, asserted};
+use chancery_middleware::{ASSERTION, Code, Exchange, Hooked, Problem, Unread, asserted};
 use http::{HeaderMap, Method, Request, StatusCode};
 
 use crate::{
@@ -69,11 +68,8 @@ pub(crate) async fn taken(hook: Hook, token: Option<String>, request: Request<Bo
     let id = hook.source.to_string();
     let source = (hook.tenant.as_str(), id.as_str());
     match *request.method() {
-        Method::GET => Hooked::<0>::from_request(request, &()).await?.shake(source).await,
-        Method::POST => {
-            let hooked = Hooked::<MAX_KEPT_BYTES>::from_request(request, &()).await?;
-            hooked.receive(source, token.as_deref()).await
-        }
+        Method::GET => Unread::from_request(request, &()).await?.shake(source).await,
+        Method::POST => Unread::from_request(request, &()).await?.receive(source, token.as_deref()).await,
         _ => Err(Code::MethodNotAllowed.into()),
     }
 }
@@ -88,11 +84,10 @@ pub(crate) async fn examined(
     if *request.method() != Method::POST {
         return Ok(());
     }
-    let body = whole(request.body_mut(), MAX_KEPT_BYTES).await?;
-    let id = hook.source.to_string();
-    let headers = request.headers().clone();
-    let hooked = Hooked::<MAX_KEPT_BYTES> { exchange, headers, query: Vec::new(), body };
-    hooked.examine((&hook.tenant, &id), token.as_deref()).await
+    let longest = exchange.instance().settings().webhook_body_bytes as usize;
+    let body = whole(request.body_mut(), longest).await?;
+    let (headers, id) = (request.headers().clone(), hook.source.to_string());
+    Hooked::new(exchange, headers, body).examine((&hook.tenant, &id), token.as_deref()).await
 }
 
 /// Hands one on to the application of a route; gives what it answered.

@@ -83,7 +83,7 @@ async fn a_signed_webhook_reaches_the_application_once_it_is_there() {
     assert!(signed.status.success(), "{}", stderr(&signed));
     let hook = format!("{}{}", server.base(), made["path"].as_str().unwrap());
     let send = || {
-        let mut request = reqwest::Client::new().post(&hook).body(std::fs::read(&body).unwrap());
+        let mut request = crate::support::http().post(&hook).body(std::fs::read(&body).unwrap());
         for line in stdout(&signed).lines() {
             let (name, value) = line.split_once(": ").unwrap();
             request = request.header(name, value);

@@ -10,6 +10,8 @@ use crate::{
 pub const GRACE_SECONDS: i64 = 72 * 3_600;
 /// After how long a secret should be replaced (SR-07).
 pub const DUE_SECONDS: i64 = 180 * 86_400;
+/// How long before that somebody is reminded.
+pub const NOTICE_SECONDS: i64 = 14 * 86_400;
 
 /// The path of an upstream that is the application behind the gateway, `gateway:/path`: a route that names the source takes it there.
 pub fn behind_gateway(upstream: &str) -> Option<&str> {
@@ -37,6 +39,8 @@ pub struct WebhookSource {
     pub upstream: String,
     /// Whether messages are taken.
     pub enabled: bool,
+    /// Since when the application takes none of them, as was told.
+    pub stalled_at: Option<Timestamp>,
     /// Since when.
     pub created_at: Timestamp,
     /// Since when it is as it is.
@@ -64,7 +68,25 @@ pub enum WebhookOwner {
     Subscription(WebhookSubscriptionId),
 }
 
+codes! {
+    /// Which way a webhook goes.
+    pub enum Direction {
+        /// From a source to the tenant's application.
+        In = "in",
+        /// From us to who subscribed.
+        Out = "out",
+    }
+}
+
 impl WebhookOwner {
+    /// Which way its webhooks go.
+    pub const fn direction(self) -> Direction {
+        match self {
+            Self::Source(_) => Direction::In,
+            Self::Subscription(_) => Direction::Out,
+        }
+    }
+
     /// What it is called in events.
     pub const fn kind(self) -> &'static str {
         match self {
@@ -112,6 +134,8 @@ pub struct WebhookSecret {
     pub ends_at: Option<Timestamp>,
     /// When somebody was told that it should be replaced.
     pub due_told_at: Option<Timestamp>,
+    /// Whether it was drawn by itself and nobody was shown it yet.
+    pub unshown: bool,
 }
 
 impl WebhookSecret {
