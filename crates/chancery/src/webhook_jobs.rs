@@ -84,7 +84,8 @@ fn headers(outgoing: &Outgoing) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, value) in &outgoing.headers {
         if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_str(value)) {
-            headers.append(name, value);
+            // Ours come last, and none of the sender's stands beside them.
+            headers.insert(name, value);
         }
     }
     headers
