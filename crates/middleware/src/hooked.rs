@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use axum::extract::{FromRequest, Request};
+use axum::{
+    body::Body,
+    extract::{FromRequest, Request},
+};
 use bytes::Bytes;
 use http::{HeaderMap, header};
 use http_body_util::BodyExt as _;
@@ -46,31 +49,15 @@ impl Unread {
     ///
     /// A [`Problem`]: too long, too slow, or no room.
     pub async fn read(self, max: usize) -> Result<Hooked, Problem> {
-        let (parts, mut body) = self.request.into_parts();
+        let (parts, body) = self.request.into_parts();
         let Some(limit) = parts.extensions.get::<BodyLimit>().copied() else { return Err(Code::Internal.into()) };
         let announced: Option<u64> =
             parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         if announced.is_some_and(|length| length > max as u64) {
             return Err(Code::TooLarge.into());
         }
-        let reading = async {
-            let (mut bytes, mut room) = (Vec::new(), Vec::new());
-            while let Some(frame) = body.frame().await {
-                let lost = |_| Problem::new(Code::RequestMalformed).detail("the body did not arrive");
-                let Ok(data) = frame.map_err(lost)?.into_data() else { continue };
-                let length = bytes.len() + data.len();
-                if length > max {
-                    return Err(Problem::new(Code::TooLarge));
-                }
-                while length > FREE_BYTES * (1 + room.len()) {
-                    room.push(ROOM.try_acquire().map_err(|_| Problem::new(Code::Overloaded).retry_after(10))?);
-                }
-                bytes.extend_from_slice(&data);
-            }
-            Ok((bytes, room))
-        };
         // Nothing was done yet, so a client that is too slow can be given up.
-        let read = tokio::time::timeout(limit.time, reading).await;
+        let read = tokio::time::timeout(limit.time, collected(body, max, &ROOM)).await;
         let (bytes, room) = read.map_err(|_| Problem::new(Code::Timeout))??;
         // HTTP/2 lets the two differ (RFC 9113 §8.1.1 calls that malformed); nobody shall read them differently.
         if announced.is_some_and(|length| bytes.len() as u64 != length) {
@@ -87,6 +74,28 @@ impl Hooked {
     }
 }
 
+/// A body, and the room that it takes.
+async fn collected(
+    mut body: Body,
+    max: usize,
+    room: &'static Semaphore,
+) -> Result<(Vec<u8>, Vec<SemaphorePermit<'static>>), Problem> {
+    let (mut bytes, mut taken) = (Vec::new(), Vec::new());
+    while let Some(frame) = body.frame().await {
+        let lost = |_| Problem::new(Code::RequestMalformed).detail("the body did not arrive");
+        let Ok(data) = frame.map_err(lost)?.into_data() else { continue };
+        let length = bytes.len() + data.len();
+        if length > max {
+            return Err(Code::TooLarge.into());
+        }
+        while length > FREE_BYTES * (1 + taken.len()) {
+            taken.push(room.try_acquire().map_err(|_| Problem::new(Code::Overloaded).retry_after(10))?);
+        }
+        bytes.extend_from_slice(&data);
+    }
+    Ok((bytes, taken))
+}
+
 /// Names, in lower case, and values in order.
 pub(crate) fn pairs(headers: &HeaderMap) -> Vec<(&str, &[u8])> {
     headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect()
@@ -101,5 +110,25 @@ impl<S: Send + Sync> FromRequest<S> for Unread {
         let (parts, body) = request.into_parts();
         let exchange = Exchange::of(&parts)?;
         Ok(Self { exchange, query, request: Request::from_parts(parts, body) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn long_bodies_take_room_as_they_come_and_give_it_back() {
+        static ROOM: Semaphore = Semaphore::const_new(3);
+        let read = |megabytes: usize| collected(Body::from(vec![7; megabytes << 20]), 8 << 20, &ROOM);
+        let code = |problem: Problem| problem.code();
+        let (bytes, first) = read(3).await.unwrap();
+        assert_eq!((bytes.len(), first.len(), ROOM.available_permits()), (3 << 20, 2, 1));
+        assert_eq!(read(4).await.map(drop).map_err(code), Err(Code::Overloaded));
+        assert_eq!(ROOM.available_permits(), 1, "what was refused takes none");
+        assert!(read(1).await.unwrap().1.is_empty(), "a short one needs none");
+        drop(first);
+        assert!(read(4).await.is_ok());
+        assert_eq!(read(9).await.map(drop).map_err(code), Err(Code::TooLarge));
     }
 }
