@@ -28,7 +28,7 @@ use prometheus_client::{
 };
 
 use self::webhooks::WebhookMetrics;
-use crate::Retained;
+use crate::{Retained, tls_metrics::TlsMetrics};
 
 mod webhooks;
 
@@ -148,11 +148,13 @@ pub struct Metrics {
     scrubbed: Counter,
     unwitnessed: Gauge<u64, AtomicU64>,
     queue_stuck: Gauge<u64, AtomicU64>,
+    tls: TlsMetrics,
     archived: Counter,
     archives_failed: Counter,
     purged: Counter,
     purges_open: Gauge<u64, AtomicU64>,
     purges_waiting: Gauge<u64, AtomicU64>,
+    purges_unproven: Gauge<u64, AtomicU64>,
     holds: Gauge<u64, AtomicU64>,
     oldest_event: Gauge<u64, AtomicU64>,
     next_purge: Gauge<u64, AtomicU64>,
@@ -215,11 +217,13 @@ impl Metrics {
             scrubbed: Counter::default(),
             unwitnessed: Gauge::default(),
             queue_stuck: Gauge::default(),
+            tls: TlsMetrics::default(),
             archived: Counter::default(),
             archives_failed: Counter::default(),
             purged: Counter::default(),
             purges_open: Gauge::default(),
             purges_waiting: Gauge::default(),
+            purges_unproven: Gauge::default(),
             holds: Gauge::default(),
             oldest_event: Gauge::default(),
             next_purge: Gauge::default(),
@@ -340,6 +344,7 @@ impl Metrics {
             Unit::Seconds,
             metrics.queue_stuck.clone(),
         );
+        metrics.tls.register(&mut registry);
         registry.register(
             "chancery_audit_archived",
             "Parts of audit logs that were written into an archive and read back",
@@ -361,6 +366,11 @@ impl Metrics {
             "chancery_audit_purges_waiting",
             "Logs of which months are due to go by themselves and wait, because the clock may have jumped",
             metrics.purges_waiting.clone(),
+        );
+        registry.register(
+            "chancery_audit_purges_unproven",
+            "Purges in the store that have not ended, and that nobody ordered or dismissed; told by the node that lets events go",
+            metrics.purges_unproven.clone(),
         );
         registry.register("chancery_audit_holds", "Legal holds on audit logs", metrics.holds.clone());
         registry.register_with_unit(
@@ -462,6 +472,7 @@ impl Metrics {
         self.purges_open.set(stands.open);
         self.holds.set(stands.holds);
         self.purges_waiting.set(stands.waiting);
+        self.purges_unproven.set(stands.unproven);
         self.oldest_event.set(stands.oldest_seconds);
         self.next_purge.set(stands.next_seconds.unwrap_or_default());
     }
@@ -535,6 +546,7 @@ impl Metrics {
         }
         catch_up(&self.scrubbed, instance.guard().rows_scrubbed());
         self.queue_stuck.set(instance.guard().stuck_seconds());
+        self.tls.read(&instance);
         self.unwitnessed.set(instance.guard().unwitnessed_seconds(instance.now()).unwrap_or(0));
         self.webhooks.read(&instance);
         let (asked, _) = instance.key_fetches();

@@ -4,12 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 use async_trait::async_trait;
+use bytes::Bytes;
 use chancery_api::Metrics;
 use chancery_domain::{
     Instance, TenantId,
     tenants::TenantState,
-    webhooks::{self, NotTaken, Outgoing, WebhookSender},
+    webhooks::{self, NotTaken, Outgoing, WebhookOwner, WebhookSender, behind_gateway},
 };
+use chancery_gateway::Gateway;
 use reqwest::{
     Method,
     header::{HeaderMap, HeaderName, HeaderValue},
@@ -53,15 +55,45 @@ impl HttpSender {
     }
 }
 
+/// Sends webhooks to where their sources say: a URL, or the application behind the gateway of this process.
+pub struct Senders {
+    /// To URLs.
+    pub http: HttpSender,
+    /// To the application; none here if there is no gateway.
+    pub gateway: Option<Arc<Gateway>>,
+}
+
+#[async_trait]
+impl WebhookSender for Senders {
+    async fn send(&self, outgoing: &Outgoing) -> Result<(), NotTaken> {
+        let Some(path) = behind_gateway(&outgoing.url) else { return self.http.send(outgoing).await };
+        let not_taken = |code: &str| NotTaken { code: code.to_owned(), for_good: false };
+        let (Some(gateway), WebhookOwner::Source(source)) = (&self.gateway, outgoing.owner) else {
+            return Err(not_taken("no_gateway"));
+        };
+        let message = (headers(outgoing), Bytes::from(outgoing.body.expose().clone()));
+        match gateway.hand_on(source, path, message).await {
+            Ok(Some(status)) => taken(status.as_u16()),
+            Ok(None) => Err(not_taken("no_route")),
+            Err(problem) => Err(not_taken(problem.code().as_str())),
+        }
+    }
+}
+
+fn headers(outgoing: &Outgoing) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in &outgoing.headers {
+        if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_str(value)) {
+            headers.append(name, value);
+        }
+    }
+    headers
+}
+
 #[async_trait]
 impl WebhookSender for HttpSender {
     async fn send(&self, outgoing: &Outgoing) -> Result<(), NotTaken> {
-        let mut headers = HeaderMap::new();
-        for (name, value) in &outgoing.headers {
-            if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_str(value)) {
-                headers.append(name, value);
-            }
-        }
+        let headers = headers(outgoing);
         let body = outgoing.body.expose().clone();
         match self.0.ask(Method::POST, &outgoing.url, headers, body, MAX_ANSWER).await {
             Ok(answer) => taken(answer.status),

@@ -1,13 +1,15 @@
-//! A message of a stranger, as it came: every header, the query in order, the body to the byte.
+//! A message of a stranger, as it came: every header, the query in order, the body to the byte; and what its sender is told.
 
 use std::sync::Arc;
 
 use axum::{
     body::Body,
     extract::{FromRequest, Request},
+    response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use http::{HeaderMap, header};
+use chancery_domain::webhooks::{self, Message, ReceiveError, Reply};
+use http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt as _;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -42,6 +44,29 @@ pub struct Hooked {
 }
 
 impl Unread {
+    /// Answers a provider that asks whether whoever is here knows what was agreed on with a source, named by its tenant's slug and its id.
+    ///
+    /// # Errors
+    ///
+    /// [`Problem`], the same for every reason.
+    pub async fn shake(&self, source: (&str, &str)) -> Result<Response, Problem> {
+        let shaken = webhooks::shake(self.exchange.instance(), self.exchange.info(), source, &self.query).await;
+        shaken.map(answer).map_err(refused)
+    }
+
+    /// Verifies it as a message of a source, and keeps it to be handed on.
+    ///
+    /// # Errors
+    ///
+    /// [`Problem`], the same for every reason.
+    pub async fn receive(self, source: (&str, &str), path_token: Option<&str>) -> Result<Response, Problem> {
+        let longest = self.exchange.instance().settings().webhook_body_bytes as usize;
+        let hooked = self.read(longest).await?;
+        let message = Message { headers: &hooked.pairs(), path_token, body: &hooked.body };
+        let taken = webhooks::receive(hooked.exchange.instance(), hooked.exchange.info(), source, &message).await;
+        taken.map(answer).map_err(refused)
+    }
+
     /// Reads the body, of at most `max` bytes. Of long ones, as many at once as there is room for: a megabyte is asked for when it
     /// comes, so that nobody has room by announcing.
     ///
@@ -68,9 +93,47 @@ impl Unread {
 }
 
 impl Hooked {
+    /// One that was read by somebody who goes on with it.
+    pub fn new(exchange: Arc<Exchange>, headers: HeaderMap, body: Bytes) -> Self {
+        Self { exchange, headers, body, _room: Vec::new() }
+    }
+
+    /// Says what [`Unread::receive`] would say of it, and keeps nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Problem`].
+    pub async fn examine(&self, source: (&str, &str), path_token: Option<&str>) -> Result<(), Problem> {
+        let message = Message { headers: &self.pairs(), path_token, body: &self.body };
+        webhooks::examine(self.exchange.instance(), self.exchange.info(), source, &message).await.map_err(refused)
+    }
+
     /// The headers as a verifier reads them.
     pub fn pairs(&self) -> Vec<(&str, &[u8])> {
         pairs(&self.headers)
+    }
+}
+
+fn answer(reply: Reply) -> Response {
+    let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::OK);
+    match reply.body {
+        Some(body) => (status, [(header::CONTENT_TYPE, "application/json")], body).into_response(),
+        None => status.into_response(),
+    }
+}
+
+/// One refusal for every reason; why stands in the log.
+fn refused(error: ReceiveError) -> Problem {
+    match error {
+        ReceiveError::Unknown => Problem::new(Code::NotFound),
+        ReceiveError::Refused(status, rejection) => {
+            tracing::info!(reason = rejection.as_str(), "Refused a webhook");
+            Problem::new(Code::WebhookRejected)
+                .with_status(StatusCode::from_u16(status).unwrap_or(StatusCode::UNAUTHORIZED))
+        }
+        ReceiveError::TooLong => Problem::new(Code::TooLarge),
+        ReceiveError::Full => Problem::new(Code::Overloaded).retry_after(60),
+        ReceiveError::Failed(failure) => failure.into(),
     }
 }
 

@@ -37,7 +37,7 @@ mod strict;
 mod upload;
 mod webhook;
 
-pub use assertion::{ASSERTION, assertion, identity};
+pub use assertion::{ASSERTION, asserted, assertion, identity};
 pub use authenticated::{Asked, Authenticated, ProvenKey};
 pub use body::{Body, Creation, Lines, OptionalBody, RequestKey, UnreadBody};
 pub use cookies::SessionCookies;

@@ -108,6 +108,7 @@ pub const TABLES: &[Table] = &[
     table!(Part::Data, "api_keys", "id"),
     table!(Part::Data, "revocations", "kind", "id"),
     table!(Part::Data, "ip_blocks", "id"),
+    table!(Part::Data, "lockouts", "id"),
     table!(Part::Data, "one_time_tokens", "id"),
     table!(Part::Data, "totp_factors", "user_id"),
     table!(Part::Data, "recovery_codes", "user_id", "position"),

@@ -29,12 +29,12 @@ use chancery_domain::idempotency::{IdempotencyRows, IdempotencyWrites, Remembere
 use chancery_domain::identity_providers::{
     AudienceClaim, IdentityProvider, IdentityProviderEntry, IdentityProviderRows, IdentityProviderWrites,
 };
-use chancery_domain::ids::BlockId;
 use chancery_domain::ids::{
     ApiKeyId, ApprovalId, CertificateId, DatasetId, DatasetJobId, EventId, IdentityProviderId, KeyId, NodeId,
     OneTimeId, PasskeyId, RecipientId, SessionId, SubjectId, TokenId, UserId, WebhookDeliveryId, WebhookSecretId,
     WebhookSourceId, WebhookSubscriptionId,
 };
+use chancery_domain::ids::{BlockId, LockoutId};
 use chancery_domain::indexes::{Index, IndexRows, IndexWrites};
 use chancery_domain::jobs::JobWrites;
 use chancery_domain::keyring::{
@@ -42,6 +42,7 @@ use chancery_domain::keyring::{
     RootRows, RootSecret, RootVersion, RootWrites, Standing, TenantKey, TenantKeyRows, TenantKeyWrites, Tombstone,
     TombstoneRows, TombstoneWrites,
 };
+use chancery_domain::lockouts::{Lockout, LockoutKind, LockoutRows, LockoutWrites};
 use chancery_domain::one_time::{OneTimeRows, OneTimeToken, OneTimeWrites};
 use chancery_domain::passkeys::{Passkey, PasskeyRows, PasskeyWrites};
 use chancery_domain::revocations::{Revocation, RevocationRows, RevocationWrites};
@@ -394,6 +395,16 @@ hand_on!(BlockWrites {
     fn remove_block_of(network: Network) -> ();
     fn remove_block(id: BlockId) -> ();
     fn forget_blocks(now: Timestamp) -> ();
+});
+hand_on!(LockoutRows {
+    fn lockouts(now: Timestamp, after: Option<LockoutId>, limit: u32) -> Vec<Lockout>;
+    fn find_lockout(id: LockoutId) -> Option<Lockout>;
+    fn lockout_of(kind: LockoutKind, subject: &str, now: Timestamp) -> Option<Lockout>;
+});
+hand_on!(LockoutWrites {
+    fn put_lockout(lockout: &Lockout) -> ();
+    fn remove_lockout_of(kind: LockoutKind, subject: &str) -> ();
+    fn forget_lockouts(now: Timestamp) -> ();
 });
 hand_on!(RevocationRows {
     fn revocations_of(token: TokenId, user: Option<UserId>) -> Vec<Revocation>;

@@ -74,7 +74,7 @@ pub(crate) struct NewSourceBody {
     /// Whose devices may send, of `apple_health`: `TEAMID.bundle.id`.
     #[serde(default)]
     app_ids: Vec<String>,
-    /// Where messages are handed on: an address of the application.
+    /// Where messages are handed on: an address of the application, or `gateway:/path` of the one behind the gateway.
     #[schema(example = "https://app.example/hooks/oura")]
     upstream: String,
     /// Whether messages are taken; needs a secret. `false` if absent.

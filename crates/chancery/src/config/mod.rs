@@ -20,6 +20,7 @@ use chancery_domain::{
 use chancery_middleware::{Edge, headers::Preset};
 use ipnet::IpNet;
 
+mod acme;
 mod archives;
 mod audit;
 mod checks;
@@ -41,7 +42,9 @@ mod source;
 mod store;
 mod text;
 mod tls;
+mod upstreams;
 
+pub use acme::{AcmeConfig, Look};
 pub use archives::{ArchiveConfig, ObjectLock};
 pub use audit::{AuditConfig, WitnessConfig};
 pub(crate) use checks::is_default_password;
@@ -116,6 +119,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// The server's own certificate and key.
     pub tls: Option<TlsFiles>,
+    /// Who gives them, if an authority does.
+    pub acme: Option<AcmeConfig>,
     /// Where plain HTTP is sent on to HTTPS.
     pub redirect_listen: Option<SocketAddr>,
     /// Where everything is remembered.
@@ -224,7 +229,8 @@ impl Config {
         let listen = text::address(settings, "server.listen", LISTEN, findings);
         let url = settings.find("server.public_url").map(|setting| setting.text.trim_end_matches('/').to_owned());
         let tls_terminated = text::flag(settings, "tls.terminated", findings);
-        let tls = tls::read(settings, environment, findings);
+        let acme = acme::read(settings, &data_dir, lenient(environment), findings);
+        let tls = tls::read(settings, environment, acme.as_ref(), findings);
         let scheme = if tls_terminated || tls.is_some() { "https" } else { "http" };
         let public_url = url.unwrap_or_else(|| format!("{scheme}://{listen}"));
         let name = text::word(settings, "server.name", "chancery", findings);
@@ -245,6 +251,7 @@ impl Config {
             .unwrap_or(key_file);
         let minutes = text::number(settings, "tokens.access_minutes", 15, 5..=15, findings);
         let (header_profile, headers) = headers::read(settings, environment, findings);
+        let limits = limits::read(settings, lenient(environment), findings);
         let edge = Edge {
             headers: headers.into(),
             cors: cors::read(settings, environment, findings).into(),
@@ -262,6 +269,7 @@ impl Config {
             tls_terminated,
             trusted_proxies: text::networks(settings, "server.trusted_proxies", findings),
             tls,
+            acme,
             redirect_listen: tls::redirect(settings, findings),
             store: store::read(settings, &data_dir, &key_providers, findings),
             datasets_folder: path(settings, "datasets.folder").unwrap_or_else(|| data_dir.join("datasets")),
@@ -272,7 +280,7 @@ impl Config {
             copies: copies(settings, findings),
             audit_sinks: sinks::read(&settings.tables(sinks::LIST), lenient(environment), findings),
             audit: audit::read(settings, &data_dir, findings),
-            gateway: gateway::read(settings, findings),
+            gateway: gateway::read(settings, environment, &limits, findings),
             data_dir,
             mismatch: text::read(
                 settings,
@@ -305,7 +313,7 @@ impl Config {
                 findings,
             ),
             redis: redis::read(settings, lenient(environment), findings),
-            limits: limits::read(settings, lenient(environment), findings),
+            limits,
             login_400: text::flag(settings, "compat.login_400", findings),
             edge,
             header_profile,

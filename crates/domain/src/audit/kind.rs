@@ -109,6 +109,10 @@ codes! {
         SessionEnded = "session.ended",
         /// A refresh token was used twice: its session ended.
         SessionReused = "session.reused",
+        /// A session is over unless somebody lets it go on: limits refused it again and again.
+        SessionStopped = "session.stopped",
+        /// A session that was stopped goes on.
+        SessionResumed = "session.resumed",
         /// A program got an access token for its API key.
         TokenIssued = "token.issued",
         /// Access tokens were revoked: one, all of a user, or all of the tenant.
@@ -125,6 +129,10 @@ codes! {
         ApiKeyRead = "api_key.read",
         /// An API key was revoked.
         ApiKeyRevoked = "api_key.revoked",
+        /// An API key is refused for a while: its limits refused it again and again.
+        ApiKeySuspended = "api_key.suspended",
+        /// An API key that was suspended works again, before its time.
+        ApiKeyResumed = "api_key.resumed",
         /// An API key's description, networks or end were changed.
         ApiKeyUpdated = "api_key.updated",
         /// An API key was replaced by another.
@@ -303,6 +311,8 @@ codes! {
         PurgeOrdered = "audit.purge_ordered",
         /// They are gone.
         PurgeEnded = "audit.purge_ended",
+        /// An officer has seen a purge that nobody ordered and somebody wrote into the store. Nothing goes for it.
+        PurgeDismissed = "audit.purge_dismissed",
         /// A month in which nobody has anything any more left the disk whole.
         MonthDropped = "audit.month_dropped",
         /// A part of the log was written into an archive outside the store, and read back.
@@ -365,6 +375,14 @@ codes! {
         AddressUnblocked = "address.unblocked",
         /// Blocked networks were read.
         BlockRead = "address.blocks_read",
+        /// Who is kept out for now was read.
+        LockoutRead = "lockout.read",
+        /// Routes of the gateway, or what they saw, were read.
+        RoutesRead = "gateway.routes_read",
+        /// The routes of a node's configuration were put to work.
+        RoutesApplied = "gateway.routes_applied",
+        /// The routes before them were put to work again.
+        RoutesRolledBack = "gateway.routes_rolled_back",
         /// Somebody was refused by a limit, so many times in a minute.
         LimitExceeded = "limits.exceeded",
         /// What was counted of somebody was read.
@@ -373,6 +391,14 @@ codes! {
         LimitsReset = "limits.reset",
         /// A server started in production with all limits switched off.
         LimitsDisabled = "limits.disabled",
+        /// The listeners took over another certificate.
+        TlsCertificateTaken = "tls.certificate_taken",
+        /// New files of the listeners' certificate do not do; the one at work stays.
+        TlsCertificateRefused = "tls.certificate_refused",
+        /// The listeners' certificate ends soon, or is over.
+        TlsCertificateEnding = "tls.certificate_ending",
+        /// The authority gave no next certificate; the one at work stays.
+        TlsRenewalFailed = "tls.renewal_failed",
         /// A request brought credentials of two callers.
         CredentialConflict = "credential.conflict",
         /// A request named another tenant than its credential's.
@@ -460,7 +486,9 @@ impl EventKind {
             | Self::AuditRead
             | Self::AuditExported
             | Self::BlockRead
+            | Self::LockoutRead
             | Self::LimitsRead
+            | Self::RoutesRead
             | Self::SinkRead => Action::Read,
             Self::FactorRemoved | Self::FactorReset | Self::UserDeleted => Action::Delete,
             Self::RootRecipientRemoved | Self::RootRetired | Self::TenantKeyDestroyed => Action::Delete,
@@ -476,6 +504,10 @@ impl EventKind {
             | Self::WebhookSubscriptionUpdated
             | Self::SettingsChanged
             | Self::ApiKeyRevoked
+            | Self::ApiKeySuspended
+            | Self::ApiKeyResumed
+            | Self::SessionStopped
+            | Self::SessionResumed
             | Self::UserUpdated
             | Self::UserDisabled
             | Self::UserEnabled
@@ -522,7 +554,11 @@ impl EventKind {
             | Self::SinkSkipped
             | Self::RetentionChanged
             | Self::HoldLifted
+            | Self::PurgeDismissed
             | Self::LimitsReset
+            | Self::TlsCertificateTaken
+            | Self::RoutesApplied
+            | Self::RoutesRolledBack
             | Self::RecordResealed => Action::Update,
             Self::KeyCopyRemoved
             | Self::KeyDeletionDone
@@ -580,6 +616,9 @@ impl EventKind {
             | Self::AccessRefusedAnonymous
             | Self::LimitExceeded
             | Self::LimitsDisabled
+            | Self::TlsCertificateRefused
+            | Self::TlsCertificateEnding
+            | Self::TlsRenewalFailed
             | Self::CredentialConflict
             | Self::TenantMismatch
             | Self::RequestForwarded => Action::Execute,

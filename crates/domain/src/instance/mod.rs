@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex, OnceLock, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Instant,
 };
 
@@ -10,7 +13,7 @@ use chancery_crypto::random::Random;
 
 use crate::{
     access::{Call, Denied, Permission, RECENT_SECONDS, RefusedCredentials, authenticate::CallerCache},
-    api_keys::last_used::LastUsed,
+    api_keys::{ApiKeyShelf, last_used::LastUsed},
     audit::{
         Appender, archives::ArchiveStore, counters::Counters, failures::OpenFailures, guard::Guard,
         refusals::AnonymousCounts, screen::Suspected, sinks::AuditSink,
@@ -25,13 +28,15 @@ use crate::{
         resident::ResidentKeys,
     },
     limits::{KeyLimits, LimitCounts, Limiter, LocalLimiter, Violations},
-    lockouts::{Ladders, LocalLadders},
+    lockouts::{Ladders, LocalLadders, PausedAccounts},
     passkeys::PasskeyVerifier,
     passwords::PasswordQueue,
     replays::{LocalReplays, Replays},
+    routes::{self, RouteTable},
     store::{Directory, Store},
     tenants::TenantState,
     time::Timestamp,
+    tls::Standing,
     webhooks::{HeldSecrets, KeyAddress, WebhookCounts},
 };
 
@@ -47,7 +52,7 @@ pub(crate) use failure::{Fails, fails};
 pub use ports::{Node, Ports};
 pub use settings::{Deployment, Environment, Settings, TenantMismatch};
 
-use epochs::Followed;
+use epochs::{Followed, KnownEpochs};
 use root::HeldRoot;
 
 /// How many webhooks of more than a megabyte are handed on at once.
@@ -72,10 +77,12 @@ pub struct Instance {
     pub(crate) sinks: OnceLock<Vec<Arc<dyn AuditSink>>>,
     pub(crate) archives: OnceLock<Vec<Arc<dyn ArchiveStore>>>,
     passkeys: OnceLock<Arc<dyn PasskeyVerifier>>,
+    pub(crate) routes: routes::Held,
     pub(crate) open_failures: OpenFailures,
     pub(crate) habits: Habits,
     pub(crate) forked: Mutex<BTreeSet<TenantId>>,
     guard: Guard,
+    tls: Standing,
     pub(crate) callers: CallerCache,
     refused_credentials: RefusedCredentials,
     suspected: Suspected,
@@ -89,7 +96,11 @@ pub struct Instance {
     pub(crate) violations: Violations,
     replays: OnceLock<Arc<dyn Replays>>,
     ladders: OnceLock<Arc<dyn Ladders>>,
+    api_key_shelf: OnceLock<Arc<dyn ApiKeyShelf>>,
+    pub(crate) shelf_hits: AtomicU64,
+    known_epochs: KnownEpochs,
     local_ladders: LocalLadders,
+    pub(crate) paused_accounts: PausedAccounts,
     local_replays: LocalReplays,
     pub(crate) key_uses: KeyUses,
     due_datasets: Mutex<BTreeSet<TenantId>>,
@@ -137,10 +148,12 @@ impl Instance {
             sinks: OnceLock::new(),
             archives: OnceLock::new(),
             passkeys: OnceLock::new(),
+            routes: routes::Held::new(),
             open_failures: OpenFailures::default(),
             habits: Habits::default(),
             forked: Mutex::default(),
             guard: Guard::default(),
+            tls: Standing::default(),
             callers: CallerCache::default(),
             refused_credentials: RefusedCredentials::default(),
             suspected: Suspected::default(),
@@ -154,7 +167,11 @@ impl Instance {
             violations: Violations::default(),
             replays: OnceLock::new(),
             ladders: OnceLock::new(),
+            api_key_shelf: OnceLock::new(),
+            shelf_hits: AtomicU64::default(),
+            known_epochs: KnownEpochs::default(),
             local_ladders: LocalLadders::default(),
+            paused_accounts: PausedAccounts::default(),
             local_replays: LocalReplays::default(),
             key_uses: KeyUses::default(),
             due_datasets: Mutex::default(),
@@ -222,6 +239,11 @@ impl Instance {
     /// Says who verifies passkeys; once, before the instance is used.
     pub fn offer_passkeys(&self, verifier: Arc<dyn PasskeyVerifier>) {
         let _ = self.passkeys.set(verifier);
+    }
+
+    /// Says what the gateway of this process is; once.
+    pub fn show_routes(&self, table: Arc<dyn RouteTable>) {
+        let _ = self.routes.set(table);
     }
 
     /// Who verifies passkeys; nobody where none are offered.
@@ -347,6 +369,21 @@ impl Instance {
         let _ = self.ladders.set(ladders);
     }
 
+    /// Says where verified API keys are left for other nodes; once, before the instance is used. Without, each node looks them up itself.
+    pub fn share_api_keys_on(&self, shelf: Arc<dyn ApiKeyShelf>) {
+        let _ = self.api_key_shelf.set(shelf);
+    }
+
+    /// Where verified API keys are left for other nodes, if anywhere.
+    pub(crate) fn api_key_shelf(&self) -> Option<&dyn ApiKeyShelf> {
+        self.api_key_shelf.get().map(|shelf| &**shelf)
+    }
+
+    /// How often an API key was found there, and the store was not asked.
+    pub fn shelf_hits(&self) -> u64 {
+        self.shelf_hits.load(Ordering::Relaxed)
+    }
+
     /// Who counts failed logins.
     pub(crate) fn ladders(&self) -> &dyn Ladders {
         match self.ladders.get() {
@@ -381,6 +418,11 @@ impl Instance {
     /// The first tenant whose log was found not to match its root, if there is one. It was changed outside of Chancery.
     pub fn forked_log(&self) -> Option<TenantId> {
         self.forked.lock().unwrap_or_else(|poison| poison.into_inner()).first().copied()
+    }
+
+    /// How the certificate of the listeners stands.
+    pub fn tls(&self) -> &Standing {
+        &self.tls
     }
 
     /// How its logs are guarded.

@@ -25,7 +25,9 @@ const BATCH: u32 = 16;
 /// A webhook as it goes out.
 #[derive(Debug)]
 pub struct Outgoing {
-    /// Where to.
+    /// Of which source, or for which subscription.
+    pub owner: WebhookOwner,
+    /// Where to: a URL, or what is behind the gateway ([`super::behind_gateway`]).
     pub url: String,
     /// Its headers, those that make it the same to whoever gets it twice among them.
     pub headers: Vec<(String, String)>,
@@ -211,7 +213,7 @@ fn outgoing(url: String, payload: Payload, delivery: &WebhookDelivery) -> Outgoi
     headers.push(("x-webhook-source".to_owned(), delivery.owner.to_string()));
     headers.push(("x-webhook-attempt".to_owned(), delivery.attempts.to_string()));
     headers.push(("x-webhook-received-at".to_owned(), delivery.received_at.to_string()));
-    Outgoing { url, headers, body: payload.body }
+    Outgoing { owner: delivery.owner, url, headers, body: payload.body }
 }
 
 /// Saves how a delivery stands; whether it was as it was read. No event: what came, left and was given up has one.

@@ -43,12 +43,14 @@ pub use parts::part;
 pub use payload::Payload;
 pub use provider::Provider;
 pub use published::KeyAddress;
-pub use receive::{KEPT_BYTES, ReceiveError, receive, shake};
+pub use receive::{KEPT_BYTES, ReceiveError, examine, receive, shake};
 pub use redrive::{list_deliveries, redrive};
 pub use rotate::{rotate_secret, show_secret};
 pub use rows::{WebhookRows, WebhookWrites};
 pub use sign::{SignError, Signer, assertion, sign};
-pub use source::{DUE_SECONDS, Direction, GRACE_SECONDS, NOTICE_SECONDS, WebhookOwner, WebhookSecret, WebhookSource};
+pub use source::{
+    DUE_SECONDS, Direction, GRACE_SECONDS, NOTICE_SECONDS, WebhookOwner, WebhookSecret, WebhookSource, behind_gateway,
+};
 pub use spec::{MAX_DEVICES, MAX_SECRETS, MAX_SOURCES, NewSecret, SourceChanges, SourceSpec};
 pub use stall::STALLED_SECONDS;
 pub use subscription::{

@@ -138,6 +138,28 @@ async fn take(
     Ok((Reply { status: source.provider.taken(), body: None }, arrival))
 }
 
+/// Says what [`receive`] would say of a message, and keeps nothing of it: whether it is a copy is not asked.
+///
+/// # Errors
+///
+/// [`ReceiveError`].
+pub async fn examine(
+    instance: &Instance,
+    request: &RequestInfo,
+    (slug, source): (&str, &str),
+    message: &Message<'_>,
+) -> Result<(), ReceiveError> {
+    let (_, source, held) = find(instance, request, slug, source).await?;
+    if let Some(reply) = answer_post(source.provider, &held.secrets, message) {
+        return asked(reply).map(drop);
+    }
+    if message.body.len() > instance.settings().webhook_body_bytes as usize {
+        return Err(ReceiveError::TooLong);
+    }
+    let refused = |rejection| ReceiveError::Refused(source.provider.refused(), rejection);
+    published::judge(instance, request.address, &held, message).await?.map(drop).map_err(refused)
+}
+
 /// What was found of a message's path.
 type Found = (TenantId, WebhookSource, Arc<Held>);
 

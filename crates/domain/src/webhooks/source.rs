@@ -13,6 +13,13 @@ pub const DUE_SECONDS: i64 = 180 * 86_400;
 /// How long before that somebody is reminded.
 pub const NOTICE_SECONDS: i64 = 14 * 86_400;
 
+/// The path of an upstream that is the application behind the gateway, `gateway:/path`: a route that names the source takes it there.
+pub fn behind_gateway(upstream: &str) -> Option<&str> {
+    let path = upstream.strip_prefix("gateway:")?;
+    let plain = path.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#\\".contains(&byte));
+    (path.starts_with('/') && plain && path.len() <= 2_048).then_some(path)
+}
+
 /// A sender of webhooks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebhookSource {
@@ -141,5 +148,20 @@ impl WebhookSecret {
     pub fn due_at(&self) -> Option<Timestamp> {
         let due = self.created_at.plus_seconds(DUE_SECONDS);
         (self.kind != SecretKind::PublicKey && self.ends_at.is_none()).then_some(due)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_behind_the_gateway_is_a_path_and_nothing_else() {
+        assert_eq!(behind_gateway("gateway:/hooks/oura"), Some("/hooks/oura"));
+        for other in
+            ["gateway:", "gateway:hooks", "gateway:/a b", "gateway:/a?b=1", "gateway:/a#b", "/hooks", "https://a/"]
+        {
+            assert_eq!(behind_gateway(other), None, "{other}");
+        }
     }
 }

@@ -343,7 +343,7 @@ pub(super) async fn outgoing(
     headers.push(("webhook-id".to_owned(), id.to_owned()));
     headers.push(("webhook-timestamp".to_owned(), seconds));
     headers.push(("webhook-signature".to_owned(), signature));
-    Ok(Outgoing { url: subscription.url.clone(), headers, body: payload.body })
+    Ok(Outgoing { owner, url: subscription.url.clone(), headers, body: payload.body })
 }
 
 /// How texts of secrets of this layout become keys.
