@@ -17,6 +17,7 @@ use chancery_domain::{
     },
     ids::TenantId,
     store::{Epochs, Store, StoreError, Tx, View},
+    webhooks::Backlog,
 };
 use chancery_middleware::{Finished, Observer};
 use http::{HeaderMap, header};
@@ -26,7 +27,10 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
+use self::webhooks::WebhookMetrics;
 use crate::{Retained, tls_metrics::TlsMetrics};
+
+mod webhooks;
 
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Route {
@@ -150,6 +154,7 @@ pub struct Metrics {
     purged: Counter,
     purges_open: Gauge<u64, AtomicU64>,
     purges_waiting: Gauge<u64, AtomicU64>,
+    purges_unproven: Gauge<u64, AtomicU64>,
     holds: Gauge<u64, AtomicU64>,
     oldest_event: Gauge<u64, AtomicU64>,
     next_purge: Gauge<u64, AtomicU64>,
@@ -167,6 +172,7 @@ pub struct Metrics {
     export_pending: Family<SinkName, Gauge<u64, AtomicU64>>,
     export_lag: Family<SinkName, Gauge<u64, AtomicU64>>,
     export_status: Family<SinkState, Gauge<u64, AtomicU64>>,
+    webhooks: WebhookMetrics,
     instance: OnceLock<Weak<Instance>>,
     log: OnceLock<Counted>,
 }
@@ -217,6 +223,7 @@ impl Metrics {
             purged: Counter::default(),
             purges_open: Gauge::default(),
             purges_waiting: Gauge::default(),
+            purges_unproven: Gauge::default(),
             holds: Gauge::default(),
             oldest_event: Gauge::default(),
             next_purge: Gauge::default(),
@@ -234,6 +241,7 @@ impl Metrics {
             export_pending: Family::default(),
             export_lag: Family::default(),
             export_status: Family::default(),
+            webhooks: WebhookMetrics::default(),
             instance: OnceLock::new(),
             log: OnceLock::new(),
             registry: Registry::default(),
@@ -359,6 +367,11 @@ impl Metrics {
             "Logs of which months are due to go by themselves and wait, because the clock may have jumped",
             metrics.purges_waiting.clone(),
         );
+        registry.register(
+            "chancery_audit_purges_unproven",
+            "Purges in the store that have not ended, and that nobody ordered or dismissed; told by the node that lets events go",
+            metrics.purges_unproven.clone(),
+        );
         registry.register("chancery_audit_holds", "Legal holds on audit logs", metrics.holds.clone());
         registry.register_with_unit(
             "chancery_audit_oldest_event_age",
@@ -406,6 +419,7 @@ impl Metrics {
         );
         let status = metrics.export_status.clone();
         registry.register("chancery_audit_export_status", "1 for the state that a sink is in, 0 for the other", status);
+        metrics.webhooks.register(&mut registry);
         for outcome in [LoginOutcome::success, LoginOutcome::challenged, LoginOutcome::refused, LoginOutcome::failed] {
             let _ = metrics.logins.get_or_create(&LoginLabels { outcome });
         }
@@ -458,6 +472,7 @@ impl Metrics {
         self.purges_open.set(stands.open);
         self.holds.set(stands.holds);
         self.purges_waiting.set(stands.waiting);
+        self.purges_unproven.set(stands.unproven);
         self.oldest_event.set(stands.oldest_seconds);
         self.next_purge.set(stands.next_seconds.unwrap_or_default());
     }
@@ -486,6 +501,11 @@ impl Metrics {
             let state = SinkState { sink: sink.to_owned(), state };
             self.export_status.get_or_create(&state).set(is.into());
         }
+    }
+
+    /// What of webhooks waits in all tenants.
+    pub fn webhooks_stand(&self, backlogs: &[Backlog], now: Timestamp) {
+        self.webhooks.stand(backlogs, now);
     }
 
     /// A store that times its group commits here.
@@ -528,7 +548,8 @@ impl Metrics {
         self.queue_stuck.set(instance.guard().stuck_seconds());
         self.tls.read(&instance);
         self.unwitnessed.set(instance.guard().unwitnessed_seconds(instance.now()).unwrap_or(0));
-        let asked = instance.key_sets().fetches();
+        self.webhooks.read(&instance);
+        let (asked, _) = instance.key_fetches();
         for (class, count) in [("fetched", asked.fetched), ("failed", asked.failed)] {
             catch_up(&self.issuer_fetches.get_or_create(&Class { class }), count);
         }

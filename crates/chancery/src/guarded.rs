@@ -32,6 +32,7 @@ use reqwest::{
 
 mod pins;
 
+pub(crate) use pins::tls as client_tls;
 pub use pins::{ParsePinError, Pin};
 
 /// Where a client may go, and for how long.
@@ -145,7 +146,8 @@ impl Guarded {
                         .with_context(|| format!("{} holds no certificates in PEM", path.display()))?;
                     builder = builder.tls_certs_only(authorities);
                 } else {
-                    let tls = pins::tls(&pem, &reach.pins).with_context(|| format!("cannot use {}", path.display()))?;
+                    let tls =
+                        pins::tls(Some(&pem), &reach.pins).with_context(|| format!("cannot use {}", path.display()))?;
                     builder = builder.tls_backend_preconfigured(tls);
                 }
             }

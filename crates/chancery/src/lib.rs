@@ -41,6 +41,7 @@ pub mod no_dumps;
 pub mod pins;
 pub mod retention_jobs;
 pub mod route_schemas;
+mod route_table;
 pub mod server;
 pub mod shared;
 pub mod sinks;

@@ -68,6 +68,7 @@ pub mod records;
 pub mod replays;
 pub mod revocations;
 pub mod roles;
+pub mod routes;
 pub mod sessions;
 pub mod store;
 pub mod subjects;

@@ -31,7 +31,7 @@ use crate::{
     sinks, telemetry,
     tls::{Tls, redirect},
     url_files::UrlFolder,
-    webhook_jobs::HttpSender,
+    webhook_jobs::{HttpSender, Senders},
     wiring,
     wiring::{
         Stores,
@@ -120,7 +120,7 @@ impl Server {
         instance.feed_sinks(sinks::open(&config, &instance, &timed).await?);
         instance.keep_archives_at(archives::open(&config).await?);
         limits::tell_if_off(&instance).await.context("the log does not take that limits are off")?;
-        let sender = Arc::new(HttpSender::new(&config.webhooks)?);
+        let http = HttpSender::new(&config.webhooks)?;
         let router = chancery_api::router(Arc::clone(&instance), Arc::clone(&metrics), layers(&config));
         let tls = config.tls.clone().map(Tls::open).transpose()?;
         let welcome = tls.clone().map(|tls| tls as Arc<dyn Welcome>);
@@ -142,6 +142,7 @@ impl Server {
         // Every door is open: an authority may look at once.
         let renewing = ask_authority(&config, tls.as_ref(), &instance)?;
         let followers = tls.iter().map(|tls| tls.follow(&instance)).chain(renewing).collect();
+        let sender = Arc::new(Senders { http, gateway: gateway.as_ref().map(|at| Arc::clone(at.gateway())) });
         let jobs = Jobs::start(&instance, &timed, &metrics, &config, sender, shared);
         tracing::info!(address = %metrics_at.address(), "Metrics are at http://{}/metrics", metrics_at.address());
         tracing::info!(address = %api.address(), environment = config.environment.as_str(), "Ready");

@@ -15,6 +15,7 @@ use chancery_domain::{
     legacy_tokens::{LegacyTokens, MAX_DAYS},
     limits::LimitSettings,
     tokens::TokenAlgorithm,
+    webhooks::KEPT_BYTES,
 };
 use chancery_middleware::{Edge, headers::Preset};
 use ipnet::IpNet;
@@ -41,6 +42,7 @@ mod source;
 mod store;
 mod text;
 mod tls;
+mod upstreams;
 
 pub use acme::{AcmeConfig, Look};
 pub use archives::{ArchiveConfig, ObjectLock};
@@ -62,6 +64,9 @@ use crate::guarded::Reach;
 use source::Settings;
 
 use crate::tls::TlsFiles;
+
+/// A verifier reads no longer one.
+const LONGEST_WEBHOOK: u32 = 16 * 1024 * 1024;
 
 /// The default address of the API.
 const LISTEN: &str = "127.0.0.1:8700";
@@ -140,6 +145,8 @@ pub struct Config {
     pub issuers: Issuers,
     /// How applications are reached to which webhooks are handed on.
     pub webhooks: Reach,
+    /// The longest webhook that is kept.
+    pub webhook_body_bytes: u32,
     /// How long an access token lives.
     pub access_minutes: u8,
     /// How access tokens are signed.
@@ -244,6 +251,7 @@ impl Config {
             .unwrap_or(key_file);
         let minutes = text::number(settings, "tokens.access_minutes", 15, 5..=15, findings);
         let (header_profile, headers) = headers::read(settings, environment, findings);
+        let limits = limits::read(settings, lenient(environment), findings);
         let edge = Edge {
             headers: headers.into(),
             cors: cors::read(settings, environment, findings).into(),
@@ -272,7 +280,7 @@ impl Config {
             copies: copies(settings, findings),
             audit_sinks: sinks::read(&settings.tables(sinks::LIST), lenient(environment), findings),
             audit: audit::read(settings, &data_dir, findings),
-            gateway: gateway::read(settings, findings),
+            gateway: gateway::read(settings, environment, &limits, findings),
             data_dir,
             mismatch: text::read(
                 settings,
@@ -282,6 +290,13 @@ impl Config {
             ),
             issuers: reach::read(settings, "issuers", lenient(environment), findings),
             webhooks: reach::read(settings, "webhooks", lenient(environment), findings),
+            webhook_body_bytes: text::number(
+                settings,
+                "webhooks.max_body_bytes",
+                KEPT_BYTES,
+                1_000..=LONGEST_WEBHOOK,
+                findings,
+            ),
             access_minutes: minutes,
             token_algorithm: text::read(settings, "tokens.algorithm", TokenAlgorithm::Es256, findings),
             token_rotation_days: text::number(settings, "tokens.rotation_days", 90, 1..=365, findings),
@@ -298,7 +313,7 @@ impl Config {
                 findings,
             ),
             redis: redis::read(settings, lenient(environment), findings),
-            limits: limits::read(settings, lenient(environment), findings),
+            limits,
             login_400: text::flag(settings, "compat.login_400", findings),
             edge,
             header_profile,

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use super::{archives, findings::Findings, gateway, headers, limits, providers, schemas, sinks};
+use super::{archives, findings::Findings, gateway, headers, limits, providers, schemas, sinks, upstreams};
 
 /// What the names of our own environment variables begin with.
 const PREFIX: &str = "CHANCERY__";
@@ -55,6 +55,7 @@ pub const KEYS: &[&str] = &[
     "webhooks.private_networks",
     "webhooks.ca_file",
     "webhooks.pins",
+    "webhooks.max_body_bytes",
     "tokens.access_minutes",
     "tokens.algorithm",
     "tokens.rotation_days",
@@ -80,10 +81,15 @@ pub const KEYS: &[&str] = &[
     "redis.ca_file",
     "redis.nodes",
     "redis.timeout_ms",
+    "redis.api_keys",
+    "redis.cluster",
     "limits.enabled",
     "limits.lockouts",
     "limits.block_after",
     "limits.block_seconds",
+    "limits.suspend_after",
+    "limits.suspend_seconds",
+    "limits.stop_after",
     "limits.address",
     "limits.account",
     "limits.tenant",
@@ -150,6 +156,7 @@ pub const KEYS: &[&str] = &[
     "gateway.listen",
     "gateway.upstream",
     "gateway.mode",
+    "gateway.follow",
     "log.format",
     "log.level",
 ];
@@ -206,7 +213,7 @@ const TABLES: [&str; 8] = [
     headers::LIST,
     limits::LIST,
     gateway::ROUTES,
-    gateway::UPSTREAMS,
+    upstreams::LIST,
     schemas::SCHEMAS,
 ];
 

@@ -27,11 +27,13 @@ use crate::clock::SystemClock;
 
 mod files;
 mod following;
+mod outward;
 mod proofs;
 pub mod redirect;
 
 pub use files::{BadFiles, Facts};
 use files::{Pair, Seen};
+pub use outward::Outward;
 pub use proofs::{Proofs, Shown};
 
 /// Where a certificate and its key are, and who may speak.
