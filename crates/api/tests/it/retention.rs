@@ -413,7 +413,7 @@ async fn a_forged_order_is_shown_as_unproven_and_told_of_until_an_officer_dismis
 
     let dismiss = |first: u64| format!("/v1/audit/purges/{first}/dismiss");
     let why = json!({"reason": "seen with the administrator of the database"});
-    app.post(&clinic.auditor, &dismiss(at), why.clone()).await.refused(403, "forbidden");
+    app.post(&clinic.auditor, &dismiss(at), why.clone()).await.refused(403, "authz.denied");
     app.post(&clinic.officer, &dismiss(at), json!({"reason": ""})).await.refused(422, "request.invalid");
     app.post(&clinic.officer, &dismiss(at + 1), why.clone()).await.refused(404, "not_found");
     let real = ordered[0]["first"].as_u64().unwrap();
