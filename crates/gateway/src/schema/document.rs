@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::{
     operation::{BodyRule, Operation, Template},
     parameter::{Parameter, Place},
-    recursion,
+    recursion::Recursion,
 };
 
 /// The methods that a path of a document may have.
@@ -87,7 +87,7 @@ impl Contract {
         let version = document.get("openapi").and_then(Value::as_str).unwrap_or_default();
         let paths = document.get("paths").and_then(Value::as_object);
         let (Some(paths), true) = (paths, version.starts_with("3.")) else { return Err(NoContract::Version) };
-        let reader = Reader { document, old: version.starts_with("3.0") };
+        let reader = Reader { document, old: version.starts_with("3.0"), recursion: Recursion::of(document) };
         let mut operations = Vec::new();
         for (path, item) in paths {
             for method in METHODS {
@@ -137,6 +137,7 @@ struct Reader<'a> {
     document: &'a Value,
     /// Version 3.0, whose schemas are not quite those of JSON Schema.
     old: bool,
+    recursion: Recursion<'a>,
 }
 
 impl Reader<'_> {
@@ -197,7 +198,7 @@ impl Reader<'_> {
         let Some(kind) = content.keys().find(is_json) else { return Ok(None) };
         let Some(schema) = content.get(kind).and_then(|content| content.get("schema")) else { return Ok(None) };
         let checks = self.validator(schema).map_err(|why| format!("body: {why}"))?;
-        let growth = recursion::growth(self.document, schema).map_err(|why| format!("body: {why}"))?;
+        let growth = self.recursion.growth(schema).map_err(|why| format!("body: {why}"))?;
         // Where a form would do as well, no JSON is no fault.
         let only = content.len() == 1;
         Ok(Some(BodyRule { checks, required: required && only, only, growth }))

@@ -1,6 +1,8 @@
 //! How much work a schema can make of a small body. A schema that goes into itself by several branches of a union (`anyOf`, `oneOf`,
 //! `allOf`) tries all of them at each level: three branches and seventeen levels are a hundred million tries.
 
+use std::collections::{HashMap, HashSet};
+
 use serde_json::Value;
 
 /// Most work that is done for one body: tries of a schema.
@@ -23,11 +25,57 @@ const INNER: [&str; 8] = [
     "additionalItems",
 ];
 
-/// By how much the work can grow with each level of a body: 1 if it does not.
-pub(super) fn growth(document: &Value, schema: &Value) -> Result<u64, String> {
-    let mut walk = Walk { document, seen: Vec::new(), most: 1 };
-    walk.visit(schema)?;
-    Ok(walk.most)
+/// Which schemas of a document lead to one that goes into itself.
+pub(super) struct Recursion<'a> {
+    document: &'a Value,
+    leads: HashMap<*const Value, bool>,
+}
+
+impl<'a> Recursion<'a> {
+    /// Looks at all that references in a document point to.
+    pub(super) fn of(document: &'a Value) -> Self {
+        let mut targets = Vec::new();
+        pointed_to(document, document, &mut targets);
+        let reached: Vec<Vec<&Value>> = targets.iter().map(|target| reach(document, target)).collect();
+        let is_in = |all: &[&Value], one: &Value| all.iter().any(|other| std::ptr::eq(*other, one));
+        let returning: Vec<&Value> = targets
+            .iter()
+            .zip(&reached)
+            .filter(|(target, reached)| is_in(reached, target))
+            .map(|(one, _)| *one)
+            .collect();
+        let leads = targets.iter().zip(&reached).map(|(target, reached)| {
+            let leads = is_in(&returning, target) || reached.iter().any(|one| is_in(&returning, one));
+            (std::ptr::from_ref(*target), leads)
+        });
+        Self { document, leads: leads.collect() }
+    }
+
+    /// By how much the work of a schema can grow with each level of a body: 1 if it does not.
+    ///
+    /// # Errors
+    ///
+    /// What cannot be followed.
+    pub(super) fn growth(&self, schema: &Value) -> Result<u64, String> {
+        let mut walk = Walk { of: self, seen: HashSet::new(), most: 1 };
+        walk.visit(schema)?;
+        Ok(walk.most)
+    }
+
+    /// Whether a schema, or a part of it, points to one that goes into itself.
+    fn leads(&self, schema: &Value) -> Result<bool, String> {
+        if let Some(target) = target(self.document, schema)?
+            && self.leads.get(&std::ptr::from_ref(target)).copied().unwrap_or(false)
+        {
+            return Ok(true);
+        }
+        for inner in beneath(schema) {
+            if self.leads(inner)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
 }
 
 /// Whether a body makes more work than is done for one, where work grows by this with each level.
@@ -55,28 +103,53 @@ fn target<'a>(document: &'a Value, schema: &Value) -> Result<Option<&'a Value>, 
     document.pointer(pointer).map(Some).ok_or_else(|| "points to nothing".to_owned())
 }
 
+/// What any reference of a document points to, each once.
+fn pointed_to<'a>(document: &'a Value, value: &'a Value, targets: &mut Vec<&'a Value>) {
+    if let Ok(Some(target)) = target(document, value)
+        && !targets.iter().any(|known| std::ptr::eq(*known, target))
+    {
+        targets.push(target);
+    }
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| pointed_to(document, item, targets)),
+        Value::Object(members) => members.values().for_each(|member| pointed_to(document, member, targets)),
+        _ => {}
+    }
+}
+
+/// All that references lead to from a schema, and from there.
+fn reach<'a>(document: &'a Value, schema: &'a Value) -> Vec<&'a Value> {
+    let (mut reached, mut left): (Vec<&Value>, Vec<&Value>) = (Vec::new(), vec![schema]);
+    while let Some(schema) = left.pop() {
+        if let Ok(Some(target)) = target(document, schema)
+            && !reached.iter().any(|known| std::ptr::eq(*known, target))
+        {
+            reached.push(target);
+            left.push(target);
+        }
+        left.extend(beneath(schema));
+    }
+    reached
+}
+
 /// Every schema that a body may meet, each once.
 struct Walk<'a> {
-    document: &'a Value,
-    seen: Vec<*const Value>,
+    of: &'a Recursion<'a>,
+    seen: HashSet<*const Value>,
     most: u64,
 }
 
-impl<'a> Walk<'a> {
+impl Walk<'_> {
     fn visit(&mut self, schema: &Value) -> Result<(), String> {
-        if self.seen.contains(&std::ptr::from_ref(schema)) {
+        if !self.seen.insert(std::ptr::from_ref(schema)) {
             return Ok(());
         }
-        self.seen.push(std::ptr::from_ref(schema));
         let tries = self.tries(schema, &mut Vec::new())?;
         self.most = self.most.max(tries);
-        if let Some(target) = target(self.document, schema)? {
+        if let Some(target) = target(self.of.document, schema)? {
             self.visit(target)?;
         }
-        for inner in beneath(schema) {
-            self.visit(inner)?;
-        }
-        Ok(())
+        beneath(schema).try_for_each(|inner| self.visit(inner))
     }
 
     /// How often a value one level further in can be tried by a schema that goes into itself, for one try of this one.
@@ -87,63 +160,38 @@ impl<'a> Walk<'a> {
         }
         here.push(id);
         let mut tries = 0_u64;
-        if let Some(target) = target(self.document, schema)? {
+        if let Some(target) = target(self.of.document, schema)? {
             tries = tries.saturating_add(self.tries(target, here)?);
         }
-        for name in BRANCHES {
-            for branch in schema.get(name).and_then(Value::as_array).into_iter().flatten() {
-                tries = tries.saturating_add(self.tries(branch, here)?);
-            }
-        }
-        for branch in SAME.iter().filter_map(|name| schema.get(name)) {
+        for branch in branches(schema) {
             tries = tries.saturating_add(self.tries(branch, here)?);
         }
         here.pop();
         let mut inner = 0;
         for schema in further_in(schema) {
-            inner = inner.max(u64::from(self.returns(schema)?));
+            inner = inner.max(u64::from(self.of.leads(schema)?));
         }
         // Members may be named by several patterns, and by their names as well.
-        let patterns = schema.get("patternProperties").and_then(Value::as_object);
-        for schema in patterns.into_iter().flat_map(|patterns| patterns.values()) {
-            inner += u64::from(self.returns(schema)?);
+        for schema in patterns(schema) {
+            inner += u64::from(self.of.leads(schema)?);
         }
         Ok(tries.saturating_add(inner))
     }
-
-    /// Whether a schema leads to one that leads to itself.
-    fn returns(&self, schema: &Value) -> Result<bool, String> {
-        let mut reached = Vec::new();
-        reach(self.document, schema, &mut reached)?;
-        for at in reached {
-            let mut again = Vec::new();
-            // Itself is reached only by a way that leads back.
-            reach(self.document, at, &mut again)?;
-            if again.iter().any(|other| std::ptr::eq(*other, at)) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-}
-
-/// All that references lead to from a schema, and from there.
-fn reach<'a>(document: &'a Value, schema: &Value, reached: &mut Vec<&'a Value>) -> Result<(), String> {
-    if let Some(target) = target(document, schema)?
-        && !reached.iter().any(|known| std::ptr::eq(*known, target))
-    {
-        reached.push(target);
-        reach(document, target, reached)?;
-    }
-    beneath(schema).try_for_each(|inner| reach(document, inner, reached))
 }
 
 /// Every schema that is a part of one.
 fn beneath(schema: &Value) -> impl Iterator<Item = &Value> {
+    branches(schema).chain(patterns(schema)).chain(further_in(schema))
+}
+
+/// Those that are tried on the same value.
+fn branches(schema: &Value) -> impl Iterator<Item = &Value> {
     let lists = BRANCHES.iter().filter_map(|name| schema.get(name)?.as_array()).flatten();
-    let same = SAME.iter().filter_map(|name| schema.get(name));
-    let patterns = schema.get("patternProperties").and_then(Value::as_object).into_iter().flat_map(|all| all.values());
-    lists.chain(same).chain(patterns).chain(further_in(schema))
+    lists.chain(SAME.iter().filter_map(|name| schema.get(name)))
+}
+
+fn patterns(schema: &Value) -> impl Iterator<Item = &Value> {
+    schema.get("patternProperties").and_then(Value::as_object).into_iter().flat_map(|all| all.values())
 }
 
 fn further_in(schema: &Value) -> impl Iterator<Item = &Value> {
@@ -163,7 +211,7 @@ mod tests {
 
     fn of(schemas: Value) -> Result<u64, String> {
         let document = json!({"components": {"schemas": schemas}});
-        growth(&document, &json!({"$ref": "#/components/schemas/Node"}))
+        Recursion::of(&document).growth(&json!({"$ref": "#/components/schemas/Node"}))
     }
 
     fn node() -> Value {
