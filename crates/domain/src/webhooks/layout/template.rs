@@ -31,6 +31,15 @@ impl Template {
         &self.0
     }
 
+    /// What stands on both sides of each id, if anything does: a text, or another piece and so none. What stands at an end is no side.
+    pub(in super::super) fn beside_id(&self) -> impl Iterator<Item = Option<&str>> {
+        let text = |part: &'_ Part| if let Part::Text(text) = part { Some(text.as_str()) } else { None };
+        self.0.windows(2).filter_map(move |pair| match pair {
+            [Part::Id, other] | [other, Part::Id] => Some(text(other)),
+            _ => None,
+        })
+    }
+
     /// How often the body, the moment and the id are in it.
     pub(super) fn counts(&self) -> (usize, usize, usize) {
         let of = |wanted: &Part| self.0.iter().filter(|part| *part == wanted).count();
