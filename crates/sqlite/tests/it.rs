@@ -311,8 +311,11 @@ mod file {
         .execute(&mut connection)
         .await
         .unwrap();
-        sqlx::query("DELETE FROM audit_events WHERE idx = 0").execute(&mut connection).await.unwrap();
+        // And once the purge has got there.
+        let early = sqlx::query("DELETE FROM audit_events WHERE idx = 0").execute(&mut connection).await.unwrap_err();
+        assert!(early.to_string().contains("only grows"), "{early}");
         sqlx::query("UPDATE audit_purges SET next_idx = 1").execute(&mut connection).await.unwrap();
+        sqlx::query("DELETE FROM audit_events WHERE idx = 0").execute(&mut connection).await.unwrap();
         sqlx::query("UPDATE audit_purges SET ended_at = 5").execute(&mut connection).await.unwrap();
         store.append_events(&[queued_event(OURS, 2)]).await.unwrap();
         for statement in [
