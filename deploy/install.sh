@@ -6,11 +6,12 @@
 #
 # `--root` places everything below a folder, and starts the program only for the questions: to try it out, or to build an image.
 # A second run keeps configuration, keys and data, and replaces the program. It stops at the first thing that is not as it must be.
+# `--listen` and `--url` are for the first run without `--config`: afterwards the configuration says where the server answers.
 set -euo pipefail
 umask 077
 
-binary= config= url= root= listen=127.0.0.1:8700
-usage() { sed -n '2,9p' "$0" | sed 's/^# \{0,1\}//'; exit "${1:-0}"; }
+binary= config= url= root= listen=
+usage() { sed -n '2,10p' "$0" | sed 's/^# \{0,1\}//'; exit "${1:-0}"; }
 fail() { echo "install: $*" >&2; exit 1; }
 while [ $# -gt 0 ]; do
     case $1 in
@@ -31,8 +32,10 @@ command -v curl >/dev/null || fail "curl is needed for the questions at the end"
 program=$root/usr/local/bin/chancery etc=$root/etc/chancery data=$root/var/lib/chancery
 file=$etc/chancery.toml key=$etc/admin-api-key
 systemd() { [ -z "$root" ] && [ -d /run/systemd/system ]; }
-# As whom the server runs. Below another root everything is whoever's who asks.
-as_service() { if [ -z "$root" ]; then runuser -u chancery -- "$@"; else "$@"; fi; }
+# As whom the server runs. Below another root everything is whoever's who asks. No function: what runs in the background must be the
+# server itself, so that it ends with us.
+as_service=()
+[ -n "$root" ] || as_service=(setpriv --reuid chancery --regid chancery --init-groups --)
 
 echo "-- files"
 if [ -z "$root" ] && ! id chancery >/dev/null 2>&1; then
@@ -52,9 +55,9 @@ if [ ! -e "$file" ]; then
 data_dir = "$data"
 
 [server]
-listen = "$listen"
+listen = "${listen:-127.0.0.1:8700}"
 metrics_listen = "127.0.0.1:0"
-public_url = "${url:-http://$listen}"
+public_url = "${url:-http://${listen:-127.0.0.1:8700}}"
 
 [kms.local]
 key_file = "$etc/root.key"
@@ -62,6 +65,12 @@ END
     fi
 fi
 owner "$etc" "$data" "$file"
+# A text of a section of the configuration.
+setting() {
+    awk -v section="$1" -v key="$2" '
+        /^[ \t]*\[/ { now = $0; sub(/#.*/, "", now); gsub(/[][ \t]/, "", now); next }
+        now == section && $0 ~ "^[ \t]*" key "[ \t]*=" { sub(/^[^"]*"/, ""); sub(/".*/, ""); print; exit }' "$file"
+}
 
 if systemd; then
     cat >/etc/systemd/system/chancery.service <<END
@@ -74,6 +83,8 @@ Wants=network-online.target
 User=chancery
 ExecStart=$program serve --config $file
 Restart=on-failure
+AmbientCapabilities=CAP_NET_BIND_SERVICE
+CapabilityBoundingSet=CAP_NET_BIND_SERVICE
 LimitNOFILE=65536
 LimitCORE=0
 NoNewPrivileges=yes
@@ -92,7 +103,7 @@ fi
 
 if [ ! -e "$etc/initialised" ]; then
     echo "-- store, root key, first administrator: what is printed here is printed once"
-    as_service "$program" init --config "$file" --admin-key-file "$key"
+    "${as_service[@]}" "$program" init --config "$file" --admin-key-file "$key"
     touch "$etc/initialised"
     owner "$etc/initialised"
 else
@@ -104,25 +115,37 @@ if systemd; then
     systemctl enable --quiet chancery
     systemctl restart chancery
 else
-    as_service "$program" serve --config "$file" >"$data/first-start.log" 2>&1 &
+    "${as_service[@]}" "$program" serve --config "$file" >"$data/first-start.log" 2>&1 &
     server=$!
     trap 'kill $server 2>/dev/null || true; wait $server 2>/dev/null || true' EXIT
 fi
 
 echo "-- questions"
-base=http://$listen
+listen=$(setting server listen)
+listen=${listen:-127.0.0.1:8700}
+# Every address of this machine is asked here.
+base=http://$(printf %s "$listen" | sed -e 's/^0\.0\.0\.0:/127.0.0.1:/' -e 's/^\[::\]:/[::1]:/')
+tls=()
+if [ -n "$(setting tls cert_file)" ] || [ -n "$(grep -E '^[[:space:]]*\[tls\.acme\]' "$file")" ]; then
+    # For other names than this one; whether it does, doctor says.
+    base=https${base#http} tls=(--insecure)
+fi
 for _ in $(seq 300); do
-    if curl -fsS -o /dev/null "$base/readyz" 2>/dev/null; then break; fi
+    if curl -fsS "${tls[@]}" -o /dev/null "$base/readyz" 2>/dev/null; then break; fi
     [ -z "${server:-}" ] || kill -0 "$server" 2>/dev/null || { tail -20 "$data/first-start.log" >&2; fail "the server ended"; }
     sleep 0.1
 done
 asked() { # STATUS WHAT CURL-ARGUMENTS…
     local wanted=$1 what=$2 found
     shift 2
-    found=$(curl -sS -o /dev/null -w '%{http_code}' "$@") || found="no answer"
+    found=$(curl -sS "${tls[@]}" -o /dev/null -w '%{http_code}' "$@") || found="no answer"
     [ "$found" = "$wanted" ] || fail "$what: $found and not $wanted"
     echo "   $what: $found"
 }
+if systemd && ! curl -fsS "${tls[@]}" -o /dev/null "$base/readyz" 2>/dev/null; then
+    # Why, the server said there.
+    journalctl --unit chancery --lines 20 --no-pager >&2 || true
+fi
 asked 200 "it lives" "$base/livez"
 asked 200 "it can serve" "$base/readyz"
 asked 200 "its keys are there" "$base/.well-known/jwks.json"
@@ -134,5 +157,6 @@ if [ -s "$key" ]; then
     asked_with() { local wanted=$1 what=$2; shift 2; asked "$wanted" "$what" --config - "$@"; }
     bearer 200 "the first administrator gets in" "$base/v1/tenants"
 fi
-as_service "$program" doctor --config "$file" >"$data/doctor.txt" 2>&1 || { cat "$data/doctor.txt" >&2; fail "doctor found a fault"; }
+"${as_service[@]}" "$program" doctor --config "$file" >"$data/doctor.txt" 2>&1 || { cat "$data/doctor.txt" >&2; fail "doctor found a fault"; }
+systemd || echo "   no systemd here: nothing runs now. Start it with: $program serve --config $file"
 echo "installed: $("$program" --version); configuration $file, first administrator's key $key (move it to where you keep secrets)"

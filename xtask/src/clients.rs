@@ -30,13 +30,11 @@ pub(crate) struct Options {
 
 /// Runs every client against a server for each algorithm.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    prerequisites::ensure(&[Need::Python, Need::Node])?;
+    let (python, node) = fetch()?;
     let binary = match &options.binary {
         Some(binary) => binary.clone(),
         None => workspace::build_server(false)?,
     };
-    let python = python::with_module(MODULES, &["-r", "tools/clients/requirements.txt"])?;
-    let node = node_modules()?;
     webhooks(&binary, &python, &node)?;
     for algorithm in ALGORITHMS {
         let mut server = Server::prepare(&binary, None, false)?.with("CHANCERY__TOKENS__ALGORITHM", algorithm);
@@ -50,6 +48,12 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     }
     strict_headers::judge(&binary, &node)?;
     factors(&binary, &python)
+}
+
+/// A Python with the clients for it, and the folder of those for Node.
+pub(crate) fn fetch() -> Result<(PathBuf, PathBuf)> {
+    prerequisites::ensure(&[Need::Python, Need::Node])?;
+    Ok((python::with_module(MODULES, &["-r", "tools/clients/requirements.txt"])?, node_modules()?))
 }
 
 /// Standard Webhooks' own libraries, in both directions.

@@ -75,6 +75,8 @@ enum Task {
     LoginTimes(login_times::Options),
     /// 10,000 idle connections and 300 slow ones at the gateway: others are served, the slow ones end, memory stays small
     Crowd(crowd::Options),
+    /// 10,000,000 requests through the gateway: its memory stays
+    Soak(bench::soak::Options),
     /// How fast, next to peers on this machine; writes docs/performance.md
     Bench(bench::Options),
     /// Run a command with a private PostgreSQL, which tests find through `CHANCERY_TEST_POSTGRES_URL`
@@ -113,6 +115,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::LimitsProof(options) => proof::limits(&options)?,
         Task::LoginTimes(options) => login_times::run(&options)?,
         Task::Crowd(options) => crowd::run(&options)?,
+        Task::Soak(options) => bench::soak::run(&options)?,
         Task::Bench(options) => bench::run(&options)?,
         Task::WithPostgres { command } => return with_postgres(&command),
     }

@@ -29,22 +29,50 @@ pub(crate) struct Postgres {
     bin: PathBuf,
     port: u16,
     password: String,
+    disk: Disk,
 }
+
+/// How a commit gets to the disk.
+#[derive(Debug, Clone)]
+pub(crate) enum Disk {
+    /// When the system likes. The server lives for minutes; a crash of the machine may take it along. Crashes of Chancery it survives
+    /// all the same.
+    Whenever,
+    /// Before the commit returns, as in production.
+    Flushed,
+    /// The same, on a disk that this library (`bench/slow-disk.c`) makes slower by so much for each flush.
+    Slow { library: PathBuf, flush_us: u32 },
+}
+
+/// Where that library reads by how much.
+pub(crate) const FLUSH_US: &str = "CHANCERY_FLUSH_US";
 
 impl Postgres {
     /// Installs PostgreSQL where that is allowed and needed, makes a cluster and starts it.
     pub(crate) fn start() -> Result<Self> {
+        Self::start_on(Disk::Whenever)
+    }
+
+    /// The same, and how it uses the disk.
+    pub(crate) fn start_on(disk: Disk) -> Result<Self> {
         prerequisites::ensure(&[Need::Postgres])?;
         let bin = prerequisites::postgres_binaries().context("PostgreSQL is gone again")?;
         let owner = Owner::find()?;
-        let folder = tempfile::Builder::new().prefix("chancery-postgres-").tempdir()?;
+        let mut builder = tempfile::Builder::new();
+        builder.prefix("chancery-postgres-");
+        let folder = match disk {
+            Disk::Whenever => builder.tempdir()?,
+            // Elsewhere temporary files may lie in memory, where a flush costs nothing.
+            Disk::Flushed | Disk::Slow { .. } => builder.tempdir_in("/var/tmp")?,
+        };
         owner.give(folder.path())?;
         // Passable, so that clients reach the socket and the certificate; not listable.
         fs::set_permissions(folder.path(), Permissions::from_mode(0o711))?;
         make_cluster(&bin, folder.path(), &owner)?;
         make_certificates(folder.path(), &owner)?;
-        let (port, server) = start_server(&bin, folder.path(), &owner)?;
-        let postgres = Self { server: Mutex::new(server), folder, bin, port, password: ambient::random_hex()? };
+        let disk = disk.within(folder.path(), &owner)?;
+        let (port, server) = start_server(&bin, folder.path(), &owner, &disk)?;
+        let postgres = Self { server: Mutex::new(server), folder, bin, port, password: ambient::random_hex()?, disk };
         postgres.make_roles()?;
         Ok(postgres)
     }
@@ -102,7 +130,7 @@ impl Postgres {
         server.signal(Signal::INT)?;
         server.wait_for(Duration::from_secs(30))?.context("PostgreSQL did not stop within 30 s")?;
         let folder = self.folder.path();
-        let mut command = server_command(&self.bin, folder, &Owner::find()?, self.port)?;
+        let mut command = server_command(&self.bin, folder, &Owner::find()?, self.port, &self.disk)?;
         *server = Guarded::spawn(&mut command)?.stopped_by(Signal::QUIT);
         wait_until_ready(&self.bin, folder, self.port, &server).with_context(|| log_end(folder))
     }
@@ -222,12 +250,12 @@ fn make_certificates(folder: &Path, owner: &Owner) -> Result<()> {
     owner.give(&folder.join("server.key"))
 }
 
-fn start_server(bin: &Path, folder: &Path, owner: &Owner) -> Result<(u16, Guarded)> {
+fn start_server(bin: &Path, folder: &Path, owner: &Owner, disk: &Disk) -> Result<(u16, Guarded)> {
     // Somebody else may take the free port before the server does: then take another.
     let mut failure = anyhow!("no attempt made");
     for _ in 0..3 {
         let port = free_port()?;
-        let mut command = server_command(bin, folder, owner, port)?;
+        let mut command = server_command(bin, folder, owner, port, disk)?;
         // SIGQUIT: immediate shutdown. Nothing in it is worth a checkpoint.
         let server = Guarded::spawn(&mut command)?.stopped_by(Signal::QUIT);
         match wait_until_ready(bin, folder, port, &server) {
@@ -239,12 +267,15 @@ fn start_server(bin: &Path, folder: &Path, owner: &Owner) -> Result<(u16, Guarde
     Err(failure.context(log_end(folder)))
 }
 
-fn server_command(bin: &Path, folder: &Path, owner: &Owner, port: u16) -> Result<Command> {
+fn server_command(bin: &Path, folder: &Path, owner: &Owner, port: u16, disk: &Disk) -> Result<Command> {
     let log = File::create(folder.join("server.log"))?;
     let mut command = owner.command(bin.join("postgres"), folder);
     command.arg("-D").arg(folder.join("data")).arg("-k").arg(folder).args(["-p", &port.to_string()]);
-    for setting in SETTINGS {
+    for setting in SETTINGS.iter().chain(disk.settings()) {
         command.args(["-c", setting]);
+    }
+    if let Disk::Slow { library, flush_us } = disk {
+        command.env("LD_PRELOAD", library).env(FLUSH_US, flush_us.to_string());
     }
     for (name, file) in [("ssl_cert_file", "server.crt"), ("ssl_key_file", "server.key")] {
         command.args(["-c", &format!("{name}={}", folder.join(file).display())]);
@@ -260,11 +291,25 @@ const SETTINGS: &[&str] = &[
     "password_encryption=scram-sha-256",
     "max_connections=300",
     "shared_buffers=64MB",
-    // It lives for minutes; a crash of the machine may take it along. Crashes of Chancery it survives all the same.
-    "fsync=off",
-    "synchronous_commit=off",
-    "full_page_writes=off",
 ];
+
+impl Disk {
+    fn settings(&self) -> &'static [&'static str] {
+        match self {
+            Self::Whenever => &["fsync=off", "synchronous_commit=off", "full_page_writes=off"],
+            Self::Flushed | Self::Slow { .. } => &["fsync=on", "synchronous_commit=on", "full_page_writes=on"],
+        }
+    }
+
+    /// With the library where the server's user can read it.
+    fn within(self, folder: &Path, owner: &Owner) -> Result<Self> {
+        let Self::Slow { library, flush_us } = self else { return Ok(self) };
+        let own = folder.join("slow-disk.so");
+        fs::copy(&library, &own).with_context(|| format!("no {}", library.display()))?;
+        owner.give(&own)?;
+        Ok(Self::Slow { library: own, flush_us })
+    }
+}
 
 fn wait_until_ready(bin: &Path, folder: &Path, port: u16, server: &Guarded) -> Result<()> {
     let deadline = Instant::now() + Duration::from_secs(60);

@@ -36,6 +36,8 @@ pub(crate) enum Need {
     Rsyslog,
     /// Redis, with its client.
     Redis,
+    /// An ACME authority for tests, with a name server.
+    Pebble,
     /// A proxy that asks before it lets a request through.
     Nginx,
     /// Node with its package manager.
@@ -56,6 +58,7 @@ impl Need {
             Self::SoftHsm => on_path("softhsm2-util").is_some() && Path::new(SOFTHSM).exists(),
             Self::Rsyslog => Path::new(RSYSLOG).exists() && rsyslog_tls() && on_path("openssl").is_some(),
             Self::Redis => on_path("redis-server").is_some() && on_path("redis-cli").is_some(),
+            Self::Pebble => on_path("pebble").is_some() && on_path("pebble-challtestsrv").is_some(),
             Self::Nginx => nginx().is_some(),
             Self::Node => on_path("node").is_some() && on_path("npm").is_some(),
             Self::Chromium => chromium().is_some(),
@@ -72,6 +75,7 @@ impl Need {
             Self::SoftHsm => &["softhsm2"],
             Self::Rsyslog => &["rsyslog", "rsyslog-openssl", "openssl"],
             Self::Redis => &["redis-server"],
+            Self::Pebble => &["pebble"],
             Self::Nginx => &["nginx"],
             Self::Node => &["nodejs", "npm"],
             Self::Chromium => &["chromium"],

@@ -1,12 +1,13 @@
 //! `cargo xtask test`: everything that must hold, in steps.
 
 use std::process::Command;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 
-use crate::kill::{self, Stores};
+use crate::kill;
 use crate::postgres::Postgres;
 use crate::prerequisites::{self, Need};
 use crate::{clients, clinic, fuzz, generate, process, proof, python, verifiers, workspace};
@@ -30,6 +31,8 @@ pub(crate) enum Step {
     Clients,
     /// An application in Python, alone and with us in front of it
     Clinic,
+    /// deploy/install.sh for real, on a copy of this machine that is gone afterwards
+    Install,
     /// Packs, by three verifiers that share no code
     Verifiers,
     /// Generated files are current
@@ -80,10 +83,10 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
         false => options.only.contains(step),
     };
     let steps: Vec<Step> = Step::value_variants().iter().copied().filter(wanted).collect();
-    let mut bench = Bench { tree: tree()?, postgres: None, extended: options.extended };
+    let mut bench = Bench { tree: tree()?, postgres: None, extended: options.extended, fetching: None };
     let mut rows = Vec::new();
     let (mut failed, mut interrupted) = (false, false);
-    for step in steps {
+    for step in steps.iter().copied() {
         if interrupted || (failed && !options.keep_going) {
             rows.push((step, Outcome::NotRun, Duration::ZERO));
             continue;
@@ -91,6 +94,9 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
         println!("\n==> {}: {}", name(step), about(step));
         let start = Instant::now();
         let outcome = bench.run(step);
+        if step == Step::Prerequisites && outcome.is_ok() {
+            bench.fetch(&steps);
+        }
         let time = start.elapsed();
         match outcome {
             Ok(()) => println!("<== {} passed in {:.1} s", name(step), time.as_secs_f64()),
@@ -104,6 +110,7 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
         }
         rows.push((step, Outcome::Passed, time));
     }
+    bench.wait_for_fetching();
     // Stops the server before the last word is said.
     drop(bench);
     Ok(summarise(&rows))
@@ -123,22 +130,25 @@ pub(crate) fn check() -> Result<()> {
 }
 
 const TESTS: &[&str] = &["test", "--workspace", "--locked"];
-/// Every key provider, AWS's SDK too: what the tests and lints look at.
-const PROVIDERS: &[&str] = &["--features", "chancery/kms-full"];
 
 struct Bench {
     /// The working tree before anything ran.
     tree: Option<String>,
     postgres: Option<Postgres>,
     extended: bool,
+    fetching: Option<JoinHandle<()>>,
 }
 
 impl Bench {
     fn run(&mut self, step: Step) -> Result<()> {
+        if !matches!(step, Step::Prerequisites | Step::Format | Step::Lints) {
+            self.wait_for_fetching();
+        }
         match step {
             Step::Prerequisites => {
-                prerequisites::ensure(&[Need::Postgres, Need::Python, Need::SoftHsm, Need::Rsyslog, Need::Redis])?;
-                python::moto().map(drop)
+                // Everything that a step cannot do without, in one go.
+                use Need::{Nginx, Node, Pebble, Postgres, Python, Redis, Rsyslog, SoftHsm};
+                prerequisites::ensure(&[Postgres, Python, SoftHsm, Rsyslog, Redis, Nginx, Node, Pebble])
             }
             Step::Format => format(),
             Step::Lints => lints(),
@@ -147,27 +157,32 @@ impl Bench {
                 let moto = python::moto()?;
                 let environment = self.postgres()?.environment();
                 let mut tests = workspace::cargo(TESTS);
-                tests.args(PROVIDERS);
+                tests.args(workspace::PROVIDERS);
                 tests.envs(environment).env("CHANCERY_TEST_MOTO_SERVER", moto);
                 tests.env("CHANCERY_TEST_REQUIRE_SOFTHSM", "1").env("CHANCERY_TEST_REQUIRE_MOTO", "1");
                 tests.env("CHANCERY_TEST_REQUIRE_PASSKEYS", "1").env("CHANCERY_TEST_REQUIRE_RSYSLOG", "1");
-                tests.env("CHANCERY_TEST_REQUIRE_REDIS", "1");
+                tests.env("CHANCERY_TEST_REQUIRE_REDIS", "1").env("CHANCERY_TEST_REQUIRE_PEBBLE", "1");
+                // One more than there are cores: many tests wait, for a lease to end or a job to have its turn.
+                if std::env::var_os("RUST_TEST_THREADS").is_none() {
+                    let cores = thread::available_parallelism().map_or(2, std::num::NonZero::get);
+                    tests.env("RUST_TEST_THREADS", (cores + 1).to_string());
+                }
                 process::run(&mut tests)
             }
-            Step::Docs => {
-                let mut docs = workspace::cargo(&["doc", "--workspace", "--no-deps", "--locked"]);
-                process::run(docs.env("RUSTDOCFLAGS", "-D warnings"))
-            }
+            Step::Docs => docs(),
             Step::Vectors => vectors(),
             Step::Clients => clients::run(&clients::Options::default()),
             Step::Clinic => clinic::run(&clinic::Options::default()),
+            Step::Install => install(),
             Step::Verifiers => verifiers::run(&verifiers::Options::default()),
             Step::Generated => generate::run(true),
             Step::Kill => {
                 // A hundred kills in all; a thousand, of the optimised program, in the long run.
                 let rounds = if self.extended { 500 } else { 50 };
                 let release = self.extended;
-                let options = kill::Options { rounds, release, store: Stores::Both, ..kill::Options::default() };
+                // Both at one time: a campaign waits for restarts most of its time. The long run presses each with the whole machine.
+                let together = !self.extended;
+                let options = kill::Options { rounds, release, together, ..kill::Options::default() };
                 kill::run(&options, Some(self.postgres()?))
             }
             Step::Fuzz => fuzz::run(&fuzz::Options::default()),
@@ -179,6 +194,34 @@ impl Bench {
                 proof::migrate(&options, Some(postgres))
             }
             Step::Tree => self.same_tree(),
+        }
+    }
+
+    /// Fetches what these steps use of Python and Node, and the browser, while the compiler works. What fails here is tried again by the
+    /// step that needs it, which then says why.
+    fn fetch(&mut self, steps: &[Step]) {
+        let wanted = |step| steps.contains(&step);
+        let (tests, clinic) = (wanted(Step::Tests), wanted(Step::Clinic));
+        let (clients, verifiers) = (wanted(Step::Clients), wanted(Step::Verifiers));
+        self.fetching = Some(thread::spawn(move || {
+            if tests {
+                let _ = python::moto();
+            }
+            if clients {
+                let _ = clients::fetch();
+            }
+            if clinic {
+                let _ = clinic::fetch();
+            }
+            if clients || verifiers {
+                let _ = prerequisites::browser("passkeys and `verify.html`");
+            }
+        }));
+    }
+
+    fn wait_for_fetching(&mut self) {
+        if let Some(fetching) = self.fetching.take() {
+            let _ = fetching.join();
         }
     }
 
@@ -214,7 +257,25 @@ fn format() -> Result<()> {
 
 fn lints() -> Result<()> {
     let mut clippy = workspace::cargo(&["clippy", "--workspace", "--all-targets", "--locked"]);
-    process::run(clippy.args(PROVIDERS).args(["--", "-D", "warnings"]))
+    process::run(clippy.args(workspace::PROVIDERS).args(["--", "-D", "warnings"]))
+}
+
+fn docs() -> Result<()> {
+    // An example, so that Cargo counts the features of dev-dependencies as the lints did: then their dependencies need no second look.
+    let mut docs = workspace::cargo(&["doc", "--workspace", "--no-deps", "--locked", "--lib", "--example", "layers"]);
+    for program in workspace::programs()? {
+        docs.args(["--bin", &program]);
+    }
+    process::run(docs.args(workspace::PROVIDERS).env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+fn install() -> Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        println!("Skipped: root alone makes the namespaces that it needs");
+        return Ok(());
+    }
+    let binary = workspace::build_server(false)?;
+    process::run(Command::new(workspace::root().join("deploy/try-install.sh")).arg(binary))
 }
 
 fn vectors() -> Result<()> {

@@ -2,11 +2,16 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use anyhow::{Context as _, Result};
-use cargo_metadata::MetadataCommand;
+use cargo_metadata::{Metadata, MetadataCommand};
 
 use crate::process;
+
+/// Every key provider, AWS's SDK too: what the tests, the lints, the docs and the debug build of the server have in common, so that
+/// each dependency is compiled once.
+pub(crate) const PROVIDERS: [&str; 2] = ["--features", "chancery/kms-full"];
 
 /// The folder with the workspace's `Cargo.toml`.
 pub(crate) fn root() -> PathBuf {
@@ -26,19 +31,59 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
             command.env_remove(name);
         }
     }
+    if is_first_build() && std::env::var_os("CARGO_INCREMENTAL").is_none() {
+        command.env("CARGO_INCREMENTAL", "0");
+    }
     command
+}
+
+/// Whether our crates were never built here as one builds them at work, for instance in CI: then what the compiler keeps for the next
+/// build costs time and is thrown away.
+fn is_first_build() -> bool {
+    static FIRST: OnceLock<bool> = OnceLock::new();
+    *FIRST.get_or_init(|| {
+        let Ok(target) = target() else { return false };
+        let kept = std::fs::read_dir(target.join("debug/incremental")).into_iter().flatten().flatten();
+        !kept.into_iter().any(|entry| entry.file_name().to_string_lossy().starts_with("chancery"))
+    })
 }
 
 /// The folder of what was built.
 pub(crate) fn target() -> Result<PathBuf> {
-    let metadata =
-        MetadataCommand::new().current_dir(root()).no_deps().exec().context("could not read the workspace")?;
-    Ok(metadata.target_directory.into_std_path_buf())
+    Ok(metadata()?.target_directory.into_std_path_buf())
+}
+
+fn metadata() -> Result<Metadata> {
+    MetadataCommand::new().current_dir(root()).no_deps().exec().context("could not read the workspace")
+}
+
+/// The workspace's programs that have documentation of their own: one that is named like its library has none.
+pub(crate) fn programs() -> Result<Vec<String>> {
+    let metadata = metadata()?;
+    let mut programs = Vec::new();
+    for package in metadata.workspace_packages() {
+        let is_library = |name: &str| package.targets.iter().any(|target| target.is_lib() && target.name == name);
+        let own = package
+            .targets
+            .iter()
+            .filter(|target| target.is_bin() && target.doc && target.required_features.is_empty());
+        programs.extend(own.map(|target| target.name.clone()).filter(|name| !is_library(name)));
+    }
+    Ok(programs)
 }
 
 /// Builds the server and says where it is.
+///
+/// The optimised one is what is shipped. The debug build is the one that the tests run: with the features of the whole workspace, so that
+/// nothing is compiled a second time for it. Cargo counts those of dev-dependencies only where an example or a test is built; hence the
+/// example, a small one.
 pub(crate) fn build_server(release: bool) -> Result<PathBuf> {
-    let how: &[&str] = if release { &["--release"] } else { &[] };
-    process::run(cargo(&["build", "--locked", "--package", "chancery", "--bin", "chancery"]).args(how))?;
+    let mut build = cargo(&["build", "--locked", "--bin", "chancery"]);
+    if release {
+        build.args(["--release", "--package", "chancery"]);
+    } else {
+        build.args(["--workspace", "--example", "layers"]).args(PROVIDERS);
+    }
+    process::run(&mut build)?;
     Ok(target()?.join(if release { "release" } else { "debug" }).join("chancery"))
 }

@@ -62,7 +62,7 @@ const DESCRIPTION: &str = "The security layer of multi-tenant applications that 
 #[schema(as = Problem)]
 #[expect(dead_code, reason = "describes what `chancery_middleware::Problem` writes")]
 struct ProblemBody {
-    /// `urn:chancery:problem:` and the code.
+    /// `urn:chancery:problem:` and the code; of `ratelimit.exceeded` and `auth.key_suspended` the type that IANA registers.
     #[schema(example = "urn:chancery:problem:not_found")]
     r#type: String,
     /// A sentence that is always the same for the code.
@@ -116,6 +116,7 @@ pub(crate) fn bare() -> OpenApi {
         ("datasets", "Tables of applications that are counted and re-sealed."),
         ("certificates", "Signed statements that anyone can verify offline."),
         ("audit", "What happened, in a log that nobody can quietly edit."),
+        ("gateway", "Routes to applications behind this node."),
         ("limits", "How often things may be done, and addresses that are not answered."),
         ("operations", "For those who run it."),
     ];

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::{Json, extract::State};
-use chancery_domain::{Instance, TenantId};
+use chancery_domain::{Instance, TenantId, tls::Trouble};
 use chancery_middleware::{Code, Problem, Request};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -25,12 +25,16 @@ pub(crate) struct HealthBody {
     /// Always `ok`; otherwise a problem is answered.
     #[schema(example = "ok")]
     status: &'static str,
+    /// What an operator should see to before it becomes a problem, such as `tls.renewal_failed`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>, required = false)]
+    warnings: Vec<&'static str>,
 }
 
 /// The process runs.
 #[utoipa::path(get, path = "/livez", tag = "operations", responses((status = 200, description = "It runs.", body = HealthBody)))]
 pub(crate) async fn livez(_: Request) -> Json<HealthBody> {
-    Json(HealthBody { status: "ok" })
+    Json(HealthBody { status: "ok", warnings: Vec::new() })
 }
 
 /// The store takes changes, so the audit log takes events and has room for this month's, no log is known to be forked, put back or
@@ -38,7 +42,8 @@ pub(crate) async fn livez(_: Request) -> Json<HealthBody> {
 #[utoipa::path(get, path = "/readyz", tag = "operations", responses((status = 200, description = "It can serve.", body = HealthBody)))]
 pub(crate) async fn readyz(State(app): State<App>, _: Request) -> Result<Json<HealthBody>, Problem> {
     app.readiness.of(check(&app.instance)).await?;
-    Ok(Json(HealthBody { status: "ok" }))
+    let warnings = app.instance.tls().troubles().into_iter().map(Trouble::as_str).collect();
+    Ok(Json(HealthBody { status: "ok", warnings }))
 }
 
 async fn check(instance: &Instance) -> Result<(), Problem> {

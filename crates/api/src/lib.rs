@@ -34,6 +34,7 @@ mod indexes;
 mod ip_blocks;
 mod keys;
 mod lockdown;
+mod lockouts;
 mod members;
 pub mod metrics;
 mod oauth;
@@ -47,6 +48,7 @@ mod register;
 mod retained;
 mod revocations;
 mod roles;
+mod routes;
 mod rows;
 mod sessions;
 mod settings;
@@ -54,6 +56,7 @@ mod subjects;
 mod tenant_keys;
 mod tenants;
 mod terms;
+mod tls_metrics;
 mod tokens;
 mod users;
 mod webhooks;
@@ -159,6 +162,14 @@ fn operations() -> OpenApiRouter<App> {
         .routes(routes!(denylist::import_revocations))
         .routes(routes!(ip_blocks::create_ip_block, ip_blocks::list_ip_blocks))
         .routes(routes!(ip_blocks::delete_ip_block))
+        .routes(routes!(lockouts::list_lockouts))
+        .routes(routes!(lockouts::delete_lockout))
+        .routes(routes!(routes::list_routes))
+        .routes(routes!(routes::list_upstreams))
+        .routes(routes!(routes::observed_routes))
+        .routes(routes!(routes::validate_routes))
+        .routes(routes!(routes::apply_routes))
+        .routes(routes!(routes::roll_back_routes))
         .routes(routes!(ratelimit::check_limits))
         .routes(routes!(ratelimit::reset_limits))
         .routes(routes!(tokens::create_token))
@@ -218,6 +229,7 @@ fn operations() -> OpenApiRouter<App> {
             webhooks::subscriptions::delete_webhook_subscription
         ))
         .routes(routes!(webhooks::subscriptions::rotate_webhook_secret))
+        .routes(routes!(webhooks::subscriptions::show_webhook_secret))
         .routes(routes!(webhooks::deliveries::list_webhook_deliveries))
         .routes(routes!(webhooks::deliveries::redrive_webhook_delivery))
         .routes(routes!(keys::list_keys, keys::create::create_key))
@@ -302,6 +314,7 @@ fn operations() -> OpenApiRouter<App> {
         .routes(routes!(audit::retention::place_legal_hold))
         .routes(routes!(audit::retention::lift_legal_hold))
         .routes(routes!(audit::retention::purge_events))
+        .routes(routes!(audit::retention::dismiss_purge))
         .routes(routes!(audit::archives::list_archives))
         .routes(routes!(audit::archives::open_archive))
         .routes(routes!(audit::get_event))

@@ -17,6 +17,7 @@ use chancery_domain::{
     },
     ids::TenantId,
     store::{Epochs, Store, StoreError, Tx, View},
+    webhooks::Backlog,
 };
 use chancery_middleware::{Finished, Observer};
 use http::{HeaderMap, header};
@@ -26,7 +27,10 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use crate::Retained;
+use self::webhooks::WebhookMetrics;
+use crate::{Retained, tls_metrics::TlsMetrics};
+
+mod webhooks;
 
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Route {
@@ -144,11 +148,13 @@ pub struct Metrics {
     scrubbed: Counter,
     unwitnessed: Gauge<u64, AtomicU64>,
     queue_stuck: Gauge<u64, AtomicU64>,
+    tls: TlsMetrics,
     archived: Counter,
     archives_failed: Counter,
     purged: Counter,
     purges_open: Gauge<u64, AtomicU64>,
     purges_waiting: Gauge<u64, AtomicU64>,
+    purges_unproven: Gauge<u64, AtomicU64>,
     holds: Gauge<u64, AtomicU64>,
     oldest_event: Gauge<u64, AtomicU64>,
     next_purge: Gauge<u64, AtomicU64>,
@@ -166,6 +172,7 @@ pub struct Metrics {
     export_pending: Family<SinkName, Gauge<u64, AtomicU64>>,
     export_lag: Family<SinkName, Gauge<u64, AtomicU64>>,
     export_status: Family<SinkState, Gauge<u64, AtomicU64>>,
+    webhooks: WebhookMetrics,
     instance: OnceLock<Weak<Instance>>,
     log: OnceLock<Counted>,
 }
@@ -210,11 +217,13 @@ impl Metrics {
             scrubbed: Counter::default(),
             unwitnessed: Gauge::default(),
             queue_stuck: Gauge::default(),
+            tls: TlsMetrics::default(),
             archived: Counter::default(),
             archives_failed: Counter::default(),
             purged: Counter::default(),
             purges_open: Gauge::default(),
             purges_waiting: Gauge::default(),
+            purges_unproven: Gauge::default(),
             holds: Gauge::default(),
             oldest_event: Gauge::default(),
             next_purge: Gauge::default(),
@@ -232,6 +241,7 @@ impl Metrics {
             export_pending: Family::default(),
             export_lag: Family::default(),
             export_status: Family::default(),
+            webhooks: WebhookMetrics::default(),
             instance: OnceLock::new(),
             log: OnceLock::new(),
             registry: Registry::default(),
@@ -334,6 +344,7 @@ impl Metrics {
             Unit::Seconds,
             metrics.queue_stuck.clone(),
         );
+        metrics.tls.register(&mut registry);
         registry.register(
             "chancery_audit_archived",
             "Parts of audit logs that were written into an archive and read back",
@@ -355,6 +366,11 @@ impl Metrics {
             "chancery_audit_purges_waiting",
             "Logs of which months are due to go by themselves and wait, because the clock may have jumped",
             metrics.purges_waiting.clone(),
+        );
+        registry.register(
+            "chancery_audit_purges_unproven",
+            "Purges in the store that have not ended, and that nobody ordered or dismissed; told by the node that lets events go",
+            metrics.purges_unproven.clone(),
         );
         registry.register("chancery_audit_holds", "Legal holds on audit logs", metrics.holds.clone());
         registry.register_with_unit(
@@ -403,6 +419,7 @@ impl Metrics {
         );
         let status = metrics.export_status.clone();
         registry.register("chancery_audit_export_status", "1 for the state that a sink is in, 0 for the other", status);
+        metrics.webhooks.register(&mut registry);
         for outcome in [LoginOutcome::success, LoginOutcome::challenged, LoginOutcome::refused, LoginOutcome::failed] {
             let _ = metrics.logins.get_or_create(&LoginLabels { outcome });
         }
@@ -455,6 +472,7 @@ impl Metrics {
         self.purges_open.set(stands.open);
         self.holds.set(stands.holds);
         self.purges_waiting.set(stands.waiting);
+        self.purges_unproven.set(stands.unproven);
         self.oldest_event.set(stands.oldest_seconds);
         self.next_purge.set(stands.next_seconds.unwrap_or_default());
     }
@@ -483,6 +501,11 @@ impl Metrics {
             let state = SinkState { sink: sink.to_owned(), state };
             self.export_status.get_or_create(&state).set(is.into());
         }
+    }
+
+    /// What of webhooks waits in all tenants.
+    pub fn webhooks_stand(&self, backlogs: &[Backlog], now: Timestamp) {
+        self.webhooks.stand(backlogs, now);
     }
 
     /// A store that times its group commits here.
@@ -523,8 +546,10 @@ impl Metrics {
         }
         catch_up(&self.scrubbed, instance.guard().rows_scrubbed());
         self.queue_stuck.set(instance.guard().stuck_seconds());
+        self.tls.read(&instance);
         self.unwitnessed.set(instance.guard().unwitnessed_seconds(instance.now()).unwrap_or(0));
-        let asked = instance.key_sets().fetches();
+        self.webhooks.read(&instance);
+        let (asked, _) = instance.key_fetches();
         for (class, count) in [("fetched", asked.fetched), ("failed", asked.failed)] {
             catch_up(&self.issuer_fetches.get_or_create(&Class { class }), count);
         }

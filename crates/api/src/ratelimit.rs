@@ -44,6 +44,8 @@ pub(crate) struct LimitBody {
     reset_seconds: u64,
     /// Whether it is only watched.
     shadow: bool,
+    /// Whether it counts the whole network of 48 bits around an IPv6 address.
+    network: bool,
 }
 
 /// The limits of somebody.
@@ -54,7 +56,7 @@ pub(crate) struct LimitsBody {
 }
 
 impl From<Judged> for LimitBody {
-    fn from(Judged { policy, limit, answer }: Judged) -> Self {
+    fn from(Judged { policy, limit, answer, network }: Judged) -> Self {
         Self {
             policy: policy.name().to_owned(),
             count: limit.count,
@@ -62,6 +64,7 @@ impl From<Judged> for LimitBody {
             remaining: answer.remaining,
             reset_seconds: answer.reset_ms.div_ceil(1_000),
             shadow: policy.shadow,
+            network,
         }
     }
 }

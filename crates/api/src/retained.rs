@@ -13,6 +13,8 @@ pub struct Retained {
     pub holds: u64,
     /// How many purges were ordered and have not ended.
     pub open: u64,
+    /// How many purges that have not ended nobody ordered, nor dismissed.
+    pub unproven: u64,
     /// Of how many logs months wait until the clock is believed.
     pub waiting: u64,
 }
@@ -48,13 +50,14 @@ mod tests {
             kept_from: "2020-01".parse().unwrap(),
             holds: Vec::new(),
             purges: Vec::new(),
+            doubtful: std::collections::BTreeMap::new(),
             oldest: Some(Timestamp::from_seconds(oldest)),
             next: Some(Timestamp::from_seconds(next)),
         };
         let mut all = Retained::default();
         all.add(&standing(400, 5_000), now);
         all.add(&standing(700, 3_000), now);
-        assert_eq!(all, Retained { oldest_seconds: 600, next_seconds: Some(2_000), holds: 0, open: 0, waiting: 0 });
+        assert_eq!(all, Retained { oldest_seconds: 600, next_seconds: Some(2_000), ..Retained::default() });
         all.add(&standing(900, 500), now);
         assert_eq!(all.next_seconds, Some(0), "its time is over");
     }

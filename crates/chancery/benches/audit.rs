@@ -1,5 +1,6 @@
 //! What the audit log costs. `cargo bench -p chancery --bench audit`; with PostgreSQL too if `CHANCERY_TEST_POSTGRES_URL` says where
-//! (`cargo xtask with-postgres -- cargo bench -p chancery --bench audit`).
+//! (`cargo xtask with-postgres -- cargo bench -p chancery --bench audit`; that server leaves it to the system when a commit gets to the disk,
+//! the one of `cargo xtask bench` does not).
 //!
 //! A line of JSON per store:
 //! - events per second that 256 writers make durable while a sequencer moves them into the Merkle log, until the last is there and the

@@ -1,6 +1,11 @@
 //! The gateway's listener, and its routes while their file changes.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::SystemTime};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    time::SystemTime,
+};
 
 use anyhow::Result;
 use chancery_api::Metrics;
@@ -25,8 +30,8 @@ const LOOK: std::time::Duration = std::time::Duration::from_secs(2);
 /// The gateway at work.
 pub struct AtTheGate {
     running: Running,
-    gateway: Arc<Gateway>,
-    documents: Arc<Documents>,
+    table: Arc<FileTable>,
+    follows: bool,
     following: std::sync::Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -44,15 +49,16 @@ impl AtTheGate {
         welcome: Option<Arc<dyn Welcome>>,
     ) -> Result<Self> {
         let settings = Settings { tls_terminated: config.tls_terminated };
-        let listen = gateway.listen;
-        let documents = Arc::new(Documents::default());
-        let configured = gateway.schemas;
-        let gateway = Gateway::new(Arc::clone(instance), settings, gateway.table, documents.demands());
-        documents.ask(configured, &gateway);
+        let GatewayConfig { listen, table, schemas, follow: follows } = gateway;
+        let documents = Documents::default();
+        let gateway = Gateway::new(Arc::clone(instance), settings, table, documents.demands());
+        documents.ask(schemas, &gateway);
         let router = gateway.router(Some(Arc::clone(metrics) as _), layers(config));
         let running = server::listen_with(Door::gateway(listen), router, welcome).await?;
         tracing::info!(address = %running.address(), "The gateway answers at {}", running.address());
-        Ok(Self { running, gateway, documents, following: std::sync::Mutex::default() })
+        let table = Arc::new(FileTable { gateway, documents: Arc::new(documents), flags: OnceLock::new() });
+        instance.show_routes(Arc::clone(&table) as _);
+        Ok(Self { running, table, follows, following: std::sync::Mutex::default() })
     }
 
     /// Where it answers.
@@ -62,26 +68,27 @@ impl AtTheGate {
 
     /// Its routes.
     pub fn gateway(&self) -> &Arc<Gateway> {
-        &self.gateway
+        &self.table.gateway
     }
 
     /// From here on puts the routes to work that the configuration says after SIGHUP, or after its file changed.
     pub fn follow(&self, flags: Flags) {
-        let (gateway, documents) = (Arc::clone(&self.gateway), Arc::clone(&self.documents));
+        let _ = self.table.flags.set(flags.clone());
+        let (table, follows) = (Arc::clone(&self.table), self.follows);
         let task = tokio::spawn(async move {
             let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
             let mut seen = changed(flags.file.as_ref());
             loop {
                 tokio::select! {
                     _ = hangup.recv() => {}
-                    () = tokio::time::sleep(LOOK) => {
+                    () = tokio::time::sleep(LOOK), if follows => {
                         let now = changed(flags.file.as_ref());
                         if std::mem::replace(&mut seen, now) == now {
                             continue;
                         }
                     }
                 }
-                reload(&gateway, &documents, &flags);
+                table.reload(&flags);
             }
         });
         let before = self.following.lock().unwrap_or_else(|poison| poison.into_inner()).replace(task);
@@ -99,11 +106,46 @@ impl AtTheGate {
     }
 }
 
+/// The table that the configuration says: at work in the gateway, and read anew.
+pub(crate) struct FileTable {
+    pub(crate) gateway: Arc<Gateway>,
+    pub(crate) documents: Arc<Documents>,
+    /// Where the configuration is; once it is followed.
+    pub(crate) flags: OnceLock<Flags>,
+}
+
+impl FileTable {
+    /// Validates, applies; whatever is wrong leaves the routes that are at work.
+    fn reload(&self, flags: &Flags) {
+        match routes(flags) {
+            Ok(Some(GatewayConfig { table, schemas, .. })) => {
+                let routes = table.routes().len();
+                self.gateway.apply(table);
+                self.documents.ask(schemas, &self.gateway);
+                tracing::info!(routes, "Put {routes} routes of the changed configuration to work");
+            }
+            Ok(None) => tracing::error!("The changed configuration has no gateway; the routes at work stay"),
+            Err(refused) => {
+                tell(&refused.0.faults);
+                tracing::error!("The changed configuration has faults; the routes at work stay");
+            }
+        }
+    }
+}
+
 /// What a route demands besides: in the order of design §3, the assertion last, for it is bound to what goes on.
 #[derive(Default)]
-struct Documents {
+pub(crate) struct Documents {
     schemas: Arc<Schemas>,
-    asking: std::sync::Mutex<RouteSchemas>,
+    asking: std::sync::Mutex<Asking>,
+}
+
+/// The documents that are asked for, what they are asked by, and those of the table before.
+#[derive(Default)]
+struct Asking {
+    task: RouteSchemas,
+    now: Vec<SchemaConfig>,
+    before: Vec<SchemaConfig>,
 }
 
 impl Documents {
@@ -112,31 +154,22 @@ impl Documents {
     }
 
     /// Asks for these documents from here on.
-    fn ask(&self, configured: Vec<SchemaConfig>, gateway: &Gateway) {
-        let asking = route_schemas::begin(&self.schemas, configured, &gateway.table());
-        *self.asking.lock().unwrap_or_else(|poison| poison.into_inner()) = asking;
+    pub(crate) fn ask(&self, configured: Vec<SchemaConfig>, gateway: &Gateway) {
+        let task = route_schemas::begin(&self.schemas, configured.clone(), &gateway.table());
+        let mut asking = self.asking.lock().unwrap_or_else(|poison| poison.into_inner());
+        let before = std::mem::take(&mut asking.now);
+        *asking = Asking { task, now: configured, before };
     }
-}
 
-/// Validates, applies; whatever is wrong leaves the routes that are at work.
-fn reload(gateway: &Gateway, documents: &Documents, flags: &Flags) {
-    match routes(flags) {
-        Ok(Some(GatewayConfig { table, schemas, .. })) => {
-            let routes = table.routes().len();
-            gateway.apply(table);
-            documents.ask(schemas, gateway);
-            tracing::info!(routes, "Put {routes} routes of the changed configuration to work");
-        }
-        Ok(None) => tracing::error!("The changed configuration has no gateway; the routes at work stay"),
-        Err(refused) => {
-            tell(&refused.0.faults);
-            tracing::error!("The changed configuration has faults; the routes at work stay");
-        }
+    /// Asks for those of the table before from here on.
+    pub(crate) fn ask_before(&self, gateway: &Gateway) {
+        let before = self.asking.lock().unwrap_or_else(|poison| poison.into_inner()).before.clone();
+        self.ask(before, gateway);
     }
 }
 
 /// The routes that the configuration says now.
-fn routes(flags: &Flags) -> Result<Option<GatewayConfig>, Refused> {
+pub(crate) fn routes(flags: &Flags) -> Result<Option<GatewayConfig>, Refused> {
     let (config, warnings) = Config::load(flags, &variables())?;
     tell(&warnings);
     Ok(config.gateway)

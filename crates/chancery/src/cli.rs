@@ -7,8 +7,8 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use crate::{
     commands::{
         self, api_key, approval, audit, backup, demo, doctor, fields, gateway, identity_provider, import, init, key,
-        migrate_column, openapi, pack, passwords, recover, restore, role, root, sealing, serve, tenant, user, verify,
-        webhook, witness,
+        lockout, migrate_column, openapi, pack, passwords, recover, restore, role, root, sealing, serve, tenant, user,
+        verify, webhook, witness,
     },
     config::Flags,
     no_dumps,
@@ -64,6 +64,8 @@ enum Command {
     ApiKey(api_key::ApiKeyArgs),
     /// Define roles of a running server, and explain who may do what
     Role(role::RoleArgs),
+    /// Who of a running server is kept out for now: see it, let them in
+    Lockout(lockout::LockoutArgs),
     /// Set up identity providers of a running server, and explain what comes of their tokens
     IdentityProvider(identity_provider::IdentityProviderArgs),
     /// Take webhooks of other services: sources, secrets, what is on its way; sign and verify offline
@@ -171,6 +173,7 @@ pub fn main() -> ExitCode {
         Command::Passwords(args) => passwords::run(args),
         Command::ApiKey(args) => runtime.block_on(api_key::run(args)),
         Command::Role(args) => runtime.block_on(role::run(args)),
+        Command::Lockout(args) => runtime.block_on(lockout::run(args)),
         Command::IdentityProvider(args) => runtime.block_on(identity_provider::run(args)),
         Command::Webhook(args) => runtime.block_on(webhook::run(args)),
         Command::Approval(args) => runtime.block_on(approval::run(args)),

@@ -1,4 +1,5 @@
-//! The one HTTP client for addresses that a tenant chose: issuers' documents, where webhooks are handed on, and what comes later.
+//! The one HTTP client of the server: issuers' documents, where webhooks are handed on, sinks, witnesses, documents of applications,
+//! authorities of certificates.
 //!
 //! | rule | by what |
 //! | --- | --- |
@@ -8,8 +9,9 @@
 //! | nobody keeps us waiting, or fills memory | a time for the whole request, a longest answer |
 //! | no other key, whoever vouches for it | hosts may be pinned to public keys, of which one at least is a spare |
 //!
-//! Addresses that the operator writes into the configuration (sinks, key providers, buckets) are the operator's word: they may be
-//! inside, and have clients of their own with the same bounds. See `docs/adr/0032-webhooks.md`.
+//! Addresses that the operator writes into the configuration ([`Reach::of_operator`]) may be inside, and behind the proxy of the
+//! environment; but not where clouds keep credentials. See `docs/adr/0032-webhooks.md`; whoever does not ask through here stands in
+//! `SECURITY.md`.
 
 use std::{
     error::Error as _,
@@ -30,19 +32,35 @@ use reqwest::{
 
 mod pins;
 
+pub(crate) use pins::tls as client_tls;
 pub use pins::{ParsePinError, Pin};
 
 /// Where a client may go, and for how long.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reach {
     /// Over HTTP too, and on this machine: in development.
     pub plain: bool,
+    /// Inside, too: the operator wrote the address.
+    pub inside: bool,
+    /// By way of the proxy of the environment, if there is one. Names are looked up there then.
+    pub proxied: bool,
     /// Private addresses that may be asked.
     pub private_networks: Vec<IpNet>,
     /// A PEM file with the only authorities to trust; the usual ones when it is not set.
     pub ca_file: Option<PathBuf>,
     /// The keys that hosts may have. Needs `ca_file`.
     pub pins: Vec<Pin>,
+}
+
+impl Reach {
+    /// To this address that the operator wrote, with the only authorities to trust and the keys that hosts may have.
+    pub fn of_operator(url: &str, ca_file: Option<PathBuf>, pins: Vec<Pin>) -> Self {
+        let host = Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned));
+        // What is on this machine is asked straight.
+        let here = matches!(host.as_deref(), Some("localhost" | "127.0.0.1" | "[::1]"));
+        let plain = url.starts_with("http://");
+        Self { plain, inside: true, proxied: !here, private_networks: Vec::new(), ca_file, pins }
+    }
 }
 
 /// A client that asks at addresses that are allowed, and follows nobody elsewhere.
@@ -84,6 +102,7 @@ pub enum Fault {
 #[derive(Debug)]
 struct Guard {
     plain: bool,
+    inside: bool,
     private: Vec<IpNet>,
 }
 
@@ -102,16 +121,19 @@ impl Guarded {
     ///
     /// If the file with authorities cannot be used, or there are pins without one.
     pub fn new(reach: &Reach, connect: Duration, patience: Duration) -> Result<Self> {
-        let guard = Arc::new(Guard { plain: reach.plain, private: reach.private_networks.clone() });
+        let Reach { plain, inside, .. } = *reach;
+        let guard = Arc::new(Guard { plain, inside, private: reach.private_networks.clone() });
         let mut builder = reqwest::Client::builder()
             .redirect(redirect::Policy::none())
             .referer(false)
-            // A proxy would look names up elsewhere, and the guard would guard nothing.
-            .no_proxy()
             .dns_resolver(Resolver(Arc::clone(&guard)))
             .timeout(patience)
             .connect_timeout(connect)
             .user_agent(concat!("chancery/", env!("CARGO_PKG_VERSION")));
+        if !reach.proxied {
+            // A proxy would look names up elsewhere, and the guard would guard nothing.
+            builder = builder.no_proxy();
+        }
         match (&reach.ca_file, reach.pins.is_empty()) {
             (None, true) => {}
             (None, false) => anyhow::bail!("pins need a ca_file: the authorities that vouch for the pinned hosts"),
@@ -124,7 +146,8 @@ impl Guarded {
                         .with_context(|| format!("{} holds no certificates in PEM", path.display()))?;
                     builder = builder.tls_certs_only(authorities);
                 } else {
-                    let tls = pins::tls(&pem, &reach.pins).with_context(|| format!("cannot use {}", path.display()))?;
+                    let tls =
+                        pins::tls(Some(&pem), &reach.pins).with_context(|| format!("cannot use {}", path.display()))?;
                     builder = builder.tls_backend_preconfigured(tls);
                 }
             }
@@ -200,6 +223,7 @@ impl Guard {
             || self.private.iter().any(|network| network.contains(&address))
             // In development; but never the link-local addresses behind which clouds keep credentials.
             || (self.plain && on_site)
+            || (self.inside && is_a_hosts(address))
     }
 }
 
@@ -222,6 +246,18 @@ impl Resolve for Resolver {
             }
             Ok(Box::new(allowed.into_iter()) as Addrs)
         })
+    }
+}
+
+/// Whether an address can be that of a host, here or anywhere, and not one at which clouds give credentials to whoever asks.
+fn is_a_hosts(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => !(v4.octets()[0] == 0 || v4.octets()[0] >= 224 || v4.is_link_local()),
+        IpAddr::V6(v6) => {
+            // `fd00:ec2::/32` is Amazon's.
+            let clouds = v6.segments()[0] == 0xFD00 && v6.segments()[1] == 0xEC2;
+            !(v6 == Ipv6Addr::UNSPECIFIED || v6.is_multicast() || v6.is_unicast_link_local() || clouds)
+        }
     }
 }
 
@@ -257,7 +293,7 @@ mod tests {
     use super::*;
 
     fn guard(plain: bool, private: &[&str]) -> Guard {
-        Guard { plain, private: private.iter().map(|network| network.parse().unwrap()).collect() }
+        Guard { plain, inside: false, private: private.iter().map(|network| network.parse().unwrap()).collect() }
     }
 
     #[test]
@@ -309,6 +345,33 @@ mod tests {
             inside.checked("https://10.1.2.3/keys").is_ok() && inside.checked("https://[::ffff:10.1.2.3]/").is_ok()
         );
         assert!(inside.checked("https://10.2.0.1/keys").is_err() && inside.checked("http://10.1.2.3/keys").is_err());
+    }
+
+    #[test]
+    fn an_operators_address_may_be_inside_but_not_where_clouds_keep_credentials() {
+        let inside = Guard { plain: false, inside: true, private: Vec::new() };
+        for good in ["https://10.1.2.3/in", "https://127.0.0.1:8088", "https://[fd12::1]/", "https://siem.example/"] {
+            assert!(inside.checked(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "http://10.1.2.3/in",
+            "https://169.254.169.254/latest",
+            "https://[::ffff:169.254.169.254]/",
+            "https://[fd00:ec2::254]/",
+            "https://[fe80::1]/",
+            "https://0.0.0.0/",
+            "https://224.0.0.1/",
+            "https://255.255.255.255/",
+            "https://user@10.1.2.3/",
+        ] {
+            assert!(matches!(inside.checked(bad), Err(Fault::Refused(_))), "{bad}");
+        }
+        let reach = |url: &str| {
+            let reach = Reach::of_operator(url, None, Vec::new());
+            (reach.plain, reach.inside, reach.proxied)
+        };
+        assert_eq!(reach("https://siem.example/in"), (false, true, true));
+        assert_eq!(reach("http://127.0.0.1:9200"), (true, true, false));
     }
 
     #[tokio::test]

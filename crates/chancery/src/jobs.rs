@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use chancery_api::Metrics;
 use chancery_domain::{
-    Instance, TenantId, api_keys, audit, blocks, csp_reports, idempotency, keyring, limits, webhooks::WebhookSender,
+    Instance, TenantId, api_keys, audit, blocks, csp_reports, idempotency, keyring, limits, lockouts,
+    webhooks::WebhookSender,
 };
 use tokio::{
     sync::watch,
@@ -128,9 +129,11 @@ impl Jobs {
             supervise("months", stopped.clone(), run)
         };
         let webhooks = {
-            let (instance, stores) = (Arc::clone(&instance), stores.clone());
-            let run =
-                move |stopped| webhook_jobs::run(Arc::clone(&instance), stores.clone(), Arc::clone(&sender), stopped);
+            let (instance, stores, metrics) = (Arc::clone(&instance), stores.clone(), Arc::clone(&counted));
+            let run = move |stopped| {
+                let (instance, stores, metrics) = (Arc::clone(&instance), stores.clone(), Arc::clone(&metrics));
+                webhook_jobs::run(instance, stores, metrics, Arc::clone(&sender), stopped)
+            };
             supervise("webhooks", stopped.clone(), run)
         };
         let datasets = {
@@ -262,6 +265,9 @@ async fn load_blocks(instance: Arc<Instance>, stopped: watch::Receiver<bool>) {
     while ticks.next().await {
         if let Err(error) = blocks::answer_violations(&instance).await {
             tracing::warn!(error = chain(&error), "Could not block an address that limits refused again and again");
+        }
+        if let Err(error) = lockouts::answer_offenders(&instance).await {
+            tracing::warn!(error = chain(&error), "Could not answer a credential that limits refused again and again");
         }
         if let Err(error) = blocks::load(&instance).await {
             tracing::warn!(

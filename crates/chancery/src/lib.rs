@@ -21,6 +21,8 @@
 //! | [`no_dumps`] | no core files |
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "acme")]
+pub mod acme;
 pub mod archives;
 pub mod at_the_gate;
 pub mod backup;
@@ -39,6 +41,7 @@ pub mod no_dumps;
 pub mod pins;
 pub mod retention_jobs;
 pub mod route_schemas;
+mod route_table;
 pub mod server;
 pub mod shared;
 pub mod sinks;

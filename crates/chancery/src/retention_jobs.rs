@@ -51,6 +51,7 @@ pub async fn run(instance: Arc<Instance>, stores: Stores, metrics: Arc<Metrics>,
                 }
                 let done = tended(&instance, tenant, &mut waiting).await;
                 metrics.purged(done.events);
+                stands.unproven += done.unproven;
             } else {
                 waiting.remove(&tenant);
             }
@@ -86,7 +87,7 @@ async fn tended(instance: &Instance, tenant: TenantId, waiting: &mut BTreeSet<Te
             return Tended::default();
         }
     };
-    let Tended { ordered, events, waits } = done;
+    let Tended { ordered, events, waits, .. } = done;
     if ordered > 0 || events > 0 {
         tracing::info!(%tenant, ordered, events, "Purged {events} event(s) of the log of `{tenant}`");
     }

@@ -9,10 +9,14 @@ use chancery_gateway::{
         inventory::{Protection, inventory},
     },
 };
+use http::{HeaderMap, Method};
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
-use crate::config::{SchemaConfig, SchemaSource};
+use crate::{
+    config::{SchemaConfig, SchemaSource},
+    guarded::{Answer, Fault, Guarded, Reach},
+};
 
 /// The longest document.
 const MAX_BYTES: usize = 16 * 1024 * 1024;
@@ -29,7 +33,10 @@ pub enum NoDocument {
     File(#[from] std::io::Error),
     /// It could not be fetched.
     #[error("could not fetch it")]
-    Fetch(#[from] reqwest::Error),
+    Fetch(#[from] Fault),
+    /// There is no client for it.
+    #[error("{0}")]
+    Client(String),
     /// The application answered otherwise.
     #[error("the application answered {0}")]
     Status(u16),
@@ -96,7 +103,7 @@ async fn put(schemas: &Schemas, config: &SchemaConfig, table: &Table) {
 pub async fn read(config: &SchemaConfig) -> Result<Contract, NoDocument> {
     let bytes = match &config.source {
         SchemaSource::File(path) => file(path)?,
-        SchemaSource::Url(url) => fetched(url).await?,
+        SchemaSource::Url(url, reach) => fetched(url, reach).await?,
     };
     let document: Value = serde_json::from_slice(&bytes)?;
     Ok(Contract::read(&document, config.rules.clone())?)
@@ -108,20 +115,12 @@ fn file(path: &Path) -> Result<Vec<u8>, NoDocument> {
 }
 
 /// Of an address that the operator wrote; whoever answers with another place is not followed.
-async fn fetched(url: &str) -> Result<Vec<u8>, NoDocument> {
-    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().timeout(PATIENCE);
-    let mut response = client.build()?.get(url).send().await?;
-    if response.status() != reqwest::StatusCode::OK {
-        return Err(NoDocument::Status(response.status().as_u16()));
+async fn fetched(url: &str, reach: &Reach) -> Result<Vec<u8>, NoDocument> {
+    let client = Guarded::new(reach, PATIENCE, PATIENCE).map_err(|error| NoDocument::Client(format!("{error:#}")))?;
+    match client.ask(Method::GET, url, HeaderMap::new(), Vec::new(), MAX_BYTES).await? {
+        Answer { status: 200, body, .. } => Ok(body),
+        Answer { status, .. } => Err(NoDocument::Status(status)),
     }
-    let mut bytes = Vec::new();
-    while let Some(chunk) = response.chunk().await? {
-        if bytes.len() + chunk.len() > MAX_BYTES {
-            return Err(NoDocument::Long);
-        }
-        bytes.extend_from_slice(&chunk);
-    }
-    Ok(bytes)
 }
 
 /// What is unprotected and what is undocumented, once for each document that is put to work.

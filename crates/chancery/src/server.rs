@@ -23,7 +23,7 @@ pub struct Door {
 impl Door {
     /// The one for callers.
     pub const fn api(address: SocketAddr) -> Self {
-        Self { name: "API", flag: "--listen", address }
+        Self { name: "API", flag: "--listen (of `chancery gateway`: --api-listen)", address }
     }
 
     /// The one for the operator's monitoring.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use chancery_domain::Instance;
-use chancery_redis::{Address, Herald, Link, Options, RedisLadders, RedisLimiter, RedisReplays, Word};
+use chancery_redis::{Address, Herald, Link, Options, RedisLadders, RedisLimiter, RedisReplays, RedisShelf, Word};
 use tokio::sync::{mpsc, watch};
 
 use crate::config::{Config, RedisConfig};
@@ -43,6 +43,9 @@ impl Shared {
         instance.climb_with(Arc::clone(&ladders) as _);
         instance.count_with(Arc::clone(&limiter) as _);
         instance.remember_with(Arc::new(RedisReplays::new(Arc::clone(&link))));
+        if redis.api_keys {
+            instance.share_api_keys_on(Arc::new(RedisShelf::new(Arc::clone(&link))));
+        }
         Ok(Some(Arc::new(Self { link, limiter, ladders })))
     }
 
@@ -84,8 +87,15 @@ impl Shared {
 }
 
 fn options(redis: &RedisConfig) -> Options {
-    let Address { tls, ref host, port, database, ref username, ref password } = redis.address;
+    let Address { tls, ref host, port, ref others, database, ref username, ref password } = redis.address;
     let password = password.as_ref().map(|password| chancery_crypto::Secret::new(password.expose().clone()));
-    let address = Address { tls, host: host.clone(), port, database, username: username.clone(), password };
-    Options { address, ca_file: redis.ca_file.clone(), timeout: redis.timeout, nodes: redis.nodes }
+    let (host, others, username) = (host.clone(), others.clone(), username.clone());
+    let address = Address { tls, host, port, others, database, username, password };
+    Options {
+        address,
+        ca_file: redis.ca_file.clone(),
+        timeout: redis.timeout,
+        nodes: redis.nodes,
+        cluster: redis.cluster,
+    }
 }

@@ -4,11 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 use async_trait::async_trait;
+use bytes::Bytes;
+use chancery_api::Metrics;
 use chancery_domain::{
     Instance, TenantId,
     tenants::TenantState,
-    webhooks::{self, NotTaken, Outgoing, WebhookSender},
+    webhooks::{self, NotTaken, Outgoing, WebhookOwner, WebhookSender, behind_gateway},
 };
+use chancery_gateway::Gateway;
 use reqwest::{
     Method,
     header::{HeaderMap, HeaderName, HeaderValue},
@@ -25,6 +28,8 @@ use crate::{
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// How often all tenants are looked at: for tries that are due, and for what came to a node that is gone.
 const ALL_EVERY: Duration = Duration::from_secs(10);
+/// How often it is counted what waits.
+const COUNT_EVERY: Duration = Duration::from_secs(30);
 /// How often what is over is cleaned away.
 const TIDY_EVERY: Duration = Duration::from_secs(60);
 /// Until a connection stands, and for the whole of one try: providers wait no longer for us either.
@@ -50,15 +55,45 @@ impl HttpSender {
     }
 }
 
+/// Sends webhooks to where their sources say: a URL, or the application behind the gateway of this process.
+pub struct Senders {
+    /// To URLs.
+    pub http: HttpSender,
+    /// To the application; none here if there is no gateway.
+    pub gateway: Option<Arc<Gateway>>,
+}
+
+#[async_trait]
+impl WebhookSender for Senders {
+    async fn send(&self, outgoing: &Outgoing) -> Result<(), NotTaken> {
+        let Some(path) = behind_gateway(&outgoing.url) else { return self.http.send(outgoing).await };
+        let not_taken = |code: &str| NotTaken { code: code.to_owned(), for_good: false };
+        let (Some(gateway), WebhookOwner::Source(source)) = (&self.gateway, outgoing.owner) else {
+            return Err(not_taken("no_gateway"));
+        };
+        let message = (headers(outgoing), Bytes::from(outgoing.body.expose().clone()));
+        match gateway.hand_on(source, path, message).await {
+            Ok(Some(status)) => taken(status.as_u16()),
+            Ok(None) => Err(not_taken("no_route")),
+            Err(problem) => Err(not_taken(problem.code().as_str())),
+        }
+    }
+}
+
+fn headers(outgoing: &Outgoing) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in &outgoing.headers {
+        if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_str(value)) {
+            headers.append(name, value);
+        }
+    }
+    headers
+}
+
 #[async_trait]
 impl WebhookSender for HttpSender {
     async fn send(&self, outgoing: &Outgoing) -> Result<(), NotTaken> {
-        let mut headers = HeaderMap::new();
-        for (name, value) in &outgoing.headers {
-            if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_str(value)) {
-                headers.append(name, value);
-            }
-        }
+        let headers = headers(outgoing);
         let body = outgoing.body.expose().clone();
         match self.0.ask(Method::POST, &outgoing.url, headers, body, MAX_ANSWER).await {
             Ok(answer) => taken(answer.status),
@@ -91,11 +126,12 @@ fn taken(status: u16) -> Result<(), NotTaken> {
 pub async fn run(
     instance: Arc<Instance>,
     stores: Stores,
+    metrics: Arc<Metrics>,
     sender: Arc<dyn WebhookSender>,
     stopped: watch::Receiver<bool>,
 ) {
     let mut ticks = Ticks::every(LOOK_EVERY, stopped.clone());
-    let (mut all_at, mut tidy_at) = (Instant::now(), Instant::now());
+    let (mut all_at, mut tidy_at, mut count_at) = (Instant::now(), Instant::now(), Instant::now());
     while ticks.next().await {
         let mut due = instance.take_due_webhooks();
         let now = Instant::now();
@@ -120,7 +156,27 @@ pub async fn run(
             at_work.spawn(async move { deliver(&instance, &*sender, tenant, &stopped).await });
         }
         while at_work.join_next().await.is_some() {}
+        if now >= count_at {
+            count_at = now + COUNT_EVERY;
+            count(&instance, &stores, &metrics).await;
+        }
     }
+}
+
+/// Puts into the metrics what waits in all tenants.
+async fn count(instance: &Instance, stores: &Stores, metrics: &Metrics) {
+    let mut all = Vec::new();
+    for tenant in active(stores).await {
+        match webhooks::backlog(instance, tenant).await {
+            Ok(found) => all.extend(found),
+            Err(error) => {
+                tracing::warn!(%tenant, error = chain(&error), "Could not count the webhooks that wait");
+                // Half of a count would look like a recovery.
+                return;
+            }
+        }
+    }
+    metrics.webhooks_stand(&all, instance.now());
 }
 
 async fn active(stores: &Stores) -> Vec<TenantId> {

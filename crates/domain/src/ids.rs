@@ -195,10 +195,13 @@ id! { /// Names somebody of an identity provider, in one tenant. Derived, so tha
 pub struct ExternalId("ext") }
 id! { /// Names one block of an address or a network.
 pub struct BlockId("blk") }
+id! { /// Names somebody, or a credential, that is kept out for now.
+pub struct LockoutId("loc") }
 
 /// What the ids that Chancery gives begin with, before the underscore.
-const PREFIXES: [&str; 29] = [
+const PREFIXES: [&str; 30] = [
     BlockId::PREFIX,
+    LockoutId::PREFIX,
     UserId::PREFIX,
     ApiKeyId::PREFIX,
     KeyId::PREFIX,

@@ -124,6 +124,7 @@ fn admin_key(instance: &Instance, admin: &FirstAdmin) -> Result<(ApiKey, Secret<
         expires_at: admin.expires_in_days.map(|days| now.plus_seconds(i64::from(days) * 86_400)),
         revoked_at: None,
         last_used_at: None,
+        suspended_until: None,
         replaced_by: None,
     };
     Ok((key, text.reveal()))

@@ -21,6 +21,9 @@ pub trait Replays: Send + Sync {
     ///
     /// Of two that ask at once one alone is told `false`. Being asked again does not make it last longer.
     async fn seen(&self, what: &Seen, seconds: u32, now: Timestamp) -> Result<bool, Failure>;
+
+    /// Takes back what was noted: what it stood for was not done, and may come again.
+    async fn forget(&self, what: &Seen) -> Result<(), Failure>;
 }
 
 /// How many are remembered at once: 100 MB if all are in use.
@@ -45,6 +48,12 @@ impl Replays for LocalReplays {
     async fn seen(&self, what: &Seen, seconds: u32, now: Timestamp) -> Result<bool, Failure> {
         let mut remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         remembered.seen(what, seconds, now)
+    }
+
+    async fn forget(&self, what: &Seen) -> Result<(), Failure> {
+        // Its place in the order stays until its time is over, and means nothing then.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).until.remove(what);
+        Ok(())
     }
 }
 

@@ -57,6 +57,7 @@ use crate::{
     keyring::TombstoneRows,
     keyring::TombstoneWrites,
     keyring::{KeyCopyRows, KeyCopyWrites},
+    lockouts::{LockoutRows, LockoutWrites},
     one_time::OneTimeRows,
     one_time::OneTimeWrites,
     passkeys::PasskeyRows,
@@ -106,6 +107,7 @@ pub trait View:
     + SessionRows
     + RevocationRows
     + BlockRows
+    + LockoutRows
     + OneTimeRows
     + FactorRows
     + PasskeyRows
@@ -147,6 +149,7 @@ pub trait Tx:
     + SessionWrites
     + RevocationWrites
     + BlockWrites
+    + LockoutWrites
     + OneTimeWrites
     + ProofWrites
     + FactorWrites

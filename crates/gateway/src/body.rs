@@ -13,7 +13,10 @@ use std::{
 };
 
 use axum::body::{Body, Bytes, HttpBody};
+use bytes::BytesMut;
+use chancery_middleware::{Code, Problem};
 use http_body::{Frame, SizeHint};
+use http_body_util::BodyExt as _;
 
 /// What became of a request's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,5 +155,76 @@ impl HttpBody for Ends {
 
     fn is_end_stream(&self) -> bool {
         self.body.is_end_stream()
+    }
+}
+
+/// Reads a body and puts it back, as much of it as was read if it is longer than `most`.
+pub(crate) async fn whole(body: &mut Body, most: usize) -> Result<Bytes, Problem> {
+    let mut read = BytesMut::new();
+    loop {
+        match body.frame().await {
+            None => break,
+            Some(Ok(frame)) => {
+                let Ok(piece) = frame.into_data() else { continue };
+                read.extend_from_slice(&piece);
+            }
+            Some(Err(_)) => return Err(Problem::new(Code::RequestMalformed).detail("the body did not arrive")),
+        }
+        if read.len() > most {
+            let rest = std::mem::take(body);
+            *body = Body::new(Prefixed { first: Some(read.freeze()), rest });
+            return Err(Code::TooLarge.into());
+        }
+    }
+    let read = read.freeze();
+    *body = Body::from(read.clone());
+    Ok(read)
+}
+
+/// What was read of a body, and the rest.
+struct Prefixed {
+    first: Option<Bytes>,
+    rest: Body,
+}
+
+impl HttpBody for Prefixed {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        match self.first.take() {
+            Some(first) => Poll::Ready(Some(Ok(Frame::data(first)))),
+            None => Pin::new(&mut self.rest).poll_frame(cx),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let first = self.first.as_ref().map_or(0, |first| first.len() as u64);
+        let rest = self.rest.size_hint();
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest.lower().saturating_add(first));
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper.saturating_add(first));
+        }
+        hint
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.first.is_none() && self.rest.is_end_stream()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_is_whole_again_after_it_was_looked_at() {
+        let mut body = Body::from("12345678");
+        assert_eq!(whole(&mut body, 8).await.unwrap(), "12345678");
+        assert_eq!(body.size_hint().exact(), Some(8));
+        assert!(whole(&mut body, 7).await.is_err_and(|problem| problem.code() == Code::TooLarge));
+        assert_eq!(body.size_hint().exact(), Some(8));
+        assert_eq!(body.collect().await.unwrap().to_bytes(), "12345678");
     }
 }

@@ -3,12 +3,13 @@
 use std::{
     io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
 use chancery_middleware::listener::Stream;
-use http::Uri;
+use http::{Uri, uri::Authority};
 use hyper_util::{
     client::legacy::connect::{Connected, Connection},
     rt::TokioIo,
@@ -19,32 +20,44 @@ use tokio::{
 };
 use tower::Service;
 
-use crate::Address;
+use crate::{Address, upstream::Secure};
 
 /// How long a connection may take to be made.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Connects to its address, whatever the request's URI says.
 #[derive(Debug, Clone)]
-pub(crate) struct Dial(Address);
+pub(crate) struct Dial {
+    address: Address,
+    secure: Option<Arc<dyn Secure>>,
+}
 
 impl Dial {
-    pub(crate) const fn new(address: Address) -> Self {
-        Self(address)
+    pub(crate) const fn new(address: Address, secure: Option<Arc<dyn Secure>>) -> Self {
+        Self { address, secure }
     }
 
     async fn dial(self) -> io::Result<TokioIo<Dialled>> {
-        let stream: Box<dyn Stream> = match self.0 {
-            Address::Tcp(authority) => {
-                let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-                let stream = TcpStream::connect((host, authority.port_u16().unwrap_or(80))).await?;
-                stream.set_nodelay(true)?;
-                Box::new(stream)
+        let stream: Box<dyn Stream> = match self.address {
+            Address::Tcp(authority) => Box::new(connected(&authority, 80).await?),
+            Address::Tls(authority) => {
+                let Some(secure) = self.secure else { return Err(io::ErrorKind::Unsupported.into()) };
+                secure.secure(bare(&authority), connected(&authority, 443).await?).await?
             }
             Address::Unix(path) => Box::new(UnixStream::connect(path).await?),
         };
         Ok(TokioIo::new(Dialled(stream)))
     }
+}
+
+fn bare(authority: &Authority) -> &str {
+    authority.host().trim_start_matches('[').trim_end_matches(']')
+}
+
+async fn connected(authority: &Authority, port: u16) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect((bare(authority), authority.port_u16().unwrap_or(port))).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 impl Service<Uri> for Dial {

@@ -97,7 +97,8 @@ fn frame(parts: &mut Parts, body: &Body) {
 }
 
 fn addressed(parts: &Parts, server: &Server, path: &PathAndQuery) -> Result<Parts, Problem> {
-    let uri = Uri::builder().scheme("http").authority(server.address.authority()).path_and_query(path.clone()).build();
+    let (scheme, authority) = (server.address.scheme(), server.address.authority());
+    let uri = Uri::builder().scheme(scheme).authority(authority).path_and_query(path.clone()).build();
     let mut request = Request::new(());
     *request.method_mut() = parts.method.clone();
     *request.uri_mut() = uri.map_err(|_| Code::RequestMalformed)?;

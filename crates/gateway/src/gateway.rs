@@ -4,26 +4,32 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use axum::{
     Router,
-    body::Body,
+    body::{Body, Bytes},
     extract::State,
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::any,
 };
-use chancery_domain::{Instance, audit::refusals};
+use chancery_domain::{Instance, access::Caller, audit::refusals, ids::WebhookSourceId};
 use chancery_middleware::{
-    Code, Exchange, Forwarded, Limits, Observer, Problem, Standing, Template, around, listener::Connection,
+    Code, Exchange, Forwarded, Limits, Observer, Problem, Standing, Template, around, headers::CspNonce,
+    listener::Connection,
 };
-use http::{HeaderValue, Request, StatusCode, Version, header, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Version, header, request::Parts};
 
 use crate::{
     Asked, Demand, Match, Mode, Route, Table,
     body::ending,
-    forward, health,
+    extended, forward, health,
     hygiene::{self, Origin},
+    observed::Observed,
     tunnel,
     verdict::{VERDICT, Verdicts, admit},
+    webhook,
 };
+
+/// Where the application finds the word for its scripts.
+const NONCE: HeaderName = HeaderName::from_static("x-csp-nonce");
 
 /// What holds for all routes.
 #[derive(Debug, Clone, Copy, Default)]
@@ -39,6 +45,7 @@ pub struct Gateway {
     demands: Vec<Arc<dyn Demand>>,
     at_work: RwLock<Arc<AtWork>>,
     before: Mutex<Option<Arc<AtWork>>>,
+    observed: Observed,
 }
 
 /// A table, and the questions to its applications.
@@ -51,7 +58,7 @@ impl Gateway {
     /// Of this table, with what further parts demand. Needs a runtime.
     pub fn new(instance: Arc<Instance>, settings: Settings, table: Table, demands: Vec<Arc<dyn Demand>>) -> Arc<Self> {
         let at_work = RwLock::new(AtWork::begin(table));
-        Arc::new(Self { instance, settings, demands, at_work, before: Mutex::default() })
+        Arc::new(Self { instance, settings, demands, at_work, before: Mutex::default(), observed: Observed::default() })
     }
 
     /// The table at work.
@@ -59,9 +66,40 @@ impl Gateway {
         Arc::clone(&self.at_work.read().unwrap_or_else(PoisonError::into_inner).table)
     }
 
+    /// What routes that do not enforce saw since the process began.
+    pub fn observed(&self) -> &Observed {
+        &self.observed
+    }
+
+    /// Hands a webhook of a source on to the application, by the route that takes that source's; gives what was answered, or nothing
+    /// if no route at this path is that one: whoever may set a source up must not reach other parts of the application by it.
+    ///
+    /// # Errors
+    ///
+    /// [`Problem`]: the application did not answer.
+    pub async fn hand_on(
+        &self,
+        source: WebhookSourceId,
+        path: &str,
+        message: (HeaderMap, Bytes),
+    ) -> Result<Option<StatusCode>, Problem> {
+        match self.table().find(&Method::POST, path) {
+            Match::Route(route, path) if route.webhook.as_ref().is_some_and(|hook| hook.source == source) => {
+                webhook::hand_on(&self.instance, &route, &path, message).await.map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
     /// Puts another table to work; requests that are on their way keep theirs.
     pub fn apply(&self, table: Table) {
         self.put(AtWork::begin(table));
+    }
+
+    /// The table before the one at work, if there is one.
+    pub fn before(&self) -> Option<Arc<Table>> {
+        let before = self.before.lock().unwrap_or_else(PoisonError::into_inner);
+        before.as_ref().map(|before| Arc::clone(&before.table))
     }
 
     /// Puts the table before this one to work again; says whether there was one.
@@ -99,6 +137,7 @@ impl AtWork {
 
 /// Looks for the request's route, once: policy, log and forwarding use what is found here.
 async fn find(State(gateway): State<Arc<Gateway>>, mut request: Request<Body>, next: Next) -> Response {
+    let extended = extended::unfold(&mut request, &gateway.instance);
     let found = gateway.table().find(request.method(), request.uri().path());
     let template = match &found {
         Match::Route(route, _) | Match::Method(route) => route.template,
@@ -106,7 +145,8 @@ async fn find(State(gateway): State<Arc<Gateway>>, mut request: Request<Body>, n
     };
     request.extensions_mut().insert(template);
     request.extensions_mut().insert(found);
-    next.run(request).await
+    let response = next.run(request).await;
+    if extended { extended::fold(response) } else { response }
 }
 
 async fn handle(State(gateway): State<Arc<Gateway>>, request: Request<Body>) -> Response {
@@ -133,6 +173,15 @@ impl Gateway {
         }
         check_length(&route, &request)?;
         let exchange = request.extensions().get::<Arc<Exchange>>().cloned().ok_or(Code::Internal)?;
+        let mut verdicts = Verdicts::of(&route, &self.observed);
+        verdicts.take(count(&route, &exchange, None).await)?;
+        if let Some(hook) = route.webhook.clone() {
+            let token = webhook::token(&route, &path);
+            if route.mode == Mode::Enforce {
+                return webhook::taken(hook, token, request).await;
+            }
+            verdicts.take(webhook::examined(hook, token, Arc::clone(&exchange), &mut request).await)?;
+        }
         let connection = request.extensions().get::<Connection>().cloned();
         let upgrade = hygiene::is_websocket(request.headers());
         if upgrade && !route.websocket {
@@ -141,22 +190,22 @@ impl Gateway {
         let on_client = upgrade.then(|| hyper::upgrade::on(&mut request));
 
         let (mut parts, body) = request.into_parts();
-        let mut verdicts = Verdicts::default();
-        let judged = check_parameters(&route, &parts);
-        verdicts.take(&route, judged)?;
-        let admitted = admit(&route, &parts, upgrade).await;
-        let standing = verdicts.take(&route, admitted)?;
+        verdicts.take(check_parameters(&route, &parts))?;
+        let standing = verdicts.take(admit(&route, &parts, upgrade).await)?;
+        if let Some(standing) = &standing {
+            verdicts.take(count(&route, &exchange, Some(&standing.call().caller)).await)?;
+        }
         let query = self.query(&parts, standing.as_ref());
         let target = forward::target(path.as_str(), query.as_deref())?;
         self.prepare(&route, &mut parts, &exchange, connection.as_ref(), standing.as_ref())?;
         parts.uri = target.clone().into();
+        let nonce = self.nonce(&route, &mut parts);
 
         let mut request = Request::from_parts(parts, body);
         for demand in &self.demands {
             let mut asked =
                 Asked { route: &route, exchange: &exchange, standing: standing.as_ref(), request: &mut request };
-            let met = demand.asked(&mut asked).await;
-            verdicts.take(&route, met)?;
+            verdicts.take(demand.asked(&mut asked).await)?;
         }
         if let (true, Some(standing)) = (route.audit, &standing) {
             refusals::forwarded(&self.instance, standing.call()).await?;
@@ -169,6 +218,9 @@ impl Gateway {
         let mut response = answer(response, on_client, standing, connection)?;
         for demand in &self.demands {
             demand.answered(&route, &mut response);
+        }
+        if let Some(headers) = route.headers.as_ref().filter(|_| response.status() != StatusCode::SWITCHING_PROTOCOLS) {
+            headers.ready.apply(response.headers_mut(), headers.mode, nonce.as_ref());
         }
         if route.mode == Mode::Shadow
             && let Ok(told) = HeaderValue::from_str(&verdicts.told())
@@ -192,6 +244,14 @@ impl Gateway {
             |pair: &&str| form_urlencoded::parse(pair.as_bytes()).any(|(name, named)| foreign(&name, &named));
         let kept: Vec<&str> = query.split('&').filter(|pair| !is_foreign(pair)).collect();
         Some(kept.join("&"))
+    }
+
+    /// A word for the scripts of one page, which the application writes into them. Without randomness there is none, and nothing inline runs.
+    fn nonce(&self, route: &Route, parts: &mut Parts) -> Option<CspNonce> {
+        let wanted = route.headers.as_ref().is_some_and(|headers| headers.ready.wants_nonce());
+        let nonce = CspNonce::make(self.instance.random()).ok().filter(|_| wanted)?;
+        parts.headers.insert(NONCE, HeaderValue::from_str(nonce.as_str()).ok()?);
+        Some(nonce)
     }
 
     /// Takes out what the application must not see, and says what it may believe.
@@ -223,6 +283,15 @@ impl Gateway {
         // What only we are to know of the request goes no further.
         parts.extensions = http::Extensions::new();
         Ok(())
+    }
+}
+
+/// Counts a request by the limits that its route names: those of addresses before anybody asks who calls, the others then.
+async fn count(route: &Route, exchange: &Exchange, caller: Option<&Caller>) -> Result<(), Problem> {
+    match route.mode {
+        _ if route.limits.is_empty() => Ok(()),
+        Mode::Enforce => exchange.limit(&route.limits, caller).await,
+        Mode::Observe | Mode::Shadow => exchange.watch(&route.limits, caller).await,
     }
 }
 

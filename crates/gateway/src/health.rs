@@ -49,7 +49,11 @@ async fn look(upstream: &Arc<Upstream>, health: &Health) {
 }
 
 async fn is_well(server: &Server, path: &str) -> bool {
-    let uri = Uri::builder().scheme("http").authority(server.address.authority()).path_and_query(path).build();
+    let uri = Uri::builder()
+        .scheme(server.address.scheme())
+        .authority(server.address.authority())
+        .path_and_query(path)
+        .build();
     let Ok(uri) = uri else { return false };
     let mut request = Request::new(Body::empty());
     *request.uri_mut() = uri;

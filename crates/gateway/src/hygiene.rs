@@ -49,7 +49,8 @@ const CLAIMED: [&str; 12] = [
 ];
 
 /// The same, as whole names. Overrides of the method would make another request of the one that was checked.
-const CLAIMED_WHOLE: [&str; 10] = [
+const CLAIMED_WHOLE: [&str; 11] = [
+    "x-csp-nonce",
     "forwarded",
     "remote-user",
     "remote-addr",

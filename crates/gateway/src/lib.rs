@@ -8,6 +8,8 @@
 //! | `verdict` | who calls, and whether the route lets them |
 //! | [`demand`] | where other parts of Chancery join in: limits, assertions, schemas, webhooks, header profiles |
 //! | [`assertion`], [`schema`], [`upload`] | what the application is told, what its document says of requests, what files may be called |
+//! | [`observed`] | what routes that do not enforce yet would have refused |
+//! | [`webhook`] | messages that are verified, kept and handed on in the application's place |
 //! | [`upstream`], `dial`, `health` | applications, their connections, whether they are well |
 //! | `forward`, [`body`], `tunnel` | one request on its way, its body, WebSockets |
 //! | [`gateway`] | all of it, and its table while it changes |
@@ -19,10 +21,12 @@ pub mod assertion;
 pub mod body;
 pub mod demand;
 mod dial;
+mod extended;
 mod forward;
 pub mod gateway;
 mod health;
 pub mod hygiene;
+pub mod observed;
 pub mod path;
 pub mod pattern;
 mod refused;
@@ -33,11 +37,12 @@ mod tunnel;
 pub mod upload;
 pub mod upstream;
 mod verdict;
+pub mod webhook;
 
 pub use demand::{Asked, Demand};
 pub use gateway::{Gateway, Settings};
 pub use pattern::Pattern;
 pub use refused::Refused;
-pub use route::{Authentication, Mode, Route};
+pub use route::{Authentication, Mode, Route, RouteHeaders};
 pub use table::{Match, Table, TableError};
 pub use upstream::{Address, Upstream};

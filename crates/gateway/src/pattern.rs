@@ -60,6 +60,11 @@ impl Pattern {
         &self.text
     }
 
+    /// Whether its last segment is a parameter.
+    pub fn ends_with_parameter(&self) -> bool {
+        !self.rest && matches!(self.parts.last(), Some(Part::Any))
+    }
+
     /// Whether both fit the same paths.
     pub fn is_same(&self, other: &Self) -> bool {
         self.parts == other.parts && self.rest == other.rest

@@ -2,10 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use chancery_middleware::Template;
+use chancery_middleware::{
+    Template,
+    headers::{HeaderMode, ReadyHeaders},
+};
 use http::{HeaderName, Method};
 
-use crate::{Pattern, Upstream};
+use crate::{Pattern, Upstream, webhook::Hook};
 
 /// How much of what a route demands counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -29,6 +32,17 @@ pub enum Authentication {
     Optional,
     /// Nobody looks at it: the application's own business.
     None,
+}
+
+/// What browsers are told of an application's answers.
+#[derive(Debug, Clone)]
+pub struct RouteHeaders {
+    /// The profile, as the operator named it.
+    pub profile: String,
+    /// Its headers.
+    pub ready: Arc<ReadyHeaders>,
+    /// Which stands where the application says something else.
+    pub mode: HeaderMode,
 }
 
 /// A route. What others plug in goes by its name alone: see [`crate::Demand`].
@@ -64,12 +78,12 @@ pub struct Route {
     pub path_parameters: bool,
     /// Parameters of the query that may come once.
     pub single_parameters: Vec<String>,
-    /// A limit, by name.
-    pub limit: Option<String>,
-    /// A profile of response headers, by name.
-    pub headers: Option<String>,
-    /// A source of webhooks, by name.
-    pub webhook: Option<String>,
+    /// Limits that count its requests, by name.
+    pub limits: Vec<String>,
+    /// What browsers are told of the application's answers.
+    pub headers: Option<RouteHeaders>,
+    /// Whose webhooks it takes in the application's place.
+    pub webhook: Option<Hook>,
     /// What bodies must look like, by name.
     pub schema: Option<String>,
     /// What the log calls it: its pattern.
@@ -96,7 +110,7 @@ impl Route {
             websocket: true,
             path_parameters: false,
             single_parameters: Vec::new(),
-            limit: None,
+            limits: Vec::new(),
             headers: None,
             webhook: None,
             schema: None,

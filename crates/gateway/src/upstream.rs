@@ -1,18 +1,24 @@
 //! An application: where it is, and which of its addresses are well.
 
 use std::{
-    fmt,
+    fmt, io,
     path::PathBuf,
-    sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
+use async_trait::async_trait;
 use axum::body::Body;
+use chancery_middleware::listener::Stream;
 use http::{Uri, uri::Authority};
 use hyper_util::{
     client::legacy::Client,
     rt::{TokioExecutor, TokioTimer},
 };
+use tokio::net::TcpStream;
 
 use crate::dial::Dial;
 
@@ -26,13 +32,15 @@ const DOWN_MICROS: i64 = 2_000_000;
 pub enum Address {
     /// `http://host:port`.
     Tcp(Authority),
+    /// `https://host:port`.
+    Tls(Authority),
     /// `unix:/path/of/socket`.
     Unix(PathBuf),
 }
 
 /// A text that is no address of an application.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("is no address of an application: write http://127.0.0.1:8000 or unix:/run/app.sock")]
+#[error("is no address of an application: write http://127.0.0.1:8000, https://app.internal or unix:/run/app.sock")]
 pub struct NoAddress;
 
 impl Address {
@@ -46,15 +54,38 @@ impl Address {
             return if path.starts_with('/') { Ok(Self::Unix(path.into())) } else { Err(NoAddress) };
         }
         let uri: Uri = text.parse().map_err(|_| NoAddress)?;
-        let bare = uri.path_and_query().is_none_or(|path| path == "/") && uri.scheme_str() == Some("http");
-        let authority = uri.authority().filter(|authority| bare && !authority.as_str().contains('@'));
-        authority.cloned().map(Self::Tcp).ok_or(NoAddress)
+        let bare = uri.path_and_query().is_none_or(|path| path == "/");
+        let authority = uri.authority().filter(|authority| bare && !authority.as_str().contains('@')).cloned();
+        match (uri.scheme_str(), authority) {
+            (Some("http"), Some(authority)) => Ok(Self::Tcp(authority)),
+            (Some("https"), Some(authority)) => Ok(Self::Tls(authority)),
+            _ => Err(NoAddress),
+        }
+    }
+
+    /// Whether it is reached through TLS.
+    pub const fn is_secure(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+
+    /// The host whose certificate is asked for, in small letters.
+    pub fn tls_host(&self) -> Option<String> {
+        match self {
+            Self::Tls(authority) => {
+                Some(authority.host().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase())
+            }
+            Self::Tcp(_) | Self::Unix(_) => None,
+        }
+    }
+
+    pub(crate) const fn scheme(&self) -> &'static str {
+        if self.is_secure() { "https" } else { "http" }
     }
 
     /// What goes into the request's URI; the connection is made to the address itself.
     pub(crate) fn authority(&self) -> Authority {
         match self {
-            Self::Tcp(authority) => authority.clone(),
+            Self::Tcp(authority) | Self::Tls(authority) => authority.clone(),
             Self::Unix(_) => Authority::from_static("localhost"),
         }
     }
@@ -63,10 +94,17 @@ impl Address {
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tcp(authority) => write!(f, "http://{authority}"),
+            Self::Tcp(authority) | Self::Tls(authority) => write!(f, "{}://{authority}", self.scheme()),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
+}
+
+/// Puts TLS around a connection to a server of an application.
+#[async_trait]
+pub trait Secure: fmt::Debug + Send + Sync {
+    /// The stream inside, when whoever is there has proved to be `host`. The caller bounds how long it takes.
+    async fn secure(&self, host: &str, stream: TcpStream) -> io::Result<Box<dyn Stream>>;
 }
 
 /// An application.
@@ -98,9 +136,20 @@ pub(crate) struct Server {
 }
 
 impl Upstream {
-    /// An application at these addresses, which share its requests. `http2`: it speaks HTTP/2 without TLS.
+    /// An application at these addresses, which share its requests. `http2`: it speaks HTTP/2, and nobody asks first.
     pub fn new(name: &str, addresses: Vec<Address>, health: Option<Health>, http2: bool) -> Self {
-        let servers = addresses.into_iter().map(|address| Server::new(address, http2)).collect();
+        Self::secured(name, addresses, health, http2, None)
+    }
+
+    /// The same, with what puts TLS around connections to addresses with `https://`; without it they cannot be reached.
+    pub fn secured(
+        name: &str,
+        addresses: Vec<Address>,
+        health: Option<Health>,
+        http2: bool,
+        secure: Option<Arc<dyn Secure>>,
+    ) -> Self {
+        let servers = addresses.into_iter().map(|address| Server::new(address, http2, secure.clone())).collect();
         Self { name: name.to_owned(), servers, health, next: AtomicUsize::default() }
     }
 
@@ -139,7 +188,7 @@ impl Upstream {
 }
 
 impl Server {
-    fn new(address: Address, http2: bool) -> Self {
+    fn new(address: Address, http2: bool, secure: Option<Arc<dyn Secure>>) -> Self {
         let mut builder = Client::builder(TokioExecutor::new());
         builder
             .pool_timer(TokioTimer::new())
@@ -148,7 +197,7 @@ impl Server {
             .pool_max_idle_per_host(256);
         // Whether a request may be sent again is not for the pool to say.
         builder.retry_canceled_requests(false).http2_only(http2).http2_adaptive_window(true).set_host(true);
-        let client = builder.build(Dial::new(address.clone()));
+        let client = builder.build(Dial::new(address.clone(), secure));
         Self { address, client, well: AtomicBool::new(true), down_until: AtomicI64::new(i64::MIN), http2 }
     }
 
@@ -187,14 +236,16 @@ mod tests {
 
     #[test]
     fn an_address_is_a_server_and_nothing_below_it() {
-        for good in ["http://127.0.0.1:8000", "http://app", "http://[::1]:8000", "unix:/run/app.sock"] {
+        for good in
+            ["http://127.0.0.1:8000", "http://app", "http://[::1]:8000", "https://app:8443", "unix:/run/app.sock"]
+        {
             assert_eq!(Address::parse(good).unwrap().to_string(), good);
         }
         assert_eq!(Address::parse("http://app/").unwrap().to_string(), "http://app");
         for bad in [
             "",
             "app:8000",
-            "https://app",
+            "https://app/x",
             "http://app/x",
             "http://u@app",
             "ftp://app",

@@ -4,7 +4,7 @@ use chancery_domain::access::Caller;
 use chancery_middleware::{Code, Problem, Standing};
 use http::request::Parts;
 
-use crate::{Authentication, Mode, Route};
+use crate::{Authentication, Mode, Route, observed::Observed};
 
 /// In a response's headers where a route is in shadow: what would have come of it.
 pub(crate) const VERDICT: &str = "x-chancery-verdict";
@@ -32,17 +32,29 @@ fn has_role(route: &Route, caller: &Caller) -> bool {
 }
 
 /// What would have been refused, in a route that does not enforce.
-#[derive(Debug, Default)]
-pub(crate) struct Verdicts(Vec<Code>);
+pub(crate) struct Verdicts<'a> {
+    route: &'a Route,
+    observed: &'a Observed,
+    found: Vec<Code>,
+}
 
-impl Verdicts {
+impl<'a> Verdicts<'a> {
+    /// Of a request that came to this route.
+    pub(crate) fn of(route: &'a Route, observed: &'a Observed) -> Self {
+        if route.mode != Mode::Enforce {
+            observed.came(route);
+        }
+        Self { route, observed, found: Vec::new() }
+    }
+
     /// What is given, or nothing and a note; the refusal itself where the route enforces.
-    pub(crate) fn take<T: Default>(&mut self, route: &Route, judged: Result<T, Problem>) -> Result<T, Problem> {
+    pub(crate) fn take<T: Default>(&mut self, judged: Result<T, Problem>) -> Result<T, Problem> {
         match judged {
-            Err(problem) if route.mode != Mode::Enforce => {
+            Err(problem) if self.route.mode != Mode::Enforce => {
                 let code = problem.code();
                 tracing::info!(code = code.as_str(), "Would refuse: {}", code.as_str());
-                self.0.push(code);
+                self.observed.would_refuse(self.route, code);
+                self.found.push(code);
                 Ok(T::default())
             }
             judged => judged,
@@ -51,7 +63,7 @@ impl Verdicts {
 
     /// For the response's header.
     pub(crate) fn told(&self) -> String {
-        match self.0.first() {
+        match self.found.first() {
             None => "pass".to_owned(),
             Some(code) => format!("would-refuse; code={}", code.as_str()),
         }

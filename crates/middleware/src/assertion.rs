@@ -1,6 +1,7 @@
 //! What an application behind us is told of a caller: signed, or in plain headers for those that nobody else can reach.
 
 use chancery_domain::{
+    Instance,
     access::Caller,
     tokens::{Onward, assert_onward},
 };
@@ -29,8 +30,16 @@ pub async fn assertion(
     method: &str,
     path: &str,
 ) -> Result<HeaderValue, Problem> {
-    let onward = Onward { request: exchange.info().id, audience, caller, method, path };
-    let text = assert_onward(exchange.instance(), &onward).await?;
+    asserted(exchange.instance(), &Onward { request: exchange.info().id, audience, caller, method, path }).await
+}
+
+/// As [`assertion`], for a request that nobody outside makes, such as a webhook that is handed on.
+///
+/// # Errors
+///
+/// As [`assertion`].
+pub async fn asserted(instance: &Instance, onward: &Onward<'_>) -> Result<HeaderValue, Problem> {
+    let text = assert_onward(instance, onward).await?;
     let mut value = HeaderValue::from_str(text.expose()).map_err(|_| Code::Internal)?;
     value.set_sensitive(true);
     Ok(value)

@@ -121,6 +121,10 @@ fn refusal(instance: &Instance, error: AuthenticateError) -> Problem {
             tracing::info!(reason, "Refused a credential: {reason}");
             Problem::new(Code::CredentialInvalid)
         }
+        AuthenticateError::Suspended(seconds) => {
+            instance.refused_credentials().count(RefusedFor::Denied);
+            Problem::new(Code::KeySuspended).retry_after(seconds)
+        }
         AuthenticateError::Failed(failure) => failure.into(),
     }
 }

@@ -1,30 +1,162 @@
-//! A message of a stranger, as it came: every header, the query in order, the body to the byte.
+//! A message of a stranger, as it came: every header, the query in order, the body to the byte; and what its sender is told.
 
 use std::sync::Arc;
 
-use axum::extract::{FromRequest, Request};
+use axum::{
+    body::Body,
+    extract::{FromRequest, Request},
+    response::{IntoResponse, Response},
+};
 use bytes::Bytes;
-use http::HeaderMap;
+use chancery_domain::webhooks::{self, Message, ReceiveError, Reply};
+use http::{HeaderMap, StatusCode, header};
+use http_body_util::BodyExt as _;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::{Exchange, Problem, body::collected};
+use crate::{Code, Exchange, Problem, stack::BodyLimit};
 
-/// A request whose sender signs the bytes that it sends, with a body of at most `MAX`.
-pub struct Hooked<const MAX: usize> {
+/// So much of a body is read without asking for room.
+const FREE_BYTES: usize = 1 << 20;
+/// Room for what of all bodies at once is longer: in pieces of a megabyte. What finds none is refused.
+const PIECES: usize = 64;
+
+static ROOM: Semaphore = Semaphore::const_new(PIECES);
+
+/// A request whose sender signs the bytes that it sends, with its body unread: [`read`](Self::read) reads it.
+pub struct Unread {
+    /// The request.
+    pub exchange: Arc<Exchange>,
+    /// Its query, in order; a name may come twice.
+    pub query: Vec<(String, String)>,
+    request: Request,
+}
+
+/// A request whose sender signs the bytes that it sends.
+pub struct Hooked {
     /// The request.
     pub exchange: Arc<Exchange>,
     /// Its headers.
     pub headers: HeaderMap,
-    /// Its query, in order; a name may come twice.
-    pub query: Vec<(String, String)>,
     /// Its body.
     pub body: Bytes,
+    /// Room that its body takes.
+    _room: Vec<SemaphorePermit<'static>>,
 }
 
-impl<const MAX: usize> Hooked<MAX> {
+impl Unread {
+    /// Answers a provider that asks whether whoever is here knows what was agreed on with a source, named by its tenant's slug and its id.
+    ///
+    /// # Errors
+    ///
+    /// [`Problem`], the same for every reason.
+    pub async fn shake(&self, source: (&str, &str)) -> Result<Response, Problem> {
+        let shaken = webhooks::shake(self.exchange.instance(), self.exchange.info(), source, &self.query).await;
+        shaken.map(answer).map_err(refused)
+    }
+
+    /// Verifies it as a message of a source, and keeps it to be handed on.
+    ///
+    /// # Errors
+    ///
+    /// [`Problem`], the same for every reason.
+    pub async fn receive(self, source: (&str, &str), path_token: Option<&str>) -> Result<Response, Problem> {
+        let longest = self.exchange.instance().settings().webhook_body_bytes as usize;
+        let hooked = self.read(longest).await?;
+        let message = Message { headers: &hooked.pairs(), path_token, body: &hooked.body };
+        let taken = webhooks::receive(hooked.exchange.instance(), hooked.exchange.info(), source, &message).await;
+        taken.map(answer).map_err(refused)
+    }
+
+    /// Reads the body, of at most `max` bytes. Of long ones, as many at once as there is room for: a megabyte is asked for when it
+    /// comes, so that nobody has room by announcing.
+    ///
+    /// # Errors
+    ///
+    /// A [`Problem`]: too long, too slow, or no room.
+    pub async fn read(self, max: usize) -> Result<Hooked, Problem> {
+        let (parts, body) = self.request.into_parts();
+        let Some(limit) = parts.extensions.get::<BodyLimit>().copied() else { return Err(Code::Internal.into()) };
+        let announced: Option<u64> =
+            parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        if announced.is_some_and(|length| length > max as u64) {
+            return Err(Code::TooLarge.into());
+        }
+        // Nothing was done yet, so a client that is too slow can be given up.
+        let read = tokio::time::timeout(limit.time, collected(body, max, &ROOM)).await;
+        let (bytes, room) = read.map_err(|_| Problem::new(Code::Timeout))??;
+        // HTTP/2 lets the two differ (RFC 9113 §8.1.1 calls that malformed); nobody shall read them differently.
+        if announced.is_some_and(|length| bytes.len() as u64 != length) {
+            return Err(Code::RequestMalformed.into());
+        }
+        Ok(Hooked { exchange: self.exchange, headers: parts.headers, body: bytes.into(), _room: room })
+    }
+}
+
+impl Hooked {
+    /// One that was read by somebody who goes on with it.
+    pub fn new(exchange: Arc<Exchange>, headers: HeaderMap, body: Bytes) -> Self {
+        Self { exchange, headers, body, _room: Vec::new() }
+    }
+
+    /// Says what [`Unread::receive`] would say of it, and keeps nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Problem`].
+    pub async fn examine(&self, source: (&str, &str), path_token: Option<&str>) -> Result<(), Problem> {
+        let message = Message { headers: &self.pairs(), path_token, body: &self.body };
+        webhooks::examine(self.exchange.instance(), self.exchange.info(), source, &message).await.map_err(refused)
+    }
+
     /// The headers as a verifier reads them.
     pub fn pairs(&self) -> Vec<(&str, &[u8])> {
         pairs(&self.headers)
     }
+}
+
+fn answer(reply: Reply) -> Response {
+    let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::OK);
+    match reply.body {
+        Some(body) => (status, [(header::CONTENT_TYPE, "application/json")], body).into_response(),
+        None => status.into_response(),
+    }
+}
+
+/// One refusal for every reason; why stands in the log.
+fn refused(error: ReceiveError) -> Problem {
+    match error {
+        ReceiveError::Unknown => Problem::new(Code::NotFound),
+        ReceiveError::Refused(status, rejection) => {
+            tracing::info!(reason = rejection.as_str(), "Refused a webhook");
+            Problem::new(Code::WebhookRejected)
+                .with_status(StatusCode::from_u16(status).unwrap_or(StatusCode::UNAUTHORIZED))
+        }
+        ReceiveError::TooLong => Problem::new(Code::TooLarge),
+        ReceiveError::Full => Problem::new(Code::Overloaded).retry_after(60),
+        ReceiveError::Failed(failure) => failure.into(),
+    }
+}
+
+/// A body, and the room that it takes.
+async fn collected(
+    mut body: Body,
+    max: usize,
+    room: &'static Semaphore,
+) -> Result<(Vec<u8>, Vec<SemaphorePermit<'static>>), Problem> {
+    let (mut bytes, mut taken) = (Vec::new(), Vec::new());
+    while let Some(frame) = body.frame().await {
+        let lost = |_| Problem::new(Code::RequestMalformed).detail("the body did not arrive");
+        let Ok(data) = frame.map_err(lost)?.into_data() else { continue };
+        let length = bytes.len() + data.len();
+        if length > max {
+            return Err(Code::TooLarge.into());
+        }
+        while length > FREE_BYTES * (1 + taken.len()) {
+            taken.push(room.try_acquire().map_err(|_| Problem::new(Code::Overloaded).retry_after(10))?);
+        }
+        bytes.extend_from_slice(&data);
+    }
+    Ok((bytes, taken))
 }
 
 /// Names, in lower case, and values in order.
@@ -32,13 +164,34 @@ pub(crate) fn pairs(headers: &HeaderMap) -> Vec<(&str, &[u8])> {
     headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect()
 }
 
-impl<S: Send + Sync, const MAX: usize> FromRequest<S> for Hooked<MAX> {
+impl<S: Send + Sync> FromRequest<S> for Unread {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let query = request.uri().query().unwrap_or_default().as_bytes();
         let query = form_urlencoded::parse(query).into_owned().collect();
-        let (exchange, headers, body) = collected(request, MAX).await?;
-        Ok(Self { exchange, headers, query, body })
+        let (parts, body) = request.into_parts();
+        let exchange = Exchange::of(&parts)?;
+        Ok(Self { exchange, query, request: Request::from_parts(parts, body) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn long_bodies_take_room_as_they_come_and_give_it_back() {
+        static ROOM: Semaphore = Semaphore::const_new(3);
+        let read = |megabytes: usize| collected(Body::from(vec![7; megabytes << 20]), 8 << 20, &ROOM);
+        let code = |problem: Problem| problem.code();
+        let (bytes, first) = read(3).await.unwrap();
+        assert_eq!((bytes.len(), first.len(), ROOM.available_permits()), (3 << 20, 2, 1));
+        assert_eq!(read(4).await.map(drop).map_err(code), Err(Code::Overloaded));
+        assert_eq!(ROOM.available_permits(), 1, "what was refused takes none");
+        assert!(read(1).await.unwrap().1.is_empty(), "a short one needs none");
+        drop(first);
+        assert!(read(4).await.is_ok());
+        assert_eq!(read(9).await.map(drop).map_err(code), Err(Code::TooLarge));
     }
 }

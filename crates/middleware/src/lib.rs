@@ -4,7 +4,7 @@
 //! [`around`] puts every layer round an [`axum::Router`] in one order (design §3). Handlers take
 //! what they need through extractors: [`Authenticated`] or [`Asked`] for a caller without or with query
 //! parameters, [`Request`] for strangers, [`Body`], [`Creation`], [`OptionalBody`], [`UnreadBody`],
-//! [`PathOf`], [`SessionCookies`], [`ProvenKey`], [`Upload`] for streams, [`Hooked`] for webhooks, [`Form`] for OAuth endpoints. None of them ever repeats input in a response or a log line.
+//! [`PathOf`], [`SessionCookies`], [`ProvenKey`], [`Upload`] for streams, [`Unread`] for webhooks, [`Form`] for OAuth endpoints. None of them ever repeats input in a response or a log line.
 #![forbid(unsafe_code)]
 
 mod assertion;
@@ -37,7 +37,7 @@ mod strict;
 mod upload;
 mod webhook;
 
-pub use assertion::{ASSERTION, assertion, identity};
+pub use assertion::{ASSERTION, asserted, assertion, identity};
 pub use authenticated::{Asked, Authenticated, ProvenKey};
 pub use body::{Body, Creation, Lines, OptionalBody, RequestKey, UnreadBody};
 pub use cookies::SessionCookies;
@@ -45,7 +45,7 @@ pub use cors::{BadCors, Cors, CorsRules};
 pub use edge::{Edge, SecurityTxt};
 pub use exchange::{Exchange, Request};
 pub use form::Form;
-pub use hooked::Hooked;
+pub use hooked::{Hooked, Unread};
 pub use json::{Exact, Unique};
 pub use oauth::{OAuthCode, OAuthError};
 pub use observe::{Finished, Forwarded, Observer};

@@ -55,22 +55,36 @@ impl Exchange {
     pub async fn limit(&self, names: &[String], caller: Option<&Caller>) -> Result<(), Problem> {
         judged(self, limits::count_named(self.instance(), names, self.info(), caller).await?)
     }
+
+    /// As [`limit`](Self::limit), only watched: nobody is refused for it later, blocked, or told what is left.
+    ///
+    /// # Errors
+    ///
+    /// What the refusal would be.
+    pub async fn watch(&self, names: &[String], caller: Option<&Caller>) -> Result<(), Problem> {
+        let verdict = limits::watch_named(self.instance(), names, self.info(), caller).await?;
+        let over = verdict.judged().iter().any(|judged| !judged.answer.allowed);
+        if over { Err(Code::RateLimited.into()) } else { Ok(()) }
+    }
 }
 
 /// Keeps a verdict for the response's headers, and refuses if it does.
 fn judged(exchange: &Exchange, verdict: Verdict) -> Result<(), Problem> {
     let refused = verdict.retry_after().map(|seconds| {
-        let names = verdict.violated().map(|judged| judged.policy.name().to_owned()).collect();
+        let mut names: Vec<String> = verdict.violated().map(|judged| judged.policy.name().to_owned()).collect();
+        // An address and its network are refused by one name.
+        names.dedup();
         Problem::new(Code::RateLimited).retry_after(seconds).violating(names)
     });
     exchange.keep(verdict);
     refused.map_or(Ok(()), Err)
 }
 
-/// Says of every limit that was asked what is left of it; those that are only watched are nobody's business.
+/// Says of every limit that was asked what is left of it; those that are only watched are nobody's business, and that of a whole network
+/// is its clients' only when it refuses them.
 pub(crate) fn tell(exchange: &Exchange, headers: &mut HeaderMap) {
     let kept = exchange.kept();
-    let shown: Vec<&Judged> = kept.iter().filter(|judged| !judged.policy.shadow).collect();
+    let shown: Vec<&Judged> = kept.iter().filter(|judged| is_shown(judged)).collect();
     let Some(tightest) = shown.iter().min_by_key(|judged| tightness(judged)) else { return };
     let reset = |judged: &Judged| judged.answer.reset_ms.div_ceil(1_000);
     headers.insert(LIMIT, HeaderValue::from(tightest.answer.limit));
@@ -87,6 +101,10 @@ pub(crate) fn tell(exchange: &Exchange, headers: &mut HeaderMap) {
             headers.insert(name, value);
         }
     }
+}
+
+fn is_shown(judged: &Judged) -> bool {
+    !judged.policy.shadow && !(judged.network && judged.answer.allowed)
 }
 
 /// What is left as a part of the whole, in millionths; one that refuses comes first.

@@ -129,6 +129,8 @@ problems! {
     RateLimited = "ratelimit.exceeded", TOO_MANY_REQUESTS, "Too many requests";
     /// Failed logins cost a pause. Says nothing of whether there is such a user.
     AccountLocked = "auth.account_locked", TOO_MANY_REQUESTS, "Too many failed logins";
+    /// The API key waits: its limits refused it again and again.
+    KeySuspended = "auth.key_suspended", TOO_MANY_REQUESTS, "The API key is suspended for a while";
     /// The log takes no event, so nothing was done.
     AuditUnavailable = "audit.unavailable", SERVICE_UNAVAILABLE, "The audit log is not available";
     /// The store was put back to an earlier state, and nobody accepted that yet.
@@ -267,6 +269,21 @@ fn log_chain(error: &(dyn std::error::Error + 'static), code: Code) {
     tracing::error!(code = code.as_str(), error = %chain, "Request failed");
 }
 
+impl Code {
+    /// What kind of problem it is, for programs: one that IANA knows where there is one, or ours.
+    fn type_uri(self) -> Cow<'static, str> {
+        match self {
+            // draft-ietf-httpapi-ratelimit-headers: with `violated-policies`.
+            Self::RateLimited => Cow::Borrowed("https://iana.org/assignments/http-problem-types#quota-exceeded"),
+            // The same draft: refused for how it was used, and not for one quota.
+            Self::KeySuspended => {
+                Cow::Borrowed("https://iana.org/assignments/http-problem-types#abnormal-usage-detected")
+            }
+            code => Cow::Owned(format!("urn:chancery:problem:{}", code.as_str())),
+        }
+    }
+}
+
 impl From<Code> for Problem {
     fn from(code: Code) -> Self {
         Self::new(code)
@@ -277,7 +294,7 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = self.status.unwrap_or(self.code.status());
         let mut body = json!({
-            "type": format!("urn:chancery:problem:{}", self.code.as_str()),
+            "type": self.code.type_uri(),
             "title": self.code.title(),
             "status": status.as_u16(),
             "code": self.code.as_str(),

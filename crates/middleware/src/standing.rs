@@ -73,7 +73,7 @@ impl Standing {
             }
             match stands(instance, presented, &call.request).await {
                 Ok(()) => (seen, since_look, blind) = (now, Duration::ZERO, Duration::ZERO),
-                Err(AuthenticateError::Invalid(_)) => return,
+                Err(AuthenticateError::Invalid(_) | AuthenticateError::Suspended(_)) => return,
                 Err(AuthenticateError::Failed(_)) => {
                     blind += GLANCE;
                     if blind >= BLIND {

@@ -25,20 +25,18 @@
 //! }
 //! ```
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::Arc;
 
 use axum::{
     extract::{FromRef, FromRequest, Request},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use chancery_crypto::Secret;
+use chancery_crypto::{Secret, sha256};
 use chancery_domain::{
     Clock, Timestamp,
-    webhooks::{Layout, MAX_KEPT_BYTES, Material, Message, Provider, Rules, SecretKind, WINDOW_SECONDS, verify},
+    replays::{LocalReplays, Replays},
+    webhooks::{KEPT_BYTES, Layout, Material, Message, Provider, Rules, SecretKind, WINDOW_SECONDS, verify},
 };
 use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt, Limited};
@@ -46,16 +44,17 @@ use http_body_util::{BodyExt, Limited};
 use crate::{Code, Problem, hooked::pairs};
 
 /// How long a message is remembered: longer than twice the window.
-const REMEMBERED_SECONDS: i64 = 2 * WINDOW_SECONDS + 60;
-/// How many messages are remembered; more at once are refused rather than forgotten.
-const MAX_REMEMBERED: usize = 100_000;
+const REMEMBERED_SECONDS: u32 = 660;
+const _: () = assert!(REMEMBERED_SECONDS as i64 > 2 * WINDOW_SECONDS);
 
-/// What verifies the webhooks of one source. Its copies are known in this process alone.
+/// What verifies the webhooks of one source. Its copies are known in this process alone, unless it [remembers](Self::remember_with)
+/// elsewhere.
 pub struct WebhookGuard {
     rules: Rules,
     secrets: Vec<Material>,
     clock: Arc<dyn Clock>,
-    seen: Mutex<HashMap<[u8; 32], Timestamp>>,
+    name: String,
+    replays: Arc<dyn Replays>,
 }
 
 /// Why there is no guard.
@@ -114,12 +113,22 @@ impl WebhookGuard {
             return Err(GuardError::NoSecret);
         }
         let read = |(kind, text)| Material::read(rules.provider, &form, kind, &text).map_err(GuardError::Secret);
-        let secrets = secrets.into_iter().map(read).collect::<Result<_, _>>()?;
-        Ok(Self { rules, secrets, clock, seen: Mutex::default() })
+        let secrets = secrets.into_iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        if secrets.iter().any(|secret| matches!(secret, Material::KeySetAt(_))) {
+            return Err(GuardError::Secret("nothing is fetched here: give the key set itself"));
+        }
+        Ok(Self { rules, secrets, clock, name: String::new(), replays: Arc::new(LocalReplays::default()) })
+    }
+
+    /// Remembers what came in `replays`, under the `name` of its source: with one that nodes share, a copy of what came to one of them
+    /// is refused by all. While that is away everything is refused, with 503.
+    #[must_use]
+    pub fn remember_with(self, name: &str, replays: Arc<dyn Replays>) -> Self {
+        Self { name: name.to_owned(), replays, ..self }
     }
 
     /// Whether a message is from whom it says, fresh, and no copy of one that came before.
-    fn judge(&self, headers: &HeaderMap, body: &[u8]) -> Result<Option<Timestamp>, Problem> {
+    async fn judge(&self, headers: &HeaderMap, body: &[u8]) -> Result<Option<Timestamp>, Problem> {
         let now = self.clock.now();
         let refused = || {
             let status = StatusCode::from_u16(self.rules.provider.refused()).unwrap_or(StatusCode::UNAUTHORIZED);
@@ -131,18 +140,11 @@ impl WebhookGuard {
             tracing::info!(reason = rejection.as_str(), "Refused a webhook");
             refused()
         })?;
-        let key = verified.copy.unwrap_or(verified.identity);
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen.len() >= MAX_REMEMBERED {
-            seen.retain(|_, until| now < *until);
-        }
-        if seen.get(&key).is_some_and(|until| now < *until) {
+        let came = verified.copy.unwrap_or(verified.identity);
+        let mark = sha256(&[self.name.as_bytes(), &[0], &came].concat());
+        if self.replays.seen(&mark, REMEMBERED_SECONDS, now).await? {
             return Err(refused());
         }
-        if seen.len() >= MAX_REMEMBERED {
-            return Err(Problem::new(Code::Overloaded));
-        }
-        seen.insert(key, now.plus_seconds(REMEMBERED_SECONDS));
         Ok(verified.sent_at)
     }
 }
@@ -174,9 +176,9 @@ where
     async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
         let guard = Arc::<WebhookGuard>::from_ref(state);
         let (parts, body) = request.into_parts();
-        let body = Limited::new(body, MAX_KEPT_BYTES).collect().await;
+        let body = Limited::new(body, KEPT_BYTES as usize).collect().await;
         let body = body.map_err(|_| Problem::new(Code::TooLarge).into_response())?.to_bytes();
-        let sent_at = guard.judge(&parts.headers, &body).map_err(IntoResponse::into_response)?;
+        let sent_at = guard.judge(&parts.headers, &body).await.map_err(IntoResponse::into_response)?;
         Ok(Self { headers: parts.headers, body, sent_at })
     }
 }
@@ -226,6 +228,21 @@ mod tests {
         let refused = |secrets| WebhookGuard::new(Provider::Oura, secrets, clock()).unwrap_err();
         assert_eq!(refused(Vec::new()), GuardError::NoSecret);
         assert!(matches!(refused(vec![Secret::new("short".to_owned())]), GuardError::Secret(_)));
+    }
+
+    #[tokio::test]
+    async fn guards_that_share_a_memory_refuse_each_others_copies() {
+        let (clock, replays) = (Arc::new(At(AtomicI64::new(1_780_000_000))), Arc::new(LocalReplays::default()));
+        let guard = |name: &str| {
+            let secrets = vec![Secret::new(SECRET.to_owned())];
+            let guard = WebhookGuard::new(Provider::Oura, secrets, Arc::<At>::clone(&clock)).unwrap();
+            App(Arc::new(guard.remember_with(name, Arc::<LocalReplays>::clone(&replays))))
+        };
+        let (one, other, another_source) = (guard("oura"), guard("oura"), guard("oura-test"));
+        let sent = |app| VerifiedWebhook::from_request(message(1_780_000_000, b"{}"), app);
+        assert!(sent(&one).await.is_ok());
+        assert_eq!(sent(&other).await.unwrap_err().status(), StatusCode::UNAUTHORIZED);
+        assert!(sent(&another_source).await.is_ok());
     }
 
     #[tokio::test]

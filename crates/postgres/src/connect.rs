@@ -114,7 +114,13 @@ async fn migrate_as_owner(owner: &PgConnectOptions, connection: &mut PgConnectio
     }
     let role: String = sqlx::query_scalar("SELECT current_user::text").fetch_one(&mut *connection).await?;
     grants::give(&mut owner, &role).await?;
-    Ok(owner.close().await?)
+    owner.close().await?;
+    // The owner of the tables need not own the schema, and then could not take it from everyone.
+    let creates = "SELECT has_schema_privilege(current_user, 'public', 'CREATE')";
+    if sqlx::query_scalar(creates).fetch_one(connection).await? {
+        return Err(ConnectError::MayCreate);
+    }
+    Ok(())
 }
 
 /// The pool of a replica.

@@ -24,6 +24,14 @@ pub enum ConnectError {
         "the PostgreSQL role owns the tables or may act as their owner; give the store's address another role than the owner's"
     )]
     OwnsTables,
+    /// The role could make a function that the owner then runs.
+    #[error(
+        "the PostgreSQL role may create objects in the schema public; as the schema's owner: REVOKE CREATE ON SCHEMA public FROM PUBLIC, and from the role"
+    )]
+    MayCreate,
+    /// Another session holds the lock of those who start.
+    #[error("another session of PostgreSQL holds the lock 684106 for longer than 30 s; find it in pg_locks and end it")]
+    Locked,
     /// A newer Chancery has migrated it.
     #[error("the database has schema version {0}, which this Chancery does not know; run a newer one")]
     Newer(i64),

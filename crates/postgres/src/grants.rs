@@ -16,6 +16,9 @@ DECLARE
     name TEXT;
 BEGIN
     EXECUTE format('GRANT USAGE ON SCHEMA public TO %I', role);
+    -- Databases that came from PostgreSQL 14 let everyone make things there: a function that looks like one of PostgreSQL's own, and
+    -- fits better, would be run by the owner.
+    REVOKE CREATE ON SCHEMA public FROM PUBLIC;
     EXECUTE format('REVOKE CREATE ON SCHEMA public FROM %I', role);
     EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA public FROM %I', role);
     EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO %I', role);
@@ -52,13 +55,23 @@ $$"#;
 /// What was last given, and by which text; the role cannot change it.
 const GIVEN: &str = "SELECT obj_description('public._sqlx_migrations'::regclass)";
 
+/// PostgreSQL's code for a lock that was waited for too long.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
+
 /// Gives `role` what it needs, if nobody has since the last migration: hundreds of tables change in the catalogue. Of several nodes one
 /// does it and the others wait: two at once would change the same rows.
 pub(crate) async fn give(owner: &mut PgConnection, role: &str) -> Result<(), ConnectError> {
     let version: i64 = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations").fetch_one(&mut *owner).await?;
     let digest = HEXLOWER.encode(&sha256(GIVE.as_bytes()));
     let wanted = format!("{role} may serve since {version}, by {digest}");
-    sqlx::query("SELECT pg_advisory_lock(684106)").execute(&mut *owner).await?;
+    // Whoever serves may take this lock too, and hold it.
+    sqlx::query("SELECT set_config('lock_timeout', '30s', false)").execute(&mut *owner).await?;
+    sqlx::query("SELECT pg_advisory_lock(684106)").execute(&mut *owner).await.map_err(|error| {
+        match error.as_database_error() {
+            Some(refusal) if refusal.code().as_deref() == Some(LOCK_NOT_AVAILABLE) => ConnectError::Locked,
+            _ => ConnectError::Database(error),
+        }
+    })?;
     let given = give_once(&mut *owner, role, &wanted).await;
     sqlx::query("SELECT pg_advisory_unlock(684106)").execute(&mut *owner).await?;
     Ok(given?)

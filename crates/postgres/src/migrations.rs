@@ -41,6 +41,8 @@ pub(crate) const FILES: &[(i64, &str, &str)] = &[
     (40, "webhooks", include_str!("../migrations/0040_webhooks.sql")),
     (41, "webhook_subscriptions", include_str!("../migrations/0041_webhook_subscriptions.sql")),
     (42, "csp_reports", include_str!("../migrations/0042_csp_reports.sql")),
+    (44, "lockouts", include_str!("../migrations/0044_lockouts.sql")),
+    (45, "webhook_upkeep", include_str!("../migrations/0045_webhook_upkeep.sql")),
 ];
 
 /// Applies what is missing, each file in a transaction of its own; of several nodes one does it and the others wait.

@@ -8,7 +8,8 @@ use chancery_domain::time::Timestamp;
 use chancery_postgres::testing::{self, Database, database, database_served_by, server_url};
 use chancery_postgres::{ConnectError, Options, Postgres, Warning};
 use chancery_testkit::samples::{
-    OURS, THEIRS, certificate, checkpoint, identity_provider, key, key_version, logged_event, queued_event, user,
+    ONE_EVENT_PURGED, OURS, THEIRS, certificate, checkpoint, identity_provider, key, key_version, logged_event,
+    queued_event, user,
 };
 use sqlx::{Connection as _, PgConnection, Row as _};
 
@@ -316,6 +317,27 @@ mod as_a_role_that_owns_nothing {
         assert!(made.unwrap_err().to_string().contains("permission denied"));
     }
 
+    /// A function of the role's that fits better than one of PostgreSQL's own would be run by the owner: databases that came from
+    /// PostgreSQL 14 let everyone make some.
+    #[tokio::test]
+    async fn a_role_that_may_make_functions_is_hindered_or_refused() {
+        let Some(AsRuntime { store, _database: database, url }) = as_runtime().await else { return };
+        drop(store);
+        let again = || async {
+            let owner_url = Some(database.url().to_owned());
+            Postgres::connect(Options { max_connections: 2, owner_url, ..Options::new(&url) }).await
+        };
+        let mut owner = PgConnection::connect(database.url()).await.unwrap();
+        sqlx::query("GRANT CREATE ON SCHEMA public TO PUBLIC").execute(&mut owner).await.unwrap();
+        assert!(matches!(again().await, Err(ConnectError::MayCreate)));
+        // As a database is that no Chancery of today has seen.
+        sqlx::query("COMMENT ON TABLE _sqlx_migrations IS NULL").execute(&mut owner).await.unwrap();
+        again().await.unwrap();
+        let mut role = PgConnection::connect(&url).await.unwrap();
+        let made = "CREATE FUNCTION public.format(TEXT, TEXT) RETURNS TEXT LANGUAGE sql AS 'SELECT $1'";
+        assert!(denied(&sqlx::query(made).execute(&mut role).await.unwrap_err()));
+    }
+
     /// The owner's connection does it for the role.
     #[tokio::test]
     async fn a_spent_month_is_dropped_and_one_that_is_out_comes_back_when_something_comes() {
@@ -367,20 +389,12 @@ mod schema {
         tx.commit().await.unwrap();
         let mut connection = raw(&database).await;
         in_tenant(&mut connection, &OURS.to_string()).await;
-        // Of two events one may go, as long as its purge has not ended.
-        sqlx::query(
-            "INSERT INTO audit_purges (tenant_id, first_idx, end_idx, month, events, next_idx, certificate_id, event_id, begun_at)
-             SELECT tenant_id, 0, 1, '2026-11', 1, 0, 'crt', 'evt', 0 FROM audit_events WHERE idx = 0",
-        )
-        .execute(&mut connection)
-        .await
-        .unwrap();
-        // And once the purge has got there.
-        let early = sqlx::query("DELETE FROM audit_events WHERE idx = 0").execute(&mut connection).await.unwrap_err();
-        assert!(early.to_string().contains("only grows"), "{early}");
-        sqlx::query("UPDATE audit_purges SET next_idx = 1").execute(&mut connection).await.unwrap();
-        sqlx::query("DELETE FROM audit_events WHERE idx = 0").execute(&mut connection).await.unwrap();
-        sqlx::query("UPDATE audit_purges SET ended_at = 5").execute(&mut connection).await.unwrap();
+        for (number, statement) in ONE_EVENT_PURGED.into_iter().enumerate() {
+            // Not before the purge has got there.
+            let early = sqlx::query("DELETE FROM audit_events WHERE idx = 0").execute(&mut connection).await;
+            assert!(number >= 2 || early.unwrap_err().to_string().contains("only grows"), "before {statement}");
+            sqlx::query(statement).execute(&mut connection).await.unwrap();
+        }
         database.append_events(&[queued_event(OURS, 2)]).await.unwrap();
         for statement in [
             "INSERT INTO audit_logs (tenant_id, origin, size, root) SELECT tenant_id, 'o', 5, '\\x01'::bytea FROM audit_events",

@@ -13,6 +13,8 @@ pub struct Address {
     pub host: String,
     /// Its port.
     pub port: u16,
+    /// Further nodes of a cluster, in case this one is away.
+    pub others: Vec<(String, u16)>,
     /// Which of its numbered databases.
     pub database: u32,
     /// The user of its access list; the default one if nobody is named.
@@ -23,7 +25,7 @@ pub struct Address {
 
 /// A text that is no address. Does not repeat the text: a password may be in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not an address of the form redis://[USER[:PASSWORD]@]HOST[:PORT][/DATABASE] or rediss://…")]
+#[error("not an address of the form redis://[USER[:PASSWORD]@]HOST[:PORT][,HOST[:PORT]…][/DATABASE] or rediss://…")]
 pub struct BadAddress;
 
 impl std::fmt::Debug for Address {
@@ -49,19 +51,31 @@ impl std::str::FromStr for Address {
         }
         let (login, place) = rest.rsplit_once('@').map_or((None, rest), |(login, place)| (Some(login), place));
         let (place, database) = place.split_once('/').unwrap_or((place, ""));
-        let (host, port) = host_and_port(place)?;
+        let mut places = place.split(',').map(host_and_port);
+        let (host, port) = places.next().ok_or(BadAddress)??;
+        let others = places.collect::<Result<_, _>>()?;
         let (username, password) = match login.map(|login| login.split_once(':').unwrap_or((login, ""))) {
             None => (None, None),
             Some((username, password)) => (some(decoded(username)?), some(decoded(password)?).map(Secret::new)),
         };
         let database = if database.is_empty() { 0 } else { database.parse().map_err(|_| BadAddress)? };
-        Ok(Self { tls, host, port, database, username, password })
+        Ok(Self { tls, host, port, others, database, username, password })
     }
 }
 
 impl Address {
     /// The address with everything that is needed to log in, percent-encoded.
     pub(crate) fn url(&self) -> Secret<String> {
+        self.url_of(&self.host, self.port)
+    }
+
+    /// The same of every node that is named.
+    pub(crate) fn urls(&self) -> Vec<Secret<String>> {
+        let others = self.others.iter().map(|(host, port)| self.url_of(host, *port));
+        std::iter::once(self.url()).chain(others).collect()
+    }
+
+    fn url_of(&self, host: &str, port: u16) -> Secret<String> {
         let mut url = String::from(if self.tls { "rediss://" } else { "redis://" });
         if self.username.is_some() || self.password.is_some() {
             encode(self.username.as_deref().unwrap_or_default(), &mut url);
@@ -71,18 +85,20 @@ impl Address {
             }
             url.push('@');
         }
-        let brackets = self.host.contains(':');
+        let brackets = host.contains(':');
         url.push_str(if brackets { "[" } else { "" });
-        url.push_str(&self.host);
+        url.push_str(host);
         url.push_str(if brackets { "]" } else { "" });
-        url.push_str(&format!(":{}/{}", self.port, self.database));
+        url.push_str(&format!(":{port}/{}", self.database));
         Secret::new(url)
     }
 
     /// Whether the connection leaves this machine.
     pub fn is_remote(&self) -> bool {
-        let loopback = self.host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
-        !(loopback || self.host.eq_ignore_ascii_case("localhost"))
+        let loopback = |host: &str| {
+            host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
+        };
+        !std::iter::once(&self.host).chain(self.others.iter().map(|(host, _)| host)).all(|host| loopback(host))
     }
 }
 
@@ -156,6 +172,17 @@ mod tests {
     }
 
     #[test]
+    fn several_nodes_of_a_cluster_have_one_login() {
+        let address = read("rediss://edge:secret@a.test:7000,b.test,[::1]:7002");
+        assert_eq!((address.host.as_str(), address.port), ("a.test", 7000));
+        assert_eq!(address.others, [("b.test".to_owned(), 6379), ("::1".to_owned(), 7002)]);
+        let urls: Vec<String> = address.urls().iter().map(|url| url.expose().clone()).collect();
+        assert_eq!(urls.len(), 3);
+        assert!(urls.iter().all(|url| url.starts_with("rediss://edge:secret@")) && urls[2].contains("[::1]:7002"));
+        assert!(read("redis://localhost,b.test").is_remote() && !read("redis://localhost,[::1]:1").is_remote());
+    }
+
+    #[test]
     fn what_is_no_address_is_refused_and_not_repeated() {
         for text in [
             "",
@@ -170,6 +197,8 @@ mod tests {
             "redis://cache?db=1",
             "redis://u:%zz@cache",
             "redis://[cache]",
+            "redis://a,",
+            "redis://a,b:x",
             "redis://a b",
         ] {
             let refused = text.parse::<Address>().unwrap_err();

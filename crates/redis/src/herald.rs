@@ -10,10 +10,10 @@ use data_encoding::HEXLOWER;
 use futures_util::StreamExt as _;
 use tokio::sync::mpsc;
 
-use crate::Link;
+use crate::{Link, link::Lost};
 
 /// Where it is said.
-pub(crate) const CHANNEL: &str = "chancery:word";
+const CHANNEL: &str = "chancery:word";
 /// How long one that listens waits after its connection broke.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -110,7 +110,7 @@ impl Herald {
     /// Hears what nodes say, this one too, as long as somebody takes it. Each time it begins to listen it hears [`Word::Missed`] first.
     pub async fn listen(&self, heard: mpsc::Sender<Word>) {
         while !heard.is_closed() {
-            if let Ok(mut ears) = self.0.client().get_async_pubsub().await
+            if let Ok(mut ears) = self.0.dial().listen().await
                 && ears.subscribe(CHANNEL).await.is_ok()
                 && heard.send(Word::Missed).await.is_ok()
             {
@@ -127,6 +127,19 @@ impl Herald {
             tokio::time::sleep(PAUSE).await;
         }
     }
+}
+
+/// Has something done that lies in one place, then says what was done: in a cluster a word is no part of any place, so the two do not go
+/// together.
+pub(crate) async fn done_and_said(link: &Arc<Link>, deeds: redis::Pipeline, words: Vec<Word>) -> Result<(), Lost> {
+    link.run(|mut connection| async move {
+        deeds.query_async::<()>(&mut connection).await?;
+        for word in words {
+            redis::cmd("PUBLISH").arg(CHANNEL).arg(word.to_string()).query_async::<()>(&mut connection).await?;
+        }
+        Ok(())
+    })
+    .await
 }
 
 #[cfg(test)]

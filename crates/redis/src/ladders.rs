@@ -14,7 +14,7 @@ use redis::Script;
 
 use crate::{
     Link,
-    herald::{CHANNEL, Cleared, Word},
+    herald::{Cleared, Word, done_and_said},
     link::Lost,
 };
 
@@ -87,14 +87,12 @@ impl Ladders for RedisLadders {
 
     async fn clear(&self, together: &Together, on: &[Ladder]) -> Result<(), Failure> {
         self.local.clear(together, on).await?;
-        let mut pipe = redis::pipe();
+        let (mut pipe, mut words) = (redis::pipe(), Vec::new());
         for ladder in on {
-            let cleared = Cleared { together: *together, ladder: *ladder };
             pipe.cmd("UNLINK").arg(key(together, ladder)).ignore();
-            pipe.cmd("PUBLISH").arg(CHANNEL).arg(Word::Cleared(cleared).to_string()).ignore();
+            words.push(Word::Cleared(Cleared { together: *together, ladder: *ladder }));
         }
-        self.link.run(|mut connection| async move { pipe.query_async::<()>(&mut connection).await }).await?;
-        Ok(())
+        Ok(done_and_said(&self.link, pipe, words).await?)
     }
 
     async fn know(&self, together: &Together, pair: &Ladder, now: Timestamp) -> Result<(), Failure> {
@@ -103,8 +101,7 @@ impl Ladders for RedisLadders {
         pipe.cmd("UNLINK").arg(key(together, pair)).ignore();
         pipe.cmd("SET").arg(known(together, pair)).arg(1).arg("PX").arg(KNOWN * 1_000).ignore();
         let cleared = Cleared { together: *together, ladder: *pair };
-        pipe.cmd("PUBLISH").arg(CHANNEL).arg(Word::Cleared(cleared).to_string()).ignore();
-        let _ = self.link.run(|mut connection| async move { pipe.query_async::<()>(&mut connection).await }).await;
+        let _ = done_and_said(&self.link, pipe, vec![Word::Cleared(cleared)]).await;
         Ok(())
     }
 

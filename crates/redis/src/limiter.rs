@@ -17,7 +17,7 @@ use redis::Script;
 use crate::{
     Link,
     denied::Denied,
-    herald::{CHANNEL, Forgotten, Word},
+    herald::{Forgotten, Word, done_and_said},
     link::Lost,
 };
 
@@ -127,15 +127,14 @@ impl Limiter for RedisLimiter {
     }
 
     async fn forget(&self, together: &Together, asks: &[Ask<'_>]) -> Result<(), Failure> {
-        let mut pipe = redis::pipe();
+        let (mut pipe, mut words) = (redis::pipe(), Vec::new());
         for ask in asks {
             let forgotten = Forgotten { together: *together, policy: ask.policy.id(), of: ask.of };
             self.forget_here(&forgotten);
             pipe.cmd("UNLINK").arg(key(together, ask)).ignore();
-            pipe.cmd("PUBLISH").arg(CHANNEL).arg(Word::Forgotten(forgotten).to_string()).ignore();
+            words.push(Word::Forgotten(forgotten));
         }
-        self.link.run(|mut connection| async move { pipe.query_async::<()>(&mut connection).await }).await?;
-        Ok(())
+        Ok(done_and_said(&self.link, pipe, words).await?)
     }
 
     fn is_shared(&self) -> bool {

@@ -10,12 +10,15 @@ use std::{
 };
 
 use chancery_domain::instance::Failure;
-use redis::{AsyncConnectionConfig, Client, FromRedisValue, RedisError, TlsCertificates, aio::MultiplexedConnection};
+use redis::{RedisError, Value};
 
-use crate::Address;
+use crate::{
+    Address,
+    connection::{Connection, Dial},
+};
 
 /// How long a connection and its first answers may take.
-const CONNECT: Duration = Duration::from_secs(2);
+pub(crate) const CONNECT: Duration = Duration::from_secs(2);
 /// How long nobody asks after an answer did not come; doubled each time, up to [`LONGEST_PAUSE`].
 const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
@@ -31,6 +34,8 @@ pub struct Options {
     pub timeout: Duration,
     /// How many nodes share it: without it each keeps to its part of every limit.
     pub nodes: u32,
+    /// Whether it is a cluster, of which the address names some nodes.
+    pub cluster: bool,
 }
 
 /// Why Redis is not used at all. None of them holds a secret.
@@ -74,10 +79,10 @@ impl From<Lost> for Failure {
 
 /// A connection to Redis that comes back by itself.
 pub struct Link {
-    client: Client,
+    dial: Dial,
     timeout: Duration,
     nodes: u32,
-    current: RwLock<Option<MultiplexedConnection>>,
+    current: RwLock<Option<Connection>>,
     repairing: AtomicBool,
 }
 
@@ -88,18 +93,8 @@ impl Link {
     ///
     /// [`Refused`].
     pub async fn open(options: Options) -> Result<Arc<Self>, Refused> {
-        let url = options.address.url();
-        let client = match &options.ca_file {
-            Some(path) => {
-                let pem = std::fs::read(path).map_err(Refused::Authorities)?;
-                let tls = TlsCertificates { client_tls: None, root_cert: Some(pem) };
-                Client::build_with_tls(url.expose().as_str(), tls)
-            }
-            None => Client::open(url.expose().as_str()),
-        };
-        let client = client.map_err(Refused::Client)?;
         let link = Arc::new(Self {
-            client,
+            dial: Dial::new(&options)?,
             timeout: options.timeout,
             nodes: options.nodes.max(1),
             current: RwLock::default(),
@@ -130,7 +125,7 @@ impl Link {
     }
 
     /// Has something done by Redis, if it is there, within the time for an answer.
-    pub(crate) async fn run<T, W>(self: &Arc<Self>, work: impl FnOnce(MultiplexedConnection) -> W) -> Result<T, Lost>
+    pub(crate) async fn run<T, W>(self: &Arc<Self>, work: impl FnOnce(Connection) -> W) -> Result<T, Lost>
     where
         W: Future<Output = Result<T, RedisError>>,
     {
@@ -151,24 +146,20 @@ impl Link {
         Err(lost)
     }
 
-    /// A connection of its own, for those that listen.
-    pub(crate) fn client(&self) -> &Client {
-        &self.client
+    /// How connections are made, for those that listen on one of their own.
+    pub(crate) const fn dial(&self) -> &Dial {
+        &self.dial
     }
 
     /// Puts a connection in place, or takes it away; whether there was one.
-    fn put(&self, connection: Option<MultiplexedConnection>) -> bool {
+    fn put(&self, connection: Option<Connection>) -> bool {
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         std::mem::replace(&mut *current, connection).is_some()
     }
 
-    async fn connect(&self) -> Result<MultiplexedConnection, Lost> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT))
-            .set_response_timeout(Some(CONNECT.max(self.timeout)));
-        let connecting = self.client.get_multiplexed_async_connection_with_config(&config);
-        let connected = tokio::time::timeout(CONNECT, connecting).await.map_err(|_| Lost::Slow(CONNECT))?;
-        connected.map_err(Lost::Failed)
+    async fn connect(&self) -> Result<Connection, Lost> {
+        let connecting = tokio::time::timeout(CONNECT, self.dial.connect(self.timeout));
+        connecting.await.map_err(|_| Lost::Slow(CONNECT))?.map_err(Lost::Failed)
     }
 
     /// Looks for it in the background, once at a time, until it answers as fast as it must.
@@ -194,7 +185,7 @@ impl Link {
     }
 
     /// A connection on which an answer came in time.
-    async fn found(&self) -> Result<MultiplexedConnection, Lost> {
+    async fn found(&self) -> Result<Connection, Lost> {
         let mut connection = self.connect().await?;
         if let Err(refused) = judge(&mut connection).await {
             let error: &dyn std::error::Error = &refused;
@@ -213,31 +204,44 @@ fn is_answer(error: &RedisError) -> bool {
     !(error.is_io_error() || error.is_connection_dropped() || error.is_timeout() || error.is_connection_refusal())
 }
 
-/// Whether it keeps what it is told, and knows the words we use. What it does not tell of itself (managed services forbid `CONFIG`) is
-/// taken on trust, and said.
-async fn judge(connection: &mut MultiplexedConnection) -> Result<(), Refused> {
-    let facts: String = ask(redis::cmd("INFO").arg("server"), connection).await.unwrap_or_default();
-    let memory: String = ask(redis::cmd("INFO").arg("memory"), connection).await.unwrap_or_default();
-    if let Some(version) = fact(&facts, "redis_version")
+/// Whether it keeps what it is told, and knows the words we use: of a cluster, each of its masters. What it does not tell of itself
+/// (managed services forbid `CONFIG`) is taken on trust, and said.
+async fn judge(connection: &mut Connection) -> Result<(), Refused> {
+    let servers = told(redis::cmd("INFO").arg("server"), connection).await;
+    let memories = told(redis::cmd("INFO").arg("memory"), connection).await;
+    for (facts, memory) in servers.iter().zip(&memories) {
+        judge_one(facts, memory)?;
+    }
+    Ok(())
+}
+
+fn judge_one(facts: &str, memory: &str) -> Result<(), Refused> {
+    if let Some(version) = fact(facts, "redis_version")
         && version.split('.').next().and_then(|major| major.parse::<u32>().ok()).is_some_and(|major| major < 7)
     {
         return Err(Refused::TooOld(version.to_owned()));
     }
-    match (fact(&memory, "maxmemory_policy"), fact(&memory, "maxmemory")) {
+    match fact(memory, "maxmemory_policy") {
         // Without a bound nothing is evicted; the policy counts all the same, for a bound may be set at any time.
-        (Some(policy), _) if policy != "noeviction" && !policy.starts_with("volatile-") => {
+        Some(policy) if policy != "noeviction" && !policy.starts_with("volatile-") => {
             Err(Refused::Evicts(policy.to_owned()))
         }
-        (Some(_), _) => Ok(()),
-        (None, _) => {
+        Some(_) => Ok(()),
+        None => {
             tracing::warn!("Redis does not tell its maxmemory-policy: see that it is noeviction or one of volatile-*");
             Ok(())
         }
     }
 }
 
-async fn ask<T: FromRedisValue>(command: &redis::Cmd, connection: &mut MultiplexedConnection) -> Result<T, RedisError> {
-    command.query_async(connection).await
+/// What the server says; of a cluster, what each of those that are asked says. An empty text of one that says nothing.
+async fn told(command: &redis::Cmd, connection: &mut Connection) -> Vec<String> {
+    let text = |value: Value| redis::from_redis_value::<String>(value).unwrap_or_default();
+    match command.query_async(connection).await {
+        Ok(Value::Map(of_each)) => of_each.into_iter().map(|(_, value)| text(value)).collect(),
+        Ok(value) => vec![text(value)],
+        Err(_) => vec![String::new()],
+    }
 }
 
 /// A line of what `INFO` says.

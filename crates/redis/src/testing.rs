@@ -1,4 +1,4 @@
-//! A private Redis for tests: a free port, a password, nothing on disk, gone afterwards.
+//! A private Redis for tests, alone or as a cluster: free ports, a password, nothing that stays on disk, gone afterwards.
 #![expect(
     clippy::panic,
     clippy::expect_used,
@@ -8,12 +8,14 @@
 
 use std::{
     net::TcpListener,
+    path::{Path, PathBuf},
     process::Stdio,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use chancery_crypto::Secret;
+use redis::TlsCertificates;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
@@ -27,6 +29,8 @@ pub struct Server {
     child: Child,
     folder: TempDir,
     port: u16,
+    /// Its authority's certificate, if it speaks TLS and nothing else.
+    ca_file: Option<PathBuf>,
     settings: Vec<String>,
 }
 
@@ -46,6 +50,19 @@ impl Server {
     ///
     /// If it must be there and is not, or does not answer.
     pub async fn start_with(settings: &[&str]) -> Option<Self> {
+        Self::start_as(settings, None).await
+    }
+
+    /// As [`Self::start`], over TLS alone, with this certificate and key, in PEM, of an authority whose certificate comes last.
+    ///
+    /// # Panics
+    ///
+    /// If it must be there and is not, or does not answer.
+    pub async fn start_tls(pems: [&str; 3]) -> Option<Self> {
+        Self::start_as(&[], Some(pems)).await
+    }
+
+    async fn start_as(settings: &[&str], tls: Option<[&str; 3]>) -> Option<Self> {
         let installed = Command::new("redis-server").arg("--version").stdout(Stdio::null()).status().await.is_ok();
         if !installed {
             assert!(std::env::var_os("CHANCERY_TEST_REQUIRE_REDIS").is_none(), "redis-server is not installed");
@@ -59,8 +76,21 @@ impl Server {
             let port = listener.local_addr().expect("a port").port();
             drop(listener);
             let folder = tempfile::tempdir().expect("a temporary folder");
+            let (mut settings, mut ca_file) = (settings.clone(), None);
+            if let Some(pems) = tls {
+                // The last one of a setting counts.
+                let words = ["--port", "0", "--tls-auth-clients", "no", "--tls-port"].map(str::to_owned);
+                settings.extend(words.into_iter().chain([port.to_string()]));
+                for (setting, pem) in ["--tls-cert-file", "--tls-key-file", "--tls-ca-cert-file"].into_iter().zip(pems)
+                {
+                    let path = folder.path().join(&setting[2..]);
+                    std::fs::write(&path, pem).expect("a file");
+                    settings.extend([setting.to_owned(), path.display().to_string()]);
+                    ca_file = Some(path);
+                }
+            }
             let child = spawn(&folder, port, &settings);
-            let mut server = Self { child, folder, port, settings: settings.clone() };
+            let mut server = Self { child, folder, port, ca_file, settings };
             if server.answers().await {
                 return Some(server);
             }
@@ -71,9 +101,10 @@ impl Server {
     /// Where it is, with its password.
     pub fn address(&self) -> Address {
         Address {
-            tls: false,
+            tls: self.ca_file.is_some(),
             host: "127.0.0.1".to_owned(),
             port: self.port,
+            others: Vec::new(),
             database: 0,
             username: None,
             password: Some(Secret::new(PASSWORD.to_owned())),
@@ -82,7 +113,13 @@ impl Server {
 
     /// Its address as people write it.
     pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+        let scheme = if self.ca_file.is_some() { "rediss" } else { "redis" };
+        format!("{scheme}://127.0.0.1:{}", self.port)
+    }
+
+    /// The file with its authority's certificate, if it speaks TLS.
+    pub fn ca_file(&self) -> Option<&Path> {
+        self.ca_file.as_deref()
     }
 
     /// Its password.
@@ -101,7 +138,7 @@ impl Server {
 
     /// How to use it, with this time for an answer.
     pub fn options(&self, timeout: Duration) -> Options {
-        Options { address: self.address(), ca_file: None, timeout, nodes: 2 }
+        Options { address: self.address(), ca_file: self.ca_file.clone(), timeout, nodes: 2, cluster: false }
     }
 
     /// A connection of its own, to measure by.
@@ -124,7 +161,14 @@ impl Server {
     }
 
     async fn told(&self, words: &[&str]) -> redis::RedisResult<redis::Value> {
-        let client = redis::Client::open(self.address().url().expose().as_str())?;
+        let tls = self.ca_file.as_ref().map(|path| TlsCertificates {
+            client_tls: None,
+            root_cert: Some(std::fs::read(path).expect("a certificate")),
+        });
+        let client = match tls {
+            Some(tls) => redis::Client::build_with_tls(self.address().url().expose().as_str(), tls)?,
+            None => redis::Client::open(self.address().url().expose().as_str())?,
+        };
         let mut connection = client.get_multiplexed_async_connection().await?;
         let mut command = redis::Cmd::new();
         command.arg(words);
@@ -162,6 +206,72 @@ impl Server {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         false
+    }
+}
+
+/// Three servers that share the slots of a cluster. Killed when dropped.
+#[derive(Debug)]
+pub struct Cluster {
+    servers: Vec<Server>,
+}
+
+impl Cluster {
+    /// Starts one and waits until it takes commands. `None` where there is no `redis-server`.
+    ///
+    /// # Panics
+    ///
+    /// If it must be there and is not, or does not come about.
+    pub async fn start() -> Option<Self> {
+        const SLOTS: [(&str, &str); 3] = [("0", "5460"), ("5461", "10922"), ("10923", "16383")];
+        let mut servers = Vec::new();
+        for _ in SLOTS {
+            let bus =
+                TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("a port").port().to_string();
+            let settings = ["--cluster-enabled", "yes", "--cluster-node-timeout", "3000", "--cluster-port", &bus];
+            servers.push((Server::start_with(&settings).await?, bus));
+        }
+        for ((server, _), (first, last)) in servers.iter().zip(SLOTS) {
+            server.tell(&["CLUSTER", "ADDSLOTSRANGE", first, last]).await;
+        }
+        for (other, bus) in servers.iter().skip(1) {
+            let (first, _) = servers.first().expect("three servers");
+            first.tell(&["CLUSTER", "MEET", "127.0.0.1", &other.port.to_string(), bus]).await;
+        }
+        let cluster = Self { servers: servers.into_iter().map(|(server, _)| server).collect() };
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !cluster.is_whole().await {
+            assert!(Instant::now() < deadline, "the cluster does not come about");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Some(cluster)
+    }
+
+    /// Its servers.
+    pub fn servers(&self) -> &[Server] {
+        &self.servers
+    }
+
+    /// How to use it: all servers are named.
+    ///
+    /// # Panics
+    ///
+    /// If it has none.
+    pub fn options(&self, timeout: Duration) -> Options {
+        let (first, others) = self.servers.split_first().expect("three servers");
+        let mut options = first.options(timeout);
+        options.address.others = others.iter().map(|server| ("127.0.0.1".to_owned(), server.port)).collect();
+        Options { cluster: true, ..options }
+    }
+
+    /// Whether every server knows all three, and that all slots are someone's.
+    async fn is_whole(&self) -> bool {
+        for server in &self.servers {
+            let info = format!("{:?}", server.tell(&["CLUSTER", "INFO"]).await);
+            if !(info.contains("cluster_state:ok") && info.contains("cluster_known_nodes:3")) {
+                return false;
+            }
+        }
+        true
     }
 }
 

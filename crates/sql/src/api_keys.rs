@@ -13,9 +13,13 @@ use crate::{Driver, Row, Rows, Sql, Value};
 
 const COUNT: Sql = Sql::dialects(
     "SELECT COUNT(*) FROM api_keys WHERE tenant_id = $1 AND revoked_at IS NULL
-     AND (expires_at IS NULL OR expires_at > $3) AND INSTR(' ' || roles || ' ', ' ' || $2 || ' ') > 0",
+     AND (expires_at IS NULL OR expires_at > $3) AND INSTR(' ' || roles || ' ', ' ' || $2 || ' ') > 0
+     AND NOT EXISTS (SELECT 1 FROM lockouts AS l
+        WHERE l.tenant_id = $1 AND l.kind = 'api_key' AND l.subject = api_keys.id AND l.expires_at > $3)",
     "SELECT COUNT(*) FROM api_keys WHERE tenant_id = $1 AND revoked_at IS NULL
-     AND (expires_at IS NULL OR expires_at > $3) AND STRPOS(' ' || roles || ' ', ' ' || $2 || ' ') > 0",
+     AND (expires_at IS NULL OR expires_at > $3) AND STRPOS(' ' || roles || ' ', ' ' || $2 || ' ') > 0
+     AND NOT EXISTS (SELECT 1 FROM lockouts AS l
+        WHERE l.tenant_id = $1 AND l.kind = 'api_key' AND l.subject = api_keys.id AND l.expires_at > $3)",
 );
 
 const OLD: Sql = Sql::dialects(
@@ -31,21 +35,25 @@ const OLD: Sql = Sql::dialects(
 const ONE: Sql = Sql::dialects(
     "SELECT id, description, roles, user_id, digest, pepper_version, allowed_cidrs, created_at, expires_at, revoked_at,
         last_used_at, replaced_by, rate_limit,
-        (SELECT GROUP_CONCAT(role, ' ') FROM role_holders WHERE tenant_id = $1 AND holder = api_keys.id)
+        (SELECT GROUP_CONCAT(role, ' ') FROM role_holders WHERE tenant_id = $1 AND holder = api_keys.id),
+        (SELECT expires_at FROM lockouts WHERE tenant_id = $1 AND kind = 'api_key' AND subject = api_keys.id)
      FROM api_keys WHERE tenant_id = $1 AND id = $2",
     "SELECT id, description, roles, user_id, digest, pepper_version, allowed_cidrs, created_at, expires_at, revoked_at,
         last_used_at, replaced_by, rate_limit,
-        (SELECT STRING_AGG(role, ' ') FROM role_holders WHERE tenant_id = $1 AND holder = api_keys.id)
+        (SELECT STRING_AGG(role, ' ') FROM role_holders WHERE tenant_id = $1 AND holder = api_keys.id),
+        (SELECT expires_at FROM lockouts WHERE tenant_id = $1 AND kind = 'api_key' AND subject = api_keys.id)
      FROM api_keys WHERE tenant_id = $1 AND id = $2",
 );
 const PAGE: Sql = Sql::dialects(
     "SELECT id, description, roles, user_id, digest, pepper_version, allowed_cidrs, created_at, expires_at, revoked_at,
         last_used_at, replaced_by, rate_limit,
-        (SELECT GROUP_CONCAT(role, ' ') FROM role_holders WHERE tenant_id = $1 AND holder = api_keys.id)
+        (SELECT GROUP_CONCAT(role, ' ') FROM role_holders WHERE tenant_id = $1 AND holder = api_keys.id),
+        (SELECT expires_at FROM lockouts WHERE tenant_id = $1 AND kind = 'api_key' AND subject = api_keys.id)
      FROM api_keys WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3",
     "SELECT id, description, roles, user_id, digest, pepper_version, allowed_cidrs, created_at, expires_at, revoked_at,
         last_used_at, replaced_by, rate_limit,
-        (SELECT STRING_AGG(role, ' ') FROM role_holders WHERE tenant_id = $1 AND holder = api_keys.id)
+        (SELECT STRING_AGG(role, ' ') FROM role_holders WHERE tenant_id = $1 AND holder = api_keys.id),
+        (SELECT expires_at FROM lockouts WHERE tenant_id = $1 AND kind = 'api_key' AND subject = api_keys.id)
      FROM api_keys WHERE tenant_id = $1 AND id > $2 ORDER BY id LIMIT $3",
 );
 
@@ -63,6 +71,7 @@ fn read(row: &mut Row) -> Result<ApiKey, StoreError> {
         created_at: row.time()?,
         expires_at: row.opt_time()?,
         revoked_at: row.opt_time()?,
+        suspended_until: None,
         last_used_at: row.opt_time()?,
         replaced_by: row.opt_parsed()?,
     };
@@ -70,6 +79,7 @@ fn read(row: &mut Row) -> Result<ApiKey, StoreError> {
     key.defined_roles = row.opt_text()?.unwrap_or_default().split_ascii_whitespace().map(str::to_owned).collect();
     // Neither engine promises an order of what it strings together.
     key.defined_roles.sort_unstable();
+    key.suspended_until = row.opt_time()?;
     Ok(key)
 }
 

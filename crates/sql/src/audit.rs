@@ -66,6 +66,22 @@ const LOGGED_AMONG: &str = "SELECT e.event_id FROM audit_events AS e
 /// Ids of one look lie no further apart than this, in seconds: one that was made long ago must not have all since be read.
 const AMONG_SECONDS: u64 = 60 * 60;
 
+/// The same where others may do it meanwhile, in one statement: who comes second waits for the rows and finds them gone.
+/// Of two sequencers none reads a row that it does not move: rows of the queue never change.
+const TAKE: &str = "WITH given AS (
+        SELECT j.id, j.at - 1 AS at FROM json_array_elements_text($2::json) WITH ORDINALITY AS j(id, at)
+    ), taken AS (
+        DELETE FROM audit_queue WHERE tenant_id = $1 AND event_id IN (SELECT id FROM given) RETURNING *
+    ), personal AS (
+        INSERT INTO audit_sealed (tenant_id, event_id, sealed)
+        SELECT t.tenant_id, t.event_id, t.sealed FROM taken AS t WHERE t.sealed IS NOT NULL
+    )
+    INSERT INTO audit_events (tenant_id, event_id, recorded_at, kind, actor, resource, outcome, request_id, core,
+        idx, leaf_hash)
+    SELECT t.tenant_id, t.event_id, t.recorded_at, t.kind, t.actor, t.resource, t.outcome, t.request_id, t.core,
+        $3::bigint + g.at, substr($4::bytea, 1 + 32 * g.at::int, 32)
+    FROM taken AS t JOIN given AS g ON g.id = t.event_id";
+
 const PUT_TILE: &str = "INSERT INTO audit_tiles (tenant_id, level, idx, hashes) VALUES ($1, $2, $3, $4)
     ON CONFLICT (tenant_id, level, idx) DO UPDATE SET hashes = excluded.hashes
     WHERE substr(excluded.hashes, 1, length(audit_tiles.hashes)) = audit_tiles.hashes";
@@ -340,16 +356,22 @@ impl<D: Driver> Rows<D> {
         Ok(false)
     }
 
-    /// Moves queued events to these consecutive indexes of the log. Only where nobody else can move them meanwhile.
+    /// Moves queued events to these consecutive indexes of the log. What a row holds stays within the database.
     async fn move_events(&mut self, first: u64, events: &[LoggedEvent]) -> Result<(), StoreError> {
         let ids = Value::list(events.iter().map(|logged| logged.event.id));
         let hashes: Vec<u8> = events.iter().flat_map(|logged| logged.leaf_hash).collect();
-        let moved = self.execute(MOVE, [ids.clone(), Value::count(first), Value::Bytes(Some(hashes))]).await?;
+        let alone = self.is_alone();
+        let how = if alone { MOVE } else { TAKE };
+        let moved = self.execute(how, [ids.clone(), Value::count(first), Value::Bytes(Some(hashes))]).await?;
         if moved != events.len() as u64 {
             return Err(StoreError::Changed("queue"));
         }
-        self.execute(MOVE_SEALED, [ids.clone()]).await?;
-        self.execute(UNQUEUE, [ids]).await?;
+        if alone {
+            if events.iter().any(|logged| logged.event.sealed.is_some()) {
+                self.execute(MOVE_SEALED, [ids.clone()]).await?;
+            }
+            self.execute(UNQUEUE, [ids]).await?;
+        }
         self.refer(events).await
     }
 
@@ -400,16 +422,16 @@ impl<D: Driver> AuditWrites for Rows<D> {
         if events.iter().any(|logged| logged.event.tenant != self.tenant) {
             return Err(StoreError::Unavailable("an event of another tenant was logged".into()));
         }
-        let consecutive = events.windows(2).all(|pair| matches!(pair, [one, next] if one.index + 1 == next.index));
-        if let (true, true, Some(first)) = (self.is_alone(), consecutive, events.first()) {
-            return self.move_events(first.index, events).await;
-        }
         // Fixed when it was queued, so a second try has the same month. Where there is no room nothing moves, and it stays queued.
         let moments: Vec<Timestamp> =
             events.iter().flat_map(|logged| [logged.event.recorded_at, logged.event.id.made_at()]).collect();
         self.make_room(&moments).await?;
         if !self.is_alone() && self.is_any_logged(events).await? {
             return Err(StoreError::Taken("event"));
+        }
+        let consecutive = events.windows(2).all(|pair| matches!(pair, [one, next] if one.index + 1 == next.index));
+        if let (true, Some(first)) = (consecutive, events.first()) {
+            return self.move_events(first.index, events).await;
         }
         // First out of the queue: of two sequencers the second waits here, and then finds them gone.
         let ids = Value::list(events.iter().map(|logged| logged.event.id));

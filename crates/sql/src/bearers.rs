@@ -21,10 +21,16 @@ const STANDS: &str = "
         WHERE r.tenant_id = $1 AND (r.kind = 'token' AND r.id = $2 OR r.kind = 'user' AND r.id = $3 OR r.kind = 'tenant' AND r.id = $1)
     UNION ALL SELECT 'user', u.username, u.state, u.roles, NULL, NULL, NULL
         FROM users AS u WHERE u.tenant_id = $1 AND u.id = $3
-    UNION ALL SELECT 'session', s.user_id, s.state, NULL, NULL, s.expires_at, NULL
+    UNION ALL SELECT 'session', s.user_id,
+            CASE WHEN EXISTS (SELECT 1 FROM lockouts AS l WHERE l.tenant_id = $1 AND l.kind = 'session' AND l.subject = s.id)
+                THEN 'ended' ELSE s.state END,
+            NULL, NULL, s.expires_at, NULL
         FROM sessions AS s WHERE s.tenant_id = $1 AND s.id = $4
     UNION ALL SELECT 'key', k.allowed_cidrs, k.user_id, k.roles,
-            CASE WHEN k.revoked_at IS NULL THEN 'living' ELSE 'revoked' END, k.expires_at, k.rate_limit
+            CASE WHEN k.revoked_at IS NOT NULL THEN 'revoked' ELSE COALESCE(
+                (SELECT CAST(l.expires_at AS TEXT) FROM lockouts AS l
+                    WHERE l.tenant_id = $1 AND l.kind = 'api_key' AND l.subject = k.id), 'living') END,
+            k.expires_at, k.rate_limit
         FROM api_keys AS k WHERE k.tenant_id = $1 AND k.id = $5
     UNION ALL SELECT 'role', o.name, o.base, o.permissions, NULL, o.changed_at, NULL
         FROM role_holders AS h JOIN roles AS o ON o.tenant_id = h.tenant_id AND o.name = h.role
@@ -58,14 +64,21 @@ fn read(row: &mut Row) -> Result<Part, StoreError> {
             let (user, state, _, _) = (row.parsed()?, row.parsed()?, row.opt_text()?, row.opt_text()?);
             Part::Session(BearingSession { user, state, expires_at: row.time()? })
         }
-        "key" => Part::Key(BearingKey {
-            allowed_cidrs: cidrs(&row.text()?).ok_or_else(|| row.damaged())?,
-            user: row.opt_parsed()?,
-            roles: RoleSet::from_text(&row.text()?).map_err(|_| row.damaged())?,
-            revoked: row.text()? != "living",
-            expires_at: row.opt_time()?,
-            rate_limit: row.opt_int()?.map(u32::try_from).transpose().map_err(|_| row.damaged())?,
-        }),
+        "key" => {
+            let allowed_cidrs = cidrs(&row.text()?).ok_or_else(|| row.damaged())?;
+            let (user, roles) = (row.opt_parsed()?, row.text()?);
+            let roles = RoleSet::from_text(&roles).map_err(|_| row.damaged())?;
+            let (revoked, suspended_until) = standing(&row.text()?).ok_or_else(|| row.damaged())?;
+            Part::Key(BearingKey {
+                allowed_cidrs,
+                user,
+                roles,
+                revoked,
+                suspended_until,
+                expires_at: row.opt_time()?,
+                rate_limit: row.opt_int()?.map(u32::try_from).transpose().map_err(|_| row.damaged())?,
+            })
+        }
         "role" => {
             let (name, base) = (row.text()?, row.parsed()?);
             let permissions = PermissionSet::from_text(&row.text()?).map_err(|_| row.damaged())?;
@@ -74,6 +87,15 @@ fn read(row: &mut Row) -> Result<Part, StoreError> {
         }
         _ => return Err(row.damaged()),
     })
+}
+
+/// Whether a key is revoked, and until when it is suspended: `revoked`, a moment, or `living`.
+fn standing(text: &str) -> Option<(bool, Option<Timestamp>)> {
+    match text {
+        "revoked" => Some((true, None)),
+        "living" => Some((false, None)),
+        moment => moment.parse().ok().map(|micros| (false, Some(Timestamp::from_micros(micros)))),
+    }
 }
 
 #[async_trait]

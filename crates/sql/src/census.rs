@@ -15,6 +15,7 @@ const OWN_SEALED: &str = "SELECT handle, COUNT(*) FROM (
     UNION ALL SELECT substr(secret, 5, 8) FROM totp_factors WHERE tenant_id = $1
     UNION ALL SELECT substr(sealed, 5, 8) FROM webhook_secrets WHERE tenant_id = $1 AND sealed IS NOT NULL
     UNION ALL SELECT substr(sealed, 5, 8) FROM webhook_deliveries WHERE tenant_id = $1 AND sealed IS NOT NULL
+    UNION ALL SELECT substr(sealed, 5, 8) FROM webhook_parts WHERE tenant_id = $1
     UNION ALL SELECT substr(email, 5, 8) FROM tenants WHERE tenant_id = $1 AND email IS NOT NULL
     UNION ALL SELECT substr(metadata, 5, 8) FROM tenants WHERE tenant_id = $1 AND metadata IS NOT NULL
     UNION ALL SELECT substr(reason, 5, 8) FROM approvals WHERE tenant_id = $1 AND reason IS NOT NULL
@@ -28,6 +29,7 @@ const OWN_UNDER: &str = "SELECT place, id, sealed FROM (
     UNION ALL SELECT 'user_totp', user_id, secret FROM totp_factors WHERE tenant_id = $1
     UNION ALL SELECT 'webhook_secret', id, sealed FROM webhook_secrets WHERE tenant_id = $1 AND sealed IS NOT NULL
     UNION ALL SELECT 'webhook_payload', id, sealed FROM webhook_deliveries WHERE tenant_id = $1 AND sealed IS NOT NULL
+    UNION ALL SELECT 'webhook_part', id, sealed FROM webhook_parts WHERE tenant_id = $1
     UNION ALL SELECT 'tenant_email', id, email FROM tenants WHERE tenant_id = $1 AND email IS NOT NULL
     UNION ALL SELECT 'tenant_metadata', id, metadata FROM tenants WHERE tenant_id = $1 AND metadata IS NOT NULL
     UNION ALL SELECT 'approval_reason', id, reason FROM approvals WHERE tenant_id = $1 AND reason IS NOT NULL
@@ -52,6 +54,9 @@ const fn swap(column: OwnColumn) -> &'static str {
         }
         OwnColumn::WebhookPayload => {
             "UPDATE webhook_deliveries SET sealed = $4 WHERE tenant_id = $1 AND id = $2 AND sealed = $3"
+        }
+        OwnColumn::WebhookPart => {
+            "UPDATE webhook_parts SET sealed = $4 WHERE tenant_id = $1 AND id = $2 AND sealed = $3"
         }
         OwnColumn::TenantEmail => "UPDATE tenants SET email = $4 WHERE tenant_id = $1 AND id = $2 AND email = $3",
         OwnColumn::TenantMetadata => {

@@ -32,6 +32,7 @@ mod indexes;
 mod jobs;
 mod key_copies;
 mod keys;
+mod lockouts;
 mod months;
 mod one_time;
 mod passkeys;

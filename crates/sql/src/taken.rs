@@ -28,6 +28,8 @@ const UNIQUE: &[(&str, &str, &str)] = &[
     ("api_keys_pkey", "api_keys.tenant_id, api_keys.id", "api_key"),
     ("ip_blocks_network_key", "ip_blocks.tenant_id, ip_blocks.network", "ip_block"),
     ("ip_blocks_pkey", "ip_blocks.tenant_id, ip_blocks.id", "ip_block"),
+    ("lockouts_pkey", "lockouts.tenant_id, lockouts.id", "lockout"),
+    ("lockouts_subject_key", "lockouts.tenant_id, lockouts.kind, lockouts.subject", "lockout"),
     ("passkeys_pkey", "passkeys.tenant_id, passkeys.id", "passkey"),
     ("passkeys_credential_key", "passkeys.tenant_id, passkeys.credential", "passkey"),
     ("root_recipients_pkey", "root_recipients.tenant_id, root_recipients.id", "root_recipient"),

@@ -3,8 +3,8 @@ use chancery_domain::ids::{WebhookDeliveryId, WebhookSecretId, WebhookSourceId, 
 use chancery_domain::store::StoreError;
 use chancery_domain::time::Timestamp;
 use chancery_domain::webhooks::{
-    DeliveryFilter, DeliveryState, Seen, Sighting, WebhookDelivery, WebhookOwner, WebhookRows, WebhookSecret,
-    WebhookSource, WebhookSubscription, WebhookWrites,
+    Backlog, DeliveryFilter, DeliveryState, DueSecrets, Seen, Sighting, WebhookDelivery, WebhookOwner, WebhookRows,
+    WebhookSecret, WebhookSource, WebhookSubscription, WebhookWrites, part,
 };
 
 use crate::rows::{after, swapped};
@@ -20,6 +20,7 @@ fn source(row: &mut Row) -> Result<WebhookSource, StoreError> {
         app_ids: serde_json::from_str(&row.text()?).map_err(|_| row.damaged())?,
         upstream: row.text()?,
         enabled: row.boolean()?,
+        stalled_at: row.opt_time()?,
         created_at: row.time()?,
         changed_at: row.time()?,
     })
@@ -32,6 +33,8 @@ fn subscription(row: &mut Row) -> Result<WebhookSubscription, StoreError> {
         url: row.text()?,
         kinds: serde_json::from_str(&row.text()?).map_err(|_| row.damaged())?,
         enabled: row.boolean()?,
+        auto_rotate: row.boolean()?,
+        stalled_at: row.opt_time()?,
         position: row.number()?,
         created_at: row.time()?,
         changed_at: row.time()?,
@@ -49,7 +52,12 @@ fn secret(row: &mut Row) -> Result<WebhookSecret, StoreError> {
         created_at: row.time()?,
         ends_at: row.opt_time()?,
         due_told_at: row.opt_time()?,
+        unshown: row.boolean()?,
     })
+}
+
+fn backlog(row: &mut Row) -> Result<Backlog, StoreError> {
+    Ok(Backlog { direction: row.parsed()?, waiting: row.parsed()?, count: row.number()?, oldest: row.time()? })
 }
 
 fn delivery(row: &mut Row) -> Result<WebhookDelivery, StoreError> {
@@ -73,7 +81,8 @@ impl<D: Driver> WebhookRows for Rows<D> {
     async fn webhook_sources(&mut self) -> Result<Vec<WebhookSource>, StoreError> {
         self.all(
             "webhook_source",
-            "SELECT id, name, provider, layout, client_id, app_ids, upstream, enabled, created_at, changed_at
+            "SELECT id, name, provider, layout, client_id, app_ids, upstream, enabled, stalled_at, created_at,
+                changed_at
              FROM webhook_sources WHERE tenant_id = $1 ORDER BY id",
             [],
             source,
@@ -84,7 +93,8 @@ impl<D: Driver> WebhookRows for Rows<D> {
     async fn webhook_source(&mut self, id: WebhookSourceId) -> Result<Option<WebhookSource>, StoreError> {
         self.one(
             "webhook_source",
-            "SELECT id, name, provider, layout, client_id, app_ids, upstream, enabled, created_at, changed_at
+            "SELECT id, name, provider, layout, client_id, app_ids, upstream, enabled, stalled_at, created_at,
+                changed_at
              FROM webhook_sources WHERE tenant_id = $1 AND id = $2",
             [Value::text(id)],
             source,
@@ -95,7 +105,7 @@ impl<D: Driver> WebhookRows for Rows<D> {
     async fn webhook_subscriptions(&mut self) -> Result<Vec<WebhookSubscription>, StoreError> {
         self.all(
             "webhook_subscription",
-            "SELECT id, name, url, kinds, enabled, position, created_at, changed_at
+            "SELECT id, name, url, kinds, enabled, auto_rotate, stalled_at, position, created_at, changed_at
              FROM webhook_subscriptions WHERE tenant_id = $1 ORDER BY id",
             [],
             subscription,
@@ -109,7 +119,7 @@ impl<D: Driver> WebhookRows for Rows<D> {
     ) -> Result<Option<WebhookSubscription>, StoreError> {
         self.one(
             "webhook_subscription",
-            "SELECT id, name, url, kinds, enabled, position, created_at, changed_at
+            "SELECT id, name, url, kinds, enabled, auto_rotate, stalled_at, position, created_at, changed_at
              FROM webhook_subscriptions WHERE tenant_id = $1 AND id = $2",
             [Value::text(id)],
             subscription,
@@ -120,7 +130,7 @@ impl<D: Driver> WebhookRows for Rows<D> {
     async fn webhook_secrets(&mut self, owner: WebhookOwner) -> Result<Vec<WebhookSecret>, StoreError> {
         self.all(
             "webhook_secret",
-            "SELECT id, owner, kind, sealed, code, counter, created_at, ends_at, due_told_at
+            "SELECT id, owner, kind, sealed, code, counter, created_at, ends_at, due_told_at, unshown
              FROM webhook_secrets WHERE tenant_id = $1 AND owner = $2 ORDER BY id",
             [Value::text(owner)],
             secret,
@@ -128,20 +138,17 @@ impl<D: Driver> WebhookRows for Rows<D> {
         .await
     }
 
-    async fn due_webhook_secrets(
-        &mut self,
-        ended: Timestamp,
-        made: Timestamp,
-        limit: u32,
-    ) -> Result<Vec<WebhookSecret>, StoreError> {
+    async fn due_webhook_secrets(&mut self, due: &DueSecrets) -> Result<Vec<WebhookSecret>, StoreError> {
         self.all(
             "webhook_secret",
-            "SELECT id, owner, kind, sealed, code, counter, created_at, ends_at, due_told_at
+            "SELECT id, owner, kind, sealed, code, counter, created_at, ends_at, due_told_at, unshown
              FROM webhook_secrets WHERE tenant_id = $1 AND sealed IS NOT NULL
                 AND (ends_at <= $2
-                    OR (ends_at IS NULL AND due_told_at IS NULL AND created_at <= $3 AND kind <> 'public_key'))
-             ORDER BY id LIMIT $4",
-            [Value::time(ended), Value::time(made), limit.into()],
+                    OR (ends_at IS NULL AND due_told_at IS NULL AND created_at <= $3 AND kind <> 'public_key')
+                    OR (ends_at IS NULL AND created_at <= $4 AND owner IN
+                        (SELECT id FROM webhook_subscriptions WHERE tenant_id = $1 AND auto_rotate)))
+             ORDER BY id LIMIT $5",
+            [Value::time(due.ended), Value::time(due.noticed), Value::time(due.rotated), due.limit.into()],
             secret,
         )
         .await
@@ -183,9 +190,33 @@ impl<D: Driver> WebhookRows for Rows<D> {
         .await
     }
 
+    async fn webhook_parts(&mut self, id: WebhookDeliveryId) -> Result<Vec<Vec<u8>>, StoreError> {
+        let sql = "SELECT sealed FROM webhook_parts WHERE tenant_id = $1 AND delivery_id = $2 ORDER BY id";
+        self.all("webhook_part", sql, [Value::text(id)], |row| row.bytes()).await
+    }
+
     async fn waiting_webhook_deliveries(&mut self) -> Result<u64, StoreError> {
-        let sql = "SELECT COUNT(*) FROM webhook_deliveries WHERE tenant_id = $1 AND state IN ('queued', 'quarantined')";
+        let sql = "SELECT CAST(SUM(1 + bytes / 1000000) AS BIGINT) FROM webhook_deliveries
+             WHERE tenant_id = $1 AND state IN ('queued', 'quarantined') HAVING COUNT(*) > 0";
         Ok(self.one("webhook_delivery", sql, [], |row| row.number()).await?.unwrap_or_default())
+    }
+
+    async fn webhook_backlog(&mut self) -> Result<Vec<Backlog>, StoreError> {
+        self.all(
+            "webhook_delivery",
+            "SELECT direction, waiting, COUNT(*), MIN(since) FROM (
+                SELECT CASE substr(owner, 1, 3) WHEN 'whs' THEN 'in' ELSE 'out' END AS direction, state AS waiting,
+                    received_at AS since
+                FROM webhook_deliveries WHERE tenant_id = $1 AND state IN ('queued', 'quarantined')
+                UNION ALL SELECT 'in', 'stalled', stalled_at FROM webhook_sources
+                WHERE tenant_id = $1 AND stalled_at IS NOT NULL
+                UNION ALL SELECT 'out', 'stalled', stalled_at FROM webhook_subscriptions
+                WHERE tenant_id = $1 AND stalled_at IS NOT NULL
+             ) AS waits GROUP BY direction, waiting ORDER BY direction, waiting",
+            [],
+            backlog,
+        )
+        .await
     }
 }
 
@@ -228,16 +259,18 @@ impl<D: Driver> WebhookWrites for Rows<D> {
 
     async fn put_webhook_subscription(&mut self, subscription: &WebhookSubscription) -> Result<(), StoreError> {
         self.execute(
-            "INSERT INTO webhook_subscriptions (tenant_id, id, name, url, kinds, enabled, position, created_at, changed_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+            "INSERT INTO webhook_subscriptions (tenant_id, id, name, url, kinds, enabled, auto_rotate, position, created_at,
+                changed_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
              ON CONFLICT (tenant_id, id) DO UPDATE SET name = excluded.name, url = excluded.url, kinds = excluded.kinds,
-                enabled = excluded.enabled, changed_at = excluded.changed_at",
+                enabled = excluded.enabled, auto_rotate = excluded.auto_rotate, changed_at = excluded.changed_at",
             [
                 Value::text(subscription.id),
                 subscription.name.as_str().into(),
                 subscription.url.as_str().into(),
                 Value::list(&subscription.kinds),
                 subscription.enabled.into(),
+                subscription.auto_rotate.into(),
                 Value::count(subscription.position),
                 Value::time(subscription.created_at),
                 Value::time(subscription.changed_at),
@@ -265,12 +298,32 @@ impl<D: Driver> WebhookWrites for Rows<D> {
         swapped(self.execute(sql, [Value::text(id)]).await?, "webhook_subscription")
     }
 
+    async fn stall_webhooks(&mut self, owner: WebhookOwner, since: Option<Timestamp>) -> Result<(), StoreError> {
+        let sql = match (owner, since.is_some()) {
+            (WebhookOwner::Source(_), true) => {
+                "UPDATE webhook_sources SET stalled_at = $3 WHERE tenant_id = $1 AND id = $2 AND stalled_at IS NULL"
+            }
+            (WebhookOwner::Source(_), false) => {
+                "UPDATE webhook_sources SET stalled_at = $3 WHERE tenant_id = $1 AND id = $2 AND stalled_at IS NOT NULL"
+            }
+            (WebhookOwner::Subscription(_), true) => {
+                "UPDATE webhook_subscriptions SET stalled_at = $3 WHERE tenant_id = $1 AND id = $2 AND stalled_at IS NULL"
+            }
+            (WebhookOwner::Subscription(_), false) => {
+                "UPDATE webhook_subscriptions SET stalled_at = $3
+                 WHERE tenant_id = $1 AND id = $2 AND stalled_at IS NOT NULL"
+            }
+        };
+        swapped(self.execute(sql, [Value::text(owner), Value::opt_time(since)]).await?, owner.kind())
+    }
+
     async fn put_webhook_secret(&mut self, secret: &WebhookSecret) -> Result<(), StoreError> {
         self.execute(
-            "INSERT INTO webhook_secrets (tenant_id, id, owner, kind, sealed, code, counter, created_at, ends_at, due_told_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+            "INSERT INTO webhook_secrets (tenant_id, id, owner, kind, sealed, code, counter, created_at, ends_at, due_told_at,
+                unshown)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
              ON CONFLICT (tenant_id, id) DO UPDATE SET sealed = excluded.sealed, ends_at = excluded.ends_at,
-                due_told_at = excluded.due_told_at",
+                due_told_at = excluded.due_told_at, unshown = excluded.unshown",
             [
                 Value::text(secret.id),
                 Value::text(secret.owner),
@@ -281,6 +334,7 @@ impl<D: Driver> WebhookWrites for Rows<D> {
                 Value::time(secret.created_at),
                 Value::opt_time(secret.ends_at),
                 Value::opt_time(secret.due_told_at),
+                secret.unshown.into(),
             ],
         )
         .await?;
@@ -362,6 +416,15 @@ impl<D: Driver> WebhookWrites for Rows<D> {
         Ok(())
     }
 
+    async fn insert_webhook_part(&mut self, id: WebhookDeliveryId, at: u32, sealed: &[u8]) -> Result<(), StoreError> {
+        self.execute(
+            "INSERT INTO webhook_parts (tenant_id, id, delivery_id, sealed) VALUES ($1, $2, $3, $4)",
+            [Value::text(part(id, at)), Value::text(id), Value::bytes(sealed)],
+        )
+        .await?;
+        Ok(())
+    }
+
     async fn save_webhook_delivery(
         &mut self,
         delivery: &WebhookDelivery,
@@ -387,6 +450,11 @@ impl<D: Driver> WebhookWrites for Rows<D> {
                 ],
             )
             .await?;
-        swapped(changed, "webhook_delivery")
+        swapped(changed, "webhook_delivery")?;
+        if delivery.sealed.is_none() {
+            let parts = "DELETE FROM webhook_parts WHERE tenant_id = $1 AND delivery_id = $2";
+            self.execute(parts, [Value::text(delivery.id)]).await?;
+        }
+        Ok(())
     }
 }

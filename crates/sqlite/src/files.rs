@@ -1,7 +1,18 @@
-//! The file and its companions are readable by their owner alone.
+//! The file and its companions are readable by their owner alone; and where a file lies that is in memory.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+/// A folder in memory where the system has one, and the path of a database in it.
+pub(crate) fn folder_in_memory() -> io::Result<(TempDir, PathBuf)> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix("chancery-");
+    let folder = builder.tempdir_in("/dev/shm").or_else(|_| builder.tempdir())?;
+    let path = folder.path().join("chancery.db");
+    Ok((folder, path))
+}
 
 /// Makes the file with mode 600 before SQLite opens it, and sets that mode on what is there already.
 ///

@@ -26,6 +26,7 @@ use chancery_sql::archive::{Archive, ArchiveRead, ArchiveWrite, Archives};
 use chancery_sql::{Driver as _, Grown, Rows, Transaction as _, directory, queue_events};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection as _, SqlitePool};
+use tokio::sync::OnceCell;
 
 use crate::driver::Connected;
 pub use crate::error::OpenError;
@@ -36,6 +37,11 @@ pub use crate::migrations::schema_version;
 const READERS: u32 = 8;
 /// Statements kept ready per connection; we have fewer than these.
 const STATEMENTS: usize = 256;
+/// The writer's cache in KiB (the minus says so). What a transaction changes beyond it is written to the log early, and again when it
+/// changes once more: the sequencer's batches are larger than SQLite's own 2 MiB.
+const CACHE: &str = "-16384";
+/// Rows that the writer's thread reads ahead of who asked. The two wake each other up less often than with the driver's 50.
+const ROWS: usize = 1_024;
 /// How long to wait for a turn, and for another process that holds the file.
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -61,17 +67,28 @@ impl Sqlite {
 
     /// A store that is gone when dropped, for tests and try-outs: the same code on a file in `/dev/shm`, without flushing.
     ///
-    /// SQLite's own `:memory:` has no snapshots beside a writer, so it would not keep the contract.
+    /// SQLite's own `:memory:` has no snapshots beside a writer, so it would not keep the contract. The migrations, which take longer
+    /// than most tests, are run once in the life of the process: every store begins as a copy of what they left.
     ///
     /// # Errors
     ///
     /// [`OpenError`].
     pub async fn in_memory() -> Result<Self, OpenError> {
-        let mut builder = tempfile::Builder::new();
-        builder.prefix("chancery-");
-        let folder = builder.tempdir_in("/dev/shm").or_else(|_| builder.tempdir()).map_err(OpenError::File)?;
-        let path = folder.path().join("chancery.db");
+        static MIGRATED: OnceCell<Vec<u8>> = OnceCell::const_new();
+        let migrated = MIGRATED.get_or_try_init(Self::migrated).await?;
+        let (folder, path) = files::folder_in_memory().map_err(OpenError::File)?;
+        files::keep_private(&path).and_then(|()| std::fs::write(&path, migrated)).map_err(OpenError::File)?;
         Self::open_with(&path, SqliteSynchronous::Off, Some(Arc::new(folder))).await
+    }
+
+    /// The bytes of a file that has every migration and nothing else.
+    async fn migrated() -> Result<Vec<u8>, OpenError> {
+        let (folder, path) = files::folder_in_memory().map_err(OpenError::File)?;
+        // Closing moves the write-ahead log into the file.
+        Self::open_with(&path, SqliteSynchronous::Off, None).await?.close().await;
+        let bytes = std::fs::read(&path).map_err(OpenError::File)?;
+        drop(folder);
+        Ok(bytes)
     }
 
     async fn open_with(
@@ -86,8 +103,13 @@ impl Sqlite {
             .busy_timeout(PATIENCE)
             .statement_cache_capacity(STATEMENTS)
             .pragma("temp_store", "MEMORY");
-        let writing =
-            options.clone().journal_mode(SqliteJournalMode::Wal).synchronous(synchronous).pragma("secure_delete", "ON");
+        let writing = options
+            .clone()
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(synchronous)
+            .pragma("secure_delete", "ON")
+            .pragma("cache_size", CACHE)
+            .row_buffer_size(ROWS);
         let writer = pool(1).connect_with(writing).await?;
         migrations::run(&writer).await?;
         let readers = pool(READERS).connect_with(options.read_only(true)).await?;
@@ -247,5 +269,20 @@ mod tests {
         fn send<T: Send>(_: T) {}
         send(Sqlite::open("chancery.db"));
         send(Sqlite::in_memory());
+    }
+
+    /// Otherwise the copies are empty, and every store runs the migrations itself without anybody noticing.
+    #[tokio::test]
+    async fn the_copied_file_has_every_migration() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("copy.db");
+        std::fs::write(&path, Sqlite::migrated().await.unwrap()).unwrap();
+        let pool = pool(1).connect_with(SqliteConnectOptions::new().filename(&path).read_only(true)).await.unwrap();
+        let newest: i64 = sqlx::query_scalar("SELECT MAX(version) FROM _sqlx_migrations WHERE success")
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+        assert_eq!(newest, schema_version());
+        pool.close().await;
     }
 }

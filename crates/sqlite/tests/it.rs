@@ -6,7 +6,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use chancery_domain::store::{Directory as _, Store as _};
 use chancery_sqlite::{OpenError, Sqlite};
 use chancery_testkit::samples::{
-    OURS, THEIRS, certificate, checkpoint, identity_provider, logged_event, queued_event, subject_key, user,
+    ONE_EVENT_PURGED, OURS, THEIRS, certificate, checkpoint, identity_provider, logged_event, queued_event,
+    subject_key, user,
 };
 use sqlx::Connection as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
@@ -303,20 +304,12 @@ mod file {
         tx.insert_checkpoint(&checkpoint(1)).await.unwrap();
         tx.commit().await.unwrap();
         let mut connection = raw(&path).await;
-        // Of two events one may go, as long as its purge has not ended.
-        sqlx::query(
-            "INSERT INTO audit_purges (tenant_id, first_idx, end_idx, month, events, next_idx, certificate_id, event_id, begun_at)
-             SELECT tenant_id, 0, 1, '2026-11', 1, 0, 'crt', 'evt', 0 FROM audit_events WHERE idx = 0",
-        )
-        .execute(&mut connection)
-        .await
-        .unwrap();
-        // And once the purge has got there.
-        let early = sqlx::query("DELETE FROM audit_events WHERE idx = 0").execute(&mut connection).await.unwrap_err();
-        assert!(early.to_string().contains("only grows"), "{early}");
-        sqlx::query("UPDATE audit_purges SET next_idx = 1").execute(&mut connection).await.unwrap();
-        sqlx::query("DELETE FROM audit_events WHERE idx = 0").execute(&mut connection).await.unwrap();
-        sqlx::query("UPDATE audit_purges SET ended_at = 5").execute(&mut connection).await.unwrap();
+        for (number, statement) in ONE_EVENT_PURGED.into_iter().enumerate() {
+            // Not before the purge has got there.
+            let early = sqlx::query("DELETE FROM audit_events WHERE idx = 0").execute(&mut connection).await;
+            assert!(number >= 2 || early.unwrap_err().to_string().contains("only grows"), "before {statement}");
+            sqlx::query(statement).execute(&mut connection).await.unwrap();
+        }
         store.append_events(&[queued_event(OURS, 2)]).await.unwrap();
         for statement in [
             "INSERT INTO audit_logs (tenant_id, origin, size, root) SELECT tenant_id, 'o', 5, x'01' FROM audit_events",

@@ -29,12 +29,12 @@ use chancery_domain::idempotency::{IdempotencyRows, IdempotencyWrites, Remembere
 use chancery_domain::identity_providers::{
     AudienceClaim, IdentityProvider, IdentityProviderEntry, IdentityProviderRows, IdentityProviderWrites,
 };
-use chancery_domain::ids::BlockId;
 use chancery_domain::ids::{
     ApiKeyId, ApprovalId, CertificateId, DatasetId, DatasetJobId, EventId, IdentityProviderId, KeyId, NodeId,
     OneTimeId, PasskeyId, RecipientId, SessionId, SubjectId, TokenId, UserId, WebhookDeliveryId, WebhookSecretId,
     WebhookSourceId, WebhookSubscriptionId,
 };
+use chancery_domain::ids::{BlockId, LockoutId};
 use chancery_domain::indexes::{Index, IndexRows, IndexWrites};
 use chancery_domain::jobs::JobWrites;
 use chancery_domain::keyring::{
@@ -42,6 +42,7 @@ use chancery_domain::keyring::{
     RootRows, RootSecret, RootVersion, RootWrites, Standing, TenantKey, TenantKeyRows, TenantKeyWrites, Tombstone,
     TombstoneRows, TombstoneWrites,
 };
+use chancery_domain::lockouts::{Lockout, LockoutKind, LockoutRows, LockoutWrites};
 use chancery_domain::one_time::{OneTimeRows, OneTimeToken, OneTimeWrites};
 use chancery_domain::passkeys::{Passkey, PasskeyRows, PasskeyWrites};
 use chancery_domain::revocations::{Revocation, RevocationRows, RevocationWrites};
@@ -54,8 +55,8 @@ use chancery_domain::time::Timestamp;
 use chancery_domain::tokens::ProofWrites;
 use chancery_domain::users::{User, UserRows, UserWrites};
 use chancery_domain::webhooks::{
-    DeliveryFilter, Seen, Sighting, WebhookDelivery, WebhookOwner, WebhookRows, WebhookSecret, WebhookSource,
-    WebhookSubscription, WebhookWrites,
+    Backlog, DeliveryFilter, DueSecrets, Seen, Sighting, WebhookDelivery, WebhookOwner, WebhookRows, WebhookSecret,
+    WebhookSource, WebhookSubscription, WebhookWrites,
 };
 
 /// What fails from now on. Each is a switch.
@@ -395,6 +396,16 @@ hand_on!(BlockWrites {
     fn remove_block(id: BlockId) -> ();
     fn forget_blocks(now: Timestamp) -> ();
 });
+hand_on!(LockoutRows {
+    fn lockouts(now: Timestamp, after: Option<LockoutId>, limit: u32) -> Vec<Lockout>;
+    fn find_lockout(id: LockoutId) -> Option<Lockout>;
+    fn lockout_of(kind: LockoutKind, subject: &str, now: Timestamp) -> Option<Lockout>;
+});
+hand_on!(LockoutWrites {
+    fn put_lockout(lockout: &Lockout) -> ();
+    fn remove_lockout_of(kind: LockoutKind, subject: &str) -> ();
+    fn forget_lockouts(now: Timestamp) -> ();
+});
 hand_on!(RevocationRows {
     fn revocations_of(token: TokenId, user: Option<UserId>) -> Vec<Revocation>;
     fn revocations(now: Timestamp, after: Option<&str>, limit: u32) -> Vec<Revocation>;
@@ -573,11 +584,13 @@ hand_on!(WebhookRows {
     fn webhook_subscriptions() -> Vec<WebhookSubscription>;
     fn webhook_subscription(id: WebhookSubscriptionId) -> Option<WebhookSubscription>;
     fn webhook_secrets(owner: WebhookOwner) -> Vec<WebhookSecret>;
-    fn due_webhook_secrets(ended: Timestamp, made: Timestamp, limit: u32) -> Vec<WebhookSecret>;
+    fn due_webhook_secrets(due: &DueSecrets) -> Vec<WebhookSecret>;
     fn webhook_deliveries(filter: &DeliveryFilter) -> Vec<WebhookDelivery>;
     fn webhook_delivery(id: WebhookDeliveryId) -> Option<WebhookDelivery>;
     fn due_webhook_deliveries(now: Timestamp, limit: u32) -> Vec<WebhookDelivery>;
+    fn webhook_parts(id: WebhookDeliveryId) -> Vec<Vec<u8>>;
     fn waiting_webhook_deliveries() -> u64;
+    fn webhook_backlog() -> Vec<Backlog>;
 });
 hand_on!(WebhookWrites {
     fn put_webhook_source(source: &WebhookSource) -> ();
@@ -586,10 +599,12 @@ hand_on!(WebhookWrites {
     fn move_webhook_subscription(id: WebhookSubscriptionId, from: u64, to: u64) -> ();
     fn delete_webhook_subscription(id: WebhookSubscriptionId) -> ();
     fn put_webhook_secret(secret: &WebhookSecret) -> ();
+    fn stall_webhooks(owner: WebhookOwner, since: Option<Timestamp>) -> ();
     fn count_webhook_device(id: WebhookSecretId, counter: u32) -> ();
     fn see_webhook(source: WebhookSourceId, sighting: &Sighting, now: Timestamp) -> Seen;
     fn forget_webhooks(now: Timestamp, delivered: Timestamp) -> u64;
     fn insert_webhook_delivery(delivery: &WebhookDelivery) -> ();
+    fn insert_webhook_part(id: WebhookDeliveryId, at: u32, sealed: &[u8]) -> ();
     fn save_webhook_delivery(delivery: &WebhookDelivery, from: &WebhookDelivery) -> ();
 });
 hand_on!(SinkRows { fn sink_cursors() -> Vec<SinkCursor>; });

@@ -20,6 +20,12 @@ macro_rules! replays_conformance {
         }
 
         #[::tokio::test]
+        async fn what_is_taken_back_may_come_again() {
+            let Some((_keep, replays)) = $open().await else { return };
+            $crate::replays::what_is_taken_back_may_come_again(&replays).await;
+        }
+
+        #[::tokio::test]
         async fn after_its_time_it_is_forgotten() {
             let Some((keep, replays)) = $open().await else { return };
             $crate::replays::after_its_time_it_is_forgotten(&replays, async |now, millis| {
@@ -45,6 +51,15 @@ pub async fn of_many_at_once_one_is_the_first(replays: &impl Replays) {
     let (a, b, c, d) = tokio::join!(ask(), ask(), ask(), ask());
     let first = [a, b, c, d].into_iter().filter(|seen| !*seen.as_ref().unwrap()).count();
     assert_eq!(first, 1);
+}
+
+/// As if it had never come; taking back what nobody noted is nothing.
+pub async fn what_is_taken_back_may_come_again(replays: &impl Replays) {
+    replays.forget(&[5; 32]).await.unwrap();
+    assert!(!replays.seen(&[5; 32], 600, START).await.unwrap());
+    replays.forget(&[5; 32]).await.unwrap();
+    assert!(!replays.seen(&[5; 32], 600, START).await.unwrap());
+    assert!(replays.seen(&[5; 32], 600, START).await.unwrap());
 }
 
 /// It lasts as long as was said, counted from the first time.

@@ -91,6 +91,7 @@ pub fn settings() -> Settings {
         api_key_per_minute: 0,
         limits: LimitSettings::default(),
         login_400: false,
+        webhook_body_bytes: chancery_domain::webhooks::KEPT_BYTES,
     }
 }
 
@@ -217,6 +218,7 @@ pub fn api_key(n: u64) -> ApiKey {
         created_at: NOW,
         expires_at: odd(n, NOW.plus_seconds(60)),
         revoked_at: None,
+        suspended_until: None,
         last_used_at: odd(n, NOW.plus_seconds(7)),
         replaced_by: odd(n, ApiKeyId::from_bytes(bytes(n + 1_000))),
     }
@@ -534,3 +536,13 @@ pub fn backup(n: u64) -> chancery_domain::backups::Backup {
         keys_expire_at: NOW,
     }
 }
+
+/// A log that is neither changed nor emptied has one way to become shorter: of two events the first goes, as long as its purge has
+/// not ended; then the purge ends. As statements of both engines, of the tenant that was entered.
+pub const ONE_EVENT_PURGED: [&str; 4] = [
+    "INSERT INTO audit_purges (tenant_id, first_idx, end_idx, month, events, next_idx, certificate_id, event_id, begun_at)
+     SELECT tenant_id, 0, 1, '2026-11', 1, 0, 'crt', 'evt', 0 FROM audit_events WHERE idx = 0",
+    "UPDATE audit_purges SET next_idx = 1",
+    "DELETE FROM audit_events WHERE idx = 0",
+    "UPDATE audit_purges SET ended_at = 5",
+];

@@ -1,6 +1,6 @@
 //! The audit log next to simpler logs, and a large pack in the hands of the offline verifiers.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
@@ -10,31 +10,51 @@ use serde_json::Value;
 use super::Measured;
 use super::printed::{objects, output};
 use super::report::{Row, Target};
-use crate::postgres::Postgres;
+use crate::postgres::{Disk, FLUSH_US, Postgres};
+use crate::prerequisites::{self, Need};
 use crate::{process, python, workspace};
 
+/// By how much the slower disk is slower.
+const LATER_US: u32 = 2_000;
+
+const QUICK: &str = "A flush of this disk is quick, so that one row per commit waits for little; an event of ours is checked, written in full \
+    twice (queue, log) with eight entries of indexes, hashed, and part of a tree whose head is signed.";
 const ONE_BY_ONE: &str = "Eight connections commit at one time, and PostgreSQL writes their commits to the disk together: it groups them as we do.";
 const WAITS: &str = "The event waits for the commit under way, then for its own: two writes to this disk.";
+
+/// Where both, ours and the simpler logs, are written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Where {
+    /// This machine's disk.
+    Here,
+    /// The same, but every flush (`fsync`, `fdatasync`) takes [`LATER_US`] more, as that of a volume over a network may.
+    Later,
+}
 
 /// What `crates/chancery/benches/audit.rs` printed of one store.
 #[derive(Debug)]
 pub(super) struct Log {
     store: &'static str,
+    disk: Where,
     said: Result<Value, String>,
 }
 
 impl Log {
-    /// Of every store.
+    /// Of every store, on this disk and on a slower one.
     pub(super) fn measure() -> Vec<Self> {
-        let said = printed().map_err(|error| format!("{error:#}"));
+        [Where::Here, Where::Later].into_iter().flat_map(Self::measure_on).collect()
+    }
+
+    fn measure_on(disk: Where) -> [Self; 2] {
+        let said = printed(disk).map_err(|error| format!("{error:#}"));
         let of = |store: &'static str| {
             let lines = said.as_ref().map_err(Clone::clone);
             let line = lines.and_then(|lines| {
                 lines.iter().find(|line| line["store"] == store).cloned().ok_or_else(|| format!("no line of {store}"))
             });
-            Self { store, said: line }
+            Self { store, disk, said: line }
         };
-        ["SQLite", "PostgreSQL"].map(of).into()
+        ["SQLite", "PostgreSQL"].map(of)
     }
 
     fn number(&self, name: &str) -> Measured {
@@ -43,40 +63,63 @@ impl Log {
     }
 
     pub(super) fn rows(&self) -> Vec<Row> {
-        let Self { store, .. } = self;
-        let durable = format!("audit events durable, in the Merkle log and under a signed head, 256 writers, {store}");
+        let mut place = self.store.to_owned();
+        if self.disk == Where::Later {
+            place += &format!(", each flush of the disk taking {} ms more, for all of them", LATER_US / 1_000);
+        }
+        let durable = format!("audit events durable, in the Merkle log and under a signed head, 256 writers, {place}");
         let rate = self.number("events_per_second");
         let beside = |peer: &str, name: &str| {
-            Row::share(&durable, "events/s", &rate, peer, &self.number(name), 10.0).because(ONE_BY_ONE)
+            let why = if self.store == "SQLite" { QUICK } else { ONE_BY_ONE };
+            Row::share(&durable, "events/s", &rate, peer, &self.number(name), 10.0).because(why)
         };
         let added = |what: &str, name: &str, limit: f64| {
             let wait = self.number(name).map(|time| time / 1e3);
-            Row::limit(
-                &format!("what a request waits for its event at 2,000 events/s, {what}, {store}"),
-                "ms",
-                &wait,
-                limit,
-            )
-            .because(WAITS)
+            let what = format!("what a request waits for its event at 2,000 events/s, {what}, {place}");
+            Row::limit(&what, "ms", &wait, limit).because(WAITS)
         };
         let proof = |what: &str, name: &str, limit: f64| {
-            Row::limit(&format!("inclusion proof {what}, {store}"), "µs", &self.number(name), limit)
+            Row::limit(&format!("inclusion proof {what}, {place}"), "µs", &self.number(name), limit)
         };
-        vec![
+        let mut rows = vec![
             beside("one row per commit, without a log", "row_per_commit"),
             beside("rows chained by their hashes", "hash_chain"),
             added("median", "added_p50_us", 5.0),
             added("p99", "added_p99_us", 20.0),
-            proof("made from stored tiles", "prove_us", 2_000.0),
-            proof("verified with its signature", "verify_us", 1_000.0),
-        ]
+        ];
+        // A proof writes nothing.
+        if self.disk == Where::Here {
+            rows.push(proof("made from stored tiles", "prove_us", 2_000.0));
+            rows.push(proof("verified with its signature", "verify_us", 1_000.0));
+        }
+        rows
     }
 }
 
-fn printed() -> Result<Vec<Value>> {
-    let postgres = Postgres::start()?;
+/// Runs the bench next to a PostgreSQL that flushes what it commits: another would compare us with logs that nobody keeps.
+fn printed(disk: Where) -> Result<Vec<Value>> {
     let mut cargo = workspace::cargo(&["bench", "--locked", "--package", "chancery", "--bench", "audit"]);
+    let disk = match disk {
+        Where::Here => Disk::Flushed,
+        Where::Later => {
+            let library = later()?;
+            // Cargo itself has built everything by now and hardly flushes.
+            cargo.env("LD_PRELOAD", &library).env(FLUSH_US, LATER_US.to_string());
+            Disk::Slow { library, flush_us: LATER_US }
+        }
+    };
+    let postgres = Postgres::start_on(disk)?;
     Ok(objects(&output(cargo.envs(postgres.environment()))?))
+}
+
+/// The library that makes flushes take longer, built from `bench/slow-disk.c`.
+fn later() -> Result<PathBuf> {
+    prerequisites::ensure(&[Need::Cxx])?;
+    let library = workspace::target()?.join("slow-disk.so");
+    let mut compiler = Command::new(std::env::var_os("CC").unwrap_or_else(|| "cc".into()));
+    compiler.args(["-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-Werror", "-o"]).arg(&library);
+    process::run(compiler.arg(workspace::root().join("bench/slow-disk.c")).arg("-ldl"))?;
+    Ok(library)
 }
 
 /// Seconds that a pack of 100,000 events takes to be verified offline.

@@ -108,7 +108,7 @@ impl Edge {
     }
 }
 
-fn press(address: &str, key: &str, threads: u32, connections: u32, seconds: u32) -> Result<Value> {
+pub(super) fn press(address: &str, key: &str, threads: u32, connections: u32, seconds: u32) -> Result<Value> {
     let wrk = prerequisites::on_path("wrk").unwrap_or_else(|| PathBuf::from("wrk"));
     let mut command = Command::new(wrk);
     command.args([&format!("-t{threads}"), &format!("-c{connections}"), &format!("-d{seconds}s"), "-s"]);
@@ -121,14 +121,14 @@ fn press(address: &str, key: &str, threads: u32, connections: u32, seconds: u32)
 }
 
 /// Our gateway, on SQLite, with a route that needs a credential.
-struct Gate {
-    _server: Server,
-    address: String,
-    key: String,
+pub(super) struct Gate {
+    pub(super) server: Server,
+    pub(super) address: String,
+    pub(super) key: String,
 }
 
 impl Gate {
-    fn start(application: &str) -> Result<Self> {
+    pub(super) fn start(application: &str) -> Result<Self> {
         let address = format!("127.0.0.1:{}", free_port()?);
         let server = Server::prepare(&workspace::build_server(true)?, None, false)?;
         let server = server.with("CHANCERY__GATEWAY__UPSTREAM", &format!("http://{application}"));
@@ -138,7 +138,7 @@ impl Gate {
         let tenant = admin.make_tenant("edge")?;
         let key = admin.make_api_key(&tenant, "clinician")?;
         wait_for(&address)?;
-        Ok(Self { _server: server, address, key })
+        Ok(Self { server, address, key })
     }
 }
 

@@ -7,6 +7,7 @@ mod load;
 mod peers;
 mod printed;
 mod report;
+pub(crate) mod soak;
 
 use std::fs;
 

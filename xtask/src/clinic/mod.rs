@@ -30,12 +30,12 @@ const REQUIREMENTS: [&str; 2] = ["examples/fastapi-clinic/requirements.txt", "sd
 
 /// Runs the application's tests alone and behind what stands in front of it, and the tests of the Python package.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    prerequisites::ensure(&[Need::Python, Need::Nginx])?;
+    prerequisites::ensure(&[Need::Nginx])?;
+    let python = fetch()?;
     let binary = match &options.binary {
         Some(binary) => binary.clone(),
         None => workspace::build_server(false)?,
     };
-    let python = python::hashed("clinic", &REQUIREMENTS)?;
     println!("-- the Python package");
     process::run(&mut pytest(&python, "sdk/python"))?;
     let application = Application::start(&python, None)?;
@@ -43,6 +43,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     application.own_tests(&application.base(), None)?;
     gateway::behind_the_gateway(&binary, &python, &application)?;
     behind_nginx(&binary, &python, &application)
+}
+
+/// A Python with what the application and its tests import.
+pub(crate) fn fetch() -> Result<PathBuf> {
+    python::hashed("clinic", &REQUIREMENTS)
 }
 
 /// nginx asks `/authz/auth-request` about every request.

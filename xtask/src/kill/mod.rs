@@ -7,7 +7,8 @@ mod ledger;
 mod load;
 mod merkle;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -39,6 +40,9 @@ pub(crate) struct Options {
     /// Which stores
     #[arg(long, value_enum, default_value = "both")]
     pub(crate) store: Stores,
+    /// Both stores at one time: sooner done, but each has half the machine
+    #[arg(long)]
+    pub(crate) together: bool,
     /// Repeats the moments of an earlier run
     #[arg(long)]
     pub(crate) seed: Option<u64>,
@@ -61,6 +65,7 @@ impl Default for Options {
             press_ms: 800,
             every: 5,
             store: Stores::Both,
+            together: false,
             seed: None,
             release: false,
             binary: None,
@@ -88,18 +93,37 @@ pub(crate) fn run(options: &Options, postgres: Option<&Postgres>) -> Result<()> 
         None => u64::from_le_bytes(ambient::random()?),
     };
     println!("seed {seed}");
-    if options.store != Stores::Postgres {
-        campaign(options, seed, "SQLite", Server::prepare(&binary, None, options.keep)?, None)?;
+    let sqlite = || match options.store {
+        Stores::Postgres => Ok(()),
+        _ => campaign(options, seed, "SQLite", Server::prepare(&binary, None, options.keep)?, None),
+    };
+    let postgres = || match options.store {
+        Stores::Sqlite => Ok(()),
+        _ => on_postgres(options, seed, &binary, postgres),
+    };
+    if !options.together {
+        return sqlite().and_then(|()| postgres());
     }
-    if options.store != Stores::Sqlite {
-        let started = if postgres.is_none() { Some(Postgres::start()?) } else { None };
-        let postgres = postgres.or(started.as_ref()).context("PostgreSQL is gone again")?;
-        let database = format!("crash_{:016x}", u64::from_le_bytes(ambient::random()?));
-        postgres.make_database(&database)?;
-        let server = Server::prepare(&binary, Some(&postgres.url(&database)), options.keep)?;
-        campaign(options, seed, "PostgreSQL", server, Some((postgres, &database)))?;
-    }
-    Ok(())
+    thread::scope(|scope| {
+        let beside = scope.spawn(sqlite);
+        let postgres = postgres();
+        let Ok(sqlite) = beside.join() else { bail!("the campaign on SQLite panicked") };
+        // Of two failures both are told.
+        if let (Err(error), Err(_)) = (&sqlite, &postgres) {
+            println!("{error:#}");
+        }
+        postgres.and(sqlite)
+    })
+}
+
+/// The campaign on PostgreSQL: on this one, or on one of its own.
+fn on_postgres(options: &Options, seed: u64, binary: &Path, postgres: Option<&Postgres>) -> Result<()> {
+    let started = if postgres.is_none() { Some(Postgres::start()?) } else { None };
+    let postgres = postgres.or(started.as_ref()).context("PostgreSQL is gone again")?;
+    let database = format!("crash_{:016x}", u64::from_le_bytes(ambient::random()?));
+    postgres.make_database(&database)?;
+    let server = Server::prepare(binary, Some(&postgres.url(&database)), options.keep)?;
+    campaign(options, seed, "PostgreSQL", server, Some((postgres, &database)))
 }
 
 /// What is known of one tenant.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
@@ -10,7 +10,7 @@ use super::started;
 use crate::redis::Redis;
 use crate::server::Server;
 use crate::server::contract::{Answer, Client};
-use crate::{ambient, workspace};
+use crate::{ambient, process, workspace};
 
 /// How many ask each node at once.
 const ASKING: usize = 3;
@@ -63,15 +63,21 @@ pub(crate) fn limits(options: &Options) -> Result<()> {
     std::fs::copy(first.data().join("root.key"), second.data().join("root.key"))?;
     second.start()?;
     let began = Instant::now();
-    let each = options.requests / (nodes.len() * ASKING);
+    let askers = nodes.len() * ASKING;
+    // Together they make as many as was said.
+    let share = |number: usize| options.requests / askers + usize::from(number < options.requests % askers);
     let counted = thread::scope(|scope| {
         let asking: Vec<_> = nodes
             .iter()
             .flat_map(|node| (0..ASKING).map(|_| node.client("")))
-            .map(|client| scope.spawn(move || ask(&client, each)))
+            .enumerate()
+            .map(|(number, client)| scope.spawn(move || ask(&client, share(number))))
             .collect();
-        // What Redis forgets of scripts it is told again.
-        redis.say(&["SCRIPT", "FLUSH"])?;
+        // What Redis forgets of scripts it is told again, in the middle of everything.
+        while !asking.iter().all(|asking| asking.is_finished()) {
+            redis.say(&["SCRIPT", "FLUSH"])?;
+            process::pause(Duration::from_millis(500))?;
+        }
         let joined =
             asking.into_iter().map(|asking| asking.join().map_err(|_| anyhow::anyhow!("one that asked panicked"))?);
         joined.collect::<Result<Vec<(usize, usize)>>>()
@@ -82,6 +88,7 @@ pub(crate) fn limits(options: &Options) -> Result<()> {
         allowed + refused,
         began.elapsed().as_secs_f64()
     );
+    ensure!(allowed + refused == options.requests, "{} requests were answered", allowed + refused);
     ensure!(allowed == limit, "{allowed} were let through where {limit} may be");
     Ok(())
 }

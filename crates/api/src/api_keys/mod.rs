@@ -77,6 +77,9 @@ pub(crate) struct ApiKeyBody {
     /// When it was revoked.
     #[schema(required)]
     revoked_at: Option<String>,
+    /// Until when it is suspended, because its limits refused it again and again.
+    #[schema(required)]
+    suspended_until: Option<String>,
     /// When it was used last, give or take a minute.
     #[schema(required)]
     last_used_at: Option<String>,
@@ -101,6 +104,7 @@ impl From<ApiKey> for ApiKeyBody {
             created_at: key.created_at.to_string(),
             expires_at: key.expires_at.map(|at| at.to_string()),
             revoked_at: key.revoked_at.map(|at| at.to_string()),
+            suspended_until: key.suspended_until.map(|at| at.to_string()),
             last_used_at: key.last_used_at.map(|at| at.to_string()),
             replaced_by: key.replaced_by.map(|id| id.to_string()),
             allowed_cidrs: key.allowed_cidrs.iter().map(ToString::to_string).collect(),

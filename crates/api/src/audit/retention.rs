@@ -1,5 +1,7 @@
 //! How long the log is kept, what holds it, and what of it goes.
 
+use std::collections::BTreeMap;
+
 use axum::{
     Json,
     extract::State,
@@ -10,7 +12,7 @@ use chancery_domain::{
     Faults, Timestamp,
     approvals::Carried,
     audit::retention::{
-        self, Hold, HoldWanted, MIN_MONTHS, Month, Purge, Retention, Span, SpanStanding, Standing, Wanted,
+        self, Hold, HoldWanted, MIN_MONTHS, Month, Purge, PurgeProof, Retention, Span, SpanStanding, Standing, Wanted,
     },
     ids::ApprovalId,
 };
@@ -56,11 +58,17 @@ pub(crate) struct PurgeBody {
     /// When all of it was gone; `null` until then.
     #[schema(required)]
     ended_at: Option<String>,
+    /// `ordered`: the log itself tells of it, with a certificate of the tenant; `unproven`: nothing does, somebody wrote it into the
+    /// store, and nothing goes for it; `dismissed`: likewise, and an officer has seen it.
+    #[schema(value_type = String)]
+    proof: PurgeProof,
 }
 
 impl From<Purge> for PurgeBody {
+    /// Of one that the log tells of.
     fn from(purge: Purge) -> Self {
         Self {
+            proof: PurgeProof::Ordered,
             month: purge.month,
             first: purge.first,
             end: purge.end,
@@ -138,7 +146,7 @@ pub(crate) struct RetentionBody {
 
 impl From<Standing> for RetentionBody {
     fn from(standing: Standing) -> Self {
-        let Standing { retention, kept_from, holds, purges, oldest, next } = standing;
+        let Standing { retention, kept_from, holds, purges, doubtful, oldest, next } = standing;
         let Retention { months, automatic, archive_first, changed_at } = retention;
         let text = |at: Option<Timestamp>| at.map(|at| at.to_string());
         Self {
@@ -151,9 +159,14 @@ impl From<Standing> for RetentionBody {
             oldest_event_at: text(oldest),
             next_purge_at: text(next),
             holds: holds.into_iter().map(HoldBody::from).collect(),
-            purges: purges.into_iter().map(PurgeBody::from).collect(),
+            purges: purges.into_iter().map(|purge| proven(purge, &doubtful)).collect(),
         }
     }
+}
+
+fn proven(purge: Purge, doubtful: &BTreeMap<u64, PurgeProof>) -> PurgeBody {
+    let proof = doubtful.get(&purge.first).copied().unwrap_or(PurgeProof::Ordered);
+    PurgeBody { proof, ..purge.into() }
 }
 
 /// See how long the log is kept, what holds it, and what of it was purged.
@@ -345,4 +358,31 @@ pub(crate) async fn purge_events(
         }
         Carried::Waits(approval) => Ok(WaitsBody::from(*approval).into_response()),
     }
+}
+
+/// Why a purge is dismissed.
+#[derive(Deserialize, ToSchema)]
+#[schema(as = DismissAuditPurge)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DismissBody {
+    /// Why, in 1 to 200 characters; sealed in the log.
+    #[serde(deserialize_with = "wiped::taken")]
+    #[schema(value_type = String)]
+    reason: Phi<String>,
+}
+
+/// Dismiss a purge that nobody ordered: the server's log and metrics tell of it no more.
+///
+/// The row stays, nothing goes for it, and what is missing at its places is damage as before. One that was ordered cannot be dismissed.
+#[utoipa::path(post, path = "/v1/audit/purges/{first}/dismiss", tag = "audit", request_body = DismissBody,
+    params(("first" = u64, Path, description = "The first place of the purge.")),
+    responses((status = 200, description = "The purge, dismissed.", body = PurgeBody)))]
+pub(crate) async fn dismiss_purge(
+    State(app): State<App>,
+    Authenticated(call): Authenticated,
+    PathOf(first): PathOf<u64>,
+    Body(body): Body<DismissBody>,
+) -> Result<Json<PurgeBody>, Problem> {
+    let purge = retention::dismiss(&app.instance, &call, first, &body.reason).await.or_problem()?;
+    Ok(Json(PurgeBody { proof: PurgeProof::Dismissed, ..purge.into() }))
 }

@@ -42,6 +42,7 @@ impl ToProblem for RetentionError {
             Self::Invalid(faults) => Problem::invalid(faults),
             Self::NotFound => Problem::new(Code::NotFound),
             Self::Taken => conflict("there is a hold of that name; lift it first, or use another name"),
+            Self::Ordered => conflict("the log tells of this purge: it was ordered, and stands"),
             Self::Nothing => conflict("there is nothing to purge: a plan (`dry_run`) says what waits, and for what"),
             Self::Unsigned => conflict("the log cannot be signed, so nothing of it goes"),
             Self::Unarchived(error) => {

@@ -18,6 +18,7 @@ mod passwords;
 mod records;
 mod revocations;
 mod roles;
+mod routes;
 mod sessions;
 mod subjects;
 mod tenants;

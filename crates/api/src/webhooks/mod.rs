@@ -74,7 +74,7 @@ pub(crate) struct NewSourceBody {
     /// Whose devices may send, of `apple_health`: `TEAMID.bundle.id`.
     #[serde(default)]
     app_ids: Vec<String>,
-    /// Where messages are handed on: an address of the application.
+    /// Where messages are handed on: an address of the application, or `gateway:/path` of the one behind the gateway.
     #[schema(example = "https://app.example/hooks/oura")]
     upstream: String,
     /// Whether messages are taken; needs a secret. `false` if absent.
@@ -124,6 +124,8 @@ pub(crate) struct SecretBody {
     ends_at: Option<String>,
     /// Whether it is taken still; of one that is not only a code is kept.
     active: bool,
+    /// Whether it was drawn by itself and nobody was shown it yet.
+    unshown: bool,
 }
 
 impl From<WebhookSecret> for SecretBody {
@@ -135,6 +137,7 @@ impl From<WebhookSecret> for SecretBody {
             due_at: secret.due_at().map(|at| at.to_string()),
             ends_at: secret.ends_at.map(|at| at.to_string()),
             active: secret.sealed.is_some(),
+            unshown: secret.unshown,
         }
     }
 }
@@ -162,6 +165,9 @@ pub(crate) struct SourceBody {
     upstream: String,
     /// Whether messages are taken.
     enabled: bool,
+    /// Since when the application takes none of its messages, if that was told.
+    #[schema(required)]
+    stalled_at: Option<String>,
     /// Where the provider sends: behind the address of this server.
     #[schema(example = "/hooks/northside/whs_01J9Z3K0Q5V8WXYZ0123456789")]
     path: String,
@@ -185,6 +191,7 @@ impl SourceBody {
             app_ids: source.app_ids,
             upstream: source.upstream,
             enabled: source.enabled,
+            stalled_at: source.stalled_at.map(|at| at.to_string()),
             secrets: secrets.into_iter().map(SecretBody::from).collect(),
             created_at: source.created_at.to_string(),
             changed_at: source.changed_at.to_string(),

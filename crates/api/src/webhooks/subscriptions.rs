@@ -31,6 +31,8 @@ pub(crate) struct NewSubscriptionBody {
     /// Of which kinds: of the catalogue, but webhooks' own, or an application's `app.*`.
     #[schema(example = json!(["key.rotated", "certificate.issued"]))]
     kinds: Vec<String>,
+    /// Whether it gets a new secret by itself every 180 days. `true` if absent.
+    auto_rotate: Option<bool>,
 }
 
 /// What shall be another way with a subscription. What is absent stays.
@@ -46,6 +48,8 @@ pub(crate) struct SubscriptionChangesBody {
     kinds: Option<Vec<String>>,
     /// Whether they are.
     enabled: Option<bool>,
+    /// Whether it gets a new secret by itself every 180 days.
+    auto_rotate: Option<bool>,
 }
 
 /// Who is told of events.
@@ -62,6 +66,11 @@ pub(crate) struct SubscriptionBody {
     kinds: Vec<String>,
     /// Whether they are.
     enabled: bool,
+    /// Whether it gets a new secret by itself every 180 days.
+    auto_rotate: bool,
+    /// Since when it takes none of them, if that was told.
+    #[schema(required)]
+    stalled_at: Option<String>,
     /// Its secrets, ended ones too.
     secrets: Vec<SecretBody>,
     /// The secret (`whsec_…`), when it was just made: shown this once.
@@ -82,6 +91,8 @@ impl SubscriptionBody {
             url: subscription.url,
             kinds: subscription.kinds,
             enabled: subscription.enabled,
+            auto_rotate: subscription.auto_rotate,
+            stalled_at: subscription.stalled_at.map(|at| at.to_string()),
             secrets: secrets.into_iter().map(SecretBody::from).collect(),
             secret,
             created_at: subscription.created_at.to_string(),
@@ -110,8 +121,9 @@ pub(crate) async fn create_webhook_subscription(
     Authenticated(call): Authenticated,
     Body(body): Body<NewSubscriptionBody>,
 ) -> Result<Response, Problem> {
-    let NewSubscriptionBody { name, url, kinds } = body;
-    let wanted = SubscriptionChanges { name: Some(name), url: Some(url), kinds: Some(kinds), enabled: None };
+    let NewSubscriptionBody { name, url, kinds, auto_rotate } = body;
+    let (name, url, kinds) = (Some(name), Some(url), Some(kinds));
+    let wanted = SubscriptionChanges { name, url, kinds, enabled: None, auto_rotate };
     let (made, secrets, secret) = webhooks::subscribe(&app.instance, &call, wanted).await.or_problem()?;
     Ok((StatusCode::CREATED, Json(SubscriptionBody::of(made, secrets, Some(secret)))).into_response())
 }
@@ -152,8 +164,8 @@ pub(crate) async fn update_webhook_subscription(
     PathOf(id): PathOf<WebhookSubscriptionId>,
     Body(body): Body<SubscriptionChangesBody>,
 ) -> Result<Json<SubscriptionBody>, Problem> {
-    let SubscriptionChangesBody { name, url, kinds, enabled } = body;
-    let changes = SubscriptionChanges { name, url, kinds, enabled };
+    let SubscriptionChangesBody { name, url, kinds, enabled, auto_rotate } = body;
+    let changes = SubscriptionChanges { name, url, kinds, enabled, auto_rotate };
     let (one, secrets) = webhooks::update_subscription(&app.instance, &call, id, changes).await.or_problem()?;
     Ok(Json(SubscriptionBody::of(one, secrets, None)))
 }
@@ -182,5 +194,19 @@ pub(crate) async fn rotate_webhook_secret(
     OptionalBody(Nothing {}): OptionalBody<Nothing>,
 ) -> Result<Json<RotatedBody>, Problem> {
     let (secret, text) = webhooks::rotate_secret(&app.instance, &call, id).await.or_problem()?;
+    Ok(Json(RotatedBody { id: secret.id.to_string(), secret: Some(text) }))
+}
+
+/// Show the secret that a subscription was given by itself. Its old one signs too, until it ends.
+#[utoipa::path(post, path = "/v1/webhook-subscriptions/{id}/show-secret", tag = "webhooks",
+    params(("id" = String, Path, description = "The subscription.")),
+    responses((status = 200, description = "The new secret, shown this once.", body = RotatedBody)))]
+pub(crate) async fn show_webhook_secret(
+    State(app): State<App>,
+    Authenticated(call): Authenticated,
+    PathOf(id): PathOf<WebhookSubscriptionId>,
+    OptionalBody(Nothing {}): OptionalBody<Nothing>,
+) -> Result<Json<RotatedBody>, Problem> {
+    let (secret, text) = webhooks::show_secret(&app.instance, &call, id).await.or_problem()?;
     Ok(Json(RotatedBody { id: secret.id.to_string(), secret: Some(text) }))
 }

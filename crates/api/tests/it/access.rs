@@ -524,9 +524,18 @@ fn expectations(
     let block = Some(json!({"network": "198.51.100.7", "reason": "scans"}));
     add("create_ip_block", "/v1/ip-blocks".into(), block, admin, Some((platform_auditor, 403)));
     add("list_ip_blocks", "/v1/ip-blocks".into(), None, admin, Some((platform_auditor, 403)));
+    let auditor_no = Some((platform_auditor, 403));
+    add("list_routes", "/v1/gateway/routes".into(), None, admin, auditor_no);
+    add("list_upstreams", "/v1/gateway/upstreams".into(), None, admin, auditor_no);
+    add("observed_routes", "/v1/gateway/observed".into(), None, admin, auditor_no);
+    add("validate_routes", "/v1/gateway/config/validate".into(), None, admin, auditor_no);
+    add("apply_routes", "/v1/gateway/config/apply".into(), None, admin, auditor_no);
+    add("roll_back_routes", "/v1/gateway/config/rollback".into(), None, admin, auditor_no);
     let counted = || Some(json!({"user_id": mine.user}));
     add("check_limits", "/v1/ratelimit/check".into(), counted(), &ours.admin, Some((&ours.staff, 403)));
     add("reset_limits", "/v1/ratelimit/reset".into(), counted(), &ours.admin, Some((&ours.staff, 403)));
+    add("list_lockouts", "/v1/lockouts".into(), None, &ours.admin, Some((&ours.officer, 403)));
+    add("delete_lockout", format!("/v1/lockouts/loc_{ulid}"), None, &ours.admin, Some((&ours.staff, 403)));
     add("delete_ip_block", format!("/v1/ip-blocks/{}", mine.block), None, admin, Some((platform_auditor, 403)));
     add("create_api_key", "/v1/api-keys".into(), new_key(), &ours.admin, Some((&ours.staff, 403)));
     add("list_api_keys", "/v1/api-keys".into(), None, &ours.admin, Some((&ours.staff, 403)));
@@ -583,6 +592,7 @@ fn expectations(
     add("update_webhook_subscription", stays.clone(), Some(json!({"enabled": true})), &ours.admin, admin_only);
     add("delete_webhook_subscription", leaves, None, &ours.admin, admin_only);
     add("rotate_webhook_secret", format!("{stays}/rotate-secret"), Some(json!({})), &ours.admin, admin_only);
+    add("show_webhook_secret", format!("{stays}/show-secret"), Some(json!({})), &ours.admin, admin_only);
     let deliveries = "/v1/webhook-deliveries";
     add("list_webhook_deliveries", deliveries.into(), None, &ours.auditor, Some((&ours.staff, 403)));
     let missing = format!("{deliveries}/whd_01J9Z3K0Q5V8WXYZ0123456789/redrive");
@@ -753,6 +763,7 @@ fn expectations(
     add("place_legal_hold", hold(""), why(), &ours.officer, Some((&ours.auditor, 403)));
     add("lift_legal_hold", hold("/lift"), why(), &ours.officer, Some((&ours.auditor, 403)));
     add("purge_events", "/v1/audit/purge".into(), why(), &ours.officer, Some((&ours.auditor, 403)));
+    add("dismiss_purge", "/v1/audit/purges/0/dismiss".into(), why(), &ours.officer, Some((&ours.auditor, 403)));
     add("list_archives", "/v1/audit/archives".into(), None, &ours.auditor, Some((&ours.service, 403)));
     add("open_archive", "/v1/audit/archives/0".into(), None, &ours.auditor, Some((&ours.service, 403)));
     add("get_event", format!("/v1/audit/events/{}", mine.event), None, &ours.auditor, Some((&ours.service, 403)));
@@ -828,13 +839,19 @@ fn expectations(
     all.get_mut("drop_index").unwrap().refuses = Some("not_found");
     // Nothing is old enough.
     all.get_mut("purge_events").unwrap().refuses = Some("state.conflict");
+    // Nobody forged one.
+    all.get_mut("dismiss_purge").unwrap().refuses = Some("not_found");
     // Nothing is archived here.
     all.get_mut("open_archive").unwrap().refuses = Some("not_found");
     // There are no sinks here.
     all.get_mut("skip_sink").unwrap().refuses = Some("not_found");
+    // None was given by itself.
+    all.get_mut("show_webhook_secret").unwrap().refuses = Some("state.conflict");
     // Nothing came here.
     all.get_mut("redrive_webhook_delivery").unwrap().refuses = Some("not_found");
     all.get_mut("end_user_session").unwrap().refuses = Some("not_found");
+    // Nobody is kept out here.
+    all.get_mut("delete_lockout").unwrap().refuses = Some("not_found");
     // Ann holds it.
     all.get_mut("delete_role").unwrap().refuses = Some("state.conflict");
     for id in ["resume_key", "suspend_key"] {

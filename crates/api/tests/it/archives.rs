@@ -432,3 +432,25 @@ async fn a_file_that_was_put_there_before_is_not_believed() {
     assert_eq!(archives::tend(&app.instance, theirs).await.unwrap(), 1);
     assert_eq!(listed_months().await, ["2026-11", "2026-12"]);
 }
+
+/// Whoever may append events can make them long: an archive is made in memory, so a month of long ones becomes several.
+#[tokio::test]
+async fn a_month_of_long_events_becomes_several_archives_without_a_hole() {
+    let (app, clinic, tenant, shelf) = with_shelf(Backend::sqlite().await).await;
+    let long = "\u{1f9ea}".repeat(1_000);
+    let texts: serde_json::Map<String, Value> = (0..16).map(|n| (format!("text{n}"), json!(long))).collect();
+    let event = json!({"type": "app.long", "personal": texts});
+    for _ in 0..2 {
+        let events: Vec<&Value> = std::iter::repeat_n(&event, 100).collect();
+        app.post(&clinic.service, "/v1/audit/events", json!({"events": events})).await.created();
+    }
+    app.clock.advance_seconds(40 * 24 * 60 * 60);
+    app.post(&clinic.service, "/v1/audit/events", json!({"type": "app.later"})).await.created();
+    while archives::tend(&app.instance, tenant).await.unwrap() > 0 {}
+    let all = listed(&app, &clinic.auditor).await;
+    let november: Vec<&Value> = all.iter().filter(|one| one["month"] == "2026-11").collect();
+    assert!(november.len() >= 2, "{all:?}");
+    assert!(november.iter().all(|one| one["bytes"].as_u64().unwrap() < 32 << 20), "{all:?}");
+    assert!(all.windows(2).all(|pair| pair[0]["end"] == pair[1]["first"]), "{all:?}");
+    assert_eq!(shelf.names().len(), all.len());
+}

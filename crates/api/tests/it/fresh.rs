@@ -52,6 +52,7 @@ const ASKS_NOT: &[(&str, &str)] = &[
     ("make_pack", "gives out what its caller may read"),
     ("search_events", "reads"),
     ("review_approval", "a note on what was done"),
+    ("validate_routes", "reads"),
     ("terms", "derives, and keeps nothing"),
     ("test_identity_provider", "judges a token, and lets nobody in"),
     ("update_tenant", "the tenant's name and how to reach it"),

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::app::{Reply, TestApp, request};
 
-fn rule(name: &str, count: u32, per: Per, on: On) -> Rule {
+pub(crate) fn rule(name: &str, count: u32, per: Per, on: On) -> Rule {
     let policy = Policy::new(name, Limit { count, seconds: 60 }).unwrap();
     Rule { policy: Arc::new(policy), per, on }
 }
@@ -27,7 +27,7 @@ fn login(from: &str, forwarded: Option<&str>) -> Request<Body> {
     from_address(request("POST", "/v1/auth/login", Some(body)), from, forwarded)
 }
 
-fn from_address(mut request: Request<Body>, from: &str, forwarded: Option<&str>) -> Request<Body> {
+pub(crate) fn from_address(mut request: Request<Body>, from: &str, forwarded: Option<&str>) -> Request<Body> {
     let peer = SocketAddr::new(from.parse().unwrap(), 4711);
     request.extensions_mut().insert(ConnectInfo(peer));
     if let Some(forwarded) = forwarded {
@@ -36,7 +36,7 @@ fn from_address(mut request: Request<Body>, from: &str, forwarded: Option<&str>)
     request
 }
 
-fn header(reply: &Reply, name: &str) -> String {
+pub(crate) fn header(reply: &Reply, name: &str) -> String {
     reply.headers.get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()
 }
 
@@ -52,6 +52,7 @@ async fn a_login_is_tried_five_times_a_minute_from_one_address() {
     let told = app.send(login("203.0.113.9", None)).await;
     told.refused(429, "ratelimit.exceeded");
     assert_eq!(told.json()["violated-policies"], json!(["login"]));
+    assert_eq!(told.json()["type"], "https://iana.org/assignments/http-problem-types#quota-exceeded");
     let wait: i64 = header(&told, "retry-after").parse().unwrap();
     assert!((1..=60).contains(&wait), "{wait}");
     assert_eq!(header(&told, "ratelimit-policy"), "\"login\";q=5;w=60");
@@ -101,6 +102,36 @@ async fn a_whole_ipv6_network_is_one_address_and_what_a_client_forwards_is_none(
         assert_eq!(reply.status.as_u16() == 429, n == 5, "the left-most address is whatever the client wrote");
     }
     app.send(login("10.0.0.1", Some("203.0.113.78"))).await.refused(401, "auth.login_failed");
+}
+
+/// Whoever is given a network of 48 bits has 65,536 of 64 bits: together they have sixteen times the limit of one.
+#[tokio::test]
+async fn a_network_of_48_bits_has_a_limit_too() {
+    let door = || vec![rule("door", 2, Per::Address, On::Routes(vec!["GET /livez".to_owned()]))];
+    let app = TestApp::new().await.again(|settings| settings.limits = with(door())).await;
+    let knock = async |address: &str| app.send(from_address(request("GET", "/livez", None), address, None)).await;
+    for n in 0..16 {
+        for left in [1, 0] {
+            let reply = knock(&format!("2001:db8:7:{n:x}::1")).await;
+            assert_eq!(reply.status, 200, "{n}");
+            assert_eq!(header(&reply, "ratelimit"), format!("\"door\";r={left};t=60"), "of its own network alone");
+        }
+    }
+    let told = knock("2001:db8:7:ffff::1").await;
+    told.refused(429, "ratelimit.exceeded");
+    assert_eq!(told.json()["violated-policies"], json!(["door"]));
+    assert_eq!((header(&told, "x-ratelimit-limit"), header(&told, "x-ratelimit-remaining")), ("32".into(), "0".into()));
+    assert_eq!(knock("2001:db8:8::1").await.status, 200, "another network");
+    assert_eq!(knock("203.0.113.9").await.status, 200);
+    // Who looks after the platform sees both, and lets them begin anew.
+    let whom = json!({"address": "2001:db8:7:ffff::1"});
+    let limits = app.post(&app.admin, "/v1/ratelimit/check", whom.clone()).await.ok()["limits"].clone();
+    let shown =
+        |at: usize| (limits[at]["count"].clone(), limits[at]["remaining"].clone(), limits[at]["network"].clone());
+    assert_eq!(shown(0), (json!(2), json!(2), json!(false)));
+    assert_eq!(shown(1), (json!(32), json!(0), json!(true)));
+    assert_eq!(app.post(&app.admin, "/v1/ratelimit/reset", whom).await.status, 204);
+    assert_eq!(knock("2001:db8:7:ffff::1").await.status, 200);
 }
 
 #[tokio::test]
@@ -265,14 +296,14 @@ async fn who_is_refused_is_written_down_and_who_is_refused_again_and_again_is_bl
     assert!(knock().await.status.is_success());
 }
 
-async fn made(app: &TestApp, clinic: &crate::app::Clinic, name: &str) -> String {
+pub(crate) async fn made(app: &TestApp, clinic: &crate::app::Clinic, name: &str) -> String {
     let user = json!({"username": name, "email": format!("{name}@x.test"), "roles": ["staff"], "password": PASSWORD});
     app.post(&clinic.admin, "/v1/users", user).await.created()["id"].as_str().unwrap().to_owned()
 }
 
-const PASSWORD: &str = "Correct-Horse-7-Battery";
+pub(crate) const PASSWORD: &str = "Correct-Horse-7-Battery";
 
-async fn log_in(app: &TestApp, name: &str, password: &str, from: &str) -> Reply {
+pub(crate) async fn log_in(app: &TestApp, name: &str, password: &str, from: &str) -> Reply {
     let body = json!({"tenant": "ours", "username": name, "password": password});
     app.send(from_address(request("POST", "/v1/auth/login", Some(body)), from, None)).await
 }

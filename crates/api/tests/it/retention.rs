@@ -32,6 +32,7 @@ backends! {
     keeping_less_takes_two_people_and_then_goes_by_itself,
     a_purge_that_the_log_does_not_tell_of_is_damage,
     a_forged_order_hides_nothing_and_lets_nothing_go,
+    a_forged_order_is_shown_as_unproven_and_told_of_until_an_officer_dismisses_it,
     a_clock_that_jumps_ahead_lets_nothing_go_by_itself,
     a_month_waits_for_every_sink_whatever_its_row_says,
 }
@@ -362,7 +363,8 @@ async fn a_forged_order_hides_nothing_and_lets_nothing_go(backend: Backend) {
         tx.commit().await.unwrap();
         sequence::checkpoint(&app.instance, tenant(&clinic)).await.unwrap();
         // We do not do it ourselves, and say of it nothing to anybody.
-        assert_eq!(retention::tend(&app.instance, tenant(&clinic)).await.unwrap(), Tended::default());
+        let forged = Tended { unproven: 1, ..Tended::default() };
+        assert_eq!(retention::tend(&app.instance, tenant(&clinic)).await.unwrap(), forged);
         let path = format!("/v1/audit/events/{}", crime["id"].as_str().unwrap());
         app.get(&clinic.auditor, &path).await.ok();
         let listed =
@@ -382,6 +384,55 @@ async fn a_forged_order_hides_nothing_and_lets_nothing_go(backend: Backend) {
     // What was ordered in truth is believed as before.
     let found = guard::inspect(&app.instance, tenant(&clinic)).await.unwrap();
     assert_eq!(found.len(), 3, "{found:?}");
+}
+
+async fn a_forged_order_is_shown_as_unproven_and_told_of_until_an_officer_dismisses_it(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("ours").await;
+    two_months(&app, &clinic).await;
+    six_years(&app);
+    let ordered = purge(&app, &clinic).await.ok()["purges"].clone();
+    assert_eq!(ordered[0]["proof"], "ordered");
+    let at = sequence::sequence(&app.instance, tenant(&clinic)).await.unwrap().size - 1;
+    let (_, forged) = forged(&clinic, at, CertificateId::from_bytes([1; 16]), app.instance.now());
+    let insert = async |purge: &Purge| {
+        let mut tx = app.instance.store().begin(tenant(&clinic)).await.unwrap();
+        tx.insert_purge(purge).await.unwrap();
+        tx.commit().await.unwrap();
+    };
+    insert(&forged).await;
+    let unproven = async || retention::tend(&app.instance, tenant(&clinic)).await.unwrap().unproven;
+    let proofs = async || {
+        let stands = app.get(&clinic.auditor, "/v1/audit/retention").await.ok();
+        let proofs =
+            stands["purges"].as_array().unwrap().iter().map(|purge| purge["proof"].as_str().unwrap().to_owned());
+        proofs.collect::<Vec<_>>()
+    };
+    assert_eq!((unproven().await, unproven().await), (1, 1), "it is told of again");
+    assert_eq!(proofs().await, ["ordered", "ordered", "unproven"]);
+
+    let dismiss = |first: u64| format!("/v1/audit/purges/{first}/dismiss");
+    let why = json!({"reason": "seen with the administrator of the database"});
+    app.post(&clinic.auditor, &dismiss(at), why.clone()).await.refused(403, "forbidden");
+    app.post(&clinic.officer, &dismiss(at), json!({"reason": ""})).await.refused(422, "request.invalid");
+    app.post(&clinic.officer, &dismiss(at + 1), why.clone()).await.refused(404, "not_found");
+    let real = ordered[0]["first"].as_u64().unwrap();
+    app.post(&clinic.officer, &dismiss(real), why.clone()).await.refused(409, "state.conflict");
+    let dismissed = app.post(&clinic.officer, &dismiss(at), why).await.ok();
+    assert_eq!((&dismissed["first"], &dismissed["proof"]), (&json!(at), &json!("dismissed")));
+    let events = "/v1/audit/events?from=2032-01-01T00:00:00Z&to=2033-01-01T00:00:00Z&type=audit.purge_dismissed";
+    let told = app.get(&clinic.auditor, events).await.ok()["items"].clone();
+    assert_eq!(told.as_array().unwrap().len(), 1);
+    assert!(!told[0]["core"].as_str().unwrap().contains("administrator"), "{told}");
+
+    assert_eq!(unproven().await, 0);
+    assert_eq!(proofs().await, ["ordered", "ordered", "dismissed"]);
+    // Nothing went for it, and another one is told of.
+    assert_eq!(guard::inspect(&app.instance, tenant(&clinic)).await.unwrap(), []);
+    insert(&Purge { first: at + 1, end: at + 2, next: at + 1, ..forged }).await;
+    assert_eq!(unproven().await, 1);
+    app.metrics.retained(Retained { unproven: 1, ..Retained::default() });
+    assert!(has(&scrape(&app).await, "chancery_audit_purges_unproven 1"));
 }
 
 async fn a_month_waits_for_every_sink_whatever_its_row_says(backend: Backend) {

@@ -17,7 +17,7 @@ use chancery_domain::{
 };
 use serde_json::json;
 
-use crate::app::{Backend, TestApp};
+use crate::app::{Backend, Clinic, TestApp};
 
 backends! {
     every_event_arrives_once_after_dedup_across_an_outage, a_refused_batch_stops_one_log_and_is_passed_over_by_an_operator,
@@ -104,6 +104,16 @@ impl AuditSink for Fake {
     }
 }
 
+/// An installation with a clinic, its log, and a sink.
+async fn stage(backend: Backend, takes: Takes, proofs: bool) -> (TestApp, Clinic, TenantId, Arc<Fake>) {
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("ours").await;
+    let tenant = clinic.id.parse().unwrap();
+    let sink = Fake::new(takes, proofs);
+    app.instance.feed_sinks(vec![sink.clone()]);
+    (app, clinic, tenant, sink)
+}
+
 /// Feeds until there is nothing more, or it goes no further.
 pub(crate) async fn drain(app: &TestApp, sink: &Fake, tenant: TenantId, health: &mut Health) -> Fed {
     loop {
@@ -128,17 +138,13 @@ async fn told(app: &TestApp, auditor: &crate::app::Caller, kind: &str) -> Vec<se
     app.events(auditor, kind).await.iter().map(core).collect()
 }
 
-async fn append(app: &TestApp, clinic: &crate::app::Clinic, details: serde_json::Value) {
+async fn append(app: &TestApp, clinic: &Clinic, details: serde_json::Value) {
     let event = json!({"type": "app.step", "details": details});
     app.post(&clinic.service, "/v1/audit/events", event).await.created();
 }
 
 async fn every_event_arrives_once_after_dedup_across_an_outage(backend: Backend) {
-    let app = TestApp::on(backend).await;
-    let clinic = app.clinic("ours").await;
-    let tenant: TenantId = clinic.id.parse().unwrap();
-    let sink = Fake::new(Takes::All, false);
-    app.instance.feed_sinks(vec![sink.clone()]);
+    let (app, clinic, tenant, sink) = stage(backend, Takes::All, false).await;
     let append = |n: u64| {
         app.post(
             &clinic.service,
@@ -192,11 +198,7 @@ async fn every_event_arrives_once_after_dedup_across_an_outage(backend: Backend)
 
 /// Whoever holds the store would keep events from the sink, in silence: within the log, beyond it, or by making it rest.
 async fn a_cursor_that_somebody_moved_is_told_and_keeps_nothing_away(backend: Backend) {
-    let app = TestApp::on(backend).await;
-    let clinic = app.clinic("ours").await;
-    let tenant: TenantId = clinic.id.parse().unwrap();
-    let sink = Fake::new(Takes::All, false);
-    app.instance.feed_sinks(vec![sink.clone()]);
+    let (app, clinic, tenant, sink) = stage(backend, Takes::All, false).await;
     let auditor = platform_auditor(&app).await;
     let mut health = Health::default();
     sequence(&app.instance, tenant).await.unwrap();
@@ -227,11 +229,7 @@ async fn a_cursor_that_somebody_moved_is_told_and_keeps_nothing_away(backend: Ba
 }
 
 async fn a_cursor_that_somebody_made_rest_does_not_rest(backend: Backend) {
-    let app = TestApp::on(backend).await;
-    let clinic = app.clinic("ours").await;
-    let tenant: TenantId = clinic.id.parse().unwrap();
-    let sink = Fake::new(Takes::All, false);
-    app.instance.feed_sinks(vec![sink.clone()]);
+    let (app, clinic, tenant, sink) = stage(backend, Takes::All, false).await;
     let mut health = Health::default();
     sequence(&app.instance, tenant).await.unwrap();
     assert_eq!(drain(&app, &sink, tenant, &mut health).await, Fed::Idle);
@@ -250,11 +248,7 @@ async fn a_cursor_that_somebody_made_rest_does_not_rest(backend: Backend) {
 
 /// The sink has more than the log, by our own word: the log was put back.
 async fn a_log_that_is_shorter_than_its_cursor_is_told(backend: Backend) {
-    let app = TestApp::on(backend).await;
-    let clinic = app.clinic("ours").await;
-    let tenant: TenantId = clinic.id.parse().unwrap();
-    let sink = Fake::new(Takes::All, false);
-    app.instance.feed_sinks(vec![sink.clone()]);
+    let (app, clinic, tenant, sink) = stage(backend, Takes::All, false).await;
     let auditor = platform_auditor(&app).await;
     let size = sequence(&app.instance, tenant).await.unwrap().size;
     let mut health = Health::default();
@@ -278,11 +272,7 @@ async fn a_log_that_is_shorter_than_its_cursor_is_told(backend: Backend) {
 
 /// A row that is not what was logged used to stop the whole log's export, and nobody was told.
 async fn a_damaged_row_is_told_with_its_place_and_what_is_before_it_arrives(backend: Backend) {
-    let app = TestApp::on(backend).await;
-    let clinic = app.clinic("ours").await;
-    let tenant: TenantId = clinic.id.parse().unwrap();
-    let sink = Fake::new(Takes::All, false);
-    app.instance.feed_sinks(vec![sink.clone()]);
+    let (app, clinic, tenant, sink) = stage(backend, Takes::All, false).await;
     let auditor = platform_auditor(&app).await;
     let mut health = Health::default();
     sequence(&app.instance, tenant).await.unwrap();
@@ -329,11 +319,7 @@ async fn a_damaged_row_is_told_with_its_place_and_what_is_before_it_arrives(back
 }
 
 async fn an_event_that_is_refused_is_found_in_its_batch_and_its_place_is_told(backend: Backend) {
-    let app = TestApp::on(backend).await;
-    let clinic = app.clinic("ours").await;
-    let tenant: TenantId = clinic.id.parse().unwrap();
-    let sink = Fake::new(Takes::All, false);
-    app.instance.feed_sinks(vec![sink.clone()]);
+    let (app, clinic, tenant, sink) = stage(backend, Takes::All, false).await;
     let auditor = platform_auditor(&app).await;
     let mut health = Health::default();
     sequence(&app.instance, tenant).await.unwrap();
@@ -365,11 +351,7 @@ async fn an_event_that_is_refused_is_found_in_its_batch_and_its_place_is_told(ba
 
 /// What answers 413 to a whole batch used to get the same batch for ever.
 async fn a_receiver_that_takes_little_at_once_gets_everything(backend: Backend) {
-    let app = TestApp::on(backend).await;
-    let clinic = app.clinic("ours").await;
-    let tenant: TenantId = clinic.id.parse().unwrap();
-    let sink = Fake::new(Takes::All, false);
-    app.instance.feed_sinks(vec![sink.clone()]);
+    let (app, clinic, tenant, sink) = stage(backend, Takes::All, false).await;
     for n in 0..12 {
         append(&app, &clinic, json!({"n": n})).await;
     }

@@ -3,9 +3,10 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Write as _},
-    os::unix::fs::PermissionsExt as _,
+    io::{self, Read as _, Write as _},
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use anyhow::{Result, bail};
@@ -15,9 +16,17 @@ use chancery_domain::{
     audit::archives::{ArchiveFault, ArchiveStore},
 };
 use chancery_kms::private_file;
+use rustix::fs::OFlags;
 
 /// The place's name in the store.
 pub(crate) const NAME: &str = "folder";
+
+/// What a file is called while it is written.
+const DRAFT: &str = ".archive-";
+/// An archive is written in seconds.
+const DRAFT_IS_OLD: Duration = Duration::from_secs(60 * 60);
+/// Longer than any archive: they end at a few tens of megabytes.
+const LONGEST: u64 = 1 << 30;
 
 /// A folder of archives.
 #[derive(Debug, Clone)]
@@ -29,7 +38,9 @@ impl ArchiveFolder {
         if !folder.is_dir() {
             bail!("audit.archive_folder {} is no folder; mount it, or make it with mode 700", folder.display());
         }
-        Ok(Self(folder.to_owned()))
+        let folder = Self(folder.to_owned());
+        folder.clear_drafts();
+        Ok(folder)
     }
 
     /// There completely or not at all, durable when this returns, and never in place of another.
@@ -41,7 +52,7 @@ impl ArchiveFolder {
         }
         private_file::create_folder(parent).map_err(|_| ArchiveFault::Away("io".to_owned()))?;
         let written = || -> io::Result<bool> {
-            let mut draft = tempfile::Builder::new().prefix(".archive-").tempfile_in(parent)?;
+            let mut draft = tempfile::Builder::new().prefix(DRAFT).tempfile_in(parent)?;
             draft.write_all(file)?;
             // Whoever opens it to change it has to say so first.
             draft.as_file().set_permissions(fs::Permissions::from_mode(0o400))?;
@@ -63,11 +74,40 @@ impl ArchiveFolder {
     }
 
     fn read(&self, name: &str) -> Result<Vec<u8>, ArchiveFault> {
-        match fs::read(self.path(name)?) {
-            Ok(file) => Ok(file),
+        let path = self.path(name)?;
+        // Whoever may write to the folder may put anything under a name: a pipe would be waited for, a link leads elsewhere.
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let opened = fs::OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path);
+        let file = match opened {
+            Ok(file) => file,
             // A file that is not there is none; a folder that is not there is no answer.
-            Err(error) if error.kind() == io::ErrorKind::NotFound && self.0.is_dir() => Err(ArchiveFault::Missing),
-            Err(error) => Err(away(&error)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.0.is_dir() => {
+                return Err(ArchiveFault::Missing);
+            }
+            Err(error) if !self.0.is_dir() => return Err(away(&error)),
+            Err(_) => return Err(ArchiveFault::Occupied),
+        };
+        let is_file = file.metadata().map_err(|error| away(&error))?.is_file();
+        if !is_file {
+            return Err(ArchiveFault::Occupied);
+        }
+        let mut content = Vec::new();
+        let read = file.take(LONGEST + 1).read_to_end(&mut content).map_err(|error| away(&error))?;
+        if u64::try_from(read).is_ok_and(|read| read <= LONGEST) { Ok(content) } else { Err(ArchiveFault::Occupied) }
+    }
+
+    /// Takes away what a process that was killed was writing; nobody else's is that old.
+    fn clear_drafts(&self) {
+        let tenants = fs::read_dir(&self.0).into_iter().flatten().flatten();
+        for entry in tenants.filter_map(|tenant| fs::read_dir(tenant.path()).ok()).flatten().flatten() {
+            let ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(DRAFT));
+            let old = entry
+                .metadata()
+                .and_then(|facts| facts.modified())
+                .is_ok_and(|at| at.elapsed().is_ok_and(|age| age > DRAFT_IS_OLD));
+            if ours && old && fs::remove_file(entry.path()).is_err() {
+                tracing::warn!("a draft in the folder of archives cannot be removed");
+            }
         }
     }
 
@@ -137,6 +177,38 @@ mod tests {
         let path = root.path().join("ten_1/2026-09-0-5.archive");
         assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o400);
         assert_eq!(fs::read_dir(root.path().join("ten_1")).unwrap().count(), 1, "no draft is left");
+    }
+
+    #[test]
+    fn what_is_no_file_of_ours_is_neither_waited_for_nor_followed() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = ArchiveFolder::open(root.path()).unwrap();
+        let under = |name: &str| root.path().join("ten_1").join(name);
+        fs::create_dir_all(under("folder")).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, under("pipe"), rustix::fs::Mode::RUSR).unwrap();
+        fs::write(under("target"), b"elsewhere").unwrap();
+        std::os::unix::fs::symlink(under("target"), under("link")).unwrap();
+        std::os::unix::fs::symlink(under("nothing"), under("dangling")).unwrap();
+        File::create(under("long")).unwrap().set_len(LONGEST + 1).unwrap();
+        for name in ["folder", "pipe", "link", "dangling", "long"] {
+            assert_eq!(folder.read(&format!("ten_1/{name}")), Err(ArchiveFault::Occupied), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_a_killed_process_was_writing_is_cleared_away_when_it_is_old() {
+        let root = tempfile::tempdir().unwrap();
+        let under = |name: &str| root.path().join("ten_1").join(name);
+        fs::create_dir(root.path().join("ten_1")).unwrap();
+        for name in [".archive-old", ".archive-new", "2026-09-0-5.archive"] {
+            fs::write(under(name), b"x").unwrap();
+            let age = if name.ends_with("new") { 0 } else { 2 * 60 * 60 };
+            let at = std::time::SystemTime::now() - Duration::from_secs(age);
+            File::open(under(name)).unwrap().set_modified(at).unwrap();
+        }
+        ArchiveFolder::open(root.path()).unwrap();
+        let left = [".archive-old", ".archive-new", "2026-09-0-5.archive"].map(|name| under(name).exists());
+        assert_eq!(left, [false, true, true]);
     }
 
     #[test]

@@ -3,13 +3,14 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::{Result, bail};
-use chancery_gateway::{Authentication, Match, Mode, Route};
+use chancery_gateway::{Authentication, Match, Route};
 use clap::{Args, Subcommand};
 use http::Method;
 
 use crate::{
     commands::{say, serve, variables},
     config::{Config, Flags, GatewayConfig},
+    route_table::mode,
 };
 
 /// `chancery gateway`.
@@ -135,16 +136,16 @@ fn explain(file: PathBuf, dev: bool, method: &Method, path: &str) -> Result<Exit
 fn described(route: &Route) -> String {
     let methods: Vec<&str> = route.methods.iter().map(Method::as_str).collect();
     let methods = if methods.is_empty() { "ANY".to_owned() } else { methods.join(",") };
-    let mode = match route.mode {
-        Mode::Observe => "observe",
-        Mode::Shadow => "shadow",
-        Mode::Enforce => "enforce",
-    };
+    let mode = mode(route.mode);
     let who = match (route.authentication, route.roles.as_slice()) {
         (Authentication::None, _) => "anybody, unseen".to_owned(),
         (Authentication::Optional, []) => "anybody".to_owned(),
         (Authentication::Required, []) => "callers".to_owned(),
         (_, roles) => roles.join("|"),
     };
-    format!("{methods} {} -> {} ({mode}; {who})", route.pattern, route.upstream.name())
+    let hook = route.webhook.iter().map(|hook| format!("; webhooks of {}/{}", hook.tenant, hook.source));
+    let limits = route.limits.iter().map(|limit| format!("; limit {limit}"));
+    let headers = route.headers.iter().map(|headers| format!("; headers {}", headers.profile));
+    let besides: String = hook.chain(limits).chain(headers).collect();
+    format!("{methods} {} -> {} ({mode}; {who}{besides})", route.pattern, route.upstream.name())
 }

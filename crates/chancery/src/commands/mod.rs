@@ -13,6 +13,7 @@ pub mod identity_provider;
 pub mod import;
 pub mod init;
 pub mod key;
+pub mod lockout;
 pub(crate) mod log_guard;
 pub mod migrate_column;
 pub mod openapi;

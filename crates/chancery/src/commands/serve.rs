@@ -31,7 +31,7 @@ use crate::{
     sinks, telemetry,
     tls::{Tls, redirect},
     url_files::UrlFolder,
-    webhook_jobs::HttpSender,
+    webhook_jobs::{HttpSender, Senders},
     wiring,
     wiring::{
         Stores,
@@ -83,8 +83,8 @@ pub struct Server {
     api: Running,
     /// Where plain HTTP is sent on to HTTPS.
     redirect: Option<Running>,
-    /// Looks whether the certificate has changed.
-    follower: Option<JoinHandle<()>>,
+    /// Look whether the certificate has changed, and see to the next one.
+    followers: Vec<JoinHandle<()>>,
     metrics: Running,
     /// What stands in front of applications, if anything does.
     pub gateway: Option<AtTheGate>,
@@ -120,26 +120,33 @@ impl Server {
         instance.feed_sinks(sinks::open(&config, &instance, &timed).await?);
         instance.keep_archives_at(archives::open(&config).await?);
         limits::tell_if_off(&instance).await.context("the log does not take that limits are off")?;
-        let sender = Arc::new(HttpSender::new(&config.webhooks)?);
+        let http = HttpSender::new(&config.webhooks)?;
         let router = chancery_api::router(Arc::clone(&instance), Arc::clone(&metrics), layers(&config));
         let tls = config.tls.clone().map(Tls::open).transpose()?;
         let welcome = tls.clone().map(|tls| tls as Arc<dyn Welcome>);
         let api = server::listen_with(Door::api(config.listen), router, welcome.clone()).await?;
         let redirect = match config.redirect_listen {
-            Some(address) => Some(server::listen(Door::redirect(address), redirect::router(&config.public_url)).await?),
+            Some(address) => {
+                let proofs = tls.as_ref().map(|tls| Arc::clone(tls.proofs()));
+                let router = redirect::router(&config.public_url, proofs);
+                Some(server::listen(Door::redirect(address), router).await?)
+            }
             None => None,
         };
-        let follower = tls.as_ref().map(Tls::follow);
         let metrics_router = chancery_api::metrics_router(Arc::clone(&metrics));
         let metrics_at = server::listen(Door::metrics(config.metrics_listen), metrics_router).await?;
         let gateway = match config.gateway.take() {
             Some(gateway) => Some(AtTheGate::start(&config, gateway, &instance, &metrics, welcome).await?),
             None => None,
         };
+        // Every door is open: an authority may look at once.
+        let renewing = ask_authority(&config, tls.as_ref(), &instance)?;
+        let followers = tls.iter().map(|tls| tls.follow(&instance)).chain(renewing).collect();
+        let sender = Arc::new(Senders { http, gateway: gateway.as_ref().map(|at| Arc::clone(at.gateway())) });
         let jobs = Jobs::start(&instance, &timed, &metrics, &config, sender, shared);
         tracing::info!(address = %metrics_at.address(), "Metrics are at http://{}/metrics", metrics_at.address());
         tracing::info!(address = %api.address(), environment = config.environment.as_str(), "Ready");
-        Ok(Self { api, redirect, follower, metrics: metrics_at, gateway, jobs, stores: timed, config, providers })
+        Ok(Self { api, redirect, followers, metrics: metrics_at, gateway, jobs, stores: timed, config, providers })
     }
 
     /// Where the API answers.
@@ -167,7 +174,7 @@ impl Server {
 
     /// Drains, writes what is open, and ends.
     pub async fn stop(self) {
-        if let Some(follower) = self.follower {
+        for follower in self.followers {
             follower.abort();
         }
         if let Some(redirect) = self.redirect {
@@ -189,6 +196,21 @@ impl Server {
         // For SQLite: moves the write-ahead log into the file, so that a copy of the file alone is whole.
         self.stores.archives.close().await;
     }
+}
+
+/// Sees to the listeners' certificate, if an authority is to give it.
+#[cfg(feature = "acme")]
+fn ask_authority(config: &Config, tls: Option<&Arc<Tls>>, instance: &Arc<Instance>) -> Result<Option<JoinHandle<()>>> {
+    match (&config.acme, tls) {
+        (Some(acme), Some(tls)) => crate::acme::begin(acme.clone(), tls, instance).map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// The configuration was refused if it asks for an authority.
+#[cfg(not(feature = "acme"))]
+fn ask_authority(_: &Config, _: Option<&Arc<Tls>>, _: &Arc<Instance>) -> Result<Option<JoinHandle<()>>> {
+    Ok(None)
 }
 
 /// How the layers of the API and of the gateway are set.

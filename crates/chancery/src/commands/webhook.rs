@@ -102,7 +102,7 @@ struct CreateArgs {
     #[arg(long)]
     provider: String,
     /// Where messages are handed on
-    #[arg(long, value_name = "URL")]
+    /// Where messages are handed on: a URL, or gateway:/PATH of the application behind the gateway
     upstream: String,
     /// A JSON file that says how a generic sender signs
     #[arg(long, value_name = "FILE")]

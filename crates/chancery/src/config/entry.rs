@@ -16,7 +16,7 @@ pub(super) struct Entry<'a> {
 }
 
 impl Entry<'_> {
-    fn subject(&self, key: &str) -> String {
+    pub(super) fn subject(&self, key: &str) -> String {
         format!("{}[{}].{key} ({})", self.list, self.number, self.origin)
     }
 

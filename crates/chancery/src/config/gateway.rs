@@ -1,22 +1,25 @@
 //! The gateway: `[gateway]`, `[[gateway.upstreams]]` and `[[gateway.routes]]`.
 
+use chancery_domain::{
+    access::Role,
+    instance::Environment,
+    limits::{LimitSettings, Per},
+};
+use chancery_gateway::{Authentication, Mode, Pattern, Route, Table, Upstream, webhook::Hook};
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
-
-use chancery_domain::access::Role;
-use chancery_gateway::{Address, Authentication, Mode, Pattern, Route, Table, Upstream, upstream::Health};
 
 use super::{
     Settings,
     entry::Entry,
     findings::Findings,
+    headers,
     schemas::{self, SchemaConfig},
     text::{self, Choice},
+    upstreams::{self, EXAMPLE, NO_ADDRESS, NO_TLS, Outside, addresses, application, reachable},
 };
 
 /// The names of its lists.
 pub(super) const ROUTES: &str = "gateway.routes";
-/// Of applications.
-pub(super) const UPSTREAMS: &str = "gateway.upstreams";
 /// Where it answers if nothing is said.
 const LISTEN: &str = "127.0.0.1:8080";
 /// The application of `gateway.upstream`, and of routes that name none.
@@ -31,6 +34,8 @@ pub struct GatewayConfig {
     pub table: Table,
     /// The documents that routes hold requests to.
     pub schemas: Vec<SchemaConfig>,
+    /// Whether a change of the file is put to work by itself.
+    pub follow: bool,
 }
 
 impl Choice for Mode {
@@ -44,11 +49,20 @@ impl Choice for Authentication {
 }
 
 /// Nothing is configured: there is none. Faults are told, and then there is none either.
-pub(super) fn read(settings: &Settings, findings: &mut Findings) -> Option<GatewayConfig> {
-    let (routes, upstreams) = (settings.tables(ROUTES), settings.tables(UPSTREAMS));
+pub(super) fn read(
+    settings: &Settings,
+    environment: Environment,
+    limits: &LimitSettings,
+    findings: &mut Findings,
+) -> Option<GatewayConfig> {
+    let (routes, applications) = (settings.tables(ROUTES), settings.tables(upstreams::LIST));
     let single = settings.find("gateway.upstream");
     if routes.is_empty() && single.is_none() {
-        for (key, what) in [("gateway.listen", "where it answers"), ("gateway.mode", "how it refuses")] {
+        for (key, what) in [
+            ("gateway.listen", "where it answers"),
+            ("gateway.mode", "how it refuses"),
+            ("gateway.follow", "when it changes"),
+        ] {
             if settings.find(key).is_some() {
                 let cure = "set gateway.upstream, or write [[gateway.routes]]";
                 findings.fault(key, format!("says {what} and there is no gateway"), cure);
@@ -59,16 +73,21 @@ pub(super) fn read(settings: &Settings, findings: &mut Findings) -> Option<Gatew
     let before = findings.faults.len();
     let mode = text::read(settings, "gateway.mode", Mode::Enforce, findings);
     let listen = text::address(settings, "gateway.listen", LISTEN, findings);
+    let follow = settings.find("gateway.follow").is_none() || text::flag(settings, "gateway.follow", findings);
     let mut known = BTreeMap::new();
     if let Some(single) = single {
         match addresses(&single.text) {
-            Some(addresses) => drop(known.insert(DEFAULT.to_owned(), application(DEFAULT, addresses, None, false))),
+            Some(addresses) => match application(DEFAULT, addresses, &Outside::default()) {
+                Ok(upstream) => drop(known.insert(DEFAULT.to_owned(), upstream)),
+                Err(error) => findings.fault("gateway.upstream", format!("cannot be reached: {error:#}"), NO_TLS),
+            },
             None => findings.fault(format!("gateway.upstream ({})", single.origin), NO_ADDRESS, EXAMPLE),
         }
     }
-    for (number, (table, origin)) in upstreams {
-        let mut entry = Entry { list: UPSTREAMS, number, origin: &origin, table: &table, known: Vec::new(), findings };
-        let upstream = upstream(&mut entry);
+    for (number, (table, origin)) in applications {
+        let mut entry =
+            Entry { list: upstreams::LIST, number, origin: &origin, table: &table, known: Vec::new(), findings };
+        let upstream = upstreams::upstream(&mut entry);
         entry.refuse_unknown();
         if let Some(upstream) = upstream {
             known.insert(upstream.name().to_owned(), upstream);
@@ -83,7 +102,17 @@ pub(super) fn read(settings: &Settings, findings: &mut Findings) -> Option<Gatew
     }
     for (number, (table, origin)) in routes {
         let mut entry = Entry { list: ROUTES, number, origin: &origin, table: &table, known: Vec::new(), findings };
-        let route = route(&mut entry, mode, &known);
+        let mut route = route(&mut entry, mode, &known);
+        let headers = headers::of_route(&mut entry, settings, environment);
+        let (names, webhook) = (entry.words("limit"), entry.text("webhook"));
+        if let (Some(route), Some(text)) = (&mut route, webhook) {
+            route.webhook = hook(&mut entry, route, &text);
+        }
+        let asks = route.as_ref().is_none_or(|route| route.authentication != Authentication::None);
+        check_limits(&mut entry, &names, asks, limits);
+        if let Some(route) = &mut route {
+            (route.limits, route.headers) = (names, headers);
+        }
         entry.refuse_unknown();
         list.extend(route);
     }
@@ -97,41 +126,12 @@ pub(super) fn read(settings: &Settings, findings: &mut Findings) -> Option<Gatew
         return None;
     }
     match Table::new(list) {
-        Ok(table) => Some(GatewayConfig { listen, table, schemas }),
+        Ok(table) => Some(GatewayConfig { listen, table, schemas, follow }),
         Err(error) => {
             findings.fault(ROUTES, error.to_string(), "give each request one route: by its path, or by its method");
             None
         }
     }
-}
-
-const NO_ADDRESS: &str = "is no address of an application";
-const EXAMPLE: &str = "write http://127.0.0.1:8000 or unix:/run/app.sock";
-
-fn addresses(text: &str) -> Option<Vec<Address>> {
-    let all: Option<Vec<Address>> = text.split(',').map(|text| Address::parse(text.trim()).ok()).collect();
-    all.filter(|all| !all.is_empty())
-}
-
-fn application(name: &str, addresses: Vec<Address>, health: Option<Health>, http2: bool) -> Arc<Upstream> {
-    Arc::new(Upstream::new(name, addresses, health, http2))
-}
-
-fn upstream(entry: &mut Entry<'_>) -> Option<Arc<Upstream>> {
-    let name = entry.needed("name", "app");
-    let urls = entry.words("urls");
-    let path = entry.text("health");
-    let every = Duration::from_secs(entry.number("health_seconds", 5, 1, 3600));
-    let http2 = entry.flag("http2", false);
-    let addresses = addresses(&urls.join(","));
-    if addresses.is_none() {
-        entry.fault("urls", NO_ADDRESS, r#"write urls = ["http://127.0.0.1:8000"]"#);
-    }
-    if path.as_ref().is_some_and(|path| !path.starts_with('/')) {
-        entry.fault("health", "is no path", r#"write health = "/healthz""#);
-    }
-    let health = path.map(|path| Health { path, every });
-    addresses.map(|addresses| application(&name, addresses, health, http2))
 }
 
 fn route(entry: &mut Entry<'_>, mode: Mode, known: &BTreeMap<String, Arc<Upstream>>) -> Option<Route> {
@@ -153,7 +153,6 @@ fn route(entry: &mut Entry<'_>, mode: Mode, known: &BTreeMap<String, Arc<Upstrea
     let (plain_identity, keep_credential, audit) =
         (flag("plain_identity", false), flag("keep_credential", false), flag("audit", false));
     let (websocket, path_parameters) = (flag("websocket", true), flag("path_parameters", false));
-    // `limit`, `headers` and `webhook` are no settings until something acts on them: who writes a limit must not believe in one.
     let schema = entry.text("schema");
     Some(Route {
         methods,
@@ -184,7 +183,49 @@ fn target(entry: &mut Entry<'_>, known: &BTreeMap<String, Arc<Upstream>>) -> Opt
     if addresses.is_none() {
         entry.fault("upstream", "names no application", "name one of [[gateway.upstreams]], or write its address");
     }
-    addresses.map(|addresses| application(&text, addresses, None, false))
+    reachable(entry, "upstream", application(&text, addresses?, &Outside::default()))
+}
+
+/// Who writes a limit must not believe in one that is none, or that never counts: `asks` is whether the route asks who calls.
+fn check_limits(entry: &mut Entry<'_>, names: &[String], asks: bool, limits: &LimitSettings) {
+    for name in names {
+        match limits.named(name) {
+            None => {
+                let cure = "name one of [[limits.policies]], or write that";
+                entry.fault("limit", format!("names `{name}`, which is no limit"), cure);
+            }
+            Some(rule) if rule.per != Per::Address && !asks => {
+                let cure = "let the limit count addresses (per = \"address\"), or the route ask who calls";
+                entry.fault("limit", format!("names `{name}`, which counts callers, and nobody asks who calls"), cure);
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+/// A webhook's sender is who its signature says: a route that takes them asks for nothing else.
+fn hook(entry: &mut Entry<'_>, route: &mut Route, text: &str) -> Option<Hook> {
+    let asks = [
+        ("authentication", entry.table.contains_key("authentication") && route.authentication != Authentication::None),
+        ("roles", !route.roles.is_empty()),
+        ("schema", route.schema.is_some()),
+        ("plain_identity", route.plain_identity),
+        ("audit", route.audit),
+    ];
+    for key in asks.iter().filter(|(_, asks)| *asks).map(|(key, _)| *key) {
+        let cure = "take it out: the sender's signature is asked for, and each message is in the tenant's log";
+        entry.fault(key, "cannot be asked of who sends webhooks", cure);
+    }
+    route.authentication = Authentication::None;
+    let hook = text.parse();
+    if hook.is_err() {
+        entry.fault(
+            "webhook",
+            "names no source",
+            "write TENANT/whs_…, the end of its path as `chancery webhook show` gives it",
+        );
+    }
+    hook.ok()
 }
 
 /// Roles of ours, or of a tenant's own making, which nobody knows here.
@@ -209,6 +250,11 @@ fn named<T>(entry: &mut Entry<'_>, key: &'static str, what: &str, read: impl Fn(
 
 #[cfg(test)]
 mod tests {
+    use chancery_domain::{
+        ids::WebhookSourceId,
+        limits::{Limit, On, Policy, Rule},
+    };
+
     use super::*;
 
     fn read_text(text: &str) -> (Option<GatewayConfig>, Findings) {
@@ -217,7 +263,13 @@ mod tests {
         std::fs::write(&path, text).unwrap();
         let (mut settings, mut findings) = (Settings::default(), Findings::default());
         settings.read_file(&path, &mut findings);
-        (read(&settings, &mut findings), findings)
+        let mut limits = LimitSettings::usual();
+        limits.rules.extend(["pages", "staff"].map(|name| Rule {
+            policy: Arc::new(Policy::new(name, Limit { count: 9, seconds: 60 }).unwrap()),
+            per: if name == "pages" { Per::Address } else { Per::ApiKey },
+            on: On::Named,
+        }));
+        (read(&settings, Environment::Production, &limits, &mut findings), findings)
     }
 
     #[tokio::test]
@@ -264,6 +316,44 @@ mod tests {
         assert_eq!((api.mode, api.timeout.as_secs()), (Mode::Shadow, 5));
         assert_eq!(api.roles, ["clinician", "night-shift"]);
         assert_eq!(table.upstreams().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn limits_headers_and_webhooks_are_what_the_configuration_knows_of_them() {
+        let route = |text: &str| {
+            let (config, findings) =
+                read_text(&format!("[[gateway.routes]]\npath=\"/a\"\nupstream=\"http://a\"\n{text}"));
+            let faults: Vec<String> =
+                findings.faults.iter().map(|fault| format!("{} {}", fault.subject, fault.problem)).collect();
+            (config.map(|config| Arc::clone(&config.table.routes()[0])), faults.join("\n"))
+        };
+        let id = WebhookSourceId::from_bytes([7; 16]);
+        let (fine, faults) =
+            route(&format!("limit=\"pages\"\nheaders=\"strict\"\nheaders_report_only=true\nwebhook=\"north/{id}\""));
+        assert_eq!(faults, "");
+        let fine = fine.unwrap();
+        assert_eq!((fine.limits[0].as_str(), fine.authentication), ("pages", Authentication::None));
+        assert_eq!(fine.webhook.as_ref().unwrap().tenant, "north");
+        let headers = fine.headers.as_ref().unwrap();
+        let mut set = http::HeaderMap::new();
+        headers.ready.apply(&mut set, headers.mode, None);
+        assert!(
+            set.contains_key("content-security-policy-report-only") && !set.contains_key("content-security-policy")
+        );
+        for (text, told) in [
+            ("limit = \"nights\"", "which is no limit"),
+            ("limit = \"staff\"\nauthentication = \"none\"", "counts callers"),
+            ("headers = \"lax\"", ".headers"),
+            ("headers_report_only = true", ".headers_report_only"),
+            ("headers = \"api\"\nheaders_mode = \"both\"", ".headers_mode"),
+            ("webhook = \"oura\"", "names no source"),
+            (&format!("webhook = \"north/{id}\"\nroles = [\"staff\"]"), ".roles"),
+            (&format!("webhook = \"north/{id}\"\nauthentication = \"required\""), ".authentication"),
+        ] {
+            let (none, faults) = route(text);
+            assert!(none.is_none() && faults.contains(told) && faults.lines().count() == 1, "{text}: {faults}");
+        }
+        assert_eq!(route("limit = [\"staff\"]").1, "");
     }
 
     #[tokio::test]

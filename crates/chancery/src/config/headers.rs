@@ -1,9 +1,12 @@
 //! The section `[headers]`: a profile, what is changed of it, and other profiles for some paths.
 
+use std::sync::Arc;
+
 use chancery_domain::instance::Environment;
+use chancery_gateway::RouteHeaders;
 use chancery_middleware::headers::{
-    BadProfile, CspFinding, Frame, HeaderProfile, HeaderRules, Hsts, Isolation, Preset, Referrer, Severity, XssFilter,
-    judge,
+    BadProfile, CspFinding, Frame, HeaderMode, HeaderProfile, HeaderRules, Hsts, Isolation, Preset, Referrer, Severity,
+    XssFilter, judge,
 };
 
 use super::{
@@ -264,12 +267,28 @@ fn route(
     let inline = entry.flag("inline", false);
     let websockets = entry.flag("websockets", false);
     let preset = if let Preset::Custom { .. } = preset { Preset::Custom { inline, websockets } } else { preset };
-    let report_only = entry.flag("report_only", false);
-    let nonces = entry.flag("nonces", false);
+    let flags = Flags { report_only: entry.flag("report_only", false), nonces: entry.flag("nonces", false) };
     for key in entry.table.keys().filter(|key| !entry.known.contains(&key.as_str())).cloned().collect::<Vec<_>>() {
         entry.fault(&key, "is no setting", "known: path, profile, inline, websockets, nonces, report_only");
     }
     tell_ignored(preset, environment, &format!("{LIST}[{}].profile ({})", entry.number, entry.origin), entry.findings);
+    Some((path, profile(preset, everywhere, flags, settings, environment)))
+}
+
+/// What a path says besides the name of its profile.
+struct Flags {
+    report_only: bool,
+    nonces: bool,
+}
+
+/// The profile of one path or route.
+fn profile(
+    preset: Preset,
+    everywhere: Preset,
+    flags: Flags,
+    settings: &Settings,
+    environment: Environment,
+) -> HeaderProfile {
     // What the section says of the profile everywhere holds here too, if it is the same one; its faults were told.
     let profile = if preset == everywhere {
         changed(preset, settings, environment, &mut Findings::default())
@@ -277,8 +296,45 @@ fn route(
         HeaderProfile::preset(preset, environment)
     };
     let report_to = settings.find("headers.report_to").map(|address| address.text.trim().to_owned());
-    let nonces = nonces || profile.nonces;
-    Some((path, HeaderProfile { report_only: report_only || profile.report_only, nonces, report_to, ..profile }))
+    let (report_only, nonces) = (flags.report_only || profile.report_only, flags.nonces || profile.nonces);
+    HeaderProfile { report_only, nonces, report_to, ..profile }
+}
+
+impl Choice for HeaderMode {
+    const WORDS: &'static [(&'static str, Self)] = &[("add", Self::AddIfMissing), ("enforce", Self::Enforce)];
+}
+
+/// What a route of the gateway says of the headers of its application's answers.
+pub(super) fn of_route(entry: &mut Entry<'_>, settings: &Settings, environment: Environment) -> Option<RouteHeaders> {
+    let word = entry.text("headers");
+    let mode = entry.choice("headers_mode", HeaderMode::AddIfMissing);
+    let flags =
+        Flags { report_only: entry.flag("headers_report_only", false), nonces: entry.flag("headers_nonces", false) };
+    let Some(word) = word else {
+        for key in ["headers_mode", "headers_report_only", "headers_nonces"] {
+            if entry.table.contains_key(key) && !entry.table.contains_key("headers") {
+                entry.fault(key, "changes a profile that is not named", "set headers, or take it out");
+            }
+        }
+        return None;
+    };
+    let Some(preset) = Preset::named(&word) else {
+        entry.fault("headers", "is no profile", "write strict, api, relaxed, docs or custom");
+        return None;
+    };
+    let everywhere = text::read(settings, "headers.profile", Preset::Api, &mut Findings::default());
+    // `custom` of a route is that of the section, with its flags.
+    let everywhere = flagged(everywhere, settings, &mut Findings::default());
+    let same = std::mem::discriminant(&preset) == std::mem::discriminant(&everywhere);
+    let preset = if same { everywhere } else { preset };
+    tell_ignored(preset, environment, &entry.subject("headers"), entry.findings);
+    match profile(preset, everywhere, flags, settings, environment).ready() {
+        Ok(ready) => Some(RouteHeaders { profile: word, ready: Arc::new(ready), mode }),
+        Err(error) => {
+            fault(error, entry.subject("headers"), entry.findings);
+            None
+        }
+    }
 }
 
 fn fault(error: BadProfile, subject: impl Into<String>, findings: &mut Findings) {
@@ -300,7 +356,6 @@ fn switch(settings: &Settings, key: &str, default: bool, findings: &mut Findings
 #[cfg(test)]
 mod tests {
     use axum::http::HeaderMap;
-    use chancery_middleware::headers::HeaderMode;
 
     use super::*;
 

@@ -49,17 +49,26 @@ pub(super) fn read(settings: &Settings, lenient: bool, findings: &mut Findings) 
         }
     }
     limits.block_seconds = text::number(settings, "limits.block_seconds", 3_600, 60..=30 * 86_400, findings);
-    if let Some(setting) = settings.find("limits.block_after") {
-        match often(&setting.text) {
-            Some(often) => limits.block_after = often.and_then(|limit| Policy::new("block", limit)).map(Arc::new),
-            None => {
-                let cure = "write COUNT/SECONDS, such as block_after = \"1000/600\", or \"off\"";
-                findings.fault(subject("limits.block_after", &setting.origin), "is no limit", cure);
-            }
-        }
-    }
+    limits.block_after = after(settings, "block", findings);
+    limits.suspend_seconds = text::number(settings, "limits.suspend_seconds", 3_600, 60..=30 * 86_400, findings);
+    limits.suspend_after = after(settings, "suspend", findings);
+    limits.stop_after = after(settings, "stop", findings);
     read_policies(&settings.tables(LIST), &mut limits, findings);
     limits
+}
+
+/// After how many refusals something is done, such as `limits.block_after`; never if nothing is said.
+fn after(settings: &Settings, what: &str, findings: &mut Findings) -> Option<Arc<Policy>> {
+    let key = format!("limits.{what}_after");
+    let setting = settings.find(&key)?;
+    match often(&setting.text) {
+        Some(often) => often.and_then(|limit| Policy::new(what, limit)).map(Arc::new),
+        None => {
+            let cure = format!("write COUNT/SECONDS, such as {what}_after = \"1000/600\", or \"off\"");
+            findings.fault(subject(&key, &setting.origin), "is no limit", cure);
+            None
+        }
+    }
 }
 
 /// `5/60`, or `off`.
@@ -202,6 +211,25 @@ mod tests {
         assert!(login.policy.exact && matches!(&login.on, On::Routes(routes) if !routes.is_empty()));
         for bad in ["5", "0/60", "5/0", "5/60/1", "x/60", "5/86401", ""] {
             assert_eq!(of(&[("LOGIN", bad)]).1.len(), 1, "{bad}");
+        }
+    }
+
+    #[test]
+    fn answers_to_many_refusals_are_off_unless_somebody_says_after_how_many() {
+        let (limits, _) = of(&[]);
+        assert!(limits.block_after.is_none() && limits.suspend_after.is_none() && limits.stop_after.is_none());
+        let (limits, faults) = of(&[
+            ("BLOCK_AFTER", "1000/600"),
+            ("SUSPEND_AFTER", "500/60"),
+            ("SUSPEND_SECONDS", "900"),
+            ("STOP_AFTER", "off"),
+        ]);
+        assert_eq!(faults, Vec::<String>::new());
+        assert_eq!(limits.block_after.unwrap().limit, Limit { count: 1_000, seconds: 600 });
+        assert_eq!(limits.suspend_after.unwrap().limit, Limit { count: 500, seconds: 60 });
+        assert!(limits.suspend_seconds == 900 && limits.stop_after.is_none());
+        for bad in [("SUSPEND_AFTER", "many"), ("STOP_AFTER", "5"), ("SUSPEND_SECONDS", "1")] {
+            assert_eq!(of(&[bad]).1.len(), 1, "{bad:?}");
         }
     }
 

@@ -15,10 +15,12 @@ use chancery_domain::{
     legacy_tokens::{LegacyTokens, MAX_DAYS},
     limits::LimitSettings,
     tokens::TokenAlgorithm,
+    webhooks::KEPT_BYTES,
 };
 use chancery_middleware::{Edge, headers::Preset};
 use ipnet::IpNet;
 
+mod acme;
 mod archives;
 mod audit;
 mod checks;
@@ -40,7 +42,9 @@ mod source;
 mod store;
 mod text;
 mod tls;
+mod upstreams;
 
+pub use acme::{AcmeConfig, Look};
 pub use archives::{ArchiveConfig, ObjectLock};
 pub use audit::{AuditConfig, WitnessConfig};
 pub(crate) use checks::is_default_password;
@@ -60,6 +64,9 @@ use crate::guarded::Reach;
 use source::Settings;
 
 use crate::tls::TlsFiles;
+
+/// A verifier reads no longer one.
+const LONGEST_WEBHOOK: u32 = 16 * 1024 * 1024;
 
 /// The default address of the API.
 const LISTEN: &str = "127.0.0.1:8700";
@@ -112,6 +119,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// The server's own certificate and key.
     pub tls: Option<TlsFiles>,
+    /// Who gives them, if an authority does.
+    pub acme: Option<AcmeConfig>,
     /// Where plain HTTP is sent on to HTTPS.
     pub redirect_listen: Option<SocketAddr>,
     /// Where everything is remembered.
@@ -136,6 +145,8 @@ pub struct Config {
     pub issuers: Issuers,
     /// How applications are reached to which webhooks are handed on.
     pub webhooks: Reach,
+    /// The longest webhook that is kept.
+    pub webhook_body_bytes: u32,
     /// How long an access token lives.
     pub access_minutes: u8,
     /// How access tokens are signed.
@@ -218,7 +229,8 @@ impl Config {
         let listen = text::address(settings, "server.listen", LISTEN, findings);
         let url = settings.find("server.public_url").map(|setting| setting.text.trim_end_matches('/').to_owned());
         let tls_terminated = text::flag(settings, "tls.terminated", findings);
-        let tls = tls::read(settings, environment, findings);
+        let acme = acme::read(settings, &data_dir, lenient(environment), findings);
+        let tls = tls::read(settings, environment, acme.as_ref(), findings);
         let scheme = if tls_terminated || tls.is_some() { "https" } else { "http" };
         let public_url = url.unwrap_or_else(|| format!("{scheme}://{listen}"));
         let name = text::word(settings, "server.name", "chancery", findings);
@@ -239,6 +251,7 @@ impl Config {
             .unwrap_or(key_file);
         let minutes = text::number(settings, "tokens.access_minutes", 15, 5..=15, findings);
         let (header_profile, headers) = headers::read(settings, environment, findings);
+        let limits = limits::read(settings, lenient(environment), findings);
         let edge = Edge {
             headers: headers.into(),
             cors: cors::read(settings, environment, findings).into(),
@@ -256,6 +269,7 @@ impl Config {
             tls_terminated,
             trusted_proxies: text::networks(settings, "server.trusted_proxies", findings),
             tls,
+            acme,
             redirect_listen: tls::redirect(settings, findings),
             store: store::read(settings, &data_dir, &key_providers, findings),
             datasets_folder: path(settings, "datasets.folder").unwrap_or_else(|| data_dir.join("datasets")),
@@ -266,7 +280,7 @@ impl Config {
             copies: copies(settings, findings),
             audit_sinks: sinks::read(&settings.tables(sinks::LIST), lenient(environment), findings),
             audit: audit::read(settings, &data_dir, findings),
-            gateway: gateway::read(settings, findings),
+            gateway: gateway::read(settings, environment, &limits, findings),
             data_dir,
             mismatch: text::read(
                 settings,
@@ -276,6 +290,13 @@ impl Config {
             ),
             issuers: reach::read(settings, "issuers", lenient(environment), findings),
             webhooks: reach::read(settings, "webhooks", lenient(environment), findings),
+            webhook_body_bytes: text::number(
+                settings,
+                "webhooks.max_body_bytes",
+                KEPT_BYTES,
+                1_000..=LONGEST_WEBHOOK,
+                findings,
+            ),
             access_minutes: minutes,
             token_algorithm: text::read(settings, "tokens.algorithm", TokenAlgorithm::Es256, findings),
             token_rotation_days: text::number(settings, "tokens.rotation_days", 90, 1..=365, findings),
@@ -292,7 +313,7 @@ impl Config {
                 findings,
             ),
             redis: redis::read(settings, lenient(environment), findings),
-            limits: limits::read(settings, lenient(environment), findings),
+            limits,
             login_400: text::flag(settings, "compat.login_400", findings),
             edge,
             header_profile,

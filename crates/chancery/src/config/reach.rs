@@ -1,8 +1,9 @@
 //! Where a guarded client may go.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use super::{
+    entry::Entry,
     findings::Findings,
     path,
     source::Settings,
@@ -14,29 +15,51 @@ use crate::guarded::{Pin, Reach};
 pub(super) fn read(settings: &Settings, section: &str, plain: bool, findings: &mut Findings) -> Reach {
     let key = |name: &str| format!("{section}.{name}");
     let ca_file = path(settings, &key("ca_file"));
-    let pins = pins(settings, &key("pins"), findings);
-    if !pins.is_empty() && ca_file.is_none() {
-        let cure = format!("set {} too: the authorities that vouch for the pinned hosts", key("ca_file"));
-        findings.fault(key("pins"), "needs a file with authorities", cure);
-    }
-    Reach { plain, private_networks: text::networks(settings, &key("private_networks"), findings), ca_file, pins }
+    let pins = match pins(&text::words(settings, &key("pins")), ca_file.is_some()) {
+        Ok(pins) => pins,
+        Err(Fault { problem, cure }) => {
+            let origin = settings.find(&key("pins")).map_or("default", |setting| setting.origin.as_str());
+            findings.fault(subject(&key("pins"), origin), problem, cure);
+            Vec::new()
+        }
+    };
+    let private_networks = text::networks(settings, &key("private_networks"), findings);
+    Reach { plain, inside: false, proxied: false, private_networks, ca_file, pins }
 }
 
-fn pins(settings: &Settings, key: &str, findings: &mut Findings) -> Vec<Pin> {
-    let Some(setting) = settings.find(key) else { return Vec::new() };
-    let parsed: Result<Vec<Pin>, _> = text::words(settings, key).iter().map(|word| word.parse()).collect();
-    let Ok(pins) = parsed else {
-        let cure = "write it as [\"app.example sha256/BASE64\", \"app.example sha256/BASE64\"]";
-        findings.fault(subject(key, &setting.origin), "is no list of hosts and digests of their keys", cure);
-        return Vec::new();
-    };
+/// The values `ca_file` and `pins` of an entry whose address the operator writes.
+pub(super) fn of_entry(entry: &mut Entry<'_>) -> (Option<PathBuf>, Vec<Pin>) {
+    let ca_file = entry.path("ca_file");
+    let words = entry.words("pins");
+    let pins = pins(&words, ca_file.is_some()).unwrap_or_else(|Fault { problem, cure }| {
+        entry.fault("pins", problem, cure);
+        Vec::new()
+    });
+    (ca_file, pins)
+}
+
+struct Fault {
+    problem: &'static str,
+    cure: &'static str,
+}
+
+fn pins(words: &[String], authorities: bool) -> Result<Vec<Pin>, Fault> {
+    let parsed: Result<Vec<Pin>, _> = words.iter().map(|word| word.parse()).collect();
+    let pins = parsed.map_err(|_| Fault {
+        problem: "is no list of hosts and digests of their keys",
+        cure: "write it as [\"app.example sha256/BASE64\", \"app.example sha256/BASE64\"]",
+    })?;
+    if !pins.is_empty() && !authorities {
+        let cure = "set ca_file beside it too: the authorities that vouch for the pinned hosts";
+        return Err(Fault { problem: "needs a file with authorities", cure });
+    }
     let mut counts = BTreeMap::new();
     for pin in &pins {
         *counts.entry(pin.host.as_str()).or_insert(0) += 1;
     }
     if counts.values().any(|count| *count < 2) {
         let cure = "name two keys of each host at least: the one in use, and a spare that is kept elsewhere";
-        findings.fault(subject(key, &setting.origin), "pins a host to one key alone", cure);
+        return Err(Fault { problem: "pins a host to one key alone", cure });
     }
-    pins
+    Ok(pins)
 }

@@ -27,6 +27,10 @@ pub struct RedisConfig {
     pub nodes: u32,
     /// How long an answer may take.
     pub timeout: Duration,
+    /// Whether nodes leave verified API keys there for each other, sealed.
+    pub api_keys: bool,
+    /// Whether it is one of the nodes of a Redis Cluster.
+    pub cluster: bool,
     /// Where the password came from.
     password_from: Option<&'static str>,
 }
@@ -70,6 +74,8 @@ pub(super) fn read(settings: &Settings, lenient: bool, findings: &mut Findings) 
         ca_file: settings.find("redis.ca_file").map(|file| PathBuf::from(&file.text)),
         nodes: text::number(settings, "redis.nodes", 2, 1..=1_000, findings),
         timeout: Duration::from_millis(text::number(settings, "redis.timeout_ms", 50, 5..=5_000, findings)),
+        api_keys: text::flag(settings, "redis.api_keys", findings),
+        cluster: text::flag(settings, "redis.cluster", findings),
         password_from,
     })
 }
@@ -122,6 +128,12 @@ pub(super) fn check(redis: &RedisConfig, lenient: bool, findings: &mut Findings)
             "write rediss://, and redis.ca_file for an authority of your own",
         );
     }
+    if !redis.cluster && !redis.address.others.is_empty() {
+        findings.fault("redis.url", "names several servers", "set redis.cluster = true, or name one");
+    }
+    if redis.cluster && redis.address.database != 0 {
+        findings.fault("redis.url", "names a database, and a cluster has only one", "leave out what follows the port");
+    }
     if redis.ca_file.as_ref().is_some_and(|file| !file.is_file()) {
         findings.fault("redis.ca_file", "does not exist", "correct the path");
     }
@@ -152,6 +164,7 @@ mod tests {
         let read = read.unwrap();
         assert_eq!(read.address.password.as_ref().unwrap().expose(), GOOD);
         assert_eq!((read.nodes, read.timeout), (2, Duration::from_millis(50)));
+        assert!(!read.api_keys && !read.cluster);
         assert!(!format!("{read:?}").contains(GOOD));
         assert!(of(&[("REDIS_PASSWORD", GOOD)], false).0.is_none());
     }
@@ -185,6 +198,11 @@ mod tests {
                 "redis.password_file",
             ),
             (vec![("REDIS_URL", "redis://127.0.0.1"), password, ("CHANCERY__REDIS__NODES", "0")], "out of bounds"),
+            (vec![("REDIS_URL", "redis://127.0.0.1,127.0.0.1:7001"), password], "names several servers"),
+            (
+                vec![("REDIS_URL", "redis://127.0.0.1/3"), password, ("CHANCERY__REDIS__CLUSTER", "true")],
+                "has only one",
+            ),
         ] {
             let (_, faults) = of(&given, false);
             assert!(!faults.is_empty() && faults[0].contains(fault), "{given:?} {faults:?}");

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use chancery_gateway::schema::{Rules, Trimmed};
 
-use super::{Settings, entry::Entry, findings::Findings};
+use super::{Settings, entry::Entry, findings::Findings, reach};
+use crate::guarded::Reach;
 
 /// The name of the list.
 pub(super) const SCHEMAS: &str = "gateway.schemas";
@@ -25,8 +26,8 @@ pub struct SchemaConfig {
 pub enum SchemaSource {
     /// A file.
     File(PathBuf),
-    /// At the application.
-    Url(String),
+    /// At the application, with the only authorities to trust and the keys that it may have.
+    Url(String, Reach),
 }
 
 /// Reads all of them.
@@ -47,12 +48,17 @@ pub(super) fn read(settings: &Settings, findings: &mut Findings) -> Vec<SchemaCo
 fn schema(entry: &mut Entry<'_>) -> Option<SchemaConfig> {
     let name = entry.needed("name", "clinic");
     let (file, url) = (entry.text("file"), entry.text("url"));
+    let (ca_file, pins) = reach::of_entry(entry);
     let trimmed = trimmed(entry);
     let body_bytes = entry.number("body_bytes", 1024 * 1024, 1_usize, 64 * 1024 * 1024);
     let refuse_undocumented = entry.flag("refuse_undocumented", false);
     let source = match (file, url) {
         (Some(file), None) => SchemaSource::File(PathBuf::from(file)),
-        (None, Some(url)) if url.starts_with("http://") || url.starts_with("https://") => SchemaSource::Url(url),
+        (None, Some(url)) if url.starts_with("http://") || url.starts_with("https://") => {
+            let reach = Reach::of_operator(&url, ca_file, pins);
+            // Applications are asked straight, as the gateway asks them.
+            SchemaSource::Url(url, Reach { proxied: false, ..reach })
+        }
         _ => {
             let cure = r#"write file = "/etc/chancery/openapi.json" or url = "http://127.0.0.1:8000/openapi.json", one of them"#;
             entry.fault("url", "does not say where the document is", cure);

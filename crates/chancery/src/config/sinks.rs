@@ -7,7 +7,8 @@ use chancery_domain::audit::{
     sinks::{SinkKind, Takes},
 };
 
-use super::{entry::Entry, findings::Findings, source::Tables};
+use super::{entry::Entry, findings::Findings, reach, source::Tables};
+use crate::guarded::Pin;
 
 /// The list's name.
 pub(super) const LIST: &str = "audit.sinks";
@@ -136,6 +137,8 @@ pub struct HttpPlace {
     pub token_file: Option<PathBuf>,
     /// The only authorities to trust.
     pub ca_file: Option<PathBuf>,
+    /// The keys that the host may have.
+    pub pins: Vec<Pin>,
 }
 
 impl SinkPlace {
@@ -314,7 +317,8 @@ fn http(entry: &mut Entry<'_>, lenient: bool) -> HttpPlace {
     } else if !url.is_empty() && !secure && !lenient {
         entry.fault("url", "is not https: what leaves would travel in the clear", "write an https address");
     }
-    HttpPlace { url, token_file: entry.path("token_file"), ca_file: entry.path("ca_file") }
+    let (token_file, (ca_file, pins)) = (entry.path("token_file"), reach::of_entry(entry));
+    HttpPlace { url, token_file, ca_file, pins }
 }
 
 #[cfg(test)]
@@ -350,6 +354,24 @@ mod tests {
         assert_eq!(sinks[0].place, SinkPlace::File { folder: "/x".into(), max_mib: 64, proofs: true });
         assert_eq!((sinks[1].takes, sinks[0].takes, sinks[3].batch), (Takes::Security, Takes::All, 50));
         assert_eq!(sinks[2].tenants, ["north"]);
+    }
+
+    #[test]
+    fn a_receiver_may_be_pinned_to_two_keys_and_not_to_one() {
+        let entry = "[[audit.sinks]]\nname = \"a\"\ntype = \"ocsf\"\nurl = \"https://siem.example\"\n";
+        let pin = |byte: u8| format!("siem.example sha256/{}", data_encoding::BASE64.encode(&[byte; 32]));
+        let with = |pins: &[String], more: &str| read_all(&format!("{entry}pins = {pins:?}\n{more}\n"), false);
+        let (sinks, faults) = with(&[pin(1), pin(2)], "ca_file = \"/ca\"");
+        assert_eq!(faults, [""; 0]);
+        let SinkPlace::Ocsf { http } = &sinks[0].place else { panic!("{sinks:?}") };
+        assert_eq!((http.pins.len(), http.pins[1].key), (2, [2; 32]));
+        for (pins, more, fault) in [
+            (vec![pin(1)], "ca_file = \"/ca\"", "pins (c.toml) pins a host to one key alone"),
+            (vec![pin(1), pin(2)], "", "pins (c.toml) needs a file with authorities"),
+            (vec!["x".to_owned()], "ca_file = \"/ca\"", "pins (c.toml) is no list of hosts and digests of their keys"),
+        ] {
+            assert_eq!(with(&pins, more).1, [format!("audit.sinks[0].{fault}")]);
+        }
     }
 
     #[cfg(feature = "s3")]

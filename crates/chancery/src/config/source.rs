@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use super::{archives, findings::Findings, gateway, headers, limits, providers, schemas, sinks};
+use super::{archives, findings::Findings, gateway, headers, limits, providers, schemas, sinks, upstreams};
 
 /// What the names of our own environment variables begin with.
 const PREFIX: &str = "CHANCERY__";
@@ -22,6 +22,18 @@ pub const KEYS: &[&str] = &[
     "tls.key_file",
     "tls.min_version",
     "tls.redirect_listen",
+    "tls.acme.domains",
+    "tls.acme.directory",
+    "tls.acme.terms_agreed",
+    "tls.acme.contact",
+    "tls.acme.challenge",
+    "tls.acme.folder",
+    "tls.acme.eab_key_id",
+    "tls.acme.eab_key_file",
+    "tls.acme.profile",
+    "tls.acme.private_networks",
+    "tls.acme.ca_file",
+    "tls.acme.pins",
     "store.url",
     "store.path",
     "store.password_file",
@@ -43,6 +55,7 @@ pub const KEYS: &[&str] = &[
     "webhooks.private_networks",
     "webhooks.ca_file",
     "webhooks.pins",
+    "webhooks.max_body_bytes",
     "tokens.access_minutes",
     "tokens.algorithm",
     "tokens.rotation_days",
@@ -68,10 +81,15 @@ pub const KEYS: &[&str] = &[
     "redis.ca_file",
     "redis.nodes",
     "redis.timeout_ms",
+    "redis.api_keys",
+    "redis.cluster",
     "limits.enabled",
     "limits.lockouts",
     "limits.block_after",
     "limits.block_seconds",
+    "limits.suspend_after",
+    "limits.suspend_seconds",
+    "limits.stop_after",
     "limits.address",
     "limits.account",
     "limits.tenant",
@@ -138,6 +156,7 @@ pub const KEYS: &[&str] = &[
     "gateway.listen",
     "gateway.upstream",
     "gateway.mode",
+    "gateway.follow",
     "log.format",
     "log.level",
 ];
@@ -194,7 +213,7 @@ const TABLES: [&str; 8] = [
     headers::LIST,
     limits::LIST,
     gateway::ROUTES,
-    gateway::UPSTREAMS,
+    upstreams::LIST,
     schemas::SCHEMAS,
 ];
 

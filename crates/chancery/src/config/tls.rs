@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use chancery_domain::{Clock as _, instance::Environment};
 
 use super::{
-    Config, checks,
+    AcmeConfig, Config, checks,
     findings::Findings,
     source::Settings,
     text::{self, Choice, subject},
@@ -14,9 +14,6 @@ use crate::{
     clock::SystemClock,
     tls::{self, TlsFiles},
 };
-
-/// Before its end an operator is told.
-const SOON_DAYS: i64 = 14;
 
 /// The oldest version that is spoken.
 #[derive(Clone, Copy)]
@@ -29,15 +26,25 @@ impl Choice for Oldest {
     const WORDS: &'static [(&'static str, Self)] = &[("1.3", Self::Tls13), ("1.2", Self::Tls12)];
 }
 
-/// The two files, if there are any: both or neither.
-pub(super) fn read(settings: &Settings, environment: Environment, findings: &mut Findings) -> Option<TlsFiles> {
+/// The two files, if there are any: both or neither. What an authority gives is in one.
+pub(super) fn read(
+    settings: &Settings,
+    environment: Environment,
+    acme: Option<&AcmeConfig>,
+    findings: &mut Findings,
+) -> Option<TlsFiles> {
     let oldest = text::read(settings, "tls.min_version", Oldest::Tls13, findings);
+    let (allows_1_2, lenient) = (matches!(oldest, Oldest::Tls12), super::lenient(environment));
+    if let Some(acme) = acme {
+        return Some(TlsFiles { certificate: acme.pair(), key: acme.pair(), allows_1_2, lenient, awaited: true });
+    }
     match (settings.find("tls.cert_file"), settings.find("tls.key_file")) {
         (Some(certificate), Some(key)) => Some(TlsFiles {
             certificate: PathBuf::from(&certificate.text),
             key: PathBuf::from(&key.text),
-            allows_1_2: matches!(oldest, Oldest::Tls12),
-            lenient: super::lenient(environment),
+            allows_1_2,
+            lenient,
+            awaited: false,
         }),
         (None, None) => None,
         (Some(one), None) | (None, Some(one)) => {
@@ -66,6 +73,9 @@ pub(super) fn check(config: &Config, findings: &mut Findings) {
         let cure = "leave tls.min_version out once no client needs it";
         findings.warn("tls.min_version", "lets clients speak TLS 1.2", cure);
     }
+    if files.awaited && !files.certificate.exists() {
+        return;
+    }
     if checks::secret_file(config, "tls.key_file", &files.key, findings).is_none() {
         return;
     }
@@ -79,10 +89,12 @@ pub(super) fn check(config: &Config, findings: &mut Findings) {
     let now = SystemClock.now();
     if let Some(problem) = tls::unfit(&facts, now) {
         let cure = "get a certificate from an authority that clients trust, your own or a public one";
-        return findings.fault_unless(config.is_dev(), "tls.cert_file", problem, cure);
+        let lenient = config.is_dev() || files.awaited;
+        return findings.fault_unless(lenient, "tls.cert_file", problem.to_string(), cure);
     }
-    let days = (facts.ends.as_seconds() - now.as_seconds()).div_euclid(86_400);
-    if days < SOON_DAYS {
+    let left = facts.ends.as_seconds() - now.as_seconds();
+    if !files.awaited && u64::try_from(left).is_ok_and(|left| left < tls::SOON.as_secs()) {
+        let days = left.div_euclid(86_400);
         findings.warn(
             "tls.cert_file",
             format!("ends in {days} days"),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, bail};
 use chancery_crypto::sha256;
 use data_encoding::BASE64;
+use rustls_platform_verifier::Verifier;
 use tokio_rustls::rustls::{
     self, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
     client::{
@@ -45,26 +46,38 @@ impl std::str::FromStr for Pin {
     }
 }
 
-/// Usual TLS with these authorities, in which pinned hosts must also have one of their keys.
-pub(super) fn tls(authorities: &[u8], pins: &[Pin]) -> Result<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(authorities) {
-        roots.add(certificate.context("a certificate that is none")?).context("a certificate of no authority")?;
-    }
-    if roots.is_empty() {
-        bail!("it holds no certificates in PEM");
-    }
+/// Usual TLS with these authorities, or with those of the system, in which pinned hosts must also have one of their keys.
+pub(crate) fn tls(authorities: Option<&[u8]>, pins: &[Pin]) -> Result<ClientConfig> {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let usual = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build()?;
+    let usual: Arc<dyn ServerCertVerifier> = match authorities {
+        Some(pem) => {
+            let roots = Arc::new(roots(pem)?);
+            WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider)).build()?
+        }
+        None => {
+            Arc::new(Verifier::new(Arc::clone(&provider)).context("the system has no certificates of authorities")?)
+        }
+    };
     let verifier = Arc::new(Pinned { usual, pins: pins.to_vec() });
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
     Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
 }
 
+fn roots(pem: &[u8]) -> Result<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        roots.add(certificate.context("a certificate that is none")?).context("a certificate of no authority")?;
+    }
+    if roots.is_empty() {
+        bail!("it holds no certificates in PEM");
+    }
+    Ok(roots)
+}
+
 /// Asks for all that is usual, and for one of the keys.
 #[derive(Debug)]
 struct Pinned {
-    usual: Arc<WebPkiServerVerifier>,
+    usual: Arc<dyn ServerCertVerifier>,
     pins: Vec<Pin>,
 }
 

@@ -2,14 +2,17 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use chancery_crypto::Secret;
 use chancery_domain::audit::sinks::SendError;
 use chancery_kms::private_file;
-use reqwest::{Certificate, StatusCode, header::HeaderValue, redirect};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use serde_json::Value;
 
-use crate::config::HttpPlace;
+use crate::{
+    config::HttpPlace,
+    guarded::{Fault, Guarded, Reach},
+};
 
 /// For a whole request.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -22,36 +25,15 @@ const MAX_TOKEN: usize = 8_192;
 
 /// A receiver's address, and how it is asked.
 pub(super) struct Http {
-    client: reqwest::Client,
+    client: Guarded,
     url: String,
     token_file: Option<PathBuf>,
 }
 
 impl Http {
     pub(super) fn new(place: &HttpPlace) -> Result<Self> {
-        let mut builder = reqwest::Client::builder()
-            .redirect(redirect::Policy::none())
-            .referer(false)
-            .timeout(PATIENCE)
-            .connect_timeout(CONNECT)
-            .user_agent(concat!("chancery/", env!("CARGO_PKG_VERSION")));
-        if let Some(path) = &place.ca_file {
-            let pem = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-            let authorities = Certificate::from_pem_bundle(&pem)
-                .ok()
-                .filter(|found| !found.is_empty())
-                .with_context(|| format!("{} holds no certificates in PEM", path.display()))?;
-            builder = builder.tls_certs_only(authorities);
-        }
-        // What is on this machine is asked straight.
-        if place
-            .url
-            .parse::<reqwest::Url>()
-            .is_ok_and(|url| matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]")))
-        {
-            builder = builder.no_proxy();
-        }
-        let client = builder.build().context("cannot make an HTTP client")?;
+        let reach = Reach::of_operator(&place.url, place.ca_file.clone(), place.pins.clone());
+        let client = Guarded::new(&reach, CONNECT, PATIENCE)?;
         let url = place.url.trim_end_matches('/').to_owned();
         Ok(Self { client, url, token_file: place.token_file.clone() })
     }
@@ -66,26 +48,23 @@ impl Http {
         extra: Option<(&'static str, &str)>,
         body: String,
     ) -> Result<(StatusCode, Value), SendError> {
-        let mut request = self.client.post(format!("{}{tail}", self.url)).header("content-type", media_type).body(body);
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
         if let Some(authorization) = self.authorization(scheme)? {
-            request = request.header("authorization", authorization);
+            headers.insert(header::AUTHORIZATION, authorization);
         }
         if let Some((name, value)) = extra {
-            request = request.header(name, value);
+            let value = HeaderValue::from_str(value).map_err(|_| SendError::Away("header".to_owned()))?;
+            headers.insert(HeaderName::from_static(name), value);
         }
-        let mut response = request.send().await.map_err(|error| away(&error))?;
-        let status = response.status();
-        if let Some(error) = not_ready(status) {
-            return Err(error);
+        let url = format!("{}{tail}", self.url);
+        let asked = self.client.ask(Method::POST, &url, headers, body.into_bytes(), MAX_ANSWER).await;
+        let answer = asked.map_err(away)?;
+        let status = StatusCode::from_u16(answer.status).map_err(|_| SendError::Away("http".to_owned()))?;
+        match not_ready(status) {
+            Some(error) => Err(error),
+            None => Ok((status, serde_json::from_slice(&answer.body).unwrap_or_default())),
         }
-        let mut bytes = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| away(&error))? {
-            if bytes.len() + chunk.len() > MAX_ANSWER {
-                return Err(SendError::Away("http.answer_too_long".to_owned()));
-            }
-            bytes.extend_from_slice(&chunk);
-        }
-        Ok((status, serde_json::from_slice(&bytes).unwrap_or_default()))
     }
 
     /// Read for each request: a new token counts from the next one on.
@@ -101,13 +80,12 @@ impl Http {
     }
 }
 
-fn away(error: &reqwest::Error) -> SendError {
-    let code = if error.is_timeout() {
-        "timeout"
-    } else if error.is_connect() {
-        "connect"
-    } else {
-        "http"
+fn away(fault: Fault) -> SendError {
+    let code = match fault {
+        Fault::Refused(_) => "address_refused",
+        Fault::Unreachable => "connect",
+        Fault::Timeout => "timeout",
+        Fault::TooLong => "http.answer_too_long",
     };
     SendError::Away(code.to_owned())
 }

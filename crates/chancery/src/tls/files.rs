@@ -42,6 +42,19 @@ pub enum BadFiles {
     Pair(#[source] rustls::Error),
 }
 
+impl BadFiles {
+    /// For the log: nothing of a file's content or place.
+    pub(super) const fn code(&self) -> &'static str {
+        match self {
+            Self::Certificate(..) => "certificate_unreadable",
+            Self::Key(_) => "key_unreadable",
+            Self::NoCertificate(_) => "no_certificate",
+            Self::NoKey(_) => "no_key",
+            Self::Pair(_) => "no_pair",
+        }
+    }
+}
+
 /// What a certificate says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {

@@ -7,17 +7,17 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use async_trait::async_trait;
-use chancery_domain::{Clock as _, Timestamp};
+use chancery_domain::{Clock as _, Instance, Timestamp};
 use chancery_middleware::listener::{Stream, Welcome};
 use tokio::{net::TcpStream, task::JoinHandle};
 use tokio_rustls::{
-    TlsAcceptor,
+    LazyConfigAcceptor, TlsAcceptor,
     rustls::{
         ServerConfig,
         crypto::{CryptoProvider, aws_lc_rs},
-        server::{ClientHello, ResolvesServerCert},
+        server::{Acceptor, ClientHello, ResolvesServerCert},
         sign::CertifiedKey,
         version::{TLS12, TLS13},
     },
@@ -26,15 +26,15 @@ use tokio_rustls::{
 use crate::clock::SystemClock;
 
 mod files;
+mod following;
+mod outward;
+mod proofs;
 pub mod redirect;
 
 pub use files::{BadFiles, Facts};
 use files::{Pair, Seen};
-
-/// How often the files are looked at.
-const LOOK: Duration = Duration::from_secs(5);
-/// Before its end an operator is told each day.
-const SOON_DAYS: i64 = 14;
+pub use outward::Outward;
+pub use proofs::{Proofs, Shown};
 
 /// Where a certificate and its key are, and who may speak.
 #[derive(Debug, Clone)]
@@ -47,6 +47,8 @@ pub struct TlsFiles {
     pub allows_1_2: bool,
     /// Self-signed certificates do, and such as are over: in development.
     pub lenient: bool,
+    /// An authority is asked for what these files will hold: they may not be there yet.
+    pub awaited: bool,
 }
 
 impl TlsFiles {
@@ -74,133 +76,166 @@ pub struct Tls {
     provider: Arc<CryptoProvider>,
     current: Arc<Current>,
     acceptor: TlsAcceptor,
+    proofs: Arc<Proofs>,
 }
 
-/// The certificate of the moment.
-#[derive(Debug)]
-struct Current(RwLock<(Arc<CertifiedKey>, Timestamp)>);
+/// The certificate of the moment, if there is one.
+#[derive(Debug, Default)]
+struct Current(RwLock<Option<(Arc<CertifiedKey>, Facts)>>);
+
+impl Current {
+    fn put(&self, pair: Pair) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Some((pair.key, pair.facts));
+    }
+
+    fn facts(&self) -> Option<Facts> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(|(_, facts)| facts.clone())
+    }
+}
 
 impl ResolvesServerCert for Current {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner).0))
+        self.0.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(|(key, _)| Arc::clone(key))
     }
 }
 
 impl Tls {
-    /// Reads the files.
+    /// Reads the files. Awaited ones may be missing, or hold a certificate that is over: then there is none until the authority gave one.
     ///
     /// # Errors
     ///
     /// If they are not fit for use.
     pub fn open(files: TlsFiles) -> Result<Arc<Self>> {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let pair = fit(&files, &provider)?;
-        let current = Arc::new(Current(RwLock::new((pair.key, pair.facts.ends))));
+        let current = Arc::new(Current::default());
+        match fit(&files, &provider) {
+            Ok(pair) => current.put(pair),
+            Err(_) if files.awaited => {}
+            Err(unfit) => return Err(unfit).context("tls.cert_file and tls.key_file do not do"),
+        }
         let versions = if files.allows_1_2 { &[&TLS13, &TLS12][..] } else { &[&TLS13] };
         let mut config = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(versions)?
             .with_no_client_auth()
             .with_cert_resolver(Arc::clone(&current) as _);
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(Arc::new(Self { files, provider, current, acceptor: TlsAcceptor::from(Arc::new(config)) }))
+        let proofs = Arc::new(Proofs::default());
+        Ok(Arc::new(Self { files, provider, current, acceptor: TlsAcceptor::from(Arc::new(config)), proofs }))
     }
 
-    /// From here on takes over files that change. A pair that is not fit for use leaves the one at work where it is.
-    pub fn follow(self: &Arc<Self>) -> JoinHandle<()> {
-        let tls = Arc::clone(self);
-        tokio::spawn(async move {
-            let mut follower = Follower::new(tls.files.seen());
-            let mut told = None;
-            loop {
-                tokio::time::sleep(LOOK).await;
-                tls.look(&mut follower);
-                tls.tell_of_the_end(&mut told);
-            }
-        })
+    /// From here on takes over files that change, and says in the log how the certificate stands.
+    pub fn follow(self: &Arc<Self>, instance: &Arc<Instance>) -> JoinHandle<()> {
+        instance.tls().begin(self.facts().map(|facts| facts.ends));
+        tokio::spawn(following::run(Arc::clone(self), Arc::clone(instance)))
     }
 
-    /// One look at the files; says whether another certificate is at work since.
-    fn look(&self, follower: &mut Follower) -> bool {
-        if !follower.wants(self.files.seen()) {
-            return false;
-        }
-        match fit(&self.files, &self.provider) {
-            Ok(pair) => {
-                tracing::info!(ends = %pair.facts.ends, "A new certificate is at work; it ends at {}", pair.facts.ends);
-                *self.current.0.write().unwrap_or_else(PoisonError::into_inner) = (pair.key, pair.facts.ends);
-                true
-            }
-            Err(error) => {
-                let error = format!("{error:#}");
-                tracing::error!(
-                    error,
-                    "The new files of tls.cert_file and tls.key_file do not do; the certificate at work stays"
-                );
-                false
-            }
-        }
+    /// What the certificate at work says of itself, if there is one.
+    pub fn facts(&self) -> Option<Facts> {
+        self.current.facts()
     }
 
-    fn tell_of_the_end(&self, told: &mut Option<Timestamp>) {
-        let now = SystemClock.now();
-        let ends = self.current.0.read().unwrap_or_else(PoisonError::into_inner).1;
-        let days = (ends.as_seconds() - now.as_seconds()).div_euclid(86_400);
-        let today = told.is_some_and(|told| now.as_seconds() - told.as_seconds() < 86_400);
-        if days < SOON_DAYS && !today {
-            *told = Some(now);
-            tracing::warn!(days, "The certificate ends in {days} days: put a new one into tls.cert_file");
-        }
+    /// What is shown to authorities that look whether a name is ours.
+    pub fn proofs(&self) -> &Arc<Proofs> {
+        &self.proofs
+    }
+
+    /// Takes over what the files hold now.
+    fn take(&self) -> Result<Timestamp, Unfit> {
+        let pair = fit(&self.files, &self.provider)?;
+        let ends = pair.facts.ends;
+        self.current.put(pair);
+        Ok(ends)
+    }
+
+    /// While an authority is asked, a handshake may be its look at us (RFC 8737): such a connection ends with the handshake.
+    async fn welcome_looker(&self, stream: TcpStream) -> io::Result<Box<dyn Stream>> {
+        let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+        let proof = self.proofs.asked(&start.client_hello());
+        let Some(proof) = proof else {
+            return Ok(Box::new(start.into_stream(Arc::clone(self.acceptor.config())).await?));
+        };
+        let mut shown = start.into_stream(proof).await?;
+        tokio::io::AsyncWriteExt::shutdown(&mut shown).await?;
+        Err(io::ErrorKind::ConnectionAborted.into())
     }
 }
 
 #[async_trait]
 impl Welcome for Tls {
     async fn welcome(&self, stream: TcpStream) -> io::Result<Box<dyn Stream>> {
+        if self.proofs.are_asked_for() {
+            return self.welcome_looker(stream).await;
+        }
         Ok(Box::new(self.acceptor.accept(stream).await?))
     }
 }
 
-/// When files have changed and lie still: a certificate and its key are written one after the other.
-struct Follower {
-    taken: Seen,
-    last: Seen,
+/// Why a pair is not used.
+#[derive(Debug, thiserror::Error)]
+enum Unfit {
+    /// The files hold no pair.
+    #[error(transparent)]
+    Files(#[from] BadFiles),
+    /// It is none for here and now.
+    #[error("the certificate {0}")]
+    Certificate(Problem),
 }
 
-impl Follower {
-    const fn new(seen: Seen) -> Self {
-        Self { taken: seen, last: seen }
-    }
-
-    /// Whether these are to be read now. Each state is read once.
-    fn wants(&mut self, seen: Seen) -> bool {
-        let still = std::mem::replace(&mut self.last, seen) == seen;
-        let wants = still && seen != self.taken;
-        if wants {
-            self.taken = seen;
+impl Unfit {
+    /// For the log: nothing of a file's content.
+    const fn code(&self) -> &'static str {
+        match self {
+            Self::Files(bad) => bad.code(),
+            Self::Certificate(problem) => problem.code(),
         }
-        wants
     }
 }
 
 /// Reads a pair that may be used here and now.
-fn fit(files: &TlsFiles, provider: &CryptoProvider) -> Result<Pair> {
-    let pair = files.read(provider).context("tls.cert_file and tls.key_file do not do")?;
-    if let Some(problem) = unfit(&pair.facts, SystemClock.now()).filter(|_| !files.lenient) {
-        bail!("the certificate {problem}");
+fn fit(files: &TlsFiles, provider: &CryptoProvider) -> Result<Pair, Unfit> {
+    let pair = files.read(provider)?;
+    match unfit(&pair.facts, SystemClock.now()).filter(|_| !files.lenient) {
+        Some(problem) => Err(Unfit::Certificate(problem)),
+        None => Ok(pair),
     }
-    Ok(pair)
 }
 
 /// What speaks against a certificate in production.
-pub(crate) fn unfit(facts: &Facts, now: Timestamp) -> Option<String> {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Problem {
+    /// Its holder alone vouches for it.
+    #[error("is self-signed: nobody else stands behind it")]
+    SelfSigned,
+    /// Its time is over.
+    #[error("is over since {0}")]
+    Over(Timestamp),
+    /// Its time has not come.
+    #[error("is not valid before {0}")]
+    NotYet(Timestamp),
+}
+
+impl Problem {
+    const fn code(self) -> &'static str {
+        match self {
+            Self::SelfSigned => "self_signed",
+            Self::Over(_) => "over",
+            Self::NotYet(_) => "not_yet",
+        }
+    }
+}
+
+pub(crate) fn unfit(facts: &Facts, now: Timestamp) -> Option<Problem> {
     if facts.self_signed {
-        return Some("is self-signed: nobody else stands behind it".to_owned());
+        return Some(Problem::SelfSigned);
     }
     if now >= facts.ends {
-        return Some(format!("is over since {}", facts.ends));
+        return Some(Problem::Over(facts.ends));
     }
-    (now < facts.starts).then(|| format!("is not valid before {}", facts.starts))
+    (now < facts.starts).then_some(Problem::NotYet(facts.starts))
 }
+
+/// How long before its end an operator is told.
+pub(crate) const SOON: Duration = Duration::from_secs(14 * 86_400);
 
 #[cfg(test)]
 mod tests;

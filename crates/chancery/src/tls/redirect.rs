@@ -1,8 +1,10 @@
 //! A listener that sends everybody to HTTPS.
 
+use std::sync::Arc;
+
 use axum::http::{
     HeaderMap, StatusCode,
-    header::{HOST, LOCATION},
+    header::{CONTENT_TYPE, HOST, LOCATION},
     uri::{Authority, PathAndQuery},
 };
 use axum::{
@@ -16,12 +18,22 @@ use chancery_middleware::{
     headers::{HeaderProfile, HeaderRules, Preset, with_headers},
 };
 
+use super::Proofs;
+
+/// Where authorities look over plain HTTP (RFC 8555 §8.3), by whatever name of ours.
+const LOOKS: &str = "/.well-known/acme-challenge/";
+
 /// Answers every request with the same path below `public_url`, if it asked for that host. Any other host is refused: an answer
-/// would help whoever points a name of theirs at us.
-pub fn router(public_url: &str) -> Router {
+/// would help whoever points a name of theirs at us. An authority that looks whether a name is ours is shown what it looks for.
+pub fn router(public_url: &str, proofs: Option<Arc<Proofs>>) -> Router {
     let target = public_url.trim_end_matches('/').to_owned();
     let router = Router::new().fallback(move |request: Request| {
-        let response = redirected(&target, &request);
+        let token = request.uri().path().strip_prefix(LOOKS);
+        let shown = proofs.as_ref().zip(token).and_then(|(proofs, token)| proofs.text(token));
+        let response = match shown {
+            Some(text) => ([(CONTENT_TYPE, "application/octet-stream")], text).into_response(),
+            None => redirected(&target, &request),
+        };
         async { response }
     });
     // HSTS has no place on plain HTTP (RFC 6797 §7.2).
@@ -61,7 +73,7 @@ mod tests {
         for host in host {
             request = request.header(HOST, *host);
         }
-        let answer = router("https://auth.clinic.test:8443/base").oneshot(request.body(Body::empty()).unwrap());
+        let answer = router("https://auth.clinic.test:8443/base", None).oneshot(request.body(Body::empty()).unwrap());
         let response = answer.await.unwrap();
         let location = response.headers().get(LOCATION).map_or("", |value| value.to_str().unwrap()).to_owned();
         (response.status().as_u16(), location, response.headers().clone())
@@ -98,5 +110,22 @@ mod tests {
                 Some("default-src 'none'")
             );
         }
+    }
+
+    #[tokio::test]
+    async fn an_authority_is_shown_what_it_looks_for_and_nothing_afterwards() {
+        let proofs = Arc::new(Proofs::default());
+        let shown = proofs.show_over_http("a-token", "a-token.thumbprint");
+        let asked = |token: &str| {
+            let request = Request::get(format!("{LOOKS}{token}")).header(HOST, "gate.clinic.test");
+            router("https://auth.clinic.test", Some(Arc::clone(&proofs))).oneshot(request.body(Body::empty()).unwrap())
+        };
+        let answer = asked("a-token").await.unwrap();
+        assert_eq!(answer.status(), 200);
+        let text = axum::body::to_bytes(answer.into_body(), 100).await.unwrap();
+        assert_eq!(&text[..], b"a-token.thumbprint");
+        assert_eq!(asked("another").await.unwrap().status(), 400);
+        drop(shown);
+        assert_eq!(asked("a-token").await.unwrap().status(), 400);
     }
 }

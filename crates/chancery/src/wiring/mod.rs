@@ -145,6 +145,7 @@ pub fn settings(config: &Config) -> Settings {
         api_key_per_minute: config.api_key_per_minute,
         limits: config.limits.clone(),
         login_400: config.login_400,
+        webhook_body_bytes: config.webhook_body_bytes,
         legacy: None,
     }
 }

@@ -5,11 +5,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use async_trait::async_trait;
 use chancery_domain::audit::guard::{Answered, WitnessError, WitnessPort};
-use reqwest::{
-    StatusCode,
-    header::{CONTENT_TYPE, HeaderMap},
-    redirect,
-};
+use http::{HeaderMap, HeaderValue, Method, header::CONTENT_TYPE};
+
+use crate::guarded::{Answer, Fault, Guarded, Reach};
 
 /// From the first packet to the last: a witness that is slow holds up the others.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -19,7 +17,7 @@ const ANSWER_MAX: usize = 16 * 1024;
 /// The way to one witness.
 #[derive(Debug)]
 pub struct HttpWitness {
-    client: reqwest::Client,
+    client: Guarded,
     url: String,
 }
 
@@ -30,13 +28,8 @@ impl HttpWitness {
     ///
     /// If there can be no HTTP client.
     pub fn new(prefix: &str) -> Result<Self> {
-        let client = reqwest::Client::builder()
-            .redirect(redirect::Policy::none())
-            .referer(false)
-            .timeout(PATIENCE)
-            .user_agent(concat!("chancery/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .context("cannot make an HTTP client for witnesses")?;
+        let reach = Reach::of_operator(prefix, None, Vec::new());
+        let client = Guarded::new(&reach, PATIENCE, PATIENCE).context("witnesses")?;
         Ok(Self { client, url: format!("{prefix}/add-checkpoint") })
     }
 }
@@ -44,24 +37,20 @@ impl HttpWitness {
 #[async_trait]
 impl WitnessPort for HttpWitness {
     async fn add_checkpoint(&self, body: &str) -> Result<Answered, WitnessError> {
-        let asked = self.client.post(&self.url).header(CONTENT_TYPE, "text/plain; charset=utf-8").body(body.to_owned());
-        let mut response = asked.send().await.map_err(|_| WitnessError::Unreachable)?;
-        let status = response.status();
-        let is_size = says_a_size(response.headers());
-        let mut answer = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|_| WitnessError::Unreachable)? {
-            if answer.len() + chunk.len() > ANSWER_MAX {
-                return Err(WitnessError::Unusable);
-            }
-            answer.extend_from_slice(&chunk);
-        }
-        let text = String::from_utf8(answer).map_err(|_| WitnessError::Unusable)?;
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        let asked = self.client.ask(Method::POST, &self.url, headers, body.as_bytes().to_vec(), ANSWER_MAX);
+        let Answer { status, headers, body } = asked.await.map_err(|fault| match fault {
+            Fault::TooLong => WitnessError::Unusable,
+            Fault::Refused(_) | Fault::Unreachable | Fault::Timeout => WitnessError::Unreachable,
+        })?;
+        let text = String::from_utf8(body).map_err(|_| WitnessError::Unusable)?;
         match status {
-            StatusCode::OK => Ok(Answered::Cosigned(text)),
-            StatusCode::CONFLICT if is_size => {
+            200 => Ok(Answered::Cosigned(text)),
+            409 if says_a_size(&headers) => {
                 text.trim_end().parse().map(Answered::SawLast).map_err(|_| WitnessError::Unusable)
             }
-            status => Err(WitnessError::Refused(status.as_u16())),
+            status => Err(WitnessError::Refused(status)),
         }
     }
 }

@@ -5,17 +5,9 @@ fn every_step_of_the_demo_holds() {
     holds(&["demo", "--json"]);
 }
 
+/// Each with all of its steps.
 #[test]
-fn every_step_of_the_demo_holds_on_postgresql() {
-    let Ok(url) = std::env::var("CHANCERY_TEST_POSTGRES_URL") else {
-        assert!(std::env::var_os("CHANCERY_TEST_REQUIRE_POSTGRES").is_none(), "PostgreSQL was promised");
-        return;
-    };
-    holds(&["demo", "--json", "--store", &url]);
-}
-
-#[test]
-fn two_demos_share_one_postgresql() {
+fn every_step_of_two_demos_holds_at_one_time_on_one_postgresql() {
     let Ok(url) = std::env::var("CHANCERY_TEST_POSTGRES_URL") else {
         assert!(std::env::var_os("CHANCERY_TEST_REQUIRE_POSTGRES").is_none(), "PostgreSQL was promised");
         return;

@@ -63,7 +63,7 @@ impl Confined {
     }
 
     async fn send(&self, method: &str, path: &str, key: &str, body: Option<Value>) -> (u16, Value) {
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let client = crate::support::http();
         let request = client.request(method.parse().unwrap(), format!("{}{path}", self.base)).bearer_auth(key);
         let answer = match body {
             Some(body) => request.json(&body),
@@ -98,7 +98,7 @@ impl Confined {
 
     /// The status, and the id of the request.
     async fn seal(&self, key: &str, number: u32) -> (u16, String) {
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let client = crate::support::http();
         let item = json!({ "table": "patients", "column": "ssn", "row": format!("{number}"), "value": "1" });
         let request = client.post(format!("{}/v1/seal", self.base)).bearer_auth(key);
         let answer = request.json(&json!({ "items": [item] })).send().await.unwrap();

@@ -129,12 +129,15 @@ async fn no_file_of_sqlite_and_no_line_of_the_log_holds_a_person() {
     let clinic = format!("sqlite:{}?mode=rwc", folder.path().join("clinic.db").display());
     let mut clinic = SqliteConnection::connect(&clinic).await.unwrap();
     clinic.execute("PRAGMA journal_mode = wal; CREATE TABLE patients (sealed TEXT, terms TEXT); CREATE TABLE planted (form TEXT)").await.unwrap();
+    // One commit: thousands would wait for the disk.
+    clinic.execute("BEGIN").await.unwrap();
     for (sealed, terms) in &kept {
         sqlx::query("INSERT INTO patients VALUES (?, ?)").bind(sealed).bind(terms).execute(&mut clinic).await.unwrap();
     }
     for form in planted() {
         sqlx::query("INSERT INTO planted VALUES (?)").bind(form).execute(&mut clinic).await.unwrap();
     }
+    clinic.execute("COMMIT").await.unwrap();
 
     let search = search(&people);
     let mut found = Found::default();

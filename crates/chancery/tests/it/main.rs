@@ -6,6 +6,8 @@
     reason = "helpers of tests fail the test that calls them"
 )]
 
+#[cfg(feature = "acme")]
+mod acme;
 mod api_keys;
 mod approvals;
 mod audit;

@@ -68,7 +68,7 @@ impl Past {
 
     /// The same, with the answer as it comes.
     pub(crate) async fn bytes(&self, method: &str, path: &str, key: &str, body: Option<Value>) -> Vec<u8> {
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let client = crate::support::http();
         let address = format!("http://{}{path}", self.running.address());
         let mut request = client.request(method.parse().unwrap(), address).bearer_auth(key);
         if let Some(body) = body {

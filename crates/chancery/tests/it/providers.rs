@@ -91,7 +91,7 @@ impl Moto {
     /// A new key; moto looks at no signature.
     async fn make_key(&self) -> String {
         let scope = "AWS4-HMAC-SHA256 Credential=AKIATEST/20260101/eu-central-1/kms/aws4_request, SignedHeaders=host, Signature=0";
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let client = crate::support::http();
         let request = client.post(&self.url).header("x-amz-target", "TrentService.CreateKey");
         let request = request.header("authorization", scope).header("content-type", "application/x-amz-json-1.1");
         let answer = request.body("{}").send().await.unwrap().bytes().await.unwrap();

@@ -5,7 +5,7 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Output},
     time::{Duration, Instant},
 };
 
@@ -111,6 +111,55 @@ fn write(path: &Path, bytes: &[u8], mode: u32) -> String {
     path.to_str().unwrap().to_owned()
 }
 
+/// A clinic of then.
+struct Clinic {
+    tenant: String,
+    officer: String,
+    second: String,
+}
+
+/// A store that a clinic began to use at this moment; the binary has set it up in `folder`, or at an address.
+async fn begun(moment: &str, folder: &Path, store: Option<&str>) -> (Past, Clinic) {
+    let admin = admin_key(folder);
+    let past = Past::at(moment, folder, store).await;
+    let made = past.must("POST", "/v1/tenants", &admin, Some(json!({"name": "Clinic", "slug": "clinic"}))).await;
+    let tenant = made["id"].as_str().unwrap().to_owned();
+    let officer = past.key(&admin, &tenant, &["security_officer", "service", "auditor"]).await;
+    let second = past.key(&admin, &tenant, &["security_officer"]).await;
+    (past, Clinic { tenant, officer, second })
+}
+
+/// `chancery audit …`, asked of a server.
+struct Auditor {
+    base: String,
+    key: String,
+}
+
+impl Auditor {
+    /// By who has this key, which is put into a file of the folder.
+    fn of(server: &Served, folder: &Path, key: &str) -> Self {
+        Self { base: server.base().to_owned(), key: write(&folder.join("key"), key.as_bytes(), 0o600) }
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        let shared = ["--url", self.base.as_str(), "--api-key-file", self.key.as_str()];
+        run(&["audit"].iter().chain(arguments).chain(&shared).copied().collect::<Vec<_>>())
+    }
+
+    /// The archives, once there are so many.
+    async fn archives(&self, count: usize) -> Vec<Value> {
+        let started = Instant::now();
+        loop {
+            let listed: Vec<Value> = serde_json::from_str(&stdout(&self.run(&["archive", "list", "--json"]))).unwrap();
+            if listed.len() >= count {
+                return listed;
+            }
+            assert!(started.elapsed() < Duration::from_secs(150), "{listed:?}");
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+}
+
 /// Waits until every sink has what it was to have.
 async fn all_due(server: &Served, officer: &str) -> usize {
     let started = Instant::now();
@@ -139,14 +188,10 @@ async fn what_goes_is_gone_and_what_was_proven_stays_so(place: Place) {
         fs::create_dir(made).unwrap();
     }
     place.serve(&folder, &sink).stop();
-    let admin = admin_key(&folder);
 
     // September and October of 2019.
-    let past = Past::at("2019-09-10T08:00:00Z", &folder, place.address()).await;
-    let made = past.must("POST", "/v1/tenants", &admin, Some(json!({"name": "Clinic", "slug": "clinic"}))).await;
-    let tenant = made["id"].as_str().unwrap().to_owned();
-    let officer = past.key(&admin, &tenant, &["security_officer", "service", "auditor"]).await;
-    let second = past.key(&admin, &tenant, &["security_officer"]).await;
+    let (past, clinic) = begun("2019-09-10T08:00:00Z", &folder, place.address()).await;
+    let Clinic { tenant, officer, second } = clinic;
     past.must("PUT", "/v1/fields/patients/ssn", &officer, Some(json!({}))).await;
     let item = json!({"table": "patients", "column": "ssn", "row": "p1", "subject": PERSON, "value": VALUE});
     let sealed = past.must("POST", "/v1/seal", &officer, Some(json!({"items": [item]}))).await;
@@ -237,11 +282,7 @@ async fn what_goes_is_gone_and_what_was_proven_stays_so(place: Place) {
         let verdict = server.must("GET", &format!("/v1/certificates/{id}/verify"), &officer, None).await;
         assert_eq!(verdict["verdict"], "valid", "{verdict}");
     }
-    let key = write(&apart.join("key"), officer.as_bytes(), 0o600);
-    let audit = |server: &Served, arguments: &[&str]| {
-        let shared = ["--url", server.base(), "--api-key-file", key.as_str()];
-        run(&["audit"].iter().chain(arguments).chain(&shared).copied().collect::<Vec<_>>())
-    };
+    let audit = |server: &Served, arguments: &[&str]| Auditor::of(server, &apart, &officer).run(arguments);
     let whole = audit(&server, &["verify"]);
     assert_eq!(whole.status.code(), Some(0), "{}{}", stdout(&whole), stderr(&whole));
     assert!(stdout(&whole).contains("went when their time was over"), "{}", stdout(&whole));
@@ -292,12 +333,7 @@ async fn closed_months_are_archived_checked_offline_opened_and_come_before_a_pur
     let (folder, shelf) = (outer.path().join("data"), outer.path().join("shelf"));
     fs::create_dir(&shelf).unwrap();
     Served::dev(&folder).stop();
-    let admin = admin_key(&folder);
-    let past = Past::at("2019-09-10T08:00:00Z", &folder, None).await;
-    let made = past.must("POST", "/v1/tenants", &admin, Some(json!({"name": "Clinic", "slug": "clinic"}))).await;
-    let tenant = made["id"].as_str().unwrap().to_owned();
-    let officer = past.key(&admin, &tenant, &["security_officer", "service", "auditor"]).await;
-    let second = past.key(&admin, &tenant, &["security_officer"]).await;
+    let (past, Clinic { officer, second, .. }) = begun("2019-09-10T08:00:00Z", &folder, None).await;
     for kind in [SEPTEMBER, "app.visit.october", "app.visit.november", "app.visit.december"] {
         past.must("POST", "/v1/audit/events", &officer, Some(json!({"type": kind, "personal": {"note": NOTE}}))).await;
         past.advance_days(30);
@@ -306,20 +342,9 @@ async fn closed_months_are_archived_checked_offline_opened_and_come_before_a_pur
 
     let at = shelf.to_str().unwrap();
     let server = Served::start(&["--dev"], &folder, &[("CHANCERY__AUDIT__ARCHIVE_FOLDER", at)]);
-    let key = write(&outer.path().join("key"), officer.as_bytes(), 0o600);
-    let audit = |arguments: &[&str]| {
-        let shared = ["--url", server.base(), "--api-key-file", key.as_str()];
-        run(&["audit"].iter().chain(arguments).chain(&shared).copied().collect::<Vec<_>>())
-    };
-    let started = Instant::now();
-    let listed = loop {
-        let listed: Vec<Value> = serde_json::from_str(&stdout(&audit(&["archive", "list", "--json"]))).unwrap();
-        if listed.len() >= 3 {
-            break listed;
-        }
-        assert!(started.elapsed() < Duration::from_secs(150), "{listed:?}");
-        tokio::time::sleep(Duration::from_millis(500)).await;
-    };
+    let auditor = Auditor::of(&server, outer.path(), &officer);
+    let audit = |arguments: &[&str]| auditor.run(arguments);
+    let listed = auditor.archives(3).await;
     assert_eq!((&listed[0]["month"], &listed[1]["month"]), (&json!("2019-09"), &json!("2019-10")));
     let trust = server.bytes("/.well-known/chancery-trust.json", &officer).await;
     let trust = write(&outer.path().join("trust.json"), &trust, 0o600);
@@ -415,11 +440,7 @@ async fn closed_months_lie_locked_in_a_bucket() {
     let Some(bucket) = crate::sinks::Bucket::start(outer.path()).await else { return };
     let folder = outer.path().join("data");
     Served::dev(&folder).stop();
-    let admin = admin_key(&folder);
-    let past = Past::at("2026-08-10T08:00:00Z", &folder, None).await;
-    let made = past.must("POST", "/v1/tenants", &admin, Some(json!({"name": "Clinic", "slug": "clinic"}))).await;
-    let tenant = made["id"].as_str().unwrap().to_owned();
-    let officer = past.key(&admin, &tenant, &["security_officer", "service", "auditor"]).await;
+    let (past, Clinic { officer, .. }) = begun("2026-08-10T08:00:00Z", &folder, None).await;
     past.must("POST", "/v1/audit/events", &officer, Some(json!({"type": SEPTEMBER, "personal": {"note": NOTE}}))).await;
     past.end().await;
 
@@ -436,20 +457,8 @@ async fn closed_months_lie_locked_in_a_bucket() {
             ("CHANCERY__AUDIT__ARCHIVES__0__LOCK", "compliance"),
         ],
     );
-    let key = write(&outer.path().join("key"), officer.as_bytes(), 0o600);
-    let audit = |arguments: &[&str]| {
-        let shared = ["--url", server.base(), "--api-key-file", key.as_str()];
-        run(&["audit"].iter().chain(arguments).chain(&shared).copied().collect::<Vec<_>>())
-    };
-    let started = Instant::now();
-    let listed = loop {
-        let listed: Vec<Value> = serde_json::from_str(&stdout(&audit(&["archive", "list", "--json"]))).unwrap();
-        if !listed.is_empty() {
-            break listed;
-        }
-        assert!(started.elapsed() < Duration::from_secs(150), "nothing is archived");
-        tokio::time::sleep(Duration::from_millis(500)).await;
-    };
+    let auditor = Auditor::of(&server, outer.path(), &officer);
+    let listed = auditor.archives(1).await;
     assert_eq!((&listed[0]["place"], &listed[0]["month"]), (&json!("vault"), &json!("2026-08")));
     let object = format!("chancery/{}", listed[0]["name"].as_str().unwrap());
     assert_eq!(bucket.names(), [object.as_str()]);
@@ -463,7 +472,7 @@ async fn closed_months_lie_locked_in_a_bucket() {
     let checked = run(&["audit", "archive", "verify", &file, "--trust", &trust]);
     assert_eq!(checked.status.code(), Some(0), "{}{}", stdout(&checked), stderr(&checked));
     let out = outer.path().join("opened.jsonl");
-    let opened = audit(&["archive", "open", "0", "--out", out.to_str().unwrap(), "--personal"]);
+    let opened = auditor.run(&["archive", "open", "0", "--out", out.to_str().unwrap(), "--personal"]);
     assert!(opened.status.success(), "{}{}", stdout(&opened), stderr(&opened));
     assert!(fs::read_to_string(&out).unwrap().contains(NOTE));
     server.stop();

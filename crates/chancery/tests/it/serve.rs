@@ -42,7 +42,7 @@ async fn commits_and_logged_events_are_counted() {
     server.send("POST", "/v1/open", &key, Some(body)).await;
     server.must("GET", &format!("/v1/audit/events?{}", around_now()), &key, None).await;
     tokio::time::sleep(std::time::Duration::from_secs(2)).await;
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let client = crate::support::http();
     let text = client.get(format!("http://{free}/metrics")).send().await.unwrap().text().await.unwrap();
     let value = |name: &str| -> f64 {
         let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{name}: {text}"));

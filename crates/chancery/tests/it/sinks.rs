@@ -147,7 +147,7 @@ impl Bucket {
         let moto = crate::providers::Moto::start()?;
         write(&at.join("aws"), "[default]\naws_access_key_id = AKIATEST\naws_secret_access_key = test\n");
         let bucket = Self { moto, seen: RefCell::default() };
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let client = crate::support::http();
         assert!(
             client
                 .put(bucket.address(""))
@@ -179,7 +179,7 @@ impl Bucket {
         let url = self.address(tail);
         tokio::task::block_in_place(|| {
             tokio::runtime::Handle::current().block_on(async {
-                let client = reqwest::Client::builder().no_proxy().build().unwrap();
+                let client = crate::support::http();
                 // Moto looks at no signature, and gives nothing to whoever shows none.
                 let scope = "AWS4-HMAC-SHA256 Credential=AKIATEST/20260101/eu-central-1/s3/aws4_request, SignedHeaders=host, Signature=0";
                 let answer = client.get(url).header("authorization", scope).send().await.unwrap();
@@ -242,7 +242,7 @@ impl Bucket {
         // What the server alone encrypted, before there was a Chancery, is read as it is by who says so: it could be anybody's.
         let url = self.address("/old.json");
         let put = async move {
-            let client = reqwest::Client::builder().no_proxy().build().unwrap();
+            let client = crate::support::http();
             let request = client.put(url).header("x-amz-server-side-encryption", "AES256").body("{\"old\":1}\n");
             request.send().await.unwrap().status().is_success()
         };

@@ -4,7 +4,7 @@ use std::{
     io::{BufRead as _, BufReader, Read as _},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
-    sync::mpsc::RecvTimeoutError,
+    sync::{LazyLock, mpsc::RecvTimeoutError},
     thread::JoinHandle,
 };
 
@@ -72,8 +72,13 @@ impl Served {
 
     /// With these arguments and variables; panics with the log if it does not become ready.
     pub(crate) fn start(arguments: &[&str], folder: &Path, variables: &[(&str, &str)]) -> Self {
+        Self::start_at("127.0.0.1:0", arguments, folder, variables)
+    }
+
+    /// The same, at this address.
+    pub(crate) fn start_at(address: &str, arguments: &[&str], folder: &Path, variables: &[(&str, &str)]) -> Self {
         let folder = folder.to_str().unwrap();
-        let mut child = chancery(&["serve", "--data", folder, "--listen", "127.0.0.1:0"])
+        let mut child = chancery(&["serve", "--data", folder, "--listen", address])
             .args(arguments)
             .env("CHANCERY__SERVER__METRICS_LISTEN", "127.0.0.1:0")
             // Everybody comes from one address here.
@@ -118,7 +123,7 @@ impl Served {
 
     /// Sends a request with an API key.
     pub(crate) async fn send(&self, method: &str, path: &str, key: &str, body: Option<Value>) -> (u16, Value) {
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let client = http();
         let mut request = client.request(method.parse().unwrap(), format!("{}{path}", self.base)).bearer_auth(key);
         if let Some(body) = body {
             request = request.json(&body);
@@ -136,7 +141,7 @@ impl Served {
     }
 
     pub(crate) async fn bytes(&self, path: &str, key: &str) -> Vec<u8> {
-        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let client = http();
         let response = client.get(format!("{}{path}", self.base)).header("x-api-key", key).send().await.unwrap();
         assert!(response.status().is_success(), "{path}: {}", response.status());
         response.bytes().await.unwrap().to_vec()
@@ -148,6 +153,14 @@ impl Drop for Served {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The client of all tests, made once: it reads the certificates of the system, which takes longer than a request does. Its connections
+/// serve one request each, for they end with the runtime of their test.
+pub(crate) fn http() -> &'static reqwest::Client {
+    static HTTP: LazyLock<reqwest::Client> =
+        LazyLock::new(|| reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build().unwrap());
+    &HTTP
 }
 
 pub(crate) fn admin_key(folder: &Path) -> String {

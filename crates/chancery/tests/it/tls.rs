@@ -4,7 +4,9 @@ use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
 use rcgen::{CertificateParams, CertifiedIssuer, DnType, KeyPair};
 
-use crate::support::{Served, chancery, finish, run, stderr};
+use serde_json::{Value, json};
+
+use crate::support::{Served, admin_key, around_now, chancery, finish, run, stderr};
 
 /// A certificate for `localhost` by an authority, or by itself, and the authority's certificate.
 fn certificate(folder: &Path, by_itself: bool) -> String {
@@ -115,4 +117,42 @@ fn a_server_that_others_reach_has_tls_or_a_proxy_in_front() {
     let plain = started(&plain);
     assert!(plain.contains("server.public_url: is not an https address"), "{plain}");
     assert!(plain.contains("tls.redirect_listen: has nowhere to send clients"), "{plain}");
+}
+
+/// Not a line of the log alone: the platform's log has it, readiness warns of it, and the certificate at work stays.
+#[tokio::test]
+async fn files_that_do_not_do_are_an_event_and_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = certificate(folder.path(), false);
+    let data = folder.path().join("data");
+    let variables = variables(folder.path());
+    let variables: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let server = Served::start(&["--dev"], &data, &variables);
+    let base = server.base().replace("127.0.0.1", "localhost");
+    let authority = reqwest::Certificate::from_pem(authority.as_bytes()).unwrap();
+    let client = reqwest::Client::builder().no_proxy().tls_certs_only([authority]).build().unwrap();
+    let asked = async |path: &str, key: &str| {
+        let answer = client.get(format!("{base}{path}")).bearer_auth(key).send().await.unwrap();
+        answer.json::<Value>().await.unwrap()
+    };
+    let admin = admin_key(&data);
+    let made = json!({ "description": "reads", "roles": ["platform_auditor"] });
+    let made = client.post(format!("{base}/v1/api-keys")).bearer_auth(&admin).json(&made).send().await.unwrap();
+    let auditor = made.json::<Value>().await.unwrap()["key"].as_str().unwrap().to_owned();
+    assert_eq!(asked("/readyz", "").await, json!({ "status": "ok" }));
+
+    fs::write(folder.path().join("key.pem"), KeyPair::generate().unwrap().serialize_pem()).unwrap();
+    let start = std::time::Instant::now();
+    let event = loop {
+        let page = asked(&format!("/v1/audit/events?{}&type=tls.certificate_refused", around_now()), &auditor).await;
+        if let Some(event) = page["items"].as_array().and_then(|items| items.first()) {
+            break event.clone();
+        }
+        assert!(start.elapsed().as_secs() < 20, "{page}");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    };
+    let core: Value = serde_json::from_str(event["core"].as_str().unwrap()).unwrap();
+    assert_eq!((&core["detail"]["reason"], &event["outcome"]), (&json!("no_pair"), &json!(8)), "{event}");
+    assert_eq!(asked("/readyz", "").await, json!({ "status": "ok", "warnings": ["tls.certificate_refused"] }));
+    assert_eq!(server.stop().0, 0);
 }

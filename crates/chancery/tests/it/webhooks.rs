@@ -11,7 +11,10 @@ use chancery::{
     webhook_jobs::HttpSender,
 };
 use chancery_crypto::{Phi, sha256};
-use chancery_domain::webhooks::{NotTaken, Outgoing, WebhookSender as _};
+use chancery_domain::{
+    ids::WebhookSourceId,
+    webhooks::{NotTaken, Outgoing, WebhookOwner, WebhookSender as _},
+};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, PublicKeyData as _};
 use reqwest::{Method, header::HeaderMap};
 use serde_json::Value;
@@ -80,7 +83,7 @@ async fn a_signed_webhook_reaches_the_application_once_it_is_there() {
     assert!(signed.status.success(), "{}", stderr(&signed));
     let hook = format!("{}{}", server.base(), made["path"].as_str().unwrap());
     let send = || {
-        let mut request = reqwest::Client::new().post(&hook).body(std::fs::read(&body).unwrap());
+        let mut request = crate::support::http().post(&hook).body(std::fs::read(&body).unwrap());
         for line in stdout(&signed).lines() {
             let (name, value) = line.split_once(": ").unwrap();
             request = request.header(name, value);
@@ -128,7 +131,9 @@ async fn a_webhook_goes_nowhere_but_to_where_it_should() {
         .respond_with(ResponseTemplate::new(200).set_body_string("x".repeat(1 << 20)))
         .mount(&server)
         .await;
+    let owner = WebhookOwner::Source(WebhookSourceId::from_bytes([1; 16]));
     let outgoing = |at: &str| Outgoing {
+        owner,
         url: format!("{}{at}", server.uri()),
         headers: Vec::new(),
         body: Phi::new(b"{}".to_vec()),
@@ -158,7 +163,7 @@ async fn pins_need_authorities_and_a_client_with_them_refuses_what_is_inside_too
 }
 
 /// A host `localhost` that answers 200 over TLS: its port, the authority that vouches for it in PEM, the digest of its key.
-async fn host() -> (u16, String, [u8; 32]) {
+pub(crate) async fn host() -> (u16, String, [u8; 32]) {
     let mut root = CertificateParams::default();
     root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let root = CertifiedIssuer::self_signed(root, KeyPair::generate().unwrap()).unwrap();

@@ -14,7 +14,7 @@ use ipnet::IpNet;
 use super::{AuthMethod, Bearer, Caller, External, RequestInfo, RoleSet, Stands, Subject, Whose};
 use crate::{
     Instance,
-    api_keys::{ApiKeyText, old},
+    api_keys::{ApiKeyText, old, shelf},
     identity_providers::{self, Admitted, is_foreign},
     ids::{ApiKeyId, SessionId, TenantId, TokenId, UserId},
     instance::{Failure, fails},
@@ -54,6 +54,9 @@ pub enum AuthenticateError {
     /// It is not valid; the reason is for our log only.
     #[error("the credential is not valid: {0}")]
     Invalid(&'static str),
+    /// It is valid, and suspended for so many seconds more: its limits refused it again and again.
+    #[error("the API key is suspended for {0} s")]
+    Suspended(u32),
     /// Whether it is valid could not be found out.
     #[error(transparent)]
     Failed(Failure),
@@ -270,16 +273,28 @@ fn check_served(state: TenantState) -> Result<(), AuthenticateError> {
 async fn by_api_key(instance: &Instance, text: &Secret<String>) -> Result<(Caller, Vec<IpNet>), AuthenticateError> {
     let invalid = AuthenticateError::Invalid;
     let presented = ApiKeyText::parse(text.expose()).map_err(|_| invalid("malformed API key"))?;
+    let ours = presented.env == instance.settings().environment.into();
+    if ours && let Some(found) = shelf::find(instance, &presented).await {
+        return Ok(found);
+    }
     let entry = instance.directory().api_key(presented.id).await?.ok_or(invalid("unknown API key"))?;
     let root = root_with(instance, entry.pepper_version).await?;
     let pepper = root.pepper_of(entry.pepper_version).ok_or(KeyringError::Root(entry.pepper_version))?;
     if !presented.fits(pepper, &entry.digest) {
         return Err(invalid("wrong API key secret"));
     }
-    if entry.revoked || presented.env != instance.settings().environment.into() {
+    if entry.revoked || !ours {
         return Err(invalid("revoked API key"));
     }
+    // Before anything that it stands for: what changes meanwhile makes what is left for other nodes old, and never the other way about.
+    let epoch = match instance.api_key_shelf() {
+        Some(_) => Some(instance.directory().epochs(&[entry.tenant]).await?.of(entry.tenant)),
+        None => None,
+    };
     let found = caller_of_key(instance, &entry).await?;
+    if let Some(epoch) = epoch {
+        shelf::put(instance, &entry, &found, epoch).await;
+    }
     let (version, pepper) = root.pepper();
     follow_pepper(instance, &entry, version, || presented.digest(pepper)).await;
     Ok(found)
@@ -324,6 +339,7 @@ async fn caller_of_key(instance: &Instance, entry: &ApiKeyEntry) -> Result<(Call
     if key.revoked_at.is_some() || key.expires_at.is_some_and(|end| end <= instance.now()) {
         return Err(invalid("revoked or expired API key"));
     }
+    check_suspended(key.suspended_until, instance.now())?;
     instance.key_limits.note(key.id, key.rate_limit);
     let defined = permissions_of(&view.roles_of(&key.id.to_string()).await?);
     let (subject, username, roles, defined) = match key.user {
@@ -356,6 +372,15 @@ async fn caller_of_key(instance: &Instance, entry: &ApiKeyEntry) -> Result<(Call
     Ok((caller, key.allowed_cidrs))
 }
 
+/// Whoever holds the key may know that it waits, and for how long: it has proved that it holds it.
+fn check_suspended(until: Option<Timestamp>, now: Timestamp) -> Result<(), AuthenticateError> {
+    let left = until.map_or(0, |until| until.as_micros().saturating_sub(now.as_micros()));
+    if left <= 0 {
+        return Ok(());
+    }
+    Err(AuthenticateError::Suspended(u32::try_from(left.unsigned_abs().div_ceil(1_000_000)).unwrap_or(u32::MAX)))
+}
+
 /// Keeps the digest under the newest pepper, now that the secret is here: once per key and rotation of the root.
 /// If it does not work, the older pepper goes on verifying.
 async fn follow_pepper(instance: &Instance, entry: &ApiKeyEntry, version: u32, digest: impl FnOnce() -> [u8; 32]) {
@@ -376,6 +401,16 @@ async fn follow_pepper(instance: &Instance, entry: &ApiKeyEntry, version: u32, d
 /// The caller that a verified token names, as things stand now, and from where it may call. All that could stop it is asked for at
 /// once, and is of one moment.
 pub(crate) async fn of_token(instance: &Instance, token: &Verified) -> Result<(Caller, Vec<IpNet>), AuthenticateError> {
+    let (caller, allowed_cidrs, suspended_until) = named_by(instance, token).await?;
+    check_suspended(suspended_until, instance.now())?;
+    Ok((caller, allowed_cidrs))
+}
+
+/// As [`of_token`], of a key that is suspended too, and until when it is: its tokens can be revoked meanwhile.
+pub(crate) async fn named_by(
+    instance: &Instance,
+    token: &Verified,
+) -> Result<(Caller, Vec<IpNet>, Option<Timestamp>), AuthenticateError> {
     let invalid = AuthenticateError::Invalid;
     let whose = match &token.who {
         Who::Person { user, session, .. } => Whose::Person(*user, *session),
@@ -391,7 +426,7 @@ pub(crate) async fn of_token(instance: &Instance, token: &Verified) -> Result<(C
     match &token.who {
         Who::Person { user, session, authentication } => {
             let caller = of_person(instance, token, stands, tenant_slug, (*user, *session))?;
-            Ok((Caller { authentication: Some(authentication.clone()), ..caller }, Vec::new()))
+            Ok((Caller { authentication: Some(authentication.clone()), ..caller }, Vec::new(), None))
         }
         Who::Client(id) => of_client(instance, token, stands, tenant_slug, *id),
     }
@@ -429,7 +464,7 @@ fn of_client(
     stands: Stands,
     tenant_slug: String,
     id: ApiKeyId,
-) -> Result<(Caller, Vec<IpNet>), AuthenticateError> {
+) -> Result<(Caller, Vec<IpNet>, Option<Timestamp>), AuthenticateError> {
     let invalid = AuthenticateError::Invalid;
     let key = stands.key.ok_or(invalid("unknown client"))?;
     let over = key.revoked || key.expires_at.is_some_and(|end| end <= instance.now());
@@ -457,7 +492,7 @@ fn of_client(
         older_token: None,
         expires_at: Some(token.expires_at),
     };
-    Ok((caller, key.allowed_cidrs))
+    Ok((caller, key.allowed_cidrs, key.suspended_until))
 }
 
 /// The caller that a user is with a token of the older system. None of the tenant's own roles comes with it.

@@ -86,6 +86,8 @@ pub struct BearingKey {
     pub expires_at: Option<Timestamp>,
     /// Whether it was revoked.
     pub revoked: bool,
+    /// Until when it is suspended, or was.
+    pub suspended_until: Option<Timestamp>,
 }
 
 impl BearingSession {

@@ -19,6 +19,8 @@ codes! {
         CrossTenantRead = "cross_tenant.read",
         /// Block and unblock addresses for all tenants, and see which are blocked.
         AddressesBlock = "addresses.block",
+        /// See the gateway's routes and what they saw, and put others to work.
+        GatewayManage = "gateway.manage",
         /// Make users.
         UsersCreate = "users.create",
         /// See users, their e-mail and names.
@@ -157,6 +159,7 @@ impl Role {
                 P::TenantsErase,
                 P::TenantsBootstrap,
                 P::AddressesBlock,
+                P::GatewayManage,
                 P::UsersCreate,
                 P::UsersRead,
                 P::UsersUpdate,

@@ -125,6 +125,7 @@ pub async fn create(
         expires_at: new.expires_in_days.map(|days| now.plus_seconds(i64::from(days) * 86_400)),
         revoked_at: None,
         last_used_at: None,
+        suspended_until: None,
         replaced_by: None,
     };
     change.rows().insert_api_key(&key).await?;

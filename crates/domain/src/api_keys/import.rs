@@ -107,6 +107,7 @@ pub async fn import(
             expires_at: key.expires_at,
             revoked_at: None,
             last_used_at: None,
+            suspended_until: None,
             replaced_by: None,
         };
         change.rows().insert_api_key(&made).await?;

@@ -17,6 +17,7 @@ mod list;
 pub mod old;
 pub mod revoke;
 mod rotate;
+pub(crate) mod shelf;
 pub mod text;
 mod update;
 mod usage;
@@ -27,6 +28,7 @@ pub use last_used::flush_last_used;
 pub use list::{ApiKeyError, get, list};
 pub use revoke::revoke;
 pub use rotate::{MAX_OVERLAP_SECONDS, rotate};
+pub use shelf::{ApiKeyShelf, BELIEVED_SECONDS};
 pub use text::{ApiKeyText, KeyEnv};
 pub use update::{ApiKeyChange, ChangeApiKeyError, update};
 pub use usage::{ApiKeyUse, UsageError, usage};
@@ -58,6 +60,8 @@ pub struct ApiKey {
     pub expires_at: Option<Timestamp>,
     /// When it was revoked.
     pub revoked_at: Option<Timestamp>,
+    /// Until when it is suspended: its limits refused it again and again. Of what is over by now nothing follows.
+    pub suspended_until: Option<Timestamp>,
     /// When it was used last, give or take a minute.
     pub last_used_at: Option<Timestamp>,
     /// The key that replaces it.
@@ -78,7 +82,7 @@ pub trait ApiKeyRows {
     async fn api_key(&mut self, id: ApiKeyId) -> Result<Option<ApiKey>, StoreError>;
     /// Ordered by id, `limit` at a time, those after `after`.
     async fn api_keys(&mut self, after: Option<ApiKeyId>, limit: u32) -> Result<Vec<ApiKey>, StoreError>;
-    /// How many usable keys (not revoked, not expired at `now`) hold `role`.
+    /// How many usable keys (not revoked, neither expired nor suspended at `now`) hold `role`.
     async fn count_api_keys_with_role(&mut self, role: crate::access::Role, now: Timestamp) -> Result<u32, StoreError>;
     /// The tenant's keys of other systems with one of these beginnings of their SHA-256, each with its own: those that were
     /// revoked too. Ordered by beginning and id.

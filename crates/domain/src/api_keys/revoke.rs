@@ -26,5 +26,6 @@ pub async fn revoke(instance: &Instance, call: &Call, id: ApiKeyId) -> Result<Ap
     }
     change.commit(Event::new(EventKind::ApiKeyRevoked).on("api_key", id)).await?;
     instance.callers.forget_all();
+    instance.unshelve(id).await;
     Ok(ApiKey { revoked_at: Some(now), ..key })
 }

@@ -63,6 +63,7 @@ pub async fn rotate(
         pepper_version,
         created_at: now,
         expires_at: old.expires_at.map(|end| now.plus_seconds(life(end))),
+        suspended_until: None,
         last_used_at: None,
         ..old.clone()
     };
@@ -82,5 +83,6 @@ pub async fn rotate(
     let rotated = rotated.with("replaced_by", Detail::Id(successor.to_string()));
     change.commit(rotated.with("overlap_seconds", Detail::Count(overlap_seconds.into()))).await?;
     instance.callers.forget_all();
+    instance.unshelve(id).await;
     Ok(IssuedApiKey { key, text: text.reveal() })
 }

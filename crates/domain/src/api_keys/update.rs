@@ -107,6 +107,7 @@ pub async fn update(
     let event = Event::new(EventKind::ApiKeyUpdated).on("api_key", id).with("changed", Detail::Names(what));
     change.commit(event).await?;
     instance.callers.forget_all();
+    instance.unshelve(id).await;
     Ok(key)
 }
 

@@ -109,6 +109,10 @@ codes! {
         SessionEnded = "session.ended",
         /// A refresh token was used twice: its session ended.
         SessionReused = "session.reused",
+        /// A session is over unless somebody lets it go on: limits refused it again and again.
+        SessionStopped = "session.stopped",
+        /// A session that was stopped goes on.
+        SessionResumed = "session.resumed",
         /// A program got an access token for its API key.
         TokenIssued = "token.issued",
         /// Access tokens were revoked: one, all of a user, or all of the tenant.
@@ -125,6 +129,10 @@ codes! {
         ApiKeyRead = "api_key.read",
         /// An API key was revoked.
         ApiKeyRevoked = "api_key.revoked",
+        /// An API key is refused for a while: its limits refused it again and again.
+        ApiKeySuspended = "api_key.suspended",
+        /// An API key that was suspended works again, before its time.
+        ApiKeyResumed = "api_key.resumed",
         /// An API key's description, networks or end were changed.
         ApiKeyUpdated = "api_key.updated",
         /// An API key was replaced by another.
@@ -303,6 +311,8 @@ codes! {
         PurgeOrdered = "audit.purge_ordered",
         /// They are gone.
         PurgeEnded = "audit.purge_ended",
+        /// An officer has seen a purge that nobody ordered and somebody wrote into the store. Nothing goes for it.
+        PurgeDismissed = "audit.purge_dismissed",
         /// A month in which nobody has anything any more left the disk whole.
         MonthDropped = "audit.month_dropped",
         /// A part of the log was written into an archive outside the store, and read back.
@@ -329,8 +339,10 @@ codes! {
         WebhookSecretAdded = "webhook.secret_added",
         /// One of its secrets is not taken any more.
         WebhookSecretEnded = "webhook.secret_ended",
-        /// One of its secrets was not replaced for long.
+        /// One of its secrets is to be replaced soon: a subscription's is, by itself.
         WebhookSecretDue = "webhook.secret_due",
+        /// A new secret of a subscription was shown to who asked for it.
+        WebhookSecretShown = "webhook.secret_shown",
         /// Secrets were opened, to verify or to sign with.
         WebhookSecretsOpened = "webhook.secrets_opened",
         /// A webhook was verified and kept.
@@ -343,6 +355,10 @@ codes! {
         WebhookQuarantined = "webhook.quarantined",
         /// Somebody let it be tried again.
         WebhookRedriven = "webhook.redriven",
+        /// For a quarter of an hour whoever webhooks are for took none of them.
+        WebhookStalled = "webhook.stalled",
+        /// They are taken again.
+        WebhookRecovered = "webhook.recovered",
         /// Somebody subscribed to our own events.
         WebhookSubscribed = "webhook.subscribed",
         /// A subscription was changed.
@@ -359,6 +375,14 @@ codes! {
         AddressUnblocked = "address.unblocked",
         /// Blocked networks were read.
         BlockRead = "address.blocks_read",
+        /// Who is kept out for now was read.
+        LockoutRead = "lockout.read",
+        /// Routes of the gateway, or what they saw, were read.
+        RoutesRead = "gateway.routes_read",
+        /// The routes of a node's configuration were put to work.
+        RoutesApplied = "gateway.routes_applied",
+        /// The routes before them were put to work again.
+        RoutesRolledBack = "gateway.routes_rolled_back",
         /// Somebody was refused by a limit, so many times in a minute.
         LimitExceeded = "limits.exceeded",
         /// What was counted of somebody was read.
@@ -367,6 +391,14 @@ codes! {
         LimitsReset = "limits.reset",
         /// A server started in production with all limits switched off.
         LimitsDisabled = "limits.disabled",
+        /// The listeners took over another certificate.
+        TlsCertificateTaken = "tls.certificate_taken",
+        /// New files of the listeners' certificate do not do; the one at work stays.
+        TlsCertificateRefused = "tls.certificate_refused",
+        /// The listeners' certificate ends soon, or is over.
+        TlsCertificateEnding = "tls.certificate_ending",
+        /// The authority gave no next certificate; the one at work stays.
+        TlsRenewalFailed = "tls.renewal_failed",
         /// A request brought credentials of two callers.
         CredentialConflict = "credential.conflict",
         /// A request named another tenant than its credential's.
@@ -432,6 +464,7 @@ impl EventKind {
             Self::TenantRead
             | Self::WebhookRead
             | Self::WebhookSecretsOpened
+            | Self::WebhookSecretShown
             | Self::SettingsRead
             | Self::UserRead
             | Self::RevocationRead
@@ -453,7 +486,9 @@ impl EventKind {
             | Self::AuditRead
             | Self::AuditExported
             | Self::BlockRead
+            | Self::LockoutRead
             | Self::LimitsRead
+            | Self::RoutesRead
             | Self::SinkRead => Action::Read,
             Self::FactorRemoved | Self::FactorReset | Self::UserDeleted => Action::Delete,
             Self::RootRecipientRemoved | Self::RootRetired | Self::TenantKeyDestroyed => Action::Delete,
@@ -469,6 +504,10 @@ impl EventKind {
             | Self::WebhookSubscriptionUpdated
             | Self::SettingsChanged
             | Self::ApiKeyRevoked
+            | Self::ApiKeySuspended
+            | Self::ApiKeyResumed
+            | Self::SessionStopped
+            | Self::SessionResumed
             | Self::UserUpdated
             | Self::UserDisabled
             | Self::UserEnabled
@@ -515,7 +554,11 @@ impl EventKind {
             | Self::SinkSkipped
             | Self::RetentionChanged
             | Self::HoldLifted
+            | Self::PurgeDismissed
             | Self::LimitsReset
+            | Self::TlsCertificateTaken
+            | Self::RoutesApplied
+            | Self::RoutesRolledBack
             | Self::RecordResealed => Action::Update,
             Self::KeyCopyRemoved
             | Self::KeyDeletionDone
@@ -567,10 +610,15 @@ impl EventKind {
             | Self::WebhookForwarding
             | Self::WebhookQuarantined
             | Self::WebhookRedriven
+            | Self::WebhookStalled
+            | Self::WebhookRecovered
             | Self::AccessRefused
             | Self::AccessRefusedAnonymous
             | Self::LimitExceeded
             | Self::LimitsDisabled
+            | Self::TlsCertificateRefused
+            | Self::TlsCertificateEnding
+            | Self::TlsRenewalFailed
             | Self::CredentialConflict
             | Self::TenantMismatch
             | Self::RequestForwarded => Action::Execute,

@@ -264,7 +264,9 @@ impl EventKind {
             Self::WebhookSubscribed | Self::WebhookSubscriptionUpdated | Self::WebhookUnsubscribed => {
                 (Topic::Setup, Medium, true)
             }
-            Self::WebhookSecretAdded | Self::WebhookSecretEnded => (Topic::Keys, Medium, true),
+            Self::WebhookSecretAdded | Self::WebhookSecretEnded | Self::WebhookSecretShown => {
+                (Topic::Keys, Medium, true)
+            }
             Self::WebhookSecretDue | Self::WebhookRedriven => (Topic::Setup, Low, false),
             Self::WebhookRead => (Topic::Setup, Info, false),
             Self::WebhookSecretsOpened => (Topic::KeyUse, Info, false),
@@ -272,6 +274,8 @@ impl EventKind {
             Self::WebhookForwarding => (Topic::Export, Info, false),
             Self::WebhookQuarantined => (Topic::System, Medium, false),
             Self::WebhookReplayed => (Topic::Alert, Medium, true),
+            Self::WebhookStalled => (Topic::Alert, High, true),
+            Self::WebhookRecovered => (Topic::System, Low, false),
 
             Self::UserRead | Self::ApiKeyRead => (Topic::Data(1, "Read"), Info, false),
             Self::UserCreated | Self::UserRegistered => (Topic::Account(1, "Create"), Low, false),
@@ -280,6 +284,8 @@ impl EventKind {
             Self::ApiKeyCreated => (Topic::Account(1, "Create"), Medium, true),
             Self::ApiKeyRotated => (Topic::Account(99, "Other"), Low, false),
             Self::ApiKeyRevoked => (Topic::Account(5, "Disable"), Medium, true),
+            Self::ApiKeySuspended => (Topic::Account(9, "Lock"), Medium, true),
+            Self::ApiKeyResumed | Self::SessionResumed => (Topic::Account(12, "Unlock"), Medium, true),
             Self::UserEnabled => (Topic::Account(2, "Enable"), Low, false),
             Self::UserDisabled => (Topic::Account(5, "Disable"), Medium, true),
             Self::UserLocked => (Topic::Account(9, "Lock"), Medium, true),
@@ -301,7 +307,7 @@ impl EventKind {
             Self::SessionRead | Self::RevocationRead => (Topic::Ticket, Info, false),
             Self::SessionEnded => (Topic::Logout, Info, false),
             Self::TokenRevoked | Self::TokensDenied => (Topic::Logout, Medium, true),
-            Self::SessionReused | Self::PasskeyRegressed => (Topic::Alert, High, true),
+            Self::SessionStopped | Self::SessionReused | Self::PasskeyRegressed => (Topic::Alert, High, true),
 
             Self::RoleDefined | Self::RoleGiven => (Topic::Privileges(1, "Assign Privileges"), Medium, true),
             Self::RoleDeleted | Self::RoleTaken => (Topic::Privileges(2, "Revoke Privileges"), Medium, true),
@@ -354,16 +360,20 @@ impl EventKind {
             Self::LogsSampled => (Topic::Log, Low, true),
             Self::RetentionChanged | Self::HoldLifted => (Topic::Log, High, true),
             Self::HoldPlaced => (Topic::Log, Medium, true),
-            Self::PurgeOrdered => (Topic::Log, High, true),
+            Self::PurgeOrdered | Self::PurgeDismissed => (Topic::Log, High, true),
             Self::PurgeEnded | Self::MonthDropped => (Topic::Log, Low, false),
             Self::AuditArchived => (Topic::Export, Low, false),
 
             Self::AccessRefused | Self::AccessRefusedAnonymous | Self::LimitExceeded => (Topic::Alert, Medium, true),
             Self::AddressBlocked | Self::AddressUnblocked => (Topic::System, Medium, true),
-            Self::BlockRead | Self::LimitsRead => (Topic::Log, Info, false),
-            Self::LimitsReset => (Topic::System, Medium, true),
+            Self::BlockRead | Self::LockoutRead | Self::LimitsRead | Self::RoutesRead => (Topic::Log, Info, false),
+            Self::LimitsReset | Self::RoutesApplied | Self::RoutesRolledBack => (Topic::System, Medium, true),
             Self::CredentialConflict | Self::TenantMismatch | Self::LimitsDisabled => (Topic::Alert, High, true),
             Self::RequestForwarded => (Topic::System, Info, false),
+            Self::TlsCertificateTaken => (Topic::System, Medium, true),
+            Self::TlsCertificateRefused | Self::TlsCertificateEnding | Self::TlsRenewalFailed => {
+                (Topic::Alert, High, true)
+            }
         }
     }
 }
@@ -397,6 +407,9 @@ mod tests {
             EventKind::SessionReused,
             EventKind::SinkSkipped,
             EventKind::LimitsDisabled,
+            EventKind::TlsCertificateRefused,
+            EventKind::TlsCertificateEnding,
+            EventKind::TlsRenewalFailed,
         ] {
             assert!(kind.is_security(), "{kind}");
             assert!(kind.mapping().severity >= Severity::Medium, "{kind}");

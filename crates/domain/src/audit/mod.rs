@@ -22,6 +22,7 @@ pub mod counters;
 mod event;
 pub mod export;
 pub mod failures;
+pub(crate) mod follow;
 pub mod formats;
 pub mod guard;
 mod kind;

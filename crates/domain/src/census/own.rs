@@ -42,6 +42,8 @@ codes! {
         WebhookSecret = "webhook_secret",
         /// A webhook on its way.
         WebhookPayload = "webhook_payload",
+        /// What of it does not fit into one value.
+        WebhookPart = "webhook_part",
         /// A tenant's contact e-mail.
         TenantEmail = "tenant_email",
         /// What the operator notes of a tenant.
@@ -60,7 +62,7 @@ impl OwnColumn {
             Self::UserMetadata => system::user_metadata(),
             Self::UserTotp => system::user_totp(),
             Self::WebhookSecret => system::webhook_secret(),
-            Self::WebhookPayload => system::webhook_payload(),
+            Self::WebhookPayload | Self::WebhookPart => system::webhook_payload(),
             Self::TenantEmail => system::tenant_email(),
             Self::TenantMetadata => system::tenant_metadata(),
             Self::ApprovalReason => system::approval_reason(),

@@ -104,9 +104,11 @@ pub async fn test(
             match judged(instance, (&provider, &defined), &token, call.request.address, &mut trail).await {
                 Ok(judged) => Some(judged),
                 // That the issuer does not answer is a step like others.
-                Err(AuthenticateError::Invalid(_) | AuthenticateError::Failed(crate::instance::Failure::Issuer(_))) => {
-                    None
-                }
+                Err(
+                    AuthenticateError::Invalid(_)
+                    | AuthenticateError::Suspended(_)
+                    | AuthenticateError::Failed(crate::instance::Failure::Issuer(_)),
+                ) => None,
                 Err(AuthenticateError::Failed(failure)) => return Err(failure.into()),
             }
         }

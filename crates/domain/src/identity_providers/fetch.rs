@@ -106,7 +106,7 @@ fn may_hold_keys(profile: Profile, issuer: &str, jwks_uri: &str) -> bool {
 }
 
 /// Scheme, host and port of a URL, in lower case.
-pub(super) fn origin(url: &str) -> String {
+pub(crate) fn origin(url: &str) -> String {
     let (scheme, rest) = url.split_once("://").unwrap_or_default();
     let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
     format!("{scheme}://{authority}").to_ascii_lowercase()

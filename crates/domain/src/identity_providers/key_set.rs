@@ -22,7 +22,7 @@ struct ForeignKey {
 
 /// The keys of one issuer.
 #[derive(Debug)]
-pub(super) struct KeySet(Vec<ForeignKey>);
+pub(crate) struct KeySet(Vec<ForeignKey>);
 
 impl KeySet {
     /// Reads a JWK set (RFC 7517 §5).

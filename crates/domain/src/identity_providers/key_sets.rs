@@ -15,6 +15,8 @@ use std::{
     time::Duration,
 };
 
+use async_trait::async_trait;
+
 use super::{
     Profile,
     fetch::{DocumentFetcher, FetchError, discover},
@@ -45,17 +47,55 @@ const MAX_WAITING: usize = 256;
 /// More issuers than these are not remembered at once.
 const MAX_SOURCES: usize = 10_000;
 
+/// Who publishes keys, and how they are had: an issuer of tokens, or a sender of webhooks.
+#[async_trait]
+pub(crate) trait KeySource: Clone + PartialEq + Eq + std::hash::Hash + Send + Sync + 'static {
+    /// Its keys.
+    type Keys: Send + Sync + 'static;
+
+    /// What it is called in the program's log.
+    fn name(&self) -> String;
+
+    /// Asks for its keys; and for how many seconds it says that they are good.
+    async fn load(&self, fetcher: &dyn DocumentFetcher) -> Result<(Self::Keys, Option<u32>), FetchError>;
+
+    /// Whether a key of this name is among them.
+    fn knows(keys: &Self::Keys, kid: &str) -> bool;
+}
+
 /// Whose keys, and where they are. Tenants that say the same share them; one that says otherwise keeps its own.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Source {
+pub(crate) struct Source {
     pub(super) profile: Profile,
     pub(super) issuer: String,
     pub(super) jwks_uri: Option<String>,
 }
 
+#[async_trait]
+impl KeySource for Source {
+    type Keys = KeySet;
+
+    fn name(&self) -> String {
+        self.issuer.clone()
+    }
+
+    async fn load(&self, fetcher: &dyn DocumentFetcher) -> Result<(KeySet, Option<u32>), FetchError> {
+        let uri = match &self.jwks_uri {
+            Some(uri) => uri.clone(),
+            None => discover(fetcher, self).await?,
+        };
+        let document = fetcher.fetch(&uri).await?;
+        Ok((KeySet::parse(&document.body)?, document.max_age))
+    }
+
+    fn knows(keys: &KeySet, kid: &str) -> bool {
+        keys.knows(kid)
+    }
+}
+
 /// Why there is no key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Missing {
+pub(crate) enum Missing {
     /// The issuer does not have it, as far as may be found out now.
     Unknown,
     /// The issuer could not be asked.
@@ -71,11 +111,11 @@ pub struct KeyFetches {
     pub failed: u64,
 }
 
-/// The keys of all issuers.
-pub struct KeySets {
+/// The keys of all issuers, or of all of another kind that publish keys.
+pub(crate) struct KeySets<S: KeySource = Source> {
     fetcher: Arc<dyn DocumentFetcher>,
     clock: Arc<dyn Clock>,
-    slots: RwLock<HashMap<Source, Arc<Slot>>>,
+    slots: RwLock<HashMap<S, Arc<Slot<S>>>>,
     budget: Mutex<Budget>,
     patience: Duration,
     fetched: AtomicU64,
@@ -83,9 +123,9 @@ pub struct KeySets {
 }
 
 /// The keys of one issuer.
-struct Slot {
-    source: Source,
-    state: RwLock<State>,
+struct Slot<S: KeySource> {
+    source: S,
+    state: RwLock<State<S>>,
     /// Who asks.
     flight: tokio::sync::Mutex<()>,
     /// Room for those who wait until they may, or for the answer.
@@ -94,9 +134,8 @@ struct Slot {
     renewing: AtomicBool,
 }
 
-#[derive(Default)]
-struct State {
-    held: Option<Held>,
+struct State<S: KeySource> {
+    held: Option<Held<S>>,
     /// Nobody asks before this moment.
     pause: Option<Timestamp>,
     /// What came of it, if nothing did.
@@ -104,27 +143,32 @@ struct State {
     unknown: VecDeque<(String, Timestamp)>,
 }
 
+impl<S: KeySource> Default for State<S> {
+    fn default() -> Self {
+        Self { held: None, pause: None, failed: None, unknown: VecDeque::new() }
+    }
+}
+
 /// Keys, and until when they are good.
-#[derive(Clone)]
-struct Held {
-    keys: Arc<KeySet>,
+struct Held<S: KeySource> {
+    keys: Arc<S::Keys>,
     fetched_at: Timestamp,
     renew_at: Timestamp,
     fresh_until: Timestamp,
 }
 
 /// What is known of a `kid` without asking.
-enum Look {
+enum Look<S: KeySource> {
     /// Its keys; and whether they should be renewed.
-    Known(Arc<KeySet>, bool),
+    Known(Arc<S::Keys>, bool),
     /// Not now.
     Not(Missing),
     /// It must be asked for; whether that was caused by a `kid` that anybody can make up.
     Ask { unknown: bool },
 }
 
-impl State {
-    fn look(&self, kid: &str, now: Timestamp) -> Look {
+impl<S: KeySource> State<S> {
+    fn look(&self, kid: &str, now: Timestamp) -> Look<S> {
         let paused = self.pause.is_some_and(|until| now < until);
         let unavailable = || match &self.failed {
             Some(error) => Missing::Unavailable(error.clone()),
@@ -134,7 +178,7 @@ impl State {
         let Some(held) = held else {
             return if paused { Look::Not(unavailable()) } else { Look::Ask { unknown: false } };
         };
-        match (held.keys.knows(kid), now < held.fresh_until) {
+        match (S::knows(&held.keys, kid), now < held.fresh_until) {
             (true, true) => Look::Known(Arc::clone(&held.keys), now >= held.renew_at && !paused),
             // The issuer did not answer a moment ago: what it said last goes on.
             (true, false) if paused => Look::Known(Arc::clone(&held.keys), false),
@@ -147,12 +191,12 @@ impl State {
         }
     }
 
-    fn take(&mut self, result: Result<(KeySet, u32), FetchError>, now: Timestamp) {
+    fn take(&mut self, result: Result<(S::Keys, u32), FetchError>, now: Timestamp) {
         self.pause = Some(now.plus_seconds(COOLDOWN_SECONDS));
         match result {
             Ok((keys, seconds)) => {
                 self.failed = None;
-                self.unknown.retain(|(kid, until)| now < *until && !keys.knows(kid));
+                self.unknown.retain(|(kid, until)| now < *until && !S::knows(&keys, kid));
                 let fresh = |share: i64| now.plus_seconds(i64::from(seconds) * share / 5);
                 let keys = Arc::new(keys);
                 self.held = Some(Held { keys, fetched_at: now, renew_at: fresh(4), fresh_until: fresh(5) });
@@ -172,7 +216,7 @@ impl State {
     }
 }
 
-impl KeySets {
+impl<S: KeySource> KeySets<S> {
     /// Knows no keys yet.
     pub(crate) fn new(fetcher: Arc<dyn DocumentFetcher>, clock: Arc<dyn Clock>) -> Self {
         Self {
@@ -187,17 +231,17 @@ impl KeySets {
     }
 
     /// How often issuers were asked.
-    pub fn fetches(&self) -> KeyFetches {
+    pub(crate) fn fetches(&self) -> KeyFetches {
         KeyFetches { fetched: self.fetched.load(Ordering::Relaxed), failed: self.failed.load(Ordering::Relaxed) }
     }
 
     /// The keys of `source`, if `kid` is among them. `address` is where the token came from.
-    pub(super) async fn with(
+    pub(crate) async fn with(
         self: &Arc<Self>,
-        source: &Source,
+        source: &S,
         kid: &str,
         address: Option<IpAddr>,
-    ) -> Result<Arc<KeySet>, Missing> {
+    ) -> Result<Arc<S::Keys>, Missing> {
         let slot = self.slot(source);
         match slot.look(kid, self.clock.now()) {
             Look::Known(keys, renew) => {
@@ -235,7 +279,7 @@ impl KeySets {
         }
     }
 
-    fn slot(&self, source: &Source) -> Arc<Slot> {
+    fn slot(&self, source: &S) -> Arc<Slot<S>> {
         if let Some(slot) = self.slots.read().unwrap_or_else(PoisonError::into_inner).get(source) {
             return Arc::clone(slot);
         }
@@ -247,7 +291,7 @@ impl KeySets {
     }
 
     /// Asks in the background, while the keys that are there go on.
-    fn renew_behind(self: &Arc<Self>, slot: &Arc<Slot>) {
+    fn renew_behind(self: &Arc<Self>, slot: &Arc<Slot<S>>) {
         if slot.renewing.swap(true, Ordering::AcqRel) {
             return;
         }
@@ -261,28 +305,24 @@ impl KeySets {
     }
 
     /// Asks, and keeps what came.
-    async fn ask(&self, slot: &Slot) {
+    async fn ask(&self, slot: &Slot<S>) {
         // One deadline for both documents: an issuer that answers each slowly holds nobody twice as long.
         let loaded = tokio::time::timeout(self.patience, self.load(&slot.source)).await;
         let result = loaded.unwrap_or(Err(FetchError::Unreachable));
         let counter = if result.is_ok() { &self.fetched } else { &self.failed };
         counter.fetch_add(1, Ordering::Relaxed);
         if let Err(error) = &result {
-            let issuer = &slot.source.issuer;
+            let issuer = slot.source.name();
             tracing::warn!(issuer = %issuer, %error, "Could not get the keys of the issuer {issuer}");
         }
         let now = self.clock.now();
         slot.change(|state| state.take(result, now));
     }
 
-    async fn load(&self, source: &Source) -> Result<(KeySet, u32), FetchError> {
+    async fn load(&self, source: &S) -> Result<(S::Keys, u32), FetchError> {
         let (least, usual, most) = FRESH_SECONDS;
-        let uri = match &source.jwks_uri {
-            Some(uri) => uri.clone(),
-            None => discover(&*self.fetcher, source).await?,
-        };
-        let document = self.fetcher.fetch(&uri).await?;
-        Ok((KeySet::parse(&document.body)?, document.max_age.unwrap_or(usual).clamp(least, most)))
+        let (keys, says) = source.load(&*self.fetcher).await?;
+        Ok((keys, says.unwrap_or(usual).clamp(least, most)))
     }
 
     fn may_ask(&self, address: Option<IpAddr>) -> bool {
@@ -290,8 +330,8 @@ impl KeySets {
     }
 }
 
-impl Slot {
-    fn new(source: Source) -> Self {
+impl<S: KeySource> Slot<S> {
+    fn new(source: S) -> Self {
         Self {
             source,
             state: RwLock::default(),
@@ -301,11 +341,11 @@ impl Slot {
         }
     }
 
-    fn look(&self, kid: &str, now: Timestamp) -> Look {
+    fn look(&self, kid: &str, now: Timestamp) -> Look<S> {
         self.state.read().unwrap_or_else(PoisonError::into_inner).look(kid, now)
     }
 
-    fn change(&self, change: impl FnOnce(&mut State)) {
+    fn change(&self, change: impl FnOnce(&mut State<S>)) {
         change(&mut self.state.write().unwrap_or_else(PoisonError::into_inner));
     }
 }

@@ -27,9 +27,11 @@ mod verify;
 
 pub use algorithm::ForeignAlgorithm;
 pub use explain::{ClaimShown, Verdict, test};
+pub(crate) use fetch::origin;
 pub use fetch::{Document, DocumentFetcher, FetchError, MAX_DOCUMENT_BYTES, NoDocuments};
 pub(crate) use jws::Foreign;
-pub use key_sets::{KeyFetches, KeySets};
+pub use key_sets::KeyFetches;
+pub(crate) use key_sets::{KeySets, KeySource, Missing};
 pub use manage::{IdentityProviderError, create, delete, get, list, replace};
 pub use mapped::MappedRole;
 pub use profile::{AudienceClaim, Profile, SecondFactor, TokenType};

@@ -1,6 +1,10 @@
 //! Which tenants' keys changed on other nodes.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use super::Instance;
 use crate::{ids::TenantId, store::StoreError};
@@ -15,7 +19,52 @@ pub(super) struct Followed {
     told: BTreeMap<TenantId, u64>,
 }
 
+/// How many tenants' epochs are known at once.
+const MOST: usize = 100_000;
+
+/// The epochs of tenants, as far as this node read or heard of them.
+#[derive(Default)]
+pub(super) struct KnownEpochs(Mutex<HashMap<TenantId, u64>>);
+
+impl KnownEpochs {
+    fn of(&self, tenant: TenantId) -> Option<u64> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&tenant).copied()
+    }
+
+    /// The higher one counts: a number that was read may be older than one that was heard meanwhile.
+    fn learn(&self, tenant: TenantId, epoch: u64) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MOST {
+            known.clear();
+        }
+        let slot = known.entry(tenant).or_default();
+        *slot = epoch.max(*slot);
+    }
+
+    fn forget_all(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
 impl Instance {
+    /// A tenant's epoch: as old as this node's last look at what changed, at most; `None` if that was too long ago, or the store does
+    /// not say.
+    pub(crate) async fn epoch_of(&self, tenant: TenantId) -> Option<u64> {
+        if !self.is_current() {
+            return None;
+        }
+        if let Some(epoch) = self.known_epochs.of(tenant) {
+            return Some(epoch);
+        }
+        let seen = self.callers.epoch();
+        let epoch = self.directory().epochs(&[tenant]).await.ok()?.of(tenant);
+        // INVARIANT: what changed while it was read is not remembered as if it had not: the look that tells of it counts first.
+        if self.callers.epoch() == seen {
+            self.known_epochs.learn(tenant, epoch);
+        }
+        Some(epoch)
+    }
+
     /// A tenant's epoch was read: a lease that is older ends.
     pub(crate) fn learn(&self, tenant: TenantId, epoch: u64) {
         self.leases.outdate(tenant, epoch);
@@ -69,11 +118,13 @@ impl Instance {
             // What was looked up before the first mark may have changed unseen.
             None => {
                 self.leases.end_all();
+                self.known_epochs.forget_all();
                 self.callers.forget_here();
             }
             Some(followed) => {
                 for (tenant, epoch) in &epochs.of {
                     self.learn(*tenant, *epoch);
+                    self.known_epochs.learn(*tenant, *epoch);
                 }
                 // A change may be told of twice.
                 if epochs.of.iter().any(|(tenant, epoch)| followed.told.get(tenant) != Some(epoch)) {

@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex, OnceLock, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Instant,
 };
 
@@ -10,7 +13,7 @@ use chancery_crypto::random::Random;
 
 use crate::{
     access::{Call, Denied, Permission, RECENT_SECONDS, RefusedCredentials, authenticate::CallerCache},
-    api_keys::last_used::LastUsed,
+    api_keys::{ApiKeyShelf, last_used::LastUsed},
     audit::{
         Appender, archives::ArchiveStore, counters::Counters, failures::OpenFailures, guard::Guard,
         refusals::AnonymousCounts, screen::Suspected, sinks::AuditSink,
@@ -18,21 +21,23 @@ use crate::{
     blocks::Blocks,
     csp_reports::Reports,
     datasets::DatasetTables,
-    identity_providers::KeySets,
+    identity_providers::{KeyFetches, KeySets},
     ids::{NodeId, TenantId, Ulid},
     keyring::{
         KeyDestination, KeyProvider, KeyUses, Leases, OwnProvider, PlatformRoot, RootError, habits::Habits,
         resident::ResidentKeys,
     },
     limits::{KeyLimits, LimitCounts, Limiter, LocalLimiter, Violations},
-    lockouts::{Ladders, LocalLadders},
+    lockouts::{Ladders, LocalLadders, PausedAccounts},
     passkeys::PasskeyVerifier,
     passwords::PasswordQueue,
     replays::{LocalReplays, Replays},
+    routes::{self, RouteTable},
     store::{Directory, Store},
     tenants::TenantState,
     time::Timestamp,
-    webhooks::HeldSecrets,
+    tls::Standing,
+    webhooks::{HeldSecrets, KeyAddress, WebhookCounts},
 };
 
 mod epochs;
@@ -47,8 +52,11 @@ pub(crate) use failure::{Fails, fails};
 pub use ports::{Node, Ports};
 pub use settings::{Deployment, Environment, Settings, TenantMismatch};
 
-use epochs::Followed;
+use epochs::{Followed, KnownEpochs};
 use root::HeldRoot;
+
+/// How many webhooks of more than a megabyte are handed on at once.
+const LONG_WEBHOOKS: usize = 2;
 
 /// One running Chancery.
 pub struct Instance {
@@ -69,10 +77,12 @@ pub struct Instance {
     pub(crate) sinks: OnceLock<Vec<Arc<dyn AuditSink>>>,
     pub(crate) archives: OnceLock<Vec<Arc<dyn ArchiveStore>>>,
     passkeys: OnceLock<Arc<dyn PasskeyVerifier>>,
+    pub(crate) routes: routes::Held,
     pub(crate) open_failures: OpenFailures,
     pub(crate) habits: Habits,
     pub(crate) forked: Mutex<BTreeSet<TenantId>>,
     guard: Guard,
+    tls: Standing,
     pub(crate) callers: CallerCache,
     refused_credentials: RefusedCredentials,
     suspected: Suspected,
@@ -86,13 +96,20 @@ pub struct Instance {
     pub(crate) violations: Violations,
     replays: OnceLock<Arc<dyn Replays>>,
     ladders: OnceLock<Arc<dyn Ladders>>,
+    api_key_shelf: OnceLock<Arc<dyn ApiKeyShelf>>,
+    pub(crate) shelf_hits: AtomicU64,
+    known_epochs: KnownEpochs,
     local_ladders: LocalLadders,
+    pub(crate) paused_accounts: PausedAccounts,
     local_replays: LocalReplays,
     pub(crate) key_uses: KeyUses,
     due_datasets: Mutex<BTreeSet<TenantId>>,
     due_webhooks: Mutex<BTreeSet<TenantId>>,
     pub(crate) webhook_secrets: HeldSecrets,
+    pub(crate) webhook_counts: WebhookCounts,
     key_sets: Arc<KeySets>,
+    webhook_keys: Arc<KeySets<KeyAddress>>,
+    pub(crate) long_webhooks: tokio::sync::Semaphore,
 }
 
 impl Instance {
@@ -131,10 +148,12 @@ impl Instance {
             sinks: OnceLock::new(),
             archives: OnceLock::new(),
             passkeys: OnceLock::new(),
+            routes: routes::Held::new(),
             open_failures: OpenFailures::default(),
             habits: Habits::default(),
             forked: Mutex::default(),
             guard: Guard::default(),
+            tls: Standing::default(),
             callers: CallerCache::default(),
             refused_credentials: RefusedCredentials::default(),
             suspected: Suspected::default(),
@@ -148,13 +167,20 @@ impl Instance {
             violations: Violations::default(),
             replays: OnceLock::new(),
             ladders: OnceLock::new(),
+            api_key_shelf: OnceLock::new(),
+            shelf_hits: AtomicU64::default(),
+            known_epochs: KnownEpochs::default(),
             local_ladders: LocalLadders::default(),
+            paused_accounts: PausedAccounts::default(),
             local_replays: LocalReplays::default(),
             key_uses: KeyUses::default(),
             due_datasets: Mutex::default(),
             due_webhooks: Mutex::default(),
             webhook_secrets: HeldSecrets::default(),
+            webhook_counts: WebhookCounts::default(),
             key_sets: Arc::new(KeySets::new(Arc::clone(&ports.documents), Arc::clone(&ports.clock))),
+            webhook_keys: Arc::new(KeySets::new(Arc::clone(&ports.documents), Arc::clone(&ports.clock))),
+            long_webhooks: tokio::sync::Semaphore::new(LONG_WEBHOOKS),
             ports,
             settings,
         })
@@ -215,6 +241,11 @@ impl Instance {
         let _ = self.passkeys.set(verifier);
     }
 
+    /// Says what the gateway of this process is; once.
+    pub fn show_routes(&self, table: Arc<dyn RouteTable>) {
+        let _ = self.routes.set(table);
+    }
+
     /// Who verifies passkeys; nobody where none are offered.
     pub fn passkey_verifier(&self) -> Option<&Arc<dyn PasskeyVerifier>> {
         self.passkeys.get()
@@ -236,8 +267,18 @@ impl Instance {
     }
 
     /// The keys of identity providers.
-    pub fn key_sets(&self) -> &Arc<KeySets> {
+    pub(crate) fn key_sets(&self) -> &Arc<KeySets> {
         &self.key_sets
+    }
+
+    /// The keys of senders of webhooks that publish them.
+    pub(crate) fn webhook_keys(&self) -> &Arc<KeySets<KeyAddress>> {
+        &self.webhook_keys
+    }
+
+    /// How often identity providers were asked for their keys, and senders of webhooks.
+    pub fn key_fetches(&self) -> (KeyFetches, KeyFetches) {
+        (self.key_sets.fetches(), self.webhook_keys.fetches())
     }
 
     /// Opens the tables of datasets.
@@ -263,6 +304,11 @@ impl Instance {
     /// The tenants that got a webhook to be handed on in this process since the last call.
     pub fn take_due_webhooks(&self) -> BTreeSet<TenantId> {
         std::mem::take(&mut *self.due_webhooks.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What came of webhooks.
+    pub fn webhook_counts(&self) -> &WebhookCounts {
+        &self.webhook_counts
     }
 
     /// How often something looked like personal data, by detector.
@@ -323,12 +369,32 @@ impl Instance {
         let _ = self.ladders.set(ladders);
     }
 
+    /// Says where verified API keys are left for other nodes; once, before the instance is used. Without, each node looks them up itself.
+    pub fn share_api_keys_on(&self, shelf: Arc<dyn ApiKeyShelf>) {
+        let _ = self.api_key_shelf.set(shelf);
+    }
+
+    /// Where verified API keys are left for other nodes, if anywhere.
+    pub(crate) fn api_key_shelf(&self) -> Option<&dyn ApiKeyShelf> {
+        self.api_key_shelf.get().map(|shelf| &**shelf)
+    }
+
+    /// How often an API key was found there, and the store was not asked.
+    pub fn shelf_hits(&self) -> u64 {
+        self.shelf_hits.load(Ordering::Relaxed)
+    }
+
     /// Who counts failed logins.
     pub(crate) fn ladders(&self) -> &dyn Ladders {
         match self.ladders.get() {
             Some(ladders) => &**ladders,
             None => &self.local_ladders,
         }
+    }
+
+    /// Who remembers for all nodes what must not count twice, if anybody does.
+    pub(crate) fn shared_replays(&self) -> Option<&dyn Replays> {
+        self.replays.get().map(|replays| &**replays)
     }
 
     /// Who remembers what must not count twice.
@@ -352,6 +418,11 @@ impl Instance {
     /// The first tenant whose log was found not to match its root, if there is one. It was changed outside of Chancery.
     pub fn forked_log(&self) -> Option<TenantId> {
         self.forked.lock().unwrap_or_else(|poison| poison.into_inner()).first().copied()
+    }
+
+    /// How the certificate of the listeners stands.
+    pub fn tls(&self) -> &Standing {
+        &self.tls
     }
 
     /// How its logs are guarded.

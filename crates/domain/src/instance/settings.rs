@@ -81,6 +81,8 @@ pub struct Settings {
     pub limits: LimitSettings,
     /// Whether a refused login answers 400, as older versions did, and not 401.
     pub login_400: bool,
+    /// The longest webhook that is kept.
+    pub webhook_body_bytes: u32,
 }
 
 impl Settings {

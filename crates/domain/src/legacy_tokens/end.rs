@@ -34,7 +34,7 @@ pub(crate) async fn end_presented(
     };
     let LegacyUser { tenant: home, slug, user, jti, expires_at, .. } = match found {
         Ok(found) => found,
-        Err(AuthenticateError::Invalid(_)) => return Ok(RevokedToken::Nothing),
+        Err(AuthenticateError::Invalid(_) | AuthenticateError::Suspended(_)) => return Ok(RevokedToken::Nothing),
         Err(AuthenticateError::Failed(failure)) => return Err(failure),
     };
     if tenant.is_some_and(|tenant| tenant != home) {

@@ -28,6 +28,7 @@ pub(crate) async fn exchange(
     let found = match verify(instance, text.expose(), Use::Refresh).await {
         Ok(found) => found,
         Err(AuthenticateError::Invalid(reason)) => return Err(invalid(reason)),
+        Err(AuthenticateError::Suspended(_)) => return Err(invalid("suspended")),
         Err(AuthenticateError::Failed(failure)) => return Err(failure.into()),
     };
     let LegacyUser { tenant, slug, user, jti, issued_at, expires_at, .. } = found;

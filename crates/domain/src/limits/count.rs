@@ -3,7 +3,8 @@
 use std::{net::IpAddr, sync::Arc};
 
 use super::{
-    Answer, Ask, CountedSubject, Limit, LimitEvent, Per, Policy, Rule, Together, subject_of, violations::Whom,
+    Answer, Ask, CountedSubject, Limit, LimitEvent, Offender, Per, Policy, Rule, Together, address::network_of,
+    subject_of, violations::Whom,
 };
 use crate::{
     Instance, TenantId,
@@ -21,6 +22,8 @@ pub struct Judged {
     pub limit: Limit,
     /// What came of it.
     pub answer: Answer,
+    /// Whether it counts the whole network of 48 bits around an IPv6 address: its clients are told of it when it refuses.
+    pub network: bool,
 }
 
 /// What all limits that hold for a request say.
@@ -56,11 +59,50 @@ struct Question {
     per: Per,
     limit: Limit,
     of: CountedSubject,
+    network: bool,
 }
 
 impl Question {
     fn of(rule: &Rule, of: CountedSubject) -> Self {
-        Self { policy: Arc::clone(&rule.policy), per: rule.per, limit: rule.policy.limit, of }
+        Self { policy: Arc::clone(&rule.policy), per: rule.per, limit: rule.policy.limit, of, network: false }
+    }
+}
+
+/// How many times the limit of a network of 64 bits one of 48 bits has.
+const NETWORKS: u32 = 16;
+
+/// Where the counters of an address lie, and whom they count.
+pub(super) struct Place {
+    pub(super) together: Together,
+    of: CountedSubject,
+    /// Its network of 48 bits.
+    network: Option<CountedSubject>,
+}
+
+impl Place {
+    /// By whom a policy counts an address, and how often it allows that: the address, and its network if it has one.
+    pub(super) fn counted(&self, policy: &Policy) -> impl Iterator<Item = (CountedSubject, Limit, bool)> {
+        let limit = policy.limit;
+        let wide = Limit { count: limit.count.saturating_mul(NETWORKS), ..limit };
+        std::iter::once((self.of, limit, false)).chain(self.network.map(|network| (network, wide, true)))
+    }
+
+    fn questions<'a>(
+        &self,
+        rules: impl Iterator<Item = &'a Rule>,
+        question: fn(&Rule, CountedSubject) -> Question,
+    ) -> Vec<Question> {
+        let of = |rule: &'a Rule| {
+            let each = self.counted(&rule.policy);
+            each.map(move |(of, limit, network)| Question { limit, network, ..question(rule, of) })
+        };
+        rules.flat_map(of).collect()
+    }
+
+    /// The same, by a policy that is only watched.
+    fn watching(rule: &Rule, of: CountedSubject) -> Self {
+        let policy = Policy::clone(&rule.policy).shadow(true);
+        Self { policy: Arc::new(policy), ..Self::of(rule, of) }
     }
 }
 
@@ -78,8 +120,8 @@ pub async fn count_address(instance: &Instance, request: &RequestInfo) -> Result
     if rules.peek().is_none() {
         return Ok(Verdict::default());
     }
-    let of = subject(instance, request).await?;
-    ask(instance, &of, rules.map(|rule| Question::of(rule, of)).collect(), request, None).await
+    let place = place_at(instance, request.address).await?;
+    ask(instance, &place.together, place.questions(rules, Question::of), request, None).await
 }
 
 /// Counts a request by its caller: its API key, its account, its tenant.
@@ -102,6 +144,7 @@ pub async fn count_caller(instance: &Instance, caller: &Caller, request: &Reques
                 per: Per::ApiKey,
                 limit: Limit { count, seconds: 60 },
                 of: key.to_bytes(),
+                network: false,
             });
         }
     }
@@ -125,38 +168,72 @@ pub async fn count_named(
     request: &RequestInfo,
     caller: Option<&Caller>,
 ) -> Result<Verdict, Failure> {
+    named(instance, names, request, caller, Question::of).await
+}
+
+/// As [`count_named`], where nothing is refused yet: what is over its limit is counted and told of, and costs nobody anything.
+///
+/// # Errors
+///
+/// As [`count_named`].
+pub async fn watch_named(
+    instance: &Instance,
+    names: &[String],
+    request: &RequestInfo,
+    caller: Option<&Caller>,
+) -> Result<Verdict, Failure> {
+    named(instance, names, request, caller, Question::watching).await
+}
+
+async fn named(
+    instance: &Instance,
+    names: &[String],
+    request: &RequestInfo,
+    caller: Option<&Caller>,
+    question: fn(&Rule, CountedSubject) -> Question,
+) -> Result<Verdict, Failure> {
     let settings = &instance.settings().limits;
     if !settings.enabled || names.is_empty() {
         return Ok(Verdict::default());
     }
-    let rules = names.iter().filter_map(|name| settings.named(name));
+    let rules: Vec<&Rule> = names.iter().filter_map(|name| settings.named(name)).collect();
     match caller {
+        None if rules.iter().all(|rule| rule.per != Per::Address) => Ok(Verdict::default()),
         None => {
-            let of = subject(instance, request).await?;
-            let questions = rules.filter(|rule| rule.per == Per::Address).map(|rule| Question::of(rule, of));
-            ask(instance, &of, questions.collect(), request, None).await
+            let place = place_at(instance, request.address).await?;
+            let questions = place.questions(rules.into_iter().filter(|rule| rule.per == Per::Address), question);
+            ask(instance, &place.together, questions, request, None).await
         }
         Some(caller) => {
-            let questions = rules.filter_map(|rule| Some(Question::of(rule, counted(caller, rule.per)?)));
+            let questions = rules.into_iter().filter_map(|rule| Some(question(rule, counted(caller, rule.per)?)));
             ask(instance, &caller.tenant().to_bytes(), questions.collect(), request, Some(caller)).await
         }
     }
 }
 
-/// What stands for the address of a request. Where counts leave this process it is a MAC of it under a key of the platform's: a
-/// pepper, which derives from the root and is the same on every node.
-async fn subject(instance: &Instance, request: &RequestInfo) -> Result<CountedSubject, Failure> {
-    subject_at(instance, request.address).await
+/// What stands for an address among the counts. Where they leave this process it is a MAC of it. All of a network of 48 bits lies
+/// together.
+pub(super) async fn place_at(instance: &Instance, address: Option<IpAddr>) -> Result<Place, Failure> {
+    let (mut of, mut network) = (subject_of(address), network_of(address));
+    if instance.limiter().is_shared() {
+        of = mask(instance, &of).await?;
+        if let Some(plain) = network {
+            network = Some(mask(instance, &plain).await?);
+        }
+    }
+    Ok(Place { together: network.unwrap_or(of), of, network })
 }
 
-pub(crate) async fn subject_at(instance: &Instance, address: Option<IpAddr>) -> Result<CountedSubject, Failure> {
-    let plain = subject_of(address);
-    if !instance.limiter().is_shared() {
-        return Ok(plain);
-    }
+/// What stands for an address wherever it is kept: a MAC of it under a key of the platform's, a pepper, which derives from the root and
+/// is the same on every node.
+pub(crate) async fn masked(instance: &Instance, address: Option<IpAddr>) -> Result<CountedSubject, Failure> {
+    mask(instance, &subject_of(address)).await
+}
+
+async fn mask(instance: &Instance, plain: &CountedSubject) -> Result<CountedSubject, Failure> {
     let root = instance.leased_root().await?;
     let (_, pepper) = root.pepper();
-    let mac = pepper.mac(&[b"chancery/limit-address/1", &plain]);
+    let mac = pepper.mac(&[b"chancery/limit-address/1", plain]);
     let mut of = CountedSubject::default();
     of.iter_mut().zip(mac).for_each(|(slot, byte)| *slot = byte);
     Ok(of)
@@ -204,7 +281,9 @@ async fn ask(
         }
     }
     let judged = questions.into_iter().zip(answers);
-    Ok(Verdict(judged.map(|(Question { policy, limit, .. }, answer)| Judged { policy, limit, answer }).collect()))
+    let judged =
+        judged.map(|(Question { policy, limit, network, .. }, answer)| Judged { policy, limit, answer, network });
+    Ok(Verdict(judged.collect()))
 }
 
 /// Notes who was refused, for the log; and an address that is refused again and again, for a block.
@@ -217,11 +296,35 @@ fn violated(instance: &Instance, question: &Question, request: &RequestInfo, cal
     };
     let tenant = caller.map_or(TenantId::PLATFORM, Caller::tenant);
     instance.violations.note(tenant, question.policy.name(), whom);
+    if let (Per::ApiKey | Per::Account, Some(caller)) = (question.per, caller) {
+        offended(instance, question, caller);
+    }
+    // Of a network that is refused as a whole, one address is not known to be the one.
+    if question.network {
+        return;
+    }
     let (Some(address), Some(policy)) = (request.address, &instance.settings().limits.block_after) else { return };
     let of = subject_of(Some(address));
     let ask = Ask { policy, limit: policy.limit, of, cost: 1 };
     let answers = instance.local_limiter().judge(&of, &[ask], instance.now());
     if answers.iter().any(|answer| !answer.allowed) {
         instance.violations.note_due(address.to_canonical());
+    }
+}
+
+/// Counts a refusal against the credential that the request was authenticated by, where an operator wants an answer to many. A limit
+/// of the whole tenant says nothing of one of its callers, and whoever is not authenticated counts against nobody's credential.
+fn offended(instance: &Instance, question: &Question, caller: &Caller) {
+    let settings = &instance.settings().limits;
+    let (after, of, offender) = match (caller.api_key(), caller.session()) {
+        (Some(key), _) => (&settings.suspend_after, key.to_bytes(), Offender::ApiKey(key)),
+        (None, Some(session)) => (&settings.stop_after, session.to_bytes(), Offender::Session(session)),
+        (None, None) => return,
+    };
+    let Some(policy) = after else { return };
+    let ask = Ask { policy, limit: policy.limit, of, cost: 1 };
+    let answers = instance.local_limiter().judge(&of, &[ask], instance.now());
+    if answers.iter().any(|answer| !answer.allowed) {
+        instance.violations.note_offender(offender, caller.tenant(), question.policy.name());
     }
 }

@@ -2,14 +2,14 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use super::{Ask, CountedSubject, Judged, Limit, Per, Policy, Together, subject_at};
+use super::{Ask, CountedSubject, Judged, Limit, Per, Policy, Rule, Together, place_at};
 use crate::{
     Instance, TenantId,
     access::{Call, Denied, Permission},
     audit::{Change, Event, EventKind, receipt::note},
     ids::{ApiKeyId, UserId},
     instance::{Failure, fails},
-    lockouts,
+    lockouts::{self, LockoutKind},
 };
 
 /// Whose counts.
@@ -42,8 +42,24 @@ fails!(CountedError);
 /// What stands for somebody among the counts, and the limits that hold for them.
 struct Of {
     together: Together,
+    limits: Vec<Counting>,
+}
+
+/// A limit that holds for somebody.
+struct Counting {
+    policy: Arc<Policy>,
+    limit: Limit,
     of: CountedSubject,
-    limits: Vec<(Arc<Policy>, Limit)>,
+    network: bool,
+}
+
+impl Of {
+    fn asks(&self) -> Vec<Ask<'_>> {
+        fn ask(one: &Counting) -> Ask<'_> {
+            Ask { policy: &one.policy, limit: one.limit, of: one.of, cost: 0 }
+        }
+        self.limits.iter().map(ask).collect()
+    }
 }
 
 /// Says of every limit of somebody what is left of it. Counts nothing.
@@ -57,12 +73,13 @@ pub async fn check(instance: &Instance, call: &Call, whom: Counted) -> Result<Ve
         Counted::ApiKey(_) => Permission::ApiKeysRead,
         Counted::Address(_) => Permission::AddressesBlock,
     })?;
-    let Of { together, of, limits } = find(instance, call, whom).await?;
-    let asks: Vec<Ask<'_>> = limits.iter().map(|(policy, limit)| Ask { policy, limit: *limit, of, cost: 0 }).collect();
-    let answers = instance.limiter().take(&together, &asks, instance.now()).await?;
+    let found = find(instance, call, whom).await?;
+    let answers = instance.limiter().take(&found.together, &found.asks(), instance.now()).await?;
     note(instance, call, call.tenant(), whom.event(EventKind::LimitsRead)).await?;
-    let judged = limits.iter().zip(answers);
-    Ok(judged.map(|((policy, limit), answer)| Judged { policy: Arc::clone(policy), limit: *limit, answer }).collect())
+    let judged = found.limits.into_iter().zip(answers);
+    Ok(judged
+        .map(|(Counting { policy, limit, network, .. }, answer)| Judged { policy, limit, answer, network })
+        .collect())
 }
 
 /// Forgets what was counted of somebody, failed logins too: they may go on at once, on every node.
@@ -77,11 +94,14 @@ pub async fn reset(instance: &Instance, call: &Call, whom: Counted) -> Result<()
         Counted::Address(_) => Permission::AddressesBlock,
     })?;
     instance.require_recent(call)?;
-    let Of { together, of, limits } = find(instance, call, whom).await?;
+    let found = find(instance, call, whom).await?;
     // The event first: what is forgotten without one could not be told.
-    Change::begin(instance, call, call.tenant()).await?.commit(whom.event(EventKind::LimitsReset)).await?;
-    let asks: Vec<Ask<'_>> = limits.iter().map(|(policy, limit)| Ask { policy, limit: *limit, of, cost: 0 }).collect();
-    instance.limiter().forget(&together, &asks).await?;
+    let mut change = Change::begin(instance, call, call.tenant()).await?;
+    if let Counted::User(user, _) = whom {
+        change.rows().remove_lockout_of(LockoutKind::Account, &user.to_string()).await?;
+    }
+    change.commit(whom.event(EventKind::LimitsReset)).await?;
+    instance.limiter().forget(&found.together, &found.asks()).await?;
     if let Counted::User(user, address) = whom {
         lockouts::release(instance, call.tenant(), user, address).await?;
     }
@@ -105,25 +125,31 @@ impl Counted {
 async fn find(instance: &Instance, call: &Call, whom: Counted) -> Result<Of, CountedError> {
     let settings = &instance.settings().limits;
     let rules = |per| settings.rules.iter().filter(move |rule| rule.per == per);
-    let all = |per| rules(per).map(|rule| (Arc::clone(&rule.policy), rule.policy.limit)).collect::<Vec<_>>();
+    let counting = |policy: &Arc<Policy>, limit, of| Counting { policy: Arc::clone(policy), limit, of, network: false };
+    let all = |per, of| rules(per).map(|rule| counting(&rule.policy, rule.policy.limit, of)).collect::<Vec<_>>();
     let tenant: TenantId = call.tenant();
     match whom {
         Counted::User(id, _) => {
             instance.store().view(tenant).await?.user(id).await?.ok_or(CountedError::NotFound)?;
-            Ok(Of { together: tenant.to_bytes(), of: id.to_bytes(), limits: all(Per::Account) })
+            Ok(Of { together: tenant.to_bytes(), limits: all(Per::Account, id.to_bytes()) })
         }
         Counted::ApiKey(id) => {
             let key = instance.store().view(tenant).await?.api_key(id).await?.ok_or(CountedError::NotFound)?;
-            let mut limits = all(Per::ApiKey);
+            let mut limits = all(Per::ApiKey, id.to_bytes());
             let count = key.rate_limit.unwrap_or(instance.settings().api_key_per_minute);
             if count > 0 {
-                limits.insert(0, (Arc::clone(&settings.api_key), Limit { count, seconds: 60 }));
+                limits.insert(0, counting(&settings.api_key, Limit { count, seconds: 60 }, id.to_bytes()));
             }
-            Ok(Of { together: tenant.to_bytes(), of: id.to_bytes(), limits })
+            Ok(Of { together: tenant.to_bytes(), limits })
         }
         Counted::Address(address) => {
-            let of = subject_at(instance, Some(address)).await?;
-            Ok(Of { together: of, of, limits: all(Per::Address) })
+            let place = place_at(instance, Some(address)).await?;
+            let of_rule = |rule: &Rule| {
+                let policy = Arc::clone(&rule.policy);
+                let each = place.counted(&rule.policy).collect::<Vec<_>>().into_iter();
+                each.map(move |(of, limit, network)| Counting { policy: Arc::clone(&policy), limit, of, network })
+            };
+            Ok(Of { together: place.together, limits: rules(Per::Address).flat_map(of_rule).collect() })
         }
     }
 }

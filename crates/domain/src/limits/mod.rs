@@ -18,14 +18,16 @@ mod rules;
 mod violations;
 
 pub use address::subject_of;
-pub(crate) use count::subject_at;
-pub use count::{Judged, Verdict, count_address, count_caller, count_named};
+pub(crate) use count::masked;
+use count::place_at;
+pub use count::{Judged, Verdict, count_address, count_caller, count_named, watch_named};
 pub use counts::{LimitCounts, LimitEvent};
 pub use explain::{Counted, CountedError, check, reset};
 pub(crate) use keys::KeyLimits;
 pub use local::LocalLimiter;
 pub use off::tell_if_off;
 pub use rules::{LimitSettings, On, Per, Rule};
+pub(crate) use violations::Offender;
 pub use violations::{Violations, flush_violations};
 
 /// So often in so many seconds.

@@ -52,6 +52,12 @@ pub struct LimitSettings {
     pub block_after: Option<Arc<Policy>>,
     /// For how long, in seconds.
     pub block_seconds: u32,
+    /// After so many refusals in so long, by limits of its own or of its account, an API key is suspended; never, if none.
+    pub suspend_after: Option<Arc<Policy>>,
+    /// For how long, in seconds.
+    pub suspend_seconds: u32,
+    /// After so many refusals in so long, by limits of its account, a session is stopped; never, if none.
+    pub stop_after: Option<Arc<Policy>>,
     /// The limits.
     pub rules: Vec<Rule>,
     /// How the limit of an API key is kept; how often its row says, or [`crate::instance::Settings::api_key_per_minute`].
@@ -67,6 +73,9 @@ impl Default for LimitSettings {
             lockouts: false,
             block_after: None,
             block_seconds: 3_600,
+            suspend_after: None,
+            suspend_seconds: 3_600,
+            stop_after: None,
             rules: Vec::new(),
             api_key: Arc::new(api_key),
         }

@@ -10,14 +10,23 @@ use crate::{
     Instance, TenantId,
     access::RequestInfo,
     audit::{Detail, Event, EventKind, Outcome, receipt::note_all, stamp::Actor},
-    ids::RequestId,
+    ids::{ApiKeyId, RequestId, SessionId},
     instance::Failure,
 };
 
 /// How many are told apart between two flushes; the rest is told as a sum.
 const MOST: usize = 1_000;
-/// How many addresses wait to be blocked at once.
+/// How many addresses wait to be blocked at once, and how many credentials to be answered.
 const MOST_DUE: usize = 1_000;
+
+/// A credential that its limits refused again and again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Offender {
+    /// An API key, or a token that it got.
+    ApiKey(ApiKeyId),
+    /// A session's tokens.
+    Session(SessionId),
+}
 
 /// Who was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -39,6 +48,8 @@ struct Kept {
     others: u64,
     /// Addresses that were refused so often that they are to be blocked.
     due: HashSet<IpAddr>,
+    /// Credentials that were, with their tenant and the last limit that refused.
+    offenders: HashMap<Offender, (TenantId, String)>,
 }
 
 impl Violations {
@@ -64,6 +75,19 @@ impl Violations {
     /// The addresses that are to be blocked.
     pub(crate) fn take_due(&self) -> HashSet<IpAddr> {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).due)
+    }
+
+    /// A credential is to be answered.
+    pub(super) fn note_offender(&self, offender: Offender, tenant: TenantId, policy: &str) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.offenders.len() < MOST_DUE {
+            kept.offenders.insert(offender, (tenant, policy.to_owned()));
+        }
+    }
+
+    /// The credentials that are to be answered.
+    pub(crate) fn take_offenders(&self) -> HashMap<Offender, (TenantId, String)> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).offenders)
     }
 
     fn take(&self) -> (HashMap<(TenantId, String, Whom), u64>, u64) {

@@ -6,6 +6,8 @@
 //!
 //! **A stranger locks nobody out.** An address from which the account has logged in before is known to it, and waits for its own
 //! failures only, not for those of others. Logins by passkey are not on any ladder: there is nothing to guess.
+//!
+//! Credentials that their limits refuse again and again are kept out too, where the operator says so: see [`answer_offenders`].
 
 use async_trait::async_trait;
 
@@ -14,13 +16,21 @@ use crate::{
     access::RequestInfo,
     ids::{TenantId, UserId},
     instance::Failure,
-    limits::{CountedSubject, Together, subject_at},
+    limits::{CountedSubject, Together, masked},
     time::Timestamp,
 };
 
+mod answer;
 mod local;
+mod manage;
+mod paused;
+mod row;
 
+pub use answer::answer_offenders;
 pub use local::LocalLadders;
+pub use manage::{LockoutError, lift, list};
+pub(crate) use paused::PausedAccounts;
+pub use row::{Lockout, LockoutKind, LockoutRows, LockoutWrites};
 
 codes! {
     /// Whose failures a ladder counts.
@@ -114,14 +124,16 @@ pub(crate) struct Try {
     others: Vec<Ladder>,
 }
 
-/// Counts a try; or gives the pause in seconds. `account` is the user, or what stands for a name that nobody has: the two look the same.
+/// Counts a try; or gives the pause in seconds. `user` may be missing: a name that nobody has is an account too, and the two look the
+/// same.
 pub(crate) async fn begin(
     instance: &Instance,
     request: &RequestInfo,
     tenant: TenantId,
-    account: CountedSubject,
+    (user, name): (Option<UserId>, &str),
 ) -> Result<Result<Try, u32>, Failure> {
-    let (together, address) = (tenant.to_bytes(), subject_at(instance, request.address).await?);
+    let account = account_of(user, name);
+    let (together, address) = (tenant.to_bytes(), masked(instance, request.address).await?);
     let pair = pair(&account, &address);
     let ladder = |kind, of| Ladder { kind, of };
     let mut others = vec![ladder(LadderKind::Address, address)];
@@ -131,7 +143,14 @@ pub(crate) async fn begin(
     }
     let all: Vec<Ladder> = std::iter::once(pair).chain(others.iter().copied()).collect();
     match instance.ladders().climb(&together, &all, instance.now()).await? {
-        Some(pause) => Ok(Err(pause)),
+        Some(pause) => {
+            if let Some(user) = user {
+                // That of the whole tenant is nobody's own.
+                let own: Vec<Ladder> = all.into_iter().filter(|ladder| ladder.kind != LadderKind::Tenant).collect();
+                instance.paused_accounts.note(tenant, user, &own, instance.now().plus_seconds(pause.into()));
+            }
+            Ok(Err(pause))
+        }
         None => Ok(Ok(Try { together, pair, others })),
     }
 }
@@ -151,7 +170,7 @@ impl Try {
 }
 
 /// What an account is on the ladders: the user, or its name if nobody has it.
-pub(crate) fn account_of(user: Option<UserId>, name: &str) -> CountedSubject {
+fn account_of(user: Option<UserId>, name: &str) -> CountedSubject {
     let mut of = CountedSubject::default();
     match user {
         Some(user) => user.to_bytes(),
@@ -184,7 +203,7 @@ pub(crate) async fn release(
     let account = user.to_bytes();
     let mut ladders = vec![Ladder { kind: LadderKind::Account, of: account }];
     if let Some(address) = address {
-        let address = subject_at(instance, Some(address)).await?;
+        let address = masked(instance, Some(address)).await?;
         ladders.extend([pair(&account, &address), Ladder { kind: LadderKind::Address, of: address }]);
     }
     instance.ladders().clear(&tenant.to_bytes(), &ladders).await

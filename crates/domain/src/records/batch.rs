@@ -104,14 +104,11 @@ impl<'a> Batch<'a> {
             };
             intents.push(intent(instance, call, &self.lease.keyring, kind, touched, &with)?);
         }
-        let Told { receipts, fence } = append(instance, call, call.tenant(), intents).await?;
-        if let Some(fence) = &fence {
-            let lease = fence.lease(instance).await?;
-            if !Arc::ptr_eq(&lease, &self.lease) {
-                // The same items have the same tables, so the receipts stay theirs.
-                self.tables = by_table(&lease, parse(&lease, items)?, items, check)?;
-                self.lease = lease;
-            }
+        let (Told { receipts, fence }, renewed) = told(instance, call, intents, &self.lease).await?;
+        if let Some(lease) = renewed {
+            // The same items have the same tables, so the receipts stay theirs.
+            self.tables = by_table(&lease, parse(&lease, items)?, items, check)?;
+            self.lease = lease;
         }
         Ok((receipts, fence))
     }
@@ -134,6 +131,21 @@ impl<'a> Batch<'a> {
         let tables: Vec<&str> = self.tables.keys().map(String::as_str).collect();
         persons(instance, call, ring, &handles, first, &tables).await
     }
+}
+
+/// Makes the events durable. With the lease of that commit if keys or fields changed since `lease`: what was parsed under the old one is
+/// parsed again.
+pub(super) async fn told(
+    instance: &Instance,
+    call: &Call,
+    intents: Vec<OpenIntent>,
+    lease: &Arc<Lease>,
+) -> Result<(Told, Option<Arc<Lease>>), RecordError> {
+    let told = append(instance, call, call.tenant(), intents).await?;
+    let Some(fence) = &told.fence else { return Ok((told, None)) };
+    let now = fence.lease(instance).await?;
+    let renewed = (!Arc::ptr_eq(&now, lease)).then_some(now);
+    Ok((told, renewed))
 }
 
 /// Lends the persons' keys with these handles for opening values of these tables, or tells that it did not work; `position`

@@ -17,6 +17,7 @@ use crate::{
     instance::{Failure, fails},
     keyring::{KeyringError, PlatformRoot},
     legacy_tokens,
+    lockouts::LockoutKind,
     store::StoreError,
     tenants::TenantState,
     time::Timestamp,
@@ -192,6 +193,8 @@ pub(super) struct Held {
     pub(super) user: User,
     /// Whether the person logs in with a second factor only.
     needs_factor: bool,
+    /// Whether limits stopped it.
+    stopped: bool,
 }
 
 impl Held {
@@ -199,7 +202,7 @@ impl Held {
     pub(super) fn may_go_on(&self) -> bool {
         let strong = self.session.authentication.methods.contains(&Amr::MultiFactor);
         // A session from before its user needed a second factor does not go on without one.
-        self.user.state == UserState::Active && (strong || !self.needs_factor)
+        self.user.state == UserState::Active && (strong || !self.needs_factor) && !self.stopped
     }
 }
 
@@ -208,7 +211,8 @@ pub(super) async fn held(instance: &Instance, token: &RefreshToken) -> Result<Op
     let Some(session) = view.session(token.session()).await? else { return Ok(None) };
     let Some(user) = view.user(session.user).await? else { return Ok(None) };
     let needs_factor = factors::needed(&mut *view, &user).await?;
-    Ok(Some(Held { session, user, needs_factor }))
+    let stopped = view.lockout_of(LockoutKind::Session, &session.id.to_string(), instance.now()).await?.is_some();
+    Ok(Some(Held { session, user, needs_factor, stopped }))
 }
 
 /// Makes the successor the head; `None` if another request was quicker.

@@ -82,13 +82,13 @@ pub async fn introspect(
     }
     let verified = match verify(instance, text.expose()).await {
         Ok(verified) if verified.tenant == call.tenant() => verified,
-        Ok(_) | Err(AuthenticateError::Invalid(_)) => return Ok(None),
+        Ok(_) | Err(AuthenticateError::Invalid(_) | AuthenticateError::Suspended(_)) => return Ok(None),
         Err(AuthenticateError::Failed(failure)) => return Err(failure),
     };
     // From where it may be used is between its holder and us: whoever asks is somewhere else.
     let caller = match of_token(instance, &verified).await {
         Ok((caller, _)) => caller,
-        Err(AuthenticateError::Invalid(_)) => return Ok(None),
+        Err(AuthenticateError::Invalid(_) | AuthenticateError::Suspended(_)) => return Ok(None),
         Err(AuthenticateError::Failed(failure)) => return Err(failure),
     };
     let client_id = match &verified.who {

@@ -7,7 +7,7 @@ use crate::{
     Instance,
     access::{
         Call, RequestInfo, Subject,
-        authenticate::{AuthenticateError, of_token},
+        authenticate::{AuthenticateError, named_by},
     },
     audit::{Change, Detail, Event, EventKind},
     instance::Failure,
@@ -49,12 +49,12 @@ pub async fn revoke(
     }
     let standing = async {
         let verified = verify(instance, text.expose()).await?;
-        let (caller, _) = of_token(instance, &verified).await?;
+        let (caller, ..) = named_by(instance, &verified).await?;
         Ok::<_, AuthenticateError>((verified, caller))
     };
     let (verified, caller) = match standing.await {
         Ok(found) => found,
-        Err(AuthenticateError::Invalid(_)) => return Ok(RevokedToken::Nothing),
+        Err(AuthenticateError::Invalid(_) | AuthenticateError::Suspended(_)) => return Ok(RevokedToken::Nothing),
         Err(AuthenticateError::Failed(failure)) => return Err(failure),
     };
     if !may_revoke(client, &verified) {

@@ -7,9 +7,8 @@ use crate::{
     Instance,
     access::RequestInfo,
     factors::{self, SecondFactor},
-    ids::TenantId,
+    ids::{TenantId, UserId},
     instance::{Failure, fails},
-    limits::CountedSubject,
     lockouts::{self, Try},
     passwords::{HashError, Password},
     sessions::{self, Amr, Authentication, Person, SessionTokens},
@@ -62,7 +61,7 @@ pub async fn login(
     // Without a tenant the platform's rows are asked for a name that nobody has: the same work.
     let home = entry.as_ref().map_or(TenantId::PLATFORM, |entry| entry.id);
     let found = find(instance, home, username).await?;
-    let account = lockouts::account_of(found.as_ref().map(|user| user.id), username);
+    let account = (found.as_ref().map(|user| user.id), username);
     let tried = begin(instance, request, home, account).await?;
     let user = found.filter(|user| user.state == UserState::Active && entry.is_some());
     let stored = user.as_ref().and_then(|user| user.password_hash.clone());
@@ -100,7 +99,7 @@ async fn begin(
     instance: &Instance,
     request: &RequestInfo,
     tenant: TenantId,
-    account: CountedSubject,
+    account: (Option<UserId>, &str),
 ) -> Result<Option<Try>, LoginError> {
     let settings = &instance.settings().limits;
     if !(settings.enabled && settings.lockouts) {

@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use chancery_crypto::Sealed;
 
 use super::{
-    DUE_SECONDS, DeliveryState, KEPT_SECONDS, WebhookDelivery, WebhookOwner, WebhookSecret, delivery::TRY_SECONDS,
-    manage::of_secret, payload::Payload, subscription,
+    DeliveryState, KEPT_BYTES, Tried, WebhookDelivery, WebhookOwner, WebhookSource, WebhookSubscription,
+    delivery::TRY_SECONDS, parts, payload::Payload, stall, subscription,
 };
 use crate::{
     Instance, TenantId,
@@ -16,17 +16,18 @@ use crate::{
     instance::Failure,
     keyring::{KeyringError, ring::Place},
     store::StoreError,
+    time::Timestamp,
 };
 
 /// How many are taken up at a time.
 const BATCH: u32 = 16;
-/// How many secrets are looked at in one round.
-const SECRETS: u32 = 100;
 
 /// A webhook as it goes out.
 #[derive(Debug)]
 pub struct Outgoing {
-    /// Where to.
+    /// Of which source, or for which subscription.
+    pub owner: WebhookOwner,
+    /// Where to: a URL, or what is behind the gateway ([`super::behind_gateway`]).
     pub url: String,
     /// Its headers, those that make it the same to whoever gets it twice among them.
     pub headers: Vec<(String, String)>,
@@ -59,6 +60,22 @@ pub struct Handed {
     pub failed: u32,
     /// Whether more are due.
     pub more: bool,
+}
+
+/// Whom a webhook is for.
+enum Receiver {
+    Source(WebhookSource),
+    Subscription(WebhookSubscription),
+}
+
+impl Receiver {
+    /// Since when it takes none, as was told.
+    const fn stalled_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Source(source) => source.stalled_at,
+            Self::Subscription(subscription) => subscription.stalled_at,
+        }
+    }
 }
 
 /// Hands on what is due in a tenant, one after the other. Several nodes may do so at once: each delivery is one node's for a minute.
@@ -96,14 +113,20 @@ async fn hand(
         return Ok(None);
     }
     let request = job(instance, "webhooks.deliver")?;
-    let outcome = match prepared(instance, &request, tenant, &tried).await? {
+    // Of long ones few are in memory at once.
+    let _room = if delivery.bytes > KEPT_BYTES { instance.long_webhooks.acquire().await.ok() } else { None };
+    let to = receiver(instance, tenant, tried.owner).await?;
+    let stalled_at = to.as_ref().and_then(Receiver::stalled_at);
+    let outcome = match prepared(instance, &request, tenant, &tried, to).await? {
         Ok(outgoing) => sender.send(&outgoing).await,
         Err(code) => Err(NotTaken { code: code.to_owned(), for_good: true }),
     };
-    let now = instance.now();
+    let (now, counts, direction) = (instance.now(), &instance.webhook_counts, tried.owner.direction());
     match outcome {
         Ok(()) => {
             save(instance, tenant, &tried.clone().delivered(now), &tried).await?;
+            counts.tried(direction, Tried::Delivered);
+            stall::taken(instance, &request, tenant, tried.owner, stalled_at).await?;
             Ok(Some(true))
         }
         Err(NotTaken { code, for_good }) => {
@@ -111,12 +134,23 @@ async fn hand(
             let failed = tried.clone().failed(code, for_good, now, jitter);
             if failed.state == DeliveryState::Quarantined {
                 quarantine(instance, &request, tenant, &failed, &tried).await?;
+                counts.tried(direction, Tried::Quarantined);
             } else {
                 save(instance, tenant, &failed, &tried).await?;
+                counts.tried(direction, Tried::Retried);
             }
+            stall::in_vain(instance, &request, tenant, &failed, stalled_at).await?;
             Ok(Some(false))
         }
     }
+}
+
+async fn receiver(instance: &Instance, tenant: TenantId, owner: WebhookOwner) -> Result<Option<Receiver>, Failure> {
+    let mut rows = instance.store().view(tenant).await?;
+    Ok(match owner {
+        WebhookOwner::Source(id) => rows.webhook_source(id).await?.map(Receiver::Source),
+        WebhookOwner::Subscription(id) => rows.webhook_subscription(id).await?.map(Receiver::Subscription),
+    })
 }
 
 /// What goes out and where; or why it never will.
@@ -125,21 +159,15 @@ async fn prepared(
     request: &RequestInfo,
     tenant: TenantId,
     tried: &WebhookDelivery,
+    to: Option<Receiver>,
 ) -> Result<Result<Outgoing, &'static str>, Failure> {
-    let mut rows = instance.store().view(tenant).await?;
-    let (source, subscription) = match tried.owner {
-        WebhookOwner::Source(id) => (rows.webhook_source(id).await?, None),
-        WebhookOwner::Subscription(id) => (None, rows.webhook_subscription(id).await?),
-    };
-    drop(rows);
-    if source.is_none() && subscription.is_none() {
-        return Ok(Err("source_gone"));
-    }
+    let Some(to) = to else { return Ok(Err("source_gone")) };
     let Some(payload) = opened(instance, request, tenant, tried).await? else { return Ok(Err("payload")) };
-    match (source, subscription) {
-        (Some(source), _) => Ok(Ok(outgoing(source.upstream, payload, tried))),
-        (None, Some(to)) => subscription::outgoing(instance, request, tenant, &to, payload, tried).await.map(Ok),
-        (None, None) => Ok(Err("source_gone")),
+    match to {
+        Receiver::Source(source) => Ok(Ok(outgoing(source.upstream, payload, tried))),
+        Receiver::Subscription(to) => {
+            subscription::outgoing(instance, request, tenant, &to, payload, tried).await.map(Ok)
+        }
     }
 }
 
@@ -150,23 +178,32 @@ async fn opened(
     tenant: TenantId,
     delivery: &WebhookDelivery,
 ) -> Result<Option<Payload>, Failure> {
-    let Some(Ok(sealed)) = delivery.sealed.clone().map(Sealed::from_bytes) else { return Ok(None) };
+    let Some(first) = delivery.sealed.clone() else { return Ok(None) };
+    let mut sealed = vec![first];
+    // Headers come on top of the body.
+    if delivery.bytes > KEPT_BYTES / 2 {
+        sealed.extend(instance.store().view(tenant).await?.webhook_parts(delivery.id).await?);
+    }
+    let Ok(sealed) = sealed.into_iter().map(Sealed::from_bytes).collect::<Result<Vec<_>, _>>() else { return Ok(None) };
     let event = Event::new(EventKind::WebhookForwarding)
         .on("webhook_delivery", delivery.id)
         .with("of", Detail::Id(delivery.owner.to_string()))
         .with("attempt", Detail::Count(delivery.attempts.into()));
-    let intent = OpenIntent::new(system::WEBHOOKS, 1, event);
+    let intent = OpenIntent::new(system::WEBHOOKS, sealed.len(), event);
     let (receipt, fence) = append_as(instance, Actor::System(request), tenant, vec![intent]).await?.single()?;
     let lease = fence.lease(instance).await?;
-    let (field, row) = (system::webhook_payload(), delivery.id.to_string());
-    let opened = lease.keyring.open(receipt, system::WEBHOOKS, &[(Place { field: &field, row: &row }, &sealed)]);
+    let field = system::webhook_payload();
+    let rows: Vec<String> = (0..sealed.len()).map(|at| parts::row(delivery.id, at)).collect();
+    let places: Vec<(Place<'_>, &Sealed)> =
+        rows.iter().zip(&sealed).map(|(row, sealed)| (Place { field: &field, row }, sealed)).collect();
+    let opened = lease.keyring.open(receipt, system::WEBHOOKS, &places);
     let opened = match opened {
         Ok(opened) => opened,
         // A stopped key may go on; what is damaged does not.
         Err((_, KeyringError::Tampered | KeyringError::WrongContext)) => return Ok(None),
         Err((_, error)) => return Err(error.into()),
     };
-    fence.release(instance, &lease, opened.first().and_then(Payload::read)).await
+    fence.release(instance, &lease, parts::read(&opened)).await
 }
 
 fn outgoing(url: String, payload: Payload, delivery: &WebhookDelivery) -> Outgoing {
@@ -176,7 +213,7 @@ fn outgoing(url: String, payload: Payload, delivery: &WebhookDelivery) -> Outgoi
     headers.push(("x-webhook-source".to_owned(), delivery.owner.to_string()));
     headers.push(("x-webhook-attempt".to_owned(), delivery.attempts.to_string()));
     headers.push(("x-webhook-received-at".to_owned(), delivery.received_at.to_string()));
-    Outgoing { url, headers, body: payload.body }
+    Outgoing { owner: delivery.owner, url, headers, body: payload.body }
 }
 
 /// Saves how a delivery stands; whether it was as it was read. No event: what came, left and was given up has one.
@@ -214,40 +251,6 @@ async fn quarantine(
         .with("attempts", Detail::Count(delivery.attempts.into()))
         .outcome(Outcome::SeriousFailure);
     change.commit(event).await
-}
-
-/// Forgets what is over in a tenant: messages that were seen, deliveries that were told of long enough, secrets whose grace has passed.
-/// Tells of secrets that should be replaced, once.
-///
-/// # Errors
-///
-/// [`Failure`] if the store or the log does not answer.
-pub async fn tidy(instance: &Instance, tenant: TenantId) -> Result<(), Failure> {
-    let now = instance.now();
-    let mut tx = instance.store().begin(tenant).await?;
-    tx.forget_webhooks(now, now.plus_seconds(-KEPT_SECONDS)).await?;
-    tx.commit().await?;
-    let made = now.plus_seconds(-DUE_SECONDS);
-    let due = instance.store().view(tenant).await?.due_webhook_secrets(now, made, SECRETS).await?;
-    if due.is_empty() {
-        return Ok(());
-    }
-    let request = job(instance, "webhooks.tidy")?;
-    for secret in due {
-        let (kind, secret) = match secret.ends_at {
-            Some(_) => (EventKind::WebhookSecretEnded, WebhookSecret { sealed: None, ..secret }),
-            None => (EventKind::WebhookSecretDue, WebhookSecret { due_told_at: Some(now), ..secret }),
-        };
-        let ring = instance.keyring(tenant).await?;
-        let mut change = Change::begin_with(instance, Actor::System(&request), tenant, ring).await?;
-        // It may be gone with its source meanwhile.
-        let there = change.rows().webhook_secrets(secret.owner).await?.iter().any(|other| other.id == secret.id);
-        if there {
-            change.rows().put_webhook_secret(&secret).await?;
-            change.commit(of_secret(kind, &secret)).await?;
-        }
-    }
-    Ok(())
 }
 
 /// What events of this job say of the request that they have none of.

@@ -11,7 +11,6 @@ use chancery_crypto::{Phi, Sealed, Secret};
 use super::{Material, Rules, WebhookOwner, WebhookSecret, subscription::key_form};
 use crate::{
     Instance, TenantId,
-    access::RequestInfo,
     audit::{Event, EventKind, OpenIntent, receipt::append_as, stamp::Actor},
     fields::system,
     ids::WebhookSecretId,
@@ -64,7 +63,7 @@ impl HeldSecrets {
 /// The secrets of a source or a subscription that are taken now. What the store says of it decides whether what is held still counts.
 pub(super) async fn of(
     instance: &Instance,
-    request: &RequestInfo,
+    actor: Actor<'_>,
     tenant: TenantId,
     owner: WebhookOwner,
     rules: Rules,
@@ -82,7 +81,7 @@ pub(super) async fn of(
     if let Some(held) = instance.webhook_secrets.find(key).filter(|held| same(held)) {
         return Ok(held);
     }
-    let texts = open(instance, request, tenant, owner, &standing).await?;
+    let texts = open(instance, actor, tenant, owner, &standing).await?;
     let mut materials = Vec::with_capacity(texts.len());
     for (secret, text) in standing.iter().zip(&texts) {
         let read = Material::read(rules.provider, &key_form(&rules), secret.kind, text);
@@ -102,7 +101,7 @@ pub(super) async fn of(
 /// Opens secrets; the event that tells of it is durable before.
 pub(super) async fn open(
     instance: &Instance,
-    request: &RequestInfo,
+    actor: Actor<'_>,
     tenant: TenantId,
     owner: WebhookOwner,
     secrets: &[&WebhookSecret],
@@ -112,7 +111,7 @@ pub(super) async fn open(
     }
     let (field, event) = (system::webhook_secret(), Event::new(EventKind::WebhookSecretsOpened));
     let intent = OpenIntent::new(system::WEBHOOKS, secrets.len(), event.on(owner.kind(), owner));
-    let (receipt, fence) = append_as(instance, Actor::System(request), tenant, vec![intent]).await?.single()?;
+    let (receipt, fence) = append_as(instance, actor, tenant, vec![intent]).await?.single()?;
     let lease = fence.lease(instance).await?;
     let rows: Vec<String> = secrets.iter().map(|secret| secret.id.to_string()).collect();
     let mut sealed = Vec::with_capacity(secrets.len());

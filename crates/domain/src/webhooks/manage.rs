@@ -14,7 +14,7 @@ use crate::{
     fields::system,
     ids::{WebhookSecretId, WebhookSourceId},
     instance::{Failure, fails},
-    keyring::ring::Place,
+    keyring::{Keyring, ring::Place},
     store::StoreError,
 };
 
@@ -68,6 +68,7 @@ pub async fn create(
         app_ids: spec.app_ids,
         upstream: spec.upstream,
         enabled: spec.enabled,
+        stalled_at: None,
         created_at: now,
         changed_at: now,
     };
@@ -261,7 +262,7 @@ fn seal(
     if others.iter().filter(|other| other.kind == new.kind && other.stands(now)).count() >= most {
         return Err(Faults::one(pointer, "too_many", format!("a source takes at most {most} of a kind")).into());
     }
-    let secret = sealed(instance, change, WebhookOwner::Source(source.id), new.kind, &new.value)?;
+    let secret = sealed(instance, change.keyring(), WebhookOwner::Source(source.id), new.kind, &new.value)?;
     if others.iter().any(|other| other.kind == new.kind && other.code == secret.code) {
         return Err(WebhookError::Used);
     }
@@ -271,12 +272,12 @@ fn seal(
 /// A secret as it is kept.
 pub(super) fn sealed(
     instance: &Instance,
-    change: &Change<'_>,
+    ring: &Keyring,
     owner: WebhookOwner,
     kind: SecretKind,
     value: &Secret<String>,
-) -> Result<WebhookSecret, WebhookError> {
-    let (now, ring) = (instance.now(), change.keyring());
+) -> Result<WebhookSecret, Failure> {
+    let now = instance.now();
     let code = ring.mark(CODE, &[owner.to_string().as_bytes(), value.expose().as_bytes()])?;
     let id = WebhookSecretId::make(now, instance.random())?;
     let (field, row) = (system::webhook_secret(), id.to_string());
@@ -292,6 +293,7 @@ pub(super) fn sealed(
         created_at: now,
         ends_at: None,
         due_told_at: None,
+        unshown: false,
     })
 }
 

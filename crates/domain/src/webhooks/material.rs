@@ -3,8 +3,8 @@
 use chancery_crypto::{Ed25519PublicKey, P256PublicKey, Secret, sha256};
 use data_encoding::{BASE64, BASE64_NOPAD, HEXLOWER_PERMISSIVE};
 
-use super::{KeyForm, Provider, verify::tink};
-use crate::weak::is_weak;
+use super::{KeyAddress, KeyForm, Provider, verify::tink};
+use crate::{text::is_url, weak::is_weak};
 
 codes! {
     /// What a secret of a source is for.
@@ -39,6 +39,8 @@ pub enum Material {
     Device(Device),
     /// Keys of a Tink key set.
     KeySet(Vec<tink::Key>),
+    /// Where a Tink key set is published. Nothing is verified with it before that was fetched.
+    KeySetAt(KeyAddress),
 }
 
 /// The key of an application on one device, as App Attest made it.
@@ -100,6 +102,10 @@ impl Material {
                 let key = P256PublicKey::from_bytes(bytes.ok_or("use base64 of the 65 bytes of a P-256 point")?);
                 key.map(|key| Self::Device(Device { key, counter: 0 })).map_err(|_| "not a point of P-256")
             }
+            (_, SecretKind::PublicKey) if value.contains("://") && !value.contains('{') => {
+                let address = is_url(value).then(|| KeyAddress::new(value));
+                address.map(Self::KeySetAt).ok_or("use a Tink key set in JSON, or the address of one")
+            }
             (_, SecretKind::PublicKey) => tink::read(value).map(Self::KeySet),
         }
     }
@@ -151,6 +157,7 @@ mod tests {
             (Provider::Garmin, Token, drawn),
             (Provider::Standard, Shared, "whsec_plJ3nmyCDGBKInavdOK15jslAAAAAAAA"),
             (Provider::Standard, Shared, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
+            (Provider::GoogleHealth, PublicKey, "https://www.gstatic.com/googlehealthapi/webhooks/keys.json"),
         ] {
             read(provider, kind, good).unwrap();
         }
@@ -167,6 +174,8 @@ mod tests {
             (Provider::Standard, PublicKey, "whpk_c2hvcnQ="),
             (Provider::AppleHealth, PublicKey, "BAAA"),
             (Provider::GoogleHealth, PublicKey, "{}"),
+            (Provider::GoogleHealth, PublicKey, "file:///etc/passwd"),
+            (Provider::AppleHealth, PublicKey, "https://keys.example/device"),
         ] {
             assert!(read(provider, kind, bad).is_err(), "{provider} {kind} {bad}");
         }

@@ -1,28 +1,33 @@
 //! Takes messages of sources: whoever sends them is nobody we know until the signature says so.
 
+use std::sync::Arc;
+
+use chancery_crypto::sha256;
+
 use super::{
-    DeliveryState, MAX_WAITING, Message, Rejection, Reply, Seen, Sighting, Verified, WINDOW_SECONDS, WebhookDelivery,
-    WebhookOwner, WebhookSource, answer_get, answer_post,
+    Arrival, DeliveryState, MAX_WAITING, Message, Provider, Rejection, Reply, Seen, Sighting, Verified, WINDOW_SECONDS,
+    WebhookDelivery, WebhookOwner, WebhookSource, answer_get, answer_post,
     held::{self, Held},
+    parts,
     payload::Payload,
-    verify,
+    published,
 };
 use crate::{
     Instance, TenantId,
     access::RequestInfo,
     audit::{Change, Detail, Event, EventKind, stamp::Actor},
-    fields::system,
     ids::{WebhookDeliveryId, WebhookSourceId},
     instance::{Failure, fails},
-    keyring::ring::Place,
     store::StoreError,
     tenants::TenantState,
 };
 
-/// The longest body that is kept.
-pub const MAX_KEPT_BYTES: usize = 1_000_000;
+/// The longest body that is kept, unless the operator says otherwise.
+pub const KEPT_BYTES: u32 = 1_000_000;
 /// How long a message is remembered: longer than twice the window, for a moment may be ahead as far as behind.
 const REMEMBERED_SECONDS: i64 = 2 * WINDOW_SECONDS + 60;
+/// The same, where nodes share a memory.
+const REMEMBERED_SHARED: u32 = 660;
 /// How long an id that a sender gave is remembered: for as long as senders try anew.
 const ID_REMEMBERED_SECONDS: i64 = 4 * 86_400;
 
@@ -59,9 +64,32 @@ pub async fn shake(
     (slug, source): (&str, &str),
     query: &[(String, String)],
 ) -> Result<Reply, ReceiveError> {
-    let (_, source, held) = find(instance, request, slug, source).await?;
-    let reply = answer_get(source.provider, &held.secrets, query).ok_or(ReceiveError::Unknown)?;
-    if reply.is_yes() { Ok(reply) } else { Err(ReceiveError::Refused(reply.status, Rejection::WrongSignature)) }
+    let found = find(instance, request, slug, source).await;
+    let provider = found.as_ref().ok().map(|(_, source, _)| source.provider);
+    let shaken = found.and_then(|(_, source, held)| {
+        asked(answer_get(source.provider, &held.secrets, query).ok_or(ReceiveError::Unknown)?)
+    });
+    counted(instance, provider, shaken)
+}
+
+/// What a provider that asks is told, and that it did.
+fn asked(reply: Reply) -> Result<(Reply, Arrival), ReceiveError> {
+    let refused = ReceiveError::Refused(reply.status, Rejection::WrongSignature);
+    if reply.is_yes() { Ok((reply, Arrival::Asked)) } else { Err(refused) }
+}
+
+/// Counts what came of a message.
+fn counted(
+    instance: &Instance,
+    provider: Option<Provider>,
+    outcome: Result<(Reply, Arrival), ReceiveError>,
+) -> Result<Reply, ReceiveError> {
+    let arrival = match &outcome {
+        Ok((_, arrival)) => *arrival,
+        Err(error) => error.into(),
+    };
+    instance.webhook_counts.arrived(provider, arrival);
+    outcome.map(|(reply, _)| reply)
 }
 
 /// Verifies a message and keeps it, to be handed on at least once.
@@ -75,32 +103,68 @@ pub async fn receive(
     (slug, source): (&str, &str),
     message: &Message<'_>,
 ) -> Result<Reply, ReceiveError> {
-    let (tenant, source, held) = find(instance, request, slug, source).await?;
+    let found = find(instance, request, slug, source).await;
+    let provider = found.as_ref().ok().map(|(_, source, _)| source.provider);
+    let taken = match found {
+        Ok(found) => take(instance, request, found, message).await,
+        Err(error) => Err(error),
+    };
+    counted(instance, provider, taken)
+}
+
+async fn take(
+    instance: &Instance,
+    request: &RequestInfo,
+    (tenant, source, held): Found,
+    message: &Message<'_>,
+) -> Result<(Reply, Arrival), ReceiveError> {
     if let Some(reply) = answer_post(source.provider, &held.secrets, message) {
-        let refused = ReceiveError::Refused(reply.status, Rejection::WrongSignature);
-        return if reply.is_yes() { Ok(reply) } else { Err(refused) };
+        return asked(reply);
     }
-    if message.body.len() > MAX_KEPT_BYTES {
+    if message.body.len() > instance.settings().webhook_body_bytes as usize {
         return Err(ReceiveError::TooLong);
     }
     let refused = |rejection| ReceiveError::Refused(source.provider.refused(), rejection);
-    let verified = verify(&held.rules, &held.secrets, message, instance.now()).map_err(refused)?;
-    match keep(instance, request, tenant, &source, &held, (message, &verified)).await? {
-        Seen::First => instance.note_due_webhooks(tenant),
+    let verified = published::judge(instance, request.address, &held, message).await?.map_err(refused)?;
+    let arrival = match keep_once(instance, request, tenant, &source, &held, (message, &verified)).await? {
+        Seen::First => {
+            instance.note_due_webhooks(tenant);
+            Arrival::Taken
+        }
         // Whoever sends anew has not heard that it was taken.
-        Seen::Again => {}
+        Seen::Again => Arrival::Again,
         Seen::Copy(_) => return Err(refused(Rejection::Replayed)),
-    }
-    Ok(Reply { status: source.provider.taken(), body: None })
+    };
+    Ok((Reply { status: source.provider.taken(), body: None }, arrival))
 }
 
-/// An enabled source of a tenant that is served, and its secrets.
-async fn find(
+/// Says what [`receive`] would say of a message, and keeps nothing of it: whether it is a copy is not asked.
+///
+/// # Errors
+///
+/// [`ReceiveError`].
+pub async fn examine(
     instance: &Instance,
     request: &RequestInfo,
-    slug: &str,
-    source: &str,
-) -> Result<(TenantId, WebhookSource, std::sync::Arc<Held>), ReceiveError> {
+    (slug, source): (&str, &str),
+    message: &Message<'_>,
+) -> Result<(), ReceiveError> {
+    let (_, source, held) = find(instance, request, slug, source).await?;
+    if let Some(reply) = answer_post(source.provider, &held.secrets, message) {
+        return asked(reply).map(drop);
+    }
+    if message.body.len() > instance.settings().webhook_body_bytes as usize {
+        return Err(ReceiveError::TooLong);
+    }
+    let refused = |rejection| ReceiveError::Refused(source.provider.refused(), rejection);
+    published::judge(instance, request.address, &held, message).await?.map(drop).map_err(refused)
+}
+
+/// What was found of a message's path.
+type Found = (TenantId, WebhookSource, Arc<Held>);
+
+/// An enabled source of a tenant that is served, and its secrets.
+async fn find(instance: &Instance, request: &RequestInfo, slug: &str, source: &str) -> Result<Found, ReceiveError> {
     let id: WebhookSourceId = source.parse().map_err(|_| ReceiveError::Unknown)?;
     if slug.chars().any(char::is_control) {
         return Err(ReceiveError::Unknown);
@@ -111,11 +175,39 @@ async fn find(
     let found = rows.webhook_source(id).await?.filter(|source| source.enabled).ok_or(ReceiveError::Unknown)?;
     let secrets = rows.webhook_secrets(WebhookOwner::Source(id)).await?;
     drop(rows);
-    let held = held::of(instance, request, tenant, WebhookOwner::Source(id), found.rules(), &secrets).await?;
+    let actor = Actor::System(request);
+    let held = held::of(instance, actor, tenant, WebhookOwner::Source(id), found.rules(), &secrets).await?;
     Ok((tenant, found, held))
 }
 
-/// Keeps a message that came for the first time, in one commit with what is remembered of it.
+/// As [`keep`]. Where nodes share a memory, that is asked first: it knows of copies that this node's store does not know, or does not
+/// know any more. If the message is not kept, it may come again.
+async fn keep_once(
+    instance: &Instance,
+    request: &RequestInfo,
+    tenant: TenantId,
+    source: &WebhookSource,
+    held: &Held,
+    believed: (&Message<'_>, &Verified),
+) -> Result<Seen, ReceiveError> {
+    let shared = instance.shared_replays().zip(believed.1.copy);
+    let Some((replays, copy)) = shared else {
+        return keep(instance, request, tenant, source, held, believed, false).await;
+    };
+    let mark = sha256(&[b"webhook", &tenant.to_bytes()[..], &source.id.to_bytes()[..], &copy].concat());
+    let known = replays.seen(&mark, REMEMBERED_SHARED, instance.now()).await?;
+    let kept = keep(instance, request, tenant, source, held, believed, known).await;
+    if kept.is_err()
+        && !known
+        && let Err(error) = replays.forget(&mark).await
+    {
+        let error: &dyn std::error::Error = &error;
+        tracing::warn!(error, "A webhook that was not kept counts as seen until its time is over");
+    }
+    kept
+}
+
+/// Keeps a message that came for the first time, in one commit with what is remembered of it. `known` if a copy came to any node.
 async fn keep(
     instance: &Instance,
     request: &RequestInfo,
@@ -123,6 +215,7 @@ async fn keep(
     source: &WebhookSource,
     held: &Held,
     (message, verified): (&Message<'_>, &Verified),
+    known: bool,
 ) -> Result<Seen, ReceiveError> {
     let now = instance.now();
     let ring = instance.keyring(tenant).await?;
@@ -131,6 +224,8 @@ async fn keep(
     let sighting = Sighting { identity: verified.identity, copy: verified.copy, until: now.plus_seconds(remembered) };
     let seen = change.rows().see_webhook(source.id, &sighting, now).await?;
     match seen {
+        // The store was put back, or somebody else is about to keep it: nothing is noted here.
+        Seen::First | Seen::Again if known => return Ok(Seen::Copy(1)),
         Seen::First => {}
         // Of the first copy alone: whoever has one message must not fill the log with it.
         Seen::Copy(0) => {
@@ -153,30 +248,27 @@ async fn keep(
         return Err(ReceiveError::Full);
     }
     let id = WebhookDeliveryId::make(now, instance.random())?;
-    let (field, row) = (system::webhook_payload(), id.to_string());
-    let payload = Payload::of(&source.rules(), message).to_bytes();
-    let place = Place { field: &field, row: &row };
-    let sealed = change.keyring().seal(place, payload.expose(), instance.random())?;
+    let sealed = parts::seal(instance, change.keyring(), id, &Payload::of(&source.rules(), message))?;
     let named = verified.has_id.then(|| data_encoding::HEXLOWER.encode(&verified.identity));
     let delivery = WebhookDelivery {
         id,
         owner: WebhookOwner::Source(source.id),
         state: DeliveryState::Queued,
-        sealed: Some(sealed.into_bytes()),
+        sealed: None,
         bytes: u32::try_from(message.body.len()).unwrap_or(u32::MAX),
-        idempotency_key: named.unwrap_or_else(|| row.clone()),
+        idempotency_key: named.unwrap_or_else(|| id.to_string()),
         attempts: 0,
         next_at: now,
         reason: None,
         received_at: now,
         changed_at: now,
     };
-    change.rows().insert_webhook_delivery(&delivery).await?;
     let event = Event::new(EventKind::WebhookReceived)
         .on("webhook_delivery", id)
         .with("source", Detail::Id(source.id.to_string()))
         .with("provider", Detail::Code(source.provider.as_str()))
         .with("bytes", Detail::Count(delivery.bytes.into()));
+    parts::insert(change.rows(), delivery, sealed).await?;
     change.commit(event).await?;
     Ok(seen)
 }

@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 
 use super::{
-    DeliveryFilter, Seen, Sighting, WebhookDelivery, WebhookOwner, WebhookSecret, WebhookSource, WebhookSubscription,
+    Backlog, DeliveryFilter, DueSecrets, Seen, Sighting, WebhookDelivery, WebhookOwner, WebhookSecret, WebhookSource,
+    WebhookSubscription,
 };
 use crate::{
     ids::{WebhookDeliveryId, WebhookSecretId, WebhookSourceId, WebhookSubscriptionId},
@@ -27,33 +28,31 @@ pub trait WebhookRows {
     ) -> Result<Option<WebhookSubscription>, StoreError>;
     /// The secrets of a source or a subscription, ended ones too, ordered by id.
     async fn webhook_secrets(&mut self, owner: WebhookOwner) -> Result<Vec<WebhookSecret>, StoreError>;
-    /// Secrets that end at or before `ended` and are still sealed, and those made before `made` of which nobody was told; `limit` of
-    /// them.
-    async fn due_webhook_secrets(
-        &mut self,
-        ended: Timestamp,
-        made: Timestamp,
-        limit: u32,
-    ) -> Result<Vec<WebhookSecret>, StoreError>;
+    /// Secrets that something is to be done with, ordered by id.
+    async fn due_webhook_secrets(&mut self, due: &DueSecrets) -> Result<Vec<WebhookSecret>, StoreError>;
     /// Deliveries in the order in which they came, without their messages.
     async fn webhook_deliveries(&mut self, filter: &DeliveryFilter) -> Result<Vec<WebhookDelivery>, StoreError>;
     /// One of them, with its message.
     async fn webhook_delivery(&mut self, id: WebhookDeliveryId) -> Result<Option<WebhookDelivery>, StoreError>;
     /// Those whose next try is at or before `now`, the longest waiting first, `limit` of them, with their messages.
     async fn due_webhook_deliveries(&mut self, now: Timestamp, limit: u32) -> Result<Vec<WebhookDelivery>, StoreError>;
-    /// How many wait, for a try or for somebody.
+    /// What of a delivery's message does not fit into one value, in order.
+    async fn webhook_parts(&mut self, id: WebhookDeliveryId) -> Result<Vec<Vec<u8>>, StoreError>;
+    /// How many wait, for a try or for somebody; one counts once more for each whole megabyte.
     async fn waiting_webhook_deliveries(&mut self) -> Result<u64, StoreError>;
+    /// What waits, by direction and for what, both in the order of their codes; nothing of what does not.
+    async fn webhook_backlog(&mut self) -> Result<Vec<Backlog>, StoreError>;
 }
 
 /// Changes webhooks.
 #[async_trait]
 pub trait WebhookWrites {
-    /// Adds a source, or replaces what it is.
+    /// Adds a source, or replaces what it is, but whether it is known to stall.
     async fn put_webhook_source(&mut self, source: &WebhookSource) -> Result<(), StoreError>;
     /// Removes a source, its secrets and what is remembered of its messages; its deliveries stay.
     /// [`StoreError::Changed`]`("webhook_source")` if there is none.
     async fn delete_webhook_source(&mut self, id: WebhookSourceId) -> Result<(), StoreError>;
-    /// Adds a subscription, or replaces what it is, but how far the log was read for it.
+    /// Adds a subscription, or replaces what it is, but how far the log was read for it and whether it is known to stall.
     async fn put_webhook_subscription(&mut self, subscription: &WebhookSubscription) -> Result<(), StoreError>;
     /// Notes how far the log was read for it. [`StoreError::Changed`]`("webhook_subscription")` if it was not at `from`.
     async fn move_webhook_subscription(
@@ -65,6 +64,9 @@ pub trait WebhookWrites {
     /// Removes a subscription and its secrets; its deliveries stay.
     /// [`StoreError::Changed`]`("webhook_subscription")` if there is none.
     async fn delete_webhook_subscription(&mut self, id: WebhookSubscriptionId) -> Result<(), StoreError>;
+    /// Notes since when whoever webhooks are for takes none, or that they are taken again.
+    /// [`StoreError::Changed`] if that was noted before, or there is no such owner.
+    async fn stall_webhooks(&mut self, owner: WebhookOwner, since: Option<Timestamp>) -> Result<(), StoreError>;
     /// Adds a secret, or replaces what is known of it, but how far its device counted.
     async fn put_webhook_secret(&mut self, secret: &WebhookSecret) -> Result<(), StoreError>;
     /// Counts a device on. [`StoreError::Changed`]`("webhook_secret")` if it had counted as far.
@@ -80,6 +82,8 @@ pub trait WebhookWrites {
     async fn forget_webhooks(&mut self, now: Timestamp, delivered: Timestamp) -> Result<u64, StoreError>;
     /// Adds a delivery.
     async fn insert_webhook_delivery(&mut self, delivery: &WebhookDelivery) -> Result<(), StoreError>;
+    /// Adds the sealed part of a delivery's message that comes `at` this place, from 1 to 99.
+    async fn insert_webhook_part(&mut self, id: WebhookDeliveryId, at: u32, sealed: &[u8]) -> Result<(), StoreError>;
     /// Says how a delivery stands, if it was tried `attempts` times and stood so before.
     /// [`StoreError::Changed`]`("webhook_delivery")` if not.
     async fn save_webhook_delivery(

@@ -10,6 +10,15 @@ use crate::{
 pub const GRACE_SECONDS: i64 = 72 * 3_600;
 /// After how long a secret should be replaced (SR-07).
 pub const DUE_SECONDS: i64 = 180 * 86_400;
+/// How long before that somebody is reminded.
+pub const NOTICE_SECONDS: i64 = 14 * 86_400;
+
+/// The path of an upstream that is the application behind the gateway, `gateway:/path`: a route that names the source takes it there.
+pub fn behind_gateway(upstream: &str) -> Option<&str> {
+    let path = upstream.strip_prefix("gateway:")?;
+    let plain = path.bytes().all(|byte| byte.is_ascii_graphic() && !b"?#\\".contains(&byte));
+    (path.starts_with('/') && plain && path.len() <= 2_048).then_some(path)
+}
 
 /// A sender of webhooks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +39,8 @@ pub struct WebhookSource {
     pub upstream: String,
     /// Whether messages are taken.
     pub enabled: bool,
+    /// Since when the application takes none of them, as was told.
+    pub stalled_at: Option<Timestamp>,
     /// Since when.
     pub created_at: Timestamp,
     /// Since when it is as it is.
@@ -57,7 +68,25 @@ pub enum WebhookOwner {
     Subscription(WebhookSubscriptionId),
 }
 
+codes! {
+    /// Which way a webhook goes.
+    pub enum Direction {
+        /// From a source to the tenant's application.
+        In = "in",
+        /// From us to who subscribed.
+        Out = "out",
+    }
+}
+
 impl WebhookOwner {
+    /// Which way its webhooks go.
+    pub const fn direction(self) -> Direction {
+        match self {
+            Self::Source(_) => Direction::In,
+            Self::Subscription(_) => Direction::Out,
+        }
+    }
+
     /// What it is called in events.
     pub const fn kind(self) -> &'static str {
         match self {
@@ -105,6 +134,8 @@ pub struct WebhookSecret {
     pub ends_at: Option<Timestamp>,
     /// When somebody was told that it should be replaced.
     pub due_told_at: Option<Timestamp>,
+    /// Whether it was drawn by itself and nobody was shown it yet.
+    pub unshown: bool,
 }
 
 impl WebhookSecret {
@@ -117,5 +148,20 @@ impl WebhookSecret {
     pub fn due_at(&self) -> Option<Timestamp> {
         let due = self.created_at.plus_seconds(DUE_SECONDS);
         (self.kind != SecretKind::PublicKey && self.ends_at.is_none()).then_some(due)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_behind_the_gateway_is_a_path_and_nothing_else() {
+        assert_eq!(behind_gateway("gateway:/hooks/oura"), Some("/hooks/oura"));
+        for other in
+            ["gateway:", "gateway:hooks", "gateway:/a b", "gateway:/a?b=1", "gateway:/a#b", "/hooks", "https://a/"]
+        {
+            assert_eq!(behind_gateway(other), None, "{other}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use chancery_crypto::Secret;
 
-use super::{Layout, Material, Provider, SecretKind, WebhookSecret, WebhookSource};
+use super::{Layout, Material, Provider, SecretKind, WebhookSecret, WebhookSource, behind_gateway};
 use crate::{
     faults::Faults,
     text::{check_name, is_url},
@@ -42,7 +42,7 @@ pub struct SourceSpec {
     pub client_id: Option<String>,
     /// Whose devices may send.
     pub app_ids: Vec<String>,
-    /// Where messages are handed on.
+    /// Where messages are handed on: a URL, or `gateway:/path` ([`behind_gateway`]).
     pub upstream: String,
     /// Whether messages are taken.
     pub enabled: bool,
@@ -72,8 +72,9 @@ impl WebhookSource {
     pub(super) fn check(&self) -> Result<(), Faults> {
         let mut faults = Faults::default();
         check_name("/name", &self.name, 63, &mut faults);
-        if !is_url(&self.upstream) {
-            faults.add("/upstream", "form", "use an address that begins with https:// or http://");
+        if !is_url(&self.upstream) && behind_gateway(&self.upstream).is_none() {
+            let message = "use an address that begins with https:// or http://, or gateway:/path of the application behind the gateway";
+            faults.add("/upstream", "form", message);
         }
         match (&self.layout, self.provider) {
             (Some(layout), Provider::Generic) => {

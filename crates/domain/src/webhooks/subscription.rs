@@ -1,23 +1,20 @@
 //! Our own events to others: who wants which, and what is sent of them, signed as Standard Webhooks has it.
 
-use chancery_crypto::{Phi, Secret, random};
-use data_encoding::BASE64;
+use chancery_crypto::{Phi, Secret};
 
 use super::{
-    DeliveryState, KeyForm, Layout, MAX_WAITING, Material, Outgoing, Provider, Rules, SecretKind, Signer,
-    WebhookDelivery, WebhookError, WebhookOwner, WebhookSecret, held, manage::sealed, payload::Payload, sign::standard,
-    source::GRACE_SECONDS,
+    DeliveryState, KeyForm, Layout, MAX_WAITING, Material, Outgoing, Provider, Rules, Signer, WebhookDelivery,
+    WebhookError, WebhookOwner, WebhookSecret, held, parts, payload::Payload, rotate::draw, sign::standard,
 };
 use crate::{
     Instance, TenantId,
     access::{Call, Permission, RequestInfo},
-    audit::{Change, Detail, Event, EventFilter, EventKind, LoggedEvent, receipt::note},
+    audit::{Change, Detail, Event, EventKind, LoggedEvent, follow, receipt::note, stamp::Actor},
     faults::Faults,
-    fields::system,
     ids::{WebhookDeliveryId, WebhookSubscriptionId},
     instance::Failure,
-    keyring::ring::Place,
-    store::StoreError,
+    keyring::Keyring,
+    store::{StoreError, Tx},
     text::{check_name, is_url},
     time::Timestamp,
 };
@@ -28,8 +25,6 @@ pub const MAX_SUBSCRIPTIONS: usize = 100;
 const MAX_KINDS: usize = 100;
 /// How many events are taken up at a time.
 const BATCH: u32 = 50;
-/// Bytes of a secret.
-const SECRET_BYTES: usize = 32;
 
 /// Somebody who wants to be told of events.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +39,10 @@ pub struct WebhookSubscription {
     pub kinds: Vec<String>,
     /// Whether they are.
     pub enabled: bool,
+    /// Whether it gets a new secret by itself after half a year.
+    pub auto_rotate: bool,
+    /// Since when it takes none of them, as was told.
+    pub stalled_at: Option<Timestamp>,
     /// The index of the event that is looked at next.
     pub position: u64,
     /// Since when.
@@ -63,6 +62,8 @@ pub struct SubscriptionChanges {
     pub kinds: Option<Vec<String>>,
     /// Whether they are.
     pub enabled: Option<bool>,
+    /// Whether it gets a new secret by itself.
+    pub auto_rotate: Option<bool>,
 }
 
 impl WebhookSubscription {
@@ -93,6 +94,7 @@ impl WebhookSubscription {
             name: changes.name.map_or(self.name, |name| name.trim().to_owned()),
             url: changes.url.unwrap_or(self.url),
             enabled: changes.enabled.unwrap_or(self.enabled),
+            auto_rotate: changes.auto_rotate.unwrap_or(self.auto_rotate),
             kinds,
             changed_at: now,
             ..self
@@ -125,6 +127,8 @@ pub async fn subscribe(
         url: String::new(),
         kinds: Vec::new(),
         enabled: true,
+        auto_rotate: true,
+        stalled_at: None,
         position: 0,
         created_at: now,
         changed_at: now,
@@ -138,7 +142,7 @@ pub async fn subscribe(
         return Err(Faults::one("", "too_many", message).into());
     }
     let made = WebhookSubscription { position: change.rows().log_head().await?.size, ..made };
-    let (secret, text) = draw(instance, &change, made.id)?;
+    let (secret, text) = draw(instance, change.keyring(), made.id)?;
     change.rows().put_webhook_secret(&secret).await?;
     change.rows().put_webhook_subscription(&made).await?;
     change.commit_new(told(EventKind::WebhookSubscribed, &made)).await?;
@@ -188,36 +192,6 @@ pub async fn unsubscribe(instance: &Instance, call: &Call, id: WebhookSubscripti
     Ok(())
 }
 
-/// Gives a subscription a new secret, which is told once. For the grace events are signed with both.
-///
-/// # Errors
-///
-/// [`WebhookError`].
-pub async fn rotate_secret(
-    instance: &Instance,
-    call: &Call,
-    id: WebhookSubscriptionId,
-) -> Result<(WebhookSecret, Secret<String>), WebhookError> {
-    call.require(Permission::SettingsWrite)?;
-    instance.require_recent(call)?;
-    let mut change = Change::begin(instance, call, call.tenant()).await?;
-    change.rows().hold_tenant().await?;
-    change.rows().webhook_subscription(id).await?.ok_or(WebhookError::NotFound)?;
-    let ends_at = instance.now().plus_seconds(GRACE_SECONDS);
-    for old in change.rows().webhook_secrets(WebhookOwner::Subscription(id)).await? {
-        if old.sealed.is_some() {
-            let ends_at = old.ends_at.map_or(ends_at, |earlier| earlier.min(ends_at));
-            change.rows().put_webhook_secret(&WebhookSecret { ends_at: Some(ends_at), ..old }).await?;
-        }
-    }
-    let (secret, text) = draw(instance, &change, id)?;
-    change.rows().put_webhook_secret(&secret).await?;
-    let event = super::manage::of_secret(EventKind::WebhookSecretAdded, &secret);
-    change.commit_new(event.with("replaces", Detail::Code("true"))).await?;
-    instance.webhook_secrets.forget(call.tenant(), WebhookOwner::Subscription(id));
-    Ok((secret, text))
-}
-
 /// The subscriptions of the caller's tenant, or one of them, with their secrets.
 ///
 /// # Errors
@@ -246,23 +220,12 @@ pub async fn subscriptions(
     Ok(found)
 }
 
-/// A new secret, sealed, and its text.
-fn draw(
-    instance: &Instance,
-    change: &Change<'_>,
-    id: WebhookSubscriptionId,
-) -> Result<(WebhookSecret, Secret<String>), WebhookError> {
-    let bytes = Secret::new(random::array::<SECRET_BYTES>(instance.random())?);
-    let text = Secret::new(format!("whsec_{}", BASE64.encode(bytes.expose())));
-    let secret = sealed(instance, change, WebhookOwner::Subscription(id), SecretKind::Shared, &text)?;
-    Ok((secret, text))
-}
-
 fn told(kind: EventKind, subscription: &WebhookSubscription) -> Event {
     Event::new(kind)
         .on("webhook_subscription", subscription.id)
         .with("kinds", Detail::Names(subscription.kinds.clone()))
         .with("enabled", Detail::Code(if subscription.enabled { "true" } else { "false" }))
+        .with("auto_rotate", Detail::Code(if subscription.auto_rotate { "true" } else { "false" }))
         .personal("name", subscription.name.clone())
         .personal("url", subscription.url.clone())
 }
@@ -283,22 +246,15 @@ pub async fn publish(instance: &Instance, tenant: TenantId) -> Result<bool, Fail
     let size = rows.log_head().await?.size;
     let (mut found, mut more) = (Vec::new(), false);
     for subscription in open {
-        let mut filter = EventFilter::after(subscription.position.checked_sub(1), BATCH);
-        filter.kinds.clone_from(&subscription.kinds);
-        let mut events = rows.logged_events(&filter).await?;
-        let full = u32::try_from(events.len()).is_ok_and(|length| length >= BATCH);
-        let last = events.last().map(|event| event.index + 1);
-        events.retain(|event| event.index < size);
-        // If it is not full, there is nothing that is wanted between the last one and the end.
-        let next = if full { last.unwrap_or(size).min(size) } else { size };
-        if next > subscription.position {
-            more |= full;
-            found.push((subscription, events, next));
+        let piece = follow::next(&mut *rows, &subscription.kinds, subscription.position, size, BATCH).await?;
+        if piece.next > subscription.position {
+            more |= piece.next < size;
+            found.push((subscription, piece));
         }
     }
     drop(rows);
-    for (subscription, events, next) in found {
-        queue(instance, tenant, &subscription, &events, next).await?;
+    for (subscription, piece) in found {
+        queue(instance, tenant, &subscription, &piece.events, piece.next).await?;
     }
     Ok(more)
 }
@@ -311,7 +267,6 @@ async fn queue(
     next: u64,
 ) -> Result<(), Failure> {
     let ring = instance.keyring(tenant).await?;
-    let now = instance.now();
     let mut tx = instance.store().begin(tenant).await?;
     match tx.move_webhook_subscription(subscription.id, subscription.position, next).await {
         // Another node was quicker, or it was changed.
@@ -319,35 +274,45 @@ async fn queue(
         moved => moved?,
     }
     for LoggedEvent { event, .. } in events {
-        let id = WebhookDeliveryId::make(now, instance.random())?;
-        let (field, row) = (system::webhook_payload(), id.to_string());
         // A kind is a code, and the leaf is canonical JSON: what is sent is what is in the log.
         let (kind, at, leaf) = (&event.kind, event.recorded_at, &event.core);
-        let body = format!(r#"{{"type":"{kind}","timestamp":"{at}","data":{leaf}}}"#).into_bytes();
-        let bytes = u32::try_from(body.len()).unwrap_or(u32::MAX);
-        let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
-        let payload = Payload { headers, body: Phi::new(body) }.to_bytes();
-        let sealed = ring.seal(Place { field: &field, row: &row }, payload.expose(), instance.random())?;
-        let delivery = WebhookDelivery {
-            id,
-            owner: WebhookOwner::Subscription(subscription.id),
-            state: DeliveryState::Queued,
-            sealed: Some(sealed.into_bytes()),
-            bytes,
-            idempotency_key: event.id.to_string(),
-            attempts: 0,
-            next_at: now,
-            reason: None,
-            received_at: now,
-            changed_at: now,
-        };
-        tx.insert_webhook_delivery(&delivery).await?;
+        let body = format!(r#"{{"type":"{kind}","timestamp":"{at}","data":{leaf}}}"#);
+        send(instance, &mut *tx, &ring, subscription.id, (event.id.to_string(), body)).await?;
     }
     tx.commit().await?;
     if !events.is_empty() {
         instance.note_due_webhooks(tenant);
     }
     Ok(())
+}
+
+/// Queues a message in JSON to a subscription. `key` makes it the same to whoever gets it twice.
+pub(super) async fn send(
+    instance: &Instance,
+    tx: &mut dyn Tx,
+    ring: &Keyring,
+    to: WebhookSubscriptionId,
+    (key, body): (String, String),
+) -> Result<(), Failure> {
+    let now = instance.now();
+    let id = WebhookDeliveryId::make(now, instance.random())?;
+    let bytes = u32::try_from(body.len()).unwrap_or(u32::MAX);
+    let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+    let sealed = parts::seal(instance, ring, id, &Payload { headers, body: Phi::new(body.into_bytes()) })?;
+    let delivery = WebhookDelivery {
+        id,
+        owner: WebhookOwner::Subscription(to),
+        state: DeliveryState::Queued,
+        sealed: None,
+        bytes,
+        idempotency_key: key,
+        attempts: 0,
+        next_at: now,
+        reason: None,
+        received_at: now,
+        changed_at: now,
+    };
+    parts::insert(tx, delivery, sealed).await
 }
 
 /// What goes to a subscription: its event, signed now with every secret that stands.
@@ -362,7 +327,7 @@ pub(super) async fn outgoing(
     let owner = WebhookOwner::Subscription(subscription.id);
     let secrets = instance.store().view(tenant).await?.webhook_secrets(owner).await?;
     let rules = Rules { provider: Provider::Standard, layout: None, client_id: None, app_ids: Vec::new() };
-    let held = held::of(instance, request, tenant, owner, rules, &secrets).await?;
+    let held = held::of(instance, Actor::System(request), tenant, owner, rules, &secrets).await?;
     let signers: Vec<Signer<'_>> = held
         .secrets
         .iter()
@@ -378,7 +343,7 @@ pub(super) async fn outgoing(
     headers.push(("webhook-id".to_owned(), id.to_owned()));
     headers.push(("webhook-timestamp".to_owned(), seconds));
     headers.push(("webhook-signature".to_owned(), signature));
-    Ok(Outgoing { url: subscription.url.clone(), headers, body: payload.body })
+    Ok(Outgoing { owner, url: subscription.url.clone(), headers, body: payload.body })
 }
 
 /// How texts of secrets of this layout become keys.
@@ -400,6 +365,8 @@ mod tests {
             url: "https://siem.example/in".to_owned(),
             kinds: vec![kind.to_owned()],
             enabled: true,
+            auto_rotate: true,
+            stalled_at: None,
             position: 0,
             created_at: now,
             changed_at: now,

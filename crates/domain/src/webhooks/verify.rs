@@ -61,7 +61,7 @@ pub fn verify(
     }
     match rules.provider {
         Provider::Standard => standard::verify(secrets, message, now),
-        Provider::GoogleHealth => tink::verify(secrets, message),
+        Provider::GoogleHealth => tink::verify(secrets, &[], message),
         Provider::Garmin => garmin::verify(rules, secrets, message),
         Provider::AppleHealth => app_attest::verify(rules, secrets, message, now),
         provider => {

@@ -2,23 +2,17 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    mem,
-    pin::Pin,
     sync::{Arc, Mutex, PoisonError, RwLock},
-    task::{Context, Poll},
 };
 
 use async_trait::async_trait;
-use axum::body::{Body, HttpBody};
-use bytes::{Bytes, BytesMut};
+use axum::body::HttpBody as _;
 use chancery_domain::Faults;
 use chancery_middleware::{Code, Problem};
 use http::{HeaderMap, header};
-use http_body::{Frame, SizeHint};
-use http_body_util::BodyExt as _;
 
 use super::Contract;
-use crate::{Asked, Demand};
+use crate::{Asked, Demand, body::whole};
 
 /// Holds requests to the documents that their routes name. They are put here when they are known: an application may start after us.
 #[derive(Debug, Default)]
@@ -86,62 +80,6 @@ fn may_be_json(headers: &HeaderMap) -> bool {
     kind == "application/json" || kind.ends_with("+json")
 }
 
-/// Reads a body and puts it back, as much of it as was read if it is longer than `most`.
-async fn whole(body: &mut Body, most: usize) -> Result<Bytes, Problem> {
-    let mut read = BytesMut::new();
-    loop {
-        match body.frame().await {
-            None => break,
-            Some(Ok(frame)) => {
-                let Ok(piece) = frame.into_data() else { continue };
-                read.extend_from_slice(&piece);
-            }
-            Some(Err(_)) => return Err(Problem::new(Code::RequestMalformed).detail("the body did not arrive")),
-        }
-        if read.len() > most {
-            let rest = mem::take(body);
-            *body = Body::new(Prefixed { first: Some(read.freeze()), rest });
-            return Err(Code::TooLarge.into());
-        }
-    }
-    let read = read.freeze();
-    *body = Body::from(read.clone());
-    Ok(read)
-}
-
-/// What was read of a body, and the rest.
-struct Prefixed {
-    first: Option<Bytes>,
-    rest: Body,
-}
-
-impl HttpBody for Prefixed {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        match self.first.take() {
-            Some(first) => Poll::Ready(Some(Ok(Frame::data(first)))),
-            None => Pin::new(&mut self.rest).poll_frame(cx),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        let first = self.first.as_ref().map_or(0, |first| first.len() as u64);
-        let rest = self.rest.size_hint();
-        let mut hint = SizeHint::new();
-        hint.set_lower(rest.lower().saturating_add(first));
-        if let Some(upper) = rest.upper() {
-            hint.set_upper(upper.saturating_add(first));
-        }
-        hint
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.first.is_none() && self.rest.is_end_stream()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -159,15 +97,5 @@ mod tests {
             assert!(!of(&[(header::CONTENT_TYPE, kind)]), "{kind}");
         }
         assert!(!of(&[(header::CONTENT_ENCODING, "gzip"), (header::CONTENT_TYPE, "application/json")]));
-    }
-
-    #[tokio::test]
-    async fn a_body_is_whole_again_after_it_was_looked_at() {
-        let mut body = Body::from("12345678");
-        assert_eq!(whole(&mut body, 8).await.unwrap(), "12345678");
-        assert_eq!(body.size_hint().exact(), Some(8));
-        assert!(whole(&mut body, 7).await.is_err_and(|problem| problem.code() == Code::TooLarge));
-        assert_eq!(body.size_hint().exact(), Some(8));
-        assert_eq!(body.collect().await.unwrap().to_bytes(), "12345678");
     }
 }

@@ -1,10 +1,14 @@
 //! Nobody but the gateway says who a caller is.
 
-use chancery_gateway::Authentication;
+use std::sync::Arc;
+
+use chancery_domain::instance::Environment;
+use chancery_gateway::{Authentication, RouteHeaders};
+use chancery_middleware::headers::{HeaderMode, HeaderProfile, Preset};
 use serde_json::Value;
 
 use crate::{
-    application::{header, telling},
+    application::{header, served, telling},
     stage::{Stage, route},
 };
 
@@ -140,4 +144,57 @@ async fn a_parameter_that_may_come_once_comes_once() {
     let stage = Stage::before(telling().await, |route| route.single_parameters = vec!["id".to_owned()]).await;
     stage.send("GET", "/x?id=1&%69d=2", &[]).await.refused(400, "request.malformed");
     assert_eq!(stage.send("GET", "/x?id=1&tag=a&tag=b", &[]).await.seen()["target"], "/x?id=1&tag=a&tag=b");
+}
+
+fn profile(preset: Preset, mode: HeaderMode, change: impl FnOnce(&mut HeaderProfile)) -> Option<RouteHeaders> {
+    let mut profile = HeaderProfile::preset(preset, Environment::Production);
+    change(&mut profile);
+    Some(RouteHeaders { profile: preset.as_str().to_owned(), ready: Arc::new(profile.ready().unwrap()), mode })
+}
+
+/// Pages with a policy of their own, and the word for scripts that they were told.
+async fn pages() -> std::net::SocketAddr {
+    let page = axum::routing::get(|headers: axum::http::HeaderMap| async move {
+        let nonce = headers.get("x-csp-nonce").map_or("none", |nonce| nonce.to_str().unwrap()).to_owned();
+        ([("content-security-policy", "default-src *"), ("server", "kettle/1")], nonce)
+    });
+    served(axum::Router::new().route("/page", page)).await
+}
+
+#[tokio::test]
+async fn a_route_says_what_browsers_are_told_of_its_pages() {
+    let app = pages().await;
+    let of = |headers| async move { Stage::before(app, |route| route.headers = headers).await };
+    let added = of(profile(Preset::Strict, HeaderMode::AddIfMissing, |_| ())).await.send("GET", "/page", &[]).await;
+    assert_eq!(added.headers["content-security-policy"], "default-src *", "the application's own stays");
+    assert_eq!(added.headers["x-frame-options"], "DENY");
+    assert!(added.headers.contains_key("strict-transport-security") && !added.headers.contains_key("server"));
+    let stage = of(profile(Preset::Strict, HeaderMode::Enforce, |_| ())).await;
+    let enforced = stage.send("GET", "/page", &[]).await;
+    assert!(enforced.headers["content-security-policy"].to_str().unwrap().starts_with("default-src 'self'"));
+    assert_eq!(enforced.headers.get_all("content-security-policy").iter().count(), 1);
+    let only = of(profile(Preset::Strict, HeaderMode::Enforce, |profile| profile.report_only = true)).await;
+    let only = only.send("GET", "/page", &[]).await;
+    assert_eq!(
+        only.headers["content-security-policy"], "default-src *",
+        "what is tried stands beside what is in force"
+    );
+    assert!(only.headers["content-security-policy-report-only"].to_str().unwrap().starts_with("default-src 'self'"));
+}
+
+#[tokio::test]
+async fn each_page_gets_a_word_for_its_scripts_and_no_client_says_which() {
+    let headers = profile(Preset::Strict, HeaderMode::Enforce, |profile| profile.nonces = true);
+    let stage = Stage::before(pages().await, |route| route.headers = headers).await;
+    let mut seen = Vec::new();
+    for _ in 0..2 {
+        let page = stage.send("GET", "/page", &["x-csp-nonce: evil"]).await;
+        let nonce = String::from_utf8(page.body.clone()).unwrap();
+        let policy = page.headers["content-security-policy"].to_str().unwrap();
+        assert!(nonce.len() >= 20 && policy.contains(&format!("'nonce-{nonce}'")), "{}", page.whole);
+        seen.push(nonce);
+    }
+    assert_ne!(seen[0], seen[1]);
+    let none = Stage::before(pages().await, |_| ()).await.send("GET", "/page", &["x-csp-nonce: evil"]).await;
+    assert_eq!(none.body, b"none");
 }

@@ -10,11 +10,16 @@
 
 mod application;
 mod demands;
+mod failing;
 mod headers;
+mod health;
+mod hooks;
+mod limits;
 mod modes;
 mod once;
 mod paths;
 mod smuggling;
 mod stage;
 mod streams;
+mod trailers;
 mod websockets;

@@ -123,3 +123,99 @@ async fn a_client_that_goes_away_takes_its_request_with_it() {
     };
     tokio::time::timeout(SOON / 4, cancelled).await.expect("the application hears of it");
 }
+
+#[tokio::test]
+async fn what_changes_something_or_has_a_body_is_not_sent_to_a_second_server() {
+    let (well, app) = Bytewise::speaking(|_, mut stream, app| async move {
+        while app.head(&mut stream).await.is_some() {
+            answer(&mut stream, "well").await;
+        }
+    })
+    .await;
+    let stage = Stage::with(vec![route("/*", well)]).await;
+    for (method, body) in [("POST", 0), ("POST", 2), ("PATCH", 0), ("PUT", 2), ("DELETE", 2), ("GET", 2)] {
+        // Nobody listens at the first, and nobody knows that yet.
+        let addresses =
+            ["http://127.0.0.1:1".to_owned(), format!("http://{well}")].map(|at| Address::parse(&at).unwrap());
+        let upstream = std::sync::Arc::new(Upstream::new("app", addresses.to_vec(), None, false));
+        stage.gateway.apply(chancery_gateway::Table::new(vec![Route { upstream, ..route("/*", well) }]).unwrap());
+        let text = format!(
+            "{method} /x HTTP/1.1\r\nhost: app.test\r\nconnection: close\r\nidempotency-key: k\r\ncontent-length: {body}\r\n\r\n{}",
+            "x".repeat(body)
+        );
+        stage.raw(text.as_bytes()).await.refused(502, "upstream.bad_gateway");
+    }
+    assert_eq!(app.requests(), 0);
+}
+
+/// Waits until so many connections to the application have ended.
+async fn gone(app: &Bytewise, count: usize) {
+    let ended = async {
+        while app.gone.load(Ordering::SeqCst) < count {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(SOON / 4, ended).await.expect("the application hears of it");
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_in_the_middle_of_either_body_takes_its_request_with_it() {
+    let (address, app) = Bytewise::speaking(|_, mut stream, app| async move {
+        let Some(head) = app.head(&mut stream).await else { return };
+        if head.starts_with("GET") {
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await;
+            while stream.write_all(b"1\r\nx\r\n").await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        } else {
+            let mut rest = Vec::new();
+            let _ = stream.read_to_end(&mut rest).await;
+            assert!(!rest.ends_with(b"0\r\n\r\n"), "half a body is not sent as if it were whole");
+        }
+        app.gone.fetch_add(1, Ordering::SeqCst);
+    })
+    .await;
+    let stage = Stage::with(vec![route("/*", address)]).await;
+    for (count, request) in [
+        "GET /events HTTP/1.1\r\nhost: app.test\r\n\r\n",
+        "POST /x HTTP/1.1\r\nhost: app.test\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n",
+        "POST /x HTTP/1.1\r\nhost: app.test\r\ncontent-length: 9\r\n\r\nabc",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut client = TcpStream::connect(stage.address).await.unwrap();
+        client.write_all(request.as_bytes()).await.unwrap();
+        while app.requests() <= count {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        if request.starts_with("GET") {
+            let _ = client.read(&mut [0; 64]).await.unwrap();
+        }
+        drop(client);
+        gone(&app, count + 1).await;
+    }
+}
+
+#[tokio::test]
+async fn a_stream_of_http_2_that_is_reset_takes_its_request_with_it() {
+    let (address, app) = Bytewise::speaking(|_, mut stream, app| async move {
+        app.head(&mut stream).await;
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+        app.gone.fetch_add(1, Ordering::SeqCst);
+    })
+    .await;
+    let stage = Stage::with(vec![route("/*", address)]).await;
+    let stream = TcpStream::connect(stage.address).await.unwrap();
+    let executor = hyper_util::rt::TokioExecutor::new();
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(executor, hyper_util::rt::TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let request = http::Request::get("http://app.test/slow").body(axum::body::Body::empty()).unwrap();
+    let asked = tokio::spawn(sender.send_request(request));
+    while app.requests() == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    asked.abort();
+    gone(&app, 1).await;
+}

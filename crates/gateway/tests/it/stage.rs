@@ -10,10 +10,12 @@ use chancery_domain::{
     ids::NodeId,
     initialise::{FirstAdmin, initialise},
     instance::Ports,
+    limits::LimitSettings,
 };
 use chancery_gateway::{Address, Demand, Gateway, Pattern, Route, Settings, Table, Upstream};
 use chancery_middleware::{Limits, listener};
-use chancery_testkit::samples::settings;
+use chancery_sqlite::Sqlite;
+use chancery_testkit::{Faulty, samples::settings};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
@@ -42,6 +44,7 @@ pub(crate) struct Stage {
     pub(crate) address: SocketAddr,
     pub(crate) stop: watch::Sender<bool>,
     pub(crate) served: tokio::task::JoinHandle<bool>,
+    pub(crate) store: Faulty<Sqlite>,
     api: Router,
     admin: String,
     pub(crate) tenant: String,
@@ -62,21 +65,32 @@ impl Stage {
     }
 
     pub(crate) async fn within(routes: Vec<Route>, bounds: listener::Bounds) -> Self {
-        Self::made(routes, bounds, Vec::new()).await
+        Self::made(routes, bounds, Vec::new(), LimitSettings::default()).await
     }
 
     /// With what stands behind the gateway's own checks.
     pub(crate) async fn demanding(routes: Vec<Route>, demands: Vec<Arc<dyn Demand>>) -> Self {
-        Self::made(routes, listener::Bounds::default(), demands).await
+        Self::made(routes, listener::Bounds::default(), demands, LimitSettings::default()).await
     }
 
-    async fn made(routes: Vec<Route>, bounds: listener::Bounds, demands: Vec<Arc<dyn Demand>>) -> Self {
+    /// With limits.
+    pub(crate) async fn limited(routes: Vec<Route>, limits: LimitSettings) -> Self {
+        Self::made(routes, listener::Bounds::default(), Vec::new(), limits).await
+    }
+
+    async fn made(
+        routes: Vec<Route>,
+        bounds: listener::Bounds,
+        demands: Vec<Arc<dyn Demand>>,
+        limits: LimitSettings,
+    ) -> Self {
+        let settings = chancery_domain::instance::Settings { limits, ..settings() };
         let folder = tempfile::tempdir().unwrap();
         let provider = chancery_kms::Local::create(&folder.path().join("root.key")).unwrap();
-        let store = chancery_sqlite::Sqlite::in_memory().await.unwrap();
+        let store = Faulty::new(Sqlite::in_memory().await.unwrap());
         let ports = Ports {
             store: Arc::new(store.clone()),
-            directory: Arc::new(store),
+            directory: Arc::new(store.clone()),
             clock: Arc::new(RealClock),
             random: Arc::new(SystemRandom),
             providers: vec![Arc::new(provider)],
@@ -91,8 +105,8 @@ impl Stage {
             admin = text.expose().clone();
             Ok(())
         };
-        initialise(&ports, &settings(), node, FirstAdmin::default(), &mut deliver).await.unwrap();
-        let instance = Instance::open(ports, settings(), node).await.unwrap();
+        initialise(&ports, &settings, node, FirstAdmin::default(), &mut deliver).await.unwrap();
+        let instance = Instance::open(ports, settings, node).await.unwrap();
         let api = chancery_api::router(Arc::clone(&instance), Metrics::new(), Limits::default());
         let gateway = Gateway::new(instance, Settings::default(), Table::new(routes).unwrap(), demands);
         let router = gateway.router(None, Limits::default());
@@ -100,7 +114,8 @@ impl Stage {
         let address = socket.local_addr().unwrap();
         let (stop, stopped) = watch::channel(false);
         let served = tokio::spawn(listener::serve(socket, router, bounds, None, stopped));
-        let mut stage = Self { gateway, address, stop, served, api, admin, tenant: String::new(), _folder: folder };
+        let mut stage =
+            Self { gateway, address, stop, served, store, api, admin, tenant: String::new(), _folder: folder };
         let made = stage.api("POST", "/v1/tenants", json!({"name": "North", "slug": "north"})).await;
         stage.tenant = made["id"].as_str().unwrap().to_owned();
         stage

@@ -93,3 +93,48 @@ async fn who_may_not_opens_nothing_and_a_plain_answer_stays_one() {
     client.write_all(b"GET /next HTTP/1.1\r\nhost: app.test\r\n\r\n").await.unwrap();
     read(&mut client, b"\"target\":\"/next\"").await;
 }
+
+/// Asks for a WebSocket over HTTP/2.
+async fn connect(
+    sender: &mut hyper::client::conn::http2::SendRequest<axum::body::Body>,
+    protocol: Option<&'static str>,
+    key: Option<&str>,
+) -> axum::http::Response<hyper::body::Incoming> {
+    let request = axum::http::Request::connect("http://app.test/ws?room=1").header("sec-websocket-version", "13");
+    let request = key.iter().fold(request, |request, key| request.header("x-api-key", *key));
+    let mut request = request.body(axum::body::Body::empty()).unwrap();
+    if let Some(protocol) = protocol {
+        request.extensions_mut().insert(hyper::ext::Protocol::from_static(protocol));
+    }
+    tokio::time::timeout(SOON, sender.send_request(request)).await.unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn a_websocket_over_http_2_is_one_over_http_1_1_for_the_application_and_ends_with_its_credential() {
+    let stage = Stage::before(echoing().await, |route| route.authentication = Authentication::Required).await;
+    let (id, key) = stage.key("staff").await;
+    let stream = TcpStream::connect(stage.address).await.unwrap();
+    let executor = hyper_util::rt::TokioExecutor::new();
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(executor, hyper_util::rt::TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    // The server says first that it knows of them.
+    let plain = axum::http::Request::get("http://app.test/x").body(axum::body::Body::empty()).unwrap();
+    assert_eq!(sender.send_request(plain).await.unwrap().status(), 401);
+    assert_eq!(connect(&mut sender, Some("websocket"), None).await.status(), 401);
+    assert_eq!(connect(&mut sender, Some("connect-udp"), Some(&key)).await.status(), 405);
+    let mut opened = connect(&mut sender, Some("websocket"), Some(&key)).await;
+    assert_eq!(opened.status(), 200);
+    assert!(!opened.headers().contains_key("upgrade") && !opened.headers().contains_key("sec-websocket-accept"));
+    let mut socket = hyper_util::rt::TokioIo::new(hyper::upgrade::on(&mut opened).await.unwrap());
+    let mut hi = [0; 2];
+    socket.read_exact(&mut hi).await.unwrap();
+    socket.write_all(b"there").await.unwrap();
+    let mut there = [0; 5];
+    tokio::time::timeout(SOON, socket.read_exact(&mut there)).await.unwrap().unwrap();
+    assert_eq!((&hi, &there), (b"hi", b"there"));
+    let (_, admin) = stage.key("tenant_admin").await;
+    stage.api_as(&admin, "POST", &format!("/v1/api-keys/{id}/revoke"), Value::Null).await;
+    let ended = tokio::time::timeout(Duration::from_secs(3), socket.read(&mut hi)).await.expect("it ends soon");
+    assert!(matches!(ended, Ok(0) | Err(_)), "{ended:?}");
+}

@@ -132,6 +132,8 @@ fn builder(bounds: Bounds) -> auto::Builder<TokioExecutor> {
     builder
         .http2()
         .timer(TokioTimer::new())
+        // For WebSockets (RFC 8441); where nobody serves them, it is a method like any other that nobody takes.
+        .enable_connect_protocol()
         .keep_alive_interval(Duration::from_secs(20))
         .keep_alive_timeout(Duration::from_secs(10))
         .max_concurrent_streams(250)

@@ -109,7 +109,7 @@ async fn a_redis_that_forgets_or_that_is_not_ours_is_not_used() {
     // With a wrong password it is as good as away, and says so.
     let mut address = server.address();
     address.password = Some(chancery_crypto::Secret::new("wrong".to_owned()));
-    let link = Link::open(Options { address, ca_file: None, timeout: IN_TIME, nodes: 2 }).await.unwrap();
+    let link = Link::open(Options { address, ..server.options(IN_TIME) }).await.unwrap();
     assert!(!link.is_there());
     let limiter = RedisLimiter::new(link);
     assert_eq!(allowed(&limiter, &policy("p", 10, OnLoss::Local), 1, 9).await, 5);
@@ -123,7 +123,7 @@ async fn a_user_of_its_access_list_with_an_odd_password_logs_in() {
     let mut address = server.address();
     address.username = Some("edge".to_owned());
     address.password = Some(chancery_crypto::Secret::new(password.to_owned()));
-    let options = Options { address, ca_file: None, timeout: Duration::from_secs(2), nodes: 1 };
+    let options = Options { address, ..server.options(Duration::from_secs(2)) };
     let link = Link::open(options).await.unwrap();
     assert!(link.is_there());
     assert_eq!(allowed(&RedisLimiter::new(link), &policy("p", 3, OnLoss::Closed), 1, 5).await, 3);

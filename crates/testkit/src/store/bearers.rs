@@ -2,8 +2,9 @@
 
 use chancery_domain::{
     TenantId,
-    access::{Bearer, BearingKey, BearingSession, BearingUser, Stands, Whose},
-    ids::{SessionId, TokenId},
+    access::{Bearer, BearingKey, BearingSession, BearingUser, Role, Stands, Whose},
+    ids::{LockoutId, SessionId, TokenId},
+    lockouts::{Lockout, LockoutKind},
     revocations::{Revocation, RevokedKind},
     roles::DefinedRole,
     sessions::SessionState,
@@ -96,6 +97,7 @@ pub async fn a_programs_key_is_seen(store: &impl Backend) {
             rate_limit: key.rate_limit,
             expires_at: key.expires_at,
             revoked: false,
+            suspended_until: None,
         };
         commit!(store, OURS, .revoke(&row(RevokedKind::User, user(1).id)));
         let stands = store.bearer(OURS, &client(9, n)).await.unwrap();
@@ -134,6 +136,46 @@ pub async fn what_changes_is_seen_by_the_next_question(store: &impl Backend) {
     assert_eq!(stands.session.unwrap().state, SessionState::Ended);
     assert_eq!(stands.user.unwrap().state, locked.state);
     assert_eq!(stands.roles, [of(2)]);
+}
+
+/// A session that was stopped is over, and a suspended key says until when: of these and of no others.
+pub async fn what_is_kept_out_is_seen(store: &impl Backend) {
+    fill(store).await;
+    commit!(store, OURS, .insert_api_key(&api_key(1)) .insert_api_key(&api_key(2)));
+    let lockout = |kind, subject: &dyn ToString| Lockout {
+        id: LockoutId::from_bytes(bytes(u64::from(kind == LockoutKind::Session))),
+        kind,
+        subject: subject.to_string(),
+        user: None,
+        policy: Some("account".to_owned()),
+        ladders: Vec::new(),
+        made_at: NOW,
+        expires_at: NOW.plus_seconds(60),
+    };
+    let (stopped, suspended) =
+        (lockout(LockoutKind::Session, &session(1).id), lockout(LockoutKind::ApiKey, &api_key(1).id));
+    commit!(store, OURS, .put_lockout(&stopped) .put_lockout(&suspended));
+    let state = async |n| {
+        let stands = store.bearer(OURS, &person(1, n, Some(session(n).id))).await.unwrap();
+        stands.session.map(|session| session.state)
+    };
+    let key = async |n| store.bearer(OURS, &client(1, n)).await.unwrap().key.unwrap();
+    assert_eq!((state(1).await, state(2).await), (Some(SessionState::Ended), Some(SessionState::Active)));
+    let until = Some(suspended.expires_at);
+    assert_eq!((key(1).await.suspended_until, key(2).await.suspended_until), (until, None));
+    let mut rows = view(store, OURS).await;
+    let shown = [api_key(1).id, api_key(2).id];
+    assert_eq!(rows.api_key(shown[0]).await.unwrap().unwrap().suspended_until, until);
+    let listed: Vec<_> = rows.api_keys(None, 9).await.unwrap().iter().map(|key| key.suspended_until).collect();
+    assert_eq!(listed, [until, None]);
+    for (at, usable) in [(NOW, 1), (suspended.expires_at, 1)] {
+        // The first expires with its suspension.
+        assert_eq!(rows.count_api_keys_with_role(Role::Service, at).await.unwrap(), usable);
+    }
+    drop(rows);
+    commit!(store, OURS, .remove_lockout_of(stopped.kind, &stopped.subject) .remove_lockout_of(suspended.kind, &suspended.subject));
+    assert_eq!((state(1).await, key(1).await.suspended_until), (Some(SessionState::Active), None));
+    assert_eq!(view(store, OURS).await.count_api_keys_with_role(Role::Service, NOW).await.unwrap(), 2);
 }
 
 /// The rows of one tenant are out of sight for another.

@@ -27,6 +27,7 @@ pub mod indexes;
 pub mod jobs;
 pub mod key_copies;
 pub mod keys;
+pub mod lockouts;
 pub mod one_time;
 pub mod passkeys;
 pub mod proofs;
@@ -95,9 +96,13 @@ macro_rules! store_conformance {
             blocks: [
                 blocks_are_listed_until_they_expire, a_network_is_blocked_once, one_is_taken_away, another_tenant_does_not_see_it,
             ],
+            lockouts: [
+                lockouts_are_listed_until_they_expire, a_subject_is_kept_out_once, one_is_taken_away,
+                what_stops_a_credential_raises_the_epoch, another_tenant_does_not_see_it,
+            ],
             bearers: [
                 everything_that_may_stop_a_token_is_seen, a_programs_key_is_seen, what_is_not_there_is_not_seen,
-                what_changes_is_seen_by_the_next_question, another_tenant_does_not_see_it, a_view_sees_its_own_moment,
+                what_changes_is_seen_by_the_next_question, what_is_kept_out_is_seen, another_tenant_does_not_see_it, a_view_sees_its_own_moment,
             ],
             api_keys: [
                 a_key_reads_back, keys_come_in_pages, another_tenant_does_not_see_it, another_tenant_does_not_change_it,
@@ -214,6 +219,7 @@ macro_rules! store_conformance {
                 secrets_that_are_due_are_found, a_message_is_seen_once, of_copies_at_once_one_is_first,
                 deliveries_read_back_and_are_found_when_due, a_delivery_moves_by_compare_and_swap,
                 another_tenant_neither_sees_nor_changes_them, their_sealed_values_are_counted_and_swapped,
+                a_stall_is_noted_once, what_waits_is_counted, parts_read_back_in_order_and_go_with_the_message,
             ],
             transactions: [
                 a_dropped_transaction_leaves_nothing, a_committed_one_is_seen_at_once, an_uncommitted_one_is_not_seen,
@@ -280,6 +286,7 @@ mod tests {
             ("revocations", include_str!("revocations.rs")),
             ("api_keys", include_str!("api_keys.rs")),
             ("blocks", include_str!("blocks.rs")),
+            ("lockouts", include_str!("lockouts.rs")),
             ("identity_providers", include_str!("identity_providers.rs")),
             ("keys", include_str!("keys.rs")),
             ("fields", include_str!("fields.rs")),

@@ -2,8 +2,8 @@
 
 use chancery_domain::ids::{WebhookDeliveryId, WebhookSecretId, WebhookSourceId, WebhookSubscriptionId};
 use chancery_domain::webhooks::{
-    DeliveryFilter, DeliveryState, Provider, SecretKind, Seen, Sighting, WebhookDelivery, WebhookOwner, WebhookSecret,
-    WebhookSource, WebhookSubscription,
+    Backlog, DeliveryFilter, DeliveryState, Direction, DueSecrets, Provider, SecretKind, Seen, Sighting, Waiting,
+    WebhookDelivery, WebhookOwner, WebhookSecret, WebhookSource, WebhookSubscription,
 };
 
 use super::{Backend, begin, changed, commit, view};
@@ -19,6 +19,7 @@ fn source(number: u8) -> WebhookSource {
         app_ids: Vec::new(),
         upstream: "http://127.0.0.1:8000/hooks/oura".to_owned(),
         enabled: false,
+        stalled_at: None,
         created_at: NOW,
         changed_at: NOW,
     }
@@ -35,6 +36,22 @@ fn secret(number: u8, owner: WebhookOwner) -> WebhookSecret {
         created_at: NOW,
         ends_at: None,
         due_told_at: None,
+        unshown: false,
+    }
+}
+
+fn subscription(number: u8) -> WebhookSubscription {
+    WebhookSubscription {
+        id: WebhookSubscriptionId::from_bytes(bytes(number.into())),
+        name: "siem".to_owned(),
+        url: "https://siem.example/in".to_owned(),
+        kinds: vec!["key.rotated".to_owned(), "app.visit.closed".to_owned()],
+        enabled: true,
+        auto_rotate: true,
+        stalled_at: None,
+        position: 7,
+        created_at: NOW,
+        changed_at: NOW,
     }
 }
 
@@ -88,21 +105,18 @@ pub async fn a_source_goes_with_its_secrets(store: &impl Backend) {
 
 /// How far the log was read for it moves by compare-and-swap, and by nothing else.
 pub async fn a_subscription_reads_back_moves_and_goes(store: &impl Backend) {
-    let first = WebhookSubscription {
-        id: WebhookSubscriptionId::from_bytes(bytes(1)),
-        name: "siem".to_owned(),
-        url: "https://siem.example/in".to_owned(),
-        kinds: vec!["key.rotated".to_owned(), "app.visit.closed".to_owned()],
-        enabled: true,
-        position: 7,
-        created_at: NOW,
-        changed_at: NOW,
-    };
+    let first = subscription(1);
     let owner = WebhookOwner::Subscription(first.id);
     commit!(store, OURS, .put_webhook_subscription(&first) .put_webhook_secret(&secret(1, owner))
         .move_webhook_subscription(first.id, 7, 9));
     assert!(changed(begin(store, OURS).await.move_webhook_subscription(first.id, 7, 9).await, "webhook_subscription"));
-    let other = WebhookSubscription { enabled: false, position: 0, changed_at: NOW.plus_seconds(1), ..first.clone() };
+    let other = WebhookSubscription {
+        enabled: false,
+        auto_rotate: false,
+        position: 0,
+        changed_at: NOW.plus_seconds(1),
+        ..first.clone()
+    };
     commit!(store, OURS, .put_webhook_subscription(&other));
     let kept = WebhookSubscription { position: 9, ..other };
     assert_eq!(view(store, OURS).await.webhook_subscriptions().await.unwrap(), std::slice::from_ref(&kept));
@@ -121,14 +135,15 @@ pub async fn a_secret_reads_back_ends_and_counts(store: &impl Backend) {
     let (first, second) = (secret(1, owner), WebhookSecret { kind: SecretKind::PublicKey, ..secret(2, owner) });
     commit!(store, OURS, .put_webhook_secret(&first) .put_webhook_secret(&second) .count_webhook_device(second.id, 7));
     assert!(changed(begin(store, OURS).await.count_webhook_device(second.id, 7).await, "webhook_secret"));
-    let ended = WebhookSecret { sealed: None, ends_at: Some(NOW), due_told_at: Some(NOW), ..first };
+    let ended = WebhookSecret { sealed: None, ends_at: Some(NOW), due_told_at: Some(NOW), unshown: true, ..first };
     let counted = WebhookSecret { counter: 7, ..second };
     // What is known of it is replaced; how far it counted is not.
     commit!(store, OURS, .put_webhook_secret(&ended) .put_webhook_secret(&WebhookSecret { counter: 0, ..counted.clone() }));
     assert_eq!(view(store, OURS).await.webhook_secrets(owner).await.unwrap(), [ended, counted]);
 }
 
-/// Those that are over and still sealed, and those that are old and were not told of.
+/// Those that are over and still sealed, those that are old and were not told of, and those of subscriptions that get new ones by
+/// themselves.
 pub async fn secrets_that_are_due_are_found(store: &impl Backend) {
     let owner = WebhookOwner::Source(source(1).id);
     let over = WebhookSecret { ends_at: Some(NOW), ..secret(1, owner) };
@@ -138,10 +153,64 @@ pub async fn secrets_that_are_due_are_found(store: &impl Backend) {
     let key = WebhookSecret { kind: SecretKind::PublicKey, id: secret(5, owner).id, ..old.clone() };
     commit!(store, OURS, .put_webhook_secret(&over) .put_webhook_secret(&old) .put_webhook_secret(&told)
         .put_webhook_secret(&gone) .put_webhook_secret(&key) .put_webhook_secret(&secret(6, owner)));
-    let made = NOW.plus_seconds(-5);
+    let (by_itself, by_hand) = (subscription(1), WebhookSubscription { auto_rotate: false, ..subscription(2) });
+    let ours = |number, one: &WebhookSubscription| {
+        let owner = WebhookOwner::Subscription(one.id);
+        WebhookSecret { owner, id: secret(number, owner).id, ..told.clone() }
+    };
+    let (rotated, kept) = (ours(7, &by_itself), ours(8, &by_hand));
+    commit!(store, OURS, .put_webhook_subscription(&by_itself) .put_webhook_subscription(&by_hand)
+        .put_webhook_secret(&rotated) .put_webhook_secret(&kept));
+    let never = NOW.plus_seconds(-99);
+    let due = DueSecrets { ended: NOW, noticed: NOW.plus_seconds(-5), rotated: never, limit: 9 };
     let mut rows = view(store, OURS).await;
-    assert_eq!(rows.due_webhook_secrets(NOW, made, 9).await.unwrap(), [over, old]);
-    assert_eq!(rows.due_webhook_secrets(NOW.plus_seconds(-1), made, 9).await.unwrap().len(), 1);
+    assert_eq!(rows.due_webhook_secrets(&due).await.unwrap(), [over, old]);
+    assert_eq!(rows.due_webhook_secrets(&DueSecrets { limit: 1, ..due }).await.unwrap().len(), 1);
+    let none = DueSecrets { ended: never, noticed: never, ..due };
+    assert_eq!(rows.due_webhook_secrets(&none).await.unwrap(), []);
+    let old_ones = DueSecrets { rotated: NOW.plus_seconds(-10), ..none };
+    assert_eq!(rows.due_webhook_secrets(&old_ones).await.unwrap(), [rotated]);
+}
+
+/// Once, and taken back once; what it is may change meanwhile.
+pub async fn a_stall_is_noted_once(store: &impl Backend) {
+    let (one, other) = (source(1), subscription(1));
+    commit!(store, OURS, .put_webhook_source(&one) .put_webhook_subscription(&other));
+    for owner in [WebhookOwner::Source(one.id), WebhookOwner::Subscription(other.id)] {
+        assert!(changed(begin(store, OURS).await.stall_webhooks(owner, None).await, owner.kind()));
+        assert!(changed(begin(store, THEIRS).await.stall_webhooks(owner, Some(NOW)).await, owner.kind()));
+        commit!(store, OURS, .stall_webhooks(owner, Some(NOW)));
+        assert!(changed(begin(store, OURS).await.stall_webhooks(owner, Some(NOW)).await, owner.kind()));
+    }
+    commit!(store, OURS, .put_webhook_source(&one) .put_webhook_subscription(&other));
+    let mut rows = view(store, OURS).await;
+    assert_eq!(rows.webhook_source(one.id).await.unwrap().unwrap().stalled_at, Some(NOW));
+    assert_eq!(rows.webhook_subscription(other.id).await.unwrap().unwrap().stalled_at, Some(NOW));
+    drop(rows);
+    commit!(store, OURS, .stall_webhooks(WebhookOwner::Source(one.id), None));
+    assert_eq!(view(store, OURS).await.webhook_source(one.id).await.unwrap(), Some(one));
+}
+
+/// By direction and for what, with the moment of the first.
+pub async fn what_waits_is_counted(store: &impl Backend) {
+    let out = WebhookOwner::Subscription(subscription(1).id);
+    let second = WebhookDelivery { received_at: NOW.plus_seconds(-5), ..delivery(2) };
+    let given_up = WebhookDelivery { owner: out, state: DeliveryState::Quarantined, ..delivery(3) };
+    let done = WebhookDelivery { state: DeliveryState::Delivered, sealed: None, ..delivery(4) };
+    commit!(store, OURS, .put_webhook_subscription(&subscription(1)) .insert_webhook_delivery(&delivery(1))
+        .insert_webhook_delivery(&second) .insert_webhook_delivery(&given_up) .insert_webhook_delivery(&done)
+        .stall_webhooks(out, Some(NOW.plus_seconds(9))));
+    let waits =
+        |direction, waiting, count, seconds| Backlog { direction, waiting, count, oldest: NOW.plus_seconds(seconds) };
+    assert_eq!(
+        view(store, OURS).await.webhook_backlog().await.unwrap(),
+        [
+            waits(Direction::In, Waiting::Queued, 2, -5),
+            waits(Direction::Out, Waiting::Quarantined, 1, 0),
+            waits(Direction::Out, Waiting::Stalled, 1, 9),
+        ]
+    );
+    assert_eq!(view(store, THEIRS).await.webhook_backlog().await.unwrap(), []);
 }
 
 /// Once; a copy is told from a message that was sent anew, until its time is over.
@@ -267,15 +336,38 @@ pub async fn their_sealed_values_are_counted_and_swapped(store: &impl Backend) {
     let kept = WebhookSecret { sealed: Some(sealed(9)), ..secret(1, owner) };
     let ended = WebhookSecret { sealed: None, ..secret(2, owner) };
     let waiting = WebhookDelivery { sealed: Some(sealed(9)), ..delivery(1) };
-    commit!(store, OURS, .put_webhook_secret(&kept) .put_webhook_secret(&ended) .insert_webhook_delivery(&waiting));
-    assert_eq!(view(store, OURS).await.own_sealed().await.unwrap(), [(Handle([9; 8]), 2)]);
+    commit!(store, OURS, .put_webhook_secret(&kept) .put_webhook_secret(&ended) .insert_webhook_delivery(&waiting)
+        .insert_webhook_part(waiting.id, 1, &sealed(9)));
+    assert_eq!(view(store, OURS).await.own_sealed().await.unwrap(), [(Handle([9; 8]), 3)]);
     let found = view(store, OURS).await.own_under(Handle([9; 8]), None, 9).await.unwrap();
     let columns: Vec<OwnColumn> = found.iter().map(|value| value.column).collect();
-    assert_eq!(columns, [OwnColumn::WebhookPayload, OwnColumn::WebhookSecret]);
+    assert_eq!(columns, [OwnColumn::WebhookPart, OwnColumn::WebhookPayload, OwnColumn::WebhookSecret]);
+    assert_eq!(found[0].row, format!("{}/01", waiting.id));
     let mut tx = begin(store, OURS).await;
     for value in &found {
         assert!(tx.swap_own(value, &sealed(7)).await.unwrap());
     }
     tx.commit().await.unwrap();
-    assert_eq!(view(store, OURS).await.own_sealed().await.unwrap(), [(Handle([7; 8]), 2)]);
+    assert_eq!(view(store, OURS).await.own_sealed().await.unwrap(), [(Handle([7; 8]), 3)]);
+}
+
+/// In order, for this tenant, until its delivery was taken.
+pub async fn parts_read_back_in_order_and_go_with_the_message(store: &impl Backend) {
+    let long = WebhookDelivery { bytes: 2_500_000, ..delivery(1) };
+    commit!(store, OURS, .insert_webhook_delivery(&long) .insert_webhook_part(long.id, 10, b"c")
+        .insert_webhook_part(long.id, 2, b"b") .insert_webhook_part(long.id, 1, b"a")
+        .insert_webhook_delivery(&delivery(2)) .insert_webhook_part(delivery(2).id, 1, b"other"));
+    let mut rows = view(store, OURS).await;
+    assert_eq!(rows.webhook_parts(long.id).await.unwrap(), [b"a", b"b", b"c"]);
+    assert_eq!(rows.waiting_webhook_deliveries().await.unwrap(), 4, "two more for its two whole megabytes");
+    drop(rows);
+    assert_eq!(view(store, THEIRS).await.webhook_parts(long.id).await.unwrap(), Vec::<Vec<u8>>::new());
+    let tried = WebhookDelivery { attempts: 1, ..long.clone() };
+    commit!(store, OURS, .save_webhook_delivery(&tried, &long));
+    assert_eq!(view(store, OURS).await.webhook_parts(long.id).await.unwrap().len(), 3);
+    let delivered = WebhookDelivery { state: DeliveryState::Delivered, sealed: None, ..tried.clone() };
+    commit!(store, OURS, .save_webhook_delivery(&delivered, &tried));
+    let mut rows = view(store, OURS).await;
+    assert_eq!(rows.webhook_parts(long.id).await.unwrap(), Vec::<Vec<u8>>::new());
+    assert_eq!(rows.webhook_parts(delivery(2).id).await.unwrap(), [b"other"]);
 }

@@ -12,7 +12,7 @@ use crate::{
     commands::client::{Api, Output, list},
 };
 
-const MEMBERS: [&str; 12] = [
+const MEMBERS: [&str; 13] = [
     "id",
     "description",
     "roles",
@@ -22,6 +22,7 @@ const MEMBERS: [&str; 12] = [
     "created_at",
     "expires_at",
     "revoked_at",
+    "suspended_until",
     "last_used_at",
     "replaced_by",
     "key",

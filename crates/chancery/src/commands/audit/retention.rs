@@ -23,7 +23,7 @@ const MEMBERS: [&str; 8] = [
     "next_purge_at",
 ];
 const HOLD: [&str; 5] = ["name", "from", "to", "placed_by", "placed_at"];
-const PURGE: [&str; 6] = ["month", "first", "end", "events", "certificate_id", "ended_at"];
+const PURGE: [&str; 7] = ["month", "first", "end", "events", "certificate_id", "ended_at", "proof"];
 /// What an answer shows that waits for another officer.
 const WAITS: [&str; 3] = ["approval_id", "action", "expires_at"];
 
@@ -104,7 +104,10 @@ struct LiftArgs {
 
 /// `chancery audit purge`.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(super) struct PurgeArgs {
+    #[command(subcommand)]
+    verb: Option<PurgeVerb>,
     /// Only months before this one, such as 2026-11; all whose time is over if nothing is said
     #[arg(long, value_name = "MONTH")]
     before: Option<Month>,
@@ -117,6 +120,21 @@ pub(super) struct PurgeArgs {
     /// Another officer's approval
     #[arg(long, value_name = "ID")]
     approval: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum PurgeVerb {
+    /// Be told no more of a purge that nobody ordered and somebody wrote into the store; nothing goes for it
+    Dismiss(DismissArgs),
+}
+
+#[derive(Debug, Args)]
+struct DismissArgs {
+    /// Its first place, as `chancery audit retention` shows it
+    first: u64,
+    /// Why; sealed in the log
+    #[arg(long)]
+    reason: String,
 }
 
 pub(super) async fn run(api: &Api, output: Output, args: RetentionArgs) -> Result<ExitCode> {
@@ -173,6 +191,11 @@ pub(super) async fn hold(api: &Api, output: Output, args: HoldArgs) -> Result<Ex
 }
 
 pub(super) async fn purge(api: &Api, output: Output, args: PurgeArgs) -> Result<ExitCode> {
+    if let Some(PurgeVerb::Dismiss(args)) = args.verb {
+        let path = format!("/v1/audit/purges/{}/dismiss", args.first);
+        output.thing(&api.post(&path, &json!({"reason": args.reason})).await?, &PURGE);
+        return Ok(ExitCode::SUCCESS);
+    }
     let mut body = with_approval(json!({"dry_run": args.dry_run}), args.approval);
     for (member, value) in [("before", args.before.map(|month| month.to_string())), ("reason", args.reason)] {
         if let (Some(value), Some(members)) = (value, body.as_object_mut()) {

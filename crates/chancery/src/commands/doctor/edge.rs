@@ -10,9 +10,17 @@ pub(super) fn judge(config: &Config, report: &mut Report) {
         _ => format!("profile {}", profile.as_str()),
     };
     report.ok("response headers", detail);
-    if let Some(Ok(facts)) = config.tls.as_ref().map(TlsFiles::facts) {
+    match (config.tls.as_ref().map(TlsFiles::facts), &config.acme) {
         // What is wrong with it stands among the configuration's findings.
-        report.ok("certificate", format!("for {}, until {}", facts.names.join(", "), facts.ends));
+        (Some(Ok(facts)), _) => {
+            report.ok("certificate", format!("for {}, until {}", facts.names.join(", "), facts.ends));
+        }
+        (_, Some(acme)) => {
+            let cure = "start the server, and see the file attempts.json of its folder if none comes";
+            let detail = format!("none yet; {} is asked when the server runs", acme.directory);
+            report.add(State::Warn, "certificate", detail, cure);
+        }
+        _ => {}
     }
     let cors = &config.edge.cors;
     let detail = match cors.origins() {

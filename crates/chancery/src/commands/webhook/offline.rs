@@ -120,6 +120,9 @@ pub(super) fn verify(args: &VerifyArgs) -> Result<ExitCode> {
     let rules = args.provider.rules()?;
     let kind = args.kind.parse().map_err(|_| anyhow!("--kind is shared, public_key or token"))?;
     let secret = material(&rules, kind, &args.provider.secret.read()?)?;
+    if matches!(secret, Material::KeySetAt(_)) {
+        bail!("nothing is fetched here: give the key set itself");
+    }
     let body = body(args.provider.body.as_deref())?;
     let mut headers = Vec::new();
     for header in &args.headers {

@@ -18,8 +18,10 @@ use crate::{
     store::{StoreError, View},
 };
 
-/// How many events are read at once.
-const PAGE: u32 = 1_000;
+/// How many events are read at once: with all the text an application may send, they are a few megabytes.
+const PAGE: u32 = 100;
+/// When so many bytes of lines are there, the archive ends: it is made in memory, of which there are a few copies at one time.
+const ENOUGH: usize = 16 << 20;
 
 /// The events of a part of a log.
 pub(super) struct Content {
@@ -27,13 +29,19 @@ pub(super) struct Content {
     pub(super) lines: Vec<u8>,
     /// Their leaf hashes, one after the other.
     pub(super) leaves: Vec<u8>,
+    /// The place after the last of them.
+    pub(super) end: u64,
 }
 
-/// Reads a part of a log, of which nothing may be missing.
+/// Reads a part of a log, of which nothing may be missing, or as much of its beginning as is enough for one archive.
 pub(super) async fn gather(view: &mut dyn View, (first, end): (u64, u64)) -> Result<Content, ArchiveError> {
-    let mut content = Content { lines: Vec::new(), leaves: Vec::new() };
+    let mut content = Content { lines: Vec::new(), leaves: Vec::new(), end };
     let mut next = first;
     while next < end {
+        if content.lines.len() >= ENOUGH {
+            content.end = next;
+            break;
+        }
         let limit = PAGE.min(u32::try_from(end - next).unwrap_or(PAGE));
         let page = view.logged_events(&EventFilter::after(next.checked_sub(1), limit)).await?;
         for logged in page {

@@ -97,6 +97,9 @@ pub enum ArchiveFault {
     /// There is none.
     #[error("there is no file of that name")]
     Missing,
+    /// What is there under that name is no file, cannot be read, or is longer than any archive.
+    #[error("what is there under that name is no archive")]
+    Occupied,
     /// It did not answer, or refused: a stable code such as `io.storage_full`.
     #[error("the place of archives is away: {0}")]
     Away(String),

@@ -53,22 +53,34 @@ async fn tend_place(instance: &Instance, tenant: TenantId, store: &dyn ArchiveSt
         }
         match write(instance, tenant, store, part).await {
             Ok(new) => written += u64::from(new),
-            // A file that is in the way is in the way of this part alone: names can be foreseen.
-            Err(error @ ArchiveError::Damaged) => {
+            Err(error) if !of_one_part(&error) => return Err(error),
+            Err(error) => {
                 tracing::error!(
                     %tenant,
                     code = "archive_occupied",
-                    "In the archive place `{}` there is a file under a name of ours that is not ours, or is damaged: {}. Move it elsewhere \
-                     and look where it came from; this month is not archived until then, the others are",
+                    "Places {} to {} of the log, of {}, are not archived in `{}`, others are: {error}. If there is a file or folder in the place \
+                     whose name begins like that of this month and is not ours, move it elsewhere and look where it came from",
+                    part.first,
+                    part.end,
+                    part.month,
                     store.name(),
-                    name(tenant, part.month, (part.first, part.end)),
                 );
                 failed = failed.or(Some(error));
             }
-            Err(error) => return Err(error),
         }
     }
     failed.map_or(Ok(written), Err)
+}
+
+/// Whether an error is of the part that was to be archived alone: what lies under its name, or an event of it that is damaged. Names
+/// can be foreseen, and one month must not hold up the others.
+fn of_one_part(error: &ArchiveError) -> bool {
+    matches!(
+        error,
+        ArchiveError::Damaged
+            | ArchiveError::Place(ArchiveFault::Occupied | ArchiveFault::Missing)
+            | ArchiveError::Failed(Failure::Store(StoreError::Damaged(_)))
+    )
 }
 
 /// Writes one archive; `false` if another node was quicker.
@@ -79,13 +91,15 @@ async fn write(
     part: Part,
 ) -> Result<bool, ArchiveError> {
     let Part { month, first, end } = part;
-    let (name, run) = (name(tenant, month, (first, end)), (first, end));
     let checkpoint = sequence::checkpoint(instance, tenant).await?;
     let lease = instance.lease(tenant).await?;
     let mut view = instance.store().fresh_view(tenant).await?;
     let months = view.retention().await?.unwrap_or_default().months;
-    let content = content::gather(&mut *view, run).await?;
+    let content = content::gather(&mut *view, (first, end)).await?;
     drop(view);
+    // The rest of a part of long events is the next look's.
+    let end = content.end;
+    let (name, run) = (name(tenant, month, (first, end)), (first, end));
     let expected = sha256(&content.lines);
     let sealed = content::seal(instance, &lease.keyring, &name, &content.lines)?;
     let length = u64::try_from(content.lines.len()).unwrap_or(u64::MAX);

@@ -21,6 +21,7 @@ use crate::{
 };
 
 mod destruction;
+mod dismiss;
 mod holds;
 mod month;
 mod plan;
@@ -31,6 +32,7 @@ mod stands;
 mod steady;
 
 pub use destruction::Destruction;
+pub use dismiss::{PurgeProof, dismiss};
 pub use holds::{HoldWanted, lift, place};
 pub use month::Month;
 pub(super) use plan::rest;
@@ -197,6 +199,9 @@ pub enum RetentionError {
     /// There is a hold of that name.
     #[error("there is a hold of that name")]
     Taken,
+    /// The purge was ordered: it is in the log, and cannot be dismissed.
+    #[error("the purge was ordered")]
+    Ordered,
     /// Nothing can be purged: nothing is old enough, or what is, is held, was not handed to every sink or is not archived.
     #[error("there is nothing to purge")]
     Nothing,

@@ -1,6 +1,6 @@
 //! Says how long.
 
-use super::{MAX_MONTHS, MIN_MONTHS, Retention, RetentionError, Standing, standing_of};
+use super::{MAX_MONTHS, MIN_MONTHS, Retention, RetentionError, Standing, stands::proven_standing};
 use crate::{
     Instance,
     access::{Call, Permission},
@@ -91,8 +91,8 @@ pub async fn set(
     let retention = Retention { months, automatic, archive_first, changed_at: Some(instance.now()) };
     change.rows().put_retention(&retention).await?;
     change.commit(event).await?;
-    let mut view = instance.store().fresh_view(tenant).await?;
-    Ok(Carried::Done(standing_of(&mut *view, instance.now()).await?))
+    let view = instance.store().fresh_view(tenant).await?;
+    Ok(Carried::Done(proven_standing(instance, view, tenant).await?))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 use chancery_crypto::Phi;
 
 use super::{
-    Hold, KEPT, Month, Purge, Purged, RetentionError,
+    Hold, KEPT, Month, Purge, PurgeProof, Purged, RetentionError,
     plan::{Receivers, Span, SpanStanding, spans},
     steady::is_steady,
 };
@@ -47,6 +47,8 @@ pub struct Tended {
     pub ordered: usize,
     /// How many events went.
     pub events: u64,
+    /// How many purges that have not ended nobody ordered, nor dismissed.
+    pub unproven: u64,
     /// Months are due and are not ordered to go: the clock is not believed yet.
     pub waits: bool,
 }
@@ -116,29 +118,31 @@ pub async fn purge(
 ///
 /// [`RetentionError`].
 pub async fn tend(instance: &Instance, tenant: TenantId) -> Result<Tended, RetentionError> {
-    let mut events = carry_out(instance, tenant, BATCHES_OF_A_TURN).await?;
+    let (mut events, unproven) = carry_out(instance, tenant, BATCHES_OF_A_TURN).await?;
+    let done = Tended { unproven, events, ..Tended::default() };
     let retention = instance.store().fresh_view(tenant).await?.retention().await?.unwrap_or_default();
     if !retention.automatic {
-        return Ok(Tended { events, ..Tended::default() });
+        return Ok(done);
     }
     sequence::sequence(instance, tenant).await?;
     let receivers = Receivers::of(instance, tenant).await?;
     let mut view = instance.store().fresh_view(tenant).await?;
     let due = match due(instance, &mut *view, &receivers, None).await {
         Ok(due) => due,
-        Err(RetentionError::Nothing) => return Ok(Tended { events, ..Tended::default() }),
+        Err(RetentionError::Nothing) => return Ok(done),
         Err(error) => return Err(error),
     };
     drop(view);
     if !is_steady(instance, tenant).await? {
-        return Ok(Tended { events, waits: true, ..Tended::default() });
+        return Ok(Tended { waits: true, ..done });
     }
     read_again(instance, tenant, None).await?;
     let request = request(instance)?;
     let ordered = with_key_of_today(instance, tenant, || order_as_job(instance, &request, tenant)).await?;
     tracing::info!(%tenant, months = due.len(), "The time of {} month(s) of the log of `{tenant}` is over", due.len());
-    events += carry_out(instance, tenant, BATCHES_OF_A_TURN).await?;
-    Ok(Tended { ordered, events, waits: false })
+    let (further, unproven) = carry_out(instance, tenant, BATCHES_OF_A_TURN).await?;
+    events += further;
+    Ok(Tended { ordered, events, unproven, waits: false })
 }
 
 /// Before which month may go: what was asked for, if retention does not keep it.
@@ -283,7 +287,8 @@ fn claim(span: &Span, origin: &str, head: LogHead, months: u32) -> Claim {
     }
 }
 
-fn told(kind: EventKind, purge: &Purge) -> Event {
+/// An event of this kind that says what a purge says of itself.
+pub(super) fn told(kind: EventKind, purge: &Purge) -> Event {
     Event::new(kind)
         .with("first", Detail::Count(purge.first))
         .with("end", Detail::Count(purge.end))
@@ -292,20 +297,27 @@ fn told(kind: EventKind, purge: &Purge) -> Event {
         .with("certificate", Detail::Id(purge.certificate.to_string()))
 }
 
-/// Lets go what was ordered to, in at most so many transactions; gives how many events went.
-async fn carry_out(instance: &Instance, tenant: TenantId, batches: u32) -> Result<u64, RetentionError> {
+/// Lets go what was ordered to, in at most so many transactions; gives how many events went, and of how many purges nobody knows.
+async fn carry_out(instance: &Instance, tenant: TenantId, batches: u32) -> Result<(u64, u64), RetentionError> {
     let purges = instance.store().fresh_view(tenant).await?.purges().await?;
     let open: Vec<Purge> = purges.into_iter().filter(|purge| purge.ended_at.is_none()).collect();
     if open.is_empty() {
-        return Ok(0);
+        return Ok((0, 0));
     }
     // The orders are in the log and under a signed head before anything is gone.
     sequence::checkpoint(instance, tenant).await?;
     let ring = instance.keyring(tenant).await?;
-    let told = Purged::told(&mut *instance.store().fresh_view(tenant).await?, &ring).await?;
-    let (mut gone, mut left) = (0, batches);
-    for purge in open {
-        if !told.has(&purge) {
+    let mut view = instance.store().fresh_view(tenant).await?;
+    let told = Purged::told(&mut *view, &ring).await?;
+    let mut proofs = Vec::with_capacity(open.len());
+    for purge in &open {
+        proofs.push(PurgeProof::of(&mut *view, &told, purge).await?);
+    }
+    drop(view);
+    let (mut gone, mut left, mut unproven) = (0, batches, 0);
+    for (purge, proof) in open.into_iter().zip(proofs) {
+        if proof == PurgeProof::Unproven {
+            unproven += 1;
             tracing::error!(
                 %tenant,
                 code = "purge_forged",
@@ -313,6 +325,8 @@ async fn carry_out(instance: &Instance, tenant: TenantId, batches: u32) -> Resul
                  Nothing goes for it. Somebody wrote it into the store; see docs/guides/retention-and-erasure.md",
                 purge.first
             );
+        }
+        if proof != PurgeProof::Ordered {
             continue;
         }
         match let_go(instance, tenant, purge, &mut left, &mut gone).await {
@@ -324,7 +338,7 @@ async fn carry_out(instance: &Instance, tenant: TenantId, batches: u32) -> Resul
     if let Err(error) = instance.store().scrub().await {
         tracing::warn!(error = &error as &dyn std::error::Error, "Could not move a purge into its final place yet");
     }
-    Ok(gone)
+    Ok((gone, unproven))
 }
 
 /// Goes on with one purge to its end, or until it is held or it was enough for now.

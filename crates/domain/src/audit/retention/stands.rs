@@ -1,10 +1,13 @@
 //! How long a log is kept, and what of it is left.
 
-use super::{Hold, Month, Purge, Retention, RetentionError, plan::rest};
+use std::collections::BTreeMap;
+
+use super::{Hold, Month, Purge, PurgeProof, Purged, Retention, RetentionError, plan::rest};
 use crate::{
     Instance,
     access::{Call, Permission},
     audit::{Detail, Event, EventKind, receipt::note},
+    ids::TenantId,
     store::{StoreError, View},
     time::Timestamp,
 };
@@ -20,6 +23,9 @@ pub struct Standing {
     pub holds: Vec<Hold>,
     /// What of it was purged.
     pub purges: Vec<Purge>,
+    /// Those of them that the log does not tell of, by their first places. Only where they were asked for: it takes the tenant's
+    /// keys, and a few looks for each.
+    pub doubtful: BTreeMap<u64, PurgeProof>,
     /// When the oldest event that is not purged was recorded.
     pub oldest: Option<Timestamp>,
     /// When that event's time is over.
@@ -33,15 +39,34 @@ pub struct Standing {
 /// [`RetentionError`].
 pub async fn stands(instance: &Instance, call: &Call) -> Result<Standing, RetentionError> {
     call.require(Permission::AuditRead)?;
-    let mut view = instance.store().view(call.tenant()).await?;
-    let standing = standing_of(&mut *view, instance.now()).await?;
-    drop(view);
+    let view = instance.store().view(call.tenant()).await?;
+    let standing = proven_standing(instance, view, call.tenant()).await?;
     let event = Event::new(EventKind::AuditRead).with("what", Detail::Code("retention"));
     note(instance, call, call.tenant(), event).await?;
     Ok(standing)
 }
 
-/// How retention of a log stands.
+/// As [`standing_of`], with what proves each purge.
+pub(super) async fn proven_standing(
+    instance: &Instance,
+    mut view: Box<dyn View>,
+    tenant: TenantId,
+) -> Result<Standing, RetentionError> {
+    let mut standing = standing_of(&mut *view, instance.now()).await?;
+    if !standing.purges.is_empty() {
+        let ring = instance.keyring(tenant).await?;
+        let purged = Purged::told(&mut *view, &ring).await?;
+        for purge in &standing.purges {
+            let proof = PurgeProof::of(&mut *view, &purged, purge).await?;
+            if proof != PurgeProof::Ordered {
+                standing.doubtful.insert(purge.first, proof);
+            }
+        }
+    }
+    Ok(standing)
+}
+
+/// How retention of a log stands, as rows say it.
 ///
 /// # Errors
 ///
@@ -55,5 +80,6 @@ pub async fn standing_of(view: &mut dyn View, now: Timestamp) -> Result<Standing
         oldest = view.first_event(first).await?.filter(|(at, _)| *at < end).map(|(_, recorded)| recorded);
     }
     let next = oldest.map(|oldest| Month::of(oldest).plus(retention.months).next().start());
-    Ok(Standing { retention, kept_from: retention.kept_from(now), holds, purges, oldest, next })
+    let (kept_from, doubtful) = (retention.kept_from(now), BTreeMap::new());
+    Ok(Standing { retention, kept_from, holds, purges, doubtful, oldest, next })
 }

@@ -3,7 +3,8 @@
 use super::{AuditSink, Outgoing, Takes};
 use crate::{
     audit::{
-        EventFilter, EventKind, LoggedEvent, StoredCheckpoint,
+        EventKind, LoggedEvent, StoredCheckpoint,
+        follow::{self, Piece},
         sequence::{SequenceError, prove_all},
     },
     ids::TenantId,
@@ -109,17 +110,9 @@ async fn take(
     limit: u32,
     checkpoint: Option<&StoredCheckpoint>,
 ) -> Result<Batch, Unfit> {
-    let mut filter = EventFilter::after(position.checked_sub(1), limit);
-    if sink.takes() == Takes::Security {
-        let security = EventKind::ALL.iter().filter(|kind| kind.is_security());
-        filter.kinds = security.map(|kind| kind.as_str().to_owned()).collect();
-    }
-    let mut events = view.logged_events(&filter).await?;
-    let full = u32::try_from(events.len()).is_ok_and(|length| length >= filter.limit);
-    let last = events.last().map(|event| event.index + 1);
-    events.retain(|event| event.index < size);
-    // If it is not full, there is nothing of its kind between the last one and the end.
-    let next = if full { last.unwrap_or(size).min(size) } else { size };
+    let security = EventKind::ALL.iter().filter(|kind| sink.takes() == Takes::Security && kind.is_security());
+    let kinds: Vec<String> = security.map(|kind| kind.as_str().to_owned()).collect();
+    let Piece { events, next } = follow::piece(view, &kinds, position, size, limit).await?;
     Ok(Batch { events: outgoing(view, log, events, checkpoint).await?, next })
 }
 

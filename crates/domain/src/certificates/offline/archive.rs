@@ -3,12 +3,11 @@
 
 use chancery_crypto::{
     BLOB_HEADER, BlobHeader, BlobLayout,
-    dsse::Envelope,
     runs::{self, Run},
 };
 use serde_json::{Map, Value};
 
-use super::{AsOf, Examination, Outcome, PackReport, PackVerdict, content, lists, signed_head, statement, verifies};
+use super::{Examination, Outcome, PackReport, PackVerdict, content, lists, statement};
 use crate::{
     audit::retention::Month,
     certificates::{
@@ -16,7 +15,6 @@ use crate::{
         trust, zip,
         zip::Files,
     },
-    keyring::DeclaredKey,
 };
 
 /// Every member that a manifest may have. One more may change what the others mean.
@@ -57,18 +55,7 @@ impl Examination {
         let good = format!("{} files with their SHA-256", files.len().saturating_sub(2));
         self.check("files", lists(&manifest, &files).then_some(()), good, "files and manifest differ")?;
 
-        let keys = self.keys(&files, &manifest, &trust)?;
-        let signed = is_signed(&files, &keys.certificate).then_some(());
-        self.check("manifest_signature", signed, "signed by the tenant", "the manifest is not signed by the tenant")?;
-        let head = files.get("log/checkpoint").and_then(|note| signed_head(note, &keys.origin, &keys.log));
-        let bad = "not signed by the tenant's log key";
-        let head = self.check("checkpoint", head, "signed by the tenant's log key", bad)?;
-        let signed_at = statement::signed_at(&manifest, &head);
-        let good = signed_at.map_or_else(String::new, |at| format!("{} events, signed {at}", head.size));
-        let signed_at = self.check("as_of", signed_at, good, "manifest and checkpoint name different heads")?;
-        self.as_of = Some(AsOf { size: head.size, root: head.root, signed_at });
-        let same = (keys.as_of == Some(head.size)).then_some(());
-        self.check("keys_as_of", same, "stated at the checkpoint", "the keys were stated at another size of the log")?;
+        let (keys, head) = self.signed(&files, &manifest, &trust, ARCHIVE_MANIFEST_TYPE)?;
 
         let month = manifest.get("month").and_then(Value::as_str).and_then(|month| month.parse::<Month>().ok());
         let part = month.zip(indexes(&manifest));
@@ -108,15 +95,6 @@ fn is_known(manifest: &Map<String, Value>) -> bool {
     manifest.get("v").and_then(Value::as_u64) == Some(ARCHIVE_VERSION)
         && manifest.get("type").and_then(Value::as_str) == Some(ARCHIVE_TYPE)
         && manifest.keys().all(|name| MEMBERS.contains(&name.as_str()))
-}
-
-fn is_signed(files: &Files, keys: &[DeclaredKey]) -> bool {
-    let envelope = files.get("MANIFEST.dsse").and_then(|bytes| Envelope::from_json(bytes).ok());
-    envelope.is_some_and(|envelope| {
-        let signs =
-            |key: &DeclaredKey| key.state.opens() && verifies(&envelope, ARCHIVE_MANIFEST_TYPE, &key.jwk, &key.key_id);
-        files.get("MANIFEST.json") == Some(&envelope.payload) && keys.iter().any(signs)
-    })
 }
 
 /// The part of the log that a manifest speaks of.

@@ -147,18 +147,7 @@ impl Examination {
         let good = format!("{} files with their SHA-256", files.len().saturating_sub(2));
         self.check("files", listed, good, "files and manifest differ")?;
 
-        let keys = self.keys(&files, &manifest, &trust)?;
-        let signed = is_signed(&files, &keys.certificate).then_some(());
-        self.check("manifest_signature", signed, "signed by the tenant", "the manifest is not signed by the tenant")?;
-        let head = files.get("log/checkpoint").and_then(|note| signed_head(note, &keys.origin, &keys.log));
-        let bad = "not signed by the tenant's log key";
-        let head = self.check("checkpoint", head, "signed by the tenant's log key", bad)?;
-        let signed_at = statement::signed_at(&manifest, &head);
-        let good = signed_at.map_or_else(String::new, |at| format!("{} events, signed {at}", head.size));
-        let signed_at = self.check("as_of", signed_at, good, "manifest and checkpoint name different heads")?;
-        self.as_of = Some(AsOf { size: head.size, root: head.root, signed_at });
-        let same = (keys.as_of == Some(head.size)).then_some(());
-        self.check("keys_as_of", same, "stated at the checkpoint", "the keys were stated at another size of the log")?;
+        let (keys, head) = self.signed(&files, &manifest, &trust, MANIFEST_TYPE)?;
 
         self.content(&manifest, &files, &keys.certificate, &head)?;
         let anchor = self.anchor(&files, &trust, &head)?;
@@ -166,6 +155,29 @@ impl Examination {
             self.witnesses(&trust, anchor.as_ref())?;
         }
         newer.map_or(Ok(PackVerdict::Verified), |note| self.newer(note, &keys, &head))
+    }
+
+    /// What the tenant signed: the manifest, which is of this type, and the head of the log that all of it rests on.
+    fn signed(
+        &mut self,
+        files: &Files,
+        manifest: &Map<String, Value>,
+        trust: &trust::Trust,
+        manifest_type: &str,
+    ) -> Outcome<(statement::Keys, Checkpoint)> {
+        let keys = self.keys(files, manifest, trust)?;
+        let signed = is_signed(files, &keys.certificate, manifest_type).then_some(());
+        self.check("manifest_signature", signed, "signed by the tenant", "the manifest is not signed by the tenant")?;
+        let head = files.get("log/checkpoint").and_then(|note| signed_head(note, &keys.origin, &keys.log));
+        let bad = "not signed by the tenant's log key";
+        let head = self.check("checkpoint", head, "signed by the tenant's log key", bad)?;
+        let signed_at = statement::signed_at(manifest, &head);
+        let good = signed_at.map_or_else(String::new, |at| format!("{} events, signed {at}", head.size));
+        let signed_at = self.check("as_of", signed_at, good, "manifest and checkpoint name different heads")?;
+        self.as_of = Some(AsOf { size: head.size, root: head.root, signed_at });
+        let same = (keys.as_of == Some(head.size)).then_some(());
+        self.check("keys_as_of", same, "stated at the checkpoint", "the keys were stated at another size of the log")?;
+        Ok((keys, head))
     }
 
     /// A newer head of the same log makes the pack «as of»; one that contradicts it makes it fail.
@@ -204,11 +216,11 @@ fn lists(manifest: &Map<String, Value>, files: &Files) -> bool {
 }
 
 /// Whether one of the tenant's keys signed the manifest's exact bytes.
-fn is_signed(files: &Files, keys: &[DeclaredKey]) -> bool {
+fn is_signed(files: &Files, keys: &[DeclaredKey], manifest_type: &str) -> bool {
     let envelope = files.get("MANIFEST.dsse").and_then(|bytes| Envelope::from_json(bytes).ok());
     envelope.is_some_and(|envelope| {
         files.get("MANIFEST.json") == Some(&envelope.payload)
-            && keys.iter().any(|key| key.state.opens() && verifies(&envelope, MANIFEST_TYPE, &key.jwk, &key.key_id))
+            && keys.iter().any(|key| key.state.opens() && verifies(&envelope, manifest_type, &key.jwk, &key.key_id))
     })
 }
 

@@ -1,6 +1,6 @@
 //! The platform root, unwrapped.
 
-use chancery_crypto::{Handle, Key256, MacKey, WrapContext, WrappingKey, derive_key, random::Random};
+use chancery_crypto::{ColumnKey, Handle, Key256, MacKey, WrapContext, WrappingKey, derive_key, random::Random};
 
 use super::{RootError, RootSecret};
 use crate::{instance::Failure, keyring::KeyringError};
@@ -22,6 +22,8 @@ pub struct PlatformRoot {
 struct Version {
     version: u32,
     wrapping: WrappingKey,
+    /// Seals what nodes leave for each other.
+    shelf: ColumnKey,
 }
 
 struct Derived {
@@ -51,6 +53,13 @@ impl Drawn {
     /// The wrapping key of this version.
     pub(crate) fn wrapping(&self) -> WrappingKey {
         WrappingKey::new(&self.root, self.handle)
+    }
+
+    /// This version, as it is held.
+    fn held(&self) -> Version {
+        let shelf = derive_key(&self.root, "chancery/api-key-shelf/1", &[]);
+        let shelf = ColumnKey::from_key(&shelf, self.handle);
+        Version { version: self.version, wrapping: self.wrapping(), shelf }
     }
 
     fn pepper(&self) -> Key256 {
@@ -113,8 +122,8 @@ impl PlatformRoot {
         past.sort_by_key(|one| std::cmp::Reverse(one.version));
         Ok(Self {
             current: Derived::from_root(&newest),
-            newest: Version { version: newest.version, wrapping: newest.wrapping() },
-            older: drawn.iter().map(|one| Version { version: one.version, wrapping: one.wrapping() }).collect(),
+            newest: newest.held(),
+            older: drawn.iter().map(Drawn::held).collect(),
             past,
         })
     }
@@ -142,6 +151,11 @@ impl PlatformRoot {
     pub(crate) fn wrapping_of(&self, version: u32) -> Result<&WrappingKey, KeyringError> {
         let mut all = self.older.iter().chain([&self.newest]);
         all.find(|one| one.version == version).map(|one| &one.wrapping).ok_or(KeyringError::Root(version))
+    }
+
+    /// Seals and opens verified API keys that nodes leave for each other: of the newest version alone, for they are worth a minute.
+    pub(crate) fn shelf(&self) -> &ColumnKey {
+        &self.newest.shelf
     }
 
     /// Digests the secrets of new API keys; its version goes beside the digest.

@@ -8,7 +8,7 @@ use super::{RowsError, StoredRow, at, check_rows, field_at, names, of_row, parse
 use crate::{
     Instance,
     access::Call,
-    audit::{AuditReceipt, Event, EventKind, Told, append},
+    audit::{AuditReceipt, Event, EventKind, Told},
     fields::Field,
     keyring::{Fence, Keyring, KeyringError, Lease, RowPlace, SealedRow as KeyringRow, Subjects},
     records::{
@@ -96,15 +96,12 @@ impl<'a> Parsed<'a> {
             };
             intents.push(intent(instance, call, &self.lease.keyring, kind, touched, &with)?);
         }
-        let Told { receipts, fence } = append(instance, call, call.tenant(), intents).await?;
-        if let Some(fence) = &fence {
-            let lease = fence.lease(instance).await?;
-            if !Arc::ptr_eq(&lease, &self.lease) {
-                // The same rows have the same tables, so the receipts stay theirs.
-                self.rows = parse(&lease, stored)?;
-                check_fields(&lease, stored, check)?;
-                self.lease = lease;
-            }
+        let (Told { receipts, fence }, renewed) = batch::told(instance, call, intents, &self.lease).await?;
+        if let Some(lease) = renewed {
+            // The same rows have the same tables, so the receipts stay theirs.
+            self.rows = parse(&lease, stored)?;
+            check_fields(&lease, stored, check)?;
+            self.lease = lease;
         }
         let ring = &self.lease.keyring;
         let persons = unknown(ring, &self.rows);

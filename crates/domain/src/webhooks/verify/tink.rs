@@ -3,6 +3,8 @@
 //! The signature is `0x01`, the key's id in four bytes, then the signature in DER
 //! ([Tink's wire format](https://developers.google.com/tink/wire-format)).
 
+use std::sync::Arc;
+
 use chancery_crypto::P256PublicKey;
 use data_encoding::BASE64;
 use serde_json::Value;
@@ -31,7 +33,15 @@ impl Key {
     pub const fn new(id: u32, key: P256PublicKey) -> Self {
         Self { id, key }
     }
+
+    /// Its id.
+    pub(in super::super) const fn id(&self) -> u32 {
+        self.id
+    }
 }
+
+/// Key sets that were fetched, each with the place of the secret that says from where.
+pub(in super::super) type Fetched = [(usize, Arc<Vec<Key>>)];
 
 /// Reads a public key set in JSON. Every key that may be used must be ECDSA over P-256 with SHA-256 in DER.
 pub(in super::super) fn read(text: &str) -> Result<Vec<Key>, &'static str> {
@@ -127,7 +137,8 @@ fn number(bytes: &mut &[u8]) -> Option<u64> {
     None
 }
 
-pub(super) fn verify(secrets: &[Material], message: &Message<'_>) -> Result<Verified, Rejection> {
+/// The id of the key that a message says it is signed with, and the signature.
+pub(in super::super) fn signed(message: &Message<'_>) -> Result<(u32, Vec<u8>), Rejection> {
     let header = match message.maybe(HEADERS[0])? {
         Some(header) => header,
         None => message.one(HEADERS[1])?,
@@ -136,12 +147,25 @@ pub(super) fn verify(secrets: &[Material], message: &Message<'_>) -> Result<Veri
     let (prefix, signature) = bytes.split_at_checked(5).ok_or(Rejection::Malformed)?;
     let [PREFIX, id @ ..] = prefix else { return Err(Rejection::Malformed) };
     let id = u32::from_be_bytes(id.try_into().map_err(|_| Rejection::Malformed)?);
+    Ok((id, signature.to_vec()))
+}
+
+/// Verifies with the key sets that are among the secrets, and with those that were fetched.
+pub(in super::super) fn verify(
+    secrets: &[Material],
+    fetched: &Fetched,
+    message: &Message<'_>,
+) -> Result<Verified, Rejection> {
+    let (id, signature) = signed(message)?;
     let mut found = None;
-    for (index, secret) in secrets.iter().enumerate() {
-        let Material::KeySet(keys) = secret else { continue };
+    let held = secrets.iter().enumerate().filter_map(|(index, secret)| match secret {
+        Material::KeySet(keys) => Some((index, keys)),
+        _ => None,
+    });
+    for (index, keys) in held.chain(fetched.iter().map(|(index, keys)| (*index, &**keys))) {
         // An id is a hint of four bytes that two keys may share.
         for key in keys.iter().filter(|key| key.id == id) {
-            note(&mut found, index, key.key.verify_der(message.body, signature));
+            note(&mut found, index, key.key.verify_der(message.body, &signature));
         }
     }
     let secret = found.ok_or(Rejection::WrongSignature)?;

@@ -1,0 +1,35 @@
+/* A disk that is farther away: every flush takes CHANCERY_FLUSH_US microseconds more, as a volume over a network does.
+   Loaded with LD_PRELOAD by `cargo xtask bench`, into our process and into PostgreSQL's server, whoever of them writes. */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+static long micros;
+static int (*real_fsync)(int);
+static int (*real_fdatasync)(int);
+
+__attribute__((constructor)) static void begin(void) {
+    const char *text = getenv("CHANCERY_FLUSH_US");
+    micros = text ? strtol(text, NULL, 10) : 0;
+    real_fsync = (int (*)(int))dlsym(RTLD_NEXT, "fsync");
+    real_fdatasync = (int (*)(int))dlsym(RTLD_NEXT, "fdatasync");
+}
+
+/* A signal does not shorten it. */
+static int later(int done) {
+    int error = errno;
+    struct timespec end;
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    end.tv_nsec += micros % 1000000 * 1000;
+    end.tv_sec += micros / 1000000 + end.tv_nsec / 1000000000;
+    end.tv_nsec %= 1000000000;
+    while (micros > 0 && clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &end, NULL) == EINTR) {
+    }
+    errno = error;
+    return done;
+}
+
+int fsync(int file) { return later(real_fsync(file)); }
+int fdatasync(int file) { return later(real_fdatasync(file)); }

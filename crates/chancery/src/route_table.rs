@@ -1,0 +1,144 @@
+//! The gateway as the API shows and changes it: `/v1/gateway`.
+
+use std::sync::Arc;
+
+use chancery_domain::{
+    Faults,
+    routes::{ReadyTable, RouteFacts, RouteSight, RouteTable, UpstreamFacts},
+};
+use chancery_gateway::{Authentication, Mode, Route, Upstream};
+use http::Method;
+
+use crate::{
+    at_the_gate::{FileTable, routes},
+    config::{GatewayConfig, Refused},
+};
+
+impl RouteTable for FileTable {
+    fn routes(&self) -> Vec<RouteFacts> {
+        self.gateway.table().routes().iter().map(|route| facts(route)).collect()
+    }
+
+    fn upstreams(&self) -> Vec<UpstreamFacts> {
+        self.gateway.table().upstreams().iter().map(|upstream| application(upstream)).collect()
+    }
+
+    fn sights(&self) -> Vec<RouteSight> {
+        let sights = self.gateway.observed().sights().into_iter();
+        let sight = |(path, sight): (&str, chancery_gateway::observed::Sight)| RouteSight {
+            path: path.to_owned(),
+            requests: sight.requests,
+            would_refuse: sight.would_refuse,
+        };
+        sights.map(sight).collect()
+    }
+
+    fn read(&self) -> Result<Box<dyn ReadyTable>, Faults> {
+        let unknown = || Faults::one("", "configuration", "this process does not follow a configuration");
+        let flags = self.flags.get().ok_or_else(unknown)?;
+        match routes(flags) {
+            Ok(Some(config)) => Ok(Box::new(Next { table: self.shared(), config })),
+            Ok(None) => Err(Faults::one("", "configuration", "the configuration has no gateway")),
+            Err(refused) => Err(told(&refused)),
+        }
+    }
+
+    fn before(&self) -> Option<Box<dyn ReadyTable>> {
+        let routes = self.gateway.before()?.routes().len();
+        Some(Box::new(Before { table: self.shared(), routes: count(routes) }))
+    }
+}
+
+impl FileTable {
+    fn shared(&self) -> Self {
+        let flags = self.flags.clone();
+        Self { gateway: Arc::clone(&self.gateway), documents: Arc::clone(&self.documents), flags }
+    }
+}
+
+/// What the configuration says now.
+struct Next {
+    table: FileTable,
+    config: GatewayConfig,
+}
+
+impl ReadyTable for Next {
+    fn routes(&self) -> u64 {
+        count(self.config.table.routes().len())
+    }
+
+    fn apply(self: Box<Self>) {
+        let Self { table, config } = *self;
+        table.gateway.apply(config.table);
+        table.documents.ask(config.schemas, &table.gateway);
+    }
+}
+
+/// The table before the one at work.
+struct Before {
+    table: FileTable,
+    routes: u64,
+}
+
+impl ReadyTable for Before {
+    fn routes(&self) -> u64 {
+        self.routes
+    }
+
+    fn apply(self: Box<Self>) {
+        if self.table.gateway.roll_back() {
+            self.table.documents.ask_before(&self.table.gateway);
+        }
+    }
+}
+
+fn count(routes: usize) -> u64 {
+    u64::try_from(routes).unwrap_or(u64::MAX)
+}
+
+/// All faults, without where the file is.
+fn told(refused: &Refused) -> Faults {
+    let mut faults = Faults::default();
+    for fault in &refused.0.faults {
+        let key = fault.subject.split(" (").next().unwrap_or_default();
+        faults.add("", "configuration", format!("{key} {}; {}", fault.problem, fault.cure));
+    }
+    faults
+}
+
+fn facts(route: &Route) -> RouteFacts {
+    RouteFacts {
+        path: route.pattern.to_string(),
+        methods: route.methods.iter().map(Method::to_string).collect(),
+        upstream: route.upstream.name().to_owned(),
+        mode: mode(route.mode),
+        authentication: match route.authentication {
+            Authentication::Required => "required",
+            Authentication::Optional => "optional",
+            Authentication::None => "none",
+        },
+        roles: route.roles.clone(),
+        limits: route.limits.clone(),
+        headers: route.headers.as_ref().map(|headers| headers.profile.clone()),
+        webhook: route.webhook.as_ref().map(|hook| format!("{}/{}", hook.tenant, hook.source)),
+        schema: route.schema.clone(),
+        audit: route.audit,
+    }
+}
+
+/// The word of a mode.
+pub(crate) const fn mode(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Observe => "observe",
+        Mode::Shadow => "shadow",
+        Mode::Enforce => "enforce",
+    }
+}
+
+fn application(upstream: &Upstream) -> UpstreamFacts {
+    UpstreamFacts {
+        name: upstream.name().to_owned(),
+        health: upstream.health().map(|health| health.path.clone()),
+        servers: upstream.servers().map(|(address, well)| (address.to_string(), well)).collect(),
+    }
+}

@@ -1,0 +1,117 @@
+//! What comes behind a body goes on behind it, in both directions, over HTTP/1.1 and HTTP/2.
+
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::Request,
+    http::{HeaderMap, HeaderValue, Version},
+    response::Response,
+    routing::any,
+};
+use chancery_gateway::{Address, Route, Upstream};
+use http_body::Frame;
+use http_body_util::BodyExt as _;
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+use crate::{
+    application::served,
+    stage::{SOON, Stage, route},
+};
+
+/// A body with a trailer behind it.
+struct Trailing {
+    data: Option<Bytes>,
+    trailers: Option<HeaderMap>,
+}
+
+impl http_body::Body for Trailing {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let data = self.data.take().map(Frame::data);
+        Poll::Ready(data.or_else(|| self.trailers.take().map(Frame::trailers)).map(Ok))
+    }
+}
+
+fn trailing(text: &'static str, name: &'static str, value: &str) -> Body {
+    let mut trailers = HeaderMap::new();
+    trailers.insert(name, HeaderValue::from_str(value).unwrap());
+    Body::new(Trailing { data: Some(Bytes::from_static(text.as_bytes())), trailers: Some(trailers) })
+}
+
+/// Answers with the request's trailer `x-sum` as its own, `x-seen`.
+async fn summing() -> SocketAddr {
+    let sum = any(|request: Request| async move {
+        let whole = request.into_body().collect().await.unwrap();
+        let sum = whole.trailers().and_then(|trailers| trailers.get("x-sum"));
+        let sum = sum.map_or("none", |value| value.to_str().unwrap()).to_owned();
+        let mut response = Response::new(trailing("abc", "x-seen", &sum));
+        response.headers_mut().insert("trailer", HeaderValue::from_static("x-seen"));
+        response
+    });
+    served(Router::new().fallback(sum)).await
+}
+
+async fn http1(stage: &Stage) -> String {
+    let mut client = TcpStream::connect(stage.address).await.unwrap();
+    let request = "POST /x HTTP/1.1\r\nhost: app.test\r\nconnection: close, te\r\nte: trailers\r\ntrailer: x-sum\r\n\
+        transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nx-sum: 42\r\n\r\n";
+    client.write_all(request.as_bytes()).await.unwrap();
+    let mut text = Vec::new();
+    tokio::time::timeout(SOON, client.read_to_end(&mut text)).await.unwrap().unwrap();
+    String::from_utf8(text).unwrap()
+}
+
+async fn http2(stage: &Stage) -> String {
+    let client: Client<_, Body> = Client::builder(TokioExecutor::new()).http2_only(true).build_http();
+    let request = Request::post(format!("http://{}/x", stage.address))
+        .version(Version::HTTP_2)
+        .header("te", "trailers")
+        .header("trailer", "x-sum")
+        .body(trailing("abc", "x-sum", "42"));
+    let response = tokio::time::timeout(SOON, client.request(request.unwrap())).await.unwrap().unwrap();
+    let whole = response.into_body().collect().await.unwrap();
+    let seen = whole.trailers().and_then(|trailers| trailers.get("x-seen")).cloned();
+    format!("{seen:?}")
+}
+
+#[tokio::test]
+async fn trailers_go_through_both_ways() {
+    let app = summing().await;
+    for to_application in [false, true] {
+        let address = Address::parse(&format!("http://{app}")).unwrap();
+        let upstream = Arc::new(Upstream::new("app", vec![address], None, to_application));
+        let stage = Stage::with(vec![Route { upstream, ..route("/*", app) }]).await;
+        let answer = http1(&stage).await;
+        assert!(
+            answer.starts_with("HTTP/1.1 200") && answer.contains("0\r\nx-seen: 42\r\n\r\n"),
+            "{to_application}: {answer}"
+        );
+        assert_eq!(http2(&stage).await, "Some(\"42\")", "http2: {to_application}");
+    }
+}
+
+#[tokio::test]
+async fn a_trailer_does_not_say_who_calls() {
+    let stage = Stage::with(vec![route("/*", summing().await)]).await;
+    for name in ["authorization", "host", "content-length", "transfer-encoding"] {
+        let request = format!(
+            "POST /x HTTP/1.1\r\nhost: app.test\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n\
+             3\r\nabc\r\n0\r\n{name}: evil\r\n\r\n"
+        );
+        stage.raw(request.as_bytes()).await.refused(400, "request.malformed");
+    }
+}

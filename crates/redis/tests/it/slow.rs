@@ -1,0 +1,126 @@
+//! A Redis that answers after 200 ms, and one whose clock was set back.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use chancery_domain::{
+    limits::{Answer, Ask, Limit, Limiter as _, OnLoss, Policy},
+    time::Timestamp,
+};
+use chancery_redis::{Link, RedisLimiter, testing::Server};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+};
+
+const NOW: Timestamp = Timestamp::from_seconds(1_790_000_040);
+
+/// Stands between, and passes on what Redis says so many milliseconds later.
+struct Delay {
+    port: u16,
+    millis: Arc<AtomicU64>,
+}
+
+impl Delay {
+    async fn before(port: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let own = listener.local_addr().unwrap().port();
+        let millis = Arc::new(AtomicU64::default());
+        let wait = Arc::clone(&millis);
+        tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await else { continue };
+                let (mut from_client, mut to_client) = client.into_split();
+                let (mut from_server, mut to_server) = server.into_split();
+                tokio::spawn(async move { tokio::io::copy(&mut from_client, &mut to_server).await });
+                let wait = Arc::clone(&wait);
+                tokio::spawn(async move {
+                    let mut bytes = vec![0; 1 << 16];
+                    while let Ok(read @ 1..) = from_server.read(&mut bytes).await {
+                        tokio::time::sleep(Duration::from_millis(wait.load(Ordering::Relaxed))).await;
+                        if to_client.write_all(&bytes[..read]).await.is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+        });
+        Self { port: own, millis }
+    }
+}
+
+async fn take(limiter: &RedisLimiter, policy: &Policy) -> Option<Answer> {
+    let ask = Ask { policy, limit: policy.limit, of: [1; 16], cost: 1 };
+    limiter.take(&[1; 16], &[ask], NOW).await.ok().map(|answers| answers[0])
+}
+
+/// Given up after 50 ms, never waited for again, and shared again once it is quick.
+#[tokio::test]
+async fn a_redis_that_takes_200_ms_is_not_waited_for_and_comes_back() {
+    let Some(server) = Server::start().await else { return };
+    let delay = Delay::before(server.address().port).await;
+    let mut options = server.options(Duration::from_millis(50));
+    options.address.port = delay.port;
+    let link = Link::open(options).await.unwrap();
+    let limiter = RedisLimiter::new(Arc::clone(&link));
+    let policy = |name, on_loss| Policy::new(name, Limit { count: 1_000, seconds: 3_600 }).unwrap().on_loss(on_loss);
+    let (local, closed) = (policy("local", OnLoss::Local), policy("closed", OnLoss::Closed));
+    let is_shared = async || {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        // A busy machine may be slow once more.
+        while !take(&limiter, &local).await.is_some_and(|answer| answer.limit == 1_000) {
+            assert!(Instant::now() < deadline, "limits are not shared");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    is_shared().await;
+    delay.millis.store(200, Ordering::Relaxed);
+    let began = Instant::now();
+    assert_eq!(take(&limiter, &local).await.unwrap().limit, 500, "this node's half");
+    let gave_up = began.elapsed();
+    assert!((Duration::from_millis(45)..Duration::from_millis(190)).contains(&gave_up), "{gave_up:?}");
+    let began = Instant::now();
+    for _ in 0..100 {
+        assert_eq!(take(&limiter, &local).await.unwrap().limit, 500);
+    }
+    assert!(began.elapsed() < Duration::from_millis(500), "a hundred more did not wait: {:?}", began.elapsed());
+    assert_eq!(take(&limiter, &closed).await, None);
+    // It is looked for meanwhile, and found too slow each time.
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    assert!(!link.is_there());
+    delay.millis.store(0, Ordering::Relaxed);
+    is_shared().await;
+}
+
+/// What lies there is from the future then: it counts on from now, and frees nobody, nor locks anybody out for longer.
+#[tokio::test]
+async fn a_clock_of_redis_that_was_set_back_frees_nobody() {
+    let Some(server) = Server::start().await else { return };
+    let limiter = RedisLimiter::new(server.link().await);
+    let ahead = 86_400_000;
+    for (name, count) in [("exact", 5), ("windows", 500)] {
+        let policy = Policy::new(name, Limit { count, seconds: 60 }).unwrap();
+        let kind = if policy.exact { "e" } else { "w" };
+        let place = format!("rl:{{{0}}}:{name}:{0}:{kind}", "01".repeat(16));
+        let now = format!("{:?}", server.tell(&["TIME"]).await);
+        let seconds: i64 =
+            now.split(|c: char| !c.is_ascii_digit()).find(|part| part.len() == 10).unwrap().parse().unwrap();
+        let then = seconds * 1_000 + ahead;
+        if policy.exact {
+            for n in 0..count {
+                server.tell(&["ZADD", &place, &then.to_string(), &format!("{then}-{n}-1")]).await;
+            }
+        } else {
+            let window = (then / 60_000).to_string();
+            server.tell(&["HSET", &place, "n", &window, "c", &count.to_string(), "p", "0"]).await;
+        }
+        let answer = take(&limiter, &policy).await.unwrap();
+        assert!(!answer.allowed, "{name}: {answer:?}");
+        assert!(answer.retry_ms <= 120_000, "{name}: {answer:?}");
+    }
+}

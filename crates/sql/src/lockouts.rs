@@ -1,0 +1,105 @@
+use async_trait::async_trait;
+use chancery_domain::ids::LockoutId;
+use chancery_domain::lockouts::{Lockout, LockoutKind, LockoutRows, LockoutWrites};
+use chancery_domain::store::StoreError;
+use chancery_domain::time::Timestamp;
+
+use crate::rows::after;
+use crate::{Driver, Row, Rows, Value};
+
+fn read(row: &mut Row) -> Result<Lockout, StoreError> {
+    Ok(Lockout {
+        id: row.parsed()?,
+        kind: row.parsed()?,
+        subject: row.text()?,
+        user: row.opt_parsed()?,
+        policy: row.opt_text()?,
+        ladders: Lockout::ladders_from_text(&row.text()?).ok_or_else(|| row.damaged())?,
+        made_at: row.time()?,
+        expires_at: row.time()?,
+    })
+}
+
+#[async_trait]
+impl<D: Driver> LockoutRows for Rows<D> {
+    async fn lockouts(
+        &mut self,
+        now: Timestamp,
+        since: Option<LockoutId>,
+        limit: u32,
+    ) -> Result<Vec<Lockout>, StoreError> {
+        self.all(
+            "lockout",
+            "SELECT id, kind, subject, user_id, policy, ladders, made_at, expires_at FROM lockouts
+             WHERE tenant_id = $1 AND expires_at > $2 AND id > $3 ORDER BY id LIMIT $4",
+            [Value::time(now), after(since), limit.into()],
+            read,
+        )
+        .await
+    }
+
+    async fn find_lockout(&mut self, id: LockoutId) -> Result<Option<Lockout>, StoreError> {
+        self.one(
+            "lockout",
+            "SELECT id, kind, subject, user_id, policy, ladders, made_at, expires_at FROM lockouts
+             WHERE tenant_id = $1 AND id = $2",
+            [Value::text(id)],
+            read,
+        )
+        .await
+    }
+
+    async fn lockout_of(
+        &mut self,
+        kind: LockoutKind,
+        subject: &str,
+        now: Timestamp,
+    ) -> Result<Option<Lockout>, StoreError> {
+        self.one(
+            "lockout",
+            "SELECT id, kind, subject, user_id, policy, ladders, made_at, expires_at FROM lockouts
+             WHERE tenant_id = $1 AND kind = $2 AND subject = $3 AND expires_at > $4",
+            [Value::text(kind), subject.into(), Value::time(now)],
+            read,
+        )
+        .await
+    }
+}
+
+#[async_trait]
+impl<D: Driver> LockoutWrites for Rows<D> {
+    async fn put_lockout(&mut self, lockout: &Lockout) -> Result<(), StoreError> {
+        self.execute(
+            "INSERT INTO lockouts (tenant_id, id, kind, subject, user_id, policy, ladders, made_at, expires_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+             ON CONFLICT (tenant_id, kind, subject) DO UPDATE SET user_id = excluded.user_id, policy = excluded.policy,
+                ladders = excluded.ladders, made_at = excluded.made_at, expires_at = excluded.expires_at",
+            [
+                Value::text(lockout.id),
+                Value::text(lockout.kind),
+                lockout.subject.as_str().into(),
+                Value::opt_text(lockout.user),
+                Value::Text(lockout.policy.clone()),
+                Value::Text(Some(lockout.ladders_text())),
+                Value::time(lockout.made_at),
+                Value::time(lockout.expires_at),
+            ],
+        )
+        .await?;
+        Ok(())
+    }
+
+    async fn remove_lockout_of(&mut self, kind: LockoutKind, subject: &str) -> Result<(), StoreError> {
+        self.execute(
+            "DELETE FROM lockouts WHERE tenant_id = $1 AND kind = $2 AND subject = $3",
+            [Value::text(kind), subject.into()],
+        )
+        .await?;
+        Ok(())
+    }
+
+    async fn forget_lockouts(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        self.execute("DELETE FROM lockouts WHERE tenant_id = $1 AND expires_at <= $2", [Value::time(now)]).await?;
+        Ok(())
+    }
+}
