@@ -10,12 +10,11 @@ use crate::{
 };
 
 const DAY: i64 = 24 * 60 * 60;
-/// So many spans of days before now are looked at, and so long they are: a jump of more than one leaves at least one empty.
-const SPANS: i64 = 8;
-const SPAN_DAYS: i64 = 10;
-/// On so many days of each something must have been logged. Fewer than there are: an installation may be off at week-ends, and a day
-/// by the calendar is not one since a moment.
-const DAYS: usize = 5;
+/// So many days before now are looked at, in spans of so many.
+const DAYS: usize = 80;
+const SPAN: usize = 10;
+/// On so many days of each span something must have been logged. Fewer than there are: an installation may be off at week-ends.
+const ENOUGH: usize = 5;
 
 /// Whether the clock went for some time as clocks go: on at least half the days of each ten of the last 80 something was logged, in
 /// the tenant's log or in the platform's, which grows every day. After a jump nothing was, whether the process was there or began
@@ -23,28 +22,40 @@ const DAYS: usize = 5;
 /// same goes for an installation that was off for long.
 pub(super) async fn is_steady(instance: &Instance, tenant: TenantId) -> Result<bool, RetentionError> {
     let now = instance.now();
+    let mut lived = [false; DAYS];
     for log in [TenantId::PLATFORM, tenant] {
         sequence::sequence(instance, log).await?;
-    }
-    let mut platform = instance.store().fresh_view(TenantId::PLATFORM).await?;
-    let mut ours = instance.store().fresh_view(tenant).await?;
-    for span in 0..SPANS {
-        let mut lived = 0;
-        for day in span * SPAN_DAYS..(span + 1) * SPAN_DAYS {
+        let mut view = instance.store().fresh_view(log).await?;
+        for (day, lived) in (0..).zip(&mut lived).filter(|(_, lived)| !**lived) {
             let (to, from) = (now.plus_seconds(-day * DAY), now.plus_seconds(-(day + 1) * DAY));
-            if lived < DAYS && (has_events(&mut *platform, from, to).await? || has_events(&mut *ours, from, to).await?)
-            {
-                lived += 1;
-            }
-        }
-        if lived < DAYS {
-            return Ok(false);
+            *lived = has_events(&mut *view, from, to).await?;
         }
     }
-    Ok(true)
+    Ok(is_life(&lived))
+}
+
+/// Whether enough days of each span had an event.
+fn is_life(lived: &[bool; DAYS]) -> bool {
+    lived.chunks(SPAN).all(|span| span.iter().filter(|lived| **lived).count() >= ENOUGH)
 }
 
 async fn has_events(view: &mut dyn View, from: Timestamp, to: Timestamp) -> Result<bool, RetentionError> {
     let span = EventSpan { from, to, after: None, limit: 1 };
     Ok(!view.logged_events(&span.into()).await?.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_jump_and_steps_of_more_than_two_days_are_no_life() {
+        let of = |lived: fn(usize) -> bool| is_life(&std::array::from_fn(lived));
+        assert!(of(|_| true));
+        assert!(of(|day| day % 7 < 5), "off at week-ends");
+        assert!(of(|day| day % 2 == 0));
+        assert!(!of(|day| day % 3 == 0), "in steps");
+        assert!(!of(|day| day < 70 || day > 75), "a jump of six days");
+        assert!(!of(|_| false));
+    }
 }
