@@ -15,6 +15,7 @@ use std::{
 use axum::body::{Body, Bytes, HttpBody};
 use bytes::BytesMut;
 use chancery_middleware::{Code, Problem};
+use http::{HeaderMap, HeaderName};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt as _;
 
@@ -60,14 +61,19 @@ impl Progress {
     }
 }
 
-/// A request's body, at most so long.
-pub(crate) fn measured(body: Body, most: u64, progress: Arc<Progress>) -> Body {
-    if body.is_end_stream() { body } else { Body::new(Measured { body, left: most, progress }) }
+/// A request's body, at most so long. Of its trailers those that are named here go on: some servers make headers of them, so that any
+/// other could say who calls.
+pub(crate) fn measured(body: Body, most: u64, trailers: &[HeaderName], progress: Arc<Progress>) -> Body {
+    if body.is_end_stream() {
+        return body;
+    }
+    Body::new(Measured { body, left: most, trailers: trailers.to_vec(), progress })
 }
 
 struct Measured {
     body: Body,
     left: u64,
+    trailers: Vec<HeaderName>,
     progress: Arc<Progress>,
 }
 
@@ -76,23 +82,29 @@ impl HttpBody for Measured {
     type Error = axum::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        *self.progress.moved.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-        match &frame {
-            Some(Ok(frame)) => {
-                let length = frame.data_ref().map_or(0, |data| data.len() as u64);
-                match self.left.checked_sub(length) {
-                    Some(left) => self.left = left,
-                    None => {
-                        self.progress.note(Fault::TooLong);
-                        return Poll::Ready(Some(Err(axum::Error::new(io::Error::from(io::ErrorKind::FileTooLarge)))));
-                    }
+        loop {
+            let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+            *self.progress.moved.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+            let frame = match frame {
+                Some(Ok(frame)) => frame,
+                Some(Err(error)) => {
+                    self.progress.note(Fault::Broken);
+                    return Poll::Ready(Some(Err(error)));
+                }
+                None => return Poll::Ready(None),
+            };
+            let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+            match self.left.checked_sub(length) {
+                Some(left) => self.left = left,
+                None => {
+                    self.progress.note(Fault::TooLong);
+                    return Poll::Ready(Some(Err(axum::Error::new(io::Error::from(io::ErrorKind::FileTooLarge)))));
                 }
             }
-            Some(Err(_)) => self.progress.note(Fault::Broken),
-            None => {}
+            if let Some(frame) = allowed(frame, &self.trailers) {
+                return Poll::Ready(Some(Ok(frame)));
+            }
         }
-        Poll::Ready(frame)
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -102,6 +114,21 @@ impl HttpBody for Measured {
     fn is_end_stream(&self) -> bool {
         self.body.is_end_stream()
     }
+}
+
+/// A frame; of trailers those that are named, and no frame if there are none.
+fn allowed(frame: Frame<Bytes>, named: &[HeaderName]) -> Option<Frame<Bytes>> {
+    let trailers = match frame.into_trailers() {
+        Ok(trailers) => trailers,
+        Err(frame) => return Some(frame),
+    };
+    let mut kept = HeaderMap::new();
+    for name in named {
+        for value in trailers.get_all(name) {
+            kept.append(name.clone(), value.clone());
+        }
+    }
+    (!kept.is_empty()).then(|| Frame::trailers(kept))
 }
 
 /// What makes a stream end before its time.
@@ -216,7 +243,24 @@ impl HttpBody for Prefixed {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
+
+    #[tokio::test]
+    async fn of_trailers_those_that_are_named_go_on() {
+        static NAMED: [HeaderName; 2] = [HeaderName::from_static("x-sum"), HeaderName::from_static("x-other")];
+        let with = |name: &'static str| (HeaderName::from_static(name), HeaderValue::from_static("1"));
+        let trailers: HeaderMap = [with("x-sum"), with("x-auth-subject"), with("x-tenant-id")].into_iter().collect();
+        let left = |named: &'static [HeaderName]| {
+            let body = Body::new(Body::from("abc").with_trailers(std::future::ready(Some(Ok(trailers.clone())))));
+            let body = measured(body, 3, named, Progress::new());
+            async move { body.collect().await.unwrap().trailers().cloned().unwrap_or_default() }
+        };
+        assert!(left(&[]).await.is_empty());
+        let kept = left(&NAMED).await;
+        assert_eq!(kept.keys().collect::<Vec<_>>(), [&NAMED[0]]);
+    }
 
     #[tokio::test]
     async fn a_body_is_whole_again_after_it_was_looked_at() {

@@ -265,7 +265,7 @@ impl Gateway {
     ) -> Result<(), Problem> {
         let authority = parts.uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
         let host = parts.headers.get(header::HOST).cloned().or(authority);
-        hygiene::clean(&mut parts.headers, &route.underscore_headers);
+        hygiene::clean(&mut parts.headers, &route.underscore_headers, &route.trailers);
         if let Some(host) = &host {
             parts.headers.insert(header::HOST, host.clone());
         }

@@ -143,6 +143,8 @@ fn route(entry: &mut Entry<'_>, mode: Mode, known: &BTreeMap<String, Arc<Upstrea
     let upstream = target(entry, known);
     let methods = named(entry, "methods", "a method", |text| text.to_ascii_uppercase().parse().ok());
     let underscores = named(entry, "underscore_headers", "a header's name", |text| text.parse().ok());
+    let trails = |text: &str| text.parse().ok().filter(|_| chancery_gateway::hygiene::may_trail(text));
+    let trailers = named(entry, "trailers", "a trailer that may go on", trails);
     let mode = entry.choice("mode", mode);
     let authentication = entry.choice("authentication", Authentication::Required);
     let roles = roles(entry);
@@ -162,6 +164,7 @@ fn route(entry: &mut Entry<'_>, mode: Mode, known: &BTreeMap<String, Arc<Upstrea
         timeout,
         body_bytes,
         underscore_headers: underscores,
+        trailers,
         plain_identity,
         keep_credential,
         audit,
@@ -307,6 +310,7 @@ mod tests {
             mode = "shadow"
             roles = ["clinician", "night-shift"]
             underscore_headers = ["x_app_id"]
+            trailers = ["X-Checksum"]
             timeout_seconds = 5
             "#,
         );
@@ -315,6 +319,7 @@ mod tests {
         let api = table.routes().iter().find(|route| route.pattern.as_str() == "/api/*").unwrap();
         assert_eq!((api.mode, api.timeout.as_secs()), (Mode::Shadow, 5));
         assert_eq!(api.roles, ["clinician", "night-shift"]);
+        assert_eq!(api.trailers, ["x-checksum"]);
         assert_eq!(table.upstreams().len(), 1);
     }
 
@@ -366,12 +371,13 @@ mod tests {
             mode = "lax"
             methods = ["G T"]
             colour = "red"
+            trailers = ["x-auth-subject"]
             limit = "api"
             "#,
         );
         assert!(config.is_none());
         let told: Vec<_> = findings.faults.iter().map(|fault| fault.subject.split(' ').next().unwrap()).collect();
-        assert_eq!(told.len(), 6, "{findings:?}");
+        assert_eq!(told.len(), 7, "{findings:?}");
         let (_, twice) = read_text(
             "[[gateway.routes]]\npath=\"/a\"\nupstream=\"http://a\"\n[[gateway.routes]]\npath=\"/a/\"\nupstream=\"http://a\"",
         );
