@@ -148,6 +148,11 @@ fn route(entry: &mut Entry<'_>, mode: Mode, known: &BTreeMap<String, Arc<Upstrea
     let mode = entry.choice("mode", mode);
     let authentication = entry.choice("authentication", Authentication::Required);
     let roles = roles(entry);
+    // Of a route for webhooks the fault is told with its other ones.
+    if authentication == Authentication::None && !roles.is_empty() && !entry.table.contains_key("webhook") {
+        let cure = "take one of the two out: who needs a role must be asked who calls";
+        entry.fault("roles", "cannot be asked for where nobody asks who calls (authentication = \"none\")", cure);
+    }
     let timeout = Duration::from_secs(entry.number("timeout_seconds", 60, 1, 86_400));
     let body_bytes = entry.number("body_bytes", 8 * 1024 * 1024, 0, i64::MAX.unsigned_abs());
     let single_parameters = entry.words("single_parameters");
@@ -359,6 +364,18 @@ mod tests {
             assert!(none.is_none() && faults.contains(told) && faults.lines().count() == 1, "{text}: {faults}");
         }
         assert_eq!(route("limit = [\"staff\"]").1, "");
+    }
+
+    /// Attack 6.15: such a route was open to everybody.
+    #[tokio::test]
+    async fn a_route_that_asks_nobody_who_calls_asks_for_no_role() {
+        let text =
+            |more: &str| format!("[[gateway.routes]]\npath=\"/a\"\nupstream=\"http://a\"\nroles=[\"staff\"]\n{more}");
+        let (config, findings) = read_text(&text("authentication = \"none\""));
+        assert!(config.is_none());
+        let [fault] = &findings.faults[..] else { panic!("one fault: {findings:?}") };
+        assert!(fault.subject.contains("roles"), "{fault:?}");
+        assert!(read_text(&text("authentication = \"optional\"")).0.is_some());
     }
 
     #[tokio::test]
