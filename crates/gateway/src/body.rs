@@ -9,7 +9,7 @@ use std::{
         atomic::{AtomicU8, Ordering},
     },
     task::{Context, Poll, ready},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use axum::body::{Body, Bytes, HttpBody};
@@ -185,27 +185,40 @@ impl HttpBody for Ends {
     }
 }
 
-/// Reads a body and puts it back, as much of it as was read if it is longer than `most`.
+/// How long nothing of a body that is read here may come, and how many bytes more give its client another second.
+const PATIENCE: Duration = Duration::from_secs(30);
+const BYTES_A_SECOND: u64 = 16 * 1024;
+
+/// Reads a body and puts it back, as much of it as was read if it is longer than `most` or takes too long.
 pub(crate) async fn whole(body: &mut Body, most: usize) -> Result<Bytes, Problem> {
+    whole_within(body, most, PATIENCE).await
+}
+
+async fn whole_within(body: &mut Body, most: usize, patience: Duration) -> Result<Bytes, Problem> {
     let mut read = BytesMut::new();
-    loop {
-        match body.frame().await {
-            None => break,
-            Some(Ok(frame)) => {
+    let begun = tokio::time::Instant::now();
+    let refused = loop {
+        let allowed = patience + Duration::from_secs(read.len() as u64 / BYTES_A_SECOND);
+        match tokio::time::timeout_at(begun + allowed, body.frame()).await {
+            Err(_) => break Code::Timeout,
+            Ok(None) => {
+                let read = read.freeze();
+                *body = Body::from(read.clone());
+                return Ok(read);
+            }
+            Ok(Some(Ok(frame))) => {
                 let Ok(piece) = frame.into_data() else { continue };
                 read.extend_from_slice(&piece);
             }
-            Some(Err(_)) => return Err(Problem::new(Code::RequestMalformed).detail("the body did not arrive")),
+            Ok(Some(Err(_))) => return Err(Problem::new(Code::RequestMalformed).detail("the body did not arrive")),
         }
         if read.len() > most {
-            let rest = std::mem::take(body);
-            *body = Body::new(Prefixed { first: Some(read.freeze()), rest });
-            return Err(Code::TooLarge.into());
+            break Code::TooLarge;
         }
-    }
-    let read = read.freeze();
-    *body = Body::from(read.clone());
-    Ok(read)
+    };
+    let rest = std::mem::take(body);
+    *body = Body::new(Prefixed { first: Some(read.freeze()), rest });
+    Err(refused.into())
 }
 
 /// What was read of a body, and the rest.
@@ -260,6 +273,35 @@ mod tests {
         assert!(left(&[]).await.is_empty());
         let kept = left(&NAMED).await;
         assert_eq!(kept.keys().collect::<Vec<_>>(), [&NAMED[0]]);
+    }
+
+    /// Says "ab" and then nothing for a while.
+    struct Slow(u8, Option<Pin<Box<tokio::time::Sleep>>>);
+
+    impl HttpBody for Slow {
+        type Data = Bytes;
+        type Error = io::Error;
+
+        fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+            self.0 += 1;
+            if self.0 == 1 {
+                return Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"ab")))));
+            }
+            let pause = self.1.get_or_insert_with(|| Box::pin(tokio::time::sleep(Duration::from_millis(200))));
+            ready!(pause.as_mut().poll(cx));
+            Poll::Ready(None)
+        }
+    }
+
+    /// Attack 6.3: nobody looked at the clock, and each such request kept its place.
+    #[tokio::test]
+    async fn a_body_that_does_not_come_is_not_waited_for() {
+        let mut body = Body::new(Slow(0, None));
+        let refused = whole_within(&mut body, 8, Duration::from_millis(50)).await;
+        assert!(refused.is_err_and(|problem| problem.code() == Code::Timeout));
+        assert_eq!(body.collect().await.unwrap().to_bytes(), "ab", "where it is only observed it goes on whole");
+        let mut body = Body::new(Slow(0, None));
+        assert_eq!(whole_within(&mut body, 8, Duration::from_secs(20)).await.unwrap(), "ab");
     }
 
     #[tokio::test]

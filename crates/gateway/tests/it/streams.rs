@@ -208,6 +208,22 @@ async fn slow_heads_and_bodies_end_and_do_not_reach_the_application_whole() {
         .refused(400, "request.malformed");
 }
 
+/// Attack 6.3: over HTTP/2 nobody looked at the clock.
+#[tokio::test]
+async fn a_slow_body_over_http_2_ends_too_and_reaches_no_application_whole() {
+    let hasty = Bounds { body: Duration::from_millis(300), ..Bounds::default() };
+    let stage = Stage::within(vec![route("/*", telling().await)], hasty).await;
+    let stream = TcpStream::connect(stage.address).await.unwrap();
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let (open, to) = tokio::io::duplex(64);
+    let request = axum::http::Request::post("http://app.test/x").body(Body::new(Pipe(to)));
+    let answer = tokio::time::timeout(SOON / 4, sender.send_request(request.unwrap())).await.expect("it ends");
+    assert!(answer.is_ok_and(|answer| answer.status() == 400));
+    drop(open);
+}
+
 #[tokio::test]
 async fn a_gateway_that_stops_finishes_what_runs() {
     let slow = get(|| async {
