@@ -139,7 +139,7 @@ pub(crate) fn ending(body: Body, ending: impl FnOnce() -> Ending + Send + 'stati
     if body.size_hint().exact().is_some() {
         return body;
     }
-    Body::new(Ends { body, make: Some(Box::new(ending)), ending: None })
+    Body::new(Ends { body, make: Some(Box::new(ending)), ending: None, pieces: 0 })
 }
 
 type Make = Box<dyn FnOnce() -> Ending + Send>;
@@ -148,6 +148,14 @@ struct Ends {
     body: Body,
     make: Option<Make>,
     ending: Option<Ending>,
+    pieces: u8,
+}
+
+/// Of a body that is always there so many pieces go out before anybody looks after it: most are over by then.
+const UNSEEN_PIECES: u8 = 16;
+
+fn over() -> axum::Error {
+    axum::Error::new(io::Error::from(io::ErrorKind::PermissionDenied))
 }
 
 impl HttpBody for Ends {
@@ -156,22 +164,21 @@ impl HttpBody for Ends {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let this = &mut *self;
-        // Only a stream that is waited for needs anybody who looks after it; one that is always ready is looked at by each piece.
         if let Some(ending) = &mut this.ending
             && ending.as_mut().poll(cx).is_ready()
         {
-            return Poll::Ready(Some(Err(axum::Error::new(io::Error::from(io::ErrorKind::PermissionDenied)))));
+            return Poll::Ready(Some(Err(over())));
         }
         let frame = Pin::new(&mut this.body).poll_frame(cx);
-        if frame.is_pending()
+        this.pieces = this.pieces.saturating_add(1);
+        if (frame.is_pending() || this.pieces > UNSEEN_PIECES)
             && let Some(make) = this.make.take()
         {
             let mut ending = make();
-            let ended = ending.as_mut().poll(cx).is_ready();
-            this.ending = Some(ending);
-            if ended {
-                cx.waker().wake_by_ref();
+            if ending.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Some(Err(over())));
             }
+            this.ending = Some(ending);
         }
         frame
     }
@@ -273,6 +280,14 @@ mod tests {
         assert!(left(&[]).await.is_empty());
         let kept = left(&NAMED).await;
         assert_eq!(kept.keys().collect::<Vec<_>>(), [&NAMED[0]]);
+    }
+
+    #[tokio::test]
+    async fn what_is_over_before_anybody_waits_for_it_ends_at_once() {
+        let made = ending(Body::new(Slow(0, None)), || Box::pin(std::future::ready(())));
+        assert!(made.collect().await.is_err());
+        let lasting = ending(Body::new(Slow(0, None)), || Box::pin(std::future::pending()));
+        assert_eq!(lasting.collect().await.unwrap().to_bytes(), "ab");
     }
 
     /// Says "ab" and then nothing for a while.

@@ -41,7 +41,17 @@ async fn echoing() -> std::net::SocketAddr {
         response
     });
     let early = post(|| async { (axum::http::StatusCode::FORBIDDEN, "no need to read it") });
-    served(Router::new().route("/echo", echo).route("/events", events).route("/early", early)).await
+    let late = get(|| async {
+        tokio::time::sleep(Duration::from_millis(900)).await;
+        let (open, to) = tokio::io::duplex(64);
+        tokio::spawn(async move {
+            tokio::time::sleep(SOON).await;
+            drop(open);
+        });
+        Response::new(Body::new(Pipe(to)))
+    });
+    let router = Router::new().route("/echo", echo).route("/events", events).route("/early", early);
+    served(router.route("/late", late)).await
 }
 
 struct Pipe(tokio::io::DuplexStream);
@@ -134,6 +144,25 @@ async fn a_stream_ends_with_the_credential_that_opened_it() {
     let mut rest = Vec::new();
     let _ = tokio::time::timeout(Duration::from_secs(3), client.read_to_end(&mut rest)).await.expect("it ends soon");
     assert!(!String::from_utf8_lossy(&rest).ends_with("0\r\n\r\n"), "and not as if it were whole");
+}
+
+/// Attack 6.8: a stream whose head came after the revocation went on for half a minute.
+#[tokio::test]
+async fn a_stream_that_begins_after_its_credential_ended_ends_at_once() {
+    let stage = Stage::before(echoing().await, |route| route.authentication = Authentication::Required).await;
+    let (id, key) = stage.key("staff").await;
+    let (_, admin) = stage.key("tenant_admin").await;
+    let mut client = TcpStream::connect(stage.address).await.unwrap();
+    client
+        .write_all(format!("GET /late HTTP/1.1\r\nhost: app.test\r\nauthorization: Bearer {key}\r\n\r\n").as_bytes())
+        .await
+        .unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    stage.api_as(&admin, "POST", &format!("/v1/api-keys/{id}/revoke"), serde_json::Value::Null).await;
+    let mut rest = Vec::new();
+    let _ = tokio::time::timeout(Duration::from_secs(5), client.read_to_end(&mut rest)).await.expect("it ends soon");
+    let rest = String::from_utf8_lossy(&rest);
+    assert!(rest.starts_with("HTTP/1.1 200") && !rest.ends_with("0\r\n\r\n"), "it had begun, and is not whole: {rest}");
 }
 
 #[tokio::test]
