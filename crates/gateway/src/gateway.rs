@@ -269,6 +269,7 @@ impl Gateway {
         if let Some(host) = &host {
             parts.headers.insert(header::HOST, host.clone());
         }
+        hygiene::join_cookies(&mut parts.headers);
         let secure = self.settings.tls_terminated || connection.is_some_and(Connection::is_secure);
         let origin = Origin { address: exchange.info().address, secure, host, request: exchange.info().id };
         hygiene::introduce(&mut parts.headers, &origin);

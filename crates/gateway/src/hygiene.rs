@@ -136,6 +136,20 @@ pub fn clean(headers: &mut HeaderMap, underscores: &[HeaderName], trailers: &[He
     }
 }
 
+/// Joins what came as several fields: over HTTP/2 a cookie may have one each, over HTTP/1.1 there is one for all
+/// ([RFC 9113 §8.2.3](https://www.rfc-editor.org/rfc/rfc9113#section-8.2.3)). Who reads the first alone reads what the last one would be.
+pub fn join_cookies(headers: &mut HeaderMap) {
+    let lines: Vec<&[u8]> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if lines.len() < 2 {
+        return;
+    }
+    // Fields of valid letters make a valid one.
+    if let Ok(mut value) = HeaderValue::from_bytes(&lines.join(&b"; "[..])) {
+        value.set_sensitive(true);
+        headers.insert(header::COOKIE, value);
+    }
+}
+
 /// Takes the credential out that we have verified: the application is told who it is, and cannot use it in turn.
 pub fn drop_credential(headers: &mut HeaderMap) {
     for name in ["authorization", "x-api-key", "dpop"] {
@@ -351,6 +365,18 @@ mod tests {
         ]);
         assert_eq!(kept, ["accept", "content-length", "host", "x_app_id"], "an allowed spelling of a claim stays one");
         assert_eq!(cleaned(&[("te", "trailers, deflate;q=0.5")]), ["te"]);
+    }
+
+    /// Attack 6.14.
+    #[test]
+    fn cookies_of_several_fields_go_on_in_one() {
+        let mut several = headers(&[("cookie", "a=1"), ("accept", "x"), ("cookie", "b=2; c=3"), ("cookie", "d=4")]);
+        join_cookies(&mut several);
+        let lines: Vec<_> = several.get_all("cookie").iter().collect();
+        assert_eq!(lines, ["a=1; b=2; c=3; d=4"]);
+        let mut none = headers(&[("accept", "x")]);
+        join_cookies(&mut none);
+        assert!(!none.contains_key("cookie"));
     }
 
     #[test]

@@ -171,6 +171,8 @@ async fn http_2_is_spoken_on_both_sides() {
     let client: Client<_, Body> = Client::builder(TokioExecutor::new()).http2_only(true).build_http();
     let request = axum::http::Request::post(format!("http://{}/x?a=1", stage.address))
         .header("x-auth-subject", "evil")
+        .header("cookie", "a=1")
+        .header("cookie", "b=2")
         .body(Body::from("abc"));
     let response = client.request(request.unwrap()).await.unwrap();
     assert_eq!(response.version(), axum::http::Version::HTTP_2);
@@ -178,6 +180,8 @@ async fn http_2_is_spoken_on_both_sides() {
         serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap();
     assert_eq!((&seen["target"], &seen["body"]), (&"/x?a=1".into(), &"abc".into()));
     assert!(!seen["headers"].to_string().contains("evil"), "{seen}");
+    let cookies = seen["headers"].as_array().unwrap().iter().filter(|pair| pair[0] == "cookie").collect::<Vec<_>>();
+    assert_eq!(cookies, [&serde_json::json!(["cookie", "a=1; b=2"])], "one field, as HTTP/1.1 has it");
 
     // axum's own server speaks HTTP/2 without TLS as well.
     let address = chancery_gateway::Address::parse(&format!("http://{}", telling().await)).unwrap();
