@@ -33,9 +33,9 @@ impl Template {
 
     /// What stands on both sides of each id, if anything does: a text, or another piece and so none. What stands at an end is no side.
     pub(in super::super) fn beside_id(&self) -> impl Iterator<Item = Option<&str>> {
-        let text = |part: &'_ Part| if let Part::Text(text) = part { Some(text.as_str()) } else { None };
-        self.0.windows(2).filter_map(move |pair| match pair {
-            [Part::Id, other] | [other, Part::Id] => Some(text(other)),
+        self.0.windows(2).filter_map(|pair| match pair {
+            [Part::Id, Part::Text(text)] | [Part::Text(text), Part::Id] => Some(Some(text.as_str())),
+            [Part::Id, _] | [_, Part::Id] => Some(None),
             _ => None,
         })
     }
