@@ -9,12 +9,13 @@ use std::{
         atomic::{AtomicU8, Ordering},
     },
     task::{Context, Poll, ready},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use axum::body::{Body, Bytes, HttpBody};
 use bytes::BytesMut;
 use chancery_middleware::{Code, Problem};
+use http::{HeaderMap, HeaderName};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt as _;
 
@@ -60,14 +61,19 @@ impl Progress {
     }
 }
 
-/// A request's body, at most so long.
-pub(crate) fn measured(body: Body, most: u64, progress: Arc<Progress>) -> Body {
-    if body.is_end_stream() { body } else { Body::new(Measured { body, left: most, progress }) }
+/// A request's body, at most so long. Of its trailers those that are named here go on: some servers make headers of them, so that any
+/// other could say who calls.
+pub(crate) fn measured(body: Body, most: u64, trailers: &[HeaderName], progress: Arc<Progress>) -> Body {
+    if body.is_end_stream() {
+        return body;
+    }
+    Body::new(Measured { body, left: most, trailers: trailers.to_vec(), progress })
 }
 
 struct Measured {
     body: Body,
     left: u64,
+    trailers: Vec<HeaderName>,
     progress: Arc<Progress>,
 }
 
@@ -76,23 +82,29 @@ impl HttpBody for Measured {
     type Error = axum::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        *self.progress.moved.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-        match &frame {
-            Some(Ok(frame)) => {
-                let length = frame.data_ref().map_or(0, |data| data.len() as u64);
-                match self.left.checked_sub(length) {
-                    Some(left) => self.left = left,
-                    None => {
-                        self.progress.note(Fault::TooLong);
-                        return Poll::Ready(Some(Err(axum::Error::new(io::Error::from(io::ErrorKind::FileTooLarge)))));
-                    }
+        loop {
+            let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
+            *self.progress.moved.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+            let frame = match frame {
+                Some(Ok(frame)) => frame,
+                Some(Err(error)) => {
+                    self.progress.note(Fault::Broken);
+                    return Poll::Ready(Some(Err(error)));
+                }
+                None => return Poll::Ready(None),
+            };
+            let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+            match self.left.checked_sub(length) {
+                Some(left) => self.left = left,
+                None => {
+                    self.progress.note(Fault::TooLong);
+                    return Poll::Ready(Some(Err(axum::Error::new(io::Error::from(io::ErrorKind::FileTooLarge)))));
                 }
             }
-            Some(Err(_)) => self.progress.note(Fault::Broken),
-            None => {}
+            if let Some(frame) = allowed(frame, &self.trailers) {
+                return Poll::Ready(Some(Ok(frame)));
+            }
         }
-        Poll::Ready(frame)
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -104,6 +116,21 @@ impl HttpBody for Measured {
     }
 }
 
+/// A frame; of trailers those that are named, and no frame if there are none.
+fn allowed(frame: Frame<Bytes>, named: &[HeaderName]) -> Option<Frame<Bytes>> {
+    let trailers = match frame.into_trailers() {
+        Ok(trailers) => trailers,
+        Err(frame) => return Some(frame),
+    };
+    let mut kept = HeaderMap::new();
+    for name in named {
+        for value in trailers.get_all(name) {
+            kept.append(name.clone(), value.clone());
+        }
+    }
+    (!kept.is_empty()).then(|| Frame::trailers(kept))
+}
+
 /// What makes a stream end before its time.
 pub(crate) type Ending = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -112,7 +139,7 @@ pub(crate) fn ending(body: Body, ending: impl FnOnce() -> Ending + Send + 'stati
     if body.size_hint().exact().is_some() {
         return body;
     }
-    Body::new(Ends { body, make: Some(Box::new(ending)), ending: None })
+    Body::new(Ends { body, make: Some(Box::new(ending)), ending: None, pieces: 0 })
 }
 
 type Make = Box<dyn FnOnce() -> Ending + Send>;
@@ -121,6 +148,14 @@ struct Ends {
     body: Body,
     make: Option<Make>,
     ending: Option<Ending>,
+    pieces: u8,
+}
+
+/// Of a body that is always there so many pieces go out before anybody looks after it: most are over by then.
+const UNSEEN_PIECES: u8 = 16;
+
+fn over() -> axum::Error {
+    axum::Error::new(io::Error::from(io::ErrorKind::PermissionDenied))
 }
 
 impl HttpBody for Ends {
@@ -129,22 +164,21 @@ impl HttpBody for Ends {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let this = &mut *self;
-        // Only a stream that is waited for needs anybody who looks after it; one that is always ready is looked at by each piece.
         if let Some(ending) = &mut this.ending
             && ending.as_mut().poll(cx).is_ready()
         {
-            return Poll::Ready(Some(Err(axum::Error::new(io::Error::from(io::ErrorKind::PermissionDenied)))));
+            return Poll::Ready(Some(Err(over())));
         }
         let frame = Pin::new(&mut this.body).poll_frame(cx);
-        if frame.is_pending()
+        this.pieces = this.pieces.saturating_add(1);
+        if (frame.is_pending() || this.pieces > UNSEEN_PIECES)
             && let Some(make) = this.make.take()
         {
             let mut ending = make();
-            let ended = ending.as_mut().poll(cx).is_ready();
-            this.ending = Some(ending);
-            if ended {
-                cx.waker().wake_by_ref();
+            if ending.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Some(Err(over())));
             }
+            this.ending = Some(ending);
         }
         frame
     }
@@ -158,27 +192,40 @@ impl HttpBody for Ends {
     }
 }
 
-/// Reads a body and puts it back, as much of it as was read if it is longer than `most`.
+/// How long nothing of a body that is read here may come, and how many bytes more give its client another second.
+const PATIENCE: Duration = Duration::from_secs(30);
+const BYTES_A_SECOND: u64 = 16 * 1024;
+
+/// Reads a body and puts it back, as much of it as was read if it is longer than `most` or takes too long.
 pub(crate) async fn whole(body: &mut Body, most: usize) -> Result<Bytes, Problem> {
+    whole_within(body, most, PATIENCE).await
+}
+
+async fn whole_within(body: &mut Body, most: usize, patience: Duration) -> Result<Bytes, Problem> {
     let mut read = BytesMut::new();
-    loop {
-        match body.frame().await {
-            None => break,
-            Some(Ok(frame)) => {
+    let begun = tokio::time::Instant::now();
+    let refused = loop {
+        let allowed = patience + Duration::from_secs(read.len() as u64 / BYTES_A_SECOND);
+        match tokio::time::timeout_at(begun + allowed, body.frame()).await {
+            Err(_) => break Code::Timeout,
+            Ok(None) => {
+                let read = read.freeze();
+                *body = Body::from(read.clone());
+                return Ok(read);
+            }
+            Ok(Some(Ok(frame))) => {
                 let Ok(piece) = frame.into_data() else { continue };
                 read.extend_from_slice(&piece);
             }
-            Some(Err(_)) => return Err(Problem::new(Code::RequestMalformed).detail("the body did not arrive")),
+            Ok(Some(Err(_))) => return Err(Problem::new(Code::RequestMalformed).detail("the body did not arrive")),
         }
         if read.len() > most {
-            let rest = std::mem::take(body);
-            *body = Body::new(Prefixed { first: Some(read.freeze()), rest });
-            return Err(Code::TooLarge.into());
+            break Code::TooLarge;
         }
-    }
-    let read = read.freeze();
-    *body = Body::from(read.clone());
-    Ok(read)
+    };
+    let rest = std::mem::take(body);
+    *body = Body::new(Prefixed { first: Some(read.freeze()), rest });
+    Err(refused.into())
 }
 
 /// What was read of a body, and the rest.
@@ -216,7 +263,61 @@ impl HttpBody for Prefixed {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
+
+    #[tokio::test]
+    async fn of_trailers_those_that_are_named_go_on() {
+        static NAMED: [HeaderName; 2] = [HeaderName::from_static("x-sum"), HeaderName::from_static("x-other")];
+        let with = |name: &'static str| (HeaderName::from_static(name), HeaderValue::from_static("1"));
+        let trailers: HeaderMap = [with("x-sum"), with("x-auth-subject"), with("x-tenant-id")].into_iter().collect();
+        let left = |named: &'static [HeaderName]| {
+            let body = Body::new(Body::from("abc").with_trailers(std::future::ready(Some(Ok(trailers.clone())))));
+            let body = measured(body, 3, named, Progress::new());
+            async move { body.collect().await.unwrap().trailers().cloned().unwrap_or_default() }
+        };
+        assert!(left(&[]).await.is_empty());
+        let kept = left(&NAMED).await;
+        assert_eq!(kept.keys().collect::<Vec<_>>(), [&NAMED[0]]);
+    }
+
+    #[tokio::test]
+    async fn what_is_over_before_anybody_waits_for_it_ends_at_once() {
+        let made = ending(Body::new(Slow(0, None)), || Box::pin(std::future::ready(())));
+        assert!(made.collect().await.is_err());
+        let lasting = ending(Body::new(Slow(0, None)), || Box::pin(std::future::pending()));
+        assert_eq!(lasting.collect().await.unwrap().to_bytes(), "ab");
+    }
+
+    /// Says "ab" and then nothing for a while.
+    struct Slow(u8, Option<Pin<Box<tokio::time::Sleep>>>);
+
+    impl HttpBody for Slow {
+        type Data = Bytes;
+        type Error = io::Error;
+
+        fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+            self.0 += 1;
+            if self.0 == 1 {
+                return Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"ab")))));
+            }
+            let pause = self.1.get_or_insert_with(|| Box::pin(tokio::time::sleep(Duration::from_millis(200))));
+            ready!(pause.as_mut().poll(cx));
+            Poll::Ready(None)
+        }
+    }
+
+    /// Attack 6.3: nobody looked at the clock, and each such request kept its place.
+    #[tokio::test]
+    async fn a_body_that_does_not_come_is_not_waited_for() {
+        let mut body = Body::new(Slow(0, None));
+        let refused = whole_within(&mut body, 8, Duration::from_millis(50)).await;
+        assert!(refused.is_err_and(|problem| problem.code() == Code::Timeout));
+        assert_eq!(body.collect().await.unwrap().to_bytes(), "ab", "where it is only observed it goes on whole");
+        let mut body = Body::new(Slow(0, None));
+        assert_eq!(whole_within(&mut body, 8, Duration::from_secs(20)).await.unwrap(), "ab");
+    }
 
     #[tokio::test]
     async fn a_body_is_whole_again_after_it_was_looked_at() {

@@ -23,7 +23,8 @@ pub(crate) async fn forward(route: &Route, request: Request<Body>, path: &PathAn
     let progress = Progress::new();
     let most = if route.body_bytes == 0 { u64::MAX } else { route.body_bytes };
     frame(&mut parts, &body);
-    let mut body = Some(measured(body, most, Arc::clone(&progress)));
+    let mut body = Some(measured(body, most, &route.trailers, Arc::clone(&progress)));
+    let _place = route.upstream.place().ok_or(Code::Overloaded)?;
     let mut servers = route.upstream.turn();
     let mut server = servers.next().ok_or(Code::UpstreamBadGateway)?;
     let mut tries = 0;

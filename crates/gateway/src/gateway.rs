@@ -265,10 +265,11 @@ impl Gateway {
     ) -> Result<(), Problem> {
         let authority = parts.uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
         let host = parts.headers.get(header::HOST).cloned().or(authority);
-        hygiene::clean(&mut parts.headers, &route.underscore_headers);
+        hygiene::clean(&mut parts.headers, &route.underscore_headers, &route.trailers);
         if let Some(host) = &host {
             parts.headers.insert(header::HOST, host.clone());
         }
+        hygiene::join_cookies(&mut parts.headers);
         let secure = self.settings.tls_terminated || connection.is_some_and(Connection::is_secure);
         let origin = Origin { address: exchange.info().address, secure, host, request: exchange.info().id };
         hygiene::introduce(&mut parts.headers, &origin);

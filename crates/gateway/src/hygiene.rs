@@ -79,14 +79,47 @@ pub fn is_claim(name: &str) -> bool {
         || CLAIMED_WHOLE.iter().any(|text| name.len() == text.len() && spelled(text))
 }
 
-/// Takes out what never goes on: claims, headers of this connection and those that `Connection` names, names with `_`.
-pub fn clean(headers: &mut HeaderMap, underscores: &[HeaderName]) {
+/// Whether a trailer of this name may go on where a route names it. What frames a message, controls it or says who calls had to be said
+/// before the body ([RFC 9110 §6.5.1](https://www.rfc-editor.org/rfc/rfc9110#section-6.5.1)).
+pub fn may_trail(name: &str) -> bool {
+    const NEVER: [&str; 16] = [
+        "authorization",
+        "cookie",
+        "set-cookie",
+        "x-api-key",
+        "x-auth-token",
+        "x-auth-key",
+        "dpop",
+        "host",
+        "origin",
+        "range",
+        "expect",
+        "te",
+        "trailer",
+        "cache-control",
+        "max-forwards",
+        "priority",
+    ];
+    let never = NEVER.iter().any(|never| never.eq_ignore_ascii_case(name));
+    let hop = HOP_BY_HOP.iter().any(|hop| hop.eq_ignore_ascii_case(name));
+    let lower = name.to_ascii_lowercase();
+    let framing = ["content-", "if-", "sec-", "access-control-"].iter().any(|start| lower.starts_with(start));
+    !(never || hop || framing || name.contains('_') || is_claim(name))
+}
+
+/// Takes out what never goes on: claims, headers of this connection and those that `Connection` names, names with `_`. `Trailer`
+/// announces no more than `trailers`.
+pub fn clean(headers: &mut HeaderMap, underscores: &[HeaderName], trailers: &[HeaderName]) {
     let named = named_by_connection(headers);
+    let announces = |name: &&str| tokens(headers, &header::TRAILER).any(|token| token.eq_ignore_ascii_case(name));
+    let announced: Vec<&str> = trailers.iter().map(HeaderName::as_str).filter(announces).collect();
+    let announced = HeaderValue::from_str(&announced.join(", ")).ok().filter(|value| !value.is_empty());
     let trailers = wants_trailers(headers);
     let mut doomed: Vec<HeaderName> = Vec::new();
     for name in headers.keys() {
         let text = name.as_str();
-        let hop = HOP_BY_HOP.contains(&text) || text == "te" || text == "expect" || named.contains(name);
+        let hop =
+            HOP_BY_HOP.contains(&text) || text == "te" || text == "trailer" || text == "expect" || named.contains(name);
         let odd = text.contains('_') && !underscores.contains(name);
         if hop || odd || is_claim(text) {
             doomed.push(name.clone());
@@ -97,6 +130,23 @@ pub fn clean(headers: &mut HeaderMap, underscores: &[HeaderName]) {
     }
     if trailers {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    }
+    if let Some(announced) = announced {
+        headers.insert(header::TRAILER, announced);
+    }
+}
+
+/// Joins what came as several fields: over HTTP/2 a cookie may have one each, over HTTP/1.1 there is one for all
+/// ([RFC 9113 §8.2.3](https://www.rfc-editor.org/rfc/rfc9113#section-8.2.3)). Who reads the first alone reads what the last one would be.
+pub fn join_cookies(headers: &mut HeaderMap) {
+    let lines: Vec<&[u8]> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if lines.len() < 2 {
+        return;
+    }
+    // Fields of valid letters make a valid one.
+    if let Ok(mut value) = HeaderValue::from_bytes(&lines.join(&b"; "[..])) {
+        value.set_sensitive(true);
+        headers.insert(header::COOKIE, value);
     }
 }
 
@@ -245,7 +295,7 @@ mod tests {
 
     fn cleaned(pairs: &[(&'static str, &'static str)]) -> Vec<String> {
         let mut headers = headers(pairs);
-        clean(&mut headers, &[HeaderName::from_static("x_app_id"), HeaderName::from_static("x_auth_subject")]);
+        clean(&mut headers, &[HeaderName::from_static("x_app_id"), HeaderName::from_static("x_auth_subject")], &[]);
         let mut names: Vec<_> = headers.keys().map(ToString::to_string).collect();
         names.sort_unstable();
         names
@@ -315,6 +365,38 @@ mod tests {
         ]);
         assert_eq!(kept, ["accept", "content-length", "host", "x_app_id"], "an allowed spelling of a claim stays one");
         assert_eq!(cleaned(&[("te", "trailers, deflate;q=0.5")]), ["te"]);
+    }
+
+    /// Attack 6.14.
+    #[test]
+    fn cookies_of_several_fields_go_on_in_one() {
+        let mut several = headers(&[("cookie", "a=1"), ("accept", "x"), ("cookie", "b=2; c=3"), ("cookie", "d=4")]);
+        join_cookies(&mut several);
+        let lines: Vec<_> = several.get_all("cookie").iter().collect();
+        assert_eq!(lines, ["a=1; b=2; c=3; d=4"]);
+        let mut none = headers(&[("accept", "x")]);
+        join_cookies(&mut none);
+        assert!(!none.contains_key("cookie"));
+    }
+
+    #[test]
+    fn trailers_are_announced_as_far_as_they_go_on() {
+        let sum = [HeaderName::from_static("x-sum")];
+        let announced = |lines: &[(&'static str, &'static str)], trailers: &[HeaderName]| {
+            let mut headers = headers(lines);
+            clean(&mut headers, &[], trailers);
+            headers.get(header::TRAILER).map(|value| value.to_str().unwrap().to_owned())
+        };
+        let lines = [("trailer", "x-auth-subject, X-Sum"), ("trailer", "x-other")];
+        assert_eq!(announced(&lines, &sum).as_deref(), Some("x-sum"));
+        assert_eq!(announced(&lines, &[]), None);
+        assert_eq!(announced(&[("trailer", "x-other")], &sum), None);
+        for never in
+            ["X-Auth-Subject", "x.tenant.id", "x_sum", "Cookie", "authorization", "content-type", "if-match", "TE"]
+        {
+            assert!(!may_trail(never), "{never}");
+        }
+        assert!(may_trail("x-sum") && may_trail("Grpc-Status") && may_trail("server-timing"));
     }
 
     #[test]

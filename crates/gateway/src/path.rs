@@ -21,7 +21,7 @@ pub enum Ambiguous {
     /// An escaped slash, backslash or control character.
     #[error("the path holds an escape that could be read as a separator")]
     Separator,
-    /// `%25` followed by two digits.
+    /// `%25` followed by two digits, in any spelling.
     #[error("the path is escaped twice")]
     Twice,
     /// `//`.
@@ -52,6 +52,16 @@ impl Canonical {
     ///
     /// [`Ambiguous`].
     pub fn read(path: &str) -> Result<Self, Ambiguous> {
+        let once = Self::read_once(path)?;
+        // Letters that stood for themselves in what came can make an escape in what goes on (`%25%32%66` is `%252f`), and whoever reads
+        // that must read what we have read.
+        if once.text != path && Self::read_once(&once.text)? != once {
+            return Err(Ambiguous::Twice);
+        }
+        Ok(once)
+    }
+
+    fn read_once(path: &str) -> Result<Self, Ambiguous> {
         let Some(inside) = path.strip_prefix('/') else { return Err(Ambiguous::NoSlash) };
         let mut text = String::with_capacity(path.len());
         let mut parameters = false;
@@ -210,6 +220,11 @@ mod tests {
             ("/a%7f", Separator),
             ("/a%252fb", Twice),
             ("/a%252e%252e/b", Twice),
+            // Attack 6.9: the digits are escaped as well.
+            ("/a%25%32%66b", Twice),
+            ("/a%252%66b", Twice),
+            ("/a%25%32fb", Twice),
+            ("/a/%25%32%65%25%32%65/b", Twice),
             ("/a\\b", Character),
             ("/a\u{e9}", Character),
             ("/a b", Character),
@@ -221,6 +236,22 @@ mod tests {
             ("/a%ff", Text),
         ] {
             assert_eq!(read(path), Err(why), "{path}");
+        }
+    }
+
+    proptest::proptest! {
+        /// Whatever goes on is read by the next one as it was read here, and has nothing more to decode.
+        #[test]
+        fn what_goes_on_has_no_second_reading(path in "/([a-z2f.;/%\\\\]|%2[0-9ef]|%[36][0-9a-f]|%25|%[a-zA-Z0-9]{2}){0,24}") {
+            if let Ok(read) = Canonical::read(&path) {
+                proptest::prop_assert_eq!(Canonical::read(read.as_str()), Ok(read.clone()));
+                for segment in read.segments() {
+                    let bytes = segment.as_bytes();
+                    let escaped = bytes.windows(3).any(|three| three[0] == b'%' && three[1].is_ascii_hexdigit() && three[2].is_ascii_hexdigit());
+                    proptest::prop_assert!(!escaped, "{} is {}", path, segment);
+                    proptest::prop_assert!(!segment.contains(['/', '\\', '\0']) && segment != "..", "{} is {}", path, segment);
+                }
+            }
         }
     }
 

@@ -18,12 +18,17 @@ use hyper_util::{
     client::legacy::Client,
     rt::{TokioExecutor, TokioTimer},
 };
-use tokio::net::TcpStream;
+use tokio::{
+    net::TcpStream,
+    sync::{Semaphore, SemaphorePermit},
+};
 
 use crate::dial::Dial;
 
 /// For how long a connection is kept that nobody uses. Shorter than uvicorn's 5 s: whoever closes first decides.
 const IDLE: Duration = Duration::from_secs(4);
+/// How many requests one application may keep waiting. Fewer than may run at once, so that the others' go on when it does not answer.
+const WAITING: usize = 3_072;
 /// For how long an address is left alone to which no connection could be made.
 const DOWN_MICROS: i64 = 2_000_000;
 
@@ -114,6 +119,7 @@ pub struct Upstream {
     servers: Vec<Server>,
     health: Option<Health>,
     next: AtomicUsize,
+    places: Semaphore,
 }
 
 /// How it is found out whether a server is well.
@@ -150,7 +156,7 @@ impl Upstream {
         secure: Option<Arc<dyn Secure>>,
     ) -> Self {
         let servers = addresses.into_iter().map(|address| Server::new(address, http2, secure.clone())).collect();
-        Self { name: name.to_owned(), servers, health, next: AtomicUsize::default() }
+        Self { name: name.to_owned(), servers, health, next: AtomicUsize::default(), places: Semaphore::new(WAITING) }
     }
 
     /// Its name.
@@ -166,6 +172,11 @@ impl Upstream {
     /// Its servers with whether they are well, for whoever asks.
     pub fn servers(&self) -> impl Iterator<Item = (&Address, bool)> {
         self.servers.iter().map(|server| (&server.address, server.is_well()))
+    }
+
+    /// A place for a request that waits for its answer, if too many do not already.
+    pub(crate) fn place(&self) -> Option<SemaphorePermit<'_>> {
+        self.places.try_acquire().ok()
     }
 
     pub(crate) fn all(&self) -> &[Server] {
@@ -268,5 +279,14 @@ mod tests {
         assert_eq!(order, ["http://c", "http://a", "http://b"]);
         upstream.all()[1].answered();
         assert_eq!(upstream.servers().filter(|(_, well)| *well).count(), 2);
+    }
+
+    #[tokio::test]
+    async fn an_application_that_does_not_answer_leaves_places_to_the_others() {
+        let upstream = Upstream::new("app", vec![Address::parse("http://a").unwrap()], None, false);
+        let waiting: Vec<_> = std::iter::from_fn(|| upstream.place()).collect();
+        assert!(waiting.len() < chancery_middleware::Limits::default().concurrent);
+        drop(waiting);
+        assert!(upstream.place().is_some());
     }
 }

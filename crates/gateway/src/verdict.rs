@@ -11,7 +11,8 @@ pub(crate) const VERDICT: &str = "x-chancery-verdict";
 
 /// Authenticates as the route demands it, and asks for one of its roles.
 pub(crate) async fn admit(route: &Route, parts: &Parts, upgrade: bool) -> Result<Option<Standing>, Problem> {
-    if route.authentication == Authentication::None {
+    // A role is nobody's unless somebody proves it: a route that names one asks, whatever else it says.
+    if route.authentication == Authentication::None && route.roles.is_empty() {
         return Ok(None);
     }
     let standing = Standing::of(parts, upgrade).await?;

@@ -28,6 +28,7 @@ pub mod listener;
 mod oauth;
 mod observe;
 mod path;
+mod places;
 mod problem;
 mod query;
 mod refusals;

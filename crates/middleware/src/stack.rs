@@ -10,15 +10,15 @@ use axum::{
 };
 use chancery_domain::Instance;
 use ipnet::IpNet;
-use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
 
 use crate::{
-    Code, Edge, Observer, Problem,
+    Code, Edge, Exchange, Observer, Problem,
     cors::{self, Origins},
     headers, limited,
     observe::{Observing, observe},
+    places::Places,
     refusals, strict,
 };
 
@@ -29,7 +29,8 @@ pub struct Limits {
     pub body_bytes: usize,
     /// The longest time until a response.
     pub timeout: Duration,
-    /// How many requests run at once; more are refused with 503. One whose client went away still counts.
+    /// How many requests run at once; more are refused with 503, and of one client's address (IPv6: /64) more than an eighth of them.
+    /// One whose client went away still counts.
     pub concurrent: usize,
     /// Peers whose `X-Forwarded-For` is believed. Only a proxy that appends the address it sees belongs here.
     pub trusted_proxies: Vec<IpNet>,
@@ -94,7 +95,7 @@ pub fn around(router: Router, instance: Arc<Instance>, observer: Option<Arc<dyn 
     let (cors, anyone) = if forwards { (Arc::default(), &[][..]) } else { (cors, anyone) };
     let origins = Arc::new(Origins::new(cors, anyone));
     let preflight = Arc::clone(&origins);
-    let places = Arc::new(Semaphore::new(concurrent));
+    let places = Places::new(concurrent);
     let body = BodyLimit { bytes: body_bytes, time: timeout };
     // The layer added last is the outermost.
     router
@@ -127,8 +128,9 @@ pub fn around(router: Router, instance: Arc<Instance>, observer: Option<Arc<dyn 
 }
 
 /// Runs the request in a task of its own, which goes on when nobody waits for it any more; one that is forwarded does not.
-async fn detached(places: Arc<Semaphore>, forwards: bool, request: Request, next: Next) -> Response {
-    let Ok(place) = places.try_acquire_owned() else { return Problem::new(Code::Overloaded).into_response() };
+async fn detached(places: Arc<Places>, forwards: bool, request: Request, next: Next) -> Response {
+    let address = request.extensions().get::<Arc<Exchange>>().and_then(|exchange| exchange.info().address);
+    let Some(place) = Places::take(&places, address) else { return Problem::new(Code::Overloaded).into_response() };
     if forwards {
         let response = next.run(request).await;
         drop(place);

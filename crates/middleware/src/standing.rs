@@ -28,6 +28,8 @@ struct Held {
     instance: Arc<Instance>,
     call: Arc<Call>,
     presented: Presented,
+    /// What had been revoked before anybody looked at it.
+    seen: u64,
 }
 
 impl Standing {
@@ -40,11 +42,11 @@ impl Standing {
     /// [`Problem`]: a credential that is not valid, and what failed.
     pub async fn of(parts: &Parts, upgrade: bool) -> Result<Option<Self>, Problem> {
         let method = if upgrade { &Method::POST } else { &parts.method };
+        let instance = Arc::clone(Exchange::of(parts)?.instance());
+        // What is revoked from here on is seen, however late somebody begins to wait for it.
+        let seen = instance.revocations_seen();
         match verified(parts, method).await {
-            Ok((call, presented)) => {
-                let instance = Arc::clone(Exchange::of(parts)?.instance());
-                Ok(Some(Self(Arc::new(Held { instance, call, presented }))))
-            }
+            Ok((call, presented)) => Ok(Some(Self(Arc::new(Held { instance, call, presented, seen })))),
             Err(problem) if problem.code() == Code::CredentialMissing => Ok(None),
             Err(problem) => Err(problem),
         }
@@ -55,32 +57,29 @@ impl Standing {
         &self.0.call
     }
 
-    /// Ends when the credential does: its time is over, it was revoked, or for two seconds nobody can tell.
+    /// Ends when the credential does: its time is over, it was revoked since it was verified, or for two seconds nobody can tell.
     pub async fn ended(&self) {
-        let Held { instance, call, presented } = &*self.0;
-        let mut seen = instance.revocations_seen();
-        let mut since_look = Duration::ZERO;
-        let mut blind = Duration::ZERO;
+        let Held { instance, call, presented, seen } = &*self.0;
+        let (mut seen, mut since_look, mut blind) = (*seen, Duration::ZERO, Duration::ZERO);
         loop {
-            tokio::time::sleep(GLANCE).await;
-            since_look += GLANCE;
             if call.caller.expires_at().is_some_and(|end| end <= instance.now()) {
                 return;
             }
             let now = instance.revocations_seen();
-            if now == seen && since_look < LOOK {
-                continue;
-            }
-            match stands(instance, presented, &call.request).await {
-                Ok(()) => (seen, since_look, blind) = (now, Duration::ZERO, Duration::ZERO),
-                Err(AuthenticateError::Invalid(_) | AuthenticateError::Suspended(_)) => return,
-                Err(AuthenticateError::Failed(_)) => {
-                    blind += GLANCE;
-                    if blind >= BLIND {
-                        return;
+            if now != seen || since_look >= LOOK {
+                match stands(instance, presented, &call.request).await {
+                    Ok(()) => (seen, since_look, blind) = (now, Duration::ZERO, Duration::ZERO),
+                    Err(AuthenticateError::Invalid(_) | AuthenticateError::Suspended(_)) => return,
+                    Err(AuthenticateError::Failed(_)) => {
+                        blind += GLANCE;
+                        if blind >= BLIND {
+                            return;
+                        }
                     }
                 }
             }
+            tokio::time::sleep(GLANCE).await;
+            since_look += GLANCE;
         }
     }
 }

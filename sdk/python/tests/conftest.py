@@ -59,7 +59,7 @@ class Jwks:
 
 async def who(request: Request) -> JSONResponse:
     caller = get_caller()
-    headers = [[name.decode(), value.decode()] for name, value in request.headers.raw if b"auth" in name]
+    headers = [[name.decode(), value.decode()] for name, value in request.headers.raw if b"auth" in name or b"tenant" in name]
     return JSONResponse(
         {"user": get_authenticated_user_id(), "tenant": caller.tenant_id, "amr": list(caller.amr),
          "clinician": has_role("clinician"), "state": request.state.caller.subject, "headers": headers,

@@ -94,10 +94,10 @@ def test_an_assertion_is_of_its_method_and_of_the_path_as_it_is_sent(address):
 
 
 def test_plain_headers_say_what_the_assertion_says(address):
-    forged = [(name, "usr_9") for name in ("X-Auth-Subject", "x_auth_subject", "X-AUTH_Roles", "X-Auth-Anything")]
+    forged = [(name, "usr_9") for name in ("X-Auth-Subject", "x_auth_subject", "X-AUTH_Roles", "X-Auth-Anything", "X-Tenant-Id", "x_tenant")]
     response = get(address, "/who/me", ("X-Auth-Assertion", assertion()), *forged)
     assert response.json()["headers"] == [
-        ["x-auth-subject", "usr_1"], ["x-auth-tenant", "ten_1"], ["x-auth-roles", "clinician"],
+        ["x-auth-subject", "usr_1"], ["x-auth-tenant", "ten_1"], ["x-auth-roles", "clinician"], ["x-tenant-id", "ten_1"],
     ]
 
 

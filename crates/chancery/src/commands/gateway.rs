@@ -138,7 +138,7 @@ fn described(route: &Route) -> String {
     let methods = if methods.is_empty() { "ANY".to_owned() } else { methods.join(",") };
     let mode = mode(route.mode);
     let who = match (route.authentication, route.roles.as_slice()) {
-        (Authentication::None, _) => "anybody, unseen".to_owned(),
+        (Authentication::None, []) => "anybody, unseen".to_owned(),
         (Authentication::Optional, []) => "anybody".to_owned(),
         (Authentication::Required, []) => "callers".to_owned(),
         (_, roles) => roles.join("|"),

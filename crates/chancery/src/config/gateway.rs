@@ -143,9 +143,16 @@ fn route(entry: &mut Entry<'_>, mode: Mode, known: &BTreeMap<String, Arc<Upstrea
     let upstream = target(entry, known);
     let methods = named(entry, "methods", "a method", |text| text.to_ascii_uppercase().parse().ok());
     let underscores = named(entry, "underscore_headers", "a header's name", |text| text.parse().ok());
+    let trails = |text: &str| text.parse().ok().filter(|_| chancery_gateway::hygiene::may_trail(text));
+    let trailers = named(entry, "trailers", "a trailer that may go on", trails);
     let mode = entry.choice("mode", mode);
     let authentication = entry.choice("authentication", Authentication::Required);
     let roles = roles(entry);
+    // Of a route for webhooks the fault is told with its other ones.
+    if authentication == Authentication::None && !roles.is_empty() && !entry.table.contains_key("webhook") {
+        let cure = "take one of the two out: who needs a role must be asked who calls";
+        entry.fault("roles", "cannot be asked for where nobody asks who calls (authentication = \"none\")", cure);
+    }
     let timeout = Duration::from_secs(entry.number("timeout_seconds", 60, 1, 86_400));
     let body_bytes = entry.number("body_bytes", 8 * 1024 * 1024, 0, i64::MAX.unsigned_abs());
     let single_parameters = entry.words("single_parameters");
@@ -162,6 +169,7 @@ fn route(entry: &mut Entry<'_>, mode: Mode, known: &BTreeMap<String, Arc<Upstrea
         timeout,
         body_bytes,
         underscore_headers: underscores,
+        trailers,
         plain_identity,
         keep_credential,
         audit,
@@ -307,6 +315,7 @@ mod tests {
             mode = "shadow"
             roles = ["clinician", "night-shift"]
             underscore_headers = ["x_app_id"]
+            trailers = ["X-Checksum"]
             timeout_seconds = 5
             "#,
         );
@@ -315,6 +324,7 @@ mod tests {
         let api = table.routes().iter().find(|route| route.pattern.as_str() == "/api/*").unwrap();
         assert_eq!((api.mode, api.timeout.as_secs()), (Mode::Shadow, 5));
         assert_eq!(api.roles, ["clinician", "night-shift"]);
+        assert_eq!(api.trailers, ["x-checksum"]);
         assert_eq!(table.upstreams().len(), 1);
     }
 
@@ -356,6 +366,18 @@ mod tests {
         assert_eq!(route("limit = [\"staff\"]").1, "");
     }
 
+    /// Attack 6.15: such a route was open to everybody.
+    #[tokio::test]
+    async fn a_route_that_asks_nobody_who_calls_asks_for_no_role() {
+        let text =
+            |more: &str| format!("[[gateway.routes]]\npath=\"/a\"\nupstream=\"http://a\"\nroles=[\"staff\"]\n{more}");
+        let (config, findings) = read_text(&text("authentication = \"none\""));
+        assert!(config.is_none());
+        let [fault] = &findings.faults[..] else { panic!("one fault: {findings:?}") };
+        assert!(fault.subject.contains("roles"), "{fault:?}");
+        assert!(read_text(&text("authentication = \"optional\"")).0.is_some());
+    }
+
     #[tokio::test]
     async fn every_fault_is_told_at_once() {
         let (config, findings) = read_text(
@@ -366,12 +388,13 @@ mod tests {
             mode = "lax"
             methods = ["G T"]
             colour = "red"
+            trailers = ["x-auth-subject"]
             limit = "api"
             "#,
         );
         assert!(config.is_none());
         let told: Vec<_> = findings.faults.iter().map(|fault| fault.subject.split(' ').next().unwrap()).collect();
-        assert_eq!(told.len(), 6, "{findings:?}");
+        assert_eq!(told.len(), 7, "{findings:?}");
         let (_, twice) = read_text(
             "[[gateway.routes]]\npath=\"/a\"\nupstream=\"http://a\"\n[[gateway.routes]]\npath=\"/a/\"\nupstream=\"http://a\"",
         );

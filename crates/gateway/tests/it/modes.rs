@@ -74,3 +74,14 @@ async fn routes_change_while_requests_run_and_change_back() {
     assert!(stage.gateway.roll_back());
     assert_eq!(stage.send("GET", "/x", &[]).await.body, b"old");
 }
+
+/// Attack 6.15: `authentication = "none"` with roles let everybody in.
+#[tokio::test]
+async fn a_role_is_asked_for_even_where_no_credential_is() {
+    let stage = Stage::before(telling().await, |route| route.roles = vec!["clinician".to_owned()]).await;
+    stage.send("GET", "/x", &[]).await.refused(401, "auth.credential_missing");
+    let (_, staff) = stage.key("staff").await;
+    stage.send("GET", "/x", &[&format!("X-API-Key: {staff}")]).await.refused(403, "authz.denied");
+    let (_, clinician) = stage.key("clinician").await;
+    stage.send("GET", "/x", &[&format!("X-API-Key: {clinician}")]).await.seen();
+}

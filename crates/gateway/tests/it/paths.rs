@@ -46,6 +46,9 @@ async fn no_spelling_of_a_guarded_path_gets_round_its_guard() {
         "/%c0%af",
         "/x%",
         "/public/%2e%2e;/admin",
+        // Attack 6.9.
+        "/public/%25%32%65%25%32%65/admin",
+        "/public%25%32%66admin",
     ] {
         stage.send("GET", path, &[]).await.refused(400, "request.path_ambiguous");
     }

@@ -41,7 +41,17 @@ async fn echoing() -> std::net::SocketAddr {
         response
     });
     let early = post(|| async { (axum::http::StatusCode::FORBIDDEN, "no need to read it") });
-    served(Router::new().route("/echo", echo).route("/events", events).route("/early", early)).await
+    let late = get(|| async {
+        tokio::time::sleep(Duration::from_millis(900)).await;
+        let (open, to) = tokio::io::duplex(64);
+        tokio::spawn(async move {
+            tokio::time::sleep(SOON).await;
+            drop(open);
+        });
+        Response::new(Body::new(Pipe(to)))
+    });
+    let router = Router::new().route("/echo", echo).route("/events", events).route("/early", early);
+    served(router.route("/late", late)).await
 }
 
 struct Pipe(tokio::io::DuplexStream);
@@ -136,12 +146,33 @@ async fn a_stream_ends_with_the_credential_that_opened_it() {
     assert!(!String::from_utf8_lossy(&rest).ends_with("0\r\n\r\n"), "and not as if it were whole");
 }
 
+/// Attack 6.8: a stream whose head came after the revocation went on for half a minute.
+#[tokio::test]
+async fn a_stream_that_begins_after_its_credential_ended_ends_at_once() {
+    let stage = Stage::before(echoing().await, |route| route.authentication = Authentication::Required).await;
+    let (id, key) = stage.key("staff").await;
+    let (_, admin) = stage.key("tenant_admin").await;
+    let mut client = TcpStream::connect(stage.address).await.unwrap();
+    client
+        .write_all(format!("GET /late HTTP/1.1\r\nhost: app.test\r\nauthorization: Bearer {key}\r\n\r\n").as_bytes())
+        .await
+        .unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    stage.api_as(&admin, "POST", &format!("/v1/api-keys/{id}/revoke"), serde_json::Value::Null).await;
+    let mut rest = Vec::new();
+    let _ = tokio::time::timeout(Duration::from_secs(5), client.read_to_end(&mut rest)).await.expect("it ends soon");
+    let rest = String::from_utf8_lossy(&rest);
+    assert!(rest.starts_with("HTTP/1.1 200") && !rest.ends_with("0\r\n\r\n"), "it had begun, and is not whole: {rest}");
+}
+
 #[tokio::test]
 async fn http_2_is_spoken_on_both_sides() {
     let stage = Stage::with(vec![route("/*", telling().await)]).await;
     let client: Client<_, Body> = Client::builder(TokioExecutor::new()).http2_only(true).build_http();
     let request = axum::http::Request::post(format!("http://{}/x?a=1", stage.address))
         .header("x-auth-subject", "evil")
+        .header("cookie", "a=1")
+        .header("cookie", "b=2")
         .body(Body::from("abc"));
     let response = client.request(request.unwrap()).await.unwrap();
     assert_eq!(response.version(), axum::http::Version::HTTP_2);
@@ -149,6 +180,8 @@ async fn http_2_is_spoken_on_both_sides() {
         serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap();
     assert_eq!((&seen["target"], &seen["body"]), (&"/x?a=1".into(), &"abc".into()));
     assert!(!seen["headers"].to_string().contains("evil"), "{seen}");
+    let cookies = seen["headers"].as_array().unwrap().iter().filter(|pair| pair[0] == "cookie").collect::<Vec<_>>();
+    assert_eq!(cookies, [&serde_json::json!(["cookie", "a=1; b=2"])], "one field, as HTTP/1.1 has it");
 
     // axum's own server speaks HTTP/2 without TLS as well.
     let address = chancery_gateway::Address::parse(&format!("http://{}", telling().await)).unwrap();
@@ -206,6 +239,22 @@ async fn slow_heads_and_bodies_end_and_do_not_reach_the_application_whole() {
         .raw(b"POST /x HTTP/1.1\r\nhost: app.test\r\ncontent-length: 9\r\n\r\nabc")
         .await
         .refused(400, "request.malformed");
+}
+
+/// Attack 6.3: over HTTP/2 nobody looked at the clock.
+#[tokio::test]
+async fn a_slow_body_over_http_2_ends_too_and_reaches_no_application_whole() {
+    let hasty = Bounds { body: Duration::from_millis(300), ..Bounds::default() };
+    let stage = Stage::within(vec![route("/*", telling().await)], hasty).await;
+    let stream = TcpStream::connect(stage.address).await.unwrap();
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let (open, to) = tokio::io::duplex(64);
+    let request = axum::http::Request::post("http://app.test/x").body(Body::new(Pipe(to)));
+    let answer = tokio::time::timeout(SOON / 4, sender.send_request(request.unwrap())).await.expect("it ends");
+    assert!(answer.is_ok_and(|answer| answer.status() == 400));
+    drop(open);
 }
 
 #[tokio::test]

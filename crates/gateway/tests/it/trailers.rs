@@ -1,4 +1,4 @@
-//! What comes behind a body goes on behind it, in both directions, over HTTP/1.1 and HTTP/2.
+//! What comes behind a body goes on behind it: of an answer all of it, of a request what its route names, over HTTP/1.1 and HTTP/2.
 
 use std::{
     convert::Infallible,
@@ -89,12 +89,13 @@ async fn http2(stage: &Stage) -> String {
 }
 
 #[tokio::test]
-async fn trailers_go_through_both_ways() {
+async fn trailers_that_a_route_names_go_through_and_answers_trailers_do() {
     let app = summing().await;
     for to_application in [false, true] {
         let address = Address::parse(&format!("http://{app}")).unwrap();
         let upstream = Arc::new(Upstream::new("app", vec![address], None, to_application));
-        let stage = Stage::with(vec![Route { upstream, ..route("/*", app) }]).await;
+        let trailers = vec!["x-sum".parse().unwrap()];
+        let stage = Stage::with(vec![Route { upstream, trailers, ..route("/*", app) }]).await;
         let answer = http1(&stage).await;
         assert!(
             answer.starts_with("HTTP/1.1 200") && answer.contains("0\r\nx-seen: 42\r\n\r\n"),
@@ -113,5 +114,50 @@ async fn a_trailer_does_not_say_who_calls() {
              3\r\nabc\r\n0\r\n{name}: evil\r\n\r\n"
         );
         stage.raw(request.as_bytes()).await.refused(400, "request.malformed");
+    }
+}
+
+/// Tells which trailers a request had, and what announced them.
+async fn telling_trailers() -> SocketAddr {
+    let tell = any(|request: Request| async move {
+        let announced = request.headers().get("trailer").cloned();
+        let whole = request.into_body().collect().await.unwrap();
+        let mut names: Vec<_> =
+            whole.trailers().into_iter().flat_map(HeaderMap::keys).map(ToString::to_string).collect();
+        names.sort();
+        format!("{announced:?} {names:?}")
+    });
+    served(Router::new().fallback(tell)).await
+}
+
+/// Attack 6.1: uvicorn with httptools makes headers of trailers, and a client was whom it said.
+#[tokio::test]
+async fn a_clients_trailers_do_not_arrive_unless_the_route_names_them() {
+    const CLAIMS: [&str; 5] = ["x-auth-subject", "x-auth-roles", "x-tenant-id", "x-forwarded-for", "cookie"];
+    let app = telling_trailers().await;
+    let mut named = route("/named", app);
+    named.trailers = vec!["x-sum".parse().unwrap()];
+    let stage = Stage::with(vec![route("/*", app), named]).await;
+    let client: Client<_, Body> = Client::builder(TokioExecutor::new()).http2_only(true).build_http();
+    for (path, seen) in [("/x", "None []"), ("/named", "Some(\"x-sum\") [\"x-sum\"]")] {
+        let lines: String = CLAIMS.iter().map(|name| format!("{name}: evil\r\n")).collect();
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nhost: app.test\r\nconnection: close\r\ntrailer: {}, x-sum\r\n\
+             transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n{lines}x-sum: 42\r\n\r\n",
+            CLAIMS.join(", ")
+        );
+        let answer = stage.raw(request.as_bytes()).await;
+        assert!(answer.whole.ends_with(seen), "{path}: {}", answer.whole);
+
+        let claims =
+            CLAIMS.iter().chain(&["x-sum"]).map(|name| (name.parse().unwrap(), HeaderValue::from_static("evil")));
+        let body = Trailing { data: Some(Bytes::from_static(b"abc")), trailers: Some(claims.collect()) };
+        let request = Request::post(format!("http://{}{path}", stage.address))
+            .version(Version::HTTP_2)
+            .header("trailer", format!("{}, x-sum", CLAIMS.join(", ")))
+            .body(Body::new(body));
+        let response = tokio::time::timeout(SOON, client.request(request.unwrap())).await.unwrap().unwrap();
+        let text = response.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(String::from_utf8_lossy(&text), seen, "over HTTP/2, {path}");
     }
 }

@@ -15,6 +15,7 @@ use tower::Service as _;
 use super::{
     House,
     declared::declared,
+    paced::paced,
     wire::{Shared, Wire},
     work::{Work, watched},
 };
@@ -99,7 +100,7 @@ fn answer(
     }
     request.extensions_mut().insert(ConnectInfo(peer));
     request.extensions_mut().insert(connection.clone());
-    let response = house.router.clone().call(declared(request.map(Body::new)));
+    let response = house.router.clone().call(declared(paced(request.map(Body::new), house.bounds.body)));
     async move {
         let response = response.await;
         drop(running);

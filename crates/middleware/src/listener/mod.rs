@@ -1,10 +1,11 @@
 //! Takes connections, refuses what HTTP can be misread in, hands requests to a router, and drains when told to stop.
 //!
 //! The same for the API and the gateway. What stock hyper does not do is done here: `wire` looks at the bytes before hyper does,
-//! `work` ends what idles, `declared` holds HTTP/2 bodies to their announced length.
+//! `work` ends what idles, `declared` and `paced` hold HTTP/2 bodies to their announced length and to the clock.
 
 mod connection;
 mod declared;
+mod paced;
 mod scan;
 mod wire;
 mod work;

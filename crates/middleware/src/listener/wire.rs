@@ -28,7 +28,7 @@ const STAND_IN: &[u8] = b"REFUSED * HTTP/1.1\r\nhost: refused.invalid\r\nconnect
 const LINGER_BYTES: usize = 256 * 1024;
 const LINGER: Duration = Duration::from_secs(1);
 /// Every so many bytes of a body give its client another second.
-const BYTES_A_SECOND: u64 = 500;
+pub(super) const BYTES_A_SECOND: u64 = 500;
 
 const OPEN: u8 = 0;
 const UPGRADED: u8 = 1;

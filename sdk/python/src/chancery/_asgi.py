@@ -145,11 +145,12 @@ def _folded(name: bytes) -> bytes:
 
 def _told(headers: Collection[tuple[bytes, bytes]], caller: Caller | None) -> list[tuple[bytes, bytes]]:
     """The headers, with what they say of the caller taken from the assertion and from nowhere else."""
-    kept = [(name, value) for name, value in headers if not _folded(name).startswith(b"x-auth-")]
+    kept = [(name, value) for name, value in headers if not _folded(name).startswith((b"x-auth-", b"x-tenant"))]
     if caller is not None:
         roles = ",".join(sorted(caller.roles))
         for name, value in (("subject", caller.subject), ("tenant", caller.tenant_id), ("roles", roles)):
             kept.append((f"x-auth-{name}".encode(), value.encode("utf-8")))
+        kept.append((b"x-tenant-id", caller.tenant_id.encode("utf-8")))
     return kept
 
 
