@@ -143,7 +143,7 @@ pub(crate) struct Documents {
 /// The documents that are asked for, what they are asked by, and those of the table before.
 #[derive(Default)]
 struct Asking {
-    task: RouteSchemas,
+    _task: RouteSchemas,
     now: Vec<SchemaConfig>,
     before: Vec<SchemaConfig>,
 }
@@ -158,7 +158,7 @@ impl Documents {
         let task = route_schemas::begin(&self.schemas, configured.clone(), &gateway.table());
         let mut asking = self.asking.lock().unwrap_or_else(|poison| poison.into_inner());
         let before = std::mem::take(&mut asking.now);
-        *asking = Asking { task, now: configured, before };
+        *asking = Asking { _task: task, now: configured, before };
     }
 
     /// Asks for those of the table before from here on.

@@ -93,9 +93,9 @@ pub enum Fault {
     /// It took too long.
     #[error("no answer in time")]
     Timeout,
-    /// The answer is longer than is read.
+    /// It answered with this status; the rest is longer than is read.
     #[error("the answer is too long")]
-    TooLong,
+    TooLong(u16),
 }
 
 /// Which addresses may be asked.
@@ -174,7 +174,7 @@ impl Guarded {
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
             if body.len() + chunk.len() > max {
-                return Err(Fault::TooLong);
+                return Err(Fault::TooLong(status));
             }
             body.extend_from_slice(&chunk);
         }

@@ -43,7 +43,7 @@ impl DocumentFetcher for IssuerDocuments {
         let answer = self.0.ask(Method::GET, url, headers, Vec::new(), MAX_DOCUMENT_BYTES).await;
         let answer = answer.map_err(|fault| match fault {
             Fault::Refused(why) => FetchError::Refused(why),
-            Fault::TooLong => FetchError::TooLong,
+            Fault::TooLong(_) => FetchError::TooLong,
             Fault::Unreachable | Fault::Timeout => FetchError::Unreachable,
         })?;
         if answer.status != StatusCode::OK.as_u16() {

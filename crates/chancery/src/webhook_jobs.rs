@@ -1,6 +1,10 @@
 //! Hands webhooks on: at once what came to this node, and now and then what is due in any tenant.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result};
 use async_trait::async_trait;
@@ -16,7 +20,11 @@ use reqwest::{
     Method,
     header::{HeaderMap, HeaderName, HeaderValue},
 };
-use tokio::{sync::watch, task::JoinSet, time::Instant};
+use tokio::{
+    sync::watch,
+    task::{self, JoinSet},
+    time::Instant,
+};
 
 use crate::{
     guarded::{Fault, Guarded, Reach},
@@ -37,8 +45,8 @@ const CONNECT: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How much of an answer is read; nothing in it counts.
 const MAX_ANSWER: usize = 64 * 1024;
-/// How many tenants' webhooks are on their way at once.
-const AT_ONCE: usize = 8;
+/// How many tenants' webhooks are on their way at once: most of the time it is waited for applications.
+const AT_ONCE: usize = 32;
 
 /// Sends webhooks over the guarded client.
 #[derive(Debug)]
@@ -84,7 +92,8 @@ fn headers(outgoing: &Outgoing) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, value) in &outgoing.headers {
         if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_str(value)) {
-            headers.append(name, value);
+            // Ours come last, and none of the sender's stands beside them.
+            headers.insert(name, value);
         }
     }
     headers
@@ -97,8 +106,8 @@ impl WebhookSender for HttpSender {
         let body = outgoing.body.expose().clone();
         match self.0.ask(Method::POST, &outgoing.url, headers, body, MAX_ANSWER).await {
             Ok(answer) => taken(answer.status),
-            // It answered; what it said is too long, and does not count.
-            Err(Fault::TooLong) => Ok(()),
+            // It answered; only what it said is too long, and that does not count.
+            Err(Fault::TooLong(status)) => taken(status),
             Err(fault) => Err(NotTaken { code: code(fault).to_owned(), for_good: false }),
         }
     }
@@ -109,7 +118,7 @@ fn code(fault: Fault) -> &'static str {
         Fault::Refused(_) => "address_refused",
         Fault::Unreachable => "connect",
         Fault::Timeout => "timeout",
-        Fault::TooLong => "answer_too_long",
+        Fault::TooLong(_) => "answer_too_long",
     }
 }
 
@@ -132,12 +141,13 @@ pub async fn run(
 ) {
     let mut ticks = Ticks::every(LOOK_EVERY, stopped.clone());
     let (mut all_at, mut tidy_at, mut count_at) = (Instant::now(), Instant::now(), Instant::now());
+    let mut turns = Turns::default();
     while ticks.next().await {
-        let mut due = instance.take_due_webhooks();
+        turns.ask_for(instance.take_due_webhooks());
         let now = Instant::now();
         if now >= all_at {
             all_at = now + ALL_EVERY;
-            due.extend(active(&stores).await);
+            turns.ask_for(active(&stores).await);
         }
         if now >= tidy_at {
             tidy_at = now + TIDY_EVERY;
@@ -147,19 +157,68 @@ pub async fn run(
                 }
             }
         }
-        let mut at_work = JoinSet::new();
-        for tenant in due {
-            if at_work.len() >= AT_ONCE {
-                let _ = at_work.join_next().await;
-            }
+        turns.collect();
+        turns.start(|tenant| {
             let (instance, sender, stopped) = (Arc::clone(&instance), Arc::clone(&sender), stopped.clone());
-            at_work.spawn(async move { deliver(&instance, &*sender, tenant, &stopped).await });
-        }
-        while at_work.join_next().await.is_some() {}
+            async move { deliver(&instance, &*sender, tenant, &stopped).await }
+        });
         if now >= count_at {
             count_at = now + COUNT_EVERY;
             count(&instance, &stores, &metrics).await;
         }
+    }
+    turns.finish().await;
+}
+
+/// Whose turn it is. A tenant whose application is slow keeps its own place, and holds up nobody else.
+#[derive(Default)]
+struct Turns {
+    waiting: VecDeque<TenantId>,
+    at_work: JoinSet<bool>,
+    whose: HashMap<task::Id, TenantId>,
+}
+
+impl Turns {
+    /// Each is in the queue once.
+    fn ask_for(&mut self, tenants: impl IntoIterator<Item = TenantId>) {
+        for tenant in tenants {
+            if !self.waiting.contains(&tenant) {
+                self.waiting.push_back(tenant);
+            }
+        }
+    }
+
+    /// Takes note of who is done; whoever has more to do queues again.
+    fn collect(&mut self) {
+        while let Some(done) = self.at_work.try_join_next_with_id() {
+            let (id, more) = match done {
+                Ok(done) => done,
+                Err(error) => (error.id(), false),
+            };
+            if let Some(tenant) = self.whose.remove(&id).filter(|_| more) {
+                self.ask_for([tenant]);
+            }
+        }
+    }
+
+    /// Starts who waits, as long as there are places. A tenant has one at a time.
+    fn start<F: Future<Output = bool> + Send + 'static>(&mut self, work: impl Fn(TenantId) -> F) {
+        let mut later = VecDeque::new();
+        while self.at_work.len() < AT_ONCE
+            && let Some(tenant) = self.waiting.pop_front()
+        {
+            if self.whose.values().any(|at_work| *at_work == tenant) {
+                later.push_back(tenant);
+            } else {
+                let id = self.at_work.spawn(work(tenant)).id();
+                self.whose.insert(id, tenant);
+            }
+        }
+        self.waiting.append(&mut later);
+    }
+
+    async fn finish(mut self) {
+        while self.at_work.join_next().await.is_some() {}
     }
 }
 
@@ -189,8 +248,13 @@ async fn active(stores: &Stores) -> Vec<TenantId> {
     }
 }
 
-/// All that is due in one tenant.
-async fn deliver(instance: &Instance, sender: &dyn WebhookSender, tenant: TenantId, stopped: &watch::Receiver<bool>) {
+/// A round in one tenant; whether more is due.
+async fn deliver(
+    instance: &Instance,
+    sender: &dyn WebhookSender,
+    tenant: TenantId,
+    stopped: &watch::Receiver<bool>,
+) -> bool {
     loop {
         match webhooks::publish(instance, tenant).await {
             Ok(true) if !*stopped.borrow() => {}
@@ -201,20 +265,19 @@ async fn deliver(instance: &Instance, sender: &dyn WebhookSender, tenant: Tenant
             }
         }
     }
-    while !*stopped.borrow() {
-        match webhooks::deliver(instance, sender, tenant).await {
-            Ok(handed) => {
-                if handed.failed > 0 {
-                    tracing::warn!(%tenant, count = handed.failed, "Webhooks were not taken by the application");
-                }
-                if !handed.more {
-                    return;
-                }
+    if *stopped.borrow() {
+        return false;
+    }
+    match webhooks::deliver(instance, sender, tenant).await {
+        Ok(handed) => {
+            if handed.failed > 0 {
+                tracing::warn!(%tenant, count = handed.failed, "Webhooks were not taken by the application");
             }
-            Err(error) => {
-                tracing::warn!(%tenant, error = chain(&error), "Could not hand webhooks on");
-                return;
-            }
+            handed.more
+        }
+        Err(error) => {
+            tracing::warn!(%tenant, error = chain(&error), "Could not hand webhooks on");
+            false
         }
     }
 }
@@ -222,6 +285,38 @@ async fn deliver(instance: &Instance, sender: &dyn WebhookSender, tenant: Tenant
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// One tenant whose application never answers took the turns of all.
+    #[tokio::test]
+    async fn a_slow_tenant_holds_up_nobody_else() {
+        let (slow, quick) = (TenantId::from_bytes([1; 16]), TenantId::from_bytes([2; 16]));
+        let (sender, mut rounds) = tokio::sync::mpsc::unbounded_channel();
+        let work = |tenant| {
+            let sender = sender.clone();
+            async move {
+                sender.send(tenant).unwrap();
+                if tenant == slow {
+                    std::future::pending::<()>().await;
+                }
+                true
+            }
+        };
+        let mut turns = Turns::default();
+        turns.ask_for([slow, quick, slow]);
+        turns.start(work);
+        assert_eq!((rounds.recv().await, rounds.recv().await), (Some(slow), Some(quick)));
+        for _ in 0..3 {
+            turns.ask_for([slow]);
+            while turns.at_work.len() > 1 {
+                tokio::task::yield_now().await;
+                turns.collect();
+            }
+            // It has more to do, and its turn; the slow one waits for itself alone.
+            turns.start(work);
+            assert_eq!(rounds.recv().await, Some(quick));
+        }
+        assert_eq!(turns.whose.len(), 2);
+    }
 
     #[test]
     fn who_may_take_it_later_is_asked_again() {

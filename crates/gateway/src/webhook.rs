@@ -15,7 +15,7 @@ use chancery_domain::{
     tokens::Onward,
 };
 use chancery_middleware::{ASSERTION, Code, Exchange, Hooked, Problem, Unread, asserted};
-use http::{HeaderMap, Method, Request, StatusCode};
+use http::{HeaderMap, Method, Request, StatusCode, header};
 
 use crate::{
     Route,
@@ -90,6 +90,15 @@ pub(crate) async fn examined(
     Hooked::new(exchange, headers, body).examine((&hook.tenant, &id), token.as_deref()).await
 }
 
+/// A source says itself which headers its signature is in: a tenant must not name by them who calls, or frame the message.
+fn clean(route: &Route, headers: &mut HeaderMap) {
+    hygiene::clean(headers, &route.underscore_headers);
+    hygiene::drop_credential(headers);
+    for name in [header::HOST, header::CONTENT_LENGTH, header::COOKIE] {
+        headers.remove(name);
+    }
+}
+
 /// Hands one on to the application of a route; gives what it answered.
 pub(crate) async fn hand_on(
     instance: &Instance,
@@ -98,6 +107,7 @@ pub(crate) async fn hand_on(
     (mut headers, body): (HeaderMap, Bytes),
 ) -> Result<StatusCode, Problem> {
     let id = RequestId::make(instance.now(), instance.random()).map_err(|_| Code::Internal)?;
+    clean(route, &mut headers);
     let audience = route.upstream.name();
     let onward = Onward { request: id, audience, caller: None, method: "POST", path: path.as_str() };
     headers.insert(ASSERTION, asserted(instance, &onward).await?);

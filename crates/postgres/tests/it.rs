@@ -389,7 +389,10 @@ mod schema {
         tx.commit().await.unwrap();
         let mut connection = raw(&database).await;
         in_tenant(&mut connection, &OURS.to_string()).await;
-        for statement in ONE_EVENT_PURGED {
+        for (number, statement) in ONE_EVENT_PURGED.into_iter().enumerate() {
+            // Not before the purge has got there.
+            let early = sqlx::query("DELETE FROM audit_events WHERE idx = 0").execute(&mut connection).await;
+            assert!(number >= 2 || early.unwrap_err().to_string().contains("only grows"), "before {statement}");
             sqlx::query(statement).execute(&mut connection).await.unwrap();
         }
         database.append_events(&[queued_event(OURS, 2)]).await.unwrap();

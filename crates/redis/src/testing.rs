@@ -83,7 +83,7 @@ impl Server {
                 settings.extend(words.into_iter().chain([port.to_string()]));
                 for (setting, pem) in ["--tls-cert-file", "--tls-key-file", "--tls-ca-cert-file"].into_iter().zip(pems)
                 {
-                    let path = folder.path().join(&setting[2..]);
+                    let path = folder.path().join(setting.trim_start_matches('-'));
                     std::fs::write(&path, pem).expect("a file");
                     settings.extend([setting.to_owned(), path.display().to_string()]);
                     ca_file = Some(path);

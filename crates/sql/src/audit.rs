@@ -56,6 +56,16 @@ const UNQUEUE: Sql = Sql::dialects(
     "DELETE FROM audit_queue WHERE tenant_id = $1 AND event_id IN (SELECT json_array_elements_text($2::json))",
 );
 
+/// A queued one of these events that is in the log already, whatever month it was recorded in: PostgreSQL keeps an id unique within a
+/// month alone. `$3` and `$4` are the lowest and the highest id: in months that have none between them a part takes one look.
+const LOGGED_AMONG: &str = "SELECT e.event_id FROM audit_events AS e
+    WHERE e.tenant_id = $1 AND e.event_id >= $3 AND e.event_id <= $4
+        AND e.event_id IN (SELECT json_array_elements_text($2::json))
+        AND EXISTS (SELECT 1 FROM audit_queue AS q WHERE q.tenant_id = $1 AND q.event_id = e.event_id)
+    LIMIT 1";
+/// Ids of one look lie no further apart than this, in seconds: one that was made long ago must not have all since be read.
+const AMONG_SECONDS: u64 = 60 * 60;
+
 /// The same where others may do it meanwhile, in one statement: who comes second waits for the rows and finds them gone.
 /// Of two sequencers none reads a row that it does not move: rows of the queue never change.
 const TAKE: &str = "WITH given AS (
@@ -329,6 +339,23 @@ impl<D: Driver> AuditRows for Rows<D> {
 }
 
 impl<D: Driver> Rows<D> {
+    /// Whether one of these is queued although it is in the log already, in whichever part of it.
+    async fn is_any_logged(&mut self, events: &[LoggedEvent]) -> Result<bool, StoreError> {
+        let mut ids: Vec<EventId> = events.iter().map(|logged| logged.event.id).collect();
+        ids.sort_unstable();
+        let near = |one: &EventId, next: &EventId| {
+            one.made_at().as_seconds().abs_diff(next.made_at().as_seconds()) <= AMONG_SECONDS
+        };
+        for group in ids.chunk_by(near) {
+            let (Some(lowest), Some(highest)) = (group.first(), group.last()) else { continue };
+            let args = [Value::list(group), Value::text(lowest), Value::text(highest)];
+            if self.one("event", LOGGED_AMONG, args, Row::text).await?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Moves queued events to these consecutive indexes of the log. What a row holds stays within the database.
     async fn move_events(&mut self, first: u64, events: &[LoggedEvent]) -> Result<(), StoreError> {
         let ids = Value::list(events.iter().map(|logged| logged.event.id));
@@ -399,6 +426,9 @@ impl<D: Driver> AuditWrites for Rows<D> {
         let moments: Vec<Timestamp> =
             events.iter().flat_map(|logged| [logged.event.recorded_at, logged.event.id.made_at()]).collect();
         self.make_room(&moments).await?;
+        if !self.is_alone() && self.is_any_logged(events).await? {
+            return Err(StoreError::Taken("event"));
+        }
         let consecutive = events.windows(2).all(|pair| matches!(pair, [one, next] if one.index + 1 == next.index));
         if let (true, Some(first)) = (consecutive, events.first()) {
             return self.move_events(first.index, events).await;

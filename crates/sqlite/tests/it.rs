@@ -304,7 +304,10 @@ mod file {
         tx.insert_checkpoint(&checkpoint(1)).await.unwrap();
         tx.commit().await.unwrap();
         let mut connection = raw(&path).await;
-        for statement in ONE_EVENT_PURGED {
+        for (number, statement) in ONE_EVENT_PURGED.into_iter().enumerate() {
+            // Not before the purge has got there.
+            let early = sqlx::query("DELETE FROM audit_events WHERE idx = 0").execute(&mut connection).await;
+            assert!(number >= 2 || early.unwrap_err().to_string().contains("only grows"), "before {statement}");
             sqlx::query(statement).execute(&mut connection).await.unwrap();
         }
         store.append_events(&[queued_event(OURS, 2)]).await.unwrap();

@@ -542,7 +542,7 @@ pub fn backup(n: u64) -> chancery_domain::backups::Backup {
 pub const ONE_EVENT_PURGED: [&str; 4] = [
     "INSERT INTO audit_purges (tenant_id, first_idx, end_idx, month, events, next_idx, certificate_id, event_id, begun_at)
      SELECT tenant_id, 0, 1, '2026-11', 1, 0, 'crt', 'evt', 0 FROM audit_events WHERE idx = 0",
-    "DELETE FROM audit_events WHERE idx = 0",
     "UPDATE audit_purges SET next_idx = 1",
+    "DELETE FROM audit_events WHERE idx = 0",
     "UPDATE audit_purges SET ended_at = 5",
 ];

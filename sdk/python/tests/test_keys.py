@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 
 import httpx
 import pytest
@@ -26,7 +27,10 @@ class Source:
 
     def get(self, *kids: str) -> list:
         async def all_at_once() -> list:
-            return await asyncio.gather(*(self.known.get(kid) for kid in kids))
+            found = await asyncio.gather(*(self.known.get(kid) for kid in kids))
+            if self.known._renewing is not None:
+                await self.known._renewing
+            return found
 
         return asyncio.run(all_at_once())
 
@@ -63,6 +67,31 @@ def test_a_key_that_is_known_outlives_the_gateways_outage():
         source.get("key-EdDSA")
     source.fails, source.now = False, source.now + COOLDOWN_SECONDS
     assert source.get("key-EdDSA") == [None]
+
+
+def test_nobody_with_a_key_that_is_known_waits_for_an_address_that_hangs():
+    source = Source()
+    source.get("key-ES256")
+    hung, source.now = threading.Event(), source.now + FRESH_SECONDS
+
+    def hang(_: str) -> bytes:
+        source.asked += 1
+        hung.wait(10)
+        source.now += 60
+        raise OSError("timed out")
+
+    source.known._get = hang
+
+    async def ask() -> None:
+        for _ in range(5):
+            assert await asyncio.wait_for(source.known.get("key-ES256"), 1)
+        hung.set()
+        await source.known._renewing
+        # The pause begins when the try ends.
+        assert await source.known.get("key-ES256")
+        assert source.asked == 2
+
+    asyncio.run(ask())
 
 
 @pytest.mark.parametrize(

@@ -87,19 +87,24 @@ impl chancery_datasets::UrlFiles for UrlFolder {
 pub(crate) struct Backend {
     store: Arc<dyn Store>,
     directory: Arc<dyn Directory>,
-    _database: Option<Arc<chancery_postgres::testing::Database>>,
+    database: Option<Arc<chancery_postgres::testing::Database>>,
 }
 
 impl Backend {
     pub(crate) async fn sqlite() -> Self {
         let store = chancery_sqlite::Sqlite::in_memory().await.unwrap();
-        Self { store: Arc::new(store.clone()), directory: Arc::new(store), _database: None }
+        Self { store: Arc::new(store.clone()), directory: Arc::new(store), database: None }
+    }
+
+    /// Where it is, if it is PostgreSQL.
+    pub(crate) fn url(&self) -> Option<String> {
+        self.database.as_ref().map(|database| database.url().to_owned())
     }
 
     /// SQLite, in this file.
     pub(crate) async fn file(path: &std::path::Path) -> Self {
         let store = chancery_sqlite::Sqlite::open(path).await.unwrap();
-        Self { store: Arc::new(store.clone()), directory: Arc::new(store), _database: None }
+        Self { store: Arc::new(store.clone()), directory: Arc::new(store), database: None }
     }
 
     /// SQLite, and how many views of it were opened.
@@ -107,7 +112,7 @@ impl Backend {
         let store = chancery_sqlite::Sqlite::in_memory().await.unwrap();
         let views = Arc::new(AtomicUsize::default());
         let counted = Counted { within: store.clone(), views: views.clone(), appends: Arc::default() };
-        (Self { store: Arc::new(counted), directory: Arc::new(store), _database: None }, views)
+        (Self { store: Arc::new(counted), directory: Arc::new(store), database: None }, views)
     }
 
     /// SQLite, and how often events were appended to it outside of changes.
@@ -115,13 +120,13 @@ impl Backend {
         let store = chancery_sqlite::Sqlite::in_memory().await.unwrap();
         let appends = Arc::new(AtomicUsize::default());
         let counted = Counted { within: store.clone(), views: Arc::default(), appends: appends.clone() };
-        (Self { store: Arc::new(counted), directory: Arc::new(store), _database: None }, appends)
+        (Self { store: Arc::new(counted), directory: Arc::new(store), database: None }, appends)
     }
 
     /// SQLite, behind switches that make it fail.
     pub(crate) async fn faulty() -> (Self, Faulty<chancery_sqlite::Sqlite>) {
         let store = Faulty::new(chancery_sqlite::Sqlite::in_memory().await.unwrap());
-        let backend = Self { store: Arc::new(store.clone()), directory: Arc::new(store.clone()), _database: None };
+        let backend = Self { store: Arc::new(store.clone()), directory: Arc::new(store.clone()), database: None };
         (backend, store)
     }
 
@@ -130,14 +135,14 @@ impl Backend {
         let database = chancery_postgres::testing::database().await?;
         let store = chancery_postgres::Postgres::clone(&database);
         let lagging = Arc::new(Lagging { within: store.clone(), old: Mutex::default() });
-        let backend = Self { store: lagging.clone(), directory: Arc::new(store), _database: Some(Arc::new(database)) };
+        let backend = Self { store: lagging.clone(), directory: Arc::new(store), database: Some(Arc::new(database)) };
         Some((backend, lagging))
     }
 
     pub(crate) async fn postgres() -> Option<Self> {
         let database = chancery_postgres::testing::database().await?;
         let store = chancery_postgres::Postgres::clone(&database);
-        Some(Self { store: Arc::new(store.clone()), directory: Arc::new(store), _database: Some(Arc::new(database)) })
+        Some(Self { store: Arc::new(store.clone()), directory: Arc::new(store), database: Some(Arc::new(database)) })
     }
 }
 

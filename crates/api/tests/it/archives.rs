@@ -166,6 +166,18 @@ async fn a_closed_month_is_archived_once_and_still_proves_and_opens_after_the_pu
     assert_eq!(verify_archive(&file, &trusted, None).verdict, PackVerdict::Verified);
     let newer = sequence::checkpoint(&app.instance, tenant).await.unwrap().note;
     assert_eq!(verify_archive(&file, &trusted, Some(newer.as_bytes())).verdict, PackVerdict::VerifiedAsOf);
+    // Where witnesses are asked for, another history is told of all the same: missing cosignatures do not come before it.
+    let mut witnessed: Value = serde_json::from_slice(&trusted).unwrap();
+    witnessed["witnesses"]["quorum"] = json!(1);
+    let witnessed = serde_json::to_vec(&witnessed).unwrap();
+    let other = sequence::checkpoint(&app.instance, TenantId::PLATFORM).await.unwrap().note;
+    for (newer, verdict) in [
+        (None, PackVerdict::Unwitnessed),
+        (Some(newer.as_bytes()), PackVerdict::Unwitnessed),
+        (Some(other.as_bytes()), PackVerdict::Failed),
+    ] {
+        assert_eq!(verify_archive(&file, &witnessed, newer).verdict, verdict);
+    }
     assert_eq!(guard::inspect(&app.instance, tenant).await.unwrap(), []);
     // What was archived and purged is not archived again.
     archives::tend(&app.instance, tenant).await.unwrap();

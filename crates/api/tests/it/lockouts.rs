@@ -110,7 +110,7 @@ async fn a_stranger_suspends_nobodys_key() {
     let wrong = Caller { bearer: text.expose().clone() };
     let rules = vec![
         rule("tenant", 1, Per::Tenant, On::Everything),
-        rule("door", 9, Per::Address, On::Routes(vec![format!("GET {WHO}")])),
+        rule("door", 30, Per::Address, On::Routes(vec![format!("GET {WHO}")])),
     ];
     let limited = app.again(|settings| settings.limits = answering(rules)).await;
     limited.get(&wrong, WHO).await.refused(401, "auth.credential_invalid");
@@ -118,7 +118,8 @@ async fn a_stranger_suspends_nobodys_key() {
     // Within its own limit, refused for the tenant's.
     limited.get(&clinic.staff, WHO).await;
     press(&limited, &holder, 20).await;
-    for n in 0..20 {
+    // Before it is known who that is.
+    for n in 0..80 {
         let request = from_address(request("GET", WHO, None), &format!("203.0.113.{}", n % 2), None);
         limited.send(holder.sign(request)).await;
     }

@@ -82,4 +82,5 @@ mod token_attacks;
 mod token_keys;
 mod users;
 mod validation;
+mod walls;
 mod webhooks;

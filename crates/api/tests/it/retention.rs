@@ -34,6 +34,7 @@ backends! {
     a_forged_order_hides_nothing_and_lets_nothing_go,
     a_forged_order_is_shown_as_unproven_and_told_of_until_an_officer_dismisses_it,
     a_clock_that_jumps_ahead_lets_nothing_go_by_itself,
+    a_clock_that_is_moved_in_steps_lets_nothing_go_by_itself,
     a_month_waits_for_every_sink_whatever_its_row_says,
 }
 
@@ -61,9 +62,15 @@ pub(crate) fn six_years(app: &TestApp) {
 
 /// The same, of a log that did not fall silent: the clock is believed where nobody looks.
 async fn six_years_of_life(app: &TestApp, clinic: &Clinic) {
-    app.clock.advance_seconds((2_192 - 50) * DAY);
-    app.post(&clinic.service, "/v1/audit/events", json!({"type": "app.lived"})).await.created();
-    app.clock.advance_seconds(50 * DAY);
+    app.clock.advance_seconds((2_192 - 80) * DAY);
+    eighty_days_of_life(app, clinic).await;
+}
+
+async fn eighty_days_of_life(app: &TestApp, clinic: &Clinic) {
+    for _ in 0..80 {
+        app.post(&clinic.service, "/v1/audit/events", json!({"type": "app.lived"})).await.created();
+        app.clock.advance_seconds(DAY);
+    }
 }
 
 /// What takes two people: asked for by the officer, approved by another, done by the officer.
@@ -264,15 +271,18 @@ async fn a_purge_that_the_log_does_not_tell_of_is_damage(backend: Backend) {
     let app = TestApp::on(backend).await;
     let clinic = app.clinic("ours").await;
     two_months(&app, &clinic).await;
+    let items: Vec<Value> = (0..3).map(|_| json!({"type": "app.crime"})).collect();
+    app.post(&clinic.service, "/v1/audit/events/batch", json!({"items": items})).await.created();
     sequence::checkpoint(&app.instance, tenant(&clinic)).await.unwrap();
+    let first = app.events(&clinic.auditor, "app.crime").await[0]["index"].as_u64().unwrap();
     // An event that is in the log, and tells of something else.
     let other = app.events(&clinic.auditor, "api_key.created").await.remove(0);
     let forged = Purge {
-        first: 2,
-        end: 5,
+        first,
+        end: first + 3,
         month: "2026-09".parse().unwrap(),
         events: 3,
-        next: 2,
+        next: first,
         certificate: CertificateId::from_bytes([1; 16]),
         event: other["id"].as_str().unwrap().parse::<EventId>().unwrap(),
         begun_at: Timestamp::from_seconds(1),
@@ -280,11 +290,11 @@ async fn a_purge_that_the_log_does_not_tell_of_is_damage(backend: Backend) {
     };
     let mut tx = app.instance.store().begin(tenant(&clinic)).await.unwrap();
     tx.insert_purge(&forged).await.unwrap();
-    assert_eq!(tx.purge_events(&forged, 5, &[]).await.unwrap(), 3);
+    assert_eq!(tx.purge_events(&forged, first + 3, &[]).await.unwrap(), 3);
     tx.commit().await.unwrap();
     let missing = |at| Finding { check: IntegrityCheck::EntryMissing, at };
     let found = guard::inspect(&app.instance, tenant(&clinic)).await.unwrap();
-    assert!([2, 3, 4].iter().all(|at| found.contains(&missing(*at))), "{found:?}");
+    assert!((first..first + 3).all(|at| found.contains(&missing(at))), "{found:?}");
     assert!(backups::prove(&app.instance, tenant(&clinic)).await.is_err());
 }
 
@@ -309,9 +319,30 @@ async fn a_clock_that_jumps_ahead_lets_nothing_go_by_itself(backend: Backend) {
     // People who look can.
     assert!(!purge(&app, &clinic).await.ok()["purges"].as_array().unwrap().is_empty());
     assert!(!kinds_in(&app, &clinic.auditor, SEPTEMBER).await.contains(&"app.visit.september".to_owned()));
-    // And once it has gone on as clocks do, it is believed.
-    app.clock.advance_seconds(3 * DAY);
-    assert!(!retention::tend(&again.instance, tenant(&clinic)).await.unwrap().waits);
+}
+
+/// Six years in steps of sixty days, with an event after each.
+async fn a_clock_that_is_moved_in_steps_lets_nothing_go_by_itself(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("ours").await;
+    two_months(&app, &clinic).await;
+    by_two(&app, &clinic, "PUT", "/v1/audit/retention", &json!({"months": 72, "automatic": true})).await.ok();
+    for _ in 0..37 {
+        app.clock.advance_seconds(60 * DAY);
+        app.post(&clinic.service, "/v1/audit/events", json!({"type": "app.step"})).await.created();
+    }
+    let waits = Tended { waits: true, ..Tended::default() };
+    for _ in 0..3 {
+        assert_eq!(retention::tend(&app.instance, tenant(&clinic)).await.unwrap(), waits);
+        app.clock.advance_seconds(20 * DAY);
+        app.post(&clinic.service, "/v1/audit/events", json!({"type": "app.step"})).await.created();
+    }
+    assert!(kinds_in(&app, &clinic.auditor, SEPTEMBER).await.contains(&"app.visit.september".to_owned()));
+    // Once it has gone on as clocks do, it is believed.
+    eighty_days_of_life(&app, &clinic).await;
+    let done = retention::tend(&app.instance, tenant(&clinic)).await.unwrap();
+    assert!(!done.waits && done.ordered >= 2, "{done:?}");
+    assert!(!kinds_in(&app, &clinic.auditor, SEPTEMBER).await.contains(&"app.visit.september".to_owned()));
 }
 
 /// An order as it would lie in the queue, and the row that it is for: by who can write the store, and holds no key.
@@ -413,7 +444,7 @@ async fn a_forged_order_is_shown_as_unproven_and_told_of_until_an_officer_dismis
 
     let dismiss = |first: u64| format!("/v1/audit/purges/{first}/dismiss");
     let why = json!({"reason": "seen with the administrator of the database"});
-    app.post(&clinic.auditor, &dismiss(at), why.clone()).await.refused(403, "forbidden");
+    app.post(&clinic.auditor, &dismiss(at), why.clone()).await.refused(403, "authz.denied");
     app.post(&clinic.officer, &dismiss(at), json!({"reason": ""})).await.refused(422, "request.invalid");
     app.post(&clinic.officer, &dismiss(at + 1), why.clone()).await.refused(404, "not_found");
     let real = ordered[0]["first"].as_u64().unwrap();

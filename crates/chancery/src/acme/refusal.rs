@@ -74,7 +74,7 @@ impl From<Error> for Refusal {
                 Some(Fault::Refused(_)) => Self::with("address_refused", &*other),
                 Some(Fault::Timeout) => Self::with("timeout", &*other),
                 Some(Fault::Unreachable) => Self::with("unreachable", &*other),
-                Some(Fault::TooLong) | None => Self::with("protocol", &*other),
+                Some(Fault::TooLong(_)) | None => Self::with("protocol", &*other),
             },
             other => Self::with("protocol", &other),
         }

@@ -101,8 +101,8 @@ struct CreateArgs {
     /// oura, whoop, whoop_partner, fitbit, google_health, garmin, apple_health, strava, suunto, standard or generic
     #[arg(long)]
     provider: String,
-    /// Where messages are handed on
     /// Where messages are handed on: a URL, or gateway:/PATH of the application behind the gateway
+    #[arg(long, value_name = "URL")]
     upstream: String,
     /// A JSON file that says how a generic sender signs
     #[arg(long, value_name = "FILE")]

@@ -85,7 +85,7 @@ fn away(fault: Fault) -> SendError {
         Fault::Refused(_) => "address_refused",
         Fault::Unreachable => "connect",
         Fault::Timeout => "timeout",
-        Fault::TooLong => "http.answer_too_long",
+        Fault::TooLong(_) => "http.answer_too_long",
     };
     SendError::Away(code.to_owned())
 }

@@ -41,7 +41,7 @@ impl WitnessPort for HttpWitness {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         let asked = self.client.ask(Method::POST, &self.url, headers, body.as_bytes().to_vec(), ANSWER_MAX);
         let Answer { status, headers, body } = asked.await.map_err(|fault| match fault {
-            Fault::TooLong => WitnessError::Unusable,
+            Fault::TooLong(_) => WitnessError::Unusable,
             Fault::Refused(_) | Fault::Unreachable | Fault::Timeout => WitnessError::Unreachable,
         })?;
         let text = String::from_utf8(body).map_err(|_| WitnessError::Unusable)?;

@@ -131,6 +131,10 @@ async fn a_webhook_goes_nowhere_but_to_where_it_should() {
         .respond_with(ResponseTemplate::new(200).set_body_string("x".repeat(1 << 20)))
         .mount(&server)
         .await;
+    Mock::given(path("/long-failure"))
+        .respond_with(ResponseTemplate::new(500).set_body_string("x".repeat(1 << 20)))
+        .mount(&server)
+        .await;
     let owner = WebhookOwner::Source(WebhookSourceId::from_bytes([1; 16]));
     let outgoing = |at: &str| Outgoing {
         owner,
@@ -142,6 +146,11 @@ async fn a_webhook_goes_nowhere_but_to_where_it_should() {
     let not_taken = |code: &str| Err(NotTaken { code: code.to_owned(), for_good: false });
     assert_eq!(dev.send(&outgoing("/moved")).await, not_taken("http.302"));
     assert_eq!(dev.send(&outgoing("/long")).await, Ok(()), "what it says does not count");
+    assert_eq!(
+        dev.send(&outgoing("/long-failure")).await,
+        not_taken("http.500"),
+        "it was not taken, however long it says so"
+    );
     let asked = server.received_requests().await.unwrap();
     assert!(asked.iter().all(|request| request.url.path() != "/elsewhere"));
     // In production this machine is nobody's application, and the metadata of clouds never is.

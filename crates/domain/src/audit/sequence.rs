@@ -24,8 +24,6 @@ use crate::{
 
 /// How many events one transaction moves at most.
 const BATCH: u32 = 1_024;
-/// By how many seconds an event's time may differ from that of its id.
-const ODD_SECONDS: u64 = 24 * 60 * 60;
 /// How often a lost race against another node is tried again.
 const RACES: u32 = 8;
 
@@ -102,14 +100,14 @@ async fn move_batch(instance: &Instance, tenant: TenantId) -> Result<(LogHead, b
     }
 }
 
-/// Moves one batch; where something is `doubtful`, without what is in the log already.
+/// Moves one batch; where something is `doubtful`, without what is in the log already. The store takes no id twice
+/// ([`StoreError::Taken`]), in whichever month it was recorded.
 async fn try_batch(instance: &Instance, tenant: TenantId, doubtful: bool) -> Result<(LogHead, bool), SequenceError> {
     let mut tx = instance.store().begin(tenant).await?;
     let mut queued = tx.queued_events(BATCH).await?;
     let before = tx.log_head().await?;
     let done = queued.len() < usize::try_from(BATCH).unwrap_or(usize::MAX);
-    // In PostgreSQL an id is unique within its month alone, and an id says of which month it is.
-    if doubtful || queued.iter().any(is_odd) {
+    if doubtful {
         queued = without_logged(&mut *tx, tenant, queued).await?;
         if queued.is_empty() {
             tx.commit().await?;
@@ -135,11 +133,6 @@ async fn try_batch(instance: &Instance, tenant: TenantId, doubtful: bool) -> Res
     }
     tx.commit().await?;
     Ok((after, done))
-}
-
-/// Whether an event was recorded at another time than its id says that it was made.
-fn is_odd(event: &QueuedEvent) -> bool {
-    event.recorded_at.as_seconds().abs_diff(event.id.made_at().as_seconds()) > ODD_SECONDS
 }
 
 /// Takes out of the queue what is in the log already: a commit whose answer was lost was done a second time. Another event under

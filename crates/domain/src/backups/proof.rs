@@ -4,10 +4,11 @@ use chancery_crypto::{
     merkle::{Frontier, leaf_hash},
     tiles::{TileId, WIDTH},
 };
+use serde_json::Value;
 
 use crate::{
     Instance, TenantId,
-    audit::{EventFilter, retention::Purged},
+    audit::{EventFilter, QueuedEvent, retention::Purged},
     instance::Failure,
     keyring::{KeyState, KeyringError, Managed, StoredMaterial},
     store::{StoreError, View},
@@ -90,16 +91,25 @@ pub async fn prove(instance: &Instance, tenant: TenantId) -> Result<Proven, Proo
                 let leaf = stored_leaf(&mut *view, tree.size()).await?.ok_or(ProofError::Log(tenant))?;
                 tree.push(leaf);
             }
-            if logged.index != tree.size() {
+            // Of what a purge left, the kind is counted below: it is what the leaf says.
+            let counted = purged.meets(logged.index, logged.index + 1);
+            if logged.index != tree.size() || (counted && !is_of_its_kind(&logged.event)) {
                 return Err(ProofError::Log(tenant));
             }
             tree.push(leaf_hash(logged.event.core.as_bytes()));
         }
     }
-    if tree.size() != head.size || tree.root() != head.root {
+    let exact = purged.overdone(&mut *view).await?.is_empty();
+    if tree.size() != head.size || tree.root() != head.root || !exact {
         return Err(ProofError::Log(tenant));
     }
     Ok(Proven { events: head.size, keys })
+}
+
+/// Whether the column by which an event is found says what its bytes say.
+fn is_of_its_kind(event: &QueuedEvent) -> bool {
+    let core = serde_json::from_str::<Value>(&event.core).ok();
+    core.is_some_and(|core| core.pointer("/type").and_then(Value::as_str) == Some(event.kind.as_str()))
 }
 
 /// The leaf at a place, of which nothing else is left.

@@ -142,7 +142,7 @@ async fn supersede(
     if !same {
         return Err(refused("subject", "it is about another subject").into());
     }
-    if !change.rows().certificate_ends(old).await?.is_empty() {
+    if !revoke::ends_of(change.rows(), old).await?.is_empty() {
         return Err(refused("ended", "it does not stand any more").into());
     }
     let end = CertificateEnd {

@@ -1,6 +1,6 @@
 //! Lists certificates: a tenant's evidence of what it does, such as every completed rotation of a key.
 
-use super::{Certificate, CertificateEnd, CertificateError, payload::is_code};
+use super::{Certificate, CertificateEnd, CertificateError, payload::is_code, revoke::ends_of};
 use crate::{
     Instance,
     access::{Call, Permission},
@@ -38,7 +38,7 @@ pub async fn list(
     let found = view.certificates(filter.kind.as_deref(), filter.after, filter.limit).await?;
     let mut listed = Vec::with_capacity(found.len());
     for certificate in found {
-        let ends = view.certificate_ends(certificate.id).await?;
+        let ends = ends_of(&mut *view, certificate.id).await?;
         listed.push((certificate, ends));
     }
     drop(view);

@@ -1,13 +1,18 @@
 //! Ends a certificate: it stays, and what became of it is an event of the log.
 
+use serde_json::Value;
+
 use super::{CertificateEnd, CertificateError, EndReason, EndState};
 use crate::{
     Instance,
     access::{Call, Permission},
-    audit::{Change, Detail, Event, EventKind},
+    audit::{Change, Detail, Event, EventKind, LoggedEvent},
     ids::{CertificateId, EventId},
-    store::StoreError,
+    store::{StoreError, View},
 };
+
+/// The events that end a certificate.
+pub(super) const ENDS: [EventKind; 2] = [EventKind::CertificateRevoked, EventKind::CertificateSuperseded];
 
 /// Revokes a certificate of the caller's tenant, for good.
 ///
@@ -46,13 +51,44 @@ pub(super) async fn note(change: &mut Change<'_>, end: &CertificateEnd) -> Resul
     }
 }
 
-/// The event of an end.
-pub(super) fn told(end: &CertificateEnd) -> Event {
-    let kind = match end.state {
+/// What became of a certificate, as its rows and the log say. Rows alone are not believed: who owns the tables can take one away,
+/// and the certificate would stand again.
+pub(super) async fn ends_of(view: &mut dyn View, id: CertificateId) -> Result<Vec<CertificateEnd>, StoreError> {
+    let mut ends = view.certificate_ends(id).await?;
+    for logged in view.events_on(&id.to_string(), &ENDS).await? {
+        let told = read(id, &logged).ok_or(StoreError::Damaged("event"))?;
+        if ends.iter().all(|end| end.state != told.state) {
+            ends.push(told);
+        }
+    }
+    Ok(ends)
+}
+
+/// The end that an event tells of.
+fn read(certificate: CertificateId, logged: &LoggedEvent) -> Option<CertificateEnd> {
+    let core: Value = serde_json::from_str(&logged.event.core).ok()?;
+    let text = |pointer: &str| core.pointer(pointer).and_then(Value::as_str);
+    let state = EndState::ALL.iter().copied().find(|state| kind(*state).as_str() == logged.event.kind)?;
+    Some(CertificateEnd {
+        certificate,
+        state,
+        reason: text("/detail/reason").and_then(|reason| reason.parse().ok()).unwrap_or(EndReason::Unspecified),
+        successor: text("/detail/successor").and_then(|successor| successor.parse().ok()),
+        at: logged.event.recorded_at,
+        event: logged.event.id,
+    })
+}
+
+const fn kind(state: EndState) -> EventKind {
+    match state {
         EndState::Revoked => EventKind::CertificateRevoked,
         EndState::Superseded => EventKind::CertificateSuperseded,
-    };
-    let event = Event::new(kind)
+    }
+}
+
+/// The event of an end.
+pub(super) fn told(end: &CertificateEnd) -> Event {
+    let event = Event::new(kind(end.state))
         .identified(end.event)
         .on("certificate", end.certificate)
         .with("reason", Detail::Code(end.reason.as_str()));

@@ -3,7 +3,7 @@
 use chancery_crypto::{canonical, dsse, dsse::Envelope, sha256_hex};
 use serde_json::Value;
 
-use super::{Certificate, CertificateError, EndState, PAYLOAD_TYPE, payload};
+use super::{Certificate, CertificateError, EndState, PAYLOAD_TYPE, payload, revoke::ends_of};
 use crate::{
     Instance,
     access::{Call, Permission},
@@ -146,6 +146,16 @@ pub(super) fn check_key_state(said: &Said, keys: &[DeclaredKey], checks: &mut Ch
     checks.note("key_state", held, Verdict::Untrusted)
 }
 
+/// Whether an event tells that just this envelope was issued.
+pub(crate) fn tells_of(event: &Value, envelope: &[u8], tenant: TenantId, id: CertificateId, key_id: &str) -> bool {
+    let text = |pointer: &str| event.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    text("/type") == EventKind::CertificateIssued.as_str()
+        && text("/tenant_id") == tenant.to_string()
+        && text("/resource/id") == id.to_string()
+        && text("/detail/envelope_sha256") == sha256_hex(envelope)
+        && text("/detail/key_id") == key_id
+}
+
 /// Whether the event at `index` tells of this envelope, within its key's time in the log.
 pub(super) fn check_logged(
     core: &str,
@@ -156,14 +166,7 @@ pub(super) fn check_logged(
     checks: &mut Checks,
 ) -> Result<(), Verdict> {
     let event = canonical::parse(core.as_bytes()).ok();
-    let text = |pointer: &str| {
-        event.as_ref().and_then(|event| event.pointer(pointer)).and_then(Value::as_str).unwrap_or_default()
-    };
-    let same = text("/type") == EventKind::CertificateIssued.as_str()
-        && text("/tenant_id") == said.tenant.to_string()
-        && text("/resource/id") == said.id.to_string()
-        && text("/detail/envelope_sha256") == sha256_hex(envelope)
-        && text("/detail/key_id") == said.key_id;
+    let same = event.as_ref().is_some_and(|event| tells_of(event, envelope, said.tenant, said.id, &said.key_id));
     let held = if same { Ok(format!("index {index}")) } else { Err("the log tells of another certificate".to_owned()) };
     checks.note("logged", held, Verdict::Invalid)?;
     let key = keys.iter().find(|key| key.key_id == said.key_id);
@@ -342,7 +345,7 @@ async fn check_stored(
     if let Err(verdict) = check_logged(&event.core, index, envelope, said, keys, checks) {
         return Ok(Err(verdict));
     }
-    let ends = view.certificate_ends(said.id).await?;
+    let ends = ends_of(&mut *view, said.id).await?;
     let revoked = ends.iter().find(|end| end.state == EndState::Revoked);
     Ok(match revoked.or_else(|| ends.first()) {
         None => checks.note("standing", Ok("it stands".to_owned()), Verdict::Revoked),

@@ -66,6 +66,12 @@ impl Question {
     fn of(rule: &Rule, of: CountedSubject) -> Self {
         Self { policy: Arc::clone(&rule.policy), per: rule.per, limit: rule.policy.limit, of, network: false }
     }
+
+    /// The same, by a policy that is only watched.
+    fn watching(rule: &Rule, of: CountedSubject) -> Self {
+        let policy = Policy::clone(&rule.policy).shadow(true);
+        Self { policy: Arc::new(policy), ..Self::of(rule, of) }
+    }
 }
 
 /// How many times the limit of a network of 64 bits one of 48 bits has.
@@ -97,12 +103,6 @@ impl Place {
             each.map(move |(of, limit, network)| Question { limit, network, ..question(rule, of) })
         };
         rules.flat_map(of).collect()
-    }
-
-    /// The same, by a policy that is only watched.
-    fn watching(rule: &Rule, of: CountedSubject) -> Self {
-        let policy = Policy::clone(&rule.policy).shadow(true);
-        Self { policy: Arc::new(policy), ..Self::of(rule, of) }
     }
 }
 

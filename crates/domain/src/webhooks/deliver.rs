@@ -21,6 +21,8 @@ use crate::{
 
 /// How many are taken up at a time.
 const BATCH: u32 = 16;
+/// How long a round may take before another tenant has its turn: whoever is slow is waited for with each of them.
+const ROUND_SECONDS: i64 = 30;
 
 /// A webhook as it goes out.
 #[derive(Debug)]
@@ -86,7 +88,12 @@ impl Receiver {
 pub async fn deliver(instance: &Instance, sender: &dyn WebhookSender, tenant: TenantId) -> Result<Handed, Failure> {
     let due = instance.store().view(tenant).await?.due_webhook_deliveries(instance.now(), BATCH).await?;
     let mut handed = Handed { more: u32::try_from(due.len()).is_ok_and(|length| length >= BATCH), ..Handed::default() };
+    let until = instance.now().plus_seconds(ROUND_SECONDS);
     for delivery in due {
+        if instance.now() >= until {
+            handed.more = true;
+            break;
+        }
         match hand(instance, sender, tenant, delivery).await? {
             Some(true) => handed.taken += 1,
             Some(false) => handed.failed += 1,

@@ -142,6 +142,11 @@ impl Layout {
             let message = "name {body} once, {timestamp} once if there is a stamp, {id} once if there is an id: what is read must be signed";
             faults.add(format!("{pointer}/signed"), "unsigned", message);
         }
+        if self.signed.beside_id().any(|text| text.is_none()) {
+            let message =
+                "put a text such as . between {id} and what is beside it, or one code would do for many messages";
+            faults.add(format!("{pointer}/signed"), "ambiguous", message);
+        }
         faults.check()
     }
 }
@@ -203,6 +208,25 @@ mod tests {
             json[field] = value.into();
             let layout: Layout = serde_json::from_value(json).unwrap();
             assert!(layout.check("/layout").is_err(), "{field} {value}");
+        }
+    }
+
+    #[test]
+    fn where_an_id_ends_is_nobodys_choice() {
+        for (signed, fine) in [
+            ("{id}{body}", false),
+            ("{body}{id}", false),
+            ("v0:{id}{body}", false),
+            ("{id}.{body}", true),
+            ("{body}.{id}", true),
+            ("v0:{id}:{body}", true),
+        ] {
+            let mut json = serde_json::to_value(slack()).unwrap();
+            json["signed"] = signed.into();
+            json["id"] = "x-id".into();
+            json.as_object_mut().unwrap().remove("stamp");
+            let layout: Layout = serde_json::from_value(json).unwrap();
+            assert_eq!(layout.check("/layout").is_ok(), fine, "{signed}");
         }
     }
 

@@ -46,6 +46,10 @@ impl Demand for Schemas {
         // It is not known what the application takes: nothing goes on unseen.
         let Some(contract) = self.contract(name) else { return Err(Code::DependencyUnavailable.into()) };
         let request = &mut *asked.request;
+        // Some applications read `post` as `POST`; no client writes it.
+        if !request.method().as_str().bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-') {
+            return Err(Code::MethodNotAllowed.into());
+        }
         let uri = request.uri().clone();
         let Some(operation) = contract.operation(request.method(), uri.path()) else {
             let mut seen = self.undocumented.lock().unwrap_or_else(PoisonError::into_inner);

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::{
     operation::{BodyRule, Operation, Template},
     parameter::{Parameter, Place},
+    recursion::Recursion,
 };
 
 /// The methods that a path of a document may have.
@@ -86,7 +87,7 @@ impl Contract {
         let version = document.get("openapi").and_then(Value::as_str).unwrap_or_default();
         let paths = document.get("paths").and_then(Value::as_object);
         let (Some(paths), true) = (paths, version.starts_with("3.")) else { return Err(NoContract::Version) };
-        let reader = Reader { document, old: version.starts_with("3.0") };
+        let reader = Reader { document, old: version.starts_with("3.0"), recursion: Recursion::of(document) };
         let mut operations = Vec::new();
         for (path, item) in paths {
             for method in METHODS {
@@ -111,14 +112,14 @@ impl Contract {
         Ok(Self { operations, rules })
     }
 
-    /// The operation of a request. A path of which only other methods are described has none.
+    /// The operation of a request: the narrowest path that has the method, for that is where frameworks look next when a narrower one
+    /// has it not. If none fits, the narrowest whose last parameter would take the rest of the path.
     pub fn operation(&self, method: &Method, path: &str) -> Option<&Operation> {
         let asked = if *method == Method::HEAD { [Some(method), Some(&Method::GET)] } else { [Some(method), None] };
-        let fits = |operation: &&Operation| operation.template().fits(path);
-        let narrowest = self.operations.iter().find(fits)?.template();
-        let mut same =
-            self.operations.iter().filter(fits).take_while(|operation| operation.template().is_same(narrowest));
-        same.find(|operation| asked.contains(&Some(operation.method())))
+        let of_method = |operation: &&Operation| asked.contains(&Some(operation.method()));
+        let mut all = self.operations.iter().filter(of_method);
+        let exact = all.clone().find(|operation| operation.template().fits(path));
+        exact.or_else(|| all.find(|operation| operation.template().fits_as_tail(path)))
     }
 
     /// How requests are held to it.
@@ -136,6 +137,7 @@ struct Reader<'a> {
     document: &'a Value,
     /// Version 3.0, whose schemas are not quite those of JSON Schema.
     old: bool,
+    recursion: Recursion<'a>,
 }
 
 impl Reader<'_> {
@@ -196,9 +198,10 @@ impl Reader<'_> {
         let Some(kind) = content.keys().find(is_json) else { return Ok(None) };
         let Some(schema) = content.get(kind).and_then(|content| content.get("schema")) else { return Ok(None) };
         let checks = self.validator(schema).map_err(|why| format!("body: {why}"))?;
+        let growth = self.recursion.growth(schema).map_err(|why| format!("body: {why}"))?;
         // Where a form would do as well, no JSON is no fault.
         let only = content.len() == 1;
-        Ok(Some(BodyRule { checks, required: required && only, only }))
+        Ok(Some(BodyRule { checks, required: required && only, only, growth }))
     }
 
     /// What a `$ref` within the document points to.
@@ -296,9 +299,13 @@ mod tests {
         assert_eq!(found(Method::HEAD, "/a/7").as_deref(), Some("GET /a/{id}"));
         assert_eq!(found(Method::PUT, "/a/7").as_deref(), Some("PUT /a/{id}"));
         assert_eq!(found(Method::DELETE, "/b/7").as_deref(), Some("DELETE /{x}/{y}"));
-        assert_eq!(found(Method::DELETE, "/a/7"), None, "the narrower path does not have it");
-        assert_eq!(found(Method::GET, "/a/7/b"), None);
-        assert_eq!(found(Method::GET, "/a/"), None, "a parameter is never nothing");
+        assert_eq!(found(Method::DELETE, "/a/7").as_deref(), Some("DELETE /{x}/{y}"), "frameworks look on");
+        assert_eq!(found(Method::PUT, "/a/new").as_deref(), Some("PUT /a/{id}"), "frameworks look on");
+        assert_eq!(found(Method::GET, "/a/new/").as_deref(), Some("GET /a/new"));
+        // As FastAPI writes `{path:path}`.
+        assert_eq!(found(Method::GET, "/a/7/b").as_deref(), Some("GET /a/{id}"));
+        assert_eq!(found(Method::PATCH, "/a/7"), None);
+        assert_eq!(found(Method::GET, "/a"), None);
     }
 
     #[test]

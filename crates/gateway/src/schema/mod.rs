@@ -9,6 +9,7 @@ mod faults;
 pub mod inventory;
 mod operation;
 mod parameter;
+mod recursion;
 
 pub use demand::Schemas;
 pub use document::{Contract, NoContract, Rules, Trimmed};

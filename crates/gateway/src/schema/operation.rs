@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::{
     faults,
     parameter::{Parameter, Place},
+    recursion,
 };
 use crate::upload::percent_decoded;
 
@@ -34,6 +35,11 @@ impl Template {
     }
 
     pub(super) fn fits(&self, path: &str) -> bool {
+        // Many applications take a path with a slash behind it for the one without.
+        self.fits_exactly(path) || path.strip_suffix('/').is_some_and(|path| self.fits_exactly(path))
+    }
+
+    fn fits_exactly(&self, path: &str) -> bool {
         let mut segments = segments(path);
         let fits = self.0.iter().all(|part| match (part, segments.next()) {
             (Segment::Word(word), Some(segment)) => *word == segment,
@@ -44,14 +50,18 @@ impl Template {
         fits && segments.next().is_none()
     }
 
-    /// Whether both fit the same paths.
-    pub(super) fn is_same(&self, other: &Self) -> bool {
-        let same = |(one, other): (&Segment, &Segment)| match (one, other) {
-            (Segment::Word(one), Segment::Word(other)) => one == other,
-            (Segment::Parameter(_), Segment::Parameter(_)) => true,
-            _ => false,
-        };
-        self.0.len() == other.0.len() && self.0.iter().zip(&other.0).all(same)
+    /// Whether a path fits if the last parameter takes all that comes: no document says whether it does.
+    pub(super) fn fits_as_tail(&self, path: &str) -> bool {
+        if !matches!(self.0.last(), Some(Segment::Parameter(_))) {
+            return false;
+        }
+        let mut rest = segments(path);
+        let before = self.0.iter().take(self.0.len().saturating_sub(1)).all(|part| match (part, rest.next()) {
+            (Segment::Word(word), Some(segment)) => *word == segment,
+            (Segment::Parameter(_), Some(segment)) => !segment.is_empty(),
+            (_, None) => false,
+        });
+        before && rest.next().is_some()
     }
 
     /// From left to right a word before a parameter.
@@ -64,7 +74,13 @@ impl Template {
     /// The text of a parameter.
     fn value(&self, name: &str, path: &str) -> Option<String> {
         let place = self.0.iter().position(|part| matches!(part, Segment::Parameter(known) if known == name))?;
-        segments(path).nth(place).map(Cow::into_owned)
+        let mut rest = segments(path).skip(place);
+        if place + 1 < self.0.len() {
+            return rest.next().map(Cow::into_owned);
+        }
+        // The last one may take all that comes.
+        let rest: Vec<_> = rest.collect();
+        (!rest.is_empty()).then(|| rest.join("/"))
     }
 }
 
@@ -97,6 +113,21 @@ pub(super) struct BodyRule {
     pub(super) required: bool,
     /// Whether it can be nothing but JSON.
     pub(super) only: bool,
+    /// By how much the work grows with each level of a body.
+    pub(super) growth: u64,
+}
+
+impl BodyRule {
+    fn hold(&self, body: &Value, found: &mut Faults) {
+        if self.growth == 1 {
+            faults::of_body(self.checks.iter_errors(body), found);
+        } else if recursion::is_too_much(body, self.growth) {
+            found.add("", "too_deep", "is nested too deeply for what it may be");
+        } else if !self.checks.is_valid(body) {
+            // Which branch is at fault would take the faults of all of them.
+            found.add("", "invalid", "is not valid");
+        }
+    }
 }
 
 impl Operation {
@@ -166,19 +197,16 @@ impl Operation {
     /// Holds a JSON body to it. A member that comes twice is read as the first by one program and as the last by another: it is a
     /// fault, whatever the schema says (IV-09).
     pub fn check_body(&self, body: &[u8], found: &mut Faults) {
-        let Some(BodyRule { checks, required, .. }) = &self.body else { return };
+        let Some(rule) = &self.body else { return };
         if body.is_empty() {
-            if *required {
+            if rule.required {
                 found.add("", "required", "a body is needed");
             }
             return;
         }
         match serde_json::from_slice::<Unique>(body) {
-            Ok(value) if self.trimmed.is_empty() => faults::of_body(checks.iter_errors(value.expose()), found),
-            Ok(value) => {
-                let trimmed = self.trimmed(value.expose());
-                faults::of_body(checks.iter_errors(&trimmed), found);
-            }
+            Ok(value) if self.trimmed.is_empty() => rule.hold(value.expose(), found),
+            Ok(value) => rule.hold(&self.trimmed(value.expose()), found),
             Err(_) => found.add("", "json", "is no JSON without doubled members"),
         }
     }
@@ -237,6 +265,31 @@ mod tests {
         let (contract, mut found) = (clinic(), Faults::default());
         contract.operation(&Method::GET, path).unwrap().check_target(path, query, &mut found);
         found.0.iter().map(|fault| format!("{} ({})", fault.message, fault.code)).collect::<Vec<_>>().join(", ")
+    }
+
+    /// 198 bytes stopped the whole process.
+    #[test]
+    fn a_union_that_goes_into_itself_costs_no_more_than_its_share() {
+        let node = json!({"$ref": "#/components/schemas/Node"});
+        let branch = |name: &str| json!({"type": "object", "required": [name, "kind"], "properties": {name: node}});
+        let document = json!({
+            "openapi": "3.1.0",
+            "paths": {"/filter": {"post": {"requestBody": {"content": {"application/json": {"schema": node}}}}}},
+            "components": {"schemas": {"Node": {"anyOf": [branch("not"), branch("not"), branch("not"), {"type": "string"}]}}}
+        });
+        let contract = Contract::read(&document, Rules::default()).unwrap();
+        let operation = contract.operation(&Method::POST, "/filter").unwrap();
+        let said = |levels: usize| {
+            let body = format!("{}1{}", r#"{"kind": 1, "not": "#.repeat(levels), "}".repeat(levels));
+            let mut found = Faults::default();
+            operation.check_body(body.as_bytes(), &mut found);
+            found.0.iter().map(|fault| fault.code.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(said(5), ["invalid"]);
+        assert_eq!(said(17), ["too_deep"]);
+        let mut found = Faults::default();
+        operation.check_body(br#"{"kind": 1, "not": {"kind": 1, "not": "leaf"}}"#, &mut found);
+        assert!(found.0.is_empty());
     }
 
     #[test]

@@ -46,9 +46,12 @@ pub enum Refusal {
     /// There are too many parts.
     #[error("a form must have at most 1000 parts")]
     Many,
-    /// The boundary is none.
+    /// The boundary is none, or to some another.
     #[error("the boundary of the form is not valid")]
     Boundary,
+    /// The last boundary did not come: to whoever found another one, all of it was content.
+    #[error("a form must end with its last boundary")]
+    Unended,
     /// The form is compressed: what is in it cannot be seen.
     #[error("a form must not be compressed")]
     Encoded,
@@ -58,7 +61,7 @@ impl Refusal {
     const fn code(self) -> &'static str {
         match self {
             Self::Name(_) => "filename",
-            Self::Head | Self::Lines | Self::Nested | Self::Boundary | Self::Encoded => "form",
+            Self::Head | Self::Lines | Self::Nested | Self::Boundary | Self::Unended | Self::Encoded => "form",
             Self::Long | Self::Many => "too_long",
         }
     }
@@ -76,9 +79,12 @@ pub struct Uploads;
 impl Demand for Uploads {
     async fn asked(&self, asked: &mut Asked<'_>) -> Result<(), Problem> {
         let Some(scan) = scan_of(asked.request.headers()).map_err(Refusal::problem)? else { return Ok(()) };
+        if asked.request.body().is_end_stream() {
+            return Ok(());
+        }
         let observes = asked.route.mode != Mode::Enforce;
         let body = std::mem::take(asked.request.body_mut());
-        *asked.request.body_mut() = Body::new(Scanned { body, scan: Some(scan), observes });
+        *asked.request.body_mut() = Body::new(Scanned { body, scan: Some(scan), held: None, observes });
         Ok(())
     }
 }
@@ -98,21 +104,28 @@ fn scan_of(headers: &HeaderMap) -> Result<Option<Scan>, Refusal> {
     Scan::new(boundary(kind).ok_or(Refusal::Boundary)?).map(Some)
 }
 
-/// The one boundary of a media type.
+/// The one boundary of a media type. Some end a quoted text at `\"`, and some split at each `;`: what they would read differently is
+/// none.
 fn boundary(kind: &str) -> Option<&str> {
     let mut found = None;
+    if kind.contains('\\') {
+        return None;
+    }
     let (_, mut rest) = kind.split_once(';')?;
     while !rest.trim().is_empty() {
         let (name, value) = rest.split_once('=')?;
         let value = value.trim_start();
         let (value, after) = match value.strip_prefix('"') {
             Some(quoted) => {
-                let (value, after) = quoted.split_once('"')?;
+                let (value, after) = quoted.split_once('"').filter(|(value, _)| !value.contains([';', ',']))?;
                 let after = after.trim();
                 (value, if after.is_empty() { "" } else { after.strip_prefix(';')? })
             }
             None => value.split_once(';').map_or((value.trim_end(), ""), |(value, after)| (value.trim_end(), after)),
         };
+        if !name.trim().bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+            return None;
+        }
         if name.trim().eq_ignore_ascii_case("boundary") && found.replace(value).is_some() {
             return None;
         }
@@ -121,11 +134,26 @@ fn boundary(kind: &str) -> Option<&str> {
     found
 }
 
-/// A form that is looked at before it goes on, piece by piece.
+/// A form that is looked at before it goes on, piece by piece. One piece is held back: an application that counts bytes would have all
+/// of the form before it is known how it ends.
 struct Scanned {
     body: Body,
     scan: Option<Scan>,
+    held: Option<Bytes>,
     observes: bool,
+}
+
+impl Scanned {
+    /// What is to be said of a refusal: nothing if forms are only observed.
+    fn refused(&mut self, refusal: Refusal) -> Result<(), axum::Error> {
+        self.scan = None;
+        if self.observes {
+            tracing::info!(code = Code::RequestInvalid.as_str(), "Would refuse a form: {refusal}");
+            return Ok(());
+        }
+        self.held = None;
+        Err(axum::Error::new(Refused(refusal.problem())))
+    }
 }
 
 impl HttpBody for Scanned {
@@ -133,27 +161,49 @@ impl HttpBody for Scanned {
     type Error = axum::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        let piece = frame.as_ref().and_then(|frame| frame.as_ref().ok()).and_then(Frame::data_ref);
-        if let (Some(piece), Some(scan)) = (piece, &mut self.scan)
-            && let Err(refusal) = scan.feed(piece)
-        {
-            self.scan = None;
-            if self.observes {
-                tracing::info!(code = Code::RequestInvalid.as_str(), "Would refuse a form: {refusal}");
-            } else {
-                return Poll::Ready(Some(Err(axum::Error::new(Refused(refusal.problem())))));
-            }
+        let this = &mut *self;
+        loop {
+            let outcome = match ready!(Pin::new(&mut this.body).poll_frame(cx)) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(piece) => {
+                        let seen = this.scan.as_mut().map_or(Ok(()), |scan| scan.feed(&piece));
+                        if let Err(error) = seen.or_else(|refusal| this.refused(refusal)) {
+                            return Poll::Ready(Some(Err(error)));
+                        }
+                        match this.held.replace(piece) {
+                            Some(before) => Some(Ok(Frame::data(before))),
+                            None => continue,
+                        }
+                    }
+                    // Trailers are no business of a form, and no application's either.
+                    Err(_) => continue,
+                },
+                Some(Err(error)) => Some(Err(error)),
+                None => {
+                    let ended = this.scan.take().map_or(Ok(()), |scan| scan.finish());
+                    if let Err(error) = ended.or_else(|refusal| this.refused(refusal)) {
+                        return Poll::Ready(Some(Err(error)));
+                    }
+                    this.held.take().map(|last| Ok(Frame::data(last)))
+                }
+            };
+            return Poll::Ready(outcome);
         }
-        Poll::Ready(frame)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let (rest, held) = (self.body.size_hint(), self.held.as_ref().map_or(0, |held| held.len() as u64));
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest.lower().saturating_add(held));
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper.saturating_add(held));
+        }
+        hint
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        // How it ends is looked at when it ends.
+        self.held.is_none() && self.scan.is_none() && self.body.is_end_stream()
     }
 }
 
@@ -165,15 +215,57 @@ mod tests {
     fn a_form_has_one_boundary() {
         for (kind, wanted) in [
             ("multipart/form-data; boundary=abc", Some("abc")),
-            ("multipart/form-data;boundary=\"a;b c\"; charset=utf-8", Some("a;b c")),
+            ("multipart/form-data;boundary=\"a:b c\"; charset=utf-8", Some("a:b c")),
             ("multipart/form-data; charset=utf-8; Boundary=abc", Some("abc")),
             ("multipart/form-data", None),
             ("multipart/form-data; boundary", None),
             ("multipart/form-data; boundary=a; boundary=b", None),
             ("multipart/form-data; boundary=\"a\" boundary=b", None),
             ("multipart/form-data; boundary=\"a", None),
+            // One boundary to us, another to who knows an escaped quote or splits at each semicolon.
+            (r#"multipart/form-data; a="\"; boundary=evil; b="; boundary=real; c=""#, None),
+            (r#"multipart/form-data; a="; boundary=evil; b="; boundary=real"#, None),
+            (r#"multipart/form-data; "a; boundary=evil; b=c"; boundary=real"#, None),
         ] {
             assert_eq!(boundary(kind), wanted, "{kind}");
+        }
+    }
+
+    /// A body that comes in pieces.
+    struct Pieces(std::collections::VecDeque<Bytes>);
+
+    impl HttpBody for Pieces {
+        type Data = Bytes;
+        type Error = axum::Error;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+            Poll::Ready(self.0.pop_front().map(|piece| Ok(Frame::data(piece))))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_form_that_ends_without_its_last_boundary_does_not_reach_the_application_whole() {
+        use http_body_util::BodyExt as _;
+
+        let head = "Content-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n";
+        let scanned = |text: String| {
+            let body = Body::new(Pieces(text.into_bytes().chunks(7).map(Bytes::copy_from_slice).collect()));
+            Scanned { body, scan: Some(Scan::new("real").unwrap()), held: None, observes: false }
+        };
+        let good = format!("--real\r\n{head}--real--\r\n");
+        assert_eq!(scanned(good.clone()).collect().await.unwrap().to_bytes(), good.as_bytes());
+        for bad in [format!("--evil\r\n{head}--evil--\r\n"), format!("--real\r\n{head}")] {
+            let (mut form, mut went) = (scanned(bad.clone()), 0);
+            let end = loop {
+                match form.frame().await {
+                    Some(Ok(frame)) => went += frame.into_data().unwrap().len(),
+                    end => break end,
+                }
+            };
+            assert!(matches!(end, Some(Err(_))) && went <= bad.len().saturating_sub(1), "{bad}");
         }
     }
 

@@ -72,6 +72,15 @@ impl Scan {
         }
     }
 
+    /// Looks at how it ended.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Unended`].
+    pub fn finish(self) -> Result<(), Refusal> {
+        if self.place == Place::End { Ok(()) } else { Err(Refusal::Unended) }
+    }
+
     fn content(&mut self) -> Result<bool, Refusal> {
         let Some(found) = find(&self.kept, &self.needle) else {
             // A boundary may have begun; and what stands before it must be seen then.

@@ -8,7 +8,7 @@ use chancery_gateway::{Mode, Table, webhook::Hook};
 use serde_json::{Value, json};
 
 use crate::{
-    application::{header, telling},
+    application::{Bytewise, answer, header, telling},
     stage::{Answer, Stage, route},
 };
 
@@ -93,4 +93,35 @@ async fn a_route_that_does_not_enforce_leaves_webhooks_to_the_application_and_sa
     assert_eq!(long.seen()["body"].as_str().unwrap().len(), 1_000_001, "and it is whole");
     assert_eq!(stage.events("webhook.received").await.len(), 0, "nothing was kept");
     assert_eq!(stage.gateway.observed().sights()["/in/oura"].would_refuse["webhook.rejected"], 1);
+}
+
+/// Found by reading: a tenant names the headers of its signature, and could have named those by which the application knows its callers.
+#[tokio::test]
+async fn a_source_does_not_say_who_calls_by_the_headers_of_its_signature() {
+    let (stage, hook) = clinic(Mode::Enforce).await;
+    let (app, seen) = Bytewise::speaking(|_, mut stream, app| async move {
+        while let Some(head) = app.head(&mut stream).await {
+            assert!(head.contains("content-length: 2\r\n"), "{head}");
+            answer(&mut stream, "taken").await;
+        }
+    })
+    .await;
+    let mut hooked = route("/in/oura", app);
+    hooked.webhook = Some(hook.clone());
+    stage.gateway.apply(Table::new(vec![hooked]).unwrap());
+    let mut headers = http::HeaderMap::new();
+    let claims =
+        ["x-auth-subject", "x-auth-assertion", "x-forwarded-for", "authorization", "cookie", "host", "x-api-key"];
+    for name in claims.iter().chain(&["content-length", "transfer-encoding", "connection", "x_auth_roles"]) {
+        headers.insert(name.parse::<http::HeaderName>().unwrap(), "evil".parse().unwrap());
+    }
+    headers.insert("x-signature", "good".parse().unwrap());
+    let message = (headers, bytes::Bytes::from_static(b"{}"));
+    let status = stage.gateway.hand_on(hook.source, "/in/oura", message).await.unwrap();
+    assert_eq!(status.map(|status| status.as_u16()), Some(200));
+    let came = String::from_utf8(seen.came.lock().unwrap().clone()).unwrap();
+    assert!(
+        !came.contains("evil") && came.contains("x-signature: good") && came.contains("x-auth-assertion: "),
+        "{came}"
+    );
 }

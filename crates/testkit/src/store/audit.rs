@@ -225,6 +225,30 @@ pub async fn an_event_is_logged_once(store: &impl Backend) {
     }
 }
 
+/// Another event under the id of one that is in the log is not taken, wherever that lies: kept or not, of this month or of another.
+pub async fn an_id_is_in_the_log_once_whatever_its_month_and_kind(store: &impl Backend) {
+    let mut events: Vec<QueuedEvent> = (0..3).map(|n| queued_event(OURS, n)).collect();
+    events[0].kind = EventKind::CertificateRevoked.as_str().to_owned();
+    events[2].recorded_at = "2031-05-05T00:00:00Z".parse().unwrap();
+    store.append_events(&events).await.unwrap();
+    let logged: Vec<LoggedEvent> = (0..).zip(events.clone()).map(|(index, event)| logged_event(event, index)).collect();
+    commit!(store, OURS, .log_events(&logged));
+    for (n, kind, recorded_at) in [
+        (0, "app.x", events[0].recorded_at),
+        (1, "certificate.revoked", events[1].recorded_at),
+        (1, "app.x", "2026-05-05T00:00:00Z".parse().unwrap()),
+        (2, "app.x", NOW),
+    ] {
+        let forged = QueuedEvent { kind: kind.to_owned(), recorded_at, core: "{}".to_owned(), ..events[n].clone() };
+        let fresh = queued_event(OURS, 7);
+        store.append_events(&[forged.clone(), fresh.clone()]).await.unwrap();
+        let both = [logged_event(forged, 3), logged_event(fresh, 4)];
+        assert!(taken(begin(store, OURS).await.log_events(&both).await, "event"), "{n} {kind}");
+        commit!(store, OURS, .drop_queued(&[both[0].event.id, both[1].event.id]));
+    }
+    assert_eq!(view(store, OURS).await.logged_events(&everything()).await.unwrap(), logged);
+}
+
 /// What is in the log already is taken out of the queue again, and nothing else, and only of this tenant.
 pub async fn what_is_logged_already_leaves_the_queue(store: &impl Backend) {
     let logged = with_logged(store, 2).await;

@@ -170,7 +170,7 @@ macro_rules! store_conformance {
                 a_lockdown_begins_and_ends,
             ],
             audit: [
-                a_log_starts_empty, a_log_starts_once, foreign_events_on_a_resource_do_not_come, events_keep_their_order_in_the_queue, logged_events_leave_the_queue,
+                a_log_starts_empty, a_log_starts_once, an_id_is_in_the_log_once_whatever_its_month_and_kind, foreign_events_on_a_resource_do_not_come, events_keep_their_order_in_the_queue, logged_events_leave_the_queue,
                 logged_events_are_found, an_event_is_logged_once, two_sequencers_do_not_fork_the_log, a_head_moves_by_compare_and_swap,
                 tiles_only_widen, the_newest_checkpoint_is_given, another_tenant_does_not_see_it, another_tenant_does_not_change_it,
                 an_event_of_another_tenant_is_refused, an_event_is_queued_once, what_is_logged_already_leaves_the_queue, appended_events_reach_their_tenants,
@@ -181,7 +181,7 @@ macro_rules! store_conformance {
             retention: [
                 what_was_said_is_replaced, a_hold_reads_back_and_is_taken_away, a_purge_reads_back_and_ends_once,
                 places_are_found_by_when_they_were_recorded, a_purge_takes_bodies_and_leaves_what_is_kept,
-                an_event_goes_only_within_an_open_purge, a_purge_goes_on_from_where_it_stands,
+                an_event_goes_only_within_an_open_purge, no_purge_takes_what_is_kept, no_purge_takes_what_is_held, a_purge_goes_on_from_where_it_stands,
                 another_tenant_does_not_see_it, another_tenant_does_not_change_it,
             ],
             archives: [an_archive_reads_back, an_archive_is_noted_once, another_tenant_does_not_see_it],

@@ -168,6 +168,40 @@ pub async fn an_event_goes_only_within_an_open_purge(store: &impl Backend) {
     assert_eq!(left(store).await, [0, 4, 5, 6, 7]);
 }
 
+/// Of each kind the database itself says whether it stays: what the domain keeps, and nothing else.
+pub async fn no_purge_takes_what_is_kept(store: &impl Backend) {
+    let kept = chancery_domain::audit::retention::KEPT;
+    let mut events: Vec<QueuedEvent> = (0..).zip(EventKind::ALL).map(|(n, _)| queued_event(OURS, n)).collect();
+    for (n, (event, kind)) in events.iter_mut().zip(EventKind::ALL).enumerate() {
+        event.kind = kind.as_str().to_owned();
+        event.core = format!("{{\"n\":{n},\"resource\":{{\"ref_hmac\":[\"aa\"]}}}}");
+    }
+    store.append_events(&events).await.unwrap();
+    let logged: Vec<LoggedEvent> = (0..).zip(events).map(|(index, event)| logged_event(event, index)).collect();
+    commit!(store, OURS, .log_events(&logged));
+    for (n, kind) in (0..).zip(EventKind::ALL) {
+        commit!(store, OURS, .insert_purge(&purge(n, n + 1)));
+        let mut tx = begin(store, OURS).await;
+        let gone = tx.purge_events(&purge(n, n + 1), n + 1, &[]).await;
+        assert_eq!(unavailable(gone), kept.contains(kind), "{kind}");
+    }
+}
+
+/// A hold keeps what it holds from whoever forgets to ask, and nothing else.
+pub async fn no_purge_takes_what_is_held(store: &impl Backend) {
+    with_logged(store, 12).await;
+    let suit = Hold { from: Some(NOW.plus_seconds(3)), to: Some(NOW.plus_seconds(5)), ..hold("suit") };
+    commit!(store, OURS, .insert_hold(&suit) .insert_purge(&purge(1, 9)));
+    assert!(unavailable(begin(store, OURS).await.purge_events(&purge(1, 9), 9, &KEPT).await));
+    assert!(unavailable(begin(store, OURS).await.purge_events(&purge(1, 9), 4, &KEPT).await));
+    commit!(store, OURS, .purge_events(&purge(1, 9), 3, &KEPT));
+    assert_eq!(left(store).await, [0, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
+    let rest = Purge { next: 3, ..purge(1, 9) };
+    assert!(unavailable(begin(store, OURS).await.purge_events(&rest, 9, &KEPT).await));
+    commit!(store, OURS, .remove_hold("suit") .purge_events(&rest, 9, &KEPT) .end_purge(1, NOW));
+    assert_eq!(left(store).await, [0, 5, 9, 10, 11]);
+}
+
 /// What is not committed stays.
 pub async fn a_purge_goes_on_from_where_it_stands(store: &impl Backend) {
     with_logged(store, 12).await;

@@ -44,8 +44,9 @@ def fetch(url: str) -> bytes:
 class Keys:
     """The keys of one gateway.
 
-    A key that is known goes on verifying while the gateway cannot be reached. One that is not known has the set fetched,
-    by one request for all who wait, and at most once in five seconds: nobody makes us flood the gateway with made-up ids.
+    A key that is known goes on verifying while the gateway cannot be reached, and nobody waits for the set to be fetched
+    anew. One that is not known has the set fetched, by one request for all who wait, and at most once in five seconds:
+    nobody makes us flood the gateway with made-up ids.
     """
 
     def __init__(self, url: str, get: Callable[[str], bytes] = fetch, clock: Callable[[], float] = time.monotonic) -> None:
@@ -56,6 +57,7 @@ class Keys:
         self._fetched = self._tried = -FRESH_SECONDS - COOLDOWN_SECONDS
         self._failed = False
         self._flights: dict[int, asyncio.Lock] = {}
+        self._renewing: asyncio.Task[None] | None = None
 
     async def get(self, kid: str) -> jwt.PyJWK | None:
         """The key of this id; `None` if the gateway has none such.
@@ -63,15 +65,24 @@ class Keys:
         Raises:
             KeysUnavailable: the set could not be fetched.
         """
-        if kid in self._known and self._is_fresh():
+        if kid in self._known:
+            self._renew()
             return self._known[kid]
         async with self._flight():
-            if not (kid in self._known and self._is_fresh()) and self._may_try():
+            if kid not in self._known and self._may_try():
                 await self._refresh()
         key = self._known.get(kid)
         if key is None and self._failed:
             raise KeysUnavailable(self._url)
         return key
+
+    def _renew(self) -> None:
+        """Has the set fetched beside what goes on, if it is old."""
+        if self._is_fresh() or not self._may_try():
+            return
+        self._tried = self._clock()
+        # Held on to, or it could be collected before it ends.
+        self._renewing = asyncio.get_running_loop().create_task(self._refresh())
 
     def _is_fresh(self) -> bool:
         return self._clock() - self._fetched < FRESH_SECONDS
@@ -88,7 +99,8 @@ class Keys:
         try:
             known = _read(await asyncio.to_thread(self._get, self._url))
         except Exception:  # noqa: BLE001  whatever it is: what is known stays known
-            self._failed = True
+            # The pause begins when the try ends: one that hangs must not be followed by the next at once.
+            self._failed, self._tried = True, self._clock()
             return
         self._known, self._failed, self._fetched = known, False, self._clock()
 

@@ -17,7 +17,7 @@ async fn shows(app: &TestApp, lines: &[&str]) {
 #[tokio::test]
 async fn what_comes_and_what_comes_of_it_is_counted_by_provider_and_reason_and_never_by_whose_it_was() {
     let app = TestApp::new().await;
-    let clinic = app.clinic("ours").await;
+    let clinic = app.clinic("zebra").await;
     let tenant: TenantId = clinic.id.parse().unwrap();
     let oura = source(&app, &clinic, "oura").await;
     let path = oura["path"].as_str().unwrap();
@@ -27,7 +27,7 @@ async fn what_comes_and_what_comes_of_it_is_counted_by_provider_and_reason_and_n
     app.send(first()).await;
     app.send(signed(&app, &oura, b"{\"n\":2}", -302)()).await;
     app.send(message(path, &[], b"{}")).await;
-    app.send(message("/hooks/ours/whs_01J9Z3K0Q5V8WXYZ0123456789", &[], b"{}")).await;
+    app.send(message("/hooks/zebra/whs_01J9Z3K0Q5V8WXYZ0123456789", &[], b"{}")).await;
     app.anonymous("GET", &format!("{path}?verification_token={TOKEN}&challenge=abc-1"), None).await;
     let down = Upstream::failing("http.503", false);
     handed(&app, &clinic, &down).await;
@@ -63,7 +63,7 @@ async fn what_comes_and_what_comes_of_it_is_counted_by_provider_and_reason_and_n
     )
     .await;
     let text = scrape(&app).await;
-    for never in [clinic.id.as_str(), "ours", "whs_", "127.0.0.1", SECRET, TOKEN] {
+    for never in [clinic.id.as_str(), "zebra", "whs_", "127.0.0.1", SECRET, TOKEN] {
         assert!(!text.contains(never), "{never} in {text}");
     }
 }

@@ -10,8 +10,9 @@ use serde_json::Value;
 
 use super::{Finding, IntegrityCheck, RawEntry};
 use crate::{
-    audit::{LoggedEvent, retention::Purged, sequence::SequenceError},
-    ids::TenantId,
+    audit::{EventKind, LoggedEvent, retention::Purged, sequence::SequenceError},
+    certificates::EndState,
+    ids::{CertificateId, TenantId},
     store::{StoreError, View},
     time::Timestamp,
 };
@@ -46,7 +47,24 @@ pub(in crate::audit) async fn rehash(
     Ok(())
 }
 
-/// Looks at the entries `first..end`, which are all under one tile; gives that tile. What was purged by order is not missed.
+/// An event that ended a certificate.
+struct Ended {
+    index: u64,
+    certificate: CertificateId,
+    revoked: bool,
+}
+
+impl Ended {
+    fn told(entry: &RawEntry) -> Option<Self> {
+        let revoked = entry.kind == EventKind::CertificateRevoked.as_str().as_bytes();
+        let ended = revoked || entry.kind == EventKind::CertificateSuperseded.as_str().as_bytes();
+        let named = entry.resource.as_deref().filter(|_| ended).and_then(|id| std::str::from_utf8(id).ok());
+        Some(Self { index: entry.index, certificate: named?.parse().ok()?, revoked })
+    }
+}
+
+/// Looks at the entries `first..end`, which are all under one tile; gives that tile, and what ended certificates. What was purged by
+/// order is not missed.
 async fn check_leaves(
     view: &mut dyn View,
     tenant: TenantId,
@@ -54,23 +72,46 @@ async fn check_leaves(
     end: u64,
     purged: &Purged,
     found: &mut Found,
-) -> Result<Option<Vec<u8>>, StoreError> {
+) -> Result<(Option<Vec<u8>>, Vec<Ended>), StoreError> {
     let tile = view.tile(TileId { level: 0, index: first / TILE }).await?;
     if tile.is_none() {
         found.note(IntegrityCheck::TileMissing, first - first % TILE);
     }
     let mut entries = view.raw_entries(first, u32::from(WIDTH)).await?.into_iter().peekable();
+    let mut ended = Vec::new();
     for index in first..end {
         let at = usize::try_from(index % TILE).unwrap_or(usize::MAX).saturating_mul(HASH);
         let leaf = tile.as_deref().and_then(|tile| tile.get(at..at + HASH));
         match entries.next_if(|entry| entry.index == index) {
-            Some(entry) => check_entry(tenant, &entry, leaf, found),
+            Some(entry) => {
+                check_entry(tenant, &entry, leaf, found);
+                ended.extend(Ended::told(&entry));
+            }
             // Its leaf is under the tile's root, as every other.
             None if purged.covers(index) => {}
             None => found.note(IntegrityCheck::EntryMissing, index),
         }
     }
-    Ok(tile)
+    Ok((tile, ended))
+}
+
+/// Looks for the rows of certificates that have ended: without them, lists would have them stand. Who lost one revokes the certificate
+/// again.
+async fn check_ends(view: &mut dyn View, ended: Vec<Ended>, found: &mut Found) -> Result<(), StoreError> {
+    for Ended { index, certificate, revoked } in ended {
+        let known = match view.certificate(certificate).await {
+            Err(StoreError::Damaged(_)) => true,
+            known => known?.is_some(),
+        };
+        let rows = match view.certificate_ends(certificate).await {
+            Err(StoreError::Damaged(_)) => Vec::new(),
+            rows => rows?,
+        };
+        if known && !rows.iter().any(|row| !revoked || row.state == EndState::Revoked) {
+            found.note(IntegrityCheck::CertificateEnd, index);
+        }
+    }
+    Ok(())
 }
 
 /// Looks at one entry. Of its bytes, the hash beside them and the leaf in the tile, the odd one out is found.
@@ -117,7 +158,9 @@ pub(super) async fn check_tile(
     let first = index * TILE;
     let end = (first + TILE).min(size);
     let id = TileId { level: 0, index };
-    if let Some(tile) = check_leaves(view, tenant, first, end, purged, found).await? {
+    let (tile, ended) = check_leaves(view, tenant, first, end, purged, found).await?;
+    check_ends(view, ended, found).await?;
+    if let Some(tile) = tile {
         if tile.len() != usize::from(id.width(size)) * HASH {
             found.note(IntegrityCheck::TileWidth, first);
         }

@@ -59,6 +59,8 @@ codes! {
         EntryHash = "entry_hash",
         /// What an entry is found by is not what its bytes say.
         EntryColumns = "entry_columns",
+        /// The log tells that a certificate has ended, and its row does not.
+        CertificateEnd = "certificate_end",
         /// There is an entry after the end of the log.
         EntryBeyondHead = "entry_beyond_head",
         /// A tile is not there.

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{MIN_MONTHS, Month, purge::CERTIFICATE_KIND};
 use crate::{
     audit::EventKind,
-    certificates::{PAYLOAD_TYPE, payload},
+    certificates::{PAYLOAD_TYPE, payload, tells_of},
     ids::{CertificateId, TenantId},
     time::Timestamp,
 };
@@ -61,6 +61,11 @@ impl Destruction {
         let issued = text("/issued_at").and_then(Timestamp::from_exact)?;
         let within = count("tree_size").is_some_and(|size| said.end <= size);
         (is_one && within && is_over(said.month, issued)).then_some(said)
+    }
+
+    /// Whether an event of the log tells that just this certificate was issued.
+    pub fn is_issued_by(&self, core: &Value, envelope: &[u8]) -> bool {
+        tells_of(core, envelope, self.tenant, self.certificate, &self.key_id)
     }
 
     /// Whether an event of the log orders just this, and in its time.

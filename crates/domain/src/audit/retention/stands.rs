@@ -6,8 +6,9 @@ use super::{Hold, Month, Purge, PurgeProof, Purged, Retention, RetentionError, p
 use crate::{
     Instance,
     access::{Call, Permission},
-    audit::{Detail, Event, EventKind, receipt::note},
+    audit::{Detail, Event, EventKind, receipt::note, sequence},
     ids::TenantId,
+    keyring::Keyring,
     store::{StoreError, View},
     time::Timestamp,
 };
@@ -53,17 +54,35 @@ pub(super) async fn proven_standing(
     tenant: TenantId,
 ) -> Result<Standing, RetentionError> {
     let mut standing = standing_of(&mut *view, instance.now()).await?;
-    if !standing.purges.is_empty() {
-        let ring = instance.keyring(tenant).await?;
-        let purged = Purged::told(&mut *view, &ring).await?;
-        for purge in &standing.purges {
-            let proof = PurgeProof::of(&mut *view, &purged, purge).await?;
-            if proof != PurgeProof::Ordered {
-                standing.doubtful.insert(purge.first, proof);
-            }
-        }
+    if standing.purges.is_empty() {
+        return Ok(standing);
+    }
+    let ring = instance.keyring(tenant).await?;
+    standing.doubtful = doubtful(&mut *view, &ring, &standing.purges).await?;
+    drop(view);
+    // An order of a moment ago may be in the queue yet. A log that cannot go on proves what it has.
+    if !standing.doubtful.is_empty() && sequence::sequence(instance, tenant).await.is_ok() {
+        let mut view = instance.store().fresh_view(tenant).await?;
+        standing.doubtful = doubtful(&mut *view, &ring, &standing.purges).await?;
     }
     Ok(standing)
+}
+
+/// Which of these purges the log does not tell of.
+async fn doubtful(
+    view: &mut dyn View,
+    ring: &Keyring,
+    purges: &[Purge],
+) -> Result<BTreeMap<u64, PurgeProof>, StoreError> {
+    let purged = Purged::told(view, ring).await?;
+    let mut doubtful = BTreeMap::new();
+    for purge in purges {
+        let proof = PurgeProof::of(view, &purged, purge).await?;
+        if proof != PurgeProof::Ordered {
+            doubtful.insert(purge.first, proof);
+        }
+    }
+    Ok(doubtful)
 }
 
 /// How retention of a log stands, as rows say it.

@@ -5,24 +5,57 @@ use crate::{
     Instance,
     audit::{EventSpan, sequence},
     ids::TenantId,
+    store::View,
+    time::Timestamp,
 };
 
 const DAY: i64 = 24 * 60 * 60;
-/// How far back something must have been logged, and no further than that, in days.
-const DAYS: (i64, i64) = (40, 80);
+/// So many days before now are looked at, in spans of so many.
+const DAYS: usize = 80;
+const SPAN: usize = 10;
+/// On so many days of each span something must have been logged. Fewer than there are: an installation may be off at week-ends.
+const ENOUGH: usize = 5;
 
-/// Whether the clock went for some time as clocks go: something was logged 40 to 80 days ago, in the tenant's log or in the
-/// platform's, which grows every day. After a jump nothing was, whether the process was there or began anew, until people have had 40 days to
-/// see it; nor after the installation was off for so long.
+/// Whether the clock went for some time as clocks go: on at least half the days of each ten of the last 80 something was logged, in
+/// the tenant's log or in the platform's, which grows every day. After a jump nothing was, whether the process was there or began
+/// anew; and who moves it in steps has to make a thousand for six years, each with an event. People have 80 days to see it. The
+/// same goes for an installation that was off for long.
 pub(super) async fn is_steady(instance: &Instance, tenant: TenantId) -> Result<bool, RetentionError> {
     let now = instance.now();
-    let (to, from) = (now.plus_seconds(-DAYS.0 * DAY), now.plus_seconds(-DAYS.1 * DAY));
+    let mut lived = [false; DAYS];
     for log in [TenantId::PLATFORM, tenant] {
         sequence::sequence(instance, log).await?;
-        let span = EventSpan { from, to, after: None, limit: 1 };
-        if !instance.store().fresh_view(log).await?.logged_events(&span.into()).await?.is_empty() {
-            return Ok(true);
+        let mut view = instance.store().fresh_view(log).await?;
+        for (day, lived) in (0..).zip(&mut lived).filter(|(_, lived)| !**lived) {
+            let (to, from) = (now.plus_seconds(-day * DAY), now.plus_seconds(-(day + 1) * DAY));
+            *lived = has_events(&mut *view, from, to).await?;
         }
     }
-    Ok(false)
+    Ok(is_life(&lived))
+}
+
+/// Whether enough days of each span had an event.
+fn is_life(lived: &[bool; DAYS]) -> bool {
+    lived.chunks(SPAN).all(|span| span.iter().filter(|lived| **lived).count() >= ENOUGH)
+}
+
+async fn has_events(view: &mut dyn View, from: Timestamp, to: Timestamp) -> Result<bool, RetentionError> {
+    let span = EventSpan { from, to, after: None, limit: 1 };
+    Ok(!view.logged_events(&span.into()).await?.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_jump_and_steps_of_more_than_two_days_are_no_life() {
+        let of = |lived: fn(usize) -> bool| is_life(&std::array::from_fn(lived));
+        assert!(of(|_| true));
+        assert!(of(|day| day % 7 < 5), "off at week-ends");
+        assert!(of(|day| day % 2 == 0));
+        assert!(!of(|day| day % 3 == 0), "in steps");
+        assert!(!of(|day| day < 70 || day > 75), "a jump of six days");
+        assert!(!of(|_| false));
+    }
 }

@@ -76,12 +76,14 @@ impl Examination {
         let sealed = files.get(SEALED).and_then(|sealed| sealed_as_told(sealed, &manifest));
         let good = sealed.map_or_else(String::new, |length| format!("{length} bytes, sealed"));
         self.check("content", sealed, good, "what is sealed has another form or length")?;
+        // A fork is one whether anybody else signed or not.
+        let verdict = newer.map_or(Ok(PackVerdict::Verified), |note| self.newer(note, &keys, &head))?;
         if trust.quorum > 0 {
             let detail = format!("0 of {} cosignatures", trust.quorum);
             self.checks.push(super::Check { name: "witnesses", ok: false, detail });
             return Ok(PackVerdict::Unwitnessed);
         }
-        newer.map_or(Ok(PackVerdict::Verified), |note| self.newer(note, &keys, &head))
+        Ok(verdict)
     }
 }
 

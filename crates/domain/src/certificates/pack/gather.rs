@@ -11,6 +11,7 @@ use crate::{
         Certificate, CertificateError,
         desk::named,
         offline::{State, became},
+        revoke::ENDS,
     },
     faults::Faults,
     ids::CertificateId,
@@ -97,10 +98,11 @@ impl Held {
         let issued = issued.ok_or(CertificateError::NotYetSequenced)?;
         let index = issued.index;
         self.take(issued)?;
+        // Whatever became of its row: the log says how it ended.
         let mut ended = BTreeMap::new();
-        for end in view.certificate_ends(id).await? {
-            if let Some(logged) = view.logged_event(end.event).await?.filter(|logged| logged.index < size) {
-                ended.insert(logged.event.kind.clone(), logged.index);
+        for logged in view.events_on(&id.to_string(), &ENDS).await? {
+            if logged.index < size {
+                ended.entry(logged.event.kind.clone()).or_insert(logged.index);
                 self.take(logged)?;
             }
         }

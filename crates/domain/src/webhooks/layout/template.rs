@@ -31,6 +31,15 @@ impl Template {
         &self.0
     }
 
+    /// What stands on both sides of each id, if anything does: a text, or another piece and so none. What stands at an end is no side.
+    pub(in super::super) fn beside_id(&self) -> impl Iterator<Item = Option<&str>> {
+        self.0.windows(2).filter_map(|pair| match pair {
+            [Part::Id, Part::Text(text)] | [Part::Text(text), Part::Id] => Some(Some(text.as_str())),
+            [Part::Id, _] | [_, Part::Id] => Some(None),
+            _ => None,
+        })
+    }
+
     /// How often the body, the moment and the id are in it.
     pub(super) fn counts(&self) -> (usize, usize, usize) {
         let of = |wanted: &Part| self.0.iter().filter(|part| *part == wanted).count();

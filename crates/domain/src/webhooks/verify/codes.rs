@@ -33,6 +33,10 @@ pub(super) fn verify(
         return Err(Rejection::Malformed);
     }
     let id = layout.id.as_ref().map(|name| message.one(name)).transpose()?;
+    // Where the id ended would be anybody's choice: one code for many messages.
+    if id.is_some_and(|id| layout.signed.beside_id().any(|text| text.is_some_and(|text| id.contains(text)))) {
+        return Err(Rejection::Malformed);
+    }
     let parts = parts(layout, stamp.unwrap_or_default(), id.unwrap_or_default(), message.body);
     let mut found = None;
     for (index, secret) in secrets.iter().enumerate() {

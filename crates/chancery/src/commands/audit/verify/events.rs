@@ -1,7 +1,7 @@
 //! Events as they are given out, each compared with the leaf that the signed head has at its place. A tile of leaves is held at
 //! a time, so a log of any length is checked in the same memory.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Range};
 
 use anyhow::{Context as _, Result};
 use chancery_crypto::{
@@ -9,12 +9,16 @@ use chancery_crypto::{
     merkle::{self, Hash},
     tiles::{TileError, TileId, Tiles, WIDTH},
 };
-use chancery_domain::{Clock as _, Timestamp};
+use chancery_domain::{Clock as _, Timestamp, audit::retention::KEPT};
 use data_encoding::HEXLOWER;
 use reqwest::Method;
 use serde_json::Value;
 
-use super::{SPAN, SPANS, places::Places};
+use super::{
+    SPAN, SPANS,
+    places::Places,
+    purges::{Left, Told},
+};
 use crate::{
     clock::SystemClock,
     commands::{
@@ -99,14 +103,25 @@ pub(super) struct Events {
     pub(super) found: Places,
     /// What is wrong with the first one that does not hold.
     pub(super) wrong: Option<String>,
+    /// Of each purge that was told of before: what is left of it.
+    pub(super) left: Vec<Left>,
+    purged: Vec<Range<u64>>,
     /// The numbers of each node and start of it.
     numbers: BTreeMap<(String, String), Places>,
 }
 
 impl Events {
     /// Those from `first` to `end`, from the newest year back until all are there.
-    pub(super) async fn read(api: &Api, leaves: &mut Leaves, head: &Checkpoint, first: u64, end: u64) -> Result<Self> {
-        let mut events = Self::default();
+    pub(super) async fn read(
+        api: &Api,
+        leaves: &mut Leaves,
+        head: &Checkpoint,
+        first: u64,
+        end: u64,
+        told: &[Told],
+    ) -> Result<Self> {
+        let purged = told.iter().map(|purge| purge.places.clone()).collect();
+        let mut events = Self { purged, left: vec![Left::default(); told.len()], ..Self::default() };
         let wanted = end.saturating_sub(first);
         let mut to: Timestamp = SystemClock.now().plus_seconds(3_600);
         for _ in 0..SPANS {
@@ -161,6 +176,11 @@ impl Events {
             return Ok(Err(format!("the event at {index} came with another {name} than its leaf has")));
         }
         self.found.add(index);
+        for (left, _) in self.left.iter_mut().zip(&self.purged).filter(|(_, places)| places.contains(&index)) {
+            let kind = core.pointer("/type").and_then(Value::as_str).unwrap_or_default();
+            let kept = KEPT.iter().any(|kept| kept.as_str() == kind);
+            *(if kept { &mut left.kept } else { &mut left.others }) += 1;
+        }
         let part = |pointer: &str| core.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
         if let Some(number) = core.pointer("/node/ctr").and_then(Value::as_u64) {
             self.numbers.entry((part("/node/id"), part("/node/boot"))).or_default().add(number);

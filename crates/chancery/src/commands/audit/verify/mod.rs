@@ -9,15 +9,12 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use chancery_crypto::{
-    Ed25519PublicKey, Jwk, canonical,
+    Ed25519PublicKey, Jwk,
     checkpoint::{Checkpoint, SignedCheckpoint, VerifierKey, epoch_split},
     merkle::{self, Hash},
     tiles::Tiles,
 };
-use chancery_domain::{
-    Clock as _,
-    audit::{EventKind, retention::Destruction},
-};
+use chancery_domain::{Clock as _, audit::EventKind};
 use clap::Args;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -33,6 +30,7 @@ use crate::{
 
 mod events;
 mod places;
+mod purges;
 
 use events::{Events, Leaves, with_tiles};
 
@@ -147,17 +145,24 @@ async fn check(api: &Api, args: &VerifyArgs, checks: &mut Vec<Check>) -> Result<
 
     let first = args.first.unwrap_or(before);
     let end = args.end.unwrap_or(head.size).min(head.size);
-    let events = Events::read(api, &mut leaves, &head, first, end).await?;
+    let told = purges::told(api, &mut leaves, &head).await?;
+    let events = Events::read(api, &mut leaves, &head, first, end, &told).await?;
     let good = format!("{} from {first} to {end}, each under the signed head", events.found.count());
     let bad = events.wrong.clone().unwrap_or_default();
     if !hold("events", events.wrong.is_none(), good, &bad) {
         return Ok(false);
     }
     let gaps = events.found.gaps(first, end);
-    let purged = if gaps.is_empty() { Vec::new() } else { purged(api, &mut leaves, &head).await? };
+    // Asked for again: one may have been ordered meanwhile.
+    let purged = if gaps.is_empty() { Vec::new() } else { purges::told(api, &mut leaves, &head).await? };
+    let purged: Vec<Range<u64>> = purged.into_iter().map(|purge| purge.places).collect();
     let (gone, missing) = places::explained(&gaps, &purged);
-    if gone > 0 {
-        hold("purged", true, format!("{gone} went when their time was over, as events of the log tell"), "");
+    let wrong = purges::wrong(&told, &events.left, first..end);
+    if gone > 0 || wrong.is_some() {
+        let good = format!("{gone} went when their time was over, as events of the log tell");
+        if !hold("purged", wrong.is_none(), good, &wrong.clone().unwrap_or_default()) {
+            return Ok(false);
+        }
     }
     let bad =
         missing.map(|index| format!("the event at {index} is in the tree and was not given out")).unwrap_or_default();
@@ -176,34 +181,6 @@ async fn check(api: &Api, args: &VerifyArgs, checks: &mut Vec<Check>) -> Result<
         hold("state", true, if whole { format!("{} events were seen", head.size) } else { kept.to_owned() }, "");
     }
     Ok(true)
-}
-
-/// Which places were purged, as events of the log tell that are under the signed head, and certificates that keys of the tenant
-/// signed. An event alone is not believed: who can write the store puts one into the queue.
-async fn purged(api: &Api, leaves: &mut Leaves, head: &Checkpoint) -> Result<Vec<Range<u64>>> {
-    let mut spans = Vec::new();
-    let retention = api.get("/v1/audit/retention").await?;
-    let purges = list(&retention, "purges")?;
-    let signers = if purges.is_empty() { Vec::new() } else { public_keys(api, "certificate").await? };
-    for purge in purges {
-        let text = |name: &str| purge.get(name).and_then(Value::as_str).unwrap_or_default();
-        let Some(event) = existing(api, &format!("/v1/audit/events/{}", text("event_id"))).await? else { continue };
-        let path = format!("/v1/certificates/{}", text("certificate_id"));
-        let Some(certificate) = existing(api, &path).await? else { continue };
-        let envelope = certificate.get("envelope").context("a certificate without an envelope")?;
-        let envelope = canonical::to_vec(envelope).context("an envelope is not canonical JSON")?;
-        let Some(said) = Destruction::certified(&envelope, &signers) else { continue };
-        let index = event.get("index").and_then(Value::as_u64).context("an event without an index")?;
-        if index >= head.size || Events::default().take(api, leaves, head, index, &event).await?.is_err() {
-            continue;
-        }
-        let core = event.get("core").and_then(Value::as_str).unwrap_or_default();
-        let core: Value = serde_json::from_str(core).context("a leaf is no JSON")?;
-        if said.is_ordered_by(&core) && said.origin == epoch_split(&head.origin).0 {
-            spans.push(said.first..said.end);
-        }
-    }
-    Ok(spans)
 }
 
 /// What is at a path; none if there is nothing.
@@ -273,31 +250,49 @@ async fn restored(api: &Api, leaves: &mut Leaves, seen: &Seen, head: &Checkpoint
         return Ok(None);
     }
     let mut found = None;
-    let mut to = SystemClock.now().plus_seconds(3_600);
+    for (index, core) in events_on(api, leaves, head, EventKind::LogRestoreAccepted, log).await? {
+        let number = |name: &str| core.pointer(&format!("/detail/{name}")).and_then(Value::as_u64);
+        if let (Some(begun), Some(size)) = (number("epoch"), number("size"))
+            && begun > epoch
+            && found.is_none_or(|(first, _)| index < first)
+        {
+            found = Some((index, size));
+        }
+    }
+    Ok(found)
+}
+
+/// The events of a kind on a resource that are under the signed head: each one's place, and what its leaf says.
+async fn events_on(
+    api: &Api,
+    leaves: &mut Leaves,
+    head: &Checkpoint,
+    kind: EventKind,
+    resource: &str,
+) -> Result<Vec<(u64, Value)>> {
+    let (mut found, mut to) = (Vec::new(), SystemClock.now().plus_seconds(3_600));
     for _ in 0..SPANS {
         let from = to.plus_seconds(-SPAN);
         let mut wanted = between(from, to);
-        wanted.insert("type".to_owned(), EventKind::LogRestoreAccepted.as_str().into());
-        wanted.insert("resource".to_owned(), log.into());
+        wanted.insert("type".to_owned(), kind.as_str().into());
+        wanted.insert("resource".to_owned(), resource.into());
         let (items, _) = page(api, &wanted, PAGE, None).await?;
         for event in &items {
-            let index = event.get("index").and_then(Value::as_u64).context("an event without an index")?;
-            if index >= head.size || Events::default().take(api, leaves, head, index, event).await?.is_err() {
-                continue;
-            }
-            let core = event.get("core").and_then(Value::as_str).unwrap_or_default();
-            let core: Value = serde_json::from_str(core).context("a leaf is no JSON")?;
-            let number = |name: &str| core.pointer(&format!("/detail/{name}")).and_then(Value::as_u64);
-            if let (Some(begun), Some(size)) = (number("epoch"), number("size"))
-                && begun > epoch
-                && found.is_none_or(|(first, _)| index < first)
-            {
-                found = Some((index, size));
-            }
+            found.extend(under_head(api, leaves, head, event).await?);
         }
         to = from;
     }
     Ok(found)
+}
+
+/// An event's place and what its leaf says, if that is under the signed head.
+async fn under_head(api: &Api, leaves: &mut Leaves, head: &Checkpoint, event: &Value) -> Result<Option<(u64, Value)>> {
+    let index = event.get("index").and_then(Value::as_u64).context("an event without an index")?;
+    if index >= head.size || Events::default().take(api, leaves, head, index, event).await?.is_err() {
+        return Ok(None);
+    }
+    let core = event.get("core").and_then(Value::as_str).unwrap_or_default();
+    Ok(Some((index, serde_json::from_str(core).context("a leaf is no JSON")?)))
 }
 
 fn read_state(path: &Path) -> Result<Seen> {

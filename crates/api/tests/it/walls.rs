@@ -1,0 +1,227 @@
+//! Whoever runs SQL in the store, as the role that serves or as the owner of the tables: what the tables refuse him, and what is found
+//! of what he did.
+
+use chancery_domain::{
+    TenantId,
+    audit::{
+        guard::{self, Finding, IntegrityCheck},
+        sequence,
+    },
+    backups,
+    certificates::{PackVerdict, verify_pack},
+};
+use serde_json::json;
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqliteConnection, sqlite::SqliteConnectOptions};
+
+use crate::{
+    app::{Backend, Clinic, TestApp},
+    proofs::issue,
+    retention::{purge, six_years, two_months},
+};
+
+macro_rules! stages {
+    ($($name:ident),+ $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(super::Stage::sqlite().await).await;
+            })+
+        }
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+            async fn $name() {
+                if let Some(stage) = super::Stage::postgres().await {
+                    super::$name(stage).await;
+                }
+            })+
+        }
+    };
+}
+
+stages! {
+    a_kept_event_is_missed_though_a_purged_one_is_back,
+    what_a_purge_has_not_got_to_is_missed,
+    a_purge_is_dated_by_the_issue_of_its_certificate_and_nothing_else,
+    an_end_whose_row_is_gone_is_told_by_the_log,
+}
+
+/// A connection that no row trait stands before.
+enum Raw {
+    Sqlite(SqliteConnection),
+    Postgres(PgConnection),
+}
+
+impl Raw {
+    async fn run(&mut self, sql: &str) -> Result<u64, sqlx::Error> {
+        let sql = AssertSqlSafe(sql.to_owned());
+        Ok(match self {
+            Self::Sqlite(connection) => sqlx::query(sql).execute(connection).await?.rows_affected(),
+            Self::Postgres(connection) => sqlx::query(sql).execute(connection).await?.rows_affected(),
+        })
+    }
+
+    /// What an owner can do: takes the walls of a table down.
+    async fn tear_down(&mut self, table: &str) {
+        let walls = match self {
+            Self::Sqlite(_) => ["update", "delete"].map(|what| format!("DROP TRIGGER {table}_keep_{what}")).to_vec(),
+            Self::Postgres(_) => vec![format!("ALTER TABLE {table} DISABLE TRIGGER USER")],
+        };
+        for wall in walls {
+            self.run(&wall).await.unwrap();
+        }
+    }
+}
+
+/// An installation with a clinic whose September and October are in the log, and a way past its store.
+struct Stage {
+    app: TestApp,
+    clinic: Clinic,
+    tenant: TenantId,
+    raw: Raw,
+    _folder: tempfile::TempDir,
+}
+
+impl Stage {
+    async fn sqlite() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("chancery.db");
+        let backend = Backend::file(&path).await;
+        let raw = SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(&path)).await.unwrap();
+        Self::on(backend, Raw::Sqlite(raw), folder).await
+    }
+
+    async fn postgres() -> Option<Self> {
+        let backend = Backend::postgres().await?;
+        let raw = PgConnection::connect(&backend.url().unwrap()).await.unwrap();
+        Some(Self::on(backend, Raw::Postgres(raw), tempfile::tempdir().unwrap()).await)
+    }
+
+    async fn on(backend: Backend, mut raw: Raw, folder: tempfile::TempDir) -> Self {
+        let app = TestApp::on(backend).await;
+        let clinic = app.clinic("ours").await;
+        if matches!(raw, Raw::Postgres(_)) {
+            raw.run(&format!("SELECT set_config('chancery.tenant', '{}', false)", clinic.id)).await.unwrap();
+        }
+        let tenant = clinic.id.parse().unwrap();
+        Self { app, clinic, tenant, raw, _folder: folder }
+    }
+
+    async fn found(&self) -> Vec<Finding> {
+        guard::inspect(&self.app.instance, self.tenant).await.unwrap()
+    }
+
+    /// A certificate that was revoked.
+    async fn revoked(&self) -> String {
+        let id = issue(&self.app, &self.clinic).await["id"].as_str().unwrap().to_owned();
+        self.revoke(&id).await;
+        id
+    }
+
+    async fn revoke(&self, id: &str) {
+        let path = format!("/v1/certificates/{id}/revoke");
+        self.app.post(&self.clinic.officer, &path, json!({"reason": "error"})).await.ok();
+    }
+
+    async fn verdict(&self, id: &str) -> String {
+        let verified = self.app.get(&self.clinic.auditor, &format!("/v1/certificates/{id}/verify")).await.ok();
+        verified["verdict"].as_str().unwrap().to_owned()
+    }
+
+    /// Orders both months to go, and waits until they are gone.
+    async fn purge(&self) {
+        six_years(&self.app);
+        purge(&self.app, &self.clinic).await.ok();
+        assert_eq!(self.found().await, []);
+        backups::prove(&self.app.instance, self.tenant).await.unwrap();
+    }
+}
+
+const FORGED: &str = "INSERT INTO audit_purges (tenant_id, first_idx, end_idx, month, events, next_idx, certificate_id, event_id, begun_at)
+    SELECT e.tenant_id, e.idx, e.idx + 1, p.month, 1, e.idx + 1, p.certificate_id, p.event_id, p.begun_at
+    FROM audit_events AS e JOIN audit_purges AS p ON p.tenant_id = e.tenant_id AND p.first_idx = 0";
+
+async fn a_kept_event_is_missed_though_a_purged_one_is_back(mut stage: Stage) {
+    let revoked = stage.revoked().await;
+    two_months(&stage.app, &stage.clinic).await;
+    sequence::checkpoint(&stage.app.instance, stage.tenant).await.unwrap();
+    let ours = format!("tenant_id = '{}'", stage.clinic.id);
+    let aside =
+        format!("CREATE TABLE aside AS SELECT * FROM audit_events WHERE {ours} AND kind = 'app.visit.september'");
+    stage.raw.run(&aside).await.unwrap();
+    stage.purge().await;
+
+    // An order that nobody gave, over one event that is kept: the tables refuse it.
+    let order = format!("{FORGED} WHERE e.{ours} AND e.kind = 'certificate.revoked'");
+    assert_eq!(stage.raw.run(&order).await.unwrap(), 1);
+    let take = format!("DELETE FROM audit_events WHERE {ours} AND kind = 'certificate.revoked'");
+    let refused = stage.raw.run(&take).await.unwrap_err();
+    assert!(refused.to_string().contains("only grows"), "{refused}");
+    assert_eq!(stage.found().await, []);
+
+    // Their owner does it all the same, and evens the number out with what was purged before.
+    stage.raw.tear_down("audit_events").await;
+    let missing = [Finding { check: IntegrityCheck::EntryMissing, at: 0 }];
+    assert_eq!(stage.raw.run("INSERT INTO audit_events SELECT * FROM aside").await.unwrap(), 1);
+    assert_eq!(stage.found().await, missing, "what was purged is back");
+    assert_eq!(stage.raw.run(&take).await.unwrap(), 1);
+    stage.raw.run("UPDATE audit_purges SET ended_at = 5 WHERE ended_at IS NULL").await.unwrap();
+    assert_eq!(stage.found().await, missing);
+    assert!(backups::prove(&stage.app.instance, stage.tenant).await.is_err());
+    stage.raw.run(&format!("DELETE FROM audit_events WHERE {ours} AND kind = 'app.visit.september'")).await.unwrap();
+    assert_eq!(stage.found().await, missing, "what is kept is gone");
+    assert!(backups::prove(&stage.app.instance, stage.tenant).await.is_err());
+    assert_eq!(stage.verdict(&revoked).await, "revoked");
+}
+
+async fn what_a_purge_has_not_got_to_is_missed(mut stage: Stage) {
+    two_months(&stage.app, &stage.clinic).await;
+    stage.purge().await;
+    // As if it had only been ordered, and somebody else had taken what it is of.
+    stage.raw.tear_down("audit_purges").await;
+    let reopened = "UPDATE audit_purges SET next_idx = first_idx, ended_at = NULL WHERE first_idx = 0";
+    assert_eq!(stage.raw.run(reopened).await.unwrap(), 1);
+    let found = stage.found().await;
+    assert!(!found.is_empty() && found.iter().all(|one| one.check == IntegrityCheck::EntryMissing), "{found:?}");
+    assert!(backups::prove(&stage.app.instance, stage.tenant).await.is_err());
+}
+
+/// Otherwise a stolen key that is out of use would sign for a purge of today, with a row that says it was certified back then.
+async fn a_purge_is_dated_by_the_issue_of_its_certificate_and_nothing_else(mut stage: Stage) {
+    two_months(&stage.app, &stage.clinic).await;
+    stage.purge().await;
+    stage.raw.tear_down("certificates").await;
+    let ours = format!("tenant_id = '{}'", stage.clinic.id);
+    let dated = format!(
+        "UPDATE certificates SET event_id = (SELECT event_id FROM audit_events
+            WHERE {ours} AND kind = 'audit.purge_ordered' ORDER BY idx LIMIT 1)
+         WHERE {ours} AND id = (SELECT certificate_id FROM audit_purges WHERE {ours} AND first_idx = 0)"
+    );
+    assert_eq!(stage.raw.run(&dated).await.unwrap(), 1);
+    let found = stage.found().await;
+    assert!(!found.is_empty() && found.iter().all(|one| one.check == IntegrityCheck::EntryMissing), "{found:?}");
+    assert!(backups::prove(&stage.app.instance, stage.tenant).await.is_err());
+}
+
+async fn an_end_whose_row_is_gone_is_told_by_the_log(mut stage: Stage) {
+    let id = stage.revoked().await;
+    assert_eq!(stage.verdict(&id).await, "revoked");
+    stage.raw.tear_down("certificate_ends").await;
+    assert_eq!(stage.raw.run("DELETE FROM certificate_ends").await.unwrap(), 1);
+
+    assert_eq!(stage.verdict(&id).await, "revoked");
+    let (app, clinic) = (&stage.app, &stage.clinic);
+    let listed = app.get(&clinic.auditor, "/v1/certificates").await.ok();
+    let one = listed["items"].as_array().unwrap().iter().find(|one| one["id"] == json!(id)).unwrap();
+    assert!(one.to_string().contains("revoked"), "{one}");
+    let pack = app.post(&clinic.auditor, "/v1/certificates/packs", json!({"certificates": [id]})).await;
+    assert_eq!(pack.status, 200, "{}", pack.text());
+    let trust = app.anonymous("GET", "/.well-known/chancery-trust.json", None).await.body;
+    let report = verify_pack(&pack.body, &trust, None);
+    assert_eq!((report.verdict, report.certificates), (PackVerdict::Failed, Vec::new()), "{:?}", report.checks);
+    let found = stage.found().await;
+    assert!(matches!(found[..], [Finding { check: IntegrityCheck::CertificateEnd, .. }]), "{found:?}");
+    // Who revokes it again mends that.
+    stage.revoke(&id).await;
+    sequence::sequence(&stage.app.instance, stage.tenant).await.unwrap();
+    assert_eq!(stage.found().await, []);
+}

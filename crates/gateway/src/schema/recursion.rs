@@ -1,0 +1,269 @@
+//! How much work a schema can make of a small body. A schema that goes into itself by several branches of a union (`anyOf`, `oneOf`,
+//! `allOf`) tries all of them at each level: three branches and seventeen levels are a hundred million tries.
+
+use std::collections::{HashMap, HashSet};
+
+use serde_json::Value;
+
+/// Most work that is done for one body: tries of a schema.
+const MOST: u64 = 2_000_000;
+
+/// Branches at one place, any of which is tried.
+const BRANCHES: [&str; 3] = ["anyOf", "oneOf", "allOf"];
+/// Schemas at the same place.
+const SAME: [&str; 4] = ["if", "then", "else", "not"];
+/// Schemas of what is one level further in, by name or one for all.
+const NAMED: [&str; 2] = ["properties", "dependentSchemas"];
+const INNER: [&str; 8] = [
+    "items",
+    "additionalProperties",
+    "unevaluatedItems",
+    "unevaluatedProperties",
+    "contains",
+    "propertyNames",
+    "prefixItems",
+    "additionalItems",
+];
+
+/// Which schemas of a document lead to one that goes into itself.
+pub(super) struct Recursion<'a> {
+    document: &'a Value,
+    leads: HashMap<*const Value, bool>,
+}
+
+impl<'a> Recursion<'a> {
+    /// Looks at all that references in a document point to.
+    pub(super) fn of(document: &'a Value) -> Self {
+        let mut targets = Vec::new();
+        pointed_to(document, document, &mut targets);
+        let reached: Vec<Vec<&Value>> = targets.iter().map(|target| reach(document, target)).collect();
+        let is_in = |all: &[&Value], one: &Value| all.iter().any(|other| std::ptr::eq(*other, one));
+        let returning: Vec<&Value> = targets
+            .iter()
+            .zip(&reached)
+            .filter(|(target, reached)| is_in(reached, target))
+            .map(|(one, _)| *one)
+            .collect();
+        let leads = targets.iter().zip(&reached).map(|(target, reached)| {
+            let leads = is_in(&returning, target) || reached.iter().any(|one| is_in(&returning, one));
+            (std::ptr::from_ref(*target), leads)
+        });
+        Self { document, leads: leads.collect() }
+    }
+
+    /// By how much the work of a schema can grow with each level of a body: 1 if it does not.
+    ///
+    /// # Errors
+    ///
+    /// What cannot be followed.
+    pub(super) fn growth(&self, schema: &Value) -> Result<u64, String> {
+        let mut walk = Walk { of: self, seen: HashSet::new(), most: 1 };
+        walk.visit(schema)?;
+        Ok(walk.most)
+    }
+
+    /// Whether a schema, or a part of it, points to one that goes into itself.
+    fn leads(&self, schema: &Value) -> Result<bool, String> {
+        if let Some(target) = target(self.document, schema)?
+            && self.leads.get(&std::ptr::from_ref(target)).copied().unwrap_or(false)
+        {
+            return Ok(true);
+        }
+        for inner in beneath(schema) {
+            if self.leads(inner)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// Whether a body makes more work than is done for one, where work grows by this with each level.
+pub(super) fn is_too_much(body: &Value, growth: u64) -> bool {
+    fn spend(value: &Value, each: u64, growth: u64, left: &mut u64) -> Option<()> {
+        *left = left.checked_sub(each)?;
+        let inner = each.checked_mul(growth)?;
+        match value {
+            Value::Array(items) => items.iter().try_for_each(|item| spend(item, inner, growth, left)),
+            Value::Object(members) => members.values().try_for_each(|member| spend(member, inner, growth, left)),
+            _ => Some(()),
+        }
+    }
+    growth > 1 && spend(body, 1, growth, &mut MOST.clone()).is_none()
+}
+
+/// What a reference within the document points to.
+fn target<'a>(document: &'a Value, schema: &Value) -> Result<Option<&'a Value>, String> {
+    if schema.get("$dynamicRef").is_some() || schema.get("$recursiveRef").is_some() {
+        return Err("uses $dynamicRef, which cannot be held to".to_owned());
+    }
+    let Some(reference) = schema.get("$ref").and_then(Value::as_str) else { return Ok(None) };
+    let pointer = reference.strip_prefix('#').filter(|pointer| pointer.is_empty() || pointer.starts_with('/'));
+    let pointer = pointer.ok_or("points outside of the document, or by a name")?;
+    document.pointer(pointer).map(Some).ok_or_else(|| "points to nothing".to_owned())
+}
+
+/// What any reference of a document points to, each once.
+fn pointed_to<'a>(document: &'a Value, value: &'a Value, targets: &mut Vec<&'a Value>) {
+    if let Ok(Some(target)) = target(document, value)
+        && !targets.iter().any(|known| std::ptr::eq(*known, target))
+    {
+        targets.push(target);
+    }
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| pointed_to(document, item, targets)),
+        Value::Object(members) => members.values().for_each(|member| pointed_to(document, member, targets)),
+        _ => {}
+    }
+}
+
+/// All that references lead to from a schema, and from there.
+fn reach<'a>(document: &'a Value, schema: &'a Value) -> Vec<&'a Value> {
+    let (mut reached, mut left): (Vec<&Value>, Vec<&Value>) = (Vec::new(), vec![schema]);
+    while let Some(schema) = left.pop() {
+        if let Ok(Some(target)) = target(document, schema)
+            && !reached.iter().any(|known| std::ptr::eq(*known, target))
+        {
+            reached.push(target);
+            left.push(target);
+        }
+        left.extend(beneath(schema));
+    }
+    reached
+}
+
+/// Every schema that a body may meet, each once.
+struct Walk<'a> {
+    of: &'a Recursion<'a>,
+    seen: HashSet<*const Value>,
+    most: u64,
+}
+
+impl Walk<'_> {
+    fn visit(&mut self, schema: &Value) -> Result<(), String> {
+        if !self.seen.insert(std::ptr::from_ref(schema)) {
+            return Ok(());
+        }
+        let tries = self.tries(schema, &mut Vec::new())?;
+        self.most = self.most.max(tries);
+        if let Some(target) = target(self.of.document, schema)? {
+            self.visit(target)?;
+        }
+        beneath(schema).try_for_each(|inner| self.visit(inner))
+    }
+
+    /// How often a value one level further in can be tried by a schema that goes into itself, for one try of this one.
+    fn tries(&self, schema: &Value, here: &mut Vec<*const Value>) -> Result<u64, String> {
+        let id = std::ptr::from_ref(schema);
+        if here.contains(&id) {
+            return Ok(0);
+        }
+        here.push(id);
+        let mut tries = 0_u64;
+        if let Some(target) = target(self.of.document, schema)? {
+            tries = tries.saturating_add(self.tries(target, here)?);
+        }
+        for branch in branches(schema) {
+            tries = tries.saturating_add(self.tries(branch, here)?);
+        }
+        here.pop();
+        let mut inner = 0;
+        for schema in further_in(schema) {
+            inner = inner.max(u64::from(self.of.leads(schema)?));
+        }
+        // Members may be named by several patterns, and by their names as well.
+        for schema in patterns(schema) {
+            inner += u64::from(self.of.leads(schema)?);
+        }
+        Ok(tries.saturating_add(inner))
+    }
+}
+
+/// Every schema that is a part of one.
+fn beneath(schema: &Value) -> impl Iterator<Item = &Value> {
+    branches(schema).chain(patterns(schema)).chain(further_in(schema))
+}
+
+/// Those that are tried on the same value.
+fn branches(schema: &Value) -> impl Iterator<Item = &Value> {
+    let lists = BRANCHES.iter().filter_map(|name| schema.get(name)?.as_array()).flatten();
+    lists.chain(SAME.iter().filter_map(|name| schema.get(name)))
+}
+
+fn patterns(schema: &Value) -> impl Iterator<Item = &Value> {
+    schema.get("patternProperties").and_then(Value::as_object).into_iter().flat_map(|all| all.values())
+}
+
+fn further_in(schema: &Value) -> impl Iterator<Item = &Value> {
+    let named = NAMED.iter().filter_map(|name| schema.get(name)?.as_object()).flat_map(|all| all.values());
+    let inner = INNER.iter().filter_map(|name| schema.get(name)).flat_map(|inner| match inner {
+        Value::Array(list) => list.as_slice(),
+        one => std::slice::from_ref(one),
+    });
+    named.chain(inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn of(schemas: Value) -> Result<u64, String> {
+        let document = json!({"components": {"schemas": schemas}});
+        Recursion::of(&document).growth(&json!({"$ref": "#/components/schemas/Node"}))
+    }
+
+    fn node() -> Value {
+        json!({"$ref": "#/components/schemas/Node"})
+    }
+
+    #[test]
+    fn what_does_not_go_into_itself_by_two_branches_grows_by_nothing() {
+        for schemas in [
+            json!({"Node": {"type": "string"}}),
+            json!({"Node": {"anyOf": [{"type": "string"}, {"type": "integer"}]}}),
+            // As FastAPI writes an optional member, a list and a map of the same.
+            json!({"Node": {"properties": {"next": {"anyOf": [node(), {"type": "null"}]}}}}),
+            json!({"Node": {"properties": {"left": node(), "right": node()}}}),
+            json!({"Node": {"properties": {"all": {"type": "array", "items": node()}}, "additionalProperties": node()}}),
+            json!({"Node": {"anyOf": [{"$ref": "#/components/schemas/Leaf"}, {"$ref": "#/components/schemas/Other"}]},
+                "Leaf": {"properties": {"a": {"type": "string"}}}, "Other": {"properties": {"b": {"type": "array"}}}}),
+        ] {
+            assert_eq!(of(schemas.clone()), Ok(1), "{schemas}");
+        }
+    }
+
+    #[test]
+    fn each_branch_that_leads_back_counts() {
+        let branch = |name: &str| json!({"properties": {name: {"type": "array", "items": node()}}});
+        let schemas = json!({
+            "Node": {"anyOf": [{"$ref": "#/components/schemas/And"}, {"$ref": "#/components/schemas/Not"}, {"type": "string"}]},
+            "And": branch("and"), "Not": branch("not"),
+        });
+        assert_eq!(of(schemas), Ok(2));
+        let union = json!({"oneOf": [node(), node(), {"type": "null"}]});
+        assert_eq!(of(json!({"Node": {"properties": {"inner": union}}})), Ok(2));
+        assert_eq!(of(json!({"Node": {"allOf": [branch("a"), branch("a"), branch("b")]}})), Ok(3));
+        let patterns = json!({"Node": {"properties": {"a": node()}, "patternProperties": {"^a": node()}}});
+        assert_eq!(of(patterns), Ok(2));
+        assert!(of(json!({"Node": {"$dynamicRef": "#node"}})).is_err());
+        assert!(of(json!({"Node": {"$ref": "#node"}})).is_err());
+    }
+
+    #[test]
+    fn a_schema_that_is_only_itself_ends() {
+        assert_eq!(of(json!({"Node": node()})), Ok(1));
+        assert_eq!(of(json!({"Node": {"anyOf": [node(), node()]}})), Ok(1));
+    }
+
+    #[test]
+    fn deep_bodies_are_too_much_where_work_grows() {
+        let deep = |levels: usize| (0..levels).fold(json!("leaf"), |inner, _| json!({"not": inner}));
+        assert!(!is_too_much(&deep(31), 1));
+        assert!(!is_too_much(&deep(12), 3));
+        assert!(is_too_much(&deep(17), 3));
+        let wide = json!(vec![deep(8); 1_000]);
+        assert!(is_too_much(&wide, 3) && !is_too_much(&wide, 1));
+    }
+}
