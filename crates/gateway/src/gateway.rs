@@ -273,10 +273,13 @@ impl Gateway {
         let secure = self.settings.tls_terminated || connection.is_some_and(Connection::is_secure);
         let origin = Origin { address: exchange.info().address, secure, host, request: exchange.info().id };
         hygiene::introduce(&mut parts.headers, &origin);
-        if let Some(standing) = standing {
-            if !route.keep_credential && route.mode == Mode::Enforce {
-                hygiene::drop_credential(&mut parts.headers);
+        if !route.keep_credential && route.mode == Mode::Enforce {
+            match standing {
+                Some(_) => hygiene::drop_credential(&mut parts.headers),
+                None => hygiene::drop_ours(&mut parts.headers, &self.instance.settings().issuer),
             }
+        }
+        if let Some(standing) = standing {
             if route.plain_identity {
                 hygiene::name_caller(&mut parts.headers, exchange, &standing.call().caller)?;
             }
