@@ -112,7 +112,8 @@ pub fn router(instance: Arc<Instance>, metrics: Arc<Metrics>, limits: Limits) ->
     metrics.watch(&instance);
     let (routes, _) = operations().split_for_parts();
     let routes = routes.merge(hooks::routes());
-    let routes = routes.route(authz::ext_authz::ROUTE, any(authz::ext_authz::ext_authz));
+    let asked = |routes: Router<App>, path| routes.route(path, any(authz::ext_authz::ext_authz));
+    let routes = authz::ext_authz::ROUTES.into_iter().fold(routes, asked);
     let door = chancery_middleware::around(routes.with_state(app), instance, Some(metrics), limits);
     older_paths::with_older_paths(door)
 }

@@ -222,7 +222,7 @@ impl Guard {
         is_public(address)
             || self.private.iter().any(|network| network.contains(&address))
             // In development; but never the link-local addresses behind which clouds keep credentials.
-            || (self.plain && on_site)
+            || (self.plain && on_site && is_a_hosts(address))
             || (self.inside && is_a_hosts(address))
     }
 }
@@ -252,13 +252,18 @@ impl Resolve for Resolver {
 /// Whether an address can be that of a host, here or anywhere, and not one at which clouds give credentials to whoever asks.
 fn is_a_hosts(address: IpAddr) -> bool {
     match address {
-        IpAddr::V4(v4) => !(v4.octets()[0] == 0 || v4.octets()[0] >= 224 || v4.is_link_local()),
+        IpAddr::V4(v4) => !(v4.octets()[0] == 0 || v4.octets()[0] >= 224 || v4.is_link_local() || is_a_clouds(v4)),
         IpAddr::V6(v6) => {
             // `fd00:ec2::/32` is Amazon's.
             let clouds = v6.segments()[0] == 0xFD00 && v6.segments()[1] == 0xEC2;
             !(v6 == Ipv6Addr::UNSPECIFIED || v6.is_multicast() || v6.is_unicast_link_local() || clouds)
         }
     }
+}
+
+/// Addresses outside of what is set aside at which clouds answer to their own machines: Azure's agent, Alibaba's and Oracle's metadata.
+fn is_a_clouds(address: Ipv4Addr) -> bool {
+    [[168, 63, 129, 16], [100, 100, 100, 200], [192, 0, 0, 192]].contains(&address.octets())
 }
 
 /// Whether an address is on the public Internet: everything that RFC 6890 sets aside is not.
@@ -276,7 +281,8 @@ fn is_public(address: IpAddr) -> bool {
                 || (a == 100 && (64..128).contains(&b))
                 || (a == 192 && b == 0 && c == 0)
                 || (a == 192 && b == 88 && c == 99)
-                || (a == 198 && (b == 18 || b == 19));
+                || (a == 198 && (b == 18 || b == 19))
+                || is_a_clouds(v4);
             !set_aside
         }
         IpAddr::V6(v6) => {
@@ -324,6 +330,7 @@ mod tests {
             "https://[::]",
             "https://[::ffff:127.0.0.1]",
             "https://[::ffff:169.254.169.254]",
+            "https://168.63.129.16/machine?comp=goalstate",
             "https://[fd00:ec2::254]",
             "https://[fe80::1]",
             "https://[64:ff9b::7f00:1]",
@@ -339,7 +346,9 @@ mod tests {
     fn development_asks_this_machine_and_networks_can_be_allowed() {
         let dev = guard(true, &[]);
         assert!(dev.checked("http://127.0.0.1:9000/keys").is_ok() && dev.checked("http://[::1]/").is_ok());
-        assert!(dev.checked("http://169.254.169.254/").is_err(), "credentials of clouds are there");
+        for clouds in ["http://169.254.169.254/", "http://[fd00:ec2::254]/", "http://168.63.129.16/"] {
+            assert!(dev.checked(clouds).is_err(), "credentials of clouds are there: {clouds}");
+        }
         let inside = guard(false, &["10.1.0.0/16"]);
         assert!(
             inside.checked("https://10.1.2.3/keys").is_ok() && inside.checked("https://[::ffff:10.1.2.3]/").is_ok()
@@ -357,6 +366,8 @@ mod tests {
             "http://10.1.2.3/in",
             "https://169.254.169.254/latest",
             "https://[::ffff:169.254.169.254]/",
+            "https://168.63.129.16/",
+            "https://100.100.100.200/latest",
             "https://[fd00:ec2::254]/",
             "https://[fe80::1]/",
             "https://0.0.0.0/",

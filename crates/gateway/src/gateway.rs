@@ -273,13 +273,14 @@ impl Gateway {
         let secure = self.settings.tls_terminated || connection.is_some_and(Connection::is_secure);
         let origin = Origin { address: exchange.info().address, secure, host, request: exchange.info().id };
         hygiene::introduce(&mut parts.headers, &origin);
-        if let Some(standing) = standing {
-            if !route.keep_credential && route.mode == Mode::Enforce {
-                hygiene::drop_credential(&mut parts.headers);
+        if !route.keep_credential && route.mode == Mode::Enforce {
+            match standing {
+                Some(_) => hygiene::drop_credential(&mut parts.headers),
+                None => hygiene::drop_ours(&mut parts.headers, &self.instance.settings().issuer),
             }
-            if route.plain_identity {
-                hygiene::name_caller(&mut parts.headers, exchange, &standing.call().caller)?;
-            }
+        }
+        if let Some(standing) = standing.filter(|_| route.plain_identity) {
+            hygiene::name_caller(&mut parts.headers, exchange, &standing.call().caller)?;
         }
         // What only we are to know of the request goes no further.
         parts.extensions = http::Extensions::new();

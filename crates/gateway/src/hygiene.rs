@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use chancery_domain::{access::Caller, ids::RequestId};
 use chancery_middleware::{Code, Exchange, Problem, cookies, identity};
+use data_encoding::BASE64URL_NOPAD;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 /// How the request reached us, as the application shall know it.
@@ -155,6 +156,35 @@ pub fn drop_credential(headers: &mut HeaderMap) {
     for name in ["authorization", "x-api-key", "dpop"] {
         headers.remove(name);
     }
+    drop_cookies(headers);
+}
+
+/// Takes out what has the form of a credential of ours, where nobody looked whether it is a good one: to an application that does not
+/// ask for it, it is as much worth as to whoever it belongs to. Credentials of the application's own go on.
+pub fn drop_ours(headers: &mut HeaderMap, issuer: &str) {
+    let is_ours = |value: &HeaderValue| {
+        let Ok(text) = value.to_str() else { return false };
+        let text = text.trim().rsplit(' ').next().unwrap_or_default();
+        text.starts_with("chy_") || is_token_of(text, issuer)
+    };
+    if headers.get_all(header::AUTHORIZATION).iter().any(is_ours) {
+        headers.remove(header::AUTHORIZATION);
+        headers.remove("dpop");
+    }
+    if headers.get_all("x-api-key").iter().any(is_ours) {
+        headers.remove("x-api-key");
+    }
+    drop_cookies(headers);
+}
+
+/// Whether a text says that it is a token of this issuer.
+fn is_token_of(text: &str, issuer: &str) -> bool {
+    let claims = text.split('.').nth(1).and_then(|claims| BASE64URL_NOPAD.decode(claims.as_bytes()).ok());
+    let claims = claims.and_then(|claims| serde_json::from_slice::<serde_json::Value>(&claims).ok());
+    claims.is_some_and(|claims| claims.get("iss").and_then(serde_json::Value::as_str) == Some(issuer))
+}
+
+fn drop_cookies(headers: &mut HeaderMap) {
     let lines: Vec<HeaderValue> = headers.get_all(header::COOKIE).iter().cloned().collect();
     let is_ours = |line: &HeaderValue| line.as_bytes().split(|byte| *byte == b';').any(ours);
     if !lines.iter().any(is_ours) {
@@ -207,6 +237,12 @@ pub fn name_caller(headers: &mut HeaderMap, exchange: &Exchange, caller: &Caller
 /// Takes out of a response what spoke for the application's connection, and what it runs on (HD-09).
 pub fn clean_response(headers: &mut HeaderMap) {
     for name in named_by_connection(headers) {
+        headers.remove(name);
+    }
+    // Our own word to the client is nobody else's.
+    let ours: Vec<HeaderName> =
+        headers.keys().filter(|name| name.as_str().starts_with("x-chancery-")).cloned().collect();
+    for name in ours {
         headers.remove(name);
     }
     for name in HOP_BY_HOP.into_iter().chain(["server", "x-powered-by", "x-aspnet-version", "x-aspnetmvc-version"]) {
@@ -365,6 +401,47 @@ mod tests {
         ]);
         assert_eq!(kept, ["accept", "content-length", "host", "x_app_id"], "an allowed spelling of a claim stays one");
         assert_eq!(cleaned(&[("te", "trailers, deflate;q=0.5")]), ["te"]);
+    }
+
+    /// Attack 6.16: where nobody asks for a credential, ours went on to the application.
+    #[test]
+    fn a_credential_of_ours_goes_to_no_application_that_asks_for_none() {
+        let token = |issuer: &str| {
+            let claims = BASE64URL_NOPAD.encode(format!(r#"{{"iss":"{issuer}","sub":"usr_1"}}"#).as_bytes());
+            format!("e30.{claims}.c2ln")
+        };
+        let (ours, theirs) = (token("https://id.test"), token("https://other.test"));
+        let left = |pairs: &[(&'static str, String)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in pairs {
+                headers.append(*name, value.parse().unwrap());
+            }
+            drop_ours(&mut headers, "https://id.test");
+            headers.len()
+        };
+        let auth = |text: String| [("authorization", text)];
+        for text in ["Bearer chy_live_x".to_owned(), format!("bearer  {ours}"), format!("DPoP {ours}")] {
+            assert_eq!(left(&auth(text.clone())), 0, "{text}");
+        }
+        for text in
+            ["Basic eDp5".to_owned(), format!("Bearer {theirs}"), "Bearer sk_1".to_owned(), "Bearer a.b.c".to_owned()]
+        {
+            assert_eq!(left(&auth(text.clone())), 1, "{text}");
+        }
+        assert_eq!(left(&[("authorization", format!("DPoP {ours}")), ("dpop", theirs.clone())]), 0);
+        assert_eq!(left(&[("x-api-key", "chy_live_x".to_owned()), ("dpop", theirs)]), 1);
+        assert_eq!(
+            left(&[("x-api-key", "their-own".to_owned()), ("cookie", "__Host-chancery-access=t; a=1".to_owned())]),
+            2
+        );
+        assert_eq!(left(&[("cookie", "chancery-access=t".to_owned())]), 0);
+    }
+
+    #[test]
+    fn nobody_but_us_says_our_verdict() {
+        let mut answer = headers(&[("x-chancery-verdict", "pass"), ("x-other", "1"), ("server", "x")]);
+        clean_response(&mut answer);
+        assert_eq!(answer.keys().collect::<Vec<_>>(), ["x-other"]);
     }
 
     /// Attack 6.14.

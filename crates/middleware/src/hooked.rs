@@ -50,7 +50,9 @@ impl Unread {
     ///
     /// [`Problem`], the same for every reason.
     pub async fn shake(self, source: (&str, &str)) -> Result<Response, Problem> {
-        let shaken = webhooks::shake(self.exchange.instance(), self.exchange.info(), source, &self.query).await;
+        // The body goes first: it can be at one place at a time only.
+        let Self { exchange, query, .. } = self;
+        let shaken = webhooks::shake(exchange.instance(), exchange.info(), source, &query).await;
         shaken.map(answer).map_err(refused)
     }
 
@@ -75,6 +77,7 @@ impl Unread {
     /// A [`Problem`]: too long, too slow, or no room.
     pub async fn read(self, max: usize) -> Result<Hooked, Problem> {
         let (parts, body) = self.request.into_parts();
+        check_plain(&parts.headers)?;
         let Some(limit) = parts.extensions.get::<BodyLimit>().copied() else { return Err(Code::Internal.into()) };
         let announced: Option<u64> =
             parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
@@ -104,6 +107,7 @@ impl Hooked {
     ///
     /// [`Problem`].
     pub async fn examine(&self, source: (&str, &str), path_token: Option<&str>) -> Result<(), Problem> {
+        check_plain(&self.headers)?;
         let message = Message { headers: &self.pairs(), path_token, body: &self.body };
         webhooks::examine(self.exchange.instance(), self.exchange.info(), source, &message).await.map_err(refused)
     }
@@ -111,6 +115,14 @@ impl Hooked {
     /// The headers as a verifier reads them.
     pub fn pairs(&self) -> Vec<(&str, &[u8])> {
         pairs(&self.headers)
+    }
+}
+
+/// What is packed would be unpacked behind us, by somebody who believes that what he then sees was bounded and looked at here.
+pub(crate) fn check_plain(headers: &HeaderMap) -> Result<(), Problem> {
+    match headers.contains_key(header::CONTENT_ENCODING) {
+        true => Err(Problem::new(Code::MediaType).detail("the body must not be compressed")),
+        false => Ok(()),
     }
 }
 

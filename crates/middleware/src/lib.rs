@@ -10,6 +10,7 @@
 mod assertion;
 mod authenticated;
 mod body;
+pub mod canonical;
 mod client;
 pub mod cookies;
 mod cors;

@@ -10,9 +10,15 @@ use http::{HeaderMap, Uri, Version, header, uri::Authority};
 
 use crate::{Code, Problem, listener::Malformed};
 
+/// How many fields a head may have; over HTTP/1 the listener has counted them already.
+const MAX_FIELDS: usize = 100;
+
 pub(crate) async fn strict(body_limit: usize, request: Request, next: Next) -> Response {
     if let Some(malformed) = request.extensions().get::<Malformed>() {
         return refused(*malformed).into_response();
+    }
+    if fields(request.headers()) > MAX_FIELDS {
+        return refused(Malformed::Large).into_response();
     }
     if !one_host(request.version(), request.uri(), request.headers()) {
         return Problem::new(Code::RequestMalformed).detail("exactly one valid Host is needed").into_response();
@@ -22,6 +28,11 @@ pub(crate) async fn strict(body_limit: usize, request: Request, next: Next) -> R
         Ok(Some(length)) if length > body_limit as u64 => Problem::new(Code::TooLarge).into_response(),
         Ok(_) => next.run(request).await,
     }
+}
+
+/// How many there are. Over HTTP/2 a browser gives each cookie one of its own: together they are one.
+fn fields(headers: &HeaderMap) -> usize {
+    headers.len() - headers.get_all(header::COOKIE).iter().count().saturating_sub(1)
 }
 
 /// The listener did not let the head through.
@@ -64,6 +75,20 @@ mod tests {
 
     fn hosts(values: &[&'static str]) -> HeaderMap {
         values.iter().map(|value| (header::HOST, HeaderValue::from_static(value))).collect()
+    }
+
+    /// Attack 6.16: over HTTP/2 nobody counted them.
+    #[test]
+    fn a_head_has_so_many_fields_and_cookies_are_one() {
+        let mut headers: HeaderMap =
+            (0..99).map(|n| (http::HeaderName::try_from(format!("x-{n}")).unwrap(), HeaderValue::from(n))).collect();
+        for n in 0..40 {
+            headers.append(header::COOKIE, HeaderValue::from(n));
+        }
+        assert_eq!(fields(&headers), MAX_FIELDS);
+        headers.append("x-0", HeaderValue::from(0));
+        assert_eq!(fields(&headers), MAX_FIELDS + 1);
+        assert_eq!(fields(&HeaderMap::new()), 0);
     }
 
     #[test]

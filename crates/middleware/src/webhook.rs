@@ -41,7 +41,10 @@ use chancery_domain::{
 use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt, Limited};
 
-use crate::{Code, Problem, hooked::pairs};
+use crate::{
+    Code, Problem,
+    hooked::{check_plain, pairs},
+};
 
 /// How long a message is remembered: longer than twice the window.
 const REMEMBERED_SECONDS: u32 = 660;
@@ -176,6 +179,7 @@ where
     async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
         let guard = Arc::<WebhookGuard>::from_ref(state);
         let (parts, body) = request.into_parts();
+        check_plain(&parts.headers).map_err(IntoResponse::into_response)?;
         let body = Limited::new(body, KEPT_BYTES as usize).collect().await;
         let body = body.map_err(|_| Problem::new(Code::TooLarge).into_response())?.to_bytes();
         let sent_at = guard.judge(&parts.headers, &body).await.map_err(IntoResponse::into_response)?;
@@ -257,6 +261,9 @@ mod tests {
         let refused = |answer: Result<VerifiedWebhook, Response>| answer.unwrap_err().status();
         assert_eq!(refused(sent(1_780_000_000, b"\xff{}").await), StatusCode::UNAUTHORIZED, "a copy");
         assert_eq!(refused(sent(1_780_000_301, b"{}").await), StatusCode::UNAUTHORIZED, "not now");
+        let mut packed = message(1_780_000_000, b"{}");
+        packed.headers_mut().insert("content-encoding", "gzip".parse().unwrap());
+        assert_eq!(refused(VerifiedWebhook::from_request(packed, &app).await), StatusCode::UNSUPPORTED_MEDIA_TYPE);
         let mut changed = message(1_780_000_000, b"{}");
         *changed.body_mut() = Body::from("{ }");
         assert_eq!(refused(VerifiedWebhook::from_request(changed, &app).await), StatusCode::UNAUTHORIZED);

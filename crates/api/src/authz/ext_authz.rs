@@ -8,8 +8,8 @@ use http::{HeaderName, request::Parts};
 use super::{Original, Wanted, answer, only, read_target, unreadable};
 use crate::App;
 
-/// Everything below the prefix. OpenAPI has no words for that, nor for any method, so it is not in the document.
-pub(crate) const ROUTE: &str = "/authz/ext-authz/{*path}";
+/// Everything below the prefix, and the root itself, which is no `{*path}`. OpenAPI has no words for that, nor for any method, so it is not in the document.
+pub(crate) const ROUTES: [&str; 2] = ["/authz/ext-authz/{*path}", "/authz/ext-authz/"];
 
 const PREFIX: &str = "/authz/ext-authz";
 const NAME: HeaderName = HeaderName::from_static("x-chancery-route");

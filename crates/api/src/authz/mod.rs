@@ -21,7 +21,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use chancery_domain::access::Caller;
-use chancery_middleware::{ASSERTION, Code, Exchange, Problem, Standing, assertion, identity};
+use chancery_middleware::{ASSERTION, Code, Exchange, Problem, Standing, assertion, canonical::Canonical, identity};
 use http::{HeaderMap, HeaderName, Method, StatusCode, Uri, request::Parts};
 
 use crate::App;
@@ -95,6 +95,7 @@ async fn answer(
         return Err(Code::AuthzDenied.into());
     };
     let original = original?;
+    check_path(original.target.path())?;
     if !wanted.admits(caller) {
         return Err(Code::AuthzDenied.into());
     }
@@ -105,6 +106,15 @@ async fn answer(
     response.headers_mut().extend(identity(&exchange, caller)?);
     response.headers_mut().insert(ASSERTION, signed);
     Ok(response)
+}
+
+/// What the proxy and the application behind it could read in two ways is signed for neither. 403, for nginx makes a fault of its own of
+/// any other refusal.
+fn check_path(path: &str) -> Result<(), Problem> {
+    let ambiguous = |why: chancery_middleware::canonical::Ambiguous| {
+        Problem::new(Code::PathAmbiguous).with_status(StatusCode::FORBIDDEN).detail(why.to_string())
+    };
+    Canonical::read(path).map(drop).map_err(ambiguous)
 }
 
 fn exchange(parts: &Parts) -> Result<std::sync::Arc<Exchange>, Problem> {

@@ -175,3 +175,27 @@ async fn what_fails_is_no_bad_credential() {
         assert!(reply.headers.contains_key("retry-after"), "{proxy}");
     }
 }
+
+/// Attack 6.16: Envoy could never let `/` through.
+#[tokio::test]
+async fn the_root_is_a_path_like_any_other() {
+    let (app, clinic) = behind_a_proxy().await;
+    for (proxy, question) in questions("GET", "/", None) {
+        let reply = app.send(clinic.service.sign(question)).await;
+        assert_eq!(reply.status.as_u16(), 200, "{proxy}: {}", reply.text());
+        assert_eq!(claims(&reply).1["aud"], "clinic", "{proxy}");
+    }
+}
+
+/// Attack 6.16: assertions were signed for paths that application and proxy read differently.
+#[tokio::test]
+async fn a_path_with_two_readings_is_not_signed() {
+    let (app, clinic) = behind_a_proxy().await;
+    for target in ["/../a", "/a/../b", "/a%2f..%2fb", "/a%00", "/a//b", "/a%25%32%66b", "/a/..;/b"] {
+        for (proxy, question) in questions("GET", target, None) {
+            let reply = app.send(clinic.service.sign(question)).await;
+            reply.refused(403, "request.path_ambiguous");
+            assert!(!reply.headers.contains_key("x-auth-assertion"), "{proxy} {target}");
+        }
+    }
+}

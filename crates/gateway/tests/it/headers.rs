@@ -137,6 +137,15 @@ async fn an_answer_is_the_applications_own_but_for_what_it_runs_on() {
         Some("Basic eDp5"),
         "the application's own, where nobody here looks"
     );
+    let (_, key) = stage.key("staff").await;
+    let (bearer, in_header) = (format!("Authorization: Bearer {key}"), format!("X-API-Key: {key}"));
+    let lines = [bearer.as_str(), in_header.as_str(), "Cookie: __Host-chancery-access=x; a=1"];
+    let seen = stage.send("GET", "/x", &lines).await.seen();
+    assert!(
+        header(&seen, "authorization").is_none() && header(&seen, "x-api-key").is_none(),
+        "ours is none of its: {seen}"
+    );
+    assert_eq!(header(&seen, "cookie").as_deref(), Some("a=1"));
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Nothing waits for the end of a body, in neither direction.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use axum::{
     Router,
@@ -22,7 +22,7 @@ use tokio::{
 };
 
 use crate::{
-    application::{served, telling},
+    application::{Bytewise, served, telling},
     stage::{SOON, Stage, route},
 };
 
@@ -255,6 +255,35 @@ async fn a_slow_body_over_http_2_ends_too_and_reaches_no_application_whole() {
     let answer = tokio::time::timeout(SOON / 4, sender.send_request(request.unwrap())).await.expect("it ends");
     assert!(answer.is_ok_and(|answer| answer.status() == 400));
     drop(open);
+}
+
+/// Attack 6.13: unread streams and a request now and then held connections to the application without end.
+#[tokio::test]
+async fn a_stream_of_http_2_that_nobody_reads_lets_go_of_the_application() {
+    let (address, app) = Bytewise::speaking(|_, mut stream, app| async move {
+        app.head(&mut stream).await;
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n").await;
+        while stream.write_all(&[b'x'; 16 * 1024]).await.is_ok() {}
+        app.gone.fetch_add(1, Ordering::SeqCst);
+    })
+    .await;
+    let hasty = Bounds { idle: Duration::from_millis(1_200), ..Bounds::default() };
+    let stage = Stage::within(vec![route("/flood", address)], hasty).await;
+    let stream = TcpStream::connect(stage.address).await.unwrap();
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let get = |path: &str| axum::http::Request::get(format!("http://app.test{path}")).body(Body::empty()).unwrap();
+    let flood = sender.send_request(get("/flood")).await.unwrap();
+    assert_eq!(flood.status(), 200);
+    let begun = std::time::Instant::now();
+    while app.gone.load(Ordering::SeqCst) == 0 {
+        assert!(begun.elapsed() < SOON / 4, "the application is still held");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(sender.send_request(get("/other")).await.unwrap().status(), 404, "the connection itself goes on");
+    }
+    let cut = tokio::time::timeout(SOON, flood.into_body().collect()).await.expect("it ends");
+    assert!(cut.is_err(), "and not as if it were whole");
 }
 
 #[tokio::test]

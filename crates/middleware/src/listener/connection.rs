@@ -70,6 +70,8 @@ pub(super) async fn attend(house: Arc<House>, stream: TcpStream, peer: SocketAdd
         _ = served.as_mut() => return,
         () = connection.stopping() => {}
         () = work.idle_for(house.bounds.idle) => {}
+        // That never ends by itself.
+        () = work.cut_stalled(house.bounds.idle) => {}
         () = pressed => {}
     }
     served.as_mut().graceful_shutdown();
@@ -91,7 +93,7 @@ fn answer(
 ) -> impl Future<Output = Result<Response, Infallible>> + Send + use<> {
     let running = Work::begin(work);
     let (work, shared) = (Arc::clone(work), Arc::clone(shared));
-    let is_1_1 = request.version() == Version::HTTP_11;
+    let (is_1_1, is_2) = (request.version() == Version::HTTP_11, request.version() == Version::HTTP_2);
     let upgrade = is_1_1 && asks_for_upgrade(request.headers());
     if request.version() < Version::HTTP_2
         && let Some(malformed) = shared.next()
@@ -108,7 +110,7 @@ fn answer(
             if upgrade {
                 shared.decide(response.status() == StatusCode::SWITCHING_PROTOCOLS);
             }
-            response.map(|body| watched(body, work))
+            response.map(|body| watched(body, work, is_2))
         })
     }
 }

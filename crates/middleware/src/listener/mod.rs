@@ -32,7 +32,8 @@ pub const DRAIN: Duration = Duration::from_secs(25);
 pub struct Bounds {
     /// How many connections are held at once; more wait to be accepted.
     pub connections: u32,
-    /// How long a connection keeps its place while no request runs on it. Pings do not count.
+    /// How long a connection keeps its place while no request runs on it. Pings do not count. And how long an answer over HTTP/2 keeps its
+    /// source while its client takes nothing of it.
     pub idle: Duration,
     /// The same, once fewer than a tenth of the places are free.
     pub idle_when_full: Duration,

@@ -1,20 +1,28 @@
-//! What runs on a connection, so that one on which nothing does can be ended.
+//! What runs on a connection, so that one on which nothing does can be ended; and the streams that its client has ceased to take.
 
 use std::{
+    io,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     task::{Context, Poll},
     time::{Duration, Instant},
 };
 
 use axum::body::{Body, HttpBody};
+use hyper::body::{Frame, SizeHint};
+
+/// So many streams are noted before those that are over are forgotten.
+const NOTED: usize = 256;
 
 /// What runs on one connection, and since when that is so.
-pub(super) struct Work(Mutex<(usize, Instant)>);
+pub(super) struct Work {
+    state: Mutex<(usize, Instant)>,
+    streams: Mutex<Vec<Weak<Mutex<Flow>>>>,
+}
 
 impl Default for Work {
     fn default() -> Self {
-        Self(Mutex::new((0, Instant::now())))
+        Self { state: Mutex::new((0, Instant::now())), streams: Mutex::default() }
     }
 }
 
@@ -34,15 +42,42 @@ impl Work {
     }
 
     fn change(&self, to: impl FnOnce(usize) -> usize) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         *state = (to(state.0), Instant::now());
+    }
+
+    /// Takes the source from each stream of which nothing was taken for so long, again and again. Over HTTP/2 others on the same connection
+    /// keep it busy, and each such stream would hold a connection to an application for as long as its client likes.
+    pub(super) async fn cut_stalled(&self, patience: Duration) {
+        loop {
+            tokio::time::sleep(patience / 4).await;
+            let mut cut = Vec::new();
+            self.streams.lock().unwrap_or_else(PoisonError::into_inner).retain(|stream| {
+                let Some(stream) = stream.upgrade() else { return false };
+                let mut flow = locked(&stream);
+                if !flow.waits_for_us && flow.moved.elapsed() >= patience {
+                    cut.extend(flow.body.take());
+                }
+                flow.body.is_some()
+            });
+            // What ends with them is nobody's to wait for.
+            drop(cut);
+        }
+    }
+
+    fn note(&self, stream: &Arc<Mutex<Flow>>) {
+        let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        if streams.len() >= NOTED {
+            streams.retain(|stream| stream.strong_count() > 0);
+        }
+        streams.push(Arc::downgrade(stream));
     }
 
     /// Ends when nothing has run for so long, counted from now at the earliest.
     pub(super) async fn idle_for(&self, patience: Duration) {
         let asked = Instant::now();
         loop {
-            let (running, since) = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let (running, since) = *self.state.lock().unwrap_or_else(PoisonError::into_inner);
             let idle = since.max(asked).elapsed();
             if running == 0 && idle >= patience {
                 return;
@@ -54,17 +89,36 @@ impl Work {
 }
 
 /// A stream is not idle while it moves or its client waits for more: each piece that is taken off it counts as work.
-pub(super) fn watched(body: Body, work: Arc<Work>) -> Body {
-    // What lies in memory goes out at once.
+pub(super) fn watched(body: Body, work: Arc<Work>, is_2: bool) -> Body {
+    // What lies in memory goes out at once over a connection of its own; over one that is shared it may never.
     let short = HttpBody::size_hint(&body).exact().is_some_and(|length| length <= 1024 * 1024);
-    if short { body } else { Body::new(Watched { body, work, source: None }) }
+    if body.is_end_stream() || (short && !is_2) {
+        return body;
+    }
+    let flow = Arc::new(Mutex::new(Flow { body: Some(body), waits_for_us: false, moved: Instant::now() }));
+    if is_2 {
+        work.note(&flow);
+    }
+    Body::new(Watched { flow, work, source: None })
 }
 
 struct Watched {
-    body: Body,
+    flow: Arc<Mutex<Flow>>,
     work: Arc<Work>,
     /// While the client waits for us.
     source: Option<Busy>,
+}
+
+/// Where a stream comes from, and when its client took of it.
+struct Flow {
+    /// Nothing if its client took nothing for too long.
+    body: Option<Body>,
+    waits_for_us: bool,
+    moved: Instant,
+}
+
+fn locked(flow: &Mutex<Flow>) -> MutexGuard<'_, Flow> {
+    flow.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl HttpBody for Watched {
@@ -74,23 +128,82 @@ impl HttpBody for Watched {
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<hyper::body::Frame<Self::Data>, Self::Error>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(cx);
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        let this = &mut *self;
+        let frame = {
+            let mut flow = locked(&this.flow);
+            let Some(body) = &mut flow.body else {
+                return Poll::Ready(Some(Err(axum::Error::new(io::Error::from(io::ErrorKind::TimedOut)))));
+            };
+            let frame = Pin::new(body).poll_frame(cx);
+            (flow.waits_for_us, flow.moved) = (frame.is_pending(), Instant::now());
+            frame
+        };
         if frame.is_ready() {
-            self.source = None;
-            self.work.change(|running| running);
-        } else if self.source.is_none() {
+            this.source = None;
+            this.work.change(|running| running);
+        } else if this.source.is_none() {
             // A client that has taken all there is does not idle: we do.
-            self.source = Some(Work::begin(&self.work));
+            this.source = Some(Work::begin(&this.work));
         }
         frame
     }
 
-    fn size_hint(&self) -> hyper::body::SizeHint {
-        HttpBody::size_hint(&self.body)
+    fn size_hint(&self) -> SizeHint {
+        locked(&self.flow).body.as_ref().map_or_else(SizeHint::default, HttpBody::size_hint)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        locked(&self.flow).body.as_ref().is_some_and(HttpBody::is_end_stream)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_millis(200);
+
+    async fn taken_after(pause: Duration, is_2: bool) -> bool {
+        let work = Arc::new(Work::default());
+        let mut body = watched(Body::from("abc"), Arc::clone(&work), is_2);
+        tokio::select! {
+            () = work.cut_stalled(PATIENCE) => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+        body.frame().await.unwrap().is_ok()
+    }
+
+    /// Attack 6.13: streams that nobody read held two hundred connections to an application.
+    #[tokio::test]
+    async fn a_stream_that_nobody_takes_loses_its_source() {
+        assert!(taken_after(PATIENCE / 4, true).await);
+        assert!(!taken_after(PATIENCE * 3, true).await);
+        assert!(taken_after(PATIENCE * 3, false).await, "over HTTP/1 the whole connection idles");
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_waits_for_us_keeps_its_source() {
+        struct Silent(Pin<Box<tokio::time::Sleep>>);
+        impl HttpBody for Silent {
+            type Data = axum::body::Bytes;
+            type Error = io::Error;
+
+            fn poll_frame(
+                mut self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+            ) -> Poll<Option<Result<Frame<Self::Data>, io::Error>>> {
+                self.0.as_mut().poll(cx).map(|()| None)
+            }
+        }
+        let work = Arc::new(Work::default());
+        let silent = Silent(Box::pin(tokio::time::sleep(PATIENCE * 4)));
+        let body = watched(Body::new(silent), Arc::clone(&work), true);
+        tokio::select! {
+            () = work.cut_stalled(PATIENCE) => panic!("it goes on and on"),
+            whole = body.collect() => assert!(whole.is_ok()),
+        }
     }
 }
