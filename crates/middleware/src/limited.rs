@@ -104,7 +104,8 @@ pub(crate) fn tell(exchange: &Exchange, headers: &mut HeaderMap) {
 }
 
 fn is_shown(judged: &Judged) -> bool {
-    !judged.policy.shadow && !(judged.network && judged.answer.allowed)
+    let hidden = judged.policy.shadow || (judged.network && judged.answer.allowed);
+    !hidden
 }
 
 /// What is left as a part of the whole, in millionths; one that refuses comes first.
