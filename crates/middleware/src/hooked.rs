@@ -49,7 +49,7 @@ impl Unread {
     /// # Errors
     ///
     /// [`Problem`], the same for every reason.
-    pub async fn shake(&self, source: (&str, &str)) -> Result<Response, Problem> {
+    pub async fn shake(self, source: (&str, &str)) -> Result<Response, Problem> {
         let shaken = webhooks::shake(self.exchange.instance(), self.exchange.info(), source, &self.query).await;
         shaken.map(answer).map_err(refused)
     }
