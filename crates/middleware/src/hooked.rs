@@ -50,7 +50,9 @@ impl Unread {
     ///
     /// [`Problem`], the same for every reason.
     pub async fn shake(self, source: (&str, &str)) -> Result<Response, Problem> {
-        let shaken = webhooks::shake(self.exchange.instance(), self.exchange.info(), source, &self.query).await;
+        // The body goes first: it can be at one place at a time only.
+        let Self { exchange, query, .. } = self;
+        let shaken = webhooks::shake(exchange.instance(), exchange.info(), source, &query).await;
         shaken.map(answer).map_err(refused)
     }
 

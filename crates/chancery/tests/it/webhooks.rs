@@ -214,7 +214,7 @@ async fn a_pinned_host_is_asked_only_with_one_of_its_keys_whoever_vouches_for_an
     let ask = |pins: Vec<(&'static str, [u8; 32])>| {
         let pins = pins.into_iter().map(|(host, key)| Pin { host: host.to_owned(), key }).collect();
         let private_networks = vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()];
-        let reach = Reach { plain: false, private_networks, ca_file: Some(ca_file.clone()), pins };
+        let reach = Reach { private_networks, ca_file: Some(ca_file.clone()), pins, ..Reach::default() };
         let second = Duration::from_secs(5);
         let client = Guarded::new(&reach, second, second).unwrap();
         let url = format!("https://localhost:{port}/");
