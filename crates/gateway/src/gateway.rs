@@ -279,10 +279,8 @@ impl Gateway {
                 None => hygiene::drop_ours(&mut parts.headers, &self.instance.settings().issuer),
             }
         }
-        if let Some(standing) = standing {
-            if route.plain_identity {
-                hygiene::name_caller(&mut parts.headers, exchange, &standing.call().caller)?;
-            }
+        if let Some(standing) = standing.filter(|_| route.plain_identity) {
+            hygiene::name_caller(&mut parts.headers, exchange, &standing.call().caller)?;
         }
         // What only we are to know of the request goes no further.
         parts.extensions = http::Extensions::new();

@@ -11,7 +11,7 @@ use chancery_domain::{
 };
 use serde_json::json;
 
-use crate::app::TestApp;
+use crate::app::{Backend, TestApp};
 
 /// A gateway whose file says nonsense until its number is set, and which notes what is at work.
 #[derive(Default)]
@@ -85,7 +85,8 @@ async fn where_there_is_no_gateway_there_are_no_routes() {
 
 #[tokio::test]
 async fn routes_and_what_they_saw_are_shown_and_changed_with_an_event_first() {
-    let (app, store) = TestApp::faulty().await;
+    let (backend, store) = Backend::faulty().await;
+    let app = TestApp::on(backend).await;
     let table = Arc::new(Table::default());
     app.instance.show_routes(Arc::clone(&table) as _);
     let route = &app.get(&app.admin, "/v1/gateway/routes").await.ok()["items"][0];

@@ -203,7 +203,7 @@ mod tests {
         for name in [".archive-old", ".archive-new", "2026-09-0-5.archive"] {
             fs::write(under(name), b"x").unwrap();
             let age = if name.ends_with("new") { 0 } else { 2 * 60 * 60 };
-            let at = std::time::SystemTime::now() - Duration::from_secs(age);
+            let at = fs::metadata(under(name)).unwrap().modified().unwrap() - Duration::from_secs(age);
             File::open(under(name)).unwrap().set_modified(at).unwrap();
         }
         ArchiveFolder::open(root.path()).unwrap();
