@@ -50,7 +50,7 @@ impl Unread {
     ///
     /// [`Problem`], the same for every reason.
     pub async fn shake(self, source: (&str, &str)) -> Result<Response, Problem> {
-        // The body goes first: it can be at one place at a time only.
+        // Its body is nobody's any more.
         let Self { exchange, query, .. } = self;
         let shaken = webhooks::shake(exchange.instance(), exchange.info(), source, &query).await;
         shaken.map(answer).map_err(refused)

@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue, Request};
 use serde_json::{Value, json};
 
 use super::{
-    CODES, KEPT,
+    ADDRESSES, CODES, KEPT,
     kinds::{CANARIES, Canary, Form, is_shaped, percent},
 };
 use crate::app::{Caller, request};
@@ -310,6 +310,9 @@ impl Operation<'_> {
             if is_shaped(&written[0].1) {
                 written.push((canary.kind, Form::Capitals.of(canary.text)));
             }
+        }
+        if ADDRESSES.contains(&(self.id, pointer)) {
+            written.retain(|(kind, _)| *kind != "ip");
         }
         for (kind, text) in written {
             let sent = self.sign(request(&self.method, &self.path, Some(self.with(place, json!(text)))));

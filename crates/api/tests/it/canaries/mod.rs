@@ -68,6 +68,9 @@ const KEPT: &[Kept] = &[
     ("put_dataset", "/columns/0/terms_in", Form::Member, "a column that is not in the table is told back"),
 ];
 
+/// Where an address is what is asked for: anybody's address says nothing more there. No other identifier may stay.
+const ADDRESSES: &[Codes] = &[("create_ip_block", "/network")];
+
 /// Where an application writes codes of its own; names of letters alone look like any other code.
 const CODES: &[Codes] = &[
     ("append_event", "/type"),
