@@ -480,7 +480,7 @@ async fn a_row_that_fits_a_file_of_nothing_is_no_archive() {
         digest: chancery_crypto::sha256(b"garbage"),
         bytes: 7,
         event: EventId::from_bytes([9; 16]),
-        written_at: app.instance.now(),
+        written_at: "2026-10-03T00:00:00Z".parse().unwrap(),
     };
     shelf.swap(&forged.name(tenant), Some(b"garbage".to_vec()));
     let mut tx = app.instance.store().begin(tenant).await.unwrap();
