@@ -106,10 +106,7 @@ mod tests {
             Entry { list: LIST, number: 0, origin: "test", table: &table, known: Vec::new(), findings: &mut findings };
         let made = upstream(&mut entry);
         entry.refuse_unknown();
-        assert_eq!(
-            made.is_none(),
-            findings.faults.iter().any(|fault| fault.subject.contains(".urls") || fault.subject.contains(".ca_file"))
-        );
+        assert!(made.is_some() || !findings.faults.is_empty(), "none without a fault");
         findings.faults.iter().map(|fault| format!("{} {}\n", fault.subject, fault.problem)).collect()
     }
 
