@@ -63,7 +63,7 @@ async fn limits_are_shared(cluster: &Cluster, nodes: [Arc<Link>; 2]) {
         .collect();
     for tenant in 0..24_u8 {
         let asks: Vec<Ask<'_>> =
-            policies.iter().map(|policy| Ask { policy, limit: policy.limit, of: [9; 16], cost: 1 }).collect();
+            policies.iter().map(|policy| Ask { policy, limit: policy.limit, of: [tenant; 16], cost: 1 }).collect();
         let mut allowed = 0;
         for turn in 0..5 {
             let answers = nodes[turn % 2].take(&[tenant; 16], &asks, NOW).await.unwrap();
