@@ -5,11 +5,15 @@ use chancery_middleware::{Code, PathOf, Problem, Unread};
 
 use crate::App;
 
+/// The door, and the door of providers that sign nothing.
+pub(crate) const DOOR: &str = "/hooks/{tenant_slug}/{source_id}";
+pub(crate) const DOOR_WITH_TOKEN: &str = "/hooks/{tenant_slug}/{source_id}/{token}";
+
 /// The routes of the door.
 pub(crate) fn routes() -> Router<App> {
     Router::new()
-        .route("/hooks/{tenant_slug}/{source_id}", get(shake).post(receive))
-        .route("/hooks/{tenant_slug}/{source_id}/{token}", get(no_handshake).post(receive_with_token))
+        .route(DOOR, get(shake).post(receive))
+        .route(DOOR_WITH_TOKEN, get(no_handshake).post(receive_with_token))
 }
 
 /// A provider asks whether whoever is here knows what was agreed on.

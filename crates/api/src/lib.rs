@@ -93,6 +93,9 @@ pub(crate) struct App {
     pub(crate) proxies: Arc<[IpNet]>,
 }
 
+/// Routes that bound their bodies themselves: streams, and webhooks, which may be longer than other bodies.
+const OWN_BOUNDS: &[&str] = &[blobs::SEAL, blobs::OPEN, hooks::DOOR, hooks::DOOR_WITH_TOKEN];
+
 /// The public door with all its layers, in the order of design §3.
 ///
 /// The listener must put [`axum::extract::ConnectInfo`]`<SocketAddr>` into each request's extensions.
@@ -108,7 +111,7 @@ pub fn router(instance: Arc<Instance>, metrics: Arc<Metrics>, limits: Limits) ->
         proxies: limits.trusted_proxies.clone().into(),
     };
     let edge = Edge { anyone: &[csp::REPORTS], ..limits.edge };
-    let limits = Limits { streams: blobs::ROUTES, edge, ..limits };
+    let limits = Limits { streams: OWN_BOUNDS, edge, ..limits };
     metrics.watch(&instance);
     let (routes, _) = operations().split_for_parts();
     let routes = routes.merge(hooks::routes());

@@ -36,7 +36,8 @@ use crate::{
 };
 
 /// Routes whose bodies have no longest length.
-pub(crate) const ROUTES: &[&str] = &["/v1/blobs/seal", "/v1/blobs/open"];
+pub(crate) const SEAL: &str = "/v1/blobs/seal";
+pub(crate) const OPEN: &str = "/v1/blobs/open";
 /// How many streams run at once; more are refused with 503.
 pub(crate) const MAX_STREAMS: usize = 512;
 /// So much is held back until it is known whether the request is answered or refused.
