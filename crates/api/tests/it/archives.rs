@@ -12,10 +12,11 @@ use async_trait::async_trait;
 use chancery_domain::{
     TenantId, Timestamp,
     audit::{
-        archives::{self, ArchiveError, ArchiveFault, ArchiveStore},
+        archives::{self, Archive, ArchiveError, ArchiveFault, ArchiveStore},
         guard, sequence,
     },
     certificates::{PackVerdict, verify_archive},
+    ids::EventId,
     subjects::SubjectKey,
 };
 use serde_json::{Value, json};
@@ -454,7 +455,8 @@ async fn a_month_of_long_events_becomes_several_archives_without_a_hole() {
     let event = json!({"type": "app.long", "personal": texts});
     for _ in 0..2 {
         let events: Vec<&Value> = std::iter::repeat_n(&event, 100).collect();
-        app.post(&clinic.service, "/v1/audit/events", json!({"events": events})).await.created();
+        let told = app.post(&clinic.service, "/v1/audit/events/batch", json!({"events": events})).await;
+        assert!(told.status.is_success(), "{}", told.text());
     }
     app.clock.advance_seconds(40 * 24 * 60 * 60);
     app.post(&clinic.service, "/v1/audit/events", json!({"type": "app.later"})).await.created();
@@ -465,4 +467,26 @@ async fn a_month_of_long_events_becomes_several_archives_without_a_hole() {
     assert!(november.iter().all(|one| one["bytes"].as_u64().unwrap() < 32 << 20), "{all:?}");
     assert!(all.windows(2).all(|pair| pair[0]["end"] == pair[1]["first"]), "{all:?}");
     assert_eq!(shelf.names().len(), all.len());
+}
+
+/// Whoever writes to the store can write a row, and whoever writes to the place a file that it fits: no month goes for that.
+#[tokio::test]
+async fn a_row_that_fits_a_file_of_nothing_is_no_archive() {
+    let (app, _, tenant, shelf) = with_shelf(Backend::sqlite().await).await;
+    let forged = Archive {
+        place: "shelf".to_owned(),
+        first: 0,
+        end: 5,
+        month: "2026-09".parse().unwrap(),
+        digest: chancery_crypto::sha256(b"garbage"),
+        bytes: 7,
+        event: EventId::from_bytes([9; 16]),
+        written_at: "2026-10-03T00:00:00Z".parse().unwrap(),
+    };
+    shelf.swap(&forged.name(tenant), Some(b"garbage".to_vec()));
+    let mut tx = app.instance.store().begin(tenant).await.unwrap();
+    tx.insert_archive(&forged).await.unwrap();
+    tx.commit().await.unwrap();
+    let again = archives::again(&app.instance, tenant, &[(0, 5)]).await;
+    assert!(matches!(again, Err(ArchiveError::Damaged)), "{again:?}");
 }

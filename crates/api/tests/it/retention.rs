@@ -181,7 +181,13 @@ async fn a_month_goes_and_every_older_proof_stays(backend: Backend) {
     }
     // A span with holes is no pack; one after it is.
     let gone = json!({"from": "2026-09-01T00:00:00Z", "to": "2026-10-01T00:00:00Z"});
-    app.post(&clinic.auditor, "/v1/certificates/packs", gone).await.refused(422, "request.invalid");
+    // Nor is one of which only what is kept lies side by side, or nothing is left: it would look like all there was.
+    let beginning = json!({"from": "2026-01-01T00:00:00Z", "to": opened["recorded_at"]});
+    let empty = json!({"from": "2026-10-30T00:00:00Z", "to": "2026-10-31T00:00:00Z"});
+    for gone in [gone, beginning, empty] {
+        let refused = app.post(&clinic.auditor, "/v1/certificates/packs", gone).await;
+        assert!(refused.status == 422 && refused.text().contains("purged"), "{}", refused.text());
+    }
     let later =
         packed(&app, &clinic.auditor, json!({"from": "2032-01-01T00:00:00Z", "to": "2032-12-31T00:00:00Z"})).await;
     assert_eq!(verify_pack(&later, &trust, None).verdict, PackVerdict::Verified);

@@ -29,6 +29,7 @@ pub use lists::{CertificateFilter, list};
 pub use lockdown::{LockdownReport, Suspicion, lockdown, report as lockdown_report, set_lockdown};
 pub(crate) use offline::archive_parts;
 pub use offline::{PackReport, PackVerdict, verify_archive, verify_pack};
+pub(crate) use pack::archive::ArchiveParts;
 pub(crate) use pack::archive::{ArchiveFile, archive};
 pub use pack::{PackScope, assemble, export, pack};
 pub use payload::{Claim, Evidence};

@@ -11,7 +11,7 @@ use crate::{
         query::{EventView, read, release},
         receipt::note,
     },
-    certificates,
+    certificates::{self, ArchiveParts, PackVerdict},
     fields::system,
     ids::TenantId,
 };
@@ -74,10 +74,27 @@ pub async fn again(instance: &Instance, tenant: TenantId, spans: &[(u64, u64)]) 
     for archive in archives.iter().filter(meets) {
         // Of a place that is not configured any more nothing can be said; that every one that is has all is asked elsewhere.
         if instance.archives().iter().any(|store| store.name() == archive.place) {
-            fetch(instance, tenant, archive).await?;
+            let file = fetch(instance, tenant, archive).await?;
+            // A row can be written by whoever writes to the store, and tell of any file: it is the file that counts.
+            proven(instance, tenant, (archive.first, archive.end), &file).await?;
         }
     }
     Ok(())
+}
+
+/// The parts of a file that proves what it holds: these places of this tenant's log.
+pub(super) async fn proven(
+    instance: &Instance,
+    tenant: TenantId,
+    run: (u64, u64),
+    file: &[u8],
+) -> Result<ArchiveParts, ArchiveError> {
+    let trust = certificates::trust_file(instance).await?;
+    let report = certificates::verify_archive(file, &trust, None);
+    let held = !matches!(report.verdict, PackVerdict::Failed | PackVerdict::Unsupported);
+    let ours = report.tenant.as_deref() == Some(tenant.to_string().as_str());
+    let parts = certificates::archive_parts(file).filter(|parts| held && ours && parts.run == run);
+    parts.ok_or(ArchiveError::Damaged)
 }
 
 /// The file of an archive, as it was when it was noted.

@@ -5,7 +5,7 @@ use chancery_crypto::sha256;
 use super::{
     Archive, ArchiveError, ArchiveFault, ArchiveStore, content,
     due::{Part, due},
-    name,
+    name, read,
 };
 use crate::{
     Instance,
@@ -146,12 +146,7 @@ async fn check(
     file: &[u8],
     expected: [u8; 32],
 ) -> Result<(), ArchiveError> {
-    let trust = certificates::trust_file(instance).await?;
-    let report = certificates::verify_archive(file, &trust, None);
-    let held = !matches!(report.verdict, certificates::PackVerdict::Failed | certificates::PackVerdict::Unsupported);
-    let ours = report.tenant.as_deref() == Some(tenant.to_string().as_str());
-    let parts = certificates::archive_parts(file).filter(|parts| held && ours && parts.run == run);
-    let parts = parts.ok_or(ArchiveError::Damaged)?;
+    let parts = read::proven(instance, tenant, run, file).await?;
     let event = Event::new(EventKind::AuditRead)
         .with("what", Detail::Code("archive"))
         .with("first", Detail::Count(run.0))

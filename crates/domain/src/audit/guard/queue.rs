@@ -7,6 +7,7 @@ use std::{
 
 use crate::{
     Instance,
+    audit::QueuedEvent,
     ids::{EventId, TenantId},
     store::StoreError,
     time::Timestamp,
@@ -64,15 +65,39 @@ impl Oldest {
 ///
 /// [`StoreError`].
 pub async fn look_at_queue(instance: &Instance, tenant: TenantId) -> Result<Option<u64>, StoreError> {
-    let oldest = instance.store().fresh_view(tenant).await?.queued_events(1).await;
-    let oldest = oldest?.first().map(|event| event.id);
+    let oldest = oldest(instance.store().fresh_view(tenant).await?.queued_events(1).await)?;
     let waited = instance.guard().queues.note(tenant, oldest, instance.now());
     Ok((waited >= PATIENCE_SECONDS).then_some(waited))
+}
+
+/// Stands for a row that is none of ours.
+const UNREADABLE: EventId = EventId::from_bytes([0; 16]);
+
+/// The oldest event of a queue. What cannot be read does not move either.
+fn oldest(queued: Result<Vec<QueuedEvent>, StoreError>) -> Result<Option<EventId>, StoreError> {
+    match queued {
+        Err(StoreError::Damaged(_)) => Ok(Some(UNREADABLE)),
+        queued => Ok(queued?.first().map(|event| event.id)),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A row with an id that is none stopped a log, and nobody was told.
+    #[test]
+    fn a_queue_whose_oldest_row_cannot_be_read_stands_still_too() {
+        let queues = Queues::default();
+        let note = |at| {
+            let unreadable = oldest(Err(StoreError::Damaged("event_id"))).unwrap();
+            queues.note(TenantId::PLATFORM, unreadable, Timestamp::from_seconds(at))
+        };
+        assert_eq!((note(100), note(160)), (0, 60));
+        assert!(queues.is_stuck());
+        assert_eq!(oldest(Ok(Vec::new())).unwrap(), None);
+        assert!(oldest(Err(StoreError::Changed("x"))).is_err());
+    }
 
     #[test]
     fn a_queue_is_stuck_when_the_same_event_stays_the_oldest() {

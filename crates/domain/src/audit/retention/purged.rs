@@ -67,6 +67,11 @@ impl Purged {
         self.0.iter().any(|told| told.first == purge.first && told.end == purge.end && told.event == purge.event)
     }
 
+    /// Whether something that was recorded in this time may be.
+    pub(crate) fn meets_time(&self, from: Timestamp, to: Timestamp) -> bool {
+        self.0.iter().any(|purge| purge.month.start() < to && from < purge.month.next().start())
+    }
+
     /// Whether something between these places is.
     pub fn meets(&self, first: u64, end: u64) -> bool {
         self.0.iter().any(|purge| purge.first < end && first < purge.end)

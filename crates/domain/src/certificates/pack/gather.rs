@@ -85,6 +85,10 @@ pub(super) async fn gather(
     Ok(held)
 }
 
+fn purged_in_this_time() -> CertificateError {
+    Faults::one("/from", "purged", "events of this time were purged; ask for a later one").into()
+}
+
 impl Held {
     /// A certificate with the events that tell of its issue and its end.
     async fn take_certificate(
@@ -144,6 +148,11 @@ impl Held {
         to: Timestamp,
         size: u64,
     ) -> Result<Vec<CertificateId>, CertificateError> {
+        // What is kept of a purged month may lie side by side, and would look like all of it.
+        let purged = Purged::told(view, ring).await?;
+        if purged.meets_time(from, to) {
+            return Err(purged_in_this_time());
+        }
         let (mut bounds, mut after): (Option<Run>, Option<u64>) = (None, None);
         loop {
             let page = view.logged_events(&EventSpan { from, to, after, limit: PAGE }.into()).await?;
@@ -172,10 +181,8 @@ impl Held {
         }
         // A range with holes shows nothing.
         if taken != end - first {
-            if Purged::told(view, ring).await?.meets(first, end) {
-                return Err(
-                    Faults::one("/from", "purged", "events of this time were purged; ask for a later one").into()
-                );
+            if purged.meets(first, end) {
+                return Err(purged_in_this_time());
             }
             return Err(StoreError::Damaged("event").into());
         }
