@@ -18,6 +18,7 @@ use chancery_middleware::{Code, Problem};
 use http::{HeaderMap, HeaderName};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt as _;
+use tokio::sync::Semaphore;
 
 /// What became of a request's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -195,16 +196,22 @@ impl HttpBody for Ends {
 /// How long nothing of a body that is read here may come, and how many bytes more give its client another second.
 const PATIENCE: Duration = Duration::from_secs(30);
 const BYTES_A_SECOND: u64 = 16 * 1024;
+/// So much of a body is read without asking for room; what is longer takes it in pieces, as it comes.
+const FREE: usize = 64 * 1024;
+const PIECE: usize = 256 * 1024;
+
+/// Room for what of all bodies that are being read at once is longer: 256 MiB. What finds none is refused, in the place of memory.
+static ROOM: Semaphore = Semaphore::const_new(1_024);
 
 /// Reads a body and puts it back, as much of it as was read if it is longer than `most` or takes too long.
 pub(crate) async fn whole(body: &mut Body, most: usize) -> Result<Bytes, Problem> {
-    whole_within(body, most, PATIENCE).await
+    whole_within(body, most, PATIENCE, &ROOM).await
 }
 
-async fn whole_within(body: &mut Body, most: usize, patience: Duration) -> Result<Bytes, Problem> {
-    let mut read = BytesMut::new();
+async fn whole_within(body: &mut Body, most: usize, patience: Duration, room: &Semaphore) -> Result<Bytes, Problem> {
+    let (mut read, mut taken) = (BytesMut::new(), Vec::new());
     let begun = tokio::time::Instant::now();
-    let refused = loop {
+    let refused = 'reading: loop {
         let allowed = patience + Duration::from_secs(read.len() as u64 / BYTES_A_SECOND);
         match tokio::time::timeout_at(begun + allowed, body.frame()).await {
             Err(_) => break Code::Timeout,
@@ -221,6 +228,12 @@ async fn whole_within(body: &mut Body, most: usize, patience: Duration) -> Resul
         }
         if read.len() > most {
             break Code::TooLarge;
+        }
+        while read.len() > FREE + PIECE * taken.len() {
+            match room.try_acquire() {
+                Ok(piece) => taken.push(piece),
+                Err(_) => break 'reading Code::Overloaded,
+            }
         }
     };
     let rest = std::mem::take(body);
@@ -312,11 +325,27 @@ mod tests {
     #[tokio::test]
     async fn a_body_that_does_not_come_is_not_waited_for() {
         let mut body = Body::new(Slow(0, None));
-        let refused = whole_within(&mut body, 8, Duration::from_millis(50)).await;
+        let refused = whole_within(&mut body, 8, Duration::from_millis(50), &ROOM).await;
         assert!(refused.is_err_and(|problem| problem.code() == Code::Timeout));
         assert_eq!(body.collect().await.unwrap().to_bytes(), "ab", "where it is only observed it goes on whole");
         let mut body = Body::new(Slow(0, None));
-        assert_eq!(whole_within(&mut body, 8, Duration::from_secs(20)).await.unwrap(), "ab");
+        assert_eq!(whole_within(&mut body, 8, PATIENCE, &ROOM).await.unwrap(), "ab");
+    }
+
+    #[tokio::test]
+    async fn bodies_that_are_read_share_a_room() {
+        let room = Semaphore::new(2);
+        let mut short = Body::from(vec![7; FREE]);
+        let mut long = Body::from(vec![7; FREE + PIECE]);
+        let mut longer = Body::from(vec![7; FREE + 2 * PIECE + 1]);
+        let held = room.try_acquire().unwrap();
+        assert!(whole_within(&mut short, usize::MAX, PATIENCE, &room).await.is_ok());
+        assert!(whole_within(&mut long, usize::MAX, PATIENCE, &room).await.is_ok());
+        drop(held);
+        let refused = whole_within(&mut longer, usize::MAX, PATIENCE, &room).await;
+        assert!(refused.is_err_and(|problem| problem.code() == Code::Overloaded));
+        assert_eq!(longer.collect().await.unwrap().to_bytes().len(), FREE + 2 * PIECE + 1);
+        assert_eq!(room.available_permits(), 2, "and it is free again");
     }
 
     #[tokio::test]

@@ -274,9 +274,10 @@ impl Gateway {
         let origin = Origin { address: exchange.info().address, secure, host, request: exchange.info().id };
         hygiene::introduce(&mut parts.headers, &origin);
         if !route.keep_credential && route.mode == Mode::Enforce {
+            let issuer = &self.instance.settings().issuer;
             match standing {
-                Some(_) => hygiene::drop_credential(&mut parts.headers),
-                None => hygiene::drop_ours(&mut parts.headers, &self.instance.settings().issuer),
+                Some(_) => hygiene::drop_credential(&mut parts.headers, issuer),
+                None => hygiene::drop_ours(&mut parts.headers, issuer),
             }
         }
         if let Some(standing) = standing.filter(|_| route.plain_identity) {

@@ -152,11 +152,11 @@ pub fn join_cookies(headers: &mut HeaderMap) {
 }
 
 /// Takes the credential out that we have verified: the application is told who it is, and cannot use it in turn.
-pub fn drop_credential(headers: &mut HeaderMap) {
+pub fn drop_credential(headers: &mut HeaderMap, issuer: &str) {
     for name in ["authorization", "x-api-key", "dpop"] {
         headers.remove(name);
     }
-    drop_cookies(headers);
+    drop_cookies(headers, issuer);
 }
 
 /// Takes out what has the form of a credential of ours, where nobody looked whether it is a good one: to an application that does not
@@ -174,7 +174,7 @@ pub fn drop_ours(headers: &mut HeaderMap, issuer: &str) {
     if headers.get_all("x-api-key").iter().any(is_ours) {
         headers.remove("x-api-key");
     }
-    drop_cookies(headers);
+    drop_cookies(headers, issuer);
 }
 
 /// Whether a text says that it is a token of this issuer.
@@ -184,8 +184,9 @@ fn is_token_of(text: &str, issuer: &str) -> bool {
     claims.is_some_and(|claims| claims.get("iss").and_then(serde_json::Value::as_str) == Some(issuer))
 }
 
-fn drop_cookies(headers: &mut HeaderMap) {
+fn drop_cookies(headers: &mut HeaderMap, issuer: &str) {
     let lines: Vec<HeaderValue> = headers.get_all(header::COOKIE).iter().cloned().collect();
+    let ours = |pair: &[u8]| is_our_cookie(pair, issuer);
     let is_ours = |line: &HeaderValue| line.as_bytes().split(|byte| *byte == b';').any(ours);
     if !lines.iter().any(is_ours) {
         return;
@@ -272,9 +273,12 @@ pub fn is_doubled(headers: &HeaderMap) -> Option<&'static HeaderName> {
     SINGLE.iter().find(|name| headers.get_all(*name).iter().nth(1).is_some())
 }
 
-fn ours(pair: &[u8]) -> bool {
-    let name = pair.split(|byte| *byte == b'=').next().unwrap_or_default().trim_ascii();
-    std::str::from_utf8(name).is_ok_and(cookies::is_ours)
+/// Of a name that only we read, or the cookie of older installations with a token of ours.
+fn is_our_cookie(pair: &[u8], issuer: &str) -> bool {
+    let Ok(pair) = std::str::from_utf8(pair) else { return false };
+    let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+    let token = value.trim().trim_matches('"').rsplit(' ').next().unwrap_or_default();
+    cookies::is_ours(name.trim()) || (name.trim() == cookies::COMPAT && is_token_of(token, issuer))
 }
 
 /// What frames the message is not `Connection`'s to take out.
@@ -435,6 +439,8 @@ mod tests {
             2
         );
         assert_eq!(left(&[("cookie", "chancery-access=t".to_owned())]), 0);
+        assert_eq!(left(&[("cookie", format!("access_token=\"Bearer {ours}\""))]), 0, "that of older installations");
+        assert_eq!(left(&[("cookie", "access_token=a.b.c".to_owned())]), 1, "an application may have one of that name");
     }
 
     #[test]
@@ -484,7 +490,7 @@ mod tests {
             ("cookie", "a=1; __Host-chancery-access=t; b=2"),
             ("cookie", "chancery-access=t"),
         ]);
-        drop_credential(&mut headers);
+        drop_credential(&mut headers, "https://id.test");
         let left: Vec<_> = headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
         assert_eq!(left, ["cookie: a=1; b=2"]);
     }

@@ -19,7 +19,7 @@ use http::{HeaderMap, HeaderValue, Method, header, request::Parts};
 use crate::{Code, Exchange, Problem, credentials, csrf};
 
 /// The name of older installations.
-const COMPAT: &str = "access_token";
+pub const COMPAT: &str = "access_token";
 
 struct Names {
     access: &'static str,

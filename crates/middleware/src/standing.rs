@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use chancery_domain::{
     Instance,
     access::{
-        Call,
+        Call, Caller,
         authenticate::{AuthenticateError, Presented, stands},
     },
 };
@@ -57,18 +57,21 @@ impl Standing {
         &self.0.call
     }
 
-    /// Ends when the credential does: its time is over, it was revoked since it was verified, or for two seconds nobody can tell.
+    /// Ends when the credential does: its time is over, it was revoked since it was verified, it names somebody with fewer roles, or for two
+    /// seconds nobody can tell. And when the caller's address is blocked.
     pub async fn ended(&self) {
         let Held { instance, call, presented, seen } = &*self.0;
         let (mut seen, mut since_look, mut blind) = (*seen, Duration::ZERO, Duration::ZERO);
         loop {
-            if call.caller.expires_at().is_some_and(|end| end <= instance.now()) {
+            let over = call.caller.expires_at().is_some_and(|end| end <= instance.now());
+            if over || instance.blocks().holds(call.request.address, instance.now()) {
                 return;
             }
             let now = instance.revocations_seen();
             if now != seen || since_look >= LOOK {
                 match stands(instance, presented, &call.request).await {
-                    Ok(()) => (seen, since_look, blind) = (now, Duration::ZERO, Duration::ZERO),
+                    Ok(caller) if !holds_all(&caller, &call.caller) => return,
+                    Ok(_) => (seen, since_look, blind) = (now, Duration::ZERO, Duration::ZERO),
                     Err(AuthenticateError::Invalid(_) | AuthenticateError::Suspended(_)) => return,
                     Err(AuthenticateError::Failed(_)) => {
                         blind += GLANCE;
@@ -82,4 +85,10 @@ impl Standing {
             since_look += GLANCE;
         }
     }
+}
+
+/// Whether somebody has every role still that they had: what was opened may have taken any of them.
+fn holds_all(now: &Caller, before: &Caller) -> bool {
+    let defined = before.defined_roles().iter().all(|role| now.defined_roles().contains(role));
+    defined && before.roles().is_subset(now.roles())
 }

@@ -108,21 +108,15 @@ pub(crate) struct Noting {
     pub(crate) rooms: Rooms,
 }
 
-impl Noting {
-    /// What did not work may have been for a month that we knew and that is gone: it is looked for again the next time.
-    fn looked_at<T>(&self, done: &Result<T, StoreError>) {
-        if done.is_err() {
-            self.rooms.forget();
-        }
-    }
-}
-
 #[async_trait]
 impl Driver for Noting {
     async fn execute(&mut self, sql: Sql, args: Vec<Value>) -> Result<u64, StoreError> {
-        let done = self.driver.execute(sql, args).await;
-        self.looked_at(&done);
-        done
+        let executed = self.driver.execute(sql, args).await;
+        if executed.is_err() {
+            // Perhaps a month that we knew is gone: looked at again the next time.
+            self.rooms.forget();
+        }
+        executed
     }
 
     async fn fetch(&mut self, sql: Sql, args: Vec<Value>) -> Result<Vec<Vec<Value>>, StoreError> {
@@ -131,7 +125,9 @@ impl Driver for Noting {
 
     async fn insert(&mut self, batch: &Batch, rows: Vec<Vec<Value>>) -> Result<(), StoreError> {
         let inserted = self.driver.insert(batch, rows).await;
-        self.looked_at(&inserted);
+        if inserted.is_err() {
+            self.rooms.forget();
+        }
         inserted
     }
 

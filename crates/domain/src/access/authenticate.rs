@@ -143,8 +143,8 @@ pub async fn authenticate(
     Ok(entry.caller)
 }
 
-/// Whether a credential that authenticated a request is still good, for what that request began and what goes on. The key of a bound
-/// token was proved then: each proof counts once.
+/// Whom a credential that authenticated a request names now, if it is still good, for what that request began and what goes on. The key
+/// of a bound token was proved then: each proof counts once.
 ///
 /// # Errors
 ///
@@ -153,8 +153,8 @@ pub async fn stands(
     instance: &Instance,
     presented: &Presented,
     request: &RequestInfo,
-) -> Result<(), AuthenticateError> {
-    known(instance, presented, request).await.map(drop)
+) -> Result<Caller, AuthenticateError> {
+    known(instance, presented, request).await.map(|(entry, _)| entry.caller)
 }
 
 /// Whom a credential names, and whether that was looked up just now.

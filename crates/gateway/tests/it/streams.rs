@@ -165,6 +165,23 @@ async fn a_stream_that_begins_after_its_credential_ended_ends_at_once() {
     assert!(rest.starts_with("HTTP/1.1 200") && !rest.ends_with("0\r\n\r\n"), "it had begun, and is not whole: {rest}");
 }
 
+/// Attack 6.16.
+#[tokio::test]
+async fn a_stream_ends_when_its_callers_address_is_blocked() {
+    let stage = Stage::before(echoing().await, |route| route.authentication = Authentication::Required).await;
+    let (_, key) = stage.key("staff").await;
+    let mut client = TcpStream::connect(stage.address).await.unwrap();
+    client
+        .write_all(format!("GET /events HTTP/1.1\r\nhost: app.test\r\nauthorization: Bearer {key}\r\n\r\n").as_bytes())
+        .await
+        .unwrap();
+    until(&mut client, "data: 1\n\n").await;
+    let block = serde_json::json!({"network": "127.0.0.1", "reason": "a test"});
+    stage.api("POST", "/v1/ip-blocks", block).await;
+    let _ =
+        tokio::time::timeout(Duration::from_secs(3), client.read_to_end(&mut Vec::new())).await.expect("it ends soon");
+}
+
 #[tokio::test]
 async fn http_2_is_spoken_on_both_sides() {
     let stage = Stage::with(vec![route("/*", telling().await)]).await;
