@@ -111,7 +111,12 @@ pub(crate) struct Noting {
 #[async_trait]
 impl Driver for Noting {
     async fn execute(&mut self, sql: Sql, args: Vec<Value>) -> Result<u64, StoreError> {
-        self.driver.execute(sql, args).await
+        let executed = self.driver.execute(sql, args).await;
+        if executed.is_err() {
+            // Perhaps a month that we knew is gone: looked at again the next time.
+            self.rooms.forget();
+        }
+        executed
     }
 
     async fn fetch(&mut self, sql: Sql, args: Vec<Value>) -> Result<Vec<Vec<Value>>, StoreError> {
@@ -121,7 +126,6 @@ impl Driver for Noting {
     async fn insert(&mut self, batch: &Batch, rows: Vec<Vec<Value>>) -> Result<(), StoreError> {
         let inserted = self.driver.insert(batch, rows).await;
         if inserted.is_err() {
-            // Perhaps a month that we knew is gone: looked at again the next time.
             self.rooms.forget();
         }
         inserted

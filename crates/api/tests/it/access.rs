@@ -849,6 +849,12 @@ fn expectations(
     all.get_mut("show_webhook_secret").unwrap().refuses = Some("state.conflict");
     // Nothing came here.
     all.get_mut("redrive_webhook_delivery").unwrap().refuses = Some("not_found");
+    // There is no gateway here.
+    for id in
+        ["list_routes", "list_upstreams", "observed_routes", "validate_routes", "apply_routes", "roll_back_routes"]
+    {
+        all.get_mut(id).unwrap().refuses = Some("not_found");
+    }
     all.get_mut("end_user_session").unwrap().refuses = Some("not_found");
     // Nobody is kept out here.
     all.get_mut("delete_lockout").unwrap().refuses = Some("not_found");

@@ -182,7 +182,7 @@ async fn a_month_goes_and_every_older_proof_stays(backend: Backend) {
     // A span with holes is no pack; one after it is.
     let gone = json!({"from": "2026-09-01T00:00:00Z", "to": "2026-10-01T00:00:00Z"});
     // Nor is one of which only what is kept lies side by side, or nothing is left: it would look like all there was.
-    let beginning = json!({"from": "2020-01-01T00:00:00Z", "to": opened["recorded_at"]});
+    let beginning = json!({"from": "2026-01-01T00:00:00Z", "to": opened["recorded_at"]});
     let empty = json!({"from": "2026-10-30T00:00:00Z", "to": "2026-10-31T00:00:00Z"});
     for gone in [gone, beginning, empty] {
         let refused = app.post(&clinic.auditor, "/v1/certificates/packs", gone).await;

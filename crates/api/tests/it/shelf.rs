@@ -164,7 +164,7 @@ async fn an_entry_from_before_a_change_is_worth_nothing_after_it() {
     assert_eq!(who(&there, &holder).await, (said, true));
     // By a node that leaves nothing there, and takes nothing away: the epoch alone speaks.
     let path = format!("/v1/api-keys/{id}");
-    stage.app.call(&stage.clinic.admin, "PATCH", &path, Some(json!({"allowed_cidrs": ["192.0.2.0/24"]}))).await.ok();
+    stage.app.call(&stage.clinic.admin, "PATCH", &path, Some(json!({"allowed_cidrs": ["198.51.100.0/24"]}))).await.ok();
     stage.place(id, &sealed).await;
     assert_eq!(who(&there, &holder).await, (None, false), "from another network");
     // A node that started after the change, and was never told of it.

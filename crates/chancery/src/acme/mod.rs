@@ -105,9 +105,11 @@ impl Renewing {
             let error: &(dyn std::error::Error + 'static) = &error;
             tracing::error!(error, "The folder tls.acme.folder takes no file");
         }
+        // A moment with all its digits would be taken for a number of somebody's.
+        let wait = next.as_seconds() - now.as_seconds();
         tracing::error!(
             code,
-            "The authority of tls.acme.directory gave no certificate; it is asked again at {next}. What it said is in attempts.json of tls.acme.folder"
+            "The authority of tls.acme.directory gave no certificate; it is asked again in {wait} s. What it said is in attempts.json of tls.acme.folder"
         );
         if let Err(error) = not_renewed(&self.instance, code, next).await {
             let error: &(dyn std::error::Error + 'static) = &error;

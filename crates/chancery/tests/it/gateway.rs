@@ -341,7 +341,7 @@ async fn routes_are_shown_looked_at_changed_and_changed_back_by_an_administrator
     let post = async |verb: &str| server.send("POST", &format!("/v1/gateway/config/{verb}"), &admin, None).await;
     let told = |words: &str| {
         let answer = tokio::task::block_in_place(|| ask(listen, "/x", ""));
-        assert!(answer.contains("would-refuse; code=auth.credential_missing") && answer.ends_with(words), "{answer}");
+        assert!(answer.contains("would-refuse; code=auth.credential_invalid") && answer.ends_with(words), "{answer}");
     };
     told("first");
     let routes = server.must("GET", "/v1/gateway/routes", &admin, None).await;
@@ -369,7 +369,7 @@ async fn routes_are_shown_looked_at_changed_and_changed_back_by_an_administrator
     assert_eq!(post("rollback").await, (200, json!({"routes": 1})));
     told("first");
     let observed = server.must("GET", "/v1/gateway/observed", &admin, None).await;
-    let sight = json!({"path": "/x", "requests": 4, "would_refuse": {"auth.credential_missing": 4}});
+    let sight = json!({"path": "/x", "requests": 4, "would_refuse": {"auth.credential_invalid": 4}});
     assert_eq!(observed, json!({"items": [sight]}));
     let (_, clinic) = tenant(&server, &admin, "clinic", &["tenant_admin"]).await;
     assert_eq!(server.send("GET", "/v1/gateway/routes", &clinic, None).await.0, 403);
