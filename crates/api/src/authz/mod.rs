@@ -134,7 +134,8 @@ fn read_method(text: &str) -> Option<Method> {
 
 /// A path with its query: no scheme, no host, and no second path behind two slashes.
 fn read_target(text: &str) -> Option<Uri> {
-    let plain = text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic());
+    // What follows `#` would be cut off here, and goes on to the application.
+    let plain = text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
     let target: Uri = plain.then(|| text.parse().ok()).flatten()?;
     (target.authority().is_none() && target.path().starts_with('/')).then_some(target)
 }
@@ -165,7 +166,7 @@ mod tests {
         for good in ["/", "/a?b=c", "/a%2Fb", "//a", "/a?u=http://x/y"] {
             assert!(read_target(good).is_some_and(|uri| uri.authority().is_none()), "{good}");
         }
-        for odd in ["", "a", "http://x/a", "/a b", "/a\u{e9}", "*", "?a"] {
+        for odd in ["", "a", "/a#b", "http://x/a", "/a b", "/a\u{e9}", "*", "?a"] {
             assert!(read_target(odd).is_none(), "{odd}");
         }
         assert!(read_method("PATCH").is_some() && read_method("GET /").is_none() && read_method("").is_none());
