@@ -162,7 +162,9 @@ async fn a_stream_that_begins_after_its_credential_ended_ends_at_once() {
     let mut rest = Vec::new();
     let _ = tokio::time::timeout(Duration::from_secs(5), client.read_to_end(&mut rest)).await.expect("it ends soon");
     let rest = String::from_utf8_lossy(&rest);
-    assert!(rest.starts_with("HTTP/1.1 200") && !rest.ends_with("0\r\n\r\n"), "it had begun, and is not whole: {rest}");
+    // Its head may be out already, or nothing of it.
+    let begun = rest.is_empty() || rest.starts_with("HTTP/1.1 200");
+    assert!(begun && !rest.ends_with("0\r\n\r\n"), "it was let in, and is not whole: {rest}");
 }
 
 /// Attack 6.16.
