@@ -18,7 +18,7 @@ use chancery_middleware::{Code, Problem};
 use http::{HeaderMap, HeaderName};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt as _;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// What became of a request's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -208,7 +208,12 @@ pub(crate) async fn whole(body: &mut Body, most: usize) -> Result<Bytes, Problem
     whole_within(body, most, PATIENCE, &ROOM).await
 }
 
-async fn whole_within(body: &mut Body, most: usize, patience: Duration, room: &Semaphore) -> Result<Bytes, Problem> {
+async fn whole_within(
+    body: &mut Body,
+    most: usize,
+    patience: Duration,
+    room: &'static Semaphore,
+) -> Result<Bytes, Problem> {
     let (mut read, mut taken) = (BytesMut::new(), Vec::new());
     let begun = tokio::time::Instant::now();
     let refused = 'reading: loop {
@@ -217,7 +222,8 @@ async fn whole_within(body: &mut Body, most: usize, patience: Duration, room: &S
             Err(_) => break Code::Timeout,
             Ok(None) => {
                 let read = read.freeze();
-                *body = Body::from(read.clone());
+                // It takes its room until the application has it.
+                *body = Body::new(Prefixed { first: Some(read.clone()), rest: Body::empty(), _room: taken });
                 return Ok(read);
             }
             Ok(Some(Ok(frame))) => {
@@ -237,7 +243,7 @@ async fn whole_within(body: &mut Body, most: usize, patience: Duration, room: &S
         }
     };
     let rest = std::mem::take(body);
-    *body = Body::new(Prefixed { first: Some(read.freeze()), rest });
+    *body = Body::new(Prefixed { first: Some(read.freeze()), rest, _room: taken });
     Err(refused.into())
 }
 
@@ -245,6 +251,7 @@ async fn whole_within(body: &mut Body, most: usize, patience: Duration, room: &S
 struct Prefixed {
     first: Option<Bytes>,
     rest: Body,
+    _room: Vec<SemaphorePermit<'static>>,
 }
 
 impl HttpBody for Prefixed {
@@ -334,17 +341,20 @@ mod tests {
 
     #[tokio::test]
     async fn bodies_that_are_read_share_a_room() {
-        let room = Semaphore::new(2);
+        static ROOM: Semaphore = Semaphore::const_new(2);
+        let room = &ROOM;
         let mut short = Body::from(vec![7; FREE]);
         let mut long = Body::from(vec![7; FREE + PIECE]);
         let mut longer = Body::from(vec![7; FREE + 2 * PIECE + 1]);
         let held = room.try_acquire().unwrap();
-        assert!(whole_within(&mut short, usize::MAX, PATIENCE, &room).await.is_ok());
-        assert!(whole_within(&mut long, usize::MAX, PATIENCE, &room).await.is_ok());
+        assert!(whole_within(&mut short, usize::MAX, PATIENCE, room).await.is_ok());
+        assert!(whole_within(&mut long, usize::MAX, PATIENCE, room).await.is_ok());
         drop(held);
-        let refused = whole_within(&mut longer, usize::MAX, PATIENCE, &room).await;
+        let refused = whole_within(&mut longer, usize::MAX, PATIENCE, room).await;
         assert!(refused.is_err_and(|problem| problem.code() == Code::Overloaded));
         assert_eq!(longer.collect().await.unwrap().to_bytes().len(), FREE + 2 * PIECE + 1);
+        assert_eq!(room.available_permits(), 1, "what was read takes its room until it is taken");
+        drop(long);
         assert_eq!(room.available_permits(), 2, "and it is free again");
     }
 

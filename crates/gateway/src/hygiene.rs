@@ -164,7 +164,7 @@ pub fn drop_credential(headers: &mut HeaderMap, issuer: &str) {
 pub fn drop_ours(headers: &mut HeaderMap, issuer: &str) {
     let is_ours = |value: &HeaderValue| {
         let Ok(text) = value.to_str() else { return false };
-        let text = text.trim().rsplit(' ').next().unwrap_or_default();
+        let text = text.split_ascii_whitespace().next_back().unwrap_or_default();
         text.starts_with("chy_") || is_token_of(text, issuer)
     };
     if headers.get_all(header::AUTHORIZATION).iter().any(is_ours) {
@@ -277,7 +277,7 @@ pub fn is_doubled(headers: &HeaderMap) -> Option<&'static HeaderName> {
 fn is_our_cookie(pair: &[u8], issuer: &str) -> bool {
     let Ok(pair) = std::str::from_utf8(pair) else { return false };
     let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-    let token = value.trim().trim_matches('"').rsplit(' ').next().unwrap_or_default();
+    let token = value.trim().trim_matches('"').split_ascii_whitespace().next_back().unwrap_or_default();
     cookies::is_ours(name.trim()) || (name.trim() == cookies::COMPAT && is_token_of(token, issuer))
 }
 

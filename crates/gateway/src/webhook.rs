@@ -16,6 +16,7 @@ use chancery_domain::{
 };
 use chancery_middleware::{ASSERTION, Code, Exchange, Hooked, Problem, Unread, asserted};
 use http::{HeaderMap, Method, Request, StatusCode, header};
+use tracing::Instrument as _;
 
 use crate::{
     Route,
@@ -63,8 +64,14 @@ pub(crate) fn token(route: &Route, path: &Canonical) -> Option<String> {
     route.pattern.ends_with_parameter().then(|| path.segments().last()).flatten().map(std::borrow::Cow::into_owned)
 }
 
-/// Takes a message or a handshake in the application's place.
+/// Takes a message or a handshake in the application's place. In a task of its own: a sender that goes away in the middle would leave
+/// a mark that it came, and nothing that was kept.
 pub(crate) async fn taken(hook: Hook, token: Option<String>, request: Request<Body>) -> Result<Response, Problem> {
+    let work = tokio::spawn(take(hook, token, request).in_current_span());
+    work.await.unwrap_or_else(|_| Err(Code::Internal.into()))
+}
+
+async fn take(hook: Hook, token: Option<String>, request: Request<Body>) -> Result<Response, Problem> {
     let id = hook.source.to_string();
     let source = (hook.tenant.as_str(), id.as_str());
     match *request.method() {

@@ -40,7 +40,7 @@ impl Dial {
         let cluster = options.cluster.then(|| {
             let longest = CONNECT.max(options.timeout);
             let builder = ClusterClient::builder(urls.iter().map(|url| url.expose().as_str()))
-                .connection_timeout(CONNECT)
+                .connection_timeout(CONNECT / 2)
                 .response_timeout(longest)
                 .retries(2);
             match tls() {
@@ -72,13 +72,19 @@ impl Dial {
     pub(crate) async fn listen(&self) -> Result<PubSub, RedisError> {
         let mut failed = None;
         for client in &self.named {
-            match client.get_async_pubsub().await {
-                Ok(ears) => return Ok(ears),
-                Err(error) => failed = Some(error),
+            match tokio::time::timeout(CONNECT, client.get_async_pubsub()).await {
+                Ok(Ok(ears)) => return Ok(ears),
+                Ok(Err(error)) => failed = Some(error),
+                // One that says nothing must not make us deaf to the others.
+                Err(_) => failed = Some(nobody_answers()),
             }
         }
         Err(failed.unwrap_or_else(nobody))
     }
+}
+
+fn nobody_answers() -> RedisError {
+    (redis::ErrorKind::Io, "no server answers in time").into()
 }
 
 fn nobody() -> RedisError {

@@ -110,6 +110,8 @@ async fn hand(
     tenant: TenantId,
     delivery: WebhookDelivery,
 ) -> Result<Option<bool>, Failure> {
+    // Of long ones few are in memory at once. It is waited for room first: what is taken up is this node's for a minute only.
+    let _room = if delivery.bytes > KEPT_BYTES { instance.long_webhooks.acquire().await.ok() } else { None };
     let now = instance.now();
     let tried = WebhookDelivery {
         attempts: delivery.attempts.saturating_add(1),
@@ -120,8 +122,6 @@ async fn hand(
         return Ok(None);
     }
     let request = job(instance, "webhooks.deliver")?;
-    // Of long ones few are in memory at once.
-    let _room = if delivery.bytes > KEPT_BYTES { instance.long_webhooks.acquire().await.ok() } else { None };
     let to = receiver(instance, tenant, tried.owner).await?;
     let stalled_at = to.as_ref().and_then(Receiver::stalled_at);
     let outcome = match prepared(instance, &request, tenant, &tried, to).await? {

@@ -13,13 +13,12 @@ const BRANCHES: [&str; 3] = ["anyOf", "oneOf", "allOf"];
 /// Schemas at the same place.
 const SAME: [&str; 4] = ["if", "then", "else", "not"];
 /// Schemas of what is one level further in, by name or one for all.
-const NAMED: [&str; 2] = ["properties", "dependentSchemas"];
-const INNER: [&str; 8] = [
+const NAMED: &str = "properties";
+const INNER: [&str; 7] = [
     "items",
     "additionalProperties",
     "unevaluatedItems",
     "unevaluatedProperties",
-    "contains",
     "propertyNames",
     "prefixItems",
     "additionalItems",
@@ -187,15 +186,18 @@ fn beneath(schema: &Value) -> impl Iterator<Item = &Value> {
 /// Those that are tried on the same value.
 fn branches(schema: &Value) -> impl Iterator<Item = &Value> {
     let lists = BRANCHES.iter().filter_map(|name| schema.get(name)?.as_array()).flatten();
-    lists.chain(SAME.iter().filter_map(|name| schema.get(name)))
+    let dependent = schema.get("dependentSchemas").and_then(Value::as_object).into_iter().flat_map(|all| all.values());
+    lists.chain(SAME.iter().filter_map(|name| schema.get(name))).chain(dependent)
 }
 
+/// Those that are tried on what others beside them are tried on as well.
 fn patterns(schema: &Value) -> impl Iterator<Item = &Value> {
-    schema.get("patternProperties").and_then(Value::as_object).into_iter().flat_map(|all| all.values())
+    let named = schema.get("patternProperties").and_then(Value::as_object).into_iter().flat_map(|all| all.values());
+    named.chain(schema.get("contains"))
 }
 
 fn further_in(schema: &Value) -> impl Iterator<Item = &Value> {
-    let named = NAMED.iter().filter_map(|name| schema.get(name)?.as_object()).flat_map(|all| all.values());
+    let named = schema.get(NAMED).and_then(Value::as_object).into_iter().flat_map(|all| all.values());
     let inner = INNER.iter().filter_map(|name| schema.get(name)).flat_map(|inner| match inner {
         Value::Array(list) => list.as_slice(),
         one => std::slice::from_ref(one),
@@ -247,6 +249,9 @@ mod tests {
         assert_eq!(of(json!({"Node": {"allOf": [branch("a"), branch("a"), branch("b")]}})), Ok(3));
         let patterns = json!({"Node": {"properties": {"a": node()}, "patternProperties": {"^a": node()}}});
         assert_eq!(of(patterns), Ok(2));
+        assert_eq!(of(json!({"Node": {"items": node(), "contains": node()}})), Ok(2));
+        let dependent = json!({"Node": {"properties": {"a": node()}, "dependentSchemas": {"a": branch("a")}}});
+        assert_eq!(of(dependent), Ok(2));
         assert!(of(json!({"Node": {"$dynamicRef": "#node"}})).is_err());
         assert!(of(json!({"Node": {"$ref": "#node"}})).is_err());
     }

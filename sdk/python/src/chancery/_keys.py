@@ -14,6 +14,8 @@ import jwt
 from ._assertion import ALGORITHMS
 
 FRESH_SECONDS = 300.0
+# Keys that nobody asked for in so long are fetched before they are believed again: they may have been taken away.
+STALE_SECONDS = 3600.0
 COOLDOWN_SECONDS = 5.0
 TIMEOUT_SECONDS = 5.0
 MAX_BYTES = 256 * 1024
@@ -65,11 +67,11 @@ class Keys:
         Raises:
             KeysUnavailable: the set could not be fetched.
         """
-        if kid in self._known:
+        if kid in self._known and self._age() < STALE_SECONDS:
             self._renew()
             return self._known[kid]
         async with self._flight():
-            if kid not in self._known and self._may_try():
+            if (kid not in self._known or self._age() >= STALE_SECONDS) and self._may_try():
                 await self._refresh()
         key = self._known.get(kid)
         if key is None and self._failed:
@@ -78,14 +80,20 @@ class Keys:
 
     def _renew(self) -> None:
         """Has the set fetched beside what goes on, if it is old."""
-        if self._is_fresh() or not self._may_try():
+        running = self._renewing is not None and not self._renewing.done()
+        if running or self._age() < FRESH_SECONDS or not self._may_try():
             return
-        self._tried = self._clock()
         # Held on to, or it could be collected before it ends.
-        self._renewing = asyncio.get_running_loop().create_task(self._refresh())
+        self._renewing = asyncio.get_running_loop().create_task(self._renewed())
 
-    def _is_fresh(self) -> bool:
-        return self._clock() - self._fetched < FRESH_SECONDS
+    async def _renewed(self) -> None:
+        # Whoever asks for a key that is not known meanwhile waits for this try, and does not make another.
+        async with self._flight():
+            if self._age() >= FRESH_SECONDS and self._may_try():
+                await self._refresh()
+
+    def _age(self) -> float:
+        return self._clock() - self._fetched
 
     def _may_try(self) -> bool:
         return self._clock() - self._tried >= COOLDOWN_SECONDS

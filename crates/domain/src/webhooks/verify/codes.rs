@@ -34,7 +34,10 @@ pub(super) fn verify(
     }
     let id = layout.id.as_ref().map(|name| message.one(name)).transpose()?;
     // Where the id ended would be anybody's choice: one code for many messages.
-    if id.is_some_and(|id| layout.signed.beside_id().any(|text| text.is_some_and(|text| id.contains(text)))) {
+    let ends_elsewhere = |id: &str, text: &str| {
+        format!("{id}{text}").find(text) != Some(id.len()) || format!("{text}{id}").rfind(text) != Some(0)
+    };
+    if id.is_some_and(|id| layout.signed.beside_id().flatten().any(|text| ends_elsewhere(id, text))) {
         return Err(Rejection::Malformed);
     }
     let parts = parts(layout, stamp.unwrap_or_default(), id.unwrap_or_default(), message.body);
