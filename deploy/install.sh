@@ -11,7 +11,7 @@ set -euo pipefail
 umask 077
 
 binary= config= url= root= listen=
-usage() { sed -n '2,10p' "$0" | sed 's/^# \{0,1\}//'; exit "${1:-0}"; }
+usage() { sed -n '2,9p' "$0" | sed 's/^# \{0,1\}//'; exit "${1:-0}"; }
 fail() { echo "install: $*" >&2; exit 1; }
 while [ $# -gt 0 ]; do
     case $1 in

@@ -455,7 +455,7 @@ async fn a_month_of_long_events_becomes_several_archives_without_a_hole() {
     let event = json!({"type": "app.long", "personal": texts});
     for _ in 0..2 {
         let events: Vec<&Value> = std::iter::repeat_n(&event, 100).collect();
-        let told = app.post(&clinic.service, "/v1/audit/events/batch", json!({"events": events})).await;
+        let told = app.post(&clinic.service, "/v1/audit/events/batch", json!({"items": events})).await;
         assert!(told.status.is_success(), "{}", told.text());
     }
     app.clock.advance_seconds(40 * 24 * 60 * 60);

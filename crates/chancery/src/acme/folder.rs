@@ -1,7 +1,7 @@
 //! The folder: the account's key, the certificate with its key, and how often the authority was asked in vain. Mode 700; files 600.
 
 use std::{
-    fs::{File, OpenOptions, rename},
+    fs::{File, OpenOptions, TryLockError, rename},
     io,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
@@ -78,10 +78,14 @@ impl Folder {
     }
 
     /// While it is held no other process asks; `None` if another does.
-    pub(super) fn lock(&self) -> Option<File> {
-        let opened =
-            OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(self.folder.join("lock"));
-        opened.ok().filter(|file| file.try_lock().is_ok())
+    pub(super) fn lock(&self) -> io::Result<Option<File>> {
+        let path = self.folder.join("lock");
+        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
     }
 
     /// What the certificate that is there says of itself.

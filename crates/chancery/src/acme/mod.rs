@@ -73,14 +73,15 @@ impl Renewing {
                 continue;
             }
             earliest = match self.folder.lock() {
-                Some(_lock) => self.ask(now).await,
-                None => now.plus_seconds(OTHERS),
+                Ok(Some(_lock)) => self.ask().await,
+                Ok(None) => now.plus_seconds(OTHERS),
+                Err(error) => self.refused(&Refusal::with("folder", &error)).await,
             };
         }
     }
 
     /// Asks for a certificate, and says when to ask again at the earliest.
-    async fn ask(&self, now: Timestamp) -> Timestamp {
+    async fn ask(&self) -> Timestamp {
         let asked = tokio::time::timeout(ORDER, order::certificate(self)).await;
         match asked.unwrap_or_else(|_| Err(Refusal::of("timeout"))) {
             Ok(()) => {
@@ -93,11 +94,13 @@ impl Renewing {
                 let now = SystemClock.now();
                 self.folder.facts().map_or(now.plus_seconds(LOOK), |facts| now.plus_seconds(left(&facts, now) / 3))
             }
-            Err(refusal) => self.refused(&refusal, now).await,
+            Err(refusal) => self.refused(&refusal).await,
         }
     }
 
-    async fn refused(&self, refusal: &Refusal, now: Timestamp) -> Timestamp {
+    async fn refused(&self, refusal: &Refusal) -> Timestamp {
+        // Asking may have taken minutes.
+        let now = SystemClock.now();
         let urgent = self.folder.facts().is_none_or(|facts| left(&facts, now) < 86_400);
         let attempts = self.folder.attempts().failed(now, refusal, urgent);
         let (code, next) = (refusal.code, attempts.next());

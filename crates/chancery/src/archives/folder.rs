@@ -26,7 +26,7 @@ const DRAFT: &str = ".archive-";
 /// An archive is written in seconds.
 const DRAFT_IS_OLD: Duration = Duration::from_secs(60 * 60);
 /// Longer than any archive: they end at a few tens of megabytes.
-const LONGEST: u64 = 1 << 30;
+const LONGEST: u64 = 256 << 20;
 
 /// A folder of archives.
 #[derive(Debug, Clone)]
@@ -87,8 +87,8 @@ impl ArchiveFolder {
             Err(error) if !self.0.is_dir() => return Err(away(&error)),
             Err(_) => return Err(ArchiveFault::Occupied),
         };
-        let is_file = file.metadata().map_err(|error| away(&error))?.is_file();
-        if !is_file {
+        let facts = file.metadata().map_err(|error| away(&error))?;
+        if !facts.is_file() || facts.len() > LONGEST {
             return Err(ArchiveFault::Occupied);
         }
         let mut content = Vec::new();

@@ -89,8 +89,7 @@ pub(super) struct Follower {
 
 impl Follower {
     pub(super) fn new(tls: &Tls) -> Self {
-        let seen = tls.files.seen();
-        Self { taken: seen, last: seen }
+        Self { taken: tls.opened, last: tls.opened }
     }
 
     /// Whether these are to be read now. Each state is read once.

@@ -73,6 +73,8 @@ impl TlsFiles {
 /// TLS at work.
 pub struct Tls {
     files: TlsFiles,
+    /// How the files stood when they were read: what comes after that is new.
+    opened: Seen,
     provider: Arc<CryptoProvider>,
     current: Arc<Current>,
     acceptor: TlsAcceptor,
@@ -108,6 +110,7 @@ impl Tls {
     pub fn open(files: TlsFiles) -> Result<Arc<Self>> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let current = Arc::new(Current::default());
+        let opened = files.seen();
         match fit(&files, &provider) {
             Ok(pair) => current.put(pair),
             Err(_) if files.awaited => {}
@@ -120,7 +123,7 @@ impl Tls {
             .with_cert_resolver(Arc::clone(&current) as _);
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         let proofs = Arc::new(Proofs::default());
-        Ok(Arc::new(Self { files, provider, current, acceptor: TlsAcceptor::from(Arc::new(config)), proofs }))
+        Ok(Arc::new(Self { files, opened, provider, current, acceptor: TlsAcceptor::from(Arc::new(config)), proofs }))
     }
 
     /// From here on takes over files that change, and says in the log how the certificate stands.
