@@ -161,7 +161,7 @@ pub async fn run(
                 }
             }
         }
-        turns.start(&work);
+        turns.start(work);
         if now >= count_at {
             count_at = now + COUNT_EVERY;
             count(&instance, &stores, &metrics).await;
