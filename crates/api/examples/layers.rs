@@ -1,6 +1,6 @@
 //! Chancery's layers around an axum application of one's own, in one process: `cargo run -p chancery-api --example layers`.
 //!
-//! The application is [`clinic`]. Everything else is what `chancery serve` does from its configuration: a store, a root key, a clock.
+//! The application is `clinic`. Everything else is what `chancery serve` does from its configuration: a store, a root key, a clock.
 #![expect(
     clippy::print_stdout,
     clippy::unwrap_used,
