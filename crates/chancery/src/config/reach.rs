@@ -38,28 +38,40 @@ pub(super) fn of_entry(entry: &mut Entry<'_>) -> (Option<PathBuf>, Vec<Pin>) {
     (ca_file, pins)
 }
 
-struct Fault {
-    problem: &'static str,
-    cure: &'static str,
+/// What is wrong with pins, and what to do about it.
+pub(super) struct Fault {
+    pub(super) problem: &'static str,
+    pub(super) cure: &'static str,
 }
 
+pub(super) const NO_PINS: &str = "is no list of hosts and digests of their keys";
+pub(super) const NO_SPARE: Fault = Fault {
+    problem: "pins a host to one key alone",
+    cure: "name two keys of each host at least: the one in use, and a spare that is kept elsewhere",
+};
+
 fn pins(words: &[String], authorities: bool) -> Result<Vec<Pin>, Fault> {
-    let parsed: Result<Vec<Pin>, _> = words.iter().map(|word| word.parse()).collect();
-    let pins = parsed.map_err(|_| Fault {
-        problem: "is no list of hosts and digests of their keys",
+    let pins = parsed(words).ok_or(Fault {
+        problem: NO_PINS,
         cure: "write it as [\"app.example sha256/BASE64\", \"app.example sha256/BASE64\"]",
     })?;
     if !pins.is_empty() && !authorities {
         let cure = "set ca_file beside it too: the authorities that vouch for the pinned hosts";
         return Err(Fault { problem: "needs a file with authorities", cure });
     }
+    if lacks_a_spare(&pins) { Err(NO_SPARE) } else { Ok(pins) }
+}
+
+/// The pins that words name; `None` if one of them names none.
+pub(super) fn parsed(words: &[String]) -> Option<Vec<Pin>> {
+    words.iter().map(|word| word.parse().ok()).collect()
+}
+
+/// Whether a host has one key alone: when that is lost, nobody could reach it any more.
+pub(super) fn lacks_a_spare(pins: &[Pin]) -> bool {
     let mut counts = BTreeMap::new();
-    for pin in &pins {
+    for pin in pins {
         *counts.entry(pin.host.as_str()).or_insert(0) += 1;
     }
-    if counts.values().any(|count| *count < 2) {
-        let cure = "name two keys of each host at least: the one in use, and a spare that is kept elsewhere";
-        return Err(Fault { problem: "pins a host to one key alone", cure });
-    }
-    Ok(pins)
+    counts.values().any(|count| *count < 2)
 }

@@ -8,7 +8,7 @@ use chancery_gateway::{
     upstream::{Health, Secure},
 };
 
-use super::entry::Entry;
+use super::{entry::Entry, reach};
 use crate::{guarded::Pin, tls::Outward};
 
 /// The list's name.
@@ -46,15 +46,13 @@ pub(super) fn application(name: &str, addresses: Vec<Address>, how: &Outside) ->
 /// The keys that its hosts may have.
 fn pins(entry: &mut Entry<'_>, addresses: &[Address]) -> Vec<Pin> {
     let words = entry.words("pins");
-    let Ok(pins) = words.iter().map(|word| word.parse()).collect::<Result<Vec<Pin>, _>>() else {
+    let Some(pins) = reach::parsed(&words) else {
         let cure = "write it as [\"app.internal sha256/BASE64\", \"app.internal sha256/BASE64\"]";
-        entry.fault("pins", "is no list of hosts and digests of their keys", cure);
+        entry.fault("pins", reach::NO_PINS, cure);
         return Vec::new();
     };
-    let of = |host: &str| pins.iter().filter(|pin| pin.host == host).count();
-    if pins.iter().any(|pin| of(&pin.host) < 2) {
-        let cure = "name two keys of each host at least: the one in use, and a spare that is kept elsewhere";
-        entry.fault("pins", "pins a host to one key alone", cure);
+    if reach::lacks_a_spare(&pins) {
+        entry.fault("pins", reach::NO_SPARE.problem, reach::NO_SPARE.cure);
     }
     // A pin of a host that nobody asks would be believed in and do nothing.
     let asked = |pin: &Pin| addresses.iter().any(|address| address.tls_host().is_some_and(|host| host == pin.host));
