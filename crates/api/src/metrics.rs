@@ -186,6 +186,11 @@ fn seconds() -> Histogram {
     Histogram::new(SECONDS)
 }
 
+/// Brings a counter up to what the domain has counted itself: counters only grow.
+pub(crate) fn catch_up(counter: &Counter, count: u64) {
+    counter.inc_by(count.saturating_sub(counter.get()));
+}
+
 impl Metrics {
     /// How many times glass was broken without a review since.
     pub fn unreviewed(&self, count: u64) {
@@ -526,12 +531,9 @@ impl Metrics {
     fn read(&self) {
         for (class, count) in self.log.get().map(|removed| removed()).unwrap_or_default() {
             let counter = self.log_values.get_or_create(&Class { class });
-            counter.inc_by(count.saturating_sub(counter.get()));
+            catch_up(&counter, count);
         }
         let Some(instance) = self.instance.get().and_then(Weak::upgrade) else { return };
-        let catch_up = |counter: &Counter, count: u64| {
-            counter.inc_by(count.saturating_sub(counter.get()));
-        };
         for (class, count) in instance.open_failures().counts() {
             catch_up(&self.open_failures.get_or_create(&Class { class: class.as_str() }), count);
         }

@@ -9,6 +9,8 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
+use crate::metrics::catch_up;
+
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct What {
     trouble: &'static str,
@@ -50,8 +52,7 @@ impl TlsMetrics {
         for (trouble, count) in standing.counts() {
             let what = What { trouble: label(trouble) };
             self.now.get_or_create(&what).set(i64::from(troubles.contains(&trouble)));
-            let found = self.found.get_or_create(&what);
-            found.inc_by(count.saturating_sub(found.get()));
+            catch_up(&self.found.get_or_create(&what), count);
         }
     }
 }

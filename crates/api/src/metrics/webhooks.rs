@@ -12,6 +12,8 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
+use super::catch_up;
+
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Arrived {
     provider: &'static str,
@@ -107,9 +109,6 @@ impl WebhookMetrics {
 
     /// What the domain has counted since.
     pub(super) fn read(&self, instance: &Instance) {
-        let catch_up = |counter: &Counter, count: u64| {
-            counter.inc_by(count.saturating_sub(counter.get()));
-        };
         let counts = instance.webhook_counts();
         for (provider, arrival, count) in counts.arrivals() {
             let provider = provider.map_or("none", |provider| provider.as_str());
