@@ -14,7 +14,10 @@ pub(crate) fn join(
     standing: Option<Standing>,
     connection: Option<Connection>,
 ) {
+    // From before its answer is out: over HTTP/2 nothing else says that the connection is in use.
+    let busy = connection.as_ref().map(Connection::busy);
     tokio::spawn(async move {
+        let _busy = busy;
         let Ok((client, application)) = both(client, application).await else { return };
         let (mut client, mut application) = (TokioIo::new(client), TokioIo::new(application));
         let ended = async {
