@@ -125,8 +125,15 @@ pub(super) fn read(
     if findings.faults.len() > before {
         return None;
     }
+    let digest = match settings.digest(&["gateway", "headers"]) {
+        Ok(digest) => digest,
+        Err(error) => {
+            findings.fault("gateway", format!("cannot be told from another in the log: {error}"), "write it in ASCII");
+            return None;
+        }
+    };
     match Table::new(list) {
-        Ok(table) => Some(GatewayConfig { listen, table, schemas, follow }),
+        Ok(table) => Some(GatewayConfig { listen, table: table.read_from(digest), schemas, follow }),
         Err(error) => {
             findings.fault(ROUTES, error.to_string(), "give each request one route: by its path, or by its method");
             None
