@@ -18,9 +18,7 @@ use chancery_middleware::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Version, header, request::Parts};
 
 use crate::{
-    Asked, Demand, Match, Mode, Route, Table,
-    body::ending,
-    extended, forward, health,
+    Asked, Demand, Match, Mode, Route, Table, extended, forward, health,
     hygiene::{self, Origin},
     lasting::Lasting,
     observed::Observed,
@@ -333,16 +331,7 @@ fn answer(
             if !is_event_stream(response.headers()) {
                 lasting.connection = None;
             }
-            Ok(match lasting {
-                Lasting { standing: None, connection: None } => response,
-                lasting => response.map(|body| {
-                    ending(body, move || {
-                        Box::pin(async move {
-                            lasting.over().await;
-                        })
-                    })
-                }),
-            })
+            Ok(lasting.bind(response))
         }
         (true, Some(on_client)) if websocket => {
             let on_application = hyper::upgrade::on(&mut response);

@@ -2,7 +2,10 @@
 
 use std::future::pending;
 
+use axum::response::Response;
 use chancery_middleware::{Standing, listener::Connection};
+
+use crate::body::ending;
 
 /// By what something ends that would go on; by nothing if it has neither.
 pub(crate) struct Lasting {
@@ -38,5 +41,17 @@ impl Lasting {
             () = ended => Over::Credential,
             () = stopping => Over::Stopping,
         }
+    }
+
+    /// The response, with a body that ends then; the body as it is if nothing ends it.
+    pub(crate) fn bind(self, response: Response) -> Response {
+        if self.standing.is_none() && self.connection.is_none() {
+            return response;
+        }
+        response.map(|body| ending(body, move || Box::pin(self.ended())))
+    }
+
+    async fn ended(self) {
+        self.over().await;
     }
 }
