@@ -32,6 +32,7 @@ pub mod commands;
 pub mod config;
 pub mod dataset_jobs;
 pub mod destroyed_list;
+mod following;
 pub mod guard_jobs;
 pub mod guarded;
 pub mod issuer_documents;

@@ -1,7 +1,7 @@
 //! Where other parts of Chancery join in: limits, assertions, schemas, webhooks, header profiles.
 
 use async_trait::async_trait;
-use axum::{body::Body, response::Response};
+use axum::body::Body;
 use chancery_middleware::{Exchange, Problem, Standing};
 use http::Request;
 
@@ -24,13 +24,5 @@ pub struct Asked<'a> {
 pub trait Demand: Send + Sync {
     /// Adds to the request, or refuses it. What does not concern the route is passed over. In a route that observes, a refusal is
     /// told and the request goes on: then it must still be whole.
-    async fn asked(&self, asked: &mut Asked<'_>) -> Result<(), Problem> {
-        let _ = asked;
-        Ok(())
-    }
-
-    /// Looks at what the application answered.
-    fn answered(&self, route: &Route, response: &mut Response) {
-        let _ = (route, response);
-    }
+    async fn asked(&self, asked: &mut Asked<'_>) -> Result<(), Problem>;
 }

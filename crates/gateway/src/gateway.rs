@@ -18,10 +18,9 @@ use chancery_middleware::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Version, header, request::Parts};
 
 use crate::{
-    Asked, Demand, Match, Mode, Route, Table,
-    body::ending,
-    extended, forward, health,
+    Asked, Demand, Match, Mode, Route, Table, extended, forward, health,
     hygiene::{self, Origin},
+    lasting::Lasting,
     observed::Observed,
     tunnel,
     verdict::{VERDICT, Verdicts, admit},
@@ -215,10 +214,7 @@ impl Gateway {
             request.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         }
         let response = forward::forward(&route, request, &target).await?;
-        let mut response = answer(response, on_client, standing, connection)?;
-        for demand in &self.demands {
-            demand.answered(&route, &mut response);
-        }
+        let mut response = answer(response, on_client, Lasting { standing, connection })?;
         if let Some(headers) = route.headers.as_ref().filter(|_| response.status() != StatusCode::SWITCHING_PROTOCOLS) {
             headers.ready.apply(response.headers_mut(), headers.mode, nonce.as_ref());
         }
@@ -321,8 +317,7 @@ fn check_parameters(route: &Route, parts: &Parts) -> Result<(), Problem> {
 fn answer(
     mut response: Response,
     on_client: Option<hyper::upgrade::OnUpgrade>,
-    standing: Option<Standing>,
-    connection: Option<Connection>,
+    mut lasting: Lasting,
 ) -> Result<Response, Problem> {
     let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     let websocket = upgraded && hygiene::is_websocket(response.headers());
@@ -331,15 +326,16 @@ fn answer(
     // How the application speaks is between it and us: its HTTP/1.0 is not the client's.
     *response.version_mut() = Version::HTTP_11;
     match (upgraded, on_client) {
-        (false, _) => Ok(match standing {
-            None => response,
-            Some(standing) => {
-                response.map(|body| ending(body, move || Box::pin(async move { standing.ended().await })))
+        (false, _) => {
+            // Events have no end that could be waited for; browsers ask for them again by themselves.
+            if !is_event_stream(response.headers()) {
+                lasting.connection = None;
             }
-        }),
+            Ok(lasting.bind(response))
+        }
         (true, Some(on_client)) if websocket => {
             let on_application = hyper::upgrade::on(&mut response);
-            tunnel::join(on_client, on_application, standing, connection);
+            tunnel::join(on_client, on_application, lasting);
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
             response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
             Ok(response)
@@ -347,4 +343,12 @@ fn answer(
         // Another protocol that nobody asked for.
         (true, _) => Err(Code::UpstreamBadGateway.into()),
     }
+}
+
+/// Server-sent events.
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    kind.split(|byte| *byte == b';')
+        .next()
+        .is_some_and(|kind| kind.trim_ascii().eq_ignore_ascii_case(b"text/event-stream"))
 }

@@ -23,6 +23,7 @@ use crate::{
     at_the_gate::AtTheGate,
     commands::{init, load, say, tell},
     config::{Config, Findings, Flags},
+    following::Follower,
     issuer_documents::IssuerDocuments,
     jobs::Jobs,
     pins,
@@ -45,6 +46,7 @@ use crate::{
 ///
 /// With all faults of the configuration, or why it did not start.
 pub async fn run(flags: Flags) -> Result<ExitCode> {
+    let file = Follower::new(flags.file.clone());
     let (config, warnings) = load(&flags)?;
     let _logging = telemetry::start(config.log_format, &config.log_level);
     tell(&warnings);
@@ -54,7 +56,7 @@ pub async fn run(flags: Flags) -> Result<ExitCode> {
     say(format_args!("chancery is ready at {scheme}://{}", server.address()));
     if let Some(gateway) = &server.gateway {
         say(format_args!("its gateway is ready at {scheme}://{}", gateway.address()));
-        gateway.follow(flags);
+        gateway.follow(flags, file);
     }
     told.await;
     tracing::info!("Draining");

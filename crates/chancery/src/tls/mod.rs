@@ -23,7 +23,7 @@ use tokio_rustls::{
     },
 };
 
-use crate::clock::SystemClock;
+use crate::{clock::SystemClock, following::Follower};
 
 mod files;
 mod following;
@@ -32,7 +32,7 @@ mod proofs;
 pub mod redirect;
 
 pub use files::{BadFiles, Facts};
-use files::{Pair, Seen};
+use files::Pair;
 pub use outward::Outward;
 pub use proofs::{Proofs, Shown};
 
@@ -65,16 +65,16 @@ impl TlsFiles {
         files::read(&self.certificate, &self.key, provider)
     }
 
-    fn seen(&self) -> Seen {
-        Seen::of(&self.certificate, &self.key)
+    fn follower(&self) -> Follower {
+        Follower::new([self.certificate.clone(), self.key.clone()])
     }
 }
 
 /// TLS at work.
 pub struct Tls {
     files: TlsFiles,
-    /// How the files stood when they were read: what comes after that is new.
-    opened: Seen,
+    /// Of the files since they were read.
+    follower: Follower,
     provider: Arc<CryptoProvider>,
     current: Arc<Current>,
     acceptor: TlsAcceptor,
@@ -110,7 +110,7 @@ impl Tls {
     pub fn open(files: TlsFiles) -> Result<Arc<Self>> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let current = Arc::new(Current::default());
-        let opened = files.seen();
+        let follower = files.follower();
         match fit(&files, &provider) {
             Ok(pair) => current.put(pair),
             Err(_) if files.awaited => {}
@@ -123,7 +123,7 @@ impl Tls {
             .with_cert_resolver(Arc::clone(&current) as _);
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         let proofs = Arc::new(Proofs::default());
-        Ok(Arc::new(Self { files, opened, provider, current, acceptor: TlsAcceptor::from(Arc::new(config)), proofs }))
+        Ok(Arc::new(Self { files, follower, provider, current, acceptor: TlsAcceptor::from(Arc::new(config)), proofs }))
     }
 
     /// From here on takes over files that change, and says in the log how the certificate stands.

@@ -13,10 +13,7 @@ use tokio_rustls::{
     },
 };
 
-use super::{
-    following::{Follower, changed},
-    *,
-};
+use super::{following::changed, *};
 use crate::server::{Door, Running, listen_with};
 
 /// An authority, and the files of what it signs.
@@ -149,7 +146,7 @@ async fn new_files_are_taken_over_and_bad_ones_are_not() {
     let first = authority.sign("localhost");
     let tls = Tls::open(authority.files(false, false)).unwrap();
     let running = served(&tls).await;
-    let mut follower = Follower::new(&tls);
+    let mut follower = tls.follower.clone();
     // At the first look files may still be written; at the second they lie still. Each state is read once.
     let mut look = || {
         let mut changed = || changed(&tls, &mut follower).map(|taken| taken.map(drop).map_err(|unfit| unfit.code()));

@@ -13,9 +13,9 @@ use chancery_domain::{
     webhooks::{Provider, Rules, Signer, sign},
 };
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::support::{Served, admin_key, run, stderr, stdout, tenant};
+use crate::support::{Served, admin_key, around_now, run, stderr, stdout, tenant};
 
 /// An application that answers every request with these words.
 fn application(words: &'static str) -> SocketAddr {
@@ -95,6 +95,49 @@ fn routes_change_with_their_file_and_a_broken_file_changes_nothing() {
     let (code, log) = served.stop();
     assert_eq!(code, 0, "{log}");
     assert!(log.contains("has faults; the routes at work stay") && log.contains("is no path of a route"), "{log}");
+}
+
+/// Who changed the file or sent the signal nobody knows; what the node made of it, the platform's log does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_is_in_the_platforms_log_whether_it_was_taken_or_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second, listen) = (application("first"), application("second"), free_address());
+    let file = folder.path().join("chancery.toml");
+    write(&file, listen, &route("/x", first));
+    let data = folder.path().join("data");
+    let server = Served::start(&["--dev", "--config", file.to_str().unwrap()], &data, &[]);
+    let signal = || kill_process(Pid::from_raw(server.pid().try_into().unwrap()).unwrap(), Signal::HUP).unwrap();
+    let made = json!({"description": "reads", "roles": ["platform_auditor"]});
+    let made = server.must("POST", "/v1/api-keys", &admin_key(&data), Some(made)).await;
+    let auditor = made["key"].as_str().unwrap();
+    let told = async |kind: &str| {
+        let path = format!("/v1/audit/events?{}&type=gateway.{kind}", around_now());
+        let page = server.must("GET", &path, auditor, None).await;
+        let core = |event: &Value| serde_json::from_str::<Value>(event["core"].as_str().unwrap()).unwrap();
+        page["items"].as_array().unwrap().iter().map(|event| core(event)["detail"].clone()).collect::<Vec<_>>()
+    };
+    write(&file, listen, &route("/x", second));
+    wait_until("applied", async || told("routes_applied").await.len() == 1).await;
+    write(&file, listen, &route("not a path", first));
+    signal();
+    wait_until("refused", async || told("routes_refused").await.len() == 1).await;
+    // Longer than the file would wait to be read, if it had not been at the signal.
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    let (applied, refused) = (told("routes_applied").await, told("routes_refused").await);
+    let ([applied], [refused]) = (&applied[..], &refused[..]) else { panic!("{applied:?} {refused:?}") };
+    assert_eq!((&applied["cause"], &applied["routes"]), (&json!("file"), &json!(1)));
+    assert_eq!(applied["after"].as_str().unwrap().len(), 64, "{applied}");
+    assert_ne!(applied["after"], applied["before"]);
+    let why = (&refused["cause"], &refused["reason"], &refused["faults"]);
+    assert_eq!(why, (&json!("signal"), &json!("configuration"), &json!(1)));
+    assert_eq!(refused["at_work"], applied["after"]);
+    // The same routes have the same digest again.
+    write(&file, listen, &route("/x", first));
+    signal();
+    let back = async || told("routes_applied").await.iter().any(|event| event["after"] == applied["before"]);
+    wait_until("back", back).await;
+    let (code, log) = server.stop();
+    assert_eq!(code, 0, "{log}");
 }
 
 #[test]

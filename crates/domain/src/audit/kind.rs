@@ -381,6 +381,8 @@ codes! {
         RoutesRead = "gateway.routes_read",
         /// The routes of a node's configuration were put to work.
         RoutesApplied = "gateway.routes_applied",
+        /// The configuration of a node brings no routes that could be put to work; those at work stay.
+        RoutesRefused = "gateway.routes_refused",
         /// The routes before them were put to work again.
         RoutesRolledBack = "gateway.routes_rolled_back",
         /// Somebody was refused by a limit, so many times in a minute.
@@ -616,6 +618,7 @@ impl EventKind {
             | Self::AccessRefusedAnonymous
             | Self::LimitExceeded
             | Self::LimitsDisabled
+            | Self::RoutesRefused
             | Self::TlsCertificateRefused
             | Self::TlsCertificateEnding
             | Self::TlsRenewalFailed

@@ -148,7 +148,7 @@ impl Instance {
             sinks: OnceLock::new(),
             archives: OnceLock::new(),
             passkeys: OnceLock::new(),
-            routes: routes::Held::new(),
+            routes: routes::Held::default(),
             open_failures: OpenFailures::default(),
             habits: Habits::default(),
             forked: Mutex::default(),
@@ -243,7 +243,7 @@ impl Instance {
 
     /// Says what the gateway of this process is; once.
     pub fn show_routes(&self, table: Arc<dyn RouteTable>) {
-        let _ = self.routes.set(table);
+        self.routes.hold(table);
     }
 
     /// Who verifies passkeys; nobody where none are offered.

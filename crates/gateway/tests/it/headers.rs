@@ -12,7 +12,7 @@ use crate::{
     stage::{Stage, route},
 };
 
-const CLAIMS: [&str; 16] = [
+const CLAIMS: [&str; 18] = [
     "X-Auth-Subject",
     "X-Auth-Tenant",
     "X-Auth-Roles",
@@ -22,6 +22,8 @@ const CLAIMS: [&str; 16] = [
     "X-Auth-Decision-Id",
     "X-Tenant-Id",
     "X-Tenant",
+    "Tenant",
+    "Tenant-Id",
     "X-Forwarded-For",
     "X-Forwarded-User",
     "X-Real-IP",
