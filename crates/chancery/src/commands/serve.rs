@@ -127,7 +127,7 @@ impl Server {
         let api = server::listen_with(Door::api(config.listen), router, welcome.clone()).await?;
         let redirect = match config.redirect_listen {
             Some(address) => {
-                let proofs = tls.as_ref().map(|tls| Arc::clone(tls.proofs()));
+                let proofs = tls.as_ref().and_then(|tls| tls.proofs().cloned());
                 let router = redirect::router(&config.public_url, proofs);
                 Some(server::listen(Door::redirect(address), router).await?)
             }
@@ -140,7 +140,7 @@ impl Server {
             None => None,
         };
         // Every door is open: an authority may look at once.
-        let renewing = ask_authority(&config, tls.as_ref(), &instance)?;
+        let renewing = ask_authority(&config, &instance)?;
         let followers = tls.iter().map(|tls| tls.follow(&instance)).chain(renewing).collect();
         let sender = Arc::new(Senders { http, gateway: gateway.as_ref().map(|at| Arc::clone(at.gateway())) });
         let jobs = Jobs::start(&instance, &timed, &metrics, &config, sender, shared);
@@ -200,16 +200,13 @@ impl Server {
 
 /// Sees to the listeners' certificate, if an authority is to give it.
 #[cfg(feature = "acme")]
-fn ask_authority(config: &Config, tls: Option<&Arc<Tls>>, instance: &Arc<Instance>) -> Result<Option<JoinHandle<()>>> {
-    match (&config.acme, tls) {
-        (Some(acme), Some(tls)) => crate::acme::begin(acme.clone(), tls, instance).map(Some),
-        _ => Ok(None),
-    }
+fn ask_authority(config: &Config, instance: &Arc<Instance>) -> Result<Option<JoinHandle<()>>> {
+    config.acme.clone().map(|acme| crate::acme::begin(acme, instance)).transpose()
 }
 
 /// The configuration was refused if it asks for an authority.
 #[cfg(not(feature = "acme"))]
-fn ask_authority(_: &Config, _: Option<&Arc<Tls>>, _: &Arc<Instance>) -> Result<Option<JoinHandle<()>>> {
+fn ask_authority(_: &Config, _: &Arc<Instance>) -> Result<Option<JoinHandle<()>>> {
     Ok(None)
 }
 
