@@ -7,7 +7,7 @@ use chancery_api::Metrics;
 use chancery_datasets::Tables;
 use chancery_domain::{
     Instance, blocks,
-    instance::{Deployment, Ports, Settings},
+    instance::{Deployment, Environment, Ports, Settings},
     keyring::root,
     limits,
 };
@@ -292,7 +292,7 @@ pub(crate) async fn judge_store(config: &Config, stores: &Stores) -> Result<Find
         findings.fault(
             "environment",
             format!("is {} and this store belongs to {}", config.environment, other.environment),
-            "give each environment a store and a root key of its own",
+            cure_of_environment(config.environment, &other.environment),
         );
     } else if live.len() < needed {
         findings.fault(
@@ -315,6 +315,17 @@ pub(crate) async fn judge_store(config: &Config, stores: &Stores) -> Result<Find
         );
     }
     Ok(findings)
+}
+
+/// What to do about a store of another environment.
+fn cure_of_environment(ours: Environment, theirs: &str) -> String {
+    let again = match theirs == Environment::Development.as_str() {
+        true => "start with --dev".to_owned(),
+        false => format!("start without --dev and with environment = \"{theirs}\""),
+    };
+    format!(
+        "{again} to go on with this store; for {ours} make another one: `chancery init` with another data_dir and root key"
+    )
 }
 
 /// Names the file that a newcomer looks for.
