@@ -137,6 +137,9 @@ problems! {
     AuditRolledBack = "audit.rolled_back", SERVICE_UNAVAILABLE, "The audit log is behind what was signed of it";
     /// Something we depend on does not answer.
     DependencyUnavailable = "dependency.unavailable", SERVICE_UNAVAILABLE, "A dependency is not available";
+    /// Something we depend on is not set up as it must be: waiting does not help. Which setting is the operator's to know.
+    DependencyMisconfigured = "dependency.misconfigured", SERVICE_UNAVAILABLE,
+        "A dependency is not set up as it must be; the server's log names the setting";
     /// Too many requests at once.
     Overloaded = "overloaded", SERVICE_UNAVAILABLE, "Too busy";
     /// It took too long.

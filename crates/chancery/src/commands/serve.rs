@@ -7,7 +7,7 @@ use chancery_api::Metrics;
 use chancery_datasets::Tables;
 use chancery_domain::{
     Instance, blocks,
-    instance::{Deployment, Ports, Settings},
+    instance::{Deployment, Environment, Ports, Settings},
     keyring::root,
     limits,
 };
@@ -129,7 +129,7 @@ impl Server {
         let api = server::listen_with(Door::api(config.listen), router, welcome.clone()).await?;
         let redirect = match config.redirect_listen {
             Some(address) => {
-                let proofs = tls.as_ref().map(|tls| Arc::clone(tls.proofs()));
+                let proofs = tls.as_ref().and_then(|tls| tls.proofs().cloned());
                 let router = redirect::router(&config.public_url, proofs);
                 Some(server::listen(Door::redirect(address), router).await?)
             }
@@ -142,7 +142,7 @@ impl Server {
             None => None,
         };
         // Every door is open: an authority may look at once.
-        let renewing = ask_authority(&config, tls.as_ref(), &instance)?;
+        let renewing = ask_authority(&config, &instance)?;
         let followers = tls.iter().map(|tls| tls.follow(&instance)).chain(renewing).collect();
         let sender = Arc::new(Senders { http, gateway: gateway.as_ref().map(|at| Arc::clone(at.gateway())) });
         let jobs = Jobs::start(&instance, &timed, &metrics, &config, sender, shared);
@@ -202,16 +202,13 @@ impl Server {
 
 /// Sees to the listeners' certificate, if an authority is to give it.
 #[cfg(feature = "acme")]
-fn ask_authority(config: &Config, tls: Option<&Arc<Tls>>, instance: &Arc<Instance>) -> Result<Option<JoinHandle<()>>> {
-    match (&config.acme, tls) {
-        (Some(acme), Some(tls)) => crate::acme::begin(acme.clone(), tls, instance).map(Some),
-        _ => Ok(None),
-    }
+fn ask_authority(config: &Config, instance: &Arc<Instance>) -> Result<Option<JoinHandle<()>>> {
+    config.acme.clone().map(|acme| crate::acme::begin(acme, instance)).transpose()
 }
 
 /// The configuration was refused if it asks for an authority.
 #[cfg(not(feature = "acme"))]
-fn ask_authority(_: &Config, _: Option<&Arc<Tls>>, _: &Arc<Instance>) -> Result<Option<JoinHandle<()>>> {
+fn ask_authority(_: &Config, _: &Arc<Instance>) -> Result<Option<JoinHandle<()>>> {
     Ok(None)
 }
 
@@ -297,7 +294,7 @@ pub(crate) async fn judge_store(config: &Config, stores: &Stores) -> Result<Find
         findings.fault(
             "environment",
             format!("is {} and this store belongs to {}", config.environment, other.environment),
-            "give each environment a store and a root key of its own",
+            cure_of_environment(config.environment, &other.environment),
         );
     } else if live.len() < needed {
         findings.fault(
@@ -320,6 +317,17 @@ pub(crate) async fn judge_store(config: &Config, stores: &Stores) -> Result<Find
         );
     }
     Ok(findings)
+}
+
+/// What to do about a store of another environment.
+fn cure_of_environment(ours: Environment, theirs: &str) -> String {
+    let again = match theirs == Environment::Development.as_str() {
+        true => "start with --dev".to_owned(),
+        false => format!("start without --dev and with environment = \"{theirs}\""),
+    };
+    format!(
+        "{again} to go on with this store; for {ours} make another one: `chancery init` with another data_dir and root key"
+    )
 }
 
 /// Names the file that a newcomer looks for.

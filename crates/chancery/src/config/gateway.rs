@@ -85,8 +85,7 @@ pub(super) fn read(
         }
     }
     for (number, (table, origin)) in applications {
-        let mut entry =
-            Entry { list: upstreams::LIST, number, origin: &origin, table: &table, known: Vec::new(), findings };
+        let mut entry = Entry::new(upstreams::LIST, number, &origin, &table, findings);
         let upstream = upstreams::upstream(&mut entry);
         if upstream.as_ref().is_some_and(|upstream| known.contains_key(upstream.name())) {
             entry.fault(
@@ -95,7 +94,7 @@ pub(super) fn read(
                 "give each a name of its own; `default` is gateway.upstream",
             );
         }
-        entry.refuse_unknown();
+        entry.refuse_unknown("application");
         known.extend(upstream.map(|upstream| (upstream.name().to_owned(), upstream)));
     }
     let schemas = schemas::read(settings, findings);
@@ -106,7 +105,7 @@ pub(super) fn read(
         list.push(Route { mode, ..Route::new(all, Arc::clone(upstream)) });
     }
     for (number, (table, origin)) in routes {
-        let mut entry = Entry { list: ROUTES, number, origin: &origin, table: &table, known: Vec::new(), findings };
+        let mut entry = Entry::new(ROUTES, number, &origin, &table, findings);
         let mut route = route(&mut entry, mode, &mut known);
         let headers = headers::of_route(&mut entry, settings, environment);
         let (names, webhook) = (entry.words("limit"), entry.text("webhook"));
@@ -118,7 +117,7 @@ pub(super) fn read(
         if let Some(route) = &mut route {
             (route.limits, route.headers) = (names, headers);
         }
-        entry.refuse_unknown();
+        entry.refuse_unknown("route");
         list.extend(route);
     }
     for name in list.iter().filter_map(|route: &Route| route.schema.as_deref()) {

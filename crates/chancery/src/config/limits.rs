@@ -97,13 +97,9 @@ fn set(limits: &mut LimitSettings, name: &str, often: Option<Limit>) {
 
 fn read_policies(tables: &Tables, limits: &mut LimitSettings, findings: &mut Findings) {
     for (number, (table, origin)) in tables {
-        let mut entry = Entry { list: LIST, number: *number, origin, table, known: Vec::new(), findings };
+        let mut entry = Entry::new(LIST, *number, origin, table, findings);
         read_policy(&mut entry, limits);
-        let unknown: Vec<String> = table.keys().filter(|key| !entry.known.contains(&key.as_str())).cloned().collect();
-        for key in unknown {
-            let cure = format!("remove it; a policy knows {}", entry.known.join(", "));
-            entry.fault(&key, "is no setting of a policy", cure);
-        }
+        entry.refuse_unknown("policy");
     }
 }
 
@@ -267,7 +263,7 @@ mod tests {
             (vec![("POLICIES__0__NAME", "Seal")], "is no name"),
             (vec![("POLICIES__0__NAME", "seal"), ("POLICIES__0__COUNT", "5")], "is missing"),
             (vec![("POLICIES__0__NAME", "login"), ("POLICIES__0__PER", "moon")], "is not known"),
-            (vec![("POLICIES__0__NAME", "login"), ("POLICIES__0__WINDOW", "5")], "is no setting of a policy"),
+            (vec![("POLICIES__0__NAME", "login"), ("POLICIES__0__WINDOW", "5")], "is no setting of this policy"),
             (vec![("POLICIES__0__NAME", "login"), ("POLICIES__0__COUNT", "0")], "is out of bounds"),
             (vec![("POLICIES__0__NAME", "address"), ("POLICIES__0__EXACT", "true")], "too high for it"),
             (vec![("POLICIES__0__NAME", "api_key"), ("POLICIES__0__COUNT", "5")], "the limit of API keys"),

@@ -170,6 +170,10 @@ pub const KEYS: &[&str] = &[
 /// Keys whose value may be a TOML array of texts; elsewhere commas separate them.
 const LISTS: &[&str] = &[
     "server.trusted_proxies",
+    "tls.acme.domains",
+    "tls.acme.contact",
+    "tls.acme.private_networks",
+    "tls.acme.pins",
     "issuers.private_networks",
     "issuers.pins",
     "webhooks.private_networks",
@@ -452,10 +456,16 @@ mod tests {
     fn a_list_may_be_an_array() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("c.toml");
-        std::fs::write(&path, "[server]\ntrusted_proxies = [\"10.0.0.1\", \"fd00::/8\"]\nname = [\"x\"]").unwrap();
+        std::fs::write(
+            &path,
+            "[server]\ntrusted_proxies = [\"10.0.0.1\", \"fd00::/8\"]\nname = [\"x\"]\n\
+             [tls.acme]\ndomains = [\"a.example\", \"b.example\"]\ncontact = [\"mailto:a@b.example\"]",
+        )
+        .unwrap();
         let (mut settings, mut findings) = (Settings::default(), Findings::default());
         settings.read_file(&path, &mut findings);
         assert_eq!(settings.find("server.trusted_proxies").unwrap().text, "10.0.0.1,fd00::/8");
+        assert_eq!(settings.find("tls.acme.domains").unwrap().text, "a.example,b.example");
         assert_eq!(findings.faults.len(), 1, "{findings:?}");
     }
 

@@ -57,7 +57,7 @@ async fn look(
         }
     }
     let now = SystemClock.now();
-    if let Some(facts) = tls.facts().filter(|facts| is_near(facts, tls.files.awaited, now))
+    if let Some(facts) = tls.facts().filter(|facts| is_near(facts, tls.files.proofs.is_some(), now))
         && told.is_none_or(|told| now.as_seconds() - told.as_seconds() >= DAY)
     {
         *told = Some(now);
