@@ -209,18 +209,27 @@ fn is_answer(error: &RedisError) -> bool {
 async fn judge(connection: &mut Connection) -> Result<(), Refused> {
     let servers = told(redis::cmd("INFO").arg("server"), connection).await;
     let memories = told(redis::cmd("INFO").arg("memory"), connection).await;
-    for (facts, memory) in servers.iter().zip(&memories) {
-        judge_one(facts, memory)?;
-    }
-    Ok(())
+    judge_all(&servers, &memories)
 }
 
-fn judge_one(facts: &str, memory: &str) -> Result<(), Refused> {
-    if let Some(version) = fact(facts, "redis_version")
-        && version.split('.').next().and_then(|major| major.parse::<u32>().ok()).is_some_and(|major| major < 7)
-    {
-        return Err(Refused::TooOld(version.to_owned()));
+/// Each by itself: of a cluster that is just changing, more may say the one than the other.
+fn judge_all(servers: &[String], memories: &[String]) -> Result<(), Refused> {
+    servers.iter().try_for_each(|server| judge_version(server))?;
+    memories.iter().try_for_each(|memory| judge_memory(memory))
+}
+
+fn judge_version(server: &str) -> Result<(), Refused> {
+    match fact(server, "redis_version") {
+        Some(version)
+            if version.split('.').next().and_then(|major| major.parse().ok()).is_some_and(|major: u32| major < 7) =>
+        {
+            Err(Refused::TooOld(version.to_owned()))
+        }
+        _ => Ok(()),
     }
+}
+
+fn judge_memory(memory: &str) -> Result<(), Refused> {
     match fact(memory, "maxmemory_policy") {
         // Without a bound nothing is evicted; the policy counts all the same, for a bound may be set at any time.
         Some(policy) if policy != "noeviction" && !policy.starts_with("volatile-") => {
@@ -259,5 +268,17 @@ mod tests {
         assert_eq!(fact(info, "maxmemory_policy"), Some("allkeys-lru"));
         assert_eq!(fact(info, "maxmemory"), Some("0"));
         assert_eq!(fact(info, "memory"), None);
+    }
+
+    /// A pair of lists that was gone through side by side ended with the shorter one.
+    #[test]
+    fn a_master_that_says_only_one_of_two_things_is_judged_all_the_same() {
+        let said = |facts: &[&str]| facts.iter().map(|fact| (*fact).to_owned()).collect::<Vec<_>>();
+        let (new, old) = ("redis_version:7.2.4\r\n", "redis_version:6.2.1\r\n");
+        let (keeps, evicts) = ("maxmemory_policy:noeviction\r\n", "maxmemory_policy:allkeys-lru\r\n");
+        assert!(judge_all(&said(&[new]), &said(&[keeps])).is_ok());
+        assert!(matches!(judge_all(&said(&[new]), &said(&[keeps, evicts])), Err(Refused::Evicts(_))));
+        assert!(matches!(judge_all(&said(&[new, old]), &said(&[keeps])), Err(Refused::TooOld(_))));
+        assert!(matches!(judge_all(&[], &said(&[evicts])), Err(Refused::Evicts(_))));
     }
 }

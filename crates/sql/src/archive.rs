@@ -137,6 +137,7 @@ pub const TABLES: &[Table] = &[
     table!(Part::Data, "lockdowns"),
     table!(Part::Data, "audit_logs"),
     table!(Part::Data, "audit_queue", "seq"),
+    table!(Part::Data, "audit_quarantine", "told_by"),
     table!(Part::Data, "audit_events", "idx"),
     table!(Part::Data, "audit_sealed", "event_id"),
     table!(Part::Data, "audit_tiles", "level", "idx"),

@@ -10,7 +10,9 @@ use chancery_domain::access::{Bearer, BearerRows, Role, Stands};
 use chancery_domain::api_keys::{ApiKey, ApiKeyRows, ApiKeyWrites};
 use chancery_domain::approvals::{Approval, ApprovalRows, ApprovalState, ApprovalWrites, DeedKind};
 use chancery_domain::audit::archives::{Archive, ArchiveRows, ArchiveWrites};
-use chancery_domain::audit::guard::{Cosignature, GuardRows, GuardWrites, NotedHead, RawCheckpoint, RawEntry, Scrub};
+use chancery_domain::audit::guard::{
+    Cosignature, GuardRows, GuardWrites, NotedHead, RawCheckpoint, RawEntry, RawQueued, Scrub,
+};
 use chancery_domain::audit::months::MonthPart;
 use chancery_domain::audit::retention::{Hold, Month, Purge, Retention, RetentionRows, RetentionWrites, SpanFacts};
 use chancery_domain::audit::sinks::{SinkCursor, SinkRows, SinkWrites};
@@ -611,6 +613,7 @@ hand_on!(SinkRows { fn sink_cursors() -> Vec<SinkCursor>; });
 hand_on!(SinkWrites { fn save_sink_cursor(cursor: &SinkCursor, from: Option<u64>) -> (); });
 hand_on!(GuardRows {
     fn raw_entries(first: u64, limit: u32) -> Vec<RawEntry>;
+    fn raw_queue(limit: u32) -> Vec<RawQueued>;
     fn raw_checkpoints(after: (i64, i64), limit: u32) -> Vec<RawCheckpoint>;
     fn checkpoint_of(size: u64) -> Option<StoredCheckpoint>;
     fn scrub() -> Option<Scrub>;
@@ -621,6 +624,7 @@ hand_on!(GuardRows {
     fn first_cosigned(after: u64, quorum: u32) -> Option<u64>;
 });
 hand_on!(GuardWrites {
+    fn quarantine(seq: i64, told_by: EventId, at: Timestamp) -> ();
     fn put_scrub(scrub: &Scrub) -> ();
     fn put_noted_head(noted: &NotedHead) -> ();
     fn put_cosignature(cosignature: &Cosignature) -> ();

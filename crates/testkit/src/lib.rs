@@ -3,6 +3,7 @@
 //! - [`store_conformance!`], [`key_provider_conformance!`], [`resident_keys_conformance!`], [`limiter_conformance!`], [`ladders_conformance!`] and
 //!   [`replays_conformance!`] prove that an adapter keeps its port's contract.
 //! - [`FixedClock`], [`CountingRandom`] and [`Faulty`] stand in for time, chance and bad luck.
+//! - `Raw`, with the feature `sql`, is whoever runs SQL in the store past us.
 //! - [`authenticator`] is a browser with passkeys.
 //! - [`samples`] builds entities.
 //!
@@ -21,6 +22,8 @@ pub mod key_provider;
 pub mod ladders;
 pub mod limiter;
 mod random;
+#[cfg(feature = "sql")]
+mod raw;
 pub mod replays;
 pub mod resident_keys;
 pub mod samples;
@@ -29,3 +32,5 @@ pub mod store;
 pub use clock::FixedClock;
 pub use faulty::{Faults, Faulty};
 pub use random::CountingRandom;
+#[cfg(feature = "sql")]
+pub use raw::Raw;

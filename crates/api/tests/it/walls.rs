@@ -10,8 +10,8 @@ use chancery_domain::{
     backups,
     certificates::{PackVerdict, verify_pack},
 };
+use chancery_testkit::Raw;
 use serde_json::json;
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqliteConnection, sqlite::SqliteConnectOptions};
 
 use crate::{
     app::{Backend, Clinic, TestApp},
@@ -43,33 +43,7 @@ stages! {
     what_a_purge_has_not_got_to_is_missed,
     a_purge_is_dated_by_the_issue_of_its_certificate_and_nothing_else,
     an_end_whose_row_is_gone_is_told_by_the_log,
-}
-
-/// A connection that no row trait stands before.
-enum Raw {
-    Sqlite(SqliteConnection),
-    Postgres(PgConnection),
-}
-
-impl Raw {
-    async fn run(&mut self, sql: &str) -> Result<u64, sqlx::Error> {
-        let sql = AssertSqlSafe(sql.to_owned());
-        Ok(match self {
-            Self::Sqlite(connection) => sqlx::query(sql).execute(connection).await?.rows_affected(),
-            Self::Postgres(connection) => sqlx::query(sql).execute(connection).await?.rows_affected(),
-        })
-    }
-
-    /// What an owner can do: takes the walls of a table down.
-    async fn tear_down(&mut self, table: &str) {
-        let walls = match self {
-            Self::Sqlite(_) => ["update", "delete"].map(|what| format!("DROP TRIGGER {table}_keep_{what}")).to_vec(),
-            Self::Postgres(_) => vec![format!("ALTER TABLE {table} DISABLE TRIGGER USER")],
-        };
-        for wall in walls {
-            self.run(&wall).await.unwrap();
-        }
-    }
+    a_row_of_the_queue_that_is_no_event_holds_up_nobody,
 }
 
 /// An installation with a clinic whose September and October are in the log, and a way past its store.
@@ -85,25 +59,16 @@ impl Stage {
     async fn sqlite() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("chancery.db");
-        let backend = Backend::file(&path).await;
-        let raw = SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(&path)).await.unwrap();
-        Self::on(backend, Raw::Sqlite(raw), folder).await
+        let (app, clinic, tenant) = opened(Backend::file(&path).await).await;
+        Self { app, clinic, tenant, raw: Raw::sqlite(&path).await, _folder: folder }
     }
 
     async fn postgres() -> Option<Self> {
         let backend = Backend::postgres().await?;
-        let raw = PgConnection::connect(&backend.url().unwrap()).await.unwrap();
-        Some(Self::on(backend, Raw::Postgres(raw), tempfile::tempdir().unwrap()).await)
-    }
-
-    async fn on(backend: Backend, mut raw: Raw, folder: tempfile::TempDir) -> Self {
-        let app = TestApp::on(backend).await;
-        let clinic = app.clinic("ours").await;
-        if matches!(raw, Raw::Postgres(_)) {
-            raw.run(&format!("SELECT set_config('chancery.tenant', '{}', false)", clinic.id)).await.unwrap();
-        }
-        let tenant = clinic.id.parse().unwrap();
-        Self { app, clinic, tenant, raw, _folder: folder }
+        let url = backend.url().unwrap();
+        let (app, clinic, tenant) = opened(backend).await;
+        let raw = Raw::postgres(&url, tenant).await;
+        Some(Self { app, clinic, tenant, raw, _folder: tempfile::tempdir().unwrap() })
     }
 
     async fn found(&self) -> Vec<Finding> {
@@ -134,6 +99,13 @@ impl Stage {
         assert_eq!(self.found().await, []);
         backups::prove(&self.app.instance, self.tenant).await.unwrap();
     }
+}
+
+async fn opened(backend: Backend) -> (TestApp, Clinic, TenantId) {
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("ours").await;
+    let tenant = clinic.id.parse().unwrap();
+    (app, clinic, tenant)
 }
 
 const FORGED: &str = "INSERT INTO audit_purges (tenant_id, first_idx, end_idx, month, events, next_idx, certificate_id, event_id, begun_at)
@@ -224,4 +196,62 @@ async fn an_end_whose_row_is_gone_is_told_by_the_log(mut stage: Stage) {
     stage.revoke(&id).await;
     sequence::sequence(&stage.app.instance, stage.tenant).await.unwrap();
     assert_eq!(stage.found().await, []);
+}
+
+/// Each of them stopped its log for ever, or would have lain in it so that no head could be signed.
+async fn a_row_of_the_queue_that_is_no_event_holds_up_nobody(mut stage: Stage) {
+    let visit = json!({"type": "app.visit", "references": [{"kind": "subject", "id": "MRN-1"}]});
+    stage.app.post(&stage.clinic.service, "/v1/audit/events", visit.clone()).await.created();
+    // Copies of what is queued, with something else in one column.
+    let copy = |id: &str, kind: &str, core: &str| {
+        format!(
+            "INSERT INTO audit_queue (tenant_id, event_id, recorded_at, kind, actor, resource, outcome, request_id, core)
+             SELECT tenant_id, {id}, recorded_at, {kind}, actor, resource, outcome, request_id, {core}
+             FROM audit_queue WHERE tenant_id = '{}' AND kind = 'app.visit'",
+            stage.clinic.id
+        )
+    };
+    let other = |n: u8| format!("'{}'", chancery_domain::ids::EventId::from_bytes([n; 16]));
+    let mut forged = vec![
+        copy("'no id'", "'app.no_id'", "core"),
+        copy(&other(1), "'app.other_id'", "core"),
+        copy(&other(2), "'app.no_json'", "'{\"resource\":{\"ref_hmac\":'"),
+        copy(&other(3), "'app.no_list'", "replace(replace(core, '[', ''), ']', '')"),
+    ];
+    if matches!(stage.raw, Raw::Sqlite(_)) {
+        forged.push(copy("CAST(x'ff' AS TEXT)", "CAST(x'fe' AS TEXT)", "CAST(x'fd' AS TEXT)"));
+    }
+    for row in &forged {
+        assert_eq!(stage.raw.run(row).await.unwrap(), 1, "{row}");
+    }
+    stage.app.post(&stage.clinic.service, "/v1/audit/events", visit).await.created();
+
+    sequence::checkpoint(&stage.app.instance, stage.tenant).await.unwrap();
+    let left = stage.app.instance.store().view(stage.tenant).await.unwrap().queued_events(10).await.unwrap();
+    assert_eq!(left, []);
+    let (app, auditor) = (&stage.app, &stage.clinic.auditor);
+    assert_eq!(app.events(auditor, "app.visit").await.len(), 2, "what was acknowledged is in the log");
+    let told = app.events(auditor, "log.event_quarantined").await;
+    assert_eq!(told.len(), forged.len());
+    assert!(
+        !told.iter().any(|event| event["core"].as_str().unwrap().contains("no_json")),
+        "what a row says is not repeated"
+    );
+    assert_eq!(guard::inspect(&app.instance, stage.tenant).await.unwrap(), []);
+    app.anonymous("GET", "/readyz", None).await.refused(503, "audit.unavailable");
+
+    // Nothing of a row is lost, and each is beside the event that tells of it.
+    let ids: Vec<_> = told.iter().map(|event| event["id"].as_str().map(str::to_owned)).collect();
+    let kept = "SELECT told_by FROM audit_quarantine ORDER BY told_by";
+    assert_eq!(stage.raw.texts(kept).await, {
+        let mut ids = ids;
+        ids.sort();
+        ids
+    });
+    let text = match stage.raw {
+        Raw::Sqlite(_) => "CAST(core AS TEXT)",
+        Raw::Postgres(_) => "convert_from(core, 'UTF8')",
+    };
+    let bytes = format!("SELECT {text} FROM audit_quarantine WHERE length(core) = 24");
+    assert_eq!(stage.raw.texts(&bytes).await, [Some("{\"resource\":{\"ref_hmac\":".to_owned())]);
 }

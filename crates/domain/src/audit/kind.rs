@@ -317,6 +317,9 @@ codes! {
         MonthDropped = "audit.month_dropped",
         /// A part of the log was written into an archive outside the store, and read back.
         AuditArchived = "audit.archived",
+        /// A row of the queue was no event of ours, or another one under the id of an event of the log: it was put aside, and its bytes
+        /// are kept.
+        EventQuarantined = "log.event_quarantined",
         /// Something stored of a log is not what was written.
         IntegrityFailed = "log.integrity_failed",
         /// All that is stored of a log was looked at again.
@@ -585,6 +588,7 @@ impl EventKind {
             | Self::KeyCopying
             | Self::KeyCopyRemoving
             | Self::KeyDestroying
+            | Self::EventQuarantined
             | Self::IntegrityFailed
             | Self::LogScrubbed
             | Self::LogRestoreAccepted

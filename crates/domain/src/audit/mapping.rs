@@ -351,7 +351,7 @@ impl EventKind {
             Self::AuditRead => (Topic::Log, Info, false),
             Self::LogScrubbed | Self::LogHeadNoted => (Topic::Log, Info, false),
             Self::LogRestoreAccepted | Self::LogPinsAccepted => (Topic::Log, High, true),
-            Self::IntegrityFailed => (Topic::Alert, Critical, true),
+            Self::IntegrityFailed | Self::EventQuarantined => (Topic::Alert, Critical, true),
             Self::AuditExported => (Topic::Export, Low, false),
             Self::SinkFailed => (Topic::Alert, High, true),
             Self::SinkRecovered => (Topic::System, Low, false),
