@@ -44,7 +44,7 @@ pub struct Gateway {
     demands: Vec<Arc<dyn Demand>>,
     at_work: RwLock<Arc<AtWork>>,
     before: Mutex<Option<Arc<AtWork>>>,
-    observed: Observed,
+    observed: Arc<Observed>,
 }
 
 /// A table, and the questions to its applications.
@@ -57,7 +57,7 @@ impl Gateway {
     /// Of this table, with what further parts demand. Needs a runtime.
     pub fn new(instance: Arc<Instance>, settings: Settings, table: Table, demands: Vec<Arc<dyn Demand>>) -> Arc<Self> {
         let at_work = RwLock::new(AtWork::begin(table));
-        Arc::new(Self { instance, settings, demands, at_work, before: Mutex::default(), observed: Observed::default() })
+        Arc::new(Self { instance, settings, demands, at_work, before: Mutex::default(), observed: Arc::default() })
     }
 
     /// The table at work.
@@ -202,8 +202,9 @@ impl Gateway {
 
         let mut request = Request::from_parts(parts, body);
         for demand in &self.demands {
+            let standing = standing.as_ref();
             let mut asked =
-                Asked { route: &route, exchange: &exchange, standing: standing.as_ref(), request: &mut request };
+                Asked { route: &route, exchange: &exchange, standing, request: &mut request, watch: verdicts.watch() };
             verdicts.take(demand.asked(&mut asked).await)?;
         }
         if let (true, Some(standing)) = (route.audit, &standing) {

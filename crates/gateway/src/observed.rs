@@ -2,10 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
-use chancery_middleware::Code;
+use chancery_middleware::{Code, Template};
 
 use crate::Route;
 
@@ -23,14 +23,10 @@ pub struct Sight {
 pub struct Observed(Mutex<BTreeMap<&'static str, Sight>>);
 
 impl Observed {
-    /// A request came.
-    pub(crate) fn came(&self, route: &Route) {
-        self.at(route, |sight| sight.requests += 1);
-    }
-
-    /// It would have been refused.
-    pub(crate) fn would_refuse(&self, route: &Route, code: Code) {
-        self.at(route, |sight| *sight.would_refuse.entry(code.as_str()).or_default() += 1);
+    /// A request of this route came: gives what notes the reasons to refuse it.
+    pub(crate) fn watch(this: &Arc<Self>, route: &Route) -> Watch {
+        this.at(route.template, |sight| sight.requests += 1);
+        Watch { observed: Arc::clone(this), template: route.template }
     }
 
     /// All of it.
@@ -38,8 +34,22 @@ impl Observed {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn at(&self, route: &Route, change: impl FnOnce(&mut Sight)) {
+    fn at(&self, template: Template, change: impl FnOnce(&mut Sight)) {
         let mut sights = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        change(sights.entry(route.template.as_str()).or_default());
+        change(sights.entry(template.as_str()).or_default());
+    }
+}
+
+/// A request that is not refused whatever is found: what is, even while its body goes by, is noted.
+#[derive(Debug, Clone)]
+pub(crate) struct Watch {
+    observed: Arc<Observed>,
+    template: Template,
+}
+
+impl Watch {
+    /// It would have been refused.
+    pub(crate) fn would_refuse(&self, code: Code) {
+        self.observed.at(self.template, |sight| *sight.would_refuse.entry(code.as_str()).or_default() += 1);
     }
 }
