@@ -65,7 +65,7 @@ impl Gateway {
         Arc::clone(&self.at_work.read().unwrap_or_else(PoisonError::into_inner).table)
     }
 
-    /// What routes that do not enforce saw since the process began.
+    /// What was seen and let pass since the process began.
     pub fn observed(&self) -> &Observed {
         &self.observed
     }
@@ -217,7 +217,8 @@ impl Gateway {
         let response = forward::forward(&route, request, &target).await?;
         let mut response = answer(response, on_client, Lasting { standing, connection })?;
         if let Some(headers) = route.headers.as_ref().filter(|_| response.status() != StatusCode::SWITCHING_PROTOCOLS) {
-            headers.ready.apply(response.headers_mut(), headers.mode, nonce.as_ref());
+            let differ = headers.ready.apply(response.headers_mut(), headers.mode, nonce.as_ref());
+            self.observed.differ(&route, &differ);
         }
         if route.mode == Mode::Shadow
             && let Ok(told) = HeaderValue::from_str(&verdicts.told())

@@ -1,4 +1,5 @@
-//! What routes that do not enforce yet saw: counts by route and reason, and nothing of any request.
+//! What was seen and let pass: requests that would have been refused, headers that applications set otherwise than their route's
+//! profile. Counts by route and reason, and nothing of any request.
 
 use std::{
     collections::BTreeMap,
@@ -6,19 +7,23 @@ use std::{
 };
 
 use chancery_middleware::{Code, Template};
+use http::HeaderName;
 
 use crate::Route;
 
-/// What one route that does not enforce saw since the process began.
+/// What one route saw since the process began.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sight {
-    /// So many requests came.
+    /// So many requests came while it did not enforce.
     pub requests: u64,
-    /// So many reasons to refuse were found, by their code. A request may have several.
+    /// So many reasons to refuse them were found, by their code. A request may have several.
     pub would_refuse: BTreeMap<&'static str, u64>,
+    /// So many answers of the application set these headers otherwise than the route's profile.
+    pub headers_differ: BTreeMap<String, u64>,
 }
 
-/// What all of them saw, by the template of their path. Templates and codes are few: it does not grow with what comes.
+/// What all of them saw, by the template of their path. Templates, codes and the headers of profiles are few: it does not grow with what
+/// comes.
 #[derive(Debug, Default)]
 pub struct Observed(Mutex<BTreeMap<&'static str, Sight>>);
 
@@ -27,6 +32,17 @@ impl Observed {
     pub(crate) fn watch(this: &Arc<Self>, route: &Route) -> Watch {
         this.at(route.template, |sight| sight.requests += 1);
         Watch { observed: Arc::clone(this), template: route.template }
+    }
+
+    /// An answer of a route's application set these headers otherwise than the route's profile.
+    pub(crate) fn differ(&self, route: &Route, headers: &[HeaderName]) {
+        if !headers.is_empty() {
+            self.at(route.template, |sight| {
+                for name in headers {
+                    *sight.headers_differ.entry(name.as_str().to_owned()).or_default() += 1;
+                }
+            });
+        }
     }
 
     /// All of it.
