@@ -29,6 +29,7 @@ impl RouteTable for FileTable {
             path: path.to_owned(),
             requests: sight.requests,
             would_refuse: sight.would_refuse,
+            headers_differ: sight.headers_differ,
         };
         sights.map(sight).collect()
     }

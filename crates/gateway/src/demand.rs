@@ -5,7 +5,7 @@ use axum::body::Body;
 use chancery_middleware::{Exchange, Problem, Standing};
 use http::Request;
 
-use crate::Route;
+use crate::{Route, observed::Watch};
 
 /// A request that a route lets in so far, on its way to the application.
 pub struct Asked<'a> {
@@ -17,6 +17,8 @@ pub struct Asked<'a> {
     pub standing: Option<&'a Standing>,
     /// As it would go on: claims are gone, the path is canonical. What is added here the application can believe.
     pub request: &'a mut Request<Body>,
+    /// What notes reasons to refuse that are found while the body goes by; nothing where the route enforces.
+    pub(crate) watch: Option<Watch>,
 }
 
 /// Something more that a route may demand. Asked in the order in which they were given.

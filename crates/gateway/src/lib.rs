@@ -13,7 +13,7 @@
 //! | [`upstream`], `dial`, `health` | applications, their connections, whether they are well |
 //! | `forward`, [`body`], `tunnel`, `extended` | one request on its way, its body, WebSockets |
 //! | `lasting` | what ends that which would go on without end |
-//! | [`gateway`] | all of it, and its table while it changes |
+//! | [`gateway`] | all of it in order, and its table while it changes |
 //!
 //! The order is that of design §3, and so are the layers: [`chancery_middleware::around`].
 #![forbid(unsafe_code)]

@@ -31,8 +31,8 @@ mod outward;
 mod proofs;
 pub mod redirect;
 
-pub use files::{BadFiles, Facts};
 use files::Pair;
+pub use files::{BadFiles, Facts};
 pub use outward::Outward;
 pub use proofs::{Proofs, Shown};
 

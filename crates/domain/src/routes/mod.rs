@@ -71,15 +71,17 @@ pub struct RouteFacts {
     pub audit: bool,
 }
 
-/// What a route that does not enforce saw since the process began: counts, and nothing of any request.
+/// What a route saw and let pass since the process began: counts, and nothing of any request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RouteSight {
     /// The pattern of its path.
     pub path: String,
-    /// So many requests came.
+    /// So many requests came while it did not enforce.
     pub requests: u64,
-    /// So many reasons to refuse were found, by their code.
+    /// So many reasons to refuse them were found, by their code.
     pub would_refuse: BTreeMap<&'static str, u64>,
+    /// So many answers of the application set these headers otherwise than the route's profile.
+    pub headers_differ: BTreeMap<String, u64>,
 }
 
 /// An application behind the gateway.
@@ -101,7 +103,7 @@ pub trait RouteTable: Send + Sync {
     /// The applications that they lead to.
     fn upstreams(&self) -> Vec<UpstreamFacts>;
 
-    /// What those that do not enforce saw.
+    /// What they saw and let pass.
     fn sights(&self) -> Vec<RouteSight>;
 
     /// The digest of what the table at work was read from: by it the log tells one table from another.

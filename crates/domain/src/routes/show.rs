@@ -29,7 +29,7 @@ pub async fn upstreams(instance: &Instance, call: &Call) -> Result<Vec<UpstreamF
     Ok(table.upstreams())
 }
 
-/// What routes that do not enforce yet saw.
+/// What routes saw and let pass.
 ///
 /// # Errors
 ///
