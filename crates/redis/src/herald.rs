@@ -100,8 +100,8 @@ impl Herald {
     pub async fn say(&self, word: Word) {
         let mut command = redis::cmd("PUBLISH");
         command.arg(CHANNEL).arg(word.to_string());
-        let said = self.0.run(|mut connection| async move { command.query_async::<u64>(&mut connection).await });
-        if let Err(lost) = said.await {
+        let said = |mut connection| async move { command.query_async::<u64>(&mut connection).await };
+        if let Err(lost) = self.0.run(CHANNEL, said).await {
             let error: &dyn std::error::Error = &lost;
             tracing::debug!(error, "Other nodes were not told");
         }
@@ -129,10 +129,15 @@ impl Herald {
     }
 }
 
-/// Has something done that lies in one place, then says what was done: in a cluster a word is no part of any place, so the two do not go
-/// together.
-pub(crate) async fn done_and_said(link: &Arc<Link>, deeds: redis::Pipeline, words: Vec<Word>) -> Result<(), Lost> {
-    link.run(|mut connection| async move {
+/// Has something done that lies where `key` does, then says what was done: in a cluster a word is no part of any place, so the two do
+/// not go together.
+pub(crate) async fn done_and_said(
+    link: &Arc<Link>,
+    key: &str,
+    deeds: redis::Pipeline,
+    words: Vec<Word>,
+) -> Result<(), Lost> {
+    link.run(key, |mut connection| async move {
         deeds.query_async::<()>(&mut connection).await?;
         for word in words {
             redis::cmd("PUBLISH").arg(CHANNEL).arg(word.to_string()).query_async::<()>(&mut connection).await?;

@@ -127,8 +127,10 @@ fn read_policy(entry: &mut Entry<'_>, limits: &mut LimitSettings) {
     let mut policy = Policy::clone(&base.policy);
     policy.limit.count = entry.number("count", policy.limit.count, 1, MOST);
     policy.limit.seconds = entry.number("seconds", policy.limit.seconds, 1, LONGEST);
-    policy.exact = entry.flag("exact", policy.limit.count <= MOST_EXACT);
-    if policy.exact && policy.limit.count > MOST_EXACT {
+    // How often an API key may stands with the key: there `exact` speaks of those that are small enough.
+    let fits = policy.limit.count <= MOST_EXACT || policy.name() == limits.api_key.name();
+    policy.exact = entry.flag("exact", fits);
+    if policy.exact && !fits {
         entry.fault("exact", "is set for a limit that is too high for it", "write exact = false, or a count up to 100");
     }
     policy.shadow = entry.flag("shadow", policy.shadow);
@@ -252,7 +254,7 @@ mod tests {
         let login = limits.named("login").unwrap();
         assert!(login.policy.shadow && login.policy.on_loss == OnLoss::Closed);
         assert_eq!(limit(&limits, "login"), Some((5, 60)));
-        assert_eq!(limits.api_key.on_loss, OnLoss::Closed);
+        assert!(limits.api_key.on_loss == OnLoss::Closed && limits.api_key.exact);
         let reports = limits.named("reports").unwrap();
         assert_eq!((&reports.on, reports.policy.exact), (&On::Named, false));
     }

@@ -196,7 +196,14 @@ async fn named(
     if !settings.enabled || names.is_empty() {
         return Ok(Verdict::default());
     }
-    let rules: Vec<&Rule> = names.iter().filter_map(|name| settings.named(name)).collect();
+    let mut rules: Vec<&Rule> = Vec::new();
+    for rule in names.iter().filter_map(|name| settings.named(name)) {
+        // What is named twice counts once, and what counts every request has counted this one.
+        let named = rules.iter().any(|other| other.policy.id() == rule.policy.id());
+        if !named && !rule.on.holds(request.method, request.route) {
+            rules.push(rule);
+        }
+    }
     match caller {
         None if rules.iter().all(|rule| rule.per != Per::Address) => Ok(Verdict::default()),
         None => {
