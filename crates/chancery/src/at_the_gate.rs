@@ -22,6 +22,7 @@ use crate::{
     config::{Config, Flags, GatewayConfig, Refused, SchemaConfig},
     route_schemas::{self, RouteSchemas},
     server::{self, Door, Running},
+    service::Service,
 };
 
 /// How often the file is looked at.
@@ -72,7 +73,7 @@ impl AtTheGate {
     }
 
     /// From here on puts the routes to work that the configuration says after SIGHUP, or after its file changed.
-    pub fn follow(&self, flags: Flags) {
+    pub fn follow(&self, flags: Flags, service: Service) {
         let _ = self.table.flags.set(flags.clone());
         let (table, follows) = (Arc::clone(&self.table), self.follows);
         let task = tokio::spawn(async move {
@@ -88,7 +89,9 @@ impl AtTheGate {
                         }
                     }
                 }
+                service.reloading();
                 table.reload(&flags);
+                service.ready();
             }
         });
         let before = self.following.lock().unwrap_or_else(|poison| poison.into_inner()).replace(task);
