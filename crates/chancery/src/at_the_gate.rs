@@ -24,6 +24,7 @@ use crate::{
     following::{Follower, LOOK},
     route_schemas::{self, RouteSchemas},
     server::{self, Door, Running},
+    service::Service,
 };
 
 /// The gateway at work.
@@ -74,7 +75,7 @@ impl AtTheGate {
 
     /// From here on puts the routes to work that the configuration says after SIGHUP, or after its file changed; `file` was made before
     /// the configuration was read.
-    pub(crate) fn follow(&self, flags: Flags, mut file: Follower) {
+    pub(crate) fn follow(&self, flags: Flags, mut file: Follower, service: Service) {
         let _ = self.table.flags.set(flags);
         let (instance, follows) = (Arc::clone(&self.instance), self.follows);
         let task = tokio::spawn(async move {
@@ -88,7 +89,9 @@ impl AtTheGate {
                 };
                 if let Some(cause) = cause {
                     file.take();
+                    service.reloading();
                     due = reloaded(&instance, cause).await.err();
+                    service.ready();
                 }
             }
         });

@@ -44,6 +44,7 @@ pub mod retention_jobs;
 pub mod route_schemas;
 mod route_table;
 pub mod server;
+pub mod service;
 pub mod shared;
 pub mod sinks;
 pub mod subject_jobs;

@@ -28,6 +28,7 @@ use crate::{
     jobs::Jobs,
     pins,
     server::{self, Door, Running},
+    service::Service,
     shared::Shared,
     sinks, telemetry,
     tls::{Tls, redirect},
@@ -54,13 +55,23 @@ pub async fn run(flags: Flags) -> Result<ExitCode> {
     let server = Server::start(config).await?;
     let scheme = if server.config.tls.is_some() { "https" } else { "http" };
     say(format_args!("chancery is ready at {scheme}://{}", server.address()));
-    if let Some(gateway) = &server.gateway {
-        say(format_args!("its gateway is ready at {scheme}://{}", gateway.address()));
-        gateway.follow(flags, file);
+    let service = Service::of_environment();
+    match &server.gateway {
+        Some(gateway) => {
+            say(format_args!("its gateway is ready at {scheme}://{}", gateway.address()));
+            gateway.follow(flags, file, service.clone());
+        }
+        None => service.outlive_hangups()?,
     }
+    service.ready();
+    let watching = service.watch();
     told.await;
+    service.stopping();
     tracing::info!("Draining");
     server.stop().await;
+    if let Some(watching) = watching {
+        watching.abort();
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -3,6 +3,7 @@
 use std::{
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
+    os::unix::net::UnixDatagram,
     path::Path,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -75,7 +76,17 @@ fn routes_change_with_their_file_and_a_broken_file_changes_nothing() {
     let file = folder.path().join("chancery.toml");
     write(&file, listen, &route("/*", first));
     let data = folder.path().join("data");
-    let served = Served::start(&["--dev", "--config", file.to_str().unwrap()], &data, &[]);
+    let socket = folder.path().join("notify");
+    let manager = UnixDatagram::bind(&socket).unwrap();
+    manager.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let heard = || {
+        let mut text = [0; 64];
+        let length = manager.recv(&mut text).unwrap();
+        String::from_utf8(text[..length].to_vec()).unwrap()
+    };
+    let variables = [("NOTIFY_SOCKET", socket.to_str().unwrap())];
+    let served = Served::start(&["--dev", "--config", file.to_str().unwrap()], &data, &variables);
+    assert_eq!(heard(), "READY=1");
     let key = std::fs::read_to_string(data.join("admin-api-key")).unwrap();
     let key = key.trim();
     wait_for(listen, "/x", key, "first");
@@ -84,6 +95,7 @@ fn routes_change_with_their_file_and_a_broken_file_changes_nothing() {
     // At SIGHUP at once, and by itself a little later.
     write(&file, listen, &route("/x", second));
     signal();
+    assert_eq!([heard(), heard()], ["RELOADING=1", "READY=1"]);
     wait_for(listen, "/x", key, "second");
     assert!(ask(listen, "/y", key).starts_with("HTTP/1.1 404"));
     write(&file, listen, &route("not a path", first));
