@@ -148,6 +148,7 @@ pub struct Metrics {
     scrubbed: Counter,
     unwitnessed: Gauge<u64, AtomicU64>,
     queue_stuck: Gauge<u64, AtomicU64>,
+    clock_behind: Gauge<u64, AtomicU64>,
     tls: TlsMetrics,
     archived: Counter,
     archives_failed: Counter,
@@ -222,6 +223,7 @@ impl Metrics {
             scrubbed: Counter::default(),
             unwitnessed: Gauge::default(),
             queue_stuck: Gauge::default(),
+            clock_behind: Gauge::default(),
             tls: TlsMetrics::default(),
             archived: Counter::default(),
             archives_failed: Counter::default(),
@@ -349,6 +351,12 @@ impl Metrics {
             Unit::Seconds,
             metrics.queue_stuck.clone(),
         );
+        registry.register_with_unit(
+            "chancery_audit_clock_behind",
+            "By how much at least the clock of this node is behind the platform's log; 0 if it is not",
+            Unit::Seconds,
+            metrics.clock_behind.clone(),
+        );
         metrics.tls.register(&mut registry);
         registry.register(
             "chancery_audit_archived",
@@ -374,7 +382,7 @@ impl Metrics {
         );
         registry.register(
             "chancery_audit_purges_unproven",
-            "Purges in the store that have not ended, and that nobody ordered or dismissed; told by the node that lets events go",
+            "Purges in the store that nobody ordered or dismissed; told by the node that lets events go",
             metrics.purges_unproven.clone(),
         );
         registry.register("chancery_audit_holds", "Legal holds on audit logs", metrics.holds.clone());
@@ -548,6 +556,7 @@ impl Metrics {
         }
         catch_up(&self.scrubbed, instance.guard().rows_scrubbed());
         self.queue_stuck.set(instance.guard().stuck_seconds());
+        self.clock_behind.set(instance.guard().clock_behind_seconds());
         self.tls.read(&instance);
         self.unwitnessed.set(instance.guard().unwitnessed_seconds(instance.now()).unwrap_or(0));
         self.webhooks.read(&instance);

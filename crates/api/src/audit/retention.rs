@@ -310,7 +310,7 @@ pub(crate) struct SpanBody {
     /// How many events would go.
     events: u64,
     /// `due`: it can go; `held`: a hold holds something of it; `unsent`: a sink was not handed all of it; `unarchived`: it is to be
-    /// archived first, and is not.
+    /// archived first, and is not; `disputed`: a purge that nobody ordered begins at its first place.
     #[schema(value_type = String)]
     standing: SpanStanding,
 }

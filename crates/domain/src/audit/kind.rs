@@ -317,6 +317,8 @@ codes! {
         MonthDropped = "audit.month_dropped",
         /// A part of the log was written into an archive outside the store, and read back.
         AuditArchived = "audit.archived",
+        /// An archive that the store tells of is not in its place, or is not what was written: it is written again.
+        ArchiveLost = "audit.archive_lost",
         /// A row of the queue was no event of ours, or another one under the id of an event of the log: it was put aside, and its bytes
         /// are kept.
         EventQuarantined = "log.event_quarantined",
@@ -586,6 +588,7 @@ impl EventKind {
             | Self::KeyCopying
             | Self::KeyCopyRemoving
             | Self::KeyDestroying
+            | Self::ArchiveLost
             | Self::EventQuarantined
             | Self::IntegrityFailed
             | Self::LogScrubbed
