@@ -15,6 +15,7 @@ use crate::{
 };
 
 pub mod accounting;
+mod action;
 pub mod application;
 pub mod archives;
 pub mod change;
@@ -41,12 +42,13 @@ pub mod sequence;
 pub mod sinks;
 pub(crate) mod stamp;
 
+pub use action::Action;
 pub use change::Change;
 pub use damage::DamagedLog;
-pub use event::{Detail, Event};
+pub use event::{Detail, Event, Outcome};
 pub(crate) use failures::opens_failed;
 pub use failures::{OpenFailure, open_failed};
-pub use kind::{Action, EventKind, Outcome};
+pub use kind::EventKind;
 pub use receipt::{Appender, AuditReceipt, OpenIntent, Told, append, told};
 pub use sequence::{SequenceError, sequence};
 
