@@ -91,6 +91,8 @@ problems! {
     CiphertextRefused = "ciphertext.refused", UNPROCESSABLE_ENTITY, "The key refuses this input";
     /// The event is durable, but not yet in the tree.
     NotYetSequenced = "audit.not_yet_sequenced", CONFLICT, "The event is not yet in the log";
+    /// What is stored of the log is not what was logged; the detail says where, and what to do.
+    AuditDamaged = "audit.damaged", CONFLICT, "The audit log is damaged";
     /// Not HTTP or not JSON.
     RequestMalformed = "request.malformed", BAD_REQUEST, "The request is malformed";
     /// The path can be read in two ways.

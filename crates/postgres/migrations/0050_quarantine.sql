@@ -43,3 +43,7 @@ CREATE TRIGGER audit_events_keep BEFORE UPDATE OR DELETE ON audit_events
 INSERT INTO audit_events SELECT * FROM audit_events_dismissed;
 DROP TABLE audit_events_dismissed;
 ALTER TABLE audit_events FORCE ROW LEVEL SECURITY;
+
+-- Of a part of a log there may be several rows: one that somebody forged, or whose file is lost, must not keep another from being written.
+ALTER TABLE audit_archives DROP CONSTRAINT audit_archives_pkey;
+ALTER TABLE audit_archives ADD PRIMARY KEY (tenant_id, place, first_idx, event_id);

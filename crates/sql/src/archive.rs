@@ -147,7 +147,7 @@ pub const TABLES: &[Table] = &[
     table!(Part::Data, "audit_retention"),
     table!(Part::Data, "audit_holds", "name"),
     table!(Part::Data, "audit_purges", "first_idx"),
-    table!(Part::Data, "audit_archives", "place", "first_idx"),
+    table!(Part::Data, "audit_archives", "place", "first_idx", "event_id", "written_at"),
     table!(Part::Data, "audit_noted_heads", "origin"),
     table!(Part::Data, "audit_cosignatures", "size", "witness"),
     table!(Part::Data, "approvals", "id"),

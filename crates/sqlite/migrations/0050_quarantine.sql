@@ -57,3 +57,28 @@ WHEN NOT EXISTS (
         )
     )
 BEGIN SELECT RAISE(ABORT, 'audit_references only grows'); END;
+
+-- Of a part of a log there may be several rows: one that somebody forged, or whose file is lost, must not keep another from being written.
+DROP TRIGGER audit_archives_keep_update;
+DROP TRIGGER audit_archives_keep_delete;
+ALTER TABLE audit_archives RENAME TO audit_archives_old;
+CREATE TABLE audit_archives (
+    tenant_id TEXT NOT NULL,
+    place TEXT NOT NULL,
+    first_idx INTEGER NOT NULL CHECK (first_idx >= 0),
+    end_idx INTEGER NOT NULL,
+    month TEXT NOT NULL,
+    -- SHA-256 of the file.
+    digest BLOB NOT NULL,
+    bytes INTEGER NOT NULL,
+    event_id TEXT NOT NULL,
+    written_at INTEGER NOT NULL,
+    PRIMARY KEY (tenant_id, place, first_idx, event_id),
+    CHECK (end_idx > first_idx)
+) STRICT, WITHOUT ROWID;
+INSERT INTO audit_archives SELECT * FROM audit_archives_old;
+DROP TABLE audit_archives_old;
+CREATE TRIGGER audit_archives_keep_update BEFORE UPDATE ON audit_archives
+BEGIN SELECT RAISE(ABORT, 'audit_archives only grows'); END;
+CREATE TRIGGER audit_archives_keep_delete BEFORE DELETE ON audit_archives
+BEGIN SELECT RAISE(ABORT, 'audit_archives only grows'); END;

@@ -575,6 +575,7 @@ hand_on!(AuditRows {
     fn queued_events(limit: u32) -> Vec<QueuedEvent>;
     fn logged_event(id: EventId) -> Option<LoggedEvent>;
     fn logged_events(filter: &EventFilter) -> Vec<LoggedEvent>;
+    fn logged_places(filter: &EventFilter) -> Vec<u64>;
     fn events_on(resource: &str, kinds: &[EventKind]) -> Vec<LoggedEvent>;
     fn tile(id: TileId) -> Option<Vec<u8>>;
     fn checkpoint() -> Option<StoredCheckpoint>;

@@ -28,6 +28,7 @@ pub(super) struct LogMetrics {
     scrubbed: Counter,
     unwitnessed: Gauge<u64, AtomicU64>,
     queue_stuck: Gauge<u64, AtomicU64>,
+    clock_behind: Gauge<u64, AtomicU64>,
 }
 
 impl Default for LogMetrics {
@@ -40,6 +41,7 @@ impl Default for LogMetrics {
             scrubbed: Counter::default(),
             unwitnessed: Gauge::default(),
             queue_stuck: Gauge::default(),
+            clock_behind: Gauge::default(),
         }
     }
 }
@@ -80,6 +82,12 @@ impl LogMetrics {
             Unit::Seconds,
             self.queue_stuck.clone(),
         );
+        registry.register_with_unit(
+            "chancery_audit_clock_behind",
+            "By how much at least the clock of this node is behind the platform's log; 0 if it is not",
+            Unit::Seconds,
+            self.clock_behind.clone(),
+        );
     }
 
     /// What the domain has counted since.
@@ -89,6 +97,7 @@ impl LogMetrics {
         }
         catch_up(&self.scrubbed, instance.guard().rows_scrubbed());
         self.queue_stuck.set(instance.guard().stuck_seconds());
+        self.clock_behind.set(instance.guard().clock_behind_seconds());
         self.unwitnessed.set(instance.guard().unwitnessed_seconds(instance.now()).unwrap_or(0));
     }
 

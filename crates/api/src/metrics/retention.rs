@@ -53,7 +53,7 @@ impl RetentionMetrics {
         );
         registry.register(
             "chancery_audit_purges_unproven",
-            "Purges in the store that have not ended, and that nobody ordered or dismissed; told by the node that lets events go",
+            "Purges in the store that nobody ordered or dismissed; told by the node that lets events go",
             self.purges_unproven.clone(),
         );
         registry.register("chancery_audit_holds", "Legal holds on audit logs", self.holds.clone());

@@ -150,6 +150,30 @@ async fn another_event_under_the_id_of_a_logged_one_is_put_aside_and_told_of(bac
     app.anonymous("GET", "/readyz", None).await.ok();
 }
 
+/// By it nothing is ever due, and that looked as if all were well.
+#[tokio::test]
+async fn a_clock_that_went_back_is_told_of() {
+    let app = TestApp::new().await;
+    let ready = async || {
+        // What readiness found is kept for a second.
+        tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+        app.anonymous("GET", "/readyz", None).await.ok()
+    };
+    sequence::sequence(&app.instance, TenantId::PLATFORM).await.unwrap();
+    assert_eq!(guard::look_at_clock(&app.instance).await.unwrap(), None);
+    assert_eq!(ready().await, json!({"status": "ok"}));
+    app.clock.advance_seconds(-30 * 60);
+    assert_eq!(guard::look_at_clock(&app.instance).await.unwrap(), None, "clocks of nodes differ");
+    app.clock.advance_seconds(-900 * 86_400);
+    let behind = guard::look_at_clock(&app.instance).await.unwrap().unwrap();
+    assert!((900 * 86_400..901 * 86_400).contains(&behind), "{behind}");
+    assert_eq!(ready().await, json!({"status": "ok", "warnings": ["clock.behind"]}));
+    let told = format!("chancery_audit_clock_behind_seconds {behind}\n");
+    assert!(crate::metrics::scrape(&app).await.contains(&told));
+    app.clock.advance_seconds(901 * 86_400);
+    assert_eq!(guard::look_at_clock(&app.instance).await.unwrap(), None);
+}
+
 async fn what_nobody_changed_is_as_written(backend: Backend) {
     let app = TestApp::on(backend).await;
     let clinic = app.clinic("ours").await;

@@ -44,6 +44,7 @@ stages! {
     a_purge_is_dated_by_the_issue_of_its_certificate_and_nothing_else,
     an_end_whose_row_is_gone_is_told_by_the_log,
     a_row_of_the_queue_that_is_no_event_holds_up_nobody,
+    a_changed_row_is_named_and_the_others_are_shown,
 }
 
 /// An installation with a clinic whose September and October are in the log, and a way past its store.
@@ -254,4 +255,62 @@ async fn a_row_of_the_queue_that_is_no_event_holds_up_nobody(mut stage: Stage) {
     };
     let bytes = format!("SELECT {text} FROM audit_quarantine WHERE length(core) = 24");
     assert_eq!(stage.raw.texts(&bytes).await, [Some("{\"resource\":{\"ref_hmac\":".to_owned())]);
+}
+
+/// All of it was a 500 that said nothing.
+async fn a_changed_row_is_named_and_the_others_are_shown(mut stage: Stage) {
+    for _ in 0..3 {
+        stage.app.post(&stage.clinic.service, "/v1/audit/events", json!({"type": "app.visit"})).await.created();
+    }
+    sequence::checkpoint(&stage.app.instance, stage.tenant).await.unwrap();
+    let whole = stage.app.events(&stage.clinic.auditor, "app.visit").await;
+    let id = whole[1]["id"].as_str().unwrap().to_owned();
+    let [first, at, last] = [0, 1, 2].map(|number| whole[number]["index"].as_u64().unwrap());
+    stage.raw.tear_down("audit_events").await;
+    let change = format!(
+        "UPDATE audit_events SET core = replace(core, 'app.visit', 'app.viset') WHERE tenant_id = '{}' AND idx = {at}",
+        stage.clinic.id
+    );
+    assert_eq!(stage.raw.run(&change).await.unwrap(), 1);
+
+    let (app, auditor) = (&stage.app, &stage.clinic.auditor);
+    let year = "from=2026-01-01T00:00:00Z&to=2026-12-31T00:00:00Z&type=app.visit";
+    let found = app.get(auditor, &format!("/v1/audit/events?{year}")).await.ok();
+    let places = |page: &serde_json::Value| {
+        let items = page["items"].as_array().unwrap().iter();
+        items.map(|event| event["index"].as_u64().unwrap()).collect::<Vec<u64>>()
+    };
+    assert_eq!(places(&found), [first, last]);
+    assert_eq!((&found["damaged"], &found["next_cursor"]), (&json!([at]), &json!(null)));
+    // Also by pages: one that has nothing else says where it goes on.
+    let (mut cursor, mut seen, mut damaged) = (String::new(), Vec::new(), Vec::new());
+    for _ in 0..4 {
+        let page = app.get(auditor, &format!("/v1/audit/events?{year}&limit=1{cursor}")).await.ok();
+        seen.extend(places(&page));
+        damaged.extend(page["damaged"].as_array().into_iter().flatten().cloned());
+        let Some(next) = page["next_cursor"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+    }
+    assert_eq!((seen, damaged), (vec![first, last], vec![json!(at)]));
+    let told = app.events(auditor, "audit.read").await;
+    assert!(told.iter().any(|event| event["core"].as_str().unwrap().contains("\"damaged\":1")), "the log tells of it");
+
+    // What would be taken for all is refused, and says where and what to do.
+    let span = json!({"from": "2026-01-01T00:00:00Z", "to": "2026-12-31T00:00:00Z"});
+    for refused in [
+        app.get(auditor, &format!("/v1/audit/events/{id}")).await,
+        app.post(auditor, "/v1/audit/exports", span.clone()).await,
+        app.post(auditor, "/v1/certificates/packs", span).await,
+    ] {
+        assert_eq!(refused.status, 409, "{}", refused.text());
+        let problem = refused.json();
+        assert_eq!(problem["code"], "audit.damaged");
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains(&stage.clinic.id) && detail.contains("chancery audit scrub"), "{detail}");
+        assert!(detail.contains(&format!("place {at}")) || !detail.contains("place"), "{detail}");
+    }
+    // A span without it is as good as before.
+    let before = whole[1]["recorded_at"].as_str().unwrap();
+    let span = json!({"from": "2026-01-01T00:00:00Z", "to": before});
+    assert_eq!(app.post(auditor, "/v1/audit/exports", span).await.status, 200);
 }

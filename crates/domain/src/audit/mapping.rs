@@ -363,6 +363,7 @@ impl EventKind {
             Self::PurgeOrdered | Self::PurgeDismissed => (Topic::Log, High, true),
             Self::PurgeEnded | Self::MonthDropped => (Topic::Log, Low, false),
             Self::AuditArchived => (Topic::Export, Low, false),
+            Self::ArchiveLost => (Topic::Log, High, true),
 
             Self::AccessRefused | Self::AccessRefusedAnonymous | Self::LimitExceeded => (Topic::Alert, Medium, true),
             Self::AddressBlocked | Self::AddressUnblocked => (Topic::System, Medium, true),

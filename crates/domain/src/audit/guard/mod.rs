@@ -5,6 +5,7 @@
 //! | changed rows, tiles, heads | what is stored is hashed again: before a head is signed, and all of it in cycles ([`step`]) |
 //! | a store that was put back to yesterday | [`Pin`]s: the last signed head, outside of the store; [`Epochs`] |
 //! | a log that is gone as a whole | [`look_for_logs`]: its pin is left |
+//! | a clock that went back | [`look_at_clock`]: the log knows a later time |
 //! | rows of a queue that are no events | they are put aside ([`GuardWrites::quarantine`]), and each is told of |
 //! | a tenant's log that is shown in two forms | [`note_head`]: its heads stand in the platform's log |
 //! | the same of the platform's log | [`cosign`]: witnesses outside |
@@ -30,6 +31,7 @@ use crate::{
 };
 
 mod anchored;
+mod clock;
 mod epochs;
 mod heads;
 mod leaves;
@@ -41,6 +43,7 @@ mod scrub;
 mod witness;
 
 pub(crate) use anchored::{Anchored, anchored, newest_anchored};
+pub use clock::look_at_clock;
 pub use epochs::Epochs;
 pub use heads::{Anchor, AnchorError, anchor, log_keys, note_head, verify_anchor};
 pub(super) use leaves::{is_in_tree, rehash};
@@ -257,6 +260,8 @@ pub struct Guard {
     rows: AtomicU64,
     /// Queues that are not empty.
     queues: Queues,
+    /// By how many seconds the clock is behind the platform's log.
+    clock_behind: AtomicU64,
     /// When a quorum of witnesses signed a head last; before that is known, since when this process asks.
     witnessed: Mutex<Option<Timestamp>>,
 }
@@ -329,6 +334,11 @@ impl Guard {
     /// Whether a queue has not moved for too long.
     pub fn is_stuck(&self) -> bool {
         self.queues.is_stuck()
+    }
+
+    /// By how many seconds at least the clock of this node is behind the platform's log; 0 if it is not.
+    pub fn clock_behind_seconds(&self) -> u64 {
+        self.clock_behind.load(Ordering::Relaxed)
     }
 
     fn note_witnessed(&self, at: Timestamp) {

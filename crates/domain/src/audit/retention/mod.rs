@@ -41,7 +41,7 @@ pub use policy::{Wanted, set};
 pub use purge::{Tended, plan, purge, tend};
 pub use purged::Purged;
 pub(super) use purged::{is_too_young, purged_between};
-pub use stands::{Standing, standing_of, stands};
+pub use stands::{Standing, standing, stands};
 
 /// No log is kept for less: six years.
 pub const MIN_MONTHS: u32 = 72;
