@@ -152,7 +152,6 @@ impl EventKind {
             | Self::LimitsReset
             | Self::TlsCertificateTaken
             | Self::RoutesApplied
-            | Self::RoutesRefused
             | Self::RoutesRolledBack
             | Self::RecordResealed => Action::Update,
             Self::KeyCopyRemoved
@@ -213,6 +212,7 @@ impl EventKind {
             | Self::AccessRefusedAnonymous
             | Self::LimitExceeded
             | Self::LimitsDisabled
+            | Self::RoutesRefused
             | Self::TlsCertificateRefused
             | Self::TlsCertificateEnding
             | Self::TlsRenewalFailed
