@@ -34,6 +34,7 @@ mod anchored;
 mod clock;
 mod epochs;
 mod heads;
+mod heard;
 mod leaves;
 mod missing;
 mod pin;
@@ -46,6 +47,7 @@ pub(crate) use anchored::{Anchored, anchored, newest_anchored};
 pub use clock::look_at_clock;
 pub use epochs::Epochs;
 pub use heads::{Anchor, AnchorError, anchor, log_keys, note_head, verify_anchor};
+use heard::Heard;
 pub(super) use leaves::rehash;
 pub(crate) use leaves::{is_foreign, is_in_tree};
 pub use missing::look_for_logs;
@@ -253,6 +255,7 @@ pub struct Guard {
     pins: OnceLock<Arc<dyn Pins>>,
     witnesses: OnceLock<Witnesses>,
     damaged: Mutex<BTreeSet<TenantId>>,
+    heard: Mutex<Heard>,
     /// Whose logs were found to be gone.
     missing: Mutex<BTreeSet<TenantId>>,
     /// How far each log was looked at again by this process.
@@ -344,10 +347,6 @@ impl Guard {
 
     fn note_witnessed(&self, at: Timestamp) {
         *self.witnessed.lock().unwrap_or_else(PoisonError::into_inner) = Some(at);
-    }
-
-    fn is_damaged(&self, tenant: TenantId) -> bool {
-        self.damaged.lock().unwrap_or_else(PoisonError::into_inner).contains(&tenant)
     }
 
     fn cycle(&self, tenant: TenantId) -> Option<Cycle> {
