@@ -57,6 +57,7 @@ pub(super) use quarantine::{QUEUE, clear_queue};
 use queue::Queues;
 pub use queue::look_at_queue;
 pub use scrub::{Scrubbed, begin_again, due, inspect, step};
+pub(super) use witness::Witnessed;
 pub use witness::{Answered, Cosigned, Witness, WitnessError, WitnessPort, Witnesses, cosign, look_for_witnesses};
 
 codes! {
@@ -219,9 +220,9 @@ pub trait GuardRows {
     async fn cosignatures(&mut self, size: u64) -> Result<Vec<Cosignature>, StoreError>;
     /// The newest that this witness signed.
     async fn newest_cosignature(&mut self, witness: &str) -> Result<Option<Cosignature>, StoreError>;
-    /// The largest size of which so many witnesses signed the head.
-    async fn newest_cosigned(&mut self, quorum: u32) -> Result<Option<u64>, StoreError>;
-    /// The smallest size above `after` of which so many witnesses signed the head.
+    /// The largest size up to `upto` that has a head and so many rows of witnesses.
+    async fn newest_cosigned(&mut self, upto: u64, quorum: u32) -> Result<Option<u64>, StoreError>;
+    /// The smallest size above `after` that has a head and so many rows of witnesses.
     async fn first_cosigned(&mut self, after: u64, quorum: u32) -> Result<Option<u64>, StoreError>;
 }
 
@@ -235,7 +236,7 @@ pub trait GuardWrites {
     async fn put_scrub(&mut self, scrub: &Scrub) -> Result<(), StoreError>;
     /// Notes the head of a log that was told of last.
     async fn put_noted_head(&mut self, noted: &NotedHead) -> Result<(), StoreError>;
-    /// Keeps what a witness signed, in the place of what it signed of that size before, unless that is newer.
+    /// Keeps what a witness signed, in the place of what it signed of that size before.
     async fn put_cosignature(&mut self, cosignature: &Cosignature) -> Result<(), StoreError>;
 }
 
