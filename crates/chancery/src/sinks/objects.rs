@@ -2,7 +2,8 @@
 //!
 //! An object is a file of the backup's form (ADR 0007) with the part `export`: a header that says who can open it, then lines of JSON,
 //! each event with its proof, under a key that derives from the platform root and opens nothing else. Its name says whose events it
-//! holds, from which place to which, and the hash of their leaves: the same events make the same name, and the second one is not put.
+//! holds, from which place to which, and the hash of their leaves. What lies there already under such a name may be ours, if an answer was
+//! lost, or anybody's who knows the leaves: then the events are put once more, under a name that nobody can know.
 
 use std::{
     sync::Arc,
@@ -11,7 +12,10 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use async_trait::async_trait;
-use chancery_crypto::{random::SystemRandom, sha256};
+use chancery_crypto::{
+    random::{SystemRandom, array},
+    sha256,
+};
 use chancery_domain::{
     Clock as _, Instance,
     audit::{
@@ -22,7 +26,7 @@ use chancery_domain::{
     ids::BackupId,
     keyring::KeyProvider,
 };
-use chancery_kms::s3::{Bucket, S3Error, S3Settings};
+use chancery_kms::s3::{Bucket, Put, S3Error, S3Settings};
 use data_encoding::HEXLOWER;
 use tokio::sync::Mutex;
 
@@ -36,6 +40,8 @@ use crate::{
 
 /// For how long the key is kept ready. After that the root is asked for again: it may have been rotated.
 const KEPT: Duration = Duration::from_secs(300);
+/// What the name of every object ends with.
+const ENDING: &str = ".chancery";
 /// For a whole request.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -85,21 +91,35 @@ impl Receiver for Objects {
             SendError::Away("seal".to_owned())
         })?;
         let name = format!("{}{}", self.prefix, name(first, last, events));
-        let put = self.bucket.put_new(&name, &body, &self.encryption.headers()).await;
-        put.map(drop).map_err(|error| match error {
-            S3Error::Away(code) => SendError::Away(code),
-            S3Error::Refused(code) => SendError::Refused(code),
-            S3Error::NotFound => SendError::Away("http.404".to_owned()),
-        })
+        put(&self.bucket, &name, &body, &self.encryption.headers()).await
     }
 }
 
-/// Whose events, from which place to which, and which they are.
+/// Puts an object, and once more if there is something of its name: that something is there does not say that it is this.
+async fn put(bucket: &Bucket, name: &str, body: &[u8], headers: &[(&str, &str)]) -> Result<(), SendError> {
+    let failed = |error| match error {
+        S3Error::Away(code) => SendError::Away(code),
+        S3Error::Refused(code) => SendError::Refused(code),
+        S3Error::NotFound => SendError::Away("http.404".to_owned()),
+    };
+    let named = |name: &str| format!("{name}{ENDING}");
+    if bucket.put_new(&named(name), body, headers).await.map_err(failed)? == Put::Stored {
+        return Ok(());
+    }
+    let drawn: [u8; 16] = array(&SystemRandom).map_err(|_| SendError::Away("random".to_owned()))?;
+    let other = named(&format!("{name}-{}", HEXLOWER.encode(&drawn)));
+    match bucket.put_new(&other, body, headers).await.map_err(failed)? {
+        Put::Stored => Ok(()),
+        Put::WasThere => Err(SendError::Refused("object.occupied".to_owned())),
+    }
+}
+
+/// Whose events, from which place to which, and which they are; without the ending.
 fn name(first: &Outgoing, last: &Outgoing, events: &[Outgoing]) -> String {
     let leaves: Vec<u8> = events.iter().flat_map(|event| event.leaf_hash).collect();
     let digest = HEXLOWER.encode(&sha256(&leaves));
     let digest = digest.get(..16).unwrap_or_default();
-    format!("{}/{:012}-{:012}-{digest}.chancery", first.tenant, first.index, last.index)
+    format!("{}/{:012}-{:012}-{digest}", first.tenant, first.index, last.index)
 }
 
 /// Seals for whoever holds the platform root.
@@ -143,5 +163,89 @@ impl Sealer {
         let ready = Arc::new(Ready { holders, key: key.context("no holder of the root gives the key of exports")? });
         *slot = Some((Instant::now(), Arc::clone(&ready)));
         Ok(ready)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        collections::BTreeMap,
+        io::{BufRead as _, BufReader, Read as _, Write as _},
+        net::TcpListener,
+        sync::mpsc::{Receiver, channel},
+    };
+
+    use chancery_crypto::Secret;
+
+    use super::*;
+
+    /// What speaks like S3 for so many requests to put something, and then says what it has.
+    fn store(mut has: BTreeMap<String, Vec<u8>>, requests: usize) -> (String, Receiver<BTreeMap<String, Vec<u8>>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let (told, tells) = channel();
+        std::thread::spawn(move || {
+            for _ in 0..requests {
+                let mut stream = BufReader::new(listener.accept().unwrap().0);
+                let mut line = String::new();
+                stream.read_line(&mut line).unwrap();
+                let name = line.split(' ').nth(1).unwrap().to_owned();
+                let mut length = 0;
+                while line != "\r\n" {
+                    line.clear();
+                    stream.read_line(&mut line).unwrap();
+                    if let Some((_, value)) =
+                        line.split_once(": ").filter(|(name, _)| name.eq_ignore_ascii_case("content-length"))
+                    {
+                        length = value.trim().parse().unwrap();
+                    }
+                }
+                let mut body = vec![0; length];
+                stream.read_exact(&mut body).unwrap();
+                let status = if has.contains_key(&name) { "412 Precondition Failed" } else { "200 OK" };
+                has.entry(name).or_insert(body);
+                let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+                stream.get_mut().write_all(answer.as_bytes()).unwrap();
+            }
+            told.send(has).unwrap();
+        });
+        (address, tells)
+    }
+
+    async fn at(endpoint: String) -> Bucket {
+        let secret_access_key = Secret::new("test".to_owned());
+        let credentials = chancery_kms::AwsCredentials {
+            access_key_id: "AKIATEST".to_owned(),
+            secret_access_key,
+            session_token: None,
+        };
+        let settings = S3Settings {
+            bucket: "audit".to_owned(),
+            region: "eu-central-1".to_owned(),
+            endpoint: Some(endpoint),
+            credentials: Some(credentials),
+            http: chancery_kms::http::HttpSettings::default(),
+        };
+        Bucket::open(settings).await.unwrap()
+    }
+
+    /// Whoever knows the leaves knows the name.
+    #[tokio::test]
+    async fn what_lies_under_the_name_of_a_batch_is_not_taken_for_it() {
+        let junk = [("/audit/ten/0-1-hash.chancery".to_owned(), b"junk".to_vec())];
+        let (endpoint, tells) = store(junk.clone().into(), 2);
+        put(&at(endpoint).await, "ten/0-1-hash", b"sealed events", &[]).await.unwrap();
+        let has = tells.recv().unwrap();
+        assert_eq!(has[&junk[0].0], b"junk");
+        let other = has.iter().find(|(name, _)| **name != junk[0].0).unwrap();
+        assert!(other.0.starts_with("/audit/ten/0-1-hash-") && other.0.ends_with(ENDING), "{}", other.0);
+        assert_eq!((has.len(), other.1.as_slice()), (2, &b"sealed events"[..]));
+    }
+
+    #[tokio::test]
+    async fn what_is_new_is_put_once() {
+        let (endpoint, tells) = store(BTreeMap::new(), 1);
+        put(&at(endpoint).await, "ten/0-1-hash", b"sealed events", &[]).await.unwrap();
+        assert_eq!(tells.recv().unwrap().into_keys().collect::<Vec<_>>(), ["/audit/ten/0-1-hash.chancery"]);
     }
 }
