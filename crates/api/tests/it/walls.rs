@@ -6,6 +6,7 @@ use chancery_domain::{
     audit::{
         guard::{self, Finding, IntegrityCheck},
         sequence,
+        sinks::{Fed, Health, SendError, Takes},
     },
     backups,
     certificates::{PackVerdict, verify_pack},
@@ -17,6 +18,7 @@ use crate::{
     app::{Backend, Clinic, TestApp},
     proofs::issue,
     retention::{purge, six_years, two_months},
+    sinks::{Fake, drain},
 };
 
 macro_rules! stages {
@@ -47,6 +49,8 @@ stages! {
     an_event_beside_the_tree_proves_no_certificate,
     a_row_of_the_queue_that_is_no_event_holds_up_nobody,
     a_changed_row_is_named_and_the_others_are_shown,
+    what_was_taken_away_stops_whoever_follows_the_log_there,
+    what_was_purged_stops_nobody_who_follows_the_log,
 }
 
 /// An installation with a clinic whose September and October are in the log, and a way past its store.
@@ -371,4 +375,34 @@ async fn a_changed_row_is_named_and_the_others_are_shown(mut stage: Stage) {
     let before = whole[1]["recorded_at"].as_str().unwrap();
     let span = json!({"from": "2026-01-01T00:00:00Z", "to": before});
     assert_eq!(app.post(auditor, "/v1/audit/exports", span).await.status, 200);
+}
+
+/// Changed it was told of; taken away it was passed over, and the copy outside lacked it for ever.
+async fn what_was_taken_away_stops_whoever_follows_the_log_there(mut stage: Stage) {
+    for _ in 0..3 {
+        stage.app.post(&stage.clinic.service, "/v1/audit/events", json!({"type": "app.visit"})).await.created();
+    }
+    sequence::sequence(&stage.app.instance, stage.tenant).await.unwrap();
+    let gone = stage.app.events(&stage.clinic.auditor, "app.visit").await[1]["index"].as_u64().unwrap();
+    stage.raw.tear_down("audit_events").await;
+    let take = format!("DELETE FROM audit_events WHERE tenant_id = '{}' AND idx = {gone}", stage.clinic.id);
+    assert_eq!(stage.raw.run(&take).await.unwrap(), 1);
+    for takes in [Takes::All, Takes::Security] {
+        let (sink, mut health) = (Fake::new(takes, false), Health::default());
+        let fed = drain(&stage.app, &sink, stage.tenant, &mut health).await;
+        let Fed::Failed { error: SendError::Refused(code), at, .. } = &fed else { panic!("{takes:?} {fed:?}") };
+        assert_eq!((code.as_str(), *at), ("log.damaged", Some(gone)), "{takes:?}");
+        // As if it began: the other one is fed from the beginning too.
+        stage.raw.run("DELETE FROM audit_sinks").await.unwrap();
+    }
+}
+
+async fn what_was_purged_stops_nobody_who_follows_the_log(stage: Stage) {
+    two_months(&stage.app, &stage.clinic).await;
+    stage.purge().await;
+    for takes in [Takes::All, Takes::Security] {
+        let (sink, mut health) = (Fake::new(takes, false), Health::default());
+        let fed = drain(&stage.app, &sink, stage.tenant, &mut health).await;
+        assert!(matches!(fed, Fed::Idle), "{takes:?} {fed:?}");
+    }
 }

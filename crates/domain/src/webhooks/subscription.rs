@@ -246,14 +246,15 @@ pub async fn publish(instance: &Instance, tenant: TenantId) -> Result<bool, Fail
     let size = rows.log_head().await?.size;
     let (mut found, mut more) = (Vec::new(), false);
     for subscription in open {
-        let piece = follow::piece(&mut *rows, &subscription.kinds, subscription.position, size, BATCH).await?;
+        let WebhookSubscription { kinds, position, .. } = &subscription;
+        let piece = follow::piece(instance, tenant, &mut *rows, kinds, *position, size, BATCH).await?;
         if piece.damaged && piece.events.is_empty() {
             // It stops who is there, and nobody else.
             tracing::error!(
                 %tenant,
                 subscription = %subscription.id,
                 at = piece.next,
-                "A subscription stands before a damaged event of the log; see `chancery audit scrub`"
+                "A subscription stands before an event of the log that is damaged or missing; see `chancery audit scrub`"
             );
         }
         if piece.next > subscription.position {

@@ -4,6 +4,7 @@ use chancery_crypto::proof::LogProof;
 
 use super::{AuditSink, Outgoing, Takes};
 use crate::{
+    Instance,
     audit::{
         EventKind, LoggedEvent, StoredCheckpoint,
         follow::{self, Piece},
@@ -41,7 +42,7 @@ impl Batch {
 
 /// Why there is none.
 pub(super) enum NoBatch {
-    /// What is stored of the event at this place is not what was logged, or cannot be proven.
+    /// What is stored of the event at this place is not what was logged, or cannot be proven, or there is nothing.
     Damaged(u64),
     /// Something beneath failed.
     Failed(Failure),
@@ -56,6 +57,7 @@ impl From<Failure> for NoBatch {
 /// The next events from `position` on that the sink takes, of the first `size` of the log: as many as it is handed at once and as
 /// weigh no more than a delivery may. What is before a damaged row comes without it.
 pub(super) async fn next(
+    instance: &Instance,
     view: &mut dyn View,
     sink: &dyn AuditSink,
     log: TenantId,
@@ -65,7 +67,7 @@ pub(super) async fn next(
 ) -> Result<Batch, NoBatch> {
     let security = EventKind::ALL.iter().filter(|kind| sink.takes() == Takes::Security && kind.is_security());
     let kinds: Vec<String> = security.map(|kind| kind.as_str().to_owned()).collect();
-    let mut piece = follow::piece(view, &kinds, position, size, sink.batch().max(1)).await.map_err(Failure::from)?;
+    let mut piece = follow::piece(instance, log, view, &kinds, position, size, sink.batch().max(1)).await?;
     let proofs = match checkpoint {
         Some(checkpoint) => proofs(view, log, &mut piece, checkpoint).await?,
         None => Vec::new(),

@@ -107,7 +107,7 @@ pub async fn feed(
     }
     let found = match log.odd {
         Some(code) => Err((SendError::Refused(code.to_owned()), None)),
-        None => batch_of(&mut *view, sink, &log).await?,
+        None => batch_of(instance, &mut *view, sink, &log).await?,
     };
     drop(view);
     let sent = match &found {
@@ -163,9 +163,9 @@ fn rests(log: &Log) -> bool {
 /// What the sink is handed next, or why it cannot be handed it and at which place.
 type Found = Result<Batch, (SendError, Option<u64>)>;
 
-async fn batch_of(view: &mut dyn View, sink: &dyn AuditSink, log: &Log) -> Result<Found, Failure> {
+async fn batch_of(instance: &Instance, view: &mut dyn View, sink: &dyn AuditSink, log: &Log) -> Result<Found, Failure> {
     let (position, checkpoint) = (log.cursor.position, log.checkpoint.as_ref());
-    match batch::next(view, sink, log.tenant, position, log.size, checkpoint).await {
+    match batch::next(instance, view, sink, log.tenant, position, log.size, checkpoint).await {
         Ok(batch) => Ok(Ok(batch)),
         Err(NoBatch::Damaged(at)) => Ok(Err((SendError::Refused(DAMAGED.to_owned()), Some(at)))),
         Err(NoBatch::Failed(failure)) => Err(failure),
