@@ -116,6 +116,9 @@ pub(crate) struct EventBody {
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "wiped::shown_if_any")]
     #[schema(value_type = Option<Object>)]
     sealed_part: Option<WipedJson>,
+    /// True if the leaf commits to a sealed part and there is none, although none was purged: somebody took it away.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    personal_missing: Option<bool>,
     /// With `proof=true`: the proof in C2SP tlog-proof form.
     #[serde(skip_serializing_if = "Option::is_none")]
     proof: Option<String>,
@@ -126,7 +129,7 @@ pub(crate) struct EventBody {
 
 impl From<EventView> for EventBody {
     fn from(view: EventView) -> Self {
-        let EventView { logged, personal } = view;
+        let EventView { logged, personal, personal_missing } = view;
         let event = logged.event;
         Self {
             id: event.id.to_string(),
@@ -140,6 +143,7 @@ impl From<EventView> for EventBody {
             core: event.core,
             leaf_hash: data_encoding::HEXLOWER.encode(&logged.leaf_hash),
             sealed_part: Personal::read(personal).whole(),
+            personal_missing: personal_missing.then_some(true),
             proof: None,
             checkpoint: None,
         }

@@ -20,6 +20,15 @@ const ENTRIES: Sql = Sql::dialects(
      FROM audit_events WHERE tenant_id = $1 AND idx >= $2 ORDER BY idx LIMIT $3",
 );
 
+/// By ids that lie between `$3` and `$4`, as personal parts are read.
+const PERSONAL_PARTS: Sql = Sql::dialects(
+    "SELECT event_id FROM audit_sealed WHERE tenant_id = $1 AND event_id IN (SELECT value FROM json_each($2))
+        AND +event_id >= $3 AND +event_id <= $4",
+    "SELECT s.event_id FROM json_array_elements_text($2::json) AS j(id) CROSS JOIN LATERAL (
+        SELECT event_id FROM audit_sealed
+        WHERE tenant_id = $1 AND event_id = j.id AND event_id >= $3 AND event_id <= $4 LIMIT 1) AS s",
+);
+
 const QUEUED: Sql = Sql::dialects(
     "SELECT seq, CAST(event_id AS BLOB), recorded_at, CAST(kind AS BLOB), CAST(actor AS BLOB), CAST(resource AS BLOB),
         outcome, CAST(request_id AS BLOB), CAST(core AS BLOB), sealed
@@ -77,6 +86,12 @@ impl<D: Driver> GuardRows for Rows<D> {
             Ok(RawEntry { index: row.number()?, event: read_event(row)?, leaf_hash: row.bytes()? })
         })
         .await
+    }
+
+    async fn personal_parts(&mut self, events: &[EventId]) -> Result<Vec<EventId>, StoreError> {
+        let (Some(oldest), Some(newest)) = (events.iter().min(), events.iter().max()) else { return Ok(Vec::new()) };
+        let args = [Value::list(events), Value::text(oldest), Value::text(newest)];
+        self.all("event", PERSONAL_PARTS, args, Row::parsed).await
     }
 
     async fn raw_queue(&mut self, limit: u32) -> Result<Vec<RawQueued>, StoreError> {

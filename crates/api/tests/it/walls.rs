@@ -49,6 +49,7 @@ stages! {
     an_event_beside_the_tree_proves_no_certificate,
     a_row_of_the_queue_that_is_no_event_holds_up_nobody,
     a_changed_row_is_named_and_the_others_are_shown,
+    a_personal_part_that_was_taken_away_is_told_of,
     what_was_taken_away_stops_whoever_follows_the_log_there,
     what_was_purged_stops_nobody_who_follows_the_log,
 }
@@ -375,6 +376,23 @@ async fn a_changed_row_is_named_and_the_others_are_shown(mut stage: Stage) {
     let before = whole[1]["recorded_at"].as_str().unwrap();
     let span = json!({"from": "2026-01-01T00:00:00Z", "to": before});
     assert_eq!(app.post(auditor, "/v1/audit/exports", span).await.status, 200);
+}
+
+/// It looked like one that the reader may not see.
+async fn a_personal_part_that_was_taken_away_is_told_of(mut stage: Stage) {
+    let visit = json!({"type": "app.visit", "personal": {"note": "ann"}});
+    stage.app.post(&stage.clinic.service, "/v1/audit/events", visit).await.created();
+    let shown = async |stage: &Stage| stage.app.events(&stage.clinic.auditor, "app.visit").await.remove(0);
+    let whole = shown(&stage).await;
+    assert_eq!((&whole["sealed_part"]["note"]["value"], &whole["personal_missing"]), (&json!("ann"), &json!(null)));
+    assert_eq!(stage.found().await, []);
+    stage.raw.tear_down("audit_sealed").await;
+    let take = format!("DELETE FROM audit_sealed WHERE event_id = '{}'", whole["id"].as_str().unwrap());
+    assert_eq!(stage.raw.run(&take).await.unwrap(), 1);
+    let bare = shown(&stage).await;
+    assert_eq!((&bare["sealed_part"], &bare["personal_missing"]), (&json!(null), &json!(true)));
+    let at = whole["index"].as_u64().unwrap();
+    assert_eq!(stage.found().await, [Finding { check: IntegrityCheck::PersonalMissing, at }]);
 }
 
 /// Changed it was told of; taken away it was passed over, and the copy outside lacked it for ever.

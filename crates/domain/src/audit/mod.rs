@@ -32,6 +32,7 @@ pub mod leaf;
 pub mod mapping;
 pub mod months;
 pub mod page;
+mod personal;
 pub mod query;
 pub mod receipt;
 pub mod refusals;

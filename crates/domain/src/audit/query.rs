@@ -7,6 +7,7 @@ use chancery_crypto::{Handle, Phi, Sealed};
 use super::{
     DamagedLog, Detail, Event, EventFilter, EventKind, LoggedEvent, OpenIntent, StoredCheckpoint, append, damage,
     guard::{self, Anchor, Witnessed},
+    personal,
     receipt::note,
     retention::{Purge, is_too_young, purged_between},
     sequence::{self, SequenceError},
@@ -78,6 +79,8 @@ pub struct EventView {
     pub logged: LoggedEvent,
     /// The personal part as JSON, for holders of `audit.read_sealed`.
     pub personal: Option<Phi<Vec<u8>>>,
+    /// Whether there is none although the leaf commits to one and none was purged: somebody took it away.
+    pub personal_missing: bool,
 }
 
 /// An event with the proof that it is in the log.
@@ -419,14 +422,19 @@ pub(super) async fn release_with(
     told: Event,
     wanted: bool,
 ) -> Result<Vec<EventView>, ReadAuditError> {
-    let personal = wanted && tenant == call.tenant() && call.caller.may(Permission::AuditReadSealed);
+    let opens = wanted && tenant == call.tenant() && call.caller.may(Permission::AuditReadSealed);
     let count = u64::try_from(events.len()).unwrap_or(u64::MAX);
+    let missing = personal::missing(instance, tenant, &events).await?;
+    let shown = |logged: LoggedEvent, personal| {
+        let personal_missing = missing.contains(&logged.index);
+        EventView { logged, personal, personal_missing }
+    };
     let event = told
         .with("count", Detail::Count(count))
-        .with("personal", Detail::Code(if personal { "opened" } else { "closed" }));
-    if !personal {
+        .with("personal", Detail::Code(if opens { "opened" } else { "closed" }));
+    if !opens {
         note(instance, call, tenant, event).await?;
-        return Ok(events.into_iter().map(|logged| EventView { logged, personal: None }).collect());
+        return Ok(events.into_iter().map(|logged| shown(logged, None)).collect());
     }
     let intent = OpenIntent::new(system::AUDIT, events.len(), event);
     let (receipt, fence) = append(instance, call, tenant, vec![intent]).await?.single()?;
@@ -451,7 +459,7 @@ pub(super) async fn release_with(
         .zip(&sealed)
         .map(|(logged, sealed)| {
             let personal = sealed.as_ref().and_then(|_| opened.next()).and_then(Result::ok);
-            EventView { logged, personal }
+            shown(logged, personal)
         })
         .collect();
     Ok(fence.release(instance, &lease, views).await?)

@@ -49,6 +49,19 @@ pub async fn entries_are_given_as_they_are_stored(store: &impl Backend) {
     assert_eq!(view.raw_entries(5, 10).await.unwrap(), []);
 }
 
+/// Of those that have none, and of events of others, nothing is given.
+pub async fn events_with_a_personal_part_are_told(store: &impl Backend) {
+    let logged = log(store, 4).await;
+    let all: Vec<EventId> = logged.iter().map(|logged| logged.event.id).collect();
+    let with: Vec<EventId> = [1, 3].map(|at| all[at]).to_vec();
+    let mut found = view(store, OURS).await.personal_parts(&all).await.unwrap();
+    found.sort();
+    assert_eq!(found, with, "those of odd numbers");
+    assert_eq!(view(store, OURS).await.personal_parts(&all[2..]).await.unwrap(), [all[3]]);
+    assert_eq!(view(store, OURS).await.personal_parts(&[]).await.unwrap(), []);
+    assert_eq!(view(store, THEIRS).await.personal_parts(&all).await.unwrap(), []);
+}
+
 /// Out of the queue alone, once, and in no place of the log.
 pub async fn a_row_of_the_queue_is_put_aside(store: &impl Backend) {
     let events: Vec<QueuedEvent> = (0..3).map(|n| queued_event(OURS, n)).collect();

@@ -12,11 +12,12 @@ use super::{Finding, IntegrityCheck, RawEntry, RawEvent};
 use crate::{
     audit::{
         LoggedEvent,
+        personal::has_commitments,
         retention::Purged,
         sequence::{SequenceError, with_tiles},
     },
     certificates::EndState,
-    ids::{CertificateId, TenantId},
+    ids::{CertificateId, EventId, TenantId},
     instance::Failure,
     store::{StoreError, View},
     time::Timestamp,
@@ -68,8 +69,17 @@ impl Ended {
     }
 }
 
-/// Looks at the entries `first..end`, which are all under one tile; gives that tile, and what ended certificates. What was purged by
-/// order is not missed.
+/// What lies under one tile.
+#[derive(Default)]
+struct Under {
+    tile: Option<Vec<u8>>,
+    /// What ended certificates.
+    ended: Vec<Ended>,
+    /// Where a personal part is to lie beside, and of which event.
+    personal: Vec<(u64, EventId)>,
+}
+
+/// Looks at the entries `first..end`, which are all under one tile. What was purged by order is not missed.
 async fn check_leaves(
     view: &mut dyn View,
     tenant: TenantId,
@@ -77,27 +87,44 @@ async fn check_leaves(
     end: u64,
     purged: &Purged,
     found: &mut Found,
-) -> Result<(Option<Vec<u8>>, Vec<Ended>), StoreError> {
-    let tile = view.tile(TileId { level: 0, index: first / TILE }).await?;
-    if tile.is_none() {
+) -> Result<Under, StoreError> {
+    let mut under = Under { tile: view.tile(TileId { level: 0, index: first / TILE }).await?, ..Under::default() };
+    if under.tile.is_none() {
         found.note(IntegrityCheck::TileMissing, first - first % TILE);
     }
     let mut entries = view.raw_entries(first, u32::from(WIDTH)).await?.into_iter().peekable();
-    let mut ended = Vec::new();
     for index in first..end {
         let at = usize::try_from(index % TILE).unwrap_or(usize::MAX).saturating_mul(HASH);
-        let leaf = tile.as_deref().and_then(|tile| tile.get(at..at + HASH));
+        let leaf = under.tile.as_deref().and_then(|tile| tile.get(at..at + HASH));
         match entries.next_if(|entry| entry.index == index) {
             Some(entry) => {
-                check_entry(tenant, &entry, leaf, found);
-                ended.extend(Ended::told(&entry));
+                let personal = check_entry(tenant, &entry, leaf, found);
+                under.personal.extend(personal.map(|event| (index, event)));
+                under.ended.extend(Ended::told(&entry));
             }
             // Its leaf is under the tile's root, as every other.
             None if purged.covers(index) => {}
             None => found.note(IntegrityCheck::EntryMissing, index),
         }
     }
-    Ok((tile, ended))
+    Ok(under)
+}
+
+/// Looks for personal parts that somebody took away; not for those that were purged, or whose key was destroyed.
+async fn check_personal(
+    view: &mut dyn View,
+    personal: &[(u64, EventId)],
+    purged: &Purged,
+    found: &mut Found,
+) -> Result<(), StoreError> {
+    let events: Vec<EventId> = personal.iter().map(|(_, event)| *event).collect();
+    let there: BTreeSet<EventId> = view.personal_parts(&events).await?.into_iter().collect();
+    for (index, event) in personal {
+        if !there.contains(event) && !purged.covers(*index) {
+            found.note(IntegrityCheck::PersonalMissing, *index);
+        }
+    }
+    Ok(())
 }
 
 /// Looks for the rows of certificates that have ended: without them, lists would have them stand. Who lost one revokes the certificate
@@ -120,14 +147,14 @@ async fn check_ends(view: &mut dyn View, ended: Vec<Ended>, found: &mut Found) -
     Ok(())
 }
 
-/// Looks at one entry. Of its bytes, the hash beside them and the leaf in the tile, the odd one out is found.
-fn check_entry(tenant: TenantId, entry: &RawEntry, leaf: Option<&[u8]>, found: &mut Found) {
+/// Looks at one entry. Of its bytes, the hash beside them and the leaf in the tile, the odd one out is found. Gives the event, if a
+/// personal part belongs to it.
+fn check_entry(tenant: TenantId, entry: &RawEntry, leaf: Option<&[u8]>, found: &mut Found) -> Option<EventId> {
     let hash = merkle::leaf_hash(&entry.event.core);
+    let core: Option<Value> = serde_json::from_slice(&entry.event.core).ok();
     if entry.leaf_hash != hash {
         found.note(IntegrityCheck::EntryHash, entry.index);
-    } else if !serde_json::from_slice::<Value>(&entry.event.core)
-        .is_ok_and(|core| entry.event.is_found_by(tenant, &core))
-    {
+    } else if !core.as_ref().is_some_and(|core| entry.event.is_found_by(tenant, core)) {
         found.note(IntegrityCheck::EntryColumns, entry.index);
     }
     match leaf {
@@ -135,6 +162,7 @@ fn check_entry(tenant: TenantId, entry: &RawEntry, leaf: Option<&[u8]>, found: &
         Some(_) => {}
         None => found.note(IntegrityCheck::TileWidth, entry.index - entry.index % TILE),
     }
+    core.filter(has_commitments)?.pointer("/event_id")?.as_str()?.parse().ok()
 }
 
 impl RawEvent {
@@ -167,8 +195,9 @@ pub(super) async fn check_tile(
     let first = index * TILE;
     let end = (first + TILE).min(size);
     let id = TileId { level: 0, index };
-    let (tile, ended) = check_leaves(view, tenant, first, end, purged, found).await?;
+    let Under { tile, ended, personal } = check_leaves(view, tenant, first, end, purged, found).await?;
     check_ends(view, ended, found).await?;
+    check_personal(view, &personal, purged, found).await?;
     if let Some(tile) = tile {
         if tile.len() != usize::from(id.width(size)) * HASH {
             found.note(IntegrityCheck::TileWidth, first);
