@@ -13,7 +13,11 @@ use chancery_domain::{
     replays::Replays as _,
     time::Timestamp,
 };
-use chancery_redis::{Herald, Link, RedisLadders, RedisLimiter, RedisReplays, RedisShelf, Word, testing::Cluster};
+use chancery_redis::{
+    Herald, Link, RedisLadders, RedisLimiter, RedisReplays, RedisShelf, Word,
+    testing::{Cluster, Server},
+};
+use futures_util::future::join_all;
 use tokio::sync::mpsc;
 
 const NOW: Timestamp = Timestamp::from_seconds(1_790_000_040);
@@ -94,6 +98,23 @@ async fn failures_are_shared(nodes: [Arc<Link>; 2]) {
         nodes[0].know(&[tenant; 16], &on[0], NOW).await.unwrap();
         assert!(nodes[1].knows(&[tenant; 16], &on[0], NOW).await.unwrap());
         nodes[0].clear(&[tenant; 16], &on).await.unwrap();
+    }
+}
+
+/// Such as a service that hides its servers behind one address: a call for several tenants is refused there once, and not made again.
+#[tokio::test]
+async fn a_cluster_behind_one_address_is_asked_for_each_tenant_apart() {
+    let Some(server) = Server::start_with(&["--cluster-enabled", "yes"]).await else { return };
+    server.tell(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]).await;
+    let limiter = RedisLimiter::new(server.link().await);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let judged = join_all((0..8).map(|tenant| limit(&limiter, tenant, OnLoss::Local))).await;
+        if judged.iter().all(|limit| *limit == Some(WHOLE)) {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{judged:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
