@@ -93,9 +93,9 @@ impl Batches {
 
     async fn call(&self, batch: Vec<Waiting>) {
         let (keys, asked) = written(&batch);
-        let Some(first) = keys.first().cloned() else { return };
+        let Some(first) = keys.first().copied() else { return };
         let said: Result<Vec<u8>, Lost> =
-            self.link.run(&first, |mut connection| async move { TAKE.run(&keys, &asked, &mut connection).await }).await;
+            self.link.run(first, |mut connection| async move { TAKE.run(&keys, &asked, &mut connection).await }).await;
         match said.and_then(|said| told(&said, &batch).ok_or(Lost::Odd)) {
             Ok(told) => {
                 for (waiting, told) in batch.into_iter().zip(told) {
@@ -160,15 +160,17 @@ fn batched(mut waiting: Vec<Waiting>, apart: bool) -> Vec<Vec<Waiting>> {
 }
 
 /// The counters, each once, and what `take.lua` is asked of them.
-fn written(batch: &[Waiting]) -> (Vec<String>, Vec<u8>) {
-    let (mut keys, mut numbers, mut asked) = (Vec::new(), HashMap::new(), Vec::new());
+fn written(batch: &[Waiting]) -> (Vec<&str>, Vec<u8>) {
+    let questions: usize = batch.iter().map(|waiting| waiting.questions.len()).sum();
+    let (mut keys, mut numbers) = (Vec::with_capacity(questions), HashMap::with_capacity(questions));
+    let mut asked = Vec::with_capacity(questions * 17);
     // INVARIANT: far fewer than 65,536 policies hold for a request.
     let small = |number: usize| u16::try_from(number).unwrap_or(u16::MAX).to_le_bytes();
     for waiting in batch {
         asked.extend(small(waiting.questions.len()));
         for question in &waiting.questions {
             let number = *numbers.entry(question.key.as_str()).or_insert_with(|| {
-                keys.push(question.key.clone());
+                keys.push(question.key.as_str());
                 keys.len()
             });
             asked.extend(small(number));
