@@ -126,10 +126,7 @@ const PART: u32 = 50_000;
 
 async fn slot(cluster: &Cluster, tenant: u8) -> i64 {
     let key = format!("{{{}}}", format!("{tenant:02x}").repeat(16));
-    let redis::Value::Int(slot) = cluster.servers()[1].tell(&["CLUSTER", "KEYSLOT", &key]).await else {
-        panic!("a slot")
-    };
-    slot
+    redis::from_redis_value(cluster.servers()[1].tell(&["CLUSTER", "KEYSLOT", &key]).await).unwrap()
 }
 
 /// By which limit a tenant is judged; none if it is refused.
@@ -179,8 +176,8 @@ async fn a_server_of_a_cluster_that_is_away_costs_only_those_that_lie_there() {
         there.chain(away.iter().map(|tenant| (*tenant, away_by))).collect()
     };
     // A slot moves to another server before anybody used it.
-    let redis::Value::BulkString(id) = cluster.servers()[1].tell(&["CLUSTER", "MYID"]).await else { panic!("an id") };
-    let (id, slot) = (String::from_utf8(id).unwrap(), slot(&cluster, moved).await.to_string());
+    let id: String = redis::from_redis_value(cluster.servers()[1].tell(&["CLUSTER", "MYID"]).await).unwrap();
+    let slot = slot(&cluster, moved).await.to_string();
     for server in cluster.servers() {
         server.tell(&["CLUSTER", "SETSLOT", &slot, "NODE", &id]).await;
     }
