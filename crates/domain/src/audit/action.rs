@@ -177,6 +177,9 @@ impl EventKind {
             | Self::KeyCopying
             | Self::KeyCopyRemoving
             | Self::KeyDestroying
+            | Self::NodeStarted
+            | Self::NodeAlive
+            | Self::NodeStopped
             | Self::ArchiveLost
             | Self::EventQuarantined
             | Self::IntegrityFailed

@@ -5,6 +5,12 @@ codes! {
     pub enum EventKind {
         /// The store was made.
         InstanceInitialised = "instance.initialised",
+        /// A node started.
+        NodeStarted = "node.started",
+        /// A node that had nothing to tell is there.
+        NodeAlive = "node.alive",
+        /// A node ended, as it was asked to.
+        NodeStopped = "node.stopped",
         /// A further provider can give the platform root.
         RootRecipientAdded = "root.recipient_added",
         /// A provider does not give the platform root any more.

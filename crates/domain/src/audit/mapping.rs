@@ -348,6 +348,7 @@ impl EventKind {
             Self::ApprovalDenied => (Topic::Statement, Medium, true),
             Self::ApprovalCancelled | Self::ApprovalReviewed | Self::ApprovalRead => (Topic::Statement, Info, false),
 
+            Self::NodeStarted | Self::NodeAlive | Self::NodeStopped => (Topic::System, Info, false),
             Self::AuditRead => (Topic::Log, Info, false),
             Self::LogScrubbed | Self::LogHeadNoted => (Topic::Log, Info, false),
             Self::LogRestoreAccepted | Self::LogPinsAccepted => (Topic::Log, High, true),

@@ -379,7 +379,7 @@ impl Guard {
 }
 
 /// What events of these jobs say of the request that they have none of.
-fn request(instance: &Instance, route: &'static str, method: &'static str) -> Result<RequestInfo, Failure> {
+pub(super) fn request(instance: &Instance, route: &'static str, method: &'static str) -> Result<RequestInfo, Failure> {
     let id = RequestId::make(instance.now(), instance.random())?;
     Ok(RequestInfo { id, address: None, user_agent: None, key: None, route, method })
 }
