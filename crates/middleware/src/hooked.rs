@@ -13,7 +13,10 @@ use http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt as _;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::{Code, Exchange, Problem, stack::BodyLimit};
+use crate::{
+    Code, Exchange, Problem,
+    body::{lost, whole},
+};
 
 /// So much of a body is read without asking for room.
 const FREE_BYTES: usize = 1 << 20;
@@ -78,19 +81,7 @@ impl Unread {
     pub async fn read(self, max: usize) -> Result<Hooked, Problem> {
         let (parts, body) = self.request.into_parts();
         check_plain(&parts.headers)?;
-        let Some(limit) = parts.extensions.get::<BodyLimit>().copied() else { return Err(Code::Internal.into()) };
-        let announced: Option<u64> =
-            parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        if announced.is_some_and(|length| length > max as u64) {
-            return Err(Code::TooLarge.into());
-        }
-        // Nothing was done yet, so a client that is too slow can be given up.
-        let read = tokio::time::timeout(limit.time, collected(body, max, &ROOM)).await;
-        let (bytes, room) = read.map_err(|_| Problem::new(Code::Timeout))??;
-        // HTTP/2 lets the two differ (RFC 9113 §8.1.1 calls that malformed); nobody shall read them differently.
-        if announced.is_some_and(|length| bytes.len() as u64 != length) {
-            return Err(Code::RequestMalformed.into());
-        }
+        let (bytes, room) = whole(&parts, max, collected(body, max, &ROOM)).await?;
         Ok(Hooked { exchange: self.exchange, headers: parts.headers, body: bytes.into(), _room: room })
     }
 }
@@ -157,8 +148,7 @@ async fn collected(
 ) -> Result<(Vec<u8>, Vec<SemaphorePermit<'static>>), Problem> {
     let (mut bytes, mut taken) = (Vec::new(), Vec::new());
     while let Some(frame) = body.frame().await {
-        let lost = |_| Problem::new(Code::RequestMalformed).detail("the body did not arrive");
-        let Ok(data) = frame.map_err(lost)?.into_data() else { continue };
+        let Ok(data) = frame.map_err(|_| lost())?.into_data() else { continue };
         let length = bytes.len() + data.len();
         if length > max {
             return Err(Code::TooLarge.into());
