@@ -4,6 +4,7 @@
 //!   [`replays_conformance!`] prove that an adapter keeps its port's contract.
 //! - [`FixedClock`], [`CountingRandom`] and [`Faulty`] stand in for time, chance and bad luck.
 //! - [`authenticator`] is a browser with passkeys.
+//! - [`phone`] is a phone whose application sends health data.
 //! - [`samples`] builds entities.
 //!
 //! There is no fake store: SQLite in memory is one, and it passed the conformance suite.
@@ -20,6 +21,7 @@ mod faulty;
 pub mod key_provider;
 pub mod ladders;
 pub mod limiter;
+pub mod phone;
 mod random;
 pub mod replays;
 pub mod resident_keys;

@@ -345,6 +345,12 @@ codes! {
         WebhookSecretShown = "webhook.secret_shown",
         /// Secrets were opened, to verify or to sign with.
         WebhookSecretsOpened = "webhook.secrets_opened",
+        /// A device was enrolled with a source.
+        WebhookDeviceEnrolled = "webhook.device_enrolled",
+        /// An attestation of a device was not taken.
+        WebhookDeviceRefused = "webhook.device_refused",
+        /// No message of a device is taken any more.
+        WebhookDeviceRevoked = "webhook.device_revoked",
         /// A webhook was verified and kept.
         WebhookReceived = "webhook.received",
         /// A copy of one came.
@@ -353,6 +359,8 @@ codes! {
         WebhookForwarding = "webhook.forwarding",
         /// A webhook was tried in vain and waits for somebody.
         WebhookQuarantined = "webhook.quarantined",
+        /// Somebody discarded a webhook that waited.
+        WebhookDiscarded = "webhook.discarded",
         /// Somebody let it be tried again.
         WebhookRedriven = "webhook.redriven",
         /// For a quarter of an hour whoever webhooks are for took none of them.
@@ -455,12 +463,13 @@ impl EventKind {
             | Self::AuditArchived
             | Self::WebhookSourceCreated
             | Self::WebhookSecretAdded
+            | Self::WebhookDeviceEnrolled
             | Self::WebhookSubscribed
             | Self::WebhookReceived
             | Self::AddressBlocked
             | Self::CertificateIssued => Action::Create,
             Self::SubjectErased | Self::RoleDeleted | Self::IdentityProviderDeleted => Action::Delete,
-            Self::WebhookSourceDeleted | Self::WebhookUnsubscribed => Action::Delete,
+            Self::WebhookSourceDeleted | Self::WebhookUnsubscribed | Self::WebhookDiscarded => Action::Delete,
             Self::TenantRead
             | Self::WebhookRead
             | Self::WebhookSecretsOpened
@@ -501,6 +510,7 @@ impl EventKind {
             | Self::TenantUpdated
             | Self::WebhookSourceUpdated
             | Self::WebhookSecretEnded
+            | Self::WebhookDeviceRevoked
             | Self::WebhookSubscriptionUpdated
             | Self::SettingsChanged
             | Self::ApiKeyRevoked
@@ -607,6 +617,7 @@ impl EventKind {
             | Self::LogsSampled
             | Self::WebhookSecretDue
             | Self::WebhookReplayed
+            | Self::WebhookDeviceRefused
             | Self::WebhookForwarding
             | Self::WebhookQuarantined
             | Self::WebhookRedriven

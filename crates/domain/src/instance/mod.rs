@@ -37,7 +37,7 @@ use crate::{
     tenants::TenantState,
     time::Timestamp,
     tls::Standing,
-    webhooks::{HeldSecrets, KeyAddress, WebhookCounts},
+    webhooks::{DeviceCertificates, HeldSecrets, KeyAddress, WebhookCounts},
 };
 
 mod epochs;
@@ -77,6 +77,7 @@ pub struct Instance {
     pub(crate) sinks: OnceLock<Vec<Arc<dyn AuditSink>>>,
     pub(crate) archives: OnceLock<Vec<Arc<dyn ArchiveStore>>>,
     passkeys: OnceLock<Arc<dyn PasskeyVerifier>>,
+    device_certificates: OnceLock<Arc<dyn DeviceCertificates>>,
     pub(crate) routes: routes::Held,
     pub(crate) open_failures: OpenFailures,
     pub(crate) habits: Habits,
@@ -148,6 +149,7 @@ impl Instance {
             sinks: OnceLock::new(),
             archives: OnceLock::new(),
             passkeys: OnceLock::new(),
+            device_certificates: OnceLock::new(),
             routes: routes::Held::new(),
             open_failures: OpenFailures::default(),
             habits: Habits::default(),
@@ -249,6 +251,16 @@ impl Instance {
     /// Who verifies passkeys; nobody where none are offered.
     pub fn passkey_verifier(&self) -> Option<&Arc<dyn PasskeyVerifier>> {
         self.passkeys.get()
+    }
+
+    /// Says who reads the certificates of devices; once, before the instance is used.
+    pub fn enroll_devices_with(&self, certificates: Arc<dyn DeviceCertificates>) {
+        let _ = self.device_certificates.set(certificates);
+    }
+
+    /// Who reads the certificates of devices; without it none is enrolled.
+    pub(crate) fn device_certificates(&self) -> Option<&Arc<dyn DeviceCertificates>> {
+        self.device_certificates.get()
     }
 
     /// The providers that belong to tenants.
