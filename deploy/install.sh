@@ -29,6 +29,7 @@ done
 [ -n "$root" ] || [ "$(id -u)" = 0 ] || fail "run it as root, or with --root"
 command -v curl >/dev/null || fail "curl is needed for the questions at the end"
 
+here=$(cd "$(dirname "$0")" && pwd)
 program=$root/usr/local/bin/chancery etc=$root/etc/chancery data=$root/var/lib/chancery
 file=$etc/chancery.toml key=$etc/admin-api-key
 systemd() { [ -z "$root" ] && [ -d /run/systemd/system ]; }
@@ -73,31 +74,7 @@ setting() {
 }
 
 if systemd; then
-    cat >/etc/systemd/system/chancery.service <<END
-[Unit]
-Description=Chancery
-After=network-online.target postgresql.service
-Wants=network-online.target
-
-[Service]
-User=chancery
-ExecStart=$program serve --config $file
-Restart=on-failure
-AmbientCapabilities=CAP_NET_BIND_SERVICE
-CapabilityBoundingSet=CAP_NET_BIND_SERVICE
-LimitNOFILE=65536
-LimitCORE=0
-NoNewPrivileges=yes
-ProtectSystem=strict
-ProtectHome=yes
-PrivateTmp=yes
-PrivateDevices=yes
-ReadWritePaths=$data $etc
-
-[Install]
-WantedBy=multi-user.target
-END
-    chmod 644 /etc/systemd/system/chancery.service
+    install -m 644 "$here/chancery.service" /etc/systemd/system/chancery.service
     systemctl daemon-reload
 fi
 
@@ -113,7 +90,8 @@ fi
 echo "-- start"
 if systemd; then
     systemctl enable --quiet chancery
-    systemctl restart chancery
+    # Returns when the server says that it is ready. Why it is not, it said there.
+    systemctl restart chancery || { journalctl --unit chancery --lines 20 --no-pager >&2 || true; fail "the server does not start"; }
 else
     "${as_service[@]}" "$program" serve --config "$file" >"$data/first-start.log" 2>&1 &
     server=$!

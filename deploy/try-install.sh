@@ -93,9 +93,12 @@ END
 chmod 755 /usr/local/sbin/systemctl
 PATH=/usr/local/sbin:$PATH
 installs --binary /binary
+is "$(stat -c '%U %a' /etc/systemd/system/chancery.service)" "root 644" "the unit"
 first=$(cat /server.pid)
 if command -v systemd-analyze >/dev/null; then
     systemd-analyze verify /etc/systemd/system/chancery.service 2>&1 | grep -i 'chancery.service' && fail "systemd has something to say of the unit"
+    systemd-analyze security --offline=true --threshold=20 /etc/systemd/system/chancery.service >/security.txt 2>&1 ||
+        { cat /security.txt >&2; fail "the unit leaves the server more than it needs"; }
 fi
 installs --binary /newer
 [ "$(cat /server.pid)" != "$first" ] || fail "the server was not restarted"

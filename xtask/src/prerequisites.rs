@@ -20,7 +20,7 @@ const RSYSLOG: &str = "/usr/sbin/rsyslogd";
 /// Something of the system that a command needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Need {
-    /// The server binaries of PostgreSQL.
+    /// The server binaries of PostgreSQL, and what makes certificates for it.
     Postgres,
     /// Python 3 that can make virtual environments.
     Python,
@@ -49,7 +49,7 @@ pub(crate) enum Need {
 impl Need {
     fn is_met(self) -> bool {
         match self {
-            Self::Postgres => postgres_binaries().is_some(),
+            Self::Postgres => postgres_binaries().is_some() && on_path("openssl").is_some(),
             // `ensurepip` is what Debian moved into the package `python3-venv`.
             Self::Python => process::succeeds(Command::new("python3").args(["-c", "import venv, ensurepip"])),
             Self::Wrk => on_path("wrk").is_some(),
@@ -67,7 +67,7 @@ impl Need {
 
     fn packages(self) -> &'static [&'static str] {
         match self {
-            Self::Postgres => &["postgresql"],
+            Self::Postgres => &["postgresql", "openssl"],
             Self::Python => &["python3", "python3-venv"],
             Self::Wrk => &["wrk"],
             Self::Proxies => &["nginx", "haproxy"],

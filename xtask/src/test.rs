@@ -64,11 +64,15 @@ pub(crate) struct Options {
     list: bool,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
     Passed,
     Failed,
-    NotRun,
+    /// It was not reached, or cannot be run here; says why.
+    NotRun(&'static str),
 }
+
+type Row = (Step, Outcome, Duration);
 
 /// Runs the steps and prints a summary; the answer is whether all passed.
 pub(crate) fn run(options: &Options) -> Result<bool> {
@@ -88,7 +92,7 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     let (mut failed, mut interrupted) = (false, false);
     for step in steps.iter().copied() {
         if interrupted || (failed && !options.keep_going) {
-            rows.push((step, Outcome::NotRun, Duration::ZERO));
+            rows.push((step, Outcome::NotRun("a step before it failed"), Duration::ZERO));
             continue;
         }
         println!("\n==> {}: {}", name(step), about(step));
@@ -98,17 +102,19 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
             bench.fetch(&steps);
         }
         let time = start.elapsed();
+        let (name, seconds) = (name(step), time.as_secs_f64());
+        let outcome = outcome.unwrap_or_else(|error| {
+            println!("<== {name} FAILED after {seconds:.1} s: {error:#}");
+            failed = true;
+            interrupted = process::interrupted();
+            Outcome::Failed
+        });
         match outcome {
-            Ok(()) => println!("<== {} passed in {:.1} s", name(step), time.as_secs_f64()),
-            Err(error) => {
-                println!("<== {} FAILED after {:.1} s: {error:#}", name(step), time.as_secs_f64());
-                rows.push((step, Outcome::Failed, time));
-                failed = true;
-                interrupted = process::interrupted();
-                continue;
-            }
+            Outcome::Passed => println!("<== {name} passed in {seconds:.1} s"),
+            Outcome::NotRun(why) => println!("<== {name} was NOT RUN: {why}"),
+            Outcome::Failed => {}
         }
-        rows.push((step, Outcome::Passed, time));
+        rows.push((step, outcome, time));
     }
     bench.wait_for_fetching();
     // Stops the server before the last word is said.
@@ -140,11 +146,11 @@ struct Bench {
 }
 
 impl Bench {
-    fn run(&mut self, step: Step) -> Result<()> {
+    fn run(&mut self, step: Step) -> Result<Outcome> {
         if !matches!(step, Step::Prerequisites | Step::Format | Step::Lints) {
             self.wait_for_fetching();
         }
-        match step {
+        let done = match step {
             Step::Prerequisites => {
                 // Everything that a step cannot do without, in one go.
                 use Need::{Nginx, Node, Pebble, Postgres, Python, Redis, Rsyslog, SoftHsm};
@@ -173,7 +179,7 @@ impl Bench {
             Step::Vectors => vectors(),
             Step::Clients => clients::run(&clients::Options::default()),
             Step::Clinic => clinic::run(&clinic::Options::default()),
-            Step::Install => install(),
+            Step::Install => return install(),
             Step::Verifiers => verifiers::run(&verifiers::Options::default()),
             Step::Generated => generate::run(true),
             Step::Kill => {
@@ -193,8 +199,9 @@ impl Bench {
                 proof::rotate(&options, Some(postgres))?;
                 proof::migrate(&options, Some(postgres))
             }
-            Step::Tree => self.same_tree(),
-        }
+            Step::Tree => return self.same_tree(),
+        };
+        done.map(|()| Outcome::Passed)
     }
 
     /// Fetches what these steps use of Python and Node, and the browser, while the compiler works. What fails here is tried again by the
@@ -235,18 +242,15 @@ impl Bench {
         Ok(self.postgres.insert(postgres))
     }
 
-    fn same_tree(&self) -> Result<()> {
+    fn same_tree(&self) -> Result<Outcome> {
         match (&self.tree, tree()?) {
             (Some(before), Some(after)) if *before != after => {
                 let changed: Vec<_> =
                     after.lines().filter(|line| !before.lines().any(|other| other == *line)).collect();
                 bail!("the run changed the working tree:\n{}", changed.join("\n"))
             }
-            (Some(_), Some(_)) => Ok(()),
-            _ => {
-                println!("not a Git working tree: nothing to compare");
-                Ok(())
-            }
+            (Some(_), Some(_)) => Ok(Outcome::Passed),
+            _ => Ok(Outcome::NotRun("this is no Git working tree")),
         }
     }
 }
@@ -269,13 +273,13 @@ fn docs() -> Result<()> {
     process::run(docs.args(workspace::PROVIDERS).env("RUSTDOCFLAGS", "-D warnings"))
 }
 
-fn install() -> Result<()> {
+fn install() -> Result<Outcome> {
     if !rustix::process::geteuid().is_root() {
-        println!("Skipped: root alone makes the namespaces that it needs");
-        return Ok(());
+        return Ok(Outcome::NotRun("root alone makes the namespaces that it needs"));
     }
     let binary = workspace::build_server(false)?;
-    process::run(Command::new(workspace::root().join("deploy/try-install.sh")).arg(binary))
+    process::run(Command::new(workspace::root().join("deploy/try-install.sh")).arg(binary))?;
+    Ok(Outcome::Passed)
 }
 
 fn vectors() -> Result<()> {
@@ -312,21 +316,51 @@ fn about(step: Step) -> String {
     value.and_then(|value| value.get_help().map(ToString::to_string)).unwrap_or_default()
 }
 
-fn summarise(rows: &[(Step, Outcome, Duration)]) -> bool {
-    let (mut passed, mut failed, mut total) = (0, 0, Duration::ZERO);
+fn summarise(rows: &[Row]) -> bool {
+    let mut total = Duration::ZERO;
     println!("\n{:14} {:8} {:>8}", "step", "outcome", "seconds");
     for (step, outcome, time) in rows {
-        let word = match outcome {
-            Outcome::Passed => "passed",
-            Outcome::Failed => "FAILED",
-            Outcome::NotRun => "not run",
+        let (word, why) = match outcome {
+            Outcome::Passed => ("passed", ""),
+            Outcome::Failed => ("FAILED", ""),
+            Outcome::NotRun(why) => ("not run", *why),
         };
-        passed += usize::from(matches!(outcome, Outcome::Passed));
-        failed += usize::from(matches!(outcome, Outcome::Failed));
         total += *time;
-        println!("{:14} {word:8} {:>8.1}", name(*step), time.as_secs_f64());
+        let row = format!("{:14} {word:8} {:>8.1}  {why}", name(*step), time.as_secs_f64());
+        println!("{}", row.trim_end());
     }
     println!("{:14} {:8} {:>8.1}\n", "", "", total.as_secs_f64());
-    println!("{passed} passed, {failed} failed");
-    passed == rows.len()
+    let (text, passed) = verdict(rows);
+    println!("{text}");
+    passed
+}
+
+/// What is said of all steps, and whether that is good: what cannot be run here is no fault, unless nothing else was asked for.
+fn verdict(rows: &[Row]) -> (String, bool) {
+    let count = |is: fn(&Outcome) -> bool| rows.iter().filter(|(_, outcome, _)| is(outcome)).count();
+    let passed = count(|outcome| *outcome == Outcome::Passed);
+    let failed = count(|outcome| *outcome == Outcome::Failed);
+    let not_run = count(|outcome| matches!(outcome, Outcome::NotRun(_)));
+    let text = match not_run {
+        0 => format!("{passed} passed, {failed} failed"),
+        _ => format!("{passed} passed, {failed} failed, {not_run} NOT RUN"),
+    };
+    (text, failed == 0 && passed > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_that_cannot_be_run_here_is_told_and_is_not_one_that_passed() {
+        let row = |step, outcome| (step, outcome, Duration::ZERO);
+        let install = row(Step::Install, Outcome::NotRun("root alone"));
+        let format = row(Step::Format, Outcome::Passed);
+        assert_eq!(verdict(&[format, install]), ("1 passed, 0 failed, 1 NOT RUN".to_owned(), true));
+        assert_eq!(verdict(&[install]), ("0 passed, 0 failed, 1 NOT RUN".to_owned(), false));
+        let failed = row(Step::Tests, Outcome::Failed);
+        assert_eq!(verdict(&[format, failed, install]), ("1 passed, 1 failed, 1 NOT RUN".to_owned(), false));
+        assert_eq!(verdict(&[format]), ("1 passed, 0 failed".to_owned(), true));
+    }
 }

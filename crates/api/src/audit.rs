@@ -28,7 +28,7 @@ use self::retention::{LogPageBody, PurgeBody};
 use crate::{
     App,
     error::IntoProblem,
-    page::{self, ListBody},
+    page,
     wiped::{self, Personal},
 };
 
@@ -172,8 +172,8 @@ pub(crate) fn named(subject: Option<Phi<String>>, rows: Option<&Phi<String>>) ->
 }
 
 impl EventQuery {
-    /// What is looked for, and how much of it at once.
-    fn search(self) -> Result<(Search, u32), Problem> {
+    /// What is looked for.
+    fn search(self) -> Result<Search, Problem> {
         if self.key.is_some() && self.resource.is_some() {
             let message = "a key is a resource; ask for one of them";
             return Err(Problem::invalid(Faults::one("/key", "conflict", message)));
@@ -191,7 +191,7 @@ impl EventQuery {
         };
         let named = named(self.subject, self.rows.as_ref())?;
         let (security, proofs) = (self.security == Some(true), self.proof == Some(true));
-        Ok((Search { filter, named, security, proofs }, limit))
+        Ok(Search { filter, named, security, proofs })
     }
 }
 
@@ -201,10 +201,15 @@ async fn find(
     tenant: TenantId,
     asked: EventQuery,
 ) -> Result<Json<LogPageBody<EventBody>>, Problem> {
-    let (search, limit) = asked.search()?;
-    let Results { found, purged } = query::search(&app.instance, call, tenant, search).await.or_problem()?;
-    let ListBody { items, next_cursor } = page::list(found, limit, |found| found.event.logged.index.to_string());
-    Ok(Json(LogPageBody { items, next_cursor, purged: purged.into_iter().map(PurgeBody::from).collect() }))
+    let search = asked.search()?;
+    let Results { found, damaged, next, purged } =
+        query::search(&app.instance, call, tenant, search).await.or_problem()?;
+    Ok(Json(LogPageBody {
+        items: found.into_iter().map(EventBody::from).collect(),
+        next_cursor: next.map(|place| place.to_string()),
+        damaged,
+        purged: purged.into_iter().map(PurgeBody::from).collect(),
+    }))
 }
 
 /// Find events.

@@ -42,7 +42,10 @@ pub(crate) async fn livez(_: Request) -> Json<HealthBody> {
 #[utoipa::path(get, path = "/readyz", tag = "operations", responses((status = 200, description = "It can serve.", body = HealthBody)))]
 pub(crate) async fn readyz(State(app): State<App>, _: Request) -> Result<Json<HealthBody>, Problem> {
     app.readiness.of(check(&app.instance)).await?;
-    let warnings = app.instance.tls().troubles().into_iter().map(Trouble::as_str).collect();
+    let mut warnings: Vec<&'static str> = app.instance.tls().troubles().into_iter().map(Trouble::as_str).collect();
+    if app.instance.guard().clock_behind_seconds() > 0 {
+        warnings.push("clock.behind");
+    }
     Ok(Json(HealthBody { status: "ok", warnings }))
 }
 

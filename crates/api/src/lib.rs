@@ -56,7 +56,6 @@ mod subjects;
 mod tenant_keys;
 mod tenants;
 mod terms;
-mod tls_metrics;
 mod tokens;
 mod users;
 mod webhooks;

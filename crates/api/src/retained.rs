@@ -13,7 +13,7 @@ pub struct Retained {
     pub holds: u64,
     /// How many purges were ordered and have not ended.
     pub open: u64,
-    /// How many purges that have not ended nobody ordered, nor dismissed.
+    /// How many purges nobody ordered, nor dismissed.
     pub unproven: u64,
     /// Of how many logs months wait until the clock is believed.
     pub waiting: u64,

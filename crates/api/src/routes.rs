@@ -56,26 +56,29 @@ pub(crate) struct RoutesBody {
     items: Vec<RouteBody>,
 }
 
-/// What a route that does not enforce yet saw.
+/// What a route saw and let pass.
 #[derive(Serialize, ToSchema)]
 #[schema(as = RouteSight)]
 pub(crate) struct SightBody {
     #[schema(example = "/api/patients/{id}")]
     path: String,
-    /// So many requests came.
+    /// So many requests came while it did not enforce.
     requests: u64,
-    /// So many reasons to refuse were found, by their code. A request may have several.
+    /// So many reasons to refuse them were found, by their code. A request may have several.
     #[schema(example = json!({"auth.credential_missing": 12}))]
     would_refuse: BTreeMap<&'static str, u64>,
+    /// So many answers of the application set these headers otherwise than the route's profile.
+    #[schema(example = json!({"x-frame-options": 40}))]
+    headers_differ: BTreeMap<String, u64>,
 }
 
 impl From<RouteSight> for SightBody {
-    fn from(RouteSight { path, requests, would_refuse }: RouteSight) -> Self {
-        Self { path, requests, would_refuse }
+    fn from(RouteSight { path, requests, would_refuse, headers_differ }: RouteSight) -> Self {
+        Self { path, requests, would_refuse, headers_differ }
     }
 }
 
-/// What routes that do not enforce yet saw since this process began.
+/// What routes saw and let pass since this process began.
 #[derive(Serialize, ToSchema)]
 #[schema(as = RouteSights)]
 pub(crate) struct SightsBody {
@@ -147,7 +150,8 @@ pub(crate) async fn list_upstreams(
     Ok(Json(UpstreamsBody { items: found.into_iter().map(Into::into).collect() }))
 }
 
-/// Say what routes that observe or are in shadow would have refused since this process began: counts, by route and reason.
+/// Say what routes that observe or are in shadow would have refused since this process began, and which headers applications set otherwise
+/// than their route's profile: counts, by route and reason.
 #[utoipa::path(get, path = "/v1/gateway/observed", tag = "gateway",
     responses((status = 200, description = "Counts for each of these routes.", body = SightsBody)))]
 pub(crate) async fn observed_routes(

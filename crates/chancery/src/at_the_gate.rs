@@ -2,14 +2,15 @@
 
 use std::{
     net::SocketAddr,
-    path::PathBuf,
     sync::{Arc, OnceLock},
-    time::SystemTime,
 };
 
 use anyhow::Result;
 use chancery_api::Metrics;
-use chancery_domain::Instance;
+use chancery_domain::{
+    Instance,
+    routes::{Cause, RoutesError, reload},
+};
 use chancery_gateway::{Demand, Gateway, Settings, assertion::Assertions, schema::Schemas, upload::Uploads};
 use chancery_middleware::listener::Welcome;
 use tokio::{
@@ -20,16 +21,16 @@ use tokio::{
 use crate::{
     commands::{serve::layers, tell, variables},
     config::{Config, Flags, GatewayConfig, Refused, SchemaConfig},
+    following::{Follower, LOOK},
     route_schemas::{self, RouteSchemas},
     server::{self, Door, Running},
+    service::Service,
 };
-
-/// How often the file is looked at.
-const LOOK: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// The gateway at work.
 pub struct AtTheGate {
     running: Running,
+    instance: Arc<Instance>,
     table: Arc<FileTable>,
     follows: bool,
     following: std::sync::Mutex<Option<JoinHandle<()>>>,
@@ -58,7 +59,8 @@ impl AtTheGate {
         tracing::info!(address = %running.address(), "The gateway answers at {}", running.address());
         let table = Arc::new(FileTable { gateway, documents: Arc::new(documents), flags: OnceLock::new() });
         instance.show_routes(Arc::clone(&table) as _);
-        Ok(Self { running, table, follows, following: std::sync::Mutex::default() })
+        let instance = Arc::clone(instance);
+        Ok(Self { running, instance, table, follows, following: std::sync::Mutex::default() })
     }
 
     /// Where it answers.
@@ -71,24 +73,26 @@ impl AtTheGate {
         &self.table.gateway
     }
 
-    /// From here on puts the routes to work that the configuration says after SIGHUP, or after its file changed.
-    pub fn follow(&self, flags: Flags) {
-        let _ = self.table.flags.set(flags.clone());
-        let (table, follows) = (Arc::clone(&self.table), self.follows);
+    /// From here on puts the routes to work that the configuration says after SIGHUP, or after its file changed; `file` was made before
+    /// the configuration was read.
+    pub(crate) fn follow(&self, flags: Flags, mut file: Follower, service: Service) {
+        let _ = self.table.flags.set(flags);
+        let (instance, follows) = (Arc::clone(&self.instance), self.follows);
         let task = tokio::spawn(async move {
             let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
-            let mut seen = changed(flags.file.as_ref());
+            // What was to be put to work when the log did not take it.
+            let mut due = None;
             loop {
-                tokio::select! {
-                    _ = hangup.recv() => {}
-                    () = tokio::time::sleep(LOOK), if follows => {
-                        let now = changed(flags.file.as_ref());
-                        if std::mem::replace(&mut seen, now) == now {
-                            continue;
-                        }
-                    }
+                let cause = tokio::select! {
+                    _ = hangup.recv() => Some(Cause::Signal),
+                    () = tokio::time::sleep(LOOK) => due.or((follows && file.look()).then_some(Cause::File)),
+                };
+                if let Some(cause) = cause {
+                    file.take();
+                    service.reloading();
+                    due = reloaded(&instance, cause).await.err();
+                    service.ready();
                 }
-                table.reload(&flags);
             }
         });
         let before = self.following.lock().unwrap_or_else(|poison| poison.into_inner()).replace(task);
@@ -106,31 +110,31 @@ impl AtTheGate {
     }
 }
 
+/// Puts the table of the configuration to work, or tells what is wrong with it. What may pass is tried again: gives why it was asked for.
+async fn reloaded(instance: &Instance, cause: Cause) -> Result<(), Cause> {
+    match reload(instance, cause).await {
+        Ok(routes) => tracing::info!(routes, "Put {routes} routes of the changed configuration to work"),
+        Err(RoutesError::Invalid(faults)) => {
+            for fault in faults.0 {
+                tracing::warn!("Configuration: {}", fault.message);
+            }
+            tracing::error!("The changed configuration has faults; the routes at work stay");
+        }
+        Err(error) => {
+            let error: &(dyn std::error::Error + 'static) = &error;
+            tracing::error!(error, "The changed configuration is not at work yet");
+            return Err(cause);
+        }
+    }
+    Ok(())
+}
+
 /// The table that the configuration says: at work in the gateway, and read anew.
 pub(crate) struct FileTable {
     pub(crate) gateway: Arc<Gateway>,
     pub(crate) documents: Arc<Documents>,
     /// Where the configuration is; once it is followed.
     pub(crate) flags: OnceLock<Flags>,
-}
-
-impl FileTable {
-    /// Validates, applies; whatever is wrong leaves the routes that are at work.
-    fn reload(&self, flags: &Flags) {
-        match routes(flags) {
-            Ok(Some(GatewayConfig { table, schemas, .. })) => {
-                let routes = table.routes().len();
-                self.gateway.apply(table);
-                self.documents.ask(schemas, &self.gateway);
-                tracing::info!(routes, "Put {routes} routes of the changed configuration to work");
-            }
-            Ok(None) => tracing::error!("The changed configuration has no gateway; the routes at work stay"),
-            Err(refused) => {
-                tell(&refused.0.faults);
-                tracing::error!("The changed configuration has faults; the routes at work stay");
-            }
-        }
-    }
 }
 
 /// What a route demands besides: in the order of design §3, the assertion last, for it is bound to what goes on.
@@ -173,8 +177,4 @@ pub(crate) fn routes(flags: &Flags) -> Result<Option<GatewayConfig>, Refused> {
     let (config, warnings) = Config::load(flags, &variables())?;
     tell(&warnings);
     Ok(config.gateway)
-}
-
-fn changed(file: Option<&PathBuf>) -> Option<SystemTime> {
-    std::fs::metadata(file?).and_then(|metadata| metadata.modified()).ok()
 }

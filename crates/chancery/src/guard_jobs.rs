@@ -28,6 +28,7 @@ pub async fn scrub(instance: Arc<Instance>, stores: Stores, pace: u64, stopped: 
     let mut next: Option<TenantId> = None;
     while ticks.next().await {
         look_for_logs(&instance).await;
+        look_at_clock(&instance).await;
         let ours = jobs::claim(&instance, SCRUB_JOB, CLAIM).await.unwrap_or(false);
         let tenants = everybody(&stores).await;
         // Everybody has a turn, also beside a log that takes weeks.
@@ -61,6 +62,20 @@ async fn look_for_logs(instance: &Instance) {
             }
         }
         Err(error) => tracing::warn!(error = chain(&error), "Could not look for logs that are gone"),
+    }
+}
+
+/// A clock that went back. Each node has its own.
+async fn look_at_clock(instance: &Instance) {
+    match guard::look_at_clock(instance).await {
+        Ok(None) => {}
+        Ok(Some(seconds)) => tracing::error!(
+            code = "clock_behind",
+            seconds,
+            "THE CLOCK OF THIS MACHINE IS {seconds} s BEHIND WHAT THE AUDIT LOG SAYS, at least, or it was ahead when that was logged. By it no \
+             month is closed or over: nothing is archived, and nothing goes. Set it right; see docs/guides/audit.md"
+        ),
+        Err(error) => tracing::warn!(error = chain(&error), "Could not compare the clock with the platform's log"),
     }
 }
 

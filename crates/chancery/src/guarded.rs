@@ -63,6 +63,12 @@ impl Reach {
     }
 }
 
+/// Whom an address with `https://` asks, as pins name it.
+pub fn tls_host(url: &str) -> Option<String> {
+    let url = Url::parse(url).ok().filter(|url| url.scheme() == "https")?;
+    url.host_str().map(|host| host.trim_matches(['[', ']']).to_owned())
+}
+
 /// A client that asks at addresses that are allowed, and follows nobody elsewhere.
 #[derive(Debug)]
 pub struct Guarded {

@@ -106,11 +106,7 @@ async fn tended(instance: &Instance, tenant: TenantId, waiting: &mut BTreeSet<Te
 
 /// Adds how one log stands.
 async fn look(instance: &Instance, tenant: TenantId, stands: &mut Retained) {
-    let looked = async {
-        let mut view = instance.store().view(tenant).await?;
-        retention::standing_of(&mut *view, instance.now()).await
-    };
-    match looked.await {
+    match retention::standing(instance, tenant).await {
         Ok(standing) => stands.add(&standing, instance.now()),
         Err(error) => tracing::warn!(%tenant, error = chain(&error), "Could not see how the log of `{tenant}` is kept"),
     }

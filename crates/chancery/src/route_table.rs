@@ -6,7 +6,7 @@ use chancery_domain::{
     Faults,
     routes::{ReadyTable, RouteFacts, RouteSight, RouteTable, UpstreamFacts},
 };
-use chancery_gateway::{Authentication, Mode, Route, Upstream};
+use chancery_gateway::{Authentication, Mode, Route, Table, Upstream};
 use http::Method;
 
 use crate::{
@@ -29,23 +29,28 @@ impl RouteTable for FileTable {
             path: path.to_owned(),
             requests: sight.requests,
             would_refuse: sight.would_refuse,
+            headers_differ: sight.headers_differ,
         };
         sights.map(sight).collect()
     }
 
+    fn digest(&self) -> [u8; 32] {
+        self.gateway.table().digest()
+    }
+
     fn read(&self) -> Result<Box<dyn ReadyTable>, Faults> {
-        let unknown = || Faults::one("", "configuration", "this process does not follow a configuration");
+        let unknown = || Faults::one("", "not_followed", "this process does not follow a configuration");
         let flags = self.flags.get().ok_or_else(unknown)?;
         match routes(flags) {
             Ok(Some(config)) => Ok(Box::new(Next { table: self.shared(), config })),
-            Ok(None) => Err(Faults::one("", "configuration", "the configuration has no gateway")),
+            Ok(None) => Err(Faults::one("", "no_gateway", "the configuration has no gateway")),
             Err(refused) => Err(told(&refused)),
         }
     }
 
     fn before(&self) -> Option<Box<dyn ReadyTable>> {
-        let routes = self.gateway.before()?.routes().len();
-        Some(Box::new(Before { table: self.shared(), routes: count(routes) }))
+        let before = self.gateway.before()?;
+        Some(Box::new(Before { table: self.shared(), before }))
     }
 }
 
@@ -64,7 +69,11 @@ struct Next {
 
 impl ReadyTable for Next {
     fn routes(&self) -> u64 {
-        count(self.config.table.routes().len())
+        count(&self.config.table)
+    }
+
+    fn digest(&self) -> [u8; 32] {
+        self.config.table.digest()
     }
 
     fn apply(self: Box<Self>) {
@@ -77,12 +86,16 @@ impl ReadyTable for Next {
 /// The table before the one at work.
 struct Before {
     table: FileTable,
-    routes: u64,
+    before: Arc<Table>,
 }
 
 impl ReadyTable for Before {
     fn routes(&self) -> u64 {
-        self.routes
+        count(&self.before)
+    }
+
+    fn digest(&self) -> [u8; 32] {
+        self.before.digest()
     }
 
     fn apply(self: Box<Self>) {
@@ -92,8 +105,8 @@ impl ReadyTable for Before {
     }
 }
 
-fn count(routes: usize) -> u64 {
-    u64::try_from(routes).unwrap_or(u64::MAX)
+fn count(table: &Table) -> u64 {
+    u64::try_from(table.routes().len()).unwrap_or(u64::MAX)
 }
 
 /// All faults, without where the file is.

@@ -135,7 +135,7 @@ fn allowed(frame: Frame<Bytes>, named: &[HeaderName]) -> Option<Frame<Bytes>> {
 /// What makes a stream end before its time.
 pub(crate) type Ending = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// A response's body that ends when its caller's credential does. One whose length is known is on its way already.
+/// A response's body that ends when `ending` does. One whose length is known is on its way already.
 pub(crate) fn ending(body: Body, ending: impl FnOnce() -> Ending + Send + 'static) -> Body {
     if body.size_hint().exact().is_some() {
         return body;
@@ -203,7 +203,8 @@ const PIECE: usize = 256 * 1024;
 /// Room for what of all bodies that are being read at once is longer: 256 MiB. What finds none is refused, in the place of memory.
 static ROOM: Semaphore = Semaphore::const_new(1_024);
 
-/// Reads a body and puts it back, as much of it as was read if it is longer than `most` or takes too long.
+/// Reads a body and puts it back with all that came of it: trailers, and where it is longer than `most`, takes too long or breaks off,
+/// what was read and then the rest or the same break.
 pub(crate) async fn whole(body: &mut Body, most: usize) -> Result<Bytes, Problem> {
     whole_within(body, most, PATIENCE, &ROOM).await
 }
@@ -214,42 +215,45 @@ async fn whole_within(
     patience: Duration,
     room: &'static Semaphore,
 ) -> Result<Bytes, Problem> {
-    let (mut read, mut taken) = (BytesMut::new(), Vec::new());
+    let (mut read, mut end, mut taken) = (BytesMut::new(), None, Vec::new());
     let begun = tokio::time::Instant::now();
-    let refused = 'reading: loop {
+    let judged: Result<(), Problem> = 'reading: loop {
         let allowed = patience + Duration::from_secs(read.len() as u64 / BYTES_A_SECOND);
         match tokio::time::timeout_at(begun + allowed, body.frame()).await {
-            Err(_) => break Code::Timeout,
-            Ok(None) => {
-                let read = read.freeze();
-                // It takes its room until the application has it.
-                *body = Body::new(Prefixed { first: Some(read.clone()), rest: Body::empty(), _room: taken });
-                return Ok(read);
+            Err(_) => break Err(Code::Timeout.into()),
+            Ok(None) => break Ok(()),
+            Ok(Some(Err(error))) => {
+                end = Some(Err(error));
+                break Err(Problem::new(Code::RequestMalformed).detail("the body did not arrive"));
             }
-            Ok(Some(Ok(frame))) => {
-                let Ok(piece) = frame.into_data() else { continue };
-                read.extend_from_slice(&piece);
-            }
-            Ok(Some(Err(_))) => return Err(Problem::new(Code::RequestMalformed).detail("the body did not arrive")),
+            Ok(Some(Ok(frame))) => match frame.into_data() {
+                Ok(piece) => read.extend_from_slice(&piece),
+                Err(frame) => end = frame.into_trailers().ok().map(Ok),
+            },
         }
         if read.len() > most {
-            break Code::TooLarge;
+            break Err(Code::TooLarge.into());
         }
         while read.len() > FREE + PIECE * taken.len() {
             match room.try_acquire() {
                 Ok(piece) => taken.push(piece),
-                Err(_) => break 'reading Code::Overloaded,
+                Err(_) => break 'reading Err(Code::Overloaded.into()),
             }
         }
     };
-    let rest = std::mem::take(body);
-    *body = Body::new(Prefixed { first: Some(read.freeze()), rest, _room: taken });
-    Err(refused.into())
+    let read = read.freeze();
+    let first = (!read.is_empty()).then(|| read.clone());
+    let rest = if judged.is_ok() { Body::empty() } else { std::mem::take(body) };
+    // It takes its room until the application has it.
+    *body = Body::new(Prefixed { first, end, rest, _room: taken });
+    judged.map(|()| read)
 }
 
 /// What was read of a body, and the rest.
 struct Prefixed {
     first: Option<Bytes>,
+    /// How it ended, if not just so: with trailers, or too early.
+    end: Option<Result<HeaderMap, axum::Error>>,
     rest: Body,
     _room: Vec<SemaphorePermit<'static>>,
 }
@@ -259,10 +263,13 @@ impl HttpBody for Prefixed {
     type Error = axum::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        match self.first.take() {
-            Some(first) => Poll::Ready(Some(Ok(Frame::data(first)))),
-            None => Pin::new(&mut self.rest).poll_frame(cx),
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(Ok(Frame::data(first))));
         }
+        if let Some(end) = self.end.take() {
+            return Poll::Ready(Some(end.map(Frame::trailers)));
+        }
+        Pin::new(&mut self.rest).poll_frame(cx)
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -270,14 +277,15 @@ impl HttpBody for Prefixed {
         let rest = self.rest.size_hint();
         let mut hint = SizeHint::new();
         hint.set_lower(rest.lower().saturating_add(first));
-        if let Some(upper) = rest.upper() {
+        // Behind a length that is known nobody sends trailers, and what broke off would end as if it were whole.
+        if let Some(upper) = rest.upper().filter(|_| self.end.is_none()) {
             hint.set_upper(upper.saturating_add(first));
         }
         hint
     }
 
     fn is_end_stream(&self) -> bool {
-        self.first.is_none() && self.rest.is_end_stream()
+        self.first.is_none() && self.end.is_none() && self.rest.is_end_stream()
     }
 }
 
@@ -366,5 +374,55 @@ mod tests {
         assert!(whole(&mut body, 7).await.is_err_and(|problem| problem.code() == Code::TooLarge));
         assert_eq!(body.size_hint().exact(), Some(8));
         assert_eq!(body.collect().await.unwrap().to_bytes(), "12345678");
+        let mut none = Body::empty();
+        assert_eq!(whole(&mut none, 8).await.unwrap(), "");
+        assert!(none.is_end_stream(), "what has no body may be sent again");
+    }
+
+    #[tokio::test]
+    async fn trailers_stay_behind_a_body_that_was_looked_at() {
+        let trailers: HeaderMap =
+            [(HeaderName::from_static("x-sum"), HeaderValue::from_static("1"))].into_iter().collect();
+        let mut body = Body::new(Body::from("abc").with_trailers(std::future::ready(Some(Ok(trailers.clone())))));
+        for _ in 0..2 {
+            assert_eq!(whole(&mut body, 3).await.unwrap(), "abc");
+            assert_eq!(body.size_hint().exact(), None, "with a length that is said they would not be sent");
+        }
+        let body = body.collect().await.unwrap();
+        assert_eq!(body.trailers(), Some(&trailers));
+        assert_eq!(body.to_bytes(), "abc");
+    }
+
+    /// Says "ab" and then that no more of it came; and then nothing, as if it had been whole.
+    struct Broken(u8);
+
+    impl HttpBody for Broken {
+        type Data = Bytes;
+        type Error = io::Error;
+
+        fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+            self.0 += 1;
+            Poll::Ready(match self.0 {
+                1 => Some(Ok(Frame::data(Bytes::from_static(b"ab")))),
+                2 => Some(Err(io::ErrorKind::UnexpectedEof.into())),
+                _ => None,
+            })
+        }
+
+        fn size_hint(&self) -> SizeHint {
+            SizeHint::with_exact(if self.0 == 0 { 2 } else { 0 })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_breaks_off_breaks_off_again_after_it_was_looked_at() {
+        let mut body = Body::new(Broken(0));
+        for _ in 0..2 {
+            let refused = whole(&mut body, 8).await;
+            assert!(refused.is_err_and(|problem| problem.code() == Code::RequestMalformed));
+            assert!(body.size_hint().exact().is_none() && !body.is_end_stream());
+        }
+        assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "ab");
+        assert!(body.frame().await.unwrap().is_err(), "where it is only observed nobody takes it for whole");
     }
 }

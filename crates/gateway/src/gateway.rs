@@ -1,6 +1,16 @@
-//! The gateway at work, and its table while it changes.
+//! The gateway at work: its door, and the way of each request through the order of design §3.
+//!
+//! | file | what it does |
+//! | --- | --- |
+//! | `tables` | the table at work and the one before it, while they change |
+//! | `onward` | what goes on to the application |
+//! | `answer` | what the client gets of its answer |
 
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+mod answer;
+mod onward;
+mod tables;
+
+use std::sync::Arc;
 
 use axum::{
     Router,
@@ -11,25 +21,19 @@ use axum::{
     routing::any,
 };
 use chancery_domain::{Instance, access::Caller, audit::refusals, ids::WebhookSourceId};
-use chancery_middleware::{
-    Code, Exchange, Forwarded, Limits, Observer, Problem, Standing, Template, around, headers::CspNonce,
-    listener::Connection,
-};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Version, header, request::Parts};
+use chancery_middleware::{Code, Exchange, Limits, Observer, Problem, Template, around, listener::Connection};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header, request::Parts};
 
 use crate::{
-    Asked, Demand, Match, Mode, Route, Table,
-    body::ending,
-    extended, forward, health,
-    hygiene::{self, Origin},
+    Asked, Demand, Match, Mode, Route, Table, extended, forward, hygiene,
+    lasting::Lasting,
     observed::Observed,
-    tunnel,
     verdict::{VERDICT, Verdicts, admit},
     webhook,
 };
-
-/// Where the application finds the word for its scripts.
-const NONCE: HeaderName = HeaderName::from_static("x-csp-nonce");
+use answer::answer;
+use onward::query;
+use tables::Tables;
 
 /// What holds for all routes.
 #[derive(Debug, Clone, Copy, Default)]
@@ -43,30 +47,37 @@ pub struct Gateway {
     instance: Arc<Instance>,
     settings: Settings,
     demands: Vec<Arc<dyn Demand>>,
-    at_work: RwLock<Arc<AtWork>>,
-    before: Mutex<Option<Arc<AtWork>>>,
-    observed: Observed,
-}
-
-/// A table, and the questions to its applications.
-struct AtWork {
-    table: Arc<Table>,
-    _checks: health::Checks,
+    tables: Tables,
+    observed: Arc<Observed>,
 }
 
 impl Gateway {
     /// Of this table, with what further parts demand. Needs a runtime.
     pub fn new(instance: Arc<Instance>, settings: Settings, table: Table, demands: Vec<Arc<dyn Demand>>) -> Arc<Self> {
-        let at_work = RwLock::new(AtWork::begin(table));
-        Arc::new(Self { instance, settings, demands, at_work, before: Mutex::default(), observed: Observed::default() })
+        Arc::new(Self { instance, settings, demands, tables: Tables::begin(table), observed: Arc::default() })
     }
 
     /// The table at work.
     pub fn table(&self) -> Arc<Table> {
-        Arc::clone(&self.at_work.read().unwrap_or_else(PoisonError::into_inner).table)
+        self.tables.at_work()
     }
 
-    /// What routes that do not enforce saw since the process began.
+    /// The table before the one at work, if there is one.
+    pub fn before(&self) -> Option<Arc<Table>> {
+        self.tables.before()
+    }
+
+    /// Puts another table to work; requests that are on their way keep theirs.
+    pub fn apply(&self, table: Table) {
+        self.tables.apply(table);
+    }
+
+    /// Puts the table before this one to work again; says whether there was one.
+    pub fn roll_back(&self) -> bool {
+        self.tables.roll_back()
+    }
+
+    /// What was seen and let pass since the process began.
     pub fn observed(&self) -> &Observed {
         &self.observed
     }
@@ -91,32 +102,6 @@ impl Gateway {
         }
     }
 
-    /// Puts another table to work; requests that are on their way keep theirs.
-    pub fn apply(&self, table: Table) {
-        self.put(AtWork::begin(table));
-    }
-
-    /// The table before the one at work, if there is one.
-    pub fn before(&self) -> Option<Arc<Table>> {
-        let before = self.before.lock().unwrap_or_else(PoisonError::into_inner);
-        before.as_ref().map(|before| Arc::clone(&before.table))
-    }
-
-    /// Puts the table before this one to work again; says whether there was one.
-    pub fn roll_back(&self) -> bool {
-        let before = self.before.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let there = before.is_some();
-        if let Some(before) = before {
-            self.put(before);
-        }
-        there
-    }
-
-    fn put(&self, next: Arc<AtWork>) {
-        let mut at_work = self.at_work.write().unwrap_or_else(PoisonError::into_inner);
-        *self.before.lock().unwrap_or_else(PoisonError::into_inner) = Some(std::mem::replace(&mut at_work, next));
-    }
-
     /// The door: all layers of design §3 around the forwarding.
     pub fn router(self: &Arc<Self>, observer: Option<Arc<dyn Observer>>, limits: Limits) -> Router {
         let limits = Limits { forwards: true, ..limits };
@@ -125,13 +110,6 @@ impl Gateway {
         around(forwarding, Arc::clone(&self.instance), observer, limits)
             // Outside of them all, for they log what this finds.
             .layer(middleware::from_fn_with_state(Arc::clone(self), find))
-    }
-}
-
-impl AtWork {
-    fn begin(table: Table) -> Arc<Self> {
-        let checks = health::begin(&table);
-        Arc::new(Self { table: Arc::new(table), _checks: checks })
     }
 }
 
@@ -195,7 +173,7 @@ impl Gateway {
         if let Some(standing) = &standing {
             verdicts.take(count(&route, &exchange, Some(&standing.call().caller)).await)?;
         }
-        let query = self.query(&parts, standing.as_ref());
+        let query = query(&parts, standing.as_ref());
         let target = forward::target(path.as_str(), query.as_deref())?;
         self.prepare(&route, &mut parts, &exchange, connection.as_ref(), standing.as_ref())?;
         parts.uri = target.clone().into();
@@ -203,8 +181,9 @@ impl Gateway {
 
         let mut request = Request::from_parts(parts, body);
         for demand in &self.demands {
+            let standing = standing.as_ref();
             let mut asked =
-                Asked { route: &route, exchange: &exchange, standing: standing.as_ref(), request: &mut request };
+                Asked { route: &route, exchange: &exchange, standing, request: &mut request, watch: verdicts.watch() };
             verdicts.take(demand.asked(&mut asked).await)?;
         }
         if let (true, Some(standing)) = (route.audit, &standing) {
@@ -215,12 +194,10 @@ impl Gateway {
             request.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         }
         let response = forward::forward(&route, request, &target).await?;
-        let mut response = answer(response, on_client, standing, connection)?;
-        for demand in &self.demands {
-            demand.answered(&route, &mut response);
-        }
+        let mut response = answer(response, on_client, Lasting { standing, connection })?;
         if let Some(headers) = route.headers.as_ref().filter(|_| response.status() != StatusCode::SWITCHING_PROTOCOLS) {
-            headers.ready.apply(response.headers_mut(), headers.mode, nonce.as_ref());
+            let differ = headers.ready.apply(response.headers_mut(), headers.mode, nonce.as_ref());
+            self.observed.differ(&route, &differ);
         }
         if route.mode == Mode::Shadow
             && let Ok(told) = HeaderValue::from_str(&verdicts.told())
@@ -228,64 +205,6 @@ impl Gateway {
             response.headers_mut().insert(VERDICT, told);
         }
         Ok(response)
-    }
-
-    /// The query that goes on: a name of another tenant does not, where it was not refused (design §3).
-    fn query(&self, parts: &Parts, standing: Option<&Standing>) -> Option<String> {
-        let query = parts.uri.query()?;
-        let Some(standing) = standing else { return Some(query.to_owned()) };
-        let call = standing.call();
-        let foreign = |name: &str, named: &str| {
-            (name == "tenant" || name == "tenant_id")
-                && named != call.caller.tenant_slug()
-                && named.parse() != Ok(call.tenant())
-        };
-        let is_foreign =
-            |pair: &&str| form_urlencoded::parse(pair.as_bytes()).any(|(name, named)| foreign(&name, &named));
-        let kept: Vec<&str> = query.split('&').filter(|pair| !is_foreign(pair)).collect();
-        Some(kept.join("&"))
-    }
-
-    /// A word for the scripts of one page, which the application writes into them. Without randomness there is none, and nothing inline runs.
-    fn nonce(&self, route: &Route, parts: &mut Parts) -> Option<CspNonce> {
-        let wanted = route.headers.as_ref().is_some_and(|headers| headers.ready.wants_nonce());
-        let nonce = CspNonce::make(self.instance.random()).ok().filter(|_| wanted)?;
-        parts.headers.insert(NONCE, HeaderValue::from_str(nonce.as_str()).ok()?);
-        Some(nonce)
-    }
-
-    /// Takes out what the application must not see, and says what it may believe.
-    fn prepare(
-        &self,
-        route: &Route,
-        parts: &mut Parts,
-        exchange: &Exchange,
-        connection: Option<&Connection>,
-        standing: Option<&Standing>,
-    ) -> Result<(), Problem> {
-        let authority = parts.uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
-        let host = parts.headers.get(header::HOST).cloned().or(authority);
-        hygiene::clean(&mut parts.headers, &route.underscore_headers, &route.trailers);
-        if let Some(host) = &host {
-            parts.headers.insert(header::HOST, host.clone());
-        }
-        hygiene::join_cookies(&mut parts.headers);
-        let secure = self.settings.tls_terminated || connection.is_some_and(Connection::is_secure);
-        let origin = Origin { address: exchange.info().address, secure, host, request: exchange.info().id };
-        hygiene::introduce(&mut parts.headers, &origin);
-        if !route.keep_credential && route.mode == Mode::Enforce {
-            let issuer = &self.instance.settings().issuer;
-            match standing {
-                Some(_) => hygiene::drop_credential(&mut parts.headers, issuer),
-                None => hygiene::drop_ours(&mut parts.headers, issuer),
-            }
-        }
-        if let Some(standing) = standing.filter(|_| route.plain_identity) {
-            hygiene::name_caller(&mut parts.headers, exchange, &standing.call().caller)?;
-        }
-        // What only we are to know of the request goes no further.
-        parts.extensions = http::Extensions::new();
-        Ok(())
     }
 }
 
@@ -315,36 +234,4 @@ fn check_parameters(route: &Route, parts: &Parts) -> Result<(), Problem> {
         return Err(Problem::new(Code::RequestMalformed).detail("a parameter that may come once came twice"));
     }
     Ok(())
-}
-
-/// What the client gets of the application's answer: all of it, but what spoke for the connection between us.
-fn answer(
-    mut response: Response,
-    on_client: Option<hyper::upgrade::OnUpgrade>,
-    standing: Option<Standing>,
-    connection: Option<Connection>,
-) -> Result<Response, Problem> {
-    let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-    let websocket = upgraded && hygiene::is_websocket(response.headers());
-    hygiene::clean_response(response.headers_mut());
-    response.extensions_mut().insert(Forwarded);
-    // How the application speaks is between it and us: its HTTP/1.0 is not the client's.
-    *response.version_mut() = Version::HTTP_11;
-    match (upgraded, on_client) {
-        (false, _) => Ok(match standing {
-            None => response,
-            Some(standing) => {
-                response.map(|body| ending(body, move || Box::pin(async move { standing.ended().await })))
-            }
-        }),
-        (true, Some(on_client)) if websocket => {
-            let on_application = hyper::upgrade::on(&mut response);
-            tunnel::join(on_client, on_application, standing, connection);
-            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-            response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-            Ok(response)
-        }
-        // Another protocol that nobody asked for.
-        (true, _) => Err(Code::UpstreamBadGateway.into()),
-    }
 }

@@ -50,7 +50,9 @@ const CLAIMED: [&str; 12] = [
 ];
 
 /// The same, as whole names. Overrides of the method would make another request of the one that was checked.
-const CLAIMED_WHOLE: [&str; 11] = [
+const CLAIMED_WHOLE: [&str; 13] = [
+    "tenant",
+    "tenant-id",
     "x-csp-nonce",
     "forwarded",
     "remote-user",
@@ -351,6 +353,8 @@ mod tests {
             "x.auth.tenant",
             "X-TENANT-ID",
             "x_tenant",
+            "Tenant",
+            "tenant_id",
             "forwarded",
             "X-Forwarded-For",
             "x_forwarded_host",

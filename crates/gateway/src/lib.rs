@@ -11,8 +11,9 @@
 //! | [`observed`] | what routes that do not enforce yet would have refused |
 //! | [`webhook`] | messages that are verified, kept and handed on in the application's place |
 //! | [`upstream`], `dial`, `health` | applications, their connections, whether they are well |
-//! | `forward`, [`body`], `tunnel` | one request on its way, its body, WebSockets |
-//! | [`gateway`] | all of it, and its table while it changes |
+//! | `forward`, [`body`], `tunnel`, `extended` | one request on its way, its body, WebSockets |
+//! | `lasting` | what ends that which would go on without end |
+//! | [`gateway`] | all of it in order, and its table while it changes |
 //!
 //! The order is that of design §3, and so are the layers: [`chancery_middleware::around`].
 #![forbid(unsafe_code)]
@@ -26,6 +27,7 @@ mod forward;
 pub mod gateway;
 mod health;
 pub mod hygiene;
+mod lasting;
 pub mod observed;
 pub mod path;
 pub mod pattern;

@@ -13,6 +13,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Table {
     routes: Vec<Arc<Route>>,
+    digest: [u8; 32],
 }
 
 /// Why routes make no table.
@@ -61,7 +62,18 @@ impl Table {
                 return Err(TableError::Twice(format!("{} and {}", other.pattern, route.pattern)));
             }
         }
-        Ok(Self { routes })
+        Ok(Self { routes, digest: [0; 32] })
+    }
+
+    /// With the digest of what it was read from.
+    #[must_use]
+    pub fn read_from(self, digest: [u8; 32]) -> Self {
+        Self { digest, ..self }
+    }
+
+    /// The digest of what it was read from: by it the log tells one table from another. Zeros where nobody said.
+    pub const fn digest(&self) -> [u8; 32] {
+        self.digest
     }
 
     /// All of them, in the order in which they are tried.

@@ -1,39 +1,30 @@
-//! A WebSocket: bytes both ways, until one side goes, the caller's credential ends, or the server stops.
+//! A WebSocket: bytes both ways, until one side goes or it is over.
 
 use std::io;
 
-use chancery_middleware::{Standing, listener::Connection};
+use chancery_middleware::listener::Connection;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::io::copy_bidirectional;
 
+use crate::lasting::{Lasting, Over};
+
 /// Joins both sides once they are upgraded; in a task of its own.
-pub(crate) fn join(
-    client: OnUpgrade,
-    application: OnUpgrade,
-    standing: Option<Standing>,
-    connection: Option<Connection>,
-) {
+pub(crate) fn join(client: OnUpgrade, application: OnUpgrade, lasting: Lasting) {
+    // From before its answer is out: over HTTP/2 nothing else says that the connection is in use.
+    let busy = lasting.connection.as_ref().map(Connection::busy);
     tokio::spawn(async move {
+        let _busy = busy;
         let Ok((client, application)) = both(client, application).await else { return };
         let (mut client, mut application) = (TokioIo::new(client), TokioIo::new(application));
-        let ended = async {
-            match &standing {
-                Some(standing) => standing.ended().await,
-                None => std::future::pending().await,
-            }
-        };
-        let stopping = async {
-            match &connection {
-                Some(connection) => connection.stopping().await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
             // Who goes first, and how, is no news.
             _ = copy_bidirectional(&mut client, &mut application) => {}
-            () = ended => tracing::info!("A WebSocket was closed: its credential ended"),
-            () = stopping => {}
+            over = lasting.over() => {
+                if over == Over::Credential {
+                    tracing::info!("A WebSocket was closed: its credential ended");
+                }
+            }
         }
     });
 }

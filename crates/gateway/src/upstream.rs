@@ -280,13 +280,4 @@ mod tests {
         upstream.all()[1].answered();
         assert_eq!(upstream.servers().filter(|(_, well)| *well).count(), 2);
     }
-
-    #[tokio::test]
-    async fn an_application_that_does_not_answer_leaves_places_to_the_others() {
-        let upstream = Upstream::new("app", vec![Address::parse("http://a").unwrap()], None, false);
-        let waiting: Vec<_> = std::iter::from_fn(|| upstream.place()).collect();
-        assert!(waiting.len() < chancery_middleware::Limits::default().concurrent);
-        drop(waiting);
-        assert!(upstream.place().is_some());
-    }
 }

@@ -1,10 +1,15 @@
 //! Who calls, and whether the route lets them.
 
+use std::sync::Arc;
+
 use chancery_domain::access::Caller;
 use chancery_middleware::{Code, Problem, Standing};
 use http::request::Parts;
 
-use crate::{Authentication, Mode, Route, observed::Observed};
+use crate::{
+    Authentication, Mode, Route,
+    observed::{Observed, Watch},
+};
 
 /// In a response's headers where a route is in shadow: what would have come of it.
 pub(crate) const VERDICT: &str = "x-chancery-verdict";
@@ -33,32 +38,34 @@ fn has_role(route: &Route, caller: &Caller) -> bool {
 }
 
 /// What would have been refused, in a route that does not enforce.
-pub(crate) struct Verdicts<'a> {
-    route: &'a Route,
-    observed: &'a Observed,
+pub(crate) struct Verdicts {
+    watch: Option<Watch>,
     found: Vec<Code>,
 }
 
-impl<'a> Verdicts<'a> {
+impl Verdicts {
     /// Of a request that came to this route.
-    pub(crate) fn of(route: &'a Route, observed: &'a Observed) -> Self {
-        if route.mode != Mode::Enforce {
-            observed.came(route);
-        }
-        Self { route, observed, found: Vec::new() }
+    pub(crate) fn of(route: &Route, observed: &Arc<Observed>) -> Self {
+        let watch = (route.mode != Mode::Enforce).then(|| Observed::watch(observed, route));
+        Self { watch, found: Vec::new() }
+    }
+
+    /// What notes reasons to refuse that are found later; nothing where the route enforces.
+    pub(crate) fn watch(&self) -> Option<Watch> {
+        self.watch.clone()
     }
 
     /// What is given, or nothing and a note; the refusal itself where the route enforces.
     pub(crate) fn take<T: Default>(&mut self, judged: Result<T, Problem>) -> Result<T, Problem> {
-        match judged {
-            Err(problem) if self.route.mode != Mode::Enforce => {
+        match (judged, &self.watch) {
+            (Err(problem), Some(watch)) => {
                 let code = problem.code();
                 tracing::info!(code = code.as_str(), "Would refuse: {}", code.as_str());
-                self.observed.would_refuse(self.route, code);
+                watch.would_refuse(code);
                 self.found.push(code);
                 Ok(T::default())
             }
-            judged => judged,
+            (judged, _) => judged,
         }
     }
 

@@ -55,10 +55,17 @@ pub enum PrivateFileError {
 pub fn read(path: &Path, max: usize) -> Result<Zeroizing<Vec<u8>>, PrivateFileError> {
     let (file, seen) = open(path)?;
     let mode = seen.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
+    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY");
+    if mode & 0o077 != 0 && !is_credential(path, mode, credentials.as_deref().map(Path::new)) {
         return Err(PrivateFileError::Exposed { path: path.to_owned(), mode });
     }
     read_all(file, path, max)
+}
+
+/// Whether it is a credential of systemd's, which may let the service's user read it by an access control list: the list's mask shows as
+/// the bits of the group. Nobody else gets into the folder.
+fn is_credential(path: &Path, mode: u32, folder: Option<&Path>) -> bool {
+    mode == 0o440 && folder.is_some_and(|folder| folder.is_absolute() && path.parent() == Some(folder))
 }
 
 /// As [`read()`], for a file whose mode the caller judges; gives the permission bits too.
@@ -149,4 +156,26 @@ fn read_all(file: File, path: &Path, max: usize) -> Result<Zeroizing<Vec<u8>>, P
         return Err(PrivateFileError::TooLarge { path: path.to_owned(), max });
     }
     Ok(content)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_credential_of_systemds_may_show_the_mask_of_its_list_and_no_other_file_may() {
+        let folder = Some(Path::new("/run/credentials/chancery.service"));
+        let file = Path::new("/run/credentials/chancery.service/root.key");
+        assert!(is_credential(file, 0o440, folder));
+        for (path, mode, folder) in [
+            ("/run/credentials/chancery.service/root.key", 0o444, folder),
+            ("/run/credentials/chancery.service/root.key", 0o460, folder),
+            ("/run/credentials/chancery.service/../x/root.key", 0o440, folder),
+            ("/etc/chancery/root.key", 0o440, folder),
+            ("/run/credentials/chancery.service/root.key", 0o440, None),
+            ("root.key", 0o440, Some(Path::new(""))),
+        ] {
+            assert!(!is_credential(Path::new(path), mode, folder), "{path} {mode:o} {folder:?}");
+        }
+    }
 }

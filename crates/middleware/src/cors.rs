@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use axum::{
     extract::Request,
-    middleware::Next,
     response::{IntoResponse, Response},
 };
 use chancery_domain::instance::Environment;
@@ -217,13 +216,17 @@ impl Origins {
 }
 
 /// Answers browsers that ask first; without a list of origins the request goes its way.
-pub(crate) async fn preflight(origins: Arc<Origins>, request: Request, next: Next) -> Response {
+pub(crate) async fn preflight(
+    origins: Arc<Origins>,
+    request: Request,
+    next: impl AsyncFnOnce(Request) -> Response,
+) -> Response {
     let cors = origins.of(request.uri().path());
     let asks = request.method() == Method::OPTIONS
         && request.headers().contains_key(header::ORIGIN)
         && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
     if cors.is_off() || !asks {
-        return next.run(request).await;
+        return next(request).await;
     }
     let mut response = StatusCode::NO_CONTENT.into_response();
     *response.headers_mut() = cors.preflight(request.headers());
@@ -236,10 +239,14 @@ pub(crate) async fn preflight(origins: Arc<Origins>, request: Request, next: Nex
 struct Whole;
 
 /// Says on every other response who may read it.
-pub(crate) async fn answer(origins: Arc<Origins>, request: Request, next: Next) -> Response {
+pub(crate) async fn answer(
+    origins: Arc<Origins>,
+    request: Request,
+    next: impl AsyncFnOnce(Request) -> Response,
+) -> Response {
     let path = request.uri().path().to_owned();
     let origin = request.headers().get(header::ORIGIN).cloned();
-    let mut response = next.run(request).await;
+    let mut response = next(request).await;
     // An application behind says for itself whose pages may call it.
     if response.extensions().get::<Whole>().is_none() && response.extensions().get::<Forwarded>().is_none() {
         origins.of(&path).apply(origin.as_ref(), response.headers_mut());

@@ -1,6 +1,11 @@
 //! What failed beneath a use case, as a problem.
 
-use chancery_domain::{identity_providers::FetchError, instance::Failure, keyring::KeyringError, store::StoreError};
+use chancery_domain::{
+    identity_providers::FetchError,
+    instance::Failure,
+    keyring::{KeyringError, ProviderError},
+    store::StoreError,
+};
 
 use crate::{Code, Problem};
 
@@ -11,6 +16,7 @@ impl From<Failure> for Problem {
             Failure::Audit(_) => Code::AuditUnavailable,
             Failure::Keyring(error) => of_keyring(error),
             Failure::Issuer(FetchError::Busy) => Code::Overloaded,
+            Failure::Issuer(FetchError::Refused(_)) => Code::DependencyMisconfigured,
             Failure::Random(_) | Failure::Issuer(_) | Failure::Shared(_) => Code::DependencyUnavailable,
             Failure::Internal(_) => Code::Internal,
         };
@@ -31,6 +37,7 @@ fn of_store(error: &StoreError) -> Code {
 const fn of_keyring(error: &KeyringError) -> Code {
     match error {
         KeyringError::NoActiveKey(_) | KeyringError::Stopped(_) => Code::KeyRetired,
+        KeyringError::Provider(_, ProviderError::Misconfigured(_)) => Code::DependencyMisconfigured,
         KeyringError::Random(_)
         | KeyringError::Stale
         | KeyringError::Root(_)
@@ -57,5 +64,17 @@ mod tests {
         assert_eq!(code(FetchError::Busy), Code::Overloaded);
         assert_eq!(code(FetchError::Unreachable), Code::DependencyUnavailable);
         assert_eq!(Code::Overloaded.status(), http::StatusCode::SERVICE_UNAVAILABLE);
+    }
+
+    #[test]
+    fn what_waiting_does_not_mend_has_a_code_of_its_own() {
+        let code = |failure: Failure| Problem::from(failure).code();
+        let provider = |error| code(KeyringError::Provider("cloud".to_owned(), error).into());
+        let wrong = ProviderError::Misconfigured("cannot use /etc/chancery/vault-token".to_owned());
+        assert_eq!(provider(wrong), Code::DependencyMisconfigured);
+        assert_eq!(provider(ProviderError::Refused), Code::DependencyUnavailable);
+        assert_eq!(code(Failure::Issuer(FetchError::Refused("private"))), Code::DependencyMisconfigured);
+        assert_eq!(code(Failure::Issuer(FetchError::Status(500))), Code::DependencyUnavailable);
+        assert!(Code::DependencyMisconfigured.title().contains("the server's log names the setting"));
     }
 }

@@ -10,7 +10,14 @@ use crate::{Code, Exchange, Problem};
 /// Names of query parameters and body fields that name a tenant.
 pub(crate) const NAMES: [&str; 2] = ["tenant", "tenant_id"];
 
-const HEADERS: [HeaderName; 2] = [HeaderName::from_static("x-tenant-id"), HeaderName::from_static("x-tenant")];
+/// Of headers; a gateway hands none of them on as it came.
+const HEADERS: [HeaderName; 5] = [
+    HeaderName::from_static("x-tenant-id"),
+    HeaderName::from_static("x-tenant"),
+    HeaderName::from_static("tenant"),
+    HeaderName::from_static("tenant-id"),
+    HeaderName::from_static("tenant_id"),
+];
 
 /// Whether `named` is the caller's own tenant.
 fn is_own(call: &Call, named: &str) -> bool {

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::{
     extract::Request,
-    middleware::Next,
     response::{IntoResponse, Response},
 };
 use chancery_domain::{
@@ -24,10 +23,10 @@ const FIELD: HeaderName = HeaderName::from_static("ratelimit");
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
 /// Looks a request up among the blocked addresses, then counts it by its address; comes before anybody asks who it is, so that a flood costs no signature and no look-up.
-pub(crate) async fn by_address(request: Request, next: Next) -> Response {
-    let Some(exchange) = request.extensions().get::<Arc<Exchange>>().cloned() else { return next.run(request).await };
+pub(crate) async fn by_address(request: Request, next: impl AsyncFnOnce(Request) -> Response) -> Response {
+    let Some(exchange) = request.extensions().get::<Arc<Exchange>>().cloned() else { return next(request).await };
     match address(&exchange).await {
-        Ok(()) => next.run(request).await,
+        Ok(()) => next(request).await,
         Err(problem) => problem.into_response(),
     }
 }

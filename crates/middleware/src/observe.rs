@@ -9,7 +9,6 @@ use std::{
 
 use axum::{
     extract::{ConnectInfo, MatchedPath, Request},
-    middleware::Next,
     response::{IntoResponse, Response},
 };
 use chancery_domain::{Instance, access::RequestInfo, ids::RequestId};
@@ -49,7 +48,11 @@ pub(crate) struct Observing {
     pub(crate) proxies: Arc<[IpNet]>,
 }
 
-pub(crate) async fn observe(observing: Observing, mut request: Request, next: Next) -> Response {
+pub(crate) async fn observe(
+    observing: Observing,
+    mut request: Request,
+    next: impl AsyncFnOnce(Request) -> Response,
+) -> Response {
     let started = Instant::now();
     let method = method_name(request.method());
     let route = match request.extensions().get::<Template>() {
@@ -73,7 +76,7 @@ pub(crate) async fn observe(observing: Observing, mut request: Request, next: Ne
     request.extensions_mut().insert(Arc::clone(&exchange));
 
     let span = tracing::info_span!("request", request_id = %id, method, route);
-    let mut response = next.run(request).instrument(span.clone()).await;
+    let mut response = next(request).instrument(span.clone()).await;
     limited::tell(&exchange, response.headers_mut());
     if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
         response.headers_mut().insert(REQUEST_ID, value);

@@ -91,6 +91,8 @@ problems! {
     CiphertextRefused = "ciphertext.refused", UNPROCESSABLE_ENTITY, "The key refuses this input";
     /// The event is durable, but not yet in the tree.
     NotYetSequenced = "audit.not_yet_sequenced", CONFLICT, "The event is not yet in the log";
+    /// What is stored of the log is not what was logged; the detail says where, and what to do.
+    AuditDamaged = "audit.damaged", CONFLICT, "The audit log is damaged";
     /// Not HTTP or not JSON.
     RequestMalformed = "request.malformed", BAD_REQUEST, "The request is malformed";
     /// The path can be read in two ways.
@@ -137,6 +139,9 @@ problems! {
     AuditRolledBack = "audit.rolled_back", SERVICE_UNAVAILABLE, "The audit log is behind what was signed of it";
     /// Something we depend on does not answer.
     DependencyUnavailable = "dependency.unavailable", SERVICE_UNAVAILABLE, "A dependency is not available";
+    /// Something we depend on is not set up as it must be: waiting does not help. Which setting is the operator's to know.
+    DependencyMisconfigured = "dependency.misconfigured", SERVICE_UNAVAILABLE,
+        "A dependency is not set up as it must be; the server's log names the setting";
     /// Too many requests at once.
     Overloaded = "overloaded", SERVICE_UNAVAILABLE, "Too busy";
     /// It took too long.

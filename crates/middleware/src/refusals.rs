@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::{extract::Request, middleware::Next, response::Response};
+use axum::{extract::Request, response::Response};
 use chancery_domain::{access::NetClass, audit::refusals};
 
 use crate::{Code, Exchange};
 
-pub(crate) async fn tell(request: Request, next: Next) -> Response {
+pub(crate) async fn tell(request: Request, next: impl AsyncFnOnce(Request) -> Response) -> Response {
     let exchange = request.extensions().get::<Arc<Exchange>>().cloned();
-    let response = next.run(request).await;
+    let response = next(request).await;
     let Some(exchange) = exchange else { return response };
     let Some(code) = response.extensions().get::<Code>().copied() else { return response };
     if !response.status().is_client_error() || exchange.is_told() {

@@ -1,6 +1,6 @@
 //! All layers in one order (design §3).
 
-use std::{any::Any, sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -9,14 +9,15 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use chancery_domain::Instance;
+use futures_util::FutureExt as _;
 use ipnet::IpNet;
-use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
 
 use crate::{
     Code, Edge, Exchange, Observer, Problem,
     cors::{self, Origins},
-    headers, limited,
+    headers::{self, HeaderRules},
+    limited,
     observe::{Observing, observe},
     places::Places,
     refusals, strict,
@@ -89,58 +90,81 @@ pub(crate) struct BodyLimit {
 /// stops it between its commit and what must follow.
 pub fn around(router: Router, instance: Arc<Instance>, observer: Option<Arc<dyn Observer>>, limits: Limits) -> Router {
     let Limits { body_bytes, timeout, concurrent, trusted_proxies, streams, edge, forwards } = limits;
-    let observing = Observing { instance: Arc::clone(&instance), observer, proxies: trusted_proxies.into() };
     let Edge { headers, cors, anyone, .. } = edge;
     // An application behind answers browsers that ask first.
     let (cors, anyone) = if forwards { (Arc::default(), &[][..]) } else { (cors, anyone) };
-    let origins = Arc::new(Origins::new(cors, anyone));
-    let preflight = Arc::clone(&origins);
-    let places = Places::new(concurrent);
-    let body = BodyLimit { bytes: body_bytes, time: timeout };
-    // The layer added last is the outermost.
+    let layers = Arc::new(Layers {
+        observing: Observing { instance: Arc::clone(&instance), observer, proxies: trusted_proxies.into() },
+        instance,
+        headers,
+        origins: Arc::new(Origins::new(cors, anyone)),
+        places: Places::new(concurrent),
+        body: BodyLimit { bytes: body_bytes, time: timeout },
+        streams,
+        forwards,
+    });
     router
         .fallback(|| async { Problem::new(Code::NotFound) })
         .method_not_allowed_fallback(|| async { Problem::new(Code::MethodNotAllowed) })
-        .layer(middleware::from_fn(limited::by_address))
-        .layer(middleware::from_fn(move |mut request: Request, next: Next| {
-            request.extensions_mut().insert(body);
-            let streams = forwards
-                || request.extensions().get::<MatchedPath>().is_some_and(|path| streams.contains(&path.as_str()));
-            strict::strict(if streams { usize::MAX } else { body_bytes }, request, next)
-        }))
-        .layer(middleware::from_fn(refusals::tell))
-        .layer(middleware::from_fn(move |request: Request, next: Next| {
-            detached(Arc::clone(&places), forwards, request, next)
-        }))
-        .layer(middleware::from_fn(move |request: Request, next: Next| timed(timeout, forwards, request, next)))
-        .layer(CatchPanicLayer::custom(|_: Box<dyn Any + Send + 'static>| panicked()))
-        .layer(middleware::from_fn(move |request: Request, next: Next| {
-            cors::preflight(Arc::clone(&preflight), request, next)
-        }))
-        .layer(middleware::from_fn(move |request: Request, next: Next| observe(observing.clone(), request, next)))
-        // Outermost: a refusal of any layer, and the observer's own, carries them too.
-        .layer(middleware::from_fn(move |request: Request, next: Next| {
-            cors::answer(Arc::clone(&origins), request, next)
-        }))
-        .layer(middleware::from_fn(move |request: Request, next: Next| {
-            headers::set(Arc::clone(&headers), Arc::clone(&instance), request, next)
-        }))
+        // All of them in one of axum's: with one each, a request would box ten futures and clone ten routers.
+        .layer(middleware::from_fn(move |request: Request, next: Next| through(Arc::clone(&layers), request, next)))
+}
+
+/// What the layers work with.
+struct Layers {
+    instance: Arc<Instance>,
+    observing: Observing,
+    headers: Arc<HeaderRules>,
+    origins: Arc<Origins>,
+    places: Arc<Places>,
+    body: BodyLimit,
+    streams: &'static [&'static str],
+    forwards: bool,
+}
+
+/// From the outermost on: a refusal of any layer, and the observer's own, carries the headers too.
+async fn through(layers: Arc<Layers>, request: Request, next: Next) -> Response {
+    let (headers, instance) = (Arc::clone(&layers.headers), Arc::clone(&layers.instance));
+    headers::set(headers, instance, request, async move |request| {
+        cors::answer(Arc::clone(&layers.origins), request, async move |request| {
+            observe(layers.observing.clone(), request, async move |request| {
+                cors::preflight(Arc::clone(&layers.origins), request, async move |request| {
+                    let whole = AssertUnwindSafe(timed(layers, request, next)).catch_unwind();
+                    whole.await.unwrap_or_else(|_| panicked())
+                })
+                .await
+            })
+            .await
+        })
+        .await
+    })
+    .await
+}
+
+async fn timed(layers: Arc<Layers>, request: Request, next: Next) -> Response {
+    if layers.forwards {
+        return placed(layers, request, next).await;
+    }
+    match tokio::time::timeout(layers.body.time, placed(layers, request, next)).await {
+        Ok(response) => response,
+        Err(_) => Problem::new(Code::Timeout).into_response(),
+    }
 }
 
 /// Runs the request in a task of its own, which goes on when nobody waits for it any more; one that is forwarded does not.
-async fn detached(places: Arc<Places>, forwards: bool, request: Request, next: Next) -> Response {
+async fn placed(layers: Arc<Layers>, request: Request, next: Next) -> Response {
     let address = request.extensions().get::<Arc<Exchange>>().and_then(|exchange| exchange.info().address);
-    let Some(place) = Places::take(&places, address) else { return Problem::new(Code::Overloaded).into_response() };
-    if forwards {
-        let response = next.run(request).await;
-        drop(place);
-        return response;
-    }
+    let place = Places::take(&layers.places, address);
+    let Some(place) = place else { return Problem::new(Code::Overloaded).into_response() };
+    let forwards = layers.forwards;
     let run = async move {
-        let response = next.run(request).await;
+        let response = refusals::tell(request, async move |request| judged(&layers, request, next).await).await;
         drop(place);
         response
     };
+    if forwards {
+        return run.await;
+    }
     match tokio::spawn(run.in_current_span()).await {
         Ok(response) => response,
         // INVARIANT: nobody aborts the task, so it panicked, or the process ends.
@@ -148,14 +172,18 @@ async fn detached(places: Arc<Places>, forwards: bool, request: Request, next: N
     }
 }
 
-async fn timed(limit: Duration, forwards: bool, request: Request, next: Next) -> Response {
-    if forwards {
-        return next.run(request).await;
-    }
-    match tokio::time::timeout(limit, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => Problem::new(Code::Timeout).into_response(),
-    }
+/// What is refused before anybody asks who calls.
+async fn judged(layers: &Layers, mut request: Request, next: Next) -> Response {
+    request.extensions_mut().insert(layers.body);
+    let is_stream = || {
+        let path = request.extensions().get::<MatchedPath>();
+        path.is_some_and(|path| layers.streams.contains(&path.as_str()))
+    };
+    let most = if layers.forwards || is_stream() { usize::MAX } else { layers.body.bytes };
+    strict::strict(most, request, async move |request| {
+        limited::by_address(request, async move |request| next.run(request).await).await
+    })
+    .await
 }
 
 fn panicked() -> Response {

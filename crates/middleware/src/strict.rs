@@ -3,7 +3,6 @@
 
 use axum::{
     extract::Request,
-    middleware::Next,
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, Uri, Version, header, uri::Authority};
@@ -13,7 +12,11 @@ use crate::{Code, Problem, listener::Malformed};
 /// How many fields a head may have; over HTTP/1 the listener has counted them already.
 const MAX_FIELDS: usize = 100;
 
-pub(crate) async fn strict(body_limit: usize, request: Request, next: Next) -> Response {
+pub(crate) async fn strict(
+    body_limit: usize,
+    request: Request,
+    next: impl AsyncFnOnce(Request) -> Response,
+) -> Response {
     if let Some(malformed) = request.extensions().get::<Malformed>() {
         return refused(*malformed).into_response();
     }
@@ -26,7 +29,7 @@ pub(crate) async fn strict(body_limit: usize, request: Request, next: Next) -> R
     match content_length(request.headers()) {
         Err(()) => Problem::new(Code::RequestMalformed).detail("content-length is not valid").into_response(),
         Ok(Some(length)) if length > body_limit as u64 => Problem::new(Code::TooLarge).into_response(),
-        Ok(_) => next.run(request).await,
+        Ok(_) => next(request).await,
     }
 }
 

@@ -34,7 +34,7 @@ BEGIN
     END LOOP;
     EXECUTE format('GRANT SELECT ON audit_events_kept TO %I', role);
     -- Only added to.
-    FOREACH name IN ARRAY ARRAY['audit_checkpoints', 'audit_archives', 'certificates'] LOOP
+    FOREACH name IN ARRAY ARRAY['audit_checkpoints', 'audit_archives', 'audit_quarantine', 'certificates'] LOOP
         EXECUTE format('REVOKE UPDATE, DELETE ON %I FROM %I', name, role);
     END LOOP;
     -- Added to, and taken from by a purge; the queue by the log.

@@ -51,6 +51,10 @@ impl Dial {
         Ok(Self { named, cluster: cluster.transpose().map_err(Refused::Client)? })
     }
 
+    pub(crate) const fn is_cluster(&self) -> bool {
+        self.cluster.is_some()
+    }
+
     pub(crate) async fn connect(&self, timeout: Duration) -> Result<Connection, RedisError> {
         if let Some(cluster) = &self.cluster {
             return cluster.get_async_connection().await.map(Connection::Cluster);

@@ -29,12 +29,11 @@ struct Entry {
 
 impl Denied {
     /// What is said without asking Redis, if anything refuses: this node's own counts, `here`, or what Redis said a moment ago.
-    pub(crate) fn answers(&self, asks: &[Ask<'_>], here: &[Answer]) -> Option<Vec<Answer>> {
-        let mut answers = here.to_vec();
+    pub(crate) fn answers(&self, asks: &[Ask<'_>], mut here: Vec<Answer>) -> Option<Vec<Answer>> {
         let denied = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !denied.is_empty() {
             let now = Instant::now();
-            for (ask, answer) in asks.iter().zip(&mut answers) {
+            for (ask, answer) in asks.iter().zip(&mut here) {
                 if let Some(entry) = denied.get(&key(ask)).filter(|entry| entry.speaks_of(ask, now)) {
                     let gone = u64::try_from((now - entry.since).as_millis()).unwrap_or(u64::MAX);
                     let left = |millis: u64| millis.saturating_sub(gone).max(1);
@@ -44,7 +43,7 @@ impl Denied {
             }
         }
         drop(denied);
-        (!allowed(asks, &answers)).then_some(answers)
+        (!allowed(asks, &here)).then_some(here)
     }
 
     /// Remembers who was refused.
@@ -96,16 +95,16 @@ mod tests {
         let ask = |of, cost| Ask { policy: &policy, limit: policy.limit, of: [of; 16], cost };
         let refused = |retry_ms| Answer { allowed: false, remaining: 0, reset_ms: 40, retry_ms, ..FREE };
         let denied = Denied::default();
-        assert!(denied.answers(&[ask(1, 1)], &[FREE]).is_none());
+        assert!(denied.answers(&[ask(1, 1)], vec![FREE]).is_none());
         denied.note(&[ask(1, 1), ask(2, 1)], &[refused(40), FREE]);
-        assert!(!denied.answers(&[ask(1, 1)], &[FREE]).unwrap()[0].allowed);
-        assert!(denied.answers(&[ask(2, 1)], &[FREE]).is_none());
-        assert!(denied.answers(&[ask(1, 0)], &[FREE]).is_none(), "who only looks is told what is so");
+        assert!(!denied.answers(&[ask(1, 1)], vec![FREE]).unwrap()[0].allowed);
+        assert!(denied.answers(&[ask(2, 1)], vec![FREE]).is_none());
+        assert!(denied.answers(&[ask(1, 0)], vec![FREE]).is_none(), "who only looks is told what is so");
         std::thread::sleep(Duration::from_millis(45));
-        assert!(denied.answers(&[ask(1, 1)], &[FREE]).is_none());
+        assert!(denied.answers(&[ask(1, 1)], vec![FREE]).is_none());
         denied.note(&[ask(1, 1)], &[refused(900)]);
         denied.forget(key(&ask(1, 1)));
-        assert!(denied.answers(&[ask(1, 1)], &[FREE]).is_none());
-        assert!(denied.answers(&[ask(3, 1)], &[refused(5)]).is_some(), "what this node counted itself");
+        assert!(denied.answers(&[ask(1, 1)], vec![FREE]).is_none());
+        assert!(denied.answers(&[ask(3, 1)], vec![refused(5)]).is_some(), "what this node counted itself");
     }
 }

@@ -123,10 +123,15 @@ impl Herald {
     }
 }
 
-/// Has something done that lies in one place, then says what was done. Each has the time for one answer: within one time for all, a
+/// Has something done that lies where `key` does, then says what was done. Each has the time for one answer: within one time for all, a
 /// server that is slow and there would count as away as soon as there is enough to say. What is not heard has been done all the same.
-pub(crate) async fn done_and_said(link: &Arc<Link>, deeds: redis::Pipeline, words: Vec<Word>) -> Result<(), Lost> {
-    link.run(|mut connection| async move { deeds.query_async::<()>(&mut connection).await }).await?;
+pub(crate) async fn done_and_said(
+    link: &Arc<Link>,
+    key: &str,
+    deeds: redis::Pipeline,
+    words: Vec<Word>,
+) -> Result<(), Lost> {
+    link.run(key, |mut connection| async move { deeds.query_async::<()>(&mut connection).await }).await?;
     // In a cluster a word is no part of any place, so that words do not go with the deeds.
     for word in words {
         if !say(link, word).await {
@@ -140,7 +145,8 @@ pub(crate) async fn done_and_said(link: &Arc<Link>, deeds: redis::Pipeline, word
 async fn say(link: &Arc<Link>, word: Word) -> bool {
     let mut command = redis::cmd("PUBLISH");
     command.arg(CHANNEL).arg(word.to_string());
-    let said = link.run(|mut connection| async move { command.query_async::<u64>(&mut connection).await }).await;
+    let said = link.run(CHANNEL, |mut connection| async move { command.query_async::<u64>(&mut connection).await });
+    let said = said.await;
     if let Err(lost) = &said {
         let error: &dyn std::error::Error = lost;
         tracing::debug!(error, "Other nodes were not told");

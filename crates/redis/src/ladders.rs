@@ -10,12 +10,13 @@ use chancery_domain::{
     time::Timestamp,
 };
 use data_encoding::HEXLOWER;
-use redis::Script;
+use redis::FromRedisValue;
 
 use crate::{
     Link,
     herald::{Cleared, Word, done_and_said},
     link::Lost,
+    script::Script,
 };
 
 static CLIMB: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("climb.lua")));
@@ -47,13 +48,25 @@ impl RedisLadders {
     }
 
     async fn climb_shared(&self, together: &Together, on: &[Ladder]) -> Result<u32, Lost> {
-        let mut call = CLIMB.prepare_invoke();
-        call.arg(REMEMBERED * 1_000);
+        let mut arguments = vec![REMEMBERED * 1_000];
         for ladder in on {
             let (share, most) = ladder.kind.shape();
-            call.key(key(together, ladder)).arg(share).arg(most);
+            arguments.extend([share, most].map(i64::from));
         }
-        self.link.run(|mut connection| async move { call.invoke_async(&mut connection).await }).await
+        self.run(&CLIMB, together, on, arguments).await
+    }
+
+    async fn run<T: FromRedisValue>(
+        &self,
+        script: &Script,
+        together: &Together,
+        on: &[Ladder],
+        arguments: Vec<i64>,
+    ) -> Result<T, Lost> {
+        let keys: Vec<String> = on.iter().map(|ladder| key(together, ladder)).collect();
+        let first = keys.first().cloned().unwrap_or_default();
+        let run = |mut connection| async move { script.run(&keys, &arguments, &mut connection).await };
+        self.link.run(&first, run).await
     }
 }
 
@@ -76,32 +89,29 @@ impl Ladders for RedisLadders {
 
     async fn step_back(&self, together: &Together, on: &[Ladder]) -> Result<(), Failure> {
         self.local.step_back(together, on).await?;
-        let mut call = BACK.prepare_invoke();
-        for ladder in on {
-            call.key(key(together, ladder));
-        }
         // Lost, a failure too many is remembered for a day: stricter, not wrong.
-        let _ = self.link.run(|mut connection| async move { call.invoke_async::<()>(&mut connection).await }).await;
+        let _: Result<(), Lost> = self.run(&BACK, together, on, Vec::new()).await;
         Ok(())
     }
 
     async fn clear(&self, together: &Together, on: &[Ladder]) -> Result<(), Failure> {
         self.local.clear(together, on).await?;
+        let Some(first) = on.first() else { return Ok(()) };
         let (mut pipe, mut words) = (redis::pipe(), Vec::new());
         for ladder in on {
             pipe.cmd("UNLINK").arg(key(together, ladder)).ignore();
             words.push(Word::Cleared(Cleared { together: *together, ladder: *ladder }));
         }
-        Ok(done_and_said(&self.link, pipe, words).await?)
+        Ok(done_and_said(&self.link, &key(together, first), pipe, words).await?)
     }
 
     async fn know(&self, together: &Together, pair: &Ladder, now: Timestamp) -> Result<(), Failure> {
         self.local.know(together, pair, now).await?;
-        let mut pipe = redis::pipe();
-        pipe.cmd("UNLINK").arg(key(together, pair)).ignore();
+        let (mut pipe, key) = (redis::pipe(), key(together, pair));
+        pipe.cmd("UNLINK").arg(&key).ignore();
         pipe.cmd("SET").arg(known(together, pair)).arg(1).arg("PX").arg(KNOWN * 1_000).ignore();
         let cleared = Cleared { together: *together, ladder: *pair };
-        let _ = done_and_said(&self.link, pipe, vec![Word::Cleared(cleared)]).await;
+        let _ = done_and_said(&self.link, &key, pipe, vec![Word::Cleared(cleared)]).await;
         Ok(())
     }
 
@@ -109,10 +119,11 @@ impl Ladders for RedisLadders {
         if self.local.knows(together, pair, now).await? {
             return Ok(true);
         }
+        let key = known(together, pair);
         let mut command = redis::cmd("EXISTS");
-        command.arg(known(together, pair));
-        let there =
-            self.link.run(|mut connection| async move { command.query_async::<bool>(&mut connection).await }).await;
+        command.arg(&key);
+        let there = |mut connection| async move { command.query_async::<bool>(&mut connection).await };
+        let there = self.link.run(&key, there).await;
         Ok(there.unwrap_or(false))
     }
 }

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod address;
+mod batch;
 mod connection;
 mod denied;
 mod herald;
@@ -12,7 +13,9 @@ mod ladders;
 mod limiter;
 mod link;
 mod replays;
+mod script;
 mod shelf;
+mod slots;
 #[cfg(feature = "testing")]
 pub mod testing;
 

@@ -1,20 +1,23 @@
 //! The connection to Redis, and the breaker in front of it: who asks is answered in time, or told at once that there is nobody.
 
 use std::{
+    collections::BTreeMap,
     path::PathBuf,
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use chancery_domain::instance::Failure;
-use redis::{RedisError, Value};
+use futures_util::future::join_all;
+use redis::{ErrorKind, RedisError, ServerErrorKind, Value};
 
 use crate::{
     Address,
     connection::{Connection, Dial},
+    slots::part_of,
 };
 
 /// How long a connection and its first answers may take.
@@ -22,6 +25,8 @@ pub(crate) const CONNECT: Duration = Duration::from_secs(2);
 /// How long nobody asks after an answer did not come; doubled each time, up to [`LONGEST_PAUSE`].
 const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// How often the log is told that it refuses something.
+const REMIND: Duration = Duration::from_secs(60);
 
 /// How Redis is used.
 #[derive(Debug)]
@@ -58,7 +63,7 @@ pub enum Refused {
 }
 
 /// What does not come back in time, or not at all.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum Lost {
     /// It is known to be away.
     #[error("Redis is away")]
@@ -69,6 +74,16 @@ pub(crate) enum Lost {
     /// It answered with an error, or the connection broke.
     #[error("Redis failed")]
     Failed(#[source] RedisError),
+    /// It answered what nobody asked.
+    #[error("Redis gave an answer that is none")]
+    Odd,
+}
+
+impl Lost {
+    /// Whether it was asked at once for what lies apart: then it is a cluster, whatever its address looks like.
+    pub(crate) fn is_for_lying_apart(&self) -> bool {
+        matches!(self, Self::Failed(error) if error.kind() == ErrorKind::Server(ServerErrorKind::CrossSlot))
+    }
 }
 
 impl From<Lost> for Failure {
@@ -78,12 +93,24 @@ impl From<Lost> for Failure {
 }
 
 /// A connection to Redis that comes back by itself.
+///
+/// One server is there or away as a whole. Of a cluster, what does not answer is away for itself: the parts of its slots that were asked
+/// in vain; who asks for others goes on.
 pub struct Link {
     dial: Dial,
     timeout: Duration,
     nodes: u32,
-    current: RwLock<Option<Connection>>,
+    state: RwLock<State>,
     repairing: AtomicBool,
+    /// When the log was last told that it refuses something.
+    refused: Mutex<Option<Instant>>,
+}
+
+#[derive(Default)]
+struct State {
+    connection: Option<Connection>,
+    /// The parts of a cluster that do not answer, each with a key that lies there.
+    silent: BTreeMap<u16, String>,
 }
 
 impl Link {
@@ -97,13 +124,14 @@ impl Link {
             dial: Dial::new(&options)?,
             timeout: options.timeout,
             nodes: options.nodes.max(1),
-            current: RwLock::default(),
+            state: RwLock::default(),
             repairing: AtomicBool::new(false),
+            refused: Mutex::default(),
         });
         match link.connect().await {
             Ok(mut connection) => {
                 judge(&mut connection).await?;
-                link.put(Some(connection));
+                link.change().connection = Some(connection);
             }
             Err(lost) => {
                 let error: &dyn std::error::Error = &lost;
@@ -119,30 +147,35 @@ impl Link {
         self.nodes
     }
 
-    /// Whether it answers, as far as is known.
-    pub fn is_there(&self) -> bool {
-        self.current.read().unwrap_or_else(PoisonError::into_inner).is_some()
+    /// Whether it is a cluster.
+    pub(crate) const fn is_cluster(&self) -> bool {
+        self.dial.is_cluster()
     }
 
-    /// Has something done by Redis, if it is there, within the time for an answer.
-    pub(crate) async fn run<T, W>(self: &Arc<Self>, work: impl FnOnce(Connection) -> W) -> Result<T, Lost>
+    /// Whether it answers, all of it, as far as is known.
+    pub fn is_there(&self) -> bool {
+        let state = self.state();
+        state.connection.is_some() && state.silent.is_empty()
+    }
+
+    /// Has something done by Redis where this key lies, if it is there, within the time for an answer.
+    pub(crate) async fn run<T, W>(self: &Arc<Self>, key: &str, work: impl FnOnce(Connection) -> W) -> Result<T, Lost>
     where
         W: Future<Output = Result<T, RedisError>>,
     {
-        let current = self.current.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let connection = current.ok_or(Lost::Away)?;
+        let connection = self.connection(key).ok_or(Lost::Away)?;
         let lost = match tokio::time::timeout(self.timeout, work(connection)).await {
             Ok(Ok(done)) => return Ok(done),
             // It is there, and refuses this: nothing is gained by another connection.
-            Ok(Err(error)) if is_answer(&error) => return Err(Lost::Failed(error)),
+            Ok(Err(error)) if is_answer(&error) => {
+                let lost = Lost::Failed(error);
+                self.tell_of(&lost);
+                return Err(lost);
+            }
             Ok(Err(error)) => Lost::Failed(error),
             Err(_) => Lost::Slow(self.timeout),
         };
-        let error: &dyn std::error::Error = &lost;
-        if self.put(None) {
-            tracing::error!(error, "Redis is away: limits are counted by each node until it is back");
-        }
-        self.repair();
+        self.lose(key, &lost);
         Err(lost)
     }
 
@@ -151,10 +184,55 @@ impl Link {
         &self.dial
     }
 
-    /// Puts a connection in place, or takes it away; whether there was one.
-    fn put(&self, connection: Option<Connection>) -> bool {
-        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-        std::mem::replace(&mut *current, connection).is_some()
+    fn state(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The connection, unless what lies with this key is known to be away.
+    fn connection(&self, key: &str) -> Option<Connection> {
+        let state = self.state();
+        if !state.silent.is_empty() && state.silent.contains_key(&part_of(key)) {
+            return None;
+        }
+        state.connection.clone()
+    }
+
+    /// Says that it refuses something, a permission that is missing say: who counts on it would not see that each node counts for itself.
+    fn tell_of(&self, refused: &Lost) {
+        let mut last = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_none_or(|last| last.elapsed() >= REMIND) {
+            *last = Some(Instant::now());
+            let error: &dyn std::error::Error = refused;
+            tracing::error!(error, "Redis refuses what it is asked: each node counts and remembers for itself");
+        }
+    }
+
+    /// Takes what was asked in vain for away, and looks for it.
+    fn lose(self: &Arc<Self>, key: &str, lost: &Lost) {
+        let error: &dyn std::error::Error = lost;
+        let mut state = self.change();
+        if self.is_cluster() {
+            let was_whole = state.silent.is_empty();
+            state.silent.entry(part_of(key)).or_insert_with(|| key.to_owned());
+            drop(state);
+            if was_whole {
+                tracing::error!(
+                    error,
+                    "A part of the Redis cluster is away: each node counts what lies there until it is back"
+                );
+            }
+        } else {
+            let was_there = state.connection.take().is_some();
+            drop(state);
+            if was_there {
+                tracing::error!(error, "Redis is away: limits are counted by each node until it is back");
+            }
+        }
+        self.repair();
     }
 
     async fn connect(&self) -> Result<Connection, Lost> {
@@ -162,7 +240,7 @@ impl Link {
         connecting.await.map_err(|_| Lost::Slow(CONNECT))?.map_err(Lost::Failed)
     }
 
-    /// Looks for it in the background, once at a time, until it answers as fast as it must.
+    /// Looks for it in the background, once at a time, until all of it answers as fast as it must.
     fn repair(self: &Arc<Self>) {
         if self.repairing.swap(true, Ordering::AcqRel) {
             return;
@@ -173,24 +251,76 @@ impl Link {
             loop {
                 tokio::time::sleep(pause).await;
                 let Some(link) = link.upgrade() else { return };
-                if let Ok(connection) = link.found().await {
+                link.mend().await;
+                if link.is_there() {
                     link.repairing.store(false, Ordering::Release);
-                    link.put(Some(connection));
                     tracing::info!("Redis is back: limits are shared again");
-                    return;
+                    // What was lost since is looked for by this one, or by who lost it.
+                    if link.is_there() || link.repairing.swap(true, Ordering::AcqRel) {
+                        return;
+                    }
+                    pause = PAUSE;
+                } else {
+                    pause = (pause * 2).min(LONGEST_PAUSE);
                 }
-                pause = (pause * 2).min(LONGEST_PAUSE);
             }
         });
     }
 
-    /// A connection on which an answer came in time.
+    /// Looks for it once.
+    async fn mend(&self) {
+        let (connection, silent) = {
+            let state = self.state();
+            (state.connection.clone(), state.silent.clone())
+        };
+        match connection {
+            Some(_) if silent.is_empty() => {}
+            Some(connection) => self.mend_parts(&connection, &silent).await,
+            None => {
+                if let Ok(connection) = self.found().await {
+                    self.change().connection = Some(connection);
+                }
+            }
+        }
+    }
+
+    /// Asks the parts of a cluster that did not answer again; if none of them does, over another connection.
+    async fn mend_parts(&self, connection: &Connection, silent: &BTreeMap<u16, String>) {
+        let mut back = self.answering(connection, silent).await;
+        // One that is made while a server says nothing may take long, and those that come back meanwhile must not wait for it.
+        if back.is_empty()
+            && let Ok(Ok(connection)) = tokio::time::timeout(CONNECT, self.found()).await
+        {
+            back = self.answering(&connection, silent).await;
+            if !back.is_empty() {
+                self.change().connection = Some(connection);
+            }
+        }
+        self.change().silent.retain(|part, _| !back.contains(part));
+    }
+
+    /// Which of these parts answer in time.
+    async fn answering(&self, connection: &Connection, parts: &BTreeMap<u16, String>) -> Vec<u16> {
+        let asked = parts.iter().map(|(part, key)| async move {
+            let (mut connection, mut exists) = (connection.clone(), redis::cmd("EXISTS"));
+            exists.arg(key);
+            let said = tokio::time::timeout(self.timeout, exists.query_async::<Value>(&mut connection)).await;
+            let answers = said.is_ok_and(|said| said.map_or_else(|error| is_answer(&error), |_| true));
+            answers.then_some(*part)
+        });
+        join_all(asked).await.into_iter().flatten().collect()
+    }
+
+    /// A connection to a server that will do, on which an answer came in time; of a cluster, a part of which may be away, one that is made.
     async fn found(&self) -> Result<Connection, Lost> {
         let mut connection = self.connect().await?;
         if let Err(refused) = judge(&mut connection).await {
             let error: &dyn std::error::Error = &refused;
             tracing::error!(error, "Redis is back and cannot be used");
             return Err(Lost::Away);
+        }
+        if self.is_cluster() {
+            return Ok(connection);
         }
         let ping = redis::cmd("PING");
         let pong = tokio::time::timeout(self.timeout, ping.query_async::<String>(&mut connection)).await;
@@ -199,9 +329,11 @@ impl Link {
     }
 }
 
-/// Whether the server itself said so.
+/// Whether the server itself said so, and not that the one to ask is another, or away.
 fn is_answer(error: &RedisError) -> bool {
-    !(error.is_io_error() || error.is_connection_dropped() || error.is_timeout() || error.is_connection_refusal())
+    let is_lost =
+        error.is_io_error() || error.is_connection_dropped() || error.is_timeout() || error.is_connection_refusal();
+    !is_lost && !error.is_cluster_error() && error.kind() != ErrorKind::ClusterConnectionNotFound
 }
 
 /// Whether it keeps what it is told, and knows the words we use: of a cluster, each of its masters. What it does not tell of itself
@@ -209,18 +341,27 @@ fn is_answer(error: &RedisError) -> bool {
 async fn judge(connection: &mut Connection) -> Result<(), Refused> {
     let servers = told(redis::cmd("INFO").arg("server"), connection).await;
     let memories = told(redis::cmd("INFO").arg("memory"), connection).await;
-    for (facts, memory) in servers.iter().zip(&memories) {
-        judge_one(facts, memory)?;
-    }
-    Ok(())
+    judge_all(&servers, &memories)
 }
 
-fn judge_one(facts: &str, memory: &str) -> Result<(), Refused> {
-    if let Some(version) = fact(facts, "redis_version")
-        && version.split('.').next().and_then(|major| major.parse::<u32>().ok()).is_some_and(|major| major < 7)
-    {
-        return Err(Refused::TooOld(version.to_owned()));
+/// Each by itself: of a cluster that is just changing, more may say the one than the other.
+fn judge_all(servers: &[String], memories: &[String]) -> Result<(), Refused> {
+    servers.iter().try_for_each(|server| judge_version(server))?;
+    memories.iter().try_for_each(|memory| judge_memory(memory))
+}
+
+fn judge_version(server: &str) -> Result<(), Refused> {
+    match fact(server, "redis_version") {
+        Some(version)
+            if version.split('.').next().and_then(|major| major.parse().ok()).is_some_and(|major: u32| major < 7) =>
+        {
+            Err(Refused::TooOld(version.to_owned()))
+        }
+        _ => Ok(()),
     }
+}
+
+fn judge_memory(memory: &str) -> Result<(), Refused> {
     match fact(memory, "maxmemory_policy") {
         // Without a bound nothing is evicted; the policy counts all the same, for a bound may be set at any time.
         Some(policy) if policy != "noeviction" && !policy.starts_with("volatile-") => {
@@ -259,5 +400,17 @@ mod tests {
         assert_eq!(fact(info, "maxmemory_policy"), Some("allkeys-lru"));
         assert_eq!(fact(info, "maxmemory"), Some("0"));
         assert_eq!(fact(info, "memory"), None);
+    }
+
+    /// A pair of lists that was gone through side by side ended with the shorter one.
+    #[test]
+    fn a_master_that_says_only_one_of_two_things_is_judged_all_the_same() {
+        let said = |facts: &[&str]| facts.iter().map(|fact| (*fact).to_owned()).collect::<Vec<_>>();
+        let (new, old) = ("redis_version:7.2.4\r\n", "redis_version:6.2.1\r\n");
+        let (keeps, evicts) = ("maxmemory_policy:noeviction\r\n", "maxmemory_policy:allkeys-lru\r\n");
+        assert!(judge_all(&said(&[new]), &said(&[keeps])).is_ok());
+        assert!(matches!(judge_all(&said(&[new]), &said(&[keeps, evicts])), Err(Refused::Evicts(_))));
+        assert!(matches!(judge_all(&said(&[new, old]), &said(&[keeps])), Err(Refused::TooOld(_))));
+        assert!(matches!(judge_all(&[], &said(&[evicts])), Err(Refused::Evicts(_))));
     }
 }

@@ -26,19 +26,21 @@ impl RedisReplays {
 impl Replays for RedisReplays {
     /// By the clock of Redis.
     async fn seen(&self, what: &Seen, seconds: u32, _: Timestamp) -> Result<bool, Failure> {
+        let key = key(what);
         let mut command = redis::cmd("SET");
-        command.arg(key(what)).arg(1).arg("NX");
+        command.arg(&key).arg(1).arg("NX");
         command.arg("PX").arg(u64::from(seconds.max(1)) * 1_000);
         let set = |mut connection| async move { command.query_async::<Option<String>>(&mut connection).await };
-        let set = self.0.run(set).await?;
+        let set = self.0.run(&key, set).await?;
         Ok(set.is_none())
     }
 
     async fn forget(&self, what: &Seen) -> Result<(), Failure> {
+        let key = key(what);
         let mut command = redis::cmd("UNLINK");
-        command.arg(key(what));
+        command.arg(&key);
         let delete = |mut connection| async move { command.query_async::<u64>(&mut connection).await };
-        self.0.run(delete).await?;
+        self.0.run(&key, delete).await?;
         Ok(())
     }
 }

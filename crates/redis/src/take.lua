@@ -1,97 +1,101 @@
--- All limits of one request, judged in one moment: all are counted, or none is.
--- KEYS: a counter each. ARGV, five of each: limit, window in ms, cost, 1 if exact, 1 if only watched.
--- Gives four numbers of each: 1 if allowed, what remains, ms until all is free, ms until as much as was asked for is free.
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local floor, max = math.floor, math.max
-local asks, pass = {}, true
+-- Judges requests one after the other, each in one moment: all limits of a request are counted, or none is.
+--
+-- KEYS: counters. ARGV[1], packed: of each request how many questions it asks; of each question which counter, the limit, the window in
+-- seconds, the cost, and 1 if it is exact + 2 if it is only watched.
+-- Gives, packed: the moment in ms; of each request 1 if it was counted; of each question 1 if the limit allows it, and its counter before.
+-- A counter: the number of a window, what was used in it, and in the one before; where it is exact, the ms of each use, the oldest first.
+--
+-- One MGET, one SET of each counter that changed, no numbers as arguments (they are printed): that is what the time goes into.
+local call, pack, read, floor, sub = redis.call, struct.pack, struct.unpack, math.floor, string.sub
+local QUESTION, WINDOWS, MOMENT = '<I2I4I4I4B', '<I8I4I4', '<I8'
+local EMPTY, LASTING = pack(WINDOWS, 0, 0, 0), true
 
-local function windows(ask)
-  local said = redis.call('HMGET', ask.key, 'n', 'c', 'p')
-  local number, c, p = tonumber(said[1]), tonumber(said[2]) or 0, tonumber(said[3]) or 0
-  ask.number, ask.into = floor(now / ask.length), now % ask.length
-  if number and number < ask.number then
-    if number == ask.number - 1 then p = c else p = 0 end
-    c = 0
+local time = call('TIME')
+local now = time[1] * 1000 + floor(time[2] / 1000)
+local counters = call('MGET', unpack(KEYS))
+local asked, at = ARGV[1], 1
+-- What is said; of each counter that changed for how long it is kept; that time by the length of a window.
+local said, n, changed, kept = { pack(MOMENT, now) }, 1, {}, {}
+-- Of each question of the request at hand: its counter, what that was, how long it is kept if it is counted.
+local which, was, keep = {}, {}, {}
+
+-- Uses that still count. By a clock that was set back, those of what is now the future count from now.
+local function counting(uses, length)
+  if uses ~= '' and read(MOMENT, uses, #uses - 7) > now then
+    local moments = {}
+    for i = 1, #uses, 8 do moments[#moments + 1] = pack(MOMENT, math.min(read(MOMENT, uses, i), now)) end
+    uses = table.concat(moments)
   end
-  -- A clock that was set back: what is there counts on, from now.
-  ask.c, ask.p = c, p
+  local first = 1
+  while first < #uses and read(MOMENT, uses, first) <= now - length do first = first + 8 end
+  return sub(uses, first)
 end
 
-local function judge_windows(ask)
-  local length, limit, cost, c, p, into = ask.length, ask.limit, ask.cost, ask.c, ask.p, ask.into
-  local used = p * (length - into) + c * length
-  ask.allowed = used + cost * length <= limit * length
-  ask.remaining = max(0, floor((limit * length - used) / length))
-  if c > 0 then ask.reset = length - into + length elseif p > 0 then ask.reset = length - into else ask.reset = 0 end
-  ask.retry = 0
-  if not ask.allowed then
-    if cost > limit then
-      ask.retry = length
-    elseif c + cost <= limit then
-      ask.retry = length - floor((limit - c - cost) * length / max(1, p)) - into
-    else
-      ask.retry = (length - into) + (length - floor((limit - cost) * length / max(1, c)))
-    end
+local function ends(seconds)
+  local text = kept[seconds]
+  if not text then
+    text = string.format('%d', seconds * 2)
+    kept[seconds] = text
   end
+  return text
 end
 
-local function uses(ask)
-  -- A clock that was set back: uses of what is now the future count from now.
-  for _, use in ipairs(redis.call('ZRANGEBYSCORE', ask.key, '(' .. now, '+inf')) do
-    redis.call('ZADD', ask.key, 'XX', now, use)
-  end
-  redis.call('ZREMRANGEBYSCORE', ask.key, '-inf', now - ask.length)
-  ask.used = redis.call('ZCARD', ask.key)
-end
-
-local function judge_uses(ask)
-  ask.allowed = ask.used + ask.cost <= ask.limit
-  ask.remaining = max(0, ask.limit - ask.used)
-  local last = redis.call('ZRANGE', ask.key, -1, -1, 'WITHSCORES')
-  ask.reset = last[2] and (tonumber(last[2]) + ask.length - now) or 0
-  ask.retry = 0
-  if not ask.allowed then
-    local surplus = ask.used + ask.cost - ask.limit
-    local freed = redis.call('ZRANGE', ask.key, surplus - 1, surplus - 1, 'WITHSCORES')
-    if ask.cost <= ask.limit and freed[2] then ask.retry = tonumber(freed[2]) + ask.length - now else ask.retry = ask.length end
-  end
-end
-
-for i = 1, #KEYS do
-  local at = (i - 1) * 5
-  local ask = { key = KEYS[i], limit = tonumber(ARGV[at + 1]), length = tonumber(ARGV[at + 2]), cost = tonumber(ARGV[at + 3]),
-    exact = ARGV[at + 4] == '1', watched = ARGV[at + 5] == '1' }
-  if ask.exact then uses(ask) judge_uses(ask) else windows(ask) judge_windows(ask) end
-  if not ask.allowed and not ask.watched then pass = false end
-  asks[i] = ask
-end
-
-if pass then
-  for _, ask in ipairs(asks) do
-    if ask.allowed and ask.cost > 0 then
-      if ask.exact then
-        for n = 1, ask.cost do redis.call('ZADD', ask.key, now, now .. '-' .. ask.used .. '-' .. n) end
-        redis.call('PEXPIRE', ask.key, ask.length)
-        ask.used = ask.used + ask.cost
-        ask.remaining, ask.reset = max(0, ask.limit - ask.used), ask.length
-      else
-        ask.c = ask.c + ask.cost
-        redis.call('HSET', ask.key, 'n', ask.number, 'c', ask.c, 'p', ask.p)
-        redis.call('PEXPIRE', ask.key, ask.length * 2)
-        local used = ask.p * (ask.length - ask.into) + ask.c * ask.length
-        ask.remaining = max(0, floor((ask.limit * ask.length - used) / ask.length))
-        ask.reset = ask.length - ask.into + ask.length
+while at <= #asked do
+  local questions, passes = nil, true
+  questions, at = read('<I2', asked, at)
+  n = n + 1
+  local verdict = n
+  said[verdict] = '\1'
+  for i = 1, questions do
+    local counter, limit, seconds, cost, kind, fits, told
+    counter, limit, seconds, cost, kind, at = read(QUESTION, asked, at)
+    local before, length = counters[counter], seconds * 1000
+    which[i], was[i], keep[i] = counter, before, false
+    if kind % 2 == 1 then
+      local uses = counting(before or '', length)
+      fits = #uses / 8 + cost <= limit
+      if fits and cost > 0 then
+        counters[counter], keep[i] = uses .. string.rep(pack(MOMENT, now), cost), ends(seconds)
       end
+      told = pack('<I2', #uses) .. uses
+    else
+      before = before or EMPTY
+      local number, used, earlier = read(WINDOWS, before)
+      local window = floor(now / length)
+      local fresh = number == window
+      -- By a clock that was set back, what is there counts on, from now.
+      if number < window then
+        if number == window - 1 then earlier = used else earlier = 0 end
+        used = 0
+      end
+      fits = earlier * (length - now % length) + (used + cost) * length <= limit * length
+      if fits and cost > 0 then
+        counters[counter] = pack(WINDOWS, window, used + cost, earlier)
+        keep[i] = fresh and LASTING or ends(seconds)
+      end
+      told = before
+    end
+    said[n + 1] = fits and '\1' or '\0'
+    said[n + 2] = told
+    n = n + 2
+    if not fits and kind < 2 then passes = false end
+  end
+  if not passes then said[verdict] = '\0' end
+  for i = questions, 1, -1 do
+    local counter = which[i]
+    if not passes then
+      counters[counter] = was[i]
+    elseif keep[i] and (keep[i] ~= LASTING or not changed[counter]) then
+      changed[counter] = keep[i]
     end
   end
 end
 
-local said = {}
-for _, ask in ipairs(asks) do
-  said[#said + 1] = ask.allowed and 1 or 0
-  said[#said + 1] = ask.remaining
-  said[#said + 1] = ask.reset
-  said[#said + 1] = ask.allowed and 0 or max(1, ask.retry)
+for counter, keeping in pairs(changed) do
+  if keeping == LASTING then
+    call('SET', KEYS[counter], counters[counter], 'KEEPTTL')
+  else
+    call('SET', KEYS[counter], counters[counter], 'EX', keeping)
+  end
 end
-return said
+return table.concat(said)

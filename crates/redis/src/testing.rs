@@ -227,7 +227,10 @@ impl Cluster {
         for _ in SLOTS {
             let bus =
                 TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("a port").port().to_string();
-            let settings = ["--cluster-enabled", "yes", "--cluster-node-timeout", "3000", "--cluster-port", &bus];
+            let mut settings =
+                vec!["--cluster-enabled", "yes", "--cluster-node-timeout", "3000", "--cluster-port", &bus];
+            // Those that are there go on while one is away.
+            settings.extend(["--cluster-require-full-coverage", "no"]);
             servers.push((Server::start_with(&settings).await?, bus));
         }
         for ((server, _), (first, last)) in servers.iter().zip(SLOTS) {
@@ -249,6 +252,15 @@ impl Cluster {
     /// Its servers.
     pub fn servers(&self) -> &[Server] {
         &self.servers
+    }
+
+    /// One of its servers, to kill it or to start it again: the first has the slots up to 5,460.
+    ///
+    /// # Panics
+    ///
+    /// If there are fewer.
+    pub fn server(&mut self, number: usize) -> &mut Server {
+        self.servers.get_mut(number).expect("one of three servers")
     }
 
     /// How to use it: all servers are named.

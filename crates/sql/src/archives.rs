@@ -21,7 +21,7 @@ fn read(row: &mut Row) -> Result<Archive, StoreError> {
 impl<D: Driver> ArchiveRows for Rows<D> {
     async fn archives(&mut self) -> Result<Vec<Archive>, StoreError> {
         let sql = "SELECT place, first_idx, end_idx, month, digest, bytes, event_id, written_at
-            FROM audit_archives WHERE tenant_id = $1 ORDER BY place, first_idx";
+            FROM audit_archives WHERE tenant_id = $1 ORDER BY place, first_idx, written_at, event_id";
         self.all("archive", sql, [], read).await
     }
 }

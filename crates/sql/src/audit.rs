@@ -170,6 +170,57 @@ const FIND_REFERENCED: Sql = Sql::dialects(
     select_referenced!("SELECT json_array_elements_text($13::json)", "SELECT json_array_elements_text($12::json)"),
 );
 
+// The places alone of what the two before find.
+macro_rules! places {
+    ($kinds:literal) => {
+        concat!("SELECT e.idx FROM audit_events AS e WHERE e.tenant_id = $1 ", within_bounds!($kinds))
+    };
+}
+macro_rules! referenced_places {
+    ($references:literal, $kinds:literal) => {
+        concat!(
+            "SELECT e.idx FROM (SELECT DISTINCT idx FROM audit_references
+                   WHERE tenant_id = $1 AND idx > $4 AND reference IN (",
+            $references,
+            ")) AS r
+             CROSS JOIN audit_events AS e
+             WHERE e.tenant_id = $1 AND e.idx = r.idx ",
+            within_bounds!($kinds)
+        )
+    };
+}
+
+const PLACES: Sql =
+    Sql::dialects(places!("SELECT value FROM json_each($12)"), places!("SELECT json_array_elements_text($12::json)"));
+const REFERENCED_PLACES: Sql = Sql::dialects(
+    referenced_places!("SELECT value FROM json_each($13)", "SELECT value FROM json_each($12)"),
+    referenced_places!("SELECT json_array_elements_text($13::json)", "SELECT json_array_elements_text($12::json)"),
+);
+
+/// What a filter binds, but for the references.
+fn bounds(filter: &EventFilter) -> [Value; 11] {
+    let kinds = if filter.kinds.is_empty() { Value::Text(None) } else { Value::list(&filter.kinds) };
+    [
+        Value::time(filter.from),
+        Value::time(filter.to),
+        filter.after.map_or(Value::from(-1_i64), Value::count),
+        Value::opt_text(filter.actor.as_deref()),
+        Value::opt_text(filter.kind.as_deref()),
+        Value::opt_text(filter.resource.as_deref()),
+        Value::Int(filter.outcome),
+        Value::opt_text(filter.request),
+        filter.limit.into(),
+        Value::opt_text(filter.prefix.as_deref()),
+        kinds,
+    ]
+}
+
+/// What a filter binds that names references.
+fn bounds_of_named(filter: &EventFilter) -> [Value; 12] {
+    let [a, b, c, d, e, f, g, h, i, j, k] = bounds(filter);
+    [a, b, c, d, e, f, g, h, i, j, k, Value::list(&filter.references)]
+}
+
 /// The events of one resource. SQLite has no statistics here and would walk the whole log by its primary key to have the
 /// order for nothing; the plus tells it to sort the few it finds by the index on `resource`.
 pub const EVENTS_ON: Sql = Sql::dialects(
@@ -280,28 +331,20 @@ impl<D: Driver> AuditRows for Rows<D> {
 
     async fn logged_events(&mut self, filter: &EventFilter) -> Result<Vec<LoggedEvent>, StoreError> {
         let tenant = self.tenant;
-        let kinds = if filter.kinds.is_empty() { Value::Text(None) } else { Value::list(&filter.kinds) };
-        let bounds = [
-            Value::time(filter.from),
-            Value::time(filter.to),
-            filter.after.map_or(Value::from(-1_i64), Value::count),
-            Value::opt_text(filter.actor.as_deref()),
-            Value::opt_text(filter.kind.as_deref()),
-            Value::opt_text(filter.resource.as_deref()),
-            Value::Int(filter.outcome),
-            Value::opt_text(filter.request),
-            filter.limit.into(),
-            Value::opt_text(filter.prefix.as_deref()),
-            kinds,
-        ];
-        if filter.references.is_empty() {
-            let found = self.all("event", FIND, bounds, |row| read_logged(tenant, row)).await?;
-            return self.with_personal(found).await;
-        }
-        let [a, b, c, d, e, f, g, h, i, j, k] = bounds;
-        let args = [a, b, c, d, e, f, g, h, i, j, k, Value::list(&filter.references)];
-        let found = self.all("event", FIND_REFERENCED, args, |row| read_logged(tenant, row)).await?;
+        let read = |row: &mut Row| read_logged(tenant, row);
+        let found = if filter.references.is_empty() {
+            self.all("event", FIND, bounds(filter), read).await?
+        } else {
+            self.all("event", FIND_REFERENCED, bounds_of_named(filter), read).await?
+        };
         self.with_personal(found).await
+    }
+
+    async fn logged_places(&mut self, filter: &EventFilter) -> Result<Vec<u64>, StoreError> {
+        if filter.references.is_empty() {
+            return self.all("event", PLACES, bounds(filter), Row::number).await;
+        }
+        self.all("event", REFERENCED_PLACES, bounds_of_named(filter), Row::number).await
     }
 
     async fn events_on(&mut self, resource: &str, kinds: &[EventKind]) -> Result<Vec<LoggedEvent>, StoreError> {

@@ -1,11 +1,16 @@
 use async_trait::async_trait;
 use chancery_domain::audit::StoredCheckpoint;
-use chancery_domain::audit::guard::{Cosignature, GuardRows, GuardWrites, NotedHead, RawCheckpoint, RawEntry, Scrub};
+use chancery_domain::audit::guard::{
+    Cosignature, GuardRows, GuardWrites, NotedHead, RawCheckpoint, RawEntry, RawEvent, RawQueued, Scrub,
+};
+use chancery_domain::ids::EventId;
 use chancery_domain::store::StoreError;
+use chancery_domain::time::Timestamp;
 
+use crate::rows::swapped;
 use crate::{Driver, Row, Rows, Sql, Value};
 
-/// Texts as their bytes: what somebody changed need not be text any more, and is to be told of, not to be an error.
+// Texts as their bytes: what somebody changed need not be text any more, and is to be told of, not to be an error.
 const ENTRIES: Sql = Sql::dialects(
     "SELECT idx, CAST(event_id AS BLOB), recorded_at, CAST(kind AS BLOB), CAST(actor AS BLOB), CAST(resource AS BLOB),
         outcome, CAST(request_id AS BLOB), CAST(core AS BLOB), leaf_hash
@@ -15,12 +20,51 @@ const ENTRIES: Sql = Sql::dialects(
      FROM audit_events WHERE tenant_id = $1 AND idx >= $2 ORDER BY idx LIMIT $3",
 );
 
+const QUEUED: Sql = Sql::dialects(
+    "SELECT seq, CAST(event_id AS BLOB), recorded_at, CAST(kind AS BLOB), CAST(actor AS BLOB), CAST(resource AS BLOB),
+        outcome, CAST(request_id AS BLOB), CAST(core AS BLOB), sealed
+     FROM audit_queue WHERE tenant_id = $1 ORDER BY seq LIMIT $2",
+    "SELECT seq, convert_to(event_id, 'UTF8'), recorded_at, convert_to(kind, 'UTF8'), convert_to(actor, 'UTF8'),
+        convert_to(resource, 'UTF8'), outcome, convert_to(request_id, 'UTF8'), convert_to(core, 'UTF8'), sealed
+     FROM audit_queue WHERE tenant_id = $1 ORDER BY seq LIMIT $2",
+);
+
+/// A row of the queue is put aside; where others write too, in one statement with its end in the queue.
+const PUT_ASIDE: Sql = Sql::dialects(
+    "INSERT INTO audit_quarantine (tenant_id, told_by, taken_at, event_id, recorded_at, kind, actor, resource, outcome,
+        request_id, core, sealed)
+     SELECT tenant_id, $3, $4, CAST(event_id AS BLOB), recorded_at, CAST(kind AS BLOB), CAST(actor AS BLOB),
+        CAST(resource AS BLOB), outcome, CAST(request_id AS BLOB), CAST(core AS BLOB), sealed
+     FROM audit_queue WHERE tenant_id = $1 AND seq = $2",
+    "WITH taken AS (DELETE FROM audit_queue WHERE tenant_id = $1 AND seq = $2 RETURNING *)
+     INSERT INTO audit_quarantine (tenant_id, told_by, taken_at, event_id, recorded_at, kind, actor, resource, outcome,
+        request_id, core, sealed)
+     SELECT tenant_id, $3::text, $4::bigint, convert_to(event_id, 'UTF8'), recorded_at, convert_to(kind, 'UTF8'),
+        convert_to(actor, 'UTF8'), convert_to(resource, 'UTF8'), outcome, convert_to(request_id, 'UTF8'),
+        convert_to(core, 'UTF8'), sealed
+     FROM taken",
+);
+const LEAVE_QUEUE: &str = "DELETE FROM audit_queue WHERE tenant_id = $1 AND seq = $2";
+
 const CHECKPOINTS: Sql = Sql::dialects(
     "SELECT size, signed_at, CAST(note AS BLOB) FROM audit_checkpoints
      WHERE tenant_id = $1 AND (size, signed_at) > ($2, $3) ORDER BY size, signed_at LIMIT $4",
     "SELECT size, signed_at, convert_to(note, 'UTF8') FROM audit_checkpoints
      WHERE tenant_id = $1 AND (size, signed_at) > ($2, $3) ORDER BY size, signed_at LIMIT $4",
 );
+
+fn read_event(row: &mut Row) -> Result<RawEvent, StoreError> {
+    Ok(RawEvent {
+        id: row.bytes()?,
+        recorded_at: row.int()?,
+        kind: row.bytes()?,
+        actor: row.bytes()?,
+        resource: row.opt_bytes()?,
+        outcome: row.int()?,
+        request: row.bytes()?,
+        core: row.bytes()?,
+    })
+}
 
 fn read_cosignature(row: &mut Row) -> Result<Cosignature, StoreError> {
     Ok(Cosignature { size: row.number()?, witness: row.text()?, line: row.text()?, cosigned_at: row.time()? })
@@ -30,18 +74,14 @@ fn read_cosignature(row: &mut Row) -> Result<Cosignature, StoreError> {
 impl<D: Driver> GuardRows for Rows<D> {
     async fn raw_entries(&mut self, first: u64, limit: u32) -> Result<Vec<RawEntry>, StoreError> {
         self.all("event", ENTRIES, [Value::count(first), limit.into()], |row| {
-            Ok(RawEntry {
-                index: row.number()?,
-                id: row.bytes()?,
-                recorded_at: row.int()?,
-                kind: row.bytes()?,
-                actor: row.bytes()?,
-                resource: row.opt_bytes()?,
-                outcome: row.int()?,
-                request: row.bytes()?,
-                core: row.bytes()?,
-                leaf_hash: row.bytes()?,
-            })
+            Ok(RawEntry { index: row.number()?, event: read_event(row)?, leaf_hash: row.bytes()? })
+        })
+        .await
+    }
+
+    async fn raw_queue(&mut self, limit: u32) -> Result<Vec<RawQueued>, StoreError> {
+        self.all("event", QUEUED, [limit.into()], |row| {
+            Ok(RawQueued { seq: row.int()?, event: read_event(row)?, sealed: row.opt_bytes()? })
         })
         .await
     }
@@ -140,6 +180,15 @@ impl<D: Driver> GuardRows for Rows<D> {
 
 #[async_trait]
 impl<D: Driver> GuardWrites for Rows<D> {
+    async fn quarantine(&mut self, seq: i64, told_by: EventId, at: Timestamp) -> Result<(), StoreError> {
+        let put = self.execute(PUT_ASIDE, [seq.into(), Value::text(told_by), Value::time(at)]).await?;
+        swapped(put, "queue")?;
+        if self.is_alone() {
+            self.execute(LEAVE_QUEUE, [seq.into()]).await?;
+        }
+        Ok(())
+    }
+
     async fn put_scrub(&mut self, scrub: &Scrub) -> Result<(), StoreError> {
         self.execute(
             "INSERT INTO audit_scrubs (tenant_id, tile, checkpoint_size, checkpoint_at, findings, began_at, ended_at,

@@ -78,7 +78,11 @@ const UNIQUE: &[(&str, &str, &str)] = &[
         "checkpoint",
     ),
     ("audit_holds_pkey", "audit_holds.tenant_id, audit_holds.name", "hold"),
-    ("audit_archives_pkey", "audit_archives.tenant_id, audit_archives.place, audit_archives.first_idx", "archive"),
+    (
+        "audit_archives_pkey",
+        "audit_archives.tenant_id, audit_archives.place, audit_archives.first_idx, audit_archives.event_id",
+        "archive",
+    ),
     ("audit_purges_pkey", "audit_purges.tenant_id, audit_purges.first_idx", "purge"),
     ("jobs_pkey", "jobs.tenant_id, jobs.name", "job"),
     ("tombstones_pkey", "tombstones.tenant_id, tombstones.kind, tombstones.id", "tombstone"),

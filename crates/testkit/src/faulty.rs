@@ -10,7 +10,9 @@ use chancery_domain::access::{Bearer, BearerRows, Role, Stands};
 use chancery_domain::api_keys::{ApiKey, ApiKeyRows, ApiKeyWrites};
 use chancery_domain::approvals::{Approval, ApprovalRows, ApprovalState, ApprovalWrites, DeedKind};
 use chancery_domain::audit::archives::{Archive, ArchiveRows, ArchiveWrites};
-use chancery_domain::audit::guard::{Cosignature, GuardRows, GuardWrites, NotedHead, RawCheckpoint, RawEntry, Scrub};
+use chancery_domain::audit::guard::{
+    Cosignature, GuardRows, GuardWrites, NotedHead, RawCheckpoint, RawEntry, RawQueued, Scrub,
+};
 use chancery_domain::audit::months::MonthPart;
 use chancery_domain::audit::retention::{Hold, Month, Purge, Retention, RetentionRows, RetentionWrites, SpanFacts};
 use chancery_domain::audit::sinks::{SinkCursor, SinkRows, SinkWrites};
@@ -573,6 +575,7 @@ hand_on!(AuditRows {
     fn queued_events(limit: u32) -> Vec<QueuedEvent>;
     fn logged_event(id: EventId) -> Option<LoggedEvent>;
     fn logged_events(filter: &EventFilter) -> Vec<LoggedEvent>;
+    fn logged_places(filter: &EventFilter) -> Vec<u64>;
     fn events_on(resource: &str, kinds: &[EventKind]) -> Vec<LoggedEvent>;
     fn tile(id: TileId) -> Option<Vec<u8>>;
     fn checkpoint() -> Option<StoredCheckpoint>;
@@ -620,6 +623,7 @@ hand_on!(SinkRows { fn sink_cursors() -> Vec<SinkCursor>; });
 hand_on!(SinkWrites { fn save_sink_cursor(cursor: &SinkCursor, from: Option<u64>) -> (); });
 hand_on!(GuardRows {
     fn raw_entries(first: u64, limit: u32) -> Vec<RawEntry>;
+    fn raw_queue(limit: u32) -> Vec<RawQueued>;
     fn raw_checkpoints(after: (i64, i64), limit: u32) -> Vec<RawCheckpoint>;
     fn checkpoint_of(size: u64) -> Option<StoredCheckpoint>;
     fn scrub() -> Option<Scrub>;
@@ -630,6 +634,7 @@ hand_on!(GuardRows {
     fn first_cosigned(after: u64, quorum: u32) -> Option<u64>;
 });
 hand_on!(GuardWrites {
+    fn quarantine(seq: i64, told_by: EventId, at: Timestamp) -> ();
     fn put_scrub(scrub: &Scrub) -> ();
     fn put_noted_head(noted: &NotedHead) -> ();
     fn put_cosignature(cosignature: &Cosignature) -> ();

@@ -140,6 +140,28 @@ fn no_source_contains_what_it_must_not() {
 }
 
 #[test]
+fn a_crate_whose_examples_are_not_run_has_none() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let is_fence =
+        |line: &str| ["///", "//!"].iter().any(|mark| line.trim_start().starts_with(mark)) && line.contains("```");
+    let mut without = 0;
+    for entry in fs::read_dir(root.join("crates")).unwrap().map(Result::unwrap) {
+        let folder = entry.path();
+        if !fs::read_to_string(folder.join("Cargo.toml")).unwrap().contains("\ndoctest = false") {
+            continue;
+        }
+        without += 1;
+        let mut files = Vec::new();
+        sources(&folder.join("src"), &mut files);
+        for file in files {
+            let fence = fs::read_to_string(&file).unwrap().lines().position(is_fence);
+            assert_eq!(fence, None, "{}: nobody runs this example: take out doctest = false", file.display());
+        }
+    }
+    assert!(without > 5, "{without}");
+}
+
+#[test]
 fn the_checker_lets_good_samples_pass() {
     let good = [
         "sqlx::query(\"SELECT 1 WHERE id = $1\").bind(format!(\"{id}\"))",

@@ -167,5 +167,6 @@ async fn account(app: &App, call: &Call, query: AccountingQuery) -> Result<Json<
     let Accounting { entries, next, purged } = accounting::account(&app.instance, call, asked).await.or_problem()?;
     let items = entries.into_iter().map(EntryBody::from).collect();
     let purged = purged.into_iter().map(PurgeBody::from).collect();
-    Ok(Json(LogPageBody { items, next_cursor: next.map(|index| index.to_string()), purged }))
+    let next_cursor = next.map(|index| index.to_string());
+    Ok(Json(LogPageBody { items, next_cursor, damaged: Vec::new(), purged }))
 }

@@ -12,7 +12,7 @@ use chancery_domain::{
     access::Call,
     audit::{
         export::{Export, Exported},
-        query::Found,
+        query::{Found, ReadAuditError},
     },
     ids::{KeyId, RequestId},
 };
@@ -24,7 +24,7 @@ use utoipa::ToSchema;
 use super::{EventBody, EventQuery, retention::PurgeBody};
 use crate::{
     App, blobs,
-    error::IntoProblem,
+    error::{IntoProblem, ToProblem as _},
     piped::{Broken, Pieces, piped},
     wiped,
 };
@@ -126,7 +126,7 @@ pub(crate) async fn export_events(
 ) -> Result<Response, Problem> {
     let permit = blobs::place(&app)?;
     let personal = body.personal == Some(true);
-    let (search, _) = EventQuery::from(body).search()?;
+    let search = EventQuery::from(body).search()?;
     let begun = Export::begin(&app.instance, &call, call.tenant(), search, personal).await;
     let mut export = begun.or_problem()?;
     // What is refused is refused before an answer begins.
@@ -136,15 +136,25 @@ pub(crate) async fn export_events(
     Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response())
 }
 
-/// What comes after the first part. Whatever goes wrong, the body breaks off.
+/// What comes after the first part. Whatever goes wrong, the body breaks off; the server's log says why.
 async fn rest(app: App, call: Arc<Call>, mut export: Export, pieces: Pieces) -> Result<(), Broken> {
-    while let Some(found) = export.next(&app.instance, &call).await.map_err(|_| Broken)? {
+    while let Some(found) = export.next(&app.instance, &call).await.map_err(broken)? {
         pieces.send(lines(found)?).await?;
     }
-    let ended = export.end(&app.instance).await.map_err(|_| Broken)?;
+    let ended = export.end(&app.instance).await.map_err(broken)?;
     let mut line = serde_json::to_vec(&EndBody::from(ended)).map_err(|_| Broken)?;
     line.push(b'\n');
     pieces.send(line).await
+}
+
+fn broken(error: ReadAuditError) -> Broken {
+    let problem = error.to_problem();
+    tracing::error!(
+        code = problem.code().as_str(),
+        "An export of the audit log breaks off: {}",
+        problem.code().as_str()
+    );
+    Broken
 }
 
 fn lines(found: Vec<Found>) -> Result<Vec<u8>, Broken> {

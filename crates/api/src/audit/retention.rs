@@ -31,6 +31,10 @@ pub(crate) struct LogPageBody<T> {
     /// What to ask for next; `null` at the end.
     #[schema(required)]
     pub(crate) next_cursor: Option<String>,
+    /// Places of events that belong here and are not shown: what is stored there is not what was logged. Not there if there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub(crate) damaged: Vec<u64>,
     /// Months of the time that was asked for whose events were purged; not there if there are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) purged: Vec<PurgeBody>,
@@ -310,7 +314,7 @@ pub(crate) struct SpanBody {
     /// How many events would go.
     events: u64,
     /// `due`: it can go; `held`: a hold holds something of it; `unsent`: a sink was not handed all of it; `unarchived`: it is to be
-    /// archived first, and is not.
+    /// archived first, and is not; `disputed`: a purge that nobody ordered begins at its first place.
     #[schema(value_type = String)]
     standing: SpanStanding,
 }

@@ -1,7 +1,7 @@
 //! Refusals of the audit log.
 
 use chancery_domain::audit::{
-    application::AppendError, archives::ArchiveError, query::ReadAuditError, retention::RetentionError,
+    DamagedLog, application::AppendError, archives::ArchiveError, query::ReadAuditError, retention::RetentionError,
     sinks::SinkError,
 };
 use chancery_middleware::{Code, Problem};
@@ -16,8 +16,26 @@ impl ToProblem for ReadAuditError {
             Self::NotFound => Problem::new(Code::NotFound),
             Self::NotYetSequenced => Problem::new(Code::NotYetSequenced),
             Self::RolledBack => Problem::new(Code::AuditRolledBack),
+            Self::Damaged(damaged) => damaged.to_problem(),
             Self::Failed(failure) => failure.into(),
         }
+    }
+}
+
+/// Said to who may read the log: the tenant is theirs, and the place is all that is known.
+impl ToProblem for DamagedLog {
+    fn to_problem(self) -> Problem {
+        let Self { log, at } = self;
+        let place = at.map_or_else(|| "what is stored".to_owned(), |at| format!("what is stored at place {at}"));
+        tracing::error!(
+            tenant = %log,
+            code = "log_damaged",
+            "Somebody asked for something of the log of `{log}` that is not what was logged: {place}; see docs/guides/audit.md"
+        );
+        Problem::new(Code::AuditDamaged).detail(format!(
+            "{place} of the log of {log} is not what was logged. Keep a copy of the store, let the operator run `chancery audit scrub`, and go on \
+             as docs/guides/audit.md says under \"When something is found\"; what lies elsewhere can be read"
+        ))
     }
 }
 

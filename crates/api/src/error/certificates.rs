@@ -17,6 +17,7 @@ impl ToProblem for CertificateError {
             Self::PhiSuspected(found) => phi_suspected(found),
             Self::Ended => Problem::new(Code::StateConflict).detail("the certificate has ended already"),
             Self::NotYetSequenced => Problem::new(Code::NotYetSequenced),
+            Self::Damaged(damaged) => damaged.to_problem(),
             Self::Failed(failure) => failure.into(),
         }
     }

@@ -12,7 +12,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use super::catch_up;
+use super::{Class, Metrics, catch_up};
 
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Arrived {
@@ -35,11 +35,6 @@ struct Waits {
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Way {
     direction: &'static str,
-}
-
-#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct Class {
-    class: &'static str,
 }
 
 /// What is counted of webhooks.
@@ -89,8 +84,7 @@ impl WebhookMetrics {
         self.stand(&[], Timestamp::from_seconds(0));
     }
 
-    /// What waits in all tenants.
-    pub(super) fn stand(&self, backlogs: &[Backlog], now: Timestamp) {
+    fn stand(&self, backlogs: &[Backlog], now: Timestamp) {
         for direction in Direction::ALL {
             let of = |waiting: Waiting| {
                 backlogs.iter().filter(move |found| found.direction == *direction && found.waiting == waiting)
@@ -123,5 +117,12 @@ impl WebhookMetrics {
         for (class, count) in [("fetched", asked.fetched), ("failed", asked.failed)] {
             catch_up(&self.key_fetches.get_or_create(&Class { class }), count);
         }
+    }
+}
+
+impl Metrics {
+    /// What of webhooks waits in all tenants.
+    pub fn webhooks_stand(&self, backlogs: &[Backlog], now: Timestamp) {
+        self.webhooks.stand(backlogs, now);
     }
 }

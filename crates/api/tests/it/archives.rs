@@ -490,3 +490,44 @@ async fn a_row_that_fits_a_file_of_nothing_is_no_archive() {
     let again = archives::again(&app.instance, tenant, &[(0, 5)]).await;
     assert!(matches!(again, Err(ArchiveError::Damaged)), "{again:?}");
 }
+
+/// It kept its month from being archived, and nobody was told until six years later.
+#[tokio::test]
+async fn a_row_without_its_file_keeps_no_month_from_being_archived() {
+    let (app, clinic, tenant, shelf) = with_shelf(Backend::sqlite().await).await;
+    let size = app.instance.store().view(tenant).await.unwrap().log_head().await.unwrap().size;
+    let forged = Archive {
+        place: "shelf".to_owned(),
+        first: 0,
+        end: size + 1_000,
+        month: "2026-09".parse().unwrap(),
+        digest: [7; 32],
+        bytes: 7,
+        event: EventId::from_bytes([9; 16]),
+        written_at: "2026-10-03T00:00:00Z".parse().unwrap(),
+    };
+    let mut tx = app.instance.store().begin(tenant).await.unwrap();
+    tx.insert_archive(&forged).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(archives::tend(&app.instance, tenant).await.unwrap(), 2, "September and October");
+    let lost = app.events(&clinic.auditor, "audit.archive_lost").await;
+    assert_eq!(lost.len(), 1);
+    assert!(lost[0]["core"].as_str().unwrap().contains(&forged.event.to_string()), "{}", lost[0]);
+    // Told of once, and in the way of nothing: what begins at its place opens.
+    assert_eq!(archives::tend(&app.instance, tenant).await.unwrap(), 0);
+    assert_eq!(app.events(&clinic.auditor, "audit.archive_lost").await.len(), 1);
+    app.get(&clinic.auditor, "/v1/audit/archives/0").await.ok();
+    let months: Vec<(u64, u64)> = listed(&app, &clinic.auditor).await[1..]
+        .iter()
+        .map(|one| (one["first"].as_u64().unwrap(), one["end"].as_u64().unwrap()))
+        .collect();
+    archives::again(&app.instance, tenant, &months).await.unwrap();
+
+    // A file that is lost is missed within a month, and written again.
+    let name = shelf.names()[0].clone();
+    shelf.swap(&name, None);
+    assert_eq!(archives::tend(&app.instance, tenant).await.unwrap(), 0, "it was read a moment ago");
+    app.clock.advance_seconds(31 * 86_400);
+    archives::tend(&app.instance, tenant).await.unwrap();
+    assert!(shelf.names().contains(&name), "{:?}", shelf.names());
+}

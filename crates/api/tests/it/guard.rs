@@ -39,7 +39,7 @@ backends! {
     an_anchor_is_given_for_the_head_that_was_told_of_alone,
     a_tenant_that_is_gone_is_told_of_until_that_is_accepted,
     an_event_that_is_queued_again_stops_nothing,
-    another_event_under_the_id_of_a_logged_one_is_left_out_and_told_of,
+    another_event_under_the_id_of_a_logged_one_is_put_aside_and_told_of,
 }
 
 fn tenant(clinic: &Clinic) -> TenantId {
@@ -119,36 +119,59 @@ async fn an_event_that_is_queued_again_stops_nothing(backend: Backend) {
     assert_eq!(guard::inspect(&app.instance, tenant(&clinic)).await.unwrap(), []);
 }
 
-async fn another_event_under_the_id_of_a_logged_one_is_left_out_and_told_of(backend: Backend) {
+async fn another_event_under_the_id_of_a_logged_one_is_put_aside_and_told_of(backend: Backend) {
     let app = TestApp::on(backend).await;
     let clinic = app.clinic("ours").await;
     let event = queued(&app, &clinic).await;
     // Also of another month, where PostgreSQL has no such id.
-    for days in [0, 400] {
+    for (days, forgeries) in [(0, 1), (400, 2)] {
         let at = event.recorded_at.plus_seconds(-86_400 * days);
-        let forged =
-            QueuedEvent { recorded_at: at, core: event.core.replace("app.visit", "app.other"), ..event.clone() };
+        let core = event.core.replace("app.visit", "app.other");
+        let core = core.replace(&event.recorded_at.to_string(), &at.to_string());
+        let forged = QueuedEvent { recorded_at: at, kind: "app.other".to_owned(), core, ..event.clone() };
         app.instance.store().append_events(std::slice::from_ref(&forged)).await.unwrap();
         append(&app, &clinic).await;
-        sequence::sequence(&app.instance, tenant(&clinic)).await.unwrap();
-        assert_eq!(in_queue(&app, &clinic).await, 1, "the forged one alone");
+        sequence::checkpoint(&app.instance, tenant(&clinic)).await.unwrap();
+        assert_eq!(in_queue(&app, &clinic).await, 0);
         assert!(app.events(&clinic.auditor, "app.other").await.is_empty());
-        assert_eq!(guard::look_at_queue(&app.instance, tenant(&clinic)).await.unwrap(), None);
-        app.clock.advance_seconds(61);
-        assert_eq!(guard::look_at_queue(&app.instance, tenant(&clinic)).await.unwrap(), Some(61));
-        // What readiness found is kept for a second.
-        if days == 0 {
-            app.anonymous("GET", "/readyz", None).await.refused(503, "audit.unavailable");
-        }
-        assert!(crate::metrics::scrape(&app).await.contains("chancery_audit_queue_stuck_seconds 61\n"));
-        let mut tx = app.instance.store().begin(tenant(&clinic)).await.unwrap();
-        tx.drop_queued(&[forged.id]).await.unwrap();
-        tx.commit().await.unwrap();
-        assert_eq!(guard::look_at_queue(&app.instance, tenant(&clinic)).await.unwrap(), None);
+        let aside = app.events(&clinic.auditor, "log.event_quarantined").await;
+        assert_eq!(aside.len(), forgeries);
+        let core: Value = serde_json::from_str(aside.last().unwrap()["core"].as_str().unwrap()).unwrap();
+        assert_eq!((&core["detail"]["reason"], &core["detail"]["event"]), (&json!("id_taken"), &json!(forged.id)));
     }
+    assert_eq!(app.events(&clinic.auditor, "app.visit").await.len(), 3);
+    // Somebody is at work in the store: this is no process to rely on until all of the log was looked at.
+    app.anonymous("GET", "/readyz", None).await.refused(503, "audit.unavailable");
+    let failed = r#"chancery_audit_integrity_failures_total{check="queue_row"} 2"#;
+    assert!(crate::metrics::scrape(&app).await.contains(failed));
+    while !guard::step(&app.instance, tenant(&clinic), 1_000).await.unwrap().ended {}
+    // What readiness found is kept for a second.
     tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
     app.anonymous("GET", "/readyz", None).await.ok();
-    assert_eq!(app.events(&clinic.auditor, "app.visit").await.len(), 3);
+}
+
+/// By it nothing is ever due, and that looked as if all were well.
+#[tokio::test]
+async fn a_clock_that_went_back_is_told_of() {
+    let app = TestApp::new().await;
+    let ready = async || {
+        // What readiness found is kept for a second.
+        tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+        app.anonymous("GET", "/readyz", None).await.ok()
+    };
+    sequence::sequence(&app.instance, TenantId::PLATFORM).await.unwrap();
+    assert_eq!(guard::look_at_clock(&app.instance).await.unwrap(), None);
+    assert_eq!(ready().await, json!({"status": "ok"}));
+    app.clock.advance_seconds(-30 * 60);
+    assert_eq!(guard::look_at_clock(&app.instance).await.unwrap(), None, "clocks of nodes differ");
+    app.clock.advance_seconds(-900 * 86_400);
+    let behind = guard::look_at_clock(&app.instance).await.unwrap().unwrap();
+    assert!((900 * 86_400..901 * 86_400).contains(&behind), "{behind}");
+    assert_eq!(ready().await, json!({"status": "ok", "warnings": ["clock.behind"]}));
+    let told = format!("chancery_audit_clock_behind_seconds {behind}\n");
+    assert!(crate::metrics::scrape(&app).await.contains(&told));
+    app.clock.advance_seconds(901 * 86_400);
+    assert_eq!(guard::look_at_clock(&app.instance).await.unwrap(), None);
 }
 
 async fn what_nobody_changed_is_as_written(backend: Backend) {
@@ -488,7 +511,7 @@ async fn an_anchor_is_given_for_the_head_that_was_told_of_alone(backend: Backend
     let mut tx = app.instance.store().begin(tenant(&clinic)).await.unwrap();
     tx.insert_checkpoint(&StoredCheckpoint { size: told, note: forged.note().to_owned(), signed_at }).await.unwrap();
     tx.commit().await.unwrap();
-    app.get(&clinic.auditor, "/v1/audit/anchor").await.refused(500, "internal");
+    app.get(&clinic.auditor, "/v1/audit/anchor").await.refused(409, "audit.damaged");
 }
 
 /// The store was put back to a day before the tenant came: nothing of it is left there, but its pin is.

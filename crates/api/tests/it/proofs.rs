@@ -47,7 +47,9 @@ fn spoofs(ours: &Clinic, theirs: &Clinic) -> Vec<Request<Body>> {
         request("POST", &format!("/v1/seal?tenant_id={}", theirs.id), Some(json!({"items": [item]}))),
         request("POST", &format!("/v1/seal?tenant={}", theirs.slug), Some(json!({"items": [item]}))),
     ];
-    for (name, value) in [("x-tenant-id", &theirs.id), ("x-tenant", &theirs.slug)] {
+    for (name, value) in
+        [("x-tenant-id", &theirs.id), ("x-tenant", &theirs.slug), ("tenant", &theirs.slug), ("tenant_id", &theirs.id)]
+    {
         let mut spoof = request("POST", "/v1/seal", Some(json!({"items": [item]})));
         spoof.headers_mut().insert(name, value.parse().unwrap());
         spoofs.push(spoof);

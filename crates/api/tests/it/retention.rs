@@ -33,6 +33,8 @@ backends! {
     a_purge_that_the_log_does_not_tell_of_is_damage,
     a_forged_order_hides_nothing_and_lets_nothing_go,
     a_forged_order_is_shown_as_unproven_and_told_of_until_an_officer_dismisses_it,
+    a_forged_purge_that_has_ended_stops_no_other,
+    a_month_that_begins_where_a_purge_was_forged_waits_and_says_so,
     a_clock_that_jumps_ahead_lets_nothing_go_by_itself,
     a_clock_that_is_moved_in_steps_lets_nothing_go_by_itself,
     a_month_waits_for_every_sink_whatever_its_row_says,
@@ -387,7 +389,7 @@ async fn a_forged_order_hides_nothing_and_lets_nothing_go(backend: Backend) {
     six_years(&app);
     let purged = purge(&app, &clinic).await.ok()["purges"].clone();
     let real = purged[1]["certificate_id"].as_str().unwrap().parse::<CertificateId>().unwrap();
-    for certificate in [CertificateId::from_bytes([1; 16]), other, real] {
+    for (number, certificate) in (1..).zip([CertificateId::from_bytes([1; 16]), other, real]) {
         app.post(&clinic.service, "/v1/audit/events", json!({"type": "app.crime"})).await.created();
         sequence::checkpoint(&app.instance, tenant(&clinic)).await.unwrap();
         let crimes = "/v1/audit/events?from=2032-01-01T00:00:00Z&to=2033-01-01T00:00:00Z&type=app.crime";
@@ -399,8 +401,8 @@ async fn a_forged_order_hides_nothing_and_lets_nothing_go(backend: Backend) {
         tx.insert_purge(&purge).await.unwrap();
         tx.commit().await.unwrap();
         sequence::checkpoint(&app.instance, tenant(&clinic)).await.unwrap();
-        // We do not do it ourselves, and say of it nothing to anybody.
-        let forged = Tended { unproven: 1, ..Tended::default() };
+        // We do not do it ourselves, and say of it nothing to anybody; also of those that somebody says have ended.
+        let forged = Tended { unproven: number, ..Tended::default() };
         assert_eq!(retention::tend(&app.instance, tenant(&clinic)).await.unwrap(), forged);
         let path = format!("/v1/audit/events/{}", crime["id"].as_str().unwrap());
         app.get(&clinic.auditor, &path).await.ok();
@@ -421,6 +423,42 @@ async fn a_forged_order_hides_nothing_and_lets_nothing_go(backend: Backend) {
     // What was ordered in truth is believed as before.
     let found = guard::inspect(&app.instance, tenant(&clinic)).await.unwrap();
     assert_eq!(found.len(), 3, "{found:?}");
+}
+
+/// A row of a purge that is over had all that it covers never go and never be archived, and nobody was told.
+async fn a_forged_purge_that_has_ended_stops_no_other(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("ours").await;
+    two_months(&app, &clinic).await;
+    six_years(&app);
+    let (_, forged) = forged(&clinic, 1, CertificateId::from_bytes([1; 16]), app.instance.now());
+    let forged = Purge { end: 1_000_000, next: 1_000_000, ended_at: Some(app.instance.now()), ..forged };
+    let mut tx = app.instance.store().begin(tenant(&clinic)).await.unwrap();
+    tx.insert_purge(&forged).await.unwrap();
+    tx.commit().await.unwrap();
+    let oldest = retention::standing(&app.instance, tenant(&clinic)).await.unwrap().oldest.unwrap();
+    assert!(oldest < "2026-10-01T00:00:00Z".parse().unwrap(), "{oldest}");
+    assert_eq!(retention::tend(&app.instance, tenant(&clinic)).await.unwrap().unproven, 1, "it is told of");
+    assert_eq!(plan(&app, &clinic).await[..2], months(&[("2026-09", "due"), ("2026-10", "due")]));
+    purge(&app, &clinic).await.ok();
+    assert!(app.events(&clinic.auditor, "app.visit.september").await.is_empty());
+    assert_eq!(guard::inspect(&app.instance, tenant(&clinic)).await.unwrap(), []);
+}
+
+/// An order would be the second row there.
+async fn a_month_that_begins_where_a_purge_was_forged_waits_and_says_so(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("ours").await;
+    two_months(&app, &clinic).await;
+    six_years(&app);
+    let (_, forged) = forged(&clinic, 0, CertificateId::from_bytes([1; 16]), app.instance.now());
+    let mut tx = app.instance.store().begin(tenant(&clinic)).await.unwrap();
+    tx.insert_purge(&forged).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(plan(&app, &clinic).await[..2], months(&[("2026-09", "disputed"), ("2026-10", "due")]));
+    purge(&app, &clinic).await.ok();
+    assert_eq!(app.events(&clinic.auditor, "app.visit.september").await.len(), 1);
+    assert!(app.events(&clinic.auditor, "app.visit.october").await.is_empty());
 }
 
 async fn a_forged_order_is_shown_as_unproven_and_told_of_until_an_officer_dismisses_it(backend: Backend) {

@@ -10,8 +10,8 @@ use chancery_domain::{
     backups,
     certificates::{PackVerdict, verify_pack},
 };
+use chancery_testkit::Raw;
 use serde_json::json;
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqliteConnection, sqlite::SqliteConnectOptions};
 
 use crate::{
     app::{Backend, Clinic, TestApp},
@@ -43,33 +43,8 @@ stages! {
     what_a_purge_has_not_got_to_is_missed,
     a_purge_is_dated_by_the_issue_of_its_certificate_and_nothing_else,
     an_end_whose_row_is_gone_is_told_by_the_log,
-}
-
-/// A connection that no row trait stands before.
-enum Raw {
-    Sqlite(SqliteConnection),
-    Postgres(PgConnection),
-}
-
-impl Raw {
-    async fn run(&mut self, sql: &str) -> Result<u64, sqlx::Error> {
-        let sql = AssertSqlSafe(sql.to_owned());
-        Ok(match self {
-            Self::Sqlite(connection) => sqlx::query(sql).execute(connection).await?.rows_affected(),
-            Self::Postgres(connection) => sqlx::query(sql).execute(connection).await?.rows_affected(),
-        })
-    }
-
-    /// What an owner can do: takes the walls of a table down.
-    async fn tear_down(&mut self, table: &str) {
-        let walls = match self {
-            Self::Sqlite(_) => ["update", "delete"].map(|what| format!("DROP TRIGGER {table}_keep_{what}")).to_vec(),
-            Self::Postgres(_) => vec![format!("ALTER TABLE {table} DISABLE TRIGGER USER")],
-        };
-        for wall in walls {
-            self.run(&wall).await.unwrap();
-        }
-    }
+    a_row_of_the_queue_that_is_no_event_holds_up_nobody,
+    a_changed_row_is_named_and_the_others_are_shown,
 }
 
 /// An installation with a clinic whose September and October are in the log, and a way past its store.
@@ -85,25 +60,16 @@ impl Stage {
     async fn sqlite() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("chancery.db");
-        let backend = Backend::file(&path).await;
-        let raw = SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(&path)).await.unwrap();
-        Self::on(backend, Raw::Sqlite(raw), folder).await
+        let (app, clinic, tenant) = opened(Backend::file(&path).await).await;
+        Self { app, clinic, tenant, raw: Raw::sqlite(&path).await, _folder: folder }
     }
 
     async fn postgres() -> Option<Self> {
         let backend = Backend::postgres().await?;
-        let raw = PgConnection::connect(&backend.url().unwrap()).await.unwrap();
-        Some(Self::on(backend, Raw::Postgres(raw), tempfile::tempdir().unwrap()).await)
-    }
-
-    async fn on(backend: Backend, mut raw: Raw, folder: tempfile::TempDir) -> Self {
-        let app = TestApp::on(backend).await;
-        let clinic = app.clinic("ours").await;
-        if matches!(raw, Raw::Postgres(_)) {
-            raw.run(&format!("SELECT set_config('chancery.tenant', '{}', false)", clinic.id)).await.unwrap();
-        }
-        let tenant = clinic.id.parse().unwrap();
-        Self { app, clinic, tenant, raw, _folder: folder }
+        let url = backend.url().unwrap();
+        let (app, clinic, tenant) = opened(backend).await;
+        let raw = Raw::postgres(&url, tenant).await;
+        Some(Self { app, clinic, tenant, raw, _folder: tempfile::tempdir().unwrap() })
     }
 
     async fn found(&self) -> Vec<Finding> {
@@ -134,6 +100,13 @@ impl Stage {
         assert_eq!(self.found().await, []);
         backups::prove(&self.app.instance, self.tenant).await.unwrap();
     }
+}
+
+async fn opened(backend: Backend) -> (TestApp, Clinic, TenantId) {
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("ours").await;
+    let tenant = clinic.id.parse().unwrap();
+    (app, clinic, tenant)
 }
 
 const FORGED: &str = "INSERT INTO audit_purges (tenant_id, first_idx, end_idx, month, events, next_idx, certificate_id, event_id, begun_at)
@@ -224,4 +197,120 @@ async fn an_end_whose_row_is_gone_is_told_by_the_log(mut stage: Stage) {
     stage.revoke(&id).await;
     sequence::sequence(&stage.app.instance, stage.tenant).await.unwrap();
     assert_eq!(stage.found().await, []);
+}
+
+/// Each of them stopped its log for ever, or would have lain in it so that no head could be signed.
+async fn a_row_of_the_queue_that_is_no_event_holds_up_nobody(mut stage: Stage) {
+    let visit = json!({"type": "app.visit", "references": [{"kind": "subject", "id": "MRN-1"}]});
+    stage.app.post(&stage.clinic.service, "/v1/audit/events", visit.clone()).await.created();
+    // Copies of what is queued, with something else in one column.
+    let copy = |id: &str, kind: &str, core: &str| {
+        format!(
+            "INSERT INTO audit_queue (tenant_id, event_id, recorded_at, kind, actor, resource, outcome, request_id, core)
+             SELECT tenant_id, {id}, recorded_at, {kind}, actor, resource, outcome, request_id, {core}
+             FROM audit_queue WHERE tenant_id = '{}' AND kind = 'app.visit'",
+            stage.clinic.id
+        )
+    };
+    let other = |n: u8| format!("'{}'", chancery_domain::ids::EventId::from_bytes([n; 16]));
+    let mut forged = vec![
+        copy("'no id'", "'app.no_id'", "core"),
+        copy(&other(1), "'app.other_id'", "core"),
+        copy(&other(2), "'app.no_json'", "'{\"resource\":{\"ref_hmac\":'"),
+        copy(&other(3), "'app.no_list'", "replace(replace(core, '[', ''), ']', '')"),
+    ];
+    if matches!(stage.raw, Raw::Sqlite(_)) {
+        forged.push(copy("CAST(x'ff' AS TEXT)", "CAST(x'fe' AS TEXT)", "CAST(x'fd' AS TEXT)"));
+    }
+    for row in &forged {
+        assert_eq!(stage.raw.run(row).await.unwrap(), 1, "{row}");
+    }
+    stage.app.post(&stage.clinic.service, "/v1/audit/events", visit).await.created();
+
+    sequence::checkpoint(&stage.app.instance, stage.tenant).await.unwrap();
+    let left = stage.app.instance.store().view(stage.tenant).await.unwrap().queued_events(10).await.unwrap();
+    assert_eq!(left, []);
+    let (app, auditor) = (&stage.app, &stage.clinic.auditor);
+    assert_eq!(app.events(auditor, "app.visit").await.len(), 2, "what was acknowledged is in the log");
+    let told = app.events(auditor, "log.event_quarantined").await;
+    assert_eq!(told.len(), forged.len());
+    assert!(
+        !told.iter().any(|event| event["core"].as_str().unwrap().contains("no_json")),
+        "what a row says is not repeated"
+    );
+    assert_eq!(guard::inspect(&app.instance, stage.tenant).await.unwrap(), []);
+    app.anonymous("GET", "/readyz", None).await.refused(503, "audit.unavailable");
+
+    // Nothing of a row is lost, and each is beside the event that tells of it.
+    let ids: Vec<_> = told.iter().map(|event| event["id"].as_str().map(str::to_owned)).collect();
+    let kept = "SELECT told_by FROM audit_quarantine ORDER BY told_by";
+    assert_eq!(stage.raw.texts(kept).await, {
+        let mut ids = ids;
+        ids.sort();
+        ids
+    });
+    let text = match stage.raw {
+        Raw::Sqlite(_) => "CAST(core AS TEXT)",
+        Raw::Postgres(_) => "convert_from(core, 'UTF8')",
+    };
+    let bytes = format!("SELECT {text} FROM audit_quarantine WHERE length(core) = 24");
+    assert_eq!(stage.raw.texts(&bytes).await, [Some("{\"resource\":{\"ref_hmac\":".to_owned())]);
+}
+
+/// All of it was a 500 that said nothing.
+async fn a_changed_row_is_named_and_the_others_are_shown(mut stage: Stage) {
+    for _ in 0..3 {
+        stage.app.post(&stage.clinic.service, "/v1/audit/events", json!({"type": "app.visit"})).await.created();
+    }
+    sequence::checkpoint(&stage.app.instance, stage.tenant).await.unwrap();
+    let whole = stage.app.events(&stage.clinic.auditor, "app.visit").await;
+    let id = whole[1]["id"].as_str().unwrap().to_owned();
+    let [first, at, last] = [0, 1, 2].map(|number| whole[number]["index"].as_u64().unwrap());
+    stage.raw.tear_down("audit_events").await;
+    let change = format!(
+        "UPDATE audit_events SET core = replace(core, 'app.visit', 'app.viset') WHERE tenant_id = '{}' AND idx = {at}",
+        stage.clinic.id
+    );
+    assert_eq!(stage.raw.run(&change).await.unwrap(), 1);
+
+    let (app, auditor) = (&stage.app, &stage.clinic.auditor);
+    let year = "from=2026-01-01T00:00:00Z&to=2026-12-31T00:00:00Z&type=app.visit";
+    let found = app.get(auditor, &format!("/v1/audit/events?{year}")).await.ok();
+    let places = |page: &serde_json::Value| {
+        let items = page["items"].as_array().unwrap().iter();
+        items.map(|event| event["index"].as_u64().unwrap()).collect::<Vec<u64>>()
+    };
+    assert_eq!(places(&found), [first, last]);
+    assert_eq!((&found["damaged"], &found["next_cursor"]), (&json!([at]), &json!(null)));
+    // Also by pages: one that has nothing else says where it goes on.
+    let (mut cursor, mut seen, mut damaged) = (String::new(), Vec::new(), Vec::new());
+    for _ in 0..4 {
+        let page = app.get(auditor, &format!("/v1/audit/events?{year}&limit=1{cursor}")).await.ok();
+        seen.extend(places(&page));
+        damaged.extend(page["damaged"].as_array().into_iter().flatten().cloned());
+        let Some(next) = page["next_cursor"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+    }
+    assert_eq!((seen, damaged), (vec![first, last], vec![json!(at)]));
+    let told = app.events(auditor, "audit.read").await;
+    assert!(told.iter().any(|event| event["core"].as_str().unwrap().contains("\"damaged\":1")), "the log tells of it");
+
+    // What would be taken for all is refused, and says where and what to do.
+    let span = json!({"from": "2026-01-01T00:00:00Z", "to": "2026-12-31T00:00:00Z"});
+    for refused in [
+        app.get(auditor, &format!("/v1/audit/events/{id}")).await,
+        app.post(auditor, "/v1/audit/exports", span.clone()).await,
+        app.post(auditor, "/v1/certificates/packs", span).await,
+    ] {
+        assert_eq!(refused.status, 409, "{}", refused.text());
+        let problem = refused.json();
+        assert_eq!(problem["code"], "audit.damaged");
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.contains(&stage.clinic.id) && detail.contains("chancery audit scrub"), "{detail}");
+        assert!(detail.contains(&format!("place {at}")) || !detail.contains("place"), "{detail}");
+    }
+    // A span without it is as good as before.
+    let before = whole[1]["recorded_at"].as_str().unwrap();
+    let span = json!({"from": "2026-01-01T00:00:00Z", "to": before});
+    assert_eq!(app.post(auditor, "/v1/audit/exports", span).await.status, 200);
 }

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use chancery_crypto::sha256;
-use chancery_domain::Timestamp;
+use chancery_domain::{Clock as _, Timestamp};
 use chancery_kms::private_file::{self, PrivateFileError};
 use data_encoding::HEXLOWER;
 use instant_acme::AccountCredentials;
@@ -18,8 +18,9 @@ use zeroize::Zeroizing;
 
 use super::refusal::Refusal;
 use crate::{
+    clock::SystemClock,
     config::AcmeConfig,
-    tls::{Facts, TlsFiles},
+    tls::{Facts, TlsFiles, unfit},
 };
 
 /// The longest file.
@@ -49,8 +50,10 @@ pub(super) struct Attempts {
 }
 
 impl Attempts {
-    pub(super) fn next(&self) -> Timestamp {
-        Timestamp::from_micros(self.next_micros)
+    /// When the authority may be asked again. A pause of twice the longest was written by a clock that is wrong: it is none.
+    pub(super) fn next(&self, now: Timestamp) -> Timestamp {
+        let next = Timestamp::from_micros(self.next_micros);
+        if next > now.plus_seconds(2 * LONGEST_PAUSE) { now } else { next }
     }
 
     pub(super) fn failed(&self, now: Timestamp, refusal: &Refusal, urgent: bool) -> Self {
@@ -73,7 +76,7 @@ impl Folder {
         let name = HEXLOWER.encode(sha256(config.directory.as_bytes()).get(..8).unwrap_or_default());
         let account = folder.join(format!("account-{name}.json"));
         let (certificate, key) = (config.pair(), config.pair());
-        let pair = TlsFiles { certificate, key, allows_1_2: false, lenient: false, awaited: true };
+        let pair = TlsFiles { certificate, key, allows_1_2: false, lenient: false, proofs: None };
         Ok(Self { folder, pair, account })
     }
 
@@ -93,18 +96,32 @@ impl Folder {
         self.pair.facts().ok()
     }
 
-    /// Puts a key and the chain of its certificate there, if they are a pair for these names; it is there completely or not at all.
+    /// Puts a key and the chain of its certificate there, if they are a pair for these names that listeners will take; it is there
+    /// completely or not at all.
     pub(super) fn keep_pair(&self, pem: &Zeroizing<String>, domains: &[String]) -> Result<(), Refusal> {
         let draft = self.folder.join("certificate.pem.new");
         self.write(&draft, pem.as_bytes()).map_err(|error| Refusal::with("folder", &error))?;
-        let (certificate, key) = (draft.clone(), draft.clone());
-        let facts = TlsFiles { certificate, key, ..self.pair.clone() }.facts();
-        let facts = facts.map_err(|error| Refusal::with("certificate_unfit", &error))?;
-        if !domains.iter().all(|domain| facts.covers(domain)) {
-            return Err(Refusal::of("certificate_unfit"));
+        let kept = self.check_pair(&draft, domains).and_then(|()| {
+            let moved = rename(&draft, &self.pair.certificate).and_then(|()| File::open(&self.folder)?.sync_all());
+            moved.map_err(|error| Refusal::with("folder", &error))
+        });
+        if kept.is_err() {
+            // It has a key in it that nobody needs.
+            let _ = std::fs::remove_file(&draft);
         }
-        let moved = rename(&draft, &self.pair.certificate).and_then(|()| File::open(&self.folder)?.sync_all());
-        moved.map_err(|error| Refusal::with("folder", &error))
+        kept
+    }
+
+    fn check_pair(&self, draft: &Path, domains: &[String]) -> Result<(), Refusal> {
+        let files = TlsFiles { certificate: draft.to_owned(), key: draft.to_owned(), ..self.pair.clone() };
+        let facts = files.facts().map_err(|error| Refusal::with("certificate_unfit", &error))?;
+        if let Some(problem) = unfit(&facts, SystemClock.now()) {
+            return Err(Refusal::with("certificate_unfit", &problem));
+        }
+        match domains.iter().all(|domain| facts.covers(domain)) {
+            true => Ok(()),
+            false => Err(Refusal::of("certificate_unfit")),
+        }
     }
 
     /// The account, if we have one with this authority.
@@ -157,21 +174,87 @@ impl Folder {
 
 #[cfg(test)]
 mod tests {
+    use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+
     use super::*;
+    use crate::{config::Look, guarded::Reach};
+
+    fn folder() -> (tempfile::TempDir, Folder) {
+        let held = tempfile::tempdir().unwrap();
+        let config = AcmeConfig {
+            directory: "https://ca.example/directory".to_owned(),
+            domains: vec!["auth.clinic.test".to_owned()],
+            contact: Vec::new(),
+            look: Look::Tls,
+            folder: held.path().join("acme"),
+            binding: None,
+            profile: None,
+            reach: Reach::default(),
+        };
+        let folder = Folder::open(&config).unwrap();
+        (held, folder)
+    }
 
     #[test]
     fn pauses_grow_to_six_hours_or_to_one_when_it_is_urgent() {
         let at = |seconds: i64| Timestamp::from_micros(seconds * 1_000_000);
         let refusal = Refusal::of("dns");
         let mut attempts = Attempts::default();
-        assert_eq!(attempts.next(), at(0), "nothing is waited for");
+        assert_eq!(attempts.next(at(0)), at(0), "nothing is waited for");
         let pauses: Vec<i64> = (0..9)
             .map(|_| {
                 attempts = attempts.failed(at(0), &refusal, false);
-                attempts.next().as_seconds()
+                attempts.next(at(0)).as_seconds()
             })
             .collect();
         assert_eq!(pauses, [120, 240, 480, 960, 1_920, 3_840, 7_680, 15_360, 21_600]);
-        assert_eq!(attempts.failed(at(0), &refusal, true).next(), at(3_600));
+        assert_eq!(attempts.failed(at(0), &refusal, true).next(at(0)), at(3_600));
+        let fast = attempts.failed(at(86_400), &refusal, false);
+        assert_eq!(fast.next(at(0)), at(0), "a clock that is a day ahead holds up nobody");
+    }
+
+    #[test]
+    fn one_process_asks_at_a_time_and_none_that_is_gone() {
+        let (_held, folder) = folder();
+        let ours = folder.lock().unwrap();
+        assert!(ours.is_some() && folder.lock().unwrap().is_none());
+        // As the system does it when a process is killed.
+        drop(ours);
+        assert!(folder.lock().unwrap().is_some());
+    }
+
+    #[test]
+    fn a_certificate_that_no_listener_would_take_is_not_kept() {
+        let (_held, folder) = folder();
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, "an authority");
+        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        let pair = |name: &str, change: &dyn Fn(&mut CertificateParams), own: bool| {
+            let key = KeyPair::generate().unwrap();
+            let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+            change(&mut params);
+            let signed = if own { params.self_signed(&key) } else { params.signed_by(&key, &authority) };
+            Zeroizing::new(format!("{}{}", key.serialize_pem(), signed.unwrap().pem()))
+        };
+        let domains = ["auth.clinic.test".to_owned()];
+        let usual = |_: &mut CertificateParams| {};
+        let over = |params: &mut CertificateParams| {
+            params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+            params.not_after = rcgen::date_time_ymd(2021, 1, 1);
+        };
+        let early = |params: &mut CertificateParams| params.not_before = rcgen::date_time_ymd(2090, 1, 1);
+        for (why, pem) in [
+            ("another name", pair("gate.clinic.test", &usual, false)),
+            ("self-signed", pair("auth.clinic.test", &usual, true)),
+            ("over", pair("auth.clinic.test", &over, false)),
+            ("not valid yet", pair("auth.clinic.test", &early, false)),
+        ] {
+            assert_eq!(folder.keep_pair(&pem, &domains).unwrap_err().code, "certificate_unfit", "{why}");
+            assert!(folder.facts().is_none(), "{why}: it is not there");
+            assert!(!folder.folder.join("certificate.pem.new").exists(), "{why}: its key is gone");
+        }
+        folder.keep_pair(&pair("auth.clinic.test", &usual, false), &domains).unwrap();
+        assert!(folder.facts().unwrap().covers("auth.clinic.test"));
     }
 }

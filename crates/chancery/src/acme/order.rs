@@ -2,14 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use chancery_kms::private_file;
+use chancery_kms::private_file::{self, PrivateFileError};
 use data_encoding::BASE64URL_NOPAD;
 use instant_acme::{
     Account, AuthorizationStatus, ChallengeHandle, ChallengeType, ExternalAccountKey, Identifier, NewAccount, NewOrder,
     Order, OrderStatus, RetryPolicy,
 };
 use rcgen::{CertificateParams, CustomExtension, DistinguishedName, KeyPair};
-use tokio_rustls::rustls::{crypto::aws_lc_rs, pki_types::PrivatePkcs8KeyDer, sign::CertifiedKey};
 use zeroize::Zeroizing;
 
 use super::{Renewing, asked::Asked, refusal::Refusal};
@@ -82,6 +81,8 @@ async fn account(renewing: &Renewing) -> Result<Account, Refusal> {
 
 /// Shows what the authority will look for, and asks it to look.
 async fn show(renewing: &Renewing, order: &mut Order) -> Result<Vec<Shown>, Refusal> {
+    let unwritten = |error: PrivateFileError| Refusal::with("folder", &error);
+    renewing.proofs.clear().map_err(|error| Refusal::with("folder", &error))?;
     let mut shown = Vec::new();
     let mut authorizations = order.authorizations();
     while let Some(authorization) = authorizations.next().await {
@@ -94,16 +95,22 @@ async fn show(renewing: &Renewing, order: &mut Order) -> Result<Vec<Shown>, Refu
         let kind = kind(renewing.config.look);
         let mut challenge = authorization.challenge(kind).ok_or_else(|| Refusal::of("challenge_not_offered"))?;
         shown.push(match renewing.config.look {
-            Look::Tls => over_tls(renewing, &challenge)?,
-            Look::Http => renewing.proofs.show_over_http(&challenge.token, challenge.key_authorization().as_str()),
+            Look::Tls => {
+                let (domain, pem) = proof(&challenge)?;
+                renewing.proofs.show_over_tls(&domain, &pem).map_err(unwritten)?
+            }
+            Look::Http => {
+                let text = challenge.key_authorization();
+                renewing.proofs.show_over_http(&challenge.token, text.as_str()).map_err(unwritten)?
+            }
         });
         challenge.set_ready().await?;
     }
     Ok(shown)
 }
 
-/// The certificate that no client takes, by which the authority sees that the name is ours (RFC 8737 §3).
-fn over_tls(renewing: &Renewing, challenge: &ChallengeHandle<'_>) -> Result<Shown, Refusal> {
+/// A name, and the certificate that no client takes, by which the authority sees that it is ours (RFC 8737 §3); with its key.
+fn proof(challenge: &ChallengeHandle<'_>) -> Result<(String, Zeroizing<String>), Refusal> {
     let Identifier::Dns(domain) = challenge.identifier().identifier else {
         return Err(Refusal::of("unsupportedIdentifier"));
     };
@@ -111,13 +118,9 @@ fn over_tls(renewing: &Renewing, challenge: &ChallengeHandle<'_>) -> Result<Show
     let mut params = CertificateParams::new([domain.clone()])?;
     params.custom_extensions = vec![CustomExtension::new_acme_identifier(digest.as_ref())];
     let key = KeyPair::generate()?;
-    let certificate = params.self_signed(&key)?.der().clone();
-    let unusable = |error: tokio_rustls::rustls::Error| Refusal::with("own_certificate", &error);
-    let key = aws_lc_rs::default_provider()
-        .key_provider
-        .load_private_key(PrivatePkcs8KeyDer::from(key.serialize_der()).into())
-        .map_err(unusable)?;
-    renewing.proofs.show_over_tls(domain, CertifiedKey::new(vec![certificate], key)).map_err(unusable)
+    let certificate = params.self_signed(&key)?.pem();
+    let key = Zeroizing::new(key.serialize_pem());
+    Ok((domain.clone(), Zeroizing::new(format!("{certificate}{}", *key))))
 }
 
 /// What the authority saw, or did not.

@@ -15,6 +15,9 @@ use crate::{
     wiring::{self, Stores, providers::Providers},
 };
 
+/// What is done when the root is back.
+pub(crate) const NEXT: &str = "Next            chancery doctor, then chancery serve";
+
 /// `chancery recover`.
 #[derive(Debug, Args)]
 pub struct RecoverArgs {
@@ -33,7 +36,8 @@ pub struct RecoverArgs {
 pub async fn run(args: RecoverArgs) -> Result<ExitCode> {
     let recovery = recovery(&args.recovery_key_file)?;
     with(args.config, &recovery, "this recovery key belongs").await?;
-    say(format_args!("Recovery key    stays valid; remove {}", args.recovery_key_file.display()));
+    say(format_args!("Recovery key    stays valid: keep it, and remove {}", args.recovery_key_file.display()));
+    say(NEXT);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -44,7 +48,10 @@ pub(crate) async fn with(args: ConfigArgs, from: &dyn KeyProvider, these: &str) 
     tell(&warnings);
     let file = config.key_file.display();
     if config.key_file.symlink_metadata().is_ok() {
-        bail!("{file} exists and is not overwritten; if it is not this store's, move it away first");
+        bail!(
+            "{file} exists and is not overwritten. If it is this store's, nothing is lost and `chancery serve` starts with it; if not, \
+             move it away first"
+        );
     }
     if let StoreConfig::Sqlite { path } = &config.store
         && !path.is_file()
@@ -73,6 +80,5 @@ pub(crate) async fn with(args: ConfigArgs, from: &dyn KeyProvider, these: &str) 
     };
     say(format_args!("Root key        {file}  (new: back it up apart from the store)"));
     say(format_args!("                {}; added to the store as {}", added.label, added.id));
-    say(format_args!("Next            chancery doctor, then chancery serve"));
     Ok(())
 }

@@ -7,7 +7,7 @@ use chancery_api::Metrics;
 use chancery_datasets::Tables;
 use chancery_domain::{
     Instance, blocks,
-    instance::{Deployment, Ports, Settings},
+    instance::{Deployment, Environment, Ports, Settings},
     keyring::root,
     limits,
 };
@@ -23,10 +23,12 @@ use crate::{
     at_the_gate::AtTheGate,
     commands::{init, load, say, tell},
     config::{Config, Findings, Flags},
+    following::Follower,
     issuer_documents::IssuerDocuments,
     jobs::Jobs,
     pins,
     server::{self, Door, Running},
+    service::Service,
     shared::Shared,
     sinks, telemetry,
     tls::{Tls, redirect},
@@ -45,6 +47,7 @@ use crate::{
 ///
 /// With all faults of the configuration, or why it did not start.
 pub async fn run(flags: Flags) -> Result<ExitCode> {
+    let file = Follower::new(flags.file.clone());
     let (config, warnings) = load(&flags)?;
     let _logging = telemetry::start(config.log_format, &config.log_level);
     tell(&warnings);
@@ -52,13 +55,23 @@ pub async fn run(flags: Flags) -> Result<ExitCode> {
     let server = Server::start(config).await?;
     let scheme = if server.config.tls.is_some() { "https" } else { "http" };
     say(format_args!("chancery is ready at {scheme}://{}", server.address()));
-    if let Some(gateway) = &server.gateway {
-        say(format_args!("its gateway is ready at {scheme}://{}", gateway.address()));
-        gateway.follow(flags);
+    let service = Service::of_environment();
+    match &server.gateway {
+        Some(gateway) => {
+            say(format_args!("its gateway is ready at {scheme}://{}", gateway.address()));
+            gateway.follow(flags, file, service.clone());
+        }
+        None => service.outlive_hangups()?,
     }
+    service.ready();
+    let watching = service.watch();
     told.await;
+    service.stopping();
     tracing::info!("Draining");
     server.stop().await;
+    if let Some(watching) = watching {
+        watching.abort();
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -127,7 +140,7 @@ impl Server {
         let api = server::listen_with(Door::api(config.listen), router, welcome.clone()).await?;
         let redirect = match config.redirect_listen {
             Some(address) => {
-                let proofs = tls.as_ref().map(|tls| Arc::clone(tls.proofs()));
+                let proofs = tls.as_ref().and_then(|tls| tls.proofs().cloned());
                 let router = redirect::router(&config.public_url, proofs);
                 Some(server::listen(Door::redirect(address), router).await?)
             }
@@ -140,7 +153,7 @@ impl Server {
             None => None,
         };
         // Every door is open: an authority may look at once.
-        let renewing = ask_authority(&config, tls.as_ref(), &instance)?;
+        let renewing = ask_authority(&config, &instance)?;
         let followers = tls.iter().map(|tls| tls.follow(&instance)).chain(renewing).collect();
         let sender = Arc::new(Senders { http, gateway: gateway.as_ref().map(|at| Arc::clone(at.gateway())) });
         let jobs = Jobs::start(&instance, &timed, &metrics, &config, sender, shared);
@@ -200,16 +213,13 @@ impl Server {
 
 /// Sees to the listeners' certificate, if an authority is to give it.
 #[cfg(feature = "acme")]
-fn ask_authority(config: &Config, tls: Option<&Arc<Tls>>, instance: &Arc<Instance>) -> Result<Option<JoinHandle<()>>> {
-    match (&config.acme, tls) {
-        (Some(acme), Some(tls)) => crate::acme::begin(acme.clone(), tls, instance).map(Some),
-        _ => Ok(None),
-    }
+fn ask_authority(config: &Config, instance: &Arc<Instance>) -> Result<Option<JoinHandle<()>>> {
+    config.acme.clone().map(|acme| crate::acme::begin(acme, instance)).transpose()
 }
 
 /// The configuration was refused if it asks for an authority.
 #[cfg(not(feature = "acme"))]
-fn ask_authority(_: &Config, _: Option<&Arc<Tls>>, _: &Arc<Instance>) -> Result<Option<JoinHandle<()>>> {
+fn ask_authority(_: &Config, _: &Arc<Instance>) -> Result<Option<JoinHandle<()>>> {
     Ok(None)
 }
 
@@ -296,7 +306,7 @@ pub(crate) async fn judge_store(config: &Config, stores: &Stores) -> Result<Find
         findings.fault(
             "environment",
             format!("is {} and this store belongs to {}", config.environment, other.environment),
-            "give each environment a store and a root key of its own",
+            cure_of_environment(config.environment, &other.environment),
         );
     } else if live.len() < needed {
         findings.fault(
@@ -319,6 +329,17 @@ pub(crate) async fn judge_store(config: &Config, stores: &Stores) -> Result<Find
         );
     }
     Ok(findings)
+}
+
+/// What to do about a store of another environment.
+fn cure_of_environment(ours: Environment, theirs: &str) -> String {
+    let again = match theirs == Environment::Development.as_str() {
+        true => "start with --dev".to_owned(),
+        false => format!("start without --dev and with environment = \"{theirs}\""),
+    };
+    format!(
+        "{again} to go on with this store; for {ours} make another one: `chancery init` with another data_dir and root key"
+    )
 }
 
 /// Names the file that a newcomer looks for.

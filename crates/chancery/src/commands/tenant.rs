@@ -103,7 +103,8 @@ pub async fn run(args: TenantArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn path(id: &str, tail: &str) -> Result<String> {
+/// A path within this tenant.
+pub(super) fn path(id: &str, tail: &str) -> Result<String> {
     if !id.starts_with("ten_") || !id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
         bail!("`{id}` is no id of a tenant (ten_…); `chancery tenant list` shows them");
     }

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use super::{
     findings::Findings,
     path, reach,
-    source::Settings,
+    source::{KEYS, Settings},
     text::{self, Choice, subject},
 };
-use crate::guarded::Reach;
+use crate::guarded::{Reach, tls_host};
 
 /// The authority that is asked unless another is named.
 const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
@@ -26,7 +26,7 @@ pub struct AcmeConfig {
     pub contact: Vec<String>,
     /// How the authority looks whether the names are ours.
     pub look: Look,
-    /// Where the account's key and the certificate with its key are.
+    /// Where everything of it is. Processes that share it share account, certificate and proofs, and one of them asks at a time.
     pub folder: PathBuf,
     /// The account that we have with the authority already: the id of a key, and the file with it.
     pub binding: Option<(String, PathBuf)>,
@@ -40,6 +40,11 @@ impl AcmeConfig {
     /// The file with the certificate and its key.
     pub fn pair(&self) -> PathBuf {
         self.folder.join("certificate.pem")
+    }
+
+    /// The folder with what the authority looks for.
+    pub fn proofs(&self) -> PathBuf {
+        self.folder.join("proofs")
     }
 }
 
@@ -60,10 +65,10 @@ impl Choice for Look {
 pub(super) fn read(settings: &Settings, data_dir: &Path, lenient: bool, findings: &mut Findings) -> Option<AcmeConfig> {
     let domains = text::words(settings, "tls.acme.domains");
     if domains.is_empty() {
-        let begun =
-            ["directory", "contact", "challenge", "terms_agreed", "folder", "eab_key_id", "eab_key_file", "profile"];
-        if let Some(key) = begun.map(|key| format!("tls.acme.{key}")).iter().find(|key| settings.find(key).is_some()) {
-            findings.fault(key, "is set and tls.acme.domains is not", r#"write domains = ["auth.clinic.example"]"#);
+        let mut begun = KEYS.iter().copied().filter(|key| key.starts_with("tls.acme."));
+        if let Some(key) = begun.find(|key| settings.find(key).is_some()) {
+            let cure = r#"write domains = ["auth.clinic.example"], or take the section out"#;
+            findings.fault(key, "is set and tls.acme.domains names no host", cure);
         }
         return None;
     }
@@ -94,6 +99,12 @@ pub(super) fn read(settings: &Settings, data_dir: &Path, lenient: bool, findings
         let cure = r#"set tls.redirect_listen = "0.0.0.0:80", or leave tls.acme.challenge out"#;
         findings.fault("tls.acme.challenge", "is http-01 and nothing answers on plain HTTP", cure);
     }
+    let reach = reach::read(settings, "tls.acme", lenient, findings);
+    if !reach.pins.is_empty() && !reach.pins.iter().any(|pin| tls_host(&directory).is_some_and(|host| host == pin.host))
+    {
+        let cure = "correct the host's name as tls.acme.directory has it, or take the pins out";
+        findings.fault("tls.acme.pins", "pins other hosts than that of tls.acme.directory", cure);
+    }
     Some(AcmeConfig {
         directory,
         domains: domains.iter().map(|domain| domain.to_ascii_lowercase()).collect(),
@@ -102,7 +113,7 @@ pub(super) fn read(settings: &Settings, data_dir: &Path, lenient: bool, findings
         folder: path(settings, "tls.acme.folder").unwrap_or_else(|| data_dir.join("acme")),
         binding: binding(settings, findings),
         profile: settings.find("tls.acme.profile").map(|setting| setting.text.clone()),
-        reach: reach::read(settings, "tls.acme", lenient, findings),
+        reach,
     })
 }
 
@@ -196,7 +207,32 @@ mod tests {
             let (_, faults) = with(&pairs);
             assert!(faults.iter().any(|found| found.contains(fault)), "{key} = {value}: {faults:?}");
         }
-        let (config, faults) = with(&[("tls.acme.contact", "mailto:ops@clinic.example")]);
-        assert!(config.is_none() && faults[0].contains("tls.acme.domains is not"), "{faults:?}");
+    }
+
+    #[test]
+    fn pins_hold_for_the_authority_that_is_asked() {
+        let pin = |host: &str, byte: u8| format!("{host} sha256/{}", data_encoding::BASE64.encode(&[byte; 32]));
+        let faults = |host: &str| {
+            let pins = [pin(host, 1), pin(host, 2)].join(",");
+            let (_, faults) = with(&[
+                ("tls.acme.domains", "auth.clinic.example"),
+                ("tls.acme.terms_agreed", "true"),
+                ("tls.acme.directory", "https://ca.clinic.example/directory"),
+                ("tls.acme.ca_file", "/ca.pem"),
+                ("tls.acme.pins", &pins),
+            ]);
+            faults.into_iter().filter(|fault| fault.starts_with("tls.acme.pins")).collect::<Vec<_>>()
+        };
+        assert_eq!(faults("ca.clinic.example"), [""; 0]);
+        assert_eq!(faults("ca.clinic.exampel"), ["tls.acme.pins pins other hosts than that of tls.acme.directory"]);
+    }
+
+    #[test]
+    fn a_section_without_names_is_refused_whatever_it_says() {
+        for key in KEYS.iter().copied().filter(|key| key.starts_with("tls.acme.")) {
+            let (config, faults) = with(&[(key, "")]);
+            assert!(config.is_none(), "{key}");
+            assert_eq!(faults, [format!("{key} is set and tls.acme.domains names no host")]);
+        }
     }
 }

@@ -38,9 +38,9 @@ pub(super) fn read(tables: &Tables, findings: &mut Findings) -> Vec<ArchiveConfi
     let mut archives: Vec<ArchiveConfig> = Vec::new();
     for (number, (table, origin)) in tables {
         let before = findings.faults.len();
-        let mut entry = Entry { list: LIST, number: *number, origin, table, known: Vec::new(), findings };
+        let mut entry = Entry::new(LIST, *number, origin, table, findings);
         let read = entry_of(&mut entry);
-        entry.check_known("archive");
+        entry.refuse_unknown("archive");
         if archives.iter().any(|other| other.name == read.name) || read.name == crate::archives::folder::NAME {
             let problem = format!("is `{}`, which another place is called too", read.name);
             entry.fault("name", problem, "give each place a name of its own; `folder` is audit.archive_folder");

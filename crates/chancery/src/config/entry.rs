@@ -1,21 +1,31 @@
 //! One entry of a list of tables, such as `[[key_providers]]`: its values by type, with a fault for each that is of another.
 
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 
 use super::{findings::Findings, text::Choice};
 
-/// One entry, and what was taken from it.
+/// One entry, and what was asked of it.
 pub(super) struct Entry<'a> {
     /// Of which list, such as `key_providers`.
     pub(super) list: &'static str,
     pub(super) number: usize,
     pub(super) origin: &'a str,
     pub(super) table: &'a toml::Table,
-    pub(super) known: Vec<&'static str>,
     pub(super) findings: &'a mut Findings,
+    known: BTreeSet<&'static str>,
 }
 
-impl Entry<'_> {
+impl<'a> Entry<'a> {
+    pub(super) const fn new(
+        list: &'static str,
+        number: usize,
+        origin: &'a str,
+        table: &'a toml::Table,
+        findings: &'a mut Findings,
+    ) -> Self {
+        Self { list, number, origin, table, findings, known: BTreeSet::new() }
+    }
+
     pub(super) fn subject(&self, key: &str) -> String {
         format!("{}[{}].{key} ({})", self.list, self.number, self.origin)
     }
@@ -26,19 +36,21 @@ impl Entry<'_> {
     }
 
     /// A fault for each key that nothing asked for. `what` the entry is.
-    pub(super) fn check_known(&mut self, what: &str) {
-        let unknown: Vec<&String> = self.table.keys().filter(|key| !self.known.contains(&key.as_str())).collect();
-        for key in unknown {
-            let cure = match key.as_str() {
-                "token" | "api_key" => "put the secret into a file of mode 600 and name that in token_file".to_owned(),
-                _ => format!("remove it; this {what} knows {}", self.known.join(", ")),
+    pub(super) fn refuse_unknown(&mut self, what: &str) {
+        let known: Vec<&str> = self.known.iter().copied().collect();
+        for key in self.table.keys().filter(|key| !known.contains(&key.as_str())) {
+            let file = format!("{key}_file");
+            let cure = match known.contains(&file.as_str()) {
+                true => format!("put the secret into a file of mode 600 and name that in {file}"),
+                false => format!("remove it; this {what} knows {}", known.join(", ")),
             };
-            self.fault(key, format!("is no setting of this {what}"), cure);
+            let subject = self.subject(key);
+            self.findings.fault(subject, format!("is no setting of this {what}"), cure);
         }
     }
 
     pub(super) fn text(&mut self, key: &'static str) -> Option<String> {
-        self.known.push(key);
+        self.known.insert(key);
         match self.table.get(key)? {
             toml::Value::String(text) if !text.trim().is_empty() => Some(text.trim().to_owned()),
             _ => {
@@ -63,7 +75,7 @@ impl Entry<'_> {
     }
 
     pub(super) fn flag(&mut self, key: &'static str, default: bool) -> bool {
-        self.known.push(key);
+        self.known.insert(key);
         match self.table.get(key) {
             None => default,
             Some(toml::Value::Boolean(flag)) => *flag,
@@ -80,7 +92,7 @@ impl Entry<'_> {
     where
         N: TryFrom<i64> + std::str::FromStr + PartialOrd + std::fmt::Display,
     {
-        self.known.push(key);
+        self.known.insert(key);
         let number = match self.table.get(key) {
             None => return default,
             Some(toml::Value::Integer(number)) => N::try_from(*number).ok(),
@@ -96,7 +108,7 @@ impl Entry<'_> {
     }
 
     pub(super) fn words(&mut self, key: &'static str) -> Vec<String> {
-        self.known.push(key);
+        self.known.insert(key);
         let texts = |items: &[toml::Value]| {
             items.iter().map(|item| item.as_str().map(str::to_owned)).collect::<Option<Vec<String>>>()
         };
@@ -121,15 +133,5 @@ impl Entry<'_> {
         let words: Vec<&str> = T::WORDS.iter().map(|(word, _)| *word).collect();
         self.fault(key, "has a value that is not known", format!("write one of: {}", words.join(", ")));
         default
-    }
-
-    /// A fault for each key that nobody asked for.
-    pub(super) fn refuse_unknown(&mut self) {
-        let unknown: Vec<String> =
-            self.table.keys().filter(|key| !self.known.contains(&key.as_str())).cloned().collect();
-        for key in unknown {
-            let cure = format!("remove it; there are {}", self.known.join(", "));
-            self.fault(&key, "is no setting", cure);
-        }
     }
 }

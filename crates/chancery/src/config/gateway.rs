@@ -85,13 +85,17 @@ pub(super) fn read(
         }
     }
     for (number, (table, origin)) in applications {
-        let mut entry =
-            Entry { list: upstreams::LIST, number, origin: &origin, table: &table, known: Vec::new(), findings };
+        let mut entry = Entry::new(upstreams::LIST, number, &origin, &table, findings);
         let upstream = upstreams::upstream(&mut entry);
-        entry.refuse_unknown();
-        if let Some(upstream) = upstream {
-            known.insert(upstream.name().to_owned(), upstream);
+        if upstream.as_ref().is_some_and(|upstream| known.contains_key(upstream.name())) {
+            entry.fault(
+                "name",
+                "is given to two applications",
+                "give each a name of its own; `default` is gateway.upstream",
+            );
         }
+        entry.refuse_unknown("application");
+        known.extend(upstream.map(|upstream| (upstream.name().to_owned(), upstream)));
     }
     let schemas = schemas::read(settings, findings);
     let mut list = Vec::new();
@@ -101,8 +105,8 @@ pub(super) fn read(
         list.push(Route { mode, ..Route::new(all, Arc::clone(upstream)) });
     }
     for (number, (table, origin)) in routes {
-        let mut entry = Entry { list: ROUTES, number, origin: &origin, table: &table, known: Vec::new(), findings };
-        let mut route = route(&mut entry, mode, &known);
+        let mut entry = Entry::new(ROUTES, number, &origin, &table, findings);
+        let mut route = route(&mut entry, mode, &mut known);
         let headers = headers::of_route(&mut entry, settings, environment);
         let (names, webhook) = (entry.words("limit"), entry.text("webhook"));
         if let (Some(route), Some(text)) = (&mut route, webhook) {
@@ -113,7 +117,7 @@ pub(super) fn read(
         if let Some(route) = &mut route {
             (route.limits, route.headers) = (names, headers);
         }
-        entry.refuse_unknown();
+        entry.refuse_unknown("route");
         list.extend(route);
     }
     for name in list.iter().filter_map(|route: &Route| route.schema.as_deref()) {
@@ -125,8 +129,15 @@ pub(super) fn read(
     if findings.faults.len() > before {
         return None;
     }
+    let digest = match settings.digest(&["gateway", "headers"]) {
+        Ok(digest) => digest,
+        Err(error) => {
+            findings.fault("gateway", format!("cannot be told from another in the log: {error}"), "write it in ASCII");
+            return None;
+        }
+    };
     match Table::new(list) {
-        Ok(table) => Some(GatewayConfig { listen, table, schemas, follow }),
+        Ok(table) => Some(GatewayConfig { listen, table: table.read_from(digest), schemas, follow }),
         Err(error) => {
             findings.fault(ROUTES, error.to_string(), "give each request one route: by its path, or by its method");
             None
@@ -134,7 +145,7 @@ pub(super) fn read(
     }
 }
 
-fn route(entry: &mut Entry<'_>, mode: Mode, known: &BTreeMap<String, Arc<Upstream>>) -> Option<Route> {
+fn route(entry: &mut Entry<'_>, mode: Mode, known: &mut BTreeMap<String, Arc<Upstream>>) -> Option<Route> {
     let path = entry.needed("path", "/api/*");
     let pattern = Pattern::parse(&path);
     if pattern.is_err() && !path.is_empty() {
@@ -181,8 +192,9 @@ fn route(entry: &mut Entry<'_>, mode: Mode, known: &BTreeMap<String, Arc<Upstrea
     })
 }
 
-/// By the name of `[[gateway.upstreams]]`, or an address.
-fn target(entry: &mut Entry<'_>, known: &BTreeMap<String, Arc<Upstream>>) -> Option<Arc<Upstream>> {
+/// By the name of `[[gateway.upstreams]]`, or an address: routes that write the same one lead to one application, with one pool of
+/// connections and one share of the places.
+fn target(entry: &mut Entry<'_>, known: &mut BTreeMap<String, Arc<Upstream>>) -> Option<Arc<Upstream>> {
     let text = entry.text("upstream").unwrap_or_else(|| DEFAULT.to_owned());
     if let Some(upstream) = known.get(&text) {
         return Some(Arc::clone(upstream));
@@ -191,7 +203,9 @@ fn target(entry: &mut Entry<'_>, known: &BTreeMap<String, Arc<Upstream>>) -> Opt
     if addresses.is_none() {
         entry.fault("upstream", "names no application", "name one of [[gateway.upstreams]], or write its address");
     }
-    reachable(entry, "upstream", application(&text, addresses?, &Outside::default()))
+    let upstream = reachable(entry, "upstream", application(&text, addresses?, &Outside::default()))?;
+    known.insert(text, Arc::clone(&upstream));
+    Some(upstream)
 }
 
 /// Who writes a limit must not believe in one that is none, or that never counts: `asks` is whether the route asks who calls.
@@ -326,6 +340,29 @@ mod tests {
         assert_eq!(api.roles, ["clinician", "night-shift"]);
         assert_eq!(api.trailers, ["x-checksum"]);
         assert_eq!(table.upstreams().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn routes_to_the_same_address_lead_to_one_application_and_a_name_is_given_once() {
+        let route = |path: &str, to: &str| format!("[[gateway.routes]]\npath = \"{path}\"\nupstream = \"{to}\"\n");
+        let routes =
+            [("/a", "http://a:1"), ("/b", "http://a:1"), ("/c", "http://c:1")].map(|(path, to)| route(path, to));
+        let (config, findings) = read_text(&routes.concat());
+        assert!(findings.faults.is_empty(), "{findings:?}");
+        let names: Vec<_> =
+            config.unwrap().table.upstreams().iter().map(|upstream| upstream.name().to_owned()).collect();
+        assert_eq!(
+            names.len(),
+            2,
+            "a share of the places for each application, however many routes lead to it: {names:?}"
+        );
+        let named = |name: &str| format!("[[gateway.upstreams]]\nname = \"{name}\"\nurls = [\"http://a:1\"]\n");
+        let taken = format!("[gateway]\nupstream = \"http://d:1\"\n{}", named("default"));
+        for twice in [named("app").repeat(2) + &route("/a", "app"), taken] {
+            let (config, findings) = read_text(&twice);
+            assert!(config.is_none() && findings.faults.len() == 1, "{findings:?}");
+            assert!(findings.faults[0].problem.contains("two applications"), "{findings:?}");
+        }
     }
 
     #[tokio::test]

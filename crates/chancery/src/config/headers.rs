@@ -88,8 +88,7 @@ pub(super) fn read(settings: &Settings, environment: Environment, findings: &mut
         HeaderRules::default()
     });
     for (number, (table, origin)) in &settings.tables(LIST) {
-        let known = Vec::new();
-        let entry = Entry { list: LIST, number: *number, origin, table, known, findings: &mut *findings };
+        let entry = Entry::new(LIST, *number, origin, table, findings);
         if let Some((path, profile)) = route(entry, preset, settings, environment) {
             rules = match rules.clone().with_path(&path, &profile) {
                 Ok(rules) => rules,
@@ -268,9 +267,7 @@ fn route(
     let websockets = entry.flag("websockets", false);
     let preset = if let Preset::Custom { .. } = preset { Preset::Custom { inline, websockets } } else { preset };
     let flags = Flags { report_only: entry.flag("report_only", false), nonces: entry.flag("nonces", false) };
-    for key in entry.table.keys().filter(|key| !entry.known.contains(&key.as_str())).cloned().collect::<Vec<_>>() {
-        entry.fault(&key, "is no setting", "known: path, profile, inline, websockets, nonces, report_only");
-    }
+    entry.refuse_unknown("path");
     tell_ignored(preset, environment, &format!("{LIST}[{}].profile ({})", entry.number, entry.origin), entry.findings);
     Some((path, profile(preset, everywhere, flags, settings, environment)))
 }

@@ -25,6 +25,8 @@ const OVERALL: &[(&str, Per, Option<Limit>)] = &[
 /// The most that can be counted, and the longest window: a day.
 const MOST: u32 = 10_000_000;
 const LONGEST: u32 = 86_400;
+/// What comes of many refusals: the policies that count them.
+const ANSWERS: [&str; 3] = ["block", "suspend", "stop"];
 
 /// The settings under `limits`.
 pub(super) fn read(settings: &Settings, lenient: bool, findings: &mut Findings) -> LimitSettings {
@@ -49,10 +51,11 @@ pub(super) fn read(settings: &Settings, lenient: bool, findings: &mut Findings) 
         }
     }
     limits.block_seconds = text::number(settings, "limits.block_seconds", 3_600, 60..=30 * 86_400, findings);
-    limits.block_after = after(settings, "block", findings);
+    let [block, suspend, stop] = ANSWERS;
+    limits.block_after = after(settings, block, findings);
     limits.suspend_seconds = text::number(settings, "limits.suspend_seconds", 3_600, 60..=30 * 86_400, findings);
-    limits.suspend_after = after(settings, "suspend", findings);
-    limits.stop_after = after(settings, "stop", findings);
+    limits.suspend_after = after(settings, suspend, findings);
+    limits.stop_after = after(settings, stop, findings);
     read_policies(&settings.tables(LIST), &mut limits, findings);
     limits
 }
@@ -97,13 +100,9 @@ fn set(limits: &mut LimitSettings, name: &str, often: Option<Limit>) {
 
 fn read_policies(tables: &Tables, limits: &mut LimitSettings, findings: &mut Findings) {
     for (number, (table, origin)) in tables {
-        let mut entry = Entry { list: LIST, number: *number, origin, table, known: Vec::new(), findings };
+        let mut entry = Entry::new(LIST, *number, origin, table, findings);
         read_policy(&mut entry, limits);
-        let unknown: Vec<String> = table.keys().filter(|key| !entry.known.contains(&key.as_str())).cloned().collect();
-        for key in unknown {
-            let cure = format!("remove it; a policy knows {}", entry.known.join(", "));
-            entry.fault(&key, "is no setting of a policy", cure);
-        }
+        entry.refuse_unknown("policy");
     }
 }
 
@@ -115,6 +114,10 @@ fn read_policy(entry: &mut Entry<'_>, limits: &mut LimitSettings) {
         Some(rule) => rule.clone(),
         None if name == limits.api_key.name() => {
             Rule { policy: Arc::clone(&limits.api_key), per: Per::ApiKey, on: On::Everything }
+        }
+        // Two policies of one name count together: each request would be a step towards a block.
+        None if ANSWERS.contains(&name.as_str()) => {
+            return entry.fault("name", "is that of an automatic answer", "choose another name");
         }
         None => {
             let Some(policy) = Policy::new(&name, Limit { count: 600, seconds: 60 }) else {
@@ -131,8 +134,10 @@ fn read_policy(entry: &mut Entry<'_>, limits: &mut LimitSettings) {
     let mut policy = Policy::clone(&base.policy);
     policy.limit.count = entry.number("count", policy.limit.count, 1, MOST);
     policy.limit.seconds = entry.number("seconds", policy.limit.seconds, 1, LONGEST);
-    policy.exact = entry.flag("exact", policy.limit.count <= MOST_EXACT);
-    if policy.exact && policy.limit.count > MOST_EXACT {
+    // How often an API key may stands with the key: there `exact` speaks of those that are small enough.
+    let fits = policy.limit.count <= MOST_EXACT || policy.name() == limits.api_key.name();
+    policy.exact = entry.flag("exact", fits);
+    if policy.exact && !fits {
         entry.fault("exact", "is set for a limit that is too high for it", "write exact = false, or a count up to 100");
     }
     policy.shadow = entry.flag("shadow", policy.shadow);
@@ -256,7 +261,7 @@ mod tests {
         let login = limits.named("login").unwrap();
         assert!(login.policy.shadow && login.policy.on_loss == OnLoss::Closed);
         assert_eq!(limit(&limits, "login"), Some((5, 60)));
-        assert_eq!(limits.api_key.on_loss, OnLoss::Closed);
+        assert!(limits.api_key.on_loss == OnLoss::Closed && limits.api_key.exact);
         let reports = limits.named("reports").unwrap();
         assert_eq!((&reports.on, reports.policy.exact), (&On::Named, false));
     }
@@ -267,10 +272,11 @@ mod tests {
             (vec![("POLICIES__0__NAME", "Seal")], "is no name"),
             (vec![("POLICIES__0__NAME", "seal"), ("POLICIES__0__COUNT", "5")], "is missing"),
             (vec![("POLICIES__0__NAME", "login"), ("POLICIES__0__PER", "moon")], "is not known"),
-            (vec![("POLICIES__0__NAME", "login"), ("POLICIES__0__WINDOW", "5")], "is no setting of a policy"),
+            (vec![("POLICIES__0__NAME", "login"), ("POLICIES__0__WINDOW", "5")], "is no setting of this policy"),
             (vec![("POLICIES__0__NAME", "login"), ("POLICIES__0__COUNT", "0")], "is out of bounds"),
             (vec![("POLICIES__0__NAME", "address"), ("POLICIES__0__EXACT", "true")], "too high for it"),
             (vec![("POLICIES__0__NAME", "api_key"), ("POLICIES__0__COUNT", "5")], "the limit of API keys"),
+            (vec![("POLICIES__0__NAME", "block")], "is that of an automatic answer"),
         ] {
             let (_, faults) = of(&values);
             assert!(faults.len() == 1 && faults[0].contains(expected), "{values:?} {faults:?}");

@@ -9,7 +9,7 @@ use super::{
     source::Settings,
     text::{self, subject},
 };
-use crate::guarded::{Pin, Reach};
+use crate::guarded::{Pin, Reach, tls_host};
 
 /// The settings `private_networks`, `ca_file` and `pins` of a section. `plain` is development's.
 pub(super) fn read(settings: &Settings, section: &str, plain: bool, findings: &mut Findings) -> Reach {
@@ -27,14 +27,17 @@ pub(super) fn read(settings: &Settings, section: &str, plain: bool, findings: &m
     Reach { plain, inside: false, proxied: false, private_networks, ca_file, pins }
 }
 
-/// The values `ca_file` and `pins` of an entry whose address the operator writes.
-pub(super) fn of_entry(entry: &mut Entry<'_>) -> (Option<PathBuf>, Vec<Pin>) {
+/// The values `ca_file` and `pins` of an entry that asks at `url`, if it asks anywhere.
+pub(super) fn of_entry(entry: &mut Entry<'_>, url: Option<&str>) -> (Option<PathBuf>, Vec<Pin>) {
     let ca_file = entry.path("ca_file");
     let words = entry.words("pins");
-    let pins = pins(&words, ca_file.is_some()).unwrap_or_else(|Fault { problem, cure }| {
-        entry.fault("pins", problem, cure);
-        Vec::new()
-    });
+    let hosts: Vec<String> = url.and_then(tls_host).into_iter().collect();
+    let pins = pins(&words, ca_file.is_some())
+        .and_then(|pins| if are_asked(&pins, &hosts) { Ok(pins) } else { Err(NOT_ASKED) })
+        .unwrap_or_else(|Fault { problem, cure }| {
+            entry.fault("pins", problem, cure);
+            Vec::new()
+        });
     (ca_file, pins)
 }
 
@@ -48,6 +51,11 @@ pub(super) const NO_PINS: &str = "is no list of hosts and digests of their keys"
 pub(super) const NO_SPARE: Fault = Fault {
     problem: "pins a host to one key alone",
     cure: "name two keys of each host at least: the one in use, and a spare that is kept elsewhere",
+};
+
+pub(super) const NOT_ASKED: Fault = Fault {
+    problem: "pins a host that no address with https:// here has",
+    cure: "correct the host's name as the address has it, or take the pin out",
 };
 
 fn pins(words: &[String], authorities: bool) -> Result<Vec<Pin>, Fault> {
@@ -65,6 +73,11 @@ fn pins(words: &[String], authorities: bool) -> Result<Vec<Pin>, Fault> {
 /// The pins that words name; `None` if one of them names none.
 pub(super) fn parsed(words: &[String]) -> Option<Vec<Pin>> {
     words.iter().map(|word| word.parse().ok()).collect()
+}
+
+/// Whether each pin is of one of these hosts. Another one would be believed in and do nothing.
+pub(super) fn are_asked(pins: &[Pin], hosts: &[String]) -> bool {
+    pins.iter().all(|pin| hosts.contains(&pin.host))
 }
 
 /// Whether a host has one key alone: when that is lost, nobody could reach it any more.

@@ -34,12 +34,12 @@ pub enum SchemaSource {
 pub(super) fn read(settings: &Settings, findings: &mut Findings) -> Vec<SchemaConfig> {
     let mut all: Vec<SchemaConfig> = Vec::new();
     for (number, (table, origin)) in settings.tables(SCHEMAS) {
-        let mut entry = Entry { list: SCHEMAS, number, origin: &origin, table: &table, known: Vec::new(), findings };
+        let mut entry = Entry::new(SCHEMAS, number, &origin, &table, findings);
         let schema = schema(&mut entry);
         if schema.as_ref().is_some_and(|schema| all.iter().any(|known| known.name == schema.name)) {
             entry.fault("name", "is given to two documents", "give each a name of its own");
         }
-        entry.refuse_unknown();
+        entry.refuse_unknown("document");
         all.extend(schema);
     }
     all
@@ -48,7 +48,7 @@ pub(super) fn read(settings: &Settings, findings: &mut Findings) -> Vec<SchemaCo
 fn schema(entry: &mut Entry<'_>) -> Option<SchemaConfig> {
     let name = entry.needed("name", "clinic");
     let (file, url) = (entry.text("file"), entry.text("url"));
-    let (ca_file, pins) = reach::of_entry(entry);
+    let (ca_file, pins) = reach::of_entry(entry, url.as_deref());
     let trimmed = trimmed(entry);
     let body_bytes = entry.number("body_bytes", 1024 * 1024, 1_usize, 64 * 1024 * 1024);
     let refuse_undocumented = entry.flag("refuse_undocumented", false);
@@ -80,4 +80,35 @@ fn trimmed(entry: &mut Entry<'_>) -> Vec<Trimmed> {
         }
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn faults(text: &str) -> Vec<String> {
+        let table: toml::Table = text.parse().unwrap();
+        let mut findings = Findings::default();
+        let mut entry = Entry::new(SCHEMAS, 0, "c.toml", &table, &mut findings);
+        let made = schema(&mut entry);
+        assert!(made.is_some(), "the document's place is known");
+        findings.faults.into_iter().map(|fault| format!("{} {}", fault.subject, fault.problem)).collect()
+    }
+
+    #[test]
+    fn pins_are_of_the_host_that_is_asked() {
+        let pins = |host: &str| {
+            let pin = |byte: u8| format!("{host} sha256/{}", data_encoding::BASE64.encode(&[byte; 32]));
+            format!("name = \"clinic\"\nca_file = \"/ca\"\npins = {:?}\n", [pin(1), pin(2)])
+        };
+        let refused = ["gateway.schemas[0].pins (c.toml) pins a host that no address with https:// here has"];
+        for (place, host, expected) in [
+            ("url = \"https://App.internal:8443/openapi.json\"", "app.internal", &[][..]),
+            ("url = \"https://app.internal/openapi.json\"", "ap.internal", &refused[..]),
+            ("url = \"http://app.internal/openapi.json\"", "app.internal", &refused[..]),
+            ("file = \"/openapi.json\"", "app.internal", &refused[..]),
+        ] {
+            assert_eq!(faults(&format!("{}{place}\n", pins(host))), expected, "{place}");
+        }
+    }
 }

@@ -160,10 +160,10 @@ pub(super) fn read(tables: &Tables, lenient: bool, findings: &mut Findings) -> V
     let mut sinks: Vec<SinkConfig> = Vec::new();
     for (number, (table, origin)) in tables {
         let before = findings.faults.len();
-        let mut entry = Entry { list: LIST, number: *number, origin, table, known: Vec::new(), findings };
+        let mut entry = Entry::new(LIST, *number, origin, table, findings);
         let read = entry_of(&mut entry, lenient);
         if read.is_some() {
-            entry.check_known("sink");
+            entry.refuse_unknown("sink");
         }
         if let Some(read) = read {
             if sinks.iter().any(|other| other.name == read.name) {
@@ -317,7 +317,7 @@ fn http(entry: &mut Entry<'_>, lenient: bool) -> HttpPlace {
     } else if !url.is_empty() && !secure && !lenient {
         entry.fault("url", "is not https: what leaves would travel in the clear", "write an https address");
     }
-    let (token_file, (ca_file, pins)) = (entry.path("token_file"), reach::of_entry(entry));
+    let (token_file, (ca_file, pins)) = (entry.path("token_file"), reach::of_entry(entry, Some(&url)));
     HttpPlace { url, token_file, ca_file, pins }
 }
 
@@ -368,6 +368,11 @@ mod tests {
         for (pins, more, fault) in [
             (vec![pin(1)], "ca_file = \"/ca\"", "pins (c.toml) pins a host to one key alone"),
             (vec![pin(1), pin(2)], "", "pins (c.toml) needs a file with authorities"),
+            (
+                vec![pin(1).replace("siem", "siam"), pin(2).replace("siem", "siam")],
+                "ca_file = \"/ca\"",
+                "pins (c.toml) pins a host that no address with https:// here has",
+            ),
             (vec!["x".to_owned()], "ca_file = \"/ca\"", "pins (c.toml) is no list of hosts and digests of their keys"),
         ] {
             assert_eq!(with(&pins, more).1, [format!("audit.sinks[0].{fault}")]);

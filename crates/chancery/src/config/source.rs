@@ -2,6 +2,12 @@
 
 use std::{collections::BTreeMap, path::Path};
 
+use chancery_crypto::{
+    canonical::{self, CanonicalError},
+    sha256,
+};
+use serde_json::{Map, Value};
+
 use super::{archives, findings::Findings, gateway, headers, limits, providers, schemas, sinks, upstreams};
 
 /// What the names of our own environment variables begin with.
@@ -165,6 +171,10 @@ pub const KEYS: &[&str] = &[
 /// Keys whose value may be a TOML array of texts; elsewhere commas separate them.
 const LISTS: &[&str] = &[
     "server.trusted_proxies",
+    "tls.acme.domains",
+    "tls.acme.contact",
+    "tls.acme.private_networks",
+    "tls.acme.pins",
     "issuers.private_networks",
     "issuers.pins",
     "webhooks.private_networks",
@@ -227,6 +237,20 @@ impl Settings {
     /// The tables of the list with this name.
     pub(super) fn tables(&self, list: &str) -> Tables {
         self.1.get(list).cloned().unwrap_or_default()
+    }
+
+    /// The digest of all that is set below these names: the same for the same settings, wherever they came from.
+    pub(super) fn digest(&self, names: &[&str]) -> Result<[u8; 32], CanonicalError> {
+        let below =
+            |key: &str| names.iter().any(|name| key.strip_prefix(name).is_some_and(|rest| rest.starts_with('.')));
+        let texts = self.0.iter().map(|(key, setting)| (*key, Value::from(setting.text.as_str())));
+        let lists = self
+            .1
+            .iter()
+            .map(|(key, tables)| (*key, tables.values().map(|(table, _)| plain_table(table)).collect::<Value>()));
+        let of_interest = texts.chain(lists).filter(|(key, _)| below(key));
+        let all: Map<String, Value> = of_interest.map(|(key, value)| (key.to_owned(), value)).collect();
+        canonical::to_vec(&all.into()).map(|bytes| sha256(&bytes))
     }
 
     /// Sets `key`, over whatever was there.
@@ -339,6 +363,20 @@ impl Settings {
     }
 }
 
+/// What is written as a number or a flag in a file is text in the environment: here both are.
+fn plain(value: &toml::Value) -> Value {
+    match value {
+        toml::Value::String(text) => text.as_str().into(),
+        toml::Value::Array(items) => items.iter().map(plain).collect(),
+        toml::Value::Table(table) => plain_table(table),
+        other => other.to_string().into(),
+    }
+}
+
+fn plain_table(table: &toml::Table) -> Value {
+    table.iter().map(|(key, value)| (key.clone(), plain(value))).collect::<Map<_, _>>().into()
+}
+
 /// Takes the list with this name out of a file's tables: `audit.sinks` is within `audit`.
 fn taken(table: &mut toml::Table, name: &str) -> Option<toml::Value> {
     match name.split_once('.') {
@@ -419,11 +457,49 @@ mod tests {
     fn a_list_may_be_an_array() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("c.toml");
-        std::fs::write(&path, "[server]\ntrusted_proxies = [\"10.0.0.1\", \"fd00::/8\"]\nname = [\"x\"]").unwrap();
+        std::fs::write(
+            &path,
+            "[server]\ntrusted_proxies = [\"10.0.0.1\", \"fd00::/8\"]\nname = [\"x\"]\n\
+             [tls.acme]\ndomains = [\"a.example\", \"b.example\"]\ncontact = [\"mailto:a@b.example\"]",
+        )
+        .unwrap();
         let (mut settings, mut findings) = (Settings::default(), Findings::default());
         settings.read_file(&path, &mut findings);
         assert_eq!(settings.find("server.trusted_proxies").unwrap().text, "10.0.0.1,fd00::/8");
+        assert_eq!(settings.find("tls.acme.domains").unwrap().text, "a.example,b.example");
         assert_eq!(findings.faults.len(), 1, "{findings:?}");
+    }
+
+    #[test]
+    fn the_same_settings_have_the_same_digest_wherever_they_came_from() {
+        let digest = |text: &str, variables: &[(&str, &str)]| {
+            let (mut settings, mut findings) = read(&[]);
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("c.toml");
+            std::fs::write(&path, text).unwrap();
+            settings.read_file(&path, &mut findings);
+            let variables: Vec<_> = variables.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+            settings.read_environment(&variables, &mut findings);
+            assert!(findings.faults.is_empty(), "{findings:?}");
+            settings.digest(&["gateway", "headers"]).unwrap()
+        };
+        let route = "[[gateway.routes]]\npath = \"/a\"\nbody_bytes = 9223372036854775807\naudit = true\n";
+        let short = "[log]\nlevel = \"info\"\n[[gateway.routes]]\naudit = true\npath = \"/a\"\n";
+        let rest = [
+            ("CHANCERY__GATEWAY__MODE", "shadow"),
+            ("CHANCERY__GATEWAY__ROUTES__0__BODY_BYTES", "9223372036854775807"),
+        ];
+        let file = digest(&format!("[gateway]\nmode = \"shadow\"\n{route}"), &[]);
+        assert_eq!(digest(short, &rest), file);
+        for other in [
+            short.to_owned(),
+            route.to_owned(),
+            format!("[gateway]\nmode = \"enforce\"\n{route}"),
+            format!("[gateway]\nmode = \"shadow\"\n{route}keep_credential = true\n"),
+            format!("[gateway]\nmode = \"shadow\"\n{route}[headers]\nprofile = \"strict\"\n"),
+        ] {
+            assert_ne!(digest(&other, &[]), file, "{other}");
+        }
     }
 
     #[test]

@@ -36,7 +36,8 @@ pub(super) fn read(
     let oldest = text::read(settings, "tls.min_version", Oldest::Tls13, findings);
     let (allows_1_2, lenient) = (matches!(oldest, Oldest::Tls12), super::lenient(environment));
     if let Some(acme) = acme {
-        return Some(TlsFiles { certificate: acme.pair(), key: acme.pair(), allows_1_2, lenient, awaited: true });
+        let (certificate, key) = (acme.pair(), acme.pair());
+        return Some(TlsFiles { certificate, key, allows_1_2, lenient, proofs: Some(acme.proofs()) });
     }
     match (settings.find("tls.cert_file"), settings.find("tls.key_file")) {
         (Some(certificate), Some(key)) => Some(TlsFiles {
@@ -44,7 +45,7 @@ pub(super) fn read(
             key: PathBuf::from(&key.text),
             allows_1_2,
             lenient,
-            awaited: false,
+            proofs: None,
         }),
         (None, None) => None,
         (Some(one), None) | (None, Some(one)) => {

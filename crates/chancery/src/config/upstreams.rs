@@ -54,10 +54,9 @@ fn pins(entry: &mut Entry<'_>, addresses: &[Address]) -> Vec<Pin> {
     if reach::lacks_a_spare(&pins) {
         entry.fault("pins", reach::NO_SPARE.problem, reach::NO_SPARE.cure);
     }
-    // A pin of a host that nobody asks would be believed in and do nothing.
-    let asked = |pin: &Pin| addresses.iter().any(|address| address.tls_host().is_some_and(|host| host == pin.host));
-    if !pins.iter().all(asked) {
-        entry.fault("pins", "pins a host that is in none of the urls with https://", "correct it or take it out");
+    let hosts: Vec<String> = addresses.iter().filter_map(Address::tls_host).collect();
+    if !reach::are_asked(&pins, &hosts) {
+        entry.fault("pins", reach::NOT_ASKED.problem, reach::NOT_ASKED.cure);
     }
     pins
 }
@@ -100,10 +99,9 @@ mod tests {
     fn faults(text: &str) -> String {
         let table: toml::Table = text.parse().unwrap();
         let mut findings = Findings::default();
-        let mut entry =
-            Entry { list: LIST, number: 0, origin: "test", table: &table, known: Vec::new(), findings: &mut findings };
+        let mut entry = Entry::new(LIST, 0, "test", &table, &mut findings);
         let made = upstream(&mut entry);
-        entry.refuse_unknown();
+        entry.refuse_unknown("application");
         assert!(made.is_some() || !findings.faults.is_empty(), "none without a fault");
         findings.faults.iter().map(|fault| format!("{} {}\n", fault.subject, fault.problem)).collect()
     }
@@ -121,7 +119,9 @@ mod tests {
         let app = "name = \"app\"\nurls = [\"https://App.internal:8443\"]\n";
         assert_eq!(faults(&format!("{app}{ca}pins = [{}]", pins("app.internal", 2))), "");
         assert!(faults(&format!("{app}{ca}pins = [{}]", pins("app.internal", 1))).contains("one key alone"));
-        assert!(faults(&format!("{app}{ca}pins = [{}]", pins("other.internal", 2))).contains("none of the urls"));
+        assert!(
+            faults(&format!("{app}{ca}pins = [{}]", pins("other.internal", 2))).contains("pins a host that no address")
+        );
         assert!(faults(&format!("{app}{ca}pins = [\"sha256/x\"]")).contains("no list of hosts"));
         assert!(faults(&format!("{app}ca_file = \"/nowhere\"")).contains("cannot read /nowhere"));
         let plain = "name = \"app\"\nurls = [\"http://127.0.0.1:1\"]\n";

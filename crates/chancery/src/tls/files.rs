@@ -3,7 +3,6 @@
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
-    time::SystemTime,
 };
 
 use chancery_domain::Timestamp;
@@ -129,19 +128,5 @@ fn name(name: &GeneralName<'_>) -> Option<String> {
             _ => <[u8; 16]>::try_from(*bytes).ok().map(|bytes| std::net::IpAddr::from(bytes).to_string()),
         },
         _ => None,
-    }
-}
-
-/// By what a change of a file is seen: when it was written and how long it is. A file that is moved into place changes it too.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Seen([Option<(SystemTime, u64)>; 2]);
-
-impl Seen {
-    pub(crate) fn of(certificate: &Path, key: &Path) -> Self {
-        let look = |path: &Path| {
-            let seen = std::fs::metadata(path).ok()?;
-            Some((seen.modified().ok()?, seen.len()))
-        };
-        Self([look(certificate), look(key)])
     }
 }

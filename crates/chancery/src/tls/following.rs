@@ -8,19 +8,20 @@ use chancery_domain::{
     tls::{ending, refused, taken},
 };
 
-use super::{Facts, SOON, Seen, Tls, Unfit};
-use crate::clock::SystemClock;
+use super::{Facts, SOON, Tls, Unfit};
+use crate::{
+    clock::SystemClock,
+    following::{Follower, LOOK},
+};
 
-/// How often the files are looked at.
-const LOOK: Duration = Duration::from_secs(1);
-/// The same while there is no certificate.
+/// How often the files are looked at while there is no certificate.
 const LOOK_WITHOUT: Duration = Duration::from_millis(250);
 /// An operator is told of a near end once a day.
 const DAY: i64 = 86_400;
 
 /// Looks, until it is aborted. A pair that is not fit for use leaves the one at work where it is.
 pub(super) async fn run(tls: Arc<Tls>, instance: Arc<Instance>) {
-    let (mut follower, mut told) = (Follower::new(&tls), None);
+    let (mut follower, mut told) = (tls.follower.clone(), None);
     loop {
         tokio::time::sleep(if tls.facts().is_some() { LOOK } else { LOOK_WITHOUT }).await;
         if let Err(error) = look(&tls, &instance, &mut follower, &mut told).await {
@@ -56,7 +57,7 @@ async fn look(
         }
     }
     let now = SystemClock.now();
-    if let Some(facts) = tls.facts().filter(|facts| is_near(facts, tls.files.awaited, now))
+    if let Some(facts) = tls.facts().filter(|facts| is_near(facts, tls.files.proofs.is_some(), now))
         && told.is_none_or(|told| now.as_seconds() - told.as_seconds() >= DAY)
     {
         *told = Some(now);
@@ -69,7 +70,7 @@ async fn look(
 
 /// Takes over files that have changed; until when the new certificate is valid, or why it does not do.
 pub(super) fn changed(tls: &Tls, follower: &mut Follower) -> Option<Result<Timestamp, Unfit>> {
-    follower.wants(tls.files.seen()).then(|| tls.take())
+    follower.look().then(|| tls.take())
 }
 
 /// Whether the end is near. One that an authority renews by itself, and perhaps for days only, is near its end when half of the time
@@ -79,28 +80,6 @@ fn is_near(facts: &Facts, renewed: bool, now: Timestamp) -> bool {
     let soon = i64::try_from(SOON.as_secs()).unwrap_or(i64::MAX);
     let sixth = (seconds(facts.ends) - seconds(facts.starts)) / 6;
     seconds(facts.ends) - seconds(now) < if renewed { soon.min(sixth) } else { soon }
-}
-
-/// When files have changed and lie still: a certificate and its key are written one after the other.
-pub(super) struct Follower {
-    taken: Seen,
-    last: Seen,
-}
-
-impl Follower {
-    pub(super) fn new(tls: &Tls) -> Self {
-        Self { taken: tls.opened, last: tls.opened }
-    }
-
-    /// Whether these are to be read now. Each state is read once.
-    fn wants(&mut self, seen: Seen) -> bool {
-        let still = std::mem::replace(&mut self.last, seen) == seen;
-        let wants = still && seen != self.taken;
-        if wants {
-            self.taken = seen;
-        }
-        wants
-    }
 }
 
 #[cfg(test)]

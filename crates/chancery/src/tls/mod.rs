@@ -23,7 +23,7 @@ use tokio_rustls::{
     },
 };
 
-use crate::clock::SystemClock;
+use crate::{clock::SystemClock, following::Follower};
 
 mod files;
 mod following;
@@ -31,8 +31,8 @@ mod outward;
 mod proofs;
 pub mod redirect;
 
+use files::Pair;
 pub use files::{BadFiles, Facts};
-use files::{Pair, Seen};
 pub use outward::Outward;
 pub use proofs::{Proofs, Shown};
 
@@ -47,8 +47,8 @@ pub struct TlsFiles {
     pub allows_1_2: bool,
     /// Self-signed certificates do, and such as are over: in development.
     pub lenient: bool,
-    /// An authority is asked for what these files will hold: they may not be there yet.
-    pub awaited: bool,
+    /// An authority is asked for what these files will hold, so that they may not be there yet; what it looks for is in this folder.
+    pub proofs: Option<PathBuf>,
 }
 
 impl TlsFiles {
@@ -65,20 +65,20 @@ impl TlsFiles {
         files::read(&self.certificate, &self.key, provider)
     }
 
-    fn seen(&self) -> Seen {
-        Seen::of(&self.certificate, &self.key)
+    fn follower(&self) -> Follower {
+        Follower::new([self.certificate.clone(), self.key.clone()])
     }
 }
 
 /// TLS at work.
 pub struct Tls {
     files: TlsFiles,
-    /// How the files stood when they were read: what comes after that is new.
-    opened: Seen,
+    /// Of the files since they were read.
+    follower: Follower,
     provider: Arc<CryptoProvider>,
     current: Arc<Current>,
     acceptor: TlsAcceptor,
-    proofs: Arc<Proofs>,
+    proofs: Option<Proofs>,
 }
 
 /// The certificate of the moment, if there is one.
@@ -110,10 +110,10 @@ impl Tls {
     pub fn open(files: TlsFiles) -> Result<Arc<Self>> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let current = Arc::new(Current::default());
-        let opened = files.seen();
+        let follower = files.follower();
         match fit(&files, &provider) {
             Ok(pair) => current.put(pair),
-            Err(_) if files.awaited => {}
+            Err(_) if files.proofs.is_some() => {}
             Err(unfit) => return Err(unfit).context("tls.cert_file and tls.key_file do not do"),
         }
         let versions = if files.allows_1_2 { &[&TLS13, &TLS12][..] } else { &[&TLS13] };
@@ -122,8 +122,8 @@ impl Tls {
             .with_no_client_auth()
             .with_cert_resolver(Arc::clone(&current) as _);
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        let proofs = Arc::new(Proofs::default());
-        Ok(Arc::new(Self { files, opened, provider, current, acceptor: TlsAcceptor::from(Arc::new(config)), proofs }))
+        let proofs = files.proofs.clone().map(Proofs::new);
+        Ok(Arc::new(Self { files, follower, provider, current, acceptor: TlsAcceptor::from(Arc::new(config)), proofs }))
     }
 
     /// From here on takes over files that change, and says in the log how the certificate stands.
@@ -137,9 +137,9 @@ impl Tls {
         self.current.facts()
     }
 
-    /// What is shown to authorities that look whether a name is ours.
-    pub fn proofs(&self) -> &Arc<Proofs> {
-        &self.proofs
+    /// What is shown to authorities that look whether a name is ours, if one is asked for certificates.
+    pub const fn proofs(&self) -> Option<&Proofs> {
+        self.proofs.as_ref()
     }
 
     /// Takes over what the files hold now.
@@ -150,10 +150,13 @@ impl Tls {
         Ok(ends)
     }
 
-    /// While an authority is asked, a handshake may be its look at us (RFC 8737): such a connection ends with the handshake.
-    async fn welcome_looker(&self, stream: TcpStream) -> io::Result<Box<dyn Stream>> {
+    /// A handshake may be an authority's look at us (RFC 8737): such a connection ends with the handshake.
+    async fn welcome_looker(&self, proofs: &Proofs, stream: TcpStream) -> io::Result<Box<dyn Stream>> {
         let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
-        let proof = self.proofs.asked(&start.client_hello());
+        let proof = match Proofs::looked_for(&start.client_hello()) {
+            Some(domain) => proofs.over_tls(&domain).await,
+            None => None,
+        };
         let Some(proof) = proof else {
             return Ok(Box::new(start.into_stream(Arc::clone(self.acceptor.config())).await?));
         };
@@ -166,10 +169,10 @@ impl Tls {
 #[async_trait]
 impl Welcome for Tls {
     async fn welcome(&self, stream: TcpStream) -> io::Result<Box<dyn Stream>> {
-        if self.proofs.are_asked_for() {
-            return self.welcome_looker(stream).await;
+        match &self.proofs {
+            Some(proofs) => self.welcome_looker(proofs, stream).await,
+            None => Ok(Box::new(self.acceptor.accept(stream).await?)),
         }
-        Ok(Box::new(self.acceptor.accept(stream).await?))
     }
 }
 

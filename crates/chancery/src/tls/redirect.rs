@@ -25,16 +25,21 @@ const LOOKS: &str = "/.well-known/acme-challenge/";
 
 /// Answers every request with the same path below `public_url`, if it asked for that host. Any other host is refused: an answer
 /// would help whoever points a name of theirs at us. An authority that looks whether a name is ours is shown what it looks for.
-pub fn router(public_url: &str, proofs: Option<Arc<Proofs>>) -> Router {
-    let target = public_url.trim_end_matches('/').to_owned();
+pub fn router(public_url: &str, proofs: Option<Proofs>) -> Router {
+    let target: Arc<str> = public_url.trim_end_matches('/').into();
     let router = Router::new().fallback(move |request: Request| {
-        let token = request.uri().path().strip_prefix(LOOKS);
-        let shown = proofs.as_ref().zip(token).and_then(|(proofs, token)| proofs.text(token));
-        let response = match shown {
-            Some(text) => ([(CONTENT_TYPE, "application/octet-stream")], text).into_response(),
-            None => redirected(&target, &request),
-        };
-        async { response }
+        let (target, proofs) = (Arc::clone(&target), proofs.clone());
+        async move {
+            let token = request.uri().path().strip_prefix(LOOKS).map(str::to_owned);
+            let shown = match proofs.zip(token) {
+                Some((proofs, token)) => proofs.text(&token).await,
+                None => None,
+            };
+            match shown {
+                Some(text) => ([(CONTENT_TYPE, "application/octet-stream")], text).into_response(),
+                None => redirected(&target, &request),
+            }
+        }
     });
     // HSTS has no place on plain HTTP (RFC 6797 §7.2).
     let profile = HeaderProfile { hsts: None, ..HeaderProfile::preset(Preset::Api, Environment::Production) };
@@ -114,11 +119,12 @@ mod tests {
 
     #[tokio::test]
     async fn an_authority_is_shown_what_it_looks_for_and_nothing_afterwards() {
-        let proofs = Arc::new(Proofs::default());
-        let shown = proofs.show_over_http("a-token", "a-token.thumbprint");
+        let folder = tempfile::tempdir().unwrap();
+        let proofs = Proofs::new(folder.path().join("proofs"));
+        let shown = proofs.show_over_http("a-token", "a-token.thumbprint").unwrap();
         let asked = |token: &str| {
             let request = Request::get(format!("{LOOKS}{token}")).header(HOST, "gate.clinic.test");
-            router("https://auth.clinic.test", Some(Arc::clone(&proofs))).oneshot(request.body(Body::empty()).unwrap())
+            router("https://auth.clinic.test", Some(proofs.clone())).oneshot(request.body(Body::empty()).unwrap())
         };
         let answer = asked("a-token").await.unwrap();
         assert_eq!(answer.status(), 200);
@@ -126,6 +132,10 @@ mod tests {
         assert_eq!(&text[..], b"a-token.thumbprint");
         assert_eq!(asked("another").await.unwrap().status(), 400);
         drop(shown);
+        assert_eq!(asked("a-token").await.unwrap().status(), 400);
+        // What a process that was killed has left is taken away before the next order.
+        std::mem::forget(proofs.show_over_http("a-token", "a-token.thumbprint").unwrap());
+        proofs.clear().unwrap();
         assert_eq!(asked("a-token").await.unwrap().status(), 400);
     }
 }

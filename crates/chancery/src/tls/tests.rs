@@ -13,10 +13,7 @@ use tokio_rustls::{
     },
 };
 
-use super::{
-    following::{Follower, changed},
-    *,
-};
+use super::{following::changed, *};
 use crate::server::{Door, Running, listen_with};
 
 /// An authority, and the files of what it signs.
@@ -38,17 +35,21 @@ impl Authority {
 
     fn files(&self, lenient: bool, allows_1_2: bool) -> TlsFiles {
         let (certificate, key) = (self.folder.path().join("cert.pem"), self.folder.path().join("key.pem"));
-        TlsFiles { certificate, key, allows_1_2, lenient, awaited: false }
+        TlsFiles { certificate, key, allows_1_2, lenient, proofs: None }
     }
 
     /// Writes a certificate for `name` and its key; gives the certificate.
     fn sign(&self, name: &str) -> CertificateDer<'static> {
+        let (certificate, key) = self.signed(name);
+        self.write(&certificate.pem(), &key.serialize_pem());
+        certificate.der().clone()
+    }
+
+    fn signed(&self, name: &str) -> (rcgen::Certificate, KeyPair) {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
         params.distinguished_name.push(rcgen::DnType::CommonName, name);
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        self.write(&certificate.pem(), &key.serialize_pem());
-        certificate.der().clone()
+        (params.signed_by(&key, &self.issuer).unwrap(), key)
     }
 
     fn sign_itself(&self) {
@@ -149,7 +150,7 @@ async fn new_files_are_taken_over_and_bad_ones_are_not() {
     let first = authority.sign("localhost");
     let tls = Tls::open(authority.files(false, false)).unwrap();
     let running = served(&tls).await;
-    let mut follower = Follower::new(&tls);
+    let mut follower = tls.follower.clone();
     // At the first look files may still be written; at the second they lie still. Each state is read once.
     let mut look = || {
         let mut changed = || changed(&tls, &mut follower).map(|taken| taken.map(drop).map_err(|unfit| unfit.code()));
@@ -189,6 +190,29 @@ async fn new_files_are_taken_over_and_bad_ones_are_not() {
     let mut answer = String::new();
     kept.read_to_string(&mut answer).await.unwrap();
     assert!(answer.ends_with("inside"), "{answer}");
+}
+
+#[tokio::test]
+async fn an_authority_that_looks_is_answered_by_whoever_shares_the_folder() {
+    let authority = Authority::new();
+    let usual = authority.sign("localhost");
+    let folder = authority.folder.path().join("proofs");
+    let files = TlsFiles { proofs: Some(folder.clone()), ..authority.files(false, false) };
+    let running = served(&Tls::open(files).unwrap()).await;
+    let connect = |alpn: &'static str| authority.connect(running.address(), &TLS13, alpn);
+    assert!(connect("acme-tls/1").await.is_err(), "nothing is shown yet");
+    // Not by the process that is looked at.
+    let (proof, key) = authority.signed("localhost");
+    let shows =
+        Proofs::new(folder).show_over_tls("LocalHost", &format!("{}{}", proof.pem(), key.serialize_pem())).unwrap();
+    let mut looking = connect("acme-tls/1").await.unwrap();
+    assert_eq!(shown(&looking), *proof.der());
+    let mut more = Vec::new();
+    let _ = looking.read_to_end(&mut more).await;
+    assert!(more.is_empty(), "such a connection ends with the handshake");
+    assert_eq!(shown(&connect("http/1.1").await.unwrap()), usual, "everybody else is shown what is always shown");
+    drop(shows);
+    assert!(connect("acme-tls/1").await.is_err(), "it is gone");
 }
 
 #[test]

@@ -9,6 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use chancery::clock::SystemClock;
+use chancery_domain::Clock as _;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use serde_json::{Value, json};
 
@@ -259,4 +261,37 @@ async fn a_certificate_over_http_01_stays_over_a_restart_without_the_authority()
     let (again, health) = looked(&trusting, port).await.unwrap();
     assert_eq!((again, health), (first, json!({"status": "ok"})));
     assert_eq!(server.stop().0, 0);
+}
+
+/// Two servers share a folder. The one that may not ask, for it keeps a pause that is not its own, is the one that the authority looks
+/// at: it answers for the other one, and takes over what that got.
+#[tokio::test]
+async fn a_server_is_looked_at_for_the_one_that_asks_and_shows_the_same_certificate() {
+    let (folder, asks, looked_at) = (tempfile::tempdir().unwrap(), free_port(), free_port());
+    let Some(authority) = Authority::start(looked_at, free_port(), &json!({})) else { return };
+    let shared = folder.path().join("shared");
+    fs::create_dir(&shared).unwrap();
+    fs::set_permissions(&shared, fs::Permissions::from_mode(0o700)).unwrap();
+    let mut variables = authority.variables();
+    variables.push(("CHANCERY__TLS__ACME__FOLDER".to_owned(), shared.to_str().unwrap().to_owned()));
+    let attempts = shared.join("attempts.json");
+    let next = SystemClock.now().plus_seconds(600);
+    let failed = json!({
+        "failures": 1, "next_micros": next.as_micros(), "next": next.to_string(), "code": "dns", "detail": "",
+    });
+    fs::write(&attempts, failed.to_string()).unwrap();
+    fs::set_permissions(&attempts, fs::Permissions::from_mode(0o600)).unwrap();
+    let waiting = served(&["--dev"], &folder.path().join("waiting"), looked_at, &variables);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(!shared.join("certificate.pem").exists(), "it keeps the pause");
+    fs::remove_file(&attempts).unwrap();
+
+    let asking = served(&["--dev"], &folder.path().join("asking"), asks, &variables);
+    let root = authority.root().await;
+    let at = |port: u16| builder(port).tls_certs_only([root.clone()]).build().unwrap();
+    let first = until(&|| at(asks), asks, "a certificate", |leaf, _| Some(leaf)).await;
+    let other = until(&|| at(looked_at), looked_at, "the same at the other", |leaf, _| Some(leaf)).await;
+    assert_eq!(first, other);
+    assert_eq!(fs::read_dir(shared.join("proofs")).unwrap().count(), 0, "no proof is left");
+    assert_eq!((asking.stop().0, waiting.stop().0), (0, 0));
 }

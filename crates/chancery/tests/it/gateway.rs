@@ -3,6 +3,7 @@
 use std::{
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
+    os::unix::net::UnixDatagram,
     path::Path,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -13,9 +14,9 @@ use chancery_domain::{
     webhooks::{Provider, Rules, Signer, sign},
 };
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::support::{Served, admin_key, run, stderr, stdout, tenant};
+use crate::support::{Served, admin_key, around_now, run, stderr, stdout, tenant};
 
 /// An application that answers every request with these words.
 fn application(words: &'static str) -> SocketAddr {
@@ -75,7 +76,17 @@ fn routes_change_with_their_file_and_a_broken_file_changes_nothing() {
     let file = folder.path().join("chancery.toml");
     write(&file, listen, &route("/*", first));
     let data = folder.path().join("data");
-    let served = Served::start(&["--dev", "--config", file.to_str().unwrap()], &data, &[]);
+    let socket = folder.path().join("notify");
+    let manager = UnixDatagram::bind(&socket).unwrap();
+    manager.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let heard = || {
+        let mut text = [0; 64];
+        let length = manager.recv(&mut text).unwrap();
+        String::from_utf8(text[..length].to_vec()).unwrap()
+    };
+    let variables = [("NOTIFY_SOCKET", socket.to_str().unwrap())];
+    let served = Served::start(&["--dev", "--config", file.to_str().unwrap()], &data, &variables);
+    assert_eq!(heard(), "READY=1");
     let key = std::fs::read_to_string(data.join("admin-api-key")).unwrap();
     let key = key.trim();
     wait_for(listen, "/x", key, "first");
@@ -84,6 +95,7 @@ fn routes_change_with_their_file_and_a_broken_file_changes_nothing() {
     // At SIGHUP at once, and by itself a little later.
     write(&file, listen, &route("/x", second));
     signal();
+    assert_eq!([heard(), heard()], ["RELOADING=1", "READY=1"]);
     wait_for(listen, "/x", key, "second");
     assert!(ask(listen, "/y", key).starts_with("HTTP/1.1 404"));
     write(&file, listen, &route("not a path", first));
@@ -95,6 +107,49 @@ fn routes_change_with_their_file_and_a_broken_file_changes_nothing() {
     let (code, log) = served.stop();
     assert_eq!(code, 0, "{log}");
     assert!(log.contains("has faults; the routes at work stay") && log.contains("is no path of a route"), "{log}");
+}
+
+/// Who changed the file or sent the signal nobody knows; what the node made of it, the platform's log does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_is_in_the_platforms_log_whether_it_was_taken_or_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second, listen) = (application("first"), application("second"), free_address());
+    let file = folder.path().join("chancery.toml");
+    write(&file, listen, &route("/x", first));
+    let data = folder.path().join("data");
+    let server = Served::start(&["--dev", "--config", file.to_str().unwrap()], &data, &[]);
+    let signal = || kill_process(Pid::from_raw(server.pid().try_into().unwrap()).unwrap(), Signal::HUP).unwrap();
+    let made = json!({"description": "reads", "roles": ["platform_auditor"]});
+    let made = server.must("POST", "/v1/api-keys", &admin_key(&data), Some(made)).await;
+    let auditor = made["key"].as_str().unwrap();
+    let told = async |kind: &str| {
+        let path = format!("/v1/audit/events?{}&type=gateway.{kind}", around_now());
+        let page = server.must("GET", &path, auditor, None).await;
+        let core = |event: &Value| serde_json::from_str::<Value>(event["core"].as_str().unwrap()).unwrap();
+        page["items"].as_array().unwrap().iter().map(|event| core(event)["detail"].clone()).collect::<Vec<_>>()
+    };
+    write(&file, listen, &route("/x", second));
+    wait_until("applied", async || told("routes_applied").await.len() == 1).await;
+    write(&file, listen, &route("not a path", first));
+    signal();
+    wait_until("refused", async || told("routes_refused").await.len() == 1).await;
+    // Longer than the file would wait to be read, if it had not been at the signal.
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    let (applied, refused) = (told("routes_applied").await, told("routes_refused").await);
+    let ([applied], [refused]) = (&applied[..], &refused[..]) else { panic!("{applied:?} {refused:?}") };
+    assert_eq!((&applied["cause"], &applied["routes"]), (&json!("file"), &json!(1)));
+    assert_eq!(applied["after"].as_str().unwrap().len(), 64, "{applied}");
+    assert_ne!(applied["after"], applied["before"]);
+    let why = (&refused["cause"], &refused["reason"], &refused["faults"]);
+    assert_eq!(why, (&json!("signal"), &json!("configuration"), &json!(1)));
+    assert_eq!(refused["at_work"], applied["after"]);
+    // The same routes have the same digest again.
+    write(&file, listen, &route("/x", first));
+    signal();
+    let back = async || told("routes_applied").await.iter().any(|event| event["after"] == applied["before"]);
+    wait_until("back", back).await;
+    let (code, log) = server.stop();
+    assert_eq!(code, 0, "{log}");
 }
 
 #[test]
@@ -369,7 +424,8 @@ async fn routes_are_shown_looked_at_changed_and_changed_back_by_an_administrator
     assert_eq!(post("rollback").await, (200, json!({"routes": 1})));
     told("first");
     let observed = server.must("GET", "/v1/gateway/observed", &admin, None).await;
-    let sight = json!({"path": "/x", "requests": 4, "would_refuse": {"auth.credential_invalid": 4}});
+    let sight =
+        json!({"path": "/x", "requests": 4, "would_refuse": {"auth.credential_invalid": 4}, "headers_differ": {}});
     assert_eq!(observed, json!({"items": [sight]}));
     let (_, clinic) = tenant(&server, &admin, "clinic", &["tenant_admin"]).await;
     assert_eq!(server.send("GET", "/v1/gateway/routes", &clinic, None).await.0, 403);

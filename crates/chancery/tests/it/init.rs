@@ -61,6 +61,7 @@ fn a_store_of_development_does_not_open_in_production() {
     let refused = run(&["serve", "--data", folder.path().to_str().unwrap(), "--listen", "127.0.0.1:0"]);
     assert!(!refused.status.success());
     assert!(stderr(&refused).contains("belongs to development"), "{refused:?}");
+    assert!(stderr(&refused).contains("start with --dev to go on with this store"), "{refused:?}");
     let doctor = run(&["doctor", "--data", folder.path().to_str().unwrap()]);
     assert_eq!(doctor.status.code(), Some(1), "{}", stdout(&doctor));
 }

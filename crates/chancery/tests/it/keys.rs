@@ -54,6 +54,12 @@ async fn a_key_is_made_used_and_stopped_from_the_command_line() {
         "application",
     ]);
     assert!(made.contains("active") && made.contains("key_"), "{made}");
+    let odd = ["key", "create", "other", "--type", "ec_p256", "--purpose", "signing", "--provider", "hsm"];
+    let odd = run(&server, &key, &odd);
+    assert!(!odd.status.success() && stderr(&odd).contains("pkcs11, aws_kms"), "{}", stderr(&odd));
+    let absent = ["key", "create", "other", "--type", "ec_p256", "--purpose", "signing", "--provider", "pkcs11"];
+    let absent = run(&server, &key, &absent);
+    assert!(!absent.status.success() && stderr(&absent).contains("this server has none"), "{}", stderr(&absent));
     let signature = ok(&["key", "sign", "invoices", message]);
     assert!(ok(&["key", "verify", "invoices", message, "--signature", &signature]).contains("true"));
     let other = folder.path().join("other.txt");

@@ -123,6 +123,12 @@ async fn a_lost_root_comes_back_from_enough_shares_and_from_no_fewer() {
 
     let combined = production.run(&["root", "combine", "--share-file", &share(1), "--share-file", &share(3)], &[]);
     assert!(combined.status.success(), "{combined:?}");
+    let said = stdout(&combined);
+    assert!(
+        said.contains("Remove from this machine:") && said.contains(&share(1)) && said.contains(&share(3)),
+        "{said}"
+    );
+    assert!(said.trim_end().ends_with("chancery doctor, then chancery serve"), "{said}");
     let server = production.serve(&[]);
     production.opens(&server).await;
     server.stop();

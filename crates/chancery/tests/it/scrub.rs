@@ -18,16 +18,10 @@ use chancery_domain::{
     ids::NodeId,
     initialise::{FirstAdmin, initialise},
 };
+use chancery_testkit::Raw;
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqliteConnection, sqlite::SqliteConnectOptions};
 
 const PLATFORM: TenantId = TenantId::PLATFORM;
-
-/// A connection that no row trait stands before.
-enum Raw {
-    Sqlite(SqliteConnection),
-    Postgres(PgConnection),
-}
 
 /// What a column holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,42 +31,26 @@ enum Kind {
     Int,
 }
 
-impl Raw {
-    async fn run(&mut self, sql: &str) -> Result<u64, sqlx::Error> {
-        let sql = AssertSqlSafe(sql.to_owned());
-        Ok(match self {
-            Self::Sqlite(connection) => sqlx::query(sql).execute(connection).await?.rows_affected(),
-            Self::Postgres(connection) => sqlx::query(sql).execute(connection).await?.rows_affected(),
-        })
-    }
-
-    async fn texts(&mut self, sql: &str) -> Vec<Option<String>> {
-        let sql = AssertSqlSafe(sql.to_owned());
-        match self {
-            Self::Sqlite(connection) => sqlx::query_scalar(sql).fetch_all(connection).await.unwrap(),
-            Self::Postgres(connection) => sqlx::query_scalar(sql).fetch_all(connection).await.unwrap(),
+impl Kind {
+    /// A column as text that SQL can carry: bytes in hex.
+    fn read(self, raw: &Raw, column: &str) -> String {
+        match (raw, self) {
+            (_, Self::Int) => format!("CAST({column} AS TEXT)"),
+            (Raw::Sqlite(_), _) => format!("hex(CAST({column} AS BLOB))"),
+            (Raw::Postgres(_), Self::Text) => format!("encode(convert_to({column}, 'UTF8'), 'hex')"),
+            (Raw::Postgres(_), Self::Bytes) => format!("encode({column}, 'hex')"),
         }
     }
 
-    /// The column as text that SQL can carry: bytes in hex.
-    fn read(&self, kind: Kind, column: &str) -> String {
-        match (self, kind) {
-            (_, Kind::Int) => format!("CAST({column} AS TEXT)"),
-            (Self::Sqlite(_), _) => format!("hex(CAST({column} AS BLOB))"),
-            (Self::Postgres(_), Kind::Text) => format!("encode(convert_to({column}, 'UTF8'), 'hex')"),
-            (Self::Postgres(_), Kind::Bytes) => format!("encode({column}, 'hex')"),
-        }
-    }
-
-    fn literal(&self, kind: Kind, value: &Cell) -> String {
-        match (self, kind, value) {
+    fn literal(self, raw: &Raw, value: &Cell) -> String {
+        match (raw, self, value) {
             (_, _, Cell::Int(int)) => format!("({int})"),
-            (Self::Sqlite(_), Kind::Text, Cell::Bytes(bytes)) => format!("CAST(x'{}' AS TEXT)", HEXLOWER.encode(bytes)),
-            (Self::Sqlite(_), _, Cell::Bytes(bytes)) => format!("x'{}'", HEXLOWER.encode(bytes)),
-            (Self::Postgres(_), Kind::Text, Cell::Bytes(bytes)) => {
+            (Raw::Sqlite(_), Self::Text, Cell::Bytes(bytes)) => format!("CAST(x'{}' AS TEXT)", HEXLOWER.encode(bytes)),
+            (Raw::Sqlite(_), _, Cell::Bytes(bytes)) => format!("x'{}'", HEXLOWER.encode(bytes)),
+            (Raw::Postgres(_), Self::Text, Cell::Bytes(bytes)) => {
                 format!("convert_from(decode('{}', 'hex'), 'UTF8')", HEXLOWER.encode(bytes))
             }
-            (Self::Postgres(_), _, Cell::Bytes(bytes)) => format!("decode('{}', 'hex')", HEXLOWER.encode(bytes)),
+            (Raw::Postgres(_), _, Cell::Bytes(bytes)) => format!("decode('{}', 'hex')", HEXLOWER.encode(bytes)),
         }
     }
 }
@@ -121,12 +99,10 @@ impl Log {
         let path = folder.path().join("chancery.db");
         let stores = Stores::of(Arc::new(chancery_sqlite::Sqlite::open(&path).await.unwrap()));
         let instance = begin(&stores, folder.path()).await;
-        let raw = SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(&path)).await.unwrap();
-        let mut raw = Raw::Sqlite(raw);
+        let mut raw = Raw::sqlite(&path).await;
         raw.run("PRAGMA synchronous = OFF").await.unwrap();
         for table in ["audit_events", "audit_checkpoints", "audit_tiles", "audit_logs"] {
-            raw.run(&format!("DROP TRIGGER {table}_keep_update")).await.unwrap();
-            raw.run(&format!("DROP TRIGGER {table}_keep_delete")).await.unwrap();
+            raw.tear_down(table).await;
         }
         Self { folder, _database: None, stores, instance, raw }
     }
@@ -136,11 +112,10 @@ impl Log {
         let folder = tempfile::tempdir().unwrap();
         let stores = Stores::of(Arc::new(chancery_postgres::Postgres::clone(&database)));
         let instance = begin(&stores, folder.path()).await;
-        let mut raw = Raw::Postgres(PgConnection::connect(database.url()).await.unwrap());
-        raw.run(&format!("SELECT set_config('chancery.tenant', '{PLATFORM}', false)")).await.unwrap();
+        let mut raw = Raw::postgres(database.url(), PLATFORM).await;
         raw.run("SET synchronous_commit = off").await.unwrap();
         for table in ["audit_events", "audit_checkpoints", "audit_tiles", "audit_logs"] {
-            raw.run(&format!("ALTER TABLE {table} DISABLE TRIGGER USER")).await.unwrap();
+            raw.tear_down(table).await;
         }
         Some(Self { folder, _database: Some(database), stores, instance, raw })
     }
@@ -179,7 +154,7 @@ impl Log {
             });
             format!("tenant_id = '{PLATFORM}'{}", keys.collect::<String>())
         };
-        let read = format!("SELECT {} FROM {table} WHERE {}", self.raw.read(kind, column), row(None));
+        let read = format!("SELECT {} FROM {table} WHERE {}", kind.read(&self.raw, column), row(None));
         let Some(stored) = self.raw.texts(&read).await.remove(0) else { return 0 };
         let stored = Cell::parse(kind, &stored);
         let mut ways = 0;
@@ -190,7 +165,7 @@ impl Log {
             if is_key && self.raw.texts(&there).await != [Some("0".to_owned())] {
                 continue;
             }
-            let set = format!("UPDATE {table} SET {column} = {}", self.raw.literal(kind, &changed));
+            let set = format!("UPDATE {table} SET {column} = {}", kind.literal(&self.raw, &changed));
             match self.raw.run(&format!("{set} WHERE {}", row(None))).await {
                 Ok(rows) => assert_eq!(rows, 1, "{set}"),
                 // The place of another row: the store itself does not take that.
@@ -199,7 +174,7 @@ impl Log {
             }
             let found = self.findings().await;
             assert!(!found.is_empty(), "nobody found {set} WHERE {}", row(None));
-            let back = format!("UPDATE {table} SET {column} = {}", self.raw.literal(kind, &stored));
+            let back = format!("UPDATE {table} SET {column} = {}", kind.literal(&self.raw, &stored));
             assert_eq!(self.raw.run(&format!("{back} WHERE {}", row(Some(&changed)))).await.unwrap(), 1);
             ways += 1;
         }
@@ -298,24 +273,24 @@ async fn a_larger_log_is_looked_at_up_to_its_root() {
     for (keys, check) in
         [([("level", 0), ("idx", 1)], IntegrityCheck::TileHash), ([("level", 1), ("idx", 0)], IntegrityCheck::TileHash)]
     {
-        let read = log.raw.read(Kind::Bytes, "hashes");
+        let read = Kind::Bytes.read(&log.raw, "hashes");
         let at = format!("tenant_id = '{PLATFORM}' AND level = {} AND idx = {}", keys[0].1, keys[1].1);
         let stored = log.raw.texts(&format!("SELECT {read} FROM audit_tiles WHERE {at}")).await.remove(0).unwrap();
         let Cell::Bytes(bytes) = Cell::parse(Kind::Bytes, &stored) else { panic!() };
         for changed in [0, 31, 40, bytes.len() - 1] {
             let mut bad = bytes.clone();
             bad[changed] ^= 0x80;
-            let literal = log.raw.literal(Kind::Bytes, &Cell::Bytes(bad));
+            let literal = Kind::Bytes.literal(&log.raw, &Cell::Bytes(bad));
             log.raw.run(&format!("UPDATE audit_tiles SET hashes = {literal} WHERE {at}")).await.unwrap();
             let found = log.findings().await;
             assert!(found.iter().any(|finding| finding.check == check), "{at} {changed}: {found:?}");
         }
         for wrong in [bytes[..bytes.len() - 32].to_vec(), [&bytes[..], &[0; 32]].concat()] {
-            let literal = log.raw.literal(Kind::Bytes, &Cell::Bytes(wrong));
+            let literal = Kind::Bytes.literal(&log.raw, &Cell::Bytes(wrong));
             log.raw.run(&format!("UPDATE audit_tiles SET hashes = {literal} WHERE {at}")).await.unwrap();
             assert!(!log.findings().await.is_empty(), "a tile of another width: {at}");
         }
-        let literal = log.raw.literal(Kind::Bytes, &Cell::Bytes(bytes));
+        let literal = Kind::Bytes.literal(&log.raw, &Cell::Bytes(bytes));
         log.raw.run(&format!("UPDATE audit_tiles SET hashes = {literal} WHERE {at}")).await.unwrap();
     }
     assert_eq!(log.findings().await, []);
@@ -326,7 +301,7 @@ async fn a_larger_log_is_looked_at_up_to_its_root() {
     let core = log.raw.texts(&format!("SELECT core FROM audit_events WHERE {entry}")).await.remove(0).unwrap();
     let forged = core.replace("test-", "tost-");
     let hash = HEXLOWER.encode(&chancery_crypto::merkle::leaf_hash(forged.as_bytes()));
-    let literal = log.raw.literal(Kind::Text, &Cell::Bytes(forged.into_bytes()));
+    let literal = Kind::Text.literal(&log.raw, &Cell::Bytes(forged.into_bytes()));
     let forge = format!("UPDATE audit_events SET core = {literal}, leaf_hash = x'{hash}' WHERE {entry}");
     log.raw.run(&forge).await.unwrap();
     let found = log.findings().await;

@@ -1,5 +1,10 @@
-use std::{fs, os::unix::fs::PermissionsExt as _};
+use std::{
+    fs,
+    os::unix::{fs::PermissionsExt as _, net::UnixDatagram},
+    time::Duration,
+};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 use crate::support::{Served, admin_key, around_now, chancery, finish, mode, tenant};
@@ -30,6 +35,30 @@ async fn everything_is_kept_across_a_restart_and_sigterm_ends_with_0() {
         json!({ "reason": "test", "items": [{ "table": "patients", "column": "ssn", "row": "1", "sealed": sealed }] });
     assert_eq!(server.must("POST", "/v1/open", &key, Some(body)).await["items"][0]["value"], "123");
     assert_eq!(server.stop().0, 0);
+}
+
+#[tokio::test]
+async fn a_service_manager_hears_that_the_server_is_ready_lives_and_stops() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    manager.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let heard = || {
+        let mut text = [0; 64];
+        let length = manager.recv(&mut text).unwrap();
+        String::from_utf8(text[..length].to_vec()).unwrap()
+    };
+    let variables = [("NOTIFY_SOCKET", path.to_str().unwrap()), ("WATCHDOG_USEC", "400000")];
+    let server = Served::start(&["--dev"], &folder.path().join("data"), &variables);
+    assert_eq!([heard(), heard(), heard()], ["READY=1", "WATCHDOG=1", "WATCHDOG=1"]);
+    // Without a gateway nothing is read anew, and the server goes on.
+    kill_process(Pid::from_raw(server.pid().try_into().unwrap()).unwrap(), Signal::HUP).unwrap();
+    assert_eq!(server.stop().0, 0);
+    let mut last = heard();
+    while last == "WATCHDOG=1" {
+        last = heard();
+    }
+    assert_eq!(last, "STOPPING=1");
 }
 
 #[tokio::test]

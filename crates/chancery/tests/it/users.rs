@@ -1,6 +1,6 @@
 //! `chancery user` against a running server.
 
-use std::{path::Path, process::Output};
+use std::{os::unix::fs::PermissionsExt as _, path::Path, process::Output};
 
 use serde_json::{Value, json};
 
@@ -89,4 +89,51 @@ async fn users_are_imported_and_bad_lines_are_told() {
     assert_eq!(log_in(&server, "U*U").await, 200);
     let again = run(&server, &key, &["user", "import", file.to_str().unwrap()]);
     assert!(stdout(&again).contains("line 201: taken"), "{}", stdout(&again));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_platform_makes_the_first_administrator_of_a_tenant_with_a_password() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Served::dev(folder.path());
+    let admin = admin_key(folder.path());
+    let made = good(run(&server, &admin, &["tenant", "create", "clinic", "--name", "Clinic", "--json"]));
+    let made: Value = serde_json::from_str(&made).unwrap();
+    let tenant = made["id"].as_str().unwrap();
+    let create = ["user", "create", "ann", "--email", "ann@x.test", "--role", "tenant_admin", "--tenant", tenant];
+    let without = run(&server, &admin, &create);
+    assert!(!without.status.success() && stderr(&without).contains("--password-file"), "{}", stderr(&without));
+    let password = folder.path().join("password");
+    std::fs::write(&password, format!("{PASSWORD}\n")).unwrap();
+    std::fs::set_permissions(&password, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let with = [&create[..], &["--password-file", password.to_str().unwrap()]].concat();
+    let open = run(&server, &admin, &with);
+    assert!(!open.status.success() && stderr(&open).contains("chmod 600"), "{}", stderr(&open));
+    std::fs::set_permissions(&password, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let shown = good(run(&server, &admin, &with));
+    assert!(shown.contains("tenant_admin") && !shown.contains("token") && !shown.contains(PASSWORD), "{shown}");
+    assert_eq!(log_in(&server, PASSWORD).await, 200);
+    let elsewhere = run(
+        &server,
+        &admin,
+        &["user", "create", "bob", "--email", "b@x.test", "--role", "staff", "--no-invite", "--tenant", "../x"],
+    );
+    assert!(stderr(&elsewhere).contains("no id of a tenant"), "{}", stderr(&elsewhere));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_credentials_are_refused_unless_one_is_typed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (server, key) = clinic(folder.path()).await;
+    let file = folder.path().join("key");
+    std::fs::write(&file, &key).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let set = |arguments: &[&str], variables: &[(&str, &str)]| {
+        finish(chancery(arguments).env("CHANCERY_URL", server.base()).envs(variables.iter().copied()))
+    };
+    let named = ("CHANCERY_API_KEY_FILE", file.to_str().unwrap());
+    good(set(&["user", "list"], &[named]));
+    let both = set(&["user", "list"], &[named, ("CHANCERY_API_KEY", "another")]);
+    assert!(!both.status.success() && stderr(&both).contains("are both set"), "{}", stderr(&both));
+    let typed = ["user", "list", "--api-key-file", file.to_str().unwrap()];
+    good(set(&typed, &[("CHANCERY_API_KEY", "another"), ("CHANCERY_API_KEY_FILE", "/nowhere")]));
 }

@@ -4,7 +4,7 @@
 //! application alone knows, and appends as `app.disclosure…` with a reference to the person.
 
 use super::{
-    EventFilter, EventKind, LoggedEvent,
+    DamagedLog, EventFilter, EventKind, LoggedEvent,
     query::{self, EventView, Named, ReadAuditError},
     retention::Purge,
 };
@@ -93,7 +93,10 @@ pub async fn account(instance: &Instance, call: &Call, asked: Asked) -> Result<A
     filter.kinds.push(EventKind::RecordOpened.as_str().to_owned());
     let own = query::filter_by(instance, tenant, &mut filter, &asked.named).await?;
     query::check(&filter)?;
-    let (mut events, purged) = query::logged(instance, tenant, &filter).await?;
+    let (each, purged) = query::logged(instance, tenant, &filter).await?;
+    // One that leaves something out is wrong.
+    let whole: Result<Vec<LoggedEvent>, u64> = each.into_iter().collect();
+    let mut events = whole.map_err(|place| DamagedLog { log: tenant, at: Some(place) })?;
     let full = u32::try_from(events.len()).is_ok_and(|length| length >= filter.limit);
     let next = events.last().map(|event| event.index).filter(|_| full);
     events.retain(|event| asked.all || standing(event).0 == Standing::Counts);

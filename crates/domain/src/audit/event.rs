@@ -5,7 +5,7 @@ use std::{borrow::Cow, sync::Arc};
 use chancery_crypto::Phi;
 use serde_json::{Value, json};
 
-use super::{Action, EventKind, Outcome, application::Datum};
+use super::{Action, EventKind, application::Datum};
 use crate::{ids::EventId, keyring::OpenSubject, time::Timestamp};
 
 /// The name of a member: ours are in the program, an application's were checked.
@@ -143,5 +143,27 @@ impl Event {
     pub fn personal(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.personal.push((name.into(), Phi::new(value.into())));
         self
+    }
+}
+
+/// How it went (DICOM/FHIR AuditEvent.outcome).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// 0: it worked.
+    Success,
+    /// 4: it did not, by the caller's fault.
+    MinorFailure,
+    /// 8: it did not, by ours.
+    SeriousFailure,
+}
+
+impl Outcome {
+    /// The number in the leaf.
+    pub const fn code(self) -> i64 {
+        match self {
+            Self::Success => 0,
+            Self::MinorFailure => 4,
+            Self::SeriousFailure => 8,
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Events as a whole instead of by pages: what matches in the log as it was when it was asked for, all under one signed head.
 
 use super::{
-    Event, EventFilter, EventKind, StoredCheckpoint,
+    Event, EventFilter, EventKind, StoredCheckpoint, damage,
     query::{self, Found, ReadAuditError, Search},
     retention::{Purge, purged_between},
     sequence,
@@ -73,7 +73,7 @@ impl Export {
     ///
     /// # Errors
     ///
-    /// [`ReadAuditError`]: then it is not whole.
+    /// [`ReadAuditError`]: then it is not whole; [`ReadAuditError::Damaged`] if it never will be.
     pub async fn next(&mut self, instance: &Instance, call: &Call) -> Result<Option<Vec<Found>>, ReadAuditError> {
         if self.ended {
             return Ok(None);
@@ -81,7 +81,7 @@ impl Export {
         query::require(instance, call, self.tenant).await?;
         // Under one head: what a replica does not have yet would be missing, and nobody told.
         let mut view = sequence::caught_up(instance, self.tenant, self.head.size).await?;
-        let mut events = view.logged_events(&self.filter).await?;
+        let mut events = damage::whole::<ReadAuditError>(&mut *view, self.tenant, &self.filter).await?;
         let full = u32::try_from(events.len()).is_ok_and(|length| length >= self.filter.limit);
         events.retain(|event| event.index < self.head.size);
         self.ended = !full || events.is_empty();

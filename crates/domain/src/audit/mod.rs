@@ -15,10 +15,12 @@ use crate::{
 };
 
 pub mod accounting;
+mod action;
 pub mod application;
 pub mod archives;
 pub mod change;
 pub mod counters;
+pub(crate) mod damage;
 mod event;
 pub mod export;
 pub mod failures;
@@ -40,11 +42,13 @@ pub mod sequence;
 pub mod sinks;
 pub(crate) mod stamp;
 
+pub use action::Action;
 pub use change::Change;
-pub use event::{Detail, Event};
+pub use damage::DamagedLog;
+pub use event::{Detail, Event, Outcome};
 pub(crate) use failures::opens_failed;
 pub use failures::{OpenFailure, open_failed};
-pub use kind::{Action, EventKind, Outcome};
+pub use kind::EventKind;
 pub use receipt::{Appender, AuditReceipt, OpenIntent, Told, append, told};
 pub use sequence::{SequenceError, sequence};
 
@@ -183,8 +187,10 @@ pub trait AuditRows {
     async fn queued_events(&mut self, limit: u32) -> Result<Vec<QueuedEvent>, StoreError>;
     /// One event of the log.
     async fn logged_event(&mut self, id: EventId) -> Result<Option<LoggedEvent>, StoreError>;
-    /// Events of the log by index, ascending.
+    /// Events of the log by index, ascending. [`StoreError::Damaged`] if one of them is not what was logged.
     async fn logged_events(&mut self, filter: &EventFilter) -> Result<Vec<LoggedEvent>, StoreError>;
+    /// Where the events lie that [`Self::logged_events`] finds, whatever is stored of them.
+    async fn logged_places(&mut self, filter: &EventFilter) -> Result<Vec<u64>, StoreError>;
     /// The events of these kinds that were done to this resource, by index, ascending. For the few that a key has: without the
     /// kinds, whoever may append events of their own could name it in any number of them.
     async fn events_on(&mut self, resource: &str, kinds: &[EventKind]) -> Result<Vec<LoggedEvent>, StoreError>;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use chancery_crypto::{Handle, Phi, Sealed};
 
 use super::{
-    Detail, Event, EventFilter, EventKind, LoggedEvent, OpenIntent, StoredCheckpoint, append,
+    DamagedLog, Detail, Event, EventFilter, EventKind, LoggedEvent, OpenIntent, StoredCheckpoint, append, damage,
     guard::{self, Anchor},
     receipt::note,
     retention::{Purge, is_too_young, purged_between},
@@ -19,6 +19,7 @@ use crate::{
     ids::{EventId, TenantId},
     instance::{Failure, fails},
     keyring::ring::Place,
+    store::StoreError,
     subjects::lend,
 };
 
@@ -49,6 +50,9 @@ pub enum ReadAuditError {
     /// The store was put back to an earlier state, and nobody accepted that yet: nothing is signed.
     #[error("the log is behind what was signed of it")]
     RolledBack,
+    /// What is stored of the log is not what was logged, so it is not shown as if it were all.
+    #[error(transparent)]
+    Damaged(#[from] DamagedLog),
     /// Something beneath failed.
     #[error(transparent)]
     Failed(Failure),
@@ -60,7 +64,7 @@ impl From<SequenceError> for ReadAuditError {
     fn from(error: SequenceError) -> Self {
         match error {
             SequenceError::Busy => Self::NotYetSequenced,
-            SequenceError::Forked(_) => Self::Failed(Failure::Internal("a log does not match its root")),
+            SequenceError::Forked(log) => Self::Damaged(DamagedLog { log, at: None }),
             SequenceError::RolledBack(_) => Self::RolledBack,
             SequenceError::Failed(failure) => Self::Failed(failure),
         }
@@ -114,6 +118,10 @@ pub struct Search {
 pub struct Results {
     /// Events.
     pub found: Vec<Found>,
+    /// Places of events that would be among them, but are not what was logged: nobody is shown those.
+    pub damaged: Vec<u64>,
+    /// The last place, if there may be more.
+    pub next: Option<u64>,
     /// What of the time that was asked for was purged.
     pub purged: Vec<Purge>,
 }
@@ -146,12 +154,13 @@ pub async fn find(
     check(&filter)?;
     sequence::sequence(instance, tenant).await?;
     let mut view = instance.store().view(tenant).await?;
-    let events = view.logged_events(&filter).await?;
+    let events = damage::whole::<ReadAuditError>(&mut *view, tenant, &filter).await?;
     drop(view);
     release(instance, call, tenant, events, read("events")).await
 }
 
-/// As [`find`], also by whom an event names and whether it is a security event, and with proofs.
+/// As [`find`], also by whom an event names and whether it is a security event, and with proofs. Of what is damaged it gives the
+/// place, and the others all the same.
 ///
 /// # Errors
 ///
@@ -172,7 +181,16 @@ pub async fn search(
     if security {
         security_alone(&mut filter);
     }
-    let (events, purged) = logged(instance, tenant, &filter).await?;
+    let (each, purged) = logged(instance, tenant, &filter).await?;
+    let full = u32::try_from(each.len()).is_ok_and(|length| length >= filter.limit);
+    let last = each.last().map(|one| one.as_ref().map_or_else(|place| *place, |event| event.index));
+    let (mut events, mut damaged) = (Vec::with_capacity(each.len()), Vec::new());
+    for one in each {
+        match one {
+            Ok(event) => events.push(event),
+            Err(place) => damaged.push(place),
+        }
+    }
     let proven = if proofs { proofs_of(instance, tenant, &events).await? } else { Vec::new() };
     let mut proven = proven.into_iter();
     let what = match (proofs, security) {
@@ -180,9 +198,13 @@ pub async fn search(
         (false, true) => read("security_events"),
         (false, false) => read("events"),
     };
+    let what = match u64::try_from(damaged.len()) {
+        Ok(0) => what,
+        count => what.with("damaged", Detail::Count(count.unwrap_or(u64::MAX))),
+    };
     let views = release(instance, call, tenant, events, what.references(own)).await?;
     let found = views.into_iter().map(|event| Found { event, proof: proven.next() }).collect();
-    Ok(Results { found, purged })
+    Ok(Results { found, damaged, next: last.filter(|_| full), purged })
 }
 
 /// Of what the filter finds, security events alone.
@@ -230,16 +252,17 @@ fn check_named(named: &[Named]) -> Result<(), Faults> {
     faults.check()
 }
 
-/// Events of the log, all that were acknowledged before among them; and what of that time was purged.
+/// Events of the log, all that were acknowledged before among them, or where one lies that is damaged; and what of that time was
+/// purged.
 pub(super) async fn logged(
     instance: &Instance,
     tenant: TenantId,
     filter: &EventFilter,
-) -> Result<(Vec<LoggedEvent>, Vec<Purge>), ReadAuditError> {
+) -> Result<(damage::Found, Vec<Purge>), ReadAuditError> {
     let head = sequence::sequence(instance, tenant).await?;
     let ring = instance.keyring(tenant).await?;
     let mut view = sequence::caught_up(instance, tenant, head.size).await?;
-    let events = view.logged_events(filter).await?;
+    let events = damage::each(&mut *view, filter).await?;
     // The store is asked only where something can be: most look for what no tenant may let go yet.
     if is_too_young(instance.now(), filter.from) {
         return Ok((events, Vec::new()));
@@ -273,7 +296,10 @@ pub async fn get(instance: &Instance, call: &Call, tenant: TenantId, id: EventId
     require(instance, call, tenant).await?;
     let head = sequence::sequence(instance, tenant).await?;
     let mut view = sequence::caught_up(instance, tenant, head.size).await?;
-    let event = view.logged_event(id).await?.ok_or(ReadAuditError::NotFound)?;
+    let event = match view.logged_event(id).await {
+        Err(StoreError::Damaged(_)) => return Err(DamagedLog { log: tenant, at: None }.into()),
+        event => event?.ok_or(ReadAuditError::NotFound)?,
+    };
     drop(view);
     let mut events = release(instance, call, tenant, vec![event], read("events")).await?;
     events.pop().ok_or(ReadAuditError::NotFound)

@@ -9,7 +9,7 @@ use chancery_crypto::{
     tiles::{TileError, TileId, Tiles, TreeBuilder},
 };
 
-use super::{LogHead, LoggedEvent, QueuedEvent, StoredCheckpoint, guard};
+use super::{LogHead, LoggedEvent, StoredCheckpoint, guard};
 use crate::{
     Instance,
     ids::TenantId,
@@ -75,8 +75,8 @@ async fn try_sequence(instance: &Instance, tenant: TenantId) -> Result<LogHead, 
     let mut races = 0;
     loop {
         match move_batch(instance, tenant).await {
-            Ok((head, true)) => return Ok(head),
-            Ok((_, false)) => {}
+            Ok(Some(head)) => return Ok(head),
+            Ok(None) => {}
             Err(SequenceError::Failed(Failure::Store(StoreError::Changed(_)))) if races < RACES => races += 1,
             Err(SequenceError::Failed(Failure::Store(StoreError::Changed(_)))) => return Err(SequenceError::Busy),
             Err(error) => return Err(error),
@@ -84,42 +84,43 @@ async fn try_sequence(instance: &Instance, tenant: TenantId) -> Result<LogHead, 
     }
 }
 
-/// Moves one batch; `true` when nothing is left.
-async fn move_batch(instance: &Instance, tenant: TenantId) -> Result<(LogHead, bool), SequenceError> {
+/// Moves one batch; gives the head when nothing is left.
+async fn move_batch(instance: &Instance, tenant: TenantId) -> Result<Option<LogHead>, SequenceError> {
     // A look without the writer's lock first: most calls find nothing to do.
     // Not of a replica, which may not have heard of what was queued a moment ago.
     let mut view = instance.store().fresh_view(tenant).await?;
-    if view.queued_events(1).await?.is_empty() {
-        return Ok((view.log_head().await?, true));
+    if view.raw_queue(1).await?.is_empty() {
+        return Ok(Some(view.log_head().await?));
     }
     drop(view);
-    match try_batch(instance, tenant, false).await {
-        // One of them is in the log already: each is looked for there.
-        Err(SequenceError::Failed(Failure::Store(StoreError::Taken(_)))) => try_batch(instance, tenant, true).await,
+    match try_batch(instance, tenant).await {
+        // One of them is no event, or is in the log already: each is looked at.
+        Err(
+            error @ SequenceError::Failed(Failure::Store(StoreError::Damaged(guard::QUEUE) | StoreError::Taken(_))),
+        ) => {
+            if guard::clear_queue(instance, tenant, BATCH).await? == 0 {
+                Err(error)
+            } else {
+                Ok(None)
+            }
+        }
         moved => moved,
     }
 }
 
-/// Moves one batch; where something is `doubtful`, without what is in the log already. The store takes no id twice
-/// ([`StoreError::Taken`]), in whichever month it was recorded.
-async fn try_batch(instance: &Instance, tenant: TenantId, doubtful: bool) -> Result<(LogHead, bool), SequenceError> {
+/// Moves one batch whole. The store takes no id twice ([`StoreError::Taken`]), in whichever month it was recorded.
+async fn try_batch(instance: &Instance, tenant: TenantId) -> Result<Option<LogHead>, SequenceError> {
     let mut tx = instance.store().begin(tenant).await?;
-    let mut queued = tx.queued_events(BATCH).await?;
+    let rows = tx.raw_queue(BATCH).await?;
     let before = tx.log_head().await?;
-    let done = queued.len() < usize::try_from(BATCH).unwrap_or(usize::MAX);
-    if doubtful {
-        queued = without_logged(&mut *tx, tenant, queued).await?;
-        if queued.is_empty() {
-            tx.commit().await?;
-            return Ok((before, true));
-        }
+    if rows.is_empty() {
+        return Ok(Some(before));
     }
-    if queued.is_empty() {
-        return Ok((before, true));
-    }
+    let done = rows.len() < usize::try_from(BATCH).unwrap_or(usize::MAX);
     let mut tree = resume(&mut *tx, tenant, before).await?;
-    let mut logged = Vec::with_capacity(queued.len());
-    for event in queued {
+    let mut logged = Vec::with_capacity(rows.len());
+    for row in rows {
+        let event = row.into_event(tenant).ok_or(StoreError::Damaged(guard::QUEUE))?;
         let leaf_hash = merkle::leaf_hash(event.core.as_bytes());
         logged.push(LoggedEvent { index: tree.size(), event, leaf_hash });
         tree.push(leaf_hash);
@@ -132,36 +133,7 @@ async fn try_batch(instance: &Instance, tenant: TenantId, doubtful: bool) -> Res
         tx.put_tile(*tile, hashes).await?;
     }
     tx.commit().await?;
-    Ok((after, done))
-}
-
-/// Takes out of the queue what is in the log already: a commit whose answer was lost was done a second time. Another event under
-/// an id of the log is none of ours; it stays in the queue, where it is seen ([`guard::look_at_queue`]), and holds up nobody.
-async fn without_logged(
-    tx: &mut dyn crate::store::Tx,
-    tenant: TenantId,
-    queued: Vec<QueuedEvent>,
-) -> Result<Vec<QueuedEvent>, StoreError> {
-    let (mut fresh, mut again) = (Vec::with_capacity(queued.len()), Vec::new());
-    for event in queued {
-        match tx.logged_event(event.id).await {
-            Ok(None) => fresh.push(event),
-            Ok(Some(logged)) if logged.leaf_hash == merkle::leaf_hash(event.core.as_bytes()) => again.push(event.id),
-            Ok(Some(_)) | Err(StoreError::Damaged(_)) => tracing::error!(
-                %tenant,
-                code = "log_conflict",
-                "THE QUEUE OF `{tenant}` HAS ANOTHER EVENT UNDER THE ID OF ONE THAT IS IN THE LOG ({}): it was put there outside of \
-                 Chancery, and stays out of the log. Keep a copy of the store; see docs/guides/audit.md",
-                event.id
-            ),
-            Err(error) => return Err(error),
-        }
-    }
-    if !again.is_empty() {
-        tracing::warn!(%tenant, events = again.len(), "Took events out of the queue that are in the log already");
-        tx.drop_queued(&again).await?;
-    }
-    Ok(fresh)
+    Ok(done.then_some(after))
 }
 
 /// The tree at its stored head, proven to match the stored root before anything is built on it.

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The longest leaf (facts §9.2).
-const MAX_LEAF_BYTES: usize = 16 * 1024;
+pub(super) const MAX_LEAF_BYTES: usize = 16 * 1024;
 /// What most of them need.
 const LEAF_BYTES: usize = 1_024;
 

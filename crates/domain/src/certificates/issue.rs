@@ -4,7 +4,7 @@ use super::{Certificate, desk::Desk, payload::Claim, suspects::Detector};
 use crate::{
     Instance,
     access::{Call, Denied, Permission},
-    audit::{Change, Event, EventKind, receipt::note},
+    audit::{Change, DamagedLog, Event, EventKind, receipt::note},
     faults::Faults,
     ids::{CertificateId, TenantId},
     instance::{Fails, Failure, fails},
@@ -41,6 +41,9 @@ pub enum CertificateError {
     /// Its event did not reach the log in time.
     #[error("the certificate is not in the log yet")]
     NotYetSequenced,
+    /// What is stored of the log is not what was logged.
+    #[error(transparent)]
+    Damaged(#[from] DamagedLog),
     /// Something beneath failed.
     #[error(transparent)]
     Failed(Failure),
@@ -53,7 +56,7 @@ impl From<crate::audit::SequenceError> for CertificateError {
         use crate::audit::SequenceError;
         match error {
             SequenceError::Busy => Self::NotYetSequenced,
-            SequenceError::Forked(_) => Self::Failed(Failure::Internal("a log does not match its root")),
+            SequenceError::Forked(log) => Self::Damaged(DamagedLog { log, at: None }),
             SequenceError::RolledBack(_) => Self::Failed(Failure::Audit(crate::store::StoreError::Changed("log"))),
             SequenceError::Failed(failure) => Self::Failed(failure),
         }

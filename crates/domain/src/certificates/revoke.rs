@@ -12,7 +12,22 @@ use crate::{
 };
 
 /// The events that end a certificate.
-pub(super) const ENDS: [EventKind; 2] = [EventKind::CertificateRevoked, EventKind::CertificateSuperseded];
+pub(super) const ENDS: [EventKind; 2] = [EndState::Revoked.kind(), EndState::Superseded.kind()];
+
+impl EndState {
+    /// The event that tells of it.
+    const fn kind(self) -> EventKind {
+        match self {
+            Self::Revoked => EventKind::CertificateRevoked,
+            Self::Superseded => EventKind::CertificateSuperseded,
+        }
+    }
+
+    /// What an event of this kind tells of, if it is an end.
+    pub(crate) fn told_by(kind: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|state| state.kind().as_str() == kind)
+    }
+}
 
 /// Revokes a certificate of the caller's tenant, for good.
 ///
@@ -68,7 +83,7 @@ pub(super) async fn ends_of(view: &mut dyn View, id: CertificateId) -> Result<Ve
 fn read(certificate: CertificateId, logged: &LoggedEvent) -> Option<CertificateEnd> {
     let core: Value = serde_json::from_str(&logged.event.core).ok()?;
     let text = |pointer: &str| core.pointer(pointer).and_then(Value::as_str);
-    let state = EndState::ALL.iter().copied().find(|state| kind(*state).as_str() == logged.event.kind)?;
+    let state = EndState::told_by(&logged.event.kind)?;
     Some(CertificateEnd {
         certificate,
         state,
@@ -79,16 +94,9 @@ fn read(certificate: CertificateId, logged: &LoggedEvent) -> Option<CertificateE
     })
 }
 
-const fn kind(state: EndState) -> EventKind {
-    match state {
-        EndState::Revoked => EventKind::CertificateRevoked,
-        EndState::Superseded => EventKind::CertificateSuperseded,
-    }
-}
-
 /// The event of an end.
 pub(super) fn told(end: &CertificateEnd) -> Event {
-    let event = Event::new(kind(end.state))
+    let event = Event::new(end.state.kind())
         .identified(end.event)
         .on("certificate", end.certificate)
         .with("reason", Detail::Code(end.reason.as_str()));

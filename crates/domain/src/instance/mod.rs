@@ -15,8 +15,14 @@ use crate::{
     access::{Call, Denied, Permission, RECENT_SECONDS, RefusedCredentials, authenticate::CallerCache},
     api_keys::{ApiKeyShelf, last_used::LastUsed},
     audit::{
-        Appender, archives::ArchiveStore, counters::Counters, failures::OpenFailures, guard::Guard,
-        refusals::AnonymousCounts, screen::Suspected, sinks::AuditSink,
+        Appender,
+        archives::{self, ArchiveStore},
+        counters::Counters,
+        failures::OpenFailures,
+        guard::Guard,
+        refusals::AnonymousCounts,
+        screen::Suspected,
+        sinks::AuditSink,
     },
     blocks::Blocks,
     csp_reports::Reports,
@@ -76,6 +82,7 @@ pub struct Instance {
     destinations: OnceLock<Vec<Arc<dyn KeyDestination>>>,
     pub(crate) sinks: OnceLock<Vec<Arc<dyn AuditSink>>>,
     pub(crate) archives: OnceLock<Vec<Arc<dyn ArchiveStore>>>,
+    pub(crate) archives_seen: archives::Seen,
     passkeys: OnceLock<Arc<dyn PasskeyVerifier>>,
     device_certificates: OnceLock<Arc<dyn DeviceCertificates>>,
     pub(crate) routes: routes::Held,
@@ -148,9 +155,10 @@ impl Instance {
             destinations: OnceLock::new(),
             sinks: OnceLock::new(),
             archives: OnceLock::new(),
+            archives_seen: archives::Seen::default(),
             passkeys: OnceLock::new(),
             device_certificates: OnceLock::new(),
-            routes: routes::Held::new(),
+            routes: routes::Held::default(),
             open_failures: OpenFailures::default(),
             habits: Habits::default(),
             forked: Mutex::default(),
@@ -245,7 +253,7 @@ impl Instance {
 
     /// Says what the gateway of this process is; once.
     pub fn show_routes(&self, table: Arc<dyn RouteTable>) {
-        let _ = self.routes.set(table);
+        self.routes.hold(table);
     }
 
     /// Who verifies passkeys; nobody where none are offered.

@@ -5,6 +5,7 @@ use chancery_crypto::PublicKey;
 use super::{
     HsmLink, Key, KeyError, KeyRef, ProviderKind, ResidentId,
     resident::{ResidentError, ResidentPublic},
+    resides::{not_configured, provider},
     uses::note_failure,
 };
 use crate::{
@@ -78,10 +79,7 @@ async fn linked(
 
 /// The public half of a key in a provider of this server.
 async fn public(instance: &Instance, kind: ProviderKind, id: &ResidentId) -> Result<PublicKey, KeyError> {
-    let provider = instance.resident().iter().find(|provider| provider.kind() == kind);
-    let provider = provider.ok_or_else(|| {
-        Faults::one("/provider", "not_configured", "this server has no such provider for resident keys")
-    })?;
+    let provider = provider(instance, kind).ok_or_else(|| not_configured(instance))?;
     let there = |code, message: &str| KeyError::from(Faults::one("/hsm_key_id", code, message));
     match provider.public(id).await {
         Ok(ResidentPublic { spki, .. }) => {

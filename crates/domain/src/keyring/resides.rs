@@ -21,15 +21,23 @@ pub(super) fn provider(instance: &Instance, kind: ProviderKind) -> Option<Arc<dy
     instance.resident().iter().find(|provider| provider.kind() == kind).map(Arc::clone)
 }
 
+/// No provider of that kind is configured; says which are.
+pub(super) fn not_configured(instance: &Instance) -> Faults {
+    let kinds: Vec<&str> = instance.resident().iter().map(|provider| provider.kind().as_str()).collect();
+    let there = if kinds.is_empty() { "none".to_owned() } else { kinds.join(", ") };
+    Faults::one(
+        "/provider",
+        "not_configured",
+        format!("keys cannot live there: of such providers this server has {there}"),
+    )
+}
+
 /// Makes a version of `key` in the provider that the key names.
 ///
 /// If the store does not keep it afterwards, a key that nobody uses stays in the provider, by the name of this one.
 pub(super) async fn make(instance: &Instance, key: &Key) -> Result<Drawn, KeyError> {
     let kind = key.provider.ok_or(KeyError::NoVersion)?;
-    let Some(provider) = provider(instance, kind) else {
-        let message = "this server has no such provider for resident keys";
-        return Err(Faults::one("/provider", "not_configured", message).into());
-    };
+    let Some(provider) = provider(instance, kind) else { return Err(not_configured(instance).into()) };
     let (key_type, r#use) = shape(key)?;
     let made = provider.generate(&key.id.to_string(), key_type, r#use).await;
     let id = made.map_err(|error| refused(kind, error))?;

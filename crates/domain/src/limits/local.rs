@@ -7,13 +7,15 @@ use std::{
 
 use async_trait::async_trait;
 
-use super::{Answer, Ask, CountedSubject, Limiter, Together, allowed};
+use super::{
+    Answer, Ask, CountedSubject, Limiter, Together, allowed,
+    used::{Moment, Used},
+};
 use crate::{instance::Failure, time::Timestamp};
 
 mod counter;
 mod table;
 
-use counter::{Counter, Moment};
 use table::Table;
 
 /// Into how many parts the table is cut.
@@ -23,7 +25,7 @@ const JITTER: i64 = 1_000_000;
 
 /// Counts in this process. What counters lie together are in one part, under one lock: all or nothing.
 ///
-/// Its table grows to [`LocalLimiter::MOST`] counters, 20 MB, and no further: then the one that has counted least makes room, so that
+/// Its table grows to [`LocalLimiter::MOST`] counters, 21 MB, and no further: then the one that has counted least makes room, so that
 /// a flood of addresses does not let go of those that are counted most.
 pub struct LocalLimiter {
     parts: Box<[Mutex<Part>]>,
@@ -34,6 +36,8 @@ pub struct LocalLimiter {
 struct Part {
     table: Table,
     clock: Steady,
+    /// Of the questions at hand, kept for its room.
+    hashes: Vec<u64>,
 }
 
 /// Time that never goes back: a clock that is set back goes on from where it was.
@@ -74,9 +78,7 @@ impl LocalLimiter {
         let now = part.clock.read(now);
         let mut answers = part.look(&self.hasher, asks, now);
         if allowed(asks, &answers) {
-            for (ask, answer) in asks.iter().zip(&mut answers).filter(|(ask, answer)| ask.cost > 0 && answer.allowed) {
-                *answer = part.count(&self.hasher, ask, now);
-            }
+            part.count(asks, &mut answers, now);
         }
         answers
     }
@@ -88,19 +90,17 @@ impl LocalLimiter {
         part.look(&self.hasher, asks, now)
     }
 
-    /// Counts what somebody else has let through.
-    pub fn count(&self, together: &Together, asks: &[Ask<'_>], now: Timestamp) {
+    /// Counts what somebody else has let through: each question whose answer allows it.
+    pub fn count(&self, together: &Together, asks: &[Ask<'_>], answers: &[Answer], now: Timestamp) {
         let mut part = self.part(together);
         let now = part.clock.read(now);
-        for ask in asks.iter().filter(|ask| ask.cost > 0) {
-            part.count(&self.hasher, ask, now);
-        }
+        part.hash(&self.hasher, asks);
+        part.count(asks, &mut answers.to_vec(), now);
     }
 
     /// Forgets what was counted of a subject of the policy with this number.
     pub fn forget_subject(&self, together: &Together, policy: u64, of: CountedSubject) {
-        let hash = self.hasher.hash_one((policy, of));
-        self.part(together).table.forget(hash, (policy, of));
+        self.part(together).table.forget(hash(&self.hasher, policy, of), policy, &of);
     }
 
     /// How many counters there are, used or not.
@@ -109,7 +109,7 @@ impl LocalLimiter {
     }
 
     fn part(&self, together: &Together) -> MutexGuard<'_, Part> {
-        let number = usize::try_from(self.hasher.hash_one(together)).unwrap_or(0) % PARTS;
+        let number = usize::try_from(self.hasher.hash_one(u128::from_be_bytes(*together))).unwrap_or(0) % PARTS;
         // INVARIANT: there are as many as the number is taken modulo.
         #[expect(clippy::indexing_slicing, reason = "a number below their count")]
         self.parts[number].lock().unwrap_or_else(PoisonError::into_inner)
@@ -117,25 +117,41 @@ impl LocalLimiter {
 }
 
 impl Part {
-    fn look(&self, hasher: &RandomState, asks: &[Ask<'_>], now: i64) -> Vec<Answer> {
-        let judge = |ask: &Ask<'_>| match self.table.find(hash(hasher, ask), ask) {
-            Some(counter) => counter.judge(ask, now),
-            None => Counter::fresh(ask).judge(ask, now),
-        };
-        asks.iter().map(judge).collect()
+    fn hash(&mut self, hasher: &RandomState, asks: &[Ask<'_>]) {
+        self.hashes.clear();
+        self.hashes.extend(asks.iter().map(|ask| hash(hasher, ask.policy.id(), ask.of)));
     }
 
-    /// Counts, and says what is left then.
-    fn count(&mut self, hasher: &RandomState, ask: &Ask<'_>, now: i64) -> Answer {
-        let counter = self.table.place(hash(hasher, ask), ask, now, |counter| hasher.hash_one(counter.key()));
-        counter.count(ask, now);
-        let after = counter.judge(&Ask { cost: 0, ..*ask }, now);
-        Answer { allowed: true, retry_ms: 0, ..after }
+    fn look(&mut self, hasher: &RandomState, asks: &[Ask<'_>], now: i64) -> Vec<Answer> {
+        self.hash(hasher, asks);
+        let (nothing, mut moment) = (Used::default(), moment(asks, now));
+        let judge = |(ask, hash): (&Ask<'_>, &u64)| {
+            moment = moment.among(ask.limit.seconds);
+            self.table.find(*hash, ask).map_or(&nothing, |counter| &counter.used).judge(ask, &moment)
+        };
+        asks.iter().zip(&self.hashes).map(judge).collect()
+    }
+
+    /// Counts what the answers allow, of questions that were hashed, and puts what is left then into them.
+    fn count(&mut self, asks: &[Ask<'_>], answers: &mut [Answer], now: i64) {
+        let mut moment = moment(asks, now);
+        for ((ask, answer), hash) in asks.iter().zip(answers).zip(&self.hashes) {
+            if ask.cost > 0 && answer.allowed {
+                moment = moment.among(ask.limit.seconds);
+                self.table.count(*hash, ask, now, &moment);
+                *answer = answer.counted(ask, &moment);
+            }
+        }
     }
 }
 
-fn hash(hasher: &RandomState, ask: &Ask<'_>) -> u64 {
-    hasher.hash_one((ask.policy.id(), ask.of))
+/// Never nought, which is the hash of a place that is free.
+fn hash(hasher: &RandomState, policy: u64, of: CountedSubject) -> u64 {
+    hasher.hash_one((policy, u128::from_be_bytes(of))) | 1 << 63
+}
+
+fn moment(asks: &[Ask<'_>], now: i64) -> Moment {
+    Moment::at(now, asks.first().map_or(1, |ask| ask.limit.seconds))
 }
 
 #[async_trait]
@@ -150,12 +166,6 @@ impl Limiter for LocalLimiter {
         }
         Ok(())
     }
-}
-
-/// Where a moment is in a window of this length, in microseconds.
-fn moment(now: i64, seconds: u32) -> Moment {
-    let length = i64::from(seconds.max(1)) * 1_000_000;
-    Moment { now, number: now.div_euclid(length), into: now.rem_euclid(length), length }
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ mod keys;
 mod local;
 mod off;
 mod rules;
+mod used;
 mod violations;
 
 pub use address::subject_of;
@@ -27,6 +28,7 @@ pub(crate) use keys::KeyLimits;
 pub use local::LocalLimiter;
 pub use off::tell_if_off;
 pub use rules::{LimitSettings, On, Per, Rule};
+pub use used::{Moment, Used};
 pub(crate) use violations::Offender;
 pub use violations::{Violations, flush_violations};
 
@@ -136,6 +138,13 @@ pub struct Ask<'a> {
     pub of: CountedSubject,
     /// How much it counts; 0 only looks.
     pub cost: u32,
+}
+
+impl Ask<'_> {
+    /// Whether the moment of each use is kept: where the policy says so and the limit, which may be another, is small enough.
+    pub fn is_exact(&self) -> bool {
+        self.policy.exact && self.limit.count <= MOST_EXACT
+    }
 }
 
 /// The answer to one question.

@@ -67,7 +67,8 @@ pub struct LimitSettings {
 /// None but those that API keys have.
 impl Default for LimitSettings {
     fn default() -> Self {
-        let api_key = Policy::of("api_key", Limit { count: 600, seconds: 60 });
+        // How often stands with each key: exact for those where that is seldom enough.
+        let api_key = Policy::of("api_key", Limit { count: 600, seconds: 60 }).exact(true);
         Self {
             enabled: true,
             lockouts: false,
@@ -125,7 +126,8 @@ impl LimitSettings {
 }
 
 impl On {
-    fn holds(&self, method: &str, route: &str) -> bool {
+    /// Whether it counts this request without being named.
+    pub(super) fn holds(&self, method: &str, route: &str) -> bool {
         let names = |named: &String| match named.split_once(' ') {
             Some((with, named)) => with == method && named == route,
             None => named == route,
@@ -141,6 +143,7 @@ impl On {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::Ask;
 
     #[test]
     fn a_route_is_named_with_or_without_its_method() {
@@ -148,6 +151,13 @@ mod tests {
         assert!(on.holds("POST", "/v1/seal") && on.holds("POST", "/v1/open") && on.holds("GET", "/v1/open"));
         assert!(!on.holds("GET", "/v1/seal") && !on.holds("POST", "/v1/keys"));
         assert!(On::Everything.holds("GET", "/x") && !On::Named.holds("GET", "/x"));
+    }
+
+    #[test]
+    fn an_api_key_with_a_small_limit_is_counted_exactly() {
+        let limits = LimitSettings::default();
+        let ask = |count| Ask { policy: &limits.api_key, limit: Limit { count, seconds: 60 }, of: [1; 16], cost: 1 };
+        assert!(ask(1).is_exact() && ask(100).is_exact() && !ask(101).is_exact());
     }
 
     #[test]

@@ -247,14 +247,16 @@ pub async fn publish(instance: &Instance, tenant: TenantId) -> Result<bool, Fail
     let size = rows.log_head().await?.size;
     let (mut found, mut more) = (Vec::new(), false);
     for subscription in open {
-        let piece = match follow::next(&mut *rows, &subscription.kinds, subscription.position, size, BATCH).await {
+        let piece = follow::piece(&mut *rows, &subscription.kinds, subscription.position, size, BATCH).await?;
+        if piece.damaged && piece.events.is_empty() {
             // It stops who is there, and nobody else.
-            Err(StoreError::Damaged(what)) => {
-                tracing::error!(%tenant, subscription = %subscription.id, what, "A subscription stands before a damaged event of the log; see `chancery audit scrub`");
-                continue;
-            }
-            piece => piece?,
-        };
+            tracing::error!(
+                %tenant,
+                subscription = %subscription.id,
+                at = piece.next,
+                "A subscription stands before a damaged event of the log; see `chancery audit scrub`"
+            );
+        }
         if piece.next > subscription.position {
             more |= piece.next < size;
             found.push((subscription, piece));

@@ -197,8 +197,9 @@ impl Reader<'_> {
         };
         let Some(kind) = content.keys().find(is_json) else { return Ok(None) };
         let Some(schema) = content.get(kind).and_then(|content| content.get("schema")) else { return Ok(None) };
-        let checks = self.validator(schema).map_err(|why| format!("body: {why}"))?;
+        // First: what cannot be followed is nothing for the validator either.
         let growth = self.recursion.growth(schema).map_err(|why| format!("body: {why}"))?;
+        let checks = self.validator(schema).map_err(|why| format!("body: {why}"))?;
         // Where a form would do as well, no JSON is no fault.
         let only = content.len() == 1;
         Ok(Some(BodyRule { checks, required: required && only, only, growth }))

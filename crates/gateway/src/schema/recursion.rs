@@ -7,6 +7,10 @@ use serde_json::Value;
 
 /// Most work that is done for one body: tries of a schema.
 const MOST: u64 = 2_000_000;
+/// Most steps over a document's unions within unions, which may be as many as two to the power of their number.
+const MOST_STEPS: u32 = 100_000;
+/// Most unions and references that lead from one to the next at one place.
+const DEEPEST: usize = 200;
 
 /// Branches at one place, any of which is tried.
 const BRANCHES: [&str; 3] = ["anyOf", "oneOf", "allOf"];
@@ -27,27 +31,40 @@ const INNER: [&str; 7] = [
 /// Which schemas of a document lead to one that goes into itself.
 pub(super) struct Recursion<'a> {
     document: &'a Value,
-    leads: HashMap<*const Value, bool>,
+    leading: HashSet<Id>,
 }
+
+/// A schema, by where it is.
+type Id = *const Value;
 
 impl<'a> Recursion<'a> {
     /// Looks at all that references in a document point to.
     pub(super) fn of(document: &'a Value) -> Self {
-        let mut targets = Vec::new();
+        let mut targets = HashMap::new();
         pointed_to(document, document, &mut targets);
-        let reached: Vec<Vec<&Value>> = targets.iter().map(|target| reach(document, target)).collect();
-        let is_in = |all: &[&Value], one: &Value| all.iter().any(|other| std::ptr::eq(*other, one));
-        let returning: Vec<&Value> = targets
-            .iter()
-            .zip(&reached)
-            .filter(|(target, reached)| is_in(reached, target))
-            .map(|(one, _)| *one)
-            .collect();
-        let leads = targets.iter().zip(&reached).map(|(target, reached)| {
-            let leads = is_in(&returning, target) || reached.iter().any(|one| is_in(&returning, one));
-            (std::ptr::from_ref(*target), leads)
-        });
-        Self { document, leads: leads.collect() }
+        // How many other ones each points to, and by whom each is pointed to.
+        let (mut onward, mut back) = (HashMap::new(), HashMap::<Id, Vec<Id>>::new());
+        for (id, target) in targets {
+            let references = references(document, target);
+            onward.insert(id, references.len());
+            for reference in references {
+                back.entry(reference).or_default().push(id);
+            }
+        }
+        // Those that point to none go, then those that pointed to these alone, and so on: what stays leads to a circle.
+        let mut ends: Vec<Id> = onward.iter().filter(|(_, count)| **count == 0).map(|(id, _)| *id).collect();
+        while let Some(end) = ends.pop() {
+            onward.remove(&end);
+            for before in back.remove(&end).unwrap_or_default() {
+                if let Some(count) = onward.get_mut(&before) {
+                    *count -= 1;
+                    if *count == 0 {
+                        ends.push(before);
+                    }
+                }
+            }
+        }
+        Self { document, leading: onward.into_keys().collect() }
     }
 
     /// By how much the work of a schema can grow with each level of a body: 1 if it does not.
@@ -56,24 +73,17 @@ impl<'a> Recursion<'a> {
     ///
     /// What cannot be followed.
     pub(super) fn growth(&self, schema: &Value) -> Result<u64, String> {
-        let mut walk = Walk { of: self, seen: HashSet::new(), most: 1 };
-        walk.visit(schema)?;
-        Ok(walk.most)
-    }
-
-    /// Whether a schema, or a part of it, points to one that goes into itself.
-    fn leads(&self, schema: &Value) -> Result<bool, String> {
-        if let Some(target) = target(self.document, schema)?
-            && self.leads.get(&std::ptr::from_ref(target)).copied().unwrap_or(false)
-        {
-            return Ok(true);
-        }
-        for inner in beneath(schema) {
-            if self.leads(inner)? {
-                return Ok(true);
+        let mut walk = Walk { of: self, leads: HashMap::new(), steps: 0 };
+        // Every schema that a body may meet, each once.
+        let (mut seen, mut left, mut most) = (HashSet::new(), vec![schema], 1);
+        while let Some(schema) = left.pop() {
+            if seen.insert(std::ptr::from_ref(schema)) {
+                most = walk.tries(schema, &mut Vec::new())?.max(most);
+                left.extend(target(self.document, schema)?);
+                left.extend(beneath(schema));
             }
         }
-        Ok(false)
+        Ok(most)
     }
 }
 
@@ -102,12 +112,10 @@ fn target<'a>(document: &'a Value, schema: &Value) -> Result<Option<&'a Value>, 
     document.pointer(pointer).map(Some).ok_or_else(|| "points to nothing".to_owned())
 }
 
-/// What any reference of a document points to, each once.
-fn pointed_to<'a>(document: &'a Value, value: &'a Value, targets: &mut Vec<&'a Value>) {
-    if let Ok(Some(target)) = target(document, value)
-        && !targets.iter().any(|known| std::ptr::eq(*known, target))
-    {
-        targets.push(target);
+/// What any reference of a document points to.
+fn pointed_to<'a>(document: &'a Value, value: &'a Value, targets: &mut HashMap<Id, &'a Value>) {
+    if let Ok(Some(target)) = target(document, value) {
+        targets.insert(std::ptr::from_ref(target), target);
     }
     match value {
         Value::Array(items) => items.iter().for_each(|item| pointed_to(document, item, targets)),
@@ -116,46 +124,52 @@ fn pointed_to<'a>(document: &'a Value, value: &'a Value, targets: &mut Vec<&'a V
     }
 }
 
-/// All that references lead to from a schema, and from there.
-fn reach<'a>(document: &'a Value, schema: &'a Value) -> Vec<&'a Value> {
-    let (mut reached, mut left): (Vec<&Value>, Vec<&Value>) = (Vec::new(), vec![schema]);
+/// What references in a schema point to.
+fn references(document: &Value, schema: &Value) -> HashSet<Id> {
+    let (mut found, mut left) = (HashSet::new(), vec![schema]);
     while let Some(schema) = left.pop() {
-        if let Ok(Some(target)) = target(document, schema)
-            && !reached.iter().any(|known| std::ptr::eq(*known, target))
-        {
-            reached.push(target);
-            left.push(target);
+        if let Ok(Some(target)) = target(document, schema) {
+            found.insert(std::ptr::from_ref(target));
         }
         left.extend(beneath(schema));
     }
-    reached
+    found
 }
 
-/// Every schema that a body may meet, each once.
+/// A walk over schemas, with what it has found out.
 struct Walk<'a> {
     of: &'a Recursion<'a>,
-    seen: HashSet<*const Value>,
-    most: u64,
+    leads: HashMap<Id, bool>,
+    steps: u32,
 }
 
 impl Walk<'_> {
-    fn visit(&mut self, schema: &Value) -> Result<(), String> {
-        if !self.seen.insert(std::ptr::from_ref(schema)) {
-            return Ok(());
+    /// Whether a schema, or a part of it, points to one that goes into itself.
+    fn leads(&mut self, schema: &Value) -> Result<bool, String> {
+        let id = std::ptr::from_ref(schema);
+        if let Some(known) = self.leads.get(&id) {
+            return Ok(*known);
         }
-        let tries = self.tries(schema, &mut Vec::new())?;
-        self.most = self.most.max(tries);
-        if let Some(target) = target(self.of.document, schema)? {
-            self.visit(target)?;
+        let target = target(self.of.document, schema)?;
+        let mut leads = target.is_some_and(|target| self.of.leading.contains(&std::ptr::from_ref(target)));
+        for inner in beneath(schema) {
+            leads = leads || self.leads(inner)?;
         }
-        beneath(schema).try_for_each(|inner| self.visit(inner))
+        self.leads.insert(id, leads);
+        Ok(leads)
     }
 
     /// How often a value one level further in can be tried by a schema that goes into itself, for one try of this one.
-    fn tries(&self, schema: &Value, here: &mut Vec<*const Value>) -> Result<u64, String> {
+    ///
+    /// Not remembered: it depends on where the way here began, for a schema that is on it already counts no further.
+    fn tries(&mut self, schema: &Value, here: &mut Vec<Id>) -> Result<u64, String> {
         let id = std::ptr::from_ref(schema);
         if here.contains(&id) {
             return Ok(0);
+        }
+        self.steps += 1;
+        if self.steps > MOST_STEPS || here.len() >= DEEPEST {
+            return Err("has unions within unions, too many to be held to".to_owned());
         }
         here.push(id);
         let mut tries = 0_u64;
@@ -168,11 +182,11 @@ impl Walk<'_> {
         here.pop();
         let mut inner = 0;
         for schema in further_in(schema) {
-            inner = inner.max(u64::from(self.of.leads(schema)?));
+            inner = inner.max(u64::from(self.leads(schema)?));
         }
         // Members may be named by several patterns, and by their names as well.
         for schema in patterns(schema) {
-            inner += u64::from(self.of.leads(schema)?);
+            inner += u64::from(self.leads(schema)?);
         }
         Ok(tries.saturating_add(inner))
     }
@@ -260,6 +274,34 @@ mod tests {
     fn a_schema_that_is_only_itself_ends() {
         assert_eq!(of(json!({"Node": node()})), Ok(1));
         assert_eq!(of(json!({"Node": {"anyOf": [node(), node()]}})), Ok(1));
+    }
+
+    #[test]
+    fn unions_within_unions_end_in_an_error_and_not_in_hours() {
+        let unions = |count: usize| {
+            let next = |number: usize| json!({"$ref": format!("#/components/schemas/N{number}")});
+            let mut all: serde_json::Map<String, Value> = (0..count)
+                .map(|number| (format!("N{number}"), json!({"anyOf": [next(number + 1), next(number + 1)]})))
+                .collect();
+            all.insert(format!("N{count}"), json!({"type": "string"}));
+            all.insert("Node".to_owned(), next(0));
+            Value::Object(all)
+        };
+        assert_eq!(of(unions(10)), Ok(1), "a few are followed");
+        assert!(of(unions(60)).unwrap_err().contains("too many"));
+        // One leads to the next, and each to every other: neither the stack nor the time is used up.
+        let chain: serde_json::Map<String, Value> = (0..20_000)
+            .map(|number| (format!("N{number}"), json!({"$ref": format!("#/components/schemas/N{}", number + 1)})))
+            .chain([("N20000".to_owned(), json!({})), ("Node".to_owned(), json!({"$ref": "#/components/schemas/N0"}))])
+            .collect();
+        assert!(of(Value::Object(chain)).unwrap_err().contains("too many"));
+        let every: Vec<Value> =
+            (0..12).map(|number| json!({"$ref": format!("#/components/schemas/N{number}")})).collect();
+        let all: serde_json::Map<String, Value> = (0..12)
+            .map(|number| (format!("N{number}"), json!({"anyOf": every})))
+            .chain([("Node".to_owned(), json!({"$ref": "#/components/schemas/N0"}))])
+            .collect();
+        assert!(of(Value::Object(all)).unwrap_err().contains("too many"));
     }
 
     #[test]

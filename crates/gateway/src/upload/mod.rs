@@ -20,7 +20,7 @@ use chancery_middleware::{Code, Problem};
 use http::{HeaderMap, header};
 use http_body::{Frame, SizeHint};
 
-use crate::{Asked, Demand, Mode, Refused};
+use crate::{Asked, Demand, Refused, observed::Watch};
 
 pub(crate) use name::percent_decoded;
 pub use scan::Scan;
@@ -82,9 +82,9 @@ impl Demand for Uploads {
         if asked.request.body().is_end_stream() {
             return Ok(());
         }
-        let observes = asked.route.mode != Mode::Enforce;
         let body = std::mem::take(asked.request.body_mut());
-        *asked.request.body_mut() = Body::new(Scanned { body, scan: Some(scan), held: None, observes });
+        *asked.request.body_mut() =
+            Body::new(Scanned { body, scan: Some(scan), held: None, watch: asked.watch.take() });
         Ok(())
     }
 }
@@ -140,15 +140,18 @@ struct Scanned {
     body: Body,
     scan: Option<Scan>,
     held: Option<Bytes>,
-    observes: bool,
+    /// If forms are only observed.
+    watch: Option<Watch>,
 }
 
 impl Scanned {
-    /// What is to be said of a refusal: nothing if forms are only observed.
+    /// What is to be said of a refusal: a note and no more if forms are only observed.
     fn refused(&mut self, refusal: Refusal) -> Result<(), axum::Error> {
         self.scan = None;
-        if self.observes {
-            tracing::info!(code = Code::RequestInvalid.as_str(), "Would refuse a form: {refusal}");
+        if let Some(watch) = &self.watch {
+            let code = Code::RequestInvalid;
+            tracing::info!(code = code.as_str(), "Would refuse a form: {refusal}");
+            watch.would_refuse(code);
             return Ok(());
         }
         self.held = None;
@@ -253,7 +256,7 @@ mod tests {
         let head = "Content-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n";
         let scanned = |text: String| {
             let body = Body::new(Pieces(text.into_bytes().chunks(7).map(Bytes::copy_from_slice).collect()));
-            Scanned { body, scan: Some(Scan::new("real").unwrap()), held: None, observes: false }
+            Scanned { body, scan: Some(Scan::new("real").unwrap()), held: None, watch: None }
         };
         let good = format!("--real\r\n{head}--real--\r\n");
         assert_eq!(scanned(good.clone()).collect().await.unwrap().to_bytes(), good.as_bytes());

@@ -98,8 +98,11 @@ async fn while_a_route_is_watched_everything_arrives_whole() {
         assert!(answer.headers["x-chancery-verdict"].to_str().unwrap().starts_with("would-refuse"), "{}", answer.whole);
         assert_eq!(answer.seen()["body"].as_str().unwrap().len(), body.len());
     }
+    let refusals = || stage.gateway.observed().sights()["/*"].would_refuse["request.invalid"];
+    let before = refusals();
     let answer = post(&stage, "/upload", "multipart/form-data; boundary=b", &form("../x")).await;
     assert_eq!(answer.seen()["body"], form("../x"));
+    assert_eq!(refusals(), before + 1, "what is found while it goes by is in the inventory too");
 }
 
 #[tokio::test]

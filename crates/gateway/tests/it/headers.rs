@@ -12,7 +12,7 @@ use crate::{
     stage::{Stage, route},
 };
 
-const CLAIMS: [&str; 16] = [
+const CLAIMS: [&str; 18] = [
     "X-Auth-Subject",
     "X-Auth-Tenant",
     "X-Auth-Roles",
@@ -22,6 +22,8 @@ const CLAIMS: [&str; 16] = [
     "X-Auth-Decision-Id",
     "X-Tenant-Id",
     "X-Tenant",
+    "Tenant",
+    "Tenant-Id",
     "X-Forwarded-For",
     "X-Forwarded-User",
     "X-Real-IP",
@@ -180,6 +182,9 @@ async fn a_route_says_what_browsers_are_told_of_its_pages() {
     assert!(added.headers.contains_key("strict-transport-security") && !added.headers.contains_key("server"));
     let stage = of(profile(Preset::Strict, HeaderMode::Enforce, |_| ())).await;
     let enforced = stage.send("GET", "/page", &[]).await;
+    let sights = stage.gateway.observed().sights();
+    let differ: Vec<_> = sights["/*"].headers_differ.iter().map(|(name, count)| (name.as_str(), *count)).collect();
+    assert_eq!(differ, [("content-security-policy", 1)], "it is told where the application says otherwise");
     assert!(enforced.headers["content-security-policy"].to_str().unwrap().starts_with("default-src 'self'"));
     assert_eq!(enforced.headers.get_all("content-security-policy").iter().count(), 1);
     let only = of(profile(Preset::Strict, HeaderMode::Enforce, |profile| profile.report_only = true)).await;

@@ -47,6 +47,22 @@ async fn a_route_lets_an_address_through_so_often_and_says_what_is_left() {
 }
 
 #[tokio::test]
+async fn a_limit_that_is_named_twice_or_counts_everything_anyway_counts_a_request_once() {
+    let twice = limited("/a", &["pages", "pages"], |_| ()).await;
+    let anyway = limited("/b", &["all"], |_| ()).await;
+    let mut limits = limits();
+    let all = Policy::new("all", Limit { count: 50, seconds: 60 }).unwrap();
+    limits.rules.push(Rule { policy: Arc::new(all), per: Per::Address, on: On::Everything });
+    let stage = Stage::limited(vec![twice, anyway], limits).await;
+    for left in ["1", "0"] {
+        assert_eq!(stage.send("GET", "/a", &[]).await.headers["x-ratelimit-remaining"], left);
+    }
+    for left in ["47", "46"] {
+        assert_eq!(stage.send("GET", "/b", &[]).await.headers["x-ratelimit-remaining"], left);
+    }
+}
+
+#[tokio::test]
 async fn a_route_counts_callers_once_it_knows_them_and_addresses_before() {
     let both = limited("/a", &["pages", "staff"], |route| route.authentication = Authentication::Required).await;
     let keys = limited("/k", &["staff"], |route| route.authentication = Authentication::Required).await;

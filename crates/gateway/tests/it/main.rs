@@ -18,6 +18,7 @@ mod limits;
 mod modes;
 mod once;
 mod paths;
+mod places;
 mod smuggling;
 mod stage;
 mod streams;

@@ -305,6 +305,34 @@ async fn a_stream_of_http_2_that_nobody_reads_lets_go_of_the_application() {
     assert!(cut.is_err(), "and not as if it were whole");
 }
 
+/// Found by reading: each stop waited for them as long as it waits at all, and then said that requests had not finished.
+#[tokio::test]
+async fn a_stream_of_events_ends_when_the_gateway_stops_and_other_streams_are_finished() {
+    let slow = get(|| async {
+        let (mut from, to) = tokio::io::duplex(64);
+        tokio::spawn(async move {
+            for _ in 0..5 {
+                from.write_all(b"piece ").await.unwrap();
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        });
+        Response::new(Body::new(Pipe(to)))
+    });
+    let slow = route("/slow", served(Router::new().route("/slow", slow)).await);
+    let stage = Stage::with(vec![route("/*", echoing().await), slow]).await;
+    let mut events = TcpStream::connect(stage.address).await.unwrap();
+    events.write_all(b"GET /events HTTP/1.1\r\nhost: app.test\r\n\r\n").await.unwrap();
+    until(&mut events, "data: 1\n\n").await;
+    let mut pieces = TcpStream::connect(stage.address).await.unwrap();
+    pieces.write_all(b"GET /slow HTTP/1.1\r\nhost: app.test\r\nconnection: close\r\n\r\n").await.unwrap();
+    let mut text = until(&mut pieces, "piece ").await;
+    stage.stop.send(true).unwrap();
+    let _ = tokio::time::timeout(SOON / 4, events.read_to_end(&mut Vec::new())).await.expect("it ends soon");
+    pieces.read_to_string(&mut text).await.unwrap();
+    assert_eq!(text.matches("piece ").count(), 5, "{text}");
+    assert!(tokio::time::timeout(SOON / 4, stage.served).await.unwrap().unwrap(), "and then it ends");
+}
+
 #[tokio::test]
 async fn a_gateway_that_stops_finishes_what_runs() {
     let slow = get(|| async {

@@ -16,7 +16,10 @@ use axum::{
     response::Response,
     routing::any,
 };
-use chancery_gateway::{Address, Route, Upstream};
+use chancery_gateway::{
+    Address, Mode, Route, Upstream,
+    schema::{Contract, Rules, Schemas},
+};
 use http_body::Frame;
 use http_body_util::BodyExt as _;
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
@@ -103,6 +106,20 @@ async fn trailers_that_a_route_names_go_through_and_answers_trailers_do() {
         );
         assert_eq!(http2(&stage).await, "Some(\"42\")", "http2: {to_application}");
     }
+}
+
+#[tokio::test]
+async fn trailers_go_through_behind_a_body_that_was_read() {
+    let app = summing().await;
+    let body = serde_json::json!({"content": {"application/json": {"schema": {"type": "object"}}}});
+    let document = serde_json::json!({"openapi": "3.1.0", "paths": {"/x": {"post": {"requestBody": body}}}});
+    let schemas = Schemas::default();
+    schemas.put("app", Contract::read(&document, Rules::default()).unwrap());
+    let trailers = vec!["x-sum".parse().unwrap()];
+    let read = Route { schema: Some("app".to_owned()), mode: Mode::Shadow, trailers, ..route("/*", app) };
+    let answer = http1(&Stage::demanding(vec![read], vec![Arc::new(schemas)]).await).await;
+    assert!(answer.contains("x-chancery-verdict: would-refuse"), "it was looked at: {answer}");
+    assert!(answer.contains("0\r\nx-seen: 42\r\n\r\n"), "{answer}");
 }
 
 #[tokio::test]

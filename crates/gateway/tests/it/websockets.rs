@@ -2,16 +2,21 @@
 
 use std::time::Duration;
 
+use axum::body::Body;
 use chancery_gateway::Authentication;
+use chancery_middleware::listener::Bounds;
+use hyper::client::conn::http2::{SendRequest, handshake};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
+    task::JoinHandle,
 };
 
 use crate::{
     application::{Bytewise, telling},
-    stage::{SOON, Stage},
+    stage::{SOON, Stage, route},
 };
 
 /// Changes the protocol if asked to, and then sends every byte back.
@@ -94,15 +99,31 @@ async fn who_may_not_opens_nothing_and_a_plain_answer_stays_one() {
     read(&mut client, b"\"target\":\"/next\"").await;
 }
 
+/// A connection over HTTP/2 that knows that the gateway knows of WebSockets.
+async fn over_http_2(stage: &Stage) -> (SendRequest<Body>, JoinHandle<hyper::Result<()>>) {
+    let stream = TcpStream::connect(stage.address).await.unwrap();
+    let (mut sender, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    let connection = tokio::spawn(connection);
+    // The server says so before its first answer.
+    assert_eq!(refused(&mut sender).await, 401);
+    (sender, connection)
+}
+
+/// The answer to whoever has no credential.
+async fn refused(sender: &mut SendRequest<Body>) -> axum::http::StatusCode {
+    let request = axum::http::Request::get("http://app.test/x").body(Body::empty()).unwrap();
+    tokio::time::timeout(SOON, sender.send_request(request)).await.unwrap().unwrap().status()
+}
+
 /// Asks for a WebSocket over HTTP/2.
 async fn connect(
-    sender: &mut hyper::client::conn::http2::SendRequest<axum::body::Body>,
+    sender: &mut SendRequest<Body>,
     protocol: Option<&'static str>,
     key: Option<&str>,
 ) -> axum::http::Response<hyper::body::Incoming> {
     let request = axum::http::Request::connect("http://app.test/ws?room=1").header("sec-websocket-version", "13");
     let request = key.iter().fold(request, |request, key| request.header("x-api-key", *key));
-    let mut request = request.body(axum::body::Body::empty()).unwrap();
+    let mut request = request.body(Body::empty()).unwrap();
     if let Some(protocol) = protocol {
         request.extensions_mut().insert(hyper::ext::Protocol::from_static(protocol));
     }
@@ -113,20 +134,13 @@ async fn connect(
 async fn a_websocket_over_http_2_is_one_over_http_1_1_for_the_application_and_ends_with_its_credential() {
     let stage = Stage::before(echoing().await, |route| route.authentication = Authentication::Required).await;
     let (id, key) = stage.key("staff").await;
-    let stream = TcpStream::connect(stage.address).await.unwrap();
-    let executor = hyper_util::rt::TokioExecutor::new();
-    let (mut sender, connection) =
-        hyper::client::conn::http2::handshake(executor, hyper_util::rt::TokioIo::new(stream)).await.unwrap();
-    tokio::spawn(connection);
-    // The server says first that it knows of them.
-    let plain = axum::http::Request::get("http://app.test/x").body(axum::body::Body::empty()).unwrap();
-    assert_eq!(sender.send_request(plain).await.unwrap().status(), 401);
+    let (mut sender, _connection) = over_http_2(&stage).await;
     assert_eq!(connect(&mut sender, Some("websocket"), None).await.status(), 401);
     assert_eq!(connect(&mut sender, Some("connect-udp"), Some(&key)).await.status(), 405);
     let mut opened = connect(&mut sender, Some("websocket"), Some(&key)).await;
     assert_eq!(opened.status(), 200);
     assert!(!opened.headers().contains_key("upgrade") && !opened.headers().contains_key("sec-websocket-accept"));
-    let mut socket = hyper_util::rt::TokioIo::new(hyper::upgrade::on(&mut opened).await.unwrap());
+    let mut socket = TokioIo::new(hyper::upgrade::on(&mut opened).await.unwrap());
     let mut hi = [0; 2];
     socket.read_exact(&mut hi).await.unwrap();
     socket.write_all(b"there").await.unwrap();
@@ -137,4 +151,31 @@ async fn a_websocket_over_http_2_is_one_over_http_1_1_for_the_application_and_en
     stage.api_as(&admin, "POST", &format!("/v1/api-keys/{id}/revoke"), Value::Null).await;
     let ended = tokio::time::timeout(Duration::from_secs(3), socket.read(&mut hi)).await.expect("it ends soon");
     assert!(matches!(ended, Ok(0) | Err(_)), "{ended:?}");
+}
+
+#[tokio::test]
+async fn a_connection_does_not_end_as_idle_under_a_websocket_over_http_2() {
+    let idle = Duration::from_millis(300);
+    let mut all = route("/*", echoing().await);
+    all.authentication = Authentication::Required;
+    let bounds = Bounds { idle, idle_when_full: idle, ..Bounds::default() };
+    let stage = Stage::within(vec![all], bounds).await;
+    let (_, key) = stage.key("staff").await;
+    let (mut sender, connection) = over_http_2(&stage).await;
+    let mut opened = connect(&mut sender, Some("websocket"), Some(&key)).await;
+    let mut socket = TokioIo::new(hyper::upgrade::on(&mut opened).await.unwrap());
+    let mut hi = [0; 2];
+    socket.read_exact(&mut hi).await.unwrap();
+    // Neither side says anything for long; and then both do.
+    tokio::time::sleep(idle * 4).await;
+    assert_eq!(refused(&mut sender).await, 401, "a connection that is about to end takes no further request");
+    socket.write_all(b"there").await.unwrap();
+    let mut there = [0; 5];
+    tokio::time::timeout(SOON, socket.read_exact(&mut there)).await.unwrap().unwrap();
+    assert_eq!(&there, b"there");
+    assert!(!connection.is_finished());
+    drop((socket, opened));
+    // Its client still holds it: it is the gateway that ends what idles.
+    tokio::time::timeout(SOON, connection).await.expect("it ends soon after the WebSocket").unwrap().unwrap();
+    drop(sender);
 }

@@ -59,18 +59,28 @@ impl Default for HeaderRules {
 }
 
 /// Sets the headers on whatever comes back, refusals of every layer within included.
-pub(crate) async fn set(rules: Arc<HeaderRules>, instance: Arc<Instance>, request: Request, next: Next) -> Response {
+pub(crate) async fn set(
+    rules: Arc<HeaderRules>,
+    instance: Arc<Instance>,
+    request: Request,
+    next: impl AsyncFnOnce(Request) -> Response,
+) -> Response {
     answered(&rules, instance.random(), request, next).await
 }
 
-async fn answered(rules: &HeaderRules, random: &dyn Random, mut request: Request, next: Next) -> Response {
-    let Some(ready) = rules.of(request.uri().path()).cloned() else { return next.run(request).await };
+async fn answered(
+    rules: &HeaderRules,
+    random: &dyn Random,
+    mut request: Request,
+    next: impl AsyncFnOnce(Request) -> Response,
+) -> Response {
+    let Some(ready) = rules.of(request.uri().path()).cloned() else { return next(request).await };
     // Without randomness there is no nonce, and nothing inline runs.
     let nonce = if ready.wants_nonce() { CspNonce::make(random).ok() } else { None };
     if let Some(nonce) = &nonce {
         request.extensions_mut().insert(nonce.clone());
     }
-    let mut response = next.run(request).await;
+    let mut response = next(request).await;
     if response.extensions().get::<Forwarded>().is_some() {
         // An application's pages are its own.
         remove_telling(response.headers_mut());

@@ -17,7 +17,7 @@ use super::{
     declared::declared,
     paced::paced,
     wire::{Shared, Wire},
-    work::{Work, watched},
+    work::{Busy, Work, watched},
 };
 
 /// How long a connection may take to end once it was asked to, if nothing runs on it.
@@ -30,6 +30,7 @@ pub struct Connection(Arc<Held>);
 struct Held {
     secure: bool,
     stopped: watch::Receiver<bool>,
+    work: Arc<Work>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -47,15 +48,22 @@ impl Connection {
             let _ = stopped.wait_for(|stopped| *stopped).await;
         }
     }
+
+    /// For what goes on behind an answer, such as a WebSocket over HTTP/2: until it is dropped the connection is at work, as with a
+    /// request that is not answered yet, and does not end as an idle one.
+    pub fn busy(&self) -> Busy {
+        Work::begin(&self.0.work)
+    }
 }
 
 /// Serves one connection until its client goes, it idles too long, or the server stops.
 pub(super) async fn attend(house: Arc<House>, stream: TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit) {
     let Ok((stream, secure)) = house.welcome(stream).await else { return };
-    let connection = Connection(Arc::new(Held { secure, stopped: house.stopped.clone(), _place: place }));
     let (work, shared) = (Arc::new(Work::default()), Arc::new(Shared::default()));
+    let held = Held { secure, stopped: house.stopped.clone(), work: Arc::clone(&work), _place: place };
+    let connection = Connection(Arc::new(held));
     let wire = Wire::new(stream, house.bounds, Arc::clone(&shared));
-    let service = service_fn(|request| answer(&house, &connection, &work, &shared, peer, request));
+    let service = service_fn(|request| answer(&house, &connection, &shared, peer, request));
     let io = TokioIo::new(wire);
     let mut served = pin!(house.builder.serve_connection_with_upgrades(io, service));
     let pressed = async {
@@ -86,13 +94,12 @@ pub(super) async fn attend(house: Arc<House>, stream: TcpStream, peer: SocketAdd
 fn answer(
     house: &House,
     connection: &Connection,
-    work: &Arc<Work>,
     shared: &Arc<Shared>,
     peer: SocketAddr,
     mut request: Request<Incoming>,
 ) -> impl Future<Output = Result<Response, Infallible>> + Send + use<> {
-    let running = Work::begin(work);
-    let (work, shared) = (Arc::clone(work), Arc::clone(shared));
+    let running = connection.busy();
+    let (work, shared) = (Arc::clone(&connection.0.work), Arc::clone(shared));
     let (is_1_1, is_2) = (request.version() == Version::HTTP_11, request.version() == Version::HTTP_2);
     let upgrade = is_1_1 && asks_for_upgrade(request.headers());
     if request.version() < Version::HTTP_2

@@ -23,6 +23,7 @@ use tokio::{
 
 pub use connection::Connection;
 pub use scan::Malformed;
+pub use work::Busy;
 
 /// How long running requests may take once the server stops.
 pub const DRAIN: Duration = Duration::from_secs(25);

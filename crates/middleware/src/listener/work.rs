@@ -26,8 +26,9 @@ impl Default for Work {
     }
 }
 
-/// A request at work; done when dropped.
-pub(super) struct Busy(Arc<Work>);
+/// Something at work on a connection: a request, or what goes on behind its answer. Done when dropped.
+#[must_use]
+pub struct Busy(Arc<Work>);
 
 impl Drop for Busy {
     fn drop(&mut self) {

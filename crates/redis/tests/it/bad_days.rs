@@ -3,11 +3,17 @@
 use std::time::{Duration, Instant};
 
 use chancery_domain::{
+    api_keys::ApiKeyShelf as _,
+    ids::ApiKeyId,
     limits::{Answer, Ask, Limit, Limiter, OnLoss, Policy},
+    lockouts::{Ladder, LadderKind, Ladders as _},
     replays::Replays as _,
     time::Timestamp,
 };
-use chancery_redis::{Link, Options, RedisLimiter, RedisReplays, Refused, testing::Server};
+use chancery_redis::{
+    Herald, Link, Options, RedisLadders, RedisLimiter, RedisReplays, RedisShelf, Refused, Word, testing::Server,
+};
+use tokio::sync::mpsc;
 
 const NOW: Timestamp = Timestamp::from_seconds(1_790_000_040);
 /// As in production.
@@ -59,6 +65,23 @@ async fn killed_it_makes_limits_stricter_each_by_its_mode() {
     is_back(&link).await;
     assert_eq!(allowed(&limiter, &local, 1, 20).await, 5);
     assert_eq!(allowed(&limiter, &closed, 1, 20).await, 10);
+}
+
+/// A part of a limit may be small enough to be exact where the limit is not: what was counted till then must count on.
+#[tokio::test]
+async fn what_was_counted_still_counts_when_a_part_of_the_limit_is_small() {
+    let Some(mut server) = Server::start().await else { return };
+    let limiter = RedisLimiter::new(server.link().await);
+    let policy = policy("local", 10, OnLoss::Local);
+    assert!(policy.exact);
+    // As of a whole network, which has sixteen times the limit of an address.
+    let ask = Ask { policy: &policy, limit: Limit { count: 160, ..policy.limit }, of: [1; 16], cost: 1 };
+    for _ in 0..100 {
+        assert!(limiter.take(&[1; 16], &[ask], NOW).await.unwrap()[0].allowed);
+    }
+    server.kill().await;
+    let answer = limiter.take(&[1; 16], &[ask], NOW).await.unwrap()[0];
+    assert!(!answer.allowed && answer.limit == 80, "{answer:?}");
 }
 
 #[tokio::test]
@@ -113,6 +136,63 @@ async fn a_redis_that_forgets_or_that_is_not_ours_is_not_used() {
     assert!(!link.is_there());
     let limiter = RedisLimiter::new(link);
     assert_eq!(allowed(&limiter, &policy("p", 10, OnLoss::Local), 1, 9).await, 5);
+}
+
+/// What the guide says that a user needs is enough for everything, inside scripts too.
+#[tokio::test]
+async fn the_permissions_of_the_guide_are_enough() {
+    let Some(server) = Server::start().await else { return };
+    let guide = include_str!("../../../../docs/guides/limits.md");
+    let commands = guide.split('`').find(|text| text.starts_with("+eval ")).unwrap();
+    let keys = ["~rl:*", "~ld:*", "~lk:*", "~rp:*", "~ak:*", "&chancery:word"];
+    for key in &keys[..5] {
+        assert!(guide.contains(&format!("`{}`", &key[1..])), "{key}");
+    }
+    let mut words = vec!["ACL", "SETUSER", "edge", "on", ">Private-Redis-of-a-test-8"];
+    words.extend(keys.into_iter().chain(commands.split(' ')));
+    server.tell(&words).await;
+    let mut address = server.address();
+    address.username = Some("edge".to_owned());
+    address.password = Some(chancery_crypto::Secret::new("Private-Redis-of-a-test-8".to_owned()));
+    let link = Link::open(Options { address, ..server.options(Duration::from_secs(2)) }).await.unwrap();
+    assert!(link.is_there());
+    let limiter = RedisLimiter::new(link.clone());
+    for count in [3, 300] {
+        let policy = policy("p", count, OnLoss::Closed);
+        let ask = Ask { policy: &policy, limit: policy.limit, of: [1; 16], cost: 2 };
+        let answers = limiter.take(&[1; 16], &[ask], NOW).await.unwrap();
+        assert_eq!((answers[0].limit, answers[0].remaining), (count, count - 2));
+        limiter.forget(&[1; 16], &[ask]).await.unwrap();
+    }
+    let (ladders, replays) = (RedisLadders::new(link.clone()), RedisReplays::new(link.clone()));
+    let on = [Ladder { kind: LadderKind::Pair, of: [1; 16] }];
+    ladders.climb(&[1; 16], &on, NOW).await.unwrap();
+    ladders.step_back(&[1; 16], &on).await.unwrap();
+    ladders.know(&[1; 16], &on[0], NOW).await.unwrap();
+    ladders.clear(&[1; 16], &on).await.unwrap();
+    // By another node, which did not see it itself.
+    assert!(RedisLadders::new(link.clone()).knows(&[1; 16], &on[0], NOW).await.unwrap());
+    assert!(!replays.seen(&[1; 32], 60, NOW).await.unwrap());
+    replays.forget(&[1; 32]).await.unwrap();
+    let (shelf, id) = (RedisShelf::new(link.clone()), ApiKeyId::from_bytes([1; 16]));
+    shelf.put(id, vec![1], 60).await;
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while shelf.find(id).await.is_none() {
+        assert!(Instant::now() < deadline, "nothing is on the shelf");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    shelf.remove(id).await;
+    let (said, mut words) = mpsc::channel(8);
+    let herald = Herald::new(link);
+    tokio::select! {
+        () = herald.listen(said) => {}
+        heard = async { words.recv().await; herald.say(Word::Revoked).await; words.recv().await } => {
+            assert_eq!(heard, Some(Word::Revoked));
+        }
+    }
+    // Ladders go on without Redis, and tell nobody; what a script was forbidden is in its log of refusals.
+    let refused = format!("{:?}", server.tell(&["ACL", "LOG"]).await);
+    assert!(!refused.contains("lua"), "{refused}");
 }
 
 #[tokio::test]

@@ -28,10 +28,13 @@ pub async fn an_archive_reads_back(store: &impl Backend) {
     assert_eq!(view(store, OURS).await.archives().await.unwrap(), expected);
 }
 
-/// Of two nodes that write the same part, one notes it.
+/// And another one of the same part beside it, when the first is none.
 pub async fn an_archive_is_noted_once(store: &impl Backend) {
     commit!(store, OURS, .insert_archive(&archive("disk", 0)));
     assert!(taken(begin(store, OURS).await.insert_archive(&archive("disk", 0)).await, "archive"));
+    let again = Archive { event: EventId::from_bytes(bytes(9)), written_at: NOW.plus_seconds(1), ..archive("disk", 0) };
+    commit!(store, OURS, .insert_archive(&again));
+    assert_eq!(view(store, OURS).await.archives().await.unwrap(), [archive("disk", 0), again]);
     // One of nothing is none.
     let empty = Archive { end: 7, ..archive("disk", 7) };
     assert!(begin(store, OURS).await.insert_archive(&empty).await.is_err());

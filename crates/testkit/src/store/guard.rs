@@ -2,17 +2,15 @@
 //! witnesses signed.
 
 use chancery_domain::TenantId;
-use chancery_domain::audit::guard::{Cosignature, NotedHead, RawCheckpoint, RawEntry, Scrub};
-use chancery_domain::audit::{LoggedEvent, StoredCheckpoint};
+use chancery_domain::audit::guard::{Cosignature, NotedHead, RawCheckpoint, RawEntry, RawEvent, Scrub};
+use chancery_domain::audit::{LoggedEvent, QueuedEvent, StoredCheckpoint};
 use chancery_domain::ids::EventId;
 
-use super::{Backend, commit, view};
+use super::{Backend, begin, changed, commit, view};
 use crate::samples::{NOW, OURS, THEIRS, bytes, checkpoint, logged_event, queued_event};
 
-fn raw(logged: &LoggedEvent) -> RawEntry {
-    let event = &logged.event;
-    RawEntry {
-        index: logged.index,
+fn raw_event(event: &QueuedEvent) -> RawEvent {
+    RawEvent {
         id: event.id.to_string().into_bytes(),
         recorded_at: event.recorded_at.as_micros(),
         kind: event.kind.clone().into_bytes(),
@@ -21,8 +19,11 @@ fn raw(logged: &LoggedEvent) -> RawEntry {
         outcome: event.outcome,
         request: event.request.to_string().into_bytes(),
         core: event.core.clone().into_bytes(),
-        leaf_hash: logged.leaf_hash.to_vec(),
     }
+}
+
+fn raw(logged: &LoggedEvent) -> RawEntry {
+    RawEntry { index: logged.index, event: raw_event(&logged.event), leaf_hash: logged.leaf_hash.to_vec() }
 }
 
 async fn log(store: &impl Backend, count: u64) -> Vec<LoggedEvent> {
@@ -46,6 +47,29 @@ pub async fn entries_are_given_as_they_are_stored(store: &impl Backend) {
     assert_eq!(view.raw_entries(0, 10).await.unwrap(), all);
     assert_eq!(view.raw_entries(1, 2).await.unwrap(), all[1..3]);
     assert_eq!(view.raw_entries(5, 10).await.unwrap(), []);
+}
+
+/// Out of the queue alone, once, and in no place of the log.
+pub async fn a_row_of_the_queue_is_put_aside(store: &impl Backend) {
+    let events: Vec<QueuedEvent> = (0..3).map(|n| queued_event(OURS, n)).collect();
+    store.append_events(&events).await.unwrap();
+    let rows = view(store, OURS).await.raw_queue(10).await.unwrap();
+    let found: Vec<_> = rows.iter().map(|row| (row.event.clone(), row.sealed.clone())).collect();
+    let wanted: Vec<_> = events.iter().map(|event| (raw_event(event), event.sealed.clone())).collect();
+    assert_eq!(found, wanted);
+    assert_eq!(view(store, OURS).await.raw_queue(2).await.unwrap(), rows[..2]);
+    assert_eq!(view(store, THEIRS).await.raw_queue(10).await.unwrap(), []);
+
+    let told_by = |n| EventId::from_bytes(bytes(n));
+    let mut theirs = begin(store, THEIRS).await;
+    assert!(changed(theirs.quarantine(rows[1].seq, told_by(7), NOW).await, "queue"));
+    drop(theirs);
+    commit!(store, OURS, .quarantine(rows[1].seq, told_by(7), NOW));
+    assert_eq!(view(store, OURS).await.raw_queue(10).await.unwrap(), [rows[0].clone(), rows[2].clone()]);
+    let mut again = begin(store, OURS).await;
+    assert!(changed(again.quarantine(rows[1].seq, told_by(8), NOW).await, "queue"));
+    drop(again);
+    assert_eq!(view(store, OURS).await.logged_event(events[1].id).await.unwrap(), None);
 }
 
 /// By size and moment, each once.

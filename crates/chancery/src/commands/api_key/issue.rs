@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use super::rows;
 use crate::commands::{
     client::{Api, Output, text},
-    say,
+    say, tenant,
 };
 
 const COLUMNS: [&str; 6] = ["description", "roles", "user_id", "expires_in_days", "allowed_cidrs", "rate_limit"];
@@ -56,8 +56,10 @@ pub(super) async fn run(api: &Api, output: Output, args: IssueArgs) -> Result<Ex
         Some(path) => rows::read(path, &COLUMNS)?,
         None => vec![one(&args)],
     };
-    let path =
-        args.tenant.as_ref().map_or_else(|| "/v1/api-keys".to_owned(), |id| format!("/v1/tenants/{id}/api-keys"));
+    let path = match &args.tenant {
+        Some(id) => tenant::path(id, "/api-keys")?,
+        None => "/v1/api-keys".to_owned(),
+    };
     // Before the first key is made: a key that cannot be written down is lost.
     let mut out = args.out.as_deref().map(new_file).transpose()?;
     let count = bodies.len();

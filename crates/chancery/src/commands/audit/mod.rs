@@ -1,6 +1,10 @@
 //! `chancery audit …`: reads the audit log of a running server, checks it here, and takes it away; guards it in the store itself.
 
-use std::{io::Read as _, path::PathBuf, process::ExitCode};
+use std::{
+    io::{Read as _, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+};
 
 use anyhow::{Context as _, Result};
 use chancery_domain::{Clock as _, Timestamp};
@@ -177,6 +181,11 @@ async fn page(
         body.insert("cursor".to_owned(), cursor.into());
     }
     let mut answer = api.post("/v1/audit/events/search", &Value::Object(body)).await?;
+    for place in answer.get("damaged").and_then(Value::as_array).into_iter().flatten() {
+        let told =
+            format!("the event at place {place} is not what was logged, and is not shown; run `chancery audit scrub`");
+        let _ = writeln!(std::io::stderr().lock(), "{told}"); // whoever reads may be gone
+    }
     let next = answer.get("next_cursor").and_then(Value::as_str).map(str::to_owned);
     let items = answer.get_mut("items").and_then(Value::as_array_mut).map(std::mem::take);
     Ok((items.context("the answer has no list `items`")?, next))

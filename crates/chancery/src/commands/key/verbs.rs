@@ -35,6 +35,9 @@ const MEMBERS: [&str; 16] = [
 const VERSION_MEMBERS: [&str; 7] =
     ["version", "state", "material", "key_id", "activated_at", "retired_at", "expires_at"];
 
+/// The kinds of key providers that keys may live in.
+const RESIDENT: [&str; 2] = ["pkcs11", "aws_kms"];
+
 #[derive(Debug, Args)]
 pub(super) struct ListArgs {
     /// Also those that Chancery made for itself
@@ -58,8 +61,8 @@ pub(super) struct CreateArgs {
     /// A user that user_specific means; may be given several times
     #[arg(long = "allow-user", value_name = "USER_ID")]
     allowed_users: Vec<String>,
-    /// Where it shall live, such as pkcs11; wrapped in the store if absent
-    #[arg(long, value_name = "PROVIDER")]
+    /// The kind of key provider where it shall live; wrapped in the store if absent
+    #[arg(long, value_name = "PROVIDER", value_parser = RESIDENT)]
     provider: Option<String>,
     /// The life of each version in days, 1 to 3650
     #[arg(long, value_name = "DAYS")]
@@ -106,8 +109,8 @@ pub(super) struct RotateArgs {
     /// For the key that signs certificates: go on as ed25519 or ec_p256; with --provider as ec_p256, rsa_2048 or rsa_4096
     #[arg(long = "type", value_name = "TYPE")]
     key_type: Option<String>,
-    /// For the key that signs certificates: its new version is made in this provider, such as pkcs11, and never leaves it
-    #[arg(long, value_name = "PROVIDER")]
+    /// For the key that signs certificates: its new version is made in a key provider of this kind and never leaves it
+    #[arg(long, value_name = "PROVIDER", value_parser = RESIDENT)]
     provider: Option<String>,
 }
 

@@ -88,6 +88,10 @@ pub(super) async fn split(args: SplitArgs) -> Result<ExitCode> {
 pub(super) async fn combine(args: CombineArgs) -> Result<ExitCode> {
     let provider = unlock::shares(&args.share_file)?;
     recover::with(args.config, &provider, "these shares belong").await?;
-    say("Shares          stay valid; remove the files again");
+    say("Shares          stay valid: each goes back to who keeps it. Remove from this machine:");
+    for file in &args.share_file {
+        say(format_args!("                {}", file.display()));
+    }
+    say(recover::NEXT);
     Ok(ExitCode::SUCCESS)
 }

@@ -1,15 +1,25 @@
 //! What is done with one user.
 
-use std::process::ExitCode;
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
+use chancery_crypto::Secret;
+use chancery_kms::private_file;
 use clap::Args;
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
 use super::{UserArg, path};
-use crate::commands::client::{Api, Output, explain, list, text};
+use crate::commands::{
+    client::{Api, Output, explain, list, text},
+    tenant,
+};
 
+/// The longest file with a password, in bytes.
+const PASSWORD_MAX: usize = 1_024;
 /// Users that one page lists.
 const PAGE: usize = 100;
 /// What one user shows.
@@ -38,6 +48,12 @@ pub(super) struct CreateArgs {
     /// Print no token: it does not log in by password, or is invited later
     #[arg(long)]
     no_invite: bool,
+    /// A file of mode 600 with its first password, instead of a token with which it sets one
+    #[arg(long, value_name = "FILE", conflicts_with = "no_invite")]
+    password_file: Option<PathBuf>,
+    /// Inside this tenant, as the platform's administrator: its first `tenant_admin`, who makes the others
+    #[arg(long, value_name = "TENANT_ID")]
+    tenant: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -78,6 +94,14 @@ pub(super) async fn get(api: &Api, output: Output, user: &str) -> Result<ExitCod
 }
 
 pub(super) async fn create(api: &Api, output: Output, args: CreateArgs) -> Result<ExitCode> {
+    let path = match &args.tenant {
+        // The platform cannot invite inside a tenant, and makes the first administrator once: nobody could let it in afterwards.
+        Some(_) if args.password_file.is_none() && !args.no_invite => {
+            bail!("with --tenant no token can be made; give a first password with --password-file, or --no-invite")
+        }
+        Some(id) => tenant::path(id, "/users")?,
+        None => "/v1/users".to_owned(),
+    };
     let mut body = Map::new();
     body.insert("username".to_owned(), json!(args.username));
     body.insert("email".to_owned(), json!(args.email));
@@ -87,9 +111,12 @@ pub(super) async fn create(api: &Api, output: Output, args: CreateArgs) -> Resul
             body.insert(name.to_owned(), json!(value));
         }
     }
-    let mut made = api.post("/v1/users", &Value::Object(body)).await?;
+    if let Some(file) = &args.password_file {
+        body.insert("password".to_owned(), json!(password(file)?.expose()));
+    }
+    let mut made = api.post(&path, &Value::Object(body)).await?;
     let mut members = CHANGED.to_vec();
-    if !args.no_invite {
+    if !args.no_invite && args.password_file.is_none() {
         let token = api.post(&format!("/v1/users/{}/invite", text(&made, "id")?), &json!({})).await?;
         if let (Value::Object(made), Value::Object(token)) = (&mut made, token) {
             made.extend(token);
@@ -98,6 +125,13 @@ pub(super) async fn create(api: &Api, output: Output, args: CreateArgs) -> Resul
     }
     output.thing(&made, &members);
     Ok(ExitCode::SUCCESS)
+}
+
+/// The line of a file. Spaces may be part of a password.
+fn password(file: &Path) -> Result<Secret<String>> {
+    let bytes = private_file::read(file, PASSWORD_MAX)?;
+    let text = std::str::from_utf8(&bytes).ok().with_context(|| format!("{} is no text", file.display()))?;
+    Ok(Secret::new(text.trim_end_matches(['\r', '\n']).to_owned()))
 }
 
 pub(super) async fn update(api: &Api, output: Output, args: UpdateArgs) -> Result<ExitCode> {

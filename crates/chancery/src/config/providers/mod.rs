@@ -138,18 +138,6 @@ pub(super) fn default(key_file: PathBuf) -> ProviderConfig {
 }
 
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// What every provider may say (KM-11).
-const COMMON: &[&str] = &[
-    "name",
-    "provider",
-    "enabled",
-    "endpoint",
-    "credentials_file",
-    "key_wrapping_enabled",
-    "auto_backup_to_hsm",
-    "tenants",
-    "timeout_seconds",
-];
 
 /// Reads all entries; what has faults is left out.
 pub(super) fn read(
@@ -160,15 +148,10 @@ pub(super) fn read(
     let mut providers: Vec<ProviderConfig> = Vec::new();
     for (number, (table, origin)) in tables {
         let before = findings.faults.len();
-        let mut entry = Entry { list: LIST, number: *number, origin, table, known: COMMON.to_vec(), findings };
+        let mut entry = Entry::new(LIST, *number, origin, table, findings);
         let read = entry_of(&mut entry, key_file);
-        let unknown: Vec<String> = table.keys().filter(|key| !entry.known.contains(&key.as_str())).cloned().collect();
-        for key in unknown {
-            let cure = match key.as_str() {
-                "credentials" => "put the secret into a file of mode 600 and name that in credentials_file".to_owned(),
-                _ => format!("remove it; this provider knows {}", entry.known.join(", ")),
-            };
-            entry.fault(&key, "is no setting of this provider", cure);
+        if read.is_some() {
+            entry.refuse_unknown("provider");
         }
         if let Some(read) = read {
             if providers.iter().any(|other| other.name == read.name) {
@@ -314,14 +297,7 @@ mod tests {
     #[test]
     fn what_the_binary_lacks_is_refused_with_the_feature_that_has_it() {
         let (table, mut findings) = (toml::Table::new(), Findings::default());
-        let mut entry = Entry {
-            list: LIST,
-            number: 0,
-            origin: "c.toml",
-            table: &table,
-            known: Vec::new(),
-            findings: &mut findings,
-        };
+        let mut entry = Entry::new(LIST, 0, "c.toml", &table, &mut findings);
         for (has, faults) in [(true, 0), (false, 1)] {
             check_feature(&mut entry, ProviderKind::AwsKms, Some(("kms-aws", has)));
             assert_eq!(entry.findings.faults.len(), faults);

@@ -4,7 +4,7 @@ use super::Archive;
 use crate::{
     audit::{
         EventKind,
-        retention::{Month, rest},
+        retention::{Month, Purged, rest},
     },
     store::{StoreError, View},
     time::Timestamp,
@@ -18,7 +18,7 @@ const MAX_EVENTS: u64 = 20_000;
 const MAX_PARTS: usize = 200;
 
 /// What this job itself writes into a log.
-const OF_ARCHIVING: [EventKind; 2] = [EventKind::AuditArchived, EventKind::AuditRead];
+const OF_ARCHIVING: [EventKind; 3] = [EventKind::AuditArchived, EventKind::ArchiveLost, EventKind::AuditRead];
 
 /// A part of a closed month.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,13 +28,17 @@ pub(super) struct Part {
     pub(super) end: u64,
 }
 
-/// The parts of closed months that are neither purged nor in this place, from the oldest on.
-pub(super) async fn due(view: &mut dyn View, place: &str, now: Timestamp) -> Result<Vec<Part>, StoreError> {
+/// The parts of closed months that are neither purged nor archived, from the oldest on.
+pub(super) async fn due(
+    view: &mut dyn View,
+    purged: &Purged,
+    archived: &[Archive],
+    now: Timestamp,
+) -> Result<Vec<Part>, StoreError> {
     let open = Month::of(now.plus_seconds(-CLOSES_AFTER_SECONDS));
     let size = view.log_head().await?.size;
-    let mut done: Vec<(u64, u64)> = view.purges().await?.iter().map(|purge| (purge.first, purge.end)).collect();
-    let archived = view.archives().await?;
-    done.extend(archived.iter().filter(|one| one.place == place).map(|one| (one.first, one.end)));
+    let mut done: Vec<(u64, u64)> = purged.spans().collect();
+    done.extend(archived.iter().map(|one| (one.first, one.end)));
     done.sort_unstable();
     let mut parts = Vec::new();
     for (mut first, until) in rest(done, size) {

@@ -5,7 +5,8 @@
 //! and the keys that signed it, so that anybody can check an archive, and only the tenant's keys open it. What was sealed for a
 //! person stays so within it: when the person's key is destroyed, an archive does not give it either.
 //!
-//! An archive is written once, read back, opened and checked before the store says that it is there.
+//! An archive is written once, read back, opened and checked before the store says that it is there. What the store says later is
+//! looked at again: a row can be written by whoever writes to it, and a file be lost.
 
 use async_trait::async_trait;
 
@@ -23,10 +24,12 @@ use crate::{
 mod content;
 mod due;
 mod read;
+mod seen;
 mod write;
 
 pub(super) use due::covers;
 pub use read::{again, list, open};
+pub(crate) use seen::Seen;
 pub use write::tend;
 
 /// A part of a month in one place. A month of many events has several.
@@ -65,14 +68,14 @@ fn name(tenant: TenantId, month: Month, (first, end): (u64, u64)) -> String {
 /// Reads what was archived.
 #[async_trait]
 pub trait ArchiveRows {
-    /// Every archive, by place and where it begins.
+    /// Every archive, by place and where it begins. Rows alone are not believed: it is the file that counts.
     async fn archives(&mut self) -> Result<Vec<Archive>, StoreError>;
 }
 
 /// Notes what was archived.
 #[async_trait]
 pub trait ArchiveWrites {
-    /// Notes one. [`StoreError::Taken`]`("archive")` if one begins there already.
+    /// Notes one. [`StoreError::Taken`]`("archive")` if it is noted already.
     async fn insert_archive(&mut self, archive: &Archive) -> Result<(), StoreError>;
 }
 

@@ -2,7 +2,7 @@
 
 use chancery_crypto::sha256;
 
-use super::{Archive, ArchiveError, content};
+use super::{Archive, ArchiveError, ArchiveFault, ArchiveStore, content, due::covers};
 use crate::{
     Instance,
     access::{Call, Permission},
@@ -28,8 +28,8 @@ pub async fn list(instance: &Instance, call: &Call) -> Result<Vec<Archive>, Arch
     Ok(archives)
 }
 
-/// The events of the archive that begins at `first`, each checked against the leaf that the archive proves; personal parts for
-/// those who may see them. From the place of this name, or from any.
+/// The events of an archive that begins at `first`, each checked against the leaf that the archive proves; personal parts for
+/// those who may see them. From the place of this name, or from any; of several the newest that is as it was noted.
 ///
 /// # Errors
 ///
@@ -45,8 +45,17 @@ pub async fn open(
     let tenant = call.tenant();
     let archives = instance.store().view(tenant).await?.archives().await?;
     let wanted = |archive: &&Archive| archive.first == first && place.is_none_or(|place| archive.place == place);
-    let archive = archives.iter().find(wanted).ok_or(ArchiveError::NotFound)?;
-    let file = fetch(instance, tenant, archive).await?;
+    let mut found = Err(ArchiveError::NotFound);
+    for archive in archives.iter().filter(wanted).rev() {
+        found = match place_of(instance, archive) {
+            Some(store) => fetch(store, tenant, archive).await.map(|file| (archive, file)),
+            None => continue,
+        };
+        if found.is_ok() {
+            break;
+        }
+    }
+    let (archive, file) = found?;
     let parts = certificates::archive_parts(&file).ok_or(ArchiveError::Damaged)?;
     drop(file);
     let event = Event::new(EventKind::AuditExported)
@@ -63,23 +72,40 @@ pub async fn open(
     Ok(release(instance, call, tenant, events, read("archive")).await?)
 }
 
-/// Reads archives again, all that lie between these places: what is to go from the store is there, byte for byte.
+/// Reads archives again: in every place that is configured, what is to go from the store is there, byte for byte. A row can be written
+/// by whoever writes to the store: it is the files that count.
 ///
 /// # Errors
 ///
-/// [`ArchiveError`].
+/// [`ArchiveError`]: of the first file that is not there, or not what was written, where no other one holds what it was to.
 pub async fn again(instance: &Instance, tenant: TenantId, spans: &[(u64, u64)]) -> Result<(), ArchiveError> {
     let archives = instance.store().fresh_view(tenant).await?.archives().await?;
     let meets = |archive: &&Archive| spans.iter().any(|(first, end)| archive.first < *end && *first < archive.end);
-    for archive in archives.iter().filter(meets) {
-        // Of a place that is not configured any more nothing can be said; that every one that is has all is asked elsewhere.
-        if instance.archives().iter().any(|store| store.name() == archive.place) {
-            let file = fetch(instance, tenant, archive).await?;
-            // A row can be written by whoever writes to the store, and tell of any file: it is the file that counts.
-            proven(instance, tenant, (archive.first, archive.end), &file).await?;
+    for store in instance.archives() {
+        let (mut there, mut missed) = (Vec::new(), None);
+        for archive in archives.iter().filter(|archive| archive.place == store.name()).filter(meets) {
+            match fetch_proven(instance, tenant, &**store, archive).await {
+                Ok(_) => there.push(archive.clone()),
+                Err(error @ (ArchiveError::Damaged | ArchiveError::Place(_))) => missed = missed.or(Some(error)),
+                Err(error) => return Err(error),
+            }
+        }
+        if !spans.iter().all(|span| covers(&there, store.name(), *span)) {
+            return Err(missed.unwrap_or(ArchiveError::Place(ArchiveFault::Missing)));
         }
     }
     Ok(())
+}
+
+/// The parts of an archive's file, if it is as it was noted and proves what it holds.
+pub(super) async fn fetch_proven(
+    instance: &Instance,
+    tenant: TenantId,
+    store: &dyn ArchiveStore,
+    archive: &Archive,
+) -> Result<ArchiveParts, ArchiveError> {
+    let file = fetch(store, tenant, archive).await?;
+    proven(instance, tenant, (archive.first, archive.end), &file).await
 }
 
 /// The parts of a file that proves what it holds: these places of this tenant's log.
@@ -97,9 +123,12 @@ pub(super) async fn proven(
     parts.ok_or(ArchiveError::Damaged)
 }
 
+fn place_of<'a>(instance: &'a Instance, archive: &Archive) -> Option<&'a dyn ArchiveStore> {
+    instance.archives().iter().find(|store| store.name() == archive.place).map(|store| &**store)
+}
+
 /// The file of an archive, as it was when it was noted.
-async fn fetch(instance: &Instance, tenant: TenantId, archive: &Archive) -> Result<Vec<u8>, ArchiveError> {
-    let store = instance.archives().iter().find(|store| store.name() == archive.place).ok_or(ArchiveError::NotFound)?;
+async fn fetch(store: &dyn ArchiveStore, tenant: TenantId, archive: &Archive) -> Result<Vec<u8>, ArchiveError> {
     let file = store.get(&archive.name(tenant)).await?;
     if sha256(&file) == archive.digest { Ok(file) } else { Err(ArchiveError::Damaged) }
 }

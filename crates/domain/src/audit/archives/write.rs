@@ -6,11 +6,14 @@ use super::{
     Archive, ArchiveError, ArchiveFault, ArchiveStore, content,
     due::{Part, due},
     name, read,
+    seen::there,
 };
 use crate::{
     Instance,
     access::RequestInfo,
-    audit::{Change, Detail, Event, EventKind, OpenIntent, receipt::append_as, sequence, stamp::Actor},
+    audit::{
+        Change, Detail, Event, EventKind, OpenIntent, receipt::append_as, retention::Purged, sequence, stamp::Actor,
+    },
     certificates::{self, ArchiveFile},
     fields::system,
     ids::{EventId, RequestId, TenantId},
@@ -43,8 +46,13 @@ pub async fn tend(instance: &Instance, tenant: TenantId) -> Result<u64, ArchiveE
 }
 
 async fn tend_place(instance: &Instance, tenant: TenantId, store: &dyn ArchiveStore) -> Result<u64, ArchiveError> {
+    let ring = instance.keyring(tenant).await?;
     let mut view = instance.store().fresh_view(tenant).await?;
-    let parts = due(&mut *view, store.name(), instance.now()).await?;
+    let purged = Purged::told(&mut *view, &ring).await?;
+    drop(view);
+    let archived = there(instance, tenant, store, &purged).await?;
+    let mut view = instance.store().fresh_view(tenant).await?;
+    let parts = due(&mut *view, &purged, &archived, instance.now()).await?;
     drop(view);
     let (mut written, mut failed) = (0, None);
     for part in parts {
@@ -55,21 +63,32 @@ async fn tend_place(instance: &Instance, tenant: TenantId, store: &dyn ArchiveSt
             Ok(new) => written += u64::from(new),
             Err(error) if !of_one_part(&error) => return Err(error),
             Err(error) => {
-                tracing::error!(
-                    %tenant,
-                    code = "archive_occupied",
-                    "Places {} to {} of the log, of {}, are not archived in `{}`, others are: {error}. If there is a file or folder in the place \
-                     whose name begins like that of this month and is not ours, move it elsewhere and look where it came from",
-                    part.first,
-                    part.end,
-                    part.month,
-                    store.name(),
-                );
+                tell(tenant, store, part, &error);
                 failed = failed.or(Some(error));
             }
         }
     }
     failed.map_or(Ok(written), Err)
+}
+
+/// Says why a part is not archived. What lies in the way at the place is another thing than an event of the log that is damaged.
+fn tell(tenant: TenantId, store: &dyn ArchiveStore, Part { month, first, end }: Part, error: &ArchiveError) {
+    let place = store.name();
+    if matches!(error, ArchiveError::Failed(_)) {
+        tracing::error!(
+            %tenant,
+            code = "archive_log_damaged",
+            "Places {first} to {end} of the log, of {month}, are not archived in `{place}`, others are: {error}. An event of them is not what \
+             was written; `chancery audit scrub` says which"
+        );
+    } else {
+        tracing::error!(
+            %tenant,
+            code = "archive_occupied",
+            "Places {first} to {end} of the log, of {month}, are not archived in `{place}`, others are: {error}. If there is a file or folder \
+             in the place whose name begins like that of this month and is not ours, move it elsewhere and look where it came from"
+        );
+    }
 }
 
 /// Whether an error is of the part that was to be archived alone: what lies under its name, or an event of it that is damaged. Names
@@ -129,11 +148,17 @@ async fn write(
     };
     let ring = instance.keyring(tenant).await?;
     let mut change = Change::begin_with(instance, Actor::System(&request), tenant, ring).await?;
-    match change.rows().insert_archive(&archive).await {
-        Err(StoreError::Taken(_)) => return Ok(false),
-        inserted => inserted?,
+    let same = |other: &Archive| {
+        (&other.place, other.first, other.end, other.digest) == (&archive.place, first, end, archive.digest)
+    };
+    if let Some(noted) = change.rows().archives().await?.iter().find(|other| same(other)) {
+        // Another node was quicker; or the file was away, and is back.
+        instance.archives_seen.note(tenant, noted, now, true);
+        return Ok(false);
     }
+    change.rows().insert_archive(&archive).await?;
     change.commit(told(&archive)).await?;
+    instance.archives_seen.note(tenant, &archive, now, true);
     Ok(true)
 }
 
@@ -171,7 +196,7 @@ fn told(archive: &Archive) -> Event {
 }
 
 /// What events of this job say of the request that they have none of.
-fn request(instance: &Instance) -> Result<RequestInfo, Failure> {
+pub(super) fn request(instance: &Instance) -> Result<RequestInfo, Failure> {
     let id = RequestId::make(instance.now(), instance.random())?;
     Ok(RequestInfo { id, address: None, user_agent: None, key: None, route: "audit-archives", method: "JOB" })
 }

@@ -8,9 +8,9 @@ use chancery_crypto::{
 };
 use serde_json::Value;
 
-use super::{Finding, IntegrityCheck, RawEntry};
+use super::{Finding, IntegrityCheck, RawEntry, RawEvent};
 use crate::{
-    audit::{EventKind, LoggedEvent, retention::Purged, sequence::SequenceError},
+    audit::{LoggedEvent, retention::Purged, sequence::SequenceError},
     certificates::EndState,
     ids::{CertificateId, TenantId},
     store::{StoreError, View},
@@ -51,15 +51,15 @@ pub(in crate::audit) async fn rehash(
 struct Ended {
     index: u64,
     certificate: CertificateId,
-    revoked: bool,
+    state: EndState,
 }
 
 impl Ended {
     fn told(entry: &RawEntry) -> Option<Self> {
-        let revoked = entry.kind == EventKind::CertificateRevoked.as_str().as_bytes();
-        let ended = revoked || entry.kind == EventKind::CertificateSuperseded.as_str().as_bytes();
-        let named = entry.resource.as_deref().filter(|_| ended).and_then(|id| std::str::from_utf8(id).ok());
-        Some(Self { index: entry.index, certificate: named?.parse().ok()?, revoked })
+        let text = |bytes| std::str::from_utf8(bytes).ok();
+        let state = EndState::told_by(text(&entry.event.kind)?)?;
+        let certificate = text(entry.event.resource.as_deref()?)?.parse().ok()?;
+        Some(Self { index: entry.index, certificate, state })
     }
 }
 
@@ -98,7 +98,7 @@ async fn check_leaves(
 /// Looks for the rows of certificates that have ended: without them, lists would have them stand. Who lost one revokes the certificate
 /// again.
 async fn check_ends(view: &mut dyn View, ended: Vec<Ended>, found: &mut Found) -> Result<(), StoreError> {
-    for Ended { index, certificate, revoked } in ended {
+    for Ended { index, certificate, state } in ended {
         let known = match view.certificate(certificate).await {
             Err(StoreError::Damaged(_)) => true,
             known => known?.is_some(),
@@ -107,7 +107,8 @@ async fn check_ends(view: &mut dyn View, ended: Vec<Ended>, found: &mut Found) -
             Err(StoreError::Damaged(_)) => Vec::new(),
             rows => rows?,
         };
-        if known && !rows.iter().any(|row| !revoked || row.state == EndState::Revoked) {
+        // One that was revoked is, whatever else became of it.
+        if known && !rows.iter().any(|row| state != EndState::Revoked || row.state == EndState::Revoked) {
             found.note(IntegrityCheck::CertificateEnd, index);
         }
     }
@@ -116,10 +117,12 @@ async fn check_ends(view: &mut dyn View, ended: Vec<Ended>, found: &mut Found) -
 
 /// Looks at one entry. Of its bytes, the hash beside them and the leaf in the tile, the odd one out is found.
 fn check_entry(tenant: TenantId, entry: &RawEntry, leaf: Option<&[u8]>, found: &mut Found) {
-    let hash = merkle::leaf_hash(&entry.core);
+    let hash = merkle::leaf_hash(&entry.event.core);
     if entry.leaf_hash != hash {
         found.note(IntegrityCheck::EntryHash, entry.index);
-    } else if !columns_agree(tenant, entry) {
+    } else if !serde_json::from_slice::<Value>(&entry.event.core)
+        .is_ok_and(|core| entry.event.is_found_by(tenant, &core))
+    {
         found.note(IntegrityCheck::EntryColumns, entry.index);
     }
     match leaf {
@@ -129,20 +132,21 @@ fn check_entry(tenant: TenantId, entry: &RawEntry, leaf: Option<&[u8]>, found: &
     }
 }
 
-/// Whether an entry is found by what its bytes say.
-fn columns_agree(tenant: TenantId, entry: &RawEntry) -> bool {
-    let Ok(core) = serde_json::from_slice::<Value>(&entry.core) else { return false };
-    let text = |pointer: &str| core.pointer(pointer).and_then(Value::as_str);
-    let is = |pointer: &str, column: &[u8]| text(pointer).map(str::as_bytes) == Some(column);
-    let recorded_at = text("/recorded_at").and_then(|text| text.parse::<Timestamp>().ok());
-    text("/tenant_id") == Some(tenant.to_string().as_str())
-        && is("/event_id", &entry.id)
-        && is("/type", &entry.kind)
-        && is("/actor/ref", &entry.actor)
-        && is("/request_id", &entry.request)
-        && text("/resource/id").map(str::as_bytes) == entry.resource.as_deref()
-        && core.pointer("/outcome").and_then(Value::as_i64) == Some(entry.outcome)
-        && recorded_at.map(Timestamp::as_micros) == Some(entry.recorded_at)
+impl RawEvent {
+    /// Whether it is found by what its bytes say.
+    pub(super) fn is_found_by(&self, tenant: TenantId, core: &Value) -> bool {
+        let text = |pointer: &str| core.pointer(pointer).and_then(Value::as_str);
+        let is = |pointer: &str, column: &[u8]| text(pointer).map(str::as_bytes) == Some(column);
+        let recorded_at = text("/recorded_at").and_then(|text| text.parse::<Timestamp>().ok());
+        text("/tenant_id") == Some(tenant.to_string().as_str())
+            && is("/event_id", &self.id)
+            && is("/type", &self.kind)
+            && is("/actor/ref", &self.actor)
+            && is("/request_id", &self.request)
+            && text("/resource/id").map(str::as_bytes) == self.resource.as_deref()
+            && core.pointer("/outcome").and_then(Value::as_i64) == Some(self.outcome)
+            && recorded_at.map(Timestamp::as_micros) == Some(self.recorded_at)
+    }
 }
 
 /// Looks at the tile of leaves number `index` of a log of `size` entries, at the entries under it and, once it is full, at the

@@ -5,6 +5,8 @@
 //! | changed rows, tiles, heads | what is stored is hashed again: before a head is signed, and all of it in cycles ([`step`]) |
 //! | a store that was put back to yesterday | [`Pin`]s: the last signed head, outside of the store; [`Epochs`] |
 //! | a log that is gone as a whole | [`look_for_logs`]: its pin is left |
+//! | a clock that went back | [`look_at_clock`]: the log knows a later time |
+//! | rows of a queue that are no events | they are put aside ([`GuardWrites::quarantine`]), and each is told of |
 //! | a tenant's log that is shown in two forms | [`note_head`]: its heads stand in the platform's log |
 //! | the same of the platform's log | [`cosign`]: witnesses outside |
 
@@ -29,22 +31,26 @@ use crate::{
 };
 
 mod anchored;
+mod clock;
 mod epochs;
 mod heads;
 mod leaves;
 mod missing;
 mod pin;
+mod quarantine;
 mod queue;
 mod scrub;
 mod witness;
 
 pub(crate) use anchored::{Anchored, anchored, newest_anchored};
+pub use clock::look_at_clock;
 pub use epochs::Epochs;
 pub use heads::{Anchor, AnchorError, anchor, log_keys, note_head, verify_anchor};
 pub(super) use leaves::{is_in_tree, rehash};
 pub use missing::look_for_logs;
 pub use pin::{Gap, Pin, PinError, Pins, accept_pins, accept_restore};
 pub(super) use pin::{behind, pin_head, pinned};
+pub(super) use quarantine::{QUEUE, clear_queue};
 use queue::Queues;
 pub use queue::look_at_queue;
 pub use scrub::{Scrubbed, begin_again, due, inspect, step};
@@ -61,6 +67,8 @@ codes! {
         EntryColumns = "entry_columns",
         /// The log tells that a certificate has ended, and its row does not.
         CertificateEnd = "certificate_end",
+        /// A row of the queue was no event, or another one under the id of an event of the log; it was put aside.
+        QueueRow = "queue_row",
         /// There is an entry after the end of the log.
         EntryBeyondHead = "entry_beyond_head",
         /// A tile is not there.
@@ -91,15 +99,13 @@ codes! {
 pub struct Finding {
     /// What did not hold.
     pub check: IntegrityCheck,
-    /// Where: an entry's index; of a tile the first entry under it; of a head its size.
+    /// Where: an entry's index; of a tile the first entry under it; of a head its size; of a queue the log's size.
     pub at: u64,
 }
 
-/// An entry as it is stored, whatever is wrong with it.
+/// An event as it is stored, whatever is wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RawEntry {
-    /// Its place.
-    pub index: u64,
+pub struct RawEvent {
     /// Its id's text.
     pub id: Vec<u8>,
     /// When it was recorded, in microseconds.
@@ -116,8 +122,28 @@ pub struct RawEntry {
     pub request: Vec<u8>,
     /// The leaf.
     pub core: Vec<u8>,
-    /// Its hash.
+}
+
+/// An entry of the log as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawEntry {
+    /// Its place.
+    pub index: u64,
+    /// The event.
+    pub event: RawEvent,
+    /// The leaf's hash.
     pub leaf_hash: Vec<u8>,
+}
+
+/// A row of a queue as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawQueued {
+    /// Its number in the queue.
+    pub seq: i64,
+    /// The event.
+    pub event: RawEvent,
+    /// Its personal part.
+    pub sealed: Option<Vec<u8>>,
 }
 
 /// A signed head as it is stored, whatever is wrong with it.
@@ -176,6 +202,8 @@ pub struct Cosignature {
 pub trait GuardRows {
     /// Entries from this index on, ascending.
     async fn raw_entries(&mut self, first: u64, limit: u32) -> Result<Vec<RawEntry>, StoreError>;
+    /// The oldest rows of the queue in its order.
+    async fn raw_queue(&mut self, limit: u32) -> Result<Vec<RawQueued>, StoreError>;
     /// Signed heads after this size and moment, ascending.
     async fn raw_checkpoints(&mut self, after: (i64, i64), limit: u32) -> Result<Vec<RawCheckpoint>, StoreError>;
     /// The newest signed head of this size.
@@ -197,6 +225,9 @@ pub trait GuardRows {
 /// Notes how the log is guarded.
 #[async_trait]
 pub trait GuardWrites {
+    /// Puts a row of the queue aside, byte for byte, beside the event that tells of it. Nothing takes it from there.
+    /// [`StoreError::Changed`]`("queue")` if it is not queued any more.
+    async fn quarantine(&mut self, seq: i64, told_by: EventId, at: Timestamp) -> Result<(), StoreError>;
     /// Notes how far the log was looked at again, for display.
     async fn put_scrub(&mut self, scrub: &Scrub) -> Result<(), StoreError>;
     /// Notes the head of a log that was told of last.
@@ -229,6 +260,8 @@ pub struct Guard {
     rows: AtomicU64,
     /// Queues that are not empty.
     queues: Queues,
+    /// By how many seconds the clock is behind the platform's log.
+    clock_behind: AtomicU64,
     /// When a quorum of witnesses signed a head last; before that is known, since when this process asks.
     witnessed: Mutex<Option<Timestamp>>,
 }
@@ -301,6 +334,11 @@ impl Guard {
     /// Whether a queue has not moved for too long.
     pub fn is_stuck(&self) -> bool {
         self.queues.is_stuck()
+    }
+
+    /// By how many seconds at least the clock of this node is behind the platform's log; 0 if it is not.
+    pub fn clock_behind_seconds(&self) -> u64 {
+        self.clock_behind.load(Ordering::Relaxed)
     }
 
     fn note_witnessed(&self, at: Timestamp) {

@@ -41,15 +41,16 @@ pub use policy::{Wanted, set};
 pub use purge::{Tended, plan, purge, tend};
 pub use purged::Purged;
 pub(super) use purged::{is_too_young, purged_between};
-pub use stands::{Standing, standing_of, stands};
+pub use stands::{Standing, standing, stands};
 
 /// No log is kept for less: six years.
 pub const MIN_MONTHS: u32 = 72;
 /// The longest that can be said: a hundred years.
 pub const MAX_MONTHS: u32 = 1_200;
 
-/// Events that stay when everything beside them goes: proofs rest on them. They name keys, certificates and purges.
-pub const KEPT: [EventKind; 11] = [
+/// Events that stay when everything beside them goes: proofs rest on them. They name keys, certificates and purges; also a
+/// purge that was forged, and that somebody has seen it.
+pub const KEPT: [EventKind; 12] = [
     EventKind::KeyActivated,
     EventKind::KeyRetired,
     EventKind::CertificateIssued,
@@ -61,6 +62,7 @@ pub const KEPT: [EventKind; 11] = [
     EventKind::HoldPlaced,
     EventKind::HoldLifted,
     EventKind::PurgeOrdered,
+    EventKind::PurgeDismissed,
 ];
 
 /// How long a tenant's log is kept.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{KEPT, Month, SpanFacts};
+use super::{KEPT, Month, Purged, SpanFacts};
 use crate::{
     Instance,
     audit::{
@@ -29,6 +29,8 @@ codes! {
         Unsent = "unsent",
         /// It is to be archived first, and is not.
         Unarchived = "unarchived",
+        /// A purge that nobody ordered begins at its first place; an order would be the second one there.
+        Disputed = "disputed",
     }
 }
 
@@ -47,7 +49,8 @@ pub struct Span {
     pub standing: SpanStanding,
 }
 
-/// The months before `before` that are not purged, from the oldest on.
+/// The months before `before` that are not purged, from the oldest on. A purge that the log does not tell of is none: who forges one
+/// would have what it covers never go, and nobody told.
 ///
 /// A month reaches from its first event to the first event of a later month, so months never overlap, whatever clocks say, and a
 /// clock that was ahead keeps what comes after it for longer.
@@ -58,11 +61,15 @@ pub(super) async fn spans(
     before: Month,
 ) -> Result<Vec<Span>, StoreError> {
     let size = view.log_head().await?.size;
-    let (holds, purges) = (view.holds().await?, view.purges().await?);
+    let (holds, noted) = (view.holds().await?, view.purges().await?);
+    let purged = match &receivers.ring {
+        Some(ring) => Purged::told(view, ring).await?,
+        None => Purged::default(),
+    };
     let sent = receivers.handed(view, size).await?;
     let archives = archives(view).await?;
     let mut spans = Vec::new();
-    for (mut first, until) in rest(purges.iter().map(|purge| (purge.first, purge.end)), size) {
+    for (mut first, until) in rest(purged.spans(), size) {
         while first < until && spans.len() < MAX_SPANS {
             let Some((at, recorded)) = view.first_event(first).await?.filter(|(at, _)| *at < until) else { break };
             let month = Month::of(recorded);
@@ -73,11 +80,16 @@ pub(super) async fn spans(
             let SpanFacts { goes, recorded, .. } = view.span_facts(first, end, &KEPT).await?;
             let held = recorded.is_some_and(|(oldest, newest)| holds.iter().any(|hold| hold.holds(oldest, newest)));
             let archived = archives.as_ref().is_none_or(|archives| is_archived(instance, archives, (first, end)));
-            let standing = match (held, end <= sent, archived) {
-                (true, ..) => SpanStanding::Held,
-                (false, false, _) => SpanStanding::Unsent,
-                (false, true, false) => SpanStanding::Unarchived,
-                (false, true, true) => SpanStanding::Due,
+            let standing = if noted.iter().any(|purge| purge.first == first) {
+                SpanStanding::Disputed
+            } else if held {
+                SpanStanding::Held
+            } else if end > sent {
+                SpanStanding::Unsent
+            } else if archived {
+                SpanStanding::Due
+            } else {
+                SpanStanding::Unarchived
             };
             spans.push(Span { first, end, month, events: goes, standing });
             first = end;
@@ -113,30 +125,33 @@ fn is_archived(instance: &Instance, archives: &[Archive], span: (u64, u64)) -> b
     places.peek().is_some() && places.all(|place| covers(archives, place.name(), span))
 }
 
-/// The sinks that are to have what is in a log, and the key that proves how far each of them is.
+/// The sinks that are to have what is in a log, with the keys that prove how far each of them is and what was purged.
 pub(super) struct Receivers {
     log: TenantId,
-    sinks: Vec<Arc<dyn AuditSink>>,
+    /// The log's own keys; while they are out of use, nobody can say what was purged.
     ring: Option<Arc<Keyring>>,
+    sinks: Vec<Arc<dyn AuditSink>>,
+    /// Under which cursors are written; without sinks nobody asks.
+    cursors: Option<Arc<Keyring>>,
 }
 
 impl Receivers {
     /// Those of a tenant's log. Asked for before the store is: keys may have to be read.
     pub(super) async fn of(instance: &Instance, log: TenantId) -> Result<Self, Failure> {
-        let mut sinks = instance.sinks().to_vec();
+        let (ring, mut sinks) = (instance.keyring(log).await.ok(), instance.sinks().to_vec());
         if sinks.is_empty() {
-            return Ok(Self { log, sinks, ring: None });
+            return Ok(Self { log, ring, sinks, cursors: None });
         }
         if let Some(entry) = instance.directory().tenant(log).await? {
             sinks.retain(|sink| sink.serves(&entry));
         }
-        Ok(Self { log, sinks, ring: Some(instance.keyring(TenantId::PLATFORM).await?) })
+        Ok(Self { log, ring, sinks, cursors: Some(instance.keyring(TenantId::PLATFORM).await?) })
     }
 
     /// How many events all of them were handed. One without a row, or with one that we did not write, was handed nothing: who
     /// holds the store could take the row away, or move it on, to have a month go that nobody outside has.
     async fn handed(&self, view: &mut dyn View, size: u64) -> Result<u64, StoreError> {
-        let Some(ring) = &self.ring else { return Ok(size) };
+        let Some(ring) = &self.cursors else { return Ok(size) };
         let cursors = view.sink_cursors().await?;
         let position = |sink: &Arc<dyn AuditSink>| {
             let cursor = cursors.iter().find(|cursor| cursor.sink == sink.name());

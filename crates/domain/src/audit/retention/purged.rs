@@ -62,6 +62,11 @@ impl Purged {
         self.0.iter().any(|purge| (purge.first..purge.next.min(purge.end)).contains(&index))
     }
 
+    /// The places of each: the first, and the one after the last.
+    pub(in crate::audit) fn spans(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.0.iter().map(|purge| (purge.first, purge.end))
+    }
+
     /// Whether this very purge is one of them.
     pub(super) fn has(&self, purge: &Purge) -> bool {
         self.0.iter().any(|told| told.first == purge.first && told.end == purge.end && told.event == purge.event)

@@ -8,6 +8,7 @@ use crate::{
     access::{Call, Permission},
     audit::{Detail, Event, EventKind, receipt::note, sequence},
     ids::TenantId,
+    instance::Failure,
     keyring::Keyring,
     store::{StoreError, View},
     time::Timestamp,
@@ -47,17 +48,17 @@ pub async fn stands(instance: &Instance, call: &Call) -> Result<Standing, Retent
     Ok(standing)
 }
 
-/// As [`standing_of`], with what proves each purge.
+/// As [`standing`], with what proves each purge.
 pub(super) async fn proven_standing(
     instance: &Instance,
     mut view: Box<dyn View>,
     tenant: TenantId,
 ) -> Result<Standing, RetentionError> {
-    let mut standing = standing_of(&mut *view, instance.now()).await?;
+    let ring = instance.keyring(tenant).await?;
+    let mut standing = standing_of(&mut *view, Some(&*ring), instance.now()).await?;
     if standing.purges.is_empty() {
         return Ok(standing);
     }
-    let ring = instance.keyring(tenant).await?;
     standing.doubtful = doubtful(&mut *view, &ring, &standing.purges).await?;
     drop(view);
     // An order of a moment ago may be in the queue yet. A log that cannot go on proves what it has.
@@ -85,17 +86,28 @@ async fn doubtful(
     Ok(doubtful)
 }
 
-/// How retention of a log stands, as rows say it.
+/// How retention of a log stands. A purge that the log does not tell of hides nothing.
 ///
 /// # Errors
 ///
-/// [`StoreError`].
-pub async fn standing_of(view: &mut dyn View, now: Timestamp) -> Result<Standing, StoreError> {
+/// [`Failure`].
+pub async fn standing(instance: &Instance, tenant: TenantId) -> Result<Standing, Failure> {
+    // Of a tenant whose keys are out of use nobody can say what was purged: then what is there counts.
+    let ring = instance.keyring(tenant).await.ok();
+    let mut view = instance.store().view(tenant).await?;
+    Ok(standing_of(&mut *view, ring.as_deref(), instance.now()).await?)
+}
+
+async fn standing_of(view: &mut dyn View, ring: Option<&Keyring>, now: Timestamp) -> Result<Standing, StoreError> {
     let retention = view.retention().await?.unwrap_or_default();
     let (holds, purges) = (view.holds().await?, view.purges().await?);
+    let purged = match ring {
+        Some(ring) => Purged::told(view, ring).await?,
+        None => Purged::default(),
+    };
     let size = view.log_head().await?.size;
     let mut oldest = None;
-    if let Some((first, end)) = rest(purges.iter().map(|purge| (purge.first, purge.end)), size).first().copied() {
+    if let Some((first, end)) = rest(purged.spans(), size).first().copied() {
         oldest = view.first_event(first).await?.filter(|(at, _)| *at < end).map(|(_, recorded)| recorded);
     }
     let next = oldest.map(|oldest| Month::of(oldest).plus(retention.months).next().start());

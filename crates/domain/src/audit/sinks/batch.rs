@@ -1,11 +1,13 @@
 //! What a sink is handed next.
 
+use chancery_crypto::proof::LogProof;
+
 use super::{AuditSink, Outgoing, Takes};
 use crate::{
     audit::{
         EventKind, LoggedEvent, StoredCheckpoint,
         follow::{self, Piece},
-        sequence::{SequenceError, prove_all},
+        sequence::{SequenceError, prove, prove_all},
     },
     ids::TenantId,
     instance::Failure,
@@ -39,40 +41,15 @@ impl Batch {
 
 /// Why there is none.
 pub(super) enum NoBatch {
-    /// What is stored of the event at this place, or of the first one of its kind after it, is not what was logged.
+    /// What is stored of the event at this place is not what was logged, or cannot be proven.
     Damaged(u64),
     /// Something beneath failed.
     Failed(Failure),
 }
 
-/// Why some events could not be had.
-enum Unfit {
-    Damaged,
-    Failed(Failure),
-}
-
-impl From<Failure> for Unfit {
+impl From<Failure> for NoBatch {
     fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Store(StoreError::Damaged(_)) => Self::Damaged,
-            failure => Self::Failed(failure),
-        }
-    }
-}
-
-impl From<StoreError> for Unfit {
-    fn from(error: StoreError) -> Self {
-        Failure::from(error).into()
-    }
-}
-
-impl From<SequenceError> for Unfit {
-    fn from(error: SequenceError) -> Self {
-        match error {
-            SequenceError::Forked(_) | SequenceError::RolledBack(_) => Self::Damaged,
-            SequenceError::Busy => Self::Failed(Failure::Internal("a log that is read is busy")),
-            SequenceError::Failed(failure) => failure.into(),
-        }
+        Self::Failed(failure)
     }
 }
 
@@ -86,53 +63,68 @@ pub(super) async fn next(
     size: u64,
     checkpoint: Option<&StoredCheckpoint>,
 ) -> Result<Batch, NoBatch> {
-    let mut limit = sink.batch().max(1);
-    loop {
-        match take(view, sink, log, position, size, limit, checkpoint).await {
-            Ok(mut batch) => {
-                let fits = fitting(&batch.events);
-                batch.cut(fits);
-                return Ok(batch);
-            }
-            Err(Unfit::Damaged) if limit > 1 => limit /= 2,
-            Err(Unfit::Damaged) => return Err(NoBatch::Damaged(position)),
-            Err(Unfit::Failed(failure)) => return Err(NoBatch::Failed(failure)),
-        }
-    }
-}
-
-async fn take(
-    view: &mut dyn View,
-    sink: &dyn AuditSink,
-    log: TenantId,
-    position: u64,
-    size: u64,
-    limit: u32,
-    checkpoint: Option<&StoredCheckpoint>,
-) -> Result<Batch, Unfit> {
     let security = EventKind::ALL.iter().filter(|kind| sink.takes() == Takes::Security && kind.is_security());
     let kinds: Vec<String> = security.map(|kind| kind.as_str().to_owned()).collect();
-    let Piece { events, next } = follow::piece(view, &kinds, position, size, limit).await?;
-    Ok(Batch { events: outgoing(view, log, events, checkpoint).await?, next })
+    let mut piece = follow::piece(view, &kinds, position, size, sink.batch().max(1)).await.map_err(Failure::from)?;
+    let proofs = match checkpoint {
+        Some(checkpoint) => proofs(view, log, &mut piece, checkpoint).await?,
+        None => Vec::new(),
+    };
+    let Piece { events, next, damaged } = piece;
+    if damaged && events.is_empty() {
+        return Err(NoBatch::Damaged(next));
+    }
+    let mut batch = Batch { events: outgoing(view, log, events, proofs).await?, next };
+    let fits = fitting(&batch.events);
+    batch.cut(fits);
+    Ok(batch)
+}
+
+/// The proofs of a piece; of what cannot be proven on it is cut off.
+async fn proofs(
+    view: &mut dyn View,
+    log: TenantId,
+    piece: &mut Piece,
+    checkpoint: &StoredCheckpoint,
+) -> Result<Vec<LogProof>, Failure> {
+    let indexes: Vec<u64> = piece.events.iter().map(|event| event.index).collect();
+    if let Some(all) = proven(prove_all(view, log, &indexes, checkpoint).await)? {
+        return Ok(all);
+    }
+    // A tile is damaged: what lies under others has its proof.
+    let mut proofs = Vec::with_capacity(indexes.len());
+    for (number, index) in indexes.into_iter().enumerate() {
+        let Some(proof) = proven(prove(view, log, index, checkpoint).await)? else {
+            piece.events.truncate(number);
+            (piece.next, piece.damaged) = (index, true);
+            break;
+        };
+        proofs.push(proof);
+    }
+    Ok(proofs)
+}
+
+/// What was proven; `None` if what is stored does not prove it.
+fn proven<T>(proven: Result<T, SequenceError>) -> Result<Option<T>, Failure> {
+    match proven {
+        Ok(proven) => Ok(Some(proven)),
+        Err(SequenceError::Forked(_) | SequenceError::RolledBack(_)) => Ok(None),
+        Err(SequenceError::Failed(Failure::Store(StoreError::Damaged(_)))) => Ok(None),
+        Err(SequenceError::Busy) => Err(Failure::Internal("a log that is read is busy")),
+        Err(SequenceError::Failed(failure)) => Err(failure),
+    }
 }
 
 async fn outgoing(
     view: &mut dyn View,
     tenant: TenantId,
     events: Vec<LoggedEvent>,
-    checkpoint: Option<&StoredCheckpoint>,
-) -> Result<Vec<Outgoing>, Unfit> {
+    proofs: Vec<LogProof>,
+) -> Result<Vec<Outgoing>, Failure> {
     if events.is_empty() {
         return Ok(Vec::new());
     }
     let origin = view.log_origin().await?.ok_or(Failure::Internal("log without an origin"))?;
-    let proofs = match checkpoint {
-        None => Vec::new(),
-        Some(checkpoint) => {
-            let indexes: Vec<u64> = events.iter().map(|event| event.index).collect();
-            prove_all(view, tenant, &indexes, checkpoint).await?
-        }
-    };
     let mut proofs = proofs.into_iter();
     let each = events.into_iter().map(|LoggedEvent { index, event, leaf_hash }| Outgoing {
         tenant,

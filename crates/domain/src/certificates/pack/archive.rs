@@ -80,7 +80,7 @@ pub(crate) async fn archive(
     let log_keys = as_of(declared(&mut *view, &ring, Managed::Log).await?, checkpoint.size);
     drop(view);
 
-    let (scope, held) = (PackScope::Certificates(Vec::new()), Held::default());
+    let (scope, held) = (PackScope::Certificates(Vec::new()), Held::of(tenant, ""));
     let pack = Pack { instance, tenant, origin: &origin, checkpoint, scope: &scope, held: &held, anchor: None };
     let hashes: Vec<String> = between.iter().map(|hash| HEXLOWER.encode(hash)).collect();
     let mut files = Files::new();

@@ -6,7 +6,7 @@ use chancery_crypto::runs::Run;
 
 use super::PackScope;
 use crate::{
-    audit::{EventKind, EventSpan, LoggedEvent, retention::Purged},
+    audit::{DamagedLog, EventKind, EventSpan, LoggedEvent, damage, retention::Purged},
     certificates::{
         Certificate, CertificateError,
         desk::named,
@@ -14,7 +14,7 @@ use crate::{
         revoke::ENDS,
     },
     faults::Faults,
-    ids::CertificateId,
+    ids::{CertificateId, TenantId},
     instance::Failure,
     keyring::Keyring,
     store::{StoreError, View},
@@ -29,7 +29,6 @@ const MAX_CERTIFICATES: usize = 10_000;
 const PAGE: u32 = 1_000;
 
 /// What belongs into a pack.
-#[derive(Default)]
 pub(super) struct Held {
     /// Events by their index, byte for byte.
     pub(super) events: BTreeMap<u64, String>,
@@ -42,6 +41,8 @@ pub(super) struct Held {
     bytes: usize,
     /// What to ask less of if there is too much, as a pointer.
     asked: &'static str,
+    /// Whose log it is of.
+    log: TenantId,
 }
 
 /// A certificate, where its event lies, and what became of it.
@@ -54,11 +55,12 @@ pub(super) struct Standing {
 /// What of the first `size` events belongs into a pack of this scope.
 pub(super) async fn gather(
     view: &mut dyn View,
+    log: TenantId,
     ring: &Keyring,
     scope: &PackScope,
     size: u64,
 ) -> Result<Held, CertificateError> {
-    let mut held = Held { asked: scope.pointer(), ..Held::default() };
+    let mut held = Held::of(log, scope.pointer());
     match scope {
         PackScope::Certificates(ids) => {
             for id in ids {
@@ -90,6 +92,12 @@ fn purged_in_this_time() -> CertificateError {
 }
 
 impl Held {
+    /// Nothing yet of this log; `asked` is what to ask less of.
+    pub(super) fn of(log: TenantId, asked: &'static str) -> Self {
+        let (events, certificates) = (BTreeMap::new(), BTreeMap::new());
+        Self { events, certificates, span: None, subject: None, bytes: 0, asked, log }
+    }
+
     /// A certificate with the events that tell of its issue and its end.
     async fn take_certificate(
         &mut self,
@@ -98,13 +106,20 @@ impl Held {
         size: u64,
     ) -> Result<(), CertificateError> {
         let certificate = view.certificate(id).await?.ok_or(CertificateError::NotFound)?;
-        let issued = view.logged_event(certificate.event).await?.filter(|logged| logged.index < size);
+        let issued = match view.logged_event(certificate.event).await {
+            Err(StoreError::Damaged(_)) => return Err(DamagedLog { log: self.log, at: None }.into()),
+            issued => issued?.filter(|logged| logged.index < size),
+        };
         let issued = issued.ok_or(CertificateError::NotYetSequenced)?;
         let index = issued.index;
         self.take(issued)?;
         // Whatever became of its row: the log says how it ended.
         let mut ended = BTreeMap::new();
-        for logged in view.events_on(&id.to_string(), &ENDS).await? {
+        let ends = match view.events_on(&id.to_string(), &ENDS).await {
+            Err(StoreError::Damaged(_)) => return Err(DamagedLog { log: self.log, at: None }.into()),
+            ends => ends?,
+        };
+        for logged in ends {
             if logged.index < size {
                 ended.entry(logged.event.kind.clone()).or_insert(logged.index);
                 self.take(logged)?;
@@ -155,7 +170,8 @@ impl Held {
         }
         let (mut bounds, mut after): (Option<Run>, Option<u64>) = (None, None);
         loop {
-            let page = view.logged_events(&EventSpan { from, to, after, limit: PAGE }.into()).await?;
+            let span = EventSpan { from, to, after, limit: PAGE };
+            let page = damage::whole::<CertificateError>(view, self.log, &span.into()).await?;
             for index in page.iter().map(|logged| logged.index).filter(|index| *index < size) {
                 let first = bounds.map_or(index, |(first, _)| first);
                 bounds = Some((first, index + 1));
@@ -171,8 +187,9 @@ impl Held {
         while next < end {
             let limit = PAGE.min(u32::try_from(end - next).unwrap_or(PAGE));
             let span = EventSpan { from: ever.0, to: ever.1, after: next.checked_sub(1), limit };
-            let page = view.logged_events(&span.into()).await?;
-            next = page.last().map(|logged| logged.index + 1).ok_or(StoreError::Damaged("event"))?;
+            let page = damage::whole::<CertificateError>(view, self.log, &span.into()).await?;
+            let last = page.last().map(|logged| logged.index + 1);
+            next = last.ok_or(DamagedLog { log: self.log, at: Some(next) })?;
             for logged in page.into_iter().filter(|logged| logged.index < end) {
                 issued.extend(certificate_of(&logged));
                 taken += 1;
@@ -184,7 +201,7 @@ impl Held {
             if purged.meets(first, end) {
                 return Err(purged_in_this_time());
             }
-            return Err(StoreError::Damaged("event").into());
+            return Err(DamagedLog { log: self.log, at: None }.into());
         }
         self.span = Some(bounds);
         Ok(issued)

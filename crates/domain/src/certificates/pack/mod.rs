@@ -120,7 +120,7 @@ pub async fn assemble(
     // One view for all of it, cut to the checkpoint: a rotation meanwhile is not half in the pack.
     let mut view = instance.store().view(tenant).await?;
     let origin = view.log_origin().await?.ok_or(Failure::Internal("log without an origin"))?;
-    let held = gather::gather(&mut *view, &ring, scope, checkpoint.size).await?;
+    let held = gather::gather(&mut *view, tenant, &ring, scope, checkpoint.size).await?;
     let runs = runs::runs_of(held.events.keys().copied());
     let between = sequence::prove_runs(&mut *view, tenant, &runs, checkpoint.size).await?;
     let certificate_keys = as_of(declared(&mut *view, &ring, Managed::Certificate).await?, checkpoint.size);

@@ -14,7 +14,7 @@ pub enum KeyringError {
     #[error("a stored key does not unwrap")]
     Unwrap,
     /// The tenant's own provider did not give it.
-    #[error("the tenant's key provider `{0}` did not give the tenant key")]
+    #[error("the key provider `{0}` of key_providers did not do what was asked of it")]
     Provider(String, #[source] ProviderError),
     /// The lease of the platform root is over, and no provider gives it again.
     #[error("no key provider gives the platform root")]

@@ -41,7 +41,7 @@ pub enum RootError {
     #[error("this store is initialised already")]
     AlreadyInitialised,
     /// The store was made in another environment.
-    #[error("this store belongs to the environment `{0}`")]
+    #[error("this store belongs to the environment `{0}`: set environment = \"{0}\", or --dev for development")]
     WrongEnvironment(String),
     /// None of the configured providers is one of the store's recipients.
     #[error("none of the configured key providers is a recipient of this store's root")]

@@ -1,16 +1,49 @@
-//! Counters in sets of eight: a look-up touches one set, and a full table forgets within one.
+//! Counters in sets of eight: a look-up reads one line of memory and then one counter, and a full table forgets within one set.
 
 use super::counter::Counter;
-use crate::limits::{Ask, CountedSubject};
+use crate::limits::{Ask, CountedSubject, used::Moment};
 
 /// How many counters a set has.
 const WAYS: usize = 8;
 /// How many sets a table begins with.
 const FIRST: usize = 4;
 
-/// The counters of one part.
+/// The counters of one part. Whoever asks for one knows the hash of its policy and subject, which is never [`FREE`].
 #[derive(Default)]
-pub(super) struct Table(Vec<[Counter; WAYS]>);
+pub(super) struct Table(Vec<Set>);
+
+/// The hash of a place that is free.
+const FREE: u64 = 0;
+
+#[derive(Default)]
+struct Set {
+    hashes: [u64; WAYS],
+    counters: [Counter; WAYS],
+}
+
+impl Set {
+    fn way(&self, hash: u64, policy: u64, of: &CountedSubject) -> Option<usize> {
+        let mut each = self.hashes.iter().zip(&self.counters);
+        each.position(|(known, counter)| *known == hash && counter.is(policy, of))
+    }
+
+    /// A place that nobody needs.
+    fn room(&self, now: i64) -> Option<usize> {
+        let free = self.hashes.iter().position(|hash| *hash == FREE);
+        free.or_else(|| self.counters.iter().position(|counter| counter.used.is_over(now)))
+    }
+
+    fn lightest(&self) -> usize {
+        let each = self.counters.iter().enumerate();
+        each.min_by_key(|(_, counter)| counter.used.weight()).map_or(0, |(way, _)| way)
+    }
+
+    fn put(&mut self, way: usize, hash: u64, counter: Counter) {
+        if let (Some(known), Some(place)) = (self.hashes.get_mut(way), self.counters.get_mut(way)) {
+            (*known, *place) = (hash, counter);
+        }
+    }
+}
 
 impl Table {
     /// How many counters it has at most.
@@ -21,61 +54,55 @@ impl Table {
     }
 
     pub(super) fn find(&self, hash: u64, ask: &Ask<'_>) -> Option<&Counter> {
-        self.0.get(at(hash, self.0.len()))?.iter().find(|counter| counter.is(ask))
-    }
-
-    pub(super) fn forget(&mut self, hash: u64, key: (u64, CountedSubject)) {
-        let at = at(hash, self.0.len());
-        let own = |counter: &&mut Counter| !counter.is_free() && counter.key() == key;
-        if let Some(found) = self.0.get_mut(at).and_then(|set| set.iter_mut().find(own)) {
-            *found = Counter::default();
-        }
-    }
-
-    /// The counter of a subject; a fresh one in the place of one that is free or idle, or, in a table that grows no more, of the one
-    /// of its set that has counted least.
-    pub(super) fn place(
-        &mut self,
-        hash: u64,
-        ask: &Ask<'_>,
-        now: i64,
-        hash_of: impl Fn(&Counter) -> u64,
-    ) -> &mut Counter {
-        while self.size() < Self::MOST && self.room(hash, ask, now).is_none() {
-            self.grow(now, &hash_of);
-        }
-        let way = self.room(hash, ask, now).unwrap_or_else(|| self.lightest(hash));
-        let set = at(hash, self.0.len());
-        // INVARIANT: the loop above has made a set, and ways are counted within one.
-        #[expect(clippy::indexing_slicing, reason = "set and way were found in this table a line above")]
-        let counter = &mut self.0[set][way];
-        if !counter.is(ask) {
-            *counter = Counter::fresh(ask);
-        }
-        counter
-    }
-
-    /// Its own place, or one that nobody needs.
-    fn room(&self, hash: u64, ask: &Ask<'_>, now: i64) -> Option<usize> {
         let set = self.0.get(at(hash, self.0.len()))?;
-        let own = set.iter().position(|counter| counter.is(ask));
-        own.or_else(|| set.iter().position(|counter| counter.is_free() || counter.is_idle(now)))
+        set.counters.get(set.way(hash, ask.policy.id(), &ask.of)?)
     }
 
-    fn lightest(&self, hash: u64) -> usize {
-        let set = self.0.get(at(hash, self.0.len())).into_iter().flatten().enumerate();
-        set.min_by_key(|(_, counter)| counter.weight()).map_or(0, |(way, _)| way)
+    pub(super) fn forget(&mut self, hash: u64, policy: u64, of: &CountedSubject) {
+        let at = at(hash, self.0.len());
+        if let Some(set) = self.0.get_mut(at)
+            && let Some(way) = set.way(hash, policy, of)
+        {
+            set.put(way, FREE, Counter::default());
+        }
     }
 
-    /// Doubles it, and leaves behind what is idle.
-    fn grow(&mut self, now: i64, hash_of: impl Fn(&Counter) -> u64) {
+    /// Counts with the counter of a subject; with a fresh one in the place of one that is free or over, or, in a table that grows no
+    /// more, of the one of its set that has counted least.
+    pub(super) fn count(&mut self, hash: u64, ask: &Ask<'_>, now: i64, moment: &Moment) {
+        let known = self.0.get(at(hash, self.0.len())).and_then(|set| set.way(hash, ask.policy.id(), &ask.of));
+        let way = known.unwrap_or_else(|| self.make_room(hash, ask, now));
+        // INVARIANT: a set, and a way of it, in which this counter was just found or put.
+        if let Some(counter) = self.0.get_mut(at(hash, self.0.len())).and_then(|set| set.counters.get_mut(way)) {
+            counter.used.count(ask, moment);
+        }
+    }
+
+    /// Puts a fresh counter into a set that has room, if need be after the table has grown; which way of it.
+    fn make_room(&mut self, hash: u64, ask: &Ask<'_>, now: i64) -> usize {
+        loop {
+            let (at, full) = (at(hash, self.0.len()), self.size() >= Self::MOST);
+            if let Some(set) = self.0.get_mut(at)
+                && let Some(way) = set.room(now).or_else(|| full.then(|| set.lightest()))
+            {
+                set.put(way, hash, Counter::fresh(ask));
+                return way;
+            }
+            self.grow(now);
+        }
+    }
+
+    /// Doubles it, and leaves behind what is over.
+    fn grow(&mut self, now: i64) {
         let size = (self.0.len() * 2).max(FIRST);
-        let old = std::mem::replace(&mut self.0, std::iter::repeat_with(Default::default).take(size).collect());
-        for counter in old.into_iter().flatten().filter(|counter| !counter.is_free() && !counter.is_idle(now)) {
-            let set = self.0.get_mut(at(hash_of(&counter), size));
+        let old = std::mem::replace(&mut self.0, std::iter::repeat_with(Set::default).take(size).collect());
+        let kept = old.into_iter().flat_map(|Set { hashes, counters }| hashes.into_iter().zip(counters));
+        for (hash, counter) in kept.filter(|(hash, counter)| *hash != FREE && !counter.used.is_over(now)) {
             // INVARIANT: a set of the double table takes what was in one set of the old one, and no more.
-            if let Some(free) = set.and_then(|set| set.iter_mut().find(|counter| counter.is_free())) {
-                *free = counter;
+            if let Some(set) = self.0.get_mut(at(hash, size))
+                && let Some(way) = set.hashes.iter().position(|hash| *hash == FREE)
+            {
+                set.put(way, hash, counter);
             }
         }
     }

@@ -9,7 +9,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use crate::metrics::catch_up;
+use super::catch_up;
 
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct What {
@@ -18,14 +18,14 @@ struct What {
 
 /// The numbers, read when they are asked for.
 #[derive(Debug, Default)]
-pub(crate) struct TlsMetrics {
+pub(super) struct TlsMetrics {
     left: Gauge<u64, AtomicU64>,
     now: Family<What, Gauge>,
     found: Family<What, Counter>,
 }
 
 impl TlsMetrics {
-    pub(crate) fn register(&self, registry: &mut Registry) {
+    pub(super) fn register(&self, registry: &mut Registry) {
         registry.register_with_unit(
             "chancery_tls_certificate_left",
             "Until the certificate of the listeners ends; 0 without one of our own, and once it is over",
@@ -44,7 +44,7 @@ impl TlsMetrics {
         );
     }
 
-    pub(crate) fn read(&self, instance: &Instance) {
+    pub(super) fn read(&self, instance: &Instance) {
         let standing = instance.tls();
         let left = standing.ends().map_or(0, |ends| ends.as_seconds() - instance.now().as_seconds());
         self.left.set(u64::try_from(left).unwrap_or(0));

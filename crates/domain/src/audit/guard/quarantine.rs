@@ -1,0 +1,230 @@
+//! Rows of a queue that are no events of ours. They hold up nobody, nothing of them is lost, and each is told of.
+//!
+//! An event is queued as the bytes that are hashed, with columns that say the same. A row that does not was damaged, or put there by
+//! somebody who writes to the store. In the log it would lie for ever: no head could be signed over it, and no pack of its time
+//! would verify. In the queue it would hold up all that was acknowledged after it. So it is put aside as it is, beside the queue,
+//! in one commit with an event of the same log; and as everything stored that is not what was written, it is a [`Finding`].
+//!
+//! [`Finding`]: super::Finding
+
+use chancery_crypto::{canonical, merkle, sha256};
+use serde_json::Value;
+
+use super::{IntegrityCheck, RawQueued, hex, request, scrub::finding_event};
+use crate::{
+    Instance,
+    audit::{
+        Change, Detail, Event, EventKind, Outcome, QueuedEvent,
+        receipt::note_all,
+        sequence::SequenceError,
+        stamp::{Actor, MAX_LEAF_BYTES},
+    },
+    ids::{EventId, TenantId},
+    store::{StoreError, Tx},
+};
+
+/// The longest that an event names something by. Ours are far shorter; PostgreSQL's index takes 2,704 bytes.
+const MAX_NAME_BYTES: usize = 1_024;
+
+/// What is damaged when a row of the queue is no event.
+pub(in crate::audit) const QUEUE: &str = "queue";
+
+impl RawQueued {
+    /// The event that the row is: its bytes are a leaf as they are written here, and its columns say the same.
+    pub(in crate::audit) fn into_event(self, tenant: TenantId) -> Option<QueuedEvent> {
+        let Self { event, sealed, .. } = self;
+        let core = canonical::parse(&event.core).ok()?;
+        if event.core.len() > MAX_LEAF_BYTES || !event.is_found_by(tenant, &core) || !can_be_filed(&core) {
+            return None;
+        }
+        let text = |bytes| String::from_utf8(bytes).ok();
+        Some(QueuedEvent {
+            tenant,
+            id: text(event.id)?.parse().ok()?,
+            recorded_at: crate::Timestamp::from_micros(event.recorded_at),
+            kind: text(event.kind)?,
+            actor: text(event.actor)?,
+            resource: match event.resource {
+                Some(resource) => Some(text(resource)?),
+                None => None,
+            },
+            outcome: event.outcome,
+            request: text(event.request)?.parse().ok()?,
+            core: text(event.core).filter(|core| !core.contains("\\u0000"))?,
+            sealed,
+        })
+    }
+}
+
+/// Whether an event can be filed under what it names: databases take the list apart, and an index has no room for long texts.
+fn can_be_filed(core: &Value) -> bool {
+    let is_short = |name: &Value| name.as_str().is_some_and(|name| name.len() <= MAX_NAME_BYTES);
+    core.pointer("/resource/id").is_none_or(is_short)
+        && core
+            .pointer("/resource/ref_hmac")
+            .is_none_or(|names| names.as_array().is_some_and(|names| names.iter().all(is_short)))
+}
+
+/// Looks at each of the first rows of a queue: what is in the log already leaves it, and what is no event, or another one under the
+/// id of one, is put aside. Gives how many rows left.
+///
+/// # Errors
+///
+/// [`SequenceError`]: what did not leave is looked at again.
+pub(in crate::audit) async fn clear_queue(
+    instance: &Instance,
+    tenant: TenantId,
+    limit: u32,
+) -> Result<usize, SequenceError> {
+    let mut tx = instance.store().begin(tenant).await?;
+    let (mut again, mut aside) = (Vec::new(), Vec::new());
+    for row in tx.raw_queue(limit).await? {
+        match row.clone().into_event(tenant) {
+            None => aside.push((row, "no_event")),
+            Some(event) => match is_logged(&mut *tx, &event).await? {
+                None => {}
+                Some(true) => again.push(event.id),
+                Some(false) => aside.push((row, "id_taken")),
+            },
+        }
+    }
+    if again.is_empty() {
+        drop(tx);
+    } else {
+        // A commit whose answer was lost was done a second time.
+        tx.drop_queued(&again).await?;
+        tx.commit().await?;
+        tracing::warn!(%tenant, events = again.len(), "Took events out of the queue that are in the log already");
+    }
+    put_aside(instance, tenant, &aside).await?;
+    Ok(again.len() + aside.len())
+}
+
+/// Whether the log has just this event; `None` if it has none of its id. One that cannot be read is not this one.
+async fn is_logged(rows: &mut dyn Tx, event: &QueuedEvent) -> Result<Option<bool>, StoreError> {
+    match rows.logged_event(event.id).await {
+        Ok(logged) => Ok(logged.map(|logged| logged.leaf_hash == merkle::leaf_hash(event.core.as_bytes()))),
+        Err(StoreError::Damaged(_)) => Ok(Some(false)),
+        Err(error) => Err(error),
+    }
+}
+
+/// Puts rows aside in one commit with an event for each.
+async fn put_aside(
+    instance: &Instance,
+    tenant: TenantId,
+    rows: &[(RawQueued, &'static str)],
+) -> Result<(), SequenceError> {
+    let Some(((last, last_reason), others)) = rows.split_last() else { return Ok(()) };
+    let ring = instance.keyring(tenant).await?;
+    let request = request(instance, "sequencer", "JOB")?;
+    let mut change = Change::begin_with(instance, Actor::System(&request), tenant, ring).await?;
+    let size = change.rows().log_head().await?.size;
+    for (row, reason) in others {
+        let event = put_one_aside(instance, &mut change, row, *reason).await?;
+        change.record(event).await?;
+    }
+    let event = put_one_aside(instance, &mut change, last, *last_reason).await?;
+    change.commit(event).await?;
+    let count = u64::try_from(rows.len()).unwrap_or(u64::MAX);
+    tracing::error!(
+        %tenant,
+        code = "queue_quarantined",
+        "{count} ROW(S) OF THE QUEUE OF THE AUDIT LOG OF `{tenant}` ARE NO EVENTS OF CHANCERY, and were put aside: somebody wrote them into \
+         the store, or it is damaged. Their bytes are in the table `audit_quarantine`. Keep a copy of the store; see docs/guides/audit.md"
+    );
+    instance.guard().count(IntegrityCheck::QueueRow, count);
+    instance.guard().note_damaged(tenant, true);
+    let finding = finding_event(tenant, IntegrityCheck::QueueRow, count, size);
+    note_all(instance, Actor::System(&request), TenantId::PLATFORM, vec![finding]).await?;
+    Ok(())
+}
+
+/// Puts one row aside; gives the event that tells of it. What the row says is not repeated there: nobody knows who wrote it.
+async fn put_one_aside(
+    instance: &Instance,
+    change: &mut Change<'_>,
+    row: &RawQueued,
+    reason: &'static str,
+) -> Result<Event, SequenceError> {
+    let now = instance.now();
+    let told_by = EventId::make(now, instance.random())?;
+    change.rows().quarantine(row.seq, told_by, now).await?;
+    let event = Event::new(EventKind::EventQuarantined)
+        .outcome(Outcome::SeriousFailure)
+        .identified(told_by)
+        .with("reason", Detail::Code(reason))
+        .with("bytes", Detail::Count(u64::try_from(row.event.core.len()).unwrap_or(u64::MAX)))
+        .with("sha256", Detail::Id(hex(&sha256(&row.event.core))));
+    Ok(match std::str::from_utf8(&row.event.id).ok().and_then(|id| id.parse::<EventId>().ok()) {
+        Some(id) => event.with("event", Detail::Id(id.to_string())),
+        None => event,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{audit::guard::RawEvent, ids::RequestId};
+
+    const TENANT: TenantId = TenantId::from_bytes([1; 16]);
+
+    fn row(change: impl FnOnce(&mut Value)) -> RawQueued {
+        let (id, request) = (EventId::from_bytes([2; 16]), RequestId::from_bytes([3; 16]));
+        let mut core = serde_json::json!({"actor": {"ref": "system"}, "event_id": id, "outcome": 0,
+            "recorded_at": "1970-01-01T00:00:01.000000Z", "request_id": request, "resource": {"hk": "1", "ref_hmac": ["ab"]},
+            "tenant_id": TENANT, "type": "app.visit"});
+        change(&mut core);
+        let event = RawEvent {
+            id: id.to_string().into_bytes(),
+            recorded_at: 1_000_000,
+            kind: b"app.visit".to_vec(),
+            actor: b"system".to_vec(),
+            resource: None,
+            outcome: 0,
+            request: request.to_string().into_bytes(),
+            core: canonical::to_vec(&core).unwrap(),
+        };
+        RawQueued { seq: 7, event, sealed: Some(vec![1]) }
+    }
+
+    #[test]
+    fn a_row_as_it_is_queued_is_an_event() {
+        let event = row(|_| {}).into_event(TENANT).unwrap();
+        assert_eq!((event.kind.as_str(), event.sealed), ("app.visit", Some(vec![1])));
+        assert_eq!(event.recorded_at, crate::Timestamp::from_seconds(1));
+    }
+
+    #[test]
+    fn a_row_that_says_two_things_or_nothing_is_none() {
+        let other = TenantId::from_bytes([9; 16]);
+        assert!(row(|_| {}).into_event(other).is_none(), "of another tenant");
+        for (pointer, value) in [
+            ("/type", serde_json::json!("app.other")),
+            ("/event_id", serde_json::json!("evt_none")),
+            ("/actor/ref", serde_json::json!("usr_1")),
+            ("/outcome", serde_json::json!(8)),
+            ("/recorded_at", serde_json::json!("1970-01-01T00:00:02.000000Z")),
+            ("/resource/ref_hmac", serde_json::json!("ab")),
+            ("/resource/ref_hmac", serde_json::json!([1])),
+            ("/resource/ref_hmac", serde_json::json!(["\0"])),
+            ("/resource/ref_hmac", serde_json::json!(["a".repeat(4_000)])),
+        ] {
+            let forged = row(|core| *core.pointer_mut(pointer).unwrap() = value.clone());
+            assert!(forged.into_event(TENANT).is_none(), "{pointer} {value}");
+        }
+        let mut spaced = row(|_| {});
+        spaced.event.core.push(b' ');
+        assert!(spaced.into_event(TENANT).is_none(), "not the bytes that are written here");
+        let mut unreadable = row(|_| {});
+        unreadable.event.id = b"\xff".to_vec();
+        assert!(unreadable.into_event(TENANT).is_none());
+        let mut long_name = row(|core| core["resource"]["id"] = serde_json::json!("a".repeat(4_000)));
+        long_name.event.resource = Some("a".repeat(4_000).into_bytes());
+        assert!(long_name.into_event(TENANT).is_none(), "an index has no room for it");
+        let long = row(|core| core["type"] = serde_json::json!("a".repeat(MAX_LEAF_BYTES)));
+        let long =
+            RawQueued { event: RawEvent { kind: "a".repeat(MAX_LEAF_BYTES).into_bytes(), ..long.event }, ..long };
+        assert!(long.into_event(TENANT).is_none(), "longer than any leaf");
+    }
+}

@@ -1,0 +1,48 @@
+//! What the client gets of the application's answer.
+
+use axum::response::Response;
+use chancery_middleware::{Code, Forwarded, Problem};
+use http::{HeaderMap, HeaderValue, StatusCode, Version, header};
+use hyper::upgrade::OnUpgrade;
+
+use crate::{hygiene, lasting::Lasting, tunnel};
+
+/// All of it, but what spoke for the connection between us.
+pub(super) fn answer(
+    mut response: Response,
+    on_client: Option<OnUpgrade>,
+    mut lasting: Lasting,
+) -> Result<Response, Problem> {
+    let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    let websocket = upgraded && hygiene::is_websocket(response.headers());
+    hygiene::clean_response(response.headers_mut());
+    response.extensions_mut().insert(Forwarded);
+    // How the application speaks is between it and us: its HTTP/1.0 is not the client's.
+    *response.version_mut() = Version::HTTP_11;
+    match (upgraded, on_client) {
+        (false, _) => {
+            // Events have no end that could be waited for; browsers ask for them again by themselves.
+            if !is_event_stream(response.headers()) {
+                lasting.connection = None;
+            }
+            Ok(lasting.bind(response))
+        }
+        (true, Some(on_client)) if websocket => {
+            let on_application = hyper::upgrade::on(&mut response);
+            tunnel::join(on_client, on_application, lasting);
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+            response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+            Ok(response)
+        }
+        // Another protocol that nobody asked for.
+        (true, _) => Err(Code::UpstreamBadGateway.into()),
+    }
+}
+
+/// Server-sent events.
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
+    kind.split(|byte| *byte == b';')
+        .next()
+        .is_some_and(|kind| kind.trim_ascii().eq_ignore_ascii_case(b"text/event-stream"))
+}
