@@ -267,6 +267,10 @@ impl EventKind {
             Self::WebhookSecretAdded | Self::WebhookSecretEnded | Self::WebhookSecretShown => {
                 (Topic::Keys, Medium, true)
             }
+            Self::WebhookDeviceEnrolled => (Topic::Keys, Low, false),
+            Self::WebhookDeviceRevoked => (Topic::Keys, Medium, true),
+            Self::WebhookDeviceRefused => (Topic::Alert, Medium, true),
+            Self::WebhookDiscarded => (Topic::Setup, Medium, true),
             Self::WebhookSecretDue | Self::WebhookRedriven => (Topic::Setup, Low, false),
             Self::WebhookRead => (Topic::Setup, Info, false),
             Self::WebhookSecretsOpened => (Topic::KeyUse, Info, false),
