@@ -175,11 +175,9 @@ async fn placed(layers: Arc<Layers>, request: Request, next: Next) -> Response {
 /// What is refused before anybody asks who calls.
 async fn judged(layers: &Layers, mut request: Request, next: Next) -> Response {
     request.extensions_mut().insert(layers.body);
-    let is_stream = || {
-        let path = request.extensions().get::<MatchedPath>();
-        path.is_some_and(|path| layers.streams.contains(&path.as_str()))
-    };
-    let most = if layers.forwards || is_stream() { usize::MAX } else { layers.body.bytes };
+    let path = request.extensions().get::<MatchedPath>();
+    let is_stream = layers.forwards || path.is_some_and(|path| layers.streams.contains(&path.as_str()));
+    let most = if is_stream { usize::MAX } else { layers.body.bytes };
     strict::strict(most, request, async move |request| {
         limited::by_address(request, async move |request| next.run(request).await).await
     })
