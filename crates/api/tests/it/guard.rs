@@ -511,7 +511,7 @@ async fn an_anchor_is_given_for_the_head_that_was_told_of_alone(backend: Backend
     let mut tx = app.instance.store().begin(tenant(&clinic)).await.unwrap();
     tx.insert_checkpoint(&StoredCheckpoint { size: told, note: forged.note().to_owned(), signed_at }).await.unwrap();
     tx.commit().await.unwrap();
-    app.get(&clinic.auditor, "/v1/audit/anchor").await.refused(500, "internal");
+    app.get(&clinic.auditor, "/v1/audit/anchor").await.refused(409, "audit.damaged");
 }
 
 /// The store was put back to a day before the tenant came: nothing of it is left there, but its pin is.

@@ -82,7 +82,8 @@ async fn is_there(
         Ok(_) => true,
         Err(ArchiveError::Damaged | ArchiveError::Place(ArchiveFault::Missing | ArchiveFault::Occupied)) => false,
         Err(ArchiveError::Place(fault)) => {
-            tracing::warn!(%tenant, place = store.name(), error = &fault as &dyn std::error::Error, "Could not read an archive again");
+            let error: &dyn std::error::Error = &fault;
+            tracing::warn!(%tenant, error, "The place of archives `{}` did not give one to be read again", store.name());
             return Ok(None);
         }
         Err(error) => return Err(error),

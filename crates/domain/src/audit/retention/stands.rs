@@ -55,7 +55,7 @@ pub(super) async fn proven_standing(
     tenant: TenantId,
 ) -> Result<Standing, RetentionError> {
     let ring = instance.keyring(tenant).await?;
-    let mut standing = standing_of(&mut *view, Some(&ring), instance.now()).await?;
+    let mut standing = standing_of(&mut *view, Some(&*ring), instance.now()).await?;
     if standing.purges.is_empty() {
         return Ok(standing);
     }
