@@ -295,7 +295,7 @@ async fn check_rules(
     lease: &Lease,
     found: &mut Found,
 ) -> Result<(), SequenceError> {
-    match Rules::settled(instance, tenant, Some(&lease.keyring)).await {
+    match Rules::settled(instance, tenant, Some(&*lease.keyring)).await {
         Ok(rules) => rules.differ.iter().for_each(|finding| found.note(finding.check, finding.at)),
         Err(StoreError::Damaged(_)) => found.note(IntegrityCheck::RetentionRow, 0),
         Err(error) => return Err(error.into()),

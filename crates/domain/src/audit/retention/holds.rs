@@ -148,7 +148,7 @@ async fn begin<'a>(instance: &'a Instance, call: &'a Call) -> Result<(Change<'a>
     let mut change = Change::begin(instance, call, call.tenant()).await?;
     change.rows().hold_log().await?;
     let ring = Arc::clone(change.keyring());
-    let rules = Rules::of(change.rows(), Some(&ring)).await?;
+    let rules = Rules::of(change.rows(), Some(&*ring)).await?;
     Ok((change, rules.holds))
 }
 

@@ -80,7 +80,7 @@ pub async fn set(
     let mut change = Change::begin(instance, call, tenant).await?;
     change.rows().hold_log().await?;
     let ring = Arc::clone(change.keyring());
-    let before = Rules::of(change.rows(), Some(&ring)).await?.retention;
+    let before = Rules::of(change.rows(), Some(&*ring)).await?.retention;
     let archive_first = wanted.archive_first.unwrap_or(before.archive_first);
     let Wanted { months, automatic, .. } = wanted;
     let now = instance.now();

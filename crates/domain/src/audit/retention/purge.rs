@@ -126,7 +126,7 @@ pub async fn tend(instance: &Instance, tenant: TenantId) -> Result<Tended, Reten
     let (mut events, unproven) = carry_out(instance, tenant, BATCHES_OF_A_TURN).await?;
     let done = Tended { unproven, events, ..Tended::default() };
     let Ok(ring) = instance.keyring(tenant).await else { return Ok(done) };
-    let rules = Rules::settled(instance, tenant, Some(&ring)).await?;
+    let rules = Rules::settled(instance, tenant, Some(&*ring)).await?;
     let done = Tended { disputed: tell(tenant, &rules), ..done };
     if !rules.retention.automatic {
         return Ok(done);
@@ -422,7 +422,7 @@ async fn let_go(
         // No event of its own: what was ordered is told of (ADR 0025).
         let mut tx = instance.store().begin(tenant).await?;
         tx.hold_log().await?;
-        let rules = Rules::of(&mut *tx, Some(&ring)).await?;
+        let rules = Rules::of(&mut *tx, Some(&*ring)).await?;
         if seen.as_ref() != Some(&rules.holds) {
             let facts = tx.span_facts(purge.next, purge.end, &KEPT).await?;
             if facts.recorded.is_some_and(|(oldest, newest)| rules.hold(oldest, newest)) {

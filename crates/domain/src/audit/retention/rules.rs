@@ -82,9 +82,7 @@ impl Rules {
         }
         Ok(Self { retention: row.stricter(logged), holds, differ })
     }
-}
 
-impl Rules {
     /// The same, and where rows and log differ also when nothing is queued any more: what was said a moment ago is in the log then.
     ///
     /// # Errors

@@ -52,7 +52,7 @@ pub async fn stands(instance: &Instance, call: &Call) -> Result<Standing, Retent
 /// As [`standing`], with what proves each purge.
 pub(super) async fn proven_standing(instance: &Instance, tenant: TenantId) -> Result<Standing, RetentionError> {
     let ring = instance.keyring(tenant).await?;
-    let rules = Rules::settled(instance, tenant, Some(&ring)).await?;
+    let rules = Rules::settled(instance, tenant, Some(&*ring)).await?;
     let mut view = instance.store().fresh_view(tenant).await?;
     let mut standing = standing_of(&mut *view, Some(&*ring), rules, instance.now()).await?;
     if standing.purges.is_empty() {
