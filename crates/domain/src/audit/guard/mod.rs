@@ -90,6 +90,10 @@ codes! {
         CheckpointRoot = "checkpoint_root",
         /// The log is not a growth of the head that was signed last.
         Pin = "pin",
+        /// A hold, or the lack of one, that the log does not tell of.
+        HoldRow = "hold_row",
+        /// A row says something else of how long the log is kept than the log.
+        RetentionRow = "retention_row",
         /// A log of which a head was signed is not there at all.
         LogMissing = "log_missing",
     }
