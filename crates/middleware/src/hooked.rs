@@ -16,9 +16,10 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use crate::{Code, Exchange, Problem, stack::BodyLimit};
 
 /// So much of a body is read without asking for room.
-const FREE_BYTES: usize = 1 << 20;
-/// Room for what of all bodies at once is longer: in pieces of a megabyte. What finds none is refused.
-const PIECES: usize = 64;
+const FREE_BYTES: usize = 64 * 1024;
+/// Room for what of all bodies at once is longer, 64 MiB, and how much of a body takes one piece of it. What finds none is refused.
+const PIECES: usize = 256;
+const PIECE_BYTES: usize = 256 * 1024;
 
 static ROOM: Semaphore = Semaphore::const_new(PIECES);
 
@@ -69,8 +70,8 @@ impl Unread {
         taken.map(answer).map_err(refused)
     }
 
-    /// Reads the body, of at most `max` bytes. Of long ones, as many at once as there is room for: a megabyte is asked for when it
-    /// comes, so that nobody has room by announcing.
+    /// Reads the body, of at most `max` bytes. Of long ones, as many at once as there is room for: it is asked for as they
+    /// come, so that nobody has room by announcing.
     ///
     /// # Errors
     ///
@@ -163,7 +164,7 @@ async fn collected(
         if length > max {
             return Err(Code::TooLarge.into());
         }
-        while length > FREE_BYTES * (1 + taken.len()) {
+        while length > FREE_BYTES + PIECE_BYTES * taken.len() {
             taken.push(room.try_acquire().map_err(|_| Problem::new(Code::Overloaded).retry_after(10))?);
         }
         bytes.extend_from_slice(&data);
@@ -195,15 +196,24 @@ mod tests {
     #[tokio::test]
     async fn long_bodies_take_room_as_they_come_and_give_it_back() {
         static ROOM: Semaphore = Semaphore::const_new(3);
-        let read = |megabytes: usize| collected(Body::from(vec![7; megabytes << 20]), 8 << 20, &ROOM);
+        let read = |bytes: usize| collected(Body::from(vec![7; bytes]), 8 << 20, &ROOM);
         let code = |problem: Problem| problem.code();
-        let (bytes, first) = read(3).await.unwrap();
-        assert_eq!((bytes.len(), first.len(), ROOM.available_permits()), (3 << 20, 2, 1));
-        assert_eq!(read(4).await.map(drop).map_err(code), Err(Code::Overloaded));
+        let two = FREE_BYTES + 2 * PIECE_BYTES;
+        let (bytes, first) = read(two).await.unwrap();
+        assert_eq!((bytes.len(), first.len(), ROOM.available_permits()), (two, 2, 1));
+        assert_eq!(read(two).await.map(drop).map_err(code), Err(Code::Overloaded));
         assert_eq!(ROOM.available_permits(), 1, "what was refused takes none");
-        assert!(read(1).await.unwrap().1.is_empty(), "a short one needs none");
+        assert!(read(FREE_BYTES).await.unwrap().1.is_empty(), "a short one needs none");
         drop(first);
-        assert!(read(4).await.is_ok());
-        assert_eq!(read(9).await.map(drop).map_err(code), Err(Code::TooLarge));
+        assert!(read(two + 1).await.is_ok());
+        assert_eq!(read(9 << 20).await.map(drop).map_err(code), Err(Code::TooLarge));
+    }
+
+    /// Attack 6, A7: a body as long as any may be by default asked for no room, so that strangers had half a gigabyte for one address.
+    #[tokio::test]
+    async fn a_body_as_long_as_most_may_be_asks_for_room() {
+        static ROOM: Semaphore = Semaphore::const_new(3);
+        let long = collected(Body::from(vec![7; 1_000_000]), 1_000_000, &ROOM).await;
+        assert_eq!(long.map(drop).map_err(|problem| problem.code()), Err(Code::Overloaded));
     }
 }
