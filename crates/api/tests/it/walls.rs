@@ -259,6 +259,8 @@ async fn an_event_beside_the_tree_proves_no_certificate(mut stage: Stage) {
     let moved = format!("UPDATE audit_events SET idx = {first} WHERE {ours} AND idx = {second}");
     assert_eq!(stage.raw.run(&moved).await.unwrap(), 1);
     assert_eq!(stage.verdict(&ids[1]).await, "invalid");
+}
+
 const RETENTION: &str = "/v1/audit/retention";
 
 impl Stage {
