@@ -630,7 +630,7 @@ hand_on!(GuardRows {
     fn noted_head(origin: &str) -> Option<NotedHead>;
     fn cosignatures(size: u64) -> Vec<Cosignature>;
     fn newest_cosignature(witness: &str) -> Option<Cosignature>;
-    fn newest_cosigned(quorum: u32) -> Option<u64>;
+    fn newest_cosigned(upto: u64, quorum: u32) -> Option<u64>;
     fn first_cosigned(after: u64, quorum: u32) -> Option<u64>;
 });
 hand_on!(GuardWrites {
