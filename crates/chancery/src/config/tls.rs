@@ -95,7 +95,7 @@ pub(super) fn check(config: &Config, findings: &mut Findings) {
         return findings.fault_unless(lenient, "tls.cert_file", problem.to_string(), cure);
     }
     let left = facts.ends.as_seconds() - now.as_seconds();
-    if !files.proofs.is_some() && u64::try_from(left).is_ok_and(|left| left < tls::SOON.as_secs()) {
+    if files.proofs.is_none() && u64::try_from(left).is_ok_and(|left| left < tls::SOON.as_secs()) {
         let days = left.div_euclid(86_400);
         findings.warn(
             "tls.cert_file",
