@@ -41,7 +41,7 @@ mod webhook;
 
 pub use assertion::{ASSERTION, asserted, assertion, identity};
 pub use authenticated::{Asked, Authenticated, ProvenKey};
-pub use body::{Body, Creation, Lines, OptionalBody, RequestKey, UnreadBody};
+pub use body::{Body, Creation, Lines, OptionalBody, RequestKey, UnreadBody, body_of};
 pub use cookies::SessionCookies;
 pub use cors::{BadCors, Cors, CorsRules};
 pub use edge::{Edge, SecurityTxt};
@@ -52,6 +52,7 @@ pub use json::{Exact, Unique};
 pub use oauth::{OAuthCode, OAuthError};
 pub use observe::{Finished, Forwarded, Observer};
 pub use path::PathOf;
+pub use places::{Place, Places};
 pub use problem::{Code, Problem};
 pub use stack::{Limits, Template, around};
 pub use standing::Standing;

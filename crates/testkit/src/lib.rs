@@ -6,6 +6,7 @@
 //! - [`Token`] is an HSM in memory.
 //! - `Raw`, with the feature `sql`, is whoever runs SQL in the store past us.
 //! - [`authenticator`] is a browser with passkeys.
+//! - [`phone`] is a phone whose application sends health data.
 //! - [`samples`] builds entities.
 //!
 //! There is no fake store: SQLite in memory is one, and it passed the conformance suite.
@@ -22,6 +23,7 @@ mod faulty;
 pub mod key_provider;
 pub mod ladders;
 pub mod limiter;
+pub mod phone;
 mod random;
 #[cfg(feature = "sql")]
 mod raw;

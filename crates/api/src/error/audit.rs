@@ -30,7 +30,6 @@ impl ToProblem for DamagedLog {
         tracing::error!(
             tenant = %log,
             code = "log_damaged",
-            at,
             "Somebody asked for something of the log of `{log}` that is not what was logged: {place}; see docs/guides/audit.md"
         );
         Problem::new(Code::AuditDamaged).detail(format!(

@@ -72,7 +72,7 @@ async fn a_planted_head_is_not_built_upon(backend: Backend) {
     tx.insert_checkpoint(&StoredCheckpoint { size: head.size, note, ..genuine }).await.unwrap();
     tx.commit().await.unwrap();
     // Nothing is signed on top of it: the log says that it is not what it was.
-    app.get(&clinic.auditor, "/v1/audit/checkpoint").await.refused(500, "internal");
+    app.get(&clinic.auditor, "/v1/audit/checkpoint").await.refused(409, "audit.damaged");
     // And whoever watches the server sees it.
     app.anonymous("GET", "/readyz", None).await.refused(503, "audit.unavailable");
 }

@@ -5,11 +5,16 @@ use chancery_domain::{
     TenantId,
     audit::{
         guard::{self, Finding, IntegrityCheck},
+<<<<<<< HEAD
         sequence,
         sinks::{Fed, Health, SendError, Takes},
+=======
+        retention, sequence,
+>>>>>>> all
     },
     backups,
     certificates::{PackVerdict, verify_pack},
+    ids::EventId,
 };
 use chancery_testkit::Raw;
 use serde_json::json;
@@ -17,8 +22,12 @@ use serde_json::json;
 use crate::{
     app::{Backend, Clinic, TestApp},
     proofs::issue,
+<<<<<<< HEAD
     retention::{purge, six_years, two_months},
     sinks::{Fake, drain},
+=======
+    retention::{by_two, months, plan, purge, six_years, two_months},
+>>>>>>> all
 };
 
 macro_rules! stages {
@@ -47,6 +56,9 @@ stages! {
     an_end_whose_row_is_gone_is_told_by_the_log,
     a_revoked_key_stays_revoked_whatever_its_row_says,
     an_event_beside_the_tree_proves_no_certificate,
+    a_hold_that_is_gone_from_the_store_holds_by_the_log,
+    a_hold_that_nobody_placed_is_told_of_and_can_be_lifted,
+    a_retention_that_was_changed_in_the_store_lets_nothing_go,
     a_row_of_the_queue_that_is_no_event_holds_up_nobody,
     a_changed_row_is_named_and_the_others_are_shown,
     a_personal_part_that_was_taken_away_is_told_of,
@@ -260,6 +272,103 @@ async fn an_event_beside_the_tree_proves_no_certificate(mut stage: Stage) {
     let moved = format!("UPDATE audit_events SET idx = {first} WHERE {ours} AND idx = {second}");
     assert_eq!(stage.raw.run(&moved).await.unwrap(), 1);
     assert_eq!(stage.verdict(&ids[1]).await, "invalid");
+}
+
+const RETENTION: &str = "/v1/audit/retention";
+
+impl Stage {
+    /// Puts a copy of the newest event of a kind into the queue, under another id, as a database would rewrite it.
+    async fn forge(&mut self, kind: &str, id: u8, rewritten: &[(&str, &str)], becomes: &str) {
+        let event = self.app.events(&self.clinic.auditor, kind).await.pop().unwrap();
+        let (old, new) = (event["id"].as_str().unwrap(), EventId::from_bytes([id; 16]).to_string());
+        let all = [(old, new.as_str()), (kind, becomes)].into_iter().chain(rewritten.iter().copied());
+        let core = all.fold("core".to_owned(), |core, (from, to)| format!("replace({core}, '{from}', '{to}')"));
+        let sql = format!(
+            "INSERT INTO audit_queue (tenant_id, event_id, recorded_at, kind, actor, resource, outcome, request_id, core)
+             SELECT tenant_id, '{new}', recorded_at, '{becomes}', actor, resource, outcome, request_id, {core}
+             FROM audit_events WHERE tenant_id = '{}' AND event_id = '{old}'",
+            self.clinic.id
+        );
+        assert_eq!(self.raw.run(&sql).await.unwrap(), 1);
+        sequence::sequence(&self.app.instance, self.tenant).await.unwrap();
+        assert!(self.app.events(&self.clinic.auditor, becomes).await.iter().any(|event| event["id"] == new.as_str()));
+    }
+
+    async fn disputed(&self) -> serde_json::Value {
+        self.app.get(&self.clinic.auditor, RETENTION).await.ok()["disputed"].clone()
+    }
+}
+
+/// A row was taken away, and what it held went by our own hand, with a certificate.
+async fn a_hold_that_is_gone_from_the_store_holds_by_the_log(mut stage: Stage) {
+    two_months(&stage.app, &stage.clinic).await;
+    let hold = "/v1/audit/legal-holds/suit";
+    let placed = stage.app.put(&stage.clinic.officer, hold, json!({"reason": "Smith v. clinic"})).await.created();
+    six_years(&stage.app);
+    let held = months(&[("2026-09", "held"), ("2026-10", "held")]);
+    assert_eq!(plan(&stage.app, &stage.clinic).await, held);
+    assert_eq!(stage.disputed().await, json!(null));
+    let at = stage.app.events(&stage.clinic.auditor, "audit.hold_placed").await[0]["index"].as_u64().unwrap();
+    let missed = [Finding { check: IntegrityCheck::HoldRow, at }];
+
+    // Made to hold less, then taken away, then lifted by an event that we did not make.
+    let ours = format!("tenant_id = '{}'", stage.clinic.id);
+    assert_eq!(stage.raw.run(&format!("UPDATE audit_holds SET to_at = 1 WHERE {ours}")).await.unwrap(), 1);
+    assert_eq!((plan(&stage.app, &stage.clinic).await, stage.found().await), (held.clone(), missed.to_vec()));
+    assert_eq!(stage.raw.run(&format!("DELETE FROM audit_holds WHERE {ours}")).await.unwrap(), 1);
+    let lifted = format!("\"hold\":[\"suit\"],\"placed\":{},\"proof\":\"{}\"", placed["event_id"], "00".repeat(32));
+    stage.forge("audit.hold_placed", 1, &[("\"hold\":[\"suit\"]", &lifted)], "audit.hold_lifted").await;
+    assert_eq!((plan(&stage.app, &stage.clinic).await, stage.found().await), (held, missed.to_vec()));
+    assert_eq!(stage.disputed().await, json!(["hold_row"]));
+    assert_eq!(retention::tend(&stage.app.instance, stage.tenant).await.unwrap().disputed, 1);
+    let officer = &stage.clinic.officer;
+    stage.app.post(officer, "/v1/audit/purge", json!({"reason": "x"})).await.refused(409, "state.conflict");
+    stage.app.put(officer, hold, json!({"reason": "again"})).await.refused(409, "state.conflict");
+
+    // Two people lift it all the same.
+    by_two(&stage.app, &stage.clinic, "POST", &format!("{hold}/lift"), &json!({"reason": "settled"})).await.ok();
+    assert_eq!(plan(&stage.app, &stage.clinic).await, months(&[("2026-09", "due"), ("2026-10", "due")]));
+    assert_eq!((stage.found().await, stage.disputed().await), (Vec::new(), json!(null)));
+}
+
+async fn a_hold_that_nobody_placed_is_told_of_and_can_be_lifted(mut stage: Stage) {
+    two_months(&stage.app, &stage.clinic).await;
+    six_years(&stage.app);
+    let forged = format!(
+        "INSERT INTO audit_holds (tenant_id, name, placed_by, placed_at, event_id) VALUES ('{}', 'none', 'system', 1, '{}')",
+        stage.clinic.id,
+        EventId::from_bytes([1; 16])
+    );
+    assert_eq!(stage.raw.run(&forged).await.unwrap(), 1);
+    assert_eq!(plan(&stage.app, &stage.clinic).await, months(&[("2026-09", "held"), ("2026-10", "held")]));
+    assert_eq!(stage.found().await, [Finding { check: IntegrityCheck::HoldRow, at: 0 }]);
+    let lift = "/v1/audit/legal-holds/none/lift";
+    by_two(&stage.app, &stage.clinic, "POST", lift, &json!({"reason": "nobody placed it"})).await.ok();
+    assert_eq!(plan(&stage.app, &stage.clinic).await, months(&[("2026-09", "due"), ("2026-10", "due")]));
+    assert_eq!(stage.found().await, []);
+}
+
+async fn a_retention_that_was_changed_in_the_store_lets_nothing_go(mut stage: Stage) {
+    two_months(&stage.app, &stage.clinic).await;
+    stage.app.put(&stage.clinic.officer, RETENTION, json!({"months": 120})).await.ok();
+    six_years(&stage.app);
+    let less =
+        format!("UPDATE audit_retention SET months = 72, automatic = (1 = 1) WHERE tenant_id = '{}'", stage.clinic.id);
+    assert_eq!(stage.raw.run(&less).await.unwrap(), 1);
+    let rewritten = [("\"months\":120", "\"months\":72"), ("\"automatic\":\"no\"", "\"automatic\":\"yes\"")];
+    let at = stage.app.events(&stage.clinic.auditor, "audit.retention_changed").await[0]["index"].as_u64().unwrap();
+    stage.forge("audit.retention_changed", 1, &rewritten, "audit.retention_changed").await;
+    assert_eq!(plan(&stage.app, &stage.clinic).await, months(&[]));
+    let tended = retention::tend(&stage.app.instance, stage.tenant).await.unwrap();
+    assert_eq!((tended.ordered, tended.waits, tended.disputed), (0, false, 1), "nothing goes by itself");
+    assert_eq!(stage.found().await, [Finding { check: IntegrityCheck::RetentionRow, at }]);
+    assert_eq!(stage.disputed().await, json!(["retention_row"]));
+    // Said again, it is so; and to keep less takes two as before.
+    let stands = stage.app.put(&stage.clinic.officer, RETENTION, json!({"months": 120})).await.ok();
+    assert_eq!((&stands["months"], &stands["disputed"]), (&json!(120), &json!(null)));
+    assert_eq!(stage.found().await, []);
+    let asked = stage.app.put(&stage.clinic.officer, RETENTION, json!({"months": 72})).await;
+    assert_eq!(asked.status, 202, "{}", asked.text());
 }
 
 /// Each of them stopped its log for ever, or would have lain in it so that no head could be signed.

@@ -19,9 +19,12 @@ const REST_SECONDS: i64 = 30 * 24 * 60 * 60;
 /// So many are read at one look; those that have not had their turn are believed until then.
 const OF_A_LOOK: usize = 4;
 
-/// Archives that this process has read: as they were noted, when, and whether they are there.
+/// Archives that this process has read.
 #[derive(Default)]
-pub(crate) struct Seen(Mutex<BTreeMap<(TenantId, EventId), (Archive, Timestamp, bool)>>);
+pub(crate) struct Seen(Mutex<BTreeMap<(TenantId, EventId), Look>>);
+
+/// What was seen of one: as it was noted, when, and whether it was there.
+type Look = (Archive, Timestamp, bool);
 
 impl Seen {
     /// Whether an archive is there; `None` if it is to be read.
@@ -82,7 +85,8 @@ async fn is_there(
         Ok(_) => true,
         Err(ArchiveError::Damaged | ArchiveError::Place(ArchiveFault::Missing | ArchiveFault::Occupied)) => false,
         Err(ArchiveError::Place(fault)) => {
-            tracing::warn!(%tenant, place = store.name(), error = &fault as &dyn std::error::Error, "Could not read an archive again");
+            let error: &dyn std::error::Error = &fault;
+            tracing::warn!(%tenant, error, "The place of archives `{}` did not give one to be read again", store.name());
             return Ok(None);
         }
         Err(error) => return Err(error),

@@ -95,6 +95,10 @@ codes! {
         CheckpointRoot = "checkpoint_root",
         /// The log is not a growth of the head that was signed last.
         Pin = "pin",
+        /// A hold, or the lack of one, that the log does not tell of.
+        HoldRow = "hold_row",
+        /// A row says something else of how long the log is kept than the log.
+        RetentionRow = "retention_row",
         /// A log of which a head was signed is not there at all.
         LogMissing = "log_missing",
     }
@@ -384,7 +388,7 @@ impl Guard {
 }
 
 /// What events of these jobs say of the request that they have none of.
-fn request(instance: &Instance, route: &'static str, method: &'static str) -> Result<RequestInfo, Failure> {
+pub(super) fn request(instance: &Instance, route: &'static str, method: &'static str) -> Result<RequestInfo, Failure> {
     let id = RequestId::make(instance.now(), instance.random())?;
     Ok(RequestInfo { id, address: None, user_agent: None, key: None, route, method })
 }

@@ -23,6 +23,9 @@ use crate::{
     store::{StoreError, Tx},
 };
 
+/// The longest that an event names something by. Ours are far shorter; PostgreSQL's index takes 2,704 bytes.
+const MAX_NAME_BYTES: usize = 1_024;
+
 /// What is damaged when a row of the queue is no event.
 pub(in crate::audit) const QUEUE: &str = "queue";
 
@@ -47,17 +50,27 @@ impl RawQueued {
             },
             outcome: event.outcome,
             request: text(event.request)?.parse().ok()?,
-            core: text(event.core).filter(|core| !core.contains("\\u0000"))?,
+            core: text(event.core)?,
             sealed,
         })
     }
 }
 
-/// Whether an event can be filed under what it names: nothing, or a list of texts. Databases take the list apart.
+/// Whether an event can be filed under what it names: databases take the list apart, for which PostgreSQL wants no NUL in any text, and
+/// an index has no room for long ones.
 fn can_be_filed(core: &Value) -> bool {
-    match core.pointer("/resource/ref_hmac") {
-        None => true,
-        Some(names) => names.as_array().is_some_and(|names| names.iter().all(Value::is_string)),
+    let is_short = |name: &Value| name.as_str().is_some_and(|name| name.len() <= MAX_NAME_BYTES);
+    let names = core.pointer("/resource/ref_hmac");
+    core.pointer("/resource/id").is_none_or(is_short)
+        && names.is_none_or(|names| names.as_array().is_some_and(|names| names.iter().all(is_short)) && !has_nul(core))
+}
+
+fn has_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(has_nul),
+        Value::Object(members) => members.iter().any(|(name, value)| name.contains('\0') || has_nul(value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }
 
@@ -126,7 +139,6 @@ async fn put_aside(
     tracing::error!(
         %tenant,
         code = "queue_quarantined",
-        rows = count,
         "{count} ROW(S) OF THE QUEUE OF THE AUDIT LOG OF `{tenant}` ARE NO EVENTS OF CHANCERY, and were put aside: somebody wrote them into \
          the store, or it is damaged. Their bytes are in the table `audit_quarantine`. Keep a copy of the store; see docs/guides/audit.md"
     );
@@ -190,6 +202,8 @@ mod tests {
         let event = row(|_| {}).into_event(TENANT).unwrap();
         assert_eq!((event.kind.as_str(), event.sealed), ("app.visit", Some(vec![1])));
         assert_eq!(event.recorded_at, crate::Timestamp::from_seconds(1));
+        let odd = row(|core| core["resource"]["hk"] = serde_json::json!("\\u0000"));
+        assert!(odd.into_event(TENANT).is_some(), "a backslash is no NUL");
     }
 
     #[test]
@@ -205,6 +219,8 @@ mod tests {
             ("/resource/ref_hmac", serde_json::json!("ab")),
             ("/resource/ref_hmac", serde_json::json!([1])),
             ("/resource/ref_hmac", serde_json::json!(["\0"])),
+            ("/resource/hk", serde_json::json!("\0")),
+            ("/resource/ref_hmac", serde_json::json!(["a".repeat(4_000)])),
         ] {
             let forged = row(|core| *core.pointer_mut(pointer).unwrap() = value.clone());
             assert!(forged.into_event(TENANT).is_none(), "{pointer} {value}");
@@ -215,6 +231,9 @@ mod tests {
         let mut unreadable = row(|_| {});
         unreadable.event.id = b"\xff".to_vec();
         assert!(unreadable.into_event(TENANT).is_none());
+        let mut long_name = row(|core| core["resource"]["id"] = serde_json::json!("a".repeat(4_000)));
+        long_name.event.resource = Some("a".repeat(4_000).into_bytes());
+        assert!(long_name.into_event(TENANT).is_none(), "an index has no room for it");
         let long = row(|core| core["type"] = serde_json::json!("a".repeat(MAX_LEAF_BYTES)));
         let long =
             RawQueued { event: RawEvent { kind: "a".repeat(MAX_LEAF_BYTES).into_bytes(), ..long.event }, ..long };

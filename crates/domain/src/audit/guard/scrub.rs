@@ -14,7 +14,7 @@ use crate::{
     audit::{
         Detail, Event, EventKind, LogHead, Outcome,
         receipt::note_all,
-        retention::Purged,
+        retention::{Purged, Rules},
         sequence::{SequenceError, with_tiles},
         stamp::Actor,
     },
@@ -228,7 +228,26 @@ async fn look(
             check_pin(&mut *view, tenant, head, pin, &mut found).await?;
         }
     }
+    drop(view);
+    if let (true, Some(lease)) = (ended, &lease) {
+        check_rules(instance, tenant, lease, &mut found).await?;
+    }
     Ok((Scrubbed { rows, found: found.into_list(), ended }, head.size))
+}
+
+/// Whether the rows of what keeps a log are what the log says.
+async fn check_rules(
+    instance: &Instance,
+    tenant: TenantId,
+    lease: &Lease,
+    found: &mut Found,
+) -> Result<(), SequenceError> {
+    match Rules::settled(instance, tenant, Some(&*lease.keyring)).await {
+        Ok(rules) => rules.differ.iter().for_each(|finding| found.note(finding.check, finding.at)),
+        Err(StoreError::Damaged(_)) => found.note(IntegrityCheck::RetentionRow, 0),
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
 }
 
 /// Whether the log is a growth of what is pinned. One that is not there any more is none.

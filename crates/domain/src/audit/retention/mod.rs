@@ -28,6 +28,7 @@ mod plan;
 mod policy;
 mod purge;
 mod purged;
+mod rules;
 mod stands;
 mod steady;
 
@@ -41,6 +42,7 @@ pub use policy::{Wanted, set};
 pub use purge::{Tended, plan, purge, tend};
 pub use purged::Purged;
 pub(super) use purged::{is_too_young, purged_between};
+pub(super) use rules::Rules;
 pub use stands::{Standing, standing, stands};
 
 /// No log is kept for less: six years.
