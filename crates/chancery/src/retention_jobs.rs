@@ -7,7 +7,10 @@ use chancery_domain::{
     Instance, TenantId,
     audit::{
         archives,
-        retention::{self, Tended},
+        retention::{
+            self, Tended,
+            steady::{DAYS, ENOUGH, SPAN},
+        },
     },
     jobs,
     tenants::TenantState,
@@ -98,8 +101,9 @@ async fn tended(instance: &Instance, tenant: TenantId, waiting: &mut BTreeSet<Te
         tracing::warn!(
             %tenant,
             code = "purge_waits",
-            "The time of months of the log of `{tenant}` is over by this clock, and nothing was logged 40 to 80 days ago: either it jumped, \
-             or nothing ran then. Nothing goes by itself until it has gone on for 40 days; who is sure of the clock can order the purge"
+            "The time of months of the log of `{tenant}` is over by this clock, and in the last {DAYS} days there was a span of {SPAN} of which \
+             fewer than {ENOUGH} have an event: either it jumped, or nothing ran then. Nothing goes by itself until it has gone on for {DAYS} \
+             days; who is sure of the clock can order the purge"
         );
     }
     done

@@ -30,7 +30,7 @@ mod purge;
 mod purged;
 mod rules;
 mod stands;
-mod steady;
+pub mod steady;
 
 pub use destruction::Destruction;
 pub use dismiss::{PurgeProof, dismiss};

@@ -10,11 +10,12 @@ use crate::{
 };
 
 const DAY: i64 = 24 * 60 * 60;
-/// So many days before now are looked at, in spans of so many.
-const DAYS: usize = 80;
-const SPAN: usize = 10;
+/// So many days before now are looked at.
+pub const DAYS: usize = 80;
+/// In spans of so many days.
+pub const SPAN: usize = 10;
 /// On so many days of each span something must have been logged. Fewer than there are: an installation may be off at week-ends.
-const ENOUGH: usize = 5;
+pub const ENOUGH: usize = 5;
 
 /// Whether the clock went for some time as clocks go: on at least half the days of each ten of the last 80 something was logged, in
 /// the tenant's log or in the platform's, which grows every day. After a jump nothing was, whether the process was there or began
