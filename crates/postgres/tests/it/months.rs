@@ -568,9 +568,19 @@ async fn a_store_of_before_keeps_its_rows() {
     assert!(error.to_string().contains("only grows"), "{error}");
 }
 
-/// Otherwise it would be purged with its month, and nobody would find it among what is kept.
 #[tokio::test]
 async fn what_was_dismissed_before_it_was_kept_lies_with_what_is_kept() {
+    moves("0050_quarantine.sql", "audit.purge_dismissed").await;
+}
+
+#[tokio::test]
+async fn what_was_revoked_before_it_was_kept_lies_with_what_is_kept() {
+    moves("0051_kept_revocations.sql", "key.revoked").await;
+}
+
+/// A migration that keeps a further kind moves what there is of it: otherwise it would be purged with its month, and nobody would find
+/// it among what is kept.
+async fn moves(migration: &str, kept: &str) {
     let Some(database) = testing::empty_database().await else { return };
     let mut connection = raw(&database).await;
     for step in ["DROP SCHEMA public CASCADE", "CREATE SCHEMA public"] {
@@ -579,7 +589,7 @@ async fn what_was_dismissed_before_it_was_kept_lies_with_what_is_kept() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
-    let ours = files.iter().position(|file| file.ends_with("0050_quarantine.sql")).unwrap();
+    let ours = files.iter().position(|file| file.ends_with(migration)).unwrap();
     for file in &files[..ours] {
         let text = std::fs::read_to_string(file).unwrap();
         sqlx::raw_sql(sqlx::AssertSqlSafe(text)).execute(&mut connection).await.unwrap();
@@ -587,7 +597,7 @@ async fn what_was_dismissed_before_it_was_kept_lies_with_what_is_kept() {
     let tenants = [OURS.to_string(), THEIRS.to_string()];
     for tenant in &tenants {
         in_tenant(&mut connection, tenant).await;
-        for (idx, kind) in [(0, "audit.purge_dismissed"), (1, "record.opened")] {
+        for (idx, kind) in [(0, kept), (1, "record.opened")] {
             sqlx::query(
                 "INSERT INTO audit_events (tenant_id, idx, event_id, recorded_at, kind, actor, outcome, request_id, core, leaf_hash)
                  VALUES ($1, $2, $2::text, (extract(epoch FROM now()) * 1000000)::bigint, $3, 'system', 0, 'req', 'x', 'x')",
