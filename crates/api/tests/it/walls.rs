@@ -5,12 +5,8 @@ use chancery_domain::{
     TenantId,
     audit::{
         guard::{self, Finding, IntegrityCheck},
-<<<<<<< HEAD
-        sequence,
-        sinks::{Fed, Health, SendError, Takes},
-=======
         retention, sequence,
->>>>>>> all
+        sinks::{Fed, Health, SendError, Takes},
     },
     backups,
     certificates::{PackVerdict, verify_pack},
@@ -22,12 +18,8 @@ use serde_json::json;
 use crate::{
     app::{Backend, Clinic, TestApp},
     proofs::issue,
-<<<<<<< HEAD
-    retention::{purge, six_years, two_months},
-    sinks::{Fake, drain},
-=======
     retention::{by_two, months, plan, purge, six_years, two_months},
->>>>>>> all
+    sinks::{Fake, drain},
 };
 
 macro_rules! stages {
@@ -253,12 +245,16 @@ async fn a_revoked_key_stays_revoked_whatever_its_row_says(mut stage: Stage) {
     let honest = seen(&stage).await;
     assert_eq!(honest[0], ("valid".to_owned(), PackVerdict::Verified, vec![ids[0].clone()]));
     assert_eq!((honest[1].0.as_str(), honest[1].1), ("untrusted", PackVerdict::Failed));
+    assert_eq!(stage.found().await, []);
+    let told = stage.app.events(&stage.clinic.auditor, "key.revoked").await;
+    let odd = [Finding { check: IntegrityCheck::KeyRow, at: told[0]["index"].as_u64().unwrap() }];
     for said in
-        ["state = 'inactive', revoked_reason = NULL, last_valid_index = NULL", "last_valid_index = 9000000000000"]
+        ["last_valid_index = 9000000000000", "state = 'inactive', revoked_reason = NULL, last_valid_index = NULL"]
     {
         let of_it = format!("key_id = (SELECT key_id FROM certificates WHERE id = '{}')", ids[0]);
         assert_eq!(stage.raw.run(&format!("UPDATE key_versions SET {said} WHERE {of_it}")).await.unwrap(), 1);
         assert_eq!(seen(&stage).await, honest, "{said}");
+        assert_eq!(stage.found().await, odd, "{said}");
     }
 }
 

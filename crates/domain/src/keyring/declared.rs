@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::{KeyState, KeyVersion, Keyring, Managed, Revocation};
 use crate::{
     audit::{EventKind, LoggedEvent, guard::is_foreign},
+    ids::KeyId,
     instance::Failure,
     store::View,
     time::Timestamp,
@@ -72,6 +73,23 @@ impl Told {
         let last_valid_index = core.pointer("/detail/last_valid_index").and_then(Value::as_u64);
         Ok(Self { kind: logged.event.kind.clone(), key_id, index: logged.index, last_valid_index })
     }
+
+    /// All of a key's versions, by index. Somebody's row beside the log moves no key; the scrubber tells of it.
+    async fn all(view: &mut dyn View, ring: &Keyring, key: KeyId) -> Result<Vec<Self>, Failure> {
+        let kinds = [EventKind::KeyActivated, EventKind::KeyRetired, EventKind::KeyRevoked];
+        let events = view.events_on(&key.to_string(), &kinds).await?;
+        let mut told = Vec::with_capacity(events.len());
+        for logged in &events {
+            if !is_foreign(view, ring.tenant(), logged).await? {
+                told.push(Self::read(logged)?);
+            }
+        }
+        Ok(told)
+    }
+
+    fn is_of(&self, kind: EventKind, version: &KeyVersion) -> bool {
+        self.kind == kind.as_str() && self.key_id == version.key_id
+    }
 }
 
 /// The public keys of one use, oldest first. Rows alone are not believed: a key counts if its private half unwraps
@@ -84,23 +102,12 @@ pub async fn declared(view: &mut dyn View, ring: &Keyring, managed: Managed) -> 
     ring.require_whole(managed)?;
     let Some(key) = view.managed_key(managed).await? else { return Ok(Vec::new()) };
     let versions = view.key_versions(key.id).await?;
-    let kinds = [EventKind::KeyActivated, EventKind::KeyRetired, EventKind::KeyRevoked];
-    let events = view.events_on(&key.id.to_string(), &kinds).await?;
-    let mut told = Vec::with_capacity(events.len());
-    for logged in &events {
-        // Somebody's row beside the log moves no key; the scrubber tells of it.
-        if !is_foreign(view, ring.tenant(), logged).await? {
-            told.push(Told::read(logged)?);
-        }
-    }
-    let of = |kind: EventKind, version: &KeyVersion| {
-        let key_id = version.key_id.clone();
-        told.iter().filter(move |told| told.kind == kind.as_str() && told.key_id == key_id)
-    };
-    let index = |kind, version: &KeyVersion| of(kind, version).next().map(|told| told.index);
+    let told = Told::all(view, ring, key.id).await?;
+    let index = |kind, version: &KeyVersion| told.iter().find(|told| told.is_of(kind, version)).map(|told| told.index);
     let declared = versions.iter().filter_map(|version| {
         let jwk = ring.public(managed, &version.key_id)?.clone();
-        let revoked = of(EventKind::KeyRevoked, version).map(|told| told.last_valid_index).min();
+        let revoked = told.iter().filter(|told| told.is_of(EventKind::KeyRevoked, version));
+        let revoked = revoked.map(|told| told.last_valid_index).min();
         let (state, last_valid_index) = standing(version.state, version.revocation, revoked);
         Some(DeclaredKey {
             key_id: version.key_id.clone(),
@@ -126,6 +133,24 @@ fn standing(state: KeyState, row: Option<Revocation>, told: Option<Option<u64>>)
     };
     let said = row.map(|revocation| revocation.last_valid_index);
     (state, told.into_iter().chain(said).min().flatten())
+}
+
+/// Where the log tells that versions were revoked of which the rows say that they are good, or that more is spared than was ever said.
+///
+/// # Errors
+///
+/// [`Failure`].
+pub(crate) async fn unrevoked(view: &mut dyn View, ring: &Keyring, managed: Managed) -> Result<Vec<u64>, Failure> {
+    let Some(key) = view.managed_key(managed).await? else { return Ok(Vec::new()) };
+    let told = Told::all(view, ring, key.id).await?;
+    let versions = view.key_versions(key.id).await?;
+    let odd = versions.iter().filter_map(|version| {
+        let said = || told.iter().filter(|told| told.is_of(EventKind::KeyRevoked, version));
+        let row = version.revocation.map(|revocation| revocation.last_valid_index);
+        let other = version.state == KeyState::Revoked && said().all(|told| Some(told.last_valid_index) != row);
+        said().last().filter(|_| other || version.state.opens()).map(|told| told.index)
+    });
+    Ok(odd.collect())
 }
 
 #[cfg(test)]

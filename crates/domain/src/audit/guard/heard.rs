@@ -50,7 +50,13 @@ pub(super) async fn remember_damage(instance: &Instance, tenant: TenantId) -> Re
         }
         Err(error) if passes(&error) => Err(error),
         // A platform's log that cannot be read does not say that all is well.
-        Err(_) => {
+        Err(error) => {
+            tracing::error!(
+                %tenant,
+                code = "log_integrity",
+                error = %error,
+                "What the platform's log tells of looks at the log of `{tenant}` cannot be read, so that log counts as damaged"
+            );
             instance.guard().note_damaged(tenant, true);
             Ok(())
         }

@@ -99,6 +99,8 @@ codes! {
         HoldRow = "hold_row",
         /// A row says something else of how long the log is kept than the log.
         RetentionRow = "retention_row",
+        /// The log tells that a certificate key was revoked, and its row says otherwise.
+        KeyRow = "key_row",
         /// A log of which a head was signed is not there at all.
         LogMissing = "log_missing",
     }

@@ -22,7 +22,7 @@ use crate::{
     instance::Failure,
     keyring::{
         DeclaredKey, Lease, Managed,
-        declared::{declared, key_at},
+        declared::{declared, key_at, unrevoked},
     },
     store::{StoreError, View},
     time::Timestamp,
@@ -228,11 +228,25 @@ async fn look(
             check_pin(&mut *view, tenant, head, pin, &mut found).await?;
         }
     }
+    if let (true, Some(lease)) = (ended, &lease) {
+        check_keys(&mut *view, lease, &mut found).await?;
+    }
     drop(view);
     if let (true, Some(lease)) = (ended, &lease) {
         check_rules(instance, tenant, lease, &mut found).await?;
     }
     Ok((Scrubbed { rows, found: found.into_list(), ended }, head.size))
+}
+
+/// Whether the rows of revoked certificate keys say so.
+async fn check_keys(view: &mut dyn View, lease: &Lease, found: &mut Found) -> Result<(), SequenceError> {
+    match unrevoked(view, &lease.keyring, Managed::Certificate).await {
+        Ok(places) => places.into_iter().for_each(|at| found.note(IntegrityCheck::KeyRow, at)),
+        Err(Failure::Store(error @ StoreError::Unavailable(_))) => return Err(error.into()),
+        // An event that tells of a key is damaged, which is found where it lies.
+        Err(_) => {}
+    }
+    Ok(())
 }
 
 /// Whether the rows of what keeps a log are what the log says.
