@@ -97,7 +97,7 @@ impl Receiver for Objects {
 
 /// Puts an object, and once more if there is something of its name: that something is there does not say that it is this.
 async fn put(bucket: &Bucket, name: &str, body: &[u8], headers: &[(&str, &str)]) -> Result<(), SendError> {
-    let failed = |error| match error {
+    let failed = |error: S3Error| match error {
         S3Error::Away(code) => SendError::Away(code),
         S3Error::Refused(code) => SendError::Refused(code),
         S3Error::NotFound => SendError::Away("http.404".to_owned()),
