@@ -48,6 +48,7 @@ stages! {
     an_end_whose_row_is_gone_is_told_by_the_log,
     a_revoked_key_stays_revoked_whatever_its_row_says,
     an_event_beside_the_tree_proves_no_certificate,
+    a_revocation_beside_the_tree_revokes_nothing,
     a_hold_that_is_gone_from_the_store_holds_by_the_log,
     a_hold_that_nobody_placed_is_told_of_and_can_be_lifted,
     a_retention_that_was_changed_in_the_store_lets_nothing_go,
@@ -269,6 +270,30 @@ async fn an_event_beside_the_tree_proves_no_certificate(mut stage: Stage) {
     let moved = format!("UPDATE audit_events SET idx = {first} WHERE {ours} AND idx = {second}");
     assert_eq!(stage.raw.run(&moved).await.unwrap(), 1);
     assert_eq!(stage.verdict(&ids[1]).await, "invalid");
+}
+
+async fn a_revocation_beside_the_tree_revokes_nothing(mut stage: Stage) {
+    let certificate = issue(&stage.app, &stage.clinic).await;
+    let (id, key) = (certificate["id"].as_str().unwrap(), certificate["key_id"].as_str().unwrap());
+    let activated = stage.app.events(&stage.clinic.auditor, "key.activated").await;
+    let event = activated.iter().find(|event| event["core"].as_str().unwrap().contains(key)).unwrap();
+    let (old, new) = (event["id"].as_str().unwrap(), EventId::from_bytes([9; 16]).to_string());
+    let core = event["core"].as_str().unwrap().replace("key.activated", "key.revoked").replace(old, &new);
+    let hash = data_encoding::HEXLOWER.encode(&chancery_crypto::merkle::leaf_hash(core.as_bytes()));
+    let hash = match stage.raw {
+        Raw::Sqlite(_) => format!("x'{hash}'"),
+        Raw::Postgres(_) => format!("decode('{hash}', 'hex')"),
+    };
+    let forge = format!(
+        "INSERT INTO audit_events
+            (tenant_id, idx, event_id, recorded_at, kind, actor, resource, outcome, request_id, core, leaf_hash)
+         SELECT tenant_id, 1000000, '{new}', recorded_at, 'key.revoked', actor, resource, outcome, request_id, '{core}', {hash}
+         FROM audit_events WHERE tenant_id = '{}' AND event_id = '{old}'",
+        stage.clinic.id
+    );
+    assert_eq!(stage.raw.run(&forge).await.unwrap(), 1);
+    assert_eq!(stage.verdict(id).await, "valid");
+    assert!(!stage.found().await.is_empty(), "it is told of");
 }
 
 const RETENTION: &str = "/v1/audit/retention";
