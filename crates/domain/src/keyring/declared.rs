@@ -147,10 +147,10 @@ pub(crate) async fn unrevoked(view: &mut dyn View, ring: &Keyring, managed: Mana
     let told = Told::all(view, ring, key.id).await?;
     let versions = view.key_versions(key.id).await?;
     let odd = versions.iter().filter_map(|version| {
-        let said = || told.iter().filter(|told| told.is_of(EventKind::KeyRevoked, version));
+        let said: Vec<&Told> = told.iter().filter(|told| told.is_of(EventKind::KeyRevoked, version)).collect();
         let row = version.revocation.map(|revocation| revocation.last_valid_index);
-        let other = version.state == KeyState::Revoked && said().all(|told| Some(told.last_valid_index) != row);
-        said().last().filter(|_| other || version.state.opens()).map(|told| told.index)
+        let other = version.state == KeyState::Revoked && said.iter().all(|told| Some(told.last_valid_index) != row);
+        said.last().filter(|_| other || version.state.opens()).map(|told| told.index)
     });
     Ok(odd.collect())
 }
