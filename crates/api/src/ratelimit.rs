@@ -44,7 +44,7 @@ pub(crate) struct LimitBody {
     reset_seconds: u64,
     /// Whether it is only watched.
     shadow: bool,
-    /// Whether it counts the whole network of 48 bits around an IPv6 address.
+    /// Whether it counts a whole network around an IPv6 address, of 56 or 48 bits.
     network: bool,
 }
 

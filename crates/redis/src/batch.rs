@@ -6,7 +6,10 @@
 use std::{
     collections::HashMap,
     fmt::Write as _,
-    sync::{Arc, LazyLock, Mutex, PoisonError},
+    sync::{
+        Arc, LazyLock, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use chancery_domain::{
@@ -31,6 +34,8 @@ pub(crate) struct Batches {
     link: Arc<Link>,
     waiting: Mutex<Vec<Waiting>>,
     calls: Semaphore,
+    /// Whether a call may ask only for what lies together: of a cluster, known as one or found to be behind a single address.
+    apart: AtomicBool,
 }
 
 /// A request, and where its answer goes.
@@ -58,7 +63,8 @@ struct Told {
 
 impl Batches {
     pub(crate) fn new(link: Arc<Link>) -> Self {
-        Self { link, waiting: Mutex::default(), calls: Semaphore::new(CALLS) }
+        let apart = AtomicBool::new(link.is_cluster());
+        Self { link, waiting: Mutex::default(), calls: Semaphore::new(CALLS), apart }
     }
 
     pub(crate) async fn take(self: &Arc<Self>, together: &Together, asks: &[Ask<'_>]) -> Result<Vec<Answer>, Lost> {
@@ -82,14 +88,14 @@ impl Batches {
         tokio::task::yield_now().await;
         let Ok(_call) = self.calls.acquire().await else { return };
         let waiting = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
-        join_all(batched(waiting, self.link.is_cluster()).into_iter().map(|batch| self.call(batch))).await;
+        join_all(batched(waiting, self.apart.load(Ordering::Relaxed)).into_iter().map(|batch| self.call(batch))).await;
     }
 
     async fn call(&self, batch: Vec<Waiting>) {
         let (keys, asked) = written(&batch);
-        let Some(first) = keys.first().cloned() else { return };
+        let Some(first) = keys.first().copied() else { return };
         let said: Result<Vec<u8>, Lost> =
-            self.link.run(&first, |mut connection| async move { TAKE.run(&keys, &asked, &mut connection).await }).await;
+            self.link.run(first, |mut connection| async move { TAKE.run(&keys, &asked, &mut connection).await }).await;
         match said.and_then(|said| told(&said, &batch).ok_or(Lost::Odd)) {
             Ok(told) => {
                 for (waiting, told) in batch.into_iter().zip(told) {
@@ -98,6 +104,9 @@ impl Batches {
                 }
             }
             Err(lost) => {
+                if lost.is_for_lying_apart() {
+                    self.apart.store(true, Ordering::Relaxed);
+                }
                 for waiting in batch {
                     let _ = waiting.told.send(Err(lost.clone()));
                 }
@@ -130,15 +139,15 @@ pub(crate) fn key(together: &Together, ask: &Ask<'_>) -> String {
     key
 }
 
-/// In calls that are not too large; in a cluster each of what lies together.
-fn batched(mut waiting: Vec<Waiting>, is_cluster: bool) -> Vec<Vec<Waiting>> {
-    if is_cluster {
+/// In calls that are not too large; if `apart`, each of what lies together.
+fn batched(mut waiting: Vec<Waiting>, apart: bool) -> Vec<Vec<Waiting>> {
+    if apart {
         waiting.sort_by_key(|one| one.together);
     }
     let (mut batches, mut questions): (Vec<Vec<Waiting>>, usize) = (Vec::new(), 0);
     for one in waiting {
         questions += one.questions.len();
-        let goes_with = |other: &Waiting| !is_cluster || other.together == one.together;
+        let goes_with = |other: &Waiting| !apart || other.together == one.together;
         match batches.last_mut() {
             Some(batch) if questions <= MOST && batch.last().is_some_and(goes_with) => batch.push(one),
             _ => {
@@ -151,15 +160,17 @@ fn batched(mut waiting: Vec<Waiting>, is_cluster: bool) -> Vec<Vec<Waiting>> {
 }
 
 /// The counters, each once, and what `take.lua` is asked of them.
-fn written(batch: &[Waiting]) -> (Vec<String>, Vec<u8>) {
-    let (mut keys, mut numbers, mut asked) = (Vec::new(), HashMap::new(), Vec::new());
+fn written(batch: &[Waiting]) -> (Vec<&str>, Vec<u8>) {
+    let questions: usize = batch.iter().map(|waiting| waiting.questions.len()).sum();
+    let (mut keys, mut numbers) = (Vec::with_capacity(questions), HashMap::with_capacity(questions));
+    let mut asked = Vec::with_capacity(questions * 17);
     // INVARIANT: far fewer than 65,536 policies hold for a request.
     let small = |number: usize| u16::try_from(number).unwrap_or(u16::MAX).to_le_bytes();
     for waiting in batch {
         asked.extend(small(waiting.questions.len()));
         for question in &waiting.questions {
             let number = *numbers.entry(question.key.as_str()).or_insert_with(|| {
-                keys.push(question.key.clone());
+                keys.push(question.key.as_str());
                 keys.len()
             });
             asked.extend(small(number));
@@ -255,9 +266,9 @@ mod tests {
 
     #[test]
     fn a_call_asks_no_more_than_fits_and_in_a_cluster_only_what_lies_together() {
-        let sizes = |is_cluster, requests: &[(u8, usize)]| -> Vec<Vec<u8>> {
+        let sizes = |apart, requests: &[(u8, usize)]| -> Vec<Vec<u8>> {
             let requests = requests.iter().map(|(together, questions)| waiting(*together, *questions)).collect();
-            let batches = batched(requests, is_cluster).into_iter();
+            let batches = batched(requests, apart).into_iter();
             batches.map(|batch| batch.iter().map(|one| one.together[0]).collect()).collect()
         };
         assert!(sizes(false, &[]).is_empty());
@@ -268,7 +279,8 @@ mod tests {
 
     #[test]
     fn a_counter_that_is_asked_for_twice_is_read_once() {
-        let (keys, asked) = written(&[waiting(1, 2), waiting(1, 1)]);
+        let batch = [waiting(1, 2), waiting(1, 1)];
+        let (keys, asked) = written(&batch);
         assert_eq!(keys.len(), 2);
         assert_eq!(asked.len(), 2 * 2 + 3 * 15);
         assert_eq!((&asked[..4], &asked[17..19]), ([2, 0, 1, 0].as_slice(), [2, 0].as_slice()));

@@ -12,7 +12,7 @@ use std::{
 
 use chancery_domain::instance::Failure;
 use futures_util::future::join_all;
-use redis::{ErrorKind, RedisError, Value};
+use redis::{ErrorKind, RedisError, ServerErrorKind, Value};
 
 use crate::{
     Address,
@@ -77,6 +77,13 @@ pub(crate) enum Lost {
     /// It answered what nobody asked.
     #[error("Redis gave an answer that is none")]
     Odd,
+}
+
+impl Lost {
+    /// Whether it was asked at once for what lies apart: then it is a cluster, whatever its address looks like.
+    pub(crate) fn is_for_lying_apart(&self) -> bool {
+        matches!(self, Self::Failed(error) if error.kind() == ErrorKind::Server(ServerErrorKind::CrossSlot))
+    }
 }
 
 impl From<Lost> for Failure {

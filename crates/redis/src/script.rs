@@ -19,7 +19,7 @@ impl Script {
     /// of them is away.
     pub(crate) async fn run<T: FromRedisValue>(
         &self,
-        keys: &[String],
+        keys: &[impl ToRedisArgs + Sync],
         arguments: &(impl ToRedisArgs + Sync),
         connection: &mut Connection,
     ) -> RedisResult<T> {

@@ -45,6 +45,7 @@ while at <= #asked do
   questions, at = read('<I2', asked, at)
   n = n + 1
   local verdict = n
+  said[verdict] = '\1'
   for i = 1, questions do
     local counter, limit, seconds, cost, kind, fits, told
     counter, limit, seconds, cost, kind, at = read(QUESTION, asked, at)
@@ -79,7 +80,7 @@ while at <= #asked do
     n = n + 2
     if not fits and kind < 2 then passes = false end
   end
-  said[verdict] = passes and '\1' or '\0'
+  if not passes then said[verdict] = '\0' end
   for i = questions, 1, -1 do
     local counter = which[i]
     if not passes then

@@ -118,6 +118,7 @@ mod file {
                 ("foreign_keys".to_owned(), "1".to_owned()),
                 ("secure_delete".to_owned(), "1".to_owned()),
                 ("temp_store".to_owned(), "2".to_owned()),
+                ("recursive_triggers".to_owned(), "1".to_owned()),
             ]
         );
     }

@@ -33,8 +33,8 @@ use chancery_domain::identity_providers::{
 };
 use chancery_domain::ids::{
     ApiKeyId, ApprovalId, CertificateId, DatasetId, DatasetJobId, EventId, IdentityProviderId, KeyId, NodeId,
-    OneTimeId, PasskeyId, RecipientId, SessionId, SubjectId, TokenId, UserId, WebhookDeliveryId, WebhookSecretId,
-    WebhookSourceId, WebhookSubscriptionId,
+    OneTimeId, PasskeyId, RecipientId, SessionId, SubjectId, TokenId, UserId, WebhookDeliveryId, WebhookDeviceId,
+    WebhookSecretId, WebhookSourceId, WebhookSubscriptionId,
 };
 use chancery_domain::ids::{BlockId, LockoutId};
 use chancery_domain::indexes::{Index, IndexRows, IndexWrites};
@@ -57,8 +57,8 @@ use chancery_domain::time::Timestamp;
 use chancery_domain::tokens::ProofWrites;
 use chancery_domain::users::{User, UserRows, UserWrites};
 use chancery_domain::webhooks::{
-    Backlog, DeliveryFilter, DueSecrets, Seen, Sighting, WebhookDelivery, WebhookOwner, WebhookRows, WebhookSecret,
-    WebhookSource, WebhookSubscription, WebhookWrites,
+    Backlog, DeliveryFilter, Direction, DueSecrets, Seen, Sighting, WebhookDelivery, WebhookDevice, WebhookOwner,
+    WebhookRows, WebhookSecret, WebhookSource, WebhookSubscription, WebhookWrites,
 };
 
 /// What fails from now on. Each is a switch.
@@ -588,11 +588,15 @@ hand_on!(WebhookRows {
     fn webhook_subscription(id: WebhookSubscriptionId) -> Option<WebhookSubscription>;
     fn webhook_secrets(owner: WebhookOwner) -> Vec<WebhookSecret>;
     fn due_webhook_secrets(due: &DueSecrets) -> Vec<WebhookSecret>;
+    fn webhook_devices(source: WebhookSourceId, after: Option<WebhookDeviceId>, limit: u32) -> Vec<WebhookDevice>;
+    fn webhook_device_by_key(source: WebhookSourceId, key_id: &[u8]) -> Option<WebhookDevice>;
+    fn enrolled_webhook_devices(source: WebhookSourceId) -> u64;
     fn webhook_deliveries(filter: &DeliveryFilter) -> Vec<WebhookDelivery>;
     fn webhook_delivery(id: WebhookDeliveryId) -> Option<WebhookDelivery>;
     fn due_webhook_deliveries(now: Timestamp, limit: u32) -> Vec<WebhookDelivery>;
     fn webhook_parts(id: WebhookDeliveryId) -> Vec<Vec<u8>>;
-    fn waiting_webhook_deliveries() -> u64;
+    fn waiting_webhook_deliveries(direction: Direction) -> u64;
+    fn webhook_taken_since(owner: WebhookOwner, since: Timestamp) -> bool;
     fn webhook_backlog() -> Vec<Backlog>;
 });
 hand_on!(WebhookWrites {
@@ -604,9 +608,14 @@ hand_on!(WebhookWrites {
     fn put_webhook_secret(secret: &WebhookSecret) -> ();
     fn stall_webhooks(owner: WebhookOwner, since: Option<Timestamp>) -> ();
     fn count_webhook_device(id: WebhookSecretId, counter: u32) -> ();
+    fn insert_webhook_device(device: &WebhookDevice) -> ();
+    fn use_webhook_device(id: WebhookDeviceId, counter: u32, now: Timestamp) -> ();
+    fn revoke_webhook_device(source: WebhookSourceId, id: WebhookDeviceId, now: Timestamp) -> ();
     fn see_webhook(source: WebhookSourceId, sighting: &Sighting, now: Timestamp) -> Seen;
+    fn bound_webhook_sightings(most: u64) -> u64;
     fn forget_webhooks(now: Timestamp, delivered: Timestamp) -> u64;
     fn insert_webhook_delivery(delivery: &WebhookDelivery) -> ();
+    fn delete_webhook_delivery(id: WebhookDeliveryId) -> ();
     fn insert_webhook_part(id: WebhookDeliveryId, at: u32, sealed: &[u8]) -> ();
     fn save_webhook_delivery(delivery: &WebhookDelivery, from: &WebhookDelivery) -> ();
 });

@@ -19,7 +19,7 @@ use chancery_crypto::{
 use chancery_domain::{
     TenantId,
     audit::{
-        QueuedEvent, StoredCheckpoint,
+        QueuedEvent, StoredCheckpoint, alive,
         guard::{self, Answered, NotedHead, Pin, PinError, Pins, Scrub, Witness, WitnessError, WitnessPort, Witnesses},
         sequence::{self, SequenceError},
     },
@@ -148,6 +148,25 @@ async fn another_event_under_the_id_of_a_logged_one_is_put_aside_and_told_of(bac
     // What readiness found is kept for a second.
     tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
     app.anonymous("GET", "/readyz", None).await.ok();
+}
+
+/// What is missing after the last event of a node no number shows.
+#[tokio::test]
+async fn a_node_says_that_it_is_there_in_the_platforms_log_alone() {
+    let app = TestApp::new().await;
+    let clinic = app.clinic("ours").await;
+    alive::started(&app.instance).await.unwrap();
+    let told = alive::beat(&app.instance, 0).await.unwrap();
+    assert_eq!(alive::beat(&app.instance, told).await.unwrap(), told + 1, "it had nothing else to tell");
+    assert_eq!(alive::beat(&app.instance, told).await.unwrap(), told + 1, "what it told a moment ago is enough");
+    alive::stopped(&app.instance).await.unwrap();
+    let auditor = json!({"description": "auditor", "roles": ["platform_auditor"]});
+    let auditor = app.post(&app.admin, "/v1/api-keys", auditor).await.created();
+    let auditor = crate::app::Caller { bearer: auditor["key"].as_str().unwrap().to_owned() };
+    for kind in ["node.started", "node.alive", "node.stopped"] {
+        assert_eq!(app.events(&auditor, kind).await.len(), 1, "{kind}");
+        assert_eq!(app.events(&clinic.auditor, kind).await.len(), 0, "{kind}");
+    }
 }
 
 /// By it nothing is ever due, and that looked as if all were well.

@@ -104,9 +104,9 @@ async fn a_whole_ipv6_network_is_one_address_and_what_a_client_forwards_is_none(
     app.send(login("10.0.0.1", Some("203.0.113.78"))).await.refused(401, "auth.login_failed");
 }
 
-/// Whoever is given a network of 48 bits has 65,536 of 64 bits: together they have sixteen times the limit of one.
+/// A home has a network of 56 bits, with 256 of 64 bits: together they have sixteen times the limit of one, and use up no neighbour's.
 #[tokio::test]
-async fn a_network_of_48_bits_has_a_limit_too() {
+async fn a_network_of_56_bits_has_a_limit_too_and_locks_no_neighbour_out() {
     let door = || vec![rule("door", 2, Per::Address, On::Routes(vec!["GET /livez".to_owned()]))];
     let app = TestApp::new().await.again(|settings| settings.limits = with(door())).await;
     let knock = async |address: &str| app.send(from_address(request("GET", "/livez", None), address, None)).await;
@@ -117,21 +117,38 @@ async fn a_network_of_48_bits_has_a_limit_too() {
             assert_eq!(header(&reply, "ratelimit"), format!("\"door\";r={left};t=60"), "of its own network alone");
         }
     }
-    let told = knock("2001:db8:7:ffff::1").await;
+    let told = knock("2001:db8:7:ff::1").await;
     told.refused(429, "ratelimit.exceeded");
     assert_eq!(told.json()["violated-policies"], json!(["door"]));
     assert_eq!((header(&told, "x-ratelimit-limit"), header(&told, "x-ratelimit-remaining")), ("32".into(), "0".into()));
+    assert_eq!(knock("2001:db8:7:ff00::1").await.status, 200, "a neighbour in the same network of 48 bits");
     assert_eq!(knock("2001:db8:8::1").await.status, 200, "another network");
     assert_eq!(knock("203.0.113.9").await.status, 200);
-    // Who looks after the platform sees both, and lets them begin anew.
-    let whom = json!({"address": "2001:db8:7:ffff::1"});
+    // Who looks after the platform sees them all, and lets them begin anew.
+    let whom = json!({"address": "2001:db8:7:ff::1"});
     let limits = app.post(&app.admin, "/v1/ratelimit/check", whom.clone()).await.ok()["limits"].clone();
     let shown =
         |at: usize| (limits[at]["count"].clone(), limits[at]["remaining"].clone(), limits[at]["network"].clone());
     assert_eq!(shown(0), (json!(2), json!(2), json!(false)));
     assert_eq!(shown(1), (json!(32), json!(0), json!(true)));
+    assert_eq!(shown(2), (json!(512), json!(479), json!(true)));
     assert_eq!(app.post(&app.admin, "/v1/ratelimit/reset", whom).await.status, 204);
-    assert_eq!(knock("2001:db8:7:ffff::1").await.status, 200);
+    assert_eq!(knock("2001:db8:7:ff::1").await.status, 200);
+}
+
+/// Who has a whole network of 48 bits does not begin anew with each of its parts.
+#[tokio::test]
+async fn a_network_of_48_bits_has_a_limit_too() {
+    let door = || vec![rule("door", 1, Per::Address, On::Routes(vec!["GET /livez".to_owned()]))];
+    let app = TestApp::new().await.again(|settings| settings.limits = with(door())).await;
+    let knock = async |address: &str| app.send(from_address(request("GET", "/livez", None), address, None)).await;
+    for n in 0..256 {
+        assert_eq!(knock(&format!("2001:db8:7:{:x}::1", n % 16 * 256 + n / 16)).await.status, 200, "{n}");
+    }
+    let told = knock("2001:db8:7:ff00::1").await;
+    told.refused(429, "ratelimit.exceeded");
+    assert_eq!(header(&told, "x-ratelimit-limit"), "256");
+    assert_eq!(knock("2001:db8:8::1").await.status, 200);
 }
 
 #[tokio::test]

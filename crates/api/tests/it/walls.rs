@@ -44,6 +44,8 @@ stages! {
     what_a_purge_has_not_got_to_is_missed,
     a_purge_is_dated_by_the_issue_of_its_certificate_and_nothing_else,
     an_end_whose_row_is_gone_is_told_by_the_log,
+    a_revoked_key_stays_revoked_whatever_its_row_says,
+    an_event_beside_the_tree_proves_no_certificate,
     a_hold_that_is_gone_from_the_store_holds_by_the_log,
     a_hold_that_nobody_placed_is_told_of_and_can_be_lifted,
     a_retention_that_was_changed_in_the_store_lets_nothing_go,
@@ -203,6 +205,60 @@ async fn an_end_whose_row_is_gone_is_told_by_the_log(mut stage: Stage) {
     assert_eq!(stage.found().await, []);
 }
 
+impl Stage {
+    /// Two certificates of one key and where they were logged; the key was revoked, and what was logged up to the first is spared.
+    async fn half_spared(&self) -> ([String; 2], [u64; 2]) {
+        let (app, clinic) = (&self.app, &self.clinic);
+        let ids = [issue(app, clinic).await, issue(app, clinic).await];
+        let ids = ids.map(|certificate| certificate["id"].as_str().unwrap().to_owned());
+        let logged = app.events(&clinic.auditor, "certificate.issued").await;
+        let places = [0, 1].map(|number: usize| {
+            let event = logged.iter().find(|event| event["resource"] == ids[number].as_str()).unwrap();
+            event["index"].as_u64().unwrap()
+        });
+        let key = app.get(&clinic.officer, "/v1/keys?managed=certificate").await.ok()["items"][0]["id"].clone();
+        let revoke = format!("/v1/keys/{}/revoke", key.as_str().unwrap());
+        let body = json!({"reason": "key_compromise", "last_valid_index": places[0]});
+        app.post(&clinic.officer, &revoke, body).await.ok();
+        (ids, places)
+    }
+}
+
+async fn a_revoked_key_stays_revoked_whatever_its_row_says(mut stage: Stage) {
+    let (ids, _) = stage.half_spared().await;
+    let trust = stage.app.anonymous("GET", "/.well-known/chancery-trust.json", None).await.body;
+    let seen = async |stage: &Stage| {
+        let mut seen = Vec::new();
+        for id in &ids {
+            let pack =
+                stage.app.post(&stage.clinic.auditor, "/v1/certificates/packs", json!({"certificates": [id]})).await;
+            let report = verify_pack(&pack.body, &trust, None);
+            seen.push((stage.verdict(id).await, report.verdict, report.certificates));
+        }
+        seen
+    };
+    let honest = seen(&stage).await;
+    assert_eq!(honest[0], ("valid".to_owned(), PackVerdict::Verified, vec![ids[0].clone()]));
+    assert_eq!((honest[1].0.as_str(), honest[1].1), ("untrusted", PackVerdict::Failed));
+    for said in
+        ["state = 'inactive', revoked_reason = NULL, last_valid_index = NULL", "last_valid_index = 9000000000000"]
+    {
+        let of_it = format!("key_id = (SELECT key_id FROM certificates WHERE id = '{}')", ids[0]);
+        assert_eq!(stage.raw.run(&format!("UPDATE key_versions SET {said} WHERE {of_it}")).await.unwrap(), 1);
+        assert_eq!(seen(&stage).await, honest, "{said}");
+    }
+}
+
+/// As who stole the key before it was revoked has one: it was said to lie where the key was still good.
+async fn an_event_beside_the_tree_proves_no_certificate(mut stage: Stage) {
+    let (ids, [first, second]) = stage.half_spared().await;
+    assert_eq!(stage.verdict(&ids[1]).await, "untrusted");
+    stage.raw.tear_down("audit_events").await;
+    let ours = format!("tenant_id = '{}'", stage.clinic.id);
+    assert_eq!(stage.raw.run(&format!("DELETE FROM audit_events WHERE {ours} AND idx = {first}")).await.unwrap(), 1);
+    let moved = format!("UPDATE audit_events SET idx = {first} WHERE {ours} AND idx = {second}");
+    assert_eq!(stage.raw.run(&moved).await.unwrap(), 1);
+    assert_eq!(stage.verdict(&ids[1]).await, "invalid");
 const RETENTION: &str = "/v1/audit/retention";
 
 impl Stage {

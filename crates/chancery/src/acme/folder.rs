@@ -50,10 +50,10 @@ pub(super) struct Attempts {
 }
 
 impl Attempts {
-    /// When the authority may be asked again. A pause that is longer than any was written by a clock that is wrong: it is none.
+    /// When the authority may be asked again. A pause of twice the longest was written by a clock that is wrong: it is none.
     pub(super) fn next(&self, now: Timestamp) -> Timestamp {
         let next = Timestamp::from_micros(self.next_micros);
-        if next > now.plus_seconds(LONGEST_PAUSE) { now } else { next }
+        if next > now.plus_seconds(2 * LONGEST_PAUSE) { now } else { next }
     }
 
     pub(super) fn failed(&self, now: Timestamp, refusal: &Refusal, urgent: bool) -> Self {
@@ -238,13 +238,11 @@ mod tests {
             Zeroizing::new(format!("{}{}", key.serialize_pem(), signed.unwrap().pem()))
         };
         let domains = ["auth.clinic.test".to_owned()];
-        let (usual, over) = (
-            |_: &mut CertificateParams| {},
-            |params: &mut CertificateParams| {
-                (params.not_before, params.not_after) =
-                    (rcgen::date_time_ymd(2020, 1, 1), rcgen::date_time_ymd(2021, 1, 1));
-            },
-        );
+        let usual = |_: &mut CertificateParams| {};
+        let over = |params: &mut CertificateParams| {
+            params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+            params.not_after = rcgen::date_time_ymd(2021, 1, 1);
+        };
         let early = |params: &mut CertificateParams| params.not_before = rcgen::date_time_ymd(2090, 1, 1);
         for (why, pem) in [
             ("another name", pair("gate.clinic.test", &usual, false)),

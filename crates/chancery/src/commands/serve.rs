@@ -241,6 +241,7 @@ async fn open(
     let instance = Instance::open(ports, settings, wiring::node_id(config)?).await?;
     instance.keep_copies_at(wiring::destinations(config)?);
     wiring::guard(config, &instance, new_node).await?;
+    instance.enroll_devices_with(wiring::devices(config)?);
     if let Some(verifier) = wiring::passkeys(config)? {
         instance.offer_passkeys(verifier);
     }

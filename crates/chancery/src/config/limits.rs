@@ -25,6 +25,8 @@ const OVERALL: &[(&str, Per, Option<Limit>)] = &[
 /// The most that can be counted, and the longest window: a day.
 const MOST: u32 = 10_000_000;
 const LONGEST: u32 = 86_400;
+/// What comes of many refusals: the policies that count them.
+const ANSWERS: [&str; 3] = ["block", "suspend", "stop"];
 
 /// The settings under `limits`.
 pub(super) fn read(settings: &Settings, lenient: bool, findings: &mut Findings) -> LimitSettings {
@@ -49,10 +51,11 @@ pub(super) fn read(settings: &Settings, lenient: bool, findings: &mut Findings) 
         }
     }
     limits.block_seconds = text::number(settings, "limits.block_seconds", 3_600, 60..=30 * 86_400, findings);
-    limits.block_after = after(settings, "block", findings);
+    let [block, suspend, stop] = ANSWERS;
+    limits.block_after = after(settings, block, findings);
     limits.suspend_seconds = text::number(settings, "limits.suspend_seconds", 3_600, 60..=30 * 86_400, findings);
-    limits.suspend_after = after(settings, "suspend", findings);
-    limits.stop_after = after(settings, "stop", findings);
+    limits.suspend_after = after(settings, suspend, findings);
+    limits.stop_after = after(settings, stop, findings);
     read_policies(&settings.tables(LIST), &mut limits, findings);
     limits
 }
@@ -111,6 +114,10 @@ fn read_policy(entry: &mut Entry<'_>, limits: &mut LimitSettings) {
         Some(rule) => rule.clone(),
         None if name == limits.api_key.name() => {
             Rule { policy: Arc::clone(&limits.api_key), per: Per::ApiKey, on: On::Everything }
+        }
+        // Two policies of one name count together: each request would be a step towards a block.
+        None if ANSWERS.contains(&name.as_str()) => {
+            return entry.fault("name", "is that of an automatic answer", "choose another name");
         }
         None => {
             let Some(policy) = Policy::new(&name, Limit { count: 600, seconds: 60 }) else {
@@ -269,6 +276,7 @@ mod tests {
             (vec![("POLICIES__0__NAME", "login"), ("POLICIES__0__COUNT", "0")], "is out of bounds"),
             (vec![("POLICIES__0__NAME", "address"), ("POLICIES__0__EXACT", "true")], "too high for it"),
             (vec![("POLICIES__0__NAME", "api_key"), ("POLICIES__0__COUNT", "5")], "the limit of API keys"),
+            (vec![("POLICIES__0__NAME", "block")], "is that of an automatic answer"),
         ] {
             let (_, faults) = of(&values);
             assert!(faults.len() == 1 && faults[0].contains(expected), "{values:?} {faults:?}");

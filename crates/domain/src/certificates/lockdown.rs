@@ -10,7 +10,7 @@ use super::{
 use crate::{
     Instance,
     access::{Call, Permission},
-    audit::{Change, Detail, Event, EventKind, EventSpan, receipt::note, sequence},
+    audit::{Change, Detail, Event, EventKind, EventSpan, damage, receipt::note, sequence},
     instance::Failure,
     store::View,
     time::Timestamp,
@@ -140,11 +140,14 @@ pub async fn report(instance: &Instance, call: &Call, days: u32) -> Result<Lockd
     let mut view = instance.store().view(tenant).await?;
     let mut after = view.log_head().await?.size.saturating_sub(MAX_EVENTS).checked_sub(1);
     if let Some(before) = after {
-        let oldest = view.logged_events(&EventSpan { from, to: now, after: None, limit: 1 }.into()).await?;
+        let span = EventSpan { from, to: now, after: None, limit: 1 };
+        let oldest = damage::whole::<CertificateError>(&mut *view, tenant, &span.into()).await?;
         report.complete &= oldest.first().is_none_or(|oldest| oldest.index > before);
     }
     loop {
-        let page = view.logged_events(&EventSpan { from, to: now, after, limit: PAGE }.into()).await?;
+        // A report that leaves one out would say that nothing is there.
+        let span = EventSpan { from, to: now, after, limit: PAGE };
+        let page = damage::whole::<CertificateError>(&mut *view, tenant, &span.into()).await?;
         let Some(last) = page.last() else { break };
         after = Some(last.index);
         report.events += page.len();

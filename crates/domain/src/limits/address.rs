@@ -14,13 +14,20 @@ pub fn subject_of(address: Option<IpAddr>) -> CountedSubject {
     }
 }
 
-/// What stands for the network of 48 bits around an IPv6 address; none of IPv4. Whoever is given one has 65,536 networks of 64 bits to
-/// begin anew from.
-pub(super) fn network_of(address: Option<IpAddr>) -> Option<CountedSubject> {
+/// The networks around an IPv6 address that are counted as a whole, the wider one last: how many bits each has, and how many times the
+/// limit of an address. A home is given a /56, a house or a host may be given a /48; both hold more networks of 64 bits than anybody
+/// could count. Each has enough that one of the next smaller cannot use it up.
+pub(super) const NETWORKS: [(u32, u32); 2] = [(56, 16), (48, 256)];
+
+/// What stands for each of them; none of IPv4.
+pub(super) fn networks_of(address: Option<IpAddr>) -> Option<[CountedSubject; NETWORKS.len()]> {
     match address?.to_canonical() {
         IpAddr::V4(_) => None,
-        // The last byte tells it from a network of 64 bits, which has none there.
-        IpAddr::V6(v6) => Some((u128::from_be_bytes(v6.octets()) >> 80 << 80 | 48).to_be_bytes()),
+        IpAddr::V6(v6) => {
+            let all = u128::from_be_bytes(v6.octets());
+            // The last byte tells networks of one beginning apart; that of 64 bits has none there.
+            Some(NETWORKS.map(|(bits, _)| (all >> (128 - bits) << (128 - bits) | u128::from(bits)).to_be_bytes()))
+        }
     }
 }
 
@@ -39,16 +46,20 @@ mod tests {
     }
 
     #[test]
-    fn a_network_of_48_bits_is_another_subject_that_its_networks_share() {
-        let network = |text: &str| network_of(Some(text.parse().unwrap()));
-        assert_eq!(network("2001:db8:1:2::1"), network("2001:db8:1:ffff::7"));
-        assert_ne!(network("2001:db8:1::1"), network("2001:db8:2::1"));
-        assert_ne!(
-            network("2001:db8:1::1"),
-            Some(of("2001:db8:1::1")),
-            "its first network of 64 bits is not all of it"
-        );
-        assert_eq!((network("203.0.113.9"), network("::ffff:203.0.113.9"), network_of(None)), (None, None, None));
+    fn the_networks_around_an_address_are_subjects_that_its_neighbours_share() {
+        let networks = |text: &str| networks_of(Some(text.parse().unwrap())).unwrap();
+        let [home, house] = networks("2001:db8:1:2::1");
+        assert_eq!(networks("2001:db8:1:ff::7"), [home, house]);
+        assert_eq!(networks("2001:db8:1:ff00::7")[1], house);
+        assert_ne!(networks("2001:db8:1:ff00::7")[0], home);
+        assert_ne!(networks("2001:db8:2::1")[1], house);
+        // The first network of each is not all of it.
+        let [home, house] = networks("2001:db8:1::1");
+        assert!(home != house && ![home, house].contains(&of("2001:db8:1::1")));
+        for none in ["203.0.113.9", "::ffff:203.0.113.9"] {
+            assert_eq!(networks_of(Some(none.parse().unwrap())), None);
+        }
+        assert_eq!(networks_of(None), None);
     }
 
     #[test]

@@ -3,8 +3,10 @@
 use std::{net::IpAddr, sync::Arc};
 
 use super::{
-    Answer, Ask, CountedSubject, Limit, LimitEvent, Offender, Per, Policy, Rule, Together, address::network_of,
-    subject_of, violations::Whom,
+    Answer, Ask, CountedSubject, Limit, LimitEvent, Offender, Per, Policy, Rule, Together,
+    address::{NETWORKS, networks_of},
+    subject_of,
+    violations::Whom,
 };
 use crate::{
     Instance, TenantId,
@@ -22,7 +24,7 @@ pub struct Judged {
     pub limit: Limit,
     /// What came of it.
     pub answer: Answer,
-    /// Whether it counts the whole network of 48 bits around an IPv6 address: its clients are told of it when it refuses.
+    /// Whether it counts a whole network around an IPv6 address: its clients are told of it when it refuses.
     pub network: bool,
 }
 
@@ -74,23 +76,22 @@ impl Question {
     }
 }
 
-/// How many times the limit of a network of 64 bits one of 48 bits has.
-const NETWORKS: u32 = 16;
-
 /// Where the counters of an address lie, and whom they count.
 pub(super) struct Place {
     pub(super) together: Together,
     of: CountedSubject,
-    /// Its network of 48 bits.
-    network: Option<CountedSubject>,
+    /// The networks around it.
+    networks: Option<[CountedSubject; NETWORKS.len()]>,
 }
 
 impl Place {
-    /// By whom a policy counts an address, and how often it allows that: the address, and its network if it has one.
+    /// By whom a policy counts an address, and how often it allows that: the address, and the networks around it.
     pub(super) fn counted(&self, policy: &Policy) -> impl Iterator<Item = (CountedSubject, Limit, bool)> {
         let limit = policy.limit;
-        let wide = Limit { count: limit.count.saturating_mul(NETWORKS), ..limit };
-        std::iter::once((self.of, limit, false)).chain(self.network.map(|network| (network, wide, true)))
+        let wide = move |times| Limit { count: limit.count.saturating_mul(times), ..limit };
+        let networks = self.networks.into_iter().flatten().zip(NETWORKS);
+        let networks = networks.map(move |(network, (_, times))| (network, wide(times), true));
+        std::iter::once((self.of, limit, false)).chain(networks)
     }
 
     fn questions<'a>(
@@ -221,14 +222,14 @@ async fn named(
 /// What stands for an address among the counts. Where they leave this process it is a MAC of it. All of a network of 48 bits lies
 /// together.
 pub(super) async fn place_at(instance: &Instance, address: Option<IpAddr>) -> Result<Place, Failure> {
-    let (mut of, mut network) = (subject_of(address), network_of(address));
+    let (mut of, mut networks) = (subject_of(address), networks_of(address));
     if instance.limiter().is_shared() {
-        of = mask(instance, &of).await?;
-        if let Some(plain) = network {
-            network = Some(mask(instance, &plain).await?);
+        for plain in std::iter::once(&mut of).chain(networks.iter_mut().flatten()) {
+            *plain = mask(instance, plain).await?;
         }
     }
-    Ok(Place { together: network.unwrap_or(of), of, network })
+    let widest = networks.and_then(|networks| networks.last().copied());
+    Ok(Place { together: widest.unwrap_or(of), of, networks })
 }
 
 /// What stands for an address wherever it is kept: a MAC of it under a key of the platform's, a pepper, which derives from the root and

@@ -13,7 +13,11 @@ use chancery_domain::{
     replays::Replays as _,
     time::Timestamp,
 };
-use chancery_redis::{Herald, Link, RedisLadders, RedisLimiter, RedisReplays, RedisShelf, Word, testing::Cluster};
+use chancery_redis::{
+    Herald, Link, RedisLadders, RedisLimiter, RedisReplays, RedisShelf, Word,
+    testing::{Cluster, Server},
+};
+use futures_util::future::join_all;
 use tokio::sync::mpsc;
 
 const NOW: Timestamp = Timestamp::from_seconds(1_790_000_040);
@@ -97,6 +101,23 @@ async fn failures_are_shared(nodes: [Arc<Link>; 2]) {
     }
 }
 
+/// Such as a service that hides its servers behind one address: a call for several tenants is refused there once, and not made again.
+#[tokio::test]
+async fn a_cluster_behind_one_address_is_asked_for_each_tenant_apart() {
+    let Some(server) = Server::start_with(&["--cluster-enabled", "yes"]).await else { return };
+    server.tell(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]).await;
+    let limiter = RedisLimiter::new(server.link().await);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let judged = join_all((0..8).map(|tenant| limit(&limiter, tenant, OnLoss::Local))).await;
+        if judged.iter().all(|limit| *limit == Some(WHOLE)) {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{judged:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 /// The last slot of the first server.
 const FIRST: i64 = 5_460;
 /// A limit, and the part of it that a node keeps to by itself.
@@ -105,10 +126,7 @@ const PART: u32 = 50_000;
 
 async fn slot(cluster: &Cluster, tenant: u8) -> i64 {
     let key = format!("{{{}}}", format!("{tenant:02x}").repeat(16));
-    let redis::Value::Int(slot) = cluster.servers()[1].tell(&["CLUSTER", "KEYSLOT", &key]).await else {
-        panic!("a slot")
-    };
-    slot
+    redis::from_redis_value(cluster.servers()[1].tell(&["CLUSTER", "KEYSLOT", &key]).await).unwrap()
 }
 
 /// By which limit a tenant is judged; none if it is refused.
@@ -158,8 +176,8 @@ async fn a_server_of_a_cluster_that_is_away_costs_only_those_that_lie_there() {
         there.chain(away.iter().map(|tenant| (*tenant, away_by))).collect()
     };
     // A slot moves to another server before anybody used it.
-    let redis::Value::BulkString(id) = cluster.servers()[1].tell(&["CLUSTER", "MYID"]).await else { panic!("an id") };
-    let (id, slot) = (String::from_utf8(id).unwrap(), slot(&cluster, moved).await.to_string());
+    let id: String = redis::from_redis_value(cluster.servers()[1].tell(&["CLUSTER", "MYID"]).await).unwrap();
+    let slot = slot(&cluster, moved).await.to_string();
     for server in cluster.servers() {
         server.tell(&["CLUSTER", "SETSLOT", &slot, "NODE", &id]).await;
     }

@@ -3,16 +3,21 @@
 use std::collections::BTreeSet;
 
 use chancery_crypto::{
-    merkle::{self, Frontier},
-    tiles::{TileId, WIDTH},
+    merkle::{self, Frontier, Hash},
+    tiles::{TileId, Tiles, WIDTH},
 };
 use serde_json::Value;
 
 use super::{Finding, IntegrityCheck, RawEntry, RawEvent};
 use crate::{
-    audit::{LoggedEvent, retention::Purged, sequence::SequenceError},
+    audit::{
+        LoggedEvent,
+        retention::Purged,
+        sequence::{SequenceError, with_tiles},
+    },
     certificates::EndState,
     ids::{CertificateId, TenantId},
+    instance::Failure,
     store::{StoreError, View},
     time::Timestamp,
 };
@@ -223,15 +228,44 @@ impl Found {
     }
 }
 
+/// What the tree has at a place.
+async fn leaf_at(view: &mut dyn View, index: u64) -> Result<Option<Hash>, StoreError> {
+    let tile = view.tile(TileId { level: 0, index: index / TILE }).await?.unwrap_or_default();
+    let at = usize::try_from(index % TILE).unwrap_or(usize::MAX).saturating_mul(HASH);
+    Ok(tile.get(at..at.saturating_add(HASH)).and_then(|leaf| leaf.try_into().ok()))
+}
+
 /// Whether an event of the log is what the tree has at its place.
 ///
 /// # Errors
 ///
 /// [`StoreError`].
-pub(in crate::audit) async fn is_in_tree(view: &mut dyn View, logged: &LoggedEvent) -> Result<bool, StoreError> {
-    let tile = view.tile(TileId { level: 0, index: logged.index / TILE }).await?.unwrap_or_default();
-    let at = usize::try_from(logged.index % TILE).unwrap_or(usize::MAX).saturating_mul(HASH);
-    Ok(tile.get(at..at.saturating_add(HASH)) == Some(logged.leaf_hash.as_slice()))
+pub(crate) async fn is_in_tree(view: &mut dyn View, logged: &LoggedEvent) -> Result<bool, StoreError> {
+    Ok(leaf_at(view, logged.index).await? == Some(logged.leaf_hash))
+}
+
+/// Whether an event is none of the log, whoever put its row there: at its place the tree has another leaf, which is under the log's
+/// root. A tile that somebody changed takes no event away.
+///
+/// # Errors
+///
+/// [`Failure`].
+pub(crate) async fn is_foreign(view: &mut dyn View, tenant: TenantId, logged: &LoggedEvent) -> Result<bool, Failure> {
+    if is_in_tree(view, logged).await? {
+        return Ok(false);
+    }
+    let head = view.log_head().await?;
+    if logged.index >= head.size {
+        return Ok(true);
+    }
+    let Some(leaf) = leaf_at(view, logged.index).await? else { return Ok(false) };
+    let proof = |tiles: &Tiles| tiles.inclusion_proof(logged.index, head.size);
+    match with_tiles(view, tenant, &mut Tiles::default(), proof).await {
+        Ok(proof) => Ok(merkle::verify_inclusion(logged.index, head.size, &leaf, &proof, &head.root).is_ok()),
+        Err(SequenceError::Failed(failure)) => Err(failure),
+        // The tiles give no proof of anything.
+        Err(_) => Ok(false),
+    }
 }
 
 #[cfg(test)]

@@ -46,7 +46,8 @@ pub(crate) use anchored::{Anchored, anchored, newest_anchored};
 pub use clock::look_at_clock;
 pub use epochs::Epochs;
 pub use heads::{Anchor, AnchorError, anchor, log_keys, note_head, verify_anchor};
-pub(super) use leaves::{is_in_tree, rehash};
+pub(super) use leaves::rehash;
+pub(crate) use leaves::{is_foreign, is_in_tree};
 pub use missing::look_for_logs;
 pub use pin::{Gap, Pin, PinError, Pins, accept_pins, accept_restore};
 pub(super) use pin::{behind, pin_head, pinned};
@@ -383,7 +384,7 @@ impl Guard {
 }
 
 /// What events of these jobs say of the request that they have none of.
-fn request(instance: &Instance, route: &'static str, method: &'static str) -> Result<RequestInfo, Failure> {
+pub(super) fn request(instance: &Instance, route: &'static str, method: &'static str) -> Result<RequestInfo, Failure> {
     let id = RequestId::make(instance.now(), instance.random())?;
     Ok(RequestInfo { id, address: None, user_agent: None, key: None, route, method })
 }

@@ -52,9 +52,10 @@ pub const MAX_MONTHS: u32 = 1_200;
 
 /// Events that stay when everything beside them goes: proofs rest on them. They name keys, certificates and purges; also a
 /// purge that was forged, and that somebody has seen it.
-pub const KEPT: [EventKind; 12] = [
+pub const KEPT: [EventKind; 13] = [
     EventKind::KeyActivated,
     EventKind::KeyRetired,
+    EventKind::KeyRevoked,
     EventKind::CertificateIssued,
     EventKind::CertificateRevoked,
     EventKind::CertificateSuperseded,
