@@ -1,12 +1,13 @@
 use async_trait::async_trait;
-use chancery_domain::audit::StoredCheckpoint;
 use chancery_domain::audit::guard::{
-    Cosignature, GuardRows, GuardWrites, NotedHead, RawCheckpoint, RawEntry, RawEvent, RawQueued, Scrub,
+    Cosignature, GuardRows, GuardWrites, RawCheckpoint, RawEntry, RawEvent, RawQueued, Scrub,
 };
+use chancery_domain::audit::{LoggedEvent, StoredCheckpoint};
 use chancery_domain::ids::EventId;
 use chancery_domain::store::StoreError;
 use chancery_domain::time::Timestamp;
 
+use crate::audit::{HEAD_TOLD, read_logged};
 use crate::rows::swapped;
 use crate::{Driver, Row, Rows, Sql, Value};
 
@@ -123,14 +124,9 @@ impl<D: Driver> GuardRows for Rows<D> {
         .await
     }
 
-    async fn noted_head(&mut self, origin: &str) -> Result<Option<NotedHead>, StoreError> {
-        self.one(
-            "head",
-            "SELECT origin, size, event_id FROM audit_noted_heads WHERE tenant_id = $1 AND origin = $2",
-            [origin.into()],
-            |row| Ok(NotedHead { origin: row.text()?, size: row.number()?, event: row.parsed()? }),
-        )
-        .await
+    async fn head_told_before(&mut self, origin: &str, place: u64) -> Result<Option<LoggedEvent>, StoreError> {
+        let tenant = self.tenant;
+        self.one("event", HEAD_TOLD, [origin.into(), Value::count(place)], |row| read_logged(tenant, row)).await
     }
 
     async fn cosignatures(&mut self, size: u64) -> Result<Vec<Cosignature>, StoreError> {
@@ -206,16 +202,6 @@ impl<D: Driver> GuardWrites for Rows<D> {
                 Value::opt_time(scrub.ended.map(|(ended, _)| ended)),
                 Value::Int(scrub.ended.and_then(|(_, found)| i64::try_from(found).ok())),
             ],
-        )
-        .await?;
-        Ok(())
-    }
-
-    async fn put_noted_head(&mut self, noted: &NotedHead) -> Result<(), StoreError> {
-        self.execute(
-            "INSERT INTO audit_noted_heads (tenant_id, origin, size, event_id) VALUES ($1, $2, $3, $4)
-             ON CONFLICT (tenant_id, origin) DO UPDATE SET size = excluded.size, event_id = excluded.event_id",
-            [noted.origin.as_str().into(), Value::count(noted.size), Value::text(noted.event)],
         )
         .await?;
         Ok(())

@@ -10,9 +10,7 @@ use chancery_domain::access::{Bearer, BearerRows, Role, Stands};
 use chancery_domain::api_keys::{ApiKey, ApiKeyRows, ApiKeyWrites};
 use chancery_domain::approvals::{Approval, ApprovalRows, ApprovalState, ApprovalWrites, DeedKind};
 use chancery_domain::audit::archives::{Archive, ArchiveRows, ArchiveWrites};
-use chancery_domain::audit::guard::{
-    Cosignature, GuardRows, GuardWrites, NotedHead, RawCheckpoint, RawEntry, RawQueued, Scrub,
-};
+use chancery_domain::audit::guard::{Cosignature, GuardRows, GuardWrites, RawCheckpoint, RawEntry, RawQueued, Scrub};
 use chancery_domain::audit::months::MonthPart;
 use chancery_domain::audit::retention::{Hold, Month, Purge, Retention, RetentionRows, RetentionWrites, SpanFacts};
 use chancery_domain::audit::sinks::{SinkCursor, SinkRows, SinkWrites};
@@ -627,7 +625,7 @@ hand_on!(GuardRows {
     fn raw_checkpoints(after: (i64, i64), limit: u32) -> Vec<RawCheckpoint>;
     fn checkpoint_of(size: u64) -> Option<StoredCheckpoint>;
     fn scrub() -> Option<Scrub>;
-    fn noted_head(origin: &str) -> Option<NotedHead>;
+    fn head_told_before(origin: &str, place: u64) -> Option<LoggedEvent>;
     fn cosignatures(size: u64) -> Vec<Cosignature>;
     fn newest_cosignature(witness: &str) -> Option<Cosignature>;
     fn newest_cosigned(quorum: u32) -> Option<u64>;
@@ -636,7 +634,6 @@ hand_on!(GuardRows {
 hand_on!(GuardWrites {
     fn quarantine(seq: i64, told_by: EventId, at: Timestamp) -> ();
     fn put_scrub(scrub: &Scrub) -> ();
-    fn put_noted_head(noted: &NotedHead) -> ();
     fn put_cosignature(cosignature: &Cosignature) -> ();
 });
 hand_on!(RetentionRows {

@@ -9,7 +9,7 @@ use chancery_crypto::{
 };
 use serde_json::Value;
 
-use super::{cosign, note_head};
+use super::{cosign, heads::told_of, note_head};
 use crate::{
     Instance,
     audit::{
@@ -75,9 +75,8 @@ async fn noted(instance: &Instance, tenant: TenantId) -> Result<Option<StoredChe
     let mut view = instance.store().fresh_view(tenant).await?;
     let Some(newest) = view.checkpoint().await? else { return Ok(None) };
     let name = name_of(tenant, &newest)?;
-    let noted = instance.store().fresh_view(TenantId::PLATFORM).await?.noted_head(&name).await?;
-    Ok(match noted {
-        Some(noted) => view.checkpoint_of(noted.size).await?,
+    Ok(match told_of(instance, &name).await? {
+        Some(told) => view.checkpoint_of(told.size).await?,
         None => None,
     })
 }

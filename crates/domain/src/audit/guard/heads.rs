@@ -12,7 +12,7 @@ use chancery_crypto::{
 };
 use serde_json::Value;
 
-use super::{Epochs, NotedHead, hex, leaves::is_in_tree, request};
+use super::{Epochs, hex, leaves::is_in_tree, request};
 use crate::{
     Instance,
     audit::{
@@ -20,50 +20,63 @@ use crate::{
         sequence::{self, SequenceError, prove},
         stamp::Actor,
     },
-    ids::{EventId, TenantId},
+    ids::TenantId,
     instance::Failure,
     keyring::{DeclaredKey, Managed, declared::declared},
     store::StoreError,
 };
 
+/// So many events of a name that tell of no head are passed over: nobody but who holds the store writes one.
+const PASSED_OVER: usize = 64;
+
 /// What the platform's log tells of the head of another log.
-struct Told {
-    size: u64,
+pub(super) struct Told {
+    pub(super) size: u64,
     root: String,
     event: LoggedEvent,
 }
 
 impl Told {
+    /// What an event tells; `None` if it tells of no head of this name.
+    fn by(event: LoggedEvent, origin: &str) -> Option<Self> {
+        let core: Value = serde_json::from_str(&event.event.core).ok()?;
+        let text = |pointer: &str| core.pointer(pointer).and_then(Value::as_str);
+        let says = text("/type") == Some(EventKind::LogHeadNoted.as_str())
+            && text("/resource/kind") == Some("log")
+            && text("/resource/id") == Some(origin);
+        let size = core.pointer("/detail/size").and_then(Value::as_u64).filter(|_| says)?;
+        let root = text("/detail/root")?.to_owned();
+        Some(Self { size, root, event })
+    }
+
     fn is_of(&self, head: &Checkpoint) -> bool {
         self.size == head.size && self.root == hex(&head.root)
     }
 }
 
-/// What the platform's log tells of the heads of this name last, by the event itself: the row only says where it is, and one that
-/// says anything else than its event is no row.
-async fn told_of(instance: &Instance, origin: &str) -> Result<Option<Told>, SequenceError> {
+/// What the platform's log tells of the heads of this name last. Rows beside it are not asked: one could name an older event. Every place of
+/// that log has its event, which nothing takes away, so a later one cannot be left out.
+pub(super) async fn told_of(instance: &Instance, origin: &str) -> Result<Option<Told>, SequenceError> {
     // What was told of a moment ago is in the queue.
     sequence::sequence(instance, TenantId::PLATFORM).await?;
     let mut view = instance.store().fresh_view(TenantId::PLATFORM).await?;
-    let Some(noted) = undamaged(view.noted_head(origin).await)?.flatten() else { return Ok(None) };
-    let Some(event) = undamaged(view.logged_event(noted.event).await)?.flatten() else { return Ok(None) };
-    let Ok(core) = serde_json::from_str::<Value>(&event.event.core) else { return Ok(None) };
-    let text = |pointer: &str| core.pointer(pointer).and_then(Value::as_str);
-    let says = text("/type") == Some(EventKind::LogHeadNoted.as_str())
-        && text("/resource/kind") == Some("log")
-        && text("/resource/id") == Some(origin)
-        && core.pointer("/detail/size").and_then(Value::as_u64) == Some(noted.size);
-    let Some(root) = text("/detail/root").filter(|_| says) else { return Ok(None) };
-    let told = Told { size: noted.size, root: root.to_owned(), event: event.clone() };
-    Ok(is_in_tree(&mut *view, &event).await?.then_some(told))
-}
-
-fn undamaged<T>(read: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
-    match read {
-        Ok(read) => Ok(Some(read)),
-        Err(StoreError::Damaged(_)) => Ok(None),
-        Err(error) => Err(error),
+    let mut before = view.log_head().await?.size;
+    let damaged = || SequenceError::Forked(TenantId::PLATFORM);
+    for _ in 0..PASSED_OVER {
+        let event = match view.head_told_before(origin, before).await {
+            Err(StoreError::Damaged(_)) => return Err(damaged()),
+            event => event?,
+        };
+        let Some(event) = event else { return Ok(None) };
+        if !is_in_tree(&mut *view, &event).await? {
+            return Err(damaged());
+        }
+        before = event.index;
+        if let Some(told) = Told::by(event, origin) {
+            return Ok(Some(told));
+        }
     }
+    Err(damaged())
 }
 
 fn head_of(tenant: TenantId, stored: &StoredCheckpoint) -> Result<Checkpoint, SequenceError> {
@@ -102,15 +115,11 @@ pub async fn note_head(instance: &Instance, tenant: TenantId) -> Result<bool, Se
         }
         _ => {}
     }
-    let id = EventId::make(instance.now(), instance.random())?;
     let nonce: [u8; 32] = random::array(instance.random())?;
     let request = request(instance, "note-heads", "JOB")?;
     let ring = instance.keyring(TenantId::PLATFORM).await?;
-    let mut change = Change::begin_with(instance, Actor::System(&request), TenantId::PLATFORM, ring).await?;
-    let noted = NotedHead { origin: head.origin.clone(), size: head.size, event: id };
-    change.rows().put_noted_head(&noted).await?;
+    let change = Change::begin_with(instance, Actor::System(&request), TenantId::PLATFORM, ring).await?;
     let event = Event::new(EventKind::LogHeadNoted)
-        .identified(id)
         .on("log", head.origin)
         .with("nonce", Detail::Id(hex(&nonce)))
         .with("root", Detail::Id(hex(&head.root)))

@@ -21,7 +21,7 @@ use std::{
 use async_trait::async_trait;
 use chancery_crypto::merkle::Hash;
 
-use super::StoredCheckpoint;
+use super::{LoggedEvent, StoredCheckpoint};
 use crate::{
     access::RequestInfo,
     ids::{EventId, RequestId, TenantId},
@@ -178,17 +178,6 @@ pub struct Scrub {
     pub ended: Option<(Timestamp, u64)>,
 }
 
-/// The head of a log that the platform's log told of last.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NotedHead {
-    /// Which log.
-    pub origin: String,
-    /// The head's size.
-    pub size: u64,
-    /// The event of the platform's log.
-    pub event: EventId,
-}
-
 /// What a witness signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cosignature {
@@ -215,8 +204,8 @@ pub trait GuardRows {
     async fn checkpoint_of(&mut self, size: u64) -> Result<Option<StoredCheckpoint>, StoreError>;
     /// How far the log was looked at again, for display.
     async fn scrub(&mut self) -> Result<Option<Scrub>, StoreError>;
-    /// The head of a log that was told of last; in the platform's rows only.
-    async fn noted_head(&mut self, origin: &str) -> Result<Option<NotedHead>, StoreError>;
+    /// The last event before a place that tells of a head of this name; in the platform's rows only.
+    async fn head_told_before(&mut self, origin: &str, place: u64) -> Result<Option<LoggedEvent>, StoreError>;
     /// What witnesses signed of the head of this size, by name.
     async fn cosignatures(&mut self, size: u64) -> Result<Vec<Cosignature>, StoreError>;
     /// The newest that this witness signed.
@@ -235,8 +224,6 @@ pub trait GuardWrites {
     async fn quarantine(&mut self, seq: i64, told_by: EventId, at: Timestamp) -> Result<(), StoreError>;
     /// Notes how far the log was looked at again, for display.
     async fn put_scrub(&mut self, scrub: &Scrub) -> Result<(), StoreError>;
-    /// Notes the head of a log that was told of last.
-    async fn put_noted_head(&mut self, noted: &NotedHead) -> Result<(), StoreError>;
     /// Keeps what a witness signed, in the place of what it signed of that size before, unless that is newer.
     async fn put_cosignature(&mut self, cosignature: &Cosignature) -> Result<(), StoreError>;
 }
