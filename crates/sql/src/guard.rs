@@ -54,6 +54,13 @@ const CHECKPOINTS: Sql = Sql::dialects(
      WHERE tenant_id = $1 AND (size, signed_at) > ($2, $3) ORDER BY size, signed_at LIMIT $4",
 );
 
+const CHECKPOINTS_BEFORE: Sql = Sql::dialects(
+    "SELECT size, signed_at, CAST(note AS BLOB) FROM audit_checkpoints
+     WHERE tenant_id = $1 AND (size, signed_at) < ($2, $3) ORDER BY size DESC, signed_at DESC LIMIT $4",
+    "SELECT size, signed_at, convert_to(note, 'UTF8') FROM audit_checkpoints
+     WHERE tenant_id = $1 AND (size, signed_at) < ($2, $3) ORDER BY size DESC, signed_at DESC LIMIT $4",
+);
+
 fn read_event(row: &mut Row) -> Result<RawEvent, StoreError> {
     Ok(RawEvent {
         id: row.bytes()?,
@@ -65,6 +72,10 @@ fn read_event(row: &mut Row) -> Result<RawEvent, StoreError> {
         request: row.bytes()?,
         core: row.bytes()?,
     })
+}
+
+fn read_checkpoint(row: &mut Row) -> Result<RawCheckpoint, StoreError> {
+    Ok(RawCheckpoint { size: row.int()?, signed_at: row.int()?, note: row.bytes()? })
 }
 
 fn read_cosignature(row: &mut Row) -> Result<Cosignature, StoreError> {
@@ -88,10 +99,16 @@ impl<D: Driver> GuardRows for Rows<D> {
     }
 
     async fn raw_checkpoints(&mut self, after: (i64, i64), limit: u32) -> Result<Vec<RawCheckpoint>, StoreError> {
-        self.all("checkpoint", CHECKPOINTS, [after.0.into(), after.1.into(), limit.into()], |row| {
-            Ok(RawCheckpoint { size: row.int()?, signed_at: row.int()?, note: row.bytes()? })
-        })
-        .await
+        self.all("checkpoint", CHECKPOINTS, [after.0.into(), after.1.into(), limit.into()], read_checkpoint).await
+    }
+
+    async fn raw_checkpoints_before(
+        &mut self,
+        before: (i64, i64),
+        limit: u32,
+    ) -> Result<Vec<RawCheckpoint>, StoreError> {
+        let args = [before.0.into(), before.1.into(), limit.into()];
+        self.all("checkpoint", CHECKPOINTS_BEFORE, args, read_checkpoint).await
     }
 
     async fn checkpoint_of(&mut self, size: u64) -> Result<Option<StoredCheckpoint>, StoreError> {

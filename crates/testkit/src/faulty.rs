@@ -623,6 +623,7 @@ hand_on!(GuardRows {
     fn raw_entries(first: u64, limit: u32) -> Vec<RawEntry>;
     fn raw_queue(limit: u32) -> Vec<RawQueued>;
     fn raw_checkpoints(after: (i64, i64), limit: u32) -> Vec<RawCheckpoint>;
+    fn raw_checkpoints_before(before: (i64, i64), limit: u32) -> Vec<RawCheckpoint>;
     fn checkpoint_of(size: u64) -> Option<StoredCheckpoint>;
     fn scrub() -> Option<Scrub>;
     fn head_told_before(origin: &str, place: u64) -> Option<LoggedEvent>;
@@ -640,6 +641,8 @@ hand_on!(RetentionRows {
     fn retention() -> Option<Retention>;
     fn holds() -> Vec<Hold>;
     fn purges() -> Vec<Purge>;
+    fn purge_places() -> Vec<u64>;
+    fn unreadable_rows() -> u64;
     fn first_event(from: u64) -> Option<(u64, Timestamp)>;
     fn first_recorded(from: u64, at: Timestamp) -> Option<u64>;
     fn span_facts(first: u64, end: u64, kept: &[EventKind]) -> SpanFacts;

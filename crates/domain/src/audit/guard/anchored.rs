@@ -9,7 +9,11 @@ use chancery_crypto::{
 };
 use serde_json::Value;
 
-use super::{cosign, heads::told_of, note_head};
+use super::{
+    cosign,
+    heads::{name_now, told_of},
+    note_head,
+};
 use crate::{
     Instance,
     audit::{
@@ -54,7 +58,7 @@ pub(crate) struct Anchored {
 /// time: whoever guards the log holds up nobody.
 pub(crate) async fn newest_anchored(instance: &Instance, tenant: TenantId) -> Result<StoredCheckpoint, SequenceError> {
     let newest = sequence::checkpoint(instance, tenant).await?;
-    match noted(instance, tenant).await {
+    match noted(instance, tenant, &newest).await {
         Ok(Some(noted)) if noted.size >= newest.size => return Ok(noted),
         Ok(_) => {}
         Err(error) => tracing::warn!(%tenant, error = %error, "The platform's log does not tell of a head"),
@@ -62,7 +66,11 @@ pub(crate) async fn newest_anchored(instance: &Instance, tenant: TenantId) -> Re
     Ok(newest)
 }
 
-async fn noted(instance: &Instance, tenant: TenantId) -> Result<Option<StoredCheckpoint>, SequenceError> {
+async fn noted(
+    instance: &Instance,
+    tenant: TenantId,
+    newest: &StoredCheckpoint,
+) -> Result<Option<StoredCheckpoint>, SequenceError> {
     if tenant.is_platform() {
         return Ok(None);
     }
@@ -72,11 +80,10 @@ async fn noted(instance: &Instance, tenant: TenantId) -> Result<Option<StoredChe
         Ok(asked) => drop(asked?),
         Err(_) => tracing::warn!("Witnesses did not answer in time"),
     }
-    let mut view = instance.store().fresh_view(tenant).await?;
-    let Some(newest) = view.checkpoint().await? else { return Ok(None) };
-    let name = name_of(tenant, &newest)?;
+    let Some(name) = name_now(&mut *instance.store().fresh_view(tenant).await?).await? else { return Ok(None) };
     Ok(match told_of(instance, &name).await? {
-        Some(told) => view.checkpoint_of(told.size).await?,
+        Some(told) if told.size == newest.size => Some(newest.clone()),
+        Some(told) => instance.store().fresh_view(tenant).await?.checkpoint_of(told.size).await?,
         None => None,
     })
 }

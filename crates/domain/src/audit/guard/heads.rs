@@ -23,7 +23,7 @@ use crate::{
     ids::TenantId,
     instance::Failure,
     keyring::{DeclaredKey, Managed, declared::declared},
-    store::StoreError,
+    store::{StoreError, View},
 };
 
 /// So many events of a name that tell of no head are passed over: nobody but who holds the store writes one.
@@ -79,6 +79,12 @@ pub(super) async fn told_of(instance: &Instance, origin: &str) -> Result<Option<
     Err(damaged())
 }
 
+/// The name that heads of a log bear now; `None` if there is no log.
+pub(super) async fn name_now(view: &mut dyn View) -> Result<Option<String>, StoreError> {
+    let size = view.log_head().await?.size;
+    Ok(Epochs::told(view).await?.map(|epochs| epochs.name_at(size)))
+}
+
 fn head_of(tenant: TenantId, stored: &StoredCheckpoint) -> Result<Checkpoint, SequenceError> {
     let signed = SignedCheckpoint::parse(&stored.note).map_err(|_| SequenceError::Forked(tenant))?;
     Ok(signed.checkpoint().clone())
@@ -93,16 +99,26 @@ pub async fn note_head(instance: &Instance, tenant: TenantId) -> Result<bool, Se
     if tenant.is_platform() {
         return Ok(false);
     }
-    let newest = instance.store().fresh_view(tenant).await?.checkpoint().await?;
-    let Some(newest) = newest else { return Ok(false) };
-    let stored = head_of(tenant, &newest)?;
-    let mut told = told_of(instance, &stored.origin).await?;
-    if told.as_ref().is_some_and(|told| told.is_of(&stored)) {
+    let mut view = instance.store().fresh_view(tenant).await?;
+    let stored = match view.checkpoint().await {
+        Ok(None) => return Ok(false),
+        // One that nobody signed is in nobody's way.
+        Ok(Some(stored)) => head_of(tenant, &stored).ok(),
+        Err(StoreError::Damaged(_)) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let Some(name) = name_now(&mut *view).await? else { return Ok(false) };
+    drop(view);
+    let mut told = told_of(instance, &name).await?;
+    if let (Some(told), Some(stored)) = (&told, &stored)
+        && told.is_of(stored)
+        && stored.origin == name
+    {
         return Ok(false);
     }
     // Not the row itself: a head that was looked at, and that is signed.
     let head = head_of(tenant, &sequence::checkpoint(instance, tenant).await?)?;
-    if head.origin != stored.origin {
+    if head.origin != name {
         told = told_of(instance, &head.origin).await?;
     }
     match &told {
@@ -146,9 +162,7 @@ pub struct Anchor {
 ///
 /// [`SequenceError`].
 pub async fn anchor(instance: &Instance, tenant: TenantId) -> Result<Option<Anchor>, SequenceError> {
-    let newest = instance.store().fresh_view(tenant).await?.checkpoint().await?;
-    let Some(newest) = newest else { return Ok(None) };
-    let origin = head_of(tenant, &newest)?.origin;
+    let Some(origin) = name_now(&mut *instance.store().fresh_view(tenant).await?).await? else { return Ok(None) };
     let Some(told) = told_of(instance, &origin).await? else { return Ok(None) };
     let head = instance.store().fresh_view(tenant).await?.checkpoint_of(told.size).await?;
     let Some(head) = head else { return Ok(None) };

@@ -162,6 +162,15 @@ pub struct RawCheckpoint {
     pub note: Vec<u8>,
 }
 
+impl RawCheckpoint {
+    /// The head, if all of it can be read.
+    pub(super) fn into_stored(self) -> Option<StoredCheckpoint> {
+        let Self { size, signed_at, note } = self;
+        let (size, note) = (u64::try_from(size).ok()?, String::from_utf8(note).ok()?);
+        Some(StoredCheckpoint { size, note, signed_at: Timestamp::from_micros(signed_at) })
+    }
+}
+
 /// How far a log was looked at again. What counts is kept beside the pins; the row of the store is for display, and nobody
 /// believes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -200,6 +209,12 @@ pub trait GuardRows {
     async fn raw_queue(&mut self, limit: u32) -> Result<Vec<RawQueued>, StoreError>;
     /// Signed heads after this size and moment, ascending.
     async fn raw_checkpoints(&mut self, after: (i64, i64), limit: u32) -> Result<Vec<RawCheckpoint>, StoreError>;
+    /// Signed heads before this size and moment, descending.
+    async fn raw_checkpoints_before(
+        &mut self,
+        before: (i64, i64),
+        limit: u32,
+    ) -> Result<Vec<RawCheckpoint>, StoreError>;
     /// The newest signed head of this size.
     async fn checkpoint_of(&mut self, size: u64) -> Result<Option<StoredCheckpoint>, StoreError>;
     /// How far the log was looked at again, for display.
