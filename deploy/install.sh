@@ -31,7 +31,10 @@ command -v curl >/dev/null || fail "curl is needed for the questions at the end"
 
 here=$(cd "$(dirname "$0")" && pwd)
 program=$root/usr/local/bin/chancery etc=$root/etc/chancery data=$root/var/lib/chancery
-file=$etc/chancery.toml key=$etc/admin-api-key
+# The configuration is root's, and the service reads it. In a folder that the service's account owns anything may be a link by now: root
+# writes nothing there, and reads as that account.
+keys=$etc/keys
+file=$etc/chancery.toml key=$keys/admin-api-key
 systemd() { [ -z "$root" ] && [ -d /run/systemd/system ]; }
 # As whom the server runs. Below another root everything is whoever's who asks. No function: what runs in the background must be the
 # server itself, so that it ends with us.
@@ -42,15 +45,27 @@ echo "-- files"
 if [ -z "$root" ] && ! id chancery >/dev/null 2>&1; then
     useradd --system --home-dir /var/lib/chancery --shell /usr/sbin/nologin chancery
 fi
-owner() { [ -n "$root" ] || chown chancery:chancery "$@"; }
+owner() { [ -n "$root" ] || chown "$@"; }
+# What root goes on to own or believe must be the thing itself.
+itself() {
+    [ ! -L "$1" ] || fail "$1 is a link: look who made it, and put the thing itself there"
+    [ ! -f "$1" ] || [ "$(stat -c %h "$1")" = 1 ] || fail "$1 has another name too: look who gave it that, and take one away"
+}
 install -d -m 755 "$(dirname "$program")"
 install -d -m 700 "$etc" "$data"
+# Older versions gave this folder to the service. From here on nobody else puts anything into it: first the owner, who could change
+# the mode, then the mode.
+owner root:chancery "$etc"
+chmod 750 "$etc"
+for path in "$keys" "$file" "$etc/initialised"; do itself "$path"; done
+install -d -m 700 "$keys"
+owner chancery:chancery "$keys" "$data"
 # Beside it and then over it: a running program is not written into.
 install -m 755 "$binary" "$program.new"
 mv -f "$program.new" "$program"
 if [ ! -e "$file" ]; then
     if [ -n "$config" ]; then
-        install -m 600 "$config" "$file"
+        install -m 640 "$config" "$file"
     else
         cat >"$file" <<END
 data_dir = "$data"
@@ -61,11 +76,12 @@ metrics_listen = "127.0.0.1:0"
 public_url = "${url:-http://${listen:-127.0.0.1:8700}}"
 
 [kms.local]
-key_file = "$etc/root.key"
+key_file = "$keys/root.key"
 END
     fi
 fi
-owner "$etc" "$data" "$file"
+owner root:chancery "$file"
+chmod 640 "$file"
 # A text of a section of the configuration.
 setting() {
     awk -v section="$1" -v key="$2" '
@@ -82,20 +98,25 @@ if [ ! -e "$etc/initialised" ]; then
     echo "-- store, root key, first administrator: what is printed here is printed once"
     "${as_service[@]}" "$program" init --config "$file" --admin-key-file "$key"
     touch "$etc/initialised"
-    owner "$etc/initialised"
 else
     echo "-- the store is there; the server brings it up to date when it starts"
 fi
 
 echo "-- start"
+work=$(mktemp -d) server=
+ends() {
+    [ -z "$server" ] || kill "$server" 2>/dev/null || true
+    wait
+    rm -r "$work"
+}
+trap ends EXIT
 if systemd; then
     systemctl enable --quiet chancery
     # Returns when the server says that it is ready. Why it is not, it said there.
     systemctl restart chancery || { journalctl --unit chancery --lines 20 --no-pager >&2 || true; fail "the server does not start"; }
 else
-    "${as_service[@]}" "$program" serve --config "$file" >"$data/first-start.log" 2>&1 &
+    "${as_service[@]}" "$program" serve --config "$file" >"$work/server.log" 2>&1 &
     server=$!
-    trap 'kill $server 2>/dev/null || true; wait $server 2>/dev/null || true' EXIT
 fi
 
 echo "-- questions"
@@ -110,7 +131,7 @@ if [ -n "$(setting tls cert_file)" ] || [ -n "$(grep -E '^[[:space:]]*\[tls\.acm
 fi
 for _ in $(seq 300); do
     if curl -fsS "${tls[@]}" -o /dev/null "$base/readyz" 2>/dev/null; then break; fi
-    [ -z "${server:-}" ] || kill -0 "$server" 2>/dev/null || { tail -20 "$data/first-start.log" >&2; fail "the server ended"; }
+    [ -z "$server" ] || kill -0 "$server" 2>/dev/null || { tail -20 "$work/server.log" >&2; fail "the server ended"; }
     sleep 0.1
 done
 asked() { # STATUS WHAT CURL-ARGUMENTS…
@@ -124,17 +145,39 @@ if systemd && ! curl -fsS "${tls[@]}" -o /dev/null "$base/readyz" 2>/dev/null; t
     # Why, the server said there.
     journalctl --unit chancery --lines 20 --no-pager >&2 || true
 fi
+# Whether it is this process that listens at a port, and nobody who was there before it: 2 if that cannot be known here.
+listens() { # PID PORT
+    local inode inodes
+    [ -d "/proc/$1" ] || return 1
+    [ -n "$(find "/proc/$1/fd" -lname '*' -print -quit 2>/dev/null)" ] || return 2
+    inodes=$(cat /proc/net/tcp /proc/net/tcp6 2>/dev/null |
+        awk -v port="$(printf ':%04X' "$2")" '$4 == "0A" && substr($2, length($2) - 4) == port { print $10 }')
+    [ -n "$inodes" ] || return 1
+    for inode in $inodes; do
+        [ -n "$(find "/proc/$1/fd" -lname "socket:\[$inode\]" -print -quit 2>/dev/null)" ] || return 1
+    done
+}
 asked 200 "it lives" "$base/livez"
 asked 200 "it can serve" "$base/readyz"
 asked 200 "its keys are there" "$base/.well-known/jwks.json"
 asked 200 "its interface is described" "$base/openapi.json"
 asked 401 "strangers are turned away" "$base/v1/tenants"
-if [ -s "$key" ]; then
+pid=$server
+if systemd; then pid=$(systemctl show --property MainPID --value chancery); fi
+known=0
+listens "$pid" "${listen##*:}" || known=$?
+[ "$known" != 1 ] || fail "whoever answers at $listen is not the server that was started: another program has the port"
+if [ "$known" != 0 ]; then
+    echo "   who listens at $listen cannot be known here: the first administrator's key is not tried"
+elif [ -s "$key" ]; then
+    secret=$("${as_service[@]}" head -c 400 "$key") || fail "the service cannot read $key"
+    # It goes into a text that curl reads as its options.
+    [[ $secret =~ ^chy_[A-Za-z0-9_]+$ ]] || fail "$key holds no API key"
     # Not as an argument, which every process on the machine could read.
-    bearer() { printf 'header = "Authorization: Bearer %s"\n' "$(cat "$key")" | asked_with "$@"; }
-    asked_with() { local wanted=$1 what=$2; shift 2; asked "$wanted" "$what" --config - "$@"; }
-    bearer 200 "the first administrator gets in" "$base/v1/tenants"
+    printf 'header = "Authorization: Bearer %s"\n' "$secret" |
+        asked 200 "the first administrator gets in" --config - "$base/v1/tenants"
 fi
-"${as_service[@]}" "$program" doctor --config "$file" >"$data/doctor.txt" 2>&1 || { cat "$data/doctor.txt" >&2; fail "doctor found a fault"; }
+said=$("${as_service[@]}" "$program" doctor --config "$file" 2>&1) || { printf '%s\n' "$said" >&2; fail "doctor found a fault"; }
+[ -z "$server" ] || kill -0 "$server" 2>/dev/null || { tail -20 "$work/server.log" >&2; fail "the server ended"; }
 systemd || echo "   no systemd here: nothing runs now. Start it with: $program serve --config $file"
 echo "installed: $("$program" --version); configuration $file, first administrator's key $key (move it to where you keep secrets)"

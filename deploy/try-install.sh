@@ -42,7 +42,7 @@ stops() { # WHY ARGUMENTS…
     if /try/install.sh "$@" >$said 2>&1; then fail "install.sh $* must stop"; fi
     grep -q "$why" $said || { cat $said >&2; fail "install.sh $*: does not say $why"; }
 }
-state() { stat -c '%n %U %G %a %Y %s' /etc/chancery /etc/chancery/*; sha256sum /etc/chancery/*; }
+state() { find /etc/chancery -printf '%p %u %g %m %T@ %s\n' | sort; find /etc/chancery -type f -exec sha256sum {} + | sort; }
 is() { [ "$1" = "$2" ] || fail "$3: $1 and not $2"; }
 
 stops "must name the program" --binary /nowhere
@@ -52,13 +52,13 @@ echo "-- first run"
 installs --binary /binary --listen 127.0.0.1:8710
 grep -q "the first administrator gets in: 200" $said || fail "nobody got in"
 grep -q "Recovery key" $said || fail "no recovery key"
-for path in /etc/chancery /var/lib/chancery /etc/chancery/chancery.toml /etc/chancery/root.key /etc/chancery/admin-api-key; do
-    is "$(stat -c %U "$path")" chancery "the owner of $path"
-done
+for path in /etc/chancery/keys /var/lib/chancery; do is "$(stat -c '%U %a' $path)" "chancery 700" "$path"; done
+for path in /etc/chancery/keys/root.key /etc/chancery/keys/admin-api-key; do is "$(stat -c '%U %a' $path)" "chancery 600" "$path"; done
+is "$(stat -c '%U %G %a' /etc/chancery)" "root chancery 750" "the folder of the configuration"
+is "$(stat -c '%U %G %a' /etc/chancery/chancery.toml)" "root chancery 640" "the configuration"
 is "$(stat -c '%U %a' /usr/local/bin/chancery)" "root 755" "the program"
-is "$(stat -c %a /etc/chancery/admin-api-key)" 600 "the administrator's key"
 is "$(getent passwd chancery | cut -d: -f7)" /usr/sbin/nologin "the shell of the service user"
-runuser -u nobody -- cat /etc/chancery/root.key 2>/dev/null && fail "anybody reads the root key"
+runuser -u nobody -- cat /etc/chancery/keys/root.key 2>/dev/null && fail "anybody reads the root key"
 
 nothing_runs() { pgrep -u chancery >/dev/null && { ps -fu chancery >&2; fail "the server that was asked still runs"; }; return 0; }
 nothing_runs
@@ -71,6 +71,51 @@ grep -q "Recovery key" $said && fail "the store was made again"
 grep -q "the first administrator gets in: 200" $said || fail "the key does not do any more"
 
 nothing_runs
+
+echo "-- whoever has the service's account has not root's: where root writes and reads there is no link of its own"
+as_service() { runuser -u chancery -- "$@"; }
+as_service ln -sf /etc/shadow /etc/chancery/chancery.toml 2>/dev/null && fail "the service changes its configuration"
+shadow=$(stat -c '%U %G %a %s' /etc/shadow)
+for name in doctor.txt first-start.log; do as_service ln -sf /etc/cron.d/of-the-service /var/lib/chancery/$name; done
+installs --binary /binary
+[ ! -e /etc/cron.d/of-the-service ] || fail "root wrote where a link of the service led"
+rm /var/lib/chancery/doctor.txt /var/lib/chancery/first-start.log
+key=/etc/chancery/keys/admin-api-key
+mv $key /admin-api-key
+as_service ln -s /etc/shadow $key
+stops "cannot read" --binary /binary
+rm $key
+printf 'x"\noutput = "/etc/cron.d/of-the-service' >$key && chown chancery $key
+stops "holds no API key" --binary /binary
+[ ! -e /etc/cron.d/of-the-service ] || fail "curl took options of the service"
+mv -f /admin-api-key $key
+# As older versions left it: the folder was the service's own.
+mv /etc/chancery/chancery.toml /chancery.toml
+chown chancery:chancery /etc/chancery && chmod 700 /etc/chancery
+as_service ln -s /etc/shadow /etc/chancery/chancery.toml
+stops "is a link" --binary /binary
+rm /etc/chancery/chancery.toml
+ln /etc/shadow /etc/chancery/chancery.toml
+stops "has another name" --binary /binary
+rm /etc/chancery/chancery.toml
+is "$(stat -c '%U %G %a %s' /etc/shadow)" "$shadow" "/etc/shadow"
+cp /chancery.toml /etc/chancery/chancery.toml && chown chancery:chancery /etc/chancery /etc/chancery/chancery.toml
+chmod 700 /etc/chancery && chmod 600 /etc/chancery/chancery.toml
+installs --binary /binary
+is "$(stat -c '%U %G %a' /etc/chancery /etc/chancery/chancery.toml | xargs)" "root chancery 750 root chancery 640" "what was the service's"
+nothing_runs
+
+echo "-- whoever had the port before is not told the key"
+install -d -m 700 -o nobody /strange
+setpriv --reuid "$(id -u nobody)" --regid "$(id -g nobody)" --clear-groups /binary serve --dev --data /strange --listen 127.0.0.1:8710 >/strange.log 2>&1 &
+stranger=$!
+for _ in $(seq 300); do curl -fs -o /dev/null http://127.0.0.1:8710/readyz && break; sleep 0.1; done
+if /try/install.sh --binary /binary >$said 2>&1; then fail "install.sh must stop: somebody else has the port"; fi
+grep -Eq "another program has the port|the server ended" $said || { cat $said >&2; fail "install.sh does not say that somebody else has the port"; }
+grep -q "the first administrator" $said && fail "the key went to a stranger"
+kill $stranger && wait $stranger || true
+nothing_runs
+before=$(state)
 
 echo "-- with a service manager: started, and restarted with the newer program"
 mkdir -p /run/systemd/system
@@ -87,6 +132,7 @@ case $1 in
         setpriv --reuid "$(sed -n 's/^User=//p' $unit)" --regid chancery --clear-groups --no-new-privs \
             "${command[@]}" >/server.log 2>&1 &
         echo $! >/server.pid ;;
+    show) cat /server.pid ;;
     *) exit 1 ;;
 esac
 END
@@ -113,9 +159,9 @@ rm -r /run/systemd/system
 sed -i 's/^listen = .*/listen = "0.0.0.0:8710"/' /etc/chancery/chancery.toml
 stops "is reachable from other machines" --binary /binary
 sed -i 's/^listen = .*/listen = "127.0.0.1:8710"/' /etc/chancery/chancery.toml
-chmod 644 /etc/chancery/root.key
+chmod 644 /etc/chancery/keys/root.key
 stops "root.key" --binary /binary
-chmod 600 /etc/chancery/root.key
+chmod 600 /etc/chancery/keys/root.key
 
 echo "-- behind TLS of its own"
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 90 -subj "/CN=an authority" \

@@ -44,7 +44,7 @@ pub(crate) fn app_attest(data: &[u8]) {
 pub(crate) fn app_attest_seeds() -> Vec<Vec<u8>> {
     let apple = include_str!("../../testdata/vectors/webhooks/app_attest_apple.json");
     let apple: Value = serde_json::from_str(apple).unwrap();
-    let object = BASE64.decode(apple["attestation_base64"].as_str().unwrap().as_bytes()).unwrap();
+    let object = BASE64.decode(apple.get("attestation_base64").and_then(Value::as_str).unwrap().as_bytes()).unwrap();
     let key = P256SigningKey::make().unwrap();
     vec![object, assertion(&key, APP, 1, "1790000000", b"{}").unwrap()]
 }

@@ -266,7 +266,7 @@ pub(crate) async fn logout(
     who: Result<Authenticated, Problem>,
     Extension(exchange): Extension<Arc<Exchange>>,
     brought: SessionCookies,
-    OptionalBody(Nothing {}): OptionalBody<Nothing>,
+    OptionalBody(Nothing {}): OptionalBody<Nothing, MAX_BYTES>,
 ) -> Result<Response, Problem> {
     match who {
         Ok(Authenticated(call)) => sessions::end(&app.instance, &call).await.or_problem()?,
@@ -287,7 +287,7 @@ pub(crate) async fn logout_all(
     State(app): State<App>,
     Authenticated(call): Authenticated,
     brought: SessionCookies,
-    OptionalBody(Nothing {}): OptionalBody<Nothing>,
+    OptionalBody(Nothing {}): OptionalBody<Nothing, MAX_BYTES>,
 ) -> Result<Response, Problem> {
     let ended = sessions::end_all(&app.instance, &call).await.or_problem()?;
     Ok(browser::without(&app, &brought, Json(EndedBody { ended }).into_response()))

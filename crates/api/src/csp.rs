@@ -2,12 +2,11 @@
 
 use axum::{
     Json,
-    body::Body as Bytes,
-    extract::{Path, Request as HttpRequest, State},
+    extract::{Path, Request, State},
 };
 use chancery_domain::csp_reports::{self, CspReport, Told};
 use chancery_middleware::{
-    Authenticated, Body, Problem,
+    Authenticated, Body, Problem, body_of,
     headers::{Blocked, Csp, CspFinding, Severity, judge, suggest},
 };
 use http::{HeaderMap, StatusCode, header};
@@ -33,27 +32,33 @@ const LONGEST: usize = 64 * 1024;
 pub(crate) async fn receive_reports(
     State(app): State<App>,
     path: Result<Path<(String, String)>, axum::extract::rejection::PathRejection>,
-    request: HttpRequest,
+    request: Request,
 ) -> StatusCode {
-    let (parts, body) = request.into_parts();
-    if let (Ok(Path((slug, token))), Some(reports)) = (path, read(&parts.headers, body).await) {
-        let told: Vec<Told<'_>> = told(&reports);
-        if let Err(error) = csp_reports::receive(&app.instance, &slug, &token, &told).await {
-            let error: &dyn std::error::Error = &error;
-            tracing::warn!(error, "Could not take what browsers reported");
+    if let Ok(Path((slug, token))) = path
+        && are_reports(request.headers())
+    {
+        // A stranger's body is not waited for.
+        match csp_reports::reporter(&app.instance, &slug, &token).await {
+            Ok(Some(tenant)) => {
+                let body = body_of(request, LONGEST).await.unwrap_or_default();
+                let reports: Value = serde_json::from_slice(&body).unwrap_or_default();
+                csp_reports::count(&app.instance, tenant, &told(&reports));
+            }
+            Ok(None) => {}
+            Err(error) => {
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(error, "Could not take what browsers reported");
+            }
         }
     }
     StatusCode::NO_CONTENT
 }
 
-/// The body, if it is JSON of a known kind and not too long.
-async fn read(headers: &HeaderMap, body: Bytes) -> Option<Value> {
-    let kind = headers.get(header::CONTENT_TYPE)?.to_str().ok()?.split(';').next()?.trim().to_ascii_lowercase();
-    if !["application/csp-report", "application/reports+json", "application/json"].contains(&kind.as_str()) {
-        return None;
-    }
-    let bytes = axum::body::to_bytes(body, LONGEST).await.ok()?;
-    serde_json::from_slice(&bytes).ok()
+/// Whether the body is JSON of a known kind.
+fn are_reports(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()?.split(';').next());
+    let kind = kind.unwrap_or_default().trim().to_ascii_lowercase();
+    ["application/csp-report", "application/reports+json", "application/json"].contains(&kind.as_str())
 }
 
 /// Reports in the form of `report-uri` or in that of the Reporting API.

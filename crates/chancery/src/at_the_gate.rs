@@ -55,7 +55,8 @@ impl AtTheGate {
         let gateway = Gateway::new(Arc::clone(instance), settings, table, documents.demands());
         documents.ask(schemas, &gateway);
         let router = gateway.router(Some(Arc::clone(metrics) as _), layers(config));
-        let running = server::listen_with(Door::gateway(listen), router, welcome).await?;
+        let (door, proxies) = (Door::gateway(listen), config.trusted_proxies.clone());
+        let running = server::listen_with(door, router, proxies, welcome).await?;
         tracing::info!(address = %running.address(), "The gateway answers at {}", running.address());
         let table = Arc::new(FileTable { gateway, documents: Arc::new(documents), flags: OnceLock::new() });
         instance.show_routes(Arc::clone(&table) as _);

@@ -32,54 +32,103 @@ const HOP_BY_HOP: [&str; 8] = [
     "http2-settings",
 ];
 
-/// Beginnings of names by which somebody says who or from where they are. `-` stands for whatever is neither letter nor digit:
-/// CGI, WSGI and PHP read `X_Auth-Subject` as the same.
-const CLAIMED: [&str; 12] = [
+/// Beginnings of names by which somebody says who or from where they are, or which path was asked for: what this gateway says, what
+/// others before it said in its place, and what frameworks read. `-` stands for whatever is neither letter nor digit: CGI, WSGI and PHP
+/// read `X_Auth-Subject` as the same.
+const CLAIMED: [&str; 36] = [
     "x-auth-",
     "x-authenticated-",
     "x-chancery-",
     "x-tenant",
     "x-forwarded",
     "x-original-",
+    "x-originating-",
     "x-rewrite-",
+    "x-script-name",
     "x-remote-",
     "x-real-ip",
     "x-client-ip",
     "x-cluster-client-ip",
     "x-request-id",
+    "remote-",
+    // Certificates of clients.
+    "client-cert",
+    "ssl-client-",
+    "x-ssl-client-",
+    "x-client-cert",
+    "x-amzn-mtls-",
+    "x-arr-clientcert",
+    // Front ends by their own names: Grafana's and others' proxies, Kong, Google, AWS, Azure, Cloudflare, Tailscale, Authentik, Pomerium,
+    // Vouch, mod_auth_openidc, Shibboleth, Envoy.
+    "x-webauth-",
+    "x-consumer-",
+    "x-credential-",
+    "x-goog-authenticated-",
+    "x-goog-iap-",
+    "x-amzn-oidc-",
+    "x-ms-client-principal",
+    "cf-access-",
+    "tailscale-",
+    "x-authentik-",
+    "x-pomerium-",
+    "x-vouch-",
+    "oidc-claim-",
+    "shib-",
+    "x-envoy-",
 ];
 
 /// The same, as whole names. Overrides of the method would make another request of the one that was checked.
-const CLAIMED_WHOLE: [&str; 13] = [
+const CLAIMED_WHOLE: [&str; 16] = [
     "tenant",
     "tenant-id",
     "x-csp-nonce",
+    "x-user",
+    "x-email",
     "forwarded",
-    "remote-user",
-    "remote-addr",
+    "client-ip",
     "true-client-ip",
     "cf-connecting-ip",
     "fastly-client-ip",
+    "x-scheme",
+    "front-end-https",
     "proxy",
     "x-http-method",
     "x-http-method-override",
     "x-method-override",
 ];
 
+/// Whether a name begins like `text`, in any spelling.
+fn begins(name: &str, text: &str) -> bool {
+    let plain = |byte: u8| if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' };
+    name.len() >= text.len() && text.bytes().zip(name.bytes()).all(|(wanted, found)| plain(wanted) == plain(found))
+}
+
+/// Whether a name is `text`, in any spelling.
+fn is(name: &str, text: &str) -> bool {
+    name.len() == text.len() && begins(name, text)
+}
+
 /// Whether a name claims who or from where somebody is, in any spelling.
 pub fn is_claim(name: &str) -> bool {
-    let spelled = |text: &str| {
-        text.bytes().zip(name.bytes()).all(|(wanted, found)| {
-            let found = if found.is_ascii_alphanumeric() { found.to_ascii_lowercase() } else { b'-' };
-            wanted == found
-        })
-    };
     // Credentials of applications' own.
-    if name.len() == 12 && spelled("x-auth-token") || name.len() == 10 && spelled("x-auth-key") {
+    if is(name, "x-auth-token") || is(name, "x-auth-key") {
         return false;
     }
-    CLAIMED.iter().any(|text| name.len() >= text.len() && spelled(text))
-        || CLAIMED_WHOLE.iter().any(|text| name.len() == text.len() && spelled(text))
+    CLAIMED.iter().any(|text| begins(name, text)) || CLAIMED_WHOLE.iter().any(|text| is(name, text))
+}
+
+/// Whether a route may take a header of this name out: not those that say where a message goes and where it ends.
+pub fn may_drop(name: &str) -> bool {
+    !["host", "content-length", "transfer-encoding"].iter().any(|never| is(name, never))
+}
+
+/// Takes out what a route names, in any spelling.
+pub fn drop_named(headers: &mut HeaderMap, named: &[HeaderName]) {
+    let is_named = |name: &&HeaderName| named.iter().any(|text| is(name.as_str(), text.as_str()));
+    let doomed: Vec<HeaderName> = headers.keys().filter(is_named).cloned().collect();
+    for name in doomed {
+        headers.remove(name);
+    }
 }
 
 /// Whether a trailer of this name may go on where a route names it. What frames a message, controls it or says who calls had to be said
@@ -367,6 +416,28 @@ mod tests {
             "proxy",
             "x-chancery-verdict",
             "X-Remote-User",
+            "X-WEBAUTH-USER",
+            "x_consumer_groups",
+            "X-Credential-Identifier",
+            "X-Goog-Authenticated-User-Email",
+            "X-Goog-IAP-JWT-Assertion",
+            "X-Amzn-Oidc-Identity",
+            "X-MS-Client-Principal-Name",
+            "Cf-Access-Authenticated-User-Email",
+            "Tailscale-User-Login",
+            "X-Client-Cert",
+            "Client-Cert",
+            "SSL-Client-Verify",
+            "X-SSL-Client-S-DN",
+            "X-User",
+            "x_email",
+            "Remote-Groups",
+            "Remote.Email",
+            "OIDC_CLAIM_sub",
+            "X-Script-Name",
+            "X-Envoy-Original-Path",
+            "X-Scheme",
+            "Client-IP",
         ] {
             assert!(is_claim(name), "{name}");
         }
@@ -381,6 +452,12 @@ mod tests {
             "proxy-x",
             "forwarded-x",
             "x-requested-with",
+            "x-user-agent",
+            "x-scheme-id",
+            "remote",
+            "cf-ray",
+            "x-goog-api-key",
+            "x-amz-date",
         ] {
             assert!(!is_claim(name), "{name}");
         }
@@ -409,6 +486,16 @@ mod tests {
         ]);
         assert_eq!(kept, ["accept", "content-length", "host", "x_app_id"], "an allowed spelling of a claim stays one");
         assert_eq!(cleaned(&[("te", "trailers, deflate;q=0.5")]), ["te"]);
+    }
+
+    /// Attack 6, A10: what an application believed of the proxy that was there before, nobody could take out.
+    #[test]
+    fn what_a_route_names_is_taken_out_in_any_spelling() {
+        let mut headers =
+            headers(&[("x-sso-user", "a"), ("x_sso_user", "a"), ("x-sso-users", "a"), ("x-sso.user", "a")]);
+        drop_named(&mut headers, &[HeaderName::from_static("x-sso_user"), HeaderName::from_static("x-none")]);
+        assert_eq!(headers.keys().collect::<Vec<_>>(), ["x-sso-users"]);
+        assert!(may_drop("x-sso-user") && !may_drop("Content_Length") && !may_drop("host"));
     }
 
     /// Attack 6.16: where nobody asks for a credential, ours went on to the application.

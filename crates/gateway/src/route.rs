@@ -66,6 +66,8 @@ pub struct Route {
     pub body_bytes: u64,
     /// Names with `_` that may go on.
     pub underscore_headers: Vec<HeaderName>,
+    /// Names of headers that do not go on, besides those that never do.
+    pub drop_headers: Vec<HeaderName>,
     /// Names of trailers that may go on behind a request's body, of those that [`hygiene::may_trail`](crate::hygiene::may_trail).
     pub trailers: Vec<HeaderName>,
     /// Whether who calls goes on in plain `X-Auth-*` headers, which the application must not believe from anybody else.
@@ -106,6 +108,7 @@ impl Route {
             timeout: Duration::from_secs(60),
             body_bytes: 8 * 1024 * 1024,
             underscore_headers: Vec::new(),
+            drop_headers: Vec::new(),
             trailers: Vec::new(),
             plain_identity: false,
             keep_credential: false,

@@ -100,6 +100,7 @@ pub(crate) async fn examined(
 /// A source says itself which headers its signature is in: a tenant must not name by them who calls, or frame the message.
 fn clean(route: &Route, headers: &mut HeaderMap) {
     hygiene::clean(headers, &route.underscore_headers, &[]);
+    hygiene::drop_named(headers, &route.drop_headers);
     // Cookies go with all others below.
     hygiene::drop_credential(headers, "");
     for name in [header::HOST, header::CONTENT_LENGTH, header::COOKIE] {

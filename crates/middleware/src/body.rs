@@ -72,6 +72,15 @@ pub struct OptionalBody<T, const MAX: usize = { usize::MAX }>(pub T);
 /// Any JSON or none, for operations that refuse whatever it says. Only the tenant it names is looked at.
 pub struct UnreadBody;
 
+/// A body of at most `max` bytes, whatever it is, in the time that bodies have.
+///
+/// # Errors
+///
+/// A [`Problem`]: too long, too slow, or another length than announced.
+pub async fn body_of(request: Request, max: usize) -> Result<Bytes, Problem> {
+    collected(request, max).await.map(|(_, _, bytes)| bytes)
+}
+
 impl<T: DeserializeOwned + Send, S: Send + Sync, const MAX: usize> FromRequest<S> for Body<T, MAX> {
     type Rejection = Problem;
 

@@ -197,4 +197,12 @@ mod tests {
         assert!(read(3).await.is_ok());
         assert_eq!(read(32).await.map(drop).map_err(code), Err(Code::TooLarge));
     }
+
+    /// Attack 6, A7: a body as long as any may be by default asked for no room, so that strangers had half a gigabyte for one address.
+    #[tokio::test]
+    async fn a_body_as_long_as_most_may_be_asks_for_room() {
+        static ROOM: Semaphore = Semaphore::const_new(3);
+        let long = collected(Body::from(vec![7; 1_000_000]), 1_000_000, &ROOM).await;
+        assert_eq!(long.map(drop).map_err(|problem| problem.code()), Err(Code::Overloaded));
+    }
 }

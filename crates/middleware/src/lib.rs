@@ -41,7 +41,7 @@ mod webhook;
 
 pub use assertion::{ASSERTION, asserted, assertion, identity};
 pub use authenticated::{Asked, Authenticated, ProvenKey};
-pub use body::{Body, Creation, Lines, OptionalBody, RequestKey, UnreadBody};
+pub use body::{Body, Creation, Lines, OptionalBody, RequestKey, UnreadBody, body_of};
 pub use cookies::SessionCookies;
 pub use cors::{BadCors, Cors, CorsRules};
 pub use edge::{Edge, SecurityTxt};

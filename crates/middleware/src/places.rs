@@ -11,13 +11,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Places for what is at work.
 pub struct Places {
-    free: Arc<Semaphore>,
+    /// Those that are free.
+    pub(crate) free: Arc<Semaphore>,
     shares: Arc<Shares>,
 }
 
 /// One of them; free again when dropped.
 #[must_use]
 pub struct Place {
+    // First: whoever waits for the place finds its share free too.
     _share: Share,
     _place: OwnedSemaphorePermit,
 }
@@ -30,30 +32,34 @@ impl Places {
 
     /// One for this address, unless all are taken or it has its share. Who has no address takes of nobody's.
     pub fn take(&self, address: Option<IpAddr>) -> Option<Place> {
-        let place = Arc::clone(&self.free).try_acquire_owned().ok()?;
-        Some(Place { _share: Shares::take(&self.shares, address)?, _place: place })
+        self.give(Arc::clone(&self.free).try_acquire_owned().ok()?, address)
+    }
+
+    /// This free one for this address, unless it has its share.
+    pub(crate) fn give(&self, free: OwnedSemaphorePermit, address: Option<IpAddr>) -> Option<Place> {
+        Some(Place { _share: Shares::take(&self.shares, address)?, _place: free })
     }
 }
 
 /// What each client holds of a whole.
-pub(crate) struct Shares {
+struct Shares {
     whole: usize,
     held: Mutex<HashMap<IpNet, usize>>,
 }
 
 /// One thing of a client's share; back when dropped.
-pub(crate) struct Share {
+struct Share {
     shares: Arc<Shares>,
     address: Option<IpAddr>,
 }
 
 impl Shares {
-    pub(crate) fn of(whole: usize) -> Arc<Self> {
+    fn of(whole: usize) -> Arc<Self> {
         Arc::new(Self { whole, held: Mutex::default() })
     }
 
     /// One more for this address, unless it or a network around it has its share.
-    pub(crate) fn take(shares: &Arc<Self>, address: Option<IpAddr>) -> Option<Share> {
+    fn take(shares: &Arc<Self>, address: Option<IpAddr>) -> Option<Share> {
         let mut held = shares.held();
         for (taken, (network, parts)) in address.into_iter().flat_map(networks).enumerate() {
             let count = held.entry(network).or_default();

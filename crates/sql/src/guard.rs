@@ -168,12 +168,13 @@ impl<D: Driver> GuardRows for Rows<D> {
         .await
     }
 
-    async fn newest_cosigned(&mut self, quorum: u32) -> Result<Option<u64>, StoreError> {
+    async fn newest_cosigned(&mut self, upto: u64, quorum: u32) -> Result<Option<u64>, StoreError> {
         self.one(
             "cosignature",
-            "SELECT size FROM audit_cosignatures WHERE tenant_id = $1 GROUP BY size HAVING COUNT(*) >= $2
-             ORDER BY size DESC LIMIT 1",
-            [quorum.into()],
+            "SELECT c.size FROM audit_cosignatures AS c WHERE c.tenant_id = $1 AND c.size <= $2
+                AND EXISTS (SELECT 1 FROM audit_checkpoints AS h WHERE h.tenant_id = $1 AND h.size = c.size)
+             GROUP BY c.size HAVING COUNT(*) >= $3 ORDER BY c.size DESC LIMIT 1",
+            [Value::count(upto), quorum.into()],
             Row::number,
         )
         .await
@@ -182,8 +183,9 @@ impl<D: Driver> GuardRows for Rows<D> {
     async fn first_cosigned(&mut self, after: u64, quorum: u32) -> Result<Option<u64>, StoreError> {
         self.one(
             "cosignature",
-            "SELECT size FROM audit_cosignatures WHERE tenant_id = $1 AND size > $2 GROUP BY size HAVING COUNT(*) >= $3
-             ORDER BY size LIMIT 1",
+            "SELECT c.size FROM audit_cosignatures AS c WHERE c.tenant_id = $1 AND c.size > $2
+                AND EXISTS (SELECT 1 FROM audit_checkpoints AS h WHERE h.tenant_id = $1 AND h.size = c.size)
+             GROUP BY c.size HAVING COUNT(*) >= $3 ORDER BY c.size LIMIT 1",
             [Value::count(after), quorum.into()],
             Row::number,
         )
@@ -227,8 +229,7 @@ impl<D: Driver> GuardWrites for Rows<D> {
     async fn put_cosignature(&mut self, cosignature: &Cosignature) -> Result<(), StoreError> {
         self.execute(
             "INSERT INTO audit_cosignatures (tenant_id, size, witness, line, cosigned_at) VALUES ($1, $2, $3, $4, $5)
-             ON CONFLICT (tenant_id, size, witness) DO UPDATE SET line = excluded.line, cosigned_at = excluded.cosigned_at
-             WHERE excluded.cosigned_at > audit_cosignatures.cosigned_at",
+             ON CONFLICT (tenant_id, size, witness) DO UPDATE SET line = excluded.line, cosigned_at = excluded.cosigned_at",
             [
                 Value::count(cosignature.size),
                 cosignature.witness.as_str().into(),

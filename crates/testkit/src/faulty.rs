@@ -629,7 +629,7 @@ hand_on!(GuardRows {
     fn head_told_before(origin: &str, place: u64) -> Option<LoggedEvent>;
     fn cosignatures(size: u64) -> Vec<Cosignature>;
     fn newest_cosignature(witness: &str) -> Option<Cosignature>;
-    fn newest_cosigned(quorum: u32) -> Option<u64>;
+    fn newest_cosigned(upto: u64, quorum: u32) -> Option<u64>;
     fn first_cosigned(after: u64, quorum: u32) -> Option<u64>;
 });
 hand_on!(GuardWrites {

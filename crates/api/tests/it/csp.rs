@@ -1,8 +1,12 @@
 //! What browsers report of pages, and what follows from it.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use chancery_domain::csp_reports::flush;
+use chancery_middleware::Limits;
 use http::Request;
+use http_body_util::channel::Channel;
 use serde_json::{Value, json};
 
 use crate::app::{Backend, Caller, TestApp, request};
@@ -138,6 +142,32 @@ async fn whoever_sends_what_ever_is_told_nothing_and_keeps_nothing() {
     }
     // None of it is an event: strangers grow no log.
     app.get(&ours.staff, "/v1/csp/reports").await.refused(403, "authz.denied");
+}
+
+/// Attack 6, A12: the answer was given up in time, and the body was read on, in its place among all requests.
+#[tokio::test]
+async fn a_report_that_does_not_come_is_given_up_with_its_place() {
+    let limits = Limits { timeout: Duration::from_millis(50), concurrent: 1, ..Limits::default() };
+    let app = TestApp::new().await;
+    let ours = app.clinic("ours").await;
+    let path = address(&app, &ours.auditor).await;
+    let app = app.door(limits);
+    let (_sender, never) = Channel::<axum::body::Bytes>::new(1);
+    app.send(report(&path, "application/csp-report", Body::new(never))).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    app.anonymous("GET", "/livez", None).await.ok();
+}
+
+#[tokio::test]
+async fn whoever_has_no_address_of_a_tenants_is_not_waited_for() {
+    let app = TestApp::new().await;
+    app.clinic("ours").await;
+    for path in ["/reports/ours/x", "/reports/nobody/x"] {
+        let (_sender, never) = Channel::<axum::body::Bytes>::new(1);
+        let sent = app.send(report(path, "application/csp-report", Body::new(never)));
+        let reply = tokio::time::timeout(Duration::from_secs(5), sent).await.unwrap();
+        assert_eq!(reply.status.as_u16(), 204, "{path}");
+    }
 }
 
 #[tokio::test]

@@ -20,7 +20,9 @@ use chancery_domain::{
     TenantId,
     audit::{
         QueuedEvent, StoredCheckpoint, alive,
-        guard::{self, Answered, Pin, PinError, Pins, Scrub, Witness, WitnessError, WitnessPort, Witnesses},
+        guard::{
+            self, Answered, Cosignature, Pin, PinError, Pins, Scrub, Witness, WitnessError, WitnessPort, Witnesses,
+        },
         sequence::{self, SequenceError},
     },
     ids::{EventId, RequestId},
@@ -35,6 +37,7 @@ backends! {
     a_log_that_is_behind_its_pin_is_not_signed_until_that_is_accepted,
     witnesses_sign_and_one_that_is_away_holds_up_nobody,
     a_quiet_log_is_witnessed_again_and_stays_ready,
+    a_row_in_the_way_keeps_no_witness_out_and_counts_for_none,
     a_position_in_the_store_is_not_believed,
     the_head_that_was_told_of_last_counts,
     an_anchor_is_given_for_the_head_that_was_told_of_alone,
@@ -432,6 +435,63 @@ async fn witnesses_sign_and_one_that_is_away_holds_up_nobody(backend: Backend) {
     app.clock.advance_seconds(1_200);
     tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
     app.anonymous("GET", "/readyz", None).await.refused(503, "audit.unavailable");
+}
+
+/// Whoever holds the store writes something in the place of what witnesses have yet to sign, and a line of one in the name of another.
+async fn a_row_in_the_way_keeps_no_witness_out_and_counts_for_none(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("ours").await;
+    let all = [Local::new("w/1", 1), Local::new("w/2", 2)];
+    let list = all.iter().map(|local| Witness { key: local.key(), port: local.clone() }).collect();
+    let now = || chancery_domain::Clock::now(&*app.clock);
+    app.instance.guard().witnessed_by(Witnesses { list, quorum: 2, strict: true, max_age_seconds: 900 }, now());
+    noted(&app, &clinic).await;
+    let size = sequence::checkpoint(&app.instance, TenantId::PLATFORM).await.unwrap().size;
+    let put = async |rows: Vec<Cosignature>| {
+        let mut tx = app.instance.store().begin(TenantId::PLATFORM).await.unwrap();
+        for row in &rows {
+            tx.put_cosignature(row).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+    };
+    let junk = |size, witness: &str| Cosignature {
+        size,
+        witness: witness.to_owned(),
+        line: "x".to_owned(),
+        cosigned_at: now().plus_seconds(86_400 * 3_650),
+    };
+    put((size..size + 100).flat_map(|size| ["w/1", "w/2"].map(|witness| junk(size, witness))).collect()).await;
+    app.clock.advance_seconds(600);
+    let set = |local: &Arc<Local>| local.seconds.store(u64::try_from(now().as_seconds()).unwrap(), Ordering::SeqCst);
+    all.iter().for_each(set);
+    for slug in ["one", "two"] {
+        let came = guard::cosign(&app.instance).await.unwrap().unwrap();
+        assert_eq!((came.signed, came.failed), (2, vec![]));
+        assert!(app.instance.guard().unwitnessed_seconds(now()).unwrap() < 60, "{slug}");
+        app.post(&app.admin, "/v1/tenants", json!({"name": slug, "slug": slug})).await.created();
+    }
+    let proof = app.get(&clinic.auditor, "/v1/audit/anchor").await.ok()["proof"].as_str().unwrap().to_owned();
+    let proof = LogProof::parse(&proof).unwrap();
+    assert!(all.iter().all(|local| local.key().verify_note(&proof.checkpoint).is_ok()), "{proof:?}");
+    let auditor = json!({"description": "auditor", "roles": ["platform_auditor"]});
+    let auditor = app.post(&app.admin, "/v1/api-keys", auditor).await.created();
+    let auditor = crate::app::Caller { bearer: auditor["key"].as_str().unwrap().to_owned() };
+    let shown = app.get(&auditor, "/v1/audit/checkpoint").await.text();
+    assert!(SignedCheckpoint::parse(&shown).is_ok(), "{shown}");
+
+    // One is away, and what the other one signed stands in its name too.
+    all[1].away.store(true, Ordering::SeqCst);
+    app.clock.advance_seconds(1_200);
+    set(&all[0]);
+    let came = guard::cosign(&app.instance).await.unwrap().unwrap();
+    assert_eq!((came.signed, came.failed.len()), (1, 1));
+    let mut view = app.instance.store().view(TenantId::PLATFORM).await.unwrap();
+    let rows = view.cosignatures(came.size).await.unwrap();
+    drop(view);
+    let one = rows.into_iter().find(|row| row.witness == "w/1").unwrap();
+    put(vec![Cosignature { witness: "w/2".to_owned(), ..one }]).await;
+    guard::look_for_witnesses(&app.instance).await.unwrap();
+    assert!(app.instance.guard().is_unwitnessed(now()));
 }
 
 /// Nothing happens for an hour: the head stays the same, and witnesses are asked for it again before their word is too old.

@@ -73,6 +73,7 @@ mod sessions;
 mod shelf;
 mod sinks;
 mod step_up;
+mod strangers;
 mod subjects;
 mod tamper;
 mod tenant_hints;

@@ -260,6 +260,8 @@ async fn an_event_beside_the_tree_proves_no_certificate(mut stage: Stage) {
     let moved = format!("UPDATE audit_events SET idx = {first} WHERE {ours} AND idx = {second}");
     assert_eq!(stage.raw.run(&moved).await.unwrap(), 1);
     assert_eq!(stage.verdict(&ids[1]).await, "invalid");
+}
+
 const RETENTION: &str = "/v1/audit/retention";
 
 impl Stage {
@@ -361,10 +363,13 @@ async fn a_retention_that_was_changed_in_the_store_lets_nothing_go(mut stage: St
 async fn a_row_that_nobody_can_read_stops_no_other(mut stage: Stage) {
     two_months(&stage.app, &stage.clinic).await;
     stage.purge().await;
-    let (id, digest) = (&stage.clinic.id, match stage.raw {
-        Raw::Sqlite(_) => "zeroblob(31)",
-        Raw::Postgres(_) => "decode(repeat('00', 31), 'hex')",
-    });
+    let (id, digest) = (
+        &stage.clinic.id,
+        match stage.raw {
+            Raw::Sqlite(_) => "zeroblob(31)",
+            Raw::Postgres(_) => "decode(repeat('00', 31), 'hex')",
+        },
+    );
     let (certificate, event) = (CertificateId::from_bytes([1; 16]), EventId::from_bytes([1; 16]));
     let purge = format!(
         "INSERT INTO audit_purges (tenant_id, first_idx, end_idx, month, events, next_idx, certificate_id, event_id, begun_at)

@@ -154,6 +154,8 @@ fn route(entry: &mut Entry<'_>, mode: Mode, known: &mut BTreeMap<String, Arc<Ups
     let upstream = target(entry, known);
     let methods = named(entry, "methods", "a method", |text| text.to_ascii_uppercase().parse().ok());
     let underscores = named(entry, "underscore_headers", "a header's name", |text| text.parse().ok());
+    let drops = |text: &str| text.parse().ok().filter(|_| chancery_gateway::hygiene::may_drop(text));
+    let drop_headers = named(entry, "drop_headers", "a header that may be taken out", drops);
     let trails = |text: &str| text.parse().ok().filter(|_| chancery_gateway::hygiene::may_trail(text));
     let trailers = named(entry, "trailers", "a trailer that may go on", trails);
     let mode = entry.choice("mode", mode);
@@ -180,6 +182,7 @@ fn route(entry: &mut Entry<'_>, mode: Mode, known: &mut BTreeMap<String, Arc<Ups
         timeout,
         body_bytes,
         underscore_headers: underscores,
+        drop_headers,
         trailers,
         plain_identity,
         keep_credential,
@@ -329,6 +332,7 @@ mod tests {
             mode = "shadow"
             roles = ["clinician", "night-shift"]
             underscore_headers = ["x_app_id"]
+            drop_headers = ["X-SSO-User"]
             trailers = ["X-Checksum"]
             timeout_seconds = 5
             "#,
@@ -339,6 +343,7 @@ mod tests {
         assert_eq!((api.mode, api.timeout.as_secs()), (Mode::Shadow, 5));
         assert_eq!(api.roles, ["clinician", "night-shift"]);
         assert_eq!(api.trailers, ["x-checksum"]);
+        assert_eq!(api.drop_headers, ["x-sso-user"]);
         assert_eq!(table.upstreams().len(), 1);
     }
 
@@ -426,12 +431,13 @@ mod tests {
             methods = ["G T"]
             colour = "red"
             trailers = ["x-auth-subject"]
+            drop_headers = ["Content-Length"]
             limit = "api"
             "#,
         );
         assert!(config.is_none());
         let told: Vec<_> = findings.faults.iter().map(|fault| fault.subject.split(' ').next().unwrap()).collect();
-        assert_eq!(told.len(), 7, "{findings:?}");
+        assert_eq!(told.len(), 8, "{findings:?}");
         let (_, twice) = read_text(
             "[[gateway.routes]]\npath=\"/a\"\nupstream=\"http://a\"\n[[gateway.routes]]\npath=\"/a/\"\nupstream=\"http://a\"",
         );

@@ -15,7 +15,7 @@ mod scrub;
 
 pub use address::address;
 pub use read::{ReportsError, reports};
-pub use receive::{Reports, flush, receive};
+pub use receive::{Reports, count, flush, reporter};
 pub use scrub::{Seen, Told, scrub};
 
 /// How many different reports a tenant has at most.

@@ -83,23 +83,25 @@ impl Reports {
     }
 }
 
-/// Takes the reports of one request, if its token is that of the tenant with this slug. Whoever sent them learns nothing either way.
+/// Whose pages report: the tenant with this slug, if the token is its own. Nobody, if more ask than are looked at in a second.
 ///
 /// # Errors
 ///
 /// [`Failure`] if the store or the root cannot be had.
-pub async fn receive(instance: &Instance, slug: &str, token: &str, told: &[Told<'_>]) -> Result<(), Failure> {
+pub async fn reporter(instance: &Instance, slug: &str, token: &str) -> Result<Option<TenantId>, Failure> {
+    if !instance.csp_reports.admits(instance.now()) {
+        return Ok(None);
+    }
+    let Some(entry) = instance.directory().tenant_by_slug(slug).await? else { return Ok(None) };
+    Ok(is_token_of(&*instance.leased_root().await?, entry.id, token).then_some(entry.id))
+}
+
+/// Counts the reports of one request from pages of this tenant.
+pub fn count(instance: &Instance, tenant: TenantId, told: &[Told<'_>]) {
     let now = instance.now();
-    let seen: Vec<Seen> = told.iter().take(PER_REQUEST).filter_map(|told| scrub(*told)).collect();
-    if seen.is_empty() || !instance.csp_reports.admits(now) {
-        return Ok(());
-    }
-    let Some(entry) = instance.directory().tenant_by_slug(slug).await? else { return Ok(()) };
-    if is_token_of(&*instance.leased_root().await?, entry.id, token) {
-        let tally = Tally { count: 1, first_at: now, last_at: now };
-        seen.into_iter().for_each(|seen| instance.csp_reports.add(entry.id, seen, tally));
-    }
-    Ok(())
+    let tally = Tally { count: 1, first_at: now, last_at: now };
+    let seen = told.iter().take(PER_REQUEST).filter_map(|told| scrub(*told));
+    seen.for_each(|seen| instance.csp_reports.add(tenant, seen, tally));
 }
 
 /// Writes what came since the last time, in one transaction per tenant, and forgets what is old there. No event: strangers must not

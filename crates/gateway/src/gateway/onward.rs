@@ -48,6 +48,7 @@ impl Gateway {
         let authority = parts.uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
         let host = parts.headers.get(header::HOST).cloned().or(authority);
         hygiene::clean(&mut parts.headers, &route.underscore_headers, &route.trailers);
+        hygiene::drop_named(&mut parts.headers, &route.drop_headers);
         if let Some(host) = &host {
             parts.headers.insert(header::HOST, host.clone());
         }

@@ -59,47 +59,65 @@ impl Demand for Schemas {
         let mut found = Faults::default();
         operation.check_target(uri.path(), uri.query().unwrap_or_default(), &mut found);
         if operation.has_body() {
-            match may_be_json(request.headers()) {
-                true => {
+            match read_as(request.headers()) {
+                Kind::Json => {
                     let body = whole(request.body_mut(), contract.rules().body_bytes).await?;
                     operation.check_body(&body, &mut found);
                 }
-                false if operation.takes_only_json() && !request.body().is_end_stream() => {
-                    return Err(Code::MediaType.into());
-                }
-                false => {}
+                _ if request.body().is_end_stream() => {}
+                Kind::Unclear => return Err(Code::MediaType.into()),
+                Kind::Other if operation.takes_only_json() => return Err(Code::MediaType.into()),
+                Kind::Other => {}
             }
         }
         if found.0.is_empty() { Ok(()) } else { Err(Problem::invalid(found)) }
     }
 }
 
-/// Whether the application would read the body as JSON. Many do so where nothing is said.
-fn may_be_json(headers: &HeaderMap) -> bool {
+/// As what an application reads a body.
+#[derive(Debug, PartialEq, Eq)]
+enum Kind {
+    /// As JSON. Many do so where nothing is said.
+    Json,
+    Other,
+    /// Packed, or of a kind that is more than ASCII: one application reads it as JSON, another as something else.
+    Unclear,
+}
+
+fn read_as(headers: &HeaderMap) -> Kind {
     if headers.contains_key(header::CONTENT_ENCODING) {
-        return false;
+        return Kind::Unclear;
     }
-    let Some(kind) = headers.get(header::CONTENT_TYPE) else { return true };
-    let kind = kind.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    kind == "application/json" || kind.ends_with("+json")
+    let Some(kind) = headers.get(header::CONTENT_TYPE) else { return Kind::Json };
+    let Ok(kind) = kind.to_str() else { return Kind::Unclear };
+    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    if kind == "application/json" || kind.ends_with("+json") { Kind::Json } else { Kind::Other }
 }
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     #[test]
     fn what_may_be_read_as_json_is_looked_at() {
         let of = |pairs: &[(header::HeaderName, &'static str)]| {
-            may_be_json(&pairs.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect())
+            let valued = |text: &str| HeaderValue::from_bytes(text.as_bytes()).unwrap();
+            read_as(&pairs.iter().map(|(name, text)| (name.clone(), valued(text))).collect())
         };
-        assert!(of(&[]));
+        assert_eq!(of(&[]), Kind::Json);
         for kind in ["application/json", "Application/JSON; charset=utf-8", "application/geo+json"] {
-            assert!(of(&[(header::CONTENT_TYPE, kind)]), "{kind}");
+            assert_eq!(of(&[(header::CONTENT_TYPE, kind)]), Kind::Json, "{kind}");
         }
         for kind in ["text/plain", "application/x-www-form-urlencoded", "application/jsonp", ""] {
-            assert!(!of(&[(header::CONTENT_TYPE, kind)]), "{kind}");
+            assert_eq!(of(&[(header::CONTENT_TYPE, kind)]), Kind::Other, "{kind}");
         }
-        assert!(!of(&[(header::CONTENT_ENCODING, "gzip"), (header::CONTENT_TYPE, "application/json")]));
+        // Latin-1 to frameworks of Python.
+        assert_eq!(of(&[(header::CONTENT_TYPE, "application/json; x=\u{ff}")]), Kind::Unclear);
+        for packed in ["gzip", "identity", ""] {
+            let kind = of(&[(header::CONTENT_ENCODING, packed), (header::CONTENT_TYPE, "application/json")]);
+            assert_eq!(kind, Kind::Unclear, "{packed}");
+        }
     }
 }

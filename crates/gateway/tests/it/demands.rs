@@ -29,6 +29,8 @@ fn schemas(rules: Rules) -> Schemas {
         "name": {"type": "string", "minLength": 1, "maxLength": 5}, "size": {"type": "integer", "minimum": 2}}});
     let document = json!({"openapi": "3.1.0", "paths": {
         "/lattices": {"post": {"requestBody": {"required": true, "content": {"application/json": {"schema": lattice}}}}},
+        "/either": {"post": {"requestBody": {"required": true, "content": {
+            "application/json": {"schema": lattice}, "application/x-www-form-urlencoded": {"schema": {"type": "object"}}}}}},
         "/upload": {"post": {"requestBody": {"content": {"multipart/form-data": {"schema": {"type": "object"}}}}}},
         "/patients/{id}": {"get": {"parameters": [
             {"name": "id", "in": "path", "required": true, "schema": {"type": "integer"}}]}}
@@ -74,6 +76,22 @@ async fn a_document_is_held_to_and_nothing_is_rewritten() {
     assert_eq!(places(&stage.send("GET", "/patients/seven", &[]).await), [" type"]);
     let secret = post(&stage, "/lattices", json, r#"{"name": "123-45-6789", "size": "98765"}"#).await;
     assert!(!secret.whole.contains("6789") && !secret.whole.contains("98765"), "{}", secret.whole);
+}
+
+/// Attack 6, A9: frameworks that know no `Content-Encoding`, and read heads as Latin-1, take such a body for JSON.
+#[tokio::test]
+async fn what_an_application_may_read_as_json_does_not_go_on_unseen() {
+    let stage = clinic(|_| (), schemas(Rules::default())).await;
+    let form = "application/x-www-form-urlencoded";
+    for kind in
+        ["application/json\r\ncontent-encoding: identity", "application/json; x=\u{ff}", "application/json\u{a0}"]
+    {
+        for path in ["/lattices", "/either"] {
+            post(&stage, path, kind, r#"{"size": 1}"#).await.refused(415, "request.media_type");
+        }
+    }
+    assert_eq!(post(&stage, "/either", form, "size=1").await.seen()["body"], "size=1");
+    assert_eq!(places(&post(&stage, "/either", "application/json", r#"{"size": 1}"#).await), ["/size too_small"]);
 }
 
 #[tokio::test]

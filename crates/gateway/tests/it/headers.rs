@@ -12,7 +12,7 @@ use crate::{
     stage::{Stage, route},
 };
 
-const CLAIMS: [&str; 18] = [
+const CLAIMS: [&str; 24] = [
     "X-Auth-Subject",
     "X-Auth-Tenant",
     "X-Auth-Roles",
@@ -31,12 +31,20 @@ const CLAIMS: [&str; 18] = [
     "Forwarded",
     "X-Request-Id",
     "X-HTTP-Method-Override",
+    // What others who stood before applications said there, and which path was asked for.
+    "X-WEBAUTH-USER",
+    "X-Consumer-Username",
+    "Cf-Access-Authenticated-User-Email",
+    "Remote-Groups",
+    "X-Script-Name",
+    "X-Scheme",
 ];
 
 #[tokio::test]
 async fn a_claim_in_any_case_and_spelling_never_arrives() {
     let stage = Stage::before(telling().await, |route| {
         route.underscore_headers = vec!["x_auth_subject".parse().unwrap(), "x_app".parse().unwrap()];
+        route.drop_headers = vec!["x-sso-user".parse().unwrap()];
     })
     .await;
     for claim in CLAIMS {
@@ -53,6 +61,8 @@ async fn a_claim_in_any_case_and_spelling_never_arrives() {
             assert!(!all.contains("evil"), "{spelled}: {all}");
         }
     }
+    let seen = stage.send("GET", "/x", &["X-SSO-User: evil", "X-SSO.User: evil"]).await.seen();
+    assert!(!seen["headers"].to_string().contains("evil"), "{seen}");
     let seen = stage.send("GET", "/x", &["x_app: 1", "x_other: 1", "accept: text/plain"]).await.seen();
     assert_eq!((header(&seen, "x_app"), header(&seen, "x_other")), (Some("1".to_owned()), None));
     assert_eq!(header(&seen, "accept").as_deref(), Some("text/plain"));

@@ -113,7 +113,7 @@ impl Stage {
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = socket.local_addr().unwrap();
         let (stop, stopped) = watch::channel(false);
-        let served = tokio::spawn(listener::serve(socket, router, bounds, None, stopped));
+        let served = tokio::spawn(listener::serve(socket, router, bounds, Vec::new(), None, stopped));
         let mut stage =
             Self { gateway, address, stop, served, store, api, admin, tenant: String::new(), _folder: folder };
         let made = stage.api("POST", "/v1/tenants", json!({"name": "North", "slug": "north"})).await;

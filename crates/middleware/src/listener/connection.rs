@@ -6,10 +6,7 @@ use axum::{body::Body, extract::ConnectInfo, response::Response};
 use http::{HeaderMap, StatusCode, Version, header};
 use hyper::{Request, body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
-use tokio::{
-    net::TcpStream,
-    sync::{OwnedSemaphorePermit, watch},
-};
+use tokio::{net::TcpStream, sync::watch};
 use tower::Service as _;
 
 use super::{
@@ -19,6 +16,7 @@ use super::{
     wire::{Shared, Wire},
     work::{Busy, Work, watched},
 };
+use crate::Place;
 
 /// How long a connection may take to end once it was asked to, if nothing runs on it.
 const GOODBYE: std::time::Duration = std::time::Duration::from_secs(5);
@@ -31,7 +29,7 @@ struct Held {
     secure: bool,
     stopped: watch::Receiver<bool>,
     work: Arc<Work>,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Connection {
@@ -57,7 +55,7 @@ impl Connection {
 }
 
 /// Serves one connection until its client goes, it idles too long, or the server stops.
-pub(super) async fn attend(house: Arc<House>, stream: TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit) {
+pub(super) async fn attend(house: Arc<House>, stream: TcpStream, peer: SocketAddr, place: Place) {
     let Ok((stream, secure)) = house.welcome(stream).await else { return };
     let (work, shared) = (Arc::new(Work::default()), Arc::new(Shared::default()));
     let held = Held { secure, stopped: house.stopped.clone(), work: Arc::clone(&work), _place: place };
@@ -67,10 +65,7 @@ pub(super) async fn attend(house: Arc<House>, stream: TcpStream, peer: SocketAdd
     let io = TokioIo::new(wire);
     let mut served = pin!(house.builder.serve_connection_with_upgrades(io, service));
     let pressed = async {
-        let mut is_full = house.is_full.clone();
-        if is_full.wait_for(|full| *full).await.is_err() {
-            std::future::pending::<()>().await;
-        }
+        house.full().await;
         work.idle_for(house.bounds.idle_when_full).await;
     };
     tokio::select! {

@@ -135,7 +135,7 @@ fn cosignature(size: u64, witness: &str) -> Cosignature {
     Cosignature { size, witness: witness.to_owned(), line, cosigned_at: NOW }
 }
 
-/// The newest signature of a size stands: it says that the witness still looks.
+/// What came last of a size stands, whatever lay there: which is the newest knows who can verify it.
 pub async fn a_witness_signs_a_size_again(store: &impl Backend) {
     commit!(store, OURS, .put_cosignature(&cosignature(5, "w1")) .put_cosignature(&cosignature(5, "w2"))
         .put_cosignature(&cosignature(6, "w1")));
@@ -144,23 +144,29 @@ pub async fn a_witness_signs_a_size_again(store: &impl Backend) {
         Cosignature { line, cosigned_at: NOW.plus_seconds(seconds), ..cosignature(5, "w1") }
     };
     commit!(store, OURS, .put_cosignature(&at(300)));
-    commit!(store, OURS, .put_cosignature(&at(200)));
     assert_eq!(view(store, OURS).await.cosignatures(5).await.unwrap(), [at(300), cosignature(5, "w2")]);
+    commit!(store, OURS, .put_cosignature(&at(200)));
+    assert_eq!(view(store, OURS).await.cosignatures(5).await.unwrap(), [at(200), cosignature(5, "w2")]);
     assert_eq!(view(store, OURS).await.cosignatures(6).await.unwrap(), [cosignature(6, "w1")]);
     assert_eq!(view(store, OURS).await.cosignatures(7).await.unwrap(), []);
 }
 
-/// Of one witness, and of so many at once.
+/// Of one witness, and of so many at once where there is a head.
 pub async fn the_newest_cosignatures_are_given(store: &impl Backend) {
     commit!(store, OURS, .put_cosignature(&cosignature(5, "w1")) .put_cosignature(&cosignature(5, "w2"))
-        .put_cosignature(&cosignature(12, "w1")) .put_cosignature(&cosignature(4, "w2")));
+        .put_cosignature(&cosignature(12, "w1")) .put_cosignature(&cosignature(4, "w2"))
+        .put_cosignature(&cosignature(8, "w1")) .put_cosignature(&cosignature(8, "w2"))
+        .insert_checkpoint(&checkpoint(4)) .insert_checkpoint(&checkpoint(5)) .insert_checkpoint(&checkpoint(12)));
     let mut view = view(store, OURS).await;
     assert_eq!(view.newest_cosignature("w1").await.unwrap(), Some(cosignature(12, "w1")));
     assert_eq!(view.newest_cosignature("w2").await.unwrap(), Some(cosignature(5, "w2")));
     assert_eq!(view.newest_cosignature("w3").await.unwrap(), None);
-    assert_eq!(view.newest_cosigned(1).await.unwrap(), Some(12));
-    assert_eq!(view.newest_cosigned(2).await.unwrap(), Some(5));
-    assert_eq!(view.newest_cosigned(3).await.unwrap(), None);
+    let newest = [(99, 1), (12, 1), (11, 1), (4, 1), (3, 1), (99, 2), (4, 2), (99, 3)];
+    for ((upto, quorum), found) in
+        newest.into_iter().zip([Some(12), Some(12), Some(5), Some(4), None, Some(5), None, None])
+    {
+        assert_eq!(view.newest_cosigned(upto, quorum).await.unwrap(), found, "{upto} {quorum}");
+    }
     let first = [view.first_cosigned(3, 1).await, view.first_cosigned(4, 1).await, view.first_cosigned(3, 2).await];
     assert_eq!(first.map(Result::unwrap), [Some(4), Some(5), Some(5)]);
     assert_eq!(view.first_cosigned(5, 2).await.unwrap(), None);
@@ -178,5 +184,5 @@ pub async fn another_tenant_does_not_see_it(store: &impl Backend) {
     assert_eq!(view.scrub().await.unwrap(), None);
     assert_eq!(view.cosignatures(1).await.unwrap(), []);
     assert_eq!(view.newest_cosignature("w1").await.unwrap(), None);
-    assert_eq!(view.newest_cosigned(1).await.unwrap(), None);
+    assert_eq!(view.newest_cosigned(9, 1).await.unwrap(), None);
 }

@@ -12,7 +12,12 @@ use chancery_crypto::{
 };
 use serde_json::Value;
 
-use super::{Epochs, hex, leaves::is_in_tree, request};
+use super::{
+    Epochs, hex,
+    leaves::is_in_tree,
+    request,
+    witness::{Witnessed, newest_witnessed},
+};
 use crate::{
     Instance,
     audit::{
@@ -172,14 +177,8 @@ pub async fn anchor(instance: &Instance, tenant: TenantId) -> Result<Option<Anch
     }
     let event = told.event;
     let mut platform = instance.store().fresh_view(TenantId::PLATFORM).await?;
-    let witnessed = match instance.guard().witnesses() {
-        Some(witnesses) => platform.newest_cosigned(witnesses.quorum).await?.filter(|size| *size > event.index),
-        None => None,
-    };
-    let witnessed = match witnessed {
-        Some(size) => platform.checkpoint_of(size).await?,
-        None => None,
-    };
+    let witnessed = newest_witnessed(instance, &mut *platform).await?.map(|(checkpoint, _)| checkpoint);
+    let witnessed = witnessed.filter(|checkpoint| checkpoint.size > event.index);
     let checkpoint = match witnessed {
         Some(checkpoint) => checkpoint,
         None => {
@@ -189,10 +188,8 @@ pub async fn anchor(instance: &Instance, tenant: TenantId) -> Result<Option<Anch
             newest
         }
     };
-    let lines = platform.cosignatures(checkpoint.size).await?;
     let mut proof = prove(&mut *platform, TenantId::PLATFORM, event.index, &checkpoint).await?;
-    let lines = lines.iter().map(|cosignature| cosignature.line.as_str());
-    proof.checkpoint = proof.checkpoint.with_lines(lines).map_err(|_| Failure::Internal("a cosignature's line"))?;
+    proof.checkpoint = Witnessed::of(instance, &mut *platform, &checkpoint).await?.note;
     Ok(Some(Anchor { head, noted: event, proof }))
 }
 

@@ -34,6 +34,7 @@ mod anchored;
 mod clock;
 mod epochs;
 mod heads;
+mod heard;
 mod leaves;
 mod missing;
 mod pin;
@@ -46,6 +47,7 @@ pub(crate) use anchored::{Anchored, anchored, newest_anchored};
 pub use clock::look_at_clock;
 pub use epochs::Epochs;
 pub use heads::{Anchor, AnchorError, anchor, log_keys, note_head, verify_anchor};
+use heard::Heard;
 pub(super) use leaves::rehash;
 pub(crate) use leaves::{is_foreign, is_in_tree};
 pub use missing::look_for_logs;
@@ -55,6 +57,7 @@ pub(super) use quarantine::{QUEUE, clear_queue};
 use queue::Queues;
 pub use queue::look_at_queue;
 pub use scrub::{Scrubbed, begin_again, due, inspect, step};
+pub(super) use witness::Witnessed;
 pub use witness::{Answered, Cosigned, Witness, WitnessError, WitnessPort, Witnesses, cosign, look_for_witnesses};
 
 codes! {
@@ -225,9 +228,9 @@ pub trait GuardRows {
     async fn cosignatures(&mut self, size: u64) -> Result<Vec<Cosignature>, StoreError>;
     /// The newest that this witness signed.
     async fn newest_cosignature(&mut self, witness: &str) -> Result<Option<Cosignature>, StoreError>;
-    /// The largest size of which so many witnesses signed the head.
-    async fn newest_cosigned(&mut self, quorum: u32) -> Result<Option<u64>, StoreError>;
-    /// The smallest size above `after` of which so many witnesses signed the head.
+    /// The largest size up to `upto` that has a head and so many rows of witnesses.
+    async fn newest_cosigned(&mut self, upto: u64, quorum: u32) -> Result<Option<u64>, StoreError>;
+    /// The smallest size above `after` that has a head and so many rows of witnesses.
     async fn first_cosigned(&mut self, after: u64, quorum: u32) -> Result<Option<u64>, StoreError>;
 }
 
@@ -239,7 +242,7 @@ pub trait GuardWrites {
     async fn quarantine(&mut self, seq: i64, told_by: EventId, at: Timestamp) -> Result<(), StoreError>;
     /// Notes how far the log was looked at again, for display.
     async fn put_scrub(&mut self, scrub: &Scrub) -> Result<(), StoreError>;
-    /// Keeps what a witness signed, in the place of what it signed of that size before, unless that is newer.
+    /// Keeps what a witness signed, in the place of what it signed of that size before.
     async fn put_cosignature(&mut self, cosignature: &Cosignature) -> Result<(), StoreError>;
 }
 
@@ -259,6 +262,7 @@ pub struct Guard {
     pins: OnceLock<Arc<dyn Pins>>,
     witnesses: OnceLock<Witnesses>,
     damaged: Mutex<BTreeSet<TenantId>>,
+    heard: Mutex<Heard>,
     /// Whose logs were found to be gone.
     missing: Mutex<BTreeSet<TenantId>>,
     /// How far each log was looked at again by this process.
@@ -350,10 +354,6 @@ impl Guard {
 
     fn note_witnessed(&self, at: Timestamp) {
         *self.witnessed.lock().unwrap_or_else(PoisonError::into_inner) = Some(at);
-    }
-
-    fn is_damaged(&self, tenant: TenantId) -> bool {
-        self.damaged.lock().unwrap_or_else(PoisonError::into_inner).contains(&tenant)
     }
 
     fn cycle(&self, tenant: TenantId) -> Option<Cycle> {

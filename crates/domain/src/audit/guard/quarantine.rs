@@ -130,10 +130,10 @@ async fn put_aside(
     let mut change = Change::begin_with(instance, Actor::System(&request), tenant, ring).await?;
     let size = change.rows().log_head().await?.size;
     for (row, reason) in others {
-        let event = put_one_aside(instance, &mut change, row, *reason).await?;
+        let event = put_one_aside(instance, &mut change, row, reason).await?;
         change.record(event).await?;
     }
-    let event = put_one_aside(instance, &mut change, last, *last_reason).await?;
+    let event = put_one_aside(instance, &mut change, last, last_reason).await?;
     change.commit(event).await?;
     let count = u64::try_from(rows.len()).unwrap_or(u64::MAX);
     tracing::error!(
