@@ -91,6 +91,12 @@ impl<D: Driver> GuardRows for Rows<D> {
         .await
     }
 
+    async fn references_between(&mut self, first: u64, end: u64) -> Result<Vec<(u64, String)>, StoreError> {
+        let sql = "SELECT idx, reference FROM audit_references WHERE tenant_id = $1 AND idx >= $2 AND idx < $3";
+        let args = [Value::count(first), Value::count(end)];
+        self.readable("reference", sql, args, |row| Ok((row.number()?, row.text()?))).await
+    }
+
     async fn raw_queue(&mut self, limit: u32) -> Result<Vec<RawQueued>, StoreError> {
         self.all("event", QUEUED, [limit.into()], |row| {
             Ok(RawQueued { seq: row.int()?, event: read_event(row)?, sealed: row.opt_bytes()? })

@@ -621,6 +621,7 @@ hand_on!(SinkRows { fn sink_cursors() -> Vec<SinkCursor>; });
 hand_on!(SinkWrites { fn save_sink_cursor(cursor: &SinkCursor, from: Option<u64>) -> (); });
 hand_on!(GuardRows {
     fn raw_entries(first: u64, limit: u32) -> Vec<RawEntry>;
+    fn references_between(first: u64, end: u64) -> Vec<(u64, String)>;
     fn raw_queue(limit: u32) -> Vec<RawQueued>;
     fn raw_checkpoints(after: (i64, i64), limit: u32) -> Vec<RawCheckpoint>;
     fn raw_checkpoints_before(before: (i64, i64), limit: u32) -> Vec<RawCheckpoint>;

@@ -50,6 +50,7 @@ stages! {
     a_hold_that_nobody_placed_is_told_of_and_can_be_lifted,
     a_retention_that_was_changed_in_the_store_lets_nothing_go,
     a_row_that_nobody_can_read_stops_no_other,
+    what_an_event_is_found_by_is_just_what_it_names,
     a_row_of_the_queue_that_is_no_event_holds_up_nobody,
     a_changed_row_is_named_and_the_others_are_shown,
 }
@@ -403,6 +404,25 @@ async fn a_row_that_nobody_can_read_stops_no_other(mut stage: Stage) {
     assert_eq!(stands["purges"].as_array().unwrap().len(), 2, "{stands}");
     let archives = stage.app.get(&stage.clinic.auditor, "/v1/audit/archives").await.ok();
     assert_eq!(archives["items"], json!([]));
+}
+
+/// Without its row an event is in no accounting of the person that it names, and with one it is in that of another.
+async fn what_an_event_is_found_by_is_just_what_it_names(mut stage: Stage) {
+    two_months(&stage.app, &stage.clinic).await;
+    assert_eq!(stage.found().await, []);
+    let visit = stage.app.events(&stage.clinic.auditor, "app.visit.september").await.remove(0);
+    let at = visit["index"].as_u64().unwrap();
+    let ours = format!("tenant_id = '{}'", stage.clinic.id);
+    let gone = format!("DELETE FROM audit_references WHERE {ours} AND idx = {at}");
+    assert!(stage.raw.run(&gone).await.is_err(), "the table refuses it");
+    stage.raw.tear_down("audit_references").await;
+    assert!(stage.raw.run(&gone).await.unwrap() > 0);
+    let found = |at| Finding { check: IntegrityCheck::EntryReferences, at };
+    assert_eq!(stage.found().await, [found(at)]);
+    let other =
+        format!("INSERT INTO audit_references (tenant_id, reference, idx) VALUES ('{}', 'aa', 0)", stage.clinic.id);
+    assert_eq!(stage.raw.run(&other).await.unwrap(), 1);
+    assert_eq!(stage.found().await, [found(0), found(at)]);
 }
 
 /// Each of them stopped its log for ever, or would have lain in it so that no head could be signed.

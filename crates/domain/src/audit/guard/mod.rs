@@ -69,6 +69,8 @@ codes! {
         EntryHash = "entry_hash",
         /// What an entry is found by is not what its bytes say.
         EntryColumns = "entry_columns",
+        /// What an entry is found by is not what it names.
+        EntryReferences = "entry_references",
         /// The log tells that a certificate has ended, and its row does not.
         CertificateEnd = "certificate_end",
         /// A row of the queue was no event, or another one under the id of an event of the log; it was put aside.
@@ -208,6 +210,8 @@ pub struct Cosignature {
 pub trait GuardRows {
     /// Entries from this index on, ascending.
     async fn raw_entries(&mut self, first: u64, limit: u32) -> Result<Vec<RawEntry>, StoreError>;
+    /// What the entries from `first` to before `end` are found by, each with what names it.
+    async fn references_between(&mut self, first: u64, end: u64) -> Result<Vec<(u64, String)>, StoreError>;
     /// The oldest rows of the queue in its order.
     async fn raw_queue(&mut self, limit: u32) -> Result<Vec<RawQueued>, StoreError>;
     /// Signed heads after this size and moment, ascending.
