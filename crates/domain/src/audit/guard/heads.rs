@@ -59,8 +59,8 @@ impl Told {
     }
 }
 
-/// What the platform's log tells of the heads of this name last. Rows beside it are not asked: one could name an older event. Every place of
-/// that log has its event, which nothing takes away, so a later one cannot be left out.
+/// What the platform's log tells of the heads of this name last. Rows beside it are not asked: one could name an older event. Every place
+/// of that log has its event, which nothing takes away, so a later one cannot be left out.
 pub(super) async fn told_of(instance: &Instance, origin: &str) -> Result<Option<Told>, SequenceError> {
     // What was told of a moment ago is in the queue.
     sequence::sequence(instance, TenantId::PLATFORM).await?;

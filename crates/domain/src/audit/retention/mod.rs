@@ -22,6 +22,7 @@ use crate::{
 
 mod destruction;
 mod dismiss;
+mod due;
 mod holds;
 mod month;
 mod plan;
