@@ -135,11 +135,8 @@ fn allowed(frame: Frame<Bytes>, named: &[HeaderName]) -> Option<Frame<Bytes>> {
 /// What makes a stream end before its time.
 pub(crate) type Ending = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// A response's body that ends when `ending` does. One whose length is known is on its way already.
+/// A response's body that ends when `ending` does.
 pub(crate) fn ending(body: Body, ending: impl FnOnce() -> Ending + Send + 'static) -> Body {
-    if body.size_hint().exact().is_some() {
-        return body;
-    }
     Body::new(Ends { body, make: Some(Box::new(ending)), ending: None, pieces: 0 })
 }
 

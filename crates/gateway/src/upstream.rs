@@ -120,6 +120,8 @@ pub struct Upstream {
     health: Option<Health>,
     next: AtomicUsize,
     places: Semaphore,
+    /// How many streams are open from it.
+    pub(crate) streams: AtomicUsize,
 }
 
 /// How it is found out whether a server is well.
@@ -156,7 +158,14 @@ impl Upstream {
         secure: Option<Arc<dyn Secure>>,
     ) -> Self {
         let servers = addresses.into_iter().map(|address| Server::new(address, http2, secure.clone())).collect();
-        Self { name: name.to_owned(), servers, health, next: AtomicUsize::default(), places: Semaphore::new(WAITING) }
+        Self {
+            name: name.to_owned(),
+            servers,
+            health,
+            next: AtomicUsize::default(),
+            places: Semaphore::new(WAITING),
+            streams: AtomicUsize::default(),
+        }
     }
 
     /// Its name.

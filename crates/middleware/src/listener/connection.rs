@@ -108,11 +108,12 @@ fn answer(
     async move {
         let response = response.await;
         drop(running);
-        response.map(|response| {
+        response.map(|mut response| {
             if upgrade {
                 shared.decide(response.status() == StatusCode::SWITCHING_PROTOCOLS);
             }
-            response.map(|body| watched(body, work, is_2))
+            let holds = response.extensions_mut().remove();
+            response.map(|body| watched(body, work, is_2, holds))
         })
     }
 }
