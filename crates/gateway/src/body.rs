@@ -14,11 +14,13 @@ use std::{
 
 use axum::body::{Body, Bytes, HttpBody};
 use bytes::BytesMut;
-use chancery_middleware::{Code, Problem};
+use chancery_middleware::{Code, Problem, Standing};
 use http::{HeaderMap, HeaderName};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use tokio::sync::{Semaphore, SemaphorePermit};
+
+use crate::Refused;
 
 /// What became of a request's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,20 +64,44 @@ impl Progress {
     }
 }
 
-/// A request's body, at most so long. Of its trailers those that are named here go on: some servers make headers of them, so that any
-/// other could say who calls.
-pub(crate) fn measured(body: Body, most: u64, trailers: &[HeaderName], progress: Arc<Progress>) -> Body {
+/// A request's body, at most so long, and no longer than its caller's credential lasts. Of its trailers those that are named here go on:
+/// some servers make headers of them, so that any other could say who calls.
+pub(crate) fn measured(
+    body: Body,
+    most: u64,
+    trailers: &[HeaderName],
+    standing: Option<&Standing>,
+    progress: Arc<Progress>,
+) -> Body {
     if body.is_end_stream() {
         return body;
     }
-    Body::new(Measured { body, left: most, trailers: trailers.to_vec(), progress })
+    let (trailers, standing, begun) = (trailers.to_vec(), standing.cloned(), Instant::now());
+    Body::new(Measured { body, left: most, trailers, standing, begun, ending: None, progress })
 }
 
 struct Measured {
     body: Body,
     left: u64,
     trailers: Vec<HeaderName>,
+    /// Until somebody looks after it.
+    standing: Option<Standing>,
+    begun: Instant,
+    ending: Option<Ending>,
     progress: Arc<Progress>,
+}
+
+/// After so long somebody looks whether a request's caller still stands: most bodies are over by then.
+const UNSEEN: Duration = Duration::from_millis(200);
+
+impl Measured {
+    /// Whether its caller's credential ended.
+    fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
+        if let Some(standing) = self.standing.take_if(|_| self.begun.elapsed() >= UNSEEN) {
+            self.ending = Some(Box::pin(async move { standing.ended().await }));
+        }
+        self.ending.as_mut().is_some_and(|ending| ending.as_mut().poll(cx).is_ready())
+    }
 }
 
 impl HttpBody for Measured {
@@ -83,6 +109,10 @@ impl HttpBody for Measured {
     type Error = axum::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if self.is_over(cx) {
+            let ended = Refused(Code::CredentialInvalid.into());
+            return Poll::Ready(Some(Err(axum::Error::new(ended))));
+        }
         loop {
             let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
             *self.progress.moved.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
@@ -299,7 +329,7 @@ mod tests {
         let trailers: HeaderMap = [with("x-sum"), with("x-auth-subject"), with("x-tenant-id")].into_iter().collect();
         let left = |named: &'static [HeaderName]| {
             let body = Body::new(Body::from("abc").with_trailers(std::future::ready(Some(Ok(trailers.clone())))));
-            let body = measured(body, 3, named, Progress::new());
+            let body = measured(body, 3, named, None, Progress::new());
             async move { body.collect().await.unwrap().trailers().cloned().unwrap_or_default() }
         };
         assert!(left(&[]).await.is_empty());

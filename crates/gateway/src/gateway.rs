@@ -209,7 +209,7 @@ impl Gateway {
             Some(on_client) => Some((on_client, place().ok_or(Code::Overloaded)?)),
             None => None,
         };
-        let response = forward::forward(&route, request, &target).await?;
+        let response = forward::forward(&route, request, &target, standing.as_ref()).await?;
         let mut response = answer(response, websocket, Lasting { standing, connection }, place)?;
         if let Some(headers) = route.headers.as_ref().filter(|_| response.status() != StatusCode::SWITCHING_PROTOCOLS) {
             let differ = headers.ready.apply(response.headers_mut(), headers.mode, nonce.as_ref());

@@ -146,6 +146,69 @@ async fn a_stream_ends_with_the_credential_that_opened_it() {
     assert!(!String::from_utf8_lossy(&rest).ends_with("0\r\n\r\n"), "and not as if it were whole");
 }
 
+/// Attack A4: who sent lines for hours went on after the revocation, and the application acted on each.
+#[tokio::test]
+async fn an_upload_ends_with_the_credential_that_began_it() {
+    let (address, app) = Bytewise::speaking(|_, mut stream, app| async move {
+        app.head(&mut stream).await;
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest).await;
+        assert!(!rest.ends_with(b"0\r\n\r\n"), "it is not ended as if it were whole");
+        app.gone.fetch_add(1, Ordering::SeqCst);
+    })
+    .await;
+    let stage = Stage::before(address, |route| route.authentication = Authentication::Required).await;
+    let (id, key) = stage.key("staff").await;
+    let stream = TcpStream::connect(stage.address).await.unwrap();
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let (mut from, to) = tokio::io::duplex(64);
+    tokio::spawn(async move {
+        while from.write_all(b"line\n").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    let request = axum::http::Request::post("http://app.test/x").header("authorization", format!("Bearer {key}"));
+    let answer = tokio::spawn(sender.send_request(request.body(Body::new(Pipe(to))).unwrap()));
+    while app.requests() == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let (_, admin) = stage.key("tenant_admin").await;
+    stage.api_as(&admin, "POST", &format!("/v1/api-keys/{id}/revoke"), serde_json::Value::Null).await;
+    let answer = tokio::time::timeout(Duration::from_secs(3), answer).await.expect("it ends soon").unwrap();
+    assert_eq!(answer.unwrap().status(), 401);
+    let gone = async {
+        while app.gone.load(Ordering::SeqCst) == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(SOON / 4, gone).await.expect("the application hears of it");
+}
+
+/// Attack A4: a length says nothing of when it comes.
+#[tokio::test]
+async fn a_download_of_known_length_ends_with_its_credential_too() {
+    let (address, _) = Bytewise::speaking(|_, mut stream, app| async move {
+        app.head(&mut stream).await;
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10000000\r\n\r\n").await;
+        while stream.write_all(b"data").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    let stage = Stage::before(address, |route| route.authentication = Authentication::Required).await;
+    let (id, key) = stage.key("staff").await;
+    let mut client = TcpStream::connect(stage.address).await.unwrap();
+    let request = format!("GET /x HTTP/1.1\r\nhost: app.test\r\nauthorization: Bearer {key}\r\n\r\n");
+    client.write_all(request.as_bytes()).await.unwrap();
+    until(&mut client, "data").await;
+    let (_, admin) = stage.key("tenant_admin").await;
+    stage.api_as(&admin, "POST", &format!("/v1/api-keys/{id}/revoke"), serde_json::Value::Null).await;
+    let rest = client.read_to_end(&mut Vec::new());
+    let _ = tokio::time::timeout(Duration::from_secs(3), rest).await.expect("it ends soon");
+}
+
 /// Attack 6.8: a stream whose head came after the revocation went on for half a minute.
 #[tokio::test]
 async fn a_stream_that_begins_after_its_credential_ended_ends_at_once() {
