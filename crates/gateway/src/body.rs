@@ -76,8 +76,8 @@ pub(crate) fn measured(
     if body.is_end_stream() {
         return body;
     }
-    let (trailers, standing, begun) = (trailers.to_vec(), standing.cloned(), Instant::now());
-    Body::new(Measured { body, left: most, trailers, standing, begun, ending: None, progress })
+    let (trailers, standing) = (trailers.to_vec(), standing.cloned());
+    Body::new(Measured { body, left: most, trailers, standing, ending: None, progress })
 }
 
 struct Measured {
@@ -86,18 +86,14 @@ struct Measured {
     trailers: Vec<HeaderName>,
     /// Until somebody looks after it.
     standing: Option<Standing>,
-    begun: Instant,
     ending: Option<Ending>,
     progress: Arc<Progress>,
 }
 
-/// After so long somebody looks whether a request's caller still stands: most bodies are over by then.
-const UNSEEN: Duration = Duration::from_millis(200);
-
 impl Measured {
     /// Whether its caller's credential ended.
     fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
-        if let Some(standing) = self.standing.take_if(|_| self.begun.elapsed() >= UNSEEN) {
+        if let Some(standing) = self.standing.take_if(|standing| !standing.is_fresh()) {
             self.ending = Some(Box::pin(async move { standing.ended().await }));
         }
         self.ending.as_mut().is_some_and(|ending| ending.as_mut().poll(cx).is_ready())

@@ -29,7 +29,7 @@ use crate::{
     lasting::Lasting,
     observed::Observed,
     streams::Streams,
-    verdict::{VERDICT, Verdicts, admit},
+    verdict::{VERDICT, Verdicts, admit, remains},
     webhook,
 };
 use answer::answer;
@@ -197,6 +197,7 @@ impl Gateway {
                 Asked { route: &route, exchange: &exchange, standing, request: &mut request, watch: verdicts.watch() };
             verdicts.take(demand.asked(&mut asked).await)?;
         }
+        verdicts.take(remains(standing.as_ref()).await)?;
         if let (true, Some(standing)) = (route.audit, &standing) {
             refusals::forwarded(&self.instance, standing.call()).await?;
         }
@@ -209,7 +210,8 @@ impl Gateway {
             Some(on_client) => Some((on_client, place().ok_or(Code::Overloaded)?)),
             None => None,
         };
-        let response = forward::forward(&route, request, &target, standing.as_ref()).await?;
+        let ending = standing.as_ref().filter(|_| route.mode == Mode::Enforce);
+        let response = forward::forward(&route, request, &target, ending).await?;
         let mut response = answer(response, websocket, Lasting { standing, connection }, place)?;
         if let Some(headers) = route.headers.as_ref().filter(|_| response.status() != StatusCode::SWITCHING_PROTOCOLS) {
             let differ = headers.ready.apply(response.headers_mut(), headers.mode, nonce.as_ref());

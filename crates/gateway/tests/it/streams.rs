@@ -1,6 +1,9 @@
 //! Nothing waits for the end of a body, in neither direction.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -9,7 +12,10 @@ use axum::{
     response::Response,
     routing::{get, post},
 };
-use chancery_gateway::Authentication;
+use chancery_gateway::{
+    Authentication, Route,
+    schema::{Contract, Rules, Schemas},
+};
 use chancery_middleware::listener::Bounds;
 use http_body_util::BodyExt as _;
 use hyper_util::{
@@ -22,7 +28,7 @@ use tokio::{
 };
 
 use crate::{
-    application::{Bytewise, served, telling},
+    application::{Bytewise, answer, served, telling},
     stage::{SOON, Stage, route},
 };
 
@@ -184,6 +190,42 @@ async fn an_upload_ends_with_the_credential_that_began_it() {
         }
     };
     tokio::time::timeout(SOON / 4, gone).await.expect("the application hears of it");
+}
+
+/// Beside attack A4: a body that is read here before any of it goes on may take minutes to come.
+#[tokio::test]
+async fn a_body_that_was_read_does_not_go_on_if_its_credential_ended_meanwhile() {
+    let (address, app) = Bytewise::speaking(|_, mut stream, app| async move {
+        if app.head(&mut stream).await.is_some() {
+            answer(&mut stream, "done").await;
+        }
+    })
+    .await;
+    let body = serde_json::json!({"content": {"application/json": {"schema": {"type": "array"}}}});
+    let document = serde_json::json!({"openapi": "3.1.0", "paths": {"/x": {"post": {"requestBody": body}}}});
+    let schemas = Schemas::default();
+    schemas.put("app", Contract::read(&document, Rules::default()).unwrap());
+    let read =
+        Route { schema: Some("app".to_owned()), authentication: Authentication::Required, ..route("/*", address) };
+    let stage = Stage::demanding(vec![read], vec![Arc::new(schemas)]).await;
+    let (_, admin) = stage.key("tenant_admin").await;
+    for revoked in [false, true] {
+        let (id, key) = stage.key("staff").await;
+        let mut client = TcpStream::connect(stage.address).await.unwrap();
+        let head = format!(
+            "POST /x HTTP/1.1\r\nhost: app.test\r\nconnection: close\r\nauthorization: Bearer {key}\r\n\
+             content-type: application/json\r\ncontent-length: 3\r\n\r\n[1"
+        );
+        client.write_all(head.as_bytes()).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        if revoked {
+            stage.api_as(&admin, "POST", &format!("/v1/api-keys/{id}/revoke"), serde_json::Value::Null).await;
+        }
+        client.write_all(b"]").await.unwrap();
+        let answer = until(&mut client, "\r\n\r\n").await;
+        assert!(answer.starts_with(if revoked { "HTTP/1.1 401" } else { "HTTP/1.1 200" }), "{answer}");
+        assert_eq!(app.requests(), 1);
+    }
 }
 
 /// Attack A4: a length says nothing of when it comes.
