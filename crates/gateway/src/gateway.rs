@@ -176,6 +176,12 @@ impl Gateway {
         if upgrade && !route.websocket {
             return Err(Code::AuthzDenied.into());
         }
+        if upgrade && route.upstream.is_http2() {
+            // It would be asked as if nobody wanted to upgrade.
+            return Err(
+                Problem::new(Code::AuthzDenied).detail("this application takes no WebSockets: it is asked over HTTP/2")
+            );
+        }
         let on_client = upgrade.then(|| hyper::upgrade::on(&mut request));
 
         let (mut parts, body) = request.into_parts();
@@ -198,6 +204,11 @@ impl Gateway {
             verdicts.take(demand.asked(&mut asked).await)?;
         }
         verdicts.take(remains(standing.as_ref()).await)?;
+        let place = || self.streams.take(&route.upstream, exchange.info().address);
+        let websocket = match on_client {
+            Some(on_client) => Some((on_client, place().ok_or(Code::Overloaded)?)),
+            None => None,
+        };
         if let (true, Some(standing)) = (route.audit, &standing) {
             refusals::forwarded(&self.instance, standing.call()).await?;
         }
@@ -205,11 +216,6 @@ impl Gateway {
             request.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
             request.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         }
-        let place = || self.streams.take(&route.upstream, exchange.info().address);
-        let websocket = match on_client {
-            Some(on_client) => Some((on_client, place().ok_or(Code::Overloaded)?)),
-            None => None,
-        };
         let ending = standing.as_ref().filter(|_| route.mode == Mode::Enforce);
         let response = forward::forward(&route, request, &target, ending).await?;
         let mut response = answer(response, websocket, Lasting { standing, connection }, place)?;

@@ -183,6 +183,11 @@ impl Upstream {
         self.servers.iter().map(|server| (&server.address, server.is_well()))
     }
 
+    /// Whether it is asked over HTTP/2.
+    pub(crate) fn is_http2(&self) -> bool {
+        self.servers.iter().any(|server| server.http2)
+    }
+
     /// A place for a request that waits for its answer, if too many do not already.
     pub(crate) fn place(&self) -> Option<SemaphorePermit<'_>> {
         self.places.try_acquire().ok()
