@@ -193,6 +193,17 @@ impl Upstream {
         self.places.try_acquire().ok()
     }
 
+    /// Takes from these applications which servers are not well, where the same question was asked at the same address.
+    pub(crate) fn keep_health_of(&self, before: &[Arc<Self>]) {
+        let Some(health) = &self.health else { return };
+        let asked = |one: &&Arc<Self>| one.health.as_ref().is_some_and(|asked| asked.path == health.path);
+        for known in before.iter().filter(asked).flat_map(|one| &one.servers) {
+            for server in self.servers.iter().filter(|server| server.address == known.address) {
+                server.found(known.well.load(Ordering::Relaxed));
+            }
+        }
+    }
+
     pub(crate) fn all(&self) -> &[Server] {
         &self.servers
     }

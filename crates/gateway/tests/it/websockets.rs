@@ -16,7 +16,7 @@ use tokio::{
 
 use crate::{
     application::{Bytewise, telling},
-    stage::{Answer, SOON, Stage, route},
+    stage::{SOON, Stage, route},
 };
 
 /// Changes the protocol if asked to, and then sends every byte back.
@@ -107,9 +107,9 @@ async fn an_application_over_http_2_is_not_asked_for_a_websocket() {
     let upstream = Arc::new(Upstream::new("app", vec![address], None, true));
     let stage = Stage::with(vec![Route { upstream, ..route("/*", app) }]).await;
     stage.send("GET", "/x", &[]).await.seen();
-    let mut client = opened(&stage, "").await;
-    let answer = read(&mut client, b"}").await;
-    let answer = Answer::parse(&answer);
+    let upgrade = "GET /ws HTTP/1.1\r\nhost: app.test\r\nconnection: close, upgrade\r\nupgrade: websocket\r\n\
+        sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    let answer = stage.raw(upgrade.as_bytes()).await;
     answer.refused(403, "authz.denied");
     assert!(answer.whole.contains("takes no WebSockets"), "{}", answer.whole);
 }
