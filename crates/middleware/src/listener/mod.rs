@@ -167,7 +167,8 @@ fn builder(bounds: Bounds) -> auto::Builder<TokioExecutor> {
         .keep_alive_interval(Duration::from_secs(20))
         .keep_alive_timeout(Duration::from_secs(10))
         .max_concurrent_streams(250)
-        .max_header_list_size(u32::try_from(bounds.head_bytes).unwrap_or(u32::MAX));
+        // Twice as long as what we take: what is between we refuse ourselves, and only what is longer h2 does.
+        .max_header_list_size(u32::try_from(bounds.head_bytes.saturating_mul(2)).unwrap_or(u32::MAX));
     builder
 }
 
