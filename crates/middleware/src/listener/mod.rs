@@ -103,8 +103,9 @@ pub async fn serve(
         full.send_if_modified(|full| std::mem::replace(full, now_full) != now_full);
         match (free, accepted) {
             (Ok(free), Ok((stream, peer))) => {
-                let is_proxy = proxies.iter().any(|network| network.contains(&peer.ip()));
-                if let Some(place) = places.give(free, (!is_proxy).then(|| peer.ip())) {
+                let address = peer.ip().to_canonical();
+                let is_proxy = proxies.iter().any(|network| network.contains(&address));
+                if let Some(place) = places.give(free, (!is_proxy).then_some(address)) {
                     tokio::spawn(connection::attend(Arc::clone(&house), stream, peer, place));
                 }
             }
