@@ -68,8 +68,17 @@ impl Ended {
     }
 }
 
-/// Looks at the entries `first..end`, which are all under one tile; gives that tile, and what ended certificates. What was purged by
-/// order is not missed.
+/// What lies under one tile of leaves.
+#[derive(Default)]
+struct Under {
+    tile: Option<Vec<u8>>,
+    /// What ended certificates.
+    ended: Vec<Ended>,
+    /// Which entries name which things outside.
+    named: BTreeSet<(u64, String)>,
+}
+
+/// Looks at the entries `first..end`, which are all under one tile; gives what is there. What was purged by order is not missed.
 async fn check_leaves(
     view: &mut dyn View,
     tenant: TenantId,
@@ -77,27 +86,50 @@ async fn check_leaves(
     end: u64,
     purged: &Purged,
     found: &mut Found,
-) -> Result<(Option<Vec<u8>>, Vec<Ended>), StoreError> {
+) -> Result<Under, StoreError> {
     let tile = view.tile(TileId { level: 0, index: first / TILE }).await?;
     if tile.is_none() {
         found.note(IntegrityCheck::TileMissing, first - first % TILE);
     }
     let mut entries = view.raw_entries(first, u32::from(WIDTH)).await?.into_iter().peekable();
-    let mut ended = Vec::new();
+    let mut under = Under::default();
     for index in first..end {
         let at = usize::try_from(index % TILE).unwrap_or(usize::MAX).saturating_mul(HASH);
         let leaf = tile.as_deref().and_then(|tile| tile.get(at..at + HASH));
         match entries.next_if(|entry| entry.index == index) {
             Some(entry) => {
-                check_entry(tenant, &entry, leaf, found);
-                ended.extend(Ended::told(&entry));
+                let core = check_entry(tenant, &entry, leaf, found);
+                under.ended.extend(Ended::told(&entry));
+                under.named.extend(core.iter().flat_map(named).map(|name| (index, name)));
             }
             // Its leaf is under the tile's root, as every other.
             None if purged.covers(index) => {}
             None => found.note(IntegrityCheck::EntryMissing, index),
         }
     }
-    Ok((tile, ended))
+    Ok(Under { tile, ..under })
+}
+
+/// What an entry names.
+fn named(core: &Value) -> impl Iterator<Item = String> {
+    let names = core.pointer("/resource/ref_hmac").and_then(Value::as_array);
+    names.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned)
+}
+
+/// Whether entries are found by just what they name: an accounting of what was done with one person's data asks for nothing else. What
+/// was purged by order is found by nothing any more.
+async fn check_references(
+    view: &mut dyn View,
+    (first, end): (u64, u64),
+    named: &BTreeSet<(u64, String)>,
+    purged: &Purged,
+    found: &mut Found,
+) -> Result<(), StoreError> {
+    let kept = view.references_between(first, end).await?.into_iter().collect();
+    for (index, _) in named.symmetric_difference(&kept).filter(|(index, _)| !purged.covers(*index)) {
+        found.note(IntegrityCheck::EntryReferences, *index);
+    }
+    Ok(())
 }
 
 /// Looks for the rows of certificates that have ended: without them, lists would have them stand. Who lost one revokes the certificate
@@ -120,14 +152,13 @@ async fn check_ends(view: &mut dyn View, ended: Vec<Ended>, found: &mut Found) -
     Ok(())
 }
 
-/// Looks at one entry. Of its bytes, the hash beside them and the leaf in the tile, the odd one out is found.
-fn check_entry(tenant: TenantId, entry: &RawEntry, leaf: Option<&[u8]>, found: &mut Found) {
+/// Looks at one entry. Of its bytes, the hash beside them and the leaf in the tile, the odd one out is found. Gives what it says.
+fn check_entry(tenant: TenantId, entry: &RawEntry, leaf: Option<&[u8]>, found: &mut Found) -> Option<Value> {
+    let core = serde_json::from_slice::<Value>(&entry.event.core).ok();
     let hash = merkle::leaf_hash(&entry.event.core);
     if entry.leaf_hash != hash {
         found.note(IntegrityCheck::EntryHash, entry.index);
-    } else if !serde_json::from_slice::<Value>(&entry.event.core)
-        .is_ok_and(|core| entry.event.is_found_by(tenant, &core))
-    {
+    } else if !core.as_ref().is_some_and(|core| entry.event.is_found_by(tenant, core)) {
         found.note(IntegrityCheck::EntryColumns, entry.index);
     }
     match leaf {
@@ -135,6 +166,7 @@ fn check_entry(tenant: TenantId, entry: &RawEntry, leaf: Option<&[u8]>, found: &
         Some(_) => {}
         None => found.note(IntegrityCheck::TileWidth, entry.index - entry.index % TILE),
     }
+    core
 }
 
 impl RawEvent {
@@ -167,8 +199,9 @@ pub(super) async fn check_tile(
     let first = index * TILE;
     let end = (first + TILE).min(size);
     let id = TileId { level: 0, index };
-    let (tile, ended) = check_leaves(view, tenant, first, end, purged, found).await?;
+    let Under { tile, ended, named } = check_leaves(view, tenant, first, end, purged, found).await?;
     check_ends(view, ended, found).await?;
+    check_references(view, (first, end), &named, purged, found).await?;
     if let Some(tile) = tile {
         if tile.len() != usize::from(id.width(size)) * HASH {
             found.note(IntegrityCheck::TileWidth, first);

@@ -52,7 +52,7 @@ pub struct Tended {
     pub unproven: u64,
     /// Months are due and are not ordered to go: the clock is not believed yet.
     pub waits: bool,
-    /// How often a row of what keeps the log is not what the log says.
+    /// How many rows of what keeps the log are not what the log says, or cannot be read.
     pub disputed: u64,
 }
 
@@ -127,7 +127,8 @@ pub async fn tend(instance: &Instance, tenant: TenantId) -> Result<Tended, Reten
     let done = Tended { unproven, events, ..Tended::default() };
     let Ok(ring) = instance.keyring(tenant).await else { return Ok(done) };
     let rules = Rules::settled(instance, tenant, Some(&*ring)).await?;
-    let done = Tended { disputed: tell(tenant, &rules), ..done };
+    let unreadable = instance.store().fresh_view(tenant).await?.unreadable_rows().await?;
+    let done = Tended { disputed: tell(tenant, &rules, unreadable), ..done };
     if !rules.retention.automatic {
         return Ok(done);
     }
@@ -153,8 +154,8 @@ pub async fn tend(instance: &Instance, tenant: TenantId) -> Result<Tended, Reten
     Ok(Tended { ordered, events, unproven, ..done })
 }
 
-/// Says where rows and log differ in what keeps it; how often.
-fn tell(tenant: TenantId, rules: &Rules) -> u64 {
+/// Says where rows and log differ in what keeps it, and that rows cannot be read; how many.
+fn tell(tenant: TenantId, rules: &Rules, unreadable: u64) -> u64 {
     for Finding { check, at } in &rules.differ {
         tracing::error!(
             %tenant,
@@ -163,7 +164,15 @@ fn tell(tenant: TenantId, rules: &Rules) -> u64 {
              counts; see docs/guides/retention-and-erasure.md"
         );
     }
-    rules.differ.len() as u64
+    if unreadable > 0 {
+        tracing::error!(
+            %tenant,
+            code = "row_unreadable",
+            "{unreadable} ROWS OF PURGES OR ARCHIVES OF THE LOG OF `{tenant}` CANNOT BE READ: they decayed, or somebody wrote them. They count for \
+             nothing; see docs/guides/retention-and-erasure.md"
+        );
+    }
+    rules.differ.len() as u64 + unreadable
 }
 
 /// Before which month may go: what was asked for, if retention does not keep it.
