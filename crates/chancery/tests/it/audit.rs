@@ -16,10 +16,7 @@ use chancery::{
 };
 use chancery_domain::{
     Clock, Instance, TenantId, Timestamp,
-    audit::{
-        guard,
-        retention::{self, Retention},
-    },
+    audit::{guard, retention},
     ids::NodeId,
     instance::Ports,
 };
@@ -188,6 +185,22 @@ impl Clock for Later {
     }
 }
 
+/// Has months of a tenant's log go by themselves, as two officers say it.
+async fn let_months_go(server: &Served, admin: &str, tenant: &str) {
+    let mut officers = Vec::new();
+    for description in ["first", "second"] {
+        let body = json!({"description": description, "roles": ["security_officer"]});
+        let made = server.must("POST", &format!("/v1/tenants/{tenant}/api-keys"), admin, Some(body)).await;
+        officers.push(made["key"].as_str().unwrap().to_owned());
+    }
+    let mut wanted = json!({"months": 72, "automatic": true});
+    let asked = server.must("PUT", "/v1/audit/retention", &officers[0], Some(wanted.clone())).await;
+    let approve = format!("/v1/approvals/{}/approve", asked["approval_id"].as_str().unwrap());
+    server.must("POST", &approve, &officers[1], Some(json!({}))).await;
+    wanted["approval_id"] = asked["approval_id"].clone();
+    assert_eq!(server.must("PUT", "/v1/audit/retention", &officers[0], Some(wanted)).await["automatic"], true);
+}
+
 /// Purges what is due six years and a half later, in the stopped server's own store.
 async fn purge_later(data: &Path, tenant: &str) {
     let tenant: TenantId = tenant.parse().unwrap();
@@ -199,10 +212,6 @@ async fn purge_later(data: &Path, tenant: &str) {
     let clock = Arc::new(Later(AtomicI64::new(2_350)));
     let ports = Ports { clock: Arc::<Later>::clone(&clock), ..stores.ports(&providers) };
     let instance = Instance::open(ports, wiring::settings(&config), NodeId::from_bytes([2; 16])).await.unwrap();
-    let mut tx = stores.store.begin(tenant).await.unwrap();
-    let by_itself = Retention { automatic: true, changed_at: Some(instance.now()), ..Retention::default() };
-    tx.put_retention(&by_itself).await.unwrap();
-    tx.commit().await.unwrap();
     // The clock of that day has gone on for a while, as clocks do.
     for day in 2_350..2_431 {
         clock.0.store(day, Ordering::Relaxed);
@@ -219,8 +228,10 @@ async fn a_purged_log_is_verified_as_purged_and_its_exports_say_so() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let server = Served::dev(&data);
-    let (id, key) = tenant(&server, &admin_key(&data), "north", &["service", "auditor"]).await;
+    let admin = admin_key(&data);
+    let (id, key) = tenant(&server, &admin, "north", &["service", "auditor"]).await;
     append(&server, &key, 40).await;
+    let_months_go(&server, &admin, &id).await;
     let path = key_file(folder.path(), &key);
     let audit = |server: &Served, arguments: &[&str]| {
         let shared = ["--url", server.base(), "--api-key-file", path.as_str()];
