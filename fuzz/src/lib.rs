@@ -4,6 +4,7 @@
 //! spelling of what they mean, and nothing opens but what was sealed.
 #![expect(clippy::unwrap_used, reason = "a panic is how a target speaks")]
 
+mod devices;
 mod issuers;
 mod keys;
 mod sealed;
@@ -35,6 +36,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "signed", run: texts::signed, seeds: texts::signed_seeds },
     Target { name: "foreign_token", run: issuers::foreign_token, seeds: issuers::foreign_token_seeds },
     Target { name: "key_set", run: issuers::key_set, seeds: issuers::key_set_seeds },
+    Target { name: "app_attest", run: devices::app_attest, seeds: devices::app_attest_seeds },
 ];
 
 /// The target of this name.

@@ -37,6 +37,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let address: SocketAddr = ([127, 0, 0, 1], free_port()?).into();
     let server = Server::prepare(&workspace::build_server(options.release)?, None, false)?;
     let server = server.with("CHANCERY__GATEWAY__UPSTREAM", &format!("http://{application}"));
+    // One address alone may not have so many: they come through a proxy.
+    let server = server.with("CHANCERY__SERVER__TRUSTED_PROXIES", "127.0.0.1/32");
     let mut server = server.with("CHANCERY__GATEWAY__LISTEN", &address.to_string());
     server.start()?;
     let admin = server.admin()?;

@@ -222,6 +222,9 @@ fn operations() -> OpenApiRouter<App> {
         .routes(routes!(webhooks::get_webhook_source, webhooks::update_webhook_source, webhooks::delete_webhook_source))
         .routes(routes!(webhooks::add_webhook_secret))
         .routes(routes!(webhooks::end_webhook_secret))
+        .routes(routes!(webhooks::devices::challenge_webhook_device))
+        .routes(routes!(webhooks::devices::enroll_webhook_device, webhooks::devices::list_webhook_devices))
+        .routes(routes!(webhooks::devices::revoke_webhook_device))
         .routes(routes!(
             webhooks::subscriptions::create_webhook_subscription,
             webhooks::subscriptions::list_webhook_subscriptions
@@ -235,6 +238,7 @@ fn operations() -> OpenApiRouter<App> {
         .routes(routes!(webhooks::subscriptions::show_webhook_secret))
         .routes(routes!(webhooks::deliveries::list_webhook_deliveries))
         .routes(routes!(webhooks::deliveries::redrive_webhook_delivery))
+        .routes(routes!(webhooks::deliveries::discard_webhook_delivery))
         .routes(routes!(keys::list_keys, keys::create::create_key))
         .routes(routes!(keys::import::import_key))
         .routes(routes!(keys::get_key, keys::create::update_key))

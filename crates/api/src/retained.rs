@@ -15,6 +15,8 @@ pub struct Retained {
     pub open: u64,
     /// How many purges nobody ordered, nor dismissed.
     pub unproven: u64,
+    /// How many rows of what keeps logs are not what the log says, or cannot be read.
+    pub disputed: u64,
     /// Of how many logs months wait until the clock is believed.
     pub waiting: u64,
 }
@@ -49,6 +51,7 @@ mod tests {
             retention: Retention::default(),
             kept_from: "2020-01".parse().unwrap(),
             holds: Vec::new(),
+            disputed: std::collections::BTreeSet::new(),
             purges: Vec::new(),
             doubtful: std::collections::BTreeMap::new(),
             oldest: Some(Timestamp::from_seconds(oldest)),

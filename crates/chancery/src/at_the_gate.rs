@@ -49,13 +49,14 @@ impl AtTheGate {
         metrics: &Arc<Metrics>,
         welcome: Option<Arc<dyn Welcome>>,
     ) -> Result<Self> {
-        let settings = Settings { tls_terminated: config.tls_terminated };
-        let GatewayConfig { listen, table, schemas, follow: follows } = gateway;
+        let GatewayConfig { listen, streams, table, schemas, follow: follows } = gateway;
+        let settings = Settings { tls_terminated: config.tls_terminated, streams };
         let documents = Documents::default();
         let gateway = Gateway::new(Arc::clone(instance), settings, table, documents.demands());
         documents.ask(schemas, &gateway);
         let router = gateway.router(Some(Arc::clone(metrics) as _), layers(config));
-        let running = server::listen_with(Door::gateway(listen), router, welcome).await?;
+        let (door, proxies) = (Door::gateway(listen), config.trusted_proxies.clone());
+        let running = server::listen_with(door, router, proxies, welcome).await?;
         tracing::info!(address = %running.address(), "The gateway answers at {}", running.address());
         let table = Arc::new(FileTable { gateway, documents: Arc::new(documents), flags: OnceLock::new() });
         instance.show_routes(Arc::clone(&table) as _);

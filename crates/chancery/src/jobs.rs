@@ -30,6 +30,8 @@ const FOLLOW_EVERY: Duration = Duration::from_millis(250);
 /// An address that another node blocked is blocked here after that.
 const BLOCKS_EVERY: Duration = Duration::from_secs(5);
 const FLUSH_EVERY: Duration = Duration::from_secs(60);
+/// A node that has told the platform's log nothing for so long says that it is there.
+const BEAT_EVERY: Duration = Duration::from_secs(60);
 const FORGET_EVERY: Duration = Duration::from_secs(60 * 60);
 const PROVE_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 const PROVE_AGAIN: Duration = Duration::from_secs(15 * 60);
@@ -163,6 +165,10 @@ impl Jobs {
             let run = move |stopped| Arc::clone(&shared).run(Arc::clone(&instance), stopped);
             supervise("shared", stopped.clone(), run)
         });
+        let beater = {
+            let instance = Arc::clone(&instance);
+            supervise("alive", stopped.clone(), move |stopped| beat(Arc::clone(&instance), stopped))
+        };
         let roots = {
             let instance = Arc::clone(&instance);
             supervise("root", stopped.clone(), move |stopped| renew(Arc::clone(&instance), stopped))
@@ -171,7 +177,7 @@ impl Jobs {
         let prover = supervise("prove", stopped, proving);
         let mut others = vec![
             follower, renewer, flusher, scheduler, tender, forgetter, subjects, datasets, roots, prover, destroyer,
-            lister, scrubber, noter, retainer, months, webhooks, blocker,
+            lister, scrubber, noter, retainer, months, webhooks, blocker, beater,
         ];
         others.extend(sharer);
         others.extend(fed);
@@ -309,6 +315,26 @@ async fn flush(instance: Arc<Instance>, stopped: watch::Receiver<bool>) {
         if !go_on {
             return;
         }
+    }
+}
+
+/// Tells the platform's log that this node is there, from its start to its end.
+async fn beat(instance: Arc<Instance>, stopped: watch::Receiver<bool>) {
+    let tell = |error: &dyn std::error::Error| {
+        tracing::warn!(error = chain(error), "Could not tell the platform's log that this node is there");
+    };
+    if let Err(error) = audit::alive::started(&instance).await {
+        tell(&error);
+    }
+    let (mut ticks, mut told) = (Ticks::every(BEAT_EVERY, stopped), 0);
+    while ticks.next().await {
+        match audit::alive::beat(&instance, told).await {
+            Ok(now) => told = now,
+            Err(error) => tell(&error),
+        }
+    }
+    if let Err(error) = audit::alive::stopped(&instance).await {
+        tell(&error);
     }
 }
 

@@ -52,6 +52,7 @@ pub async fn run(instance: Arc<Instance>, stores: Stores, metrics: Arc<Metrics>,
                 let done = tended(&instance, tenant, &mut waiting).await;
                 metrics.purged(done.events);
                 stands.unproven += done.unproven;
+                stands.disputed += done.disputed;
             } else {
                 waiting.remove(&tenant);
             }

@@ -5,6 +5,7 @@ use std::{net::SocketAddr, sync::Arc};
 use anyhow::{Context as _, Result};
 use axum::Router;
 use chancery_middleware::listener::{self, Bounds, Welcome};
+use ipnet::IpNet;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 pub use chancery_middleware::listener::DRAIN;
@@ -68,21 +69,26 @@ impl Running {
 ///
 /// If the address cannot be had; says which listener it is.
 pub async fn listen(door: Door, router: Router) -> Result<Running> {
-    listen_with(door, router, None).await
+    listen_with(door, router, Vec::new(), None).await
 }
 
-/// As [`listen`], with what happens to each connection first.
+/// As [`listen`], with the proxies that may bring as many connections as they like, and what happens to each connection first.
 ///
 /// # Errors
 ///
 /// As [`listen`].
-pub async fn listen_with(door: Door, router: Router, welcome: Option<Arc<dyn Welcome>>) -> Result<Running> {
+pub async fn listen_with(
+    door: Door,
+    router: Router,
+    proxies: Vec<IpNet>,
+    welcome: Option<Arc<dyn Welcome>>,
+) -> Result<Running> {
     let Door { name, flag, address } = door;
     let refused = || format!("{name} listener cannot bind {address}; give it a free address with {flag}");
     let listener = TcpListener::bind(address).await.with_context(refused)?;
     let address = listener.local_addr()?;
     let (stop, stopped) = watch::channel(false);
-    let task = tokio::spawn(listener::serve(listener, router, Bounds::default(), welcome, stopped));
+    let task = tokio::spawn(listener::serve(listener, router, Bounds::default(), proxies, welcome, stopped));
     Ok(Running { address, stop, task })
 }
 

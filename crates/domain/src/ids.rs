@@ -189,6 +189,8 @@ id! { /// Names one subscription to our own events.
 pub struct WebhookSubscriptionId("whb") }
 id! { /// Names one secret of a source or a subscription.
 pub struct WebhookSecretId("wse") }
+id! { /// Names one device that was enrolled with a source.
+pub struct WebhookDeviceId("wdv") }
 id! { /// Names one webhook on its way.
 pub struct WebhookDeliveryId("whd") }
 id! { /// Names somebody of an identity provider, in one tenant. Derived, so that it is always the same.
@@ -199,7 +201,7 @@ id! { /// Names somebody, or a credential, that is kept out for now.
 pub struct LockoutId("loc") }
 
 /// What the ids that Chancery gives begin with, before the underscore.
-const PREFIXES: [&str; 30] = [
+const PREFIXES: [&str; 31] = [
     BlockId::PREFIX,
     LockoutId::PREFIX,
     UserId::PREFIX,
@@ -227,6 +229,7 @@ const PREFIXES: [&str; 30] = [
     WebhookSourceId::PREFIX,
     WebhookSubscriptionId::PREFIX,
     WebhookSecretId::PREFIX,
+    WebhookDeviceId::PREFIX,
     WebhookDeliveryId::PREFIX,
     ExternalId::PREFIX,
     TenantId::PREFIX,

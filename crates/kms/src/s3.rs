@@ -64,6 +64,9 @@ pub enum S3Error {
     /// There is none of that name.
     #[error("there is no such object")]
     NotFound,
+    /// It is longer than was asked for.
+    #[error("the object is too long")]
+    TooLong,
 }
 
 /// A bucket.
@@ -150,7 +153,7 @@ impl Bucket {
     ///
     /// # Errors
     ///
-    /// [`S3Error`].
+    /// [`S3Error`]: [`S3Error::TooLong`] of one that is longer, before all of it is read.
     pub async fn get(&self, name: &str, max: usize) -> Result<Vec<u8>, S3Error> {
         let (status, body) = self.ask(Method::GET, name, &[], &[], max).await?;
         match status {
@@ -184,10 +187,17 @@ impl Bucket {
         }
         let mut response = request.send().await.map_err(|error| unreached(&error))?;
         let status = response.status().as_u16();
+        let too_long = || match status {
+            200..=299 => S3Error::TooLong,
+            _ => away("http.answer_too_long"),
+        };
+        if response.content_length().is_some_and(|length| usize::try_from(length).is_ok_and(|length| length > max)) {
+            return Err(too_long());
+        }
         let mut bytes = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| unreached(&error))? {
             if bytes.len() + chunk.len() > max {
-                return Err(away("http.answer_too_long"));
+                return Err(too_long());
             }
             bytes.extend_from_slice(&chunk);
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequest, Request};
 use bytes::Bytes;
-use http::{HeaderMap, header};
+use http::{HeaderMap, header, request::Parts};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 
@@ -133,27 +133,47 @@ impl<S: Send + Sync> FromRequest<S> for UnreadBody {
 pub(crate) async fn collected(request: Request, max: usize) -> Result<(Arc<Exchange>, HeaderMap, Bytes), Problem> {
     let (parts, body) = request.into_parts();
     let exchange = Exchange::of(&parts)?;
-    let Some(limit) = parts.extensions.get::<BodyLimit>().copied() else { return Err(Code::Internal.into()) };
-    let max = limit.bytes.min(max);
+    let max = limit(&parts)?.bytes.min(max);
+    let reading = async {
+        match Limited::new(body, max).collect().await {
+            Ok(body) => Ok((body.to_bytes(), ())),
+            Err(error) if error.is::<LengthLimitError>() => Err(Code::TooLarge.into()),
+            Err(_) => Err(lost()),
+        }
+    };
+    let (bytes, ()) = whole(&parts, max, reading).await?;
+    Ok((exchange, parts.headers, bytes))
+}
+
+/// How long bodies may be here, and how long they may take.
+fn limit(parts: &Parts) -> Result<BodyLimit, Problem> {
+    parts.extensions.get::<BodyLimit>().copied().ok_or_else(|| Code::Internal.into())
+}
+
+/// What is said of a body of which not all came.
+pub(crate) fn lost() -> Problem {
+    Problem::new(Code::RequestMalformed).detail("the body did not arrive")
+}
+
+/// What `reading` gives of a body of at most `max` bytes, in the time for bodies, if it is as long as was announced.
+pub(crate) async fn whole<T: AsRef<[u8]>, R>(
+    parts: &Parts,
+    max: usize,
+    reading: impl Future<Output = Result<(T, R), Problem>>,
+) -> Result<(T, R), Problem> {
+    let time = limit(parts)?.time;
     let announced: Option<u64> =
         parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     if announced.is_some_and(|length| length > max as u64) {
         return Err(Code::TooLarge.into());
     }
     // Nothing was done yet, so a client that is too slow can be given up.
-    match tokio::time::timeout(limit.time, Limited::new(body, max).collect()).await {
-        Ok(Ok(body)) => {
-            let bytes = body.to_bytes();
-            // HTTP/2 lets the two differ (RFC 9113 §8.1.1 calls that malformed); nobody shall read them differently.
-            match announced {
-                Some(length) if bytes.len() as u64 != length => Err(Code::RequestMalformed.into()),
-                _ => Ok((exchange, parts.headers, bytes)),
-            }
-        }
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Code::TooLarge.into()),
-        Ok(Err(_)) => Err(Problem::new(Code::RequestMalformed).detail("the body did not arrive")),
-        Err(_) => Err(Code::Timeout.into()),
+    let (bytes, beside) = tokio::time::timeout(time, reading).await.map_err(|_| Problem::new(Code::Timeout))??;
+    // HTTP/2 lets the two differ (RFC 9113 §8.1.1 calls that malformed); nobody shall read them differently.
+    if announced.is_some_and(|length| bytes.as_ref().len() as u64 != length) {
+        return Err(Code::RequestMalformed.into());
     }
+    Ok((bytes, beside))
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {

@@ -13,13 +13,16 @@ use http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt as _;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::{Code, Exchange, Problem, stack::BodyLimit};
+use crate::{
+    Code, Exchange, Problem,
+    body::{lost, whole},
+};
 
-/// So much of a body is read without asking for room.
+/// So much of a body is read without asking for room: whoever sends it is nobody we know, and may send many.
 const FREE_BYTES: usize = 64 * 1024;
-/// Room for what of all bodies at once is longer, 64 MiB, and how much of a body takes one piece of it. What finds none is refused.
-const PIECES: usize = 256;
+/// Room for what of all bodies at once is longer, in pieces: 64 MiB. What finds none is refused.
 const PIECE_BYTES: usize = 256 * 1024;
+const PIECES: usize = 256;
 
 static ROOM: Semaphore = Semaphore::const_new(PIECES);
 
@@ -70,8 +73,8 @@ impl Unread {
         taken.map(answer).map_err(refused)
     }
 
-    /// Reads the body, of at most `max` bytes. Of long ones, as many at once as there is room for: it is asked for as they
-    /// come, so that nobody has room by announcing.
+    /// Reads the body, of at most `max` bytes. Of long ones, as many at once as there is room for: a piece of it is asked for when it
+    /// comes, so that nobody has room by announcing.
     ///
     /// # Errors
     ///
@@ -79,19 +82,7 @@ impl Unread {
     pub async fn read(self, max: usize) -> Result<Hooked, Problem> {
         let (parts, body) = self.request.into_parts();
         check_plain(&parts.headers)?;
-        let Some(limit) = parts.extensions.get::<BodyLimit>().copied() else { return Err(Code::Internal.into()) };
-        let announced: Option<u64> =
-            parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        if announced.is_some_and(|length| length > max as u64) {
-            return Err(Code::TooLarge.into());
-        }
-        // Nothing was done yet, so a client that is too slow can be given up.
-        let read = tokio::time::timeout(limit.time, collected(body, max, &ROOM)).await;
-        let (bytes, room) = read.map_err(|_| Problem::new(Code::Timeout))??;
-        // HTTP/2 lets the two differ (RFC 9113 §8.1.1 calls that malformed); nobody shall read them differently.
-        if announced.is_some_and(|length| bytes.len() as u64 != length) {
-            return Err(Code::RequestMalformed.into());
-        }
+        let (bytes, room) = whole(&parts, max, collected(body, max, &ROOM)).await?;
         Ok(Hooked { exchange: self.exchange, headers: parts.headers, body: bytes.into(), _room: room })
     }
 }
@@ -158,8 +149,7 @@ async fn collected(
 ) -> Result<(Vec<u8>, Vec<SemaphorePermit<'static>>), Problem> {
     let (mut bytes, mut taken) = (Vec::new(), Vec::new());
     while let Some(frame) = body.frame().await {
-        let lost = |_| Problem::new(Code::RequestMalformed).detail("the body did not arrive");
-        let Ok(data) = frame.map_err(lost)?.into_data() else { continue };
+        let Ok(data) = frame.map_err(|_| lost())?.into_data() else { continue };
         let length = bytes.len() + data.len();
         if length > max {
             return Err(Code::TooLarge.into());
@@ -196,17 +186,16 @@ mod tests {
     #[tokio::test]
     async fn long_bodies_take_room_as_they_come_and_give_it_back() {
         static ROOM: Semaphore = Semaphore::const_new(3);
-        let read = |bytes: usize| collected(Body::from(vec![7; bytes]), 8 << 20, &ROOM);
+        let read = |pieces: usize| collected(Body::from(vec![7; FREE_BYTES + pieces * PIECE_BYTES]), 8 << 20, &ROOM);
         let code = |problem: Problem| problem.code();
-        let two = FREE_BYTES + 2 * PIECE_BYTES;
-        let (bytes, first) = read(two).await.unwrap();
-        assert_eq!((bytes.len(), first.len(), ROOM.available_permits()), (two, 2, 1));
-        assert_eq!(read(two).await.map(drop).map_err(code), Err(Code::Overloaded));
+        let (bytes, first) = read(2).await.unwrap();
+        assert_eq!((bytes.len(), first.len(), ROOM.available_permits()), (FREE_BYTES + 2 * PIECE_BYTES, 2, 1));
+        assert_eq!(read(3).await.map(drop).map_err(code), Err(Code::Overloaded));
         assert_eq!(ROOM.available_permits(), 1, "what was refused takes none");
-        assert!(read(FREE_BYTES).await.unwrap().1.is_empty(), "a short one needs none");
+        assert!(read(0).await.unwrap().1.is_empty(), "a short one needs none");
         drop(first);
-        assert!(read(two + 1).await.is_ok());
-        assert_eq!(read(9 << 20).await.map(drop).map_err(code), Err(Code::TooLarge));
+        assert!(read(3).await.is_ok());
+        assert_eq!(read(32).await.map(drop).map_err(code), Err(Code::TooLarge));
     }
 
     /// Attack 6, A7: a body as long as any may be by default asked for no room, so that strangers had half a gigabyte for one address.

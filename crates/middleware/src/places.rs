@@ -1,71 +1,127 @@
-//! Places for requests at work: so many at once, and so many of them of one client, so that no client takes them all.
+//! Places: so many at once, and so many of them of one client, so that no client takes them all.
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
-    sync::{Arc, Mutex, PoisonError},
+    net::IpAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use ipnet::IpNet;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// One client has at most one of so many places.
-const CLIENTS: usize = 8;
-
-/// The places.
-pub(crate) struct Places {
-    free: Arc<Semaphore>,
-    each: usize,
-    held: Mutex<HashMap<IpAddr, usize>>,
+/// Places for what is at work.
+pub struct Places {
+    /// Those that are free.
+    pub(crate) free: Arc<Semaphore>,
+    shares: Arc<Shares>,
 }
 
 /// One of them; free again when dropped.
-pub(crate) struct Place {
-    places: Arc<Places>,
-    client: Option<IpAddr>,
+#[must_use]
+pub struct Place {
+    // First: whoever waits for the place finds its share free too.
+    _share: Share,
     _place: OwnedSemaphorePermit,
 }
 
 impl Places {
-    pub(crate) fn new(count: usize) -> Arc<Self> {
-        let each = (count / CLIENTS).max(1);
-        Arc::new(Self { free: Arc::new(Semaphore::new(count)), each, held: Mutex::default() })
+    /// So many.
+    pub fn new(count: usize) -> Self {
+        Self { free: Arc::new(Semaphore::new(count)), shares: Shares::of(count) }
     }
 
-    /// One for a request of this address, unless all are taken or the address has its share.
-    pub(crate) fn take(places: &Arc<Self>, address: Option<IpAddr>) -> Option<Place> {
-        let place = Arc::clone(&places.free).try_acquire_owned().ok()?;
-        let client = address.map(client);
-        if let Some(client) = client {
-            let mut held = places.held.lock().unwrap_or_else(PoisonError::into_inner);
-            let count = held.entry(client).or_default();
-            if *count >= places.each {
+    /// One for this address, unless all are taken or it has its share. Who has no address takes of nobody's.
+    pub fn take(&self, address: Option<IpAddr>) -> Option<Place> {
+        self.give(Arc::clone(&self.free).try_acquire_owned().ok()?, address)
+    }
+
+    /// This free one for this address, unless it has its share.
+    pub(crate) fn give(&self, free: OwnedSemaphorePermit, address: Option<IpAddr>) -> Option<Place> {
+        Some(Place { _share: Shares::take(&self.shares, address)?, _place: free })
+    }
+}
+
+/// In the extensions of a forwarded answer: the place of its request is held until its body is gone.
+#[derive(Debug, Clone, Copy)]
+pub struct KeepsPlace;
+
+/// In the extensions of an answer: what is held until its body is gone. Over HTTP/2 that is when its client has taken or refused all of
+/// it, and not when its source was cut: a piece of it lies in memory until then.
+#[derive(Clone)]
+pub struct Holds {
+    _held: Arc<dyn Send + Sync>,
+}
+
+impl Holds {
+    /// This.
+    pub fn new(held: impl Send + Sync + 'static) -> Self {
+        Self { _held: Arc::new(held) }
+    }
+}
+
+/// What each client holds of a whole.
+struct Shares {
+    whole: usize,
+    held: Mutex<HashMap<IpNet, usize>>,
+}
+
+/// One thing of a client's share; back when dropped.
+struct Share {
+    shares: Arc<Shares>,
+    address: Option<IpAddr>,
+}
+
+impl Shares {
+    fn of(whole: usize) -> Arc<Self> {
+        Arc::new(Self { whole, held: Mutex::default() })
+    }
+
+    /// One more for this address, unless it or a network around it has its share.
+    fn take(shares: &Arc<Self>, address: Option<IpAddr>) -> Option<Share> {
+        let mut held = shares.held();
+        for (taken, (network, parts)) in address.into_iter().flat_map(networks).enumerate() {
+            let count = held.entry(network).or_default();
+            if *count >= (shares.whole / parts).max(1) {
+                give_back(&mut held, address, taken);
                 return None;
             }
             *count += 1;
         }
-        Some(Place { places: Arc::clone(places), client, _place: place })
+        drop(held);
+        Some(Share { shares: Arc::clone(shares), address })
+    }
+
+    fn held(&self) -> MutexGuard<'_, HashMap<IpNet, usize>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Place {
+impl Drop for Share {
     fn drop(&mut self) {
-        let Some(client) = self.client else { return };
-        let mut held = self.places.held.lock().unwrap_or_else(PoisonError::into_inner);
-        match held.get_mut(&client) {
+        if self.address.is_some() {
+            give_back(&mut self.shares.held(), self.address, usize::MAX);
+        }
+    }
+}
+
+/// Gives back what the first `taken` networks of an address took.
+fn give_back(held: &mut HashMap<IpNet, usize>, address: Option<IpAddr>, taken: usize) {
+    for (network, _) in address.into_iter().flat_map(networks).take(taken) {
+        match held.get_mut(&network) {
             Some(count) if *count > 1 => *count -= 1,
             _ => {
-                held.remove(&client);
+                held.remove(&network);
             }
         }
     }
 }
 
-/// Who has one address of IPv6 has its whole /64.
-fn client(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
-        address => address,
-    }
+/// The networks that an address counts for, and which part of the whole each may have: an eighth, as one client. A home is given a /56
+/// of IPv6; who has a /48 has 256 of those, which have a quarter together.
+fn networks(address: IpAddr) -> impl Iterator<Item = (IpNet, usize)> {
+    let address = address.to_canonical();
+    let parts: &[(u8, usize)] = if address.is_ipv4() { &[(32, 8)] } else { &[(56, 8), (48, 4)] };
+    parts.iter().filter_map(move |(bits, parts)| Some((IpNet::new(address, *bits).ok()?.trunc(), *parts)))
 }
 
 #[cfg(test)]
@@ -76,18 +132,32 @@ mod tests {
     #[test]
     fn one_client_never_takes_all_places() {
         let places = Places::new(16);
-        let take = |address: &str| Places::take(&places, Some(address.parse().unwrap()));
+        let take = |address: &str| places.take(Some(address.parse().unwrap()));
         let (one, two) = (take("192.0.2.1").unwrap(), take("::ffff:192.0.2.1").unwrap());
         assert!(take("192.0.2.1").is_none());
-        let network = [take("2001:db8::1").unwrap(), take("2001:db8::2").unwrap()];
-        assert!(take("2001:db8:0:0:ffff::").is_none(), "its /64 is one client");
-        assert!(take("2001:db8:0:1::").is_some());
+        assert!(take("192.0.2.2").is_some());
         drop(one);
         assert!(take("192.0.2.1").is_some(), "and that one is free again");
-        drop((two, network));
-        assert!(places.held.lock().unwrap().is_empty(), "nobody is remembered");
-        let all: Vec<_> = (0..16).map(|_| Places::take(&places, None).unwrap()).collect();
+        drop(two);
+        assert!(places.shares.held().is_empty(), "nobody is remembered");
+        let all: Vec<_> = (0..16).map(|_| places.take(None).unwrap()).collect();
         assert!(take("192.0.2.1").is_none() && all.len() == 16);
-        assert!(places.held.lock().unwrap().is_empty());
+        assert!(places.shares.held().is_empty());
+    }
+
+    /// Attack A3: eight /64s of one customer were eight clients, which took every place.
+    #[test]
+    fn whoever_has_a_network_of_ipv_6_is_one_client() {
+        let places = Places::new(16);
+        let take = |address: &str| places.take(Some(address.parse().unwrap()));
+        let home = [take("2001:db8:0:1::1").unwrap(), take("2001:db8:0:ff::2").unwrap()];
+        assert!(take("2001:db8:0:2::1").is_none(), "its /56 has its share");
+        let neighbour = [take("2001:db8:0:100::1").unwrap(), take("2001:db8:0:200::1").unwrap()];
+        assert!(take("2001:db8:0:300::1").is_none(), "their /48 has its share");
+        assert!(take("2001:db8:1::1").is_some(), "the next one has its own");
+        drop(neighbour);
+        assert!(take("2001:db8:0:300::1").is_some(), "what was refused took nothing");
+        drop(home);
+        assert!(places.shares.held().is_empty(), "nobody is remembered");
     }
 }

@@ -19,7 +19,7 @@ use crate::{
     headers::{self, HeaderRules},
     limited,
     observe::{Observing, observe},
-    places::Places,
+    places::{Holds, KeepsPlace, Places},
     refusals, strict,
 };
 
@@ -30,8 +30,8 @@ pub struct Limits {
     pub body_bytes: usize,
     /// The longest time until a response.
     pub timeout: Duration,
-    /// How many requests run at once; more are refused with 503, and of one client's address (IPv6: /64) more than an eighth of them.
-    /// One whose client went away still counts.
+    /// How many requests run at once; more are refused with 503, and of one client's address (IPv6: /56) more than an eighth of them, of a
+    /// /48 more than a quarter. One whose client went away still counts.
     pub concurrent: usize,
     /// Peers whose `X-Forwarded-For` is believed. Only a proxy that appends the address it sees belongs here.
     pub trusted_proxies: Vec<IpNet>,
@@ -116,7 +116,7 @@ struct Layers {
     observing: Observing,
     headers: Arc<HeaderRules>,
     origins: Arc<Origins>,
-    places: Arc<Places>,
+    places: Places,
     body: BodyLimit,
     streams: &'static [&'static str],
     forwards: bool,
@@ -154,12 +154,13 @@ async fn timed(layers: Arc<Layers>, request: Request, next: Next) -> Response {
 /// Runs the request in a task of its own, which goes on when nobody waits for it any more; one that is forwarded does not.
 async fn placed(layers: Arc<Layers>, request: Request, next: Next) -> Response {
     let address = request.extensions().get::<Arc<Exchange>>().and_then(|exchange| exchange.info().address);
-    let place = Places::take(&layers.places, address);
-    let Some(place) = place else { return Problem::new(Code::Overloaded).into_response() };
+    let Some(place) = layers.places.take(address) else { return Problem::new(Code::Overloaded).into_response() };
     let forwards = layers.forwards;
     let run = async move {
-        let response = refusals::tell(request, async move |request| judged(&layers, request, next).await).await;
-        drop(place);
+        let mut response = refusals::tell(request, async move |request| judged(&layers, request, next).await).await;
+        if response.extensions_mut().remove::<KeepsPlace>().is_some() {
+            response.extensions_mut().insert(Holds::new(place));
+        }
         response
     };
     if forwards {
@@ -175,11 +176,9 @@ async fn placed(layers: Arc<Layers>, request: Request, next: Next) -> Response {
 /// What is refused before anybody asks who calls.
 async fn judged(layers: &Layers, mut request: Request, next: Next) -> Response {
     request.extensions_mut().insert(layers.body);
-    let is_stream = || {
-        let path = request.extensions().get::<MatchedPath>();
-        path.is_some_and(|path| layers.streams.contains(&path.as_str()))
-    };
-    let most = if layers.forwards || is_stream() { usize::MAX } else { layers.body.bytes };
+    let path = request.extensions().get::<MatchedPath>();
+    let is_stream = layers.forwards || path.is_some_and(|path| layers.streams.contains(&path.as_str()));
+    let most = if is_stream { usize::MAX } else { layers.body.bytes };
     strict::strict(most, request, async move |request| {
         limited::by_address(request, async move |request| next.run(request).await).await
     })

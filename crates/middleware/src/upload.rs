@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, header};
 use http_body_util::BodyExt;
 
-use crate::{Code, Exchange, Problem, stack::BodyLimit};
+use crate::{Code, Exchange, Problem, body::lost, stack::BodyLimit};
 
 /// A body of bytes on its way in. Routes that take it are named in [`crate::Limits::streams`].
 pub struct Upload {
@@ -36,7 +36,6 @@ impl Upload {
     ///
     /// [`Problem`] if the client stops sending, or sends another length than it said.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
-        let lost = || Problem::new(Code::RequestMalformed).detail("the body did not arrive");
         loop {
             let frame = tokio::time::timeout(self.patience, self.body.frame());
             let Some(frame) = frame.await.map_err(|_| Problem::new(Code::Timeout))? else {

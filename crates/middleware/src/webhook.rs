@@ -36,7 +36,9 @@ use chancery_crypto::{Secret, sha256};
 use chancery_domain::{
     Clock, Timestamp,
     replays::{LocalReplays, Replays},
-    webhooks::{KEPT_BYTES, Layout, Material, Message, Provider, Rules, SecretKind, WINDOW_SECONDS, verify},
+    webhooks::{
+        KEPT_BYTES, Layout, Material, Message, Provider, REMEMBERED_SECONDS, Rules, SecretKind, Verified, verify,
+    },
 };
 use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt, Limited};
@@ -45,10 +47,6 @@ use crate::{
     Code, Problem,
     hooked::{check_plain, pairs},
 };
-
-/// How long a message is remembered: longer than twice the window.
-const REMEMBERED_SECONDS: u32 = 660;
-const _: () = assert!(REMEMBERED_SECONDS as i64 > 2 * WINDOW_SECONDS);
 
 /// What verifies the webhooks of one source. Its copies are known in this process alone, unless it [remembers](Self::remember_with)
 /// elsewhere.
@@ -131,7 +129,7 @@ impl WebhookGuard {
     }
 
     /// Whether a message is from whom it says, fresh, and no copy of one that came before.
-    async fn judge(&self, headers: &HeaderMap, body: &[u8]) -> Result<Option<Timestamp>, Problem> {
+    async fn judge(&self, headers: &HeaderMap, body: &[u8]) -> Result<Verified, Problem> {
         let now = self.clock.now();
         let refused = || {
             let status = StatusCode::from_u16(self.rules.provider.refused()).unwrap_or(StatusCode::UNAUTHORIZED);
@@ -148,7 +146,7 @@ impl WebhookGuard {
         if self.replays.seen(&mark, REMEMBERED_SECONDS, now).await? {
             return Err(refused());
         }
-        Ok(verified.sent_at)
+        Ok(verified)
     }
 }
 
@@ -168,6 +166,9 @@ pub struct VerifiedWebhook {
     pub body: Bytes,
     /// When it was sent, if its sender signs that.
     pub sent_at: Option<Timestamp>,
+    /// The same for every attempt to send it. Of a sender that signs no moment a copy is known for eleven minutes alone: an application
+    /// to which a later one would do harm keeps this with what it did.
+    pub identity: [u8; 32],
 }
 
 impl<S: Send + Sync> FromRequest<S> for VerifiedWebhook
@@ -182,8 +183,9 @@ where
         check_plain(&parts.headers).map_err(IntoResponse::into_response)?;
         let body = Limited::new(body, KEPT_BYTES as usize).collect().await;
         let body = body.map_err(|_| Problem::new(Code::TooLarge).into_response())?.to_bytes();
-        let sent_at = guard.judge(&parts.headers, &body).await.map_err(IntoResponse::into_response)?;
-        Ok(Self { headers: parts.headers, body, sent_at })
+        let Verified { sent_at, identity, .. } =
+            guard.judge(&parts.headers, &body).await.map_err(IntoResponse::into_response)?;
+        Ok(Self { headers: parts.headers, body, sent_at, identity })
     }
 }
 

@@ -279,7 +279,8 @@ mod tests {
 
     #[test]
     fn a_counter_that_is_asked_for_twice_is_read_once() {
-        let (keys, asked) = written(&[waiting(1, 2), waiting(1, 1)]);
+        let batch = [waiting(1, 2), waiting(1, 1)];
+        let (keys, asked) = written(&batch);
         assert_eq!(keys.len(), 2);
         assert_eq!(asked.len(), 2 * 2 + 3 * 15);
         assert_eq!((&asked[..4], &asked[17..19]), ([2, 0, 1, 0].as_slice(), [2, 0].as_slice()));

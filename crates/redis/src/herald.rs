@@ -98,13 +98,7 @@ impl Herald {
 
     /// Says something. Who does not hear it looks for itself, a little later.
     pub async fn say(&self, word: Word) {
-        let mut command = redis::cmd("PUBLISH");
-        command.arg(CHANNEL).arg(word.to_string());
-        let said = |mut connection| async move { command.query_async::<u64>(&mut connection).await };
-        if let Err(lost) = self.0.run(CHANNEL, said).await {
-            let error: &dyn std::error::Error = &lost;
-            tracing::debug!(error, "Other nodes were not told");
-        }
+        say(&self.0, word).await;
     }
 
     /// Hears what nodes say, this one too, as long as somebody takes it. Each time it begins to listen it hears [`Word::Missed`] first.
@@ -129,22 +123,35 @@ impl Herald {
     }
 }
 
-/// Has something done that lies where `key` does, then says what was done: in a cluster a word is no part of any place, so the two do
-/// not go together.
+/// Has something done that lies where `key` does, then says what was done. Each has the time for one answer: within one time for all, a
+/// server that is slow and there would count as away as soon as there is enough to say. What is not heard has been done all the same.
 pub(crate) async fn done_and_said(
     link: &Arc<Link>,
     key: &str,
     deeds: redis::Pipeline,
     words: Vec<Word>,
 ) -> Result<(), Lost> {
-    link.run(key, |mut connection| async move {
-        deeds.query_async::<()>(&mut connection).await?;
-        for word in words {
-            redis::cmd("PUBLISH").arg(CHANNEL).arg(word.to_string()).query_async::<()>(&mut connection).await?;
+    link.run(key, |mut connection| async move { deeds.query_async::<()>(&mut connection).await }).await?;
+    // In a cluster a word is no part of any place, so that words do not go with the deeds.
+    for word in words {
+        if !say(link, word).await {
+            break;
         }
-        Ok(())
-    })
-    .await
+    }
+    Ok(())
+}
+
+/// Says something; whether it was said.
+async fn say(link: &Arc<Link>, word: Word) -> bool {
+    let mut command = redis::cmd("PUBLISH");
+    command.arg(CHANNEL).arg(word.to_string());
+    let said = link.run(CHANNEL, |mut connection| async move { command.query_async::<u64>(&mut connection).await });
+    let said = said.await;
+    if let Err(lost) = &said {
+        let error: &dyn std::error::Error = lost;
+        tracing::debug!(error, "Other nodes were not told");
+    }
+    said.is_ok()
 }
 
 #[cfg(test)]

@@ -119,6 +119,7 @@ pub const TABLES: &[Table] = &[
     table!(Part::Data, "webhook_sources", "id"),
     table!(Part::Data, "webhook_subscriptions", "id"),
     table!(Part::Data, "webhook_secrets", "id"),
+    table!(Part::Data, "webhook_devices", "id"),
     table!(Part::Data, "webhook_deliveries", "id"),
     table!(Part::Data, "webhook_parts", "id"),
     table!(Part::Data, "role_holders", "role", "holder"),

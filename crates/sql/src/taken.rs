@@ -32,6 +32,12 @@ const UNIQUE: &[(&str, &str, &str)] = &[
     ("lockouts_subject_key", "lockouts.tenant_id, lockouts.kind, lockouts.subject", "lockout"),
     ("passkeys_pkey", "passkeys.tenant_id, passkeys.id", "passkey"),
     ("passkeys_credential_key", "passkeys.tenant_id, passkeys.credential", "passkey"),
+    ("webhook_devices_pkey", "webhook_devices.tenant_id, webhook_devices.id", "webhook_device"),
+    (
+        "webhook_devices_key_key",
+        "webhook_devices.tenant_id, webhook_devices.source_id, webhook_devices.key_id",
+        "webhook_device",
+    ),
     ("root_recipients_pkey", "root_recipients.tenant_id, root_recipients.id", "root_recipient"),
     ("directory_roots_pkey", "directory_roots.tenant_id, directory_roots.version", "root"),
     ("directory_roots_active_key", "directory_roots.tenant_id", "root"),

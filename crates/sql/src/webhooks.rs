@@ -1,10 +1,12 @@
 use async_trait::async_trait;
-use chancery_domain::ids::{WebhookDeliveryId, WebhookSecretId, WebhookSourceId, WebhookSubscriptionId};
+use chancery_domain::ids::{
+    WebhookDeliveryId, WebhookDeviceId, WebhookSecretId, WebhookSourceId, WebhookSubscriptionId,
+};
 use chancery_domain::store::StoreError;
 use chancery_domain::time::Timestamp;
 use chancery_domain::webhooks::{
-    Backlog, DeliveryFilter, DeliveryState, DueSecrets, Seen, Sighting, WebhookDelivery, WebhookOwner, WebhookRows,
-    WebhookSecret, WebhookSource, WebhookSubscription, WebhookWrites, part,
+    Backlog, DeliveryFilter, DeliveryState, Direction, DueSecrets, Seen, Sighting, WebhookDelivery, WebhookDevice,
+    WebhookOwner, WebhookRows, WebhookSecret, WebhookSource, WebhookSubscription, WebhookWrites, part,
 };
 
 use crate::rows::{after, swapped};
@@ -53,6 +55,22 @@ fn secret(row: &mut Row) -> Result<WebhookSecret, StoreError> {
         ends_at: row.opt_time()?,
         due_told_at: row.opt_time()?,
         unshown: row.boolean()?,
+    })
+}
+
+fn device(row: &mut Row) -> Result<WebhookDevice, StoreError> {
+    Ok(WebhookDevice {
+        id: row.parsed()?,
+        source: row.parsed()?,
+        key_id: row.array()?,
+        public_key: row.array()?,
+        environment: row.parsed()?,
+        counter: row.number()?,
+        digest: row.array()?,
+        pepper_version: row.number()?,
+        enrolled_at: row.time()?,
+        seen_at: row.opt_time()?,
+        revoked_at: row.opt_time()?,
     })
 }
 
@@ -154,6 +172,45 @@ impl<D: Driver> WebhookRows for Rows<D> {
         .await
     }
 
+    async fn webhook_devices(
+        &mut self,
+        source: WebhookSourceId,
+        after_id: Option<WebhookDeviceId>,
+        limit: u32,
+    ) -> Result<Vec<WebhookDevice>, StoreError> {
+        self.all(
+            "webhook_device",
+            "SELECT id, source_id, key_id, public_key, environment, counter, digest, pepper_version, enrolled_at, seen_at,
+                revoked_at
+             FROM webhook_devices WHERE tenant_id = $1 AND source_id = $2 AND id > $3 ORDER BY id LIMIT $4",
+            [Value::text(source), after(after_id), limit.into()],
+            device,
+        )
+        .await
+    }
+
+    async fn webhook_device_by_key(
+        &mut self,
+        source: WebhookSourceId,
+        key_id: &[u8],
+    ) -> Result<Option<WebhookDevice>, StoreError> {
+        self.one(
+            "webhook_device",
+            "SELECT id, source_id, key_id, public_key, environment, counter, digest, pepper_version, enrolled_at, seen_at,
+                revoked_at
+             FROM webhook_devices WHERE tenant_id = $1 AND source_id = $2 AND key_id = $3",
+            [Value::text(source), Value::bytes(key_id)],
+            device,
+        )
+        .await
+    }
+
+    async fn enrolled_webhook_devices(&mut self, source: WebhookSourceId) -> Result<u64, StoreError> {
+        let sql = "SELECT COUNT(*) FROM webhook_devices
+             WHERE tenant_id = $1 AND source_id = $2 AND revoked_at IS NULL HAVING COUNT(*) > 0";
+        Ok(self.one("webhook_device", sql, [Value::text(source)], |row| row.number()).await?.unwrap_or_default())
+    }
+
     async fn webhook_deliveries(&mut self, filter: &DeliveryFilter) -> Result<Vec<WebhookDelivery>, StoreError> {
         self.all(
             "webhook_delivery",
@@ -195,10 +252,20 @@ impl<D: Driver> WebhookRows for Rows<D> {
         self.all("webhook_part", sql, [Value::text(id)], |row| row.bytes()).await
     }
 
-    async fn waiting_webhook_deliveries(&mut self) -> Result<u64, StoreError> {
+    async fn waiting_webhook_deliveries(&mut self, direction: Direction) -> Result<u64, StoreError> {
         let sql = "SELECT CAST(SUM(1 + bytes / 1000000) AS BIGINT) FROM webhook_deliveries
-             WHERE tenant_id = $1 AND state IN ('queued', 'quarantined') HAVING COUNT(*) > 0";
-        Ok(self.one("webhook_delivery", sql, [], |row| row.number()).await?.unwrap_or_default())
+             WHERE tenant_id = $1 AND state IN ('queued', 'quarantined')
+                AND CASE substr(owner, 1, 3) WHEN 'whs' THEN 'in' ELSE 'out' END = $2 HAVING COUNT(*) > 0";
+        let waiting = self.one("webhook_delivery", sql, [Value::text(direction)], |row| row.number()).await?;
+        Ok(waiting.unwrap_or_default())
+    }
+
+    async fn webhook_taken_since(&mut self, owner: WebhookOwner, since: Timestamp) -> Result<bool, StoreError> {
+        // The state stands here as it is, or the index over what was delivered is of no use.
+        let sql = "SELECT changed_at FROM webhook_deliveries
+             WHERE tenant_id = $1 AND owner = $2 AND state = 'delivered' AND changed_at >= $3 LIMIT 1";
+        let args = [Value::text(owner), Value::time(since)];
+        Ok(self.one("webhook_delivery", sql, args, |row| row.time()).await?.is_some())
     }
 
     async fn webhook_backlog(&mut self) -> Result<Vec<Backlog>, StoreError> {
@@ -251,6 +318,8 @@ impl<D: Driver> WebhookWrites for Rows<D> {
     async fn delete_webhook_source(&mut self, id: WebhookSourceId) -> Result<(), StoreError> {
         let secrets = "DELETE FROM webhook_secrets WHERE tenant_id = $1 AND owner = $2";
         self.execute(secrets, [Value::text(id)]).await?;
+        let devices = "DELETE FROM webhook_devices WHERE tenant_id = $1 AND source_id = $2";
+        self.execute(devices, [Value::text(id)]).await?;
         let sightings = "DELETE FROM webhook_sightings WHERE tenant_id = $1 AND source_id = $2";
         self.execute(sightings, [Value::text(id)]).await?;
         let sql = "DELETE FROM webhook_sources WHERE tenant_id = $1 AND id = $2";
@@ -294,6 +363,11 @@ impl<D: Driver> WebhookWrites for Rows<D> {
     async fn delete_webhook_subscription(&mut self, id: WebhookSubscriptionId) -> Result<(), StoreError> {
         let secrets = "DELETE FROM webhook_secrets WHERE tenant_id = $1 AND owner = $2";
         self.execute(secrets, [Value::text(id)]).await?;
+        let parts = "DELETE FROM webhook_parts WHERE tenant_id = $1 AND delivery_id IN
+                (SELECT id FROM webhook_deliveries WHERE tenant_id = $1 AND owner = $2)";
+        self.execute(parts, [Value::text(id)]).await?;
+        let deliveries = "DELETE FROM webhook_deliveries WHERE tenant_id = $1 AND owner = $2";
+        self.execute(deliveries, [Value::text(id)]).await?;
         let sql = "DELETE FROM webhook_subscriptions WHERE tenant_id = $1 AND id = $2";
         swapped(self.execute(sql, [Value::text(id)]).await?, "webhook_subscription")
     }
@@ -346,6 +420,53 @@ impl<D: Driver> WebhookWrites for Rows<D> {
         swapped(self.execute(sql, [Value::text(id), counter.into()]).await?, "webhook_secret")
     }
 
+    async fn insert_webhook_device(&mut self, device: &WebhookDevice) -> Result<(), StoreError> {
+        self.execute(
+            "INSERT INTO webhook_devices (tenant_id, id, source_id, key_id, public_key, environment, counter, digest,
+                pepper_version, enrolled_at, seen_at, revoked_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+            [
+                Value::text(device.id),
+                Value::text(device.source),
+                Value::bytes(&device.key_id),
+                Value::bytes(&device.public_key),
+                Value::text(device.environment),
+                device.counter.into(),
+                Value::bytes(&device.digest),
+                device.pepper_version.into(),
+                Value::time(device.enrolled_at),
+                Value::opt_time(device.seen_at),
+                Value::opt_time(device.revoked_at),
+            ],
+        )
+        .await?;
+        Ok(())
+    }
+
+    async fn use_webhook_device(
+        &mut self,
+        id: WebhookDeviceId,
+        counter: u32,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let sql = "UPDATE webhook_devices SET counter = $3, seen_at = $4
+             WHERE tenant_id = $1 AND id = $2 AND counter < $3 AND revoked_at IS NULL";
+        let args = [Value::text(id), counter.into(), Value::time(now)];
+        swapped(self.execute(sql, args).await?, "webhook_device")
+    }
+
+    async fn revoke_webhook_device(
+        &mut self,
+        source: WebhookSourceId,
+        id: WebhookDeviceId,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let sql = "UPDATE webhook_devices SET revoked_at = $4
+             WHERE tenant_id = $1 AND source_id = $2 AND id = $3 AND revoked_at IS NULL";
+        let args = [Value::text(source), Value::text(id), Value::time(now)];
+        swapped(self.execute(sql, args).await?, "webhook_device")
+    }
+
     async fn see_webhook(
         &mut self,
         source: WebhookSourceId,
@@ -385,6 +506,13 @@ impl<D: Driver> WebhookWrites for Rows<D> {
         Ok(Seen::Copy(before.unwrap_or_default()))
     }
 
+    async fn bound_webhook_sightings(&mut self, most: u64) -> Result<u64, StoreError> {
+        let sql = "DELETE FROM webhook_sightings WHERE tenant_id = $1 AND copy IS NULL AND ends_at <=
+                (SELECT ends_at FROM webhook_sightings WHERE tenant_id = $1 AND copy IS NULL
+                 ORDER BY ends_at DESC LIMIT 1 OFFSET $2)";
+        self.execute(sql, [Value::count(most)]).await
+    }
+
     async fn forget_webhooks(&mut self, now: Timestamp, delivered: Timestamp) -> Result<u64, StoreError> {
         let sql = "DELETE FROM webhook_sightings WHERE tenant_id = $1 AND ends_at <= $2";
         let sightings = self.execute(sql, [Value::time(now)]).await?;
@@ -414,6 +542,13 @@ impl<D: Driver> WebhookWrites for Rows<D> {
         )
         .await?;
         Ok(())
+    }
+
+    async fn delete_webhook_delivery(&mut self, id: WebhookDeliveryId) -> Result<(), StoreError> {
+        let parts = "DELETE FROM webhook_parts WHERE tenant_id = $1 AND delivery_id = $2";
+        self.execute(parts, [Value::text(id)]).await?;
+        let sql = "DELETE FROM webhook_deliveries WHERE tenant_id = $1 AND id = $2";
+        swapped(self.execute(sql, [Value::text(id)]).await?, "webhook_delivery")
     }
 
     async fn insert_webhook_part(&mut self, id: WebhookDeliveryId, at: u32, sealed: &[u8]) -> Result<(), StoreError> {

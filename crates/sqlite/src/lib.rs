@@ -108,6 +108,8 @@ impl Sqlite {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(synchronous)
             .pragma("secure_delete", "ON")
+            // Otherwise `INSERT OR REPLACE` takes rows away and no trigger is asked (ADR 0025).
+            .pragma("recursive_triggers", "ON")
             .pragma("cache_size", CACHE)
             .row_buffer_size(ROWS);
         let writer = pool(1).connect_with(writing).await?;
@@ -132,7 +134,8 @@ impl Sqlite {
             UNION ALL SELECT 'synchronous', CAST(synchronous AS TEXT) FROM pragma_synchronous
             UNION ALL SELECT 'foreign_keys', CAST(foreign_keys AS TEXT) FROM pragma_foreign_keys
             UNION ALL SELECT 'secure_delete', CAST(secure_delete AS TEXT) FROM pragma_secure_delete
-            UNION ALL SELECT 'temp_store', CAST(temp_store AS TEXT) FROM pragma_temp_store";
+            UNION ALL SELECT 'temp_store', CAST(temp_store AS TEXT) FROM pragma_temp_store
+            UNION ALL SELECT 'recursive_triggers', CAST(recursive_triggers AS TEXT) FROM pragma_recursive_triggers";
         sqlx::query_as(sql).fetch_all(&self.writer).await.map_err(store)
     }
 
@@ -269,6 +272,21 @@ mod tests {
         fn send<T: Send>(_: T) {}
         send(Sqlite::open("chancery.db"));
         send(Sqlite::in_memory());
+    }
+
+    /// It deletes what is in its way, and asks no trigger for that unless triggers are recursive.
+    #[tokio::test]
+    async fn what_only_grows_is_not_replaced_either() {
+        let store = Sqlite::in_memory().await.unwrap();
+        for replacing in [
+            "INSERT OR REPLACE INTO audit_checkpoints (tenant_id, size, note, signed_at) VALUES ('ten_x', 1, 'a note', 1)",
+            "INSERT OR REPLACE INTO audit_events (tenant_id, idx, event_id, recorded_at, kind, actor, outcome, request_id, core,
+                leaf_hash) VALUES ('ten_x', 0, 'evt_x', 1, 'app.visit', 'usr_x', 0, 'req_x', '{}', x'00')",
+        ] {
+            sqlx::query(replacing).execute(&store.writer).await.unwrap();
+            let refused = sqlx::query(replacing).execute(&store.writer).await.unwrap_err();
+            assert!(refused.to_string().contains("only grows"), "{refused}");
+        }
     }
 
     /// Otherwise the copies are empty, and every store runs the migrations itself without anybody noticing.

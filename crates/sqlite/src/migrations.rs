@@ -44,7 +44,9 @@ const FILES: &[(i64, &str, &str)] = &[
     (44, "lockouts", include_str!("../migrations/0044_lockouts.sql")),
     (45, "webhook_upkeep", include_str!("../migrations/0045_webhook_upkeep.sql")),
     (48, "purge_walls", include_str!("../migrations/0048_purge_walls.sql")),
+    (49, "webhook_devices", include_str!("../migrations/0049_webhook_devices.sql")),
     (50, "quarantine", include_str!("../migrations/0050_quarantine.sql")),
+    (51, "kept_revocations", include_str!("../migrations/0051_kept_revocations.sql")),
 ];
 
 /// The number of the newest step this program knows; PostgreSQL's is the same.

@@ -10,9 +10,7 @@ use chancery_domain::access::{Bearer, BearerRows, Role, Stands};
 use chancery_domain::api_keys::{ApiKey, ApiKeyRows, ApiKeyWrites};
 use chancery_domain::approvals::{Approval, ApprovalRows, ApprovalState, ApprovalWrites, DeedKind};
 use chancery_domain::audit::archives::{Archive, ArchiveRows, ArchiveWrites};
-use chancery_domain::audit::guard::{
-    Cosignature, GuardRows, GuardWrites, NotedHead, RawCheckpoint, RawEntry, RawQueued, Scrub,
-};
+use chancery_domain::audit::guard::{Cosignature, GuardRows, GuardWrites, RawCheckpoint, RawEntry, RawQueued, Scrub};
 use chancery_domain::audit::months::MonthPart;
 use chancery_domain::audit::retention::{Hold, Month, Purge, Retention, RetentionRows, RetentionWrites, SpanFacts};
 use chancery_domain::audit::sinks::{SinkCursor, SinkRows, SinkWrites};
@@ -33,8 +31,8 @@ use chancery_domain::identity_providers::{
 };
 use chancery_domain::ids::{
     ApiKeyId, ApprovalId, CertificateId, DatasetId, DatasetJobId, EventId, IdentityProviderId, KeyId, NodeId,
-    OneTimeId, PasskeyId, RecipientId, SessionId, SubjectId, TokenId, UserId, WebhookDeliveryId, WebhookSecretId,
-    WebhookSourceId, WebhookSubscriptionId,
+    OneTimeId, PasskeyId, RecipientId, SessionId, SubjectId, TokenId, UserId, WebhookDeliveryId, WebhookDeviceId,
+    WebhookSecretId, WebhookSourceId, WebhookSubscriptionId,
 };
 use chancery_domain::ids::{BlockId, LockoutId};
 use chancery_domain::indexes::{Index, IndexRows, IndexWrites};
@@ -57,8 +55,8 @@ use chancery_domain::time::Timestamp;
 use chancery_domain::tokens::ProofWrites;
 use chancery_domain::users::{User, UserRows, UserWrites};
 use chancery_domain::webhooks::{
-    Backlog, DeliveryFilter, DueSecrets, Seen, Sighting, WebhookDelivery, WebhookOwner, WebhookRows, WebhookSecret,
-    WebhookSource, WebhookSubscription, WebhookWrites,
+    Backlog, DeliveryFilter, Direction, DueSecrets, Seen, Sighting, WebhookDelivery, WebhookDevice, WebhookOwner,
+    WebhookRows, WebhookSecret, WebhookSource, WebhookSubscription, WebhookWrites,
 };
 
 /// What fails from now on. Each is a switch.
@@ -588,11 +586,15 @@ hand_on!(WebhookRows {
     fn webhook_subscription(id: WebhookSubscriptionId) -> Option<WebhookSubscription>;
     fn webhook_secrets(owner: WebhookOwner) -> Vec<WebhookSecret>;
     fn due_webhook_secrets(due: &DueSecrets) -> Vec<WebhookSecret>;
+    fn webhook_devices(source: WebhookSourceId, after: Option<WebhookDeviceId>, limit: u32) -> Vec<WebhookDevice>;
+    fn webhook_device_by_key(source: WebhookSourceId, key_id: &[u8]) -> Option<WebhookDevice>;
+    fn enrolled_webhook_devices(source: WebhookSourceId) -> u64;
     fn webhook_deliveries(filter: &DeliveryFilter) -> Vec<WebhookDelivery>;
     fn webhook_delivery(id: WebhookDeliveryId) -> Option<WebhookDelivery>;
     fn due_webhook_deliveries(now: Timestamp, limit: u32) -> Vec<WebhookDelivery>;
     fn webhook_parts(id: WebhookDeliveryId) -> Vec<Vec<u8>>;
-    fn waiting_webhook_deliveries() -> u64;
+    fn waiting_webhook_deliveries(direction: Direction) -> u64;
+    fn webhook_taken_since(owner: WebhookOwner, since: Timestamp) -> bool;
     fn webhook_backlog() -> Vec<Backlog>;
 });
 hand_on!(WebhookWrites {
@@ -604,9 +606,14 @@ hand_on!(WebhookWrites {
     fn put_webhook_secret(secret: &WebhookSecret) -> ();
     fn stall_webhooks(owner: WebhookOwner, since: Option<Timestamp>) -> ();
     fn count_webhook_device(id: WebhookSecretId, counter: u32) -> ();
+    fn insert_webhook_device(device: &WebhookDevice) -> ();
+    fn use_webhook_device(id: WebhookDeviceId, counter: u32, now: Timestamp) -> ();
+    fn revoke_webhook_device(source: WebhookSourceId, id: WebhookDeviceId, now: Timestamp) -> ();
     fn see_webhook(source: WebhookSourceId, sighting: &Sighting, now: Timestamp) -> Seen;
+    fn bound_webhook_sightings(most: u64) -> u64;
     fn forget_webhooks(now: Timestamp, delivered: Timestamp) -> u64;
     fn insert_webhook_delivery(delivery: &WebhookDelivery) -> ();
+    fn delete_webhook_delivery(id: WebhookDeliveryId) -> ();
     fn insert_webhook_part(id: WebhookDeliveryId, at: u32, sealed: &[u8]) -> ();
     fn save_webhook_delivery(delivery: &WebhookDelivery, from: &WebhookDelivery) -> ();
 });
@@ -614,26 +621,29 @@ hand_on!(SinkRows { fn sink_cursors() -> Vec<SinkCursor>; });
 hand_on!(SinkWrites { fn save_sink_cursor(cursor: &SinkCursor, from: Option<u64>) -> (); });
 hand_on!(GuardRows {
     fn raw_entries(first: u64, limit: u32) -> Vec<RawEntry>;
+    fn references_between(first: u64, end: u64) -> Vec<(u64, String)>;
     fn raw_queue(limit: u32) -> Vec<RawQueued>;
     fn raw_checkpoints(after: (i64, i64), limit: u32) -> Vec<RawCheckpoint>;
+    fn raw_checkpoints_before(before: (i64, i64), limit: u32) -> Vec<RawCheckpoint>;
     fn checkpoint_of(size: u64) -> Option<StoredCheckpoint>;
     fn scrub() -> Option<Scrub>;
-    fn noted_head(origin: &str) -> Option<NotedHead>;
+    fn head_told_before(origin: &str, place: u64) -> Option<LoggedEvent>;
     fn cosignatures(size: u64) -> Vec<Cosignature>;
     fn newest_cosignature(witness: &str) -> Option<Cosignature>;
-    fn newest_cosigned(quorum: u32) -> Option<u64>;
+    fn newest_cosigned(upto: u64, quorum: u32) -> Option<u64>;
     fn first_cosigned(after: u64, quorum: u32) -> Option<u64>;
 });
 hand_on!(GuardWrites {
     fn quarantine(seq: i64, told_by: EventId, at: Timestamp) -> ();
     fn put_scrub(scrub: &Scrub) -> ();
-    fn put_noted_head(noted: &NotedHead) -> ();
     fn put_cosignature(cosignature: &Cosignature) -> ();
 });
 hand_on!(RetentionRows {
     fn retention() -> Option<Retention>;
     fn holds() -> Vec<Hold>;
     fn purges() -> Vec<Purge>;
+    fn purge_places() -> Vec<u64>;
+    fn unreadable_rows() -> u64;
     fn first_event(from: u64) -> Option<(u64, Timestamp)>;
     fn first_recorded(from: u64, at: Timestamp) -> Option<u64>;
     fn span_facts(first: u64, end: u64, kept: &[EventKind]) -> SpanFacts;

@@ -1,16 +1,20 @@
-//! Verifies what authenticators say, for passkeys, with webauthn-rs (ADR 0020).
+//! Verifies what authenticators say, for passkeys, with webauthn-rs (ADR 0020); and reads the certificates of devices that send webhooks
+//! (ADR 0038).
 //!
-//! The library is behind the feature `library`: with it come 75 crates. Without it [`verifier()`] says so.
+//! webauthn-rs is behind the feature `library`: with it come 75 crates. Without it [`verifier()`] says so.
 #![forbid(unsafe_code)]
 
 use std::sync::Arc;
 
 use chancery_domain::passkeys::{PasskeyVerifier, RelyingParty};
 
+mod devices;
 #[cfg(feature = "library")]
 mod roots;
 #[cfg(feature = "library")]
 mod verifier;
+
+pub use devices::{APPLE_ROOT, AppleDevices, NoRoots};
 
 /// Whose authenticators are registered: those of the makers whose certificates are known, and of certain models.
 #[derive(Debug, Clone, Copy)]

@@ -149,7 +149,7 @@ async fn rest(app: App, call: Arc<Call>, mut export: Export, pieces: Pieces) -> 
 
 fn broken(error: ReadAuditError) -> Broken {
     let problem = error.to_problem();
-    tracing::error!(
+    tracing::warn!(
         code = problem.code().as_str(),
         "An export of the audit log breaks off: {}",
         problem.code().as_str()

@@ -1,6 +1,6 @@
 //! How long the log is kept, what holds it, and what of it goes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::{
     Json,
@@ -11,8 +11,12 @@ use chancery_crypto::Phi;
 use chancery_domain::{
     Faults, Timestamp,
     approvals::Carried,
-    audit::retention::{
-        self, Hold, HoldWanted, MIN_MONTHS, Month, Purge, PurgeProof, Retention, Span, SpanStanding, Standing, Wanted,
+    audit::{
+        guard::IntegrityCheck,
+        retention::{
+            self, Hold, HoldWanted, MIN_MONTHS, Month, Purge, PurgeProof, Retention, Span, SpanStanding, Standing,
+            Wanted,
+        },
     },
     ids::ApprovalId,
 };
@@ -144,13 +148,18 @@ pub(crate) struct RetentionBody {
     next_purge_at: Option<String>,
     /// What holds the log.
     holds: Vec<HoldBody>,
+    /// In which rows the store says something else of this than the log: `hold_row`, `retention_row`. What keeps more counts, and is what is
+    /// told here. Not there if they say the same.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    #[schema(required = false, value_type = Vec<String>)]
+    disputed: BTreeSet<IntegrityCheck>,
     /// What of it was purged.
     purges: Vec<PurgeBody>,
 }
 
 impl From<Standing> for RetentionBody {
     fn from(standing: Standing) -> Self {
-        let Standing { retention, kept_from, holds, purges, doubtful, oldest, next } = standing;
+        let Standing { retention, kept_from, holds, disputed, purges, doubtful, oldest, next } = standing;
         let Retention { months, automatic, archive_first, changed_at } = retention;
         let text = |at: Option<Timestamp>| at.map(|at| at.to_string());
         Self {
@@ -163,6 +172,7 @@ impl From<Standing> for RetentionBody {
             oldest_event_at: text(oldest),
             next_purge_at: text(next),
             holds: holds.into_iter().map(HoldBody::from).collect(),
+            disputed,
             purges: purges.into_iter().map(|purge| proven(purge, &doubtful)).collect(),
         }
     }

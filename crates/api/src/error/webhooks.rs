@@ -10,7 +10,7 @@ impl ToProblem for WebhookError {
         match self {
             Self::Denied(denied) => denied.to_problem(),
             Self::NotFound => Problem::new(Code::NotFound),
-            Self::Used => Problem::new(Code::Taken).detail("the source has this secret, or had it"),
+            Self::Used => Problem::new(Code::Taken).detail("the source has this secret or this device, or had it"),
             Self::State => Problem::new(Code::StateConflict),
             Self::Invalid(faults) => Problem::invalid(faults),
             Self::Failed(failure) => failure.into(),

@@ -20,6 +20,7 @@ pub(super) struct RetentionMetrics {
     purges_open: Gauge<u64, AtomicU64>,
     purges_waiting: Gauge<u64, AtomicU64>,
     purges_unproven: Gauge<u64, AtomicU64>,
+    rows_disputed: Gauge<u64, AtomicU64>,
     holds: Gauge<u64, AtomicU64>,
     oldest_event: Gauge<u64, AtomicU64>,
     next_purge: Gauge<u64, AtomicU64>,
@@ -55,6 +56,11 @@ impl RetentionMetrics {
             "chancery_audit_purges_unproven",
             "Purges in the store that nobody ordered or dismissed; told by the node that lets events go",
             self.purges_unproven.clone(),
+        );
+        registry.register(
+            "chancery_audit_rows_disputed",
+            "Rows of holds, retention, purges and archives that are not what the log says or cannot be read; told by the node that lets events go",
+            self.rows_disputed.clone(),
         );
         registry.register("chancery_audit_holds", "Legal holds on audit logs", self.holds.clone());
         registry.register_with_unit(
@@ -106,6 +112,7 @@ impl Metrics {
         self.retention.holds.set(stands.holds);
         self.retention.purges_waiting.set(stands.waiting);
         self.retention.purges_unproven.set(stands.unproven);
+        self.retention.rows_disputed.set(stands.disputed);
         self.retention.oldest_event.set(stands.oldest_seconds);
         self.retention.next_purge.set(stands.next_seconds.unwrap_or_default());
     }

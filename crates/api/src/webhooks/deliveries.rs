@@ -7,6 +7,7 @@ use chancery_domain::{
     webhooks::{self, DeliveryFilter, DeliveryState, WebhookDelivery},
 };
 use chancery_middleware::{Asked, Authenticated, OptionalBody, PathOf, Problem};
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -110,4 +111,17 @@ pub(crate) async fn redrive_webhook_delivery(
     OptionalBody(Nothing {}): OptionalBody<Nothing>,
 ) -> Result<Json<DeliveryBody>, Problem> {
     Ok(Json(webhooks::redrive(&app.instance, &call, id).await.or_problem()?.into()))
+}
+
+/// Discard a webhook that waits, with its message. It is handed to nobody any more.
+#[utoipa::path(delete, path = "/v1/webhook-deliveries/{id}", tag = "webhooks",
+    params(("id" = String, Path, description = "The delivery.")),
+    responses((status = 204, description = "There is no such delivery any more.")))]
+pub(crate) async fn discard_webhook_delivery(
+    State(app): State<App>,
+    Authenticated(call): Authenticated,
+    PathOf(id): PathOf<WebhookDeliveryId>,
+) -> Result<StatusCode, Problem> {
+    webhooks::discard(&app.instance, &call, id).await.or_problem()?;
+    Ok(StatusCode::NO_CONTENT)
 }

@@ -29,6 +29,7 @@ use crate::{
 };
 
 pub(crate) mod deliveries;
+pub(crate) mod devices;
 pub(crate) mod subscriptions;
 
 /// A secret that a source shall take.

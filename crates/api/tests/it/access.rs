@@ -210,6 +210,7 @@ const AUDITOR: &[(&str, &str)] = &[
     ("get_identity_provider", "not_found"),
     ("list_webhook_sources", "ok"),
     ("get_webhook_source", "not_found"),
+    ("list_webhook_devices", "not_found"),
     ("list_webhook_deliveries", "ok"),
     ("list_webhook_subscriptions", "ok"),
     ("get_webhook_subscription", "not_found"),
@@ -584,6 +585,13 @@ fn expectations(
     let further = Some(json!({"kind": "shared", "value": "another-secret-of-oura-0123456789"}));
     add("add_webhook_secret", format!("{stays}/secrets"), further, &ours.admin, admin_only);
     add("end_webhook_secret", format!("{stays}/secrets/{}", mine.secret), None, &ours.admin, admin_only);
+    let below = Some((&ours.staff, 403));
+    add("challenge_webhook_device", format!("{stays}/device-challenges"), None, &ours.service, below);
+    let answered = Some(json!({"challenge": "AAAA", "attestation": "AAAA"}));
+    add("enroll_webhook_device", format!("{stays}/devices"), answered, &ours.service, below);
+    add("list_webhook_devices", format!("{stays}/devices"), None, &ours.auditor, Some((&ours.staff, 403)));
+    let missing = format!("{stays}/devices/wdv_01J9Z3K0Q5V8WXYZ0123456789");
+    add("revoke_webhook_device", missing, None, &ours.service, below);
     let to = "/v1/webhook-subscriptions".to_owned();
     let [leaves, stays] = [0, 1].map(|at| format!("{to}/{}", mine.subscriptions[at]));
     add("create_webhook_subscription", to.clone(), Some(subscription("new")), &ours.admin, admin_only);
@@ -597,6 +605,8 @@ fn expectations(
     add("list_webhook_deliveries", deliveries.into(), None, &ours.auditor, Some((&ours.staff, 403)));
     let missing = format!("{deliveries}/whd_01J9Z3K0Q5V8WXYZ0123456789/redrive");
     add("redrive_webhook_delivery", missing, Some(json!({})), &ours.admin, admin_only);
+    let missing = format!("{deliveries}/whd_01J9Z3K0Q5V8WXYZ0123456789");
+    add("discard_webhook_delivery", missing, None, &ours.admin, admin_only);
 
     let key = |tail: &str| format!("/v1/keys/{}{tail}", mine.key);
     add("list_keys", "/v1/keys".into(), None, &ours.officer, Some((&ours.service, 403)));
@@ -847,8 +857,13 @@ fn expectations(
     all.get_mut("skip_sink").unwrap().refuses = Some("not_found");
     // None was given by itself.
     all.get_mut("show_webhook_secret").unwrap().refuses = Some("state.conflict");
+    // The source is Oura's, which has no devices.
+    all.get_mut("challenge_webhook_device").unwrap().refuses = Some("state.conflict");
+    all.get_mut("enroll_webhook_device").unwrap().refuses = Some("state.conflict");
+    all.get_mut("revoke_webhook_device").unwrap().refuses = Some("not_found");
     // Nothing came here.
     all.get_mut("redrive_webhook_delivery").unwrap().refuses = Some("not_found");
+    all.get_mut("discard_webhook_delivery").unwrap().refuses = Some("not_found");
     // There is no gateway here.
     for id in
         ["list_routes", "list_upstreams", "observed_routes", "validate_routes", "apply_routes", "roll_back_routes"]

@@ -22,7 +22,7 @@ use chancery_domain::{
     store::{Directory, Epochs, Store, StoreError, Tx, View},
 };
 use chancery_middleware::Limits;
-use chancery_testkit::{Faulty, samples::settings};
+use chancery_testkit::{Faulty, phone::PlainCertificates, samples::settings};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
@@ -322,6 +322,7 @@ impl TestApp {
         party: RelyingParty,
     ) -> Self {
         let instance = Instance::open(ports.clone(), settings, NodeId::from_bytes([1; 16])).await.unwrap();
+        instance.enroll_devices_with(Arc::new(PlainCertificates));
         // Without the library in the build there are no passkeys, and their tests do not run.
         if let Ok(verifier) = chancery_webauthn::verifier(party, None) {
             instance.offer_passkeys(verifier);

@@ -19,6 +19,7 @@ use chancery_domain::{
     ids::EventId,
     subjects::SubjectKey,
 };
+use chancery_testkit::Token;
 use serde_json::{Value, json};
 
 use crate::{
@@ -29,6 +30,7 @@ use crate::{
 
 backends! {
     a_closed_month_is_archived_once_and_still_proves_and_opens_after_the_purge,
+    a_tenant_whose_certificate_key_lives_in_an_hsm_is_archived_too,
     a_month_goes_only_when_its_archive_reads_back,
     what_an_application_said_of_a_person_opens_nowhere_after_the_erasure,
     a_text_goes_with_its_person_whether_it_came_before_or_after_the_key,
@@ -192,6 +194,27 @@ async fn a_closed_month_is_archived_once_and_still_proves_and_opens_after_the_pu
     app.get(&clinic.auditor, path).await.refused(409, "state.conflict");
     shelf.swap(&name, kept);
     app.get(&clinic.auditor, path).await.ok();
+}
+
+async fn a_tenant_whose_certificate_key_lives_in_an_hsm_is_archived_too(backend: Backend) {
+    let app = TestApp::with(backend, |ports| ports.resident.push(Arc::new(Token::default()))).await;
+    let shelf = Arc::new(Shelf::default());
+    app.instance.keep_archives_at(vec![shelf.clone()]);
+    let clinic = app.clinic("ours").await;
+    let key = app.get(&clinic.officer, "/v1/keys?managed=certificate").await.ok()["items"][0]["id"].clone();
+    let rotate = format!("/v1/keys/{}/rotate", key.as_str().unwrap());
+    let there = json!({"type": "ec_p256", "provider": "pkcs11"});
+    assert_eq!(app.post(&clinic.officer, &rotate, there).await.ok()["hsm_integrated"], true);
+    two_months(&app, &clinic).await;
+    app.post(&clinic.service, "/v1/audit/events", json!({"type": "app.november"})).await.created();
+    assert_eq!(archives::tend(&app.instance, clinic.id.parse().unwrap()).await.unwrap(), 2);
+    let trusted = trust(&app).await;
+    for name in shelf.names() {
+        let report = verify_archive(&shelf.file(&name), &trusted, None);
+        assert_eq!(report.verdict, PackVerdict::Verified, "{:?}", report.checks);
+    }
+    let opened = app.get(&clinic.auditor, "/v1/audit/archives/0").await.ok();
+    assert_eq!(visit(&opened)["sealed_part"]["note"]["value"], "ann in september");
 }
 
 async fn a_month_goes_only_when_its_archive_reads_back(backend: Backend) {

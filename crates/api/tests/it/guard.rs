@@ -19,10 +19,13 @@ use chancery_crypto::{
 use chancery_domain::{
     TenantId,
     audit::{
-        QueuedEvent, StoredCheckpoint,
-        guard::{self, Answered, NotedHead, Pin, PinError, Pins, Scrub, Witness, WitnessError, WitnessPort, Witnesses},
+        QueuedEvent, StoredCheckpoint, alive,
+        guard::{
+            self, Answered, Cosignature, Pin, PinError, Pins, Scrub, Witness, WitnessError, WitnessPort, Witnesses,
+        },
         sequence::{self, SequenceError},
     },
+    ids::{EventId, RequestId},
 };
 use serde_json::{Value, json};
 
@@ -34,8 +37,9 @@ backends! {
     a_log_that_is_behind_its_pin_is_not_signed_until_that_is_accepted,
     witnesses_sign_and_one_that_is_away_holds_up_nobody,
     a_quiet_log_is_witnessed_again_and_stays_ready,
+    a_row_in_the_way_keeps_no_witness_out_and_counts_for_none,
     a_position_in_the_store_is_not_believed,
-    a_row_of_a_noted_head_is_not_believed,
+    the_head_that_was_told_of_last_counts,
     an_anchor_is_given_for_the_head_that_was_told_of_alone,
     a_tenant_that_is_gone_is_told_of_until_that_is_accepted,
     an_event_that_is_queued_again_stops_nothing,
@@ -148,6 +152,25 @@ async fn another_event_under_the_id_of_a_logged_one_is_put_aside_and_told_of(bac
     // What readiness found is kept for a second.
     tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
     app.anonymous("GET", "/readyz", None).await.ok();
+}
+
+/// What is missing after the last event of a node no number shows.
+#[tokio::test]
+async fn a_node_says_that_it_is_there_in_the_platforms_log_alone() {
+    let app = TestApp::new().await;
+    let clinic = app.clinic("ours").await;
+    alive::started(&app.instance).await.unwrap();
+    let told = alive::beat(&app.instance, 0).await.unwrap();
+    assert_eq!(alive::beat(&app.instance, told).await.unwrap(), told + 1, "it had nothing else to tell");
+    assert_eq!(alive::beat(&app.instance, told).await.unwrap(), told + 1, "what it told a moment ago is enough");
+    alive::stopped(&app.instance).await.unwrap();
+    let auditor = json!({"description": "auditor", "roles": ["platform_auditor"]});
+    let auditor = app.post(&app.admin, "/v1/api-keys", auditor).await.created();
+    let auditor = crate::app::Caller { bearer: auditor["key"].as_str().unwrap().to_owned() };
+    for kind in ["node.started", "node.alive", "node.stopped"] {
+        assert_eq!(app.events(&auditor, kind).await.len(), 1, "{kind}");
+        assert_eq!(app.events(&clinic.auditor, kind).await.len(), 0, "{kind}");
+    }
 }
 
 /// By it nothing is ever due, and that looked as if all were well.
@@ -414,6 +437,63 @@ async fn witnesses_sign_and_one_that_is_away_holds_up_nobody(backend: Backend) {
     app.anonymous("GET", "/readyz", None).await.refused(503, "audit.unavailable");
 }
 
+/// Whoever holds the store writes something in the place of what witnesses have yet to sign, and a line of one in the name of another.
+async fn a_row_in_the_way_keeps_no_witness_out_and_counts_for_none(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("ours").await;
+    let all = [Local::new("w/1", 1), Local::new("w/2", 2)];
+    let list = all.iter().map(|local| Witness { key: local.key(), port: local.clone() }).collect();
+    let now = || chancery_domain::Clock::now(&*app.clock);
+    app.instance.guard().witnessed_by(Witnesses { list, quorum: 2, strict: true, max_age_seconds: 900 }, now());
+    noted(&app, &clinic).await;
+    let size = sequence::checkpoint(&app.instance, TenantId::PLATFORM).await.unwrap().size;
+    let put = async |rows: Vec<Cosignature>| {
+        let mut tx = app.instance.store().begin(TenantId::PLATFORM).await.unwrap();
+        for row in &rows {
+            tx.put_cosignature(row).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+    };
+    let junk = |size, witness: &str| Cosignature {
+        size,
+        witness: witness.to_owned(),
+        line: "x".to_owned(),
+        cosigned_at: now().plus_seconds(86_400 * 3_650),
+    };
+    put((size..size + 100).flat_map(|size| ["w/1", "w/2"].map(|witness| junk(size, witness))).collect()).await;
+    app.clock.advance_seconds(600);
+    let set = |local: &Arc<Local>| local.seconds.store(u64::try_from(now().as_seconds()).unwrap(), Ordering::SeqCst);
+    all.iter().for_each(set);
+    for slug in ["one", "two"] {
+        let came = guard::cosign(&app.instance).await.unwrap().unwrap();
+        assert_eq!((came.signed, came.failed), (2, vec![]));
+        assert!(app.instance.guard().unwitnessed_seconds(now()).unwrap() < 60, "{slug}");
+        app.post(&app.admin, "/v1/tenants", json!({"name": slug, "slug": slug})).await.created();
+    }
+    let proof = app.get(&clinic.auditor, "/v1/audit/anchor").await.ok()["proof"].as_str().unwrap().to_owned();
+    let proof = LogProof::parse(&proof).unwrap();
+    assert!(all.iter().all(|local| local.key().verify_note(&proof.checkpoint).is_ok()), "{proof:?}");
+    let auditor = json!({"description": "auditor", "roles": ["platform_auditor"]});
+    let auditor = app.post(&app.admin, "/v1/api-keys", auditor).await.created();
+    let auditor = crate::app::Caller { bearer: auditor["key"].as_str().unwrap().to_owned() };
+    let shown = app.get(&auditor, "/v1/audit/checkpoint").await.text();
+    assert!(SignedCheckpoint::parse(&shown).is_ok(), "{shown}");
+
+    // One is away, and what the other one signed stands in its name too.
+    all[1].away.store(true, Ordering::SeqCst);
+    app.clock.advance_seconds(1_200);
+    set(&all[0]);
+    let came = guard::cosign(&app.instance).await.unwrap().unwrap();
+    assert_eq!((came.signed, came.failed.len()), (1, 1));
+    let mut view = app.instance.store().view(TenantId::PLATFORM).await.unwrap();
+    let rows = view.cosignatures(came.size).await.unwrap();
+    drop(view);
+    let one = rows.into_iter().find(|row| row.witness == "w/1").unwrap();
+    put(vec![Cosignature { witness: "w/2".to_owned(), ..one }]).await;
+    guard::look_for_witnesses(&app.instance).await.unwrap();
+    assert!(app.instance.guard().is_unwitnessed(now()));
+}
+
 /// Nothing happens for an hour: the head stays the same, and witnesses are asked for it again before their word is too old.
 async fn a_quiet_log_is_witnessed_again_and_stays_ready(backend: Backend) {
     let app = TestApp::on(backend).await;
@@ -471,32 +551,41 @@ async fn a_position_in_the_store_is_not_believed(backend: Backend) {
     assert!(size >= newest.size && detail["heads"].as_u64().unwrap() >= 1, "{core}");
 }
 
-/// A row that says that a head of 2^62 events was told of would end the telling.
-async fn a_row_of_a_noted_head_is_not_believed(backend: Backend) {
+/// A row beside the log said which event that is, and could name an older one, or none.
+async fn the_head_that_was_told_of_last_counts(backend: Backend) {
     let app = TestApp::on(backend).await;
     let clinic = app.clinic("ours").await;
     noted(&app, &clinic).await;
-    assert!(!guard::note_head(&app.instance, tenant(&clinic)).await.unwrap());
+    let told = async || app.get(&clinic.auditor, "/v1/audit/anchor").await.ok()["size"].as_u64().unwrap();
+    let first = told().await;
+    noted(&app, &clinic).await;
+    let last = told().await;
+    assert!(last > first, "{first} {last}");
+    // One that somebody queued, and that tells of no head, hides none.
     let newest = sequence::checkpoint(&app.instance, tenant(&clinic)).await.unwrap();
     let origin = SignedCheckpoint::parse(&newest.note).unwrap().checkpoint().origin.clone();
-    let row = |app: &TestApp| {
-        let (instance, origin) = (app.instance.clone(), origin.clone());
-        async move {
-            let mut view = instance.store().view(TenantId::PLATFORM).await.unwrap();
-            view.noted_head(&origin).await.unwrap().unwrap()
-        }
+    let (id, request, now) = (EventId::from_bytes([7; 16]), RequestId::from_bytes([7; 16]), app.instance.now());
+    let (kind, platform) = ("log.head_noted".to_owned(), TenantId::PLATFORM);
+    let core = json!({"action": "C", "actor": {"auth": "system", "kind": "system", "ref": "system"},
+        "event_id": id.to_string(), "occurred_at": now.to_string(), "outcome": 0, "recorded_at": now.to_string(),
+        "request_id": request.to_string(), "resource": {"id": origin, "kind": "log"}, "tenant_id": platform.to_string(), "type": kind});
+    let forged = QueuedEvent {
+        tenant: platform,
+        id,
+        recorded_at: now,
+        kind,
+        actor: "system".to_owned(),
+        resource: Some(origin),
+        outcome: 0,
+        request,
+        core: core.to_string(),
+        sealed: None,
     };
-    let genuine = row(&app).await;
-    let other = chancery_domain::ids::EventId::from_bytes([7; 16]);
-    for (size, event) in [(1 << 62, genuine.event), (1 << 62, other), (genuine.size, other)] {
-        let mut tx = app.instance.store().begin(TenantId::PLATFORM).await.unwrap();
-        tx.put_noted_head(&NotedHead { origin: origin.clone(), size, event }).await.unwrap();
-        tx.commit().await.unwrap();
-        app.get(&clinic.auditor, "/v1/audit/anchor").await.refused(404, "not_found");
-        assert!(guard::note_head(&app.instance, tenant(&clinic)).await.unwrap(), "{size} {event}");
-        assert!(row(&app).await.size > genuine.size);
-        app.get(&clinic.auditor, "/v1/audit/anchor").await.ok();
-    }
+    app.instance.store().append_events(&[forged]).await.unwrap();
+    assert_eq!(told().await, last);
+    noted(&app, &clinic).await;
+    assert!(!guard::note_head(&app.instance, tenant(&clinic)).await.unwrap());
+    assert!(told().await > last);
 }
 
 /// A second head of that size, signed by whomever and filed as the newer one.

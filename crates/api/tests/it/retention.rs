@@ -547,9 +547,7 @@ async fn a_month_waits_for_every_sink_whatever_its_row_says(backend: Backend) {
 
 /// The metrics, as the job tells them of one log.
 async fn told(app: &TestApp, clinic: &Clinic) -> String {
-    let mut view = app.instance.store().view(tenant(clinic)).await.unwrap();
-    let standing = retention::standing_of(&mut *view, app.instance.now()).await.unwrap();
-    drop(view);
+    let standing = retention::standing(&app.instance, tenant(clinic)).await.unwrap();
     let mut stands = Retained::default();
     stands.add(&standing, app.instance.now());
     app.metrics.retained(stands);

@@ -5,10 +5,11 @@ use chancery_domain::{
     TenantId,
     audit::{
         guard::{self, Finding, IntegrityCheck},
-        sequence,
+        retention, sequence,
     },
     backups,
     certificates::{PackVerdict, verify_pack},
+    ids::{CertificateId, EventId},
 };
 use chancery_testkit::Raw;
 use serde_json::json;
@@ -16,7 +17,7 @@ use serde_json::json;
 use crate::{
     app::{Backend, Clinic, TestApp},
     proofs::issue,
-    retention::{purge, six_years, two_months},
+    retention::{by_two, months, plan, purge, six_years, two_months},
 };
 
 macro_rules! stages {
@@ -43,6 +44,13 @@ stages! {
     what_a_purge_has_not_got_to_is_missed,
     a_purge_is_dated_by_the_issue_of_its_certificate_and_nothing_else,
     an_end_whose_row_is_gone_is_told_by_the_log,
+    a_revoked_key_stays_revoked_whatever_its_row_says,
+    an_event_beside_the_tree_proves_no_certificate,
+    a_hold_that_is_gone_from_the_store_holds_by_the_log,
+    a_hold_that_nobody_placed_is_told_of_and_can_be_lifted,
+    a_retention_that_was_changed_in_the_store_lets_nothing_go,
+    a_row_that_nobody_can_read_stops_no_other,
+    what_an_event_is_found_by_is_just_what_it_names,
     a_row_of_the_queue_that_is_no_event_holds_up_nobody,
     a_changed_row_is_named_and_the_others_are_shown,
 }
@@ -197,6 +205,224 @@ async fn an_end_whose_row_is_gone_is_told_by_the_log(mut stage: Stage) {
     stage.revoke(&id).await;
     sequence::sequence(&stage.app.instance, stage.tenant).await.unwrap();
     assert_eq!(stage.found().await, []);
+}
+
+impl Stage {
+    /// Two certificates of one key and where they were logged; the key was revoked, and what was logged up to the first is spared.
+    async fn half_spared(&self) -> ([String; 2], [u64; 2]) {
+        let (app, clinic) = (&self.app, &self.clinic);
+        let ids = [issue(app, clinic).await, issue(app, clinic).await];
+        let ids = ids.map(|certificate| certificate["id"].as_str().unwrap().to_owned());
+        let logged = app.events(&clinic.auditor, "certificate.issued").await;
+        let places = [0, 1].map(|number: usize| {
+            let event = logged.iter().find(|event| event["resource"] == ids[number].as_str()).unwrap();
+            event["index"].as_u64().unwrap()
+        });
+        let key = app.get(&clinic.officer, "/v1/keys?managed=certificate").await.ok()["items"][0]["id"].clone();
+        let revoke = format!("/v1/keys/{}/revoke", key.as_str().unwrap());
+        let body = json!({"reason": "key_compromise", "last_valid_index": places[0]});
+        app.post(&clinic.officer, &revoke, body).await.ok();
+        (ids, places)
+    }
+}
+
+async fn a_revoked_key_stays_revoked_whatever_its_row_says(mut stage: Stage) {
+    let (ids, _) = stage.half_spared().await;
+    let trust = stage.app.anonymous("GET", "/.well-known/chancery-trust.json", None).await.body;
+    let seen = async |stage: &Stage| {
+        let mut seen = Vec::new();
+        for id in &ids {
+            let pack =
+                stage.app.post(&stage.clinic.auditor, "/v1/certificates/packs", json!({"certificates": [id]})).await;
+            let report = verify_pack(&pack.body, &trust, None);
+            seen.push((stage.verdict(id).await, report.verdict, report.certificates));
+        }
+        seen
+    };
+    let honest = seen(&stage).await;
+    assert_eq!(honest[0], ("valid".to_owned(), PackVerdict::Verified, vec![ids[0].clone()]));
+    assert_eq!((honest[1].0.as_str(), honest[1].1), ("untrusted", PackVerdict::Failed));
+    for said in
+        ["state = 'inactive', revoked_reason = NULL, last_valid_index = NULL", "last_valid_index = 9000000000000"]
+    {
+        let of_it = format!("key_id = (SELECT key_id FROM certificates WHERE id = '{}')", ids[0]);
+        assert_eq!(stage.raw.run(&format!("UPDATE key_versions SET {said} WHERE {of_it}")).await.unwrap(), 1);
+        assert_eq!(seen(&stage).await, honest, "{said}");
+    }
+}
+
+/// As who stole the key before it was revoked has one: it was said to lie where the key was still good.
+async fn an_event_beside_the_tree_proves_no_certificate(mut stage: Stage) {
+    let (ids, [first, second]) = stage.half_spared().await;
+    assert_eq!(stage.verdict(&ids[1]).await, "untrusted");
+    stage.raw.tear_down("audit_events").await;
+    let ours = format!("tenant_id = '{}'", stage.clinic.id);
+    assert_eq!(stage.raw.run(&format!("DELETE FROM audit_events WHERE {ours} AND idx = {first}")).await.unwrap(), 1);
+    let moved = format!("UPDATE audit_events SET idx = {first} WHERE {ours} AND idx = {second}");
+    assert_eq!(stage.raw.run(&moved).await.unwrap(), 1);
+    assert_eq!(stage.verdict(&ids[1]).await, "invalid");
+}
+
+const RETENTION: &str = "/v1/audit/retention";
+
+impl Stage {
+    /// Puts a copy of the newest event of a kind into the queue, under another id, as a database would rewrite it.
+    async fn forge(&mut self, kind: &str, id: u8, rewritten: &[(&str, &str)], becomes: &str) {
+        let event = self.app.events(&self.clinic.auditor, kind).await.pop().unwrap();
+        let (old, new) = (event["id"].as_str().unwrap(), EventId::from_bytes([id; 16]).to_string());
+        let all = [(old, new.as_str()), (kind, becomes)].into_iter().chain(rewritten.iter().copied());
+        let core = all.fold("core".to_owned(), |core, (from, to)| format!("replace({core}, '{from}', '{to}')"));
+        let sql = format!(
+            "INSERT INTO audit_queue (tenant_id, event_id, recorded_at, kind, actor, resource, outcome, request_id, core)
+             SELECT tenant_id, '{new}', recorded_at, '{becomes}', actor, resource, outcome, request_id, {core}
+             FROM audit_events WHERE tenant_id = '{}' AND event_id = '{old}'",
+            self.clinic.id
+        );
+        assert_eq!(self.raw.run(&sql).await.unwrap(), 1);
+        sequence::sequence(&self.app.instance, self.tenant).await.unwrap();
+        assert!(self.app.events(&self.clinic.auditor, becomes).await.iter().any(|event| event["id"] == new.as_str()));
+    }
+
+    async fn disputed(&self) -> serde_json::Value {
+        self.app.get(&self.clinic.auditor, RETENTION).await.ok()["disputed"].clone()
+    }
+}
+
+/// A row was taken away, and what it held went by our own hand, with a certificate.
+async fn a_hold_that_is_gone_from_the_store_holds_by_the_log(mut stage: Stage) {
+    two_months(&stage.app, &stage.clinic).await;
+    let hold = "/v1/audit/legal-holds/suit";
+    let placed = stage.app.put(&stage.clinic.officer, hold, json!({"reason": "Smith v. clinic"})).await.created();
+    six_years(&stage.app);
+    let held = months(&[("2026-09", "held"), ("2026-10", "held")]);
+    assert_eq!(plan(&stage.app, &stage.clinic).await, held);
+    assert_eq!(stage.disputed().await, json!(null));
+    let at = stage.app.events(&stage.clinic.auditor, "audit.hold_placed").await[0]["index"].as_u64().unwrap();
+    let missed = [Finding { check: IntegrityCheck::HoldRow, at }];
+
+    // Made to hold less, then taken away, then lifted by an event that we did not make.
+    let ours = format!("tenant_id = '{}'", stage.clinic.id);
+    assert_eq!(stage.raw.run(&format!("UPDATE audit_holds SET to_at = 1 WHERE {ours}")).await.unwrap(), 1);
+    assert_eq!((plan(&stage.app, &stage.clinic).await, stage.found().await), (held.clone(), missed.to_vec()));
+    assert_eq!(stage.raw.run(&format!("DELETE FROM audit_holds WHERE {ours}")).await.unwrap(), 1);
+    let lifted = format!("\"hold\":[\"suit\"],\"placed\":{},\"proof\":\"{}\"", placed["event_id"], "00".repeat(32));
+    stage.forge("audit.hold_placed", 1, &[("\"hold\":[\"suit\"]", &lifted)], "audit.hold_lifted").await;
+    assert_eq!((plan(&stage.app, &stage.clinic).await, stage.found().await), (held, missed.to_vec()));
+    assert_eq!(stage.disputed().await, json!(["hold_row"]));
+    assert_eq!(retention::tend(&stage.app.instance, stage.tenant).await.unwrap().disputed, 1);
+    let officer = &stage.clinic.officer;
+    stage.app.post(officer, "/v1/audit/purge", json!({"reason": "x"})).await.refused(409, "state.conflict");
+    stage.app.put(officer, hold, json!({"reason": "again"})).await.refused(409, "state.conflict");
+
+    // Two people lift it all the same.
+    by_two(&stage.app, &stage.clinic, "POST", &format!("{hold}/lift"), &json!({"reason": "settled"})).await.ok();
+    assert_eq!(plan(&stage.app, &stage.clinic).await, months(&[("2026-09", "due"), ("2026-10", "due")]));
+    assert_eq!((stage.found().await, stage.disputed().await), (Vec::new(), json!(null)));
+}
+
+async fn a_hold_that_nobody_placed_is_told_of_and_can_be_lifted(mut stage: Stage) {
+    two_months(&stage.app, &stage.clinic).await;
+    six_years(&stage.app);
+    let forged = format!(
+        "INSERT INTO audit_holds (tenant_id, name, placed_by, placed_at, event_id) VALUES ('{}', 'none', 'system', 1, '{}')",
+        stage.clinic.id,
+        EventId::from_bytes([1; 16])
+    );
+    assert_eq!(stage.raw.run(&forged).await.unwrap(), 1);
+    assert_eq!(plan(&stage.app, &stage.clinic).await, months(&[("2026-09", "held"), ("2026-10", "held")]));
+    assert_eq!(stage.found().await, [Finding { check: IntegrityCheck::HoldRow, at: 0 }]);
+    let lift = "/v1/audit/legal-holds/none/lift";
+    by_two(&stage.app, &stage.clinic, "POST", lift, &json!({"reason": "nobody placed it"})).await.ok();
+    assert_eq!(plan(&stage.app, &stage.clinic).await, months(&[("2026-09", "due"), ("2026-10", "due")]));
+    assert_eq!(stage.found().await, []);
+}
+
+async fn a_retention_that_was_changed_in_the_store_lets_nothing_go(mut stage: Stage) {
+    two_months(&stage.app, &stage.clinic).await;
+    stage.app.put(&stage.clinic.officer, RETENTION, json!({"months": 120})).await.ok();
+    six_years(&stage.app);
+    let less =
+        format!("UPDATE audit_retention SET months = 72, automatic = (1 = 1) WHERE tenant_id = '{}'", stage.clinic.id);
+    assert_eq!(stage.raw.run(&less).await.unwrap(), 1);
+    let rewritten = [("\"months\":120", "\"months\":72"), ("\"automatic\":\"no\"", "\"automatic\":\"yes\"")];
+    let at = stage.app.events(&stage.clinic.auditor, "audit.retention_changed").await[0]["index"].as_u64().unwrap();
+    stage.forge("audit.retention_changed", 1, &rewritten, "audit.retention_changed").await;
+    assert_eq!(plan(&stage.app, &stage.clinic).await, months(&[]));
+    let tended = retention::tend(&stage.app.instance, stage.tenant).await.unwrap();
+    assert_eq!((tended.ordered, tended.waits, tended.disputed), (0, false, 1), "nothing goes by itself");
+    assert_eq!(stage.found().await, [Finding { check: IntegrityCheck::RetentionRow, at }]);
+    assert_eq!(stage.disputed().await, json!(["retention_row"]));
+    // Said again, it is so; and to keep less takes two as before.
+    let stands = stage.app.put(&stage.clinic.officer, RETENTION, json!({"months": 120})).await.ok();
+    assert_eq!((&stands["months"], &stands["disputed"]), (&json!(120), &json!(null)));
+    assert_eq!(stage.found().await, []);
+    let asked = stage.app.put(&stage.clinic.officer, RETENTION, json!({"months": 72})).await;
+    assert_eq!(asked.status, 202, "{}", asked.text());
+}
+
+/// It made damage of every purge, ended archiving, and could not be taken away.
+async fn a_row_that_nobody_can_read_stops_no_other(mut stage: Stage) {
+    two_months(&stage.app, &stage.clinic).await;
+    stage.purge().await;
+    let (id, digest) = (
+        &stage.clinic.id,
+        match stage.raw {
+            Raw::Sqlite(_) => "zeroblob(31)",
+            Raw::Postgres(_) => "decode(repeat('00', 31), 'hex')",
+        },
+    );
+    let (certificate, event) = (CertificateId::from_bytes([1; 16]), EventId::from_bytes([1; 16]));
+    let purge = format!(
+        "INSERT INTO audit_purges (tenant_id, first_idx, end_idx, month, events, next_idx, certificate_id, event_id, begun_at)
+         VALUES ('{id}', 9000, 9001, 'x', 1, 9001, '{certificate}', '{event}', 1)"
+    );
+    let archive = format!(
+        "INSERT INTO audit_archives (tenant_id, place, first_idx, end_idx, month, digest, bytes, event_id, written_at)
+         VALUES ('{id}', 'shelf', 0, 9, '2026-09', {digest}, 1, '{event}', 1)"
+    );
+    let certificate = format!(
+        "INSERT INTO certificates (tenant_id, id, key_id, kind, issued_at, envelope, event_id)
+         SELECT tenant_id, 'x', key_id, kind, issued_at, envelope, event_id FROM certificates WHERE tenant_id = '{id}'"
+    );
+    for forged in [&purge, &archive, &certificate] {
+        let refused = stage.raw.run(forged).await;
+        assert!(refused.is_err(), "{forged}");
+    }
+    // What decayed there, no wall keeps out.
+    for (table, forged) in [("audit_purges", &purge), ("audit_archives", &archive)] {
+        let wall = match stage.raw {
+            Raw::Sqlite(_) => format!("DROP TRIGGER {table}_form"),
+            Raw::Postgres(_) => format!("ALTER TABLE {table} DROP CONSTRAINT {table}_form"),
+        };
+        stage.raw.run(&wall).await.unwrap();
+        assert_eq!(stage.raw.run(forged).await.unwrap(), 1, "{forged}");
+    }
+    assert_eq!(stage.found().await, []);
+    backups::prove(&stage.app.instance, stage.tenant).await.unwrap();
+    assert_eq!(retention::tend(&stage.app.instance, stage.tenant).await.unwrap().disputed, 2, "they are told of");
+    let stands = stage.app.get(&stage.clinic.auditor, RETENTION).await.ok();
+    assert_eq!(stands["purges"].as_array().unwrap().len(), 2, "{stands}");
+    let archives = stage.app.get(&stage.clinic.auditor, "/v1/audit/archives").await.ok();
+    assert_eq!(archives["items"], json!([]));
+}
+
+/// Without its row an event is in no accounting of the person that it names, and with one it is in that of another.
+async fn what_an_event_is_found_by_is_just_what_it_names(mut stage: Stage) {
+    two_months(&stage.app, &stage.clinic).await;
+    assert_eq!(stage.found().await, []);
+    let visit = stage.app.events(&stage.clinic.auditor, "app.visit.september").await.remove(0);
+    let at = visit["index"].as_u64().unwrap();
+    let ours = format!("tenant_id = '{}'", stage.clinic.id);
+    let gone = format!("DELETE FROM audit_references WHERE {ours} AND idx = {at}");
+    assert!(stage.raw.run(&gone).await.is_err(), "the table refuses it");
+    stage.raw.tear_down("audit_references").await;
+    assert!(stage.raw.run(&gone).await.unwrap() > 0);
+    let found = |at| Finding { check: IntegrityCheck::EntryReferences, at };
+    assert_eq!(stage.found().await, [found(at)]);
+    let other =
+        format!("INSERT INTO audit_references (tenant_id, reference, idx) VALUES ('{}', 'aa', 0)", stage.clinic.id);
+    assert_eq!(stage.raw.run(&other).await.unwrap(), 1);
+    assert_eq!(stage.found().await, [found(0), found(at)]);
 }
 
 /// Each of them stopped its log for ever, or would have lain in it so that no head could be signed.

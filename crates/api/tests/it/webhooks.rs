@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 
 use crate::app::{Clinic, Reply, TestApp, request};
 
+mod devices;
 mod long;
 mod shared;
 mod upkeep;
@@ -262,6 +263,34 @@ async fn a_copy_is_refused_for_as_long_as_it_would_be_fresh_and_a_new_attempt_is
     assert_eq!(upstream.got(), 4);
 }
 
+/// Without a moment nothing in a copy ever makes it old: after eleven minutes it was taken for a new message.
+#[tokio::test]
+async fn what_says_no_moment_is_known_for_a_month_unless_its_sender_repeats_itself() {
+    let app = TestApp::new().await;
+    let clinic = app.clinic("ours").await;
+    let (suunto, fitbit) = (source(&app, &clinic, "suunto").await, source(&app, &clinic, "fitbit").await);
+    let upstream = Upstream::default();
+    let sent = async |source: &Value| {
+        let taken = app.send(signed(&app, source, b"[{\"n\":1}]", 0)()).await;
+        assert!(taken.status.is_success(), "{}", taken.text());
+        tidy(&app.instance, clinic.id.parse().unwrap()).await.unwrap();
+        handed(&app, &clinic, &upstream).await;
+        upstream.got()
+    };
+    assert_eq!(sent(&suunto).await, 1);
+    for seconds in [700, 29 * 86_400] {
+        app.clock.advance_seconds(seconds);
+        assert_eq!(sent(&suunto).await, 1, "a copy after {seconds} seconds more");
+    }
+    app.clock.advance_seconds(86_400);
+    assert_eq!(sent(&suunto).await, 2);
+    // Its messages say that there is something to fetch, in the same words each time.
+    assert_eq!(sent(&fitbit).await, 3);
+    assert_eq!(sent(&fitbit).await, 3);
+    app.clock.advance_seconds(660);
+    assert_eq!(sent(&fitbit).await, 4);
+}
+
 #[tokio::test]
 async fn providers_that_ask_first_are_answered_as_they_want() {
     let app = TestApp::new().await;
@@ -353,6 +382,43 @@ async fn what_the_application_does_not_take_is_tried_again_and_then_waits_for_so
     handed(&app, &clinic, &Upstream::failing("http.410", true)).await;
     let listed = app.get(&clinic.auditor, "/v1/webhook-deliveries?state=quarantined").await.ok();
     assert_eq!(listed["items"][0]["reason"], "http.410");
+}
+
+/// Nobody could take away what nobody will ever take: it counted against what may wait, for good.
+#[tokio::test]
+async fn what_waits_may_be_discarded_and_what_waits_for_nobody_goes_with_its_subscription() {
+    let app = TestApp::new().await;
+    let clinic = app.clinic("ours").await;
+    let oura = source(&app, &clinic, "oura").await;
+    app.send(signed(&app, &oura, b"{\"n\":1}", 0)()).await;
+    handed(&app, &clinic, &Upstream::failing("http.410", true)).await;
+    let listed = app.get(&clinic.auditor, "/v1/webhook-deliveries?state=quarantined").await.ok();
+    let path = format!("/v1/webhook-deliveries/{}", listed["items"][0]["id"].as_str().unwrap());
+    app.call(&clinic.officer, "DELETE", &path, None).await.refused(403, "authz.denied");
+    assert_eq!(app.call(&clinic.admin, "DELETE", &path, None).await.status, StatusCode::NO_CONTENT);
+    app.call(&clinic.admin, "DELETE", &path, None).await.refused(404, "not_found");
+    assert_eq!(app.events(&clinic.auditor, "webhook.discarded").await.len(), 1);
+    // What was delivered is told of as long as ever.
+    app.send(signed(&app, &oura, b"{\"n\":2}", 0)()).await;
+    handed(&app, &clinic, &Upstream::default()).await;
+    let listed = app.get(&clinic.auditor, "/v1/webhook-deliveries?state=delivered").await.ok();
+    let path = format!("/v1/webhook-deliveries/{}", listed["items"][0]["id"].as_str().unwrap());
+    app.call(&clinic.admin, "DELETE", &path, None).await.refused(409, "state.conflict");
+
+    let body = json!({"name": "siem", "url": "https://siem.example/in", "kinds": ["key.created"]});
+    let made = app.post(&clinic.admin, "/v1/webhook-subscriptions", body).await.created();
+    let named = json!({"name": "n", "type": "ed25519", "purpose": "signing"});
+    app.post(&clinic.officer, "/v1/keys", named).await.created();
+    let tenant: TenantId = clinic.id.parse().unwrap();
+    chancery_domain::audit::sequence::sequence(&app.instance, tenant).await.unwrap();
+    while publish(&app.instance, tenant).await.unwrap() {}
+    handed(&app, &clinic, &Upstream::failing("http.410", true)).await;
+    let id = made["id"].as_str().unwrap();
+    let waits =
+        async || app.get(&clinic.auditor, &format!("/v1/webhook-deliveries?of={id}")).await.ok()["items"].clone();
+    assert_eq!(waits().await.as_array().unwrap().len(), 1);
+    app.call(&clinic.admin, "DELETE", &format!("/v1/webhook-subscriptions/{id}"), None).await;
+    assert_eq!(waits().await, json!([]));
 }
 
 #[tokio::test]

@@ -137,7 +137,8 @@ impl Server {
         let router = chancery_api::router(Arc::clone(&instance), Arc::clone(&metrics), layers(&config));
         let tls = config.tls.clone().map(Tls::open).transpose()?;
         let welcome = tls.clone().map(|tls| tls as Arc<dyn Welcome>);
-        let api = server::listen_with(Door::api(config.listen), router, welcome.clone()).await?;
+        let (door, proxies) = (Door::api(config.listen), config.trusted_proxies.clone());
+        let api = server::listen_with(door, router, proxies, welcome.clone()).await?;
         let redirect = match config.redirect_listen {
             Some(address) => {
                 let proofs = tls.as_ref().and_then(|tls| tls.proofs().cloned());
@@ -241,6 +242,7 @@ async fn open(
     let instance = Instance::open(ports, settings, wiring::node_id(config)?).await?;
     instance.keep_copies_at(wiring::destinations(config)?);
     wiring::guard(config, &instance, new_node).await?;
+    instance.enroll_devices_with(wiring::devices(config)?);
     if let Some(verifier) = wiring::passkeys(config)? {
         instance.offer_passkeys(verifier);
     }

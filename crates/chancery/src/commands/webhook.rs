@@ -88,6 +88,11 @@ enum Verb {
         /// Which, whd_…
         id: String,
     },
+    /// Discard one that waits, with its message
+    Discard {
+        /// Which, whd_…
+        id: String,
+    },
     /// Sign a body as a provider does, without a server; prints the headers
     Sign(offline::SignArgs),
     /// Verify a body as the server does, without a server; exits 3 if it is refused
@@ -212,6 +217,7 @@ pub async fn run(args: WebhookArgs) -> Result<ExitCode> {
             let found = api()?.post(&format!("{DELIVERIES}/{id}/redrive"), &json!({})).await?;
             output.thing(&found, &["id", "state", "attempts", "next_at"]);
         }
+        Verb::Discard { id } => delete(&api()?, &format!("{DELIVERIES}/{id}")).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -229,7 +235,8 @@ fn described(args: CreateArgs) -> Result<Value> {
     }
     let mut body = json!({
         "name": args.name, "provider": args.provider, "upstream": args.upstream, "app_ids": args.app_ids,
-        "enabled": !secrets.is_empty(), "secrets": secrets,
+        // Phones bring their own keys.
+        "enabled": !secrets.is_empty() || args.provider == "apple_health", "secrets": secrets,
     });
     if let (Some(path), Some(members)) = (&args.layout, body.as_object_mut()) {
         let text = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;

@@ -147,6 +147,8 @@ pub struct Config {
     pub webhooks: Reach,
     /// The longest webhook that is kept.
     pub webhook_body_bytes: u32,
+    /// A file with the roots that vouch for devices, in place of Apple's.
+    pub app_attest_roots_file: Option<PathBuf>,
     /// How long an access token lives.
     pub access_minutes: u8,
     /// How access tokens are signed.
@@ -297,6 +299,7 @@ impl Config {
                 1_000..=LONGEST_WEBHOOK,
                 findings,
             ),
+            app_attest_roots_file: path(settings, "webhooks.app_attest_roots_file"),
             access_minutes: minutes,
             token_algorithm: text::read(settings, "tokens.algorithm", TokenAlgorithm::Es256, findings),
             token_rotation_days: text::number(settings, "tokens.rotation_days", 90, 1..=365, findings),

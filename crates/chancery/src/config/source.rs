@@ -62,6 +62,7 @@ pub const KEYS: &[&str] = &[
     "webhooks.ca_file",
     "webhooks.pins",
     "webhooks.max_body_bytes",
+    "webhooks.app_attest_roots_file",
     "tokens.access_minutes",
     "tokens.algorithm",
     "tokens.rotation_days",
@@ -163,6 +164,7 @@ pub const KEYS: &[&str] = &[
     "gateway.upstream",
     "gateway.mode",
     "gateway.follow",
+    "gateway.streams",
     "log.format",
     "log.level",
 ];

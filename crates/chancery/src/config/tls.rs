@@ -74,7 +74,7 @@ pub(super) fn check(config: &Config, findings: &mut Findings) {
         let cure = "leave tls.min_version out once no client needs it";
         findings.warn("tls.min_version", "lets clients speak TLS 1.2", cure);
     }
-    if files.awaited && !files.certificate.exists() {
+    if files.proofs.is_some() && !files.certificate.exists() {
         return;
     }
     if checks::secret_file(config, "tls.key_file", &files.key, findings).is_none() {
@@ -85,17 +85,17 @@ pub(super) fn check(config: &Config, findings: &mut Findings) {
         Err(error) => {
             let cure = "name PEM files: the certificate first and those that stand behind it after it, and its own key";
             // An authority is asked for another one.
-            return findings.fault_unless(files.awaited, "tls.cert_file", error.to_string(), cure);
+            return findings.fault_unless(files.proofs.is_some(), "tls.cert_file", error.to_string(), cure);
         }
     };
     let now = SystemClock.now();
     if let Some(problem) = tls::unfit(&facts, now) {
         let cure = "get a certificate from an authority that clients trust, your own or a public one";
-        let lenient = config.is_dev() || files.awaited;
+        let lenient = config.is_dev() || files.proofs.is_some();
         return findings.fault_unless(lenient, "tls.cert_file", problem.to_string(), cure);
     }
     let left = facts.ends.as_seconds() - now.as_seconds();
-    if !files.awaited && u64::try_from(left).is_ok_and(|left| left < tls::SOON.as_secs()) {
+    if files.proofs.is_none() && u64::try_from(left).is_ok_and(|left| left < tls::SOON.as_secs()) {
         let days = left.div_euclid(86_400);
         findings.warn(
             "tls.cert_file",

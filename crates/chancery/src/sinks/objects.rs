@@ -88,6 +88,7 @@ impl Receiver for Objects {
         let put = self.bucket.put_new(&name, &body, &self.encryption.headers()).await;
         put.map(drop).map_err(|error| match error {
             S3Error::Away(code) => SendError::Away(code),
+            S3Error::TooLong => SendError::Away("http.answer_too_long".to_owned()),
             S3Error::Refused(code) => SendError::Refused(code),
             S3Error::NotFound => SendError::Away("http.404".to_owned()),
         })

@@ -96,7 +96,7 @@ fn write(path: &Path, content: &str) {
 async fn served(tls: &Arc<Tls>) -> Running {
     let router = Router::new().route("/", get(|| async { "inside" }));
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    listen_with(Door::api(any), router, Some(Arc::clone(tls) as _)).await.unwrap()
+    listen_with(Door::api(any), router, Vec::new(), Some(Arc::clone(tls) as _)).await.unwrap()
 }
 
 fn shown(inside: &Inside) -> CertificateDer<'static> {

@@ -13,13 +13,14 @@ use chancery_domain::{
     legacy_tokens::LegacyKey,
     passkeys::PasskeyVerifier,
     store::{Directory, Store, TenantEntry},
+    webhooks::DeviceCertificates,
 };
 use chancery_kms::{
     Folder, Local,
     private_file::{self, PrivateFileError},
 };
 use chancery_sql::archive::Archives;
-use chancery_webauthn::{BadVerifier, Makers};
+use chancery_webauthn::{APPLE_ROOT, AppleDevices, BadVerifier, Makers};
 
 use crate::{
     clock::SystemClock,
@@ -196,6 +197,18 @@ pub fn passkeys(config: &Config) -> Result<Option<Arc<dyn PasskeyVerifier>>> {
         Err(BadVerifier::NotBuilt) if !passkeys.explicit => Ok(None),
         Err(error) => Err(error).context("passkeys cannot be offered"),
     }
+}
+
+/// Who reads the certificates of devices that send webhooks.
+///
+/// # Errors
+///
+/// If the file with other roots than Apple's cannot be used.
+pub fn devices(config: &Config) -> Result<Arc<dyn DeviceCertificates>> {
+    let Some(file) = &config.app_attest_roots_file else { return Ok(Arc::new(AppleDevices::new(APPLE_ROOT)?)) };
+    let roots = std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
+    let devices = AppleDevices::new(&roots).with_context(|| format!("{} vouches for no device", file.display()))?;
+    Ok(Arc::new(devices))
 }
 
 /// Says where the last signed heads are kept, and who witnesses. `new_node`: this node was never here before.

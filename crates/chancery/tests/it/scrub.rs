@@ -383,6 +383,7 @@ macro_rules! on_both {
 
 on_both! {
     a_position_in_sqlite_hides_no_old_entry a_position_in_postgres_hides_no_old_entry hides_no_old_entry,
+    a_row_in_sqlite_hides_no_finding a_row_in_postgres_hides_no_finding hides_no_finding,
     a_clean_look_of_another_process_is_enough_in_sqlite a_clean_look_of_another_process_is_enough_in_postgres
         a_clean_look_of_another_process_is_enough,
     a_position_beside_the_pins_goes_on_in_sqlite a_position_beside_the_pins_goes_on_in_postgres goes_on_beside_the_pins,
@@ -407,6 +408,24 @@ async fn hides_no_old_entry(mut log: Log) {
     let again = log.another().await;
     assert!(guard::due(&again, PLATFORM).await.unwrap());
     assert_eq!(guard::step(&again, PLATFORM, u64::MAX).await.unwrap().found.len(), 1);
+}
+
+/// Whoever holds the store writes there that nothing was found, or takes that row away: every process knows all the same.
+async fn hides_no_finding(mut log: Log) {
+    grow(&log.instance, 3).await;
+    let running = log.another().await;
+    guard::due(&running, PLATFORM).await.unwrap();
+    assert_eq!(running.guard().damaged_log(), None);
+    let ours = format!("tenant_id = '{PLATFORM}'");
+    log.raw.run(&format!("UPDATE audit_events SET outcome = outcome + 1 WHERE {ours} AND idx = 1")).await.unwrap();
+    assert_eq!(guard::step(&log.instance, PLATFORM, u64::MAX).await.unwrap().found.len(), 1);
+    for forge in ["UPDATE audit_scrubs SET findings = 0, ended_findings = 0", "DELETE FROM audit_scrubs"] {
+        assert_eq!(log.raw.run(&format!("{forge} WHERE {ours}")).await.unwrap(), 1);
+        for process in [&running, &log.another().await] {
+            guard::due(process, PLATFORM).await.unwrap();
+            assert_eq!(process.guard().damaged_log(), Some(PLATFORM), "{forge}");
+        }
+    }
 }
 
 /// Whoever found it, and whoever saw that it is gone: every process knows.

@@ -41,6 +41,8 @@ codes! {
         SettingsWrite = "settings.write",
         /// See a tenant's settings.
         SettingsRead = "settings.read",
+        /// Enroll devices with sources of webhooks, and revoke them.
+        DevicesEnroll = "devices.enroll",
         /// See keys and their public halves.
         KeysRead = "keys.read",
         /// Make keys.
@@ -134,7 +136,8 @@ use Role as R;
 const PLATFORM_ROLES: &[Role] = &[R::PlatformAdmin, R::PlatformAuditor];
 const TENANT_ROLES: &[Role] = &[R::TenantAdmin, R::SecurityOfficer, R::Auditor, R::Clinician, R::Staff, R::Service];
 
-const CARE: &[Permission] = &[
+/// Of a clinician; a service has one more.
+const CARE: [Permission; 11] = [
     P::FieldsRead,
     P::DataSeal,
     P::DataOpenPublic,
@@ -146,6 +149,20 @@ const CARE: &[Permission] = &[
     P::CertificatesRead,
     P::AuditAppend,
     P::KeysUse,
+];
+const SERVICE: [Permission; 12] = [
+    P::FieldsRead,
+    P::DataSeal,
+    P::DataOpenPublic,
+    P::DataOpenInternal,
+    P::DataOpenConfidential,
+    P::DataOpenRestricted,
+    P::TermsDerive,
+    P::CertificatesIssue,
+    P::CertificatesRead,
+    P::AuditAppend,
+    P::KeysUse,
+    P::DevicesEnroll,
 ];
 
 impl Role {
@@ -201,6 +218,7 @@ impl Role {
                 P::TokensRevoke,
                 P::SettingsRead,
                 P::SettingsWrite,
+                P::DevicesEnroll,
                 P::KeysRead,
                 P::FieldsRead,
             ],
@@ -239,7 +257,8 @@ impl Role {
                 P::FieldsRead,
                 P::SettingsRead,
             ],
-            R::Clinician | R::Service => CARE,
+            R::Clinician => &CARE,
+            R::Service => &SERVICE,
             R::Staff => &[
                 P::FieldsRead,
                 P::DataSeal,

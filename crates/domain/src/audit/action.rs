@@ -49,12 +49,13 @@ impl EventKind {
             | Self::AuditArchived
             | Self::WebhookSourceCreated
             | Self::WebhookSecretAdded
+            | Self::WebhookDeviceEnrolled
             | Self::WebhookSubscribed
             | Self::WebhookReceived
             | Self::AddressBlocked
             | Self::CertificateIssued => Action::Create,
             Self::SubjectErased | Self::RoleDeleted | Self::IdentityProviderDeleted => Action::Delete,
-            Self::WebhookSourceDeleted | Self::WebhookUnsubscribed => Action::Delete,
+            Self::WebhookSourceDeleted | Self::WebhookUnsubscribed | Self::WebhookDiscarded => Action::Delete,
             Self::TenantRead
             | Self::WebhookRead
             | Self::WebhookSecretsOpened
@@ -95,6 +96,7 @@ impl EventKind {
             | Self::TenantUpdated
             | Self::WebhookSourceUpdated
             | Self::WebhookSecretEnded
+            | Self::WebhookDeviceRevoked
             | Self::WebhookSubscriptionUpdated
             | Self::SettingsChanged
             | Self::ApiKeyRevoked
@@ -177,6 +179,9 @@ impl EventKind {
             | Self::KeyCopying
             | Self::KeyCopyRemoving
             | Self::KeyDestroying
+            | Self::NodeStarted
+            | Self::NodeAlive
+            | Self::NodeStopped
             | Self::ArchiveLost
             | Self::EventQuarantined
             | Self::IntegrityFailed
@@ -203,6 +208,7 @@ impl EventKind {
             | Self::LogsSampled
             | Self::WebhookSecretDue
             | Self::WebhookReplayed
+            | Self::WebhookDeviceRefused
             | Self::WebhookForwarding
             | Self::WebhookQuarantined
             | Self::WebhookRedriven

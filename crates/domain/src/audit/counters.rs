@@ -40,6 +40,12 @@ impl Counters {
         drop(counters);
         Ticket { counters: Arc::clone(self), tenant, number, spent: false }
     }
+
+    /// How many numbers of a tenant were drawn since this start, and not given back.
+    pub(crate) fn drawn(&self, tenant: TenantId) -> u64 {
+        let counters = self.0.lock().unwrap_or_else(|poison| poison.into_inner());
+        counters.get(&tenant).map_or(0, |counter| counter.next.saturating_sub(counter.returned.len() as u64))
+    }
 }
 
 impl Ticket {
@@ -73,5 +79,6 @@ mod tests {
         third.spend();
         drop(second);
         assert_eq!(counters.draw(tenant).number, 2);
+        assert_eq!((counters.drawn(tenant), counters.drawn(TenantId::from_bytes([1; 16]))), (2, 0), "1 and 3");
     }
 }

@@ -5,6 +5,12 @@ codes! {
     pub enum EventKind {
         /// The store was made.
         InstanceInitialised = "instance.initialised",
+        /// A node started.
+        NodeStarted = "node.started",
+        /// A node that had nothing to tell is there.
+        NodeAlive = "node.alive",
+        /// A node ended, as it was asked to.
+        NodeStopped = "node.stopped",
         /// A further provider can give the platform root.
         RootRecipientAdded = "root.recipient_added",
         /// A provider does not give the platform root any more.
@@ -350,6 +356,12 @@ codes! {
         WebhookSecretShown = "webhook.secret_shown",
         /// Secrets were opened, to verify or to sign with.
         WebhookSecretsOpened = "webhook.secrets_opened",
+        /// A device was enrolled with a source.
+        WebhookDeviceEnrolled = "webhook.device_enrolled",
+        /// An attestation of a device was not taken.
+        WebhookDeviceRefused = "webhook.device_refused",
+        /// No message of a device is taken any more.
+        WebhookDeviceRevoked = "webhook.device_revoked",
         /// A webhook was verified and kept.
         WebhookReceived = "webhook.received",
         /// A copy of one came.
@@ -358,6 +370,8 @@ codes! {
         WebhookForwarding = "webhook.forwarding",
         /// A webhook was tried in vain and waits for somebody.
         WebhookQuarantined = "webhook.quarantined",
+        /// Somebody discarded a webhook that waited.
+        WebhookDiscarded = "webhook.discarded",
         /// Somebody let it be tried again.
         WebhookRedriven = "webhook.redriven",
         /// For a quarter of an hour whoever webhooks are for took none of them.

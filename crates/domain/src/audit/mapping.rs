@@ -267,6 +267,10 @@ impl EventKind {
             Self::WebhookSecretAdded | Self::WebhookSecretEnded | Self::WebhookSecretShown => {
                 (Topic::Keys, Medium, true)
             }
+            Self::WebhookDeviceEnrolled => (Topic::Keys, Low, false),
+            Self::WebhookDeviceRevoked => (Topic::Keys, Medium, true),
+            Self::WebhookDeviceRefused => (Topic::Alert, Medium, true),
+            Self::WebhookDiscarded => (Topic::Setup, Medium, true),
             Self::WebhookSecretDue | Self::WebhookRedriven => (Topic::Setup, Low, false),
             Self::WebhookRead => (Topic::Setup, Info, false),
             Self::WebhookSecretsOpened => (Topic::KeyUse, Info, false),
@@ -348,6 +352,7 @@ impl EventKind {
             Self::ApprovalDenied => (Topic::Statement, Medium, true),
             Self::ApprovalCancelled | Self::ApprovalReviewed | Self::ApprovalRead => (Topic::Statement, Info, false),
 
+            Self::NodeStarted | Self::NodeAlive | Self::NodeStopped => (Topic::System, Info, false),
             Self::AuditRead => (Topic::Log, Info, false),
             Self::LogScrubbed | Self::LogHeadNoted => (Topic::Log, Info, false),
             Self::LogRestoreAccepted | Self::LogPinsAccepted => (Topic::Log, High, true),

@@ -16,6 +16,7 @@ use crate::{
 
 pub mod accounting;
 mod action;
+pub mod alive;
 pub mod application;
 pub mod archives;
 pub mod change;

@@ -6,7 +6,7 @@ use chancery_crypto::{Handle, Phi, Sealed};
 
 use super::{
     DamagedLog, Detail, Event, EventFilter, EventKind, LoggedEvent, OpenIntent, StoredCheckpoint, append, damage,
-    guard::{self, Anchor},
+    guard::{self, Anchor, Witnessed},
     receipt::note,
     retention::{Purge, is_too_young, purged_between},
     sequence::{self, SequenceError},
@@ -336,8 +336,11 @@ pub async fn checkpoint(
     require(instance, call, tenant).await?;
     note(instance, call, tenant, read("checkpoint")).await?;
     let newest = sequence::checkpoint(instance, tenant).await?;
-    let lines = instance.store().view(tenant).await?.cosignatures(newest.size).await?;
-    let note = lines.iter().fold(newest.note, |note, cosignature| note + &cosignature.line);
+    if !tenant.is_platform() {
+        return Ok(newest);
+    }
+    let mut view = instance.store().view(tenant).await?;
+    let note = Witnessed::of(instance, &mut *view, &newest).await?.note.text().to_owned();
     Ok(StoredCheckpoint { note, ..newest })
 }
 

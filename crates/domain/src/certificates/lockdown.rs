@@ -10,7 +10,8 @@ use super::{
 use crate::{
     Instance,
     access::{Call, Permission},
-    audit::{Change, Detail, Event, EventKind, EventSpan, receipt::note, sequence},
+    audit::{Change, Detail, Event, EventKind, EventSpan, damage, receipt::note, sequence},
+    ids::CertificateId,
     instance::Failure,
     store::View,
     time::Timestamp,
@@ -46,8 +47,10 @@ pub struct LockdownReport {
     pub certificates: usize,
     /// How many events were scanned.
     pub events: usize,
-    /// Whether those were all events of that time; certificates always are.
+    /// Whether those were all events of that time, and every certificate could be read.
     pub complete: bool,
+    /// The first of the certificates whose envelopes cannot be read: what they say nobody knows.
+    pub damaged: Vec<CertificateId>,
     /// How many suspicions there are.
     pub found: usize,
     /// The first of them.
@@ -110,7 +113,15 @@ pub async fn report(instance: &Instance, call: &Call, days: u32) -> Result<Lockd
     sequence(instance, tenant).await?;
     let now = instance.now();
     let since = instance.store().view(tenant).await?.lockdown_since().await?;
-    let mut report = LockdownReport { since, certificates: 0, events: 0, complete: true, found: 0, listed: Vec::new() };
+    let mut report = LockdownReport {
+        since,
+        certificates: 0,
+        events: 0,
+        complete: true,
+        damaged: Vec::new(),
+        found: 0,
+        listed: Vec::new(),
+    };
     let mut after = None;
     loop {
         // A view for each page: a long look holds nothing up in the store.
@@ -121,7 +132,13 @@ pub async fn report(instance: &Instance, call: &Call, days: u32) -> Result<Lockd
         for certificate in page {
             let payload = Envelope::from_json(&certificate.envelope).ok();
             let payload = payload.and_then(|envelope| serde_json::from_slice::<Value>(&envelope.payload).ok());
-            let payload = payload.ok_or(Failure::Internal("a stored certificate is damaged"))?;
+            let Some(payload) = payload else {
+                report.complete = false;
+                if report.damaged.len() < MAX_LISTED {
+                    report.damaged.push(certificate.id);
+                }
+                continue;
+            };
             // What the server put there itself are ids, moments and digests.
             let said = ["kind", "subject", "statement", "evidence"]
                 .into_iter()
@@ -140,11 +157,14 @@ pub async fn report(instance: &Instance, call: &Call, days: u32) -> Result<Lockd
     let mut view = instance.store().view(tenant).await?;
     let mut after = view.log_head().await?.size.saturating_sub(MAX_EVENTS).checked_sub(1);
     if let Some(before) = after {
-        let oldest = view.logged_events(&EventSpan { from, to: now, after: None, limit: 1 }.into()).await?;
+        let span = EventSpan { from, to: now, after: None, limit: 1 };
+        let oldest = damage::whole::<CertificateError>(&mut *view, tenant, &span.into()).await?;
         report.complete &= oldest.first().is_none_or(|oldest| oldest.index > before);
     }
     loop {
-        let page = view.logged_events(&EventSpan { from, to: now, after, limit: PAGE }.into()).await?;
+        // A report that leaves one out would say that nothing is there.
+        let span = EventSpan { from, to: now, after, limit: PAGE };
+        let page = damage::whole::<CertificateError>(&mut *view, tenant, &span.into()).await?;
         let Some(last) = page.last() else { break };
         after = Some(last.index);
         report.events += page.len();

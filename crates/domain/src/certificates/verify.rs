@@ -7,7 +7,7 @@ use super::{Certificate, CertificateError, EndState, PAYLOAD_TYPE, payload, revo
 use crate::{
     Instance,
     access::{Call, Permission},
-    audit::{Detail, Event, EventKind, LoggedEvent, receipt::note, sequence},
+    audit::{Detail, Event, EventKind, LoggedEvent, guard::is_in_tree, receipt::note, sequence},
     ids::{CertificateId, TenantId},
     instance::Failure,
     keyring::{DeclaredKey, KeyState, Managed, declared::declared},
@@ -335,13 +335,16 @@ async fn check_stored(
     if let Err(verdict) = checks.note("stored", held, Verdict::Invalid) {
         return Ok(Err(verdict));
     }
-    let event = match &found {
+    let logged = match &found {
         Some(certificate) => view.logged_event(certificate.event).await?,
         None => None,
     };
-    let Some(LoggedEvent { index, event, .. }) = event else {
-        return Ok(checks.note("logged", Err("its event is not in the log".to_owned()), Verdict::Invalid));
+    let logged = match logged {
+        // A row beside the tree is nothing that was logged.
+        Some(logged) if is_in_tree(&mut *view, &logged).await? => logged,
+        _ => return Ok(checks.note("logged", Err("its event is not in the log".to_owned()), Verdict::Invalid)),
     };
+    let LoggedEvent { index, event, .. } = logged;
     if let Err(verdict) = check_logged(&event.core, index, envelope, said, keys, checks) {
         return Ok(Err(verdict));
     }

@@ -43,7 +43,7 @@ use crate::{
     tenants::TenantState,
     time::Timestamp,
     tls::Standing,
-    webhooks::{HeldSecrets, KeyAddress, WebhookCounts},
+    webhooks::{DeviceCertificates, HeldSecrets, KeyAddress, WebhookCounts},
 };
 
 mod epochs;
@@ -84,6 +84,7 @@ pub struct Instance {
     pub(crate) archives: OnceLock<Vec<Arc<dyn ArchiveStore>>>,
     pub(crate) archives_seen: archives::Seen,
     passkeys: OnceLock<Arc<dyn PasskeyVerifier>>,
+    device_certificates: OnceLock<Arc<dyn DeviceCertificates>>,
     pub(crate) routes: routes::Held,
     pub(crate) open_failures: OpenFailures,
     pub(crate) habits: Habits,
@@ -156,6 +157,7 @@ impl Instance {
             archives: OnceLock::new(),
             archives_seen: archives::Seen::default(),
             passkeys: OnceLock::new(),
+            device_certificates: OnceLock::new(),
             routes: routes::Held::default(),
             open_failures: OpenFailures::default(),
             habits: Habits::default(),
@@ -257,6 +259,16 @@ impl Instance {
     /// Who verifies passkeys; nobody where none are offered.
     pub fn passkey_verifier(&self) -> Option<&Arc<dyn PasskeyVerifier>> {
         self.passkeys.get()
+    }
+
+    /// Says who reads the certificates of devices; once, before the instance is used.
+    pub fn enroll_devices_with(&self, certificates: Arc<dyn DeviceCertificates>) {
+        let _ = self.device_certificates.set(certificates);
+    }
+
+    /// Who reads the certificates of devices; without it none is enrolled.
+    pub(crate) fn device_certificates(&self) -> Option<&Arc<dyn DeviceCertificates>> {
+        self.device_certificates.get()
     }
 
     /// The providers that belong to tenants.

@@ -3,8 +3,13 @@
 use chancery_crypto::Jwk;
 use serde_json::Value;
 
-use super::{KeyState, KeyVersion, Keyring, Managed};
-use crate::{audit::EventKind, instance::Failure, store::View, time::Timestamp};
+use super::{KeyState, KeyVersion, Keyring, Managed, Revocation};
+use crate::{
+    audit::{EventKind, LoggedEvent, guard::is_foreign},
+    instance::Failure,
+    store::View,
+    time::Timestamp,
+};
 
 /// A key that may have signed, and when it could.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,8 +55,27 @@ pub fn as_of(keys: Vec<DeclaredKey>, size: u64) -> Vec<DeclaredKey> {
     known.map(|key| DeclaredKey { last_index: key.last_index.filter(|last| *last < size), ..key }).collect()
 }
 
+/// What an event of the log tells of a version.
+struct Told {
+    kind: String,
+    key_id: String,
+    index: u64,
+    /// Of a revocation: see [`DeclaredKey::last_valid_index`].
+    last_valid_index: Option<u64>,
+}
+
+impl Told {
+    fn read(logged: &LoggedEvent) -> Result<Self, Failure> {
+        let damaged = |_| Failure::Internal("a logged event is not JSON");
+        let core: Value = serde_json::from_str(&logged.event.core).map_err(damaged)?;
+        let key_id = core.pointer("/detail/key_id").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let last_valid_index = core.pointer("/detail/last_valid_index").and_then(Value::as_u64);
+        Ok(Self { kind: logged.event.kind.clone(), key_id, index: logged.index, last_valid_index })
+    }
+}
+
 /// The public keys of one use, oldest first. Rows alone are not believed: a key counts if its private half unwraps
-/// with the tenant key and gives this public half, as `ring` proves.
+/// with the tenant key and gives this public half, as `ring` proves; and one that the log tells was revoked is, whatever its row says.
 ///
 /// # Errors
 ///
@@ -60,36 +84,54 @@ pub async fn declared(view: &mut dyn View, ring: &Keyring, managed: Managed) -> 
     ring.require_whole(managed)?;
     let Some(key) = view.managed_key(managed).await? else { return Ok(Vec::new()) };
     let versions = view.key_versions(key.id).await?;
-    let kinds = [EventKind::KeyActivated, EventKind::KeyRetired];
+    let kinds = [EventKind::KeyActivated, EventKind::KeyRetired, EventKind::KeyRevoked];
     let events = view.events_on(&key.id.to_string(), &kinds).await?;
-    let mut indexes = Vec::with_capacity(events.len());
-    for logged in events {
-        let damaged = |_| Failure::Internal("a logged event is not JSON");
-        let core: Value = serde_json::from_str(&logged.event.core).map_err(damaged)?;
-        let key_id = core.pointer("/detail/key_id").and_then(Value::as_str).unwrap_or_default().to_owned();
-        indexes.push((logged.event.kind, key_id, logged.index));
+    let mut told = Vec::with_capacity(events.len());
+    for logged in &events {
+        // Somebody's row beside the log moves no key; the scrubber tells of it.
+        if !is_foreign(view, ring.tenant(), logged).await? {
+            told.push(Told::read(logged)?);
+        }
     }
-    let index = |kind: EventKind, version: &KeyVersion| {
-        indexes.iter().find(|(k, key_id, _)| k == kind.as_str() && *key_id == version.key_id).map(|(.., index)| *index)
+    let of = |kind: EventKind, version: &KeyVersion| {
+        let key_id = version.key_id.clone();
+        told.iter().filter(move |told| told.kind == kind.as_str() && told.key_id == key_id)
     };
+    let index = |kind, version: &KeyVersion| of(kind, version).next().map(|told| told.index);
     let declared = versions.iter().filter_map(|version| {
         let jwk = ring.public(managed, &version.key_id)?.clone();
+        let revoked = of(EventKind::KeyRevoked, version).map(|told| told.last_valid_index).min();
+        let (state, last_valid_index) = standing(version.state, version.revocation, revoked);
         Some(DeclaredKey {
             key_id: version.key_id.clone(),
             jwk,
-            state: version.state,
+            state,
             activated_at: version.activated_at?,
             first_index: index(EventKind::KeyActivated, version),
             last_index: index(EventKind::KeyRetired, version),
-            last_valid_index: version.revocation.and_then(|revocation| revocation.last_valid_index),
+            last_valid_index,
         })
     });
     Ok(declared.collect())
 }
 
+/// A version's state, and up to which index what it signed stays valid, by its row and by what the log tells of its revocation: the
+/// row takes trust away, and gives back none. Of several indexes the smallest counts, and none at all before any.
+fn standing(state: KeyState, row: Option<Revocation>, told: Option<Option<u64>>) -> (KeyState, Option<u64>) {
+    let state = match state {
+        // It was revoked before; nothing of it is believed while it waits.
+        KeyState::PendingDeletion => state,
+        _ if told.is_some() => KeyState::Revoked,
+        _ => state,
+    };
+    let said = row.map(|revocation| revocation.last_valid_index);
+    (state, told.into_iter().chain(said).min().flatten())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::keyring::RevocationReason;
 
     fn key(name: &str, first: Option<u64>, last: Option<u64>) -> DeclaredKey {
         DeclaredKey {
@@ -119,6 +161,28 @@ mod tests {
         assert!(!with(KeyState::Revoked, None).vouches());
         assert!(with(KeyState::Revoked, Some(5)).vouches());
         assert!(!with(KeyState::Suspended, Some(5)).vouches());
+    }
+
+    #[test]
+    fn a_row_takes_trust_away_and_gives_back_none() {
+        let row = |last_valid_index| Some(Revocation { reason: RevocationReason::KeyCompromise, last_valid_index });
+        for (state, said, told, stands) in [
+            (KeyState::Inactive, None, None, (KeyState::Inactive, None)),
+            // The row forgot it, or says more than was said.
+            (KeyState::Inactive, None, Some(None), (KeyState::Revoked, None)),
+            (KeyState::Active, None, Some(Some(5)), (KeyState::Revoked, Some(5))),
+            (KeyState::Revoked, row(Some(9_000)), Some(Some(5)), (KeyState::Revoked, Some(5))),
+            (KeyState::Revoked, row(Some(9_000)), Some(None), (KeyState::Revoked, None)),
+            (KeyState::Destroyed, None, Some(Some(5)), (KeyState::Revoked, Some(5))),
+            // It says less.
+            (KeyState::Revoked, row(Some(2)), Some(Some(5)), (KeyState::Revoked, Some(2))),
+            (KeyState::Revoked, row(None), Some(Some(5)), (KeyState::Revoked, None)),
+            (KeyState::PendingDeletion, row(Some(5)), Some(Some(5)), (KeyState::PendingDeletion, Some(5))),
+            // Its event is queued.
+            (KeyState::Revoked, row(Some(5)), None, (KeyState::Revoked, Some(5))),
+        ] {
+            assert_eq!(standing(state, said, told), stands, "{state} {said:?} {told:?}");
+        }
     }
 
     #[test]

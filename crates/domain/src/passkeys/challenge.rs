@@ -1,8 +1,8 @@
 //! Challenges: what a ceremony begins with and its answer brings back.
 //!
 //! One is version 1, purpose 1, pepper version 4, end 8, random 16, MAC 32. The MAC binds it to the tenant, the user and the
-//! session or the login that it was made for, so nothing is stored when a ceremony begins, however many strangers begin one. When
-//! one ends well its challenge is put into the store, where it cannot be put twice.
+//! session, the login or the source that it was made for, so nothing is stored when a ceremony begins, however many strangers begin
+//! one. When one ends well its challenge is put into the store, where it cannot be put twice.
 
 use chancery_crypto::random;
 
@@ -18,7 +18,7 @@ const HEAD: usize = 30;
 
 /// What a challenge is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Purpose {
+pub(crate) enum Purpose {
     /// Registering within a session.
     Register = 1,
     /// Registering within a login that waits for a first factor.
@@ -29,30 +29,32 @@ pub(super) enum Purpose {
     Step = 4,
     /// Proving again who one is, within a session.
     Again = 5,
+    /// Enrolling a device with a source of webhooks, which it is made within.
+    Device = 6,
 }
 
 /// For whom and what a challenge is good.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Bound {
+pub(crate) struct Bound {
     /// What for.
-    pub(super) purpose: Purpose,
+    pub(crate) purpose: Purpose,
     /// Whose data.
-    pub(super) tenant: TenantId,
+    pub(crate) tenant: TenantId,
     /// Whose ceremony; nobody's before a login without a password.
-    pub(super) user: Option<UserId>,
-    /// In which session or login.
-    pub(super) within: Option<[u8; 16]>,
+    pub(crate) user: Option<UserId>,
+    /// In which session or login, or with which source.
+    pub(crate) within: Option<[u8; 16]>,
 }
 
 /// One that is good.
 #[derive(Debug)]
-pub(super) struct Challenge {
+pub(crate) struct Challenge {
     /// All of it.
-    pub(super) bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
     /// What the store keeps of it once it is used.
-    pub(super) mark: [u8; 32],
+    pub(crate) mark: [u8; 32],
     /// Until when.
-    pub(super) expires_at: Timestamp,
+    pub(crate) expires_at: Timestamp,
 }
 
 impl Bound {
@@ -67,7 +69,7 @@ impl Bound {
     }
 
     /// A new challenge.
-    pub(super) async fn challenge(&self, instance: &Instance) -> Result<Challenge, Failure> {
+    pub(crate) async fn challenge(&self, instance: &Instance) -> Result<Challenge, Failure> {
         let root = instance.leased_root().await?;
         let (pepper_version, pepper) = root.pepper();
         let expires_at = super::settings::end(instance.now());
@@ -83,7 +85,7 @@ impl Bound {
     }
 
     /// The challenge in `bytes`, if we made it for this and it is not over.
-    pub(super) async fn check(&self, instance: &Instance, bytes: Vec<u8>) -> Result<Option<Challenge>, Failure> {
+    pub(crate) async fn check(&self, instance: &Instance, bytes: Vec<u8>) -> Result<Option<Challenge>, Failure> {
         let Some((head, mac)) = bytes.split_at_checked(HEAD) else { return Ok(None) };
         let Some((version, end)) = read(head, self.purpose) else { return Ok(None) };
         let Ok(mark) = <[u8; 32]>::try_from(mac) else { return Ok(None) };

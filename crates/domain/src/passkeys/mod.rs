@@ -14,7 +14,7 @@ use crate::{
 
 mod again;
 mod ceremony;
-mod challenge;
+pub(crate) mod challenge;
 mod client_data;
 mod login;
 mod manage;

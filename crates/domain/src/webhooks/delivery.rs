@@ -7,8 +7,10 @@ use crate::{ids::WebhookDeliveryId, time::Timestamp};
 const AGAIN_SECONDS: [i64; 13] = [5, 30, 120, 600, 1_800, 3_600, 7_200, 14_400, 28_800, 43_200, 43_200, 43_200, 43_200];
 /// How long it is told of one that was delivered.
 pub const KEPT_SECONDS: i64 = 30 * 86_400;
-/// How many may wait in one tenant.
+/// How many may wait in one tenant, each way: whoever takes none of ours must not have what comes refused.
 pub const MAX_WAITING: u64 = 10_000;
+/// How many messages without a moment are remembered in one tenant, however many come in a month.
+pub(super) const MAX_REMEMBERED: u64 = 500_000;
 /// How long one try may take before another node may try.
 pub(super) const TRY_SECONDS: i64 = 60;
 

@@ -21,8 +21,8 @@ use crate::{
 
 /// How long opened secrets are held.
 const HELD_SECONDS: i64 = 300;
-/// How many sources' secrets are held.
-const MAX_HELD: usize = 1_000;
+/// Those of how many sources and subscriptions are held. Of more, each message would open them, and strangers make the log grow.
+const MAX_HELD: usize = 10_000;
 
 /// A source's secrets, opened.
 #[derive(Debug)]
@@ -54,9 +54,12 @@ impl HeldSecrets {
         if all.len() >= MAX_HELD {
             all.retain(|_, held| now < held.until);
         }
-        if all.len() < MAX_HELD {
-            all.insert(key, Arc::clone(held));
+        if all.len() >= MAX_HELD
+            && let Some(first) = all.iter().min_by_key(|(_, held)| held.until).map(|(key, _)| *key)
+        {
+            all.remove(&first);
         }
+        all.insert(key, Arc::clone(held));
     }
 }
 
@@ -125,4 +128,29 @@ pub(super) async fn open(
     let texts: Result<Vec<Secret<String>>, _> = opened.iter().map(text).collect();
     let texts = texts.map_err(|_| Failure::Internal("a secret that is no text"))?;
     fence.release(instance, &lease, texts).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ids::WebhookSourceId, webhooks::Provider};
+
+    /// Once as many were held as there is room for, each message to any other source opened its secrets anew, with an event each.
+    #[test]
+    fn who_sends_now_has_its_secrets_held_though_others_have_too() {
+        let (all, now) = (HeldSecrets::default(), Timestamp::from_seconds(1_790_000_000));
+        let key = |number: usize| {
+            let mut id = [0; 16];
+            id[..8].copy_from_slice(&number.to_be_bytes());
+            (TenantId::from_bytes([1; 16]), WebhookOwner::Source(WebhookSourceId::from_bytes(id)))
+        };
+        for number in 0..=MAX_HELD {
+            let rules = Rules { provider: Provider::Oura, layout: None, client_id: None, app_ids: Vec::new() };
+            let until = now.plus_seconds(1 + i64::try_from(number).unwrap());
+            let held = Held { rules, secrets: Vec::new(), ids: Vec::new(), until, epoch: 1 };
+            all.put(key(number), &Arc::new(held), now);
+        }
+        assert!(all.find(key(MAX_HELD)).is_some() && all.find(key(1)).is_some());
+        assert!(all.find(key(0)).is_none(), "the one that would be over first has made room");
+    }
 }

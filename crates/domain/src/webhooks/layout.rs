@@ -106,6 +106,28 @@ pub struct Layout {
     pub id: Option<String>,
     /// What is signed.
     pub signed: Template,
+    /// Whether it tells of new things in the same words ([`Rules::remembered_seconds`](super::Rules::remembered_seconds)).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub repeats: bool,
+}
+
+/// Headers that frame a message, or say where it goes. A layout names none of them: what its sender says would stand in our own request.
+const OF_THE_WAY: [&str; 10] = [
+    "connection",
+    "content-length",
+    "expect",
+    "host",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Whether a header is about the way of a message and not about the message.
+pub(super) fn is_of_the_way(name: &str) -> bool {
+    OF_THE_WAY.contains(&name)
 }
 
 impl Layout {
@@ -137,10 +159,21 @@ impl Layout {
         if self.prefix.len() > 16 || !self.prefix.bytes().all(|byte| byte.is_ascii_graphic()) {
             faults.add(format!("{pointer}/prefix"), "form", "use up to 16 printable characters");
         }
+        let places = [Some(&self.header), self.stamp.as_ref().map(|stamp| &stamp.place), self.id.as_ref()];
+        if places.into_iter().flatten().any(|name| is_of_the_way(name)) {
+            faults.add(pointer.to_owned(), "not_allowed", "name no header that frames or routes a message");
+        }
         let (body, stamp, id) = self.signed.counts();
         if body != 1 || stamp != usize::from(self.stamp.is_some()) || id != usize::from(self.id.is_some()) {
             let message = "name {body} once, {timestamp} once if there is a stamp, {id} once if there is an id: what is read must be signed";
             faults.add(format!("{pointer}/signed"), "unsigned", message);
+        }
+        if self.repeats && (self.stamp.is_some() || self.id.is_some()) {
+            faults.add(
+                format!("{pointer}/repeats"),
+                "not_allowed",
+                "a moment or an id tells what is new from what came",
+            );
         }
         if self.signed.beside_id().any(|text| text.is_none()) {
             let message =
@@ -203,11 +236,27 @@ mod tests {
             ("header", ""),
             ("prefix", "a b"),
             ("id", "webhook-id"),
+            ("header", "content-length"),
+            ("repeats", "yes"),
         ] {
             let mut json = serde_json::to_value(slack()).unwrap();
-            json[field] = value.into();
+            json[field] = if field == "repeats" { true.into() } else { value.into() };
             let layout: Layout = serde_json::from_value(json).unwrap();
             assert!(layout.check("/layout").is_err(), "{field} {value}");
+        }
+    }
+
+    /// The request to the application had the sender's `Host`, on a connection that other tenants' messages share.
+    #[test]
+    fn no_sender_frames_or_routes_our_own_request() {
+        for name in OF_THE_WAY {
+            let mut json = serde_json::to_value(slack()).unwrap();
+            json["id"] = name.into();
+            json["signed"] = "v0:{timestamp}:{id}:{body}".into();
+            let layout: Layout = serde_json::from_value(json.clone()).unwrap();
+            assert!(layout.check("/layout").is_err(), "{name}");
+            json["id"] = format!("x-{name}").into();
+            serde_json::from_value::<Layout>(json).unwrap().check("/layout").unwrap();
         }
     }
 

@@ -30,8 +30,8 @@ pub enum WebhookError {
     /// There is no such source, secret, subscription or delivery.
     #[error("no such webhook source, secret or delivery")]
     NotFound,
-    /// The source had this secret before.
-    #[error("the source has or had this secret")]
+    /// The source has or had this secret, or this device.
+    #[error("the source has or had this secret or device")]
     Used,
     /// How it stands does not allow it.
     #[error("how it stands does not allow this")]

@@ -3,10 +3,13 @@
 //! [`verify`] is pure: it knows each provider's way to sign and nothing of stores, sockets or clocks. [`sign`] is its other half, for
 //! tests and for what we send ourselves. See `docs/guides/webhooks.md`.
 
+mod attestation;
 mod backlog;
 mod counts;
 mod deliver;
 mod delivery;
+mod devices;
+mod enroll;
 mod handshake;
 mod held;
 mod layout;
@@ -29,10 +32,15 @@ mod subscription;
 mod upkeep;
 mod verify;
 
+pub use attestation::{
+    Attested, DeviceCertificates, DeviceEnvironment, MAX_ATTESTATION_BYTES, Unattested, Vouched, attested,
+};
 pub use backlog::{Backlog, Waiting, backlog};
 pub use counts::{Arrival, Tried, WebhookCounts};
 pub use deliver::{Handed, NotTaken, Outgoing, WebhookSender, deliver};
 pub use delivery::{DeliveryFilter, DeliveryState, KEPT_SECONDS, MAX_WAITING, Seen, Sighting, WebhookDelivery};
+pub use devices::WebhookDevice;
+pub use enroll::{DeviceChallenge, MAX_ENROLLED, challenge_device, enroll_device, list_devices, revoke_device};
 pub use handshake::{Reply, answer_get, answer_post};
 pub(crate) use held::HeldSecrets;
 pub use layout::{Encoding, Form, Hash, KeyForm, Layout, ParseTemplateError, Stamp, Template, Unit};
@@ -44,7 +52,7 @@ pub use payload::Payload;
 pub use provider::Provider;
 pub use published::KeyAddress;
 pub use receive::{KEPT_BYTES, ReceiveError, examine, receive, shake};
-pub use redrive::{list_deliveries, redrive};
+pub use redrive::{discard, list_deliveries, redrive};
 pub use rotate::{rotate_secret, show_secret};
 pub use rows::{WebhookRows, WebhookWrites};
 pub use sign::{SignError, Signer, assertion, sign};
@@ -58,4 +66,4 @@ pub use subscription::{
     update_subscription,
 };
 pub use upkeep::{DueSecrets, tidy};
-pub use verify::{Rules, Verified, WINDOW_SECONDS, tink::Key as TinkKey, verify};
+pub use verify::{REMEMBERED_SECONDS, Rules, Verified, WINDOW_SECONDS, tink::Key as TinkKey, verify};

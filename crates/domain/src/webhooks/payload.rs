@@ -3,7 +3,7 @@
 use chancery_crypto::Phi;
 use serde_json::{Map, Value, json};
 
-use super::{Form, Message, Provider, Rules, verify::app_attest};
+use super::{Form, Message, Provider, Rules, layout::is_of_the_way, verify::app_attest};
 
 /// A message as it is handed on.
 #[derive(Debug)]
@@ -62,6 +62,8 @@ fn signed_with(rules: &Rules) -> Vec<String> {
         names.extend(layout.stamp.filter(|_| layout.form == Form::Plain).map(|stamp| stamp.place));
         names.extend(layout.id);
     }
+    // A layout of before that was asked for.
+    names.retain(|name| !is_of_the_way(name));
     names
 }
 

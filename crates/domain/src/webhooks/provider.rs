@@ -48,7 +48,7 @@ impl Provider {
         }
     }
 
-    /// The kinds of secrets it can have; the first is what it cannot be enabled without.
+    /// The kinds of secrets it can have; the first is what it cannot be enabled without, unless its devices enroll.
     pub const fn kinds(self) -> &'static [SecretKind] {
         match self {
             Self::Oura | Self::Fitbit | Self::Strava => &[SecretKind::Shared, SecretKind::Token],
@@ -58,6 +58,11 @@ impl Provider {
             Self::AppleHealth => &[SecretKind::PublicKey],
             Self::Standard => &[SecretKind::Shared, SecretKind::PublicKey],
         }
+    }
+
+    /// Whether its senders are devices that enroll. Before one has, nothing can be verified, and so nothing is taken.
+    pub const fn enrolls_devices(self) -> bool {
+        matches!(self, Self::AppleHealth)
     }
 
     /// Whether any one of its kinds is enough to be enabled, and not the first alone.
@@ -78,6 +83,7 @@ impl Provider {
             stamp,
             id: None,
             signed: signed.parse().unwrap_or_default(),
+            repeats: false,
         };
         Some(match self {
             Self::Oura => of(
@@ -92,10 +98,12 @@ impl Provider {
                 stamp("x-whoop-signature-timestamp", Unit::Milliseconds),
                 "{timestamp}{body}",
             ),
-            Self::WhoopPartner => of("whoop-signed", Encoding::HexLower, None, "{body}"),
+            // Of these two a message only names what is to be fetched, and names it again when that has changed.
+            Self::WhoopPartner => Layout { repeats: true, ..of("whoop-signed", Encoding::HexLower, None, "{body}") },
             Self::Fitbit => Layout {
                 hash: Hash::Sha1,
                 key: KeyForm::TextAnd("&".to_owned()),
+                repeats: true,
                 ..of("x-fitbit-signature", Encoding::Base64, None, "{body}")
             },
             Self::Strava => Layout {

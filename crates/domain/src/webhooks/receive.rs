@@ -5,18 +5,19 @@ use std::sync::Arc;
 use chancery_crypto::sha256;
 
 use super::{
-    Arrival, DeliveryState, MAX_WAITING, Message, Provider, Rejection, Reply, Seen, Sighting, Verified, WINDOW_SECONDS,
-    WebhookDelivery, WebhookOwner, WebhookSource, answer_get, answer_post,
+    Arrival, DeliveryState, Direction, MAX_WAITING, Message, Provider, REMEMBERED_SECONDS, Rejection, Reply, Seen,
+    Sighting, Verified, WebhookDelivery, WebhookDevice, WebhookOwner, WebhookSource, answer_get, answer_post, devices,
     held::{self, Held},
     parts,
     payload::Payload,
     published,
+    verify::app_attest,
 };
 use crate::{
     Instance, TenantId,
     access::RequestInfo,
     audit::{Change, Detail, Event, EventKind, stamp::Actor},
-    ids::{WebhookDeliveryId, WebhookSourceId},
+    ids::{WebhookDeliveryId, WebhookDeviceId, WebhookSourceId},
     instance::{Failure, fails},
     store::StoreError,
     tenants::TenantState,
@@ -24,12 +25,6 @@ use crate::{
 
 /// The longest body that is kept, unless the operator says otherwise.
 pub const KEPT_BYTES: u32 = 1_000_000;
-/// How long a message is remembered: longer than twice the window, for a moment may be ahead as far as behind.
-const REMEMBERED_SECONDS: i64 = 2 * WINDOW_SECONDS + 60;
-/// The same, where nodes share a memory.
-const REMEMBERED_SHARED: u32 = 660;
-/// How long an id that a sender gave is remembered: for as long as senders try anew.
-const ID_REMEMBERED_SECONDS: i64 = 4 * 86_400;
 
 /// Why a message was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -65,8 +60,8 @@ pub async fn shake(
     query: &[(String, String)],
 ) -> Result<Reply, ReceiveError> {
     let found = find(instance, request, slug, source).await;
-    let provider = found.as_ref().ok().map(|(_, source, _)| source.provider);
-    let shaken = found.and_then(|(_, source, held)| {
+    let provider = found.as_ref().ok().map(|found| found.source.provider);
+    let shaken = found.and_then(|Found { source, held, .. }| {
         asked(answer_get(source.provider, &held.secrets, query).ok_or(ReceiveError::Unknown)?)
     });
     counted(instance, provider, shaken)
@@ -104,9 +99,9 @@ pub async fn receive(
     message: &Message<'_>,
 ) -> Result<Reply, ReceiveError> {
     let found = find(instance, request, slug, source).await;
-    let provider = found.as_ref().ok().map(|(_, source, _)| source.provider);
+    let provider = found.as_ref().ok().map(|found| found.source.provider);
     let taken = match found {
-        Ok(found) => take(instance, request, found, message).await,
+        Ok(found) => take(instance, request, &found, message).await,
         Err(error) => Err(error),
     };
     counted(instance, provider, taken)
@@ -115,27 +110,23 @@ pub async fn receive(
 async fn take(
     instance: &Instance,
     request: &RequestInfo,
-    (tenant, source, held): Found,
+    found: &Found,
     message: &Message<'_>,
 ) -> Result<(Reply, Arrival), ReceiveError> {
-    if let Some(reply) = answer_post(source.provider, &held.secrets, message) {
-        return asked(reply);
-    }
-    if message.body.len() > instance.settings().webhook_body_bytes as usize {
-        return Err(ReceiveError::TooLong);
-    }
-    let refused = |rejection| ReceiveError::Refused(source.provider.refused(), rejection);
-    let verified = published::judge(instance, request.address, &held, message).await?.map_err(refused)?;
-    let arrival = match keep_once(instance, request, tenant, &source, &held, (message, &verified)).await? {
+    let believed = match judge(instance, request, found, message).await? {
+        Judged::Asked(reply) => return asked(reply),
+        Judged::Believed(believed) => believed,
+    };
+    let arrival = match keep_once(instance, request, found, message, &believed).await? {
         Seen::First => {
-            instance.note_due_webhooks(tenant);
+            instance.note_due_webhooks(found.tenant);
             Arrival::Taken
         }
         // Whoever sends anew has not heard that it was taken.
         Seen::Again => Arrival::Again,
-        Seen::Copy(_) => return Err(refused(Rejection::Replayed)),
+        Seen::Copy(_) => return Err(found.refused(Rejection::Replayed)),
     };
-    Ok((Reply { status: source.provider.taken(), body: None }, arrival))
+    Ok((Reply { status: found.source.provider.taken(), body: None }, arrival))
 }
 
 /// Says what [`receive`] would say of a message, and keeps nothing of it: whether it is a copy is not asked.
@@ -149,19 +140,66 @@ pub async fn examine(
     (slug, source): (&str, &str),
     message: &Message<'_>,
 ) -> Result<(), ReceiveError> {
-    let (_, source, held) = find(instance, request, slug, source).await?;
+    let found = find(instance, request, slug, source).await?;
+    match judge(instance, request, &found, message).await? {
+        Judged::Asked(reply) => asked(reply).map(drop),
+        Judged::Believed(_) => Ok(()),
+    }
+}
+
+/// What a message is, whether or not it is a copy.
+enum Judged {
+    /// Its provider asks, and is told this.
+    Asked(Reply),
+    /// It is from whom it says.
+    Believed(Believed),
+}
+
+/// A message that is from whom it says.
+struct Believed {
+    verified: Verified,
+    /// The enrolled device that it is of.
+    device: Option<WebhookDeviceId>,
+}
+
+async fn judge(
+    instance: &Instance,
+    request: &RequestInfo,
+    found: &Found,
+    message: &Message<'_>,
+) -> Result<Judged, ReceiveError> {
+    let Found { tenant, source, held } = found;
     if let Some(reply) = answer_post(source.provider, &held.secrets, message) {
-        return asked(reply).map(drop);
+        return Ok(Judged::Asked(reply));
     }
     if message.body.len() > instance.settings().webhook_body_bytes as usize {
         return Err(ReceiveError::TooLong);
     }
-    let refused = |rejection| ReceiveError::Refused(source.provider.refused(), rejection);
-    published::judge(instance, request.address, &held, message).await?.map(drop).map_err(refused)
+    let named = match source.provider.enrolls_devices() {
+        true => devices::named(instance, *tenant, source.id, message).await?,
+        false => None,
+    };
+    let judged = match named.as_ref().and_then(WebhookDevice::as_device) {
+        Some(device) => app_attest::verify(&held.rules, &held.secrets, Some(&device), message, instance.now()),
+        None => published::judge(instance, request.address, held, message).await?,
+    };
+    let verified = judged.map_err(|rejection| found.refused(rejection))?;
+    Ok(Judged::Believed(Believed { verified, device: named.map(|device| device.id) }))
 }
 
 /// What was found of a message's path.
-type Found = (TenantId, WebhookSource, Arc<Held>);
+struct Found {
+    tenant: TenantId,
+    source: WebhookSource,
+    held: Arc<Held>,
+}
+
+impl Found {
+    /// What the sender is told.
+    fn refused(&self, rejection: Rejection) -> ReceiveError {
+        ReceiveError::Refused(self.source.provider.refused(), rejection)
+    }
+}
 
 /// An enabled source of a tenant that is served, and its secrets.
 async fn find(instance: &Instance, request: &RequestInfo, slug: &str, source: &str) -> Result<Found, ReceiveError> {
@@ -177,7 +215,7 @@ async fn find(instance: &Instance, request: &RequestInfo, slug: &str, source: &s
     drop(rows);
     let actor = Actor::System(request);
     let held = held::of(instance, actor, tenant, WebhookOwner::Source(id), found.rules(), &secrets).await?;
-    Ok((tenant, found, held))
+    Ok(Found { tenant, source: found, held })
 }
 
 /// As [`keep`]. Where nodes share a memory, that is asked first: it knows of copies that this node's store does not know, or does not
@@ -185,18 +223,17 @@ async fn find(instance: &Instance, request: &RequestInfo, slug: &str, source: &s
 async fn keep_once(
     instance: &Instance,
     request: &RequestInfo,
-    tenant: TenantId,
-    source: &WebhookSource,
-    held: &Held,
-    believed: (&Message<'_>, &Verified),
+    found: &Found,
+    message: &Message<'_>,
+    believed: &Believed,
 ) -> Result<Seen, ReceiveError> {
-    let shared = instance.shared_replays().zip(believed.1.copy);
+    let shared = instance.shared_replays().zip(believed.verified.copy);
     let Some((replays, copy)) = shared else {
-        return keep(instance, request, tenant, source, held, believed, false).await;
+        return keep(instance, request, found, message, believed, false).await;
     };
-    let mark = sha256(&[b"webhook", &tenant.to_bytes()[..], &source.id.to_bytes()[..], &copy].concat());
-    let known = replays.seen(&mark, REMEMBERED_SHARED, instance.now()).await?;
-    let kept = keep(instance, request, tenant, source, held, believed, known).await;
+    let mark = sha256(&[b"webhook", &found.tenant.to_bytes()[..], &found.source.id.to_bytes()[..], &copy].concat());
+    let known = replays.seen(&mark, REMEMBERED_SECONDS, instance.now()).await?;
+    let kept = keep(instance, request, found, message, believed, known).await;
     if kept.is_err()
         && !known
         && let Err(error) = replays.forget(&mark).await
@@ -211,17 +248,17 @@ async fn keep_once(
 async fn keep(
     instance: &Instance,
     request: &RequestInfo,
-    tenant: TenantId,
-    source: &WebhookSource,
-    held: &Held,
-    (message, verified): (&Message<'_>, &Verified),
+    found: &Found,
+    message: &Message<'_>,
+    believed: &Believed,
     known: bool,
 ) -> Result<Seen, ReceiveError> {
+    let (Found { tenant, source, held }, Believed { verified, device }) = (found, believed);
     let now = instance.now();
-    let ring = instance.keyring(tenant).await?;
-    let mut change = Change::begin_with(instance, Actor::System(request), tenant, ring).await?;
-    let remembered = if verified.has_id { ID_REMEMBERED_SECONDS } else { REMEMBERED_SECONDS };
-    let sighting = Sighting { identity: verified.identity, copy: verified.copy, until: now.plus_seconds(remembered) };
+    let ring = instance.keyring(*tenant).await?;
+    let mut change = Change::begin_with(instance, Actor::System(request), *tenant, ring).await?;
+    let until = now.plus_seconds(source.rules().remembered_seconds(verified).into());
+    let sighting = Sighting { identity: verified.identity, copy: verified.copy, until };
     let seen = change.rows().see_webhook(source.id, &sighting, now).await?;
     match seen {
         // The store was put back, or somebody else is about to keep it: nothing is noted here.
@@ -235,16 +272,19 @@ async fn keep(
         }
         Seen::Again | Seen::Copy(_) => return Ok(seen),
     }
-    // What is held of a device counted no further than when it was opened; the store knows.
-    if let (Some(counter), Some(id)) = (verified.counter, held.ids.get(verified.secret)) {
-        match change.rows().count_webhook_device(*id, counter).await {
-            Err(StoreError::Changed(_)) => {
-                return Err(ReceiveError::Refused(source.provider.refused(), Rejection::Replayed));
-            }
+    // What was read of a device counted no further than it had then; the store knows.
+    if let Some(counter) = verified.counter {
+        let counted = match (held.ids.get(verified.secret), device) {
+            (Some(id), _) => change.rows().count_webhook_device(*id, counter).await,
+            (None, Some(id)) => change.rows().use_webhook_device(*id, counter, now).await,
+            (None, None) => return Err(Failure::Internal("a count of no device").into()),
+        };
+        match counted {
+            Err(StoreError::Changed(_)) => return Err(found.refused(Rejection::Replayed)),
             counted => counted?,
         }
     }
-    if change.rows().waiting_webhook_deliveries().await? >= MAX_WAITING {
+    if change.rows().waiting_webhook_deliveries(Direction::In).await? >= MAX_WAITING {
         return Err(ReceiveError::Full);
     }
     let id = WebhookDeliveryId::make(now, instance.random())?;

@@ -1,4 +1,4 @@
-//! Looks at deliveries, and lets one be tried again.
+//! Looks at deliveries, lets one be tried again, or discards it.
 
 use super::{DeliveryFilter, DeliveryState, WebhookDelivery, WebhookError};
 use crate::{
@@ -49,4 +49,25 @@ pub async fn redrive(instance: &Instance, call: &Call, id: WebhookDeliveryId) ->
     change.commit(event.with("of", Detail::Id(again.owner.to_string()))).await?;
     instance.note_due_webhooks(call.tenant());
     Ok(again)
+}
+
+/// Discards a delivery that waits, and its message: it is handed to nobody any more.
+///
+/// # Errors
+///
+/// [`WebhookError`]; [`WebhookError::State`] of one that was delivered.
+pub async fn discard(instance: &Instance, call: &Call, id: WebhookDeliveryId) -> Result<(), WebhookError> {
+    call.require(Permission::SettingsWrite)?;
+    instance.require_recent(call)?;
+    let mut change = Change::begin(instance, call, call.tenant()).await?;
+    let before = change.rows().webhook_delivery(id).await?.ok_or(WebhookError::NotFound)?;
+    if before.state == DeliveryState::Delivered {
+        return Err(WebhookError::State);
+    }
+    match change.rows().delete_webhook_delivery(id).await {
+        Err(StoreError::Changed(_)) => return Err(WebhookError::NotFound),
+        deleted => deleted?,
+    }
+    let event = Event::new(EventKind::WebhookDiscarded).on("webhook_delivery", id);
+    Ok(change.commit(event.with("of", Detail::Id(before.owner.to_string()))).await?)
 }

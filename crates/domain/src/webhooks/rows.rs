@@ -3,11 +3,11 @@
 use async_trait::async_trait;
 
 use super::{
-    Backlog, DeliveryFilter, DueSecrets, Seen, Sighting, WebhookDelivery, WebhookOwner, WebhookSecret, WebhookSource,
-    WebhookSubscription,
+    Backlog, DeliveryFilter, Direction, DueSecrets, Seen, Sighting, WebhookDelivery, WebhookDevice, WebhookOwner,
+    WebhookSecret, WebhookSource, WebhookSubscription,
 };
 use crate::{
-    ids::{WebhookDeliveryId, WebhookSecretId, WebhookSourceId, WebhookSubscriptionId},
+    ids::{WebhookDeliveryId, WebhookDeviceId, WebhookSecretId, WebhookSourceId, WebhookSubscriptionId},
     store::StoreError,
     time::Timestamp,
 };
@@ -30,6 +30,21 @@ pub trait WebhookRows {
     async fn webhook_secrets(&mut self, owner: WebhookOwner) -> Result<Vec<WebhookSecret>, StoreError>;
     /// Secrets that something is to be done with, ordered by id.
     async fn due_webhook_secrets(&mut self, due: &DueSecrets) -> Result<Vec<WebhookSecret>, StoreError>;
+    /// Devices of a source, revoked ones too, ordered by id: `limit` of them after one.
+    async fn webhook_devices(
+        &mut self,
+        source: WebhookSourceId,
+        after: Option<WebhookDeviceId>,
+        limit: u32,
+    ) -> Result<Vec<WebhookDevice>, StoreError>;
+    /// The device of a source that calls its key so, be it revoked.
+    async fn webhook_device_by_key(
+        &mut self,
+        source: WebhookSourceId,
+        key_id: &[u8],
+    ) -> Result<Option<WebhookDevice>, StoreError>;
+    /// How many devices of a source are not revoked.
+    async fn enrolled_webhook_devices(&mut self, source: WebhookSourceId) -> Result<u64, StoreError>;
     /// Deliveries in the order in which they came, without their messages.
     async fn webhook_deliveries(&mut self, filter: &DeliveryFilter) -> Result<Vec<WebhookDelivery>, StoreError>;
     /// One of them, with its message.
@@ -38,8 +53,10 @@ pub trait WebhookRows {
     async fn due_webhook_deliveries(&mut self, now: Timestamp, limit: u32) -> Result<Vec<WebhookDelivery>, StoreError>;
     /// What of a delivery's message does not fit into one value, in order.
     async fn webhook_parts(&mut self, id: WebhookDeliveryId) -> Result<Vec<Vec<u8>>, StoreError>;
-    /// How many wait, for a try or for somebody; one counts once more for each whole megabyte.
-    async fn waiting_webhook_deliveries(&mut self) -> Result<u64, StoreError>;
+    /// How many wait that go this way, for a try or for somebody; one counts once more for each whole megabyte.
+    async fn waiting_webhook_deliveries(&mut self, direction: Direction) -> Result<u64, StoreError>;
+    /// Whether a webhook of this owner was delivered at or after `since`.
+    async fn webhook_taken_since(&mut self, owner: WebhookOwner, since: Timestamp) -> Result<bool, StoreError>;
     /// What waits, by direction and for what, both in the order of their codes; nothing of what does not.
     async fn webhook_backlog(&mut self) -> Result<Vec<Backlog>, StoreError>;
 }
@@ -49,7 +66,7 @@ pub trait WebhookRows {
 pub trait WebhookWrites {
     /// Adds a source, or replaces what it is, but whether it is known to stall.
     async fn put_webhook_source(&mut self, source: &WebhookSource) -> Result<(), StoreError>;
-    /// Removes a source, its secrets and what is remembered of its messages; its deliveries stay.
+    /// Removes a source, its secrets, its devices and what is remembered of its messages; its deliveries stay.
     /// [`StoreError::Changed`]`("webhook_source")` if there is none.
     async fn delete_webhook_source(&mut self, id: WebhookSourceId) -> Result<(), StoreError>;
     /// Adds a subscription, or replaces what it is, but how far the log was read for it and whether it is known to stall.
@@ -61,7 +78,7 @@ pub trait WebhookWrites {
         from: u64,
         to: u64,
     ) -> Result<(), StoreError>;
-    /// Removes a subscription and its secrets; its deliveries stay.
+    /// Removes a subscription, its secrets and what waits for it.
     /// [`StoreError::Changed`]`("webhook_subscription")` if there is none.
     async fn delete_webhook_subscription(&mut self, id: WebhookSubscriptionId) -> Result<(), StoreError>;
     /// Notes since when whoever webhooks are for takes none, or that they are taken again.
@@ -71,6 +88,18 @@ pub trait WebhookWrites {
     async fn put_webhook_secret(&mut self, secret: &WebhookSecret) -> Result<(), StoreError>;
     /// Counts a device on. [`StoreError::Changed`]`("webhook_secret")` if it had counted as far.
     async fn count_webhook_device(&mut self, id: WebhookSecretId, counter: u32) -> Result<(), StoreError>;
+    /// Adds a device: [`StoreError::Taken`]`("webhook_device")` if the source has or had one with this key.
+    async fn insert_webhook_device(&mut self, device: &WebhookDevice) -> Result<(), StoreError>;
+    /// Notes that a message of a device is taken, if it has counted on and was not revoked: [`StoreError::Changed`]`("webhook_device")`.
+    async fn use_webhook_device(&mut self, id: WebhookDeviceId, counter: u32, now: Timestamp)
+    -> Result<(), StoreError>;
+    /// Revokes a device of a source: [`StoreError::Changed`]`("webhook_device")` if there is none, or it was revoked before.
+    async fn revoke_webhook_device(
+        &mut self,
+        source: WebhookSourceId,
+        id: WebhookDeviceId,
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
     /// Notes that a message came, if it came for the first time since what was remembered of it is over.
     async fn see_webhook(
         &mut self,
@@ -78,10 +107,14 @@ pub trait WebhookWrites {
         sighting: &Sighting,
         now: Timestamp,
     ) -> Result<Seen, StoreError>;
+    /// Forgets messages without a moment that would be over first, beyond so many in the tenant; how many.
+    async fn bound_webhook_sightings(&mut self, most: u64) -> Result<u64, StoreError>;
     /// Forgets messages whose time is over at `now`, and deliveries that were delivered before `delivered`; how many.
     async fn forget_webhooks(&mut self, now: Timestamp, delivered: Timestamp) -> Result<u64, StoreError>;
     /// Adds a delivery.
     async fn insert_webhook_delivery(&mut self, delivery: &WebhookDelivery) -> Result<(), StoreError>;
+    /// Removes a delivery and its message: [`StoreError::Changed`]`("webhook_delivery")` if there is none.
+    async fn delete_webhook_delivery(&mut self, id: WebhookDeliveryId) -> Result<(), StoreError>;
     /// Adds the sealed part of a delivery's message that comes `at` this place, from 1 to 99.
     async fn insert_webhook_part(&mut self, id: WebhookDeliveryId, at: u32, sealed: &[u8]) -> Result<(), StoreError>;
     /// Says how a delivery stands, if it was tried `attempts` times and stood so before.

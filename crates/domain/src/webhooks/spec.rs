@@ -13,7 +13,7 @@ use crate::{
 pub const MAX_SOURCES: usize = 100;
 /// The most secrets of one kind that a source takes at a time.
 pub const MAX_SECRETS: usize = 8;
-/// The most devices of a source.
+/// The most devices of a source whose keys were brought by hand.
 pub const MAX_DEVICES: usize = 1_000;
 /// The most applications of a source.
 const MAX_APPS: usize = 10;
@@ -117,7 +117,7 @@ impl WebhookSource {
         let kinds = self.provider.kinds();
         let enough =
             if self.provider.any_kind_will_do() { kinds.iter().any(has) } else { kinds.first().is_some_and(has) };
-        if !self.enabled || enough {
+        if !self.enabled || enough || self.provider.enrolls_devices() {
             return Ok(());
         }
         let kind = kinds.first().map_or("", |kind| kind.as_str());

@@ -11,7 +11,7 @@ use crate::{
     time::Timestamp,
 };
 
-/// How long a webhook may be tried in vain before somebody is told.
+/// How long a webhook may be tried in vain, and no other taken meanwhile, before somebody is told.
 pub const STALLED_SECONDS: i64 = 15 * 60;
 
 /// A try was in vain, and `known` is since when it was told that they are.
@@ -24,6 +24,10 @@ pub(super) async fn in_vain(
 ) -> Result<(), Failure> {
     let now = instance.now();
     if known.is_some() || now < delivery.received_at.plus_seconds(STALLED_SECONDS) {
+        return Ok(());
+    }
+    // Whoever has taken another one since this one came is there, and stumbles over this one alone.
+    if instance.store().view(tenant).await?.webhook_taken_since(delivery.owner, delivery.received_at).await? {
         return Ok(());
     }
     let reason = delivery.reason.clone().unwrap_or_default();

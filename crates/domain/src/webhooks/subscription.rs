@@ -3,8 +3,9 @@
 use chancery_crypto::{Phi, Secret};
 
 use super::{
-    DeliveryState, KeyForm, Layout, MAX_WAITING, Material, Outgoing, Provider, Rules, Signer, WebhookDelivery,
-    WebhookError, WebhookOwner, WebhookSecret, held, parts, payload::Payload, rotate::draw, sign::standard,
+    DeliveryState, Direction, KeyForm, Layout, MAX_WAITING, Material, Outgoing, Provider, Rules, Signer,
+    WebhookDelivery, WebhookError, WebhookOwner, WebhookSecret, held, parts, payload::Payload, rotate::draw,
+    sign::standard,
 };
 use crate::{
     Instance, TenantId,
@@ -173,7 +174,7 @@ pub async fn update_subscription(
     Ok((after, secrets))
 }
 
-/// Takes a subscription and its secrets away. What waits for it goes nowhere any more.
+/// Takes a subscription, its secrets and what waits for it away: its events stay in the log.
 ///
 /// # Errors
 ///
@@ -240,7 +241,7 @@ pub async fn publish(instance: &Instance, tenant: TenantId) -> Result<bool, Fail
     let mut rows = instance.store().view(tenant).await?;
     let mut open = rows.webhook_subscriptions().await?;
     open.retain(|subscription| subscription.enabled);
-    if open.is_empty() || rows.waiting_webhook_deliveries().await? >= MAX_WAITING {
+    if open.is_empty() || rows.waiting_webhook_deliveries(Direction::Out).await? >= MAX_WAITING {
         return Ok(false);
     }
     let size = rows.log_head().await?.size;

@@ -1,7 +1,8 @@
 //! What is done of webhooks when time has passed: what is over is forgotten, secrets end, are reminded of, and replaced.
 
 use super::{
-    DUE_SECONDS, KEPT_SECONDS, NOTICE_SECONDS, WebhookOwner, WebhookSecret, deliver::job, manage::of_secret, rotate,
+    DUE_SECONDS, KEPT_SECONDS, NOTICE_SECONDS, WebhookOwner, WebhookSecret, deliver::job, delivery::MAX_REMEMBERED,
+    manage::of_secret, rotate,
 };
 use crate::{
     Instance, TenantId,
@@ -48,7 +49,11 @@ pub async fn tidy(instance: &Instance, tenant: TenantId) -> Result<(), Failure> 
     let now = instance.now();
     let mut tx = instance.store().begin(tenant).await?;
     tx.forget_webhooks(now, now.plus_seconds(-KEPT_SECONDS)).await?;
+    let early = tx.bound_webhook_sightings(MAX_REMEMBERED).await?;
     tx.commit().await?;
+    if early > 0 {
+        tracing::warn!(%tenant, count = early, "Webhooks without a moment come faster than they can be remembered for 30 days");
+    }
     let due = instance.store().view(tenant).await?.due_webhook_secrets(&DueSecrets::at(now)).await?;
     if due.is_empty() {
         return Ok(());

@@ -7,6 +7,7 @@ use super::{Layout, MAX_BODY_BYTES, Material, Message, Provider, Rejection, Unit
 use crate::Timestamp;
 
 pub(super) mod app_attest;
+pub(super) mod cbor;
 pub(super) mod codes;
 mod garmin;
 pub(super) mod standard;
@@ -14,6 +15,13 @@ pub(super) mod tink;
 
 /// How far the moment of a message may be from ours, to either side.
 pub const WINDOW_SECONDS: i64 = 300;
+/// How long a message is remembered that says its moment: longer than twice the window, for it may be ahead as far as behind.
+pub const REMEMBERED_SECONDS: u32 = 660;
+const _: () = assert!(REMEMBERED_SECONDS as i64 > 2 * WINDOW_SECONDS);
+/// How long an id is remembered that comes with a moment: for as long as senders try anew.
+const ID_REMEMBERED_SECONDS: u32 = 4 * 86_400;
+/// How long what says no moment is remembered: nothing in it ever makes a copy old.
+const TIMELESS_REMEMBERED_SECONDS: u32 = 30 * 86_400;
 
 /// By what rules a source's messages are judged.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +34,23 @@ pub struct Rules {
     pub client_id: Option<String>,
     /// The applications whose devices may send, `TEAMID.bundle.id` each, of [`Provider::AppleHealth`].
     pub app_ids: Vec<String>,
+}
+
+impl Rules {
+    /// For how many seconds a message that was believed is remembered, so that no copy of it is handed on.
+    ///
+    /// Some senders that say no moment only name what is to be fetched, and say the same words each time it has changed: to take them for
+    /// a copy for long would lose what is new, and a copy of them brings nothing in.
+    pub fn remembered_seconds(&self, verified: &Verified) -> u32 {
+        let layout = self.layout.clone().or_else(|| self.provider.layout());
+        let repeats = self.provider == Provider::GoogleHealth || layout.is_some_and(|layout| layout.repeats);
+        match (verified.sent_at.is_some(), verified.has_id) {
+            (true, true) => ID_REMEMBERED_SECONDS,
+            (true, false) => REMEMBERED_SECONDS,
+            (false, false) if repeats => REMEMBERED_SECONDS,
+            (false, _) => TIMELESS_REMEMBERED_SECONDS,
+        }
+    }
 }
 
 /// A message that was believed.
@@ -63,7 +88,7 @@ pub fn verify(
         Provider::Standard => standard::verify(secrets, message, now),
         Provider::GoogleHealth => tink::verify(secrets, &[], message),
         Provider::Garmin => garmin::verify(rules, secrets, message),
-        Provider::AppleHealth => app_attest::verify(rules, secrets, message, now),
+        Provider::AppleHealth => app_attest::verify(rules, secrets, None, message, now),
         provider => {
             let layout = rules.layout.clone().filter(|_| provider == Provider::Generic).or_else(|| provider.layout());
             codes::verify(&layout.ok_or(Rejection::Malformed)?, secrets, message, now)

@@ -6,19 +6,17 @@ use axum::{body::Body, extract::ConnectInfo, response::Response};
 use http::{HeaderMap, StatusCode, Version, header};
 use hyper::{Request, body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
-use tokio::{
-    net::TcpStream,
-    sync::{OwnedSemaphorePermit, watch},
-};
+use tokio::{net::TcpStream, sync::watch};
 use tower::Service as _;
 
 use super::{
-    House,
+    House, Malformed,
     declared::declared,
     paced::paced,
     wire::{Shared, Wire},
     work::{Busy, Work, watched},
 };
+use crate::Place;
 
 /// How long a connection may take to end once it was asked to, if nothing runs on it.
 const GOODBYE: std::time::Duration = std::time::Duration::from_secs(5);
@@ -31,7 +29,7 @@ struct Held {
     secure: bool,
     stopped: watch::Receiver<bool>,
     work: Arc<Work>,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Connection {
@@ -57,7 +55,7 @@ impl Connection {
 }
 
 /// Serves one connection until its client goes, it idles too long, or the server stops.
-pub(super) async fn attend(house: Arc<House>, stream: TcpStream, peer: SocketAddr, place: OwnedSemaphorePermit) {
+pub(super) async fn attend(house: Arc<House>, stream: TcpStream, peer: SocketAddr, place: Place) {
     let Ok((stream, secure)) = house.welcome(stream).await else { return };
     let (work, shared) = (Arc::new(Work::default()), Arc::new(Shared::default()));
     let held = Held { secure, stopped: house.stopped.clone(), work: Arc::clone(&work), _place: place };
@@ -67,10 +65,7 @@ pub(super) async fn attend(house: Arc<House>, stream: TcpStream, peer: SocketAdd
     let io = TokioIo::new(wire);
     let mut served = pin!(house.builder.serve_connection_with_upgrades(io, service));
     let pressed = async {
-        let mut is_full = house.is_full.clone();
-        if is_full.wait_for(|full| *full).await.is_err() {
-            std::future::pending::<()>().await;
-        }
+        house.full().await;
         work.idle_for(house.bounds.idle_when_full).await;
     };
     tokio::select! {
@@ -102,9 +97,8 @@ fn answer(
     let (work, shared) = (Arc::clone(&connection.0.work), Arc::clone(shared));
     let (is_1_1, is_2) = (request.version() == Version::HTTP_11, request.version() == Version::HTTP_2);
     let upgrade = is_1_1 && asks_for_upgrade(request.headers());
-    if request.version() < Version::HTTP_2
-        && let Some(malformed) = shared.next()
-    {
+    let malformed = if is_2 { large(&request, house.bounds.head_bytes) } else { shared.next() };
+    if let Some(malformed) = malformed {
         request.extensions_mut().insert(malformed);
     }
     request.extensions_mut().insert(ConnectInfo(peer));
@@ -113,13 +107,22 @@ fn answer(
     async move {
         let response = response.await;
         drop(running);
-        response.map(|response| {
+        response.map(|mut response| {
             if upgrade {
                 shared.decide(response.status() == StatusCode::SWITCHING_PROTOCOLS);
             }
-            response.map(|body| watched(body, work, is_2))
+            let holds = response.extensions_mut().remove();
+            response.map(|body| watched(body, work, is_2, holds))
         })
     }
+}
+
+/// Over HTTP/2 nobody has measured the head yet: h2 takes longer ones, for its own refusal would be without our headers and our log. A
+/// field counts as there (RFC 9113 §6.5.2).
+fn large(request: &Request<Incoming>, most: usize) -> Option<Malformed> {
+    let fields = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 32);
+    let path = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
+    (fields.sum::<usize>() + path > most).then_some(Malformed::Large)
 }
 
 /// As [`super::scan`] sees it: a body comes before the other protocol.

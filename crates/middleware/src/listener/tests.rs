@@ -23,10 +23,19 @@ struct Running {
 }
 
 async fn served(router: Router, bounds: Bounds) -> Running {
+    served_with(router, bounds, Vec::new(), None).await
+}
+
+async fn served_with(
+    router: Router,
+    bounds: Bounds,
+    proxies: Vec<IpNet>,
+    welcome: Option<Arc<dyn Welcome>>,
+) -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = watch::channel(false);
-    Running { address, stop, task: tokio::spawn(serve(listener, router, bounds, None, stopped)) }
+    Running { address, stop, task: tokio::spawn(serve(listener, router, bounds, proxies, welcome, stopped)) }
 }
 
 fn slow() -> Router {
@@ -85,13 +94,76 @@ async fn an_idle_connection_loses_its_place_and_a_working_one_does_not() {
 async fn a_full_house_has_less_patience() {
     let crowded =
         Bounds { connections: 10, idle: SOON, idle_when_full: Duration::from_millis(200), ..Bounds::default() };
-    let running = served(slow(), crowded).await;
-    let mut idle = Vec::new();
-    for _ in 0..10 {
-        idle.push(TcpStream::connect(running.address).await.unwrap());
-    }
+    let running = served_with(slow(), crowded, all_of_it(), None).await;
+    let _idle = silent(running.address, 10).await;
     let started = std::time::Instant::now();
-    let answer = said(running.address, b"GET /slow HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+    let answer = said(running.address, ASK).await;
+    assert!(answer.ends_with("done") && started.elapsed() < SOON / 2, "{answer}");
+}
+
+const ASK: &[u8] = b"GET /slow HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+
+/// Everybody is a proxy.
+fn all_of_it() -> Vec<IpNet> {
+    vec!["127.0.0.0/8".parse().unwrap()]
+}
+
+/// So many connections that say nothing.
+async fn silent(address: SocketAddr, count: usize) -> Vec<TcpStream> {
+    let mut silent = Vec::new();
+    for _ in 0..count {
+        silent.push(TcpStream::connect(address).await.unwrap());
+    }
+    silent
+}
+
+/// Attack A1: one address held every place, and took each that became free.
+#[tokio::test]
+async fn one_client_has_an_eighth_of_the_places_and_a_proxy_as_many_as_there_are() {
+    let patient = Bounds { connections: 16, idle_when_full: SOON, ..Bounds::default() };
+    let running = served(slow(), patient).await;
+    let crowd = silent(running.address, 16).await;
+    let other = tokio::net::TcpSocket::new_v4().unwrap();
+    other.bind(SocketAddr::from(([127, 0, 0, 2], 0))).unwrap();
+    let mut other = other.connect(running.address).await.unwrap();
+    other.write_all(ASK).await.unwrap();
+    let mut answer = String::new();
+    tokio::time::timeout(SOON / 2, other.read_to_string(&mut answer)).await.expect("it has a place").unwrap();
+    assert!(answer.ends_with("done"), "{answer}");
+    let closed = async |stream: &mut TcpStream| {
+        tokio::time::timeout(Duration::from_millis(50), stream.read(&mut [0])).await.is_ok()
+    };
+    let mut left = 0;
+    for mut stream in crowd {
+        left += usize::from(!closed(&mut stream).await);
+    }
+    assert_eq!(left, 2, "what it opened beyond its share is closed");
+    let running = served_with(slow(), patient, all_of_it(), None).await;
+    for mut stream in silent(running.address, 15).await {
+        assert!(!closed(&mut stream).await, "a proxy brings many clients");
+    }
+}
+
+/// Lets those in who speak.
+struct Doorman;
+
+#[async_trait]
+impl Welcome for Doorman {
+    async fn welcome(&self, stream: TcpStream) -> io::Result<Box<dyn Stream>> {
+        stream.readable().await?;
+        Ok(Box::new(stream))
+    }
+}
+
+/// Attack A1: whoever did not even begin with TLS kept its place for ten seconds, however full it was.
+#[tokio::test]
+async fn a_full_house_has_less_patience_at_the_door_too() {
+    let crowded =
+        Bounds { connections: 10, head: SOON, idle_when_full: Duration::from_millis(200), ..Bounds::default() };
+    let running = served_with(slow(), crowded, all_of_it(), Some(Arc::new(Doorman))).await;
+    let _idle = silent(running.address, 10).await;
+    let started = std::time::Instant::now();
+    let answer = said(running.address, ASK).await;
     assert!(answer.ends_with("done") && started.elapsed() < SOON / 2, "{answer}");
 }
 

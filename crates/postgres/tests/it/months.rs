@@ -567,3 +567,52 @@ async fn a_store_of_before_keeps_its_rows() {
     let error = sqlx::query("DELETE FROM audit_events").execute(&mut connection).await.unwrap_err();
     assert!(error.to_string().contains("only grows"), "{error}");
 }
+
+/// Otherwise it would be purged with its month, and nobody would find it among what is kept.
+#[tokio::test]
+async fn what_was_dismissed_before_it_was_kept_lies_with_what_is_kept() {
+    let Some(database) = testing::empty_database().await else { return };
+    let mut connection = raw(&database).await;
+    for step in ["DROP SCHEMA public CASCADE", "CREATE SCHEMA public"] {
+        sqlx::query(step).execute(&mut connection).await.unwrap();
+    }
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let ours = files.iter().position(|file| file.ends_with("0050_quarantine.sql")).unwrap();
+    for file in &files[..ours] {
+        let text = std::fs::read_to_string(file).unwrap();
+        sqlx::raw_sql(sqlx::AssertSqlSafe(text)).execute(&mut connection).await.unwrap();
+    }
+    let tenants = [OURS.to_string(), THEIRS.to_string()];
+    for tenant in &tenants {
+        in_tenant(&mut connection, tenant).await;
+        for (idx, kind) in [(0, "audit.purge_dismissed"), (1, "record.opened")] {
+            sqlx::query(
+                "INSERT INTO audit_events (tenant_id, idx, event_id, recorded_at, kind, actor, outcome, request_id, core, leaf_hash)
+                 VALUES ($1, $2, $2::text, (extract(epoch FROM now()) * 1000000)::bigint, $3, 'system', 0, 'req', 'x', 'x')",
+            )
+            .bind(tenant)
+            .bind(i64::from(idx))
+            .bind(kind)
+            .execute(&mut connection)
+            .await
+            .unwrap();
+        }
+    }
+    let text = std::fs::read_to_string(&files[ours]).unwrap();
+    sqlx::raw_sql(sqlx::AssertSqlSafe(text)).execute(&mut connection).await.unwrap();
+    for tenant in &tenants {
+        in_tenant(&mut connection, tenant).await;
+        let lie: Vec<(i64, bool)> = sqlx::query_as(
+            "SELECT idx, tableoid = 'audit_events_kept'::regclass FROM audit_events WHERE tenant_id = $1 ORDER BY idx",
+        )
+        .bind(tenant)
+        .fetch_all(&mut connection)
+        .await
+        .unwrap();
+        assert_eq!(lie, [(0, true), (1, false)]);
+    }
+    let error = sqlx::query("DELETE FROM audit_events").execute(&mut connection).await.unwrap_err();
+    assert!(error.to_string().contains("only grows"), "{error}");
+}

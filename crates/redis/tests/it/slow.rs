@@ -97,6 +97,24 @@ async fn a_redis_that_takes_200_ms_is_not_waited_for_and_comes_back() {
     is_shared().await;
 }
 
+/// Four words, and what they tell of, took longer together than one answer may: a server that was slow and there counted as away, and
+/// what was done as not done.
+#[tokio::test]
+async fn each_word_has_the_time_of_an_answer() {
+    let Some(server) = Server::start().await else { return };
+    let delay = Delay::before(server.address().port).await;
+    let mut options = server.options(Duration::from_secs(1));
+    options.address.port = delay.port;
+    let link = Link::open(options).await.unwrap();
+    let limiter = RedisLimiter::new(Arc::clone(&link));
+    let policies = ["a", "b", "c", "d"].map(|name| Policy::new(name, Limit { count: 5, seconds: 3_600 }).unwrap());
+    let asks: Vec<Ask<'_>> =
+        policies.iter().map(|policy| Ask { policy, limit: policy.limit, of: [1; 16], cost: 1 }).collect();
+    delay.millis.store(400, Ordering::Relaxed);
+    limiter.forget(&[1; 16], &asks).await.unwrap();
+    assert!(link.is_there());
+}
+
 /// What lies there is from the future then: it counts on from now, and frees nobody, nor locks anybody out for longer.
 #[tokio::test]
 async fn a_clock_of_redis_that_was_set_back_frees_nobody() {

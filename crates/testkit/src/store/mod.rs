@@ -191,7 +191,7 @@ macro_rules! store_conformance {
             ],
             guard: [
                 entries_are_given_as_they_are_stored, a_row_of_the_queue_is_put_aside, heads_are_given_as_they_are_stored_in_order, a_scrub_is_replaced,
-                a_noted_head_is_replaced, a_witness_signs_a_size_again, the_newest_cosignatures_are_given,
+                the_last_head_told_of_is_found, a_witness_signs_a_size_again, the_newest_cosignatures_are_given,
                 another_tenant_does_not_see_it,
             ],
             epochs: [
@@ -219,6 +219,7 @@ macro_rules! store_conformance {
                 secrets_that_are_due_are_found, a_message_is_seen_once, of_copies_at_once_one_is_first,
                 deliveries_read_back_and_are_found_when_due, a_delivery_moves_by_compare_and_swap,
                 another_tenant_neither_sees_nor_changes_them, their_sealed_values_are_counted_and_swapped,
+                devices_read_back_count_on_and_end, what_says_no_moment_is_bounded, what_was_taken_since_is_known,
                 a_stall_is_noted_once, what_waits_is_counted, parts_read_back_in_order_and_go_with_the_message,
             ],
             transactions: [

@@ -1,12 +1,14 @@
 //! Sources of webhooks, what came of them, and what is on its way.
 
-use chancery_domain::ids::{WebhookDeliveryId, WebhookSecretId, WebhookSourceId, WebhookSubscriptionId};
+use chancery_domain::ids::{
+    WebhookDeliveryId, WebhookDeviceId, WebhookSecretId, WebhookSourceId, WebhookSubscriptionId,
+};
 use chancery_domain::webhooks::{
-    Backlog, DeliveryFilter, DeliveryState, Direction, DueSecrets, Provider, SecretKind, Seen, Sighting, Waiting,
-    WebhookDelivery, WebhookOwner, WebhookSecret, WebhookSource, WebhookSubscription,
+    Backlog, DeliveryFilter, DeliveryState, DeviceEnvironment, Direction, DueSecrets, Provider, SecretKind, Seen,
+    Sighting, Waiting, WebhookDelivery, WebhookDevice, WebhookOwner, WebhookSecret, WebhookSource, WebhookSubscription,
 };
 
-use super::{Backend, begin, changed, commit, view};
+use super::{Backend, begin, changed, commit, taken, view};
 use crate::samples::{NOW, OURS, THEIRS, bytes};
 
 fn source(number: u8) -> WebhookSource {
@@ -37,6 +39,22 @@ fn secret(number: u8, owner: WebhookOwner) -> WebhookSecret {
         ends_at: None,
         due_told_at: None,
         unshown: false,
+    }
+}
+
+fn device(number: u8, of: u8) -> WebhookDevice {
+    WebhookDevice {
+        id: WebhookDeviceId::from_bytes(bytes(number.into())),
+        source: source(of).id,
+        key_id: [number; 32],
+        public_key: [number; 65],
+        environment: DeviceEnvironment::Production,
+        counter: 0,
+        digest: [number; 32],
+        pepper_version: 1,
+        enrolled_at: NOW,
+        seen_at: None,
+        revoked_at: None,
     }
 }
 
@@ -124,7 +142,15 @@ pub async fn a_subscription_reads_back_moves_and_goes(store: &impl Backend) {
     let mut tx = begin(store, THEIRS).await;
     assert!(changed(tx.delete_webhook_subscription(kept.id).await, "webhook_subscription"));
     drop(tx);
+    let waits = WebhookDelivery { owner, ..delivery(1) };
+    commit!(store, OURS, .insert_webhook_delivery(&waits) .insert_webhook_part(waits.id, 1, b"more")
+        .insert_webhook_delivery(&delivery(2)));
     commit!(store, OURS, .delete_webhook_subscription(kept.id));
+    let mut rows = view(store, OURS).await;
+    assert_eq!(rows.webhook_delivery(waits.id).await.unwrap(), None);
+    assert_eq!(rows.webhook_parts(waits.id).await.unwrap(), Vec::<Vec<u8>>::new());
+    assert!(rows.webhook_delivery(delivery(2).id).await.unwrap().is_some(), "of a source");
+    drop(rows);
     assert_eq!(view(store, OURS).await.webhook_subscription(kept.id).await.unwrap(), None);
     assert_eq!(view(store, OURS).await.webhook_secrets(owner).await.unwrap(), []);
 }
@@ -140,6 +166,77 @@ pub async fn a_secret_reads_back_ends_and_counts(store: &impl Backend) {
     // What is known of it is replaced; how far it counted is not.
     commit!(store, OURS, .put_webhook_secret(&ended) .put_webhook_secret(&WebhookSecret { counter: 0, ..counted.clone() }));
     assert_eq!(view(store, OURS).await.webhook_secrets(owner).await.unwrap(), [ended, counted]);
+}
+
+/// By id and by key, each in its source; one counts on until it is revoked, and goes with its source.
+pub async fn devices_read_back_count_on_and_end(store: &impl Backend) {
+    let (of, mine, other) = (source(1).id, device(1, 1), device(2, 1));
+    commit!(store, OURS, .put_webhook_source(&source(1)) .insert_webhook_device(&mine) .insert_webhook_device(&other)
+        .insert_webhook_device(&WebhookDevice { key_id: [1; 32], ..device(3, 2) }));
+    let same_key = WebhookDevice { key_id: [1; 32], ..device(4, 1) };
+    assert!(taken(begin(store, OURS).await.insert_webhook_device(&same_key).await, "webhook_device"));
+    let mut rows = view(store, OURS).await;
+    assert_eq!(rows.webhook_devices(of, None, 9).await.unwrap(), [mine.clone(), other.clone()]);
+    assert_eq!(rows.webhook_devices(of, None, 1).await.unwrap(), std::slice::from_ref(&mine));
+    assert_eq!(rows.webhook_devices(of, Some(mine.id), 9).await.unwrap(), [other]);
+    assert_eq!(rows.webhook_device_by_key(of, &[9; 32]).await.unwrap(), None);
+    assert_eq!(rows.webhook_device_by_key(of, &[]).await.unwrap(), None);
+    assert_eq!(rows.enrolled_webhook_devices(of).await.unwrap(), 2);
+    drop(rows);
+    let later = NOW.plus_seconds(5);
+    commit!(store, OURS, .use_webhook_device(mine.id, 7, later));
+    assert!(changed(begin(store, OURS).await.use_webhook_device(mine.id, 7, later).await, "webhook_device"));
+    let used = WebhookDevice { counter: 7, seen_at: Some(later), ..mine };
+    assert_eq!(view(store, OURS).await.webhook_device_by_key(of, &[1; 32]).await.unwrap(), Some(used.clone()));
+    let elsewhere = begin(store, OURS).await.revoke_webhook_device(source(2).id, used.id, later).await;
+    assert!(changed(elsewhere, "webhook_device"));
+    commit!(store, OURS, .revoke_webhook_device(of, used.id, later));
+    assert!(changed(begin(store, OURS).await.revoke_webhook_device(of, used.id, later).await, "webhook_device"));
+    assert!(changed(begin(store, OURS).await.use_webhook_device(used.id, 8, later).await, "webhook_device"));
+    let mut rows = view(store, OURS).await;
+    assert_eq!(rows.enrolled_webhook_devices(of).await.unwrap(), 1);
+    let revoked = WebhookDevice { revoked_at: Some(later), ..used };
+    assert_eq!(rows.webhook_device_by_key(of, &[1; 32]).await.unwrap(), Some(revoked));
+    drop(rows);
+    commit!(store, OURS, .delete_webhook_source(of));
+    let mut rows = view(store, OURS).await;
+    assert_eq!(rows.webhook_devices(of, None, 9).await.unwrap(), []);
+    assert_eq!(rows.enrolled_webhook_devices(source(2).id).await.unwrap(), 1);
+}
+
+/// Those that would be over first go; what has a moment is not counted, and stays.
+pub async fn what_says_no_moment_is_bounded(store: &impl Backend) {
+    let id = source(1).id;
+    let plain = |number: u8| Sighting { identity: [number; 32], copy: None, until: NOW.plus_seconds(number.into()) };
+    let dated = Sighting { identity: [9; 32], copy: Some([9; 32]), until: NOW.plus_seconds(1) };
+    for sighting in [plain(1), plain(2), plain(3), dated] {
+        commit!(store, OURS, .see_webhook(id, &sighting, NOW));
+    }
+    commit!(store, THEIRS, .see_webhook(id, &plain(1), NOW));
+    let mut tx = begin(store, OURS).await;
+    assert_eq!(tx.bound_webhook_sightings(3).await.unwrap(), 0);
+    assert_eq!(tx.bound_webhook_sightings(2).await.unwrap(), 1);
+    for (sighting, expected) in
+        [(plain(1), Seen::First), (plain(2), Seen::Again), (plain(3), Seen::Again), (dated, Seen::Copy(0))]
+    {
+        assert_eq!(tx.see_webhook(id, &sighting, NOW).await.unwrap(), expected, "{sighting:?}");
+    }
+    drop(tx);
+    assert_eq!(begin(store, THEIRS).await.see_webhook(id, &plain(1), NOW).await.unwrap(), Seen::Again);
+}
+
+/// Of this owner alone, and only what was delivered.
+pub async fn what_was_taken_since_is_known(store: &impl Backend) {
+    let owner = WebhookOwner::Source(source(1).id);
+    let done = WebhookDelivery { state: DeliveryState::Delivered, sealed: None, ..delivery(1) };
+    let waits = WebhookDelivery { changed_at: NOW.plus_seconds(9), ..delivery(2) };
+    commit!(store, OURS, .insert_webhook_delivery(&done) .insert_webhook_delivery(&waits));
+    let mut rows = view(store, OURS).await;
+    assert!(rows.webhook_taken_since(owner, NOW).await.unwrap());
+    assert!(!rows.webhook_taken_since(owner, NOW.plus_seconds(1)).await.unwrap());
+    assert!(!rows.webhook_taken_since(WebhookOwner::Source(source(2).id), NOW).await.unwrap());
+    drop(rows);
+    assert!(!view(store, THEIRS).await.webhook_taken_since(owner, NOW).await.unwrap());
 }
 
 /// Those that are over and still sealed, those that are old and were not told of, and those of subscriptions that get new ones by
@@ -274,7 +371,8 @@ pub async fn deliveries_read_back_and_are_found_when_due(store: &impl Backend) {
     assert_eq!(rows.webhook_delivery(quarantined.id).await.unwrap(), Some(quarantined.clone()));
     assert_eq!(rows.due_webhook_deliveries(NOW, 9).await.unwrap(), [delivery(1)]);
     assert_eq!(rows.due_webhook_deliveries(NOW.plus_seconds(5), 9).await.unwrap(), [delivery(1), later]);
-    assert_eq!(rows.waiting_webhook_deliveries().await.unwrap(), 3);
+    assert_eq!(rows.waiting_webhook_deliveries(Direction::In).await.unwrap(), 3);
+    assert_eq!(rows.waiting_webhook_deliveries(Direction::Out).await.unwrap(), 0);
     let bare = |delivery: WebhookDelivery| WebhookDelivery { sealed: None, ..delivery };
     let of = |state| DeliveryFilter { state, limit: 9, ..DeliveryFilter::default() };
     assert_eq!(
@@ -298,7 +396,7 @@ pub async fn a_delivery_moves_by_compare_and_swap(store: &impl Backend) {
     let delivered = WebhookDelivery { state: DeliveryState::Delivered, sealed: None, ..tried.clone() };
     commit!(store, OURS, .save_webhook_delivery(&delivered, &tried));
     assert_eq!(view(store, OURS).await.webhook_delivery(first.id).await.unwrap(), Some(delivered));
-    assert_eq!(view(store, OURS).await.waiting_webhook_deliveries().await.unwrap(), 0);
+    assert_eq!(view(store, OURS).await.waiting_webhook_deliveries(Direction::In).await.unwrap(), 0);
     commit!(store, OURS, .forget_webhooks(NOW, NOW.plus_seconds(-1)));
     assert!(view(store, OURS).await.webhook_delivery(first.id).await.unwrap().is_some());
     commit!(store, OURS, .forget_webhooks(NOW, NOW));
@@ -317,6 +415,16 @@ pub async fn another_tenant_neither_sees_nor_changes_them(store: &impl Backend) 
     assert_eq!(rows.webhook_delivery(delivery(1).id).await.unwrap(), None);
     assert_eq!(rows.due_webhook_deliveries(NOW, 9).await.unwrap(), []);
     drop(rows);
+    commit!(store, OURS, .insert_webhook_device(&device(1, 1)));
+    let mut rows = view(store, THEIRS).await;
+    assert_eq!(rows.webhook_devices(source(1).id, None, 9).await.unwrap(), []);
+    assert_eq!(rows.webhook_device_by_key(source(1).id, &[1; 32]).await.unwrap(), None);
+    assert_eq!(rows.enrolled_webhook_devices(source(1).id).await.unwrap(), 0);
+    drop(rows);
+    assert!(changed(begin(store, THEIRS).await.use_webhook_device(device(1, 1).id, 1, NOW).await, "webhook_device"));
+    let mut tx = begin(store, THEIRS).await;
+    assert!(changed(tx.revoke_webhook_device(source(1).id, device(1, 1).id, NOW).await, "webhook_device"));
+    drop(tx);
     let tried = WebhookDelivery { attempts: 1, ..delivery(1) };
     assert!(changed(begin(store, THEIRS).await.delete_webhook_source(source(1).id).await, "webhook_source"));
     assert!(changed(begin(store, THEIRS).await.count_webhook_device(secret(1, owner).id, 1).await, "webhook_secret"));
@@ -359,7 +467,11 @@ pub async fn parts_read_back_in_order_and_go_with_the_message(store: &impl Backe
         .insert_webhook_delivery(&delivery(2)) .insert_webhook_part(delivery(2).id, 1, b"other"));
     let mut rows = view(store, OURS).await;
     assert_eq!(rows.webhook_parts(long.id).await.unwrap(), [b"a", b"b", b"c"]);
-    assert_eq!(rows.waiting_webhook_deliveries().await.unwrap(), 4, "two more for its two whole megabytes");
+    assert_eq!(
+        rows.waiting_webhook_deliveries(Direction::In).await.unwrap(),
+        4,
+        "two more for its two whole megabytes"
+    );
     drop(rows);
     assert_eq!(view(store, THEIRS).await.webhook_parts(long.id).await.unwrap(), Vec::<Vec<u8>>::new());
     let tried = WebhookDelivery { attempts: 1, ..long.clone() };
@@ -370,4 +482,12 @@ pub async fn parts_read_back_in_order_and_go_with_the_message(store: &impl Backe
     let mut rows = view(store, OURS).await;
     assert_eq!(rows.webhook_parts(long.id).await.unwrap(), Vec::<Vec<u8>>::new());
     assert_eq!(rows.webhook_parts(delivery(2).id).await.unwrap(), [b"other"]);
+    drop(rows);
+    let other = delivery(2).id;
+    assert!(changed(begin(store, THEIRS).await.delete_webhook_delivery(other).await, "webhook_delivery"));
+    commit!(store, OURS, .delete_webhook_delivery(other));
+    assert!(changed(begin(store, OURS).await.delete_webhook_delivery(other).await, "webhook_delivery"));
+    let mut rows = view(store, OURS).await;
+    assert_eq!(rows.webhook_delivery(other).await.unwrap(), None);
+    assert_eq!(rows.webhook_parts(other).await.unwrap(), Vec::<Vec<u8>>::new());
 }

@@ -107,6 +107,36 @@ async fn an_application_that_takes_nothing_for_a_quarter_of_an_hour_is_told_of_o
     app.anonymous("GET", "/readyz", None).await.ok();
 }
 
+/// Each of its tries told of a stall, and each message that was taken in between of a recovery.
+#[tokio::test]
+async fn a_single_message_that_is_never_taken_is_no_stall() {
+    let app = TestApp::new().await;
+    let clinic = app.clinic("ours").await;
+    let oura = source(&app, &clinic, "oura").await;
+    app.send(signed(&app, &oura, b"{\"poison\":1}", 0)()).await;
+    let (down, up) = (Upstream::failing("http.500", false), Upstream::default());
+    handed(&app, &clinic, &down).await;
+    for n in 0..4 {
+        // The application takes what comes, and stumbles over the one alone.
+        app.clock.advance_seconds(1);
+        app.send(signed(&app, &oura, format!("{{\"n\":{n}}}").as_bytes(), 0)()).await;
+        let poison_waits = handed(&app, &clinic, &up).await.taken;
+        assert_eq!(poison_waits, 1, "what came, and not the one that waits for its next try");
+        app.clock.advance_seconds(20_000);
+        assert_eq!(handed(&app, &clinic, &down).await.failed, 1);
+    }
+    for kind in ["webhook.stalled", "webhook.recovered"] {
+        assert!(app.events(&clinic.auditor, kind).await.is_empty(), "{kind}");
+    }
+    // It goes away altogether: what came since then tells.
+    app.send(signed(&app, &oura, b"{\"last\":1}", 0)()).await;
+    for _ in 0..3 {
+        app.clock.advance_seconds(900);
+        handed(&app, &clinic, &down).await;
+    }
+    assert_eq!(app.events(&clinic.auditor, "webhook.stalled").await.len(), 1);
+}
+
 /// What went out last, as whoever is subscribed verifies it.
 fn last(upstream: &Upstream) -> (Value, Vec<(String, String)>, Vec<u8>) {
     let (_, headers, body) = upstream.got.lock().unwrap().pop().unwrap();

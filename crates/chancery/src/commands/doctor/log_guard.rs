@@ -53,8 +53,8 @@ pub(super) async fn judge(config: &Config, stores: &Stores, report: &mut Report)
         return Ok(());
     }
     let mut view = stores.store.view(TenantId::PLATFORM).await?;
-    let (signed, witnessed) = (view.checkpoint().await?, view.newest_cosigned(audit.witness_quorum).await?);
-    let (signed, witnessed) = (signed.map_or(0, |signed| signed.size), witnessed.unwrap_or(0));
+    let signed = view.checkpoint().await?.map_or(0, |signed| signed.size);
+    let witnessed = view.newest_cosigned(signed, audit.witness_quorum).await?.unwrap_or(0);
     let detail = format!("{} of {} sign; {witnessed} of {signed} events", audit.witness_quorum, audit.witnesses.len());
     let cure = "see which one does not answer: the server's log names it";
     report.judge(witnessed > 0, State::Warn, "log witnesses", detail, cure);

@@ -81,7 +81,7 @@ async fn of(opened: &Opened, tenant: TenantId) -> Result<Value> {
     let signed = view.checkpoint().await?;
     let scrub = view.scrub().await?.and_then(|scrub| scrub.ended);
     let witnessed = match tenant.is_platform() && !opened.config.audit.witnesses.is_empty() {
-        true => view.newest_cosigned(opened.config.audit.witness_quorum).await?,
+        true => view.newest_cosigned(head.size, opened.config.audit.witness_quorum).await?,
         false => None,
     };
     let pinned = opened.instance.guard().pinned(tenant).await?;

@@ -19,9 +19,12 @@ const REST_SECONDS: i64 = 30 * 24 * 60 * 60;
 /// So many are read at one look; those that have not had their turn are believed until then.
 const OF_A_LOOK: usize = 4;
 
-/// Archives that this process has read: as they were noted, when, and whether they are there.
+/// Archives that this process has read.
 #[derive(Default)]
-pub(crate) struct Seen(Mutex<BTreeMap<(TenantId, EventId), (Archive, Timestamp, bool)>>);
+pub(crate) struct Seen(Mutex<BTreeMap<(TenantId, EventId), Look>>);
+
+/// What was seen of one: as it was noted, when, and whether it was there.
+type Look = (Archive, Timestamp, bool);
 
 impl Seen {
     /// Whether an archive is there; `None` if it is to be read.

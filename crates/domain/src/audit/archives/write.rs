@@ -12,7 +12,11 @@ use crate::{
     Instance,
     access::RequestInfo,
     audit::{
-        Change, Detail, Event, EventKind, OpenIntent, receipt::append_as, retention::Purged, sequence, stamp::Actor,
+        Change, Detail, Event, EventKind, OpenIntent,
+        receipt::append_as,
+        retention::{Purged, Rules},
+        sequence,
+        stamp::Actor,
     },
     certificates::{self, ArchiveFile},
     fields::system,
@@ -113,7 +117,7 @@ async fn write(
     let checkpoint = sequence::checkpoint(instance, tenant).await?;
     let lease = instance.lease(tenant).await?;
     let mut view = instance.store().fresh_view(tenant).await?;
-    let months = view.retention().await?.unwrap_or_default().months;
+    let months = Rules::of(&mut *view, Some(&*lease.keyring)).await?.retention.months;
     let content = content::gather(&mut *view, (first, end)).await?;
     drop(view);
     // The rest of a part of long events is the next look's.

@@ -9,7 +9,12 @@ use chancery_crypto::{
 };
 use serde_json::Value;
 
-use super::{cosign, note_head};
+use super::{
+    RawCheckpoint, Witnesses, cosign,
+    heads::{name_now, told_of},
+    note_head,
+    witness::{Witnessed, witnessed_of},
+};
 use crate::{
     Instance,
     audit::{
@@ -31,8 +36,6 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The clocks of two nodes do not differ by more, in seconds.
 const SLACK_SECONDS: i64 = 600;
 const PAGE: u32 = 200;
-/// How many heads that witnesses signed are looked at until one is witnessed indeed.
-const LOOKED_AT: usize = 16;
 
 /// An event of the platform's log that tells of a tenant's head, and what proves it.
 pub(crate) struct Anchored {
@@ -54,7 +57,7 @@ pub(crate) struct Anchored {
 /// time: whoever guards the log holds up nobody.
 pub(crate) async fn newest_anchored(instance: &Instance, tenant: TenantId) -> Result<StoredCheckpoint, SequenceError> {
     let newest = sequence::checkpoint(instance, tenant).await?;
-    match noted(instance, tenant).await {
+    match noted(instance, tenant, &newest).await {
         Ok(Some(noted)) if noted.size >= newest.size => return Ok(noted),
         Ok(_) => {}
         Err(error) => tracing::warn!(%tenant, error = %error, "The platform's log does not tell of a head"),
@@ -62,7 +65,11 @@ pub(crate) async fn newest_anchored(instance: &Instance, tenant: TenantId) -> Re
     Ok(newest)
 }
 
-async fn noted(instance: &Instance, tenant: TenantId) -> Result<Option<StoredCheckpoint>, SequenceError> {
+async fn noted(
+    instance: &Instance,
+    tenant: TenantId,
+    newest: &StoredCheckpoint,
+) -> Result<Option<StoredCheckpoint>, SequenceError> {
     if tenant.is_platform() {
         return Ok(None);
     }
@@ -72,12 +79,10 @@ async fn noted(instance: &Instance, tenant: TenantId) -> Result<Option<StoredChe
         Ok(asked) => drop(asked?),
         Err(_) => tracing::warn!("Witnesses did not answer in time"),
     }
-    let mut view = instance.store().fresh_view(tenant).await?;
-    let Some(newest) = view.checkpoint().await? else { return Ok(None) };
-    let name = name_of(tenant, &newest)?;
-    let noted = instance.store().fresh_view(TenantId::PLATFORM).await?.noted_head(&name).await?;
-    Ok(match noted {
-        Some(noted) => view.checkpoint_of(noted.size).await?,
+    let Some(name) = name_now(&mut *instance.store().fresh_view(tenant).await?).await? else { return Ok(None) };
+    Ok(match told_of(instance, &name).await? {
+        Some(told) if told.size == newest.size => Some(newest.clone()),
+        Some(told) => instance.store().fresh_view(tenant).await?.checkpoint_of(told.size).await?,
         None => None,
     })
 }
@@ -146,42 +151,36 @@ fn told_size(core: &str) -> Option<u64> {
     serde_json::from_str::<Value>(core).ok()?.pointer("/detail/size")?.as_u64()
 }
 
-/// The first head of the platform's log after this place that is witnessed, with the lines of witnesses; else the first one.
+/// The first head of the platform's log after this place that is witnessed, with the lines of witnesses; else the first one. What lies
+/// between and is none is passed over.
 async fn first_head(
     instance: &Instance,
     platform: &mut dyn View,
     index: u64,
 ) -> Result<Option<(u64, String)>, SequenceError> {
-    let quorum = instance.guard().witnesses().map(|witnesses| witnesses.quorum);
-    let mut after = index;
-    for _ in 0..quorum.map_or(0, |_| LOOKED_AT) {
-        let Some(size) = platform.first_cosigned(after, quorum.unwrap_or_default()).await? else { break };
-        if let Some((note, signed)) = cosigned_note(instance, platform, size).await?
-            && quorum.is_some_and(|quorum| signed >= quorum)
-        {
-            return Ok(Some((size, note)));
+    let text = |witnessed: &Witnessed| witnessed.note.text().to_owned();
+    if let Some(Witnesses { quorum, .. }) = instance.guard().witnesses() {
+        let mut after = index;
+        while let Some(size) = platform.first_cosigned(after, *quorum).await? {
+            if let Some((_, witnessed)) = witnessed_of(instance, platform, size).await?
+                && witnessed.full_at(*quorum).is_some()
+            {
+                return Ok(Some((size, text(&witnessed))));
+            }
+            after = size;
         }
-        after = size;
     }
     let index = i64::try_from(index).map_err(|_| Failure::Internal("an index out of bounds"))?;
-    let first = platform.raw_checkpoints((index, i64::MAX), 1).await?;
-    let Some(size) = first.first().and_then(|first| u64::try_from(first.size).ok()) else { return Ok(None) };
-    Ok(cosigned_note(instance, platform, size).await?.map(|(note, _)| (size, note)))
-}
-
-/// The head of this size with the lines of the witnesses that are asked, and how many they are. Rows are not believed, only signatures.
-async fn cosigned_note(
-    instance: &Instance,
-    platform: &mut dyn View,
-    size: u64,
-) -> Result<Option<(String, u32)>, SequenceError> {
-    let Some(stored) = platform.checkpoint_of(size).await? else { return Ok(None) };
-    let note = SignedCheckpoint::parse(&stored.note).map_err(|_| SequenceError::Forked(TenantId::PLATFORM))?;
-    let rows = platform.cosignatures(size).await?;
-    let asked = instance.guard().witnesses().map(|witnesses| witnesses.list.as_slice()).unwrap_or_default();
-    let true_line = |line: &str| asked.iter().any(|witness| witness.key.verify(note.checkpoint(), line).is_ok());
-    let lines: Vec<&str> = rows.iter().map(|row| row.line.as_str()).filter(|line| true_line(line)).collect();
-    let signed = u32::try_from(lines.len()).unwrap_or(u32::MAX);
-    let note = note.with_lines(lines).map_err(|_| Failure::Internal("a cosignature's line"))?;
-    Ok(Some((note.text().to_owned(), signed)))
+    let mut after = (index, i64::MAX);
+    while let Some(RawCheckpoint { size, signed_at, .. }) = platform.raw_checkpoints(after, 1).await?.pop() {
+        let found = match u64::try_from(size) {
+            Ok(size) => witnessed_of(instance, platform, size).await?,
+            Err(_) => None,
+        };
+        if let Some((stored, witnessed)) = found {
+            return Ok(Some((stored.size, text(&witnessed))));
+        }
+        after = (size, signed_at);
+    }
+    Ok(None)
 }

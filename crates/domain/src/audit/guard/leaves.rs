@@ -3,16 +3,21 @@
 use std::collections::BTreeSet;
 
 use chancery_crypto::{
-    merkle::{self, Frontier},
-    tiles::{TileId, WIDTH},
+    merkle::{self, Frontier, Hash},
+    tiles::{TileId, Tiles, WIDTH},
 };
 use serde_json::Value;
 
 use super::{Finding, IntegrityCheck, RawEntry, RawEvent};
 use crate::{
-    audit::{LoggedEvent, retention::Purged, sequence::SequenceError},
+    audit::{
+        LoggedEvent,
+        retention::Purged,
+        sequence::{SequenceError, with_tiles},
+    },
     certificates::EndState,
     ids::{CertificateId, TenantId},
+    instance::Failure,
     store::{StoreError, View},
     time::Timestamp,
 };
@@ -63,8 +68,17 @@ impl Ended {
     }
 }
 
-/// Looks at the entries `first..end`, which are all under one tile; gives that tile, and what ended certificates. What was purged by
-/// order is not missed.
+/// What lies under one tile of leaves.
+#[derive(Default)]
+struct Under {
+    tile: Option<Vec<u8>>,
+    /// What ended certificates.
+    ended: Vec<Ended>,
+    /// Which entries name which things outside.
+    named: BTreeSet<(u64, String)>,
+}
+
+/// Looks at the entries `first..end`, which are all under one tile; gives what is there. What was purged by order is not missed.
 async fn check_leaves(
     view: &mut dyn View,
     tenant: TenantId,
@@ -72,27 +86,50 @@ async fn check_leaves(
     end: u64,
     purged: &Purged,
     found: &mut Found,
-) -> Result<(Option<Vec<u8>>, Vec<Ended>), StoreError> {
+) -> Result<Under, StoreError> {
     let tile = view.tile(TileId { level: 0, index: first / TILE }).await?;
     if tile.is_none() {
         found.note(IntegrityCheck::TileMissing, first - first % TILE);
     }
     let mut entries = view.raw_entries(first, u32::from(WIDTH)).await?.into_iter().peekable();
-    let mut ended = Vec::new();
+    let mut under = Under::default();
     for index in first..end {
         let at = usize::try_from(index % TILE).unwrap_or(usize::MAX).saturating_mul(HASH);
         let leaf = tile.as_deref().and_then(|tile| tile.get(at..at + HASH));
         match entries.next_if(|entry| entry.index == index) {
             Some(entry) => {
-                check_entry(tenant, &entry, leaf, found);
-                ended.extend(Ended::told(&entry));
+                let core = check_entry(tenant, &entry, leaf, found);
+                under.ended.extend(Ended::told(&entry));
+                under.named.extend(core.iter().flat_map(named).map(|name| (index, name)));
             }
             // Its leaf is under the tile's root, as every other.
             None if purged.covers(index) => {}
             None => found.note(IntegrityCheck::EntryMissing, index),
         }
     }
-    Ok((tile, ended))
+    Ok(Under { tile, ..under })
+}
+
+/// What an entry names.
+fn named(core: &Value) -> impl Iterator<Item = String> {
+    let names = core.pointer("/resource/ref_hmac").and_then(Value::as_array);
+    names.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned)
+}
+
+/// Whether entries are found by just what they name: an accounting of what was done with one person's data asks for nothing else. What
+/// was purged by order is found by nothing any more.
+async fn check_references(
+    view: &mut dyn View,
+    (first, end): (u64, u64),
+    named: &BTreeSet<(u64, String)>,
+    purged: &Purged,
+    found: &mut Found,
+) -> Result<(), StoreError> {
+    let kept = view.references_between(first, end).await?.into_iter().collect();
+    for (index, _) in named.symmetric_difference(&kept).filter(|(index, _)| !purged.covers(*index)) {
+        found.note(IntegrityCheck::EntryReferences, *index);
+    }
+    Ok(())
 }
 
 /// Looks for the rows of certificates that have ended: without them, lists would have them stand. Who lost one revokes the certificate
@@ -115,14 +152,13 @@ async fn check_ends(view: &mut dyn View, ended: Vec<Ended>, found: &mut Found) -
     Ok(())
 }
 
-/// Looks at one entry. Of its bytes, the hash beside them and the leaf in the tile, the odd one out is found.
-fn check_entry(tenant: TenantId, entry: &RawEntry, leaf: Option<&[u8]>, found: &mut Found) {
+/// Looks at one entry. Of its bytes, the hash beside them and the leaf in the tile, the odd one out is found. Gives what it says.
+fn check_entry(tenant: TenantId, entry: &RawEntry, leaf: Option<&[u8]>, found: &mut Found) -> Option<Value> {
+    let core = serde_json::from_slice::<Value>(&entry.event.core).ok();
     let hash = merkle::leaf_hash(&entry.event.core);
     if entry.leaf_hash != hash {
         found.note(IntegrityCheck::EntryHash, entry.index);
-    } else if !serde_json::from_slice::<Value>(&entry.event.core)
-        .is_ok_and(|core| entry.event.is_found_by(tenant, &core))
-    {
+    } else if !core.as_ref().is_some_and(|core| entry.event.is_found_by(tenant, core)) {
         found.note(IntegrityCheck::EntryColumns, entry.index);
     }
     match leaf {
@@ -130,6 +166,7 @@ fn check_entry(tenant: TenantId, entry: &RawEntry, leaf: Option<&[u8]>, found: &
         Some(_) => {}
         None => found.note(IntegrityCheck::TileWidth, entry.index - entry.index % TILE),
     }
+    core
 }
 
 impl RawEvent {
@@ -162,8 +199,9 @@ pub(super) async fn check_tile(
     let first = index * TILE;
     let end = (first + TILE).min(size);
     let id = TileId { level: 0, index };
-    let (tile, ended) = check_leaves(view, tenant, first, end, purged, found).await?;
+    let Under { tile, ended, named } = check_leaves(view, tenant, first, end, purged, found).await?;
     check_ends(view, ended, found).await?;
+    check_references(view, (first, end), &named, purged, found).await?;
     if let Some(tile) = tile {
         if tile.len() != usize::from(id.width(size)) * HASH {
             found.note(IntegrityCheck::TileWidth, first);
@@ -223,15 +261,44 @@ impl Found {
     }
 }
 
+/// What the tree has at a place.
+async fn leaf_at(view: &mut dyn View, index: u64) -> Result<Option<Hash>, StoreError> {
+    let tile = view.tile(TileId { level: 0, index: index / TILE }).await?.unwrap_or_default();
+    let at = usize::try_from(index % TILE).unwrap_or(usize::MAX).saturating_mul(HASH);
+    Ok(tile.get(at..at.saturating_add(HASH)).and_then(|leaf| leaf.try_into().ok()))
+}
+
 /// Whether an event of the log is what the tree has at its place.
 ///
 /// # Errors
 ///
 /// [`StoreError`].
-pub(in crate::audit) async fn is_in_tree(view: &mut dyn View, logged: &LoggedEvent) -> Result<bool, StoreError> {
-    let tile = view.tile(TileId { level: 0, index: logged.index / TILE }).await?.unwrap_or_default();
-    let at = usize::try_from(logged.index % TILE).unwrap_or(usize::MAX).saturating_mul(HASH);
-    Ok(tile.get(at..at.saturating_add(HASH)) == Some(logged.leaf_hash.as_slice()))
+pub(crate) async fn is_in_tree(view: &mut dyn View, logged: &LoggedEvent) -> Result<bool, StoreError> {
+    Ok(leaf_at(view, logged.index).await? == Some(logged.leaf_hash))
+}
+
+/// Whether an event is none of the log, whoever put its row there: at its place the tree has another leaf, which is under the log's
+/// root. A tile that somebody changed takes no event away.
+///
+/// # Errors
+///
+/// [`Failure`].
+pub(crate) async fn is_foreign(view: &mut dyn View, tenant: TenantId, logged: &LoggedEvent) -> Result<bool, Failure> {
+    if is_in_tree(view, logged).await? {
+        return Ok(false);
+    }
+    let head = view.log_head().await?;
+    if logged.index >= head.size {
+        return Ok(true);
+    }
+    let Some(leaf) = leaf_at(view, logged.index).await? else { return Ok(false) };
+    let proof = |tiles: &Tiles| tiles.inclusion_proof(logged.index, head.size);
+    match with_tiles(view, tenant, &mut Tiles::default(), proof).await {
+        Ok(proof) => Ok(merkle::verify_inclusion(logged.index, head.size, &leaf, &proof, &head.root).is_ok()),
+        Err(SequenceError::Failed(failure)) => Err(failure),
+        // The tiles give no proof of anything.
+        Err(_) => Ok(false),
+    }
 }
 
 #[cfg(test)]

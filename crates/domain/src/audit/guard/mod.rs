@@ -21,7 +21,7 @@ use std::{
 use async_trait::async_trait;
 use chancery_crypto::merkle::Hash;
 
-use super::StoredCheckpoint;
+use super::{LoggedEvent, StoredCheckpoint};
 use crate::{
     access::RequestInfo,
     ids::{EventId, RequestId, TenantId},
@@ -34,6 +34,7 @@ mod anchored;
 mod clock;
 mod epochs;
 mod heads;
+mod heard;
 mod leaves;
 mod missing;
 mod pin;
@@ -46,7 +47,9 @@ pub(crate) use anchored::{Anchored, anchored, newest_anchored};
 pub use clock::look_at_clock;
 pub use epochs::Epochs;
 pub use heads::{Anchor, AnchorError, anchor, log_keys, note_head, verify_anchor};
-pub(super) use leaves::{is_in_tree, rehash};
+use heard::Heard;
+pub(super) use leaves::rehash;
+pub(crate) use leaves::{is_foreign, is_in_tree};
 pub use missing::look_for_logs;
 pub use pin::{Gap, Pin, PinError, Pins, accept_pins, accept_restore};
 pub(super) use pin::{behind, pin_head, pinned};
@@ -54,6 +57,7 @@ pub(super) use quarantine::{QUEUE, clear_queue};
 use queue::Queues;
 pub use queue::look_at_queue;
 pub use scrub::{Scrubbed, begin_again, due, inspect, step};
+pub(super) use witness::Witnessed;
 pub use witness::{Answered, Cosigned, Witness, WitnessError, WitnessPort, Witnesses, cosign, look_for_witnesses};
 
 codes! {
@@ -65,6 +69,8 @@ codes! {
         EntryHash = "entry_hash",
         /// What an entry is found by is not what its bytes say.
         EntryColumns = "entry_columns",
+        /// What an entry is found by is not what it names.
+        EntryReferences = "entry_references",
         /// The log tells that a certificate has ended, and its row does not.
         CertificateEnd = "certificate_end",
         /// A row of the queue was no event, or another one under the id of an event of the log; it was put aside.
@@ -89,6 +95,10 @@ codes! {
         CheckpointRoot = "checkpoint_root",
         /// The log is not a growth of the head that was signed last.
         Pin = "pin",
+        /// A hold, or the lack of one, that the log does not tell of.
+        HoldRow = "hold_row",
+        /// A row says something else of how long the log is kept than the log.
+        RetentionRow = "retention_row",
         /// A log of which a head was signed is not there at all.
         LogMissing = "log_missing",
     }
@@ -157,6 +167,15 @@ pub struct RawCheckpoint {
     pub note: Vec<u8>,
 }
 
+impl RawCheckpoint {
+    /// The head, if all of it can be read.
+    pub(super) fn into_stored(self) -> Option<StoredCheckpoint> {
+        let Self { size, signed_at, note } = self;
+        let (size, note) = (u64::try_from(size).ok()?, String::from_utf8(note).ok()?);
+        Some(StoredCheckpoint { size, note, signed_at: Timestamp::from_micros(signed_at) })
+    }
+}
+
 /// How far a log was looked at again. What counts is kept beside the pins; the row of the store is for display, and nobody
 /// believes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -171,17 +190,6 @@ pub struct Scrub {
     pub began_at: Timestamp,
     /// When the last whole cycle ended, and what it found.
     pub ended: Option<(Timestamp, u64)>,
-}
-
-/// The head of a log that the platform's log told of last.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NotedHead {
-    /// Which log.
-    pub origin: String,
-    /// The head's size.
-    pub size: u64,
-    /// The event of the platform's log.
-    pub event: EventId,
 }
 
 /// What a witness signed.
@@ -202,23 +210,31 @@ pub struct Cosignature {
 pub trait GuardRows {
     /// Entries from this index on, ascending.
     async fn raw_entries(&mut self, first: u64, limit: u32) -> Result<Vec<RawEntry>, StoreError>;
+    /// What the entries from `first` to before `end` are found by, each with what names it.
+    async fn references_between(&mut self, first: u64, end: u64) -> Result<Vec<(u64, String)>, StoreError>;
     /// The oldest rows of the queue in its order.
     async fn raw_queue(&mut self, limit: u32) -> Result<Vec<RawQueued>, StoreError>;
     /// Signed heads after this size and moment, ascending.
     async fn raw_checkpoints(&mut self, after: (i64, i64), limit: u32) -> Result<Vec<RawCheckpoint>, StoreError>;
+    /// Signed heads before this size and moment, descending.
+    async fn raw_checkpoints_before(
+        &mut self,
+        before: (i64, i64),
+        limit: u32,
+    ) -> Result<Vec<RawCheckpoint>, StoreError>;
     /// The newest signed head of this size.
     async fn checkpoint_of(&mut self, size: u64) -> Result<Option<StoredCheckpoint>, StoreError>;
     /// How far the log was looked at again, for display.
     async fn scrub(&mut self) -> Result<Option<Scrub>, StoreError>;
-    /// The head of a log that was told of last; in the platform's rows only.
-    async fn noted_head(&mut self, origin: &str) -> Result<Option<NotedHead>, StoreError>;
+    /// The last event before a place that tells of a head of this name; in the platform's rows only.
+    async fn head_told_before(&mut self, origin: &str, place: u64) -> Result<Option<LoggedEvent>, StoreError>;
     /// What witnesses signed of the head of this size, by name.
     async fn cosignatures(&mut self, size: u64) -> Result<Vec<Cosignature>, StoreError>;
     /// The newest that this witness signed.
     async fn newest_cosignature(&mut self, witness: &str) -> Result<Option<Cosignature>, StoreError>;
-    /// The largest size of which so many witnesses signed the head.
-    async fn newest_cosigned(&mut self, quorum: u32) -> Result<Option<u64>, StoreError>;
-    /// The smallest size above `after` of which so many witnesses signed the head.
+    /// The largest size up to `upto` that has a head and so many rows of witnesses.
+    async fn newest_cosigned(&mut self, upto: u64, quorum: u32) -> Result<Option<u64>, StoreError>;
+    /// The smallest size above `after` that has a head and so many rows of witnesses.
     async fn first_cosigned(&mut self, after: u64, quorum: u32) -> Result<Option<u64>, StoreError>;
 }
 
@@ -230,9 +246,7 @@ pub trait GuardWrites {
     async fn quarantine(&mut self, seq: i64, told_by: EventId, at: Timestamp) -> Result<(), StoreError>;
     /// Notes how far the log was looked at again, for display.
     async fn put_scrub(&mut self, scrub: &Scrub) -> Result<(), StoreError>;
-    /// Notes the head of a log that was told of last.
-    async fn put_noted_head(&mut self, noted: &NotedHead) -> Result<(), StoreError>;
-    /// Keeps what a witness signed, in the place of what it signed of that size before, unless that is newer.
+    /// Keeps what a witness signed, in the place of what it signed of that size before.
     async fn put_cosignature(&mut self, cosignature: &Cosignature) -> Result<(), StoreError>;
 }
 
@@ -252,6 +266,7 @@ pub struct Guard {
     pins: OnceLock<Arc<dyn Pins>>,
     witnesses: OnceLock<Witnesses>,
     damaged: Mutex<BTreeSet<TenantId>>,
+    heard: Mutex<Heard>,
     /// Whose logs were found to be gone.
     missing: Mutex<BTreeSet<TenantId>>,
     /// How far each log was looked at again by this process.
@@ -345,10 +360,6 @@ impl Guard {
         *self.witnessed.lock().unwrap_or_else(PoisonError::into_inner) = Some(at);
     }
 
-    fn is_damaged(&self, tenant: TenantId) -> bool {
-        self.damaged.lock().unwrap_or_else(PoisonError::into_inner).contains(&tenant)
-    }
-
     fn cycle(&self, tenant: TenantId) -> Option<Cycle> {
         self.cycles.lock().unwrap_or_else(PoisonError::into_inner).get(&tenant).copied()
     }
@@ -379,7 +390,7 @@ impl Guard {
 }
 
 /// What events of these jobs say of the request that they have none of.
-fn request(instance: &Instance, route: &'static str, method: &'static str) -> Result<RequestInfo, Failure> {
+pub(super) fn request(instance: &Instance, route: &'static str, method: &'static str) -> Result<RequestInfo, Failure> {
     let id = RequestId::make(instance.now(), instance.random())?;
     Ok(RequestInfo { id, address: None, user_agent: None, key: None, route, method })
 }

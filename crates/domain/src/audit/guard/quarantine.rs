@@ -50,19 +50,28 @@ impl RawQueued {
             },
             outcome: event.outcome,
             request: text(event.request)?.parse().ok()?,
-            core: text(event.core).filter(|core| !core.contains("\\u0000"))?,
+            core: text(event.core)?,
             sealed,
         })
     }
 }
 
-/// Whether an event can be filed under what it names: databases take the list apart, and an index has no room for long texts.
+/// Whether an event can be filed under what it names: databases take the list apart, for which PostgreSQL wants no NUL in any text, and
+/// an index has no room for long ones.
 fn can_be_filed(core: &Value) -> bool {
     let is_short = |name: &Value| name.as_str().is_some_and(|name| name.len() <= MAX_NAME_BYTES);
+    let names = core.pointer("/resource/ref_hmac");
     core.pointer("/resource/id").is_none_or(is_short)
-        && core
-            .pointer("/resource/ref_hmac")
-            .is_none_or(|names| names.as_array().is_some_and(|names| names.iter().all(is_short)))
+        && names.is_none_or(|names| names.as_array().is_some_and(|names| names.iter().all(is_short)) && !has_nul(core))
+}
+
+fn has_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(items) => items.iter().any(has_nul),
+        Value::Object(members) => members.iter().any(|(name, value)| name.contains('\0') || has_nul(value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
 }
 
 /// Looks at each of the first rows of a queue: what is in the log already leaves it, and what is no event, or another one under the
@@ -121,10 +130,10 @@ async fn put_aside(
     let mut change = Change::begin_with(instance, Actor::System(&request), tenant, ring).await?;
     let size = change.rows().log_head().await?.size;
     for (row, reason) in others {
-        let event = put_one_aside(instance, &mut change, row, *reason).await?;
+        let event = put_one_aside(instance, &mut change, row, reason).await?;
         change.record(event).await?;
     }
-    let event = put_one_aside(instance, &mut change, last, *last_reason).await?;
+    let event = put_one_aside(instance, &mut change, last, last_reason).await?;
     change.commit(event).await?;
     let count = u64::try_from(rows.len()).unwrap_or(u64::MAX);
     tracing::error!(
@@ -193,6 +202,8 @@ mod tests {
         let event = row(|_| {}).into_event(TENANT).unwrap();
         assert_eq!((event.kind.as_str(), event.sealed), ("app.visit", Some(vec![1])));
         assert_eq!(event.recorded_at, crate::Timestamp::from_seconds(1));
+        let odd = row(|core| core["resource"]["hk"] = serde_json::json!("\\u0000"));
+        assert!(odd.into_event(TENANT).is_some(), "a backslash is no NUL");
     }
 
     #[test]
@@ -208,6 +219,7 @@ mod tests {
             ("/resource/ref_hmac", serde_json::json!("ab")),
             ("/resource/ref_hmac", serde_json::json!([1])),
             ("/resource/ref_hmac", serde_json::json!(["\0"])),
+            ("/resource/hk", serde_json::json!("\0")),
             ("/resource/ref_hmac", serde_json::json!(["a".repeat(4_000)])),
         ] {
             let forged = row(|core| *core.pointer_mut(pointer).unwrap() = value.clone());

@@ -2,15 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use chancery_crypto::{
-    Ed25519PublicKey,
-    checkpoint::{Checkpoint, SignedCheckpoint, VerifierKey},
-    tiles::Tiles,
-};
-use serde_json::Value;
-
 use super::{
     Cycle, Epochs, Finding, IntegrityCheck, Pin, RawCheckpoint, Scrub,
+    heard::remember_damage,
     leaves::{Found, TILE, check_tile},
     pin::{behind, failed, pinned},
     request,
@@ -20,8 +14,8 @@ use crate::{
     audit::{
         Detail, Event, EventKind, LogHead, Outcome,
         receipt::note_all,
-        retention::Purged,
-        sequence::{self, SequenceError, with_tiles},
+        retention::{Purged, Rules},
+        sequence::{SequenceError, with_tiles},
         stamp::Actor,
     },
     ids::TenantId,
@@ -32,6 +26,11 @@ use crate::{
     },
     store::{StoreError, View},
     time::Timestamp,
+};
+use chancery_crypto::{
+    Ed25519PublicKey,
+    checkpoint::{Checkpoint, SignedCheckpoint, VerifierKey},
+    tiles::Tiles,
 };
 
 /// How many heads are looked at in one go.
@@ -84,58 +83,6 @@ pub async fn due(instance: &Instance, tenant: TenantId) -> Result<bool, Sequence
     // A clock that went back is no reason to wait for it.
     let rested = |ended: Timestamp| ended.plus_seconds(REST_SECONDS) <= now || ended > now;
     Ok(!scrub.is_at_start() || scrub.ended.is_none_or(|(ended, _)| rested(ended)))
-}
-
-/// Whether a log was found changed and no whole look at it was clean since, by the platform's log: so a process that begins
-/// knows what another one found, and forgets it when another one found nothing. The store's row only says that it is worth asking.
-async fn remember_damage(instance: &Instance, tenant: TenantId) -> Result<(), SequenceError> {
-    let row = match instance.store().view(tenant).await?.scrub().await {
-        Err(StoreError::Damaged(_)) => None,
-        row => row?,
-    };
-    let hinted = row.is_some_and(|row| row.findings > 0 || row.ended.is_some_and(|(_, findings)| findings > 0));
-    if !hinted && !instance.guard().is_damaged(tenant) {
-        return Ok(());
-    }
-    match is_told_damaged(instance, tenant).await {
-        Ok(damaged) => instance.guard().note_damaged(tenant, damaged),
-        Err(SequenceError::Failed(Failure::Store(error @ StoreError::Unavailable(_)))) => return Err(error.into()),
-        // A platform's log that cannot be read does not say that all is well.
-        Err(_) => instance.guard().note_damaged(tenant, true),
-    }
-    Ok(())
-}
-
-async fn is_told_damaged(instance: &Instance, tenant: TenantId) -> Result<bool, SequenceError> {
-    sequence::sequence(instance, TenantId::PLATFORM).await?;
-    let mut view = instance.store().fresh_view(TenantId::PLATFORM).await?;
-    let kinds = [EventKind::IntegrityFailed, EventKind::LogScrubbed, EventKind::LogRestoreAccepted];
-    let mut events = view.events_on(&tenant.to_string(), &kinds).await?;
-    if let (true, Some(origin)) = (tenant.is_platform(), view.log_origin().await?) {
-        events.extend(view.events_on(&origin, &[EventKind::LogRestoreAccepted]).await?);
-    }
-    let (mut failed, mut whole) = (None, None);
-    for logged in &events {
-        let event = &logged.event;
-        if event.kind == EventKind::IntegrityFailed.as_str() {
-            failed = failed.max(Some(event.recorded_at));
-        } else if event.kind == EventKind::LogRestoreAccepted.as_str() {
-            whole = whole.max(Some(event.recorded_at));
-        } else {
-            whole = whole.max(clean_since(&event.core));
-        }
-    }
-    // One that began before the finding may have passed the place.
-    Ok(failed.is_some_and(|failed| whole.is_none_or(|whole| whole < failed)))
-}
-
-/// When a look at a whole log began that found nothing; `None` of any other.
-fn clean_since(core: &str) -> Option<Timestamp> {
-    let core: Value = serde_json::from_str(core).ok()?;
-    let count = |name: &str| core.pointer(&format!("/detail/{name}")).and_then(Value::as_u64);
-    let clean = count("findings") == Some(0) && count("first") == Some(0);
-    let began = core.pointer("/detail/began_at").and_then(Value::as_str).filter(|_| clean)?;
-    began.parse().ok()
 }
 
 /// Has the next step of this process begin at the log's beginning.
@@ -281,7 +228,26 @@ async fn look(
             check_pin(&mut *view, tenant, head, pin, &mut found).await?;
         }
     }
+    drop(view);
+    if let (true, Some(lease)) = (ended, &lease) {
+        check_rules(instance, tenant, lease, &mut found).await?;
+    }
     Ok((Scrubbed { rows, found: found.into_list(), ended }, head.size))
+}
+
+/// Whether the rows of what keeps a log are what the log says.
+async fn check_rules(
+    instance: &Instance,
+    tenant: TenantId,
+    lease: &Lease,
+    found: &mut Found,
+) -> Result<(), SequenceError> {
+    match Rules::settled(instance, tenant, Some(&*lease.keyring)).await {
+        Ok(rules) => rules.differ.iter().for_each(|finding| found.note(finding.check, finding.at)),
+        Err(StoreError::Damaged(_)) => found.note(IntegrityCheck::RetentionRow, 0),
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
 }
 
 /// Whether the log is a growth of what is pinned. One that is not there any more is none.

@@ -12,8 +12,13 @@ use chancery_crypto::{
 use super::Cosignature;
 use crate::{
     Instance,
-    audit::sequence::{self, SequenceError, with_tiles},
+    audit::{
+        StoredCheckpoint,
+        sequence::{self, SequenceError, with_tiles},
+    },
     ids::TenantId,
+    instance::Failure,
+    store::{StoreError, View},
     time::Timestamp,
 };
 
@@ -97,7 +102,7 @@ pub async fn cosign(instance: &Instance) -> Result<Option<Cosigned>, SequenceErr
     let newest = sequence::checkpoint(instance, TenantId::PLATFORM).await?;
     let signed = SignedCheckpoint::parse(&newest.note).map_err(|_| SequenceError::Forked(TenantId::PLATFORM))?;
     let mut view = instance.store().fresh_view(TenantId::PLATFORM).await?;
-    let already = view.cosignatures(newest.size).await?;
+    let already = kept_of(&mut *view, newest.size).await?;
     let mut came = Cosigned { size: newest.size, ..Cosigned::default() };
     let mut waiting = Vec::new();
     let (now, lately) = (instance.now().as_seconds(), witnesses.max_age_seconds / 3);
@@ -110,16 +115,15 @@ pub async fn cosign(instance: &Instance) -> Result<Option<Cosigned>, SequenceErr
             came.signed += 1;
         } else {
             let last = view.newest_cosignature(witness.key.name()).await?;
-            waiting.push((witness, last.map_or(0, |last| last.size)));
+            // A guess: it says itself what it saw. Nobody's row has it not asked at all.
+            waiting.push((witness, last.map_or(0, |last| last.size.min(newest.size))));
         }
     }
     drop(view);
     for (witness, last) in waiting {
         match ask(instance, witness, &signed, last).await? {
             Ok(cosignature) => {
-                let mut tx = instance.store().begin(TenantId::PLATFORM).await?;
-                tx.put_cosignature(&cosignature).await?;
-                tx.commit().await?;
+                keep(instance, witness, signed.checkpoint(), &cosignature).await?;
                 came.signed += 1;
             }
             Err(error) => came.failed.push((witness.key.name().to_owned(), error)),
@@ -129,27 +133,116 @@ pub async fn cosign(instance: &Instance) -> Result<Option<Cosigned>, SequenceErr
     Ok(Some(came))
 }
 
-/// Looks up when a quorum of witnesses signed a head last, whichever node asked them. Rows are not believed, only signatures.
+/// What is kept of witnesses of a head; nothing if somebody made it unreadable.
+async fn kept_of(view: &mut dyn View, size: u64) -> Result<Vec<Cosignature>, StoreError> {
+    match view.cosignatures(size).await {
+        Err(StoreError::Damaged(_)) => Ok(Vec::new()),
+        kept => kept,
+    }
+}
+
+/// Keeps what a witness signed, unless it signed this head later. Whatever else lies in the place is somebody's, and goes.
+async fn keep(
+    instance: &Instance,
+    witness: &Witness,
+    head: &Checkpoint,
+    new: &Cosignature,
+) -> Result<(), SequenceError> {
+    let mut tx = instance.store().begin(TenantId::PLATFORM).await?;
+    let kept = kept_of(&mut *tx, head.size).await?;
+    let ours = kept.iter().find(|one| one.witness == new.witness);
+    let signed_at = ours.and_then(|one| witness.key.verify(head, &one.line).ok()).and_then(|at| i64::try_from(at).ok());
+    if signed_at.is_none_or(|at| at < new.cosigned_at.as_seconds()) {
+        tx.put_cosignature(new).await?;
+        tx.commit().await?;
+    }
+    Ok(())
+}
+
+/// A head of the platform's log with what the witnesses that are asked signed of it.
+pub(in crate::audit) struct Witnessed {
+    /// The head, with their lines.
+    pub(in crate::audit) note: SignedCheckpoint,
+    /// When each of them signed, the latest first.
+    times: Vec<u64>,
+}
+
+impl Witnessed {
+    /// What they signed of this head. Rows are not believed, only signatures, each of the witness that its row names.
+    pub(in crate::audit) async fn of(
+        instance: &Instance,
+        view: &mut dyn View,
+        head: &StoredCheckpoint,
+    ) -> Result<Self, SequenceError> {
+        let note = SignedCheckpoint::parse(&head.note).map_err(|_| SequenceError::Forked(TenantId::PLATFORM))?;
+        let rows = kept_of(view, head.size).await?;
+        let asked = instance.guard().witnesses().map(|witnesses| witnesses.list.as_slice()).unwrap_or_default();
+        let (mut lines, mut times) = (Vec::new(), Vec::new());
+        for row in rows.iter().filter(|row| row.line.ends_with('\n')) {
+            let witness = asked.iter().find(|witness| witness.key.name() == row.witness);
+            if let Some(at) = witness.and_then(|witness| witness.key.verify(note.checkpoint(), &row.line).ok()) {
+                lines.push(row.line.as_str());
+                times.push(at);
+            }
+        }
+        times.sort_unstable_by(|one, other| other.cmp(one));
+        let note = note.with_lines(lines).map_err(|_| Failure::Internal("a cosignature's line"))?;
+        Ok(Self { note, times })
+    }
+
+    /// The moment at which so many of them had signed, in seconds; `None` if they are fewer.
+    pub(super) fn full_at(&self, quorum: u32) -> Option<u64> {
+        let last = usize::try_from(quorum).ok()?.checked_sub(1)?;
+        self.times.get(last).copied()
+    }
+}
+
+/// The head of this size, with what witnesses signed of it; `None` if there is none, or what is stored is no head.
+pub(super) async fn witnessed_of(
+    instance: &Instance,
+    view: &mut dyn View,
+    size: u64,
+) -> Result<Option<(StoredCheckpoint, Witnessed)>, SequenceError> {
+    let stored = match view.checkpoint_of(size).await {
+        Err(StoreError::Damaged(_)) => None,
+        stored => stored?,
+    };
+    let Some(stored) = stored else { return Ok(None) };
+    match Witnessed::of(instance, view, &stored).await {
+        // The scrubber tells of it.
+        Err(SequenceError::Forked(_)) => Ok(None),
+        witnessed => Ok(Some((stored, witnessed?))),
+    }
+}
+
+/// The newest head of the platform's log that a quorum of witnesses signed indeed, whatever rows there are of others.
+pub(super) async fn newest_witnessed(
+    instance: &Instance,
+    view: &mut dyn View,
+) -> Result<Option<(StoredCheckpoint, Witnessed)>, SequenceError> {
+    let Some(Witnesses { quorum, .. }) = instance.guard().witnesses() else { return Ok(None) };
+    let mut upto = view.checkpoint().await?.map(|newest| newest.size);
+    while let Some(most) = upto {
+        let Some(size) = view.newest_cosigned(most, *quorum).await? else { break };
+        let found = witnessed_of(instance, view, size).await?;
+        if let Some(found) = found.filter(|(_, witnessed)| witnessed.full_at(*quorum).is_some()) {
+            return Ok(Some(found));
+        }
+        upto = size.checked_sub(1);
+    }
+    Ok(None)
+}
+
+/// Looks up when a quorum of witnesses signed a head last, whichever node asked them.
 ///
 /// # Errors
 ///
 /// [`SequenceError`].
 pub async fn look_for_witnesses(instance: &Instance) -> Result<(), SequenceError> {
-    let Some(witnesses) = instance.guard().witnesses() else { return Ok(()) };
+    let Some(Witnesses { quorum, .. }) = instance.guard().witnesses() else { return Ok(()) };
     let mut view = instance.store().fresh_view(TenantId::PLATFORM).await?;
-    let Some(size) = view.newest_cosigned(witnesses.quorum).await? else { return Ok(()) };
-    let Some(stored) = view.checkpoint_of(size).await? else { return Ok(()) };
-    let signed = SignedCheckpoint::parse(&stored.note).map_err(|_| SequenceError::Forked(TenantId::PLATFORM))?;
-    let cosignatures = view.cosignatures(size).await?;
-    let times = witnesses.list.iter().filter_map(|witness| {
-        let ours = cosignatures.iter().find(|one| one.witness == witness.key.name())?;
-        witness.key.verify(signed.checkpoint(), &ours.line).ok()
-    });
-    let mut times: Vec<u64> = times.collect();
-    times.sort_unstable_by(|one, other| other.cmp(one));
-    // The moment at which the quorum was full.
-    let full = usize::try_from(witnesses.quorum).ok().and_then(|quorum| times.get(quorum.checked_sub(1)?));
-    if let Some(at) = full.and_then(|at| i64::try_from(*at).ok()) {
+    let Some((_, witnessed)) = newest_witnessed(instance, &mut *view).await? else { return Ok(()) };
+    if let Some(at) = witnessed.full_at(*quorum).and_then(|at| i64::try_from(at).ok()) {
         instance.guard().note_witnessed(Timestamp::from_seconds(at));
     }
     Ok(())

@@ -1,15 +1,18 @@
 //! Places holds and lifts them.
 
+use std::{collections::BTreeSet, sync::Arc};
+
 use chancery_crypto::Phi;
 
-use super::{Hold, RetentionError};
+use super::{Hold, RetentionError, Rules, rules::lift_proof};
 use crate::{
     Instance,
     access::{Call, Permission},
     approvals::{self, Carried, Deed, DeedKind},
-    audit::{Change, Detail, Event, EventKind, screen::count_names},
+    audit::{Change, Detail, Event, EventKind, screen::count_names, sequence},
     faults::Faults,
     ids::{ApprovalId, EventId},
+    instance::Failure,
     store::StoreError,
     text::check_name,
     time::Timestamp,
@@ -63,12 +66,14 @@ pub async fn place(instance: &Instance, call: &Call, wanted: HoldWanted) -> Resu
     call.require(Permission::AuditRetain)?;
     wanted.check()?;
     let now = instance.now();
-    let mut change = Change::begin(instance, call, call.tenant()).await?;
-    change.rows().hold_log().await?;
-    if change.rows().holds().await?.len() >= MAX_HOLDS {
+    let (mut change, known) = begin(instance, call).await?;
+    if known.len() >= MAX_HOLDS {
         return Err(Faults::one("/name", "too_many", "lift a hold first: there are 100").into());
     }
     let HoldWanted { name, from, to, reason } = wanted;
+    if known.iter().any(|hold| hold.name == name) {
+        return Err(RetentionError::Taken);
+    }
     let event = EventId::make(now, instance.random())?;
     let hold = Hold { name, from, to, placed_by: call.caller.subject().to_string(), placed_at: now, event };
     match change.rows().insert_hold(&hold).await {
@@ -76,7 +81,8 @@ pub async fn place(instance: &Instance, call: &Call, wanted: HoldWanted) -> Resu
         inserted => inserted?,
     }
     count_names(instance, [hold.name.as_str()]);
-    let told = told(EventKind::HoldPlaced, &hold).identified(event).personal("reason", reason.expose().clone());
+    let told = told(&mut change, EventKind::HoldPlaced, &hold).await?.identified(event);
+    let told = told.personal("reason", reason.expose().clone());
     change.commit(told).await?;
     Ok(hold)
 }
@@ -95,40 +101,67 @@ pub async fn lift(
 ) -> Result<Carried<Hold>, RetentionError> {
     call.require(Permission::AuditRetain)?;
     instance.require_recent(call)?;
-    let mut change = Change::begin(instance, call, call.tenant()).await?;
-    change.rows().hold_log().await?;
-    let found = change.rows().holds().await?.into_iter().find(|hold| hold.name == name);
-    let hold = found.ok_or(RetentionError::NotFound)?;
+    let (mut change, mut held) = begin(instance, call).await?;
+    held.retain(|hold| hold.name == name);
+    let hold = held.first().cloned().ok_or(RetentionError::NotFound)?;
     let mut faults = Faults::default();
     check_name("/reason", reason.expose(), MAX_REASON, &mut faults);
     faults.check()?;
-    // This very hold: one that is placed anew under its name is another.
-    let deed =
-        Deed::new(DeedKind::HoldLift, "legal_hold", &hold.name).with("placed", Detail::Id(hold.event.to_string()));
+    // Just what was placed: what is placed anew under its name is another one. Of more than one somebody wrote the row.
+    let placed: BTreeSet<EventId> = held.iter().map(|hold| hold.event).collect();
+    let deed = Deed::new(DeedKind::HoldLift, "legal_hold", &hold.name)
+        .with("placed", Detail::Names(placed.iter().map(ToString::to_string).collect()));
     let Some(approval) = approval else {
         drop(change);
         let deed = deed.because(Phi::new(reason.expose().clone()));
         return Ok(Carried::waits(approvals::request(instance, call, &deed).await?));
     };
     approvals::consume(instance, call, &mut change, approval, &deed).await?;
-    change.rows().remove_hold(&hold.name).await?;
-    let told = told(EventKind::HoldLifted, &hold)
-        .with("approval", Detail::Id(approval.to_string()))
-        .with("placed", Detail::Id(hold.event.to_string()))
-        .personal("reason", reason.expose().clone());
-    change.commit(told).await?;
+    match change.rows().remove_hold(&hold.name).await {
+        // The log alone tells of it.
+        Ok(()) | Err(StoreError::Changed(_)) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let ring = Arc::clone(change.keyring());
+    let mut last = None;
+    for placed in placed {
+        if let Some(event) = last.take() {
+            change.record(event).await?;
+        }
+        let id = EventId::make(instance.now(), instance.random())?;
+        let told = told(&mut change, EventKind::HoldLifted, &hold)
+            .await?
+            .identified(id)
+            .with("approval", Detail::Id(approval.to_string()))
+            .with("placed", Detail::Id(placed.to_string()))
+            .with("proof", Detail::Id(lift_proof(&ring, id, placed)?));
+        last = Some(told.personal("reason", reason.expose().clone()));
+    }
+    change.commit(last.ok_or(RetentionError::NotFound)?).await?;
     Ok(Carried::Done(hold))
 }
 
-fn told(kind: EventKind, hold: &Hold) -> Event {
-    let mut event = Event::new(kind).with("hold", Detail::Names(vec![hold.name.clone()]));
+/// Begins a change of what holds the caller's log; gives what does, by rows and by the log.
+async fn begin<'a>(instance: &'a Instance, call: &'a Call) -> Result<(Change<'a>, Vec<Hold>), RetentionError> {
+    // What was placed or lifted a moment ago is in the log then; of a log that cannot go on, what is there counts.
+    let _ = sequence::sequence(instance, call.tenant()).await;
+    let mut change = Change::begin(instance, call, call.tenant()).await?;
+    change.rows().hold_log().await?;
+    let ring = Arc::clone(change.keyring());
+    let rules = Rules::of(change.rows(), Some(&*ring)).await?;
+    Ok((change, rules.holds))
+}
+
+async fn told(change: &mut Change<'_>, kind: EventKind, hold: &Hold) -> Result<Event, RetentionError> {
+    let origin = change.rows().log_origin().await?.ok_or(Failure::Internal("log without an origin"))?;
+    let mut event = Event::new(kind).on("log", origin).with("hold", Detail::Names(vec![hold.name.clone()]));
     if let Some(from) = hold.from {
         event = event.with("from", Detail::At(from));
     }
     if let Some(to) = hold.to {
         event = event.with("to", Detail::At(to));
     }
-    event
+    Ok(event)
 }
 
 #[cfg(test)]

@@ -28,6 +28,7 @@ mod plan;
 mod policy;
 mod purge;
 mod purged;
+mod rules;
 mod stands;
 mod steady;
 
@@ -41,6 +42,7 @@ pub use policy::{Wanted, set};
 pub use purge::{Tended, plan, purge, tend};
 pub use purged::Purged;
 pub(super) use purged::{is_too_young, purged_between};
+pub(super) use rules::Rules;
 pub use stands::{Standing, standing, stands};
 
 /// No log is kept for less: six years.
@@ -50,9 +52,10 @@ pub const MAX_MONTHS: u32 = 1_200;
 
 /// Events that stay when everything beside them goes: proofs rest on them. They name keys, certificates and purges; also a
 /// purge that was forged, and that somebody has seen it.
-pub const KEPT: [EventKind; 12] = [
+pub const KEPT: [EventKind; 13] = [
     EventKind::KeyActivated,
     EventKind::KeyRetired,
+    EventKind::KeyRevoked,
     EventKind::CertificateIssued,
     EventKind::CertificateRevoked,
     EventKind::CertificateSuperseded,
@@ -154,10 +157,14 @@ pub struct SpanFacts {
 pub trait RetentionRows {
     /// What the tenant said, if it said anything.
     async fn retention(&mut self) -> Result<Option<Retention>, StoreError>;
-    /// Every hold, by name.
+    /// Every hold that can be read, by name. What one held that cannot, the log tells.
     async fn holds(&mut self) -> Result<Vec<Hold>, StoreError>;
-    /// Every purge, by place.
+    /// Every purge that can be read, by place. What is missing by one that cannot is damage.
     async fn purges(&mut self) -> Result<Vec<Purge>, StoreError>;
+    /// Where purges begin, also those that cannot be read.
+    async fn purge_places(&mut self) -> Result<Vec<u64>, StoreError>;
+    /// How many rows of purges and archives cannot be read.
+    async fn unreadable_rows(&mut self) -> Result<u64, StoreError>;
     /// The first event at or after a place, and when it was recorded.
     async fn first_event(&mut self, from: u64) -> Result<Option<(u64, Timestamp)>, StoreError>;
     /// The first place at or after `from` whose event was recorded at or after `at`.

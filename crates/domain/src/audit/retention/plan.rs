@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{KEPT, Month, Purged, SpanFacts};
+use super::{KEPT, Month, Purged, Rules, SpanFacts};
 use crate::{
     Instance,
     audit::{
@@ -58,16 +58,17 @@ pub(super) async fn spans(
     instance: &Instance,
     view: &mut dyn View,
     receivers: &Receivers,
+    rules: &Rules,
     before: Month,
 ) -> Result<Vec<Span>, StoreError> {
     let size = view.log_head().await?.size;
-    let (holds, noted) = (view.holds().await?, view.purges().await?);
+    let noted = view.purge_places().await?;
     let purged = match &receivers.ring {
         Some(ring) => Purged::told(view, ring).await?,
         None => Purged::default(),
     };
     let sent = receivers.handed(view, size).await?;
-    let archives = archives(view).await?;
+    let archives = if rules.retention.archive_first { Some(view.archives().await?) } else { None };
     let mut spans = Vec::new();
     for (mut first, until) in rest(purged.spans(), size) {
         while first < until && spans.len() < MAX_SPANS {
@@ -78,9 +79,9 @@ pub(super) async fn spans(
             }
             let end = view.first_recorded(at, month.next().start()).await?.map_or(until, |end| end.min(until));
             let SpanFacts { goes, recorded, .. } = view.span_facts(first, end, &KEPT).await?;
-            let held = recorded.is_some_and(|(oldest, newest)| holds.iter().any(|hold| hold.holds(oldest, newest)));
+            let held = recorded.is_some_and(|(oldest, newest)| rules.hold(oldest, newest));
             let archived = archives.as_ref().is_none_or(|archives| is_archived(instance, archives, (first, end)));
-            let standing = if noted.iter().any(|purge| purge.first == first) {
+            let standing = if noted.contains(&first) {
                 SpanStanding::Disputed
             } else if held {
                 SpanStanding::Held
@@ -113,12 +114,6 @@ pub(in crate::audit) fn rest(taken: impl IntoIterator<Item = (u64, u64)>, size: 
     rest
 }
 
-/// What is archived, where that comes first.
-async fn archives(view: &mut dyn View) -> Result<Option<Vec<Archive>>, StoreError> {
-    let first = view.retention().await?.unwrap_or_default().archive_first;
-    if first { view.archives().await.map(Some) } else { Ok(None) }
-}
-
 /// Whether every place of archives has all of it. Without a place nothing is archived.
 fn is_archived(instance: &Instance, archives: &[Archive], span: (u64, u64)) -> bool {
     let mut places = instance.archives().iter().peekable();
@@ -146,6 +141,11 @@ impl Receivers {
             sinks.retain(|sink| sink.serves(&entry));
         }
         Ok(Self { log, ring, sinks, cursors: Some(instance.keyring(TenantId::PLATFORM).await?) })
+    }
+
+    /// The rules of the log.
+    pub(super) async fn rules(&self, view: &mut dyn View) -> Result<Rules, StoreError> {
+        Rules::of(view, self.ring.as_deref()).await
     }
 
     /// How many events all of them were handed. One without a row, or with one that we did not write, was handed nothing: who

@@ -1,13 +1,18 @@
 //! Says how long.
 
-use super::{MAX_MONTHS, MIN_MONTHS, Retention, RetentionError, Standing, stands::proven_standing};
+use std::sync::Arc;
+
+use super::{
+    MAX_MONTHS, MIN_MONTHS, Retention, RetentionError, Rules, Standing, rules::retention_proof, stands::proven_standing,
+};
 use crate::{
     Instance,
     access::{Call, Permission},
     approvals::{self, Carried, Deed, DeedKind},
-    audit::{Change, Detail, Event, EventKind},
+    audit::{Change, Detail, Event, EventKind, sequence},
     faults::Faults,
-    ids::ApprovalId,
+    ids::{ApprovalId, EventId},
+    instance::Failure,
 };
 
 /// How long a tenant wants its log kept.
@@ -70,11 +75,22 @@ pub async fn set(
         return Err(Faults::one("/archive_first", "unavailable", cure).into());
     }
     let tenant = call.tenant();
+    // What was said a moment ago is in the log then; of a log that cannot go on, what is there counts.
+    let _ = sequence::sequence(instance, tenant).await;
     let mut change = Change::begin(instance, call, tenant).await?;
     change.rows().hold_log().await?;
-    let before = change.rows().retention().await?.unwrap_or_default();
+    let ring = Arc::clone(change.keyring());
+    let before = Rules::of(change.rows(), Some(&*ring)).await?.retention;
     let archive_first = wanted.archive_first.unwrap_or(before.archive_first);
+    let Wanted { months, automatic, .. } = wanted;
+    let now = instance.now();
+    let retention = Retention { months, automatic, archive_first, changed_at: Some(now) };
+    let id = EventId::make(now, instance.random())?;
+    let origin = change.rows().log_origin().await?.ok_or(Failure::Internal("log without an origin"))?;
     let mut event = Event::new(EventKind::RetentionChanged)
+        .identified(id)
+        .on("log", origin)
+        .with("proof", Detail::Id(retention_proof(&ring, id, retention)?))
         .with("months", Detail::Count(wanted.months.into()))
         .with("months_before", Detail::Count(before.months.into()))
         .with("automatic", Detail::Code(yes(wanted.automatic)))
@@ -87,12 +103,9 @@ pub async fn set(
         approvals::consume(instance, call, &mut change, approval, &wanted.deed(tenant, archive_first)).await?;
         event = event.with("approval", Detail::Id(approval.to_string()));
     }
-    let Wanted { months, automatic, .. } = wanted;
-    let retention = Retention { months, automatic, archive_first, changed_at: Some(instance.now()) };
     change.rows().put_retention(&retention).await?;
     change.commit(event).await?;
-    let view = instance.store().fresh_view(tenant).await?;
-    Ok(Carried::Done(proven_standing(instance, view, tenant).await?))
+    Ok(Carried::Done(proven_standing(instance, tenant).await?))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 use chancery_crypto::Phi;
 
 use super::{
-    Hold, KEPT, Month, Purge, PurgeProof, Purged, RetentionError,
+    Hold, KEPT, Month, Purge, PurgeProof, Purged, RetentionError, Rules,
     plan::{Receivers, Span, SpanStanding, spans},
     steady::is_steady,
 };
@@ -18,6 +18,7 @@ use crate::{
     audit::{
         Change, Detail, Event, EventKind, LogHead,
         archives::{self, ArchiveError},
+        guard::Finding,
         receipt::note,
         sequence,
         stamp::Actor,
@@ -51,6 +52,8 @@ pub struct Tended {
     pub unproven: u64,
     /// Months are due and are not ordered to go: the clock is not believed yet.
     pub waits: bool,
+    /// How many rows of what keeps the log are not what the log says, or cannot be read.
+    pub disputed: u64,
 }
 
 /// The months of the caller's tenant that can go, or could but for a hold or a sink: those before `before`, or before what
@@ -64,8 +67,9 @@ pub async fn plan(instance: &Instance, call: &Call, before: Option<Month>) -> Re
     sequence::sequence(instance, call.tenant()).await?;
     let receivers = Receivers::of(instance, call.tenant()).await?;
     let mut view = instance.store().fresh_view(call.tenant()).await?;
-    let before = bound(instance, &mut *view, before).await?;
-    let planned = spans(instance, &mut *view, &receivers, before).await?;
+    let rules = receivers.rules(&mut *view).await?;
+    let before = bound(instance, &rules, before)?;
+    let planned = spans(instance, &mut *view, &receivers, &rules, before).await?;
     drop(view);
     let event = Event::new(EventKind::AuditRead).with("what", Detail::Code("purge_plan"));
     note(instance, call, call.tenant(), event).await?;
@@ -95,13 +99,14 @@ pub async fn purge(
     let Some(approval) = approval else {
         let receivers = Receivers::of(instance, tenant).await?;
         let mut view = instance.store().fresh_view(tenant).await?;
-        let due = due(instance, &mut *view, &receivers, before).await?;
+        let due = Due::of(instance, &mut *view, &receivers, before).await?;
         drop(view);
         let deed = deed(tenant, &due)?.because(Phi::new(reason.expose().clone()));
         return Ok(Carried::waits(approvals::request(instance, call, &deed).await?));
     };
-    read_again(instance, tenant, before).await?;
-    let ordered = with_key_of_today(instance, tenant, || try_order(instance, call, before, reason, approval)).await?;
+    let read = read_again(instance, tenant, before).await?;
+    let ordered =
+        with_key_of_today(instance, tenant, || try_order(instance, call, before, &read, reason, approval)).await?;
     // The order stands. What does not go now goes with the job.
     if let Err(error) = carry_out(instance, tenant, BATCHES_OF_A_CALL).await {
         tracing::warn!(%tenant, error = &error as &dyn std::error::Error, "A purge of the log of `{tenant}` goes on later");
@@ -120,14 +125,17 @@ pub async fn purge(
 pub async fn tend(instance: &Instance, tenant: TenantId) -> Result<Tended, RetentionError> {
     let (mut events, unproven) = carry_out(instance, tenant, BATCHES_OF_A_TURN).await?;
     let done = Tended { unproven, events, ..Tended::default() };
-    let retention = instance.store().fresh_view(tenant).await?.retention().await?.unwrap_or_default();
-    if !retention.automatic {
+    let Ok(ring) = instance.keyring(tenant).await else { return Ok(done) };
+    let rules = Rules::settled(instance, tenant, Some(&*ring)).await?;
+    let unreadable = instance.store().fresh_view(tenant).await?.unreadable_rows().await?;
+    let done = Tended { disputed: tell(tenant, &rules, unreadable), ..done };
+    if !rules.retention.automatic {
         return Ok(done);
     }
     sequence::sequence(instance, tenant).await?;
     let receivers = Receivers::of(instance, tenant).await?;
     let mut view = instance.store().fresh_view(tenant).await?;
-    let due = match due(instance, &mut *view, &receivers, None).await {
+    let due = match Due::of(instance, &mut *view, &receivers, None).await {
         Ok(due) => due,
         Err(RetentionError::Nothing) => return Ok(done),
         Err(error) => return Err(error),
@@ -136,18 +144,40 @@ pub async fn tend(instance: &Instance, tenant: TenantId) -> Result<Tended, Reten
     if !is_steady(instance, tenant).await? {
         return Ok(Tended { waits: true, ..done });
     }
-    read_again(instance, tenant, None).await?;
+    let read = read_again(instance, tenant, None).await?;
     let request = request(instance)?;
-    let ordered = with_key_of_today(instance, tenant, || order_as_job(instance, &request, tenant)).await?;
-    tracing::info!(%tenant, months = due.len(), "The time of {} month(s) of the log of `{tenant}` is over", due.len());
+    let ordered = with_key_of_today(instance, tenant, || order_as_job(instance, &request, tenant, &read)).await?;
+    let months = due.spans.len();
+    tracing::info!(%tenant, months, "The time of {months} month(s) of the log of `{tenant}` is over");
     let (further, unproven) = carry_out(instance, tenant, BATCHES_OF_A_TURN).await?;
     events += further;
-    Ok(Tended { ordered, events, unproven, waits: false })
+    Ok(Tended { ordered, events, unproven, ..done })
+}
+
+/// Says where rows and log differ in what keeps it, and that rows cannot be read; how many.
+fn tell(tenant: TenantId, rules: &Rules, unreadable: u64) -> u64 {
+    for Finding { check, at } in &rules.differ {
+        tracing::error!(
+            %tenant,
+            code = check.as_str(),
+            "A ROW OF WHAT KEEPS THE LOG OF `{tenant}` IS NOT WHAT THE LOG SAYS (place {at}): somebody wrote to the store. What keeps more \
+             counts; see docs/guides/retention-and-erasure.md"
+        );
+    }
+    if unreadable > 0 {
+        tracing::error!(
+            %tenant,
+            code = "row_unreadable",
+            "{unreadable} ROWS OF PURGES OR ARCHIVES OF THE LOG OF `{tenant}` CANNOT BE READ: they decayed, or somebody wrote them. They count for \
+             nothing; see docs/guides/retention-and-erasure.md"
+        );
+    }
+    rules.differ.len() as u64 + unreadable
 }
 
 /// Before which month may go: what was asked for, if retention does not keep it.
-async fn bound(instance: &Instance, view: &mut dyn View, asked: Option<Month>) -> Result<Month, RetentionError> {
-    let kept_from = view.retention().await?.unwrap_or_default().kept_from(instance.now());
+fn bound(instance: &Instance, rules: &Rules, asked: Option<Month>) -> Result<Month, RetentionError> {
+    let kept_from = rules.retention.kept_from(instance.now());
     match asked {
         Some(before) if before > kept_from => {
             let message = format!("events of {kept_from} and later are kept");
@@ -157,36 +187,63 @@ async fn bound(instance: &Instance, view: &mut dyn View, asked: Option<Month>) -
     }
 }
 
-async fn due(
-    instance: &Instance,
-    view: &mut dyn View,
-    receivers: &Receivers,
-    before: Option<Month>,
-) -> Result<Vec<Span>, RetentionError> {
-    let before = bound(instance, view, before).await?;
-    let mut due = spans(instance, view, receivers, before).await?;
-    due.retain(|span| span.standing == SpanStanding::Due);
-    if due.is_empty() { Err(RetentionError::Nothing) } else { Ok(due) }
+/// What can go, and what else keeps the log.
+struct Due {
+    spans: Vec<Span>,
+    rules: Rules,
 }
 
-/// Where archives come first: reads those of what is due again, so that nothing goes that is not outside, byte for byte.
-async fn read_again(instance: &Instance, tenant: TenantId, before: Option<Month>) -> Result<(), RetentionError> {
+impl Due {
+    async fn of(
+        instance: &Instance,
+        view: &mut dyn View,
+        receivers: &Receivers,
+        before: Option<Month>,
+    ) -> Result<Self, RetentionError> {
+        let rules = receivers.rules(view).await?;
+        let before = bound(instance, &rules, before)?;
+        let mut spans = spans(instance, view, receivers, &rules, before).await?;
+        spans.retain(|span| span.standing == SpanStanding::Due);
+        Self { spans, rules }.some()
+    }
+
+    /// Of these, where archives come first, what was read again: rows may say by now that more is archived.
+    fn of_read(mut self, read: &[(u64, u64)]) -> Result<Self, RetentionError> {
+        if self.rules.retention.archive_first {
+            self.spans.retain(|span| read.contains(&(span.first, span.end)));
+        }
+        self.some()
+    }
+
+    fn some(self) -> Result<Self, RetentionError> {
+        if self.spans.is_empty() { Err(RetentionError::Nothing) } else { Ok(self) }
+    }
+}
+
+/// Where archives come first: reads those of what is due again, so that nothing goes that is not outside, byte for byte; gives the places
+/// that are.
+async fn read_again(
+    instance: &Instance,
+    tenant: TenantId,
+    before: Option<Month>,
+) -> Result<Vec<(u64, u64)>, RetentionError> {
     let receivers = Receivers::of(instance, tenant).await?;
     let mut view = instance.store().fresh_view(tenant).await?;
-    if !view.retention().await?.unwrap_or_default().archive_first {
-        return Ok(());
-    }
-    let due = due(instance, &mut *view, &receivers, before).await?;
-    let due: Vec<(u64, u64)> = due.iter().map(|span| (span.first, span.end)).collect();
+    let due = Due::of(instance, &mut *view, &receivers, before).await?;
     drop(view);
-    archives::again(instance, tenant, &due).await.map_err(|error| match error {
+    if !due.rules.retention.archive_first {
+        return Ok(Vec::new());
+    }
+    let read: Vec<(u64, u64)> = due.spans.iter().map(|span| (span.first, span.end)).collect();
+    let again = archives::again(instance, tenant, &read).await;
+    again.map(|()| read).map_err(|error| match error {
         ArchiveError::Failed(failure) => RetentionError::Failed(failure),
         error => RetentionError::Unarchived(error),
     })
 }
 
 /// What another person consents to: these places and no others.
-fn deed(tenant: TenantId, due: &[Span]) -> Result<Deed, RetentionError> {
+fn deed(tenant: TenantId, Due { spans: due, .. }: &Due) -> Result<Deed, RetentionError> {
     let (Some(oldest), Some(newest)) = (due.first(), due.last()) else { return Err(RetentionError::Nothing) };
     Ok(Deed::new(DeedKind::AuditPurge, "log", tenant)
         .with("months", Detail::Names(due.iter().map(|span| span.month.to_string()).collect()))
@@ -199,13 +256,14 @@ async fn try_order(
     instance: &Instance,
     call: &Call,
     before: Option<Month>,
+    read: &[(u64, u64)],
     reason: &Phi<String>,
     approval: ApprovalId,
 ) -> Result<Vec<Purge>, RetentionError> {
     let receivers = Receivers::of(instance, call.tenant()).await?;
     let mut change = Change::begin(instance, call, call.tenant()).await?;
     change.rows().hold_log().await?;
-    let due = due(instance, change.rows(), &receivers, before).await?;
+    let due = Due::of(instance, change.rows(), &receivers, before).await?.of_read(read)?;
     approvals::consume(instance, call, &mut change, approval, &deed(call.tenant(), &due)?).await?;
     let (ordered, last) = order(instance, &mut change, &due).await?;
     let last = last.with("approval", Detail::Id(approval.to_string())).personal("reason", reason.expose().clone());
@@ -213,36 +271,39 @@ async fn try_order(
     Ok(ordered)
 }
 
-async fn order_as_job(instance: &Instance, request: &RequestInfo, tenant: TenantId) -> Result<usize, RetentionError> {
+async fn order_as_job(
+    instance: &Instance,
+    request: &RequestInfo,
+    tenant: TenantId,
+    read: &[(u64, u64)],
+) -> Result<usize, RetentionError> {
     let receivers = Receivers::of(instance, tenant).await?;
     let ring = instance.keyring(tenant).await?;
     let mut change = Change::begin_with(instance, Actor::System(request), tenant, ring).await?;
     change.rows().hold_log().await?;
     // Looked at again: somebody may have held it meanwhile, or wants it kept.
-    if !change.rows().retention().await?.unwrap_or_default().automatic {
-        return Ok(0);
-    }
-    let due = due(instance, change.rows(), &receivers, None).await?;
+    let due = match Due::of(instance, change.rows(), &receivers, None).await.and_then(|due| due.of_read(read)) {
+        Ok(due) if due.rules.retention.automatic => due,
+        Ok(_) | Err(RetentionError::Nothing) => return Ok(0),
+        Err(error) => return Err(error),
+    };
     let (ordered, last) = order(instance, &mut change, &due).await?;
     change.commit(last).await?;
     Ok(ordered.len())
 }
 
 /// Certifies each month and notes it; gives the event that is to be committed.
-async fn order(
-    instance: &Instance,
-    change: &mut Change<'_>,
-    due: &[Span],
-) -> Result<(Vec<Purge>, Event), RetentionError> {
+async fn order(instance: &Instance, change: &mut Change<'_>, due: &Due) -> Result<(Vec<Purge>, Event), RetentionError> {
     let origin = change.rows().log_origin().await?.ok_or(Failure::Internal("log without an origin"))?;
     let head = change.rows().log_head().await?;
-    let months = change.rows().retention().await?.unwrap_or_default().months;
-    let (mut ordered, mut last) = (Vec::with_capacity(due.len()), None);
-    for span in due {
+    let Due { spans, rules } = due;
+    let (mut ordered, mut last) = (Vec::with_capacity(spans.len()), None);
+    for span in spans {
         if let Some(event) = last.take() {
             change.record(event).await?;
         }
-        let (issued, certified) = issue_within(instance, change, &claim(span, &origin, head, months)).await?;
+        let (issued, certified) =
+            issue_within(instance, change, &claim(span, &origin, head, rules.retention.months)).await?;
         change.record(certified).await?;
         let now = instance.now();
         let purge = Purge {
@@ -360,6 +421,7 @@ async fn let_go(
     left: &mut u32,
     gone: &mut u64,
 ) -> Result<(), RetentionError> {
+    let ring = instance.keyring(tenant).await?;
     let mut seen: Option<Vec<Hold>> = None;
     while purge.next < purge.end {
         if *left == 0 {
@@ -369,14 +431,14 @@ async fn let_go(
         // No event of its own: what was ordered is told of (ADR 0025).
         let mut tx = instance.store().begin(tenant).await?;
         tx.hold_log().await?;
-        let holds = tx.holds().await?;
-        if seen.as_ref() != Some(&holds) {
+        let rules = Rules::of(&mut *tx, Some(&*ring)).await?;
+        if seen.as_ref() != Some(&rules.holds) {
             let facts = tx.span_facts(purge.next, purge.end, &KEPT).await?;
-            if facts.recorded.is_some_and(|(oldest, newest)| holds.iter().any(|hold| hold.holds(oldest, newest))) {
+            if facts.recorded.is_some_and(|(oldest, newest)| rules.hold(oldest, newest)) {
                 tracing::info!(%tenant, month = %purge.month, "A purge of the log of `{tenant}` waits: somebody holds what is left");
                 return Ok(());
             }
-            seen = Some(holds);
+            seen = Some(rules.holds);
         }
         let end = purge.next.saturating_add(BATCH).min(purge.end);
         *gone += tx.purge_events(&purge, end, &KEPT).await?;
@@ -384,7 +446,6 @@ async fn let_go(
         purge.next = end;
     }
     let request = request(instance)?;
-    let ring = instance.keyring(tenant).await?;
     let mut change = Change::begin_with(instance, Actor::System(&request), tenant, ring).await?;
     change.rows().end_purge(purge.first, instance.now()).await?;
     Ok(change.commit(told(EventKind::PurgeEnded, &purge)).await?)
@@ -394,4 +455,32 @@ async fn let_go(
 fn request(instance: &Instance) -> Result<RequestInfo, Failure> {
     let id = RequestId::make(instance.now(), instance.random())?;
     Ok(RequestInfo { id, address: None, user_agent: None, key: None, route: "audit-retention", method: "JOB" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::retention::Retention;
+
+    /// Rows of archives can be written while others are read again, which takes minutes.
+    #[test]
+    fn where_archives_come_first_only_what_was_read_again_goes() {
+        let span = |first| {
+            let (end, month) = (first + 5, "2026-09".parse().unwrap());
+            Span { first, end, month, events: 5, standing: SpanStanding::Due }
+        };
+        let due = |archive_first| Due {
+            spans: vec![span(0), span(5), span(10)],
+            rules: Rules {
+                retention: Retention { archive_first, ..Retention::default() },
+                holds: Vec::new(),
+                differ: Vec::new(),
+            },
+        };
+        let firsts = |due: Due| due.spans.iter().map(|span| span.first).collect::<Vec<_>>();
+        assert_eq!(firsts(due(true).of_read(&[(0, 5), (10, 15)]).unwrap()), [0, 10]);
+        assert_eq!(firsts(due(true).of_read(&[(5, 10), (0, 4)]).unwrap()), [5]);
+        assert!(matches!(due(true).of_read(&[]), Err(RetentionError::Nothing)));
+        assert_eq!(firsts(due(false).of_read(&[]).unwrap()), [0, 5, 10]);
+    }
 }

@@ -1,12 +1,12 @@
 //! How long a log is kept, and what of it is left.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Hold, Month, Purge, PurgeProof, Purged, Retention, RetentionError, plan::rest};
+use super::{Hold, Month, Purge, PurgeProof, Purged, Retention, RetentionError, Rules, plan::rest};
 use crate::{
     Instance,
     access::{Call, Permission},
-    audit::{Detail, Event, EventKind, receipt::note, sequence},
+    audit::{Detail, Event, EventKind, guard::IntegrityCheck, receipt::note, sequence},
     ids::TenantId,
     instance::Failure,
     keyring::Keyring,
@@ -23,6 +23,8 @@ pub struct Standing {
     pub kept_from: Month,
     /// What holds it.
     pub holds: Vec<Hold>,
+    /// In which rows the store says something else of this than the log; where they differ, what keeps more is told here.
+    pub disputed: BTreeSet<IntegrityCheck>,
     /// What of it was purged.
     pub purges: Vec<Purge>,
     /// Those of them that the log does not tell of, by their first places. Only where they were asked for: it takes the tenant's
@@ -41,21 +43,18 @@ pub struct Standing {
 /// [`RetentionError`].
 pub async fn stands(instance: &Instance, call: &Call) -> Result<Standing, RetentionError> {
     call.require(Permission::AuditRead)?;
-    let view = instance.store().view(call.tenant()).await?;
-    let standing = proven_standing(instance, view, call.tenant()).await?;
+    let standing = proven_standing(instance, call.tenant()).await?;
     let event = Event::new(EventKind::AuditRead).with("what", Detail::Code("retention"));
     note(instance, call, call.tenant(), event).await?;
     Ok(standing)
 }
 
 /// As [`standing`], with what proves each purge.
-pub(super) async fn proven_standing(
-    instance: &Instance,
-    mut view: Box<dyn View>,
-    tenant: TenantId,
-) -> Result<Standing, RetentionError> {
+pub(super) async fn proven_standing(instance: &Instance, tenant: TenantId) -> Result<Standing, RetentionError> {
     let ring = instance.keyring(tenant).await?;
-    let mut standing = standing_of(&mut *view, Some(&*ring), instance.now()).await?;
+    let rules = Rules::settled(instance, tenant, Some(&*ring)).await?;
+    let mut view = instance.store().fresh_view(tenant).await?;
+    let mut standing = standing_of(&mut *view, Some(&*ring), rules, instance.now()).await?;
     if standing.purges.is_empty() {
         return Ok(standing);
     }
@@ -94,13 +93,18 @@ async fn doubtful(
 pub async fn standing(instance: &Instance, tenant: TenantId) -> Result<Standing, Failure> {
     // Of a tenant whose keys are out of use nobody can say what was purged: then what is there counts.
     let ring = instance.keyring(tenant).await.ok();
+    let rules = Rules::settled(instance, tenant, ring.as_deref()).await?;
     let mut view = instance.store().view(tenant).await?;
-    Ok(standing_of(&mut *view, ring.as_deref(), instance.now()).await?)
+    Ok(standing_of(&mut *view, ring.as_deref(), rules, instance.now()).await?)
 }
 
-async fn standing_of(view: &mut dyn View, ring: Option<&Keyring>, now: Timestamp) -> Result<Standing, StoreError> {
-    let retention = view.retention().await?.unwrap_or_default();
-    let (holds, purges) = (view.holds().await?, view.purges().await?);
+async fn standing_of(
+    view: &mut dyn View,
+    ring: Option<&Keyring>,
+    Rules { retention, holds, differ }: Rules,
+    now: Timestamp,
+) -> Result<Standing, StoreError> {
+    let purges = view.purges().await?;
     let purged = match ring {
         Some(ring) => Purged::told(view, ring).await?,
         None => Purged::default(),
@@ -112,5 +116,6 @@ async fn standing_of(view: &mut dyn View, ring: Option<&Keyring>, now: Timestamp
     }
     let next = oldest.map(|oldest| Month::of(oldest).plus(retention.months).next().start());
     let (kept_from, doubtful) = (retention.kept_from(now), BTreeMap::new());
-    Ok(Standing { retention, kept_from, holds, purges, doubtful, oldest, next })
+    let disputed = differ.iter().map(|finding| finding.check).collect();
+    Ok(Standing { retention, kept_from, holds, disputed, purges, doubtful, oldest, next })
 }

@@ -26,6 +26,7 @@ use crate::{
     keyring::{
         Managed,
         declared::{as_of, declared},
+        statement,
     },
 };
 
@@ -93,7 +94,7 @@ pub(crate) async fn archive(
     let newest = certificate_keys.last().ok_or(Failure::Internal("a log without a certificate key"))?;
     let ring = instance.keyring_with(tenant, &newest.key_id).await?;
     let signer = ring.version(Managed::Certificate, &newest.key_id)?;
-    let signed = signer.statement(ARCHIVE_MANIFEST_TYPE, manifest.clone())?;
+    let signed = statement(instance, signer, ARCHIVE_MANIFEST_TYPE, manifest.clone()).await?;
     files.insert("MANIFEST.dsse".into(), signed.to_json());
     files.insert("MANIFEST.json".into(), manifest);
     Ok(zip::write(&files).map_err(|_| Failure::Internal("an archive that is too large"))?)

@@ -73,7 +73,8 @@ impl Table {
         let known = self.0.get(at(hash, self.0.len())).and_then(|set| set.way(hash, ask.policy.id(), &ask.of));
         let way = known.unwrap_or_else(|| self.make_room(hash, ask, now));
         // INVARIANT: a set, and a way of it, in which this counter was just found or put.
-        if let Some(counter) = self.0.get_mut(at(hash, self.0.len())).and_then(|set| set.counters.get_mut(way)) {
+        let at = at(hash, self.0.len());
+        if let Some(counter) = self.0.get_mut(at).and_then(|set| set.counters.get_mut(way)) {
             counter.used.count(ask, moment);
         }
     }

@@ -7,8 +7,12 @@
 use chancery_crypto::sha256;
 use data_encoding::BASE64;
 
-use super::super::{Material, Message, Rejection, Unit};
-use super::{Rules, Verified, digest, moment, note};
+use super::super::{Device, Material, Message, Rejection, Unit};
+use super::{
+    Rules, Verified,
+    cbor::{self, BYTES, MAP, TEXT},
+    digest, moment, note,
+};
 use crate::Timestamp;
 
 /// The headers of our ingest.
@@ -18,33 +22,37 @@ pub(in super::super) const TIMESTAMP: &str = "x-app-attest-timestamp";
 /// The digest of the application's id, flags, the counter.
 const DATA_BYTES: usize = 37;
 
-pub(super) fn verify(
+/// Verifies with the keys that are among the secrets, and with that of the device that was enrolled, whose place is behind them.
+pub(in super::super) fn verify(
     rules: &Rules,
     secrets: &[Material],
+    enrolled: Option<&Device>,
     message: &Message<'_>,
     now: Timestamp,
 ) -> Result<Verified, Rejection> {
-    let decode = |text: &str| BASE64.decode(text.as_bytes()).map_err(|_| Rejection::Malformed);
     let assertion = decode(message.one(ASSERTION)?)?;
-    let key_id = decode(message.one(KEY_ID)?)?;
+    let key_id = key_id(message)?;
     let stamp = message.one(TIMESTAMP)?;
     let (data, signature) = read(&assertion).ok_or(Rejection::Malformed)?;
     let (app, rest) = data.split_first_chunk::<32>().ok_or(Rejection::Malformed)?;
     let counter = rest.last_chunk::<4>().copied().map(u32::from_be_bytes).ok_or(Rejection::Malformed)?;
     let nonce = nonce(data, stamp, message.body);
-    let mut found = None;
-    for (index, secret) in secrets.iter().enumerate() {
-        // The key's id is public: it chooses, and proves nothing.
-        if let Material::Device(device) = secret
-            && device.key_id()[..] == key_id[..]
-        {
+    let brought = secrets.iter().enumerate().filter_map(|(index, secret)| match secret {
+        Material::Device(device) => Some((index, device)),
+        _ => None,
+    });
+    let (mut found, mut counted_on) = (None, false);
+    // The key's id is public: it chooses, and proves nothing.
+    for (index, device) in brought.chain(enrolled.map(|device| (secrets.len(), device))) {
+        if found.is_none() && device.key_id()[..] == key_id[..] {
             note(&mut found, index, device.key.verify_der(&nonce, signature));
+            counted_on = counter > device.counter;
         }
     }
     let ours = rules.app_ids.iter().any(|id| sha256(id.as_bytes()) == *app);
     let secret = found.filter(|_| ours).ok_or(Rejection::WrongSignature)?;
     let sent_at = Some(moment(stamp, Unit::Seconds, now)?);
-    if !matches!(secrets.get(secret), Some(Material::Device(device)) if counter > device.counter) {
+    if !counted_on {
         return Err(Rejection::Replayed);
     }
     // A device counts on for each attempt: whatever comes with a count that was there is no attempt anew.
@@ -57,16 +65,23 @@ pub(in super::super) fn nonce(data: &[u8], stamp: &str, body: &[u8]) -> [u8; 32]
     sha256(&[data, &sha256(&[stamp.as_bytes(), b".", body].concat())].concat())
 }
 
-/// The authenticator data and the signature of an assertion: a map of two byte strings in CBOR (RFC 8949).
+/// What a message says whose key it is signed with: SHA-256 of a point.
+pub(in super::super) fn key_id(message: &Message<'_>) -> Result<Vec<u8>, Rejection> {
+    decode(message.one(KEY_ID)?)
+}
+
+fn decode(text: &str) -> Result<Vec<u8>, Rejection> {
+    BASE64.decode(text.as_bytes()).map_err(|_| Rejection::Malformed)
+}
+
+/// The authenticator data and the signature of an assertion: a map of two byte strings.
 fn read(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let mut rest = bytes.strip_prefix(&[0xA2])?;
+    let mut rest = bytes;
     let (mut data, mut signature) = (None, None);
-    for _ in 0..2 {
-        let name = item(&mut rest, 0x60)?;
-        let value = item(&mut rest, 0x40)?;
-        match name {
-            b"authenticatorData" => data = Some(value),
-            b"signature" => signature = Some(value),
+    for _ in 0..cbor::count(&mut rest, MAP).filter(|count| *count == 2)? {
+        match cbor::string(&mut rest, TEXT)? {
+            b"authenticatorData" => data = Some(cbor::string(&mut rest, BYTES)?),
+            b"signature" => signature = Some(cbor::string(&mut rest, BYTES)?),
             _ => return None,
         }
     }
@@ -74,31 +89,17 @@ fn read(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     rest.is_empty().then_some((data, signature?))
 }
 
-/// A text or a byte string, whose first byte begins with `major`, of up to 255 bytes.
-fn item<'a>(rest: &mut &'a [u8], major: u8) -> Option<&'a [u8]> {
-    let (first, behind) = rest.split_first()?;
-    let (length, behind) = match first.checked_sub(major)? {
-        short @ 0..=23 => (short, behind),
-        24 => behind.split_first().map(|(length, behind)| (*length, behind))?,
-        _ => return None,
-    };
-    let (content, behind) = behind.split_at_checked(usize::from(length))?;
-    *rest = behind;
-    Some(content)
-}
-
 /// An assertion in CBOR, in the order of Apple's.
 pub(in super::super) fn write(data: &[u8], signature: &[u8]) -> Vec<u8> {
-    let short = |length: usize| u8::try_from(length).unwrap_or(u8::MAX);
-    let mut out = vec![0xA2, 0x69];
-    out.extend_from_slice(b"signature");
-    out.extend_from_slice(&[0x58, short(signature.len())]);
-    out.extend_from_slice(signature);
-    out.push(0x71);
-    out.extend_from_slice(b"authenticatorData");
-    out.extend_from_slice(&[0x58, short(data.len())]);
-    out.extend_from_slice(data);
-    out
+    let string = |kind, content: &[u8]| [&cbor::head(kind, content.len())[..], content].concat();
+    [
+        cbor::head(MAP, 2),
+        string(TEXT, b"signature"),
+        string(BYTES, signature),
+        string(TEXT, b"authenticatorData"),
+        string(BYTES, data),
+    ]
+    .concat()
 }
 
 #[cfg(test)]

@@ -114,17 +114,20 @@ async fn signers(api: &Api, leaves: &mut Leaves, head: &Checkpoint) -> Result<Ve
         let id = key.get("id").and_then(Value::as_str).context("a key without an id")?;
         let activated = events_on(api, leaves, head, EventKind::KeyActivated, id).await?;
         let retired = events_on(api, leaves, head, EventKind::KeyRetired, id).await?;
+        let revoked = events_on(api, leaves, head, EventKind::KeyRevoked, id).await?;
         for version in list(key, "versions")? {
             let Some(jwk) = version.get("public_jwk").filter(|jwk| !jwk.is_null()) else { continue };
             let jwk: Jwk = serde_json::from_value(jwk.clone()).context("a key is no JWK")?;
             let key_id = jwk.thumbprint();
-            let at = |events: &[(u64, Value)]| {
-                let of_it = |(_, core): &&(u64, Value)| {
-                    core.pointer("/detail/key_id").and_then(Value::as_str) == Some(key_id.as_str())
-                };
-                events.iter().filter(of_it).map(|(index, _)| *index).min()
+            let of_it = |(_, core): &&(u64, Value)| {
+                core.pointer("/detail/key_id").and_then(Value::as_str) == Some(key_id.as_str())
             };
-            let last_valid = version.get("last_valid_index").and_then(Value::as_u64);
+            let at = |events: &[(u64, Value)]| events.iter().filter(of_it).map(|(index, _)| *index).min();
+            // Of what the row says and the log tells, the least.
+            let spared = |value: Option<&Value>| value.and_then(Value::as_u64);
+            let told =
+                revoked.iter().filter(of_it).filter_map(|(_, core)| spared(core.pointer("/detail/last_valid_index")));
+            let last_valid = told.chain(spared(version.get("last_valid_index"))).min();
             signers.push(Signer { first: at(&activated), last: at(&retired), last_valid, jwk, key_id });
         }
     }
