@@ -31,7 +31,7 @@ pub(crate) enum Step {
     Clients,
     /// An application in Python, alone and with us in front of it
     Clinic,
-    /// deploy/install.sh for real, on a copy of this machine that is gone afterwards
+    /// deploy/install.sh and the unit for real, on a copy of this machine that is gone afterwards
     Install,
     /// Packs, by three verifiers that share no code
     Verifiers,
@@ -286,8 +286,11 @@ fn install() -> Result<Outcome> {
     if !rustix::process::geteuid().is_root() {
         return Ok(Outcome::NotRun("root alone makes the namespaces that it needs; leave it out with --skip install"));
     }
+    prerequisites::ensure(&[Need::Systemd])?;
     let binary = workspace::build_server(false)?;
-    process::run(Command::new(workspace::root().join("deploy/try-install.sh")).arg(binary))?;
+    for script in ["deploy/try-install.sh", "deploy/try-systemd.sh"] {
+        process::run(Command::new(workspace::root().join(script)).arg(&binary))?;
+    }
     Ok(Outcome::Passed)
 }
 
