@@ -107,7 +107,7 @@ work=$(mktemp -d) server=
 ends() {
     [ -z "$server" ] || kill "$server" 2>/dev/null || true
     wait
-    rm -r "$work"
+    rm -rf "$work"
 }
 trap ends EXIT
 if systemd; then

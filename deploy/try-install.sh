@@ -5,7 +5,7 @@
 #   deploy/try-install.sh BINARY [NEWER]
 #
 # First run, a second one that changes nothing, an upgrade to NEWER (or to a copy of BINARY), the same with a service manager, and runs
-# that must stop. In place of systemd there is a stand-in that does what the unit says: systemd needs a machine of its own.
+# that must stop. In place of systemd there is a stand-in that does what the unit says: try-systemd.sh has a real one.
 set -euo pipefail
 fail() { echo "try-install: $*" >&2; exit 1; }
 

@@ -17,6 +17,9 @@ const SOFTHSM: &str = "/usr/lib/softhsm/libsofthsm2.so";
 /// Where Debian and Ubuntu put it: not on the path of everybody.
 const RSYSLOG: &str = "/usr/sbin/rsyslogd";
 
+/// Where it is everywhere.
+const SYSTEMD: &str = "/lib/systemd/systemd";
+
 /// Something of the system that a command needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Need {
@@ -44,6 +47,8 @@ pub(crate) enum Need {
     Node,
     /// A browser that runs without a screen.
     Chromium,
+    /// A service manager, for namespaces of its own.
+    Systemd,
 }
 
 impl Need {
@@ -62,6 +67,7 @@ impl Need {
             Self::Nginx => nginx().is_some(),
             Self::Node => on_path("node").is_some() && on_path("npm").is_some(),
             Self::Chromium => chromium().is_some(),
+            Self::Systemd => Path::new(SYSTEMD).exists() && on_path("systemctl").is_some(),
         }
     }
 
@@ -79,6 +85,7 @@ impl Need {
             Self::Nginx => &["nginx"],
             Self::Node => &["nodejs", "npm"],
             Self::Chromium => &["chromium"],
+            Self::Systemd => &["systemd"],
         }
     }
 }

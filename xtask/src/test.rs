@@ -31,7 +31,7 @@ pub(crate) enum Step {
     Clients,
     /// An application in Python, alone and with us in front of it
     Clinic,
-    /// deploy/install.sh for real, on a copy of this machine that is gone afterwards
+    /// deploy/install.sh and the unit for real, on a copy of this machine that is gone afterwards
     Install,
     /// Packs, by three verifiers that share no code
     Verifiers,
@@ -59,6 +59,9 @@ pub(crate) struct Options {
     /// Run these steps only
     #[arg(long, value_name = "STEP", value_delimiter = ',')]
     only: Vec<Step>,
+    /// Leave these steps out, such as what cannot be run here
+    #[arg(long, value_name = "STEP", value_delimiter = ',')]
+    skip: Vec<Step>,
     /// List the steps
     #[arg(long)]
     list: bool,
@@ -82,11 +85,7 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
         }
         return Ok(true);
     }
-    let wanted = |step: &Step| match options.only.is_empty() {
-        true => options.extended || *step != Step::Fuzz,
-        false => options.only.contains(step),
-    };
-    let steps: Vec<Step> = Step::value_variants().iter().copied().filter(wanted).collect();
+    let steps = wanted(options);
     let mut bench = Bench { tree: tree()?, postgres: None, extended: options.extended, fetching: None };
     let mut rows = Vec::new();
     let (mut failed, mut interrupted) = (false, false);
@@ -120,6 +119,16 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
     // Stops the server before the last word is said.
     drop(bench);
     Ok(summarise(&rows))
+}
+
+/// The steps that are asked for.
+fn wanted(options: &Options) -> Vec<Step> {
+    let named = |step: &Step| match options.only.is_empty() {
+        true => options.extended || *step != Step::Fuzz,
+        false => options.only.contains(step),
+    };
+    let asked = |step: &Step| named(step) && !options.skip.contains(step);
+    Step::value_variants().iter().copied().filter(asked).collect()
 }
 
 /// The quick subset: format, lints, and the tests that need no PostgreSQL.
@@ -250,7 +259,7 @@ impl Bench {
                 bail!("the run changed the working tree:\n{}", changed.join("\n"))
             }
             (Some(_), Some(_)) => Ok(Outcome::Passed),
-            _ => Ok(Outcome::NotRun("this is no Git working tree")),
+            _ => Ok(Outcome::NotRun("this is no Git working tree; leave it out with --skip tree")),
         }
     }
 }
@@ -275,10 +284,13 @@ fn docs() -> Result<()> {
 
 fn install() -> Result<Outcome> {
     if !rustix::process::geteuid().is_root() {
-        return Ok(Outcome::NotRun("root alone makes the namespaces that it needs"));
+        return Ok(Outcome::NotRun("root alone makes the namespaces that it needs; leave it out with --skip install"));
     }
+    prerequisites::ensure(&[Need::Systemd])?;
     let binary = workspace::build_server(false)?;
-    process::run(Command::new(workspace::root().join("deploy/try-install.sh")).arg(binary))?;
+    for script in ["deploy/try-install.sh", "deploy/try-systemd.sh"] {
+        process::run(Command::new(workspace::root().join(script)).arg(&binary))?;
+    }
     Ok(Outcome::Passed)
 }
 
@@ -335,7 +347,7 @@ fn summarise(rows: &[Row]) -> bool {
     passed
 }
 
-/// What is said of all steps, and whether that is good: what cannot be run here is no fault, unless nothing else was asked for.
+/// What is said of all steps, and whether that is good: what was asked for and not run is not.
 fn verdict(rows: &[Row]) -> (String, bool) {
     let count = |is: fn(&Outcome) -> bool| rows.iter().filter(|(_, outcome, _)| is(outcome)).count();
     let passed = count(|outcome| *outcome == Outcome::Passed);
@@ -345,7 +357,7 @@ fn verdict(rows: &[Row]) -> (String, bool) {
         0 => format!("{passed} passed, {failed} failed"),
         _ => format!("{passed} passed, {failed} failed, {not_run} NOT RUN"),
     };
-    (text, failed == 0 && passed > 0)
+    (text, failed == 0 && not_run == 0 && passed > 0)
 }
 
 #[cfg(test)]
@@ -353,14 +365,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_step_that_cannot_be_run_here_is_told_and_is_not_one_that_passed() {
+    fn a_step_that_was_asked_for_and_not_run_makes_the_run_fail() {
         let row = |step, outcome| (step, outcome, Duration::ZERO);
         let install = row(Step::Install, Outcome::NotRun("root alone"));
         let format = row(Step::Format, Outcome::Passed);
-        assert_eq!(verdict(&[format, install]), ("1 passed, 0 failed, 1 NOT RUN".to_owned(), true));
-        assert_eq!(verdict(&[install]), ("0 passed, 0 failed, 1 NOT RUN".to_owned(), false));
+        assert_eq!(verdict(&[format, install]), ("1 passed, 0 failed, 1 NOT RUN".to_owned(), false));
         let failed = row(Step::Tests, Outcome::Failed);
         assert_eq!(verdict(&[format, failed, install]), ("1 passed, 1 failed, 1 NOT RUN".to_owned(), false));
         assert_eq!(verdict(&[format]), ("1 passed, 0 failed".to_owned(), true));
+        assert_eq!(verdict(&[]), ("0 passed, 0 failed".to_owned(), false));
+    }
+
+    #[test]
+    fn a_step_that_is_left_out_is_not_asked_for() {
+        let all = wanted(&Options::default());
+        assert!(all.contains(&Step::Install) && !all.contains(&Step::Fuzz));
+        let rest = wanted(&Options { skip: vec![Step::Install], ..Options::default() });
+        assert_eq!(rest.len(), all.len() - 1);
+        assert!(!rest.contains(&Step::Install));
+        let only =
+            wanted(&Options { only: vec![Step::Format, Step::Docs], skip: vec![Step::Docs], ..Options::default() });
+        assert_eq!(only, [Step::Format]);
     }
 }

@@ -88,8 +88,13 @@ pub(crate) struct ReportBody {
     certificates: usize,
     /// How many events were scanned.
     events: usize,
-    /// Whether those were all events of that time: of them at most 20,000 are scanned, the newest. Certificates are scanned all.
+    /// Whether those were all events of that time: of them at most 20,000 are scanned, the newest. Certificates are scanned all, but for
+    /// those that are damaged.
     complete: bool,
+    /// The first 100 certificates that cannot be read: what they say nobody knows. Not there if there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    damaged: Vec<String>,
     /// How many suspicions there are.
     found: usize,
     /// The first 100 of them.
@@ -105,6 +110,7 @@ impl From<LockdownReport> for ReportBody {
             certificates: report.certificates,
             events: report.events,
             complete: report.complete,
+            damaged: report.damaged.iter().map(ToString::to_string).collect(),
             found: report.found,
             items: items.map(body).collect(),
         }

@@ -15,7 +15,7 @@ pub struct Retained {
     pub open: u64,
     /// How many purges nobody ordered, nor dismissed.
     pub unproven: u64,
-    /// How many rows of what keeps logs are not what the log says.
+    /// How many rows of what keeps logs are not what the log says, or cannot be read.
     pub disputed: u64,
     /// Of how many logs months wait until the clock is believed.
     pub waiting: u64,

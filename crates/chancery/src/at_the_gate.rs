@@ -49,8 +49,8 @@ impl AtTheGate {
         metrics: &Arc<Metrics>,
         welcome: Option<Arc<dyn Welcome>>,
     ) -> Result<Self> {
-        let settings = Settings { tls_terminated: config.tls_terminated };
-        let GatewayConfig { listen, table, schemas, follow: follows } = gateway;
+        let GatewayConfig { listen, streams, table, schemas, follow: follows } = gateway;
+        let settings = Settings { tls_terminated: config.tls_terminated, streams };
         let documents = Documents::default();
         let gateway = Gateway::new(Arc::clone(instance), settings, table, documents.demands());
         documents.ask(schemas, &gateway);

@@ -14,11 +14,13 @@ use std::{
 
 use axum::body::{Body, Bytes, HttpBody};
 use bytes::BytesMut;
-use chancery_middleware::{Code, Problem};
+use chancery_middleware::{Code, Problem, Standing};
 use http::{HeaderMap, HeaderName};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use tokio::sync::{Semaphore, SemaphorePermit};
+
+use crate::Refused;
 
 /// What became of a request's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,20 +64,40 @@ impl Progress {
     }
 }
 
-/// A request's body, at most so long. Of its trailers those that are named here go on: some servers make headers of them, so that any
-/// other could say who calls.
-pub(crate) fn measured(body: Body, most: u64, trailers: &[HeaderName], progress: Arc<Progress>) -> Body {
+/// A request's body, at most so long, and no longer than its caller's credential lasts. Of its trailers those that are named here go on:
+/// some servers make headers of them, so that any other could say who calls.
+pub(crate) fn measured(
+    body: Body,
+    most: u64,
+    trailers: &[HeaderName],
+    standing: Option<&Standing>,
+    progress: Arc<Progress>,
+) -> Body {
     if body.is_end_stream() {
         return body;
     }
-    Body::new(Measured { body, left: most, trailers: trailers.to_vec(), progress })
+    let (trailers, standing) = (trailers.to_vec(), standing.cloned());
+    Body::new(Measured { body, left: most, trailers, standing, ending: None, progress })
 }
 
 struct Measured {
     body: Body,
     left: u64,
     trailers: Vec<HeaderName>,
+    /// Until somebody looks after it.
+    standing: Option<Standing>,
+    ending: Option<Ending>,
     progress: Arc<Progress>,
+}
+
+impl Measured {
+    /// Whether its caller's credential ended.
+    fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
+        if let Some(standing) = self.standing.take_if(|standing| !standing.is_fresh()) {
+            self.ending = Some(Box::pin(async move { standing.ended().await }));
+        }
+        self.ending.as_mut().is_some_and(|ending| ending.as_mut().poll(cx).is_ready())
+    }
 }
 
 impl HttpBody for Measured {
@@ -83,6 +105,10 @@ impl HttpBody for Measured {
     type Error = axum::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if self.is_over(cx) {
+            let ended = Refused(Code::CredentialInvalid.into());
+            return Poll::Ready(Some(Err(axum::Error::new(ended))));
+        }
         loop {
             let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
             *self.progress.moved.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
@@ -135,11 +161,8 @@ fn allowed(frame: Frame<Bytes>, named: &[HeaderName]) -> Option<Frame<Bytes>> {
 /// What makes a stream end before its time.
 pub(crate) type Ending = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// A response's body that ends when `ending` does. One whose length is known is on its way already.
+/// A response's body that ends when `ending` does.
 pub(crate) fn ending(body: Body, ending: impl FnOnce() -> Ending + Send + 'static) -> Body {
-    if body.size_hint().exact().is_some() {
-        return body;
-    }
     Body::new(Ends { body, make: Some(Box::new(ending)), ending: None, pieces: 0 })
 }
 
@@ -302,7 +325,7 @@ mod tests {
         let trailers: HeaderMap = [with("x-sum"), with("x-auth-subject"), with("x-tenant-id")].into_iter().collect();
         let left = |named: &'static [HeaderName]| {
             let body = Body::new(Body::from("abc").with_trailers(std::future::ready(Some(Ok(trailers.clone())))));
-            let body = measured(body, 3, named, Progress::new());
+            let body = measured(body, 3, named, None, Progress::new());
             async move { body.collect().await.unwrap().trailers().cloned().unwrap_or_default() }
         };
         assert!(left(&[]).await.is_empty());

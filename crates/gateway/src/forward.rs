@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{body::Body, response::Response};
-use chancery_middleware::{Code, Problem};
+use chancery_middleware::{Code, Problem, Standing};
 use http::{HeaderValue, Method, Request, Uri, Version, header, request::Parts, uri::PathAndQuery};
 use hyper_util::client::legacy::Error;
 
@@ -16,14 +16,19 @@ use crate::{
 /// Sends a request whose headers are those that the application shall see, and waits for the head of its answer.
 ///
 /// A request is sent once. Only one that has no body and may be repeated goes to another server or over another connection, and only
-/// if not a byte of it can have been sent.
-pub(crate) async fn forward(route: &Route, request: Request<Body>, path: &PathAndQuery) -> Result<Response, Problem> {
+/// if not a byte of it can have been sent. Its body ends with its caller's credential.
+pub(crate) async fn forward(
+    route: &Route,
+    request: Request<Body>,
+    path: &PathAndQuery,
+    standing: Option<&Standing>,
+) -> Result<Response, Problem> {
     let (mut parts, body) = request.into_parts();
     let repeatable = parts.method.is_idempotent() && http_body::Body::is_end_stream(&body);
     let progress = Progress::new();
     let most = if route.body_bytes == 0 { u64::MAX } else { route.body_bytes };
     frame(&mut parts, &body);
-    let mut body = Some(measured(body, most, &route.trailers, Arc::clone(&progress)));
+    let mut body = Some(measured(body, most, &route.trailers, standing, Arc::clone(&progress)));
     let _place = route.upstream.place().ok_or(Code::Overloaded)?;
     let mut servers = route.upstream.turn();
     let mut server = servers.next().ok_or(Code::UpstreamBadGateway)?;

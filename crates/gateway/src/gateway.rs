@@ -28,7 +28,8 @@ use crate::{
     Asked, Demand, Match, Mode, Route, Table, extended, forward, hygiene,
     lasting::Lasting,
     observed::Observed,
-    verdict::{VERDICT, Verdicts, admit},
+    streams::Streams,
+    verdict::{VERDICT, Verdicts, admit, remains},
     webhook,
 };
 use answer::answer;
@@ -36,10 +37,18 @@ use onward::query;
 use tables::Tables;
 
 /// What holds for all routes.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct Settings {
     /// A proxy in front ends TLS.
     pub tls_terminated: bool,
+    /// How many WebSockets and long answers may be open at once: of one client an eighth, of one application three quarters.
+    pub streams: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { tls_terminated: false, streams: 4096 }
+    }
 }
 
 /// The gateway.
@@ -49,12 +58,14 @@ pub struct Gateway {
     demands: Vec<Arc<dyn Demand>>,
     tables: Tables,
     observed: Arc<Observed>,
+    streams: Streams,
 }
 
 impl Gateway {
     /// Of this table, with what further parts demand. Needs a runtime.
     pub fn new(instance: Arc<Instance>, settings: Settings, table: Table, demands: Vec<Arc<dyn Demand>>) -> Arc<Self> {
-        Arc::new(Self { instance, settings, demands, tables: Tables::begin(table), observed: Arc::default() })
+        let (tables, streams) = (Tables::begin(table), Streams::of(settings.streams));
+        Arc::new(Self { instance, settings, demands, tables, observed: Arc::default(), streams })
     }
 
     /// The table at work.
@@ -165,6 +176,12 @@ impl Gateway {
         if upgrade && !route.websocket {
             return Err(Code::AuthzDenied.into());
         }
+        if upgrade && route.upstream.is_http2() {
+            // It would be asked as if nobody wanted to upgrade.
+            return Err(
+                Problem::new(Code::AuthzDenied).detail("this application takes no WebSockets: it is asked over HTTP/2")
+            );
+        }
         let on_client = upgrade.then(|| hyper::upgrade::on(&mut request));
 
         let (mut parts, body) = request.into_parts();
@@ -186,6 +203,12 @@ impl Gateway {
                 Asked { route: &route, exchange: &exchange, standing, request: &mut request, watch: verdicts.watch() };
             verdicts.take(demand.asked(&mut asked).await)?;
         }
+        verdicts.take(remains(standing.as_ref()).await)?;
+        let place = || self.streams.take(&route.upstream, exchange.info().address);
+        let websocket = match on_client {
+            Some(on_client) => Some((on_client, place().ok_or(Code::Overloaded)?)),
+            None => None,
+        };
         if let (true, Some(standing)) = (route.audit, &standing) {
             refusals::forwarded(&self.instance, standing.call()).await?;
         }
@@ -193,8 +216,9 @@ impl Gateway {
             request.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
             request.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         }
-        let response = forward::forward(&route, request, &target).await?;
-        let mut response = answer(response, on_client, Lasting { standing, connection })?;
+        let ending = standing.as_ref().filter(|_| route.mode == Mode::Enforce);
+        let response = forward::forward(&route, request, &target, ending).await?;
+        let mut response = answer(response, websocket, Lasting { standing, connection }, place)?;
         if let Some(headers) = route.headers.as_ref().filter(|_| response.status() != StatusCode::SWITCHING_PROTOCOLS) {
             let differ = headers.ready.apply(response.headers_mut(), headers.mode, nonce.as_ref());
             self.observed.differ(&route, &differ);

@@ -12,7 +12,7 @@
 //! | [`webhook`] | messages that are verified, kept and handed on in the application's place |
 //! | [`upstream`], `dial`, `health` | applications, their connections, whether they are well |
 //! | `forward`, [`body`], `tunnel`, `extended` | one request on its way, its body, WebSockets |
-//! | `lasting` | what ends that which would go on without end |
+//! | `lasting`, `streams` | what ends that which would go on without end, and how much of it there may be |
 //! | [`gateway`] | all of it in order, and its table while it changes |
 //!
 //! The order is that of design §3, and so are the layers: [`chancery_middleware::around`].
@@ -34,6 +34,7 @@ pub mod pattern;
 mod refused;
 pub mod route;
 pub mod schema;
+mod streams;
 pub mod table;
 mod tunnel;
 pub mod upload;

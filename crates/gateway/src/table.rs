@@ -92,6 +92,14 @@ impl Table {
         upstreams
     }
 
+    /// Servers that the table before knew not to be well are not taken for well until they say so.
+    pub(crate) fn keep_health_of(&self, before: &Self) {
+        let before = before.upstreams();
+        for upstream in self.upstreams() {
+            upstream.keep_health_of(&before);
+        }
+    }
+
     /// The route of a request.
     pub fn find(&self, method: &Method, path: &str) -> Match {
         let path = match Canonical::read(path) {

@@ -120,6 +120,8 @@ pub struct Upstream {
     health: Option<Health>,
     next: AtomicUsize,
     places: Semaphore,
+    /// How many streams are open from it.
+    pub(crate) streams: AtomicUsize,
 }
 
 /// How it is found out whether a server is well.
@@ -156,7 +158,14 @@ impl Upstream {
         secure: Option<Arc<dyn Secure>>,
     ) -> Self {
         let servers = addresses.into_iter().map(|address| Server::new(address, http2, secure.clone())).collect();
-        Self { name: name.to_owned(), servers, health, next: AtomicUsize::default(), places: Semaphore::new(WAITING) }
+        Self {
+            name: name.to_owned(),
+            servers,
+            health,
+            next: AtomicUsize::default(),
+            places: Semaphore::new(WAITING),
+            streams: AtomicUsize::default(),
+        }
     }
 
     /// Its name.
@@ -174,9 +183,25 @@ impl Upstream {
         self.servers.iter().map(|server| (&server.address, server.is_well()))
     }
 
+    /// Whether it is asked over HTTP/2.
+    pub(crate) fn is_http2(&self) -> bool {
+        self.servers.iter().any(|server| server.http2)
+    }
+
     /// A place for a request that waits for its answer, if too many do not already.
     pub(crate) fn place(&self) -> Option<SemaphorePermit<'_>> {
         self.places.try_acquire().ok()
+    }
+
+    /// Takes from these applications which servers are not well, where the same question was asked at the same address.
+    pub(crate) fn keep_health_of(&self, before: &[Arc<Self>]) {
+        let Some(health) = &self.health else { return };
+        let asked = |one: &&Arc<Self>| one.health.as_ref().is_some_and(|asked| asked.path == health.path);
+        for known in before.iter().filter(asked).flat_map(|one| &one.servers) {
+            for server in self.servers.iter().filter(|server| server.address == known.address) {
+                server.found(known.well.load(Ordering::Relaxed));
+            }
+        }
     }
 
     pub(crate) fn all(&self) -> &[Server] {

@@ -126,7 +126,7 @@ pub(crate) async fn hand_on(
     let mut request = Request::new(Body::from(body));
     (*request.method_mut(), *request.uri_mut(), *request.headers_mut()) =
         (Method::POST, target.clone().into(), headers);
-    let answered = tokio::time::timeout(PATIENCE, forward::forward(route, request, &target)).await;
+    let answered = tokio::time::timeout(PATIENCE, forward::forward(route, request, &target, None)).await;
     Ok(answered.map_err(|_| Code::UpstreamTimeout)??.status())
 }
 

@@ -64,6 +64,9 @@ pub enum S3Error {
     /// There is none of that name.
     #[error("there is no such object")]
     NotFound,
+    /// It is longer than was asked for.
+    #[error("the object is too long")]
+    TooLong,
 }
 
 /// A bucket.
@@ -150,7 +153,7 @@ impl Bucket {
     ///
     /// # Errors
     ///
-    /// [`S3Error`].
+    /// [`S3Error`]: [`S3Error::TooLong`] of one that is longer, before all of it is read.
     pub async fn get(&self, name: &str, max: usize) -> Result<Vec<u8>, S3Error> {
         let (status, body) = self.ask(Method::GET, name, &[], &[], max).await?;
         match status {
@@ -184,10 +187,17 @@ impl Bucket {
         }
         let mut response = request.send().await.map_err(|error| unreached(&error))?;
         let status = response.status().as_u16();
+        let too_long = || match status {
+            200..=299 => S3Error::TooLong,
+            _ => away("http.answer_too_long"),
+        };
+        if response.content_length().is_some_and(|length| usize::try_from(length).is_ok_and(|length| length > max)) {
+            return Err(too_long());
+        }
         let mut bytes = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| unreached(&error))? {
             if bytes.len() + chunk.len() > max {
-                return Err(away("http.answer_too_long"));
+                return Err(too_long());
             }
             bytes.extend_from_slice(&chunk);
         }
@@ -258,6 +268,8 @@ fn signature(
 mod tests {
     use std::time::Duration;
 
+    use chancery_crypto::Secret;
+
     use super::*;
 
     fn signed(method: &str, url: &str, headers: &[(&str, &str)], body: &[u8]) -> String {
@@ -293,6 +305,51 @@ mod tests {
         for status in [301, 403, 404, 409, 429, 500, 503] {
             assert_eq!(fault(status), S3Error::Away(format!("http.{status}")));
         }
+    }
+
+    /// A store that gives these answers, one after the other.
+    fn store(answers: Vec<&'static str>) -> String {
+        use std::io::{Read as _, Write as _};
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            for answer in answers {
+                let (mut stream, _) = listener.accept().unwrap();
+                let (mut asked, mut some) = (Vec::new(), [0; 1024]);
+                while !asked.windows(4).any(|end| end == b"\r\n\r\n") {
+                    let read = stream.read(&mut some).unwrap();
+                    asked.extend_from_slice(&some[..read]);
+                }
+                stream.write_all(answer.as_bytes()).unwrap();
+            }
+        });
+        address
+    }
+
+    /// Whoever may put into a bucket may put anything there, of any length.
+    #[tokio::test]
+    async fn an_object_that_is_too_long_is_no_outage_and_is_not_read_to_its_end() {
+        let whole = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\n12345";
+        let long = "HTTP/1.1 200 OK\r\ncontent-length: 9000000000\r\nconnection: close\r\n\r\n";
+        let endless = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n6\r\n123456\r\n";
+        let fault = "HTTP/1.1 503 Away\r\ncontent-length: 6\r\nconnection: close\r\n\r\n123456";
+        let settings = S3Settings {
+            bucket: "archive".to_owned(),
+            region: "eu-central-1".to_owned(),
+            endpoint: Some(store(vec![whole, long, endless, fault])),
+            credentials: Some(AwsCredentials {
+                access_key_id: "AKIAIOSFODNN7EXAMPLE".to_owned(),
+                secret_access_key: Secret::new("x".to_owned()),
+                session_token: None,
+            }),
+            http: HttpSettings::default(),
+        };
+        let bucket = Bucket::open(settings).await.unwrap();
+        assert_eq!(bucket.get("2026-09", 5).await, Ok(b"12345".to_vec()));
+        for _ in [long, endless] {
+            assert_eq!(bucket.get("2026-09", 5).await, Err(S3Error::TooLong));
+        }
+        assert_eq!(bucket.get("2026-09", 5).await, Err(S3Error::Away("http.answer_too_long".to_owned())));
     }
 
     #[tokio::test]

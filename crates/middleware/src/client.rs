@@ -12,6 +12,8 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// Every proxy appends the address it sees, so what the client itself wrote stands to the left of
 /// the first address that is no proxy of ours, and is never looked at.
 pub(crate) fn address(peer: IpAddr, headers: &HeaderMap, proxies: &[IpNet]) -> Option<IpAddr> {
+    // A listener of both families sees those of IPv4 as some of IPv6.
+    let peer = peer.to_canonical();
     let trusted = |address: &IpAddr| proxies.iter().any(|net| net.contains(address));
     if !trusted(&peer) {
         return Some(peer);
@@ -80,6 +82,7 @@ mod tests {
     fn both_families_and_ports_are_read() {
         assert_eq!(client("fd00::1", &["2001:db8::9, fd00::2"]), is("2001:db8::9"));
         assert_eq!(client("10.0.0.1", &["::ffff:203.0.113.9, ::ffff:10.0.0.3"]), is("203.0.113.9"));
+        assert_eq!(client("::ffff:10.0.0.1", &["203.0.113.9"]), is("203.0.113.9"));
         assert_eq!(client("10.0.0.1", &["203.0.113.9:4711"]), is("203.0.113.9"));
         assert_eq!(client("10.0.0.1", &["[2001:db8::9]:443"]), is("2001:db8::9"));
     }

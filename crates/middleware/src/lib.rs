@@ -52,7 +52,7 @@ pub use json::{Exact, Unique};
 pub use oauth::{OAuthCode, OAuthError};
 pub use observe::{Finished, Forwarded, Observer};
 pub use path::PathOf;
-pub use places::{Place, Places};
+pub use places::{Holds, KeepsPlace, Place, Places};
 pub use problem::{Code, Problem};
 pub use stack::{Limits, Template, around};
 pub use standing::Standing;

@@ -41,6 +41,24 @@ impl Places {
     }
 }
 
+/// In the extensions of a forwarded answer: the place of its request is held until its body is gone.
+#[derive(Debug, Clone, Copy)]
+pub struct KeepsPlace;
+
+/// In the extensions of an answer: what is held until its body is gone. Over HTTP/2 that is when its client has taken or refused all of
+/// it, and not when its source was cut: a piece of it lies in memory until then.
+#[derive(Clone)]
+pub struct Holds {
+    _held: Arc<dyn Send + Sync>,
+}
+
+impl Holds {
+    /// This.
+    pub fn new(held: impl Send + Sync + 'static) -> Self {
+        Self { _held: Arc::new(held) }
+    }
+}
+
 /// What each client holds of a whole.
 struct Shares {
     whole: usize,

@@ -19,7 +19,7 @@ use crate::{
     headers::{self, HeaderRules},
     limited,
     observe::{Observing, observe},
-    places::Places,
+    places::{Holds, KeepsPlace, Places},
     refusals, strict,
 };
 
@@ -157,8 +157,10 @@ async fn placed(layers: Arc<Layers>, request: Request, next: Next) -> Response {
     let Some(place) = layers.places.take(address) else { return Problem::new(Code::Overloaded).into_response() };
     let forwards = layers.forwards;
     let run = async move {
-        let response = refusals::tell(request, async move |request| judged(&layers, request, next).await).await;
-        drop(place);
+        let mut response = refusals::tell(request, async move |request| judged(&layers, request, next).await).await;
+        if response.extensions_mut().remove::<KeepsPlace>().is_some() {
+            response.extensions_mut().insert(Holds::new(place));
+        }
         response
     };
     if forwards {

@@ -1,6 +1,9 @@
 //! A caller who stays: how it is seen that a connection outlives its credential.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use chancery_domain::{
     Instance,
@@ -30,6 +33,14 @@ struct Held {
     presented: Presented,
     /// What had been revoked before anybody looked at it.
     seen: u64,
+    since: Instant,
+}
+
+/// How far somebody is who looks after it.
+struct Watch {
+    seen: u64,
+    since_look: Duration,
+    blind: Duration,
 }
 
 impl Standing {
@@ -46,7 +57,10 @@ impl Standing {
         // What is revoked from here on is seen, however late somebody begins to wait for it.
         let seen = instance.revocations_seen();
         match verified(parts, method).await {
-            Ok((call, presented)) => Ok(Some(Self(Arc::new(Held { instance, call, presented, seen })))),
+            Ok((call, presented)) => {
+                let since = Instant::now();
+                Ok(Some(Self(Arc::new(Held { instance, call, presented, seen, since }))))
+            }
             Err(problem) if problem.code() == Code::CredentialMissing => Ok(None),
             Err(problem) => Err(problem),
         }
@@ -57,32 +71,50 @@ impl Standing {
         &self.0.call
     }
 
+    /// Whether it was verified just now: most requests are over before anybody needs to look again.
+    pub fn is_fresh(&self) -> bool {
+        self.0.since.elapsed() < GLANCE
+    }
+
+    /// Whether the credential ended since, as far as can be told; the store is asked only if anything was revoked.
+    pub async fn has_ended(&self) -> bool {
+        self.look(&mut self.watch()).await
+    }
+
     /// Ends when the credential does: its time is over, it was revoked since it was verified, it names somebody with fewer roles, or for two
     /// seconds nobody can tell. And when the caller's address is blocked.
     pub async fn ended(&self) {
-        let Held { instance, call, presented, seen } = &*self.0;
-        let (mut seen, mut since_look, mut blind) = (*seen, Duration::ZERO, Duration::ZERO);
-        loop {
-            let over = call.caller.expires_at().is_some_and(|end| end <= instance.now());
-            if over || instance.blocks().holds(call.request.address, instance.now()) {
-                return;
-            }
-            let now = instance.revocations_seen();
-            if now != seen || since_look >= LOOK {
-                match stands(instance, presented, &call.request).await {
-                    Ok(caller) if !holds_all(&caller, &call.caller) => return,
-                    Ok(_) => (seen, since_look, blind) = (now, Duration::ZERO, Duration::ZERO),
-                    Err(AuthenticateError::Invalid(_) | AuthenticateError::Suspended(_)) => return,
-                    Err(AuthenticateError::Failed(_)) => {
-                        blind += GLANCE;
-                        if blind >= BLIND {
-                            return;
-                        }
-                    }
-                }
-            }
+        let mut watch = self.watch();
+        while !self.look(&mut watch).await {
             tokio::time::sleep(GLANCE).await;
-            since_look += GLANCE;
+            watch.since_look += GLANCE;
+        }
+    }
+
+    fn watch(&self) -> Watch {
+        Watch { seen: self.0.seen, since_look: Duration::ZERO, blind: Duration::ZERO }
+    }
+
+    async fn look(&self, watch: &mut Watch) -> bool {
+        let Held { instance, call, presented, .. } = &*self.0;
+        let over = call.caller.expires_at().is_some_and(|end| end <= instance.now());
+        if over || instance.blocks().holds(call.request.address, instance.now()) {
+            return true;
+        }
+        let now = instance.revocations_seen();
+        if now == watch.seen && watch.since_look < LOOK {
+            return false;
+        }
+        match stands(instance, presented, &call.request).await {
+            Ok(caller) if holds_all(&caller, &call.caller) => {
+                *watch = Watch { seen: now, since_look: Duration::ZERO, blind: Duration::ZERO };
+                false
+            }
+            Ok(_) | Err(AuthenticateError::Invalid(_) | AuthenticateError::Suspended(_)) => true,
+            Err(AuthenticateError::Failed(_)) => {
+                watch.blind += GLANCE;
+                watch.blind >= BLIND
+            }
         }
     }
 }

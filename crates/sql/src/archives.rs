@@ -4,7 +4,10 @@ use chancery_domain::store::StoreError;
 
 use crate::{Driver, Row, Rows, Value};
 
-fn read(row: &mut Row) -> Result<Archive, StoreError> {
+pub(crate) const ARCHIVES: &str = "SELECT place, first_idx, end_idx, month, digest, bytes, event_id, written_at
+    FROM audit_archives WHERE tenant_id = $1 ORDER BY place, first_idx, written_at, event_id";
+
+pub(crate) fn read_archive(row: &mut Row) -> Result<Archive, StoreError> {
     Ok(Archive {
         place: row.text()?,
         first: row.number()?,
@@ -20,9 +23,7 @@ fn read(row: &mut Row) -> Result<Archive, StoreError> {
 #[async_trait]
 impl<D: Driver> ArchiveRows for Rows<D> {
     async fn archives(&mut self) -> Result<Vec<Archive>, StoreError> {
-        let sql = "SELECT place, first_idx, end_idx, month, digest, bytes, event_id, written_at
-            FROM audit_archives WHERE tenant_id = $1 ORDER BY place, first_idx, written_at, event_id";
-        self.all("archive", sql, [], read).await
+        self.readable("archive", ARCHIVES, [], read_archive).await
     }
 }
 

@@ -240,6 +240,18 @@ const KEPT_ON: Sql = Sql::dialects(
     ),
 );
 
+/// The last event before a place that tells of a head of a name, by an index of just those: there is one a minute of each log.
+pub(crate) const HEAD_TOLD: Sql = Sql::dialects(
+    select_logged!(
+        "audit_events",
+        "AND resource = $2 AND kind = 'log.head_noted' AND e.idx < $3 ORDER BY e.idx DESC LIMIT 1"
+    ),
+    select_logged!(
+        "audit_events_kept",
+        "AND resource = $2 AND kind = 'log.head_noted' AND e.idx < $3 ORDER BY e.idx DESC LIMIT 1"
+    ),
+);
+
 /// Puts events of several tenants into their queues in one transaction; all or none, once it commits.
 ///
 /// Each tenant's events keep their order. Row security is moved from tenant to tenant on the way. Gives the tenants'
@@ -289,7 +301,7 @@ fn read_queued(tenant: TenantId, row: &mut Row) -> Result<QueuedEvent, StoreErro
     })
 }
 
-fn read_logged(tenant: TenantId, row: &mut Row) -> Result<LoggedEvent, StoreError> {
+pub(crate) fn read_logged(tenant: TenantId, row: &mut Row) -> Result<LoggedEvent, StoreError> {
     let event = read_queued(tenant, row)?;
     let logged = LoggedEvent { event, index: row.number()?, leaf_hash: row.array()? };
     // What is read is what was hashed, or it is not given out.

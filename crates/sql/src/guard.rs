@@ -1,12 +1,13 @@
 use async_trait::async_trait;
-use chancery_domain::audit::StoredCheckpoint;
 use chancery_domain::audit::guard::{
-    Cosignature, GuardRows, GuardWrites, NotedHead, RawCheckpoint, RawEntry, RawEvent, RawQueued, Scrub,
+    Cosignature, GuardRows, GuardWrites, RawCheckpoint, RawEntry, RawEvent, RawQueued, Scrub,
 };
+use chancery_domain::audit::{LoggedEvent, StoredCheckpoint};
 use chancery_domain::ids::EventId;
 use chancery_domain::store::StoreError;
 use chancery_domain::time::Timestamp;
 
+use crate::audit::{HEAD_TOLD, read_logged};
 use crate::rows::swapped;
 use crate::{Driver, Row, Rows, Sql, Value};
 
@@ -62,6 +63,13 @@ const CHECKPOINTS: Sql = Sql::dialects(
      WHERE tenant_id = $1 AND (size, signed_at) > ($2, $3) ORDER BY size, signed_at LIMIT $4",
 );
 
+const CHECKPOINTS_BEFORE: Sql = Sql::dialects(
+    "SELECT size, signed_at, CAST(note AS BLOB) FROM audit_checkpoints
+     WHERE tenant_id = $1 AND (size, signed_at) < ($2, $3) ORDER BY size DESC, signed_at DESC LIMIT $4",
+    "SELECT size, signed_at, convert_to(note, 'UTF8') FROM audit_checkpoints
+     WHERE tenant_id = $1 AND (size, signed_at) < ($2, $3) ORDER BY size DESC, signed_at DESC LIMIT $4",
+);
+
 fn read_event(row: &mut Row) -> Result<RawEvent, StoreError> {
     Ok(RawEvent {
         id: row.bytes()?,
@@ -73,6 +81,10 @@ fn read_event(row: &mut Row) -> Result<RawEvent, StoreError> {
         request: row.bytes()?,
         core: row.bytes()?,
     })
+}
+
+fn read_checkpoint(row: &mut Row) -> Result<RawCheckpoint, StoreError> {
+    Ok(RawCheckpoint { size: row.int()?, signed_at: row.int()?, note: row.bytes()? })
 }
 
 fn read_cosignature(row: &mut Row) -> Result<Cosignature, StoreError> {
@@ -94,6 +106,12 @@ impl<D: Driver> GuardRows for Rows<D> {
         self.all("event", PERSONAL_PARTS, args, Row::parsed).await
     }
 
+    async fn references_between(&mut self, first: u64, end: u64) -> Result<Vec<(u64, String)>, StoreError> {
+        let sql = "SELECT idx, reference FROM audit_references WHERE tenant_id = $1 AND idx >= $2 AND idx < $3";
+        let args = [Value::count(first), Value::count(end)];
+        self.readable("reference", sql, args, |row| Ok((row.number()?, row.text()?))).await
+    }
+
     async fn raw_queue(&mut self, limit: u32) -> Result<Vec<RawQueued>, StoreError> {
         self.all("event", QUEUED, [limit.into()], |row| {
             Ok(RawQueued { seq: row.int()?, event: read_event(row)?, sealed: row.opt_bytes()? })
@@ -102,10 +120,16 @@ impl<D: Driver> GuardRows for Rows<D> {
     }
 
     async fn raw_checkpoints(&mut self, after: (i64, i64), limit: u32) -> Result<Vec<RawCheckpoint>, StoreError> {
-        self.all("checkpoint", CHECKPOINTS, [after.0.into(), after.1.into(), limit.into()], |row| {
-            Ok(RawCheckpoint { size: row.int()?, signed_at: row.int()?, note: row.bytes()? })
-        })
-        .await
+        self.all("checkpoint", CHECKPOINTS, [after.0.into(), after.1.into(), limit.into()], read_checkpoint).await
+    }
+
+    async fn raw_checkpoints_before(
+        &mut self,
+        before: (i64, i64),
+        limit: u32,
+    ) -> Result<Vec<RawCheckpoint>, StoreError> {
+        let args = [before.0.into(), before.1.into(), limit.into()];
+        self.all("checkpoint", CHECKPOINTS_BEFORE, args, read_checkpoint).await
     }
 
     async fn checkpoint_of(&mut self, size: u64) -> Result<Option<StoredCheckpoint>, StoreError> {
@@ -138,14 +162,9 @@ impl<D: Driver> GuardRows for Rows<D> {
         .await
     }
 
-    async fn noted_head(&mut self, origin: &str) -> Result<Option<NotedHead>, StoreError> {
-        self.one(
-            "head",
-            "SELECT origin, size, event_id FROM audit_noted_heads WHERE tenant_id = $1 AND origin = $2",
-            [origin.into()],
-            |row| Ok(NotedHead { origin: row.text()?, size: row.number()?, event: row.parsed()? }),
-        )
-        .await
+    async fn head_told_before(&mut self, origin: &str, place: u64) -> Result<Option<LoggedEvent>, StoreError> {
+        let tenant = self.tenant;
+        self.one("event", HEAD_TOLD, [origin.into(), Value::count(place)], |row| read_logged(tenant, row)).await
     }
 
     async fn cosignatures(&mut self, size: u64) -> Result<Vec<Cosignature>, StoreError> {
@@ -223,16 +242,6 @@ impl<D: Driver> GuardWrites for Rows<D> {
                 Value::opt_time(scrub.ended.map(|(ended, _)| ended)),
                 Value::Int(scrub.ended.and_then(|(_, found)| i64::try_from(found).ok())),
             ],
-        )
-        .await?;
-        Ok(())
-    }
-
-    async fn put_noted_head(&mut self, noted: &NotedHead) -> Result<(), StoreError> {
-        self.execute(
-            "INSERT INTO audit_noted_heads (tenant_id, origin, size, event_id) VALUES ($1, $2, $3, $4)
-             ON CONFLICT (tenant_id, origin) DO UPDATE SET size = excluded.size, event_id = excluded.event_id",
-            [noted.origin.as_str().into(), Value::count(noted.size), Value::text(noted.event)],
         )
         .await?;
         Ok(())

@@ -5,6 +5,7 @@ use chancery_domain::ids::EventId;
 use chancery_domain::store::StoreError;
 use chancery_domain::time::Timestamp;
 
+use crate::archives::{ARCHIVES, read_archive};
 use crate::rows::swapped;
 use crate::{Driver, Row, Rows, Sql, Value};
 
@@ -51,6 +52,9 @@ const PURGE: Sql = Sql::dialects(
     "DELETE FROM audit_events WHERE tenant_id = $1 AND idx >= $2 AND idx < $3
         AND recorded_at >= $5 AND recorded_at <= $6 AND kind NOT IN (SELECT json_array_elements_text($4::json))",
 );
+
+const PURGES: &str = "SELECT first_idx, end_idx, month, events, next_idx, certificate_id, event_id, begun_at, ended_at
+    FROM audit_purges WHERE tenant_id = $1 ORDER BY first_idx";
 
 fn kinds(kept: &[EventKind]) -> Value {
     Value::list(kept.iter().map(|kind| kind.as_str()))
@@ -99,13 +103,22 @@ impl<D: Driver> RetentionRows for Rows<D> {
     async fn holds(&mut self) -> Result<Vec<Hold>, StoreError> {
         let sql = "SELECT name, from_at, to_at, placed_by, placed_at, event_id FROM audit_holds WHERE tenant_id = $1
             ORDER BY name";
-        self.all("hold", sql, [], read_hold).await
+        self.readable("hold", sql, [], read_hold).await
     }
 
     async fn purges(&mut self) -> Result<Vec<Purge>, StoreError> {
-        let sql = "SELECT first_idx, end_idx, month, events, next_idx, certificate_id, event_id, begun_at, ended_at
-            FROM audit_purges WHERE tenant_id = $1 ORDER BY first_idx";
-        self.all("purge", sql, [], read_purge).await
+        self.readable("purge", PURGES, [], read_purge).await
+    }
+
+    async fn purge_places(&mut self) -> Result<Vec<u64>, StoreError> {
+        let sql = "SELECT first_idx FROM audit_purges WHERE tenant_id = $1 ORDER BY first_idx";
+        self.all("purge", sql, [], Row::number).await
+    }
+
+    async fn unreadable_rows(&mut self) -> Result<u64, StoreError> {
+        let purges = self.all("purge", PURGES, [], |row| Ok(read_purge(row).is_err())).await?;
+        let archives = self.all("archive", ARCHIVES, [], |row| Ok(read_archive(row).is_err())).await?;
+        Ok(purges.into_iter().chain(archives).map(u64::from).sum())
     }
 
     async fn first_event(&mut self, from: u64) -> Result<Option<(u64, Timestamp)>, StoreError> {

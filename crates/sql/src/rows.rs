@@ -78,6 +78,19 @@ impl<D: Driver> Rows<D> {
         rows.into_iter().map(|values| read(&mut Row::new(noun, values))).collect()
     }
 
+    /// As [`Self::all`], without the rows that cannot be read: nobody takes a row from a table that only grows, and one that decayed, or that
+    /// somebody wrote there, must not hold up what the others are for.
+    pub(crate) async fn readable<T, const N: usize>(
+        &mut self,
+        noun: &'static str,
+        sql: impl Into<Sql>,
+        rest: [Value; N],
+        read: impl Fn(&mut Row) -> Result<T, StoreError>,
+    ) -> Result<Vec<T>, StoreError> {
+        let found = self.all(noun, sql, rest, |row| Ok(read(row).ok())).await?;
+        Ok(found.into_iter().flatten().collect())
+    }
+
     /// Reads the first row with `read`.
     pub(crate) async fn one<T, const N: usize>(
         &mut self,

@@ -319,7 +319,7 @@ mod file {
             "INSERT INTO audit_tiles (tenant_id, level, idx, hashes) SELECT tenant_id, 0, 0, x'0102' FROM audit_events",
             "INSERT INTO audit_references (tenant_id, reference, idx) SELECT tenant_id, 'aa', 1 FROM audit_events",
             "INSERT INTO audit_archives (tenant_id, place, first_idx, end_idx, month, digest, bytes, event_id, written_at)
-             SELECT tenant_id, 'disk', 0, 1, '2026-11', x'01', 1, 'evt', 0 FROM audit_events",
+             SELECT tenant_id, 'disk', 0, 1, '2026-11', zeroblob(32), 1, 'evt_01J9Z3K0Q5V8WXYZ0123456789', 0 FROM audit_events",
             "INSERT INTO audit_quarantine (tenant_id, told_by, taken_at, event_id, recorded_at, kind, actor, outcome, request_id, core)
              SELECT tenant_id, 'evt', 0, x'01', 0, x'01', x'01', 0, x'01', x'01' FROM audit_events",
             // What is allowed: a tile that widens, a log that becomes longer.

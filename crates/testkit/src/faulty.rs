@@ -10,9 +10,7 @@ use chancery_domain::access::{Bearer, BearerRows, Role, Stands};
 use chancery_domain::api_keys::{ApiKey, ApiKeyRows, ApiKeyWrites};
 use chancery_domain::approvals::{Approval, ApprovalRows, ApprovalState, ApprovalWrites, DeedKind};
 use chancery_domain::audit::archives::{Archive, ArchiveRows, ArchiveWrites};
-use chancery_domain::audit::guard::{
-    Cosignature, GuardRows, GuardWrites, NotedHead, RawCheckpoint, RawEntry, RawQueued, Scrub,
-};
+use chancery_domain::audit::guard::{Cosignature, GuardRows, GuardWrites, RawCheckpoint, RawEntry, RawQueued, Scrub};
 use chancery_domain::audit::months::MonthPart;
 use chancery_domain::audit::retention::{Hold, Month, Purge, Retention, RetentionRows, RetentionWrites, SpanFacts};
 use chancery_domain::audit::sinks::{SinkCursor, SinkRows, SinkWrites};
@@ -624,11 +622,13 @@ hand_on!(SinkWrites { fn save_sink_cursor(cursor: &SinkCursor, from: Option<u64>
 hand_on!(GuardRows {
     fn raw_entries(first: u64, limit: u32) -> Vec<RawEntry>;
     fn personal_parts(events: &[EventId]) -> Vec<EventId>;
+    fn references_between(first: u64, end: u64) -> Vec<(u64, String)>;
     fn raw_queue(limit: u32) -> Vec<RawQueued>;
     fn raw_checkpoints(after: (i64, i64), limit: u32) -> Vec<RawCheckpoint>;
+    fn raw_checkpoints_before(before: (i64, i64), limit: u32) -> Vec<RawCheckpoint>;
     fn checkpoint_of(size: u64) -> Option<StoredCheckpoint>;
     fn scrub() -> Option<Scrub>;
-    fn noted_head(origin: &str) -> Option<NotedHead>;
+    fn head_told_before(origin: &str, place: u64) -> Option<LoggedEvent>;
     fn cosignatures(size: u64) -> Vec<Cosignature>;
     fn newest_cosignature(witness: &str) -> Option<Cosignature>;
     fn newest_cosigned(upto: u64, quorum: u32) -> Option<u64>;
@@ -637,13 +637,14 @@ hand_on!(GuardRows {
 hand_on!(GuardWrites {
     fn quarantine(seq: i64, told_by: EventId, at: Timestamp) -> ();
     fn put_scrub(scrub: &Scrub) -> ();
-    fn put_noted_head(noted: &NotedHead) -> ();
     fn put_cosignature(cosignature: &Cosignature) -> ();
 });
 hand_on!(RetentionRows {
     fn retention() -> Option<Retention>;
     fn holds() -> Vec<Hold>;
     fn purges() -> Vec<Purge>;
+    fn purge_places() -> Vec<u64>;
+    fn unreadable_rows() -> u64;
     fn first_event(from: u64) -> Option<(u64, Timestamp)>;
     fn first_recorded(from: u64, at: Timestamp) -> Option<u64>;
     fn span_facts(first: u64, end: u64, kept: &[EventKind]) -> SpanFacts;

@@ -23,9 +23,10 @@ impl Raw {
 
     /// To the database of a store, seeing the rows of one tenant.
     pub async fn postgres(url: &str, tenant: TenantId) -> Self {
-        let mut raw = Self::Postgres(PgConnection::connect(url).await.unwrap());
-        raw.run(&format!("SELECT set_config('chancery.tenant', '{tenant}', false)")).await.unwrap();
-        raw
+        let mut connection = PgConnection::connect(url).await.unwrap();
+        let as_tenant = sqlx::query("SELECT set_config('chancery.tenant', $1, false)").bind(tenant.to_string());
+        as_tenant.execute(&mut connection).await.unwrap();
+        Self::Postgres(connection)
     }
 
     /// Runs a statement; how many rows it changed.

@@ -541,7 +541,8 @@ pub fn backup(n: u64) -> chancery_domain::backups::Backup {
 /// not ended; then the purge ends. As statements of both engines, of the tenant that was entered.
 pub const ONE_EVENT_PURGED: [&str; 4] = [
     "INSERT INTO audit_purges (tenant_id, first_idx, end_idx, month, events, next_idx, certificate_id, event_id, begun_at)
-     SELECT tenant_id, 0, 1, '2026-11', 1, 0, 'crt', 'evt', 0 FROM audit_events WHERE idx = 0",
+     SELECT tenant_id, 0, 1, '2026-11', 1, 0, 'crt_01J9Z3K0Q5V8WXYZ0123456789', 'evt_01J9Z3K0Q5V8WXYZ0123456789', 0
+     FROM audit_events WHERE idx = 0",
     "UPDATE audit_purges SET next_idx = 1",
     "DELETE FROM audit_events WHERE idx = 0",
     "UPDATE audit_purges SET ended_at = 5",

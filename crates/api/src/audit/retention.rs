@@ -148,8 +148,8 @@ pub(crate) struct RetentionBody {
     next_purge_at: Option<String>,
     /// What holds the log.
     holds: Vec<HoldBody>,
-    /// In which rows the store says something else of this than the log: `hold_row`, `retention_row`. What keeps more counts, and is what is
-    /// told here. Not there if they say the same.
+    /// In which rows the store says something else than the log: `hold_row`, `retention_row`. What keeps more counts, and is told here.
+    /// Not there if they say the same.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     #[schema(required = false, value_type = Vec<String>)]
     disputed: BTreeSet<IntegrityCheck>,

@@ -59,7 +59,7 @@ impl RetentionMetrics {
         );
         registry.register(
             "chancery_audit_rows_disputed",
-            "Rows of holds and retention that are not what the log says; told by the node that lets events go",
+            "Rows of what keeps logs that are not what the log says, or cannot be read; told by the node that lets events go",
             self.rows_disputed.clone(),
         );
         registry.register("chancery_audit_holds", "Legal holds on audit logs", self.holds.clone());

@@ -434,8 +434,9 @@ async fn a_key_has_a_limit_of_its_own(backend: Backend) {
     assert!(app.events(&clinic.auditor, "access.refused").await.is_empty());
     app.get(&clinic.service, "/v1/auth/session").await.ok();
     app.clock.advance_seconds(wait);
-    session().await.ok();
-    session().await;
+    for _ in 0..3 {
+        session().await.ok();
+    }
     session().await.refused(429, "ratelimit.exceeded");
 
     let change = async |body: Value| app.call(&clinic.admin, "PATCH", &path(&made, ""), Some(body)).await;

@@ -32,6 +32,7 @@ const ASKS_NOT: &[(&str, &str)] = &[
     ("logout_all", "ends sessions"),
     ("revoke_api_key", "takes a key out of use"),
     ("place_legal_hold", "keeps what would go"),
+    ("revoke_webhook_device", "stops a device"),
     ("suspend_key", "stops a key, which goes on when it is resumed"),
     ("take_role", "takes a right away"),
     // Changes nothing.
@@ -61,9 +62,11 @@ const ASKS_NOT: &[(&str, &str)] = &[
     // The daily work, each with its event; what is opened in an emergency asks.
     ("append_event", "daily work: the log grows"),
     ("append_events", "daily work: the log grows"),
+    ("challenge_webhook_device", "daily work of a program: a device is asked to prove itself"),
     ("create_token", "of programs: by an API key alone"),
     ("decrypt", "daily work of a named key"),
     ("encrypt", "daily work of a named key"),
+    ("enroll_webhook_device", "daily work of a program: a device has proved itself"),
     ("issue_certificate", "daily work"),
     ("issue_certificates", "daily work"),
     ("open_blob", "daily work"),

@@ -21,11 +21,11 @@ use chancery_domain::{
     audit::{
         QueuedEvent, StoredCheckpoint, alive,
         guard::{
-            self, Answered, Cosignature, NotedHead, Pin, PinError, Pins, Scrub, Witness, WitnessError, WitnessPort,
-            Witnesses,
+            self, Answered, Cosignature, Pin, PinError, Pins, Scrub, Witness, WitnessError, WitnessPort, Witnesses,
         },
         sequence::{self, SequenceError},
     },
+    ids::{EventId, RequestId},
 };
 use serde_json::{Value, json};
 
@@ -39,7 +39,7 @@ backends! {
     a_quiet_log_is_witnessed_again_and_stays_ready,
     a_row_in_the_way_keeps_no_witness_out_and_counts_for_none,
     a_position_in_the_store_is_not_believed,
-    a_row_of_a_noted_head_is_not_believed,
+    the_head_that_was_told_of_last_counts,
     an_anchor_is_given_for_the_head_that_was_told_of_alone,
     a_tenant_that_is_gone_is_told_of_until_that_is_accepted,
     an_event_that_is_queued_again_stops_nothing,
@@ -551,32 +551,41 @@ async fn a_position_in_the_store_is_not_believed(backend: Backend) {
     assert!(size >= newest.size && detail["heads"].as_u64().unwrap() >= 1, "{core}");
 }
 
-/// A row that says that a head of 2^62 events was told of would end the telling.
-async fn a_row_of_a_noted_head_is_not_believed(backend: Backend) {
+/// A row beside the log said which event that is, and could name an older one, or none.
+async fn the_head_that_was_told_of_last_counts(backend: Backend) {
     let app = TestApp::on(backend).await;
     let clinic = app.clinic("ours").await;
     noted(&app, &clinic).await;
-    assert!(!guard::note_head(&app.instance, tenant(&clinic)).await.unwrap());
+    let told = async || app.get(&clinic.auditor, "/v1/audit/anchor").await.ok()["size"].as_u64().unwrap();
+    let first = told().await;
+    noted(&app, &clinic).await;
+    let last = told().await;
+    assert!(last > first, "{first} {last}");
+    // One that somebody queued, and that tells of no head, hides none.
     let newest = sequence::checkpoint(&app.instance, tenant(&clinic)).await.unwrap();
     let origin = SignedCheckpoint::parse(&newest.note).unwrap().checkpoint().origin.clone();
-    let row = |app: &TestApp| {
-        let (instance, origin) = (app.instance.clone(), origin.clone());
-        async move {
-            let mut view = instance.store().view(TenantId::PLATFORM).await.unwrap();
-            view.noted_head(&origin).await.unwrap().unwrap()
-        }
+    let (id, request, now) = (EventId::from_bytes([7; 16]), RequestId::from_bytes([7; 16]), app.instance.now());
+    let (kind, platform) = ("log.head_noted".to_owned(), TenantId::PLATFORM);
+    let core = json!({"action": "C", "actor": {"auth": "system", "kind": "system", "ref": "system"},
+        "event_id": id.to_string(), "occurred_at": now.to_string(), "outcome": 0, "recorded_at": now.to_string(),
+        "request_id": request.to_string(), "resource": {"id": origin, "kind": "log"}, "tenant_id": platform.to_string(), "type": kind});
+    let forged = QueuedEvent {
+        tenant: platform,
+        id,
+        recorded_at: now,
+        kind,
+        actor: "system".to_owned(),
+        resource: Some(origin),
+        outcome: 0,
+        request,
+        core: core.to_string(),
+        sealed: None,
     };
-    let genuine = row(&app).await;
-    let other = chancery_domain::ids::EventId::from_bytes([7; 16]);
-    for (size, event) in [(1 << 62, genuine.event), (1 << 62, other), (genuine.size, other)] {
-        let mut tx = app.instance.store().begin(TenantId::PLATFORM).await.unwrap();
-        tx.put_noted_head(&NotedHead { origin: origin.clone(), size, event }).await.unwrap();
-        tx.commit().await.unwrap();
-        app.get(&clinic.auditor, "/v1/audit/anchor").await.refused(404, "not_found");
-        assert!(guard::note_head(&app.instance, tenant(&clinic)).await.unwrap(), "{size} {event}");
-        assert!(row(&app).await.size > genuine.size);
-        app.get(&clinic.auditor, "/v1/audit/anchor").await.ok();
-    }
+    app.instance.store().append_events(&[forged]).await.unwrap();
+    assert_eq!(told().await, last);
+    noted(&app, &clinic).await;
+    assert!(!guard::note_head(&app.instance, tenant(&clinic)).await.unwrap());
+    assert!(told().await > last);
 }
 
 /// A second head of that size, signed by whomever and filed as the newer one.

@@ -436,6 +436,7 @@ async fn a_forged_purge_that_has_ended_stops_no_other(backend: Backend) {
     let mut tx = app.instance.store().begin(tenant(&clinic)).await.unwrap();
     tx.insert_purge(&forged).await.unwrap();
     tx.commit().await.unwrap();
+    sequence::sequence(&app.instance, tenant(&clinic)).await.unwrap();
     let oldest = retention::standing(&app.instance, tenant(&clinic)).await.unwrap().oldest.unwrap();
     assert!(oldest < "2026-10-01T00:00:00Z".parse().unwrap(), "{oldest}");
     assert_eq!(retention::tend(&app.instance, tenant(&clinic)).await.unwrap().unproven, 1, "it is told of");

@@ -3,7 +3,11 @@
 use chancery_crypto::{Ed25519SigningKey, Handle, SystemRandom, checkpoint::SignedCheckpoint};
 use chancery_domain::{
     TenantId,
-    audit::StoredCheckpoint,
+    audit::{
+        StoredCheckpoint,
+        guard::{self, IntegrityCheck},
+        sequence,
+    },
     keyring::{KeyState, KeyVersion, Managed, declared::declared},
 };
 use serde_json::Value;
@@ -69,10 +73,25 @@ async fn a_planted_head_is_not_built_upon(backend: Backend) {
     let mut head = signed.checkpoint().clone();
     head.size += 1;
     let note = SignedCheckpoint::sign(&head, &thief, &head.origin).unwrap().text().to_owned();
-    tx.insert_checkpoint(&StoredCheckpoint { size: head.size, note, ..genuine }).await.unwrap();
+    let before = genuine.signed_at.plus_seconds(-1);
+    tx.insert_checkpoint(&StoredCheckpoint { size: head.size, note, signed_at: before }).await.unwrap();
     tx.commit().await.unwrap();
-    // Nothing is signed on top of it: the log says that it is not what it was.
-    app.get(&clinic.auditor, "/v1/audit/checkpoint").await.refused(409, "audit.damaged");
-    // And whoever watches the server sees it.
+    // Nor is it in the way of the log's own heads, also where none will be for long: nobody can take it away.
+    let mut tx = app.instance.store().begin(tenant).await.unwrap();
+    let far = (1 << 53) - 1;
+    tx.insert_checkpoint(&StoredCheckpoint { size: far, note: "x".to_owned(), signed_at: before }).await.unwrap();
+    tx.commit().await.unwrap();
+    app.get(&clinic.auditor, "/v1/audit/checkpoint").await.ok();
+    app.post(&clinic.service, "/v1/audit/events", serde_json::json!({"type": "app.later"})).await.created();
+    let newest = sequence::checkpoint(&app.instance, tenant).await.unwrap();
+    let key = guard::log_keys(&app.instance, tenant).await.unwrap().remove(0);
+    assert!(SignedCheckpoint::parse(&newest.note).unwrap().verify(&key).unwrap().size > head.size);
+    assert!(guard::note_head(&app.instance, tenant).await.unwrap());
+    assert_eq!(app.get(&clinic.auditor, "/v1/audit/anchor").await.ok()["size"], newest.size);
+    // Whoever watches the server sees them.
+    let found: Vec<_> = guard::step(&app.instance, tenant, u64::MAX).await.unwrap().found;
+    let checks: Vec<_> = found.iter().map(|finding| (finding.check, finding.at)).collect();
+    assert!(checks.contains(&(IntegrityCheck::CheckpointSignature, head.size)), "{checks:?}");
+    assert!(checks.contains(&(IntegrityCheck::CheckpointForm, far)), "{checks:?}");
     app.anonymous("GET", "/readyz", None).await.refused(503, "audit.unavailable");
 }

@@ -10,7 +10,7 @@ use chancery_domain::{
     },
     backups,
     certificates::{PackVerdict, verify_pack},
-    ids::EventId,
+    ids::{CertificateId, EventId},
 };
 use chancery_testkit::Raw;
 use serde_json::json;
@@ -52,6 +52,8 @@ stages! {
     a_hold_that_is_gone_from_the_store_holds_by_the_log,
     a_hold_that_nobody_placed_is_told_of_and_can_be_lifted,
     a_retention_that_was_changed_in_the_store_lets_nothing_go,
+    a_row_that_nobody_can_read_stops_no_other,
+    what_an_event_is_found_by_is_just_what_it_names,
     a_row_of_the_queue_that_is_no_event_holds_up_nobody,
     a_changed_row_is_named_and_the_others_are_shown,
     a_personal_part_that_was_taken_away_is_told_of,
@@ -391,6 +393,71 @@ async fn a_retention_that_was_changed_in_the_store_lets_nothing_go(mut stage: St
     assert_eq!(stage.found().await, []);
     let asked = stage.app.put(&stage.clinic.officer, RETENTION, json!({"months": 72})).await;
     assert_eq!(asked.status, 202, "{}", asked.text());
+}
+
+/// It made damage of every purge, ended archiving, and could not be taken away.
+async fn a_row_that_nobody_can_read_stops_no_other(mut stage: Stage) {
+    two_months(&stage.app, &stage.clinic).await;
+    stage.purge().await;
+    let (id, digest) = (
+        &stage.clinic.id,
+        match stage.raw {
+            Raw::Sqlite(_) => "zeroblob(31)",
+            Raw::Postgres(_) => "decode(repeat('00', 31), 'hex')",
+        },
+    );
+    let (certificate, event) = (CertificateId::from_bytes([1; 16]), EventId::from_bytes([1; 16]));
+    let purge = format!(
+        "INSERT INTO audit_purges (tenant_id, first_idx, end_idx, month, events, next_idx, certificate_id, event_id, begun_at)
+         VALUES ('{id}', 9000, 9001, 'x', 1, 9001, '{certificate}', '{event}', 1)"
+    );
+    let archive = format!(
+        "INSERT INTO audit_archives (tenant_id, place, first_idx, end_idx, month, digest, bytes, event_id, written_at)
+         VALUES ('{id}', 'shelf', 0, 9, '2026-09', {digest}, 1, '{event}', 1)"
+    );
+    let certificate = format!(
+        "INSERT INTO certificates (tenant_id, id, key_id, kind, issued_at, envelope, event_id)
+         SELECT tenant_id, 'x', key_id, kind, issued_at, envelope, event_id FROM certificates WHERE tenant_id = '{id}'"
+    );
+    for forged in [&purge, &archive, &certificate] {
+        let refused = stage.raw.run(forged).await;
+        assert!(refused.is_err(), "{forged}");
+    }
+    // What decayed there, no wall keeps out.
+    for (table, forged) in [("audit_purges", &purge), ("audit_archives", &archive)] {
+        let wall = match stage.raw {
+            Raw::Sqlite(_) => format!("DROP TRIGGER {table}_form"),
+            Raw::Postgres(_) => format!("ALTER TABLE {table} DROP CONSTRAINT {table}_form"),
+        };
+        stage.raw.run(&wall).await.unwrap();
+        assert_eq!(stage.raw.run(forged).await.unwrap(), 1, "{forged}");
+    }
+    assert_eq!(stage.found().await, []);
+    backups::prove(&stage.app.instance, stage.tenant).await.unwrap();
+    assert_eq!(retention::tend(&stage.app.instance, stage.tenant).await.unwrap().disputed, 2, "they are told of");
+    let stands = stage.app.get(&stage.clinic.auditor, RETENTION).await.ok();
+    assert_eq!(stands["purges"].as_array().unwrap().len(), 2, "{stands}");
+    let archives = stage.app.get(&stage.clinic.auditor, "/v1/audit/archives").await.ok();
+    assert_eq!(archives["items"], json!([]));
+}
+
+/// Without its row an event is in no accounting of the person that it names, and with one it is in that of another.
+async fn what_an_event_is_found_by_is_just_what_it_names(mut stage: Stage) {
+    two_months(&stage.app, &stage.clinic).await;
+    assert_eq!(stage.found().await, []);
+    let visit = stage.app.events(&stage.clinic.auditor, "app.visit.september").await.remove(0);
+    let at = visit["index"].as_u64().unwrap();
+    let ours = format!("tenant_id = '{}'", stage.clinic.id);
+    let gone = format!("DELETE FROM audit_references WHERE {ours} AND idx = {at}");
+    assert!(stage.raw.run(&gone).await.is_err(), "the table refuses it");
+    stage.raw.tear_down("audit_references").await;
+    assert!(stage.raw.run(&gone).await.unwrap() > 0);
+    let found = |at| Finding { check: IntegrityCheck::EntryReferences, at };
+    assert_eq!(stage.found().await, [found(at)]);
+    let other =
+        format!("INSERT INTO audit_references (tenant_id, reference, idx) VALUES ('{}', 'aa', 0)", stage.clinic.id);
+    assert_eq!(stage.raw.run(&other).await.unwrap(), 1);
+    assert_eq!(stage.found().await, [found(0), found(at)]);
 }
 
 /// Each of them stopped its log for ever, or would have lain in it so that no head could be signed.

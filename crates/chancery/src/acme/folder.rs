@@ -174,6 +174,11 @@ impl Folder {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        io::{BufRead as _, BufReader, Read as _},
+        process::{Command, Stdio},
+    };
+
     use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
     use super::*;
@@ -181,18 +186,22 @@ mod tests {
 
     fn folder() -> (tempfile::TempDir, Folder) {
         let held = tempfile::tempdir().unwrap();
+        let folder = folder_in(held.path());
+        (held, folder)
+    }
+
+    fn folder_in(held: &Path) -> Folder {
         let config = AcmeConfig {
             directory: "https://ca.example/directory".to_owned(),
             domains: vec!["auth.clinic.test".to_owned()],
             contact: Vec::new(),
             look: Look::Tls,
-            folder: held.path().join("acme"),
+            folder: held.join("acme"),
             binding: None,
             profile: None,
             reach: Reach::default(),
         };
-        let folder = Folder::open(&config).unwrap();
-        (held, folder)
+        Folder::open(&config).unwrap()
     }
 
     #[test]
@@ -214,12 +223,41 @@ mod tests {
     }
 
     #[test]
-    fn one_process_asks_at_a_time_and_none_that_is_gone() {
+    fn one_asks_at_a_time() {
         let (_held, folder) = folder();
         let ours = folder.lock().unwrap();
         assert!(ours.is_some() && folder.lock().unwrap().is_none());
-        // As the system does it when a process is killed.
         drop(ours);
+        assert!(folder.lock().unwrap().is_some());
+    }
+
+    /// Of this test, run as another process: where the folder is whose lock it holds until it is killed.
+    const HOLDS: &str = "CHANCERY_TEST_HOLDS_LOCK_IN";
+
+    #[test]
+    fn a_process_that_is_killed_gives_the_lock_back() {
+        if let Some(held) = std::env::var_os(HOLDS) {
+            let lock = folder_in(Path::new(&held)).lock().unwrap();
+            println!("holds the lock: {}", lock.is_some());
+            // Until the other one ends, should it not come to killing this one.
+            std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+            return;
+        }
+        let (held, folder) = folder();
+        let (_, module) = module_path!().split_once("::").unwrap();
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .arg(format!("{module}::a_process_that_is_killed_gives_the_lock_back"))
+            .args(["--exact", "--nocapture"])
+            .env(HOLDS, held.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+        assert!(said.any(|line| line.contains("holds the lock: true")), "the other process has no lock");
+        assert!(folder.lock().unwrap().is_none());
+        child.kill().unwrap();
+        child.wait().unwrap();
         assert!(folder.lock().unwrap().is_some());
     }
 

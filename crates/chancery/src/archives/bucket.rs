@@ -10,6 +10,7 @@ use chancery_domain::{
 };
 use chancery_kms::s3::{Bucket, Put, S3Error};
 
+use super::LONGEST;
 use crate::{
     clock::SystemClock,
     config::{ArchiveConfig, ObjectLock},
@@ -18,8 +19,6 @@ use crate::{
 
 /// For a whole request: an archive can have many MiB.
 const PATIENCE: Duration = Duration::from_secs(300);
-/// More than an archive of 20,000 events of the longest kind has.
-const LONGEST: usize = 1 << 30;
 
 /// A bucket of archives.
 #[derive(Debug)]
@@ -71,6 +70,7 @@ fn until_text(until: Timestamp, now: Timestamp) -> Option<String> {
 fn fault(error: S3Error) -> ArchiveFault {
     match error {
         S3Error::NotFound => ArchiveFault::Missing,
+        S3Error::TooLong => ArchiveFault::Occupied,
         S3Error::Away(code) | S3Error::Refused(code) => ArchiveFault::Away(code),
     }
 }
@@ -89,6 +89,16 @@ impl ObjectLock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// It stopped all months of its tenant, each minute, for ever.
+    #[test]
+    fn what_is_longer_than_any_archive_is_in_the_way_and_no_outage() {
+        assert_eq!(fault(S3Error::TooLong), ArchiveFault::Occupied);
+        assert_eq!(fault(S3Error::NotFound), ArchiveFault::Missing);
+        for error in [S3Error::Away("http.503".to_owned()), S3Error::Refused("http.503".to_owned())] {
+            assert_eq!(fault(error), ArchiveFault::Away("http.503".to_owned()));
+        }
+    }
 
     #[test]
     fn an_object_is_locked_until_a_moment_that_is_still_to_come() {

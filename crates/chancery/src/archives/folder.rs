@@ -18,6 +18,8 @@ use chancery_domain::{
 use chancery_kms::private_file;
 use rustix::fs::OFlags;
 
+use super::LONGEST;
+
 /// The place's name in the store.
 pub(crate) const NAME: &str = "folder";
 
@@ -25,8 +27,6 @@ pub(crate) const NAME: &str = "folder";
 const DRAFT: &str = ".archive-";
 /// An archive is written in seconds.
 const DRAFT_IS_OLD: Duration = Duration::from_secs(60 * 60);
-/// Longer than any archive: they end at a few tens of megabytes.
-const LONGEST: u64 = 256 << 20;
 
 /// A folder of archives.
 #[derive(Debug, Clone)]
@@ -88,12 +88,13 @@ impl ArchiveFolder {
             Err(_) => return Err(ArchiveFault::Occupied),
         };
         let facts = file.metadata().map_err(|error| away(&error))?;
-        if !facts.is_file() || facts.len() > LONGEST {
+        let longest = u64::try_from(LONGEST).unwrap_or(u64::MAX);
+        if !facts.is_file() || facts.len() > longest {
             return Err(ArchiveFault::Occupied);
         }
         let mut content = Vec::new();
-        let read = file.take(LONGEST + 1).read_to_end(&mut content).map_err(|error| away(&error))?;
-        if u64::try_from(read).is_ok_and(|read| read <= LONGEST) { Ok(content) } else { Err(ArchiveFault::Occupied) }
+        let read = file.take(longest.saturating_add(1)).read_to_end(&mut content).map_err(|error| away(&error))?;
+        if read <= LONGEST { Ok(content) } else { Err(ArchiveFault::Occupied) }
     }
 
     /// Takes away what a process that was killed was writing; nobody else's is that old.
@@ -189,7 +190,7 @@ mod tests {
         fs::write(under("target"), b"elsewhere").unwrap();
         std::os::unix::fs::symlink(under("target"), under("link")).unwrap();
         std::os::unix::fs::symlink(under("nothing"), under("dangling")).unwrap();
-        File::create(under("long")).unwrap().set_len(LONGEST + 1).unwrap();
+        File::create(under("long")).unwrap().set_len(u64::try_from(LONGEST).unwrap() + 1).unwrap();
         for name in ["folder", "pipe", "link", "dangling", "long"] {
             assert_eq!(folder.read(&format!("ten_1/{name}")), Err(ArchiveFault::Occupied), "{name}");
         }

@@ -11,6 +11,9 @@ use crate::config::Config;
 mod bucket;
 pub(crate) mod folder;
 
+/// Longer than any archive: they end at a few tens of megabytes. Whoever may write to a place can put anything under a name.
+const LONGEST: usize = 256 << 20;
+
 /// The configured places. None is asked yet for more than whether it can be.
 ///
 /// # Errors

@@ -5,7 +5,7 @@ use chancery_domain::{
     instance::Environment,
     limits::{LimitSettings, Per},
 };
-use chancery_gateway::{Authentication, Mode, Pattern, Route, Table, Upstream, webhook::Hook};
+use chancery_gateway::{Authentication, Mode, Pattern, Route, Settings as Gate, Table, Upstream, webhook::Hook};
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use super::{
@@ -30,6 +30,8 @@ const DEFAULT: &str = "default";
 pub struct GatewayConfig {
     /// Where it answers.
     pub listen: SocketAddr,
+    /// How many WebSockets and long answers may be open at once.
+    pub streams: usize,
     /// Its routes.
     pub table: Table,
     /// The documents that routes hold requests to.
@@ -62,6 +64,7 @@ pub(super) fn read(
             ("gateway.listen", "where it answers"),
             ("gateway.mode", "how it refuses"),
             ("gateway.follow", "when it changes"),
+            ("gateway.streams", "how much may be open"),
         ] {
             if settings.find(key).is_some() {
                 let cure = "set gateway.upstream, or write [[gateway.routes]]";
@@ -74,6 +77,7 @@ pub(super) fn read(
     let mode = text::read(settings, "gateway.mode", Mode::Enforce, findings);
     let listen = text::address(settings, "gateway.listen", LISTEN, findings);
     let follow = settings.find("gateway.follow").is_none() || text::flag(settings, "gateway.follow", findings);
+    let streams = text::number(settings, "gateway.streams", Gate::default().streams, 8..=16_384, findings);
     let mut known = BTreeMap::new();
     if let Some(single) = single {
         match addresses(&single.text) {
@@ -137,7 +141,7 @@ pub(super) fn read(
         }
     };
     match Table::new(list) {
-        Ok(table) => Some(GatewayConfig { listen, table: table.read_from(digest), schemas, follow }),
+        Ok(table) => Some(GatewayConfig { listen, streams, table: table.read_from(digest), schemas, follow }),
         Err(error) => {
             findings.fault(ROUTES, error.to_string(), "give each request one route: by its path, or by its method");
             None

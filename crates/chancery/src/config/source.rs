@@ -164,6 +164,7 @@ pub const KEYS: &[&str] = &[
     "gateway.upstream",
     "gateway.mode",
     "gateway.follow",
+    "gateway.streams",
     "log.format",
     "log.level",
 ];

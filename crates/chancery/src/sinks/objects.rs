@@ -99,6 +99,7 @@ impl Receiver for Objects {
 async fn put(bucket: &Bucket, name: &str, body: &[u8], headers: &[(&str, &str)]) -> Result<(), SendError> {
     let failed = |error: S3Error| match error {
         S3Error::Away(code) => SendError::Away(code),
+        S3Error::TooLong => SendError::Away("http.answer_too_long".to_owned()),
         S3Error::Refused(code) => SendError::Refused(code),
         S3Error::NotFound => SendError::Away("http.404".to_owned()),
     };

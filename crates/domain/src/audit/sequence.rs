@@ -15,7 +15,7 @@ use crate::{
     ids::TenantId,
     instance::Failure,
     keyring::{
-        DeclaredKey, KeyringError, Managed,
+        DeclaredKey, Keyring, KeyringError, Managed,
         declared::{declared, key_at},
         ring::RingVersion,
     },
@@ -24,6 +24,10 @@ use crate::{
 
 /// How many events one transaction moves at most.
 const BATCH: u32 = 1_024;
+/// So many heads are read at once; mostly the first one is the newest.
+const HEADS: u32 = 4;
+/// So many rows that are no heads are passed over.
+const PASSED_OVER: u32 = 1_024;
 /// How often a lost race against another node is tried again.
 const RACES: u32 = 8;
 
@@ -183,13 +187,10 @@ async fn try_checkpoint(instance: &Instance, tenant: TenantId) -> Result<StoredC
     let lease = instance.lease(tenant).await?;
     let pinned = guard::pinned(instance, tenant).await?;
     let mut view = instance.store().fresh_view(tenant).await?;
-    let (head, newest) = (view.log_head().await?, view.checkpoint().await?);
+    let head = view.log_head().await?;
     let epochs = guard::Epochs::told(&mut *view).await?.ok_or(Failure::Internal("log without an origin"))?;
     let keys = declared(&mut *view, &lease.keyring, Managed::Log).await?;
-    let signed = match &newest {
-        Some(newest) => Some(signed_head(newest, &epochs, &keys).ok_or(SequenceError::Forked(tenant))?),
-        None => None,
-    };
+    let (newest, signed) = newest_signed(&mut *view, tenant, &epochs, &keys).await?.unzip();
     check_growth(&mut *view, tenant, head, signed.as_ref()).await?;
     guard::rehash(&mut *view, tenant, signed.as_ref().map_or(0, |signed| signed.size), head.size).await?;
     if let Some(pin) = &pinned
@@ -219,6 +220,50 @@ async fn try_checkpoint(instance: &Instance, tenant: TenantId) -> Result<StoredC
         Err(error) => return Err(error.into()),
     }
     Ok(stored)
+}
+
+/// As [`newest_signed`], by the keys of the log's tenant.
+///
+/// # Errors
+///
+/// [`SequenceError`].
+pub(super) async fn newest_head(
+    view: &mut dyn View,
+    tenant: TenantId,
+    ring: &Keyring,
+) -> Result<Option<StoredCheckpoint>, SequenceError> {
+    let Some(epochs) = guard::Epochs::told(view).await? else { return Ok(None) };
+    let keys = declared(view, ring, Managed::Log).await?;
+    Ok(newest_signed(view, tenant, &epochs, &keys).await?.map(|(newest, _)| newest))
+}
+
+/// The newest head that the log's key of its time signed. A row that is none, whatever size it is filed under, is passed over: it
+/// cannot be taken away, and the scrubber tells of it.
+///
+/// # Errors
+///
+/// [`SequenceError::Forked`] if there are rows, and none of the last is a head.
+async fn newest_signed(
+    view: &mut dyn View,
+    tenant: TenantId,
+    epochs: &guard::Epochs,
+    keys: &[DeclaredKey],
+) -> Result<Option<(StoredCheckpoint, Checkpoint)>, SequenceError> {
+    let (mut before, mut looked_at) = ((i64::MAX, i64::MAX), 0);
+    while looked_at < PASSED_OVER {
+        let page = view.raw_checkpoints_before(before, HEADS).await?;
+        let Some(last) = page.last() else { break };
+        before = (last.size, last.signed_at);
+        for raw in page {
+            looked_at += 1;
+            let stored = raw.into_stored();
+            let head = stored.as_ref().and_then(|stored| signed_head(stored, epochs, keys));
+            if let Some(found) = stored.zip(head) {
+                return Ok(Some(found));
+            }
+        }
+    }
+    if looked_at == 0 { Ok(None) } else { Err(SequenceError::Forked(tenant)) }
 }
 
 /// A stored head, if the log's key of that time signed it: rows alone are not believed.

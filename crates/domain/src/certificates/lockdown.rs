@@ -11,6 +11,7 @@ use crate::{
     Instance,
     access::{Call, Permission},
     audit::{Change, Detail, Event, EventKind, EventSpan, damage, receipt::note, sequence},
+    ids::CertificateId,
     instance::Failure,
     store::View,
     time::Timestamp,
@@ -46,8 +47,10 @@ pub struct LockdownReport {
     pub certificates: usize,
     /// How many events were scanned.
     pub events: usize,
-    /// Whether those were all events of that time; certificates always are.
+    /// Whether those were all events of that time, and every certificate could be read.
     pub complete: bool,
+    /// The first of the certificates whose envelopes cannot be read: what they say nobody knows.
+    pub damaged: Vec<CertificateId>,
     /// How many suspicions there are.
     pub found: usize,
     /// The first of them.
@@ -110,7 +113,15 @@ pub async fn report(instance: &Instance, call: &Call, days: u32) -> Result<Lockd
     sequence(instance, tenant).await?;
     let now = instance.now();
     let since = instance.store().view(tenant).await?.lockdown_since().await?;
-    let mut report = LockdownReport { since, certificates: 0, events: 0, complete: true, found: 0, listed: Vec::new() };
+    let mut report = LockdownReport {
+        since,
+        certificates: 0,
+        events: 0,
+        complete: true,
+        damaged: Vec::new(),
+        found: 0,
+        listed: Vec::new(),
+    };
     let mut after = None;
     loop {
         // A view for each page: a long look holds nothing up in the store.
@@ -121,7 +132,13 @@ pub async fn report(instance: &Instance, call: &Call, days: u32) -> Result<Lockd
         for certificate in page {
             let payload = Envelope::from_json(&certificate.envelope).ok();
             let payload = payload.and_then(|envelope| serde_json::from_slice::<Value>(&envelope.payload).ok());
-            let payload = payload.ok_or(Failure::Internal("a stored certificate is damaged"))?;
+            let Some(payload) = payload else {
+                report.complete = false;
+                if report.damaged.len() < MAX_LISTED {
+                    report.damaged.push(certificate.id);
+                }
+                continue;
+            };
             // What the server put there itself are ids, moments and digests.
             let said = ["kind", "subject", "statement", "evidence"]
                 .into_iter()

@@ -1,35 +1,50 @@
 //! What the client gets of the application's answer.
 
 use axum::response::Response;
-use chancery_middleware::{Code, Forwarded, Problem};
+use chancery_middleware::{Code, Forwarded, Holds, KeepsPlace, Problem};
 use http::{HeaderMap, HeaderValue, StatusCode, Version, header};
 use hyper::upgrade::OnUpgrade;
 
-use crate::{hygiene, lasting::Lasting, tunnel};
+use crate::{
+    hygiene,
+    lasting::Lasting,
+    streams::{Open, is_long},
+    tunnel,
+};
 
-/// All of it, but what spoke for the connection between us.
+/// All of it, but what spoke for the connection between us. A WebSocket has its place, a long answer asks for one.
 pub(super) fn answer(
     mut response: Response,
-    on_client: Option<OnUpgrade>,
+    websocket: Option<(OnUpgrade, Open)>,
     mut lasting: Lasting,
+    place: impl FnOnce() -> Option<Open>,
 ) -> Result<Response, Problem> {
     let upgraded = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-    let websocket = upgraded && hygiene::is_websocket(response.headers());
+    let agreed = upgraded && hygiene::is_websocket(response.headers());
     hygiene::clean_response(response.headers_mut());
     response.extensions_mut().insert(Forwarded);
     // How the application speaks is between it and us: its HTTP/1.0 is not the client's.
     *response.version_mut() = Version::HTTP_11;
-    match (upgraded, on_client) {
-        (false, _) => {
+    match (upgraded, websocket) {
+        (false, _) if !is_long(&response) => Ok(response),
+        (false, websocket) => {
+            let open = websocket.map(|(_, open)| open).or_else(place);
+            let extensions = response.extensions_mut();
+            if let Some(open) = open {
+                extensions.insert(Holds::new(open));
+            } else {
+                // What was asked may be done, so it is too late to refuse: its client's next requests will be.
+                extensions.insert(KeepsPlace);
+            }
             // Events have no end that could be waited for; browsers ask for them again by themselves.
             if !is_event_stream(response.headers()) {
                 lasting.connection = None;
             }
             Ok(lasting.bind(response))
         }
-        (true, Some(on_client)) if websocket => {
+        (true, Some((on_client, open))) if agreed => {
             let on_application = hyper::upgrade::on(&mut response);
-            tunnel::join(on_client, on_application, lasting);
+            tunnel::join(on_client, on_application, lasting, open);
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
             response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
             Ok(response)

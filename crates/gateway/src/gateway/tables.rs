@@ -39,6 +39,8 @@ impl Tables {
     }
 
     pub(super) fn apply(&self, table: Table) {
+        // Before the first question is answered: who is not well gets no requests for want of knowing.
+        table.keep_health_of(&self.at_work());
         self.put(AtWork::begin(table));
     }
 

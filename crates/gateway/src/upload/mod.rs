@@ -84,7 +84,7 @@ impl Demand for Uploads {
         }
         let body = std::mem::take(asked.request.body_mut());
         *asked.request.body_mut() =
-            Body::new(Scanned { body, scan: Some(scan), held: None, watch: asked.watch.take() });
+            Body::new(Scanned { body, scan: Some(scan), held: None, trailers: None, watch: asked.watch.take() });
         Ok(())
     }
 }
@@ -140,6 +140,8 @@ struct Scanned {
     body: Body,
     scan: Option<Scan>,
     held: Option<Bytes>,
+    /// What came behind it: whether they go on is the route's affair, as behind any body.
+    trailers: Option<HeaderMap>,
     /// If forms are only observed.
     watch: Option<Watch>,
 }
@@ -178,8 +180,11 @@ impl HttpBody for Scanned {
                             None => continue,
                         }
                     }
-                    // Trailers are no business of a form, and no application's either.
-                    Err(_) => continue,
+                    // They go on behind the piece that is held back, and that when it is known how the form ends.
+                    Err(frame) => {
+                        this.trailers = frame.into_trailers().ok();
+                        continue;
+                    }
                 },
                 Some(Err(error)) => Some(Err(error)),
                 None => {
@@ -187,7 +192,8 @@ impl HttpBody for Scanned {
                     if let Err(error) = ended.or_else(|refusal| this.refused(refusal)) {
                         return Poll::Ready(Some(Err(error)));
                     }
-                    this.held.take().map(|last| Ok(Frame::data(last)))
+                    let last = this.held.take().map(Frame::data);
+                    last.or_else(|| this.trailers.take().map(Frame::trailers)).map(Ok)
                 }
             };
             return Poll::Ready(outcome);
@@ -206,7 +212,7 @@ impl HttpBody for Scanned {
 
     fn is_end_stream(&self) -> bool {
         // How it ends is looked at when it ends.
-        self.held.is_none() && self.scan.is_none() && self.body.is_end_stream()
+        self.held.is_none() && self.trailers.is_none() && self.scan.is_none() && self.body.is_end_stream()
     }
 }
 
@@ -256,7 +262,7 @@ mod tests {
         let head = "Content-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n";
         let scanned = |text: String| {
             let body = Body::new(Pieces(text.into_bytes().chunks(7).map(Bytes::copy_from_slice).collect()));
-            Scanned { body, scan: Some(Scan::new("real").unwrap()), held: None, watch: None }
+            Scanned { body, scan: Some(Scan::new("real").unwrap()), held: None, trailers: None, watch: None }
         };
         let good = format!("--real\r\n{head}--real--\r\n");
         assert_eq!(scanned(good.clone()).collect().await.unwrap().to_bytes(), good.as_bytes());
@@ -270,6 +276,24 @@ mod tests {
             };
             assert!(matches!(end, Some(Err(_))) && went <= bad.len().saturating_sub(1), "{bad}");
         }
+    }
+
+    #[tokio::test]
+    async fn trailers_go_on_behind_a_form_that_ends_and_behind_no_other() {
+        use http_body_util::BodyExt as _;
+
+        let trailers: HeaderMap =
+            [(header::HeaderName::from_static("x-sum"), header::HeaderValue::from_static("1"))].into_iter().collect();
+        let scanned = |end: &str| {
+            let text = format!("--real\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n--real{end}\r\n");
+            let body = Body::from(text).with_trailers(std::future::ready(Some(Ok(trailers.clone()))));
+            let scan = Some(Scan::new("real").unwrap());
+            Scanned { body: Body::new(body), scan, held: None, trailers: None, watch: None }
+        };
+        let whole = scanned("--").collect().await.unwrap();
+        assert_eq!(whole.trailers(), Some(&trailers));
+        assert!(whole.to_bytes().ends_with(b"--real--\r\n"));
+        assert!(scanned("").collect().await.is_err());
     }
 
     #[test]

@@ -101,6 +101,35 @@ async fn a_server_that_hangs_or_is_gone_is_not_well() {
     assert_eq!(answers(&stage).await, (6, 0));
 }
 
+/// Found by reading: with each reload all servers counted as well until the first answer.
+#[tokio::test]
+async fn a_server_that_is_not_well_is_not_taken_for_well_when_routes_change() {
+    let ((north_at, north), (south_at, _)) = (ward("north").await, ward("south").await);
+    let before = upstream(&[north_at, south_at], false);
+    let stage = Stage::with(vec![to(&before)]).await;
+    north.ill.store(true, Ordering::SeqCst);
+    until("ill", || well(&before) == 1).await;
+    let of = |path: &str| {
+        let addresses =
+            [south_at, north_at].map(|address| Address::parse(&format!("http://{address}")).unwrap()).to_vec();
+        // Nobody asks in this test: what counts is what was known.
+        let health = Health { path: path.to_owned(), every: SOON };
+        Arc::new(Upstream::new("renamed", addresses, Some(health), false))
+    };
+    for (path, count) in [("/healthz", 1), ("/other", 2)] {
+        let after = of(path);
+        let table = Table::new(vec![to(&after)]).unwrap();
+        stage.gateway.apply(table);
+        // No other task has run since.
+        assert_eq!(well(&after), count, "{path}");
+        stage.gateway.roll_back();
+    }
+    let after =
+        Arc::new(Upstream::new("app", vec![Address::parse(&format!("http://{north_at}")).unwrap()], None, false));
+    stage.gateway.apply(Table::new(vec![to(&after)]).unwrap());
+    assert_eq!(well(&after), 1, "where nobody asks, nobody would find that it is well again");
+}
+
 #[tokio::test]
 async fn nobody_asks_after_a_table_is_gone_for_good() {
     let (north_at, north) = ward("north").await;

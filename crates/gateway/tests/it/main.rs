@@ -17,6 +17,7 @@ mod hooks;
 mod limits;
 mod modes;
 mod once;
+mod open;
 mod paths;
 mod places;
 mod smuggling;

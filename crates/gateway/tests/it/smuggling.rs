@@ -1,10 +1,15 @@
 //! What two programs could read in two ways goes no further (`testdata/vectors/desync-guardian`, and cases of facts §6.6).
 
+use axum::{
+    body::Body,
+    http::{Request, Version},
+};
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use serde_json::Value;
 
 use crate::{
     application::{Bytewise, answer},
-    stage::{Stage, route},
+    stage::{SOON, Stage, route},
 };
 
 const VECTORS: &str = include_str!("../../../../testdata/vectors/desync-guardian/vectors.jsonl");
@@ -153,6 +158,25 @@ async fn a_second_request_in_a_body_stays_in_the_body() {
     stage.raw(large.as_bytes()).await.refused(431, "request.too_large");
     let many = format!("GET /x HTTP/1.1\r\nhost: app.test\r\n{}\r\n", "x: y\r\n".repeat(101));
     stage.raw(many.as_bytes()).await.refused(431, "request.too_large");
+}
+
+/// Found by reading: h2 refused it by itself, without our headers and our log.
+#[tokio::test]
+async fn a_head_that_is_too_large_over_http_2_is_refused_as_any_other_request() {
+    let (stage, app) = recorded().await;
+    let client: Client<_, Body> = Client::builder(TokioExecutor::new()).http2_only(true).build_http();
+    for (length, status) in [(30_000, 200), (40_000, 431)] {
+        let request = Request::get(format!("http://{}/x", stage.address)).version(Version::HTTP_2);
+        let request = request.header("x", "y".repeat(length)).body(Body::empty()).unwrap();
+        let response = tokio::time::timeout(SOON, client.request(request)).await.unwrap().unwrap();
+        assert_eq!(response.status(), status, "{length}");
+        assert!(response.headers().contains_key("x-request-id"));
+    }
+    assert_eq!(app.requests(), 1);
+    // And the path counts.
+    let request = Request::get(format!("http://{}/{}", stage.address, "y".repeat(40_000))).version(Version::HTTP_2);
+    let response = tokio::time::timeout(SOON, client.request(request.body(Body::empty()).unwrap())).await;
+    assert_eq!(response.unwrap().unwrap().status(), 431);
 }
 
 #[tokio::test]

@@ -51,6 +51,13 @@ pub(crate) struct Stage {
     _folder: tempfile::TempDir,
 }
 
+/// How much there may be at once.
+#[derive(Default)]
+pub(crate) struct Room {
+    pub(crate) gateway: Settings,
+    pub(crate) layers: Limits,
+}
+
 impl Stage {
     /// With these routes.
     pub(crate) async fn with(routes: Vec<Route>) -> Self {
@@ -65,17 +72,22 @@ impl Stage {
     }
 
     pub(crate) async fn within(routes: Vec<Route>, bounds: listener::Bounds) -> Self {
-        Self::made(routes, bounds, Vec::new(), LimitSettings::default()).await
+        Self::made(routes, bounds, Vec::new(), LimitSettings::default(), Room::default()).await
     }
 
     /// With what stands behind the gateway's own checks.
     pub(crate) async fn demanding(routes: Vec<Route>, demands: Vec<Arc<dyn Demand>>) -> Self {
-        Self::made(routes, listener::Bounds::default(), demands, LimitSettings::default()).await
+        Self::made(routes, listener::Bounds::default(), demands, LimitSettings::default(), Room::default()).await
     }
 
     /// With limits.
     pub(crate) async fn limited(routes: Vec<Route>, limits: LimitSettings) -> Self {
-        Self::made(routes, listener::Bounds::default(), Vec::new(), limits).await
+        Self::made(routes, listener::Bounds::default(), Vec::new(), limits, Room::default()).await
+    }
+
+    /// With room for so much.
+    pub(crate) async fn with_room(routes: Vec<Route>, room: Room) -> Self {
+        Self::made(routes, listener::Bounds::default(), Vec::new(), LimitSettings::default(), room).await
     }
 
     async fn made(
@@ -83,6 +95,7 @@ impl Stage {
         bounds: listener::Bounds,
         demands: Vec<Arc<dyn Demand>>,
         limits: LimitSettings,
+        room: Room,
     ) -> Self {
         let settings = chancery_domain::instance::Settings { limits, ..settings() };
         let folder = tempfile::tempdir().unwrap();
@@ -108,8 +121,8 @@ impl Stage {
         initialise(&ports, &settings, node, FirstAdmin::default(), &mut deliver).await.unwrap();
         let instance = Instance::open(ports, settings, node).await.unwrap();
         let api = chancery_api::router(Arc::clone(&instance), Metrics::new(), Limits::default());
-        let gateway = Gateway::new(instance, Settings::default(), Table::new(routes).unwrap(), demands);
-        let router = gateway.router(None, Limits::default());
+        let gateway = Gateway::new(instance, room.gateway, Table::new(routes).unwrap(), demands);
+        let router = gateway.router(None, room.layers);
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = socket.local_addr().unwrap();
         let (stop, stopped) = watch::channel(false);

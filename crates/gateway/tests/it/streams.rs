@@ -1,6 +1,9 @@
 //! Nothing waits for the end of a body, in neither direction.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -9,7 +12,10 @@ use axum::{
     response::Response,
     routing::{get, post},
 };
-use chancery_gateway::Authentication;
+use chancery_gateway::{
+    Authentication, Route,
+    schema::{Contract, Rules, Schemas},
+};
 use chancery_middleware::listener::Bounds;
 use http_body_util::BodyExt as _;
 use hyper_util::{
@@ -22,7 +28,7 @@ use tokio::{
 };
 
 use crate::{
-    application::{Bytewise, served, telling},
+    application::{Bytewise, answer, served, telling},
     stage::{SOON, Stage, route},
 };
 
@@ -144,6 +150,105 @@ async fn a_stream_ends_with_the_credential_that_opened_it() {
     let mut rest = Vec::new();
     let _ = tokio::time::timeout(Duration::from_secs(3), client.read_to_end(&mut rest)).await.expect("it ends soon");
     assert!(!String::from_utf8_lossy(&rest).ends_with("0\r\n\r\n"), "and not as if it were whole");
+}
+
+/// Attack A4: who sent lines for hours went on after the revocation, and the application acted on each.
+#[tokio::test]
+async fn an_upload_ends_with_the_credential_that_began_it() {
+    let (address, app) = Bytewise::speaking(|_, mut stream, app| async move {
+        app.head(&mut stream).await;
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest).await;
+        assert!(!rest.ends_with(b"0\r\n\r\n"), "it is not ended as if it were whole");
+        app.gone.fetch_add(1, Ordering::SeqCst);
+    })
+    .await;
+    let stage = Stage::before(address, |route| route.authentication = Authentication::Required).await;
+    let (id, key) = stage.key("staff").await;
+    let stream = TcpStream::connect(stage.address).await.unwrap();
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let (mut from, to) = tokio::io::duplex(64);
+    tokio::spawn(async move {
+        while from.write_all(b"line\n").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    let request = axum::http::Request::post("http://app.test/x").header("authorization", format!("Bearer {key}"));
+    let answer = tokio::spawn(sender.send_request(request.body(Body::new(Pipe(to))).unwrap()));
+    while app.requests() == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let (_, admin) = stage.key("tenant_admin").await;
+    stage.api_as(&admin, "POST", &format!("/v1/api-keys/{id}/revoke"), serde_json::Value::Null).await;
+    let answer = tokio::time::timeout(Duration::from_secs(3), answer).await.expect("it ends soon").unwrap();
+    assert_eq!(answer.unwrap().status(), 401);
+    let gone = async {
+        while app.gone.load(Ordering::SeqCst) == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(SOON / 4, gone).await.expect("the application hears of it");
+}
+
+/// Beside attack A4: a body that is read here before any of it goes on may take minutes to come.
+#[tokio::test]
+async fn a_body_that_was_read_does_not_go_on_if_its_credential_ended_meanwhile() {
+    let (address, app) = Bytewise::speaking(|_, mut stream, app| async move {
+        if app.head(&mut stream).await.is_some() {
+            answer(&mut stream, "done").await;
+        }
+    })
+    .await;
+    let body = serde_json::json!({"content": {"application/json": {"schema": {"type": "array"}}}});
+    let document = serde_json::json!({"openapi": "3.1.0", "paths": {"/x": {"post": {"requestBody": body}}}});
+    let schemas = Schemas::default();
+    schemas.put("app", Contract::read(&document, Rules::default()).unwrap());
+    let read =
+        Route { schema: Some("app".to_owned()), authentication: Authentication::Required, ..route("/*", address) };
+    let stage = Stage::demanding(vec![read], vec![Arc::new(schemas)]).await;
+    let (_, admin) = stage.key("tenant_admin").await;
+    for revoked in [false, true] {
+        let (id, key) = stage.key("staff").await;
+        let mut client = TcpStream::connect(stage.address).await.unwrap();
+        let head = format!(
+            "POST /x HTTP/1.1\r\nhost: app.test\r\nconnection: close\r\nauthorization: Bearer {key}\r\n\
+             content-type: application/json\r\ncontent-length: 3\r\n\r\n[1"
+        );
+        client.write_all(head.as_bytes()).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        if revoked {
+            stage.api_as(&admin, "POST", &format!("/v1/api-keys/{id}/revoke"), serde_json::Value::Null).await;
+        }
+        client.write_all(b"]").await.unwrap();
+        let answer = until(&mut client, "\r\n\r\n").await;
+        assert!(answer.starts_with(if revoked { "HTTP/1.1 401" } else { "HTTP/1.1 200" }), "{answer}");
+        assert_eq!(app.requests(), 1);
+    }
+}
+
+/// Attack A4: a length says nothing of when it comes.
+#[tokio::test]
+async fn a_download_of_known_length_ends_with_its_credential_too() {
+    let (address, _) = Bytewise::speaking(|_, mut stream, app| async move {
+        app.head(&mut stream).await;
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10000000\r\n\r\n").await;
+        while stream.write_all(b"data").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    let stage = Stage::before(address, |route| route.authentication = Authentication::Required).await;
+    let (id, key) = stage.key("staff").await;
+    let mut client = TcpStream::connect(stage.address).await.unwrap();
+    let request = format!("GET /x HTTP/1.1\r\nhost: app.test\r\nauthorization: Bearer {key}\r\n\r\n");
+    client.write_all(request.as_bytes()).await.unwrap();
+    until(&mut client, "data").await;
+    let (_, admin) = stage.key("tenant_admin").await;
+    stage.api_as(&admin, "POST", &format!("/v1/api-keys/{id}/revoke"), serde_json::Value::Null).await;
+    let rest = client.read_to_end(&mut Vec::new());
+    let _ = tokio::time::timeout(Duration::from_secs(3), rest).await.expect("it ends soon");
 }
 
 /// Attack 6.8: a stream whose head came after the revocation went on for half a minute.

@@ -1,9 +1,9 @@
 //! WebSockets go through, and end with the credential that opened them.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::body::Body;
-use chancery_gateway::Authentication;
+use chancery_gateway::{Address, Authentication, Route, Upstream};
 use chancery_middleware::listener::Bounds;
 use hyper::client::conn::http2::{SendRequest, handshake};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -97,6 +97,21 @@ async fn who_may_not_opens_nothing_and_a_plain_answer_stays_one() {
     assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
     client.write_all(b"GET /next HTTP/1.1\r\nhost: app.test\r\n\r\n").await.unwrap();
     read(&mut client, b"\"target\":\"/next\"").await;
+}
+
+/// Found by reading: it was asked by a plain GET, and its answer given as if nobody had wanted to upgrade.
+#[tokio::test]
+async fn an_application_over_http_2_is_not_asked_for_a_websocket() {
+    let app = telling().await;
+    let address = Address::parse(&format!("http://{app}")).unwrap();
+    let upstream = Arc::new(Upstream::new("app", vec![address], None, true));
+    let stage = Stage::with(vec![Route { upstream, ..route("/*", app) }]).await;
+    stage.send("GET", "/x", &[]).await.seen();
+    let upgrade = "GET /ws HTTP/1.1\r\nhost: app.test\r\nconnection: close, upgrade\r\nupgrade: websocket\r\n\
+        sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    let answer = stage.raw(upgrade.as_bytes()).await;
+    answer.refused(403, "authz.denied");
+    assert!(answer.whole.contains("takes no WebSockets"), "{}", answer.whole);
 }
 
 /// A connection over HTTP/2 that knows that the gateway knows of WebSockets.

@@ -103,8 +103,9 @@ pub async fn serve(
         full.send_if_modified(|full| std::mem::replace(full, now_full) != now_full);
         match (free, accepted) {
             (Ok(free), Ok((stream, peer))) => {
-                let is_proxy = proxies.iter().any(|network| network.contains(&peer.ip()));
-                if let Some(place) = places.give(free, (!is_proxy).then(|| peer.ip())) {
+                let address = peer.ip().to_canonical();
+                let is_proxy = proxies.iter().any(|network| network.contains(&address));
+                if let Some(place) = places.give(free, (!is_proxy).then_some(address)) {
                     tokio::spawn(connection::attend(Arc::clone(&house), stream, peer, place));
                 }
             }
@@ -167,7 +168,8 @@ fn builder(bounds: Bounds) -> auto::Builder<TokioExecutor> {
         .keep_alive_interval(Duration::from_secs(20))
         .keep_alive_timeout(Duration::from_secs(10))
         .max_concurrent_streams(250)
-        .max_header_list_size(u32::try_from(bounds.head_bytes).unwrap_or(u32::MAX));
+        // Twice as long as what we take: what is between we refuse ourselves, and only what is longer h2 does.
+        .max_header_list_size(u32::try_from(bounds.head_bytes.saturating_mul(2)).unwrap_or(u32::MAX));
     builder
 }
 

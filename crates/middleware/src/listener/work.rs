@@ -11,6 +11,8 @@ use std::{
 use axum::body::{Body, HttpBody};
 use hyper::body::{Frame, SizeHint};
 
+use crate::Holds;
+
 /// So many streams are noted before those that are over are forgotten.
 const NOTED: usize = 256;
 
@@ -89,18 +91,19 @@ impl Work {
     }
 }
 
-/// A stream is not idle while it moves or its client waits for more: each piece that is taken off it counts as work.
-pub(super) fn watched(body: Body, work: Arc<Work>, is_2: bool) -> Body {
+/// A stream is not idle while it moves or its client waits for more: each piece that is taken off it counts as work. What it holds is let
+/// go with it.
+pub(super) fn watched(body: Body, work: Arc<Work>, is_2: bool, holds: Option<Holds>) -> Body {
     // What lies in memory goes out at once over a connection of its own; over one that is shared it may never.
     let short = HttpBody::size_hint(&body).exact().is_some_and(|length| length <= 1024 * 1024);
-    if body.is_end_stream() || (short && !is_2) {
+    if body.is_end_stream() || (short && !is_2 && holds.is_none()) {
         return body;
     }
     let flow = Arc::new(Mutex::new(Flow { body: Some(body), waits_for_us: false, moved: Instant::now() }));
     if is_2 {
         work.note(&flow);
     }
-    Body::new(Watched { flow, work, source: None })
+    Body::new(Watched { flow, work, source: None, _holds: holds })
 }
 
 struct Watched {
@@ -108,6 +111,7 @@ struct Watched {
     work: Arc<Work>,
     /// While the client waits for us.
     source: Option<Busy>,
+    _holds: Option<Holds>,
 }
 
 /// Where a stream comes from, and when its client took of it.
@@ -169,7 +173,7 @@ mod tests {
 
     async fn taken_after(pause: Duration, is_2: bool) -> bool {
         let work = Arc::new(Work::default());
-        let mut body = watched(Body::from("abc"), Arc::clone(&work), is_2);
+        let mut body = watched(Body::from("abc"), Arc::clone(&work), is_2, None);
         tokio::select! {
             () = work.cut_stalled(PATIENCE) => {}
             () = tokio::time::sleep(pause) => {}
@@ -183,6 +187,17 @@ mod tests {
         assert!(taken_after(PATIENCE / 4, true).await);
         assert!(!taken_after(PATIENCE * 3, true).await);
         assert!(taken_after(PATIENCE * 3, false).await, "over HTTP/1 the whole connection idles");
+    }
+
+    /// Attack A2: a piece of each stream that was cut lay in memory for as long as its client kept the connection, and nobody counted.
+    #[tokio::test]
+    async fn a_stream_holds_its_place_until_its_client_has_done_with_it() {
+        let (held, work) = (Arc::new(()), Arc::new(Work::default()));
+        let body = watched(Body::from("abc"), Arc::clone(&work), true, Some(Holds::new(Arc::clone(&held))));
+        let _ = tokio::time::timeout(PATIENCE * 3, work.cut_stalled(PATIENCE)).await;
+        assert_eq!(Arc::strong_count(&held), 2, "although its source is gone");
+        drop(body);
+        assert_eq!(Arc::strong_count(&held), 1);
     }
 
     #[tokio::test]
@@ -201,7 +216,7 @@ mod tests {
         }
         let work = Arc::new(Work::default());
         let silent = Silent(Box::pin(tokio::time::sleep(PATIENCE * 4)));
-        let body = watched(Body::new(silent), Arc::clone(&work), true);
+        let body = watched(Body::new(silent), Arc::clone(&work), true, None);
         tokio::select! {
             () = work.cut_stalled(PATIENCE) => panic!("it goes on and on"),
             whole = body.collect() => assert!(whole.is_ok()),

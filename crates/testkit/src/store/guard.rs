@@ -2,7 +2,7 @@
 //! witnesses signed.
 
 use chancery_domain::TenantId;
-use chancery_domain::audit::guard::{Cosignature, NotedHead, RawCheckpoint, RawEntry, RawEvent, Scrub};
+use chancery_domain::audit::guard::{Cosignature, RawCheckpoint, RawEntry, RawEvent, Scrub};
 use chancery_domain::audit::{LoggedEvent, QueuedEvent, StoredCheckpoint};
 use chancery_domain::ids::EventId;
 
@@ -115,17 +115,32 @@ pub async fn a_scrub_is_replaced(store: &impl Backend) {
     assert_eq!(view(store, OURS).await.scrub().await.unwrap(), Some(later));
 }
 
-/// There is one of each log that was told of.
-pub async fn a_noted_head_is_replaced(store: &impl Backend) {
-    let noted =
-        |origin: &str, n| NotedHead { origin: origin.to_owned(), size: n, event: EventId::from_bytes(bytes(n)) };
+/// Of each name, before a place; whatever else names it.
+pub async fn the_last_head_told_of_is_found(store: &impl Backend) {
     let platform = TenantId::PLATFORM;
-    commit!(store, platform, .put_noted_head(&noted("x/t/1", 1)) .put_noted_head(&noted("x/t/2", 5)));
-    commit!(store, platform, .put_noted_head(&noted("x/t/1", 9)));
-    let mut view = view(store, platform).await;
-    assert_eq!(view.noted_head("x/t/1").await.unwrap(), Some(noted("x/t/1", 9)));
-    assert_eq!(view.noted_head("x/t/2").await.unwrap(), Some(noted("x/t/2", 5)));
-    assert_eq!(view.noted_head("x/t/3").await.unwrap(), None);
+    let mut events: Vec<QueuedEvent> = (0..6).map(|n| queued_event(platform, n)).collect();
+    let of = ["x/t/1", "x/t/2", "x/t/1", "x/t/1", "x/t/1", "x/t/2"];
+    for (at, (event, origin)) in events.iter_mut().zip(of).enumerate() {
+        event.resource = Some(origin.to_owned());
+        event.kind = if at == 4 { "log.restore_accepted" } else { "log.head_noted" }.to_owned();
+    }
+    store.append_events(&events).await.unwrap();
+    let logged: Vec<LoggedEvent> = (0..).zip(events).map(|(index, event)| logged_event(event, index)).collect();
+    commit!(store, platform, .log_events(&logged));
+    let mut seen = view(store, platform).await;
+    for (origin, before, expected) in [
+        ("x/t/1", 9, Some(3)),
+        ("x/t/1", 3, Some(2)),
+        ("x/t/1", 2, Some(0)),
+        ("x/t/1", 0, None),
+        ("x/t/2", 9, Some(5)),
+        ("x", 9, None),
+    ] {
+        let found = seen.head_told_before(origin, before).await.unwrap();
+        assert_eq!(found.map(|found| found.index), expected, "{origin} {before}");
+    }
+    drop(seen);
+    assert_eq!(view(store, OURS).await.head_told_before("x/t/1", 9).await.unwrap(), None);
 }
 
 fn cosignature(size: u64, witness: &str) -> Cosignature {
@@ -174,15 +189,12 @@ pub async fn the_newest_cosignatures_are_given(store: &impl Backend) {
 pub async fn another_tenant_does_not_see_it(store: &impl Backend) {
     log(store, 1).await;
     let scrub = Scrub { tile: 1, checkpoint: (-1, -1), findings: 0, began_at: NOW, ended: None };
-    let noted = NotedHead { origin: "x".to_owned(), size: 1, event: EventId::from_bytes(bytes(1)) };
-    commit!(store, OURS, .insert_checkpoint(&checkpoint(1)) .put_scrub(&scrub) .put_noted_head(&noted)
-        .put_cosignature(&cosignature(1, "w1")));
+    commit!(store, OURS, .insert_checkpoint(&checkpoint(1)) .put_scrub(&scrub) .put_cosignature(&cosignature(1, "w1")));
     let mut view = view(store, THEIRS).await;
     assert_eq!(view.raw_entries(0, 10).await.unwrap(), []);
     assert_eq!(view.raw_checkpoints((-1, -1), 10).await.unwrap(), []);
     assert_eq!(view.checkpoint_of(1).await.unwrap(), None);
     assert_eq!(view.scrub().await.unwrap(), None);
-    assert_eq!(view.noted_head("x").await.unwrap(), None);
     assert_eq!(view.cosignatures(1).await.unwrap(), []);
     assert_eq!(view.newest_cosignature("w1").await.unwrap(), None);
     assert_eq!(view.newest_cosigned(9, 1).await.unwrap(), None);

@@ -160,6 +160,11 @@ pub(super) async fn run(api: &Api, output: Output, args: RetentionArgs) -> Resul
                 output.table(rows, members);
             }
         }
+        if answer.get("disputed").is_some() {
+            say(
+                "\nRows of this are not what the log says, and what keeps more counts; see docs/guides/retention-and-erasure.md",
+            );
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

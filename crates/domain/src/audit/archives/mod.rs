@@ -68,7 +68,7 @@ fn name(tenant: TenantId, month: Month, (first, end): (u64, u64)) -> String {
 /// Reads what was archived.
 #[async_trait]
 pub trait ArchiveRows {
-    /// Every archive, by place and where it begins. Rows alone are not believed: it is the file that counts.
+    /// Every archive that can be read, by place and where it begins. Rows alone are not believed: it is the file that counts.
     async fn archives(&mut self) -> Result<Vec<Archive>, StoreError>;
 }
 

@@ -10,7 +10,9 @@ use chancery_crypto::{
 use serde_json::Value;
 
 use super::{
-    RawCheckpoint, Witnesses, cosign, note_head,
+    RawCheckpoint, Witnesses, cosign,
+    heads::{name_now, told_of},
+    note_head,
     witness::{Witnessed, witnessed_of},
 };
 use crate::{
@@ -55,7 +57,7 @@ pub(crate) struct Anchored {
 /// time: whoever guards the log holds up nobody.
 pub(crate) async fn newest_anchored(instance: &Instance, tenant: TenantId) -> Result<StoredCheckpoint, SequenceError> {
     let newest = sequence::checkpoint(instance, tenant).await?;
-    match noted(instance, tenant).await {
+    match noted(instance, tenant, &newest).await {
         Ok(Some(noted)) if noted.size >= newest.size => return Ok(noted),
         Ok(_) => {}
         Err(error) => tracing::warn!(%tenant, error = %error, "The platform's log does not tell of a head"),
@@ -63,7 +65,11 @@ pub(crate) async fn newest_anchored(instance: &Instance, tenant: TenantId) -> Re
     Ok(newest)
 }
 
-async fn noted(instance: &Instance, tenant: TenantId) -> Result<Option<StoredCheckpoint>, SequenceError> {
+async fn noted(
+    instance: &Instance,
+    tenant: TenantId,
+    newest: &StoredCheckpoint,
+) -> Result<Option<StoredCheckpoint>, SequenceError> {
     if tenant.is_platform() {
         return Ok(None);
     }
@@ -73,12 +79,10 @@ async fn noted(instance: &Instance, tenant: TenantId) -> Result<Option<StoredChe
         Ok(asked) => drop(asked?),
         Err(_) => tracing::warn!("Witnesses did not answer in time"),
     }
-    let mut view = instance.store().fresh_view(tenant).await?;
-    let Some(newest) = view.checkpoint().await? else { return Ok(None) };
-    let name = name_of(tenant, &newest)?;
-    let noted = instance.store().fresh_view(TenantId::PLATFORM).await?.noted_head(&name).await?;
-    Ok(match noted {
-        Some(noted) => view.checkpoint_of(noted.size).await?,
+    let Some(name) = name_now(&mut *instance.store().fresh_view(tenant).await?).await? else { return Ok(None) };
+    Ok(match told_of(instance, &name).await? {
+        Some(told) if told.size == newest.size => Some(newest.clone()),
+        Some(told) => instance.store().fresh_view(tenant).await?.checkpoint_of(told.size).await?,
         None => None,
     })
 }

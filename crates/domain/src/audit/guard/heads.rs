@@ -13,7 +13,7 @@ use chancery_crypto::{
 use serde_json::Value;
 
 use super::{
-    Epochs, NotedHead, hex,
+    Epochs, hex,
     leaves::is_in_tree,
     request,
     witness::{Witnessed, newest_witnessed},
@@ -25,50 +25,69 @@ use crate::{
         sequence::{self, SequenceError, prove},
         stamp::Actor,
     },
-    ids::{EventId, TenantId},
+    ids::TenantId,
     instance::Failure,
     keyring::{DeclaredKey, Managed, declared::declared},
-    store::StoreError,
+    store::{StoreError, View},
 };
 
+/// So many events of a name that tell of no head are passed over: nobody but who holds the store writes one.
+const PASSED_OVER: usize = 64;
+
 /// What the platform's log tells of the head of another log.
-struct Told {
-    size: u64,
+pub(super) struct Told {
+    pub(super) size: u64,
     root: String,
     event: LoggedEvent,
 }
 
 impl Told {
+    /// What an event tells; `None` if it tells of no head of this name.
+    fn by(event: LoggedEvent, origin: &str) -> Option<Self> {
+        let core: Value = serde_json::from_str(&event.event.core).ok()?;
+        let text = |pointer: &str| core.pointer(pointer).and_then(Value::as_str);
+        let says = text("/type") == Some(EventKind::LogHeadNoted.as_str())
+            && text("/resource/kind") == Some("log")
+            && text("/resource/id") == Some(origin);
+        let size = core.pointer("/detail/size").and_then(Value::as_u64).filter(|_| says)?;
+        let root = text("/detail/root")?.to_owned();
+        Some(Self { size, root, event })
+    }
+
     fn is_of(&self, head: &Checkpoint) -> bool {
         self.size == head.size && self.root == hex(&head.root)
     }
 }
 
-/// What the platform's log tells of the heads of this name last, by the event itself: the row only says where it is, and one that
-/// says anything else than its event is no row.
-async fn told_of(instance: &Instance, origin: &str) -> Result<Option<Told>, SequenceError> {
+/// What the platform's log tells of the heads of this name last. Rows beside it are not asked: one could name an older event. Every place
+/// of that log has its event, which nothing takes away, so a later one cannot be left out.
+pub(super) async fn told_of(instance: &Instance, origin: &str) -> Result<Option<Told>, SequenceError> {
     // What was told of a moment ago is in the queue.
     sequence::sequence(instance, TenantId::PLATFORM).await?;
     let mut view = instance.store().fresh_view(TenantId::PLATFORM).await?;
-    let Some(noted) = undamaged(view.noted_head(origin).await)?.flatten() else { return Ok(None) };
-    let Some(event) = undamaged(view.logged_event(noted.event).await)?.flatten() else { return Ok(None) };
-    let Ok(core) = serde_json::from_str::<Value>(&event.event.core) else { return Ok(None) };
-    let text = |pointer: &str| core.pointer(pointer).and_then(Value::as_str);
-    let says = text("/type") == Some(EventKind::LogHeadNoted.as_str())
-        && text("/resource/kind") == Some("log")
-        && text("/resource/id") == Some(origin)
-        && core.pointer("/detail/size").and_then(Value::as_u64) == Some(noted.size);
-    let Some(root) = text("/detail/root").filter(|_| says) else { return Ok(None) };
-    let told = Told { size: noted.size, root: root.to_owned(), event: event.clone() };
-    Ok(is_in_tree(&mut *view, &event).await?.then_some(told))
+    let mut before = view.log_head().await?.size;
+    let damaged = || SequenceError::Forked(TenantId::PLATFORM);
+    for _ in 0..PASSED_OVER {
+        let event = match view.head_told_before(origin, before).await {
+            Err(StoreError::Damaged(_)) => return Err(damaged()),
+            event => event?,
+        };
+        let Some(event) = event else { return Ok(None) };
+        if !is_in_tree(&mut *view, &event).await? {
+            return Err(damaged());
+        }
+        before = event.index;
+        if let Some(told) = Told::by(event, origin) {
+            return Ok(Some(told));
+        }
+    }
+    Err(damaged())
 }
 
-fn undamaged<T>(read: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
-    match read {
-        Ok(read) => Ok(Some(read)),
-        Err(StoreError::Damaged(_)) => Ok(None),
-        Err(error) => Err(error),
-    }
+/// The name that heads of a log bear now; `None` if there is no log.
+pub(super) async fn name_now(view: &mut dyn View) -> Result<Option<String>, StoreError> {
+    let size = view.log_head().await?.size;
+    Ok(Epochs::told(view).await?.map(|epochs| epochs.name_at(size)))
 }
 
 fn head_of(tenant: TenantId, stored: &StoredCheckpoint) -> Result<Checkpoint, SequenceError> {
@@ -85,16 +104,26 @@ pub async fn note_head(instance: &Instance, tenant: TenantId) -> Result<bool, Se
     if tenant.is_platform() {
         return Ok(false);
     }
-    let newest = instance.store().fresh_view(tenant).await?.checkpoint().await?;
-    let Some(newest) = newest else { return Ok(false) };
-    let stored = head_of(tenant, &newest)?;
-    let mut told = told_of(instance, &stored.origin).await?;
-    if told.as_ref().is_some_and(|told| told.is_of(&stored)) {
+    let mut view = instance.store().fresh_view(tenant).await?;
+    let stored = match view.checkpoint().await {
+        Ok(None) => return Ok(false),
+        // One that nobody signed is in nobody's way.
+        Ok(Some(stored)) => head_of(tenant, &stored).ok(),
+        Err(StoreError::Damaged(_)) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let Some(name) = name_now(&mut *view).await? else { return Ok(false) };
+    drop(view);
+    let mut told = told_of(instance, &name).await?;
+    if let (Some(told), Some(stored)) = (&told, &stored)
+        && told.is_of(stored)
+        && stored.origin == name
+    {
         return Ok(false);
     }
     // Not the row itself: a head that was looked at, and that is signed.
     let head = head_of(tenant, &sequence::checkpoint(instance, tenant).await?)?;
-    if head.origin != stored.origin {
+    if head.origin != name {
         told = told_of(instance, &head.origin).await?;
     }
     match &told {
@@ -107,15 +136,11 @@ pub async fn note_head(instance: &Instance, tenant: TenantId) -> Result<bool, Se
         }
         _ => {}
     }
-    let id = EventId::make(instance.now(), instance.random())?;
     let nonce: [u8; 32] = random::array(instance.random())?;
     let request = request(instance, "note-heads", "JOB")?;
     let ring = instance.keyring(TenantId::PLATFORM).await?;
-    let mut change = Change::begin_with(instance, Actor::System(&request), TenantId::PLATFORM, ring).await?;
-    let noted = NotedHead { origin: head.origin.clone(), size: head.size, event: id };
-    change.rows().put_noted_head(&noted).await?;
+    let change = Change::begin_with(instance, Actor::System(&request), TenantId::PLATFORM, ring).await?;
     let event = Event::new(EventKind::LogHeadNoted)
-        .identified(id)
         .on("log", head.origin)
         .with("nonce", Detail::Id(hex(&nonce)))
         .with("root", Detail::Id(hex(&head.root)))
@@ -142,9 +167,7 @@ pub struct Anchor {
 ///
 /// [`SequenceError`].
 pub async fn anchor(instance: &Instance, tenant: TenantId) -> Result<Option<Anchor>, SequenceError> {
-    let newest = instance.store().fresh_view(tenant).await?.checkpoint().await?;
-    let Some(newest) = newest else { return Ok(None) };
-    let origin = head_of(tenant, &newest)?.origin;
+    let Some(origin) = name_now(&mut *instance.store().fresh_view(tenant).await?).await? else { return Ok(None) };
     let Some(told) = told_of(instance, &origin).await? else { return Ok(None) };
     let head = instance.store().fresh_view(tenant).await?.checkpoint_of(told.size).await?;
     let Some(head) = head else { return Ok(None) };

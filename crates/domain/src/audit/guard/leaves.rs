@@ -69,17 +69,19 @@ impl Ended {
     }
 }
 
-/// What lies under one tile.
+/// What lies under one tile of leaves.
 #[derive(Default)]
 struct Under {
     tile: Option<Vec<u8>>,
     /// What ended certificates.
     ended: Vec<Ended>,
+    /// Which entries name which things outside.
+    named: BTreeSet<(u64, String)>,
     /// Where a personal part is to lie beside, and of which event.
     personal: Vec<(u64, EventId)>,
 }
 
-/// Looks at the entries `first..end`, which are all under one tile. What was purged by order is not missed.
+/// Looks at the entries `first..end`, which are all under one tile; gives what is there. What was purged by order is not missed.
 async fn check_leaves(
     view: &mut dyn View,
     tenant: TenantId,
@@ -88,26 +90,39 @@ async fn check_leaves(
     purged: &Purged,
     found: &mut Found,
 ) -> Result<Under, StoreError> {
-    let mut under = Under { tile: view.tile(TileId { level: 0, index: first / TILE }).await?, ..Under::default() };
-    if under.tile.is_none() {
+    let tile = view.tile(TileId { level: 0, index: first / TILE }).await?;
+    if tile.is_none() {
         found.note(IntegrityCheck::TileMissing, first - first % TILE);
     }
     let mut entries = view.raw_entries(first, u32::from(WIDTH)).await?.into_iter().peekable();
+    let mut under = Under::default();
     for index in first..end {
         let at = usize::try_from(index % TILE).unwrap_or(usize::MAX).saturating_mul(HASH);
-        let leaf = under.tile.as_deref().and_then(|tile| tile.get(at..at + HASH));
+        let leaf = tile.as_deref().and_then(|tile| tile.get(at..at + HASH));
         match entries.next_if(|entry| entry.index == index) {
             Some(entry) => {
-                let personal = check_entry(tenant, &entry, leaf, found);
-                under.personal.extend(personal.map(|event| (index, event)));
+                let core = check_entry(tenant, &entry, leaf, found);
                 under.ended.extend(Ended::told(&entry));
+                under.named.extend(core.iter().flat_map(named).map(|name| (index, name)));
+                under.personal.extend(core.as_ref().and_then(with_personal).map(|event| (index, event)));
             }
             // Its leaf is under the tile's root, as every other.
             None if purged.covers(index) => {}
             None => found.note(IntegrityCheck::EntryMissing, index),
         }
     }
-    Ok(under)
+    Ok(Under { tile, ..under })
+}
+
+/// What an entry names.
+fn named(core: &Value) -> impl Iterator<Item = String> {
+    let names = core.pointer("/resource/ref_hmac").and_then(Value::as_array);
+    names.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned)
+}
+
+/// The event, if it commits to a personal part.
+fn with_personal(core: &Value) -> Option<EventId> {
+    core.pointer("/event_id").filter(|_| has_commitments(core))?.as_str()?.parse().ok()
 }
 
 /// Looks for personal parts that somebody took away; not for those that were purged, or whose key was destroyed.
@@ -123,6 +138,22 @@ async fn check_personal(
         if !there.contains(event) && !purged.covers(*index) {
             found.note(IntegrityCheck::PersonalMissing, *index);
         }
+    }
+    Ok(())
+}
+
+/// Whether entries are found by just what they name: an accounting of what was done with one person's data asks for nothing else. What
+/// was purged by order is found by nothing any more.
+async fn check_references(
+    view: &mut dyn View,
+    (first, end): (u64, u64),
+    named: &BTreeSet<(u64, String)>,
+    purged: &Purged,
+    found: &mut Found,
+) -> Result<(), StoreError> {
+    let kept = view.references_between(first, end).await?.into_iter().collect();
+    for (index, _) in named.symmetric_difference(&kept).filter(|(index, _)| !purged.covers(*index)) {
+        found.note(IntegrityCheck::EntryReferences, *index);
     }
     Ok(())
 }
@@ -147,11 +178,10 @@ async fn check_ends(view: &mut dyn View, ended: Vec<Ended>, found: &mut Found) -
     Ok(())
 }
 
-/// Looks at one entry. Of its bytes, the hash beside them and the leaf in the tile, the odd one out is found. Gives the event, if a
-/// personal part belongs to it.
-fn check_entry(tenant: TenantId, entry: &RawEntry, leaf: Option<&[u8]>, found: &mut Found) -> Option<EventId> {
+/// Looks at one entry. Of its bytes, the hash beside them and the leaf in the tile, the odd one out is found. Gives what it says.
+fn check_entry(tenant: TenantId, entry: &RawEntry, leaf: Option<&[u8]>, found: &mut Found) -> Option<Value> {
+    let core = serde_json::from_slice::<Value>(&entry.event.core).ok();
     let hash = merkle::leaf_hash(&entry.event.core);
-    let core: Option<Value> = serde_json::from_slice(&entry.event.core).ok();
     if entry.leaf_hash != hash {
         found.note(IntegrityCheck::EntryHash, entry.index);
     } else if !core.as_ref().is_some_and(|core| entry.event.is_found_by(tenant, core)) {
@@ -162,7 +192,7 @@ fn check_entry(tenant: TenantId, entry: &RawEntry, leaf: Option<&[u8]>, found: &
         Some(_) => {}
         None => found.note(IntegrityCheck::TileWidth, entry.index - entry.index % TILE),
     }
-    core.filter(has_commitments)?.pointer("/event_id")?.as_str()?.parse().ok()
+    core
 }
 
 impl RawEvent {
@@ -195,8 +225,9 @@ pub(super) async fn check_tile(
     let first = index * TILE;
     let end = (first + TILE).min(size);
     let id = TileId { level: 0, index };
-    let Under { tile, ended, personal } = check_leaves(view, tenant, first, end, purged, found).await?;
+    let Under { tile, ended, named, personal } = check_leaves(view, tenant, first, end, purged, found).await?;
     check_ends(view, ended, found).await?;
+    check_references(view, (first, end), &named, purged, found).await?;
     check_personal(view, &personal, purged, found).await?;
     if let Some(tile) = tile {
         if tile.len() != usize::from(id.width(size)) * HASH {

@@ -21,7 +21,7 @@ use std::{
 use async_trait::async_trait;
 use chancery_crypto::merkle::Hash;
 
-use super::StoredCheckpoint;
+use super::{LoggedEvent, StoredCheckpoint};
 use crate::{
     access::RequestInfo,
     ids::{EventId, RequestId, TenantId},
@@ -71,6 +71,8 @@ codes! {
         EntryColumns = "entry_columns",
         /// An entry commits to a personal part, which is not there and was not purged.
         PersonalMissing = "personal_missing",
+        /// What an entry is found by is not what it names.
+        EntryReferences = "entry_references",
         /// The log tells that a certificate has ended, and its row does not.
         CertificateEnd = "certificate_end",
         /// A row of the queue was no event, or another one under the id of an event of the log; it was put aside.
@@ -169,6 +171,15 @@ pub struct RawCheckpoint {
     pub note: Vec<u8>,
 }
 
+impl RawCheckpoint {
+    /// The head, if all of it can be read.
+    pub(super) fn into_stored(self) -> Option<StoredCheckpoint> {
+        let Self { size, signed_at, note } = self;
+        let (size, note) = (u64::try_from(size).ok()?, String::from_utf8(note).ok()?);
+        Some(StoredCheckpoint { size, note, signed_at: Timestamp::from_micros(signed_at) })
+    }
+}
+
 /// How far a log was looked at again. What counts is kept beside the pins; the row of the store is for display, and nobody
 /// believes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -183,17 +194,6 @@ pub struct Scrub {
     pub began_at: Timestamp,
     /// When the last whole cycle ended, and what it found.
     pub ended: Option<(Timestamp, u64)>,
-}
-
-/// The head of a log that the platform's log told of last.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NotedHead {
-    /// Which log.
-    pub origin: String,
-    /// The head's size.
-    pub size: u64,
-    /// The event of the platform's log.
-    pub event: EventId,
 }
 
 /// What a witness signed.
@@ -216,16 +216,24 @@ pub trait GuardRows {
     async fn raw_entries(&mut self, first: u64, limit: u32) -> Result<Vec<RawEntry>, StoreError>;
     /// Which of these events have a personal part.
     async fn personal_parts(&mut self, events: &[EventId]) -> Result<Vec<EventId>, StoreError>;
+    /// What the entries from `first` to before `end` are found by, each with what names it.
+    async fn references_between(&mut self, first: u64, end: u64) -> Result<Vec<(u64, String)>, StoreError>;
     /// The oldest rows of the queue in its order.
     async fn raw_queue(&mut self, limit: u32) -> Result<Vec<RawQueued>, StoreError>;
     /// Signed heads after this size and moment, ascending.
     async fn raw_checkpoints(&mut self, after: (i64, i64), limit: u32) -> Result<Vec<RawCheckpoint>, StoreError>;
+    /// Signed heads before this size and moment, descending.
+    async fn raw_checkpoints_before(
+        &mut self,
+        before: (i64, i64),
+        limit: u32,
+    ) -> Result<Vec<RawCheckpoint>, StoreError>;
     /// The newest signed head of this size.
     async fn checkpoint_of(&mut self, size: u64) -> Result<Option<StoredCheckpoint>, StoreError>;
     /// How far the log was looked at again, for display.
     async fn scrub(&mut self) -> Result<Option<Scrub>, StoreError>;
-    /// The head of a log that was told of last; in the platform's rows only.
-    async fn noted_head(&mut self, origin: &str) -> Result<Option<NotedHead>, StoreError>;
+    /// The last event before a place that tells of a head of this name; in the platform's rows only.
+    async fn head_told_before(&mut self, origin: &str, place: u64) -> Result<Option<LoggedEvent>, StoreError>;
     /// What witnesses signed of the head of this size, by name.
     async fn cosignatures(&mut self, size: u64) -> Result<Vec<Cosignature>, StoreError>;
     /// The newest that this witness signed.
@@ -244,8 +252,6 @@ pub trait GuardWrites {
     async fn quarantine(&mut self, seq: i64, told_by: EventId, at: Timestamp) -> Result<(), StoreError>;
     /// Notes how far the log was looked at again, for display.
     async fn put_scrub(&mut self, scrub: &Scrub) -> Result<(), StoreError>;
-    /// Notes the head of a log that was told of last.
-    async fn put_noted_head(&mut self, noted: &NotedHead) -> Result<(), StoreError>;
     /// Keeps what a witness signed, in the place of what it signed of that size before.
     async fn put_cosignature(&mut self, cosignature: &Cosignature) -> Result<(), StoreError>;
 }

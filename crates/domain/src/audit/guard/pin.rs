@@ -160,6 +160,7 @@ pub async fn accept_restore(
         return Ok(None);
     }
     let head = sequence::sequence(instance, tenant).await?;
+    let lease = instance.lease(tenant).await?;
     let mut view = instance.store().fresh_view(tenant).await?;
     let epochs = Epochs::told(&mut *view).await?.ok_or(Failure::Internal("log without an origin"))?;
     if let Some(pin) = &pin
@@ -168,7 +169,7 @@ pub async fn accept_restore(
         return Ok(None);
     }
     let known = pin.as_ref().map(|pin| pin.head().clone());
-    let newest = view.checkpoint().await?;
+    let newest = sequence::newest_head(&mut *view, tenant, &lease.keyring).await?;
     let newest = newest.map(|newest| Pin::of(&newest.note)).transpose().map_err(failed)?;
     drop(view);
     let now = epochs.number_at(head.size);

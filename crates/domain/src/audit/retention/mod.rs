@@ -22,6 +22,7 @@ use crate::{
 
 mod destruction;
 mod dismiss;
+mod due;
 mod holds;
 mod month;
 mod plan;
@@ -157,10 +158,14 @@ pub struct SpanFacts {
 pub trait RetentionRows {
     /// What the tenant said, if it said anything.
     async fn retention(&mut self) -> Result<Option<Retention>, StoreError>;
-    /// Every hold, by name.
+    /// Every hold that can be read, by name. What one held that cannot, the log tells.
     async fn holds(&mut self) -> Result<Vec<Hold>, StoreError>;
-    /// Every purge, by place.
+    /// Every purge that can be read, by place. What is missing by one that cannot is damage.
     async fn purges(&mut self) -> Result<Vec<Purge>, StoreError>;
+    /// Where purges begin, also those that cannot be read.
+    async fn purge_places(&mut self) -> Result<Vec<u64>, StoreError>;
+    /// How many rows of purges and archives cannot be read.
+    async fn unreadable_rows(&mut self) -> Result<u64, StoreError>;
     /// The first event at or after a place, and when it was recorded.
     async fn first_event(&mut self, from: u64) -> Result<Option<(u64, Timestamp)>, StoreError>;
     /// The first place at or after `from` whose event was recorded at or after `at`.

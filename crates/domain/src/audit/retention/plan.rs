@@ -62,7 +62,7 @@ pub(super) async fn spans(
     before: Month,
 ) -> Result<Vec<Span>, StoreError> {
     let size = view.log_head().await?.size;
-    let noted = view.purges().await?;
+    let noted = view.purge_places().await?;
     let purged = match &receivers.ring {
         Some(ring) => Purged::told(view, ring).await?,
         None => Purged::default(),
@@ -81,7 +81,7 @@ pub(super) async fn spans(
             let SpanFacts { goes, recorded, .. } = view.span_facts(first, end, &KEPT).await?;
             let held = recorded.is_some_and(|(oldest, newest)| rules.hold(oldest, newest));
             let archived = archives.as_ref().is_none_or(|archives| is_archived(instance, archives, (first, end)));
-            let standing = if noted.iter().any(|purge| purge.first == first) {
+            let standing = if noted.contains(&first) {
                 SpanStanding::Disputed
             } else if held {
                 SpanStanding::Held

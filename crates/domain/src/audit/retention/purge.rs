@@ -8,26 +8,20 @@ use chancery_crypto::Phi;
 
 use super::{
     Hold, KEPT, Month, Purge, PurgeProof, Purged, RetentionError, Rules,
-    plan::{Receivers, Span, SpanStanding, spans},
+    due::{Due, bound, read_again},
+    plan::{Receivers, Span, spans},
     steady::is_steady,
 };
 use crate::{
     Instance,
     access::{Call, Permission, RequestInfo},
     approvals::{self, Carried, Deed, DeedKind},
-    audit::{
-        Change, Detail, Event, EventKind, LogHead,
-        archives::{self, ArchiveError},
-        guard::Finding,
-        receipt::note,
-        sequence,
-        stamp::Actor,
-    },
+    audit::{Change, Detail, Event, EventKind, LogHead, guard::Finding, receipt::note, sequence, stamp::Actor},
     certificates::{Claim, issue_within, with_key_of_today},
     faults::Faults,
     ids::{ApprovalId, EventId, RequestId, TenantId},
     instance::Failure,
-    store::{StoreError, View},
+    store::StoreError,
     text::check_name,
 };
 
@@ -52,7 +46,7 @@ pub struct Tended {
     pub unproven: u64,
     /// Months are due and are not ordered to go: the clock is not believed yet.
     pub waits: bool,
-    /// How often a row of what keeps the log is not what the log says.
+    /// How many rows of what keeps the log are not what the log says, or cannot be read.
     pub disputed: u64,
 }
 
@@ -127,7 +121,8 @@ pub async fn tend(instance: &Instance, tenant: TenantId) -> Result<Tended, Reten
     let done = Tended { unproven, events, ..Tended::default() };
     let Ok(ring) = instance.keyring(tenant).await else { return Ok(done) };
     let rules = Rules::settled(instance, tenant, Some(&*ring)).await?;
-    let done = Tended { disputed: tell(tenant, &rules), ..done };
+    let unreadable = instance.store().fresh_view(tenant).await?.unreadable_rows().await?;
+    let done = Tended { disputed: tell(tenant, &rules, unreadable), ..done };
     if !rules.retention.automatic {
         return Ok(done);
     }
@@ -153,8 +148,8 @@ pub async fn tend(instance: &Instance, tenant: TenantId) -> Result<Tended, Reten
     Ok(Tended { ordered, events, unproven, ..done })
 }
 
-/// Says where rows and log differ in what keeps it; how often.
-fn tell(tenant: TenantId, rules: &Rules) -> u64 {
+/// Says where rows and log differ in what keeps it, and that rows cannot be read; how many.
+fn tell(tenant: TenantId, rules: &Rules, unreadable: u64) -> u64 {
     for Finding { check, at } in &rules.differ {
         tracing::error!(
             %tenant,
@@ -163,74 +158,15 @@ fn tell(tenant: TenantId, rules: &Rules) -> u64 {
              counts; see docs/guides/retention-and-erasure.md"
         );
     }
-    rules.differ.len() as u64
-}
-
-/// Before which month may go: what was asked for, if retention does not keep it.
-fn bound(instance: &Instance, rules: &Rules, asked: Option<Month>) -> Result<Month, RetentionError> {
-    let kept_from = rules.retention.kept_from(instance.now());
-    match asked {
-        Some(before) if before > kept_from => {
-            let message = format!("events of {kept_from} and later are kept");
-            Err(Faults::one("/before", "kept", message).into())
-        }
-        asked => Ok(asked.unwrap_or(kept_from)),
+    if unreadable > 0 {
+        tracing::error!(
+            %tenant,
+            code = "row_unreadable",
+            "{unreadable} ROWS OF PURGES OR ARCHIVES OF THE LOG OF `{tenant}` CANNOT BE READ: they decayed, or somebody wrote them. They count for \
+             nothing; see docs/guides/retention-and-erasure.md"
+        );
     }
-}
-
-/// What can go, and what else keeps the log.
-struct Due {
-    spans: Vec<Span>,
-    rules: Rules,
-}
-
-impl Due {
-    async fn of(
-        instance: &Instance,
-        view: &mut dyn View,
-        receivers: &Receivers,
-        before: Option<Month>,
-    ) -> Result<Self, RetentionError> {
-        let rules = receivers.rules(view).await?;
-        let before = bound(instance, &rules, before)?;
-        let mut spans = spans(instance, view, receivers, &rules, before).await?;
-        spans.retain(|span| span.standing == SpanStanding::Due);
-        Self { spans, rules }.some()
-    }
-
-    /// Of these, where archives come first, what was read again: rows may say by now that more is archived.
-    fn of_read(mut self, read: &[(u64, u64)]) -> Result<Self, RetentionError> {
-        if self.rules.retention.archive_first {
-            self.spans.retain(|span| read.contains(&(span.first, span.end)));
-        }
-        self.some()
-    }
-
-    fn some(self) -> Result<Self, RetentionError> {
-        if self.spans.is_empty() { Err(RetentionError::Nothing) } else { Ok(self) }
-    }
-}
-
-/// Where archives come first: reads those of what is due again, so that nothing goes that is not outside, byte for byte; gives the places
-/// that are.
-async fn read_again(
-    instance: &Instance,
-    tenant: TenantId,
-    before: Option<Month>,
-) -> Result<Vec<(u64, u64)>, RetentionError> {
-    let receivers = Receivers::of(instance, tenant).await?;
-    let mut view = instance.store().fresh_view(tenant).await?;
-    let due = Due::of(instance, &mut *view, &receivers, before).await?;
-    drop(view);
-    if !due.rules.retention.archive_first {
-        return Ok(Vec::new());
-    }
-    let read: Vec<(u64, u64)> = due.spans.iter().map(|span| (span.first, span.end)).collect();
-    let again = archives::again(instance, tenant, &read).await;
-    again.map(|()| read).map_err(|error| match error {
-        ArchiveError::Failed(failure) => RetentionError::Failed(failure),
-        error => RetentionError::Unarchived(error),
-    })
+    rules.differ.len() as u64 + unreadable
 }
 
 /// What another person consents to: these places and no others.
@@ -446,32 +382,4 @@ async fn let_go(
 fn request(instance: &Instance) -> Result<RequestInfo, Failure> {
     let id = RequestId::make(instance.now(), instance.random())?;
     Ok(RequestInfo { id, address: None, user_agent: None, key: None, route: "audit-retention", method: "JOB" })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::audit::retention::Retention;
-
-    /// Rows of archives can be written while others are read again, which takes minutes.
-    #[test]
-    fn where_archives_come_first_only_what_was_read_again_goes() {
-        let span = |first| {
-            let (end, month) = (first + 5, "2026-09".parse().unwrap());
-            Span { first, end, month, events: 5, standing: SpanStanding::Due }
-        };
-        let due = |archive_first| Due {
-            spans: vec![span(0), span(5), span(10)],
-            rules: Rules {
-                retention: Retention { archive_first, ..Retention::default() },
-                holds: Vec::new(),
-                differ: Vec::new(),
-            },
-        };
-        let firsts = |due: Due| due.spans.iter().map(|span| span.first).collect::<Vec<_>>();
-        assert_eq!(firsts(due(true).of_read(&[(0, 5), (10, 15)]).unwrap()), [0, 10]);
-        assert_eq!(firsts(due(true).of_read(&[(5, 10), (0, 4)]).unwrap()), [5]);
-        assert!(matches!(due(true).of_read(&[]), Err(RetentionError::Nothing)));
-        assert_eq!(firsts(due(false).of_read(&[]).unwrap()), [0, 5, 10]);
-    }
 }

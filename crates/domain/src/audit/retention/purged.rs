@@ -33,10 +33,7 @@ impl Purged {
         ring: &Keyring,
         asked: impl Fn(&Purge) -> bool + Send,
     ) -> Result<Self, StoreError> {
-        let mut purges = match view.purges().await {
-            Err(StoreError::Damaged(_)) => return Ok(Self::default()),
-            purges => purges?,
-        };
+        let mut purges = view.purges().await?;
         purges.retain(asked);
         if purges.is_empty() {
             return Ok(Self::default());
@@ -129,24 +126,27 @@ pub(in crate::audit) fn is_too_young(now: Timestamp, from: Timestamp) -> bool {
 /// A key that was revoked since vouches for what was logged before that, or as far as its revocation says: otherwise the loss
 /// of a key would make every older purge look like damage.
 async fn is_told(view: &mut dyn View, purge: &Purge, keys: &[DeclaredKey]) -> Result<bool, StoreError> {
-    let Some(ordered) = view.logged_event(purge.event).await? else { return Ok(false) };
+    // What is cheap first: somebody may have written many.
     let Some(certificate) = view.certificate(purge.certificate).await? else { return Ok(false) };
+    let publics: Vec<Jwk> = keys.iter().map(|key| key.jwk.clone()).collect();
+    let Some(said) = Destruction::certified(&certificate.envelope, &publics) else { return Ok(false) };
+    let same = said.certificate == purge.certificate
+        && Some(&said.origin) == view.log_origin().await?.as_ref()
+        && (said.first, said.end, said.events, said.month) == (purge.first, purge.end, purge.events, purge.month);
+    if !same {
+        return Ok(false);
+    }
+    let Some(ordered) = view.logged_event(purge.event).await? else { return Ok(false) };
     let Some(issued) = view.logged_event(certificate.event).await? else { return Ok(false) };
     let Ok(core) = serde_json::from_str::<Value>(&ordered.event.core) else { return Ok(false) };
     // Which event that is says a row: another one, of a time in which a stolen key still signed, must not date what it signed since.
     let Ok(issue) = serde_json::from_str::<Value>(&issued.event.core) else { return Ok(false) };
-    let publics: Vec<Jwk> = keys.iter().map(|key| key.jwk.clone()).collect();
-    let Some(said) = Destruction::certified(&certificate.envelope, &publics) else { return Ok(false) };
     let in_time = |key: &DeclaredKey| {
         key.first_index.is_some_and(|first| first < issued.index)
             && key.last_index.is_none_or(|last| issued.index < last)
             && key.last_valid_index.is_none_or(|last| issued.index <= last)
     };
-    let same = said.certificate == purge.certificate
-        && said.tenant == ordered.event.tenant
-        && Some(&said.origin) == view.log_origin().await?.as_ref()
-        && (said.first, said.end, said.events, said.month) == (purge.first, purge.end, purge.events, purge.month);
-    Ok(same
+    Ok(said.tenant == ordered.event.tenant
         && said.is_ordered_by(&core)
         && said.is_issued_by(&issue, &certificate.envelope)
         && keys.iter().any(|key| key.key_id == said.key_id && in_time(key))

@@ -11,7 +11,12 @@ use super::{
 use crate::{
     Instance,
     access::RequestInfo,
-    audit::{Detail, Event, EventKind, Outcome, StoredCheckpoint, receipt::note_all, stamp::Actor},
+    audit::{
+        Detail, Event, EventKind, Outcome, StoredCheckpoint,
+        receipt::note_all,
+        sequence::{SequenceError, newest_head},
+        stamp::Actor,
+    },
     ids::{RequestId, TenantId},
     instance::Failure,
     keyring::{Keyring, ring::Marked},
@@ -83,8 +88,10 @@ pub async fn feed(
     health: &mut Health,
 ) -> Result<Fed, Failure> {
     let ring = instance.keyring(TenantId::PLATFORM).await?;
+    // Of a tenant whose keys are out of use nobody can say which head is its own: whoever is handed one verifies it.
+    let own = if sink.wants_proofs() { instance.keyring(tenant).await.ok() } else { None };
     let mut view = instance.store().view(tenant).await?;
-    let log = match look(instance, &mut *view, sink, tenant, ring).await {
+    let log = match look(instance, &mut *view, sink, tenant, ring, own).await {
         Err(Failure::Store(StoreError::Damaged(_))) => {
             drop(view);
             return unreadable(instance, sink, tenant, health).await;
@@ -129,13 +136,21 @@ async fn look(
     sink: &dyn AuditSink,
     tenant: TenantId,
     ring: Arc<Keyring>,
+    own: Option<Arc<Keyring>>,
 ) -> Result<Log, Failure> {
     let now = instance.now();
     let known = view.sink_cursors().await?.into_iter().find(|cursor| cursor.sink == sink.name());
     let from = known.as_ref().map(|cursor| cursor.position);
     let standing = known.as_ref().map_or(Marked::Now, |cursor| cursor.standing(&ring, tenant));
     let head = view.log_head().await?.size;
-    let checkpoint = if sink.wants_proofs() { view.checkpoint().await? } else { None };
+    let checkpoint = match own {
+        Some(own) => newest_head(view, tenant, &own).await.map_err(|error| match error {
+            SequenceError::Failed(failure) => failure,
+            _ => StoreError::Damaged("checkpoint").into(),
+        })?,
+        None if sink.wants_proofs() => view.checkpoint().await?,
+        None => None,
+    };
     let size = match (&checkpoint, sink.wants_proofs()) {
         (Some(checkpoint), _) => checkpoint.size.min(head),
         (None, true) => 0,
