@@ -247,7 +247,8 @@ async fn a_download_of_known_length_ends_with_its_credential_too() {
     until(&mut client, "data").await;
     let (_, admin) = stage.key("tenant_admin").await;
     stage.api_as(&admin, "POST", &format!("/v1/api-keys/{id}/revoke"), serde_json::Value::Null).await;
-    let rest = client.read_to_end(&mut Vec::new());
+    let mut rest = Vec::new();
+    let rest = client.read_to_end(&mut rest);
     let _ = tokio::time::timeout(Duration::from_secs(3), rest).await.expect("it ends soon");
 }
 
