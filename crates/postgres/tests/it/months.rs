@@ -490,7 +490,7 @@ async fn a_store_of_before_keeps_its_rows() {
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     let ours = files.iter().position(|file| file.ends_with("0034_monthly_partitions.sql")).unwrap();
-    for file in &files[..ours] {
+    for file in files.iter().take(ours) {
         let text = std::fs::read_to_string(file).unwrap();
         sqlx::raw_sql(sqlx::AssertSqlSafe(text)).execute(&mut connection).await.unwrap();
     }
@@ -529,7 +529,7 @@ async fn a_store_of_before_keeps_its_rows() {
     }
     let before: String =
         sqlx::query_scalar("SELECT pg_relation_filepath('audit_events')").fetch_one(&mut connection).await.unwrap();
-    let text = std::fs::read_to_string(&files[ours]).unwrap();
+    let text = std::fs::read_to_string(files.get(ours).unwrap()).unwrap();
     sqlx::raw_sql(sqlx::AssertSqlSafe(text)).execute(&mut connection).await.unwrap();
 
     let mut found = Vec::new();
@@ -590,7 +590,7 @@ async fn moves(migration: &str, kept: &str) {
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     let ours = files.iter().position(|file| file.ends_with(migration)).unwrap();
-    for file in &files[..ours] {
+    for file in files.iter().take(ours) {
         let text = std::fs::read_to_string(file).unwrap();
         sqlx::raw_sql(sqlx::AssertSqlSafe(text)).execute(&mut connection).await.unwrap();
     }
@@ -610,7 +610,7 @@ async fn moves(migration: &str, kept: &str) {
             .unwrap();
         }
     }
-    let text = std::fs::read_to_string(&files[ours]).unwrap();
+    let text = std::fs::read_to_string(files.get(ours).unwrap()).unwrap();
     sqlx::raw_sql(sqlx::AssertSqlSafe(text)).execute(&mut connection).await.unwrap();
     for tenant in &tenants {
         in_tenant(&mut connection, tenant).await;
