@@ -221,7 +221,7 @@ pub(super) async fn newest_witnessed(
     view: &mut dyn View,
 ) -> Result<Option<(StoredCheckpoint, Witnessed)>, SequenceError> {
     let Some(Witnesses { quorum, .. }) = instance.guard().witnesses() else { return Ok(None) };
-    let mut upto = view.checkpoint().await?.map(|newest| newest.size);
+    let mut upto = Some(view.log_head().await?.size);
     while let Some(most) = upto {
         let Some(size) = view.newest_cosigned(most, *quorum).await? else { break };
         let found = witnessed_of(instance, view, size).await?;
