@@ -47,6 +47,7 @@ pub(crate) const FILES: &[(i64, &str, &str)] = &[
     (49, "webhook_devices", include_str!("../migrations/0049_webhook_devices.sql")),
     (50, "quarantine", include_str!("../migrations/0050_quarantine.sql")),
     (51, "kept_revocations", include_str!("../migrations/0051_kept_revocations.sql")),
+    (52, "told_heads", include_str!("../migrations/0052_told_heads.sql")),
 ];
 
 /// Applies what is missing, each file in a transaction of its own; of several nodes one does it and the others wait.
@@ -60,4 +61,20 @@ pub(crate) async fn run(connection: &mut PgConnection) -> Result<(), ConnectErro
             error => ConnectError::Migrate(error),
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A merge once lost a line of the list, and a step was never taken.
+    #[test]
+    fn every_file_is_in_the_list() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
+        let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut files: Vec<String> = names.collect();
+        files.sort();
+        let listed: Vec<String> = FILES.iter().map(|(version, name, _)| format!("{version:04}_{name}.sql")).collect();
+        assert_eq!(files, listed);
+    }
 }
