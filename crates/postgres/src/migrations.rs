@@ -67,12 +67,12 @@ pub(crate) async fn run(connection: &mut PgConnection) -> Result<(), ConnectErro
 mod tests {
     use super::*;
 
-    /// A file that is not in the list is never applied, and a merge loses a line easily.
+    /// A merge once lost a line of the list, and a step was never taken.
     #[test]
     fn every_file_is_in_the_list() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
-        let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
-        let mut files: Vec<String> = files.collect();
+        let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut files: Vec<String> = names.collect();
         files.sort();
         let listed: Vec<String> = FILES.iter().map(|(version, name, _)| format!("{version:04}_{name}.sql")).collect();
         assert_eq!(files, listed);

@@ -228,7 +228,12 @@ mod tests {
         let ours = folder.lock().unwrap();
         assert!(ours.is_some() && folder.lock().unwrap().is_none());
         drop(ours);
-        assert!(folder.lock().unwrap().is_some());
+        // A process that another test begins has it too, until it is another program.
+        let pause = || std::thread::sleep(std::time::Duration::from_millis(20));
+        assert!((0..250).any(|_| folder.lock().unwrap().is_some() || {
+            pause();
+            false
+        }));
     }
 
     /// Of this test, run as another process: where the folder is whose lock it holds until it is killed.

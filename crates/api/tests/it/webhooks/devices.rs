@@ -3,7 +3,6 @@
 use chancery_crypto::sha256;
 use chancery_domain::{
     ids::{WebhookDeviceId, WebhookSourceId},
-    instance::Environment,
     webhooks::{DeviceEnvironment, WebhookDevice},
 };
 use chancery_testkit::phone::{Phone, ROOT};
@@ -187,18 +186,16 @@ async fn a_device_of_one_source_is_a_stranger_to_all_others() {
 async fn production_takes_no_key_of_an_application_under_development() {
     let mut phone = Phone::new(APP);
     phone.environment = *b"appattestdevelop";
-    let app = TestApp::new().await;
-    let clinic = app.clinic("ours").await;
-    let source = apple(&app, &clinic).await;
-    let production = app.again(|settings| settings.environment = Environment::Production).await;
-    for (app, taken) in [(&production, false), (&app, true)] {
-        let asked = challenge(app, &clinic, &source).await;
-        let reply = enroll(app, &clinic, &source, &asked, &phone.attest(&asked)).await;
+    for (app, taken) in [(TestApp::new().await, true), (TestApp::production().await, false)] {
+        let clinic = app.clinic("ours").await;
+        let source = apple(&app, &clinic).await;
+        let asked = challenge(&app, &clinic, &source).await;
+        let reply = enroll(&app, &clinic, &source, &asked, &phone.attest(&asked)).await;
         if taken {
             assert_eq!(reply.created()["environment"], "development");
         } else {
             not_attested(&reply);
-            assert_eq!(reasons(app, &clinic).await, ["environment"]);
+            assert_eq!(reasons(&app, &clinic).await, ["environment"]);
         }
     }
 }

@@ -224,7 +224,7 @@ pub(super) async fn newest_witnessed(
     view: &mut dyn View,
 ) -> Result<Option<(StoredCheckpoint, Witnessed)>, SequenceError> {
     let Some(Witnesses { quorum, .. }) = instance.guard().witnesses() else { return Ok(None) };
-    let mut upto = u64::MAX;
+    let mut upto = view.log_head().await?.size;
     for _ in 0..PASSED_OVER {
         let Some(size) = view.newest_cosigned(upto, *quorum).await? else { break };
         let found = witnessed_of(instance, view, size).await?;
