@@ -67,10 +67,8 @@ impl Purged {
         while at < places.end {
             // Not place by place: years may be gone.
             let over = self.0.iter().find(|purge| (purge.first..purge.next.min(purge.end)).contains(&at));
-            match over {
-                Some(purge) => at = purge.next.min(purge.end),
-                None => return Some(at),
-            }
+            let Some(purge) = over else { return Some(at) };
+            at = purge.next.min(purge.end);
         }
         None
     }
