@@ -13,7 +13,7 @@ use axum::{
     routing::{get, post},
 };
 use chancery_gateway::{
-    Authentication, Route,
+    Authentication, Mode, Route,
     schema::{Contract, Rules, Schemas},
 };
 use chancery_middleware::listener::Bounds;
@@ -150,6 +150,27 @@ async fn a_stream_ends_with_the_credential_that_opened_it() {
     let mut rest = Vec::new();
     let _ = tokio::time::timeout(Duration::from_secs(3), client.read_to_end(&mut rest)).await.expect("it ends soon");
     assert!(!String::from_utf8_lossy(&rest).ends_with("0\r\n\r\n"), "and not as if it were whole");
+}
+
+/// It was cut, though such a route refuses nothing: a client whose credential does not do yet lost what it got before.
+#[tokio::test]
+async fn where_nothing_is_refused_yet_a_stream_outlives_its_credential() {
+    let watched = |route: &mut Route| {
+        (route.authentication, route.mode) = (Authentication::Required, Mode::Observe);
+    };
+    let stage = Stage::before(echoing().await, watched).await;
+    let (id, key) = stage.key("staff").await;
+    let mut client = TcpStream::connect(stage.address).await.unwrap();
+    client
+        .write_all(format!("GET /events HTTP/1.1\r\nhost: app.test\r\nauthorization: Bearer {key}\r\n\r\n").as_bytes())
+        .await
+        .unwrap();
+    until(&mut client, "data: 1\n\n").await;
+    let (_, admin) = stage.key("tenant_admin").await;
+    stage.api_as(&admin, "POST", &format!("/v1/api-keys/{id}/revoke"), serde_json::Value::Null).await;
+    let mut rest = Vec::new();
+    let ended = tokio::time::timeout(Duration::from_secs(2), client.read_to_end(&mut rest)).await;
+    assert!(ended.is_err(), "it ended: {}", String::from_utf8_lossy(&rest));
 }
 
 /// Attack A4: who sent lines for hours went on after the revocation, and the application acted on each.
