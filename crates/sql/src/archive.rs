@@ -74,10 +74,9 @@ macro_rules! table {
         table!(@ $part, $name, [$a, $b], concat!(" AND (", $a, ", ", $b, ") > ($2, $3)"),
             concat!(" ORDER BY ", $a, ", ", $b))
     };
-    ($part:expr, $name:literal, $a:literal, $b:literal, $c:literal, $d:literal) => {
-        table!(@ $part, $name, [$a, $b, $c, $d],
-            concat!(" AND (", $a, ", ", $b, ", ", $c, ", ", $d, ") > ($2, $3, $4, $5)"),
-            concat!(" ORDER BY ", $a, ", ", $b, ", ", $c, ", ", $d))
+    ($part:expr, $name:literal, $a:literal, $b:literal, $c:literal) => {
+        table!(@ $part, $name, [$a, $b, $c], concat!(" AND (", $a, ", ", $b, ", ", $c, ") > ($2, $3, $4)"),
+            concat!(" ORDER BY ", $a, ", ", $b, ", ", $c))
     };
     (@ $part:expr, $name:literal, $order:expr, $after:expr, $sorted:expr) => {
         Table {
@@ -148,7 +147,7 @@ pub const TABLES: &[Table] = &[
     table!(Part::Data, "audit_retention"),
     table!(Part::Data, "audit_holds", "name"),
     table!(Part::Data, "audit_purges", "first_idx"),
-    table!(Part::Data, "audit_archives", "place", "first_idx", "event_id", "written_at"),
+    table!(Part::Data, "audit_archives", "place", "first_idx", "event_id"),
     table!(Part::Data, "audit_noted_heads", "origin"),
     table!(Part::Data, "audit_cosignatures", "size", "witness"),
     table!(Part::Data, "approvals", "id"),

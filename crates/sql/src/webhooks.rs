@@ -12,6 +12,11 @@ use chancery_domain::webhooks::{
 use crate::rows::{after, swapped};
 use crate::{Driver, Row, Rows, Value};
 
+/// How much waits in a direction, by an index over just what waits: the states stand here as they are, or it is of no use.
+pub const WAITING_DELIVERIES: &str = "SELECT CAST(SUM(1 + bytes / 1000000) AS BIGINT) FROM webhook_deliveries
+     WHERE tenant_id = $1 AND state IN ('queued', 'quarantined')
+        AND CASE substr(owner, 1, 3) WHEN 'whs' THEN 'in' ELSE 'out' END = $2 HAVING COUNT(*) > 0";
+
 fn source(row: &mut Row) -> Result<WebhookSource, StoreError> {
     Ok(WebhookSource {
         id: row.parsed()?,
@@ -253,10 +258,8 @@ impl<D: Driver> WebhookRows for Rows<D> {
     }
 
     async fn waiting_webhook_deliveries(&mut self, direction: Direction) -> Result<u64, StoreError> {
-        let sql = "SELECT CAST(SUM(1 + bytes / 1000000) AS BIGINT) FROM webhook_deliveries
-             WHERE tenant_id = $1 AND state IN ('queued', 'quarantined')
-                AND CASE substr(owner, 1, 3) WHEN 'whs' THEN 'in' ELSE 'out' END = $2 HAVING COUNT(*) > 0";
-        let waiting = self.one("webhook_delivery", sql, [Value::text(direction)], |row| row.number()).await?;
+        let waiting =
+            self.one("webhook_delivery", WAITING_DELIVERIES, [Value::text(direction)], |row| row.number()).await?;
         Ok(waiting.unwrap_or_default())
     }
 

@@ -274,6 +274,22 @@ mod file {
         assert!(found, "{steps:?}");
     }
 
+    /// It is counted for each message that comes, and what was delivered stays for a month.
+    #[tokio::test]
+    async fn what_waits_to_be_delivered_is_counted_by_its_index() {
+        let (_folder, path, _store) = on_disk().await;
+        let plan = format!("EXPLAIN QUERY PLAN {}", chancery_sql::WAITING_DELIVERIES);
+        let steps: Vec<(i64, i64, i64, String)> = sqlx::query_as(sqlx::AssertSqlSafe(plan))
+            .bind("ten")
+            .bind("in")
+            .fetch_all(&mut raw(&path).await)
+            .await
+            .unwrap();
+        let found =
+            steps.iter().any(|(.., step)| step.contains("COVERING INDEX webhook_deliveries_waiting (tenant_id=?)"));
+        assert!(found, "{steps:?}");
+    }
+
     /// What a lease is made of says so when it changes. A new table with wrapped keys needs the three triggers too.
     #[tokio::test]
     async fn every_table_with_wrapped_keys_raises_the_epoch() {

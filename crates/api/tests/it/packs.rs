@@ -5,7 +5,8 @@ use std::sync::{Arc, atomic::Ordering};
 use chancery_domain::{
     TenantId,
     audit::{
-        guard::{self, Witness, Witnesses},
+        alive,
+        guard::{self, Cosignature, Witness, Witnesses},
         sequence,
     },
     certificates::{self, PackReport, PackScope, PackVerdict, verify_pack},
@@ -24,6 +25,7 @@ backends! {
     a_pack_is_the_same_bytes_each_time,
     the_platforms_log_tells_of_the_head_of_a_pack,
     a_pack_bears_what_witnesses_signed,
+    a_pack_of_before_other_witnesses_were_asked_is_under_a_newer_head,
     who_asks_for_a_third_large_pack_at_once_is_told_so,
     nobody_adds_events_to_a_key_of_the_log,
 }
@@ -215,6 +217,41 @@ async fn a_pack_bears_what_witnesses_signed(backend: Backend) {
         assert_eq!(made_again(&report).await, bytes);
         assert_eq!(made_again(&alone).await, first);
     }
+}
+
+/// Each head that the witnesses of before signed was looked at, for every pack: of years that is more than anybody waits for.
+async fn a_pack_of_before_other_witnesses_were_asked_is_under_a_newer_head(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("ours").await;
+    let local = Local::new("w/1", 1);
+    let list = vec![Witness { key: local.key(), port: local.clone() }];
+    let now = chancery_domain::Clock::now(&*app.clock);
+    app.instance.guard().witnessed_by(Witnesses { list, quorum: 1, strict: false, max_age_seconds: 900 }, now);
+    local.away.store(true, Ordering::SeqCst);
+    let id = issue(&app, &clinic).await["id"].as_str().unwrap().to_owned();
+    let alone = verified(&app, &pack(&app, &clinic.auditor, json!({"certificates": [id]})).await).await;
+    assert_eq!(alone.verdict, PackVerdict::Unwitnessed, "{:?}", alone.checks);
+
+    for _ in 0..70 {
+        alive::started(&app.instance).await.unwrap();
+        let size = sequence::checkpoint(&app.instance, TenantId::PLATFORM).await.unwrap().size;
+        let (witness, line) = ("w/before".to_owned(), "x\n".to_owned());
+        let mut tx = app.instance.store().begin(TenantId::PLATFORM).await.unwrap();
+        tx.put_cosignature(&Cosignature { size, witness, line, cosigned_at: now }).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+    let made_again = async || {
+        let (tenant, size) = (clinic.id.parse().unwrap(), alone.as_of.unwrap().size);
+        let head = app.instance.store().view(tenant).await.unwrap().checkpoint_of(size).await.unwrap().unwrap();
+        let scope = PackScope::Certificates(vec![id.parse().unwrap()]);
+        certificates::assemble(&app.instance, tenant, &scope, &head).await.unwrap()
+    };
+    let report = verified(&app, &made_again().await).await;
+    assert_eq!(report.verdict, PackVerdict::Unwitnessed, "{:?}", report.checks);
+    local.away.store(false, Ordering::SeqCst);
+    guard::cosign(&app.instance).await.unwrap();
+    let report = verified(&app, &made_again().await).await;
+    assert_eq!(report.verdict, PackVerdict::Verified, "{:?}", report.checks);
 }
 
 /// Once they waited without limit, each in one of the server's places for requests.

@@ -68,7 +68,8 @@ async fn stored(
     Ok(Piece { events, next: last.unwrap_or(size), damaged: false })
 }
 
-/// The first place of a piece where there is no event and none was purged by order.
+/// The first place of a piece where there is no event and none was purged by order. Looked for from the beginning on, page by page: who
+/// stands before one asks again and again, and a whole log may lie behind it.
 async fn hole(
     instance: &Instance,
     tenant: TenantId,
@@ -76,34 +77,37 @@ async fn hole(
     position: u64,
     piece: &Piece,
 ) -> Result<Option<u64>, Failure> {
-    let places = position..piece.next;
     // Where all kinds are wanted it is mostly whole, and there is nothing to ask.
-    if piece.events.iter().map(|event| event.index).eq(places.clone()) {
+    if piece.events.iter().map(|event| event.index).eq(position..piece.next) {
         return Ok(None);
     }
-    let missing = missing(view, places).await?;
-    if missing.is_empty() {
-        return Ok(None);
+    let (mut at, mut purged) = (position, Purged::default());
+    while at < piece.next {
+        for gap in missing(view, &mut at, piece.next).await? {
+            if purged.first_uncovered(gap.clone()).is_some() {
+                // What is purged meanwhile is told of by now.
+                let ring = instance.keyring(tenant).await?;
+                purged = Purged::told(view, &ring).await?;
+            }
+            if let Some(hole) = purged.first_uncovered(gap) {
+                return Ok(Some(hole));
+            }
+        }
     }
-    // What is purged meanwhile is told of by now.
-    let ring = instance.keyring(tenant).await?;
-    let purged = Purged::told(view, &ring).await?;
-    Ok(missing.into_iter().flatten().find(|place| !purged.covers(*place)))
+    Ok(None)
 }
 
-/// Where there is no row of an event, whatever is in the others.
-async fn missing(view: &mut dyn View, places: Range<u64>) -> Result<Vec<Range<u64>>, StoreError> {
-    let (mut missing, mut at) = (Vec::new(), places.start);
-    while at < places.end {
-        let found = view.logged_places(&EventFilter::after(at.checked_sub(1), PLACES)).await?;
-        let full = u32::try_from(found.len()).is_ok_and(|length| length >= PLACES);
-        for place in found.into_iter().chain((!full).then_some(places.end)) {
-            let place = place.min(places.end);
-            if at < place {
-                missing.push(at..place);
-            }
-            at = at.max(place + 1);
+/// Where there is no row of an event, whatever is in the others, in a page from `at` to `end`; moves `at` behind it.
+async fn missing(view: &mut dyn View, at: &mut u64, end: u64) -> Result<Vec<Range<u64>>, StoreError> {
+    let found = view.logged_places(&EventFilter::after(at.checked_sub(1), PLACES)).await?;
+    let full = u32::try_from(found.len()).is_ok_and(|length| length >= PLACES);
+    let mut missing = Vec::new();
+    for place in found.into_iter().chain((!full).then_some(end)) {
+        let place = place.min(end);
+        if *at < place {
+            missing.push(*at..place);
         }
+        *at = (*at).max(place.saturating_add(1));
     }
     Ok(missing)
 }

@@ -13,7 +13,7 @@ use super::{
     RawCheckpoint, Witnesses, cosign,
     heads::{name_now, told_of},
     note_head,
-    witness::{Witnessed, witnessed_of},
+    witness::{Witnessed, newest_witnessed, witnessed_of},
 };
 use crate::{
     Instance,
@@ -36,6 +36,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The clocks of two nodes do not differ by more, in seconds.
 const SLACK_SECONDS: i64 = 600;
 const PAGE: u32 = 200;
+/// How many heads that have rows of witnesses are looked at after an event until the newest one that is witnessed is taken.
+const LOOKED_AT: usize = 64;
 
 /// An event of the platform's log that tells of a tenant's head, and what proves it.
 pub(crate) struct Anchored {
@@ -151,8 +153,8 @@ fn told_size(core: &str) -> Option<u64> {
     serde_json::from_str::<Value>(core).ok()?.pointer("/detail/size")?.as_u64()
 }
 
-/// The first head of the platform's log after this place that is witnessed, with the lines of witnesses; else the first one. What lies
-/// between and is none is passed over.
+/// The first head of the platform's log after this place that is witnessed, with the lines of witnesses, or the newest one if the first
+/// ones are not; else the first one. What lies between and is none is passed over.
 async fn first_head(
     instance: &Instance,
     platform: &mut dyn View,
@@ -160,8 +162,17 @@ async fn first_head(
 ) -> Result<Option<(u64, String)>, SequenceError> {
     let text = |witnessed: &Witnessed| witnessed.note.text().to_owned();
     if let Some(Witnesses { quorum, .. }) = instance.guard().witnesses() {
-        let mut after = index;
+        let (mut after, mut looked_at) = (index, 0);
         while let Some(size) = platform.first_cosigned(after, *quorum).await? {
+            // Of then there is nothing that those signed who are asked today: others were. A newer head has the event as well.
+            if looked_at == LOOKED_AT {
+                let newest = newest_witnessed(instance, platform).await?.filter(|(stored, _)| stored.size > index);
+                if let Some((stored, witnessed)) = newest {
+                    return Ok(Some((stored.size, text(&witnessed))));
+                }
+                break;
+            }
+            looked_at += 1;
             if let Some((_, witnessed)) = witnessed_of(instance, platform, size).await?
                 && witnessed.full_at(*quorum).is_some()
             {

@@ -24,6 +24,9 @@ use crate::{
 
 /// How often one witness is asked in one turn: it may know another head than we thought.
 const ASKED: u32 = 3;
+/// So many heads are passed over that have rows of witnesses, and not the signatures of those that are asked. Witnesses change, and what
+/// others signed goes back years.
+const PASSED_OVER: usize = 1_024;
 
 /// What a witness answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -221,14 +224,15 @@ pub(super) async fn newest_witnessed(
     view: &mut dyn View,
 ) -> Result<Option<(StoredCheckpoint, Witnessed)>, SequenceError> {
     let Some(Witnesses { quorum, .. }) = instance.guard().witnesses() else { return Ok(None) };
-    let mut upto = Some(view.log_head().await?.size);
-    while let Some(most) = upto {
-        let Some(size) = view.newest_cosigned(most, *quorum).await? else { break };
+    let mut upto = view.log_head().await?.size;
+    for _ in 0..PASSED_OVER {
+        let Some(size) = view.newest_cosigned(upto, *quorum).await? else { break };
         let found = witnessed_of(instance, view, size).await?;
         if let Some(found) = found.filter(|(_, witnessed)| witnessed.full_at(*quorum).is_some()) {
             return Ok(Some(found));
         }
-        upto = size.checked_sub(1);
+        let Some(before) = size.checked_sub(1) else { break };
+        upto = before;
     }
     Ok(None)
 }

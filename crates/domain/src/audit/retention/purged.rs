@@ -1,5 +1,7 @@
 //! What of a log was purged, as the log itself tells: rows alone are not believed.
 
+use std::ops::Range;
+
 use chancery_crypto::Jwk;
 use serde_json::Value;
 
@@ -57,6 +59,20 @@ impl Purged {
     /// Whether the event at a place is gone by order: what lies after where an open purge stands is still to be there.
     pub fn covers(&self, index: u64) -> bool {
         self.0.iter().any(|purge| (purge.first..purge.next.min(purge.end)).contains(&index))
+    }
+
+    /// The first of these places of which the event is not gone by order.
+    pub(in crate::audit) fn first_uncovered(&self, places: Range<u64>) -> Option<u64> {
+        let mut at = places.start;
+        while at < places.end {
+            // Not place by place: years may be gone.
+            let over = self.0.iter().find(|purge| (purge.first..purge.next.min(purge.end)).contains(&at));
+            match over {
+                Some(purge) => at = purge.next.min(purge.end),
+                None => return Some(at),
+            }
+        }
+        None
     }
 
     /// The places of each: the first, and the one after the last.
@@ -157,6 +173,39 @@ async fn is_told(view: &mut dyn View, purge: &Purge, keys: &[DeclaredKey]) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::{CertificateId, EventId};
+
+    #[test]
+    fn years_that_are_gone_are_passed_over_at_once() {
+        let purge = |first, next, end| Purge {
+            first,
+            end,
+            month: "2026-09".parse().unwrap(),
+            events: end - first,
+            next,
+            certificate: CertificateId::from_bytes([1; 16]),
+            event: EventId::from_bytes([1; 16]),
+            begun_at: Timestamp::from_seconds(0),
+            ended_at: None,
+        };
+        let years = u64::MAX / 4;
+        let purged = Purged(vec![
+            purge(years, 2 * years, 2 * years),
+            purge(5, years, years),
+            purge(2 * years, 2 * years + 3, 3 * years),
+        ]);
+        for (places, first) in [
+            (5..2 * years, None),
+            (9..2 * years + 3, None),
+            (4..9, Some(4)),
+            (5..3 * years, Some(2 * years + 3)),
+            (7..7, None),
+        ] {
+            assert_eq!(purged.first_uncovered(places.clone()), first, "{places:?}");
+            assert_eq!(first.map(|first| purged.covers(first)), first.map(|_| false));
+        }
+        assert_eq!(Purged::default().first_uncovered(0..1), Some(0));
+    }
 
     #[test]
     fn purges_are_asked_for_only_where_there_can_be_one() {
