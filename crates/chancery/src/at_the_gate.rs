@@ -79,8 +79,10 @@ impl AtTheGate {
     pub(crate) fn follow(&self, flags: Flags, mut file: Follower, service: Service) {
         let _ = self.table.flags.set(flags);
         let (instance, follows) = (Arc::clone(&self.instance), self.follows);
+        // From this call on, and not from when the task first runs: until then the signal would end the process.
+        let hangup = signal(SignalKind::hangup());
         let task = tokio::spawn(async move {
-            let Ok(mut hangup) = signal(SignalKind::hangup()) else { return };
+            let Ok(mut hangup) = hangup else { return };
             // What was to be put to work when the log did not take it.
             let mut due = None;
             loop {

@@ -216,8 +216,9 @@ impl Gateway {
             request.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
             request.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         }
-        let ending = standing.as_ref().filter(|_| route.mode == Mode::Enforce);
-        let response = forward::forward(&route, request, &target, ending).await?;
+        // Where nothing is refused yet, nothing ends with a credential either.
+        let standing = standing.filter(|_| route.mode == Mode::Enforce);
+        let response = forward::forward(&route, request, &target, standing.as_ref()).await?;
         let mut response = answer(response, websocket, Lasting { standing, connection }, place)?;
         if let Some(headers) = route.headers.as_ref().filter(|_| response.status() != StatusCode::SWITCHING_PROTOCOLS) {
             let differ = headers.ready.apply(response.headers_mut(), headers.mode, nonce.as_ref());

@@ -33,7 +33,7 @@ pub(crate) async fn admit(route: &Route, parts: &Parts, upgrade: bool) -> Result
 /// Whether the caller has its credential still: what read the body here may have waited long for it.
 pub(crate) async fn remains(standing: Option<&Standing>) -> Result<(), Problem> {
     let Some(standing) = standing.filter(|standing| !standing.is_fresh()) else { return Ok(()) };
-    if standing.has_ended().await { Err(Code::CredentialInvalid.into()) } else { Ok(()) }
+    if standing.has_ended().await? { Err(Code::CredentialInvalid.into()) } else { Ok(()) }
 }
 
 fn has_role(route: &Route, caller: &Caller) -> bool {

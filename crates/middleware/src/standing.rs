@@ -11,6 +11,7 @@ use chancery_domain::{
         Call, Caller,
         authenticate::{AuthenticateError, Presented, stands},
     },
+    instance::Failure,
 };
 use http::{Method, request::Parts};
 
@@ -40,7 +41,6 @@ struct Held {
 struct Watch {
     seen: u64,
     since_look: Duration,
-    blind: Duration,
 }
 
 impl Standing {
@@ -76,45 +76,55 @@ impl Standing {
         self.0.since.elapsed() < GLANCE
     }
 
-    /// Whether the credential ended since, as far as can be told; the store is asked only if anything was revoked.
-    pub async fn has_ended(&self) -> bool {
-        self.look(&mut self.watch()).await
+    /// Whether the credential ended since; the store is asked only if anything was revoked.
+    ///
+    /// # Errors
+    ///
+    /// [`Problem`]: something was, and nobody can tell whether it was this.
+    pub async fn has_ended(&self) -> Result<bool, Problem> {
+        Ok(self.look(&mut self.watch()).await?)
     }
 
     /// Ends when the credential does: its time is over, it was revoked since it was verified, it names somebody with fewer roles, or for two
     /// seconds nobody can tell. And when the caller's address is blocked.
     pub async fn ended(&self) {
-        let mut watch = self.watch();
-        while !self.look(&mut watch).await {
+        let (mut watch, mut blind) = (self.watch(), Duration::ZERO);
+        loop {
+            match self.look(&mut watch).await {
+                Ok(true) => return,
+                Ok(false) => blind = Duration::ZERO,
+                Err(_) => blind += GLANCE,
+            }
+            if blind >= BLIND {
+                return;
+            }
             tokio::time::sleep(GLANCE).await;
             watch.since_look += GLANCE;
         }
     }
 
     fn watch(&self) -> Watch {
-        Watch { seen: self.0.seen, since_look: Duration::ZERO, blind: Duration::ZERO }
+        Watch { seen: self.0.seen, since_look: Duration::ZERO }
     }
 
-    async fn look(&self, watch: &mut Watch) -> bool {
+    /// Whether it has ended, unless nobody can tell.
+    async fn look(&self, watch: &mut Watch) -> Result<bool, Failure> {
         let Held { instance, call, presented, .. } = &*self.0;
         let over = call.caller.expires_at().is_some_and(|end| end <= instance.now());
         if over || instance.blocks().holds(call.request.address, instance.now()) {
-            return true;
+            return Ok(true);
         }
         let now = instance.revocations_seen();
         if now == watch.seen && watch.since_look < LOOK {
-            return false;
+            return Ok(false);
         }
         match stands(instance, presented, &call.request).await {
             Ok(caller) if holds_all(&caller, &call.caller) => {
-                *watch = Watch { seen: now, since_look: Duration::ZERO, blind: Duration::ZERO };
-                false
+                *watch = Watch { seen: now, since_look: Duration::ZERO };
+                Ok(false)
             }
-            Ok(_) | Err(AuthenticateError::Invalid(_) | AuthenticateError::Suspended(_)) => true,
-            Err(AuthenticateError::Failed(_)) => {
-                watch.blind += GLANCE;
-                watch.blind >= BLIND
-            }
+            Ok(_) | Err(AuthenticateError::Invalid(_) | AuthenticateError::Suspended(_)) => Ok(true),
+            Err(AuthenticateError::Failed(failure)) => Err(failure),
         }
     }
 }

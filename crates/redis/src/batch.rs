@@ -24,7 +24,7 @@ use crate::{Link, link::Lost, script::Script};
 
 static TAKE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("take.lua")));
 
-/// How many calls are on their way at once.
+/// How many calls are on their way at once; of a cluster, how many turns' calls, each with one for whatever lies together.
 const CALLS: usize = 4;
 /// How many questions go into one call, unless a request alone has more: some hundred microseconds in which Redis does nothing else.
 const MOST: usize = 256;

@@ -138,12 +138,12 @@ impl Server {
         let tls = config.tls.clone().map(Tls::open).transpose()?;
         let welcome = tls.clone().map(|tls| tls as Arc<dyn Welcome>);
         let (door, proxies) = (Door::api(config.listen), config.trusted_proxies.clone());
-        let api = server::listen_with(door, router, proxies, welcome.clone()).await?;
+        let api = server::listen_with(door, router, proxies.clone(), welcome.clone()).await?;
         let redirect = match config.redirect_listen {
             Some(address) => {
                 let proofs = tls.as_ref().and_then(|tls| tls.proofs().cloned());
                 let router = redirect::router(&config.public_url, proofs);
-                Some(server::listen(Door::redirect(address), router).await?)
+                Some(server::listen_with(Door::redirect(address), router, proxies, None).await?)
             }
             None => None,
         };

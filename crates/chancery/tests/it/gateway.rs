@@ -86,12 +86,15 @@ fn routes_change_with_their_file_and_a_broken_file_changes_nothing() {
     };
     let variables = [("NOTIFY_SOCKET", socket.to_str().unwrap())];
     let served = Served::start(&["--dev", "--config", file.to_str().unwrap()], &data, &variables);
+    let signal = || kill_process(Pid::from_raw(served.pid().try_into().unwrap()).unwrap(), Signal::HUP).unwrap();
     assert_eq!(heard(), "READY=1");
+    // However soon it comes, it ends nobody.
+    signal();
+    assert_eq!([heard(), heard()], ["RELOADING=1", "READY=1"]);
     let key = std::fs::read_to_string(data.join("admin-api-key")).unwrap();
     let key = key.trim();
     wait_for(listen, "/x", key, "first");
     assert!(ask(listen, "/x", "").starts_with("HTTP/1.1 401"), "strangers are refused");
-    let signal = || kill_process(Pid::from_raw(served.pid().try_into().unwrap()).unwrap(), Signal::HUP).unwrap();
     // At SIGHUP at once, and by itself a little later.
     write(&file, listen, &route("/x", second));
     signal();

@@ -13,7 +13,7 @@ use axum::{
     routing::{get, post},
 };
 use chancery_gateway::{
-    Authentication, Route,
+    Authentication, Mode, Route,
     schema::{Contract, Rules, Schemas},
 };
 use chancery_middleware::listener::Bounds;
@@ -152,6 +152,27 @@ async fn a_stream_ends_with_the_credential_that_opened_it() {
     assert!(!String::from_utf8_lossy(&rest).ends_with("0\r\n\r\n"), "and not as if it were whole");
 }
 
+/// It was cut, though such a route refuses nothing: a client whose credential does not do yet lost what it got before.
+#[tokio::test]
+async fn where_nothing_is_refused_yet_a_stream_outlives_its_credential() {
+    let watched = |route: &mut Route| {
+        (route.authentication, route.mode) = (Authentication::Required, Mode::Observe);
+    };
+    let stage = Stage::before(echoing().await, watched).await;
+    let (id, key) = stage.key("staff").await;
+    let mut client = TcpStream::connect(stage.address).await.unwrap();
+    client
+        .write_all(format!("GET /events HTTP/1.1\r\nhost: app.test\r\nauthorization: Bearer {key}\r\n\r\n").as_bytes())
+        .await
+        .unwrap();
+    until(&mut client, "data: 1\n\n").await;
+    let (_, admin) = stage.key("tenant_admin").await;
+    stage.api_as(&admin, "POST", &format!("/v1/api-keys/{id}/revoke"), serde_json::Value::Null).await;
+    let mut rest = Vec::new();
+    let ended = tokio::time::timeout(Duration::from_secs(2), client.read_to_end(&mut rest)).await;
+    assert!(ended.is_err(), "it ended: {}", String::from_utf8_lossy(&rest));
+}
+
 /// Attack A4: who sent lines for hours went on after the revocation, and the application acted on each.
 #[tokio::test]
 async fn an_upload_ends_with_the_credential_that_began_it() {
@@ -209,7 +230,8 @@ async fn a_body_that_was_read_does_not_go_on_if_its_credential_ended_meanwhile()
         Route { schema: Some("app".to_owned()), authentication: Authentication::Required, ..route("/*", address) };
     let stage = Stage::demanding(vec![read], vec![Arc::new(schemas)]).await;
     let (_, admin) = stage.key("tenant_admin").await;
-    for revoked in [false, true] {
+    // And if nobody can tell, it does not either: it went on while the store was away.
+    for (revoked, away, status) in [(false, false, 200), (true, false, 401), (true, true, 503)] {
         let (id, key) = stage.key("staff").await;
         let mut client = TcpStream::connect(stage.address).await.unwrap();
         let head = format!(
@@ -221,9 +243,11 @@ async fn a_body_that_was_read_does_not_go_on_if_its_credential_ended_meanwhile()
         if revoked {
             stage.api_as(&admin, "POST", &format!("/v1/api-keys/{id}/revoke"), serde_json::Value::Null).await;
         }
+        stage.store.faults().fail_view(away);
+        stage.store.faults().fail_directory(away);
         client.write_all(b"]").await.unwrap();
         let answer = until(&mut client, "\r\n\r\n").await;
-        assert!(answer.starts_with(if revoked { "HTTP/1.1 401" } else { "HTTP/1.1 200" }), "{answer}");
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
         assert_eq!(app.requests(), 1);
     }
 }

@@ -172,7 +172,7 @@ pub async fn the_newest_cosignatures_are_given(store: &impl Backend) {
         .insert_checkpoint(&checkpoint(4)) .insert_checkpoint(&checkpoint(5)) .insert_checkpoint(&checkpoint(12)));
     let mut view = view(store, OURS).await;
     assert_eq!(view.newest_cosignature("w1").await.unwrap(), Some(cosignature(12, "w1")));
-    assert_eq!(view.newest_cosignature("w2").await.unwrap(), Some(cosignature(5, "w2")));
+    assert_eq!(view.newest_cosignature("w2").await.unwrap(), Some(cosignature(8, "w2")));
     assert_eq!(view.newest_cosignature("w3").await.unwrap(), None);
     let newest = [(99, 1), (12, 1), (11, 1), (4, 1), (3, 1), (99, 2), (4, 2), (99, 3)];
     for ((upto, quorum), found) in
