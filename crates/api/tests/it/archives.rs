@@ -514,6 +514,31 @@ async fn a_row_that_fits_a_file_of_nothing_is_no_archive() {
     assert!(matches!(again, Err(ArchiveError::Damaged)), "{again:?}");
 }
 
+/// The process knew then that the file is lost, and told nobody.
+#[tokio::test]
+async fn a_lost_archive_that_could_not_be_told_of_is_told_of_later() {
+    let (backend, store) = Backend::faulty().await;
+    let (app, clinic, tenant, _) = with_shelf(backend).await;
+    let forged = Archive {
+        place: "shelf".to_owned(),
+        first: 0,
+        end: 5,
+        month: "2026-09".parse().unwrap(),
+        digest: [7; 32],
+        bytes: 7,
+        event: EventId::from_bytes([9; 16]),
+        written_at: "2026-10-03T00:00:00Z".parse().unwrap(),
+    };
+    let mut tx = app.instance.store().begin(tenant).await.unwrap();
+    tx.insert_archive(&forged).await.unwrap();
+    tx.commit().await.unwrap();
+    store.faults().fail_append(true);
+    assert!(archives::tend(&app.instance, tenant).await.is_err());
+    store.faults().fail_append(false);
+    assert_eq!(archives::tend(&app.instance, tenant).await.unwrap(), 2, "September and October");
+    assert_eq!(app.events(&clinic.auditor, "audit.archive_lost").await.len(), 1);
+}
+
 /// It kept its month from being archived, and nobody was told until six years later.
 #[tokio::test]
 async fn a_row_without_its_file_keeps_no_month_from_being_archived() {

@@ -59,17 +59,25 @@ pub(super) async fn there(
         } else if known.is_none() && left > 0 {
             left -= 1;
             match is_there(instance, tenant, store, &archive).await? {
-                Some(true) | None => there.push(archive),
                 Some(false) => lost.push(archive),
+                answered => {
+                    if answered.is_some() {
+                        instance.archives_seen.note(tenant, &archive, instance.now(), true);
+                    }
+                    there.push(archive);
+                }
             }
         } else if known.is_none() {
             there.push(archive);
         }
     }
-    // What another one holds is not lost.
-    lost.retain(|archive| !covers(&there, store.name(), (archive.first, archive.end)));
     for archive in lost {
-        tell(instance, tenant, &archive).await?;
+        // What another one holds is not lost.
+        if !covers(&there, store.name(), (archive.first, archive.end)) {
+            tell(instance, tenant, &archive).await?;
+        }
+        // It is known when it is told of: what could not be told is read, and told, at the next look.
+        instance.archives_seen.note(tenant, &archive, instance.now(), false);
     }
     Ok(there)
 }
@@ -81,18 +89,18 @@ async fn is_there(
     store: &dyn ArchiveStore,
     archive: &Archive,
 ) -> Result<Option<bool>, ArchiveError> {
-    let there = match fetch_proven(instance, tenant, store, archive).await {
-        Ok(_) => true,
-        Err(ArchiveError::Damaged | ArchiveError::Place(ArchiveFault::Missing | ArchiveFault::Occupied)) => false,
+    match fetch_proven(instance, tenant, store, archive).await {
+        Ok(_) => Ok(Some(true)),
+        Err(ArchiveError::Damaged | ArchiveError::Place(ArchiveFault::Missing | ArchiveFault::Occupied)) => {
+            Ok(Some(false))
+        }
         Err(ArchiveError::Place(fault)) => {
             let error: &dyn std::error::Error = &fault;
             tracing::warn!(%tenant, error, "The place of archives `{}` did not give one to be read again", store.name());
-            return Ok(None);
+            Ok(None)
         }
-        Err(error) => return Err(error),
-    };
-    instance.archives_seen.note(tenant, archive, instance.now(), there);
-    Ok(Some(there))
+        Err(error) => Err(error),
+    }
 }
 
 async fn tell(instance: &Instance, tenant: TenantId, archive: &Archive) -> Result<(), ArchiveError> {
