@@ -55,6 +55,7 @@ stages! {
     a_row_that_nobody_can_read_stops_no_other,
     what_an_event_is_found_by_is_just_what_it_names,
     a_row_of_the_queue_that_is_no_event_holds_up_nobody,
+    an_event_whose_copy_lies_beside_the_tree_is_not_lost,
     a_changed_row_is_named_and_the_others_are_shown,
     a_personal_part_that_was_taken_away_is_told_of,
     what_was_taken_away_stops_whoever_follows_the_log_there,
@@ -473,6 +474,31 @@ async fn what_an_event_is_found_by_is_just_what_it_names(mut stage: Stage) {
         format!("INSERT INTO audit_references (tenant_id, reference, idx) VALUES ('{}', 'aa', 0)", stage.clinic.id);
     assert_eq!(stage.raw.run(&other).await.unwrap(), 1);
     assert_eq!(stage.found().await, [found(0), found(at)]);
+}
+
+/// The copy was taken for the event, which left the queue and came into no log.
+async fn an_event_whose_copy_lies_beside_the_tree_is_not_lost(mut stage: Stage) {
+    stage.app.post(&stage.clinic.service, "/v1/audit/events", json!({"type": "app.visit"})).await.created();
+    let ours = format!("tenant_id = '{}' AND kind = 'app.visit'", stage.clinic.id);
+    let core = stage.raw.texts(&format!("SELECT core FROM audit_queue WHERE {ours}")).await.pop().flatten().unwrap();
+    let hash = data_encoding::HEXLOWER.encode(&chancery_crypto::merkle::leaf_hash(core.as_bytes()));
+    let hash = match stage.raw {
+        Raw::Sqlite(_) => format!("x'{hash}'"),
+        Raw::Postgres(_) => format!("decode('{hash}', 'hex')"),
+    };
+    let copy = format!(
+        "INSERT INTO audit_events
+            (tenant_id, idx, event_id, recorded_at, kind, actor, resource, outcome, request_id, core, leaf_hash)
+         SELECT tenant_id, 1000000, event_id, recorded_at, kind, actor, resource, outcome, request_id, core, {hash}
+         FROM audit_queue WHERE {ours}"
+    );
+    assert_eq!(stage.raw.run(&copy).await.unwrap(), 1);
+    sequence::sequence(&stage.app.instance, stage.tenant).await.unwrap();
+    let told = stage.app.events(&stage.clinic.auditor, "log.event_quarantined").await;
+    assert_eq!(told.len(), 1);
+    assert!(told[0]["core"].as_str().unwrap().contains("id_taken"), "{}", told[0]);
+    let kept = format!("SELECT told_by FROM audit_quarantine WHERE tenant_id = '{}'", stage.clinic.id);
+    assert_eq!(stage.raw.texts(&kept).await, [Some(told[0]["id"].as_str().unwrap().to_owned())]);
 }
 
 /// Each of them stopped its log for ever, or would have lain in it so that no head could be signed.

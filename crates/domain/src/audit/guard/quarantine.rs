@@ -10,7 +10,7 @@
 use chancery_crypto::{canonical, merkle, sha256};
 use serde_json::Value;
 
-use super::{IntegrityCheck, RawQueued, hex, request, scrub::finding_event};
+use super::{IntegrityCheck, RawQueued, hex, is_in_tree, request, scrub::finding_event};
 use crate::{
     Instance,
     audit::{
@@ -109,13 +109,16 @@ pub(in crate::audit) async fn clear_queue(
     Ok(again.len() + aside.len())
 }
 
-/// Whether the log has just this event; `None` if it has none of its id. One that cannot be read is not this one.
+/// Whether the log has just this event; `None` if it has none of its id. One that cannot be read is not this one, and neither is a row
+/// that somebody put beside the tree: the event would be in no log.
 async fn is_logged(rows: &mut dyn Tx, event: &QueuedEvent) -> Result<Option<bool>, StoreError> {
-    match rows.logged_event(event.id).await {
-        Ok(logged) => Ok(logged.map(|logged| logged.leaf_hash == merkle::leaf_hash(event.core.as_bytes()))),
-        Err(StoreError::Damaged(_)) => Ok(Some(false)),
-        Err(error) => Err(error),
-    }
+    let logged = match rows.logged_event(event.id).await {
+        Err(StoreError::Damaged(_)) => return Ok(Some(false)),
+        logged => logged?,
+    };
+    let Some(logged) = logged else { return Ok(None) };
+    let same = logged.leaf_hash == merkle::leaf_hash(event.core.as_bytes());
+    Ok(Some(same && is_in_tree(rows, &logged).await?))
 }
 
 /// Puts rows aside in one commit with an event for each.
