@@ -25,6 +25,7 @@ use chancery_domain::{
         },
         sequence::{self, SequenceError},
     },
+    certificates::verify_pack,
     ids::{EventId, RequestId},
 };
 use serde_json::{Value, json};
@@ -586,6 +587,14 @@ async fn the_head_that_was_told_of_last_counts(backend: Backend) {
     noted(&app, &clinic).await;
     assert!(!guard::note_head(&app.instance, tenant(&clinic)).await.unwrap());
     assert!(told().await > last);
+    // Nor from a pack.
+    let id = crate::proofs::issue(&app, &clinic).await["id"].clone();
+    let made = app.post(&clinic.auditor, "/v1/certificates/packs", json!({"certificates": [id]})).await;
+    assert_eq!(made.status, 200, "{}", made.text());
+    let trust = app.anonymous("GET", "/.well-known/chancery-trust.json", None).await.body;
+    let report = verify_pack(&made.body, &trust, None);
+    let tells = |detail: &str| detail.ends_with("of the platform's log tells of this head");
+    assert!(report.checks.iter().any(|check| check.name == "anchor_event" && tells(&check.detail)), "{report:?}");
 }
 
 /// A second head of that size, signed by whomever and filed as the newer one.

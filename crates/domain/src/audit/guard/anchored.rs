@@ -140,8 +140,8 @@ async fn first_told(
             if size == Some(head.size) {
                 return Ok(Some(logged));
             }
-            // Heads are told of as they grow.
-            if size.is_none_or(|size| size > head.size) {
+            // Heads are told of as they grow. What tells of none hides none.
+            if size.is_some_and(|size| size > head.size) {
                 return Ok(None);
             }
         }
