@@ -9,6 +9,7 @@ use chancery_testkit::phone::{Phone, ROOT};
 use data_encoding::BASE64URL_NOPAD;
 
 use super::*;
+use crate::app::Caller;
 
 const APP: &str = "TEAM.app";
 
