@@ -478,6 +478,9 @@ async fn what_an_event_is_found_by_is_just_what_it_names(mut stage: Stage) {
 
 /// The copy was taken for the event, which left the queue and came into no log.
 async fn an_event_whose_copy_lies_beside_the_tree_is_not_lost(mut stage: Stage) {
+    // What is logged of this month has a place to lie in.
+    stage.app.post(&stage.clinic.service, "/v1/audit/events", json!({"type": "app.before"})).await.created();
+    sequence::sequence(&stage.app.instance, stage.tenant).await.unwrap();
     stage.app.post(&stage.clinic.service, "/v1/audit/events", json!({"type": "app.visit"})).await.created();
     let ours = format!("tenant_id = '{}' AND kind = 'app.visit'", stage.clinic.id);
     let core = stage.raw.texts(&format!("SELECT core FROM audit_queue WHERE {ours}")).await.pop().flatten().unwrap();
