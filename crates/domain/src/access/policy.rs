@@ -136,20 +136,7 @@ use Role as R;
 const PLATFORM_ROLES: &[Role] = &[R::PlatformAdmin, R::PlatformAuditor];
 const TENANT_ROLES: &[Role] = &[R::TenantAdmin, R::SecurityOfficer, R::Auditor, R::Clinician, R::Staff, R::Service];
 
-/// Of a clinician; a service has one more.
-const CARE: [Permission; 11] = [
-    P::FieldsRead,
-    P::DataSeal,
-    P::DataOpenPublic,
-    P::DataOpenInternal,
-    P::DataOpenConfidential,
-    P::DataOpenRestricted,
-    P::TermsDerive,
-    P::CertificatesIssue,
-    P::CertificatesRead,
-    P::AuditAppend,
-    P::KeysUse,
-];
+/// Of a service.
 const SERVICE: [Permission; 12] = [
     P::FieldsRead,
     P::DataSeal,
@@ -164,6 +151,8 @@ const SERVICE: [Permission; 12] = [
     P::KeysUse,
     P::DevicesEnroll,
 ];
+/// Of a clinician: all but the last, which is for programs.
+const CARE: &[Permission] = SERVICE.split_at(SERVICE.len() - 1).0;
 
 impl Role {
     /// What a holder may do.
@@ -257,7 +246,7 @@ impl Role {
                 P::FieldsRead,
                 P::SettingsRead,
             ],
-            R::Clinician => &CARE,
+            R::Clinician => CARE,
             R::Service => &SERVICE,
             R::Staff => &[
                 P::FieldsRead,
