@@ -492,24 +492,33 @@ async fn a_month_of_long_events_becomes_several_archives_without_a_hole() {
     assert_eq!(shelf.names().len(), all.len());
 }
 
+/// A row that nobody noted, of a file that is not there.
+fn forged(end: u64) -> Archive {
+    Archive {
+        place: "shelf".to_owned(),
+        first: 0,
+        end,
+        month: "2026-09".parse().unwrap(),
+        digest: [7; 32],
+        bytes: 7,
+        event: EventId::from_bytes([9; 16]),
+        written_at: "2026-10-03T00:00:00Z".parse().unwrap(),
+    }
+}
+
+async fn insert(app: &TestApp, tenant: TenantId, archive: &Archive) {
+    let mut tx = app.instance.store().begin(tenant).await.unwrap();
+    tx.insert_archive(archive).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
 /// Whoever writes to the store can write a row, and whoever writes to the place a file that it fits: no month goes for that.
 #[tokio::test]
 async fn a_row_that_fits_a_file_of_nothing_is_no_archive() {
     let (app, _, tenant, shelf) = with_shelf(Backend::sqlite().await).await;
-    let forged = Archive {
-        place: "shelf".to_owned(),
-        first: 0,
-        end: 5,
-        month: "2026-09".parse().unwrap(),
-        digest: chancery_crypto::sha256(b"garbage"),
-        bytes: 7,
-        event: EventId::from_bytes([9; 16]),
-        written_at: "2026-10-03T00:00:00Z".parse().unwrap(),
-    };
+    let forged = Archive { digest: chancery_crypto::sha256(b"garbage"), ..forged(5) };
     shelf.swap(&forged.name(tenant), Some(b"garbage".to_vec()));
-    let mut tx = app.instance.store().begin(tenant).await.unwrap();
-    tx.insert_archive(&forged).await.unwrap();
-    tx.commit().await.unwrap();
+    insert(&app, tenant, &forged).await;
     let again = archives::again(&app.instance, tenant, &[(0, 5)]).await;
     assert!(matches!(again, Err(ArchiveError::Damaged)), "{again:?}");
 }
@@ -519,19 +528,8 @@ async fn a_row_that_fits_a_file_of_nothing_is_no_archive() {
 async fn a_lost_archive_that_could_not_be_told_of_is_told_of_later() {
     let (backend, store) = Backend::faulty().await;
     let (app, clinic, tenant, _) = with_shelf(backend).await;
-    let forged = Archive {
-        place: "shelf".to_owned(),
-        first: 0,
-        end: 5,
-        month: "2026-09".parse().unwrap(),
-        digest: [7; 32],
-        bytes: 7,
-        event: EventId::from_bytes([9; 16]),
-        written_at: "2026-10-03T00:00:00Z".parse().unwrap(),
-    };
-    let mut tx = app.instance.store().begin(tenant).await.unwrap();
-    tx.insert_archive(&forged).await.unwrap();
-    tx.commit().await.unwrap();
+    let forged = forged(5);
+    insert(&app, tenant, &forged).await;
     store.faults().fail_append(true);
     assert!(archives::tend(&app.instance, tenant).await.is_err());
     store.faults().fail_append(false);
@@ -544,19 +542,8 @@ async fn a_lost_archive_that_could_not_be_told_of_is_told_of_later() {
 async fn a_row_without_its_file_keeps_no_month_from_being_archived() {
     let (app, clinic, tenant, shelf) = with_shelf(Backend::sqlite().await).await;
     let size = app.instance.store().view(tenant).await.unwrap().log_head().await.unwrap().size;
-    let forged = Archive {
-        place: "shelf".to_owned(),
-        first: 0,
-        end: size + 1_000,
-        month: "2026-09".parse().unwrap(),
-        digest: [7; 32],
-        bytes: 7,
-        event: EventId::from_bytes([9; 16]),
-        written_at: "2026-10-03T00:00:00Z".parse().unwrap(),
-    };
-    let mut tx = app.instance.store().begin(tenant).await.unwrap();
-    tx.insert_archive(&forged).await.unwrap();
-    tx.commit().await.unwrap();
+    let forged = forged(size + 1_000);
+    insert(&app, tenant, &forged).await;
     assert_eq!(archives::tend(&app.instance, tenant).await.unwrap(), 2, "September and October");
     let lost = app.events(&clinic.auditor, "audit.archive_lost").await;
     assert_eq!(lost.len(), 1);

@@ -87,6 +87,15 @@ impl Stage {
         Some(Self { app, clinic, tenant, raw, _folder: tempfile::tempdir().unwrap() })
     }
 
+    /// The leaf hash of an event, as its store's SQL writes bytes.
+    fn leaf_hash(&self, core: &str) -> String {
+        let hash = data_encoding::HEXLOWER.encode(&chancery_crypto::merkle::leaf_hash(core.as_bytes()));
+        match self.raw {
+            Raw::Sqlite(_) => format!("x'{hash}'"),
+            Raw::Postgres(_) => format!("decode('{hash}', 'hex')"),
+        }
+    }
+
     async fn found(&self) -> Vec<Finding> {
         guard::inspect(&self.app.instance, self.tenant).await.unwrap()
     }
@@ -288,11 +297,7 @@ async fn a_revocation_beside_the_tree_revokes_nothing(mut stage: Stage) {
     let event = activated.iter().find(|event| event["core"].as_str().unwrap().contains(key)).unwrap();
     let (old, new) = (event["id"].as_str().unwrap(), EventId::from_bytes([9; 16]).to_string());
     let core = event["core"].as_str().unwrap().replace("key.activated", "key.revoked").replace(old, &new);
-    let hash = data_encoding::HEXLOWER.encode(&chancery_crypto::merkle::leaf_hash(core.as_bytes()));
-    let hash = match stage.raw {
-        Raw::Sqlite(_) => format!("x'{hash}'"),
-        Raw::Postgres(_) => format!("decode('{hash}', 'hex')"),
-    };
+    let hash = stage.leaf_hash(&core);
     let forge = format!(
         "INSERT INTO audit_events
             (tenant_id, idx, event_id, recorded_at, kind, actor, resource, outcome, request_id, core, leaf_hash)
@@ -484,11 +489,7 @@ async fn an_event_whose_copy_lies_beside_the_tree_is_not_lost(mut stage: Stage) 
     stage.app.post(&stage.clinic.service, "/v1/audit/events", json!({"type": "app.visit"})).await.created();
     let ours = format!("tenant_id = '{}' AND kind = 'app.visit'", stage.clinic.id);
     let core = stage.raw.texts(&format!("SELECT core FROM audit_queue WHERE {ours}")).await.pop().flatten().unwrap();
-    let hash = data_encoding::HEXLOWER.encode(&chancery_crypto::merkle::leaf_hash(core.as_bytes()));
-    let hash = match stage.raw {
-        Raw::Sqlite(_) => format!("x'{hash}'"),
-        Raw::Postgres(_) => format!("decode('{hash}', 'hex')"),
-    };
+    let hash = stage.leaf_hash(&core);
     let copy = format!(
         "INSERT INTO audit_events
             (tenant_id, idx, event_id, recorded_at, kind, actor, resource, outcome, request_id, core, leaf_hash)

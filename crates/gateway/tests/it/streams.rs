@@ -135,18 +135,28 @@ async fn a_body_is_asked_for_when_somebody_reads_it_and_not_longer_than_allowed(
         .refused(413, "request.too_large");
 }
 
-#[tokio::test]
-async fn a_stream_ends_with_the_credential_that_opened_it() {
-    let stage = Stage::before(echoing().await, |route| route.authentication = Authentication::Required).await;
-    let (id, key) = stage.key("staff").await;
+/// A stream of events that a key opened, when the first is there.
+async fn events(stage: &Stage, key: &str) -> TcpStream {
     let mut client = TcpStream::connect(stage.address).await.unwrap();
     client
         .write_all(format!("GET /events HTTP/1.1\r\nhost: app.test\r\nauthorization: Bearer {key}\r\n\r\n").as_bytes())
         .await
         .unwrap();
     until(&mut client, "data: 1\n\n").await;
+    client
+}
+
+async fn revoke(stage: &Stage, id: &str) {
     let (_, admin) = stage.key("tenant_admin").await;
     stage.api_as(&admin, "POST", &format!("/v1/api-keys/{id}/revoke"), serde_json::Value::Null).await;
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_the_credential_that_opened_it() {
+    let stage = Stage::before(echoing().await, |route| route.authentication = Authentication::Required).await;
+    let (id, key) = stage.key("staff").await;
+    let mut client = events(&stage, &key).await;
+    revoke(&stage, &id).await;
     let mut rest = Vec::new();
     let _ = tokio::time::timeout(Duration::from_secs(3), client.read_to_end(&mut rest)).await.expect("it ends soon");
     assert!(!String::from_utf8_lossy(&rest).ends_with("0\r\n\r\n"), "and not as if it were whole");
@@ -160,14 +170,8 @@ async fn where_nothing_is_refused_yet_a_stream_outlives_its_credential() {
     };
     let stage = Stage::before(echoing().await, watched).await;
     let (id, key) = stage.key("staff").await;
-    let mut client = TcpStream::connect(stage.address).await.unwrap();
-    client
-        .write_all(format!("GET /events HTTP/1.1\r\nhost: app.test\r\nauthorization: Bearer {key}\r\n\r\n").as_bytes())
-        .await
-        .unwrap();
-    until(&mut client, "data: 1\n\n").await;
-    let (_, admin) = stage.key("tenant_admin").await;
-    stage.api_as(&admin, "POST", &format!("/v1/api-keys/{id}/revoke"), serde_json::Value::Null).await;
+    let mut client = events(&stage, &key).await;
+    revoke(&stage, &id).await;
     let mut rest = Vec::new();
     let ended = tokio::time::timeout(Duration::from_secs(2), client.read_to_end(&mut rest)).await;
     assert!(ended.is_err(), "it ended: {}", String::from_utf8_lossy(&rest));
@@ -201,8 +205,7 @@ async fn an_upload_ends_with_the_credential_that_began_it() {
     while app.requests() == 0 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    let (_, admin) = stage.key("tenant_admin").await;
-    stage.api_as(&admin, "POST", &format!("/v1/api-keys/{id}/revoke"), serde_json::Value::Null).await;
+    revoke(&stage, &id).await;
     let answer = tokio::time::timeout(Duration::from_secs(3), answer).await.expect("it ends soon").unwrap();
     assert_eq!(answer.unwrap().status(), 401);
     let gone = async {
@@ -269,8 +272,7 @@ async fn a_download_of_known_length_ends_with_its_credential_too() {
     let request = format!("GET /x HTTP/1.1\r\nhost: app.test\r\nauthorization: Bearer {key}\r\n\r\n");
     client.write_all(request.as_bytes()).await.unwrap();
     until(&mut client, "data").await;
-    let (_, admin) = stage.key("tenant_admin").await;
-    stage.api_as(&admin, "POST", &format!("/v1/api-keys/{id}/revoke"), serde_json::Value::Null).await;
+    revoke(&stage, &id).await;
     let mut rest = Vec::new();
     let rest = client.read_to_end(&mut rest);
     let _ = tokio::time::timeout(Duration::from_secs(3), rest).await.expect("it ends soon");
@@ -302,12 +304,7 @@ async fn a_stream_that_begins_after_its_credential_ended_ends_at_once() {
 async fn a_stream_ends_when_its_callers_address_is_blocked() {
     let stage = Stage::before(echoing().await, |route| route.authentication = Authentication::Required).await;
     let (_, key) = stage.key("staff").await;
-    let mut client = TcpStream::connect(stage.address).await.unwrap();
-    client
-        .write_all(format!("GET /events HTTP/1.1\r\nhost: app.test\r\nauthorization: Bearer {key}\r\n\r\n").as_bytes())
-        .await
-        .unwrap();
-    until(&mut client, "data: 1\n\n").await;
+    let mut client = events(&stage, &key).await;
     let block = serde_json::json!({"network": "127.0.0.1", "reason": "a test"});
     stage.api("POST", "/v1/ip-blocks", block).await;
     let _ =
