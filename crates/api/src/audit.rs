@@ -14,6 +14,7 @@ use chancery_domain::{
     access::Call,
     audit::{
         EventFilter, EventSpan,
+        intent::{Phase, phase_of},
         query::{self, EventView, Found, MAX_PAGE, Named, ProvenEvent, Results, Search},
     },
     ids::{EventId, KeyId, RequestId},
@@ -68,7 +69,7 @@ pub(crate) struct EventQuery {
     #[param(value_type = Option<String>)]
     #[schema(value_type = Option<String>)]
     rows: Option<Phi<String>>,
-    /// With this outcome: 0 it worked, 4 refused, 8 failed.
+    /// With this outcome: 0 it worked, 4 refused, 8 failed, 12 nobody knows.
     outcome: Option<i64>,
     /// With this request.
     #[param(value_type = Option<String>)]
@@ -104,8 +105,11 @@ pub(crate) struct EventBody {
     /// The id of what it was done to, if Chancery gave that id.
     #[schema(required)]
     resource: Option<String>,
-    /// 0 it worked, 4 refused, 8 failed.
+    /// 0 it worked, 4 refused, 8 failed, 12 nobody knows.
     outcome: i64,
+    /// `intent`: personal data is about to be opened; `outcome`: how that ended; `single`: anything else.
+    #[schema(value_type = String)]
+    phase: Phase,
     /// With which request.
     request_id: String,
     /// The exact canonical JSON (RFC 8785) that was hashed.
@@ -139,6 +143,7 @@ impl From<EventView> for EventBody {
             actor: event.actor,
             resource: event.resource,
             outcome: event.outcome,
+            phase: phase_of(&serde_json::from_str(&event.core).unwrap_or_default()),
             request_id: event.request.to_string(),
             core: event.core,
             leaf_hash: data_encoding::HEXLOWER.encode(&logged.leaf_hash),

@@ -32,6 +32,8 @@ const BLOCKS_EVERY: Duration = Duration::from_secs(5);
 const FLUSH_EVERY: Duration = Duration::from_secs(60);
 /// A node that has told the platform's log nothing for so long says that it is there.
 const BEAT_EVERY: Duration = Duration::from_secs(60);
+/// At its end a node waits so long for the outcomes of what it opened; the next start closes the others.
+const SETTLE_WITHIN: Duration = Duration::from_secs(3);
 const FORGET_EVERY: Duration = Duration::from_secs(60 * 60);
 const PROVE_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 const PROVE_AGAIN: Duration = Duration::from_secs(15 * 60);
@@ -333,6 +335,8 @@ async fn beat(instance: Arc<Instance>, stopped: watch::Receiver<bool>) {
             Err(error) => tell(&error),
         }
     }
+    // The server has ended: nobody opens anything any more but a job.
+    let _ = tokio::time::timeout(SETTLE_WITHIN, instance.openings().settled()).await;
     if let Err(error) = audit::alive::stopped(&instance).await {
         tell(&error);
     }

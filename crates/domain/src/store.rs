@@ -231,6 +231,9 @@ pub trait Store: Send + Sync {
     /// This is the one door through which rows of several tenants pass at once: reads of
     /// personal data share it, because a commit costs a disk flush.
     ///
+    /// An intent is noted with it, and forgotten with its outcome ([`crate::audit::intent::mark`]). An outcome whose intent is not
+    /// noted is left out: it was written before, or somebody else wrote one.
+    ///
     /// Gives the epochs of these tenants, read in the same transaction after everything else in it.
     async fn append_events(&self, events: &[QueuedEvent]) -> Result<Epochs, StoreError>;
 

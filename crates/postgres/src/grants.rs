@@ -37,8 +37,8 @@ BEGIN
     FOREACH name IN ARRAY ARRAY['audit_checkpoints', 'audit_archives', 'audit_quarantine', 'certificates'] LOOP
         EXECUTE format('REVOKE UPDATE, DELETE ON %I FROM %I', name, role);
     END LOOP;
-    -- Added to, and taken from by a purge; the queue by the log.
-    FOREACH name IN ARRAY ARRAY['audit_events', 'audit_sealed', 'audit_references', 'audit_queue'] LOOP
+    -- Added to, and taken from by a purge; the queue by the log; an intent by its outcome.
+    FOREACH name IN ARRAY ARRAY['audit_events', 'audit_sealed', 'audit_references', 'audit_queue', 'audit_intents'] LOOP
         EXECUTE format('REVOKE UPDATE ON %I FROM %I', name, role);
     END LOOP;
     -- Of these a few columns move, and forward alone.

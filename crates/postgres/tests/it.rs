@@ -245,6 +245,7 @@ mod as_a_role_that_owns_nothing {
             "TRUNCATE audit_queue, audit_tiles, audit_references, audit_purges, audit_archives, audit_quarantine",
             "UPDATE audit_quarantine SET taken_at = 1",
             "DELETE FROM audit_quarantine",
+            "UPDATE audit_intents SET boot = ''",
             "UPDATE certificates SET envelope = ''",
             "DELETE FROM certificates",
             "TRUNCATE certificates CASCADE",

@@ -12,7 +12,7 @@ use chancery_domain::ids::EventId;
 use chancery_domain::store::StoreError;
 use chancery_domain::time::Timestamp;
 
-use crate::{Driver, Row, Sql, Transaction, Value, queue_events};
+use crate::{Driver, Row, Sql, Transaction, Value, audit::queue_again};
 
 /// How many rows are read at a time.
 pub const PAGE: usize = 500;
@@ -137,6 +137,7 @@ pub const TABLES: &[Table] = &[
     table!(Part::Data, "lockdowns"),
     table!(Part::Data, "audit_logs"),
     table!(Part::Data, "audit_queue", "seq"),
+    table!(Part::Data, "audit_intents", "event_id"),
     table!(Part::Data, "audit_quarantine", "told_by"),
     table!(Part::Data, "audit_events", "idx"),
     table!(Part::Data, "audit_sealed", "event_id"),
@@ -356,7 +357,7 @@ impl<D: Transaction + Sync> ArchiveWrite for Archive<D> {
             // The engine numbers the queue; the order of the rows is the queue's.
             let event = queued(tenant, columns, row)?;
             self.entered.clear();
-            return queue_events(&mut self.driver, &[event]).await.map(drop);
+            return queue_again(&mut self.driver, &event).await;
         }
         self.enter(tenant).await?;
         let fitted = columns.iter().zip(row).map(|(column, value)| column.kind.fit(value));

@@ -1,9 +1,10 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use chancery_crypto::merkle;
 use chancery_crypto::tiles::TileId;
 use chancery_domain::TenantId;
+use chancery_domain::audit::intent::{Left, Mark, mark};
 use chancery_domain::audit::retention::KEPT;
 use chancery_domain::audit::{
     AuditRows, AuditWrites, EventFilter, EventKind, LogHead, LoggedEvent, QueuedEvent, StoredCheckpoint,
@@ -21,6 +22,19 @@ const QUEUE: Batch = batch!(
     sqlite: "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     postgres: "SELECT * FROM UNNEST($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[],
         $7::bigint[], $8::text[], $9::text[], $10::bytea[])"
+);
+
+const OPEN: Batch = batch!(
+    "INSERT INTO audit_intents (tenant_id, event_id, node_id, boot, opened_at)",
+    sqlite: "(?, ?, ?, ?, ?)",
+    postgres: "SELECT * FROM UNNEST($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[])"
+);
+
+/// Forgets intents; gives those that were there.
+const CLOSE: Sql = Sql::dialects(
+    "DELETE FROM audit_intents WHERE tenant_id = $1 AND event_id IN (SELECT value FROM json_each($2)) RETURNING event_id",
+    "DELETE FROM audit_intents WHERE tenant_id = $1 AND event_id IN (SELECT json_array_elements_text($2::json))
+     RETURNING event_id",
 );
 
 const LOG: Batch = batch!(
@@ -254,19 +268,62 @@ pub(crate) const HEAD_TOLD: Sql = Sql::dialects(
 
 /// Puts events of several tenants into their queues in one transaction; all or none, once it commits.
 ///
-/// Each tenant's events keep their order. Row security is moved from tenant to tenant on the way. Gives the tenants'
-/// epochs, read last.
+/// Each tenant's events keep their order. Row security is moved from tenant to tenant on the way. Intents are noted, and
+/// forgotten with their outcomes; an outcome whose intent is not noted is left out. Gives the tenants' epochs, read last.
 pub async fn queue_events(driver: &mut impl Driver, events: &[QueuedEvent]) -> Result<Epochs, StoreError> {
-    let mut tenants: BTreeMap<TenantId, Vec<Vec<Value>>> = BTreeMap::new();
+    let mut tenants: BTreeMap<TenantId, Vec<&QueuedEvent>> = BTreeMap::new();
     for event in events {
-        tenants.entry(event.tenant).or_default().push(columns(event));
+        tenants.entry(event.tenant).or_default().push(event);
     }
     let named: Vec<TenantId> = tenants.keys().copied().collect();
-    for (tenant, rows) in tenants {
+    for (tenant, events) in tenants {
         driver.enter(&tenant.to_string()).await?;
-        driver.insert(&QUEUE, rows).await?;
+        let (mut opened, mut closed) = (Vec::new(), Vec::new());
+        let marks: Vec<Option<Mark>> = events.iter().map(|event| mark(event)).collect();
+        for (event, mark) in events.iter().zip(&marks) {
+            match mark {
+                Some(Mark::Opens { node, boot }) => opened.push(intent_columns(event, node, boot)),
+                Some(Mark::Closes(intent)) => closed.push(*intent),
+                None => {}
+            }
+        }
+        if !opened.is_empty() {
+            driver.insert(&OPEN, opened).await?;
+        }
+        let mut closed = close(driver, tenant, &closed).await?;
+        let told = events.into_iter().zip(marks).filter(|(_, mark)| match mark {
+            Some(Mark::Closes(intent)) => closed.remove(intent),
+            Some(Mark::Opens { .. }) | None => true,
+        });
+        let rows: Vec<Vec<Value>> = told.map(|(event, _)| columns(event)).collect();
+        if !rows.is_empty() {
+            driver.insert(&QUEUE, rows).await?;
+        }
     }
     directory::epochs(driver, named).await
+}
+
+/// Puts one event into its queue as it is, for a store that is filled from a backup: its intents come as rows of their own.
+pub(crate) async fn queue_again(driver: &mut impl Driver, event: &QueuedEvent) -> Result<(), StoreError> {
+    driver.enter(&event.tenant.to_string()).await?;
+    driver.insert(&QUEUE, vec![columns(event)]).await
+}
+
+/// Forgets these intents; gives those that were open.
+async fn close(
+    driver: &mut impl Driver,
+    tenant: TenantId,
+    intents: &[EventId],
+) -> Result<BTreeSet<EventId>, StoreError> {
+    if intents.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let rows = driver.fetch(CLOSE, vec![Value::text(tenant), Value::list(intents)]).await?;
+    rows.into_iter().map(|row| Row::new("intent", row).parsed()).collect()
+}
+
+fn intent_columns(event: &QueuedEvent, node: &str, boot: &str) -> Vec<Value> {
+    vec![Value::text(event.tenant), Value::text(event.id), node.into(), boot.into(), Value::time(event.recorded_at)]
 }
 
 fn columns(event: &QueuedEvent) -> Vec<Value> {
@@ -390,6 +447,30 @@ impl<D: Driver> AuditRows for Rows<D> {
 
     async fn log_origin(&mut self) -> Result<Option<String>, StoreError> {
         self.one("log", "SELECT origin FROM audit_logs WHERE tenant_id = $1", [], Row::text).await
+    }
+
+    async fn left_intents(&mut self, left: &Left) -> Result<Vec<EventId>, StoreError> {
+        let args = [
+            Value::text(left.node),
+            Value::text(left.boot),
+            Value::time(left.before),
+            Value::time(left.of_any_before),
+            left.limit.into(),
+        ];
+        self.all(
+            "intent",
+            "SELECT event_id FROM audit_intents WHERE tenant_id = $1
+                AND ((node_id = $2 AND boot <> $3 AND opened_at < $4) OR opened_at < $5)
+             ORDER BY event_id LIMIT $6",
+            args,
+            Row::parsed,
+        )
+        .await
+    }
+
+    async fn is_intent_open(&mut self, id: EventId) -> Result<bool, StoreError> {
+        let sql = "SELECT event_id FROM audit_intents WHERE tenant_id = $1 AND event_id = $2";
+        Ok(self.one("intent", sql, [Value::text(id)], Row::text).await?.is_some())
     }
 }
 
@@ -530,6 +611,11 @@ impl<D: Driver> AuditWrites for Rows<D> {
             )
             .await?;
         swapped(changed, "log")
+    }
+
+    async fn close_intent(&mut self, id: EventId) -> Result<bool, StoreError> {
+        let sql = "DELETE FROM audit_intents WHERE tenant_id = $1 AND event_id = $2";
+        Ok(self.execute(sql, [Value::text(id)]).await? == 1)
     }
 
     async fn insert_checkpoint(&mut self, checkpoint: &StoredCheckpoint) -> Result<(), StoreError> {

@@ -68,6 +68,7 @@ const UNIQUE: &[(&str, &str, &str)] = &[
     ),
     ("audit_logs_pkey", "audit_logs.tenant_id", "log"),
     ("audit_queue_event_key", "audit_queue.tenant_id, audit_queue.event_id", "event"),
+    ("audit_intents_pkey", "audit_intents.tenant_id, audit_intents.event_id", "event"),
     // In PostgreSQL these have parts, see below.
     ("audit_events_pkey", "audit_events.tenant_id, audit_events.idx", "index"),
     ("audit_events_event_key", "audit_events.tenant_id, audit_events.event_id", "event"),

@@ -11,6 +11,7 @@ use chancery_domain::api_keys::{ApiKey, ApiKeyRows, ApiKeyWrites};
 use chancery_domain::approvals::{Approval, ApprovalRows, ApprovalState, ApprovalWrites, DeedKind};
 use chancery_domain::audit::archives::{Archive, ArchiveRows, ArchiveWrites};
 use chancery_domain::audit::guard::{Cosignature, GuardRows, GuardWrites, RawCheckpoint, RawEntry, RawQueued, Scrub};
+use chancery_domain::audit::intent::Left;
 use chancery_domain::audit::months::MonthPart;
 use chancery_domain::audit::retention::{Hold, Month, Purge, Retention, RetentionRows, RetentionWrites, SpanFacts};
 use chancery_domain::audit::sinks::{SinkCursor, SinkRows, SinkWrites};
@@ -578,6 +579,8 @@ hand_on!(AuditRows {
     fn tile(id: TileId) -> Option<Vec<u8>>;
     fn checkpoint() -> Option<StoredCheckpoint>;
     fn log_origin() -> Option<String>;
+    fn left_intents(left: &Left) -> Vec<EventId>;
+    fn is_intent_open(id: EventId) -> bool;
 });
 hand_on!(WebhookRows {
     fn webhook_sources() -> Vec<WebhookSource>;
@@ -723,6 +726,10 @@ impl AuditWrites for FaultyTx {
 
     async fn advance_log(&mut self, from: LogHead, to: LogHead) -> Result<(), StoreError> {
         self.within.advance_log(from, to).await
+    }
+
+    async fn close_intent(&mut self, id: EventId) -> Result<bool, StoreError> {
+        self.within.close_intent(id).await
     }
 
     async fn insert_checkpoint(&mut self, checkpoint: &StoredCheckpoint) -> Result<(), StoreError> {

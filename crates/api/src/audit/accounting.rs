@@ -7,6 +7,7 @@ use chancery_domain::{
     access::Call,
     audit::{
         accounting::{self, Accounting, Entry, Standing},
+        intent::End,
         query::MAX_PAGE,
     },
     records::WipedJson,
@@ -81,6 +82,9 @@ pub(crate) struct EntryBody {
     /// The purpose of use.
     #[schema(required)]
     purpose: Option<String>,
+    /// How an opening ended: released, refused, abandoned, indeterminate; null of what an application told, or while it is not known.
+    #[schema(required, value_type = Option<String>)]
+    ended: Option<End>,
     /// To whom: the personal text `recipient` of the event, for holders of `audit.read_sealed`.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "wiped::shown_if_any")]
     #[schema(value_type = Option<String>)]
@@ -115,6 +119,7 @@ impl From<Entry> for EntryBody {
             actor: logged.event.actor,
             standing: entry.standing,
             purpose: entry.purpose,
+            ended: entry.end,
             recipient: personal.value("recipient"),
             recipient_address: personal.value("recipient_address"),
             description: personal.value("description"),

@@ -175,7 +175,7 @@ pub(crate) async fn open_blob(
             let part = window.filter(|_| partial);
             let extent = part.map_or_else(|| Extent::of_whole(sealed), |asked| Extent::of_part(sealed, asked));
             if extent.is_none() {
-                return refused(&app, &call, &exchange, &at, RecordError::Tampered(0)).await;
+                return refused(&app, &call, &exchange, &at, fence, RecordError::Tampered(0)).await;
             }
             extent
         }
@@ -196,14 +196,15 @@ pub(crate) async fn open_blob(
             },
         };
         if opened.is_err() {
-            return refused(&app, &call, &exchange, &at, RecordError::Tampered(0)).await;
+            return refused(&app, &call, &exchange, &at, fence, RecordError::Tampered(0)).await;
         }
     }
     if let Err(error) = fence.stands(&app.instance).await {
-        return refused(&app, &call, &exchange, &at, error).await;
+        return refused(&app, &call, &exchange, &at, fence, error).await;
     }
     // Nothing of such a range is held back, so its stream was read and verified to the end.
     if let Some(length) = opening.is_behind() {
+        fence.end();
         return Ok(behind_the_end(length));
     }
     app.metrics.opened.inc();
@@ -212,17 +213,23 @@ pub(crate) async fn open_blob(
         Some(window) => window.on(octets(StatusCode::PARTIAL_CONTENT, None, body), extent),
     };
     if ended {
+        fence.end();
         return Ok(answer(Some(opening.extent()), Body::from(held)));
     }
     let body = piped(permit, held, |pieces| async move {
         let mut run = Run { app, fence, pieces };
-        let opened = run.open(upload, opening).await;
-        if let Err(Stopped::By(error)) = opened {
+        match run.open(upload, opening).await {
+            Ok(()) => {
+                run.fence.end();
+                Ok(())
+            }
             // The refusal shows as a body that breaks off; its event says why.
-            let _ = records::blob_failed(&run.app.instance, &call, &at, error).await;
-            return Err(Broken);
+            Err(Stopped::By(error)) => {
+                let _ = records::blob_failed(&run.app.instance, &call, &at, run.fence, error).await;
+                Err(Broken)
+            }
+            Err(Stopped::Broken) => Err(Broken),
         }
-        opened.map_err(|_| Broken)
     });
     Ok(answer(extent, body))
 }
@@ -313,9 +320,10 @@ async fn refused<T>(
     call: &Call,
     exchange: &Exchange,
     at: &BlobPlace,
+    fence: BlobFence,
     error: RecordError,
 ) -> Result<T, Problem> {
-    told(exchange, Err(records::blob_failed(&app.instance, call, at, error).await))
+    told(exchange, Err(records::blob_failed(&app.instance, call, at, fence, error).await))
 }
 
 /// Why the glass is broken, if it is.

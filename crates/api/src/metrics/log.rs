@@ -29,6 +29,7 @@ pub(super) struct LogMetrics {
     unwitnessed: Gauge<u64, AtomicU64>,
     queue_stuck: Gauge<u64, AtomicU64>,
     clock_behind: Gauge<u64, AtomicU64>,
+    intents_open: Gauge<u64, AtomicU64>,
 }
 
 impl Default for LogMetrics {
@@ -42,6 +43,7 @@ impl Default for LogMetrics {
             unwitnessed: Gauge::default(),
             queue_stuck: Gauge::default(),
             clock_behind: Gauge::default(),
+            intents_open: Gauge::default(),
         }
     }
 }
@@ -88,6 +90,11 @@ impl LogMetrics {
             Unit::Seconds,
             self.clock_behind.clone(),
         );
+        registry.register(
+            "chancery_audit_intent_open",
+            "Uses of personal data by this process whose outcome is not written yet; at 4,096 no further one begins",
+            self.intents_open.clone(),
+        );
     }
 
     /// What the domain has counted since.
@@ -97,6 +104,7 @@ impl LogMetrics {
         }
         catch_up(&self.scrubbed, instance.guard().rows_scrubbed());
         self.queue_stuck.set(instance.guard().stuck_seconds());
+        self.intents_open.set(instance.openings().count());
         self.clock_behind.set(instance.guard().clock_behind_seconds());
         self.unwitnessed.set(instance.guard().unwitnessed_seconds(instance.now()).unwrap_or(0));
     }

@@ -40,6 +40,7 @@ mod habits;
 mod headers;
 mod idempotency;
 mod identity;
+mod intents;
 mod issuers;
 mod keys;
 mod layers;

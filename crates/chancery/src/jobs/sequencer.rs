@@ -9,7 +9,7 @@ use std::{
 use chancery_api::Metrics;
 use chancery_domain::{
     Instance, TenantId,
-    audit::{self, guard, sequence::SequenceError},
+    audit::{self, guard, intent, sequence::SequenceError},
 };
 use tokio::sync::watch;
 
@@ -72,6 +72,7 @@ impl Sequencer {
                 for tenant in std::iter::once(TenantId::PLATFORM).chain(others) {
                     self.sequence(tenant).await;
                     self.look(tenant).await;
+                    self.close(tenant).await;
                 }
             }
             Err(error) => tracing::warn!(error = format!("{error:#}"), "Could not list the tenants for the sequencer"),
@@ -90,6 +91,21 @@ impl Sequencer {
                  The lines before this one say why; see docs/guides/audit.md"
             ),
             Err(error) => tracing::warn!(%tenant, error = chain(&error), "Could not look at the queue of `{tenant}`"),
+        }
+    }
+
+    /// What a process left open when it died is told of now.
+    async fn close(&self, tenant: TenantId) {
+        match intent::close_left(&self.instance, tenant).await {
+            Ok(0) => {}
+            Ok(closed) => tracing::warn!(
+                %tenant,
+                closed,
+                "Closed {closed} intents in the log of `{tenant}` whose process ended before it could tell how they ended"
+            ),
+            Err(error) => {
+                tracing::warn!(%tenant, error = chain(&error), "Could not close intents in the log of `{tenant}`")
+            }
         }
     }
 

@@ -8,6 +8,7 @@ use crate::{
     access::{Call, Denied, Permission},
     audit::{
         EventFilter, EventSpan,
+        intent::{Phase, phase_of},
         query::{self, EventView, ReadAuditError},
     },
     ids::{ApiKeyId, EventId, RequestId},
@@ -82,11 +83,12 @@ pub async fn usage(
     Ok((events.into_iter().filter_map(|event| done_with(&with, event)).collect(), next))
 }
 
-/// The use, if the event's actor had this key.
+/// The use, if the event's actor had this key. An outcome tells of one that its intent has told of.
 fn done_with(key: &str, view: EventView) -> Option<ApiKeyUse> {
     let event = view.logged.event;
     let core: Value = serde_json::from_str(&event.core).unwrap_or_default();
-    if core.pointer("/actor/session_ref").and_then(Value::as_str) != Some(key) {
+    let of_key = core.pointer("/actor/session_ref").and_then(Value::as_str) == Some(key);
+    if !of_key || phase_of(&core) == Phase::Outcome {
         return None;
     }
     Some(ApiKeyUse {

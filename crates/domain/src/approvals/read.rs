@@ -89,7 +89,7 @@ pub async fn get(instance: &Instance, call: &Call, id: ApprovalId) -> Result<App
     let text = opened.into_iter().next().ok_or(Failure::Internal("an open without a value"))?;
     let reason = text.try_map(|bytes| String::from_utf8(bytes.clone()));
     let reason = reason.map_err(|_| Failure::Internal("a reason is not UTF-8"))?;
-    Ok(ApprovalView { approval, reason: Some(reason) })
+    Ok(fence.release(instance, &lease, ApprovalView { approval, reason: Some(reason) }).await?)
 }
 
 /// How long lies at most between the use of an approval and what is stored of its deed, in seconds.

@@ -4,16 +4,19 @@
 //! application alone knows, and appends as `app.disclosure…` with a reference to the person.
 
 use super::{
-    DamagedLog, EventFilter, EventKind, LoggedEvent,
+    DamagedLog, EventFilter, EventKind, LoggedEvent, damage,
+    intent::{End, Phase, end_among, phase_of},
     query::{self, EventView, Named, ReadAuditError},
     retention::Purge,
 };
-use crate::{Instance, access::Call, time::Timestamp};
+use crate::{Instance, access::Call, ids::TenantId, time::Timestamp};
 
 /// What the types of disclosures that applications append begin with.
 pub const DISCLOSURE: &str = "app.disclosure";
 /// For how many days back an accounting goes if nothing is said: six years (164.528(a)(1)).
 const DAYS: i64 = 6 * 366;
+/// For how long after an opening its outcome is looked for, in seconds; a node that died for good has it closed by others in an hour.
+const LOOKED_FOR: i64 = 2 * 24 * 60 * 60;
 
 codes! {
     /// Whether a disclosure belongs into an accounting.
@@ -64,6 +67,8 @@ pub struct Entry {
     pub standing: Standing,
     /// Its purpose of use.
     pub purpose: Option<String>,
+    /// How it ended, if it is an opening whose outcome is known. It counts once, however it ended.
+    pub end: Option<End>,
 }
 
 /// The accounting of one person, or a page of it.
@@ -99,13 +104,44 @@ pub async fn account(instance: &Instance, call: &Call, asked: Asked) -> Result<A
     let mut events = whole.map_err(|place| DamagedLog { log: tenant, at: Some(place) })?;
     let full = u32::try_from(events.len()).is_ok_and(|length| length >= filter.limit);
     let next = events.last().map(|event| event.index).filter(|_| full);
+    // An outcome tells of an opening that its intent has told of.
+    let outcomes: Vec<LoggedEvent> = events.extract_if(.., |event| phase(event) == Phase::Outcome).collect();
     events.retain(|event| asked.all || standing(event).0 == Standing::Counts);
     let standings: Vec<(Standing, Option<String>)> = events.iter().map(standing).collect();
+    let ends = ends(instance, tenant, &events, &outcomes).await?;
     let told = query::read("accounting").references(own);
     let views = query::release(instance, call, tenant, events, told).await?;
-    let entries = views.into_iter().zip(standings);
-    let entries = entries.map(|(event, (standing, purpose))| Entry { event, standing, purpose }).collect();
+    let entries = views.into_iter().zip(standings).zip(ends);
+    let entries = entries.map(|((event, (standing, purpose)), end)| Entry { event, standing, purpose, end }).collect();
     Ok(Accounting { entries, next, purged })
+}
+
+/// How each of these ended: told on the same page mostly, and otherwise a little behind it.
+async fn ends(
+    instance: &Instance,
+    tenant: TenantId,
+    events: &[LoggedEvent],
+    outcomes: &[LoggedEvent],
+) -> Result<Vec<Option<End>>, ReadAuditError> {
+    let mut ends = Vec::with_capacity(events.len());
+    for event in events {
+        let mut end = end_among(&event.event, outcomes);
+        if end.is_none() && phase(event) == Phase::Intent {
+            let mut filter = EventFilter::after(Some(event.index), query::MAX_PAGE);
+            filter.from = event.event.recorded_at;
+            filter.to = event.event.recorded_at.plus_seconds(LOOKED_FOR);
+            filter.kind = Some(event.event.kind.clone());
+            filter.request = Some(event.event.request);
+            let mut view = instance.store().fresh_view(tenant).await?;
+            end = end_among(&event.event, &damage::whole::<ReadAuditError>(&mut *view, tenant, &filter).await?);
+        }
+        ends.push(end);
+    }
+    Ok(ends)
+}
+
+fn phase(logged: &LoggedEvent) -> Phase {
+    phase_of(&serde_json::from_str(&logged.event.core).unwrap_or_default())
 }
 
 fn standing(logged: &LoggedEvent) -> (Standing, Option<String>) {

@@ -5,7 +5,7 @@ use std::{borrow::Cow, sync::Arc};
 use chancery_crypto::Phi;
 use serde_json::{Value, json};
 
-use super::{Action, EventKind, application::Datum};
+use super::{Action, EventKind, application::Datum, intent::Phase};
 use crate::{ids::EventId, keyring::OpenSubject, time::Timestamp};
 
 /// The name of a member: ours are in the program, an application's were checked.
@@ -59,6 +59,7 @@ pub struct Event {
     pub(super) id: Option<EventId>,
     pub(super) kind: Name,
     pub(super) act: Action,
+    pub(super) phase: Phase,
     pub(super) outcome: Outcome,
     pub(super) resource: Option<(Name, String)>,
     pub(super) references: Vec<String>,
@@ -81,6 +82,7 @@ impl Event {
             id: None,
             kind,
             act,
+            phase: Phase::Single,
             outcome: Outcome::Success,
             resource: None,
             references: Vec::new(),
@@ -95,6 +97,12 @@ impl Event {
     #[must_use]
     pub fn identified(mut self, id: EventId) -> Self {
         self.id = Some(id);
+        self
+    }
+
+    /// Told before it is done, or after; [`Phase::Single`] if nothing is said.
+    pub(super) fn phase(mut self, phase: Phase) -> Self {
+        self.phase = phase;
         self
     }
 
@@ -155,6 +163,8 @@ pub enum Outcome {
     MinorFailure,
     /// 8: it did not, by ours.
     SeriousFailure,
+    /// 12: nobody knows, for its process ended before it did.
+    MajorFailure,
 }
 
 impl Outcome {
@@ -164,6 +174,7 @@ impl Outcome {
             Self::Success => 0,
             Self::MinorFailure => 4,
             Self::SeriousFailure => 8,
+            Self::MajorFailure => 12,
         }
     }
 }

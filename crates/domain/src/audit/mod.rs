@@ -28,6 +28,7 @@ pub mod failures;
 pub(crate) mod follow;
 pub mod formats;
 pub mod guard;
+pub mod intent;
 mod kind;
 pub mod leaf;
 pub mod mapping;
@@ -50,6 +51,7 @@ pub use damage::DamagedLog;
 pub use event::{Detail, Event, Outcome};
 pub(crate) use failures::opens_failed;
 pub use failures::{OpenFailure, open_failed};
+use intent::Left;
 pub use kind::EventKind;
 pub use receipt::{Appender, AuditReceipt, OpenIntent, Told, append, told};
 pub use sequence::{SequenceError, sequence};
@@ -202,6 +204,10 @@ pub trait AuditRows {
     async fn checkpoint(&mut self) -> Result<Option<StoredCheckpoint>, StoreError>;
     /// A tenant-made id of the log, part of its origin; made when the log is.
     async fn log_origin(&mut self) -> Result<Option<String>, StoreError>;
+    /// The intents that have no outcome and lost their process, oldest first.
+    async fn left_intents(&mut self, left: &Left) -> Result<Vec<EventId>, StoreError>;
+    /// Whether this intent is noted and has no outcome.
+    async fn is_intent_open(&mut self, id: EventId) -> Result<bool, StoreError>;
 }
 
 /// Grows the log. Nothing changes it; what goes when its time is over goes by [`retention::RetentionWrites`].
@@ -220,6 +226,8 @@ pub trait AuditWrites {
     async fn put_tile(&mut self, id: TileId, hashes: &[u8]) -> Result<(), StoreError>;
     /// Moves the head. [`StoreError::Changed`]`("log")` if it is not at `from`: somebody else sequenced.
     async fn advance_log(&mut self, from: LogHead, to: LogHead) -> Result<(), StoreError>;
+    /// Forgets an intent, for its outcome is in this transaction; `false` if it was not open.
+    async fn close_intent(&mut self, id: EventId) -> Result<bool, StoreError>;
     /// Adds a signed head.
     async fn insert_checkpoint(&mut self, checkpoint: &StoredCheckpoint) -> Result<(), StoreError>;
 }

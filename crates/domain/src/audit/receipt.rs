@@ -6,6 +6,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     Event, QueuedEvent,
+    intent::{Opening, Phase},
     stamp::{Actor, stamp},
 };
 use crate::{
@@ -48,6 +49,33 @@ pub struct AuditReceipt {
     table: String,
     values: usize,
     glass: bool,
+    /// None for [`Unaudited`].
+    opening: Option<Arc<Opening>>,
+}
+
+/// A receipt that was spent: what it covers, and where it is counted what becomes of the values.
+#[derive(Debug)]
+pub(crate) struct Spent {
+    /// Whether it also covers what suspended and revoked keys have sealed.
+    pub(crate) glass: bool,
+    opening: Option<Arc<Opening>>,
+}
+
+impl Spent {
+    /// Counts whether a value was opened.
+    pub(crate) fn counted<T, E>(&self, value: Result<T, E>) -> Result<T, E> {
+        if let Some(opening) = &self.opening {
+            opening.count(value.is_ok().into(), value.is_err().into());
+        }
+        value
+    }
+
+    /// Counts values that were not opened.
+    pub(crate) fn refused(&self, values: usize) {
+        if let Some(opening) = &self.opening {
+            opening.count(0, values);
+        }
+    }
 }
 
 impl AuditReceipt {
@@ -56,14 +84,14 @@ impl AuditReceipt {
         self.request
     }
 
-    /// Whether it also covers what suspended and revoked keys have sealed.
-    pub(crate) fn breaks_glass(&self) -> bool {
-        self.glass
-    }
-
-    /// Whether it covers so many values of this table.
-    pub(crate) fn covers(&self, tenant: TenantId, table: &str, values: usize) -> bool {
-        self.tenant == tenant && self.table == table && values <= self.values
+    /// Spends it on so many values of this table, if it covers them.
+    pub(crate) fn spend(self, tenant: TenantId, table: &str, values: usize) -> Option<Spent> {
+        let covers = self.tenant == tenant && self.table == table && values <= self.values;
+        let spent = Spent { glass: self.glass, opening: self.opening };
+        if !covers {
+            spent.refused(values);
+        }
+        covers.then_some(spent)
     }
 }
 
@@ -76,7 +104,7 @@ impl Unaudited {
     /// A receipt without an event. `reason` is for the reader of the code.
     pub fn accept(reason: &'static str, tenant: TenantId, table: &str, values: usize) -> AuditReceipt {
         let _ = reason;
-        AuditReceipt { tenant, request: None, table: table.to_owned(), values, glass: false }
+        AuditReceipt { tenant, request: None, table: table.to_owned(), values, glass: false, opening: None }
     }
 }
 
@@ -151,21 +179,34 @@ pub(crate) async fn append_as(
     tenant: TenantId,
     intents: Vec<OpenIntent>,
 ) -> Result<Told, Failure> {
-    let mut receipts = Vec::with_capacity(intents.len());
-    let mut events = Vec::with_capacity(intents.len());
-    for intent in intents {
-        receipts.push(AuditReceipt {
-            tenant,
-            request: Some(actor.request().id),
-            table: intent.table,
-            values: intent.values,
-            glass: intent.glass,
-        });
-        events.push(intent.first);
-        events.extend(intent.further);
+    if intents.is_empty() {
+        return Ok(Told { receipts: Vec::new(), fence: None });
     }
-    let fence = note_all(instance, actor, tenant, events).await?;
-    Ok(Told { receipts, fence })
+    let mut places = instance.openings().places(intents.len()).await?;
+    let (mut covered, mut events) = (Vec::with_capacity(intents.len()), Vec::with_capacity(intents.len()));
+    for intent in intents {
+        let OpenIntent { table, values, glass, first, further } = intent;
+        let kind = first.kind.clone();
+        covered.push((events.len(), table, values, glass));
+        // Its parts are intents; what is unusual about it is told of for good.
+        events.extend(std::iter::once(first).chain(further).map(|event| match event.kind == kind {
+            true => event.phase(Phase::Intent),
+            false => event,
+        }));
+    }
+    let stamped = stamp_all(instance, actor, tenant, events).await?;
+    let mut receipts = Vec::with_capacity(covered.len());
+    let mut openings = Vec::with_capacity(covered.len());
+    for (at, table, values, glass) in covered {
+        let intent = stamped.get(at).ok_or(Failure::Internal("an intent without an event"))?;
+        let opening = instance.openings().open(&mut places, intent.clone())?;
+        let request = Some(actor.request().id);
+        openings.push(Arc::clone(&opening));
+        receipts.push(AuditReceipt { tenant, request, table, values, glass, opening: Some(opening) });
+    }
+    let fence = commit_all(instance, tenant, stamped).await?;
+    openings.iter().for_each(|opening| opening.begun());
+    Ok(Told { receipts, fence: Some(fence.over(openings)) })
 }
 
 /// Makes the event of a use of keys durable. The keys are then those of [`Fence::lease`], and what they make is let out by
@@ -198,6 +239,17 @@ pub(crate) async fn note_all(
     if events.is_empty() {
         return Ok(None);
     }
+    let stamped = stamp_all(instance, actor, tenant, events).await?;
+    commit_all(instance, tenant, stamped).await.map(Some)
+}
+
+/// Fixes the bytes of events, which are written next.
+async fn stamp_all(
+    instance: &Instance,
+    actor: Actor<'_>,
+    tenant: TenantId,
+    events: Vec<Event>,
+) -> Result<Vec<QueuedEvent>, Failure> {
     let ring = instance.keyring(tenant).await?;
     let mut tickets = Vec::with_capacity(events.len());
     let mut stamped = Vec::with_capacity(events.len());
@@ -208,10 +260,14 @@ pub(crate) async fn note_all(
     }
     // From here on nobody knows for sure that the events were not written: their numbers are not used again.
     tickets.into_iter().for_each(super::counters::Ticket::spend);
+    Ok(stamped)
+}
+
+async fn commit_all(instance: &Instance, tenant: TenantId, stamped: Vec<QueuedEvent>) -> Result<Fence, Failure> {
     let epochs = instance.appender().append(stamped).await.map_err(Failure::Audit)?;
     let fence = Fence::of(tenant, &epochs);
     instance.learn(tenant, fence.epoch());
-    Ok(Some(fence))
+    Ok(fence)
 }
 
 struct Waiting {
@@ -220,17 +276,18 @@ struct Waiting {
 }
 
 /// The group commit: while one commit runs, the next batch gathers.
+#[derive(Clone)]
 pub struct Appender(mpsc::Sender<Waiting>);
 
 impl Appender {
-    /// Starts the task that commits. It ends when the appender is dropped.
+    /// Starts the task that commits. It ends when the appender is dropped, and each clone of it.
     pub(crate) fn start(store: Arc<dyn Store>) -> Self {
         let (sender, receiver) = mpsc::channel(MAX_WAITING);
         tokio::spawn(commit_batches(store, receiver));
         Self(sender)
     }
 
-    async fn append(&self, events: Vec<QueuedEvent>) -> Result<Arc<Epochs>, StoreError> {
+    pub(super) async fn append(&self, events: Vec<QueuedEvent>) -> Result<Arc<Epochs>, StoreError> {
         let gone = || StoreError::Unavailable("the group commit has ended".into());
         let (done, committed) = oneshot::channel();
         self.0.send(Waiting { events, done }).await.map_err(|_| gone())?;

@@ -124,7 +124,7 @@ pub(crate) fn stamp(
     });
     core.display("occurred_at", now);
     core.number("outcome", event.outcome.code());
-    core.text("phase", "single");
+    core.text("phase", event.phase.as_str());
     if let Some(purpose) = event.purpose {
         core.text("purpose", purpose);
     }

@@ -20,6 +20,7 @@ use crate::{
         counters::Counters,
         failures::OpenFailures,
         guard::Guard,
+        intent::{Openings, Writing},
         refusals::AnonymousCounts,
         screen::Suspected,
         sinks::AuditSink,
@@ -76,6 +77,7 @@ pub struct Instance {
     followed: tokio::sync::Mutex<Option<Followed>>,
     followed_at: Mutex<Option<Instant>>,
     appender: Appender,
+    openings: Openings,
     pub(crate) counters: Arc<Counters>,
     pub(crate) anonymous: AnonymousCounts,
     pub(crate) csp_reports: Reports,
@@ -138,9 +140,19 @@ impl Instance {
         node: NodeId,
         root: PlatformRoot,
     ) -> Result<Self, RootError> {
-        let boot = Ulid::make(ports.clock.now(), &*ports.random)?;
+        let node = Node { id: node, boot: Ulid::make(ports.clock.now(), &*ports.random)? };
+        let appender = Appender::start(Arc::clone(&ports.store));
+        let counters = Arc::<Counters>::default();
+        let openings = Openings::start(Writing {
+            store: Arc::clone(&ports.store),
+            clock: Arc::clone(&ports.clock),
+            random: Arc::clone(&ports.random),
+            node,
+            counters: Arc::clone(&counters),
+            appender: appender.clone(),
+        });
         Ok(Self {
-            node: Node { id: node, boot },
+            node,
             root: RwLock::new(HeldRoot { root: Arc::new(root), since: ports.clock.now() }),
             renewing: tokio::sync::Mutex::default(),
             leases: Leases::new(
@@ -148,8 +160,9 @@ impl Instance {
             ),
             followed: tokio::sync::Mutex::default(),
             followed_at: Mutex::default(),
-            appender: Appender::start(Arc::clone(&ports.store)),
-            counters: Arc::default(),
+            appender,
+            openings,
+            counters,
             anonymous: AnonymousCounts::default(),
             csp_reports: Reports::default(),
             destinations: OnceLock::new(),
@@ -448,6 +461,11 @@ impl Instance {
     /// How its logs are guarded.
     pub fn guard(&self) -> &Guard {
         &self.guard
+    }
+
+    /// The uses of personal data that have no outcome yet.
+    pub fn openings(&self) -> &Openings {
+        &self.openings
     }
 
     /// The group commit of events.

@@ -48,9 +48,9 @@ impl Keyring {
         subjects: &Subjects,
         header: &BlobHeader,
     ) -> Result<BlobOpener, KeyringError> {
-        let glass = self.spend_on(receipt, &place.field.table, 1)?;
-        let key = self.blob_key(header.handle(), place.field, subjects, glass)?;
-        key.opener(&self.blob_context(place), header).map_err(of_open)
+        let spent = self.spend_on(receipt, &place.field.table, 1)?;
+        let key = self.blob_key(header.handle(), place.field, subjects, spent.glass);
+        spent.counted(key.and_then(|key| key.opener(&self.blob_context(place), header).map_err(of_open)))
     }
 
     /// Whether what is under this handle may still be sealed or opened; `glass` as in receipts.

@@ -15,6 +15,7 @@ use std::{
 use super::{KeyState, KeyringError, Lease};
 use crate::{
     Instance,
+    audit::intent::Opening,
     ids::TenantId,
     instance::Failure,
     store::{Epochs, StoreError},
@@ -33,17 +34,24 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 const READS: u32 = 3;
 
 /// What the store said of a tenant when the event of a use became durable: keys older than that release nothing.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 #[must_use = "keys are used under the lease that this gives, and what they made goes through `release`"]
 pub struct Fence {
     tenant: TenantId,
     epoch: u64,
     read_at: Instant,
+    /// What is opened behind it. The outcomes are queued when it goes, with the receipts.
+    openings: Vec<Arc<Opening>>,
 }
 
 impl Fence {
     pub(crate) fn of(tenant: TenantId, epochs: &Epochs) -> Self {
-        Self { tenant, epoch: epochs.of(tenant), read_at: epochs.read_at }
+        Self { tenant, epoch: epochs.of(tenant), read_at: epochs.read_at, openings: Vec::new() }
+    }
+
+    /// The same, with what is opened behind it.
+    pub(crate) fn over(self, openings: Vec<Arc<Opening>>) -> Self {
+        Self { openings, ..self }
     }
 
     /// Whose.
@@ -85,6 +93,7 @@ impl Fence {
         let mut read_at = self.read_at;
         for _ in 0..READS {
             if read_at.elapsed() <= RELEASE_WITHIN {
+                self.end();
                 return Ok(made);
             }
             let epochs = instance.directory().epochs(&[self.tenant]).await?;
@@ -98,6 +107,16 @@ impl Fence {
         )))
     }
 
+    /// What was opened behind it is let out. [`Self::release`] does this; who lets it out piece by piece does it after the last.
+    pub(crate) fn end(self) {
+        self.openings.iter().for_each(|opening| opening.release());
+    }
+
+    /// What is let out piece by piece broke off, for something did not open.
+    pub(crate) fn break_off(self) {
+        self.openings.iter().for_each(|opening| opening.broke_off());
+    }
+
     /// Whether what is let out piece by piece may go on: asks for the epoch again whenever the last answer is too old.
     /// If it rose, the lease of that epoch comes back, for its owner to see whether the key still stands.
     ///
@@ -108,7 +127,8 @@ impl Fence {
         if self.read_at.elapsed() <= RELEASE_WITHIN {
             return Ok(None);
         }
-        *self = Self::of(self.tenant, &instance.directory().epochs(&[self.tenant]).await?);
+        let epochs = instance.directory().epochs(&[self.tenant]).await?;
+        (self.epoch, self.read_at) = (epochs.of(self.tenant), epochs.read_at);
         if self.epoch <= lease.standing.epoch { Ok(None) } else { self.lease(instance).await.map(Some) }
     }
 }

@@ -9,7 +9,11 @@ use super::{
     KeyState, Keyring, KeyringError, Managed,
     subject_keys::{OpenSubject, Subjects},
 };
-use crate::{audit::AuditReceipt, fields::Field, ids::TableId};
+use crate::{
+    audit::{AuditReceipt, receipt::Spent},
+    fields::Field,
+    ids::TableId,
+};
 
 /// Which row of which table.
 #[derive(Debug, Clone, Copy)]
@@ -103,8 +107,8 @@ impl Keyring {
         subjects: &Subjects,
         rows: &[SealedRow<'_>],
     ) -> Result<Vec<OpenedRow>, (usize, RowError)> {
-        let glass = self.spend_on_rows(receipt, table, rows)?;
-        let opened = rows.iter().map(|row| self.open_members(row, subjects, glass));
+        let spent = self.spend_on_rows(receipt, table, rows)?;
+        let opened = rows.iter().map(|row| self.open_members(row, subjects, &spent));
         opened.enumerate().map(|(at, row)| row.map_err(|error| (at, error))).collect()
     }
 
@@ -121,9 +125,9 @@ impl Keyring {
         rows: &[SealedRow<'_>],
         rng: &dyn Random,
     ) -> Result<Vec<NewRow>, (usize, RowError)> {
-        let glass = self.spend_on_rows(receipt, table, rows)?;
+        let spent = self.spend_on_rows(receipt, table, rows)?;
         let move_one = |row: &SealedRow<'_>| {
-            let opened = self.open_members(row, subjects, glass)?;
+            let opened = self.open_members(row, subjects, &spent)?;
             let values = row.members.iter().zip(&opened);
             let fields: Vec<(&Field, &[u8])> =
                 values.map(|((field, _), value)| (*field, value.expose().as_slice())).collect();
@@ -132,29 +136,32 @@ impl Keyring {
         rows.iter().enumerate().map(|(at, row)| move_one(row).map_err(|error| (at, error))).collect()
     }
 
-    /// Takes the receipt; says whether it also covers what stopped keys have sealed.
+    /// Spends the receipt on these rows.
     fn spend_on_rows(
         &self,
         receipt: AuditReceipt,
         table: &str,
         rows: &[SealedRow<'_>],
-    ) -> Result<bool, (usize, RowError)> {
+    ) -> Result<Spent, (usize, RowError)> {
         let here = rows.iter().all(|row| row.place.table == table);
         let values = rows.iter().map(|row| row.members.len()).sum();
         let spent = if here { self.spend_on(receipt, table, values) } else { Err(KeyringError::ReceiptTooSmall) };
         spent.map_err(|error| (0, (None, error)))
     }
 
-    fn open_members(&self, row: &SealedRow<'_>, subjects: &Subjects, glass: bool) -> Result<OpenedRow, RowError> {
+    fn open_members(&self, row: &SealedRow<'_>, subjects: &Subjects, spent: &Spent) -> Result<OpenedRow, RowError> {
         let SealedRow { place, header, members } = row;
-        let record = self.record_key(*place, subjects, header, glass).map_err(|error| (None, error))?;
+        let record = self.record_key(*place, subjects, header, spent.glass).map_err(|error| {
+            spent.refused(members.len());
+            (None, error)
+        })?;
         let mut opened = Vec::with_capacity(members.len());
         for (at, (field, member)) in members.iter().enumerate() {
-            if field.table_id != place.table_id {
-                return Err((Some(at), KeyringError::WrongContext));
-            }
-            let value = record.open(&member_context(field, &field.id.to_bytes()), member);
-            opened.push(Phi::from(value.map_err(|error| (Some(at), of_open(error)))?));
+            let value = match field.table_id == place.table_id {
+                true => record.open(&member_context(field, &field.id.to_bytes()), member).map_err(of_open),
+                false => Err(KeyringError::WrongContext),
+            };
+            opened.push(Phi::from(spent.counted(value).map_err(|error| (Some(at), error))?));
         }
         Ok(opened)
     }

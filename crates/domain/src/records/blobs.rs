@@ -57,6 +57,11 @@ pub struct BlobFence {
 }
 
 impl BlobFence {
+    /// The last piece was let out.
+    pub fn end(self) {
+        self.fence.end();
+    }
+
     /// Whether the next piece may be let out. After a key was stopped, its tenant suspended or its person erased, no
     /// piece is; of a stopped key none after the hour of the approval.
     ///
@@ -173,7 +178,14 @@ pub async fn open_blob(
 
 /// Tells of an opening stream that had to end, after the first bytes may have gone out, and gives its error back:
 /// [`RecordError::Tampered`] for a chunk that did not verify.
-pub async fn blob_failed(instance: &Instance, call: &Call, place: &BlobPlace, error: RecordError) -> RecordError {
+pub async fn blob_failed(
+    instance: &Instance,
+    call: &Call,
+    place: &BlobPlace,
+    fence: BlobFence,
+    error: RecordError,
+) -> RecordError {
+    fence.fence.break_off();
     open_failed(instance, call, &place.table, error).await
 }
 

@@ -24,6 +24,7 @@ pub mod guard;
 pub mod idempotency;
 pub mod identity_providers;
 pub mod indexes;
+pub mod intents;
 pub mod jobs;
 pub mod key_copies;
 pub mod keys;
@@ -178,6 +179,10 @@ macro_rules! store_conformance {
                 grown_queues_are_told_once, events_are_found_by_what_they_name, events_are_found_by_kinds_and_how_they_begin,
                 clocks_that_are_far_off_do_not_stop_the_log,
             ],
+            intents: [
+                an_intent_is_open_until_its_outcome, intents_and_outcomes_come_together, an_outcome_is_written_once, an_intent_is_closed_once,
+                those_that_lost_their_process_are_found, another_tenant_neither_sees_nor_closes_it, a_failed_append_opens_and_closes_nothing,
+            ],
             retention: [
                 what_was_said_is_replaced, a_hold_reads_back_and_is_taken_away, a_purge_reads_back_and_ends_once,
                 places_are_found_by_when_they_were_recorded, a_purge_takes_bodies_and_leaves_what_is_kept,
@@ -298,6 +303,7 @@ mod tests {
             ("census", include_str!("census.rs")),
             ("certificates", include_str!("certificates.rs")),
             ("audit", include_str!("audit.rs")),
+            ("intents", include_str!("intents.rs")),
             ("retention", include_str!("retention.rs")),
             ("archives", include_str!("archives.rs")),
             ("sinks", include_str!("sinks.rs")),

@@ -9,7 +9,7 @@ use super::{PAGE, Wanted, page};
 use crate::commands::client::{Api, Output};
 
 /// What a table shows of an event.
-pub(super) const COLUMNS: [&str; 6] = ["index", "recorded_at", "type", "actor", "resource", "outcome"];
+pub(super) const COLUMNS: [&str; 7] = ["index", "recorded_at", "type", "phase", "actor", "resource", "outcome"];
 
 /// `chancery audit search`.
 #[derive(Debug, Args)]

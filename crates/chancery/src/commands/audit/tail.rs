@@ -71,8 +71,9 @@ fn show(output: Output, event: &Value) {
     let text = |name: &str| event.get(name).and_then(Value::as_str).unwrap_or("-").to_owned();
     let outcome = event.get("outcome").and_then(Value::as_i64).unwrap_or_default();
     say(format_args!(
-        "{}  {outcome}  {:28}  {:30}  {}",
+        "{}  {outcome:>2}  {:7}  {:28}  {:30}  {}",
         text("recorded_at"),
+        text("phase"),
         text("type"),
         text("actor"),
         text("resource")

@@ -12,13 +12,15 @@ pub fn cef(event: &Outgoing) -> String {
         header(&title(&event.kind)),
         leaf.mapping.severity.cef()
     );
-    let outcome = if leaf.worked() { "success" } else { "failure" };
+    let outcome = leaf.ended();
+    let phase = leaf.phase();
     let (millis, index) = (event.recorded_at.as_micros().div_euclid(1_000).to_string(), event.index.to_string());
     let (id, tenant, hash) = (event.id.to_string(), event.tenant.to_string(), leaf.leaf_hash());
     let members = [
         ("rt", millis.as_str()),
         ("externalId", id.as_str()),
         ("act", leaf.text("/action")),
+        ("cat", phase.as_str()),
         ("outcome", outcome),
         ("suid", leaf.text("/actor/ref")),
         ("requestMethod", leaf.text("/method")),

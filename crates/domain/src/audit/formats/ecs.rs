@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Leaf, PRODUCT, VERSION, listed, without_nulls};
-use crate::audit::{mapping::title, sinks::Outgoing};
+use crate::audit::{intent::Phase, mapping::title, sinks::Outgoing};
 
 /// ECS's version.
 const ECS_VERSION: &str = "8.17.0";
@@ -22,7 +22,7 @@ pub fn ecs(event: &Outgoing) -> Value {
             "category": [category],
             "type": [r#type],
             "action": event.kind,
-            "outcome": if leaf.worked() { "success" } else { "failure" },
+            "outcome": leaf.ended(),
             "severity": leaf.mapping.severity.cef(),
             "sequence": event.index,
             "module": "chancery",
@@ -53,7 +53,8 @@ fn own(leaf: &Leaf<'_>) -> Value {
 
 /// `event.category`, and a type that this category may have.
 fn sorted(leaf: &Leaf<'_>) -> (&'static str, &'static str) {
-    let act = leaf.text("/action");
+    // An outcome is no second access.
+    let act = if leaf.phase() == Phase::Outcome { "" } else { leaf.text("/action") };
     let changed = |read: &'static str| match act {
         "C" => "creation",
         "R" => read,
@@ -70,7 +71,14 @@ fn sorted(leaf: &Leaf<'_>) -> (&'static str, &'static str) {
             _ => ("authentication", "info"),
         },
         3004 => ("configuration", changed("access")),
-        6005 => ("database", if act == "R" { "access" } else { "change" }),
+        6005 => (
+            "database",
+            match act {
+                "" => "info",
+                "R" => "access",
+                _ => "change",
+            },
+        ),
         _ => ("api", changed("access")),
     }
 }

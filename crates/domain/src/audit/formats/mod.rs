@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::{
     Action,
+    intent::{Phase, phase_of},
     mapping::{self, Mapping},
     sinks::Outgoing,
 };
@@ -61,6 +62,20 @@ impl<'a> Leaf<'a> {
         self.event.outcome == 0
     }
 
+    /// How it went, in the word that most have for it: of an intent nobody knows yet.
+    fn ended(&self) -> &'static str {
+        match (self.phase(), self.worked()) {
+            (Phase::Intent, _) => "unknown",
+            (_, true) => "success",
+            (_, false) => "failure",
+        }
+    }
+
+    /// Whether it tells that something is about to begin, how that ended, or all of it.
+    fn phase(&self) -> Phase {
+        phase_of(&self.core)
+    }
+
     /// What no other system has a member for.
     fn own(&self) -> Value {
         without_nulls(json!({
@@ -70,6 +85,7 @@ impl<'a> Leaf<'a> {
             "leaf_hash": self.leaf_hash(),
             "security": self.mapping.security,
             "outcome": self.event.outcome,
+            "phase": self.phase().as_str(),
             "purpose": self.value("/purpose"),
             "references": self.value("/resource/ref_hmac"),
             "reference_key": self.value("/resource/hk"),
@@ -148,6 +164,31 @@ pub(crate) mod tests {
             leaf_hash: leaf_hash(core.as_bytes()),
             core,
             proof: None,
+        }
+    }
+
+    #[test]
+    fn an_intent_and_its_outcome_are_not_two_reads() {
+        let mut event = sample("record.opened", 0);
+        event.core = event.core.replace("\"phase\":\"single\"", "\"phase\":\"intent\"");
+        let intent = (ocsf(&event), ecs(&event), cef(&event));
+        assert_eq!((&intent.0["activity_name"], &intent.0["status"]), (&json!("Read"), &json!("Unknown")));
+        assert_eq!(
+            (&intent.1["event"]["type"], &intent.1["event"]["outcome"]),
+            (&json!(["access"]), &json!("unknown"))
+        );
+        assert!(intent.2.contains(" outcome=unknown ") && intent.2.contains(" cat=intent "), "{}", intent.2);
+        event.core = event.core.replace("\"phase\":\"intent\"", "\"phase\":\"outcome\"");
+        let outcome = (ocsf(&event), ecs(&event), cef(&event));
+        assert_eq!((&outcome.0["activity_id"], &outcome.0["type_uid"]), (&json!(99), &json!(600_599)));
+        assert_eq!((&outcome.0["activity_name"], &outcome.0["status"]), (&json!("Read: outcome"), &json!("Success")));
+        assert_eq!(
+            (&outcome.1["event"]["type"], &outcome.1["event"]["outcome"]),
+            (&json!(["info"]), &json!("success"))
+        );
+        assert!(outcome.2.contains(" outcome=success ") && outcome.2.contains(" cat=outcome "), "{}", outcome.2);
+        for made in [&outcome.0["unmapped"]["chancery"], &outcome.1["chancery"]] {
+            assert_eq!(made["phase"], "outcome");
         }
     }
 

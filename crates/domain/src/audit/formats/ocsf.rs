@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{Leaf, PRODUCT, VERSION, without_nulls};
 use crate::audit::{
+    intent::Phase,
     mapping::{OCSF_VERSION, title},
     sinks::Outgoing,
 };
@@ -14,16 +15,25 @@ pub fn ocsf(event: &Outgoing) -> Value {
     let leaf = Leaf::of(event);
     let (class, severity) = (leaf.mapping.ocsf, leaf.mapping.severity.ocsf());
     let category = class.category();
-    let (status_id, status) = if leaf.worked() { (1, "Success") } else { (2, "Failure") };
+    let (status_id, status) = match (leaf.phase(), leaf.worked()) {
+        (Phase::Intent, _) => (0, "Unknown"),
+        (_, true) => (1, "Success"),
+        (_, false) => (2, "Failure"),
+    };
+    // Of what an intent has told of, an outcome is no second activity: OCSF's "other".
+    let (activity_id, type_uid, activity) = match leaf.phase() {
+        Phase::Outcome => (99, class.class_uid * 100 + 99, format!("{}: outcome", class.activity_name)),
+        Phase::Single | Phase::Intent => (class.activity_id, class.type_uid(), class.activity_name.to_owned()),
+    };
     let mut made = json!({
-        "activity_id": class.activity_id,
-        "activity_name": class.activity_name,
+        "activity_id": activity_id,
+        "activity_name": activity,
         "category_uid": category.0,
         "category_name": category.1,
         "class_uid": class.class_uid,
         "class_name": class.class_name,
-        "type_uid": class.type_uid(),
-        "type_name": format!("{}: {}", class.class_name, class.activity_name),
+        "type_uid": type_uid,
+        "type_name": format!("{}: {activity}", class.class_name),
         "severity_id": severity.0,
         "severity": severity.1,
         "status_id": status_id,

@@ -38,11 +38,11 @@ impl Keyring {
         anew: bool,
         rng: &dyn Random,
     ) -> Result<Vec<Result<Moved, KeyringError>>, KeyringError> {
-        self.spend(receipt, table, values)?;
+        let spent = self.spend(receipt, table, values)?;
         // Values of persons are under keys of their own, which no rotation of the data key concerns.
         let nobody = Subjects::default();
         let one = |(place, sealed): &(Place<'_>, &Sealed)| {
-            let value = self.open_one(*place, &nobody, sealed, false)?;
+            let value = spent.counted(self.open_one(*place, &nobody, sealed, false))?;
             let sealed = if anew {
                 let fresh = self.seal(*place, value.expose(), rng)?;
                 if self.open_one(*place, &nobody, &fresh, false)?.expose() != value.expose() {
@@ -70,9 +70,9 @@ impl Keyring {
         subjects: &Subjects,
         values: &[(Place<'_>, &Sealed)],
     ) -> Result<Vec<Result<Moved, KeyringError>>, KeyringError> {
-        self.spend(receipt, table, values)?;
+        let spent = self.spend(receipt, table, values)?;
         let one = |(place, sealed): &(Place<'_>, &Sealed)| -> Result<Moved, KeyringError> {
-            let value = self.open_one(*place, subjects, sealed, false)?;
+            let value = spent.counted(self.open_one(*place, subjects, sealed, false))?;
             Ok(Moved { sealed: None, terms: self.terms_of(place.field, &value)? })
         };
         Ok(values.iter().map(one).collect())
@@ -93,10 +93,10 @@ impl Keyring {
         rows: &[Parts<'_>],
     ) -> Result<Vec<Result<Option<String>, KeyringError>>, KeyringError> {
         let values: Vec<(Place<'_>, &Sealed)> = rows.iter().flatten().filter_map(|part| *part).collect();
-        self.spend(receipt, table, &values)?;
+        let spent = self.spend(receipt, table, &values)?;
         let row = |parts: &Parts<'_>| -> Result<Option<String>, KeyringError> {
             let Some(parts) = parts.iter().copied().collect::<Option<Vec<_>>>() else { return Ok(None) };
-            let open = |(place, sealed)| self.open_one(place, subjects, sealed, false);
+            let open = |(place, sealed)| spent.counted(self.open_one(place, subjects, sealed, false));
             let opened = parts.iter().copied().map(open).collect::<Result<Vec<_>, _>>()?;
             let text = |((place, _), value): (&(Place<'_>, &Sealed), _)| {
                 place.field.field_type.searchable(value).map_err(|_| KeyringError::WrongContext)

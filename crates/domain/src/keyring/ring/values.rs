@@ -6,7 +6,7 @@ use chancery_crypto::{ColumnKey, Context, Flags, OpenError, Phi, Sealed, random:
 
 use super::{Keyring, KeyringError, MAX_COLUMN_KEYS, RingVersion};
 use crate::{
-    audit::AuditReceipt,
+    audit::{AuditReceipt, receipt::Spent},
     fields::{Bind, Field},
     keyring::{
         Managed,
@@ -126,8 +126,9 @@ impl Keyring {
         subjects: &Subjects,
         values: &[(Place<'_>, &Sealed)],
     ) -> Result<Vec<Phi<Vec<u8>>>, (usize, KeyringError)> {
-        let glass = self.spend(receipt, table, values).map_err(|error| (0, error))?;
-        let opened = values.iter().map(|(place, sealed)| self.open_one(*place, subjects, sealed, glass));
+        let spent = self.spend(receipt, table, values).map_err(|error| (0, error))?;
+        let one = |(place, sealed): &(Place<'_>, &Sealed)| self.open_one(*place, subjects, sealed, spent.glass);
+        let opened = values.iter().map(|value| spent.counted(one(value)));
         opened.enumerate().map(|(position, value)| value.map_err(|error| (position, error))).collect()
     }
 
@@ -157,8 +158,9 @@ impl Keyring {
         subjects: &Subjects,
         values: &[(Place<'_>, &Sealed)],
     ) -> Result<Vec<Opened>, KeyringError> {
-        let glass = self.spend(receipt, table, values)?;
-        Ok(values.iter().map(|(place, sealed)| self.open_one(*place, subjects, sealed, glass)).collect())
+        let spent = self.spend(receipt, table, values)?;
+        let one = |(place, sealed): &(Place<'_>, &Sealed)| self.open_one(*place, subjects, sealed, spent.glass);
+        Ok(values.iter().map(|value| spent.counted(one(value))).collect())
     }
 
     /// Moves values of one table to the newest key. No plaintext leaves this function; it takes a receipt
@@ -190,39 +192,35 @@ impl Keyring {
         values: &[(Place<'_>, &Sealed)],
         rng: &dyn Random,
     ) -> Result<Vec<Sealed>, (usize, KeyringError)> {
-        let glass = self.spend(receipt, table, values).map_err(|error| (0, error))?;
+        let spent = self.spend(receipt, table, values).map_err(|error| (0, error))?;
         let move_one = |(place, sealed): &(Place<'_>, &Sealed)| {
-            let value = self.open_one(*place, subjects, sealed, glass)?;
+            let value = spent.counted(self.open_one(*place, subjects, sealed, spent.glass))?;
             self.seal_for(subjects.key(sealed.handle()).ok(), *place, value.expose(), rng)
         };
         values.iter().enumerate().map(|(position, value)| move_one(value).map_err(|error| (position, error))).collect()
     }
 
-    /// Takes the receipt; says whether it also covers what stopped keys have sealed.
+    /// Spends the receipt on these values.
     pub(super) fn spend(
         &self,
         receipt: AuditReceipt,
         table: &str,
         values: &[(Place<'_>, &Sealed)],
-    ) -> Result<bool, KeyringError> {
+    ) -> Result<Spent, KeyringError> {
         if !values.iter().all(|(place, _)| place.field.table == table) {
             return Err(KeyringError::ReceiptTooSmall);
         }
         self.spend_on(receipt, table, values.len())
     }
 
-    /// Takes the receipt if it covers so many values of this table; says whether stopped keys are covered too.
+    /// Spends the receipt if it covers so many values of this table.
     pub(in crate::keyring) fn spend_on(
         &self,
         receipt: AuditReceipt,
         table: &str,
         values: usize,
-    ) -> Result<bool, KeyringError> {
-        if receipt.covers(self.tenant, table, values) {
-            Ok(receipt.breaks_glass())
-        } else {
-            Err(KeyringError::ReceiptTooSmall)
-        }
+    ) -> Result<Spent, KeyringError> {
+        receipt.spend(self.tenant, table, values).ok_or(KeyringError::ReceiptTooSmall)
     }
 
     pub(super) fn open_one(

@@ -1,0 +1,501 @@
+//! Intent and outcome: each use of personal data is told of before it begins, and once more when it has ended (ADR 0040).
+//!
+//! The event of a receipt is its *intent*. An [`Opening`] stands for the use until then: receipt and fence hold it, what becomes of
+//! the values is counted in it, and when the last of them lets go of it, the *outcome* is queued, whatever the reason. It goes
+//! through the group commit like every event, and no answer waits for it. So that none is lost with a process, the store notes an
+//! intent in the commit of its event, and forgets it in that of its outcome; what is left is closed by [`close_left`].
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use chancery_crypto::{canonical, random::Random};
+use serde_json::{Map, Value, json};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+use super::{Appender, LoggedEvent, Outcome, QueuedEvent, counters::Counters};
+use crate::{
+    ids::{EventId, NodeId, TenantId, Ulid},
+    instance::{Failure, Instance, Node},
+    store::{Store, StoreError},
+    time::{Clock, Timestamp},
+};
+
+codes! {
+    /// What an event tells of something.
+    pub enum Phase {
+        /// All of it.
+        Single = "single",
+        /// That it is about to begin.
+        Intent = "intent",
+        /// How it ended.
+        Outcome = "outcome",
+    }
+}
+
+codes! {
+    /// How a use of personal data ended.
+    pub enum End {
+        /// What was opened was let out.
+        Released = "released",
+        /// Something did not open, and nothing was let out.
+        Refused = "refused",
+        /// It did not come to its end: the caller went away, the keys changed, or something beneath failed.
+        Abandoned = "abandoned",
+        /// Nobody knows: its process ended before it did.
+        Indeterminate = "indeterminate",
+    }
+}
+
+/// How many uses may be without an outcome before new ones wait.
+const MAX_OPEN: u32 = 4_096;
+/// How long a new one waits for that.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How many outcomes one commit takes at most.
+const MAX_BATCH: usize = 512;
+/// How long after a failure an outcome is written again.
+const AGAIN: Duration = Duration::from_secs(1);
+/// After so long any node closes an intent, in seconds.
+pub const CLOSED_AFTER: i64 = 60 * 60;
+/// So long after its intent an outcome is written without a look whether another node closed it.
+const NOT_CLOSED_WITHIN: i64 = CLOSED_AFTER / 2;
+/// How many intents are closed at once.
+const MAX_CLOSED: u32 = 512;
+
+/// Which intents have lost their process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Left {
+    /// Those of this node...
+    pub node: NodeId,
+    /// ...but of another start of it...
+    pub boot: Ulid,
+    /// ...from before this moment;
+    pub before: Timestamp,
+    /// and those of any node from before this one.
+    pub of_any_before: Timestamp,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// What an event does to the intents that a store notes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mark {
+    /// It is one, of this start of this node.
+    Opens {
+        /// The node's id.
+        node: String,
+        /// Which start of it.
+        boot: String,
+    },
+    /// It is the outcome of this one.
+    Closes(EventId),
+}
+
+/// What a leaf tells of something.
+pub fn phase_of(core: &Value) -> Phase {
+    core.get("phase").and_then(Value::as_str).and_then(|code| code.parse().ok()).unwrap_or(Phase::Single)
+}
+
+/// How the use ended that this event is the intent of, as one of these events of the log tells; none if none of them does. The parts
+/// of an intent have one outcome, which names the first.
+pub(super) fn end_among<'e>(intent: &QueuedEvent, events: impl IntoIterator<Item = &'e LoggedEvent>) -> Option<End> {
+    let of = serde_json::from_str::<Value>(&intent.core).unwrap_or_default();
+    if phase_of(&of) != Phase::Intent {
+        return None;
+    }
+    let (id, table) = (intent.id.to_string(), of.pointer("/detail/table"));
+    let is_later_part = of.pointer("/detail/part").is_some_and(|part| *part != 1);
+    let same = |event: &&LoggedEvent| event.event.request == intent.request && event.event.kind == intent.kind;
+    events.into_iter().filter(same).find_map(|outcome| {
+        let core = serde_json::from_str::<Value>(&outcome.event.core).ok()?;
+        let names_it = core.pointer("/detail/intent").and_then(Value::as_str) == Some(id.as_str());
+        let is_its = names_it || (is_later_part && core.pointer("/detail/table") == table);
+        let is_its = is_its && phase_of(&core) == Phase::Outcome;
+        core.pointer("/detail/end").filter(|_| is_its).and_then(Value::as_str)?.parse().ok()
+    })
+}
+
+/// What an event does to the intents that a store notes; most do nothing. Of an intent in parts the first is noted.
+pub fn mark(event: &QueuedEvent) -> Option<Mark> {
+    if !event.core.contains("\"phase\":\"intent\"") && !event.core.contains("\"phase\":\"outcome\"") {
+        return None;
+    }
+    let core: Value = serde_json::from_str(&event.core).ok()?;
+    let text = |path: &str| core.pointer(path).and_then(Value::as_str).map(str::to_owned);
+    match text("/phase")?.parse::<Phase>().ok()? {
+        Phase::Intent if core.pointer("/detail/part").is_none_or(|part| part == 1) => {
+            Some(Mark::Opens { node: text("/node/id")?, boot: text("/node/boot")? })
+        }
+        Phase::Outcome => text("/detail/intent")?.parse().ok().map(Mark::Closes),
+        Phase::Intent | Phase::Single => None,
+    }
+}
+
+/// How a use went.
+#[derive(Debug, Clone, Copy)]
+struct Went {
+    end: End,
+    /// How many values were opened; unknown where nobody knows the end.
+    opened: Option<u64>,
+    /// How many were not.
+    refused: Option<u64>,
+}
+
+impl Went {
+    fn outcome(self) -> Outcome {
+        match self.end {
+            End::Released if self.refused.unwrap_or(0) == 0 => Outcome::Success,
+            End::Released | End::Abandoned => Outcome::MinorFailure,
+            End::Refused => Outcome::SeriousFailure,
+            End::Indeterminate => Outcome::MajorFailure,
+        }
+    }
+}
+
+/// A use of personal data between its intent and its outcome.
+#[derive(Debug)]
+pub(crate) struct Opening {
+    /// Taken when it is dropped, both at once.
+    rest: Option<(QueuedEvent, OwnedSemaphorePermit)>,
+    ended: mpsc::UnboundedSender<Ended>,
+    durable: AtomicBool,
+    released: AtomicBool,
+    opened: AtomicU64,
+    refused: AtomicU64,
+}
+
+impl Opening {
+    /// Its intent is durable.
+    pub(super) fn begun(&self) {
+        self.durable.store(true, Ordering::Release);
+    }
+
+    /// Counts what came of values.
+    pub(crate) fn count(&self, opened: usize, refused: usize) {
+        self.opened.fetch_add(u64::try_from(opened).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.refused.fetch_add(u64::try_from(refused).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// A stream, which counts as opened from its header on, broke off: what came of it is not its value.
+    pub(crate) fn broke_off(&self) {
+        self.opened.store(0, Ordering::Relaxed);
+        self.count(0, 1);
+    }
+
+    /// What was opened is let out.
+    pub(crate) fn release(&self) {
+        self.released.store(true, Ordering::Release);
+    }
+
+    fn went(&self) -> Went {
+        let (opened, refused) = (self.opened.load(Ordering::Relaxed), self.refused.load(Ordering::Relaxed));
+        let end = match (self.released.load(Ordering::Acquire), refused) {
+            (true, _) => End::Released,
+            (false, 0) => End::Abandoned,
+            (false, _) => End::Refused,
+        };
+        Went { end, opened: Some(opened), refused: Some(refused) }
+    }
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        let Some((intent, permit)) = self.rest.take() else { return };
+        let durable = self.durable.load(Ordering::Acquire);
+        // Refused only where the process ends; the next start closes what is left open.
+        let _ = self.ended.send(Ended { intent, went: self.went(), durable, _permit: permit });
+    }
+}
+
+/// A use that has ended; its place is free again when its outcome is durable.
+#[derive(Debug)]
+struct Ended {
+    intent: QueuedEvent,
+    went: Went,
+    /// Whether the intent is known to be durable.
+    durable: bool,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// The uses of personal data of this process that have no outcome yet.
+pub struct Openings {
+    free: Arc<Semaphore>,
+    ended: mpsc::UnboundedSender<Ended>,
+}
+
+/// What writing an outcome takes.
+pub(crate) struct Writing {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: Arc<dyn Random>,
+    pub(crate) node: Node,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) appender: Appender,
+}
+
+impl Openings {
+    /// Starts the task that writes outcomes. It ends when this is dropped and the last of them is written.
+    pub(crate) fn start(writing: Writing) -> Self {
+        let (ended, receiver) = mpsc::unbounded_channel();
+        tokio::spawn(writing.write_all(receiver));
+        let places = usize::try_from(MAX_OPEN).unwrap_or(usize::MAX);
+        Self { free: Arc::new(Semaphore::new(places)), ended }
+    }
+
+    /// How many have no outcome yet.
+    pub fn count(&self) -> u64 {
+        let free = u64::try_from(self.free.available_permits()).unwrap_or(u64::MAX);
+        u64::from(MAX_OPEN).saturating_sub(free)
+    }
+
+    /// Waits until all that have begun have their outcome. Nothing is opened meanwhile.
+    pub async fn settled(&self) {
+        // Nobody closes it.
+        let _ = self.free.acquire_many(MAX_OPEN).await;
+    }
+
+    /// Places for so many, once there are.
+    pub(super) async fn places(&self, many: usize) -> Result<OwnedSemaphorePermit, Failure> {
+        let many = u32::try_from(many).unwrap_or(u32::MAX);
+        let places = Arc::clone(&self.free).acquire_many_owned(many);
+        match tokio::time::timeout(PATIENCE, places).await {
+            Ok(Ok(places)) => Ok(places),
+            Ok(Err(_)) | Err(_) => Err(Failure::Audit(StoreError::Unavailable(
+                "too many uses of personal data wait for their outcome to be written".into(),
+            ))),
+        }
+    }
+
+    /// One more of these places is taken. Made before its intent is written: a caller that goes away meanwhile leaves it behind.
+    pub(super) fn open(&self, places: &mut OwnedSemaphorePermit, intent: QueuedEvent) -> Result<Arc<Opening>, Failure> {
+        let place = places.split(1).ok_or(Failure::Internal("an intent without a place"))?;
+        Ok(Arc::new(Opening {
+            rest: Some((intent, place)),
+            ended: self.ended.clone(),
+            durable: AtomicBool::new(false),
+            released: AtomicBool::new(false),
+            opened: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+        }))
+    }
+}
+
+impl Writing {
+    async fn write_all(self, mut receiver: mpsc::UnboundedReceiver<Ended>) {
+        let mut batch = Vec::new();
+        while receiver.recv_many(&mut batch, MAX_BATCH).await > 0 {
+            let mut outcomes = Vec::with_capacity(batch.len());
+            for ended in &batch {
+                if self.is_open(ended).await {
+                    outcomes.extend(self.outcome(ended));
+                }
+            }
+            // The store writes none twice: it forgets the intent in the same commit.
+            while !outcomes.is_empty() && self.appender.append(outcomes.clone()).await.is_err() {
+                // Why, the commit has told.
+                tokio::time::sleep(AGAIN).await;
+            }
+            batch.clear();
+        }
+    }
+
+    /// Whether the intent is there and has no outcome yet. That is plain, unless its commit was not waited for, or another node may
+    /// have closed it; then the store says.
+    async fn is_open(&self, ended: &Ended) -> bool {
+        let recent = ended.intent.recorded_at.plus_seconds(NOT_CLOSED_WITHIN) > self.clock.now();
+        if ended.durable && recent {
+            return true;
+        }
+        loop {
+            // An intent that waits for its commit is before this.
+            let passed = self.appender.append(Vec::new()).await;
+            if passed.is_ok()
+                && let Ok(mut view) = self.store.fresh_view(ended.intent.tenant).await
+                && let Ok(open) = view.is_intent_open(ended.intent.id).await
+            {
+                return open;
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    fn outcome(&self, ended: &Ended) -> Option<QueuedEvent> {
+        let ticket = self.counters.draw(ended.intent.tenant);
+        let made = outcome_of(&ended.intent, ended.went, self.node, ticket.number, self.clock.now(), &*self.random);
+        match made {
+            Ok(outcome) => {
+                ticket.spend();
+                Some(outcome)
+            }
+            Err(error) => {
+                // Its intent stays noted, and is closed later.
+                tracing::error!(%error, event = %ended.intent.id, "Could not make the outcome of an audit event");
+                None
+            }
+        }
+    }
+}
+
+/// The outcome of an intent: its leaf, with another phase, another moment and another detail. What identifies a person is in the
+/// intent alone.
+fn outcome_of(
+    intent: &QueuedEvent,
+    went: Went,
+    node: Node,
+    counter: u64,
+    now: Timestamp,
+    random: &dyn Random,
+) -> Result<QueuedEvent, Failure> {
+    let broken = Failure::Internal("an intent that is no event");
+    let Ok(Value::Object(mut core)) = serde_json::from_str(&intent.core) else { return Err(broken) };
+    let id = EventId::make(now, random)?;
+    let mut detail = Map::new();
+    detail.insert("end".into(), went.end.as_str().into());
+    detail.insert("intent".into(), intent.id.to_string().into());
+    for (name, count) in [("opened", went.opened), ("refused", went.refused)] {
+        detail.extend(count.map(|count| (name.to_owned(), Value::from(count))));
+    }
+    // One request may open values of several tables.
+    let table = core.get("detail").and_then(|told| told.get("table")).cloned();
+    detail.extend(table.map(|table| ("table".to_owned(), table)));
+    let outcome = went.outcome().code();
+    core.remove("sealed");
+    core.insert("detail".into(), Value::Object(detail));
+    core.insert("event_id".into(), id.to_string().into());
+    core.insert("node".into(), json!({"boot": node.boot.to_string(), "ctr": counter, "id": node.id.to_string()}));
+    core.insert("occurred_at".into(), now.to_string().into());
+    core.insert("outcome".into(), outcome.into());
+    core.insert("phase".into(), Phase::Outcome.as_str().into());
+    core.insert("recorded_at".into(), now.to_string().into());
+    let core = canonical::to_vec(&Value::Object(core)).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    Ok(QueuedEvent { id, recorded_at: now, outcome, core: core.ok_or(broken)?, sealed: None, ..intent.clone() })
+}
+
+/// Closes what earlier starts of this node left open in a tenant's log, and what any node did for an hour: nobody knows how it
+/// ended. Each is closed once, whoever else tries. An intent that is not in the log yet waits for the next time.
+///
+/// # Errors
+///
+/// [`Failure`]; then nothing was closed.
+pub async fn close_left(instance: &Instance, tenant: TenantId) -> Result<usize, Failure> {
+    let (now, node) = (instance.now(), instance.node());
+    let left = Left {
+        node: node.id,
+        boot: node.boot,
+        before: node.boot.made_at(),
+        of_any_before: now.plus_seconds(-CLOSED_AFTER),
+        limit: MAX_CLOSED,
+    };
+    let mut view = instance.store().fresh_view(tenant).await?;
+    let mut intents = Vec::new();
+    for id in view.left_intents(&left).await? {
+        match view.logged_event(id).await {
+            Ok(Some(logged)) => intents.push(logged.event),
+            // Not moved yet; or somebody changed it, of which the scrubber tells.
+            Ok(None) | Err(StoreError::Damaged(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    drop(view);
+    if intents.is_empty() {
+        return Ok(0);
+    }
+    let went = Went { end: End::Indeterminate, opened: None, refused: None };
+    let mut tx = instance.store().begin(tenant).await?;
+    let mut tickets = Vec::with_capacity(intents.len());
+    for intent in &intents {
+        if tx.close_intent(intent.id).await? {
+            let ticket = instance.counters.draw(tenant);
+            let outcome = outcome_of(intent, went, node, ticket.number, now, instance.random())?;
+            tx.queue_event(&outcome).await.map_err(Failure::Audit)?;
+            tickets.push(ticket);
+        }
+    }
+    let closed = tickets.len();
+    // From here on nobody knows for sure that they were not written: their numbers are not used again.
+    tickets.into_iter().for_each(super::counters::Ticket::spend);
+    tx.commit().await?;
+    Ok(closed)
+}
+
+#[cfg(test)]
+mod tests {
+    use chancery_crypto::SystemRandom;
+
+    use super::*;
+    use crate::ids::RequestId;
+
+    fn event(core: &Value) -> QueuedEvent {
+        QueuedEvent {
+            tenant: TenantId::PLATFORM,
+            id: EventId::from_bytes([7; 16]),
+            recorded_at: Timestamp::from_micros(1_790_000_000_000_000),
+            kind: "record.opened".to_owned(),
+            actor: "system".to_owned(),
+            resource: None,
+            outcome: 0,
+            request: RequestId::from_bytes([8; 16]),
+            core: core.to_string(),
+            sealed: Some(vec![1]),
+        }
+    }
+
+    fn node() -> Node {
+        Node { id: NodeId::from_bytes([1; 16]), boot: Ulid::from_bytes([2; 16]) }
+    }
+
+    #[test]
+    fn the_first_part_of_an_intent_is_noted_and_nothing_else_that_has_the_word_in_it() {
+        let intent = |detail: Value| json!({"detail": detail, "node": {"boot": "b", "id": "n"}, "phase": "intent", "type": "record.opened"});
+        let opens = Some(Mark::Opens { node: "n".to_owned(), boot: "b".to_owned() });
+        assert_eq!(mark(&event(&intent(json!({})))), opens);
+        assert_eq!(mark(&event(&intent(json!({"part": 1, "parts": 2})))), opens);
+        assert_eq!(mark(&event(&intent(json!({"part": 2, "parts": 2})))), None);
+        assert_eq!(mark(&event(&json!({"detail": {"phase": "intent"}, "phase": "single"}))), None);
+        assert_eq!(mark(&event(&json!({"detail": {"intent": "not an id"}, "phase": "outcome"}))), None);
+    }
+
+    #[test]
+    fn an_outcome_is_its_intent_with_another_end_and_without_what_identifies() {
+        let intent = event(&json!({
+            "action": "R", "actor": {"kind": "user", "ref": "usr_1"}, "detail": {"columns": ["name"], "count": 3, "table": ["patients"]},
+            "event_id": "evt_1", "node": {"boot": "b", "ctr": 1, "id": "n"}, "occurred_at": "then", "outcome": 0, "phase": "intent",
+            "purpose": "TREAT", "recorded_at": "then", "request_id": "req_1", "resource": {"hk": "k", "ref_hmac": ["ab"]},
+            "sealed": {"reason": "c0"}, "type": "record.opened", "v": 1
+        }));
+        let now = intent.recorded_at.plus_seconds(1);
+        let went = Went { end: End::Refused, opened: Some(2), refused: Some(1) };
+        let outcome = outcome_of(&intent, went, node(), 9, now, &SystemRandom).unwrap();
+        let core: Value = serde_json::from_str(&outcome.core).unwrap();
+        let before: Value = serde_json::from_str(&intent.core).unwrap();
+        for same in ["action", "actor", "purpose", "request_id", "resource", "type", "v"] {
+            assert_eq!(core[same], before[same], "{same}");
+        }
+        let expected = json!({
+            "end": "refused", "intent": intent.id.to_string(), "opened": 2, "refused": 1, "table": ["patients"]
+        });
+        assert_eq!(core["detail"], expected);
+        assert_eq!((&core["phase"], &core["outcome"], &core["node"]["ctr"]), (&json!("outcome"), &json!(8), &json!(9)));
+        assert_eq!((core.get("sealed"), &outcome.sealed), (None, &None));
+        assert_eq!((core["event_id"].as_str().unwrap(), outcome.outcome), (&*outcome.id.to_string(), 8));
+        assert_eq!(canonical::parse(outcome.core.as_bytes()).unwrap(), core);
+        assert_eq!(mark(&outcome), Some(Mark::Closes(intent.id)));
+    }
+
+    #[test]
+    fn each_end_has_its_outcome() {
+        for (end, refused, outcome) in [
+            (End::Released, 0, Outcome::Success),
+            (End::Released, 1, Outcome::MinorFailure),
+            (End::Abandoned, 0, Outcome::MinorFailure),
+            (End::Refused, 1, Outcome::SeriousFailure),
+            (End::Indeterminate, 0, Outcome::MajorFailure),
+        ] {
+            assert_eq!(Went { end, opened: Some(0), refused: Some(refused) }.outcome(), outcome, "{end}");
+        }
+    }
+}
