@@ -1,6 +1,6 @@
 //! Intent and outcome: each use of personal data is told of before it begins, and once more when it has ended (ADR 0040).
 //!
-//! The event of a receipt is its *intent*. An [`Opening`] stands for the use until then: receipt and fence hold it, what becomes of
+//! The event of a receipt is its *intent*. An `Opening` stands for the use until then: receipt and fence hold it, what becomes of
 //! the values is counted in it, and when the last of them lets go of it, the *outcome* is queued, whatever the reason. It goes
 //! through the group commit like every event, and no answer waits for it. So that none is lost with a process, the store notes an
 //! intent in the commit of its event, and forgets it in that of its outcome; what is left is closed by [`close_left`].
@@ -183,7 +183,7 @@ impl Opening {
     /// A stream, which counts as opened from its header on, broke off: what came of it is not its value.
     pub(crate) fn broke_off(&self) {
         self.opened.store(0, Ordering::Relaxed);
-        self.count(0, 1);
+        self.refused.store(1, Ordering::Relaxed);
     }
 
     /// What was opened is let out.
