@@ -21,6 +21,7 @@ mod fields;
 mod gateway;
 mod guard;
 mod init;
+mod intents;
 mod issuers;
 mod keys;
 mod leaks;
