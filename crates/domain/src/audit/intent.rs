@@ -450,7 +450,7 @@ mod tests {
 
     #[test]
     fn the_first_part_of_an_intent_is_noted_and_nothing_else_that_has_the_word_in_it() {
-        let intent = |detail: Value| json!({"detail": detail, "node": {"boot": "b", "id": "n"}, "phase": "intent", "type": "record.opened"});
+        let intent = |detail: Value| json!({"detail": detail, "node": {"boot": "b", "id": "n"}, "phase": "intent"});
         let opens = Some(Mark::Opens { node: "n".to_owned(), boot: "b".to_owned() });
         assert_eq!(mark(&event(&intent(json!({})))), opens);
         assert_eq!(mark(&event(&intent(json!({"part": 1, "parts": 2})))), opens);

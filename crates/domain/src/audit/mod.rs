@@ -2,8 +2,9 @@
 //!
 //! An event is appended to its tenant's queue in the transaction of the change it tells of
 //! ([`Change`]), or, for reads of personal data, in a commit shared by many requests
-//! ([`append`]) that gives an [`AuditReceipt`]. Within a second the sequencer ([`sequence()`])
-//! moves it into the tenant's Merkle log (RFC 6962).
+//! ([`append`]) that gives an [`AuditReceipt`]; how such a read ended is told after it
+//! ([`intent`]). Within a second the sequencer ([`sequence()`]) moves it into the tenant's
+//! Merkle log (RFC 6962).
 
 use async_trait::async_trait;
 use chancery_crypto::{merkle::Hash, tiles::TileId};

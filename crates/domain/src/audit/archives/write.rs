@@ -183,8 +183,13 @@ async fn check(
     let intent = OpenIntent::new(system::AUDIT, 1, event);
     let (receipt, fence) = append_as(instance, Actor::System(request), tenant, vec![intent]).await?.single()?;
     let lease = fence.lease(instance).await?;
-    let lines = content::unseal(&lease.keyring, receipt, name, &parts.sealed)?;
-    let found = fence.release(instance, &lease, sha256(lines.expose())).await?;
+    let found = match content::unseal(&lease.keyring, receipt, name, &parts.sealed) {
+        Ok(lines) => fence.release(instance, &lease, sha256(lines.expose())).await?,
+        Err(error) => {
+            fence.break_off();
+            return Err(error);
+        }
+    };
     if found == expected { Ok(()) } else { Err(ArchiveError::Damaged) }
 }
 
