@@ -31,6 +31,7 @@ async fn requests_are_counted_by_route_and_never_by_tenant() {
         "chancery_records_sealed_total 1",
         r#"chancery_logins_total{outcome="refused"} 0"#,
         "# TYPE chancery_audit_append_duration_seconds histogram",
+        "chancery_audit_intent_open 0",
     ] {
         assert!(text.lines().any(|found| found == line), "{line} is missing in {text}");
     }

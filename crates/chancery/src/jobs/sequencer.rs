@@ -100,7 +100,7 @@ impl Sequencer {
             Ok(0) => {}
             Ok(closed) => tracing::warn!(
                 %tenant,
-                closed,
+                events = closed,
                 "Closed {closed} intents in the log of `{tenant}` whose process ended before it could tell how they ended"
             ),
             Err(error) => {

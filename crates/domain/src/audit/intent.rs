@@ -333,7 +333,7 @@ impl Writing {
             }
             Err(error) => {
                 // Its intent stays noted, and is closed later.
-                tracing::error!(%error, event = %ended.intent.id, "Could not make the outcome of an audit event");
+                tracing::error!(%error, request_id = %ended.intent.request, "Could not make the outcome of an audit event");
                 None
             }
         }
