@@ -60,7 +60,7 @@ const MAX_BATCH: usize = 512;
 /// How long after a failure an outcome is written again.
 const AGAIN: Duration = Duration::from_secs(1);
 /// After so long any node closes an intent, in seconds.
-pub const CLOSED_AFTER: i64 = 60 * 60;
+const CLOSED_AFTER: i64 = 60 * 60;
 /// So long after its intent an outcome is written without a look whether another node closed it.
 const NOT_CLOSED_WITHIN: i64 = CLOSED_AFTER / 2;
 /// How many intents are closed at once.
@@ -69,11 +69,11 @@ const MAX_CLOSED: u32 = 512;
 /// Which intents have lost their process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Left {
-    /// Those of this node...
+    /// Those of this node,
     pub node: NodeId,
-    /// ...but of another start of it...
+    /// but of another start of it,
     pub boot: Ulid,
-    /// ...from before this moment;
+    /// from before this moment;
     pub before: Timestamp,
     /// and those of any node from before this one.
     pub of_any_before: Timestamp,
