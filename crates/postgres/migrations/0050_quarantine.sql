@@ -25,6 +25,32 @@ CREATE POLICY audit_quarantine_of_tenant ON audit_quarantine
     USING (tenant_id = current_setting('chancery.tenant', true))
     WITH CHECK (tenant_id = current_setting('chancery.tenant', true));
 
+-- Behind the end of a log lies nothing of it: what somebody wrote there goes aside too, or nothing could come after it. Otherwise what a
+-- purge lets go (0048).
+CREATE OR REPLACE FUNCTION chancery_only_purged() RETURNS trigger LANGUAGE plpgsql
+    SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        IF OLD.idx >= (SELECT l.size FROM audit_logs AS l WHERE l.tenant_id = OLD.tenant_id) THEN
+            RETURN OLD;
+        END IF;
+        IF NOT chancery_stays('', OLD.kind)
+            AND EXISTS (
+                SELECT 1 FROM audit_purges AS p
+                WHERE p.tenant_id = OLD.tenant_id AND p.first_idx <= OLD.idx AND p.next_idx > OLD.idx AND p.ended_at IS NULL
+            )
+            AND NOT EXISTS (
+                SELECT 1 FROM audit_holds AS h
+                WHERE h.tenant_id = OLD.tenant_id AND (h.from_at IS NULL OR h.from_at <= OLD.recorded_at)
+                    AND (h.to_at IS NULL OR h.to_at > OLD.recorded_at)
+            ) THEN
+            RETURN OLD;
+        END IF;
+    END IF;
+    RAISE EXCEPTION '% only grows', TG_TABLE_NAME;
+END;
+$$;
+
 -- That a forged purge was dismissed, or a key revoked, is kept when its month is purged: otherwise the purge would be told of again, and
 -- the key's row alone would say what a verdict rests on. What is kept lies apart from the months (0034), so the events that there are move.
 

@@ -21,10 +21,12 @@ CREATE TRIGGER audit_quarantine_keep_delete BEFORE DELETE ON audit_quarantine
 BEGIN SELECT RAISE(ABORT, 'audit_quarantine only grows'); END;
 
 -- What is kept when its month is purged (0048); also that a forged purge was dismissed, or a key revoked: otherwise the purge would be
--- told of again, and the key's row alone would say what a verdict rests on.
+-- told of again, and the key's row alone would say what a verdict rests on. Behind the end of a log lies nothing of it: what somebody
+-- wrote there goes aside too, or nothing could come after it.
 DROP TRIGGER audit_events_keep_delete;
 CREATE TRIGGER audit_events_keep_delete BEFORE DELETE ON audit_events
-WHEN OLD.kind IN ('key.activated', 'key.retired', 'key.revoked', 'certificate.issued', 'certificate.revoked', 'certificate.superseded',
+WHEN OLD.idx < coalesce((SELECT l.size FROM audit_logs AS l WHERE l.tenant_id = OLD.tenant_id), 9223372036854775807) AND (
+    OLD.kind IN ('key.activated', 'key.retired', 'key.revoked', 'certificate.issued', 'certificate.revoked', 'certificate.superseded',
         'log.head_noted', 'log.restore_accepted', 'audit.retention_changed', 'audit.hold_placed', 'audit.hold_lifted', 'audit.purge_ordered',
         'audit.purge_dismissed')
     OR NOT EXISTS (
@@ -36,6 +38,7 @@ WHEN OLD.kind IN ('key.activated', 'key.retired', 'key.revoked', 'certificate.is
         WHERE h.tenant_id = OLD.tenant_id AND (h.from_at IS NULL OR h.from_at <= OLD.recorded_at)
             AND (h.to_at IS NULL OR h.to_at > OLD.recorded_at)
     )
+)
 BEGIN SELECT RAISE(ABORT, 'audit_events only grows'); END;
 
 DROP TRIGGER audit_references_keep_delete;

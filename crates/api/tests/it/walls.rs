@@ -55,7 +55,9 @@ stages! {
     a_row_that_nobody_can_read_stops_no_other,
     what_an_event_is_found_by_is_just_what_it_names,
     a_row_of_the_queue_that_is_no_event_holds_up_nobody,
-    an_event_whose_copy_lies_beside_the_tree_is_not_lost,
+    an_event_whose_copy_lies_behind_the_end_is_not_lost,
+    a_row_where_the_next_event_is_to_lie_holds_up_nobody,
+    rows_behind_an_end_that_was_moved_back_are_not_touched,
     a_changed_row_is_named_and_the_others_are_shown,
     a_personal_part_that_was_taken_away_is_told_of,
     what_was_taken_away_stops_whoever_follows_the_log_there,
@@ -306,8 +308,8 @@ async fn a_revocation_beside_the_tree_revokes_nothing(mut stage: Stage) {
         stage.clinic.id
     );
     assert_eq!(stage.raw.run(&forge).await.unwrap(), 1);
-    assert_eq!(stage.verdict(id).await, "valid");
     assert!(!stage.found().await.is_empty(), "it is told of");
+    assert_eq!(stage.verdict(id).await, "valid");
 }
 
 const RETENTION: &str = "/v1/audit/retention";
@@ -482,7 +484,7 @@ async fn what_an_event_is_found_by_is_just_what_it_names(mut stage: Stage) {
 }
 
 /// The copy was taken for the event, which left the queue and came into no log.
-async fn an_event_whose_copy_lies_beside_the_tree_is_not_lost(mut stage: Stage) {
+async fn an_event_whose_copy_lies_behind_the_end_is_not_lost(mut stage: Stage) {
     // What is logged of this month has a place to lie in.
     stage.app.post(&stage.clinic.service, "/v1/audit/events", json!({"type": "app.before"})).await.created();
     sequence::sequence(&stage.app.instance, stage.tenant).await.unwrap();
@@ -500,9 +502,67 @@ async fn an_event_whose_copy_lies_beside_the_tree_is_not_lost(mut stage: Stage) 
     sequence::sequence(&stage.app.instance, stage.tenant).await.unwrap();
     let told = stage.app.events(&stage.clinic.auditor, "log.event_quarantined").await;
     assert_eq!(told.len(), 1);
-    assert!(told[0]["core"].as_str().unwrap().contains("id_taken"), "{}", told[0]);
+    assert!(told[0]["core"].as_str().unwrap().contains("behind_end"), "{}", told[0]);
+    assert_eq!(stage.app.events(&stage.clinic.auditor, "app.visit").await.len(), 1, "the event itself is in the log");
     let kept = format!("SELECT told_by FROM audit_quarantine WHERE tenant_id = '{}'", stage.clinic.id);
     assert_eq!(stage.raw.texts(&kept).await, [Some(told[0]["id"].as_str().unwrap().to_owned())]);
+}
+
+impl Stage {
+    /// Puts a copy of an event of the log so far behind its end.
+    async fn forge_behind_end(&mut self, far: u64) {
+        let size = self.app.instance.store().view(self.tenant).await.unwrap().log_head().await.unwrap().size;
+        let forged = format!(
+            "INSERT INTO audit_events
+                (tenant_id, idx, event_id, recorded_at, kind, actor, resource, outcome, request_id, core, leaf_hash)
+             SELECT tenant_id, {}, '{}', recorded_at, kind, actor, resource, outcome, request_id, core, leaf_hash
+             FROM audit_events WHERE tenant_id = '{}' AND idx = {}",
+            size + far,
+            EventId::from_bytes([u8::try_from(far).unwrap() + 1; 16]),
+            self.clinic.id,
+            size - 1
+        );
+        assert_eq!(self.raw.run(&forged).await.unwrap(), 1);
+    }
+}
+
+/// Nothing came into its log any more: the place was taken.
+async fn a_row_where_the_next_event_is_to_lie_holds_up_nobody(mut stage: Stage) {
+    let visit = json!({"type": "app.visit"});
+    stage.app.post(&stage.clinic.service, "/v1/audit/events", visit.clone()).await.created();
+    sequence::checkpoint(&stage.app.instance, stage.tenant).await.unwrap();
+    stage.forge_behind_end(0).await;
+    stage.forge_behind_end(1).await;
+    stage.app.post(&stage.clinic.service, "/v1/audit/events", visit).await.created();
+    sequence::checkpoint(&stage.app.instance, stage.tenant).await.unwrap();
+    let left = stage.app.instance.store().view(stage.tenant).await.unwrap().queued_events(10).await.unwrap();
+    assert_eq!(left, []);
+    let (app, auditor) = (&stage.app, &stage.clinic.auditor);
+    assert_eq!(
+        app.events(auditor, "app.visit").await.len(),
+        2,
+        "what was acknowledged is in the log, and nothing else"
+    );
+    let told = app.events(auditor, "log.event_quarantined").await;
+    assert!(told.len() == 2 && told.iter().all(|event| event["core"].as_str().unwrap().contains("behind_end")));
+    assert_eq!(stage.raw.texts("SELECT told_by FROM audit_quarantine").await.len(), 2, "nothing of them is lost");
+    assert_eq!(stage.found().await, []);
+    app.anonymous("GET", "/readyz", None).await.refused(503, "audit.unavailable");
+    let failed = r#"chancery_audit_integrity_failures_total{check="entry_beyond_head"} 2"#;
+    assert!(crate::metrics::scrape(app).await.contains(failed));
+}
+
+/// They are events of the log, whatever its row says.
+async fn rows_behind_an_end_that_was_moved_back_are_not_touched(mut stage: Stage) {
+    stage.app.post(&stage.clinic.service, "/v1/audit/events", json!({"type": "app.visit"})).await.created();
+    sequence::checkpoint(&stage.app.instance, stage.tenant).await.unwrap();
+    stage.raw.tear_down("audit_logs").await;
+    let back = format!("UPDATE audit_logs SET size = size - 1 WHERE tenant_id = '{}'", stage.clinic.id);
+    assert_eq!(stage.raw.run(&back).await.unwrap(), 1);
+    stage.app.post(&stage.clinic.service, "/v1/audit/events", json!({"type": "app.later"})).await.created();
+    let refused = sequence::sequence(&stage.app.instance, stage.tenant).await.unwrap_err();
+    assert!(matches!(refused, sequence::SequenceError::RolledBack(_)), "{refused:?}");
+    assert!(stage.raw.texts("SELECT told_by FROM audit_quarantine").await.is_empty());
 }
 
 /// Each of them stopped its log for ever, or would have lain in it so that no head could be signed.

@@ -6,7 +6,7 @@
 //! | a store that was put back to yesterday | [`Pin`]s: the last signed head, outside of the store; [`Epochs`] |
 //! | a log that is gone as a whole | [`look_for_logs`]: its pin is left |
 //! | a clock that went back | [`look_at_clock`]: the log knows a later time |
-//! | rows of a queue that are no events | they are put aside ([`GuardWrites::quarantine`]), and each is told of |
+//! | rows of a queue that are no events, or behind the end of a log | they are put aside ([`GuardWrites::quarantine`]), and each is told of |
 //! | a tenant's log that is shown in two forms | [`note_head`]: its heads stand in the platform's log |
 //! | the same of the platform's log | [`cosign`]: witnesses outside |
 
@@ -53,7 +53,7 @@ pub(crate) use leaves::{is_foreign, is_in_tree};
 pub use missing::look_for_logs;
 pub use pin::{Gap, Pin, PinError, Pins, accept_pins, accept_restore};
 pub(super) use pin::{behind, pin_head, pinned};
-pub(super) use quarantine::{QUEUE, clear_queue};
+pub(super) use quarantine::{QUEUE, clear_end, clear_queue};
 use queue::Queues;
 pub use queue::look_at_queue;
 pub use scrub::{Scrubbed, begin_again, due, inspect, step};
@@ -77,7 +77,7 @@ codes! {
         CertificateEnd = "certificate_end",
         /// A row of the queue was no event, or another one under the id of an event of the log; it was put aside.
         QueueRow = "queue_row",
-        /// There is an entry after the end of the log.
+        /// There is an entry after the end of the log. Before anything comes there, it is put aside.
         EntryBeyondHead = "entry_beyond_head",
         /// A tile is not there.
         TileMissing = "tile_missing",
@@ -250,6 +250,8 @@ pub trait GuardWrites {
     /// Puts a row of the queue aside, byte for byte, beside the event that tells of it. Nothing takes it from there.
     /// [`StoreError::Changed`]`("queue")` if it is not queued any more.
     async fn quarantine(&mut self, seq: i64, told_by: EventId, at: Timestamp) -> Result<(), StoreError>;
+    /// As [`Self::quarantine`], a row of the log in a place behind its end. [`StoreError::Changed`]`("event")` if none lies there.
+    async fn quarantine_entry(&mut self, index: u64, told_by: EventId, at: Timestamp) -> Result<(), StoreError>;
     /// Notes how far the log was looked at again, for display.
     async fn put_scrub(&mut self, scrub: &Scrub) -> Result<(), StoreError>;
     /// Keeps what a witness signed, in the place of what it signed of that size before.
