@@ -52,6 +52,8 @@ stages! {
     a_hold_that_is_gone_from_the_store_holds_by_the_log,
     a_hold_that_nobody_placed_is_told_of_and_can_be_lifted,
     a_retention_that_was_changed_in_the_store_lets_nothing_go,
+    a_hold_that_an_earlier_build_placed_is_told_by_its_event,
+    a_retention_that_an_earlier_build_said_makes_no_node_unready,
     a_row_that_nobody_can_read_stops_no_other,
     what_an_event_is_found_by_is_just_what_it_names,
     a_row_of_the_queue_that_is_no_event_holds_up_nobody,
@@ -416,6 +418,84 @@ async fn a_retention_that_was_changed_in_the_store_lets_nothing_go(mut stage: St
     assert_eq!(stage.found_of_rows().await, []);
     let asked = stage.app.put(&stage.clinic.officer, RETENTION, json!({"months": 72})).await;
     assert_eq!(asked.status, 202, "{}", asked.text());
+}
+
+/// Builds before proofs filed the event under no log, so every hold of theirs counted as a row that nobody placed.
+async fn a_hold_that_an_earlier_build_placed_is_told_by_its_event(mut stage: Stage) {
+    two_months(&stage.app, &stage.clinic).await;
+    let suit = "/v1/audit/legal-holds/suit";
+    let placed = stage.app.put(&stage.clinic.officer, suit, json!({"reason": "x"})).await.created();
+    sequence::sequence(&stage.app.instance, stage.tenant).await.unwrap();
+    let (store, new) = (stage.app.instance.store(), EventId::from_bytes([1; 16]));
+    let id = placed["event_id"].as_str().unwrap().parse().unwrap();
+    let mut event = store.view(stage.tenant).await.unwrap().logged_event(id).await.unwrap().unwrap().event;
+    let mut core: serde_json::Value = serde_json::from_str(&event.core).unwrap();
+    core.as_object_mut().unwrap().remove("resource");
+    (core["event_id"], core["detail"]["hold"]) = (json!(new), json!(["older"]));
+    (event.id, event.resource, event.sealed) = (new, None, None);
+    event.core = String::from_utf8(chancery_crypto::canonical::to_vec(&core).unwrap()).unwrap();
+    store.append_events(&[event]).await.unwrap();
+    sequence::sequence(&stage.app.instance, stage.tenant).await.unwrap();
+    let row = format!(
+        "INSERT INTO audit_holds (tenant_id, name, placed_by, placed_at, event_id) VALUES ('{}', 'older', 'system', 1, '{new}')",
+        stage.clinic.id
+    );
+    assert_eq!(stage.raw.run(&row).await.unwrap(), 1);
+    assert_eq!((stage.found_of_rows().await, stage.disputed().await), (Vec::new(), json!(null)));
+
+    // Its row may not say something else, nor come back once it was lifted.
+    let bounds = |to| format!("UPDATE audit_holds SET to_at = {to} WHERE name = 'older'");
+    let odd = [Finding { check: IntegrityCheck::HoldRow, at: 0 }];
+    assert_eq!(stage.raw.run(&bounds("1")).await.unwrap(), 1);
+    assert_eq!(stage.found_of_rows().await, odd);
+    assert_eq!(stage.raw.run(&bounds("NULL")).await.unwrap(), 1);
+    let lift = "/v1/audit/legal-holds/older/lift";
+    by_two(&stage.app, &stage.clinic, "POST", lift, &json!({"reason": "settled"})).await.ok();
+    assert_eq!(stage.found_of_rows().await, []);
+    assert_eq!(stage.raw.run(&row).await.unwrap(), 1);
+    assert_eq!(stage.found_of_rows().await, odd);
+}
+
+/// Every node was unready after its first whole look, until officers said it again.
+async fn a_retention_that_an_earlier_build_said_makes_no_node_unready(mut stage: Stage) {
+    two_months(&stage.app, &stage.clinic).await;
+    let said = |months: u32, automatic: &str| {
+        format!(
+            "INSERT INTO audit_retention (tenant_id, months, automatic, changed_at, archive_first)
+             VALUES ('{}', {months}, ({automatic}), 1, (1 = 0))
+             ON CONFLICT (tenant_id) DO UPDATE SET months = excluded.months, automatic = excluded.automatic",
+            stage.clinic.id
+        )
+    };
+    let (longer, by_itself) = (said(84, "1 = 0"), said(84, "1 = 1"));
+    assert_eq!(stage.raw.run(&longer).await.unwrap(), 1);
+    let (app, officer) = (&stage.app, &stage.clinic.officer);
+    // Of this month there is room.
+    app.post(&stage.clinic.service, "/v1/audit/events", json!({"type": "app.visit"})).await.created();
+    sequence::sequence(&app.instance, stage.tenant).await.unwrap();
+    let step = guard::step(&app.instance, stage.tenant, 1_000_000).await.unwrap();
+    assert!(step.ended && step.found.is_empty(), "{step:?}");
+    let ready = app.anonymous("GET", "/readyz", None).await.ok();
+    assert_eq!(ready, json!({"status": "ok", "warnings": ["retention.unconfirmed"]}));
+    let stands = app.get(officer, RETENTION).await.ok();
+    assert_eq!((&stands["months"], &stands["unconfirmed"]), (&json!(84), &json!(true)), "it counts");
+    assert_eq!(stands.get("disputed"), None);
+
+    // What keeps less than the log says is none of that.
+    assert_eq!(stage.raw.run(&by_itself).await.unwrap(), 1);
+    assert_eq!(stage.found().await, [Finding { check: IntegrityCheck::RetentionRow, at: 0 }]);
+    let stands = app.get(officer, RETENTION).await.ok();
+    assert_eq!((&stands["automatic"], &stands["disputed"]), (&json!(false), &json!(["retention_row"])));
+
+    // One officer says again what counts.
+    let confirmed = json!({"months": 84, "automatic": false, "archive_first": false});
+    let stands = app.put(officer, RETENTION, confirmed).await.ok();
+    assert!(stands.get("unconfirmed").is_none() && stands.get("disputed").is_none(), "{stands}");
+    assert_eq!(app.anonymous("GET", "/readyz", None).await.ok(), json!({"status": "ok"}));
+    // From then on a row that says something else contradicts it, also if it keeps more.
+    assert_eq!(stage.raw.run(&said(120, "1 = 0")).await.unwrap(), 1);
+    let found = stage.found().await;
+    assert!(matches!(found[..], [Finding { check: IntegrityCheck::RetentionRow, at: 1.. }]), "{found:?}");
 }
 
 /// It made damage of every purge, ended archiving, and could not be taken away.

@@ -275,6 +275,8 @@ pub struct Guard {
     witnesses: OnceLock<Witnesses>,
     damaged: Mutex<BTreeSet<TenantId>>,
     heard: Mutex<Heard>,
+    /// Whose retention is said by a row alone.
+    unconfirmed: Mutex<BTreeSet<TenantId>>,
     /// Whose logs were found to be gone.
     missing: Mutex<BTreeSet<TenantId>>,
     /// How far each log was looked at again by this process.
@@ -324,6 +326,11 @@ impl Guard {
     /// The first tenant of whose log something stored was found changed, if there is one.
     pub fn damaged_log(&self) -> Option<TenantId> {
         self.damaged.lock().unwrap_or_else(PoisonError::into_inner).first().copied()
+    }
+
+    /// Whether it is only by a row that some log is kept for longer, as builds before proofs said it.
+    pub fn is_unconfirmed(&self) -> bool {
+        !self.unconfirmed.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     /// How often each check did not hold since this start.
@@ -388,12 +395,21 @@ impl Guard {
     }
 
     fn note_damaged(&self, tenant: TenantId, damaged: bool) {
-        let mut known = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
-        if damaged {
-            known.insert(tenant);
-        } else {
-            known.remove(&tenant);
-        }
+        note(&self.damaged, tenant, damaged);
+    }
+
+    pub(super) fn note_unconfirmed(&self, tenant: TenantId, unconfirmed: bool) {
+        note(&self.unconfirmed, tenant, unconfirmed);
+    }
+}
+
+/// Notes whether something is so of a tenant.
+fn note(known: &Mutex<BTreeSet<TenantId>>, tenant: TenantId, is_so: bool) {
+    let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+    if is_so {
+        known.insert(tenant);
+    } else {
+        known.remove(&tenant);
     }
 }
 
