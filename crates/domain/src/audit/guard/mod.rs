@@ -6,7 +6,7 @@
 //! | a store that was put back to yesterday | [`Pin`]s: the last signed head, outside of the store; [`Epochs`] |
 //! | a log that is gone as a whole | [`look_for_logs`]: its pin is left |
 //! | a clock that went back | [`look_at_clock`]: the log knows a later time |
-//! | rows of a queue that are no events, or behind the end of a log | they are put aside ([`GuardWrites::quarantine`]), and each is told of |
+//! | rows of a queue that are no events, or behind a log's end | they are put aside ([`GuardWrites::quarantine`]), each is told of |
 //! | a tenant's log that is shown in two forms | [`note_head`]: its heads stand in the platform's log |
 //! | the same of the platform's log | [`cosign`]: witnesses outside |
 

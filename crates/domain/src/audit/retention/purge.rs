@@ -171,7 +171,8 @@ fn tell(tenant: TenantId, rules: &Rules, unreadable: u64) -> u64 {
         tracing::warn!(
             %tenant,
             code = "retention_unconfirmed",
-            "How long the log of `{tenant}` is kept was said by a build before proofs. An officer says it again: chancery audit retention confirm"
+            "How long the log of `{tenant}` is kept was said by a build before proofs. An officer says it again: `chancery audit retention \
+             confirm`"
         );
     }
     rules.differ.len() as u64 + unreadable
