@@ -273,7 +273,11 @@ async fn newest_signed(
 }
 
 /// A stored head, if the log's key of that time signed it: rows alone are not believed.
-fn signed_head(stored: &StoredCheckpoint, epochs: &guard::Epochs, keys: &[DeclaredKey]) -> Option<Checkpoint> {
+pub(super) fn signed_head(
+    stored: &StoredCheckpoint,
+    epochs: &guard::Epochs,
+    keys: &[DeclaredKey],
+) -> Option<Checkpoint> {
     let signed = SignedCheckpoint::parse(&stored.note).ok()?;
     let origin = epochs.name_at(signed.checkpoint().size);
     let key = key_at(keys, signed.checkpoint().size)?;
