@@ -633,6 +633,7 @@ async fn a_larger_head_that_nobody_signed_stops_no_log_and_hides_none(backend: B
     let clinic = app.clinic("ours").await;
     noted(&app, &clinic).await;
     tell_forged(&app, &clinic, |_, core| core["detail"]["size"] = json!(1_000_000)).await;
+    append(&app, &clinic).await;
     noted(&app, &clinic).await;
     let newest = sequence::checkpoint(&app.instance, tenant(&clinic)).await.unwrap();
     assert_eq!(app.get(&clinic.auditor, "/v1/audit/anchor").await.ok()["size"], newest.size);
