@@ -201,8 +201,8 @@ async fn tell(
         code = "queue_quarantined",
         check = check.as_str(),
         "{count} ROW(S) OF THE QUEUE OR BEHIND THE END OF THE AUDIT LOG OF `{tenant}` ARE NO EVENTS OF CHANCERY, and are put aside: \
-         somebody wrote them into the store, or it is damaged. Their bytes are in the table `audit_quarantine`. Keep a copy of the store; see \
-         docs/guides/audit.md"
+         somebody wrote them into the store, or it is damaged. Their bytes are in the table `audit_quarantine`. Keep a copy of the store; \
+         see docs/guides/audit.md"
     );
     instance.guard().count(check, count);
     instance.guard().note_damaged(tenant, true);
