@@ -60,6 +60,7 @@ stages! {
     an_event_whose_copy_lies_behind_the_end_is_not_lost,
     a_row_where_the_next_event_is_to_lie_holds_up_nobody,
     rows_behind_an_end_that_was_moved_back_are_not_touched,
+    a_log_that_has_less_than_was_told_of_it_is_rolled_back,
     a_changed_row_is_named_and_the_others_are_shown,
     a_personal_part_that_was_taken_away_is_told_of,
     what_was_taken_away_stops_whoever_follows_the_log_there,
@@ -643,6 +644,39 @@ async fn rows_behind_an_end_that_was_moved_back_are_not_touched(mut stage: Stage
     let refused = sequence::sequence(&stage.app.instance, stage.tenant).await.unwrap_err();
     assert!(matches!(refused, sequence::SequenceError::RolledBack(_)), "{refused:?}");
     assert!(stage.raw.texts("SELECT told_by FROM audit_quarantine").await.is_empty());
+}
+
+/// One tenant's rows alone were put back, so the platform's log tells of more than there is.
+async fn a_log_that_has_less_than_was_told_of_it_is_rolled_back(mut stage: Stage) {
+    let visit = async |stage: &Stage| {
+        stage.app.post(&stage.clinic.service, "/v1/audit/events", json!({"type": "app.visit"})).await.created();
+    };
+    visit(&stage).await;
+    let before = sequence::checkpoint(&stage.app.instance, stage.tenant).await.unwrap().size;
+    let ours = format!("tenant_id = '{}'", stage.clinic.id);
+    for table in ["audit_logs", "audit_tiles"] {
+        let keep = format!("CREATE TABLE kept_{table} AS SELECT * FROM {table} WHERE {ours}");
+        stage.raw.run(&keep).await.unwrap();
+    }
+    for _ in 0..5 {
+        visit(&stage).await;
+    }
+    crate::guard::noted(&stage.app, &stage.clinic).await;
+    for table in ["audit_events", "audit_checkpoints", "audit_tiles", "audit_logs"] {
+        stage.raw.tear_down(table).await;
+    }
+    for back in [
+        format!("DELETE FROM audit_events WHERE {ours} AND idx >= {before}"),
+        format!("DELETE FROM audit_checkpoints WHERE {ours} AND size > {before}"),
+        format!("DELETE FROM audit_tiles WHERE {ours}"),
+        "INSERT INTO audit_tiles SELECT * FROM kept_audit_tiles".to_owned(),
+        format!("UPDATE audit_logs SET size = {before}, root = (SELECT root FROM kept_audit_logs) WHERE {ours}"),
+    ] {
+        assert!(stage.raw.run(&back).await.unwrap() > 0, "{back}");
+    }
+    let refused = guard::note_head(&stage.app.instance, stage.tenant).await;
+    assert!(matches!(refused, Err(sequence::SequenceError::RolledBack(_))), "{refused:?}");
+    assert_eq!(stage.app.instance.forked_log(), Some(stage.tenant));
 }
 
 /// Each of them stopped its log for ever, or would have lain in it so that no head could be signed.
