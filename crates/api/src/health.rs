@@ -46,6 +46,9 @@ pub(crate) async fn readyz(State(app): State<App>, _: Request) -> Result<Json<He
     if app.instance.guard().clock_behind_seconds() > 0 {
         warnings.push("clock.behind");
     }
+    if app.instance.guard().is_unconfirmed() {
+        warnings.push("retention.unconfirmed");
+    }
     Ok(Json(HealthBody { status: "ok", warnings }))
 }
 

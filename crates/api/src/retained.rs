@@ -17,6 +17,8 @@ pub struct Retained {
     pub unproven: u64,
     /// How many rows of what keeps logs are not what the log says, or cannot be read.
     pub disputed: u64,
+    /// Of how many logs a row alone says how long they are kept.
+    pub unconfirmed: u64,
     /// Of how many logs months wait until the clock is believed.
     pub waiting: u64,
 }
@@ -34,6 +36,7 @@ impl Retained {
             self.next_seconds = Some(self.next_seconds.map_or(next, |before| before.min(next)));
         }
         self.holds += standing.holds.len() as u64;
+        self.unconfirmed += u64::from(standing.unconfirmed);
         self.open += standing.purges.iter().filter(|purge| purge.ended_at.is_none()).count() as u64;
     }
 }
@@ -52,6 +55,7 @@ mod tests {
             kept_from: "2020-01".parse().unwrap(),
             holds: Vec::new(),
             disputed: std::collections::BTreeSet::new(),
+            unconfirmed: false,
             purges: Vec::new(),
             doubtful: std::collections::BTreeMap::new(),
             oldest: Some(Timestamp::from_seconds(oldest)),

@@ -121,7 +121,7 @@ fn admin_key(instance: &Instance, admin: &FirstAdmin) -> Result<(ApiKey, Secret<
         allowed_cidrs: admin.allowed_cidrs.clone(),
         rate_limit: None,
         created_at: now,
-        expires_at: admin.expires_in_days.map(|days| now.plus_seconds(i64::from(days) * 86_400)),
+        expires_at: admin.expires_in_days.map(|days| now.plus_days(i64::from(days))),
         revoked_at: None,
         last_used_at: None,
         suspended_until: None,

@@ -6,6 +6,9 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Timestamp(i64);
 
+/// A day of 24 hours.
+pub(crate) const DAY_SECONDS: i64 = 24 * 60 * 60;
+
 /// A text that is no RFC 3339 moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not an RFC 3339 date and time")]
@@ -37,6 +40,12 @@ impl Timestamp {
     /// Whole seconds since 1970, rounded down.
     pub const fn as_seconds(self) -> i64 {
         self.0.div_euclid(1_000_000)
+    }
+
+    /// This moment and `days` of 24 hours more.
+    #[must_use]
+    pub const fn plus_days(self, days: i64) -> Self {
+        self.plus_seconds(days.saturating_mul(DAY_SECONDS))
     }
 
     /// This moment and `seconds` more.

@@ -27,6 +27,8 @@ CREATE POLICY webhook_devices_of_tenant ON webhook_devices
 
 CREATE INDEX webhook_sightings_timeless ON webhook_sightings (tenant_id, ends_at) WHERE copy IS NULL;
 CREATE INDEX webhook_deliveries_delivered ON webhook_deliveries (tenant_id, owner, changed_at) WHERE state = 'delivered';
+-- What was delivered long enough ago is forgotten every minute: not by a look at all that was delivered.
+CREATE INDEX webhook_deliveries_over ON webhook_deliveries (tenant_id, state, changed_at) WHERE state = 'delivered';
 -- What waits is counted for each message that comes: not among all that was delivered.
 CREATE INDEX webhook_deliveries_waiting ON webhook_deliveries (tenant_id, owner, state, bytes, received_at)
     WHERE state IN ('queued', 'quarantined');

@@ -3,6 +3,7 @@
 //! Run with `cargo xtask with-postgres -- cargo test -p chancery-postgres`.
 #![expect(clippy::unwrap_used, reason = "a step that fails fails its test")]
 
+use chancery_domain::audit::LogHead;
 use chancery_domain::store::{Directory as _, Store as _};
 use chancery_domain::time::Timestamp;
 use chancery_postgres::testing::{self, Database, database, database_served_by, server_url};
@@ -218,6 +219,8 @@ mod as_a_role_that_owns_nothing {
         let mut tx = store.begin(OURS).await.unwrap();
         tx.insert_certificate(&certificate(1)).await.unwrap();
         tx.create_log("origin").await.unwrap();
+        let empty = tx.log_head().await.unwrap();
+        tx.advance_log(empty, LogHead { size: 2, ..empty }).await.unwrap();
         tx.log_events(&[logged_event(queued_event(OURS, 0), 0), logged_event(queued_event(OURS, 1), 1)]).await.unwrap();
         tx.insert_checkpoint(&checkpoint(1)).await.unwrap();
         tx.commit().await.unwrap();

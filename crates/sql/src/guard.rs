@@ -54,6 +54,25 @@ const PUT_ASIDE: Sql = Sql::dialects(
         convert_to(core, 'UTF8'), sealed
      FROM taken",
 );
+
+/// The same of a row of the log; one of them, whatever lies there twice.
+const PUT_ENTRY_ASIDE: Sql = Sql::dialects(
+    "INSERT INTO audit_quarantine (tenant_id, told_by, taken_at, event_id, recorded_at, kind, actor, resource, outcome,
+        request_id, core)
+     SELECT tenant_id, $3, $4, CAST(event_id AS BLOB), recorded_at, CAST(kind AS BLOB), CAST(actor AS BLOB),
+        CAST(resource AS BLOB), outcome, CAST(request_id AS BLOB), CAST(core AS BLOB)
+     FROM audit_events WHERE tenant_id = $1 AND idx = $2",
+    "WITH one AS (SELECT tableoid AS part, ctid AS place FROM audit_events WHERE tenant_id = $1 AND idx = $2 LIMIT 1),
+     taken AS (DELETE FROM audit_events AS e USING one
+        WHERE e.tenant_id = $1 AND e.idx = $2 AND e.tableoid = one.part AND e.ctid = one.place RETURNING e.*)
+     INSERT INTO audit_quarantine (tenant_id, told_by, taken_at, event_id, recorded_at, kind, actor, resource, outcome,
+        request_id, core)
+     SELECT tenant_id, $3::text, $4::bigint, convert_to(event_id, 'UTF8'), recorded_at, convert_to(kind, 'UTF8'),
+        convert_to(actor, 'UTF8'), convert_to(resource, 'UTF8'), outcome, convert_to(request_id, 'UTF8'),
+        convert_to(core, 'UTF8')
+     FROM taken",
+);
+const LEAVE_LOG: &str = "DELETE FROM audit_events WHERE tenant_id = $1 AND idx = $2";
 const LEAVE_QUEUE: &str = "DELETE FROM audit_queue WHERE tenant_id = $1 AND seq = $2";
 
 const CHECKPOINTS: Sql = Sql::dialects(
@@ -221,6 +240,15 @@ impl<D: Driver> GuardWrites for Rows<D> {
         swapped(put, "queue")?;
         if self.is_alone() {
             self.execute(LEAVE_QUEUE, [seq.into()]).await?;
+        }
+        Ok(())
+    }
+
+    async fn quarantine_entry(&mut self, index: u64, told_by: EventId, at: Timestamp) -> Result<(), StoreError> {
+        let args = [Value::count(index), Value::text(told_by), Value::time(at)];
+        swapped(self.execute(PUT_ENTRY_ASIDE, args).await?, "event")?;
+        if self.is_alone() {
+            self.execute(LEAVE_LOG, [Value::count(index)]).await?;
         }
         Ok(())
     }

@@ -62,4 +62,4 @@ pub use rows::Rows;
 pub use statement::{BATCHES, Batch, Sql};
 pub use taken::{taken_by_columns, taken_by_constraint};
 pub use value::{Row, Value};
-pub use webhooks::WAITING_DELIVERIES;
+pub use webhooks::{FORGET_DELIVERED, WAITING_DELIVERIES};

@@ -5,8 +5,8 @@ use chancery_domain::ids::{
 use chancery_domain::store::StoreError;
 use chancery_domain::time::Timestamp;
 use chancery_domain::webhooks::{
-    Backlog, DeliveryFilter, DeliveryState, Direction, DueSecrets, Seen, Sighting, WebhookDelivery, WebhookDevice,
-    WebhookOwner, WebhookRows, WebhookSecret, WebhookSource, WebhookSubscription, WebhookWrites, part,
+    Backlog, DeliveryFilter, Direction, DueSecrets, Seen, Sighting, WebhookDelivery, WebhookDevice, WebhookOwner,
+    WebhookRows, WebhookSecret, WebhookSource, WebhookSubscription, WebhookWrites, part,
 };
 
 use crate::rows::{after, swapped};
@@ -16,6 +16,10 @@ use crate::{Driver, Row, Rows, Value};
 pub const WAITING_DELIVERIES: &str = "SELECT CAST(SUM(1 + bytes / 1000000) AS BIGINT) FROM webhook_deliveries
      WHERE tenant_id = $1 AND state IN ('queued', 'quarantined')
         AND CASE substr(owner, 1, 3) WHEN 'whs' THEN 'in' ELSE 'out' END = $2 HAVING COUNT(*) > 0";
+
+/// What was delivered long enough ago goes, by an index over just what was delivered: as above, the state stands here as it is.
+pub const FORGET_DELIVERED: &str =
+    "DELETE FROM webhook_deliveries WHERE tenant_id = $1 AND state = 'delivered' AND changed_at <= $2";
 
 fn source(row: &mut Row) -> Result<WebhookSource, StoreError> {
     Ok(WebhookSource {
@@ -519,9 +523,7 @@ impl<D: Driver> WebhookWrites for Rows<D> {
     async fn forget_webhooks(&mut self, now: Timestamp, delivered: Timestamp) -> Result<u64, StoreError> {
         let sql = "DELETE FROM webhook_sightings WHERE tenant_id = $1 AND ends_at <= $2";
         let sightings = self.execute(sql, [Value::time(now)]).await?;
-        let sql = "DELETE FROM webhook_deliveries WHERE tenant_id = $1 AND state = $2 AND changed_at <= $3";
-        let state = Value::text(DeliveryState::Delivered);
-        Ok(sightings + self.execute(sql, [state, Value::time(delivered)]).await?)
+        Ok(sightings + self.execute(FORGET_DELIVERED, [Value::time(delivered)]).await?)
     }
 
     async fn insert_webhook_delivery(&mut self, delivery: &WebhookDelivery) -> Result<(), StoreError> {

@@ -20,11 +20,14 @@ BEGIN SELECT RAISE(ABORT, 'audit_quarantine only grows'); END;
 CREATE TRIGGER audit_quarantine_keep_delete BEFORE DELETE ON audit_quarantine
 BEGIN SELECT RAISE(ABORT, 'audit_quarantine only grows'); END;
 
--- What is kept when its month is purged (0048), and that a forged purge was dismissed: otherwise it would be told of again.
+-- What is kept when its month is purged (0048); also that a forged purge was dismissed, or a key revoked: otherwise the purge would be
+-- told of again, and the key's row alone would say what a verdict rests on. Behind the end of a log lies nothing of it: what somebody
+-- wrote there goes aside too, or nothing could come after it.
 DROP TRIGGER audit_events_keep_delete;
 CREATE TRIGGER audit_events_keep_delete BEFORE DELETE ON audit_events
-WHEN OLD.kind IN ('key.activated', 'key.retired', 'certificate.issued', 'certificate.revoked', 'certificate.superseded', 'log.head_noted',
-        'log.restore_accepted', 'audit.retention_changed', 'audit.hold_placed', 'audit.hold_lifted', 'audit.purge_ordered',
+WHEN OLD.idx < coalesce((SELECT l.size FROM audit_logs AS l WHERE l.tenant_id = OLD.tenant_id), 9223372036854775807) AND (
+    OLD.kind IN ('key.activated', 'key.retired', 'key.revoked', 'certificate.issued', 'certificate.revoked', 'certificate.superseded',
+        'log.head_noted', 'log.restore_accepted', 'audit.retention_changed', 'audit.hold_placed', 'audit.hold_lifted', 'audit.purge_ordered',
         'audit.purge_dismissed')
     OR NOT EXISTS (
         SELECT 1 FROM audit_purges AS p
@@ -35,6 +38,7 @@ WHEN OLD.kind IN ('key.activated', 'key.retired', 'certificate.issued', 'certifi
         WHERE h.tenant_id = OLD.tenant_id AND (h.from_at IS NULL OR h.from_at <= OLD.recorded_at)
             AND (h.to_at IS NULL OR h.to_at > OLD.recorded_at)
     )
+)
 BEGIN SELECT RAISE(ABORT, 'audit_events only grows'); END;
 
 DROP TRIGGER audit_references_keep_delete;
@@ -46,8 +50,8 @@ WHEN NOT EXISTS (
     OR EXISTS (
         SELECT 1 FROM audit_events AS e
         WHERE e.tenant_id = OLD.tenant_id AND e.idx = OLD.idx AND (
-            e.kind IN ('key.activated', 'key.retired', 'certificate.issued', 'certificate.revoked', 'certificate.superseded', 'log.head_noted',
-        'log.restore_accepted', 'audit.retention_changed', 'audit.hold_placed', 'audit.hold_lifted', 'audit.purge_ordered',
+            e.kind IN ('key.activated', 'key.retired', 'key.revoked', 'certificate.issued', 'certificate.revoked', 'certificate.superseded',
+        'log.head_noted', 'log.restore_accepted', 'audit.retention_changed', 'audit.hold_placed', 'audit.hold_lifted', 'audit.purge_ordered',
         'audit.purge_dismissed')
             OR EXISTS (
                 SELECT 1 FROM audit_holds AS h

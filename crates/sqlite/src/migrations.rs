@@ -46,7 +46,6 @@ const FILES: &[(i64, &str, &str)] = &[
     (48, "purge_walls", include_str!("../migrations/0048_purge_walls.sql")),
     (49, "webhook_devices", include_str!("../migrations/0049_webhook_devices.sql")),
     (50, "quarantine", include_str!("../migrations/0050_quarantine.sql")),
-    (51, "kept_revocations", include_str!("../migrations/0051_kept_revocations.sql")),
     (52, "told_heads", include_str!("../migrations/0052_told_heads.sql")),
     (53, "audit_intents", include_str!("../migrations/0053_audit_intents.sql")),
 ];

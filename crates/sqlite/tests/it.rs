@@ -290,6 +290,21 @@ mod file {
         assert!(found, "{steps:?}");
     }
 
+    /// It is looked for every minute, and what was delivered stays for a month.
+    #[tokio::test]
+    async fn what_was_delivered_long_ago_is_found_by_its_index() {
+        let (_folder, path, _store) = on_disk().await;
+        let plan = format!("EXPLAIN QUERY PLAN {}", chancery_sql::FORGET_DELIVERED);
+        let steps: Vec<(i64, i64, i64, String)> = sqlx::query_as(sqlx::AssertSqlSafe(plan))
+            .bind("ten")
+            .bind(0)
+            .fetch_all(&mut raw(&path).await)
+            .await
+            .unwrap();
+        let by = "webhook_deliveries_over (tenant_id=? AND state=? AND changed_at<?)";
+        assert!(steps.iter().any(|(.., step)| step.contains(by)), "{steps:?}");
+    }
+
     /// What a lease is made of says so when it changes. A new table with wrapped keys needs the three triggers too.
     #[tokio::test]
     async fn every_table_with_wrapped_keys_raises_the_epoch() {

@@ -639,6 +639,7 @@ hand_on!(GuardRows {
 });
 hand_on!(GuardWrites {
     fn quarantine(seq: i64, told_by: EventId, at: Timestamp) -> ();
+    fn quarantine_entry(index: u64, told_by: EventId, at: Timestamp) -> ();
     fn put_scrub(scrub: &Scrub) -> ();
     fn put_cosignature(cosignature: &Cosignature) -> ();
 });

@@ -153,13 +153,17 @@ pub(crate) struct RetentionBody {
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     #[schema(required = false, value_type = Vec<String>)]
     disputed: BTreeSet<IntegrityCheck>,
+    /// Only the store's row says how long the log is kept, as builds before proofs said it: say it again. Not there if it is not so.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    unconfirmed: bool,
     /// What of it was purged.
     purges: Vec<PurgeBody>,
 }
 
 impl From<Standing> for RetentionBody {
     fn from(standing: Standing) -> Self {
-        let Standing { retention, kept_from, holds, disputed, purges, doubtful, oldest, next } = standing;
+        let Standing { retention, kept_from, holds, disputed, unconfirmed, purges, doubtful, oldest, next } = standing;
         let Retention { months, automatic, archive_first, changed_at } = retention;
         let text = |at: Option<Timestamp>| at.map(|at| at.to_string());
         Self {
@@ -173,6 +177,7 @@ impl From<Standing> for RetentionBody {
             next_purge_at: text(next),
             holds: holds.into_iter().map(HoldBody::from).collect(),
             disputed,
+            unconfirmed,
             purges: purges.into_iter().map(|purge| proven(purge, &doubtful)).collect(),
         }
     }

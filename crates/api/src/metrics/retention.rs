@@ -21,6 +21,7 @@ pub(super) struct RetentionMetrics {
     purges_waiting: Gauge<u64, AtomicU64>,
     purges_unproven: Gauge<u64, AtomicU64>,
     rows_disputed: Gauge<u64, AtomicU64>,
+    unconfirmed: Gauge<u64, AtomicU64>,
     holds: Gauge<u64, AtomicU64>,
     oldest_event: Gauge<u64, AtomicU64>,
     next_purge: Gauge<u64, AtomicU64>,
@@ -61,6 +62,11 @@ impl RetentionMetrics {
             "chancery_audit_rows_disputed",
             "Rows of what keeps logs that are not what the log says, or cannot be read; told by the node that lets events go",
             self.rows_disputed.clone(),
+        );
+        registry.register(
+            "chancery_audit_retention_unconfirmed",
+            "Logs of which only a row says how long they are kept, as builds before proofs said it",
+            self.unconfirmed.clone(),
         );
         registry.register("chancery_audit_holds", "Legal holds on audit logs", self.holds.clone());
         registry.register_with_unit(
@@ -110,6 +116,7 @@ impl Metrics {
     pub fn retained(&self, stands: Retained) {
         self.retention.purges_open.set(stands.open);
         self.retention.holds.set(stands.holds);
+        self.retention.unconfirmed.set(stands.unconfirmed);
         self.retention.purges_waiting.set(stands.waiting);
         self.retention.purges_unproven.set(stands.unproven);
         self.retention.rows_disputed.set(stands.disputed);

@@ -42,6 +42,9 @@ backends! {
     a_position_in_the_store_is_not_believed,
     the_head_that_was_told_of_last_counts,
     an_anchor_is_given_for_the_head_that_was_told_of_alone,
+    a_larger_head_that_nobody_signed_stops_no_log_and_hides_none,
+    a_head_of_the_platforms_log_that_its_key_did_not_sign_proves_no_anchor,
+    a_head_that_an_earlier_build_told_of_is_told_of_again,
     a_tenant_that_is_gone_is_told_of_until_that_is_accepted,
     an_event_that_is_queued_again_stops_nothing,
     another_event_under_the_id_of_a_logged_one_is_put_aside_and_told_of,
@@ -595,6 +598,80 @@ async fn the_head_that_was_told_of_last_counts(backend: Backend) {
     let report = verify_pack(&made.body, &trust, None);
     let tells = |detail: &str| detail.ends_with("of the platform's log tells of this head");
     assert!(report.checks.iter().any(|check| check.name == "anchor_event" && tells(&check.detail)), "{report:?}");
+}
+
+/// The newest event that tells of the clinic's heads, under another id and changed, as who holds the store queues it.
+async fn tell_forged(app: &TestApp, clinic: &Clinic, change: impl FnOnce(&mut QueuedEvent, &mut Value)) {
+    let newest = sequence::checkpoint(&app.instance, tenant(clinic)).await.unwrap();
+    let origin = SignedCheckpoint::parse(&newest.note).unwrap().checkpoint().origin.clone();
+    sequence::sequence(&app.instance, TenantId::PLATFORM).await.unwrap();
+    let mut view = app.instance.store().view(TenantId::PLATFORM).await.unwrap();
+    let mut event = view.head_told_before(&origin, 1 << 40).await.unwrap().unwrap().event;
+    drop(view);
+    event.id = EventId::make(app.instance.now(), app.instance.random()).unwrap();
+    let mut core: Value = serde_json::from_str(&event.core).unwrap();
+    core["event_id"] = json!(event.id);
+    change(&mut event, &mut core);
+    event.core = String::from_utf8(chancery_crypto::canonical::to_vec(&core).unwrap()).unwrap();
+    app.instance.store().append_events(&[event]).await.unwrap();
+}
+
+/// Whether a pack of a new certificate says that the platform's log tells of its head.
+async fn is_anchored(app: &TestApp, clinic: &Clinic) -> bool {
+    let id = crate::proofs::issue(app, clinic).await["id"].clone();
+    let made = app.post(&clinic.auditor, "/v1/certificates/packs", json!({"certificates": [id]})).await;
+    assert_eq!(made.status, 200, "{}", made.text());
+    let trust = app.anonymous("GET", "/.well-known/chancery-trust.json", None).await.body;
+    let report = verify_pack(&made.body, &trust, None);
+    let tells = |detail: &str| detail.ends_with("of the platform's log tells of this head");
+    report.checks.iter().any(|check| check.name == "anchor_event" && tells(&check.detail))
+}
+
+/// It was not signed any more until an operator accepted a restore that never was.
+async fn a_larger_head_that_nobody_signed_stops_no_log_and_hides_none(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("ours").await;
+    noted(&app, &clinic).await;
+    tell_forged(&app, &clinic, |_, core| core["detail"]["size"] = json!(1_000_000)).await;
+    append(&app, &clinic).await;
+    noted(&app, &clinic).await;
+    let newest = sequence::checkpoint(&app.instance, tenant(&clinic)).await.unwrap();
+    assert_eq!(app.get(&clinic.auditor, "/v1/audit/anchor").await.ok()["size"], newest.size);
+    assert_eq!(app.instance.forked_log(), None);
+    assert!(is_anchored(&app, &clinic).await);
+}
+
+/// It was taken if it could be read.
+async fn a_head_of_the_platforms_log_that_its_key_did_not_sign_proves_no_anchor(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("ours").await;
+    noted(&app, &clinic).await;
+    let newest = sequence::checkpoint(&app.instance, TenantId::PLATFORM).await.unwrap();
+    let mut head = SignedCheckpoint::parse(&newest.note).unwrap().checkpoint().clone();
+    head.size += 50;
+    let thief = Ed25519SigningKey::from_seed(&[1; 32]).unwrap();
+    let note = SignedCheckpoint::sign(&head, &thief, &head.origin).unwrap().text().to_owned();
+    let mut tx = app.instance.store().begin(TenantId::PLATFORM).await.unwrap();
+    tx.insert_checkpoint(&StoredCheckpoint { size: head.size, note, signed_at: app.instance.now() }).await.unwrap();
+    tx.commit().await.unwrap();
+    assert!(is_anchored(&app, &clinic).await);
+}
+
+/// Its events carry no proof, so the same head is told of once more.
+async fn a_head_that_an_earlier_build_told_of_is_told_of_again(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let (clinic, other) = (app.clinic("ours").await, app.clinic("theirs").await);
+    noted(&app, &clinic).await;
+    let newest = sequence::checkpoint(&app.instance, tenant(&other)).await.unwrap();
+    let head = SignedCheckpoint::parse(&newest.note).unwrap().checkpoint().clone();
+    let as_before = |event: &mut QueuedEvent, core: &mut Value| {
+        event.resource = Some(head.origin.clone());
+        core["resource"]["id"] = json!(head.origin);
+        core["detail"] = json!({"nonce": "00", "root": data_encoding::HEXLOWER.encode(&head.root), "size": head.size});
+    };
+    tell_forged(&app, &clinic, as_before).await;
+    assert!(guard::note_head(&app.instance, tenant(&other)).await.unwrap());
+    assert!(!guard::note_head(&app.instance, tenant(&other)).await.unwrap());
 }
 
 /// A second head of that size, signed by whomever and filed as the newer one.

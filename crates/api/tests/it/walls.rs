@@ -52,10 +52,15 @@ stages! {
     a_hold_that_is_gone_from_the_store_holds_by_the_log,
     a_hold_that_nobody_placed_is_told_of_and_can_be_lifted,
     a_retention_that_was_changed_in_the_store_lets_nothing_go,
+    a_hold_that_an_earlier_build_placed_is_told_by_its_event,
+    a_retention_that_an_earlier_build_said_makes_no_node_unready,
     a_row_that_nobody_can_read_stops_no_other,
     what_an_event_is_found_by_is_just_what_it_names,
     a_row_of_the_queue_that_is_no_event_holds_up_nobody,
-    an_event_whose_copy_lies_beside_the_tree_is_not_lost,
+    an_event_whose_copy_lies_behind_the_end_is_not_lost,
+    a_row_where_the_next_event_is_to_lie_holds_up_nobody,
+    rows_behind_an_end_that_was_moved_back_are_not_touched,
+    a_log_that_has_less_than_was_told_of_it_is_rolled_back,
     a_changed_row_is_named_and_the_others_are_shown,
     a_personal_part_that_was_taken_away_is_told_of,
     what_was_taken_away_stops_whoever_follows_the_log_there,
@@ -306,8 +311,8 @@ async fn a_revocation_beside_the_tree_revokes_nothing(mut stage: Stage) {
         stage.clinic.id
     );
     assert_eq!(stage.raw.run(&forge).await.unwrap(), 1);
-    assert_eq!(stage.verdict(id).await, "valid");
     assert!(!stage.found().await.is_empty(), "it is told of");
+    assert_eq!(stage.verdict(id).await, "valid");
 }
 
 const RETENTION: &str = "/v1/audit/retention";
@@ -416,6 +421,84 @@ async fn a_retention_that_was_changed_in_the_store_lets_nothing_go(mut stage: St
     assert_eq!(asked.status, 202, "{}", asked.text());
 }
 
+/// Builds before proofs filed the event under no log, so every hold of theirs counted as a row that nobody placed.
+async fn a_hold_that_an_earlier_build_placed_is_told_by_its_event(mut stage: Stage) {
+    two_months(&stage.app, &stage.clinic).await;
+    let suit = "/v1/audit/legal-holds/suit";
+    let placed = stage.app.put(&stage.clinic.officer, suit, json!({"reason": "x"})).await.created();
+    sequence::sequence(&stage.app.instance, stage.tenant).await.unwrap();
+    let (store, new) = (stage.app.instance.store(), EventId::from_bytes([1; 16]));
+    let id = placed["event_id"].as_str().unwrap().parse().unwrap();
+    let mut event = store.view(stage.tenant).await.unwrap().logged_event(id).await.unwrap().unwrap().event;
+    let mut core: serde_json::Value = serde_json::from_str(&event.core).unwrap();
+    core.as_object_mut().unwrap().remove("resource");
+    (core["event_id"], core["detail"]["hold"]) = (json!(new), json!(["older"]));
+    (event.id, event.resource, event.sealed) = (new, None, None);
+    event.core = String::from_utf8(chancery_crypto::canonical::to_vec(&core).unwrap()).unwrap();
+    store.append_events(&[event]).await.unwrap();
+    sequence::sequence(&stage.app.instance, stage.tenant).await.unwrap();
+    let row = format!(
+        "INSERT INTO audit_holds (tenant_id, name, placed_by, placed_at, event_id) VALUES ('{}', 'older', 'system', 1, '{new}')",
+        stage.clinic.id
+    );
+    assert_eq!(stage.raw.run(&row).await.unwrap(), 1);
+    assert_eq!((stage.found_of_rows().await, stage.disputed().await), (Vec::new(), json!(null)));
+
+    // Its row may not say something else, nor come back once it was lifted.
+    let bounds = |to| format!("UPDATE audit_holds SET to_at = {to} WHERE name = 'older'");
+    let odd = [Finding { check: IntegrityCheck::HoldRow, at: 0 }];
+    assert_eq!(stage.raw.run(&bounds("1")).await.unwrap(), 1);
+    assert_eq!(stage.found_of_rows().await, odd);
+    assert_eq!(stage.raw.run(&bounds("NULL")).await.unwrap(), 1);
+    let lift = "/v1/audit/legal-holds/older/lift";
+    by_two(&stage.app, &stage.clinic, "POST", lift, &json!({"reason": "settled"})).await.ok();
+    assert_eq!(stage.found_of_rows().await, []);
+    assert_eq!(stage.raw.run(&row).await.unwrap(), 1);
+    assert_eq!(stage.found_of_rows().await, odd);
+}
+
+/// Every node was unready after its first whole look, until officers said it again.
+async fn a_retention_that_an_earlier_build_said_makes_no_node_unready(mut stage: Stage) {
+    two_months(&stage.app, &stage.clinic).await;
+    let said = |months: u32, automatic: &str| {
+        format!(
+            "INSERT INTO audit_retention (tenant_id, months, automatic, changed_at, archive_first)
+             VALUES ('{}', {months}, ({automatic}), 1, (1 = 0))
+             ON CONFLICT (tenant_id) DO UPDATE SET months = excluded.months, automatic = excluded.automatic",
+            stage.clinic.id
+        )
+    };
+    let (longer, by_itself) = (said(84, "1 = 0"), said(84, "1 = 1"));
+    assert_eq!(stage.raw.run(&longer).await.unwrap(), 1);
+    let (app, officer) = (&stage.app, &stage.clinic.officer);
+    // Of this month there is room.
+    app.post(&stage.clinic.service, "/v1/audit/events", json!({"type": "app.visit"})).await.created();
+    sequence::sequence(&app.instance, stage.tenant).await.unwrap();
+    let step = guard::step(&app.instance, stage.tenant, 1_000_000).await.unwrap();
+    assert!(step.ended && step.found.is_empty(), "{step:?}");
+    let ready = app.anonymous("GET", "/readyz", None).await.ok();
+    assert_eq!(ready, json!({"status": "ok", "warnings": ["retention.unconfirmed"]}));
+    let stands = app.get(officer, RETENTION).await.ok();
+    assert_eq!((&stands["months"], &stands["unconfirmed"]), (&json!(84), &json!(true)), "it counts");
+    assert_eq!(stands.get("disputed"), None);
+
+    // What keeps less than the log says is none of that.
+    assert_eq!(stage.raw.run(&by_itself).await.unwrap(), 1);
+    assert_eq!(stage.found().await, [Finding { check: IntegrityCheck::RetentionRow, at: 0 }]);
+    let stands = app.get(officer, RETENTION).await.ok();
+    assert_eq!((&stands["automatic"], &stands["disputed"]), (&json!(false), &json!(["retention_row"])));
+
+    // One officer says again what counts.
+    let confirmed = json!({"months": 84, "automatic": false, "archive_first": false});
+    let stands = app.put(officer, RETENTION, confirmed).await.ok();
+    assert!(stands.get("unconfirmed").is_none() && stands.get("disputed").is_none(), "{stands}");
+    assert_eq!(app.anonymous("GET", "/readyz", None).await.ok(), json!({"status": "ok"}));
+    // From then on a row that says something else contradicts it, also if it keeps more.
+    assert_eq!(stage.raw.run(&said(120, "1 = 0")).await.unwrap(), 1);
+    let found = stage.found().await;
+    assert!(matches!(found[..], [Finding { check: IntegrityCheck::RetentionRow, at: 1.. }]), "{found:?}");
+}
+
 /// It made damage of every purge, ended archiving, and could not be taken away.
 async fn a_row_that_nobody_can_read_stops_no_other(mut stage: Stage) {
     two_months(&stage.app, &stage.clinic).await;
@@ -482,7 +565,7 @@ async fn what_an_event_is_found_by_is_just_what_it_names(mut stage: Stage) {
 }
 
 /// The copy was taken for the event, which left the queue and came into no log.
-async fn an_event_whose_copy_lies_beside_the_tree_is_not_lost(mut stage: Stage) {
+async fn an_event_whose_copy_lies_behind_the_end_is_not_lost(mut stage: Stage) {
     // What is logged of this month has a place to lie in.
     stage.app.post(&stage.clinic.service, "/v1/audit/events", json!({"type": "app.before"})).await.created();
     sequence::sequence(&stage.app.instance, stage.tenant).await.unwrap();
@@ -500,9 +583,100 @@ async fn an_event_whose_copy_lies_beside_the_tree_is_not_lost(mut stage: Stage) 
     sequence::sequence(&stage.app.instance, stage.tenant).await.unwrap();
     let told = stage.app.events(&stage.clinic.auditor, "log.event_quarantined").await;
     assert_eq!(told.len(), 1);
-    assert!(told[0]["core"].as_str().unwrap().contains("id_taken"), "{}", told[0]);
+    assert!(told[0]["core"].as_str().unwrap().contains("behind_end"), "{}", told[0]);
+    assert_eq!(stage.app.events(&stage.clinic.auditor, "app.visit").await.len(), 1, "the event itself is in the log");
     let kept = format!("SELECT told_by FROM audit_quarantine WHERE tenant_id = '{}'", stage.clinic.id);
     assert_eq!(stage.raw.texts(&kept).await, [Some(told[0]["id"].as_str().unwrap().to_owned())]);
+}
+
+impl Stage {
+    /// Puts a copy of an event of the log so far behind its end.
+    async fn forge_behind_end(&mut self, far: u64) {
+        let size = self.app.instance.store().view(self.tenant).await.unwrap().log_head().await.unwrap().size;
+        let forged = format!(
+            "INSERT INTO audit_events
+                (tenant_id, idx, event_id, recorded_at, kind, actor, resource, outcome, request_id, core, leaf_hash)
+             SELECT tenant_id, {}, '{}', recorded_at, kind, actor, resource, outcome, request_id, core, leaf_hash
+             FROM audit_events WHERE tenant_id = '{}' AND idx = {}",
+            size + far,
+            EventId::from_bytes([u8::try_from(far).unwrap() + 1; 16]),
+            self.clinic.id,
+            size - 1
+        );
+        assert_eq!(self.raw.run(&forged).await.unwrap(), 1);
+    }
+}
+
+/// Nothing came into its log any more: the place was taken.
+async fn a_row_where_the_next_event_is_to_lie_holds_up_nobody(mut stage: Stage) {
+    let visit = json!({"type": "app.visit"});
+    stage.app.post(&stage.clinic.service, "/v1/audit/events", visit.clone()).await.created();
+    sequence::checkpoint(&stage.app.instance, stage.tenant).await.unwrap();
+    stage.forge_behind_end(0).await;
+    stage.forge_behind_end(1).await;
+    stage.app.post(&stage.clinic.service, "/v1/audit/events", visit).await.created();
+    sequence::checkpoint(&stage.app.instance, stage.tenant).await.unwrap();
+    let left = stage.app.instance.store().view(stage.tenant).await.unwrap().queued_events(10).await.unwrap();
+    assert_eq!(left, []);
+    let (app, auditor) = (&stage.app, &stage.clinic.auditor);
+    assert_eq!(
+        app.events(auditor, "app.visit").await.len(),
+        2,
+        "what was acknowledged is in the log, and nothing else"
+    );
+    let told = app.events(auditor, "log.event_quarantined").await;
+    assert!(told.len() == 2 && told.iter().all(|event| event["core"].as_str().unwrap().contains("behind_end")));
+    assert_eq!(stage.raw.texts("SELECT told_by FROM audit_quarantine").await.len(), 2, "nothing of them is lost");
+    assert_eq!(stage.found().await, []);
+    app.anonymous("GET", "/readyz", None).await.refused(503, "audit.unavailable");
+    let failed = r#"chancery_audit_integrity_failures_total{check="entry_beyond_head"} 2"#;
+    assert!(crate::metrics::scrape(app).await.contains(failed));
+}
+
+/// They are events of the log, whatever its row says.
+async fn rows_behind_an_end_that_was_moved_back_are_not_touched(mut stage: Stage) {
+    stage.app.post(&stage.clinic.service, "/v1/audit/events", json!({"type": "app.visit"})).await.created();
+    sequence::checkpoint(&stage.app.instance, stage.tenant).await.unwrap();
+    stage.raw.tear_down("audit_logs").await;
+    let back = format!("UPDATE audit_logs SET size = size - 1 WHERE tenant_id = '{}'", stage.clinic.id);
+    assert_eq!(stage.raw.run(&back).await.unwrap(), 1);
+    stage.app.post(&stage.clinic.service, "/v1/audit/events", json!({"type": "app.later"})).await.created();
+    let refused = sequence::sequence(&stage.app.instance, stage.tenant).await.unwrap_err();
+    assert!(matches!(refused, sequence::SequenceError::RolledBack(_)), "{refused:?}");
+    assert!(stage.raw.texts("SELECT told_by FROM audit_quarantine").await.is_empty());
+}
+
+/// One tenant's rows alone were put back, so the platform's log tells of more than there is.
+async fn a_log_that_has_less_than_was_told_of_it_is_rolled_back(mut stage: Stage) {
+    let visit = async |stage: &Stage| {
+        stage.app.post(&stage.clinic.service, "/v1/audit/events", json!({"type": "app.visit"})).await.created();
+    };
+    visit(&stage).await;
+    let before = sequence::checkpoint(&stage.app.instance, stage.tenant).await.unwrap().size;
+    let ours = format!("tenant_id = '{}'", stage.clinic.id);
+    for table in ["audit_logs", "audit_tiles"] {
+        let keep = format!("CREATE TABLE kept_{table} AS SELECT * FROM {table} WHERE {ours}");
+        stage.raw.run(&keep).await.unwrap();
+    }
+    for _ in 0..5 {
+        visit(&stage).await;
+    }
+    crate::guard::noted(&stage.app, &stage.clinic).await;
+    for table in ["audit_events", "audit_checkpoints", "audit_tiles", "audit_logs"] {
+        stage.raw.tear_down(table).await;
+    }
+    for back in [
+        format!("DELETE FROM audit_events WHERE {ours} AND idx >= {before}"),
+        format!("DELETE FROM audit_checkpoints WHERE {ours} AND size > {before}"),
+        format!("DELETE FROM audit_tiles WHERE {ours}"),
+        "INSERT INTO audit_tiles SELECT * FROM kept_audit_tiles".to_owned(),
+        format!("UPDATE audit_logs SET size = {before}, root = (SELECT root FROM kept_audit_logs) WHERE {ours}"),
+    ] {
+        assert!(stage.raw.run(&back).await.unwrap() > 0, "{back}");
+    }
+    let refused = guard::note_head(&stage.app.instance, stage.tenant).await;
+    assert!(matches!(refused, Err(sequence::SequenceError::RolledBack(_))), "{refused:?}");
+    assert_eq!(stage.app.instance.forked_log(), Some(stage.tenant));
 }
 
 /// Each of them stopped its log for ever, or would have lain in it so that no head could be signed.

@@ -142,6 +142,13 @@ async fn how_long_a_log_is_kept_is_said_held_and_purged_from_the_command_line() 
     let shown: Value = serde_json::from_str(&ok(&first, &["audit", "retention", "--json"])).unwrap();
     assert_eq!((&shown["months"], &shown["automatic"], &shown["holds"]), (&json!(72), &json!(false), &json!([])));
     assert!(ok(&first, &["audit", "retention", "set", "--months", "120"]).contains("120"));
+    let again: Value = serde_json::from_str(&ok(&first, &["audit", "retention", "confirm", "--json"])).unwrap();
+    assert_eq!(
+        (&again["months"], &again["automatic"]),
+        (&json!(120), &json!(false)),
+        "what counts is said again, by one"
+    );
+    assert_ne!(again["changed_at"], shown["changed_at"]);
     let set = ["audit", "retention", "set", "--months", "72", "--automatic"];
     let asked: Value = serde_json::from_str(&ok(&first, &[&set[..], &["--json"]].concat())).unwrap();
     let approval = asked["approval_id"].as_str().unwrap();

@@ -122,7 +122,7 @@ pub async fn create(
         allowed_cidrs: new.allowed_cidrs,
         rate_limit: new.rate_limit,
         created_at: now,
-        expires_at: new.expires_in_days.map(|days| now.plus_seconds(i64::from(days) * 86_400)),
+        expires_at: new.expires_in_days.map(|days| now.plus_days(i64::from(days))),
         revoked_at: None,
         last_used_at: None,
         suspended_until: None,

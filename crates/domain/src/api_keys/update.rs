@@ -92,7 +92,7 @@ pub async fn update(
         what.push("allowed_cidrs".to_owned());
     }
     if let Some(days) = wanted.expires_in_days {
-        key.expires_at = Some(now.plus_seconds(i64::from(days) * 86_400));
+        key.expires_at = Some(now.plus_days(i64::from(days)));
         what.push("expires_at".to_owned());
     }
     if let Some(rate_limit) = wanted.rate_limit {

@@ -11,7 +11,7 @@ use crate::{
     fields::system,
     ids::{ApprovalId, KeyId},
     instance::Failure,
-    keyring::{KeyringError, deletion::DAY_SECONDS, ring::Place},
+    keyring::{KeyringError, ring::Place},
     store::{StoreError, View},
     time::Timestamp,
 };
@@ -112,7 +112,7 @@ fn ends(approval: &Approval, version: &str, due: Timestamp) -> bool {
     let versions = details.get("versions").and_then(Value::as_array);
     let of_it = versions.is_some_and(|all| all.iter().any(|one| one == version));
     let days = details.get("days").and_then(Value::as_i64).unwrap_or_default();
-    let then = approval.used_at.map(|used| used.plus_seconds(days * DAY_SECONDS));
+    let then = approval.used_at.map(|used| used.plus_days(days));
     let apart = then.map(|then| due.as_seconds() - then.as_seconds());
     of_it && apart.is_some_and(|apart| apart.abs() <= SAME_COMMIT)
 }

@@ -92,7 +92,7 @@ pub async fn account(instance: &Instance, call: &Call, asked: Asked) -> Result<A
     query::require(instance, call, tenant).await?;
     let now = instance.now();
     let mut filter = EventFilter::after(asked.after, asked.limit);
-    filter.from = asked.from.unwrap_or_else(|| now.plus_seconds(-DAYS * 86_400));
+    filter.from = asked.from.unwrap_or_else(|| now.plus_days(-DAYS));
     filter.to = asked.to.unwrap_or_else(|| now.plus_seconds(1));
     filter.prefix = Some(DISCLOSURE.to_owned());
     filter.kinds.push(EventKind::RecordOpened.as_str().to_owned());

@@ -96,7 +96,13 @@ async fn move_batch(instance: &Instance, tenant: TenantId) -> Result<Option<LogH
     if view.raw_queue(1).await?.is_empty() {
         return Ok(Some(view.log_head().await?));
     }
+    let head = view.log_head().await?;
+    let is_free = view.raw_entries(head.size, 1).await?.is_empty();
     drop(view);
+    if !is_free {
+        guard::clear_end(instance, tenant, BATCH).await?;
+        return Ok(None);
+    }
     match try_batch(instance, tenant).await {
         // One of them is no event, or is in the log already: each is looked at.
         Err(
@@ -267,7 +273,11 @@ async fn newest_signed(
 }
 
 /// A stored head, if the log's key of that time signed it: rows alone are not believed.
-fn signed_head(stored: &StoredCheckpoint, epochs: &guard::Epochs, keys: &[DeclaredKey]) -> Option<Checkpoint> {
+pub(super) fn signed_head(
+    stored: &StoredCheckpoint,
+    epochs: &guard::Epochs,
+    keys: &[DeclaredKey],
+) -> Option<Checkpoint> {
     let signed = SignedCheckpoint::parse(&stored.note).ok()?;
     let origin = epochs.name_at(signed.checkpoint().size);
     let key = key_at(keys, signed.checkpoint().size)?;

@@ -153,7 +153,7 @@ pub async fn report(instance: &Instance, call: &Call, days: u32) -> Result<Lockd
         }
     }
     // The newest of them, wherever in the log they begin.
-    let from = now.plus_seconds(-i64::from(days) * 86_400);
+    let from = now.plus_days(-i64::from(days));
     let mut view = instance.store().view(tenant).await?;
     let mut after = view.log_head().await?.size.saturating_sub(MAX_EVENTS).checked_sub(1);
     if let Some(before) = after {

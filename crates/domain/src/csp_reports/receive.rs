@@ -111,7 +111,7 @@ pub fn count(instance: &Instance, tenant: TenantId, told: &[Told<'_>]) {
 ///
 /// [`Failure`]; what was not written is tried again next time.
 pub async fn flush(instance: &Instance) -> Result<(), Failure> {
-    let before = instance.now().plus_seconds(-KEPT_DAYS * 86_400);
+    let before = instance.now().plus_days(-KEPT_DAYS);
     let mut failed = None;
     for (tenant, reports) in instance.csp_reports.take() {
         let written = async {

@@ -220,7 +220,7 @@ pub(super) fn version(
         Drawn::There { material, public } => (material, Some(public)),
     };
     let public = public.as_ref().map(PublicKey::jwk);
-    let expires_at = key.expires_in_days.map(|days| now.plus_seconds(i64::from(days) * 86_400));
+    let expires_at = key.expires_in_days.map(|days| now.plus_days(i64::from(days)));
     Ok(KeyVersion { expires_at, ..KeyVersion::fresh(key, number, previous, material, public, now, rng)? })
 }
 

@@ -19,8 +19,6 @@ use crate::{
     instance::{Failure, fails},
 };
 
-pub(crate) const DAY_SECONDS: i64 = 86_400;
-
 /// What shall be deleted, and when.
 #[derive(Debug, Clone, Copy)]
 pub struct Deletion {
@@ -118,7 +116,7 @@ async fn try_schedule(
     }
     let now = instance.now();
     let by = Destroyer { actor: Actor::Call(call), name: me, approval: wanted.approval };
-    let due = if wanted.force { now } else { now.plus_seconds(i64::from(wanted.days) * DAY_SECONDS) };
+    let due = if wanted.force { now } else { now.plus_days(i64::from(wanted.days)) };
     let mut elsewhere = Vec::new();
     for version in &targets {
         if wanted.force && matches!(version.material, StoredMaterial::Wrapped { .. }) {

@@ -14,9 +14,7 @@ use serde_json::{Value, json};
 
 use super::{
     BUNDLE_DAYS, BackupState, Key, KeyCopy, KeyState, KeyVersion, StoredMaterial, Tombstone, TombstoneKind,
-    deletion::{DAY_SECONDS, DeletionError},
-    resides,
-    tombstones::fingerprint,
+    deletion::DeletionError, resides, tombstones::fingerprint,
 };
 use crate::{
     Instance, TenantId,
@@ -252,7 +250,7 @@ fn day(at: Timestamp) -> String {
 
 /// When the last key bundle that may hold a key destroyed at `now` has expired.
 pub fn complete_at(now: Timestamp) -> Timestamp {
-    now.plus_seconds(i64::from(BUNDLE_DAYS) * DAY_SECONDS)
+    now.plus_days(i64::from(BUNDLE_DAYS))
 }
 
 /// The certificate of a destruction, stated by Chancery itself.

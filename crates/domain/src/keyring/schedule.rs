@@ -8,16 +8,15 @@ use crate::{
     audit::{Change, Detail, Event, EventKind, Outcome, receipt::note_all, stamp::Actor},
     ids::{KeyId, RequestId, TenantId},
     instance::Failure,
-    time::Timestamp,
+    time::{DAY_SECONDS, Timestamp},
 };
 
 /// The name under which one node claims the work.
 pub const JOB: &str = "keys";
-const DAY: i64 = 24 * 60 * 60;
 /// After so long a data key is due.
-const YEAR: i64 = 365 * DAY;
+const YEAR: i64 = 365 * DAY_SECONDS;
 /// How long lies between two reminders.
-const AGAIN: i64 = 30 * DAY;
+const AGAIN: i64 = 30 * DAY_SECONDS;
 
 /// What was done for one tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -138,7 +137,7 @@ mod tests {
         assert!(!is_overdue(&key, at(YEAR - 1)));
         assert!(is_overdue(&key, at(YEAR)));
         assert!(!is_overdue(&Key { auto_rotate: true, ..key.clone() }, at(YEAR)));
-        assert!(!is_overdue(&Key { last_rotated_at: Some(at(DAY)), ..key.clone() }, at(YEAR)));
+        assert!(!is_overdue(&Key { last_rotated_at: Some(at(DAY_SECONDS)), ..key.clone() }, at(YEAR)));
         let told = Key { reminded_at: Some(at(YEAR)), ..key };
         assert!(!is_overdue(&told, at(YEAR + AGAIN - 1)));
         assert!(is_overdue(&told, at(YEAR + AGAIN)));

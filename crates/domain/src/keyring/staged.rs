@@ -85,7 +85,7 @@ fn due(versions: &[KeyVersion], algorithm: TokenAlgorithm, rotation_days: u16, n
     };
     let other = active.public_jwk.as_ref().and_then(TokenAlgorithm::of) != Some(algorithm);
     let since = active.activated_at.unwrap_or(active.created_at);
-    let old = since.plus_seconds(i64::from(rotation_days) * 86_400) <= now;
+    let old = since.plus_days(i64::from(rotation_days)) <= now;
     if (other || old) && has_room(versions, now) { Tended::Staged } else { Tended::Nothing }
 }
 

@@ -93,7 +93,7 @@ impl LegacyKey {
             kid,
             old_tenant,
             starts,
-            ends: starts.plus_seconds(i64::from(days) * 86_400),
+            ends: starts.plus_days(i64::from(days)),
             mac: MacKey::of_others(secret.expose().as_bytes()),
         })
     }

@@ -109,7 +109,7 @@ mod tests {
         let now = Timestamp::from_seconds(1_790_000_000);
         let row = |jti: &str, days: i64, reason: &str| ForeignRevocation {
             jti: jti.to_owned(),
-            expires_at: now.plus_seconds(days * 86_400),
+            expires_at: now.plus_days(days),
             user: None,
             reason: reason.to_owned(),
         };

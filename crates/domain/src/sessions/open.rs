@@ -83,7 +83,7 @@ impl<'a> Opening<'a> {
         let id = SessionId::make(now, instance.random())?;
         let peppered = (pepper_version, pepper);
         let refresh = RefreshToken::compute(settings.environment.into(), peppered, person.tenant, id, 0);
-        let expires_at = now.plus_seconds(i64::from(settings.session_days) * 86_400);
+        let expires_at = now.plus_days(i64::from(settings.session_days));
         let head = Head {
             generation: 0,
             digest: refresh.digest(),
@@ -144,7 +144,7 @@ const KEPT_SECONDS: i64 = 30 * 86_400;
 
 /// When a head ends that nobody uses.
 pub(super) fn idle_end(instance: &Instance, now: Timestamp, session_end: Timestamp) -> Timestamp {
-    now.plus_seconds(i64::from(instance.settings().refresh_days) * 86_400).min(session_end)
+    now.plus_days(i64::from(instance.settings().refresh_days)).min(session_end)
 }
 
 /// An access token for a session, with its user's roles of now.

@@ -573,21 +573,9 @@ async fn a_store_of_before_keeps_its_rows() {
     assert!(error.to_string().contains("only grows"), "{error}");
 }
 
-#[tokio::test]
-async fn what_was_dismissed_before_it_was_kept_lies_with_what_is_kept() {
-    moves("0050_quarantine.sql", "audit.purge_dismissed").await;
-}
-
-#[tokio::test]
-async fn what_was_revoked_before_it_was_kept_lies_with_what_is_kept() {
-    moves("0051_kept_revocations.sql", "key.revoked").await;
-}
-
-/// A migration that keeps a further kind moves what there is of it: otherwise it would be purged with its month, and nobody would find
-/// it among what is kept.
-async fn moves(migration: &str, kept: &str) {
-    let Some(database) = testing::empty_database().await else { return };
-    let mut connection = raw(&database).await;
+/// A store of the version before a migration, with two tenants; and that migration's text.
+async fn before(database: &Database, migration: &str) -> String {
+    let mut connection = raw(database).await;
     for step in ["DROP SCHEMA public CASCADE", "CREATE SCHEMA public"] {
         sqlx::query(step).execute(&mut connection).await.unwrap();
     }
@@ -599,35 +587,100 @@ async fn moves(migration: &str, kept: &str) {
         let text = std::fs::read_to_string(file).unwrap();
         sqlx::raw_sql(sqlx::AssertSqlSafe(text)).execute(&mut connection).await.unwrap();
     }
+    for tenant in [OURS.to_string(), THEIRS.to_string()] {
+        in_tenant(&mut connection, &tenant).await;
+        for step in [
+            "INSERT INTO directory_tenants (tenant_id, slug, state, clear_fields) VALUES ($1, $1, 'active', 0)",
+            "INSERT INTO audit_logs (tenant_id, origin, size, root) VALUES ($1, $1, 0, 'x')",
+        ] {
+            sqlx::query(step).bind(&tenant).execute(&mut connection).await.unwrap();
+        }
+    }
+    std::fs::read_to_string(files.get(ours).unwrap()).unwrap()
+}
+
+/// Puts an event of today into the log of a tenant that was entered, and has the log grow.
+async fn grow(connection: &mut PgConnection, tenant: &str, idx: i64, kind: &str) {
+    sqlx::query(
+        "INSERT INTO audit_events (tenant_id, idx, event_id, recorded_at, kind, actor, outcome, request_id, core, leaf_hash)
+         VALUES ($1, $2, $2::text, (extract(epoch FROM now()) * 1000000)::bigint, $3, 'system', 0, 'req', 'x', 'x')",
+    )
+    .bind(tenant)
+    .bind(idx)
+    .bind(kind)
+    .execute(&mut *connection)
+    .await
+    .unwrap();
+    sqlx::query("UPDATE audit_logs SET size = $2 WHERE tenant_id = $1")
+        .bind(tenant)
+        .bind(idx + 1)
+        .execute(connection)
+        .await
+        .unwrap();
+}
+
+/// The places of a tenant's log, and whether they lie apart from the months.
+async fn apart(connection: &mut PgConnection, tenant: &str) -> Vec<(i64, bool)> {
+    in_tenant(connection, tenant).await;
+    let lie =
+        "SELECT idx, tableoid = 'audit_events_kept'::regclass FROM audit_events WHERE tenant_id = $1 ORDER BY idx";
+    sqlx::query_as(lie).bind(tenant).fetch_all(connection).await.unwrap()
+}
+
+/// A migration that keeps further kinds moves what there is of them: otherwise it would be purged with its month, and nobody would find
+/// it among what is kept.
+#[tokio::test]
+async fn what_was_dismissed_or_revoked_before_it_was_kept_lies_with_what_is_kept() {
+    let Some(database) = testing::empty_database().await else { return };
+    let text = before(&database, "0050_quarantine.sql").await;
+    let mut connection = raw(&database).await;
     let tenants = [OURS.to_string(), THEIRS.to_string()];
     for tenant in &tenants {
         in_tenant(&mut connection, tenant).await;
-        for (idx, kind) in [(0, kept), (1, "record.opened")] {
-            sqlx::query(
-                "INSERT INTO audit_events (tenant_id, idx, event_id, recorded_at, kind, actor, outcome, request_id, core, leaf_hash)
-                 VALUES ($1, $2, $2::text, (extract(epoch FROM now()) * 1000000)::bigint, $3, 'system', 0, 'req', 'x', 'x')",
-            )
-            .bind(tenant)
-            .bind(i64::from(idx))
-            .bind(kind)
-            .execute(&mut connection)
-            .await
-            .unwrap();
+        for (idx, kind) in [(0, "key.revoked"), (1, "record.opened"), (2, "audit.purge_dismissed")] {
+            grow(&mut connection, tenant, idx, kind).await;
         }
     }
-    let text = std::fs::read_to_string(files.get(ours).unwrap()).unwrap();
     sqlx::raw_sql(sqlx::AssertSqlSafe(text)).execute(&mut connection).await.unwrap();
     for tenant in &tenants {
-        in_tenant(&mut connection, tenant).await;
-        let lie: Vec<(i64, bool)> = sqlx::query_as(
-            "SELECT idx, tableoid = 'audit_events_kept'::regclass FROM audit_events WHERE tenant_id = $1 ORDER BY idx",
-        )
-        .bind(tenant)
-        .fetch_all(&mut connection)
-        .await
-        .unwrap();
-        assert_eq!(lie, [(0, true), (1, false)]);
+        assert_eq!(apart(&mut connection, tenant).await, [(0, true), (1, false), (2, true)]);
     }
     let error = sqlx::query("DELETE FROM audit_events").execute(&mut connection).await.unwrap_err();
     assert!(error.to_string().contains("only grows"), "{error}");
+    let left = ["audit_events_moving", "audit_logs_seen"];
+    assert!(!exists(&mut connection, left[0]).await && !exists(&mut connection, left[1]).await);
+}
+
+/// Looking through a large log takes minutes. Meanwhile others log on, and what they log is moved too.
+#[tokio::test]
+async fn while_a_migration_looks_for_what_is_to_move_the_log_is_open() {
+    let Some(database) = testing::empty_database().await else { return };
+    let text = before(&database, "0050_quarantine.sql").await;
+    let mut other = raw(&database).await;
+    let ours = OURS.to_string();
+    in_tenant(&mut other, &ours).await;
+    grow(&mut other, &ours, 0, "key.revoked").await;
+    // Whoever looks at all months waits for this one, in which nobody logs now.
+    let parts = parts(&mut other).await;
+    let last = parts.iter().rfind(|part| part.starts_with("audit_events_")).unwrap();
+    let mut shut = raw(&database).await;
+    let lock = format!("BEGIN; LOCK TABLE {last} IN ACCESS EXCLUSIVE MODE");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(lock)).execute(&mut shut).await.unwrap();
+
+    let mut migrating = raw(&database).await;
+    let migration = async { sqlx::raw_sql(sqlx::AssertSqlSafe(text)).execute(&mut migrating).await.unwrap() };
+    let meanwhile = async {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let waits = "SELECT EXISTS (SELECT 1 FROM pg_locks WHERE relation = $1::text::regclass AND NOT granted)";
+        while !sqlx::query_scalar::<_, bool>(waits).bind(last).fetch_one(&mut other).await.unwrap() {
+            assert!(Instant::now() < deadline, "the migration does not look at the months");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        sqlx::query("SET lock_timeout = '2s'").execute(&mut other).await.unwrap();
+        grow(&mut other, &ours, 1, "key.revoked").await;
+        grow(&mut other, &ours, 2, "record.opened").await;
+        sqlx::raw_sql("ROLLBACK").execute(&mut shut).await.unwrap();
+    };
+    tokio::join!(migration, meanwhile);
+    assert_eq!(apart(&mut other, &ours).await, [(0, true), (1, true), (2, false)]);
 }

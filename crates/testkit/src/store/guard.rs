@@ -3,7 +3,7 @@
 
 use chancery_domain::TenantId;
 use chancery_domain::audit::guard::{Cosignature, RawCheckpoint, RawEntry, RawEvent, Scrub};
-use chancery_domain::audit::{LoggedEvent, QueuedEvent, StoredCheckpoint};
+use chancery_domain::audit::{LogHead, LoggedEvent, QueuedEvent, StoredCheckpoint};
 use chancery_domain::ids::EventId;
 
 use super::{Backend, begin, changed, commit, view};
@@ -83,6 +83,23 @@ pub async fn a_row_of_the_queue_is_put_aside(store: &impl Backend) {
     assert!(changed(again.quarantine(rows[1].seq, told_by(8), NOW).await, "queue"));
     drop(again);
     assert_eq!(view(store, OURS).await.logged_event(events[1].id).await.unwrap(), None);
+}
+
+/// Nothing before the end is, whoever asks.
+pub async fn a_row_behind_the_end_of_a_log_is_put_aside(store: &impl Backend) {
+    commit!(store, OURS, .create_log("origin"));
+    let logged = log(store, 3).await;
+    let mut tx = begin(store, OURS).await;
+    let empty = tx.log_head().await.unwrap();
+    tx.advance_log(empty, LogHead { size: 2, ..empty }).await.unwrap();
+    tx.commit().await.unwrap();
+    let told_by = |n| EventId::from_bytes(bytes(n));
+    assert!(begin(store, OURS).await.quarantine_entry(1, told_by(7), NOW).await.is_err(), "it is in the log");
+    assert!(changed(begin(store, THEIRS).await.quarantine_entry(2, told_by(7), NOW).await, "event"));
+    commit!(store, OURS, .quarantine_entry(2, told_by(7), NOW));
+    let left: Vec<RawEntry> = logged.iter().take(2).map(raw).collect();
+    assert_eq!(view(store, OURS).await.raw_entries(0, 10).await.unwrap(), left);
+    assert!(changed(begin(store, OURS).await.quarantine_entry(2, told_by(8), NOW).await, "event"));
 }
 
 /// By size and moment, each once.

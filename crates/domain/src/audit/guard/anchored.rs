@@ -3,15 +3,14 @@
 use std::time::Duration;
 
 use chancery_crypto::{
-    checkpoint::SignedCheckpoint,
+    checkpoint::{Checkpoint, SignedCheckpoint},
     merkle::Hash,
     runs::{Run, runs_of},
 };
-use serde_json::Value;
 
 use super::{
-    RawCheckpoint, Witnesses, cosign,
-    heads::{name_now, told_of},
+    Epochs, Witnesses, cosign,
+    heads::{Told, name_now, told_of},
     note_head,
     witness::{Witnessed, newest_witnessed, witnessed_of},
 };
@@ -19,12 +18,12 @@ use crate::{
     Instance,
     audit::{
         EventFilter, EventKind, LoggedEvent, StoredCheckpoint,
-        sequence::{self, SequenceError, prove_runs},
+        sequence::{self, SequenceError, prove_runs, signed_head},
     },
     ids::TenantId,
     instance::Failure,
     keyring::{
-        DeclaredKey, Managed,
+        DeclaredKey, Keyring, Managed,
         declared::{as_of, declared},
     },
     store::View,
@@ -89,12 +88,6 @@ async fn noted(
     })
 }
 
-/// The name that a head bears: the log's, or that of its epoch.
-fn name_of(tenant: TenantId, head: &StoredCheckpoint) -> Result<String, SequenceError> {
-    let note = SignedCheckpoint::parse(&head.note).map_err(|_| SequenceError::Forked(tenant))?;
-    Ok(note.checkpoint().origin.clone())
-}
-
 /// The first event of the platform's log that tells of this head of a tenant's log, under the first head of the platform's log that
 /// a quorum of witnesses signed after it; else under the first one at all. `None` if nothing tells of that head.
 pub(crate) async fn anchored(
@@ -102,46 +95,47 @@ pub(crate) async fn anchored(
     tenant: TenantId,
     head: &StoredCheckpoint,
 ) -> Result<Option<Anchored>, SequenceError> {
-    let name = name_of(tenant, head)?;
+    let note = SignedCheckpoint::parse(&head.note).map_err(|_| SequenceError::Forked(tenant))?;
     sequence::sequence(instance, TenantId::PLATFORM).await?;
+    let ring = instance.keyring(TenantId::PLATFORM).await?;
     let mut platform = instance.store().fresh_view(TenantId::PLATFORM).await?;
-    let Some(told) = first_told(&mut *platform, &name, head).await? else { return Ok(None) };
-    let mut top = first_head(instance, &mut *platform, told.index).await?;
+    let told = first_told(&mut *platform, &ring, note.checkpoint(), head.signed_at).await?;
+    let Some(told) = told else { return Ok(None) };
+    let mut top = first_head(instance, &mut *platform, &ring, told.index).await?;
     if top.is_none() {
         drop(platform);
         sequence::checkpoint(instance, TenantId::PLATFORM).await?;
         platform = instance.store().fresh_view(TenantId::PLATFORM).await?;
-        top = first_head(instance, &mut *platform, told.index).await?;
+        top = first_head(instance, &mut *platform, &ring, told.index).await?;
     }
     let Some(head) = top else { return Ok(None) };
     let run = (told.index, told.index + 1);
     let between = prove_runs(&mut *platform, TenantId::PLATFORM, &runs_of([told.index]), head.0).await?;
     let own = platform.log_origin().await?.ok_or(Failure::Internal("log without an origin"))?;
-    let ring = instance.keyring(TenantId::PLATFORM).await?;
     let keys = as_of(declared(&mut *platform, &ring, Managed::Log).await?, head.0);
     Ok(Some(Anchored { origin: own, core: told.event.core, run, between, head, keys }))
 }
 
 async fn first_told(
     platform: &mut dyn View,
-    name: &str,
-    head: &StoredCheckpoint,
+    ring: &Keyring,
+    head: &Checkpoint,
+    signed_at: Timestamp,
 ) -> Result<Option<LoggedEvent>, SequenceError> {
     let mut filter = EventFilter::after(None, PAGE);
-    filter.from = head.signed_at.plus_seconds(-SLACK_SECONDS);
+    filter.from = signed_at.plus_seconds(-SLACK_SECONDS);
     filter.to = Timestamp::from_micros(i64::MAX);
     filter.kind = Some(EventKind::LogHeadNoted.as_str().to_owned());
-    filter.resource = Some(name.to_owned());
+    filter.resource = Some(head.origin.clone());
     loop {
         let page = platform.logged_events(&filter).await?;
         let Some(last) = page.last().map(|logged| logged.index) else { return Ok(None) };
-        for logged in page {
-            let size = told_size(&logged.event.core);
-            if size == Some(head.size) {
-                return Ok(Some(logged));
+        for told in page.into_iter().filter_map(|logged| Told::by(ring, logged, &head.origin)) {
+            if told.is_of(head) {
+                return Ok(Some(told.event));
             }
-            // Heads are told of as they grow. What tells of none hides none.
-            if size.is_some_and(|size| size > head.size) {
+            // Heads are told of as they grow. What tells of none, or was not told by us, hides none.
+            if told.proven && told.size > head.size {
                 return Ok(None);
             }
         }
@@ -149,15 +143,12 @@ async fn first_told(
     }
 }
 
-fn told_size(core: &str) -> Option<u64> {
-    serde_json::from_str::<Value>(core).ok()?.pointer("/detail/size")?.as_u64()
-}
-
 /// The first head of the platform's log after this place that is witnessed, with the lines of witnesses, or the newest one if the first
-/// ones are not; else the first one. What lies between and is none is passed over.
+/// ones are not; else the first one. What lies between, and was not signed by the log's key of its time, is passed over.
 async fn first_head(
     instance: &Instance,
     platform: &mut dyn View,
+    ring: &Keyring,
     index: u64,
 ) -> Result<Option<(u64, String)>, SequenceError> {
     let text = |witnessed: &Witnessed| witnessed.note.text().to_owned();
@@ -182,16 +173,16 @@ async fn first_head(
         }
     }
     let index = i64::try_from(index).map_err(|_| Failure::Internal("an index out of bounds"))?;
+    let epochs = Epochs::told(platform).await?.ok_or(Failure::Internal("log without an origin"))?;
+    let keys = declared(platform, ring, Managed::Log).await?;
     let mut after = (index, i64::MAX);
-    while let Some(RawCheckpoint { size, signed_at, .. }) = platform.raw_checkpoints(after, 1).await?.pop() {
-        let found = match u64::try_from(size) {
-            Ok(size) => witnessed_of(instance, platform, size).await?,
-            Err(_) => None,
-        };
-        if let Some((stored, witnessed)) = found {
+    while let Some(raw) = platform.raw_checkpoints(after, 1).await?.pop() {
+        after = (raw.size, raw.signed_at);
+        let Some(stored) = raw.into_stored() else { continue };
+        if signed_head(&stored, &epochs, &keys).is_some() {
+            let witnessed = Witnessed::of(instance, platform, &stored).await?;
             return Ok(Some((stored.size, text(&witnessed))));
         }
-        after = (size, signed_at);
     }
     Ok(None)
 }

@@ -25,25 +25,29 @@ use crate::{
         sequence::{self, SequenceError, prove},
         stamp::Actor,
     },
-    ids::TenantId,
+    ids::{EventId, TenantId},
     instance::Failure,
-    keyring::{DeclaredKey, Managed, declared::declared},
+    keyring::{DeclaredKey, Keyring, Managed, declared::declared, ring::Marked},
     store::{StoreError, View},
 };
 
-/// So many events of a name that tell of no head are passed over: nobody but who holds the store writes one.
+/// So many events of a name that carry no proof are passed over: those of builds before proofs, and of who holds the store.
 const PASSED_OVER: usize = 64;
+/// What the proof of an event that tells of a head is derived for.
+const MARK: &str = "chancery/audit/head/1";
 
 /// What the platform's log tells of the head of another log.
 pub(super) struct Told {
     pub(super) size: u64,
     root: String,
-    event: LoggedEvent,
+    /// Whether it is of ours: queues are not authenticated. Of one that is not, and says nothing else than what is known, nobody is harmed.
+    pub(super) proven: bool,
+    pub(super) event: LoggedEvent,
 }
 
 impl Told {
     /// What an event tells; `None` if it tells of no head of this name.
-    fn by(event: LoggedEvent, origin: &str) -> Option<Self> {
+    pub(super) fn by(ring: &Keyring, event: LoggedEvent, origin: &str) -> Option<Self> {
         let core: Value = serde_json::from_str(&event.event.core).ok()?;
         let text = |pointer: &str| core.pointer(pointer).and_then(Value::as_str);
         let says = text("/type") == Some(EventKind::LogHeadNoted.as_str())
@@ -51,37 +55,58 @@ impl Told {
             && text("/resource/id") == Some(origin);
         let size = core.pointer("/detail/size").and_then(Value::as_u64).filter(|_| says)?;
         let root = text("/detail/root")?.to_owned();
-        Some(Self { size, root, event })
+        let id = event.event.id;
+        let proof = text("/detail/proof").and_then(|proof| data_encoding::HEXLOWER.decode(proof.as_bytes()).ok());
+        let proven = text("/event_id") == Some(id.to_string().as_str())
+            && proof.is_some_and(|proof| {
+                ring.marked(MARK, &parts(&id.to_bytes(), origin, &size.to_be_bytes(), &root), &proof) != Marked::Never
+            });
+        Some(Self { size, root, proven, event })
     }
 
-    fn is_of(&self, head: &Checkpoint) -> bool {
+    pub(super) fn is_of(&self, head: &Checkpoint) -> bool {
         self.size == head.size && self.root == hex(&head.root)
     }
 }
 
-/// What the platform's log tells of the heads of this name last. Rows beside it are not asked: one could name an older event. Every place
-/// of that log has its event, which nothing takes away, so a later one cannot be left out.
+/// What a proof is over.
+fn parts<'a>(id: &'a [u8], origin: &'a str, size: &'a [u8], root: &'a str) -> [&'a [u8]; 4] {
+    [id, origin.as_bytes(), size, root.as_bytes()]
+}
+
+/// The proof that an event of this id tells of this head: a code under a key of the platform.
+fn proof(ring: &Keyring, id: EventId, head: &Checkpoint) -> Result<String, Failure> {
+    let (root, size) = (hex(&head.root), head.size.to_be_bytes());
+    Ok(data_encoding::HEXLOWER.encode(&ring.mark(MARK, &parts(&id.to_bytes(), &head.origin, &size, &root))?))
+}
+
+/// What the platform's log tells of the heads of this name last, with a proof; without one only if there is none that has one. Rows beside
+/// it are not asked: one could name an older event. Every place of that log has its event, which nothing takes away, so a later one cannot
+/// be left out.
 pub(super) async fn told_of(instance: &Instance, origin: &str) -> Result<Option<Told>, SequenceError> {
     // What was told of a moment ago is in the queue.
     sequence::sequence(instance, TenantId::PLATFORM).await?;
+    let ring = instance.keyring(TenantId::PLATFORM).await?;
     let mut view = instance.store().fresh_view(TenantId::PLATFORM).await?;
     let mut before = view.log_head().await?.size;
+    let mut unproven = None;
     let damaged = || SequenceError::Forked(TenantId::PLATFORM);
     for _ in 0..PASSED_OVER {
         let event = match view.head_told_before(origin, before).await {
             Err(StoreError::Damaged(_)) => return Err(damaged()),
             event => event?,
         };
-        let Some(event) = event else { return Ok(None) };
+        let Some(event) = event else { return Ok(unproven) };
         if !is_in_tree(&mut *view, &event).await? {
             return Err(damaged());
         }
         before = event.index;
-        if let Some(told) = Told::by(event, origin) {
-            return Ok(Some(told));
+        match Told::by(&ring, event, origin) {
+            Some(told) if told.proven => return Ok(Some(told)),
+            told => unproven = unproven.or(told),
         }
     }
-    Err(damaged())
+    if unproven.is_none() { Err(damaged()) } else { Ok(unproven) }
 }
 
 /// The name that heads of a log bear now; `None` if there is no log.
@@ -116,6 +141,7 @@ pub async fn note_head(instance: &Instance, tenant: TenantId) -> Result<bool, Se
     drop(view);
     let mut told = told_of(instance, &name).await?;
     if let (Some(told), Some(stored)) = (&told, &stored)
+        && told.proven
         && told.is_of(stored)
         && stored.origin == name
     {
@@ -126,7 +152,7 @@ pub async fn note_head(instance: &Instance, tenant: TenantId) -> Result<bool, Se
     if head.origin != name {
         told = told_of(instance, &head.origin).await?;
     }
-    match &told {
+    match told.filter(|told| told.proven) {
         Some(told) if told.is_of(&head) => return Ok(false),
         // It was told of, and it was signed: the log is not what it was.
         Some(told) if told.size >= head.size => {
@@ -139,10 +165,14 @@ pub async fn note_head(instance: &Instance, tenant: TenantId) -> Result<bool, Se
     let nonce: [u8; 32] = random::array(instance.random())?;
     let request = request(instance, "note-heads", "JOB")?;
     let ring = instance.keyring(TenantId::PLATFORM).await?;
+    let id = EventId::make(instance.now(), instance.random())?;
+    let proof = proof(&ring, id, &head)?;
     let change = Change::begin_with(instance, Actor::System(&request), TenantId::PLATFORM, ring).await?;
     let event = Event::new(EventKind::LogHeadNoted)
+        .identified(id)
         .on("log", head.origin)
         .with("nonce", Detail::Id(hex(&nonce)))
+        .with("proof", Detail::Id(proof))
         .with("root", Detail::Id(hex(&head.root)))
         .with("size", Detail::Count(head.size));
     change.commit(event).await?;

@@ -6,7 +6,7 @@
 //! | a store that was put back to yesterday | [`Pin`]s: the last signed head, outside of the store; [`Epochs`] |
 //! | a log that is gone as a whole | [`look_for_logs`]: its pin is left |
 //! | a clock that went back | [`look_at_clock`]: the log knows a later time |
-//! | rows of a queue that are no events | they are put aside ([`GuardWrites::quarantine`]), and each is told of |
+//! | rows of a queue that are no events, or behind a log's end | they are put aside ([`GuardWrites::quarantine`]), each is told of |
 //! | a tenant's log that is shown in two forms | [`note_head`]: its heads stand in the platform's log |
 //! | the same of the platform's log | [`cosign`]: witnesses outside |
 
@@ -53,7 +53,7 @@ pub(crate) use leaves::{is_foreign, is_in_tree};
 pub use missing::look_for_logs;
 pub use pin::{Gap, Pin, PinError, Pins, accept_pins, accept_restore};
 pub(super) use pin::{behind, pin_head, pinned};
-pub(super) use quarantine::{QUEUE, clear_queue};
+pub(super) use quarantine::{QUEUE, clear_end, clear_queue};
 use queue::Queues;
 pub use queue::look_at_queue;
 pub use scrub::{Scrubbed, begin_again, due, inspect, step};
@@ -77,7 +77,7 @@ codes! {
         CertificateEnd = "certificate_end",
         /// A row of the queue was no event, or another one under the id of an event of the log; it was put aside.
         QueueRow = "queue_row",
-        /// There is an entry after the end of the log.
+        /// There is an entry after the end of the log. Before anything comes there, it is put aside.
         EntryBeyondHead = "entry_beyond_head",
         /// A tile is not there.
         TileMissing = "tile_missing",
@@ -250,6 +250,8 @@ pub trait GuardWrites {
     /// Puts a row of the queue aside, byte for byte, beside the event that tells of it. Nothing takes it from there.
     /// [`StoreError::Changed`]`("queue")` if it is not queued any more.
     async fn quarantine(&mut self, seq: i64, told_by: EventId, at: Timestamp) -> Result<(), StoreError>;
+    /// As [`Self::quarantine`], a row of the log in a place behind its end. [`StoreError::Changed`]`("event")` if none lies there.
+    async fn quarantine_entry(&mut self, index: u64, told_by: EventId, at: Timestamp) -> Result<(), StoreError>;
     /// Notes how far the log was looked at again, for display.
     async fn put_scrub(&mut self, scrub: &Scrub) -> Result<(), StoreError>;
     /// Keeps what a witness signed, in the place of what it signed of that size before.
@@ -273,6 +275,8 @@ pub struct Guard {
     witnesses: OnceLock<Witnesses>,
     damaged: Mutex<BTreeSet<TenantId>>,
     heard: Mutex<Heard>,
+    /// Whose retention is said by a row alone.
+    unconfirmed: Mutex<BTreeSet<TenantId>>,
     /// Whose logs were found to be gone.
     missing: Mutex<BTreeSet<TenantId>>,
     /// How far each log was looked at again by this process.
@@ -322,6 +326,11 @@ impl Guard {
     /// The first tenant of whose log something stored was found changed, if there is one.
     pub fn damaged_log(&self) -> Option<TenantId> {
         self.damaged.lock().unwrap_or_else(PoisonError::into_inner).first().copied()
+    }
+
+    /// Whether it is only by a row that some log is kept for longer, as builds before proofs said it.
+    pub fn is_unconfirmed(&self) -> bool {
+        !self.unconfirmed.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     /// How often each check did not hold since this start.
@@ -386,12 +395,21 @@ impl Guard {
     }
 
     fn note_damaged(&self, tenant: TenantId, damaged: bool) {
-        let mut known = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
-        if damaged {
-            known.insert(tenant);
-        } else {
-            known.remove(&tenant);
-        }
+        note(&self.damaged, tenant, damaged);
+    }
+
+    pub(super) fn note_unconfirmed(&self, tenant: TenantId, unconfirmed: bool) {
+        note(&self.unconfirmed, tenant, unconfirmed);
+    }
+}
+
+/// Notes whether something is so of a tenant.
+fn note(known: &Mutex<BTreeSet<TenantId>>, tenant: TenantId, is_so: bool) {
+    let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+    if is_so {
+        known.insert(tenant);
+    } else {
+        known.remove(&tenant);
     }
 }
 

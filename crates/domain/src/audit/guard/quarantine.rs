@@ -1,22 +1,27 @@
-//! Rows of a queue that are no events of ours. They hold up nobody, nothing of them is lost, and each is told of.
+//! Rows of a queue that are no events of ours, and rows behind the end of a log. They hold up nobody, nothing of them is lost, and each
+//! is told of.
 //!
 //! An event is queued as the bytes that are hashed, with columns that say the same. A row that does not was damaged, or put there by
 //! somebody who writes to the store. In the log it would lie for ever: no head could be signed over it, and no pack of its time
 //! would verify. In the queue it would hold up all that was acknowledged after it. So it is put aside as it is, beside the queue,
 //! in one commit with an event of the same log; and as everything stored that is not what was written, it is a [`Finding`].
 //!
+//! Behind the end of a log lies nothing of it: events come there in the commit that moves the end. A row that somebody wrote there would
+//! have no event come after it, and goes the same way.
+//!
 //! [`Finding`]: super::Finding
 
 use chancery_crypto::{canonical, merkle, sha256};
 use serde_json::Value;
 
-use super::{IntegrityCheck, RawQueued, hex, is_in_tree, request, scrub::finding_event};
+use super::{IntegrityCheck, RawEntry, RawEvent, RawQueued, hex, is_in_tree, pinned, request, scrub::finding_event};
 use crate::{
     Instance,
+    access::RequestInfo,
     audit::{
         Change, Detail, Event, EventKind, Outcome, QueuedEvent,
         receipt::note_all,
-        sequence::SequenceError,
+        sequence::{SequenceError, newest_head},
         stamp::{Actor, MAX_LEAF_BYTES},
     },
     ids::{EventId, TenantId},
@@ -89,11 +94,11 @@ pub(in crate::audit) async fn clear_queue(
     let (mut again, mut aside) = (Vec::new(), Vec::new());
     for row in tx.raw_queue(limit).await? {
         match row.clone().into_event(tenant) {
-            None => aside.push((row, "no_event")),
+            None => aside.push(Aside::queued(row, "no_event")),
             Some(event) => match is_logged(&mut *tx, &event).await? {
                 None => {}
                 Some(true) => again.push(event.id),
-                Some(false) => aside.push((row, "id_taken")),
+                Some(false) => aside.push(Aside::queued(row, "id_taken")),
             },
         }
     }
@@ -105,7 +110,14 @@ pub(in crate::audit) async fn clear_queue(
         tx.commit().await?;
         tracing::warn!(%tenant, events = again.len(), "Took events out of the queue that are in the log already");
     }
-    put_aside(instance, tenant, &aside).await?;
+    if !aside.is_empty() {
+        let size = instance.store().fresh_view(tenant).await?.log_head().await?.size;
+        let request = request(instance, "sequencer", "JOB")?;
+        tell(instance, tenant, &request, IntegrityCheck::QueueRow, aside.len(), size).await?;
+        let ring = instance.keyring(tenant).await?;
+        let change = Change::begin_with(instance, Actor::System(&request), tenant, ring).await?;
+        put_aside(instance, change, &aside).await?;
+    }
     Ok(again.len() + aside.len())
 }
 
@@ -121,53 +133,112 @@ async fn is_logged(rows: &mut dyn Tx, event: &QueuedEvent) -> Result<Option<bool
     Ok(Some(same && is_in_tree(rows, &logged).await?))
 }
 
-/// Puts rows aside in one commit with an event for each.
-async fn put_aside(
+/// Puts aside the first rows behind the end of a log, where the next events are to lie. Nothing is touched where a signed head reaches
+/// further than the log does: then its end was moved back, and they may be events of it.
+///
+/// # Errors
+///
+/// [`SequenceError`]; [`SequenceError::RolledBack`] if a signed head reaches further.
+pub(in crate::audit) async fn clear_end(
     instance: &Instance,
     tenant: TenantId,
-    rows: &[(RawQueued, &'static str)],
+    limit: u32,
 ) -> Result<(), SequenceError> {
-    let Some(((last, last_reason), others)) = rows.split_last() else { return Ok(()) };
+    let pinned = pinned(instance, tenant).await?.map_or(0, |pin| pin.head().size);
     let ring = instance.keyring(tenant).await?;
-    let request = request(instance, "sequencer", "JOB")?;
-    let mut change = Change::begin_with(instance, Actor::System(&request), tenant, ring).await?;
-    let size = change.rows().log_head().await?.size;
-    for (row, reason) in others {
-        let event = put_one_aside(instance, &mut change, row, reason).await?;
-        change.record(event).await?;
+    let mut view = instance.store().fresh_view(tenant).await?;
+    let head = view.log_head().await?;
+    let signed = newest_head(&mut *view, tenant, &ring).await?.map_or(0, |newest| newest.size);
+    if signed.max(pinned) > head.size {
+        return Err(SequenceError::RolledBack(tenant));
     }
-    let event = put_one_aside(instance, &mut change, last, last_reason).await?;
-    change.commit(event).await?;
-    let count = u64::try_from(rows.len()).unwrap_or(u64::MAX);
+    let entries = view.raw_entries(head.size, limit).await?;
+    drop(view);
+    let beyond =
+        |entry: RawEntry| Aside { lies: Lies::BehindEnd(entry.index), event: entry.event, reason: "behind_end" };
+    let aside: Vec<Aside> = entries.into_iter().map(beyond).collect();
+    let request = request(instance, "sequencer", "JOB")?;
+    tell(instance, tenant, &request, IntegrityCheck::EntryBeyondHead, aside.len(), head.size).await?;
+    let mut change = Change::begin_with(instance, Actor::System(&request), tenant, ring).await?;
+    // Nobody moves the end meanwhile; if somebody did, they are looked at again.
+    change.rows().advance_log(head, head).await?;
+    put_aside(instance, change, &aside).await
+}
+
+/// A row that is put aside.
+struct Aside {
+    lies: Lies,
+    event: RawEvent,
+    reason: &'static str,
+}
+
+/// Where it lies.
+enum Lies {
+    /// In the queue, under this number.
+    InQueue(i64),
+    /// In this place behind the end of the log.
+    BehindEnd(u64),
+}
+
+impl Aside {
+    fn queued(row: RawQueued, reason: &'static str) -> Self {
+        Self { lies: Lies::InQueue(row.seq), event: row.event, reason }
+    }
+}
+
+/// Tells that rows are put aside, before they are: who dies in between tells it twice, and not never.
+async fn tell(
+    instance: &Instance,
+    tenant: TenantId,
+    request: &RequestInfo,
+    check: IntegrityCheck,
+    rows: usize,
+    size: u64,
+) -> Result<(), SequenceError> {
+    let count = u64::try_from(rows).unwrap_or(u64::MAX);
     tracing::error!(
         %tenant,
         code = "queue_quarantined",
-        "{count} ROW(S) OF THE QUEUE OF THE AUDIT LOG OF `{tenant}` ARE NO EVENTS OF CHANCERY, and were put aside: somebody wrote them into \
-         the store, or it is damaged. Their bytes are in the table `audit_quarantine`. Keep a copy of the store; see docs/guides/audit.md"
+        check = check.as_str(),
+        "{count} ROW(S) OF THE QUEUE OR BEHIND THE END OF THE AUDIT LOG OF `{tenant}` ARE NO EVENTS OF CHANCERY, and are put aside: \
+         somebody wrote them into the store, or it is damaged. Their bytes are in the table `audit_quarantine`. Keep a copy of the store; \
+         see docs/guides/audit.md"
     );
-    instance.guard().count(IntegrityCheck::QueueRow, count);
+    instance.guard().count(check, count);
     instance.guard().note_damaged(tenant, true);
-    let finding = finding_event(tenant, IntegrityCheck::QueueRow, count, size);
-    note_all(instance, Actor::System(&request), TenantId::PLATFORM, vec![finding]).await?;
+    let finding = finding_event(tenant, check, count, size);
+    note_all(instance, Actor::System(request), TenantId::PLATFORM, vec![finding]).await?;
     Ok(())
 }
 
+/// Puts rows aside in one commit with an event for each.
+async fn put_aside(instance: &Instance, mut change: Change<'_>, rows: &[Aside]) -> Result<(), SequenceError> {
+    let Some((last, others)) = rows.split_last() else { return Ok(()) };
+    for row in others {
+        let event = put_one_aside(instance, &mut change, row).await?;
+        change.record(event).await?;
+    }
+    let event = put_one_aside(instance, &mut change, last).await?;
+    Ok(change.commit(event).await?)
+}
+
 /// Puts one row aside; gives the event that tells of it. What the row says is not repeated there: nobody knows who wrote it.
-async fn put_one_aside(
-    instance: &Instance,
-    change: &mut Change<'_>,
-    row: &RawQueued,
-    reason: &'static str,
-) -> Result<Event, SequenceError> {
+async fn put_one_aside(instance: &Instance, change: &mut Change<'_>, row: &Aside) -> Result<Event, SequenceError> {
     let now = instance.now();
     let told_by = EventId::make(now, instance.random())?;
-    change.rows().quarantine(row.seq, told_by, now).await?;
-    let event = Event::new(EventKind::EventQuarantined)
+    let mut event = Event::new(EventKind::EventQuarantined)
         .outcome(Outcome::SeriousFailure)
         .identified(told_by)
-        .with("reason", Detail::Code(reason))
+        .with("reason", Detail::Code(row.reason))
         .with("bytes", Detail::Count(u64::try_from(row.event.core.len()).unwrap_or(u64::MAX)))
         .with("sha256", Detail::Id(hex(&sha256(&row.event.core))));
+    match row.lies {
+        Lies::InQueue(seq) => change.rows().quarantine(seq, told_by, now).await?,
+        Lies::BehindEnd(index) => {
+            change.rows().quarantine_entry(index, told_by, now).await?;
+            event = event.with("index", Detail::Count(index));
+        }
+    }
     Ok(match std::str::from_utf8(&row.event.id).ok().and_then(|id| id.parse::<EventId>().ok()) {
         Some(id) => event.with("event", Detail::Id(id.to_string())),
         None => event,
@@ -177,7 +248,7 @@ async fn put_one_aside(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{audit::guard::RawEvent, ids::RequestId};
+    use crate::ids::RequestId;
 
     const TENANT: TenantId = TenantId::from_bytes([1; 16]);
 

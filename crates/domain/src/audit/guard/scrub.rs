@@ -257,7 +257,10 @@ async fn check_rules(
     found: &mut Found,
 ) -> Result<(), SequenceError> {
     match Rules::settled(instance, tenant, Some(&*lease.keyring)).await {
-        Ok(rules) => rules.differ.iter().for_each(|finding| found.note(finding.check, finding.at)),
+        Ok(rules) => {
+            rules.differ.iter().for_each(|finding| found.note(finding.check, finding.at));
+            instance.guard().note_unconfirmed(tenant, rules.unconfirmed);
+        }
         Err(StoreError::Damaged(_)) => found.note(IntegrityCheck::RetentionRow, 0),
         Err(error) => return Err(error.into()),
     }

@@ -121,6 +121,7 @@ pub async fn tend(instance: &Instance, tenant: TenantId) -> Result<Tended, Reten
     let done = Tended { unproven, events, ..Tended::default() };
     let Ok(ring) = instance.keyring(tenant).await else { return Ok(done) };
     let rules = Rules::settled(instance, tenant, Some(&*ring)).await?;
+    instance.guard().note_unconfirmed(tenant, rules.unconfirmed);
     let unreadable = instance.store().fresh_view(tenant).await?.unreadable_rows().await?;
     let done = Tended { disputed: tell(tenant, &rules, unreadable), ..done };
     if !rules.retention.automatic {
@@ -164,6 +165,14 @@ fn tell(tenant: TenantId, rules: &Rules, unreadable: u64) -> u64 {
             code = "row_unreadable",
             "{unreadable} ROWS OF PURGES OR ARCHIVES OF THE LOG OF `{tenant}` CANNOT BE READ: they decayed, or somebody wrote them. They count for \
              nothing; see docs/guides/retention-and-erasure.md"
+        );
+    }
+    if rules.unconfirmed {
+        tracing::warn!(
+            %tenant,
+            code = "retention_unconfirmed",
+            "How long the log of `{tenant}` is kept was said by a build before proofs. An officer says it again: `chancery audit retention \
+             confirm`"
         );
     }
     rules.differ.len() as u64 + unreadable

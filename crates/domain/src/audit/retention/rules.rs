@@ -36,6 +36,9 @@ pub(in crate::audit) struct Rules {
     pub(super) holds: Vec<Hold>,
     /// Where rows and log differ: the place of the event that a row should say the same as; 0 if there is none.
     pub(in crate::audit) differ: Vec<Finding>,
+    /// The row says how long the log is kept, no event of ours does, and by the row it is kept for no less: as builds before proofs said
+    /// it. Whoever may says it again.
+    pub(in crate::audit) unconfirmed: bool,
 }
 
 /// What the log says.
@@ -43,6 +46,7 @@ pub(in crate::audit) struct Rules {
 struct Said {
     retention: Option<(u64, Retention)>,
     placed: Vec<(u64, Hold)>,
+    lifted: BTreeSet<EventId>,
 }
 
 impl Rules {
@@ -60,27 +64,34 @@ impl Rules {
         let said = Said::of(view, ring).await?;
         let (mut holds, mut differ) = (rows.clone(), Vec::new());
         for (at, placed) in &said.placed {
-            let same = |row: &Hold| {
-                (row.event, &row.name, row.from, row.to) == (placed.event, &placed.name, placed.from, placed.to)
-            };
-            if !rows.iter().any(same) {
+            if !rows.iter().any(|row| row.is(placed)) {
                 holds.push(placed.clone());
                 differ.push(Finding { check: IntegrityCheck::HoldRow, at: *at });
             }
         }
-        if rows.iter().any(|row| said.placed.iter().all(|(_, placed)| placed.event != row.event)) {
-            differ.push(Finding { check: IntegrityCheck::HoldRow, at: 0 });
+        for row in rows.iter().filter(|row| said.placed.iter().all(|(_, placed)| placed.event != row.event)) {
+            if said.lifted.contains(&row.event) || !is_placed(view, row).await? {
+                differ.push(Finding { check: IntegrityCheck::HoldRow, at: 0 });
+                break;
+            }
         }
         holds.sort_by(|one, other| one.name.cmp(&other.name));
         let row = row.unwrap_or_default();
+        let proven = said.retention.is_some();
         let (at, logged) = said.retention.unwrap_or_default();
-        if (row.months, row.automatic, row.archive_first) != (logged.months, logged.automatic, logged.archive_first) {
-            differ.push(Finding { check: IntegrityCheck::RetentionRow, at });
+        let retention = row.stricter(logged);
+        let mut unconfirmed = false;
+        if !row.is(logged) {
+            unconfirmed = !proven && row.is(retention);
+            if !unconfirmed {
+                differ.push(Finding { check: IntegrityCheck::RetentionRow, at });
+            }
         }
         if ring.is_none() {
             differ.clear();
+            unconfirmed = false;
         }
-        Ok(Self { retention: row.stricter(logged), holds, differ })
+        Ok(Self { retention, holds, differ, unconfirmed })
     }
 
     /// The same, and where rows and log differ also when nothing is queued any more: what was said a moment ago is in the log then.
@@ -96,7 +107,7 @@ impl Rules {
         let mut view = instance.store().fresh_view(tenant).await?;
         let before = Self::of(&mut *view, ring).await?;
         drop(view);
-        if before.differ.is_empty() {
+        if before.differ.is_empty() && !before.unconfirmed {
             return Ok(before);
         }
         // Of a log that cannot go on, what is there counts.
@@ -113,7 +124,19 @@ impl Rules {
     }
 }
 
+impl Hold {
+    /// Whether it is this very hold, with this name and these bounds.
+    fn is(&self, other: &Self) -> bool {
+        (self.event, &self.name, self.from, self.to) == (other.event, &other.name, other.from, other.to)
+    }
+}
+
 impl Retention {
+    /// Whether both say the same.
+    fn is(self, other: Self) -> bool {
+        (self.months, self.automatic, self.archive_first) == (other.months, other.automatic, other.archive_first)
+    }
+
     /// What keeps more of both.
     fn stricter(self, other: Self) -> Self {
         Self {
@@ -161,8 +184,22 @@ impl Said {
             return Err(StoreError::Damaged("event"));
         }
         let retention = newest.map(|(logged, retention)| (logged.index, retention));
-        Ok(Self { retention, placed })
+        Ok(Self { retention, placed, lifted })
     }
+}
+
+/// Whether the log tells of the hold of a row, in the event that the row names. Builds before proofs filed it under no log, so that it is
+/// not found there.
+async fn is_placed(view: &mut dyn View, row: &Hold) -> Result<bool, StoreError> {
+    let logged = match view.logged_event(row.event).await {
+        Err(StoreError::Damaged(_)) => return Ok(false),
+        logged => logged?,
+    };
+    let Some(logged) = logged.filter(|logged| logged.event.kind == EventKind::HoldPlaced.as_str()) else {
+        return Ok(false);
+    };
+    let Ok(core) = serde_json::from_str::<Value>(&logged.event.core) else { return Ok(false) };
+    Ok(placed_by(&logged, &core).is(row) && is_in_tree(view, &logged).await?)
 }
 
 /// The events of a log that say what keeps it, in its order; in the place of one that is damaged stands where it lies.

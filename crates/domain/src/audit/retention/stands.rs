@@ -25,6 +25,8 @@ pub struct Standing {
     pub holds: Vec<Hold>,
     /// In which rows the store says something else of this than the log; where they differ, what keeps more is told here.
     pub disputed: BTreeSet<IntegrityCheck>,
+    /// Only the store's row says how long it is kept, as builds before proofs did; it is to be said again.
+    pub unconfirmed: bool,
     /// What of it was purged.
     pub purges: Vec<Purge>,
     /// Those of them that the log does not tell of, by their first places. Only where they were asked for: it takes the tenant's
@@ -53,6 +55,7 @@ pub async fn stands(instance: &Instance, call: &Call) -> Result<Standing, Retent
 pub(super) async fn proven_standing(instance: &Instance, tenant: TenantId) -> Result<Standing, RetentionError> {
     let ring = instance.keyring(tenant).await?;
     let rules = Rules::settled(instance, tenant, Some(&*ring)).await?;
+    instance.guard().note_unconfirmed(tenant, rules.unconfirmed);
     let mut view = instance.store().fresh_view(tenant).await?;
     let mut standing = standing_of(&mut *view, Some(&*ring), rules, instance.now()).await?;
     if standing.purges.is_empty() {
@@ -101,7 +104,7 @@ pub async fn standing(instance: &Instance, tenant: TenantId) -> Result<Standing,
 async fn standing_of(
     view: &mut dyn View,
     ring: Option<&Keyring>,
-    Rules { retention, holds, differ }: Rules,
+    Rules { retention, holds, differ, unconfirmed }: Rules,
     now: Timestamp,
 ) -> Result<Standing, StoreError> {
     let purges = view.purges().await?;
@@ -117,5 +120,5 @@ async fn standing_of(
     let next = oldest.map(|oldest| Month::of(oldest).plus(retention.months).next().start());
     let (kept_from, doubtful) = (retention.kept_from(now), BTreeMap::new());
     let disputed = differ.iter().map(|finding| finding.check).collect();
-    Ok(Standing { retention, kept_from, holds, disputed, purges, doubtful, oldest, next })
+    Ok(Standing { retention, kept_from, holds, disputed, unconfirmed, purges, doubtful, oldest, next })
 }

@@ -9,7 +9,6 @@ use crate::{
     time::Timestamp,
 };
 
-const DAY: i64 = 24 * 60 * 60;
 /// So many days before now are looked at.
 pub const DAYS: usize = 80;
 /// In spans of so many days.
@@ -28,7 +27,7 @@ pub(super) async fn is_steady(instance: &Instance, tenant: TenantId) -> Result<b
         sequence::sequence(instance, log).await?;
         let mut view = instance.store().fresh_view(log).await?;
         for (day, lived) in (0..).zip(&mut lived).filter(|(_, lived)| !**lived) {
-            let (to, from) = (now.plus_seconds(-day * DAY), now.plus_seconds(-(day + 1) * DAY));
+            let (to, from) = (now.plus_days(-day), now.plus_days(-(day + 1)));
             *lived = has_events(&mut *view, from, to).await?;
         }
     }
