@@ -149,6 +149,7 @@ pub const TABLES: &[Table] = &[
     table!(Part::Data, "audit_holds", "name"),
     table!(Part::Data, "audit_purges", "first_idx"),
     table!(Part::Data, "audit_archives", "place", "first_idx", "event_id"),
+    table!(Part::Data, "audit_noted_heads", "origin"),
     table!(Part::Data, "audit_cosignatures", "size", "witness"),
     table!(Part::Data, "approvals", "id"),
     table!(Part::Data, "tombstones", "kind", "id"),

@@ -1,6 +1,5 @@
 -- The head of a log that the platform's log told of last is looked for in that log itself (ADR 0022): a row beside it could name an older
--- one. That row's table goes.
-DROP TABLE audit_noted_heads;
+-- one. `audit_noted_heads` stays for nodes of the build before this one.
 CREATE INDEX audit_heads_told ON audit_events (tenant_id, resource, idx) WHERE kind = 'log.head_noted';
 
 -- A row that nobody can read cannot be taken away from what only grows. It is passed over and told of, and not taken in the first place.
