@@ -1,6 +1,6 @@
 //! Limits, seen from outside.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
 
 use axum::{body::Body, extract::ConnectInfo};
 use chancery_domain::{
@@ -68,6 +68,32 @@ async fn a_login_is_tried_five_times_a_minute_from_one_address() {
     app.send(from_address(request("GET", "/livez", None), "203.0.113.9", None)).await;
     app.clock.advance_seconds(wait);
     app.send(login("203.0.113.9", None)).await.refused(401, "auth.login_failed");
+}
+
+/// The windows of estimated limits begin at one moment for everybody, who were all told to come back in it.
+#[tokio::test]
+async fn not_everybody_is_told_to_come_back_at_one_moment() {
+    let door = || vec![rule("door", 101, Per::Address, On::Routes(vec!["GET /livez".to_owned()]))];
+    let app = TestApp::new().await.again(|settings| settings.limits = with(door())).await;
+    let knock = || app.send(from_address(request("GET", "/livez", None), "203.0.113.9", None));
+    let free_in = |reply: &Reply| -> u64 { header(reply, "ratelimit").rsplit_once("t=").unwrap().1.parse().unwrap() };
+    let (mut told, mut refused) = (BTreeSet::new(), BTreeSet::new());
+    for _ in 0..101 {
+        told.insert(free_in(&knock().await));
+    }
+    for _ in 0..50 {
+        let reply = knock().await;
+        reply.refused(429, "ratelimit.exceeded");
+        let wait: u64 = header(&reply, "retry-after").parse().unwrap();
+        assert_eq!(wait, free_in(&reply), "not earlier than it is free");
+        refused.insert(wait);
+    }
+    for waits in [&told, &refused] {
+        let (first, last) = (waits.first().unwrap(), waits.last().unwrap());
+        assert!(first < last && *last <= first + 12, "{first} {last}");
+    }
+    app.clock.advance_seconds(i64::try_from(*refused.first().unwrap()).unwrap());
+    assert_eq!(knock().await.status, 200, "who waits as long as told gets in");
 }
 
 #[tokio::test]
