@@ -7,8 +7,9 @@
 -- A counter: the number of a window, what was used in it, and in the one before; where it is exact, the ms of each use, the oldest first.
 -- What has another form is none: somebody else wrote it, and it begins anew.
 --
--- One MGET, one SET of each counter that changed, no numbers as arguments (they are printed), each counter unpacked once and packed once,
--- what a question needs in tables: that is what the time goes into. What was used when each question was judged is worked out by who asks.
+-- The time goes into calls, into strings that are made and into whatever is done for each question: so one MGET, one write of each counter
+-- that changed (SETRANGE where its window and its end stay), no numbers as arguments (they are printed), each counter unpacked once and
+-- packed once, terms told once. What was used when each question was judged is worked out by who asks.
 local call, pack, read, byte, floor, sub = redis.call, struct.pack, struct.unpack, string.byte, math.floor, string.sub
 local TERMS, WINDOWS, MOMENT = '<I4I4I4B', '<I8I4I4', '<I8'
 local EMPTY, MOST_EXACT = pack(WINDOWS, 0, 0, 0), 100
@@ -32,14 +33,14 @@ end
 -- that window is the one at hand; by which terms it is kept.
 local used, was, earlier, fresh, keep = {}, {}, {}, {}, {}
 
--- Reads a counter. By a clock that was set back, what is there counts on, from now.
+-- Reads a counter: what is used of it. By a clock that was set back, what is there counts on, from now.
 local function open(counter, term)
   local value = counters[counter]
   keep[counter] = term
   if exact[term] then
     if not value or #value % 8 ~= 0 or #value > 8 * MOST_EXACT then value = '' end
     used[counter], was[counter], counters[counter] = value, value, pack('<I2', #value) .. value
-    return
+    return value
   end
   if not value or #value ~= #EMPTY then value = EMPTY end
   local number, uses, before = read(WINDOWS, value)
@@ -50,6 +51,7 @@ local function open(counter, term)
   end
   used[counter], was[counter], earlier[counter], fresh[counter] = uses, uses, before, number == window
   counters[counter] = value
+  return uses
 end
 
 -- Uses that still count. By a clock that was set back, those of what is now the future count from now.
@@ -65,56 +67,64 @@ local function counting(uses, length)
 end
 
 local verdicts, n = {}, 0
--- Of each question of the request at hand: its counter, what was used of it, whether its limit allows it.
-local which, before, fits = {}, {}, {}
 while at <= #asked do
   local low, high = byte(asked, at, at + 1)
-  local questions, all, passes = low + 256 * high, true, true
+  local questions, passes, failed, before = low + 256 * high, true, nil, nil
   at = at + 2
+  local first = at
   for i = 1, questions do
     local counter, over, term, more = byte(asked, at, at + 3)
-    counter, term = counter + 256 * over, term + 256 * more
-    at = at + 4
-    if not used[counter] then open(counter, term) end
-    local uses, cost, fit = used[counter], costs[term], nil
-    which[i], before[i] = counter, uses
+    counter, term, at = counter + 256 * over, term + 256 * more, at + 4
+    local uses, cost, fits = used[counter] or open(counter, term), costs[term], nil
     if exact[term] then
       local counted = counting(uses, lengths[term])
-      fit = #counted / 8 + cost <= limits[term]
-      if fit and cost > 0 then used[counter] = counted .. string.rep(pack(MOMENT, now), cost) end
+      fits = #counted / 8 + cost <= limits[term]
+      if fits and cost > 0 then
+        before = before or {}
+        before[i], used[counter] = uses, counted .. string.rep(pack(MOMENT, now), cost)
+      end
       -- An exact counter may have windows of several lengths: it is kept for the longest.
       if seconds[term] > seconds[keep[counter]] then keep[counter] = term end
     else
       uses = uses + cost
-      fit = earlier[counter] * left[term] + uses * lengths[term] <= most[term]
-      if fit then used[counter] = uses end
+      fits = earlier[counter] * left[term] + uses * lengths[term] <= most[term]
+      if fits then used[counter] = uses end
     end
-    fits[i] = fit
-    if not fit then
-      all = false
+    if not fits then
+      failed = failed or {}
+      failed[i] = true
       if not watched[term] then passes = false end
     end
   end
   n = n + 1
-  if all then
+  if not failed then
     verdicts[n] = '\1'
   else
     verdicts[n] = passes and '\2' or '\0'
-    for i = 1, questions do verdicts[n + i] = fits[i] and '\1' or '\0' end
+    for i = 1, questions do verdicts[n + i] = failed[i] and '\0' or '\1' end
     n = n + questions
   end
   if not passes then
-    for i = questions, 1, -1 do used[which[i]] = before[i] end
+    -- Nothing of it is counted: back again, the last first.
+    for i = questions, 1, -1 do
+      local counter, over, term, more = byte(asked, first + 4 * i - 4, first + 4 * i - 1)
+      counter, term = counter + 256 * over, term + 256 * more
+      if before and before[i] then
+        used[counter] = before[i]
+      elseif not failed[i] and not exact[term] then
+        used[counter] = used[counter] - costs[term]
+      end
+    end
   end
 end
 
 for counter = 1, #KEYS do
   local uses, term = used[counter], keep[counter]
   if uses ~= was[counter] then
-    if not exact[term] then uses = pack(WINDOWS, floor(now / lengths[term]), uses, earlier[counter]) end
     if fresh[counter] then
-      call('SET', KEYS[counter], uses, 'KEEPTTL')
+      call('SETRANGE', KEYS[counter], '8', pack('<I4', uses))
     else
+      if not exact[term] then uses = pack(WINDOWS, floor(now / lengths[term]), uses, earlier[counter]) end
       call('SET', KEYS[counter], uses, 'EX', string.format('%d', seconds[term] * 2))
     end
   end
