@@ -98,8 +98,7 @@ impl Batches {
         let Some(first) = keys.first().copied() else { return };
         let said: Result<Vec<u8>, Lost> =
             self.link.run(first, |mut connection| async move { TAKE.run(&keys, &asked, &mut connection).await }).await;
-        let told = said.and_then(|said| told(&said, &batch, &counters, &numbers).ok_or(Lost::Odd));
-        match told {
+        match said.and_then(|said| told(&said, &batch, &counters, &numbers).ok_or(Lost::Odd)) {
             Ok(told) => {
                 for (waiting, told) in batch.into_iter().zip(told) {
                     // Who is gone is counted all the same.
@@ -194,7 +193,8 @@ impl<'a> Call<'a> {
         let (mut counters, mut numbers) = (Vec::with_capacity(questions), Vec::with_capacity(questions));
         let mut known = HashMap::with_capacity(questions);
         // Many questions, few terms.
-        let (mut terms, mut each) = (Vec::new(), Vec::with_capacity(questions * 6));
+        let mut terms: Vec<(Limit, u32, u8)> = Vec::new();
+        let mut each: Vec<u8> = Vec::with_capacity(questions * 6);
         for waiting in batch {
             each.extend(small(waiting.questions.len()));
             for question in &waiting.questions {
@@ -212,7 +212,7 @@ impl<'a> Call<'a> {
                 each.extend(small(term + 1));
             }
         }
-        let mut asked = Vec::with_capacity(2 + terms.len() * 13 + each.len());
+        let mut asked: Vec<u8> = Vec::with_capacity(2 + terms.len() * 13 + each.len());
         asked.extend(small(terms.len()));
         for (Limit { count, seconds }, cost, kind) in terms {
             asked.extend([count, seconds, cost].map(u32::to_le_bytes).as_flattened());
