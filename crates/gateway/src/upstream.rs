@@ -120,8 +120,6 @@ pub struct Upstream {
     health: Option<Health>,
     next: AtomicUsize,
     places: Semaphore,
-    /// How many streams are open from it.
-    pub(crate) streams: AtomicUsize,
 }
 
 /// How it is found out whether a server is well.
@@ -158,14 +156,7 @@ impl Upstream {
         secure: Option<Arc<dyn Secure>>,
     ) -> Self {
         let servers = addresses.into_iter().map(|address| Server::new(address, http2, secure.clone())).collect();
-        Self {
-            name: name.to_owned(),
-            servers,
-            health,
-            next: AtomicUsize::default(),
-            places: Semaphore::new(WAITING),
-            streams: AtomicUsize::default(),
-        }
+        Self { name: name.to_owned(), servers, health, next: AtomicUsize::default(), places: Semaphore::new(WAITING) }
     }
 
     /// Its name.

@@ -8,7 +8,7 @@ use axum::{
 };
 use chancery_domain::{
     access::Caller,
-    limits::{self, Judged, Verdict},
+    limits::{self, Judged, MOST_EXACT, Verdict},
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -69,11 +69,11 @@ impl Exchange {
 
 /// Keeps a verdict for the response's headers, and refuses if it does.
 fn judged(exchange: &Exchange, verdict: Verdict) -> Result<(), Problem> {
-    let refused = verdict.retry_after().map(|seconds| {
+    let refused = verdict.violated().map(|judged| wait(exchange, judged)).max().map(|seconds| {
         let mut names: Vec<String> = verdict.violated().map(|judged| judged.policy.name().to_owned()).collect();
         // An address and its network are refused by one name.
         names.dedup();
-        Problem::new(Code::RateLimited).retry_after(seconds).violating(names)
+        Problem::new(Code::RateLimited).retry_after(u32::try_from(seconds).unwrap_or(u32::MAX)).violating(names)
     });
     exchange.keep(verdict);
     refused.map_or(Ok(()), Err)
@@ -94,12 +94,31 @@ pub(crate) fn tell(exchange: &Exchange, headers: &mut HeaderMap) {
     let each =
         |form: &dyn Fn(&Judged) -> String| shown.iter().map(|judged| form(judged)).collect::<Vec<_>>().join(", ");
     let policies = each(&|one| format!("\"{}\";q={};w={}", one.policy.name(), one.limit.count, one.limit.seconds));
-    let left = each(&|one| format!("\"{}\";r={};t={}", one.policy.name(), one.answer.remaining, reset(one)));
+    let left = each(&|one| format!("\"{}\";r={};t={}", one.policy.name(), one.answer.remaining, wait(exchange, one)));
     for (name, text) in [(POLICY, policies), (FIELD, left)] {
         if let Ok(value) = HeaderValue::from_str(&text) {
             headers.insert(name, value);
         }
     }
+}
+
+/// In how many seconds more may be done: as much as was asked for, of a limit that refuses, so that `Retry-After` is no earlier; otherwise
+/// all of it. The windows of an estimated limit begin for everybody at one moment: not all shall come back in that.
+fn wait(exchange: &Exchange, judged: &Judged) -> u64 {
+    let answer = &judged.answer;
+    let millis = if answer.allowed { answer.reset_ms } else { answer.retry_ms.max(1) };
+    let seconds = millis.div_ceil(1_000);
+    if judged.policy.exact && judged.limit.count <= MOST_EXACT {
+        return seconds;
+    }
+    // Of the same request all by the same part: what is the longest stays the longest.
+    let [.., draw] = exchange.info().id.to_bytes();
+    spread(seconds, draw)
+}
+
+/// Later by up to a tenth, a second at least and a minute at most; what is free now stays free.
+fn spread(seconds: u64, draw: u8) -> u64 {
+    if seconds == 0 { 0 } else { seconds + (seconds / 10).clamp(1, 60) * u64::from(draw) / 255 }
 }
 
 fn is_shown(judged: &Judged) -> bool {
@@ -111,4 +130,24 @@ fn is_shown(judged: &Judged) -> bool {
 fn tightness(judged: &Judged) -> (bool, u64) {
     let part = u64::from(judged.answer.remaining) * 1_000_000 / u64::from(judged.answer.limit.max(1));
     (judged.answer.allowed, part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_told_to_come_earlier_and_nobody_much_later() {
+        for (seconds, latest) in [(0, 0), (1, 2), (45, 49), (120, 132), (86_400, 86_460)] {
+            let told: Vec<u64> = (0..=u8::MAX).map(|draw| spread(seconds, draw)).collect();
+            assert_eq!((told[0], told[255]), (seconds, latest));
+            assert!(told.is_sorted());
+        }
+        for draw in [0, 100, 255] {
+            assert!(
+                (0..1_000).map(|seconds| spread(seconds, draw)).is_sorted(),
+                "what is the longest stays the longest"
+            );
+        }
+    }
 }

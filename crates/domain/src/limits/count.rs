@@ -43,12 +43,6 @@ impl Verdict {
         self.0
     }
 
-    /// In how many seconds another try is worth it, if the request is refused; at least one.
-    pub fn retry_after(&self) -> Option<u32> {
-        let waits = self.violated().map(|judged| judged.answer.retry_ms.div_ceil(1_000).max(1));
-        waits.max().map(|seconds| u32::try_from(seconds).unwrap_or(u32::MAX))
-    }
-
     /// The limits that refuse.
     pub fn violated(&self) -> impl Iterator<Item = &Judged> {
         self.0.iter().filter(|judged| !judged.answer.allowed && !judged.policy.shadow)
