@@ -20,6 +20,8 @@
 
 pub mod assertion;
 pub mod body;
+mod client;
+mod connections;
 pub mod demand;
 mod dial;
 mod extended;
