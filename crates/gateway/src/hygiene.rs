@@ -42,11 +42,12 @@ const HOP_BY_HOP: [&str; 8] = [
 /// Beginnings of names by which somebody says who or from where they are, or which path was asked for: what this gateway says, what
 /// others before it said in its place, and what frameworks read. `-` stands for whatever is neither letter nor digit: CGI, WSGI and PHP
 /// read `X_Auth-Subject` as the same.
-const CLAIMED: [&str; 36] = [
+const CLAIMED: &[&str] = &[
     "x-auth-",
     "x-authenticated-",
     "x-chancery-",
     "x-tenant",
+    "x-scope-orgid",
     "x-forwarded",
     "x-original-",
     "x-originating-",
@@ -58,54 +59,91 @@ const CLAIMED: [&str; 36] = [
     "x-cluster-client-ip",
     "x-request-id",
     "remote-",
+    "impersonate-",
+    "x-proxy-",
+    "x-jwt-assertion",
+    "x-jwt-claim",
+    "x-jwt-payload",
     // Certificates of clients.
     "client-cert",
     "ssl-client-",
     "x-ssl-client-",
+    "x-tls-client-",
     "x-client-cert",
+    "x-client-dn",
+    "x-client-verify",
     "x-amzn-mtls-",
     "x-arr-clientcert",
-    // Front ends by their own names: Grafana's and others' proxies, Kong, Google, AWS, Azure, Cloudflare, Tailscale, Authentik, Pomerium,
-    // Vouch, mod_auth_openidc, Shibboleth, Envoy.
+    // Front ends by their own names: Grafana's and others' proxies, Kong, Google, AWS, Azure, Cloudflare, Tailscale, Teleport, Authentik,
+    // Pomerium, Vouch, mod_auth_openidc, mod_auth_mellon, Shibboleth, SiteMinder, WebSEAL, Oracle, WebLogic, Envoy.
     "x-webauth-",
+    "x-grafana-user",
+    "x-grafana-org-id",
     "x-consumer-",
     "x-credential-",
     "x-goog-authenticated-",
     "x-goog-iap-",
+    "x-endpoint-api-",
+    "x-apigateway-api-",
+    "x-appengine-",
     "x-amzn-oidc-",
+    "x-amzn-request-context",
+    "x-amzn-lambda-context",
     "x-ms-client-principal",
+    "x-azure-clientip",
+    "x-azure-socketip",
     "cf-access-",
+    "cf-connecting-",
+    "cf-pseudo-ipv4",
     "tailscale-",
+    "teleport-jwt-",
     "x-authentik-",
     "x-pomerium-",
     "x-vouch-",
-    "oidc-claim-",
+    "oidc-",
+    "mellon-",
     "shib-",
+    "sm-user",
+    "sm-universalid",
+    "iv-user",
+    "iv-groups",
+    "iv-creds",
+    "oam-remote-user",
+    "wl-proxy-",
     "x-envoy-",
 ];
 
-/// The same, as whole names. Overrides of the method would make another request of the one that was checked.
-const CLAIMED_WHOLE: [&str; 16] = [
+/// The same, as whole names. Overrides of the method or the host would make another request of the one that was checked.
+const CLAIMED_WHOLE: &[&str] = &[
     "tenant",
     "tenant-id",
+    "securitytenant",
     "x-csp-nonce",
     "x-user",
     "x-email",
+    "x-userinfo",
     "forwarded",
     "client-ip",
+    "proxy-client-ip",
     "true-client-ip",
-    "cf-connecting-ip",
     "fastly-client-ip",
+    "fly-client-ip",
+    "do-connecting-ip",
+    "x-nf-client-connection-ip",
+    "x-source-ip",
     "x-scheme",
+    "x-url-scheme",
     "front-end-https",
     "proxy",
+    "x-host",
+    "x-http-host-override",
     "x-http-method",
     "x-http-method-override",
     "x-method-override",
 ];
 
 /// What all of them begin with: of most headers nothing more is looked at.
-const FIRST: &[u8] = b"cfoprstx";
+const FIRST: &[u8] = b"cdfimoprstwx";
 
 /// Whether a name begins like `text`, in any spelling.
 fn begins(name: &str, text: &str) -> bool {
@@ -450,6 +488,23 @@ mod tests {
             "X-Envoy-Original-Path",
             "X-Scheme",
             "Client-IP",
+            "CF-Connecting-IP",
+            "CF-Connecting-IPv6",
+            "Cf-Pseudo-IPv4",
+            "X-Scope-OrgID",
+            "X_Grafana_Org_Id",
+            "Impersonate-Extra-Scopes",
+            "X-Proxy-Roles",
+            "securitytenant",
+            "X-Endpoint-API-UserInfo",
+            "X-AppEngine-User-IP",
+            "X-Amzn-Request-Context",
+            "OIDC_access_token",
+            "SM_USERDN",
+            "iv-user",
+            "WL-Proxy-Client-IP",
+            "Fly-Client-IP",
+            "X-HTTP-Host-Override",
         ] {
             assert!(is_claim(name), "{name}");
         }
@@ -468,8 +523,14 @@ mod tests {
             "x-scheme-id",
             "remote",
             "cf-ray",
+            "cf-ipcountry",
             "x-goog-api-key",
             "x-amz-date",
+            "x-amzn-trace-id",
+            "x-user-id",
+            "x-hostname",
+            "idempotency-key",
+            "window-target",
         ] {
             assert!(!is_claim(name), "{name}");
         }
@@ -477,7 +538,7 @@ mod tests {
 
     #[test]
     fn of_every_claim_the_first_letter_is_known() {
-        for name in CLAIMED.iter().chain(&CLAIMED_WHOLE) {
+        for name in CLAIMED.iter().chain(CLAIMED_WHOLE) {
             assert!(is_claim(name), "{name}");
         }
     }
