@@ -77,7 +77,7 @@ pub(crate) fn measured(
         return body;
     }
     let (trailers, standing) = (trailers.to_vec(), standing.cloned());
-    Body::new(Measured { body, left: most, trailers, standing, ending: None, progress })
+    Body::new(Measured { body, left: most, trailers, standing, ending: None, progress, over: false })
 }
 
 struct Measured {
@@ -88,24 +88,20 @@ struct Measured {
     standing: Option<Standing>,
     ending: Option<Ending>,
     progress: Arc<Progress>,
+    over: bool,
 }
 
 impl Measured {
     /// Whether its caller's credential ended.
-    fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
+    fn has_ended(&mut self, cx: &mut Context<'_>) -> bool {
         if let Some(standing) = self.standing.take_if(|standing| !standing.is_fresh()) {
             self.ending = Some(Box::pin(async move { standing.ended().await }));
         }
         self.ending.as_mut().is_some_and(|ending| ending.as_mut().poll(cx).is_ready())
     }
-}
 
-impl HttpBody for Measured {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        if self.is_over(cx) {
+    fn next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if self.has_ended(cx) {
             let ended = Refused(Code::CredentialInvalid.into());
             return Poll::Ready(Some(Err(axum::Error::new(ended))));
         }
@@ -132,6 +128,20 @@ impl HttpBody for Measured {
                 return Poll::Ready(Some(Ok(frame)));
             }
         }
+    }
+}
+
+impl HttpBody for Measured {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if self.over {
+            return Poll::Ready(None);
+        }
+        let frame = ready!(self.next(cx));
+        self.over = !matches!(frame, Some(Ok(_)));
+        Poll::Ready(frame)
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -163,7 +173,7 @@ pub(crate) type Ending = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A response's body that ends when `ending` does.
 pub(crate) fn ending(body: Body, ending: impl FnOnce() -> Ending + Send + 'static) -> Body {
-    Body::new(Ends { body, make: Some(Box::new(ending)), ending: None, pieces: 0 })
+    Body::new(Ends { body, make: Some(Box::new(ending)), ending: None, pieces: 0, over: false })
 }
 
 type Make = Box<dyn FnOnce() -> Ending + Send>;
@@ -173,13 +183,36 @@ struct Ends {
     make: Option<Make>,
     ending: Option<Ending>,
     pieces: u8,
+    over: bool,
 }
 
 /// Of a body that is always there so many pieces go out before anybody looks after it: most are over by then.
 const UNSEEN_PIECES: u8 = 16;
 
-fn over() -> axum::Error {
+fn ended() -> axum::Error {
     axum::Error::new(io::Error::from(io::ErrorKind::PermissionDenied))
+}
+
+impl Ends {
+    fn next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if let Some(ending) = &mut self.ending
+            && ending.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(Some(Err(ended())));
+        }
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        self.pieces = self.pieces.saturating_add(1);
+        if (frame.is_pending() || self.pieces > UNSEEN_PIECES)
+            && let Some(make) = self.make.take()
+        {
+            let mut ending = make();
+            if ending.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Some(Err(ended())));
+            }
+            self.ending = Some(ending);
+        }
+        frame
+    }
 }
 
 impl HttpBody for Ends {
@@ -187,24 +220,12 @@ impl HttpBody for Ends {
     type Error = axum::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let this = &mut *self;
-        if let Some(ending) = &mut this.ending
-            && ending.as_mut().poll(cx).is_ready()
-        {
-            return Poll::Ready(Some(Err(over())));
+        if self.over {
+            return Poll::Ready(None);
         }
-        let frame = Pin::new(&mut this.body).poll_frame(cx);
-        this.pieces = this.pieces.saturating_add(1);
-        if (frame.is_pending() || this.pieces > UNSEEN_PIECES)
-            && let Some(make) = this.make.take()
-        {
-            let mut ending = make();
-            if ending.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Some(Err(over())));
-            }
-            this.ending = Some(ending);
-        }
-        frame
+        let frame = ready!(self.next(cx));
+        self.over = !matches!(frame, Some(Ok(_)));
+        Poll::Ready(frame)
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -339,6 +360,27 @@ mod tests {
         assert!(made.collect().await.is_err());
         let lasting = ending(Body::new(Slow(0, None)), || Box::pin(std::future::pending()));
         assert_eq!(lasting.collect().await.unwrap().to_bytes(), "ab");
+    }
+
+    /// Whoever asked once more after the end asked a future that was over, which panics.
+    #[tokio::test]
+    async fn what_is_over_stays_over() {
+        let soon = || -> Ending { Box::pin(async { tokio::time::sleep(Duration::from_millis(20)).await }) };
+        let mut answer = ending(Body::new(Slow(0, None)), soon);
+        let mut request = Body::new(Measured {
+            body: Body::new(Slow(0, None)),
+            left: 8,
+            trailers: Vec::new(),
+            standing: None,
+            ending: Some(soon()),
+            progress: Progress::new(),
+            over: false,
+        });
+        for body in [&mut answer, &mut request] {
+            assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "ab");
+            assert!(body.frame().await.unwrap().is_err(), "before the rest comes");
+            assert!(body.frame().await.is_none());
+        }
     }
 
     /// Says "ab" and then nothing for a while.
