@@ -338,16 +338,16 @@ pub fn name_caller(headers: &mut HeaderMap, exchange: &Exchange, caller: &Caller
 
 /// Takes out of a response what spoke for the application's connection, and what it runs on (HD-09).
 pub fn clean_response(headers: &mut HeaderMap) {
-    for name in named_by_connection(headers) {
-        headers.remove(name);
-    }
-    // Our own word to the client is nobody else's.
-    let ours: Vec<HeaderName> =
-        headers.keys().filter(|name| name.as_str().starts_with("x-chancery-")).cloned().collect();
-    for name in ours {
-        headers.remove(name);
-    }
-    for name in HOP_BY_HOP.into_iter().chain(["server", "x-powered-by", "x-aspnet-version", "x-aspnetmvc-version"]) {
+    const TELLING: [&str; 4] = ["server", "x-powered-by", "x-aspnet-version", "x-aspnetmvc-version"];
+    let named = named_by_connection(headers);
+    let goes = |name: &&HeaderName| {
+        let text = name.as_str();
+        // Our own word to the client is nobody else's.
+        let ours = text.starts_with("x-chancery-");
+        ours || HOP_BY_HOP.contains(&text) || TELLING.contains(&text) || named.contains(*name)
+    };
+    let doomed: Vec<HeaderName> = headers.keys().filter(goes).cloned().collect();
+    for name in doomed {
         headers.remove(name);
     }
 }
