@@ -14,11 +14,10 @@ use std::{
 
 use axum::body::{Body, Bytes, HttpBody};
 use bytes::BytesMut;
-use chancery_middleware::{Code, Problem, Standing};
+use chancery_middleware::{Code, Problem, Room, Standing, Taken};
 use http::{HeaderMap, HeaderName};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt as _;
-use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::Refused;
 
@@ -240,12 +239,8 @@ impl HttpBody for Ends {
 /// How long nothing of a body that is read here may come, and how many bytes more give its client another second.
 const PATIENCE: Duration = Duration::from_secs(30);
 const BYTES_A_SECOND: u64 = 16 * 1024;
-/// So much of a body is read without asking for room; what is longer takes it in pieces, as it comes.
-const FREE: usize = 64 * 1024;
-const PIECE: usize = 256 * 1024;
-
-/// Room for what of all bodies that are being read at once is longer: 256 MiB. What finds none is refused, in the place of memory.
-static ROOM: Semaphore = Semaphore::const_new(1_024);
+/// Room for all bodies that are being read at once: 256 MiB. What finds none is refused, in the place of memory.
+static ROOM: Room = Room::of(1_024);
 
 /// Reads a body and puts it back with all that came of it: trailers, and where it is longer than `most`, takes too long or breaks off,
 /// what was read and then the rest or the same break.
@@ -253,15 +248,10 @@ pub(crate) async fn whole(body: &mut Body, most: usize) -> Result<Bytes, Problem
     whole_within(body, most, PATIENCE, &ROOM).await
 }
 
-async fn whole_within(
-    body: &mut Body,
-    most: usize,
-    patience: Duration,
-    room: &'static Semaphore,
-) -> Result<Bytes, Problem> {
-    let (mut read, mut end, mut taken) = (BytesMut::new(), None, Vec::new());
+async fn whole_within(body: &mut Body, most: usize, patience: Duration, room: &'static Room) -> Result<Bytes, Problem> {
+    let (mut read, mut end, mut taken) = (BytesMut::new(), None, room.begin());
     let begun = tokio::time::Instant::now();
-    let judged: Result<(), Problem> = 'reading: loop {
+    let judged: Result<(), Problem> = loop {
         let allowed = patience + Duration::from_secs(read.len() as u64 / BYTES_A_SECOND);
         match tokio::time::timeout_at(begun + allowed, body.frame()).await {
             Err(_) => break Err(Code::Timeout.into()),
@@ -278,11 +268,8 @@ async fn whole_within(
         if read.len() > most {
             break Err(Code::TooLarge.into());
         }
-        while read.len() > FREE + PIECE * taken.len() {
-            match room.try_acquire() {
-                Ok(piece) => taken.push(piece),
-                Err(_) => break 'reading Err(Code::Overloaded.into()),
-            }
+        if !taken.grow_to(read.len()) {
+            break Err(Code::Overloaded.into());
         }
     };
     let read = read.freeze();
@@ -299,7 +286,7 @@ struct Prefixed {
     /// How it ended, if not just so: with trailers, or too early.
     end: Option<Result<HeaderMap, axum::Error>>,
     rest: Body,
-    _room: Vec<SemaphorePermit<'static>>,
+    _room: Taken,
 }
 
 impl HttpBody for Prefixed {
@@ -414,21 +401,22 @@ mod tests {
 
     #[tokio::test]
     async fn bodies_that_are_read_share_a_room() {
-        static ROOM: Semaphore = Semaphore::const_new(2);
+        static ROOM: Room = Room::of(2);
         let room = &ROOM;
-        let mut short = Body::from(vec![7; FREE]);
-        let mut long = Body::from(vec![7; FREE + PIECE]);
-        let mut longer = Body::from(vec![7; FREE + 2 * PIECE + 1]);
-        let held = room.try_acquire().unwrap();
+        let mut short = Body::from(vec![7; Room::FREE]);
+        let mut long = Body::from(vec![7; Room::FREE + Room::PIECE]);
+        let mut longer = Body::from(vec![7; Room::FREE + 2 * Room::PIECE + 1]);
+        let mut held = room.begin();
+        assert!(held.grow_to(Room::FREE + Room::PIECE));
         assert!(whole_within(&mut short, usize::MAX, PATIENCE, room).await.is_ok());
         assert!(whole_within(&mut long, usize::MAX, PATIENCE, room).await.is_ok());
         drop(held);
         let refused = whole_within(&mut longer, usize::MAX, PATIENCE, room).await;
         assert!(refused.is_err_and(|problem| problem.code() == Code::Overloaded));
-        assert_eq!(longer.collect().await.unwrap().to_bytes().len(), FREE + 2 * PIECE + 1);
-        assert_eq!(room.available_permits(), 1, "what was read takes its room until it is taken");
+        assert_eq!(longer.collect().await.unwrap().to_bytes().len(), Room::FREE + 2 * Room::PIECE + 1);
+        assert_eq!(room.free(), 1, "what was read takes its room until it is taken");
         drop(long);
-        assert_eq!(room.available_permits(), 2, "and it is free again");
+        assert_eq!(room.free(), 2, "and it is free again");
     }
 
     #[tokio::test]
