@@ -35,8 +35,9 @@ pub struct Limits {
     pub concurrent: usize,
     /// Peers whose `X-Forwarded-For` is believed. Only a proxy that appends the address it sees belongs here.
     pub trusted_proxies: Vec<IpNet>,
-    /// Templates of routes whose bodies are streams ([`crate::Upload`]): they have no longest body.
-    pub streams: &'static [&'static str],
+    /// Templates of routes that bound their bodies themselves, such as those that take an [`Upload`](crate::Upload): they have no longest
+    /// body here.
+    pub own_bounds: &'static [&'static str],
     /// Headers of every response, and whose pages may call.
     pub edge: Edge,
     /// Whether requests go on to an application behind: then they end with their client, take as long as their route allows,
@@ -51,7 +52,7 @@ impl Default for Limits {
             timeout: Duration::from_secs(30),
             concurrent: 4096,
             trusted_proxies: Vec::new(),
-            streams: &[],
+            own_bounds: &[],
             edge: Edge::default(),
             forwards: false,
         }
@@ -89,7 +90,7 @@ pub(crate) struct BodyLimit {
 /// What a request does runs in a task of its own: neither a client that goes away nor the timeout
 /// stops it between its commit and what must follow.
 pub fn around(router: Router, instance: Arc<Instance>, observer: Option<Arc<dyn Observer>>, limits: Limits) -> Router {
-    let Limits { body_bytes, timeout, concurrent, trusted_proxies, streams, edge, forwards } = limits;
+    let Limits { body_bytes, timeout, concurrent, trusted_proxies, own_bounds, edge, forwards } = limits;
     let Edge { headers, cors, anyone, .. } = edge;
     // An application behind answers browsers that ask first.
     let (cors, anyone) = if forwards { (Arc::default(), &[][..]) } else { (cors, anyone) };
@@ -100,7 +101,7 @@ pub fn around(router: Router, instance: Arc<Instance>, observer: Option<Arc<dyn 
         origins: Arc::new(Origins::new(cors, anyone)),
         places: Places::new(concurrent),
         body: BodyLimit { bytes: body_bytes, time: timeout },
-        streams,
+        own_bounds,
         forwards,
     });
     router
@@ -118,7 +119,7 @@ struct Layers {
     origins: Arc<Origins>,
     places: Places,
     body: BodyLimit,
-    streams: &'static [&'static str],
+    own_bounds: &'static [&'static str],
     forwards: bool,
 }
 
@@ -177,8 +178,8 @@ async fn placed(layers: Arc<Layers>, request: Request, next: Next) -> Response {
 async fn judged(layers: &Layers, mut request: Request, next: Next) -> Response {
     request.extensions_mut().insert(layers.body);
     let path = request.extensions().get::<MatchedPath>();
-    let is_stream = layers.forwards || path.is_some_and(|path| layers.streams.contains(&path.as_str()));
-    let most = if is_stream { usize::MAX } else { layers.body.bytes };
+    let own = layers.forwards || path.is_some_and(|path| layers.own_bounds.contains(&path.as_str()));
+    let most = if own { usize::MAX } else { layers.body.bytes };
     strict::strict(most, request, async move |request| {
         limited::by_address(request, async move |request| next.run(request).await).await
     })

@@ -12,7 +12,7 @@ use http_body_util::BodyExt;
 
 use crate::{Code, Exchange, Problem, body::lost, stack::BodyLimit};
 
-/// A body of bytes on its way in. Routes that take it are named in [`crate::Limits::streams`].
+/// A body of bytes on its way in. Routes that take it are named in [`crate::Limits::own_bounds`].
 pub struct Upload {
     /// The request that it came with.
     pub exchange: Arc<Exchange>,
