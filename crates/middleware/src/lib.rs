@@ -56,7 +56,7 @@ pub use path::PathOf;
 pub use places::{Holds, KeepsPlace, Place, Places};
 pub use problem::{Code, Problem};
 pub use room::{Room, Taken};
-pub use stack::{Limits, Template, around};
+pub use stack::{Limits, Template, around, around_whole};
 pub use standing::Standing;
 pub use upload::Upload;
 pub use webhook::{GuardError, VerifiedWebhook, WebhookGuard};

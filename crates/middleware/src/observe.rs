@@ -16,7 +16,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use ipnet::IpNet;
 use tracing::Instrument;
 
-use crate::{Code, Exchange, Problem, Template, client, limited};
+use crate::{Code, Exchange, Problem, Template, client, limited, stack::BodyLimit};
 
 /// The name of the header that carries the request id.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -46,6 +46,7 @@ pub(crate) struct Observing {
     pub(crate) instance: Arc<Instance>,
     pub(crate) observer: Option<Arc<dyn Observer>>,
     pub(crate) proxies: Arc<[IpNet]>,
+    pub(crate) body: BodyLimit,
 }
 
 pub(crate) async fn observe(
@@ -72,7 +73,7 @@ pub(crate) async fn observe(
         route,
         method,
     };
-    let exchange = Arc::new(Exchange::new(observing.instance.clone(), info));
+    let exchange = Arc::new(Exchange::new(observing.instance.clone(), info, observing.body));
     request.extensions_mut().insert(Arc::clone(&exchange));
 
     let span = tracing::info_span!("request", request_id = %id, method, route);
