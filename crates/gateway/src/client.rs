@@ -17,7 +17,7 @@ use crate::{connections::Connections, dial::Dial, upstream::IDLE};
 pub(crate) enum Client {
     Http1(Connections),
     /// All requests share a connection.
-    Http2(legacy::Client<Dial, Body>),
+    Http2(Box<legacy::Client<Dial, Body>>),
 }
 
 /// A request that was not answered.
@@ -51,7 +51,7 @@ impl Client {
         builder.pool_timer(TokioTimer::new()).timer(TokioTimer::new()).pool_idle_timeout(IDLE);
         // Whether a request may be sent again is not for the pool to say.
         builder.retry_canceled_requests(false).http2_only(true).http2_adaptive_window(true);
-        Self::Http2(builder.build(dial))
+        Self::Http2(Box::new(builder.build(dial)))
     }
 
     /// Sends a request and waits for the head of its answer.
