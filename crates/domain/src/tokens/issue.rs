@@ -144,7 +144,7 @@ pub(super) async fn signed(instance: &Instance, typ: &str, payload: &impl Serial
     let ring = instance.keyring(TenantId::PLATFORM).await?;
     let version = ring.active(Managed::Token)?;
     let algorithm = version.public.as_ref().and_then(TokenAlgorithm::of).ok_or(KeyringError::Unwrap)?;
-    let header = Header { typ: typ.to_owned(), alg: algorithm.to_string(), kid: version.key_id.clone() };
+    let header = Header { typ, alg: algorithm.as_str(), kid: version.key_id.as_str() };
     let (header, payload) = (json(&header)?, json(payload)?);
     // Room for all of it but an RSA signature: it is written once, and leaves no part of it behind.
     let parts = BASE64URL_NOPAD.encode_len(header.len()) + BASE64URL_NOPAD.encode_len(payload.len());
