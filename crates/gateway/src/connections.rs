@@ -1,7 +1,7 @@
 //! Connections to one server of an application over HTTP/1, kept for the next request.
 //!
-//! An answer's body brings its connection back. hyper-util's pool starts a task with each answer to wait for that; a second task that is
-//! ready wakes a second thread, which costs a request more than all the rest of finding a connection.
+//! An answer's body brings its connection back. hyper-util's pool starts a task with each answer that waits for that, and a second task
+//! that is ready wakes a second thread: with every request.
 
 use std::{
     io,
