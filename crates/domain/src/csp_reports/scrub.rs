@@ -213,7 +213,8 @@ mod tests {
         fn what_is_kept_is_short_and_plain(document in any::<String>(), blocked in any::<String>(), source in any::<String>()) {
             for document in [document.clone(), format!("https://{document}"), format!("https://a.test/{document}")] {
                 for blocked in [blocked.clone(), format!("https://{blocked}")] {
-                    let told = BrowserReport { document: &document, blocked: &blocked, directive: "img-src", source: &source, enforced: true };
+                    let (document, blocked, source) = (&*document, &*blocked, &*source);
+                    let told = BrowserReport { document, blocked, directive: "img-src", source, enforced: true };
                     let Some(seen) = scrub(told) else { continue };
                     for text in [&seen.document, &seen.blocked, &seen.source] {
                         prop_assert!(text.len() <= 300 && text.is_ascii());
