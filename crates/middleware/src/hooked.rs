@@ -1,9 +1,6 @@
 //! A message of a stranger, as it came: every header, the query in order, the body to the byte; and what its sender is told.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::Arc;
 
 use axum::{
     body::Body,
@@ -20,80 +17,12 @@ use http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt as _;
 
 use crate::{
-    Code, Exchange, Problem,
+    Code, Exchange, Problem, Party, Room, Taken,
     body::{lost, whole},
 };
 
-/// So much of a body is read without asking for room: whoever sends it is nobody we know, and may send many.
-const FREE_BYTES: usize = 64 * 1024;
-/// Room for what of all bodies at once is longer, in pieces: 64 MiB. What finds none is refused.
-const PIECE_BYTES: usize = 256 * 1024;
-const PIECES: usize = 256;
-
-static ROOM: Room = Room::new(PIECES);
-
-/// Room for what is long of bodies. Those of one source have a quarter of it, as much as the longest that may be, and those of one tenant
-/// a half: whoever sends to one keeps none from the others.
-struct Room {
-    pieces: usize,
-    taken: Mutex<Taken>,
-}
-
-/// Pieces that are taken: in all, and by whom.
-struct Taken {
-    all: usize,
-    of: BTreeMap<Party, usize>,
-}
-
-/// Who has a share.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Party {
-    Tenant(TenantId),
-    Source(WebhookSourceId),
-}
-
-/// A piece of room, until it is dropped.
-struct Piece {
-    room: &'static Room,
-    of: [Party; 2],
-}
-
-impl Room {
-    const fn new(pieces: usize) -> Self {
-        Self { pieces, taken: Mutex::new(Taken { all: 0, of: BTreeMap::new() }) }
-    }
-
-    /// A piece for a body of this tenant's source; none if there is none, or if one of the two has its share.
-    fn piece(&'static self, (tenant, source): (TenantId, WebhookSourceId)) -> Option<Piece> {
-        let of = [Party::Tenant(tenant), Party::Source(source)];
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let has = |party, share: usize| taken.of.get(&party).is_some_and(|pieces| *pieces >= share);
-        let [tenant, source] = of;
-        if taken.all >= self.pieces || has(tenant, self.pieces / 2) || has(source, self.pieces / 4) {
-            return None;
-        }
-        taken.all += 1;
-        for party in of {
-            *taken.of.entry(party).or_default() += 1;
-        }
-        Some(Piece { room: self, of })
-    }
-}
-
-impl Drop for Piece {
-    fn drop(&mut self) {
-        let mut taken = self.room.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        taken.all = taken.all.saturating_sub(1);
-        for party in self.of {
-            if let Some(pieces) = taken.of.get_mut(&party) {
-                *pieces = pieces.saturating_sub(1);
-                if *pieces == 0 {
-                    taken.of.remove(&party);
-                }
-            }
-        }
-    }
-}
+/// Room for the bodies of strangers: 64 MiB. What finds none is refused.
+static ROOM: Room = Room::of(256);
 
 /// A request whose sender signs the bytes that it sends, with its body unread.
 pub struct Unread {
@@ -112,8 +41,8 @@ pub struct Hooked {
     pub headers: HeaderMap,
     /// Its body.
     pub body: Bytes,
-    /// Room that its body takes.
-    _room: Vec<Piece>,
+    /// Room that its body takes, if it was read here.
+    _room: Option<Taken>,
 }
 
 impl Unread {
@@ -147,18 +76,19 @@ impl Unread {
 
     /// Reads the body, of at most `max` bytes. Of long ones, as many at once as there is room for: a piece of it is asked for when it
     /// comes, so that nobody has room by announcing.
-    async fn read(self, max: usize, of: (TenantId, WebhookSourceId)) -> Result<Hooked, Problem> {
+    async fn read(self, max: usize, (tenant, source): (TenantId, WebhookSourceId)) -> Result<Hooked, Problem> {
         let (parts, body) = self.request.into_parts();
         check_plain(&parts.headers)?;
-        let (bytes, room) = whole(&parts, max, collected(body, max, &ROOM, of)).await?;
-        Ok(Hooked { exchange: self.exchange, headers: parts.headers, body: bytes.into(), _room: room })
+        let room = ROOM.begin(vec![Party::Tenant(tenant), Party::Source(source)]);
+        let (bytes, room) = whole(&parts, max, collected(body, max, room)).await?;
+        Ok(Hooked { exchange: self.exchange, headers: parts.headers, body: bytes.into(), _room: Some(room) })
     }
 }
 
 impl Hooked {
     /// One that was read by somebody who goes on with it.
     pub fn new(exchange: Arc<Exchange>, headers: HeaderMap, body: Bytes) -> Self {
-        Self { exchange, headers, body, _room: Vec::new() }
+        Self { exchange, headers, body, _room: None }
     }
 
     /// Says what [`Unread::receive`] would say of it, and keeps nothing.
@@ -210,21 +140,16 @@ fn refused(error: ReceiveError) -> Problem {
 }
 
 /// A body, and the room that it takes.
-async fn collected(
-    mut body: Body,
-    max: usize,
-    room: &'static Room,
-    of: (TenantId, WebhookSourceId),
-) -> Result<(Vec<u8>, Vec<Piece>), Problem> {
-    let (mut bytes, mut taken) = (Vec::new(), Vec::new());
+async fn collected(mut body: Body, max: usize, mut room: Taken) -> Result<(Vec<u8>, Taken), Problem> {
+    let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|_| lost())?.into_data() else { continue };
         let length = bytes.len() + data.len();
         if length > max {
             return Err(Code::TooLarge.into());
         }
-        while length > FREE_BYTES + PIECE_BYTES * taken.len() {
-            taken.push(room.piece(of).ok_or_else(|| Problem::new(Code::Overloaded).retry_after(10))?);
+        if !room.grow_to(length) {
+            return Err(Problem::new(Code::Overloaded).retry_after(10));
         }
         bytes.extend_from_slice(&data);
     }
@@ -252,60 +177,32 @@ impl<S: Send + Sync> FromRequest<S> for Unread {
 mod tests {
     use super::*;
 
-    /// Of tenant 1, its first source.
-    const OF: (TenantId, WebhookSourceId) = of(1, 1);
-
-    const fn of(tenant: u8, source: u8) -> (TenantId, WebhookSourceId) {
-        (TenantId::from_bytes([tenant; 16]), WebhookSourceId::from_bytes([source; 16]))
-    }
-
-    fn left(room: &Room) -> usize {
-        room.pieces - room.taken.lock().unwrap().all
-    }
-
     #[tokio::test]
-    async fn long_bodies_take_room_as_they_come_and_give_it_back() {
-        static ROOM: Room = Room::new(12);
-        let read =
-            |pieces: usize| collected(Body::from(vec![7; FREE_BYTES + pieces * PIECE_BYTES]), 8 << 20, &ROOM, OF);
+    async fn strangers_share_a_room() {
+        static ROOM: Room = Room::of(3);
+        let long = |pieces: usize| Body::from(vec![7; Room::FREE + pieces * Room::PIECE]);
+        let read = |pieces: usize| collected(long(pieces), 8 << 20, ROOM.begin(Vec::new()));
         let code = |problem: Problem| problem.code();
         let (bytes, first) = read(2).await.unwrap();
-        assert_eq!((bytes.len(), first.len(), left(&ROOM)), (FREE_BYTES + 2 * PIECE_BYTES, 2, 10));
-        assert_eq!(read(2).await.map(drop).map_err(code), Err(Code::Overloaded));
-        assert_eq!(left(&ROOM), 10, "what was refused takes none");
-        assert!(read(0).await.unwrap().1.is_empty(), "a short one needs none");
+        assert_eq!((bytes.len(), ROOM.free()), (Room::FREE + 2 * Room::PIECE, 1));
+        assert_eq!(read(3).await.map(drop).map_err(code), Err(Code::Overloaded));
+        assert_eq!(ROOM.free(), 1, "what was refused takes none");
         drop(first);
         assert!(read(3).await.is_ok());
         assert_eq!(read(32).await.map(drop).map_err(code), Err(Code::TooLarge));
-        assert!(ROOM.taken.lock().unwrap().of.is_empty(), "nobody is remembered who has none");
-    }
-
-    /// Whoever had many long bodies sent to one source kept everybody's webhooks away.
-    #[test]
-    fn no_source_and_no_tenant_takes_the_room_of_the_others() {
-        static ROOM: Room = Room::new(8);
-        let taken = |of| std::iter::from_fn(|| ROOM.piece(of)).collect::<Vec<_>>();
-        let (first, second) = (taken(of(1, 1)), taken(of(1, 2)));
-        assert_eq!((first.len(), second.len()), (2, 2), "a quarter each");
-        assert!(taken(of(1, 3)).is_empty(), "the tenant has its half");
-        let others = [taken(of(2, 4)), taken(of(2, 5))];
-        assert_eq!((others.iter().map(Vec::len).sum::<usize>(), left(&ROOM)), (4, 0));
-        assert!(taken(of(3, 6)).is_empty());
-        drop(first);
-        assert_eq!(taken(of(3, 6)).len(), 2);
     }
 
     #[test]
     fn the_longest_body_fits_into_the_share_of_a_source() {
-        const LONGEST: usize = 16 * 1024 * 1024;
-        assert!(LONGEST <= FREE_BYTES + PIECES / 4 * PIECE_BYTES);
+        let of = [Party::Tenant(TenantId::from_bytes([1; 16])), Party::Source(WebhookSourceId::from_bytes([1; 16]))];
+        assert!(ROOM.begin(of.into()).grow_to(16 << 20));
     }
 
     /// Attack 6, A7: a body as long as any may be by default asked for no room, so that strangers had half a gigabyte for one address.
     #[tokio::test]
     async fn a_body_as_long_as_most_may_be_asks_for_room() {
-        static ROOM: Room = Room::new(12);
-        let long = collected(Body::from(vec![7; 1_000_000]), 1_000_000, &ROOM, OF).await;
+        static ROOM: Room = Room::of(3);
+        let long = collected(Body::from(vec![7; 1_000_000]), 1_000_000, ROOM.begin(Vec::new())).await;
         assert_eq!(long.map(drop).map_err(|problem| problem.code()), Err(Code::Overloaded));
     }
 }

@@ -43,7 +43,7 @@ pub(crate) struct Batches {
 struct Waiting {
     together: Together,
     questions: Vec<Question>,
-    told: oneshot::Sender<Result<Told, Lost>>,
+    reply: oneshot::Sender<Result<Reply, Lost>>,
 }
 
 struct Question {
@@ -55,7 +55,7 @@ struct Question {
 }
 
 /// What the script says of a request.
-struct Told {
+struct Reply {
     now: Timestamp,
     counted: bool,
     /// Of each question: whether its limit allows it, and what had been used before.
@@ -69,19 +69,19 @@ impl Batches {
     }
 
     pub(crate) async fn take(self: &Arc<Self>, together: &Together, asks: &[Ask<'_>]) -> Result<Vec<Answer>, Lost> {
-        let (told, heard) = oneshot::channel();
+        let (reply, answered) = oneshot::channel();
         let questions = asks.iter().map(|ask| Question::new(together, ask)).collect();
         let is_first = {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            waiting.push(Waiting { together: *together, questions, told });
+            waiting.push(Waiting { together: *together, questions, reply });
             waiting.len() == 1
         };
         if is_first {
             // Not by this request itself: who gave up meanwhile would leave the others behind.
             tokio::spawn(Arc::clone(self).send());
         }
-        let told = heard.await.unwrap_or(Err(Lost::Away))?;
-        Ok(asks.iter().zip(&told.of_each).map(|(ask, used)| answer(ask, used, &told)).collect())
+        let reply = answered.await.unwrap_or(Err(Lost::Away))?;
+        Ok(asks.iter().zip(&reply.of_each).map(|(ask, used)| answer(ask, used, &reply)).collect())
     }
 
     async fn send(self: Arc<Self>) {
@@ -98,11 +98,11 @@ impl Batches {
         let Some(first) = keys.first().copied() else { return };
         let said: Result<Vec<u8>, Lost> =
             self.link.run(first, |mut connection| async move { TAKE.run(&keys, &asked, &mut connection).await }).await;
-        match said.and_then(|said| told(&said, &batch, &counters, &numbers).ok_or(Lost::Odd)) {
-            Ok(told) => {
-                for (waiting, told) in batch.into_iter().zip(told) {
+        match said.and_then(|said| replies(&said, &batch, &counters, &numbers).ok_or(Lost::Odd)) {
+            Ok(replies) => {
+                for (waiting, reply) in batch.into_iter().zip(replies) {
                     // Who is gone is counted all the same.
-                    let _ = waiting.told.send(Ok(told));
+                    let _ = waiting.reply.send(Ok(reply));
                 }
             }
             Err(lost) => {
@@ -110,7 +110,7 @@ impl Batches {
                     self.apart.store(true, Ordering::Relaxed);
                 }
                 for waiting in batch {
-                    let _ = waiting.told.send(Err(lost.clone()));
+                    let _ = waiting.reply.send(Err(lost.clone()));
                 }
             }
         }
@@ -231,12 +231,12 @@ fn small(number: usize) -> [u8; 2] {
 /// What `take.lua` says of each request; nothing if it is not said of all.
 ///
 /// It tells of each counter as it was before the call: what one request found is what those before it left.
-fn told(said: &[u8], batch: &[Waiting], counters: &[&Question], numbers: &[usize]) -> Option<Vec<Told>> {
+fn replies(said: &[u8], batch: &[Waiting], counters: &[&Question], numbers: &[usize]) -> Option<Vec<Reply>> {
     let mut said = Said(said);
     let now = Timestamp::from_micros(said.micros()?);
     let mut used = counters.iter().map(|counter| said.used(counter, now)).collect::<Option<Vec<Used>>>()?;
     let mut numbers = numbers.iter().copied();
-    let told = batch.iter().map(|waiting| {
+    let replies = batch.iter().map(|waiting| {
         let [verdict] = said.bytes()?;
         let counted = verdict != REFUSED;
         let (mut of_each, mut before) = (Vec::with_capacity(waiting.questions.len()), Vec::new());
@@ -256,9 +256,9 @@ fn told(said: &[u8], batch: &[Waiting], counters: &[&Question], numbers: &[usize
         for (number, was) in before.into_iter().rev() {
             *used.get_mut(number)? = was;
         }
-        Some(Told { now, counted, of_each })
+        Some(Reply { now, counted, of_each })
     });
-    told.collect()
+    replies.collect()
 }
 
 /// What is left of an answer of the script.
@@ -299,12 +299,12 @@ impl Said<'_> {
 }
 
 /// By the same rules as in process; whether it is allowed is for the script to say, which counted accordingly.
-fn answer(ask: &Ask<'_>, (allowed, used): &(bool, Used), told: &Told) -> Answer {
-    let moment = Moment::new(told.now, ask.limit.seconds);
+fn answer(ask: &Ask<'_>, (allowed, used): &(bool, Used), reply: &Reply) -> Answer {
+    let moment = Moment::new(reply.now, ask.limit.seconds);
     let judged = used.judge(ask, &moment);
     let retry_ms = if *allowed { 0 } else { judged.retry_ms.max(1) };
     let answer = Answer { allowed: *allowed, retry_ms, ..judged };
-    if *allowed && told.counted { answer.counted(ask, &moment) } else { answer }
+    if *allowed && reply.counted { answer.counted(ask, &moment) } else { answer }
 }
 
 #[cfg(test)]
@@ -319,7 +319,7 @@ mod tests {
         let policy = Policy::new("login", LIMIT).unwrap();
         let ask = |of| Ask { policy: &policy, limit: LIMIT, of: [of; 16], cost: 1 };
         let questions = (0..questions).map(|of| Question::new(&[together; 16], &ask(u8::try_from(of % 250).unwrap())));
-        Waiting { together: [together; 16], questions: questions.collect(), told: oneshot::channel().0 }
+        Waiting { together: [together; 16], questions: questions.collect(), reply: oneshot::channel().0 }
     }
 
     #[test]
@@ -371,9 +371,9 @@ mod tests {
     fn answers(said: &[u8], batch: &[Waiting]) -> Option<Vec<Vec<Answer>>> {
         let policy = Policy::new("login", LIMIT).unwrap();
         let Call { counters, numbers, .. } = Call::of(batch);
-        let told = told(said, batch, &counters, &numbers)?;
+        let replies = replies(said, batch, &counters, &numbers)?;
         let ask = Ask { policy: &policy, limit: LIMIT, of: [0; 16], cost: 1 };
-        Some(told.iter().map(|told| told.of_each.iter().map(|used| answer(&ask, used, told)).collect()).collect())
+        Some(replies.iter().map(|reply| reply.of_each.iter().map(|used| answer(&ask, used, reply)).collect()).collect())
     }
 
     #[test]
