@@ -17,7 +17,7 @@ use http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt as _;
 
 use crate::{
-    Code, Exchange, Problem, Party, Room, Taken,
+    Code, Exchange, Party, Problem, Room, Taken,
     body::{lost, whole},
 };
 
@@ -153,7 +153,7 @@ async fn collected(mut body: Body, max: usize, mut room: Taken) -> Result<(Vec<u
         }
         bytes.extend_from_slice(&data);
     }
-    Ok((bytes, taken))
+    Ok((bytes, room))
 }
 
 /// Names, in lower case, and values in order.
