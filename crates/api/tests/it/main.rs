@@ -14,6 +14,7 @@ mod accounting;
 mod api_keys;
 mod approvals;
 mod archives;
+mod attested;
 mod audit;
 mod auth;
 mod authz;

@@ -1,6 +1,11 @@
 //! Issues a certificate: signed with the key of the caller's tenant, whichever key the caller may wish for.
 
-use super::{Certificate, desk::Desk, payload::Claim, suspects::Detector};
+use super::{
+    Certificate,
+    desk::Desk,
+    payload::{self, Claim},
+    suspects::Detector,
+};
 use crate::{
     Instance,
     access::{Call, Denied, Permission},
@@ -69,8 +74,8 @@ impl From<crate::audit::SequenceError> for CertificateError {
 ///
 /// [`CertificateError`].
 pub async fn issue(instance: &Instance, call: &Call, claim: &Claim) -> Result<Issued, CertificateError> {
-    call.require(Permission::CertificatesIssue)?;
-    claim.check(instance.now())?;
+    payload::require(call)?;
+    claim.check(&call.caller, instance.now())?;
     with_key_of_today(instance, call.tenant(), || try_issue(instance, call, claim)).await
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use crate::{
+    access::{Call, Caller, Denied, Permission},
     faults::Faults,
     ids::{CertificateId, TenantId},
     text::is_date,
@@ -15,20 +16,18 @@ use crate::{
 pub const TYPE: &str = "clinical-certificate/v1";
 /// The name under which a subject's reference is committed to.
 pub const SUBJECT_COMMITMENT: &str = "subject.ref";
-/// What Chancery itself states. Applications' own kinds are `app.*`; there are no others.
-pub const KINDS: [&str; 12] = [
+/// What Chancery states of its own deeds, and nobody else. Applications' own kinds are `app.*`; beside [`ATTESTED`] there are no others.
+const OWN: [&str; 4] = ["key-destruction", "key-rotation", "retention-destruction", "subject-erasure"];
+/// What a security officer attests: people did it, and Chancery did not see it.
+const ATTESTED: [&str; 8] = [
     "access-report",
     "access-review",
     "control-evidence",
     "incident-timeline",
-    "key-destruction",
-    "key-rotation",
     "lockdown-drill",
     "masking-verified",
     "migration-equivalence",
     "restore-drill",
-    "retention-destruction",
-    "subject-erasure",
 ];
 const MAX_PARAMS: usize = 32;
 const MAX_EVIDENCE: usize = 100;
@@ -36,7 +35,7 @@ const MAX_EVIDENCE: usize = 100;
 /// What a caller wants certified.
 #[derive(Debug)]
 pub struct Claim {
-    /// What kind of statement: `[a-z][a-z0-9.-]{0,63}`; applications' own are `app.*`.
+    /// What kind of statement: `[a-z][a-z0-9.-]{0,63}`; applications' own are `app.*`, officers attest a closed list.
     pub kind: String,
     /// What the subject is, such as `patient`; a code too.
     pub subject_kind: String,
@@ -81,9 +80,24 @@ pub(super) struct Issuing<'a> {
     pub(super) issued_at: Timestamp,
 }
 
+/// Asks for the right to issue anything at all; what kinds it is of, [`Claim::check`] says.
+pub(super) fn require(call: &Call) -> Result<(), Denied> {
+    call.require(Permission::CertificatesAttest).or_else(|_| call.require(Permission::CertificatesIssue))
+}
+
 impl Claim {
-    /// Checks that nothing in it can carry personal data, and that its times are in order.
-    pub(super) fn check(&self, now: Timestamp) -> Result<(), Faults> {
+    /// Whether Chancery states it of itself: then it is about no person.
+    pub(super) fn is_own(&self) -> bool {
+        OWN.contains(&self.kind.as_str())
+    }
+
+    /// Whether there is such a kind.
+    pub(super) fn is_known(&self) -> bool {
+        self.is_own() || self.kind.starts_with("app.") || ATTESTED.contains(&self.kind.as_str())
+    }
+
+    /// Checks that its kind is the caller's to state, that nothing in it can carry personal data, and that its times are in order.
+    pub(super) fn check(&self, caller: &Caller, now: Timestamp) -> Result<(), Faults> {
         let mut faults = Faults::default();
         let codes = [("/kind", &self.kind), ("/subject/kind", &self.subject_kind), ("/statement/code", &self.code)];
         for (pointer, code) in codes {
@@ -91,11 +105,15 @@ impl Claim {
                 faults.add(pointer, "format", "use a code: a-z, then up to 63 of a-z, 0-9, . and -");
             }
         }
-        // Whatever is not an application's own, Chancery states itself, now or in a later version.
-        for (pointer, code) in [("/kind", &self.kind), ("/statement/code", &self.code)] {
-            if !code.starts_with("app.") {
-                faults.add(pointer, "reserved", "your own kinds and codes begin with app.");
-            }
+        // Whatever is neither an application's own nor an officer's, Chancery states itself, now or in a later version.
+        let own = self.kind.starts_with("app.") && caller.may(Permission::CertificatesIssue);
+        let attested = ATTESTED.contains(&self.kind.as_str()) && caller.may(Permission::CertificatesAttest);
+        if !own && !attested {
+            let message = "kinds of applications begin with app.; a security officer attests reviews, drills, reports and controls";
+            faults.add("/kind", "reserved", message);
+        }
+        if !self.code.starts_with("app.") {
+            faults.add("/statement/code", "reserved", "your own codes begin with app.");
         }
         if !(1..=255).contains(&self.subject_ref.expose().chars().count()) {
             faults.add("/subject/ref", "length", "use 1 to 255 characters");
