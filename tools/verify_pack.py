@@ -21,7 +21,7 @@ ULID = "[0-7][0-9A-HJKMNP-TV-Z]{25}"
 MEMBERS = {"v", "type", "instance", "tenant_id", "log_origin", "as_of", "scope", "certificates", "completeness", "files"}
 MANIFESTS = ("MANIFEST.json", "MANIFEST.dsse")
 PLATFORM = [f"platform/{name}" for name in ("checkpoint", "entries.jsonl", "keys.dsse", "proof.json")]
-SCOPES, BECAME = ("certificates", "range", "subject"), {"valid", "revoked", "superseded", "untrusted"}
+SCOPES, BECAME = ("certificates", "range", "subject"), {"valid", "revoked", "superseded", "expired", "untrusted"}
 FAULTS = (ValueError, KeyError, TypeError, IndexError, AttributeError, StopIteration, struct.error, RecursionError)
 PSS = padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=32)
 HOW = {"Ed25519": (), "ES256": (ec.ECDSA(hashes.SHA256()),), "PS256": (PSS, hashes.SHA256())}
@@ -309,7 +309,7 @@ def read_anchor(files):
 
 def read_payload(raw):
     it = members(raw)
-    for name in ("issued_at", "occurred_at", "attested_at"):
+    for name in ("issued_at", "occurred_at", "attested_at", "not_after"):
         moment(it.get(name, it["issued_at"]))
     need(is_a(it, "clinical-certificate/v1", 1) and type(it["issuer"]["key_id"]) is str and type(it["log_origin"]) is str)
     need(re.fullmatch(f"crt_{ULID}", it["cert_id"]) and re.fullmatch(f"ten_{ULID}", it["tenant_id"]))
@@ -458,7 +458,8 @@ class Pack:
         check("key_id", lambda: it["issuer"]["key_id"] == key.id, "payload and envelope differ")
         attested = it.get("attested_at", it["issued_at"])
         times = lambda: it.get("occurred_at", attested) <= attested <= it["issued_at"] and key.activated <= it["issued_at"]
-        check("times", times, "the times are not in order")
+        ends = lambda: "not_after" not in it or it["issued_at"] < it["not_after"]
+        check("times", lambda: times() and ends(), "the times are not in order")
         same = lambda: (it["cert_id"], it["tenant_id"], it["log_origin"]) == (id_, manifest["tenant_id"], manifest["log_origin"])
         check("identity", same, "the certificate is of another tenant, log or name")
         index, event = check("logged", lambda: told[("certificate.issued", id_)], "its event is not in the pack")
@@ -475,6 +476,8 @@ class Pack:
         for state in ("revoked", "superseded"):
             if (f"certificate.{state}", id_) in told:
                 return state, f"event {told[(f'certificate.{state}', id_)][0]}"
+        if "not_after" in it and it["not_after"] < manifest["as_of"]["signed_at"]:
+            return "expired", f"it ended at {it['not_after']}"
         return "valid", f"event {index}, {key.alg} {key.id}, issued {it['issued_at']}"
 
 

@@ -763,6 +763,27 @@ def corpus():
     as_of = {"size": 11, "root": tree(leaves).hex(), "signed_at": time(0)}
     edit = {"files": {"log/entries.jsonl": line + b"\n"}, "note": spaced.note(root=tree(leaves)), "manifest": {"as_of": as_of}}
     yield "event-with-a-space", spaced.one(**edit), failed, "events", {}
+    yield from ending()
+
+
+def ending():
+    """Certificates that say until when they are valid: over at the time of the head, not at the reader's."""
+    for name, end, verdict, check in [
+        ("certificate-that-ends-later", time(86_400), "verified", None),
+        ("certificate-that-ends-with-the-head", time(660), "verified", None),
+        ("certificate-that-is-over", time(659), "failed", "certificate"),
+        ("certificate-that-ends-as-it-was-issued", time(360), "failed", "times"),
+        ("certificate-that-ends-before-it-was-issued", time(359), "failed", "times"),
+        ("certificate-that-ends-at-an-odd-time", "2026-01-01T00:10:00Z", "failed", "payload"),
+        ("certificate-that-ends-at-nothing", None, "failed", "payload"),
+    ]:
+        yield name, simple(changed={"not_after": end}).one(), verdict, check, {}
+    world = simple(changed={"not_after": time(400)})
+    id_ = world.made[-1][0]
+    yield "range-with-one-that-is-over", world.span(2, 11, states={id_: "expired"}), "verified", None, {}
+    yield "range-with-one-that-is-over-called-valid", world.span(2, 11), "failed", "certificate", {}
+    world.revoke(id_)
+    yield "range-with-one-that-is-over-and-revoked", world.span(2, 12, states={id_: "revoked"}), "verified", None, {}
 
 
 def unzipped(archive):

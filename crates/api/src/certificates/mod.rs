@@ -95,6 +95,9 @@ pub(crate) struct NewCertificateBody {
     /// When somebody attested it.
     #[schema(value_type = Option<String>, format = DateTime)]
     attested_at: Option<Timestamp>,
+    /// Until when it is valid, after now; for ever if nothing is said.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    not_after: Option<Timestamp>,
     /// A certificate of the same kind that this one takes the place of.
     supersedes: Option<String>,
 }
@@ -196,6 +199,7 @@ impl NewCertificateBody {
             evidence: evidence.collect(),
             occurred_at: self.occurred_at,
             attested_at: self.attested_at,
+            not_after: self.not_after,
             supersedes,
         })
     }

@@ -1,6 +1,6 @@
 //! What a security officer attests, and at what times anything may be said to have been.
 
-use chancery_domain::certificates::PackVerdict;
+use chancery_domain::{Clock as _, certificates::PackVerdict};
 use serde_json::{Value, json};
 
 use crate::{
@@ -15,6 +15,7 @@ backends! {
     what_an_officer_attests_is_no_place_for_personal_data,
     times_out_of_order_or_in_the_future_are_refused,
     what_happened_before_there_was_a_key_is_certified,
+    a_certificate_whose_time_is_over_is_told_of_online_and_offline,
     a_thousand_certificates_are_issued_in_one_call,
 }
 
@@ -140,6 +141,49 @@ async fn what_happened_before_there_was_a_key_is_certified(backend: Backend) {
     assert_eq!(verdict(&app, &clinic, &issued).await, "valid");
     let (verdict, valid, last) = offline(&app, &clinic, json!({"certificates": [issued["id"]]})).await;
     assert_eq!((verdict, valid.len()), (PackVerdict::Verified, 1), "{last}");
+}
+
+async fn a_certificate_whose_time_is_over_is_told_of_online_and_offline(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("ours").await;
+    let until = |end: &str| {
+        let mut claim = claim();
+        claim["not_after"] = json!(end);
+        claim
+    };
+    for past in ["2026-01-01T00:00:00Z", "2026-09-21T00:00:00Z"] {
+        let refused = app.post(&clinic.service, "/v1/certificates", until(past)).await;
+        refused.refused(422, "request.invalid");
+        assert_eq!(fault(&refused.json()), (&json!("/not_after"), &json!("order")));
+    }
+    let end = app.clock.ahead(86_400).now();
+    let short = app.post(&clinic.service, "/v1/certificates", until(&end.to_string())).await.created();
+    let long = app.post(&clinic.service, "/v1/certificates", until("2099-01-01T00:00:00Z")).await.created();
+    for one in [&short, &long] {
+        assert_eq!(verdict(&app, &clinic, one).await, "valid");
+    }
+    let both = json!({"certificates": [short["id"], long["id"]]});
+    let (all, valid, last) = offline(&app, &clinic, both.clone()).await;
+    assert_eq!((all, valid.len()), (PackVerdict::Verified, 2), "{last}");
+
+    app.clock.advance_seconds(2 * 86_400);
+    assert_eq!(verdict(&app, &clinic, &short).await, "expired");
+    assert_eq!(verdict(&app, &clinic, &long).await, "valid");
+    let path = format!("/v1/certificates/{}/verify", short["id"].as_str().unwrap());
+    let report = app.get(&clinic.auditor, &path).await.ok();
+    let last = report["checks"].as_array().unwrap().last().unwrap().clone();
+    assert_eq!((&last["name"], &last["ok"]), (&json!("not_after"), &json!(false)));
+    let (all, _, last) = offline(&app, &clinic, both).await;
+    assert_eq!(all, PackVerdict::Failed);
+    assert!(last.contains("expired"), "{last}");
+    // In a span it is a part of what happened.
+    let ever = json!({"from": "2026-01-01T00:00:00Z", "to": "2026-12-31T00:00:00Z"});
+    let (span, valid, last) = offline(&app, &clinic, ever).await;
+    assert_eq!((span, valid), (PackVerdict::Verified, vec![long["id"].as_str().unwrap().to_owned()]), "{last}");
+    // What was revoked is revoked, also afterwards.
+    let path = format!("/v1/certificates/{}/revoke", short["id"].as_str().unwrap());
+    app.post(&clinic.officer, &path, json!({"reason": "error"})).await.ok();
+    assert_eq!(verdict(&app, &clinic, &short).await, "revoked");
 }
 
 /// Clocks of two nodes differ.

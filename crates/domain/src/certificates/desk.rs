@@ -85,6 +85,7 @@ impl Desk {
     ) -> Result<Certificate, CertificateError> {
         // Clocks of two nodes differ; a certificate is never older than its key.
         let issued_at = self.version.activated_at.map_or(instance.now(), |activated| activated.max(instance.now()));
+        claim.check_end(issued_at)?;
         let id = CertificateId::make(issued_at, instance.random())?;
         let committed = commitment(salt, SUBJECT_COMMITMENT, claim.subject_ref.expose().as_bytes());
         let payload = claim.payload(&Issuing {

@@ -51,6 +51,8 @@ pub struct Claim {
     pub occurred_at: Option<Timestamp>,
     /// When somebody attested it.
     pub attested_at: Option<Timestamp>,
+    /// Until when it is valid; for ever if nothing is said.
+    pub not_after: Option<Timestamp>,
     /// Which certificate of the same kind it takes the place of.
     pub supersedes: Option<CertificateId>,
 }
@@ -142,12 +144,23 @@ impl Claim {
                 faults.add(pointer, "future", "it lies in the future");
             }
         }
+        if let Err(early) = self.check_end(now) {
+            faults.0.extend(early.0);
+        }
         if let (Some(occurred), Some(attested)) = (self.occurred_at, self.attested_at)
             && attested < occurred
         {
             faults.add("/attested_at", "order", "it lies before `occurred_at`");
         }
         faults.check()
+    }
+
+    /// Checks that it ends after it was issued.
+    pub(super) fn check_end(&self, issued_at: Timestamp) -> Result<(), Faults> {
+        if self.not_after.is_some_and(|end| end <= issued_at) {
+            return Err(Faults::one("/not_after", "order", "it must lie after the moment of issue"));
+        }
+        Ok(())
     }
 
     /// The payload as JSON.
@@ -173,11 +186,12 @@ impl Claim {
         payload.insert("evidence".into(), Value::Array(evidence));
         payload.insert("issued_at".into(), json!(issuing.issued_at.to_string()));
         payload.insert("producer".into(), json!({"name": "chancery", "version": env!("CARGO_PKG_VERSION")}));
-        if let Some(time) = self.occurred_at {
-            payload.insert("occurred_at".into(), json!(time.to_string()));
-        }
-        if let Some(time) = self.attested_at {
-            payload.insert("attested_at".into(), json!(time.to_string()));
+        let times =
+            [("occurred_at", self.occurred_at), ("attested_at", self.attested_at), ("not_after", self.not_after)];
+        for (name, time) in times {
+            if let Some(time) = time {
+                payload.insert(name.into(), json!(time.to_string()));
+            }
         }
         if let Some(id) = self.supersedes {
             payload.insert("supersedes".into(), json!(id.to_string()));

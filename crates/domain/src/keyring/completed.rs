@@ -77,6 +77,7 @@ fn claim(instance: &Instance, retired: &Retired<'_>) -> Claim {
         evidence: Vec::new(),
         occurred_at: Some(instance.now()),
         attested_at: None,
+        not_after: None,
         supersedes: None,
     }
 }

@@ -14,6 +14,7 @@ use crate::{
     audit::{StoredCheckpoint, guard::Anchored},
     certificates::{
         offline::{State, counter, gaps, state_of},
+        verify::not_after,
         zip::Files,
     },
     ids::TenantId,
@@ -99,7 +100,11 @@ impl Pack<'_> {
             let key = keys.iter().find(|key| key.key_id == standing.certificate.key_id);
             key.map_or_else(
                 || (State::Untrusted, "its key is not known".to_owned()),
-                |key| state_of(key, standing.index, standing.became),
+                |key| {
+                    let end = not_after(&standing.certificate.envelope);
+                    let over = end.filter(|end| *end < self.checkpoint.signed_at);
+                    state_of(key, standing.index, standing.became, over)
+                },
             )
         };
         let certificates = self.held.certificates.iter();
