@@ -27,6 +27,7 @@ mod csp;
 mod custody;
 mod datasets;
 mod deletion;
+mod disclosed;
 mod documents;
 mod dpop;
 mod exports;

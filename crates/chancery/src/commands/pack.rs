@@ -18,14 +18,20 @@ use super::{
 };
 use crate::commands::say;
 
-/// `chancery pack`: certificates by their ids, those about one thing or person, or every event of a span of time with the
+/// `chancery pack`: certificates or events by their ids, certificates about one thing or person, or every event of a span of time with the
 /// certificates among them.
 #[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("scope").required(true).args(["certificates", "from", "subject_kind"]))]
+#[command(group = clap::ArgGroup::new("scope").required(true).args(["certificates", "events", "from", "subject_kind"]))]
 pub struct PackArgs {
     /// The certificates, by their ids (`crt_…`)
     #[arg(value_name = "CERTIFICATE", conflicts_with_all = ["from", "to"])]
     certificates: Vec<String>,
+    /// An event of the log, by its id (`evt_…`); may be given several times
+    #[arg(long = "event", value_name = "EVENT")]
+    events: Vec<String>,
+    /// With what these events say in confidence, such as reasons and addresses: whoever gets the pack reads it
+    #[arg(long, requires = "events")]
+    disclose: bool,
     /// Every event recorded at or after this moment, such as 2026-01-01T00:00:00Z
     #[arg(long, value_name = "TIME", requires = "to")]
     from: Option<String>,
@@ -58,6 +64,7 @@ pub async fn run(args: PackArgs) -> Result<ExitCode> {
     let subject = audit::read(args.subject_file.as_ref())?;
     let body = match (&args.from, &args.to, &args.subject_kind) {
         (Some(from), Some(to), _) => json!({ "from": from, "to": to }),
+        _ if !args.events.is_empty() => json!({ "events": args.events, "disclose": args.disclose }),
         (_, _, Some(kind)) => json!({ "subject": { "kind": kind, "ref": subject } }),
         _ => json!({ "certificates": args.certificates }),
     };

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     Instance,
     access::{Call, Denied, Permission},
-    audit::{Change, DamagedLog, Event, EventKind, receipt::note},
+    audit::{Change, DamagedLog, Event, EventKind, query::ReadAuditError, receipt::note},
     faults::Faults,
     ids::{CertificateId, TenantId},
     instance::{Fails, Failure, fails},
@@ -64,6 +64,20 @@ impl From<crate::audit::SequenceError> for CertificateError {
             SequenceError::Forked(log) => Self::Damaged(DamagedLog { log, at: None }),
             SequenceError::RolledBack(_) => Self::Failed(Failure::Audit(crate::store::StoreError::Changed("log"))),
             SequenceError::Failed(failure) => Self::Failed(failure),
+        }
+    }
+}
+
+impl From<ReadAuditError> for CertificateError {
+    fn from(error: ReadAuditError) -> Self {
+        match error {
+            ReadAuditError::Denied(denied) => Self::Denied(denied),
+            ReadAuditError::Invalid(faults) => Self::Invalid(faults),
+            ReadAuditError::NotFound => Self::NotFound,
+            ReadAuditError::NotYetSequenced => Self::NotYetSequenced,
+            ReadAuditError::RolledBack => Self::Failed(Failure::Audit(crate::store::StoreError::Changed("log"))),
+            ReadAuditError::Damaged(damaged) => Self::Damaged(damaged),
+            ReadAuditError::Failed(failure) => Self::Failed(failure),
         }
     }
 }

@@ -40,6 +40,13 @@ pub(super) fn html(
     row(&mut page, "As of", &as_of);
     row(&mut page, "About", &about(pack.scope));
     row(&mut page, "Events", &pack.held.events.len().to_string());
+    if !pack.disclosed.is_empty() {
+        row(
+            &mut page,
+            "Disclosed",
+            &format!("what {} of them say in confidence, in disclosures/", pack.disclosed.len()),
+        );
+    }
     if let Some(found) = completeness {
         let gaps = found.get("gaps").and_then(Value::as_array).map_or(0, Vec::len);
         let nodes = found.get("nodes").and_then(Value::as_u64).unwrap_or_default();
@@ -88,6 +95,7 @@ fn rotations(page: &mut String, states: &[(&str, &Standing, State, String)]) {
 fn about(scope: &PackScope) -> String {
     match scope {
         PackScope::Certificates(ids) => format!("{} certificates by their ids", ids.len()),
+        PackScope::Events { ids, .. } => format!("{} events by their ids", ids.len()),
         PackScope::Range { from, to } => format!("every event recorded from {from} to {to}"),
         PackScope::Subject { kind, .. } => format!("the certificates found about one {kind}"),
     }
