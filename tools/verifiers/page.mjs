@@ -1,7 +1,7 @@
 // docs/verify.html in a real browser, from its file: URL. Reads jobs from standard input, a JSON list of
 // {name, pack, trust, checkpoint?} with paths, and prints the reports by name. With `flip`, every so many bytes of that pack
-// are changed, one at a time. The page also reads the vectors of signed notes. The first job is also given to the page as a person would, through its file fields; that is all
-// that is done with a pack and a trust file among the arguments.
+// are changed, one at a time. The page also reads the vectors of signed notes. The first job is also given to the page as a
+// person would, through its file fields; that is all that is done with a pack and a trust file among the arguments.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
