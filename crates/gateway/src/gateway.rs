@@ -28,6 +28,7 @@ use crate::{
     Asked, Demand, Match, Mode, Route, Table, extended, forward, hygiene,
     lasting::Lasting,
     observed::Observed,
+    preflight::{self, Preflight},
     streams::Streams,
     verdict::{VERDICT, Verdicts, admit, remains},
     webhook,
@@ -127,7 +128,7 @@ impl Gateway {
 /// Looks for the request's route, once: policy, log and forwarding use what is found here.
 async fn find(State(gateway): State<Arc<Gateway>>, mut request: Request<Body>, next: Next) -> Response {
     let extended = extended::unfold(&mut request, &gateway.instance);
-    let found = gateway.table().find(request.method(), request.uri().path());
+    let found = preflight::find(&gateway.table(), &request);
     let template = match &found {
         Match::Route(route, _) | Match::Method(route) => route.template,
         Match::Nothing | Match::Ambiguous(_) => Template::new("unmatched"),
@@ -183,14 +184,16 @@ impl Gateway {
             );
         }
         let on_client = upgrade.then(|| hyper::upgrade::on(&mut request));
+        let mut preflight = Preflight::of(&route, &request);
 
         let (mut parts, body) = request.into_parts();
         verdicts.take(check_parameters(&route, &parts))?;
-        let standing = verdicts.take(admit(&route, &parts, upgrade).await)?;
+        let admitted = Preflight::pass(&mut preflight, admit(&route, &parts, upgrade).await);
+        let standing = verdicts.take(admitted)?;
         if let Some(standing) = &standing {
             verdicts.take(count(&route, &exchange, Some(&standing.call().caller)).await)?;
         }
-        let query = query(&parts, standing.as_ref());
+        let query = if Preflight::is_bare(preflight.as_ref()) { None } else { query(&parts, standing.as_ref()) };
         let target = forward::target(path.as_str(), query.as_deref())?;
         self.prepare(&route, &mut parts, &exchange, connection.as_ref(), standing.as_ref())?;
         parts.uri = target.clone().into();
@@ -201,7 +204,7 @@ impl Gateway {
             let standing = standing.as_ref();
             let mut asked =
                 Asked { route: &route, exchange: &exchange, standing, request: &mut request, watch: verdicts.watch() };
-            verdicts.take(demand.asked(&mut asked).await)?;
+            verdicts.take(Preflight::pass(&mut preflight, demand.asked(&mut asked).await))?;
         }
         verdicts.take(remains(standing.as_ref()).await)?;
         let place = || self.streams.take(&route.upstream, exchange.info().address);
@@ -219,6 +222,7 @@ impl Gateway {
         // Where nothing is refused yet, nothing ends with a credential either.
         let standing = standing.filter(|_| route.mode == Mode::Enforce);
         let response = forward::forward(&route, request, &target, standing.as_ref()).await?;
+        let response = Preflight::answered(preflight, response)?;
         let mut response = answer(response, websocket, Lasting { standing, connection }, place)?;
         if let Some(headers) = route.headers.as_ref().filter(|_| response.status() != StatusCode::SWITCHING_PROTOCOLS) {
             let differ = headers.ready.apply(response.headers_mut(), headers.mode, nonce.as_ref());

@@ -5,7 +5,7 @@
 //! | [`path`] | the one reading of a path that policy and application share |
 //! | [`pattern`], [`route`], [`table`] | which route a request takes, and what that route demands |
 //! | [`hygiene`] | which headers go on, and which never do |
-//! | `verdict` | who calls, and whether the route lets them |
+//! | `verdict`, `preflight` | who calls, and whether the route lets them; browsers that ask first |
 //! | [`demand`] | where other parts of Chancery join in: limits, assertions, schemas, webhooks, header profiles |
 //! | [`assertion`], [`schema`], [`upload`] | what the application is told, what its document says of requests, what files may be called |
 //! | [`observed`] | what routes that do not enforce yet would have refused |
@@ -31,6 +31,7 @@ mod lasting;
 pub mod observed;
 pub mod path;
 pub mod pattern;
+mod preflight;
 mod refused;
 pub mod route;
 pub mod schema;

@@ -123,6 +123,11 @@ impl Route {
         }
     }
 
+    /// Whether nobody gets in whom it does not know. A role is nobody's unless somebody proves it.
+    pub fn needs_caller(&self) -> bool {
+        self.authentication == Authentication::Required || !self.roles.is_empty()
+    }
+
     /// Whether it takes requests of this method. Whoever may GET may HEAD.
     pub fn takes(&self, method: &Method) -> bool {
         let head = *method == Method::HEAD && self.methods.contains(&Method::GET);

@@ -194,11 +194,12 @@ pub(crate) struct Origins {
     listed: Arc<Cors>,
     anyone: &'static [&'static str],
     open: Cors,
+    behind: bool,
 }
 
 impl Origins {
-    /// The list everywhere but on paths that begin with one of `anyone`.
-    pub(crate) fn new(listed: Arc<Cors>, anyone: &'static [&'static str]) -> Self {
+    /// The list everywhere but on paths that begin with one of `anyone`. With `behind`, applications behind answer browsers that ask first.
+    pub(crate) fn new(listed: Arc<Cors>, anyone: &'static [&'static str], behind: bool) -> Self {
         let open = Cors {
             origins: vec![HeaderValue::from_static("*")],
             everyone: true,
@@ -207,7 +208,7 @@ impl Origins {
             allowed_headers: Some(HeaderValue::from_static("content-type")),
             max_age: Some(HeaderValue::from_static("86400")),
         };
-        Self { listed, anyone, open }
+        Self { listed, anyone, open, behind }
     }
 
     fn of(&self, path: &str) -> &Cors {
@@ -225,7 +226,7 @@ pub(crate) async fn preflight(
     let asks = request.method() == Method::OPTIONS
         && request.headers().contains_key(header::ORIGIN)
         && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
-    if cors.is_off() || !asks {
+    if origins.behind || cors.is_off() || !asks {
         return next(request).await;
     }
     let mut response = StatusCode::NO_CONTENT.into_response();

@@ -91,13 +91,13 @@ pub(crate) struct BodyLimit {
 pub fn around(router: Router, instance: Arc<Instance>, observer: Option<Arc<dyn Observer>>, limits: Limits) -> Router {
     let Limits { body_bytes, timeout, concurrent, trusted_proxies, streams, edge, forwards } = limits;
     let Edge { headers, cors, anyone, .. } = edge;
-    // An application behind answers browsers that ask first.
-    let (cors, anyone) = if forwards { (Arc::default(), &[][..]) } else { (cors, anyone) };
+    // An application behind says of its answers who may read them; the list is for refusals.
+    let anyone = if forwards { &[][..] } else { anyone };
     let layers = Arc::new(Layers {
         observing: Observing { instance: Arc::clone(&instance), observer, proxies: trusted_proxies.into() },
         instance,
         headers,
-        origins: Arc::new(Origins::new(cors, anyone)),
+        origins: Arc::new(Origins::new(cors, anyone, forwards)),
         places: Places::new(concurrent),
         body: BodyLimit { bytes: body_bytes, time: timeout },
         streams,
