@@ -9,6 +9,7 @@ use anyhow::Result;
 use chancery_api::Metrics;
 use chancery_domain::{
     Instance,
+    limits::LimitSettings,
     routes::{Cause, RoutesError, reload},
 };
 use chancery_gateway::{Demand, Gateway, Settings, assertion::Assertions, schema::Schemas, upload::Uploads};
@@ -175,9 +176,9 @@ impl Documents {
     }
 }
 
-/// The routes that the configuration says now.
-pub(crate) fn routes(flags: &Flags) -> Result<Option<GatewayConfig>, Refused> {
+/// The routes that the configuration says now, and its limits.
+pub(crate) fn routes(flags: &Flags) -> Result<(Option<GatewayConfig>, LimitSettings), Refused> {
     let (config, warnings) = Config::load(flags, &variables())?;
     tell(&warnings);
-    Ok(config.gateway)
+    Ok((config.gateway, config.limits))
 }

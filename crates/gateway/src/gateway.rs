@@ -20,7 +20,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::any,
 };
-use chancery_domain::{Instance, access::Caller, audit::refusals, ids::WebhookSourceId};
+use chancery_domain::{Instance, access::Caller, audit::refusals, ids::WebhookSourceId, limits::LimitSettings};
 use chancery_middleware::{Code, Exchange, Limits, Observer, Problem, Template, around, listener::Connection};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header, request::Parts};
 
@@ -72,6 +72,11 @@ impl Gateway {
     /// The table at work.
     pub fn table(&self) -> Arc<Table> {
         self.tables.at_work()
+    }
+
+    /// The limits that routes may name: those that this process began with.
+    pub fn limits(&self) -> &LimitSettings {
+        &self.instance.settings().limits
     }
 
     /// The table before the one at work, if there is one.

@@ -112,6 +112,48 @@ fn routes_change_with_their_file_and_a_broken_file_changes_nothing() {
     assert!(log.contains("has faults; the routes at work stay") && log.contains("is no path of a route"), "{log}");
 }
 
+/// Routes were put to work that named a limit of which the process knew nothing: they had none.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_with_a_limit_that_this_process_does_not_have_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second, listen) = (application("first"), application("second"), free_address());
+    let file = folder.path().join("chancery.toml");
+    let limited = |application, count: u32| {
+        let policy = format!("[[limits.policies]]\nname = \"pages\"\ncount = {count}\nper = \"address\"\n");
+        format!("follow = false\n{}authentication = \"none\"\nlimit = \"pages\"\n{policy}", route("/x", application))
+    };
+    let open = format!("follow = false\n{}authentication = \"none\"\n", route("/x", first));
+    write(&file, listen, &open);
+    let data = folder.path().join("data");
+    let server = Served::start(&["--dev", "--config", file.to_str().unwrap()], &data, &[]);
+    let admin = admin_key(&data);
+    let post = async |verb: &str| server.send("POST", &format!("/v1/gateway/config/{verb}"), &admin, None).await;
+    write(&file, listen, &limited(second, 2));
+    for verb in ["validate", "apply"] {
+        let (status, wrong) = post(verb).await;
+        assert_eq!(status, 422, "{wrong}");
+        let message = wrong["errors"][0]["message"].as_str().unwrap();
+        assert!(message.contains("`pages`") && message.contains("restart"), "{wrong}");
+    }
+    let answer = tokio::task::block_in_place(|| ask(listen, "/x", ""));
+    assert!(answer.ends_with("first"), "what is at work stays: {answer}");
+    let (code, log) = server.stop();
+    assert_eq!(code, 0, "{log}");
+    // A process that began with it takes routes that name it, as long as it stands as it stood.
+    let server = Served::start(&["--dev", "--config", file.to_str().unwrap()], &data, &[]);
+    let post = async |verb: &str| server.send("POST", &format!("/v1/gateway/config/{verb}"), &admin, None).await;
+    write(&file, listen, &limited(first, 2));
+    assert_eq!(post("apply").await, (200, json!({"routes": 1})));
+    for status in ["200", "200", "429"] {
+        let answer = tokio::task::block_in_place(|| ask(listen, "/x", ""));
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+    }
+    write(&file, listen, &limited(first, 9));
+    assert_eq!(post("apply").await.0, 422, "another count would not count");
+    let (code, log) = server.stop();
+    assert_eq!(code, 0, "{log}");
+}
+
 /// Who changed the file or sent the signal nobody knows; what the node made of it, the platform's log does.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reload_is_in_the_platforms_log_whether_it_was_taken_or_refused() {

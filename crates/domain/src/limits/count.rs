@@ -158,11 +158,11 @@ pub async fn count_caller(instance: &Instance, caller: &Caller, request: &Reques
 }
 
 /// Counts a request by limits that something names, such as a route of the gateway: those of an address without a caller, the others
-/// with one. Names that are no limit's count nothing: whoever takes them from a configuration checks them there.
+/// with one.
 ///
 /// # Errors
 ///
-/// [`Failure`] if the counts do not answer and a limit lets nobody through without them.
+/// [`Failure`] if the counts do not answer and a limit lets nobody through without them; or a name is no limit's.
 pub async fn count_named(
     instance: &Instance,
     names: &[String],
@@ -198,7 +198,9 @@ async fn named(
         return Ok(Verdict::default());
     }
     let mut rules: Vec<&Rule> = Vec::new();
-    for rule in names.iter().filter_map(|name| settings.named(name)) {
+    for name in names {
+        // Who wrote it down believes in it.
+        let rule = settings.named(name).ok_or(Failure::Internal("a limit that is named and that nobody knows"))?;
         // What is named twice counts once, and what counts every request has counted this one.
         let named = rules.iter().any(|other| other.policy.id() == rule.policy.id());
         if !named && !rule.on.holds(request.method, request.route) {

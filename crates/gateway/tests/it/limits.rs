@@ -98,3 +98,10 @@ async fn a_limit_of_a_route_that_does_not_enforce_only_tells() {
     let sight = &sights["/a"];
     assert_eq!((sight.requests, sight.would_refuse["ratelimit.exceeded"]), (4, 2));
 }
+
+/// A route that named it was let through uncounted.
+#[tokio::test]
+async fn a_limit_that_nobody_knows_lets_nobody_through() {
+    let stage = Stage::limited(vec![limited("/a", &["pages", "page"], |_| ()).await], limits()).await;
+    stage.send("GET", "/a", &[]).await.refused(500, "internal");
+}
