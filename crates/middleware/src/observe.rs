@@ -77,7 +77,10 @@ pub(crate) async fn observe(
 
     let span = tracing::info_span!("request", request_id = %id, method, route);
     let mut response = next(request).instrument(span.clone()).await;
-    limited::tell(&exchange, response.headers_mut());
+    match response.extensions().get::<Forwarded>() {
+        Some(_) => limited::tell_beside(&exchange, response.headers_mut()),
+        None => limited::tell(&exchange, response.headers_mut()),
+    }
     if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
         response.headers_mut().insert(REQUEST_ID, value);
     }

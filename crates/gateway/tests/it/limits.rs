@@ -6,7 +6,7 @@ use chancery_domain::limits::{Limit, LimitSettings, On, Per, Policy, Rule};
 use chancery_gateway::{Authentication, Mode, Route};
 
 use crate::{
-    application::telling,
+    application::{served, telling},
     stage::{Stage, route},
 };
 
@@ -104,4 +104,49 @@ async fn a_limit_of_a_route_that_does_not_enforce_only_tells() {
 async fn a_limit_that_nobody_knows_lets_nobody_through() {
     let stage = Stage::limited(vec![limited("/a", &["pages", "page"], |_| ()).await], limits()).await;
     stage.send("GET", "/a", &[]).await.refused(500, "internal");
+}
+
+/// An application with limits of its own: what it says of them, and what the client is told.
+async fn told(own: &'static [(&'static str, &'static str)]) -> http::HeaderMap {
+    let answer = move || async move {
+        let mut headers = http::HeaderMap::new();
+        for (name, value) in own {
+            headers.append(*name, http::HeaderValue::from_static(value));
+        }
+        headers
+    };
+    let app = served(axum::Router::new().route("/a", axum::routing::get(answer))).await;
+    let mut own = route("/a", app);
+    own.limits = vec!["pages".to_owned()];
+    let answer = Stage::limited(vec![own], limits()).await.send("GET", "/a", &[]).await;
+    assert_eq!(answer.status, 200, "{}", answer.whole);
+    answer.headers
+}
+
+/// The gateway's own counts took the place of the application's, and told its clients that more was left than there was.
+#[tokio::test]
+async fn an_applications_own_limits_are_told_beside_ours_and_never_loosened() {
+    let all = |headers: &http::HeaderMap, name: &str| {
+        headers.get_all(name).iter().map(|value| value.to_str().unwrap().to_owned()).collect::<Vec<_>>().join(", ")
+    };
+    let numbers = ["x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"];
+    let three = |headers: &http::HeaderMap| numbers.map(|name| all(headers, name));
+
+    let less = told(&[("x-ratelimit-limit", "5"), ("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "17")]).await;
+    assert_eq!(three(&less), ["5", "0", "17"]);
+    assert_eq!(less["ratelimit-policy"], "\"pages\";q=2;w=60", "ours is told in the list all the same");
+    let more =
+        told(&[("x-ratelimit-limit", "500"), ("x-ratelimit-remaining", "400"), ("x-ratelimit-reset", "17")]).await;
+    let [limit, remaining, reset] = three(&more);
+    assert_eq!((limit.as_str(), remaining.as_str()), ("2", "1"), "ours is the tighter one");
+    assert_ne!(reset, "17", "all three are of one limit");
+    let odd = told(&[("x-ratelimit-remaining", "few")]).await;
+    assert_eq!(three(&odd), ["", "few", ""]);
+
+    let lists = told(&[("ratelimit-policy", "\"hourly\";q=9;w=3600"), ("ratelimit", "\"hourly\";r=1;t=9")]).await;
+    assert_eq!(all(&lists, "ratelimit-policy"), "\"hourly\";q=9;w=3600, \"pages\";q=2;w=60");
+    assert!(all(&lists, "ratelimit").starts_with("\"hourly\";r=1;t=9, \"pages\";r=1;t="), "{lists:?}");
+    assert_eq!(lists["x-ratelimit-remaining"], "1");
+    let older = told(&[("ratelimit", "limit=9, remaining=1, reset=9")]).await;
+    assert_eq!(all(&older, "ratelimit"), "limit=9, remaining=1, reset=9");
 }
