@@ -26,7 +26,7 @@ pub(crate) async fn forward(
     let (mut parts, body) = request.into_parts();
     let repeatable = parts.method.is_idempotent() && http_body::Body::is_end_stream(&body);
     let progress = Progress::new();
-    let most = if route.body_bytes == 0 { u64::MAX } else { route.body_bytes };
+    let most = route.most_bytes();
     frame(&mut parts, &body);
     let mut body = Some(measured(body, most, &route.trailers, standing, Arc::clone(&progress)));
     let _place = route.upstream.place().ok_or(Code::Overloaded)?;

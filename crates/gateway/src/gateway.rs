@@ -21,12 +21,13 @@ use axum::{
     routing::any,
 };
 use chancery_domain::{Instance, access::Caller, audit::refusals, ids::WebhookSourceId, limits::LimitSettings};
-use chancery_middleware::{Code, Exchange, Limits, Observer, Problem, Template, around, listener::Connection};
+use chancery_middleware::{Code, Exchange, Limits, Observer, Problem, Template, Watched, around, listener::Connection};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header, request::Parts};
 
 use crate::{
     Asked, Demand, Match, Mode, Route, Table, extended, forward, hygiene,
     lasting::Lasting,
+    longer,
     observed::Observed,
     preflight::{self, Preflight},
     streams::Streams,
@@ -139,6 +140,11 @@ async fn find(State(gateway): State<Arc<Gateway>>, mut request: Request<Body>, n
         Match::Nothing | Match::Ambiguous(_) => Template::new("unmatched"),
     };
     request.extensions_mut().insert(template);
+    if let Match::Route(route, _) = &found
+        && route.mode != Mode::Enforce
+    {
+        request.extensions_mut().insert(Watched);
+    }
     request.extensions_mut().insert(found);
     let response = next.run(request).await;
     if extended { extended::fold(response) } else { response }
@@ -166,9 +172,9 @@ impl Gateway {
         if hygiene::is_doubled(request.headers()).is_some() {
             return Err(Problem::new(Code::RequestMalformed).detail("a header that may come once came twice"));
         }
-        check_length(&route, &request)?;
         let exchange = request.extensions().get::<Arc<Exchange>>().cloned().ok_or(Code::Internal)?;
         let mut verdicts = Verdicts::of(&route, &self.observed);
+        verdicts.take(check_length(&route, &request))?;
         verdicts.take(count(&route, &exchange, None).await)?;
         if let Some(hook) = route.webhook.clone() {
             let token = webhook::token(&route, &path);
@@ -192,6 +198,7 @@ impl Gateway {
         let mut preflight = Preflight::of(&route, &request);
 
         let (mut parts, body) = request.into_parts();
+        let body = longer::noted(body, &route, verdicts.watch());
         verdicts.take(check_parameters(&route, &parts))?;
         let admitted = Preflight::pass(&mut preflight, admit(&route, &parts, upgrade).await);
         let standing = verdicts.take(admitted)?;
@@ -242,10 +249,11 @@ impl Gateway {
     }
 }
 
-/// Counts a request by the limits that its route names: those of addresses before anybody asks who calls, the others then.
+/// Counts a request by the limits that its route names: those of addresses before anybody asks who calls, the others then. Where it does
+/// not enforce, all that hold for a request are looked at here, and refuse nobody before.
 async fn count(route: &Route, exchange: &Exchange, caller: Option<&Caller>) -> Result<(), Problem> {
     match route.mode {
-        _ if route.limits.is_empty() => Ok(()),
+        Mode::Enforce if route.limits.is_empty() => Ok(()),
         Mode::Enforce => exchange.limit(&route.limits, caller).await,
         Mode::Observe | Mode::Shadow => exchange.watch(&route.limits, caller).await,
     }

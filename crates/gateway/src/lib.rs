@@ -11,7 +11,7 @@
 //! | [`observed`] | what routes that do not enforce yet would have refused |
 //! | [`webhook`] | messages that are verified, kept and handed on in the application's place |
 //! | [`upstream`], `dial`, `health` | applications, their connections, whether they are well |
-//! | `forward`, [`body`], `tunnel`, `extended` | one request on its way, its body, WebSockets |
+//! | `forward`, [`body`], `longer`, `tunnel`, `extended` | one request on its way, its body, WebSockets |
 //! | `lasting`, `streams` | what ends that which would go on without end, and how much of it there may be |
 //! | [`gateway`] | all of it in order, and its table while it changes |
 //!
@@ -28,6 +28,7 @@ pub mod gateway;
 mod health;
 pub mod hygiene;
 mod lasting;
+mod longer;
 pub mod observed;
 pub mod path;
 pub mod pattern;

@@ -19,6 +19,7 @@ use crate::{Code, Problem, query};
 pub struct Exchange {
     instance: Arc<Instance>,
     info: RequestInfo,
+    watched: bool,
     call: OnceLock<Arc<Call>>,
     told: AtomicBool,
     limits: Mutex<Vec<Judged>>,
@@ -26,7 +27,17 @@ pub struct Exchange {
 
 impl Exchange {
     pub(crate) fn new(instance: Arc<Instance>, info: RequestInfo) -> Self {
-        Self { instance, info, call: OnceLock::new(), told: AtomicBool::new(false), limits: Mutex::default() }
+        let (call, told, limits) = (OnceLock::new(), AtomicBool::new(false), Mutex::default());
+        Self { instance, info, watched: false, call, told, limits }
+    }
+
+    /// Of a request that no limit refuses, if so.
+    pub(crate) fn watched(self, watched: bool) -> Self {
+        Self { watched, ..self }
+    }
+
+    pub(crate) const fn is_watched(&self) -> bool {
+        self.watched
     }
 
     /// The running Chancery.

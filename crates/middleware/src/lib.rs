@@ -50,6 +50,7 @@ pub use exchange::{Exchange, Request};
 pub use form::Form;
 pub use hooked::{Hooked, Unread};
 pub use json::{Exact, Unique};
+pub use limited::Watched;
 pub use oauth::{OAuthCode, OAuthError};
 pub use observe::{Finished, Forwarded, Observer};
 pub use path::PathOf;

@@ -16,7 +16,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use ipnet::IpNet;
 use tracing::Instrument;
 
-use crate::{Code, Exchange, Problem, Template, client, limited};
+use crate::{
+    Code, Exchange, Problem, Template, client,
+    limited::{self, Watched},
+};
 
 /// The name of the header that carries the request id.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -72,7 +75,8 @@ pub(crate) async fn observe(
         route,
         method,
     };
-    let exchange = Arc::new(Exchange::new(observing.instance.clone(), info));
+    let watched = request.extensions().get::<Watched>().is_some();
+    let exchange = Arc::new(Exchange::new(observing.instance.clone(), info).watched(watched));
     request.extensions_mut().insert(Arc::clone(&exchange));
 
     let span = tracing::info_span!("request", request_id = %id, method, route);

@@ -6,7 +6,7 @@ use chancery_domain::limits::{Limit, LimitSettings, On, Per, Policy, Rule};
 use chancery_gateway::{Authentication, Mode, Route};
 
 use crate::{
-    application::{served, telling},
+    application::{header, served, telling},
     stage::{Stage, route},
 };
 
@@ -149,4 +149,43 @@ async fn an_applications_own_limits_are_told_beside_ours_and_never_loosened() {
     assert_eq!(lists["x-ratelimit-remaining"], "1");
     let older = told(&[("ratelimit", "limit=9, remaining=1, reset=9")]).await;
     assert_eq!(all(&older, "ratelimit"), "limit=9, remaining=1, reset=9");
+}
+
+/// Limits on every request, which no route names: so often in a minute.
+fn on_everything(per: Per, count: u32) -> LimitSettings {
+    let policy = Policy::new("all", Limit { count, seconds: 60 }).unwrap();
+    let rule = Rule { policy: Arc::new(policy), per, on: On::Everything };
+    LimitSettings { rules: vec![rule], ..LimitSettings::default() }
+}
+
+/// Limits on everything were counted before anybody asked for the mode.
+#[tokio::test]
+async fn an_address_limit_refuses_nobody_while_a_route_observes() {
+    let observed = limited("/a", &[], |route| route.mode = Mode::Observe).await;
+    let stage = Stage::limited(vec![observed, route("/b", telling().await)], on_everything(Per::Address, 2)).await;
+    for _ in 0..4 {
+        let answer = stage.send("GET", "/a", &[]).await;
+        answer.seen();
+        assert!(!answer.headers.contains_key("ratelimit"), "it is nobody's business yet: {}", answer.whole);
+    }
+    assert_eq!(stage.gateway.observed().sights()["/a"].would_refuse["ratelimit.exceeded"], 2);
+    stage.send("GET", "/b", &[]).await.refused(429, "ratelimit.exceeded");
+    stage.send("GET", "/nowhere", &[]).await.refused(429, "ratelimit.exceeded");
+}
+
+#[tokio::test]
+async fn a_limit_of_callers_costs_nobody_their_name_while_a_route_is_watched() {
+    let shadowed = limited("/a", &[], |route| {
+        (route.mode, route.authentication, route.plain_identity) = (Mode::Shadow, Authentication::Required, true);
+    })
+    .await;
+    // The administrator who makes the key has the same limit.
+    let stage = Stage::limited(vec![shadowed], on_everything(Per::ApiKey, 5)).await;
+    let (id, key) = stage.key("staff").await;
+    let key = format!("X-API-Key: {key}");
+    for told in ["pass", "pass", "pass", "pass", "pass", "would-refuse; code=ratelimit.exceeded"] {
+        let answer = stage.send("GET", "/a", &[&key]).await;
+        assert_eq!(answer.headers["x-chancery-verdict"], told);
+        assert_eq!(header(&answer.seen(), "x-auth-subject"), Some(id.clone()), "who calls is known all the same");
+    }
 }
