@@ -23,6 +23,7 @@ use crate::{
     commands::{serve::layers, tell, variables},
     config::{Config, Flags, GatewayConfig, Refused, SchemaConfig},
     following::{Follower, LOOK},
+    route_modes,
     route_schemas::{self, RouteSchemas},
     server::{self, Door, Running},
     service::Service,
@@ -59,6 +60,7 @@ impl AtTheGate {
         let (door, proxies) = (Door::gateway(listen), config.trusted_proxies.clone());
         let running = server::listen_with(door, router, proxies, welcome).await?;
         tracing::info!(address = %running.address(), "The gateway answers at {}", running.address());
+        route_modes::tell(&gateway);
         let table = Arc::new(FileTable { gateway, documents: Arc::new(documents), flags: OnceLock::new() });
         instance.show_routes(Arc::clone(&table) as _);
         let instance = Arc::clone(instance);

@@ -13,6 +13,7 @@ use http::Method;
 use crate::{
     at_the_gate::{FileTable, routes},
     config::{GatewayConfig, Refused},
+    route_modes,
 };
 
 impl RouteTable for FileTable {
@@ -44,7 +45,7 @@ impl RouteTable for FileTable {
         let flags = self.flags.get().ok_or_else(unknown)?;
         match routes(flags) {
             Ok((Some(config), limits)) => {
-                check_limits(&config.table, &limits, self.gateway.limits())?;
+                check_limits(&config.table, &limits, &self.gateway.instance().settings().limits)?;
                 Ok(Box::new(Next { table: self.shared(), config }))
             }
             Ok((None, _)) => Err(Faults::one("", "no_gateway", "the configuration has no gateway")),
@@ -83,6 +84,7 @@ impl ReadyTable for Next {
     fn apply(self: Box<Self>) {
         let Self { table, config } = *self;
         table.gateway.apply(config.table);
+        route_modes::tell(&table.gateway);
         table.documents.ask(config.schemas, &table.gateway);
     }
 }
@@ -104,6 +106,7 @@ impl ReadyTable for Before {
 
     fn apply(self: Box<Self>) {
         if self.table.gateway.roll_back() {
+            route_modes::tell(&self.table.gateway);
             self.table.documents.ask_before(&self.table.gateway);
         }
     }

@@ -20,7 +20,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::any,
 };
-use chancery_domain::{Instance, access::Caller, audit::refusals, ids::WebhookSourceId, limits::LimitSettings};
+use chancery_domain::{Instance, access::Caller, audit::refusals, ids::WebhookSourceId};
 use chancery_middleware::{Code, Exchange, Limits, Observer, Problem, Template, Watched, around, listener::Connection};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header, request::Parts};
 
@@ -75,9 +75,9 @@ impl Gateway {
         self.tables.at_work()
     }
 
-    /// The limits that routes may name: those that this process began with.
-    pub fn limits(&self) -> &LimitSettings {
-        &self.instance.settings().limits
+    /// The running Chancery.
+    pub const fn instance(&self) -> &Arc<Instance> {
+        &self.instance
     }
 
     /// The table before the one at work, if there is one.
