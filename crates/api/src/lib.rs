@@ -110,7 +110,7 @@ pub fn router(instance: Arc<Instance>, metrics: Arc<Metrics>, limits: Limits) ->
         proxies: limits.trusted_proxies.clone().into(),
     };
     let edge = Edge { anyone: &[csp::REPORTS], ..limits.edge };
-    let limits = Limits { streams: OWN_BOUNDS, edge, ..limits };
+    let limits = Limits { own_bounds: OWN_BOUNDS, edge, ..limits };
     metrics.watch(&instance);
     let (routes, _) = operations().split_for_parts();
     let routes = routes.merge(hooks::routes());

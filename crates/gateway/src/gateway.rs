@@ -18,10 +18,11 @@ use axum::{
     extract::State,
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::any,
 };
 use chancery_domain::{Instance, access::Caller, audit::refusals, ids::WebhookSourceId};
-use chancery_middleware::{Code, Exchange, Limits, Observer, Problem, Template, Watched, around, listener::Connection};
+use chancery_middleware::{
+    Code, Exchange, Limits, Observer, Problem, Template, Watched, around_whole, listener::Connection,
+};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header, request::Parts};
 
 use crate::{
@@ -29,6 +30,7 @@ use crate::{
     lasting::Lasting,
     longer,
     observed::Observed,
+    path::Ambiguous,
     preflight::{self, Preflight},
     streams::Streams,
     verdict::{VERDICT, Verdicts, admit, remains},
@@ -123,9 +125,9 @@ impl Gateway {
     /// The door: all layers of design §3 around the forwarding.
     pub fn router(self: &Arc<Self>, observer: Option<Arc<dyn Observer>>, limits: Limits) -> Router {
         let limits = Limits { forwards: true, ..limits };
-        let forwarding =
-            Router::new().route("/", any(handle)).route("/{*rest}", any(handle)).with_state(Arc::clone(self));
-        around(forwarding, Arc::clone(&self.instance), observer, limits)
+        // No routes of axum's: it would take every path apart again.
+        let forwarding = Router::new().fallback(handle).with_state(Arc::clone(self));
+        around_whole(forwarding, Arc::clone(&self.instance), observer, limits)
             // Outside of them all, for they log what this finds.
             .layer(middleware::from_fn_with_state(Arc::clone(self), find))
     }
@@ -162,8 +164,9 @@ impl Gateway {
         let (route, path) = match request.extensions_mut().remove::<Match>() {
             Some(Match::Route(route, path)) => (route, path),
             Some(Match::Method(_)) => return Err(Code::MethodNotAllowed.into()),
+            // `*`, or nothing: no application's path.
+            Some(Match::Nothing | Match::Ambiguous(Ambiguous::NoSlash)) => return Err(Code::NotFound.into()),
             Some(Match::Ambiguous(why)) => return Err(Problem::new(Code::PathAmbiguous).detail(why.to_string())),
-            Some(Match::Nothing) => return Err(Code::NotFound.into()),
             None => return Err(Code::Internal.into()),
         };
         if forward::is_diagnostic(request.method()) {

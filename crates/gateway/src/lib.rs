@@ -10,7 +10,7 @@
 //! | [`assertion`], [`schema`], [`upload`] | what the application is told, what its document says of requests, what files may be called |
 //! | [`observed`] | what routes that do not enforce yet would have refused |
 //! | [`webhook`] | messages that are verified, kept and handed on in the application's place |
-//! | [`upstream`], `dial`, `health` | applications, their connections, whether they are well |
+//! | [`upstream`], `client`, `connections`, `dial`, `health` | applications, how they are asked, their connections, whether they are well |
 //! | `forward`, [`body`], `longer`, `tunnel`, `extended` | one request on its way, its body, WebSockets |
 //! | `lasting`, `streams` | what ends that which would go on without end, and how much of it there may be |
 //! | [`gateway`] | all of it in order, and its table while it changes |
@@ -20,6 +20,8 @@
 
 pub mod assertion;
 pub mod body;
+mod client;
+mod connections;
 pub mod demand;
 mod dial;
 mod extended;

@@ -211,8 +211,12 @@ impl Origins {
         Self { listed, anyone, open, behind }
     }
 
-    fn of(&self, path: &str) -> &Cors {
-        if self.anyone.iter().any(|start| path.starts_with(start)) { &self.open } else { &self.listed }
+    fn is_for_anyone(&self, path: &str) -> bool {
+        self.anyone.iter().any(|start| path.starts_with(start))
+    }
+
+    fn rules(&self, for_anyone: bool) -> &Cors {
+        if for_anyone { &self.open } else { &self.listed }
     }
 }
 
@@ -222,7 +226,7 @@ pub(crate) async fn preflight(
     request: Request,
     next: impl AsyncFnOnce(Request) -> Response,
 ) -> Response {
-    let cors = origins.of(request.uri().path());
+    let cors = origins.rules(origins.is_for_anyone(request.uri().path()));
     let asks = request.method() == Method::OPTIONS
         && request.headers().contains_key(header::ORIGIN)
         && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
@@ -245,12 +249,12 @@ pub(crate) async fn answer(
     request: Request,
     next: impl AsyncFnOnce(Request) -> Response,
 ) -> Response {
-    let path = request.uri().path().to_owned();
+    let for_anyone = origins.is_for_anyone(request.uri().path());
     let origin = request.headers().get(header::ORIGIN).cloned();
     let mut response = next(request).await;
     // An application behind says for itself whose pages may call it.
     if response.extensions().get::<Whole>().is_none() && response.extensions().get::<Forwarded>().is_none() {
-        origins.of(&path).apply(origin.as_ref(), response.headers_mut());
+        origins.rules(for_anyone).apply(origin.as_ref(), response.headers_mut());
     }
     response
 }

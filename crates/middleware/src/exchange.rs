@@ -13,12 +13,13 @@ use chancery_domain::{
 };
 use http::request::Parts;
 
-use crate::{Code, Problem, query};
+use crate::{Code, Problem, query, stack::BodyLimit};
 
 /// One request, from the outermost layer to its handler. Lives in the request's extensions.
 pub struct Exchange {
     instance: Arc<Instance>,
     info: RequestInfo,
+    body: BodyLimit,
     watched: bool,
     call: OnceLock<Arc<Call>>,
     told: AtomicBool,
@@ -26,9 +27,9 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    pub(crate) fn new(instance: Arc<Instance>, info: RequestInfo) -> Self {
+    pub(crate) fn new(instance: Arc<Instance>, info: RequestInfo, body: BodyLimit) -> Self {
         let (call, told, limits) = (OnceLock::new(), AtomicBool::new(false), Mutex::default());
-        Self { instance, info, watched: false, call, told, limits }
+        Self { instance, info, body, watched: false, call, told, limits }
     }
 
     /// Of a request that no limit refuses, if so.
@@ -48,6 +49,11 @@ impl Exchange {
     /// What the log wants to know of the request.
     pub fn info(&self) -> &RequestInfo {
         &self.info
+    }
+
+    /// How long its body may be, and how long it may take.
+    pub(crate) fn body_limit(&self) -> BodyLimit {
+        self.body
     }
 
     /// The authenticated call, once there is one.

@@ -11,20 +11,14 @@ use bytes::Bytes;
 use chancery_domain::webhooks::{self, Message, ReceiveError, Reply};
 use http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt as _;
-use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::{
-    Code, Exchange, Problem,
+    Code, Exchange, Problem, Room, Taken,
     body::{lost, whole},
 };
 
-/// So much of a body is read without asking for room: whoever sends it is nobody we know, and may send many.
-const FREE_BYTES: usize = 64 * 1024;
-/// Room for what of all bodies at once is longer, in pieces: 64 MiB. What finds none is refused.
-const PIECE_BYTES: usize = 256 * 1024;
-const PIECES: usize = 256;
-
-static ROOM: Semaphore = Semaphore::const_new(PIECES);
+/// Room for the bodies of strangers: 64 MiB. What finds none is refused.
+static ROOM: Room = Room::of(256);
 
 /// A request whose sender signs the bytes that it sends, with its body unread: [`read`](Self::read) reads it.
 pub struct Unread {
@@ -43,8 +37,8 @@ pub struct Hooked {
     pub headers: HeaderMap,
     /// Its body.
     pub body: Bytes,
-    /// Room that its body takes.
-    _room: Vec<SemaphorePermit<'static>>,
+    /// Room that its body takes, if it was read here.
+    _room: Option<Taken>,
 }
 
 impl Unread {
@@ -83,14 +77,14 @@ impl Unread {
         let (parts, body) = self.request.into_parts();
         check_plain(&parts.headers)?;
         let (bytes, room) = whole(&parts, max, collected(body, max, &ROOM)).await?;
-        Ok(Hooked { exchange: self.exchange, headers: parts.headers, body: bytes.into(), _room: room })
+        Ok(Hooked { exchange: self.exchange, headers: parts.headers, body: bytes.into(), _room: Some(room) })
     }
 }
 
 impl Hooked {
     /// One that was read by somebody who goes on with it.
     pub fn new(exchange: Arc<Exchange>, headers: HeaderMap, body: Bytes) -> Self {
-        Self { exchange, headers, body, _room: Vec::new() }
+        Self { exchange, headers, body, _room: None }
     }
 
     /// Says what [`Unread::receive`] would say of it, and keeps nothing.
@@ -142,20 +136,16 @@ fn refused(error: ReceiveError) -> Problem {
 }
 
 /// A body, and the room that it takes.
-async fn collected(
-    mut body: Body,
-    max: usize,
-    room: &'static Semaphore,
-) -> Result<(Vec<u8>, Vec<SemaphorePermit<'static>>), Problem> {
-    let (mut bytes, mut taken) = (Vec::new(), Vec::new());
+async fn collected(mut body: Body, max: usize, room: &'static Room) -> Result<(Vec<u8>, Taken), Problem> {
+    let (mut bytes, mut taken) = (Vec::new(), room.begin());
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|_| lost())?.into_data() else { continue };
         let length = bytes.len() + data.len();
         if length > max {
             return Err(Code::TooLarge.into());
         }
-        while length > FREE_BYTES + PIECE_BYTES * taken.len() {
-            taken.push(room.try_acquire().map_err(|_| Problem::new(Code::Overloaded).retry_after(10))?);
+        if !taken.grow_to(length) {
+            return Err(Problem::new(Code::Overloaded).retry_after(10));
         }
         bytes.extend_from_slice(&data);
     }
@@ -184,15 +174,14 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn long_bodies_take_room_as_they_come_and_give_it_back() {
-        static ROOM: Semaphore = Semaphore::const_new(3);
-        let read = |pieces: usize| collected(Body::from(vec![7; FREE_BYTES + pieces * PIECE_BYTES]), 8 << 20, &ROOM);
+    async fn strangers_share_a_room() {
+        static ROOM: Room = Room::of(3);
+        let read = |pieces: usize| collected(Body::from(vec![7; Room::FREE + pieces * Room::PIECE]), 8 << 20, &ROOM);
         let code = |problem: Problem| problem.code();
         let (bytes, first) = read(2).await.unwrap();
-        assert_eq!((bytes.len(), first.len(), ROOM.available_permits()), (FREE_BYTES + 2 * PIECE_BYTES, 2, 1));
+        assert_eq!((bytes.len(), ROOM.free()), (Room::FREE + 2 * Room::PIECE, 1));
         assert_eq!(read(3).await.map(drop).map_err(code), Err(Code::Overloaded));
-        assert_eq!(ROOM.available_permits(), 1, "what was refused takes none");
-        assert!(read(0).await.unwrap().1.is_empty(), "a short one needs none");
+        assert_eq!(ROOM.free(), 1, "what was refused takes none");
         drop(first);
         assert!(read(3).await.is_ok());
         assert_eq!(read(32).await.map(drop).map_err(code), Err(Code::TooLarge));
@@ -201,7 +190,7 @@ mod tests {
     /// Attack 6, A7: a body as long as any may be by default asked for no room, so that strangers had half a gigabyte for one address.
     #[tokio::test]
     async fn a_body_as_long_as_most_may_be_asks_for_room() {
-        static ROOM: Semaphore = Semaphore::const_new(3);
+        static ROOM: Room = Room::of(3);
         let long = collected(Body::from(vec![7; 1_000_000]), 1_000_000, &ROOM).await;
         assert_eq!(long.map(drop).map_err(|problem| problem.code()), Err(Code::Overloaded));
     }

@@ -1,6 +1,6 @@
 //! Limits on the way in, and what every response says of them.
 
-use std::sync::Arc;
+use std::{fmt::Write as _, sync::Arc};
 
 use axum::{
     extract::Request,
@@ -96,20 +96,22 @@ fn judged(exchange: &Exchange, verdict: Verdict) -> Result<(), Problem> {
 /// is its clients' only when it refuses them.
 pub(crate) fn tell(exchange: &Exchange, headers: &mut HeaderMap) {
     let kept = exchange.kept();
-    let shown: Vec<&Judged> = kept.iter().filter(|judged| is_shown(judged)).collect();
-    let Some(tightest) = shown.iter().min_by_key(|judged| tightness(judged)) else { return };
+    let shown = || kept.iter().filter(|judged| is_shown(judged));
+    let Some(tightest) = shown().min_by_key(|judged| tightness(judged)) else { return };
     let reset = |judged: &Judged| judged.answer.reset_ms.div_ceil(1_000);
     headers.insert(LIMIT, HeaderValue::from(tightest.answer.limit));
     headers.insert(REMAINING, HeaderValue::from(tightest.answer.remaining));
     let at = exchange.instance().now().as_seconds().saturating_add_unsigned(reset(tightest));
     headers.insert(RESET, HeaderValue::from(at));
-    // Names are of small letters, digits, `_` and `-`: nothing to escape.
-    let each =
-        |form: &dyn Fn(&Judged) -> String| shown.iter().map(|judged| form(judged)).collect::<Vec<_>>().join(", ");
-    let policies = each(&|one| format!("\"{}\";q={};w={}", one.policy.name(), one.limit.count, one.limit.seconds));
-    let left = each(&|one| format!("\"{}\";r={};t={}", one.policy.name(), one.answer.remaining, reset(one)));
+    let (mut policies, mut left) = (String::with_capacity(64), String::with_capacity(64));
+    for one in shown() {
+        let (between, name) = (if policies.is_empty() { "" } else { ", " }, one.policy.name());
+        // Names are of small letters, digits, `_` and `-`: nothing to escape. A text takes all that is written into it.
+        let _ = write!(policies, "{between}\"{name}\";q={};w={}", one.limit.count, one.limit.seconds);
+        let _ = write!(left, "{between}\"{name}\";r={};t={}", one.answer.remaining, reset(one));
+    }
     for (name, text) in [(POLICY, policies), (FIELD, left)] {
-        if let Ok(value) = HeaderValue::from_str(&text) {
+        if let Ok(value) = HeaderValue::try_from(text) {
             headers.insert(name, value);
         }
     }

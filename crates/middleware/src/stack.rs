@@ -35,8 +35,9 @@ pub struct Limits {
     pub concurrent: usize,
     /// Peers whose `X-Forwarded-For` is believed. Only a proxy that appends the address it sees belongs here.
     pub trusted_proxies: Vec<IpNet>,
-    /// Templates of routes whose bodies are streams ([`crate::Upload`]): they have no longest body.
-    pub streams: &'static [&'static str],
+    /// Templates of routes that bound their bodies themselves, such as those that take an [`Upload`](crate::Upload): they have no longest
+    /// body here.
+    pub own_bounds: &'static [&'static str],
     /// Headers of every response, and whose pages may call.
     pub edge: Edge,
     /// Whether requests go on to an application behind: then they end with their client, take as long as their route allows,
@@ -51,7 +52,7 @@ impl Default for Limits {
             timeout: Duration::from_secs(30),
             concurrent: 4096,
             trusted_proxies: Vec::new(),
-            streams: &[],
+            own_bounds: &[],
             edge: Edge::default(),
             forwards: false,
         }
@@ -75,7 +76,7 @@ impl Template {
 }
 
 /// How long a body may be and how long it may take, for the extractors.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct BodyLimit {
     pub(crate) bytes: usize,
     pub(crate) time: Duration,
@@ -89,25 +90,36 @@ pub(crate) struct BodyLimit {
 /// What a request does runs in a task of its own: neither a client that goes away nor the timeout
 /// stops it between its commit and what must follow.
 pub fn around(router: Router, instance: Arc<Instance>, observer: Option<Arc<dyn Observer>>, limits: Limits) -> Router {
-    let Limits { body_bytes, timeout, concurrent, trusted_proxies, streams, edge, forwards } = limits;
+    let router = router
+        .fallback(|| async { Problem::new(Code::NotFound) })
+        .method_not_allowed_fallback(|| async { Problem::new(Code::MethodNotAllowed) });
+    around_whole(router, instance, observer, limits)
+}
+
+/// As [`around`], for a router whose own fallback answers what no route of it does.
+pub fn around_whole(
+    router: Router,
+    instance: Arc<Instance>,
+    observer: Option<Arc<dyn Observer>>,
+    limits: Limits,
+) -> Router {
+    let Limits { body_bytes, timeout, concurrent, trusted_proxies, own_bounds, edge, forwards } = limits;
     let Edge { headers, cors, anyone, .. } = edge;
     // An application behind says of its answers who may read them; the list is for refusals.
     let anyone = if forwards { &[][..] } else { anyone };
+    let body = BodyLimit { bytes: body_bytes, time: timeout };
     let layers = Arc::new(Layers {
-        observing: Observing { instance: Arc::clone(&instance), observer, proxies: trusted_proxies.into() },
+        observing: Observing { instance: Arc::clone(&instance), observer, proxies: trusted_proxies.into(), body },
         instance,
         headers,
         origins: Arc::new(Origins::new(cors, anyone, forwards)),
         places: Places::new(concurrent),
-        body: BodyLimit { bytes: body_bytes, time: timeout },
-        streams,
+        body,
+        own_bounds,
         forwards,
     });
-    router
-        .fallback(|| async { Problem::new(Code::NotFound) })
-        .method_not_allowed_fallback(|| async { Problem::new(Code::MethodNotAllowed) })
-        // All of them in one of axum's: with one each, a request would box ten futures and clone ten routers.
-        .layer(middleware::from_fn(move |request: Request, next: Next| through(Arc::clone(&layers), request, next)))
+    // All of them in one of axum's: with one each, a request would box ten futures and clone ten routers.
+    router.layer(middleware::from_fn(move |request: Request, next: Next| through(Arc::clone(&layers), request, next)))
 }
 
 /// What the layers work with.
@@ -118,7 +130,7 @@ struct Layers {
     origins: Arc<Origins>,
     places: Places,
     body: BodyLimit,
-    streams: &'static [&'static str],
+    own_bounds: &'static [&'static str],
     forwards: bool,
 }
 
@@ -174,11 +186,10 @@ async fn placed(layers: Arc<Layers>, request: Request, next: Next) -> Response {
 }
 
 /// What is refused before anybody asks who calls.
-async fn judged(layers: &Layers, mut request: Request, next: Next) -> Response {
-    request.extensions_mut().insert(layers.body);
+async fn judged(layers: &Layers, request: Request, next: Next) -> Response {
     let path = request.extensions().get::<MatchedPath>();
-    let is_stream = layers.forwards || path.is_some_and(|path| layers.streams.contains(&path.as_str()));
-    let most = if is_stream { usize::MAX } else { layers.body.bytes };
+    let own = layers.forwards || path.is_some_and(|path| layers.own_bounds.contains(&path.as_str()));
+    let most = if own { usize::MAX } else { layers.body.bytes };
     strict::strict(most, request, async move |request| {
         limited::by_address(request, async move |request| next.run(request).await).await
     })

@@ -42,7 +42,7 @@ pub(crate) struct Batches {
 struct Waiting {
     together: Together,
     questions: Vec<Question>,
-    told: oneshot::Sender<Result<Told, Lost>>,
+    reply: oneshot::Sender<Result<Reply, Lost>>,
 }
 
 struct Question {
@@ -54,7 +54,7 @@ struct Question {
 }
 
 /// What the script says of a request.
-struct Told {
+struct Reply {
     now: Timestamp,
     counted: bool,
     /// Of each question: whether its limit allows it, and what had been used before.
@@ -68,19 +68,19 @@ impl Batches {
     }
 
     pub(crate) async fn take(self: &Arc<Self>, together: &Together, asks: &[Ask<'_>]) -> Result<Vec<Answer>, Lost> {
-        let (told, heard) = oneshot::channel();
+        let (reply, answered) = oneshot::channel();
         let questions = asks.iter().map(|ask| Question::new(together, ask)).collect();
         let is_first = {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            waiting.push(Waiting { together: *together, questions, told });
+            waiting.push(Waiting { together: *together, questions, reply });
             waiting.len() == 1
         };
         if is_first {
             // Not by this request itself: who gave up meanwhile would leave the others behind.
             tokio::spawn(Arc::clone(self).send());
         }
-        let told = heard.await.unwrap_or(Err(Lost::Away))?;
-        Ok(asks.iter().zip(&told.of_each).map(|(ask, used)| answer(ask, used, &told)).collect())
+        let reply = answered.await.unwrap_or(Err(Lost::Away))?;
+        Ok(asks.iter().zip(&reply.of_each).map(|(ask, used)| answer(ask, used, &reply)).collect())
     }
 
     async fn send(self: Arc<Self>) {
@@ -96,11 +96,11 @@ impl Batches {
         let Some(first) = keys.first().copied() else { return };
         let said: Result<Vec<u8>, Lost> =
             self.link.run(first, |mut connection| async move { TAKE.run(&keys, &asked, &mut connection).await }).await;
-        match said.and_then(|said| told(&said, &batch).ok_or(Lost::Odd)) {
-            Ok(told) => {
-                for (waiting, told) in batch.into_iter().zip(told) {
+        match said.and_then(|said| replies(&said, &batch).ok_or(Lost::Odd)) {
+            Ok(replies) => {
+                for (waiting, reply) in batch.into_iter().zip(replies) {
                     // Who is gone is counted all the same.
-                    let _ = waiting.told.send(Ok(told));
+                    let _ = waiting.reply.send(Ok(reply));
                 }
             }
             Err(lost) => {
@@ -108,7 +108,7 @@ impl Batches {
                     self.apart.store(true, Ordering::Relaxed);
                 }
                 for waiting in batch {
-                    let _ = waiting.told.send(Err(lost.clone()));
+                    let _ = waiting.reply.send(Err(lost.clone()));
                 }
             }
         }
@@ -184,15 +184,15 @@ fn written(batch: &[Waiting]) -> (Vec<&str>, Vec<u8>) {
 }
 
 /// What `take.lua` says of each request; nothing if it is not said of all.
-fn told(said: &[u8], batch: &[Waiting]) -> Option<Vec<Told>> {
+fn replies(said: &[u8], batch: &[Waiting]) -> Option<Vec<Reply>> {
     let mut said = Said(said);
     let now = Timestamp::from_micros(said.micros()?);
-    let told = batch.iter().map(|waiting| {
+    let replies = batch.iter().map(|waiting| {
         let counted = said.flag()?;
         let of_each = waiting.questions.iter().map(|question| Some((said.flag()?, said.used(question)?)));
-        Some(Told { now, counted, of_each: of_each.collect::<Option<_>>()? })
+        Some(Reply { now, counted, of_each: of_each.collect::<Option<_>>()? })
     });
-    told.collect()
+    replies.collect()
 }
 
 /// What is left of an answer of the script.
@@ -230,12 +230,12 @@ impl Said<'_> {
 }
 
 /// By the same rules as in process; whether it is allowed is for the script to say, which counted accordingly.
-fn answer(ask: &Ask<'_>, (allowed, used): &(bool, Used), told: &Told) -> Answer {
-    let moment = Moment::new(told.now, ask.limit.seconds);
+fn answer(ask: &Ask<'_>, (allowed, used): &(bool, Used), reply: &Reply) -> Answer {
+    let moment = Moment::new(reply.now, ask.limit.seconds);
     let judged = used.judge(ask, &moment);
     let retry_ms = if *allowed { 0 } else { judged.retry_ms.max(1) };
     let answer = Answer { allowed: *allowed, retry_ms, ..judged };
-    if *allowed && told.counted { answer.counted(ask, &moment) } else { answer }
+    if *allowed && reply.counted { answer.counted(ask, &moment) } else { answer }
 }
 
 #[cfg(test)]
@@ -250,7 +250,7 @@ mod tests {
         let policy = Policy::new("login", LIMIT).unwrap();
         let ask = |of| Ask { policy: &policy, limit: LIMIT, of: [of; 16], cost: 1 };
         let questions = (0..questions).map(|of| Question::new(&[together; 16], &ask(u8::try_from(of % 250).unwrap())));
-        Waiting { together: [together; 16], questions: questions.collect(), told: oneshot::channel().0 }
+        Waiting { together: [together; 16], questions: questions.collect(), reply: oneshot::channel().0 }
     }
 
     #[test]
@@ -291,13 +291,13 @@ mod tests {
         let batch = [waiting(1, 2)];
         let mut said = 1_790_000_040_000_u64.to_le_bytes().to_vec();
         said.extend([1, 1, 0, 0, 0]);
-        assert!(told(&said, &batch).is_none());
+        assert!(replies(&said, &batch).is_none());
         said.extend([8, 0]);
         said.extend(1_790_000_039_000_u64.to_le_bytes());
-        let told = told(&said, &batch).unwrap();
+        let reply = replies(&said, &batch).unwrap();
         let (policy, of) = (Policy::new("login", LIMIT).unwrap(), [0; 16]);
         let ask = Ask { policy: &policy, limit: LIMIT, of, cost: 1 };
-        let answers: Vec<Answer> = told[0].of_each.iter().map(|used| answer(&ask, used, &told[0])).collect();
+        let answers: Vec<Answer> = reply[0].of_each.iter().map(|used| answer(&ask, used, &reply[0])).collect();
         assert_eq!((answers[0].allowed, answers[0].remaining, answers[0].reset_ms), (true, 4, 60_000));
         assert_eq!((answers[1].allowed, answers[1].remaining, answers[1].retry_ms), (false, 4, 1));
     }
