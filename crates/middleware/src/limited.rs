@@ -80,6 +80,32 @@ impl Exchange {
     }
 }
 
+/// As [`tell`], on an answer of an application behind, which may have limits of its own. Lists have room for both. Of single numbers those
+/// stay by which less is left, all three of one limit: whoever is told more asks in vain.
+pub(crate) fn tell_beside(exchange: &Exchange, theirs: &mut HeaderMap) {
+    if [&LIMIT, &REMAINING, &RESET, &FIELD, &POLICY].iter().all(|name| !theirs.contains_key(*name)) {
+        return tell(exchange, theirs);
+    }
+    let mut ours = HeaderMap::new();
+    tell(exchange, &mut ours);
+    // Drafts before were no lists of names: with ours behind them nobody could read either.
+    let is_list = |value: &HeaderValue| value.as_bytes().trim_ascii_start().starts_with(b"\"");
+    for name in [&POLICY, &FIELD] {
+        let value = ours.remove(name).filter(|_| theirs.get_all(name).iter().all(is_list));
+        if let Some(value) = value {
+            theirs.append(name.clone(), value);
+        }
+    }
+    let left = |headers: &HeaderMap| headers.get(&REMAINING)?.to_str().ok()?.trim().parse::<u64>().ok();
+    let has_numbers = [&LIMIT, &REMAINING, &RESET].iter().any(|name| theirs.contains_key(*name));
+    let is_less = left(&ours).zip(left(theirs)).is_some_and(|(ours, theirs)| ours < theirs);
+    if !has_numbers || is_less {
+        for (name, value) in &ours {
+            theirs.insert(name.clone(), value.clone());
+        }
+    }
+}
+
 /// Keeps a verdict for the response's headers, and refuses if it does.
 fn judged(exchange: &Exchange, verdict: Verdict) -> Result<(), Problem> {
     let refused = verdict.retry_after().map(|seconds| {
@@ -113,32 +139,6 @@ pub(crate) fn tell(exchange: &Exchange, headers: &mut HeaderMap) {
     for (name, text) in [(POLICY, policies), (FIELD, left)] {
         if let Ok(value) = HeaderValue::try_from(text) {
             headers.insert(name, value);
-        }
-    }
-}
-
-/// As [`tell`], on an answer of an application behind, which may have limits of its own. Lists have room for both. Of single numbers those
-/// stay by which less is left, all three of one limit: whoever is told more asks in vain.
-pub(crate) fn tell_beside(exchange: &Exchange, theirs: &mut HeaderMap) {
-    if [&LIMIT, &REMAINING, &RESET, &FIELD, &POLICY].iter().all(|name| !theirs.contains_key(*name)) {
-        return tell(exchange, theirs);
-    }
-    let mut ours = HeaderMap::new();
-    tell(exchange, &mut ours);
-    // Drafts before were no lists of names: with ours behind them nobody could read either.
-    let is_list = |value: &HeaderValue| value.as_bytes().trim_ascii_start().starts_with(b"\"");
-    for name in [&POLICY, &FIELD] {
-        let value = ours.remove(name).filter(|_| theirs.get_all(name).iter().all(is_list));
-        if let Some(value) = value {
-            theirs.append(name.clone(), value);
-        }
-    }
-    let left = |headers: &HeaderMap| headers.get(&REMAINING)?.to_str().ok()?.trim().parse::<u64>().ok();
-    let has_numbers = [&LIMIT, &REMAINING, &RESET].iter().any(|name| theirs.contains_key(*name));
-    let is_less = left(&ours).zip(left(theirs)).is_some_and(|(ours, theirs)| ours < theirs);
-    if !has_numbers || is_less {
-        for (name, value) in &ours {
-            theirs.insert(name.clone(), value.clone());
         }
     }
 }
