@@ -130,6 +130,7 @@ async fn a_reload_with_a_limit_that_this_process_does_not_have_is_refused() {
     let server = Served::start(&["--dev", "--config", file.to_str().unwrap()], &data, &[]);
     let admin = admin_key(&data);
     let post = async |verb: &str| server.send("POST", &format!("/v1/gateway/config/{verb}"), &admin, None).await;
+    tokio::task::block_in_place(|| wait_for(listen, "/x", "", "first"));
     write(&file, listen, &limited(second, 2));
     for verb in ["validate", "apply"] {
         let (status, wrong) = post(verb).await;
@@ -144,7 +145,9 @@ async fn a_reload_with_a_limit_that_this_process_does_not_have_is_refused() {
     // A process that began with it takes routes that name it, as long as it stands as it stood.
     let server = Served::start(&["--dev", "--config", file.to_str().unwrap()], &data, &[]);
     let post = async |verb: &str| server.send("POST", &format!("/v1/gateway/config/{verb}"), &admin, None).await;
+    server.must("GET", "/v1/gateway/routes", &admin, None).await;
     write(&file, listen, &limited(first, 2));
+    assert_eq!(post("validate").await, (200, json!({"routes": 1})));
     assert_eq!(post("apply").await, (200, json!({"routes": 1})));
     for status in ["200", "200", "429"] {
         let answer = tokio::task::block_in_place(|| ask(listen, "/x", ""));
