@@ -11,7 +11,8 @@ use crate::App;
 /// Everything below the prefix, and the root itself, which is no `{*path}`. OpenAPI has no words for that, nor for any method, so it is not in the document.
 pub(crate) const ROUTES: [&str; 2] = ["/authz/ext-authz/{*path}", "/authz/ext-authz/"];
 
-const PREFIX: &str = "/authz/ext-authz";
+/// What stands before the path that a client asked Envoy for.
+pub(crate) const PREFIX: &str = "/authz/ext-authz";
 const NAME: HeaderName = HeaderName::from_static("x-chancery-route");
 const ROLES: HeaderName = HeaderName::from_static("x-chancery-roles");
 const PREFLIGHTS: HeaderName = HeaderName::from_static("x-chancery-preflights");

@@ -1,6 +1,9 @@
 //! Proxies that ask before they let a request through: what each says of the request, and what it is told.
 
-use chancery_middleware::Limits;
+use std::sync::Arc;
+
+use chancery_domain::instance::Environment;
+use chancery_middleware::{Cors, CorsRules, Edge, Limits};
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use http::Request;
 use serde_json::{Value, json};
@@ -264,5 +267,20 @@ async fn what_is_no_preflight_gets_through_no_proxy_as_one() {
     let app = TestApp::new().await;
     for (_, question) in preflights(Some("pass")) {
         app.send(asking_first(question)).await.refused(401, "auth.credential_missing");
+    }
+}
+
+/// A list of pages that may call the API itself answered the preflight in the application's place, and Envoy took 204 for a refusal.
+#[tokio::test]
+async fn a_list_of_our_own_answers_no_preflight_of_an_application_behind_envoy() {
+    let app = TestApp::new().await;
+    let rules = CorsRules { origins: vec!["https://app.clinic.test".to_owned()], ..CorsRules::default() };
+    let cors = Arc::new(Cors::new(&rules, Environment::Production).unwrap());
+    let edge = Edge { cors, ..Edge::default() };
+    let app = app.door(Limits { trusted_proxies: vec![PROXIES.parse().unwrap()], edge, ..Limits::default() });
+    for (proxy, question) in preflights(Some("pass")) {
+        let reply = app.send(asking_first(question)).await;
+        assert_eq!(reply.status.as_u16(), 200, "{proxy}: {}", reply.text());
+        assert!(reply.headers.contains_key("x-auth-assertion"), "{proxy}");
     }
 }
