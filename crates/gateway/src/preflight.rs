@@ -10,7 +10,7 @@ use http::{HeaderName, Method, Request, header};
 
 use crate::{Match, Mode, Route, Table};
 
-/// The route of a request. A preflight has that of the method that it asks for, where OPTIONS has none; no webhook comes from a page.
+/// The route of a request. A preflight has that of the method that it asks for, where OPTIONS has none.
 pub(crate) fn find(table: &Table, request: &Request<Body>) -> Match {
     let path = request.uri().path();
     let found = table.find(request.method(), path);
@@ -18,13 +18,18 @@ pub(crate) fn find(table: &Table, request: &Request<Body>) -> Match {
         return found;
     }
     match asked_for(request).map(|method| table.find(&method, path)) {
-        Some(Match::Route(route, path)) if route.webhook.is_none() => Match::Route(route, path),
+        Some(Match::Route(route, path)) if passes(&route) => Match::Route(route, path),
         _ => found,
     }
 }
 
 fn asked_for(request: &Request<Body>) -> Option<Method> {
     preflight(request.method(), request.headers()).filter(|_| request.body().is_end_stream())
+}
+
+/// Whether a route lets preflights through. No webhook comes from a page.
+fn passes(route: &Route) -> bool {
+    route.preflights && route.webhook.is_none()
 }
 
 /// A preflight that a route would refuse, whoever sends it.
@@ -39,7 +44,7 @@ impl Preflight {
         asked_for(request)?;
         let taken = route.takes(request.method());
         let demands = !taken || route.needs_caller() || route.schema.is_some();
-        (demands && route.webhook.is_none()).then(|| Self {
+        (demands && passes(route)).then(|| Self {
             enforced: route.mode == Mode::Enforce,
             instead: (!taken).then(|| Code::MethodNotAllowed.into()),
         })

@@ -78,6 +78,8 @@ pub struct Route {
     pub audit: bool,
     /// Whether WebSockets may be opened.
     pub websocket: bool,
+    /// Whether browsers that ask first reach the application, whatever the route demands of callers.
+    pub preflights: bool,
     /// Whether segments of the path may have parameters (`;`).
     pub path_parameters: bool,
     /// Parameters of the query that may come once.
@@ -114,6 +116,7 @@ impl Route {
             keep_credential: false,
             audit: false,
             websocket: true,
+            preflights: true,
             path_parameters: false,
             single_parameters: Vec::new(),
             limits: Vec::new(),

@@ -127,6 +127,19 @@ async fn a_preflight_has_the_route_of_the_method_that_it_asks_for() {
 }
 
 #[tokio::test]
+async fn a_route_may_let_no_preflight_through() {
+    let (app, asked) = with_cors().await;
+    let mut all = guarded(app);
+    all.preflights = false;
+    let mut put = route("/put", app);
+    (put.methods, put.preflights) = (vec![Method::PUT], false);
+    let stage = Stage::with(vec![all, put]).await;
+    asks_first(&stage, "/patients").await.refused(401, "auth.credential_missing");
+    asks_first(&stage, "/put").await.refused(405, "method.not_allowed");
+    assert!(asked.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
 async fn a_document_that_names_no_preflight_refuses_none() {
     let (app, asked) = with_cors().await;
     let document = json!({"openapi": "3.1.0", "paths": {"/patients": {"put": {}}}});
