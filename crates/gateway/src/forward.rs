@@ -24,7 +24,7 @@ pub(crate) async fn forward(
     let (mut parts, body) = request.into_parts();
     let repeatable = parts.method.is_idempotent() && http_body::Body::is_end_stream(&body);
     let progress = Progress::new();
-    let most = if route.body_bytes == 0 { u64::MAX } else { route.body_bytes };
+    let most = route.most_bytes();
     frame(&mut parts, &body);
     let body = measured(body, most, &route.trailers, standing, Arc::clone(&progress));
     let mut request = Request::from_parts(parts, body);

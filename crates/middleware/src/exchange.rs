@@ -20,6 +20,7 @@ pub struct Exchange {
     instance: Arc<Instance>,
     info: RequestInfo,
     body: BodyLimit,
+    watched: bool,
     call: OnceLock<Arc<Call>>,
     told: AtomicBool,
     limits: Mutex<Vec<Judged>>,
@@ -27,7 +28,17 @@ pub struct Exchange {
 
 impl Exchange {
     pub(crate) fn new(instance: Arc<Instance>, info: RequestInfo, body: BodyLimit) -> Self {
-        Self { instance, info, body, call: OnceLock::new(), told: AtomicBool::new(false), limits: Mutex::default() }
+        let (call, told, limits) = (OnceLock::new(), AtomicBool::new(false), Mutex::default());
+        Self { instance, info, body, watched: false, call, told, limits }
+    }
+
+    /// Of a request that no limit refuses, if so.
+    pub(crate) fn watched(self, watched: bool) -> Self {
+        Self { watched, ..self }
+    }
+
+    pub(crate) const fn is_watched(&self) -> bool {
+        self.watched
     }
 
     /// The running Chancery.

@@ -22,6 +22,11 @@ const FIELD: HeaderName = HeaderName::from_static("ratelimit");
 /// The same draft: what the limits are.
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
+/// In a request's extensions before [`around`](crate::around) sees it: no limit refuses it. Whoever put it there asks
+/// [`Exchange::watch`] what would have come of them.
+#[derive(Debug, Clone, Copy)]
+pub struct Watched;
+
 /// Looks a request up among the blocked addresses, then counts it by its address; comes before anybody asks who it is, so that a flood costs no signature and no look-up.
 pub(crate) async fn by_address(request: Request, next: impl AsyncFnOnce(Request) -> Response) -> Response {
     let Some(exchange) = request.extensions().get::<Arc<Exchange>>().cloned() else { return next(request).await };
@@ -36,11 +41,17 @@ async fn address(exchange: &Exchange) -> Result<(), Problem> {
     if instance.blocks().holds(exchange.info().address, instance.now()) {
         return Err(Code::AddressBlocked.into());
     }
+    if exchange.is_watched() {
+        return Ok(());
+    }
     judged(exchange, limits::count_address(exchange.instance(), exchange.info()).await?)
 }
 
 /// Counts a request by its caller.
 pub(crate) async fn by_caller(exchange: &Exchange, caller: &Caller) -> Result<(), Problem> {
+    if exchange.is_watched() {
+        return Ok(());
+    }
     judged(exchange, limits::count_caller(exchange.instance(), caller, exchange.info()).await?)
 }
 
@@ -55,15 +66,43 @@ impl Exchange {
         judged(self, limits::count_named(self.instance(), names, self.info(), caller).await?)
     }
 
-    /// As [`limit`](Self::limit), only watched: nobody is refused for it later, blocked, or told what is left.
+    /// As [`limit`](Self::limit), with the limits that hold for every request, and only watched: nobody is refused for it later, blocked,
+    /// or told what is left.
     ///
     /// # Errors
     ///
     /// What the refusal would be.
     pub async fn watch(&self, names: &[String], caller: Option<&Caller>) -> Result<(), Problem> {
-        let verdict = limits::watch_named(self.instance(), names, self.info(), caller).await?;
-        let over = verdict.judged().iter().any(|judged| !judged.answer.allowed);
+        let all = limits::watch(self.instance(), self.info(), caller).await?;
+        let named = limits::watch_named(self.instance(), names, self.info(), caller).await?;
+        let over = [all, named].iter().flat_map(Verdict::judged).any(|judged| !judged.answer.allowed);
         if over { Err(Code::RateLimited.into()) } else { Ok(()) }
+    }
+}
+
+/// As [`tell`], on an answer of an application behind, which may have limits of its own. Lists have room for both. Of single numbers those
+/// stay by which less is left, all three of one limit: whoever is told more asks in vain.
+pub(crate) fn tell_beside(exchange: &Exchange, theirs: &mut HeaderMap) {
+    if [&LIMIT, &REMAINING, &RESET, &FIELD, &POLICY].iter().all(|name| !theirs.contains_key(*name)) {
+        return tell(exchange, theirs);
+    }
+    let mut ours = HeaderMap::new();
+    tell(exchange, &mut ours);
+    // Drafts before were no lists of names: with ours behind them nobody could read either.
+    let is_list = |value: &HeaderValue| value.as_bytes().trim_ascii_start().starts_with(b"\"");
+    for name in [&POLICY, &FIELD] {
+        let value = ours.remove(name).filter(|_| theirs.get_all(name).iter().all(is_list));
+        if let Some(value) = value {
+            theirs.append(name.clone(), value);
+        }
+    }
+    let left = |headers: &HeaderMap| headers.get(&REMAINING)?.to_str().ok()?.trim().parse::<u64>().ok();
+    let has_numbers = [&LIMIT, &REMAINING, &RESET].iter().any(|name| theirs.contains_key(*name));
+    let is_less = left(&ours).zip(left(theirs)).is_some_and(|(ours, theirs)| ours < theirs);
+    if !has_numbers || is_less {
+        for (name, value) in &ours {
+            theirs.insert(name.clone(), value.clone());
+        }
     }
 }
 

@@ -16,7 +16,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use ipnet::IpNet;
 use tracing::Instrument;
 
-use crate::{Code, Exchange, Problem, Template, client, limited, stack::BodyLimit};
+use crate::{
+    Code, Exchange, Problem, Template, client,
+    limited::{self, Watched},
+    stack::BodyLimit,
+};
 
 /// The name of the header that carries the request id.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -73,12 +77,16 @@ pub(crate) async fn observe(
         route,
         method,
     };
-    let exchange = Arc::new(Exchange::new(observing.instance.clone(), info, observing.body));
+    let watched = request.extensions().get::<Watched>().is_some();
+    let exchange = Arc::new(Exchange::new(observing.instance.clone(), info, observing.body).watched(watched));
     request.extensions_mut().insert(Arc::clone(&exchange));
 
     let span = tracing::info_span!("request", request_id = %id, method, route);
     let mut response = next(request).instrument(span.clone()).await;
-    limited::tell(&exchange, response.headers_mut());
+    match response.extensions().get::<Forwarded>() {
+        Some(_) => limited::tell_beside(&exchange, response.headers_mut()),
+        None => limited::tell(&exchange, response.headers_mut()),
+    }
     if let Ok(value) = HeaderValue::try_from(id.to_string()) {
         response.headers_mut().insert(REQUEST_ID, value);
     }

@@ -23,6 +23,9 @@ use crate::{
     refusals, strict,
 };
 
+/// What every path begins with.
+const EVERYWHERE: &[&str] = &[""];
+
 /// How much, how long, whose word counts, and what browsers are told.
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -104,15 +107,15 @@ pub fn around_whole(
     limits: Limits,
 ) -> Router {
     let Limits { body_bytes, timeout, concurrent, trusted_proxies, own_bounds, edge, forwards } = limits;
-    let Edge { headers, cors, anyone, .. } = edge;
-    // An application behind answers browsers that ask first.
-    let (cors, anyone) = if forwards { (Arc::default(), &[][..]) } else { (cors, anyone) };
+    let Edge { headers, cors, anyone, unanswered, .. } = edge;
+    // An application behind answers browsers that ask first, and says who may read its answers; the list is for refusals.
+    let (anyone, unanswered) = if forwards { (&[][..], EVERYWHERE) } else { (anyone, unanswered) };
     let body = BodyLimit { bytes: body_bytes, time: timeout };
     let layers = Arc::new(Layers {
         observing: Observing { instance: Arc::clone(&instance), observer, proxies: trusted_proxies.into(), body },
         instance,
         headers,
-        origins: Arc::new(Origins::new(cors, anyone)),
+        origins: Arc::new(Origins::new(cors, anyone, unanswered)),
         places: Places::new(concurrent),
         body,
         own_bounds,
