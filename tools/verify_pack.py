@@ -21,7 +21,7 @@ ULID = "[0-7][0-9A-HJKMNP-TV-Z]{25}"
 MEMBERS = {"v", "type", "instance", "tenant_id", "log_origin", "as_of", "scope", "certificates", "completeness", "files"}
 MANIFESTS = ("MANIFEST.json", "MANIFEST.dsse")
 PLATFORM = [f"platform/{name}" for name in ("checkpoint", "entries.jsonl", "keys.dsse", "proof.json")]
-SCOPES, BECAME = ("certificates", "range", "subject"), {"valid", "revoked", "superseded", "untrusted"}
+SCOPES, BECAME = ("certificates", "events", "range", "subject"), {"valid", "revoked", "superseded", "expired", "untrusted"}
 FAULTS = (ValueError, KeyError, TypeError, IndexError, AttributeError, StopIteration, struct.error, RecursionError)
 PSS = padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=32)
 HOW = {"Ed25519": (), "ES256": (ec.ECDSA(hashes.SHA256()),), "PS256": (PSS, hashes.SHA256())}
@@ -307,9 +307,25 @@ def read_anchor(files):
     return Envelope(keys), entries[:-1], members(entries[:-1]), runs, given, note
 
 
+def disclosed(shown, lines):
+    """How many texts are shown, each of which must be what the leaf of its event commits to."""
+    events, texts = 0, 0
+    for event in map(members, lines):
+        id_ = event.get("event_id")
+        if type(id_) is not str or f"{id_}.json" not in shown:
+            continue
+        events += 1
+        for name, text in members(shown[f"{id_}.json"]).items():
+            need(set(text) == {"salt", "value"} and re.fullmatch("[0-9a-f]{64}", text["salt"]))
+            framed = len(name.encode()).to_bytes(4, "big") + name.encode() + text["value"].encode()
+            need(event["sealed"][name] == hashlib.sha256(b"\x02" + bytes.fromhex(text["salt"]) + framed).hexdigest())
+            texts += 1
+    return events == len(shown) and (texts,)
+
+
 def read_payload(raw):
     it = members(raw)
-    for name in ("issued_at", "occurred_at", "attested_at"):
+    for name in ("issued_at", "occurred_at", "attested_at", "not_after"):
         moment(it.get(name, it["issued_at"]))
     need(is_a(it, "clinical-certificate/v1", 1) and type(it["issuer"]["key_id"]) is str and type(it["log_origin"]) is str)
     need(re.fullmatch(f"crt_{ULID}", it["cert_id"]) and re.fullmatch(f"ten_{ULID}", it["tenant_id"]))
@@ -434,6 +450,15 @@ class Pack:
             same = lambda: spelled(it := found()) == spelled(manifest["completeness"]) and it
             told = lambda it: f"{len(it['gaps'])} gaps across {it['nodes']} nodes"
             check("completeness", same, told, "the counters of the events and the manifest differ")
+        if kind == "events":
+            ids = lambda: [members(line)["event_id"] for line in lines]
+            each = lambda ids: all(re.fullmatch(f"evt_{ULID}", one) for one in ids) and sorted({*ids})
+            named = lambda: each(ids()) == manifest["scope"][kind] and len(manifest["scope"][kind]) == len(lines)
+            check("named_events", named, f"{len(lines)} named", "not exactly the events that it is about")
+        shown = {path[12:]: data for path, data in files.items() if path.startswith("disclosures/")}
+        if shown:
+            told = lambda it: f"{it[0]} texts of {len(shown)} events"
+            check("disclosures", lambda: disclosed(shown, lines), told, "a text is not what its event commits to")
         told = {}
         for index, event in events:
             if tells(event) and type(event.get("resource")) is dict and type(event["resource"].get("id")) is str:
@@ -458,7 +483,8 @@ class Pack:
         check("key_id", lambda: it["issuer"]["key_id"] == key.id, "payload and envelope differ")
         attested = it.get("attested_at", it["issued_at"])
         times = lambda: it.get("occurred_at", attested) <= attested <= it["issued_at"] and key.activated <= it["issued_at"]
-        check("times", times, "the times are not in order")
+        ends = lambda: "not_after" not in it or it["issued_at"] < it["not_after"]
+        check("times", lambda: times() and ends(), "the times are not in order")
         same = lambda: (it["cert_id"], it["tenant_id"], it["log_origin"]) == (id_, manifest["tenant_id"], manifest["log_origin"])
         check("identity", same, "the certificate is of another tenant, log or name")
         index, event = check("logged", lambda: told[("certificate.issued", id_)], "its event is not in the pack")
@@ -475,6 +501,8 @@ class Pack:
         for state in ("revoked", "superseded"):
             if (f"certificate.{state}", id_) in told:
                 return state, f"event {told[(f'certificate.{state}', id_)][0]}"
+        if "not_after" in it and it["not_after"] < manifest["as_of"]["signed_at"]:
+            return "expired", f"it ended at {it['not_after']}"
         return "valid", f"event {index}, {key.alg} {key.id}, issued {it['issued_at']}"
 
 

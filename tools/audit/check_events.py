@@ -1,4 +1,5 @@
-"""Checks files of audit events (`chancery audit export`, a sink of files): every leaf hash, every proof, every place.
+"""Checks files of audit events (`chancery audit export`, a sink of files): every leaf hash, every proof, every place;
+and of texts that lie open beside an event, that they are those that its leaf commits to.
 
 An independent reader of the formats: RFC 6962 and C2SP tlog-proof, nothing of Chancery's own code, standard library only. Signatures
 are not checked here: `chancery audit verify` and the packs do. Torn last lines are told of; second arrivals of an event are counted.
@@ -65,15 +66,27 @@ def check(event):
     return origin, int(size), root
 
 
+def disclosed(event):
+    """How many texts lie open beside an event (`--personal`): each must be what its leaf commits to."""
+    committed, texts = json.loads(event["core"]).get("sealed", {}), event.get("sealed_part") or {}
+    for name, text in texts.items():
+        salt, named, value = bytes.fromhex(text["salt"]), name.encode(), text["value"].encode()
+        digest = hashlib.sha256(b"\x02" + salt + len(named).to_bytes(4, "big") + named + value).hexdigest()
+        if len(salt) != 32 or digest != committed.get(name):
+            raise ValueError(f"the text {name!r} is not what the leaf commits to")
+    return len(texts)
+
+
 def main(names):
-    seen, heads, proven, again, wrong = {}, {}, 0, 0, 0
+    seen, heads, proven, again, wrong, texts = {}, {}, 0, 0, 0, 0
     for name in names:
         with open(name) as file:
             for number, line in enumerate(file, 1):
                 try:
                     event = json.loads(line)
                     head = check(event)
-                except (ValueError, KeyError, IndexError) as error:
+                    texts += disclosed(event)
+                except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
                     print(f"{name}:{number}: {error}")
                     wrong += 1
                     continue
@@ -89,7 +102,7 @@ def main(names):
                     if heads.setdefault((origin, size), root) != root:
                         print(f"{name}:{number}: two heads of one size: the log was forked")
                         wrong += 1
-    print(f"{len(seen)} events, {proven} proofs, {again} second arrivals, {wrong} faults")
+    print(f"{len(seen)} events, {proven} proofs, {again} second arrivals, {wrong} faults, {texts} disclosed texts")
     return 1 if wrong else 0
 
 

@@ -93,6 +93,20 @@ def stolen_assertions():
     check("the credential itself does not go on", all(KEY not in value for _, value in headers), headers)
 
 
+def preflights():
+    """A page of another origin has its browser ask first, without a credential; nobody else gets through as one."""
+    asked = {"Origin": "https://page.test", "Access-Control-Request-Method": "POST"}
+    answer = client.options(f"{FRONT}/api/patients", headers=asked)
+    check("the application answers a preflight", answer.status_code == 200, (answer.status_code, answer.text))
+    allowed = answer.headers.get("access-control-allow-origin")
+    check("and says whose pages may call", allowed == "https://page.test", dict(answer.headers))
+    for headers in ({}, {"Origin": "https://page.test"}, {**asked, "Cookie": "a=b"}, {**asked, "Authorization": "Bearer chy_dev_x"}):
+        answer = client.options(f"{FRONT}/api/patients", headers=headers)
+        check(f"OPTIONS with {list(headers)} is nobody", answer.status_code == 401, answer.status_code)
+    answer = client.get(f"{FRONT}/api/patients", headers=asked)
+    check("a page without a credential is nobody", answer.status_code == 401, answer.status_code)
+
+
 def limits():
     headers = {"Authorization": f"Bearer {LIMITED}"}
     statuses = [client.get(f"{FRONT}/api/patients", headers=headers) for _ in range(6)]
@@ -139,6 +153,7 @@ if os.environ.get("CLINIC_GATEWAY"):
     bodies()
     uploads()
 strangers()
+preflights()
 direct()
 stolen_assertions()
 limits()

@@ -763,6 +763,76 @@ def corpus():
     as_of = {"size": 11, "root": tree(leaves).hex(), "signed_at": time(0)}
     edit = {"files": {"log/entries.jsonl": line + b"\n"}, "note": spaced.note(root=tree(leaves)), "manifest": {"as_of": as_of}}
     yield "event-with-a-space", spaced.one(**edit), failed, "events", {}
+    yield from ending()
+    yield from shown()
+
+
+def shown():
+    """Events by their ids, and texts that they say in confidence."""
+    texts, salt = {"address": "192.0.2.7", "reason": "Zo\u00eb's second opinion"}, sha256(b"a salt")
+    committed = lambda name, value: sha256(b"\2", salt, len(name).to_bytes(4, "big"), name.encode(), value.encode()).hex()
+    world = World()
+    world.others(3)
+    at = world.event("record.opened", sealed={name: committed(name, value) for name, value in texts.items()})
+    world.others(3)
+    ids, other = [event["event_id"] for event in world.events], at + 2
+    whole = {name: {"salt": salt.hex(), "value": value} for name, value in texts.items()}
+
+    def pack(names=(at, other), **files):
+        files = {f"disclosures/{path}.json": canonical(value) for path, value in files.items()}
+        return world.pack({"events": [ids[name] for name in names]}, {}, [[at, at + 1], [other, other + 1]], files=files)
+
+    for name, beside in [
+        ("events", {}), ("events-with-texts", {ids[at]: whole}), ("events-with-one-text", {ids[at]: {"reason": whole["reason"]}}),
+        ("events-with-no-text", {ids[at]: {}}),
+    ]:
+        yield name, pack(**beside), "verified", None, {}
+    for name, beside in [
+        ("events-with-another-text", {ids[at]: {"reason": {**whole["reason"], "value": "a second opinion"}}}),
+        ("events-with-another-salt", {ids[at]: {"reason": {**whole["reason"], "salt": sha256(b"other").hex()}}}),
+        ("events-with-a-salt-in-capitals", {ids[at]: {"reason": {**whole["reason"], "salt": salt.hex().upper()}}}),
+        ("events-with-a-short-salt", {ids[at]: {"reason": {**whole["reason"], "salt": salt.hex()[2:]}}}),
+        ("events-with-a-text-under-another-name", {ids[at]: {"reason": whole["address"]}}),
+        ("events-with-a-text-that-nothing-commits-to", {ids[at]: {**whole, "note": whole["reason"]}}),
+        ("events-with-a-text-of-an-event-without", {ids[other]: whole}),
+        ("events-with-a-text-of-no-event-here", {ids[at]: whole, ids[at + 1]: whole}),
+        ("events-with-a-text-that-says-more", {ids[at]: {"reason": {**whole["reason"], "by": "x"}}}),
+        ("events-with-a-text-that-is-a-number", {ids[at]: {"reason": {**whole["reason"], "value": 1}}}),
+        ("events-with-a-list-of-texts", {ids[at]: [whole]}),
+    ]:
+        yield name, pack(**beside), "failed", "disclosures", {}
+    for name, names in [("events-of-other-names", (at, at + 1)), ("events-with-one-more", (at,)), ("events-with-one-less", (at, at + 1, other))]:
+        yield name, pack(names), "failed", "named_events", {}
+    yield "events-in-another-order", pack((other, at)), "failed", "named_events", {}
+    yield "events-named-twice", pack((at, at, other)), "failed", "named_events", {}
+    for name, odd in [("events-without-an-id", None), ("events-of-an-odd-id", "evt_1"), ("events-of-a-list-of-ids", [ids[other]])]:
+        world.events[other]["event_id"] = odd
+        yield name, pack(), "failed", "named_events", {}
+    world.events[other]["event_id"] = ids[other]
+    files = {f"disclosures/{ids[at]}.json": canonical(whole)}
+    yield "range-with-texts", world.span(2, 9, files=files), "verified", None, {}
+    files = {f"disclosures/{ids[at]}.json": canonical(whole), "disclosures/notes.txt": b"more"}
+    yield "range-with-texts-of-nobody", world.span(2, 9, files=files), "failed", "disclosures", {}
+
+
+def ending():
+    """Certificates that say until when they are valid: over at the time of the head, not at the reader's."""
+    for name, end, verdict, check in [
+        ("certificate-that-ends-later", time(86_400), "verified", None),
+        ("certificate-that-ends-with-the-head", time(660), "verified", None),
+        ("certificate-that-is-over", time(659), "failed", "certificate"),
+        ("certificate-that-ends-as-it-was-issued", time(360), "failed", "times"),
+        ("certificate-that-ends-before-it-was-issued", time(359), "failed", "times"),
+        ("certificate-that-ends-at-an-odd-time", "2026-01-01T00:10:00Z", "failed", "payload"),
+        ("certificate-that-ends-at-nothing", None, "failed", "payload"),
+    ]:
+        yield name, simple(changed={"not_after": end}).one(), verdict, check, {}
+    world = simple(changed={"not_after": time(400)})
+    id_ = world.made[-1][0]
+    yield "range-with-one-that-is-over", world.span(2, 11, states={id_: "expired"}), "verified", None, {}
+    yield "range-with-one-that-is-over-called-valid", world.span(2, 11), "failed", "certificate", {}
+    world.revoke(id_)
+    yield "range-with-one-that-is-over-and-revoked", world.span(2, 12, states={id_: "revoked"}), "verified", None, {}
 
 
 def unzipped(archive):

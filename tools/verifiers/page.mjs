@@ -1,7 +1,7 @@
 // docs/verify.html in a real browser, from its file: URL. Reads jobs from standard input, a JSON list of
 // {name, pack, trust, checkpoint?} with paths, and prints the reports by name. With `flip`, every so many bytes of that pack
-// are changed, one at a time. The first job is also given to the page as a person would, through its file fields; that is all
-// that is done with a pack and a trust file among the arguments.
+// are changed, one at a time. The page also reads the vectors of signed notes. The first job is also given to the page as a
+// person would, through its file fields; that is all that is done with a pack and a trust file among the arguments.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -31,11 +31,27 @@ async function byHand(page, { pack, trust }) {
   throw new Error('the page shows no verdict');
 }
 
+/** The vectors of signed notes: what is good reads as it says, and nothing else does. Sizes end at 2^53 - 1 for the page. */
+async function notes(page) {
+  const vectors = JSON.parse(readFileSync(new URL('../../testdata/vectors/chancery/checkpoint.json', import.meta.url), 'utf8'));
+  const key = Buffer.from(vectors.vkey.split('+').slice(2).join('+'), 'base64').subarray(1).toString('base64url');
+  const read = ({ note }) => page.run(`(async () => {
+    const key = { ...await readKey({ kty: 'OKP', crv: 'Ed25519', x: '${key}' }), first: 0, state: 'active' };
+    const read = headOf(encode(${JSON.stringify(note)}), ${JSON.stringify(vectors.name)}, [key]);
+    return read.then(({ said, size, root }) => ({ origin: said, size: String(size), root: hex(root) }), () => false);
+  })()`);
+  for (const { note, ...said } of vectors.cases) {
+    assert.deepEqual(await read({ note }), BigInt(said.size) < 2n ** 53n ? said : false, note);
+  }
+  for (const odd of vectors.refused) assert.equal(await read(odd), false, odd.name);
+}
+
 const browser = new Chromium(program);
 try {
   const { product } = await browser.send('Browser.getVersion');
   const page = await browser.open(url);
   await page.loaded(url);
+  await notes(page);
   const reports = {};
   for (const { name, pack, trust, checkpoint } of jobs) {
     reports[name] = await page.run(`verifyPack(${bytes(base64(pack))}, ${bytes(base64(trust))}, ${bytes(base64(checkpoint))})`);

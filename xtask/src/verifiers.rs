@@ -72,7 +72,11 @@ fn fresh(binary: &Path, folder: &Path) -> Result<()> {
     }
     let span = json!({ "from": ambient::from_now(-3_600)?, "to": ambient::from_now(3_600)? });
     let one = json!({ "certificates": [ids.first()] });
-    for (name, body) in [("one", one), ("list", json!({ "certificates": ids })), ("span", span)] {
+    let told = json!({ "type": "app.visit-closed", "personal": { "note": "Zo\u{eb} went home" } });
+    let told = program.expect("POST", "/v1/audit/events", Some(&told))?;
+    let events = json!({ "events": [contract::text(&told, "id")?], "disclose": true });
+    let list = json!({ "certificates": ids });
+    for (name, body) in [("one", one), ("list", list), ("span", span), ("events", events)] {
         fs::write(folder.join(format!("{name}.zip")), program.bytes("POST", "/v1/certificates/packs", Some(&body))?)?;
     }
     fs::write(folder.join("trust.json"), program.bytes("GET", "/.well-known/chancery-trust.json", None)?)?;

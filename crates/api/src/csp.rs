@@ -4,7 +4,7 @@ use axum::{
     Json,
     extract::{Path, Request, State},
 };
-use chancery_domain::csp_reports::{self, CspReport, Told};
+use chancery_domain::csp_reports::{self, BrowserReport, CspReport};
 use chancery_middleware::{
     Authenticated, Body, Problem, body_of,
     headers::{Blocked, Csp, CspFinding, Severity, judge, suggest},
@@ -62,11 +62,11 @@ fn are_reports(headers: &HeaderMap) -> bool {
 }
 
 /// Reports in the form of `report-uri` or in that of the Reporting API.
-fn told(reports: &Value) -> Vec<Told<'_>> {
+fn told(reports: &Value) -> Vec<BrowserReport<'_>> {
     if let Some(report) = reports.get("csp-report") {
         let text = |name: &str| report.get(name).and_then(Value::as_str).unwrap_or_default();
         let effective = text("effective-directive");
-        return vec![Told {
+        return vec![BrowserReport {
             document: text("document-uri"),
             blocked: text("blocked-uri"),
             directive: if effective.is_empty() { text("violated-directive") } else { effective },
@@ -80,7 +80,7 @@ fn told(reports: &Value) -> Vec<Told<'_>> {
         .filter_map(|report| report.get("body"))
         .map(|body| {
             let text = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default();
-            Told {
+            BrowserReport {
                 document: text("documentURL"),
                 blocked: text("blockedURL"),
                 directive: text("effectiveDirective"),

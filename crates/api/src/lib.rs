@@ -109,8 +109,8 @@ pub fn router(instance: Arc<Instance>, metrics: Arc<Metrics>, limits: Limits) ->
         packs: Arc::new(Semaphore::new(certificates::packs::LARGE_AT_ONCE)),
         proxies: limits.trusted_proxies.clone().into(),
     };
-    let edge = Edge { anyone: &[csp::REPORTS], ..limits.edge };
-    let limits = Limits { streams: OWN_BOUNDS, edge, ..limits };
+    let edge = Edge { anyone: &[csp::REPORTS], unanswered: &[authz::ext_authz::PREFIX], ..limits.edge };
+    let limits = Limits { own_bounds: OWN_BOUNDS, edge, ..limits };
     metrics.watch(&instance);
     let (routes, _) = operations().split_for_parts();
     let routes = routes.merge(hooks::routes());

@@ -9,6 +9,7 @@ use anyhow::Result;
 use chancery_api::Metrics;
 use chancery_domain::{
     Instance,
+    limits::LimitSettings,
     routes::{Cause, RoutesError, reload},
 };
 use chancery_gateway::{Demand, Gateway, Settings, assertion::Assertions, schema::Schemas, upload::Uploads};
@@ -22,6 +23,7 @@ use crate::{
     commands::{serve::layers, tell, variables},
     config::{Config, Flags, GatewayConfig, Refused, SchemaConfig},
     following::{Follower, LOOK},
+    route_modes,
     route_schemas::{self, RouteSchemas},
     server::{self, Door, Running},
     service::Service,
@@ -58,6 +60,7 @@ impl AtTheGate {
         let (door, proxies) = (Door::gateway(listen), config.trusted_proxies.clone());
         let running = server::listen_with(door, router, proxies, welcome).await?;
         tracing::info!(address = %running.address(), "The gateway answers at {}", running.address());
+        route_modes::tell(&gateway);
         let table = Arc::new(FileTable { gateway, documents: Arc::new(documents), flags: OnceLock::new() });
         instance.show_routes(Arc::clone(&table) as _);
         let instance = Arc::clone(instance);
@@ -175,9 +178,9 @@ impl Documents {
     }
 }
 
-/// The routes that the configuration says now.
-pub(crate) fn routes(flags: &Flags) -> Result<Option<GatewayConfig>, Refused> {
+/// The routes that the configuration says now, and its limits.
+pub(crate) fn routes(flags: &Flags) -> Result<(Option<GatewayConfig>, LimitSettings), Refused> {
     let (config, warnings) = Config::load(flags, &variables())?;
     tell(&warnings);
-    Ok(config.gateway)
+    Ok((config.gateway, config.limits))
 }

@@ -41,6 +41,7 @@ pub mod month_jobs;
 pub mod no_dumps;
 pub mod pins;
 pub mod retention_jobs;
+mod route_modes;
 pub mod route_schemas;
 mod route_table;
 pub mod server;

@@ -1,9 +1,10 @@
 //! The gateway as the API shows and changes it: `/v1/gateway`.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use chancery_domain::{
     Faults,
+    limits::LimitSettings,
     routes::{ReadyTable, RouteFacts, RouteSight, RouteTable, UpstreamFacts},
 };
 use chancery_gateway::{Authentication, Mode, Route, Table, Upstream};
@@ -12,6 +13,7 @@ use http::Method;
 use crate::{
     at_the_gate::{FileTable, routes},
     config::{GatewayConfig, Refused},
+    route_modes,
 };
 
 impl RouteTable for FileTable {
@@ -42,8 +44,11 @@ impl RouteTable for FileTable {
         let unknown = || Faults::one("", "not_followed", "this process does not follow a configuration");
         let flags = self.flags.get().ok_or_else(unknown)?;
         match routes(flags) {
-            Ok(Some(config)) => Ok(Box::new(Next { table: self.shared(), config })),
-            Ok(None) => Err(Faults::one("", "no_gateway", "the configuration has no gateway")),
+            Ok((Some(config), limits)) => {
+                check_limits(&config.table, &limits, &self.gateway.instance().settings().limits)?;
+                Ok(Box::new(Next { table: self.shared(), config }))
+            }
+            Ok((None, _)) => Err(Faults::one("", "no_gateway", "the configuration has no gateway")),
             Err(refused) => Err(told(&refused)),
         }
     }
@@ -79,6 +84,7 @@ impl ReadyTable for Next {
     fn apply(self: Box<Self>) {
         let Self { table, config } = *self;
         table.gateway.apply(config.table);
+        route_modes::tell(&table.gateway);
         table.documents.ask(config.schemas, &table.gateway);
     }
 }
@@ -100,9 +106,24 @@ impl ReadyTable for Before {
 
     fn apply(self: Box<Self>) {
         if self.table.gateway.roll_back() {
+            route_modes::tell(&self.table.gateway);
             self.table.documents.ask_before(&self.table.gateway);
         }
     }
+}
+
+/// A limit counts as it stood when the process began. Routes that name one that is new or has changed since would be let through uncounted,
+/// or by another count than their file says.
+fn check_limits(table: &Table, now: &LimitSettings, at_work: &LimitSettings) -> Result<(), Faults> {
+    let named: BTreeSet<&String> = table.routes().iter().flat_map(|route| &route.limits).collect();
+    let mut faults = Faults::default();
+    for name in named.into_iter().filter(|name| at_work.named(name).is_none_or(|rule| now.named(name) != Some(rule))) {
+        let message = format!(
+            "a route names the limit `{name}`, which is not at work like this; limits are read at the start: restart"
+        );
+        faults.add("", "restart_needed", message);
+    }
+    faults.check()
 }
 
 fn count(table: &Table) -> u64 {

@@ -14,11 +14,10 @@ use std::{
 
 use axum::body::{Body, Bytes, HttpBody};
 use bytes::BytesMut;
-use chancery_middleware::{Code, Problem, Standing};
+use chancery_middleware::{Code, Problem, Room, Standing, Taken};
 use http::{HeaderMap, HeaderName};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt as _;
-use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::Refused;
 
@@ -77,7 +76,7 @@ pub(crate) fn measured(
         return body;
     }
     let (trailers, standing) = (trailers.to_vec(), standing.cloned());
-    Body::new(Measured { body, left: most, trailers, standing, ending: None, progress })
+    Body::new(Measured { body, left: most, trailers, standing, ending: None, progress, over: false })
 }
 
 struct Measured {
@@ -88,24 +87,20 @@ struct Measured {
     standing: Option<Standing>,
     ending: Option<Ending>,
     progress: Arc<Progress>,
+    over: bool,
 }
 
 impl Measured {
     /// Whether its caller's credential ended.
-    fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
+    fn has_ended(&mut self, cx: &mut Context<'_>) -> bool {
         if let Some(standing) = self.standing.take_if(|standing| !standing.is_fresh()) {
             self.ending = Some(Box::pin(async move { standing.ended().await }));
         }
         self.ending.as_mut().is_some_and(|ending| ending.as_mut().poll(cx).is_ready())
     }
-}
 
-impl HttpBody for Measured {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        if self.is_over(cx) {
+    fn next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if self.has_ended(cx) {
             let ended = Refused(Code::CredentialInvalid.into());
             return Poll::Ready(Some(Err(axum::Error::new(ended))));
         }
@@ -132,6 +127,20 @@ impl HttpBody for Measured {
                 return Poll::Ready(Some(Ok(frame)));
             }
         }
+    }
+}
+
+impl HttpBody for Measured {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if self.over {
+            return Poll::Ready(None);
+        }
+        let frame = ready!(self.next(cx));
+        self.over = !matches!(frame, Some(Ok(_)));
+        Poll::Ready(frame)
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -163,7 +172,7 @@ pub(crate) type Ending = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A response's body that ends when `ending` does.
 pub(crate) fn ending(body: Body, ending: impl FnOnce() -> Ending + Send + 'static) -> Body {
-    Body::new(Ends { body, make: Some(Box::new(ending)), ending: None, pieces: 0 })
+    Body::new(Ends { body, make: Some(Box::new(ending)), ending: None, pieces: 0, over: false })
 }
 
 type Make = Box<dyn FnOnce() -> Ending + Send>;
@@ -173,13 +182,36 @@ struct Ends {
     make: Option<Make>,
     ending: Option<Ending>,
     pieces: u8,
+    over: bool,
 }
 
 /// Of a body that is always there so many pieces go out before anybody looks after it: most are over by then.
 const UNSEEN_PIECES: u8 = 16;
 
-fn over() -> axum::Error {
+fn ended() -> axum::Error {
     axum::Error::new(io::Error::from(io::ErrorKind::PermissionDenied))
+}
+
+impl Ends {
+    fn next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if let Some(ending) = &mut self.ending
+            && ending.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(Some(Err(ended())));
+        }
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        self.pieces = self.pieces.saturating_add(1);
+        if (frame.is_pending() || self.pieces > UNSEEN_PIECES)
+            && let Some(make) = self.make.take()
+        {
+            let mut ending = make();
+            if ending.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Some(Err(ended())));
+            }
+            self.ending = Some(ending);
+        }
+        frame
+    }
 }
 
 impl HttpBody for Ends {
@@ -187,24 +219,12 @@ impl HttpBody for Ends {
     type Error = axum::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let this = &mut *self;
-        if let Some(ending) = &mut this.ending
-            && ending.as_mut().poll(cx).is_ready()
-        {
-            return Poll::Ready(Some(Err(over())));
+        if self.over {
+            return Poll::Ready(None);
         }
-        let frame = Pin::new(&mut this.body).poll_frame(cx);
-        this.pieces = this.pieces.saturating_add(1);
-        if (frame.is_pending() || this.pieces > UNSEEN_PIECES)
-            && let Some(make) = this.make.take()
-        {
-            let mut ending = make();
-            if ending.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Some(Err(over())));
-            }
-            this.ending = Some(ending);
-        }
-        frame
+        let frame = ready!(self.next(cx));
+        self.over = !matches!(frame, Some(Ok(_)));
+        Poll::Ready(frame)
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -219,12 +239,8 @@ impl HttpBody for Ends {
 /// How long nothing of a body that is read here may come, and how many bytes more give its client another second.
 const PATIENCE: Duration = Duration::from_secs(30);
 const BYTES_A_SECOND: u64 = 16 * 1024;
-/// So much of a body is read without asking for room; what is longer takes it in pieces, as it comes.
-const FREE: usize = 64 * 1024;
-const PIECE: usize = 256 * 1024;
-
-/// Room for what of all bodies that are being read at once is longer: 256 MiB. What finds none is refused, in the place of memory.
-static ROOM: Semaphore = Semaphore::const_new(1_024);
+/// Room for all bodies that are being read at once: 256 MiB. What finds none is refused, in the place of memory.
+static ROOM: Room = Room::of(1_024);
 
 /// Reads a body and puts it back with all that came of it: trailers, and where it is longer than `most`, takes too long or breaks off,
 /// what was read and then the rest or the same break.
@@ -232,15 +248,10 @@ pub(crate) async fn whole(body: &mut Body, most: usize) -> Result<Bytes, Problem
     whole_within(body, most, PATIENCE, &ROOM).await
 }
 
-async fn whole_within(
-    body: &mut Body,
-    most: usize,
-    patience: Duration,
-    room: &'static Semaphore,
-) -> Result<Bytes, Problem> {
-    let (mut read, mut end, mut taken) = (BytesMut::new(), None, Vec::new());
+async fn whole_within(body: &mut Body, most: usize, patience: Duration, room: &'static Room) -> Result<Bytes, Problem> {
+    let (mut read, mut end, mut taken) = (BytesMut::new(), None, room.begin(Vec::new()));
     let begun = tokio::time::Instant::now();
-    let judged: Result<(), Problem> = 'reading: loop {
+    let judged: Result<(), Problem> = loop {
         let allowed = patience + Duration::from_secs(read.len() as u64 / BYTES_A_SECOND);
         match tokio::time::timeout_at(begun + allowed, body.frame()).await {
             Err(_) => break Err(Code::Timeout.into()),
@@ -257,11 +268,8 @@ async fn whole_within(
         if read.len() > most {
             break Err(Code::TooLarge.into());
         }
-        while read.len() > FREE + PIECE * taken.len() {
-            match room.try_acquire() {
-                Ok(piece) => taken.push(piece),
-                Err(_) => break 'reading Err(Code::Overloaded.into()),
-            }
+        if !taken.grow_to(read.len()) {
+            break Err(Code::Overloaded.into());
         }
     };
     let read = read.freeze();
@@ -278,7 +286,7 @@ struct Prefixed {
     /// How it ended, if not just so: with trailers, or too early.
     end: Option<Result<HeaderMap, axum::Error>>,
     rest: Body,
-    _room: Vec<SemaphorePermit<'static>>,
+    _room: Taken,
 }
 
 impl HttpBody for Prefixed {
@@ -341,6 +349,27 @@ mod tests {
         assert_eq!(lasting.collect().await.unwrap().to_bytes(), "ab");
     }
 
+    /// Whoever asked once more after the end asked a future that was over, which panics.
+    #[tokio::test]
+    async fn what_is_over_stays_over() {
+        let soon = || -> Ending { Box::pin(async { tokio::time::sleep(Duration::from_millis(20)).await }) };
+        let mut answer = ending(Body::new(Slow(0, None)), soon);
+        let mut request = Body::new(Measured {
+            body: Body::new(Slow(0, None)),
+            left: 8,
+            trailers: Vec::new(),
+            standing: None,
+            ending: Some(soon()),
+            progress: Progress::new(),
+            over: false,
+        });
+        for body in [&mut answer, &mut request] {
+            assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "ab");
+            assert!(body.frame().await.unwrap().is_err(), "before the rest comes");
+            assert!(body.frame().await.is_none());
+        }
+    }
+
     /// Says "ab" and then nothing for a while.
     struct Slow(u8, Option<Pin<Box<tokio::time::Sleep>>>);
 
@@ -372,21 +401,22 @@ mod tests {
 
     #[tokio::test]
     async fn bodies_that_are_read_share_a_room() {
-        static ROOM: Semaphore = Semaphore::const_new(2);
+        static ROOM: Room = Room::of(2);
         let room = &ROOM;
-        let mut short = Body::from(vec![7; FREE]);
-        let mut long = Body::from(vec![7; FREE + PIECE]);
-        let mut longer = Body::from(vec![7; FREE + 2 * PIECE + 1]);
-        let held = room.try_acquire().unwrap();
+        let mut short = Body::from(vec![7; Room::FREE]);
+        let mut long = Body::from(vec![7; Room::FREE + Room::PIECE]);
+        let mut longer = Body::from(vec![7; Room::FREE + 2 * Room::PIECE + 1]);
+        let mut held = room.begin(Vec::new());
+        assert!(held.grow_to(Room::FREE + Room::PIECE));
         assert!(whole_within(&mut short, usize::MAX, PATIENCE, room).await.is_ok());
         assert!(whole_within(&mut long, usize::MAX, PATIENCE, room).await.is_ok());
         drop(held);
         let refused = whole_within(&mut longer, usize::MAX, PATIENCE, room).await;
         assert!(refused.is_err_and(|problem| problem.code() == Code::Overloaded));
-        assert_eq!(longer.collect().await.unwrap().to_bytes().len(), FREE + 2 * PIECE + 1);
-        assert_eq!(room.available_permits(), 1, "what was read takes its room until it is taken");
+        assert_eq!(longer.collect().await.unwrap().to_bytes().len(), Room::FREE + 2 * Room::PIECE + 1);
+        assert_eq!(room.free(), 1, "what was read takes its room until it is taken");
         drop(long);
-        assert_eq!(room.available_permits(), 2, "and it is free again");
+        assert_eq!(room.free(), 2, "and it is free again");
     }
 
     #[tokio::test]

@@ -37,12 +37,17 @@ impl Dial {
         Self { address, secure }
     }
 
-    async fn dial(self) -> io::Result<TokioIo<Dialled>> {
-        let stream: Box<dyn Stream> = match self.address {
-            Address::Tcp(authority) => Box::new(connected(&authority, 80).await?),
+    /// A connection.
+    pub(crate) async fn connect(&self) -> io::Result<TokioIo<Dialled>> {
+        tokio::time::timeout(PATIENCE, self.dial()).await.map_err(|_| io::ErrorKind::TimedOut)?
+    }
+
+    async fn dial(&self) -> io::Result<TokioIo<Dialled>> {
+        let stream: Box<dyn Stream> = match &self.address {
+            Address::Tcp(authority) => Box::new(connected(authority, 80).await?),
             Address::Tls(authority) => {
-                let Some(secure) = self.secure else { return Err(io::ErrorKind::Unsupported.into()) };
-                secure.secure(bare(&authority), connected(&authority, 443).await?).await?
+                let Some(secure) = &self.secure else { return Err(io::ErrorKind::Unsupported.into()) };
+                secure.secure(bare(authority), connected(authority, 443).await?).await?
             }
             Address::Unix(path) => Box::new(UnixStream::connect(path).await?),
         };
@@ -70,8 +75,8 @@ impl Service<Uri> for Dial {
     }
 
     fn call(&mut self, _: Uri) -> Self::Future {
-        let dial = self.clone().dial();
-        Box::pin(async { tokio::time::timeout(PATIENCE, dial).await.map_err(|_| io::ErrorKind::TimedOut)? })
+        let dial = self.clone();
+        Box::pin(async move { dial.connect().await })
     }
 }
 

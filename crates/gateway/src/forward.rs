@@ -1,16 +1,14 @@
 //! One request on its way to an application, and what comes of it.
 
-use std::{sync::Arc, time::Duration};
+use std::{error::Error, sync::Arc, time::Duration};
 
 use axum::{body::Body, response::Response};
 use chancery_middleware::{Code, Problem, Standing};
-use http::{HeaderValue, Method, Request, Uri, Version, header, request::Parts, uri::PathAndQuery};
-use hyper_util::client::legacy::Error;
+use http::{HeaderValue, Method, Request, header, request::Parts, uri::PathAndQuery};
 
 use crate::{
     Refused, Route,
     body::{Fault, Progress, measured},
-    upstream::Server,
 };
 
 /// Sends a request whose headers are those that the application shall see, and waits for the head of its answer.
@@ -26,25 +24,26 @@ pub(crate) async fn forward(
     let (mut parts, body) = request.into_parts();
     let repeatable = parts.method.is_idempotent() && http_body::Body::is_end_stream(&body);
     let progress = Progress::new();
-    let most = if route.body_bytes == 0 { u64::MAX } else { route.body_bytes };
+    let most = route.most_bytes();
     frame(&mut parts, &body);
-    let mut body = Some(measured(body, most, &route.trailers, standing, Arc::clone(&progress)));
+    let body = measured(body, most, &route.trailers, standing, Arc::clone(&progress));
+    let mut request = Request::from_parts(parts, body);
     let _place = route.upstream.place().ok_or(Code::Overloaded)?;
     let mut servers = route.upstream.turn();
     let mut server = servers.next().ok_or(Code::UpstreamBadGateway)?;
     let mut tries = 0;
     loop {
         tries += 1;
-        let request = Request::from_parts(addressed(&parts, server, path)?, body.take().unwrap_or_default());
-        let error = match within(route.timeout, &progress, server.client.request(request)).await {
+        server.address(&mut request, path).map_err(|_| Code::RequestMalformed)?;
+        let failed = match within(route.timeout, &progress, server.client.send(request)).await {
             None => return Err(Code::UpstreamTimeout.into()),
             Some(Ok(response)) => {
                 server.answered();
-                return Ok(response.map(Body::new));
+                return Ok(response);
             }
-            Some(Err(error)) => error,
+            Some(Err(failed)) => failed,
         };
-        if let Some(problem) = Refused::within(&error) {
+        if let Some(problem) = Refused::within(&*failed.error) {
             return Err(problem);
         }
         match progress.fault() {
@@ -54,38 +53,33 @@ pub(crate) async fn forward(
             }
             None => {}
         }
-        let unsent = error.is_connect() || was_never_sent(&error);
-        if error.is_connect() {
+        if failed.connecting {
             server.failed();
         }
-        if !(unsent && repeatable && tries < 3) {
-            return Err(refused(route, &error));
-        }
-        if error.is_connect() {
+        request = match failed.unsent {
+            Some(unsent) if repeatable && tries < 3 => *unsent,
+            _ => return Err(refused(route, &*failed.error)),
+        };
+        if failed.connecting {
             server = match servers.next() {
                 Some(next) => next,
-                None => return Err(refused(route, &error)),
+                None => return Err(refused(route, &*failed.error)),
             };
         }
     }
 }
 
-/// hyper gives a message back that it did not begin to write.
-fn was_never_sent(error: &Error) -> bool {
-    error.to_string() == "client error (Canceled)"
-}
-
 /// Why is for our log; it names the application and neither path nor address of a client.
-fn refused(route: &Route, error: &Error) -> Problem {
-    let mut timed_out = false;
-    let mut chain = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(next) = cause {
-        let io = next.downcast_ref::<std::io::Error>();
+fn refused(route: &Route, error: &(dyn Error + 'static)) -> Problem {
+    let (mut timed_out, mut chain) = (false, String::new());
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let io = error.downcast_ref::<std::io::Error>();
         timed_out |= io.is_some_and(|io| io.kind() == std::io::ErrorKind::TimedOut);
-        chain.push_str(": ");
-        chain.push_str(&next.to_string());
-        cause = next.source();
+        let between = if chain.is_empty() { "" } else { ": " };
+        chain.push_str(between);
+        chain.push_str(&error.to_string());
+        cause = error.source();
     }
     let upstream = route.upstream.name();
     tracing::warn!(upstream, error = %chain, "The application `{upstream}` did not answer");
@@ -100,22 +94,6 @@ fn frame(parts: &mut Parts, body: &Body) {
         // hyper sends no body with GET unless told so.
         parts.headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
-}
-
-fn addressed(parts: &Parts, server: &Server, path: &PathAndQuery) -> Result<Parts, Problem> {
-    let (scheme, authority) = (server.address.scheme(), server.address.authority());
-    let uri = Uri::builder().scheme(scheme).authority(authority).path_and_query(path.clone()).build();
-    let mut request = Request::new(());
-    *request.method_mut() = parts.method.clone();
-    *request.uri_mut() = uri.map_err(|_| Code::RequestMalformed)?;
-    *request.version_mut() = if server.http2 { Version::HTTP_2 } else { Version::HTTP_11 };
-    *request.headers_mut() = parts.headers.clone();
-    if server.http2 {
-        // The authority of the URI is the only host there is.
-        request.headers_mut().remove(header::HOST);
-        request.headers_mut().remove(header::TRANSFER_ENCODING);
-    }
-    Ok(request.into_parts().0)
 }
 
 /// What a future gives, unless so long passed since the request's body moved.

@@ -18,16 +18,20 @@ use axum::{
     extract::State,
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::any,
 };
 use chancery_domain::{Instance, access::Caller, audit::refusals, ids::WebhookSourceId};
-use chancery_middleware::{Code, Exchange, Limits, Observer, Problem, Template, around, listener::Connection};
+use chancery_middleware::{
+    Code, Exchange, Limits, Observer, Problem, Template, Watched, around_whole, listener::Connection,
+};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header, request::Parts};
 
 use crate::{
     Asked, Demand, Match, Mode, Route, Table, extended, forward, hygiene,
     lasting::Lasting,
+    longer,
     observed::Observed,
+    path::Ambiguous,
+    preflight::{self, Preflight},
     streams::Streams,
     verdict::{VERDICT, Verdicts, admit, remains},
     webhook,
@@ -73,6 +77,11 @@ impl Gateway {
         self.tables.at_work()
     }
 
+    /// The running Chancery.
+    pub const fn instance(&self) -> &Arc<Instance> {
+        &self.instance
+    }
+
     /// The table before the one at work, if there is one.
     pub fn before(&self) -> Option<Arc<Table>> {
         self.tables.before()
@@ -116,9 +125,9 @@ impl Gateway {
     /// The door: all layers of design §3 around the forwarding.
     pub fn router(self: &Arc<Self>, observer: Option<Arc<dyn Observer>>, limits: Limits) -> Router {
         let limits = Limits { forwards: true, ..limits };
-        let forwarding =
-            Router::new().route("/", any(handle)).route("/{*rest}", any(handle)).with_state(Arc::clone(self));
-        around(forwarding, Arc::clone(&self.instance), observer, limits)
+        // No routes of axum's: it would take every path apart again.
+        let forwarding = Router::new().fallback(handle).with_state(Arc::clone(self));
+        around_whole(forwarding, Arc::clone(&self.instance), observer, limits)
             // Outside of them all, for they log what this finds.
             .layer(middleware::from_fn_with_state(Arc::clone(self), find))
     }
@@ -127,12 +136,17 @@ impl Gateway {
 /// Looks for the request's route, once: policy, log and forwarding use what is found here.
 async fn find(State(gateway): State<Arc<Gateway>>, mut request: Request<Body>, next: Next) -> Response {
     let extended = extended::unfold(&mut request, &gateway.instance);
-    let found = gateway.table().find(request.method(), request.uri().path());
+    let found = preflight::find(&gateway.table(), &request);
     let template = match &found {
         Match::Route(route, _) | Match::Method(route) => route.template,
         Match::Nothing | Match::Ambiguous(_) => Template::new("unmatched"),
     };
     request.extensions_mut().insert(template);
+    if let Match::Route(route, _) = &found
+        && route.mode != Mode::Enforce
+    {
+        request.extensions_mut().insert(Watched);
+    }
     request.extensions_mut().insert(found);
     let response = next.run(request).await;
     if extended { extended::fold(response) } else { response }
@@ -150,8 +164,9 @@ impl Gateway {
         let (route, path) = match request.extensions_mut().remove::<Match>() {
             Some(Match::Route(route, path)) => (route, path),
             Some(Match::Method(_)) => return Err(Code::MethodNotAllowed.into()),
+            // `*`, or nothing: no application's path.
+            Some(Match::Nothing | Match::Ambiguous(Ambiguous::NoSlash)) => return Err(Code::NotFound.into()),
             Some(Match::Ambiguous(why)) => return Err(Problem::new(Code::PathAmbiguous).detail(why.to_string())),
-            Some(Match::Nothing) => return Err(Code::NotFound.into()),
             None => return Err(Code::Internal.into()),
         };
         if forward::is_diagnostic(request.method()) {
@@ -160,9 +175,9 @@ impl Gateway {
         if hygiene::is_doubled(request.headers()).is_some() {
             return Err(Problem::new(Code::RequestMalformed).detail("a header that may come once came twice"));
         }
-        check_length(&route, &request)?;
         let exchange = request.extensions().get::<Arc<Exchange>>().cloned().ok_or(Code::Internal)?;
         let mut verdicts = Verdicts::of(&route, &self.observed);
+        verdicts.take(check_length(&route, &request))?;
         verdicts.take(count(&route, &exchange, None).await)?;
         if let Some(hook) = route.webhook.clone() {
             let token = webhook::token(&route, &path);
@@ -183,14 +198,17 @@ impl Gateway {
             );
         }
         let on_client = upgrade.then(|| hyper::upgrade::on(&mut request));
+        let mut preflight = Preflight::of(&route, &request);
 
         let (mut parts, body) = request.into_parts();
+        let body = longer::noted(body, &route, verdicts.watch());
         verdicts.take(check_parameters(&route, &parts))?;
-        let standing = verdicts.take(admit(&route, &parts, upgrade).await)?;
+        let admitted = Preflight::pass(&mut preflight, admit(&route, &parts, upgrade).await);
+        let standing = verdicts.take(admitted)?;
         if let Some(standing) = &standing {
             verdicts.take(count(&route, &exchange, Some(&standing.call().caller)).await)?;
         }
-        let query = query(&parts, standing.as_ref());
+        let query = if Preflight::is_bare(preflight.as_ref()) { None } else { query(&parts, standing.as_ref()) };
         let target = forward::target(path.as_str(), query.as_deref())?;
         self.prepare(&route, &mut parts, &exchange, connection.as_ref(), standing.as_ref())?;
         parts.uri = target.clone().into();
@@ -201,7 +219,7 @@ impl Gateway {
             let standing = standing.as_ref();
             let mut asked =
                 Asked { route: &route, exchange: &exchange, standing, request: &mut request, watch: verdicts.watch() };
-            verdicts.take(demand.asked(&mut asked).await)?;
+            verdicts.take(Preflight::pass(&mut preflight, demand.asked(&mut asked).await))?;
         }
         verdicts.take(remains(standing.as_ref()).await)?;
         let place = || self.streams.take(&route.upstream, exchange.info().address);
@@ -219,6 +237,7 @@ impl Gateway {
         // Where nothing is refused yet, nothing ends with a credential either.
         let standing = standing.filter(|_| route.mode == Mode::Enforce);
         let response = forward::forward(&route, request, &target, standing.as_ref()).await?;
+        let response = Preflight::answered(preflight, response)?;
         let mut response = answer(response, websocket, Lasting { standing, connection }, place)?;
         if let Some(headers) = route.headers.as_ref().filter(|_| response.status() != StatusCode::SWITCHING_PROTOCOLS) {
             let differ = headers.ready.apply(response.headers_mut(), headers.mode, nonce.as_ref());
@@ -233,10 +252,11 @@ impl Gateway {
     }
 }
 
-/// Counts a request by the limits that its route names: those of addresses before anybody asks who calls, the others then.
+/// Counts a request by the limits that its route names: those of addresses before anybody asks who calls, the others then. Where it does
+/// not enforce, all that hold for a request are looked at here, and refuse nobody before.
 async fn count(route: &Route, exchange: &Exchange, caller: Option<&Caller>) -> Result<(), Problem> {
     match route.mode {
-        _ if route.limits.is_empty() => Ok(()),
+        Mode::Enforce if route.limits.is_empty() => Ok(()),
         Mode::Enforce => exchange.limit(&route.limits, caller).await,
         Mode::Observe | Mode::Shadow => exchange.watch(&route.limits, caller).await,
     }

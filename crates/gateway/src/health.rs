@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::body::Body;
-use http::{Request, Uri};
+use http::{Request, uri::PathAndQuery};
 use tokio::task::JoinSet;
 
 use crate::{
@@ -49,16 +49,8 @@ async fn look(upstream: &Arc<Upstream>, health: &Health) {
 }
 
 async fn is_well(server: &Server, path: &str) -> bool {
-    let uri = Uri::builder()
-        .scheme(server.address.scheme())
-        .authority(server.address.authority())
-        .path_and_query(path)
-        .build();
-    let Ok(uri) = uri else { return false };
+    let Ok(path) = PathAndQuery::try_from(path) else { return false };
     let mut request = Request::new(Body::empty());
-    *request.uri_mut() = uri;
-    if server.http2 {
-        *request.version_mut() = http::Version::HTTP_2;
-    }
-    server.client.request(request).await.is_ok_and(|response| response.status().is_success())
+    server.address(&mut request, &path).is_ok()
+        && server.client.send(request).await.is_ok_and(|response| response.status().is_success())
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use chancery_domain::{access::Caller, ids::RequestId};
 use chancery_middleware::{Code, Exchange, Problem, cookies, identity};
-use data_encoding::BASE64URL_NOPAD;
+use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 /// How the request reached us, as the application shall know it.
@@ -19,6 +19,13 @@ pub struct Origin {
     /// The request's id.
     pub request: RequestId,
 }
+
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACE_STATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// Headers that speak for one connection alone.
 const HOP_BY_HOP: [&str; 8] = [
@@ -35,11 +42,12 @@ const HOP_BY_HOP: [&str; 8] = [
 /// Beginnings of names by which somebody says who or from where they are, or which path was asked for: what this gateway says, what
 /// others before it said in its place, and what frameworks read. `-` stands for whatever is neither letter nor digit: CGI, WSGI and PHP
 /// read `X_Auth-Subject` as the same.
-const CLAIMED: [&str; 36] = [
+const CLAIMED: &[&str] = &[
     "x-auth-",
     "x-authenticated-",
     "x-chancery-",
     "x-tenant",
+    "x-scope-orgid",
     "x-forwarded",
     "x-original-",
     "x-originating-",
@@ -51,51 +59,91 @@ const CLAIMED: [&str; 36] = [
     "x-cluster-client-ip",
     "x-request-id",
     "remote-",
+    "impersonate-",
+    "x-proxy-",
+    "x-jwt-assertion",
+    "x-jwt-claim",
+    "x-jwt-payload",
     // Certificates of clients.
     "client-cert",
     "ssl-client-",
     "x-ssl-client-",
+    "x-tls-client-",
     "x-client-cert",
+    "x-client-dn",
+    "x-client-verify",
     "x-amzn-mtls-",
     "x-arr-clientcert",
-    // Front ends by their own names: Grafana's and others' proxies, Kong, Google, AWS, Azure, Cloudflare, Tailscale, Authentik, Pomerium,
-    // Vouch, mod_auth_openidc, Shibboleth, Envoy.
+    // Front ends by their own names: Grafana's and others' proxies, Kong, Google, AWS, Azure, Cloudflare, Tailscale, Teleport, Authentik,
+    // Pomerium, Vouch, mod_auth_openidc, mod_auth_mellon, Shibboleth, SiteMinder, WebSEAL, Oracle, WebLogic, Envoy.
     "x-webauth-",
+    "x-grafana-user",
+    "x-grafana-org-id",
     "x-consumer-",
     "x-credential-",
     "x-goog-authenticated-",
     "x-goog-iap-",
+    "x-endpoint-api-",
+    "x-apigateway-api-",
+    "x-appengine-",
     "x-amzn-oidc-",
+    "x-amzn-request-context",
+    "x-amzn-lambda-context",
     "x-ms-client-principal",
+    "x-azure-clientip",
+    "x-azure-socketip",
     "cf-access-",
+    "cf-connecting-",
+    "cf-pseudo-ipv4",
     "tailscale-",
+    "teleport-jwt-",
     "x-authentik-",
     "x-pomerium-",
     "x-vouch-",
-    "oidc-claim-",
+    "oidc-",
+    "mellon-",
     "shib-",
+    "sm-user",
+    "sm-universalid",
+    "iv-user",
+    "iv-groups",
+    "iv-creds",
+    "oam-remote-user",
+    "wl-proxy-",
     "x-envoy-",
 ];
 
-/// The same, as whole names. Overrides of the method would make another request of the one that was checked.
-const CLAIMED_WHOLE: [&str; 16] = [
+/// The same, as whole names. Overrides of the method or the host would make another request of the one that was checked.
+const CLAIMED_WHOLE: &[&str] = &[
     "tenant",
     "tenant-id",
+    "securitytenant",
     "x-csp-nonce",
     "x-user",
     "x-email",
+    "x-userinfo",
     "forwarded",
     "client-ip",
+    "proxy-client-ip",
     "true-client-ip",
-    "cf-connecting-ip",
     "fastly-client-ip",
+    "fly-client-ip",
+    "do-connecting-ip",
+    "x-nf-client-connection-ip",
+    "x-source-ip",
     "x-scheme",
+    "x-url-scheme",
     "front-end-https",
     "proxy",
+    "x-host",
+    "x-http-host-override",
     "x-http-method",
     "x-http-method-override",
     "x-method-override",
 ];
+
+/// What all of them begin with: of most headers nothing more is looked at.
+const FIRST: &[u8] = b"cdfimoprstwx";
 
 /// Whether a name begins like `text`, in any spelling.
 fn begins(name: &str, text: &str) -> bool {
@@ -110,6 +158,9 @@ fn is(name: &str, text: &str) -> bool {
 
 /// Whether a name claims who or from where somebody is, in any spelling.
 pub fn is_claim(name: &str) -> bool {
+    if !name.bytes().next().is_some_and(|first| FIRST.contains(&first.to_ascii_lowercase())) {
+        return false;
+    }
     // Credentials of applications' own.
     if is(name, "x-auth-token") || is(name, "x-auth-key") {
         return false;
@@ -255,23 +306,22 @@ fn drop_cookies(headers: &mut HeaderMap, issuer: &str) {
 
 /// Says how the request reached us.
 pub fn introduce(headers: &mut HeaderMap, origin: &Origin) {
-    if let Some(value) = origin.address.and_then(|address| HeaderValue::from_str(&address.to_string()).ok()) {
-        headers.insert("x-forwarded-for", value);
+    if let Some(value) = origin.address.and_then(|address| HeaderValue::try_from(address.to_string()).ok()) {
+        headers.insert(FORWARDED_FOR, value);
     }
-    headers.insert("x-forwarded-proto", HeaderValue::from_static(if origin.secure { "https" } else { "http" }));
+    headers.insert(FORWARDED_PROTO, HeaderValue::from_static(if origin.secure { "https" } else { "http" }));
     if let Some(host) = &origin.host {
-        headers.insert("x-forwarded-host", host.clone());
+        headers.insert(FORWARDED_HOST, host.clone());
     }
-    let id = origin.request.to_string();
-    if let Ok(value) = HeaderValue::from_str(&id) {
-        headers.insert("x-request-id", value);
+    if let Ok(value) = HeaderValue::try_from(origin.request.to_string()) {
+        headers.insert(REQUEST_ID, value);
     }
     let (trace, is_theirs) = trace(headers, origin.request);
-    if let Ok(value) = HeaderValue::from_str(&trace) {
-        headers.insert("traceparent", value);
+    if let Ok(value) = HeaderValue::try_from(trace) {
+        headers.insert(TRACE_PARENT, value);
     }
     if !is_theirs {
-        headers.remove("tracestate");
+        headers.remove(TRACE_STATE);
     }
 }
 
@@ -288,16 +338,16 @@ pub fn name_caller(headers: &mut HeaderMap, exchange: &Exchange, caller: &Caller
 
 /// Takes out of a response what spoke for the application's connection, and what it runs on (HD-09).
 pub fn clean_response(headers: &mut HeaderMap) {
-    for name in named_by_connection(headers) {
-        headers.remove(name);
-    }
-    // Our own word to the client is nobody else's.
-    let ours: Vec<HeaderName> =
-        headers.keys().filter(|name| name.as_str().starts_with("x-chancery-")).cloned().collect();
-    for name in ours {
-        headers.remove(name);
-    }
-    for name in HOP_BY_HOP.into_iter().chain(["server", "x-powered-by", "x-aspnet-version", "x-aspnetmvc-version"]) {
+    const TELLING: [&str; 4] = ["server", "x-powered-by", "x-aspnet-version", "x-aspnetmvc-version"];
+    let named = named_by_connection(headers);
+    let goes = |name: &&HeaderName| {
+        let text = name.as_str();
+        // Our own word to the client is nobody else's.
+        let ours = text.starts_with("x-chancery-");
+        ours || HOP_BY_HOP.contains(&text) || TELLING.contains(&text) || named.contains(*name)
+    };
+    let doomed: Vec<HeaderName> = headers.keys().filter(goes).cloned().collect();
+    for name in doomed {
         headers.remove(name);
     }
 }
@@ -350,10 +400,10 @@ fn tokens<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item =
 
 /// The trace that goes on (W3C Trace Context), and whether it was there before.
 fn trace(headers: &HeaderMap, request: RequestId) -> (String, bool) {
-    let own: String = request.to_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    let own = HEXLOWER.encode(&request.to_bytes());
     // The end of an id is drawn at random.
     let span = own.get(16..).unwrap_or_default();
-    let mut lines = headers.get_all("traceparent").iter();
+    let mut lines = headers.get_all(TRACE_PARENT).iter();
     let theirs = lines.next().and_then(|value| value.to_str().ok()).filter(|_| lines.next().is_none());
     match theirs.and_then(trace_of) {
         Some((trace, flags)) => (format!("00-{trace}-{span}-{flags}"), true),
@@ -438,6 +488,23 @@ mod tests {
             "X-Envoy-Original-Path",
             "X-Scheme",
             "Client-IP",
+            "CF-Connecting-IP",
+            "CF-Connecting-IPv6",
+            "Cf-Pseudo-IPv4",
+            "X-Scope-OrgID",
+            "X_Grafana_Org_Id",
+            "Impersonate-Extra-Scopes",
+            "X-Proxy-Roles",
+            "securitytenant",
+            "X-Endpoint-API-UserInfo",
+            "X-AppEngine-User-IP",
+            "X-Amzn-Request-Context",
+            "OIDC_access_token",
+            "SM_USERDN",
+            "iv-user",
+            "WL-Proxy-Client-IP",
+            "Fly-Client-IP",
+            "X-HTTP-Host-Override",
         ] {
             assert!(is_claim(name), "{name}");
         }
@@ -456,10 +523,23 @@ mod tests {
             "x-scheme-id",
             "remote",
             "cf-ray",
+            "cf-ipcountry",
             "x-goog-api-key",
             "x-amz-date",
+            "x-amzn-trace-id",
+            "x-user-id",
+            "x-hostname",
+            "idempotency-key",
+            "window-target",
         ] {
             assert!(!is_claim(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn of_every_claim_the_first_letter_is_known() {
+        for name in CLAIMED.iter().chain(CLAIMED_WHOLE) {
+            assert!(is_claim(name), "{name}");
         }
     }
 

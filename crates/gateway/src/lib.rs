@@ -5,13 +5,13 @@
 //! | [`path`] | the one reading of a path that policy and application share |
 //! | [`pattern`], [`route`], [`table`] | which route a request takes, and what that route demands |
 //! | [`hygiene`] | which headers go on, and which never do |
-//! | `verdict` | who calls, and whether the route lets them |
+//! | `verdict`, `preflight` | who calls, and whether the route lets them; browsers that ask first |
 //! | [`demand`] | where other parts of Chancery join in: limits, assertions, schemas, webhooks, header profiles |
 //! | [`assertion`], [`schema`], [`upload`] | what the application is told, what its document says of requests, what files may be called |
 //! | [`observed`] | what routes that do not enforce yet would have refused |
 //! | [`webhook`] | messages that are verified, kept and handed on in the application's place |
-//! | [`upstream`], `dial`, `health` | applications, their connections, whether they are well |
-//! | `forward`, [`body`], `tunnel`, `extended` | one request on its way, its body, WebSockets |
+//! | [`upstream`], `client`, `connections`, `dial`, `health` | applications, how they are asked, their connections, whether they are well |
+//! | `forward`, [`body`], `longer`, `tunnel`, `extended` | one request on its way, its body, WebSockets |
 //! | `lasting`, `streams` | what ends that which would go on without end, and how much of it there may be |
 //! | [`gateway`] | all of it in order, and its table while it changes |
 //!
@@ -20,6 +20,8 @@
 
 pub mod assertion;
 pub mod body;
+mod client;
+mod connections;
 pub mod demand;
 mod dial;
 mod extended;
@@ -28,9 +30,11 @@ pub mod gateway;
 mod health;
 pub mod hygiene;
 mod lasting;
+mod longer;
 pub mod observed;
 pub mod path;
 pub mod pattern;
+mod preflight;
 mod refused;
 pub mod route;
 pub mod schema;

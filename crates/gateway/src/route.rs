@@ -62,7 +62,7 @@ pub struct Route {
     pub roles: Vec<String>,
     /// How long the application may take to answer, from the last byte of the request.
     pub timeout: Duration,
-    /// The longest body, in bytes; none if 0.
+    /// The longest body, in bytes; no bound if 0.
     pub body_bytes: u64,
     /// Names with `_` that may go on.
     pub underscore_headers: Vec<HeaderName>,
@@ -78,6 +78,8 @@ pub struct Route {
     pub audit: bool,
     /// Whether WebSockets may be opened.
     pub websocket: bool,
+    /// Whether browsers that ask first reach the application, whatever the route demands of callers.
+    pub preflights: bool,
     /// Whether segments of the path may have parameters (`;`).
     pub path_parameters: bool,
     /// Parameters of the query that may come once.
@@ -114,6 +116,7 @@ impl Route {
             keep_credential: false,
             audit: false,
             websocket: true,
+            preflights: true,
             path_parameters: false,
             single_parameters: Vec::new(),
             limits: Vec::new(),
@@ -121,6 +124,16 @@ impl Route {
             webhook: None,
             schema: None,
         }
+    }
+
+    /// Whether nobody gets in whom it does not know. A role is nobody's unless somebody proves it.
+    pub fn needs_caller(&self) -> bool {
+        self.authentication == Authentication::Required || !self.roles.is_empty()
+    }
+
+    /// So many bytes of a body go on: all, where nothing is refused.
+    pub fn most_bytes(&self) -> u64 {
+        if self.body_bytes == 0 || self.mode != Mode::Enforce { u64::MAX } else { self.body_bytes }
     }
 
     /// Whether it takes requests of this method. Whoever may GET may HEAD.

@@ -2,8 +2,9 @@
 //! hold a connection to its application for as long as its client likes, so there are so many at once and no more.
 
 use std::{
+    collections::HashMap,
     net::IpAddr,
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use axum::response::Response;
@@ -25,32 +26,65 @@ pub(crate) fn is_long(response: &Response) -> bool {
 pub(crate) struct Streams {
     places: Places,
     each: usize,
+    open: Arc<Counts>,
 }
+
+/// How many are open from each application, by its name: a table that takes another's place brings applications of its own, and what was
+/// open before stays open. Those with none are not in it.
+#[derive(Default)]
+struct Counts(Mutex<HashMap<String, usize>>);
 
 /// One of them; closed when dropped.
 #[must_use]
 pub(crate) struct Open {
     _place: Place,
-    upstream: Arc<Upstream>,
+    application: String,
+    counts: Arc<Counts>,
+}
+
+impl Counts {
+    /// Counts one more of this application, unless there are so many.
+    fn count(&self, application: &str, most: usize) -> bool {
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match open.get_mut(application) {
+            Some(count) if *count >= most => return false,
+            Some(count) => *count += 1,
+            None => {
+                open.insert(application.to_owned(), 1);
+            }
+        }
+        true
+    }
+
+    fn close(&self, application: &str) {
+        let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match open.get_mut(application) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => {
+                open.remove(application);
+            }
+        }
+    }
 }
 
 impl Streams {
     /// So many; three quarters of them for one application.
     pub(crate) fn of(count: usize) -> Self {
-        Self { places: Places::new(count), each: (count / 4 * 3).max(1) }
+        Self { places: Places::new(count), each: (count / 4 * 3).max(1), open: Arc::default() }
     }
 
     /// A place for one from this application to this address, unless either has its share or all are taken.
-    pub(crate) fn take(&self, upstream: &Arc<Upstream>, address: Option<IpAddr>) -> Option<Open> {
-        let open = Open { _place: self.places.take(address)?, upstream: Arc::clone(upstream) };
-        // Counted in any case: what is not given out is dropped, and counted no more.
-        (upstream.streams.fetch_add(1, Ordering::Relaxed) < self.each).then_some(open)
+    pub(crate) fn take(&self, upstream: &Upstream, address: Option<IpAddr>) -> Option<Open> {
+        let place = self.places.take(address)?;
+        let application = upstream.name().to_owned();
+        let counted = self.open.count(&application, self.each);
+        counted.then(|| Open { _place: place, application, counts: Arc::clone(&self.open) })
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.upstream.streams.fetch_sub(1, Ordering::Relaxed);
+        self.counts.close(&self.application);
     }
 }
 
@@ -61,13 +95,13 @@ mod tests {
     use super::*;
     use crate::Address;
 
-    fn upstream() -> Arc<Upstream> {
-        Arc::new(Upstream::new("app", vec![Address::parse("http://127.0.0.1:9").unwrap()], None, false))
+    fn upstream(name: &str) -> Upstream {
+        Upstream::new(name, vec![Address::parse("http://127.0.0.1:9").unwrap()], None, false)
     }
 
     #[tokio::test]
     async fn one_application_leaves_places_to_the_others() {
-        let (streams, one, other) = (Streams::of(8), upstream(), upstream());
+        let (streams, one, other) = (Streams::of(8), upstream("one"), upstream("other"));
         let mut open: Vec<_> = (0..6).map(|_| streams.take(&one, None).unwrap()).collect();
         for _ in 0..2 {
             assert!(streams.take(&one, None).is_none(), "it has three quarters, and what is refused takes nothing");
@@ -76,7 +110,17 @@ mod tests {
         drop(open.remove(0));
         assert!(streams.take(&one, None).is_some(), "one was closed");
         drop(open);
-        assert_eq!([&one, &other].map(|upstream| upstream.streams.load(Ordering::Relaxed)), [0, 0]);
+        assert!(streams.open.0.lock().unwrap().is_empty());
+    }
+
+    /// A reload made its applications anew, and with them the counts: what was open stayed, and as much could be opened again.
+    #[tokio::test]
+    async fn what_is_open_counts_on_when_another_table_brings_its_application_anew() {
+        let streams = Streams::of(8);
+        let open: Vec<_> = (0..6).map(|_| streams.take(&upstream("app"), None).unwrap()).collect();
+        assert!(streams.take(&upstream("app"), None).is_none());
+        drop(open);
+        assert!(streams.take(&upstream("app"), None).is_some());
     }
 
     #[test]

@@ -13,20 +13,19 @@ use std::{
 use async_trait::async_trait;
 use axum::body::Body;
 use chancery_middleware::listener::Stream;
-use http::{Uri, uri::Authority};
-use hyper_util::{
-    client::legacy::Client,
-    rt::{TokioExecutor, TokioTimer},
+use http::{
+    HeaderValue, Request, Uri, Version, header,
+    uri::{Authority, PathAndQuery},
 };
 use tokio::{
     net::TcpStream,
     sync::{Semaphore, SemaphorePermit},
 };
 
-use crate::dial::Dial;
+use crate::{client::Client, dial::Dial};
 
 /// For how long a connection is kept that nobody uses. Shorter than uvicorn's 5 s: whoever closes first decides.
-const IDLE: Duration = Duration::from_secs(4);
+pub(crate) const IDLE: Duration = Duration::from_secs(4);
 /// How many requests one application may keep waiting. Fewer than may run at once, so that the others' go on when it does not answer.
 const WAITING: usize = 3_072;
 /// For how long an address is left alone to which no connection could be made.
@@ -120,8 +119,6 @@ pub struct Upstream {
     health: Option<Health>,
     next: AtomicUsize,
     places: Semaphore,
-    /// How many streams are open from it.
-    pub(crate) streams: AtomicUsize,
 }
 
 /// How it is found out whether a server is well.
@@ -137,10 +134,9 @@ pub struct Health {
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) address: Address,
-    pub(crate) client: Client<Dial, Body>,
+    pub(crate) client: Client,
     well: AtomicBool,
     down_until: AtomicI64,
-    pub(crate) http2: bool,
 }
 
 impl Upstream {
@@ -158,14 +154,7 @@ impl Upstream {
         secure: Option<Arc<dyn Secure>>,
     ) -> Self {
         let servers = addresses.into_iter().map(|address| Server::new(address, http2, secure.clone())).collect();
-        Self {
-            name: name.to_owned(),
-            servers,
-            health,
-            next: AtomicUsize::default(),
-            places: Semaphore::new(WAITING),
-            streams: AtomicUsize::default(),
-        }
+        Self { name: name.to_owned(), servers, health, next: AtomicUsize::default(), places: Semaphore::new(WAITING) }
     }
 
     /// Its name.
@@ -185,7 +174,7 @@ impl Upstream {
 
     /// Whether it is asked over HTTP/2.
     pub(crate) fn is_http2(&self) -> bool {
-        self.servers.iter().any(|server| server.http2)
+        self.servers.iter().any(Server::is_http2)
     }
 
     /// A place for a request that waits for its answer, if too many do not already.
@@ -225,16 +214,33 @@ impl Upstream {
 
 impl Server {
     fn new(address: Address, http2: bool, secure: Option<Arc<dyn Secure>>) -> Self {
-        let mut builder = Client::builder(TokioExecutor::new());
-        builder
-            .pool_timer(TokioTimer::new())
-            .timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
-            .pool_max_idle_per_host(256);
-        // Whether a request may be sent again is not for the pool to say.
-        builder.retry_canceled_requests(false).http2_only(http2).http2_adaptive_window(true).set_host(true);
-        let client = builder.build(Dial::new(address.clone(), secure));
-        Self { address, client, well: AtomicBool::new(true), down_until: AtomicI64::new(i64::MIN), http2 }
+        let client = Client::new(Dial::new(address.clone(), secure), http2);
+        Self { address, client, well: AtomicBool::new(true), down_until: AtomicI64::new(i64::MIN) }
+    }
+
+    const fn is_http2(&self) -> bool {
+        matches!(self.client, Client::Http2(_))
+    }
+
+    /// Addresses a request for this path to it. Over HTTP/1 the host stays that the client asked for, if it asked for one; over HTTP/2
+    /// the authority of the URI is the only host there is.
+    pub(crate) fn address(&self, request: &mut Request<Body>, path: &PathAndQuery) -> Result<(), http::Error> {
+        if self.is_http2() {
+            let (scheme, authority) = (self.address.scheme(), self.address.authority());
+            *request.uri_mut() =
+                Uri::builder().scheme(scheme).authority(authority).path_and_query(path.clone()).build()?;
+            *request.version_mut() = Version::HTTP_2;
+            request.headers_mut().remove(header::HOST);
+            request.headers_mut().remove(header::TRANSFER_ENCODING);
+        } else {
+            *request.uri_mut() = path.clone().into();
+            *request.version_mut() = Version::HTTP_11;
+            if !request.headers().contains_key(header::HOST) {
+                let host = HeaderValue::from_str(self.address.authority().as_str())?;
+                request.headers_mut().insert(header::HOST, host);
+            }
+        }
+        Ok(())
     }
 
     fn is_well(&self) -> bool {

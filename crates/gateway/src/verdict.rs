@@ -22,9 +22,7 @@ pub(crate) async fn admit(route: &Route, parts: &Parts, upgrade: bool) -> Result
     }
     let standing = Standing::of(parts, upgrade).await?;
     match &standing {
-        None if route.authentication == Authentication::Required || !route.roles.is_empty() => {
-            Err(Code::CredentialMissing.into())
-        }
+        None if route.needs_caller() => Err(Code::CredentialMissing.into()),
         Some(standing) if !has_role(route, &standing.call().caller) => Err(Code::AuthzDenied.into()),
         _ => Ok(standing),
     }

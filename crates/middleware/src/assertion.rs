@@ -62,3 +62,14 @@ pub fn identity(exchange: &Exchange, caller: &Caller) -> Result<[(HeaderName, He
         (DECISION, value(exchange.info().id.to_string())?),
     ])
 }
+
+/// The same of a stranger: empty, so that who sets them takes out what the client said under these names.
+///
+/// # Errors
+///
+/// As [`identity`].
+pub fn no_identity(exchange: &Exchange) -> Result<[(HeaderName, HeaderValue); 5], Problem> {
+    let nobody = || HeaderValue::from_static("");
+    let decision = HeaderValue::try_from(exchange.info().id.to_string()).map_err(|_| Problem::new(Code::Internal))?;
+    Ok([(SUBJECT, nobody()), (TENANT, nobody()), (ROLES, nobody()), (METHOD, nobody()), (DECISION, decision)])
+}

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use chancery_domain::records::WipedJson;
 
-use crate::{Code, Exchange, Problem, Unique, hints, json, stack::BodyLimit};
+use crate::{Code, Exchange, Problem, Unique, hints, json};
 
 const JSON: &str = "application/json";
 
@@ -133,7 +133,7 @@ impl<S: Send + Sync> FromRequest<S> for UnreadBody {
 pub(crate) async fn collected(request: Request, max: usize) -> Result<(Arc<Exchange>, HeaderMap, Bytes), Problem> {
     let (parts, body) = request.into_parts();
     let exchange = Exchange::of(&parts)?;
-    let max = limit(&parts)?.bytes.min(max);
+    let max = exchange.body_limit().bytes.min(max);
     let reading = async {
         match Limited::new(body, max).collect().await {
             Ok(body) => Ok((body.to_bytes(), ())),
@@ -143,11 +143,6 @@ pub(crate) async fn collected(request: Request, max: usize) -> Result<(Arc<Excha
     };
     let (bytes, ()) = whole(&parts, max, reading).await?;
     Ok((exchange, parts.headers, bytes))
-}
-
-/// How long bodies may be here, and how long they may take.
-fn limit(parts: &Parts) -> Result<BodyLimit, Problem> {
-    parts.extensions.get::<BodyLimit>().copied().ok_or_else(|| Code::Internal.into())
 }
 
 /// What is said of a body of which not all came.
@@ -161,7 +156,7 @@ pub(crate) async fn whole<T: AsRef<[u8]>, R>(
     max: usize,
     reading: impl Future<Output = Result<(T, R), Problem>>,
 ) -> Result<(T, R), Problem> {
-    let time = limit(parts)?.time;
+    let time = Exchange::of(parts)?.body_limit().time;
     let announced: Option<u64> =
         parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
     if announced.is_some_and(|length| length > max as u64) {

@@ -194,11 +194,13 @@ pub(crate) struct Origins {
     listed: Arc<Cors>,
     anyone: &'static [&'static str],
     open: Cors,
+    unanswered: &'static [&'static str],
 }
 
 impl Origins {
-    /// The list everywhere but on paths that begin with one of `anyone`.
-    pub(crate) fn new(listed: Arc<Cors>, anyone: &'static [&'static str]) -> Self {
+    /// The list everywhere but on paths that begin with one of `anyone`. On those that begin with one of `unanswered` browsers that ask
+    /// first are not answered.
+    pub(crate) fn new(listed: Arc<Cors>, anyone: &'static [&'static str], unanswered: &'static [&'static str]) -> Self {
         let open = Cors {
             origins: vec![HeaderValue::from_static("*")],
             everyone: true,
@@ -207,11 +209,19 @@ impl Origins {
             allowed_headers: Some(HeaderValue::from_static("content-type")),
             max_age: Some(HeaderValue::from_static("86400")),
         };
-        Self { listed, anyone, open }
+        Self { listed, anyone, open, unanswered }
     }
 
-    fn of(&self, path: &str) -> &Cors {
-        if self.anyone.iter().any(|start| path.starts_with(start)) { &self.open } else { &self.listed }
+    fn is_for_anyone(&self, path: &str) -> bool {
+        self.anyone.iter().any(|start| path.starts_with(start))
+    }
+
+    fn is_answered(&self, path: &str) -> bool {
+        !self.unanswered.iter().any(|start| path.starts_with(start))
+    }
+
+    fn rules(&self, for_anyone: bool) -> &Cors {
+        if for_anyone { &self.open } else { &self.listed }
     }
 }
 
@@ -221,11 +231,11 @@ pub(crate) async fn preflight(
     request: Request,
     next: impl AsyncFnOnce(Request) -> Response,
 ) -> Response {
-    let cors = origins.of(request.uri().path());
+    let cors = origins.rules(origins.is_for_anyone(request.uri().path()));
     let asks = request.method() == Method::OPTIONS
         && request.headers().contains_key(header::ORIGIN)
         && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
-    if cors.is_off() || !asks {
+    if cors.is_off() || !asks || !origins.is_answered(request.uri().path()) {
         return next(request).await;
     }
     let mut response = StatusCode::NO_CONTENT.into_response();
@@ -244,12 +254,12 @@ pub(crate) async fn answer(
     request: Request,
     next: impl AsyncFnOnce(Request) -> Response,
 ) -> Response {
-    let path = request.uri().path().to_owned();
+    let for_anyone = origins.is_for_anyone(request.uri().path());
     let origin = request.headers().get(header::ORIGIN).cloned();
     let mut response = next(request).await;
     // An application behind says for itself whose pages may call it.
     if response.extensions().get::<Whole>().is_none() && response.extensions().get::<Forwarded>().is_none() {
-        origins.of(&path).apply(origin.as_ref(), response.headers_mut());
+        origins.rules(for_anyone).apply(origin.as_ref(), response.headers_mut());
     }
     response
 }

@@ -15,6 +15,8 @@ pub struct Edge {
     pub cors: Arc<Cors>,
     /// What the paths begin with that pages of any origin may call, without cookies.
     pub anyone: &'static [&'static str],
+    /// What the paths begin with where browsers that ask first are not answered here: they asked for something behind.
+    pub unanswered: &'static [&'static str],
     /// `/.well-known/security.txt`, if there is one.
     pub security_txt: Option<SecurityTxt>,
 }

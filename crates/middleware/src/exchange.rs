@@ -13,20 +13,32 @@ use chancery_domain::{
 };
 use http::request::Parts;
 
-use crate::{Code, Problem, query};
+use crate::{Code, Problem, query, stack::BodyLimit};
 
 /// One request, from the outermost layer to its handler. Lives in the request's extensions.
 pub struct Exchange {
     instance: Arc<Instance>,
     info: RequestInfo,
+    body: BodyLimit,
+    watched: bool,
     call: OnceLock<Arc<Call>>,
     told: AtomicBool,
     limits: Mutex<Vec<Judged>>,
 }
 
 impl Exchange {
-    pub(crate) fn new(instance: Arc<Instance>, info: RequestInfo) -> Self {
-        Self { instance, info, call: OnceLock::new(), told: AtomicBool::new(false), limits: Mutex::default() }
+    pub(crate) fn new(instance: Arc<Instance>, info: RequestInfo, body: BodyLimit) -> Self {
+        let (call, told, limits) = (OnceLock::new(), AtomicBool::new(false), Mutex::default());
+        Self { instance, info, body, watched: false, call, told, limits }
+    }
+
+    /// Of a request that no limit refuses, if so.
+    pub(crate) fn watched(self, watched: bool) -> Self {
+        Self { watched, ..self }
+    }
+
+    pub(crate) const fn is_watched(&self) -> bool {
+        self.watched
     }
 
     /// The running Chancery.
@@ -37,6 +49,11 @@ impl Exchange {
     /// What the log wants to know of the request.
     pub fn info(&self) -> &RequestInfo {
         &self.info
+    }
+
+    /// How long its body may be, and how long it may take.
+    pub(crate) fn body_limit(&self) -> BodyLimit {
+        self.body
     }
 
     /// The authenticated call, once there is one.

@@ -8,25 +8,23 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use chancery_domain::webhooks::{self, Message, ReceiveError, Reply};
+use chancery_domain::{
+    TenantId,
+    ids::WebhookSourceId,
+    webhooks::{self, Message, ReceiveError, Reply},
+};
 use http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt as _;
-use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::{
-    Code, Exchange, Problem,
+    Code, Exchange, Party, Problem, Room, Taken,
     body::{lost, whole},
 };
 
-/// So much of a body is read without asking for room: whoever sends it is nobody we know, and may send many.
-const FREE_BYTES: usize = 64 * 1024;
-/// Room for what of all bodies at once is longer, in pieces: 64 MiB. What finds none is refused.
-const PIECE_BYTES: usize = 256 * 1024;
-const PIECES: usize = 256;
+/// Room for the bodies of strangers: 64 MiB. What finds none is refused.
+static ROOM: Room = Room::of(256);
 
-static ROOM: Semaphore = Semaphore::const_new(PIECES);
-
-/// A request whose sender signs the bytes that it sends, with its body unread: [`read`](Self::read) reads it.
+/// A request whose sender signs the bytes that it sends, with its body unread.
 pub struct Unread {
     /// The request.
     pub exchange: Arc<Exchange>,
@@ -43,8 +41,8 @@ pub struct Hooked {
     pub headers: HeaderMap,
     /// Its body.
     pub body: Bytes,
-    /// Room that its body takes.
-    _room: Vec<SemaphorePermit<'static>>,
+    /// Room that its body takes, if it was read here.
+    _room: Option<Taken>,
 }
 
 impl Unread {
@@ -66,8 +64,11 @@ impl Unread {
     ///
     /// [`Problem`], the same for every reason.
     pub async fn receive(self, source: (&str, &str), path_token: Option<&str>) -> Result<Response, Problem> {
-        let longest = self.exchange.instance().settings().webhook_body_bytes as usize;
-        let hooked = self.read(longest).await?;
+        let instance = self.exchange.instance();
+        let longest = instance.settings().webhook_body_bytes as usize;
+        // Before the body: of one that nobody waits for not a byte is read.
+        let of = webhooks::awaited(instance, source).await.map_err(refused)?;
+        let hooked = self.read(longest, of).await?;
         let message = Message { headers: &hooked.pairs(), path_token, body: &hooked.body };
         let taken = webhooks::receive(hooked.exchange.instance(), hooked.exchange.info(), source, &message).await;
         taken.map(answer).map_err(refused)
@@ -75,22 +76,19 @@ impl Unread {
 
     /// Reads the body, of at most `max` bytes. Of long ones, as many at once as there is room for: a piece of it is asked for when it
     /// comes, so that nobody has room by announcing.
-    ///
-    /// # Errors
-    ///
-    /// A [`Problem`]: too long, too slow, or no room.
-    pub async fn read(self, max: usize) -> Result<Hooked, Problem> {
+    async fn read(self, max: usize, (tenant, source): (TenantId, WebhookSourceId)) -> Result<Hooked, Problem> {
         let (parts, body) = self.request.into_parts();
         check_plain(&parts.headers)?;
-        let (bytes, room) = whole(&parts, max, collected(body, max, &ROOM)).await?;
-        Ok(Hooked { exchange: self.exchange, headers: parts.headers, body: bytes.into(), _room: room })
+        let room = ROOM.begin(vec![Party::Tenant(tenant), Party::Source(source)]);
+        let (bytes, room) = whole(&parts, max, collected(body, max, room)).await?;
+        Ok(Hooked { exchange: self.exchange, headers: parts.headers, body: bytes.into(), _room: Some(room) })
     }
 }
 
 impl Hooked {
     /// One that was read by somebody who goes on with it.
     pub fn new(exchange: Arc<Exchange>, headers: HeaderMap, body: Bytes) -> Self {
-        Self { exchange, headers, body, _room: Vec::new() }
+        Self { exchange, headers, body, _room: None }
     }
 
     /// Says what [`Unread::receive`] would say of it, and keeps nothing.
@@ -142,24 +140,20 @@ fn refused(error: ReceiveError) -> Problem {
 }
 
 /// A body, and the room that it takes.
-async fn collected(
-    mut body: Body,
-    max: usize,
-    room: &'static Semaphore,
-) -> Result<(Vec<u8>, Vec<SemaphorePermit<'static>>), Problem> {
-    let (mut bytes, mut taken) = (Vec::new(), Vec::new());
+async fn collected(mut body: Body, max: usize, mut room: Taken) -> Result<(Vec<u8>, Taken), Problem> {
+    let mut bytes = Vec::new();
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|_| lost())?.into_data() else { continue };
         let length = bytes.len() + data.len();
         if length > max {
             return Err(Code::TooLarge.into());
         }
-        while length > FREE_BYTES + PIECE_BYTES * taken.len() {
-            taken.push(room.try_acquire().map_err(|_| Problem::new(Code::Overloaded).retry_after(10))?);
+        if !room.grow_to(length) {
+            return Err(Problem::new(Code::Overloaded).retry_after(10));
         }
         bytes.extend_from_slice(&data);
     }
-    Ok((bytes, taken))
+    Ok((bytes, room))
 }
 
 /// Names, in lower case, and values in order.
@@ -184,25 +178,31 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn long_bodies_take_room_as_they_come_and_give_it_back() {
-        static ROOM: Semaphore = Semaphore::const_new(3);
-        let read = |pieces: usize| collected(Body::from(vec![7; FREE_BYTES + pieces * PIECE_BYTES]), 8 << 20, &ROOM);
+    async fn strangers_share_a_room() {
+        static ROOM: Room = Room::of(3);
+        let long = |pieces: usize| Body::from(vec![7; Room::FREE + pieces * Room::PIECE]);
+        let read = |pieces: usize| collected(long(pieces), 8 << 20, ROOM.begin(Vec::new()));
         let code = |problem: Problem| problem.code();
         let (bytes, first) = read(2).await.unwrap();
-        assert_eq!((bytes.len(), first.len(), ROOM.available_permits()), (FREE_BYTES + 2 * PIECE_BYTES, 2, 1));
+        assert_eq!((bytes.len(), ROOM.free()), (Room::FREE + 2 * Room::PIECE, 1));
         assert_eq!(read(3).await.map(drop).map_err(code), Err(Code::Overloaded));
-        assert_eq!(ROOM.available_permits(), 1, "what was refused takes none");
-        assert!(read(0).await.unwrap().1.is_empty(), "a short one needs none");
+        assert_eq!(ROOM.free(), 1, "what was refused takes none");
         drop(first);
         assert!(read(3).await.is_ok());
         assert_eq!(read(32).await.map(drop).map_err(code), Err(Code::TooLarge));
     }
 
+    #[test]
+    fn the_longest_body_fits_into_the_share_of_a_source() {
+        let of = [Party::Tenant(TenantId::from_bytes([1; 16])), Party::Source(WebhookSourceId::from_bytes([1; 16]))];
+        assert!(ROOM.begin(of.into()).grow_to(16 << 20));
+    }
+
     /// Attack 6, A7: a body as long as any may be by default asked for no room, so that strangers had half a gigabyte for one address.
     #[tokio::test]
     async fn a_body_as_long_as_most_may_be_asks_for_room() {
-        static ROOM: Semaphore = Semaphore::const_new(3);
-        let long = collected(Body::from(vec![7; 1_000_000]), 1_000_000, &ROOM).await;
+        static ROOM: Room = Room::of(3);
+        let long = collected(Body::from(vec![7; 1_000_000]), 1_000_000, ROOM.begin(Vec::new())).await;
         assert_eq!(long.map(drop).map_err(|problem| problem.code()), Err(Code::Overloaded));
     }
 }

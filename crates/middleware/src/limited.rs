@@ -1,6 +1,6 @@
 //! Limits on the way in, and what every response says of them.
 
-use std::sync::Arc;
+use std::{fmt::Write as _, sync::Arc};
 
 use axum::{
     extract::Request,
@@ -8,7 +8,7 @@ use axum::{
 };
 use chancery_domain::{
     access::Caller,
-    limits::{self, Judged, Verdict},
+    limits::{self, Judged, MOST_EXACT, Verdict},
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -21,6 +21,11 @@ const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 const FIELD: HeaderName = HeaderName::from_static("ratelimit");
 /// The same draft: what the limits are.
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
+/// In a request's extensions before [`around`](crate::around) sees it: no limit refuses it. Whoever put it there asks
+/// [`Exchange::watch`] what would have come of them.
+#[derive(Debug, Clone, Copy)]
+pub struct Watched;
 
 /// Looks a request up among the blocked addresses, then counts it by its address; comes before anybody asks who it is, so that a flood costs no signature and no look-up.
 pub(crate) async fn by_address(request: Request, next: impl AsyncFnOnce(Request) -> Response) -> Response {
@@ -36,11 +41,17 @@ async fn address(exchange: &Exchange) -> Result<(), Problem> {
     if instance.blocks().holds(exchange.info().address, instance.now()) {
         return Err(Code::AddressBlocked.into());
     }
+    if exchange.is_watched() {
+        return Ok(());
+    }
     judged(exchange, limits::count_address(exchange.instance(), exchange.info()).await?)
 }
 
 /// Counts a request by its caller.
 pub(crate) async fn by_caller(exchange: &Exchange, caller: &Caller) -> Result<(), Problem> {
+    if exchange.is_watched() {
+        return Ok(());
+    }
     judged(exchange, limits::count_caller(exchange.instance(), caller, exchange.info()).await?)
 }
 
@@ -55,25 +66,53 @@ impl Exchange {
         judged(self, limits::count_named(self.instance(), names, self.info(), caller).await?)
     }
 
-    /// As [`limit`](Self::limit), only watched: nobody is refused for it later, blocked, or told what is left.
+    /// As [`limit`](Self::limit), with the limits that hold for every request, and only watched: nobody is refused for it later, blocked,
+    /// or told what is left.
     ///
     /// # Errors
     ///
     /// What the refusal would be.
     pub async fn watch(&self, names: &[String], caller: Option<&Caller>) -> Result<(), Problem> {
-        let verdict = limits::watch_named(self.instance(), names, self.info(), caller).await?;
-        let over = verdict.judged().iter().any(|judged| !judged.answer.allowed);
+        let all = limits::watch(self.instance(), self.info(), caller).await?;
+        let named = limits::watch_named(self.instance(), names, self.info(), caller).await?;
+        let over = [all, named].iter().flat_map(Verdict::judged).any(|judged| !judged.answer.allowed);
         if over { Err(Code::RateLimited.into()) } else { Ok(()) }
+    }
+}
+
+/// As [`tell`], on an answer of an application behind, which may have limits of its own. Lists have room for both. Of single numbers those
+/// stay by which less is left, all three of one limit: whoever is told more asks in vain.
+pub(crate) fn tell_beside(exchange: &Exchange, theirs: &mut HeaderMap) {
+    if [&LIMIT, &REMAINING, &RESET, &FIELD, &POLICY].iter().all(|name| !theirs.contains_key(*name)) {
+        return tell(exchange, theirs);
+    }
+    let mut ours = HeaderMap::new();
+    tell(exchange, &mut ours);
+    // Drafts before were no lists of names: with ours behind them nobody could read either.
+    let is_list = |value: &HeaderValue| value.as_bytes().trim_ascii_start().starts_with(b"\"");
+    for name in [&POLICY, &FIELD] {
+        let value = ours.remove(name).filter(|_| theirs.get_all(name).iter().all(is_list));
+        if let Some(value) = value {
+            theirs.append(name.clone(), value);
+        }
+    }
+    let left = |headers: &HeaderMap| headers.get(&REMAINING)?.to_str().ok()?.trim().parse::<u64>().ok();
+    let has_numbers = [&LIMIT, &REMAINING, &RESET].iter().any(|name| theirs.contains_key(*name));
+    let is_less = left(&ours).zip(left(theirs)).is_some_and(|(ours, theirs)| ours < theirs);
+    if !has_numbers || is_less {
+        for (name, value) in &ours {
+            theirs.insert(name.clone(), value.clone());
+        }
     }
 }
 
 /// Keeps a verdict for the response's headers, and refuses if it does.
 fn judged(exchange: &Exchange, verdict: Verdict) -> Result<(), Problem> {
-    let refused = verdict.retry_after().map(|seconds| {
+    let refused = verdict.violated().map(|judged| wait(exchange, judged)).max().map(|seconds| {
         let mut names: Vec<String> = verdict.violated().map(|judged| judged.policy.name().to_owned()).collect();
         // An address and its network are refused by one name.
         names.dedup();
-        Problem::new(Code::RateLimited).retry_after(seconds).violating(names)
+        Problem::new(Code::RateLimited).retry_after(u32::try_from(seconds).unwrap_or(u32::MAX)).violating(names)
     });
     exchange.keep(verdict);
     refused.map_or(Ok(()), Err)
@@ -83,23 +122,44 @@ fn judged(exchange: &Exchange, verdict: Verdict) -> Result<(), Problem> {
 /// is its clients' only when it refuses them.
 pub(crate) fn tell(exchange: &Exchange, headers: &mut HeaderMap) {
     let kept = exchange.kept();
-    let shown: Vec<&Judged> = kept.iter().filter(|judged| is_shown(judged)).collect();
-    let Some(tightest) = shown.iter().min_by_key(|judged| tightness(judged)) else { return };
+    let shown = || kept.iter().filter(|judged| is_shown(judged));
+    let Some(tightest) = shown().min_by_key(|judged| tightness(judged)) else { return };
     let reset = |judged: &Judged| judged.answer.reset_ms.div_ceil(1_000);
     headers.insert(LIMIT, HeaderValue::from(tightest.answer.limit));
     headers.insert(REMAINING, HeaderValue::from(tightest.answer.remaining));
     let at = exchange.instance().now().as_seconds().saturating_add_unsigned(reset(tightest));
     headers.insert(RESET, HeaderValue::from(at));
-    // Names are of small letters, digits, `_` and `-`: nothing to escape.
-    let each =
-        |form: &dyn Fn(&Judged) -> String| shown.iter().map(|judged| form(judged)).collect::<Vec<_>>().join(", ");
-    let policies = each(&|one| format!("\"{}\";q={};w={}", one.policy.name(), one.limit.count, one.limit.seconds));
-    let left = each(&|one| format!("\"{}\";r={};t={}", one.policy.name(), one.answer.remaining, reset(one)));
+    let (mut policies, mut left) = (String::with_capacity(64), String::with_capacity(64));
+    for one in shown() {
+        let (between, name) = (if policies.is_empty() { "" } else { ", " }, one.policy.name());
+        // Names are of small letters, digits, `_` and `-`: nothing to escape. A text takes all that is written into it.
+        let _ = write!(policies, "{between}\"{name}\";q={};w={}", one.limit.count, one.limit.seconds);
+        let _ = write!(left, "{between}\"{name}\";r={};t={}", one.answer.remaining, wait(exchange, one));
+    }
     for (name, text) in [(POLICY, policies), (FIELD, left)] {
-        if let Ok(value) = HeaderValue::from_str(&text) {
+        if let Ok(value) = HeaderValue::try_from(text) {
             headers.insert(name, value);
         }
     }
+}
+
+/// In how many seconds more may be done: as much as was asked for, of a limit that refuses, so that `Retry-After` is no earlier; otherwise
+/// all of it. The windows of an estimated limit begin for everybody at one moment: not all shall come back in that.
+fn wait(exchange: &Exchange, judged: &Judged) -> u64 {
+    let answer = &judged.answer;
+    let millis = if answer.allowed { answer.reset_ms } else { answer.retry_ms.max(1) };
+    let seconds = millis.div_ceil(1_000);
+    if judged.policy.exact && judged.limit.count <= MOST_EXACT {
+        return seconds;
+    }
+    // Of the same request all by the same part: what is the longest stays the longest.
+    let [.., draw] = exchange.info().id.to_bytes();
+    spread(seconds, draw)
+}
+
+/// Later by up to a tenth, a second at least and a minute at most; what is free now stays free.
+fn spread(seconds: u64, draw: u8) -> u64 {
+    if seconds == 0 { 0 } else { seconds + (seconds / 10).clamp(1, 60) * u64::from(draw) / 255 }
 }
 
 fn is_shown(judged: &Judged) -> bool {
@@ -111,4 +171,24 @@ fn is_shown(judged: &Judged) -> bool {
 fn tightness(judged: &Judged) -> (bool, u64) {
     let part = u64::from(judged.answer.remaining) * 1_000_000 / u64::from(judged.answer.limit.max(1));
     (judged.answer.allowed, part)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_told_to_come_earlier_and_nobody_much_later() {
+        for (seconds, latest) in [(0, 0), (1, 2), (45, 49), (120, 132), (86_400, 86_460)] {
+            let told: Vec<u64> = (0..=u8::MAX).map(|draw| spread(seconds, draw)).collect();
+            assert_eq!((told[0], told[255]), (seconds, latest));
+            assert!(told.is_sorted());
+        }
+        for draw in [0, 100, 255] {
+            assert!(
+                (0..1_000).map(|seconds| spread(seconds, draw)).is_sorted(),
+                "what is the longest stays the longest"
+            );
+        }
+    }
 }

@@ -16,7 +16,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use ipnet::IpNet;
 use tracing::Instrument;
 
-use crate::{Code, Exchange, Problem, Template, client, limited};
+use crate::{
+    Code, Exchange, Problem, Template, client,
+    limited::{self, Watched},
+    stack::BodyLimit,
+};
 
 /// The name of the header that carries the request id.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -46,6 +50,7 @@ pub(crate) struct Observing {
     pub(crate) instance: Arc<Instance>,
     pub(crate) observer: Option<Arc<dyn Observer>>,
     pub(crate) proxies: Arc<[IpNet]>,
+    pub(crate) body: BodyLimit,
 }
 
 pub(crate) async fn observe(
@@ -72,13 +77,17 @@ pub(crate) async fn observe(
         route,
         method,
     };
-    let exchange = Arc::new(Exchange::new(observing.instance.clone(), info));
+    let watched = request.extensions().get::<Watched>().is_some();
+    let exchange = Arc::new(Exchange::new(observing.instance.clone(), info, observing.body).watched(watched));
     request.extensions_mut().insert(Arc::clone(&exchange));
 
     let span = tracing::info_span!("request", request_id = %id, method, route);
     let mut response = next(request).instrument(span.clone()).await;
-    limited::tell(&exchange, response.headers_mut());
-    if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
+    match response.extensions().get::<Forwarded>() {
+        Some(_) => limited::tell_beside(&exchange, response.headers_mut()),
+        None => limited::tell(&exchange, response.headers_mut()),
+    }
+    if let Ok(value) = HeaderValue::try_from(id.to_string()) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
     let finished = Finished { method, route, status: response.status(), took: started.elapsed() };
@@ -112,7 +121,9 @@ fn method_name(method: &Method) -> &'static str {
 /// At most 200 characters, control characters left out.
 fn user_agent(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(header::USER_AGENT)?.to_str().ok()?;
-    Some(value.chars().filter(|c| !c.is_control()).take(200).collect())
+    // Letter by letter a text grows again and again; most are fine as they are.
+    let fine = value.len() <= 200 && !value.contains(char::is_control);
+    Some(if fine { value.to_owned() } else { value.chars().filter(|c| !c.is_control()).take(200).collect() })
 }
 
 /// Keeps a route's template for the life of the process. Templates come from the router, so there are few.
@@ -134,6 +145,17 @@ pub(crate) fn interned(route: &str) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_a_programs_name_so_much_is_kept_and_no_control_character() {
+        let kept = |value: &str| {
+            let value = HeaderValue::from_str(value).unwrap();
+            user_agent(&[(header::USER_AGENT, value)].into_iter().collect()).unwrap()
+        };
+        assert_eq!(kept("curl/8.5.0"), "curl/8.5.0");
+        assert_eq!(kept("a\tb"), "ab");
+        assert_eq!(kept(&"x".repeat(201)), "x".repeat(200));
+    }
 
     #[test]
     fn a_template_is_kept_once() {

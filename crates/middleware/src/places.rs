@@ -1,4 +1,16 @@
 //! Places: so many at once, and so many of them of one client, so that no client takes them all.
+//!
+//! A request has a [`Place`] from before anybody asks who calls until the head of its answer. What of an answer goes on behind its head
+//! says so in its extensions, where the listener looks when it takes the answer's body:
+//!
+//! | | what is held | until |
+//! | --- | --- | --- |
+//! | [`Place`] | one of so many | it is dropped |
+//! | [`Holds`] | anything, such as the place of a stream, of which a gateway has places of their own | the body is gone |
+//! | [`KeepsPlace`] | the request's own place: [`around`](crate::around) makes a [`Holds`] of it | the body is gone |
+//!
+//! None of them keeps a connection: that is a [`Busy`](crate::listener::Busy), by which the listener knows that a connection does not
+//! idle, and which takes nobody's place.
 
 use std::{
     collections::HashMap,

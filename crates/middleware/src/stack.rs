@@ -26,6 +26,9 @@ use crate::{
     refusals, strict,
 };
 
+/// What every path begins with.
+const EVERYWHERE: &[&str] = &[""];
+
 /// How much, how long, whose word counts, and what browsers are told.
 #[derive(Debug, Clone)]
 pub struct Limits {
@@ -38,8 +41,9 @@ pub struct Limits {
     pub concurrent: usize,
     /// Peers whose `X-Forwarded-For` is believed. Only a proxy that appends the address it sees belongs here.
     pub trusted_proxies: Vec<IpNet>,
-    /// Templates of routes whose bodies are streams ([`crate::Upload`]): they have no longest body.
-    pub streams: &'static [&'static str],
+    /// Templates of routes that bound their bodies themselves, such as those that take an [`Upload`](crate::Upload): they have no longest
+    /// body here.
+    pub own_bounds: &'static [&'static str],
     /// Headers of every response, and whose pages may call.
     pub edge: Edge,
     /// Whether requests go on to an application behind: then they end with their client, take as long as their route allows,
@@ -54,7 +58,7 @@ impl Default for Limits {
             timeout: Duration::from_secs(30),
             concurrent: 4096,
             trusted_proxies: Vec::new(),
-            streams: &[],
+            own_bounds: &[],
             edge: Edge::default(),
             forwards: false,
         }
@@ -78,7 +82,7 @@ impl Template {
 }
 
 /// How long a body may be and how long it may take, for the extractors.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct BodyLimit {
     pub(crate) bytes: usize,
     pub(crate) time: Duration,
@@ -92,19 +96,29 @@ pub(crate) struct BodyLimit {
 /// What a request does runs in a task of its own: neither a client that goes away nor the timeout
 /// stops it between its commit and what must follow.
 pub fn around(router: Router, instance: Arc<Instance>, observer: Option<Arc<dyn Observer>>, limits: Limits) -> Router {
-    let layers = layers(instance, observer, limits);
-    router
+    let router = router
         .fallback(|| async { Problem::new(Code::NotFound) })
-        .method_not_allowed_fallback(|| async { Problem::new(Code::MethodNotAllowed) })
-        // All of them in one of axum's: with one each, a request would box ten futures and clone ten routers.
-        .layer(middleware::from_fn(move |request: Request, next: Next| through(Arc::clone(&layers), request, next)))
+        .method_not_allowed_fallback(|| async { Problem::new(Code::MethodNotAllowed) });
+    around_whole(router, instance, observer, limits)
+}
+
+/// As [`around`], for a router whose own fallback answers what no route of it does.
+pub fn around_whole(
+    router: Router,
+    instance: Arc<Instance>,
+    observer: Option<Arc<dyn Observer>>,
+    limits: Limits,
+) -> Router {
+    let layers = layers(instance, observer, limits);
+    // All of them in one of axum's: with one each, a request would box ten futures and clone ten routers.
+    router.layer(middleware::from_fn(move |request: Request, next: Next| through(Arc::clone(&layers), request, next)))
 }
 
 /// The same layers around any service of HTTP that never fails, for applications without an axum router.
 ///
 /// A service finds out who calls with `Authenticated::from_request_parts(&mut parts, &())`. Logs and limits know a route by the
 /// [`Template`] in a request's extensions, if something further out has put one there; what no route has is the service's own to say.
-/// `streams` of [`Limits`] are routes of axum's alone.
+/// `own_bounds` of [`Limits`] are routes of axum's alone.
 pub fn layer<S, B>(
     instance: Arc<Instance>,
     observer: Option<Arc<dyn Observer>>,
@@ -128,18 +142,19 @@ where
 }
 
 fn layers(instance: Arc<Instance>, observer: Option<Arc<dyn Observer>>, limits: Limits) -> Arc<Layers> {
-    let Limits { body_bytes, timeout, concurrent, trusted_proxies, streams, edge, forwards } = limits;
-    let Edge { headers, cors, anyone, .. } = edge;
-    // An application behind answers browsers that ask first.
-    let (cors, anyone) = if forwards { (Arc::default(), &[][..]) } else { (cors, anyone) };
+    let Limits { body_bytes, timeout, concurrent, trusted_proxies, own_bounds, edge, forwards } = limits;
+    let Edge { headers, cors, anyone, unanswered, .. } = edge;
+    // An application behind answers browsers that ask first, and says who may read its answers; the list is for refusals.
+    let (anyone, unanswered) = if forwards { (&[][..], EVERYWHERE) } else { (anyone, unanswered) };
+    let body = BodyLimit { bytes: body_bytes, time: timeout };
     Arc::new(Layers {
-        observing: Observing { instance: Arc::clone(&instance), observer, proxies: trusted_proxies.into() },
+        observing: Observing { instance: Arc::clone(&instance), observer, proxies: trusted_proxies.into(), body },
         instance,
         headers,
-        origins: Arc::new(Origins::new(cors, anyone)),
+        origins: Arc::new(Origins::new(cors, anyone, unanswered)),
         places: Places::new(concurrent),
-        body: BodyLimit { bytes: body_bytes, time: timeout },
-        streams,
+        body,
+        own_bounds,
         forwards,
     })
 }
@@ -152,7 +167,7 @@ struct Layers {
     origins: Arc<Origins>,
     places: Places,
     body: BodyLimit,
-    streams: &'static [&'static str],
+    own_bounds: &'static [&'static str],
     forwards: bool,
 }
 
@@ -208,11 +223,10 @@ async fn placed(layers: Arc<Layers>, request: Request, next: Next) -> Response {
 }
 
 /// What is refused before anybody asks who calls.
-async fn judged(layers: &Layers, mut request: Request, next: Next) -> Response {
-    request.extensions_mut().insert(layers.body);
+async fn judged(layers: &Layers, request: Request, next: Next) -> Response {
     let path = request.extensions().get::<MatchedPath>();
-    let is_stream = layers.forwards || path.is_some_and(|path| layers.streams.contains(&path.as_str()));
-    let most = if is_stream { usize::MAX } else { layers.body.bytes };
+    let own = layers.forwards || path.is_some_and(|path| layers.own_bounds.contains(&path.as_str()));
+    let most = if own { usize::MAX } else { layers.body.bytes };
     strict::strict(most, request, async move |request| {
         limited::by_address(request, async move |request| next.run(request).await).await
     })

@@ -10,9 +10,9 @@ use bytes::Bytes;
 use http::{HeaderMap, header};
 use http_body_util::BodyExt;
 
-use crate::{Code, Exchange, Problem, body::lost, stack::BodyLimit};
+use crate::{Code, Exchange, Problem, body::lost};
 
-/// A body of bytes on its way in. Routes that take it are named in [`crate::Limits::streams`].
+/// A body of bytes on its way in. Routes that take it are named in [`crate::Limits::own_bounds`].
 pub struct Upload {
     /// The request that it came with.
     pub exchange: Arc<Exchange>,
@@ -59,10 +59,10 @@ impl<S: Send + Sync> FromRequest<S> for Upload {
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
         let exchange = Exchange::of(&parts)?;
-        let Some(limit) = parts.extensions.get::<BodyLimit>().copied() else { return Err(Code::Internal.into()) };
+        let patience = exchange.body_limit().time;
         check_media_type(&parts.headers)?;
         let announced = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-        Ok(Self { exchange, headers: parts.headers, body, patience: limit.time, announced, left: announced })
+        Ok(Self { exchange, headers: parts.headers, body, patience, announced, left: announced })
     }
 }
 

@@ -48,6 +48,7 @@ pub(crate) const FILES: &[(i64, &str, &str)] = &[
     (50, "quarantine", include_str!("../migrations/0050_quarantine.sql")),
     (52, "told_heads", include_str!("../migrations/0052_told_heads.sql")),
     (53, "audit_intents", include_str!("../migrations/0053_audit_intents.sql")),
+    (55, "known_addresses", include_str!("../migrations/0055_known_addresses.sql")),
 ];
 
 /// Applies what is missing, each file in a transaction of its own; of several nodes one does it and the others wait.

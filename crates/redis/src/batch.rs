@@ -16,7 +16,7 @@ use chancery_domain::{
     limits::{Answer, Ask, Limit, Moment, Together, Used},
     time::Timestamp,
 };
-use data_encoding::HEXLOWER;
+use data_encoding::BASE64URL_NOPAD;
 use futures_util::future::join_all;
 use tokio::sync::{Semaphore, oneshot};
 
@@ -24,8 +24,9 @@ use crate::{Link, link::Lost, script::Script};
 
 static TAKE: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("take.lua")));
 
-/// How many calls are on their way at once; of a cluster, how many turns' calls, each with one for whatever lies together.
-const CALLS: usize = 4;
+/// How many calls are on their way at once, one that Redis judges and one that is made or heard; of a cluster, how many turns' calls,
+/// each with one for whatever lies together. More of them would each do less, and a call costs as much as a few requests.
+const CALLS: usize = 2;
 /// How many questions go into one call, unless a request alone has more: some hundred microseconds in which Redis does nothing else.
 const MOST: usize = 256;
 
@@ -42,7 +43,7 @@ pub(crate) struct Batches {
 struct Waiting {
     together: Together,
     questions: Vec<Question>,
-    told: oneshot::Sender<Result<Told, Lost>>,
+    reply: oneshot::Sender<Result<Reply, Lost>>,
 }
 
 struct Question {
@@ -54,7 +55,7 @@ struct Question {
 }
 
 /// What the script says of a request.
-struct Told {
+struct Reply {
     now: Timestamp,
     counted: bool,
     /// Of each question: whether its limit allows it, and what had been used before.
@@ -68,19 +69,19 @@ impl Batches {
     }
 
     pub(crate) async fn take(self: &Arc<Self>, together: &Together, asks: &[Ask<'_>]) -> Result<Vec<Answer>, Lost> {
-        let (told, heard) = oneshot::channel();
+        let (reply, answered) = oneshot::channel();
         let questions = asks.iter().map(|ask| Question::new(together, ask)).collect();
         let is_first = {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            waiting.push(Waiting { together: *together, questions, told });
+            waiting.push(Waiting { together: *together, questions, reply });
             waiting.len() == 1
         };
         if is_first {
             // Not by this request itself: who gave up meanwhile would leave the others behind.
             tokio::spawn(Arc::clone(self).send());
         }
-        let told = heard.await.unwrap_or(Err(Lost::Away))?;
-        Ok(asks.iter().zip(&told.of_each).map(|(ask, used)| answer(ask, used, &told)).collect())
+        let reply = answered.await.unwrap_or(Err(Lost::Away))?;
+        Ok(asks.iter().zip(&reply.of_each).map(|(ask, used)| answer(ask, used, &reply)).collect())
     }
 
     async fn send(self: Arc<Self>) {
@@ -92,15 +93,16 @@ impl Batches {
     }
 
     async fn call(&self, batch: Vec<Waiting>) {
-        let (keys, asked) = written(&batch);
+        let Call { counters, numbers, asked } = Call::of(&batch);
+        let keys: Vec<&str> = counters.iter().map(|counter| counter.key.as_str()).collect();
         let Some(first) = keys.first().copied() else { return };
         let said: Result<Vec<u8>, Lost> =
             self.link.run(first, |mut connection| async move { TAKE.run(&keys, &asked, &mut connection).await }).await;
-        match said.and_then(|said| told(&said, &batch).ok_or(Lost::Odd)) {
-            Ok(told) => {
-                for (waiting, told) in batch.into_iter().zip(told) {
+        match said.and_then(|said| replies(&said, &batch, &counters, &numbers).ok_or(Lost::Odd)) {
+            Ok(replies) => {
+                for (waiting, reply) in batch.into_iter().zip(replies) {
                     // Who is gone is counted all the same.
-                    let _ = waiting.told.send(Ok(told));
+                    let _ = waiting.reply.send(Ok(reply));
                 }
             }
             Err(lost) => {
@@ -108,12 +110,16 @@ impl Batches {
                     self.apart.store(true, Ordering::Relaxed);
                 }
                 for waiting in batch {
-                    let _ = waiting.told.send(Err(lost.clone()));
+                    let _ = waiting.reply.send(Err(lost.clone()));
                 }
             }
         }
     }
 }
+
+/// What the script says of a request that was refused, and of one that every limit allows. Otherwise it was counted by those that do.
+const REFUSED: u8 = 0;
+const ALL_ALLOW: u8 = 1;
 
 impl Question {
     fn new(together: &Together, ask: &Ask<'_>) -> Self {
@@ -125,16 +131,29 @@ impl Question {
             watched: ask.policy.shadow,
         }
     }
+
+    /// What it asks of its counter: the limit, the cost, and how.
+    fn terms(&self) -> (Limit, u32, u8) {
+        (self.limit, self.cost, u8::from(self.exact) + 2 * u8::from(self.watched))
+    }
+
+    /// As the script counts it.
+    fn count(&self, used: &mut Used, now: Timestamp) {
+        let moment = Moment::new(now, self.limit.seconds);
+        if self.exact { used.count_moments(self.cost, &moment) } else { used.count_window(self.cost, &moment) }
+    }
 }
 
 /// `rl:{TOGETHER}:POLICY:SUBJECT:KIND`. What is in braces decides on which node of a cluster it lies. Windows of another length are
-/// another counter.
+/// another counter. Short: what is no longer than 64 bytes costs Redis less.
 pub(crate) fn key(together: &Together, ask: &Ask<'_>) -> String {
-    let mut key = String::with_capacity(112);
+    let mut key = String::with_capacity(96);
     key.push_str("rl:{");
-    HEXLOWER.encode_append(together, &mut key);
-    let _ = write!(key, "}}:{}:", ask.policy.name());
-    HEXLOWER.encode_append(&ask.of, &mut key);
+    BASE64URL_NOPAD.encode_append(together, &mut key);
+    key.push_str("}:");
+    key.push_str(ask.policy.name());
+    key.push(':');
+    BASE64URL_NOPAD.encode_append(&ask.of, &mut key);
     let _ = if ask.is_exact() { key.write_str(":e") } else { write!(key, ":w{}", ask.limit.seconds) };
     key
 }
@@ -159,40 +178,87 @@ fn batched(mut waiting: Vec<Waiting>, apart: bool) -> Vec<Vec<Waiting>> {
     batches
 }
 
-/// The counters, each once, and what `take.lua` is asked of them.
-fn written(batch: &[Waiting]) -> (Vec<&str>, Vec<u8>) {
-    let questions: usize = batch.iter().map(|waiting| waiting.questions.len()).sum();
-    let (mut keys, mut numbers) = (Vec::with_capacity(questions), HashMap::with_capacity(questions));
-    let mut asked = Vec::with_capacity(questions * 17);
-    // INVARIANT: far fewer than 65,536 policies hold for a request.
-    let small = |number: usize| u16::try_from(number).unwrap_or(u16::MAX).to_le_bytes();
-    for waiting in batch {
-        asked.extend(small(waiting.questions.len()));
-        for question in &waiting.questions {
-            let number = *numbers.entry(question.key.as_str()).or_insert_with(|| {
-                keys.push(question.key.as_str());
-                keys.len()
-            });
-            asked.extend(small(number));
-            for number in [question.limit.count, question.limit.seconds, question.cost] {
-                asked.extend(number.to_le_bytes());
+/// What `take.lua` is asked for some requests.
+struct Call<'a> {
+    /// The counters, each once, as the first question that asks for it.
+    counters: Vec<&'a Question>,
+    /// Of each question, one request after the other, which of them it asks for.
+    numbers: Vec<usize>,
+    asked: Vec<u8>,
+}
+
+impl<'a> Call<'a> {
+    fn of(batch: &'a [Waiting]) -> Self {
+        let questions: usize = batch.iter().map(|waiting| waiting.questions.len()).sum();
+        let (mut counters, mut numbers) = (Vec::with_capacity(questions), Vec::with_capacity(questions));
+        let mut known = HashMap::with_capacity(questions);
+        // Many questions, few terms.
+        let mut terms: Vec<(Limit, u32, u8)> = Vec::new();
+        let mut each: Vec<u8> = Vec::with_capacity(questions * 6);
+        for waiting in batch {
+            each.extend(small(waiting.questions.len()));
+            for question in &waiting.questions {
+                let number = *known.entry(question.key.as_str()).or_insert_with(|| {
+                    counters.push(question);
+                    counters.len() - 1
+                });
+                let asked = question.terms();
+                let term = terms.iter().position(|known| *known == asked).unwrap_or_else(|| {
+                    terms.push(asked);
+                    terms.len() - 1
+                });
+                numbers.push(number);
+                each.extend(small(number + 1));
+                each.extend(small(term + 1));
             }
-            asked.push(u8::from(question.exact) + 2 * u8::from(question.watched));
         }
+        let mut asked: Vec<u8> = Vec::with_capacity(2 + terms.len() * 13 + each.len());
+        asked.extend(small(terms.len()));
+        for (Limit { count, seconds }, cost, kind) in terms {
+            asked.extend([count, seconds, cost].map(u32::to_le_bytes).as_flattened());
+            asked.push(kind);
+        }
+        asked.append(&mut each);
+        Self { counters, numbers, asked }
     }
-    (keys, asked)
+}
+
+// INVARIANT: far fewer than 65,536 policies hold for a request.
+fn small(number: usize) -> [u8; 2] {
+    u16::try_from(number).unwrap_or(u16::MAX).to_le_bytes()
 }
 
 /// What `take.lua` says of each request; nothing if it is not said of all.
-fn told(said: &[u8], batch: &[Waiting]) -> Option<Vec<Told>> {
+///
+/// It tells of each counter as it was before the call: what one request found is what those before it left.
+fn replies(said: &[u8], batch: &[Waiting], counters: &[&Question], numbers: &[usize]) -> Option<Vec<Reply>> {
     let mut said = Said(said);
     let now = Timestamp::from_micros(said.micros()?);
-    let told = batch.iter().map(|waiting| {
-        let counted = said.flag()?;
-        let of_each = waiting.questions.iter().map(|question| Some((said.flag()?, said.used(question)?)));
-        Some(Told { now, counted, of_each: of_each.collect::<Option<_>>()? })
+    let mut used = counters.iter().map(|counter| said.used(counter, now)).collect::<Option<Vec<Used>>>()?;
+    let mut numbers = numbers.iter().copied();
+    let replies = batch.iter().map(|waiting| {
+        let [verdict] = said.bytes()?;
+        let counted = verdict != REFUSED;
+        let (mut of_each, mut before) = (Vec::with_capacity(waiting.questions.len()), Vec::new());
+        for question in &waiting.questions {
+            let allowed = verdict == ALL_ALLOW || said.flag()?;
+            let number = numbers.next()?;
+            let used = used.get_mut(number)?;
+            of_each.push((allowed, used.clone()));
+            if allowed && question.cost > 0 {
+                if !counted {
+                    before.push((number, used.clone()));
+                }
+                question.count(used, now);
+            }
+        }
+        // What was counted for a request that is refused was never there.
+        for (number, was) in before.into_iter().rev() {
+            *used.get_mut(number)? = was;
+        }
+        Some(Reply { now, counted, of_each })
     });
-    told.collect()
+    replies.collect()
 }
 
 /// What is left of an answer of the script.
@@ -209,33 +275,36 @@ impl Said<'_> {
         Some(self.bytes::<1>()? == [1])
     }
 
+    /// What no clock shows was written by somebody else.
     fn number(&mut self) -> Option<i64> {
-        i64::try_from(u64::from_le_bytes(self.bytes()?)).ok()
+        Some(i64::try_from(u64::from_le_bytes(self.bytes()?)).unwrap_or(i64::MAX))
     }
 
     /// What it says in milliseconds.
     fn micros(&mut self) -> Option<i64> {
-        self.number()?.checked_mul(1_000)
+        Some(self.number()?.saturating_mul(1_000))
     }
 
-    fn used(&mut self, question: &Question) -> Option<Used> {
-        if question.exact {
+    /// A counter. By a clock that was set back, what is still to come counts from now.
+    fn used(&mut self, counter: &Question, now: Timestamp) -> Option<Used> {
+        if counter.exact {
             let uses = u16::from_le_bytes(self.bytes()?) / 8;
-            return Some(Used::at_moments((0..uses).map(|_| self.micros()).collect::<Option<_>>()?));
+            let moment = |_| Some(self.micros()?.min(now.as_micros()));
+            return Some(Used::at_moments((0..uses).map(moment).collect::<Option<_>>()?));
         }
         let number = self.number()?;
         let [used, before] = [u32::from_le_bytes(self.bytes()?), u32::from_le_bytes(self.bytes()?)];
-        Some(Used::in_windows(question.limit.seconds, number, used, before))
+        Some(Used::in_windows(counter.limit.seconds, number, used, before))
     }
 }
 
 /// By the same rules as in process; whether it is allowed is for the script to say, which counted accordingly.
-fn answer(ask: &Ask<'_>, (allowed, used): &(bool, Used), told: &Told) -> Answer {
-    let moment = Moment::new(told.now, ask.limit.seconds);
+fn answer(ask: &Ask<'_>, (allowed, used): &(bool, Used), reply: &Reply) -> Answer {
+    let moment = Moment::new(reply.now, ask.limit.seconds);
     let judged = used.judge(ask, &moment);
     let retry_ms = if *allowed { 0 } else { judged.retry_ms.max(1) };
     let answer = Answer { allowed: *allowed, retry_ms, ..judged };
-    if *allowed && told.counted { answer.counted(ask, &moment) } else { answer }
+    if *allowed && reply.counted { answer.counted(ask, &moment) } else { answer }
 }
 
 #[cfg(test)]
@@ -250,16 +319,16 @@ mod tests {
         let policy = Policy::new("login", LIMIT).unwrap();
         let ask = |of| Ask { policy: &policy, limit: LIMIT, of: [of; 16], cost: 1 };
         let questions = (0..questions).map(|of| Question::new(&[together; 16], &ask(u8::try_from(of % 250).unwrap())));
-        Waiting { together: [together; 16], questions: questions.collect(), told: oneshot::channel().0 }
+        Waiting { together: [together; 16], questions: questions.collect(), reply: oneshot::channel().0 }
     }
 
     #[test]
     fn what_is_judged_together_lies_on_one_node_of_a_cluster() {
         let policy = Policy::new("login", LIMIT).unwrap();
         let key = |of| key(&[0xab; 16], &Ask { policy: &policy, limit: policy.limit, of, cost: 1 });
-        let tag = format!("{{{}}}", "ab".repeat(16));
-        assert_eq!(key([1; 16]), format!("rl:{tag}:login:{}:e", "01".repeat(16)));
-        assert!(key([2; 16]).contains(&tag));
+        let tag = "{q6urq6urq6urq6urq6urqw}";
+        assert_eq!(key([1; 16]), format!("rl:{tag}:login:AQEBAQEBAQEBAQEBAQEBAQ:e"));
+        assert!(key([2; 16]).contains(tag));
         let many = Ask { policy: &policy, limit: Limit { count: 500, seconds: 60 }, of: [1; 16], cost: 1 };
         assert!(super::key(&[0xab; 16], &many).ends_with(":w60"), "another limit, another kind of counter");
     }
@@ -278,27 +347,62 @@ mod tests {
     }
 
     #[test]
-    fn a_counter_that_is_asked_for_twice_is_read_once() {
+    fn a_counter_that_is_asked_for_twice_is_read_once_and_terms_are_told_once() {
         let batch = [waiting(1, 2), waiting(1, 1)];
-        let (keys, asked) = written(&batch);
-        assert_eq!(keys.len(), 2);
-        assert_eq!(asked.len(), 2 * 2 + 3 * 15);
-        assert_eq!((&asked[..4], &asked[17..19]), ([2, 0, 1, 0].as_slice(), [2, 0].as_slice()));
+        let Call { counters, numbers, asked } = Call::of(&batch);
+        assert_eq!((counters.len(), numbers.as_slice()), (2, [0, 1, 0].as_slice()));
+        assert_eq!(asked[..15], [1, 0, 5, 0, 0, 0, 60, 0, 0, 0, 1, 0, 0, 0, 1]);
+        assert_eq!(asked[15..], [2, 0, 1, 0, 1, 0, 2, 0, 1, 0, 1, 0, 1, 0, 1, 0]);
+    }
+
+    const NOW_MS: u64 = 1_790_000_040_000;
+
+    /// What the script says: the moment, each counter as it was, and what follows.
+    fn said(counters: &[&[u64]], verdicts: &[u8]) -> Vec<u8> {
+        let mut said = NOW_MS.to_le_bytes().to_vec();
+        for uses in counters {
+            said.extend(small(uses.len() * 8));
+            said.extend(uses.iter().flat_map(|moment| moment.to_le_bytes()));
+        }
+        said.extend(verdicts);
+        said
+    }
+
+    fn answers(said: &[u8], batch: &[Waiting]) -> Option<Vec<Vec<Answer>>> {
+        let policy = Policy::new("login", LIMIT).unwrap();
+        let Call { counters, numbers, .. } = Call::of(batch);
+        let replies = replies(said, batch, &counters, &numbers)?;
+        let ask = Ask { policy: &policy, limit: LIMIT, of: [0; 16], cost: 1 };
+        Some(replies.iter().map(|reply| reply.of_each.iter().map(|used| answer(&ask, used, reply)).collect()).collect())
     }
 
     #[test]
     fn an_answer_that_is_cut_short_is_none() {
         let batch = [waiting(1, 2)];
-        let mut said = 1_790_000_040_000_u64.to_le_bytes().to_vec();
-        said.extend([1, 1, 0, 0, 0]);
-        assert!(told(&said, &batch).is_none());
-        said.extend([8, 0]);
-        said.extend(1_790_000_039_000_u64.to_le_bytes());
-        let told = told(&said, &batch).unwrap();
-        let (policy, of) = (Policy::new("login", LIMIT).unwrap(), [0; 16]);
-        let ask = Ask { policy: &policy, limit: LIMIT, of, cost: 1 };
-        let answers: Vec<Answer> = told[0].of_each.iter().map(|used| answer(&ask, used, &told[0])).collect();
+        let said = said(&[&[], &[NOW_MS - 1_000]], &[2, 1, 0]);
+        for length in 0..said.len() {
+            assert!(answers(&said[..length], &batch).is_none(), "{length}");
+        }
+        let answers = &answers(&said, &batch).unwrap()[0];
         assert_eq!((answers[0].allowed, answers[0].remaining, answers[0].reset_ms), (true, 4, 60_000));
         assert_eq!((answers[1].allowed, answers[1].remaining, answers[1].retry_ms), (false, 4, 1));
+    }
+
+    /// The script tells of a counter once, as it was before all of them.
+    #[test]
+    fn what_a_request_finds_is_what_those_before_it_left_and_who_was_refused_left_nothing() {
+        // Two counters for each; the second is used up from the second request on.
+        let batch = [waiting(1, 2), waiting(1, 2), waiting(1, 1)];
+        let full: Vec<u64> = (0..4).map(|n| NOW_MS - 1_000 * n - 1_000).rev().collect();
+        let answers = answers(&said(&[&[], &full], &[1, 0, 1, 0, 1]), &batch).unwrap();
+        let told: Vec<Vec<(bool, u32)>> =
+            answers.iter().map(|of| of.iter().map(|answer| (answer.allowed, answer.remaining)).collect()).collect();
+        assert_eq!(told, [vec![(true, 4), (true, 0)], vec![(true, 4), (false, 0)], vec![(true, 3)]]);
+    }
+
+    #[test]
+    fn a_moment_that_no_clock_shows_counts_from_now() {
+        let answers = answers(&said(&[&[u64::MAX, u64::MAX / 2]], &[1]), &[waiting(1, 1)]).unwrap();
+        assert_eq!((answers[0][0].allowed, answers[0][0].remaining), (true, 2));
     }
 }

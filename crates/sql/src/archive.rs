@@ -160,8 +160,8 @@ pub const TABLES: &[Table] = &[
     table!(SUBJECT_REFERENCES, "subject_references", "key_id"),
 ];
 
-/// Tables that no backup holds: what is in them is over within a day, or told anew by whoever starts. What was counted
-/// before a restore says nothing after it. A session of then may have been ended since, and a refresh token of then used:
+/// Tables that no backup holds: what is in them is over within a day, or told anew by whoever starts or logs in. What was
+/// counted before a restore says nothing after it. A session of then may have been ended since, and a refresh token of then used:
 /// after a restore nobody is logged in.
 pub const LEFT_OUT: &[&str] = &[
     "_sqlx_migrations",
@@ -172,6 +172,7 @@ pub const LEFT_OUT: &[&str] = &[
     "directory_epochs",
     "idempotency",
     "jobs",
+    "known_addresses",
     "sessions",
     "spent_challenges",
     "used_proofs",

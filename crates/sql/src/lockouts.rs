@@ -1,5 +1,5 @@
 use async_trait::async_trait;
-use chancery_domain::ids::LockoutId;
+use chancery_domain::ids::{LockoutId, UserId};
 use chancery_domain::lockouts::{Lockout, LockoutKind, LockoutRows, LockoutWrites};
 use chancery_domain::store::StoreError;
 use chancery_domain::time::Timestamp;
@@ -64,6 +64,11 @@ impl<D: Driver> LockoutRows for Rows<D> {
         )
         .await
     }
+
+    async fn known_address(&mut self, user: UserId, address: &str) -> Result<Option<Timestamp>, StoreError> {
+        let sql = "SELECT expires_at FROM known_addresses WHERE tenant_id = $1 AND user_id = $2 AND address = $3";
+        self.one("known_address", sql, [Value::text(user), address.into()], Row::time).await
+    }
 }
 
 #[async_trait]
@@ -100,6 +105,41 @@ impl<D: Driver> LockoutWrites for Rows<D> {
 
     async fn forget_lockouts(&mut self, now: Timestamp) -> Result<(), StoreError> {
         self.execute("DELETE FROM lockouts WHERE tenant_id = $1 AND expires_at <= $2", [Value::time(now)]).await?;
+        Ok(())
+    }
+
+    async fn know_address(
+        &mut self,
+        user: UserId,
+        address: &str,
+        until: Timestamp,
+        most: u32,
+    ) -> Result<(), StoreError> {
+        self.execute(
+            "INSERT INTO known_addresses (tenant_id, user_id, address, expires_at) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (tenant_id, user_id, address) DO UPDATE SET expires_at = excluded.expires_at",
+            [Value::text(user), address.into(), Value::time(until)],
+        )
+        .await?;
+        self.execute(
+            "DELETE FROM known_addresses WHERE tenant_id = $1 AND user_id = $2 AND address NOT IN
+                (SELECT address FROM known_addresses WHERE tenant_id = $1 AND user_id = $2
+                 ORDER BY expires_at DESC, address LIMIT $3)",
+            [Value::text(user), most.into()],
+        )
+        .await?;
+        Ok(())
+    }
+
+    async fn forget_addresses(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        let sql = "DELETE FROM known_addresses WHERE tenant_id = $1 AND expires_at <= $2";
+        self.execute(sql, [Value::time(now)]).await?;
+        Ok(())
+    }
+
+    async fn forget_addresses_of(&mut self, user: UserId) -> Result<(), StoreError> {
+        let sql = "DELETE FROM known_addresses WHERE tenant_id = $1 AND user_id = $2";
+        self.execute(sql, [Value::text(user)]).await?;
         Ok(())
     }
 }

@@ -48,6 +48,7 @@ const FILES: &[(i64, &str, &str)] = &[
     (50, "quarantine", include_str!("../migrations/0050_quarantine.sql")),
     (52, "told_heads", include_str!("../migrations/0052_told_heads.sql")),
     (53, "audit_intents", include_str!("../migrations/0053_audit_intents.sql")),
+    (55, "known_addresses", include_str!("../migrations/0055_known_addresses.sql")),
 ];
 
 /// The number of the newest step this program knows; PostgreSQL's is the same.

@@ -401,11 +401,15 @@ hand_on!(LockoutRows {
     fn lockouts(now: Timestamp, after: Option<LockoutId>, limit: u32) -> Vec<Lockout>;
     fn find_lockout(id: LockoutId) -> Option<Lockout>;
     fn lockout_of(kind: LockoutKind, subject: &str, now: Timestamp) -> Option<Lockout>;
+    fn known_address(user: UserId, address: &str) -> Option<Timestamp>;
 });
 hand_on!(LockoutWrites {
     fn put_lockout(lockout: &Lockout) -> ();
     fn remove_lockout_of(kind: LockoutKind, subject: &str) -> ();
     fn forget_lockouts(now: Timestamp) -> ();
+    fn know_address(user: UserId, address: &str, until: Timestamp, most: u32) -> ();
+    fn forget_addresses(now: Timestamp) -> ();
+    fn forget_addresses_of(user: UserId) -> ();
 });
 hand_on!(RevocationRows {
     fn revocations_of(token: TokenId, user: Option<UserId>) -> Vec<Revocation>;

@@ -11,9 +11,11 @@ use crate::App;
 /// Everything below the prefix, and the root itself, which is no `{*path}`. OpenAPI has no words for that, nor for any method, so it is not in the document.
 pub(crate) const ROUTES: [&str; 2] = ["/authz/ext-authz/{*path}", "/authz/ext-authz/"];
 
-const PREFIX: &str = "/authz/ext-authz";
+/// What stands before the path that a client asked Envoy for.
+pub(crate) const PREFIX: &str = "/authz/ext-authz";
 const NAME: HeaderName = HeaderName::from_static("x-chancery-route");
 const ROLES: HeaderName = HeaderName::from_static("x-chancery-roles");
+const PREFLIGHTS: HeaderName = HeaderName::from_static("x-chancery-preflights");
 
 /// Whether a request that Envoy got may go on.
 pub(crate) async fn ext_authz(State(app): State<App>, parts: Parts) -> Result<Response, Problem> {
@@ -27,5 +29,6 @@ pub(crate) async fn ext_authz(State(app): State<App>, parts: Parts) -> Result<Re
 }
 
 fn wanted(parts: &Parts) -> Result<Wanted, Problem> {
-    Wanted::read(only(&parts.headers, &NAME)?, only(&parts.headers, &ROLES)?)
+    let headers = &parts.headers;
+    Wanted::read(only(headers, &NAME)?, only(headers, &ROLES)?, only(headers, &PREFLIGHTS)?)
 }

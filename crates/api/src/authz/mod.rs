@@ -7,7 +7,8 @@
 //! | Envoy, `ext_authz` over HTTP | `/authz/ext-authz/…` | the request's method | the path behind the prefix |
 //!
 //! 200 lets the request through: its headers name the caller, and the assertion proves it. What refuses is what refuses elsewhere,
-//! and a dependency that fails is 503, never a bad credential.
+//! and a dependency that fails is 503, never a bad credential. Browsers that ask first bring no credential: they get through where the
+//! proxy's configuration says so, for only the proxy sees what the application answers them.
 
 mod asked;
 pub(crate) mod auth_request;
@@ -21,7 +22,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use chancery_domain::access::Caller;
-use chancery_middleware::{ASSERTION, Code, Exchange, Problem, Standing, assertion, canonical::Canonical, identity};
+use chancery_middleware::{
+    ASSERTION, Code, Exchange, Problem, Standing, assertion, canonical::Canonical, identity, no_identity, preflight,
+};
 use http::{HeaderMap, HeaderName, Method, StatusCode, Uri, request::Parts};
 
 use crate::App;
@@ -37,15 +40,16 @@ struct Original {
     target: Uri,
 }
 
-/// What the proxy's own configuration says: for whom the assertion is, and what it takes to get in.
+/// What the proxy's own configuration says: for whom the assertion is, what it takes to get in, and whether browsers that ask first get in.
 struct Wanted {
     route: String,
     roles: Vec<String>,
+    preflights: bool,
 }
 
 impl Wanted {
-    /// Of a name, and roles with commas between them, one of which is enough.
-    fn read(route: Option<&str>, roles: Option<&str>) -> Result<Self, Problem> {
+    /// Of a name, roles with commas between them, one of which is enough, and `pass` where preflights do.
+    fn read(route: Option<&str>, roles: Option<&str>, preflights: Option<&str>) -> Result<Self, Problem> {
         let is_name = |text: &str| {
             let letters = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
             !text.is_empty() && text.len() <= MAX_NAME && text.bytes().all(letters)
@@ -59,7 +63,10 @@ impl Wanted {
         if !roles.iter().all(|role| is_name(role)) {
             return Err(unreadable("the list of roles"));
         }
-        Ok(Self { route: route.to_owned(), roles })
+        if preflights.is_some_and(|preflights| preflights != "pass") {
+            return Err(unreadable("what becomes of preflights"));
+        }
+        Ok(Self { route: route.to_owned(), roles, preflights: preflights.is_some() })
     }
 
     fn admits(&self, caller: &Caller) -> bool {
@@ -87,8 +94,12 @@ async fn answer(
         parts.uri = original.target.clone();
     }
     let upgrade = parts.headers.contains_key("sec-websocket-key");
-    let Some(standing) = Standing::of(&parts, upgrade).await? else { return Err(Code::CredentialMissing.into()) };
-    let caller = &standing.call().caller;
+    let standing = Standing::of(&parts, upgrade).await?;
+    let caller = standing.as_ref().map(|standing| &standing.call().caller);
+    let passes = |wanted: &Wanted| trusted && wanted.preflights && preflight(&parts.method, &parts.headers).is_some();
+    if caller.is_none() && !wanted.as_ref().is_ok_and(passes) {
+        return Err(Code::CredentialMissing.into());
+    }
     let wanted = wanted?;
     let Some(original) = known else {
         tracing::warn!("Somebody asks as a proxy does, and its address is none of the trusted proxies");
@@ -96,14 +107,14 @@ async fn answer(
     };
     let original = original?;
     check_path(original.target.path())?;
-    if !wanted.admits(caller) {
+    if caller.is_some_and(|caller| !wanted.admits(caller)) {
         return Err(Code::AuthzDenied.into());
     }
     let exchange = exchange(&parts)?;
-    let signed =
-        assertion(&exchange, Some(caller), &wanted.route, original.method.as_str(), original.target.path()).await?;
+    let signed = assertion(&exchange, caller, &wanted.route, original.method.as_str(), original.target.path()).await?;
     let mut response = StatusCode::OK.into_response();
-    response.headers_mut().extend(identity(&exchange, caller)?);
+    let named = caller.map_or_else(|| no_identity(&exchange), |caller| identity(&exchange, caller))?;
+    response.headers_mut().extend(named);
     response.headers_mut().insert(ASSERTION, signed);
     Ok(response)
 }
@@ -174,12 +185,14 @@ mod tests {
 
     #[test]
     fn an_empty_list_of_roles_is_a_mistake_and_not_everybody() {
-        assert!(Wanted::read(Some("clinic"), None).is_ok());
-        assert!(Wanted::read(Some("clinic"), Some("staff, night-desk")).is_ok_and(|wanted| wanted.roles.len() == 2));
+        assert!(Wanted::read(Some("clinic"), None, None).is_ok_and(|wanted| !wanted.preflights));
+        let roles = Wanted::read(Some("clinic"), Some("staff, night-desk"), Some("pass"));
+        assert!(roles.is_ok_and(|wanted| wanted.roles.len() == 2 && wanted.preflights));
+        assert!(Wanted::read(Some("clinic"), None, Some("")).is_err());
         for (route, roles) in
             [(None, None), (Some(""), None), (Some("a b"), None), (Some("a"), Some("")), (Some("a"), Some("x,,y"))]
         {
-            assert!(Wanted::read(route, roles).is_err(), "{route:?} {roles:?}");
+            assert!(Wanted::read(route, roles, None).is_err(), "{route:?} {roles:?}");
         }
     }
 }

@@ -50,7 +50,7 @@ pub(crate) struct SubjectBody {
 #[schema(as = CertificateStatement)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct StatementBody {
-    /// A code; applications' own are `app.*`.
+    /// A code of yours, `app.*`.
     code: String,
     /// Integers, booleans, dates, sha256 or `[A-Z0-9_.-]{1,32}`, by `[a-z][a-z0-9_]{0,63}`.
     #[schema(value_type = Option<Object>)]
@@ -77,7 +77,9 @@ pub(crate) struct EvidenceBody {
 #[schema(as = NewCertificate)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewCertificateBody {
-    /// What kind of statement: `[a-z][a-z0-9.-]{0,63}`.
+    /// What kind of statement: `app.*` of applications (`certificates.issue`); of security officers (`certificates.attest`)
+    /// access-report, access-review, control-evidence, incident-timeline, lockdown-drill, masking-verified, migration-equivalence
+    /// or restore-drill.
     #[schema(example = "app.access-report")]
     kind: String,
     /// Whom it speaks of.
@@ -93,6 +95,9 @@ pub(crate) struct NewCertificateBody {
     /// When somebody attested it.
     #[schema(value_type = Option<String>, format = DateTime)]
     attested_at: Option<Timestamp>,
+    /// Until when it is valid, after now; for ever if nothing is said.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    not_after: Option<Timestamp>,
     /// A certificate of the same kind that this one takes the place of.
     supersedes: Option<String>,
 }
@@ -194,6 +199,7 @@ impl NewCertificateBody {
             evidence: evidence.collect(),
             occurred_at: self.occurred_at,
             attested_at: self.attested_at,
+            not_after: self.not_after,
             supersedes,
         })
     }

@@ -7,7 +7,7 @@ use axum::{
 use chancery_domain::{
     Faults, Timestamp,
     certificates::{self, PackScope},
-    ids::CertificateId,
+    ids::{CertificateId, EventId},
 };
 use chancery_middleware::{Authenticated, Body, Code, Problem};
 use http::header;
@@ -21,13 +21,18 @@ use crate::{App, error::IntoProblem};
 /// many at a time.
 pub(crate) const LARGE_AT_ONCE: usize = 2;
 
-/// What a pack shall be about: certificates by their ids, everything in a span of time, or certificates about one subject.
+/// What a pack shall be about: certificates or events by their ids, everything in a span of time, or certificates about one subject.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = NewPack)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewPackBody {
     /// 1 to 1,000 certificates of the caller's tenant.
     certificates: Option<Vec<String>>,
+    /// 1 to 1,000 events of the caller's tenant.
+    events: Option<Vec<String>>,
+    /// With `events`: also what they say in confidence, each text with the salt of its commitment; for holders of `audit.read_sealed`.
+    #[serde(default)]
+    disclose: bool,
     /// Every event recorded at or after, and the certificates among them; with `to`.
     #[schema(value_type = Option<String>, format = DateTime)]
     from: Option<Timestamp>,
@@ -41,24 +46,33 @@ pub(crate) struct NewPackBody {
 impl NewPackBody {
     /// `None` if an id is none: then there is no such certificate.
     fn scope(self) -> Result<Option<PackScope>, Problem> {
-        match (self.certificates, self.from, self.to, self.subject) {
-            (Some(ids), None, None, None) => {
+        let disclose = self.disclose;
+        if disclose && self.events.is_none() {
+            let message = "only events that are named by their ids disclose what they say in confidence";
+            return Err(Problem::invalid(Faults::one("/disclose", "unsuited", message)));
+        }
+        match (self.certificates, self.events, self.from, self.to, self.subject) {
+            (Some(ids), None, None, None, None) => {
                 let ids = ids.iter().map(|id| id.parse::<CertificateId>()).collect::<Result<Vec<_>, _>>();
                 Ok(ids.ok().map(PackScope::Certificates))
             }
-            (None, Some(from), Some(to), None) => Ok(Some(PackScope::Range { from, to })),
-            (None, None, None, Some(SubjectBody { kind, r#ref })) => {
+            (None, Some(ids), None, None, None) => {
+                let ids = ids.iter().map(|id| id.parse::<EventId>()).collect::<Result<Vec<_>, _>>();
+                Ok(ids.ok().map(|ids| PackScope::Events { ids, disclose }))
+            }
+            (None, None, Some(from), Some(to), None) => Ok(Some(PackScope::Range { from, to })),
+            (None, None, None, None, Some(SubjectBody { kind, r#ref })) => {
                 Ok(Some(PackScope::Subject { kind, reference: r#ref }))
             }
             _ => {
-                let message = "give `certificates`, or `from` and `to`, or `subject`";
+                let message = "give `certificates`, or `events`, or `from` and `to`, or `subject`";
                 Err(Problem::invalid(Faults::one("", "required", message)))
             }
         }
     }
 }
 
-/// Export everything that proves certificates, or a span of the log, offline.
+/// Export everything that proves certificates, events, or a span of the log, offline.
 #[utoipa::path(post, path = "/v1/certificates/packs", tag = "certificates", request_body = NewPackBody,
     responses((status = 200, description = "A canonical zip.", content_type = "application/zip", body = Vec<u8>)))]
 pub(crate) async fn make_pack(

@@ -1,6 +1,9 @@
 //! Proxies that ask before they let a request through: what each says of the request, and what it is told.
 
-use chancery_middleware::Limits;
+use std::sync::Arc;
+
+use chancery_domain::instance::Environment;
+use chancery_middleware::{Cors, CorsRules, Edge, Limits};
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use http::Request;
 use serde_json::{Value, json};
@@ -197,5 +200,87 @@ async fn a_path_with_two_readings_is_not_signed() {
             reply.refused(403, "request.path_ambiguous");
             assert!(!reply.headers.contains_key("x-auth-assertion"), "{proxy} {target}");
         }
+    }
+}
+
+/// What a browser asks before a page of another origin may call.
+fn asking_first(mut question: Request<axum::body::Body>) -> Request<axum::body::Body> {
+    question.headers_mut().insert("origin", "https://app.clinic.test".parse().unwrap());
+    question.headers_mut().insert("access-control-request-method", "PUT".parse().unwrap());
+    question
+}
+
+/// The question of each proxy about an `OPTIONS`, with its configuration's word on preflights.
+fn preflights(word: Option<&str>) -> Vec<(&'static str, Request<axum::body::Body>)> {
+    let mut all = Vec::from(questions("OPTIONS", "/api/patients/1", Some("clinician")));
+    for (_, question) in &mut all {
+        let Some(word) = word else { continue };
+        if question.uri().query().is_some() {
+            *question.uri_mut() = format!("{}&preflights={word}", question.uri()).parse().unwrap();
+        } else {
+            question.headers_mut().insert("x-chancery-preflights", word.parse().unwrap());
+        }
+    }
+    all
+}
+
+#[tokio::test]
+async fn a_preflight_gets_through_where_the_proxy_says_so_and_is_a_strangers() {
+    let (app, _) = behind_a_proxy().await;
+    for (proxy, question) in preflights(Some("pass")) {
+        let reply = app.send(asking_first(question)).await;
+        assert_eq!(reply.status.as_u16(), 200, "{proxy}: {}", reply.text());
+        let said = claims(&reply).1;
+        assert!(said.get("sub").is_none() && said["aud"] == "clinic", "{proxy}: {said}");
+        for name in ["x-auth-subject", "x-auth-tenant", "x-auth-roles", "x-auth-method"] {
+            assert_eq!(reply.headers[name], "", "{proxy}: whatever the client said there is nobody's");
+        }
+    }
+    for (_, question) in preflights(None) {
+        app.send(asking_first(question)).await.refused(401, "auth.credential_missing");
+    }
+    for word in ["", "true", "Pass"] {
+        for (_, question) in preflights(Some(word)) {
+            app.send(asking_first(question)).await.refused(401, "auth.credential_missing");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_preflight_gets_through_no_proxy_as_one() {
+    let (app, clinic) = behind_a_proxy().await;
+    for (_, question) in preflights(Some("pass")) {
+        app.send(question).await.refused(401, "auth.credential_missing");
+    }
+    for (name, value) in [("content-length", "5"), ("cookie", "session=x"), ("x-auth-token", "x"), ("origin", "null")] {
+        for (_, question) in preflights(Some("pass")) {
+            let mut question = asking_first(question);
+            question.headers_mut().append(name, value.parse().unwrap());
+            app.send(question).await.refused(401, "auth.credential_missing");
+        }
+    }
+    // With a credential it is a request like any other: one of another role is refused.
+    for (_, question) in preflights(Some("pass")) {
+        app.send(clinic.service.sign(asking_first(question))).await.refused(403, "authz.denied");
+    }
+    // And nobody but a proxy passes them.
+    let app = TestApp::new().await;
+    for (_, question) in preflights(Some("pass")) {
+        app.send(asking_first(question)).await.refused(401, "auth.credential_missing");
+    }
+}
+
+/// A list of pages that may call the API itself answered the preflight in the application's place, and Envoy took 204 for a refusal.
+#[tokio::test]
+async fn a_list_of_our_own_answers_no_preflight_of_an_application_behind_envoy() {
+    let app = TestApp::new().await;
+    let rules = CorsRules { origins: vec!["https://app.clinic.test".to_owned()], ..CorsRules::default() };
+    let cors = Arc::new(Cors::new(&rules, Environment::Production).unwrap());
+    let edge = Edge { cors, ..Edge::default() };
+    let app = app.door(Limits { trusted_proxies: vec![PROXIES.parse().unwrap()], edge, ..Limits::default() });
+    for (proxy, question) in preflights(Some("pass")) {
+        let reply = app.send(asking_first(question)).await;
+        assert_eq!(reply.status.as_u16(), 200, "{proxy}: {}", reply.text());
+        assert!(reply.headers.contains_key("x-auth-assertion"), "{proxy}");
     }
 }

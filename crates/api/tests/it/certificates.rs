@@ -26,7 +26,7 @@ backends! {
 
 const SPAN: &str = "from=2026-01-01T00:00:00Z&to=2026-12-31T00:00:00Z";
 
-async fn verdict(app: &TestApp, clinic: &Clinic, certificate: &Value) -> String {
+pub(crate) async fn verdict(app: &TestApp, clinic: &Clinic, certificate: &Value) -> String {
     let id = certificate["id"].as_str().unwrap();
     let report = app.get(&clinic.auditor, &format!("/v1/certificates/{id}/verify")).await.ok();
     assert_eq!(report["valid"], report["verdict"] == "valid");
@@ -36,7 +36,7 @@ async fn verdict(app: &TestApp, clinic: &Clinic, certificate: &Value) -> String 
     report["verdict"].as_str().unwrap().to_owned()
 }
 
-async fn offline(app: &TestApp, clinic: &Clinic, scope: Value) -> (PackVerdict, Vec<String>, String) {
+pub(crate) async fn offline(app: &TestApp, clinic: &Clinic, scope: Value) -> (PackVerdict, Vec<String>, String) {
     let pack = app.post(&clinic.auditor, "/v1/certificates/packs", scope).await;
     assert_eq!(pack.status, 200, "{}", pack.text());
     let trust = app.anonymous("GET", "/.well-known/chancery-trust.json", None).await.body;

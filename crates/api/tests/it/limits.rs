@@ -1,6 +1,6 @@
 //! Limits, seen from outside.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc};
 
 use axum::{body::Body, extract::ConnectInfo};
 use chancery_domain::{
@@ -8,10 +8,11 @@ use chancery_domain::{
     limits::{Limit, LimitEvent, LimitSettings, On, Per, Policy, Rule, flush_violations, tell_if_off},
 };
 use chancery_middleware::Limits;
+use chancery_testkit::Raw;
 use http::Request;
 use serde_json::{Value, json};
 
-use crate::app::{Reply, TestApp, request};
+use crate::app::{Backend, Reply, TestApp, request};
 
 pub(crate) fn rule(name: &str, count: u32, per: Per, on: On) -> Rule {
     let policy = Policy::new(name, Limit { count, seconds: 60 }).unwrap();
@@ -67,6 +68,32 @@ async fn a_login_is_tried_five_times_a_minute_from_one_address() {
     app.send(from_address(request("GET", "/livez", None), "203.0.113.9", None)).await;
     app.clock.advance_seconds(wait);
     app.send(login("203.0.113.9", None)).await.refused(401, "auth.login_failed");
+}
+
+/// The windows of estimated limits begin at one moment for everybody, who were all told to come back in it.
+#[tokio::test]
+async fn not_everybody_is_told_to_come_back_at_one_moment() {
+    let door = || vec![rule("door", 101, Per::Address, On::Routes(vec!["GET /livez".to_owned()]))];
+    let app = TestApp::new().await.again(|settings| settings.limits = with(door())).await;
+    let knock = || app.send(from_address(request("GET", "/livez", None), "203.0.113.9", None));
+    let free_in = |reply: &Reply| -> u64 { header(reply, "ratelimit").rsplit_once("t=").unwrap().1.parse().unwrap() };
+    let (mut told, mut refused) = (BTreeSet::new(), BTreeSet::new());
+    for _ in 0..101 {
+        told.insert(free_in(&knock().await));
+    }
+    for _ in 0..50 {
+        let reply = knock().await;
+        reply.refused(429, "ratelimit.exceeded");
+        let wait: u64 = header(&reply, "retry-after").parse().unwrap();
+        assert_eq!(wait, free_in(&reply), "not earlier than it is free");
+        refused.insert(wait);
+    }
+    for waits in [&told, &refused] {
+        let (first, last) = (waits.first().unwrap(), waits.last().unwrap());
+        assert!(first < last && *last <= first + 12, "{first} {last}");
+    }
+    app.clock.advance_seconds(i64::try_from(*refused.first().unwrap()).unwrap());
+    assert_eq!(knock().await.status, 200, "who waits as long as told gets in");
 }
 
 #[tokio::test]
@@ -377,6 +404,49 @@ async fn a_stranger_locks_nobody_out_of_an_address_that_is_known() {
     assert!(paused > 10, "{paused}");
     log_in(&laddered, "ann", PASSWORD, "192.0.2.99").await.refused(429, "auth.account_locked");
     log_in(&laddered, "ann", PASSWORD, "203.0.113.9").await.ok();
+}
+
+/// Without Redis a node remembered it in memory alone: after a restart any stranger could keep everybody out.
+#[tokio::test]
+async fn an_address_is_known_after_a_restart_too_and_only_to_whom_it_was() {
+    let app = TestApp::new().await;
+    let clinic = app.clinic("ours").await;
+    for name in ["ann", "bob"] {
+        made(&app, &clinic, name).await;
+    }
+    let before = app.again(|settings| settings.limits.lockouts = true).await;
+    log_in(&before, "ann", PASSWORD, "2001:db8:1:2::9").await.ok();
+    let after = app.again(|settings| settings.limits.lockouts = true).await;
+    for n in 0..60 {
+        after.clock.advance_seconds(2);
+        for name in ["ann", "bob"] {
+            log_in(&after, name, "Wrong-Horse-7-Battery", &format!("198.51.100.{n}")).await;
+        }
+    }
+    log_in(&after, "bob", PASSWORD, "2001:db8:1:2::9").await.refused(429, "auth.account_locked");
+    log_in(&after, "ann", PASSWORD, "192.0.2.99").await.refused(429, "auth.account_locked");
+    // From its network: who has an IPv6 address has many.
+    log_in(&after, "ann", PASSWORD, "2001:db8:1:2::77").await.ok();
+}
+
+#[tokio::test]
+async fn what_is_kept_of_an_address_is_none_and_goes_with_its_user() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("chancery.db");
+    let app = TestApp::on(Backend::file(&path).await).await;
+    let clinic = app.clinic("ours").await;
+    let id = made(&app, &clinic, "ann").await;
+    let laddered = app.again(|settings| settings.limits.lockouts = true).await;
+    for from in ["2001:db8:1:2::9", "2001:db8:1:2::77"] {
+        log_in(&laddered, "ann", PASSWORD, from).await.ok();
+    }
+    let (mut raw, kept) = (Raw::sqlite(&path).await, "SELECT address FROM known_addresses");
+    let marks = raw.texts(kept).await;
+    assert_eq!(marks.len(), 1, "a network of 64 bits is one");
+    let mark = marks[0].as_deref().unwrap();
+    assert!(mark.len() == 64 && !mark.contains("20010db8"), "{mark}");
+    assert_eq!(laddered.call(&clinic.admin, "DELETE", &format!("/v1/users/{id}"), None).await.status, 204);
+    assert!(raw.texts(kept).await.is_empty());
 }
 
 #[tokio::test]

@@ -82,7 +82,11 @@ pub(crate) async fn rotate_root(app: &TestApp) {
     rotate::finish(&app.instance).await.unwrap();
 }
 
-backends! { the_root_rotates_under_a_second_process, a_tenant_key_rotates_under_a_second_process }
+backends! {
+    the_root_rotates_under_a_second_process,
+    a_tenant_key_rotates_under_a_second_process,
+    rotations_of_tenant_keys_and_of_the_root_are_stated,
+}
 
 async fn the_root_rotates_under_a_second_process(backend: Backend) {
     let app = TestApp::on(backend).await;
@@ -172,6 +176,39 @@ async fn a_tenant_key_rotates_under_a_second_process(backend: Backend) {
     assert!(keys[0].wrapped.is_empty(), "the old one is gone");
     for kind in ["tenant_key.rotated", "tenant_key.keys_moved", "tenant_key.destroyed"] {
         assert_eq!(app.events(&clinic.auditor, kind).await.len(), 1, "{kind}");
+    }
+}
+
+/// What is reported of rotations (MO-10) are not those of single keys alone.
+async fn rotations_of_tenant_keys_and_of_the_root_are_stated(backend: Backend) {
+    let app = TestApp::on(backend).await;
+    let (clinic, other) = (app.clinic("ours").await, app.clinic("theirs").await);
+    app.post(&clinic.officer, "/v1/tenant-key/rotate", json!({})).await.ok();
+    rotate_root(&app).await;
+    let stated = app.get(&clinic.auditor, "/v1/certificates?kind=key-rotation").await.ok();
+    let stated = stated["items"].as_array().unwrap();
+    let params: Vec<&Value> = stated.iter().map(|one| &one["statement"]["params"]).collect();
+    let of = |name: &str| json!({"key": name, "key_type": "AES_256", "managed": name, "retired_version": 1});
+    assert_eq!(params, [&of("TENANT_KEY"), &of("PLATFORM_ROOT")]);
+    for one in stated {
+        let path = format!("/v1/certificates/{}/verify", one["id"].as_str().unwrap());
+        assert_eq!(app.get(&clinic.auditor, &path).await.ok()["verdict"], "valid");
+    }
+    // A tenant whose own key stayed is told of the root alone.
+    let theirs = app.get(&other.auditor, "/v1/certificates?kind=key-rotation").await.ok();
+    assert_eq!(theirs["items"].as_array().unwrap().len(), 1, "{theirs}");
+    assert_eq!(theirs["items"][0]["statement"]["params"], of("PLATFORM_ROOT"));
+
+    // The report of a span lists them; files of a pack lie in it as they are.
+    let ever = json!({"from": "2026-01-01T00:00:00Z", "to": "2026-12-31T00:00:00Z"});
+    let pack = app.post(&clinic.auditor, "/v1/certificates/packs", ever).await;
+    assert_eq!(pack.status, 200, "{}", pack.text());
+    let text = pack.text();
+    assert!(text.contains("<h2>Rotations of keys: 2</h2>"), "no section");
+    for (name, one) in ["TENANT_KEY", "PLATFORM_ROOT"].into_iter().zip(stated) {
+        let row = format!("<tr><td>{name}<td>AES_256<td>{name}<td>1<td>");
+        let line = text.lines().find(|line| line.starts_with(&row)).unwrap_or_else(|| panic!("no {row}"));
+        assert!(line.ends_with(&format!("<td>{}<td>valid", one["id"].as_str().unwrap())), "{line}");
     }
 }
 

@@ -230,6 +230,25 @@ async fn what_is_not_signed_right_is_refused_with_one_answer_and_leaves_no_event
     long.refused(413, "request.too_large");
 }
 
+/// Strangers had their bodies read, and held room for them, under paths that are nobody's.
+#[tokio::test]
+async fn of_a_message_that_nobody_waits_for_no_byte_is_read() {
+    let app = TestApp::new().await;
+    let clinic = app.clinic("ours").await;
+    let oura = source(&app, &clinic, "oura").await;
+    let (path, id) = (oura["path"].as_str().unwrap().to_owned(), oura["id"].as_str().unwrap());
+    let change = format!("/v1/webhook-sources/{id}");
+    app.call(&clinic.admin, "PATCH", &change, Some(json!({"enabled": false}))).await.ok();
+    for gone in ["/hooks/ours/whs_01J9Z3K0Q5V8WXYZ0123456789", "/hooks/nobody/x", path.as_str()] {
+        let mut request = message(gone, &[], b"");
+        // It never comes.
+        let (_sender, body) = http_body_util::channel::Channel::<bytes::Bytes>::new(1);
+        *request.body_mut() = Body::new(body);
+        let told = tokio::time::timeout(std::time::Duration::from_secs(5), app.send(request)).await;
+        told.expect("its body is not waited for").refused(404, "not_found");
+    }
+}
+
 #[tokio::test]
 async fn a_copy_is_refused_for_as_long_as_it_would_be_fresh_and_a_new_attempt_is_not_handed_on_twice() {
     let app = TestApp::new().await;

@@ -12,22 +12,38 @@ use clap::Args;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::client::{ServerArgs, explain};
+use super::{
+    audit,
+    client::{ServerArgs, explain},
+};
 use crate::commands::say;
 
-/// `chancery pack`: certificates by their ids, or every event of a span of time with the certificates among them.
+/// `chancery pack`: certificates or events by their ids, certificates about one thing or person, or every event of a span of time with the
+/// certificates among them.
 #[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("scope").required(true).args(["certificates", "from"]))]
+#[command(group = clap::ArgGroup::new("scope").required(true).args(["certificates", "events", "from", "subject_kind"]))]
 pub struct PackArgs {
     /// The certificates, by their ids (`crt_…`)
     #[arg(value_name = "CERTIFICATE", conflicts_with_all = ["from", "to"])]
     certificates: Vec<String>,
+    /// An event of the log, by its id (`evt_…`); may be given several times
+    #[arg(long = "event", value_name = "EVENT")]
+    events: Vec<String>,
+    /// With what these events say in confidence, such as reasons and addresses: whoever gets the pack reads it
+    #[arg(long, requires = "events")]
+    disclose: bool,
     /// Every event recorded at or after this moment, such as 2026-01-01T00:00:00Z
     #[arg(long, value_name = "TIME", requires = "to")]
     from: Option<String>,
     /// And before this one; at most 366 days later
     #[arg(long, value_name = "TIME", requires = "from")]
     to: Option<String>,
+    /// Every certificate about one thing or person: what it is, such as patient
+    #[arg(long, value_name = "KIND", requires = "subject_file")]
+    subject_kind: Option<String>,
+    /// And which: a file with what the application calls it, or - for standard input; other processes see arguments
+    #[arg(long, value_name = "FILE", requires = "subject_kind")]
+    subject_file: Option<PathBuf>,
     /// Where the pack goes; a file that is there already is not overwritten
     #[arg(long, short, value_name = "FILE")]
     output: PathBuf,
@@ -45,8 +61,11 @@ pub struct PackArgs {
 /// With what the server said, or why the file was not written.
 pub async fn run(args: PackArgs) -> Result<ExitCode> {
     let api = args.server.api()?;
-    let body = match (&args.from, &args.to) {
-        (Some(from), Some(to)) => json!({ "from": from, "to": to }),
+    let subject = audit::read(args.subject_file.as_ref())?;
+    let body = match (&args.from, &args.to, &args.subject_kind) {
+        (Some(from), Some(to), _) => json!({ "from": from, "to": to }),
+        _ if !args.events.is_empty() => json!({ "events": args.events, "disclose": args.disclose }),
+        (_, _, Some(kind)) => json!({ "subject": { "kind": kind, "ref": subject } }),
         _ => json!({ "certificates": args.certificates }),
     };
     let pack = fetch(api.request(Method::POST, "/v1/certificates/packs")?.json(&body)).await?;

@@ -142,7 +142,11 @@ impl Server {
         let redirect = match config.redirect_listen {
             Some(address) => {
                 let proofs = tls.as_ref().and_then(|tls| tls.proofs().cloned());
-                let router = redirect::router(&config.public_url, proofs);
+                let gate = tls.clone().zip(config.gateway.as_ref()).map(|(tls, gateway)| redirect::Gate {
+                    covers: Arc::new(move |host: &str| tls.facts().is_some_and(|facts| facts.covers(host))),
+                    port: gateway.listen.port(),
+                });
+                let router = redirect::router(&config.public_url, gate, proofs);
                 Some(server::listen_with(Door::redirect(address), router, proxies, None).await?)
             }
             None => None,

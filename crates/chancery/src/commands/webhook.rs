@@ -19,6 +19,7 @@ use super::{
     say,
 };
 
+mod devices;
 mod offline;
 
 const SOURCES: &str = "/v1/webhook-sources";
@@ -77,6 +78,9 @@ enum Verb {
         /// Which, wse_…
         secret: String,
     },
+    /// List and revoke the devices that were enrolled with a source
+    #[command(subcommand)]
+    Devices(devices::Verb),
     /// List webhooks on their way
     Deliveries {
         /// Those that stand so: queued, delivered, quarantined
@@ -200,13 +204,16 @@ pub async fn run(args: WebhookArgs) -> Result<ExitCode> {
         Verb::Create(create) => output.thing(&api()?.post(SOURCES, &described(*create)?).await?, &SHOWN),
         Verb::Disable { id } => output.thing(&switched(&api()?, &id, false).await?, &SHOWN),
         Verb::Enable { id } => output.thing(&switched(&api()?, &id, true).await?, &SHOWN),
-        Verb::Delete { id } => delete(&api()?, &of(&id)).await?,
+        Verb::Delete { id } => delete(&api()?, &of(&id), "deleted").await?,
         Verb::AddSecret(add) => {
             let secret = add.from.read()?;
             let body = json!({"kind": add.kind, "value": secret.expose(), "replaces": add.replaces});
             output.thing(&api()?.post(&format!("{}/secrets", of(&add.id)), &body).await?, &SECRET);
         }
-        Verb::EndSecret { id, secret } => delete(&api()?, &format!("{}/secrets/{secret}", of(&id))).await?,
+        Verb::EndSecret { id, secret } => {
+            delete(&api()?, &format!("{}/secrets/{secret}", of(&id)), "deleted").await?;
+        }
+        Verb::Devices(verb) => devices::run(&api()?, output, verb).await?,
         Verb::Deliveries { state } => {
             let query = state.map(|state| format!("?state={state}")).unwrap_or_default();
             let found = api()?.get(&format!("{DELIVERIES}{query}")).await?;
@@ -217,7 +224,7 @@ pub async fn run(args: WebhookArgs) -> Result<ExitCode> {
             let found = api()?.post(&format!("{DELIVERIES}/{id}/redrive"), &json!({})).await?;
             output.thing(&found, &["id", "state", "attempts", "next_at"]);
         }
-        Verb::Discard { id } => delete(&api()?, &format!("{DELIVERIES}/{id}")).await?,
+        Verb::Discard { id } => delete(&api()?, &format!("{DELIVERIES}/{id}"), "deleted").await?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -253,13 +260,13 @@ async fn switched(api: &Api, id: &str, enabled: bool) -> Result<Value> {
     api.send(Method::PATCH, &of(id), Some(&json!({"enabled": enabled}))).await
 }
 
-async fn delete(api: &Api, path: &str) -> Result<()> {
+async fn delete(api: &Api, path: &str, done: &str) -> Result<()> {
     let (status, bytes) = api.exchange(Method::DELETE, path, None).await?;
     if !status.is_success() {
         let problem: Value = serde_json::from_slice(&bytes).unwrap_or_default();
         bail!("{}", explain(status.as_u16(), &problem));
     }
-    say("deleted");
+    say(done);
     Ok(())
 }
 

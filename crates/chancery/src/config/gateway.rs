@@ -176,7 +176,8 @@ fn route(entry: &mut Entry<'_>, mode: Mode, known: &mut BTreeMap<String, Arc<Ups
     let mut flag = |key, default| entry.flag(key, default);
     let (plain_identity, keep_credential, audit) =
         (flag("plain_identity", false), flag("keep_credential", false), flag("audit", false));
-    let (websocket, path_parameters) = (flag("websocket", true), flag("path_parameters", false));
+    let (websocket, preflights) = (flag("websocket", true), flag("preflights", true));
+    let path_parameters = flag("path_parameters", false);
     let schema = entry.text("schema");
     Some(Route {
         methods,
@@ -192,6 +193,7 @@ fn route(entry: &mut Entry<'_>, mode: Mode, known: &mut BTreeMap<String, Arc<Ups
         keep_credential,
         audit,
         websocket,
+        preflights,
         path_parameters,
         single_parameters,
         schema,
@@ -339,12 +341,13 @@ mod tests {
             drop_headers = ["X-SSO-User"]
             trailers = ["X-Checksum"]
             timeout_seconds = 5
+            preflights = false
             "#,
         );
         assert!(findings.faults.is_empty(), "{findings:?}");
         let table = config.unwrap().table;
         let api = table.routes().iter().find(|route| route.pattern.as_str() == "/api/*").unwrap();
-        assert_eq!((api.mode, api.timeout.as_secs()), (Mode::Shadow, 5));
+        assert_eq!((api.mode, api.timeout.as_secs(), api.preflights), (Mode::Shadow, 5, false));
         assert_eq!(api.roles, ["clinician", "night-shift"]);
         assert_eq!(api.trailers, ["x-checksum"]);
         assert_eq!(api.drop_headers, ["x-sso-user"]);

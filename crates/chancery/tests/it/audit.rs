@@ -122,6 +122,58 @@ async fn a_log_is_searched_exported_and_verified_here_and_a_shorter_one_is_found
     assert!(stdout(&shorter).contains("lost or changed events"), "{}", stdout(&shorter));
 }
 
+/// A reason, an address or a note that a patient or a court is shown: not our word, but what the signed log committed to.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_text_that_is_disclosed_is_what_the_log_committed_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let server = Served::dev(&at.join("data"));
+    let (_, key) = tenant(&server, &admin_key(&at.join("data")), "north", &["service", "auditor"]).await;
+    let event = json!({"type": "app.step", "personal": {"note": "Zoë went home", "recipient": "Zoë went home"}});
+    server.must("POST", "/v1/audit/events", &key, Some(event)).await;
+    let (file, out) = (key_file(at, &key), at.join("events.jsonl"));
+    let exported = run(&[
+        "audit",
+        "export",
+        "--personal",
+        "--type",
+        "app.step",
+        "--out",
+        out.to_str().unwrap(),
+        "--url",
+        server.base(),
+        "--api-key-file",
+        &file,
+    ]);
+    assert!(exported.status.success(), "{}", stderr(&exported));
+    let line: Value = serde_json::from_str(fs::read_to_string(&out).unwrap().trim_end()).unwrap();
+    let texts = line["sealed_part"].as_object().unwrap().len();
+    assert_eq!(line["sealed_part"]["note"]["value"], "Zoë went home");
+    let checker = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tools/audit/check_events.py");
+    let check = |line: &Value| {
+        fs::write(&out, format!("{line}\n")).unwrap();
+        std::process::Command::new("python3").arg(checker).arg(&out).output().unwrap()
+    };
+    let said = check(&line);
+    assert!(said.status.success() && stdout(&said).contains(&format!(" {texts} disclosed texts")), "{}", stdout(&said));
+    // Some of them may be shown and others not.
+    let mut one = line.clone();
+    one["sealed_part"] = json!({"note": line["sealed_part"]["note"]});
+    assert!(stdout(&check(&one)).contains(" 1 disclosed texts"));
+    // Another text, another salt, or the same text under another name.
+    let other = &line["sealed_part"]["recipient"];
+    for (place, changed) in [
+        ("/sealed_part/note/value", json!("Zoe went home")),
+        ("/sealed_part/note/salt", other["salt"].clone()),
+        ("/sealed_part/note", other.clone()),
+    ] {
+        let mut forged = line.clone();
+        *forged.pointer_mut(place).unwrap() = changed;
+        let said = check(&forged);
+        assert!(!said.status.success() && stdout(&said).contains("not what the leaf commits to"), "{}", stdout(&said));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn how_long_a_log_is_kept_is_said_held_and_purged_from_the_command_line() {
     let folder = tempfile::tempdir().unwrap();

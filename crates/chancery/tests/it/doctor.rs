@@ -53,3 +53,33 @@ async fn another_schema_is_told_and_left_alone() {
     let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM _sqlx_migrations").fetch_one(&mut store).await.unwrap();
     assert_eq!(rows, 0, "it was not migrated");
 }
+
+/// A route that was left to observe after the roll-out was silent for ever.
+#[test]
+fn routes_that_only_watch_are_warned_of_in_production() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("chancery.toml");
+    let route = |path: &str, mode: &str| {
+        format!("[[gateway.routes]]\npath = \"{path}\"\nupstream = \"http://127.0.0.1:9\"\nmode = \"{mode}\"\n")
+    };
+    let told = |routes: &str, profile: &[&str]| {
+        fs::write(&file, routes).unwrap();
+        let data = folder.path().to_str().unwrap();
+        let arguments = ["doctor", "--json", "--config", file.to_str().unwrap(), "--data", data];
+        let told = run(&[&arguments[..], profile].concat());
+        let report: serde_json::Value = serde_json::from_str(&stdout(&told)).unwrap();
+        let controls = report["controls"].as_array().unwrap();
+        controls.iter().find(|control| control["name"] == "gateway routes").cloned()
+    };
+    let mixed =
+        route("/a", "enforce") + &route("/b", "observe") + &route("/c", "shadow") + "authentication = \"none\"\n";
+    let control = told(&mixed, &[]).unwrap();
+    assert_eq!(control["state"], "warn", "{control}");
+    assert_eq!(control["detail"], "1 enforce, 2 only watch, 1 ask nobody who calls; watching: /b, /c");
+    assert!(control["cure"].as_str().unwrap().contains("/v1/gateway/observed"), "{control}");
+    assert_eq!(told(&mixed, &["--dev"]).unwrap()["state"], "ok", "it is how one begins");
+    let control = told(&route("/a", "enforce"), &[]).unwrap();
+    assert_eq!(control["state"], "ok", "{control}");
+    assert_eq!(control["detail"], "1 enforce, 0 only watch, 0 ask nobody who calls");
+    assert_eq!(told("", &[]), None, "without a gateway there is nothing to say");
+}

@@ -110,6 +110,53 @@ fn routes_change_with_their_file_and_a_broken_file_changes_nothing() {
     let (code, log) = served.stop();
     assert_eq!(code, 0, "{log}");
     assert!(log.contains("has faults; the routes at work stay") && log.contains("is no path of a route"), "{log}");
+    let stand = log.matches("Routes of the gateway: 1 enforce, 0 only watch, 0 ask nobody who calls").count();
+    assert!(stand >= 3, "at the start and at each change: {log}");
+}
+
+/// Routes were put to work that named a limit of which the process knew nothing: they had none.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_with_a_limit_that_this_process_does_not_have_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second, listen) = (application("first"), application("second"), free_address());
+    let file = folder.path().join("chancery.toml");
+    let limited = |application, count: u32| {
+        let policy = format!("[[limits.policies]]\nname = \"pages\"\ncount = {count}\nper = \"address\"\n");
+        format!("follow = false\n{}authentication = \"none\"\nlimit = \"pages\"\n{policy}", route("/x", application))
+    };
+    let open = format!("follow = false\n{}authentication = \"none\"\n", route("/x", first));
+    write(&file, listen, &open);
+    let data = folder.path().join("data");
+    let server = Served::start(&["--dev", "--config", file.to_str().unwrap()], &data, &[]);
+    let admin = admin_key(&data);
+    let post = async |verb: &str| server.send("POST", &format!("/v1/gateway/config/{verb}"), &admin, None).await;
+    tokio::task::block_in_place(|| wait_for(listen, "/x", "", "first"));
+    write(&file, listen, &limited(second, 2));
+    for verb in ["validate", "apply"] {
+        let (status, wrong) = post(verb).await;
+        assert_eq!(status, 422, "{wrong}");
+        let message = wrong["errors"][0]["message"].as_str().unwrap();
+        assert!(message.contains("`pages`") && message.contains("restart"), "{wrong}");
+    }
+    let answer = tokio::task::block_in_place(|| ask(listen, "/x", ""));
+    assert!(answer.ends_with("first"), "what is at work stays: {answer}");
+    let (code, log) = server.stop();
+    assert_eq!(code, 0, "{log}");
+    // A process that began with it takes routes that name it, as long as it stands as it stood.
+    let server = Served::start(&["--dev", "--config", file.to_str().unwrap()], &data, &[]);
+    let post = async |verb: &str| server.send("POST", &format!("/v1/gateway/config/{verb}"), &admin, None).await;
+    server.must("GET", "/v1/gateway/routes", &admin, None).await;
+    write(&file, listen, &limited(first, 2));
+    assert_eq!(post("validate").await, (200, json!({"routes": 1})));
+    assert_eq!(post("apply").await, (200, json!({"routes": 1})));
+    for status in ["200", "200", "429"] {
+        let answer = tokio::task::block_in_place(|| ask(listen, "/x", ""));
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+    }
+    write(&file, listen, &limited(first, 9));
+    assert_eq!(post("apply").await.0, 422, "another count would not count");
+    let (code, log) = server.stop();
+    assert_eq!(code, 0, "{log}");
 }
 
 /// Who changed the file or sent the signal nobody knows; what the node made of it, the platform's log does.

@@ -91,6 +91,9 @@ async fn a_key_is_made_used_and_stopped_from_the_command_line() {
 
     assert!(ok(&["key", "public", "invoices"]).starts_with("-----BEGIN PUBLIC KEY-----"));
     assert!(ok(&["key", "rotate", "invoices"]).contains("inactive"));
+    let rotations = ok(&["key", "rotations"]);
+    let cells: Vec<&str> = rotations.lines().nth(1).unwrap_or_default().split_whitespace().collect();
+    assert!(cells[1..4] == ["EC_P256", "NONE", "1"] && cells[5].starts_with("crt_"), "{rotations}");
     ok(&["key", "suspend", "invoices"]);
     let stopped = run(&server, &key, &["key", "sign", "invoices", message]);
     assert!(stderr(&stopped).contains("key.retired"), "{}", stderr(&stopped));

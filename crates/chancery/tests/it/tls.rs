@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use crate::support::{Served, admin_key, around_now, chancery, finish, run, stderr};
 
-/// A certificate for `localhost` by an authority, or by itself, and the authority's certificate.
+/// A certificate for `localhost` and `portal.test` by an authority, or by itself, and the authority's certificate.
 fn certificate(folder: &Path, by_itself: bool) -> String {
     let key = KeyPair::generate().unwrap();
-    let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    let params = CertificateParams::new(vec!["localhost".to_owned(), "portal.test".to_owned()]).unwrap();
     let mut ca = CertificateParams::default();
     ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     ca.distinguished_name.push(DnType::CommonName, "an authority");
@@ -46,7 +46,14 @@ async fn production_serves_tls_and_sends_plain_http_there() {
     assert!(run(&["init", "--data", data.to_str().unwrap()]).status.success());
     let mut variables = variables(folder.path());
     let redirect = format!("127.0.0.1:{}", free_port());
-    variables.push(("CHANCERY__TLS__REDIRECT_LISTEN".to_owned(), redirect.clone()));
+    let gate = free_port();
+    for (name, value) in [
+        ("TLS__REDIRECT_LISTEN", redirect.clone()),
+        ("GATEWAY__LISTEN", format!("127.0.0.1:{gate}")),
+        ("GATEWAY__UPSTREAM", "http://127.0.0.1:9".to_owned()),
+    ] {
+        variables.push((format!("CHANCERY__{name}"), value));
+    }
     let variables: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let server = Served::start(&[], &data, &variables);
     let port = server.base().strip_prefix("https://127.0.0.1:").unwrap();
@@ -62,12 +69,17 @@ async fn production_serves_tls_and_sends_plain_http_there() {
     assert_eq!(answer.headers()["strict-transport-security"], "max-age=31536000; includeSubDomains; preload");
     // Plain HTTP gets nothing there.
     assert!(client.get(format!("http://localhost:{port}/livez")).send().await.is_err());
+    let answer = client.get(format!("https://localhost:{gate}/x")).send().await.unwrap();
+    assert_eq!(answer.status().as_u16(), 401, "the gateway has it too");
 
     let sent =
         |host: &'static str| client.get(format!("http://{redirect}/v1/keys?limit=1")).header("host", host).send();
     let answer = sent("localhost").await.unwrap();
     assert_eq!(answer.status().as_u16(), 308);
     assert_eq!(answer.headers()["location"], "https://localhost:8700/v1/keys?limit=1");
+    let answer = sent("portal.test").await.unwrap();
+    assert_eq!(answer.status().as_u16(), 308);
+    assert_eq!(answer.headers()["location"], format!("https://portal.test:{gate}/v1/keys?limit=1"));
     assert_eq!(sent("evil.test").await.unwrap().status().as_u16(), 400);
     assert_eq!(server.stop().0, 0);
 }

@@ -105,6 +105,24 @@ async fn packs_come_by_command_and_are_not_written_over() {
     let (from, to) = now.strip_prefix("from=").unwrap().split_once("&to=").unwrap();
     let made = pack(&["pack", "--from", from, "--to", to, "--output", &span]);
     assert!(made.status.success(), "{}", stderr(&made));
+    let (about, whom) = (path("about.zip"), path("whom"));
+    fs::write(&whom, "1\n").unwrap();
+    let made = pack(&["pack", "--subject-kind", "record", "--subject-file", &whom, "--output", &about]);
+    assert!(made.status.success(), "{}", stderr(&made));
+    for half in [["--subject-kind", "record"], ["--subject-file", whom.as_str()]] {
+        let made = pack(&["pack", half[0], half[1], "--output", &path("none.zip")]);
+        assert!(!made.status.success() && stderr(&made).contains("--subject-"), "{}", stderr(&made));
+    }
+    let event = json!({"type": "app.step", "personal": {"note": "Zoë went home"}});
+    let event = server.must("POST", "/v1/audit/events", &key, Some(event)).await["id"].as_str().unwrap().to_owned();
+    let (plain, shown) = (path("plain.zip"), path("shown.zip"));
+    for (more, output) in [(None, &plain), (Some("--disclose"), &shown)] {
+        let arguments: Vec<&str> = ["pack", "--event", &event, "--output", output].into_iter().chain(more).collect();
+        let made = pack(&arguments);
+        assert!(made.status.success(), "{}", stderr(&made));
+        let text = String::from_utf8_lossy(&fs::read(output).unwrap()).contains("Zoë went home");
+        assert_eq!(text, more.is_some());
+    }
     let again = pack(&["pack", &ids[0], "--output", &list]);
     assert!(!again.status.success() && stderr(&again).contains("list.zip"), "{}", stderr(&again));
     let nothing = pack(&["pack", "--output", &path("none.zip")]);
@@ -113,7 +131,7 @@ async fn packs_come_by_command_and_are_not_written_over() {
     assert!(stderr(&missing).contains("404"), "{}", stderr(&missing));
     server.stop();
 
-    for (file, count) in [(&list, 2), (&span, 3)] {
+    for (file, count) in [(&list, 2), (&span, 3), (&about, 3), (&plain, 0), (&shown, 0)] {
         let verified = run(&["verify", file, "--trust", &trust, "--json"]);
         assert_eq!(verified.status.code(), Some(0), "{}", stdout(&verified));
         let report: serde_json::Value = serde_json::from_slice(&verified.stdout).unwrap();

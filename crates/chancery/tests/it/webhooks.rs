@@ -17,7 +17,7 @@ use chancery_domain::{
 };
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, PublicKeyData as _};
 use reqwest::{Method, header::HeaderMap};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_rustls::{
     TlsAcceptor,
@@ -27,7 +27,10 @@ use tokio_rustls::{
         pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
     },
 };
-use wiremock::{Mock, MockServer, ResponseTemplate, matchers::path};
+use wiremock::{
+    Mock, MockServer, ResponseTemplate,
+    matchers::{method, path, query_param},
+};
 
 use crate::support::{Served, admin_key, chancery, finish, stderr, stdout, tenant};
 
@@ -120,6 +123,41 @@ async fn a_signed_webhook_reaches_the_application_once_it_is_there() {
     let (code, log) = server.stop();
     assert_eq!(code, 0, "{log}");
     assert!(!log.contains(SECRET) && !log.contains("\"n\""), "{log}");
+}
+
+/// Asked of a stand-in: who enrolls is a phone. That the doors are there is for the tests of the API.
+#[tokio::test(flavor = "multi_thread")]
+async fn devices_of_a_source_are_listed_to_the_last_page_and_revoked() {
+    let server = MockServer::start().await;
+    let page = |id: &str, next: Option<&str>| {
+        let device = json!({"id": id, "key_id": "bSrE", "environment": "production", "counter": 7,
+            "enrolled_at": "2026-11-27T08:17:00Z", "seen_at": null, "revoked_at": null});
+        ResponseTemplate::new(200).set_body_json(json!({"items": [device], "next_cursor": next}))
+    };
+    let devices = "/v1/webhook-sources/whs_1/devices";
+    let listed = || Mock::given(method("GET")).and(path(devices));
+    let last = listed().and(query_param("cursor", "c1")).respond_with(page("wdv_2", None)).with_priority(1);
+    last.expect(1).mount(&server).await;
+    listed().respond_with(page("wdv_1", Some("c1"))).with_priority(2).expect(1).mount(&server).await;
+    let gone = json!({"code": "not_found", "title": "Not found", "status": 404});
+    for (device, answer) in [
+        ("wdv_2", ResponseTemplate::new(204)),
+        ("wdv_3", ResponseTemplate::new(404).set_body_raw(gone.to_string(), "application/problem+json")),
+    ] {
+        let revoke = Mock::given(method("DELETE")).and(path(format!("{devices}/{device}"))).respond_with(answer);
+        revoke.expect(1).mount(&server).await;
+    }
+    let run = |arguments: &[&str]| {
+        let mut command = chancery(&[&["webhook", "devices"][..], arguments].concat());
+        finish(command.env("CHANCERY_URL", server.uri()).env("CHANCERY_API_KEY", "a-key"))
+    };
+    let found = run(&["list", "whs_1", "--json"]);
+    assert!(found.status.success(), "{}", stderr(&found));
+    let found: Value = serde_json::from_str(&stdout(&found)).unwrap();
+    assert_eq!((&found[0]["id"], &found[1]["id"]), (&json!("wdv_1"), &json!("wdv_2")));
+    let revoked = run(&["revoke", "whs_1", "wdv_2"]);
+    assert!(revoked.status.success() && stdout(&revoked).contains("revoked"), "{}", stderr(&revoked));
+    assert!(!run(&["revoke", "whs_1", "wdv_3"]).status.success());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -87,6 +87,8 @@ codes! {
         SubjectsErase = "subjects.erase",
         /// Issue certificates.
         CertificatesIssue = "certificates.issue",
+        /// Attest what people did: reviews, drills, controls.
+        CertificatesAttest = "certificates.attest",
         /// Read, verify and export certificates.
         CertificatesRead = "certificates.read",
         /// Revoke certificates.
@@ -228,6 +230,7 @@ impl Role {
                 P::DataReseal,
                 P::DatasetsWrite,
                 P::SubjectsErase,
+                P::CertificatesAttest,
                 P::CertificatesRead,
                 P::CertificatesRevoke,
                 P::SettingsRead,

@@ -414,7 +414,7 @@ pub(super) async fn release(
 }
 
 /// As [`release`]; the personal parts stay closed if they are not wanted.
-pub(super) async fn release_with(
+pub(crate) async fn release_with(
     instance: &Instance,
     call: &Call,
     tenant: TenantId,

@@ -15,7 +15,10 @@ use crate::{
     ids::{DatasetId, KeyId},
     indexes::{Index, IndexKind},
     instance::Failure,
-    keyring::{Key, KeyError, KeyState, KeyVersion, Managed, completed},
+    keyring::{
+        Key, KeyError, KeyState, KeyVersion, Managed,
+        completed::{self, Retired},
+    },
     store::{StoreError, View},
     time::Timestamp,
 };
@@ -218,7 +221,7 @@ pub(crate) async fn drain(instance: &Instance, change: &mut Change<'_>, key: &Ke
             .with("key_id", Detail::Id(version.key_id.clone()))
             .with("version", Detail::Count(version.version.into()));
         change.record(event).await?;
-        completed::certify(instance, change, key, &version).await?;
+        completed::certify(instance, change, &Retired::Version(key, &version)).await?;
         drained = true;
     }
     Ok(drained)

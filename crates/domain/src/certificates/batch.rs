@@ -1,9 +1,14 @@
 //! Issues many certificates in one commit.
 
-use super::{CertificateError, Issued, desk::Desk, issue::with_key_of_today, payload::Claim};
+use super::{
+    CertificateError, Issued,
+    desk::Desk,
+    issue::with_key_of_today,
+    payload::{self, Claim},
+};
 use crate::{
     Instance,
-    access::{Call, Permission},
+    access::Call,
     audit::Change,
     faults::{Fault, Faults},
     instance::Failure,
@@ -20,14 +25,14 @@ const MAX_ELSEWHERE: usize = 100;
 ///
 /// [`CertificateError`]; what is wrong with claims is told of all of them at once, by `/items/<number>`.
 pub async fn issue_all(instance: &Instance, call: &Call, claims: &[Claim]) -> Result<Vec<Issued>, CertificateError> {
-    call.require(Permission::CertificatesIssue)?;
+    payload::require(call)?;
     let mut faults = Faults::default();
     if claims.is_empty() || claims.len() > MAX_BATCH {
         faults.add("/items", "count", "issue 1 to 1000 certificates at once");
     }
     let now = instance.now();
     for (number, claim) in claims.iter().enumerate().take(MAX_BATCH) {
-        if let Err(of_claim) = claim.check(now) {
+        if let Err(of_claim) = claim.check(&call.caller, now) {
             faults.0.extend(at_item(number, of_claim).0);
         }
     }

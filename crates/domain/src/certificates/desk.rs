@@ -6,7 +6,7 @@ use chancery_crypto::{canonical, commitment, dsse, random, sha256_hex};
 
 use super::{
     Certificate, CertificateEnd, CertificateError, EndReason, EndState, Issued, PAYLOAD_TYPE, lockdown,
-    payload::{Claim, Issuing, KINDS, SUBJECT_COMMITMENT},
+    payload::{Claim, Issuing, SUBJECT_COMMITMENT},
     revoke,
 };
 use crate::{
@@ -40,8 +40,8 @@ impl Desk {
         change: &mut Change<'_>,
         claim: &Claim,
     ) -> Result<(Issued, Event), CertificateError> {
-        if !claim.kind.starts_with("app.") && !KINDS.contains(&claim.kind.as_str()) {
-            return Err(Failure::Internal("a statement of a kind that is not ours").into());
+        if !claim.is_known() {
+            return Err(Failure::Internal("a statement of an unknown kind").into());
         }
         lockdown::check(instance, change.rows(), claim).await?;
         let salt: [u8; 32] = random::array(instance.random())?;
@@ -56,7 +56,7 @@ impl Desk {
         let names: Vec<String> = match change.keyring().subject_references(&subject_name(claim)) {
             Ok(names) => names.into_iter().map(|(_, reference)| reference).collect(),
             // Never to be found about its subject, it would be missing in every pack about it.
-            Err(error) if claim.kind.starts_with("app.") => return Err(Failure::Keyring(error).into()),
+            Err(error) if !claim.is_own() => return Err(Failure::Keyring(error).into()),
             // A stopped subject key does not hold up what Chancery states of itself, which is about no person.
             Err(_) => Vec::new(),
         };
@@ -85,6 +85,7 @@ impl Desk {
     ) -> Result<Certificate, CertificateError> {
         // Clocks of two nodes differ; a certificate is never older than its key.
         let issued_at = self.version.activated_at.map_or(instance.now(), |activated| activated.max(instance.now()));
+        claim.check_end(issued_at)?;
         let id = CertificateId::make(issued_at, instance.random())?;
         let committed = commitment(salt, SUBJECT_COMMITMENT, claim.subject_ref.expose().as_bytes());
         let payload = claim.payload(&Issuing {

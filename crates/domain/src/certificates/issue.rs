@@ -1,10 +1,15 @@
 //! Issues a certificate: signed with the key of the caller's tenant, whichever key the caller may wish for.
 
-use super::{Certificate, desk::Desk, payload::Claim, suspects::Detector};
+use super::{
+    Certificate,
+    desk::Desk,
+    payload::{self, Claim},
+    suspects::Detector,
+};
 use crate::{
     Instance,
     access::{Call, Denied, Permission},
-    audit::{Change, DamagedLog, Event, EventKind, receipt::note},
+    audit::{Change, DamagedLog, Event, EventKind, query::ReadAuditError, receipt::note},
     faults::Faults,
     ids::{CertificateId, TenantId},
     instance::{Fails, Failure, fails},
@@ -63,14 +68,28 @@ impl From<crate::audit::SequenceError> for CertificateError {
     }
 }
 
+impl From<ReadAuditError> for CertificateError {
+    fn from(error: ReadAuditError) -> Self {
+        match error {
+            ReadAuditError::Denied(denied) => Self::Denied(denied),
+            ReadAuditError::Invalid(faults) => Self::Invalid(faults),
+            ReadAuditError::NotFound => Self::NotFound,
+            ReadAuditError::NotYetSequenced => Self::NotYetSequenced,
+            ReadAuditError::RolledBack => Self::Failed(Failure::Audit(crate::store::StoreError::Changed("log"))),
+            ReadAuditError::Damaged(damaged) => Self::Damaged(damaged),
+            ReadAuditError::Failed(failure) => Self::Failed(failure),
+        }
+    }
+}
+
 /// Issues a certificate of the caller's tenant.
 ///
 /// # Errors
 ///
 /// [`CertificateError`].
 pub async fn issue(instance: &Instance, call: &Call, claim: &Claim) -> Result<Issued, CertificateError> {
-    call.require(Permission::CertificatesIssue)?;
-    claim.check(instance.now())?;
+    payload::require(call)?;
+    claim.check(&call.caller, instance.now())?;
     with_key_of_today(instance, call.tenant(), || try_issue(instance, call, claim)).await
 }
 

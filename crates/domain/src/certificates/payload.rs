@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use crate::{
+    access::{Call, Caller, Denied, Permission},
     faults::Faults,
     ids::{CertificateId, TenantId},
     text::is_date,
@@ -15,20 +16,18 @@ use crate::{
 pub const TYPE: &str = "clinical-certificate/v1";
 /// The name under which a subject's reference is committed to.
 pub const SUBJECT_COMMITMENT: &str = "subject.ref";
-/// What Chancery itself states. Applications' own kinds are `app.*`; there are no others.
-pub const KINDS: [&str; 12] = [
+/// What Chancery states of its own deeds, and nobody else. Applications' own kinds are `app.*`; beside [`ATTESTED`] there are no others.
+const OWN: [&str; 4] = ["key-destruction", "key-rotation", "retention-destruction", "subject-erasure"];
+/// What a security officer attests: people did it, and Chancery did not see it.
+const ATTESTED: [&str; 8] = [
     "access-report",
     "access-review",
     "control-evidence",
     "incident-timeline",
-    "key-destruction",
-    "key-rotation",
     "lockdown-drill",
     "masking-verified",
     "migration-equivalence",
     "restore-drill",
-    "retention-destruction",
-    "subject-erasure",
 ];
 const MAX_PARAMS: usize = 32;
 const MAX_EVIDENCE: usize = 100;
@@ -36,7 +35,7 @@ const MAX_EVIDENCE: usize = 100;
 /// What a caller wants certified.
 #[derive(Debug)]
 pub struct Claim {
-    /// What kind of statement: `[a-z][a-z0-9.-]{0,63}`; applications' own are `app.*`.
+    /// What kind of statement: `[a-z][a-z0-9.-]{0,63}`; applications' own are `app.*`, officers attest a closed list.
     pub kind: String,
     /// What the subject is, such as `patient`; a code too.
     pub subject_kind: String,
@@ -52,6 +51,8 @@ pub struct Claim {
     pub occurred_at: Option<Timestamp>,
     /// When somebody attested it.
     pub attested_at: Option<Timestamp>,
+    /// Until when it is valid; for ever if nothing is said.
+    pub not_after: Option<Timestamp>,
     /// Which certificate of the same kind it takes the place of.
     pub supersedes: Option<CertificateId>,
 }
@@ -81,9 +82,24 @@ pub(super) struct Issuing<'a> {
     pub(super) issued_at: Timestamp,
 }
 
+/// Asks for the right to issue anything at all; what kinds it is of, [`Claim::check`] says.
+pub(super) fn require(call: &Call) -> Result<(), Denied> {
+    call.require(Permission::CertificatesAttest).or_else(|_| call.require(Permission::CertificatesIssue))
+}
+
 impl Claim {
-    /// Checks that nothing in it can carry personal data, and that its times are in order.
-    pub(super) fn check(&self, now: Timestamp) -> Result<(), Faults> {
+    /// Whether Chancery states it of itself: then it is about no person.
+    pub(super) fn is_own(&self) -> bool {
+        OWN.contains(&self.kind.as_str())
+    }
+
+    /// Whether there is such a kind.
+    pub(super) fn is_known(&self) -> bool {
+        self.is_own() || self.kind.starts_with("app.") || ATTESTED.contains(&self.kind.as_str())
+    }
+
+    /// Checks that its kind is the caller's to state, that nothing in it can carry personal data, and that its times are in order.
+    pub(super) fn check(&self, caller: &Caller, now: Timestamp) -> Result<(), Faults> {
         let mut faults = Faults::default();
         let codes = [("/kind", &self.kind), ("/subject/kind", &self.subject_kind), ("/statement/code", &self.code)];
         for (pointer, code) in codes {
@@ -91,11 +107,15 @@ impl Claim {
                 faults.add(pointer, "format", "use a code: a-z, then up to 63 of a-z, 0-9, . and -");
             }
         }
-        // Whatever is not an application's own, Chancery states itself, now or in a later version.
-        for (pointer, code) in [("/kind", &self.kind), ("/statement/code", &self.code)] {
-            if !code.starts_with("app.") {
-                faults.add(pointer, "reserved", "your own kinds and codes begin with app.");
-            }
+        // Whatever is neither an application's own nor an officer's, Chancery states itself, now or in a later version.
+        let own = self.kind.starts_with("app.") && caller.may(Permission::CertificatesIssue);
+        let attested = ATTESTED.contains(&self.kind.as_str()) && caller.may(Permission::CertificatesAttest);
+        if !own && !attested {
+            let message = "kinds of applications begin with app.; a security officer attests reviews, drills, reports and controls";
+            faults.add("/kind", "reserved", message);
+        }
+        if !self.code.starts_with("app.") {
+            faults.add("/statement/code", "reserved", "your own codes begin with app.");
         }
         if !(1..=255).contains(&self.subject_ref.expose().chars().count()) {
             faults.add("/subject/ref", "length", "use 1 to 255 characters");
@@ -124,12 +144,23 @@ impl Claim {
                 faults.add(pointer, "future", "it lies in the future");
             }
         }
+        if let Err(early) = self.check_end(now) {
+            faults.0.extend(early.0);
+        }
         if let (Some(occurred), Some(attested)) = (self.occurred_at, self.attested_at)
             && attested < occurred
         {
             faults.add("/attested_at", "order", "it lies before `occurred_at`");
         }
         faults.check()
+    }
+
+    /// Checks that it ends after it was issued.
+    pub(super) fn check_end(&self, issued_at: Timestamp) -> Result<(), Faults> {
+        if self.not_after.is_some_and(|end| end <= issued_at) {
+            return Err(Faults::one("/not_after", "order", "it must lie after the moment of issue"));
+        }
+        Ok(())
     }
 
     /// The payload as JSON.
@@ -155,11 +186,12 @@ impl Claim {
         payload.insert("evidence".into(), Value::Array(evidence));
         payload.insert("issued_at".into(), json!(issuing.issued_at.to_string()));
         payload.insert("producer".into(), json!({"name": "chancery", "version": env!("CARGO_PKG_VERSION")}));
-        if let Some(time) = self.occurred_at {
-            payload.insert("occurred_at".into(), json!(time.to_string()));
-        }
-        if let Some(time) = self.attested_at {
-            payload.insert("attested_at".into(), json!(time.to_string()));
+        let times =
+            [("occurred_at", self.occurred_at), ("attested_at", self.attested_at), ("not_after", self.not_after)];
+        for (name, time) in times {
+            if let Some(time) = time {
+                payload.insert(name.into(), json!(time.to_string()));
+            }
         }
         if let Some(id) = self.supersedes {
             payload.insert("supersedes".into(), json!(id.to_string()));

@@ -66,6 +66,14 @@ pub(super) struct Said {
     pub(super) tenant: TenantId,
     pub(super) log_origin: String,
     pub(super) key_id: String,
+    /// Until when it is valid.
+    pub(super) not_after: Option<Timestamp>,
+}
+
+/// The end that a stored certificate says.
+pub(super) fn not_after(envelope: &[u8]) -> Option<Timestamp> {
+    let envelope = Envelope::from_json(envelope).ok()?;
+    read(&envelope.payload).ok()?.0.not_after
 }
 
 /// Collects checks until one fails.
@@ -129,7 +137,7 @@ pub(super) fn check_envelope(envelope: &[u8], keys: &[DeclaredKey], checks: &mut
         detail(said.key_id == keyid, "payload and envelope agree", "payload and envelope differ"),
         Verdict::Invalid,
     )?;
-    checks.note("times", times.check(key.activated_at), Verdict::Invalid)?;
+    checks.note("times", times.check(key.activated_at, said.not_after), Verdict::Invalid)?;
     Ok(said)
 }
 
@@ -197,10 +205,11 @@ struct Times {
 }
 
 impl Times {
-    fn check(&self, activated: Timestamp) -> Result<String, String> {
+    fn check(&self, activated: Timestamp, not_after: Option<Timestamp>) -> Result<String, String> {
         let attested = self.attested.unwrap_or(self.issued);
         let occurred = self.occurred.unwrap_or(attested);
-        if occurred <= attested && attested <= self.issued && activated <= self.issued {
+        let ends_later = not_after.is_none_or(|end| self.issued < end);
+        if occurred <= attested && attested <= self.issued && activated <= self.issued && ends_later {
             Ok(format!("issued {}", self.issued))
         } else {
             Err("the times are not in order".to_owned())
@@ -228,6 +237,7 @@ fn read(bytes: &[u8]) -> Result<(Said, Times), &'static str> {
         tenant: text("/tenant_id").and_then(|id| id.parse().ok()).ok_or(malformed)?,
         log_origin: text("/log_origin").ok_or(malformed)?.to_owned(),
         key_id: text("/issuer/key_id").ok_or(malformed)?.to_owned(),
+        not_after: moment("/not_after")?,
     };
     let times = Times {
         issued: moment("/issued_at")?.ok_or(malformed)?,
@@ -350,11 +360,19 @@ async fn check_stored(
     }
     let ends = ends_of(&mut *view, said.id).await?;
     let revoked = ends.iter().find(|end| end.state == EndState::Revoked);
-    Ok(match revoked.or_else(|| ends.first()) {
+    let stands = match revoked.or_else(|| ends.first()) {
         None => checks.note("standing", Ok("it stands".to_owned()), Verdict::Revoked),
         Some(end) => {
             let otherwise = if end.state == EndState::Revoked { Verdict::Revoked } else { Verdict::Superseded };
             checks.note("standing", Err(format!("{} since {}: {}", end.state, end.at, end.reason)), otherwise)
         }
-    })
+    };
+    Ok(stands.and_then(|()| check_time(said, instance.now(), checks)))
+}
+
+/// Whether its time is not over. One that says no end has none.
+fn check_time(said: &Said, now: Timestamp, checks: &mut Checks) -> Result<(), Verdict> {
+    let Some(end) = said.not_after else { return Ok(()) };
+    let held = if end < now { Err(format!("it ended at {end}")) } else { Ok(format!("until {end}")) };
+    checks.note("not_after", held, Verdict::Expired)
 }

@@ -16,7 +16,7 @@ mod scrub;
 pub use address::address;
 pub use read::{ReportsError, reports};
 pub use receive::{Reports, count, flush, reporter};
-pub use scrub::{Seen, Told, scrub};
+pub use scrub::{BrowserReport, Seen, scrub};
 
 /// How many different reports a tenant has at most.
 pub const MOST: u32 = 1_000;

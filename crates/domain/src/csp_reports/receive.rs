@@ -5,7 +5,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use super::{CspReport, KEPT_DAYS, MOST, Seen, Told, address::is_token_of, scrub::scrub};
+use super::{BrowserReport, CspReport, KEPT_DAYS, MOST, Seen, address::is_token_of, scrub::scrub};
 use crate::{Instance, TenantId, instance::Failure, time::Timestamp};
 
 /// How many reports of one request count.
@@ -97,7 +97,7 @@ pub async fn reporter(instance: &Instance, slug: &str, token: &str) -> Result<Op
 }
 
 /// Counts the reports of one request from pages of this tenant.
-pub fn count(instance: &Instance, tenant: TenantId, told: &[Told<'_>]) {
+pub fn count(instance: &Instance, tenant: TenantId, told: &[BrowserReport<'_>]) {
     let now = instance.now();
     let tally = Tally { count: 1, first_at: now, last_at: now };
     let seen = told.iter().take(PER_REQUEST).filter_map(|told| scrub(*told));

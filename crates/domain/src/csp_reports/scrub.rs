@@ -33,7 +33,7 @@ const LONGEST: (usize, usize) = (255, 24);
 
 /// A report as a browser tells it.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Told<'a> {
+pub struct BrowserReport<'a> {
     /// The page.
     pub document: &'a str,
     /// What was stopped.
@@ -63,7 +63,7 @@ pub struct Seen {
 
 /// Keeps what may be kept. None is kept of what no page of an application does: extensions of the browser, directives that are
 /// not there, pages without an address.
-pub fn scrub(told: Told<'_>) -> Option<Seen> {
+pub fn scrub(told: BrowserReport<'_>) -> Option<Seen> {
     // Old browsers repeat the whole directive.
     let word = told.directive.split_ascii_whitespace().next()?.to_ascii_lowercase();
     let directive = DIRECTIVES.iter().find(|known| **known == word)?;
@@ -133,13 +133,13 @@ mod tests {
 
     use super::*;
 
-    fn told<'a>(document: &'a str, blocked: &'a str, directive: &'a str) -> Told<'a> {
-        Told { document, blocked, directive, source: "", enforced: true }
+    fn told<'a>(document: &'a str, blocked: &'a str, directive: &'a str) -> BrowserReport<'a> {
+        BrowserReport { document, blocked, directive, source: "", enforced: true }
     }
 
     #[test]
     fn nothing_of_a_person_is_kept() {
-        let seen = scrub(Told {
+        let seen = scrub(BrowserReport {
             document: "https://jane:secret@App.clinic.test:8443/patients/jane-doe/1970-01-01?ssn=123-45-6789#note",
             blocked: "https://Tracker.test/p.gif?mail=jane@doe.test",
             directive: "img-src 'self'",
@@ -213,7 +213,8 @@ mod tests {
         fn what_is_kept_is_short_and_plain(document in any::<String>(), blocked in any::<String>(), source in any::<String>()) {
             for document in [document.clone(), format!("https://{document}"), format!("https://a.test/{document}")] {
                 for blocked in [blocked.clone(), format!("https://{blocked}")] {
-                    let told = Told { document: &document, blocked: &blocked, directive: "img-src", source: &source, enforced: true };
+                    let (document, blocked, source) = (&*document, &*blocked, &*source);
+                    let told = BrowserReport { document, blocked, directive: "img-src", source, enforced: true };
                     let Some(seen) = scrub(told) else { continue };
                     for text in [&seen.document, &seen.blocked, &seen.source] {
                         prop_assert!(text.len() <= 300 && text.is_ascii());

@@ -281,6 +281,7 @@ async fn certify(
         supersedes: None,
         occurred_at: Some(now),
         attested_at: None,
+        not_after: None,
     };
     Ok(certificates::state(instance, change, &claim).await?)
 }

@@ -2,7 +2,7 @@
 
 use super::{
     HsmLink, Key, KeyError, KeyPurpose, KeyRef, KeyState, KeyType, KeyVersion, Keyring, Managed, ProviderKind,
-    completed,
+    completed::{self, Retired},
     create::{self, Drawn},
     hierarchy,
     reference::Reference,
@@ -130,7 +130,7 @@ pub(super) async fn rotate_as(
         change.lend(lent);
     }
     if let Some(retired) = old.filter(|_| superseded_state(&key) == KeyState::Inactive) {
-        completed::certify(instance, &mut change, &key, retired).await?;
+        completed::certify(instance, &mut change, &Retired::Version(&key, retired)).await?;
     }
     let versions = change.rows().key_versions(id).await?;
     change.commit(Event::new(EventKind::KeyRotated).on("key", id).with("key_id", Detail::Id(new.key_id))).await?;

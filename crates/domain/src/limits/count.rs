@@ -3,7 +3,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use super::{
-    Answer, Ask, CountedSubject, Limit, LimitEvent, Offender, Per, Policy, Rule, Together,
+    Answer, Ask, CountedSubject, Limit, LimitEvent, Offender, On, Per, Policy, Rule, Together,
     address::{NETWORKS, networks_of},
     subject_of,
     violations::Whom,
@@ -41,12 +41,6 @@ impl Verdict {
     /// Each of them, to keep.
     pub fn into_judged(self) -> Vec<Judged> {
         self.0
-    }
-
-    /// In how many seconds another try is worth it, if the request is refused; at least one.
-    pub fn retry_after(&self) -> Option<u32> {
-        let waits = self.violated().map(|judged| judged.answer.retry_ms.div_ceil(1_000).max(1));
-        waits.max().map(|seconds| u32::try_from(seconds).unwrap_or(u32::MAX))
     }
 
     /// The limits that refuse.
@@ -113,6 +107,14 @@ impl Place {
 ///
 /// [`Failure`] if the counts do not answer and a limit lets nobody through without them.
 pub async fn count_address(instance: &Instance, request: &RequestInfo) -> Result<Verdict, Failure> {
+    of_address(instance, request, Question::of).await
+}
+
+async fn of_address(
+    instance: &Instance,
+    request: &RequestInfo,
+    question: fn(&Rule, CountedSubject) -> Question,
+) -> Result<Verdict, Failure> {
     let settings = &instance.settings().limits;
     if !settings.enabled {
         return Ok(Verdict::default());
@@ -122,7 +124,7 @@ pub async fn count_address(instance: &Instance, request: &RequestInfo) -> Result
         return Ok(Verdict::default());
     }
     let place = place_at(instance, request.address).await?;
-    ask(instance, &place.together, place.questions(rules, Question::of), request, None).await
+    ask(instance, &place.together, place.questions(rules, question), request, None).await
 }
 
 /// Counts a request by its caller: its API key, its account, its tenant.
@@ -131,6 +133,15 @@ pub async fn count_address(instance: &Instance, request: &RequestInfo) -> Result
 ///
 /// [`Failure`] if the counts do not answer and a limit lets nobody through without them.
 pub async fn count_caller(instance: &Instance, caller: &Caller, request: &RequestInfo) -> Result<Verdict, Failure> {
+    of_caller(instance, caller, request, Question::of).await
+}
+
+async fn of_caller(
+    instance: &Instance,
+    caller: &Caller,
+    request: &RequestInfo,
+    question: fn(&Rule, CountedSubject) -> Question,
+) -> Result<Verdict, Failure> {
     let settings = &instance.settings().limits;
     if !settings.enabled {
         return Ok(Verdict::default());
@@ -139,30 +150,24 @@ pub async fn count_caller(instance: &Instance, caller: &Caller, request: &Reques
     if let Some(key) = caller.api_key() {
         let count = instance.key_limits.of(key).unwrap_or(instance.settings().api_key_per_minute);
         if count > 0 {
-            let policy = Arc::clone(&settings.api_key);
-            questions.push(Question {
-                policy,
-                per: Per::ApiKey,
-                limit: Limit { count, seconds: 60 },
-                of: key.to_bytes(),
-                network: false,
-            });
+            let rule = Rule { policy: Arc::clone(&settings.api_key), per: Per::ApiKey, on: On::Everything };
+            questions.push(Question { limit: Limit { count, seconds: 60 }, ..question(&rule, key.to_bytes()) });
         }
     }
     for per in [Per::ApiKey, Per::Account, Per::Tenant] {
         if let Some(of) = counted(caller, per) {
-            questions.extend(settings.of(per, request).map(|rule| Question::of(rule, of)));
+            questions.extend(settings.of(per, request).map(|rule| question(rule, of)));
         }
     }
     ask(instance, &caller.tenant().to_bytes(), questions, request, Some(caller)).await
 }
 
 /// Counts a request by limits that something names, such as a route of the gateway: those of an address without a caller, the others
-/// with one. Names that are no limit's count nothing: whoever takes them from a configuration checks them there.
+/// with one.
 ///
 /// # Errors
 ///
-/// [`Failure`] if the counts do not answer and a limit lets nobody through without them.
+/// [`Failure`] if the counts do not answer and a limit lets nobody through without them; or a name is no limit's.
 pub async fn count_named(
     instance: &Instance,
     names: &[String],
@@ -170,6 +175,19 @@ pub async fn count_named(
     caller: Option<&Caller>,
 ) -> Result<Verdict, Failure> {
     named(instance, names, request, caller, Question::of).await
+}
+
+/// As [`count_address`] without a caller and [`count_caller`] with one, where nothing is refused yet: what is over its limit is counted
+/// and told of, and costs nobody anything.
+///
+/// # Errors
+///
+/// As these.
+pub async fn watch(instance: &Instance, request: &RequestInfo, caller: Option<&Caller>) -> Result<Verdict, Failure> {
+    match caller {
+        None => of_address(instance, request, Question::watching).await,
+        Some(caller) => of_caller(instance, caller, request, Question::watching).await,
+    }
 }
 
 /// As [`count_named`], where nothing is refused yet: what is over its limit is counted and told of, and costs nobody anything.
@@ -198,7 +216,9 @@ async fn named(
         return Ok(Verdict::default());
     }
     let mut rules: Vec<&Rule> = Vec::new();
-    for rule in names.iter().filter_map(|name| settings.named(name)) {
+    for name in names {
+        // Who wrote it down believes in it.
+        let rule = settings.named(name).ok_or(Failure::Internal("a limit that is named and that nobody knows"))?;
         // What is named twice counts once, and what counts every request has counted this one.
         let named = rules.iter().any(|other| other.policy.id() == rule.policy.id());
         if !named && !rule.on.holds(request.method, request.route) {

@@ -35,19 +35,19 @@ pub struct LocalLimiter {
 #[derive(Default)]
 struct Part {
     table: Table,
-    clock: Steady,
+    clock: Monotonic,
     /// Of the questions at hand, kept for its room.
     hashes: Vec<u64>,
 }
 
 /// Time that never goes back: a clock that is set back goes on from where it was.
 #[derive(Default)]
-struct Steady {
+struct Monotonic {
     latest: i64,
     ahead: i64,
 }
 
-impl Steady {
+impl Monotonic {
     fn read(&mut self, now: Timestamp) -> i64 {
         let now = now.as_micros();
         let mut steady = now.saturating_add(self.ahead);
@@ -204,14 +204,14 @@ mod tests {
 
     #[test]
     fn threads_that_overtake_each_other_do_not_move_time() {
-        let mut steady = Steady::default();
-        assert_eq!(steady.read(Timestamp::from_micros(10_000_000)), 10_000_000);
+        let mut clock = Monotonic::default();
+        assert_eq!(clock.read(Timestamp::from_micros(10_000_000)), 10_000_000);
         for _ in 0..1_000 {
-            assert_eq!(steady.read(Timestamp::from_micros(9_999_000)), 10_000_000);
+            assert_eq!(clock.read(Timestamp::from_micros(9_999_000)), 10_000_000);
         }
-        assert_eq!(steady.read(Timestamp::from_micros(10_000_001)), 10_000_001);
-        assert_eq!(steady.read(Timestamp::from_micros(5_000_000)), 10_000_001);
-        assert_eq!(steady.read(Timestamp::from_micros(6_000_000)), 11_000_001);
+        assert_eq!(clock.read(Timestamp::from_micros(10_000_001)), 10_000_001);
+        assert_eq!(clock.read(Timestamp::from_micros(5_000_000)), 10_000_001);
+        assert_eq!(clock.read(Timestamp::from_micros(6_000_000)), 11_000_001);
     }
 
     #[test]

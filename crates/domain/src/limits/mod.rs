@@ -21,7 +21,7 @@ mod violations;
 pub use address::subject_of;
 pub(crate) use count::masked;
 use count::place_at;
-pub use count::{Judged, Verdict, count_address, count_caller, count_named, watch_named};
+pub use count::{Judged, Verdict, count_address, count_caller, count_named, watch, watch_named};
 pub use counts::{LimitCounts, LimitEvent};
 pub use explain::{Counted, CountedError, check, reset};
 pub(crate) use keys::KeyLimits;

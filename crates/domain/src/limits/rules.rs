@@ -31,7 +31,7 @@ pub enum On {
 }
 
 /// A limit that is in force.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
     /// How often, and how it is kept.
     pub policy: Arc<Policy>,

@@ -7,6 +7,7 @@ use crate::time::Timestamp;
 #[derive(Debug, Clone, Copy)]
 pub struct Moment {
     now: i64,
+    seconds: u32,
     length: i64,
     /// Which window.
     number: i64,
@@ -21,14 +22,14 @@ impl Moment {
     }
 
     pub(super) fn at(now: i64, seconds: u32) -> Self {
-        let length = length(seconds);
-        Self { now, length, number: now.div_euclid(length), into: now.rem_euclid(length) }
+        let (seconds, length) = (seconds.max(1), length(seconds));
+        Self { now, seconds, length, number: now.div_euclid(length), into: now.rem_euclid(length) }
     }
 
     /// The same moment in windows of another length. Limits that are judged together mostly have one: a division less.
     #[must_use]
     pub fn among(self, seconds: u32) -> Self {
-        if self.length == length(seconds) { self } else { Self::at(self.now, seconds) }
+        if self.seconds == seconds.max(1) { self } else { Self::at(self.now, seconds) }
     }
 }
 
@@ -67,17 +68,21 @@ impl Used {
 
     /// Counts what was judged in the same moment, and let through.
     pub(super) fn count(&mut self, ask: &Ask<'_>, moment: &Moment) {
-        if ask.is_exact() {
-            self.moments.retain(|used| *used > moment.now - moment.length);
-            self.moments
-                .extend(std::iter::repeat_n(moment.now, usize::try_from(ask.cost.min(MOST_EXACT)).unwrap_or(0)));
-        } else {
-            (self.before, self.now) = self.windows(ask, moment);
-            self.now = self.now.saturating_add(ask.cost);
-            self.moments = Vec::new();
-        }
-        self.number = moment.number;
-        self.seconds = ask.limit.seconds.max(1);
+        if ask.is_exact() { self.count_moments(ask.cost, moment) } else { self.count_window(ask.cost, moment) }
+    }
+
+    /// Counts a cost by its moment; those that do not count any more are forgotten.
+    pub fn count_moments(&mut self, cost: u32, moment: &Moment) {
+        self.moments.retain(|used| *used > moment.now - moment.length);
+        self.moments.extend(std::iter::repeat_n(moment.now, usize::try_from(cost.min(MOST_EXACT)).unwrap_or(0)));
+        (self.number, self.seconds) = (moment.number, moment.seconds);
+    }
+
+    /// Counts a cost in the window of its moment.
+    pub fn count_window(&mut self, cost: u32, moment: &Moment) {
+        let (before, now) = self.windows(moment);
+        let (number, seconds) = (moment.number, moment.seconds);
+        *self = Self { seconds, now: now.saturating_add(cost), before, number, moments: Vec::new() };
     }
 
     /// Whether nothing of it counts any more.
@@ -93,9 +98,9 @@ impl Used {
     }
 
     /// What was used in the window before, and in this one.
-    fn windows(&self, ask: &Ask<'_>, moment: &Moment) -> (u32, u32) {
+    fn windows(&self, moment: &Moment) -> (u32, u32) {
         // With windows of another length nothing is known of these.
-        if self.seconds != ask.limit.seconds.max(1) {
+        if self.seconds != moment.seconds {
             return (0, 0);
         }
         match moment.number - self.number {
@@ -106,7 +111,7 @@ impl Used {
     }
 
     fn judge_windows(&self, ask: &Ask<'_>, moment: &Moment) -> Answer {
-        let (before, now) = self.windows(ask, moment);
+        let (before, now) = self.windows(moment);
         let Moment { into, length, .. } = *moment;
         let (count, cost) = (i64::from(ask.limit.count.max(1)), i64::from(ask.cost));
         let (before, now) = (i64::from(before), i64::from(now));

@@ -5,9 +5,12 @@
 //! must not buy more guesses at others.
 //!
 //! **A stranger locks nobody out.** An address from which the account has logged in before is known to it, and waits for its own
-//! failures only, not for those of others. Logins by passkey are not on any ladder: there is nothing to guess.
+//! failures only, not for those of others; that is stored, so that a restart forgets it no more than Redis does. Logins by passkey are
+//! not on any ladder: there is nothing to guess.
 //!
 //! Credentials that their limits refuse again and again are kept out too, where the operator says so: see [`answer_offenders`].
+
+use std::net::IpAddr;
 
 use async_trait::async_trait;
 
@@ -21,6 +24,7 @@ use crate::{
 };
 
 mod answer;
+mod known;
 mod local;
 mod manage;
 mod paused;
@@ -119,6 +123,10 @@ pub trait Ladders: Send + Sync {
 
 /// A try that is counted as failed until it succeeds.
 pub(crate) struct Try {
+    tenant: TenantId,
+    /// Whose account; an id that nobody has for a name that nobody has.
+    user: UserId,
+    address: Option<IpAddr>,
     together: Together,
     pair: Ladder,
     others: Vec<Ladder>,
@@ -137,7 +145,10 @@ pub(crate) async fn begin(
     let pair = pair(&account, &address);
     let ladder = |kind, of| Ladder { kind, of };
     let mut others = vec![ladder(LadderKind::Address, address)];
-    if !instance.ladders().knows(&together, &pair, instance.now()).await? {
+    let owner = UserId::from_bytes(account);
+    let known = instance.ladders().knows(&together, &pair, instance.now()).await?
+        || known::is_known(instance, tenant, owner, request.address).await?;
+    if !known {
         others.push(ladder(LadderKind::Account, account));
         others.push(ladder(LadderKind::Tenant, together));
     }
@@ -151,7 +162,7 @@ pub(crate) async fn begin(
             }
             Ok(Err(pause))
         }
-        None => Ok(Ok(Try { together, pair, others })),
+        None => Ok(Ok(Try { tenant, user: owner, address: request.address, together, pair, others })),
     }
 }
 
@@ -159,7 +170,12 @@ impl Try {
     /// The password was right.
     pub(crate) async fn succeeded(self, instance: &Instance) -> Result<(), Failure> {
         instance.ladders().step_back(&self.together, &self.others).await?;
-        instance.ladders().know(&self.together, &self.pair, instance.now()).await
+        instance.ladders().know(&self.together, &self.pair, instance.now()).await?;
+        if let Err(failure) = known::remember(instance, self.tenant, self.user, self.address).await {
+            let error: &dyn std::error::Error = &failure;
+            tracing::warn!(error, "Could not store from where a user logged in; the next login tries again");
+        }
+        Ok(())
     }
 
     /// It was neither right nor wrong: it could not be compared.
@@ -198,7 +214,7 @@ pub(crate) async fn release(
     instance: &Instance,
     tenant: TenantId,
     user: UserId,
-    address: Option<std::net::IpAddr>,
+    address: Option<IpAddr>,
 ) -> Result<(), Failure> {
     let account = user.to_bytes();
     let mut ladders = vec![Ladder { kind: LadderKind::Account, of: account }];

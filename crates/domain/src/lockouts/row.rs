@@ -82,6 +82,8 @@ pub trait LockoutRows {
         subject: &str,
         now: Timestamp,
     ) -> Result<Option<Lockout>, StoreError>;
+    /// Until when an address of a user is known, if it was ever: a moment that may be over. `address` stands for it and is none.
+    async fn known_address(&mut self, user: UserId, address: &str) -> Result<Option<Timestamp>, StoreError>;
 }
 
 /// Changes who is kept out. What keeps a credential out raises the tenant's epoch: every node looks it up again.
@@ -93,6 +95,18 @@ pub trait LockoutWrites {
     async fn remove_lockout_of(&mut self, kind: LockoutKind, subject: &str) -> Result<(), StoreError>;
     /// Takes away those that have expired.
     async fn forget_lockouts(&mut self, now: Timestamp) -> Result<(), StoreError>;
+    /// Notes until when an address of a user is known. Of each user so many stay as are known longest.
+    async fn know_address(
+        &mut self,
+        user: UserId,
+        address: &str,
+        until: Timestamp,
+        most: u32,
+    ) -> Result<(), StoreError>;
+    /// Takes away addresses that are not known any more.
+    async fn forget_addresses(&mut self, now: Timestamp) -> Result<(), StoreError>;
+    /// Takes away those of a user.
+    async fn forget_addresses_of(&mut self, user: UserId) -> Result<(), StoreError>;
 }
 
 #[cfg(test)]

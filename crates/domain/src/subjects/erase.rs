@@ -127,6 +127,7 @@ fn claim(key: &SubjectKey, subject: &Phi<String>, now: Timestamp, complete_at: T
         supersedes: None,
         occurred_at: Some(now),
         attested_at: None,
+        not_after: None,
     }
 }
 

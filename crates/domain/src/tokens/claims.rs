@@ -15,10 +15,10 @@ use crate::{
 /// whatever it is.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Header {
-    pub(super) typ: String,
-    pub(super) alg: String,
-    pub(super) kid: String,
+pub(super) struct Header<T = String> {
+    pub(super) typ: T,
+    pub(super) alg: T,
+    pub(super) kid: T,
 }
 
 /// The payload (RFC 9068 §2.2).

@@ -144,13 +144,23 @@ pub(super) async fn signed(instance: &Instance, typ: &str, payload: &impl Serial
     let ring = instance.keyring(TenantId::PLATFORM).await?;
     let version = ring.active(Managed::Token)?;
     let algorithm = version.public.as_ref().and_then(TokenAlgorithm::of).ok_or(KeyringError::Unwrap)?;
-    let header = Header { typ: typ.to_owned(), alg: algorithm.to_string(), kid: version.key_id.clone() };
-    let part = |json: serde_json::Result<Vec<u8>>| {
-        json.map(|bytes| BASE64URL_NOPAD.encode(&bytes)).map_err(|_| Failure::Internal("a token is no JSON"))
-    };
-    let mut text = format!("{}.{}", part(serde_json::to_vec(&header))?, part(serde_json::to_vec(payload))?);
+    let header = Header { typ, alg: algorithm.as_str(), kid: version.key_id.as_str() };
+    let (header, payload) = (json(&header)?, json(payload)?);
+    // Room for all of it but an RSA signature: it is written once, and leaves no part of it behind.
+    let parts = BASE64URL_NOPAD.encode_len(header.len()) + BASE64URL_NOPAD.encode_len(payload.len());
+    let mut text = String::with_capacity(parts + 2 + BASE64URL_NOPAD.encode_len(64));
+    BASE64URL_NOPAD.encode_append(&header, &mut text);
+    text.push('.');
+    BASE64URL_NOPAD.encode_append(&payload, &mut text);
     let signature = version.sign_token(text.as_bytes())?;
     text.push('.');
     BASE64URL_NOPAD.encode_append(&signature, &mut text);
     Ok(text)
+}
+
+fn json(part: &impl Serialize) -> Result<Vec<u8>, Failure> {
+    // As long as most are.
+    let mut bytes = Vec::with_capacity(512);
+    serde_json::to_writer(&mut bytes, part).map_err(|_| Failure::Internal("a token is no JSON"))?;
+    Ok(bytes)
 }

@@ -97,6 +97,7 @@ pub async fn delete(instance: &Instance, call: &Call, id: UserId) -> Result<(), 
     check_not_last(instance, change.rows(), &user).await?;
     let ended = end_all(instance, &mut change, id).await?;
     change.rows().remove_factors(id).await?;
+    change.rows().forget_addresses_of(id).await?;
     change.rows().clear_password_hash(id).await?;
     let nothing = seal(instance, change.keyring(), &system::user_email(), &id.to_string(), &Phi::new(String::new()))?;
     let deleted = User {

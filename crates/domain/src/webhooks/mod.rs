@@ -51,7 +51,7 @@ pub use parts::part;
 pub use payload::Payload;
 pub use provider::Provider;
 pub use published::KeyAddress;
-pub use receive::{KEPT_BYTES, ReceiveError, examine, receive, shake};
+pub use receive::{KEPT_BYTES, ReceiveError, awaited, examine, receive, shake};
 pub use redrive::{discard, list_deliveries, redrive};
 pub use rotate::{rotate_secret, show_secret};
 pub use rows::{WebhookRows, WebhookWrites};

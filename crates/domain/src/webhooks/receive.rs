@@ -19,7 +19,7 @@ use crate::{
     audit::{Change, Detail, Event, EventKind, stamp::Actor},
     ids::{WebhookDeliveryId, WebhookDeviceId, WebhookSourceId},
     instance::{Failure, fails},
-    store::StoreError,
+    store::{StoreError, View},
     tenants::TenantState,
 };
 
@@ -85,6 +85,24 @@ fn counted(
     };
     instance.webhook_counts.arrived(provider, arrival);
     outcome.map(|(reply, _)| reply)
+}
+
+/// The tenant and the source that wait for a message of this path: asked before its body is read, so that nobody's is.
+///
+/// # Errors
+///
+/// [`ReceiveError`].
+pub async fn awaited(
+    instance: &Instance,
+    (slug, source): (&str, &str),
+) -> Result<(TenantId, WebhookSourceId), ReceiveError> {
+    match enabled(instance, slug, source).await {
+        Ok((tenant, source, _)) => Ok((tenant, source.id)),
+        Err(error) => {
+            instance.webhook_counts.arrived(None, (&error).into());
+            Err(error)
+        }
+    }
 }
 
 /// Verifies a message and keeps it, to be handed on at least once.
@@ -203,6 +221,20 @@ impl Found {
 
 /// An enabled source of a tenant that is served, and its secrets.
 async fn find(instance: &Instance, request: &RequestInfo, slug: &str, source: &str) -> Result<Found, ReceiveError> {
+    let (tenant, source, mut rows) = enabled(instance, slug, source).await?;
+    let owner = WebhookOwner::Source(source.id);
+    let secrets = rows.webhook_secrets(owner).await?;
+    drop(rows);
+    let held = held::of(instance, Actor::System(request), tenant, owner, source.rules(), &secrets).await?;
+    Ok(Found { tenant, source, held })
+}
+
+/// An enabled source of a tenant that is served, and the view in which it was found.
+async fn enabled(
+    instance: &Instance,
+    slug: &str,
+    source: &str,
+) -> Result<(TenantId, WebhookSource, Box<dyn View>), ReceiveError> {
     let id: WebhookSourceId = source.parse().map_err(|_| ReceiveError::Unknown)?;
     if slug.chars().any(char::is_control) {
         return Err(ReceiveError::Unknown);
@@ -211,11 +243,7 @@ async fn find(instance: &Instance, request: &RequestInfo, slug: &str, source: &s
     let tenant = entry.filter(|entry| entry.state == TenantState::Active).ok_or(ReceiveError::Unknown)?.id;
     let mut rows = instance.store().view(tenant).await?;
     let found = rows.webhook_source(id).await?.filter(|source| source.enabled).ok_or(ReceiveError::Unknown)?;
-    let secrets = rows.webhook_secrets(WebhookOwner::Source(id)).await?;
-    drop(rows);
-    let actor = Actor::System(request);
-    let held = held::of(instance, actor, tenant, WebhookOwner::Source(id), found.rules(), &secrets).await?;
-    Ok(Found { tenant, source: found, held })
+    Ok((tenant, found, rows))
 }
 
 /// As [`keep`]. Where nodes share a memory, that is asked first: it knows of copies that this node's store does not know, or does not

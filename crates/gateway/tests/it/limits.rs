@@ -6,7 +6,7 @@ use chancery_domain::limits::{Limit, LimitSettings, On, Per, Policy, Rule};
 use chancery_gateway::{Authentication, Mode, Route};
 
 use crate::{
-    application::telling,
+    application::{header, served, telling},
     stage::{Stage, route},
 };
 
@@ -97,4 +97,95 @@ async fn a_limit_of_a_route_that_does_not_enforce_only_tells() {
     let sights = stage.gateway.observed().sights();
     let sight = &sights["/a"];
     assert_eq!((sight.requests, sight.would_refuse["ratelimit.exceeded"]), (4, 2));
+}
+
+/// A route that named it was let through uncounted.
+#[tokio::test]
+async fn a_limit_that_nobody_knows_lets_nobody_through() {
+    let stage = Stage::limited(vec![limited("/a", &["pages", "page"], |_| ()).await], limits()).await;
+    stage.send("GET", "/a", &[]).await.refused(500, "internal");
+}
+
+/// An application with limits of its own: what it says of them, and what the client is told.
+async fn told(own: &'static [(&'static str, &'static str)]) -> http::HeaderMap {
+    let answer = move || async move {
+        let mut headers = http::HeaderMap::new();
+        for (name, value) in own {
+            headers.append(*name, http::HeaderValue::from_static(value));
+        }
+        headers
+    };
+    let app = served(axum::Router::new().route("/a", axum::routing::get(answer))).await;
+    let mut own = route("/a", app);
+    own.limits = vec!["pages".to_owned()];
+    let answer = Stage::limited(vec![own], limits()).await.send("GET", "/a", &[]).await;
+    assert_eq!(answer.status, 200, "{}", answer.whole);
+    answer.headers
+}
+
+/// The gateway's own counts took the place of the application's, and told its clients that more was left than there was.
+#[tokio::test]
+async fn an_applications_own_limits_are_told_beside_ours_and_never_loosened() {
+    let all = |headers: &http::HeaderMap, name: &str| {
+        headers.get_all(name).iter().map(|value| value.to_str().unwrap().to_owned()).collect::<Vec<_>>().join(", ")
+    };
+    let numbers = ["x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"];
+    let three = |headers: &http::HeaderMap| numbers.map(|name| all(headers, name));
+
+    let less = told(&[("x-ratelimit-limit", "5"), ("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "17")]).await;
+    assert_eq!(three(&less), ["5", "0", "17"]);
+    assert_eq!(less["ratelimit-policy"], "\"pages\";q=2;w=60", "ours is told in the list all the same");
+    let more =
+        told(&[("x-ratelimit-limit", "500"), ("x-ratelimit-remaining", "400"), ("x-ratelimit-reset", "17")]).await;
+    let [limit, remaining, reset] = three(&more);
+    assert_eq!((limit.as_str(), remaining.as_str()), ("2", "1"), "ours is the tighter one");
+    assert_ne!(reset, "17", "all three are of one limit");
+    let odd = told(&[("x-ratelimit-remaining", "few")]).await;
+    assert_eq!(three(&odd), ["", "few", ""]);
+
+    let lists = told(&[("ratelimit-policy", "\"hourly\";q=9;w=3600"), ("ratelimit", "\"hourly\";r=1;t=9")]).await;
+    assert_eq!(all(&lists, "ratelimit-policy"), "\"hourly\";q=9;w=3600, \"pages\";q=2;w=60");
+    assert!(all(&lists, "ratelimit").starts_with("\"hourly\";r=1;t=9, \"pages\";r=1;t="), "{lists:?}");
+    assert_eq!(lists["x-ratelimit-remaining"], "1");
+    let older = told(&[("ratelimit", "limit=9, remaining=1, reset=9")]).await;
+    assert_eq!(all(&older, "ratelimit"), "limit=9, remaining=1, reset=9");
+}
+
+/// Limits on every request, which no route names: so often in a minute.
+fn on_everything(per: Per, count: u32) -> LimitSettings {
+    let policy = Policy::new("all", Limit { count, seconds: 60 }).unwrap();
+    let rule = Rule { policy: Arc::new(policy), per, on: On::Everything };
+    LimitSettings { rules: vec![rule], ..LimitSettings::default() }
+}
+
+/// Limits on everything were counted before anybody asked for the mode.
+#[tokio::test]
+async fn an_address_limit_refuses_nobody_while_a_route_observes() {
+    let observed = limited("/a", &[], |route| route.mode = Mode::Observe).await;
+    let stage = Stage::limited(vec![observed, route("/b", telling().await)], on_everything(Per::Address, 2)).await;
+    for _ in 0..4 {
+        let answer = stage.send("GET", "/a", &[]).await;
+        answer.seen();
+        assert!(!answer.headers.contains_key("ratelimit"), "it is nobody's business yet: {}", answer.whole);
+    }
+    assert_eq!(stage.gateway.observed().sights()["/a"].would_refuse["ratelimit.exceeded"], 2);
+    stage.send("GET", "/b", &[]).await.refused(429, "ratelimit.exceeded");
+    stage.send("GET", "/nowhere", &[]).await.refused(429, "ratelimit.exceeded");
+}
+
+#[tokio::test]
+async fn a_limit_of_callers_costs_nobody_their_name_while_a_route_is_watched() {
+    let shadowed = limited("/a", &[], |route| {
+        (route.mode, route.authentication, route.plain_identity) = (Mode::Shadow, Authentication::Required, true);
+    })
+    .await;
+    // The administrator who makes the key has the same limit.
+    let stage = Stage::limited(vec![shadowed], on_everything(Per::ApiKey, 5)).await;
+    let (id, key) = stage.key("staff").await;
+    let key = format!("X-API-Key: {key}");
+    for told in ["pass", "pass", "pass", "pass", "pass", "would-refuse; code=ratelimit.exceeded"] {
+        let answer = stage.send("GET", "/a", &[&key]).await;
+        assert_eq!(answer.headers["x-chancery-verdict"], told);
+        assert_eq!(header(&answer.seen(), "x-auth-subject"), Some(id.clone()), "who calls is known all the same");
+    }
 }

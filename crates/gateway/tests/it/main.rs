@@ -20,6 +20,7 @@ mod once;
 mod open;
 mod paths;
 mod places;
+mod preflights;
 mod smuggling;
 mod stage;
 mod streams;

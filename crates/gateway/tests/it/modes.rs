@@ -46,6 +46,41 @@ async fn what_is_refused_in_the_end_is_told_first_and_shown_next() {
     stage.send("GET", "/enforced", &[&clinician, worse]).await.refused(401, "auth.credential_conflict");
 }
 
+/// `--mode observe` broke the uploads of every application at once.
+#[tokio::test]
+async fn an_upload_that_is_too_long_goes_on_while_a_route_observes() {
+    let app = telling().await;
+    let routes = [("/observed", Mode::Observe), ("/shadowed", Mode::Shadow), ("/enforced", Mode::Enforce)].map(
+        |(path, mode)| {
+            let mut route = route(path, app);
+            (route.mode, route.body_bytes) = (mode, 10);
+            route
+        },
+    );
+    let stage = Stage::with(routes.into()).await;
+    let (known, piecewise) = (
+        "content-length: 15\r\n\r\nfifteen letters",
+        "transfer-encoding: chunked\r\n\r\n7\r\nfifteen\r\n8\r\n letters\r\n0\r\n\r\n",
+    );
+    let post = async |path: &str, body: &str| {
+        let head = format!("POST {path} HTTP/1.1\r\nhost: app.test\r\nconnection: close\r\n");
+        stage.raw((head + body).as_bytes()).await
+    };
+    for body in [known, piecewise] {
+        for path in ["/observed", "/shadowed"] {
+            assert_eq!(post(path, body).await.seen()["body"], "fifteen letters", "{path} {body}");
+        }
+        post("/enforced", body).await.refused(413, "request.too_large");
+    }
+    let shadowed = post("/shadowed", known).await;
+    assert_eq!(shadowed.headers["x-chancery-verdict"], "would-refuse; code=request.too_large");
+    let fits = post("/shadowed", "transfer-encoding: chunked\r\n\r\na\r\nten letter\r\n0\r\n\r\n").await;
+    assert_eq!(fits.seen()["body"], "ten letter");
+    let sights = stage.gateway.observed().sights();
+    assert_eq!(sights["/observed"].would_refuse["request.too_large"], 2);
+    assert_eq!(sights["/shadowed"].would_refuse["request.too_large"], 3);
+}
+
 #[tokio::test]
 async fn who_brings_no_credential_may_come_in_and_who_brings_a_bad_one_may_not() {
     let stage = Stage::before(telling().await, |route| route.authentication = Authentication::Optional).await;

@@ -3,6 +3,7 @@
 use std::{convert::Infallible, future::Future, net::SocketAddr, pin::pin, sync::Arc};
 
 use axum::{body::Body, extract::ConnectInfo, response::Response};
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use http::{HeaderMap, StatusCode, Version, header};
 use hyper::{Request, body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
@@ -68,14 +69,22 @@ pub(super) async fn attend(house: Arc<House>, stream: TcpStream, peer: SocketAdd
         house.full().await;
         work.idle_for(house.bounds.idle_when_full).await;
     };
+    let ends = async {
+        tokio::select! {
+            () = connection.stopping() => {}
+            () = work.idle_for(house.bounds.idle) => {}
+            // That never ends by itself.
+            () = work.cut_stalled(house.bounds.idle) => {}
+            () = pressed => {}
+        }
+    };
+    // Looked at when one of them has something to say: a connection moves several times with each request, and would ask three timers
+    // and two channels each time.
+    let mut ends: FuturesUnordered<_> = [ends].into_iter().collect();
     tokio::select! {
         // A client that goes away is no news.
         _ = served.as_mut() => return,
-        () = connection.stopping() => {}
-        () = work.idle_for(house.bounds.idle) => {}
-        // That never ends by itself.
-        () = work.cut_stalled(house.bounds.idle) => {}
-        () = pressed => {}
+        _ = ends.next() => {}
     }
     served.as_mut().graceful_shutdown();
     tokio::select! {

@@ -159,7 +159,9 @@ impl House {
 
 fn builder(bounds: Bounds) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(bounds.idle).max_buf_size(bounds.head_bytes.max(8192));
+    // What is half a head `wire` keeps to itself, and looks at the clock; what idles ends by `work`. A third timer would be set and taken
+    // back with every request.
+    builder.http1().header_read_timeout(None::<Duration>).max_buf_size(bounds.head_bytes.max(8192));
     builder
         .http2()
         .timer(TokioTimer::new())

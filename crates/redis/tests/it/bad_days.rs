@@ -122,6 +122,39 @@ async fn a_script_that_is_forgotten_is_told_again_and_a_flush_frees_nobody_here(
     assert_eq!(allowed(&limiter, &policy, 1, 9).await, 2);
 }
 
+/// It failed the whole call, and with it all who asked at the same time.
+#[tokio::test]
+async fn a_counter_of_a_form_that_is_not_ours_begins_anew_and_fails_nobody_else() {
+    let Some(server) = Server::start().await else { return };
+    let limiter = RedisLimiter::new(server.link().await);
+    for (count, kind) in [(10, "e"), (500, "w3600")] {
+        let policy = policy("p", count, OnLoss::Closed);
+        let writes = ["'SET', KEYS[1], 'abc'", "'SET', KEYS[1], string.rep('9', 70001)", "'LPUSH', KEYS[1], 'x'"];
+        for (of, write) in (1..).zip(writes) {
+            let subject = data_encoding::BASE64URL_NOPAD.encode(&[of; 16]);
+            let script = format!("return redis.call({write})");
+            server.tell(&["EVAL", &script, "1", &format!("rl:{{{subject}}}:p:{subject}:{kind}")]).await;
+            let (odd, other) = tokio::join!(take(&limiter, &policy, of), take(&limiter, &policy, of + 100));
+            for answer in [odd, other] {
+                let answer = answer.expect("Redis answers");
+                assert_eq!(
+                    (answer.allowed, answer.limit, answer.remaining),
+                    (true, count, count - 1),
+                    "{kind} {write}"
+                );
+            }
+            assert_eq!(take(&limiter, &policy, of).await.unwrap().remaining, count - 2, "it is a counter again");
+        }
+        // As long as one of ours, and of a time that never comes: its subject waits for it to end, and nobody else does.
+        let (of, subject) = (9, data_encoding::BASE64URL_NOPAD.encode(&[9; 16]));
+        let script = "return redis.call('SET', KEYS[1], string.rep('\\255', 16))";
+        server.tell(&["EVAL", script, "1", &format!("rl:{{{subject}}}:p:{subject}:{kind}")]).await;
+        let (odd, other) = tokio::join!(take(&limiter, &policy, of), take(&limiter, &policy, of + 100));
+        assert_eq!(odd.expect("Redis answers").limit, count);
+        assert!(other.expect("Redis answers").allowed);
+    }
+}
+
 #[tokio::test]
 async fn a_redis_that_forgets_or_that_is_not_ours_is_not_used() {
     let Some(server) = Server::start_with(&["--maxmemory-policy", "allkeys-lru"]).await else { return };

@@ -94,3 +94,43 @@ pub async fn another_tenant_does_not_see_it(store: &impl Backend) {
     commit!(store, THEIRS, .remove_lockout_of(one.kind, &one.subject) .forget_lockouts(NOW.plus_seconds(99)));
     assert_eq!(view(store, OURS).await.lockouts(NOW, None, 9).await.unwrap(), [one]);
 }
+
+/// What is over is told until it is taken away; who looks compares. Once more, it is the later end that counts.
+pub async fn an_address_is_known_until_its_end(store: &impl Backend) {
+    let (ann, later) = (user(1).id, NOW.plus_seconds(60));
+    commit!(store, OURS, .know_address(ann, "home", NOW, 9) .know_address(ann, "away", later, 9));
+    assert_eq!(view(store, OURS).await.known_address(ann, "home").await.unwrap(), Some(NOW));
+    commit!(store, OURS, .know_address(ann, "home", later, 9) .forget_addresses(NOW));
+    for address in ["home", "away"] {
+        assert_eq!(view(store, OURS).await.known_address(ann, address).await.unwrap(), Some(later), "{address}");
+    }
+    commit!(store, OURS, .forget_addresses(later));
+    assert_eq!(view(store, OURS).await.known_address(ann, "home").await.unwrap(), None);
+}
+
+/// However many a user logs in from; another's do not count.
+pub async fn of_each_user_the_last_addresses_stay(store: &impl Backend) {
+    let (ann, bob) = (user(1).id, user(2).id);
+    commit!(store, OURS, .know_address(bob, "0", NOW, 3));
+    for n in 0..7 {
+        commit!(store, OURS, .know_address(ann, &n.to_string(), NOW.plus_seconds(n), 3));
+    }
+    let mut view = view(store, OURS).await;
+    for n in 0..7 {
+        let known = view.known_address(ann, &n.to_string()).await.unwrap();
+        assert_eq!(known, (n >= 4).then(|| NOW.plus_seconds(n)), "{n}");
+    }
+    assert_eq!(view.known_address(bob, "0").await.unwrap(), Some(NOW));
+}
+
+/// Those of another user stay, and those of another tenant are neither seen nor taken.
+pub async fn addresses_go_with_their_user(store: &impl Backend) {
+    let (ann, bob) = (user(1).id, user(2).id);
+    commit!(store, OURS, .know_address(ann, "home", NOW, 9) .know_address(bob, "home", NOW, 9));
+    assert_eq!(view(store, THEIRS).await.known_address(ann, "home").await.unwrap(), None);
+    commit!(store, THEIRS, .forget_addresses_of(ann) .forget_addresses(NOW.plus_seconds(1)));
+    commit!(store, OURS, .forget_addresses_of(ann));
+    let mut view = view(store, OURS).await;
+    assert_eq!(view.known_address(ann, "home").await.unwrap(), None);
+    assert_eq!(view.known_address(bob, "home").await.unwrap(), Some(NOW));
+}

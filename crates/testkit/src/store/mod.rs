@@ -100,6 +100,7 @@ macro_rules! store_conformance {
             lockouts: [
                 lockouts_are_listed_until_they_expire, a_subject_is_kept_out_once, one_is_taken_away,
                 what_stops_a_credential_raises_the_epoch, another_tenant_does_not_see_it,
+                an_address_is_known_until_its_end, of_each_user_the_last_addresses_stay, addresses_go_with_their_user,
             ],
             bearers: [
                 everything_that_may_stop_a_token_is_seen, a_programs_key_is_seen, what_is_not_there_is_not_seen,

@@ -156,7 +156,7 @@ fn between(from: Timestamp, to: Timestamp) -> Map<String, Value> {
 }
 
 /// What a file holds, or standard input, without blanks around it.
-fn read(path: Option<&PathBuf>) -> Result<Option<String>> {
+pub(super) fn read(path: Option<&PathBuf>) -> Result<Option<String>> {
     let Some(path) = path else { return Ok(None) };
     let text = if path.as_os_str() == "-" {
         let mut text = String::new();

@@ -56,6 +56,8 @@ enum Verb {
     Public(verbs::PublicArgs),
     /// List who did what with a key
     Usage(verbs::UsageArgs),
+    /// List the completed rotations of all keys, each with the certificate that states it
+    Rotations,
     /// List the known copies of a key outside the store
     Copies(KeyArg),
     /// Take a copy of a key away from a destination, for good
@@ -100,20 +102,26 @@ pub async fn run(args: KeyArgs) -> Result<ExitCode> {
         Verb::Decrypt(args) => uses::decrypt(&api, args).await,
         Verb::Public(args) => verbs::public(&api, output, args).await,
         Verb::Usage(args) => verbs::usage(&api, output, args).await,
+        Verb::Rotations => verbs::rotations(&api, output).await,
         Verb::Copies(arg) => verbs::copies(&api, output, &arg.key).await,
         Verb::RemoveCopy(args) => verbs::remove_copy(&api, output, args).await,
     }
 }
 
-/// All keys, page by page.
+/// All keys.
 async fn all_keys(api: &Api) -> Result<Vec<Value>> {
-    let (mut keys, mut path) = (Vec::new(), format!("/v1/keys?limit={PAGE}"));
+    all(api, &format!("/v1/keys?limit={PAGE}")).await
+}
+
+/// Every item of a list, page by page.
+async fn all(api: &Api, first: &str) -> Result<Vec<Value>> {
+    let (mut items, mut path) = (Vec::new(), first.to_owned());
     loop {
         let page = api.get(&path).await?;
-        keys.extend(list(&page, "items")?.iter().cloned());
+        items.extend(list(&page, "items")?.iter().cloned());
         match page.get("next_cursor").and_then(Value::as_str) {
-            Some(cursor) => path = format!("/v1/keys?limit={PAGE}&cursor={cursor}"),
-            None => return Ok(keys),
+            Some(cursor) => path = format!("{first}&cursor={cursor}"),
+            None => return Ok(items),
         }
     }
 }

@@ -7,7 +7,7 @@ use chancery_domain::{Clock as _, Timestamp};
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use super::{KeyArg, all_keys, path};
+use super::{KeyArg, PAGE, all, all_keys, path};
 use crate::{
     clock::SystemClock,
     commands::client::{Api, Output, list},
@@ -302,15 +302,28 @@ pub(super) async fn usage(api: &Api, output: Output, args: UsageArgs) -> Result<
     let from = moment(args.from.as_ref(), now.plus_seconds(-30 * 24 * 60 * 60))?;
     let to = moment(args.to.as_ref(), now.plus_seconds(1))?;
     let first = format!("{}?from={from}&to={to}&limit=1000", path(api, &args.key.key, "usage").await?);
-    let (mut rows, mut next) = (Vec::new(), first.clone());
-    loop {
-        let page = api.get(&next).await?;
-        rows.extend(list(&page, "items")?.iter().cloned());
-        match page.get("next_cursor").and_then(Value::as_str) {
-            Some(cursor) => next = format!("{first}&cursor={cursor}"),
-            None => break,
-        }
-    }
+    let rows = all(api, &first).await?;
     output.table(&rows, &["used_at", "used_by", "operation", "success", "error_code", "key_id", "request_id"]);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The lines of a compliance report (MO-10).
+pub(super) async fn rotations(api: &Api, output: Output) -> Result<ExitCode> {
+    let stated = all(api, &format!("/v1/certificates?kind=key-rotation&limit={PAGE}")).await?;
+    let line = |one: &Value| {
+        let of = |pointer: &str| one.pointer(pointer).cloned().unwrap_or_default();
+        json!({
+            "key": of("/statement/params/key"),
+            "key_type": of("/statement/params/key_type"),
+            "managed": of("/statement/params/managed"),
+            "retired_version": of("/statement/params/retired_version"),
+            "stated_at": of("/issued_at"),
+            "certificate": of("/id"),
+            "ended": of("/ends/0/state"),
+        })
+    };
+    let lines: Vec<Value> = stated.iter().map(line).collect();
+    let members = ["key", "key_type", "managed", "retired_version", "stated_at", "certificate", "ended"];
+    output.table(&lines, &members);
     Ok(ExitCode::SUCCESS)
 }

@@ -281,6 +281,7 @@ fn claim(span: &Span, origin: &str, head: LogHead, months: u32) -> Claim {
         supersedes: None,
         occurred_at: None,
         attested_at: None,
+        not_after: None,
     }
 }
 

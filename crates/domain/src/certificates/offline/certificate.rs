@@ -10,6 +10,7 @@ use crate::{
     audit::EventKind,
     certificates::verify::{Check, Checks, check_envelope},
     keyring::{DeclaredKey, KeyState},
+    time::Timestamp,
 };
 
 codes! {
@@ -21,6 +22,8 @@ codes! {
         Revoked = "revoked",
         /// Another one took its place.
         Superseded = "superseded",
+        /// Its time was over.
+        Expired = "expired",
         /// Its key is not believed for what was logged at its place.
         Untrusted = "untrusted",
     }
@@ -86,7 +89,8 @@ impl Examination {
         must("event", same, "the log tells of another certificate")?;
         let key = logged.keys.iter().find(|key| key.key_id == said.key_id).ok_or(PackVerdict::Failed)?;
         let became = became(|kind| logged.told(kind, id).map(|(index, _)| *index));
-        Ok(state_of(key, *index, became))
+        let as_of = self.as_of.ok_or(PackVerdict::Failed)?.signed_at;
+        Ok(state_of(key, *index, became, said.not_after.filter(|end| *end < as_of)))
     }
 }
 
@@ -96,11 +100,12 @@ pub(in crate::certificates) fn became(told: impl Fn(EventKind) -> Option<u64>) -
     revoked.or_else(|| told(EventKind::CertificateSuperseded).map(|index| (State::Superseded, index)))
 }
 
-/// The state of a certificate that was logged at `index` under `key`, and why.
+/// The state of a certificate that was logged at `index` under `key`, and why; `over` is its end, if that is past.
 pub(in crate::certificates) fn state_of(
     key: &DeclaredKey,
     index: u64,
     became: Option<(State, u64)>,
+    over: Option<Timestamp>,
 ) -> (State, String) {
     let inside = key.first_index.is_some_and(|first| first < index) && key.last_index.is_none_or(|last| index < last);
     let spared = key.last_valid_index.filter(|_| key.state == KeyState::Revoked);
@@ -112,6 +117,8 @@ pub(in crate::certificates) fn state_of(
         (State::Untrusted, "logged after what its key's revocation spares".to_owned())
     } else if let Some((state, at)) = became {
         (state, format!("event {at}"))
+    } else if let Some(end) = over {
+        (State::Expired, format!("it ended at {end}"))
     } else {
         (State::Valid, format!("event {index}, key {}", key.key_id))
     }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chancery_crypto::{
     checkpoint::Checkpoint,
+    commitment,
     merkle::{self, Hash},
     runs::{self, Run},
 };
@@ -15,9 +16,9 @@ use super::{
     certificate::{Logged, Told},
     statement::{moment, object},
 };
-use crate::{certificates::zip::Files, keyring::DeclaredKey};
+use crate::{certificates::zip::Files, ids::EventId, keyring::DeclaredKey};
 
-const SCOPES: [&str; 3] = ["certificates", "range", "subject"];
+const SCOPES: [&str; 4] = ["certificates", "events", "range", "subject"];
 
 /// The events of a pack: where they lie in the log, and what of them is asked for afterwards.
 struct Events {
@@ -59,6 +60,12 @@ impl Examination {
         if kind == "range" {
             self.range(manifest, scope, &runs, &events.counters)?;
         }
+        if kind == "events" {
+            let named = are_named(scope, &lines).then_some(());
+            let good = format!("{} named", lines.len());
+            self.check("named_events", named, good, "not exactly the events that it is about")?;
+        }
+        self.disclosures(files, &lines)?;
         let ids = certificates(manifest, scope, kind);
         let good = format!("{} named", ids.as_ref().map_or(0, Vec::len));
         let ids = self.check("certificate_list", ids, good, "not in order")?;
@@ -76,6 +83,18 @@ impl Examination {
             }
         }
         Ok(())
+    }
+
+    /// Each text that is shown beside an event is what the leaf of that event commits to.
+    fn disclosures(&mut self, files: &Files, lines: &[&[u8]]) -> Outcome<()> {
+        let shown = files.iter().filter_map(|(path, data)| Some((path.strip_prefix("disclosures/")?, data.as_slice())));
+        let shown: BTreeMap<&str, &[u8]> = shown.collect();
+        if shown.is_empty() {
+            return Ok(());
+        }
+        let texts = disclosed(&shown, lines);
+        let good = format!("{} texts of {} events", texts.unwrap_or_default(), shown.len());
+        self.check("disclosures", texts, good, "a text is not what its event commits to").map(drop)
     }
 
     /// Every event of the range is here, and the counters leave out what the manifest says they leave out.
@@ -138,6 +157,37 @@ fn read(runs: &[Run], lines: &[&[u8]]) -> Option<Events> {
         events.told.entry((kind.to_owned(), id.to_owned())).or_insert((index, Value::Object(event)));
     }
     Some(events)
+}
+
+/// Whether these events are those that the scope names, each once.
+fn are_named(scope: &Value, lines: &[&[u8]]) -> bool {
+    let id = |line: &&[u8]| {
+        let event = object(line)?;
+        let id = event.get("event_id")?.as_str()?;
+        id.parse::<EventId>().is_ok().then(|| id.to_owned())
+    };
+    let ids: Option<BTreeSet<String>> = lines.iter().map(id).collect();
+    ids.is_some_and(|ids| ids.len() == lines.len() && scope.get("events") == Some(&json!(ids)))
+}
+
+/// How many texts are shown, if each is what its event commits to; by file in `disclosures/`.
+fn disclosed(shown: &BTreeMap<&str, &[u8]>, lines: &[&[u8]]) -> Option<usize> {
+    let (mut events, mut texts) = (0, 0);
+    for line in lines {
+        let event = object(line)?;
+        let Some(id) = event.get("event_id").and_then(Value::as_str) else { continue };
+        let Some(file) = shown.get(format!("{id}.json").as_str()) else { continue };
+        events += 1;
+        for (name, text) in object(file)? {
+            let text = text.as_object().filter(|text| text.len() == 2)?;
+            let salt: [u8; 32] = HEXLOWER.decode(text.get("salt")?.as_str()?.as_bytes()).ok()?.try_into().ok()?;
+            let committed = commitment(&salt, &name, text.get("value")?.as_str()?.as_bytes());
+            let said = event.get("sealed")?.get(&name)?.as_str()?;
+            (said == HEXLOWER.encode(&committed)).then_some(())?;
+            texts += 1;
+        }
+    }
+    (events == shown.len()).then_some(texts)
 }
 
 /// The completeness counter of an event.

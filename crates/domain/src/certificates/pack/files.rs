@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     KEYS_TYPE, MANIFEST_TYPE, PACK_TYPE, PACK_VERSION, PLATFORM, PLATFORM_TYPE, PackScope,
+    events::Disclosed,
     gather::{Held, Standing},
     report,
 };
@@ -14,6 +15,7 @@ use crate::{
     audit::{StoredCheckpoint, guard::Anchored},
     certificates::{
         offline::{State, counter, gaps, state_of},
+        verify::not_after,
         zip::Files,
     },
     ids::TenantId,
@@ -38,6 +40,8 @@ By hand:\n\
 5. The event certificate.issued has the SHA-256 of the envelope, inside the range of the key.\n\
 6. In platform/ lies, in the same form, the event of the platform's own log that tells of this head, if there is one; under\n\
    platform/checkpoint witnesses sign that they saw that log grow (C2SP cosignatures). chancery-trust.json names them.\n\
+7. disclosures/<event id>.json has texts of an event, each with its salt: SHA-256(0x02 || salt || length of the name in 4 bytes ||\n\
+   name || text) is what stands under `sealed` in that event.\n\
 report.html is for reading; nothing rests on it.\n";
 
 /// What the files of a pack are made of.
@@ -49,6 +53,7 @@ pub(super) struct Pack<'a> {
     pub(super) scope: &'a PackScope,
     pub(super) held: &'a Held,
     pub(super) anchor: Option<&'a Anchored>,
+    pub(super) disclosed: &'a Disclosed,
 }
 
 impl Pack<'_> {
@@ -64,6 +69,9 @@ impl Pack<'_> {
         let mut files = Files::new();
         for (id, standing) in &self.held.certificates {
             files.insert(format!("certs/{id}.dsse.json"), standing.certificate.envelope.clone());
+        }
+        for (id, texts) in self.disclosed {
+            files.insert(format!("disclosures/{id}.json"), texts.expose().clone());
         }
         let length = self.held.events.values().map(|core| core.len() + 1).sum();
         let mut entries = Vec::with_capacity(length);
@@ -99,7 +107,11 @@ impl Pack<'_> {
             let key = keys.iter().find(|key| key.key_id == standing.certificate.key_id);
             key.map_or_else(
                 || (State::Untrusted, "its key is not known".to_owned()),
-                |key| state_of(key, standing.index, standing.became),
+                |key| {
+                    let end = not_after(&standing.certificate.envelope);
+                    let over = end.filter(|end| *end < self.checkpoint.signed_at);
+                    state_of(key, standing.index, standing.became, over)
+                },
             )
         };
         let certificates = self.held.certificates.iter();
@@ -217,6 +229,7 @@ fn role(path: &str) -> &'static str {
         "log/proof.json" => "proof",
         "trust/keys.dsse" => "keys",
         anchor if anchor.starts_with("platform/") => "anchor",
+        texts if texts.starts_with("disclosures/") => "disclosure",
         _ => "certificate",
     }
 }

@@ -14,7 +14,7 @@ use crate::{
         revoke::ENDS,
     },
     faults::Faults,
-    ids::{CertificateId, TenantId},
+    ids::{CertificateId, EventId, TenantId},
     instance::Failure,
     keyring::Keyring,
     store::{StoreError, View},
@@ -67,6 +67,11 @@ pub(super) async fn gather(
                 held.take_certificate(view, *id, size).await?;
             }
         }
+        PackScope::Events { ids, .. } => {
+            for id in ids {
+                held.take_event(view, *id, size).await?;
+            }
+        }
         PackScope::Subject { kind, reference } => {
             let names = ring.subject_references(&named(kind, reference.expose())).map_err(Failure::Keyring)?;
             held.subject = names.first().map(|(_, reference)| reference.clone());
@@ -98,6 +103,23 @@ impl Held {
         Self { events, certificates, span: None, subject: None, bytes: 0, asked, log }
     }
 
+    /// An event of the log.
+    async fn logged(&self, view: &mut dyn View, id: EventId) -> Result<Option<LoggedEvent>, CertificateError> {
+        match view.logged_event(id).await {
+            Err(StoreError::Damaged(_)) => Err(DamagedLog { log: self.log, at: None }.into()),
+            logged => Ok(logged?),
+        }
+    }
+
+    /// An event by its id.
+    async fn take_event(&mut self, view: &mut dyn View, id: EventId, size: u64) -> Result<(), CertificateError> {
+        let logged = self.logged(view, id).await?.ok_or(CertificateError::NotFound)?;
+        if logged.index >= size {
+            return Err(CertificateError::NotYetSequenced);
+        }
+        Ok(self.take(logged)?)
+    }
+
     /// A certificate with the events that tell of its issue and its end.
     async fn take_certificate(
         &mut self,
@@ -106,10 +128,7 @@ impl Held {
         size: u64,
     ) -> Result<(), CertificateError> {
         let certificate = view.certificate(id).await?.ok_or(CertificateError::NotFound)?;
-        let issued = match view.logged_event(certificate.event).await {
-            Err(StoreError::Damaged(_)) => return Err(DamagedLog { log: self.log, at: None }.into()),
-            issued => issued?.filter(|logged| logged.index < size),
-        };
+        let issued = self.logged(view, certificate.event).await?.filter(|logged| logged.index < size);
         let issued = issued.ok_or(CertificateError::NotYetSequenced)?;
         let index = issued.index;
         self.take(issued)?;

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `MANIFEST.json`, `MANIFEST.dsse` | what it is about, and every other file with its digest; signed with the tenant's certificate key |
 //! | `certs/<id>.dsse.json` | the certificates |
+//! | `disclosures/<id>.json` | what chosen events say in confidence, with the salts of their commitments |
 //! | `log/checkpoint` | the signed head of the log |
 //! | `log/entries.jsonl`, `log/proof.json` | the events, byte for byte, a line each; where they lie, and the hashes between them |
 //! | `platform/checkpoint`, `platform/entries.jsonl`, `platform/proof.json` | the event of the platform's log that tells of this head, and the head of that log with the lines of witnesses |
@@ -30,6 +31,7 @@ use crate::{
 };
 
 pub(super) mod archive;
+mod events;
 mod files;
 mod gather;
 mod report;
@@ -80,7 +82,11 @@ pub async fn export(
     if scope.shows_events() {
         instance.enter(call, tenant, Permission::AuditRead, Permission::CrossTenantRead).await??;
     }
+    if scope.discloses() {
+        call.require(Permission::AuditReadSealed)?;
+    }
     scope.check()?;
+    let chosen = events::chosen(instance, tenant, scope).await?;
     let told = Event::new(EventKind::CertificateExported).with("scope", Detail::Code(scope.kind()));
     let told = match scope {
         PackScope::Certificates(ids) => {
@@ -93,6 +99,9 @@ pub async fn export(
                 several => told.with("certificates", Detail::Names(several.iter().map(ToString::to_string).collect())),
             }
         }
+        PackScope::Events { ids, .. } => {
+            told.with("events", Detail::Names(ids.iter().map(ToString::to_string).collect()))
+        }
         PackScope::Range { from, to } => told.with("from", Detail::At(*from)).with("to", Detail::At(*to)),
         // Whose certificates left: a query for what the caller calls so finds it.
         PackScope::Subject { kind, reference } => {
@@ -102,7 +111,8 @@ pub async fn export(
     };
     note(instance, call, tenant, told).await?;
     let checkpoint = guard::newest_anchored(instance, tenant).await?;
-    assemble(instance, tenant, scope, &checkpoint).await
+    let disclosed = events::disclose(instance, call, tenant, scope, chosen).await?;
+    assemble_with(instance, tenant, scope, &checkpoint, &disclosed).await
 }
 
 /// The pack of a scope under a signed head: the same bytes each time, as long as no key of it changes its state.
@@ -115,6 +125,16 @@ pub async fn assemble(
     tenant: TenantId,
     scope: &PackScope,
     checkpoint: &StoredCheckpoint,
+) -> Result<Vec<u8>, CertificateError> {
+    assemble_with(instance, tenant, scope, checkpoint, &events::Disclosed::new()).await
+}
+
+async fn assemble_with(
+    instance: &Instance,
+    tenant: TenantId,
+    scope: &PackScope,
+    checkpoint: &StoredCheckpoint,
+    disclosed: &events::Disclosed,
 ) -> Result<Vec<u8>, CertificateError> {
     let ring = instance.keyring(tenant).await?;
     // One view for all of it, cut to the checkpoint: a rotation meanwhile is not half in the pack.
@@ -134,7 +154,7 @@ pub async fn assemble(
     });
 
     let anchor = anchor.as_ref();
-    let pack = files::Pack { instance, tenant, origin: &origin, checkpoint, scope, held: &held, anchor };
+    let pack = files::Pack { instance, tenant, origin: &origin, checkpoint, scope, held: &held, anchor, disclosed };
     let files = pack.files(&runs, &between, &certificate_keys, &log_keys).await?;
     // The events stand in the files by now: of a large pack there are two copies at once, and no more.
     drop(held);

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use chancery_crypto::dsse::Envelope;
 use serde_json::Value;
 
 use super::{PackScope, files::Pack, gather::Standing};
@@ -39,6 +40,13 @@ pub(super) fn html(
     row(&mut page, "As of", &as_of);
     row(&mut page, "About", &about(pack.scope));
     row(&mut page, "Events", &pack.held.events.len().to_string());
+    if !pack.disclosed.is_empty() {
+        row(
+            &mut page,
+            "Disclosed",
+            &format!("what {} of them say in confidence, in disclosures/", pack.disclosed.len()),
+        );
+    }
     if let Some(found) = completeness {
         let gaps = found.get("gaps").and_then(Value::as_array).map_or(0, Vec::len);
         let nodes = found.get("nodes").and_then(Value::as_u64).unwrap_or_default();
@@ -56,12 +64,38 @@ pub(super) fn html(
     if states.len() > SHOWN {
         let _ = writeln!(page, "<p>The first {SHOWN}; MANIFEST.json names all of them.</p>");
     }
+    if matches!(pack.scope, PackScope::Range { .. }) {
+        rotations(&mut page, states);
+    }
     page
+}
+
+/// The rotations of keys that were completed in a span of time, each with the certificate that states it (MO-10).
+fn rotations(page: &mut String, states: &[(&str, &Standing, State, String)]) {
+    let stated: Vec<_> =
+        states.iter().filter(|(_, standing, ..)| standing.certificate.kind == "key-rotation").collect();
+    let _ = writeln!(page, "<h2>Rotations of keys: {}</h2>", stated.len());
+    page.push_str("<table>\n<tr><th>Key<th>Type<th>Use<th>Retired version<th>When<th>Certificate<th>State\n");
+    for (id, standing, state, _) in stated {
+        let payload = Envelope::from_json(&standing.certificate.envelope).ok();
+        let said = payload.and_then(|envelope| serde_json::from_slice::<Value>(&envelope.payload).ok());
+        let text = |pointer: &str| match said.as_ref().and_then(|said| said.pointer(pointer)) {
+            Some(Value::String(text)) => escaped(text),
+            Some(Value::Number(number)) => number.to_string(),
+            _ => String::new(),
+        };
+        let [key, key_type, managed, version] =
+            ["key", "key_type", "managed", "retired_version"].map(|name| text(&format!("/statement/params/{name}")));
+        let (when, id) = (text("/occurred_at"), escaped(id));
+        let _ = writeln!(page, "<tr><td>{key}<td>{key_type}<td>{managed}<td>{version}<td>{when}<td>{id}<td>{state}");
+    }
+    page.push_str("</table>\n");
 }
 
 fn about(scope: &PackScope) -> String {
     match scope {
         PackScope::Certificates(ids) => format!("{} certificates by their ids", ids.len()),
+        PackScope::Events { ids, .. } => format!("{} events by their ids", ids.len()),
         PackScope::Range { from, to } => format!("every event recorded from {from} to {to}"),
         PackScope::Subject { kind, .. } => format!("the certificates found about one {kind}"),
     }

@@ -5,10 +5,17 @@ use std::collections::BTreeSet;
 use chancery_crypto::{Phi, runs::Run};
 use serde_json::{Value, json};
 
-use crate::{certificates::payload::is_code, faults::Faults, ids::CertificateId, time::Timestamp};
+use crate::{
+    certificates::payload::is_code,
+    faults::Faults,
+    ids::{CertificateId, EventId},
+    time::Timestamp,
+};
 
 /// The most certificates that one pack is asked for by their ids.
 const MAX_CERTIFICATES: usize = 1_000;
+/// The same of events.
+const MAX_EVENTS: usize = 1_000;
 /// The widest span of time, in seconds.
 const MAX_SPAN_SECONDS: i64 = 366 * 24 * 60 * 60;
 
@@ -24,6 +31,13 @@ pub enum PackScope {
         /// Recorded before.
         to: Timestamp,
     },
+    /// These events, wherever they lie in the log.
+    Events {
+        /// Which.
+        ids: Vec<EventId>,
+        /// With what they say in confidence.
+        disclose: bool,
+    },
     /// Every certificate about one thing or person, as it was named when they were issued.
     Subject {
         /// A code such as `patient`.
@@ -37,6 +51,7 @@ impl PackScope {
     pub(super) const fn kind(&self) -> &'static str {
         match self {
             Self::Certificates(_) => "certificates",
+            Self::Events { .. } => "events",
             Self::Range { .. } => "range",
             Self::Subject { .. } => "subject",
         }
@@ -46,6 +61,7 @@ impl PackScope {
     pub(super) const fn pointer(&self) -> &'static str {
         match self {
             Self::Certificates(_) => "/certificates",
+            Self::Events { .. } => "/events",
             Self::Range { .. } => "/to",
             Self::Subject { .. } => "/subject",
         }
@@ -53,7 +69,12 @@ impl PackScope {
 
     /// Whether events are in it that do not tell of its certificates.
     pub(super) const fn shows_events(&self) -> bool {
-        matches!(self, Self::Range { .. })
+        matches!(self, Self::Range { .. } | Self::Events { .. })
+    }
+
+    /// Whether what events say in confidence is in it.
+    pub(super) const fn discloses(&self) -> bool {
+        matches!(self, Self::Events { disclose: true, .. })
     }
 
     pub(super) fn check(&self) -> Result<(), Faults> {
@@ -66,6 +87,11 @@ impl PackScope {
                 faults.add("/certificates", "too_many", "name at most 1000 certificates");
             }
             Self::Certificates(_) => {}
+            Self::Events { ids, .. } => {
+                if !(1..=MAX_EVENTS).contains(&ids.len()) {
+                    faults.add("/events", "count", "name 1 to 1000 events");
+                }
+            }
             Self::Range { from, to } if from >= to => {
                 faults.add("/from", "range", "`from` must be before `to`");
             }
@@ -91,6 +117,10 @@ impl PackScope {
             Self::Certificates(ids) => {
                 let ids: BTreeSet<String> = ids.iter().map(ToString::to_string).collect();
                 json!({ "certificates": ids })
+            }
+            Self::Events { ids, .. } => {
+                let ids: BTreeSet<String> = ids.iter().map(ToString::to_string).collect();
+                json!({ "events": ids })
             }
             Self::Range { from, to } => {
                 let (start, end) = span.unwrap_or_default();

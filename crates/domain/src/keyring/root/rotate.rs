@@ -7,7 +7,7 @@
 //! 2. [`sweep`] moves tenant keys one tenant at a time, each by compare-and-swap.
 //! 3. [`finish`] counts what is left; only at zero the old version's wraps go.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use chancery_crypto::{Handle, Key256};
 
@@ -21,7 +21,12 @@ use crate::{
     audit::{Change, Detail, Event, EventKind, stamp::Actor},
     ids::TenantId,
     instance::Failure,
-    keyring::{KeyProvider, KeyState, RootRecipient, TenantKey, root::live, tenant_keys},
+    keyring::{
+        KeyProvider, KeyState, RootRecipient, TenantKey,
+        completed::{self, Retired},
+        root::live,
+        tenant_keys,
+    },
     store::{StoreError, TenantEntry},
 };
 
@@ -242,6 +247,10 @@ async fn rewrap(instance: &Instance, tenant: TenantId, request: &RequestInfo) ->
     for key in &keys {
         let moved = tenant_keys::under_newest_root(tenant, key, &root, instance.random())?;
         change.rows().rewrap_tenant_key(key, &moved).await?;
+    }
+    let older: BTreeSet<u32> = keys.iter().map(|key| key.root_version).collect();
+    for version in older {
+        completed::certify(instance, &mut change, &Retired::Root(version)).await?;
     }
     let count = u64::try_from(keys.len()).unwrap_or(u64::MAX);
     let event = Event::new(EventKind::TenantKeyRewrapped)

@@ -11,7 +11,10 @@ use crate::{
     audit::{Change, Detail, Event, EventKind, receipt::note},
     ids::TenantId,
     instance::{Failure, fails},
-    keyring::{KeyState, KeyringError, OwnMode, TenantKey},
+    keyring::{
+        KeyState, KeyringError, OwnMode, TenantKey,
+        completed::{self, Retired},
+    },
     store::StoreError,
 };
 
@@ -180,13 +183,16 @@ async fn finish(instance: &Instance, call: &Call, version: u32) -> Result<(), Te
         return Err(Failure::Internal("keys under an older tenant key").into());
     }
     let keys = change.rows().tenant_keys().await?;
-    let mut retired: Option<Event> = None;
+    let mut told: Option<Event> = None;
     for old in keys.iter().filter(|key| key.version < version && key.state == KeyState::Rotating) {
+        if let Some(event) = told.take() {
+            change.record(event).await?;
+        }
         change.rows().destroy_tenant_key(old.version).await?;
-        retired =
-            Some(Event::new(EventKind::TenantKeyDestroyed).with("version", Detail::Count(u64::from(old.version))));
+        completed::certify(instance, &mut change, &Retired::TenantKey(old.version)).await?;
+        told = Some(Event::new(EventKind::TenantKeyDestroyed).with("version", Detail::Count(u64::from(old.version))));
     }
-    match retired {
+    match told {
         Some(event) => Ok(change.commit(event).await?),
         None => Ok(()),
     }

@@ -1,0 +1,310 @@
+//! Connections to one server of an application over HTTP/1, kept for the next request.
+//!
+//! An answer's body brings its connection back. hyper-util's pool starts a task with each answer that waits for that, and a second task
+//! that is ready wakes a second thread: with every request.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    task::{Context, Poll, ready},
+    time::{Duration, Instant},
+};
+
+use axum::body::{Body, Bytes, HttpBody};
+use http::{Request, Response, StatusCode};
+use http_body::{Frame, SizeHint};
+use hyper::{
+    body::Incoming,
+    client::conn::http1::{self, SendRequest},
+};
+
+use crate::{client::Failed, dial::Dial};
+
+/// How many are kept that nobody uses.
+const MOST: usize = 256;
+
+/// Connections to one server.
+#[derive(Debug)]
+pub(crate) struct Connections {
+    dial: Dial,
+    shelf: Arc<Shelf>,
+}
+
+/// Those that nobody uses.
+#[derive(Debug)]
+struct Shelf {
+    /// For how long one is kept.
+    idle: Duration,
+    held: Mutex<Held>,
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    free: Vec<Free>,
+    /// Whether a task looks after them.
+    watched: bool,
+}
+
+#[derive(Debug)]
+struct Free {
+    sender: SendRequest<Body>,
+    since: Instant,
+}
+
+impl Connections {
+    /// Made by `dial`, each kept for as long as `idle` while nobody uses it.
+    pub(crate) fn new(dial: Dial, idle: Duration) -> Self {
+        Self { dial, shelf: Arc::new(Shelf { idle, held: Mutex::default() }) }
+    }
+
+    /// Sends a request over a connection that is free, or a new one, and waits for the head of its answer. Dropped before, the connection
+    /// ends.
+    pub(crate) async fn send(&self, request: Request<Body>) -> Result<Response<Body>, Failed> {
+        let mut sender = match self.shelf.take() {
+            Some(sender) => sender,
+            None => match self.connect().await {
+                Ok(sender) => sender,
+                Err(error) => return Err(Failed::unconnected(error, request)),
+            },
+        };
+        let (parts, body) = sender.try_send_request(request).await.map_err(Failed::unanswered)?.into_parts();
+        let mut answer = Answer { body, sender: Some(sender), shelf: Arc::clone(&self.shelf) };
+        if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+            // It speaks another protocol from here on.
+            answer.sender = None;
+        } else if answer.body.is_end_stream() {
+            answer.bring_back();
+        }
+        Ok(Response::from_parts(parts, Body::new(answer)))
+    }
+
+    async fn connect(&self) -> io::Result<SendRequest<Body>> {
+        let stream = self.dial.connect().await?;
+        let (sender, connection) = http1::handshake(stream).await.map_err(io::Error::other)?;
+        // It ends with its sender, or when the server closes it; what went wrong is the request's to tell.
+        tokio::spawn(async move {
+            let _ = connection.with_upgrades().await;
+        });
+        Ok(sender)
+    }
+}
+
+impl Shelf {
+    /// One over which a request can go out at once.
+    fn take(&self) -> Option<SendRequest<Body>> {
+        let (mut held, now) = (self.held(), Instant::now());
+        held.free.retain(|free| !free.sender.is_closed());
+        // The last one first, so that those end which are too many. One that came back a moment ago may not be ready yet.
+        let fits = |free: &Free| free.sender.is_ready() && now.duration_since(free.since) < self.idle;
+        let at = held.free.iter().rposition(fits)?;
+        Some(held.free.swap_remove(at).sender)
+    }
+
+    fn put(shelf: &Arc<Self>, sender: SendRequest<Body>) {
+        let mut held = shelf.held();
+        if held.free.len() >= MOST {
+            return;
+        }
+        held.free.push(Free { sender, since: Instant::now() });
+        let watched = std::mem::replace(&mut held.watched, true);
+        drop(held);
+        if !watched {
+            tokio::spawn(watch(Arc::downgrade(shelf), shelf.idle));
+        }
+    }
+
+    /// Closes those that were idle for too long; says whether any is left.
+    fn sweep(&self) -> bool {
+        let (mut held, now) = (self.held(), Instant::now());
+        held.free.retain(|free| !free.sender.is_closed() && now.duration_since(free.since) < self.idle);
+        held.watched = !held.free.is_empty();
+        held.watched
+    }
+
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Looks after those that nobody uses, as long as there are any.
+async fn watch(shelf: Weak<Shelf>, idle: Duration) {
+    loop {
+        tokio::time::sleep(idle).await;
+        if !shelf.upgrade().is_some_and(|shelf| shelf.sweep()) {
+            return;
+        }
+    }
+}
+
+/// An answer's body. At its end its connection is free again; if it is dropped before, the connection ends with it.
+struct Answer {
+    body: Incoming,
+    sender: Option<SendRequest<Body>>,
+    shelf: Arc<Shelf>,
+}
+
+impl Answer {
+    fn bring_back(&mut self) {
+        if let Some(sender) = self.sender.take() {
+            Shelf::put(&self.shelf, sender);
+        }
+    }
+}
+
+impl HttpBody for Answer {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let this = &mut *self;
+        let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
+        match &frame {
+            Some(Err(_)) => this.sender = None,
+            Some(Ok(_)) if !this.body.is_end_stream() => {}
+            Some(Ok(_)) | None => this.bring_back(),
+        }
+        Poll::Ready(frame)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use http_body_util::BodyExt as _;
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+    };
+
+    use super::*;
+    use crate::Address;
+
+    const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello";
+
+    /// An application that answers every request alike, and counts its connections: all, and those that are open.
+    #[derive(Clone, Default)]
+    struct Application {
+        all: Arc<AtomicUsize>,
+        open: Arc<AtomicUsize>,
+    }
+
+    impl Application {
+        async fn start(answer: &'static [u8], idle: Duration) -> (Self, Connections) {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = Address::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+            let application = Self::default();
+            let counted = application.clone();
+            tokio::spawn(async move {
+                while let Ok((mut stream, _)) = listener.accept().await {
+                    counted.all.fetch_add(1, Ordering::Relaxed);
+                    counted.open.fetch_add(1, Ordering::Relaxed);
+                    let counted = counted.clone();
+                    tokio::spawn(async move {
+                        let mut heads = [0; 1024];
+                        // A request of these tests comes in one piece.
+                        while stream.read(&mut heads).await.is_ok_and(|count| count > 0) {
+                            stream.write_all(answer).await.unwrap();
+                        }
+                        counted.open.fetch_sub(1, Ordering::Relaxed);
+                    });
+                }
+            });
+            (application, Connections::new(Dial::new(address, None), idle))
+        }
+
+        fn all(&self) -> usize {
+            self.all.load(Ordering::Relaxed)
+        }
+
+        async fn has_open(&self, count: usize) -> bool {
+            for _ in 0..100 {
+                if self.open.load(Ordering::Relaxed) == count {
+                    return true;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            false
+        }
+    }
+
+    fn request() -> Request<Body> {
+        Request::builder().uri("/").header("host", "app").body(Body::empty()).unwrap()
+    }
+
+    async fn body_of(connections: &Connections) -> Bytes {
+        connections.send(request()).await.unwrap().into_body().collect().await.unwrap().to_bytes()
+    }
+
+    /// Waits until the task of the connection that came back has seen that its answer is over.
+    async fn settled(connections: &Connections) {
+        for _ in 0..100 {
+            if connections.shelf.held().free.iter().all(|free| free.sender.is_ready() || free.sender.is_closed()) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_used_again_once_its_answer_is_over() {
+        let (application, connections) = Application::start(ANSWER, Duration::from_secs(60)).await;
+        for _ in 0..3 {
+            assert_eq!(body_of(&connections).await, "hello");
+            settled(&connections).await;
+        }
+        assert_eq!(application.all(), 1);
+        // Two at once need two.
+        let both = tokio::join!(connections.send(request()), connections.send(request()));
+        assert!(both.0.is_ok() && both.1.is_ok());
+        assert_eq!(application.all(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_connection_whose_answer_nobody_took_is_not_used_again() {
+        let long = b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\nhello";
+        let (application, connections) = Application::start(long, Duration::from_secs(60)).await;
+        drop(connections.send(request()).await.unwrap());
+        assert!(application.has_open(0).await, "it ends with its answer");
+        drop(connections.send(request()).await.unwrap());
+        assert_eq!(application.all(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_nobody_uses_ends() {
+        let (application, connections) = Application::start(ANSWER, Duration::from_millis(50)).await;
+        body_of(&connections).await;
+        assert!(application.has_open(0).await);
+        assert_eq!(body_of(&connections).await, "hello", "and there is another one");
+        assert_eq!(application.all(), 2);
+    }
+
+    #[tokio::test]
+    async fn what_was_not_sent_comes_back() {
+        let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let address = Address::parse(&format!("http://{nobody}")).unwrap();
+        let connections = Connections::new(Dial::new(address, None), Duration::from_secs(60));
+        let failed = connections.send(request()).await.unwrap_err();
+        assert!(failed.connecting && failed.unsent.is_some_and(|request| request.headers().contains_key("host")));
+        // What was read by an application that then goes away is not sent again.
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = Address::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        let connections = Connections::new(Dial::new(address, None), Duration::from_secs(60));
+        let gone = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            assert!(stream.read(&mut [0; 1024]).await.unwrap() > 0);
+        };
+        let (failed, ()) = tokio::join!(connections.send(request()), gone);
+        let failed = failed.unwrap_err();
+        assert!(!failed.connecting && failed.unsent.is_none());
+    }
+}
