@@ -161,7 +161,8 @@ impl Bench {
         }
         let done = match step {
             Step::Prerequisites => {
-                // Everything that a step cannot do without, in one go.
+                // Everything that a step cannot do without, in one go. A test compiles `bench/slow-disk.c`: by `cc`, without which rustc
+                // links nothing.
                 use Need::{Nginx, Node, Pebble, Postgres, Python, Redis, Rsyslog, SoftHsm};
                 prerequisites::ensure(&[Postgres, Python, SoftHsm, Rsyslog, Redis, Nginx, Node, Pebble])
             }
