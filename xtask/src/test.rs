@@ -223,7 +223,7 @@ impl Bench {
                 let _ = clinic::fetch();
             }
             if clients || verifiers {
-                let _ = prerequisites::browser("passkeys and `verify.html`");
+                let _ = prerequisites::browser("passkeys and `verify.html`", false);
             }
         }));
     }
@@ -365,6 +365,11 @@ fn verdict(rows: &[Row]) -> (String, bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_browser_is_left_out_by_hand_alone() {
+        assert!(!clients::Options::default().without_browser && !verifiers::Options::default().without_browser);
+    }
 
     #[test]
     fn kills_are_under_the_load_that_is_promised() {
