@@ -48,6 +48,7 @@ const FILES: &[(i64, &str, &str)] = &[
     (50, "quarantine", include_str!("../migrations/0050_quarantine.sql")),
     (51, "kept_revocations", include_str!("../migrations/0051_kept_revocations.sql")),
     (52, "told_heads", include_str!("../migrations/0052_told_heads.sql")),
+    (56, "young_events", include_str!("../migrations/0056_young_events.sql")),
 ];
 
 /// The number of the newest step this program knows; PostgreSQL's is the same.
