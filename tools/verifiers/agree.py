@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Gives every pack of testdata/packs to the binary, to tools/verify_pack.py and to docs/verify.html, and wants one answer.
+"""Gives every pack of testdata/packs, and what servers made, to the binary, to tools/verify_pack.py and to docs/verify.html, and wants
+one answer.
 
 They must agree in the verdict, the exit code, the certificates and every check that ran. `cargo xtask verifiers` runs this; `--packs
 FOLDER` adds packs that a server has just made: `<name>.zip` beside `trust.json`, all of which must verify.
@@ -24,8 +25,11 @@ def jobs(folder, fresh):
         if "checkpoint" in case:
             given["checkpoint"] = folder / case["checkpoint"]
         yield given, case["verdict"], case["fails"]
-    for pack in sorted(fresh.glob("*.zip")) if fresh else []:
-        yield {"name": f"fresh {pack.stem}", "pack": pack, "trust": fresh / "trust.json"}, "verified", None
+    kept = sorted(path for path in (ROOT / "testdata/packs-of-servers").iterdir() if path.is_dir())
+    for of_server in kept + [fresh] * bool(fresh):
+        day = "fresh" if of_server == fresh else f"of {of_server.name}:"
+        for pack in sorted(of_server.glob("*.zip")):
+            yield {"name": f"{day} {pack.stem}", "pack": pack, "trust": of_server / "trust.json"}, "verified", None
 
 
 def mutated(folder, every):
