@@ -300,7 +300,9 @@ async fn put_everywhere(locked: bool) {
     let document = app.anonymous("GET", "/openapi.json", None).await.ok();
     let operations = operations(&world, &document, locked);
     let heard = sent_everywhere(&world, &operations, 1).await;
-    assert!(heard.count > 2_900 && heard.done.len() > 200, "{} requests, {} done", heard.count, heard.done.len());
+    // Where the tenant is locked down, what has a shape is refused in descriptions, reasons and names too.
+    let most = if locked { 120 } else { 200 };
+    assert!(heard.count > 2_900 && heard.done.len() > most, "{} requests, {} done", heard.count, heard.done.len());
 
     let needles = Needles::new();
     let (mut found, echoes) = heard.search(&needles);
