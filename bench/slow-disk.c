@@ -1,11 +1,13 @@
 /* A disk that is farther away, and one that fails.
    Every flush takes CHANCERY_FLUSH_US microseconds more, as a volume over a network does: loaded with LD_PRELOAD by `cargo xtask bench`,
    into our process and into PostgreSQL's server, whoever of them writes.
-   While the file CHANCERY_FLUSH_FAILS is there, every flush fails with EIO: loaded by `crates/chancery/tests/it/disk.rs` into the server. */
+   While the file CHANCERY_FLUSH_FAILS is there, every flush fails with EIO: loaded into our process by `crates/chancery/tests/it/disk.rs`,
+   into PostgreSQL's by `cargo xtask kill --flushes`. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -17,7 +19,9 @@ static int (*real_fdatasync)(int);
 __attribute__((constructor)) static void begin(void) {
     const char *text = getenv("CHANCERY_FLUSH_US");
     micros = text ? strtol(text, NULL, 10) : 0;
-    fails_while = getenv("CHANCERY_FLUSH_FAILS");
+    /* Copied: PostgreSQL writes its title over the variables that it was given. */
+    text = getenv("CHANCERY_FLUSH_FAILS");
+    fails_while = text ? strdup(text) : NULL;
     real_fsync = (int (*)(int))dlsym(RTLD_NEXT, "fsync");
     real_fdatasync = (int (*)(int))dlsym(RTLD_NEXT, "fdatasync");
 }

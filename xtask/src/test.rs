@@ -192,7 +192,10 @@ impl Bench {
             Step::Install => return install(),
             Step::Verifiers => verifiers::run(&verifiers::Options::default()),
             Step::Generated => generate::run(true),
-            Step::Kill => kill::run(&kills(self.extended), Some(self.postgres()?)),
+            Step::Kill => {
+                kill::run(&kills(self.extended), Some(self.postgres()?))?;
+                kill::run(&flushes(self.extended), None)
+            }
             Step::Fuzz => fuzz::run(&fuzz::Options::default()),
             Step::Datasets => {
                 let (rows, kills) = if self.extended { (1_000_000, 10) } else { (5_000, 2) };
@@ -264,6 +267,19 @@ fn kills(long: bool) -> kill::Options {
     // Both at one time: a campaign waits for restarts most of its time. The long run presses each with the whole machine.
     let together = !long;
     kill::Options { rounds, rate: 2_000, strict: long, release: long, together, ..kill::Options::default() }
+}
+
+/// A few more against a PostgreSQL of its own, whose disk can be flushed: the other one's never is.
+fn flushes(long: bool) -> kill::Options {
+    let rounds = if long { 100 } else { 4 };
+    kill::Options {
+        rounds,
+        rate: 500,
+        store: kill::Stores::Postgres,
+        flushes: true,
+        release: long,
+        ..kill::Options::default()
+    }
 }
 
 fn format() -> Result<()> {
