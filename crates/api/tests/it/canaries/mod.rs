@@ -22,7 +22,10 @@ use chancery_domain::{
 use chancery_testkit::canaries::{CANARIES, Captured, Form, Needles};
 use serde_json::{Value, json};
 
-use self::inject::{Codes, Kept, Operation, Sent, Turns};
+use self::{
+    heard::sent_everywhere,
+    inject::{Codes, Kept, Operation},
+};
 use crate::{
     access::World,
     app::{Backend, Caller, TestApp},
@@ -30,6 +33,7 @@ use crate::{
 };
 
 mod door;
+mod heard;
 mod inject;
 mod outside;
 
@@ -220,74 +224,6 @@ async fn nor_where_the_tenant_is_not_locked_down() {
     put_everywhere(false).await;
 }
 
-/// What was answered to requests with canaries in them.
-#[derive(Default)]
-struct Heard {
-    count: usize,
-    refusals: Vec<(String, String)>,
-    /// By the operation's id.
-    answers: Vec<(String, String)>,
-    done: Vec<String>,
-}
-
-impl Heard {
-    async fn send(&mut self, app: &TestApp, id: &str, sent: Sent) {
-        self.count += 1;
-        let reply = app.send(sent.request).await;
-        let text = format!("{} {:?}", reply.text(), reply.headers);
-        if reply.status.is_success() {
-            self.answers.push((id.to_owned(), text));
-            self.done.push(sent.what);
-        } else {
-            self.refusals.push((format!("{} [{}]", sent.what, reply.status), text));
-        }
-    }
-
-    /// Where a canary is in what was answered, but in what is asked for to be said again; and who said it again.
-    fn search(&self, needles: &Needles) -> (Vec<String>, BTreeSet<&str>) {
-        let (mut found, mut echoes) = (Vec::new(), BTreeSet::new());
-        for (what, text) in &self.refusals {
-            found.extend(needles.find(&format!("refusal of {what}"), text));
-        }
-        for (id, text) in &self.answers {
-            let may = ECHOES.iter().any(|(echo, _)| echo == id);
-            // Pages of the log are long and many: that it echoes is known after the first.
-            if may && echoes.contains(id.as_str()) {
-                continue;
-            }
-            let here = needles.find(&format!("answer of {id}"), text);
-            if may && !here.is_empty() {
-                echoes.insert(id.as_str());
-            } else {
-                found.extend(here);
-            }
-        }
-        (found, echoes)
-    }
-}
-
-/// Sends canaries to every operation, each `step`th request of them, and to the door of webhooks.
-async fn sent_everywhere(world: &World, operations: &[Operation<'_>], step: usize) -> Heard {
-    let (mut turns, mut all, mut heard) = (Turns::default(), Vec::new(), Heard::default());
-    for operation in operations {
-        all.extend(operation.requests(&mut turns).into_iter().map(|sent| (operation.id, sent)));
-    }
-    let places: BTreeSet<_> = turns.seen.iter().map(|(place, _)| *place).collect();
-    for canary in CANARIES {
-        for place in &places {
-            assert!(turns.seen.contains(&(*place, canary.kind)), "{} was never in {place}", canary.kind);
-        }
-    }
-    for (id, sent) in all.into_iter().step_by(step) {
-        heard.send(&world.app, id, sent).await;
-    }
-    for sent in door::messages(&world.app, &world.clinic).await {
-        heard.send(&world.app, door::DOOR, sent).await;
-    }
-    door::hand_on(&world.app, &world.clinic).await;
-    heard
-}
-
 async fn put_everywhere(locked: bool) {
     let said = Captured::default();
     let _listening = tracing::subscriber::set_default(said.clone());
@@ -321,7 +257,7 @@ async fn put_everywhere(locked: bool) {
     for (name, text) in &stored(&folder) {
         found.extend(needles.find(name, text));
     }
-    nothing(&found, &heard);
+    heard.without(&found);
 
     // The search sees what it looks at, and no exception is needless.
     let mut needless: Vec<String> = ECHOES
@@ -342,11 +278,6 @@ async fn put_everywhere(locked: bool) {
         }
     }
     assert!(needless.is_empty(), "{}", needless.join("\n"));
-}
-
-#[track_caller]
-fn nothing(found: &[String], heard: &Heard) {
-    assert!(found.is_empty(), "{} leaks:\n{}\n\ndone:\n{}", found.len(), found.join("\n"), heard.done.join("\n"));
 }
 
 /// The same rows elsewhere, and what is made of them where they lie: a sixth of the requests is enough for that.
@@ -371,9 +302,9 @@ async fn no_identifier_is_in_a_dump_of_postgresql_or_in_an_archived_month() {
     for (what, text) in files.iter().flatten() {
         found.extend(needles.find(what, text));
     }
-    let Some(dump) = outside::dumped(&url) else { return nothing(&found, &heard) };
+    let Some(dump) = outside::dumped(&url) else { return heard.without(&found) };
     found.extend(needles.find("dump", &dump));
-    nothing(&found, &heard);
+    heard.without(&found);
 
     // The search sees what it looks at: a description, which is text there, and a code of an event, which is bytes.
     let leaks = || needles.find("dump", &outside::dumped(&url).unwrap()).len();
