@@ -161,7 +161,8 @@ impl Bench {
         }
         let done = match step {
             Step::Prerequisites => {
-                // Everything that a step cannot do without, in one go.
+                // Everything that a step cannot do without, in one go. A test compiles `bench/slow-disk.c`: by `cc`, without which rustc
+                // links nothing.
                 use Need::{Nginx, Node, Pebble, Postgres, Python, Redis, Rsyslog, SoftHsm};
                 prerequisites::ensure(&[Postgres, Python, SoftHsm, Rsyslog, Redis, Nginx, Node, Pebble])
             }
@@ -192,13 +193,8 @@ impl Bench {
             Step::Verifiers => verifiers::run(&verifiers::Options::default()),
             Step::Generated => generate::run(true),
             Step::Kill => {
-                // A hundred kills in all; a thousand, of the optimised program, in the long run.
-                let rounds = if self.extended { 500 } else { 50 };
-                let release = self.extended;
-                // Both at one time: a campaign waits for restarts most of its time. The long run presses each with the whole machine.
-                let together = !self.extended;
-                let options = kill::Options { rounds, release, together, ..kill::Options::default() };
-                kill::run(&options, Some(self.postgres()?))
+                kill::run(&kills(self.extended), Some(self.postgres()?))?;
+                kill::run(&flushes(self.extended), None)
             }
             Step::Fuzz => fuzz::run(&fuzz::Options::default()),
             Step::Datasets => {
@@ -230,7 +226,7 @@ impl Bench {
                 let _ = clinic::fetch();
             }
             if clients || verifiers {
-                let _ = prerequisites::browser("passkeys and `verify.html`");
+                let _ = prerequisites::browser("passkeys and `verify.html`", false);
             }
         }));
     }
@@ -261,6 +257,28 @@ impl Bench {
             (Some(_), Some(_)) => Ok(Outcome::Passed),
             _ => Ok(Outcome::NotRun("this is no Git working tree; leave it out with --skip tree")),
         }
+    }
+}
+
+/// A hundred kills in all; in the long run a thousand of each store, of the optimised program, which must bear the load that is asked
+/// for. A slow disk fails no short run.
+fn kills(long: bool) -> kill::Options {
+    let rounds = if long { 1_000 } else { 50 };
+    // Both at one time: a campaign waits for restarts most of its time. The long run presses each with the whole machine.
+    let together = !long;
+    kill::Options { rounds, rate: 2_000, strict: long, release: long, together, ..kill::Options::default() }
+}
+
+/// A few more against a PostgreSQL of its own, whose disk can be flushed: the other one's never is.
+fn flushes(long: bool) -> kill::Options {
+    let rounds = if long { 100 } else { 4 };
+    kill::Options {
+        rounds,
+        rate: 500,
+        store: kill::Stores::Postgres,
+        flushes: true,
+        release: long,
+        ..kill::Options::default()
     }
 }
 
@@ -363,6 +381,18 @@ fn verdict(rows: &[Row]) -> (String, bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_browser_is_left_out_by_hand_alone() {
+        assert!(!clients::Options::default().without_browser && !verifiers::Options::default().without_browser);
+    }
+
+    #[test]
+    fn kills_are_under_the_load_that_is_promised() {
+        let (short, long) = (kills(false), kills(true));
+        assert_eq!((short.rounds, short.rate, short.strict), (50, 2_000, false));
+        assert_eq!((long.rounds, long.rate, long.strict, long.release), (1_000, 2_000, true, true));
+    }
 
     #[test]
     fn a_step_that_was_asked_for_and_not_run_makes_the_run_fail() {

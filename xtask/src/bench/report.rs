@@ -193,7 +193,7 @@ fn machine() -> String {
         said("uname", &["-r", "-m"]),
         said("rustc", &["--version"]),
         ambient::today(),
-        said("git", &["rev-parse", "--short=12", "HEAD"]),
+        workspace::commit(),
     )
 }
 

@@ -39,18 +39,18 @@ backends! {
 
 /// A place in memory.
 #[derive(Default)]
-struct Shelf {
+pub(crate) struct Shelf {
     files: Mutex<BTreeMap<String, Vec<u8>>>,
     until: Mutex<Vec<Timestamp>>,
     away: AtomicBool,
 }
 
 impl Shelf {
-    fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         self.files.lock().unwrap().keys().cloned().collect()
     }
 
-    fn file(&self, name: &str) -> Vec<u8> {
+    pub(crate) fn file(&self, name: &str) -> Vec<u8> {
         self.files.lock().unwrap()[name].clone()
     }
 

@@ -27,7 +27,7 @@ const SECRET: &str = "a-secret-of-oura-0123456789";
 const TOKEN: &str = "agreed-on-with-the-provider";
 
 /// An enabled source with a shared secret and a token.
-async fn source(app: &TestApp, clinic: &Clinic, provider: &str) -> Value {
+pub(crate) async fn source(app: &TestApp, clinic: &Clinic, provider: &str) -> Value {
     let secrets = match provider {
         "whoop" | "suunto" => json!([{"kind": "shared", "value": SECRET}]),
         "garmin" => json!([{"kind": "token", "value": "k3JxwT0b8mQz5uYcR1nV7g"}]),
@@ -57,7 +57,7 @@ fn message(path: &str, headers: &[(String, String)], body: &[u8]) -> Request<Bod
 }
 
 /// What the provider sends, signed so many seconds from now.
-fn signed(app: &TestApp, source: &Value, body: &[u8], seconds: i64) -> impl Fn() -> Request<Body> + use<> {
+pub(crate) fn signed(app: &TestApp, source: &Value, body: &[u8], seconds: i64) -> impl Fn() -> Request<Body> + use<> {
     let provider: Provider = source["provider"].as_str().unwrap().parse().unwrap();
     let key = if provider == Provider::Fitbit { format!("{SECRET}&") } else { SECRET.to_owned() };
     let now = app.clock.now().plus_seconds(seconds);
@@ -76,13 +76,13 @@ type Got = (String, Vec<(String, String)>, Vec<u8>);
 
 /// Takes what it is handed, or says why not.
 #[derive(Default)]
-struct Upstream {
+pub(crate) struct Upstream {
     got: Mutex<Vec<Got>>,
     says: Mutex<Option<NotTaken>>,
 }
 
 impl Upstream {
-    fn failing(code: &str, for_good: bool) -> Self {
+    pub(crate) fn failing(code: &str, for_good: bool) -> Self {
         Self { says: Mutex::new(Some(NotTaken { code: code.to_owned(), for_good })), ..Self::default() }
     }
 

@@ -6,8 +6,8 @@ use std::{
     process::{Command, Stdio},
 };
 
+use chancery_testkit::canaries::{CANARIES, Form, Needles, percent};
 use rustix::process::{Pid, Signal, kill_process};
-
 use serde_json::{Value, json};
 
 use crate::support::{Served, admin_key, chancery, files, run, stderr, stdout, tenant};
@@ -37,10 +37,20 @@ async fn neither_log_nor_store_has_personal_data() {
     // Something wrong with the value of every field.
     let bad = json!({ "items": [{ "table": ssn, "column": last, "row": first, "value": email }] });
     server.send("POST", "/v1/seal", &key, Some(bad)).await;
+    about_people(&server, &key).await;
     let (_, log) = server.stop();
     let (data, out) = (folder.path().to_str().unwrap(), folder.path().join("backup"));
     let saved = run(&["backup", "--dev", "--data", data, "--out", out.to_str().unwrap()]);
     assert!(saved.status.success(), "{}", stderr(&saved));
+    // In the log, the store, the backup of it and what is said of the backup.
+    assert!(out.is_file() && out.with_extension("keys").is_file());
+    let needles = Needles::new();
+    let mut found = needles.find("log", &log);
+    for path in files(folder.path()) {
+        let text = String::from_utf8_lossy(&std::fs::read(&path).unwrap()).into_owned();
+        found.extend(needles.find(&path.display().to_string(), &text));
+    }
+    assert!(found.is_empty(), "{} leaks:\n{}", found.len(), found.join("\n"));
 
     let holds =
         |haystack: &[u8], needle: &str| haystack.windows(needle.len()).any(|window| window == needle.as_bytes());
@@ -82,6 +92,25 @@ async fn neither_log_nor_store_has_personal_data() {
         let core: Value = serde_json::from_str(event["core"].as_str().unwrap()).unwrap();
         assert_eq!((&core["type"], &core["outcome"]), (&json!("audit.logs_sampled"), &json!(outcome)));
         assert_eq!((&core["detail"]["lines"], &core["detail"]["found"]), (&sample["lines"], &json!(total)));
+    }
+}
+
+/// The 18 identifiers of HIPAA where they belong, and where they do not.
+async fn about_people(server: &Served, key: &str) {
+    server.must("PUT", "/v1/fields/patients/note", key, Some(json!({}))).await;
+    for canary in CANARIES {
+        let (said, slug) = (canary.text, Form::Slug.of(canary.text));
+        let item = json!({ "table": "patients", "column": "note", "row": said, "subject": said, "value": said });
+        server.must("POST", "/v1/seal", key, Some(json!({ "items": [item] }))).await;
+        let event = json!({ "type": "app.visit.closed", "personal": { "note": said },
+            "references": [{ "kind": "subject", "id": said }] });
+        server.must("POST", "/v1/audit/events", key, Some(event)).await;
+        let certificate = json!({ "kind": "app.visit-closed", "subject": { "kind": "patient", "ref": said },
+            "statement": { "code": "app.visit-closed", "params": { "forms": 2 } },
+            "evidence": [{ "name": "visit", "media_type": "application/pdf", "sha256": "ab".repeat(32), "size": 1 }] });
+        server.must("POST", "/v1/certificates", key, Some(certificate)).await;
+        server.send("GET", &format!("/v1/users/{}?x={slug}", percent(said)), key, None).await;
+        server.send("POST", &format!("/hooks/{slug}/{}", percent(said)), "", Some(json!({ "patient": said }))).await;
     }
 }
 

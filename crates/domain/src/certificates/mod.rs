@@ -37,8 +37,8 @@ pub use revoke::revoke;
 pub use suspects::{Detector, suspect};
 pub(crate) use suspects::{Suspect, suspects_in};
 pub use trust::trust_file;
-pub(crate) use verify::tells_of;
 pub use verify::{Report, Verdict, verify, verify_envelope};
+pub(crate) use verify::{is_as_signed, tells_of};
 
 /// The DSSE payload type of a certificate.
 pub const PAYLOAD_TYPE: &str = "application/vnd.chancery.certificate.v1+json";

@@ -183,9 +183,14 @@ impl Stage {
     /// The events of the clinic of this kind.
     pub(crate) async fn events(&self, kind: &str) -> Vec<Value> {
         let (_, auditor) = self.key("auditor").await;
+        self.log(&auditor, &format!("&type={kind}")).await
+    }
+
+    /// The events of an auditor's tenant, of this last hour.
+    pub(crate) async fn log(&self, auditor: &str, filter: &str) -> Vec<Value> {
         let (from, to) = (RealClock.now().plus_seconds(-3_600), RealClock.now().plus_seconds(3_600));
-        let path = format!("/v1/audit/events?from={from}&to={to}&limit=1000&type={kind}");
-        self.api_as(&auditor, "GET", &path, Value::Null).await["items"].as_array().unwrap().clone()
+        let path = format!("/v1/audit/events?from={from}&to={to}&limit=1000{filter}");
+        self.api_as(auditor, "GET", &path, Value::Null).await["items"].as_array().unwrap().clone()
     }
 }
 
