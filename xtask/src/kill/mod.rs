@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
 
+use crate::bench::measured::{self, count};
 use crate::postgres::Postgres;
 use crate::server::Server;
 use crate::server::contract::{Client, Event};
@@ -55,6 +56,9 @@ pub(crate) struct Options {
     /// Keep the data folder, and say where it is
     #[arg(long)]
     pub(crate) keep: bool,
+    /// Write what was seen into docs/measured.json and docs/performance.md
+    #[arg(long)]
+    pub(crate) record: bool,
 }
 
 impl Default for Options {
@@ -70,6 +74,7 @@ impl Default for Options {
             release: false,
             binary: None,
             keep: false,
+            record: false,
         }
     }
 }
@@ -277,6 +282,17 @@ fn campaign(
     );
     if promises == 0 || (certificates == 0 && options.rounds >= 5) {
         bail!("{store}: the load did not reach the server, so nothing was tested");
+    }
+    if options.record {
+        let seen = format!(
+            "{} kills: {} acknowledged requests with {} events, {} events/s{asked}; nothing lost or doubled",
+            count(options.rounds),
+            count(promises),
+            count(events),
+            count(reached)
+        );
+        let store = if database.is_some() { "postgres" } else { "sqlite" };
+        measured::record(&format!("kill --store {store}"), &seen)?;
     }
     Ok(())
 }
