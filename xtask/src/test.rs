@@ -190,7 +190,7 @@ impl Bench {
             Step::Docs => docs(),
             Step::Vectors => vectors(),
             Step::Clients => clients::run(&clients::Options::default()),
-            Step::Clinic => clinic::run(&clinic::Options::default()),
+            Step::Clinic => clinic::run(&clinic::Options { long: self.extended, ..clinic::Options::default() }),
             Step::Install => return install(),
             Step::Verifiers => verifiers::run(&verifiers::Options::default()),
             Step::Generated => generate::run(true),
