@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 
+use crate::bench::soak;
 use crate::kill;
 use crate::postgres::Postgres;
 use crate::prerequisites::{self, Need};
-use crate::{clients, clinic, fuzz, generate, process, proof, python, verifiers, workspace};
+use crate::{clients, clinic, crowd, fuzz, generate, process, proof, python, verifiers, workspace};
 
 /// One step of the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -41,6 +42,8 @@ pub(crate) enum Step {
     Kill,
     /// libFuzzer on every parser, a minute each; only with `--extended` or when named (seeds and mutations run in `tests`)
     Fuzz,
+    /// Crowds at the gateway, limits and revocations on two nodes, millions of requests; only with `--extended` or when named
+    Edge,
     /// A table is rotated and a column migrated under load and kills; no value is lost or sealed twice
     Datasets,
     /// The run left no trace in the working tree
@@ -124,7 +127,7 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
 /// The steps that are asked for.
 fn wanted(options: &Options) -> Vec<Step> {
     let named = |step: &Step| match options.only.is_empty() {
-        true => options.extended || *step != Step::Fuzz,
+        true => options.extended || !matches!(step, Step::Fuzz | Step::Edge),
         false => options.only.contains(step),
     };
     let asked = |step: &Step| named(step) && !options.skip.contains(step);
@@ -188,7 +191,7 @@ impl Bench {
             Step::Docs => docs(),
             Step::Vectors => vectors(),
             Step::Clients => clients::run(&clients::Options::default()),
-            Step::Clinic => clinic::run(&clinic::Options::default()),
+            Step::Clinic => clinic::run(&clinic::Options { long: self.extended, ..clinic::Options::default() }),
             Step::Install => return install(),
             Step::Verifiers => verifiers::run(&verifiers::Options::default()),
             Step::Generated => generate::run(true),
@@ -197,6 +200,7 @@ impl Bench {
                 kill::run(&flushes(self.extended), None)
             }
             Step::Fuzz => fuzz::run(&fuzz::Options::default()),
+            Step::Edge => edge(),
             Step::Datasets => {
                 let (rows, kills) = if self.extended { (1_000_000, 10) } else { (5_000, 2) };
                 let options = proof::Options { rows, kills, ..proof::Options::default() };
@@ -312,6 +316,14 @@ fn install() -> Result<Outcome> {
     Ok(Outcome::Passed)
 }
 
+/// What many at once, two nodes and a long time do to the edge; each with the optimised program.
+fn edge() -> Result<()> {
+    crowd::run(&crowd::Options { release: true, ..crowd::Options::default() })?;
+    proof::limits(&proof::LimitsOptions { release: true, ..proof::LimitsOptions::default() })?;
+    proof::revoke(&proof::RevokeOptions { release: true, ..proof::RevokeOptions::default() })?;
+    soak::run(&soak::Options::default())
+}
+
 fn vectors() -> Result<()> {
     let python = python::with_module("cryptography", &["-r", "tools/vectors/requirements.txt"])?;
     let mut reader = Command::new(python);
@@ -409,12 +421,14 @@ mod tests {
     #[test]
     fn a_step_that_is_left_out_is_not_asked_for() {
         let all = wanted(&Options::default());
-        assert!(all.contains(&Step::Install) && !all.contains(&Step::Fuzz));
+        assert!(all.contains(&Step::Install) && !all.contains(&Step::Fuzz) && !all.contains(&Step::Edge));
         let rest = wanted(&Options { skip: vec![Step::Install], ..Options::default() });
         assert_eq!(rest.len(), all.len() - 1);
         assert!(!rest.contains(&Step::Install));
         let only =
             wanted(&Options { only: vec![Step::Format, Step::Docs], skip: vec![Step::Docs], ..Options::default() });
         assert_eq!(only, [Step::Format]);
+        let extended = wanted(&Options { extended: true, ..Options::default() });
+        assert_eq!(extended, Step::value_variants());
     }
 }

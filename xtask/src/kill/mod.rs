@@ -8,8 +8,6 @@ mod ledger;
 mod load;
 mod merkle;
 
-use std::fs::OpenOptions;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,6 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
 
+use crate::bench::measured::{self, count};
 use crate::postgres::{Disk, Postgres, flush_library};
 use crate::server::Server;
 use crate::server::contract::{Client, Event};
@@ -64,6 +63,9 @@ pub(crate) struct Options {
     /// Keep the data folder, and say where it is
     #[arg(long)]
     pub(crate) keep: bool,
+    /// Write what was seen into docs/measured.json and docs/performance.md
+    #[arg(long)]
+    pub(crate) record: bool,
 }
 
 impl Default for Options {
@@ -81,6 +83,7 @@ impl Default for Options {
             release: false,
             binary: None,
             keep: false,
+            record: false,
         }
     }
 }
@@ -296,7 +299,6 @@ fn campaign(
         options.rounds
     );
     println!("{result}");
-    note(&result)?;
     if promises == 0 || (certificates == 0 && options.rounds >= 5) {
         bail!("{store}: the load did not reach the server, so nothing was tested");
     }
@@ -306,23 +308,23 @@ fn campaign(
             options.rate
         );
     }
+    if options.record {
+        let seen = format!(
+            "{} kills: {} acknowledged requests with {} events, {} events/s{asked}; nothing lost or doubled",
+            count(options.rounds),
+            count(promises),
+            count(events),
+            count(reached)
+        );
+        let store = if database.is_some() { "postgres" } else { "sqlite" };
+        measured::record(&format!("kill --store {store}"), &seen)?;
+    }
     Ok(())
 }
 
 /// Whether a load was none to speak of, beside the one that was asked for.
 fn fell_short(reached: u128, rate: u64) -> bool {
     reached * 10 < u128::from(rate) * 9
-}
-
-/// Where the results of all campaigns are kept, in the folder of what is built; `docs/kills.md` has those of the long runs.
-const RESULTS: &str = "kills.txt";
-
-fn note(result: &str) -> Result<()> {
-    let path = workspace::target()?.join(RESULTS);
-    let line = format!("{}, commit {}: {result}\n", ambient::today(), workspace::commit());
-    let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
-    // In one write: two campaigns may end at one time.
-    file.write_all(line.as_bytes()).with_context(|| format!("could not write {}", path.display()))
 }
 
 /// How many events were promised.

@@ -2,6 +2,7 @@
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
+    net::TcpListener,
     path::Path,
     process::{Command, Stdio},
 };
@@ -112,6 +113,49 @@ async fn about_people(server: &Served, key: &str) {
         server.send("GET", &format!("/v1/users/{}?x={slug}", percent(said)), key, None).await;
         server.send("POST", &format!("/hooks/{slug}/{}", percent(said)), "", Some(json!({ "patient": said }))).await;
     }
+}
+
+/// What a client writes into a path, a query or a header is the application's; the log names the route.
+#[tokio::test]
+async fn a_gateways_log_names_routes_and_no_path_query_host_or_body() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("chancery.toml");
+    let held = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let [gone, listen] = held.each_ref().map(|socket| socket.local_addr().unwrap());
+    drop(held);
+    let application = wiremock::MockServer::start().await;
+    let route = |path: &str, upstream: &str, further: &str| {
+        format!("[[gateway.routes]]\npath = \"{path}\"\nupstream = \"{upstream}\"\n{further}")
+    };
+    let routes = [
+        route("/people/{id}", &application.uri(), "audit = true\n"),
+        route("/watched/{id}", &application.uri(), "mode = \"observe\"\n"),
+        route("/gone/{id}", &format!("http://{gone}"), "authentication = \"none\"\n"),
+    ];
+    std::fs::write(&file, format!("[gateway]\nlisten = \"{listen}\"\n{}", routes.concat())).unwrap();
+    let data = folder.path().join("data");
+    // Strict: a line in which something had to be removed fails.
+    let variables = [("CHANCERY__LOG__LEVEL", "trace"), ("CHANCERY_LOG_STRICT", "1")];
+    let server = Served::start(&["--dev", "--config", file.to_str().unwrap()], &data, &variables);
+    let (_, key) = tenant(&server, &admin_key(&data), "quiet", &["clinician"]).await;
+    let [email, first, last, password, ssn] = SECRETS;
+    let mut statuses = Vec::new();
+    for (path, key) in [("people", &*key), ("people", password), ("watched", ""), ("gone", ""), ("nowhere", "")] {
+        let request = crate::support::http().post(format!("http://{listen}/{path}/{first}?ssn={ssn}"));
+        let request = request.header("host", format!("{last}.example")).header("x-patient", email).bearer_auth(key);
+        statuses.push(request.body(ssn).send().await.unwrap().status().as_u16());
+    }
+    // The application knows no path.
+    assert_eq!(statuses, [404, 401, 404, 502, 404]);
+    let (code, log) = server.stop();
+    assert_eq!(code, 0, "{log}");
+    for secret in SECRETS {
+        assert!(!log.to_lowercase().contains(&secret.to_lowercase()), "{secret} is in the log");
+    }
+    for route in ["/people/{id}", "/watched/{id}", "/gone/{id}"] {
+        assert!(log.contains(&format!("Answered POST {route} with")), "{route}: {log}");
+    }
+    assert!(!log.contains("panicked"), "{log}");
 }
 
 /// What `chancery audit sample-logs` says, and its exit code.
