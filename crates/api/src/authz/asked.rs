@@ -19,6 +19,9 @@ pub(crate) struct AskedBy {
     /// Roles, with commas between them; the caller must have one.
     #[param(example = "clinician,staff")]
     roles: Option<String>,
+    /// `true`: an event `request.forwarded` in the tenant's log before the request goes on; if the log does not take it, it does not.
+    #[param(example = "true")]
+    audit: Option<String>,
 }
 
 impl AskedBy {
@@ -34,6 +37,7 @@ impl AskedBy {
             let place = match &**name {
                 "route" => &mut asked.route,
                 "roles" => &mut asked.roles,
+                "audit" => &mut asked.audit,
                 _ => return Err(Problem::invalid(Faults::one("", "unknown", "query: no such parameter"))),
             };
             *place = Some(value.clone().into_owned());
@@ -42,6 +46,6 @@ impl AskedBy {
     }
 
     pub(super) fn wanted(&self) -> Result<Wanted, Problem> {
-        Wanted::read(self.route.as_deref(), self.roles.as_deref())
+        Wanted::read(self.route.as_deref(), self.roles.as_deref(), self.audit.as_deref())
     }
 }

@@ -14,6 +14,7 @@ pub(crate) const ROUTES: [&str; 2] = ["/authz/ext-authz/{*path}", "/authz/ext-au
 const PREFIX: &str = "/authz/ext-authz";
 const NAME: HeaderName = HeaderName::from_static("x-chancery-route");
 const ROLES: HeaderName = HeaderName::from_static("x-chancery-roles");
+const AUDIT: HeaderName = HeaderName::from_static("x-chancery-audit");
 
 /// Whether a request that Envoy got may go on.
 pub(crate) async fn ext_authz(State(app): State<App>, parts: Parts) -> Result<Response, Problem> {
@@ -27,5 +28,5 @@ pub(crate) async fn ext_authz(State(app): State<App>, parts: Parts) -> Result<Re
 }
 
 fn wanted(parts: &Parts) -> Result<Wanted, Problem> {
-    Wanted::read(only(&parts.headers, &NAME)?, only(&parts.headers, &ROLES)?)
+    Wanted::read(only(&parts.headers, &NAME)?, only(&parts.headers, &ROLES)?, only(&parts.headers, &AUDIT)?)
 }

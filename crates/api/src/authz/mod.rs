@@ -20,7 +20,7 @@ use axum::{
     extract::ConnectInfo,
     response::{IntoResponse, Response},
 };
-use chancery_domain::access::Caller;
+use chancery_domain::{access::Caller, audit::refusals};
 use chancery_middleware::{ASSERTION, Code, Exchange, Problem, Standing, assertion, canonical::Canonical, identity};
 use http::{HeaderMap, HeaderName, Method, StatusCode, Uri, request::Parts};
 
@@ -37,15 +37,16 @@ struct Original {
     target: Uri,
 }
 
-/// What the proxy's own configuration says: for whom the assertion is, and what it takes to get in.
+/// What the proxy's own configuration says: for whom the assertion is, what it takes to get in, and whether the log is told.
 struct Wanted {
     route: String,
     roles: Vec<String>,
+    audit: bool,
 }
 
 impl Wanted {
     /// Of a name, and roles with commas between them, one of which is enough.
-    fn read(route: Option<&str>, roles: Option<&str>) -> Result<Self, Problem> {
+    fn read(route: Option<&str>, roles: Option<&str>, audit: Option<&str>) -> Result<Self, Problem> {
         let is_name = |text: &str| {
             let letters = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
             !text.is_empty() && text.len() <= MAX_NAME && text.bytes().all(letters)
@@ -59,7 +60,12 @@ impl Wanted {
         if !roles.iter().all(|role| is_name(role)) {
             return Err(unreadable("the list of roles"));
         }
-        Ok(Self { route: route.to_owned(), roles })
+        let audit = match audit {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(_) => return Err(unreadable("whether it is audited")),
+        };
+        Ok(Self { route: route.to_owned(), roles, audit })
     }
 
     fn admits(&self, caller: &Caller) -> bool {
@@ -100,6 +106,9 @@ async fn answer(
         return Err(Code::AuthzDenied.into());
     }
     let exchange = exchange(&parts)?;
+    if wanted.audit {
+        refusals::forwarded(&app.instance, standing.call()).await?;
+    }
     let signed =
         assertion(&exchange, Some(caller), &wanted.route, original.method.as_str(), original.target.path()).await?;
     let mut response = StatusCode::OK.into_response();
@@ -174,12 +183,26 @@ mod tests {
 
     #[test]
     fn an_empty_list_of_roles_is_a_mistake_and_not_everybody() {
-        assert!(Wanted::read(Some("clinic"), None).is_ok());
-        assert!(Wanted::read(Some("clinic"), Some("staff, night-desk")).is_ok_and(|wanted| wanted.roles.len() == 2));
+        assert!(Wanted::read(Some("clinic"), None, None).is_ok());
+        let two = Wanted::read(Some("clinic"), Some("staff, night-desk"), None);
+        assert!(two.is_ok_and(|wanted| wanted.roles.len() == 2));
         for (route, roles) in
             [(None, None), (Some(""), None), (Some("a b"), None), (Some("a"), Some("")), (Some("a"), Some("x,,y"))]
         {
-            assert!(Wanted::read(route, roles).is_err(), "{route:?} {roles:?}");
+            assert!(Wanted::read(route, roles, None).is_err(), "{route:?} {roles:?}");
+        }
+    }
+
+    #[test]
+    fn whether_the_log_is_told_is_a_word_that_is_known() {
+        for (audit, told) in [(None, Some(false)), (Some("false"), Some(false)), (Some("true"), Some(true))] {
+            assert_eq!(Wanted::read(Some("clinic"), None, audit).ok().map(|wanted| wanted.audit), told);
+        }
+        for odd in ["", "1", "yes", "TRUE"] {
+            assert!(
+                Wanted::read(Some("clinic"), None, Some(odd)).is_err(),
+                "{odd}: it would not be told where somebody wanted it"
+            );
         }
     }
 }

@@ -81,6 +81,7 @@ mod tenants;
 mod tls;
 mod token_attacks;
 mod token_keys;
+mod told;
 mod users;
 mod validation;
 mod walls;

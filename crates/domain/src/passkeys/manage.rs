@@ -4,7 +4,7 @@ use super::{Passkey, register::checked_name};
 use crate::{
     Instance,
     access::Call,
-    audit::{Change, Detail, Event, EventKind},
+    audit::{Change, Detail, Event, EventKind, receipt::note},
     factors::{FactorError, Standing, check_session, needed, person, unchanged},
     ids::PasskeyId,
 };
@@ -16,7 +16,10 @@ use crate::{
 /// [`FactorError`].
 pub async fn list(instance: &Instance, call: &Call) -> Result<Vec<Passkey>, FactorError> {
     let user = person(call)?;
-    Ok(instance.store().view(call.tenant()).await?.passkeys(user).await?)
+    let found = instance.store().view(call.tenant()).await?.passkeys(user).await?;
+    let event = Event::new(EventKind::FactorRead).on("user", user).with("factor", Detail::Code("passkey"));
+    note(instance, call, call.tenant(), event).await?;
+    Ok(found)
 }
 
 /// Names one of the caller's passkeys.

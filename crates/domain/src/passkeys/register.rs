@@ -12,7 +12,7 @@ use super::{
 use crate::{
     Instance, TenantId,
     access::{Call, RequestInfo},
-    audit::{Change, Detail, Event, EventKind},
+    audit::{Change, Detail, Event, EventKind, receipt::note},
     factors::{FactorError, Halfway, Standing, check_session, codes, open, person, unchanged},
     faults::Faults,
     ids::{OneTimeId, SessionId, UserId},
@@ -64,7 +64,7 @@ pub async fn begin(instance: &Instance, call: &Call) -> Result<RegistrationOptio
     // Or a stolen session would make itself a passkey and stay.
     instance.require_recent(call)?;
     let username = call.caller.username().unwrap_or_default().to_owned();
-    options(instance, (call.tenant(), user), username, bound_to_session(call, user)).await
+    options(instance, call, (call.tenant(), user), username, bound_to_session(call, user)).await
 }
 
 /// Begins to register a first factor within a login that waits for one.
@@ -79,11 +79,12 @@ pub async fn begin_in_login(
 ) -> Result<RegistrationOptions, FactorError> {
     let halfway = Halfway::find(instance, request, token, OneTimeKind::Enrol).await?;
     let of = (halfway.entry.id, halfway.user.id);
-    options(instance, of, halfway.user.username.clone(), bound_to_login(&halfway)).await
+    options(instance, &halfway.call, of, halfway.user.username.clone(), bound_to_login(&halfway)).await
 }
 
 async fn options(
     instance: &Instance,
+    call: &Call,
     (tenant, user): (TenantId, UserId),
     username: String,
     bound: Bound,
@@ -94,6 +95,8 @@ async fn options(
         return Err(FactorError::TooMany);
     }
     let challenge = bound.challenge(instance).await?;
+    let event = Event::new(EventKind::FactorBegun).on("user", user).with("factor", Detail::Code("passkey"));
+    note(instance, call, tenant, event).await?;
     Ok(RegistrationOptions {
         party,
         user_handle: user_handle(tenant, user),
