@@ -17,6 +17,7 @@ use crate::{
     app::{Caller, Reply, TestApp},
     factors::{enrolled_as, log_in, now, user},
     oauth::{PASSWORD, service},
+    proofs::issue,
 };
 
 /// Operations that work and tell the log nothing.
@@ -291,4 +292,49 @@ async fn programs(world: &World, asked: &mut Asked) {
 
 fn bearer(tokens: &Value) -> Caller {
     Caller { bearer: tokens["access_token"].as_str().unwrap().to_owned() }
+}
+
+/// TN-05: whoever reads across tenants is seen by the tenant that was read.
+#[tokio::test]
+async fn who_reads_across_tenants_is_in_the_log_that_was_read() {
+    let app = TestApp::new().await;
+    let clinic = app.clinic("ours").await;
+    let certificate = issue(&app, &clinic).await["id"].as_str().unwrap().to_owned();
+    let made = json!({"description": "auditor", "roles": ["platform_auditor"]});
+    let made = app.post(&app.admin, "/v1/api-keys", made).await.created();
+    let auditor = Caller { bearer: made["key"].as_str().unwrap().to_owned() };
+    let span = "from=2026-01-01T00:00:00Z&to=2026-12-31T00:00:00Z";
+    let mut requests = BTreeMap::new();
+    for (path, kind) in [
+        ("/api-keys".to_owned(), "api_key.read"),
+        (format!("/audit/events?{span}"), "audit.read"),
+        (format!("/certificates/{certificate}"), "certificate.read"),
+        (format!("/certificates/{certificate}/verify"), "certificate.verified"),
+        (format!("/certificates/{certificate}/pack"), "certificate.exported"),
+    ] {
+        let reply = app.get(&auditor, &format!("/v1/tenants/{}{path}", clinic.id)).await;
+        assert_eq!(reply.status, StatusCode::OK, "{path}: {}", reply.text());
+        requests.insert(reply.headers["x-request-id"].to_str().unwrap().to_owned(), kind);
+    }
+    // People of a tenant are nobody's across tenants, and the attempt is no read of the tenant.
+    let people = format!("/v1/tenants/{}/users?email=ann@x.test", clinic.id);
+    app.get(&auditor, &people).await.refused(404, "not_found");
+
+    let path = format!("/v1/audit/events?{span}&limit=1000&actor={}", made["id"].as_str().unwrap());
+    let seen = app.get(&clinic.auditor, &path).await.ok()["items"].as_array().unwrap().clone();
+    let told: BTreeMap<String, &str> = seen
+        .iter()
+        .map(|event| (event["request_id"].as_str().unwrap().to_owned(), event["type"].as_str().unwrap()))
+        .collect();
+    assert_eq!(told, requests);
+    for event in &seen {
+        let core: Value = serde_json::from_str(event["core"].as_str().unwrap()).unwrap();
+        assert_eq!(core["actor"]["tenant_id"], TenantId::PLATFORM.to_string(), "{core}");
+        assert_eq!(core["actor"]["ref"], made["id"], "{core}");
+        assert_eq!(core["tenant_id"], clinic.id, "{core}");
+        // From where an event came is not the platform's to see.
+        if event["type"] == "audit.read" {
+            assert_eq!(core["detail"]["personal"], "closed", "{core}");
+        }
+    }
 }
