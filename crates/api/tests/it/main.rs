@@ -46,6 +46,7 @@ mod layers;
 mod leases;
 mod legacy_tokens;
 mod limits;
+mod lockdown;
 mod lockouts;
 mod login_times;
 mod memory;

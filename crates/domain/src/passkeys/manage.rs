@@ -5,6 +5,7 @@ use crate::{
     Instance,
     access::Call,
     audit::{Change, Detail, Event, EventKind, receipt::note},
+    certificates::refuse_suspects,
     factors::{FactorError, Standing, check_session, needed, person, unchanged},
     ids::PasskeyId,
 };
@@ -31,6 +32,7 @@ pub async fn rename(instance: &Instance, call: &Call, id: PasskeyId, name: &str)
     let user = person(call)?;
     let name = checked_name(name)?;
     let mut change = Change::begin(instance, call, call.tenant()).await?;
+    refuse_suspects::<FactorError>(instance, change.rows(), &[("/name", &name)]).await?;
     let renamed = change.rows().rename_passkey(user, id, &name).await;
     unchanged(renamed, FactorError::NotFound)?;
     let found = change.rows().passkeys(user).await?.into_iter().find(|passkey| passkey.id == id);

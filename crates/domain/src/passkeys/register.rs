@@ -13,6 +13,7 @@ use crate::{
     Instance, TenantId,
     access::{Call, RequestInfo},
     audit::{Change, Detail, Event, EventKind, receipt::note},
+    certificates::refuse_suspects,
     factors::{FactorError, Halfway, Standing, check_session, codes, open, person, unchanged},
     faults::Faults,
     ids::{OneTimeId, SessionId, UserId},
@@ -197,6 +198,7 @@ async fn added(
     let user = passkey.user;
     // INVARIANT: whoever adds the first factor of somebody waits for who does so at the same time.
     change.rows().hold_user(user).await?.ok_or(FactorError::NotFound)?;
+    refuse_suspects::<FactorError>(instance, change.rows(), &[("/name", &passkey.name)]).await?;
     let keep = match within {
         Within::Session(session) => {
             check_session(change.rows(), Some(session), instance.now()).await?;
