@@ -70,8 +70,8 @@ pub(crate) struct ReportQuery {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Suspicion)]
 pub(crate) struct SuspicionBody {
-    /// `certificate`, `event`, or what a text is of: `role`, `identity_provider`, `webhook_source`, `webhook_subscription`, `dataset`, `field`,
-    /// `index`, `legal_hold`, `key`, `api_key`, `revocation`, `passkey`, `tenant`, `ip_block`.
+    /// `certificate`, `event`, or what a text is of: `role`, `identity_provider`, `webhook_source`, `webhook_subscription`, `dataset`,
+    /// `field`, `index`, `legal_hold`, `key`, `api_key`, `revocation`, `passkey`, `tenant`, `ip_block`.
     of: &'static str,
     /// Which one: of a hold the event that tells of it, of a role its place in the list of roles from 0.
     id: String,
@@ -128,8 +128,8 @@ impl From<LockdownReport> for ReportBody {
 
 /// Look at every certificate, every text that is kept in clear and the events of the last days for what looks like personal data.
 ///
-/// With `cursor` at events alone. If none of the reports up to the last one found anything, nothing that looks like personal data is kept in
-/// clear.
+/// With `cursor` at events alone. If none of the reports up to the last one found anything, nothing that looks like personal data is
+/// kept in clear.
 #[utoipa::path(get, path = "/v1/lockdown/report", tag = "certificates", params(ReportQuery),
     responses((status = 200, description = "What was scanned and what was found.", body = ReportBody)))]
 pub(crate) async fn lockdown_report(

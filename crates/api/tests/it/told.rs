@@ -203,7 +203,11 @@ async fn events(app: &TestApp, tenant: TenantId) -> Vec<(String, String)> {
         for logged in page {
             let core: Value = serde_json::from_str(&logged.event.core).unwrap();
             for path in leaf::paths(&core) {
-                assert!(leaf::class(&path).is_some(), "{path} of {} has no class", logged.event.kind);
+                assert!(
+                    leaf::class(&logged.event.kind, &path).is_some(),
+                    "{path} of {} has no class",
+                    logged.event.kind
+                );
             }
             all.push((logged.event.request.to_string(), logged.event.kind));
         }
