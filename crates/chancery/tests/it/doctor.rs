@@ -53,3 +53,22 @@ async fn another_schema_is_told_and_left_alone() {
     let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM _sqlx_migrations").fetch_one(&mut store).await.unwrap();
     assert_eq!(rows, 0, "it was not migrated");
 }
+
+#[test]
+fn whether_somebody_looked_at_the_log_lines_of_late_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_str().unwrap();
+    Served::dev(folder.path()).stop();
+    let control = || {
+        let doctor = stdout(&run(&["doctor", "--dev", "--data", data]));
+        doctor.lines().find(|line| line.contains("sampled log lines")).unwrap_or_else(|| panic!("{doctor}")).to_owned()
+    };
+    assert!(control().contains("none yet"), "{}", control());
+    let lines = folder.path().join("lines");
+    fs::write(&lines, "{\"message\":\"Started\"}\n").unwrap();
+    let sampled = run(&["audit", "sample-logs", lines.to_str().unwrap(), "--dev", "--data", data]);
+    assert_eq!(sampled.status.code(), Some(0), "{}", stdout(&sampled));
+    // What was queued reaches the log when a server runs.
+    Served::dev(folder.path()).stop();
+    assert!(control().contains("0 d ago"), "{}", control());
+}
