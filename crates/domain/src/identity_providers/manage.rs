@@ -157,7 +157,7 @@ async fn check_roles(
     change: &mut Change<'_>,
 ) -> Result<(), IdentityProviderError> {
     // Its issuer and audiences are another system's codes.
-    let texts = [("/name", spec.name.as_str()), ("/role_claim", spec.role_claim.as_str())];
+    let texts = [("/name", spec.name.as_str()), ("/role_claim", spec.role_claim.as_deref().unwrap_or_default())];
     refuse_suspects::<IdentityProviderError>(instance, change.rows(), &texts).await?;
     let defined = change.rows().defined_roles().await?;
     let (mut given, mut faults) = (Vec::new(), Faults::default());
