@@ -1,4 +1,8 @@
 //! Whoever adds a detail to an event says what may be known of it: the sources are read for the names of details.
+#![expect(
+    clippy::unwrap_used,
+    reason = "tests fail loudly; the exemption of clippy.toml reaches `#[test]` functions only"
+)]
 
 use std::{
     collections::BTreeSet,
