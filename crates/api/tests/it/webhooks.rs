@@ -393,6 +393,7 @@ async fn what_the_application_does_not_take_is_tried_again_and_then_waits_for_so
     let id = listed["items"][0]["id"].as_str().unwrap();
     let again = app.post(&clinic.admin, &format!("/v1/webhook-deliveries/{id}/redrive"), json!({})).await.ok();
     assert_eq!((&again["state"], &again["attempts"]), (&json!("queued"), &json!(0)));
+    assert_eq!(app.events(&clinic.auditor, "webhook.redriven").await.len(), 1);
     let up = Upstream::default();
     assert_eq!(handed(&app, &clinic, &up).await.taken, 1);
     assert_eq!(up.got.lock().unwrap()[0].2, b"{\"n\":1}");
