@@ -90,7 +90,9 @@ setting() {
 }
 
 if systemd; then
-    install -m 644 "$here/chancery.service" /etc/systemd/system/chancery.service
+    for unit in chancery.service chancery-sample-logs.service chancery-sample-logs.timer; do
+        install -m 644 "$here/$unit" "/etc/systemd/system/$unit"
+    done
     systemctl daemon-reload
 fi
 
@@ -112,6 +114,7 @@ ends() {
 trap ends EXIT
 if systemd; then
     systemctl enable --quiet chancery
+    systemctl enable --quiet --now chancery-sample-logs.timer
     # Returns when the server says that it is ready. Why it is not, it said there.
     systemctl restart chancery || { journalctl --unit chancery --lines 20 --no-pager >&2 || true; fail "the server does not start"; }
 else

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Gives every pack of testdata/packs to the binary, to tools/verify_pack.py and to docs/verify.html, and wants one answer.
+"""Gives every pack of testdata/packs, and what servers made, to the binary, to tools/verify_pack.py and to docs/verify.html, and wants
+one answer.
 
 They must agree in the verdict, the exit code, the certificates and every check that ran. `cargo xtask verifiers` runs this; `--packs
 FOLDER` adds packs that a server has just made: `<name>.zip` beside `trust.json`, all of which must verify.
@@ -24,8 +25,11 @@ def jobs(folder, fresh):
         if "checkpoint" in case:
             given["checkpoint"] = folder / case["checkpoint"]
         yield given, case["verdict"], case["fails"]
-    for pack in sorted(fresh.glob("*.zip")) if fresh else []:
-        yield {"name": f"fresh {pack.stem}", "pack": pack, "trust": fresh / "trust.json"}, "verified", None
+    kept = sorted(path for path in (ROOT / "testdata/packs-of-servers").iterdir() if path.is_dir())
+    for of_server in kept + [fresh] * bool(fresh):
+        day = "fresh" if of_server == fresh else f"of {of_server.name}:"
+        for pack in sorted(of_server.glob("*.zip")):
+            yield {"name": f"{day} {pack.stem}", "pack": pack, "trust": of_server / "trust.json"}, "verified", None
 
 
 def mutated(folder, every):
@@ -98,9 +102,10 @@ def large(options):
         pack, trust = pathlib.Path(folder) / "large.zip", pathlib.Path(folder) / "trust.json"
         for path, data in zip((pack, trust), make_packs.large()):
             path.write_bytes(data)
-        ways = {"tools/verify_pack.py": [sys.executable, "-B", ROOT / "tools/verify_pack.py", pack, "--trust", trust]}
-        if options.binary:
-            ways["chancery verify"] = [options.binary, "verify", pack, "--trust", trust]
+        ways = {
+            "tools/verify_pack.py": [sys.executable, "-B", ROOT / "tools/verify_pack.py", pack, "--trust", trust],
+            "chancery verify": [options.binary, "verify", pack, "--trust", trust],
+        }
         if options.chromium:
             ways["docs/verify.html"] = ["node", ROOT / "tools/verifiers/page.mjs", options.chromium, ROOT / "docs/verify.html", pack, trust]
         late = []
@@ -116,8 +121,11 @@ def large(options):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--binary", help="chancery")
-    parser.add_argument("--chromium", help="the browser; without it the page is left out")
+    parser.add_argument("--binary", required=True, help="chancery")
+    # One verifier less is no agreement of all: that is said, and does not just happen.
+    page_by = parser.add_mutually_exclusive_group(required=True)
+    page_by.add_argument("--chromium", help="the browser")
+    page_by.add_argument("--without-page", action="store_true", help="leave docs/verify.html out, where there is no browser")
     parser.add_argument("--packs", type=pathlib.Path, metavar="FOLDER")
     parser.add_argument("--mutations", type=int, default=0, metavar="N", help="also every Nth of some thousand packs with one odd value")
     parser.add_argument("--large", action="store_true", help="also time a pack of 100,000 events; each must be done in 10 s")
@@ -135,9 +143,7 @@ def main():
         page = by_page(options.chromium, [job for job, *_ in cases], flip)
     odd = 0
     for job, verdict, fails in cases:
-        reports = {"python": by_python(job)}
-        if options.binary:
-            reports["binary"] = by_binary(options.binary, job)
+        reports = {"python": by_python(job), "binary": by_binary(options.binary, job)}
         if page:
             reports["page"] = page["reports"][job["name"]]
         failing = [next((one["name"] for one in report["checks"] if not one["ok"]), None) for report in reports.values()]
@@ -150,7 +156,7 @@ def main():
                 print("         ", " ".join(f"{'' if one['ok'] else '!'}{one['name']}" for one in report["checks"][-8:]), report["checks"][-1:])
     if odd:
         return f"{odd} of {len(cases)} packs: no agreement"
-    names = ["tools/verify_pack.py"] + ["chancery verify"] * bool(options.binary) + [f"docs/verify.html in {page.get('product')}"] * bool(page)
+    names = ["tools/verify_pack.py", "chancery verify"] + [f"docs/verify.html in {page.get('product')}"] * bool(page)
     print(f"{len(cases)} packs: one answer from {', '.join(names)}")
     print(f"changed bytes of a small pack, all refused: {flipped(**small)} by Python, {page.get('flipped', 0)} by the page")
     print(f"{time.monotonic() - start:.1f} s")

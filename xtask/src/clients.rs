@@ -26,6 +26,9 @@ pub(crate) struct Options {
     /// Test this program instead of building one
     #[arg(long)]
     binary: Option<PathBuf>,
+    /// Leave out what needs Chromium, where there is none
+    #[arg(long)]
+    pub(crate) without_browser: bool,
 }
 
 /// Runs every client against a server for each algorithm.
@@ -47,7 +50,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         server.finish()?;
     }
     strict_headers::judge(&binary, &node)?;
-    factors(&binary, &python)
+    let chromium = prerequisites::browser("passkeys in a browser", options.without_browser)?;
+    factors(&binary, &python, chromium)
 }
 
 /// A Python with the clients for it, and the folder of those for Node.
@@ -65,8 +69,7 @@ fn webhooks(binary: &Path, python: &Path, node: &Path) -> Result<()> {
 }
 
 /// Second factors of people, each with what people have.
-fn factors(binary: &Path, python: &Path) -> Result<()> {
-    let chromium = prerequisites::browser("passkeys in a browser")?;
+fn factors(binary: &Path, python: &Path, chromium: Option<PathBuf>) -> Result<()> {
     let (page, other) = (free_port()?, free_port()?);
     let server = Server::prepare(binary, None, false)?.with("CHANCERY__PASSKEYS__RP_ID", "localhost");
     let mut server = server.with("CHANCERY__PASSKEYS__ORIGINS", &format!("http://localhost:{page}"));

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use crate::prerequisites::{self, Need};
 use crate::process::{self, Guarded};
-use crate::{ambient, certificates};
+use crate::{ambient, certificates, workspace};
 
 /// A running private PostgreSQL. Dropping it stops the server, then removes its folder.
 ///
@@ -42,10 +42,25 @@ pub(crate) enum Disk {
     Flushed,
     /// The same, on a disk that this library (`bench/slow-disk.c`) makes slower by so much for each flush.
     Slow { library: PathBuf, flush_us: u32 },
+    /// The same, on a disk whose flushes this library lets fail when [`Postgres::fail_flushes`] wants that.
+    Failing { library: PathBuf },
 }
 
 /// Where that library reads by how much.
 pub(crate) const FLUSH_US: &str = "CHANCERY_FLUSH_US";
+
+/// Where it reads which file has flushes fail while it is there, and what that is called beside the server's data.
+const FLUSH_FAILS: &str = "CHANCERY_FLUSH_FAILS";
+const FAILING: &str = "flushes-fail";
+
+/// That library, built by what Rust links with.
+pub(crate) fn flush_library() -> Result<PathBuf> {
+    let library = workspace::target()?.join("slow-disk.so");
+    let mut compiler = Command::new(std::env::var_os("CC").unwrap_or_else(|| "cc".into()));
+    compiler.args(["-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-Werror", "-o"]).arg(&library);
+    process::run(compiler.arg(workspace::root().join("bench/slow-disk.c")).arg("-ldl"))?;
+    Ok(library)
+}
 
 impl Postgres {
     /// Installs PostgreSQL where that is allowed and needed, makes a cluster and starts it.
@@ -63,7 +78,7 @@ impl Postgres {
         let folder = match disk {
             Disk::Whenever => builder.tempdir()?,
             // Elsewhere temporary files may lie in memory, where a flush costs nothing.
-            Disk::Flushed | Disk::Slow { .. } => builder.tempdir_in("/var/tmp")?,
+            Disk::Flushed | Disk::Slow { .. } | Disk::Failing { .. } => builder.tempdir_in("/var/tmp")?,
         };
         owner.give(folder.path())?;
         // Passable, so that clients reach the socket and the certificate; not listable.
@@ -133,6 +148,23 @@ impl Postgres {
         let mut command = server_command(&self.bin, folder, &Owner::find()?, self.port, &self.disk)?;
         *server = Guarded::spawn(&mut command)?.stopped_by(Signal::QUIT);
         wait_until_ready(&self.bin, folder, self.port, &server).with_context(|| log_end(folder))
+    }
+
+    /// Has every flush fail (EIO) until somebody heard of it. Who did trusts nothing that it holds in memory: the server ends all others
+    /// and recovers from its write-ahead log, or, where it cannot flush that either, ends. Then it is started again.
+    pub(crate) fn fail_flushes(&self) -> Result<()> {
+        let (failing, log) = (self.folder.path().join(FAILING), self.folder.path().join("server.log"));
+        let is_heard = || fs::read_to_string(&log).unwrap_or_default().contains("PANIC");
+        File::create(&failing)?;
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !is_heard() && Instant::now() < deadline {
+            process::pause(Duration::from_millis(20))?;
+        }
+        fs::remove_file(&failing)?;
+        if !is_heard() {
+            bail!("no flush of PostgreSQL failed within 10 s");
+        }
+        self.restart()
     }
 
     /// Waits until it takes connections: after a crash it goes through its log first.
@@ -274,8 +306,14 @@ fn server_command(bin: &Path, folder: &Path, owner: &Owner, port: u16, disk: &Di
     for setting in SETTINGS.iter().chain(disk.settings()) {
         command.args(["-c", setting]);
     }
-    if let Disk::Slow { library, flush_us } = disk {
-        command.env("LD_PRELOAD", library).env(FLUSH_US, flush_us.to_string());
+    match disk {
+        Disk::Slow { library, flush_us } => {
+            command.env("LD_PRELOAD", library).env(FLUSH_US, flush_us.to_string());
+        }
+        Disk::Failing { library } => {
+            command.env("LD_PRELOAD", library).env(FLUSH_FAILS, folder.join(FAILING));
+        }
+        Disk::Whenever | Disk::Flushed => {}
     }
     for (name, file) in [("ssl_cert_file", "server.crt"), ("ssl_key_file", "server.key")] {
         command.args(["-c", &format!("{name}={}", folder.join(file).display())]);
@@ -297,17 +335,25 @@ impl Disk {
     fn settings(&self) -> &'static [&'static str] {
         match self {
             Self::Whenever => &["fsync=off", "synchronous_commit=off", "full_page_writes=off"],
-            Self::Flushed | Self::Slow { .. } => &["fsync=on", "synchronous_commit=on", "full_page_writes=on"],
+            Self::Flushed | Self::Slow { .. } | Self::Failing { .. } => {
+                &["fsync=on", "synchronous_commit=on", "full_page_writes=on"]
+            }
         }
     }
 
     /// With the library where the server's user can read it.
     fn within(self, folder: &Path, owner: &Owner) -> Result<Self> {
-        let Self::Slow { library, flush_us } = self else { return Ok(self) };
-        let own = folder.join("slow-disk.so");
-        fs::copy(&library, &own).with_context(|| format!("no {}", library.display()))?;
-        owner.give(&own)?;
-        Ok(Self::Slow { library: own, flush_us })
+        let own = |library: &Path| {
+            let own = folder.join("slow-disk.so");
+            fs::copy(library, &own).with_context(|| format!("no {}", library.display()))?;
+            owner.give(&own)?;
+            Ok::<_, anyhow::Error>(own)
+        };
+        Ok(match self {
+            Self::Slow { library, flush_us } => Self::Slow { library: own(&library)?, flush_us },
+            Self::Failing { library } => Self::Failing { library: own(&library)? },
+            Self::Whenever | Self::Flushed => self,
+        })
     }
 }
 

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 
+use crate::bench::soak;
 use crate::kill;
 use crate::postgres::Postgres;
 use crate::prerequisites::{self, Need};
-use crate::{clients, clinic, fuzz, generate, process, proof, python, verifiers, workspace};
+use crate::{clients, clinic, crowd, fuzz, generate, process, proof, python, verifiers, workspace};
 
 /// One step of the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -43,6 +44,8 @@ pub(crate) enum Step {
     Kill,
     /// libFuzzer on every parser, a minute each; only with `--extended` or when named (seeds and mutations run in `tests`)
     Fuzz,
+    /// Crowds at the gateway, limits and revocations on two nodes, millions of requests; only with `--extended` or when named
+    Edge,
     /// A table is rotated and a column migrated under load and kills; no value is lost or sealed twice
     Datasets,
     /// The run left no trace in the working tree
@@ -126,7 +129,7 @@ pub(crate) fn run(options: &Options) -> Result<bool> {
 /// The steps that are asked for.
 fn wanted(options: &Options) -> Vec<Step> {
     let named = |step: &Step| match options.only.is_empty() {
-        true => options.extended || *step != Step::Fuzz,
+        true => options.extended || !matches!(step, Step::Fuzz | Step::Edge),
         false => options.only.contains(step),
     };
     let asked = |step: &Step| named(step) && !options.skip.contains(step);
@@ -163,7 +166,8 @@ impl Bench {
         }
         let done = match step {
             Step::Prerequisites => {
-                // Everything that a step cannot do without, in one go.
+                // Everything that a step cannot do without, in one go. A test compiles `bench/slow-disk.c`: by `cc`, without which rustc
+                // links nothing.
                 use Need::{Nginx, Node, Pebble, Postgres, Python, Redis, Rsyslog, SoftHsm};
                 prerequisites::ensure(&[Postgres, Python, SoftHsm, Rsyslog, Redis, Nginx, Node, Pebble])
             }
@@ -190,20 +194,16 @@ impl Bench {
             Step::Layers => process::run(&mut Command::new(workspace::build_layers()?)),
             Step::Vectors => vectors(),
             Step::Clients => clients::run(&clients::Options::default()),
-            Step::Clinic => clinic::run(&clinic::Options::default()),
+            Step::Clinic => clinic::run(&clinic::Options { long: self.extended, ..clinic::Options::default() }),
             Step::Install => return install(),
             Step::Verifiers => verifiers::run(&verifiers::Options::default()),
             Step::Generated => generate::run(true),
             Step::Kill => {
-                // A hundred kills in all; a thousand, of the optimised program, in the long run.
-                let rounds = if self.extended { 500 } else { 50 };
-                let release = self.extended;
-                // Both at one time: a campaign waits for restarts most of its time. The long run presses each with the whole machine.
-                let together = !self.extended;
-                let options = kill::Options { rounds, release, together, ..kill::Options::default() };
-                kill::run(&options, Some(self.postgres()?))
+                kill::run(&kills(self.extended), Some(self.postgres()?))?;
+                kill::run(&flushes(self.extended), None)
             }
             Step::Fuzz => fuzz::run(&fuzz::Options::default()),
+            Step::Edge => edge(),
             Step::Datasets => {
                 let (rows, kills) = if self.extended { (1_000_000, 10) } else { (5_000, 2) };
                 let options = proof::Options { rows, kills, ..proof::Options::default() };
@@ -233,7 +233,7 @@ impl Bench {
                 let _ = clinic::fetch();
             }
             if clients || verifiers {
-                let _ = prerequisites::browser("passkeys and `verify.html`");
+                let _ = prerequisites::browser("passkeys and `verify.html`", false);
             }
         }));
     }
@@ -267,6 +267,28 @@ impl Bench {
     }
 }
 
+/// A hundred kills in all; in the long run a thousand of each store, of the optimised program, which must bear the load that is asked
+/// for. A slow disk fails no short run.
+fn kills(long: bool) -> kill::Options {
+    let rounds = if long { 1_000 } else { 50 };
+    // Both at one time: a campaign waits for restarts most of its time. The long run presses each with the whole machine.
+    let together = !long;
+    kill::Options { rounds, rate: 2_000, strict: long, release: long, together, ..kill::Options::default() }
+}
+
+/// A few more against a PostgreSQL of its own, whose disk can be flushed: the other one's never is.
+fn flushes(long: bool) -> kill::Options {
+    let rounds = if long { 100 } else { 4 };
+    kill::Options {
+        rounds,
+        rate: 500,
+        store: kill::Stores::Postgres,
+        flushes: true,
+        release: long,
+        ..kill::Options::default()
+    }
+}
+
 fn format() -> Result<()> {
     process::run(&mut workspace::cargo(&["fmt", "--all", "--check"]))
 }
@@ -295,6 +317,14 @@ fn install() -> Result<Outcome> {
         process::run(Command::new(workspace::root().join(script)).arg(&binary))?;
     }
     Ok(Outcome::Passed)
+}
+
+/// What many at once, two nodes and a long time do to the edge; each with the optimised program.
+fn edge() -> Result<()> {
+    crowd::run(&crowd::Options { release: true, ..crowd::Options::default() })?;
+    proof::limits(&proof::LimitsOptions { release: true, ..proof::LimitsOptions::default() })?;
+    proof::revoke(&proof::RevokeOptions { release: true, ..proof::RevokeOptions::default() })?;
+    soak::run(&soak::Options::default())
 }
 
 fn vectors() -> Result<()> {
@@ -368,6 +398,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_browser_is_left_out_by_hand_alone() {
+        assert!(!clients::Options::default().without_browser && !verifiers::Options::default().without_browser);
+    }
+
+    #[test]
+    fn kills_are_under_the_load_that_is_promised() {
+        let (short, long) = (kills(false), kills(true));
+        assert_eq!((short.rounds, short.rate, short.strict), (50, 2_000, false));
+        assert_eq!((long.rounds, long.rate, long.strict, long.release), (1_000, 2_000, true, true));
+    }
+
+    #[test]
     fn a_step_that_was_asked_for_and_not_run_makes_the_run_fail() {
         let row = |step, outcome| (step, outcome, Duration::ZERO);
         let install = row(Step::Install, Outcome::NotRun("root alone"));
@@ -382,12 +424,14 @@ mod tests {
     #[test]
     fn a_step_that_is_left_out_is_not_asked_for() {
         let all = wanted(&Options::default());
-        assert!(all.contains(&Step::Install) && !all.contains(&Step::Fuzz));
+        assert!(all.contains(&Step::Install) && !all.contains(&Step::Fuzz) && !all.contains(&Step::Edge));
         let rest = wanted(&Options { skip: vec![Step::Install], ..Options::default() });
         assert_eq!(rest.len(), all.len() - 1);
         assert!(!rest.contains(&Step::Install));
         let only =
             wanted(&Options { only: vec![Step::Format, Step::Docs], skip: vec![Step::Docs], ..Options::default() });
         assert_eq!(only, [Step::Format]);
+        let extended = wanted(&Options { extended: true, ..Options::default() });
+        assert_eq!(extended, Step::value_variants());
     }
 }

@@ -17,6 +17,9 @@ pub(crate) struct Options {
     /// Test this program instead of building one
     #[arg(long)]
     binary: Option<PathBuf>,
+    /// Leave out what needs Chromium, where there is none
+    #[arg(long)]
+    pub(crate) without_browser: bool,
     /// All packs with one odd value, not every fifth; and a pack of 100,000 events against the clock, with an optimised binary
     #[arg(long)]
     large: bool,
@@ -37,9 +40,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     fresh(&binary, folder.path())?;
     let mut agree = Command::new(python);
     agree.arg("-B").arg(tools.join("agree.py")).arg("--binary").arg(&binary).arg("--packs").arg(folder.path());
-    if let Some(chromium) = prerequisites::browser("verify.html in a browser")? {
-        agree.arg("--chromium").arg(chromium);
-    }
+    match prerequisites::browser("verify.html in a browser", options.without_browser)? {
+        Some(chromium) => agree.arg("--chromium").arg(chromium),
+        None => agree.arg("--without-page"),
+    };
     agree.args(["--mutations", if options.large { "1" } else { "5" }]);
     if options.large {
         agree.arg("--large");

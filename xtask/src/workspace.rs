@@ -53,6 +53,13 @@ pub(crate) fn target() -> Result<PathBuf> {
     Ok(metadata()?.target_directory.into_std_path_buf())
 }
 
+/// The commit that is checked out; `unknown` outside of Git.
+pub(crate) fn commit() -> String {
+    let mut git = Command::new("git");
+    let said = process::output(git.args(["rev-parse", "--short=12", "HEAD"]).current_dir(root()));
+    said.map_or_else(|_| "unknown".to_owned(), |text| text.trim().to_owned())
+}
+
 fn metadata() -> Result<Metadata> {
     MetadataCommand::new().current_dir(root()).no_deps().exec().context("could not read the workspace")
 }

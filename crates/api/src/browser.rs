@@ -15,7 +15,7 @@ use http::{HeaderValue, header};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{App, auth::TokensBody};
+use crate::{App, auth::TokensBody, metrics::TokenType};
 
 /// An answer, and the cookies that come with it.
 pub(crate) struct Delivered<T> {
@@ -107,6 +107,8 @@ pub(crate) async fn begun(
 
 /// Hands over tokens.
 pub(crate) fn given(app: &App, wanted: bool, tokens: SessionTokens) -> Delivered<GivenBody> {
+    app.metrics.issued(TokenType::access);
+    app.metrics.issued(TokenType::refresh);
     let settings = app.instance.settings();
     let mut cookies: Vec<HeaderValue> = cookies::compat(settings, &tokens.access).into_iter().collect();
     if !wanted {
@@ -129,6 +131,7 @@ pub(crate) fn renewed<T>(
     access: AccessToken,
     body: impl FnOnce(Option<AccessToken>) -> T,
 ) -> Delivered<T> {
+    app.metrics.issued(TokenType::access);
     let settings = app.instance.settings();
     let mut cookies: Vec<HeaderValue> = cookies::compat(settings, &access).into_iter().collect();
     let hidden = brought.has_ours();

@@ -9,13 +9,13 @@ use chancery_middleware::{Asked, Authenticated, Body, Problem};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use crate::{App, error::IntoProblem};
+use crate::{App, error::IntoProblem, page};
 
 /// Whether a tenant is locked down.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Lockdown)]
 pub(crate) struct LockdownBody {
-    /// Whether certificates that look as if personal data were in them are refused.
+    /// Whether certificates, events and texts that look as if personal data were in them are refused.
     on: bool,
     /// Since when.
     since: Option<String>,
@@ -41,7 +41,8 @@ pub(crate) async fn get_lockdown(
     Ok(Json(LockdownBody { on: since.is_some(), since: since.map(|since| since.to_string()) }))
 }
 
-/// Lock the tenant down, or end that. Certificates that look as if personal data were in them are refused from here on.
+/// Lock the tenant down, or end that. Certificates, events, names, descriptions and reasons that look as if personal data were in them are
+/// refused from here on.
 #[utoipa::path(put, path = "/v1/lockdown", tag = "certificates", request_body = SetLockdownBody,
     responses((status = 200, description = "Whether, and since when.", body = LockdownBody)))]
 pub(crate) async fn set_lockdown(
@@ -61,15 +62,18 @@ pub(crate) struct ReportQuery {
     /// Events of so many days are looked at: 1 to 366.
     #[param(minimum = 1, maximum = 366, default = 7)]
     days: Option<u32>,
+    /// The `next_cursor` of the report before: only events behind it are looked at.
+    cursor: Option<String>,
 }
 
 /// Something that looks like personal data. Never what was found.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Suspicion)]
 pub(crate) struct SuspicionBody {
-    /// certificate or event.
+    /// `certificate`, `event`, or what a text is of: `role`, `identity_provider`, `webhook_source`, `webhook_subscription`, `dataset`,
+    /// `field`, `index`, `legal_hold`, `key`, `api_key`, `revocation`, `passkey`, `tenant`, `ip_block`.
     of: &'static str,
-    /// Which one.
+    /// Which one: of a hold the event that tells of it, of a role its place in the list of roles from 0.
     id: String,
     /// Where in it.
     pointer: String,
@@ -86,10 +90,13 @@ pub(crate) struct ReportBody {
     since: Option<String>,
     /// How many certificates were scanned.
     certificates: usize,
-    /// How many events were scanned.
+    /// How many names, descriptions and reasons that are kept in clear were scanned.
+    texts: usize,
+    /// How many events were scanned: at most 20,000, the oldest of that time first.
     events: usize,
-    /// Whether those were all events of that time: of them at most 20,000 are scanned, the newest. Certificates are scanned all, but for
-    /// those that are damaged.
+    /// Ask for the next report with it: there may be more events.
+    next_cursor: Option<String>,
+    /// Whether there are no more events of that time, and every certificate could be read.
     complete: bool,
     /// The first 100 certificates that cannot be read: what they say nobody knows. Not there if there are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -108,7 +115,9 @@ impl From<LockdownReport> for ReportBody {
         Self {
             since: report.since.map(|since| since.to_string()),
             certificates: report.certificates,
+            texts: report.texts,
             events: report.events,
+            next_cursor: report.next.map(|place| place.to_string()),
             complete: report.complete,
             damaged: report.damaged.iter().map(ToString::to_string).collect(),
             found: report.found,
@@ -117,7 +126,10 @@ impl From<LockdownReport> for ReportBody {
     }
 }
 
-/// Look at every certificate, and the events of the last days, for what looks like personal data.
+/// Look at every certificate, every text that is kept in clear and the events of the last days for what looks like personal data.
+///
+/// With `cursor` at events alone. If none of the reports up to the last one found anything, nothing that looks like personal data is
+/// kept in clear.
 #[utoipa::path(get, path = "/v1/lockdown/report", tag = "certificates", params(ReportQuery),
     responses((status = 200, description = "What was scanned and what was found.", body = ReportBody)))]
 pub(crate) async fn lockdown_report(
@@ -128,5 +140,6 @@ pub(crate) async fn lockdown_report(
     if !(1..=366).contains(&days) {
         return Err(Problem::invalid(Faults::one("/days", "range", "query: must be 1 to 366")));
     }
-    Ok(Json(certificates::lockdown_report(&app.instance, &call, days).await.or_problem()?.into()))
+    let after = page::after(query.cursor.as_deref())?;
+    Ok(Json(certificates::lockdown_report(&app.instance, &call, days, after).await.or_problem()?.into()))
 }

@@ -11,7 +11,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-pub(crate) use self::access::{LoginOutcome, TokenAct};
+pub(crate) use self::access::{LoginOutcome, TokenAct, TokenType};
 pub use self::text::metrics_router;
 use self::{
     access::AccessMetrics, keys::KeyMetrics, log::LogMetrics, requests::RequestMetrics, retention::RetentionMetrics,

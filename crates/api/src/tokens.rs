@@ -12,7 +12,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::{App, error::IntoProblem, metrics::TokenAct, wiped};
+use crate::{
+    App,
+    error::IntoProblem,
+    metrics::{TokenAct, TokenType},
+    wiped,
+};
 
 /// What a program wants of its token.
 #[derive(Default, Deserialize, ToSchema)]
@@ -70,6 +75,7 @@ pub(crate) async fn create_token(
     let issued = tokens::grant(&app.instance, &call, wanted).await.or_problem();
     app.metrics.token(if issued.is_ok() { TokenAct::issued } else { TokenAct::refused });
     let (token, roles) = issued?;
+    app.metrics.issued(TokenType::access);
     let body = IssuedTokenBody {
         token_type: token.scheme(),
         access_token: token.text,

@@ -1,5 +1,7 @@
 //! What is wrong with an input, one entry per field.
 
+use crate::certificates::Detector;
+
 /// One bad field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
@@ -27,6 +29,20 @@ impl Faults {
     /// Notes another.
     pub fn add(&mut self, pointer: impl Into<String>, code: &'static str, message: impl Into<String>) {
         self.0.push(Fault { pointer: pointer.into(), code, message: message.into() });
+    }
+
+    /// What looks like personal data where none may be, by its place; never what was found.
+    pub fn suspected(found: impl IntoIterator<Item = (String, Detector)>) -> Self {
+        let mut faults = Self::default();
+        for (pointer, detector) in found {
+            faults.add(pointer, detector.as_str(), "it looks like personal data, and the tenant is locked down");
+        }
+        faults
+    }
+
+    /// Whether these are [`Self::suspected`] and nothing else: no other fault has the code of a detector.
+    pub fn are_suspicions(&self) -> bool {
+        !self.0.is_empty() && self.0.iter().all(|fault| fault.code.parse::<Detector>().is_ok())
     }
 
     /// `Ok` if nothing was noted.

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::extract::FromRequestParts;
 use chancery_domain::{
-    Instance,
     access::{
         Call, Caller, RefusedFor, RequestInfo,
         authenticate::{AuthenticateError, Presented, authenticate},
@@ -95,7 +94,7 @@ pub(crate) async fn admit(
 async fn caller(exchange: &Exchange, presented: &Presented) -> Result<Caller, Problem> {
     let caller = authenticate(exchange.instance(), presented, exchange.info()).await;
     let bound = matches!(presented, Presented::BoundToken(..));
-    let caller = caller.map_err(|error| refusal(exchange.instance(), error).bound(bound))?;
+    let caller = caller.map_err(|error| refusal(exchange, error).bound(bound))?;
     // Before it is known as a call: who asks too often grows no log.
     limited::by_caller(exchange, &caller).await?;
     Ok(caller)
@@ -113,16 +112,16 @@ async fn compared(
     Ok(call)
 }
 
-fn refusal(instance: &Instance, error: AuthenticateError) -> Problem {
+fn refusal(exchange: &Exchange, error: AuthenticateError) -> Problem {
     match error {
         // Why is for our log; the client learns only that it is not valid.
         AuthenticateError::Invalid(reason) => {
-            instance.refused_credentials().count(RefusedFor::of(reason));
+            exchange.refuse(RefusedFor::of(reason));
             tracing::info!(reason, "Refused a credential: {reason}");
             Problem::new(Code::CredentialInvalid)
         }
         AuthenticateError::Suspended(seconds) => {
-            instance.refused_credentials().count(RefusedFor::Denied);
+            exchange.refuse(RefusedFor::Denied);
             Problem::new(Code::KeySuspended).retry_after(seconds)
         }
         AuthenticateError::Failed(failure) => failure.into(),

@@ -8,7 +8,7 @@ use std::sync::{
 use axum::extract::FromRequestParts;
 use chancery_domain::{
     Instance,
-    access::{Call, Caller, RequestInfo},
+    access::{Call, Caller, RefusedFor, RequestInfo},
     limits::{Judged, Verdict},
 };
 use http::request::Parts;
@@ -23,13 +23,14 @@ pub struct Exchange {
     watched: bool,
     call: OnceLock<Arc<Call>>,
     told: AtomicBool,
+    refused_for: OnceLock<RefusedFor>,
     limits: Mutex<Vec<Judged>>,
 }
 
 impl Exchange {
     pub(crate) fn new(instance: Arc<Instance>, info: RequestInfo, body: BodyLimit) -> Self {
         let (call, told, limits) = (OnceLock::new(), AtomicBool::new(false), Mutex::default());
-        Self { instance, info, body, watched: false, call, told, limits }
+        Self { instance, info, body, watched: false, call, told, refused_for: OnceLock::new(), limits }
     }
 
     /// Of a request that no limit refuses, if so.
@@ -77,6 +78,17 @@ impl Exchange {
 
     pub(crate) fn is_told(&self) -> bool {
         self.told.load(Ordering::Relaxed)
+    }
+
+    /// Counts a credential that was refused, and notes why for the log: of several in one request the first.
+    pub(crate) fn refuse(&self, why: RefusedFor) {
+        self.instance.refused_credentials().count(why);
+        self.refused_for.get_or_init(|| why);
+    }
+
+    /// Why a credential of this request was refused, if one was.
+    pub(crate) fn refused_for(&self) -> Option<RefusedFor> {
+        self.refused_for.get().copied()
     }
 
     /// Keeps what limits said, for the response.

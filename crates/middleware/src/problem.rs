@@ -197,18 +197,10 @@ impl Problem {
         self
     }
 
-    /// Fields that are not valid.
-    pub const fn invalid(faults: Faults) -> Self {
-        Self {
-            code: Code::RequestInvalid,
-            detail: None,
-            faults,
-            max_age: None,
-            bound: false,
-            retry_after: None,
-            status: None,
-            violated: Vec::new(),
-        }
+    /// Fields that are not valid, or that look like personal data where none may be.
+    pub fn invalid(faults: Faults) -> Self {
+        let code = if faults.are_suspicions() { Code::PhiSuspected } else { Code::RequestInvalid };
+        Self::new(code).with_faults(faults)
     }
 
     /// Whether the credential is one that is bound to a key (RFC 9449).

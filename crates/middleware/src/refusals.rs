@@ -23,7 +23,10 @@ pub(crate) async fn tell(request: Request, next: impl AsyncFnOnce(Request) -> Re
                 tracing::error!(code = code.as_str(), error, "Could not log a refusal");
             }
         }
-        None => refusals::count_anonymous(exchange.instance(), code.as_str(), NetClass::of(exchange.info().address)),
+        None => {
+            let net = NetClass::of(exchange.info().address);
+            refusals::count_anonymous(exchange.instance(), code.as_str(), exchange.refused_for(), net);
+        }
     }
     response
 }

@@ -46,6 +46,14 @@ impl Database {
     pub fn url(&self) -> &str {
         &self.options.url
     }
+
+    /// From here on what is young stays, by the clock of the database, as everywhere but in tests.
+    pub async fn keep_young(&self) {
+        let truly = "CREATE OR REPLACE FUNCTION chancery_let_go_before() RETURNS BIGINT LANGUAGE sql STABLE
+            AS 'SELECT chancery_let_go_before_truly()'";
+        let mut owner = PgConnection::connect(self.url()).await.unwrap();
+        sqlx::query(truly).execute(&mut owner).await.unwrap();
+    }
 }
 
 /// The address of the test server, or `None` after saying that the test is skipped.
@@ -118,14 +126,27 @@ async fn make(url: &str, template: Option<&str>) -> Database {
     Database { store, server, name, options }
 }
 
+/// The clocks of tests go where they like, and their logs grow old in a moment: how old an event is by the database's clock is not asked
+/// there, until [`Database::keep_young`].
+const AT_ANY_AGE: [&str; 2] = [
+    "ALTER FUNCTION chancery_let_go_before() RENAME TO chancery_let_go_before_truly",
+    "CREATE FUNCTION chancery_let_go_before() RETURNS BIGINT LANGUAGE sql STABLE AS 'SELECT 9223372036854775807'",
+];
+
 /// The migrated database of this schema, made by whoever comes first.
 async fn template(url: &str) -> String {
     let mut hasher = DefaultHasher::new();
     FILES.hash(&mut hasher);
+    AT_ANY_AGE.hash(&mut hasher);
     let name = format!("chancery_template_{:016x}", hasher.finish());
     made_once(url, &name, None, async |draft| {
-        let options = Options { allow_superuser: true, max_connections: 1, ..Options::new(draft) };
+        let options = Options { allow_superuser: true, max_connections: 1, ..Options::new(&draft) };
         Postgres::connect(options).await.expect("could not migrate the template").close().await;
+        let mut owner = PgConnection::connect(&draft).await.unwrap();
+        for statement in AT_ANY_AGE {
+            sqlx::query(statement).execute(&mut owner).await.unwrap();
+        }
+        owner.close().await.unwrap();
     })
     .await;
     name

@@ -274,6 +274,50 @@ mod as_a_role_that_owns_nothing {
         assert_eq!(left, 2);
     }
 
+    /// Who serves may write that a purge goes on and how far it got: what is younger than any log is kept for stays all the same.
+    #[tokio::test]
+    async fn a_forged_purge_lets_go_of_nothing_young() {
+        let Some(AsRuntime { store, _database: database, url }) = as_runtime().await else { return };
+        database.keep_young().await;
+        let mut connection = PgConnection::connect(&url).await.unwrap();
+        let now: i64 = sqlx::query_scalar("SELECT (extract(epoch FROM now()) * 1000000)::bigint")
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+        let moments = ["2019-06-15T00:00:00Z".parse().unwrap(), Timestamp::from_micros(now)];
+        let events = (0..).zip(moments).map(|(n, moment)| months::event(OURS, n, moment)).collect();
+        months::log(&store, 0, events).await;
+        in_tenant(&mut connection, &OURS.to_string()).await;
+        for forged in [
+            "INSERT INTO audit_references (tenant_id, reference, idx) VALUES ($1, 'aa', 0), ($1, 'aa', 1)",
+            "INSERT INTO audit_purges
+                (tenant_id, first_idx, end_idx, month, events, next_idx, certificate_id, event_id, begun_at)
+             VALUES ($1, 0, 2, '2019-06', 2, 2, 'crt_01J9Z3K0Q5V8WXYZ0123456789', 'evt_01J9Z3K0Q5V8WXYZ0123456789', 0)",
+        ] {
+            sqlx::query(forged).bind(OURS.to_string()).execute(&mut connection).await.unwrap();
+        }
+        for delete in ["DELETE FROM audit_sealed", "DELETE FROM audit_references", "DELETE FROM audit_events"] {
+            let error = sqlx::query(delete).execute(&mut connection).await.unwrap_err().to_string();
+            assert!(error.contains("only grows"), "{delete}: {error}");
+        }
+        let replaced =
+            "CREATE OR REPLACE FUNCTION chancery_let_go_before() RETURNS BIGINT LANGUAGE sql STABLE AS 'SELECT 1'";
+        let error = sqlx::query(replaced).execute(&mut connection).await.unwrap_err().to_string();
+        assert!(["permission denied", "must be owner"].iter().any(|why| error.contains(why)), "{error}");
+        // What is old enough goes, and the young one stays.
+        for delete in [
+            "DELETE FROM audit_sealed WHERE event_id = (SELECT event_id FROM audit_events WHERE idx = 0)",
+            "DELETE FROM audit_references WHERE idx = 0",
+            "DELETE FROM audit_events WHERE idx = 0",
+        ] {
+            let gone = sqlx::query(delete).execute(&mut connection).await.unwrap().rows_affected();
+            assert_ne!(gone, 0, "{delete}");
+        }
+        let left: Vec<i64> =
+            sqlx::query_scalar("SELECT idx FROM audit_events").fetch_all(&mut connection).await.unwrap();
+        assert_eq!(left, [1]);
+    }
+
     /// A temporary table of the same name comes first to whoever looks a name up by itself.
     #[tokio::test]
     async fn no_temporary_table_fools_a_trigger() {

@@ -69,6 +69,7 @@ pub struct Faults {
     /// How many commits are left before they fail; more than anybody makes, unless told.
     commits: Countdown,
     append: AtomicBool,
+    hang: AtomicBool,
     answer: AtomicBool,
     queue: AtomicBool,
     directory: AtomicBool,
@@ -92,6 +93,8 @@ switches! {
     fail_commit commit,
     /// [`Store::append_events`]: nothing is queued.
     fail_append append,
+    /// [`Store::append_events`]: it answers nothing until this ends, as when a disk hangs, and is done then.
+    hang_append hang,
     /// What commits is done and then answered with an error, as when `fsync` fails or the connection is cut at the last moment.
     lose_answers answer,
     /// Putting an event into the queue within a transaction.
@@ -179,6 +182,9 @@ impl<S: Store> Store for Faulty<S> {
 
     async fn append_events(&self, events: &[QueuedEvent]) -> Result<Epochs, StoreError> {
         check(&self.faults.append)?;
+        while self.faults.hang.load(Ordering::SeqCst) {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
         let done = self.within.append_events(events).await?;
         check(&self.faults.answer)?;
         Ok(done)

@@ -6,6 +6,7 @@
 //! - [`Token`] is an HSM in memory.
 //! - `Raw`, with the feature `sql`, is whoever runs SQL in the store past us.
 //! - [`authenticator`] is a browser with passkeys.
+//! - [`canaries`] stand for a person, and are searched for.
 //! - [`phone`] is a phone whose application sends health data.
 //! - [`samples`] builds entities.
 //!
@@ -18,6 +19,7 @@
 )]
 
 pub mod authenticator;
+pub mod canaries;
 mod clock;
 mod faulty;
 pub mod key_provider;

@@ -54,6 +54,25 @@ pub const fn bytes(n: u64) -> [u8; 16] {
     bytes
 }
 
+/// What browsers are told with every answer of ours, by the profile that holds unless another is chosen; beside it stand
+/// `Permissions-Policy` and `Cache-Control`, and never who answers.
+pub const HEADERS: [(&str, &str); 11] = [
+    ("x-content-type-options", "nosniff"),
+    ("x-frame-options", "DENY"),
+    ("x-xss-protection", "1; mode=block"),
+    ("referrer-policy", "no-referrer"),
+    ("strict-transport-security", "max-age=31536000; includeSubDomains; preload"),
+    ("cross-origin-embedder-policy", "require-corp"),
+    ("cross-origin-opener-policy", "same-origin"),
+    ("cross-origin-resource-policy", "same-origin"),
+    ("x-permitted-cross-domain-policies", "none"),
+    ("x-dns-prefetch-control", "off"),
+    (
+        "content-security-policy",
+        "default-src 'none'; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+    ),
+];
+
 fn odd<T>(n: u64, value: T) -> Option<T> {
     (n % 2 == 1).then_some(value)
 }

@@ -1,6 +1,6 @@
 //! The audit log next to simpler logs, and a large pack in the hands of the offline verifiers.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
@@ -10,8 +10,7 @@ use serde_json::Value;
 use super::Measured;
 use super::printed::{objects, output};
 use super::report::{Row, Target};
-use crate::postgres::{Disk, FLUSH_US, Postgres};
-use crate::prerequisites::{self, Need};
+use crate::postgres::{Disk, FLUSH_US, Postgres, flush_library};
 use crate::{process, python, workspace};
 
 /// By how much the slower disk is slower.
@@ -102,7 +101,7 @@ fn printed(disk: Where) -> Result<Vec<Value>> {
     let disk = match disk {
         Where::Here => Disk::Flushed,
         Where::Later => {
-            let library = later()?;
+            let library = flush_library()?;
             // Cargo itself has built everything by now and hardly flushes.
             cargo.env("LD_PRELOAD", &library).env(FLUSH_US, LATER_US.to_string());
             Disk::Slow { library, flush_us: LATER_US }
@@ -110,16 +109,6 @@ fn printed(disk: Where) -> Result<Vec<Value>> {
     };
     let postgres = Postgres::start_on(disk)?;
     Ok(objects(&output(cargo.envs(postgres.environment()))?))
-}
-
-/// The library that makes flushes take longer, built from `bench/slow-disk.c`.
-fn later() -> Result<PathBuf> {
-    prerequisites::ensure(&[Need::Cxx])?;
-    let library = workspace::target()?.join("slow-disk.so");
-    let mut compiler = Command::new(std::env::var_os("CC").unwrap_or_else(|| "cc".into()));
-    compiler.args(["-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-Werror", "-o"]).arg(&library);
-    process::run(compiler.arg(workspace::root().join("bench/slow-disk.c")).arg("-ldl"))?;
-    Ok(library)
 }
 
 /// Seconds that a pack of 100,000 events takes to be verified offline.

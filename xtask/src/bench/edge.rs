@@ -1,6 +1,7 @@
 //! The gateway under load, next to nginx and HAProxy before the same application in the same run.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -23,11 +24,14 @@ use crate::workspace;
 
 /// How many connections press.
 const CONNECTIONS: u32 = 64;
+/// What they ask for.
+const KIB: &str = "/kib?limit=10";
 
 /// What the runs showed.
 #[derive(Debug)]
 pub(super) struct Edge {
-    ours: Run,
+    full: Run,
+    bare: Run,
     nginx: Run,
     nginx_auth: Run,
     haproxy: Run,
@@ -71,12 +75,13 @@ impl Edge {
                 Ok((_running, address)) => Run::measure(&address, "none", seconds),
                 Err(error) => Run::failed(&error),
             };
-            let ours = match Gate::start(&application) {
+            let ours = |checks: Checks| match Gate::start(&application, checks) {
                 Ok(gate) => Run::measure(&gate.address, &gate.key, seconds),
                 Err(error) => Run::failed(&error),
             };
             Ok(Self {
-                ours,
+                full: ours(Checks::All),
+                bare: ours(Checks::KeyAlone),
                 nginx: peer(nginx(&folder, &application, false)),
                 nginx_auth: peer(nginx(&folder, &application, true)),
                 haproxy: peer(haproxy(&folder, &application)),
@@ -84,25 +89,30 @@ impl Edge {
             })
         };
         all().unwrap_or_else(|error| {
-            let [ours, nginx, nginx_auth, haproxy, direct] = std::array::from_fn(|_| Run::failed(&error));
-            Self { ours, nginx, nginx_auth, haproxy, direct }
+            let [full, bare, nginx, nginx_auth, haproxy, direct] = std::array::from_fn(|_| Run::failed(&error));
+            Self { full, bare, nginx, nginx_auth, haproxy, direct }
         })
     }
 
     pub(super) fn rows(&self) -> Vec<Row> {
-        let what = "gateway, an API key checked with each request, 1 KiB, 64 connections";
+        let full = "gateway, every check on (caller, role, limits, headers, schema), 1 KiB, 64 connections";
+        let bare = "gateway, an API key checked and nothing else, 1 KiB, 64 connections";
         let added = |run: &Run| match (&run.median, &self.direct.median) {
             (Ok(through), Ok(direct)) => Ok(through - direct),
             (Err(reason), _) | (_, Err(reason)) => Err(reason.clone()),
         };
-        let share = |peer: &str, theirs: &Run, share| {
-            Row::share(what, "requests/s", &self.ours.rate, peer, &theirs.rate, share)
+        let share = |what: &str, ours: &Run, peer: &str, theirs: &Run, share: f64| {
+            Row::share(what, "requests/s", &ours.rate, peer, &theirs.rate, share)
         };
+        let auth = "nginx `proxy_pass` with `auth_request`";
+        let one = |checks: &str| format!("what the gateway adds to one request at a time, {checks}, median");
         vec![
-            share("nginx `proxy_pass` with `auth_request`", &self.nginx_auth, 0.7),
-            share("nginx `proxy_pass`, which checks nothing", &self.nginx, 0.3),
-            share("HAProxy, which checks nothing", &self.haproxy, 0.3),
-            Row::limit("what the gateway adds to one request at a time, median", "µs", &added(&self.ours), 150.0),
+            share(full, &self.full, auth, &self.nginx_auth, 0.7),
+            Row::limit(&one("every check on"), "µs", &added(&self.full), 150.0),
+            share(bare, &self.bare, auth, &self.nginx_auth, 0.7),
+            share(bare, &self.bare, "nginx `proxy_pass`, which checks nothing", &self.nginx, 0.3),
+            share(bare, &self.bare, "HAProxy, which checks nothing", &self.haproxy, 0.3),
+            Row::limit(&one("an API key checked and nothing else"), "µs", &added(&self.bare), 150.0),
             Row::limit("what nginx with `auth_request` adds", "µs", &added(&self.nginx_auth), 1e6),
         ]
     }
@@ -112,7 +122,7 @@ pub(super) fn press(address: &str, key: &str, threads: u32, connections: u32, se
     let wrk = prerequisites::on_path("wrk").unwrap_or_else(|| PathBuf::from("wrk"));
     let mut command = Command::new(wrk);
     command.args([&format!("-t{threads}"), &format!("-c{connections}"), &format!("-d{seconds}s"), "-s"]);
-    command.arg(workspace::root().join("bench/get.lua")).arg(format!("http://{address}/kib"));
+    command.arg(workspace::root().join("bench/get.lua")).arg(format!("http://{address}{KIB}"));
     command.env("LOAD_AUTHORIZATION", format!("Bearer {key}"));
     let said = process::output(&mut command)?;
     let line = said.lines().find(|line| line.starts_with('{')).context("wrk gave no summary")?;
@@ -120,26 +130,103 @@ pub(super) fn press(address: &str, key: &str, threads: u32, connections: u32, se
     serde_json::from_str(line).context("wrk's summary is not JSON")
 }
 
+/// What is asked of each request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Checks {
+    /// An API key. What development counts, which is nothing.
+    KeyAlone,
+    /// All that `bench/gateway.toml` says.
+    All,
+}
+
 /// Our gateway, on SQLite, with a route that needs a credential.
 pub(super) struct Gate {
     pub(super) server: Server,
     pub(super) address: String,
     pub(super) key: String,
+    _folder: TempDir,
 }
 
 impl Gate {
-    pub(super) fn start(application: &str) -> Result<Self> {
+    pub(super) fn start(application: &str, checks: Checks) -> Result<Self> {
         let address = format!("127.0.0.1:{}", free_port()?);
+        let folder = tempfile::tempdir()?;
         let server = Server::prepare(&workspace::build_server(true)?, None, false)?;
-        let server = server.with("CHANCERY__GATEWAY__UPSTREAM", &format!("http://{application}"));
-        let mut server = server.with("CHANCERY__GATEWAY__LISTEN", &address).with("CHANCERY__LOG__LEVEL", "warn");
+        let server = server.with("CHANCERY__LOG__LEVEL", "warn");
+        let mut server = match checks {
+            Checks::KeyAlone => server
+                .with("CHANCERY__GATEWAY__UPSTREAM", &format!("http://{application}"))
+                .with("CHANCERY__GATEWAY__LISTEN", &address),
+            Checks::All => {
+                let file = checking(&folder, &address, application)?;
+                server.with("CHANCERY_CONFIG", &file.display().to_string())
+            }
+        };
         server.start()?;
         let admin = server.admin()?;
         let tenant = admin.make_tenant("edge")?;
         let key = admin.make_api_key(&tenant, "clinician")?;
         wait_for(&address)?;
-        Ok(Self { server, address, key })
+        if checks == Checks::All {
+            prove(&address, &key, &admin.make_api_key(&tenant, "auditor")?)?;
+        }
+        Ok(Self { server, address, key, _folder: folder })
     }
+}
+
+/// Writes the configuration with every check.
+fn checking(folder: &TempDir, address: &str, application: &str) -> Result<PathBuf> {
+    let bench = workspace::root().join("bench");
+    let document = bench.join("openapi.json").display().to_string();
+    let filled = [("@LISTEN@", address), ("@APPLICATION@", application), ("@DOCUMENT@", document.as_str())];
+    let text = fs::read_to_string(bench.join("gateway.toml"))?;
+    let file = folder.path().join("gateway.toml");
+    fs::write(&file, filled.iter().fold(text, |text, (mark, value)| text.replace(mark, value)))?;
+    Ok(file)
+}
+
+/// Each check refuses what it is there for, and all limits count: or the row would have a wrong name.
+fn prove(address: &str, key: &str, other_role: &str) -> Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let right = loop {
+        let right = answer(address, "GET", KIB, key)?;
+        // The document is read beside the start.
+        if right.starts_with("HTTP/1.1 200 ") || Instant::now() > deadline {
+            break right;
+        }
+        process::pause(Duration::from_millis(20))?;
+    };
+    let counted = ["address", "tenant", "key", "kib"].map(|name| format!("\"{name}\";q=10000000"));
+    let marks = ["HTTP/1.1 200 ", "content-security-policy: "].map(str::to_owned);
+    if let Some(lacks) = marks.iter().chain(&counted).find(|mark| !right.contains(mark.as_str())) {
+        bail!("a right request's answer lacks `{lacks}`: {right}");
+    }
+    for (status, key, target) in [
+        (401, "none", KIB),
+        (403, other_role, KIB),
+        (422, key, "/kib?limit=ten"),
+        (400, key, "/kib?limit=1&limit=2"),
+        (405, key, "/kib"),
+    ] {
+        let method = if status == 405 { "DELETE" } else { "GET" };
+        let answer = answer(address, method, target, key)?;
+        if !answer.starts_with(&format!("HTTP/1.1 {status} ")) {
+            bail!("{method} {target} should be refused with {status}: {answer}");
+        }
+    }
+    Ok(())
+}
+
+fn answer(address: &str, method: &str, target: &str, key: &str) -> Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    write!(
+        stream,
+        "{method} {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer {key}\r\n\r\n"
+    )?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
 }
 
 fn nginx(folder: &TempDir, application: &str, auth: bool) -> Result<(Guarded, String)> {

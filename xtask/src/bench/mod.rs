@@ -4,6 +4,7 @@ mod audit;
 mod criterion;
 mod edge;
 mod load;
+pub(crate) mod measured;
 mod peers;
 mod printed;
 mod report;
@@ -13,7 +14,6 @@ use std::fs;
 
 use anyhow::{Context as _, Result};
 
-use crate::workspace;
 use audit::{Log, Pack};
 use criterion::Times;
 use edge::Edge;
@@ -46,6 +46,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         return Ok(());
     }
     let busy = report::busy();
+    // Read first: a fault in it would be found after hours.
+    let long_runs = measured::table()?;
     // One after the other: they would disturb each other.
     let times = criterion::run().map_err(|error| format!("{error:#}"));
     crate::process::pause(std::time::Duration::ZERO)?;
@@ -65,9 +67,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     rows.extend(logs.iter().flat_map(Log::rows));
     rows.extend(pack.iter().flat_map(Pack::rows));
     rows.extend(edge.iter().flat_map(Edge::rows));
-    let page = report::page(&rows, &busy);
-    let path = workspace::root().join("docs/performance.md");
-    fs::create_dir_all(path.parent().unwrap_or(&path))?;
+    let page = report::page(&rows, &busy) + &long_runs;
+    let path = report::path();
     fs::write(&path, &page).with_context(|| format!("could not write {}", path.display()))?;
     println!("\n{page}");
     Ok(())

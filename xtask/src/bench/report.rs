@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 
 use super::Measured;
@@ -124,7 +125,11 @@ fn nanoseconds(time: f64) -> String {
 
 /// A whole number with thousands apart.
 fn thousands(number: f64) -> String {
-    let digits = format!("{number:.0}");
+    grouped(&format!("{number:.0}"))
+}
+
+/// Digits in groups of three.
+pub(super) fn grouped(digits: &str) -> String {
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
         if index > 0 && (digits.len() - index) % 3 == 0 {
@@ -135,7 +140,12 @@ fn thousands(number: f64) -> String {
     text
 }
 
-/// The whole page.
+/// Where the page is.
+pub(super) fn path() -> PathBuf {
+    workspace::root().join("docs/performance.md")
+}
+
+/// The page, but for what long runs showed.
 pub(super) fn page(rows: &[Row], busy: &str) -> String {
     let mut page = String::from(
         "# How fast\n\nWritten by `cargo xtask bench`; do not edit. Peers ran on the same machine in the same run: ratios count, absolute times do not.\n\
@@ -173,6 +183,12 @@ pub(super) fn busy() -> String {
     load.split_whitespace().next().unwrap_or("unknown").to_owned()
 }
 
+fn said(program: &str, arguments: &[&str]) -> String {
+    let mut command = Command::new(program);
+    let said = process::output(command.args(arguments).current_dir(workspace::root()));
+    said.map_or_else(|_| "unknown".to_owned(), |text| text.trim().to_owned())
+}
+
 fn machine() -> String {
     let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model =
@@ -181,11 +197,6 @@ fn machine() -> String {
     let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let kilobytes =
         memory.lines().find_map(|line| line.strip_prefix("MemTotal:")?.split_whitespace().next()?.parse::<u64>().ok());
-    let said = |program: &str, arguments: &[&str]| {
-        let mut command = Command::new(program);
-        let said = process::output(command.args(arguments).current_dir(workspace::root()));
-        said.map_or_else(|_| "unknown".to_owned(), |text| text.trim().to_owned())
-    };
     format!(
         "- Machine: {}, {cores} cores, {} GB\n- System: Linux {}, {}\n- Date: {}, commit {}\n",
         model.unwrap_or("unknown processor"),
@@ -193,7 +204,7 @@ fn machine() -> String {
         said("uname", &["-r", "-m"]),
         said("rustc", &["--version"]),
         ambient::today(),
-        said("git", &["rev-parse", "--short=12", "HEAD"]),
+        workspace::commit(),
     )
 }
 

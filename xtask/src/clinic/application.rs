@@ -21,11 +21,11 @@ pub(crate) struct Application {
 }
 
 impl Application {
-    /// Starts it: as it is, or with the middleware of `sdk/python` that asks for the assertions of this issuer.
+    /// Starts it: as it is, or with the middleware of `sdk/python` that asks for the assertions of this issuer, and a record of what came.
     pub(crate) fn start(python: &Path, issuer: Option<&str>) -> Result<Self> {
         let port = free_port()?;
         let mut uvicorn = Command::new(python);
-        let app = if issuer.is_some() { "guarded:app" } else { "clinic.main:app" };
+        let app = if issuer.is_some() { "recorded:app" } else { "clinic.main:app" };
         uvicorn.args(["-B", "-m", "uvicorn", app, "--log-level", "warning", "--port", &port.to_string()]);
         uvicorn.current_dir(workspace::root().join("examples/fastapi-clinic"));
         if let Some(issuer) = issuer {

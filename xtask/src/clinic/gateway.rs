@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use super::{Keys, application::Application, attacks};
+use super::{Keys, Options, application::Application, attacks};
 use crate::postgres::free_port;
 use crate::server::Server;
 use crate::server::contract::{Answer, Client};
 use crate::{process, workspace};
 
 /// In `observe` the application's own tests pass without a credential; in `enforce` they pass with one, and attacks do not.
-pub(super) fn behind_the_gateway(binary: &Path, python: &Path, plain: &Application) -> Result<()> {
+pub(super) fn behind_the_gateway(binary: &Path, python: &Path, plain: &Application, options: &Options) -> Result<()> {
     println!("-- behind the gateway, which watches");
     let port = free_port()?.to_string();
     let mut watching = Server::prepare(binary, None, false)?
@@ -43,9 +43,14 @@ pub(super) fn behind_the_gateway(binary: &Path, python: &Path, plain: &Applicati
     server.start()?;
     let keys = Keys::make(&server)?;
     let front = format!("http://127.0.0.1:{port}");
+    let mut attacks = attacks(python, &front, &guarded, &keys);
+    attacks.env("CLINIC_GATEWAY", "1");
+    if options.long {
+        attacks.env("CLINIC_LONG", "1");
+    }
     let done = until_it_answers(&front, &keys.clinician)
         .and_then(|()| guarded.own_tests(&front, Some(&keys.clinician)))
-        .and_then(|()| process::run(attacks(python, &front, &guarded, &keys).env("CLINIC_GATEWAY", "1")));
+        .and_then(|()| process::run(&mut attacks));
     if done.is_err() {
         println!("{}", server.log_end());
     }

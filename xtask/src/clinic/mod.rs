@@ -22,7 +22,10 @@ use application::Application;
 pub(crate) struct Options {
     /// Test this program instead of building one
     #[arg(long)]
-    binary: Option<PathBuf>,
+    pub(crate) binary: Option<PathBuf>,
+    /// Add what takes its time: bodies that come a byte a second
+    #[arg(long)]
+    pub(crate) long: bool,
 }
 
 /// What the application's tests and its package want.
@@ -41,7 +44,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let application = Application::start(&python, None)?;
     println!("-- the application alone");
     application.own_tests(&application.base(), None)?;
-    gateway::behind_the_gateway(&binary, &python, &application)?;
+    gateway::behind_the_gateway(&binary, &python, &application, options)?;
     behind_nginx(&binary, &python, &application)
 }
 
@@ -78,6 +81,10 @@ struct Keys {
     clinician: String,
     /// One that may ask three times a minute.
     limited: String,
+    /// Where the tenant's administrator and auditor ask.
+    api: String,
+    officer: String,
+    auditor: String,
 }
 
 impl Keys {
@@ -86,8 +93,9 @@ impl Keys {
         let tenant = admin.make_tenant("northside")?;
         let limited = json!({ "description": "a program", "roles": ["clinician"], "rate_limit": 3 });
         let limited = admin.expect("POST", &format!("/v1/tenants/{tenant}/api-keys"), Some(&limited))?;
-        let clinician = admin.make_api_key(&tenant, "clinician")?;
-        Ok(Self { tenant, clinician, limited: contract::text(&limited, "key")? })
+        let made = |role| admin.make_api_key(&tenant, role);
+        let (clinician, officer, auditor) = (made("clinician")?, made("tenant_admin")?, made("auditor")?);
+        Ok(Self { clinician, limited: contract::text(&limited, "key")?, api: server.base(), officer, auditor, tenant })
     }
 }
 
@@ -97,6 +105,7 @@ fn attacks(python: &Path, front: &str, guarded: &Application, keys: &Keys) -> Co
     command.arg("-B").arg(workspace::root().join("tools/clinic/attacks.py"));
     command.env("CLINIC_FRONT", front).env("CLINIC_APPLICATION", guarded.base()).env("CLINIC_TENANT", &keys.tenant);
     command.env("CLINIC_KEY", &keys.clinician).env("CLINIC_LIMITED_KEY", &keys.limited);
+    command.env("CLINIC_API", &keys.api).env("CLINIC_OFFICER", &keys.officer).env("CLINIC_AUDITOR", &keys.auditor);
     command
 }
 

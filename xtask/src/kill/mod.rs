@@ -1,7 +1,8 @@
 //! The crash test: `kill -9` at random moments under load; nothing that was acknowledged may be lost or doubled.
 //!
 //! On PostgreSQL some blows hit the database instead: connections are cut in the middle of whatever they do, one of its
-//! processes is killed, upon which it ends all others and recovers from its log, or it is restarted.
+//! processes is killed, upon which it ends all others and recovers from its log, or it is restarted. A campaign of its own is against a
+//! PostgreSQL whose disk cannot be flushed for a moment, again and again.
 
 mod ledger;
 mod load;
@@ -14,7 +15,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
 
-use crate::postgres::Postgres;
+use crate::bench::measured::{self, count};
+use crate::postgres::{Disk, Postgres, flush_library};
 use crate::server::Server;
 use crate::server::contract::{Client, Event};
 use crate::{ambient, process, workspace};
@@ -40,6 +42,12 @@ pub(crate) struct Options {
     /// Which stores
     #[arg(long, value_enum, default_value = "both")]
     pub(crate) store: Stores,
+    /// Fail if the load reached less than nine tenths of the rate: then it was the machine that was pressed, and not the log
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// On PostgreSQL: every other blow hits its disk, whose flushes fail for a moment
+    #[arg(long)]
+    pub(crate) flushes: bool,
     /// Both stores at one time: sooner done, but each has half the machine
     #[arg(long)]
     pub(crate) together: bool,
@@ -55,6 +63,9 @@ pub(crate) struct Options {
     /// Keep the data folder, and say where it is
     #[arg(long)]
     pub(crate) keep: bool,
+    /// Write what was seen into docs/measured.json and docs/performance.md
+    #[arg(long)]
+    pub(crate) record: bool,
 }
 
 impl Default for Options {
@@ -65,11 +76,14 @@ impl Default for Options {
             press_ms: 800,
             every: 5,
             store: Stores::Both,
+            strict: false,
+            flushes: false,
             together: false,
             seed: None,
             release: false,
             binary: None,
             keep: false,
+            record: false,
         }
     }
 }
@@ -118,8 +132,12 @@ pub(crate) fn run(options: &Options, postgres: Option<&Postgres>) -> Result<()> 
 
 /// The campaign on PostgreSQL: on this one, or on one of its own.
 fn on_postgres(options: &Options, seed: u64, binary: &Path, postgres: Option<&Postgres>) -> Result<()> {
-    let started = if postgres.is_none() { Some(Postgres::start()?) } else { None };
-    let postgres = postgres.or(started.as_ref()).context("PostgreSQL is gone again")?;
+    let started = match postgres {
+        _ if options.flushes => Some(Postgres::start_on(Disk::Failing { library: flush_library()? })?),
+        None => Some(Postgres::start()?),
+        Some(_) => None,
+    };
+    let postgres = started.as_ref().or(postgres).context("PostgreSQL is gone again")?;
     let database = format!("crash_{:016x}", u64::from_le_bytes(ambient::random()?));
     postgres.make_database(&database)?;
     let server = Server::prepare(binary, Some(&postgres.url(&database)), options.keep)?;
@@ -151,12 +169,16 @@ enum Blow {
     Crash,
     /// The database is stopped and started again.
     Restart,
+    /// The database cannot flush what it writes for a moment.
+    Flush,
 }
 
 impl Blow {
-    /// Three of ten hit the database, if there is one to hit.
-    fn of(round: u32, database: bool) -> Self {
+    /// Three of ten hit the database, if there is one to hit; or every other one its disk.
+    fn of(round: u32, database: bool, flushes: bool) -> Self {
         match round % 10 {
+            odd if database && flushes && odd % 2 == 1 => Self::Flush,
+            _ if flushes => Self::Kill,
             2 if database => Self::Restart,
             4 if database => Self::Cut,
             9 if database => Self::Crash,
@@ -204,7 +226,7 @@ fn campaign(
         let least = options.press_ms.max(15) / 15;
         let moment =
             Duration::from_millis(least + random.below((options.press_ms - least.min(options.press_ms)).max(1)));
-        let blow = Blow::of(round, database.is_some());
+        let blow = Blow::of(round, database.is_some(), options.flushes);
         let before = promised(&books);
         let clinics: Vec<&Clinic> = books.iter().map(|book| &book.clinic).collect();
         let harvests = load::drive(&clinics, u64::from(round), options.rate, || {
@@ -213,6 +235,7 @@ fn campaign(
                 (Blow::Cut, Some((postgres, _))) => cut(postgres),
                 (Blow::Crash, Some((postgres, _))) => postgres.crash(),
                 (Blow::Restart, Some((postgres, _))) => postgres.restart(),
+                (Blow::Flush, Some((postgres, _))) => postgres.fail_flushes(),
                 _ => server.kill(),
             }
         })?;
@@ -270,15 +293,38 @@ fn campaign(
     let events = promised(&books);
     let reached = u128::from(under_load) * 1_000 / pressed.as_millis().max(1);
     let asked = if options.rate == 0 { String::new() } else { format!(" of {} asked for", options.rate) };
-    println!(
+    let result = format!(
         "{store}: {} kills, {promises} acknowledged requests with {events} events, {certificates} certificates, {entries} log entries, \
          {reached} acknowledged events/s under load{asked}, nothing lost or doubled ({seconds} s)",
         options.rounds
     );
+    println!("{result}");
     if promises == 0 || (certificates == 0 && options.rounds >= 5) {
         bail!("{store}: the load did not reach the server, so nothing was tested");
     }
+    if options.strict && fell_short(reached, options.rate) {
+        bail!(
+            "{store}: {reached} events/s are less than nine tenths of {}, so it was not tested under that load",
+            options.rate
+        );
+    }
+    if options.record {
+        let seen = format!(
+            "{} kills: {} acknowledged requests with {} events, {} events/s{asked}; nothing lost or doubled",
+            count(options.rounds),
+            count(promises),
+            count(events),
+            count(reached)
+        );
+        let store = if database.is_some() { "postgres" } else { "sqlite" };
+        measured::record(&format!("kill --store {store}"), &seen)?;
+    }
     Ok(())
+}
+
+/// Whether a load was none to speak of, beside the one that was asked for.
+fn fell_short(reached: u128, rate: u64) -> bool {
+    reached * 10 < u128::from(rate) * 9
 }
 
 /// How many events were promised.
@@ -358,9 +404,16 @@ mod tests {
 
     #[test]
     fn three_of_ten_blows_hit_the_database_if_there_is_one() {
-        let blows = |database| (1..=10).map(|round| Blow::of(round, database)).collect::<Vec<_>>();
-        assert_eq!(blows(false), [Blow::Kill; 10]);
-        assert_eq!(blows(true).iter().filter(|blow| **blow != Blow::Kill).count(), 3);
+        let blows = |database, flushes| (1..=10).map(|round| Blow::of(round, database, flushes)).collect::<Vec<_>>();
+        assert_eq!((blows(false, false), blows(false, true)), (vec![Blow::Kill; 10], vec![Blow::Kill; 10]));
+        assert_eq!(blows(true, false).iter().filter(|blow| **blow != Blow::Kill).count(), 3);
+        assert_eq!(blows(true, true).iter().filter(|blow| **blow == Blow::Flush).count(), 5);
+    }
+
+    #[test]
+    fn a_load_of_less_than_nine_tenths_falls_short() {
+        assert!(fell_short(1_799, 2_000) && !fell_short(1_800, 2_000));
+        assert!(!fell_short(0, 0), "no rate was asked for");
     }
 
     #[test]

@@ -22,6 +22,9 @@ pub(crate) struct AskedBy {
     /// `pass` lets browsers' preflights through to an application that answers them itself, with a stranger's assertion.
     #[param(example = "pass")]
     preflights: Option<String>,
+    /// `true`: an event `request.forwarded` in the tenant's log before the request goes on; if the log does not take it, it does not.
+    #[param(example = "true")]
+    audit: Option<String>,
 }
 
 impl AskedBy {
@@ -38,6 +41,7 @@ impl AskedBy {
                 "route" => &mut asked.route,
                 "roles" => &mut asked.roles,
                 "preflights" => &mut asked.preflights,
+                "audit" => &mut asked.audit,
                 _ => return Err(Problem::invalid(Faults::one("", "unknown", "query: no such parameter"))),
             };
             *place = Some(value.clone().into_owned());
@@ -46,6 +50,7 @@ impl AskedBy {
     }
 
     pub(super) fn wanted(&self) -> Result<Wanted, Problem> {
-        Wanted::read(self.route.as_deref(), self.roles.as_deref(), self.preflights.as_deref())
+        let said = [&self.route, &self.roles, &self.preflights, &self.audit].map(Option::as_deref);
+        Wanted::read(said)
     }
 }

@@ -16,6 +16,7 @@ pub(crate) const PREFIX: &str = "/authz/ext-authz";
 const NAME: HeaderName = HeaderName::from_static("x-chancery-route");
 const ROLES: HeaderName = HeaderName::from_static("x-chancery-roles");
 const PREFLIGHTS: HeaderName = HeaderName::from_static("x-chancery-preflights");
+const AUDIT: HeaderName = HeaderName::from_static("x-chancery-audit");
 
 /// Whether a request that Envoy got may go on.
 pub(crate) async fn ext_authz(State(app): State<App>, parts: Parts) -> Result<Response, Problem> {
@@ -30,5 +31,5 @@ pub(crate) async fn ext_authz(State(app): State<App>, parts: Parts) -> Result<Re
 
 fn wanted(parts: &Parts) -> Result<Wanted, Problem> {
     let headers = &parts.headers;
-    Wanted::read(only(headers, &NAME)?, only(headers, &ROLES)?, only(headers, &PREFLIGHTS)?)
+    Wanted::read([only(headers, &NAME)?, only(headers, &ROLES)?, only(headers, &PREFLIGHTS)?, only(headers, &AUDIT)?])
 }

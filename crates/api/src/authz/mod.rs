@@ -21,7 +21,7 @@ use axum::{
     extract::ConnectInfo,
     response::{IntoResponse, Response},
 };
-use chancery_domain::access::Caller;
+use chancery_domain::{access::Caller, audit::refusals};
 use chancery_middleware::{
     ASSERTION, Code, Exchange, Problem, Standing, assertion, canonical::Canonical, identity, no_identity, preflight,
 };
@@ -40,16 +40,18 @@ struct Original {
     target: Uri,
 }
 
-/// What the proxy's own configuration says: for whom the assertion is, what it takes to get in, and whether browsers that ask first get in.
+/// What the proxy's own configuration says: for whom the assertion is, what it takes to get in, whether browsers that ask first get in, and
+/// whether the log is told.
 struct Wanted {
     route: String,
     roles: Vec<String>,
     preflights: bool,
+    audit: bool,
 }
 
 impl Wanted {
-    /// Of a name, roles with commas between them, one of which is enough, and `pass` where preflights do.
-    fn read(route: Option<&str>, roles: Option<&str>, preflights: Option<&str>) -> Result<Self, Problem> {
+    /// Of a name, roles with commas between them, one of which is enough, `pass` where preflights do, and `true` where the log is told.
+    fn read([route, roles, preflights, audit]: [Option<&str>; 4]) -> Result<Self, Problem> {
         let is_name = |text: &str| {
             let letters = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
             !text.is_empty() && text.len() <= MAX_NAME && text.bytes().all(letters)
@@ -66,7 +68,12 @@ impl Wanted {
         if preflights.is_some_and(|preflights| preflights != "pass") {
             return Err(unreadable("what becomes of preflights"));
         }
-        Ok(Self { route: route.to_owned(), roles, preflights: preflights.is_some() })
+        let audit = match audit {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(_) => return Err(unreadable("whether it is audited")),
+        };
+        Ok(Self { route: route.to_owned(), roles, preflights: preflights.is_some(), audit })
     }
 
     fn admits(&self, caller: &Caller) -> bool {
@@ -111,6 +118,10 @@ async fn answer(
         return Err(Code::AuthzDenied.into());
     }
     let exchange = exchange(&parts)?;
+    // A stranger's preflight is in no tenant's log.
+    if let (true, Some(standing)) = (wanted.audit, &standing) {
+        refusals::forwarded(&app.instance, standing.call()).await?;
+    }
     let signed = assertion(&exchange, caller, &wanted.route, original.method.as_str(), original.target.path()).await?;
     let mut response = StatusCode::OK.into_response();
     let named = caller.map_or_else(|| no_identity(&exchange), |caller| identity(&exchange, caller))?;
@@ -185,14 +196,26 @@ mod tests {
 
     #[test]
     fn an_empty_list_of_roles_is_a_mistake_and_not_everybody() {
-        assert!(Wanted::read(Some("clinic"), None, None).is_ok_and(|wanted| !wanted.preflights));
-        let roles = Wanted::read(Some("clinic"), Some("staff, night-desk"), Some("pass"));
+        assert!(Wanted::read([Some("clinic"), None, None, None]).is_ok_and(|wanted| !wanted.preflights));
+        let roles = Wanted::read([Some("clinic"), Some("staff, night-desk"), Some("pass"), None]);
         assert!(roles.is_ok_and(|wanted| wanted.roles.len() == 2 && wanted.preflights));
-        assert!(Wanted::read(Some("clinic"), None, Some("")).is_err());
+        assert!(Wanted::read([Some("clinic"), None, Some(""), None]).is_err());
         for (route, roles) in
             [(None, None), (Some(""), None), (Some("a b"), None), (Some("a"), Some("")), (Some("a"), Some("x,,y"))]
         {
-            assert!(Wanted::read(route, roles, None).is_err(), "{route:?} {roles:?}");
+            assert!(Wanted::read([route, roles, None, None]).is_err(), "{route:?} {roles:?}");
+        }
+    }
+
+    #[test]
+    fn whether_the_log_is_told_is_a_word_that_is_known() {
+        for (audit, told) in [(None, Some(false)), (Some("false"), Some(false)), (Some("true"), Some(true))] {
+            let wanted = Wanted::read([Some("clinic"), None, None, audit]);
+            assert_eq!(wanted.ok().map(|wanted| wanted.audit), told);
+        }
+        for odd in ["", "1", "yes", "TRUE"] {
+            let wanted = Wanted::read([Some("clinic"), None, None, Some(odd)]);
+            assert!(wanted.is_err(), "{odd}: it would not be told where somebody wanted it");
         }
     }
 }

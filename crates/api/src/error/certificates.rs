@@ -25,9 +25,5 @@ impl ToProblem for CertificateError {
 
 /// What looks like personal data, by its place; never what was found.
 pub(super) fn phi_suspected(found: Vec<(String, Detector)>) -> Problem {
-    let mut faults = Faults::default();
-    for (pointer, detector) in found {
-        faults.add(pointer, detector.as_str(), "it looks like personal data, and the tenant is locked down");
-    }
-    Problem::new(Code::PhiSuspected).with_faults(faults)
+    Problem::invalid(Faults::suspected(found))
 }

@@ -52,6 +52,21 @@ pub(crate) enum TokenAct {
     revoked,
 }
 
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct IssuedLabels {
+    r#type: TokenType,
+}
+
+/// What kind of token was given, by a login, a refresh, a fresh proof or to a program.
+#[derive(Debug, Clone, Copy, Hash, PartialEq, Eq, EncodeLabelValue)]
+#[expect(non_camel_case_types, reason = "the label's value is the variant's name")]
+pub(crate) enum TokenType {
+    /// For the API.
+    access,
+    /// For the next tokens of a session.
+    refresh,
+}
+
 /// A limit, by the operator's name for it.
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct PolicyEvent {
@@ -66,6 +81,7 @@ pub(super) struct AccessMetrics {
     logins: Family<LoginLabels, Counter>,
     reauthentications: Family<LoginLabels, Counter>,
     tokens: Family<TokenLabels, Counter>,
+    issued: Family<IssuedLabels, Counter>,
     refused: Family<Class, Counter>,
     issuer_fetches: Family<Class, Counter>,
     hashes: Counter,
@@ -83,6 +99,8 @@ impl AccessMetrics {
         let proofs = self.reauthentications.clone();
         registry.register("chancery_reauthentications", "Proofs of who it is within a session, by outcome", proofs);
         registry.register("chancery_tokens", "Acts on tokens at the OAuth endpoints", self.tokens.clone());
+        let issued = self.issued.clone();
+        registry.register("chancery_tokens_issued", "Tokens that were given, by whatever way, by their type", issued);
         let refused = self.refused.clone();
         registry.register("chancery_credentials_refused", "Credentials that were refused, by why", refused);
         let fetches = self.issuer_fetches.clone();
@@ -124,6 +142,11 @@ impl Metrics {
     /// Something was done with a token.
     pub(crate) fn token(&self, act: TokenAct) {
         self.access.tokens.get_or_create(&TokenLabels { act }).inc();
+    }
+
+    /// A token was given.
+    pub(crate) fn issued(&self, r#type: TokenType) {
+        self.access.issued.get_or_create(&IssuedLabels { r#type }).inc();
     }
 
     /// A login ended.

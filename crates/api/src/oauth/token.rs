@@ -14,7 +14,11 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{of_grant, of_refresh};
-use crate::{App, metrics::TokenAct, wiped};
+use crate::{
+    App,
+    metrics::{TokenAct, TokenType},
+    wiped,
+};
 
 /// What is traded for a token.
 #[derive(ToSchema)]
@@ -75,6 +79,12 @@ pub(crate) async fn token(State(app): State<App>, mut form: Form) -> Result<Json
         )),
     };
     app.metrics.token(if outcome.is_ok() { TokenAct::issued } else { TokenAct::refused });
+    if let Ok(given) = &outcome {
+        app.metrics.issued(TokenType::access);
+        if given.refresh_token.is_some() {
+            app.metrics.issued(TokenType::refresh);
+        }
+    }
     outcome.map(Json)
 }
 

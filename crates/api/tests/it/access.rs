@@ -301,7 +301,7 @@ async fn dead(app: &TestApp) -> Vec<(&'static str, Caller)> {
 pub(crate) struct World {
     pub(crate) app: TestApp,
     dead: Vec<(&'static str, Caller)>,
-    auditor: Caller,
+    pub(crate) auditor: Caller,
     /// A key that Chancery made for itself, and one that a clinic made.
     pub(crate) keys: [String; 2],
     pub(crate) expectations: BTreeMap<&'static str, Expect>,

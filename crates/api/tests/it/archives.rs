@@ -39,18 +39,18 @@ backends! {
 
 /// A place in memory.
 #[derive(Default)]
-struct Shelf {
+pub(crate) struct Shelf {
     files: Mutex<BTreeMap<String, Vec<u8>>>,
     until: Mutex<Vec<Timestamp>>,
     away: AtomicBool,
 }
 
 impl Shelf {
-    fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         self.files.lock().unwrap().keys().cloned().collect()
     }
 
-    fn file(&self, name: &str) -> Vec<u8> {
+    pub(crate) fn file(&self, name: &str) -> Vec<u8> {
         self.files.lock().unwrap()[name].clone()
     }
 
@@ -552,6 +552,7 @@ async fn a_row_without_its_file_keeps_no_month_from_being_archived() {
     assert_eq!(archives::tend(&app.instance, tenant).await.unwrap(), 0);
     assert_eq!(app.events(&clinic.auditor, "audit.archive_lost").await.len(), 1);
     app.get(&clinic.auditor, "/v1/audit/archives/0").await.ok();
+    assert_eq!(app.events(&clinic.auditor, "audit.exported").await.len(), 1);
     let months: Vec<(u64, u64)> = listed(&app, &clinic.auditor).await[1..]
         .iter()
         .map(|one| (one["first"].as_u64().unwrap(), one["end"].as_u64().unwrap()))

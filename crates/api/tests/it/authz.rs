@@ -8,7 +8,7 @@ use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use http::Request;
 use serde_json::{Value, json};
 
-use crate::app::{Caller, Clinic, Reply, TestApp, request};
+use crate::app::{Backend, Caller, Clinic, Reply, TestApp, request};
 
 /// The address of every request in these tests.
 const PROXIES: &str = "192.0.2.0/24";
@@ -74,6 +74,76 @@ async fn each_proxy_is_told_who_calls() {
             "{proxy}"
         );
     }
+}
+
+#[tokio::test]
+async fn what_a_proxy_lets_through_is_in_the_log_where_its_configuration_says_so() {
+    let (app, clinic) = behind_a_proxy().await;
+    for (proxy, question) in questions("GET", "/api/patients/1", None) {
+        assert_eq!(app.send(clinic.service.sign(question)).await.status.as_u16(), 200, "{proxy}");
+    }
+    assert_eq!(app.events(&clinic.auditor, "request.forwarded").await.len(), 0, "nobody asked for it");
+
+    let audited = || {
+        let mut asked = questions("GET", "/api/patients/1", None);
+        asked[0].1 = traefik("/authz/forward-auth?route=clinic&audit=true");
+        asked[1].1 = nginx("/authz/auth-request?route=clinic&audit=true");
+        asked[2].1.headers_mut().insert("x-chancery-audit", "true".parse().unwrap());
+        asked
+    };
+    let mut requests = Vec::new();
+    for (proxy, question) in audited() {
+        let reply = app.send(clinic.service.sign(question)).await;
+        assert_eq!(reply.status.as_u16(), 200, "{proxy}: {}", reply.text());
+        requests.push(reply.headers["x-request-id"].to_str().unwrap().to_owned());
+    }
+    let told = app.events(&clinic.auditor, "request.forwarded").await;
+    let mut seen = Vec::new();
+    for event in &told {
+        let core: Value = serde_json::from_str(event["core"].as_str().unwrap()).unwrap();
+        assert!(!core.to_string().contains("patients"), "the path of a patient is in no event: {core}");
+        seen.push(core["request_id"].as_str().unwrap().to_owned());
+    }
+    seen.sort();
+    requests.sort();
+    assert_eq!(seen, requests);
+    // Whoever is refused has an event of that alone.
+    for (proxy, question) in audited() {
+        app.send(question).await.refused(401, "auth.credential_missing");
+        assert_eq!(app.events(&clinic.auditor, "request.forwarded").await.len(), 3, "{proxy}");
+    }
+}
+
+/// The question of Traefik at this address, about a patient.
+fn traefik(path: &str) -> Request<axum::body::Body> {
+    let mut sent = request("GET", path, None);
+    sent.headers_mut().insert("x-forwarded-method", "GET".parse().unwrap());
+    sent.headers_mut().insert("x-forwarded-uri", "/api/patients/1".parse().unwrap());
+    sent
+}
+
+/// The same of nginx.
+fn nginx(path: &str) -> Request<axum::body::Body> {
+    let mut sent = request("GET", path, None);
+    sent.headers_mut().insert("x-original-method", "GET".parse().unwrap());
+    sent.headers_mut().insert("x-original-uri", "/api/patients/1".parse().unwrap());
+    sent
+}
+
+#[tokio::test]
+async fn a_log_that_does_not_take_it_lets_no_proxy_pass_an_audited_request() {
+    let (backend, store) = Backend::faulty().await;
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("ours").await;
+    let limits = Limits { trusted_proxies: vec![PROXIES.parse().unwrap()], ..Limits::default() };
+    let app = app.door(limits);
+    let ask = |path: &str| clinic.service.sign(nginx(path));
+    assert_eq!(app.send(ask("/authz/auth-request?route=clinic&audit=true")).await.status.as_u16(), 200);
+    store.faults().fail_append(true);
+    let reply = app.send(ask("/authz/auth-request?route=clinic&audit=true")).await;
+    reply.refused(503, "audit.unavailable");
+    assert!(!reply.headers.contains_key("x-auth-assertion"));
+    assert_eq!(app.send(ask("/authz/auth-request?route=clinic")).await.status.as_u16(), 200);
 }
 
 #[tokio::test]

@@ -212,6 +212,7 @@ async fn escrow_takes_two_people_and_gives_the_key_back(backend: Backend) {
     let old = it.first().await;
     assert_eq!(it.agreed("escrow-restore", "escrow_1").await.ok()["versions"][0]["state"], "active");
     assert_ne!(it.first().await.material, old.material, "wrapped anew");
+    assert_eq!(it.app.events(&it.clinic.auditor, "key.restored").await.len(), 1);
     it.app.open(&it.clinic.service, "ssn", "row-1", &it.sealed).await.ok();
 
     // Consent is used up before anything leaves, whatever comes of the copy.

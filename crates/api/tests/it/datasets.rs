@@ -121,6 +121,7 @@ async fn a_data_key_is_rotated_its_values_move_and_the_old_version_retires() {
     // One event for the batch, however many rows; and what went on around it.
     assert_eq!(app.events(&clinic.auditor, "record.resealed").await.len(), 1);
     assert_eq!(app.events(&clinic.auditor, "key.drained").await.len(), 1);
+    assert_eq!(app.events(&clinic.auditor, "dataset.job_started").await.len(), 1);
     assert_eq!(app.events(&clinic.auditor, "dataset.job_ended").await.len(), 1);
 
     let again = done(&app, &clinic, json!({})).await;

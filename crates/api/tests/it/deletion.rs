@@ -177,6 +177,9 @@ async fn a_deleted_key_waits_can_be_saved_and_then_is_gone(backend: Backend) {
     it.act("cancel-deletion", json!({"version": 1})).await.ok();
     assert_eq!(it.open().await.ok()["items"][0]["value"], "123-45-6789");
     it.act("cancel-deletion", json!({})).await.refused(409, "state.conflict");
+    for kind in ["key.deletion_scheduled", "key.deletion_cancelled"] {
+        assert_eq!(it.app.events(&it.clinic.auditor, kind).await.len(), 1, "{kind}");
+    }
 
     let agreed = it.approved(&body).await;
     it.act("schedule-deletion", agreed.clone()).await.ok();

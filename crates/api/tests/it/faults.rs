@@ -129,3 +129,21 @@ async fn a_commit_whose_answer_is_lost_is_refused_and_done_once() {
     let tenant = clinic.id.parse().unwrap();
     assert_eq!(chancery_domain::audit::guard::inspect(&app.instance, tenant).await.unwrap(), []);
 }
+
+/// AU-09, as when a disk hangs: who reads personal data waits for the log, and gets nothing without it.
+#[tokio::test]
+async fn a_log_that_hangs_refuses_reads_in_time_and_goes_on_afterwards() {
+    let (backend, store) = Backend::faulty().await;
+    let app = TestApp::on(backend).await;
+    let clinic = app.clinic("ours").await;
+    app.register_fields(&clinic).await;
+    let sealed = app.seal(&clinic.service, "ssn", "p1", json!("123-45-6789")).await["sealed"].clone();
+    store.faults().hang_append(true);
+    let since = std::time::Instant::now();
+    let reply = app.open(&clinic.service, "ssn", "p1", &sealed).await;
+    reply.refused(503, "audit.unavailable");
+    assert!(!reply.text().contains("6789"), "{}", reply.text());
+    assert!((4..15).contains(&since.elapsed().as_secs()), "it waits five seconds: {:?}", since.elapsed());
+    store.faults().hang_append(false);
+    assert_eq!(app.open(&clinic.service, "ssn", "p1", &sealed).await.ok()["items"][0]["value"], "123-45-6789");
+}

@@ -10,6 +10,7 @@ use chancery_middleware::{
     Cors, CorsRules, Edge, Limits, SecurityTxt, around,
     headers::{CspNonce, HeaderProfile, HeaderRules, Preset},
 };
+use chancery_testkit::samples::HEADERS;
 use http::{HeaderMap, Request, StatusCode};
 use tower::ServiceExt;
 
@@ -18,22 +19,7 @@ use crate::app::{TestApp, request};
 /// Whether a response has every header that it must have and none that tells how it was made.
 #[track_caller]
 pub(crate) fn assert_complete(headers: &HeaderMap) {
-    for (name, value) in [
-        ("x-content-type-options", "nosniff"),
-        ("x-frame-options", "DENY"),
-        ("x-xss-protection", "1; mode=block"),
-        ("referrer-policy", "no-referrer"),
-        ("strict-transport-security", "max-age=31536000; includeSubDomains; preload"),
-        ("cross-origin-embedder-policy", "require-corp"),
-        ("cross-origin-opener-policy", "same-origin"),
-        ("cross-origin-resource-policy", "same-origin"),
-        ("x-permitted-cross-domain-policies", "none"),
-        ("x-dns-prefetch-control", "off"),
-        (
-            "content-security-policy",
-            "default-src 'none'; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
-        ),
-    ] {
+    for (name, value) in HEADERS {
         let values: Vec<_> = headers.get_all(name).iter().collect();
         assert_eq!(values, [value], "{name}");
     }

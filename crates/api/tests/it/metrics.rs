@@ -102,8 +102,47 @@ async fn refused_credentials_are_counted_by_why_and_acts_on_tokens_by_what() {
         let line = format!(r#"chancery_credentials_refused_total{{class="{class}"}} 1"#);
         assert!(text.lines().any(|found| found == line), "{line} is missing in {text}");
     }
+    // In the log too: nobody who is refused grows it, and still it says why.
+    chancery_domain::audit::refusals::flush_anonymous(&app.instance).await.unwrap();
+    let auditor = json!({"description": "auditor", "roles": ["platform_auditor"]});
+    let auditor = app.post(&app.admin, "/v1/api-keys", auditor).await.created();
+    let auditor = crate::app::Caller { bearer: auditor["key"].as_str().unwrap().to_owned() };
+    let mut why: Vec<String> = Vec::new();
+    for event in app.events(&auditor, "access.refused_anonymous").await {
+        let core: serde_json::Value = serde_json::from_str(event["core"].as_str().unwrap()).unwrap();
+        assert_eq!((&core["detail"]["code"], &core["detail"]["count"]), (&json!("auth.credential_invalid"), &json!(1)));
+        why.push(core["detail"]["why"].as_str().unwrap().to_owned());
+    }
+    why.sort();
+    assert_eq!(why, ["denied", "expired", "invalid", "revoked"]);
     for (act, count) in [("issued", 2), ("active", 1), ("inactive", 1), ("revoked", 1)] {
         let line = format!(r#"chancery_tokens_total{{act="{act}"}} {count}"#);
         assert!(text.lines().any(|found| found == line), "{line} is missing in {text}");
     }
+}
+
+#[tokio::test]
+async fn tokens_are_counted_by_type_whatever_way_they_were_given() {
+    let app = TestApp::new().await;
+    let clinic = app.clinic("ours").await;
+    let counted = async || {
+        let text = scrape(&app).await;
+        ["access", "refresh"].map(|kind| {
+            let line = format!(r#"chancery_tokens_issued_total{{type="{kind}"}} "#);
+            text.lines().find_map(|found| found.strip_prefix(&line)).map_or(0, |count| count.parse::<u64>().unwrap())
+        })
+    };
+    assert_eq!(counted().await, [0, 0]);
+    let ann = crate::oauth::person(&app, &clinic, "ann").await;
+    assert_eq!(counted().await, [1, 1], "a login");
+    let next = json!({"refresh_token": ann["refresh_token"]});
+    let next = app.anonymous("POST", "/v1/auth/refresh", Some(next)).await.ok();
+    assert_eq!(counted().await, [2, 2], "a refresh");
+    let caller = crate::oauth::bearer(&next);
+    app.post(&caller, "/v1/auth/reauthenticate", json!({"password": crate::oauth::PASSWORD})).await.ok();
+    assert_eq!(counted().await, [3, 2], "a fresh proof");
+    let lab = crate::oauth::program(&app, &clinic, json!({"description": "lab", "roles": ["service"]})).await;
+    lab.token(&app).await;
+    app.post(&clinic.service, "/v1/tokens", json!({})).await.created();
+    assert_eq!(counted().await, [5, 2], "programs");
 }

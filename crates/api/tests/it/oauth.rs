@@ -332,6 +332,16 @@ async fn introspection_tells_a_program_of_the_same_tenant_what_a_token_is() {
     // Any credential of the API may ask.
     let sent = bearer(&zoe).sign(form("/oauth2/introspect", &[("token", &token.bearer), ("token_type_hint", "x")]));
     assert_eq!(app.send(sent).await.ok()["active"], true);
+
+    // Each of them is in the log, by the token's id and never by the token.
+    let told = app.events(&clinic.auditor, "token.introspected").await;
+    let cores: Vec<Value> =
+        told.iter().map(|event| serde_json::from_str(event["core"].as_str().unwrap()).unwrap()).collect();
+    let active: Vec<&str> = cores.iter().map(|core| core["detail"]["active"].as_str().unwrap()).collect();
+    assert_eq!(active, ["yes", "yes", "no", "yes", "yes"]);
+    assert_eq!(cores[0]["resource"]["kind"], "token");
+    assert_eq!((&cores[1]["resource"]["id"], &cores[1]["detail"]["holder"]), (&zoe["session_id"], &zoe["user_id"]));
+    assert!(cores[2].get("resource").is_none(), "of what is worth nothing, nothing is known");
 }
 
 #[tokio::test]

@@ -261,6 +261,7 @@ async fn the_last_factor_stays_where_a_role_needs_one(backend: Backend) {
     let first_one = app.get(&zoe, "/v1/me/webauthn/credentials").await.ok()["items"][0]["id"].clone();
     let path = |id: &Value| format!("/v1/me/webauthn/credentials/{}", text(id));
     let renamed = app.call(&zoe, "PATCH", &path(&first_one), Some(json!({"name": " red key "}))).await.ok();
+    assert_eq!(app.events(&clinic.auditor, "passkey.renamed").await.len(), 1);
     assert_eq!(renamed["name"], "red key");
     let bad = app.call(&zoe, "PATCH", &path(&first_one), Some(json!({"name": "a\nb"}))).await;
     bad.refused(422, "request.invalid");
@@ -284,6 +285,10 @@ async fn without_a_last_factor_there_are_no_recovery_codes() {
     assert_eq!(app.call(&zoe, "DELETE", &format!("/v1/me/webauthn/credentials/{}", text(&id)), None).await.status, 204);
     let factors = app.get(&zoe, "/v1/me/mfa").await.ok();
     assert_eq!((&factors["passkeys"], &factors["recovery_codes_left"]), (&json!(0), &json!(0)));
+    assert_eq!(app.events(&clinic.auditor, "factor.removed").await.len(), 1);
+    // Begun, and looked at twice: the list of passkeys, and what is enrolled.
+    assert_eq!(app.events(&clinic.auditor, "factor.begun").await.len(), 1);
+    assert_eq!(app.events(&clinic.auditor, "factor.read").await.len(), 2);
     assert!(log_in(&app, &clinic, "zoe").await["access_token"].is_string());
 }
 
@@ -602,6 +607,7 @@ async fn a_passkey_is_a_fresh_proof_and_what_is_dangerous_asks_for_one() {
     alone.refused(422, "request.invalid");
     let fresh = again(&zoe, &mut browser).await.ok();
     assert_eq!(fresh["amr"], json!(["hwk", "user", "mfa"]));
+    assert_eq!(app.events(&clinic.auditor, "session.proved").await.len(), 1);
     options(&app, &token(&fresh)).await;
     assert_eq!(app.call(&token(&fresh), "DELETE", &path, None).await.status, 204);
     let path = "/v1/auth/reauthenticate/webauthn/options";

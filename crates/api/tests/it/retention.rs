@@ -501,6 +501,10 @@ async fn a_forged_order_is_shown_as_unproven_and_told_of_until_an_officer_dismis
     assert_eq!(told.as_array().unwrap().len(), 1);
     assert!(!told[0]["core"].as_str().unwrap().contains("administrator"), "{told}");
 
+    let kinds = kinds_in(&app, &clinic.auditor, "from=2032-01-01T00:00:00Z&to=2033-01-01T00:00:00Z&limit=1000").await;
+    let orders = kinds.iter().filter(|kind| *kind == "audit.purge_ordered").count();
+    assert_eq!(orders, ordered.as_array().unwrap().len(), "the forged one has no event");
+
     assert_eq!(unproven().await, 0);
     assert_eq!(proofs().await, ["ordered", "ordered", "dismissed"]);
     // Nothing went for it, and another one is told of.

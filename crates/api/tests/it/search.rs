@@ -151,6 +151,7 @@ async fn an_index_that_rows_lack_refuses_queries(backend: Backend) {
     app.put(&clinic.officer, "/v1/indexes/patients/home", other).await.refused(409, "state.conflict");
     let deleted = app.call(&clinic.officer, "DELETE", "/v1/indexes/patients/home", None).await;
     assert_eq!(deleted.status.as_u16(), 204);
+    assert_eq!(app.events(&clinic.auditor, "index.dropped").await.len(), 1);
     ask(&app, &clinic.service, "query", home).await.refused(422, "index.unknown");
 
     // Dropped and asked for again: rows of the time between have no terms.

@@ -240,6 +240,17 @@ async fn the_session_is_in_the_log_and_no_token_is() {
         for secret in ["refresh_token", "access_token"] {
             assert!(!text.contains(tokens[secret].as_str().unwrap()));
         }
+        // By the id of a token, which an application's log may have, its person and its session are found.
+        let claims = tokens["access_token"].as_str().unwrap().split('.').nth(1).unwrap();
+        let claims = data_encoding::BASE64URL_NOPAD.decode(claims.as_bytes()).unwrap();
+        let claims: Value = serde_json::from_slice(&claims).unwrap();
+        let named = |event: &&Value| {
+            let core: Value = serde_json::from_str(event["core"].as_str().unwrap()).unwrap();
+            core["detail"]["token"] == claims["jti"] && core.to_string().contains(claims["sid"].as_str().unwrap())
+        };
+        let mut all = app.events(&clinic.auditor, "user.logged_in").await;
+        all.extend(app.events(&clinic.auditor, "session.refreshed").await);
+        assert_eq!(all.iter().filter(named).count(), 1, "{}", claims["jti"]);
     }
 }
 
@@ -288,7 +299,7 @@ async fn sessions_are_seen_and_ended(backend: Backend) {
     let eve = json!({"tenant": "north", "username": "eve", "password": PASSWORD});
     let eve = app.anonymous("POST", "/v1/auth/login", Some(eve)).await.ok();
     app.call(&bearer(&eve), "DELETE", &path(&ids[0]), None).await.refused(404, "not_found");
-    assert_eq!(app.events(&clinic.auditor, "session.read").await.len(), 1);
+    assert_eq!(app.events(&clinic.auditor, "session.read").await.len(), 2, "one's own too");
     assert_eq!(app.events(&clinic.auditor, "session.ended").await.len(), 2);
 
     // One that nobody used for a week is not shown.

@@ -116,6 +116,7 @@ async fn an_erased_person_is_gone_and_nobody_else(backend: Backend) {
     let again = json!({"subject": "MRN-0001"});
     app.post(&ours.officer, "/v1/subjects/recreate", again.clone()).await.ok();
     app.post(&ours.officer, "/v1/subjects/recreate", again).await.refused(409, "state.conflict");
+    assert_eq!(app.events(&ours.auditor, "subject.recreated").await.len(), 1);
     let newer = sealed(seal_for(&node, &ours.service, "MRN-0001", "p1", "8").await);
     assert_ne!(handle(&newer), handle(&ann));
     app.open(&ours.service, "ssn", "p1", &newer).await.ok();

@@ -46,6 +46,7 @@ stages! {
     what_a_purge_has_not_got_to_is_missed,
     a_purge_is_dated_by_the_issue_of_its_certificate_and_nothing_else,
     an_end_whose_row_is_gone_is_told_by_the_log,
+    a_changed_row_of_a_certificate_is_found,
     a_revoked_key_stays_revoked_whatever_its_row_says,
     an_event_beside_the_tree_proves_no_certificate,
     a_revocation_beside_the_tree_revokes_nothing,
@@ -205,9 +206,52 @@ async fn a_purge_is_dated_by_the_issue_of_its_certificate_and_nothing_else(mut s
          WHERE {ours} AND id = (SELECT certificate_id FROM audit_purges WHERE {ours} AND first_idx = 0)"
     );
     assert_eq!(stage.raw.run(&dated).await.unwrap(), 1);
-    let found = stage.found().await;
+    let (rows, found): (Vec<_>, Vec<_>) =
+        stage.found().await.into_iter().partition(|one| one.check == IntegrityCheck::CertificateRow);
+    assert_eq!(rows.len(), 1, "it names another event than that of its issue");
     assert!(is_uncovered(&found), "{found:?}");
     assert!(backups::prove(&stage.app.instance, stage.tenant).await.is_err());
+}
+
+/// Lists are made of its columns, and what was signed lies in one of them.
+async fn a_changed_row_of_a_certificate_is_found(mut stage: Stage) {
+    let id = issue(&stage.app, &stage.clinic).await["id"].as_str().unwrap().to_owned();
+    let at = stage.app.events(&stage.clinic.auditor, "certificate.issued").await[0]["index"].as_u64().unwrap();
+    assert_eq!(stage.found().await, []);
+    stage.raw.tear_down("certificates").await;
+    let row = format!("tenant_id = '{}' AND id = '{id}'", stage.clinic.id);
+    let (read, hex) = match stage.raw {
+        Raw::Sqlite(_) => ("hex(envelope)", ("x'", "'")),
+        Raw::Postgres(_) => ("encode(envelope, 'hex')", ("decode('", "', 'hex')")),
+    };
+    let envelope = stage.raw.texts(&format!("SELECT {read} FROM certificates WHERE {row}")).await.remove(0).unwrap();
+    let envelope = data_encoding::HEXLOWER_PERMISSIVE.decode(envelope.as_bytes()).unwrap();
+    stage.raw.run(&format!("CREATE TABLE aside AS SELECT * FROM certificates WHERE {row}")).await.unwrap();
+    let mut changes: Vec<(&str, String)> = [
+        ("kind", "'app.another-report'"),
+        ("issued_at", "issued_at + 1"),
+        ("key_id", "'another'"),
+        ("event_id", "'evt_01J9Z3K0Q5V8WXYZ0123456789'"),
+    ]
+    .map(|(column, value)| (column, value.to_owned()))
+    .into();
+    for byte in (0..envelope.len()).step_by(13) {
+        let mut changed = envelope.clone();
+        changed[byte] ^= 1 << (byte % 8);
+        changes.push(("envelope", format!("{}{}{}", hex.0, data_encoding::HEXLOWER.encode(&changed), hex.1)));
+    }
+    assert!(changes.len() > 50, "{}", changes.len());
+    for (column, value) in changes {
+        let changed = format!("UPDATE certificates SET {column} = {value} WHERE {row}");
+        assert_eq!(stage.raw.run(&changed).await.unwrap(), 1, "{changed}");
+        assert_eq!(stage.found().await, [Finding { check: IntegrityCheck::CertificateRow, at }], "{changed}");
+        // Who verifies it reads what was signed, whatever a list would say.
+        let believed = stage.verdict(&id).await == "valid";
+        assert_eq!(believed, ["kind", "issued_at"].contains(&column), "{changed}");
+        let back = format!("UPDATE certificates SET {column} = (SELECT a.{column} FROM aside AS a) WHERE {row}");
+        assert_eq!(stage.raw.run(&back).await.unwrap(), 1);
+    }
+    assert_eq!((stage.found().await, stage.verdict(&id).await.as_str()), (vec![], "valid"));
 }
 
 async fn an_end_whose_row_is_gone_is_told_by_the_log(mut stage: Stage) {

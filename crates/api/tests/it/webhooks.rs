@@ -27,7 +27,7 @@ const SECRET: &str = "a-secret-of-oura-0123456789";
 const TOKEN: &str = "agreed-on-with-the-provider";
 
 /// An enabled source with a shared secret and a token.
-async fn source(app: &TestApp, clinic: &Clinic, provider: &str) -> Value {
+pub(crate) async fn source(app: &TestApp, clinic: &Clinic, provider: &str) -> Value {
     let secrets = match provider {
         "whoop" | "suunto" => json!([{"kind": "shared", "value": SECRET}]),
         "garmin" => json!([{"kind": "token", "value": "k3JxwT0b8mQz5uYcR1nV7g"}]),
@@ -57,7 +57,7 @@ fn message(path: &str, headers: &[(String, String)], body: &[u8]) -> Request<Bod
 }
 
 /// What the provider sends, signed so many seconds from now.
-fn signed(app: &TestApp, source: &Value, body: &[u8], seconds: i64) -> impl Fn() -> Request<Body> + use<> {
+pub(crate) fn signed(app: &TestApp, source: &Value, body: &[u8], seconds: i64) -> impl Fn() -> Request<Body> + use<> {
     let provider: Provider = source["provider"].as_str().unwrap().parse().unwrap();
     let key = if provider == Provider::Fitbit { format!("{SECRET}&") } else { SECRET.to_owned() };
     let now = app.clock.now().plus_seconds(seconds);
@@ -76,13 +76,13 @@ type Got = (String, Vec<(String, String)>, Vec<u8>);
 
 /// Takes what it is handed, or says why not.
 #[derive(Default)]
-struct Upstream {
+pub(crate) struct Upstream {
     got: Mutex<Vec<Got>>,
     says: Mutex<Option<NotTaken>>,
 }
 
 impl Upstream {
-    fn failing(code: &str, for_good: bool) -> Self {
+    pub(crate) fn failing(code: &str, for_good: bool) -> Self {
         Self::saying(code, if for_good { Next::Never } else { Next::Again })
     }
 
@@ -397,6 +397,7 @@ async fn what_the_application_does_not_take_is_tried_again_and_then_waits_for_so
     let id = listed["items"][0]["id"].as_str().unwrap();
     let again = app.post(&clinic.admin, &format!("/v1/webhook-deliveries/{id}/redrive"), json!({})).await.ok();
     assert_eq!((&again["state"], &again["attempts"]), (&json!("queued"), &json!(0)));
+    assert_eq!(app.events(&clinic.auditor, "webhook.redriven").await.len(), 1);
     let up = Upstream::default();
     assert_eq!(handed(&app, &clinic, &up).await.taken, 1);
     assert_eq!(up.got.lock().unwrap()[0].2, b"{\"n\":1}");

@@ -20,6 +20,7 @@ mod edge;
 mod log_guard;
 mod months;
 mod recipients;
+mod sampled;
 mod schema;
 
 /// Fewer locks per connection are warned of: six years of months and their indexes are some 400.
@@ -287,6 +288,7 @@ async fn initialised(config: &Config, stores: &Stores, report: &mut Report) -> R
     drop(view);
     log_guard::judge(config, stores, report).await?;
     months::judge(stores, report).await?;
+    sampled::judge(config, stores, report).await?;
     custody(config, stores, backup, report).await?;
     let clear: u64 = stores.tenants().await?.iter().map(|entry| u64::from(entry.clear_fields)).sum();
     let judged = serve::judge_store(config, stores).await?;

@@ -1,4 +1,5 @@
-//! A disk that is full, by real means: the system refuses to let the store's files grow.
+//! A disk that is full, or does not write out what it took, by real means: the system refuses to let the store's files grow, or says
+//! that a flush failed.
 
 use std::{
     collections::BTreeSet,
@@ -6,6 +7,7 @@ use std::{
     io::{BufRead as _, BufReader, ErrorKind, Write as _},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -33,6 +35,13 @@ impl Confined {
         let mount = format!("mount -t tmpfs -o size={megabytes}m tmpfs \"$0\" && exec \"$@\"");
         let mut command = Command::new("unshare");
         Self::of(command.args(["-rm", "sh", "-c", &mount]).arg(dir), &dir.join("data"))
+    }
+
+    /// On a disk that cannot be flushed while there is a file `failing`.
+    fn on_failing_disk(dir: &Path, library: &Path, failing: &Path) -> Self {
+        let mut command = Command::new("env");
+        command.env("LD_PRELOAD", library).env("CHANCERY_FLUSH_FAILS", failing);
+        Self::of(&mut command, dir).unwrap()
     }
 
     fn of(within: &mut Command, data: &Path) -> Option<Self> {
@@ -200,14 +209,60 @@ async fn room_that_comes_and_goes_under_load_loses_and_doubles_nothing() {
     let admin = admin_key(folder.path());
     let (_, key) = tenant(&server, &admin, "clinic", &["service", "auditor"]).await;
     assert_eq!(server.stop().0, 0);
-    let confined = std::sync::Arc::new(Confined::start(folder.path(), 1 << 30));
-    let room = |bytes| {
-        prlimit(Some(confined.pid()), Resource::Fsize, Rlimit { current: bytes, maximum: Some(1 << 30) }).unwrap();
+    let confined = Arc::new(Confined::start(folder.path(), 1 << 30));
+    // Not a byte more, and then what it likes.
+    let room = |has_any: bool| {
+        let current = Some(if has_any { 1 << 30 } else { 0 });
+        prlimit(Some(confined.pid()), Resource::Fsize, Rlimit { current, maximum: Some(1 << 30) }).unwrap();
     };
+    let acknowledged = append_while(&confined, &key, room).await;
+    everything_is_there_once(folder.path(), confined, &key, &acknowledged).await;
+}
+
+/// A disk whose flushes fail (EIO) has not written what it was given: what waits for that is refused. It recovers, and is then killed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flush_that_fails_acknowledges_nothing_and_loses_nothing() {
+    let (folder, beside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (library, failing) = (failing_flushes(beside.path()), beside.path().join("failing"));
+    let server = Served::dev(folder.path());
+    let admin = admin_key(folder.path());
+    let (_, key) = tenant(&server, &admin, "clinic", &["service", "auditor"]).await;
+    assert_eq!(server.stop().0, 0);
+    let confined = Arc::new(Confined::on_failing_disk(folder.path(), &library, &failing));
+    assert!(confined.append(&key).await.is_some(), "it can be flushed still");
+    let flushes = |works: bool| {
+        if works {
+            fs::remove_file(&failing).unwrap();
+        } else {
+            fs::write(&failing, "").unwrap();
+        }
+    };
+    flushes(false);
+    for _ in 0..5 {
+        assert_eq!(confined.append(&key).await, None, "acknowledged, and not durable");
+    }
+    flushes(true);
+    let mut acknowledged = vec![confined.append_again(&key).await];
+    acknowledged.extend(append_while(&confined, &key, flushes).await);
+    everything_is_there_once(folder.path(), confined, &key, &acknowledged).await;
+}
+
+/// The library that makes flushes fail, built by what Rust links with.
+fn failing_flushes(folder: &Path) -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../bench/slow-disk.c");
+    let library = folder.join("slow-disk.so");
+    let mut compiler = Command::new(std::env::var_os("CC").unwrap_or_else(|| "cc".into()));
+    compiler.args(["-shared", "-fPIC", "-O2", "-o"]).arg(&library).arg(source).arg("-ldl");
+    assert!(compiler.status().unwrap().success(), "{compiler:?}");
+    library
+}
+
+/// Four callers append for four seconds, while what they need is taken away and given back again and again. What was acknowledged.
+async fn append_while(confined: &Arc<Confined>, key: &str, give: impl Fn(bool)) -> Vec<String> {
     let until = Instant::now() + Duration::from_secs(4);
     let mut callers = tokio::task::JoinSet::new();
     for _ in 0..4 {
-        let (confined, key) = (confined.clone(), key.clone());
+        let (confined, key) = (confined.clone(), key.to_owned());
         callers.spawn(async move {
             let (mut acknowledged, mut refused) = (Vec::new(), 0);
             while Instant::now() < until {
@@ -219,11 +274,10 @@ async fn room_that_comes_and_goes_under_load_loses_and_doubles_nothing() {
             (acknowledged, refused)
         });
     }
-    // Not a byte more, and then what it likes.
     while Instant::now() < until {
-        room(Some(0));
+        give(false);
         tokio::time::sleep(Duration::from_millis(150)).await;
-        room(Some(1 << 30));
+        give(true);
         tokio::time::sleep(Duration::from_millis(250)).await;
     }
     let (mut acknowledged, mut refused) = (Vec::new(), 0);
@@ -231,16 +285,20 @@ async fn room_that_comes_and_goes_under_load_loses_and_doubles_nothing() {
         acknowledged.extend(ids);
         refused += no;
     }
-    acknowledged.push(confined.append_again(&key).await);
+    acknowledged.push(confined.append_again(key).await);
     assert!(refused > 3 && acknowledged.len() > 20, "{refused} refused, {} acknowledged", acknowledged.len());
+    acknowledged
+}
+
+/// The server is killed; another one has all of it in its log, and nothing twice.
+async fn everything_is_there_once(folder: &Path, confined: Arc<Confined>, key: &str, acknowledged: &[String]) {
     kill_process(confined.pid(), Signal::KILL).unwrap();
     drop(confined);
-
-    let server = Served::dev(folder.path());
+    let server = Served::dev(folder);
     let (mut logged, mut cursor) = (Vec::new(), String::new());
     loop {
         let path = format!("/v1/audit/events?{}&type=app.step&limit=1000{cursor}", around_now());
-        let page = server.must("GET", &path, &key, None).await;
+        let page = server.must("GET", &path, key, None).await;
         logged.extend(ids(&page));
         match &page["next_cursor"] {
             Value::String(next) => cursor = format!("&cursor={next}"),
@@ -252,7 +310,7 @@ async fn room_that_comes_and_goes_under_load_loses_and_doubles_nothing() {
     let lost: Vec<&String> = acknowledged.iter().filter(|id| !once.contains(id)).collect();
     assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
     assert_eq!(server.stop().0, 0);
-    let scrub = run(&["audit", "scrub", "--dev", "--data", folder.path().to_str().unwrap()]);
+    let scrub = run(&["audit", "scrub", "--dev", "--data", folder.to_str().unwrap()]);
     assert!(scrub.status.success(), "{}", stderr(&scrub));
 }
 

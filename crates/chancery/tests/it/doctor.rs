@@ -83,3 +83,22 @@ fn routes_that_only_watch_are_warned_of_in_production() {
     assert_eq!(control["detail"], "1 enforce, 0 only watch, 0 ask nobody who calls");
     assert_eq!(told("", &[]), None, "without a gateway there is nothing to say");
 }
+
+#[test]
+fn whether_somebody_looked_at_the_log_lines_of_late_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_str().unwrap();
+    Served::dev(folder.path()).stop();
+    let control = || {
+        let doctor = stdout(&run(&["doctor", "--dev", "--data", data]));
+        doctor.lines().find(|line| line.contains("sampled log lines")).unwrap_or_else(|| panic!("{doctor}")).to_owned()
+    };
+    assert!(control().contains("none yet"), "{}", control());
+    let lines = folder.path().join("lines");
+    fs::write(&lines, "{\"message\":\"Started\"}\n").unwrap();
+    let sampled = run(&["audit", "sample-logs", lines.to_str().unwrap(), "--dev", "--data", data]);
+    assert_eq!(sampled.status.code(), Some(0), "{}", stdout(&sampled));
+    // What was queued reaches the log when a server runs.
+    Served::dev(folder.path()).stop();
+    assert!(control().contains("0 d ago"), "{}", control());
+}

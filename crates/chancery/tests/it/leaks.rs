@@ -2,12 +2,13 @@
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
+    net::TcpListener,
     path::Path,
     process::{Command, Stdio},
 };
 
+use chancery_testkit::canaries::{CANARIES, Form, Needles, percent};
 use rustix::process::{Pid, Signal, kill_process};
-
 use serde_json::{Value, json};
 
 use crate::support::{Served, admin_key, chancery, files, run, stderr, stdout, tenant};
@@ -37,10 +38,20 @@ async fn neither_log_nor_store_has_personal_data() {
     // Something wrong with the value of every field.
     let bad = json!({ "items": [{ "table": ssn, "column": last, "row": first, "value": email }] });
     server.send("POST", "/v1/seal", &key, Some(bad)).await;
+    about_people(&server, &key).await;
     let (_, log) = server.stop();
     let (data, out) = (folder.path().to_str().unwrap(), folder.path().join("backup"));
     let saved = run(&["backup", "--dev", "--data", data, "--out", out.to_str().unwrap()]);
     assert!(saved.status.success(), "{}", stderr(&saved));
+    // In the log, the store, the backup of it and what is said of the backup.
+    assert!(out.is_file() && out.with_extension("keys").is_file());
+    let needles = Needles::new();
+    let mut found = needles.find("log", &log);
+    for path in files(folder.path()) {
+        let text = String::from_utf8_lossy(&std::fs::read(&path).unwrap()).into_owned();
+        found.extend(needles.find(&path.display().to_string(), &text));
+    }
+    assert!(found.is_empty(), "{} leaks:\n{}", found.len(), found.join("\n"));
 
     let holds =
         |haystack: &[u8], needle: &str| haystack.windows(needle.len()).any(|window| window == needle.as_bytes());
@@ -83,6 +94,68 @@ async fn neither_log_nor_store_has_personal_data() {
         assert_eq!((&core["type"], &core["outcome"]), (&json!("audit.logs_sampled"), &json!(outcome)));
         assert_eq!((&core["detail"]["lines"], &core["detail"]["found"]), (&sample["lines"], &json!(total)));
     }
+}
+
+/// The 18 identifiers of HIPAA where they belong, and where they do not.
+async fn about_people(server: &Served, key: &str) {
+    server.must("PUT", "/v1/fields/patients/note", key, Some(json!({}))).await;
+    for canary in CANARIES {
+        let (said, slug) = (canary.text, Form::Slug.of(canary.text));
+        let item = json!({ "table": "patients", "column": "note", "row": said, "subject": said, "value": said });
+        server.must("POST", "/v1/seal", key, Some(json!({ "items": [item] }))).await;
+        let event = json!({ "type": "app.visit.closed", "personal": { "note": said },
+            "references": [{ "kind": "subject", "id": said }] });
+        server.must("POST", "/v1/audit/events", key, Some(event)).await;
+        let certificate = json!({ "kind": "app.visit-closed", "subject": { "kind": "patient", "ref": said },
+            "statement": { "code": "app.visit-closed", "params": { "forms": 2 } },
+            "evidence": [{ "name": "visit", "media_type": "application/pdf", "sha256": "ab".repeat(32), "size": 1 }] });
+        server.must("POST", "/v1/certificates", key, Some(certificate)).await;
+        server.send("GET", &format!("/v1/users/{}?x={slug}", percent(said)), key, None).await;
+        server.send("POST", &format!("/hooks/{slug}/{}", percent(said)), "", Some(json!({ "patient": said }))).await;
+    }
+}
+
+/// What a client writes into a path, a query or a header is the application's; the log names the route.
+#[tokio::test]
+async fn a_gateways_log_names_routes_and_no_path_query_host_or_body() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("chancery.toml");
+    let held = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let [gone, listen] = held.each_ref().map(|socket| socket.local_addr().unwrap());
+    drop(held);
+    let application = wiremock::MockServer::start().await;
+    let route = |path: &str, upstream: &str, further: &str| {
+        format!("[[gateway.routes]]\npath = \"{path}\"\nupstream = \"{upstream}\"\n{further}")
+    };
+    let routes = [
+        route("/people/{id}", &application.uri(), "audit = true\n"),
+        route("/watched/{id}", &application.uri(), "mode = \"observe\"\n"),
+        route("/gone/{id}", &format!("http://{gone}"), "authentication = \"none\"\n"),
+    ];
+    std::fs::write(&file, format!("[gateway]\nlisten = \"{listen}\"\n{}", routes.concat())).unwrap();
+    let data = folder.path().join("data");
+    // Strict: a line in which something had to be removed fails.
+    let variables = [("CHANCERY__LOG__LEVEL", "trace"), ("CHANCERY_LOG_STRICT", "1")];
+    let server = Served::start(&["--dev", "--config", file.to_str().unwrap()], &data, &variables);
+    let (_, key) = tenant(&server, &admin_key(&data), "quiet", &["clinician"]).await;
+    let [email, first, last, password, ssn] = SECRETS;
+    let mut statuses = Vec::new();
+    for (path, key) in [("people", &*key), ("people", password), ("watched", ""), ("gone", ""), ("nowhere", "")] {
+        let request = crate::support::http().post(format!("http://{listen}/{path}/{first}?ssn={ssn}"));
+        let request = request.header("host", format!("{last}.example")).header("x-patient", email).bearer_auth(key);
+        statuses.push(request.body(ssn).send().await.unwrap().status().as_u16());
+    }
+    // The application knows no path.
+    assert_eq!(statuses, [404, 401, 404, 502, 404]);
+    let (code, log) = server.stop();
+    assert_eq!(code, 0, "{log}");
+    for secret in SECRETS {
+        assert!(!log.to_lowercase().contains(&secret.to_lowercase()), "{secret} is in the log");
+    }
+    for route in ["/people/{id}", "/watched/{id}", "/gone/{id}"] {
+        assert!(log.contains(&format!("Answered POST {route} with")), "{route}: {log}");
+    }
+    assert!(!log.contains("panicked"), "{log}");
 }
 
 /// What `chancery audit sample-logs` says, and its exit code.

@@ -197,7 +197,8 @@ async fn begin(stores: &Stores, folder: &Path) -> Arc<Instance> {
 async fn grow(instance: &Instance, events: usize) {
     for number in 0..events {
         // The codes of a test live as long as it.
-        refusals::count_anonymous(instance, Box::leak(format!("test-{number:05}").into_boxed_str()), NetClass::Private);
+        let code = Box::leak(format!("test-{number:05}").into_boxed_str());
+        refusals::count_anonymous(instance, code, None, NetClass::Private);
     }
     refusals::flush_anonymous(instance).await.unwrap();
     sequence::checkpoint(instance, PLATFORM).await.unwrap();
@@ -322,7 +323,7 @@ async fn a_larger_log_is_looked_at_up_to_its_root() {
 async fn a_changed_row_is_not_signed_over() {
     let mut log = Log::sqlite().await;
     grow(&log.instance, 3).await;
-    refusals::count_anonymous(&log.instance, "one-more", NetClass::Private);
+    refusals::count_anonymous(&log.instance, "one-more", None, NetClass::Private);
     refusals::flush_anonymous(&log.instance).await.unwrap();
     let head = chancery_domain::audit::sequence(&log.instance, PLATFORM).await.unwrap();
     let last = format!("tenant_id = '{PLATFORM}' AND idx = {}", head.size - 1);

@@ -1,6 +1,12 @@
 //! The server over TLS of its own, in production: what it takes, what it refuses, where plain HTTP is sent.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpListener},
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+};
 
 use rcgen::{CertificateParams, CertifiedIssuer, DnType, KeyPair};
 
@@ -84,6 +90,91 @@ async fn production_serves_tls_and_sends_plain_http_there() {
     assert_eq!(server.stop().0, 0);
 }
 
+/// An application that answers every request with the head that it got.
+fn telling() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                let (mut head, mut piece) = (Vec::new(), [0; 4096]);
+                while let Ok(count @ 1..) = stream.read(&mut piece) {
+                    head.extend_from_slice(&piece[..count]);
+                    if head.ends_with(b"\r\n\r\n") {
+                        let _ = write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", head.len());
+                        let _ = stream.write_all(&head);
+                        head.clear();
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_gateway_in_production_serves_tls_and_the_application_is_told_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = certificate(folder.path(), false);
+    let (data, listen) = (folder.path().join("data"), free_port());
+    assert!(run(&["init", "--data", data.to_str().unwrap()]).status.success());
+    let file = folder.path().join("chancery.toml");
+    let route = |path: &str, further: &str| {
+        format!("[[gateway.routes]]\npath = \"{path}\"\nupstream = \"http://{}\"\n{further}", telling())
+    };
+    let routes = route("/open", "authentication = \"none\"\n") + &route("/closed", "");
+    fs::write(&file, format!("[gateway]\nlisten = \"127.0.0.1:{listen}\"\n{routes}")).unwrap();
+    let variables = variables(folder.path());
+    let variables: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let server = Served::start(&["--config", file.to_str().unwrap()], &data, &variables);
+    let authority = reqwest::Certificate::from_pem(authority.as_bytes()).unwrap();
+    let client = reqwest::Client::builder().no_proxy().tls_certs_only([authority]).build().unwrap();
+    let asked = |path: &str| client.get(format!("https://localhost:{listen}{path}")).send();
+
+    let answer = asked("/open").await.unwrap();
+    assert_eq!(answer.status().as_u16(), 200);
+    let head = answer.text().await.unwrap().to_lowercase();
+    assert!(head.contains("\r\nx-forwarded-proto: https\r\n"), "{head}");
+    assert!(head.contains(&format!("\r\nx-forwarded-host: localhost:{listen}\r\n")), "{head}");
+    let refused = asked("/closed").await.unwrap();
+    assert_eq!(refused.status().as_u16(), 401);
+    assert_eq!(refused.headers()["strict-transport-security"], "max-age=31536000; includeSubDomains; preload");
+    // Plain HTTP gets nothing there, and nobody else's certificate will do.
+    assert!(client.get(format!("http://localhost:{listen}/open")).send().await.is_err());
+    assert!(crate::support::http().get(format!("https://localhost:{listen}/open")).send().await.is_err());
+    assert_eq!(server.stop().0, 0);
+}
+
+/// The application is a Chancery of its own: its listener offers HTTP/2 over TLS, and the gateway speaks nothing else to it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_application_is_asked_over_http_2_through_tls() {
+    let folder = tempfile::tempdir().unwrap();
+    let ca = folder.path().join("ca.pem");
+    fs::write(&ca, certificate(folder.path(), false)).unwrap();
+    let variables = variables(folder.path());
+    let variables: Vec<(&str, &str)> = variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let application = Served::start(&["--dev"], &folder.path().join("application"), &variables);
+    let port = application.base().strip_prefix("https://127.0.0.1:").unwrap();
+    let (file, listen) = (folder.path().join("chancery.toml"), free_port());
+    let routes = format!(
+        "[gateway]\nlisten = \"127.0.0.1:{listen}\"\n\
+         [[gateway.upstreams]]\nname = \"app\"\nurls = [\"https://localhost:{port}\"]\nca_file = {ca:?}\nhttp2 = true\n\
+         [[gateway.routes]]\npath = \"/*\"\nupstream = \"app\"\nauthentication = \"none\"\n"
+    );
+    fs::write(&file, routes).unwrap();
+    let gateway = Served::start(&["--dev", "--config", file.to_str().unwrap()], &folder.path().join("data"), &[]);
+    let client = crate::support::http();
+    let keys = client.get(format!("http://127.0.0.1:{listen}/.well-known/jwks.json")).send().await.unwrap();
+    assert_eq!(keys.status().as_u16(), 200);
+    assert!(keys.json::<Value>().await.unwrap()["keys"].is_array());
+    // With a body in each direction.
+    let login = json!({ "tenant": "none", "username": "nobody", "password": "nothing" });
+    let refused = client.post(format!("http://127.0.0.1:{listen}/v1/auth/login")).json(&login).send().await.unwrap();
+    assert_eq!(refused.status().as_u16(), 401);
+    assert!(refused.json::<Value>().await.unwrap()["code"].is_string());
+    assert_eq!((gateway.stop().0, application.stop().0), (0, 0));
+}
+
 #[test]
 fn production_refuses_a_self_signed_certificate_and_development_warns() {
     let folder = tempfile::tempdir().unwrap();
@@ -129,6 +220,33 @@ fn a_server_that_others_reach_has_tls_or_a_proxy_in_front() {
     let plain = started(&plain);
     assert!(plain.contains("server.public_url: is not an https address"), "{plain}");
     assert!(plain.contains("tls.redirect_listen: has nowhere to send clients"), "{plain}");
+}
+
+#[test]
+fn a_gateway_that_others_reach_has_tls_or_a_proxy_in_front() {
+    let folder = tempfile::tempdir().unwrap();
+    certificate(folder.path(), false);
+    let started = |listen: &str, variables: &[(String, String)]| {
+        let data = folder.path().join("data");
+        let mut command = chancery(&["serve", "--data", data.to_str().unwrap(), "--listen", "127.0.0.1:0"]);
+        command.env("CHANCERY__GATEWAY__UPSTREAM", "http://127.0.0.1:9").env("CHANCERY__GATEWAY__LISTEN", listen);
+        stderr(&finish(command.envs(variables.iter().cloned())))
+    };
+    let exposed = "gateway.listen: is reachable from other machines";
+    assert!(started("0.0.0.0:0", &[]).contains(exposed), "{}", started("0.0.0.0:0", &[]));
+    assert!(started("[::]:0", &[]).contains(exposed), "{}", started("[::]:0", &[]));
+    let proxied = [
+        ("CHANCERY__TLS__TERMINATED", "true"),
+        ("CHANCERY__SERVER__TRUSTED_PROXIES", "10.0.0.5"),
+        ("CHANCERY__SERVER__PUBLIC_URL", "https://localhost:8700"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()));
+    for fine in
+        [started("127.0.0.1:0", &[]), started("0.0.0.0:0", &variables(folder.path())), started("0.0.0.0:0", &proxied)]
+    {
+        // All faults are told at once: one that is not told is none.
+        assert!(!fine.is_empty() && !fine.contains("gateway.listen"), "{fine}");
+    }
 }
 
 /// Not a line of the log alone: the platform's log has it, readiness warns of it, and the certificate at work stays.

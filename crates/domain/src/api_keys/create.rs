@@ -8,6 +8,7 @@ use crate::{
     Instance,
     access::{Call, Denied, Permission, Role, RoleSet, grant},
     audit::{Change, Detail, Event, EventKind},
+    certificates::refuse_suspects,
     faults::Faults,
     ids::{ApiKeyId, TenantId, UserId},
     instance::{Environment, Failure, fails},
@@ -87,6 +88,8 @@ pub async fn create(
     check(&new)?;
     let roles = RoleSet::of(&new.roles);
     let mut change = Change::begin(instance, call, tenant).await?;
+    let texts = [("/description", new.description.as_str())];
+    refuse_suspects::<CreateApiKeyError>(instance, change.rows(), &texts).await?;
     let defined = defined(change.rows(), &new.defined_roles).await?;
     let bases = RoleSet::of(&defined.iter().map(|role| role.base).collect::<Vec<_>>());
     let given = roles.union(bases);

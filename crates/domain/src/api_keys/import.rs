@@ -13,6 +13,7 @@ use crate::{
     Instance,
     access::{Call, Permission, Role, RoleSet, authenticate::root_with, grant},
     audit::{Change, Detail, Event, EventKind},
+    certificates::refuse_suspects,
     faults::Faults,
     ids::{ApiKeyId, UserId},
     instance::Failure,
@@ -74,6 +75,9 @@ pub async fn import(
     let mut change = Change::begin(instance, call, tenant).await?;
     // Or two calls at once would each find a key missing and bring it, and a key that is there twice is nobody's.
     change.rows().hold_tenant().await?;
+    let places: Vec<String> = (0..keys.len()).map(|position| format!("/items/{position}/description")).collect();
+    let texts = places.iter().zip(&keys).map(|(place, key)| (place.as_str(), key.description.as_str()));
+    refuse_suspects::<CreateApiKeyError>(instance, change.rows(), &texts.collect::<Vec<_>>()).await?;
     let all = RoleSet::of(&keys.iter().flat_map(|key| key.roles.iter().copied()).collect::<Vec<_>>());
     grant::check(instance, call, tenant, all, change.rows()).await?.map_err(CreateApiKeyError::MayNotGrant)?;
     let known = known(instance, &keys, change.rows()).await?;

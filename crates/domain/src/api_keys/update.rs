@@ -10,6 +10,7 @@ use crate::{
     Instance,
     access::{Call, Denied, Permission, Role, RoleSet, grant},
     audit::{Change, Detail, Event, EventKind},
+    certificates::refuse_suspects,
     faults::Faults,
     ids::ApiKeyId,
     instance::{Failure, fails},
@@ -84,6 +85,8 @@ pub async fn update(
     let given = may_give(instance, call, &key, change.rows()).await?;
     let mut what = Vec::new();
     if let Some(description) = wanted.description {
+        let texts = [("/description", description.as_str())];
+        refuse_suspects::<ChangeApiKeyError>(instance, change.rows(), &texts).await?;
         key.description = description.trim().to_owned();
         what.push("description".to_owned());
     }

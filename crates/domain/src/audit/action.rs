@@ -49,6 +49,7 @@ impl EventKind {
             | Self::AuditArchived
             | Self::WebhookSourceCreated
             | Self::WebhookSecretAdded
+            | Self::WebhookDeviceChallenged
             | Self::WebhookDeviceEnrolled
             | Self::WebhookSubscribed
             | Self::WebhookReceived
@@ -64,6 +65,8 @@ impl EventKind {
             | Self::UserRead
             | Self::RevocationRead
             | Self::SessionRead
+            | Self::FactorRead
+            | Self::TokenIntrospected
             | Self::ApiKeyRead
             | Self::RoleRead
             | Self::IdentityProviderRead

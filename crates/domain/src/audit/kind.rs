@@ -99,6 +99,8 @@ codes! {
         PasskeyRegressed = "passkey.sign_count_regressed",
         /// An administrator removed a user's second factors.
         FactorReset = "factor.reset",
+        /// A person looked at its second factors.
+        FactorRead = "factor.read",
         /// A user got new recovery codes.
         RecoveryCodesMade = "factor.recovery_codes_made",
         /// A recovery code was used.
@@ -121,6 +123,8 @@ codes! {
         SessionResumed = "session.resumed",
         /// A program got an access token for its API key.
         TokenIssued = "token.issued",
+        /// A program asked what a token is.
+        TokenIntrospected = "token.introspected",
         /// Access tokens were revoked: one, all of a user, or all of the tenant.
         TokenRevoked = "token.revoked",
         /// The denylist was read.
@@ -356,6 +360,8 @@ codes! {
         WebhookSecretShown = "webhook.secret_shown",
         /// Secrets were opened, to verify or to sign with.
         WebhookSecretsOpened = "webhook.secrets_opened",
+        /// A challenge was given for a device that shall be enrolled.
+        WebhookDeviceChallenged = "webhook.device_challenged",
         /// A device was enrolled with a source.
         WebhookDeviceEnrolled = "webhook.device_enrolled",
         /// An attestation of a device was not taken.

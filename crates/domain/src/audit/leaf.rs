@@ -1,5 +1,7 @@
 //! Every member of a leaf, and what may be known of it by whom: one table for reviewers, sinks and the documentation.
 
+use super::details;
+
 codes! {
     /// What a member of a leaf tells, and about whom.
     pub enum Class {
@@ -68,7 +70,8 @@ pub const MEMBERS: &[Member] = &[
     member(
         "detail.*",
         Class::Operational,
-        "counts, codes, ids, registered names, moments; there is no type for free text",
+        "counts, codes, ids, registered names, moments; there is no type for free text. Ours by their names, see below; an application's \
+         own are operational",
     ),
     member(
         "sealed.*",
@@ -82,8 +85,12 @@ pub const MEMBERS: &[Member] = &[
     member("secret", Class::Forbidden, "passwords, tokens, keys, codes"),
 ];
 
-/// The class of the member at this path, such as `actor.ref`.
-pub fn class(path: &str) -> Option<Class> {
+/// The class of the member at this path of an event of this type, such as `actor.ref`. Of our own events each detail has its own
+/// ([`super::details`]); what an application calls its details is the application's.
+pub fn class(kind: &str, path: &str) -> Option<Class> {
+    if let Some(name) = path.strip_prefix("detail.").filter(|_| !kind.starts_with("app.")) {
+        return details::class(name);
+    }
     let fits = |member: &&Member| match member.path.strip_suffix('*') {
         Some(head) => path.strip_prefix(head).is_some_and(|name| !name.is_empty()),
         None => member.path == path,
@@ -111,12 +118,15 @@ mod tests {
 
     #[test]
     fn a_member_has_one_class_and_an_unknown_one_has_none() {
+        let class = |path| super::class("user.read", path);
         assert_eq!(class("actor.ref"), Some(Class::Pseudonymous));
         assert_eq!(class("detail.count"), Some(Class::Operational));
+        assert_eq!(class("detail.holder"), Some(Class::Pseudonymous));
         assert_eq!(class("sealed.address"), Some(Class::Sealed));
-        for unknown in ["detail", "detail.", "actor.name", "address", ""] {
+        for unknown in ["detail", "detail.", "detail.colour", "actor.name", "address", ""] {
             assert_eq!(class(unknown), None, "{unknown}");
         }
+        assert_eq!(super::class("app.visit.closed", "detail.colour"), Some(Class::Operational));
         let mut paths: Vec<&str> = MEMBERS.iter().map(|member| member.path).collect();
         paths.sort_unstable();
         paths.dedup();

@@ -267,6 +267,7 @@ impl EventKind {
             Self::WebhookSecretAdded | Self::WebhookSecretEnded | Self::WebhookSecretShown => {
                 (Topic::Keys, Medium, true)
             }
+            Self::WebhookDeviceChallenged => (Topic::Keys, Info, false),
             Self::WebhookDeviceEnrolled => (Topic::Keys, Low, false),
             Self::WebhookDeviceRevoked => (Topic::Keys, Medium, true),
             Self::WebhookDeviceRefused => (Topic::Alert, Medium, true),
@@ -298,7 +299,7 @@ impl EventKind {
             Self::PasswordChanged | Self::PasswordSet => (Topic::Account(3, "Password Change"), Low, false),
             Self::PasswordInvited => (Topic::Account(4, "Password Reset"), Low, false),
             Self::PasswordForced => (Topic::Account(4, "Password Reset"), Medium, true),
-            Self::FactorBegun | Self::PasskeyRenamed => (Topic::Account(99, "Other"), Info, false),
+            Self::FactorBegun | Self::FactorRead | Self::PasskeyRenamed => (Topic::Account(99, "Other"), Info, false),
             Self::FactorEnrolled => (Topic::Account(10, "MFA Factor Enable"), Low, false),
             Self::FactorRemoved | Self::FactorReset => (Topic::Account(11, "MFA Factor Disable"), Medium, true),
             Self::RecoveryCodesMade => (Topic::Account(99, "Other"), Low, false),
@@ -308,7 +309,7 @@ impl EventKind {
             Self::RecoveryCodeUsed => (Topic::Login, Medium, true),
             Self::FactorFailed | Self::SessionProofFailed => (Topic::Login, Medium, true),
             Self::SessionRefreshed | Self::TokenIssued | Self::TokenExchanged => (Topic::Ticket, Info, false),
-            Self::SessionRead | Self::RevocationRead => (Topic::Ticket, Info, false),
+            Self::SessionRead | Self::RevocationRead | Self::TokenIntrospected => (Topic::Ticket, Info, false),
             Self::SessionEnded => (Topic::Logout, Info, false),
             Self::TokenRevoked | Self::TokensDenied => (Topic::Logout, Medium, true),
             Self::SessionStopped | Self::SessionReused | Self::PasskeyRegressed => (Topic::Alert, High, true),

@@ -23,6 +23,7 @@ pub mod archives;
 pub mod change;
 pub mod counters;
 pub(crate) mod damage;
+pub mod details;
 mod event;
 pub mod export;
 pub mod failures;

@@ -2,6 +2,7 @@
 
 use super::{
     EventKind,
+    details::{OPERATIONAL, PSEUDONYMOUS},
     leaf::MEMBERS,
     mapping::{OCSF_VERSION, title},
 };
@@ -43,6 +44,12 @@ pub fn page() -> String {
     for member in MEMBERS {
         page += &format!("| `{}` | {} | {} |\n", member.path, member.class, member.what);
     }
+    let names = |names: &[&str]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    page += &format!(
+        "\n## Details\n\nOf Chancery's own events, by what may be known of them.\n\nPseudonymous: {}.\n\nOperational: {}.\n",
+        names(PSEUDONYMOUS),
+        names(OPERATIONAL)
+    );
     page
 }
 
@@ -55,6 +62,9 @@ mod tests {
         let page = page();
         for kind in EventKind::ALL {
             assert!(page.contains(&format!("\n| `{kind}` | ")), "{kind}");
+        }
+        for name in OPERATIONAL.iter().chain(PSEUDONYMOUS) {
+            assert!(page.contains(&format!("`{name}`")), "{name}");
         }
         for member in MEMBERS {
             assert!(page.contains(&format!("\n| `{}` | ", member.path)), "{}", member.path);

@@ -17,11 +17,11 @@ use crate::{
     store::{Epochs, Store, StoreError},
 };
 
-/// How long one commit may take.
+/// How long one commit may take, and how long who waits for a place in the next ones waits.
 const DEADLINE: std::time::Duration = std::time::Duration::from_secs(5);
-/// How many events may wait for a commit before callers wait too.
+/// How many callers' events may wait for a commit before further callers wait for a place.
 const MAX_WAITING: usize = 4_096;
-/// How many events one commit takes at most.
+/// How many callers' events one commit takes at most.
 const MAX_BATCH: usize = 512;
 
 /// Proof that the event of a read is durable. Only [`append`] makes one, after the commit returned.
@@ -290,7 +290,9 @@ impl Appender {
     pub(super) async fn append(&self, events: Vec<QueuedEvent>) -> Result<Arc<Epochs>, StoreError> {
         let gone = || StoreError::Unavailable("the group commit has ended".into());
         let (done, committed) = oneshot::channel();
-        self.0.send(Waiting { events, done }).await.map_err(|_| gone())?;
+        let full = || StoreError::Unavailable("too many events wait for a commit".into());
+        let sent = tokio::time::timeout(DEADLINE, self.0.send(Waiting { events, done })).await;
+        sent.map_err(|_| full())?.map_err(|_| gone())?;
         committed.await.map_err(|_| gone())?
     }
 }
@@ -355,4 +357,96 @@ async fn commit(store: &Arc<dyn Store>, events: Arc<Vec<QueuedEvent>>) -> Result
     let reason = failed.as_deref().unwrap_or("no answer in time");
     tracing::error!(events = count, reason, "Could not append audit events");
     Err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        collections::BTreeMap,
+        sync::atomic::{AtomicBool, Ordering},
+        time::{Duration, Instant},
+    };
+
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::store::{Tx, View};
+
+    /// Answers nothing until it is told to.
+    struct Hangs(AtomicBool);
+
+    #[async_trait]
+    impl Store for Hangs {
+        async fn begin(&self, _: TenantId) -> Result<Box<dyn Tx>, StoreError> {
+            Err(StoreError::Unavailable("it only appends".into()))
+        }
+
+        async fn view(&self, _: TenantId) -> Result<Box<dyn View>, StoreError> {
+            Err(StoreError::Unavailable("it only appends".into()))
+        }
+
+        async fn append_events(&self, _: &[QueuedEvent]) -> Result<Epochs, StoreError> {
+            if self.0.load(Ordering::SeqCst) {
+                std::future::pending::<()>().await;
+            }
+            Ok(Epochs { read_at: Instant::now(), of: BTreeMap::new() })
+        }
+
+        fn take_grown(&self) -> Vec<TenantId> {
+            Vec::new()
+        }
+
+        async fn scrub(&self) -> Result<(), StoreError> {
+            Ok(())
+        }
+
+        async fn ping(&self) -> Result<(), StoreError> {
+            Ok(())
+        }
+    }
+
+    /// AU-09: where the log takes no more, who wants to read waits, and is refused when that takes too long.
+    #[tokio::test(start_paused = true)]
+    async fn a_log_that_takes_no_more_makes_reads_wait_and_then_refuses() {
+        let store = Arc::new(Hangs(AtomicBool::new(true)));
+        let appender = Arc::new(Appender::start(store.clone()));
+        let append = |count: usize| -> Vec<_> {
+            let one = |_| {
+                let (appender, since) = (Arc::clone(&appender), tokio::time::Instant::now());
+                tokio::spawn(async move {
+                    let done = appender.append(Vec::new()).await;
+                    (done.is_ok(), since.elapsed())
+                })
+            };
+            (0..count).map(one).collect()
+        };
+        let ran = async || {
+            for _ in 0..1_000 {
+                tokio::task::yield_now().await;
+            }
+        };
+        // One is being committed, and as many wait as there is room for.
+        let first = append(1);
+        ran().await;
+        let room = append(MAX_WAITING);
+        ran().await;
+        assert_eq!(appender.0.capacity(), 0, "the queue is bounded");
+        // More than one commit takes out of the queue: the last of them find no place in time.
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let late = append(2 * MAX_BATCH + 1);
+        let mut refused_at = Vec::new();
+        for one in late {
+            let (ok, after) = one.await.unwrap();
+            assert!(!ok, "nothing was committed");
+            refused_at.push(after);
+        }
+        let last = refused_at.last().unwrap();
+        assert!((DEADLINE..DEADLINE + Duration::from_millis(100)).contains(last), "waited {last:?} for a place");
+
+        store.0.store(false, Ordering::SeqCst);
+        for one in first.into_iter().chain(room) {
+            one.await.unwrap();
+        }
+        assert!(appender.append(Vec::new()).await.is_ok(), "it goes on");
+    }
 }

@@ -8,14 +8,14 @@ use super::{
     stamp::Actor,
 };
 use crate::{
-    access::{Call, NetClass, RequestInfo},
+    access::{Call, NetClass, RefusedFor, RequestInfo},
     ids::{RequestId, TenantId},
     instance::{Failure, Instance},
 };
 
-/// Refusals of strangers since the last flush, by code and address class.
+/// Refusals of strangers since the last flush, by code, why, and address class.
 #[derive(Default)]
-pub struct AnonymousCounts(Mutex<BTreeMap<(&'static str, NetClass), u64>>);
+pub struct AnonymousCounts(Mutex<BTreeMap<(&'static str, Option<RefusedFor>, NetClass), u64>>);
 
 /// Tells of a refused call of a known caller, after its rollback.
 ///
@@ -69,10 +69,10 @@ pub async fn credential_conflict(instance: &Instance, first: &Call, second: &Cal
     note(instance, first, first.tenant(), of_first).await
 }
 
-/// Counts a refusal without a valid credential. No I/O: strangers cannot grow a log.
-pub fn count_anonymous(instance: &Instance, code: &'static str, net: NetClass) {
+/// Counts a refusal without a valid credential; `why`, if there was one. No I/O: strangers cannot grow a log.
+pub fn count_anonymous(instance: &Instance, code: &'static str, why: Option<RefusedFor>, net: NetClass) {
     let mut counts = instance.anonymous.0.lock().unwrap_or_else(|poison| poison.into_inner());
-    *counts.entry((code, net)).or_default() += 1;
+    *counts.entry((code, why, net)).or_default() += 1;
 }
 
 /// Writes what was counted since the last time into the platform's log; called every minute.
@@ -93,12 +93,16 @@ pub async fn flush_anonymous(instance: &Instance) -> Result<(), Failure> {
         route: "anonymous-refusals",
         method: "JOB",
     };
-    let events = counts.iter().map(|((code, net), count)| {
-        Event::new(EventKind::AccessRefusedAnonymous)
+    let events = counts.iter().map(|((code, why, net), count)| {
+        let event = Event::new(EventKind::AccessRefusedAnonymous)
             .outcome(Outcome::MinorFailure)
             .with("code", Detail::Code(code))
             .with("net", Detail::Code(net.as_str()))
-            .with("count", Detail::Count(*count))
+            .with("count", Detail::Count(*count));
+        match why {
+            Some(why) => event.with("why", Detail::Code(why.as_str())),
+            None => event,
+        }
     });
     let written = note_all(instance, Actor::System(&request), TenantId::PLATFORM, events.collect()).await;
     if written.is_err() {

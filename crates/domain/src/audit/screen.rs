@@ -80,14 +80,6 @@ fn named(name: String, at: usize, now: Timestamp) -> String {
     if suspect(&name, now).is_some() { format!("{UNNAMED}{at}") } else { name }
 }
 
-/// Counts suspects among the names that a tenant gives to what its events tell of, when it gives them: tables, columns, indexes, roles,
-/// holds. They stay, or whoever names a column could hide that it is opened.
-pub(crate) fn count_names<'n>(instance: &Instance, names: impl IntoIterator<Item = &'n str>) {
-    let now = instance.now();
-    let found = names.into_iter().filter_map(|name| suspect(name, now));
-    found.for_each(|detector| instance.suspected().count(detector));
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;

@@ -9,6 +9,7 @@ use crate::{
     Instance, TenantId,
     access::{Call, Denied, Permission},
     audit::{Change, Detail, Event, EventKind, receipt::note},
+    certificates::refuse_suspects,
     faults::Faults,
     ids::BlockId,
     instance::{Failure, fails},
@@ -83,6 +84,7 @@ pub async fn block(instance: &Instance, call: &Call, new: NewBlock) -> Result<Bl
         return Err(BlockError::Full);
     }
     let mut change = Change::begin(instance, call, TenantId::PLATFORM).await?;
+    refuse_suspects::<BlockError>(instance, change.rows(), &[("/reason", &new.reason)]).await?;
     change.rows().forget_blocks(now).await?;
     change.rows().remove_block_of(block.network).await?;
     match change.rows().insert_block(&block).await {

@@ -164,6 +164,15 @@ pub(crate) fn tells_of(event: &Value, envelope: &[u8], tenant: TenantId, id: Cer
         && text("/detail/key_id") == key_id
 }
 
+/// Whether a row says of a certificate what was signed: lists are made of rows.
+pub(crate) fn is_as_signed(row: &Certificate) -> bool {
+    let Ok(envelope) = Envelope::from_json(&row.envelope) else { return false };
+    canonical::parse(&envelope.payload).is_ok_and(|payload| {
+        let says = |pointer: &str, column: &str| payload.pointer(pointer).and_then(Value::as_str) == Some(column);
+        says("/kind", &row.kind) && says("/issued_at", &row.issued_at.to_string())
+    })
+}
+
 /// Whether the event at `index` tells of this envelope, within its key's time in the log.
 pub(super) fn check_logged(
     core: &str,

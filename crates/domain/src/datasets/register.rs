@@ -5,6 +5,7 @@ use crate::{
     Instance,
     access::{Call, Permission},
     audit::{Change, Detail, Event, EventKind, receipt::note},
+    certificates::refuse_suspects,
     faults::Faults,
     fields::Field,
     ids::DatasetId,
@@ -69,6 +70,9 @@ pub async fn put(instance: &Instance, call: &Call, name: &str, spec: DatasetSpec
     };
     instance.tables().open(tenant, &dataset).await.map_err(of_table)?;
     let mut change = Change::begin(instance, call, tenant).await?;
+    if before.is_none() {
+        refuse_suspects::<DatasetError>(instance, change.rows(), &[("/name", name)]).await?;
+    }
     if change.rows().open_dataset_jobs().await?.iter().any(|job| job.dataset == dataset.id) {
         return Err(DatasetError::Busy);
     }

@@ -53,7 +53,7 @@ pub enum FactorError {
     TooMany,
     /// Bad fields.
     #[error(transparent)]
-    Invalid(crate::faults::Faults),
+    Invalid(#[from] crate::faults::Faults),
     /// The user has a second factor already.
     #[error("there is a second factor already")]
     AlreadyEnrolled,

@@ -84,7 +84,8 @@ async fn begin_for(
     };
     let put = change.rows().put_totp(&totp).await;
     unchanged(put, FactorError::AlreadyEnrolled)?;
-    change.commit(Event::new(EventKind::FactorBegun).on("user", user)).await?;
+    let event = Event::new(EventKind::FactorBegun).on("user", user).with("factor", Detail::Code("totp"));
+    change.commit(event).await?;
     let secret = key.base32();
     let uri = uri(&instance.settings().name, &format!("{username}@{}", call.caller.tenant_slug()), &secret);
     Ok(Enrolment { secret, uri })

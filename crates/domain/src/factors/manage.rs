@@ -6,7 +6,7 @@ use super::{FactorError, Standing, attempt::attempt, codes, enrol::person, neede
 use crate::{
     Instance,
     access::{Call, Denied, Permission, RECENT_SECONDS, grant},
-    audit::{Change, Detail, Event, EventKind},
+    audit::{Change, Detail, Event, EventKind, receipt::note},
     faults::Faults,
     ids::UserId,
     roles::{self, Holder},
@@ -40,6 +40,8 @@ pub async fn read(instance: &Instance, call: &Call) -> Result<Factors, FactorErr
     // Of the user's roles, not of the token's, which may be fewer.
     let stored = view.user(user).await?.ok_or(FactorError::NotFound)?;
     let required = needed(&mut *view, &stored).await?;
+    drop(view);
+    note(instance, call, call.tenant(), Event::new(EventKind::FactorRead).on("user", user)).await?;
     Ok(Factors { totp_since, passkeys, recovery_codes: codes, required })
 }
 

@@ -4,7 +4,8 @@ use super::{Bind, Class, Duty, Field, FieldType, IndexSpec};
 use crate::{
     Instance,
     access::{Call, Denied, Permission},
-    audit::{Change, Detail, Event, EventKind, receipt::note, screen::count_names},
+    audit::{Change, Detail, Event, EventKind, receipt::note},
+    certificates::refuse_suspects,
     faults::Faults,
     ids::{FieldId, IndexId, TableId},
     indexes::{Index, IndexKind, Rule, VersionError},
@@ -112,7 +113,10 @@ pub(super) async fn place(
     match &known {
         Some(known) => check_change(known, spec)?,
         // Here, and not with each event of each opening.
-        None => count_names(instance, [table, column]),
+        None => {
+            let names = [("/table", table), ("/column", column)];
+            refuse_suspects::<DefineFieldError>(instance, change.rows(), &names).await?;
+        }
     }
     let table_id = match known.iter().chain(&*fields).find(|field| field.table == table) {
         Some(field) => field.table_id,

@@ -9,6 +9,7 @@ use crate::{
     Instance,
     access::{Call, Denied, Permission, Role, RoleSet, grant},
     audit::{Change, Detail, Event, EventKind, receipt::note},
+    certificates::refuse_suspects,
     faults::Faults,
     ids::{IdentityProviderId, TenantId},
     instance::{Failure, fails},
@@ -148,13 +149,16 @@ pub async fn get(
     Ok(found)
 }
 
-/// No provider gives what its administrator may not, nor a role that the tenant does not have.
+/// No provider gives what its administrator may not, nor a role that the tenant does not have; nor is it called what nobody may see.
 async fn check_roles(
     instance: &Instance,
     call: &Call,
     spec: &IdentityProviderSpec,
     change: &mut Change<'_>,
 ) -> Result<(), IdentityProviderError> {
+    // Its issuer and audiences are another system's codes.
+    let texts = [("/name", spec.name.as_str()), ("/role_claim", spec.role_claim.as_deref().unwrap_or_default())];
+    refuse_suspects::<IdentityProviderError>(instance, change.rows(), &texts).await?;
     let defined = change.rows().defined_roles().await?;
     let (mut given, mut faults) = (Vec::new(), Faults::default());
     for (at, (_, role)) in spec.role_map.iter().enumerate() {

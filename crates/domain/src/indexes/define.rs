@@ -4,7 +4,8 @@ use super::{Index, IndexKind, Rule, VersionError};
 use crate::{
     Instance,
     access::{Call, Denied, Permission},
-    audit::{Change, Detail, Event, EventKind, receipt::note, screen::count_names},
+    audit::{Change, Detail, Event, EventKind, receipt::note},
+    certificates::refuse_suspects,
     faults::Faults,
     fields::{Field, FieldType, NormalForm, Normalizer, define::check_column_name, index::check_bits},
     ids::IndexId,
@@ -77,7 +78,7 @@ pub async fn define(
         return Err(IndexError::Fixed);
     }
     if known.is_none() {
-        count_names(instance, [name]);
+        refuse_suspects::<IndexError>(instance, change.rows(), &[("/name", name)]).await?;
     }
     let index = match known {
         Some(known) => known,

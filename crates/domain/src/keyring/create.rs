@@ -10,6 +10,7 @@ use crate::{
     Instance,
     access::{Call, Permission},
     audit::{Change, Detail, Event, EventKind},
+    certificates::refuse_suspects,
     faults::Faults,
     ids::{KeyId, UserId},
     instance::Failure,
@@ -79,6 +80,7 @@ pub async fn create(instance: &Instance, call: &Call, new: NewKey) -> Result<Key
     let drawn = draw(instance, &key).await?;
     let key = Key { hsm: drawn.link(), ..key };
     let mut change = Change::begin(instance, call, call.tenant()).await?;
+    refuse_suspects::<KeyError>(instance, change.rows(), &[("/name", &key.name)]).await?;
     claim_name(change.rows(), &key.name).await?;
     check_users(change.rows(), &key.allowed_users).await?;
     let ring = std::sync::Arc::clone(change.keyring());

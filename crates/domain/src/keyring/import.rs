@@ -11,6 +11,7 @@ use crate::{
     Instance,
     access::{Call, Permission},
     audit::{Change, Detail, Event, EventKind},
+    certificates::refuse_suspects,
     faults::Faults,
     ids::{KeyId, UserId},
     store::StoreError,
@@ -139,6 +140,7 @@ pub async fn import(instance: &Instance, call: &Call, brought: ImportedKey) -> R
         created_at: now,
     };
     let mut change = Change::begin(instance, call, call.tenant()).await?;
+    refuse_suspects::<KeyError>(instance, change.rows(), &[("/name", &key.name)]).await?;
     // Told last: that its versions are here already says more.
     let named = claim_name(change.rows(), &key.name).await;
     check_users(change.rows(), &key.allowed_users).await?;

@@ -4,7 +4,8 @@ use super::{Passkey, register::checked_name};
 use crate::{
     Instance,
     access::Call,
-    audit::{Change, Detail, Event, EventKind},
+    audit::{Change, Detail, Event, EventKind, receipt::note},
+    certificates::refuse_suspects,
     factors::{FactorError, Standing, check_session, needed, person, unchanged},
     ids::PasskeyId,
 };
@@ -16,7 +17,10 @@ use crate::{
 /// [`FactorError`].
 pub async fn list(instance: &Instance, call: &Call) -> Result<Vec<Passkey>, FactorError> {
     let user = person(call)?;
-    Ok(instance.store().view(call.tenant()).await?.passkeys(user).await?)
+    let found = instance.store().view(call.tenant()).await?.passkeys(user).await?;
+    let event = Event::new(EventKind::FactorRead).on("user", user).with("factor", Detail::Code("passkey"));
+    note(instance, call, call.tenant(), event).await?;
+    Ok(found)
 }
 
 /// Names one of the caller's passkeys.
@@ -28,6 +32,7 @@ pub async fn rename(instance: &Instance, call: &Call, id: PasskeyId, name: &str)
     let user = person(call)?;
     let name = checked_name(name)?;
     let mut change = Change::begin(instance, call, call.tenant()).await?;
+    refuse_suspects::<FactorError>(instance, change.rows(), &[("/name", &name)]).await?;
     let renamed = change.rows().rename_passkey(user, id, &name).await;
     unchanged(renamed, FactorError::NotFound)?;
     let found = change.rows().passkeys(user).await?.into_iter().find(|passkey| passkey.id == id);

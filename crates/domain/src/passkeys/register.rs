@@ -12,7 +12,8 @@ use super::{
 use crate::{
     Instance, TenantId,
     access::{Call, RequestInfo},
-    audit::{Change, Detail, Event, EventKind},
+    audit::{Change, Detail, Event, EventKind, receipt::note},
+    certificates::refuse_suspects,
     factors::{FactorError, Halfway, Standing, check_session, codes, open, person, unchanged},
     faults::Faults,
     ids::{OneTimeId, SessionId, UserId},
@@ -64,7 +65,7 @@ pub async fn begin(instance: &Instance, call: &Call) -> Result<RegistrationOptio
     // Or a stolen session would make itself a passkey and stay.
     instance.require_recent(call)?;
     let username = call.caller.username().unwrap_or_default().to_owned();
-    options(instance, (call.tenant(), user), username, bound_to_session(call, user)).await
+    options(instance, call, (call.tenant(), user), username, bound_to_session(call, user)).await
 }
 
 /// Begins to register a first factor within a login that waits for one.
@@ -79,11 +80,12 @@ pub async fn begin_in_login(
 ) -> Result<RegistrationOptions, FactorError> {
     let halfway = Halfway::find(instance, request, token, OneTimeKind::Enrol).await?;
     let of = (halfway.entry.id, halfway.user.id);
-    options(instance, of, halfway.user.username.clone(), bound_to_login(&halfway)).await
+    options(instance, &halfway.call, of, halfway.user.username.clone(), bound_to_login(&halfway)).await
 }
 
 async fn options(
     instance: &Instance,
+    call: &Call,
     (tenant, user): (TenantId, UserId),
     username: String,
     bound: Bound,
@@ -94,6 +96,8 @@ async fn options(
         return Err(FactorError::TooMany);
     }
     let challenge = bound.challenge(instance).await?;
+    let event = Event::new(EventKind::FactorBegun).on("user", user).with("factor", Detail::Code("passkey"));
+    note(instance, call, tenant, event).await?;
     Ok(RegistrationOptions {
         party,
         user_handle: user_handle(tenant, user),
@@ -194,6 +198,7 @@ async fn added(
     let user = passkey.user;
     // INVARIANT: whoever adds the first factor of somebody waits for who does so at the same time.
     change.rows().hold_user(user).await?.ok_or(FactorError::NotFound)?;
+    refuse_suspects::<FactorError>(instance, change.rows(), &[("/name", &passkey.name)]).await?;
     let keep = match within {
         Within::Session(session) => {
             check_session(change.rows(), Some(session), instance.now()).await?;

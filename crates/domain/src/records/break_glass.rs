@@ -10,6 +10,7 @@ use crate::{
     access::{Call, Permission},
     approvals::{self, Carried, Deed, DeedKind},
     audit::{Change, Detail, Event, EventKind},
+    certificates::refuse_suspects,
     faults::Faults,
     fields::Field,
     ids::ApprovalId,
@@ -78,6 +79,10 @@ pub(super) async fn broken(
 ) -> Result<Carried<Option<Broken>>, RecordError> {
     let Some(glass) = glass else { return Ok(Carried::Done(None)) };
     instance.require_recent(call)?;
+    let mut view = instance.store().fresh_view(call.tenant()).await?;
+    let ticket = [("/break_glass/ticket", glass.ticket.as_str())];
+    refuse_suspects::<RecordError>(instance, &mut *view, &ticket).await?;
+    drop(view);
     let deed = Deed::new(DeedKind::BreakGlass, "ticket", &glass.ticket)
         .with("tables", Detail::Names(tables.clone()))
         .with("purpose", Detail::Code(purpose.as_str()))

@@ -5,6 +5,7 @@ use crate::{
     Instance,
     access::{Call, Permission},
     audit::{Change, Detail, Event, EventKind},
+    certificates::refuse_suspects,
     faults::Faults,
     text::check_name,
     time::Timestamp,
@@ -63,6 +64,13 @@ pub async fn import(
         if row.expires_at <= now {
             outcomes.push(Ok(ImportedRevocation::Over));
             continue;
+        }
+        match refuse_suspects(instance, change.rows(), &[("/reason", &row.reason)]).await {
+            Err(RevokeTokensError::Invalid(faults)) => {
+                outcomes.push(Err(faults));
+                continue;
+            }
+            looked => looked?,
         }
         let user = match &row.user {
             Some(name) if !name.chars().any(char::is_control) => change.rows().user_by_username(name).await?,

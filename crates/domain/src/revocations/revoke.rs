@@ -5,6 +5,7 @@ use crate::{
     Instance,
     access::{Call, Denied, Permission},
     audit::{Change, Detail, Event, EventKind},
+    certificates::refuse_suspects,
     faults::Faults,
     ids::{TokenId, UserId},
     instance::{Failure, fails},
@@ -91,6 +92,7 @@ pub async fn revoke(instance: &Instance, call: &Call, new: NewRevocation) -> Res
         Whom::Everyone => before(RevokedKind::Tenant, tenant.to_string(), None),
     };
     let mut change = Change::begin(instance, call, tenant).await?;
+    refuse_suspects::<RevokeTokensError>(instance, change.rows(), &[("/reason", &new.reason)]).await?;
     let rows = change.rows();
     let sessions = match new.whom {
         Whom::Token(_) => 0,

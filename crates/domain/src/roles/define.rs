@@ -4,7 +4,8 @@ use super::{DefinedRole, is_name};
 use crate::{
     Instance,
     access::{Call, Denied, Permission, PermissionSet, Role, RoleSet, grant},
-    audit::{Change, Detail, Event, EventKind, screen::count_names},
+    audit::{Change, Detail, Event, EventKind},
+    certificates::refuse_suspects,
     faults::Faults,
     instance::{Failure, fails},
     store::{StoreError, Tx},
@@ -65,6 +66,11 @@ pub async fn define(instance: &Instance, call: &Call, name: &str, spec: RoleSpec
     grant::check(instance, call, call.tenant(), base, change.rows()).await?.map_err(RoleError::MayNotGrant)?;
     let all = change.rows().defined_roles().await?;
     let before = all.iter().find(|role| role.name == name);
+    let mut texts = vec![("/description", spec.description.as_str())];
+    if before.is_none() {
+        texts.push(("/name", name));
+    }
+    refuse_suspects::<RoleError>(instance, change.rows(), &texts).await?;
     match before {
         None if all.len() >= MAX_DEFINED => {
             return Err(Faults::one("", "too_many", format!("a tenant defines at most {MAX_DEFINED} roles")).into());
@@ -73,8 +79,7 @@ pub async fn define(instance: &Instance, call: &Call, name: &str, spec: RoleSpec
             // Its holders were checked against its base.
             return Err(Faults::one("/base", "fixed", "a role keeps its base; define another one").into());
         }
-        None => count_names(instance, [name]),
-        Some(_) => {}
+        _ => {}
     }
     let role = DefinedRole {
         name: name.to_owned(),

@@ -35,7 +35,7 @@ fails!(SessionError);
 ///
 /// [`SessionError`].
 pub async fn list_own(instance: &Instance, call: &Call) -> Result<Vec<Session>, SessionError> {
-    Ok(active(instance, call, person(call)?).await?)
+    listed(instance, call, person(call)?).await
 }
 
 /// Ends a session of the caller: this one or another.
@@ -55,11 +55,7 @@ pub async fn end_own(instance: &Instance, call: &Call, id: SessionId) -> Result<
 pub async fn list(instance: &Instance, call: &Call, user: UserId) -> Result<Vec<Session>, SessionError> {
     call.require(Permission::TokensRevoke)?;
     instance.store().view(call.tenant()).await?.user(user).await?.ok_or(SessionError::NotFound)?;
-    let found = active(instance, call, user).await?;
-    let count = Detail::Count(u64::try_from(found.len()).unwrap_or(u64::MAX));
-    note(instance, call, call.tenant(), Event::new(EventKind::SessionRead).on("user", user).with("count", count))
-        .await?;
-    Ok(found)
+    listed(instance, call, user).await
 }
 
 /// Ends a session of a user of the caller's tenant, with all its access tokens.
@@ -76,10 +72,13 @@ fn person(call: &Call) -> Result<UserId, SessionError> {
     call.caller.user().filter(|_| call.caller.session().is_some()).ok_or(SessionError::NoSession)
 }
 
-async fn active(instance: &Instance, call: &Call, user: UserId) -> Result<Vec<Session>, Failure> {
+async fn listed(instance: &Instance, call: &Call, user: UserId) -> Result<Vec<Session>, SessionError> {
     let now = instance.now();
     let mut found = instance.store().fresh_view(call.tenant()).await?.active_sessions(user).await?;
     found.retain(|session| now < session.expires_at && now < session.head.expires_at);
+    let count = Detail::Count(u64::try_from(found.len()).unwrap_or(u64::MAX));
+    let event = Event::new(EventKind::SessionRead).on("user", user).with("count", count);
+    note(instance, call, call.tenant(), event).await?;
     Ok(found)
 }
 

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     Instance,
     access::{Call, RequestInfo},
-    audit::{Change, Event, EventKind},
+    audit::{Change, Detail, Event, EventKind},
     factors,
     ids::SessionId,
     instance::Failure,
@@ -130,7 +130,11 @@ impl<'a> Opening<'a> {
             change.rows().set_password_hash(user.id, hash).await?;
         }
         change.rows().forget_sessions(now.plus_seconds(-KEPT_SECONDS), 100).await?;
-        change.commit(Event::new(EventKind::UserLoggedIn).on("user", user.id)).await
+        let event = Event::new(EventKind::UserLoggedIn)
+            .on("user", user.id)
+            .with("session", Detail::Id(self.session.id.to_string()))
+            .with("token", Detail::Id(self.access.id.to_string()));
+        change.commit(event).await
     }
 
     /// What its person gets, once it has begun.

@@ -21,7 +21,7 @@ use crate::{
     store::StoreError,
     tenants::TenantState,
     time::Timestamp,
-    tokens::{self, HeldKey, ProofError},
+    tokens::{self, AccessToken, HeldKey, ProofError},
     users::{User, UserState},
 };
 
@@ -243,7 +243,7 @@ async fn advance(
         Err(StoreError::Changed(_)) => return Ok(None),
         Err(error) => return Err(error.into()),
     }
-    change.commit(refreshed(&session, false)).await?;
+    change.commit(refreshed(&session, &access, false)).await?;
     Ok(Some(SessionTokens::of(&session, access, &next)))
 }
 
@@ -259,13 +259,15 @@ async fn again(
     let next = RefreshToken::compute(env, (head.pepper_version, pepper), person.tenant, session.id, head.generation);
     let access = access_token(instance, person, session).await?;
     let call = person.call(request, session, Some(&access));
-    note(instance, &call, person.tenant, refreshed(session, true)).await?;
+    note(instance, &call, person.tenant, refreshed(session, &access, true)).await?;
     Ok(SessionTokens::of(session, access, &next))
 }
 
-fn refreshed(session: &Session, repeated: bool) -> Event {
-    let event = Event::new(EventKind::SessionRefreshed).on("session", session.id);
-    let event = event.with("generation", Detail::Count(session.head.generation.into()));
+fn refreshed(session: &Session, access: &AccessToken, repeated: bool) -> Event {
+    let event = Event::new(EventKind::SessionRefreshed)
+        .on("session", session.id)
+        .with("generation", Detail::Count(session.head.generation.into()))
+        .with("token", Detail::Id(access.id.to_string()));
     if repeated { event.with("repeated", Detail::Count(1)) } else { event }
 }
 

@@ -9,6 +9,7 @@ use crate::{
     Instance,
     access::{Call, Denied, Permission},
     audit::{Change, Detail, Event, EventKind, stamp::Actor},
+    certificates::refuse_suspects,
     faults::Faults,
     fields::system,
     ids::TenantId,
@@ -59,6 +60,10 @@ pub async fn create(instance: &Instance, call: &Call, new: NewTenant) -> Result<
     call.require(Permission::TenantsCreate)?;
     let new = NewTenant { email: new.email.map(trimmed), ..new };
     check(&new)?;
+    let mut view = instance.store().fresh_view(TenantId::PLATFORM).await?;
+    let texts = [("/name", new.name.as_str()), ("/slug", new.slug.as_str())];
+    refuse_suspects::<CreateTenantError>(instance, &mut *view, &texts).await?;
+    drop(view);
     if instance.directory().tenant_by_slug(&new.slug).await?.is_some() {
         return Err(CreateTenantError::SlugTaken);
     }

@@ -9,6 +9,7 @@ use crate::{
     Instance,
     access::{Call, Denied, Permission},
     audit::{Change, Detail, Event, EventKind},
+    certificates::refuse_suspects,
     faults::Faults,
     fields::{Field, system},
     ids::TenantId,
@@ -69,6 +70,7 @@ pub async fn update(
     let (ring, row) = (Arc::clone(change.keyring()), id.to_string());
     let mut names = Vec::new();
     if let Some(name) = name {
+        refuse_suspects::<UpdateTenantError>(instance, change.rows(), &[("/name", &name)]).await?;
         tenant.name = name.trim().to_owned();
         names.push("name".to_owned());
     }

@@ -9,6 +9,7 @@ use crate::{
         Call, RoleSet, Subject,
         authenticate::{AuthenticateError, of_token},
     },
+    audit::{Detail, Event, EventKind, receipt::note},
     ids::{SessionId, TenantId, TokenId},
     instance::Failure,
     sessions::{self, Authentication},
@@ -64,6 +65,22 @@ pub async fn introspect(
     call: &Call,
     text: &Secret<String>,
 ) -> Result<Option<ActiveToken>, Failure> {
+    let found = find(instance, call, text).await?;
+    let mut event = Event::new(EventKind::TokenIntrospected)
+        .with("active", Detail::Code(if found.is_some() { "yes" } else { "no" }));
+    if let Some(token) = &found {
+        event = event.with("holder", Detail::Id(token.subject.to_string()));
+        if let Some(id) = token.id {
+            event = event.on("token", id);
+        } else if let Some(session) = token.session {
+            event = event.on("session", session);
+        }
+    }
+    note(instance, call, call.tenant(), event).await?;
+    Ok(found)
+}
+
+async fn find(instance: &Instance, call: &Call, text: &Secret<String>) -> Result<Option<ActiveToken>, Failure> {
     if let Some((session, user)) = sessions::inspect(instance, call.tenant(), text).await? {
         return Ok(Some(ActiveToken {
             kind: TokenKind::Refresh,

@@ -56,6 +56,8 @@ pub async fn challenge_device(
     call.require(Permission::DevicesEnroll)?;
     enrolling(instance.store().view(call.tenant()).await?.webhook_source(id).await?)?;
     let challenge = bound(call.tenant(), id).challenge(instance).await?;
+    let event = Event::new(EventKind::WebhookDeviceChallenged).on("webhook_source", id);
+    note(instance, call, call.tenant(), event).await?;
     Ok(DeviceChallenge { bytes: challenge.bytes, expires_at: challenge.expires_at })
 }
 

@@ -10,6 +10,7 @@ use crate::{
     Instance,
     access::{Call, Denied, Permission},
     audit::{Change, Detail, Event, EventKind, receipt::note},
+    certificates::refuse_suspects,
     faults::Faults,
     fields::system,
     ids::{WebhookSecretId, WebhookSourceId},
@@ -74,6 +75,7 @@ pub async fn create(
     };
     source.check()?;
     let mut change = Change::begin(instance, call, call.tenant()).await?;
+    refuse_suspects::<WebhookError>(instance, change.rows(), &[("/name", &source.name)]).await?;
     change.rows().hold_tenant().await?;
     if change.rows().webhook_sources().await?.len() >= MAX_SOURCES {
         let message = format!("a tenant has at most {MAX_SOURCES}; delete one that is not needed");
@@ -119,6 +121,7 @@ pub async fn update(
         ..before
     };
     source.check()?;
+    refuse_suspects::<WebhookError>(instance, change.rows(), &[("/name", &source.name)]).await?;
     let secrets = change.rows().webhook_secrets(WebhookOwner::Source(id)).await?;
     source.check_enabled(&secrets, instance.now())?;
     change.rows().put_webhook_source(&source).await?;

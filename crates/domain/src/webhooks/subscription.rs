@@ -11,6 +11,7 @@ use crate::{
     Instance, TenantId,
     access::{Call, Permission, RequestInfo},
     audit::{Change, Detail, Event, EventKind, LoggedEvent, follow, receipt::note, stamp::Actor},
+    certificates::refuse_suspects,
     faults::Faults,
     ids::{WebhookDeliveryId, WebhookSubscriptionId},
     instance::Failure,
@@ -137,6 +138,7 @@ pub async fn subscribe(
     let made = bare.changed(wanted, now);
     made.check()?;
     let mut change = Change::begin(instance, call, call.tenant()).await?;
+    refuse_suspects::<WebhookError>(instance, change.rows(), &[("/name", &made.name)]).await?;
     change.rows().hold_tenant().await?;
     if change.rows().webhook_subscriptions().await?.len() >= MAX_SUBSCRIPTIONS {
         let message = format!("a tenant has at most {MAX_SUBSCRIPTIONS}; delete one that is not needed");
@@ -168,6 +170,7 @@ pub async fn update_subscription(
     let before = change.rows().webhook_subscription(id).await?.ok_or(WebhookError::NotFound)?;
     let after = before.changed(changes, instance.now());
     after.check()?;
+    refuse_suspects::<WebhookError>(instance, change.rows(), &[("/name", &after.name)]).await?;
     change.rows().put_webhook_subscription(&after).await?;
     let secrets = change.rows().webhook_secrets(WebhookOwner::Subscription(id)).await?;
     change.commit(told(EventKind::WebhookSubscriptionUpdated, &after)).await?;

@@ -9,6 +9,7 @@
 )]
 
 mod application;
+mod canaries;
 mod demands;
 mod failing;
 mod headers;

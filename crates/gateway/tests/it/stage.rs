@@ -15,7 +15,10 @@ use chancery_domain::{
 use chancery_gateway::{Address, Demand, Gateway, Pattern, Route, Settings, Table, Upstream};
 use chancery_middleware::{Limits, listener};
 use chancery_sqlite::Sqlite;
-use chancery_testkit::{Faulty, samples::settings};
+use chancery_testkit::{
+    Faulty,
+    samples::{HEADERS, settings},
+};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
@@ -183,9 +186,14 @@ impl Stage {
     /// The events of the clinic of this kind.
     pub(crate) async fn events(&self, kind: &str) -> Vec<Value> {
         let (_, auditor) = self.key("auditor").await;
+        self.log(&auditor, &format!("&type={kind}")).await
+    }
+
+    /// The events of an auditor's tenant, of this last hour.
+    pub(crate) async fn log(&self, auditor: &str, filter: &str) -> Vec<Value> {
         let (from, to) = (RealClock.now().plus_seconds(-3_600), RealClock.now().plus_seconds(3_600));
-        let path = format!("/v1/audit/events?from={from}&to={to}&limit=1000&type={kind}");
-        self.api_as(&auditor, "GET", &path, Value::Null).await["items"].as_array().unwrap().clone()
+        let path = format!("/v1/audit/events?from={from}&to={to}&limit=1000{filter}");
+        self.api_as(auditor, "GET", &path, Value::Null).await["items"].as_array().unwrap().clone()
     }
 }
 
@@ -230,12 +238,22 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("not JSON: {}", self.whole))
     }
 
+    /// A refusal of the gateway's own, with every header that one has.
     #[track_caller]
     pub(crate) fn refused(&self, status: u16, code: &str) {
         assert_eq!(self.status.as_u16(), status, "{}", self.whole);
         assert_eq!(self.headers["content-type"], "application/problem+json", "{}", self.whole);
         let body: Value = serde_json::from_slice(&self.body).unwrap();
         assert_eq!(body["code"], code, "{}", self.whole);
-        assert!(self.headers.contains_key("x-request-id"), "{}", self.whole);
+        for (name, value) in HEADERS {
+            let values: Vec<_> = self.headers.get_all(name).iter().collect();
+            assert_eq!(values, [value], "{name}: {}", self.whole);
+        }
+        for name in ["x-request-id", "permissions-policy", "cache-control"] {
+            assert!(self.headers.contains_key(name), "{name}: {}", self.whole);
+        }
+        for name in ["server", "x-powered-by", "via"] {
+            assert!(!self.headers.contains_key(name), "{name}: {}", self.whole);
+        }
     }
 }

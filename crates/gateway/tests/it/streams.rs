@@ -60,7 +60,8 @@ async fn echoing() -> std::net::SocketAddr {
     served(router.route("/late", late)).await
 }
 
-struct Pipe(tokio::io::DuplexStream);
+/// A body whose bytes come as they are written at the other end.
+pub(crate) struct Pipe(pub(crate) tokio::io::DuplexStream);
 
 impl http_body::Body for Pipe {
     type Data = bytes::Bytes;

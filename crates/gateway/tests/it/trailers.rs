@@ -12,7 +12,7 @@ use axum::{
     Router,
     body::{Body, Bytes},
     extract::Request,
-    http::{HeaderMap, HeaderValue, Version},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version},
     response::Response,
     routing::any,
 };
@@ -22,7 +22,10 @@ use chancery_gateway::{
 };
 use http_body::Frame;
 use http_body_util::BodyExt as _;
-use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use hyper_util::{
+    client::legacy::Client,
+    rt::{TokioExecutor, TokioIo},
+};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -31,6 +34,7 @@ use tokio::{
 use crate::{
     application::served,
     stage::{SOON, Stage, route},
+    streams::Pipe,
 };
 
 /// A body with a trailer behind it.
@@ -106,6 +110,67 @@ async fn trailers_that_a_route_names_go_through_and_answers_trailers_do() {
         );
         assert_eq!(http2(&stage).await, "Some(\"42\")", "http2: {to_application}");
     }
+}
+
+/// A call's messages, sent back as they come, and its status behind them.
+struct Call(Option<Body>);
+
+impl http_body::Body for Call {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let Some(body) = &mut self.0 else { return Poll::Ready(None) };
+        Pin::new(body).poll_frame(cx).map(|frame| {
+            frame.or_else(|| {
+                self.0 = None;
+                let status = (HeaderName::from_static("grpc-status"), HeaderValue::from_static("0"));
+                Some(Ok(Frame::trailers([status].into_iter().collect())))
+            })
+        })
+    }
+}
+
+/// Takes calls as a server of gRPC does: of who does not want trailers, none.
+async fn calls() -> SocketAddr {
+    let call = any(|request: Request| async move {
+        let wants = request.version() == Version::HTTP_2
+            && request.headers().get("te").is_some_and(|te| te == "trailers")
+            && request.headers().get("content-type").is_some_and(|kind| kind == "application/grpc");
+        let mut response =
+            Response::new(if wants { Body::new(Call(Some(request.into_body()))) } else { Body::empty() });
+        *response.status_mut() = if wants { StatusCode::OK } else { StatusCode::UNSUPPORTED_MEDIA_TYPE };
+        response.headers_mut().insert("content-type", HeaderValue::from_static("application/grpc"));
+        response
+    });
+    served(Router::new().fallback(call)).await
+}
+
+#[tokio::test]
+async fn a_call_of_grpc_goes_both_ways_and_its_status_comes_behind() {
+    let app = calls().await;
+    let address = Address::parse(&format!("http://{app}")).unwrap();
+    let upstream = Arc::new(Upstream::new("app", vec![address], None, true));
+    let stage = Stage::with(vec![Route { upstream, ..route("/*", app) }]).await;
+    let stream = TcpStream::connect(stage.address).await.unwrap();
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let (mut messages, to) = tokio::io::duplex(64);
+    let request = Request::post("http://app.test/clinic.Ward/Watch").header("te", "trailers");
+    let request = request.header("content-type", "application/grpc").body(Body::new(Pipe(to))).unwrap();
+    let answered = tokio::time::timeout(SOON, sender.send_request(request)).await;
+    let mut response = answered.expect("the head comes before the first message").unwrap();
+    assert_eq!(response.status(), 200);
+    assert_eq!(response.headers()["content-type"], "application/grpc");
+    for message in [&b"\0\0\0\0\x03one"[..], b"\0\0\0\0\x03two"] {
+        messages.write_all(message).await.unwrap();
+        let frame = tokio::time::timeout(SOON, response.body_mut().frame()).await.expect("it comes back at once");
+        assert_eq!(frame.unwrap().unwrap().into_data().unwrap(), message);
+    }
+    drop(messages);
+    let behind = tokio::time::timeout(SOON, response.into_body().collect()).await.expect("it ends").unwrap();
+    assert_eq!(behind.trailers().unwrap()["grpc-status"], "0");
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ fn month(text: &str) -> Month {
 }
 
 /// An event of this moment, by its id too.
-fn event(tenant: TenantId, n: u64, recorded_at: Timestamp) -> QueuedEvent {
+pub(super) fn event(tenant: TenantId, n: u64, recorded_at: Timestamp) -> QueuedEvent {
     let mut id = bytes(n);
     let millis = u64::try_from(recorded_at.as_micros().max(0) / 1_000).unwrap().to_be_bytes();
     id[..6].copy_from_slice(&millis[2..]);
@@ -37,7 +37,7 @@ fn event(tenant: TenantId, n: u64, recorded_at: Timestamp) -> QueuedEvent {
 }
 
 /// Queues and logs events, from this place of the log on.
-async fn log(store: &Postgres, first: u64, events: Vec<QueuedEvent>) -> Vec<LoggedEvent> {
+pub(super) async fn log(store: &Postgres, first: u64, events: Vec<QueuedEvent>) -> Vec<LoggedEvent> {
     store.append_events(&events).await.unwrap();
     let tenant = events.first().unwrap().tenant;
     let logged: Vec<LoggedEvent> = (first..).zip(events).map(|(index, event)| logged_event(event, index)).collect();

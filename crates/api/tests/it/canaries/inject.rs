@@ -3,13 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use axum::body::Body;
+use chancery_testkit::canaries::{CANARIES, Canary, Form, is_shaped, percent};
 use http::{HeaderName, HeaderValue, Request};
 use serde_json::{Value, json};
 
-use super::{
-    ADDRESSES, CODES, KEPT,
-    kinds::{CANARIES, Canary, Form, is_shaped, percent},
-};
+use super::{ADDRESSES, CODES, KEPT};
 use crate::app::{Caller, request};
 
 /// How deep a body's schema is followed.
@@ -356,7 +354,7 @@ impl Operation<'_> {
     }
 }
 
-fn put_header(request: &mut Request<Body>, name: &str, text: &str) {
+pub(super) fn put_header(request: &mut Request<Body>, name: &str, text: &str) {
     let name: HeaderName = name.parse().unwrap();
     request.headers_mut().insert(name, text.parse().unwrap());
 }

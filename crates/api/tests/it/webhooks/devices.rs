@@ -104,6 +104,7 @@ async fn a_phone_that_apple_vouches_for_sends_and_counts_on_until_it_is_revoked(
     {
         assert_eq!(app.events(&clinic.auditor, kind).await.len(), count, "{kind}");
     }
+    assert!(!app.events(&clinic.auditor, "webhook.device_challenged").await.is_empty());
 }
 
 #[tokio::test]

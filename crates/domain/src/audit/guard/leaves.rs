@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use chancery_crypto::{
+    canonical,
     merkle::{self, Frontier, Hash},
     tiles::{TileId, Tiles, WIDTH},
 };
@@ -11,12 +12,12 @@ use serde_json::Value;
 use super::{Finding, IntegrityCheck, RawEntry, RawEvent};
 use crate::{
     audit::{
-        LoggedEvent,
+        EventKind, LoggedEvent,
         personal::has_commitments,
         retention::Purged,
         sequence::{SequenceError, with_tiles},
     },
-    certificates::EndState,
+    certificates::{EndState, is_as_signed, tells_of},
     ids::{CertificateId, EventId, TenantId},
     instance::Failure,
     store::{StoreError, View},
@@ -69,10 +70,18 @@ impl Ended {
     }
 }
 
+/// The certificate that an entry tells the issue of.
+fn issued(entry: &RawEntry) -> Option<CertificateId> {
+    let is_issue = entry.event.kind == EventKind::CertificateIssued.as_str().as_bytes();
+    std::str::from_utf8(entry.event.resource.as_deref().filter(|_| is_issue)?).ok()?.parse().ok()
+}
+
 /// What lies under one tile of leaves.
 #[derive(Default)]
 struct Under {
     tile: Option<Vec<u8>>,
+    /// Which certificates were issued where.
+    issued: Vec<(u64, CertificateId)>,
     /// What ended certificates.
     ended: Vec<Ended>,
     /// Which entries name which things outside.
@@ -102,6 +111,7 @@ async fn check_leaves(
         match entries.next_if(|entry| entry.index == index) {
             Some(entry) => {
                 let core = check_entry(tenant, &entry, leaf, found);
+                under.issued.extend(issued(&entry).map(|certificate| (index, certificate)));
                 under.ended.extend(Ended::told(&entry));
                 under.named.extend(core.iter().flat_map(named).map(|name| (index, name)));
                 under.personal.extend(core.as_ref().and_then(with_personal).map(|event| (index, event)));
@@ -154,6 +164,43 @@ async fn check_references(
     let kept = view.references_between(first, end).await?.into_iter().collect();
     for (index, _) in named.symmetric_difference(&kept).filter(|(index, _)| !purged.covers(*index)) {
         found.note(IntegrityCheck::EntryReferences, *index);
+    }
+    Ok(())
+}
+
+/// Looks at the rows of certificates: each is, byte for byte, what the event of its issue tells of, and says what was signed. An event
+/// that no row names is nobody's: queues take what is written there.
+async fn check_issued(
+    view: &mut dyn View,
+    tenant: TenantId,
+    issued: Vec<(u64, CertificateId)>,
+    found: &mut Found,
+) -> Result<(), StoreError> {
+    for (index, id) in issued {
+        let row = match view.certificate(id).await {
+            Err(StoreError::Damaged(_)) => {
+                found.note(IntegrityCheck::CertificateRow, index);
+                continue;
+            }
+            row => row?,
+        };
+        let Some(row) = row else { continue };
+        let told = match view.logged_event(row.event).await {
+            // Which is found where it lies.
+            Err(StoreError::Damaged(_)) => continue,
+            told => told?,
+        };
+        let Some(told) = told else {
+            found.note(IntegrityCheck::CertificateRow, index);
+            continue;
+        };
+        // The place of this entry is looked at anyway; another one may be nothing of the log.
+        let stands = told.index == index || is_in_tree(view, &told).await?;
+        let whole = canonical::parse(told.event.core.as_bytes())
+            .is_ok_and(|event| tells_of(&event, &row.envelope, tenant, id, &row.key_id) && is_as_signed(&row));
+        if !(stands && whole) {
+            found.note(IntegrityCheck::CertificateRow, index);
+        }
     }
     Ok(())
 }
@@ -225,7 +272,8 @@ pub(super) async fn check_tile(
     let first = index * TILE;
     let end = (first + TILE).min(size);
     let id = TileId { level: 0, index };
-    let Under { tile, ended, named, personal } = check_leaves(view, tenant, first, end, purged, found).await?;
+    let Under { tile, issued, ended, named, personal } = check_leaves(view, tenant, first, end, purged, found).await?;
+    check_issued(view, tenant, issued, found).await?;
     check_ends(view, ended, found).await?;
     check_references(view, (first, end), &named, purged, found).await?;
     check_personal(view, &personal, purged, found).await?;

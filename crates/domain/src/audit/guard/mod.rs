@@ -73,6 +73,8 @@ codes! {
         PersonalMissing = "personal_missing",
         /// What an entry is found by is not what it names.
         EntryReferences = "entry_references",
+        /// The row of a certificate is not what the log tells of, or says something else than what was signed.
+        CertificateRow = "certificate_row",
         /// The log tells that a certificate has ended, and its row does not.
         CertificateEnd = "certificate_end",
         /// A row of the queue was no event, or another one under the id of an event of the log; it was put aside.

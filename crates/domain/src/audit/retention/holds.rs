@@ -9,7 +9,8 @@ use crate::{
     Instance,
     access::{Call, Permission},
     approvals::{self, Carried, Deed, DeedKind},
-    audit::{Change, Detail, Event, EventKind, screen::count_names, sequence},
+    audit::{Change, Detail, Event, EventKind, sequence},
+    certificates::refuse_suspects,
     faults::Faults,
     ids::{ApprovalId, EventId},
     instance::Failure,
@@ -67,6 +68,7 @@ pub async fn place(instance: &Instance, call: &Call, wanted: HoldWanted) -> Resu
     wanted.check()?;
     let now = instance.now();
     let (mut change, known) = begin(instance, call).await?;
+    refuse_suspects::<RetentionError>(instance, change.rows(), &[("/name", &wanted.name)]).await?;
     if known.len() >= MAX_HOLDS {
         return Err(Faults::one("/name", "too_many", "lift a hold first: there are 100").into());
     }
@@ -80,7 +82,6 @@ pub async fn place(instance: &Instance, call: &Call, wanted: HoldWanted) -> Resu
         Err(StoreError::Taken(_)) => return Err(RetentionError::Taken),
         inserted => inserted?,
     }
-    count_names(instance, [hold.name.as_str()]);
     let told = told(&mut change, EventKind::HoldPlaced, &hold).await?.identified(event);
     let told = told.personal("reason", reason.expose().clone());
     change.commit(told).await?;

@@ -15,14 +15,15 @@ use tracing::{
 };
 
 /// What was said so far. Clones share it.
-#[derive(Clone, Default)]
-pub(super) struct Captured {
+#[derive(Debug, Clone, Default)]
+pub struct Captured {
     text: Arc<Mutex<String>>,
     spans: Arc<AtomicU64>,
 }
 
 impl Captured {
-    pub(super) fn text(&self) -> String {
+    /// All of it.
+    pub fn text(&self) -> String {
         self.text.lock().unwrap().clone()
     }
 

@@ -1,18 +1,23 @@
 //! One canary for each of the 18 kinds of identifiers of 45 CFR 164.514(b)(2), and the search for them.
 
+mod captured;
+
 use std::collections::BTreeSet;
 
 use chancery_domain::certificates::suspect;
 use data_encoding::{BASE64, BASE64URL_NOPAD, Encoding, HEXLOWER};
 
+pub use self::captured::Captured;
+
 /// Something that stands for a person, and for nothing else in any program of ours.
-#[derive(Clone, Copy)]
-pub(super) struct Canary {
-    pub(super) kind: &'static str,
+#[derive(Debug, Clone, Copy)]
+pub struct Canary {
+    /// Of which of the 18 kinds.
+    pub kind: &'static str,
     /// As it would be written.
-    pub(super) text: &'static str,
+    pub text: &'static str,
     /// The part of it that gives it away alone: longer than what random hex has by chance.
-    pub(super) sought: &'static str,
+    pub sought: &'static str,
 }
 
 const fn canary(kind: &'static str, text: &'static str, sought: &'static str) -> Canary {
@@ -20,7 +25,7 @@ const fn canary(kind: &'static str, text: &'static str, sought: &'static str) ->
 }
 
 /// The kinds in the order of the rule.
-pub(super) const CANARIES: [Canary; 18] = [
+pub const CANARIES: [Canary; 18] = [
     canary("name", "Zephyrine Quackenbosch", "quackenbosch"),
     canary("address", "4711 Kestrelwood Lane 93023", "kestrelwood"),
     canary("date", "1931-07-23", "1931-07-23"),
@@ -43,7 +48,7 @@ pub(super) const CANARIES: [Canary; 18] = [
 
 /// How a canary is written, so that it fits what a field takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
+pub enum Form {
     /// As people write it.
     Said,
     /// `[a-z0-9-]`, as names of things are.
@@ -55,9 +60,11 @@ pub(super) enum Form {
 }
 
 impl Form {
-    pub(super) const VALUES: [Self; 3] = [Self::Said, Self::Slug, Self::Capitals];
+    /// The forms of a value.
+    pub const VALUES: [Self; 3] = [Self::Said, Self::Slug, Self::Capitals];
 
-    pub(super) fn of(self, text: &str) -> String {
+    /// A text in this form.
+    pub fn of(self, text: &str) -> String {
         match self {
             Self::Said => text.to_owned(),
             Self::Slug => joined(text, "-").to_ascii_lowercase(),
@@ -77,11 +84,12 @@ fn joined(text: &str, by: &str) -> String {
 }
 
 /// Whether its shape gives a text away as personal data, to detectors that know no words.
-pub(super) fn is_shaped(text: &str) -> bool {
+pub fn is_shaped(text: &str) -> bool {
     suspect(text, "2026-11-26T00:00:00Z".parse().unwrap()).is_some()
 }
 
 /// A text to look for.
+#[derive(Debug)]
 struct Needle {
     kind: &'static str,
     form: &'static str,
@@ -91,7 +99,8 @@ struct Needle {
 }
 
 /// Every form of every canary, by the bytes that it begins with: what is searched is long.
-pub(super) struct Needles {
+#[derive(Debug)]
+pub struct Needles {
     all: Vec<Needle>,
     begin: Vec<bool>,
 }
@@ -103,8 +112,15 @@ fn begins(bytes: &[u8]) -> usize {
 
 const PLACES: usize = 1 << 18;
 
+impl Default for Needles {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Needles {
-    pub(super) fn new() -> Self {
+    /// All of them.
+    pub fn new() -> Self {
         let mut needles = Vec::new();
         for Canary { kind, text, sought } in CANARIES {
             let mut add = |form, text: String, folded| needles.push(Needle { kind, form, text, folded });
@@ -136,7 +152,7 @@ impl Needles {
     }
 
     /// Where in a text a canary is, in any form; `place` is the text's own name.
-    pub(super) fn find(&self, place: &str, text: &str) -> Vec<String> {
+    pub fn find(&self, place: &str, text: &str) -> Vec<String> {
         let folded = text.to_ascii_lowercase();
         let mut found = BTreeSet::new();
         for (haystack, is_folded) in [(folded.as_bytes(), true), (text.as_bytes(), false)] {
@@ -167,7 +183,7 @@ fn inside(encoding: &Encoding, before: usize, text: &str) -> String {
 }
 
 /// Everything but letters and digits as `%XX`.
-pub(super) fn percent(text: &str) -> String {
+pub fn percent(text: &str) -> String {
     let letter = |byte: u8| match byte {
         byte if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
         byte => format!("%{byte:02X}"),
