@@ -60,7 +60,7 @@ fn bare(authority: &Authority) -> &str {
     authority.host().trim_start_matches('[').trim_end_matches(']')
 }
 
-/// To the first address that answers of those that the name leads to. Strangers' requests go there: never to where clouds give credentials.
+/// To the first address that answers of those that the name leads to; never to one where clouds give credentials.
 async fn connected(authority: &Authority, port: u16) -> io::Result<TcpStream> {
     let found = lookup_host((bare(authority), authority.port_u16().unwrap_or(port))).await?;
     let mut failed = io::Error::new(io::ErrorKind::PermissionDenied, "it leads to where clouds give credentials");

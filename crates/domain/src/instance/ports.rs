@@ -37,7 +37,7 @@ pub struct Ports {
 }
 
 impl Ports {
-    /// What an application of one's own begins with: no datasets, no identity providers, and the providers of the root alone.
+    /// What an application of one's own begins with: one provider of the root, no datasets, no identity providers.
     pub fn new<S: Store + Directory + 'static>(
         store: Arc<S>,
         root: Arc<dyn KeyProvider>,

@@ -119,7 +119,7 @@ pub async fn deliver(instance: &Instance, sender: &dyn WebhookSender, tenant: Te
     let due = instance.store().view(tenant).await?.due_webhook_deliveries(instance.now(), BATCH).await?;
     let mut handed = Handed { more: u32::try_from(due.len()).is_ok_and(|length| length >= BATCH), ..Handed::default() };
     let until = instance.now().plus_seconds(ROUND_SECONDS);
-    let mut left_alone = BTreeMap::new();
+    let mut left_alone: BTreeMap<WebhookOwner, Timestamp> = BTreeMap::new();
     for delivery in due {
         if instance.now() >= until {
             handed.more = true;
