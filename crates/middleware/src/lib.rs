@@ -4,7 +4,8 @@
 //! [`around`] puts every layer round an [`axum::Router`] in one order (design §3); [`layer`] puts them round any other service of HTTP.
 //! Handlers take what they need through extractors: [`Authenticated`] or [`Asked`] for a caller without or with query
 //! parameters, [`Request`] for strangers, [`Body`], [`Creation`], [`OptionalBody`], [`UnreadBody`],
-//! [`PathOf`], [`SessionCookies`], [`ProvenKey`], [`Upload`] for streams, [`Unread`] for webhooks, [`Form`] for OAuth endpoints. None of them ever repeats input in a response or a log line.
+//! [`PathOf`], [`SessionCookies`], [`ProvenKey`], [`Upload`] for streams, [`Unread`] for webhooks, [`Form`] for OAuth endpoints.
+//! None of them ever repeats input in a response or a log line.
 #![forbid(unsafe_code)]
 
 mod assertion;
