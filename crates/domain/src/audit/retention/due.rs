@@ -97,6 +97,7 @@ mod tests {
                 retention: Retention { archive_first, ..Retention::default() },
                 holds: Vec::new(),
                 differ: Vec::new(),
+                unconfirmed: false,
             },
         };
         let firsts = |due: Due| due.spans.iter().map(|span| span.first).collect::<Vec<_>>();
