@@ -9,7 +9,7 @@ use chancery_domain::audit::retention::KEPT;
 use chancery_domain::audit::{
     AuditRows, AuditWrites, EventFilter, EventKind, LogHead, LoggedEvent, QueuedEvent, StoredCheckpoint,
 };
-use chancery_domain::ids::EventId;
+use chancery_domain::ids::{EventId, RequestId};
 use chancery_domain::store::{Epochs, StoreError};
 use chancery_domain::time::Timestamp;
 
@@ -245,6 +245,23 @@ pub const EVENTS_ON: Sql = Sql::dialects(
     ),
 );
 
+// By time, not by place: whoever reads from a place on in its order reads the log to its end where little is found.
+macro_rules! outcomes_of {
+    ($requests:literal) => {
+        concat!(
+            select_logged!("audit_events", "AND e.recorded_at >= $2 AND e.recorded_at < $3 AND request_id IN ("),
+            $requests,
+            ") AND core LIKE '%\"phase\":\"outcome\"%' ORDER BY +e.idx"
+        )
+    };
+}
+
+/// The outcomes of requests, of a span of time.
+pub const OUTCOMES: Sql = Sql::dialects(
+    outcomes_of!("SELECT value FROM json_each($4)"),
+    outcomes_of!("SELECT json_array_elements_text($4::json)"),
+);
+
 /// The same of kinds that stay: in PostgreSQL they lie apart from the months.
 const KEPT_ON: Sql = Sql::dialects(
     EVENTS_ON.sqlite(),
@@ -414,6 +431,16 @@ impl<D: Driver> AuditRows for Rows<D> {
             return self.all("event", PLACES, bounds(filter), Row::number).await;
         }
         self.all("event", REFERENCED_PLACES, bounds_of_named(filter), Row::number).await
+    }
+
+    async fn outcomes(
+        &mut self,
+        (from, to): (Timestamp, Timestamp),
+        requests: &[RequestId],
+    ) -> Result<Vec<LoggedEvent>, StoreError> {
+        let tenant = self.tenant;
+        let args = [Value::time(from), Value::time(to), Value::list(requests)];
+        self.all("event", OUTCOMES, args, |row| read_logged(tenant, row)).await
     }
 
     async fn events_on(&mut self, resource: &str, kinds: &[EventKind]) -> Result<Vec<LoggedEvent>, StoreError> {

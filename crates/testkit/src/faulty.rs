@@ -32,8 +32,8 @@ use chancery_domain::identity_providers::{
 };
 use chancery_domain::ids::{
     ApiKeyId, ApprovalId, CertificateId, DatasetId, DatasetJobId, EventId, IdentityProviderId, KeyId, NodeId,
-    OneTimeId, PasskeyId, RecipientId, SessionId, SubjectId, TokenId, UserId, WebhookDeliveryId, WebhookDeviceId,
-    WebhookSecretId, WebhookSourceId, WebhookSubscriptionId,
+    OneTimeId, PasskeyId, RecipientId, RequestId, SessionId, SubjectId, TokenId, UserId, WebhookDeliveryId,
+    WebhookDeviceId, WebhookSecretId, WebhookSourceId, WebhookSubscriptionId,
 };
 use chancery_domain::ids::{BlockId, LockoutId};
 use chancery_domain::indexes::{Index, IndexRows, IndexWrites};
@@ -585,6 +585,7 @@ hand_on!(AuditRows {
     fn logged_event(id: EventId) -> Option<LoggedEvent>;
     fn logged_events(filter: &EventFilter) -> Vec<LoggedEvent>;
     fn logged_places(filter: &EventFilter) -> Vec<u64>;
+    fn outcomes(span: (Timestamp, Timestamp), requests: &[RequestId]) -> Vec<LoggedEvent>;
     fn events_on(resource: &str, kinds: &[EventKind]) -> Vec<LoggedEvent>;
     fn tile(id: TileId) -> Option<Vec<u8>>;
     fn checkpoint() -> Option<StoredCheckpoint>;

@@ -124,6 +124,27 @@ pub async fn those_that_lost_their_process_are_found(store: &impl Backend) {
     assert_eq!(left(100, 31, 2).await, [10_u64, 20]);
 }
 
+/// Outcomes alone, of these requests, recorded in this time.
+pub async fn outcomes_are_found_by_their_request_and_time(store: &impl Backend) {
+    let begun = intent(1);
+    let outcomes: Vec<QueuedEvent> = (10..14).map(|n| QueuedEvent { sealed: None, ..outcome(n, &begun) }).collect();
+    let begun = QueuedEvent { request: outcomes[0].request, recorded_at: outcomes[0].recorded_at, ..begun };
+    let logged: Vec<_> =
+        (0..).zip(outcomes.iter().cloned().chain([begun])).map(|(at, event)| logged_event(event, at)).collect();
+    for event in &logged {
+        commit!(store, OURS, .queue_event(&event.event));
+    }
+    commit!(store, OURS, .log_events(&logged));
+    let requests = [10, 11, 13].map(|n| queued_event(OURS, n).request);
+    let mut view = view(store, OURS).await;
+    let found = view.outcomes((NOW.plus_seconds(10), NOW.plus_seconds(13)), &requests).await.unwrap();
+    assert_eq!(found, logged[..2]);
+    assert_eq!(view.outcomes((NOW, NOW.plus_seconds(100)), &requests[2..]).await.unwrap(), logged[3..4]);
+    assert_eq!(view.outcomes((NOW, NOW.plus_seconds(100)), &[]).await.unwrap(), []);
+    let mut theirs = super::view(store, THEIRS).await;
+    assert_eq!(theirs.outcomes((NOW, NOW.plus_seconds(100)), &requests).await.unwrap(), []);
+}
+
 /// The intents of one tenant are out of sight and out of reach for another.
 pub async fn another_tenant_neither_sees_nor_closes_it(store: &impl Backend) {
     let begun = intent(1);

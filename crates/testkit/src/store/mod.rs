@@ -182,7 +182,7 @@ macro_rules! store_conformance {
             ],
             intents: [
                 an_intent_is_open_until_its_outcome, intents_and_outcomes_come_together, an_outcome_is_written_once, an_intent_is_closed_once,
-                those_that_lost_their_process_are_found, another_tenant_neither_sees_nor_closes_it, a_failed_append_opens_and_closes_nothing,
+                those_that_lost_their_process_are_found, outcomes_are_found_by_their_request_and_time, another_tenant_neither_sees_nor_closes_it, a_failed_append_opens_and_closes_nothing,
             ],
             retention: [
                 what_was_said_is_replaced, a_hold_reads_back_and_is_taken_away, a_purge_reads_back_and_ends_once,
