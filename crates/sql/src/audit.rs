@@ -37,6 +37,13 @@ const CLOSE: Sql = Sql::dialects(
      RETURNING event_id",
 );
 
+/// Those of these intents that are noted.
+const OPEN_AMONG: Sql = Sql::dialects(
+    "SELECT event_id FROM audit_intents WHERE tenant_id = $1 AND event_id IN (SELECT value FROM json_each($2))",
+    "SELECT event_id FROM audit_intents
+     WHERE tenant_id = $1 AND event_id IN (SELECT json_array_elements_text($2::json))",
+);
+
 const LOG: Batch = batch!(
     "INSERT INTO audit_events (tenant_id, event_id, recorded_at, kind, actor, resource, outcome, request_id, core,
         idx, leaf_hash)",
@@ -495,9 +502,8 @@ impl<D: Driver> AuditRows for Rows<D> {
         .await
     }
 
-    async fn is_intent_open(&mut self, id: EventId) -> Result<bool, StoreError> {
-        let sql = "SELECT event_id FROM audit_intents WHERE tenant_id = $1 AND event_id = $2";
-        Ok(self.one("intent", sql, [Value::text(id)], Row::text).await?.is_some())
+    async fn open_intents(&mut self, ids: &[EventId]) -> Result<Vec<EventId>, StoreError> {
+        self.all("intent", OPEN_AMONG, [Value::list(ids)], Row::parsed).await
     }
 }
 

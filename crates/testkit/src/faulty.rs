@@ -69,6 +69,8 @@ pub struct Faults {
     /// How many commits are left before they fail; more than anybody makes, unless told.
     commits: Countdown,
     append: AtomicBool,
+    /// How often events were appended.
+    appends: AtomicU64,
     hang: AtomicBool,
     answer: AtomicBool,
     queue: AtomicBool,
@@ -132,6 +134,11 @@ impl Faults {
         self.commits.0.store(commits, Ordering::SeqCst);
     }
 
+    /// How often [`Store::append_events`] was called so far.
+    pub fn appends(&self) -> u64 {
+        self.appends.load(Ordering::SeqCst)
+    }
+
     fn commit(&self) -> Result<(), StoreError> {
         check(&self.commit)?;
         let spent = |left: u64| if left == u64::MAX { Some(left) } else { left.checked_sub(1) };
@@ -181,6 +188,7 @@ impl<S: Store> Store for Faulty<S> {
     }
 
     async fn append_events(&self, events: &[QueuedEvent]) -> Result<Epochs, StoreError> {
+        self.faults.appends.fetch_add(1, Ordering::SeqCst);
         check(&self.faults.append)?;
         while self.faults.hang.load(Ordering::SeqCst) {
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
@@ -591,7 +599,7 @@ hand_on!(AuditRows {
     fn checkpoint() -> Option<StoredCheckpoint>;
     fn log_origin() -> Option<String>;
     fn left_intents(left: &Left) -> Vec<EventId>;
-    fn is_intent_open(id: EventId) -> bool;
+    fn open_intents(ids: &[EventId]) -> Vec<EventId>;
 });
 hand_on!(WebhookRows {
     fn webhook_sources() -> Vec<WebhookSource>;

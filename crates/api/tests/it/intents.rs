@@ -224,6 +224,26 @@ async fn an_outcome_is_there_if_its_intent_is() {
     app.open(&ours.service, "ssn", "p1", &sealed).await.ok();
 }
 
+/// What the store refused is looked at all at once when it is back, so that who reads then need not wait for a place.
+#[tokio::test]
+async fn after_a_store_was_away_it_is_asked_once_for_what_has_ended() {
+    let (backend, faulty) = Backend::faulty().await;
+    let app = TestApp::on(backend).await;
+    let ours = clinic(&app).await;
+    let sealed = app.seal(&ours.service, "ssn", "p1", json!("123-45-6789")).await["sealed"].clone();
+    app.instance.openings().settled().await;
+    faulty.faults().fail_append(true);
+    for _ in 0..20 {
+        app.open(&ours.service, "ssn", "p1", &sealed).await.refused(503, "audit.unavailable");
+    }
+    assert_eq!(app.instance.openings().count(), 20);
+    let before = faulty.faults().appends();
+    faulty.faults().fail_append(false);
+    app.instance.openings().settled().await;
+    let appends = faulty.faults().appends() - before;
+    assert!(appends < 10, "{appends}");
+}
+
 /// An accounting has each opening once, with its end.
 #[tokio::test]
 async fn an_opening_is_accounted_for_once() {

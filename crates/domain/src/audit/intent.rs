@@ -6,6 +6,7 @@
 //! intent in the commit of its event, and forgets it in that of its outcome; what is left is closed by [`close_left`].
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -288,12 +289,8 @@ impl Writing {
     async fn write_all(self, mut receiver: mpsc::UnboundedReceiver<Ended>) {
         let mut batch = Vec::new();
         while receiver.recv_many(&mut batch, MAX_BATCH).await > 0 {
-            let mut outcomes = Vec::with_capacity(batch.len());
-            for ended in &batch {
-                if self.is_open(ended).await {
-                    outcomes.extend(self.outcome(ended));
-                }
-            }
+            self.keep_open(&mut batch).await;
+            let outcomes: Vec<QueuedEvent> = batch.iter().filter_map(|ended| self.outcome(ended)).collect();
             // The store writes none twice: it forgets the intent in the same commit.
             while !outcomes.is_empty() && self.appender.append(outcomes.clone()).await.is_err() {
                 // Why, the commit has told.
@@ -303,19 +300,33 @@ impl Writing {
         }
     }
 
-    /// Whether the intent is there and has no outcome yet. That is plain, unless its commit was not waited for, or another node may
-    /// have closed it; then the store says.
-    async fn is_open(&self, ended: &Ended) -> bool {
-        let recent = ended.intent.recorded_at.plus_seconds(NOT_CLOSED_WITHIN) > self.clock.now();
-        if ended.durable && recent {
-            return true;
+    /// Keeps those whose intent is there and has no outcome yet; the places of the others are free at once. That is plain, unless a
+    /// commit was not waited for, or another node may have closed it; then the store says, once for all of a tenant.
+    async fn keep_open(&self, batch: &mut Vec<Ended>) {
+        let recent = self.clock.now().plus_seconds(-NOT_CLOSED_WITHIN);
+        let is_plain = |ended: &Ended| ended.durable && ended.intent.recorded_at > recent;
+        let mut asked: BTreeMap<TenantId, Vec<EventId>> = BTreeMap::new();
+        for ended in batch.iter().filter(|ended| !is_plain(ended)) {
+            asked.entry(ended.intent.tenant).or_default().push(ended.intent.id);
         }
+        if asked.is_empty() {
+            return;
+        }
+        // An intent that waits for its commit is before this.
+        while self.appender.append(Vec::new()).await.is_err() {
+            tokio::time::sleep(AGAIN).await;
+        }
+        let mut open = BTreeSet::new();
+        for (tenant, ids) in asked {
+            open.extend(self.open_among(tenant, &ids).await);
+        }
+        batch.retain(|ended| is_plain(ended) || open.contains(&ended.intent.id));
+    }
+
+    async fn open_among(&self, tenant: TenantId, ids: &[EventId]) -> Vec<EventId> {
         loop {
-            // An intent that waits for its commit is before this.
-            let passed = self.appender.append(Vec::new()).await;
-            if passed.is_ok()
-                && let Ok(mut view) = self.store.fresh_view(ended.intent.tenant).await
-                && let Ok(open) = view.is_intent_open(ended.intent.id).await
+            if let Ok(mut view) = self.store.fresh_view(tenant).await
+                && let Ok(open) = view.open_intents(ids).await
             {
                 return open;
             }

@@ -215,8 +215,8 @@ pub trait AuditRows {
     async fn log_origin(&mut self) -> Result<Option<String>, StoreError>;
     /// The intents that have no outcome and lost their process, oldest first.
     async fn left_intents(&mut self, left: &Left) -> Result<Vec<EventId>, StoreError>;
-    /// Whether this intent is noted and has no outcome.
-    async fn is_intent_open(&mut self, id: EventId) -> Result<bool, StoreError>;
+    /// Those of these intents that are noted and have no outcome.
+    async fn open_intents(&mut self, ids: &[EventId]) -> Result<Vec<EventId>, StoreError>;
 }
 
 /// Grows the log. Nothing changes it; what goes when its time is over goes by [`retention::RetentionWrites`].

@@ -47,9 +47,8 @@ pub async fn an_intent_is_open_until_its_outcome(store: &impl Backend) {
     store.append_events(std::slice::from_ref(&ended)).await.unwrap();
     assert_eq!(open(store, OURS).await, [second.id]);
     let mut view = view(store, OURS).await;
-    assert!(!view.is_intent_open(first.id).await.unwrap());
-    assert!(view.is_intent_open(second.id).await.unwrap());
-    assert!(!view.is_intent_open(ended.id).await.unwrap());
+    assert_eq!(view.open_intents(&[first.id, second.id, ended.id]).await.unwrap(), [second.id]);
+    assert_eq!(view.open_intents(&[]).await.unwrap(), []);
     assert_eq!(queued(store, OURS).await, [first, queued_event(OURS, 3), second, ended]);
 }
 
@@ -150,7 +149,7 @@ pub async fn another_tenant_neither_sees_nor_closes_it(store: &impl Backend) {
     let begun = intent(1);
     store.append_events(std::slice::from_ref(&begun)).await.unwrap();
     assert_eq!(open(store, THEIRS).await, []);
-    assert!(!view(store, THEIRS).await.is_intent_open(begun.id).await.unwrap());
+    assert_eq!(view(store, THEIRS).await.open_intents(&[begun.id]).await.unwrap(), []);
     commit!(store, THEIRS, .close_intent(begun.id));
     let theirs = QueuedEvent { tenant: THEIRS, ..outcome(2, &begun) };
     store.append_events(&[theirs]).await.unwrap();
