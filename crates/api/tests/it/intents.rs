@@ -197,7 +197,28 @@ async fn a_request_that_is_given_up_has_an_outcome() {
     let closed = sorted(details.iter().map(|detail| &detail["intent"]).collect());
     let told = sorted(intents.iter().map(|intent| &intent["id"]).collect());
     assert_eq!(closed, told);
-    assert!(details.iter().any(|detail| detail["end"] == "abandoned"), "{details:?}");
+    assert!(details.iter().any(|detail| detail["end"] == "broken_off"), "{details:?}");
+}
+
+/// What went out before a stream broke off is told of, whatever of it did not open.
+#[tokio::test]
+async fn a_stream_that_breaks_off_says_how_much_of_it_went_out() {
+    let app = TestApp::new().await;
+    let ours = clinic(&app).await;
+    let mut sealed = blobs::seal(&app, &ours.service, blobs::PLACE, blobs::plaintext(1_000_000)).await.body;
+    *sealed.last_mut().unwrap() ^= 1;
+    let path = format!("/v1/blobs/open?{}", blobs::PLACE);
+    let asked = blobs::sent(&path, sealed, &[("chancery-reason", "visit")]);
+    let (status, got, broke) = blobs::broken(&app, &ours.service, asked).await;
+    assert_eq!((status, broke), (200, true));
+    assert!(got.len() > 256 * 1024);
+    app.instance.openings().settled().await;
+    let outcomes = app.outcomes(&ours.auditor, "record.opened").await;
+    assert_eq!((outcomes.len(), &outcomes[0]["outcome"]), (1, &json!(4)));
+    let detail = core(&outcomes[0])["detail"].clone();
+    assert_eq!((&detail["end"], &detail["opened"], &detail["refused"]), (&json!("broken_off"), &json!(1), &json!(0)));
+    assert_eq!(detail["bytes"], got.len());
+    assert_eq!(app.events(&ours.auditor, "record.open_failed").await.len(), 1);
 }
 
 /// Whether the log took an intent, or only did not answer: it is never left without an outcome, and none is there without it.

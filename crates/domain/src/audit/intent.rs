@@ -45,6 +45,8 @@ codes! {
         Released = "released",
         /// Something did not open, and nothing was let out.
         Refused = "refused",
+        /// A stream of which something was let out did not come to its end.
+        BrokenOff = "broken_off",
         /// It did not come to its end: the caller went away, the keys changed, or something beneath failed.
         Abandoned = "abandoned",
         /// Nobody knows: its process ended before it did.
@@ -144,13 +146,15 @@ struct Went {
     opened: Option<u64>,
     /// How many were not.
     refused: Option<u64>,
+    /// How many bytes were let out of a stream that broke off.
+    bytes: Option<u64>,
 }
 
 impl Went {
     fn outcome(self) -> Outcome {
         match self.end {
             End::Released if self.refused.unwrap_or(0) == 0 => Outcome::Success,
-            End::Released | End::Abandoned => Outcome::MinorFailure,
+            End::Released | End::BrokenOff | End::Abandoned => Outcome::MinorFailure,
             End::Refused => Outcome::SeriousFailure,
             End::Indeterminate => Outcome::MajorFailure,
         }
@@ -167,6 +171,8 @@ pub(crate) struct Opening {
     released: AtomicBool,
     opened: AtomicU64,
     refused: AtomicU64,
+    /// Bytes of a stream that were let out.
+    gave: AtomicU64,
 }
 
 impl Opening {
@@ -181,10 +187,17 @@ impl Opening {
         self.refused.fetch_add(u64::try_from(refused).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    /// A stream, which counts as opened from its header on, broke off: what came of it is not its value.
+    /// So much of a stream is let out.
+    pub(crate) fn gave(&self, bytes: usize) {
+        self.gave.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Something of a stream, which counts as opened from its header on, did not open. If nothing of it was let out, none of it was.
     pub(crate) fn broke_off(&self) {
-        self.opened.store(0, Ordering::Relaxed);
-        self.refused.store(1, Ordering::Relaxed);
+        if self.gave.load(Ordering::Relaxed) == 0 {
+            self.opened.store(0, Ordering::Relaxed);
+            self.refused.store(1, Ordering::Relaxed);
+        }
     }
 
     /// What was opened is let out.
@@ -193,13 +206,15 @@ impl Opening {
     }
 
     fn went(&self) -> Went {
-        let (opened, refused) = (self.opened.load(Ordering::Relaxed), self.refused.load(Ordering::Relaxed));
-        let end = match (self.released.load(Ordering::Acquire), refused) {
-            (true, _) => End::Released,
-            (false, 0) => End::Abandoned,
-            (false, _) => End::Refused,
+        let [opened, refused, gave] = [&self.opened, &self.refused, &self.gave].map(|n| n.load(Ordering::Relaxed));
+        let end = match (self.released.load(Ordering::Acquire), gave, refused) {
+            (true, ..) => End::Released,
+            (false, 1.., _) => End::BrokenOff,
+            (false, 0, 0) => End::Abandoned,
+            (false, 0, _) => End::Refused,
         };
-        Went { end, opened: Some(opened), refused: Some(refused) }
+        let bytes = (end == End::BrokenOff).then_some(gave);
+        Went { end, opened: Some(opened), refused: Some(refused), bytes }
     }
 }
 
@@ -281,6 +296,7 @@ impl Openings {
             released: AtomicBool::new(false),
             opened: AtomicU64::new(0),
             refused: AtomicU64::new(0),
+            gave: AtomicU64::new(0),
         }))
     }
 }
@@ -367,7 +383,7 @@ fn outcome_of(
     let mut detail = Map::new();
     detail.insert("end".into(), went.end.as_str().into());
     detail.insert("intent".into(), intent.id.to_string().into());
-    for (name, count) in [("opened", went.opened), ("refused", went.refused)] {
+    for (name, count) in [("opened", went.opened), ("refused", went.refused), ("bytes", went.bytes)] {
         detail.extend(count.map(|count| (name.to_owned(), Value::from(count))));
     }
     // One request may open values of several tables.
@@ -415,7 +431,7 @@ pub async fn close_left(instance: &Instance, tenant: TenantId) -> Result<usize, 
     if intents.is_empty() {
         return Ok(0);
     }
-    let went = Went { end: End::Indeterminate, opened: None, refused: None };
+    let went = Went { end: End::Indeterminate, opened: None, refused: None, bytes: None };
     let mut tx = instance.store().begin(tenant).await?;
     let mut tickets = Vec::with_capacity(intents.len());
     for intent in &intents {
@@ -479,7 +495,7 @@ mod tests {
             "sealed": {"reason": "c0"}, "type": "record.opened", "v": 1
         }));
         let now = intent.recorded_at.plus_seconds(1);
-        let went = Went { end: End::Refused, opened: Some(2), refused: Some(1) };
+        let went = Went { end: End::Refused, opened: Some(2), refused: Some(1), bytes: None };
         let outcome = outcome_of(&intent, went, node(), 9, now, &SystemRandom).unwrap();
         let core: Value = serde_json::from_str(&outcome.core).unwrap();
         let before: Value = serde_json::from_str(&intent.core).unwrap();
@@ -504,9 +520,11 @@ mod tests {
             (End::Released, 1, Outcome::MinorFailure),
             (End::Abandoned, 0, Outcome::MinorFailure),
             (End::Refused, 1, Outcome::SeriousFailure),
+            (End::BrokenOff, 0, Outcome::MinorFailure),
             (End::Indeterminate, 0, Outcome::MajorFailure),
         ] {
-            assert_eq!(Went { end, opened: Some(0), refused: Some(refused) }.outcome(), outcome, "{end}");
+            let went = Went { end, opened: Some(0), refused: Some(refused), bytes: None };
+            assert_eq!(went.outcome(), outcome, "{end}");
         }
     }
 }
