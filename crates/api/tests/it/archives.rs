@@ -537,6 +537,21 @@ async fn a_lost_archive_that_could_not_be_told_of_is_told_of_later() {
     assert_eq!(app.events(&clinic.auditor, "audit.archive_lost").await.len(), 1);
 }
 
+/// Four are read at a look: the others were believed for as long, and each start of a process began anew.
+#[tokio::test]
+async fn however_many_rows_nobody_noted_no_month_waits_for_them() {
+    let (app, clinic, tenant, shelf) = with_shelf(Backend::sqlite().await).await;
+    let size = app.instance.store().view(tenant).await.unwrap().log_head().await.unwrap().size;
+    for n in 0..20 {
+        let forged = Archive { event: EventId::from_bytes([n + 1; 16]), ..forged(size + 1_000 + u64::from(n)) };
+        insert(&app, tenant, &forged).await;
+    }
+    assert_eq!(archives::tend(&app.instance, tenant).await.unwrap(), 2, "September and October");
+    assert_eq!(shelf.names().len(), 2);
+    // Each that was read is told of: what nobody read holds nothing.
+    assert_eq!(app.events(&clinic.auditor, "audit.archive_lost").await.len(), 4);
+}
+
 /// It kept its month from being archived, and nobody was told until six years later.
 #[tokio::test]
 async fn a_row_without_its_file_keeps_no_month_from_being_archived() {
