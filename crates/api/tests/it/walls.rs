@@ -52,6 +52,7 @@ stages! {
     a_revocation_beside_the_tree_revokes_nothing,
     a_hold_that_is_gone_from_the_store_holds_by_the_log,
     a_hold_that_nobody_placed_is_told_of_and_can_be_lifted,
+    a_hundred_holds_that_nobody_placed_keep_none_out,
     a_retention_that_was_changed_in_the_store_lets_nothing_go,
     a_hold_that_an_earlier_build_placed_is_told_by_its_event,
     a_retention_that_an_earlier_build_said_makes_no_node_unready,
@@ -410,7 +411,8 @@ async fn a_hold_that_is_gone_from_the_store_holds_by_the_log(mut stage: Stage) {
     assert_eq!(stage.raw.run(&format!("UPDATE audit_holds SET to_at = 1 WHERE {ours}")).await.unwrap(), 1);
     assert_eq!((plan(&stage.app, &stage.clinic).await, stage.found_of_rows().await), (held.clone(), missed.to_vec()));
     assert_eq!(stage.raw.run(&format!("DELETE FROM audit_holds WHERE {ours}")).await.unwrap(), 1);
-    let lifted = format!("\"hold\":[\"suit\"],\"placed\":{},\"proof\":\"{}\"", placed["event_id"], "00".repeat(32));
+    // The proof that it was placed stays in it: that is none that it was lifted.
+    let lifted = format!("\"hold\":[\"suit\"],\"placed\":{}", placed["event_id"]);
     stage.forge("audit.hold_placed", 1, &[("\"hold\":[\"suit\"]", &lifted)], "audit.hold_lifted").await;
     assert_eq!((plan(&stage.app, &stage.clinic).await, stage.found_of_rows().await), (held, missed.to_vec()));
     assert_eq!(stage.disputed().await, json!(["hold_row"]));
@@ -440,6 +442,41 @@ async fn a_hold_that_nobody_placed_is_told_of_and_can_be_lifted(mut stage: Stage
     by_two(&stage.app, &stage.clinic, "POST", lift, &json!({"reason": "nobody placed it"})).await.ok();
     assert_eq!(plan(&stage.app, &stage.clinic).await, months(&[("2026-09", "due"), ("2026-10", "due")]));
     assert_eq!(stage.found().await, []);
+}
+
+/// The court waited, and months went by themselves, until two people had lifted each of them.
+async fn a_hundred_holds_that_nobody_placed_keep_none_out(mut stage: Stage) {
+    let place = async |stage: &Stage, name: &str| {
+        let path = format!("/v1/audit/legal-holds/{name}");
+        stage.app.put(&stage.clinic.officer, &path, json!({"reason": "x"})).await
+    };
+    let placed = place(&stage, "suit").await.created();
+    sequence::sequence(&stage.app.instance, stage.tenant).await.unwrap();
+    let id = placed["event_id"].as_str().unwrap().parse().unwrap();
+    let store = stage.app.instance.store();
+    let event = store.view(stage.tenant).await.unwrap().logged_event(id).await.unwrap().unwrap().event;
+    let (mut events, mut rows) = (Vec::new(), Vec::new());
+    for n in 1..=100 {
+        let (mut forged, mut id) = (event.clone(), [1; 16]);
+        id[15] = n;
+        let id = EventId::from_bytes(id);
+        let mut core: serde_json::Value = serde_json::from_str(&event.core).unwrap();
+        (core["event_id"], core["detail"]["hold"]) = (json!(id), json!([format!("none-{n}")]));
+        (forged.id, forged.sealed) = (id, None);
+        forged.core = String::from_utf8(chancery_crypto::canonical::to_vec(&core).unwrap()).unwrap();
+        events.push(forged);
+        rows.push(format!("('{}', 'none-{n}', 'system', 1, '{id}')", stage.clinic.id));
+    }
+    store.append_events(&events).await.unwrap();
+    sequence::sequence(&stage.app.instance, stage.tenant).await.unwrap();
+    let rows =
+        format!("INSERT INTO audit_holds (tenant_id, name, placed_by, placed_at, event_id) VALUES {}", rows.join(", "));
+    assert_eq!(stage.raw.run(&rows).await.unwrap(), 100);
+    for n in 1..100 {
+        place(&stage, &format!("court-{n}")).await.created();
+    }
+    // Of our own there are a hundred now.
+    place(&stage, "court-100").await.refused(422, "request.invalid");
 }
 
 async fn a_retention_that_was_changed_in_the_store_lets_nothing_go(mut stage: Stage) {

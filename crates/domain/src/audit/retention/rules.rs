@@ -23,6 +23,8 @@ use crate::{
 
 /// What the proof of an event that lets others go is derived for.
 const MARK: &str = "chancery/audit/retention/1";
+/// What an event says that places a hold.
+const PLACES: &[u8] = b"place";
 /// More of these events nobody reads one by one, where one of them is damaged.
 const MAX_EACH: u32 = 10_000;
 const KINDS: [EventKind; 3] = [EventKind::RetentionChanged, EventKind::HoldPlaced, EventKind::HoldLifted];
@@ -240,6 +242,24 @@ fn unreadable(place: u64) -> Hold {
     }
 }
 
+/// How many holds of rows the log tells of in an event of ours. The others hold as well; they are nobody's to be counted.
+pub(super) async fn count_ours(view: &mut dyn View, ring: &Keyring) -> Result<usize, StoreError> {
+    let mut ours = 0;
+    for row in view.holds().await? {
+        let logged = match view.logged_event(row.event).await {
+            Err(StoreError::Damaged(_)) => continue,
+            logged => logged?,
+        };
+        let Some(logged) = logged else { continue };
+        let Ok(core) = serde_json::from_str::<Value>(&logged.event.core) else { continue };
+        let is_ours = placed_by(&logged, &core).is(&row) && is_ours(ring, &logged, &core, PLACES);
+        if is_ours && is_in_tree(view, &logged).await? {
+            ours += 1;
+        }
+    }
+    Ok(ours)
+}
+
 /// Which hold an event of ours lifted.
 fn lifted_by(ring: &Keyring, logged: &LoggedEvent, core: &Value) -> Option<EventId> {
     let hold: EventId = core.pointer("/detail/placed")?.as_str()?.parse().ok()?;
@@ -274,6 +294,11 @@ fn retention_parts(Retention { months, automatic, archive_first, .. }: Retention
     [b"keep".as_slice(), &months.to_be_bytes(), &[automatic.into(), archive_first.into()]].concat()
 }
 
+/// The proof that an event of this id places a hold.
+pub(super) fn place_proof(ring: &Keyring, event: EventId) -> Result<String, Failure> {
+    proof(ring, event, PLACES)
+}
+
 /// The proof that an event of this id lifts this hold: a code under a key of the tenant.
 pub(super) fn lift_proof(ring: &Keyring, event: EventId, hold: EventId) -> Result<String, Failure> {
     proof(ring, event, &lift_parts(hold))
@@ -306,8 +331,8 @@ mod tests {
         let said =
             [of(72, true, false), of(72, false, true), of(73, true, false), of(72, true, true)].map(retention_parts);
         let lifts = [lift_parts(EventId::from_bytes([1; 16])), lift_parts(EventId::from_bytes([2; 16]))];
-        let all: BTreeSet<Vec<u8>> = said.into_iter().chain(lifts).collect();
-        assert_eq!(all.len(), 6);
+        let all: BTreeSet<Vec<u8>> = said.into_iter().chain(lifts).chain([PLACES.to_vec()]).collect();
+        assert_eq!(all.len(), 7);
     }
 
     #[test]
