@@ -12,12 +12,13 @@ use crate::rows::swapped;
 use crate::{Driver, Row, Rows, Sql, Value};
 
 // Texts as their bytes: what somebody changed need not be text any more, and is to be told of, not to be an error.
+// Of a leaf a byte more than the longest has (16 KiB): that is enough to see that it is none, and a page of such rows fits in memory.
 const ENTRIES: Sql = Sql::dialects(
     "SELECT idx, CAST(event_id AS BLOB), recorded_at, CAST(kind AS BLOB), CAST(actor AS BLOB), CAST(resource AS BLOB),
-        outcome, CAST(request_id AS BLOB), CAST(core AS BLOB), leaf_hash
+        outcome, CAST(request_id AS BLOB), substr(CAST(core AS BLOB), 1, 16385), leaf_hash
      FROM audit_events WHERE tenant_id = $1 AND idx >= $2 ORDER BY idx LIMIT $3",
     "SELECT idx, convert_to(event_id, 'UTF8'), recorded_at, convert_to(kind, 'UTF8'), convert_to(actor, 'UTF8'),
-        convert_to(resource, 'UTF8'), outcome, convert_to(request_id, 'UTF8'), convert_to(core, 'UTF8'), leaf_hash
+        convert_to(resource, 'UTF8'), outcome, convert_to(request_id, 'UTF8'), substr(convert_to(core, 'UTF8'), 1, 16385), leaf_hash
      FROM audit_events WHERE tenant_id = $1 AND idx >= $2 ORDER BY idx LIMIT $3",
 );
 
@@ -32,10 +33,10 @@ const PERSONAL_PARTS: Sql = Sql::dialects(
 
 const QUEUED: Sql = Sql::dialects(
     "SELECT seq, CAST(event_id AS BLOB), recorded_at, CAST(kind AS BLOB), CAST(actor AS BLOB), CAST(resource AS BLOB),
-        outcome, CAST(request_id AS BLOB), CAST(core AS BLOB), sealed
+        outcome, CAST(request_id AS BLOB), substr(CAST(core AS BLOB), 1, 16385), sealed
      FROM audit_queue WHERE tenant_id = $1 ORDER BY seq LIMIT $2",
     "SELECT seq, convert_to(event_id, 'UTF8'), recorded_at, convert_to(kind, 'UTF8'), convert_to(actor, 'UTF8'),
-        convert_to(resource, 'UTF8'), outcome, convert_to(request_id, 'UTF8'), convert_to(core, 'UTF8'), sealed
+        convert_to(resource, 'UTF8'), outcome, convert_to(request_id, 'UTF8'), substr(convert_to(core, 'UTF8'), 1, 16385), sealed
      FROM audit_queue WHERE tenant_id = $1 ORDER BY seq LIMIT $2",
 );
 

@@ -600,6 +600,35 @@ async fn the_head_that_was_told_of_last_counts(backend: Backend) {
     assert!(report.checks.iter().any(|check| check.name == "anchor_event" && tells(&check.detail)), "{report:?}");
 }
 
+/// Whoever fills one log has the others wait for no more than a turn of it.
+#[tokio::test]
+async fn a_log_is_moved_in_turns() {
+    let app = TestApp::new().await;
+    let clinic = app.clinic("ours").await;
+    let tenant = tenant(&clinic);
+    let event = queued(&app, &clinic).await;
+    let before = sequence::sequence(&app.instance, tenant).await.unwrap().size;
+    let mut core: Value = serde_json::from_str(&event.core).unwrap();
+    let (turn, more) = (16 * 1_024, 100);
+    let mut events = Vec::new();
+    for n in 0..turn + more {
+        let mut id = event.id.to_bytes();
+        id[10..].copy_from_slice(&n.to_be_bytes()[2..]);
+        let id = EventId::from_bytes(id);
+        core["event_id"] = json!(id);
+        let core = String::from_utf8(chancery_crypto::canonical::to_vec(&core).unwrap()).unwrap();
+        events.push(QueuedEvent { id, core, sealed: None, ..event.clone() });
+    }
+    app.instance.store().append_events(&events).await.unwrap();
+    assert_eq!(sequence::turn(&app.instance, tenant).await.unwrap(), None);
+    let size = app.instance.store().view(tenant).await.unwrap().log_head().await.unwrap().size;
+    assert_eq!(size, before + turn);
+    // Its head is signed as far as it came.
+    assert_eq!(sequence::sign(&app.instance, tenant).await.unwrap().size, size);
+    let moved = sequence::turn(&app.instance, tenant).await.unwrap();
+    assert_eq!(moved.map(|head| head.size), Some(before + turn + more));
+}
+
 /// The newest event that tells of the clinic's heads, under another id and changed, as who holds the store queues it.
 async fn tell_forged(app: &TestApp, clinic: &Clinic, change: impl FnOnce(&mut QueuedEvent, &mut Value)) {
     let newest = sequence::checkpoint(&app.instance, tenant(clinic)).await.unwrap();

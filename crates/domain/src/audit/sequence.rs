@@ -28,6 +28,8 @@ const BATCH: u32 = 1_024;
 const HEADS: u32 = 4;
 /// So many rows that are no heads are passed over.
 const PASSED_OVER: u32 = 1_024;
+/// So many batches of one log are moved at a turn.
+const TURN: u32 = 16;
 /// How often a lost race against another node is tried again.
 const RACES: u32 = 8;
 
@@ -57,15 +59,29 @@ impl<E: Into<Failure>> From<E> for SequenceError {
 
 /// Moves all queued events of a tenant into its log, in queue order; gives the new head.
 ///
+/// # Errors
+///
+/// As [`turn`].
+pub async fn sequence(instance: &Instance, tenant: TenantId) -> Result<LogHead, SequenceError> {
+    loop {
+        if let Some(head) = turn(instance, tenant).await? {
+            return Ok(head);
+        }
+    }
+}
+
+/// Moves queued events of a tenant into its log, in queue order, as many as one turn takes: whoever sees to many logs has none wait for
+/// another. Gives the new head; `None` while more may be queued.
+///
 /// Two sequencers at once give an error in one of them, never a fork: the head moves by compare-and-swap.
 ///
 /// # Errors
 ///
 /// [`SequenceError`]; what was not moved stays queued.
-pub async fn sequence(instance: &Instance, tenant: TenantId) -> Result<LogHead, SequenceError> {
-    let sequenced = try_sequence(instance, tenant).await;
-    remember_fork(instance, tenant, &sequenced);
-    sequenced
+pub async fn turn(instance: &Instance, tenant: TenantId) -> Result<Option<LogHead>, SequenceError> {
+    let moved = try_turn(instance, tenant).await;
+    remember_fork(instance, tenant, &moved);
+    moved
 }
 
 /// Readiness fails while a log is known not to match its root ([`Instance::forked_log`]).
@@ -75,17 +91,18 @@ pub(super) fn remember_fork<T>(instance: &Instance, tenant: TenantId, outcome: &
     }
 }
 
-async fn try_sequence(instance: &Instance, tenant: TenantId) -> Result<LogHead, SequenceError> {
-    let mut races = 0;
-    loop {
+async fn try_turn(instance: &Instance, tenant: TenantId) -> Result<Option<LogHead>, SequenceError> {
+    let (mut batches, mut races) = (0, 0);
+    while batches < TURN {
         match move_batch(instance, tenant).await {
-            Ok(Some(head)) => return Ok(head),
-            Ok(None) => {}
+            Ok(None) => batches += 1,
+            Ok(head) => return Ok(head),
             Err(SequenceError::Failed(Failure::Store(StoreError::Changed(_)))) if races < RACES => races += 1,
             Err(SequenceError::Failed(Failure::Store(StoreError::Changed(_)))) => return Err(SequenceError::Busy),
             Err(error) => return Err(error),
         }
     }
+    Ok(None)
 }
 
 /// Moves one batch; gives the head when nothing is left.
@@ -179,7 +196,17 @@ pub(super) async fn caught_up(instance: &Instance, tenant: TenantId, size: u64) 
 ///
 /// [`SequenceError`].
 pub async fn checkpoint(instance: &Instance, tenant: TenantId) -> Result<StoredCheckpoint, SequenceError> {
-    let signed = try_checkpoint(instance, tenant).await;
+    sequence(instance, tenant).await?;
+    sign(instance, tenant).await
+}
+
+/// As [`checkpoint`], of the log as it stands: nothing is moved into it before.
+///
+/// # Errors
+///
+/// [`SequenceError`].
+pub async fn sign(instance: &Instance, tenant: TenantId) -> Result<StoredCheckpoint, SequenceError> {
+    let signed = try_sign(instance, tenant).await;
     remember_fork(instance, tenant, &signed);
     if signed.is_ok() {
         // Its tiles gave its root, and it only grew since the head before: whatever it was, it is whole again.
@@ -188,8 +215,7 @@ pub async fn checkpoint(instance: &Instance, tenant: TenantId) -> Result<StoredC
     signed
 }
 
-async fn try_checkpoint(instance: &Instance, tenant: TenantId) -> Result<StoredCheckpoint, SequenceError> {
-    sequence(instance, tenant).await?;
+async fn try_sign(instance: &Instance, tenant: TenantId) -> Result<StoredCheckpoint, SequenceError> {
     let lease = instance.lease(tenant).await?;
     let pinned = guard::pinned(instance, tenant).await?;
     let mut view = instance.store().fresh_view(tenant).await?;

@@ -85,6 +85,20 @@ pub async fn a_row_of_the_queue_is_put_aside(store: &impl Backend) {
     assert_eq!(view(store, OURS).await.logged_event(events[1].id).await.unwrap(), None);
 }
 
+/// A page of rows that somebody wrote fits in memory, whatever is in them; and one whose leaf is too long is seen to be.
+pub async fn no_more_of_a_row_is_read_than_a_leaf_has(store: &impl Backend) {
+    let long = |n: u64, length: usize| QueuedEvent { core: "a".repeat(length), ..queued_event(OURS, n) };
+    let events = [long(1, 16 * 1024), long(2, 100_000)];
+    store.append_events(&events).await.unwrap();
+    let lengths = |cores: Vec<Vec<u8>>| cores.iter().map(Vec::len).collect::<Vec<_>>();
+    let queued = view(store, OURS).await.raw_queue(10).await.unwrap();
+    assert_eq!(lengths(queued.into_iter().map(|row| row.event.core).collect()), [16_384, 16_385]);
+    let logged: Vec<LoggedEvent> = (0..).zip(events).map(|(at, event)| logged_event(event, at)).collect();
+    commit!(store, OURS, .log_events(&logged));
+    let entries = view(store, OURS).await.raw_entries(0, 10).await.unwrap();
+    assert_eq!(lengths(entries.into_iter().map(|row| row.event.core).collect()), [16_384, 16_385]);
+}
+
 /// Nothing before the end is, whoever asks.
 pub async fn a_row_behind_the_end_of_a_log_is_put_aside(store: &impl Backend) {
     commit!(store, OURS, .create_log("origin"));

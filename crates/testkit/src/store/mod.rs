@@ -196,7 +196,7 @@ macro_rules! store_conformance {
                 another_tenant_does_not_change_it,
             ],
             guard: [
-                entries_are_given_as_they_are_stored, a_row_of_the_queue_is_put_aside, a_row_behind_the_end_of_a_log_is_put_aside, heads_are_given_as_they_are_stored_in_order, a_scrub_is_replaced,
+                entries_are_given_as_they_are_stored, no_more_of_a_row_is_read_than_a_leaf_has, a_row_of_the_queue_is_put_aside, a_row_behind_the_end_of_a_log_is_put_aside, heads_are_given_as_they_are_stored_in_order, a_scrub_is_replaced,
                 events_with_a_personal_part_are_told,
                 the_last_head_told_of_is_found, a_witness_signs_a_size_again, the_newest_cosignatures_are_given,
                 another_tenant_does_not_see_it,
