@@ -200,6 +200,30 @@ async fn a_request_that_is_given_up_has_an_outcome() {
     assert!(details.iter().any(|detail| detail["end"] == "broken_off"), "{details:?}");
 }
 
+/// What opened is told of as refused where what it was to be let out with did not open: nobody went away.
+#[tokio::test]
+async fn of_what_is_let_out_together_all_is_refused_or_nothing() {
+    let app = TestApp::new().await;
+    let ours = clinic(&app).await;
+    app.put(&ours.officer, "/v1/fields/visits/note", json!({"bind": "column"})).await.ok();
+    let mut items = Vec::new();
+    for (table, column) in [("patients", "ssn"), ("visits", "note")] {
+        let value = json!({"table": table, "column": column, "row": "r1", "value": "123-45-6789"});
+        let sealed = app.post(&ours.service, "/v1/seal", json!({"items": [value]})).await.ok();
+        let sealed = &sealed["items"][0]["sealed"];
+        items.push(json!({"table": table, "column": column, "row": "r1", "sealed": sealed}));
+    }
+    items[1]["sealed"] = tampered(&items[1]["sealed"]);
+    let body = json!({"reason": "visit", "items": items});
+    assert_eq!(app.post(&ours.service, "/v1/open", body).await.status, 422);
+    let outcomes = app.outcomes(&ours.auditor, "record.opened").await;
+    let mut told: Vec<Value> = outcomes.iter().map(|outcome| core(outcome)["detail"].clone()).collect();
+    told.sort_by_key(|detail| detail["table"].to_string());
+    let told: Vec<_> = told.iter().map(|detail| (&detail["end"], &detail["opened"], &detail["refused"])).collect();
+    let refused = json!("refused");
+    assert_eq!(told, [(&refused, &json!(1), &json!(0)), (&refused, &json!(0), &json!(1))]);
+}
+
 /// What went out before a stream broke off is told of, whatever of it did not open.
 #[tokio::test]
 async fn a_stream_that_breaks_off_says_how_much_of_it_went_out() {

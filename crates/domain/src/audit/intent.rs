@@ -43,7 +43,7 @@ codes! {
     pub enum End {
         /// What was opened was let out.
         Released = "released",
-        /// Something did not open, and nothing was let out.
+        /// Something did not open, of this or of what was to be let out with it, and nothing was let out.
         Refused = "refused",
         /// A stream of which something was let out did not come to its end.
         BrokenOff = "broken_off",
@@ -173,6 +173,8 @@ pub(crate) struct Opening {
     refused: AtomicU64,
     /// Bytes of a stream that were let out.
     gave: AtomicU64,
+    /// Whether something did not open of this, or of what is let out together with it or not at all.
+    any_refused: Arc<AtomicBool>,
 }
 
 impl Opening {
@@ -185,6 +187,7 @@ impl Opening {
     pub(crate) fn count(&self, opened: usize, refused: usize) {
         self.opened.fetch_add(u64::try_from(opened).unwrap_or(u64::MAX), Ordering::Relaxed);
         self.refused.fetch_add(u64::try_from(refused).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.any_refused.fetch_or(refused > 0, Ordering::Release);
     }
 
     /// So much of a stream is let out.
@@ -197,6 +200,7 @@ impl Opening {
         if self.gave.load(Ordering::Relaxed) == 0 {
             self.opened.store(0, Ordering::Relaxed);
             self.refused.store(1, Ordering::Relaxed);
+            self.any_refused.store(true, Ordering::Release);
         }
     }
 
@@ -207,11 +211,11 @@ impl Opening {
 
     fn went(&self) -> Went {
         let [opened, refused, gave] = [&self.opened, &self.refused, &self.gave].map(|n| n.load(Ordering::Relaxed));
-        let end = match (self.released.load(Ordering::Acquire), gave, refused) {
+        let end = match (self.released.load(Ordering::Acquire), gave, self.any_refused.load(Ordering::Acquire)) {
             (true, ..) => End::Released,
             (false, 1.., _) => End::BrokenOff,
-            (false, 0, 0) => End::Abandoned,
-            (false, 0, _) => End::Refused,
+            (false, 0, true) => End::Refused,
+            (false, 0, false) => End::Abandoned,
         };
         let bytes = (end == End::BrokenOff).then_some(gave);
         Went { end, opened: Some(opened), refused: Some(refused), bytes }
@@ -286,8 +290,14 @@ impl Openings {
         }
     }
 
-    /// One more of these places is taken. Made before its intent is written: a caller that goes away meanwhile leaves it behind.
-    pub(super) fn open(&self, places: &mut OwnedSemaphorePermit, intent: QueuedEvent) -> Result<Arc<Opening>, Failure> {
+    /// One more of these places is taken. Made before its intent is written: a caller that goes away meanwhile leaves it behind. What is let
+    /// out together shares whether any of it was refused.
+    pub(super) fn open(
+        &self,
+        places: &mut OwnedSemaphorePermit,
+        intent: QueuedEvent,
+        any_refused: &Arc<AtomicBool>,
+    ) -> Result<Arc<Opening>, Failure> {
         let place = places.split(1).ok_or(Failure::Internal("an intent without a place"))?;
         Ok(Arc::new(Opening {
             rest: Some((intent, place)),
@@ -297,6 +307,7 @@ impl Openings {
             opened: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             gave: AtomicU64::new(0),
+            any_refused: Arc::clone(any_refused),
         }))
     }
 }
