@@ -92,7 +92,8 @@ def seen(answer):
 
 
 def forged_identities():
-    names = ("X-Auth-Subject", "X-Auth-Tenant", "X-Auth-Roles", "X-Auth-Assertion", "X-Tenant-Id", "X-Auth-Method")
+    names = ("X-Auth-Subject", "X-Auth-Tenant", "X-Auth-Roles", "X-Auth-Assertion", "X-Tenant-Id", "X-Auth-Method",
+             "X-Auth-Decision-Id")
     for name in names:
         for spelled in spellings(name):
             headers = seen(raw(["GET /api/echo HTTP/1.1", HOST, "Connection: close", BEARER, f"{spelled}: forged"]))

@@ -26,6 +26,8 @@ pub(crate) enum Step {
     Tests,
     /// rustdoc, warnings are errors
     Docs,
+    /// The layers around applications of one's own, as the example has them
+    Layers,
     /// The test vectors, read by an independent program
     Vectors,
     /// Our tokens and second factors, with clients off the shelf
@@ -189,6 +191,7 @@ impl Bench {
                 process::run(&mut tests)
             }
             Step::Docs => docs(),
+            Step::Layers => process::run(&mut Command::new(workspace::build_layers()?)),
             Step::Vectors => vectors(),
             Step::Clients => clients::run(&clients::Options::default()),
             Step::Clinic => clinic::run(&clinic::Options { long: self.extended, ..clinic::Options::default() }),

@@ -94,3 +94,8 @@ pub(crate) fn build_server(release: bool) -> Result<PathBuf> {
     process::run(&mut build)?;
     Ok(target()?.join(if release { "release" } else { "debug" }).join("chancery"))
 }
+
+/// Builds that example, with the debug server, and says where it is.
+pub(crate) fn build_layers() -> Result<PathBuf> {
+    Ok(build_server(false)?.with_file_name("examples").join("layers"))
+}

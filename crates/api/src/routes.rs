@@ -70,11 +70,13 @@ pub(crate) struct SightBody {
     /// So many answers of the application set these headers otherwise than the route's profile.
     #[schema(example = json!({"x-frame-options": 40}))]
     headers_differ: BTreeMap<String, u64>,
+    /// So many requests came that the route's document does not name, whether they were refused or not.
+    undocumented: u64,
 }
 
 impl From<RouteSight> for SightBody {
-    fn from(RouteSight { path, requests, would_refuse, headers_differ }: RouteSight) -> Self {
-        Self { path, requests, would_refuse, headers_differ }
+    fn from(RouteSight { path, requests, would_refuse, headers_differ, undocumented }: RouteSight) -> Self {
+        Self { path, requests, would_refuse, headers_differ, undocumented }
     }
 }
 
@@ -150,8 +152,8 @@ pub(crate) async fn list_upstreams(
     Ok(Json(UpstreamsBody { items: found.into_iter().map(Into::into).collect() }))
 }
 
-/// Say what routes that observe or are in shadow would have refused since this process began, and which headers applications set otherwise
-/// than their route's profile: counts, by route and reason.
+/// Say what routes that observe or are in shadow would have refused since this process began, which headers applications set otherwise
+/// than their route's profile, and how many requests no document names: counts, by route and reason.
 #[utoipa::path(get, path = "/v1/gateway/observed", tag = "gateway",
     responses((status = 200, description = "Counts for each of these routes.", body = SightsBody)))]
 pub(crate) async fn observed_routes(

@@ -1,6 +1,7 @@
 //! The gateway's listener, and its routes while their file changes.
 
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     sync::{Arc, OnceLock},
 };
@@ -161,6 +162,11 @@ struct Asking {
 impl Documents {
     fn demands(&self) -> Vec<Arc<dyn Demand>> {
         vec![Arc::new(Uploads), Arc::clone(&self.schemas) as _, Arc::new(Assertions)]
+    }
+
+    /// How many requests came that the document of their route does not name, by the template of its path.
+    pub(crate) fn undocumented(&self) -> BTreeMap<&'static str, u64> {
+        self.schemas.undocumented()
     }
 
     /// Asks for these documents from here on.

@@ -22,6 +22,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use chancery_domain::clouds::gives_credentials;
 use ipnet::IpNet;
 use reqwest::{
     Certificate, Method, Url,
@@ -258,18 +259,9 @@ impl Resolve for Resolver {
 /// Whether an address can be that of a host, here or anywhere, and not one at which clouds give credentials to whoever asks.
 fn is_a_hosts(address: IpAddr) -> bool {
     match address {
-        IpAddr::V4(v4) => !(v4.octets()[0] == 0 || v4.octets()[0] >= 224 || v4.is_link_local() || is_a_clouds(v4)),
-        IpAddr::V6(v6) => {
-            // `fd00:ec2::/32` is Amazon's.
-            let clouds = v6.segments()[0] == 0xFD00 && v6.segments()[1] == 0xEC2;
-            !(v6 == Ipv6Addr::UNSPECIFIED || v6.is_multicast() || v6.is_unicast_link_local() || clouds)
-        }
+        IpAddr::V4(v4) => !(v4.octets()[0] == 0 || v4.octets()[0] >= 224 || gives_credentials(address)),
+        IpAddr::V6(v6) => !(v6 == Ipv6Addr::UNSPECIFIED || v6.is_multicast() || gives_credentials(address)),
     }
-}
-
-/// Addresses outside of what is set aside at which clouds answer to their own machines: Azure's agent, Alibaba's and Oracle's metadata.
-fn is_a_clouds(address: Ipv4Addr) -> bool {
-    [[168, 63, 129, 16], [100, 100, 100, 200], [192, 0, 0, 192]].contains(&address.octets())
 }
 
 /// Whether an address is on the public Internet: everything that RFC 6890 sets aside is not.
@@ -279,7 +271,6 @@ fn is_public(address: IpAddr) -> bool {
             let [a, b, c, _] = v4.octets();
             let set_aside = v4.is_private()
                 || v4.is_loopback()
-                || v4.is_link_local()
                 || v4.is_documentation()
                 || v4 == Ipv4Addr::UNSPECIFIED
                 || a == 0
@@ -288,7 +279,7 @@ fn is_public(address: IpAddr) -> bool {
                 || (a == 192 && b == 0 && c == 0)
                 || (a == 192 && b == 88 && c == 99)
                 || (a == 198 && (b == 18 || b == 19))
-                || is_a_clouds(v4);
+                || gives_credentials(address);
             !set_aside
         }
         IpAddr::V6(v6) => {

@@ -26,14 +26,19 @@ impl RouteTable for FileTable {
     }
 
     fn sights(&self) -> Vec<RouteSight> {
-        let sights = self.gateway.observed().sights().into_iter();
+        let undocumented = self.documents.undocumented();
+        let mut sights = self.gateway.observed().sights();
+        for path in undocumented.keys().copied() {
+            sights.entry(path).or_default();
+        }
         let sight = |(path, sight): (&str, chancery_gateway::observed::Sight)| RouteSight {
             path: path.to_owned(),
             requests: sight.requests,
             would_refuse: sight.would_refuse,
             headers_differ: sight.headers_differ,
+            undocumented: undocumented.get(path).copied().unwrap_or_default(),
         };
-        sights.map(sight).collect()
+        sights.into_iter().map(sight).collect()
     }
 
     fn digest(&self) -> [u8; 32] {

@@ -13,12 +13,12 @@ use chancery_api::Metrics;
 use chancery_domain::{
     Instance, TenantId,
     tenants::TenantState,
-    webhooks::{self, NotTaken, Outgoing, WebhookOwner, WebhookSender, behind_gateway},
+    webhooks::{self, Next, NotTaken, Outgoing, WebhookOwner, WebhookSender, behind_gateway},
 };
 use chancery_gateway::Gateway;
 use reqwest::{
     Method,
-    header::{HeaderMap, HeaderName, HeaderValue},
+    header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER},
 };
 use tokio::{
     sync::watch,
@@ -75,13 +75,13 @@ pub struct Senders {
 impl WebhookSender for Senders {
     async fn send(&self, outgoing: &Outgoing) -> Result<(), NotTaken> {
         let Some(path) = behind_gateway(&outgoing.url) else { return self.http.send(outgoing).await };
-        let not_taken = |code: &str| NotTaken { code: code.to_owned(), for_good: false };
+        let not_taken = |code: &str| NotTaken { code: code.to_owned(), next: Next::Again };
         let (Some(gateway), WebhookOwner::Source(source)) = (&self.gateway, outgoing.owner) else {
             return Err(not_taken("no_gateway"));
         };
         let message = (headers(outgoing), Bytes::from(outgoing.body.expose().clone()));
         match gateway.hand_on(source, path, message).await {
-            Ok(Some(status)) => taken(status.as_u16()),
+            Ok(Some(status)) => taken(status.as_u16(), None),
             Ok(None) => Err(not_taken("no_route")),
             Err(problem) => Err(not_taken(problem.code().as_str())),
         }
@@ -105,10 +105,10 @@ impl WebhookSender for HttpSender {
         let headers = headers(outgoing);
         let body = outgoing.body.expose().clone();
         match self.0.ask(Method::POST, &outgoing.url, headers, body, MAX_ANSWER).await {
-            Ok(answer) => taken(answer.status),
+            Ok(answer) => taken(answer.status, later(&answer.headers)),
             // It answered; only what it said is too long, and that does not count.
-            Err(Fault::TooLong(status)) => taken(status),
-            Err(fault) => Err(NotTaken { code: code(fault).to_owned(), for_good: false }),
+            Err(Fault::TooLong(status)) => taken(status, None),
+            Err(fault) => Err(NotTaken { code: code(fault).to_owned(), next: Next::Again }),
         }
     }
 }
@@ -122,13 +122,22 @@ fn code(fault: Fault) -> &'static str {
     }
 }
 
-/// Any 2xx says that it was taken. 410 and what tells of the message itself will not be another answer the next time.
-fn taken(status: u16) -> Result<(), NotTaken> {
-    match status {
-        200..=299 => Ok(()),
-        400 | 410 | 413 | 415 | 422 => Err(NotTaken { code: format!("http.{status}"), for_good: true }),
-        status => Err(NotTaken { code: format!("http.{status}"), for_good: false }),
-    }
+/// How many seconds it wants to be left alone for, if it says so in seconds.
+fn later(headers: &HeaderMap) -> Option<u32> {
+    headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()
+}
+
+/// Any 2xx says that it was taken. What tells of the message itself will not be another answer the next time, 410 wants no more of them
+/// (Standard Webhooks), and who is too busy may say for how long.
+fn taken(status: u16, later: Option<u32>) -> Result<(), NotTaken> {
+    let next = match status {
+        200..=299 => return Ok(()),
+        410 => Next::Gone,
+        400 | 413 | 415 | 422 => Next::Never,
+        429 | 502..=504 => later.map_or(Next::Again, Next::Later),
+        _ => Next::Again,
+    };
+    Err(NotTaken { code: format!("http.{status}"), next })
 }
 
 /// Hands webhooks on until stopped.
@@ -336,12 +345,27 @@ mod tests {
     }
 
     #[test]
-    fn who_may_take_it_later_is_asked_again() {
-        assert_eq!(taken(204), Ok(()));
-        for (status, for_good) in
-            [(301, false), (401, false), (404, false), (410, true), (422, true), (429, false), (503, false)]
-        {
-            assert_eq!(taken(status), Err(NotTaken { code: format!("http.{status}"), for_good }), "{status}");
+    fn who_may_take_it_later_is_asked_again_and_who_wants_no_more_is_not() {
+        assert_eq!(taken(204, None), Ok(()));
+        let mut headers = HeaderMap::new();
+        headers.insert(RETRY_AFTER, HeaderValue::from_static("120"));
+        let asked = later(&headers);
+        for (status, next) in [
+            (301, Next::Again),
+            (401, Next::Again),
+            (404, Next::Again),
+            (410, Next::Gone),
+            (422, Next::Never),
+            (429, Next::Later(120)),
+            (500, Next::Again),
+            (503, Next::Later(120)),
+        ] {
+            assert_eq!(taken(status, asked), Err(NotTaken { code: format!("http.{status}"), next }), "{status}");
         }
+        for unread in ["Wed, 21 Oct 2026 07:28:00 GMT", "-1", "soon", "99999999999"] {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static(unread));
+            assert_eq!(later(&headers), None, "{unread}");
+        }
+        assert_eq!(taken(429, None), Err(NotTaken { code: "http.429".to_owned(), next: Next::Again }));
     }
 }

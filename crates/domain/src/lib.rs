@@ -15,6 +15,7 @@
 //! | [`factors`], [`one_time`] | second factors of people; tokens that are good for one thing, once |
 //! | [`passwords`], [`limits`] | what a password must be and how it is hashed; how often something may be done |
 //! | [`blocks`] | addresses whose requests are not answered |
+//! | [`clouds`] | addresses that nobody is asked at |
 //! | [`lockouts`] | pauses after failed logins |
 //! | [`replays`] | what was seen and must not count twice |
 //! | [`sessions`], [`revocations`] | logins that go on by refresh tokens; what is refused before it expires |
@@ -45,6 +46,7 @@ pub mod backups;
 pub mod blocks;
 pub mod census;
 pub mod certificates;
+pub mod clouds;
 pub mod csp_reports;
 pub mod datasets;
 pub mod factors;

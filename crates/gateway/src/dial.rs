@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use chancery_domain::clouds::gives_credentials;
 use chancery_middleware::listener::Stream;
 use http::{Uri, uri::Authority};
 use hyper_util::{
@@ -16,7 +17,7 @@ use hyper_util::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpStream, UnixStream},
+    net::{TcpStream, UnixStream, lookup_host},
 };
 use tower::Service;
 
@@ -59,10 +60,20 @@ fn bare(authority: &Authority) -> &str {
     authority.host().trim_start_matches('[').trim_end_matches(']')
 }
 
+/// To the first address that answers of those that the name leads to; never to one where clouds give credentials.
 async fn connected(authority: &Authority, port: u16) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect((bare(authority), authority.port_u16().unwrap_or(port))).await?;
-    stream.set_nodelay(true)?;
-    Ok(stream)
+    let found = lookup_host((bare(authority), authority.port_u16().unwrap_or(port))).await?;
+    let mut failed = io::Error::new(io::ErrorKind::PermissionDenied, "it leads to where clouds give credentials");
+    for address in found.filter(|address| !gives_credentials(address.ip())) {
+        match TcpStream::connect(address).await {
+            Ok(stream) => {
+                stream.set_nodelay(true)?;
+                return Ok(stream);
+            }
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
 }
 
 impl Service<Uri> for Dial {
@@ -118,5 +129,24 @@ impl AsyncWrite for Dialled {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The second is a name to everybody but the system's resolver.
+    #[tokio::test]
+    async fn what_leads_to_where_clouds_give_credentials_is_not_asked() {
+        for there in ["169.254.169.254", "2852039166", "[::ffff:169.254.169.254]", "[fd00:ec2::254]"] {
+            let refused = connected(&there.parse().unwrap(), 80).await;
+            assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::PermissionDenied, "{there}");
+        }
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let here = listener.local_addr().unwrap().to_string();
+        connected(&here.parse().unwrap(), 80).await.unwrap();
+        let closed = connected(&"127.0.0.1:1".parse().unwrap(), 80).await;
+        assert_eq!(closed.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
     }
 }

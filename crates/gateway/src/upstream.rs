@@ -2,6 +2,7 @@
 
 use std::{
     fmt, io,
+    net::IpAddr,
     path::PathBuf,
     sync::{
         Arc,
@@ -12,6 +13,7 @@ use std::{
 
 use async_trait::async_trait;
 use axum::body::Body;
+use chancery_domain::clouds::gives_credentials;
 use chancery_middleware::listener::Stream;
 use http::{
     HeaderValue, Request, Uri, Version, header,
@@ -59,7 +61,11 @@ impl Address {
         }
         let uri: Uri = text.parse().map_err(|_| NoAddress)?;
         let bare = uri.path_and_query().is_none_or(|path| path == "/");
-        let authority = uri.authority().filter(|authority| bare && !authority.as_str().contains('@')).cloned();
+        let ours = |authority: &&Authority| {
+            let literal = authority.host().trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+            bare && !authority.as_str().contains('@') && !literal.is_ok_and(gives_credentials)
+        };
+        let authority = uri.authority().filter(ours).cloned();
         match (uri.scheme_str(), authority) {
             (Some("http"), Some(authority)) => Ok(Self::Tcp(authority)),
             (Some("https"), Some(authority)) => Ok(Self::Tls(authority)),
@@ -293,6 +299,8 @@ mod tests {
             "ftp://app",
             "unix:app.sock",
             "http://app?x",
+            "http://169.254.169.254",
+            "https://[::ffff:169.254.169.254]:443",
         ] {
             assert_eq!(Address::parse(bad), Err(NoAddress), "{bad}");
         }

@@ -17,10 +17,13 @@ impl From<Failure> for Problem {
             Failure::Keyring(error) => of_keyring(error),
             Failure::Issuer(FetchError::Busy) => Code::Overloaded,
             Failure::Issuer(FetchError::Refused(_)) => Code::DependencyMisconfigured,
-            Failure::Random(_) | Failure::Issuer(_) | Failure::Shared(_) => Code::DependencyUnavailable,
+            Failure::Random(_) | Failure::Issuer(_) | Failure::Shared(_) | Failure::Uncounted(..) => {
+                Code::DependencyUnavailable
+            }
             Failure::Internal(_) => Code::Internal,
         };
-        if code.status().is_server_error() { Self::failed(code, &failure) } else { Self::new(code) }
+        let problem = if code.status().is_server_error() { Self::failed(code, &failure) } else { Self::new(code) };
+        if let Failure::Uncounted(limits, _) = failure { problem.violating(limits) } else { problem }
     }
 }
 

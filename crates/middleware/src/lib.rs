@@ -1,10 +1,11 @@
 //! Tower layers and extractors: request ids, problems, strict parsing, authentication, tenant
 //! binding, refusals, and what browsers are told.
 //!
-//! [`around`] puts every layer round an [`axum::Router`] in one order (design §3). Handlers take
-//! what they need through extractors: [`Authenticated`] or [`Asked`] for a caller without or with query
+//! [`around`] puts every layer round an [`axum::Router`] in one order (design §3); [`layer`] puts them round any other service of HTTP.
+//! Handlers take what they need through extractors: [`Authenticated`] or [`Asked`] for a caller without or with query
 //! parameters, [`Request`] for strangers, [`Body`], [`Creation`], [`OptionalBody`], [`UnreadBody`],
-//! [`PathOf`], [`SessionCookies`], [`ProvenKey`], [`Upload`] for streams, [`Unread`] for webhooks, [`Form`] for OAuth endpoints. None of them ever repeats input in a response or a log line.
+//! [`PathOf`], [`SessionCookies`], [`ProvenKey`], [`Upload`] for streams, [`Unread`] for webhooks, [`Form`] for OAuth endpoints.
+//! None of them ever repeats input in a response or a log line.
 #![forbid(unsafe_code)]
 
 mod assertion;
@@ -59,7 +60,7 @@ pub use places::{Holds, KeepsPlace, Place, Places};
 pub use preflight::preflight;
 pub use problem::{Code, Problem};
 pub use room::{Party, Room, Taken};
-pub use stack::{Limits, Template, around, around_whole};
+pub use stack::{Limits, Template, around, around_whole, layer};
 pub use standing::Standing;
 pub use upload::Upload;
 pub use webhook::{GuardError, VerifiedWebhook, WebhookGuard};

@@ -266,15 +266,19 @@ fn log_chain(error: &(dyn std::error::Error + 'static), code: Code) {
     tracing::error!(code = code.as_str(), error = %chain, "Request failed");
 }
 
-impl Code {
+impl Problem {
     /// What kind of problem it is, for programs: one that IANA knows where there is one, or ours.
-    fn type_uri(self) -> Cow<'static, str> {
-        match self {
+    fn type_uri(&self) -> Cow<'static, str> {
+        match self.code {
             // draft-ietf-httpapi-ratelimit-headers: with `violated-policies`.
-            Self::RateLimited => Cow::Borrowed("https://iana.org/assignments/http-problem-types#quota-exceeded"),
+            Code::RateLimited => Cow::Borrowed("https://iana.org/assignments/http-problem-types#quota-exceeded"),
             // The same draft: refused for how it was used, and not for one quota.
-            Self::KeySuspended => {
+            Code::KeySuspended => {
                 Cow::Borrowed("https://iana.org/assignments/http-problem-types#abnormal-usage-detected")
+            }
+            // The same draft: limits that let nobody through while they cannot be counted.
+            Code::DependencyUnavailable if !self.violated.is_empty() => {
+                Cow::Borrowed("https://iana.org/assignments/http-problem-types#temporary-reduced-capacity")
             }
             code => Cow::Owned(format!("urn:chancery:problem:{}", code.as_str())),
         }
@@ -291,7 +295,7 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = self.status.unwrap_or(self.code.status());
         let mut body = json!({
-            "type": self.code.type_uri(),
+            "type": self.type_uri(),
             "title": self.code.title(),
             "status": status.as_u16(),
             "code": self.code.as_str(),
@@ -358,6 +362,8 @@ fn challenge(code: Code, bound: bool, max_age: Option<u32>) -> HeaderValue {
 
 #[cfg(test)]
 mod tests {
+    use chancery_domain::instance::Failure;
+
     use super::*;
 
     #[test]
@@ -366,6 +372,23 @@ mod tests {
         let response = problem.into_response();
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
         assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
+    }
+
+    #[tokio::test]
+    async fn a_limit_that_lets_nobody_through_uncounted_is_named() {
+        let body = async |failure: Failure| {
+            let response = Problem::from(failure).into_response();
+            assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+            assert!(response.headers().contains_key(header::RETRY_AFTER));
+            let body = axum::body::to_bytes(response.into_body(), 10_000).await.unwrap();
+            serde_json::from_slice::<serde_json::Value>(&body).unwrap()
+        };
+        let told = body(Failure::Uncounted(vec!["login".to_owned()], "away".into())).await;
+        assert_eq!(told["type"], "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity");
+        assert_eq!((&told["code"], &told["violated-policies"]), (&json!("dependency.unavailable"), &json!(["login"])));
+        let told = body(Failure::Shared("away".into())).await;
+        assert_eq!(told["type"], "urn:chancery:problem:dependency.unavailable");
+        assert_eq!(told.get("violated-policies"), None);
     }
 
     /// Found by the canaries: the name of a detail and of a field that is not registered was repeated, whatever it was.

@@ -18,7 +18,8 @@ pub(crate) async fn tell(request: Request, next: impl AsyncFnOnce(Request) -> Re
     match exchange.call() {
         // The refusal stands whether or not the log takes its event: it gave nothing away.
         Some(call) => {
-            if let Err(error) = refusals::refused(exchange.instance(), call, code.as_str()).await {
+            // In a box: it is rare, and as large as all that makes an event durable.
+            if let Err(error) = Box::pin(refusals::refused(exchange.instance(), call, code.as_str())).await {
                 let error: &dyn std::error::Error = &error;
                 tracing::error!(code = code.as_str(), error, "Could not log a refusal");
             }

@@ -1,16 +1,19 @@
 //! All layers in one order (design §3).
 
-use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{convert::Infallible, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use axum::{
-    Router,
+    BoxError, Router,
+    body::{Body, HttpBody},
     extract::{MatchedPath, Request},
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
+use bytes::Bytes;
 use chancery_domain::Instance;
 use futures_util::FutureExt as _;
 use ipnet::IpNet;
+use tower::{Layer, Service, ServiceBuilder};
 use tracing::Instrument;
 
 use crate::{
@@ -106,12 +109,45 @@ pub fn around_whole(
     observer: Option<Arc<dyn Observer>>,
     limits: Limits,
 ) -> Router {
+    let layers = layers(instance, observer, limits);
+    // All of them in one of axum's: with one each, a request would box ten futures and clone ten routers.
+    router.layer(middleware::from_fn(move |request: Request, next: Next| through(Arc::clone(&layers), request, next)))
+}
+
+/// The same layers around any service of HTTP that never fails, for applications without an axum router.
+///
+/// A service finds out who calls with `Authenticated::from_request_parts(&mut parts, &())`. Logs and limits know a route by the
+/// [`Template`] in a request's extensions, if something further out has put one there; what no route has is the service's own to say.
+/// `own_bounds` of [`Limits`] are routes of axum's alone.
+pub fn layer<S, B>(
+    instance: Arc<Instance>,
+    observer: Option<Arc<dyn Observer>>,
+    limits: Limits,
+) -> impl Layer<
+    S,
+    Service = impl Service<http::Request<B>, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync,
+> + Clone
+where
+    S: Service<Request, Error = Infallible> + Clone + Send + Sync + 'static,
+    S::Response: IntoResponse,
+    S::Future: Send + 'static,
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let layers = layers(instance, observer, limits);
+    let ours = move |request: Request, next: Next| through(Arc::clone(&layers), request, next);
+    ServiceBuilder::new()
+        .map_request(|request: http::Request<B>| request.map(Body::new))
+        .layer(middleware::from_fn::<_, (Request,)>(ours))
+}
+
+fn layers(instance: Arc<Instance>, observer: Option<Arc<dyn Observer>>, limits: Limits) -> Arc<Layers> {
     let Limits { body_bytes, timeout, concurrent, trusted_proxies, own_bounds, edge, forwards } = limits;
     let Edge { headers, cors, anyone, unanswered, .. } = edge;
     // An application behind answers browsers that ask first, and says who may read its answers; the list is for refusals.
     let (anyone, unanswered) = if forwards { (&[][..], EVERYWHERE) } else { (anyone, unanswered) };
     let body = BodyLimit { bytes: body_bytes, time: timeout };
-    let layers = Arc::new(Layers {
+    Arc::new(Layers {
         observing: Observing { instance: Arc::clone(&instance), observer, proxies: trusted_proxies.into(), body },
         instance,
         headers,
@@ -120,9 +156,7 @@ pub fn around_whole(
         body,
         own_bounds,
         forwards,
-    });
-    // All of them in one of axum's: with one each, a request would box ten futures and clone ten routers.
-    router.layer(middleware::from_fn(move |request: Request, next: Next| through(Arc::clone(&layers), request, next)))
+    })
 }
 
 /// What the layers work with.

@@ -45,8 +45,12 @@ impl RedisLimiter {
 
     /// What this node says while Redis is away.
     fn alone(&self, together: &Together, asks: &[Ask<'_>], now: Timestamp, lost: Lost) -> Result<Vec<Answer>, Failure> {
-        if asks.iter().any(|ask| ask.policy.on_loss == OnLoss::Closed && !ask.policy.shadow) {
-            return Err(lost.into());
+        let closed = asks.iter().filter(|ask| ask.policy.on_loss == OnLoss::Closed && !ask.policy.shadow);
+        let mut closed: Vec<String> = closed.map(|ask| ask.policy.name().to_owned()).collect();
+        if !closed.is_empty() {
+            // An address and its networks are counted by one name.
+            closed.dedup();
+            return Err(Failure::Uncounted(closed, Box::new(lost)));
         }
         // Counted as it was while Redis was there: a part of a limit may be small enough to be exact where the limit is not.
         let policies: Vec<Policy> = asks.iter().map(|ask| ask.policy.clone().exact(ask.is_exact())).collect();

@@ -16,7 +16,7 @@ use chancery_domain::ids::{
     RecipientId, RequestId, SessionId, SubjectId, TableId, UserId,
 };
 use chancery_domain::indexes::{Index, IndexKind, IndexState, IndexVersion, Rule};
-use chancery_domain::instance::{Deployment, Environment, Settings, TenantMismatch};
+use chancery_domain::instance::{Environment, Settings};
 use chancery_domain::keyring::{
     AccessPolicy, BackupState, HsmLink, Key, KeyBackup, KeyCheck, KeyOrigin, KeyPurpose, KeyState, KeyType, KeyVersion,
     Managed, OwnMode, OwnWrap, ProviderKind, Revocation, RevocationReason, RootRecipient, StoredMaterial, TenantKey,
@@ -29,7 +29,6 @@ use chancery_domain::sessions::{Amr, Authentication, Head, Session, SessionState
 use chancery_domain::subjects::{SubjectKey, SubjectReferences, SubjectState};
 use chancery_domain::tenants::{Tenant, TenantState};
 use chancery_domain::time::Timestamp;
-use chancery_domain::tokens::TokenAlgorithm;
 use chancery_domain::users::{User, UserState};
 
 /// The moment of all samples: 2026-01-02 03:04:05.000006 UTC.
@@ -92,25 +91,10 @@ pub const fn handle(n: u64) -> Handle {
 /// What an instance runs with unless a test says otherwise: development, and passwords that cost nothing.
 pub fn settings() -> Settings {
     Settings {
-        name: "chancery.test".to_owned(),
-        issuer: "https://chancery.test".to_owned(),
-        environment: Environment::Development,
-        deployment: Deployment::MultiTenant,
-        tenant_mismatch: TenantMismatch::Ignore,
-        access_minutes: 15,
-        token_algorithm: TokenAlgorithm::Es256,
-        token_rotation_days: 90,
-        refresh_days: 7,
-        session_days: 30,
-        access_token_cookie: false,
-        root_lease_seconds: 900,
-        lease_memory_mib: 160,
         password_cost: Cost { memory_kib: 64, passes: 1, lanes: 1 },
-        legacy: None,
-        api_key_per_minute: 0,
+        // Tests set their own.
         limits: LimitSettings::default(),
-        login_400: false,
-        webhook_body_bytes: chancery_domain::webhooks::KEPT_BYTES,
+        ..Settings::new("chancery.test", "https://chancery.test", Environment::Development)
     }
 }
 

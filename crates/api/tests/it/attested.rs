@@ -4,7 +4,7 @@ use chancery_domain::{Clock as _, certificates::PackVerdict};
 use serde_json::{Value, json};
 
 use crate::{
-    app::{Backend, Clinic, TestApp},
+    app::{Backend, TestApp},
     certificates::{offline, verdict},
     proofs::{claim, issue},
 };

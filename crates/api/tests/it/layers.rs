@@ -9,11 +9,17 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, body::Body, routing::get};
-use chancery_middleware::{Limits, around};
+use axum::{
+    Router,
+    body::Body,
+    extract::FromRequestParts,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use chancery_middleware::{Authenticated, Limits, around, layer};
 use http::{Request, StatusCode};
 use serde_json::json;
-use tower::ServiceExt;
+use tower::{Layer, ServiceExt, service_fn};
 
 use crate::app::{Backend, Caller, TestApp, request};
 
@@ -49,6 +55,36 @@ async fn a_panic_is_a_problem_that_tells_nothing() {
     let (status, body) = send(&router, request("GET", "/panics", None)).await;
     assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
     assert!(body.contains("\"internal\"") && !body.contains("Jane"), "{body}");
+}
+
+/// An application without an axum router, whose requests have bodies of another kind.
+#[tokio::test]
+async fn the_layers_go_round_any_service_of_http() {
+    async fn tenant(request: Request<Body>) -> Result<Response, std::convert::Infallible> {
+        let (mut parts, _) = request.into_parts();
+        Ok(match Authenticated::from_request_parts(&mut parts, &()).await {
+            Ok(Authenticated(call)) => call.caller.tenant_slug().to_owned().into_response(),
+            Err(problem) => problem.into_response(),
+        })
+    }
+    let app = TestApp::new().await;
+    let clinic = app.clinic("ours").await;
+    let service = layer::<_, String>(app.instance.clone(), None, Limits::default()).layer(service_fn(tenant));
+    let ask = async |sent: Request<Body>| {
+        let response = service.clone().oneshot(sent.map(|_| String::new())).await.unwrap();
+        crate::headers::assert_complete(response.headers());
+        let status = response.status();
+        let body = axum::body::to_bytes(response.into_body(), 10_000).await.unwrap();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    };
+    let (status, body) = ask(request("GET", "/", None)).await;
+    assert_eq!(status, StatusCode::UNAUTHORIZED);
+    assert!(body.contains("auth.credential_missing"), "{body}");
+    let mut doubled = clinic.staff.sign(request("GET", "/", None));
+    doubled.headers_mut().append("host", "chancery.test".parse().unwrap());
+    let (status, body) = ask(doubled).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST, "{body}");
+    assert_eq!(ask(clinic.staff.sign(request("GET", "/", None))).await, (StatusCode::OK, clinic.slug));
 }
 
 #[tokio::test]

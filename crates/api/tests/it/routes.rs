@@ -72,7 +72,7 @@ impl RouteTable for Table {
     fn sights(&self) -> Vec<RouteSight> {
         let would_refuse = [("auth.credential_missing", 12)].into();
         let headers_differ = [("x-frame-options".to_owned(), 7)].into();
-        vec![RouteSight { path: "/api/*".to_owned(), requests: 40, would_refuse, headers_differ }]
+        vec![RouteSight { path: "/api/*".to_owned(), requests: 40, would_refuse, headers_differ, undocumented: 3 }]
     }
 
     fn digest(&self) -> [u8; 32] {
@@ -132,7 +132,7 @@ async fn routes_and_what_they_saw_are_shown_and_changed_with_an_event_first() {
     assert_eq!(upstream["servers"][1], json!({"address": "http://127.0.0.1:8001", "well": false}));
     let sights = app.get(&app.admin, "/v1/gateway/observed").await.ok();
     let sight = json!({"path": "/api/*", "requests": 40, "would_refuse": {"auth.credential_missing": 12},
-        "headers_differ": {"x-frame-options": 7}});
+        "headers_differ": {"x-frame-options": 7}, "undocumented": 3});
     assert_eq!(sights, json!({"items": [sight]}));
 
     let post = async |verb: &str| app.call(&app.admin, "POST", &format!("/v1/gateway/config/{verb}"), None).await;

@@ -8,8 +8,8 @@ use chancery_crypto::{P256SigningKey, Secret};
 use chancery_domain::{
     Clock, TenantId,
     webhooks::{
-        Handed, KeyForm, Material, Message, NotTaken, Outgoing, Provider, Rules, SecretKind, Signer, WebhookSender,
-        deliver, publish, sign, tidy, verify,
+        Handed, KeyForm, Material, Message, Next, NotTaken, Outgoing, Provider, Rules, SecretKind, Signer,
+        WebhookSender, deliver, publish, sign, tidy, verify,
     },
 };
 use data_encoding::BASE64;
@@ -83,7 +83,11 @@ pub(crate) struct Upstream {
 
 impl Upstream {
     pub(crate) fn failing(code: &str, for_good: bool) -> Self {
-        Self { says: Mutex::new(Some(NotTaken { code: code.to_owned(), for_good })), ..Self::default() }
+        Self::saying(code, if for_good { Next::Never } else { Next::Again })
+    }
+
+    fn saying(code: &str, next: Next) -> Self {
+        Self { says: Mutex::new(Some(NotTaken { code: code.to_owned(), next })), ..Self::default() }
     }
 
     fn got(&self) -> usize {

@@ -253,7 +253,7 @@ fn hook(entry: &mut Entry<'_>, route: &mut Route, text: &str) -> Option<Hook> {
         entry.fault(
             "webhook",
             "names no source",
-            "write TENANT/whs_…, the end of its path as `chancery webhook show` gives it",
+            "write TENANT/whs_…, the end of its path as `chancery webhook get` gives it",
         );
     }
     hook.ok()

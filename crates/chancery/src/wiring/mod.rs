@@ -313,7 +313,24 @@ fn held(path: &Path) -> io::Result<File> {
 
 #[cfg(test)]
 mod tests {
+    use chancery_domain::{instance::Environment, limits::LimitSettings};
+
     use super::*;
+    use crate::config::Flags;
+
+    #[test]
+    fn an_application_that_says_nothing_has_what_the_server_has() {
+        for (dev, environment) in [(true, Environment::Development), (false, Environment::Production)] {
+            let server = settings(&Config::examine(&Flags { dev, ..Flags::default() }, &[]).0);
+            let own = Settings::new(server.name.clone(), server.issuer.clone(), environment);
+            if dev {
+                assert_eq!(format!("{:?}", own.limits), format!("{:?}", server.limits));
+            }
+            // In production the server counts all requests of an address besides.
+            let shown = |settings| format!("{:?}", Settings { limits: LimitSettings::default(), ..settings });
+            assert_eq!(shown(own), shown(server));
+        }
+    }
 
     #[test]
     fn one_process_at_a_time_has_the_id_of_a_folder() {

@@ -474,8 +474,8 @@ async fn routes_are_shown_looked_at_changed_and_changed_back_by_an_administrator
     assert_eq!(post("rollback").await, (200, json!({"routes": 1})));
     told("first");
     let observed = server.must("GET", "/v1/gateway/observed", &admin, None).await;
-    let sight =
-        json!({"path": "/x", "requests": 4, "would_refuse": {"auth.credential_invalid": 4}, "headers_differ": {}});
+    let sight = json!({"path": "/x", "requests": 4, "would_refuse": {"auth.credential_invalid": 4},
+        "headers_differ": {}, "undocumented": 0});
     assert_eq!(observed, json!({"items": [sight]}));
     let (_, clinic) = tenant(&server, &admin, "clinic", &["tenant_admin"]).await;
     assert_eq!(server.send("GET", "/v1/gateway/routes", &clinic, None).await.0, 403);

@@ -13,7 +13,7 @@ use chancery::{
 use chancery_crypto::{Phi, sha256};
 use chancery_domain::{
     ids::WebhookSourceId,
-    webhooks::{NotTaken, Outgoing, WebhookOwner, WebhookSender as _},
+    webhooks::{Next, NotTaken, Outgoing, WebhookOwner, WebhookSender as _},
 };
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, PublicKeyData as _};
 use reqwest::{Method, header::HeaderMap};
@@ -181,7 +181,7 @@ async fn a_webhook_goes_nowhere_but_to_where_it_should() {
         body: Phi::new(b"{}".to_vec()),
     };
     let dev = HttpSender::new(&Reach { plain: true, ..Reach::default() }).unwrap();
-    let not_taken = |code: &str| Err(NotTaken { code: code.to_owned(), for_good: false });
+    let not_taken = |code: &str| Err(NotTaken { code: code.to_owned(), next: Next::Again });
     assert_eq!(dev.send(&outgoing("/moved")).await, not_taken("http.302"));
     assert_eq!(dev.send(&outgoing("/long")).await, Ok(()), "what it says does not count");
     assert_eq!(
@@ -189,6 +189,11 @@ async fn a_webhook_goes_nowhere_but_to_where_it_should() {
         not_taken("http.500"),
         "it was not taken, however long it says so"
     );
+    // What it says of the next try is read.
+    let busy = ResponseTemplate::new(503).insert_header("retry-after", "90");
+    Mock::given(path("/busy")).respond_with(busy).mount(&server).await;
+    let later = NotTaken { code: "http.503".to_owned(), next: Next::Later(90) };
+    assert_eq!(dev.send(&outgoing("/busy")).await, Err(later));
     let asked = server.received_requests().await.unwrap();
     assert!(asked.iter().all(|request| request.url.path() != "/elsewhere"));
     // In production this machine is nobody's application, and the metadata of clouds never is.

@@ -15,7 +15,10 @@ use crate::{
 
 /// Refusals of strangers since the last flush, by code, why, and address class.
 #[derive(Default)]
-pub struct AnonymousCounts(Mutex<BTreeMap<(&'static str, Option<RefusedFor>, NetClass), u64>>);
+pub struct AnonymousCounts(Mutex<BTreeMap<Refusal, u64>>);
+
+/// The code, why, and from where.
+type Refusal = (&'static str, Option<RefusedFor>, NetClass);
 
 /// Tells of a refused call of a known caller, after its rollback.
 ///

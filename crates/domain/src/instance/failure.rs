@@ -25,6 +25,9 @@ pub enum Failure {
     /// What nodes share does not answer, and nothing may go on without it.
     #[error("what nodes share does not answer")]
     Shared(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// What nodes share does not answer, and the limits of these names let nobody through without it.
+    #[error("what nodes share does not answer, and these limits let nobody through without it: {}", .0.join(", "))]
+    Uncounted(Vec<String>, #[source] Box<dyn std::error::Error + Send + Sync>),
     /// Something that cannot happen did; says where.
     #[error("internal: {0}")]
     Internal(&'static str),

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use chancery_crypto::random::Random;
 
 use crate::{
-    datasets::DatasetTables,
-    identity_providers::DocumentFetcher,
+    datasets::{DatasetTables, tables::NoTables},
+    identity_providers::{DocumentFetcher, NoDocuments},
     ids::{NodeId, Ulid},
     keyring::{KeyProvider, OwnProvider, resident::ResidentKeys},
     store::{Directory, Store},
@@ -34,6 +34,28 @@ pub struct Ports {
     pub tables: Arc<dyn DatasetTables>,
     /// Fetches the documents of identity providers.
     pub documents: Arc<dyn DocumentFetcher>,
+}
+
+impl Ports {
+    /// What an application of one's own begins with: one provider of the root, no datasets, no identity providers.
+    pub fn new<S: Store + Directory + 'static>(
+        store: Arc<S>,
+        root: Arc<dyn KeyProvider>,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+    ) -> Self {
+        Self {
+            store: Arc::<S>::clone(&store),
+            directory: store,
+            clock,
+            random,
+            providers: vec![root],
+            own: Vec::new(),
+            resident: Vec::new(),
+            tables: Arc::new(NoTables),
+            documents: Arc::new(NoDocuments),
+        }
+    }
 }
 
 /// This process, in events: which node, and which start of it.

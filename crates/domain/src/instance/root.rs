@@ -67,7 +67,8 @@ impl Instance {
         if let Some(root) = self.unexpired_root() {
             return Ok(root);
         }
-        self.renewed_root().await?;
+        // In a box: it is rare, and all that a root asks of its provider is as large.
+        Box::pin(self.renewed_root()).await?;
         self.unexpired_root().ok_or_else(|| KeyringError::NoRoot.into())
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use chancery_crypto::password;
 
-use crate::{legacy_tokens::LegacyKey, limits::LimitSettings, tokens::TokenAlgorithm};
+use crate::{legacy_tokens::LegacyKey, limits::LimitSettings, tokens::TokenAlgorithm, webhooks::KEPT_BYTES};
 
 codes! {
     /// Where an instance runs. Keys of one environment do not open in another.
@@ -86,6 +86,33 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// What `chancery serve` has unless it is told otherwise. Of limits those of logins and their like: an application knows best how
+    /// often an address may ask it.
+    pub fn new(name: impl Into<String>, issuer: impl Into<String>, environment: Environment) -> Self {
+        let is_dev = matches!(environment, Environment::Development);
+        Self {
+            name: name.into(),
+            issuer: issuer.into(),
+            environment,
+            deployment: Deployment::MultiTenant,
+            tenant_mismatch: if is_dev { TenantMismatch::Ignore } else { TenantMismatch::Reject },
+            root_lease_seconds: 900,
+            lease_memory_mib: 160,
+            access_minutes: 15,
+            token_algorithm: TokenAlgorithm::Es256,
+            token_rotation_days: 90,
+            refresh_days: 7,
+            session_days: 30,
+            access_token_cookie: false,
+            password_cost: password::Cost::default(),
+            legacy: None,
+            api_key_per_minute: if is_dev { 0 } else { 600 },
+            limits: LimitSettings::usual(),
+            login_400: false,
+            webhook_body_bytes: KEPT_BYTES,
+        }
+    }
+
     /// Whether a newcomer may be helped along: any role by the platform's admin.
     pub const fn is_dev(&self) -> bool {
         matches!(self.environment, Environment::Development)

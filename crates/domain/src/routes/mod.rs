@@ -82,6 +82,8 @@ pub struct RouteSight {
     pub would_refuse: BTreeMap<&'static str, u64>,
     /// So many answers of the application set these headers otherwise than the route's profile.
     pub headers_differ: BTreeMap<String, u64>,
+    /// So many requests came that the route's document does not name, whether they were refused or not.
+    pub undocumented: u64,
 }
 
 /// An application behind the gateway.

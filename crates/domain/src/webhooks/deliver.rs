@@ -1,5 +1,7 @@
 //! Hands webhooks on: at least once, until whoever they are for says that it has them.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use chancery_crypto::Sealed;
 
@@ -12,7 +14,7 @@ use crate::{
     access::RequestInfo,
     audit::{Change, Detail, Event, EventKind, OpenIntent, Outcome, receipt::append_as, stamp::Actor},
     fields::system,
-    ids::RequestId,
+    ids::{RequestId, WebhookSubscriptionId},
     instance::Failure,
     keyring::{KeyringError, ring::Place},
     store::StoreError,
@@ -42,8 +44,21 @@ pub struct Outgoing {
 pub struct NotTaken {
     /// The code.
     pub code: String,
-    /// Whether another try makes no sense.
-    pub for_good: bool,
+    /// What comes of it.
+    pub next: Next,
+}
+
+/// What comes after a try in vain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Another one, in its turn.
+    Again,
+    /// Another one, not before so many seconds: whoever it is for said so, and means all that goes there.
+    Later(u32),
+    /// None: it would be answered the same way.
+    Never,
+    /// None, and a subscription ends: whoever it is for wants no more.
+    Gone,
 }
 
 /// Sends webhooks.
@@ -64,6 +79,13 @@ pub struct Handed {
     pub more: bool,
 }
 
+/// What came of one try.
+enum Came {
+    Taken,
+    /// Until when whoever it is for wants to be left alone, if it said so.
+    InVain(Option<Timestamp>),
+}
+
 /// Whom a webhook is for.
 enum Receiver {
     Source(WebhookSource),
@@ -78,6 +100,14 @@ impl Receiver {
             Self::Subscription(subscription) => subscription.stalled_at,
         }
     }
+
+    /// Which subscription it is, and since when as it is.
+    const fn subscribed(&self) -> Option<(WebhookSubscriptionId, Timestamp)> {
+        match self {
+            Self::Source(_) => None,
+            Self::Subscription(subscription) => Some((subscription.id, subscription.changed_at)),
+        }
+    }
 }
 
 /// Hands on what is due in a tenant, one after the other. Several nodes may do so at once: each delivery is one node's for a minute.
@@ -89,27 +119,37 @@ pub async fn deliver(instance: &Instance, sender: &dyn WebhookSender, tenant: Te
     let due = instance.store().view(tenant).await?.due_webhook_deliveries(instance.now(), BATCH).await?;
     let mut handed = Handed { more: u32::try_from(due.len()).is_ok_and(|length| length >= BATCH), ..Handed::default() };
     let until = instance.now().plus_seconds(ROUND_SECONDS);
+    let mut left_alone: BTreeMap<WebhookOwner, Timestamp> = BTreeMap::new();
     for delivery in due {
         if instance.now() >= until {
             handed.more = true;
             break;
         }
+        if let Some(next_at) = left_alone.get(&delivery.owner).copied() {
+            // Not tried, so that it counts as no try.
+            save(instance, tenant, &WebhookDelivery { next_at, ..delivery.clone() }, &delivery).await?;
+            continue;
+        }
+        let owner = delivery.owner;
         match hand(instance, sender, tenant, delivery).await? {
-            Some(true) => handed.taken += 1,
-            Some(false) => handed.failed += 1,
+            Some(Came::Taken) => handed.taken += 1,
+            Some(Came::InVain(later)) => {
+                handed.failed += 1;
+                left_alone.extend(later.map(|later| (owner, later)));
+            }
             None => {}
         }
     }
     Ok(handed)
 }
 
-/// One try; whether it was taken, or nothing if another node was quicker.
+/// One try; what came of it, or nothing if another node was quicker.
 async fn hand(
     instance: &Instance,
     sender: &dyn WebhookSender,
     tenant: TenantId,
     delivery: WebhookDelivery,
-) -> Result<Option<bool>, Failure> {
+) -> Result<Option<Came>, Failure> {
     // Of long ones few are in memory at once. It is waited for room first: what is taken up is this node's for a minute only.
     let _room = if delivery.bytes > KEPT_BYTES { instance.long_webhooks.acquire().await.ok() } else { None };
     let now = instance.now();
@@ -124,9 +164,10 @@ async fn hand(
     let request = job(instance, "webhooks.deliver")?;
     let to = receiver(instance, tenant, tried.owner).await?;
     let stalled_at = to.as_ref().and_then(Receiver::stalled_at);
+    let subscribed = to.as_ref().and_then(Receiver::subscribed);
     let outcome = match prepared(instance, &request, tenant, &tried, to).await? {
         Ok(outgoing) => sender.send(&outgoing).await,
-        Err(code) => Err(NotTaken { code: code.to_owned(), for_good: true }),
+        Err(code) => Err(NotTaken { code: code.to_owned(), next: Next::Never }),
     };
     let (now, counts, direction) = (instance.now(), &instance.webhook_counts, tried.owner.direction());
     match outcome {
@@ -134,11 +175,11 @@ async fn hand(
             save(instance, tenant, &tried.clone().delivered(now), &tried).await?;
             counts.tried(direction, Tried::Delivered);
             stall::taken(instance, &request, tenant, tried.owner, stalled_at).await?;
-            Ok(Some(true))
+            Ok(Some(Came::Taken))
         }
-        Err(NotTaken { code, for_good }) => {
+        Err(NotTaken { code, next }) => {
             let [jitter] = chancery_crypto::random::array(instance.random())?;
-            let failed = tried.clone().failed(code, for_good, now, jitter);
+            let failed = tried.clone().failed(code, next, now, jitter);
             if failed.state == DeliveryState::Quarantined {
                 quarantine(instance, &request, tenant, &failed, &tried).await?;
                 counts.tried(direction, Tried::Quarantined);
@@ -147,7 +188,10 @@ async fn hand(
                 counts.tried(direction, Tried::Retried);
             }
             stall::in_vain(instance, &request, tenant, &failed, stalled_at).await?;
-            Ok(Some(false))
+            if let (Next::Gone, Some(to)) = (next, subscribed) {
+                subscription::end(instance, &request, tenant, to).await?;
+            }
+            Ok(Some(Came::InVain(matches!(next, Next::Later(_)).then_some(failed.next_at))))
         }
     }
 }

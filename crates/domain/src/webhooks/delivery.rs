@@ -1,10 +1,12 @@
 //! Webhooks on their way: kept until whoever they are for has them.
 
-use super::WebhookOwner;
+use super::{Next, WebhookOwner};
 use crate::{ids::WebhookDeliveryId, time::Timestamp};
 
 /// After how many seconds it is tried again, try by try; then it waits for somebody. Three days in all.
 const AGAIN_SECONDS: [i64; 13] = [5, 30, 120, 600, 1_800, 3_600, 7_200, 14_400, 28_800, 43_200, 43_200, 43_200, 43_200];
+/// For how long whoever it is for may put a try off: half a day.
+const MAX_WAIT_SECONDS: i64 = 43_200;
 /// How long it is told of one that was delivered.
 pub const KEPT_SECONDS: i64 = 30 * 86_400;
 /// How many may wait in one tenant, each way: whoever takes none of ours must not have what comes refused.
@@ -55,10 +57,12 @@ pub struct WebhookDelivery {
 
 impl WebhookDelivery {
     /// How it stands after a try in vain; `jitter` moves the next one by up to a fifth.
-    pub(super) fn failed(self, reason: String, final_: bool, now: Timestamp, jitter: u8) -> Self {
+    pub(super) fn failed(self, reason: String, next: Next, now: Timestamp, jitter: u8) -> Self {
         let again = usize::try_from(self.attempts.saturating_sub(1)).ok().and_then(|at| AGAIN_SECONDS.get(at));
-        let state = if again.is_none() || final_ { DeliveryState::Quarantined } else { DeliveryState::Queued };
-        let wait = again.copied().unwrap_or_default();
+        let over = again.is_none() || matches!(next, Next::Never | Next::Gone);
+        let state = if over { DeliveryState::Quarantined } else { DeliveryState::Queued };
+        let asked = if let Next::Later(seconds) = next { i64::from(seconds).min(MAX_WAIT_SECONDS) } else { 0 };
+        let wait = again.copied().unwrap_or_default().max(asked);
         let wait = wait + wait * i64::from(jitter) / (5 * 255);
         Self { state, next_at: now.plus_seconds(wait), reason: Some(reason), changed_at: now, ..self }
     }
@@ -128,15 +132,26 @@ mod tests {
         while delivery.state == DeliveryState::Queued {
             let now = delivery.next_at;
             tries += 1;
-            delivery = WebhookDelivery { attempts: tries, ..delivery }.failed("http.503".to_owned(), false, now, 0);
+            delivery =
+                WebhookDelivery { attempts: tries, ..delivery }.failed("http.503".to_owned(), Next::Again, now, 0);
             assert!(delivery.next_at >= now);
         }
         assert_eq!((tries, delivery.state), (14, DeliveryState::Quarantined));
         let days = (delivery.next_at.as_seconds() - start.as_seconds()) / 86_400;
         assert!((2..=3).contains(&days), "{days}");
         assert!(delivery.sealed.is_some(), "what waits for somebody is still there");
-        let moved = WebhookDelivery { attempts: 10, ..delivery.clone() }.failed(String::new(), false, start, 255);
-        assert_eq!(moved.next_at.as_seconds() - start.as_seconds(), 43_200 + 43_200 / 5);
+        let after = |attempts, next, jitter| {
+            let failed = WebhookDelivery { attempts, ..delivery.clone() }.failed(String::new(), next, start, jitter);
+            (failed.state, failed.next_at.as_seconds() - start.as_seconds())
+        };
+        assert_eq!(after(10, Next::Again, 255).1, 43_200 + 43_200 / 5);
+        // Whoever asks for time gets it, for half a day at most, and never less than it would have had.
+        assert_eq!(after(1, Next::Later(900), 0), (DeliveryState::Queued, 900));
+        assert_eq!(after(1, Next::Later(u32::MAX), 0), (DeliveryState::Queued, 43_200));
+        assert_eq!(after(4, Next::Later(1), 0), (DeliveryState::Queued, 600));
+        for next in [Next::Never, Next::Gone] {
+            assert_eq!(after(1, next, 0).0, DeliveryState::Quarantined);
+        }
         assert_eq!(delivery.delivered(start).sealed, None);
     }
 }

@@ -37,7 +37,7 @@ pub use attestation::{
 };
 pub use backlog::{Backlog, Waiting, backlog};
 pub use counts::{Arrival, Tried, WebhookCounts};
-pub use deliver::{Handed, NotTaken, Outgoing, WebhookSender, deliver};
+pub use deliver::{Handed, Next, NotTaken, Outgoing, WebhookSender, deliver};
 pub use delivery::{DeliveryFilter, DeliveryState, KEPT_SECONDS, MAX_WAITING, Seen, Sighting, WebhookDelivery};
 pub use devices::WebhookDevice;
 pub use enroll::{DeviceChallenge, MAX_ENROLLED, challenge_device, enroll_device, list_devices, revoke_device};

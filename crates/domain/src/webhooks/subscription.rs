@@ -196,6 +196,29 @@ pub async fn unsubscribe(instance: &Instance, call: &Call, id: WebhookSubscripti
     Ok(())
 }
 
+/// Whoever it is for wants no more. It stays, disabled, until somebody enables it again; one that was changed since `read` is another.
+pub(super) async fn end(
+    instance: &Instance,
+    request: &RequestInfo,
+    tenant: TenantId,
+    (id, read): (WebhookSubscriptionId, Timestamp),
+) -> Result<(), Failure> {
+    let ring = instance.keyring(tenant).await?;
+    let mut change = Change::begin_with(instance, Actor::System(request), tenant, ring).await?;
+    change.rows().hold_tenant().await?;
+    let Some(before) = change.rows().webhook_subscription(id).await? else { return Ok(()) };
+    if !before.enabled || before.changed_at != read {
+        return Ok(());
+    }
+    let ended = WebhookSubscription { enabled: false, changed_at: instance.now(), ..before };
+    change.rows().put_webhook_subscription(&ended).await?;
+    let event = Event::new(EventKind::WebhookSubscriptionUpdated)
+        .on("webhook_subscription", id)
+        .with("enabled", Detail::Code("false"))
+        .with("reason", Detail::Code("http.410"));
+    change.commit(event).await
+}
+
 /// The subscriptions of the caller's tenant, or one of them, with their secrets.
 ///
 /// # Errors

@@ -18,7 +18,7 @@ use crate::{Asked, Demand, body::whole};
 #[derive(Debug, Default)]
 pub struct Schemas {
     contracts: RwLock<HashMap<String, Arc<Contract>>>,
-    undocumented: Mutex<BTreeMap<String, u64>>,
+    undocumented: Mutex<BTreeMap<&'static str, u64>>,
 }
 
 impl Schemas {
@@ -33,8 +33,8 @@ impl Schemas {
         self.contracts.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
-    /// How many requests no document names, by route.
-    pub fn undocumented(&self) -> BTreeMap<String, u64> {
+    /// How many requests came that the document of their route does not name, by the template of its path.
+    pub fn undocumented(&self) -> BTreeMap<&'static str, u64> {
         self.undocumented.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -53,7 +53,7 @@ impl Demand for Schemas {
         let uri = request.uri().clone();
         let Some(operation) = contract.operation(request.method(), uri.path()) else {
             let mut seen = self.undocumented.lock().unwrap_or_else(PoisonError::into_inner);
-            *seen.entry(asked.route.pattern.to_string()).or_default() += 1;
+            *seen.entry(asked.route.template.as_str()).or_default() += 1;
             return if contract.rules().refuse_undocumented { Err(Code::NotFound.into()) } else { Ok(()) };
         };
         let mut found = Faults::default();

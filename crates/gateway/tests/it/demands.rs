@@ -16,11 +16,12 @@ use crate::{
     stage::{Answer, Stage, route},
 };
 
-async fn clinic(change: impl FnOnce(&mut Route), schemas: Schemas) -> Stage {
+async fn clinic(change: impl FnOnce(&mut Route), schemas: impl Into<Arc<Schemas>>) -> Stage {
     let mut all = route("/*", telling().await);
     all.schema = Some("clinic".to_owned());
     change(&mut all);
-    let demands: Vec<Arc<dyn Demand>> = vec![Arc::new(Uploads), Arc::new(schemas), Arc::new(Assertions)];
+    let schemas: Arc<Schemas> = schemas.into();
+    let demands: Vec<Arc<dyn Demand>> = vec![Arc::new(Uploads), schemas, Arc::new(Assertions)];
     Stage::demanding(vec![all], demands).await
 }
 
@@ -96,10 +97,13 @@ async fn what_an_application_may_read_as_json_does_not_go_on_unseen() {
 
 #[tokio::test]
 async fn bodies_are_bounded_and_what_no_document_names_is_passed_or_refused() {
-    let stage = clinic(|_| (), schemas(Rules { body_bytes: 20, ..Rules::default() })).await;
+    let held = Arc::new(schemas(Rules { body_bytes: 20, ..Rules::default() }));
+    let stage = clinic(|_| (), Arc::clone(&held)).await;
     let long = format!(r#"{{"size": 2, "x": "{}"}}"#, "x".repeat(30));
     post(&stage, "/lattices", "application/json", &long).await.refused(413, "request.too_large");
+    assert!(held.undocumented().is_empty());
     stage.send("GET", "/undocumented", &[]).await.seen();
+    assert_eq!(held.undocumented(), std::collections::BTreeMap::from([("/*", 1)]));
     let strict = Rules { refuse_undocumented: true, ..Rules::default() };
     let stage = clinic(|_| (), schemas(strict)).await;
     stage.send("GET", "/undocumented", &[]).await.refused(404, "not_found");

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use chancery_domain::{
     api_keys::ApiKeyShelf as _,
     ids::ApiKeyId,
+    instance::Failure,
     limits::{Answer, Ask, Limit, Limiter, OnLoss, Policy},
     lockouts::{Ladder, LadderKind, Ladders as _},
     replays::Replays as _,
@@ -56,7 +57,10 @@ async fn killed_it_makes_limits_stricter_each_by_its_mode() {
     // Half of ten is this node's part, and three of it are used.
     assert_eq!(allowed(&limiter, &local, 1, 9).await, 2);
     assert_eq!(allowed(&limiter, &local, 2, 9).await, 5);
-    assert_eq!(take(&limiter, &closed, 1).await, None);
+    let ask = Ask { policy: &closed, limit: closed.limit, of: [1; 16], cost: 1 };
+    // Of those that are asked together the one that is closed is named.
+    let refused = limiter.take(&[1; 16], &[Ask { policy: &local, ..ask }, ask], NOW).await;
+    assert!(matches!(refused, Err(Failure::Uncounted(names, _)) if names == ["closed"]));
     assert_eq!(allowed(&limiter, &open, 1, 20).await, 20);
     let replays = RedisReplays::new(link.clone());
     assert!(replays.seen(&[1; 32], 60, NOW).await.is_err(), "what cannot be remembered is refused");

@@ -5,10 +5,7 @@
 //!
 //! [`KEPT`] names the places where an operation keeps what is said as it is, with the reason. Whatever else is found is a leak.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, Mutex},
-};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use chancery_domain::{

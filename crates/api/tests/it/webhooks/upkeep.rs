@@ -137,6 +137,65 @@ async fn a_single_message_that_is_never_taken_is_no_stall() {
     assert_eq!(app.events(&clinic.auditor, "webhook.stalled").await.len(), 1);
 }
 
+/// Each event that followed was sent too, and refused, and waited for somebody.
+#[tokio::test]
+async fn a_subscriber_that_wants_no_more_gets_no_more_and_the_log_tells() {
+    let app = TestApp::new().await;
+    let clinic = app.clinic("ours").await;
+    let tenant: TenantId = clinic.id.parse().unwrap();
+    let body = json!({"name": "siem", "url": "https://siem.example/in", "kinds": ["key.created"]});
+    let made = app.post(&clinic.admin, "/v1/webhook-subscriptions", body).await.created();
+    let path = format!("/v1/webhook-subscriptions/{}", made["id"].as_str().unwrap());
+    let publish_all = async || {
+        chancery_domain::audit::sequence::sequence(&app.instance, tenant).await.unwrap();
+        while publish(&app.instance, tenant).await.unwrap() {}
+    };
+    let key = |name: &str| json!({"name": name, "type": "ed25519", "purpose": "signing"});
+    app.post(&clinic.officer, "/v1/keys", key("first")).await.created();
+    publish_all().await;
+    let gone = Upstream::saying("http.410", Next::Gone);
+    assert_eq!(handed(&app, &clinic, &gone).await.failed, 1);
+    assert_eq!(app.get(&clinic.auditor, &path).await.ok()["enabled"], json!(false));
+    let told = app.events(&clinic.auditor, "webhook.subscription_updated").await;
+    assert_eq!(told.len(), 1);
+    let core: Value = serde_json::from_str(told[0]["core"].as_str().unwrap()).unwrap();
+    assert_eq!((&core["detail"]["reason"], &core["resource"]["id"]), (&json!("http.410"), &made["id"]), "{core}");
+    app.post(&clinic.officer, "/v1/keys", key("second")).await.created();
+    publish_all().await;
+    assert_eq!(handed(&app, &clinic, &gone).await, Handed::default());
+    // Enabled again it goes on where it was.
+    app.call(&clinic.admin, "PATCH", &path, Some(json!({"enabled": true}))).await.ok();
+    publish_all().await;
+    assert_eq!(handed(&app, &clinic, &Upstream::default()).await.taken, 1);
+    // The application of a source that says so of one message gets the next.
+    let oura = source(&app, &clinic, "oura").await;
+    app.send(signed(&app, &oura, b"{\"n\":1}", 0)()).await;
+    handed(&app, &clinic, &gone).await;
+    app.send(signed(&app, &oura, b"{\"n\":2}", 0)()).await;
+    assert_eq!(handed(&app, &clinic, &Upstream::default()).await.taken, 1);
+}
+
+/// It was asked with each message that waited, and each lost a try.
+#[tokio::test]
+async fn an_application_that_asks_for_time_is_left_alone_for_it() {
+    let app = TestApp::new().await;
+    let clinic = app.clinic("ours").await;
+    let oura = source(&app, &clinic, "oura").await;
+    for n in 0..3 {
+        app.send(signed(&app, &oura, format!("{{\"n\":{n}}}").as_bytes(), 0)()).await;
+    }
+    let busy = Upstream::saying("http.429", Next::Later(900));
+    assert_eq!(handed(&app, &clinic, &busy).await, Handed { taken: 0, failed: 1, more: false });
+    app.clock.advance_seconds(880);
+    assert_eq!(handed(&app, &clinic, &busy).await, Handed::default());
+    assert_eq!(busy.got(), 1);
+    app.clock.advance_seconds(220);
+    assert_eq!(handed(&app, &clinic, &Upstream::default()).await.taken, 3);
+    let listed = app.get(&clinic.auditor, "/v1/webhook-deliveries").await.ok();
+    let tries: u64 = listed["items"].as_array().unwrap().iter().map(|one| one["attempts"].as_u64().unwrap()).sum();
+    assert_eq!(tries, 4, "{listed}");
+}
+
 /// What went out last, as whoever is subscribed verifies it.
 fn last(upstream: &Upstream) -> (Value, Vec<(String, String)>, Vec<u8>) {
     let (_, headers, body) = upstream.got.lock().unwrap().pop().unwrap();

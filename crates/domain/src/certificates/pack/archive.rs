@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::{
     PackScope,
+    events::Disclosed,
     files::{Pack, written},
     gather::Held,
 };
@@ -82,7 +83,8 @@ pub(crate) async fn archive(
     drop(view);
 
     let (scope, held) = (PackScope::Certificates(Vec::new()), Held::of(tenant, ""));
-    let pack = Pack { instance, tenant, origin: &origin, checkpoint, scope: &scope, held: &held, anchor: None };
+    let (origin, disclosed) = (origin.as_str(), &Disclosed::new());
+    let pack = Pack { instance, tenant, origin, checkpoint, scope: &scope, held: &held, anchor: None, disclosed };
     let hashes: Vec<String> = between.iter().map(|hash| HEXLOWER.encode(hash)).collect();
     let mut files = Files::new();
     files.insert("content.sealed".into(), parts.sealed.clone());
@@ -90,7 +92,7 @@ pub(crate) async fn archive(
     files.insert("log/leaves".into(), parts.leaves.clone());
     files.insert("log/proof.json".into(), written(&json!({"v": 1, "runs": runs, "hashes": hashes}))?);
     files.insert("trust/keys.dsse".into(), pack.keys_statement(&certificate_keys, &log_keys).await?);
-    let manifest = manifest(instance, tenant, &origin, checkpoint, parts, &files)?;
+    let manifest = manifest(instance, tenant, origin, checkpoint, parts, &files)?;
     let newest = certificate_keys.last().ok_or(Failure::Internal("a log without a certificate key"))?;
     let ring = instance.keyring_with(tenant, &newest.key_id).await?;
     let signer = ring.version(Managed::Certificate, &newest.key_id)?;
