@@ -4,6 +4,7 @@
 use chancery_domain::{
     TenantId,
     audit::{
+        EventKind,
         guard::{self, Finding, IntegrityCheck},
         retention, sequence,
         sinks::{Fed, Health, SendError, Takes},
@@ -60,6 +61,8 @@ stages! {
     a_row_of_the_queue_that_is_no_event_holds_up_nobody,
     an_event_whose_copy_lies_behind_the_end_is_not_lost,
     a_row_where_the_next_event_is_to_lie_holds_up_nobody,
+    a_row_in_a_place_that_no_event_can_say_holds_up_nobody_and_hides_no_finding,
+    rows_that_cannot_be_put_aside_now_are_told_of_once,
     rows_behind_an_end_that_was_moved_back_are_not_touched,
     a_log_that_has_less_than_was_told_of_it_is_rolled_back,
     a_changed_row_is_named_and_the_others_are_shown,
@@ -637,13 +640,18 @@ impl Stage {
     /// Puts a copy of an event of the log so far behind its end.
     async fn forge_behind_end(&mut self, far: u64) {
         let size = self.app.instance.store().view(self.tenant).await.unwrap().log_head().await.unwrap().size;
+        self.forge_at(size + far, u8::try_from(far).unwrap() + 1).await;
+    }
+
+    /// Puts a copy of the last event of the log into a place, under another id.
+    async fn forge_at(&mut self, place: u64, id: u8) {
+        let size = self.app.instance.store().view(self.tenant).await.unwrap().log_head().await.unwrap().size;
         let forged = format!(
             "INSERT INTO audit_events
                 (tenant_id, idx, event_id, recorded_at, kind, actor, resource, outcome, request_id, core, leaf_hash)
-             SELECT tenant_id, {}, '{}', recorded_at, kind, actor, resource, outcome, request_id, core, leaf_hash
+             SELECT tenant_id, {place}, '{}', recorded_at, kind, actor, resource, outcome, request_id, core, leaf_hash
              FROM audit_events WHERE tenant_id = '{}' AND idx = {}",
-            size + far,
-            EventId::from_bytes([u8::try_from(far).unwrap() + 1; 16]),
+            EventId::from_bytes([id; 16]),
             self.clinic.id,
             size - 1
         );
@@ -675,6 +683,67 @@ async fn a_row_where_the_next_event_is_to_lie_holds_up_nobody(mut stage: Stage) 
     app.anonymous("GET", "/readyz", None).await.refused(503, "audit.unavailable");
     let failed = r#"chancery_audit_integrity_failures_total{check="entry_beyond_head"} 2"#;
     assert!(crate::metrics::scrape(app).await.contains(failed));
+}
+
+impl Stage {
+    /// How often the platform's log tells of something found in the clinic's.
+    async fn told_of_findings(&self) -> usize {
+        let store = self.app.instance.store();
+        sequence::sequence(&self.app.instance, TenantId::PLATFORM).await.unwrap();
+        let mut platform = store.view(TenantId::PLATFORM).await.unwrap();
+        platform.events_on(&self.clinic.id, &[EventKind::IntegrityFailed]).await.unwrap().len()
+    }
+}
+
+/// Nothing came into that log any more, the platform's told of it four times a second, and no look at the log ended.
+async fn a_row_in_a_place_that_no_event_can_say_holds_up_nobody_and_hides_no_finding(mut stage: Stage) {
+    let visit = json!({"type": "app.visit"});
+    stage.app.post(&stage.clinic.service, "/v1/audit/events", visit.clone()).await.created();
+    sequence::checkpoint(&stage.app.instance, stage.tenant).await.unwrap();
+    let places = [1 << 53, u64::try_from(i64::MAX).unwrap()];
+    for (id, place) in (1..).zip(places) {
+        stage.forge_at(place, id).await;
+    }
+    let head = format!(
+        "INSERT INTO audit_checkpoints (tenant_id, size, note, signed_at) VALUES ('{}', {}, 'x', 1)",
+        stage.clinic.id, places[0]
+    );
+    assert_eq!(stage.raw.run(&head).await.unwrap(), 1);
+    let step = guard::step(&stage.app.instance, stage.tenant, 1_000_000).await.unwrap();
+    let found = |check| Finding { check, at: places[0] };
+    let all = [IntegrityCheck::EntryBeyondHead, IntegrityCheck::CheckpointForm].map(found);
+    assert!(step.ended && step.found == all, "{step:?}");
+    assert_eq!(stage.told_of_findings().await, 2);
+
+    stage.app.post(&stage.clinic.service, "/v1/audit/events", visit).await.created();
+    sequence::checkpoint(&stage.app.instance, stage.tenant).await.unwrap();
+    let (app, auditor) = (&stage.app, &stage.clinic.auditor);
+    assert_eq!(app.events(auditor, "app.visit").await.len(), 2);
+    assert_eq!(app.events(auditor, "log.event_quarantined").await.len(), 2);
+    assert_eq!(stage.told_of_findings().await, 3);
+    assert_eq!(stage.raw.texts("SELECT told_by FROM audit_quarantine").await.len(), 2);
+}
+
+/// Whoever tries again tells it again, and that log is never purged.
+async fn rows_that_cannot_be_put_aside_now_are_told_of_once(mut stage: Stage) {
+    let visit = json!({"type": "app.visit"});
+    stage.app.post(&stage.clinic.service, "/v1/audit/events", visit.clone()).await.created();
+    sequence::checkpoint(&stage.app.instance, stage.tenant).await.unwrap();
+    stage.forge_behind_end(0).await;
+    stage.app.post(&stage.clinic.service, "/v1/audit/events", visit).await.created();
+    stage.raw.run("ALTER TABLE audit_quarantine RENAME TO elsewhere").await.unwrap();
+    for _ in 0..3 {
+        assert!(sequence::sequence(&stage.app.instance, stage.tenant).await.is_err());
+    }
+    assert_eq!(stage.told_of_findings().await, 1);
+    stage.raw.run("ALTER TABLE elsewhere RENAME TO audit_quarantine").await.unwrap();
+    sequence::sequence(&stage.app.instance, stage.tenant).await.unwrap();
+    assert_eq!(stage.told_of_findings().await, 1);
+    // Another row in such a place is told of anew.
+    stage.forge_behind_end(1).await;
+    stage.app.post(&stage.clinic.service, "/v1/audit/events", json!({"type": "app.later"})).await.created();
+    sequence::sequence(&stage.app.instance, stage.tenant).await.unwrap();
+    assert_eq!(stage.told_of_findings().await, 2);
 }
 
 /// They are events of the log, whatever its row says.

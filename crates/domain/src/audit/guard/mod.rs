@@ -53,6 +53,7 @@ pub(crate) use leaves::{is_foreign, is_in_tree};
 pub use missing::look_for_logs;
 pub use pin::{Gap, Pin, PinError, Pins, accept_pins, accept_restore};
 pub(super) use pin::{behind, pin_head, pinned};
+use quarantine::Lies;
 pub(super) use quarantine::{QUEUE, clear_end, clear_queue};
 use queue::Queues;
 pub use queue::look_at_queue;
@@ -277,6 +278,8 @@ pub struct Guard {
     witnesses: OnceLock<Witnesses>,
     damaged: Mutex<BTreeSet<TenantId>>,
     heard: Mutex<Heard>,
+    /// Rows that were told of and are not put aside yet.
+    aside: Mutex<BTreeMap<TenantId, BTreeSet<Lies>>>,
     /// Whose retention is said by a row alone.
     unconfirmed: Mutex<BTreeSet<TenantId>>,
     /// Whose logs were found to be gone.
