@@ -642,6 +642,7 @@ hand_on!(GuardRows {
     fn checkpoint_of(size: u64) -> Option<StoredCheckpoint>;
     fn scrub() -> Option<Scrub>;
     fn head_told_before(origin: &str, place: u64) -> Option<LoggedEvent>;
+    fn head_with_proof_before(origin: &str, place: u64) -> Option<LoggedEvent>;
     fn cosignatures(size: u64) -> Vec<Cosignature>;
     fn newest_cosignature(witness: &str) -> Option<Cosignature>;
     fn newest_cosigned(upto: u64, quorum: u32) -> Option<u64>;

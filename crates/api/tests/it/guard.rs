@@ -601,7 +601,7 @@ async fn the_head_that_was_told_of_last_counts(backend: Backend) {
 }
 
 /// The newest event that tells of the clinic's heads, under another id and changed, as who holds the store queues it.
-async fn tell_forged(app: &TestApp, clinic: &Clinic, change: impl FnOnce(&mut QueuedEvent, &mut Value)) {
+pub(crate) async fn tell_forged(app: &TestApp, clinic: &Clinic, change: impl FnOnce(&mut QueuedEvent, &mut Value)) {
     let newest = sequence::checkpoint(&app.instance, tenant(clinic)).await.unwrap();
     let origin = SignedCheckpoint::parse(&newest.note).unwrap().checkpoint().origin.clone();
     sequence::sequence(&app.instance, TenantId::PLATFORM).await.unwrap();

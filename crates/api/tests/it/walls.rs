@@ -4,7 +4,7 @@
 use chancery_domain::{
     TenantId,
     audit::{
-        EventKind,
+        EventKind, QueuedEvent,
         guard::{self, Finding, IntegrityCheck},
         retention, sequence,
         sinks::{Fed, Health, SendError, Takes},
@@ -14,10 +14,11 @@ use chancery_domain::{
     ids::{CertificateId, EventId},
 };
 use chancery_testkit::Raw;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     app::{Backend, Clinic, TestApp},
+    guard::{noted, tell_forged},
     proofs::issue,
     retention::{by_two, months, plan, purge, six_years, two_months},
     sinks::{Fake, drain},
@@ -65,6 +66,7 @@ stages! {
     rows_that_cannot_be_put_aside_now_are_told_of_once,
     rows_behind_an_end_that_was_moved_back_are_not_touched,
     a_log_that_has_less_than_was_told_of_it_is_rolled_back,
+    what_carries_no_proof_hides_no_head_that_was_told_of,
     a_changed_row_is_named_and_the_others_are_shown,
     a_personal_part_that_was_taken_away_is_told_of,
     what_was_taken_away_stops_whoever_follows_the_log_there,
@@ -391,7 +393,7 @@ impl Stage {
         found
     }
 
-    async fn disputed(&self) -> serde_json::Value {
+    async fn disputed(&self) -> Value {
         self.app.get(&self.clinic.auditor, RETENTION).await.ok()["disputed"].clone()
     }
 }
@@ -477,7 +479,7 @@ async fn a_hold_that_an_earlier_build_placed_is_told_by_its_event(mut stage: Sta
     let (store, new) = (stage.app.instance.store(), EventId::from_bytes([1; 16]));
     let id = placed["event_id"].as_str().unwrap().parse().unwrap();
     let mut event = store.view(stage.tenant).await.unwrap().logged_event(id).await.unwrap().unwrap().event;
-    let mut core: serde_json::Value = serde_json::from_str(&event.core).unwrap();
+    let mut core: Value = serde_json::from_str(&event.core).unwrap();
     core.as_object_mut().unwrap().remove("resource");
     (core["event_id"], core["detail"]["hold"]) = (json!(new), json!(["older"]));
     (event.id, event.resource, event.sealed) = (new, None, None);
@@ -760,7 +762,27 @@ async fn rows_behind_an_end_that_was_moved_back_are_not_touched(mut stage: Stage
 }
 
 /// One tenant's rows alone were put back, so the platform's log tells of more than there is.
-async fn a_log_that_has_less_than_was_told_of_it_is_rolled_back(mut stage: Stage) {
+async fn a_log_that_has_less_than_was_told_of_it_is_rolled_back(stage: Stage) {
+    put_back(stage, async |_| ()).await;
+}
+
+/// After 64 of them nobody looked for one with a proof: the shorter log was signed, and told of.
+async fn what_carries_no_proof_hides_no_head_that_was_told_of(stage: Stage) {
+    let forged = async |stage: &Stage| {
+        for _ in 0..70 {
+            let proof = |_: &mut QueuedEvent, core: &mut Value| core["detail"]["proof"] = json!("00");
+            tell_forged(&stage.app, &stage.clinic, proof).await;
+        }
+        for _ in 0..70 {
+            let old = |_: &mut QueuedEvent, core: &mut Value| core["detail"]["proof"] = Value::Null;
+            tell_forged(&stage.app, &stage.clinic, old).await;
+        }
+    };
+    put_back(stage, forged).await;
+}
+
+/// Puts the clinic's rows back to where they were some events ago, after something was done.
+async fn put_back(mut stage: Stage, meanwhile: impl AsyncFnOnce(&Stage)) {
     let visit = async |stage: &Stage| {
         stage.app.post(&stage.clinic.service, "/v1/audit/events", json!({"type": "app.visit"})).await.created();
     };
@@ -774,7 +796,8 @@ async fn a_log_that_has_less_than_was_told_of_it_is_rolled_back(mut stage: Stage
     for _ in 0..5 {
         visit(&stage).await;
     }
-    crate::guard::noted(&stage.app, &stage.clinic).await;
+    noted(&stage.app, &stage.clinic).await;
+    meanwhile(&stage).await;
     for table in ["audit_events", "audit_checkpoints", "audit_tiles", "audit_logs"] {
         stage.raw.tear_down(table).await;
     }
@@ -869,7 +892,7 @@ async fn a_changed_row_is_named_and_the_others_are_shown(mut stage: Stage) {
     let (app, auditor) = (&stage.app, &stage.clinic.auditor);
     let year = "from=2026-01-01T00:00:00Z&to=2026-12-31T00:00:00Z&type=app.visit";
     let found = app.get(auditor, &format!("/v1/audit/events?{year}")).await.ok();
-    let places = |page: &serde_json::Value| {
+    let places = |page: &Value| {
         let items = page["items"].as_array().unwrap().iter();
         items.map(|event| event["index"].as_u64().unwrap()).collect::<Vec<u64>>()
     };

@@ -141,6 +141,7 @@ pub async fn the_last_head_told_of_is_found(store: &impl Backend) {
         event.resource = Some(origin.to_owned());
         event.kind = if at == 4 { "log.restore_accepted" } else { "log.head_noted" }.to_owned();
     }
+    events[2].core = r#"{"detail":{"proof":"00"},"n":2}"#.to_owned();
     store.append_events(&events).await.unwrap();
     let logged: Vec<LoggedEvent> = (0..).zip(events).map(|(index, event)| logged_event(event, index)).collect();
     commit!(store, platform, .log_events(&logged));
@@ -154,6 +155,10 @@ pub async fn the_last_head_told_of_is_found(store: &impl Backend) {
         ("x", 9, None),
     ] {
         let found = seen.head_told_before(origin, before).await.unwrap();
+        assert_eq!(found.map(|found| found.index), expected, "{origin} {before}");
+    }
+    for (origin, before, expected) in [("x/t/1", 9, Some(2)), ("x/t/1", 2, None), ("x/t/2", 9, None)] {
+        let found = seen.head_with_proof_before(origin, before).await.unwrap();
         assert_eq!(found.map(|found| found.index), expected, "{origin} {before}");
     }
     drop(seen);

@@ -237,6 +237,8 @@ pub trait GuardRows {
     async fn scrub(&mut self) -> Result<Option<Scrub>, StoreError>;
     /// The last event before a place that tells of a head of this name; in the platform's rows only.
     async fn head_told_before(&mut self, origin: &str, place: u64) -> Result<Option<LoggedEvent>, StoreError>;
+    /// The same of events that carry something for a proof.
+    async fn head_with_proof_before(&mut self, origin: &str, place: u64) -> Result<Option<LoggedEvent>, StoreError>;
     /// What witnesses signed of the head of this size, by name.
     async fn cosignatures(&mut self, size: u64) -> Result<Vec<Cosignature>, StoreError>;
     /// The newest that this witness signed.
