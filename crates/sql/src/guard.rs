@@ -162,6 +162,17 @@ impl<D: Driver> GuardRows for Rows<D> {
         .await
     }
 
+    async fn checkpoint_with(&mut self, size: u64, note: &str) -> Result<Option<StoredCheckpoint>, StoreError> {
+        self.one(
+            "checkpoint",
+            "SELECT size, note, signed_at FROM audit_checkpoints WHERE tenant_id = $1 AND size = $2 AND note = $3
+             ORDER BY signed_at LIMIT 1",
+            [Value::count(size), note.into()],
+            |row| Ok(StoredCheckpoint { size: row.number()?, note: row.text()?, signed_at: row.time()? }),
+        )
+        .await
+    }
+
     async fn scrub(&mut self) -> Result<Option<Scrub>, StoreError> {
         self.one(
             "scrub",

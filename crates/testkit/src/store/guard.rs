@@ -119,6 +119,11 @@ pub async fn heads_are_given_as_they_are_stored_in_order(store: &impl Backend) {
     assert_eq!(view.raw_checkpoints((10, NOW.as_micros()), 10).await.unwrap(), []);
     assert_eq!(view.checkpoint_of(9).await.unwrap(), Some(again));
     assert_eq!(view.checkpoint_of(8).await.unwrap(), None);
+    let note = checkpoint(9).note;
+    assert_eq!(view.checkpoint_with(9, &note).await.unwrap(), Some(checkpoint(9)), "the first");
+    for (size, note) in [(10, note.as_str()), (9, "x")] {
+        assert_eq!(view.checkpoint_with(size, note).await.unwrap(), None);
+    }
 }
 
 /// There is one of each log.

@@ -233,6 +233,8 @@ pub trait GuardRows {
     ) -> Result<Vec<RawCheckpoint>, StoreError>;
     /// The newest signed head of this size.
     async fn checkpoint_of(&mut self, size: u64) -> Result<Option<StoredCheckpoint>, StoreError>;
+    /// The head of this size that is this very note.
+    async fn checkpoint_with(&mut self, size: u64, note: &str) -> Result<Option<StoredCheckpoint>, StoreError>;
     /// How far the log was looked at again, for display.
     async fn scrub(&mut self) -> Result<Option<Scrub>, StoreError>;
     /// The last event before a place that tells of a head of this name; in the platform's rows only.

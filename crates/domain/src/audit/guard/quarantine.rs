@@ -155,7 +155,7 @@ pub(in crate::audit) async fn clear_end(
     let ring = instance.keyring(tenant).await?;
     let mut view = instance.store().fresh_view(tenant).await?;
     let head = view.log_head().await?;
-    let signed = newest_head(&mut *view, tenant, &ring).await?.map_or(0, |newest| newest.size);
+    let signed = newest_head(instance, &mut *view, tenant, &ring).await?.map_or(0, |newest| newest.size);
     if signed.max(pinned) > head.size {
         return Err(SequenceError::RolledBack(tenant));
     }
