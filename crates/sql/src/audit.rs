@@ -461,13 +461,14 @@ impl<D: Driver> AuditRows for Rows<D> {
             Value::text(left.boot),
             Value::time(left.before),
             Value::time(left.of_any_before),
+            Value::text(left.after.map_or_else(String::new, |id| id.to_string())),
             left.limit.into(),
         ];
         self.all(
             "intent",
             "SELECT event_id FROM audit_intents WHERE tenant_id = $1
-                AND ((node_id = $2 AND boot <> $3 AND opened_at < $4) OR opened_at < $5)
-             ORDER BY event_id LIMIT $6",
+                AND ((node_id = $2 AND boot <> $3 AND opened_at < $4) OR opened_at < $5) AND event_id > $6
+             ORDER BY event_id LIMIT $7",
             args,
             Row::parsed,
         )

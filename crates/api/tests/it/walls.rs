@@ -6,6 +6,7 @@ use chancery_domain::{
     audit::{
         EventKind, QueuedEvent,
         guard::{self, Finding, IntegrityCheck},
+        intent::close_left,
         retention, sequence,
         sinks::{Fed, Health, SendError, Takes},
     },
@@ -19,6 +20,7 @@ use serde_json::{Value, json};
 use crate::{
     app::{Backend, Clinic, TestApp},
     guard::{noted, tell_forged},
+    intents::begun,
     proofs::issue,
     retention::{by_two, months, plan, purge, six_years, two_months},
     sinks::{Fake, drain},
@@ -67,6 +69,7 @@ stages! {
     rows_behind_an_end_that_was_moved_back_are_not_touched,
     a_log_that_has_less_than_was_told_of_it_is_rolled_back,
     what_carries_no_proof_hides_no_head_that_was_told_of,
+    rows_that_stand_for_no_intent_close_nothing_and_hide_none,
     a_changed_row_is_named_and_the_others_are_shown,
     a_personal_part_that_was_taken_away_is_told_of,
     what_was_taken_away_stops_whoever_follows_the_log_there,
@@ -813,6 +816,34 @@ async fn put_back(mut stage: Stage, meanwhile: impl AsyncFnOnce(&Stage)) {
     let refused = guard::note_head(&stage.app.instance, stage.tenant).await;
     assert!(matches!(refused, Err(sequence::SequenceError::RolledBack(_))), "{refused:?}");
     assert_eq!(stage.app.instance.forked_log(), Some(stage.tenant));
+}
+
+/// Each look was at the first 512 rows alone; and of any event that one named, Chancery made an outcome.
+async fn rows_that_stand_for_no_intent_close_nothing_and_hide_none(mut stage: Stage) {
+    let Stage { app, clinic, .. } = &stage;
+    app.register_fields(clinic).await;
+    app.post(&clinic.service, "/v1/audit/events", json!({"type": "app.visit"})).await.created();
+    let open = begun(app, &clinic.service).await;
+    sequence::sequence(&app.instance, stage.tenant).await.unwrap();
+    let visit = app.events(&clinic.auditor, "app.visit").await[0]["id"].as_str().unwrap().to_owned();
+    // One that may still come is left.
+    let young = EventId::make(app.instance.now(), app.instance.random()).unwrap().to_string();
+    let none = (0..600_u128).map(|n| EventId::from_bytes(n.to_be_bytes()).to_string());
+    let row = |event: String| format!("('{}', '{event}', 'n', 'b', 0)", clinic.id);
+    let rows: Vec<String> = none.chain([visit, young.clone()]).map(row).collect();
+    let insert = "INSERT INTO audit_intents (tenant_id, event_id, node_id, boot, opened_at) VALUES ";
+    assert_eq!(stage.raw.run(&format!("{insert}{}", rows.join(", "))).await.unwrap(), 602);
+
+    let app = &stage.app;
+    app.clock.advance_seconds(3_700);
+    assert_eq!(close_left(&app.instance, stage.tenant).await.unwrap(), 1);
+    assert_eq!(close_left(&app.instance, stage.tenant).await.unwrap(), 0);
+    open.give_up();
+    let (ended, others) =
+        (app.outcomes(&stage.clinic.auditor, "record.opened"), app.outcomes(&stage.clinic.auditor, "app.visit"));
+    assert_eq!((ended.await.len(), others.await.len()), (1, 0));
+    let ours = format!("SELECT event_id FROM audit_intents WHERE tenant_id = '{}'", stage.clinic.id);
+    assert_eq!(stage.raw.texts(&ours).await, [Some(young)]);
 }
 
 /// Each of them stopped its log for ever, or would have lain in it so that no head could be signed.
