@@ -658,6 +658,7 @@ hand_on!(GuardWrites {
 hand_on!(RetentionRows {
     fn retention() -> Option<Retention>;
     fn holds() -> Vec<Hold>;
+    fn unfiled_rules() -> Vec<u64>;
     fn purges() -> Vec<Purge>;
     fn purge_places() -> Vec<u64>;
     fn unreadable_rows() -> u64;

@@ -58,6 +58,8 @@ stages! {
     a_hold_that_nobody_placed_is_told_of_and_can_be_lifted,
     a_retention_that_was_changed_in_the_store_lets_nothing_go,
     a_hold_that_an_earlier_build_placed_is_told_by_its_event,
+    a_hold_that_an_earlier_build_lifted_holds_nothing,
+    what_an_earlier_build_said_of_retention_counts_where_it_keeps_more,
     a_retention_that_an_earlier_build_said_makes_no_node_unready,
     a_row_that_nobody_can_read_stops_no_other,
     what_an_event_is_found_by_is_just_what_it_names,
@@ -473,22 +475,41 @@ async fn a_retention_that_was_changed_in_the_store_lets_nothing_go(mut stage: St
     assert_eq!(asked.status, 202, "{}", asked.text());
 }
 
-/// Builds before proofs filed the event under no log, so every hold of theirs counted as a row that nobody placed.
+impl Stage {
+    /// Has the log tell something as an earlier build did: of no log, and without a proof. Gives the event's id and its place. A hold
+    /// must have been placed, whose event is changed.
+    async fn earlier(&self, id: u8, kind: &str, detail: Value) -> (EventId, u64) {
+        let (store, new) = (self.app.instance.store(), EventId::from_bytes([id; 16]));
+        let placed = self.app.events(&self.clinic.auditor, "audit.hold_placed").await.remove(0);
+        let id = placed["id"].as_str().unwrap().parse().unwrap();
+        let mut event = store.view(self.tenant).await.unwrap().logged_event(id).await.unwrap().unwrap().event;
+        let mut core: Value = serde_json::from_str(&event.core).unwrap();
+        core.as_object_mut().unwrap().remove("resource");
+        (core["event_id"], core["type"], core["detail"]) = (json!(new), json!(kind), detail);
+        (event.id, event.kind, event.resource, event.sealed) = (new, kind.to_owned(), None, None);
+        event.core = String::from_utf8(chancery_crypto::canonical::to_vec(&core).unwrap()).unwrap();
+        store.append_events(&[event]).await.unwrap();
+        sequence::sequence(&self.app.instance, self.tenant).await.unwrap();
+        let logged = store.view(self.tenant).await.unwrap().logged_event(new).await.unwrap().unwrap();
+        (new, logged.index)
+    }
+
+    /// The names of the holds that count.
+    async fn holds(&self) -> Vec<String> {
+        let stands = self.app.get(&self.clinic.officer, RETENTION).await.ok();
+        let names = stands["holds"].as_array().unwrap().iter().map(|hold| hold["name"].as_str().unwrap().to_owned());
+        names.collect()
+    }
+}
+
+/// Builds before proofs filed the event under no log, so every hold of theirs counted as a row that nobody placed; and nobody saw that
+/// such a row was gone.
 async fn a_hold_that_an_earlier_build_placed_is_told_by_its_event(mut stage: Stage) {
     two_months(&stage.app, &stage.clinic).await;
     let suit = "/v1/audit/legal-holds/suit";
-    let placed = stage.app.put(&stage.clinic.officer, suit, json!({"reason": "x"})).await.created();
+    stage.app.put(&stage.clinic.officer, suit, json!({"reason": "x"})).await.created();
     sequence::sequence(&stage.app.instance, stage.tenant).await.unwrap();
-    let (store, new) = (stage.app.instance.store(), EventId::from_bytes([1; 16]));
-    let id = placed["event_id"].as_str().unwrap().parse().unwrap();
-    let mut event = store.view(stage.tenant).await.unwrap().logged_event(id).await.unwrap().unwrap().event;
-    let mut core: Value = serde_json::from_str(&event.core).unwrap();
-    core.as_object_mut().unwrap().remove("resource");
-    (core["event_id"], core["detail"]["hold"]) = (json!(new), json!(["older"]));
-    (event.id, event.resource, event.sealed) = (new, None, None);
-    event.core = String::from_utf8(chancery_crypto::canonical::to_vec(&core).unwrap()).unwrap();
-    store.append_events(&[event]).await.unwrap();
-    sequence::sequence(&stage.app.instance, stage.tenant).await.unwrap();
+    let (new, at) = stage.earlier(1, "audit.hold_placed", json!({"hold": ["older"]})).await;
     let row = format!(
         "INSERT INTO audit_holds (tenant_id, name, placed_by, placed_at, event_id) VALUES ('{}', 'older', 'system', 1, '{new}')",
         stage.clinic.id
@@ -496,17 +517,80 @@ async fn a_hold_that_an_earlier_build_placed_is_told_by_its_event(mut stage: Sta
     assert_eq!(stage.raw.run(&row).await.unwrap(), 1);
     assert_eq!((stage.found_of_rows().await, stage.disputed().await), (Vec::new(), json!(null)));
 
-    // Its row may not say something else, nor come back once it was lifted.
+    // Its row may not say something else, nor be gone.
     let bounds = |to| format!("UPDATE audit_holds SET to_at = {to} WHERE name = 'older'");
-    let odd = [Finding { check: IntegrityCheck::HoldRow, at: 0 }];
+    let odd = |at| [Finding { check: IntegrityCheck::HoldRow, at }];
     assert_eq!(stage.raw.run(&bounds("1")).await.unwrap(), 1);
-    assert_eq!(stage.found_of_rows().await, odd);
-    assert_eq!(stage.raw.run(&bounds("NULL")).await.unwrap(), 1);
+    assert_eq!(stage.found_of_rows().await, odd(at));
+    assert_eq!(stage.raw.run("DELETE FROM audit_holds WHERE name = 'older'").await.unwrap(), 1);
+    assert_eq!((stage.found_of_rows().await, stage.holds().await), (odd(at).to_vec(), names(&["older", "suit"])));
+    // Nor come back once it was lifted.
     let lift = "/v1/audit/legal-holds/older/lift";
     by_two(&stage.app, &stage.clinic, "POST", lift, &json!({"reason": "settled"})).await.ok();
-    assert_eq!(stage.found_of_rows().await, []);
+    assert_eq!((stage.found_of_rows().await, stage.holds().await), (Vec::new(), names(&["suit"])));
     assert_eq!(stage.raw.run(&row).await.unwrap(), 1);
-    assert_eq!(stage.found_of_rows().await, odd);
+    assert_eq!(stage.found_of_rows().await, odd(0));
+}
+
+fn names(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+/// Lifting carried no proof then; what says so once there are proofs lifts nothing.
+async fn a_hold_that_an_earlier_build_lifted_holds_nothing(stage: Stage) {
+    two_months(&stage.app, &stage.clinic).await;
+    let (app, officer) = (&stage.app, &stage.clinic.officer);
+    app.put(officer, "/v1/audit/legal-holds/suit", json!({"reason": "x"})).await.created();
+    sequence::sequence(&app.instance, stage.tenant).await.unwrap();
+    let (lifted, _) = stage.earlier(1, "audit.hold_placed", json!({"hold": ["one"]})).await;
+    let (stands, _) = stage.earlier(2, "audit.hold_placed", json!({"hold": ["other"]})).await;
+    stage.earlier(3, "audit.hold_lifted", json!({"hold": ["one"], "placed": lifted})).await;
+    assert_eq!(stage.holds().await, names(&["other", "suit"]));
+    app.put(officer, RETENTION, json!({"months": 84})).await.ok();
+    stage.earlier(4, "audit.hold_lifted", json!({"hold": ["other"], "placed": stands})).await;
+    stage.earlier(5, "audit.hold_placed", json!({"hold": ["late"]})).await;
+    assert_eq!(stage.holds().await, names(&["other", "suit"]));
+}
+
+/// One statement had a log kept for less, and one officer who followed the warning signed that.
+async fn what_an_earlier_build_said_of_retention_counts_where_it_keeps_more(mut stage: Stage) {
+    two_months(&stage.app, &stage.clinic).await;
+    stage.app.put(&stage.clinic.officer, "/v1/audit/legal-holds/suit", json!({"reason": "x"})).await.created();
+    sequence::sequence(&stage.app.instance, stage.tenant).await.unwrap();
+    let said = |months: u32| json!({"archive_first": "no", "automatic": "yes", "months": months, "months_before": 72});
+    let (_, at) = stage.earlier(1, "audit.retention_changed", said(120)).await;
+    let row = format!(
+        "INSERT INTO audit_retention (tenant_id, months, automatic, changed_at, archive_first)
+         VALUES ('{}', 120, (1 = 1), 1, (1 = 0))",
+        stage.clinic.id
+    );
+    assert_eq!(stage.raw.run(&row).await.unwrap(), 1);
+    let stands = async |stage: &Stage| {
+        let stands = stage.app.get(&stage.clinic.officer, RETENTION).await.ok();
+        (
+            stands["months"].clone(),
+            stands["automatic"].clone(),
+            stands["unconfirmed"].clone(),
+            stands["disputed"].clone(),
+        )
+    };
+    let by_log = (json!(120), json!(false), json!(true), json!(null));
+    assert_eq!(stands(&stage).await, by_log, "nothing goes by itself by what carries no proof");
+    assert_eq!(stage.found_of_rows().await, []);
+
+    let less = format!("UPDATE audit_retention SET months = 72 WHERE tenant_id = '{}'", stage.clinic.id);
+    assert_eq!(stage.raw.run(&less).await.unwrap(), 1);
+    assert_eq!(stage.found_of_rows().await, [Finding { check: IntegrityCheck::RetentionRow, at }]);
+    assert_eq!(stands(&stage).await, (json!(120), json!(false), json!(null), json!(["retention_row"])));
+    // An event that agrees, which anybody could have queued, lets nothing go.
+    stage.earlier(2, "audit.retention_changed", said(72)).await;
+    assert_eq!(stands(&stage).await, by_log);
+    let asked = stage.app.put(&stage.clinic.officer, RETENTION, json!({"months": 72})).await;
+    assert_eq!(asked.status, 202, "{}", asked.text());
+    let confirmed = json!({"months": 120, "automatic": false, "archive_first": false});
+    stage.app.put(&stage.clinic.officer, RETENTION, confirmed).await.ok();
+    assert_eq!(stands(&stage).await, (json!(120), json!(false), json!(null), json!(null)));
+    assert_eq!(stage.found_of_rows().await, []);
 }
 
 /// Every node was unready after its first whole look, until officers said it again.

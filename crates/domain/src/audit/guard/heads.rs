@@ -31,7 +31,7 @@ use crate::{
     store::{StoreError, View},
 };
 
-/// So many events of a name are looked at, whatever they carry; then those alone that carry a proof, as those of builds before proofs do not.
+/// So many events of a name are looked at, whatever they carry; then only those with a proof, which builds before proofs made none of.
 const ANY: usize = 64;
 /// What the proof of an event that tells of a head is derived for.
 const MARK: &str = "chancery/audit/head/1";
@@ -80,9 +80,9 @@ fn proof(ring: &Keyring, id: EventId, head: &Checkpoint) -> Result<String, Failu
     Ok(data_encoding::HEXLOWER.encode(&ring.mark(MARK, &parts(&id.to_bytes(), &head.origin, &size, &root))?))
 }
 
-/// What the platform's log tells of the heads of this name last, with a proof; without one only if there is none that has one, however many
-/// somebody queued after it: ours are told of again, so that the next look passes over none of them. Rows beside it are not asked: one could name an older event. Every place of that log has its event, which nothing takes away, so a later one cannot
-/// be left out.
+/// What the platform's log tells of the heads of this name last, with a proof; without one only if there is none that has one, however
+/// many somebody queued after it: what we tell next lies behind them, so they are passed over once. Rows beside that log are not asked:
+/// one could name an older event. Every place of it has its event, which nothing takes away, so a later one cannot be left out.
 pub(super) async fn told_of(instance: &Instance, origin: &str) -> Result<Option<Told>, SequenceError> {
     // What was told of a moment ago is in the queue.
     sequence::sequence(instance, TenantId::PLATFORM).await?;
