@@ -278,16 +278,22 @@ const KEPT_ON: Sql = Sql::dialects(
     ),
 );
 
+macro_rules! head_told {
+    ($events:literal, $that:literal) => {
+        concat!(
+            select_logged!($events, "AND resource = $2 AND kind = 'log.head_noted' AND e.idx < $3 "),
+            $that,
+            "ORDER BY e.idx DESC LIMIT 1"
+        )
+    };
+}
+
 /// The last event before a place that tells of a head of a name, by an index of just those: there is one a minute of each log.
-pub(crate) const HEAD_TOLD: Sql = Sql::dialects(
-    select_logged!(
-        "audit_events",
-        "AND resource = $2 AND kind = 'log.head_noted' AND e.idx < $3 ORDER BY e.idx DESC LIMIT 1"
-    ),
-    select_logged!(
-        "audit_events_kept",
-        "AND resource = $2 AND kind = 'log.head_noted' AND e.idx < $3 ORDER BY e.idx DESC LIMIT 1"
-    ),
+pub(crate) const HEAD_TOLD: Sql = Sql::dialects(head_told!("audit_events", ""), head_told!("audit_events_kept", ""));
+/// The same with what may be a proof.
+pub(crate) const HEAD_WITH_PROOF: Sql = Sql::dialects(
+    head_told!("audit_events", "AND core LIKE '%\"proof\":%' "),
+    head_told!("audit_events_kept", "AND core LIKE '%\"proof\":%' "),
 );
 
 /// Puts events of several tenants into their queues in one transaction; all or none, once it commits.
@@ -489,13 +495,14 @@ impl<D: Driver> AuditRows for Rows<D> {
             Value::text(left.boot),
             Value::time(left.before),
             Value::time(left.of_any_before),
+            Value::text(left.after.map_or_else(String::new, |id| id.to_string())),
             left.limit.into(),
         ];
         self.all(
             "intent",
             "SELECT event_id FROM audit_intents WHERE tenant_id = $1
-                AND ((node_id = $2 AND boot <> $3 AND opened_at < $4) OR opened_at < $5)
-             ORDER BY event_id LIMIT $6",
+                AND ((node_id = $2 AND boot <> $3 AND opened_at < $4) OR opened_at < $5) AND event_id > $6
+             ORDER BY event_id LIMIT $7",
             args,
             Row::parsed,
         )

@@ -7,7 +7,7 @@ use chancery_domain::ids::EventId;
 use chancery_domain::store::StoreError;
 use chancery_domain::time::Timestamp;
 
-use crate::audit::{HEAD_TOLD, read_logged};
+use crate::audit::{HEAD_TOLD, HEAD_WITH_PROOF, read_logged};
 use crate::rows::swapped;
 use crate::{Driver, Row, Rows, Sql, Value};
 
@@ -163,6 +163,17 @@ impl<D: Driver> GuardRows for Rows<D> {
         .await
     }
 
+    async fn checkpoint_with(&mut self, size: u64, note: &str) -> Result<Option<StoredCheckpoint>, StoreError> {
+        self.one(
+            "checkpoint",
+            "SELECT size, note, signed_at FROM audit_checkpoints WHERE tenant_id = $1 AND size = $2 AND note = $3
+             ORDER BY signed_at LIMIT 1",
+            [Value::count(size), note.into()],
+            |row| Ok(StoredCheckpoint { size: row.number()?, note: row.text()?, signed_at: row.time()? }),
+        )
+        .await
+    }
+
     async fn scrub(&mut self) -> Result<Option<Scrub>, StoreError> {
         self.one(
             "scrub",
@@ -185,6 +196,11 @@ impl<D: Driver> GuardRows for Rows<D> {
     async fn head_told_before(&mut self, origin: &str, place: u64) -> Result<Option<LoggedEvent>, StoreError> {
         let tenant = self.tenant;
         self.one("event", HEAD_TOLD, [origin.into(), Value::count(place)], |row| read_logged(tenant, row)).await
+    }
+
+    async fn head_with_proof_before(&mut self, origin: &str, place: u64) -> Result<Option<LoggedEvent>, StoreError> {
+        let tenant = self.tenant;
+        self.one("event", HEAD_WITH_PROOF, [origin.into(), Value::count(place)], |row| read_logged(tenant, row)).await
     }
 
     async fn cosignatures(&mut self, size: u64) -> Result<Vec<Cosignature>, StoreError> {

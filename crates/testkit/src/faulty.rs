@@ -649,8 +649,10 @@ hand_on!(GuardRows {
     fn raw_checkpoints(after: (i64, i64), limit: u32) -> Vec<RawCheckpoint>;
     fn raw_checkpoints_before(before: (i64, i64), limit: u32) -> Vec<RawCheckpoint>;
     fn checkpoint_of(size: u64) -> Option<StoredCheckpoint>;
+    fn checkpoint_with(size: u64, note: &str) -> Option<StoredCheckpoint>;
     fn scrub() -> Option<Scrub>;
     fn head_told_before(origin: &str, place: u64) -> Option<LoggedEvent>;
+    fn head_with_proof_before(origin: &str, place: u64) -> Option<LoggedEvent>;
     fn cosignatures(size: u64) -> Vec<Cosignature>;
     fn newest_cosignature(witness: &str) -> Option<Cosignature>;
     fn newest_cosigned(upto: u64, quorum: u32) -> Option<u64>;
@@ -665,6 +667,7 @@ hand_on!(GuardWrites {
 hand_on!(RetentionRows {
     fn retention() -> Option<Retention>;
     fn holds() -> Vec<Hold>;
+    fn unfiled_rules() -> Vec<u64>;
     fn purges() -> Vec<Purge>;
     fn purge_places() -> Vec<u64>;
     fn unreadable_rows() -> u64;

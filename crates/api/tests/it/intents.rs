@@ -104,21 +104,21 @@ async fn what_does_not_open_is_counted_in_the_outcome(backend: Backend) {
 }
 
 /// A blob that is being opened by a caller that sends no more for now.
-struct Begun {
+pub(crate) struct Begun {
     answer: http::Response<Body>,
     sender: Sender<Bytes, std::io::Error>,
 }
 
 impl Begun {
     /// The caller goes away.
-    fn give_up(self) {
+    pub(crate) fn give_up(self) {
         drop(self.answer);
         self.sender.abort(std::io::Error::other("gone"));
     }
 }
 
 /// Begins to open a blob.
-async fn begun(app: &TestApp, caller: &Caller) -> Begun {
+pub(crate) async fn begun(app: &TestApp, caller: &Caller) -> Begun {
     let sealed = blobs::seal(app, caller, blobs::PLACE, blobs::plaintext(1_000_000)).await.body;
     let (mut sender, channel) = Channel::<Bytes, std::io::Error>::new(16);
     let path = format!("/v1/blobs/open?{}", blobs::PLACE);

@@ -18,11 +18,11 @@ use chancery_crypto::{canonical, random::Random};
 use serde_json::{Map, Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use super::{Appender, LoggedEvent, Outcome, QueuedEvent, counters::Counters};
+use super::{Appender, LoggedEvent, Outcome, QueuedEvent, counters::Counters, guard::is_in_tree};
 use crate::{
     ids::{EventId, NodeId, TenantId, Ulid},
     instance::{Failure, Instance, Node},
-    store::{Store, StoreError},
+    store::{Store, StoreError, View},
     time::{Clock, Timestamp},
 };
 
@@ -66,6 +66,8 @@ const AGAIN: Duration = Duration::from_secs(1);
 const CLOSED_AFTER: i64 = 60 * 60;
 /// So long after its intent an outcome is written without a look whether another node closed it.
 const NOT_CLOSED_WITHIN: i64 = CLOSED_AFTER / 2;
+/// So long after it was made an event that is neither queued nor logged is nowhere, in seconds.
+const LOST_AFTER: i64 = 24 * 60 * 60;
 /// How many intents are closed at once.
 const MAX_CLOSED: u32 = 512;
 
@@ -80,6 +82,8 @@ pub struct Left {
     pub before: Timestamp,
     /// and those of any node from before this one.
     pub of_any_before: Timestamp,
+    /// Behind this one; from the first if nothing is said.
+    pub after: Option<EventId>,
     /// At most so many.
     pub limit: u32,
 }
@@ -413,39 +417,93 @@ fn outcome_of(
     Ok(QueuedEvent { id, recorded_at: now, outcome, core: core.ok_or(broken)?, sealed: None, ..intent.clone() })
 }
 
+/// What a row of an intent without an outcome stands for: whoever writes the store can put any there.
+enum Noted {
+    /// An intent of the log.
+    Intent(QueuedEvent),
+    /// Nothing.
+    Nothing,
+    /// It is not in the log yet; or somebody changed it, of which the scrubber tells.
+    Unknown,
+}
+
+impl Noted {
+    /// The row that names this event; what is queued was recorded at this moment or later.
+    async fn of(view: &mut dyn View, id: EventId, queued: Timestamp) -> Result<Self, StoreError> {
+        let logged = match view.logged_event(id).await {
+            Err(StoreError::Damaged(_)) => return Ok(Self::Unknown),
+            logged => logged?,
+        };
+        let Some(logged) = logged else {
+            let is_lost = id.made_at().plus_seconds(LOST_AFTER) < queued;
+            return Ok(if is_lost { Self::Nothing } else { Self::Unknown });
+        };
+        if !is_in_tree(view, &logged).await? {
+            return Ok(Self::Unknown);
+        }
+        Ok(match mark(&logged.event) {
+            Some(Mark::Opens { .. }) => Self::Intent(logged.event),
+            Some(Mark::Closes(_)) | None => Self::Nothing,
+        })
+    }
+}
+
 /// Closes what earlier starts of this node left open in a tenant's log, and what any node did for an hour: nobody knows how it
-/// ended. Each is closed once, whoever else tries. An intent that is not in the log yet waits for the next time.
+/// ended. Each is closed once, whoever else tries. An intent that is not in the log yet waits for the next time; rows that stand for
+/// nothing go.
 ///
 /// # Errors
 ///
-/// [`Failure`]; then nothing was closed.
+/// [`Failure`]; then some may be left.
 pub async fn close_left(instance: &Instance, tenant: TenantId) -> Result<usize, Failure> {
     let (now, node) = (instance.now(), instance.node());
-    let left = Left {
+    let mut left = Left {
         node: node.id,
         boot: node.boot,
         before: node.boot.made_at(),
         of_any_before: now.plus_seconds(-CLOSED_AFTER),
+        after: None,
         limit: MAX_CLOSED,
     };
-    let mut view = instance.store().fresh_view(tenant).await?;
-    let mut intents = Vec::new();
-    for id in view.left_intents(&left).await? {
-        match view.logged_event(id).await {
-            Ok(Some(logged)) => intents.push(logged.event),
-            // Not moved yet; or somebody changed it, of which the scrubber tells.
-            Ok(None) | Err(StoreError::Damaged(_)) => {}
-            Err(error) => return Err(error.into()),
+    let mut closed = 0;
+    loop {
+        let mut view = instance.store().fresh_view(tenant).await?;
+        let ids = view.left_intents(&left).await?;
+        let Some(last) = ids.last().copied() else { return Ok(closed) };
+        left.after = Some(last);
+        let oldest = view.raw_queue(1).await?.first().map(|row| Timestamp::from_micros(row.event.recorded_at));
+        let queued = oldest.map_or(now, |oldest| oldest.min(now));
+        let (mut intents, mut nothing) = (Vec::new(), Vec::new());
+        for id in ids {
+            match Noted::of(&mut *view, id, queued).await? {
+                Noted::Intent(intent) => intents.push(intent),
+                Noted::Nothing => nothing.push(id),
+                Noted::Unknown => {}
+            }
         }
+        drop(view);
+        closed += close(instance, tenant, &intents, &nothing).await?;
     }
-    drop(view);
-    if intents.is_empty() {
+}
+
+/// Closes intents of which nobody knows how they ended, and takes away rows that stand for nothing; gives how many had an outcome made.
+async fn close(
+    instance: &Instance,
+    tenant: TenantId,
+    intents: &[QueuedEvent],
+    nothing: &[EventId],
+) -> Result<usize, Failure> {
+    if intents.is_empty() && nothing.is_empty() {
         return Ok(0);
     }
+    let (now, node) = (instance.now(), instance.node());
     let went = Went { end: End::Indeterminate, opened: None, refused: None, bytes: None };
     let mut tx = instance.store().begin(tenant).await?;
+    for id in nothing {
+        tx.close_intent(*id).await?;
+    }
     let mut tickets = Vec::with_capacity(intents.len());
-    for intent in &intents {
+    for intent in intents {
         if tx.close_intent(intent.id).await? {
             let ticket = instance.counters.draw(tenant);
             let outcome = outcome_of(intent, went, node, ticket.number, now, instance.random())?;
@@ -457,6 +515,10 @@ pub async fn close_left(instance: &Instance, tenant: TenantId) -> Result<usize, 
     // From here on nobody knows for sure that they were not written: their numbers are not used again.
     tickets.into_iter().for_each(super::counters::Ticket::spend);
     tx.commit().await?;
+    if !nothing.is_empty() {
+        let rows = nothing.len();
+        tracing::warn!(%tenant, rows, "Took away {rows} row(s) of `audit_intents` that stand for no intent of the log");
+    }
     Ok(closed)
 }
 

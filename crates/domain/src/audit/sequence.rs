@@ -24,10 +24,12 @@ use crate::{
 
 /// How many events one transaction moves at most.
 const BATCH: u32 = 1_024;
-/// So many heads are read at once; mostly the first one is the newest.
+/// So many heads are read at first; mostly the first one is the newest.
 const HEADS: u32 = 4;
-/// So many rows that are no heads are passed over.
-const PASSED_OVER: u32 = 1_024;
+/// So many are read at once after those.
+const MORE_HEADS: u32 = 256;
+/// So many rows that are no heads are passed over before the pin is asked.
+const PASSED_OVER: usize = 1_024;
 /// So many batches of one log are moved at a turn.
 const TURN: u32 = 16;
 /// How often a lost race against another node is tried again.
@@ -222,7 +224,7 @@ async fn try_sign(instance: &Instance, tenant: TenantId) -> Result<StoredCheckpo
     let head = view.log_head().await?;
     let epochs = guard::Epochs::told(&mut *view).await?.ok_or(Failure::Internal("log without an origin"))?;
     let keys = declared(&mut *view, &lease.keyring, Managed::Log).await?;
-    let (newest, signed) = newest_signed(&mut *view, tenant, &epochs, &keys).await?.unzip();
+    let (newest, signed) = newest_signed(instance, &mut *view, tenant, &epochs, &keys).await?.unzip();
     check_growth(&mut *view, tenant, head, signed.as_ref()).await?;
     guard::rehash(&mut *view, tenant, signed.as_ref().map_or(0, |signed| signed.size), head.size).await?;
     if let Some(pin) = &pinned
@@ -260,42 +262,51 @@ async fn try_sign(instance: &Instance, tenant: TenantId) -> Result<StoredCheckpo
 ///
 /// [`SequenceError`].
 pub(super) async fn newest_head(
+    instance: &Instance,
     view: &mut dyn View,
     tenant: TenantId,
     ring: &Keyring,
 ) -> Result<Option<StoredCheckpoint>, SequenceError> {
     let Some(epochs) = guard::Epochs::told(view).await? else { return Ok(None) };
     let keys = declared(view, ring, Managed::Log).await?;
-    Ok(newest_signed(view, tenant, &epochs, &keys).await?.map(|(newest, _)| newest))
+    Ok(newest_signed(instance, view, tenant, &epochs, &keys).await?.map(|(newest, _)| newest))
 }
 
 /// The newest head that the log's key of its time signed. A row that is none, whatever size it is filed under, is passed over: it
-/// cannot be taken away, and the scrubber tells of it.
+/// cannot be taken away, and the scrubber tells of it. Among many of them the pinned one counts, and only without one all are read.
 ///
 /// # Errors
 ///
-/// [`SequenceError::Forked`] if there are rows, and none of the last is a head.
+/// [`SequenceError::Forked`] if there are rows, and none of them is a head.
 async fn newest_signed(
+    instance: &Instance,
     view: &mut dyn View,
     tenant: TenantId,
     epochs: &guard::Epochs,
     keys: &[DeclaredKey],
 ) -> Result<Option<(StoredCheckpoint, Checkpoint)>, SequenceError> {
-    let (mut before, mut looked_at) = ((i64::MAX, i64::MAX), 0);
-    while looked_at < PASSED_OVER {
-        let page = view.raw_checkpoints_before(before, HEADS).await?;
+    let signed = |stored: StoredCheckpoint| {
+        let head = signed_head(&stored, epochs, keys)?;
+        Some((stored, head))
+    };
+    let (mut before, mut passed, mut limit) = ((i64::MAX, i64::MAX), 0, HEADS);
+    loop {
+        let page = view.raw_checkpoints_before(before, limit).await?;
         let Some(last) = page.last() else { break };
-        before = (last.size, last.signed_at);
-        for raw in page {
-            looked_at += 1;
-            let stored = raw.into_stored();
-            let head = stored.as_ref().and_then(|stored| signed_head(stored, epochs, keys));
-            if let Some(found) = stored.zip(head) {
-                return Ok(Some(found));
-            }
+        (before, limit) = ((last.size, last.signed_at), MORE_HEADS);
+        let many = passed < PASSED_OVER && passed + page.len() >= PASSED_OVER;
+        passed += page.len();
+        if let Some(found) = page.into_iter().find_map(|raw| raw.into_stored().and_then(signed)) {
+            return Ok(Some(found));
+        }
+        if many
+            && let Some(pin) = guard::pinned(instance, tenant).await?
+            && let Some(found) = view.checkpoint_with(pin.head().size, pin.note()).await?.and_then(signed)
+        {
+            return Ok(Some(found));
         }
     }
-    if looked_at == 0 { Ok(None) } else { Err(SequenceError::Forked(tenant)) }
+    if passed == 0 { Ok(None) } else { Err(SequenceError::Forked(tenant)) }
 }
 
 /// A stored head, if the log's key of that time signed it: rows alone are not believed.

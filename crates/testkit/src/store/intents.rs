@@ -30,7 +30,8 @@ fn outcome(n: u64, intent: &QueuedEvent) -> QueuedEvent {
 
 /// All that are open, whosoever they are.
 async fn open(store: &impl Backend, tenant: TenantId) -> Vec<EventId> {
-    let left = Left { node: NODE, boot: BOOT, before: NOW, of_any_before: NOW.plus_seconds(100_000), limit: 100 };
+    let of_any_before = NOW.plus_seconds(100_000);
+    let left = Left { node: NODE, boot: BOOT, before: NOW, of_any_before, after: None, limit: 100 };
     view(store, tenant).await.left_intents(&left).await.unwrap()
 }
 
@@ -109,8 +110,12 @@ pub async fn those_that_lost_their_process_are_found(store: &impl Backend) {
     store.append_events(&events).await.unwrap();
     let left = async |before: i64, of_any_before: i64, limit: u32| -> Vec<u64> {
         let at = |seconds: i64| -> Timestamp { NOW.plus_seconds(seconds) };
-        let left = Left { node: NODE, boot: BOOT, before: at(before), of_any_before: at(of_any_before), limit };
+        let of_any_before = at(of_any_before);
+        let mut left = Left { node: NODE, boot: BOOT, before: at(before), of_any_before, after: None, limit };
         let found = view(store, OURS).await.left_intents(&left).await.unwrap();
+        left.after = found.last().copied();
+        let rest = view(store, OURS).await.left_intents(&left).await.unwrap();
+        assert!(rest.first() > found.last() || rest.is_empty(), "those behind: {rest:?}");
         let number = |id: &EventId| [10, 20, 30, 40].into_iter().find(|n| queued_event(OURS, *n).id == *id).unwrap();
         found.iter().map(number).collect()
     };

@@ -187,7 +187,7 @@ macro_rules! store_conformance {
             retention: [
                 what_was_said_is_replaced, a_hold_reads_back_and_is_taken_away, a_purge_reads_back_and_ends_once,
                 places_are_found_by_when_they_were_recorded, a_purge_takes_bodies_and_leaves_what_is_kept,
-                an_event_goes_only_within_an_open_purge, no_purge_takes_what_is_kept, no_purge_takes_what_is_held, a_purge_goes_on_from_where_it_stands,
+                an_event_goes_only_within_an_open_purge, no_purge_takes_what_is_kept, no_purge_takes_what_is_held, rules_that_are_filed_under_nothing_are_found, a_purge_goes_on_from_where_it_stands,
                 another_tenant_does_not_see_it, another_tenant_does_not_change_it,
             ],
             archives: [an_archive_reads_back, an_archive_is_noted_once, another_tenant_does_not_see_it],
