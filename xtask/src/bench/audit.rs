@@ -7,9 +7,9 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
-use super::Measured;
 use super::printed::{objects, output};
 use super::report::{Row, Target};
+use super::{Measured, reason};
 use crate::postgres::{Disk, FLUSH_US, Postgres, flush_library};
 use crate::{process, python, workspace};
 
@@ -45,7 +45,7 @@ impl Log {
     }
 
     fn measure_on(disk: Where) -> [Self; 2] {
-        let said = printed(disk).map_err(|error| format!("{error:#}"));
+        let said = printed(disk).map_err(reason);
         let of = |store: &'static str| {
             let lines = said.as_ref().map_err(Clone::clone);
             let line = lines.and_then(|lines| {

@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use super::{
     Measured,
     load::{empty_handler, rate},
+    reason,
     report::Row,
 };
 use crate::postgres::free_port;
@@ -52,7 +53,7 @@ impl Run {
     }
 
     fn measure(address: &str, key: &str, seconds: u32) -> Self {
-        let said = |measured: Result<f64>| measured.map_err(|error| format!("{error:#}"));
+        let said = |measured: Result<f64>| measured.map_err(reason);
         let pressed = || {
             press(address, key, 2, CONNECTIONS, 1).and_then(|_| rate(&press(address, key, 2, CONNECTIONS, seconds)?))
         };

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 
-use super::Measured;
+use super::{Measured, reason};
 use crate::postgres::free_port;
 use crate::prerequisites::{self, Need};
 use crate::process::{self, Guarded};
@@ -48,7 +48,7 @@ impl Load {
     }
 
     pub(super) fn measure(seconds: u32) -> Self {
-        let said = |measured: Result<f64>| measured.map_err(|error| format!("{error:#}"));
+        let said = |measured: Result<f64>| measured.map_err(reason);
         let empty = said(empty(seconds));
         let server = match Idle::start() {
             Ok(server) => server,
@@ -101,7 +101,7 @@ impl Idle {
         server.start()?;
         let start_ms = start.elapsed().as_secs_f64() * 1e3;
         process::pause(Duration::from_secs(2))?;
-        let idle_mb = server.memory_mb().map_err(|error| format!("{error:#}"));
+        let idle_mb = server.memory_mb().map_err(reason);
         Ok(Self { server, key, cold, start_ms, idle_mb })
     }
 

@@ -49,7 +49,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     // Read first: a fault in it would be found after hours.
     let long_runs = measured::table()?;
     // One after the other: they would disturb each other.
-    let times = criterion::run().map_err(|error| format!("{error:#}"));
+    let times = criterion::run().map_err(reason);
     crate::process::pause(std::time::Duration::ZERO)?;
     let peers = Peers::measure(options.alloy);
     crate::process::pause(std::time::Duration::ZERO)?;
@@ -93,6 +93,13 @@ const PASSES: usize = 3;
 
 /// Why a number is missing.
 type Measured = Result<f64, String>;
+
+/// Why, as a cell of the table has room for; all of it goes to the terminal.
+fn reason(error: anyhow::Error) -> String {
+    let reason = format!("{error:#}");
+    eprintln!("not measured: {reason}");
+    reason
+}
 
 fn rows(times: &Result<Times, String>, peers: &Peers, load: &Load) -> Vec<Row> {
     let time = |name: &str| -> Measured { times.as_ref().map_err(Clone::clone)?.of(name) };

@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 use serde_json::{Map, Value};
 
-use super::{Measured, PASSES};
+use super::{Measured, PASSES, reason};
 use crate::{process, python, workspace};
 
 /// Times of peers in nanoseconds.
@@ -19,8 +19,8 @@ pub(super) struct Peers {
 impl Peers {
     /// Runs each peer; `ironcore-alloy` is built only if asked for.
     pub(super) fn measure(build_alloy: bool) -> Self {
-        let alloy = alloy(build_alloy).map_err(|error| format!("{error:#}"));
-        let fernet = fernet().map_err(|error| format!("{error:#}"));
+        let alloy = alloy(build_alloy).map_err(reason);
+        let fernet = fernet().map_err(reason);
         let alloy_time = |name| alloy.clone().and_then(|times| number(&times, name));
         Self {
             alloy_one: alloy_time("one_field"),

@@ -2,12 +2,13 @@
 
 use std::process::Command;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use super::Measured;
+use super::{Measured, reason};
 use crate::postgres::Postgres;
-use crate::{process, proof, workspace};
+use crate::process::{self, shown};
+use crate::{proof, workspace};
 
 /// How many rows are re-sealed.
 const ROWS: u64 = 100_000;
@@ -56,57 +57,54 @@ pub(super) struct Callers {
 
 impl Printed {
     pub(super) fn measure() -> Self {
-        let said = |error: anyhow::Error| format!("{error:#}");
         // Resident memory is of a process that did nothing else before.
-        let limits = told("chancery-redis", "speed::").map_err(said);
-        let told: Result<Vec<_>> = ["memory::ten_thousand", "memory::an_evicted", "identity::"]
-            .map(|tests| told("chancery-api", tests))
-            .into_iter()
-            .collect();
-        let of_limits = |name: &str| -> Measured {
-            let found = limits.as_ref().map_err(Clone::clone)?.iter().find_map(|line| line.get(name)?.as_f64());
-            found.ok_or_else(|| format!("no test told `{name}`"))
-        };
-        let told = told.map(|told| told.concat()).map_err(said);
-        let of = |name: &str| -> Measured {
-            let found = told.as_ref().map_err(Clone::clone)?.iter().find_map(|line| line.get(name)?.as_f64());
-            found.ok_or_else(|| format!("no test told `{name}`"))
-        };
-        let table = table().map_err(said);
+        let limits = told("chancery-redis", "speed::").map_err(reason);
+        let [many, evicted, callers] = ["memory::ten_thousand", "memory::an_evicted", "identity::"]
+            .map(|tests| told("chancery-api", tests).map_err(reason));
+        let table = table().map_err(reason);
         let slower = ["SQLite", "PostgreSQL", "PostgreSQL at 0.5 ms"]
             .map(|database| mix(table.as_ref().map_err(Clone::clone)?, database));
-        let rates = proof::reseal_rate(ROWS).map_err(said);
+        let rates = proof::reseal_rate(ROWS).map_err(reason);
         Self {
-            warm: of("warm_us").map(|time| time * 1e3),
-            cold: of("cold_us").map(|time| time * 1e3),
-            evicting: of("evicting_us").map(|time| time * 1e3),
-            resident_mb: of("resident_mb"),
+            warm: of(&evicted, "warm_us").map(|time| time * 1e3),
+            cold: of(&evicted, "cold_us").map(|time| time * 1e3),
+            evicting: of(&evicted, "evicting_us").map(|time| time * 1e3),
+            resident_mb: of(&many, "resident_mb"),
             callers: Callers {
-                api_key_known: of("api_key_known_ns"),
-                token_known: of("token_known_ns"),
-                token_new: of("token_new_ns"),
-                es256: of("es256_ns"),
-                introspection: of("introspection_ns"),
-                login: of("login_ns"),
-                argon2: of("argon2_ns"),
+                api_key_known: of(&callers, "api_key_known_ns"),
+                token_known: of(&callers, "token_known_ns"),
+                token_new: of(&callers, "token_new_ns"),
+                es256: of(&callers, "es256_ns"),
+                introspection: of(&callers, "introspection_ns"),
+                login: of(&callers, "login_ns"),
+                argon2: of(&callers, "argon2_ns"),
             },
-            limits_local: of_limits("limits_local_ns"),
-            limits_redis: of_limits("limits_redis_per_s"),
-            evalsha: of_limits("evalsha_per_s"),
+            limits_local: of(&limits, "limits_local_ns"),
+            limits_redis: of(&limits, "limits_redis_per_s"),
+            evalsha: of(&limits, "evalsha_per_s"),
             slower,
-            revoked_ms: revoked().map_err(said),
+            revoked_ms: revoked().map_err(reason),
             reseal: rates.clone().map(|[reseal, _]| reseal),
             rewrite: rates.map(|[_, rewrite]| rewrite),
         }
     }
 }
 
-/// The lines of JSON that these measurements of a package print.
+/// One of the numbers that were told.
+fn of(told: &Result<Vec<Value>, String>, name: &str) -> Measured {
+    let found = told.as_ref().map_err(Clone::clone)?.iter().find_map(|line| line.get(name)?.as_f64());
+    found.ok_or_else(|| format!("no test told `{name}`"))
+}
+
+/// The lines of JSON that these measurements of a package print: also those whose tests then find them too large.
 fn told(package: &str, tests: &str) -> Result<Vec<Value>> {
     let mut cargo = workspace::cargo(&["test", "--release", "--locked", "--package", package, "--test", "it"]);
     // One after the other: they measure the process.
-    let said = output(cargo.args(["--", "--ignored", "--nocapture", "--test-threads=1", tests]))?;
-    Ok(objects(&said))
+    cargo.args(["--", "--ignored", "--nocapture", "--test-threads=1", tests]);
+    let said = cargo.output().with_context(|| format!("could not start `{}`", shown(&cargo)))?;
+    let (lines, why) = (objects(&String::from_utf8_lossy(&said.stdout)), String::from_utf8_lossy(&said.stderr));
+    ensure!(!lines.is_empty(), "`{}` ended with {}: {why}", shown(&cargo), said.status);
+    Ok(lines)
 }
 
 /// The objects at the ends of lines: a test's first line follows its name.
